@@ -1,0 +1,30 @@
+"""The audit stream: fixed-size records of everything that was decided. The dashboard, the report and the parity tests read it and nothing else."""
+
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
+
+from liqcore.event cimport audit_t
+
+cpdef enum AuditKind:        # the meaning of phase and x[0..7] per kind is in audit.FIELDS
+    AUDIT_REFUSED = 1        # the door refused an event
+    AUDIT_SIGNAL = 2
+    AUDIT_POLICY = 3         # what the policy answered to a signal: a bracket, or nothing and why
+    AUDIT_RISK = 4           # the verdict of risk on a bracket
+    AUDIT_REQUEST = 5        # what was asked of the venue
+    AUDIT_ORDER = 6          # what the venue reported of an order
+    AUDIT_FILL = 7
+    AUDIT_BRACKET = 8        # a bracket changed state
+    AUDIT_TRADE = 9          # a round trip was closed: the result
+    AUDIT_FEED = 10          # the feed went down, had a gap, came back, has re-warmed
+    AUDIT_LIMIT = 11         # a limit latched, was lifted, control events
+    AUDIT_LAPSED = 12        # a cascade that never became ACTIVE was given up
+    AUDIT_LARGE = 13         # one large liquidation counted by the detector
+    AUDIT_ALARM = 14         # something that a person must look at (side check, missing stop)
+
+cdef class AuditRing:
+    cdef audit_t* ring
+    cdef int64_t mask
+    cdef int64_t next_seq    # sequence number of the next record
+    cdef int64_t read_seq    # first record not yet drained
+    cdef readonly int64_t lost
+    cdef audit_t* put(self, int64_t ts, uint8_t kind, uint8_t reason, uint8_t phase, int32_t instrument, int8_t side,
+                      int64_t id) noexcept nogil

@@ -1,0 +1,200 @@
+"""The one schema: what enters the engine (event_t), what it says (signal_t), what it asks of a venue (request_t), and what it leaves behind
+(audit_t). All are flat, pointer-free and have a NumPy twin that is proven equal at import (event.pyx)."""
+
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef enum:
+    LIQCORE_ABI = 1          # raised whenever a struct or an enum below changes
+    ALL_INSTRUMENTS = -1     # event_t.instrument of an event that concerns every instrument (FEED, CONTROL, TIMER)
+
+cpdef enum Side:
+    SHORT = -1               # liquidations: side of the position that was closed by force. Orders, trades: SELL
+    LONG = 1                 # orders, trades (aggressor): BUY
+
+cpdef enum Kind:
+    LIQUIDATION = 1          # price, qty; aux_price = notional in quote currency if the source states it, else 0
+    TRADE = 2                # price, qty; side = aggressor
+    BBO = 3                  # price, qty = best bid; aux_price, aux_qty = best ask
+    TICKER = 4               # price = mark price or 0, aux_price = index price or 0, qty = open interest or 0, aux_qty = funding rate
+    TIMER = 5                # only ts_recv: time has passed
+    FEED = 6                 # code = FeedState; the market-data feed of one instrument, or of all
+    ORDER = 7                # venue report: id = order, code = OrderStatus, flags = Reason, price, qty = resting quantity
+    FILL = 8                 # venue report: id = order, price, qty, aux_price = fee paid in quote, aux_qty = execution id (integer < 2**53),
+                             #   code = FillReason, flags = FILL_MAKER or 0
+    CONTROL = 9              # code = Control
+
+cpdef enum Phase:
+    IDLE = 0
+    BUILDING = 1
+    ACTIVE = 2
+    DECELERATING = 3
+    EXHAUSTED = 4
+
+cpdef enum Completeness:
+    COMPLETENESS_UNKNOWN = 0
+    COMPLETENESS_FULL = 1
+    COMPLETENESS_CENSORED = 2
+
+cpdef enum FeedState:
+    FEED_UP = 1
+    FEED_DOWN = 2            # connection lost: what happened meanwhile is unknown
+    FEED_GAP = 3             # data is known to be missing though the connection stands
+
+cpdef enum Control:
+    CONTROL_HALT = 1         # no new entries until RESUME; exits go on
+    CONTROL_RESUME = 2
+    CONTROL_FLATTEN = 3      # halt, cancel entries, close positions at market
+
+cpdef enum OrderStatus:
+    ORDER_NEW = 1            # the venue has it (resting, or a stop waiting for its trigger)
+    ORDER_REJECTED = 2
+    ORDER_CANCELLED = 3
+    ORDER_TRIGGERED = 4      # a stop has been triggered and is now a market order
+    ORDER_DONE = 5           # nothing more will come: completely filled
+    ORDER_UNKNOWN = 6        # outcome of the request is unknown: counts as exposure until the venue has been asked
+
+cpdef enum FillReason:
+    FILL_CROSS = 1           # taker: met a resting order on arrival
+    FILL_THROUGH = 2         # maker: a trade strictly beyond our price
+    FILL_TOUCH = 3           # maker: a trade at our price (model 'touch')
+    FILL_QUEUE = 4           # maker: the queue ahead of us was consumed
+    FILL_STOP = 5            # taker: a triggered stop
+    FILL_TIMEOUT = 6         # taker: closed because max hold elapsed
+
+cdef enum:
+    FILL_MAKER = 1           # event_t.flags of a FILL
+
+cpdef enum Role:             # the low 4 bits of an order id: what the order is for
+    ROLE_ENTRY = 1
+    ROLE_STOP = 2
+    ROLE_TARGET = 3
+    ROLE_CLOSE = 4
+
+cpdef enum Action:
+    ACTION_CREATE = 1
+    ACTION_AMEND = 2
+    ACTION_CANCEL = 3
+
+cpdef enum OrderType:
+    ORDER_LIMIT = 1
+    ORDER_MARKET = 2
+    ORDER_STOP_MARKET = 3
+
+cpdef enum RequestFlag:
+    POST_ONLY = 1
+    REDUCE_ONLY = 2
+
+cpdef enum SignalFlag:
+    SIGNAL_UNCERTAIN = 1     # the feed had a gap and the detector has not re-warmed: information only, never an entry
+    SIGNAL_STALE = 2         # the event behind it reached us later than max_age: never an entry
+    SIGNAL_CENSORED = 4      # the feed shows only a sample of the liquidations
+    SIGNAL_MARK_NOTIONAL = 8 # notional at mark (or last trade) instead of the reported price
+
+cpdef enum Reason:           # why something was refused, rejected, cancelled or not done; one vocabulary for door, risk, bracket and venue
+    OK = 0
+    # the door
+    BAD_INSTRUMENT = 1
+    BAD_KIND = 2
+    BAD_SIDE = 3
+    BAD_PRICE = 4            # NaN, inf, zero or negative
+    BAD_QTY = 5
+    BAD_TIME = 6             # ts_recv went back
+    BAD_BAND = 7             # price implausibly far from the last good one
+    BAD_BOOK = 8             # crossed book
+    BAD_CODE = 9
+    # the policy and the bracket
+    NO_TRADE = 20            # the policy saw the signal and wants nothing
+    PHASE = 21               # the policy does not act in this phase
+    BRACKET_OPEN = 22        # one open bracket per instrument
+    COOLDOWN = 23
+    UNCERTAIN = 24           # feed gap: detector not re-warmed
+    STALE_EVENT = 25         # the event behind the signal is too old
+    NO_PRICE = 26            # no last trade to place an order at
+    BAD_BRACKET = 27         # the policy's bracket contradicts itself
+    # risk
+    HALTED = 40
+    RISK_QTY = 41            # below the venue's minimum after rounding
+    RISK_NOTIONAL = 42       # one order too large
+    RISK_EXPOSURE = 43       # all positions and open entries together too large
+    RISK_POSITIONS = 44      # too many open brackets
+    RISK_RATE = 45           # orders per minute
+    RISK_PER_SIGNAL = 46     # orders per signal
+    RISK_DAILY_LOSS = 47
+    RISK_WEEKLY_LOSS = 48
+    RISK_STALE_DATA = 49     # no fresh market data for this instrument
+    RISK_COLLAR = 50         # order price too far from the market
+    RISK_LEVERAGE = 51
+    # why an order or position ended
+    END_TTL = 60             # entry lived its time and was cancelled
+    END_TARGET = 61
+    END_STOP = 62
+    END_MAX_HOLD = 63
+    END_PHASE = 64           # the signal's phase told to leave
+    END_POST_ONLY = 65       # post-only order would have crossed
+    END_CONTROL = 66         # kill switch or operator
+    END_UNPROTECTED = 67     # the stop was rejected or missing: closed at market
+    END_REPLACED = 68
+    END_VENUE = 69           # the venue cancelled or rejected it
+    END_REDUCE_ONLY = 70     # nothing left to reduce
+
+ctypedef struct event_t:     # 64 bytes
+    int64_t ts_event         # the venue's time, ns UTC
+    int64_t ts_recv          # our time of receipt, ns UTC; decides
+    double price
+    double qty               # base units (contracts for contract venues; the instrument knows the multiplier)
+    double aux_price
+    double aux_qty
+    int64_t id               # order id of a venue report, else the venue's sequence or 0
+    int32_t instrument       # index into the engine's instruments
+    uint8_t kind
+    int8_t side
+    uint8_t flags
+    uint8_t code
+
+ctypedef struct signal_t:    # 88 bytes
+    int64_t ts               # engine time (ts_recv of the event, or the deadline that passed), ns
+    int64_t ts_start         # first large event of the cascade, ns
+    double long_notional     # of the large events of this cascade
+    double short_notional
+    double threshold         # what made the latest large event large (quantile, or the floor if higher)
+    double z                 # z-score of the current segment's notional against the baseline
+    double score             # 0..10, uncalibrated
+    double price             # last trade price, or the event's own where none is known
+    double rolling           # notional of all liquidations in the last decay window
+    int32_t instrument
+    int32_t count            # large events so far
+    uint8_t detector
+    uint8_t phase
+    int8_t side              # dominant liquidated side
+    uint8_t flags
+    int32_t sequence         # number of the cascade on this instrument
+
+ctypedef struct request_t:   # 64 bytes
+    int64_t ts               # engine time at which it was decided, ns
+    int64_t id               # our order id: see bracket.pxd
+    int64_t price            # ticks: limit price, or trigger of a stop; 0 for market
+    int64_t qty              # lots
+    int64_t stop             # ticks: stop-loss attached to an entry; 0 = none
+    int64_t cause            # audit sequence of the decision
+    int32_t instrument
+    int8_t side              # LONG = buy
+    uint8_t action
+    uint8_t type
+    uint8_t flags
+    int64_t reserved
+
+ctypedef struct audit_t:     # 96 bytes; what x[0..7] mean depends on kind: see audit.FIELDS
+    int64_t seq
+    int64_t ts               # engine time, ns
+    int64_t id               # order id, or ts_event of the event behind it, or 0
+    int32_t instrument
+    uint8_t kind             # AuditKind (audit.pxd)
+    uint8_t reason           # Reason
+    uint8_t phase            # Phase, OrderStatus, Action, ... see audit.FIELDS
+    int8_t side
+    double x[8]
+
+cdef class Signal:
+    cdef signal_t c
+    @staticmethod
+    cdef Signal of(const signal_t* s)

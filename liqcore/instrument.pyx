@@ -1,0 +1,130 @@
+"""Instruments: exact conversion between text, doubles, ticks and lots."""
+
+import re
+
+from liqcore.event import Completeness
+
+cdef object _DECIMAL = re.compile(r"\d{1,12}(\.\d{1,12})?$")
+
+
+cdef tuple _decimal(str name, object text):
+    """'0.050' -> (mantissa 50, decimals 3); raises ValueError unless it is a plain positive decimal."""
+    text = str(text)
+    if not _DECIMAL.match(text):
+        raise ValueError(f"{name}: expected a positive decimal number as text such as '0.01', got {text!r}")
+    whole, _, fraction = text.partition(".")
+    mantissa = int(whole + fraction)
+    if mantissa == 0:
+        raise ValueError(f"{name}: expected a positive number, got {text!r}")
+    if mantissa > 2 ** 17 and len(fraction) > 0:
+        raise ValueError(f"{name}: {text!r} has too many significant digits for exact tick arithmetic")
+    return mantissa, len(fraction)
+
+
+cdef str _text(int64_t count, int64_t mantissa, int decimals):
+    """count * mantissa / 10**decimals as exact text with all decimals of the step, which is what venues accept."""
+    cdef object value = int(count) * int(mantissa)
+    if decimals == 0:
+        return str(value)
+    sign = "-" if value < 0 else ""
+    digits = str(abs(value)).rjust(decimals + 1, "0")
+    return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}"
+
+
+cdef class Instrument:
+    """One contract of one venue.
+
+    tick_size, lot_size: text as the venue gives it ('0.01'); kept exactly.
+    multiplier: base units of one quantity unit (OKX ctVal x ctMult; 1 on Bybit linear and Binance USD-M).
+    min_qty, max_qty: limits of one order in quantity units; min_notional in quote currency.
+    completeness: what the venue's public liquidation feed shows (FULL, CENSORED or UNKNOWN).
+    """
+
+    def __init__(self, str symbol, *, str venue="", tick_size="0.01", lot_size="0.001", double multiplier=1.0, min_qty=None,
+                 max_qty=None, double min_notional=0.0, completeness=Completeness.COMPLETENESS_UNKNOWN):
+        if not symbol:
+            raise ValueError("symbol: expected a name such as 'ETHUSDT', got an empty string")
+        if not (0.0 < multiplier < 1e12):
+            raise ValueError(f"multiplier: expected a positive finite number, got {multiplier!r}")
+        if not (0.0 <= min_notional < 1e12):
+            raise ValueError(f"min_notional: expected a number >= 0, got {min_notional!r}")
+        self.symbol = symbol
+        self.venue = venue
+        self.tick_size = str(tick_size)
+        self.lot_size = str(lot_size)
+        self.c.tick_mantissa, self.c.tick_decimals = _decimal("tick_size", tick_size)
+        self.c.lot_mantissa, self.c.lot_decimals = _decimal("lot_size", lot_size)
+        self.c.tick_power = 10.0 ** self.c.tick_decimals
+        self.c.lot_power = 10.0 ** self.c.lot_decimals
+        self.c.tick = self.c.tick_mantissa / self.c.tick_power
+        self.c.lot = self.c.lot_mantissa / self.c.lot_power
+        self.c.multiplier = multiplier
+        self.c.notional_min = min_notional
+        self.c.lots_min = 1 if min_qty is None else max(1, lots_of(&self.c, float(min_qty)))
+        self.c.lots_max = TICKS_MAX - 1 if max_qty is None else lots_floor(&self.c, float(max_qty))
+        if self.c.lots_max < self.c.lots_min:
+            raise ValueError(f"max_qty: expected at least min_qty ({min_qty}) and below {TICKS_MAX} lots, got {max_qty}")
+        self.c.completeness = int(completeness)
+
+    @property
+    def multiplier(self):
+        return self.c.multiplier
+
+    @property
+    def min_notional(self):
+        return self.c.notional_min
+
+    @property
+    def min_lots(self):
+        return self.c.lots_min
+
+    @property
+    def max_lots(self):
+        return self.c.lots_max
+
+    @property
+    def completeness(self):
+        return Completeness(self.c.completeness)
+
+    def ticks(self, double price) -> int:
+        """Nearest tick count of a price; ValueError where it is not a price."""
+        cdef int64_t t = ticks_of(&self.c, price)
+        if t < 0:
+            raise ValueError(f"{self.symbol}: not a price: {price!r}")
+        return t
+
+    def lots(self, double qty) -> int:
+        """Largest lot count not above a quantity."""
+        cdef int64_t l = lots_floor(&self.c, qty)
+        if l < 0:
+            raise ValueError(f"{self.symbol}: not a quantity: {qty!r}")
+        return l
+
+    def price(self, int64_t ticks) -> float:
+        return price_of(&self.c, ticks)
+
+    def qty(self, int64_t lots) -> float:
+        return qty_of(&self.c, lots)
+
+    def price_text(self, int64_t ticks) -> str:
+        """Exact decimal text of a tick count, as it goes to the venue."""
+        return _text(ticks, self.c.tick_mantissa, self.c.tick_decimals)
+
+    def qty_text(self, int64_t lots) -> str:
+        return _text(lots, self.c.lot_mantissa, self.c.lot_decimals)
+
+    def as_dict(self) -> dict:
+        """Everything that recreates it: Instrument(**i.as_dict())."""
+        return {"symbol": self.symbol, "venue": self.venue, "tick_size": self.tick_size, "lot_size": self.lot_size,
+                "multiplier": self.c.multiplier, "min_qty": qty_of(&self.c, self.c.lots_min),
+                "max_qty": None if self.c.lots_max == TICKS_MAX - 1 else qty_of(&self.c, self.c.lots_max),
+                "min_notional": self.c.notional_min, "completeness": int(self.c.completeness)}
+
+    def __eq__(self, other):
+        return isinstance(other, Instrument) and self.as_dict() == other.as_dict()
+
+    def __hash__(self):
+        return hash((self.venue, self.symbol, self.tick_size, self.lot_size))
+
+    def __repr__(self):
+        return f"Instrument({self.symbol!r}, venue={self.venue!r}, tick_size={self.tick_size!r}, lot_size={self.lot_size!r})"
