@@ -40,7 +40,7 @@ ctypedef struct phase_t:     # the plain part: a snapshot is a copy
     double large_threshold   # of the latest large event
     double long_notional
     double short_notional
-    double peak
+    double peak              # of the rolling notional since ACTIVE
     double price
     int64_t refreshed        # ns; -1 = never
     int64_t seen             # events that have entered

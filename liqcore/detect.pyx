@@ -11,6 +11,8 @@ from liqcore.window cimport (window_advance, window_free, window_init, window_lo
                              window_total)
 from liqcore.zscore cimport segz_advance, segz_free, segz_init, segz_load, segz_push, segz_save, segz_value
 
+from liqcore import event as schema
+
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef int DECAY_CAPACITY = 2048      # liquidations of one instrument inside the decay window; the oldest give way
 
@@ -85,7 +87,6 @@ cdef int count_large(cascade_t* c, const cascade_config_t* g, int64_t now, int8_
         c.p.sequence += 1
         c.p.count = 0
         c.p.long_notional = c.p.short_notional = 0.0
-        c.p.peak = window_total(&c.w)
         c.p.ts_first = now
     c.p.ts_last = now
     c.p.last_side = side
@@ -97,6 +98,7 @@ cdef int count_large(cascade_t* c, const cascade_config_t* g, int64_t now, int8_
     if c.p.phase == IDLE and g.min_events > 1:
         said = speak(c, now, BUILDING, flags, out)
     elif c.p.phase <= BUILDING and c.p.count >= g.min_events:
+        c.p.peak = window_total(&c.w)
         said = speak(c, now, ACTIVE, flags, out)
     elif c.p.phase == DECELERATING and window_total(&c.w) >= (1.0 - g.fall) * c.p.peak:
         said = speak(c, now, ACTIVE, flags, out)
@@ -115,10 +117,8 @@ cdef int cascade_push(cascade_t* c, const cascade_config_t* g, int64_t now, int8
     c.p.price = price
     if c.p.large:
         said = count_large(c, g, now, side, notional, flags, out)
-    if c.p.phase != IDLE:
+    if c.p.phase >= ACTIVE:
         c.p.peak = fmax(c.p.peak, window_total(&c.w))
-        if c.p.phase == ACTIVE and window_total(&c.w) < (1.0 - g.fall) * c.p.peak:
-            said += speak(c, now, DECELERATING, flags, out + said)
     return said
 
 
@@ -295,7 +295,7 @@ cdef class Cascade:
 
     @property
     def phase(self):
-        return Phase(self.c.p.phase)
+        return schema.Phase(self.c.p.phase)
 
     @property
     def threshold(self):

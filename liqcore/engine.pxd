@@ -62,7 +62,7 @@ cdef class Engine:
     cdef int on_liquidation_c(self, const event_t* e) except -1
     cdef int speak(self, const signal_t* s) except -1
     cdef int answer(self, const signal_t* s) except -1
-    cdef void on_control(self, uint8_t code) noexcept nogil
+    cdef void control_c(self, uint8_t code) noexcept nogil
     cdef void on_feed_c(self, const event_t* e) noexcept nogil
     cdef void reschedule(self, int32_t n) noexcept nogil
     cdef void after_requests(self, int64_t since) noexcept nogil

@@ -19,7 +19,8 @@ from liqcore.instrument cimport SCALE, Instrument, lots_floor, lots_of, price_of
 from liqcore.request cimport Request
 from liqcore.risk cimport ask_t
 
-from liqcore.bracket import BracketState
+from liqcore import bracket as life
+from liqcore import event as schema
 from liqcore.event import EVENT_DTYPE
 
 SNAPSHOT_MAGIC = b"liqcore-engine-1\n"
@@ -185,8 +186,8 @@ cdef class Engine:
         a.x[2] = e.aux_price
         a.x[3] = e.aux_qty
         a.x[4] = self.market[e.instrument].good if 0 <= e.instrument < self.count else 0.0
-        a.x[5] = <double> (e.ts_recv & 0xFFFFFFFF)
-        a.x[6] = <double> (e.ts_recv >> 32)
+        a.x[5] = <double> (e.ts_recv % <int64_t> 1000000000)
+        a.x[6] = <double> (e.ts_recv // <int64_t> 1000000000)
         a.x[7] = self.clock.refused[reason]
         return 0
 
@@ -239,7 +240,7 @@ cdef class Engine:
         elif e.kind == FEED:
             self.on_feed_c(e)
         else:
-            self.on_control(e.code)
+            self.control_c(e.code)
         if self.out.head != since:
             self.after_requests(since)
         return 0
@@ -322,7 +323,7 @@ cdef class Engine:
                 cascade_uncertain(&self.cascade[n], until)
                 self.reschedule(n)
 
-    cdef void on_control(self, uint8_t code) noexcept nogil:
+    cdef void control_c(self, uint8_t code) noexcept nogil:
         cdef int n
         self.risk.control(code, self.account, self.clock.now, self.audit)
         for n in range(self.count):
@@ -554,7 +555,7 @@ cdef class Engine:
     @property
     def refused(self) -> dict:
         """What the door refused, by Reason."""
-        return {Reason(n): self.clock.refused[n] for n in range(32) if self.clock.refused[n]}
+        return {schema.Reason(n): self.clock.refused[n] for n in range(32) if self.clock.refused[n]}
 
     def threshold(self, instrument) -> float:
         """What the next liquidation of the instrument will be compared with; nan during warm-up."""
@@ -562,13 +563,13 @@ cdef class Engine:
 
     def phase(self, instrument):
         """Phase of the instrument's cascade."""
-        return Phase(self.cascade[self._known(instrument)].p.phase)
+        return schema.Phase(self.cascade[self._known(instrument)].p.phase)
 
     def bracket(self, instrument) -> dict:
         """The instrument's bracket: state, side, quantity held (base units), cooldown_until (ns)."""
         cdef slot_t* s = &self.slot[self._known(instrument)]
-        return {"state": BracketState(s.state), "side": s.spec.side, "held": qty_of(&self.inst[s.instrument], slot_position(s)),
-                "sequence": s.sequence, "cooldown_until": s.cooldown_until, "end": Reason(s.end)}
+        return {"state": life.BracketState(s.state), "side": s.spec.side, "held": qty_of(&self.inst[s.instrument], slot_position(s)),
+                "sequence": s.sequence, "cooldown_until": s.cooldown_until, "end": schema.Reason(s.end)}
 
     cdef int _known(self, object instrument) except -1:
         cdef int n = self._index(instrument)

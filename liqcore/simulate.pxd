@@ -64,7 +64,7 @@ cdef class SimVenue:
     cdef event_t* report(self, const sim_order_t* o, int32_t n, uint8_t kind, uint8_t code, uint8_t flags, int64_t now) noexcept nogil
     cdef void fill(self, int32_t n, sim_order_t* o, int64_t price, int64_t lots, uint8_t reason, bint maker, int64_t now) noexcept nogil
     cdef void end(self, int32_t n, sim_order_t* o, uint8_t status, uint8_t reason, int64_t now) noexcept nogil
-    cdef void protect(self, int32_t n, const sim_order_t* entry, int64_t now) noexcept nogil
+    cdef void protect(self, int32_t n, sim_order_t entry, int64_t now) noexcept nogil
     cdef void clear(self, int32_t n, int64_t now) noexcept nogil
     cdef void create(self, const request_t* r) noexcept nogil
     cdef void match(self, int32_t n, sim_order_t* o, const event_t* e, int64_t trade, int64_t lots) noexcept nogil

@@ -118,8 +118,9 @@ cdef class SimVenue:
             if o.live and o.flags & REDUCE_ONLY:
                 self.end(n, o, ORDER_CANCELLED, END_REDUCE_ONLY, now)
 
-    cdef void protect(self, int32_t n, const sim_order_t* entry, int64_t now) noexcept nogil:
-        """The entry's stop follows its first fill; it covers whatever the position is when it triggers."""
+    cdef void protect(self, int32_t n, sim_order_t entry, int64_t now) noexcept nogil:
+        """The entry's stop follows its first fill; it covers whatever the position is when it triggers. The entry comes by value: when it is
+        completely filled, its place is the one that the stop takes."""
         cdef int64_t id = (entry.id & ~<int64_t> 0xFFF) | ROLE_STOP
         cdef sim_order_t* o
         cdef sim_order_t* room = NULL
@@ -167,7 +168,7 @@ cdef class SimVenue:
         if b.position == 0:
             self.clear(n, now)
         elif o.stop != 0:
-            self.protect(n, o, now)
+            self.protect(n, o[0], now)
 
     cdef void create(self, const request_t* r) noexcept nogil:
         cdef int32_t n = r.instrument

@@ -99,16 +99,17 @@ class CascadeOracle:
         if large:
             if self.phase == "IDLE":
                 self.sequence += 1
-                self.count, self.longs, self.shorts, self.first, self.peak = 0, [], [], ts, rolling
+                self.count, self.longs, self.shorts, self.first = 0, [], [], ts
             self.last, self.last_side = ts, side
             self.count += 1
             (self.longs if side > 0 else self.shorts).append(notional)
             if self.phase == "IDLE" and self.min_events > 1:
                 out.append(self.say(ts, "BUILDING"))
             elif self.phase in ("IDLE", "BUILDING") and self.count >= self.min_events:
+                self.peak = rolling
                 out.append(self.say(ts, "ACTIVE"))
             elif self.phase == "DECELERATING" and rolling >= (1.0 - self.fall) * self.peak:
                 out.append(self.say(ts, "ACTIVE"))
-        if self.phase != "IDLE":
+        if self.phase in ("ACTIVE", "DECELERATING"):
             self.peak = max(self.peak, rolling)
         return out
