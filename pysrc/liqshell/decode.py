@@ -26,7 +26,7 @@ class Rule:
     read: Callable[[Any], Any]
 
 
-class Empty(ValueError):
+class Complaint(ValueError):
     """Raised by a Rule whose complaint needs other words than its `expected`."""
 
 
@@ -85,7 +85,7 @@ def choice(default: str | None, *names: str) -> Any:
     def read(value: Any) -> str:
         if not isinstance(value, str) or value not in names:
             near = difflib.get_close_matches(value, names, 1) if isinstance(value, str) else []
-            raise Empty(f"one of {', '.join(map(repr, names))}" + (f"; did you mean {near[0]!r}?" if near else ""))
+            raise Complaint(f"one of {', '.join(map(repr, names))}" + (f"; did you mean {near[0]!r}?" if near else ""))
         return value
     return _make(Rule(f"one of {', '.join(map(repr, names))}", read), default)
 
@@ -116,7 +116,7 @@ def names(pattern: str, expected: str, *, most: int) -> Any:
             raise ValueError
         twice = sorted({item for item in value if value.count(item) > 1})
         if twice:
-            raise Empty(f"each name once; {', '.join(twice)} stands there more than once")
+            raise Complaint(f"each name once; {', '.join(twice)} stands there more than once")
         return tuple(value)
     return field(default=(), metadata={"rule": Rule(f"a list of 1 to {most} {expected}", read)})
 
@@ -163,7 +163,7 @@ def decode(section: type, found: Any, file: str, path: str, problems: list[Confi
             rule: Rule = known.metadata["rule"]
             try:
                 values[key] = rule.read(value)
-            except Empty as why:
+            except Complaint as why:
                 problems.append(ConfigError(f"{file}: {here}", f"found {shown(value)}", str(why)))
             except (ValueError, InvalidOperation):
                 problems.append(ConfigError(f"{file}: {here}", f"found {shown(value)}", rule.expected))
