@@ -39,9 +39,9 @@ class Parameters:
     burst_bps: float = 11.0                          # smallest standard deviation of a burst's move; Pareto with index 3 above
     burst_bps_max: float = 120.0
     burst_s: tuple[float, float] = (3.0, 25.0)
-    delay_median_s: float = 0.045                    # from crossing the level to the execution of the forced order
-    delay_sigma: float = 1.4
-    herd_width_bps: float = 3.0                      # spread of entry prices within a group of positions
+    delay_median_s: float = 0.15                    # from crossing the level to the execution of the forced order
+    delay_sigma: float = 1.6
+    herd_width_bps: float = 4.0                      # spread of entry prices within a group of positions
     herd_sigma: float = 0.85                         # of log group size
     lifetime_s: float = 5_400.0                      # of a position that is not liquidated
     tail_index: float = 1.1
