@@ -147,7 +147,7 @@ cdef class Account:
 
     def restore(self, bytes data):
         cdef const char* p = data
-        if len(data) != sizeof(ledger_t) + self.count * sizeof(position_t):
+        if <size_t> len(data) != sizeof(ledger_t) + self.count * sizeof(position_t):
             raise ValueError(f"account snapshot: expected {sizeof(ledger_t) + self.count * sizeof(position_t)} bytes for "
                              f"{self.count} instruments, got {len(data)}")
         memcpy(&self.ledger, p, sizeof(ledger_t))

@@ -348,7 +348,7 @@ cdef int on_fill(slot_t* s, const event_t* e, const instrument_t* i, order_t* o,
 cdef void on_order(slot_t* s, const event_t* e, const instrument_t* i, order_t* o, int role, int64_t now, Outbox out) noexcept nogil:
     """A status report. It can only move an order forward; what is behind the belief is ignored."""
     cdef uint8_t asked = o.asked
-    if o.status == O_ENDED or o.id != e.id:
+    if o.id != e.id or (o.status == O_ENDED and not (role == ROLE_STOP and e.code == ORDER_NEW)):
         return
     if e.code == ORDER_NEW or e.code == ORDER_TRIGGERED:
         o.status = O_LIVE

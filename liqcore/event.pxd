@@ -206,7 +206,8 @@ ctypedef struct market_t:    # the last good market data of one instrument; 0 = 
     int64_t ts_trade         # ts_recv, ns
     int64_t ts_bbo
     int64_t ts_ticker
-    double suspect           # the door: an implausible price that waits for company (see engine.pyx)
+    double good              # the door: last accepted price of any kind
+    double suspect           # the door: an implausible price that waits for company
     int32_t suspects
     int32_t reserved
 

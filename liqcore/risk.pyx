@@ -7,6 +7,8 @@ from liqcore.bracket cimport BRACKET_FLAT, order_open
 from liqcore.event cimport *
 from liqcore.instrument cimport price_of, qty_of
 
+from liqcore import event as schema
+
 cdef int64_t MINUTE_NS = 60000000000
 
 
@@ -151,12 +153,12 @@ cdef class Risk:
     @property
     def halted(self):
         """The Reason that latched, or Reason.OK."""
-        return Reason(self.latch.halted)
+        return schema.Reason(self.latch.halted)
 
     def snapshot(self) -> bytes:
         return (<char*> &self.latch)[:sizeof(latch_t)]
 
     def restore(self, bytes data):
-        if len(data) != sizeof(latch_t):
+        if <size_t> len(data) != sizeof(latch_t):
             raise ValueError(f"risk snapshot: expected {sizeof(latch_t)} bytes, got {len(data)}")
         memcpy(&self.latch, <const char*> data, sizeof(latch_t))
