@@ -1,6 +1,8 @@
 """`liqcore detect`: the cascade detector over recordings or event tables."""
 
 import json
+import math
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -22,6 +24,7 @@ FRAME_EVENTS_MAX = 4096
 TOPICS = ("allLiquidation.", "liquidation.", "publicTrade.", "orderbook.1.", "tickers.")
 CENSORED = ("binance", "binance_um", "binance_cm", "aster")     # feeds that show one liquidation per symbol and second
 FULL = ("bybit",)
+_PRICE = re.compile(rb'"p":"([0-9]{1,12}(?:\.[0-9]{1,12})?)"')
 
 
 def detect(
@@ -83,8 +86,9 @@ def detect(
 def _tables(paths: list[Path], config: lc.CascadeConfig) -> int:
     table = read_tables(paths)
     names = _names(table)
-    engine = lc.Engine([lc.Instrument(name, venue=venue, completeness=_completeness(venue))
-                        for name, venue in zip(names, table.venues, strict=True)], config)
+    _, first = np.unique(table.events["instrument"], return_index=True)
+    engine = lc.Engine([lc.Instrument(name, venue=venue, completeness=_completeness(venue), tick_size=_tick(float(price)))
+                        for name, venue, price in zip(names, table.venues, table.events["price"][first], strict=True)], config)
     signals = 0
     for start in range(0, len(table.events), BLOCK_EVENTS):
         signals += _write(engine, engine.run(table.events[start:start + BLOCK_EVENTS]))
@@ -108,17 +112,29 @@ def _completeness(venue: str) -> lc.Completeness:
     return lc.Completeness.COMPLETENESS_CENSORED if venue in CENSORED else lc.Completeness.COMPLETENESS_UNKNOWN
 
 
+def _tick(price: float) -> str:
+    """A tick size for a contract of which only a price is known: 9 significant digits, with room for 100 times the price.
+
+    Detection needs no exact ticks, but the engine's door refuses prices that are less than half a tick.
+    """
+    decimals = min(12, max(0, 8 - math.floor(math.log10(price)))) if price > 0 else 8
+    return f"0.{'1':0>{decimals}}" if decimals else "1"
+
+
 def _recordings(paths: list[Path], config: lc.CascadeConfig) -> int:
-    symbols: dict[str, None] = {}
+    symbols: dict[str, float] = {}          # with a first price
     for record in recording.merge(paths, []):
         if record.exchange not in ("", "bybit", "liqcore"):
             raise DataError(", ".join(map(str, paths)), f"frames of {record.exchange!r}", "frames of bybit",
                             "Other venues have no decoder yet: make an event table of them")
         if record.symbol and record.stream.startswith(TOPICS):
-            symbols[record.symbol] = None
+            if not symbols.get(record.symbol):
+                price = _PRICE.search(record.frame)
+                symbols[record.symbol] = float(price[1]) if price else 0.0
     if not symbols:
         raise DataError(", ".join(map(str, paths)), "no frame with a topic that the detector reads", f"topics {', '.join(t + '*' for t in TOPICS)}")
-    engine = lc.Engine([lc.Instrument(symbol, venue="bybit", completeness=lc.Completeness.COMPLETENESS_FULL) for symbol in symbols], config)
+    engine = lc.Engine([lc.Instrument(symbol, venue="bybit", completeness=lc.Completeness.COMPLETENESS_FULL, tick_size=_tick(price))
+                        for symbol, price in symbols.items()], config)
     damage: list[recording.Damage] = []
     unread: Counter[str] = Counter()
     signals = 0
