@@ -13,7 +13,7 @@ import numpy as np
 
 import liqcore as lc
 from liqshell.config import Config
-from liqshell.decode import SCALE
+from liqshell.toml import SCALE
 from liqshell.errors import DataError
 from liqshell.policies import RULES
 from liqshell.sink import PaperSink
@@ -28,7 +28,6 @@ def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float 
     counts as silence grows with it."""
     symbols = [i.symbol for i in instruments]
     cascade = config.detector_values().cascade_arguments()
-    cascade["decay_s"] = cascade.pop("decay_window_s")
     policies = {symbol: config.policy_for(symbol) for symbol in symbols}
     rules = {config.preset_of(symbol).rule for symbol in symbols} or {config.preset_of().rule}
     limits, paper = vars(config.limits), config.paper
