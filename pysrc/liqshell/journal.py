@@ -45,13 +45,22 @@ class Journal:
     def save(self, **changes: Any) -> None:
         """Write run.json anew, whole or not at all."""
         self.manifest |= changes
-        temporary = self.folder / (MANIFEST + ".new")
-        temporary.write_text(json.dumps(self.manifest, indent=1, default=str) + "\n")
-        os.replace(temporary, self.folder / MANIFEST)
+        _write(self.folder, self.manifest)
 
     def close(self, **changes: Any) -> None:
         self._audit.close()
         self.save(audit_records=self.records, audit_sha256=self._hash.hexdigest(), **changes)
+
+
+def _write(folder: Path, manifest: dict[str, Any]) -> None:
+    temporary = folder / (MANIFEST + ".new")
+    temporary.write_text(json.dumps(manifest, indent=1, default=str) + "\n")
+    os.replace(temporary, folder / MANIFEST)
+
+
+def update(folder: str | Path, **changes: Any) -> None:
+    """Add to the run.json of a run that has ended."""
+    _write(Path(folder), load_manifest(folder) | changes)
 
 
 def load_manifest(folder: str | Path) -> dict[str, Any]:

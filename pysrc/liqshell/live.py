@@ -71,12 +71,15 @@ class Session:
     """One run from the first subscription to the last line of its journal.
 
     config: what to do. folder: where the run goes. clock: the market's clock, None = real time. labels: further keys of run.json (synthetic, seed).
+    trade: False = record and recognise cascades only.
     """
 
-    def __init__(self, config: Config, folder: str | Path, clock: Clock | None = None, labels: dict[str, Any] | None = None):
+    def __init__(self, config: Config, folder: str | Path, clock: Clock | None = None, labels: dict[str, Any] | None = None, *,
+                 trade: bool = True):
         if not config.feed.symbols:
             raise ConfigError("[feed] symbols", "empty", "at least one symbol such as 'ETHUSDT'")
         self.config = config
+        self.trade = trade
         self.folder = Path(folder)
         self.speed = clock.speed if clock else 1.0
         self.wire_clock = WireClock(**clock.as_dict()) if clock else WireClock()
@@ -99,7 +102,7 @@ class Session:
     async def run(self, until_ns: int | None = None, progress: Callable[["Session"], None] | None = None) -> dict[str, Any]:
         """Run until stop(), or market time `until_ns`; the manifest. VenueError where the venue cannot be reached at the start."""
         instruments = await fetch_instruments(self.config.feed.rest_url, self.config.feed.symbols)
-        values = settings(self.config, instruments, self.speed)
+        values = settings(self.config, instruments, self.speed, self.trade)
         self.pipeline = Pipeline(values, self._on_signals)
         self.started_ns, wall_ns = self.wire_clock.now_ns(), time.time_ns()
         preset = self.config.preset_of()

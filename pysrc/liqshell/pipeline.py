@@ -14,7 +14,7 @@ import numpy as np
 import liqcore as lc
 from liqshell.config import Config
 from liqshell.toml import SCALE
-from liqshell.errors import DataError
+from liqshell.errors import ConfigError, DataError
 from liqshell.policies import RULES
 from liqshell.sink import PaperSink
 from liqshell.venues import bybit
@@ -23,22 +23,24 @@ GAP_S = 5.0             # silence of the whole feed that means missing data: eve
 AUDIT_CAPACITY = 1 << 18
 
 
-def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float = 1.0) -> dict[str, Any]:
+def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float = 1.0, trade: bool = True) -> dict[str, Any]:
     """Everything that decides what the engine does, as JSON values. A market that runs faster than the wall multiplies our own delays, so what
-    counts as silence grows with it."""
+    counts as silence grows with it. trade: False = signals only."""
     symbols = [i.symbol for i in instruments]
     cascade = config.detector_values().cascade_arguments()
     policies = {symbol: config.policy_for(symbol) for symbol in symbols}
-    rules = {config.preset_of(symbol).rule for symbol in symbols} or {config.preset_of().rule}
-    limits, paper = vars(config.limits), config.paper
+    rules = {config.preset_of(symbol).rule for symbol in symbols}
+    if len(rules) != 1:
+        raise ConfigError("[policy.symbols]", f"presets of different rules: {', '.join(sorted(rules))}", "one rule for all symbols of a run")
+    paper = config.paper
     return {
         "version": lc.__version__, "abi": lc.abi_version(),
         "instruments": [i.as_dict() for i in instruments],
         "cascade": cascade,
-        "rule": rules.pop(),
+        "rule": rules.pop() if trade else None,
         "brackets": {symbol: {key: str(v) if key in ("entry_offset", "take_profit", "stop_loss", "trail") else v
                               for key, v in values.bracket_arguments().items()} for symbol, values in policies.items()},
-        "limits": {key: value / SCALE if key in ("daily_loss_max", "weekly_loss_max", "collar") else value for key, value in limits.items()},
+        "limits": config.limits.risk_arguments(),
         "equity": paper.equity,
         "paper": {"fills": paper.fills, "maker_fee": paper.maker_fee / SCALE, "taker_fee": paper.taker_fee / SCALE,
                   "order_latency_s": paper.order_latency_ms / 1e3, "ack_latency_s": paper.ack_latency_ms / 1e3},
@@ -56,7 +58,7 @@ class Pipeline:
         self.values = values
         self.instruments = tuple(lc.Instrument(**fields) for fields in values["instruments"])
         brackets = values["brackets"]
-        policy = RULES[values["rule"]](next(iter(brackets.values())), brackets)
+        policy = RULES[values["rule"]](next(iter(brackets.values())), brackets) if values["rule"] else None
         self.engine = lc.Engine(self.instruments, lc.CascadeConfig(**values["cascade"]), policy, lc.Risk(**values["limits"]),
                                 equity=values["equity"], audit_capacity=AUDIT_CAPACITY)
         self.paper = lc.Paper(self.engine, lc.SimVenue(self.instruments, **values["paper"]))
