@@ -93,7 +93,7 @@ cdef void learn(layout_t* layout, const mark_t* marks, int count, int resume, in
         if i == row_begin:
             continue
         slot = marks[i].slot
-        if slot == TS_FALLBACK:
+        if marks[i].hole == MILLIS and slot == TS_FALLBACK:
             slot = NOWHERE if has_time else TS
         if not add_step(layout, src, at, marks[i].offset, marks[i].hole, slot):
             return

@@ -1,3 +1,4 @@
+# cython: nonecheck=False
 """JSON frames to events, and order requests to JSON bytes, at the cost of reading them once.
 
 A venue describes its frames by shape (`Shape`, with typed holes: `topic`, `symbol`, `side`, `decimal`, `millis`, ...). `Decoder` compiles the
@@ -9,6 +10,7 @@ missing or repeated key, a sign, an exponent, white space, an unknown symbol, to
 Numbers are correctly rounded: mantissa <= 2**53 over a power of ten <= 10**22 is one exact division; longer numbers are handed back.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from libc.stdlib cimport calloc, free
@@ -353,6 +355,7 @@ cdef int set_text(text_t* t, bytes text, int value) except -1:
     return 0
 
 
+@cython.final
 cdef class Decoder:
     """Frames of some shapes to events.
 
@@ -366,6 +369,7 @@ cdef class Decoder:
         if self.t.keys != NULL:
             raise ValueError("a Decoder cannot be initialised twice")
         self.symbols = tuple(symbols)
+        self._out = self.symbols   # no array yet
         self.carried = np.zeros(max(1, len(self.symbols)), EVENT_DTYPE) if carried is None else carried
         if self.carried.dtype != EVENT_DTYPE or self.carried.shape != (max(1, len(self.symbols)),) or not self.carried.flags.c_contiguous:
             raise ValueError(f"carried: expected a contiguous array of EVENT_DTYPE with one row for each of {len(self.symbols)} symbols")
