@@ -247,7 +247,7 @@ def _merged(layers: list[Any], section: type) -> dict[str, Any]:
 def presets() -> Mapping[str, Preset]:
     """The presets that ship, by name."""
     out = {}
-    for item in sorted(resources.files("liqshell.policies").iterdir(), key=lambda entry: entry.name):
+    for item in sorted(resources.files("liqshell.policies").iterdir(), key=lambda entry: entry.name.removesuffix(".toml")):
         if item.name.endswith(".toml"):
             problems: list[ConfigError] = []
             preset = decode(Preset, _parse(item.read_bytes(), item.name), item.name, "", problems)
@@ -288,8 +288,7 @@ def loads(raw: bytes | str, file: str = "<config>") -> Config:
     found = _parse(raw.encode() if isinstance(raw, str) else raw, file)
     problems: list[ConfigError] = []
     config = decode(Config, found, file, "", problems)
-    if not problems:
-        problems += _contradictions(config, file)
+    problems += _contradictions(config, file, not problems)
     if problems:
         raise ConfigError(file, problems=problems)
     # limits that the file leaves out come from the preset (S2-18), so that naming a preset is enough to be inside its rules
@@ -299,8 +298,8 @@ def loads(raw: bytes | str, file: str = "<config>") -> Config:
     return dataclasses.replace(config, limits=limits)
 
 
-def _contradictions(config: Config, file: str) -> list[ConfigError]:
-    """What single fields cannot show."""
+def _contradictions(config: Config, file: str, sound: bool) -> list[ConfigError]:
+    """What single fields cannot show. sound: every field was read, so that what depends on several of them can be judged."""
     out = []
 
     def wrong(key: str, found: str, expected: str, action: str = "") -> None:
@@ -308,6 +307,8 @@ def _contradictions(config: Config, file: str) -> list[ConfigError]:
 
     if config.run.mode == "live":
         wrong("run.mode", "found 'live'", "'paper'", "Order entry does not exist in this version: no real order can be sent")
+    if not sound:
+        return out
     if bool(config.feed.rest) != bool(config.feed.ws):
         missing = "ws" if config.feed.rest else "rest"
         wrong(f"feed.{missing}", "not set, though the other address is", "both rest and ws, or neither (then [feed] environment decides)")

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from liqshell.errors import DataError
+from liqshell.record import TOPIC
 
 BLOCK = 1 << 18
 LINE_BYTES_MAX = 64 << 20
@@ -246,14 +247,11 @@ def _foreign(found: dict[str, Any], file: Path, number: int) -> Record:
             symbol = str(rows[0].get("s", ""))
         # the stream is the topic itself, or only its kind: S4 writes both
         kind = "allLiquidation" if not stream or "liquidation" in stream.lower() else stream
-        topic = stream if "." in stream else f"{kind}.{symbol}"
-        result = {"topic": topic, "type": result.get("type", "snapshot"), "ts": result.get("ts", ts),
+        result = {"topic": stream if "." in stream else f"{kind}.{symbol}", "type": result.get("type", "snapshot"), "ts": result.get("ts", ts),
                   "data": rows if kind == "allLiquidation" else data}
-    elif isinstance(result, dict):
-        topic = str(result.get("topic", stream))
-    else:
-        topic = stream
     frame = result.encode() if isinstance(result, str) else orjson.dumps(result)
+    named = TOPIC.search(frame, 0, 400)
+    topic = named[1].decode() if named else stream
     return Record(_nanoseconds(ts, file, number), frame, topic, symbol or topic.rpartition(".")[2], str(found.get("exchange", "")))
 
 
