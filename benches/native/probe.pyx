@@ -222,13 +222,13 @@ cdef class Frames:
     cdef int64_t* start
     cdef Py_ssize_t count, at
 
-    cpdef load(self, list frames):
+    def load(self, list frames):
         cdef Py_ssize_t i, total = 0
         free(self.text)
         free(self.start)
         self.count = len(frames)
         self.at = 0
-        self.text = <char*> calloc(sum(len(f) + 64 for f in frames), 1)     # apart: as if each had come into its own buffer
+        self.text = <char*> calloc(sum([len(f) + 64 for f in frames]), 1)     # apart: as if each had come into its own buffer
         self.start = <int64_t*> calloc(2 * self.count, sizeof(int64_t))
         for i in range(self.count):
             memcpy(self.text + total, PyBytes_AS_STRING(frames[i]), PyBytes_GET_SIZE(frames[i]))
@@ -301,11 +301,12 @@ cdef class Reaction(Frames):
     cdef request_t order
     cdef event_t events[512]
     cdef char out[1024]              # 16 bytes in front for the websocket header
-    cdef Py_ssize_t size
     cdef double tick
+    cdef int64_t round_ns, later_ns      # so that time goes on when the frames start anew
 
-    def __init__(self, Decoder decoder, OrderEncoder encoder, int instrument, double tick=1e-5):
+    def __init__(self, Decoder decoder, OrderEncoder encoder, int instrument, double tick=1e-5, int64_t round_ns=0):
         self.decoder = decoder
+        self.round_ns = round_ns
         self.encoder = encoder
         self.tick = tick
         quantile_init(&self.q, 0.95, 1000)
@@ -336,7 +337,7 @@ cdef class Reaction(Frames):
             quantile_push(&self.q, notional)
             moments_add(&self.z, notional)
             moments_merge(&self.z)
-            window_push(&self.w, e.ts_event, e.side, notional)
+            window_push(&self.w, e.ts_event + self.later_ns, e.side, notional)
         z = (notional - self.z.mean) / moments_std(&self.z) if self.z.count > 1 else 0.0
         self.order.side = LONG if window_long(&self.w) > window_short(&self.w) else SHORT
         self.order.price = <int64_t> (e.price * (0.9985 if z > 0.0 or large else 0.998) / self.tick)
@@ -363,7 +364,10 @@ cdef class Reaction(Frames):
             for i in range(n):
                 size = self.react_c(self.text + self.start[2 * self.at], self.start[2 * self.at + 1], 1)
                 total += size if size > 0 else -1_000_000_000
-                self.at = self.at + 1 if self.at + 1 < self.count else 0
+                self.at += 1
+                if self.at == self.count:
+                    self.at = 0
+                    self.later_ns += self.round_ns
         if total < 0:
             raise ValueError("a frame was handed back")
         return total

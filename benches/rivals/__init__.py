@@ -16,6 +16,7 @@
 A rival whose package is absent is skipped, with the reason in the results.
 """
 
+import contextlib
 import importlib
 import importlib.metadata
 import pkgutil
@@ -49,5 +50,6 @@ def versions() -> dict[str, str]:
     out = {}
     for module in present.values():
         for package in filter(None, module.PACKAGE.split(",")):
-            out[package] = importlib.metadata.version(package)
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):      # of a role that imports it late
+                out[package] = importlib.metadata.version(package)
     return dict(sorted(out.items()))

@@ -25,8 +25,8 @@ class Levels(ms.Struct):
 
 class Book(ms.Struct):
     topic: str
-    ts: int
     data: Levels
+    cts: int
 
 
 class Order(ms.Struct):
@@ -55,7 +55,7 @@ def decode(shape):
         def book(frame):
             d = parse(frame)
             price, qty = d.data.a[-1]
-            return d.ts, False, price, qty
+            return d.cts, False, price, qty
 
         return book
     parse = ms.json.Decoder(Rows, strict=False).decode

@@ -19,7 +19,7 @@ def decoder(shape, loads):
 
     def book(frame):
         d = loads(frame)
-        ts, data = d["ts"], d["data"]
+        ts, data = d["cts"], d["data"]
         for p, v in data["b"]:
             price, qty = float(p), float(v)
         for p, v in data["a"]:
