@@ -20,11 +20,7 @@ cdef extern from "quantile.h" nogil:
         int32_t below
         int32_t rank
         double fraction
-        double lower
-        double upper
-        double value
         double q
-        uint8_t fresh
         uint8_t wide
     int32_t quantile_bucket(double x) noexcept
     size_t quantile_bytes(int32_t window) noexcept
