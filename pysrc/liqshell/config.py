@@ -18,7 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from liqshell.decode import SCALE, choice, decode, flag, fraction, integer, names, number, table, tables, text
+from liqshell.toml import SCALE, choice, decode, flag, fraction, integer, names, number, table, tables, text
 from liqshell.errors import ConfigError
 
 SYMBOL = r"[A-Z0-9]{2,30}(-[A-Z0-9]{1,12})*"
@@ -61,8 +61,8 @@ class FeedConfig:
 class DetectorConfig:
     """Values that are None were not set: see `Config.detector_values()`."""
 
-    quantile: int | None = fraction(None, "0", "0.9999")
-    window_events: int | None = integer(None, 1, 1_000_000, "events")
+    quantile: int | None = fraction(None, "0", "0.9999", above=True)
+    window_events: int | None = integer(None, 2, 1_000_000, "events")
     window_s: float | None = number(None, 0.001, 86_400.0, "seconds")
     min_events: int | None = integer(None, 1, 10_000, "events")
     warmup: int | None = integer(None, 1, 1_000_000, "events")
@@ -110,6 +110,10 @@ class LimitsConfig:
     data_age_max_s: float = number(1.0, 0.0, 1e6, "seconds", above=True)
     event_age_max_s: float = number(2.0, 0.0, 1e6, "seconds", above=True)
     collar: int = fraction("0.02", "0", "1", above=True)
+
+    def risk_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of liqcore.Risk."""
+        return vars(self) | {name: getattr(self, name) / SCALE for name in ("daily_loss_max", "weekly_loss_max", "collar")}
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,9 @@ class DetectorValues:
 
     def cascade_arguments(self) -> dict[str, Any]:
         """Keyword arguments of liqcore.CascadeConfig."""
-        return dataclasses.asdict(self) | {"quantile": self.quantile / SCALE, "fall": self.fall / SCALE}
+        out = dataclasses.asdict(self) | {"quantile": self.quantile / SCALE, "fall": self.fall / SCALE}
+        out["decay_s"] = out.pop("decay_window_s")
+        return out
 
 
 @dataclass(frozen=True)
