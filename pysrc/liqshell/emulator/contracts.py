@@ -1,0 +1,61 @@
+"""The contracts of the synthetic market: trading rules as the venue states them, and what the agents on them do."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """One linear perpetual. Prices in quote currency, quantities in base units, `_bps` in 1e-4 of the price."""
+
+    symbol: str
+    price: float                                     # where the market starts
+    tick_decimals: int                               # tick = 10**-tick_decimals
+    lot_decimals: int                                # lot = 10**-lot_decimals
+    price_decimals: int                              # in the text of a price: the venue writes BTC with two, though the tick is 0.1
+    lots_max: int                                    # largest order, lots
+    leverage_max: int
+    maintenance_bps: float                           # maintenance margin rate of the lowest tier
+    beta: float                                      # exposure to the shared market factor
+    volatility_bps: float                            # own noise, per square root of a second
+    impact_bps: float                                # price move of a forced order = impact_bps * sqrt(notional / 1000 USD)
+    size_median: float                               # forced orders, USD
+    size_sigma: float                                # of log size, in the body
+    herds_per_hour: float                            # groups of positions opened together
+    herd_median: float                               # positions in a group
+    loners_per_hour: float                           # positions opened alone
+    trade_size_median: float                         # calm trades, USD
+    trades_per_s: float
+    open_interest: float                             # base units held by everybody else
+
+    @property
+    def base(self) -> str:
+        """Base coin."""
+        return self.symbol.removesuffix("USDT")
+
+    @property
+    def tick_power(self) -> float:
+        """price = ticks / tick_power, correctly rounded."""
+        return 10.0 ** self.tick_decimals
+
+    @property
+    def lot_power(self) -> float:
+        """quantity = lots / lot_power, correctly rounded."""
+        return 10.0 ** self.lot_decimals
+
+
+CONTRACTS = (
+    Contract("BTCUSDT", 68_000.0, 1, 3, 2, 1_190_000, 100, 45.0, 1.0, 0.35, 0.42, 820.0, 2.0, 30.0, 11.0, 40.0, 900.0, 2.0, 52_000.0),
+    Contract("ETHUSDT", 2_000.0, 2, 2, 2, 724_000, 100, 45.0, 1.25, 0.45, 0.50, 760.0, 2.1, 28.0, 11.0, 40.0, 700.0, 1.8, 880_000.0),
+    Contract("SOLUSDT", 89.0, 2, 1, 3, 796_000, 100, 70.0, 1.4, 0.6, 0.70, 500.0, 2.2, 22.0, 9.0, 60.0, 450.0, 1.2, 7_400_000.0),
+    Contract("XRPUSDT", 1.4, 4, 1, 4, 27_000_000, 75, 75.0, 1.3, 0.6, 0.70, 480.0, 2.2, 22.0, 9.0, 60.0, 400.0, 1.1, 210_000_000.0),
+    Contract("DOGEUSDT", 0.095, 5, 0, 5, 16_000_000, 75, 75.0, 1.5, 0.7, 0.75, 460.0, 2.2, 22.0, 9.0, 60.0, 350.0, 1.0, 2_100_000_000.0),
+)
+BY_SYMBOL = {contract.symbol: contract for contract in CONTRACTS}
+
+
+def contracts_of(symbols: tuple[str, ...]) -> tuple[Contract, ...]:
+    """The contracts named, in that order; ValueError names the ones there are."""
+    unknown = [symbol for symbol in symbols if symbol not in BY_SYMBOL]
+    if unknown or not symbols or len(set(symbols)) != len(symbols):
+        raise ValueError(f"the synthetic market has {', '.join(BY_SYMBOL)}, each at most once; asked for {', '.join(symbols) or 'none'}")
+    return tuple(BY_SYMBOL[symbol] for symbol in symbols)

@@ -1,0 +1,248 @@
+"""A small agent market, SYNTHETIC: leveraged positions, a price path with bursts of volatility, forced orders that move the price.
+
+The exogenous price is a martingale: its variance has bursts, shared by all symbols or one symbol's own, but its drift is zero always. All that
+is predictable comes from the forced orders: the part of their impact that is not permanent decays (`Parameters.permanent_share = 1` switches
+that off: a control market in which nothing is left to be earned by fading). Statistics follow the public OKX tape; tests/test_market.py
+compares them. Same seed, same bytes, on any machine and however the stream is consumed; memory is that of the open positions.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .contracts import CONTRACTS, Contract, contracts_of
+from .draws import Draws, Floats, on_grid
+from .positions import LONG, NS, SHORT, Forced, Mechanics, Positions
+from .quotes import KIND_LIQUIDATION, RECORD_DTYPE, Quotes
+
+STEP_NS = 200_000_000
+STEPS = 150                                          # a block is 30 s
+BLOCK_NS = STEP_NS * STEPS
+START_NS = 1_772_629_200_000_000_000                 # 2026-03-04 13:00 UTC: a busy hour
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What makes the market. Defaults are calibrated to the statistics named in tests/test_market.py."""
+
+    seed: int = 0
+    symbols: tuple[str, ...] = tuple(contract.symbol for contract in CONTRACTS)
+    start_ns: int = START_NS
+    permanent_share: float = 0.5                     # of the impact of a forced order; 1 = no reversal at all
+    half_life_s: float = 60.0                        # of the rest
+    impact_scale: float = 1.0
+    market_bps: float = 0.45                         # shared noise, per square root of a second
+    bursts_per_hour: float = 14.0                    # of the shared variance, at the peak of the day
+    own_bursts_per_hour: float = 12.0                # of one symbol's
+    burst_bps: float = 11.0                          # smallest standard deviation of a burst's move; Pareto with index 3 above
+    burst_bps_max: float = 120.0
+    burst_s: tuple[float, float] = (3.0, 25.0)
+    delay_median_s: float = 0.15                    # from crossing the level to the execution of the forced order
+    delay_sigma: float = 1.6
+    herd_width_bps: float = 4.0                      # spread of entry prices within a group of positions
+    herd_sigma: float = 0.85                         # of log group size
+    lifetime_s: float = 5_400.0                      # of a position that is not liquidated
+    tail_index: float = 1.1
+    size_max: float = 3e6
+    long_share: float = 0.55
+    leverages: tuple[tuple[float, float], ...] = ((100.0, 0.5), (75.0, 0.2), (50.0, 0.2), (25.0, 0.07), (10.0, 0.03))
+    swing: float = 0.6                               # of the daily profile: 1 +- swing, highest at 15 UTC
+    regime_sigma: float = 0.25                       # of log volatility, autocorrelation 0.4 at one hour
+    warmup_hours: float = 2.0                        # simulated before the start, unseen
+    cascade_gap_s: float = 10.0                      # ground truth: forced orders of one side with shorter gaps are one cascade
+    funding_rate: float = 1e-4
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.permanent_share <= 1.0:
+            raise ValueError(f"permanent_share must lie in [0, 1], got {self.permanent_share!r}")
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, got {self.seed!r}")
+        if not 0.0 < self.cascade_gap_s <= BLOCK_NS / NS:
+            raise ValueError(f"cascade_gap_s must lie in (0, {BLOCK_NS // NS}], got {self.cascade_gap_s!r}")
+
+    def mechanics(self) -> Mechanics:
+        """The part that positions.py works with."""
+        return Mechanics(STEP_NS, *(getattr(self, name) for name in Mechanics._fields[1:]))
+
+
+@dataclass(slots=True)
+class Cascade:
+    """Ground truth: one chain of forced orders."""
+
+    id: int
+    symbol: str
+    side: int                                        # of the positions: LONG = +1
+    start_ns: int
+    end_ns: int
+    count: int
+    notional: float                                  # USD at the price of execution
+    caused: int                                      # how many would not have been tripped without the others' impact
+
+
+@dataclass(slots=True)
+class Lane:
+    """One symbol at work."""
+
+    index: int
+    contract: Contract
+    draws: Draws
+    positions: Positions
+    quotes: Quotes
+    price: float = 0.0                               # exogenous
+    quiet: list[float] = field(default_factory=list)
+    current: dict[int, Cascade] = field(default_factory=dict)
+
+
+class Market:
+    """Blocks of time-ordered records (quotes.RECORD_DTYPE), 30 s each, without end.
+
+    `truth` lists the cascades (two forced orders or more) that ended before the last block handed out. A record's `cascade` is the id there,
+    or 0 for an isolated liquidation; to know that, blocks leave one behind the simulation.
+    """
+
+    def __init__(self, parameters: Parameters | None = None, **changes: object) -> None:
+        p = self.parameters = replace(parameters or Parameters(), **changes)
+        self.contracts = contracts_of(p.symbols)
+        self.truth: list[Cascade] = []
+        self._shared = Draws(p.seed, "market")
+        self._regime = 0.0
+        self._burst_left: list[tuple[int, float]] = []                # (steps left, variance per step)
+        self._own_bursts: list[list[tuple[int, float]]] = [[] for _ in self.contracts]
+        self._lanes = [self._lane(i, contract) for i, contract in enumerate(self.contracts)]
+        self._next_id = 1
+        self._open: dict[int, Cascade] = {}                           # by id: cascades that may still grow
+        self._held: NDArray[np.void] | None = None
+        self._now = p.start_ns - int(p.warmup_hours * 3600) * NS // BLOCK_NS * BLOCK_NS
+        self._shape: tuple[Floats, float, float] | None = None
+        while self._now < p.start_ns:
+            self._simulate(emit=False)
+        for lane in self._lanes:
+            lane.current.clear()
+        self._simulate(emit=True)
+
+    def _lane(self, index: int, contract: Contract) -> Lane:
+        p, draws = self.parameters, Draws(self.parameters.seed, contract.symbol)
+        positions = Positions(contract, p.mechanics(), draws, STEPS)
+        return Lane(index, contract, draws, positions, Quotes(index, contract, Draws(p.seed, contract.symbol + " tape"), STEP_NS))
+
+    @property
+    def now_ns(self) -> int:
+        """Start of the block that `block` hands out next."""
+        return self._now - BLOCK_NS
+
+    def _profile(self) -> float:
+        hour = self._now / NS / 3600.0 % 24.0
+        return 1.0 + self.parameters.swing * float(on_grid(np.cos(np.array((hour - 15.0) * np.pi / 12.0))))
+
+    def _variance(self, bursts: list[tuple[int, float]], rate_per_hour: float, draws: Draws) -> Floats:
+        """Extra variance at each step of this block, from bursts already running and bursts that begin in it."""
+        p, out = self.parameters, np.zeros(STEPS)
+        running, bursts[:] = list(bursts), []
+        starts = [0] * len(running)
+        for _ in range(draws.poisson(rate_per_hour * BLOCK_NS / NS / 3600.0)):
+            u = draws.uniform(3)
+            size = min(p.burst_bps * float(on_grid((1.0 - u[:1]) ** (-1.0 / 3.0))[0]), p.burst_bps_max) * 1e-4
+            length = int((p.burst_s[0] + (p.burst_s[1] - p.burst_s[0]) * u[1]) * NS) // STEP_NS
+            running.append((length, size * size / length))
+            starts.append(int(u[2] * STEPS))
+        for (length, variance), begin in zip(running, starts, strict=True):
+            out[begin:begin + length] += variance
+            if (left := begin + length - STEPS) > 0:
+                bursts.append((left, variance))
+        return out
+
+    def begin(self) -> None:
+        """What all symbols share in the coming block."""
+        p, step_s = self.parameters, STEP_NS / NS
+        rho = 0.4 ** (BLOCK_NS / NS / 3600.0)
+        self._regime = rho * self._regime + (1.0 - rho * rho) ** 0.5 * p.regime_sigma * float(self._shared.normal(1)[0])
+        regime = float(on_grid(np.exp(np.array(np.clip(self._regime, -0.6, 0.9)))))
+        profile = self._profile()
+        variance = (p.market_bps * 1e-4 * regime) ** 2 * step_s + self._variance(
+            self._burst_left, p.bursts_per_hour * profile / (1.0 + p.swing), self._shared)
+        self._shape = (on_grid(np.sqrt(variance) * self._shared.normal(STEPS)), regime, profile)
+
+    def step(self, lane: Lane, emit: bool) -> tuple[NDArray[np.void], list[Forced]] | None:
+        """One symbol through the coming block."""
+        assert self._shape is not None, "begin() first"
+        (common, regime, profile), p, c = self._shape, self.parameters, lane.contract
+        rate = p.own_bursts_per_hour * profile / (1.0 + p.swing)
+        own = (c.volatility_bps * 1e-4 * regime) ** 2 * (STEP_NS / NS) + self._variance(self._own_bursts[lane.index], rate, lane.draws)
+        moves = on_grid(c.beta * common + np.sqrt(own) * lane.draws.normal(STEPS)) * (1.0 + max(lane.price, -0.9))
+        exogenous = lane.price + on_grid(np.cumsum(on_grid(moves)))
+        positions = lane.positions
+        here = lane.price + positions.permanent + positions.temporary
+        positions.open(self._now, here, BLOCK_NS / NS / 3600.0)
+        price, forced = positions.advance(exogenous, self._now)
+        lane.price = float(exogenous[-1])
+        if self._now // BLOCK_NS % 10 == lane.index % 10:
+            positions.purge(self._now)
+        if not emit:
+            return None
+        index = exogenous + positions.permanent
+        return lane.quotes.block(self._now, price, index, forced, positions.open_lots, profile, p.funding_rate), forced
+
+    def _simulate(self, emit: bool) -> None:
+        """Run all symbols through one block; with emit, hold its records."""
+        self.begin()
+        parts = []
+        for lane in self._lanes:
+            made = self.step(lane, emit)
+            if made is not None:
+                records, forced = made
+                self._label(lane, records, forced)
+                parts.append(records)
+        self._now += BLOCK_NS
+        self._shape = None
+        if emit:
+            merged = np.concatenate(parts)
+            self._held = merged[np.lexsort((merged["symbol"], merged["t"]))]
+
+    def _label(self, lane: Lane, records: NDArray[np.void], forced: list[Forced]) -> None:
+        """Give each liquidation the id of its cascade."""
+        gap = int(self.parameters.cascade_gap_s * NS)
+        rows = np.flatnonzero(records["kind"] == KIND_LIQUIDATION)
+        usd = lane.contract.price / lane.contract.lot_power
+        for row, order in zip(rows.tolist(), forced, strict=True):
+            cascade = lane.current.get(order.side)
+            if cascade is None or order.ts - cascade.end_ns >= gap:
+                cascade = Cascade(self._next_id, lane.contract.symbol, order.side, order.ts, order.ts, 0, 0.0, 0)
+                self._next_id += 1
+                lane.current[order.side] = self._open[cascade.id] = cascade
+            cascade.end_ns = order.ts
+            cascade.count += 1
+            cascade.notional += order.lots * usd * (1.0 + order.after)
+            cascade.caused += order.caused
+            records["cascade"][row] = cascade.id
+
+    def block(self) -> NDArray[np.void]:
+        """The next 30 s of records."""
+        out = self._held
+        assert out is not None
+        self._simulate(emit=True)
+        # the block simulated just now was long enough to join every cascade of `out` that goes on
+        rows = np.flatnonzero((out["kind"] == KIND_LIQUIDATION) & (out["cascade"] > 0))
+        for row in rows.tolist():
+            cascade = self._open.get(int(out["cascade"][row]))
+            if cascade is not None and cascade.count == 1:
+                out["cascade"][row] = 0
+        horizon = self._now - BLOCK_NS - int(self.parameters.cascade_gap_s * NS)
+        for key in [key for key, cascade in self._open.items() if cascade.end_ns < horizon]:
+            cascade = self._open.pop(key)
+            if cascade.count > 1:
+                self.truth.append(cascade)
+        return out
+
+    def blocks(self, hours: float) -> Iterator[NDArray[np.void]]:
+        """The next `hours` of the market."""
+        for _ in range(round(hours * 3600 * NS / BLOCK_NS)):
+            yield self.block()
+
+    def take(self, hours: float) -> NDArray[np.void]:
+        """The next `hours` as one array: about 90 B x 30 records x 3600 an hour, for five symbols."""
+        return np.concatenate(list(self.blocks(hours)) or [np.zeros(0, RECORD_DTYPE)])
+
+
+__all__ = ["BLOCK_NS", "LONG", "SHORT", "START_NS", "Cascade", "Market", "Parameters"]
