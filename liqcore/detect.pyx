@@ -14,6 +14,7 @@ from liqcore.zscore cimport segz_advance, segz_free, segz_init, segz_load, segz_
 from liqcore import event as schema
 
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
+cdef int SEGMENTS_MIN = 30          # completed segments before a z-score means anything
 cdef int DECAY_CAPACITY = 2048      # liquidations of one instrument inside the decay window; the oldest give way
 
 
@@ -24,7 +25,7 @@ cdef int cascade_init(cascade_t* c, const cascade_config_t* config, int32_t inst
     c.p.flags = flags
     quantile_init(&c.q, config.quantile, config.window_events)
     window_init(&c.w, config.decay_ns, DECAY_CAPACITY)
-    segz_init(&c.z, config.segment_ns, config.baseline)
+    segz_init(&c.z, config.segment_ns, config.baseline, min(SEGMENTS_MIN, config.baseline))
     return 0
 
 

@@ -4,6 +4,7 @@ from libc.math cimport isfinite
 
 from liqcore.event cimport *
 from liqcore.instrument cimport ticks_of
+from liqcore.window cimport WINDOW_NOTIONAL_MAX
 
 cdef int SUSPECTS = 5              # so many implausible prices that agree with each other are the new truth (a relisting, a split)
 
@@ -48,7 +49,8 @@ cdef uint8_t price_qty(const event_t* e, market_t* m, const instrument_t* i, dou
         return OK if 0.0 <= e.aux_qty < 9007199254740992.0 else BAD_QTY
     if e.side != LONG and e.side != SHORT:
         return BAD_SIDE
-    if e.kind == LIQUIDATION and (e.aux_price < 0.0 or e.aux_price > 1e18):
+    if e.kind == LIQUIDATION and (e.aux_price < 0.0 or e.aux_price > WINDOW_NOTIONAL_MAX
+                                  or e.qty * i.multiplier * e.price > WINDOW_NOTIONAL_MAX):
         return BAD_QTY
     return plausible(m, e.price, band)
 
