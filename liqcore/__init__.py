@@ -1,0 +1,41 @@
+"""liqcore: detect and trade crypto liquidation cascades, one engine for live, paper, replay and backtest.
+
+The core does no I/O and reads no clock: hand it events, take signals and order requests out. `import liqcore` needs NumPy only.
+"""
+
+from os.path import dirname as _dirname
+
+from liqcore._version import __version__
+from liqcore.account import Account
+from liqcore.audit import FIELDS as AUDIT_FIELDS
+from liqcore.audit import AuditKind
+from liqcore.bracket import Alarm, Bracket, BracketState
+from liqcore.detect import Cascade, CascadeConfig
+from liqcore.engine import Engine
+from liqcore.event import (AUDIT_DTYPE, EVENT_DTYPE, SIGNAL_DTYPE, Completeness, Control, FeedState, FillReason, Kind, OrderStatus, Phase,
+                           Reason, Role, Side, Signal, abi_version)
+from liqcore.instrument import Instrument
+from liqcore.policy import Market, Policy
+from liqcore.quantile import RollingQuantile
+from liqcore.request import Request
+from liqcore.risk import Risk
+from liqcore.simulate import Paper, SimVenue
+from liqcore.window import Window
+from liqcore.zscore import SegmentZ
+
+LONG = Side.LONG
+SHORT = Side.SHORT
+SECOND = 1_000_000_000
+
+
+def get_include() -> str:
+    """Folder for `include_path` of a Cython build that cimports liqcore (see examples/bot_cython)."""
+    return _dirname(_dirname(__file__))
+
+
+__all__ = [
+    "AUDIT_DTYPE", "AUDIT_FIELDS", "EVENT_DTYPE", "LONG", "SECOND", "SHORT", "SIGNAL_DTYPE", "Account", "Alarm", "AuditKind", "Bracket",
+    "BracketState", "Cascade", "CascadeConfig", "Completeness", "Control", "Engine", "FeedState", "FillReason", "Instrument", "Kind",
+    "Market", "OrderStatus", "Paper", "Phase", "Policy", "Reason", "Request", "Risk", "Role", "RollingQuantile",
+    "SegmentZ", "Side", "Signal", "SimVenue", "Window", "__version__", "abi_version", "get_include",
+]

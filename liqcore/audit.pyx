@@ -9,7 +9,7 @@ from liqcore.event import AUDIT_DTYPE
 
 #: per AuditKind: (what `phase` holds, names of x[0..7]); prices in quote currency, quantities in base units, unless the name says otherwise
 FIELDS = {
-    AuditKind.AUDIT_REFUSED: ("Kind", ("price", "qty", "aux_price", "aux_qty", "reference_price", "ts_recv_low", "ts_recv_high", "refused_count")),
+    AuditKind.AUDIT_REFUSED: ("Kind", ("price", "qty", "aux_price", "aux_qty", "reference_price", "ts_recv_ns_part", "ts_recv_s", "refused_count")),
     AuditKind.AUDIT_SIGNAL: ("Phase", ("long_notional", "short_notional", "threshold", "z", "score", "price", "count", "rolling")),
     AuditKind.AUDIT_POLICY: ("Phase", ("reference_price", "entry_offset", "take_profit", "stop_loss", "notional", "entry_ttl_s", "max_hold_s", "confidence")),
     AuditKind.AUDIT_RISK: ("Phase", ("notional", "limit", "exposure", "open_brackets", "orders_last_minute", "equity", "day_loss", "week_loss")),

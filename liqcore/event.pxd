@@ -1,5 +1,5 @@
-"""The one schema: what enters the engine (event_t), what it says (signal_t), what it asks of a venue (request_t), and what it leaves behind
-(audit_t). All are flat, pointer-free and have a NumPy twin that is proven equal at import (event.pyx)."""
+"""The one schema: what enters the engine (event_t), what is known of a market (market_t), what it says (signal_t), what it asks of a venue
+(request_t), and what it leaves behind (audit_t). All are flat, pointer-free and have a NumPy twin that is proven equal at import (event.pyx)."""
 
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -193,6 +193,23 @@ ctypedef struct audit_t:     # 96 bytes; what x[0..7] mean depends on kind: see 
     uint8_t phase            # Phase, OrderStatus, Action, ... see audit.FIELDS
     int8_t side
     double x[8]
+ctypedef struct market_t:    # the last good market data of one instrument; 0 = never seen
+    double last
+    double bid
+    double bid_qty
+    double ask
+    double ask_qty
+    double mark
+    double index
+    double open_interest
+    double funding
+    int64_t ts_trade         # ts_recv, ns
+    int64_t ts_bbo
+    int64_t ts_ticker
+    double good              # the door: last accepted price of any kind
+    double suspect           # the door: an implausible price that waits for company
+    int32_t suspects
+    int32_t reserved
 
 cdef class Signal:
     cdef signal_t c

@@ -63,7 +63,7 @@ cdef class Instrument:
         self.c.lots_min = 1 if min_qty is None else max(1, lots_of(&self.c, float(min_qty)))
         self.c.lots_max = TICKS_MAX - 1 if max_qty is None else lots_floor(&self.c, float(max_qty))
         if self.c.lots_max < self.c.lots_min:
-            raise ValueError(f"max_qty: expected at least min_qty ({min_qty}) and below {TICKS_MAX} lots, got {max_qty}")
+            raise ValueError(f"max_qty: expected at least min_qty ({min_qty}) and below {<int64_t> TICKS_MAX} lots, got {max_qty}")
         self.c.completeness = int(completeness)
 
     @property

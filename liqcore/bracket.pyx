@@ -1,0 +1,546 @@
+"""Brackets: see bracket.pxd. Both sides run through the same lines; only target_price, stop_price and the sign of `side` know which it is."""
+
+from decimal import Decimal
+
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+from liqcore.audit cimport AUDIT_ALARM, AUDIT_BRACKET, AUDIT_FILL, AUDIT_ORDER, AUDIT_REQUEST, AUDIT_TRADE
+from liqcore.event cimport *
+from liqcore.instrument cimport SCALE, TICKS_MAX, lots_of, price_of, qty_of, scale_ticks, ticks_of
+
+cdef int64_t PROTECT_NS = 1000000000       # after a fill a stop must be confirmed within 1 s; closing at market then stays inside the 2 s of law L7
+cdef int64_t ANSWER_NS = 5000000000        # a request without an answer for 5 s has an unknown outcome
+
+
+cdef class Outbox:
+    def __cinit__(self, AuditRing audit, int64_t capacity=1024):
+        if capacity < 16 or capacity & (capacity - 1):
+            raise ValueError(f"request capacity: expected a power of two >= 16, got {capacity}")
+        self.audit = audit
+        self.ring = <request_t*> calloc(capacity, sizeof(request_t))
+        if self.ring == NULL:
+            raise MemoryError("no memory for the request ring")
+        self.mask = capacity - 1
+
+    def __dealloc__(self):
+        free(self.ring)
+
+    cdef request_t* ask(self, int64_t ts, slot_t* s, order_t* o, const instrument_t* i, uint8_t action, uint8_t type, uint8_t flags,
+                        int8_t side, int64_t stop) noexcept nogil:
+        """Queue a request about order `o`, and audit it. The driver takes it out within the same step, so the ring cannot overrun unless the
+        driver is broken; then the newest request would be lost, which is_full() lets the engine refuse entries before."""
+        cdef request_t* r = &self.ring[self.head & self.mask]
+        cdef audit_t* a
+        r.ts = ts
+        r.id = o.id
+        r.price = o.price
+        r.qty = o.qty
+        r.stop = stop
+        r.instrument = s.instrument
+        r.side = side
+        r.action = action
+        r.type = type
+        r.flags = flags
+        r.reserved = 0
+        o.ts_asked = ts
+        s.orders += 1
+        a = self.audit.put(ts, AUDIT_REQUEST, 0, action, s.instrument, side, o.id)
+        r.cause = a.seq
+        a.x[0] = price_of(i, o.price)
+        a.x[1] = qty_of(i, o.qty)
+        a.x[2] = price_of(i, stop)
+        a.x[3] = type
+        a.x[4] = flags
+        a.x[5] = s.sequence
+        a.x[6] = price_of(i, s.last)
+        a.x[7] = id_role(o.id)
+        self.head += 1
+        return r
+
+
+cdef int64_t order_id(int32_t instrument, int64_t sequence, int attempt, int role) noexcept nogil:
+    """Deterministic: the same decision of the same run has the same id, so an order is recognised whatever was lost."""
+    return (<int64_t> instrument << 40) | ((sequence & 0xFFFFFFF) << 12) | (<int64_t> (attempt & 255) << 4) | role
+
+
+cdef int64_t stop_price(int8_t side, int64_t fill, int64_t fraction) noexcept nogil:
+    """Rounded towards the entry: never risk more than the stated fraction."""
+    return scale_ticks(fill, -fraction, 1) if side > 0 else scale_ticks(fill, fraction, 0)
+
+
+cdef int64_t target_price(int8_t side, int64_t fill, int64_t fraction, int64_t reference) noexcept nogil:
+    """Rounded towards the reference: the fade's target is the price before the cascade, and a tick on that side of it is the one meant."""
+    cdef int64_t product = fill * (<int64_t> SCALE + (fraction if side > 0 else -fraction))
+    return scale_ticks(fill, fraction if side > 0 else -fraction, 1 if product < reference * <int64_t> SCALE else 0)
+
+
+cdef void bracket_prices(const bracket_t* b, int64_t reference, int64_t* entry, int64_t* stop) noexcept nogil:
+    """Entry limit rounded away from the market (a resting order gives no more than it must), and the stop that goes with it."""
+    if b.entry_type == ORDER_MARKET:
+        entry[0] = reference
+    elif b.side > 0:
+        entry[0] = scale_ticks(reference, -b.entry_offset, 0)
+    else:
+        entry[0] = scale_ticks(reference, b.entry_offset, 1)
+    stop[0] = stop_price(b.side, entry[0], b.stop_loss)
+
+
+cdef int check_bracket(const bracket_t* b) noexcept nogil:
+    """0 when the bracket makes sense, else the number of the rule that it breaks."""
+    cdef int64_t half = SCALE // 2
+    if b.side != LONG and b.side != SHORT:
+        return 1
+    if b.entry_type != ORDER_LIMIT and b.entry_type != ORDER_MARKET:
+        return 2
+    if not (0 <= b.entry_offset <= half and 0 <= b.take_profit <= half and 0 < b.stop_loss <= half and 0 <= b.trail <= half):
+        return 3
+    if b.entry_ttl_ns <= 0 or b.max_hold_ns <= 0 or b.cooldown_ns < 0:
+        return 4
+    if not (0.0 < b.notional < 1e15 or 0.0 < b.equity_share <= 1000.0):
+        return 5
+    if b.reference < 0 or b.reference >= <int64_t> TICKS_MAX or b.exit_phase > EXHAUSTED or b.requotes_max > 3:
+        return 6
+    return 0
+
+
+cdef void audit_state(slot_t* s, const instrument_t* i, uint8_t reason, int64_t now, Outbox out) noexcept nogil:
+    cdef audit_t* a = out.audit.put(now, AUDIT_BRACKET, reason, s.state, s.instrument, s.spec.side, s.entry.id)
+    cdef int64_t deadline = bracket_deadline(s)
+    a.x[0] = price_of(i, s.entry.price)
+    a.x[1] = price_of(i, s.target.price)
+    a.x[2] = price_of(i, s.stop.price)
+    a.x[3] = qty_of(i, s.entry.qty)
+    a.x[4] = qty_of(i, s.entered)
+    a.x[5] = qty_of(i, slot_position(s)) * s.spec.side
+    a.x[6] = (deadline - now) / 1e9 if deadline != NEVER else 0.0
+    a.x[7] = s.sequence
+
+
+cdef void alarm(slot_t* s, int kind, double value, double limit, int64_t id, int64_t now, Outbox out) noexcept nogil:
+    cdef audit_t* a = out.audit.put(now, AUDIT_ALARM, 0, kind, s.instrument, s.spec.side, id)
+    a.x[0] = value
+    a.x[1] = limit
+
+
+cdef void ask_create(slot_t* s, order_t* o, int role, const instrument_t* i, uint8_t type, uint8_t flags, int8_t side, int64_t stop,
+                     int64_t now, Outbox out) noexcept nogil:
+    """A new order in the place of the ended one, under the id of the next attempt."""
+    if o.status != O_NONE:
+        o.attempt += 1
+    o.id = order_id(s.instrument, s.sequence, o.attempt, role)
+    o.filled = 0
+    o.status = O_SENT
+    o.asked = ASKED_NOTHING
+    o.unknown = 0
+    out.ask(now, s, o, i, ACTION_CREATE, type, flags, side, stop)
+
+
+cdef void ask_cancel(slot_t* s, order_t* o, const instrument_t* i, int8_t side, int64_t now, Outbox out) noexcept nogil:
+    if order_open(o) and o.asked != ASKED_CANCEL:
+        o.asked = ASKED_CANCEL
+        out.ask(now, s, o, i, ACTION_CANCEL, ORDER_LIMIT, 0, side, 0)
+
+
+cdef void place_entry(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noexcept nogil:
+    cdef int64_t stop
+    bracket_prices(&s.spec, s.reference, &s.entry.price, &stop)
+    s.stop.price = stop
+    s.stop.id = order_id(s.instrument, s.sequence, 0, ROLE_STOP)
+    ask_create(s, &s.entry, ROLE_ENTRY, i, s.spec.entry_type, POST_ONLY if s.spec.entry_type == ORDER_LIMIT else 0, s.spec.side, stop,
+               now, out)
+
+
+cdef void bracket_open(slot_t* s, const bracket_t* b, const instrument_t* i, int64_t reference, int64_t lots, int32_t signal_sequence,
+                       int64_t now, Outbox out) noexcept nogil:
+    """Send the entry, its stop attached. The slot must be FLAT; the bracket checked; lots approved by risk."""
+    cdef int64_t sequence = s.sequence + 1
+    cdef int32_t instrument = s.instrument
+    memset(s, 0, sizeof(slot_t))
+    s.instrument = instrument
+    s.sequence = sequence
+    s.spec = b[0]
+    s.reference = reference
+    s.last = reference
+    s.signal_sequence = signal_sequence
+    s.entry.qty = lots
+    s.state = BRACKET_ENTERING
+    s.entry_deadline = now + b.entry_ttl_ns
+    s.hold_deadline = NEVER
+    place_entry(s, i, now, out)
+    audit_state(s, i, OK, now, out)
+
+
+cdef void finish(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noexcept nogil:
+    """Flat and nothing alive: say what came of it, and start the cooldown after a trade (an entry that never filled is not a trade)."""
+    cdef audit_t* a
+    cdef double gross
+    if s.end == OK:
+        if s.entered > 0:
+            s.end = END_TARGET if s.last_exit == ROLE_TARGET else END_STOP if s.last_exit == ROLE_STOP else END_VENUE
+        else:
+            s.end = END_TTL if now >= s.entry_deadline and s.entry_end != END_POST_ONLY else s.entry_end if s.entry_end else END_VENUE
+    if s.entered > 0:
+        gross = ((s.exit_value - s.entry_value) * s.spec.side) * (<double> i.tick_mantissa / i.tick_power) * \
+            (<double> i.lot_mantissa / i.lot_power) * i.multiplier
+        a = out.audit.put(now, AUDIT_TRADE, s.end, 1 if s.spec.side > 0 else 0, s.instrument, s.spec.side, s.entry.id)
+        a.x[0] = s.entry_value / s.entered * i.tick
+        a.x[1] = s.exit_value / s.exited * i.tick if s.exited > 0 else 0.0
+        a.x[2] = qty_of(i, s.entered)
+        a.x[3] = gross
+        a.x[4] = s.fees
+        a.x[5] = gross - s.fees
+        a.x[6] = (s.ts_exit - s.ts_open) / 1e9
+        a.x[7] = s.entry_maker
+        s.cooldown_until = now + s.spec.cooldown_ns
+    s.state = BRACKET_FLAT
+    audit_state(s, i, s.end, now, out)
+
+
+cdef void settle_position(slot_t* s, const instrument_t* i, int64_t position, int64_t now, Outbox out) noexcept nogil:
+    """While something is held: close it if the exit is decided, else keep the target at the size of the position."""
+    cdef int8_t exit_side = -s.spec.side
+    if s.end != OK:
+        if s.state != BRACKET_LEAVING:
+            s.state = BRACKET_LEAVING
+            audit_state(s, i, s.end, now, out)
+        ask_cancel(s, &s.target, i, exit_side, now, out)
+        if not order_open(&s.close):
+            if s.close.attempt < ATTEMPTS_MAX:
+                s.close.qty = position
+                s.close.price = 0
+                ask_create(s, &s.close, ROLE_CLOSE, i, ORDER_MARKET, REDUCE_ONLY, exit_side, 0, now, out)
+            elif s.close.attempt == ATTEMPTS_MAX:
+                s.close.attempt += 1
+                alarm(s, ALARM_STUCK, qty_of(i, position), ATTEMPTS_MAX, s.close.id, now, out)
+        return
+    if s.spec.take_profit == 0:
+        return
+    if not order_open(&s.target):
+        if s.target.attempt < ATTEMPTS_MAX:
+            s.target.qty = position
+            s.target.price = target_price(s.spec.side, <int64_t> (s.entry_value / s.entered + 0.5), s.spec.take_profit, s.reference)
+            ask_create(s, &s.target, ROLE_TARGET, i, ORDER_LIMIT, REDUCE_ONLY if s.target_taker else REDUCE_ONLY | POST_ONLY, exit_side, 0,
+                       now, out)
+        elif s.target.attempt == ATTEMPTS_MAX:
+            s.target.attempt += 1
+            alarm(s, ALARM_STUCK, qty_of(i, position), ATTEMPTS_MAX, s.target.id, now, out)
+    elif s.target.status == O_LIVE and s.target.asked == ASKED_NOTHING and s.target.qty - s.target.filled != position:
+        s.target.qty = s.target.filled + position
+        s.target.asked = ASKED_AMEND
+        out.ask(now, s, &s.target, i, ACTION_AMEND, ORDER_LIMIT, REDUCE_ONLY, exit_side, 0)
+
+
+cdef void settle(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noexcept nogil:
+    """Compare what is believed with what is wanted and ask for the difference."""
+    cdef int64_t position = slot_position(s)
+    if s.state == BRACKET_FLAT:
+        return
+    if position < 0:
+        if not s.overfilled:
+            s.overfilled = 1
+            alarm(s, ALARM_OVERFILL, qty_of(i, position), 0.0, s.entry.id, now, out)
+        position = 0
+    if order_open(&s.entry) and (s.end != OK or s.exited > 0 or now >= s.entry_deadline):
+        ask_cancel(s, &s.entry, i, s.spec.side, now, out)
+    if position > 0:
+        settle_position(s, i, position, now, out)
+        return
+    if s.entered == 0 and s.entry.status != O_ENDED:
+        return
+    ask_cancel(s, &s.target, i, -s.spec.side, now, out)
+    if order_open(&s.entry) or order_open(&s.target) or order_open(&s.close):
+        if s.state != BRACKET_WINDING:
+            s.state = BRACKET_WINDING
+            audit_state(s, i, s.end, now, out)
+        return
+    finish(s, i, now, out)
+
+
+cdef order_t* order_of(slot_t* s, int role) noexcept nogil:
+    if role == ROLE_ENTRY:
+        return &s.entry
+    if role == ROLE_STOP:
+        return &s.stop
+    if role == ROLE_TARGET:
+        return &s.target
+    return &s.close
+
+
+cdef void move_stop(slot_t* s, const instrument_t* i, int64_t price, int64_t now, Outbox out) noexcept nogil:
+    """A stop never loosens: max() for a long, min() for a short."""
+    if (price - s.stop.price) * s.spec.side <= 0 or s.stop.status != O_LIVE or s.stop.asked != ASKED_NOTHING:
+        return
+    s.stop.price = price
+    s.stop.qty = slot_position(s)
+    s.stop.asked = ASKED_AMEND
+    out.ask(now, s, &s.stop, i, ACTION_AMEND, ORDER_STOP_MARKET, REDUCE_ONLY, -s.spec.side, 0)
+
+
+cdef bint counted_before(slot_t* s, int64_t key) noexcept nogil:
+    """Remember an execution; True if it was known. The venue may report the same one twice, in any order."""
+    cdef int n
+    for n in range(min(s.executions_count, EXECUTIONS_MAX)):
+        if s.executions[n] == key:
+            return True
+    s.executions[s.executions_count & (EXECUTIONS_MAX - 1)] = key
+    s.executions_count += 1
+    return False
+
+
+cdef void on_entry_fill(slot_t* s, const instrument_t* i, int64_t ticks, int64_t lots, bint maker, int64_t now, Outbox out) noexcept nogil:
+    cdef bint first = s.entered == 0
+    s.entered += lots
+    s.entry_value += <double> ticks * <double> lots
+    if first:
+        s.ts_open = now
+        s.hold_deadline = now + s.spec.max_hold_ns
+        s.best = ticks
+        s.entry_maker = maker
+    else:
+        s.entry_maker = s.entry_maker and maker
+    if s.state == BRACKET_ENTERING or s.state == BRACKET_WINDING:
+        s.state = BRACKET_HOLDING
+        if s.stop.status != O_LIVE:
+            s.protect_deadline = now + PROTECT_NS
+        audit_state(s, i, OK, now, out)
+    if s.executions_count >= EXECUTIONS_MAX - 16 and s.end == OK:
+        alarm(s, ALARM_EXECUTIONS, s.executions_count, EXECUTIONS_MAX, s.entry.id, now, out)
+        ask_cancel(s, &s.entry, i, s.spec.side, now, out)
+
+
+cdef int on_fill(slot_t* s, const event_t* e, const instrument_t* i, order_t* o, int role, int64_t now, Outbox out) noexcept nogil:
+    cdef int64_t ticks = ticks_of(i, e.price)
+    cdef int64_t lots = lots_of(i, e.qty)
+    cdef bint maker = (e.flags & FILL_MAKER) != 0
+    cdef audit_t* a
+    if counted_before(s, (<int64_t> e.aux_qty << 4) | role):
+        return 0
+    s.fees += e.aux_price
+    if o.id == e.id:
+        if o.status == O_SENT:
+            o.status = O_LIVE
+        o.filled += lots
+        if o.qty > 0 and o.filled >= o.qty and role != ROLE_STOP:
+            o.status = O_ENDED
+            o.unknown = 0
+    if role == ROLE_ENTRY:
+        on_entry_fill(s, i, ticks, lots, maker, now, out)
+    else:
+        s.exited += lots
+        s.exit_value += <double> ticks * <double> lots
+        s.ts_exit = now
+        s.last_exit = role
+    a = out.audit.put(now, AUDIT_FILL, 0, e.code, s.instrument, s.spec.side if role == ROLE_ENTRY else -s.spec.side, e.id)
+    a.x[0] = e.price
+    a.x[1] = e.qty
+    a.x[2] = e.aux_price
+    a.x[3] = maker
+    a.x[4] = qty_of(i, slot_position(s)) * s.spec.side
+    a.x[5] = s.entry_value / s.entered * i.tick if s.entered > 0 else 0.0
+    a.x[6] = e.aux_qty
+    a.x[7] = role
+    if role == ROLE_ENTRY and s.spec.entry_type == ORDER_MARKET:
+        move_stop(s, i, stop_price(s.spec.side, <int64_t> (s.entry_value / s.entered + 0.5), s.spec.stop_loss), now, out)
+    return 1
+
+
+cdef void on_order(slot_t* s, const event_t* e, const instrument_t* i, order_t* o, int role, int64_t now, Outbox out) noexcept nogil:
+    """A status report. It can only move an order forward; what is behind the belief is ignored."""
+    cdef uint8_t asked = o.asked
+    if o.id != e.id or (o.status == O_ENDED and not (role == ROLE_STOP and e.code == ORDER_NEW)):
+        return
+    if e.code == ORDER_NEW or e.code == ORDER_TRIGGERED:
+        o.status = O_LIVE
+        o.unknown = 0
+        if asked == ASKED_AMEND:
+            o.asked = ASKED_NOTHING
+        if role == ROLE_STOP:
+            s.protect_deadline = 0
+    elif e.code == ORDER_UNKNOWN:
+        o.unknown = 1
+        alarm(s, ALARM_UNKNOWN, 0.0, 0.0, o.id, now, out)
+    elif e.code == ORDER_REJECTED and o.status == O_LIVE and asked != ASKED_NOTHING:
+        # the amend or cancel was refused, the order itself lives on: replace it rather than guess at its size
+        o.asked = ASKED_NOTHING
+        if asked == ASKED_AMEND and role != ROLE_STOP:
+            ask_cancel(s, o, i, -s.spec.side, now, out)
+    else:
+        o.status = O_ENDED
+        o.unknown = 0
+        if role == ROLE_STOP:
+            s.protect_deadline = now + PROTECT_NS if slot_position(s) > 0 and s.end == OK else 0
+            if e.code == ORDER_REJECTED and slot_position(s) > 0 and s.end == OK:
+                s.end = END_UNPROTECTED
+                alarm(s, ALARM_UNPROTECTED, 0.0, 0.0, o.id, now, out)
+        elif role == ROLE_TARGET and e.flags == END_POST_ONLY:
+            s.target_taker = 1
+        elif role == ROLE_ENTRY:
+            s.entry_end = e.flags
+            if (e.flags == END_POST_ONLY and s.requotes < s.spec.requotes_max and s.entered == 0 and s.end == OK
+                    and asked != ASKED_CANCEL and now < s.entry_deadline):
+                s.requotes += 1
+                s.reference = s.last
+                place_entry(s, i, now, out)
+
+
+cdef int bracket_report(slot_t* s, const event_t* e, const instrument_t* i, int64_t now, Outbox out) noexcept nogil:
+    """A venue report (ORDER or FILL) for this instrument. 1 = an execution that was not known yet: the account must count it."""
+    cdef int role = id_role(e.id)
+    cdef int counted = 0
+    cdef order_t* o
+    cdef audit_t* a
+    cdef bint ours = id_sequence(e.id) == (s.sequence & 0xFFFFFFF) and ROLE_ENTRY <= role <= ROLE_CLOSE and s.state != BRACKET_FLAT
+    if e.kind == ORDER:
+        a = out.audit.put(now, AUDIT_ORDER, e.flags, e.code, s.instrument, e.side, e.id)
+        a.x[0] = e.price
+        a.x[1] = e.qty
+        a.x[2] = role
+        if ours:
+            o = order_of(s, role)
+            a.x[3] = (now - o.ts_asked) / 1e6 if o.ts_asked > 0 else 0.0
+            on_order(s, e, i, o, role, now, out)
+    elif not ours:
+        alarm(s, ALARM_FOREIGN, e.price, e.qty, e.id, now, out)
+        return 0
+    else:
+        counted = on_fill(s, e, i, order_of(s, role), role, now, out)
+    settle(s, i, now, out)
+    return counted
+
+
+cdef void bracket_trade(slot_t* s, const instrument_t* i, int64_t ticks, int64_t now, Outbox out) noexcept nogil:
+    """A market trade while the bracket lives: the trail follows it."""
+    cdef int64_t price
+    s.last = ticks
+    if s.spec.trail == 0 or slot_position(s) <= 0 or s.end != OK:
+        return
+    if (ticks - s.best) * s.spec.side > 0:
+        s.best = ticks
+    price = stop_price(s.spec.side, s.best, s.spec.trail)
+    # a tenth of the trail's distance at least: an amend costs a request, and requests are rationed
+    if (price - s.stop.price) * s.spec.side * 10 >= scale_ticks(s.best, s.spec.trail, 1) - s.best:
+        move_stop(s, i, price, now, out)
+
+
+cdef void bracket_leave(slot_t* s, const instrument_t* i, uint8_t reason, int64_t now, Outbox out) noexcept nogil:
+    """Decide the exit (once): cancel the entry, close what is held at market."""
+    if s.state == BRACKET_FLAT or s.end != OK:
+        return
+    s.end = reason
+    settle(s, i, now, out)
+
+
+cdef inline int64_t answer_deadline(const order_t* o) noexcept nogil:
+    return o.ts_asked + ANSWER_NS if (o.status == O_SENT or (o.status == O_LIVE and o.asked != ASKED_NOTHING)) and not o.unknown else NEVER
+
+
+cdef void mark_unknown(slot_t* s, order_t* o, int64_t now, Outbox out) noexcept nogil:
+    """Uncertain is not done (law L8): it stays open, counts as exposure, and is never sent again blindly."""
+    if now >= answer_deadline(o):
+        o.unknown = 1
+        alarm(s, ALARM_UNKNOWN, (now - o.ts_asked) / 1e9, ANSWER_NS / 1e9, o.id, now, out)
+
+
+cdef void bracket_timer(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noexcept nogil:
+    """A deadline of this slot has passed."""
+    if s.state == BRACKET_FLAT:
+        return
+    if s.protect_deadline and now >= s.protect_deadline:
+        s.protect_deadline = 0
+        if s.end == OK and slot_position(s) > 0:
+            alarm(s, ALARM_UNPROTECTED, PROTECT_NS / 1e9, 0.0, s.stop.id, now, out)
+            s.end = END_UNPROTECTED
+    if now >= s.hold_deadline and s.end == OK and slot_position(s) > 0:
+        s.end = END_MAX_HOLD
+    mark_unknown(s, &s.entry, now, out)
+    mark_unknown(s, &s.target, now, out)
+    mark_unknown(s, &s.close, now, out)
+    mark_unknown(s, &s.stop, now, out)
+    settle(s, i, now, out)
+
+
+cdef int64_t bracket_deadline(const slot_t* s) noexcept nogil:
+    """When bracket_timer must be called next."""
+    cdef int64_t t = NEVER
+    if s.state == BRACKET_FLAT:
+        return NEVER
+    if order_open(&s.entry) and s.entry.asked != ASKED_CANCEL and s.end == OK:
+        t = s.entry_deadline
+    if slot_position(s) > 0 and s.end == OK:
+        t = min(t, s.hold_deadline)
+    if s.protect_deadline:
+        t = min(t, s.protect_deadline)
+    t = min(t, answer_deadline(&s.entry))
+    t = min(t, answer_deadline(&s.target))
+    t = min(t, answer_deadline(&s.close))
+    return min(t, answer_deadline(&s.stop))
+
+
+cdef int64_t _fraction(str name, object value, double high) except? -1:
+    """A fraction such as 0.0015 as an exact count of 1e-8."""
+    scaled = Decimal(repr(value) if isinstance(value, float) else str(value)) * SCALE
+    if not scaled.is_finite() or scaled != scaled.to_integral_value() or not 0 <= scaled <= high * SCALE:
+        raise ValueError(f"{name}: expected a fraction from 0 to {high} with at most 8 decimals (0.0015 = 0.15 %), got {value!r}")
+    return int(scaled)
+
+
+cdef int64_t _seconds(str name, object value) except? -1:
+    ns = round(float(value) * 1e9)
+    if not 0 <= ns <= 10 ** 17:
+        raise ValueError(f"{name}: expected seconds from 0 to 1e8, got {value!r}")
+    return ns
+
+
+cdef class Bracket:
+    """What a policy wants: an entry with its exits. Fractions are of price (0.0015 = 0.15 %), times in seconds, notional in quote currency.
+
+    side: LONG buys below the market, SHORT sells above. entry: 'post_only' (limit at entry_offset from the reference) or 'market'.
+    reference: price that the offset counts from; None = last trade. stop_loss is required: no position without a stop.
+    trail: trailing distance, never looser than stop_loss. exit_phase: leave at market when the cascade reaches this Phase.
+    quantity: either `notional`, or `equity_share` of the account. requotes: new tries after a post-only reject (0-3).
+    """
+
+    def __init__(self, side, *, stop_loss, take_profit=0, entry="post_only", entry_offset=0, reference=0, trail=0, entry_ttl_s=1800,
+                 max_hold_s=1800, cooldown_s=300, notional=0.0, equity_share=0.0, confidence=0, exit_phase=0, requotes=0):
+        if entry not in ("post_only", "market"):
+            raise ValueError(f"entry: expected 'post_only' or 'market', got {entry!r}")
+        if int(side) not in (1, -1):
+            raise ValueError(f"side: expected LONG (1) or SHORT (-1), got {side!r}")
+        self.c.side = int(side)
+        self.c.entry_type = ORDER_LIMIT if entry == "post_only" else ORDER_MARKET
+        self.c.entry_offset = _fraction("entry_offset", entry_offset, 0.5)
+        self.c.take_profit = _fraction("take_profit", take_profit, 0.5)
+        self.c.stop_loss = _fraction("stop_loss", stop_loss, 0.5)
+        self.c.trail = _fraction("trail", trail, 0.5)
+        self.c.entry_ttl_ns = _seconds("entry_ttl_s", entry_ttl_s)
+        self.c.max_hold_ns = _seconds("max_hold_s", max_hold_s)
+        self.c.cooldown_ns = _seconds("cooldown_s", cooldown_s)
+        self.c.notional = notional
+        self.c.equity_share = equity_share
+        self.c.confidence = confidence
+        self.c.exit_phase = int(exit_phase)
+        self.c.requotes_max = requotes
+        self.c.reference = reference
+        rule = check_bracket(&self.c)
+        if rule:
+            raise ValueError(("", "side: LONG or SHORT", "entry: post_only or market", "stop_loss must be above 0; fractions at most 0.5",
+                              "entry_ttl_s and max_hold_s must be above 0", "notional (or equity_share) must be above 0",
+                              "reference, exit_phase (0-4) or requotes (0-3) out of range")[rule])
+
+    @property
+    def side(self):
+        return self.c.side
+
+    @property
+    def reference(self):
+        """Ticks; 0 = last trade."""
+        return self.c.reference
+
+    def prices(self, instrument, double reference_price) -> dict:
+        """Entry, take-profit and stop-loss prices as exact text for a reference price, if the entry fills at its limit."""
+        cdef int64_t entry, stop, reference = instrument.ticks(reference_price)
+        bracket_prices(&self.c, reference, &entry, &stop)
+        target = target_price(self.c.side, entry, self.c.take_profit, reference)
+        return {"entry": instrument.price_text(entry), "take_profit": instrument.price_text(target),
+                "stop_loss": instrument.price_text(stop)}

@@ -1,0 +1,310 @@
+"""Detectors: see detect.pxd."""
+
+from libc.math cimport NAN, fmax
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+from liqcore.event cimport *
+from liqcore.quantile cimport (quantile_count, quantile_free, quantile_init, quantile_load, quantile_push, quantile_reached, quantile_save,
+                               quantile_value)
+from liqcore.window cimport (window_advance, window_free, window_init, window_load, window_next_expiry, window_push, window_save,
+                             window_total)
+from liqcore.zscore cimport segz_advance, segz_free, segz_init, segz_load, segz_push, segz_save, segz_value
+
+from liqcore import event as schema
+
+cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
+cdef int SEGMENTS_MIN = 30          # completed segments before a z-score means anything
+cdef int DECAY_CAPACITY = 2048      # liquidations of one instrument inside the decay window; the oldest give way
+
+
+cdef int cascade_init(cascade_t* c, const cascade_config_t* config, int32_t instrument, uint8_t flags) except -1:
+    memset(c, 0, sizeof(cascade_t))
+    c.p.instrument = instrument
+    c.p.refreshed = -1
+    c.p.flags = flags
+    quantile_init(&c.q, config.quantile, config.window_events)
+    window_init(&c.w, config.decay_ns, DECAY_CAPACITY)
+    segz_init(&c.z, config.segment_ns, config.baseline, min(SEGMENTS_MIN, config.baseline))
+    return 0
+
+
+cdef void cascade_free(cascade_t* c) noexcept nogil:
+    quantile_free(&c.q)
+    window_free(&c.w)
+    segz_free(&c.z)
+
+
+cdef int speak(cascade_t* c, int64_t now, uint8_t phase, uint8_t flags, signal_t* s) noexcept nogil:
+    """Enter a phase and say so."""
+    cdef double total = c.p.long_notional + c.p.short_notional
+    c.p.phase = phase
+    memset(s, 0, sizeof(signal_t))
+    s.ts = now
+    s.ts_start = c.p.ts_first
+    s.long_notional = c.p.long_notional
+    s.short_notional = c.p.short_notional
+    s.threshold = c.p.large_threshold
+    s.z = segz_value(&c.z)
+    # how much of the large notional goes beyond one threshold; a transparent number, not a probability: uncalibrated
+    s.score = 10.0 * (1.0 - c.p.large_threshold / total) if total > c.p.large_threshold else 0.0
+    s.price = c.p.price
+    s.rolling = window_total(&c.w)
+    s.instrument = c.p.instrument
+    s.count = c.p.count
+    s.detector = DETECTOR_CASCADE
+    s.phase = phase
+    s.side = LONG if c.p.long_notional > c.p.short_notional else SHORT if c.p.short_notional > c.p.long_notional else c.p.last_side
+    s.flags = c.p.flags | flags
+    if now < c.p.uncertain_until:
+        s.flags |= SIGNAL_UNCERTAIN
+    s.sequence = c.p.sequence
+    return 1
+
+
+cdef bint is_large(cascade_t* c, const cascade_config_t* g, int64_t now, double notional) noexcept nogil:
+    """Against what was known before this event. In refresh mode the threshold is a number of the past; else it is the quantile right now."""
+    if c.p.seen < g.warmup or quantile_count(&c.q) == 0:
+        return False
+    if g.refresh_ns == 0:
+        if notional < g.floor or not quantile_reached(&c.q, notional):
+            return False
+        c.p.large_threshold = fmax(quantile_value(&c.q), g.floor)
+        return True
+    if c.p.refreshed < 0 or now - c.p.refreshed >= g.refresh_ns:
+        c.p.threshold = quantile_value(&c.q)
+        c.p.refreshed = now
+    if notional < fmax(c.p.threshold, g.floor):
+        return False
+    c.p.large_threshold = fmax(c.p.threshold, g.floor)
+    return True
+
+
+cdef int count_large(cascade_t* c, const cascade_config_t* g, int64_t now, int8_t side, double notional, uint8_t flags,
+                     signal_t* out) noexcept nogil:
+    """One large event: begin a cascade or continue it (cascade_timer has already ended one whose window has passed)."""
+    cdef int said = 0
+    if c.p.phase == IDLE:
+        c.p.sequence += 1
+        c.p.count = 0
+        c.p.long_notional = c.p.short_notional = 0.0
+        c.p.ts_first = now
+    c.p.ts_last = now
+    c.p.last_side = side
+    c.p.count += 1
+    if side > 0:
+        c.p.long_notional += notional
+    else:
+        c.p.short_notional += notional
+    if c.p.phase == IDLE and g.min_events > 1:
+        said = speak(c, now, BUILDING, flags, out)
+    elif c.p.phase <= BUILDING and c.p.count >= g.min_events:
+        c.p.peak = window_total(&c.w)
+        said = speak(c, now, ACTIVE, flags, out)
+    elif c.p.phase == DECELERATING and window_total(&c.w) >= (1.0 - g.fall) * c.p.peak:
+        said = speak(c, now, ACTIVE, flags, out)
+    return said
+
+
+cdef int cascade_push(cascade_t* c, const cascade_config_t* g, int64_t now, int8_t side, double notional, double price, uint8_t flags,
+                      signal_t* out) noexcept nogil:
+    """One liquidation, after cascade_timer(now). Returns the number of signals written; p.large tells whether it was large."""
+    cdef int said = 0
+    c.p.large = is_large(c, g, now, notional)
+    quantile_push(&c.q, notional)
+    c.p.seen += 1
+    window_push(&c.w, now, side, notional)
+    segz_push(&c.z, now, notional)
+    c.p.price = price
+    if c.p.large:
+        said = count_large(c, g, now, side, notional, flags, out)
+    if c.p.phase >= ACTIVE:
+        c.p.peak = fmax(c.p.peak, window_total(&c.w))
+    return said
+
+
+cdef inline int64_t silence(const cascade_t* c, const cascade_config_t* g) noexcept nogil:
+    """The first moment at which a large event would no longer belong to the cascade."""
+    return (c.p.ts_first if g.anchored else c.p.ts_last) + g.window_ns + 1
+
+
+cdef int cascade_timer(cascade_t* c, const cascade_config_t* g, int64_t now, signal_t* out) noexcept nogil:
+    """Time has passed: the rolling notional decays, the cascade ends from silence."""
+    c.p.lapsed = 0
+    window_advance(&c.w, now)
+    if c.p.phase == IDLE:
+        return 0
+    if now >= silence(c, g):
+        segz_advance(&c.z, now)
+        if c.p.phase == BUILDING:
+            c.p.phase = IDLE
+            c.p.lapsed = 1
+            return 0
+        speak(c, now, EXHAUSTED, 0, out)
+        c.p.phase = IDLE
+        return 1
+    if c.p.phase == ACTIVE and window_total(&c.w) < (1.0 - g.fall) * c.p.peak:
+        segz_advance(&c.z, now)
+        return speak(c, now, DECELERATING, 0, out)
+    return 0
+
+
+cdef int64_t cascade_deadline(const cascade_t* c, const cascade_config_t* g) noexcept nogil:
+    """When cascade_timer must be called next."""
+    if c.p.phase == IDLE:
+        return NEVER
+    if c.p.phase == ACTIVE:
+        return min(silence(c, g), window_next_expiry(&c.w))
+    return silence(c, g)
+
+
+cdef double cascade_threshold(cascade_t* c, const cascade_config_t* g) noexcept nogil:
+    """What the next event will be compared with; nan during warm-up."""
+    if c.p.seen < g.warmup:
+        return NAN
+    return fmax(quantile_value(&c.q) if g.refresh_ns == 0 or c.p.refreshed < 0 else c.p.threshold, g.floor)
+
+
+cdef void cascade_uncertain(cascade_t* c, int64_t until) noexcept nogil:
+    """The feed had a gap: what was counted may be half of the truth. Forget the running cascade, keep the learnt distribution."""
+    c.p.phase = IDLE
+    c.p.count = 0
+    c.p.long_notional = c.p.short_notional = 0.0
+    c.p.uncertain_until = until
+
+
+cdef bytes cascade_save(cascade_t* c):
+    """The state of one detector: its plain part and those of its kernels, each with its length."""
+    parts = [(<char*> &c.p)[:sizeof(phase_t)], quantile_save(&c.q), window_save(&c.w), segz_save(&c.z)]
+    return b"".join(len(part).to_bytes(8, "little") + part for part in parts)
+
+
+cdef int cascade_load(cascade_t* c, bytes data) except -1:
+    parts, at = [], 0
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at:at + 8], "little")
+        parts.append(data[at + 8:at + 8 + size])
+        at += 8 + size
+    if at != len(data) or len(parts) != 4 or len(parts[0]) != <Py_ssize_t> sizeof(phase_t):
+        raise ValueError("cascade snapshot: truncated, or of another version of liqcore")
+    quantile_load(&c.q, parts[1])
+    window_load(&c.w, parts[2])
+    segz_load(&c.z, parts[3])
+    memcpy(&c.p, <const char*> <bytes> parts[0], sizeof(phase_t))
+    return 0
+
+
+cdef class CascadeConfig:
+    """Settings of the cascade detector; the defaults are those of the written fade system, with a continuously learnt threshold.
+
+    quantile, window_events: the threshold is this quantile of the notionals of the last `window_events` liquidations of the instrument.
+    warmup: liquidations before anything is large. refresh_s: learn the threshold anew after this time; 0 = before every event.
+    floor: least notional of a large event, quote currency. window_s, min_events, mode ('chain' or 'anchored'): what makes a cascade.
+    decay_s, fall: DECELERATING when the notional of the last decay_s has fallen by this share from its peak.
+    segment_s, baseline: the z-score compares the running segment with the last `baseline` ones.
+    notional: 'reported' price, or 'mark' or 'last' price (reported ones are bankruptcy prices on most venues).
+    """
+
+    def __init__(self, *, double quantile=0.95, int window_events=1000, double window_s=60.0, int min_events=2, int warmup=100,
+                 double refresh_s=0.0, str mode="chain", double floor=0.0, double decay_s=10.0, double fall=0.6, double segment_s=60.0,
+                 int baseline=288, str notional="reported"):
+        if not 0.0 < quantile < 1.0:
+            raise ValueError(f"quantile: expected a number between 0 and 1 (0.95 = the largest 5 %), got {quantile!r}")
+        for name, value, low, high in (("window_s", window_s, 1e-3, 1e6), ("refresh_s", refresh_s, 0.0, 1e8), ("decay_s", decay_s, 1e-3, 1e5),
+                                       ("segment_s", segment_s, 1e-3, 1e6), ("fall", fall, 0.0, 1.0), ("floor", floor, 0.0, 1e15),
+                                       ("window_events", window_events, 2, 1_000_000), ("min_events", min_events, 1, 1_000_000),
+                                       ("warmup", warmup, 1, 1_000_000_000), ("baseline", baseline, 2, 100_000)):
+            if not low <= value <= high:
+                raise ValueError(f"{name}: expected {low:g} to {high:g}, got {value!r}")
+        if mode not in ("chain", "anchored"):
+            raise ValueError(f"mode: expected 'chain' or 'anchored', got {mode!r}")
+        if notional not in ("reported", "mark", "last"):
+            raise ValueError(f"notional: expected 'reported', 'mark' or 'last', got {notional!r}")
+        self.c.quantile = quantile
+        self.c.window_events = window_events
+        self.c.window_ns = round(window_s * 1e9)
+        self.c.min_events = min_events
+        self.c.warmup = warmup
+        self.c.refresh_ns = round(refresh_s * 1e9)
+        self.c.anchored = mode == "anchored"
+        self.c.floor = floor
+        self.c.decay_ns = round(decay_s * 1e9)
+        self.c.fall = fall
+        self.c.segment_ns = round(segment_s * 1e9)
+        self.c.baseline = baseline
+        self.c.basis = ("reported", "mark", "last").index(notional)
+
+    def as_dict(self) -> dict:
+        """Everything that recreates it: CascadeConfig(**c.as_dict())."""
+        return {"quantile": self.c.quantile, "window_events": self.c.window_events, "window_s": self.c.window_ns / 1e9,
+                "min_events": self.c.min_events, "warmup": self.c.warmup, "refresh_s": self.c.refresh_ns / 1e9,
+                "mode": "anchored" if self.c.anchored else "chain", "floor": self.c.floor, "decay_s": self.c.decay_ns / 1e9,
+                "fall": self.c.fall, "segment_s": self.c.segment_ns / 1e9, "baseline": self.c.baseline,
+                "notional": ("reported", "mark", "last")[self.c.basis]}
+
+    def __eq__(self, other):
+        return isinstance(other, CascadeConfig) and self.as_dict() == other.as_dict()
+
+    def __hash__(self):
+        return hash(tuple(self.as_dict().values()))
+
+    def __repr__(self):
+        return "CascadeConfig(" + ", ".join(f"{k}={v!r}" for k, v in self.as_dict().items()) + ")"
+
+
+cdef class Cascade:
+    """The detector of one instrument on its own (the engine holds one per instrument).
+
+    push(ts, side, notional, price) -> list of Signal, ended cascades first; `advance(ts)` lets time pass without an event.
+    """
+    cdef cascade_t c
+    cdef CascadeConfig config
+    cdef bint ready
+
+    def __init__(self, CascadeConfig config=None):
+        if self.ready:
+            cascade_free(&self.c)
+        self.config = CascadeConfig() if config is None else config
+        cascade_init(&self.c, &self.config.c, 0, 0)
+        self.ready = True
+
+    def __dealloc__(self):
+        if self.ready:
+            cascade_free(&self.c)
+
+    def push(self, int64_t ts, int side, double notional, double price=0.0) -> list:
+        cdef signal_t said[SIGNALS_PER_CALL]
+        cdef int n, count
+        if not 0.0 < notional < 1e18 or side not in (1, -1):
+            raise ValueError(f"expected side LONG or SHORT and a positive notional, got {side!r}, {notional!r}")
+        out = self.advance(ts)
+        count = cascade_push(&self.c, &self.config.c, ts, side, notional, price, 0, said)
+        for n in range(count):
+            out.append(Signal.of(&said[n]))
+        return out
+
+    def advance(self, int64_t ts) -> list:
+        """Let time pass up to and including ts: signals carry the exact moment at which they became true."""
+        cdef signal_t said[SIGNALS_PER_CALL]
+        cdef int64_t due = cascade_deadline(&self.c, &self.config.c)
+        out = []
+        while due <= ts:
+            if cascade_timer(&self.c, &self.config.c, due, said):
+                out.append(Signal.of(&said[0]))
+            due = cascade_deadline(&self.c, &self.config.c)
+        return out
+
+    @property
+    def phase(self):
+        return schema.Phase(self.c.p.phase)
+
+    @property
+    def threshold(self):
+        """What the next event will be compared with; nan during warm-up."""
+        return cascade_threshold(&self.c, &self.config.c)
+
+    def snapshot(self) -> bytes:
+        return cascade_save(&self.c)
+
+    def restore(self, bytes data):
+        cascade_load(&self.c, data)

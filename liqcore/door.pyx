@@ -1,0 +1,74 @@
+"""The door: see door.pxd. It keeps one thing of its own, the implausible prices that wait for company; kernels and accounts never see what it refuses."""
+
+from libc.math cimport isfinite
+
+from liqcore.event cimport *
+from liqcore.instrument cimport ticks_of
+from liqcore.window cimport WINDOW_NOTIONAL_MAX
+
+cdef int SUSPECTS = 5              # so many implausible prices that agree with each other are the new truth (a relisting, a split)
+
+
+cdef uint8_t plausible(market_t* m, double price, double band) noexcept nogil:
+    """Within the band of the last good price, or one of enough others that agree with it."""
+    if m.good == 0.0 or (price <= m.good * band and price * band >= m.good):
+        m.suspects = 0
+        return OK
+    if m.suspects > 0 and price <= m.suspect * 1.5 and price * 1.5 >= m.suspect:
+        m.suspects += 1
+    else:
+        m.suspects = 1
+    m.suspect = price
+    if m.suspects < SUSPECTS:
+        return BAD_BAND
+    m.suspects = 0
+    return OK
+
+
+cdef uint8_t price_qty(const event_t* e, market_t* m, const instrument_t* i, double band) noexcept nogil:
+    """The rules of events that carry prices."""
+    if not (isfinite(e.price) and isfinite(e.qty) and isfinite(e.aux_price) and isfinite(e.aux_qty)):
+        return BAD_PRICE
+    if e.kind == TICKER:
+        if e.price < 0.0 or e.aux_price < 0.0:
+            return BAD_PRICE
+        if e.qty < 0.0:
+            return BAD_QTY
+        return plausible(m, e.price, band) if e.price > 0.0 else OK
+    if e.price <= 0.0 or ticks_of(i, e.price) <= 0:
+        return BAD_PRICE
+    if e.kind == BBO:
+        if e.aux_price <= e.price:
+            return BAD_BOOK
+        if e.qty < 0.0 or e.aux_qty < 0.0:
+            return BAD_QTY
+        return plausible(m, e.price, band)
+    if e.qty <= 0.0 or e.qty > 1e15:
+        return BAD_QTY
+    if e.kind == FILL:
+        return OK if 0.0 <= e.aux_qty < 9007199254740992.0 else BAD_QTY
+    if e.side != LONG and e.side != SHORT:
+        return BAD_SIDE
+    if e.kind == LIQUIDATION and (e.aux_price < 0.0 or e.aux_price > WINDOW_NOTIONAL_MAX
+                                  or e.qty * i.multiplier * e.price > WINDOW_NOTIONAL_MAX):
+        return BAD_QTY
+    return plausible(m, e.price, band)
+
+
+cdef uint8_t door(const event_t* e, int64_t now, market_t* markets, const instrument_t* instruments, int count, double band) noexcept nogil:
+    """The first thing that is wrong with an event, or OK."""
+    if e.ts_recv < now or e.ts_recv < 0:
+        return BAD_TIME
+    if e.kind == TIMER:
+        return OK
+    if e.kind == FEED or e.kind == CONTROL:
+        if e.instrument != ALL_INSTRUMENTS and not 0 <= e.instrument < count:
+            return BAD_INSTRUMENT
+        return OK if 1 <= e.code <= 3 else BAD_CODE
+    if e.kind < LIQUIDATION or e.kind > CONTROL:
+        return BAD_KIND
+    if not 0 <= e.instrument < count:
+        return BAD_INSTRUMENT
+    if e.kind == ORDER:
+        return OK if 1 <= e.code <= ORDER_UNKNOWN else BAD_CODE
+    return price_qty(e, &markets[e.instrument], &instruments[e.instrument], band)

@@ -1,0 +1,68 @@
+"""The only path of an event: door, clocks, kernels, detector, policy, risk, bracket. No clock, no I/O, no allocation per event."""
+
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
+
+from liqcore.account cimport Account
+from liqcore.audit cimport AuditRing
+from liqcore.bracket cimport Outbox, slot_t
+from liqcore.detect cimport CascadeConfig, cascade_t
+from liqcore.event cimport event_t, market_t, request_t, signal_t
+from liqcore.instrument cimport instrument_t
+from liqcore.policy cimport Policy
+from liqcore.risk cimport Risk
+
+ctypedef struct side_check_t:    # per venue: do reported liquidation prices lie beyond mark on the right side?
+    int32_t agree
+    int32_t sample
+
+ctypedef struct clock_t:         # the engine's plain part
+    int64_t now                  # ns: ts_recv of the latest event, or the deadline being served
+    int64_t events
+    int64_t refused[32]          # by Reason
+
+cdef class Engine:
+    cdef readonly tuple instruments
+    cdef readonly CascadeConfig config
+    cdef readonly Policy policy
+    cdef readonly Risk risk
+    cdef readonly Account account
+    cdef readonly AuditRing audit
+    cdef Outbox out
+    cdef clock_t clock
+    cdef int count
+    cdef double band
+    cdef instrument_t* inst
+    cdef market_t* market
+    cdef cascade_t* cascade
+    cdef slot_t* slot
+    cdef int64_t* due            # next deadline per instrument
+    cdef int64_t due_next        # and of them all
+    cdef side_check_t* side_checks
+    cdef int32_t* venue_of
+    cdef int venues
+    cdef signal_t* said          # signals of the present call, for those who ask from Python
+    cdef int said_count
+    cdef int said_capacity
+    cdef int64_t said_lost
+    cdef dict index
+    cdef int step_c(self, const event_t* e) except -1
+    cdef int advance_c(self, int64_t now) except -1
+    cdef request_t* next_request(self) noexcept nogil
+    cdef int refuse(self, const event_t* e, uint8_t reason) noexcept nogil
+    cdef int serve(self, int n) except -1
+    cdef int64_t wake(self) noexcept nogil
+    cdef void check_side(self, const event_t* e, double mark) noexcept nogil
+    cdef int on_report(self, const event_t* e) except -1
+    cdef uint8_t hurdle(self, const signal_t* s, const market_t* m, const slot_t* slot) noexcept nogil
+    cdef tuple take(self)
+    cdef tuple enter(self, int64_t ts_event, int64_t ts_recv, int instrument, uint8_t kind, int side, double price, double qty,
+                     double aux_price, double aux_qty, int64_t id, uint8_t flags, uint8_t code)
+    cdef int _index(self, object instrument) except -1
+    cdef int _known(self, object instrument) except -1
+    cdef int on_liquidation_c(self, const event_t* e) except -1
+    cdef int speak(self, const signal_t* s) except -1
+    cdef int answer(self, const signal_t* s) except -1
+    cdef void control_c(self, uint8_t code) noexcept nogil
+    cdef void on_feed_c(self, const event_t* e) noexcept nogil
+    cdef void reschedule(self, int32_t n) noexcept nogil
+    cdef void after_requests(self, int64_t since) noexcept nogil

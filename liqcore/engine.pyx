@@ -1,0 +1,632 @@
+"""The engine: see engine.pxd. The order inside a step is fixed: door, time, state, detector, policy, risk, bracket."""
+
+import json
+
+import numpy as np
+
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+from liqcore.audit cimport (AUDIT_ALARM, AUDIT_FEED, AUDIT_LAPSED, AUDIT_LARGE, AUDIT_LIMIT, AUDIT_POLICY, AUDIT_REFUSED, AUDIT_RISK,
+                            AUDIT_SIGNAL)
+from liqcore.bracket cimport (ALARM_FOREIGN, ALARM_SIDE, BRACKET_FLAT, bracket_deadline, bracket_leave, bracket_open, bracket_prices,
+                              bracket_report, bracket_t, bracket_timer, bracket_trade, check_bracket, id_role, slot_position)
+from liqcore.detect cimport (SIGNALS_PER_CALL, cascade_deadline, cascade_free, cascade_init, cascade_load, cascade_push, cascade_save,
+                             cascade_threshold, cascade_timer, cascade_uncertain)
+from liqcore.door cimport door
+from liqcore.event cimport *
+from liqcore.instrument cimport SCALE, Instrument, lots_floor, lots_of, price_of, qty_of, ticks_of
+from liqcore.request cimport Request
+from liqcore.risk cimport ask_t
+
+from liqcore import bracket as life
+from liqcore import event as schema
+from liqcore.event import EVENT_DTYPE
+
+SNAPSHOT_MAGIC = b"liqcore-engine-1\n"
+
+cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
+cdef int64_t MARK_FRESH_NS = 5000000000
+cdef int SIDE_SAMPLE = 64
+cdef double SIDE_AGREE_MIN = 0.9
+cdef int REQUESTS_RUNAWAY = 600    # requests of one bracket; more means that something runs wild
+
+
+cdef class Engine:
+    """Recognises cascades in a stream of events and answers them with brackets.
+
+    instruments: names or liqcore.Instrument; the index of each is what events carry. config: CascadeConfig. policy: a liqcore.Policy, or None
+    for detection only. risk: liqcore.Risk. equity: starting capital. audit_capacity: records kept until drained (a power of two).
+    band: a price more than this factor away from the last good one is refused.
+
+    Feed it with on_liquidation(...), on_trade(...), ... (each returns the signals it caused), with step(array) or run(array). Take the order
+    requests with drain(), and bring the venue's answers back with on_order and on_fill. Time is data: nothing happens between calls.
+    """
+
+    def __cinit__(self, instruments, *args, audit_capacity=65536, **kwargs):
+        cdef int n
+        names = [instruments] if isinstance(instruments, (str, Instrument)) else list(instruments)
+        if not 0 < len(names) <= 100_000:
+            raise ValueError(f"instruments: expected 1 to 100000 names or Instruments, got {len(names)}")
+        self.instruments = tuple(i if isinstance(i, Instrument) else Instrument(i) for i in names)
+        self.count = len(self.instruments)
+        self.index = {i.symbol: n for n, i in enumerate(self.instruments)}
+        venues = sorted({i.venue for i in self.instruments})
+        self.venues = len(venues)
+        self.audit = AuditRing(audit_capacity)
+        self.out = Outbox(self.audit, 4096)
+        self.inst = <instrument_t*> calloc(self.count, sizeof(instrument_t))
+        self.market = <market_t*> calloc(self.count, sizeof(market_t))
+        self.cascade = <cascade_t*> calloc(self.count, sizeof(cascade_t))
+        self.slot = <slot_t*> calloc(self.count, sizeof(slot_t))
+        self.due = <int64_t*> calloc(self.count, sizeof(int64_t))
+        self.venue_of = <int32_t*> calloc(self.count, sizeof(int32_t))
+        self.side_checks = <side_check_t*> calloc(self.venues, sizeof(side_check_t))
+        self.said_capacity = 64 + 4 * self.count
+        self.said = <signal_t*> calloc(self.said_capacity, sizeof(signal_t))
+        if (self.inst == NULL or self.market == NULL or self.cascade == NULL or self.slot == NULL or self.due == NULL
+                or self.venue_of == NULL or self.side_checks == NULL or self.said == NULL):
+            raise MemoryError(f"no memory for {self.count} instruments")
+        for n in range(self.count):
+            self.inst[n] = (<Instrument> self.instruments[n]).c
+            self.venue_of[n] = venues.index(self.instruments[n].venue)
+            self.slot[n].instrument = n
+            self.due[n] = NEVER
+        self.due_next = NEVER
+        self.clock.now = -NEVER
+
+    def __init__(self, instruments, config=None, policy=None, risk=None, *, double equity=10_000.0, audit_capacity=65536,
+                 double band=10.0):
+        cdef int n
+        cdef uint8_t flags
+        if len(self.index) != self.count:
+            raise ValueError("instruments: the same name twice: " + ", ".join(i.symbol for i in self.instruments))
+        if self.config is not None:
+            raise RuntimeError("Engine.__init__ called twice: make a new Engine")
+        if policy is not None and not isinstance(policy, Policy):
+            raise TypeError(f"policy: expected a liqcore.Policy, got {type(policy).__name__}")
+        if not 1.5 <= band <= 1e6:
+            raise ValueError(f"band: expected a factor from 1.5 to 1e6, got {band!r}")
+        self.band = band
+        self.policy = policy
+        self.risk = Risk() if risk is None else risk
+        self.account = Account(self.instruments, equity)
+        config = CascadeConfig() if config is None else config
+        for n in range(self.count):
+            flags = SIGNAL_CENSORED if self.inst[n].completeness == COMPLETENESS_CENSORED else 0
+            if (<CascadeConfig?> config).c.basis:
+                flags |= SIGNAL_MARK_NOTIONAL
+            cascade_init(&self.cascade[n], &(<CascadeConfig> config).c, n, flags)
+        self.config = config
+
+    def __dealloc__(self):
+        cdef int n
+        if self.cascade != NULL:
+            for n in range(self.count):
+                cascade_free(&self.cascade[n])
+        free(self.inst)
+        free(self.market)
+        free(self.cascade)
+        free(self.slot)
+        free(self.due)
+        free(self.venue_of)
+        free(self.side_checks)
+        free(self.said)
+
+    # ---- time ----
+
+    cdef void reschedule(self, int32_t n) noexcept nogil:
+        """Instrument n's deadlines have changed."""
+        cdef int64_t before = self.due[n]
+        cdef int64_t due = min(cascade_deadline(&self.cascade[n], &self.config.c), bracket_deadline(&self.slot[n]))
+        cdef int i
+        if due == before:
+            return
+        self.due[n] = due
+        if due <= self.due_next:
+            self.due_next = due
+        elif before == self.due_next:
+            self.due_next = NEVER
+            for i in range(self.count):
+                self.due_next = min(self.due_next, self.due[i])
+
+    cdef int64_t wake(self) noexcept nogil:
+        """When advance_c must be called next."""
+        return min(self.due_next, self.account.ledger.day_ends) if self.account.ledger.day_ends else self.due_next
+
+    cdef int advance_c(self, int64_t now) except -1:
+        """Serve every deadline up to `now`, each at its own moment and in order of time: what the engine does never depends on when it was woken."""
+        cdef int64_t since
+        cdef int n
+        if self.account.ledger.day_ends == 0:
+            self.account.roll(now)
+        while min(self.due_next, self.account.ledger.day_ends) <= now:
+            if self.account.ledger.day_ends <= self.due_next:
+                self.clock.now = max(self.clock.now, self.account.ledger.day_ends)
+                self.risk.new_day(self.account.roll(self.clock.now), self.account, self.clock.now, self.audit)
+                continue
+            n = 0
+            while self.due[n] != self.due_next:
+                n += 1
+            self.clock.now = max(self.clock.now, self.due_next)
+            since = self.out.head
+            self.serve(n)
+            self.after_requests(since)
+            self.reschedule(n)
+        self.clock.now = max(self.clock.now, now)
+        return 0
+
+    cdef int serve(self, int n) except -1:
+        """The deadlines of one instrument at this moment: detector first, then bracket."""
+        cdef signal_t said[SIGNALS_PER_CALL]
+        cdef int k, count
+        cdef audit_t* a
+        if cascade_deadline(&self.cascade[n], &self.config.c) <= self.clock.now:
+            count = cascade_timer(&self.cascade[n], &self.config.c, self.clock.now, said)
+            if self.cascade[n].p.lapsed:
+                a = self.audit.put(self.clock.now, AUDIT_LAPSED, OK, BUILDING, n, self.cascade[n].p.last_side, 0)
+                a.x[0] = self.cascade[n].p.long_notional
+                a.x[1] = self.cascade[n].p.short_notional
+                a.x[2] = self.cascade[n].p.large_threshold
+                a.x[3] = self.cascade[n].p.count
+            for k in range(count):
+                self.speak(&said[k])
+        if bracket_deadline(&self.slot[n]) <= self.clock.now:
+            bracket_timer(&self.slot[n], &self.inst[n], self.clock.now, self.out)
+        return 0
+
+    # ---- the door ----
+
+    cdef int refuse(self, const event_t* e, uint8_t reason) noexcept nogil:
+        """Count it, say it, change nothing."""
+        cdef audit_t* a = self.audit.put(self.clock.now, AUDIT_REFUSED, reason, e.kind, e.instrument, e.side, e.ts_event)
+        self.clock.refused[reason] += 1
+        a.x[0] = e.price
+        a.x[1] = e.qty
+        a.x[2] = e.aux_price
+        a.x[3] = e.aux_qty
+        a.x[4] = self.market[e.instrument].good if 0 <= e.instrument < self.count else 0.0
+        a.x[5] = <double> (e.ts_recv % <int64_t> 1000000000)
+        a.x[6] = <double> (e.ts_recv // <int64_t> 1000000000)
+        a.x[7] = self.clock.refused[reason]
+        return 0
+
+    cdef int step_c(self, const event_t* e) except -1:
+        """One event through the whole engine. 0 = accepted or refused (the audit says which); -1 = a policy raised."""
+        cdef market_t* m
+        cdef slot_t* s
+        cdef int64_t since
+        cdef uint8_t reason = door(e, self.clock.now, self.market, self.inst, self.count, self.band)
+        if reason != OK:
+            return self.refuse(e, reason)
+        if self.due_next <= e.ts_recv or e.ts_recv >= self.account.ledger.day_ends:
+            self.advance_c(e.ts_recv)
+        self.clock.now = e.ts_recv
+        self.clock.events += 1
+        if e.kind == TIMER:
+            return 0
+        since = self.out.head
+        if e.kind == LIQUIDATION:
+            self.on_liquidation_c(e)
+            self.reschedule(e.instrument)
+        elif e.kind == TRADE:
+            m = &self.market[e.instrument]
+            s = &self.slot[e.instrument]
+            m.last = m.good = e.price
+            m.ts_trade = e.ts_recv
+            if m.mark == 0.0:
+                self.account.mark(e.instrument, e.price)
+            if s.state != BRACKET_FLAT:
+                bracket_trade(s, &self.inst[e.instrument], ticks_of(&self.inst[e.instrument], e.price), self.clock.now, self.out)
+                self.reschedule(e.instrument)
+        elif e.kind == BBO:
+            m = &self.market[e.instrument]
+            m.bid = m.good = e.price
+            m.bid_qty = e.qty
+            m.ask = e.aux_price
+            m.ask_qty = e.aux_qty
+            m.ts_bbo = e.ts_recv
+        elif e.kind == TICKER:
+            m = &self.market[e.instrument]
+            if e.price > 0.0:
+                m.mark = e.price
+                self.account.mark(e.instrument, e.price)
+            m.index = e.aux_price
+            m.open_interest = e.qty
+            m.funding = e.aux_qty
+            m.ts_ticker = e.ts_recv
+        elif e.kind == ORDER or e.kind == FILL:
+            self.on_report(e)
+        elif e.kind == FEED:
+            self.on_feed_c(e)
+        else:
+            self.control_c(e.code)
+        if self.out.head != since:
+            self.after_requests(since)
+        return 0
+
+    # ---- events ----
+
+    cdef int on_liquidation_c(self, const event_t* e) except -1:
+        cdef signal_t said[SIGNALS_PER_CALL]
+        cdef market_t* m = &self.market[e.instrument]
+        cdef cascade_t* c = &self.cascade[e.instrument]
+        cdef double price = e.price, notional = e.aux_price
+        cdef uint8_t flags = 0
+        cdef int n, count
+        cdef audit_t* a
+        m.good = e.price
+        if self.config.c.basis and (m.mark if self.config.c.basis == 1 else m.last) > 0.0:
+            price = m.mark if self.config.c.basis == 1 else m.last
+            notional = 0.0
+        if notional <= 0.0:
+            notional = e.qty * self.inst[e.instrument].multiplier * price
+        if e.ts_recv - e.ts_event > self.risk.limits.event_age_max_ns:
+            flags = SIGNAL_STALE
+        if m.mark > 0.0 and e.ts_recv - m.ts_ticker <= MARK_FRESH_NS:
+            self.check_side(e, m.mark)
+        count = cascade_push(c, &self.config.c, e.ts_recv, e.side, notional, m.last if m.last > 0.0 else e.price, flags, said)
+        if c.p.large:
+            a = self.audit.put(e.ts_recv, AUDIT_LARGE, OK, c.p.phase, e.instrument, e.side, e.ts_event)
+            a.x[0] = notional
+            a.x[1] = c.p.large_threshold
+            a.x[2] = c.p.count
+            a.x[3] = c.p.long_notional
+            a.x[4] = c.p.short_notional
+            a.x[5] = e.price
+            a.x[6] = e.qty
+        for n in range(count):
+            self.speak(&said[n])
+        return 0
+
+    cdef void check_side(self, const event_t* e, double mark) noexcept nogil:
+        """A long's bankruptcy price lies below mark, a short's above. If most do not, sides are read wrongly and every trade would be too."""
+        cdef side_check_t* check = &self.side_checks[self.venue_of[e.instrument]]
+        cdef audit_t* a
+        check.sample += 1
+        check.agree += (mark > e.price) == (e.side > 0)
+        if check.sample < SIDE_SAMPLE:
+            return
+        if check.agree < SIDE_AGREE_MIN * check.sample:
+            a = self.audit.put(e.ts_recv, AUDIT_ALARM, OK, ALARM_SIDE, e.instrument, e.side, e.ts_event)
+            a.x[0] = <double> check.agree / check.sample
+            a.x[1] = SIDE_AGREE_MIN
+            a.x[2] = check.sample
+            self.risk.control(CONTROL_HALT, self.account, e.ts_recv, self.audit)
+        check.sample = check.agree = 0
+
+    cdef int on_report(self, const event_t* e) except -1:
+        """What the venue says of an order: the only thing that changes the account."""
+        cdef instrument_t* i = &self.inst[e.instrument]
+        cdef slot_t* s = &self.slot[e.instrument]
+        cdef int side
+        if bracket_report(s, e, i, self.clock.now, self.out):
+            side = s.spec.side if id_role(e.id) == ROLE_ENTRY else -s.spec.side
+            self.account.fill(e.instrument, side, ticks_of(i, e.price), lots_of(i, e.qty), e.aux_price)
+            self.risk.watch(self.account, self.clock.now, self.audit)
+        elif e.kind == FILL and s.state == BRACKET_FLAT:
+            self.risk.control(CONTROL_HALT, self.account, self.clock.now, self.audit)
+        self.reschedule(e.instrument)
+        return 0
+
+    cdef void on_feed_c(self, const event_t* e) noexcept nogil:
+        """Down or gap: running cascades are forgotten and nothing is entered until the feed has been whole for a detector window."""
+        cdef int64_t until = NEVER if e.code == FEED_DOWN else self.clock.now + self.config.c.window_ns
+        cdef int first = 0 if e.instrument == ALL_INSTRUMENTS else e.instrument
+        cdef int last = self.count if e.instrument == ALL_INSTRUMENTS else e.instrument + 1
+        cdef int n
+        cdef audit_t* a = self.audit.put(self.clock.now, AUDIT_FEED, OK, e.code, e.instrument, 0, e.ts_event)
+        a.x[0] = (self.clock.now - e.ts_event) / 1e9
+        a.x[1] = (until - self.clock.now) / 1e9 if until != NEVER else -1.0
+        for n in range(first, last):
+            if e.code != FEED_UP or self.cascade[n].p.uncertain_until > self.clock.now:
+                cascade_uncertain(&self.cascade[n], until)
+                self.reschedule(n)
+
+    cdef void control_c(self, uint8_t code) noexcept nogil:
+        cdef int n
+        self.risk.control(code, self.account, self.clock.now, self.audit)
+        for n in range(self.count):
+            if code == CONTROL_FLATTEN or (code == CONTROL_HALT and self.slot[n].entered == 0):
+                bracket_leave(&self.slot[n], &self.inst[n], END_CONTROL, self.clock.now, self.out)
+                self.reschedule(n)
+
+    # ---- signal -> policy -> risk -> bracket ----
+
+    cdef int speak(self, const signal_t* s) except -1:
+        cdef audit_t* a = self.audit.put(s.ts, AUDIT_SIGNAL, OK, s.phase, s.instrument, s.side, s.ts_start)
+        a.x[0] = s.long_notional
+        a.x[1] = s.short_notional
+        a.x[2] = s.threshold
+        a.x[3] = s.z
+        a.x[4] = s.score
+        a.x[5] = s.price
+        a.x[6] = s.count
+        a.x[7] = s.rolling
+        if self.said_count < self.said_capacity:
+            self.said[self.said_count] = s[0]
+            self.said_count += 1
+        else:
+            self.said_lost += 1
+        if self.slot[s.instrument].state != BRACKET_FLAT and self.slot[s.instrument].signal_sequence == s.sequence and \
+                self.slot[s.instrument].spec.exit_phase and s.phase >= self.slot[s.instrument].spec.exit_phase:
+            bracket_leave(&self.slot[s.instrument], &self.inst[s.instrument], END_PHASE, self.clock.now, self.out)
+        if self.policy is not None:
+            self.answer(s)
+        return 0
+
+    cdef int answer(self, const signal_t* s) except -1:
+        """Ask the policy, then risk; open the bracket or say why not."""
+        cdef bracket_t b
+        cdef ask_t ask
+        cdef market_t* m = &self.market[s.instrument]
+        cdef instrument_t* i = &self.inst[s.instrument]
+        cdef slot_t* slot = &self.slot[s.instrument]
+        cdef int64_t reference, stop
+        cdef uint8_t reason
+        cdef audit_t* a
+        memset(&b, 0, sizeof(b))
+        if not self.policy.on_signal_c(s, m, self.instruments[s.instrument], &b):
+            return 0
+        reason = BAD_BRACKET if check_bracket(&b) else OK
+        b.requotes_max = min(<int> b.requotes_max, self.risk.limits.orders_per_signal_max - 1)
+        reference = b.reference if b.reference > 0 else ticks_of(i, m.last)
+        a = self.audit.put(self.clock.now, AUDIT_POLICY, reason, s.phase, s.instrument, b.side, s.ts_start)
+        a.x[0] = price_of(i, reference)
+        a.x[1] = b.entry_offset / <double> SCALE
+        a.x[2] = b.take_profit / <double> SCALE
+        a.x[3] = b.stop_loss / <double> SCALE
+        a.x[4] = b.notional
+        a.x[5] = b.entry_ttl_ns / 1e9
+        a.x[6] = b.max_hold_ns / 1e9
+        a.x[7] = b.confidence
+        if reason != OK:
+            return 0
+        reason = self.hurdle(s, m, slot)
+        if reason == OK:
+            bracket_prices(&b, reference, &ask.entry_ticks, &stop)
+            ask.instrument = s.instrument
+            ask.notional = b.notional if b.notional > 0.0 else b.equity_share * self.account.equity_now()
+            ask.lots = lots_floor(i, ask.notional / (price_of(i, ask.entry_ticks) * i.multiplier))
+            ask.lots = min(ask.lots, i.lots_max)
+            ask.notional = qty_of(i, ask.lots) * i.multiplier * price_of(i, ask.entry_ticks)
+            reason = self.risk.judge(&ask, i, m, self.slot, self.count, self.account, self.clock.now, self.audit)
+        else:
+            self.audit.put(self.clock.now, AUDIT_RISK, reason, s.phase, s.instrument, b.side, s.ts_start)
+        if reason == OK:
+            bracket_open(slot, &b, i, reference, ask.lots, s.sequence, self.clock.now, self.out)
+            self.reschedule(s.instrument)
+        return 0
+
+    cdef uint8_t hurdle(self, const signal_t* s, const market_t* m, const slot_t* slot) noexcept nogil:
+        """What forbids an entry whatever its size."""
+        if s.flags & SIGNAL_UNCERTAIN:
+            return UNCERTAIN
+        if s.flags & SIGNAL_STALE:
+            return STALE_EVENT
+        if slot.state != BRACKET_FLAT:
+            return BRACKET_OPEN
+        if self.clock.now < slot.cooldown_until:
+            return COOLDOWN
+        if m.last <= 0.0:
+            return NO_PRICE
+        return OK
+
+    cdef void after_requests(self, int64_t since) noexcept nogil:
+        """Count what was sent; a bracket that asks without end latches the halt."""
+        cdef int64_t k
+        cdef request_t* r
+        for k in range(since, self.out.head):
+            r = &self.out.ring[k & self.out.mask]
+            if r.action == ACTION_CREATE and id_role(r.id) == ROLE_ENTRY:
+                self.risk.count_order(r.ts)
+            if self.slot[r.instrument].orders > REQUESTS_RUNAWAY and not self.risk.latch.halted:
+                self.risk.latch_limit(RISK_PER_SIGNAL, self.slot[r.instrument].orders, REQUESTS_RUNAWAY, self.account, r.ts, self.audit)
+
+    cdef request_t* next_request(self) noexcept nogil:
+        """The oldest request not yet taken, or NULL."""
+        cdef request_t* r
+        if self.out.tail == self.out.head:
+            return NULL
+        r = &self.out.ring[self.out.tail & self.out.mask]
+        self.out.tail += 1
+        return r
+
+    # ---- from Python ----
+
+    cdef int _index(self, object instrument) except -1:
+        """Index of a name or an index; an unknown one becomes an index that the door refuses and counts."""
+        if isinstance(instrument, str):
+            return self.index.get(instrument, 0x7FFFFFFF)
+        return instrument if -1 <= instrument < 0x7FFFFFFF else 0x7FFFFFFF
+
+    cdef tuple take(self):
+        """The signals of this call."""
+        cdef int n
+        if self.said_count == 0:
+            return ()
+        out = tuple([Signal.of(&self.said[n]) for n in range(self.said_count)])
+        self.said_count = 0
+        return out
+
+    cdef tuple enter(self, int64_t ts_event, int64_t ts_recv, int instrument, uint8_t kind, int side, double price, double qty,
+                     double aux_price, double aux_qty, int64_t id, uint8_t flags, uint8_t code):
+        cdef event_t e
+        e.ts_event = ts_event
+        e.ts_recv = ts_recv
+        e.price = price
+        e.qty = qty
+        e.aux_price = aux_price
+        e.aux_qty = aux_qty
+        e.id = id
+        e.instrument = instrument
+        e.kind = kind
+        e.side = side if -128 <= side <= 127 else 0
+        e.flags = flags
+        e.code = code
+        self.step_c(&e)
+        return self.take()
+
+    def on_liquidation(self, int64_t ts_event, int64_t ts_recv, instrument, int side, double price, double qty, double notional=0.0) -> tuple:
+        """A forced close: side LONG (+1) or SHORT (-1) of the position. notional in quote currency if the source states it. -> signals"""
+        return self.enter(ts_event, ts_recv, self._index(instrument), LIQUIDATION, side, price, qty, notional, 0.0, 0, 0, 0)
+
+    def on_trade(self, int64_t ts_event, int64_t ts_recv, instrument, int side, double price, double qty) -> tuple:
+        """A public trade; side = aggressor, +1 bought."""
+        return self.enter(ts_event, ts_recv, self._index(instrument), TRADE, side, price, qty, 0.0, 0.0, 0, 0, 0)
+
+    def on_bbo(self, int64_t ts_event, int64_t ts_recv, instrument, double bid, double bid_qty, double ask, double ask_qty) -> tuple:
+        """Best bid and ask."""
+        return self.enter(ts_event, ts_recv, self._index(instrument), BBO, 0, bid, bid_qty, ask, ask_qty, 0, 0, 0)
+
+    def on_ticker(self, int64_t ts_event, int64_t ts_recv, instrument, double mark, double index=0.0, double open_interest=0.0,
+                  double funding=0.0) -> tuple:
+        """Mark and index price, open interest (base units), funding rate per interval."""
+        return self.enter(ts_event, ts_recv, self._index(instrument), TICKER, 0, mark, open_interest, index, funding, 0, 0, 0)
+
+    def on_feed(self, int64_t ts_event, int64_t ts_recv, state, instrument=ALL_INSTRUMENTS) -> tuple:
+        """The feed's FeedState; ts_event = last good data. After DOWN or GAP nothing is entered until it was UP for a detector window."""
+        return self.enter(ts_event, ts_recv, self._index(instrument), FEED, 0, 0.0, 0.0, 0.0, 0.0, 0, 0, int(state))
+
+    def on_control(self, int64_t ts_recv, control) -> tuple:
+        """An operator's Control: HALT, RESUME or FLATTEN."""
+        return self.enter(ts_recv, ts_recv, ALL_INSTRUMENTS, CONTROL, 0, 0.0, 0.0, 0.0, 0.0, 0, 0, int(control))
+
+    def on_order(self, int64_t ts_event, int64_t ts_recv, int64_t order, status, reason=0, double qty=0.0, double price=0.0) -> tuple:
+        """The venue's report on one of our orders: OrderStatus, the Reason if it ended, resting quantity."""
+        return self.enter(ts_event, ts_recv, <int> (order >> 40), ORDER, 0, price, qty, 0.0, 0.0, order, int(reason), int(status))
+
+    def on_fill(self, int64_t ts_event, int64_t ts_recv, int64_t order, double price, double qty, double fee, int64_t execution,
+                bint maker=False, reason=FILL_CROSS) -> tuple:
+        """One execution of one of our orders; execution: the venue's id as an integer below 2**53, repeated reports are counted once."""
+        return self.enter(ts_event, ts_recv, <int> (order >> 40), FILL, 0, price, qty, fee, <double> execution, order, FILL_MAKER if maker else 0,
+                          int(reason))
+
+    def advance(self, int64_t ts) -> tuple:
+        """Let time pass up to ts (ns) without an event: deadlines are served. Going back is refused and counted."""
+        return self.enter(ts, ts, ALL_INSTRUMENTS, TIMER, 0, 0.0, 0.0, 0.0, 0.0, 0, 0, 0)
+
+    def run(self, events) -> list:
+        """Feed an array of EVENT_DTYPE in order and return all signals."""
+        cdef Py_ssize_t n, count
+        cdef int k
+        cdef size_t address
+        cdef const event_t* e
+        if not isinstance(events, np.ndarray) or events.dtype != EVENT_DTYPE or events.ndim != 1:
+            raise TypeError("events: expected a one-dimensional NumPy array of liqcore.EVENT_DTYPE")
+        events = np.ascontiguousarray(events)
+        address = events.ctypes.data
+        e = <const event_t*> address
+        count = len(events)
+        out = []
+        for n in range(count):
+            self.step_c(&e[n])
+            if self.said_count:
+                for k in range(self.said_count):
+                    out.append(Signal.of(&self.said[k]))
+                self.said_count = 0
+        return out
+
+    def drain(self) -> list:
+        """Order requests decided since the last call, oldest first, as liqcore.Request objects for the embedder to send."""
+        cdef request_t* r = self.next_request()
+        out = []
+        while r != NULL:
+            out.append(Request.of(r, self.instruments[r.instrument]))
+            r = self.next_request()
+        return out
+
+    @property
+    def now(self):
+        """Engine time, ns: the latest ts_recv or deadline."""
+        return self.clock.now if self.clock.now > -NEVER else 0
+
+    @property
+    def next_deadline(self):
+        """When advance() should be called next if nothing arrives before, ns; None = nothing is waiting."""
+        cdef int64_t t = self.wake()
+        return None if t == NEVER else t
+
+    @property
+    def events(self):
+        """Accepted so far."""
+        return self.clock.events
+
+    @property
+    def refused(self) -> dict:
+        """What the door refused, by Reason."""
+        return {schema.Reason(n): self.clock.refused[n] for n in range(32) if self.clock.refused[n]}
+
+    def threshold(self, instrument) -> float:
+        """What the next liquidation of the instrument will be compared with; nan during warm-up."""
+        return cascade_threshold(&self.cascade[self._known(instrument)], &self.config.c)
+
+    def phase(self, instrument):
+        """Phase of the instrument's cascade."""
+        return schema.Phase(self.cascade[self._known(instrument)].p.phase)
+
+    def bracket(self, instrument) -> dict:
+        """The instrument's bracket: state, side, quantity held (base units), cooldown_until (ns)."""
+        cdef slot_t* s = &self.slot[self._known(instrument)]
+        return {"state": life.BracketState(s.state), "side": s.spec.side, "held": qty_of(&self.inst[s.instrument], slot_position(s)),
+                "sequence": s.sequence, "cooldown_until": s.cooldown_until, "end": schema.Reason(s.end)}
+
+    cdef int _known(self, object instrument) except -1:
+        cdef int n = self._index(instrument)
+        if not 0 <= n < self.count:
+            raise KeyError(f"instrument {instrument!r}: expected one of {', '.join(self.index)}")
+        return n
+
+    # ---- snapshot ----
+
+    def _identity(self) -> bytes:
+        """What a snapshot must have been taken with."""
+        return json.dumps({"abi": LIQCORE_ABI, "instruments": [i.as_dict() for i in self.instruments], "config": self.config.as_dict(),
+                           "band": self.band}, sort_keys=True).encode()
+
+    def snapshot(self) -> bytes:
+        """Everything that decides what comes next (the audit ring's content and undrained requests are not part of it)."""
+        cdef int n
+        cdef int64_t seq = self.audit.next_seq
+        if self.out.head != self.out.tail:
+            raise RuntimeError("snapshot: drain() the pending requests first, they would be lost")
+        parts = [self._identity(), (<char*> &self.clock)[:sizeof(clock_t)], seq.to_bytes(8, "little"),
+                 (<char*> self.market)[:self.count * sizeof(market_t)], (<char*> self.slot)[:self.count * sizeof(slot_t)],
+                 (<char*> self.side_checks)[:self.venues * sizeof(side_check_t)], self.account.snapshot(), self.risk.snapshot()]
+        parts += [cascade_save(&self.cascade[n]) for n in range(self.count)]
+        return SNAPSHOT_MAGIC + b"".join(len(part).to_bytes(8, "little") + part for part in parts)
+
+    def restore(self, bytes data):
+        """Continue where snapshot() was taken. ValueError (and nothing changed) for other instruments, settings or versions, or damage."""
+        cdef int n
+        parts, at = [], len(SNAPSHOT_MAGIC)
+        while at + 8 <= len(data):
+            size = int.from_bytes(data[at:at + 8], "little")
+            parts.append(data[at + 8:at + 8 + size])
+            at += 8 + size
+        sizes = [sizeof(clock_t), 8, self.count * sizeof(market_t), self.count * sizeof(slot_t), self.venues * sizeof(side_check_t)]
+        if data[:len(SNAPSHOT_MAGIC)] != SNAPSHOT_MAGIC or at != len(data) or len(parts) != 8 + self.count or \
+                [len(part) for part in parts[1:6]] != sizes:
+            raise ValueError("engine snapshot: truncated, damaged, or not one of this version of liqcore")
+        if parts[0] != self._identity():
+            raise ValueError("engine snapshot: taken with other instruments or settings; make the Engine with the same ones: "
+                             + parts[0].decode(errors="replace"))
+        before = self.snapshot() if self.out.head == self.out.tail else None
+        try:
+            for n in range(self.count):
+                cascade_load(&self.cascade[n], parts[8 + n])
+            self.account.restore(parts[6])
+            self.risk.restore(parts[7])
+        except ValueError:
+            if before is not None and before != data:
+                self.restore(before)
+            raise
+        memcpy(&self.clock, <const char*> <bytes> parts[1], sizeof(clock_t))
+        self.audit.next_seq = self.audit.read_seq = int.from_bytes(parts[2], "little")
+        memcpy(self.market, <const char*> <bytes> parts[3], self.count * sizeof(market_t))
+        memcpy(self.slot, <const char*> <bytes> parts[4], self.count * sizeof(slot_t))
+        memcpy(self.side_checks, <const char*> <bytes> parts[5], self.venues * sizeof(side_check_t))
+        self.out.head = self.out.tail = 0
+        self.said_count = 0
+        for n in range(self.count):
+            self.reschedule(n)

@@ -1,0 +1,88 @@
+"""What the engine asks of a venue, as a Python value."""
+
+from liqcore.event cimport POST_ONLY, REDUCE_ONLY, request_t
+
+from liqcore.event import Action, OrderType, Role, Side
+
+
+cdef class Request:
+    """One order request: create, amend or cancel. `id` is ours and deterministic; quantities and prices as exact text are in qty_text, price_text
+    and stop_text (None where there is none). An entry's stop must be attached to the order, or placed at once when the entry fills."""
+
+    @staticmethod
+    cdef Request of(const request_t* r, Instrument instrument):
+        cdef Request out = Request.__new__(Request)
+        out.c = r[0]
+        out.instrument = instrument
+        return out
+
+    @property
+    def ts(self):
+        return self.c.ts
+
+    @property
+    def id(self):
+        return self.c.id
+
+    @property
+    def stop_id(self):
+        """Id under which the attached stop of an entry is to be reported (on_order, on_fill)."""
+        return (self.c.id & ~0xFFF) | 2
+
+    @property
+    def symbol(self):
+        return self.instrument.symbol
+
+    @property
+    def action(self):
+        return Action(self.c.action)
+
+    @property
+    def type(self):
+        return OrderType(self.c.type)
+
+    @property
+    def role(self):
+        return Role(self.c.id & 15)
+
+    @property
+    def side(self):
+        """LONG buys, SHORT sells."""
+        return Side(self.c.side)
+
+    @property
+    def post_only(self):
+        return bool(self.c.flags & POST_ONLY)
+
+    @property
+    def reduce_only(self):
+        return bool(self.c.flags & REDUCE_ONLY)
+
+    @property
+    def qty(self):
+        return self.instrument.qty(self.c.qty)
+
+    @property
+    def price(self):
+        return self.instrument.price(self.c.price) if self.c.price else None
+
+    @property
+    def stop(self):
+        return self.instrument.price(self.c.stop) if self.c.stop else None
+
+    @property
+    def qty_text(self):
+        return self.instrument.qty_text(self.c.qty)
+
+    @property
+    def price_text(self):
+        return self.instrument.price_text(self.c.price) if self.c.price else None
+
+    @property
+    def stop_text(self):
+        return self.instrument.price_text(self.c.stop) if self.c.stop else None
+
+    def __repr__(self):
+        return (f"Request({self.action.name} {self.role.name} {self.symbol} {'BUY' if self.c.side > 0 else 'SELL'} {self.qty_text}"
+                f"{' @ ' + self.price_text if self.c.price else ''}{' stop ' + self.stop_text if self.c.stop else ''}"
+                f"{' post-only' if self.post_only else ''}{' reduce-only' if self.reduce_only else ''}, id={self.c.id:#x})")

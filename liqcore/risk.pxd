@@ -1,0 +1,50 @@
+"""Pre-trade limits, loss limits and the kill switch: a bracket is approved, or refused with a reason. A breach latches."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+from liqcore.account cimport Account
+from liqcore.audit cimport AuditRing
+from liqcore.bracket cimport slot_t
+from liqcore.event cimport market_t
+from liqcore.instrument cimport instrument_t
+
+cdef enum:
+    RATE_RING = 1024         # entries per minute can be limited to at most this
+
+ctypedef struct limits_t:
+    double order_notional_max
+    double exposure_max      # positions and open entries together
+    double leverage_max      # exposure / equity
+    double daily_loss_max    # share of the equity at the start of the UTC day
+    double weekly_loss_max
+    double collar            # distance of the entry price from the last trade, share
+    int64_t data_age_max_ns
+    int64_t event_age_max_ns
+    int32_t positions_max
+    int32_t orders_per_minute_max
+    int32_t orders_per_signal_max
+
+ctypedef struct latch_t:
+    uint8_t halted           # Reason that latched, 0 = none: entries are refused until it is lifted
+    uint8_t flatten
+    int64_t orders_head      # of the ring of order times
+    int64_t order_times[1024]
+
+ctypedef struct ask_t:       # what is to be judged
+    int32_t instrument
+    int64_t entry_ticks
+    int64_t lots
+    double notional
+
+cdef class Risk:
+    cdef limits_t limits
+    cdef latch_t latch
+    cdef int judge(self, const ask_t* ask, const instrument_t* i, const market_t* m, slot_t* slots, int count, Account account, int64_t now,
+                   AuditRing audit) noexcept nogil
+    cdef (int, double) rule(self, const ask_t* ask, const instrument_t* i, const market_t* m, double exposure, double equity, int open_count,
+                            int minute, double entry, int64_t now) noexcept nogil
+    cdef void latch_limit(self, uint8_t reason, double value, double limit, Account account, int64_t now, AuditRing audit) noexcept nogil
+    cdef void count_order(self, int64_t now) noexcept nogil
+    cdef int watch(self, Account account, int64_t now, AuditRing audit) noexcept nogil
+    cdef void control(self, uint8_t code, Account account, int64_t now, AuditRing audit) noexcept nogil
+    cdef void new_day(self, int what, Account account, int64_t now, AuditRing audit) noexcept nogil

@@ -1,0 +1,164 @@
+"""Risk: the last question before an entry leaves. Exits are never refused."""
+
+from libc.string cimport memcpy
+
+from liqcore.audit cimport AUDIT_LIMIT, AUDIT_RISK
+from liqcore.bracket cimport BRACKET_FLAT, order_open
+from liqcore.event cimport *
+from liqcore.instrument cimport price_of, qty_of
+
+from liqcore import event as schema
+
+cdef int64_t MINUTE_NS = 60000000000
+
+
+cdef class Risk:
+    """Limits on by default. Amounts in quote currency, shares as fractions, times in seconds.
+
+    order_notional_max: one entry. exposure_max: all positions and open entries. leverage_max: exposure / equity (never above 10 in S2).
+    positions_max: open brackets. orders_per_minute_max, orders_per_signal_max: entries sent.
+    daily_loss_max, weekly_loss_max: share of the equity at 00:00 UTC (Monday for the week); a breach latches: the day's until the next day, the
+    week's until an operator resumes. data_age_max_s: age of the last trade or quote of the instrument at an entry; event_age_max_s: age of the
+    event behind the signal; collar: distance of the entry from the last trade.
+    """
+
+    def __init__(self, *, double order_notional_max=25_000.0, double exposure_max=100_000.0, double leverage_max=10.0, int positions_max=4,
+                 int orders_per_minute_max=30, int orders_per_signal_max=3, double daily_loss_max=0.01, double weekly_loss_max=0.02,
+                 double data_age_max_s=1.0, double event_age_max_s=2.0, double collar=0.02):
+        for name, value, high in (("order_notional_max", order_notional_max, 1e12), ("exposure_max", exposure_max, 1e12),
+                                  ("leverage_max", leverage_max, 1000.0), ("daily_loss_max", daily_loss_max, 1.0),
+                                  ("weekly_loss_max", weekly_loss_max, 1.0), ("data_age_max_s", data_age_max_s, 1e6),
+                                  ("event_age_max_s", event_age_max_s, 1e6), ("collar", collar, 1.0)):
+            if not 0.0 < value <= high:
+                raise ValueError(f"{name}: expected a number above 0 and at most {high:g}, got {value!r}")
+        if not 1 <= positions_max <= 100_000:
+            raise ValueError(f"positions_max: expected 1 to 100000, got {positions_max}")
+        if not 1 <= orders_per_minute_max <= RATE_RING:
+            raise ValueError(f"orders_per_minute_max: expected 1 to {int(RATE_RING)}, got {orders_per_minute_max}")
+        if not 1 <= orders_per_signal_max <= 4:
+            raise ValueError(f"orders_per_signal_max: expected 1 to 4, got {orders_per_signal_max}")
+        self.limits.order_notional_max = order_notional_max
+        self.limits.exposure_max = exposure_max
+        self.limits.leverage_max = leverage_max
+        self.limits.positions_max = positions_max
+        self.limits.orders_per_minute_max = orders_per_minute_max
+        self.limits.orders_per_signal_max = orders_per_signal_max
+        self.limits.daily_loss_max = daily_loss_max
+        self.limits.weekly_loss_max = weekly_loss_max
+        self.limits.data_age_max_ns = <int64_t> (data_age_max_s * 1e9)
+        self.limits.event_age_max_ns = <int64_t> (event_age_max_s * 1e9)
+        self.limits.collar = collar
+
+    cdef int judge(self, const ask_t* ask, const instrument_t* i, const market_t* m, slot_t* slots, int count, Account account, int64_t now,
+                   AuditRing audit) noexcept nogil:
+        """The verdict on one entry, audited with the numbers that it rests on: OK or a Reason."""
+        cdef double exposure = 0.0, equity, limit = 0.0, entry = price_of(i, ask.entry_ticks)
+        cdef int n, open_count = 0, minute = 0, reason
+        cdef const slot_t* s
+        cdef audit_t* a
+        for n in range(count):
+            s = &slots[n]
+            exposure += account.exposure_of(n)
+            if s.state != BRACKET_FLAT:
+                open_count += 1
+                if order_open(&s.entry):
+                    exposure += qty_of(&account.instruments[n], s.entry.qty - s.entry.filled) * account.instruments[n].multiplier * \
+                        price_of(&account.instruments[n], s.entry.price)
+        for n in range(<int> min(self.latch.orders_head, <int64_t> RATE_RING)):
+            if now - self.latch.order_times[n] < MINUTE_NS:
+                minute += 1
+        self.watch(account, now, audit)
+        equity = account.equity_now()
+        reason, limit = self.rule(ask, i, m, exposure, equity, open_count, minute, entry, now)
+        a = audit.put(now, AUDIT_RISK, reason, 0, ask.instrument, 0, 0)
+        a.x[0] = ask.notional
+        a.x[1] = limit
+        a.x[2] = exposure
+        a.x[3] = open_count
+        a.x[4] = minute
+        a.x[5] = equity
+        a.x[6] = account.ledger.day_equity - equity
+        a.x[7] = account.ledger.week_equity - equity
+        return reason
+
+    cdef (int, double) rule(self, const ask_t* ask, const instrument_t* i, const market_t* m, double exposure, double equity, int open_count,
+                            int minute, double entry, int64_t now) noexcept nogil:
+        """The first limit that the entry would break, and its value."""
+        cdef const limits_t* l = &self.limits
+        if self.latch.halted:
+            return self.latch.halted, 0.0
+        if ask.lots < i.lots_min or ask.notional < i.notional_min:
+            return RISK_QTY, i.notional_min
+        if ask.notional > l.order_notional_max:
+            return RISK_NOTIONAL, l.order_notional_max
+        if open_count >= l.positions_max:
+            return RISK_POSITIONS, l.positions_max
+        if exposure + ask.notional > l.exposure_max:
+            return RISK_EXPOSURE, l.exposure_max
+        if exposure + ask.notional > l.leverage_max * equity:
+            return RISK_LEVERAGE, l.leverage_max * equity
+        if minute >= l.orders_per_minute_max:
+            return RISK_RATE, l.orders_per_minute_max
+        if now - max(m.ts_trade, m.ts_bbo) > l.data_age_max_ns:
+            return RISK_STALE_DATA, l.data_age_max_ns / 1e9
+        if entry > m.last * (1.0 + l.collar) or entry < m.last * (1.0 - l.collar):
+            return RISK_COLLAR, l.collar
+        return OK, 0.0
+
+    cdef void count_order(self, int64_t now) noexcept nogil:
+        self.latch.order_times[self.latch.orders_head & (RATE_RING - 1)] = now
+        self.latch.orders_head += 1
+
+    cdef void latch_limit(self, uint8_t reason, double value, double limit, Account account, int64_t now, AuditRing audit) noexcept nogil:
+        cdef audit_t* a = audit.put(now, AUDIT_LIMIT, reason, CONTROL_HALT, ALL_INSTRUMENTS, 0, 0)
+        self.latch.halted = reason
+        a.x[0] = value
+        a.x[1] = limit
+        a.x[2] = account.equity_now()
+
+    cdef int watch(self, Account account, int64_t now, AuditRing audit) noexcept nogil:
+        """Latch a loss limit that has been reached (open positions at mark count)."""
+        cdef double equity
+        if self.latch.halted == RISK_WEEKLY_LOSS or self.latch.halted == HALTED:
+            return self.latch.halted
+        equity = account.equity_now()
+        if account.ledger.week_equity - equity >= self.limits.weekly_loss_max * account.ledger.week_equity:
+            self.latch_limit(RISK_WEEKLY_LOSS, account.ledger.week_equity - equity,
+                             self.limits.weekly_loss_max * account.ledger.week_equity, account, now, audit)
+        elif not self.latch.halted and account.ledger.day_equity - equity >= self.limits.daily_loss_max * account.ledger.day_equity:
+            self.latch_limit(RISK_DAILY_LOSS, account.ledger.day_equity - equity,
+                             self.limits.daily_loss_max * account.ledger.day_equity, account, now, audit)
+        return self.latch.halted
+
+    cdef void control(self, uint8_t code, Account account, int64_t now, AuditRing audit) noexcept nogil:
+        """Operator's HALT, RESUME, FLATTEN. RESUME lifts whatever was latched."""
+        cdef audit_t* a
+        if code == CONTROL_RESUME:
+            a = audit.put(now, AUDIT_LIMIT, self.latch.halted, CONTROL_RESUME, ALL_INSTRUMENTS, 0, 0)
+            a.x[2] = account.equity_now()
+            self.latch.halted = OK
+            self.latch.flatten = 0
+            return
+        self.latch.flatten = self.latch.flatten or code == CONTROL_FLATTEN
+        self.latch_limit(HALTED, 0.0, 0.0, account, now, audit)
+
+    cdef void new_day(self, int what, Account account, int64_t now, AuditRing audit) noexcept nogil:
+        """The day's loss limit ends with the day; the week's asks for a person (S2-18c: review and recalibrate)."""
+        cdef audit_t* a
+        if self.latch.halted == RISK_DAILY_LOSS:
+            a = audit.put(now, AUDIT_LIMIT, RISK_DAILY_LOSS, CONTROL_RESUME, ALL_INSTRUMENTS, 0, 0)
+            a.x[2] = account.equity_now()
+            self.latch.halted = OK
+
+    @property
+    def halted(self):
+        """The Reason that latched, or Reason.OK."""
+        return schema.Reason(self.latch.halted)
+
+    def snapshot(self) -> bytes:
+        return (<char*> &self.latch)[:sizeof(latch_t)]
+
+    def restore(self, bytes data):
+        if <size_t> len(data) != sizeof(latch_t):
+            raise ValueError(f"risk snapshot: expected {sizeof(latch_t)} bytes, got {len(data)}")
+        memcpy(&self.latch, <const char*> data, sizeof(latch_t))

@@ -1,0 +1,164 @@
+"""How a venue describes its frames: shapes with typed holes, which `liqcore.scan.Decoder` compiles.
+
+    Shape(Kind.TRADE, {
+        "topic": topic("publicTrade."), "type": literal("snapshot"), "ts": integer(),
+        "data": rows({"T": millis("ts_event"), "s": symbol(), "S": side({"Buy": 1, "Sell": -1}), "v": decimal("qty"), "p": decimal("price"),
+                      "i": text(), "seq": optional(integer("id"))})})
+
+Slots are the number fields of an event: ts_event, price, qty, aux_price, aux_qty, id.
+"""
+
+LAYOUTS = 32
+(TOPIC, SYMBOL, LITERAL, MODE, SIDE, DECIMAL, MILLIS, INTEGER, TEXT, FLAG, RECORD, ROWS, LEVEL) = range(1, 14)   # as in scan.pyx
+NOWHERE = 7
+SIGNED, MAY_BE_EMPTY = 1, 2
+TS, TS_FALLBACK, PRICE, QTY, AUX_PRICE, AUX_QTY, ID = range(7)
+
+_SLOTS = {"ts_event": TS, "ts_fallback": TS_FALLBACK, "price": PRICE, "qty": QTY, "aux_price": AUX_PRICE, "aux_qty": AUX_QTY, "id": ID}
+
+
+class Field:
+    """What the value of one key must be. Made by the functions below, not directly."""
+
+    def __init__(self, kind, slot=None, texts=(), inner=None, flags=0, required=True):
+        self.kind, self.texts, self.inner, self.flags, self.required = kind, tuple(texts), inner, flags, required
+        self.slots = tuple(self._slot(s) for s in (slot if isinstance(slot, tuple) else (slot,)))
+
+    @property
+    def is_topic(self) -> bool:
+        return self.kind == TOPIC
+
+    @property
+    def is_rows(self) -> bool:
+        return self.kind == ROWS
+
+    @staticmethod
+    def _slot(name):
+        if name is None:
+            return NOWHERE
+        if name not in _SLOTS:
+            raise ValueError(f"slot {name!r}: expected one of {', '.join(_SLOTS)}")
+        return _SLOTS[name]
+
+
+def topic(prefix: str) -> Field:
+    """Text `prefix` + symbol. Every shape has exactly one, at the top level."""
+    return Field(TOPIC, texts=((f'"{prefix}', 0),))
+
+
+def symbol() -> Field:
+    """Text: the symbol that the topic names."""
+    return Field(SYMBOL)
+
+
+def literal(text: str) -> Field:
+    return Field(LITERAL, texts=((f'"{text}"', 0),))
+
+
+def mode(texts: dict) -> Field:
+    """One of these texts; value True = the carried values of the instrument start anew (a snapshot), False = they go on (a delta)."""
+    return Field(MODE, texts=tuple((f'"{text}"', int(fresh)) for text, fresh in texts.items()))
+
+
+def side(texts: dict) -> Field:
+    """One of exactly two texts (at most 6 characters) and the Side each means: for liquidations the side of the position closed by force."""
+    if len(texts) != 2 or any(len(t) > 6 for t in texts):
+        raise ValueError(f"side: expected two texts of at most 6 characters, got {texts!r}")
+    return Field(SIDE, texts=tuple((f'"{text}"', int(value)) for text, value in texts.items()))
+
+
+def decimal(slot=None, *, signed: bool = False, may_be_empty: bool = False) -> Field:
+    """A plain decimal number as text ("0.0449"), stored in a slot or only checked."""
+    return Field(DECIMAL, slot, flags=(SIGNED if signed else 0) | (MAY_BE_EMPTY if may_be_empty else 0))
+
+
+def millis(slot: str) -> Field:
+    """A JSON integer: milliseconds since 1970 UTC. Slots: ts_event, or ts_fallback for when ts_event is absent."""
+    return Field(MILLIS, slot)
+
+
+def integer(slot=None) -> Field:
+    return Field(INTEGER, slot)
+
+
+def text() -> Field:
+    """Any plain ASCII text without escapes, skipped."""
+    return Field(TEXT)
+
+
+def flag() -> Field:
+    return Field(FLAG)
+
+
+def record(keys: dict) -> Field:
+    """An object inside."""
+    return Field(RECORD, inner=dict(keys))
+
+
+def rows(keys: dict) -> Field:
+    """An array of objects, one event each, in their order."""
+    return Field(ROWS, inner=dict(keys))
+
+
+def level(price: str, qty: str) -> Field:
+    """One book level: [["price","qty"]]."""
+    return Field(LEVEL, (price, qty))
+
+
+def optional(field: Field) -> Field:
+    """The key may be absent; its slot is then 0 (or the carried value)."""
+    return Field(field.kind, tuple({v: k for k, v in _SLOTS.items()}.get(s) for s in field.slots), field.texts, field.inner, field.flags, False)
+
+
+class Shape:
+    """One kind of frame. kind: the event Kind it becomes. keys: {key: Field} of the frame's object, usual order first.
+
+    fixed_side: side of the events of a frame without side. carry: absent keys keep the last value of the same instrument (tickers), and a frame
+    whose keys change nothing gives no event.
+    """
+
+    def __init__(self, kind, keys: dict, *, fixed_side: int = 0, carry: bool = False):
+        self.kind, self.keys, self.fixed_side, self.carry = int(kind), dict(keys), fixed_side, carry
+
+
+def flatten(shapes):
+    """Shapes as lists (keys, nodes, texts, roots): what the C tables hold, breadth first so that the keys of one object are neighbours."""
+    keys, nodes, texts, roots = [], [], [], []
+    for shape in shapes:
+        queue, in_rows, has_rows = [(shape.keys, False)], {}, False
+        roots.append(len(nodes))
+        offset = len(nodes)
+        while queue:
+            inner, in_row = queue.pop(0)
+            nodes.append((len(keys), len(inner), sum(1 << i for i, f in enumerate(inner.values()) if f.required)))
+            if not 0 < len(inner) <= 64:
+                raise ValueError(f"shape: expected 1 to 64 keys in an object, got {len(inner)}")
+            for name, field in inner.items():
+                node = field.slots[1] if field.kind == LEVEL else -1
+                if field.kind in (RECORD, ROWS):
+                    node = offset + 1 + in_rows.setdefault("count", 0)
+                    in_rows["count"] += 1
+                    queue.append((field.inner, in_row or field.kind == ROWS))
+                    has_rows = has_rows or field.kind == ROWS
+                keys.append((f'"{name}":', field.kind, field.slots[0], field.flags, node, len(texts), len(field.texts), in_row))
+                texts.extend(field.texts)
+        own = [k for k in keys[nodes[offset][0]:]]
+        if has_rows and any(k[2] != NOWHERE and not k[7] for k in own):
+            raise ValueError("shape with rows: only the keys of its rows may be stored")
+        if sum(k[1] == TOPIC for k in own) != 1 or sum(k[1] == ROWS for k in own) > 1:
+            raise ValueError("shape: expected exactly one topic and at most one array of rows")
+        if has_rows and shape.carry:
+            raise ValueError("shape: rows cannot carry values")
+    if len(texts) > 255:
+        raise ValueError(f"shapes: at most 255 fixed texts, got {len(texts)}")
+    return keys, nodes, texts, roots
+
+
+def spread(words):
+    """An odd multiplier whose top five bits differ for different words."""
+    numbers = {int.from_bytes(w, "little") for w in words}
+    for k in range(1, 100_000):
+        multiplier = (0x9E3779B97F4A7C15 * (2 * k + 1)) % 2 ** 64
+        if len({(n * multiplier) % 2 ** 64 >> 59 for n in numbers}) == len(numbers):
+            return multiplier
+    raise ValueError(f"shapes: no way to tell {len(numbers)} kinds of frame apart, the limit is {LAYOUTS}")

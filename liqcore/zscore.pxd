@@ -1,0 +1,184 @@
+"""z-scores: of the running time segment against the completed ones (SegmentZ), over the last N values (RollingZ), exponentially weighted (EwZ).
+
+C use: segz_init once, segz_push per value, segz_advance per wake-up, segz_value on demand, segz_free.
+
+Mean and variance of a window come from two stacks (suffix aggregates of the older part, one running aggregate of the younger part) merged by
+Chan's formula: nothing is ever subtracted from an aggregate, so a 1e9 print leaves no trace once it has left the window. Sliding Welford, the
+usual method, is wrong for ever after one. Chan, Golub, LeVeque (1983); two stacks: Tangwongsan, Hirzel, Schneider (2021), arXiv 2009.13768.
+"""
+
+from libc.math cimport INFINITY, NAN, exp2, sqrt
+from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t
+
+cdef enum:
+    BASELINE_MAX = 1048576
+
+ctypedef struct moments_t:       # rolling mean and variance of the last `window` values
+    double* values               # ring; the whole allocation starts here
+    double* suffix_mean          # of the values from this slot to the end of the older part
+    double* suffix_square        # sum of squared deviations, likewise
+    double* inverse              # 1 / n
+    int32_t window
+    int32_t count
+    int32_t start                # slot of the oldest value
+    int32_t older                # values in the older part
+    int32_t younger              # values in the younger part
+    double younger_mean
+    double younger_square
+    double mean
+    double square
+
+ctypedef struct segz_t:
+    moments_t m                  # sums of the completed segments
+    int64_t segment_ns
+    int64_t segment              # index of the running segment: floor(ts / segment_ns)
+    int64_t ends                 # first ns after it; INT64_MIN before the first value
+    int32_t min_segments
+    int32_t count                # values in the running segment
+    double current               # their sum
+    double std                   # of the completed segments (population)
+
+ctypedef struct ewz_t:
+    double half_life_ns
+    int64_t ts
+    double weight                # sum of the weights; 0 before the first value
+    double mean
+    double square
+    double value                 # z of the latest value against what was before it
+    int64_t count
+    int64_t min_count
+
+cdef int moments_init(moments_t* m, int window) except -1
+cdef void moments_free(moments_t* m) noexcept nogil
+cdef int segz_init(segz_t* z, int64_t segment_ns, int baseline, int min_segments) except -1
+cdef void segz_free(segz_t* z) noexcept nogil
+cdef void segz_close(segz_t* z, int64_t ts) noexcept nogil
+cdef bytes segz_save(const segz_t* z)
+cdef int segz_load(segz_t* z, bytes data) except -1
+
+
+cdef inline void moments_reset(moments_t* m) noexcept nogil:
+    m.count = m.start = m.older = m.younger = 0
+    m.younger_mean = m.younger_square = m.mean = m.square = 0.0
+
+
+cdef inline void moments_flip(moments_t* m) noexcept nogil:
+    """All values become the older part: aggregate them from the youngest to the oldest, keeping every step."""
+    cdef double mean = 0.0, square = 0.0, delta
+    cdef int32_t slot = m.start + m.count - 1, i
+    if slot >= m.window:
+        slot -= m.window
+    for i in range(1, m.count + 1):
+        delta = m.values[slot] - mean
+        mean += delta * m.inverse[i]
+        square += delta * (m.values[slot] - mean)
+        m.suffix_mean[slot] = mean
+        m.suffix_square[slot] = square
+        slot = slot - 1 if slot > 0 else m.window - 1
+    m.older = m.count
+    m.younger = 0
+    m.younger_mean = m.younger_square = 0.0
+
+
+cdef inline void moments_merge(moments_t* m) noexcept nogil:
+    """mean and square of the whole window from its two parts (Chan)."""
+    cdef double delta, share
+    if m.older == 0:
+        m.mean = m.younger_mean
+        m.square = m.younger_square
+    elif m.younger == 0:
+        m.mean = m.suffix_mean[m.start]
+        m.square = m.suffix_square[m.start]
+    else:
+        delta = m.younger_mean - m.suffix_mean[m.start]
+        share = m.younger * m.inverse[m.count]
+        m.mean = m.suffix_mean[m.start] + delta * share
+        m.square = m.suffix_square[m.start] + m.younger_square + delta * delta * (share * m.older)
+
+
+cdef inline void moments_add(moments_t* m, double x) noexcept nogil:
+    """Drop the oldest value of a full window, add x; mean and square are stale until moments_merge."""
+    cdef double delta
+    cdef int32_t slot
+    if m.count == m.window:
+        if m.older == 0:
+            moments_flip(m)
+        m.start = m.start + 1 if m.start + 1 < m.window else 0
+        m.older -= 1
+        m.count -= 1
+    slot = m.start + m.count
+    if slot >= m.window:
+        slot -= m.window
+    m.values[slot] = x
+    m.count += 1
+    m.younger += 1
+    delta = x - m.younger_mean
+    m.younger_mean += delta * m.inverse[m.younger]
+    m.younger_square += delta * (x - m.younger_mean)
+
+
+cdef inline double moments_std(const moments_t* m) noexcept nogil:
+    """Population standard deviation; 0 while empty."""
+    return sqrt(m.square * m.inverse[m.count]) if m.count > 0 else 0.0
+
+
+cdef inline void segz_reset(segz_t* z) noexcept nogil:
+    moments_reset(&z.m)
+    z.segment = 0
+    z.ends = INT64_MIN
+    z.count = 0
+    z.current = z.std = 0.0
+
+
+cdef inline void segz_advance(segz_t* z, int64_t ts) noexcept nogil:
+    """Let time pass: close the segments that ended. An earlier ts counts as the current time (the door refuses such events)."""
+    if ts >= z.ends:
+        segz_close(z, ts)
+
+
+cdef inline void segz_push(segz_t* z, int64_t ts, double x) noexcept nogil:
+    segz_advance(z, ts)
+    z.current += x
+    z.count += 1
+
+
+cdef inline double segz_value(const segz_t* z) noexcept nogil:
+    """z of the running segment's sum; 0 while fewer than min_segments are complete, and where they do not vary."""
+    if z.m.count < z.min_segments or not (z.std > 0.0):
+        return 0.0
+    return (z.current - z.m.mean) / z.std
+
+
+cdef inline int64_t segz_next_boundary(const segz_t* z) noexcept nogil:
+    """First ns after the running segment; INT64_MIN before the first value."""
+    return z.ends
+
+
+cdef inline void ewz_push(ewz_t* z, int64_t ts, double x) noexcept nogil:
+    """An earlier ts counts as the current time."""
+    cdef double keep, delta, std
+    cdef int64_t elapsed = ts - z.ts if ts > z.ts else 0
+    keep = exp2(-(<double> elapsed) / z.half_life_ns) if z.count > 0 else 0.0
+    std = sqrt(z.square / z.weight) if z.count > 0 else 0.0
+    z.value = (x - z.mean) / std if std > 0.0 and z.count >= z.min_count else 0.0
+    z.weight = z.weight * keep + 1.0
+    z.square = z.square * keep
+    delta = x - z.mean
+    z.mean += delta / z.weight
+    z.square += delta * (x - z.mean)
+    z.ts = ts if ts > z.ts or z.count == 0 else z.ts
+    z.count += 1
+
+
+cdef class SegmentZ:
+    cdef segz_t c
+    cdef int64_t now
+
+
+cdef class RollingZ:
+    cdef moments_t c
+    cdef double _z(self, double x) noexcept nogil
+
+
+cdef class EwZ:
+    cdef ewz_t c

@@ -1,0 +1,189 @@
+"""Strict decoding of parsed TOML into frozen dataclasses: every field states its range, every fault is reported, at once.
+
+A section is a frozen dataclass whose fields are made by the functions below; a field whose type is such a dataclass is a sub-table. `decode()`
+walks both together and collects problems instead of stopping at the first, because a person fixes a file, not a line.
+"""
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
+from typing import Any
+
+from liqshell.errors import ConfigError
+
+SCALE = 100_000_000                 # as in liqcore/instrument.pxd: fractions are integers in units of 1e-8
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What one field accepts. `read` returns the value as it is kept, or raises ValueError; `expected` completes 'expected ...'."""
+
+    expected: str
+    read: Callable[[Any], Any]
+
+
+class Complaint(ValueError):
+    """Raised by a Rule whose complaint needs other words than its `expected`."""
+
+
+def _decimal(value: Any) -> Decimal:
+    # bool is an int in Python; true is not a number in TOML
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise ValueError
+    number = Decimal(value)
+    if not number.is_finite():
+        raise ValueError
+    return number
+
+
+def _within(number: Any, low: Any, high: Any, above: bool) -> Any:
+    if not (low < number if above else low <= number) or not number <= high:
+        raise ValueError
+    return number
+
+
+def _range(low: str, high: str, above: bool) -> str:
+    return f"above {low} and at most {high}" if above else f"from {low} to {high}"
+
+
+def _make(rule: Rule, default: Any) -> Any:
+    return field(default=None if default is None else rule.read(default), metadata={"rule": rule})
+
+
+def fraction(default: str | None, low: str, high: str, *, above: bool = False) -> Any:
+    """A share such as 0.0015, kept exactly as an integer in units of 1e-8; at most 8 decimals. default None = not set."""
+    def read(value: Any) -> int:
+        scaled = _within(_decimal(value), Decimal(low), Decimal(high), above) * SCALE
+        if scaled != scaled.to_integral_value():
+            raise ValueError
+        return int(scaled)
+    expected = f"a fraction {_range(low, high, above)} with at most 8 decimals (0.0015 = 0.15 %)"
+    return _make(Rule(expected, read), None if default is None else Decimal(default))
+
+
+def number(default: float | None, low: float, high: float, unit: str, *, above: bool = False) -> Any:
+    """A measured quantity, kept as the nearest double."""
+    def read(value: Any) -> float:
+        return float(_within(_decimal(value), Decimal(repr(low)), Decimal(repr(high)), above))
+    rule = Rule(f"a number {_range(f'{low:g}', f'{high:g}', above)} ({unit})", read)
+    return field(default=None if default is None else float(default), metadata={"rule": rule})
+
+
+def integer(default: int | None, low: int, high: int, unit: str = "") -> Any:
+    def read(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError
+        return _within(value, low, high, False)
+    return _make(Rule(f"a whole number from {low} to {high}" + (f" ({unit})" if unit else ""), read), default)
+
+
+def choice(default: str | None, *names: str) -> Any:
+    def read(value: Any) -> str:
+        if not isinstance(value, str) or value not in names:
+            near = difflib.get_close_matches(value, names, 1) if isinstance(value, str) else []
+            raise Complaint(f"one of {', '.join(map(repr, names))}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        return value
+    return _make(Rule(f"one of {', '.join(map(repr, names))}", read), default)
+
+
+def flag(default: bool) -> Any:
+    def read(value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError
+        return value
+    return _make(Rule("true or false", read), default)
+
+
+def text(default: str | None, pattern: str, expected: str) -> Any:
+    """Text that matches a pattern completely. The default need not (an unset text is '')."""
+    def read(value: Any) -> str:
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise ValueError
+        return value
+    return field(default=default, metadata={"rule": Rule(expected, read)})
+
+
+def names(pattern: str, expected: str, *, most: int) -> Any:
+    """A list of distinct names, kept as a tuple."""
+    def read(value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list) or not 1 <= len(value) <= most:
+            raise ValueError
+        if not all(isinstance(item, str) and re.fullmatch(pattern, item) for item in value):
+            raise ValueError
+        twice = sorted({item for item in value if value.count(item) > 1})
+        if twice:
+            raise Complaint(f"each name once; {', '.join(twice)} stands there more than once")
+        return tuple(value)
+    return field(default=(), metadata={"rule": Rule(f"a list of 1 to {most} {expected}", read)})
+
+
+def tables(section: type, pattern: str, expected: str) -> Any:
+    """A table of named sub-tables, all of the same section type."""
+    return field(default_factory=lambda: MappingProxyType({}), metadata={"section": section, "pattern": pattern, "expected": expected})
+
+
+def table(section: type) -> Any:
+    return field(default_factory=section, metadata={"section": section})
+
+
+def shown(value: Any) -> str:
+    """A found value as it is quoted in a message: as TOML would write it, and short."""
+    if isinstance(value, bool):
+        out = str(value).lower()
+    elif isinstance(value, Decimal):
+        out = str(value)
+    elif isinstance(value, Mapping):
+        out = "a table"
+    else:
+        out = repr(value)
+    return out if len(out) <= 80 else out[:77] + "..."
+
+
+def decode(section: type, found: Any, file: str, path: str, problems: list[ConfigError]) -> Any:
+    """Build `section` from a parsed table. What is wrong goes to `problems`; a field with a problem keeps its default."""
+    if not isinstance(found, Mapping):
+        problems.append(ConfigError(f"{file}: {path}", f"found {shown(found)}", "a table", f"Write it as [{path}]"))
+        return section()
+    fields = {f.name: f for f in dataclasses.fields(section) if f.init and f.metadata}
+    values: dict[str, Any] = {}
+    for key, value in found.items():
+        here = f"{path}.{key}" if path else key
+        known = fields.get(key)
+        if known is None:
+            problems.append(_unknown(file, here, key, list(fields)))
+        elif "pattern" in known.metadata:
+            values[key] = _named(known.metadata, value, file, here, problems)
+        elif "section" in known.metadata:
+            values[key] = decode(known.metadata["section"], value, file, here, problems)
+        else:
+            rule: Rule = known.metadata["rule"]
+            try:
+                values[key] = rule.read(value)
+            except Complaint as why:
+                problems.append(ConfigError(f"{file}: {here}", f"found {shown(value)}", str(why)))
+            except (ValueError, InvalidOperation):
+                problems.append(ConfigError(f"{file}: {here}", f"found {shown(value)}", rule.expected))
+    return section(**values)
+
+
+def _unknown(file: str, here: str, key: str, known: list[str]) -> ConfigError:
+    near = difflib.get_close_matches(key, known, 1, 0.5)
+    action = f"Did you mean {near[0]!r}?" if near else "Known here: " + ", ".join(known)
+    return ConfigError(f"{file}: {here}", "unknown key", "", action)
+
+
+def _named(metadata: Mapping[str, Any], found: Any, file: str, path: str, problems: list[ConfigError]) -> Mapping[str, Any]:
+    if not isinstance(found, Mapping):
+        problems.append(ConfigError(f"{file}: {path}", f"found {shown(found)}", f"tables named by {metadata['expected']}"))
+        return MappingProxyType({})
+    out = {}
+    for name, inner in found.items():
+        if not re.fullmatch(metadata["pattern"], name):
+            problems.append(ConfigError(f"{file}: {path}.{name}", f"found the name {name!r}", metadata["expected"]))
+            continue
+        out[name] = decode(metadata["section"], inner, file, f"{path}.{name}", problems)
+    return MappingProxyType(out)

@@ -1,0 +1,67 @@
+"""Whose fault it is. The type of an error says who can repair it; its text says where, what was found, what was expected, and what to do.
+
+ConfigError     the person who wrote the configuration or the command line
+DataError       the file that was handed in
+VenueError      the venue, or the way to it
+InvariantError  us: something that cannot happen has happened; trading stops
+"""
+
+from collections.abc import Iterable
+
+
+class LiqshellError(Exception):
+    """Base of every error that liqshell raises on purpose. Subclasses set `exit_code`, the status of a command that ends with it."""
+
+    exit_code = 1
+
+    def __init__(self, where: str, found: str, expected: str = "", action: str = ""):
+        self.where = where          # file, file:line, key path, url, order id ...
+        self.found = found
+        self.expected = expected
+        self.action = action        # what the reader should do now
+        super().__init__(where, found, expected, action)
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.found}" if self.where else self.found
+        if self.expected:
+            text += f"; expected {self.expected}"
+        if self.action:
+            text += f". {self.action}"
+        return text
+
+
+class ConfigError(LiqshellError):
+    """The configuration or the command line is wrong. `problems` lists every fault found, not only the first."""
+
+    exit_code = 2
+
+    def __init__(self, where: str, found: str = "", expected: str = "", action: str = "", problems: Iterable[LiqshellError] = ()):
+        super().__init__(where, found, expected, action)
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        if not self.problems:
+            return super().__str__()
+        count = len(self.problems)
+        head = f"{self.where}: {count} problem{'s' if count > 1 else ''}; nothing was started"
+        return "\n  ".join([head, *map(str, self.problems)])
+
+
+class DataError(LiqshellError):
+    """A file or stream that was handed in is not what it should be."""
+
+    exit_code = 2
+
+
+class VenueError(LiqshellError):
+    """The venue refused, misbehaved or could not be reached. `code` is the venue's own error code, 0 where it gave none."""
+
+    def __init__(self, where: str, found: str, expected: str = "", action: str = "", code: int = 0):
+        super().__init__(where, found, expected, action)
+        self.code = code
+
+
+class InvariantError(LiqshellError):
+    """A broken invariant: our fault. Trading stops; the recording of the run is the bug report."""
+
+    exit_code = 70                  # EX_SOFTWARE

@@ -1,0 +1,245 @@
+"""Reading recordings: our own, S4's hourly files, and plain JSON lines of raw frames. A torn tail is counted, not fatal.
+
+    for record in (recording := read("runs/2026-11-21")):
+        record.ts_recv, record.frame, record.stream, record.symbol
+    recording.damage                       # what could not be read, file by file
+"""
+
+import base64
+import binascii
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from liqshell.errors import DataError
+
+BLOCK = 1 << 18
+LINE_BYTES_MAX = 64 << 20
+GZIP_MAGIC = b"\x1f\x8b\x08"
+SUFFIXES = (".jsonl.gz", ".jsonl", ".json.gz", ".ndjson", ".ndjson.gz")
+_OURS = re.compile(rb'\{"ts":-?\d{1,18},"ts_recv":(-?\d{1,19}),"exchange":"([^"\\]*)","source":"[^"\\]*","stream":"([^"\\]*)",'
+                   rb'"symbol":"([^"\\]*)",(?:"raw":"(text|base64)",)?"result":')
+
+
+class Record(NamedTuple):
+    ts_recv: int                # ns UTC; from a recording that kept only milliseconds, that many; from raw frames the venue's own time
+    frame: bytes                # as it came over the wire; of a foreign recording, a frame of the same content
+    stream: str                 # topic, or liqcore.meta / .feed / .end / .gap for the recorder's own lines
+    symbol: str
+    exchange: str
+
+
+@dataclass
+class Damage:
+    """A part of a file that could not be read."""
+
+    file: str
+    bytes_dropped: int          # compressed bytes that gave nothing
+    lines_dropped: int          # lines begun and not finished
+    reason: str
+
+
+class Reader:
+    """Iterates once over the records of one file, or of the recording files in a folder in name order."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.damage: list[Damage] = []
+        self.lines = 0
+        if self.path.is_dir():
+            self.files = sorted(p for p in self.path.iterdir() if p.is_file() and p.name.endswith(SUFFIXES))
+            if not self.files:
+                raise DataError(str(path), "no recording in this folder", f"files named {', '.join('*' + s for s in SUFFIXES)}")
+        elif self.path.is_file():
+            self.files = [self.path]
+        else:
+            raise DataError(str(path), "no such file or folder", "a recording", "Check the path")
+
+    def __iter__(self) -> Iterator[Record]:
+        for file in self.files:
+            number = 0
+            for line in self._lines(file):
+                number += 1
+                if line and not line.isspace():
+                    yield _record(line, file, number)
+            self.lines += number
+
+    def _lines(self, file: Path) -> Iterator[bytes]:
+        """Complete lines. What a tear leaves unfinished goes to `damage`."""
+        tail = b""
+        pieces = _gunzip(file, self.damage) if _is_gzip(file) else _blocks(file)
+        for piece in pieces:
+            if piece is None:                       # a tear: the line across it is gone
+                self._tear(file, tail)
+                tail = b""
+                continue
+            lines = (tail + piece if tail else piece).split(b"\n")
+            tail = lines.pop()
+            yield from lines
+            if len(tail) > LINE_BYTES_MAX:
+                raise DataError(str(file), f"a line longer than {LINE_BYTES_MAX} bytes", "JSON lines")
+        if tail:
+            try:
+                orjson.loads(tail)                  # the last line of a file may lack its newline
+            except orjson.JSONDecodeError:
+                if not self.damage or self.damage[-1].file != str(file):
+                    self.damage.append(Damage(str(file), 0, 0, "the last line is cut"))
+                self._tear(file, tail)
+            else:
+                yield tail
+
+    def _tear(self, file: Path, tail: bytes) -> None:
+        if tail:
+            self.damage[-1].lines_dropped += 1
+
+    def damage_text(self) -> str:
+        """One line a damage, '' where there is none."""
+        return "\n".join(f"{d.file}: {d.reason}: {d.bytes_dropped} bytes and {d.lines_dropped} unfinished lines dropped" for d in self.damage)
+
+
+def read(path: str | Path) -> Reader:
+    """The records of a file or folder; raises DataError where it is no recording. Reading is lazy: one block at a time."""
+    return Reader(path)
+
+
+def _is_gzip(file: Path) -> bool:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(3) == GZIP_MAGIC
+    except OSError as why:
+        raise DataError(str(file), f"cannot be read: {why.strerror}") from None
+
+
+def _blocks(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as stream:
+        while block := stream.read(BLOCK):
+            yield block
+
+
+def _gunzip(file: Path, damage: list[Damage]) -> Iterator[bytes | None]:
+    """Decompressed pieces, member after member; None after each damaged place, then on from the next member that can be read."""
+    with file.open("rb") as stream:
+        offset, size = 0, file.stat().st_size       # start of the member
+        while offset < size:
+            stream.seek(offset)
+            member = zlib.decompressobj(31)
+            used, reason = 0, "the gzip member is cut"
+            try:
+                while not member.eof:
+                    block = member.unconsumed_tail or stream.read(BLOCK)
+                    if not block:
+                        break
+                    if not member.unconsumed_tail:
+                        used += len(block)
+                    yield member.decompress(block, BLOCK)
+                used -= len(member.unused_data)
+            except zlib.error as why:
+                reason = f"the gzip member is damaged ({why})"
+            if member.eof:
+                offset += used
+                continue
+            start, offset = offset, _next_member(stream, offset + 1, size)
+            damage.append(Damage(str(file), offset - start, 0, reason))
+            yield None
+
+
+def _next_member(stream: Any, offset: int, size: int) -> int:
+    """Offset of the next place that starts like a gzip member and decompresses without an error; `size` where there is none."""
+    while offset < size:
+        stream.seek(offset)
+        block = stream.read(BLOCK)
+        at = block.find(GZIP_MAGIC)
+        if at < 0:
+            offset += max(len(block) - 2, 1)
+            continue
+        stream.seek(offset + at)
+        try:
+            if zlib.decompressobj(31).decompress(stream.read(BLOCK), BLOCK):
+                return offset + at
+        except zlib.error:
+            pass
+        offset += at + 1
+    return size
+
+
+def _record(line: bytes, file: Path, number: int) -> Record:
+    ours = _OURS.match(line)
+    if ours and line.endswith(b"}"):
+        ts, exchange, stream, symbol, raw = ours.groups()
+        frame = line[ours.end():-1]
+        if raw:
+            frame = _unwrap(frame, raw, file, number)
+        return Record(int(ts), frame, stream.decode(), symbol.decode(), exchange.decode())
+    try:
+        found = orjson.loads(line)
+    except orjson.JSONDecodeError as why:
+        raise DataError(f"{file}:{number}", f"not JSON ({why}): {line[:60]!r}", "a recording: one JSON object a line") from None
+    if not isinstance(found, dict):
+        raise DataError(f"{file}:{number}", f"found {type(found).__name__}", "a JSON object a line: a recording or raw venue frames")
+    if "result" in found:
+        return _foreign(found, file, number)
+    ts = next((found[key] for key in ("ts", "E", "T") if key in found), None)
+    if ts is None and isinstance(found.get("data"), dict):
+        ts = found["data"].get("E")
+    if ts is None and not {"topic", "data", "op", "success"} & found.keys():
+        raise DataError(f"{file}:{number}", f"an object with the keys {', '.join(map(repr, list(found)[:6]))}",
+                        "a recording line (ts, exchange, stream, symbol, result) or a raw venue frame (topic, ts, data)")
+    topic = str(found.get("topic", found.get("stream", "")))
+    return Record(0 if ts is None else _nanoseconds(ts, file, number), line.strip(), topic, topic.rpartition(".")[2], "")
+
+
+def _unwrap(text: bytes, raw: bytes, file: Path, number: int) -> bytes:
+    try:
+        value = json.loads(text)
+        return value.encode() if raw == b"text" else base64.b64decode(value, validate=True)
+    except (ValueError, binascii.Error, AttributeError, TypeError) as why:
+        raise DataError(f"{file}:{number}", f"a frame kept as {raw.decode()} cannot be decoded ({why})", "what Recorder wrote") from None
+
+
+def _foreign(found: dict[str, Any], file: Path, number: int) -> Record:
+    """A line of S4's schema: {ts, exchange, source, stream, symbol, result}, where result is the frame, or its payload {ts, data}, or text."""
+    stream, symbol = str(found.get("stream") or ""), str(found.get("symbol") or "")
+    ts = found.get("ts_recv", found.get("ts"))
+    if ts is None:
+        raise DataError(f"{file}:{number}", "no 'ts' beside 'result'", "the time of receipt in milliseconds")
+    result = found["result"]
+    if isinstance(result, dict) and "topic" not in result and "data" in result:
+        data = result["data"]
+        rows = data if isinstance(data, list) else [data]
+        if not symbol and rows and isinstance(rows[0], dict):
+            symbol = str(rows[0].get("s", ""))
+        # the stream is the topic itself, or only its kind: S4 writes both
+        kind = "allLiquidation" if not stream or "liquidation" in stream.lower() else stream
+        topic = stream if "." in stream else f"{kind}.{symbol}"
+        result = {"topic": topic, "type": result.get("type", "snapshot"), "ts": result.get("ts", ts),
+                  "data": rows if kind == "allLiquidation" else data}
+    elif isinstance(result, dict):
+        topic = str(result.get("topic", stream))
+    else:
+        topic = stream
+    frame = result.encode() if isinstance(result, str) else orjson.dumps(result)
+    return Record(_nanoseconds(ts, file, number), frame, topic, symbol or topic.rpartition(".")[2], str(found.get("exchange", "")))
+
+
+def _nanoseconds(value: Any, file: Path, number: int) -> int:
+    """A time stamp in whatever unit its size says (s, ms, us or ns since 1970), or ISO 8601 text."""
+    try:
+        if isinstance(value, str):
+            if not value.isdigit():
+                when = datetime.fromisoformat(value)
+                since = (when if when.tzinfo else when.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
+                return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000
+            value = int(value)
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 9.2e18:
+            unit = 1_000_000_000 if value < 1e11 else 1_000_000 if value < 1e14 else 1000 if value < 1e17 else 1
+            return value * unit if isinstance(value, int) else round(value * 1e6) * (unit // 1_000_000) if unit >= 1_000_000 else int(value * unit)
+    except (ValueError, OverflowError):
+        pass
+    raise DataError(f"{file}:{number}", f"{value!r} is not a time", "milliseconds since 1970")
