@@ -442,6 +442,14 @@ def test_a_recording_without_market_data_is_refused(tmp_path: Path) -> None:
 
 # ---- the command, and real clients
 
+async def hear_one_frame(ws: str) -> None:
+    async with aiohttp.ClientSession() as session, session.ws_connect(ws + "/v5/public/linear") as socket:
+        await socket.send_str('{"op":"subscribe","args":["publicTrade.BTCUSDT"]}')
+        async with asyncio.timeout(20.0):
+            assert (await socket.receive_json())["success"]
+            assert (await socket.receive_json())["topic"] == "publicTrade.BTCUSDT"
+
+
 def test_command_prints_one_json_line_and_ends_on_sigterm() -> None:
     code = "import sys; from liqshell.emulator.server import run; sys.exit(run(seed=5, speed=10.0, symbols=('BTCUSDT',)))"
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'pysrc'}:{ROOT}"}
@@ -452,6 +460,7 @@ def test_command_prints_one_json_line_and_ends_on_sigterm() -> None:
         assert line["synthetic"] is True and line["market"] == "SYNTHETIC" and line["seed"] == 5
         assert line["rest"].startswith("http://127.0.0.1:") and line["ws"].startswith("ws://127.0.0.1:")
         assert Clock.from_dict(line["clock"]).now_ns() > line["clock"]["market_ns"]
+        asyncio.run(hear_one_frame(line["ws"]))
         process.send_signal(signal.SIGTERM)
         rest, errors = process.communicate(timeout=30)
         assert process.returncode == 0 and rest == "" and errors == ""

@@ -8,6 +8,7 @@ compares them. Same seed, same bytes, on any machine and however the stream is c
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +104,7 @@ class Market:
     or 0 for an isolated liquidation; to know that, blocks leave one behind the simulation.
     """
 
-    def __init__(self, parameters: Parameters | None = None, **changes: object) -> None:
+    def __init__(self, parameters: Parameters | None = None, **changes: Any) -> None:
         p = self.parameters = replace(parameters or Parameters(), **changes)
         self.contracts = contracts_of(p.symbols)
         self.truth: list[Cascade] = []
