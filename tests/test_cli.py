@@ -96,6 +96,19 @@ def test_recording_raw_frames_foreign_file_and_table_say_the_same(tmp_path, caps
         assert {s["completeness"] for s in found} == {"full"}
 
 
+@pytest.mark.parametrize("mark", [("liqcore.feed", {"state": int(lc.FeedState.FEED_DOWN)}), ("liqcore.gap", {"dropped": 3})])
+def test_a_gap_in_the_recording_makes_the_signals_uncertain(tmp_path, capsys, mark):
+    what = rows()
+    with Recorder(tmp_path / "run") as recorder:
+        for n, (ts, symbol, position, price, qty, _) in enumerate(what):
+            if n == 120:
+                recorder.mark(ts * 10**6, *mark)
+            recorder.append(ts * 10**6, frame(ts, symbol, position, price, qty))
+    _, out, _ = run(capsys, "detect", tmp_path / "run")
+    flags = [json.loads(line)["flags"] for line in out.splitlines()]
+    assert flags and all(f & 1 for f in flags)               # SIGNAL_UNCERTAIN
+
+
 def test_detect_options_reach_the_detector(tmp_path, capsys):
     path = table(tmp_path / "a.csv", rows())
     assert run(capsys, "detect", path, "--warmup", 500)[1] == ""

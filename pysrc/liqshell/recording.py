@@ -103,7 +103,8 @@ class Reader:
 
     def damage_text(self) -> str:
         """One line a damage, '' where there is none."""
-        return "\n".join(f"{d.file}: {d.reason}: {d.bytes_dropped} bytes and {d.lines_dropped} unfinished lines dropped" for d in self.damage)
+        return "\n".join(f"{d.file}: {d.reason}: {d.bytes_dropped} bytes and {d.lines_dropped} unfinished lines dropped"
+                         for d in self.damage)
 
 
 def read(path: str | Path) -> Reader:
@@ -234,7 +235,7 @@ def _unwrap(text: bytes, raw: bytes, file: Path, number: int) -> bytes:
 
 
 def _foreign(found: dict[str, Any], file: Path, number: int) -> Record:
-    """A line of S4's schema: {ts, exchange, source, stream, symbol, result}, where result is the frame, or its payload {ts, data}, or text."""
+    """A line of S4's schema: {ts, exchange, source, stream, symbol, result}; result is the frame, or its payload {ts, data}, or text."""
     stream, symbol = str(found.get("stream") or ""), str(found.get("symbol") or "")
     ts = found.get("ts_recv", found.get("ts"))
     if ts is None:
@@ -247,8 +248,8 @@ def _foreign(found: dict[str, Any], file: Path, number: int) -> Record:
             symbol = str(rows[0].get("s", ""))
         # the stream is the topic itself, or only its kind: S4 writes both
         kind = "allLiquidation" if not stream or "liquidation" in stream.lower() else stream
-        result = {"topic": stream if "." in stream else f"{kind}.{symbol}", "type": result.get("type", "snapshot"), "ts": result.get("ts", ts),
-                  "data": rows if kind == "allLiquidation" else data}
+        result = {"topic": stream if "." in stream else f"{kind}.{symbol}", "type": result.get("type", "snapshot"),
+                  "ts": result.get("ts", ts), "data": rows if kind == "allLiquidation" else data}
     frame = result.encode() if isinstance(result, str) else orjson.dumps(result)
     named = TOPIC.search(frame, 0, 400)
     topic = named[1].decode() if named else stream
