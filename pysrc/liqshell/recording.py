@@ -23,6 +23,7 @@ from liqshell.errors import DataError
 from liqshell.record import TOPIC
 
 BLOCK = 1 << 18
+FRAMES = "frames"               # where a run keeps its recording: the folder of a run is as good as that of its frames
 LINE_BYTES_MAX = 64 << 20
 GZIP_MAGIC = b"\x1f\x8b\x08"
 SUFFIXES = (".jsonl.gz", ".jsonl", ".json.gz", ".ndjson", ".ndjson.gz")
@@ -56,7 +57,7 @@ class Reader:
         self.damage: list[Damage] = []
         self.lines = 0
         if self.path.is_dir():
-            self.files = sorted(p for p in self.path.iterdir() if p.is_file() and p.name.endswith(SUFFIXES))
+            self.files = _recordings(self.path) or _recordings(self.path / FRAMES)
             if not self.files:
                 raise DataError(str(path), "no recording in this folder", f"files named {', '.join('*' + s for s in SUFFIXES)}")
         elif self.path.is_file():
@@ -110,6 +111,10 @@ class Reader:
 def read(path: str | Path) -> Reader:
     """The records of a file or folder; raises DataError where it is no recording. Reading is lazy: one block at a time."""
     return Reader(path)
+
+
+def _recordings(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_file() and p.name.endswith(SUFFIXES)) if folder.is_dir() else []
 
 
 def merge(paths: Sequence[str | Path], damage: list[Damage]) -> Iterator[Record]:

@@ -12,10 +12,10 @@ import math
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -138,7 +138,7 @@ def _places(path: Path, header: list[str] | None) -> tuple[int, ...]:
     return (*map(found.index, COLUMNS), found.index("venue") if "venue" in found else -1)
 
 
-def _rows(path: Path, reader: Iterator[list[str]], places: tuple[int, ...], columns: _Columns) -> None:
+def _rows(path: Path, reader: Any, places: tuple[int, ...], columns: _Columns) -> None:
     at_ts, at_symbol, at_position, at_price, at_qty, at_notional, at_venue = places
     width, finite = max(places) + 1, math.isfinite
     index, sides = columns.index, _SIDES
