@@ -23,6 +23,7 @@ from liqshell.errors import DataError
 from liqshell.record import TOPIC
 
 BLOCK = 1 << 18
+FRAMES = "frames"               # where a run keeps its recording: the folder of a run is as good as that of its frames
 LINE_BYTES_MAX = 64 << 20
 GZIP_MAGIC = b"\x1f\x8b\x08"
 SUFFIXES = (".jsonl.gz", ".jsonl", ".json.gz", ".ndjson", ".ndjson.gz")
@@ -56,7 +57,7 @@ class Reader:
         self.damage: list[Damage] = []
         self.lines = 0
         if self.path.is_dir():
-            self.files = sorted(p for p in self.path.iterdir() if p.is_file() and p.name.endswith(SUFFIXES))
+            self.files = _recordings(self.path) or _recordings(self.path / FRAMES)
             if not self.files:
                 raise DataError(str(path), "no recording in this folder", f"files named {', '.join('*' + s for s in SUFFIXES)}")
         elif self.path.is_file():
@@ -103,12 +104,17 @@ class Reader:
 
     def damage_text(self) -> str:
         """One line a damage, '' where there is none."""
-        return "\n".join(f"{d.file}: {d.reason}: {d.bytes_dropped} bytes and {d.lines_dropped} unfinished lines dropped" for d in self.damage)
+        return "\n".join(f"{d.file}: {d.reason}: {d.bytes_dropped} bytes and {d.lines_dropped} unfinished lines dropped"
+                         for d in self.damage)
 
 
 def read(path: str | Path) -> Reader:
     """The records of a file or folder; raises DataError where it is no recording. Reading is lazy: one block at a time."""
     return Reader(path)
+
+
+def _recordings(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_file() and p.name.endswith(SUFFIXES)) if folder.is_dir() else []
 
 
 def merge(paths: Sequence[str | Path], damage: list[Damage]) -> Iterator[Record]:
@@ -234,7 +240,7 @@ def _unwrap(text: bytes, raw: bytes, file: Path, number: int) -> bytes:
 
 
 def _foreign(found: dict[str, Any], file: Path, number: int) -> Record:
-    """A line of S4's schema: {ts, exchange, source, stream, symbol, result}, where result is the frame, or its payload {ts, data}, or text."""
+    """A line of S4's schema: {ts, exchange, source, stream, symbol, result}; result is the frame, or its payload {ts, data}, or text."""
     stream, symbol = str(found.get("stream") or ""), str(found.get("symbol") or "")
     ts = found.get("ts_recv", found.get("ts"))
     if ts is None:
@@ -247,8 +253,8 @@ def _foreign(found: dict[str, Any], file: Path, number: int) -> Record:
             symbol = str(rows[0].get("s", ""))
         # the stream is the topic itself, or only its kind: S4 writes both
         kind = "allLiquidation" if not stream or "liquidation" in stream.lower() else stream
-        result = {"topic": stream if "." in stream else f"{kind}.{symbol}", "type": result.get("type", "snapshot"), "ts": result.get("ts", ts),
-                  "data": rows if kind == "allLiquidation" else data}
+        result = {"topic": stream if "." in stream else f"{kind}.{symbol}", "type": result.get("type", "snapshot"),
+                  "ts": result.get("ts", ts), "data": rows if kind == "allLiquidation" else data}
     frame = result.encode() if isinstance(result, str) else orjson.dumps(result)
     named = TOPIC.search(frame, 0, 400)
     topic = named[1].decode() if named else stream
