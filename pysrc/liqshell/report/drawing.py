@@ -8,6 +8,7 @@ from liqshell.report.figures import gaps
 from liqshell.report.ledger import Bracket, Cascade, Ledger, Order
 from liqshell.report.prices import MS, Paths, drawn
 from liqshell.report.run import Run
+from liqshell.report.text import number
 from liqshell.report.words import FILLS, liquidated, position, reason
 
 ROLES = {Role.ROLE_ENTRY: "entry", Role.ROLE_STOP: "stop", Role.ROLE_TARGET: "target", Role.ROLE_CLOSE: "close"}
@@ -38,7 +39,7 @@ def outcome(c: Cascade) -> tuple[str, str]:
         return "none", "no trade: " + (reason(c.verdicts[0][1]) if c.verdicts else "policy silent")
     if b.closed is not None:
         bps = b.closed.net / b.closed.entry_notional * 1e4 if b.closed.entry_notional else 0.0
-        return ("won" if b.closed.net > 0 else "lost"), f"{reason(b.closed.reason)} {bps:+.1f} bps"
+        return ("won" if b.closed.net > 0 else "lost"), f"{reason(b.closed.reason)} {number(bps, 1, True)} bps"
     if b.position:
         return "open", "position still open"
     return ("open", "entry still working") if not b.flat else ("unfilled", f"not filled: {reason(b.end)}")

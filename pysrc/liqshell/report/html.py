@@ -148,14 +148,17 @@ def _exits(s: dict[str, Any]) -> str:
                     + (_table(("", ">n", ""), [(a, b, f'<span class="muted">{c}</span>') for a, b, c in fate]) if e["placed"] else _empty("No entry order was placed.")))
 
 
-def _why(s: dict[str, Any]) -> str:
+def _funnel(s: dict[str, Any]) -> str:
     most = max((r["n"] for r in s["funnel"]), default=0) or 1
     steps = _table(("", ">n", ""), [(esc(r["step"]), f"{r['n']:,}", f'<span class="bar" style="width:{max(2, round(200 * r["n"] / most))}px"></span>')
                                     for r in s["funnel"]])
+    return _section("From liquidations to trades", steps)
+
+
+def _why(s: dict[str, Any]) -> str:
     why = (_table(("reason", ">n", ""), [(esc(r["reason"]), str(r["n"]), f'<span class="muted">{esc(r["meaning"])}</span>') for r in s["why_not"]])
            if s["why_not"] else _empty("Nothing was refused."))
-    return (f'<div class="two">{_section("From liquidations to trades", steps)}'
-            f'{_section("Why it did not trade", why, "Answers of policy and risk; one cascade can ask more than once.")}</div>')
+    return _section("Why it did not trade", why, "Answers of policy and risk; one cascade can ask more than once.")
 
 
 def _open(s: dict[str, Any]) -> str:
@@ -212,7 +215,7 @@ def _truth(s: dict[str, Any]) -> str:
             (("precision: detected cascades that are real", t["precision"]), ("recall: real cascades that were detected", t["recall"]),
              ("liquidated side right", t["side_right"]))]
     rows.append(("recall by notional", percent(t["recall_by_notional"]), NONE, ""))
-    return _section("Against the generator's truth", _table(("", ">share", "95 % interval", ">"), rows),
+    return _section("Against the generator's truth", '<div class="slim">' + _table(("", ">share", "95 % interval", "count"), rows) + "</div>",
                     f"{t['cascades']} chains of two or more forced orders. Same symbol and overlapping in time (1 s of slack) is a hit. The detector looks for large ones only, "
                     "so small chains are missed on purpose.")
 
@@ -225,7 +228,7 @@ def _feed(s: dict[str, Any]) -> str:
         if isinstance(f[group], dict):
             rows += [(esc(f"{group}: {key}"), f"{v:,}" if isinstance(v, int) else esc(v)) for key, v in f[group].items() if isinstance(v, int | float | str)]
     body = _table(("", ">count"), rows)
-    events = [(when(i["ts"]), esc(i["instrument"]), "feed " + esc(i["state"]), f"{number(i['missed_s'], 1)} s missing" if i["missed_s"] > 0 else "") for i in f["incidents"]]
+    events: list[tuple[str, ...]] = [(when(i["ts"]), esc(i["instrument"]), "feed " + esc(i["state"]), f"{number(i['missed_s'], 1)} s missing" if i["missed_s"] > 0 else "") for i in f["incidents"]]
     events += [(when(a["ts"]), esc(a["instrument"]), "ALARM: " + esc(a["what"]), f"value {a['value']:g}, limit {a['limit']:g}") for a in f["alarms"]]
     events += [(when(i["ts"]), "all", esc(f"{i['what']}: {i['reason']}" if i["reason"] != "none" else i["what"]),
                 f"{i['value']:,.2f} of {i['limit']:,.2f}" if i["limit"] else "") for i in f["limits"]]
@@ -242,9 +245,11 @@ def _stamp(s: dict[str, Any]) -> str:
     rows = [("liqcore", f"{t['version']}, abi {t['abi']}"), ("seed", t["seed"]), ("speed", f"{t['speed']:g}"), ("configuration", t["config_hash"]), ("data", t["data_hash"]),
             ("audit stream", f"{t['audit_records']:,} records, sha256 {t['audit_sha256']}"), ("replay", told)]
     table = _table(("", ""), [(esc(a), f"<code>{esc(b) if b is not None else NONE}</code>") for a, b in rows])
-    notes = "".join(f"<li>{esc(a)}</li>" for a in ASSUMPTIONS)
-    return _section("Reproduce it", table, "The same version, configuration, data and seed give this audit stream byte for byte.") + \
-        _section("How to read these numbers", f'<ul class="plain">{notes}</ul>')
+    return _section("Reproduce it", table, "The same version, configuration, data and seed give this audit stream byte for byte.")
+
+
+def _notes() -> str:
+    return _section("How to read these numbers", f'<ul class="plain">{"".join(f"<li>{esc(a)}</li>" for a in ASSUMPTIONS)}</ul>')
 
 
 def _chart_note(s: dict[str, Any], d: dict[str, Any]) -> str:
@@ -264,7 +269,7 @@ def page(summary: dict[str, Any], drawn: dict[str, Any]) -> str:
              "head": _head(s), "chart_note": _chart_note(s, drawn), "data": data,
              "truth_legend": '<span><i style="color:var(--longs)"></i>top edge: a true cascade of the generator</span>' if s["truth"] is not None else "",
              "cards_title": "No cascade was seen" if not total else "Each cascade" if shown == total else f"{shown} of {total} cascades: all that were traded, then the largest",
-             "body": _result(s, drawn["equity"], drawn["end"]) + f'<div class="two">{_exits(s)}{_statistics(s)}</div>' + _why(s) + _trades(s) + _open(s) + _instruments(s)
-             + _truth(s) + f'<div class="two">{_latency(s)}{_feed(s)}</div>' + _stamp(s)}
+             "body": _result(s, drawn["equity"], drawn["end"]) + f'<div class="two"><div>{_exits(s)}{_funnel(s)}{"" if s["left_open"] else _open(s)}</div><div>{_statistics(s)}{_why(s)}</div></div>' + _trades(s) + (_open(s) if s["left_open"] else "") + _instruments(s)
+             + _truth(s) + _latency(s) + f'<div class="two">{_feed(s)}{_stamp(s)}</div>' + _notes()}
     template = here.joinpath("page.html").read_text("utf-8")
     return re.sub(r"@([a-z_]+)@", lambda found: parts[found.group(1)], template)

@@ -130,7 +130,7 @@ function draw(canvas, n, a, b, small, chosen) {
       g.fillStyle = f.role === "entry" ? C.accent : f.role === "target" ? C.good : f.role === "stop" ? C.bad : C.muted; g.strokeStyle = C.card; g.lineWidth = 1.5;
       g.beginPath(); g.moveTo(px, y - s * dir); g.lineTo(px + s, y + s * .8 * dir); g.lineTo(px - s, y + s * .8 * dir); g.closePath(); g.fill(); g.stroke();
       found.push({x: px, y, r: 12, text: f.role + " filled: " + (f.side > 0 ? "bought " : "sold ") + f.q + " at " + f.p.toFixed(inst.decimals) + "\n" + (f.maker ? "maker, " : "taker, ") + f.how + ", fee " + usd(f.fee) + "\n" + clock(f.t, true, true)});
-      if (f.role !== "entry" && f === x[x.length - 1] && !dense) { const text = k.end + (k.bps === null ? "" : " " + signed(k.bps) + " bps"); g.font = "600 " + font; g.fillStyle = k.net > 0 ? C.good : C.bad; const tw = g.measureText(text).width, rightSide = px + tw + 14 < pw; g.textAlign = rightSide ? "left" : "right"; g.fillText(text, px + (rightSide ? 10 : -10), Math.min(Math.max(y, top + 8), top + ph - 8)); g.font = font; }
+      if (!small && f.role !== "entry" && f === x[x.length - 1] && !dense) { const text = k.end + (k.bps === null ? "" : " " + signed(k.bps) + " bps"); g.font = "600 " + font; g.fillStyle = k.net > 0 ? C.good : C.bad; const tw = g.measureText(text).width, rightSide = px + tw + 14 < pw; const tx = rightSide ? px + 11 : px - 11 - tw, ty = Math.min(Math.max(y, top + 8), top + ph - 8); g.textAlign = "left"; g.globalAlpha = .85; const ink = g.fillStyle; g.fillStyle = C.card; g.fillRect(tx - 3, ty - 8, tw + 6, 16); g.globalAlpha = 1; g.fillStyle = ink; g.fillText(text, tx, ty); g.font = font; }
     }
   }
   g.restore();
@@ -179,11 +179,16 @@ chart.addEventListener("dblclick", () => go(0, D.end));
 chart.addEventListener("keydown", e => { const s = (view.b - view.a) * .2, k = {ArrowLeft: () => go(view.a - s, view.b - s), ArrowRight: () => go(view.a + s, view.b + s), "+": () => zoom(.5), "=": () => zoom(.5), "-": () => zoom(2), "0": () => go(0, D.end), n: () => step(1), p: () => step(-1)}[e.key]; if (k) { e.preventDefault(); k(); } });
 
 /* ---- one small drawing a cascade, painted when it comes into sight ---- */
-const cards = $("cards"), sight = new IntersectionObserver(list => { for (const e of list) if (e.isIntersecting) sketch(e.target); }, {rootMargin: "200px"});
+const cards = $("cards"), sight = new IntersectionObserver(seen => { for (const e of seen) if (e.isIntersecting) sketch(e.target); }, {rootMargin: "200px"});
 function sketch(card) { const c = D.cascades.find(k => k.id === +card.dataset.id), k = c.bracket === null ? null : D.brackets[c.bracket], filled = k && k.fills.length; const end = Math.max(c.last + 45e3, filled ? (k.flat ?? D.end) + 12e3 : 0), lead = Math.min(3e4, Math.max(1e4, (end - c.start) * .2)); draw(card.querySelector("canvas"), c.n, Math.max(0, c.start - lead), Math.min(D.end, end), true, null); card.dataset.done = "1"; }
 const groups = [["all", "All"], ["won", "Won"], ["lost", "Lost"], ["open", "Open"], ["unfilled", "Not filled"], ["none", "No trade"]];
-let shown = "all";
-function list() { for (const e of cards.children) e.hidden = shown !== "all" && e.dataset.group !== shown; }
+const FIRST = 12;
+let shown = "all", every = false;
+function list() {
+  let n = 0; for (const e of cards.children) { const match = shown === "all" || e.dataset.group === shown; e.hidden = !match || !every && n >= FIRST; n += match; }
+  $("more").hidden = every || n <= FIRST; $("more").textContent = "show all " + n;
+}
+$("more").onclick = () => { every = true; list(); };
 for (const [key, name] of groups) { const n = D.cascades.filter(c => key === "all" || c.group === key).length; if (!n && key !== "all") continue; const b = document.createElement("button"); b.textContent = name + " " + n; b.setAttribute("aria-pressed", key === "all"); b.onclick = () => { shown = key; [...$("filter").children].forEach(o => o.setAttribute("aria-pressed", o === b)); list(); }; $("filter").append(b); }
 for (const c of D.cascades) {
   const card = document.createElement("div"), t = document.createElement("div"), o = document.createElement("div"), name = document.createElement("span"), value = document.createElement("span"), side = document.createElement("b"), canvas = document.createElement("canvas");
@@ -192,6 +197,7 @@ for (const c of D.cascades) {
   const open = () => { focus(c); $("charts").scrollIntoView(); }; card.onclick = open; card.onkeydown = e => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); open(); } };
   cards.append(card); sight.observe(card);
 }
+list();
 const again = () => { readColours(); paint(); for (const e of cards.children) if (e.dataset.done && !e.hidden) sketch(e); };
 $("theme").onclick = () => { const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme:dark)").matches; root.dataset.theme = dark ? "light" : "dark"; again(); };
 matchMedia("(prefers-color-scheme:dark)").addEventListener("change", again);
