@@ -375,7 +375,7 @@ def test_page_runs_in_a_browser(report):
         pytest.skip("no chromium on this machine: the page's script is not executed")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         done = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-                               "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}", "--virtual-time-budget=3000", "--dump-dom",
+                               "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}", "--virtual-time-budget=3000", "--window-size=1280,2600", "--dump-dom",
                                report.html.as_uri()], capture_output=True, timeout=120, check=True)
     page = Page(done.stdout.decode())
     cards = [value for tag, name, value in page.attributes if tag == "div" and name == "class" and value.startswith("card-c")]

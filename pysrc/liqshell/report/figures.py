@@ -78,7 +78,7 @@ def money(run: Run, ledger: Ledger) -> dict[str, Any]:
     return {"gross_decided": gross + slip, "slippage": slip, "gross": gross, "fees": fees, "fees_maker": maker, "fees_taker": fees - maker,
             "funding": 0.0, "funding_modelled": False, "held_across_funding": sum(crosses_funding(b) for b in ledger.trades), "net": net,
             "notional": notional, "equity_start": equity, "net_on_notional_bps": net / notional * 1e4 if notional else None,
-            "net_on_account": net / equity if equity else None, "max_drawdown_on_account": drawdown(ledger, equity)}
+            "net_on_account": net / equity if equity and trades else None, "max_drawdown_on_account": drawdown(ledger, equity)}
 
 
 def equity_of(run: Run, ledger: Ledger) -> float | None:
@@ -348,7 +348,7 @@ def summarise(run: Run, ledger: Ledger) -> dict[str, Any]:
     hours = sum(covered_hours(run, ledger, n) for n in range(len(run.instruments)))
     classes = sorted({COMPLETENESS[i.completeness] for i in run.instruments})
     return {"name": run.meta.get("name") or run.folder.name, "mode": run.meta.get("mode", "paper"), "venue": run.meta.get("venue", ""),
-            "synthetic": run.synthetic, "label": "SYNTHETIC" if run.synthetic else "RECORDED MARKET", "preset": run.meta.get("preset"),
+            "synthetic": run.synthetic, "label": "SYNTHETIC" if run.synthetic else "REAL MARKET", "preset": run.meta.get("preset"),
             "evidence": run.meta.get("evidence"), "completeness": classes, "started_ns": run.started_ns, "ended_ns": run.ended_ns,
             "duration_s": run.duration_s, "wall_s": wall_seconds(run), "speed": run.speed, "covered_instrument_hours": hours,
             "money": money(run, ledger), "win_rate": winning(run, ledger), "per_trade": per_trade(ledger), "daily_sharpe": daily(run, ledger),

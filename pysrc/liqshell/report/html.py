@@ -38,7 +38,7 @@ def _empty(text: str) -> str:
 
 
 def _badges(s: dict[str, Any]) -> str:
-    out = [("synthetic", "SYNTHETIC MARKET") if s["synthetic"] else ("", "recorded market"), ("", str(s["mode"])), ("", str(s["venue"]) or "no venue")]
+    out = [("synthetic", "SYNTHETIC MARKET") if s["synthetic"] else ("", "real market"), ("", str(s["mode"])), ("", str(s["venue"]) or "no venue")]
     out += [("", f"feed {name}") for name in s["completeness"]]
     if s["preset"]:
         out.append(("", f"preset {s['preset']}"))
@@ -58,9 +58,11 @@ def _tile(key: str, value: str, detail: str, tone: float | None = None) -> str:
 def _tiles(s: dict[str, Any]) -> str:
     m, w, c, e = s["money"], s["win_rate"], s["cascades"], s["entries"]
     traded = bool(s["trades"])
+    held = [row["unrealised"] for row in s["left_open"] if row["what"] == "position"]
+    nothing = "no trade was closed" + (f"; open positions {money(sum(held), sign=True)}" if held else "")
     out = [_tile("Net result", money(m["net"], sign=True) if traded else NONE,
                  f"{percent(m['net_on_account'], 3, True)} of the account, {number(m['net_on_notional_bps'], 1, True)} bps of notional" if traded
-                 else "no trade was closed", m["net"] if traded else None),
+                 else nothing, m["net"] if traded else None),
            _tile("Win rate", percent(w["share"]), f"{w['k']} of {w['n']}; break-even needs "
                  f"{percent(w['break_even_realised'] if w['break_even_realised'] is not None else w['break_even_planned'])}" if traded else "no trade was closed"),
            _tile("Cascades", str(c["n"]), f"{number(c['rate']['per_hour'])} per covered instrument hour "
@@ -150,7 +152,7 @@ def _exits(s: dict[str, Any]) -> str:
 
 def _funnel(s: dict[str, Any]) -> str:
     most = max((r["n"] for r in s["funnel"]), default=0) or 1
-    steps = _table(("", ">n", ""), [(esc(r["step"]), f"{r['n']:,}", f'<span class="bar" style="width:{max(2, round(200 * r["n"] / most))}px"></span>')
+    steps = _table(("", ">n", ""), [(esc(r["step"]), f"{r['n']:,}", f'<span class="bar" style="width:{max(2, round(200 * r["n"] / most))}px"></span>' if r["n"] else "")
                                     for r in s["funnel"]])
     return _section("From liquidations to trades", steps)
 

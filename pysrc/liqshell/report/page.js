@@ -67,14 +67,19 @@ function draw(canvas, n, a, b, small, chosen) {
   const brackets = inst.brackets.filter(k => k.opened <= b && (k.flat === null || k.flat >= a));
   let lo = Infinity, hi = -Infinity;
   for (const p of out) if (p[0] >= a && p[0] <= b || out.length < 3) { lo = Math.min(lo, p[1]); hi = Math.max(hi, p[2]); }
-  for (const k of brackets) { for (const o of k.orders) { if (o.created > b || (o.ended !== null && o.ended < a) || (o.role === "target" && o.rejected)) continue; for (const s of o.steps) { lo = Math.min(lo, s[1]); hi = Math.max(hi, s[1]); } }
-    for (const f of k.fills) if (f.t >= a && f.t <= b) { lo = Math.min(lo, f.p); hi = Math.max(hi, f.p); } }
+  /* order prices widen the axis, but a stop far away must not flatten the price path: it is clamped to the edge and labelled */
+  const reach = hi >= lo ? Math.max(2 * (hi - lo), hi * .004) : Infinity, floor = lo - reach, ceiling = hi + reach;
+  const widen = p => { if (p >= floor && p <= ceiling || !(hi >= lo)) { lo = Math.min(lo, p); hi = Math.max(hi, p); } };
+  for (const k of brackets) {
+    for (const o of k.orders) if (o.created <= b && (o.ended === null || o.ended >= a) && !(o.role === "target" && o.rejected)) for (const s of o.steps) widen(s[1]);
+    for (const f of k.fills) if (f.t >= a && f.t <= b) widen(f.p);
+  }
   const mine = D.cascades.filter(c => c.n === n && c.start <= b && (c.end === null ? c.last : c.end) >= a);
   if (!(hi >= lo)) for (const c of mine) for (const e of c.larges) { lo = Math.min(lo, e[1]); hi = Math.max(hi, e[1]); }
   g.font = font; g.textBaseline = "middle";
   if (!(hi >= lo)) { g.fillStyle = C.muted; g.textAlign = "center"; g.fillText("no trades of " + inst.symbol + " in this span", pw / 2, h / 2); return {found}; }
   const pad = Math.max((hi - lo) * .08, inst.tick * 2); lo -= pad; hi += pad;
-  const Y = p => top + (hi - p) / (hi - lo) * ph, base = top + ph + 6 + lane;
+  const Y = p => top + (hi - Math.min(hi, Math.max(lo, p))) / (hi - lo) * ph, base = top + ph + 6 + lane;
   /* what was going on: gaps in the feed, phases of cascades, the generator's truth */
   for (const [x, y] of inst.gaps) { if (y < a || x > b) continue; const p = Math.max(0, X(x)), q = Math.min(pw, X(y)); g.fillStyle = C.soft; g.fillRect(p, top, Math.max(1, q - p), base - top); g.save(); g.beginPath(); g.rect(p, top, q - p, base - top); g.clip(); g.strokeStyle = C.line; for (let k = p - h; k < q; k += 9) { g.beginPath(); g.moveTo(k, base); g.lineTo(k + h, base - h); g.stroke(); } g.restore(); if (!small && q - p > 60) { g.fillStyle = C.muted; g.textAlign = "center"; g.fillText("feed gap", (p + q) / 2, top + 10); } }
   for (const c of mine) for (let k = 0; k < c.phases.length; k++) {
@@ -119,7 +124,7 @@ function draw(canvas, n, a, b, small, chosen) {
       const px = X(end), y = Y(last(o));
       if (!(o.filled > 0) && o.ended !== null && o.role === "entry") { g.lineWidth = 1.6; g.beginPath(); g.moveTo(px - 4, y - 4); g.lineTo(px + 4, y + 4); g.moveTo(px + 4, y - 4); g.lineTo(px - 4, y + 4); g.stroke(); }
       const why = o.role === "entry" && !(o.filled > 0) && o.ended !== null ? " · " + (o.reason || k.end || "cancelled") : "";
-      if (!small) { const lx = Math.min(Math.max(X(from), 0) + 4, pw - 120), name = o.role + " " + last(o).toFixed(inst.decimals) + why, up = (o.role === "target") === (k.side === "long");
+      if (!small) { const lx = Math.min(Math.max(X(from), 0) + 4, pw - 120), away = last(o) > hi ? " ↑" : last(o) < lo ? " ↓" : "", name = o.role + " " + last(o).toFixed(inst.decimals) + away + why, up = away ? away === " ↓" : (o.role === "target") === (k.side === "long");
         g.textAlign = "left"; g.font = "600 11px system-ui,-apple-system,sans-serif"; const tw = g.measureText(name).width;
         if (X(end) - Math.max(0, X(from)) > tw + 10 || o.role === "entry") { const ly = y + (up ? -8 : 9); g.fillStyle = C.card; g.globalAlpha = .8; g.fillRect(lx - 2, ly - 7, tw + 4, 14); g.globalAlpha = 1; g.fillStyle = roleColour(o.role); g.fillText(name, lx, ly); } g.font = font; }
       else if (end > b && o.role === "entry" && !(o.filled > 0)) { g.fillStyle = roleColour("entry"); g.textAlign = "right"; g.fillText((o.reason || k.end || "cancelled") + " " + clock(end, false) + " →", pw - 3, y + (k.side === "long" ? 8 : -8)); }
@@ -202,6 +207,7 @@ const again = () => { readColours(); paint(); for (const e of cards.children) if
 $("theme").onclick = () => { const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme:dark)").matches; root.dataset.theme = dark ? "light" : "dark"; again(); };
 matchMedia("(prefers-color-scheme:dark)").addEventListener("change", again);
 new ResizeObserver(again).observe(chart);
+if (!D.cascades.length && D.instruments.every(i => !i.over)) chart.style.height = "120px";
 readColours();
 const first = D.cascades.find(c => c.group === "won" || c.group === "lost") || D.cascades[0];
 if (first) focus(first); else { pick(0); go(0, D.end); }

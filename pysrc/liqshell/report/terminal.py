@@ -26,7 +26,7 @@ def _coloured(value: float, text: str) -> Text:
 
 def _head(s: dict[str, Any]) -> Panel:
     badge = Text()
-    badge.append(" SYNTHETIC MARKET " if s["synthetic"] else " RECORDED MARKET ", style="black on yellow" if s["synthetic"] else "black on cyan")
+    badge.append(" SYNTHETIC MARKET " if s["synthetic"] else " REAL MARKET ", style="black on yellow" if s["synthetic"] else "black on cyan")
     badge.append(f"  {s['mode']}  {s['venue']}  feed {'/'.join(s['completeness'])}")
     if s["preset"]:
         badge.append(f"  preset {s['preset']}: evidence {(s['evidence'] or 'not stated').splitlines()[0][:90]}")
