@@ -78,8 +78,11 @@ ctypedef struct shape_t:
 
 ctypedef struct step_t:      # predicted layout: this text, then this hole
     text_t text
+    uint64_t word            # its first 8 bytes
+    uint64_t word_mask
     uint8_t hole
     uint8_t slot
+    uint8_t guess            # length of the hole when it was learnt
 
 ctypedef struct tables_t:    # shapes, compiled
     key_t* keys
