@@ -32,6 +32,7 @@ cdef enum:                   # what a value must be
     ROW_BEGIN = 22
     ROW_END = 23
     FINISH = 24
+    COUNTED = 25             # an integer that nobody wants
 
 cdef enum:                   # where a number goes
     TS = 0

@@ -18,6 +18,7 @@ cdef extern from "scan_text.h" nogil:
     uint64_t scan_load8(const char* p)
     int scan_same(const char* p, const char* text, uint32_t mask)
     uint32_t scan_guess(uint32_t n, uint32_t guess)
+    uint32_t scan_integer_size(const char* p)
     uint32_t scan_integer(const char* p, int64_t* value)
     uint32_t scan_decimal(const char* p, double* value)
     uint32_t scan_stops(const char* p)
@@ -61,7 +62,7 @@ cdef int add_step(layout_t* layout, const char* src, int first, int stop, uint8_
         step.word_mask = ~<uint64_t> 0 if size >= 8 else (<uint64_t> 1 << (8 * size)) - 1
         first += size
         if first == stop:
-            step.hole = hole
+            step.hole = COUNTED if hole == INTEGER and slot == NOWHERE else hole
             step.slot = slot
             step.guess = <uint8_t> hole_size if hole_size < 256 else 0
             return 1
@@ -149,6 +150,11 @@ cdef int predict(const tables_t* d, const layout_t* layout, const char* src, int
             if step.hole == MILLIS:
                 slots[step.slot].i *= 1000000
             p += scan_guess(size, step.guess)   # times have 13 digits
+        elif step.hole == COUNTED:
+            size = scan_integer_size(p)
+            if size == 0:
+                return REFUSED
+            p += scan_guess(size, step.guess)
         elif step.hole == SYMBOL:
             if not scan_same(p, name_text, <uint32_t> ((<uint64_t> 1 << name_size) - 1)):
                 return REFUSED
