@@ -45,8 +45,8 @@ cdef int moments_init(moments_t* m, int window) except -1:
     m.values = <double*> malloc((4 * <size_t> window + 1) * sizeof(double))
     if m.values == NULL:
         raise MemoryError(f"no memory for a mean and variance over {window} values of 32 B")
-    m.suffix_mean = m.values + window
-    m.suffix_square = m.suffix_mean + window
+    m.suffix_sum = m.values + window
+    m.suffix_square = m.suffix_sum + window
     m.inverse = m.suffix_square + window
     m.window = window
     m.inverse[0] = 0.0
