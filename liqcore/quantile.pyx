@@ -135,10 +135,9 @@ cdef class RollingQuantile:
         for i in range(n):
             if not (0.0 < x[i] < INFINITY):
                 raise ValueError(f"values[{i}]: expected a positive finite number, got {x[i]!r}")
-        with nogil:
-            for i in range(n):
-                quantile_push(&self.c, x[i])
-                y[i] = quantile_value(&self.c)
+        if n > 0:
+            with nogil:
+                quantile_run(&self.c, &x[0], &y[0], n)
         return out
 
     @property
