@@ -24,7 +24,7 @@ enum {
     QUANTILE_BUCKETS = QUANTILE_OCTAVES << QUANTILE_BUCKET_BITS,
     QUANTILE_WORDS = QUANTILE_BUCKETS / 64,
     QUANTILE_BASE = (1023 + QUANTILE_OCTAVE_MIN) << QUANTILE_BUCKET_BITS,
-    QUANTILE_NEAR = 32,                                    /* order statistics kept sorted around the rank */
+    QUANTILE_NEAR = 24,                                    /* order statistics kept sorted around the rank */
     QUANTILE_WINDOW_MIN = 2,
     QUANTILE_WINDOW_MAX = 1000000
 };

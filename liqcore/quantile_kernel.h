@@ -168,7 +168,7 @@ static __attribute__((noinline)) void QUANTILE_NAME(quantile_gather)(quantile_t*
     } else {
         /* a longer run is gathered less often but touched by more pushes */
         int32_t enough = s->window / 48;
-        enough = enough < 4 ? 4 : enough > 24 ? 24 : enough;
+        enough = enough < 4 ? 4 : enough > 16 ? 16 : enough;
         s->near_count = 0;
         QUANTILE_NAME(quantile_gather_bucket)(s, s->cursor);
         for (int growing = 1; growing && s->near_count < enough;) {
