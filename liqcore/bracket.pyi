@@ -1,0 +1,41 @@
+from decimal import Decimal
+from enum import IntEnum
+from typing import Literal
+
+from typing_extensions import disjoint_base
+
+from liqcore.audit import AuditRing
+from liqcore.instrument import Instrument
+
+class BracketState(IntEnum):
+    BRACKET_FLAT = 0
+    BRACKET_ENTERING = 1
+    BRACKET_HOLDING = 2
+    BRACKET_LEAVING = 3
+    BRACKET_WINDING = 4
+
+class Alarm(IntEnum):
+    ALARM_UNPROTECTED = 1
+    ALARM_UNKNOWN = 2
+    ALARM_STUCK = 3
+    ALARM_OVERFILL = 4
+    ALARM_FOREIGN = 5
+    ALARM_SIDE = 6
+    ALARM_EXECUTIONS = 7
+
+@disjoint_base
+class Outbox:
+    def __init__(self, audit: AuditRing, capacity: int = 1024) -> None: ...
+
+@disjoint_base
+class Bracket:
+    def __init__(self, side: int, *, stop_loss: float | Decimal | str, take_profit: float | Decimal | str = 0,
+                 entry: Literal["post_only", "market"] = "post_only", entry_offset: float | Decimal | str = 0, reference: int = 0,
+                 trail: float | Decimal | str = 0, entry_ttl_s: float = 1800, max_hold_s: float = 1800, cooldown_s: float = 300,
+                 notional: float = 0.0, equity_share: float = 0.0, confidence: int = 0, exit_phase: int = 0,
+                 requotes: int = 0) -> None: ...
+    @property
+    def side(self) -> int: ...
+    @property
+    def reference(self) -> int: ...
+    def prices(self, instrument: Instrument, reference_price: float) -> dict[str, str]: ...
