@@ -48,20 +48,20 @@ class SyntheticFeed:
         return self.market.parameters.start_ns
 
     def prepare(self) -> bool:
-        """Generate the next block unless one lies ready; True where that was work."""
+        """Do a part of generating the next block, about a millisecond; False where it lies ready."""
         if self._next is not None:
             return False
         if self.end_ns is not None and self.market.now_ns >= self.end_ns:
             self._next = []
-        else:
+        elif self.market.work():
             self._next = self.market.block().tolist()
         return True
 
     def _load(self) -> bool:
         """Whether a record lies ready."""
         if self._at >= len(self._rows):
-            self.prepare()
-            assert self._next is not None
+            while self.prepare():
+                pass
             if not self._next:
                 return False
             self._rows, self._at, self._next = self._next, 0, None
