@@ -1,8 +1,8 @@
 """A small agent market, SYNTHETIC: leveraged positions, a price path with bursts of volatility, forced orders that move the price.
 
-The exogenous price is a martingale: its variance has bursts, shared by all symbols or one symbol's own, but its drift is zero always. All that
-is predictable comes from the forced orders: the part of their impact that is not permanent decays (`Parameters.permanent_share = 1` switches
-that off: a control market in which nothing reverts). Statistics follow the public OKX tape; tests/test_market.py
+The exogenous price is a martingale: its variance has bursts, shared by all symbols or one symbol's own, but its drift is zero always. All
+that is predictable comes from the forced orders: one trips the next, and the part of their impact that is not permanent decays
+(`Parameters.permanent_share = 1` switches that off: a control market in which nothing reverts). Statistics follow the public OKX tape; tests/test_market.py
 compares them. Same seed, same bytes, on any machine and however the stream is consumed; memory is that of the open positions.
 """
 
@@ -100,8 +100,8 @@ class Lane:
 class Market:
     """Blocks of time-ordered records (quotes.RECORD_DTYPE), 30 s each, without end.
 
-    `truth` lists the cascades (two forced orders or more) that ended before the last block handed out. A record's `cascade` is the id there,
-    or 0 for an isolated liquidation; to know that, blocks leave one behind the simulation.
+    `truth` lists the cascades (two forced orders or more) that ended before the last block handed out. A record's `cascade` is the id
+    there, or 0 for an isolated liquidation; to know that, blocks leave one behind the simulation.
     """
 
     def __init__(self, parameters: Parameters | None = None, **changes: Any) -> None:
