@@ -2,8 +2,9 @@
 
 The exogenous price is a martingale: its variance has bursts, shared by all symbols or one symbol's own, but its drift is zero always. All
 that is predictable comes from the forced orders: one trips the next, and the part of their impact that is not permanent decays
-(`Parameters.permanent_share = 1` switches that off: a control market in which nothing reverts). Statistics follow the public OKX tape; tests/test_market.py
-compares them. Same seed, same bytes, on any machine and however the stream is consumed; memory is that of the open positions.
+(`Parameters.permanent_share = 1` switches that off: a control market in which nothing reverts). Statistics follow the public OKX tape;
+tests/test_market.py compares them. Same seed, same bytes, on any machine and however the stream is consumed; memory is that of the open
+positions.
 """
 
 from collections.abc import Iterator
