@@ -145,7 +145,8 @@ def test_cascades_and_refusals_are_counted_once(folder, report):
     risk = audit[audit["kind"] == lc.AuditKind.AUDIT_RISK]
     refused = [r for r in s["why_not"] if r["reason"] not in ("policy silent", "not a cascade", "feed gap")]
     assert sum(r["n"] for r in refused) == int((risk["reason"] != 0).sum())
-    assert next((r["n"] for r in s["why_not"] if r["reason"] == "not a cascade"), 0) == int((audit["kind"] == lc.AuditKind.AUDIT_LAPSED).sum())
+    assert next((r["n"] for r in s["why_not"] if r["reason"] == "not a cascade"),
+                0) == int((audit["kind"] == lc.AuditKind.AUDIT_LAPSED).sum())
     assert s["entries"]["placed"] == int((risk["reason"] == 0).sum())
 
 
@@ -159,7 +160,8 @@ def test_rates_are_per_covered_hour(report):
 
 def test_gap_without_an_end_lasts_until_the_end(folder):
     run = load_run(folder)
-    book = ledger.Ledger(feed=[(run.ended_ns - 10**9, 1, int(lc.FeedState.FEED_DOWN), 4.0), (run.started_ns + 10**10, -1, int(lc.FeedState.FEED_GAP), 2.0)])
+    book = ledger.Ledger(feed=[(run.ended_ns - 10**9, 1, int(lc.FeedState.FEED_DOWN), 4.0),
+                               (run.started_ns + 10**10, -1, int(lc.FeedState.FEED_GAP), 2.0)])
     assert figures.gaps(run, book, 1) == [(run.started_ns + 8 * 10**9, run.started_ns + 10**10), (run.ended_ns - 5 * 10**9, run.ended_ns)]
     assert len(figures.gaps(run, book, 0)) == 1
 
@@ -173,7 +175,8 @@ def test_truth_gives_precision_and_recall(folder, tmp_path, report):
     (flipped / "truth.json").write_text(json.dumps([{**r, "side": -r["side"]} for r in rows]))
     assert make_report(flipped).summary["truth"]["side_right"]["k"] < t["side_right"]["k"]
     elsewhere = copy(folder, tmp_path / "elsewhere")
-    (elsewhere / "truth.json").write_text(json.dumps([{**r, "start_ns": r["start_ns"] + 10**13, "end_ns": r["end_ns"] + 10**13} for r in rows]))
+    (elsewhere / "truth.json").write_text(json.dumps([{**r, "start_ns": r["start_ns"] + 10**13, "end_ns": r["end_ns"] + 10**13}
+                                                      for r in rows]))
     assert make_report(elsewhere).summary["truth"]["precision"]["k"] == 0
     (elsewhere / "truth.json").unlink()
     assert make_report(elsewhere).summary["truth"] is None
@@ -282,7 +285,8 @@ def test_hostile_names_stay_text(folder, tmp_path):
     bad = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'[bold]@data@"
     meta = json.loads((folder / "run.json").read_text())
     instruments = [{**row, "symbol": bad + str(n), "venue": bad} for n, row in enumerate(meta["instruments"])]
-    hostile = copy(folder, tmp_path / "hostile", name=bad, preset=bad, evidence=bad, venue="bybit", mode=bad, instruments=instruments, version=bad,
+    hostile = copy(folder, tmp_path / "hostile", name=bad, preset=bad, evidence=bad, venue="bybit", mode=bad, instruments=instruments,
+                   version=bad,
                    config_hash=bad, counters={"refused": {bad: 1}, "decode": {bad: bad}}, latency={bad: {"p50": 1.0}})
     out = make_report(hostile)
     page = Page(out.html.read_text("utf-8"))
@@ -320,7 +324,8 @@ def test_position_left_open(tmp_path):
 
 
 def test_run_json_may_hold_little_and_frames_may_lack(folder, tmp_path, report):
-    lean = copy(folder, tmp_path / "lean", **{k: ... for k in json.loads((folder / "run.json").read_text()) if k != "instruments"}, novelty={"x": 1})
+    lean = copy(folder, tmp_path / "lean", **{k: ... for k in json.loads((folder / "run.json").read_text()) if k != "instruments"},
+                novelty={"x": 1})
     shutil.rmtree(lean / "frames")
     (lean / "truth.json").unlink()
     out = make_report(lean)
@@ -375,7 +380,8 @@ def test_page_runs_in_a_browser(report):
         pytest.skip("no chromium on this machine: the page's script is not executed")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         done = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-                               "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}", "--virtual-time-budget=3000", "--window-size=1280,2600", "--dump-dom",
+                               "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}", "--virtual-time-budget=3000",
+                               "--window-size=1280,2600", "--dump-dom",
                                report.html.as_uri()], capture_output=True, timeout=120, check=True)
     page = Page(done.stdout.decode())
     cards = [value for tag, name, value in page.attributes if tag == "div" and name == "class" and value.startswith("card-c")]
