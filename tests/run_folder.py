@@ -1,4 +1,4 @@
-"""Run folders for tests of what reads them: real frames of the synthetic market, recorded, decoded, and traded on paper by the real engine."""
+"""Run folders for tests of what reads them: frames of the synthetic market, recorded, decoded, and traded on paper by the engine."""
 
 import dataclasses
 import hashlib

@@ -1,4 +1,4 @@
-"""The report against real runs: the engine trades recorded frames of the synthetic market, and every number is computed a second time from the records."""
+"""The report against real runs: the engine trades recorded frames of the synthetic market, and sums are computed again from the records."""
 
 import csv
 import json
@@ -119,7 +119,8 @@ def test_slippage_is_the_distance_between_trigger_and_fill(folder, report):
     audit = np.fromfile(folder / "audit.bin", lc.AUDIT_DTYPE)
     cost, stops = 0.0, 0
     for row in audit[(audit["kind"] == lc.AuditKind.AUDIT_FILL) & (audit["x"][:, 7] == lc.Role.ROLE_STOP)]:
-        entry = audit[(audit["kind"] == lc.AuditKind.AUDIT_REQUEST) & (audit["id"] >> 12 == row["id"] >> 12) & (audit["x"][:, 7] == lc.Role.ROLE_ENTRY)
+        entry = audit[(audit["kind"] == lc.AuditKind.AUDIT_REQUEST) & (audit["id"] >> 12 == row["id"] >> 12)
+                      & (audit["x"][:, 7] == lc.Role.ROLE_ENTRY)
                       & (audit["seq"] < row["seq"]) & (audit["phase"] == 1)][-1]
         cost += (entry["x"][2] - row["x"][0]) * entry["side"] * row["x"][1]
         stops += 1
@@ -214,7 +215,8 @@ def test_daily_sharpe_needs_days(report):
     assert statistics.daily_sharpe([0.01])["value"] is None and statistics.daily_sharpe([0.01, 0.01])["value"] is None
     found = statistics.daily_sharpe([0.01, -0.005, 0.002])
     daily = np.array([0.01, -0.005, 0.002])
-    assert found["value"] == pytest.approx(daily.mean() / daily.std(ddof=1) * math.sqrt(365)) and found["low"] < found["value"] < found["high"]
+    assert found["value"] == pytest.approx(daily.mean() / daily.std(ddof=1) * math.sqrt(365))
+    assert found["low"] < found["value"] < found["high"]
     assert statistics.mean_test([1.0])["t"] is None and statistics.mean_test([])["mean"] is None
 
 
@@ -247,7 +249,8 @@ def test_page_is_whole_and_asks_nobody(report, page):
         assert not name.startswith("on"), (tag, name)
     text = report.html.read_text("utf-8")
     assert not re.search(r"https?:|//[a-z0-9-]+\.[a-z]|@import|url\(|fetch\(|XMLHttpRequest|WebSocket|sendBeacon|import\(", text)
-    assert ("meta", "content", "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:") in page.attributes
+    policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+    assert ("meta", "content", policy) in page.attributes
     assert not {"link", "img", "iframe", "object", "embed"} & set(page.tags)
     assert report.html.stat().st_size < 5_000_000
 

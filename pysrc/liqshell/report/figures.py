@@ -1,4 +1,4 @@
-"""The numbers of the report as one JSON-able dict: what the terminal, the page and report.json show. Money in quote currency, returns in bps."""
+"""The numbers of the report as one dict for JSON, shown by terminal, page and report.json. Money in quote currency, returns in bps."""
 
 import hashlib
 import math
@@ -200,13 +200,12 @@ def left_open(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     for b in ledger.brackets:
         if b.flat:
             continue
-        stop = b.first(Role.ROLE_STOP)
+        stop, order = b.first(Role.ROLE_STOP), b.first(Role.ROLE_ENTRY)
         mark = ledger.marks.get(b.instrument, (0, 0.0))[1]
         entry, multiplier = b.entry_price, run.instruments[b.instrument].multiplier
         rows.append({"symbol": run.symbols[b.instrument], "side": position(b.side), "what": "position" if b.position else "entry order",
-                     "qty": abs(b.position) or b.qty, "entry": entry
-                     or (b.first(Role.ROLE_ENTRY).price if b.first(Role.ROLE_ENTRY) else 0.0),
-                     "last": mark, "unrealised": (mark - entry) * b.position * multiplier if b.position and mark else 0.0,
+                     "qty": abs(b.position) or b.qty, "entry": entry or (order.price if order else 0.0), "last": mark,
+                     "unrealised": (mark - entry) * b.position * multiplier if b.position and mark else 0.0,
                      "fees": math.fsum(f.fee for f in b.fills), "age_s": (run.ended_ns - b.opened) / 1e9,
                      "stop": stop.price if stop and not stop.ended else None})
     return rows
@@ -260,7 +259,8 @@ def truth(run: Run, ledger: Ledger) -> dict[str, Any] | None:
     if run.truth is None:
         return None
     real = [t for t in run.truth if t.count >= 2 and t.end_ns >= run.started_ns and t.start_ns <= run.ended_ns]
-    hit, matched, right = set(), 0, 0
+    hit: set[int] = set()
+    matched = right = 0
     for c in ledger.seen:
         found = [t for t in real if t.symbol == run.symbols[c.instrument] and t.start_ns <= c.last_large + MATCH_SLACK_NS
                  and t.end_ns >= c.start - MATCH_SLACK_NS]

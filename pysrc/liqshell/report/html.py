@@ -53,7 +53,8 @@ def _badges(s: dict[str, Any]) -> str:
 
 def _tile(key: str, value: str, detail: str, tone: float | None = None) -> str:
     colour = "" if not tone else " pos" if tone > 0 else " neg"
-    return f'<div class="tile"><div class="k">{esc(key)}</div><div class="v{colour}">{esc(value)}</div><div class="d">{esc(detail)}</div></div>'
+    parts = (("k", key), ("v" + colour, value), ("d", detail))
+    return '<div class="tile">' + "".join(f'<div class="{name}">{esc(text)}</div>' for name, text in parts) + "</div>"
 
 
 def _tiles(s: dict[str, Any]) -> str:
@@ -96,8 +97,8 @@ def _head(s: dict[str, Any]) -> str:
         grade, why = (grade, why) if why else grade.partition(" ")[::2]
         out.append(f'<p class="sub"><b>Evidence for the preset: {esc(grade.strip())}.</b> {esc(why.strip())}</p>')
     if "CENSORED" in s["completeness"]:
-        out.append('<p class="notice"><b>CENSORED feed.</b> The venue shows only a sample of its liquidations: volumes are lower bounds and must not be '
-                   "added to those of a full feed.</p>")
+        out.append('<p class="notice"><b>CENSORED feed.</b> The venue shows only a sample of its liquidations: volumes are lower bounds '
+                   "and must not be added to those of a full feed.</p>")
     for alarm in s["feed"]["alarms"][:3]:
         out.append(f'<p class="notice"><b>ALARM</b> {esc(when(alarm["ts"]))} {esc(alarm["instrument"])}: {esc(alarm["what"])}</p>')
     out.append(f'<p class="verdict">{esc(verdict(s))}</p>')
@@ -209,7 +210,7 @@ def _instruments(s: dict[str, Any]) -> str:
 def _trades(s: dict[str, Any]) -> str:
     if not s["trades"]:
         return ""
-    rows = [(str(r["n"]), esc(r["symbol"]), esc(r["side"]), f'<span class="{"longs" if r["cascade"].startswith("longs") else "shorts"}">{esc(r["cascade"])}</span>',
+    rows = [(str(r["n"]), esc(r["symbol"]), esc(r["side"]), f'<span class="{esc(r["cascade"].split()[0])}">{esc(r["cascade"])}</span>',
              when(r["opened_ns"], date=s["duration_s"] > 86_400), price(r["entry"]), price(r["exit"]), f"{r['qty']:g}",
              esc(r["exit_reason"]), seconds(r["hold_s"]),
              money(r["gross"], True), money(r["fees"]), money(r["slippage"]), _signed(r["net"], money(r["net"], True)),
@@ -246,8 +247,8 @@ def _truth(s: dict[str, Any]) -> str:
     rows.append(("recall by notional", percent(t["recall_by_notional"]), NONE, ""))
     return _section("Against the generator's truth", '<div class="slim">' + _table(("", ">share", "95 % interval", "count"),
                                                                                    rows) + "</div>",
-                    f"{t['cascades']} chains of two or more forced orders. Same symbol and overlapping in time (1 s of slack) is a hit. The detector looks for large ones only, "
-                    "so small chains are missed on purpose.")
+                    f"{t['cascades']} chains of two or more forced orders. Same symbol and overlapping in time (1 s of slack) is a hit. "
+                    "The detector looks for large ones only, so small chains are missed on purpose.")
 
 
 def _feed(s: dict[str, Any]) -> str:
@@ -273,8 +274,10 @@ def _feed(s: dict[str, Any]) -> str:
 def _stamp(s: dict[str, Any]) -> str:
     t = s["stamp"]
     replay = t["replay"]
-    told = "not replayed" if not isinstance(replay, dict) else ("identical" if replay.get("identical") else
-                                                                f"DIFFERENT, first at {replay.get('first_difference')}") + f" ({replay.get('records', NONE)} records)"
+    told = "not replayed"
+    if isinstance(replay, dict):
+        told = "identical" if replay.get("identical") else f"DIFFERENT, first at {replay.get('first_difference')}"
+        told += f" ({replay.get('records', NONE)} records)"
     rows = [("liqcore", f"{t['version']}, abi {t['abi']}"), ("seed", t["seed"]), ("speed", f"{t['speed']:g}"),
             ("configuration", t["config_hash"]), ("data", t["data_hash"]),
             ("audit stream", f"{t['audit_records']:,} records, sha256 {t['audit_sha256']}"), ("replay", told)]
@@ -286,8 +289,9 @@ def _notes() -> str:
     return _section("How to read these numbers", f'<ul class="plain">{"".join(f"<li>{esc(a)}</li>" for a in ASSUMPTIONS)}</ul>')
 
 
-def _chart_note(s: dict[str, Any], d: dict[str, Any]) -> str:
-    note = "Choose a cascade below, or zoom with the wheel and drag. Bubbles are large liquidations at the price of that moment; bars are all forced volume."
+def _chart_note(s: dict[str, Any]) -> str:
+    note = ("Choose a cascade below, or zoom with the wheel and drag. Bubbles are large liquidations at the price of that moment; "
+            "bars are all forced volume.")
     problem = s.get("drawing", {}).get("problem")
     return esc(f"{note} {problem}" if problem else note)
 
@@ -297,17 +301,22 @@ def page(summary: dict[str, Any], drawn: dict[str, Any]) -> str:
     s = summary
     shown, total = len(drawn["cascades"]), drawn["total"]
     here = files("liqshell.report")
+    css, chart, script, template = (here.joinpath(name).read_text("utf-8") for name in ("page.css", "chart.js", "page.js", "page.html"))
     # a '<' inside JSON could end the script element; escaped it is the same JSON
-    data = json.dumps(drawn, separators=(",", ":"), ensure_ascii=False,
-                      allow_nan=False).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-    parts = {"title": esc(f"{s['name']}: liqcore report"), "css": here.joinpath("page.css").read_text("utf-8"), 
-             "js": "(() => {\n\"use strict\";\n" + here.joinpath("chart.js").read_text("utf-8") + here.joinpath("page.js").read_text("utf-8") + "})();",
-             "head": _head(s), "chart_note": _chart_note(s, drawn), "data": data,
-             "truth_legend": '<span><i style="color:var(--longs)"></i>top edge: a true cascade of the generator</span>'
-             if s["truth"] is not None else "",
-             "cards_title": "No cascade was seen" if not total else "Each cascade" if shown == total
-             else f"{shown} of {total} cascades: all that were traded, then the largest",
-             "body": _result(s, drawn["equity"], drawn["end"]) + f'<div class="two"><div>{_exits(s)}{_funnel(s)}{"" if s["left_open"] else _open(s)}</div><div>{_statistics(s)}{_why(s)}</div></div>' + _trades(s) + (_open(s) if s["left_open"] else "") + _instruments(s)
-             + _truth(s) + _latency(s) + f'<div class="two">{_feed(s)}{_stamp(s)}</div>' + _notes()}
-    template = here.joinpath("page.html").read_text("utf-8")
+    data = json.dumps(drawn, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    for character in "<\u2028\u2029":
+        data = data.replace(character, f"\\u{ord(character):04x}")
+    title = "No cascade was seen" if not total else "Each cascade"
+    if shown < total:
+        title = f"{shown} of {total} cascades: all that were traded, then the largest"
+    aside, below = ("", _open(s)) if s["left_open"] else (_open(s), "")      # a table needs the width, an empty state does not
+    body = [_result(s, drawn["equity"], drawn["end"]),
+            f'<div class="two"><div>{_exits(s)}{_funnel(s)}{aside}</div><div>{_statistics(s)}{_why(s)}</div></div>',
+            _trades(s), below, _instruments(s), _truth(s), _latency(s),
+            f'<div class="two">{_feed(s)}{_stamp(s)}</div>', _notes()]
+    parts = {"title": esc(f"{s['name']}: liqcore report"), "css": css, "js": f'(() => {{\n"use strict";\n{chart}{script}}})();',
+             "head": _head(s),
+             "chart_note": _chart_note(s), "data": data, "cards_title": title, "body": "".join(body), "truth_legend": ""}
+    if s["truth"] is not None:
+        parts["truth_legend"] = '<span><i style="color:var(--longs)"></i>top edge: a true cascade of the generator</span>'
     return re.sub(r"@([a-z_]+)@", lambda found: parts[found.group(1)], template)

@@ -128,7 +128,7 @@ def _truth(path: Path) -> tuple[Truth, ...] | None:
 
 
 def load_run(folder: str | Path) -> Run:
-    """Read a run's folder. DataError names the file, what was found and what to do; unknown keys of run.json are kept, missing ones tolerated."""
+    """Read a run's folder. DataError says what is wrong where. Unknown keys of run.json are kept, missing ones allowed."""
     folder = Path(folder)
     meta = _json(folder / "run.json")
     if not isinstance(meta, dict):

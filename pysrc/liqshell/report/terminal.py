@@ -8,7 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from liqshell.report.text import compact, interval, millis, money, number, percent, seconds, verdict, when
+from liqshell.report.text import NONE, compact, interval, millis, money, number, percent, seconds, verdict, when
 
 
 def _table(title: str, *columns: str, note: str = "") -> Table:
@@ -125,11 +125,15 @@ def _truth(s: dict[str, Any]) -> Text:
                          f"{percent(t['side_right']['share'])}")
 
 
+def _count(value: Any) -> str:
+    return NONE if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def _feet(s: dict[str, Any]) -> list[Text]:
     out, f, stamp = [], s["feed"], s["stamp"]
     gaps = [i for i in f["incidents"] if i["state"] != "up"]
     refused = ", ".join(f"{n} {name}" for name, n in f["refused"].items()) or "none"
-    out.append(Text.assemble(("Feed  ", "bold"), f"{f['frames'] if f['frames'] is not None else '–'} frames, {f['events'] if f['events'] is not None else '–'} "
+    out.append(Text.assemble(("Feed  ", "bold"), f"{_count(f['frames'])} frames, {_count(f['events'])} "
                              f"events, {len(gaps)} gaps, reconnects {f['reconnects'] or 0}; refused: {refused}"))
     for alarm in f["alarms"][:5]:
         out.append(Text(f"ALARM {when(alarm['ts'], date=False)} {alarm['instrument']}: {alarm['what']}", style="bold red"))
@@ -152,8 +156,8 @@ def print_report(summary: dict[str, Any], console: Console | None = None) -> Non
     steps = "  →  ".join(f"{row['n']} {row['step']}" for row in s["funnel"])
     c = s["cascades"]
     console.print(Text(steps))
-    console.print(Text(f"{c['n']} cascades ({c['longs_liquidated']} longs liquidated, {c['shorts_liquidated']} shorts liquidated), {compact(c['notional'])} of large "
-                       f"liquidations, {number(c['rate']['per_hour'], 2)} per covered instrument hour "
+    console.print(Text(f"{c['n']} cascades ({c['longs_liquidated']} longs liquidated, {c['shorts_liquidated']} shorts liquidated), "
+                       f"{compact(c['notional'])} of large liquidations, {number(c['rate']['per_hour'], 2)} per covered instrument hour "
                        f"({interval(c['rate']['low'], c['rate']['high'])}), p50 {seconds(c['duration_s']['p50'])}", style="dim"))
     parts: list[Any] = []
     if s["money"]["notional"] or s["exits"]:
