@@ -104,7 +104,8 @@ def events(n: int) -> np.ndarray:
 
 
 def decisions_by_sorting(x: np.ndarray, q: float, window: int) -> np.ndarray:
-    """For each value after the first `window`: is it at or above np.quantile of the `window` values before it? The stream repeats at its end."""
+    """For each value after the first `window`: is it at or above np.quantile of the `window` values before it? The stream repeats at its
+    end."""
     x = np.concatenate([x, x[:window]])
     out = np.empty(len(x) - window, dtype=bool)
     for first in range(0, len(out), 4096):
