@@ -27,8 +27,9 @@ SNAPSHOT_MAGIC = b"liqcore-engine-1\n"
 
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef int64_t MARK_FRESH_NS = 5000000000
-cdef int SIDE_SAMPLE = 64
-cdef double SIDE_AGREE_MIN = 0.9
+cdef int SIDE_SAMPLE = 128
+cdef double SIDE_AGREE_MIN = 0.9   # below: alarm. Real feeds stay above, save for stale marks in the wildest seconds
+cdef double SIDE_INVERTED = 0.5    # below: the sides are read the wrong way round, and every trade would be wrong: halt
 cdef int REQUESTS_RUNAWAY = 600    # requests of one bracket; more means that something runs wild
 
 
@@ -292,7 +293,8 @@ cdef class Engine:
             a.x[0] = <double> check.agree / check.sample
             a.x[1] = SIDE_AGREE_MIN
             a.x[2] = check.sample
-            self.risk.control(CONTROL_HALT, self.account, e.ts_recv, self.audit)
+            if check.agree < SIDE_INVERTED * check.sample:
+                self.risk.control(CONTROL_HALT, self.account, e.ts_recv, self.audit)
         check.sample = check.agree = 0
 
     cdef int on_report(self, const event_t* e) except -1:

@@ -1,10 +1,12 @@
-/* Exact rolling quantile in O(1): a logarithmic histogram whose buckets are first-in-first-out lists threaded through the value ring.
+/* Exact rolling quantile in O(1): a logarithmic histogram whose buckets are first-in-first-out lists threaded through the value ring, and a
+ * short sorted run of the order statistics around the wanted rank.
  *
  * Why this shape. The bucket of a positive double is the top of its bit pattern (no logarithm), so a push is two counter updates and a cursor
- * that follows the bucket holding the wanted rank. What makes the answer exact is that values of one bucket are chained: only the few members
- * of the cursor's bucket (about W/1000 of them for heavy-tailed notionals) are looked at when the exact value is wanted. The window
- * expires in order of arrival, so the expiring value is always the head of its own list: a circular single link (one index a value, one tail a
- * bucket) is enough. No rebuild exists, hence no latency spikes; drift, bursts and ties are ordinary pushes.
+ * that follows the bucket holding the wanted rank. The window expires in order of arrival, so the expiring value is always the head of its own
+ * bucket's list: a circular single link (one index a value, one tail a bucket) is enough. The sorted run (`near`) makes the answer exact: a value
+ * below or above it only shifts its rank, which needs no branch; the few that fall inside are inserted or deleted. When the rank has wandered
+ * out of the run, the run is gathered again from the members of the cursor's bucket and its neighbours (some ten values for heavy-tailed
+ * notionals); a crowded bucket is first narrowed by counting. So nothing is ever rebuilt as a whole, and drift, bursts and ties are ordinary.
  *
  * It is C, not Cython, because it is written twice: 16-bit indices up to 65,535 values (10 B a value), 32-bit beyond.
  */
@@ -22,7 +24,7 @@ enum {
     QUANTILE_BUCKETS = QUANTILE_OCTAVES << QUANTILE_BUCKET_BITS,
     QUANTILE_WORDS = QUANTILE_BUCKETS / 64,
     QUANTILE_BASE = (1023 + QUANTILE_OCTAVE_MIN) << QUANTILE_BUCKET_BITS,
-    QUANTILE_SMALL = 24,                                   /* members sorted on the stack; more are first narrowed by counting */
+    QUANTILE_NEAR = 32,                                    /* order statistics kept sorted around the rank */
     QUANTILE_WINDOW_MIN = 2,
     QUANTILE_WINDOW_MAX = 1000000
 };
@@ -42,10 +44,12 @@ typedef struct quantile_t {
     int32_t below;           /* values in the buckets before it */
     int32_t rank;            /* floor((count - 1) * q) */
     double fraction;         /* (count - 1) * q - rank */
-    double lower, upper;     /* order statistics rank and rank + 1, when fresh */
-    double value;
     double q;
-    uint8_t fresh;
+    double near_low;         /* first and last of the run; NaN (compares false with everything) when there is none */
+    double near_high;
+    int32_t near_rank;       /* order statistic of near[0] */
+    int32_t near_count;
+    double near[QUANTILE_NEAR];
     uint8_t wide;            /* 32-bit indices */
 } quantile_t;
 
@@ -92,6 +96,58 @@ static inline void quantile_set_rank(quantile_t* s) {
     }
 }
 
+/* Drop the run; quantile_value gathers it again. */
+static inline void quantile_forget(quantile_t* s) {
+    s->near_rank = s->near_count = 0;
+    s->near_low = s->near_high = __builtin_nan("");
+}
+
+/* Whether the run holds all that the value depends on. */
+static inline int quantile_is_near(const quantile_t* s) {
+    return (s->rank >= s->near_rank) & (s->rank + (s->fraction > 0.0) < s->near_rank + s->near_count);
+}
+
+/* y, which lies within the run, leaves the window: which of several equal values is deleted makes no difference. */
+static void quantile_near_delete(quantile_t* s, double y) {
+    int32_t i = 0, last = s->near_count - 1;
+    while (s->near[i] < y) i++;
+    for (; i < last; i++) s->near[i] = s->near[i + 1];
+    s->near_count = last;
+    if (last == 0) {
+        quantile_forget(s);
+    } else {
+        s->near_low = s->near[0];
+        s->near_high = s->near[last - 1];
+    }
+}
+
+/* x, which lies within the run, enters. A full run loses the end that is farther from the rank. */
+static void quantile_near_insert(quantile_t* s, double x) {
+    int32_t i = s->near_count;
+    if (i == QUANTILE_NEAR) {
+        if (s->rank - s->near_rank > QUANTILE_NEAR / 2) {
+            memmove(s->near, s->near + 1, (QUANTILE_NEAR - 1) * sizeof(double));
+            s->near_rank++;
+            if (x < s->near[0]) {                          /* it fell between the one that left and the rest */
+                s->near_rank++;
+                s->near_count--;
+                s->near_low = s->near[0];
+                return;
+            }
+        } else if (x > s->near[QUANTILE_NEAR - 2]) {
+            s->near_count--;
+            s->near_high = s->near[QUANTILE_NEAR - 2];
+            return;
+        }
+        i--;
+    }
+    for (; i > 0 && s->near[i - 1] > x; i--) s->near[i] = s->near[i - 1];
+    s->near[i] = x;
+    s->near_count += s->near_count < QUANTILE_NEAR;
+    s->near_low = s->near[0];
+    s->near_high = s->near[s->near_count - 1];
+}
+
 #define QUANTILE_JOIN_(a, b) a##b
 #define QUANTILE_JOIN(a, b) QUANTILE_JOIN_(a, b)
 
@@ -122,8 +178,7 @@ static inline void quantile_reset(quantile_t* s) {
     memset(s->occupied, 0, QUANTILE_WORDS * 8);
     s->count = s->slot = s->cursor = s->below = s->rank = 0;
     s->fraction = 0.0;
-    s->lower = s->upper = s->value = __builtin_nan("");
-    s->fresh = 1;
+    quantile_forget(s);
 }
 
 /* 0, or -1 where there is no memory. q and window are the caller's to check. */
@@ -153,20 +208,25 @@ static inline void quantile_push(quantile_t* s, double x) {
     if (s->wide) quantile_push32(s, x); else quantile_push16(s, x);
 }
 
+/* NaN while empty. */
 static inline double quantile_value(quantile_t* s) {
-    if (!s->fresh) {
-        if (s->wide) quantile_refresh32(s); else quantile_refresh16(s);
+    if (__builtin_expect(!quantile_is_near(s), 0)) {
+        if (s->count == 0) return __builtin_nan("");
+        if (s->wide) quantile_gather32(s); else quantile_gather16(s);
     }
-    return s->value;
+    const double* at = s->near + (s->rank - s->near_rank);
+    return s->fraction > 0.0 ? quantile_lerp(at[0], at[1], s->fraction) : at[0];
 }
 
-/* Exactly x >= quantile_value(s); false while empty. Nearly always decided by the bucket alone. */
+/* Exactly x >= quantile_value(s); false while empty. */
 static inline int quantile_reached(quantile_t* s, double x) {
-    int32_t b = quantile_bucket(x);
-    if (b < s->cursor || s->count == 0) return 0;
-    if (b > s->cursor) {
-        int32_t last = s->wide ? quantile_upper_bucket32(s) : quantile_upper_bucket16(s);
-        if (b > last) return 1;
+    if (__builtin_expect(quantile_is_near(s), 1)) {
+        if (x < s->near_low) return 0;
+        if (x > s->near_high) return 1;
+    } else {
+        int32_t b = quantile_bucket(x);
+        if (b < s->cursor || s->count == 0) return 0;
+        if (b > s->cursor && b > (s->wide ? quantile_upper_bucket32(s) : quantile_upper_bucket16(s))) return 1;
     }
     return x >= quantile_value(s);
 }

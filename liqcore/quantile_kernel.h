@@ -4,22 +4,19 @@ static inline void QUANTILE_NAME(quantile_push)(quantile_t* s, double x) {
     QUANTILE_BUCKET* buckets = (QUANTILE_BUCKET*) s->buckets;
     QUANTILE_INDEX* next = (QUANTILE_INDEX*) s->next;
     int32_t slot = s->slot, cursor = s->cursor, below = s->below, bx = quantile_bucket(x);
-    int fresh = s->fresh;
+    double y = __builtin_nan("");
     if (__builtin_expect(s->count == s->window, 1)) {
-        double y = s->values[slot];
+        y = s->values[slot];
         int32_t by = quantile_bucket(y);
         QUANTILE_BUCKET* old = &buckets[by];
         next[old->tail] = next[slot];                      /* the oldest value is the head of its list */
         old->count--;
         s->occupied[by >> 6] &= ~((uint64_t) (old->count == 0) << (by & 63));    /* no branch: emptiness is a coin toss in the tail */
         below -= by < cursor;
-        /* both order statistics stay what they are when one value goes and one comes on the same side of them */
-        fresh &= ((x <= s->lower) & (y < s->lower)) | ((x >= s->upper) & (y > s->upper)) | (x == y);
     } else {
         cursor = s->count ? cursor : bx;
         s->count++;
         quantile_set_rank(s);
-        fresh = 0;
     }
     QUANTILE_BUCKET* own = &buckets[bx];
     QUANTILE_INDEX tail = own->count ? own->tail : (QUANTILE_INDEX) slot;
@@ -41,7 +38,16 @@ static inline void QUANTILE_NAME(quantile_push)(quantile_t* s, double x) {
     }
     s->cursor = cursor;
     s->below = below;
-    s->fresh = (uint8_t) fresh;
+    double low = s->near_low, high = s->near_high;
+    s->near_rank += (x < low) - (y < low);
+    if (__builtin_expect(((x >= low) & (x <= high)) | ((y >= low) & (y <= high)), 0)) {
+        if ((y >= low) & (y <= high)) quantile_near_delete(s, y);
+        /* after a deletion at an end x may lie beside the run that is left: then it only shifts it */
+        if (x >= low) {
+            if (x < s->near_low) s->near_rank++;
+            else if (x <= s->near_high) quantile_near_insert(s, x);
+        }
+    }
 }
 
 /* The bucket of the order statistic rank + 1 (of rank itself, where the value does not depend on rank + 1). */
@@ -51,92 +57,136 @@ static inline int32_t QUANTILE_NAME(quantile_upper_bucket)(const quantile_t* s) 
     return quantile_next_bucket(s->occupied, s->cursor);
 }
 
-/* Narrow [*low, *high] (bit patterns: positive doubles order like their bits) to a stretch that holds the r-th smallest member of a crowded
- * bucket and at most QUANTILE_SMALL members, by counting into 256 parts a pass. Returns r relative to the stretch. Ties end it at once. */
-static int32_t QUANTILE_NAME(quantile_narrow)(const quantile_t* s, int32_t head, int32_t members, int32_t r, uint64_t* low, uint64_t* high) {
+/* Gather the run where the rank's bucket is crowded. Only values with bit patterns (positive doubles order like their bits) in a stretch are
+ * looked at; each round counts them in 256 equal parts and keeps the part that holds the r-th, with as many neighbours as the run takes.
+ * `members` values from `head` along the links are seen; a crowded window is read in order of the ring instead. Ties end it at once. */
+static void QUANTILE_NAME(quantile_gather_crowded)(quantile_t* s, int32_t head, int32_t members, int32_t r, uint64_t low, uint64_t high) {
     const QUANTILE_INDEX* next = (const QUANTILE_INDEX*) s->next;
-    int linear = members > s->count / 8;                   /* a crowded window is read in order rather than chased through its links */
-    int32_t steps = linear ? s->count : members;
+    const int linear = members > s->count / 8;
+    const int32_t steps = linear ? s->count : members;
+    int32_t inside = members, first_rank = s->rank - r;    /* of the stretch: members, and the order statistic of its least */
     uint32_t parts[256];
     for (;;) {
         uint64_t least = ~0ULL, most = 0;
-        int32_t inside = 0;
         for (int32_t i = 0, at = linear ? 0 : head; i < steps; i++, at = linear ? at + 1 : (int32_t) next[at]) {
             uint64_t bits = quantile_bits(s->values[at]);
-            if (bits < *low || bits > *high) continue;
-            least = bits < least ? bits : least;
-            most = bits > most ? bits : most;
-            inside++;
+            int in = (bits >= low) & (bits <= high);
+            least = in & (bits < least) ? bits : least;
+            most = in & (bits > most) ? bits : most;
         }
-        *low = least;
-        *high = most;
-        if (inside <= QUANTILE_SMALL || least == most) return r;
-        int shift = 64 - __builtin_clzll(most - least) - 8;
+        low = least;
+        high = most;
+        if (inside <= QUANTILE_NEAR || low == high) break;
+        int shift = 64 - __builtin_clzll(high - low) - 8;
         shift = shift < 0 ? 0 : shift;
         memset(parts, 0, sizeof(parts));
         for (int32_t i = 0, at = linear ? 0 : head; i < steps; i++, at = linear ? at + 1 : (int32_t) next[at]) {
             uint64_t bits = quantile_bits(s->values[at]);
-            if (bits >= least && bits <= most) parts[(bits - least) >> shift]++;
+            if ((bits >= low) & (bits <= high)) parts[(bits - low) >> shift]++;
         }
-        uint64_t part = 0;
-        while (r >= (int32_t) parts[part]) r -= (int32_t) parts[part++];
-        *low = least + (part << shift);
-        *high = least + ((part + 1) << shift) - 1;
-        *high = *high < most ? *high : most;
+        int32_t from = 0, to, before = 0;
+        while (r >= before + (int32_t) parts[from]) before += (int32_t) parts[from++];
+        to = from;
+        inside = (int32_t) parts[from];
+        for (int grown = 1; grown && inside < QUANTILE_NEAR;) {
+            grown = 0;
+            if (to < 255 && inside + (int32_t) parts[to + 1] <= QUANTILE_NEAR) { inside += (int32_t) parts[++to]; grown = 1; }
+            if (from > 0 && inside + (int32_t) parts[from - 1] <= QUANTILE_NEAR) {
+                inside += (int32_t) parts[--from];
+                before -= (int32_t) parts[from];
+                grown = 1;
+            }
+        }
+        r -= before;
+        first_rank += before;
+        uint64_t top = low + ((uint64_t) (to + 1) << shift) - 1;
+        high = top < high ? top : high;
+        low += (uint64_t) from << shift;
+    }
+    if (low == high) {                                     /* equal values: a run around the rank */
+        int32_t from = r > QUANTILE_NEAR / 2 ? r - QUANTILE_NEAR / 2 : 0;
+        s->near_rank = first_rank + from;
+        s->near_count = inside - from < QUANTILE_NEAR ? inside - from : QUANTILE_NEAR;
+        for (int32_t i = 0; i < s->near_count; i++) memcpy(&s->near[i], &low, 8);
+        return;
+    }
+    s->near_rank = first_rank;
+    s->near_count = 0;
+    for (int32_t i = 0, at = linear ? 0 : head; i < steps; i++, at = linear ? at + 1 : (int32_t) next[at]) {
+        double x = s->values[at];
+        int32_t j = s->near_count;
+        if (quantile_bits(x) < low || quantile_bits(x) > high) continue;
+        for (; j > 0 && s->near[j - 1] > x; j--) s->near[j] = s->near[j - 1];
+        s->near[j] = x;
+        s->near_count++;
     }
 }
 
-/* The r-th smallest member of bucket b, and (where above is wanted) the one after it, which is in the same bucket. */
-static double QUANTILE_NAME(quantile_select)(const quantile_t* s, int32_t b, int32_t r, double* above) {
+/* Insert the members of a bucket into the run, sorted; there is room. */
+static void QUANTILE_NAME(quantile_gather_bucket)(quantile_t* s, int32_t b) {
     const QUANTILE_BUCKET* bucket = &((const QUANTILE_BUCKET*) s->buckets)[b];
     const QUANTILE_INDEX* next = (const QUANTILE_INDEX*) s->next;
-    int32_t members = (int32_t) bucket->count, head = (int32_t) next[bucket->tail], rest = r, size = 0;
-    uint64_t low = 0, high = ~0ULL;
-    double sorted[QUANTILE_SMALL + 1], result;
-    if (members > QUANTILE_SMALL) {
-        /* bounds of the bucket: a linear pass sees the other buckets' values too */
-        low = b == 0 ? 0 : (uint64_t) (b + QUANTILE_BASE) << (52 - QUANTILE_BUCKET_BITS);
-        high = b == QUANTILE_BUCKETS - 1 ? ~0ULL : ((uint64_t) (b + 1 + QUANTILE_BASE) << (52 - QUANTILE_BUCKET_BITS)) - 1;
-        rest = QUANTILE_NAME(quantile_narrow)(s, head, members, r, &low, &high);
+    int32_t at = (int32_t) bucket->tail;
+    for (int32_t i = (int32_t) bucket->count; i > 0; i--) {
+        double x = s->values[at];
+        int32_t j = s->near_count++;
+        for (; j > 0 && s->near[j - 1] > x; j--) s->near[j] = s->near[j - 1];
+        s->near[j] = x;
+        at = (int32_t) next[at];
     }
-    if (low == high) {
-        memcpy(&result, &low, 8);
-    } else {
-        for (int32_t i = 0, at = head; i < members; i++, at = (int32_t) next[at]) {
-            double x = s->values[at];
-            int32_t j = size;
-            if (quantile_bits(x) < low || quantile_bits(x) > high) continue;
-            for (; j > 0 && sorted[j - 1] > x; j--) sorted[j] = sorted[j - 1];
-            sorted[j] = x;
-            size++;
-        }
-        result = sorted[rest];
-    }
-    if (above) {
-        if (rest + 1 < size) {
-            *above = sorted[rest + 1];
-        } else {                                           /* outside the stretch: a tie, or the least value above */
-            int32_t not_above = 0;
-            double least = __builtin_inf();
-            for (int32_t i = 0, at = head; i < members; i++, at = (int32_t) next[at]) {
-                double x = s->values[at];
-                not_above += x <= result;
-                least = x > result && x < least ? x : least;
-            }
-            *above = not_above > r + 1 ? result : least;
-        }
-    }
-    return result;
 }
 
-static void QUANTILE_NAME(quantile_refresh)(quantile_t* s) {
-    int32_t r = s->rank - s->below, upper = QUANTILE_NAME(quantile_upper_bucket)(s);
-    if (s->fraction == 0.0) {
-        s->lower = s->upper = s->value = QUANTILE_NAME(quantile_select)(s, s->cursor, r, NULL);
-    } else {
-        s->lower = QUANTILE_NAME(quantile_select)(s, s->cursor, r, upper == s->cursor ? &s->upper : NULL);
-        if (upper != s->cursor) s->upper = QUANTILE_NAME(quantile_select)(s, upper, 0, NULL);
-        s->value = quantile_lerp(s->lower, s->upper, s->fraction);
+/* The order statistic rank + 1 where it did not make it into the run: the least value above it, in this bucket or the next. */
+static void QUANTILE_NAME(quantile_gather_upper)(quantile_t* s) {
+    const QUANTILE_BUCKET* buckets = (const QUANTILE_BUCKET*) s->buckets;
+    const QUANTILE_INDEX* next = (const QUANTILE_INDEX*) s->next;
+    double top = s->near[s->near_count - 1], least = __builtin_inf();
+    int32_t b = s->rank + 1 < s->below + (int32_t) buckets[s->cursor].count ? s->cursor : quantile_next_bucket(s->occupied, s->cursor);
+    int32_t at = (int32_t) buckets[b].tail;
+    for (int32_t i = (int32_t) buckets[b].count; i > 0; i--, at = (int32_t) next[at]) {
+        double x = s->values[at];
+        least = x > top && x < least ? x : least;
     }
-    s->fresh = 1;
+    if (s->near_count == QUANTILE_NEAR) {
+        memmove(s->near, s->near + 1, (QUANTILE_NEAR - 1) * sizeof(double));
+        s->near_rank++;
+        s->near_count--;
+    }
+    s->near[s->near_count++] = least;
+}
+
+/* Fill the run with order statistics around the rank: whole buckets, the rank's and neighbours, while they fit. */
+static void QUANTILE_NAME(quantile_gather)(quantile_t* s) {
+    const QUANTILE_BUCKET* buckets = (const QUANTILE_BUCKET*) s->buckets;
+    const QUANTILE_INDEX* next = (const QUANTILE_INDEX*) s->next;
+    int32_t from = s->cursor, to = s->cursor, before = s->below, after = s->below + (int32_t) buckets[s->cursor].count, other;
+    if (after - before > QUANTILE_NEAR) {
+        /* the edge buckets also hold everything beyond them */
+        uint64_t low = from == 0 ? 0 : (uint64_t) (from + QUANTILE_BASE) << (52 - QUANTILE_BUCKET_BITS);
+        uint64_t high = from == QUANTILE_BUCKETS - 1 ? ~0ULL : ((uint64_t) (from + 1 + QUANTILE_BASE) << (52 - QUANTILE_BUCKET_BITS)) - 1;
+        QUANTILE_NAME(quantile_gather_crowded)(s, (int32_t) next[buckets[from].tail], after - before, s->rank - before, low, high);
+    } else {
+        /* a longer run is gathered less often but touched by more pushes */
+        int32_t enough = s->window / 48;
+        enough = enough < 4 ? 4 : enough > 24 ? 24 : enough;
+        s->near_count = 0;
+        QUANTILE_NAME(quantile_gather_bucket)(s, s->cursor);
+        for (int growing = 1; growing && s->near_count < enough;) {
+            growing = 0;
+            if (after < s->count && s->near_count + (int32_t) buckets[other = quantile_next_bucket(s->occupied, to)].count <= QUANTILE_NEAR) {
+                QUANTILE_NAME(quantile_gather_bucket)(s, to = other);
+                after += (int32_t) buckets[other].count;
+                growing = 1;
+            }
+            if (before > 0 && s->near_count + (int32_t) buckets[other = quantile_previous_bucket(s->occupied, from)].count <= QUANTILE_NEAR) {
+                QUANTILE_NAME(quantile_gather_bucket)(s, from = other);
+                before -= (int32_t) buckets[other].count;
+                growing = 1;
+            }
+        }
+        s->near_rank = before;
+    }
+    if (!quantile_is_near(s)) QUANTILE_NAME(quantile_gather_upper)(s);
+    s->near_low = s->near[0];
+    s->near_high = s->near[s->near_count - 1];
 }

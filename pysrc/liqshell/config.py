@@ -18,7 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from liqshell.decode import SCALE, choice, decode, flag, fraction, integer, names, number, table, tables, text
+from liqshell.toml import SCALE, choice, decode, flag, fraction, integer, names, number, table, tables, text
 from liqshell.errors import ConfigError
 
 SYMBOL = r"[A-Z0-9]{2,30}(-[A-Z0-9]{1,12})*"
@@ -61,8 +61,8 @@ class FeedConfig:
 class DetectorConfig:
     """Values that are None were not set: see `Config.detector_values()`."""
 
-    quantile: int | None = fraction(None, "0", "0.9999")
-    window_events: int | None = integer(None, 1, 1_000_000, "events")
+    quantile: int | None = fraction(None, "0", "0.9999", above=True)
+    window_events: int | None = integer(None, 2, 1_000_000, "events")
     window_s: float | None = number(None, 0.001, 86_400.0, "seconds")
     min_events: int | None = integer(None, 1, 10_000, "events")
     warmup: int | None = integer(None, 1, 1_000_000, "events")
@@ -110,6 +110,10 @@ class LimitsConfig:
     data_age_max_s: float = number(1.0, 0.0, 1e6, "seconds", above=True)
     event_age_max_s: float = number(2.0, 0.0, 1e6, "seconds", above=True)
     collar: int = fraction("0.02", "0", "1", above=True)
+
+    def risk_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of liqcore.Risk."""
+        return vars(self) | {name: getattr(self, name) / SCALE for name in ("daily_loss_max", "weekly_loss_max", "collar")}
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,9 @@ class DetectorValues:
 
     def cascade_arguments(self) -> dict[str, Any]:
         """Keyword arguments of liqcore.CascadeConfig."""
-        return dataclasses.asdict(self) | {"quantile": self.quantile / SCALE, "fall": self.fall / SCALE}
+        out = dataclasses.asdict(self) | {"quantile": self.quantile / SCALE, "fall": self.fall / SCALE}
+        out["decay_s"] = out.pop("decay_window_s")
+        return out
 
 
 @dataclass(frozen=True)
@@ -241,7 +247,7 @@ def _merged(layers: list[Any], section: type) -> dict[str, Any]:
 def presets() -> Mapping[str, Preset]:
     """The presets that ship, by name."""
     out = {}
-    for item in sorted(resources.files("liqshell.policies").iterdir(), key=lambda entry: entry.name):
+    for item in sorted(resources.files("liqshell.policies").iterdir(), key=lambda entry: entry.name.removesuffix(".toml")):
         if item.name.endswith(".toml"):
             problems: list[ConfigError] = []
             preset = decode(Preset, _parse(item.read_bytes(), item.name), item.name, "", problems)
@@ -282,8 +288,7 @@ def loads(raw: bytes | str, file: str = "<config>") -> Config:
     found = _parse(raw.encode() if isinstance(raw, str) else raw, file)
     problems: list[ConfigError] = []
     config = decode(Config, found, file, "", problems)
-    if not problems:
-        problems += _contradictions(config, file)
+    problems += _contradictions(config, file, not problems)
     if problems:
         raise ConfigError(file, problems=problems)
     # limits that the file leaves out come from the preset (S2-18), so that naming a preset is enough to be inside its rules
@@ -293,8 +298,8 @@ def loads(raw: bytes | str, file: str = "<config>") -> Config:
     return dataclasses.replace(config, limits=limits)
 
 
-def _contradictions(config: Config, file: str) -> list[ConfigError]:
-    """What single fields cannot show."""
+def _contradictions(config: Config, file: str, sound: bool) -> list[ConfigError]:
+    """What single fields cannot show. sound: every field was read, so that what depends on several of them can be judged."""
     out = []
 
     def wrong(key: str, found: str, expected: str, action: str = "") -> None:
@@ -302,6 +307,8 @@ def _contradictions(config: Config, file: str) -> list[ConfigError]:
 
     if config.run.mode == "live":
         wrong("run.mode", "found 'live'", "'paper'", "Order entry does not exist in this version: no real order can be sent")
+    if not sound:
+        return out
     if bool(config.feed.rest) != bool(config.feed.ws):
         missing = "ws" if config.feed.rest else "rest"
         wrong(f"feed.{missing}", "not set, though the other address is", "both rest and ws, or neither (then [feed] environment decides)")

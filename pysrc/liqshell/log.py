@@ -14,8 +14,9 @@ from typing import IO
 
 MASK = "[redacted]"
 _SECRET_MIN = 6                     # shorter values would mask ordinary words
-_NAMES = r"(?:api[-_]?key|api[-_]?secret|secret[-_]?key|secret|password|passwd|passphrase|token|signature|sign|x-bapi-sign|x-bapi-api-key)"
-_PAIR = re.compile(rf"""(?ix) (["']? \b [a-z0-9_.-]* {_NAMES} ["']? \s* [:=] \s*) (?: "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | [^\s,;&"'}}\])]+ )""")
+_NAMES = r"(?:[a-z0-9_.-]*(?:api[-_]?key|secret(?:[-_]?key)?|password|passwd|passphrase|token|signature)|x-bapi-sign|sign)"
+_PAIR = re.compile(rf"""(?ix) (["']? (?<![a-z0-9_.-]) {_NAMES} ["']? \s* [:=] \s*)
+                        (?: "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | [^\s,;&"'}}\])]+ )""")
 _HEADER = re.compile(r"(?i)(\b(?:proxy-)?authorization[\"']?\s*[:=]\s*[\"']?)(?:(?:bearer|basic|token)\s+)?[^\s,;\"'}]+")
 _BEARER = re.compile(r"(?i)(\b(?:bearer|basic)\s+)[a-z0-9+/=._~-]{6,}")
 _USERINFO = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^/\s@]+@")
@@ -82,12 +83,12 @@ class HumanFormatter(logging.Formatter):
         return redact(text)
 
 
-_NAME = re.compile(rf"(?i)(?:^|[^a-z]){_NAMES}$|authorization$")
+_NAME = re.compile(rf"(?i){_NAMES}|(?:proxy[-_])?authorization")
 
 
 def redact_value(name: str, value: object) -> object:
     """A value as it may be shown under this name: strings and containers masked inside, all of it where the name says credential."""
-    if _NAME.search(name):
+    if _NAME.fullmatch(name):
         return MASK
     if isinstance(value, str):
         return redact(value)

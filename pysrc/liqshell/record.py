@@ -41,7 +41,7 @@ MEMBER_BYTES_MAX = 8 << 20           # of lines in one gzip member: bounds what 
 YIELD_EVERY = 32                     # frames encoded before the flusher lets go of the interpreter: bounds how long it can delay the event loop
 GZIP_LEVEL = 3
 HOUR_NS = 3_600_000_000_000
-_TOPIC = re.compile(rb'"topic"\s*:\s*"([A-Za-z0-9_.:@!-]{1,120})"')
+TOPIC = re.compile(rb'"topic"\s*:\s*"([A-Za-z0-9_.:@!-]{1,120})"')
 _log = logging.getLogger("liqshell.record")
 
 
@@ -63,6 +63,7 @@ class Recorder:
             raise ValueError(f"flush_s: expected seconds above 0 and at most 3600, got {flush_s!r}")
         self.folder = Path(folder)
         self.dropped = 0                # frames that found no room
+        self.unusable = 0               # frames that are not bytes: a fault of the caller
         self.written = 0                # lines that the operating system has
         self.alarms = 0                 # failed writes
         self.error = ""                 # the present failure, "" when all is well
@@ -120,7 +121,7 @@ class Recorder:
     def close(self) -> bool:
         """Flush, finish the manifest, stop the thread; True when nothing was lost. A second call does nothing."""
         if self._closed:
-            return self.dropped == 0 and not self._pending and self._unwritten is None
+            return not (self.dropped or self.unusable or self._pending or self._unwritten)
         self._closed = True
         self._wake.set()
         self._thread.join()
@@ -128,7 +129,7 @@ class Recorder:
         whole = self.flush()
         with contextlib.suppress(OSError):
             self._write_manifest()
-        return whole and self.dropped == 0
+        return whole and not (self.dropped or self.unusable)
 
     def __enter__(self) -> "Recorder":
         return self
@@ -153,10 +154,15 @@ class Recorder:
         hour = max(self._hour, pending[0][0] // HOUR_NS)
         while pending and size < MEMBER_BYTES_MAX and max(hour, pending[0][0] // HOUR_NS) == hour:
             last, frame, stream = pending.popleft()
-            line = self._line(last, frame, stream)
+            taken += len(frame) + FRAME_OVERHEAD
+            try:
+                line = self._line(last, frame, stream)
+            except Exception as why:          # one frame that is not bytes must not cost those around it
+                self.unusable += 1
+                self._failed(f"a frame could not be kept: {type(why).__name__}: {why}")
+                continue
             lines.append(line)
             size += len(line)
-            taken += len(frame) + FRAME_OVERHEAD
             if len(lines) % YIELD_EVERY == 0:
                 time.sleep(0)
         dropped = self.dropped
@@ -176,7 +182,7 @@ class Recorder:
         if stream is not None:
             return b'{"ts":%d,"ts_recv":%d,"exchange":"liqcore","source":"liqcore","stream":"%b","symbol":"","result":%b}\n' % (
                 ts_recv // 1_000_000, ts_recv, stream.encode(), frame)
-        found = _TOPIC.search(frame, 0, 400)
+        found = TOPIC.search(frame, 0, 400)
         topic = found[1] if found and not found[1].startswith(b"liqcore.") else b""      # a venue cannot forge a line of ours
         return b'{"ts":%d,"ts_recv":%d%b%b","symbol":"%b",%b}\n' % (
             ts_recv // 1_000_000, ts_recv, self._frame_start, topic, topic.rpartition(b".")[2] if b"." in topic else b"", _result(frame))

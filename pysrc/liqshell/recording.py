@@ -7,10 +7,11 @@
 
 import base64
 import binascii
+import heapq
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from liqshell.errors import DataError
+from liqshell.record import TOPIC
 
 BLOCK = 1 << 18
 LINE_BYTES_MAX = 64 << 20
@@ -107,6 +109,34 @@ class Reader:
 def read(path: str | Path) -> Reader:
     """The records of a file or folder; raises DataError where it is no recording. Reading is lazy: one block at a time."""
     return Reader(path)
+
+
+def merge(paths: Sequence[str | Path], damage: list[Damage]) -> Iterator[Record]:
+    """The records of many recordings in order of receipt; each is in order itself.
+
+    Files are opened when their first record is due, so that hundreds of hourly files need few open ones. A record without a time of its own
+    (an acknowledgement among raw frames) stays behind the one before it.
+    """
+    files = [file for path in paths for file in Reader(path).files]
+    waiting: list[tuple[int, int, Path]] = []
+    for order, file in enumerate(files):
+        first = next((record.ts_recv for record in Reader(file) if record.ts_recv), None)
+        if first is not None:
+            waiting.append((first, order, file))
+    heapq.heapify(waiting)
+    running: list[tuple[int, int, Record, Iterator[Record]]] = []
+    while waiting or running:
+        if waiting and (not running or waiting[0][:2] < running[0][:2]):
+            ts, order, file = heapq.heappop(waiting)
+            reader = Reader(file)
+            reader.damage = damage
+            records = iter(reader)
+        else:
+            ts, order, record, records = heapq.heappop(running)
+            yield record
+        following = next(records, None)
+        if following is not None:
+            heapq.heappush(running, (max(ts, following.ts_recv), order, following, records))
 
 
 def _is_gzip(file: Path) -> bool:
@@ -217,14 +247,11 @@ def _foreign(found: dict[str, Any], file: Path, number: int) -> Record:
             symbol = str(rows[0].get("s", ""))
         # the stream is the topic itself, or only its kind: S4 writes both
         kind = "allLiquidation" if not stream or "liquidation" in stream.lower() else stream
-        topic = stream if "." in stream else f"{kind}.{symbol}"
-        result = {"topic": topic, "type": result.get("type", "snapshot"), "ts": result.get("ts", ts),
+        result = {"topic": stream if "." in stream else f"{kind}.{symbol}", "type": result.get("type", "snapshot"), "ts": result.get("ts", ts),
                   "data": rows if kind == "allLiquidation" else data}
-    elif isinstance(result, dict):
-        topic = str(result.get("topic", stream))
-    else:
-        topic = stream
     frame = result.encode() if isinstance(result, str) else orjson.dumps(result)
+    named = TOPIC.search(frame, 0, 400)
+    topic = named[1].decode() if named else stream
     return Record(_nanoseconds(ts, file, number), frame, topic, symbol or topic.rpartition(".")[2], str(found.get("exchange", "")))
 
 
@@ -239,7 +266,10 @@ def _nanoseconds(value: Any, file: Path, number: int) -> int:
             value = int(value)
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 9.2e18:
             unit = 1_000_000_000 if value < 1e11 else 1_000_000 if value < 1e14 else 1000 if value < 1e17 else 1
-            return value * unit if isinstance(value, int) else round(value * 1e6) * (unit // 1_000_000) if unit >= 1_000_000 else int(value * unit)
+            if isinstance(value, int):
+                return value * unit
+            whole = int(value)                  # a double of 1.7e9 seconds is good to 0.2 us: keep what it says and no more
+            return whole * unit + round((value - whole) * 1e6) * unit // 1_000_000
     except (ValueError, OverflowError):
         pass
     raise DataError(f"{file}:{number}", f"{value!r} is not a time", "milliseconds since 1970")

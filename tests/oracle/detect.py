@@ -2,8 +2,12 @@
 
 import math
 from dataclasses import dataclass, field
+from statistics import pstdev
 
 import numpy as np
+
+DECAY_CAPACITY = 2048        # liquidations remembered for the rolling notional; in a denser burst the oldest give way
+SEGMENTS_MIN = 30            # completed segments before a z-score is more than 0
 
 
 @dataclass
@@ -16,6 +20,11 @@ class Said:
     short_notional: float
     threshold: float
     sequence: int
+    price: float
+    rolling: float
+    score: float
+    z: float
+    z_error: float           # what the kernel's z may be off by: rounding of mean and current sum, in standard deviations
 
 
 @dataclass
@@ -30,6 +39,8 @@ class CascadeOracle:
     floor: float = 0.0
     decay_ns: int = 10_000_000_000
     fall: float = 0.6
+    segment_ns: int = 60_000_000_000
+    baseline: int = 288
     values: list = field(default_factory=list)
     recent: list = field(default_factory=list)      # (ts, notional) of the decay window
     seen: int = 0
@@ -45,6 +56,18 @@ class CascadeOracle:
     shorts: list = field(default_factory=list)
     peak: float = 0.0
     threshold: float = 0.0
+    price: float = 0.0
+    sums: dict = field(default_factory=dict)        # notional per time segment
+    lapsed: int = 0                                 # cascades given up before they were ACTIVE
+
+    def z(self, ts: int) -> tuple[float, float]:
+        """Of the running segment against the completed ones since the first value, empty ones as 0; and its error bound."""
+        now = ts // self.segment_ns
+        done = [self.sums.get(k, 0.0) for k in range(max(min(self.sums), now - self.baseline), now)]
+        if len(done) < min(SEGMENTS_MIN, self.baseline) or (std := pstdev(done)) == 0.0:
+            return 0.0, 0.0
+        mean, current = math.fsum(done) / len(done), self.sums.get(now, 0.0)
+        return (current - mean) / std, 1e-10 * (1.0 + (current + mean) / std + max(done) / std)
 
     def rolling(self, ts: int) -> float:
         self.recent = [(t, x) for t, x in self.recent if ts - t <= self.decay_ns]
@@ -54,7 +77,10 @@ class CascadeOracle:
         self.phase = phase
         long_notional, short_notional = sum(self.longs), sum(self.shorts)
         side = 1 if long_notional > short_notional else -1 if short_notional > long_notional else self.last_side
-        return Said(ts, phase, side, self.count, long_notional, short_notional, self.threshold, self.sequence)
+        total = long_notional + short_notional
+        score = 10.0 * (1.0 - self.threshold / total) if total > self.threshold else 0.0
+        return Said(ts, phase, side, self.count, long_notional, short_notional, self.threshold, self.sequence, self.price, self.rolling(ts),
+                    score, *self.z(ts))
 
     def end(self) -> int:
         return (self.first if self.anchored else self.last) + self.window_ns + 1
@@ -71,7 +97,9 @@ class CascadeOracle:
         while (due := self.deadline()) is not None and due <= ts:
             rolling = self.rolling(due)
             if due >= self.end():
-                if self.phase != "BUILDING":
+                if self.phase == "BUILDING":
+                    self.lapsed += 1
+                else:
                     out.append(self.say(due, "EXHAUSTED"))
                 self.phase = "IDLE"
             elif self.phase == "ACTIVE" and rolling < (1.0 - self.fall) * self.peak:
@@ -89,12 +117,14 @@ class CascadeOracle:
             return True
         return False
 
-    def push(self, ts: int, side: int, notional: float) -> list[Said]:
+    def push(self, ts: int, side: int, notional: float, price: float = 0.0) -> list[Said]:
         out = self.advance(ts)
         large = self.is_large(ts, notional)
         self.values.append(notional)
         self.seen += 1
-        self.recent.append((ts, notional))
+        self.recent = [*self.recent, (ts, notional)][-DECAY_CAPACITY:]
+        self.sums[ts // self.segment_ns] = self.sums.get(ts // self.segment_ns, 0.0) + notional
+        self.price = price
         rolling = self.rolling(ts)
         if large:
             if self.phase == "IDLE":

@@ -58,10 +58,9 @@ class Quotes:
         return np.clip(np.rint(usd / self._lot_usd), 1, self.contract.lots_max).astype(np.int64)
 
     def _quote(self, price: Floats, stress: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Bid and ask in ticks around a price; the spread is one tick or 0.15 bps in calm, about 1.5 times that under stress."""
-        base = max(1.0, self._ticks * 0.15e-4)
-        extra = self.draws.exponential(len(price)) * 0.5 * np.minimum(stress, 2.0) * base
-        spread = np.maximum(1, np.rint(base + extra)).astype(np.int64)
+        """Bid and ask in ticks around a price: one tick apart in calm, about 1.5 times that under stress (more where ticks are fine)."""
+        unit = max(1.0, self._ticks * 0.04e-4)
+        spread = np.maximum(1, np.rint(1.0 + self.draws.exponential(len(price)) * 0.5 * np.minimum(stress, 2.0) * unit)).astype(np.int64)
         bid = np.maximum(1, np.floor(self._ticks * (1.0 + price) - 0.5 * (spread - 1)).astype(np.int64))
         return bid, bid + spread
 

@@ -71,7 +71,7 @@ class Hub:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """The websocket route."""
         transport = request.transport
-        assert isinstance(transport, asyncio.Transport)
+        assert transport is not None        # (uvloop has its own transport class)
         if self.refusing:
             self.refused += 1
             transport.abort()

@@ -291,15 +291,13 @@ class PublicDecoder:
             number = _decimal({key: raw[1:]} if negative else data, key)
             values[name] = -number if negative else number
         ts_event, sequence = _millis(message, "ts"), _optional_id(message, "cs")
-        last = self.carried[index]
         if kind == "snapshot":
-            last[...] = np.zeros((), EVENT_DTYPE)
+            self.carried[index] = 0
         if not values:
             return []
-        for name, number in values.items():
-            last[name] = number
-        event = (ts_event, ts_recv, float(last["price"]), float(last["qty"]), float(last["aux_price"]), float(last["aux_qty"]), sequence, index,
-                 int(Kind.TICKER), 0, 0, 0)
+        last = self.carried[index]
+        price, qty, aux_price, aux_qty = (values.get(name, float(last[name])) for name in ("price", "qty", "aux_price", "aux_qty"))
+        event = (ts_event, ts_recv, price, qty, aux_price, aux_qty, sequence, index, int(Kind.TICKER), 0, 0, 0)
         self.carried[index] = event
         return [event]
 

@@ -1,0 +1,65 @@
+"""The `liqcore` command. Each command is one file under commands/ and is imported only when it is called.
+
+Exit status: 0 done, 1 done with a negative result, 2 wrong usage or input, 70 a fault of ours, 130 interrupted.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from liqcore._version import __version__
+from liqshell.errors import LiqshellError
+
+# name -> what the overview says. The function liqshell/commands/NAME.py:NAME has the full text and the options. Where the file is absent, so is the command.
+COMMANDS = {
+    "demo": "The whole live path on a loopback market: no keys, no internet; ends with a report.",
+    "detect": "Signals of recordings or event tables, as JSON lines.",
+    "live": "Run a configuration: paper trading on a live feed.",
+    "record": "Record a venue's public feed.",
+    "replay": "Run a recording again and prove that it decides the same.",
+    "emulate": "A Bybit-compatible venue on loopback.",
+    "presets": "The policies that ship, their numbers and how good their evidence is.",
+    "version": "Versions of liqcore and of what it runs on.",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status."""
+    from cyclopts import App, CycloptsError      # 0.2 s: not for those who import this module
+
+    app = App(name="liqcore", version=__version__, help_format="plaintext", result_action="return_value",
+              help="Detect and trade crypto liquidation cascades. `liqcore COMMAND --help` shows a command's options.",
+              suppress_keyboard_interrupt=False, exit_on_error=False, print_error=True)
+    for name, help_text in COMMANDS.items():
+        if find_spec(f"liqshell.commands.{name}") is not None:
+            app.command(f"liqshell.commands.{name}:{name}", name=name, help=help_text)
+    try:
+        status = app(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except CycloptsError:
+        return 2                                 # the message has been printed
+    except LiqshellError as why:
+        _say(f"liqcore: {why}")
+        return why.exit_code
+    except BrokenPipeError:
+        # the reader (head, less) has what it wanted; the interpreter must not complain again when it flushes at exit
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        _say("liqcore: interrupted")
+        return 130
+    return status if isinstance(status, int) else 0
+
+
+def _say(text: str) -> None:
+    from liqshell.log import redact
+
+    with contextlib.suppress(BrokenPipeError):
+        print(redact(text), file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

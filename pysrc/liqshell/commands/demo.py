@@ -1,0 +1,78 @@
+"""`liqcore demo`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from liqshell.errors import ConfigError
+
+
+def demo(
+    *,
+    seed: Annotated[int, Parameter(validator=Number(gte=0))] = 1,
+    speed: Annotated[float, Parameter(validator=Number(gt=0, lte=2000))] = 240.0,
+    hours: Annotated[float, Parameter(validator=Number(gt=0, lte=240))] = 4.0,
+    from_: Annotated[tuple[Path, ...], Parameter(name="--from", consume_multiple=True, negative=())] = (),
+    out: Path | None = None,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """The whole live path on a loopback market: feed, detection, orders, protection, report. No keys, no internet, no money.
+
+    A market process serves Bybit's websocket protocol on loopback; this process connects to it as it would to the venue, recognises cascades, trades
+    them on paper and writes a report. At the end it replays its own recording; exit status 1 if that decided anything differently.
+
+    Parameters
+    ----------
+    seed
+        Of the generated market.
+    speed
+        Market seconds in a second. Real latencies are multiplied by it.
+    hours
+        Market hours to run.
+    from_
+        Recordings to trade on instead of a generated market.
+    out
+        New folder for the run; a temporary one if not given.
+    json_
+        Print the summary as one JSON object instead of the report.
+    """
+    from liqshell import demo as show
+    from liqshell import report
+
+    for path in from_:
+        if not path.exists():
+            raise ConfigError(f"--from {path}", "no such file or folder", "a recording")
+    folder = out or Path(tempfile.mkdtemp(prefix="liqcore-demo-")) / "run"
+    plan = show.Plan(folder, seed, speed, hours, tuple(path.resolve() for path in from_))
+    _run(plan, quiet=json_)
+    verdict = show.prove(folder)
+    summary = report.write(folder)
+    if json_:
+        print(json.dumps(summary | {"replay": verdict.as_dict(), "folder": str(folder)}, default=str))
+    else:
+        report.show(folder)
+        print(f"Replay of this run's own recording: {'identical' if verdict.identical else 'DIFFERENT'} "
+              f"({verdict.records} audit records{'' if verdict.identical else f', first difference at {verdict.first_difference}'}).")
+    return 0 if verdict.identical else 1
+
+
+def _run(plan: Any, quiet: bool) -> None:
+    """Run it under uvloop where there is one, with a progress bar on a terminal or a line now and then elsewhere."""
+    from liqshell.demo import run
+    from liqshell.progress import Progress
+
+    with Progress("SYNTHETIC market" if not plan.from_ else "recorded market", quiet) as progress:
+        main = run(plan, progress.tell)
+        try:
+            import uvloop
+        except ImportError:
+            asyncio.run(main)
+        else:
+            uvloop.run(main)

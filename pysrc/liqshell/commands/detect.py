@@ -1,0 +1,207 @@
+"""`liqcore detect`: the cascade detector over recordings or event tables."""
+
+import json
+import math
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from cyclopts import Parameter
+
+import liqcore as lc
+from liqshell import recording
+from liqshell.errors import ConfigError, DataError
+from liqshell.recording import Record
+from liqshell.tables import Table, is_table, read_tables
+from liqshell.venues.bybit import FrameKind, PublicDecoder
+
+BLOCK_EVENTS = 65_536
+FRAME_EVENTS_MAX = 4096
+TOPICS = ("allLiquidation.", "liquidation.", "publicTrade.", "orderbook.1.", "tickers.")
+CENSORED = ("binance", "binance_um", "binance_cm", "aster")     # feeds that show one liquidation per symbol and second
+FULL = ("bybit",)
+_PRICE = re.compile(rb'"p":"([0-9]{1,12}(?:\.[0-9]{1,12})?)"')
+
+
+def detect(
+    files: Annotated[tuple[Path, ...], Parameter(negative=())],
+    /,
+    *,
+    quantile: float = 0.95,
+    window_events: int = 1000,
+    window_s: float = 60.0,
+    min_events: int = 2,
+    warmup: int = 100,
+    refresh_s: float = 0.0,
+    mode: Literal["chain", "anchored"] = "chain",
+    floor: float = 0.0,
+) -> int:
+    """Signals of recordings or event tables: one JSON line a phase change on stdout, a summary on stderr.
+
+    Recordings are folders or files of raw frames (liqcore record, S4's hourly files, JSON lines of frames). Event tables are CSV files, plain or
+    gzip, with the columns ts_ms, symbol, position (long or short: the side closed by force), price, qty_base, notional_usd. Several files are merged by time.
+
+    Parameters
+    ----------
+    files
+        Recordings, or event tables; not both at once.
+    quantile
+        A liquidation is large from this quantile of the contract's last ones on.
+    window_events
+        How many last ones.
+    window_s
+        Large events this close together make a cascade.
+    min_events
+        How many of them.
+    warmup
+        Liquidations of a contract before its first can be large.
+    refresh_s
+        Learn the threshold anew after this time; 0 = at every event.
+    mode
+        chain: within window-s of the last large event; anchored: of the first.
+    floor
+        Least notional of a large event, quote currency.
+    """
+    if not files:
+        raise ConfigError("detect", "no files", "at least one recording or event table", "See `liqcore detect --help`")
+    try:
+        config = lc.CascadeConfig(quantile=quantile, window_events=window_events, window_s=window_s, min_events=min_events, warmup=warmup,
+                                  refresh_s=refresh_s, mode=mode, floor=floor)
+    except (ValueError, OverflowError) as why:
+        raise ConfigError("detect", str(why)) from why
+    for path in files:
+        if not path.exists():
+            raise ConfigError(str(path), "no such file or folder", "a recording or an event table")
+    tables = [path for path in files if path.is_file() and is_table(path)]
+    if tables and len(tables) != len(files):
+        other = next(path for path in files if path not in tables)
+        raise DataError(str(other), "a recording among event tables", "recordings only, or tables only", "Run detect once for each kind")
+    return _tables(tables, config) if tables else _recordings(list(files), config)
+
+
+def _tables(paths: list[Path], config: lc.CascadeConfig) -> int:
+    table = read_tables(paths)
+    names = _names(table)
+    _, first = np.unique(table.events["instrument"], return_index=True)
+    engine = lc.Engine([lc.Instrument(name, venue=venue, completeness=_completeness(venue), tick_size=_tick(float(price)))
+                        for name, venue, price in zip(names, table.venues, table.events["price"][first], strict=True)], config)
+    signals = 0
+    for start in range(0, len(table.events), BLOCK_EVENTS):
+        signals += _write(engine, engine.run(table.events[start:start + BLOCK_EVENTS]))
+    for text in table.shown:
+        _note(f"skipped {text}")
+    for reason, count in table.skipped.most_common():
+        _note(f"skipped rows: {count} of {table.rows}: {reason}")
+    _summary(engine, signals)
+    return 0
+
+
+def _names(table: Table) -> list[str]:
+    """Symbols as they are, with their venue in front where two venues share one."""
+    counts = Counter(table.symbols)
+    return [f"{venue}:{symbol}" if counts[symbol] > 1 else symbol for symbol, venue in zip(table.symbols, table.venues, strict=True)]
+
+
+def _completeness(venue: str) -> lc.Completeness:
+    if venue in FULL:
+        return lc.Completeness.COMPLETENESS_FULL
+    return lc.Completeness.COMPLETENESS_CENSORED if venue in CENSORED else lc.Completeness.COMPLETENESS_UNKNOWN
+
+
+def _tick(price: float) -> str:
+    """A tick size for a contract of which only a price is known: 9 significant digits, with room for 100 times the price.
+
+    Detection needs no exact ticks, but the engine's door refuses prices that are less than half a tick.
+    """
+    decimals = min(12, max(0, 8 - math.floor(math.log10(price)))) if price > 0 else 8
+    return f"0.{'1':0>{decimals}}" if decimals else "1"
+
+
+def _recordings(paths: list[Path], config: lc.CascadeConfig) -> int:
+    symbols: dict[str, float] = {}          # with a first price
+    for record in recording.merge(paths, []):
+        if record.exchange not in ("", "bybit", "liqcore"):
+            raise DataError(", ".join(map(str, paths)), f"frames of {record.exchange!r}", "frames of bybit",
+                            "Other venues have no decoder yet: make an event table of them")
+        if record.symbol and record.stream.startswith(TOPICS):
+            if not symbols.get(record.symbol):
+                price = _PRICE.search(record.frame)
+                symbols[record.symbol] = float(price[1]) if price else 0.0
+    if not symbols:
+        raise DataError(", ".join(map(str, paths)), "no frame with a topic that the detector reads", f"topics {', '.join(t + '*' for t in TOPICS)}")
+    engine = lc.Engine([lc.Instrument(symbol, venue="bybit", completeness=lc.Completeness.COMPLETENESS_FULL, tick_size=_tick(price))
+                        for symbol, price in symbols.items()], config)
+    damage: list[recording.Damage] = []
+    unread: Counter[str] = Counter()
+    signals = 0
+    for block in _decoded(recording.merge(paths, damage), PublicDecoder(tuple(symbols)), unread):
+        signals += _write(engine, engine.run(block))
+    for place in damage:
+        _note(f"damaged: {place.file}: {place.reason}: {place.bytes_dropped} bytes, {place.lines_dropped} unfinished lines dropped")
+    for reason, count in unread.most_common():
+        _note(f"frames without events: {count}: {reason}")
+    _summary(engine, signals)
+    return 0
+
+
+def _decoded(records: Iterable[Record], decoder: PublicDecoder, unread: Counter[str]) -> Iterator[np.ndarray]:
+    """Events of the frames, in blocks; each block is overwritten by the next."""
+    out = np.zeros(BLOCK_EVENTS, lc.EVENT_DTYPE)
+    room = BLOCK_EVENTS - FRAME_EVENTS_MAX
+    count = last = 0
+    for record in records:
+        last = max(last, record.ts_recv)        # raw frames without a time of their own take that of the one before
+        if record.stream == "liqcore.feed" and record.exchange == "liqcore":
+            count += _feed(record, out[count:])
+        elif record.exchange != "liqcore":
+            found = decoder.decode(record.frame, record.ts_recv or last, out[count:])
+            if isinstance(found, int):
+                count += found
+            elif found.kind == FrameKind.EVENTS:
+                count += len(found.events)
+            else:
+                unread[found.kind.name.lower() + (f": {found.reason}" if found.reason else "")] += 1
+        if count > room:
+            yield out[:count]
+            count = 0
+    if count:
+        yield out[:count]
+
+
+def _feed(record: Record, out: np.ndarray) -> int:
+    """A feed mark of the recorder ({"code": FeedState}) as an event for all instruments: after a gap the detector must warm up again."""
+    try:
+        code = int(json.loads(record.frame)["code"])
+    except (ValueError, KeyError, TypeError) as why:
+        raise DataError(f"feed mark at {record.ts_recv}", f"{record.frame[:60]!r}", '{"code": 1, 2 or 3}') from why
+    out[0] = np.zeros((), lc.EVENT_DTYPE)
+    out[0]["ts_event"] = out[0]["ts_recv"] = record.ts_recv
+    out[0]["kind"], out[0]["code"], out[0]["instrument"] = int(lc.Kind.FEED), code, -1
+    return 1
+
+
+def _write(engine: lc.Engine, signals: list[lc.Signal]) -> int:
+    """One JSON line a signal."""
+    instruments = engine.instruments
+    sys.stdout.writelines(json.dumps({
+        "ts": s.ts, "instrument": instruments[s.instrument].symbol, "detector": "cascade", "phase": s.phase.name,
+        "side": s.side.name.lower(), "long_notional": s.long_notional, "short_notional": s.short_notional, "count": s.count,
+        "threshold": s.threshold, "price": s.price, "z": s.z, "sequence": s.sequence, "ts_start": s.ts_start,
+        "completeness": instruments[s.instrument].completeness.name.removeprefix("COMPLETENESS_").lower(), "flags": s.flags}) + "\n"
+        for s in signals)
+    return len(signals)
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _summary(engine: lc.Engine, signals: int) -> None:
+    sys.stdout.flush()
+    for reason, count in engine.refused.items():
+        _note(f"refused events: {count}: {getattr(reason, 'name', reason)}")
+    _note(f"{engine.events} events of {len(engine.instruments)} instruments, {signals} signals")

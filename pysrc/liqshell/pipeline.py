@@ -1,0 +1,104 @@
+"""Frames -> events -> engine -> simulated venue: the same object live, on paper and in replay.
+
+`settings()` turns a configuration into the plain values that decide everything; they go into the recording, so a recording alone can be run again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+import liqcore as lc
+from liqshell.config import Config
+from liqshell.toml import SCALE
+from liqshell.errors import ConfigError, DataError
+from liqshell.policies import RULES
+from liqshell.sink import PaperSink
+from liqshell.venues import bybit
+
+GAP_S = 5.0             # silence of the whole feed that means missing data: every quote is repeated after 3 s
+AUDIT_CAPACITY = 1 << 18
+
+
+def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float = 1.0, trade: bool = True) -> dict[str, Any]:
+    """Everything that decides what the engine does, as JSON values. A market that runs faster than the wall multiplies our own delays, so what
+    counts as silence grows with it. trade: False = signals only."""
+    symbols = [i.symbol for i in instruments]
+    cascade = config.detector_values().cascade_arguments()
+    policies = {symbol: config.policy_for(symbol) for symbol in symbols}
+    rules = {config.preset_of(symbol).rule for symbol in symbols}
+    if len(rules) != 1:
+        raise ConfigError("[policy.symbols]", f"presets of different rules: {', '.join(sorted(rules))}", "one rule for all symbols of a run")
+    paper = config.paper
+    return {
+        "version": lc.__version__, "abi": lc.abi_version(),
+        "instruments": [i.as_dict() for i in instruments],
+        "cascade": cascade,
+        "rule": rules.pop() if trade else None,
+        "brackets": {symbol: {key: str(v) if key in ("entry_offset", "take_profit", "stop_loss", "trail") else v
+                              for key, v in values.bracket_arguments().items()} for symbol, values in policies.items()},
+        "limits": config.limits.risk_arguments(),
+        "equity": paper.equity,
+        "paper": {"fills": paper.fills, "maker_fee": paper.maker_fee / SCALE, "taker_fee": paper.taker_fee / SCALE,
+                  "order_latency_s": paper.order_latency_ms / 1e3, "ack_latency_s": paper.ack_latency_ms / 1e3},
+        "gap_ns": int(max(GAP_S, 0.1 * speed) * lc.SECOND),
+    }
+
+
+class Pipeline:
+    """One engine with its simulated venue and its decoder. `frame` is for replay; live, the listener calls `sink` directly and `other` for the rest."""
+
+    def __init__(self, values: dict[str, Any], on_signals: Callable[[tuple[lc.Signal, ...]], None] | None = None):
+        if values.get("abi") != lc.abi_version():
+            raise DataError("recording", f"made with struct version {values.get('abi')!r}", f"version {lc.abi_version()} of this liqcore",
+                            "Replay it with the version that recorded it: " + str(values.get("version")))
+        self.values = values
+        self.instruments = tuple(lc.Instrument(**fields) for fields in values["instruments"])
+        brackets = values["brackets"]
+        policy = RULES[values["rule"]](next(iter(brackets.values())), brackets) if values["rule"] else None
+        self.engine = lc.Engine(self.instruments, lc.CascadeConfig(**values["cascade"]), policy, lc.Risk(**values["limits"]),
+                                equity=values["equity"], audit_capacity=AUDIT_CAPACITY)
+        self.paper = lc.Paper(self.engine, lc.SimVenue(self.instruments, **values["paper"]))
+        self.sink = PaperSink(self.paper, values["gap_ns"], on_signals)
+        self.decoder = bybit.PublicDecoder([i.symbol for i in self.instruments])
+        self.counters: Counter[str] = Counter()
+        self._rows = np.zeros(2048, lc.EVENT_DTYPE)
+
+    def feed(self, state: lc.FeedState, ts_event: int, ts_recv: int) -> None:
+        """The feed came up, went down or is known to have a gap. ts_event: last good data, ns."""
+        if state == lc.FeedState.FEED_UP:
+            self.decoder.forget()
+        self.sink.feed(int(state), ts_event, ts_recv)
+
+    def other(self, raw: bytes, ts_recv: int) -> bybit.Frame:
+        """A frame that the fast scanner handed back. Its events, if it has any, go into the engine; what it was is counted and returned."""
+        frame = self.decoder.read(raw, ts_recv)
+        self.counters[frame.kind.name.lower()] += 1
+        if frame.kind == bybit.FrameKind.MALFORMED:
+            self.counters[f"malformed: {frame.reason}"] += 1
+        if frame.events:
+            self.sink.rows(np.array(frame.events, lc.EVENT_DTYPE))
+        return frame
+
+    def frame(self, raw: bytes, ts_recv: int) -> None:
+        """Any frame, as the listener would treat it."""
+        count = self.decoder.scan.decode(raw, ts_recv, self._rows)
+        if count > 0:
+            self.sink.rows(self._rows[:count])
+        elif count < 0:
+            self.other(raw, ts_recv)
+
+    def advance(self, ts: int) -> None:
+        """Let time pass: deadlines, timers and the venue's answers up to ts (ns)."""
+        if ts > self.engine.now:
+            self.paper.advance(ts)
+
+    def drain_audit(self) -> np.ndarray:
+        """New audit records. Draining too late would lose some, which would end every promise of replay: that is an error, not a statistic."""
+        if self.engine.audit.lost:
+            raise DataError("audit ring", f"{self.engine.audit.lost} records were overwritten before they were saved", "none",
+                            "This is a defect of liqcore; report it with the recording")
+        return self.engine.audit.drain()

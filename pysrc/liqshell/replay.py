@@ -1,0 +1,89 @@
+"""Run a recording again and compare: the proof that what was decided follows from what was received (law L4)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import liqcore as lc
+from liqshell import journal, recording
+from liqshell.errors import DataError
+from liqshell.pipeline import Pipeline
+from liqshell.record import END, FEED, GAP, META
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """identical: byte for byte. records: of the recorded run; replayed: of this one. first_difference: index of the first unequal record."""
+
+    identical: bool
+    records: int
+    replayed: int
+    first_difference: int | None
+    damage: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"identical": self.identical, "records": self.records, "replayed": self.replayed, "first_difference": self.first_difference,
+                "damage": self.damage}
+
+
+def run(frames: str | Path, on_frame: Callable[[int], None] | None = None) -> tuple[Pipeline, np.ndarray, str]:
+    """Feed a recording of ours to a new pipeline: (pipeline, its audit records, damage text). on_frame(ts_recv) is called now and then."""
+    reader = recording.read(frames)
+    pipeline: Pipeline | None = None
+    parts: list[np.ndarray] = []
+    for number, record in enumerate(reader):
+        if record.stream == META:
+            if pipeline is not None:
+                raise DataError(str(frames), "two runs in one recording", "one", "Replay the folder of one run")
+            pipeline = Pipeline(_object(record.frame, frames))
+        elif pipeline is None:
+            raise DataError(str(frames), "does not begin with the settings of a run", "a recording made by liqcore live or demo",
+                            "Use `liqcore detect` for other recordings")
+        elif record.stream == FEED:
+            mark = _object(record.frame, frames)
+            pipeline.feed(lc.FeedState(mark["state"]), mark["ts_event"], record.ts_recv)
+        elif record.stream == END:
+            pipeline.advance(record.ts_recv)
+        elif record.stream == GAP:
+            continue
+        else:
+            pipeline.frame(record.frame, record.ts_recv)
+        if number % 4096 == 0 and pipeline is not None:
+            parts.append(pipeline.drain_audit())
+            if on_frame is not None:
+                on_frame(record.ts_recv)
+    if pipeline is None:
+        raise DataError(str(frames), "the recording is empty", "a recording made by liqcore live or demo")
+    parts.append(pipeline.drain_audit())
+    return pipeline, np.concatenate(parts), reader.damage_text()
+
+
+def prove(folder: str | Path, on_frame: Callable[[int], None] | None = None) -> Verdict:
+    """Replay the run in a folder and compare the audit streams byte for byte."""
+    recorded = journal.load_audit(folder)
+    _, replayed, damage = run(Path(folder) / journal.FRAMES, on_frame)
+    return compare(recorded, replayed, damage)
+
+
+def compare(recorded: np.ndarray, replayed: np.ndarray, damage: str = "") -> Verdict:
+    shorter = min(len(recorded), len(replayed))
+    if recorded.tobytes() == replayed.tobytes():
+        return Verdict(True, len(recorded), len(replayed), None, damage)
+    rows = lc.AUDIT_DTYPE.itemsize
+    unequal = (np.frombuffer(recorded[:shorter].tobytes(), np.uint8).reshape(-1, rows)
+               != np.frombuffer(replayed[:shorter].tobytes(), np.uint8).reshape(-1, rows)).any(axis=1)
+    first = int(np.argmax(unequal)) if unequal.any() else shorter
+    return Verdict(False, len(recorded), len(replayed), first, damage)
+
+
+def _object(text: bytes, where: str | Path) -> dict[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise DataError(str(where), "a mark of the recorder is not an object", "what a run wrote")
+    return found
