@@ -15,7 +15,7 @@ def orders(n: int) -> list[tuple[int, int, int, bool, int, int]]:
 
 
 def run(quick: bool) -> list[dict]:
-    repeats, target_ms = (2, 2.0) if quick else (9, 20.0)
+    repeats, target_ms = (3, 1.0) if quick else (40, 3.0)
     pool = orders(1024)
     present, absent = rivals.roles("encode")
     encode = {name: module.encode() for name, module in present.items()}

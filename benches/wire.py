@@ -14,6 +14,7 @@ from benches.timing import spread
 FRAMES = 4096                               # as many as the server takes: event time goes on through a whole round
 TIMEOUT_S = 60
 GAP_US = 200
+NICE = -5                                   # a little ahead of whatever else runs; where that is not allowed, nothing changes
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def _wait(peer: Peer, market: subprocess.Popen, bot: subprocess.Popen) -> tuple[
 
 def _nice() -> None:
     try:
-        os.nice(-15)
+        os.nice(NICE)
     except OSError:
         pass
 
@@ -135,9 +136,9 @@ def run(quick: bool) -> list[dict]:
     out = []
     for case, title, peers, mode, key, unit, count in (
             ("wire.reaction", "Loopback: push of an allLiquidation frame to the order at the server; p50 of each round, "
-             f"{GAP_US} us between frames", REACTION, "react", "p50_us", "us", 300 if quick else 2500),
+             f"{GAP_US} us between frames", REACTION, "react", "p50_us", "us", 300 if quick else 1500),
             ("wire.flood", "Loopback flood: allLiquidation x1 frames consumed per second", FLOOD, "flood", "frames_per_s", "frames/s",
-             200_000 if quick else 2_000_000)):
-        contestants, skipped = interleaved(peers, mode, key, count, 1 if quick else 4)
+             200_000 if quick else 1_500_000)):
+        contestants, skipped = interleaved(peers, mode, key, count, 1 if quick else 3)
         out.append({"id": case, "title": title, "unit": unit, "skipped": skipped, "contestants": contestants})
     return out
