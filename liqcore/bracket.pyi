@@ -2,7 +2,7 @@ from decimal import Decimal
 from enum import IntEnum
 from typing import Literal
 
-from typing_extensions import disjoint_base
+from typing_extensions import Self, disjoint_base
 
 from liqcore.audit import AuditRing
 from liqcore.instrument import Instrument
@@ -25,7 +25,7 @@ class Alarm(IntEnum):
 
 @disjoint_base
 class Outbox:
-    def __init__(self, audit: AuditRing, capacity: int = 1024) -> None: ...
+    def __new__(cls, audit: AuditRing, capacity: int = 1024) -> Self: ...
 
 @disjoint_base
 class Bracket:
