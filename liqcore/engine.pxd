@@ -58,7 +58,7 @@ cdef class Engine:
     cdef tuple take(self)
     cdef tuple enter(self, int64_t ts_event, int64_t ts_recv, int instrument, uint8_t kind, int side, double price, double qty,
                      double aux_price, double aux_qty, int64_t id, uint8_t flags, uint8_t code)
-    cdef int _index(self, object instrument) except -1
+    cdef int _index(self, object instrument) except? -1
     cdef int _known(self, object instrument) except -1
     cdef int on_liquidation_c(self, const event_t* e) except -1
     cdef int speak(self, const signal_t* s) except -1

@@ -468,7 +468,7 @@ cdef class Engine:
 
     # ---- from Python ----
 
-    cdef int _index(self, object instrument) except -1:
+    cdef int _index(self, object instrument) except? -1:
         """Index of a name or an index; an unknown one becomes an index that the door refuses and counts."""
         if isinstance(instrument, str):
             return self.index.get(instrument, 0x7FFFFFFF)
