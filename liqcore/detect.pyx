@@ -7,7 +7,7 @@ from libc.string cimport memcpy, memset
 from liqcore.event cimport *
 from liqcore.quantile cimport (quantile_count, quantile_free, quantile_init, quantile_load, quantile_push, quantile_reached, quantile_save,
                                quantile_value)
-from liqcore.window cimport (window_advance, window_free, window_init, window_load, window_next_expiry, window_push, window_save,
+from liqcore.window cimport (WINDOW_NOTIONAL_MAX, window_advance, window_free, window_init, window_load, window_next_expiry, window_push, window_save,
                              window_total)
 from liqcore.zscore cimport segz_advance, segz_free, segz_init, segz_load, segz_push, segz_save, segz_value
 
@@ -280,8 +280,8 @@ cdef class Cascade:
     def push(self, int64_t ts, int side, double notional, double price=0.0) -> list:
         cdef signal_t said[SIGNALS_PER_CALL]
         cdef int n, count
-        if not 0.0 < notional < 1e18 or side not in (1, -1):
-            raise ValueError(f"expected side LONG or SHORT and a positive notional, got {side!r}, {notional!r}")
+        if not 0.0 < notional <= WINDOW_NOTIONAL_MAX or side not in (1, -1):
+            raise ValueError(f"expected side LONG or SHORT and a notional above 0 and at most {WINDOW_NOTIONAL_MAX:g}, got {side!r}, {notional!r}")
         out = self.advance(ts)
         count = cascade_push(&self.c, &self.config.c, ts, side, notional, price, 0, said)
         for n in range(count):
