@@ -42,6 +42,12 @@ cdef int window_init(window_t* w, int64_t horizon_ns, int capacity) except -1
 cdef bytes window_save(const window_t* w)
 cdef int window_load(window_t* w, bytes data) except -1
 
+# the same functions by address, for the Numba batch, which finds them in __pyx_capi__
+cdef window_t* window_new(int64_t horizon_ns, int capacity) noexcept nogil
+cdef void window_delete(window_t* w) noexcept nogil
+cdef void window_push_address(window_t* w, int64_t ts, int side, double notional) noexcept nogil
+cdef void window_read_address(const window_t* w, double* out) noexcept nogil
+
 
 cdef class Window:
     cdef window_t c

@@ -2,6 +2,7 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.math cimport fabs
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 cdef struct window_image_t:             # head of a snapshot; entries (ts, signed notional) follow, oldest first
@@ -87,6 +88,36 @@ cdef int window_load(window_t* w, bytes data) except -1:
     window_advance(w, head.now)
     w.dropped = head.dropped
     return 0
+
+
+cdef window_t* window_new(int64_t horizon_ns, int capacity) noexcept nogil:
+    """For callers that know the address only (batch.py): a checked configuration, NULL where there is no memory."""
+    cdef window_t* w = <window_t*> malloc(sizeof(window_t))
+    if w != NULL and window_allocate(w, horizon_ns, capacity) < 0:
+        free(w)
+        return NULL
+    return w
+
+
+cdef void window_delete(window_t* w) noexcept nogil:
+    window_free(w)
+    free(w)
+
+
+cdef void window_push_address(window_t* w, int64_t ts, int side, double notional) noexcept nogil:
+    window_push(w, ts, side, notional)
+
+
+cdef void window_read_address(const window_t* w, double* out) noexcept nogil:
+    """long, short, total, long_count, short_count, long_max, short_max, dropped: a row of batch.window_sums."""
+    out[0] = window_long(w)
+    out[1] = window_short(w)
+    out[2] = window_total(w)
+    out[3] = window_long_count(w)
+    out[4] = window_short_count(w)
+    out[5] = window_long_max(w)
+    out[6] = window_short_max(w)
+    out[7] = <double> w.dropped
 
 
 cdef class Window:
