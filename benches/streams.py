@@ -56,6 +56,23 @@ def liquidation_frames(n: int, rows: int, symbol: str = "ROSEUSDT", seed: int = 
     return out
 
 
+class LiquidationStream:
+    """allLiquidation x1 frames whose time always goes on: windows by time fill and empty as they do live."""
+
+    GAP_MS = 500
+
+    def __init__(self, symbol: str = "ROSEUSDT", seed: int = SEED):
+        self.symbol, self.at = symbol.encode(), 0
+        self.rows = [frame.partition(b'"data":[{"T":')[2].partition(b",")[2] for frame in liquidation_frames(1024, 1, symbol, seed)]
+
+    def take(self, n: int) -> list[bytes]:
+        """The next n frames."""
+        head = b'{"topic":"allLiquidation.' + self.symbol + b'","type":"snapshot","ts":%d,"data":[{"T":%d,%s'
+        first, self.at = self.at, self.at + n
+        stamps = range(BASE_MS + first * self.GAP_MS, BASE_MS + self.at * self.GAP_MS, self.GAP_MS)
+        return [head % (ts, ts - 275, self.rows[i % 1024]) for i, ts in enumerate(stamps, first)]
+
+
 def trade_frames(n: int, rows: int, symbol: str = "BTCUSDT", seed: int = SEED) -> list[bytes]:
     """Bybit publicTrade frames of `rows` trades."""
     rng = random.Random(seed + rows)

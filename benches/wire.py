@@ -10,7 +10,7 @@ from pathlib import Path
 from benches import build, rivals, streams
 from benches.timing import spread
 
-FRAMES = 256
+FRAMES = 4096                               # as many as the server takes: event time goes on through a whole round
 TIMEOUT_S = 60
 GAP_US = 200
 
@@ -75,7 +75,7 @@ def trial(peer: Peer, mode: str, frames: Path, count: int, server: Path, client:
         with subprocess.Popen(command, cwd=build.ROOT, env=build.environment(), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
                               preexec_fn=_nice) as bot:
             try:
-                out, err = market.communicate(timeout=TIMEOUT_S)
+                out, err = _wait(peer, market, bot)
                 _, complaint = bot.communicate(timeout=5)
             except subprocess.TimeoutExpired as e:
                 raise WireError(f"{peer.name}: no result within {TIMEOUT_S} s") from e
@@ -85,6 +85,17 @@ def trial(peer: Peer, mode: str, frames: Path, count: int, server: Path, client:
     if market.returncode or not out:
         raise WireError(f"{peer.name}: {err.strip()} {complaint.strip()[-800:]}")
     return json.loads(out)
+
+
+def _wait(peer: Peer, market: subprocess.Popen, bot: subprocess.Popen) -> tuple[str, str]:
+    """What the server printed. A client that dies early ends the trial at once, with its own words."""
+    for _ in range(TIMEOUT_S * 4):
+        try:
+            return market.communicate(timeout=0.25)
+        except subprocess.TimeoutExpired:
+            if bot.poll():
+                raise WireError(f"{peer.name}: the client ended with status {bot.returncode}: {bot.stderr.read().strip()[-800:]}") from None
+    raise subprocess.TimeoutExpired(peer.name, TIMEOUT_S)
 
 
 def _nice() -> None:
@@ -99,7 +110,7 @@ def interleaved(peers: tuple[Peer, ...], mode: str, key: str, count: int, rounds
     present, absent = rivals.load()
     server, client = build.program("wire_server"), build.program("wire_client")
     frames = build.CACHE / "frames.jsonl"
-    frames.write_bytes(b"\n".join(streams.liquidation_frames(FRAMES, 1)) + b"\n")
+    frames.write_bytes(b"\n".join(streams.LiquidationStream().take(FRAMES)) + b"\n")
     results: dict[str, list[dict]] = {}
     skipped: dict[str, str] = {}
     for _ in range(rounds):

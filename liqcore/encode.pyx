@@ -1,5 +1,6 @@
 """Order requests to the bytes of a venue's message, by a template that the venue gives once."""
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
@@ -52,6 +53,7 @@ cdef inline int variant_of(const request_t* r) noexcept nogil:
             | (r.price > 0) << 2 | (r.qty > 0) << 1 | (r.stop > 0))
 
 
+@cython.final
 cdef class OrderEncoder:
     """Requests to a venue's bytes.
 

@@ -1,3 +1,4 @@
+# cython: nonecheck=False
 """JSON frames to events, and order requests to JSON bytes, at the cost of reading them once.
 
 A venue describes its frames by shape (`Shape`, with typed holes: `topic`, `symbol`, `side`, `decimal`, `millis`, ...). `Decoder` compiles the
@@ -9,6 +10,7 @@ missing or repeated key, a sign, an exponent, white space, an unknown symbol, to
 Numbers are correctly rounded: mantissa <= 2**53 over a power of ten <= 10**22 is one exact division; longer numbers are handed back.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from libc.stdlib cimport calloc, free
@@ -16,6 +18,10 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+from liqcore.event cimport event_t
+from liqcore.layout cimport *
 from liqcore.event import EVENT_DTYPE
 from liqcore.shape import flatten, spread
 
@@ -23,7 +29,6 @@ cdef extern from "scan_text.h" nogil:
     ctypedef struct scan_window_t:
         const char* limit
         const char* end
-        size_t shift
         size_t origin
     ctypedef struct scan_name_t:
         uint64_t word[4]
@@ -40,50 +45,10 @@ cdef extern from "scan_text.h" nogil:
     int64_t MILLIS_MAX "SCAN_MILLIS_MAX"
     int __builtin_ctz(unsigned int x)
 
-cdef enum:                   # what a value must be
-    TOPIC = 1                # text: a fixed prefix, then a symbol
-    SYMBOL = 2               # the same symbol
-    LITERAL = 3              # one fixed text
-    MODE = 4                 # one of some fixed texts; the value says whether carried values start anew
-    SIDE = 5                 # one of two fixed texts
-    DECIMAL = 6              # a decimal number as text
-    MILLIS = 7               # a JSON integer, milliseconds UTC, kept as ns
-    INTEGER = 8
-    TEXT = 9                 # any plain text, skipped
-    FLAG = 10                # true or false, skipped
-    RECORD = 11              # an object
-    ROWS = 12                # an array of objects, one event each
-    LEVEL = 13               # [["price","qty"]]
-    # only in layouts
-    LOOKUP = 20              # a symbol: find its instrument
-    NOTHING = 21
-    ROW_BEGIN = 22
-    ROW_END = 23
-    FINISH = 24
-
-cdef enum:                   # where a number goes
-    TS = 0
-    TS_FALLBACK = 1
-    PRICE = 2
-    QTY = 3
-    AUX_PRICE = 4
-    AUX_QTY = 5
-    ID = 6
-    NOWHERE = 7
-
 cdef enum:                   # key_t.flags
     SIGNED = 1
     MAY_BE_EMPTY = 2         # "" leaves the value as it was
 
-cdef enum:
-    TRACE_MAX = 96
-    NAME_MAX = 31
-
-ctypedef struct mark_t:      # one hole seen by the general scanner: what a layout is learnt from
-    int32_t offset
-    int32_t size
-    uint8_t hole
-    uint8_t slot
 
 ctypedef struct scan_t:      # the state of reading one frame
     scan_window_t window
@@ -104,14 +69,14 @@ ctypedef struct scan_t:      # the state of reading one frame
     int64_t ts_recv
     event_t* out
     const shape_t* shape
-    mark_t marks[TRACE_MAX]
+    mark_t marks[MARKS_MAX]
 
 
 cdef inline void mark(scan_t* s, const char* p, int size, uint8_t hole, uint8_t slot) noexcept nogil:
     cdef mark_t* m
     if not s.marking:
         return
-    if s.mark_count >= TRACE_MAX:
+    if s.mark_count >= MARKS_MAX:
         s.predictable = 0
         return
     m = &s.marks[s.mark_count]
@@ -120,32 +85,6 @@ cdef inline void mark(scan_t* s, const char* p, int size, uint8_t hole, uint8_t 
     m.hole = hole
     m.slot = slot
     s.mark_count += 1
-
-
-cdef inline void emit(event_t* e, const slot_t* slots, const shape_t* shape, int32_t instrument, int8_t side, int64_t ts_recv) noexcept nogil:
-    e.ts_event = slots[TS].i
-    e.ts_recv = ts_recv
-    e.price = slots[PRICE].d
-    e.qty = slots[QTY].d
-    e.aux_price = slots[AUX_PRICE].d
-    e.aux_qty = slots[AUX_QTY].d
-    e.id = slots[ID].i
-    e.instrument = instrument
-    e.kind = shape.kind
-    e.side = side
-    e.flags = 0
-    e.code = 0
-
-
-cdef inline int32_t lookup(Decoder d, const scan_name_t* name) noexcept nogil:
-    """Index of a symbol, -1 where it is not ours."""
-    cdef uint64_t at = scan_hash(name) & d.table_mask
-    cdef int32_t index
-    while True:
-        index = d.table[at]
-        if index < 0 or scan_name_same(name, <const scan_name_t*> (d.names + 32 * index)):
-            return index
-        at = (at + 1) & d.table_mask
 
 
 cdef const char* scan_symbol(Decoder d, scan_t* s, const char* p, bint is_topic) noexcept nogil:
@@ -157,7 +96,7 @@ cdef const char* scan_symbol(Decoder d, scan_t* s, const char* p, bint is_topic)
     if size == 0:
         return NULL
     if s.instrument < 0:
-        s.instrument = lookup(d, &name)
+        s.instrument = lookup(&d.t, name.word)
         if s.instrument < 0:
             return NULL
         s.name = name
@@ -218,15 +157,6 @@ cdef const char* scan_text(scan_t* s, const char* p) noexcept nogil:
     return p + 1
 
 
-cdef inline int flag_size(const char* p) noexcept nogil:
-    """4 for true, 5 for false, else 0."""
-    if p[0] == 116 and p[1] == 114 and p[2] == 117 and p[3] == 101:
-        return 4
-    if p[0] == 102 and p[1] == 97 and p[2] == 108 and p[3] == 115 and p[4] == 101:
-        return 5
-    return 0
-
-
 cdef const char* scan_rows(Decoder d, scan_t* s, const key_t* key, const char* p) noexcept nogil:
     """An array of objects: one event each, written as they are read; a frame refused later leaves them as scratch behind the caller's count."""
     cdef uint8_t marking = s.marking
@@ -243,7 +173,7 @@ cdef const char* scan_rows(Decoder d, scan_t* s, const key_t* key, const char* p
         if s.rows == 0:
             s.row_first = s.mark_count
             mark(s, p, 0, ROW_BEGIN, NOWHERE)
-        p = scan_object(d, s, &d.nodes[key.node], p)
+        p = scan_object(d, s, &d.t.nodes[key.node], p)
         if p == NULL or s.instrument < 0 or not s.present & 1 << TS:
             return NULL
         if s.rows >= s.capacity:
@@ -287,7 +217,7 @@ cdef const char* scan_value(Decoder d, scan_t* s, const key_t* key, const char* 
         return scan_symbol(d, s, p + 1, False) if p[0] == 34 else NULL
     elif key.kind == LITERAL or key.kind == MODE or key.kind == SIDE or key.kind == TOPIC:
         for i in range(key.text_count):
-            t = &d.texts[key.text_first + i]
+            t = &d.t.texts[key.text_first + i]
             if scan_same(p, t.text, t.mask):
                 if key.kind == TOPIC:
                     return scan_symbol(d, s, p + t.size, True)
@@ -303,7 +233,7 @@ cdef const char* scan_value(Decoder d, scan_t* s, const key_t* key, const char* 
         mark(s, p, size, FLAG, NOWHERE)
         return p + size if size else NULL
     elif key.kind == RECORD:
-        return scan_object(d, s, &d.nodes[key.node], p)
+        return scan_object(d, s, &d.t.nodes[key.node], p)
     elif key.kind == ROWS:
         return scan_rows(d, s, key, p)
     elif key.kind == LEVEL:
@@ -324,7 +254,7 @@ cdef const char* scan_value(Decoder d, scan_t* s, const key_t* key, const char* 
 
 cdef const char* scan_object(Decoder d, scan_t* s, const node_t* node, const char* p) noexcept nogil:
     """The object at p: known keys in any order, each at most once, all required ones there. NULL refuses the frame."""
-    cdef const key_t* keys = &d.keys[node.key_first]
+    cdef const key_t* keys = &d.t.keys[node.key_first]
     cdef uint64_t seen = 0
     cdef int k = 0, tries
     p = scan_near(&s.window, p)
@@ -370,7 +300,7 @@ cdef int finish(Decoder d, scan_t* s) noexcept nogil:
     if s.capacity < 1:
         return OUT_TOO_SMALL
     if s.shape.carry:
-        last = &d.carry[s.instrument]
+        last = &d.t.carry[s.instrument]
         if s.fresh:
             memset(last, 0, sizeof(event_t))
         for i in range(PRICE, AUX_QTY + 1):
@@ -383,60 +313,11 @@ cdef int finish(Decoder d, scan_t* s) noexcept nogil:
     return 1
 
 
-cdef int add_step(layout_t* layout, const char* src, int first, int stop, uint8_t hole, uint8_t slot) noexcept nogil:
-    """Fixed text src[first:stop] and then a hole; long text takes several steps. Returns 0 where the layout is full."""
-    cdef step_t* step
-    cdef int size
-    while True:
-        if layout.count >= STEPS_MAX:
-            return 0
-        step = &layout.steps[layout.count]
-        layout.count += 1
-        size = stop - first if stop - first < 32 else 32
-        memset(step, 0, sizeof(step_t))
-        memcpy(step.text.text, src + first, size)
-        step.text.size = <uint8_t> size
-        step.text.mask = <uint32_t> ((<uint64_t> 1 << size) - 1)
-        first += size
-        if first == stop:
-            step.hole = hole
-            step.slot = slot
-            return 1
-        step.hole = NOTHING
-
-
-cdef void learn(layout_t* layout, const scan_t* s, int32_t shape, const char* src, int n) noexcept nogil:
-    """Make the layout of the frame just read the predicted one: its text between the holes is fixed, the holes are not."""
-    cdef const mark_t* m
-    cdef int i, at = 0, has_time = 0
-    cdef uint8_t slot
-    layout.shape = -1
-    layout.count = 0
-    layout.row_first = 0
-    for i in range(s.mark_count):
-        if s.marks[i].hole == MILLIS and s.marks[i].slot == TS:
-            has_time = 1
-    for i in range(s.mark_count):
-        m = &s.marks[i]
-        slot = m.slot
-        if slot == TS_FALLBACK:
-            slot = NOWHERE if has_time else TS
-        if not add_step(layout, src, at, m.offset, m.hole, slot):
-            return
-        at = m.offset + m.size
-        if m.hole == ROW_BEGIN:
-            layout.row_first = layout.count
-        elif m.hole == ROW_END:
-            at = s.resume
-    if add_step(layout, src, at, n, FINISH, NOWHERE):
-        layout.shape = shape
-
-
 cdef int scan_frame(Decoder d, int32_t shape, layout_t* layout, const char* src, int n, int64_t ts_recv, event_t* out, int capacity) noexcept nogil:
     """Read a frame as one shape, keys in any order."""
     cdef scan_t s
     cdef const char* p = scan_open(&s.window, src, n)
-    s.shape = &d.shapes[shape]
+    s.shape = &d.t.shapes[shape]
     memset(s.slots, 0, sizeof(s.slots))
     s.present = 0
     s.side = s.shape.side
@@ -451,7 +332,7 @@ cdef int scan_frame(Decoder d, int32_t shape, layout_t* layout, const char* src,
     s.marking = s.predictable
     s.ts_recv = ts_recv
     s.out = out
-    p = scan_object(d, &s, &d.nodes[s.shape.node], p)
+    p = scan_object(d, &s, &d.t.nodes[s.shape.node], p)
     if p == NULL:
         return OUT_TOO_SMALL if s.rows == OUT_TOO_SMALL else NOT_MINE
     if scan_near(&s.window, p) != s.window.end:
@@ -459,103 +340,8 @@ cdef int scan_frame(Decoder d, int32_t shape, layout_t* layout, const char* src,
     if not s.shape.rows:
         s.rows = finish(d, &s)
     if s.rows > 0 and s.predictable:
-        learn(layout, &s, shape, src, n)
+        learn(layout, s.marks, s.mark_count, s.resume, shape, src, n)
     return s.rows
-
-
-cdef int predict(Decoder d, const layout_t* layout, const char* src, int n, int64_t ts_recv, event_t* out, int capacity) noexcept nogil:
-    """Read a frame that has the layout of an earlier one: compare its fixed text, parse the holes."""
-    cdef scan_window_t window
-    cdef slot_t slots[8]
-    cdef scan_name_t name
-    cdef const shape_t* shape = &d.shapes[layout.shape]
-    cdef const step_t* step = &layout.steps[0]
-    cdef const text_t* t
-    cdef const char* p = scan_open(&window, src, n)
-    cdef const char* name_text = NULL
-    cdef int32_t instrument = -1
-    cdef uint32_t size = 0, name_size = 0, stops
-    cdef uint64_t word
-    cdef int rows = 0
-    cdef int8_t side = shape.side
-    memset(slots, 0, sizeof(slots))
-    while True:
-        p = scan_near(&window, p)
-        if not scan_same(p, step.text.text, step.text.mask):
-            return NOT_MINE
-        p += step.text.size
-        if step.hole == DECIMAL:
-            size = scan_decimal(p, &slots[step.slot].d)
-            if size == 0:
-                return NOT_MINE
-            p += size
-        elif step.hole == MILLIS or step.hole == INTEGER:
-            size = scan_integer(p, &slots[step.slot].i)
-            if size == 0 or (step.hole == MILLIS and slots[step.slot].i > MILLIS_MAX):
-                return NOT_MINE
-            if step.hole == MILLIS:
-                slots[step.slot].i *= 1000000
-            p += size
-        elif step.hole == SYMBOL:
-            if not scan_same(p, name_text, <uint32_t> ((<uint64_t> 1 << name_size) - 1)):
-                return NOT_MINE
-            p += name_size
-        elif step.hole == SIDE:
-            t = &d.texts[step.slot]
-            word = scan_load8(p)
-            if (word ^ scan_load8(t[0].text)) << (64 - 8 * t[0].size) == 0:
-                side = t[0].value
-                p += t[0].size
-            elif (word ^ scan_load8(t[1].text)) << (64 - 8 * t[1].size) == 0:
-                side = t[1].value
-                p += t[1].size
-            else:
-                return NOT_MINE
-        elif step.hole == TEXT:
-            while True:
-                p = scan_near(&window, p)
-                stops = scan_stops(p)
-                if stops:
-                    break
-                p += 16
-            p += __builtin_ctz(stops)   # the text that follows begins with the quote
-        elif step.hole == FLAG:
-            size = flag_size(p)
-            if size == 0:
-                return NOT_MINE
-            p += size
-        elif step.hole == LOOKUP:
-            name_size = scan_name(p, &name)
-            if name_size == 0:
-                return NOT_MINE
-            instrument = lookup(d, &name)
-            if instrument < 0:
-                return NOT_MINE
-            name_text = d.names + 32 * instrument
-            p += name_size
-        elif step.hole == ROW_END:
-            if rows >= capacity:
-                return OUT_TOO_SMALL
-            emit(&out[rows], slots, shape, instrument, side, ts_recv)
-            rows += 1
-            if p[0] == 44:
-                p += 1
-                step = &layout.steps[layout.row_first]
-                continue
-            if p[0] != 93:
-                return NOT_MINE
-            p += 1
-        elif step.hole == FINISH:
-            break
-        step += 1
-    if p != window.end:
-        return NOT_MINE
-    if not shape.rows:
-        if capacity < 1:
-            return OUT_TOO_SMALL
-        emit(out, slots, shape, instrument, side, ts_recv)
-        rows = 1
-    return rows
 
 
 cdef int set_text(text_t* t, bytes text, int value) except -1:
@@ -569,6 +355,7 @@ cdef int set_text(text_t* t, bytes text, int value) except -1:
     return 0
 
 
+@cython.final
 cdef class Decoder:
     """Frames of some shapes to events.
 
@@ -579,14 +366,15 @@ cdef class Decoder:
 
     def __init__(self, shapes, symbols, carried=None):
         cdef size_t address
-        if self.keys != NULL:
+        if self.t.keys != NULL:
             raise ValueError("a Decoder cannot be initialised twice")
         self.symbols = tuple(symbols)
+        self._out = self.symbols   # no array yet
         self.carried = np.zeros(max(1, len(self.symbols)), EVENT_DTYPE) if carried is None else carried
         if self.carried.dtype != EVENT_DTYPE or self.carried.shape != (max(1, len(self.symbols)),) or not self.carried.flags.c_contiguous:
             raise ValueError(f"carried: expected a contiguous array of EVENT_DTYPE with one row for each of {len(self.symbols)} symbols")
         address = self.carried.ctypes.data
-        self.carry = <event_t*> address
+        self.t.carry = <event_t*> address
         self._compile(list(shapes))
 
     cdef int _compile(self, list shapes) except -1:
@@ -594,61 +382,61 @@ cdef class Decoder:
         cdef scan_name_t* name
         cdef Py_ssize_t i
         keys, nodes, texts, roots = flatten(shapes)
-        self.keys = <key_t*> calloc(len(keys) + 1, sizeof(key_t))
-        self.nodes = <node_t*> calloc(len(nodes) + 1, sizeof(node_t))
-        self.texts = <text_t*> calloc(len(texts) + 1, sizeof(text_t))
-        self.shapes = <shape_t*> calloc(len(shapes) + 1, sizeof(shape_t))
+        self.t.keys = <key_t*> calloc(len(keys) + 1, sizeof(key_t))
+        self.t.nodes = <node_t*> calloc(len(nodes) + 1, sizeof(node_t))
+        self.t.texts = <text_t*> calloc(len(texts) + 1, sizeof(text_t))
+        self.t.shapes = <shape_t*> calloc(len(shapes) + 1, sizeof(shape_t))
         self.layouts = <layout_t*> calloc(LAYOUTS, sizeof(layout_t))
-        self.table_mask = (1 << max(3, (2 * len(self.symbols)).bit_length())) - 1
-        self.table = <int32_t*> calloc(self.table_mask + 1, sizeof(int32_t))
-        self.names = <char*> calloc(len(self.symbols) + 1, 32)
-        if not (self.keys and self.nodes and self.texts and self.shapes and self.layouts and self.table and self.names):
+        self.t.index_mask = (1 << max(3, (2 * len(self.symbols)).bit_length())) - 1
+        self.t.index = <int32_t*> calloc(self.t.index_mask + 1, sizeof(int32_t))
+        self.t.names = <char*> calloc(len(self.symbols) + 1, 32)
+        if not (self.t.keys and self.t.nodes and self.t.texts and self.t.shapes and self.layouts and self.t.index and self.t.names):
             raise MemoryError("no memory for the tables of a Decoder")
         for i, (text, value) in enumerate(texts):
-            set_text(&self.texts[i], text.encode(), value)
+            set_text(&self.t.texts[i], text.encode(), value)
         for i, (text, kind, slot, flags, node, text_first, text_count, _) in enumerate(keys):
-            set_text(&self.keys[i].name, text.encode(), 0)
-            self.keys[i].kind, self.keys[i].slot, self.keys[i].flags, self.keys[i].node = kind, slot, flags, node
-            self.keys[i].text_first, self.keys[i].text_count = text_first, text_count
+            set_text(&self.t.keys[i].name, text.encode(), 0)
+            self.t.keys[i].kind, self.t.keys[i].slot, self.t.keys[i].flags, self.t.keys[i].node = kind, slot, flags, node
+            self.t.keys[i].text_first, self.t.keys[i].text_count = text_first, text_count
         for i, (key_first, key_count, required) in enumerate(nodes):
-            self.nodes[i].key_first, self.nodes[i].key_count, self.nodes[i].required = key_first, key_count, required
+            self.t.nodes[i].key_first, self.t.nodes[i].key_count, self.t.nodes[i].required = key_first, key_count, required
         for i, shape in enumerate(shapes):
             prefix = next(f.texts[0][0] for f in shape.keys.values() if f.is_topic)
             name_of_topic = next(k for k, f in shape.keys.items() if f.is_topic)
-            set_text(&self.shapes[i].opening, f'{{"{name_of_topic}":{prefix}'.encode()[:32], 0)
-            self.shapes[i].node, self.shapes[i].kind, self.shapes[i].side = roots[i], shape.kind, shape.fixed_side
-            self.shapes[i].carry = shape.carry
-            self.shapes[i].rows = any(f.is_rows for f in shape.keys.values())
-            if self.shapes[i].opening.size < 16:
+            set_text(&self.t.shapes[i].opening, f'{{"{name_of_topic}":{prefix}'.encode()[:32], 0)
+            self.t.shapes[i].node, self.t.shapes[i].kind, self.t.shapes[i].side = roots[i], shape.kind, shape.fixed_side
+            self.t.shapes[i].carry = shape.carry
+            self.t.shapes[i].rows = any(f.is_rows for f in shape.keys.values())
+            if self.t.shapes[i].opening.size < 16:
                 raise ValueError(f"shape {i}: its topic prefix is too short to tell frames apart")
         self.shape_count = len(shapes)
         for i in range(LAYOUTS):
             self.layouts[i].shape = -1
-        self.spread = spread([bytes((<char*> self.shapes[i].opening.text)[8:16]) for i in range(len(shapes))])
-        for i in range(<Py_ssize_t> self.table_mask + 1):
-            self.table[i] = -1
+        self.spread = spread([bytes((<char*> self.t.shapes[i].opening.text)[8:16]) for i in range(len(shapes))])
+        for i in range(<Py_ssize_t> self.t.index_mask + 1):
+            self.t.index[i] = -1
         for i, text in enumerate(self.symbols):
             raw = text.encode()
             if not 0 < len(raw) <= NAME_MAX or not raw.isascii() or b'"' in raw or b"\\" in raw or min(raw) < 32:
                 raise ValueError(f"symbol: expected 1 to {NAME_MAX} plain ASCII characters, got {text!r}")
-            name = <scan_name_t*> (self.names + 32 * i)
+            name = <scan_name_t*> (self.t.names + 32 * i)
             memcpy(name, PyBytes_AS_STRING(raw), len(raw))
-            if lookup(self, name) >= 0:
+            if lookup(&self.t, name.word) >= 0:
                 raise ValueError(f"symbol {text!r} is given twice")
-            at = scan_hash(name) & self.table_mask
-            while self.table[at] >= 0:
-                at = (at + 1) & self.table_mask
-            self.table[at] = i
+            at = scan_hash(name) & self.t.index_mask
+            while self.t.index[at] >= 0:
+                at = (at + 1) & self.t.index_mask
+            self.t.index[at] = i
         return 0
 
     def __dealloc__(self):
-        free(self.keys)
-        free(self.nodes)
-        free(self.texts)
-        free(self.shapes)
+        free(self.t.keys)
+        free(self.t.nodes)
+        free(self.t.texts)
+        free(self.t.shapes)
         free(self.layouts)
-        free(self.table)
-        free(self.names)
+        free(self.t.index)
+        free(self.t.names)
 
     cdef int decode_c(self, const char* p, Py_ssize_t n, int64_t ts_recv, event_t* out, int capacity) noexcept nogil:
         """Events of the frame p[0:n] into out; NOT_MINE, OUT_TOO_SMALL, or their number. Behind that number, rows of out are scratch."""
@@ -658,12 +446,12 @@ cdef class Decoder:
             return NOT_MINE
         layout = &self.layouts[scan_load8(p + 8) * self.spread >> 59]
         if layout.shape >= 0:
-            rows = predict(self, layout, p, <int> n, ts_recv, out, capacity)
+            rows = predict(&self.t, layout, p, <int> n, ts_recv, out, capacity)
             if rows != NOT_MINE:
                 self.predicted += 1
                 return rows
         for i in range(self.shape_count):
-            if scan_same(p, self.shapes[i].opening.text, self.shapes[i].opening.mask):
+            if scan_same(p, self.t.shapes[i].opening.text, self.t.shapes[i].opening.mask):
                 self.scanned += 1
                 return scan_frame(self, i, layout, p, <int> n, ts_recv, out, capacity)
         for i in range(self.shape_count):   # the topic does not come first
@@ -704,6 +492,6 @@ cdef class Decoder:
     def forget(self):
         """Forget carried values and predicted layouts (a new connection starts with snapshots)."""
         cdef int i
-        memset(self.carry, 0, sizeof(event_t) * max(1, len(self.symbols)))
+        memset(self.t.carry, 0, sizeof(event_t) * max(1, len(self.symbols)))
         for i in range(LAYOUTS):
             self.layouts[i].shape = -1

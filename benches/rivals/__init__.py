@@ -7,7 +7,8 @@
     zscore_push(window) -> f(x) -> z                     z of x against the last `window` values, population std
     zscore_batch(window) -> f(array) -> (mean, std)
     decode(shape) -> f(frame) -> the last row as (ts_ms, is_buy, price, qty)    shape: 'liquidation' | 'trade' | 'book' | 'top'
-    encode() -> f(order) -> bytes                        order: (number, ts_ms, is_buy, price in cents, quantity in thousandths)
+    encode() -> f(order) -> bytes                        order: (id, cause, ts_ms, is_buy, price in cents, quantity in
+                                                         thousandths); all contestants make the bytes of liqshell.venues.bybit_orders
     reaction() -> f(frame) -> order bytes
     client(arguments)                                    coroutine: a websocket client for wire.py (see client.py)
     NOTES = {role: how its result differs from the definition}
@@ -15,6 +16,7 @@
 A rival whose package is absent is skipped, with the reason in the results.
 """
 
+import contextlib
 import importlib
 import importlib.metadata
 import pkgutil
@@ -48,5 +50,6 @@ def versions() -> dict[str, str]:
     out = {}
     for module in present.values():
         for package in filter(None, module.PACKAGE.split(",")):
-            out[package] = importlib.metadata.version(package)
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):      # of a role that imports it late
+                out[package] = importlib.metadata.version(package)
     return dict(sorted(out.items()))

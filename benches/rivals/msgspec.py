@@ -25,19 +25,20 @@ class Levels(ms.Struct):
 
 class Book(ms.Struct):
     topic: str
-    ts: int
     data: Levels
+    cts: int
 
 
 class Order(ms.Struct):
     category: str
     symbol: str
+    orderLinkId: str
     side: str
     orderType: str
     qty: str
     price: str
     timeInForce: str
-    orderLinkId: str
+    positionIdx: int
 
 
 class Request(ms.Struct):
@@ -54,7 +55,7 @@ def decode(shape):
         def book(frame):
             d = parse(frame)
             price, qty = d.data.a[-1]
-            return d.ts, False, price, qty
+            return d.cts, False, price, qty
 
         return book
     parse = ms.json.Decoder(Rows, strict=False).decode
@@ -71,10 +72,10 @@ def encode():
     dumps = ms.json.Encoder().encode
 
     def order_bytes(order):
-        number, ts_ms, buy, cents, thousandths = order
+        number, cause, ts_ms, buy, cents, thousandths = order
         return dumps(Request(
-            f"r{number}", {"X-BAPI-TIMESTAMP": str(ts_ms), "X-BAPI-RECV-WINDOW": "5000"}, "order.create",
-            [Order("linear", "ETHUSDT", "Buy" if buy else "Sell", "Limit", f"{thousandths // 1000}.{thousandths % 1000:03d}",
-                   f"{cents // 100}.{cents % 100:02d}", "PostOnly", f"lq-{number}")]))
+            f"c{cause:x}-{number:x}", {"X-BAPI-TIMESTAMP": str(ts_ms), "X-BAPI-RECV-WINDOW": "5000"}, "order.create",
+            [Order("linear", "ETHUSDT", f"lq-{number:x}", "Buy" if buy else "Sell", "Limit", f"{thousandths // 1000}.{thousandths % 1000:03d}",
+                   f"{cents // 100}.{cents % 100:02d}", "PostOnly", 0)]))
 
     return order_bytes

@@ -19,7 +19,7 @@ def decoder(shape, loads):
 
     def book(frame):
         d = loads(frame)
-        ts, data = d["ts"], d["data"]
+        ts, data = d["cts"], d["data"]
         for p, v in data["b"]:
             price, qty = float(p), float(v)
         for p, v in data["a"]:
@@ -36,11 +36,11 @@ def encode():
 def encoder(dumps):
     """The same order for every serialiser of dicts."""
     def order_bytes(order):
-        number, ts_ms, buy, cents, thousandths = order
+        number, cause, ts_ms, buy, cents, thousandths = order
         return dumps({
-            "reqId": f"r{number}", "header": {"X-BAPI-TIMESTAMP": str(ts_ms), "X-BAPI-RECV-WINDOW": "5000"}, "op": "order.create",
-            "args": [{"category": "linear", "symbol": "ETHUSDT", "side": "Buy" if buy else "Sell", "orderType": "Limit",
-                      "qty": f"{thousandths // 1000}.{thousandths % 1000:03d}", "price": f"{cents // 100}.{cents % 100:02d}",
-                      "timeInForce": "PostOnly", "orderLinkId": f"lq-{number}"}]})
+            "reqId": f"c{cause:x}-{number:x}", "header": {"X-BAPI-TIMESTAMP": str(ts_ms), "X-BAPI-RECV-WINDOW": "5000"}, "op": "order.create",
+            "args": [{"category": "linear", "symbol": "ETHUSDT", "orderLinkId": f"lq-{number:x}", "side": "Buy" if buy else "Sell",
+                      "orderType": "Limit", "qty": f"{thousandths // 1000}.{thousandths % 1000:03d}", "price": f"{cents // 100}.{cents % 100:02d}",
+                      "timeInForce": "PostOnly", "positionIdx": 0}]})
 
     return order_bytes

@@ -17,7 +17,7 @@ def decode(shape):
 
     def book(frame):
         document = parser.parse(frame)
-        ts, data = document["ts"], document["data"]
+        ts, data = document["cts"], document["data"]
         for p, v in data["b"]:
             price, qty = float(p), float(v)
         for p, v in data["a"]:

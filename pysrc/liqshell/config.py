@@ -4,8 +4,9 @@
     config.limits.positions_max
     config.policy_for("BTCUSDT")             # preset, [policy] and [policy.symbols.BTCUSDT] merged: a complete PolicyValues
 
-Fractions (offsets, fees, limits) are integers in units of 1e-8, read from the text: 0.0015 is exactly 150000. Durations are seconds. Notionals are in
-quote currency. What is left out takes the preset's value, then the default; presets are data in policies/*.toml.
+Fractions (offsets, fees, limits) are integers in units of 1e-8, read from the text: 0.0015 is exactly 150000. Durations are
+seconds. Notionals are in quote currency. What is left out takes the preset's value, then the default; presets are data in
+policies/*.toml.
 """
 
 import dataclasses
@@ -215,8 +216,8 @@ class Config:
     def policy_for(self, symbol: str) -> PolicyValues:
         """The numbers with which `symbol` is traded.
 
-        [policy.symbols.NAME] wins over its own preset where it names one; else over [policy]; [policy] wins over its preset. A symbol that names
-        a preset of its own takes from [policy] only what is about money, not about prices (notional): offsets belong to their preset.
+        [policy.symbols.NAME] wins over its own preset where it names one; else over [policy]; [policy] wins over its preset. A symbol that
+        names a preset of its own takes from [policy] only what is about money, not about prices (notional): offsets belong to their preset.
         """
         own = self.policy.symbols.get(symbol, PolicyOverride())
         layers: list[PolicyOverride] = [presets()["fade"].policy, self.preset_of(symbol).policy]
@@ -247,7 +248,7 @@ def _merged(layers: list[Any], section: type) -> dict[str, Any]:
 def presets() -> Mapping[str, Preset]:
     """The presets that ship, by name."""
     out = {}
-    for item in sorted(resources.files("liqshell.policies").iterdir(), key=lambda entry: entry.name):
+    for item in sorted(resources.files("liqshell.policies").iterdir(), key=lambda entry: entry.name.removesuffix(".toml")):
         if item.name.endswith(".toml"):
             problems: list[ConfigError] = []
             preset = decode(Preset, _parse(item.read_bytes(), item.name), item.name, "", problems)
@@ -288,8 +289,7 @@ def loads(raw: bytes | str, file: str = "<config>") -> Config:
     found = _parse(raw.encode() if isinstance(raw, str) else raw, file)
     problems: list[ConfigError] = []
     config = decode(Config, found, file, "", problems)
-    if not problems:
-        problems += _contradictions(config, file)
+    problems += _contradictions(config, file, not problems)
     if problems:
         raise ConfigError(file, problems=problems)
     # limits that the file leaves out come from the preset (S2-18), so that naming a preset is enough to be inside its rules
@@ -299,8 +299,8 @@ def loads(raw: bytes | str, file: str = "<config>") -> Config:
     return dataclasses.replace(config, limits=limits)
 
 
-def _contradictions(config: Config, file: str) -> list[ConfigError]:
-    """What single fields cannot show."""
+def _contradictions(config: Config, file: str, sound: bool) -> list[ConfigError]:
+    """What single fields cannot show. sound: every field was read, so that what depends on several of them can be judged."""
     out = []
 
     def wrong(key: str, found: str, expected: str, action: str = "") -> None:
@@ -308,6 +308,8 @@ def _contradictions(config: Config, file: str) -> list[ConfigError]:
 
     if config.run.mode == "live":
         wrong("run.mode", "found 'live'", "'paper'", "Order entry does not exist in this version: no real order can be sent")
+    if not sound:
+        return out
     if bool(config.feed.rest) != bool(config.feed.ws):
         missing = "ws" if config.feed.rest else "rest"
         wrong(f"feed.{missing}", "not set, though the other address is", "both rest and ws, or neither (then [feed] environment decides)")
@@ -318,7 +320,8 @@ def _contradictions(config: Config, file: str) -> list[ConfigError]:
             wrong(key, f"found {name!r}", f"one of {', '.join(map(repr, known))}", "`liqcore presets` prints them")
     for symbol in config.policy.symbols:
         if config.feed.symbols and symbol not in config.feed.symbols:
-            wrong(f"policy.symbols.{symbol}", "this symbol is not subscribed", "one of feed.symbols", "Add it to [feed] symbols or remove the table")
+            wrong(f"policy.symbols.{symbol}", "this symbol is not subscribed", "one of feed.symbols",
+                  "Add it to [feed] symbols or remove the table")
     if config.limits.weekly_loss_max < config.limits.daily_loss_max:
         wrong("limits.weekly_loss_max", "smaller than limits.daily_loss_max", "at least the daily limit")
     if not out:
@@ -329,6 +332,7 @@ def _contradictions(config: Config, file: str) -> list[ConfigError]:
 def _detector_contradictions(config: Config, file: str) -> list[ConfigError]:
     detector = config.detector_values()
     if detector.warmup > detector.window_events:
-        return [ConfigError(f"{file}: detector.warmup", f"found {detector.warmup}", f"at most detector.window_events ({detector.window_events})",
+        return [ConfigError(f"{file}: detector.warmup", f"found {detector.warmup}",
+                            f"at most detector.window_events ({detector.window_events})",
                             "A window that never holds warmup events never gives a threshold")]
     return []

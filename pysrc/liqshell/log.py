@@ -1,8 +1,9 @@
 """Logging through the standard library: one line a record, for people or as JSON, and no secret in either.
 
-`setup()` once per process; everywhere else `logging.getLogger("liqshell.<module>")`. Values that are known to be secret are registered with
-`protect()`; besides, whatever looks like a credential by its name (api_key=..., Authorization: ..., signature=...) is masked. Masking is done on the
-finished text of the record, tracebacks included, so that it does not matter by which door a secret came in.
+`setup()` once per process; everywhere else `logging.getLogger("liqshell.<module>")`. Values that are known to be secret are
+registered with `protect()`; besides, whatever looks like a credential by its name (api_key=..., Authorization: ..., signature=...)
+is masked. Masking is done on the finished text of the record, tracebacks included, so that it does not matter by which door a
+secret came in.
 """
 
 import json
@@ -14,8 +15,9 @@ from typing import IO
 
 MASK = "[redacted]"
 _SECRET_MIN = 6                     # shorter values would mask ordinary words
-_NAMES = r"(?:api[-_]?key|api[-_]?secret|secret[-_]?key|secret|password|passwd|passphrase|token|signature|sign|x-bapi-sign|x-bapi-api-key)"
-_PAIR = re.compile(rf"""(?ix) (["']? \b [a-z0-9_.-]* {_NAMES} ["']? \s* [:=] \s*) (?: "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | [^\s,;&"'}}\])]+ )""")
+_NAMES = r"(?:[a-z0-9_.-]*(?:api[-_]?key|secret(?:[-_]?key)?|password|passwd|passphrase|token|signature)|x-bapi-sign|sign)"
+_PAIR = re.compile(rf"""(?ix) (["']? (?<![a-z0-9_.-]) {_NAMES} ["']? \s* [:=] \s*)
+                        (?: "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | [^\s,;&"'}}\])]+ )""")
 _HEADER = re.compile(r"(?i)(\b(?:proxy-)?authorization[\"']?\s*[:=]\s*[\"']?)(?:(?:bearer|basic|token)\s+)?[^\s,;\"'}]+")
 _BEARER = re.compile(r"(?i)(\b(?:bearer|basic)\s+)[a-z0-9+/=._~-]{6,}")
 _USERINFO = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^/\s@]+@")
@@ -82,12 +84,12 @@ class HumanFormatter(logging.Formatter):
         return redact(text)
 
 
-_NAME = re.compile(rf"(?i)(?:^|[^a-z]){_NAMES}$|authorization$")
+_NAME = re.compile(rf"(?i){_NAMES}|(?:proxy[-_])?authorization")
 
 
 def redact_value(name: str, value: object) -> object:
     """A value as it may be shown under this name: strings and containers masked inside, all of it where the name says credential."""
-    if _NAME.search(name):
+    if _NAME.fullmatch(name):
         return MASK
     if isinstance(value, str):
         return redact(value)

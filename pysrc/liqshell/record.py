@@ -4,13 +4,14 @@ One JSON object a line, hourly files `YYYY-MM-DD_HH.jsonl.gz` (hour of ts_recv, 
 
     {"ts":<receipt, ms>,"ts_recv":<receipt, ns>,"exchange":"bybit","source":"ws","stream":"<topic>","symbol":"<symbol>","result":<frame>}
 
-The frame's own bytes stand as the value of "result", not a re-serialised copy, so a reader that knows nothing of liqcore sees JSON and `read()` gives
-back exactly what came over the wire. A frame that is not JSON on one line is kept as a string with "raw":"text" or "raw":"base64" before "result".
-Lines of our own have the streams liqcore.meta, liqcore.feed, liqcore.end and liqcore.gap.
+The frame's own bytes stand as the value of "result", not a re-serialised copy, so a reader that knows nothing of liqcore sees JSON
+and `read()` gives back exactly what came over the wire. A frame that is not JSON on one line is kept as a string with "raw":"text"
+or "raw":"base64" before "result". Lines of our own have the streams liqcore.meta, liqcore.feed, liqcore.end and liqcore.gap.
 
-What survives: every flush (0.5 s) appends one complete gzip member, so a killed process loses at most one flush interval and a torn tail at most one
-member. What waits is bounded in bytes: beyond that the NEWEST frames are dropped and counted, and a liqcore.gap line says so at that place. A
-full disk is an alarm and a count, never an exception on the hot path; the member that could not be written is tried again.
+What survives: every flush (0.5 s) appends one complete gzip member, so a killed process loses at most one flush interval and a torn
+tail at most one member. What waits is bounded in bytes: beyond that the NEWEST frames are dropped and counted, and a liqcore.gap
+line says so at that place. A full disk is an alarm and a count, never an exception on the hot path; the member that could not be
+written is tried again.
 """
 
 import atexit
@@ -38,10 +39,10 @@ META, FEED, END, GAP = "liqcore.meta", "liqcore.feed", "liqcore.end", "liqcore.g
 PENDING_BYTES_MAX = 256 << 20
 FRAME_OVERHEAD = 160                 # what one waiting frame costs besides its bytes: tuple, int, bytes header, slot in the deque
 MEMBER_BYTES_MAX = 8 << 20           # of lines in one gzip member: bounds what a torn tail can cost, and the memory of a flush
-YIELD_EVERY = 32                     # frames encoded before the flusher lets go of the interpreter: bounds how long it can delay the event loop
+YIELD_EVERY = 32                     # frames encoded before the flusher lets go of the interpreter: bounds how it delays the event loop
 GZIP_LEVEL = 3
 HOUR_NS = 3_600_000_000_000
-_TOPIC = re.compile(rb'"topic"\s*:\s*"([A-Za-z0-9_.:@!-]{1,120})"')
+TOPIC = re.compile(rb'"topic"\s*:\s*"([A-Za-z0-9_.:@!-]{1,120})"')
 _log = logging.getLogger("liqshell.record")
 
 
@@ -63,6 +64,7 @@ class Recorder:
             raise ValueError(f"flush_s: expected seconds above 0 and at most 3600, got {flush_s!r}")
         self.folder = Path(folder)
         self.dropped = 0                # frames that found no room
+        self.unusable = 0               # frames that are not bytes: a fault of the caller
         self.written = 0                # lines that the operating system has
         self.alarms = 0                 # failed writes
         self.error = ""                 # the present failure, "" when all is well
@@ -120,7 +122,7 @@ class Recorder:
     def close(self) -> bool:
         """Flush, finish the manifest, stop the thread; True when nothing was lost. A second call does nothing."""
         if self._closed:
-            return self.dropped == 0 and not self._pending and self._unwritten is None
+            return not (self.dropped or self.unusable or self._pending or self._unwritten)
         self._closed = True
         self._wake.set()
         self._thread.join()
@@ -128,7 +130,7 @@ class Recorder:
         whole = self.flush()
         with contextlib.suppress(OSError):
             self._write_manifest()
-        return whole and self.dropped == 0
+        return whole and not (self.dropped or self.unusable)
 
     def __enter__(self) -> "Recorder":
         return self
@@ -153,10 +155,15 @@ class Recorder:
         hour = max(self._hour, pending[0][0] // HOUR_NS)
         while pending and size < MEMBER_BYTES_MAX and max(hour, pending[0][0] // HOUR_NS) == hour:
             last, frame, stream = pending.popleft()
-            line = self._line(last, frame, stream)
+            taken += len(frame) + FRAME_OVERHEAD
+            try:
+                line = self._line(last, frame, stream)
+            except Exception as why:          # one frame that is not bytes must not cost those around it
+                self.unusable += 1
+                self._failed(f"a frame could not be kept: {type(why).__name__}: {why}")
+                continue
             lines.append(line)
             size += len(line)
-            taken += len(frame) + FRAME_OVERHEAD
             if len(lines) % YIELD_EVERY == 0:
                 time.sleep(0)
         dropped = self.dropped
@@ -176,7 +183,7 @@ class Recorder:
         if stream is not None:
             return b'{"ts":%d,"ts_recv":%d,"exchange":"liqcore","source":"liqcore","stream":"%b","symbol":"","result":%b}\n' % (
                 ts_recv // 1_000_000, ts_recv, stream.encode(), frame)
-        found = _TOPIC.search(frame, 0, 400)
+        found = TOPIC.search(frame, 0, 400)
         topic = found[1] if found and not found[1].startswith(b"liqcore.") else b""      # a venue cannot forge a line of ours
         return b'{"ts":%d,"ts_recv":%d%b%b","symbol":"%b",%b}\n' % (
             ts_recv // 1_000_000, ts_recv, self._frame_start, topic, topic.rpartition(b".")[2] if b"." in topic else b"", _result(frame))

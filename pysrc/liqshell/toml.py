@@ -1,7 +1,7 @@
 """Strict decoding of parsed TOML into frozen dataclasses: every field states its range, every fault is reported, at once.
 
-A section is a frozen dataclass whose fields are made by the functions below; a field whose type is such a dataclass is a sub-table. `decode()`
-walks both together and collects problems instead of stopping at the first, because a person fixes a file, not a line.
+A section is a frozen dataclass whose fields are made by the functions below; a field whose type is such a dataclass is a sub-table.
+`decode()` walks both together and collects problems instead of stopping at the first, because a person fixes a file, not a line.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from liqshell.errors import ConfigError
+from liqshell.log import redact
 
 SCALE = 100_000_000                 # as in liqcore/instrument.pxd: fractions are integers in units of 1e-8
 
@@ -131,7 +132,7 @@ def table(section: type) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A found value as it is quoted in a message: as TOML would write it, and short."""
+    """A found value as it is quoted in a message: as TOML would write it, short, and without what looks like a credential."""
     if isinstance(value, bool):
         out = str(value).lower()
     elif isinstance(value, Decimal):
@@ -140,6 +141,7 @@ def shown(value: Any) -> str:
         out = "a table"
     else:
         out = repr(value)
+    out = redact(out)
     return out if len(out) <= 80 else out[:77] + "..."
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from heapq import heappop, heappush
 
 from . import bybit
+from .state import SymbolState
 from .synthetic import Frame
 
 NS = 1_000_000_000
@@ -80,7 +81,8 @@ class Faults:
         if not self._waiting:
             return []
         cascade = max((frame.cascade for frame in frames), default=0)
-        out, rest = [], []
+        out: list[Fault] = []
+        rest: list[Fault] = []
         for fault in self._waiting:
             due = cascade >= fault.on_cascade if fault.on_cascade is not None else now_ns >= self._start + int((fault.at_s or 0.0) * NS)
             (out if due else rest).append(fault)
@@ -132,7 +134,7 @@ class Faults:
         return frames
 
 
-def restart_frames(states: Iterable, ts_ms: int) -> list[Frame]:
+def restart_frames(states: Iterable[SymbolState], ts_ms: int) -> list[Frame]:
     """orderbook.1 snapshots with u = 1."""
     out = []
     for state in states:

@@ -2,12 +2,13 @@
 
 The exogenous price is a martingale: its variance has bursts, shared by all symbols or one symbol's own, but its drift is zero always. All that
 is predictable comes from the forced orders: the part of their impact that is not permanent decays (`Parameters.permanent_share = 1` switches
-that off: a control market in which nothing is left to be earned by fading). Statistics follow the public OKX tape; tests/test_market.py
+that off: a control market in which nothing reverts). Statistics follow the public OKX tape; tests/test_market.py
 compares them. Same seed, same bytes, on any machine and however the stream is consumed; memory is that of the open positions.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,23 +31,24 @@ class Parameters:
     seed: int = 0
     symbols: tuple[str, ...] = tuple(contract.symbol for contract in CONTRACTS)
     start_ns: int = START_NS
-    permanent_share: float = 0.5                     # of the impact of a forced order; 1 = no reversal at all
-    half_life_s: float = 60.0                        # of the rest
+    permanent_share: float = 0.15                     # of the impact of a forced order; 1 = no reversal at all
+    half_life_s: float = 30.0                        # of the rest
     impact_scale: float = 1.0
-    market_bps: float = 0.45                         # shared noise, per square root of a second
-    bursts_per_hour: float = 14.0                    # of the shared variance, at the peak of the day
-    own_bursts_per_hour: float = 12.0                # of one symbol's
-    burst_bps: float = 11.0                          # smallest standard deviation of a burst's move; Pareto with index 3 above
-    burst_bps_max: float = 120.0
-    burst_s: tuple[float, float] = (3.0, 25.0)
-    delay_median_s: float = 0.15                    # from crossing the level to the execution of the forced order
+    market_bps: float = 1.4                          # shared noise, per square root of a second
+    bursts_per_hour: float = 10.0                    # of the shared variance, at the peak of the day
+    own_bursts_per_hour: float = 8.0                 # of one symbol's
+    burst_bps: float = 7.0                           # smallest standard deviation of a burst's move; Pareto with index 3 above
+    burst_bps_max: float = 60.0
+    burst_s: tuple[float, float] = (5.0, 40.0)
+    delay_median_s: float = 0.1                      # from crossing the level to the execution of the forced order
     delay_sigma: float = 1.6
-    herd_width_bps: float = 4.0                      # spread of entry prices within a group of positions
-    herd_sigma: float = 0.85                         # of log group size
-    lifetime_s: float = 5_400.0                      # of a position that is not liquidated
+    herd_width_bps: float = 9.0                      # spread of entry prices within a group of positions
+    herd_sigma: float = 0.7                          # of log group size
+    lifetime_s: float = 3_600.0                      # of a position that is not liquidated
     tail_index: float = 1.1
     size_max: float = 3e6
     long_share: float = 0.55
+    margin_spread: float = 1.0                       # margin added by hand: up to this share of the initial margin
     leverages: tuple[tuple[float, float], ...] = ((100.0, 0.5), (75.0, 0.2), (50.0, 0.2), (25.0, 0.07), (10.0, 0.03))
     swing: float = 0.6                               # of the daily profile: 1 +- swing, highest at 15 UTC
     regime_sigma: float = 0.25                       # of log volatility, autocorrelation 0.4 at one hour
@@ -102,7 +104,7 @@ class Market:
     or 0 for an isolated liquidation; to know that, blocks leave one behind the simulation.
     """
 
-    def __init__(self, parameters: Parameters | None = None, **changes: object) -> None:
+    def __init__(self, parameters: Parameters | None = None, **changes: Any) -> None:
         p = self.parameters = replace(parameters or Parameters(), **changes)
         self.contracts = contracts_of(p.symbols)
         self.truth: list[Cascade] = []
@@ -177,7 +179,7 @@ class Market:
         positions.open(self._now, here, BLOCK_NS / NS / 3600.0)
         price, forced = positions.advance(exogenous, self._now)
         lane.price = float(exogenous[-1])
-        if self._now // BLOCK_NS % 10 == lane.index % 10:
+        if self._now // BLOCK_NS % 10 == sum(c.symbol.encode()) % 10:      # spread over blocks; the same whichever symbols there are
             positions.purge(self._now)
         if not emit:
             return None

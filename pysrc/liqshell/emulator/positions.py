@@ -56,6 +56,7 @@ class Mechanics(NamedTuple):
     size_max: float
     long_share: float
     impact_scale: float
+    margin_spread: float
     leverages: tuple[tuple[float, float], ...]       # (leverage, weight)
 
 
@@ -111,7 +112,7 @@ class Positions:
             leverage = self._leverages[int(np.searchsorted(self._leverage_edges, u[1], side="right"))]
             # margin added by hand, and tiers of the maintenance rate: levels of one leverage are not all at one distance
             maintenance = c.maintenance_bps * 1e-4 * (1.0 + 0.3 * u[2])
-            distance = max((1.0 + 0.5 * u[3]) / leverage - maintenance, 0.001)
+            distance = max((1.0 + m.margin_spread * u[3]) / leverage - maintenance, 0.001)
             entries = price + (1.0 + price) * m.herd_width_bps * 1e-4 * d.normal(count)
             scale = float(on_grid(np.exp(0.5 * d.normal(1)))[0])
             lots, life = self._sizes(count, scale), (m.lifetime_s * d.exponential(count) * 1e9).astype(np.int64).tolist()
@@ -164,7 +165,8 @@ class Positions:
     def advance(self, exogenous: Floats, start: int) -> tuple[Floats, list[Forced]]:
         """Run one block: exogenous price at each step from `start` on -> price at each step, liquidations in order of execution."""
         n, step, i = len(exogenous), self.mechanics.step_ns, 0
-        price, forced = np.empty(n), []
+        price = np.empty(n)
+        forced: list[Forced] = []
         calm = self._decay[1:].tolist()
         while i < n:
             if not self.pending:

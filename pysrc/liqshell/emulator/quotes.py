@@ -58,10 +58,9 @@ class Quotes:
         return np.clip(np.rint(usd / self._lot_usd), 1, self.contract.lots_max).astype(np.int64)
 
     def _quote(self, price: Floats, stress: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Bid and ask in ticks around a price; the spread is one tick or 0.15 bps in calm, about 1.5 times that under stress."""
-        base = max(1.0, self._ticks * 0.15e-4)
-        extra = self.draws.exponential(len(price)) * 0.5 * np.minimum(stress, 2.0) * base
-        spread = np.maximum(1, np.rint(base + extra)).astype(np.int64)
+        """Bid and ask in ticks around a price: one tick apart in calm, about 1.5 times that under stress (more where ticks are fine)."""
+        unit = max(1.0, self._ticks * 0.04e-4)
+        spread = np.maximum(1, np.rint(1.0 + self.draws.exponential(len(price)) * 0.5 * np.minimum(stress, 2.0) * unit)).astype(np.int64)
         bid = np.maximum(1, np.floor(self._ticks * (1.0 + price) - 0.5 * (spread - 1)).astype(np.int64))
         return bid, bid + spread
 
@@ -128,11 +127,11 @@ class Quotes:
                 qty = share if k else order.lots - share * (count - 1)
                 prints.append((order.ts, taker, max(1, touch + taker * (reach * k // max(1, count - 1))), qty))
             bankruptcies.append(max(1, round(self._ticks * (1.0 + order.bankruptcy))))
-        t, side, price, qty = (np.array(column, np.int64) for column in zip(*prints, strict=True))
+        t, taker_side, price, lots_printed = (np.array(column, np.int64) for column in zip(*prints, strict=True))
         sides = np.array([order.side for order in forced])
         lots = np.array([order.lots for order in forced], np.int64)
         ts = np.array([order.ts for order in forced], np.int64)
-        return [self._records(t, KIND_TRADE, side, price, qty, 0, 0),
+        return [self._records(t, KIND_TRADE, taker_side, price, lots_printed, 0, 0),
                 self._records(ts, KIND_LIQUIDATION, sides, np.array(bankruptcies, np.int64), lots, 0, 0)]
 
     def _tickers(self, start: int, price: Floats, index: Floats, open_lots: int, funding: float) -> NDArray[np.void]:

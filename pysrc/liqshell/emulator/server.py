@@ -74,7 +74,7 @@ class Config:
 
 def _feed(config: Config) -> Feed:
     if config.from_:
-        return TapeFeed([Path(name) for name in config.from_], config.symbols, config.start_ns)
+        return TapeFeed(map(Path, config.from_), config.start_ns)
     start = START_NS if config.start_ns is None else config.start_ns
     market = Market(Parameters(seed=config.seed, symbols=config.symbols, start_ns=start, **config.parameters))      # type: ignore[arg-type]
     return SyntheticFeed(market, None if config.hours is None else start + int(config.hours * 3600 * NS))

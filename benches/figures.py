@@ -1,0 +1,159 @@
+"""The figures that the project set itself (rows 1-16 of its performance plan): what is measured, the floor, and what a prototype reached.
+
+A Figure reads one number out of a run's cases. Floors and prototype values are the plan's, not measurements of this page.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+Cases = dict[str, dict]
+
+
+class Missing(Exception):
+    """The run has no such measurement; the text says why."""
+
+
+class Number(NamedTuple):
+    best: float          # from the best sample of each side
+    typical: float       # from the medians
+    ours: str            # what stands behind it, with unit
+    rival: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    row: int
+    text: str
+    read: Callable[[Cases], Number]
+    floor: float
+    prototype: str
+    at_least: bool = True
+    unit: str = "x"
+
+    def reached(self, number: Number) -> bool:
+        return number.best >= self.floor if self.at_least else number.best <= self.floor
+
+
+def _contestant(cases: Cases, case: str, name: str) -> dict:
+    if case not in cases:
+        raise Missing(f"no case {case} in this run")
+    found = cases[case]["contestants"].get(name)
+    if found is None:
+        raise Missing(cases[case]["skipped"].get(name, f"{name} did not take part"))
+    return found
+
+
+def _best(cases: Cases, case: str, name: str) -> tuple[float, float, str]:
+    c, unit = _contestant(cases, case, name), cases[case]["unit"]
+    best = c["max"] if unit.endswith("/s") else c["min"]
+    return best, c["median"], f"{quantity(best)} {unit}"
+
+
+def quantity(x: float) -> str:
+    return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.3g}"
+
+
+def ratio(case: str, rival: str, ours: str = "ours", rival_case: str = "") -> Callable[[Cases], Number]:
+    """How many times better ours is than the rival: times are divided one way, rates the other."""
+    def read(cases: Cases) -> Number:
+        best, typical, text = _best(cases, case, ours)
+        other, other_typical, other_text = _best(cases, rival_case or case, rival)
+        if cases[case]["unit"].endswith("/s"):
+            return Number(best / other, typical / other_typical, text, other_text)
+        return Number(other / best, other_typical / typical, text, other_text)
+
+    return read
+
+
+def cost(case: str, limit: str, ours: str = "ours", limit_case: str = "") -> Callable[[Cases], Number]:
+    """Our time as a multiple of the limit's: the smaller the better."""
+    inverse = ratio(case, limit, ours, limit_case)
+
+    def read(cases: Cases) -> Number:
+        n = inverse(cases)
+        return Number(1 / n.best, 1 / n.typical, n.ours, n.rival)
+
+    return read
+
+
+def value(case: str, name: str = "ours") -> Callable[[Cases], Number]:
+    def read(cases: Cases) -> Number:
+        best, typical, text = _best(cases, case, name)
+        return Number(best, typical, text, "")
+
+    return read
+
+
+def worst(case: str) -> Callable[[Cases], Number]:
+    """The largest of a case's contestants: streams of one kernel."""
+    def read(cases: Cases) -> Number:
+        if case not in cases:
+            raise Missing(f"no case {case} in this run")
+        name, c = max(cases[case]["contestants"].items(), key=lambda item: item[1]["max"])
+        return Number(c["max"], c["median"], f"{quantity(c['max'])} {cases[case]['unit']} ({name})", "")
+
+    return read
+
+
+def not_built(why: str) -> Callable[[Cases], Number]:
+    def read(cases: Cases) -> Number:
+        raise Missing(why)
+
+    return read
+
+
+PUSH, BATCH, Z = "quantile.push.1000", "quantile.batch.1000", "zscore.batch.288"
+REACT, FLOOD = "wire.reaction", "wire.flood"
+SPIN, SKETCH = "ours, uvloop, spin", "the package has no approximate batch quantile: its exact one is what row 2 measures"
+
+FIGURES = (
+    Figure(1, "streaming P95, W=1000, one Python call: rolling-quantiles", ratio(PUSH, "rolling_quantiles"), 2.5, "2.8"),
+    Figure(1, "... river", ratio(PUSH, "river"), 7, "7.8"),
+    Figure(1, "... screamer", ratio(PUSH, "screamer"), 12, "14"),
+    Figure(1, "... numpy.percentile(deque)", ratio(PUSH, "numpy_deque"), 1500, "1,700"),
+    Figure(2, "batch P95, W=1000, exact: scipy percentile_filter", ratio(BATCH, "scipy"), 3, "3.2"),
+    Figure(2, "... polars", ratio(BATCH, "polars"), 6.5, "7.0"),
+    Figure(2, "... pandas", ratio(BATCH, "pandas"), 27, "30"),
+    Figure(3, "batch P95, error <= 0.4 %: scipy percentile_filter", not_built(SKETCH), 6, "6.2"),
+    Figure(4, "exact decision x > P95 inside C, W=100", value("quantile.decide.100", "calm"), 8, "6.8", False, "ns"),
+    Figure(4, "... W=1000", value("quantile.decide.1000", "calm"), 8, "6.8", False, "ns"),
+    Figure(4, "... W=10,000", value("quantile.decide.10000", "calm"), 8, "6.8", False, "ns"),
+    Figure(4, "... bursts against calm, W=1000", cost("quantile.decide.1000", "calm", "bursts"), 1.3, "1.22", False),
+    Figure(4, "... decisions that differ from a sort, worst stream", worst("quantile.wrong"), 0, "0", False, "wrong"),
+    Figure(5, "500 symbols, Zipf: decision and push", value("quantile.symbols.500"), 15, "14.8", False, "ns"),
+    Figure(6, "z-score batch: error after a 1e9 spike", value("zscore.error"), 1e-12, "1e-14", False, "relative"),
+    Figure(6, "... polars", ratio(Z, "polars"), 4.5, "4.7"),
+    Figure(6, "... pandas", ratio(Z, "pandas"), 6, "6.7"),
+    Figure(6, "... time as a multiple of bottleneck's (which is wrong after a spike)", cost(Z, "bottleneck"), 1.25, "1.17", False),
+    Figure(7, "z-score streaming: screamer", ratio("zscore.push.288", "screamer"), 5, "5.8"),
+    Figure(7, "... river", ratio("zscore.push.288", "river"), 100, "106"),
+    Figure(7, "... numpy on a deque", ratio("zscore.push.288", "numpy_deque"), 500, "535"),
+    Figure(8, "decode a liquidation to floats, one Python call: msgspec typed", ratio("decode.liquidation.x1", "msgspec"), 4, "4.1"),
+    Figure(8, "... orjson + float()", ratio("decode.liquidation.x1", "orjson"), 11, "11.7"),
+    Figure(8, "... json", ratio("decode.liquidation.x1", "json_stdlib"), 33, "34"),
+    Figure(8, "... inside C", value("decode.liquidation.x1.c"), 60, "53, predicted shape 28", False, "ns"),
+    Figure(9, "decode a book delta (8 + 8 levels): msgspec typed", ratio("decode.book.delta", "msgspec"), 6, "6.1"),
+    Figure(9, "... orjson + float()", ratio("decode.book.delta", "orjson"), 15, "15.8"),
+    Figure(10, "encode order.create: bytes %", ratio("encode.create", "bytes_template"), 3.4, "3.5"),
+    Figure(10, "... orjson", ratio("encode.create", "orjson"), 9, "10"),
+    Figure(11, "frame to order bytes in process: best composite of packages", ratio("reaction", "composite"), 10, "11"),
+    Figure(11, "... naive script", ratio("reaction", "naive"), 550, "600"),
+    Figure(11, "... one Python call", value("reaction"), 200, "172", False, "ns"),
+    Figure(11, "... inside C", value("reaction.c", "kernels"), 120, "112", False, "ns"),
+    Figure(12, "loopback push to order, spin, p50 as a multiple of C busy-poll", cost(REACT, "C busy-poll", SPIN), 1.15, "1.15", False),
+    Figure(12, "... websockets + orjson on uvloop, spin", ratio(REACT, "orjson on websockets, uvloop, spin", SPIN), 2.4, "2.4"),
+    Figure(12, "... websockets + orjson on uvloop", ratio(REACT, "orjson on websockets, uvloop", SPIN), 7, "7.4"),
+    Figure(12, "... naive: websockets + json + pybit REST", ratio(REACT, "naive: websockets + json + numpy + pybit REST", SPIN), 65, "69"),
+    Figure(13, "loopback push to order, blocking, p50 as a multiple of C blocking", cost(REACT, "C blocking", "ours, uvloop"), 1.1, "1.07", False),
+    Figure(14, "flood, listener only", value(FLOOD, "ours, counting only"), 6e6, "8.4 M", True, "frames/s"),
+    Figure(14, "... websockets", ratio(FLOOD, "websockets, asyncio", "ours, counting only"), 25, "28"),
+    Figure(14, "... aiohttp", ratio(FLOOD, "aiohttp", "ours, counting only"), 8, "9"),
+    Figure(14, "... picows' Python listener", ratio(FLOOD, "picows Python listener", "ours, counting only"), 4, "4.3"),
+    Figure(14, "... with scan and kernels inside", value(FLOOD, "ours, scan + kernels"), 3e6, "-", True, "frames/s"),
+    Figure(15, "instructions/event: decision and push", value("count.quantile.decide"), 65, "57 tail, 61 histogram", False, "instructions"),
+    Figure(15, "... mean and std", value("count.zscore.push"), 35, "33", False, "instructions"),
+    Figure(15, "... scan of a liquidation", value("count.scan.liquidation"), 720, "716", False, "instructions"),
+    Figure(15, "... encode", value("count.encode.create"), 160, "154", False, "instructions"),
+    Figure(16, "import of the compiled core", value("start.liqcore"), 5, "2-4.5", False, "ms"),
+)

@@ -1,0 +1,142 @@
+"""Our side of every comparison: the same roles as the rivals, by the package as it ships."""
+
+import numpy as np
+
+from benches import streams
+from benches.build import probe
+from liqcore.event import EVENT_DTYPE, REQUEST_DTYPE, Action, Kind, OrderType, RequestFlag, Side
+from liqcore.instrument import Instrument
+from liqcore.quantile import RollingQuantile
+from liqcore.zscore import RollingZ
+from liqshell.venues import bybit, bybit_orders
+
+NOTES = {"quantile_push": "exact, NumPy's linear interpolation", "quantile_batch": "exact, NumPy's linear interpolation"}
+SHAPES = ("liquidation", "trade", "top")
+SYMBOLS = ("ROSEUSDT", "BTCUSDT", "ETHUSDT")
+ROOM = np.zeros(2048, dtype=EVENT_DTYPE)
+
+
+def quantile_push(window, q):
+    return RollingQuantile(q, window).push
+
+
+def quantile_batch(window, q):
+    return lambda x: RollingQuantile(q, window).run(x)
+
+
+def zscore_push(window):
+    return RollingZ(window).push
+
+
+def zscore_batch(window):
+    return lambda x: RollingZ(window).run(x)
+
+
+def instruments() -> list[Instrument]:
+    return [Instrument("ROSEUSDT", venue="bybit", tick_size="0.00001", lot_size="1"),
+            Instrument("BTCUSDT", venue="bybit", tick_size="0.1", lot_size="0.001"),
+            Instrument("ETHUSDT", venue="bybit", tick_size="0.01", lot_size="0.001")]
+
+
+def decoder():
+    return bybit.PublicDecoder(SYMBOLS).scan
+
+
+def decode(shape):
+    """Number of events in ROOM."""
+    decode_frame = decoder().decode
+    return lambda frame: decode_frame(frame, 1, ROOM)
+
+
+def last_row(count):
+    """What the latest decode() left, in the rivals' form."""
+    e = ROOM[count - 1]
+    if e["kind"] == Kind.BBO:
+        return int(e["ts_event"]) // 10**6, False, float(e["aux_price"]), float(e["aux_qty"])
+    return int(e["ts_event"]) // 10**6, bool(e["side"] == Side.LONG), float(e["price"]), float(e["qty"])
+
+
+def encoder():
+    return bybit_orders.order_encoder("lq", instruments())
+
+
+def requests(orders) -> np.ndarray:
+    out = np.zeros(len(orders), dtype=REQUEST_DTYPE)
+    for row, (number, cause, ts_ms, buy, cents, thousandths) in zip(out, orders, strict=True):
+        row["ts"], row["id"], row["price"], row["qty"], row["cause"] = ts_ms * 10**6, number, cents, thousandths, cause
+        row["instrument"], row["side"] = SYMBOLS.index("ETHUSDT"), Side.LONG if buy else Side.SHORT
+        row["action"], row["type"], row["flags"] = Action.ACTION_CREATE, OrderType.ORDER_LIMIT, RequestFlag.POST_ONLY
+    return out
+
+
+def request(order):
+    """(the 64 bytes of a request, ts_ms): what encode() takes."""
+    return requests([order])[0].tobytes(), order[2]
+
+
+def encode():
+    encode_request = encoder().encode
+    return lambda pair: encode_request(*pair)
+
+
+def reaction():
+    return probe().Reaction(decoder(), encoder(), 0).react
+
+
+def engine():
+    from liqcore.detect import CascadeConfig
+    from liqcore.engine import Engine
+    return Engine(["ETHUSDT"], CascadeConfig())
+
+
+def events(n: int) -> np.ndarray:
+    """Liquidations of one instrument: heavy-tailed, clustered in time."""
+    rng = np.random.default_rng(streams.SEED)
+    out = np.zeros(n, dtype=EVENT_DTYPE)
+    gaps = np.where(rng.random(n) < 0.8, rng.exponential(0.4, n), rng.exponential(40.0, n))
+    out["ts_recv"] = streams.BASE_MS * 10**6 + (np.cumsum(gaps) * 1e9).astype(np.int64)
+    out["ts_event"] = out["ts_recv"] - 20_000_000
+    out["price"] = np.round(3000.0 + np.cumsum(rng.normal(0.0, 0.05, n)), 2)
+    out["qty"] = streams.notional(n) / out["price"]
+    out["kind"] = Kind.LIQUIDATION
+    out["side"] = np.where(rng.random(n) < 0.6, 1, -1)
+    return out
+
+
+def decisions_by_sorting(x: np.ndarray, q: float, window: int) -> np.ndarray:
+    """For each value after the first `window`: is it at or above np.quantile of the `window` values before it? The stream repeats at its end."""
+    x = np.concatenate([x, x[:window]])
+    out = np.empty(len(x) - window, dtype=bool)
+    for first in range(0, len(out), 4096):
+        last = min(first + 4096, len(out))
+        windows = np.lib.stride_tricks.sliding_window_view(x[first:last + window - 1], window)
+        out[first:last] = x[first + window:last + window] >= np.quantile(windows, q, axis=1)
+    return out
+
+
+async def _connect(port, listener, sink):
+    import picows
+    transport, _ = await picows.ws_connect(lambda: listener, f"ws://127.0.0.1:{port}/")
+    if sink is not None:
+        sink.transport = transport
+    await transport.wait_disconnected()
+
+
+def _listener(sink):
+    from liqshell.wire import FeedListener
+    return FeedListener(decoder(), sink, lambda raw, ts_recv: None)
+
+
+async def client_ours(port, count):
+    """The shipped path: FeedListener, scan, kernels, encoder, order from a C buffer."""
+    sink = probe().ReactionSink(probe().Reaction(decoder(), encoder(), 0))
+    await _connect(port, _listener(sink), sink)
+
+
+async def client_ours_flood(port, count):
+    sink = probe().CountingSink(probe().Reaction(decoder(), encoder(), 0), count)
+    await _connect(port, _listener(sink), sink)
+
+
+async def client_ours_count(port, count):
+    await _connect(port, probe().CountingListener(count), None)

@@ -1,0 +1,17 @@
+from collections.abc import Sequence
+from typing import final
+
+import numpy as np
+from typing_extensions import Buffer
+
+from liqcore.shape import Shape
+
+@final
+class Decoder:
+    symbols: tuple[str, ...]
+    carried: np.ndarray
+    predicted: int
+    scanned: int
+    def __init__(self, shapes: Sequence[Shape], symbols: Sequence[str], carried: np.ndarray | None = None) -> None: ...
+    def decode(self, frame: Buffer, ts_recv: int, out: np.ndarray) -> int: ...
+    def forget(self) -> None: ...

@@ -1,0 +1,511 @@
+"""Bybit frames: golden frames, both ways of reading them against each other and against the oracle, acknowledgements, filters, orders."""
+
+import gzip
+import itertools
+import json
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from liqcore.event import EVENT_DTYPE, REQUEST_DTYPE, Action, Completeness, Kind, OrderType, RequestFlag, Side
+from liqcore.instrument import Instrument
+from liqshell.venues import bybit, bybit_orders
+from liqshell.venues.bybit import Frame, FrameKind, PublicDecoder
+from tests.oracle import bybit as oracle
+
+DATA = Path(os.environ.get("LIQCORE_DATA", Path(__file__).parents[1].parent / "shared" / "data"))
+needs_data = pytest.mark.skipif(not (DATA / "frames-tardis-node").is_dir(), reason=f"no captures at {DATA}: set LIQCORE_DATA")
+
+# Frames as the venue sent them (October 2026, February 2025) or as its documentation shows them
+LIQUIDATIONS = [
+    b'{"topic":"allLiquidation.BTCUSDT","type":"snapshot","ts":1791565601482,"data":[{"T":1791565600992,"s":"BTCUSDT","S":"Buy","v":"0.006",'
+    b'"p":"82396.90"},{"T":1791565601058,"s":"BTCUSDT","S":"Buy","v":"0.038","p":"82394.30"}]}',
+    b'{"topic":"allLiquidation.ROSEUSDT","type":"snapshot","ts":1739502303204,"data":[{"T":1739502302929,"s":"ROSEUSDT","S":"Sell","v":"20000",'
+    b'"p":"0.04499"}]}',
+]
+TRADE = (b'{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":1786310819681,"data":[{"T":1786310819680,"s":"BTCUSDT","S":"Sell","v":"0.004",'
+         b'"p":"65114.20","L":"MinusTick","i":"a9188a0a-82bc-50de-be60-03eedbe3cdd7","BT":false,"RPI":false,"seq":753843954913}]}')
+BOOK = (b'{"topic":"orderbook.1.BTCUSDT","ts":1786310818130,"type":"snapshot","data":{"s":"BTCUSDT","b":[["65114.20","6.054"]],'
+        b'"a":[["65114.30","10.470"]],"u":15076953,"seq":753843913870},"cts":1786310818129}')
+TICKER = (b'{"topic":"tickers.BTCUSDT","type":"snapshot","data":{"symbol":"BTCUSDT","tickDirection":"ZeroPlusTick","price24hPcnt":"0.001624",'
+          b'"lastPrice":"65114.30","prevPrice24h":"65008.70","markPrice":"65117.44","indexPrice":"65137.76","openInterest":"59891.732",'
+          b'"nextFundingTime":"1786320000000","fundingRate":"-0.0001","bid1Price":"65114.20","preOpenPrice":""},"cs":753843900397,"ts":1786310817583}')
+SYMBOLS = ["BTCUSDT", "ROSEUSDT", "ETHUSDT", "1000PEPEUSDT", "SOLUSDT"]
+FRAMES = [*LIQUIDATIONS, TRADE, BOOK, TICKER]
+TS = 1_791_565_601_600_000_000
+
+
+def both(decoder: PublicDecoder, frame: bytes, out: np.ndarray | None = None) -> tuple[list | None, Frame]:
+    """(events by scan or None, Frame by the general path), each from the same carried values; the general path's new values stay."""
+    out = np.zeros(512, EVENT_DTYPE) if out is None else out
+    before = decoder.carried.copy()
+    count = decoder.scan.decode(frame, TS, out)
+    scanned = out[:count].tolist() if count >= 0 else None
+    after = decoder.carried.copy()
+    decoder.carried[:] = before
+    general = decoder.read(frame, TS)
+    if scanned is not None:
+        assert decoder.carried.tobytes() == after.tobytes()
+    else:
+        assert after.tobytes() == before.tobytes(), "a frame that scan handed back changed the carried values"
+    return scanned, general
+
+
+def agree(decoder: PublicDecoder, frame: bytes, out: np.ndarray | None = None) -> bool:
+    """Scan and the general path say the same, or scan hands back. True where scan took it."""
+    scanned, general = both(decoder, frame, out)
+    if scanned is not None:
+        assert general.kind == FrameKind.EVENTS, (frame, general)
+        assert repr(scanned) == repr(general.events), frame    # repr: also -0.0 and every last bit
+    return scanned is not None
+
+
+def same_as_oracle(decoder: PublicDecoder, found: list[tuple], expected: list[dict]) -> None:
+    rows = [dict(zip(EVENT_DTYPE.names, e, strict=True)) for e in found]
+    assert [{**r, "symbol": decoder.symbols[r["instrument"]]} for r in rows] == [
+        {**{n: 0 for n in EVENT_DTYPE.names}, "instrument": decoder.symbols.index(e["symbol"]), "ts_recv": TS, **e} for e in expected]
+
+
+def capture() -> list[bytes]:
+    """Every received frame of the Bybit capture, and the current-protocol frames of the two frame collections."""
+    frames = []
+    with gzip.open(DATA / "market-bybit-v5-rawws-2026-08" / "BYBIT_BTC_SOL.jsonl.gz", "rt") as lines:
+        for line in lines:
+            record = json.loads(line)
+            if record["t"] == "recv":
+                frames.append(record["data"].encode())
+    frames += (DATA / "frames-tardis-node" / "bybit.jsonl").read_bytes().splitlines()
+    for path in sorted((DATA / "frames-nautilus" / "bybit").glob("ws_*.json")):
+        raw = path.read_bytes()
+        frames += [raw, orjson.dumps(orjson.loads(raw))]
+    return frames
+
+
+# --- sides ------------------------------------------------------------------------------------------------------------------------------------
+
+def test_buy_means_that_a_long_was_liquidated():
+    decoder = PublicDecoder(SYMBOLS)
+    for frame, side in zip(LIQUIDATIONS, (Side.LONG, Side.SHORT), strict=True):
+        scanned, general = both(decoder, frame)
+        assert [e[9] for e in scanned] == [side] * len(scanned)
+        assert [e[9] for e in general.events] == [side] * len(scanned)
+
+
+def test_flipping_the_side_map_would_be_noticed(monkeypatch):
+    """The same assertion fails when the map is the other way round, on both ways."""
+    flipped = {"Buy": Side.SHORT, "Sell": Side.LONG}
+    monkeypatch.setattr(bybit, "LIQUIDATED_SIDE", flipped)
+    shapes = (bybit.Shape(Kind.LIQUIDATION, {**bybit.SHAPES[0].keys, "data": bybit.rows({
+        "T": bybit.millis("ts_event"), "s": bybit.symbol(), "S": bybit.side(flipped), "v": bybit.decimal("qty"), "p": bybit.decimal("price")})}),)
+    monkeypatch.setattr(bybit, "SHAPES", shapes)
+    with pytest.raises(AssertionError):
+        test_buy_means_that_a_long_was_liquidated()
+    decoder = PublicDecoder(SYMBOLS)
+    scanned, general = both(decoder, LIQUIDATIONS[0])
+    assert {e[9] for e in scanned} == {e[9] for e in general.events} == {Side.SHORT}
+
+
+def test_trade_side_is_the_taker():
+    assert both(PublicDecoder(SYMBOLS), TRADE)[1].events[0][9] == Side.SHORT
+
+
+# --- golden frames ----------------------------------------------------------------------------------------------------------------------------
+
+def test_golden_values():
+    decoder = PublicDecoder(SYMBOLS)
+    expected = {
+        TRADE: [(1786310819680000000, TS, 65114.2, 0.004, 0.0, 0.0, 753843954913, 0, Kind.TRADE, -1, 0, 0)],
+        BOOK: [(1786310818129000000, TS, 65114.2, 6.054, 65114.3, 10.47, 15076953, 0, Kind.BBO, 0, 0, 0)],
+        TICKER: [(1786310817583000000, TS, 65117.44, 59891.732, 65137.76, -0.0001, 753843900397, 0, Kind.TICKER, 0, 0, 0)],
+        LIQUIDATIONS[1]: [(1739502302929000000, TS, 0.04499, 20000.0, 0.0, 0.0, 0, 1, Kind.LIQUIDATION, -1, 0, 0)],
+    }
+    for frame, events in expected.items():
+        for _ in range(3):   # the first time by the general scanner, then by the predicted layout
+            scanned, general = both(decoder, frame)
+            assert scanned == general.events == events
+    assert decoder.scan.predicted == 6 and decoder.scan.scanned == 6
+
+
+def test_old_liquidation_object():
+    frame = b'{"data":{"price":"0.03803","side":"Buy","size":"1637","symbol":"ROSEUSDT","updatedTime":1673251091822},"topic":"liquidation.ROSEUSDT","ts":1673251091822,"type":"snapshot"}'
+    scanned, general = both(PublicDecoder(SYMBOLS), frame)
+    assert scanned is None
+    assert general.events == [(1673251091822000000, TS, 0.03803, 1637.0, 0.0, 0.0, 0, 1, Kind.LIQUIDATION, Side.LONG, 0, 0)]
+
+
+@needs_data
+def test_captured_frames_agree():
+    """Scan == general path == oracle on every captured frame, in order, and every frame is given a kind."""
+    frames = capture()
+    symbols = sorted({json.loads(f)["topic"].rpartition(".")[2] for f in frames if b'"topic"' in f} - {""})
+    decoder, taken, last, kinds = PublicDecoder(symbols), 0, {}, []
+    for frame in frames:
+        taken += agree(decoder, frame)
+        general = decoder.read(frame, TS)
+        kinds.append(general.kind)
+        message = json.loads(frame)
+        stem = message.get("topic", "").rpartition(".")[0]
+        if general.kind == FrameKind.EVENTS:
+            same_as_oracle(decoder, general.events, oracle.events(frame, last))
+        elif stem in bybit.TOPICS:
+            pytest.fail(f"{general} for {frame[:200]}")
+    assert kinds.count(FrameKind.ACK) >= 24
+    assert taken >= 300, "the capture has hundreds of tickers and trades of the shapes that scan knows"
+
+
+@needs_data
+def test_capture_goes_through_scan_where_it_is_linear():
+    """Of the linear trades and tickers of August 2026 nothing is left to the general path."""
+    decoder, out = PublicDecoder(["BTCUSDT", "SOLUSDT"]), np.zeros(1024, EVENT_DTYPE)
+    refused = []
+    for frame in capture():
+        if frame.startswith((b'{"topic":"publicTrade.', b'{"topic":"tickers.')) and b'"2290000' not in frame and b'USDT"' in frame:
+            if decoder.scan.decode(frame, TS, out) < 0 and b"usdIndexPrice" not in frame and b"1786310" in frame:
+                refused.append(frame)
+    assert refused == []
+
+
+# --- both ways agree --------------------------------------------------------------------------------------------------------------------------
+
+NUMBERS = st.one_of(
+    st.decimals(min_value=0, max_value=10**9, places=4).map(lambda d: format(d, "f")),
+    st.tuples(st.integers(0, 10**10), st.text("0123456789", min_size=1, max_size=12)).map(lambda t: f"{t[0]}.{t[1]}"),
+    st.integers(0, 10**18).map(str), st.sampled_from(["0", "0.0", "1", "00.5", "0.1", "9007199254740993", "0.30000000000000004", "", "-1", "1e5",
+                                                      "NaN", "Infinity", ".5", "5.", " 1", "1_0", "١", "+1", "0x10", "1,0"]))
+GOOD = st.tuples(st.integers(0, 10**6), st.text("0123456789", max_size=6)).map(lambda t: f"{t[0]}.{t[1]}" if t[1] else str(t[0]))
+MS = st.one_of(st.integers(1_500_000_000_000, 1_900_000_000_000), st.sampled_from([0, 1, 9_223_372_036_854, 9_223_372_036_855, -1, 2**63, 1.5, True, None, "1"]))
+TIMES = st.integers(1_500_000_000_000, 1_900_000_000_000)
+
+
+@st.composite
+def messages(draw, numbers=GOOD, times=TIMES):
+    name = draw(st.sampled_from([*SYMBOLS, *SYMBOLS, "XUSDT"]))
+    kind = draw(st.sampled_from(["liquidation", "trade", "book", "ticker"]))
+    sides = st.sampled_from(["Buy", "Sell"])
+    if kind == "liquidation":
+        row = st.fixed_dictionaries({"T": times, "s": st.just(name), "S": sides, "v": numbers, "p": numbers})
+        return {"topic": f"allLiquidation.{name}", "type": "snapshot", "ts": draw(times), "data": draw(st.lists(row, max_size=8))}
+    if kind == "trade":
+        row = st.fixed_dictionaries({"T": times, "s": st.just(name), "S": sides, "v": numbers, "p": numbers, "L": st.sampled_from(["PlusTick", ""]),
+                                     "i": st.text(max_size=70)}, optional={"BT": st.booleans(), "RPI": st.booleans(), "seq": st.integers(0, 2**63 - 1)})
+        return {"topic": f"publicTrade.{name}", "type": "snapshot", "ts": draw(times), "data": draw(st.lists(row, max_size=6))}
+    if kind == "book":
+        side_levels = st.lists(st.tuples(numbers, numbers).map(list), max_size=2) if draw(st.booleans()) else st.tuples(st.tuples(numbers, numbers))
+        message = {"topic": f"orderbook.1.{name}", "ts": draw(times), "type": draw(st.sampled_from(["snapshot", "snapshot", "delta"])),
+                   "data": {"s": name, "b": draw(side_levels), "a": draw(side_levels), "u": draw(st.integers(0, 10**15)), "seq": 5}}
+        return {**message, "cts": draw(times)} if draw(st.booleans()) else message
+    fields = st.fixed_dictionaries({"symbol": st.just(name)}, optional={
+        "markPrice": numbers, "indexPrice": numbers, "openInterest": numbers, "lastPrice": numbers, "bid1Price": numbers,
+        "fundingRate": st.one_of(numbers, numbers.map(lambda n: "-" + n)), "nextFundingTime": st.just("1"), "unknownKey": st.just(1)})
+    return {"topic": f"tickers.{name}", "type": draw(st.sampled_from(["snapshot", "delta"])), "data": draw(fields), "cs": 5, "ts": draw(times)}
+
+
+def shuffled(value, rng: random.Random):
+    if isinstance(value, dict):
+        keys = list(value)
+        rng.shuffle(keys)
+        return {k: shuffled(value[k], rng) for k in keys}
+    return [shuffled(v, rng) for v in value] if isinstance(value, list | tuple) else value
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(messages(), min_size=1, max_size=12), st.randoms(use_true_random=False), st.booleans())
+def test_generated_frames_agree(sequence, rng, shuffle):
+    decoder, last = PublicDecoder(SYMBOLS), {}
+    for message in sequence:
+        frame = orjson.dumps(shuffled(message, rng) if shuffle else message)
+        agree(decoder, frame)
+        general = decoder.read(frame, TS) if not frame.startswith(b'{"topic":"tickers') else None
+        if general is not None and general.kind == FrameKind.EVENTS and not message["topic"].startswith("tickers"):
+            same_as_oracle(decoder, general.events, oracle.events(frame, last))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(messages(NUMBERS, MS), min_size=1, max_size=12))
+def test_generated_odd_frames_agree(sequence):
+    decoder = PublicDecoder(SYMBOLS)
+    for message in sequence:
+        agree(decoder, orjson.dumps(message))
+        agree(decoder, json.dumps(message).encode())                   # white space
+
+
+def test_every_order_of_keys():
+    decoder = PublicDecoder(SYMBOLS)
+    for frame in (LIQUIDATIONS[0], BOOK):
+        message, orders = json.loads(frame), 0
+        inner = message["data"][0] if isinstance(message["data"], list) else message["data"]
+        for keys in itertools.permutations(inner):
+            data = {k: inner[k] for k in keys}
+            for outer in itertools.permutations(message):
+                changed = {k: ([data, *message["data"][1:]] if isinstance(message["data"], list) else data) if k == "data" else message[k] for k in outer}
+                orders += 1
+                if orders % 7 == 0:   # each permutation of each object is met, the product of both is sampled
+                    assert agree(decoder, orjson.dumps(changed)), changed
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_every_corrupted_byte(frame):
+    """Any byte at any position: scan hands back, or both ways say the same. Predicted and general scanner."""
+    decoder, out = PublicDecoder(SYMBOLS), np.zeros(16, EVENT_DTYPE)
+    taken = 0
+    for position in range(len(frame)):
+        for byte in {0, 1, 31, 34, 44, 45, 46, 47, 48, 49, 57, 58, 66, 69, 92, 93, 101, 125, 127, 128, 255, frame[position] ^ 1, frame[position] ^ 32}:
+            bad = frame[:position] + bytes([byte]) + frame[position + 1:]
+            decoder.scan.decode(frame, TS, out)   # learn the good layout
+            taken += agree(decoder, bad, out)
+    assert taken > 0
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_every_truncation_and_trailing_bytes(frame):
+    decoder, out = PublicDecoder(SYMBOLS), np.zeros(16, EVENT_DTYPE)
+    assert decoder.scan.decode(frame, TS, out) > 0
+    for size in range(len(frame)):
+        assert decoder.scan.decode(frame[:size], TS, out) == -1
+        assert decoder.read(frame[:size], TS).kind == FrameKind.MALFORMED
+    for tail in (b" ", b"\n", b"}", b",", b"\0", b'{"a":1}'):
+        assert decoder.scan.decode(frame + tail, TS, out) == -1
+        agree(decoder, frame + tail, out)
+
+
+def test_200_rows_in_order():
+    rows = [{"T": 1739502302929 + i % 7, "s": "ROSEUSDT", "S": "Buy" if i % 3 else "Sell", "v": str(i + 1), "p": f"0.0{4000 + i}"} for i in range(200)]
+    frame = orjson.dumps({"topic": "allLiquidation.ROSEUSDT", "type": "snapshot", "ts": 1739502303204, "data": rows})
+    decoder, out = PublicDecoder(SYMBOLS), np.zeros(200, EVENT_DTYPE)
+    for _ in range(2):
+        scanned, general = both(decoder, frame, out)
+        assert scanned == general.events and len(scanned) == 200
+        assert [e[3] for e in scanned] == [float(i + 1) for i in range(200)]
+        assert [e[9] for e in scanned] == [1 if i % 3 else -1 for i in range(200)]
+    assert decoder.scan.decode(frame, TS, np.zeros(199, EVENT_DTYPE)) == -2
+    with pytest.raises(ValueError, match="200 events in one frame, room for 199"):
+        decoder.scan.forget()
+        PublicDecoder(SYMBOLS).decode(frame.replace(b'{"topic"', b'{ "topic"'), TS, np.zeros(199, EVENT_DTYPE))
+
+
+def test_nothing_is_written_behind_the_room():
+    rows = [{"T": 1, "s": "ROSEUSDT", "S": "Buy", "v": "1", "p": "2"}] * 9
+    frame = orjson.dumps({"topic": "allLiquidation.ROSEUSDT", "type": "snapshot", "ts": 3, "data": rows})
+    memory = np.full(12 * 64, 0x5A, "u1")
+    out = memory.view(EVENT_DTYPE)[:4]
+    decoder = PublicDecoder(SYMBOLS)
+    for _ in range(3):
+        assert decoder.scan.decode(frame, TS, out) == -2
+        assert (memory[4 * 64:] == 0x5A).all()
+        assert decoder.scan.decode(orjson.dumps({**json.loads(frame), "data": rows[:4]}), TS, out) == 4
+        assert (memory[4 * 64:] == 0x5A).all()
+
+
+def test_ticker_deltas_carry_full_values():
+    decoder = PublicDecoder(SYMBOLS)
+    out = np.zeros(4, EVENT_DTYPE)
+    assert decoder.decode(TICKER, TS, out) == 1
+    quiet = b'{"topic":"tickers.BTCUSDT","type":"delta","data":{"symbol":"BTCUSDT","bid1Price":"65114.20","bid1Size":"6.124"},"cs":1,"ts":1786310818484}'
+    assert decoder.decode(quiet, TS, out) == 0
+    delta = b'{"topic":"tickers.BTCUSDT","type":"delta","data":{"symbol":"BTCUSDT","indexPrice":"65000.5"},"cs":2,"ts":1786310818584}'
+    assert decoder.decode(delta, TS, out) == 1
+    assert out[0].tolist() == (1786310818584000000, TS, 65117.44, 59891.732, 65000.5, -0.0001, 2, 0, Kind.TICKER, 0, 0, 0)
+    spaced = delta.replace(b'"indexPrice":', b'"indexPrice": ').replace(b"65000.5", b"65001.5")   # the general path goes on from the same values
+    result = decoder.decode(spaced, TS, out)
+    assert isinstance(result, Frame) and result.events == [(1786310818584000000, TS, 65117.44, 59891.732, 65001.5, -0.0001, 2, 0, Kind.TICKER, 0, 0, 0)]
+    assert out[0].tolist() == result.events[0]
+    snapshot = b'{"topic":"tickers.BTCUSDT","type":"snapshot","data":{"symbol":"BTCUSDT","markPrice":"1.5","fundingRate":""},"cs":3,"ts":1786310818684}'
+    assert decoder.decode(snapshot, TS, out) == 1
+    assert out[0].tolist()[2:6] == (1.5, 0.0, 0.0, 0.0)
+    decoder.forget()
+    assert decoder.carried["price"].tolist() == [0.0] * len(SYMBOLS)
+
+
+def test_empty_book_side_is_no_event():
+    decoder = PublicDecoder(SYMBOLS)
+    scanned, general = both(decoder, BOOK.replace(b'[["65114.30","10.470"]]', b"[]"))
+    assert scanned is None and general.kind == FrameKind.EVENTS and general.events == []
+
+
+# --- what is not market data ------------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize(("frame", "kind", "topics", "req_id"), [
+    ('{"success":true,"ret_msg":"","conn_id":"x","req_id":"sub-BTCUSDT","op":"subscribe"}', FrameKind.ACK, (), "sub-BTCUSDT"),
+    ('{"success":true,"ret_msg":"subscribe","conn_id":"x","op":"subscribe"}', FrameKind.ACK, (), ""),
+    ('{"success":true,"ret_msg":"","conn_id":"x","request":{"op":"subscribe","args":["trade.BTCUSD"]}}', FrameKind.ACK, (), ""),
+    ('{"success":true,"data":{"failTopics":[],"successTopics":["a.B"]},"type":"COMMAND_RESP","conn_id":"x"}', FrameKind.ACK, ("a.B",), ""),
+    ('{"success":true,"data":{"failTopics":["c.D"],"successTopics":["a.B"]},"type":"COMMAND_RESP","conn_id":"x"}', FrameKind.ACK_FAILED, ("c.D",), ""),
+    ('{"success":false,"ret_msg":"error:handler not found,topic:orderbook.500.BTCUSDT","req_id":7,"op":"subscribe"}', FrameKind.ACK_FAILED,
+     ("orderbook.500.BTCUSDT",), "7"),
+    ('{"success":false,"ret_msg":"Invalid topic: invalid.topic.BTCUSDT","conn_id":"x","op":"subscribe"}', FrameKind.ACK_FAILED,
+     ("invalid.topic.BTCUSDT",), ""),
+    ('{"success":false,"ret_msg":"","op":"subscribe"}', FrameKind.ACK_FAILED, (), ""),
+    ('{"success":true,"ret_msg":"pong","conn_id":"x","req_id":"ping-3","op":"ping"}', FrameKind.PONG, (), "ping-3"),
+    ('{"req_id":"1","op":"pong","args":["1675418560633"],"conn_id":"x"}', FrameKind.PONG, (), "1"),
+    ('{"retCode":0,"retMsg":"OK","op":"pong","data":["1"],"connId":"x"}', FrameKind.PONG, (), ""),
+    ('{"op":"auth","success":true,"retCode":0,"retMsg":"","connId":"x"}', FrameKind.ACK, (), ""),
+    ('{"reqId":"a","retCode":0,"retMsg":"OK","op":"auth","connId":"x"}', FrameKind.ACK, (), "a"),
+    ('{"op":"auth","success":false,"retCode":10003,"retMsg":"Invalid apikey","connId":"x"}', FrameKind.ACK_FAILED, (), ""),
+    ('{"topic":"kline.1.BTCUSDT","data":[],"ts":1,"type":"snapshot"}', FrameKind.OTHER, (), ""),
+    ('{"topic":"orderbook.200.BTCUSDT","data":{},"ts":1,"type":"delta"}', FrameKind.OTHER, (), ""),
+    ('{"op":"order.create","retCode":0,"reqId":"c1-2"}', FrameKind.OTHER, (), "c1-2"),
+    ("{}", FrameKind.OTHER, (), ""),
+])
+def test_control_frames(frame, kind, topics, req_id):
+    result = PublicDecoder(SYMBOLS).read(frame.encode(), TS)
+    assert (result.kind, result.topics, result.req_id) == (kind, topics, req_id)
+    assert PublicDecoder(SYMBOLS).scan.decode(frame.encode(), TS, np.zeros(4, EVENT_DTYPE)) == -1
+
+
+@pytest.mark.parametrize(("frame", "reason"), [
+    (b"", "not JSON"), (b"null", "bad structure"), (b"[1]", "bad structure"), (b"\xff\xfe\x00binary", "not JSON"), (b"[" * 2000, "not JSON"),
+    (b'{"topic":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not JSON"), (b" " * (1 << 20) + b"{}", "too large"), (b'{"topic":3}', "bad structure"),
+    (LIQUIDATIONS[1].replace(b'"20000"', b'"NaN"'), "bad number"), (LIQUIDATIONS[1].replace(b'"20000"', b'"-1"'), "bad number"),
+    (LIQUIDATIONS[1].replace(b'"20000"', b"20000"), "bad number"), (LIQUIDATIONS[1].replace(b'"20000"', b'"1e9"'), "bad number"),
+    (LIQUIDATIONS[1].replace(b'"Sell"', b'"sell"'), "bad side"), (LIQUIDATIONS[1].replace(b"1739502302929", b'"1739502302929"'), "bad integer"),
+    (LIQUIDATIONS[1].replace(b"1739502302929", b"1e30"), "bad integer"), (LIQUIDATIONS[1].replace(b"ROSEUSDT", b"DOGEUSDT"), "unknown symbol"),
+    (LIQUIDATIONS[1].replace(b'"s":"ROSEUSDT"', b'"s":"BTCUSDT"'), "wrong symbol"), (LIQUIDATIONS[1].replace(b"[{", b"{").replace(b"}]", b"}"), "bad structure"),
+    (LIQUIDATIONS[1].replace(b"[{", b"[[").replace(b"}]", b"]]"), "not JSON"), (b'{"topic":"tickers.BTCUSDT","type":"x","data":{"symbol":"BTCUSDT"},"ts":1}', "bad structure"),
+])
+def test_rubbish_has_a_reason(frame, reason):
+    decoder = PublicDecoder(SYMBOLS)
+    result = decoder.read(frame, TS)
+    assert (result.kind, result.reason, result.events) == (FrameKind.MALFORMED, reason, [])
+    assert result.detail and len(result.detail) < 400
+    assert decoder.scan.decode(frame, TS, np.zeros(4, EVENT_DTYPE)) == -1
+
+
+def test_counters_cannot_grow_with_what_a_stranger_sends():
+    decoder = PublicDecoder(SYMBOLS)
+    reasons = {decoder.read(orjson.dumps({"topic": f"t{i}.X{i}"}), TS).reason for i in range(50)}
+    reasons |= {decoder.read(orjson.dumps({"op": f"o{i}"}), TS).reason for i in range(50)}
+    assert reasons == {"unknown topic", "unknown operation"}
+
+
+# --- what we send -----------------------------------------------------------------------------------------------------------------------------
+
+def test_one_symbol_a_subscribe_frame():
+    frames = bybit.subscribe_frames(["BTCUSDT", "ETHUSDT"])
+    assert [r for r, _ in frames] == ["sub-BTCUSDT", "sub-ETHUSDT"]
+    assert json.loads(frames[1][1]) == {"req_id": "sub-ETHUSDT", "op": "subscribe", "args": [
+        "allLiquidation.ETHUSDT", "publicTrade.ETHUSDT", "orderbook.1.ETHUSDT", "tickers.ETHUSDT"]}
+    with pytest.raises(ValueError, match="use 3 connections"):
+        bybit.subscribe_frames([f"SYM{i:04}USDT" for i in range(500)])
+    assert json.loads(bybit.ping_frame(3)) == {"req_id": "ping-3", "op": "ping"}
+    assert json.loads(bybit.unsubscribe_frame("ETHUSDT", ["tickers"])[1])["args"] == ["tickers.ETHUSDT"]
+
+
+def test_endpoints():
+    assert bybit.ENDPOINTS["demo"].public == bybit.ENDPOINTS["mainnet"].public and bybit.ENDPOINTS["demo"].trade is None
+    assert "testnet" in bybit.ENDPOINTS["testnet"].public
+
+
+@needs_data
+def test_instruments_of_the_venue():
+    page = bybit.parse_instruments((DATA / "frames-nautilus" / "bybit" / "http_get_instruments_linear.json").read_bytes())
+    assert [i.symbol for i in page.instruments] == ["BTCUSDT", "ETHUSDT"] and page.cursor == "" and page.refused == []
+    eth = page.instruments[1]
+    assert (eth.tick_size, eth.lot_size, eth.min_notional, eth.min_lots, eth.max_lots) == ("0.05", "0.01", 5.0, 1, 100_000)
+    assert eth.completeness == Completeness.COMPLETENESS_FULL and eth.multiplier == 1.0 and eth.venue == "bybit"
+    with gzip.open(DATA / "market-bybit-v5-rawws-2026-08" / "BYBIT_BTC_SOL.jsonl.gz", "rt") as lines:
+        answer = next(r["data"] for r in map(json.loads, lines) if r["t"] == "http" and "category=linear" in r["url"])
+    page = bybit.parse_instruments(answer.encode())
+    assert len(page.instruments) > 500 and page.refused == []
+    with pytest.raises(ValueError, match="category"):
+        bybit.parse_instruments(answer.replace('"category":"linear"', '"category":"inverse"', 1).encode())
+
+
+@pytest.mark.parametrize("page", [b"", b"{}", b"[]", b'{"retCode":10006,"retMsg":"Too many visits","result":{}}', b'{"retCode":0,"result":{"list":3}}'])
+def test_bad_instrument_pages_are_errors(page):
+    with pytest.raises(ValueError, match="instruments-info"):
+        bybit.parse_instruments(page)
+
+
+def test_one_bad_instrument_does_not_hide_the_others():
+    row = {"symbol": "AUSDT", "status": "Trading", "contractType": "LinearPerpetual", "priceFilter": {"tickSize": "0.1"},
+           "lotSizeFilter": {"qtyStep": "1", "minOrderQty": "1", "maxOrderQty": "100"}}
+    rows = [row, {**row, "symbol": "BUSDT", "priceFilter": {"tickSize": "x"}}, {**row, "symbol": "CUSDT", "status": "PreLaunch"}, 5,
+            {**row, "symbol": "DUSD", "contractType": "InversePerpetual"}]
+    page = bybit.parse_instruments(orjson.dumps({"retCode": 0, "result": {"list": rows, "nextPageCursor": "next"}}))
+    assert [i.symbol for i in page.instruments] == ["AUSDT"] and page.cursor == "next"
+    assert len(page.refused) == 3 and "'BUSDT'" in page.refused[0] and "tick_size" in page.refused[0]
+    assert bybit.instruments_path("next").endswith("limit=1000&cursor=next")
+
+
+INSTRUMENTS = [Instrument("BTCUSDT", tick_size="0.10", lot_size="0.001"), Instrument("1000PEPEUSDT", tick_size="0.0000001", lot_size="100")]
+
+
+def request(**values) -> np.ndarray:
+    row = np.zeros(1, REQUEST_DTYPE)
+    for name, value in {"id": 0x123, "cause": 7, "price": 651142, "qty": 20, "side": 1, "action": Action.ACTION_CREATE, "type": OrderType.ORDER_LIMIT,
+                        **values}.items():
+        row[name] = value
+    return row
+
+
+@pytest.mark.parametrize(("values", "operation", "args"), [
+    ({"flags": RequestFlag.POST_ONLY, "stop": 650000}, "order.create",
+     {"side": "Buy", "orderType": "Limit", "qty": "0.020", "price": "65114.20", "timeInForce": "PostOnly", "stopLoss": "65000.00",
+      "slTriggerBy": "LastPrice", "tpslMode": "Full", "positionIdx": 0}),
+    ({"side": -1, "flags": RequestFlag.REDUCE_ONLY}, "order.create",
+     {"side": "Sell", "orderType": "Limit", "qty": "0.020", "price": "65114.20", "timeInForce": "GTC", "reduceOnly": True, "positionIdx": 0}),
+    ({"side": -1, "type": OrderType.ORDER_STOP_MARKET, "flags": RequestFlag.REDUCE_ONLY}, "order.create",
+     {"side": "Sell", "orderType": "Market", "qty": "0.020", "triggerPrice": "65114.20", "triggerDirection": 2, "triggerBy": "LastPrice",
+      "reduceOnly": True, "closeOnTrigger": True, "positionIdx": 0}),
+    ({"type": OrderType.ORDER_STOP_MARKET, "flags": RequestFlag.REDUCE_ONLY}, "order.create",
+     {"side": "Buy", "orderType": "Market", "qty": "0.020", "triggerPrice": "65114.20", "triggerDirection": 1, "triggerBy": "LastPrice",
+      "reduceOnly": True, "closeOnTrigger": True, "positionIdx": 0}),
+    ({"type": OrderType.ORDER_MARKET, "price": 0, "flags": RequestFlag.REDUCE_ONLY}, "order.create",
+     {"side": "Buy", "orderType": "Market", "qty": "0.020", "reduceOnly": True, "positionIdx": 0}),
+    ({"action": Action.ACTION_AMEND, "qty": 0}, "order.amend", {"price": "65114.20"}),
+    ({"action": Action.ACTION_AMEND, "price": 0, "qty": 5}, "order.amend", {"qty": "0.005"}),
+    ({"action": Action.ACTION_AMEND, "type": OrderType.ORDER_STOP_MARKET, "qty": 0}, "order.amend", {"triggerPrice": "65114.20"}),
+    ({"action": Action.ACTION_CANCEL}, "order.cancel", {}),
+    ({"action": Action.ACTION_CANCEL, "type": 0, "price": 0, "qty": 0}, "order.cancel", {}),
+    ({"instrument": 1, "price": 123, "qty": 7}, "order.create", {"side": "Buy", "orderType": "Limit", "qty": "700", "price": "0.0000123",
+                                                                 "timeInForce": "GTC", "positionIdx": 0}),
+])
+def test_order_messages(values, operation, args):
+    encoder = bybit_orders.order_encoder("r1", INSTRUMENTS, recv_window_ms=8000)
+    message = json.loads(encoder.encode(request(**values)[0], 1_711_001_595_207))
+    letter = {"order.create": "c", "order.amend": "a", "order.cancel": "x"}[operation]
+    assert message == {
+        "reqId": f"{letter}7-123", "header": {"X-BAPI-TIMESTAMP": "1711001595207", "X-BAPI-RECV-WINDOW": "8000"}, "op": operation,
+        "args": [{"category": "linear", "symbol": INSTRUMENTS[values.get("instrument", 0)].symbol, "orderLinkId": "r1-123", **args}]}
+
+
+@pytest.mark.parametrize("values", [
+    {"qty": 0}, {"price": 0}, {"type": OrderType.ORDER_MARKET, "flags": RequestFlag.POST_ONLY}, {"flags": RequestFlag.REDUCE_ONLY, "stop": 1},
+    {"instrument": 2}, {"instrument": -1}, {"price": -1}, {"action": 0}, {"action": 5}, {"type": 6}, {"type": 0},
+    {"action": Action.ACTION_AMEND, "price": 0, "qty": 0}, {"price": 2**62, "instrument": 1, "qty": 2**62}])
+def test_requests_without_a_message(values):
+    encoder = bybit_orders.order_encoder("r1", INSTRUMENTS)
+    with pytest.raises(ValueError, match="no message for action"):
+        encoder.encode(request(**values), 1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from([("0.10", "0.001"), ("0.05", "1"), ("0.000001", "100"), ("1", "0.5"), ("5", "25"), ("0.000000000001", "0.1")]),
+       st.integers(1, 2**35 - 1), st.integers(1, 2**35 - 1), st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1), st.integers(0, 2**62))
+def test_printed_numbers_are_exact(steps, price, qty, order_id, cause, now):
+    instrument = Instrument("A" * 31, tick_size=steps[0], lot_size=steps[1])
+    encoder = bybit_orders.order_encoder("run_1", [instrument])
+    frame = encoder.encode(request(price=price, qty=qty, id=order_id, cause=cause), now)
+    message = json.loads(frame)
+    order = message["args"][0]
+    assert (order["price"], order["qty"]) == (instrument.price_text(price), instrument.qty_text(qty))
+    assert bybit_orders.parse_order_link_id(order["orderLinkId"]) == ("run_1", order_id)
+    assert bybit_orders.parse_request_id(message["reqId"]) == (Action.ACTION_CREATE, cause, order_id)
+    assert message["header"]["X-BAPI-TIMESTAMP"] == str(now)
+    assert len(message["reqId"]) <= 36 and len(order["orderLinkId"]) <= 36 and len(frame) <= encoder.size_max
+
+
+def test_link_ids():
+    assert bybit_orders.order_link_id("20261121_a", 0x10) == "20261121_a-10"
+    assert len(bybit_orders.order_link_id("x" * 19, 2**63 - 1)) <= bybit_orders.LINK_ID_CHARS_MAX
+    for foreign in ("", "abc", "-1", "run-", "run-G", "run-1 ", "a-b-1", "run-00000000000000001", "run-1\n"):
+        assert bybit_orders.parse_order_link_id(foreign) is None
+    for run in ("", "a-b", "x" * 20, "é"):
+        with pytest.raises(ValueError, match="run"):
+            bybit_orders.order_encoder(run, INSTRUMENTS)

@@ -1,0 +1,191 @@
+"""The configuration: exact numbers in, every fault named at once, nothing silently ignored."""
+
+import dataclasses
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import liqcore as lc
+from liqshell import config
+from liqshell.config import SCALE, Config, loads, presets
+from liqshell.errors import ConfigError
+
+FADE = """
+[run]
+name = "first"
+[feed]
+symbols = ["ETHUSDT", "BTCUSDT"]
+[policy]
+preset = "fade"
+notional = 3000
+[policy.symbols.BTCUSDT]
+preset = "fade-btc"
+"""
+
+
+def faults(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        loads(text, "my.toml")
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_empty_file_is_paper_with_limits_on():
+    read = loads("")
+    assert read.run.mode == "paper"
+    assert read.limits.positions_max == 4
+    assert read.limits.daily_loss_max == SCALE // 100
+    assert read.limits.weekly_loss_max == 2 * SCALE // 100
+
+
+def test_presets_have_the_written_numbers():
+    fade = loads(FADE).policy_for("ETHUSDT")
+    assert (fade.entry_offset, fade.take_profit, fade.stop_loss) == (150_000, 150_000, 250_000)      # S2-08, S2-09: 0.15, 0.15, 0.25 %
+    assert (fade.entry_ttl_s, fade.max_hold_s, fade.cooldown_s, fade.entry) == (1800.0, 1800.0, 300.0, "post_only")      # S2-10, S2-14b
+    btc = loads(FADE).policy_for("BTCUSDT")
+    assert (btc.entry_offset, btc.take_profit, btc.stop_loss) == (100_000, 500_000, 250_000)         # S2-11
+    assert btc.notional == fade.notional == 3000.0
+    detector = loads(FADE).detector_values()
+    assert (detector.quantile, detector.window_events, detector.window_s, detector.min_events) == (95_000_000, 1000, 60.0, 2)
+    assert (detector.refresh_s, detector.warmup, detector.mode, detector.fall) == (3600.0, 100, "chain", 60_000_000)
+
+
+def test_presets_say_that_their_claims_were_contradicted():
+    for name in ("fade", "fade-btc"):
+        assert presets()[name].grade == "contradicted"
+        assert "C9" in presets()[name].evidence
+
+
+@pytest.mark.parametrize(("symbol", "side", "price", "expected"), [
+    ("ETHUSDT", lc.LONG, 2500.0, {"entry": "2496.25", "take_profit": "2500.00", "stop_loss": "2490.01"}),      # S2-12
+    ("SOLUSDT", lc.SHORT, 180.0, {"entry": "180.27", "take_profit": "180.00", "stop_loss": "180.72"}),
+])
+def test_preset_through_the_core_gives_the_golden_prices(symbol, side, price, expected):
+    bracket = lc.Bracket(side, **loads(FADE).policy_for(symbol).bracket_arguments())
+    assert bracket.prices(lc.Instrument(symbol, tick_size="0.01", lot_size="0.01"), price) == expected
+
+
+def test_values_are_accepted_by_the_core():
+    read = loads(FADE)
+    assert lc.CascadeConfig(**read.detector_values().cascade_arguments()).as_dict()["decay_s"] == 10.0
+    lc.Risk(**read.limits.risk_arguments())
+
+
+def test_own_preset_of_a_symbol_is_not_mixed_with_the_offsets_of_policy():
+    text = FADE.replace("notional = 3000", "notional = 3000\nentry_offset = 0.003\ncooldown_s = 60")
+    read = loads(text)
+    assert read.policy_for("ETHUSDT").entry_offset == 300_000
+    assert read.policy_for("BTCUSDT").entry_offset == 100_000
+    assert read.policy_for("BTCUSDT").notional == 3000.0
+    assert loads(text + "take_profit = 0.004\n").policy_for("BTCUSDT").take_profit == 400_000
+
+
+def test_every_fault_is_reported_with_file_key_value_range_and_suggestion():
+    found = faults("""
+[run]
+mode = "live"
+sed = 3
+[detector]
+quantile = 1.0
+window_events = true
+mode = "chian"
+[policy]
+entry_offet = 0.001
+stop_loss = 0
+take_profit = "0.1"
+notional = nan
+[policy.symbols.btc]
+preset = "fade"
+[limits]
+positions_max = 2.5
+[polcy]
+""")
+    joined = "\n".join(found)
+    assert len(found) == 12
+    assert all(text.startswith("my.toml: ") for text in found)
+    assert "run.sed: unknown key. Did you mean 'seed'?" in joined
+    assert "detector.quantile: found 1.0; expected a fraction above 0 and at most 0.9999" in joined
+    assert "detector.window_events: found true; expected a whole number from 2 to 1000000" in joined
+    assert "detector.mode: found 'chian'; expected one of 'chain', 'anchored'; did you mean 'chain'?" in joined
+    assert "policy.entry_offet: unknown key. Did you mean 'entry_offset'?" in joined
+    assert "policy.stop_loss: found 0; expected a fraction above 0 and at most 0.5" in joined
+    assert "policy.take_profit: found '0.1'" in joined
+    assert "policy.notional: found NaN" in joined
+    assert "policy.symbols.btc: found the name 'btc'; expected a contract name" in joined
+    assert "limits.positions_max: found 2.5" in joined
+    assert "polcy: unknown key. Did you mean 'policy'?" in joined
+    assert "run.mode: found 'live'; expected 'paper'" in joined
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated():
+    found = faults("[feed]\nrest = 'http://user:hunter22@127.0.0.1:1'\nws = 'ws://127.0.0.1:1'")
+    assert len(found) == 1 and "without user name" in found[0] and "hunter22" not in found[0]
+
+
+def test_live_is_refused_with_a_reason():
+    assert faults('[run]\nmode = "live"') == [
+        "my.toml: run.mode: found 'live'; expected 'paper'. Order entry does not exist in this version: no real order can be sent"]
+
+
+@pytest.mark.parametrize(("text", "part"), [
+    ("[policy]\npreset = 'fad'", "policy.preset: found 'fad'; expected one of 'fade', 'fade-btc'"),
+    ("[feed]\nws = 'ws://127.0.0.1:1'", "feed.rest: not set, though the other address is"),
+    ("[feed]\nrest = 'http://user:pw@127.0.0.1:1'\nws = 'ws://127.0.0.1:1'", "feed.rest: found"),
+    ("[feed]\nsymbols = ['ETHUSDT', 'ETHUSDT']", "ETHUSDT stands there more than once"),
+    ("[feed]\nsymbols = []", "a list of 1 to 1024"),
+    ("[feed]\nsymbols = ['ETHUSDT']\n[policy.symbols.BTCUSDT]\nnotional = 1", "policy.symbols.BTCUSDT: this symbol is not subscribed"),
+    ("[limits]\ndaily_loss_max = 0.05", "limits.weekly_loss_max: smaller than"),
+    ("[detector]\nwarmup = 2000", "detector.warmup: found 2000; expected at most detector.window_events (1000)"),
+    ("run = 3", "run: found 3; expected a table. Write it as [run]"),
+    ("[run]\nname = '../../etc'", "run.name: found '../../etc'"),
+    ("[policy]\nentry_offset = 0.000000001", "with at most 8 decimals"),
+    ("[limits]\nleverage_max = inf", "limits.leverage_max: found Infinity"),
+])
+def test_single_faults(text, part):
+    found = faults(text)
+    assert len(found) == 1, found
+    assert part in found[0]
+
+
+@pytest.mark.parametrize("raw", [b"[run", b"\xff\xfe", b"a = 1\na = 2", b"x = " + b"[" * 5000])
+def test_what_is_not_toml_is_a_config_error(raw):
+    with pytest.raises(ConfigError, match=r"my\.toml"):
+        loads(raw, "my.toml")
+
+
+def test_unreadable_and_huge_files(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load(tmp_path / "absent.toml")
+    huge = tmp_path / "huge.toml"
+    huge.write_bytes(b"#" * (config.CONFIG_BYTES_MAX + 1))
+    with pytest.raises(ConfigError, match="at most"):
+        config.load(huge)
+
+
+@given(st.integers(0, SCALE // 2))
+def test_fractions_are_exact(units):
+    text = f"{Decimal(units) / SCALE:.8f}"
+    assert loads(f"[policy]\nentry_offset = {text}").policy_for("ETHUSDT").entry_offset == units
+    assert loads(f"[policy]\nentry_offset = {text}").policy_for("ETHUSDT").bracket_arguments()["entry_offset"] * SCALE == units
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3), max_leaves=8),
+       st.sampled_from(["run", "feed", "detector", "policy", "limits", "paper", "record"]), st.data())
+def test_any_value_anywhere_is_accepted_or_named(value, section, data):
+    from liqshell.toml import decode
+
+    fields = [f.name for f in dataclasses.fields(next(f.metadata["section"] for f in dataclasses.fields(Config) if f.name == section))]
+    key = data.draw(st.sampled_from(fields))
+    problems: list[ConfigError] = []
+    decode(Config, {section: {key: value}}, "f", "", problems)
+    assert all(str(problem).startswith(f"f: {section}.{key}") for problem in problems)
+
+
+def test_configuration_is_frozen_and_prints():
+    read = loads(FADE)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        read.limits.positions_max = 9      # type: ignore[misc]
+    assert read.as_dict()["policy"]["symbols"]["BTCUSDT"]["preset"] == "fade-btc"
+    assert read.feed.ws_url.startswith("wss://")
