@@ -16,7 +16,7 @@ from liqcore.event import (AUDIT_DTYPE, EVENT_DTYPE, SIGNAL_DTYPE, Completeness,
                            Reason, Role, Side, Signal, abi_version)
 from liqcore.instrument import Instrument
 from liqcore.policy import Market, Policy
-from liqcore.quantile import RollingQuantile
+from liqcore.quantile import QuantileSketch, RollingQuantile
 from liqcore.request import Request
 from liqcore.risk import Risk
 from liqcore.simulate import Paper, SimVenue
@@ -36,6 +36,6 @@ def get_include() -> str:
 __all__ = [
     "AUDIT_DTYPE", "AUDIT_FIELDS", "EVENT_DTYPE", "LONG", "SECOND", "SHORT", "SIGNAL_DTYPE", "Account", "Alarm", "AuditKind", "Bracket",
     "BracketState", "Cascade", "CascadeConfig", "Completeness", "Control", "Engine", "FeedState", "FillReason", "Instrument", "Kind",
-    "Market", "OrderStatus", "Paper", "Phase", "Policy", "Reason", "Request", "Risk", "Role", "RollingQuantile",
+    "Market", "OrderStatus", "Paper", "Phase", "Policy", "QuantileSketch", "Reason", "Request", "Risk", "Role", "RollingQuantile",
     "SegmentZ", "Side", "Signal", "SimVenue", "Window", "__version__", "abi_version", "get_include",
 ]

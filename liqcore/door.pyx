@@ -35,7 +35,8 @@ cdef uint8_t price_qty(const event_t* e, market_t* m, const instrument_t* i, dou
         if e.qty < 0.0:
             return BAD_QTY
         return plausible(m, e.price, band) if e.price > 0.0 else OK
-    if e.price <= 0.0 or ticks_of(i, e.price) <= 0:
+    # a liquidation's price is never placed as an order: it need not be on the tick grid (bankruptcy prices often are not)
+    if e.price <= 0.0 or (e.kind != LIQUIDATION and ticks_of(i, e.price) <= 0):
         return BAD_PRICE
     if e.kind == BBO:
         if e.aux_price <= e.price:
@@ -70,5 +71,5 @@ cdef uint8_t door(const event_t* e, int64_t now, market_t* markets, const instru
     if not 0 <= e.instrument < count:
         return BAD_INSTRUMENT
     if e.kind == ORDER:
-        return OK if 1 <= e.code <= ORDER_UNKNOWN else BAD_CODE
+        return OK if 1 <= e.code <= ORDER_REFUSED else BAD_CODE
     return price_qty(e, &markets[e.instrument], &instruments[e.instrument], band)

@@ -64,6 +64,7 @@ def test_detect_finds_the_cascade_in_a_table(tmp_path, capsys):
     signals = [json.loads(line) for line in out.splitlines()]
     assert status == 0
     assert [s["phase"] for s in signals] == ["BUILDING", "ACTIVE", "DECELERATING", "EXHAUSTED"]
+    assert all(s["flags"] == 0 for s in signals)
     active = signals[1]
     assert (active["ts"], active["instrument"], active["detector"], active["side"]) == ((T0 + 120 * MINUTE + 5000) * 10**6, "ETHUSDT", "cascade", "long")
     assert active["long_notional"] == 2500.0 * (50 + 51) and active["short_notional"] == 0.0 and active["count"] == 2
@@ -94,6 +95,19 @@ def test_recording_raw_frames_foreign_file_and_table_say_the_same(tmp_path, caps
         assert status == 0 and "refused" not in err
         assert [s | {"completeness": "unknown"} for s in found] == from_table, path
         assert {s["completeness"] for s in found} == {"full"}
+
+
+@pytest.mark.parametrize("mark", [("liqcore.feed", {"state": int(lc.FeedState.FEED_DOWN)}), ("liqcore.gap", {"dropped": 3})])
+def test_a_gap_in_the_recording_makes_the_signals_uncertain(tmp_path, capsys, mark):
+    what = rows()
+    with Recorder(tmp_path / "run") as recorder:
+        for n, (ts, symbol, position, price, qty, _) in enumerate(what):
+            if n == 120:                                     # just before the burst
+                recorder.mark(ts * 10**6, *mark)
+            recorder.append(ts * 10**6, frame(ts, symbol, position, price, qty))
+    _, out, _ = run(capsys, "detect", tmp_path / "run")
+    flags = [json.loads(line)["flags"] for line in out.splitlines()]
+    assert [f & 1 for f in flags[:2]] == [1, 1]              # SIGNAL_UNCERTAIN; without the mark they are 0 (test above)
 
 
 def test_detect_options_reach_the_detector(tmp_path, capsys):

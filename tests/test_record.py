@@ -94,6 +94,12 @@ def test_own_lines_keep_their_place_and_cannot_be_forged(tmp_path):
     assert [(r.stream, r.exchange) for r in read(tmp_path)] == [(META, "liqcore"), ("", "bybit"), (END, "liqcore")]
 
 
+def test_the_folder_of_a_run_is_read_as_that_of_its_frames(tmp_path):
+    with Recorder(tmp_path / "frames") as recorder:
+        recorder.append(T0, b"[1]")
+    assert frames_of(tmp_path) == frames_of(tmp_path / "frames") == [b"[1]"]
+
+
 def test_a_second_recorder_appends(tmp_path):
     for frame in (b"[1]", b"[2]"):
         with Recorder(tmp_path) as recorder:

@@ -12,7 +12,8 @@ from importlib.util import find_spec
 from liqcore._version import __version__
 from liqshell.errors import LiqshellError
 
-# name -> what the overview says. The function liqshell/commands/NAME.py:NAME has the full text and the options. Where the file is absent, so is the command.
+# name -> what the overview says. The function liqshell/commands/NAME.py:NAME has the full text and the options.
+# Where the file is absent, so is the command.
 COMMANDS = {
     "demo": "The whole live path on a loopback market: no keys, no internet; ends with a report.",
     "detect": "Signals of recordings or event tables, as JSON lines.",

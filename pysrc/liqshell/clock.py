@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 NS = 1_000_000_000
 
@@ -21,19 +22,20 @@ class Clock:
     wall_ns    monotonic time at the anchor, ns; None = now
     """
 
-    speed: float = 1.0
-    market_ns: int | None = None
-    wall_ns: int | None = None
+    speed: float
+    market_ns: int
+    wall_ns: int
 
-    def __post_init__(self) -> None:
-        if not 0.0 < self.speed < 1e6:
-            raise ValueError(f"clock speed must lie in (0, 1e6), got {self.speed!r}")
-        for name, now in (("market_ns", time.time_ns), ("wall_ns", time.monotonic_ns)):
-            value = getattr(self, name)
+    def __init__(self, speed: float = 1.0, market_ns: int | None = None, wall_ns: int | None = None) -> None:
+        if not 0.0 < speed < 1e6:
+            raise ValueError(f"clock speed must lie in (0, 1e6), got {speed!r}")
+        object.__setattr__(self, "speed", speed)
+        for name, value, now in (("market_ns", market_ns, time.time_ns), ("wall_ns", wall_ns, time.monotonic_ns)):
             if value is None:
-                object.__setattr__(self, name, now())
+                value = now()
             elif not isinstance(value, int) or isinstance(value, bool):
                 raise ValueError(f"clock {name} must be an integer number of nanoseconds, got {value!r}")
+            object.__setattr__(self, name, value)
 
     def at_wall(self, wall_ns: int) -> int:
         """Market time, ns, at a reading of time.monotonic_ns()."""
@@ -63,7 +65,7 @@ class Clock:
         return {"speed": self.speed, "market_ns": self.market_ns, "wall_ns": self.wall_ns}
 
     @classmethod
-    def from_dict(cls, anchors: Mapping[str, float | int]) -> "Clock":
+    def from_dict(cls, anchors: Mapping[str, Any]) -> "Clock":
         """The clock of another process on this machine; ValueError for missing or unknown keys."""
         keys = {"speed", "market_ns", "wall_ns"}
         if set(anchors) != keys:

@@ -4,8 +4,9 @@
     config.limits.positions_max
     config.policy_for("BTCUSDT")             # preset, [policy] and [policy.symbols.BTCUSDT] merged: a complete PolicyValues
 
-Fractions (offsets, fees, limits) are integers in units of 1e-8, read from the text: 0.0015 is exactly 150000. Durations are seconds. Notionals are in
-quote currency. What is left out takes the preset's value, then the default; presets are data in policies/*.toml.
+Fractions (offsets, fees, limits) are integers in units of 1e-8, read from the text: 0.0015 is exactly 150000. Durations are
+seconds. Notionals are in quote currency. What is left out takes the preset's value, then the default; presets are data in
+policies/*.toml.
 """
 
 import dataclasses
@@ -215,8 +216,8 @@ class Config:
     def policy_for(self, symbol: str) -> PolicyValues:
         """The numbers with which `symbol` is traded.
 
-        [policy.symbols.NAME] wins over its own preset where it names one; else over [policy]; [policy] wins over its preset. A symbol that names
-        a preset of its own takes from [policy] only what is about money, not about prices (notional): offsets belong to their preset.
+        [policy.symbols.NAME] wins over its own preset where it names one; else over [policy]; [policy] wins over its preset. A symbol that
+        names a preset of its own takes from [policy] only what is about money, not about prices (notional): offsets belong to their preset.
         """
         own = self.policy.symbols.get(symbol, PolicyOverride())
         layers: list[PolicyOverride] = [presets()["fade"].policy, self.preset_of(symbol).policy]
@@ -319,7 +320,8 @@ def _contradictions(config: Config, file: str, sound: bool) -> list[ConfigError]
             wrong(key, f"found {name!r}", f"one of {', '.join(map(repr, known))}", "`liqcore presets` prints them")
     for symbol in config.policy.symbols:
         if config.feed.symbols and symbol not in config.feed.symbols:
-            wrong(f"policy.symbols.{symbol}", "this symbol is not subscribed", "one of feed.symbols", "Add it to [feed] symbols or remove the table")
+            wrong(f"policy.symbols.{symbol}", "this symbol is not subscribed", "one of feed.symbols",
+                  "Add it to [feed] symbols or remove the table")
     if config.limits.weekly_loss_max < config.limits.daily_loss_max:
         wrong("limits.weekly_loss_max", "smaller than limits.daily_loss_max", "at least the daily limit")
     if not out:
@@ -330,6 +332,7 @@ def _contradictions(config: Config, file: str, sound: bool) -> list[ConfigError]
 def _detector_contradictions(config: Config, file: str) -> list[ConfigError]:
     detector = config.detector_values()
     if detector.warmup > detector.window_events:
-        return [ConfigError(f"{file}: detector.warmup", f"found {detector.warmup}", f"at most detector.window_events ({detector.window_events})",
+        return [ConfigError(f"{file}: detector.warmup", f"found {detector.warmup}",
+                            f"at most detector.window_events ({detector.window_events})",
                             "A window that never holds warmup events never gives a threshold")]
     return []

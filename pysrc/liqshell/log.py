@@ -1,8 +1,9 @@
 """Logging through the standard library: one line a record, for people or as JSON, and no secret in either.
 
-`setup()` once per process; everywhere else `logging.getLogger("liqshell.<module>")`. Values that are known to be secret are registered with
-`protect()`; besides, whatever looks like a credential by its name (api_key=..., Authorization: ..., signature=...) is masked. Masking is done on the
-finished text of the record, tracebacks included, so that it does not matter by which door a secret came in.
+`setup()` once per process; everywhere else `logging.getLogger("liqshell.<module>")`. Values that are known to be secret are
+registered with `protect()`; besides, whatever looks like a credential by its name (api_key=..., Authorization: ..., signature=...)
+is masked. Masking is done on the finished text of the record, tracebacks included, so that it does not matter by which door a
+secret came in.
 """
 
 import json

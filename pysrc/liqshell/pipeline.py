@@ -56,6 +56,7 @@ class Pipeline:
             raise DataError("recording", f"made with struct version {values.get('abi')!r}", f"version {lc.abi_version()} of this liqcore",
                             "Replay it with the version that recorded it: " + str(values.get("version")))
         self.values = values
+        self.on_signals = on_signals
         self.instruments = tuple(lc.Instrument(**fields) for fields in values["instruments"])
         brackets = values["brackets"]
         policy = RULES[values["rule"]](next(iter(brackets.values())), brackets) if values["rule"] else None
@@ -94,7 +95,9 @@ class Pipeline:
     def advance(self, ts: int) -> None:
         """Let time pass: deadlines, timers and the venue's answers up to ts (ns)."""
         if ts > self.engine.now:
-            self.paper.advance(ts)
+            signals = self.paper.advance(ts)
+            if signals and self.on_signals is not None:
+                self.on_signals(tuple(signals))
 
     def drain_audit(self) -> np.ndarray:
         """New audit records. Draining too late would lose some, which would end every promise of replay: that is an error, not a statistic."""

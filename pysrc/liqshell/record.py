@@ -4,13 +4,14 @@ One JSON object a line, hourly files `YYYY-MM-DD_HH.jsonl.gz` (hour of ts_recv, 
 
     {"ts":<receipt, ms>,"ts_recv":<receipt, ns>,"exchange":"bybit","source":"ws","stream":"<topic>","symbol":"<symbol>","result":<frame>}
 
-The frame's own bytes stand as the value of "result", not a re-serialised copy, so a reader that knows nothing of liqcore sees JSON and `read()` gives
-back exactly what came over the wire. A frame that is not JSON on one line is kept as a string with "raw":"text" or "raw":"base64" before "result".
-Lines of our own have the streams liqcore.meta, liqcore.feed, liqcore.end and liqcore.gap.
+The frame's own bytes stand as the value of "result", not a re-serialised copy, so a reader that knows nothing of liqcore sees JSON
+and `read()` gives back exactly what came over the wire. A frame that is not JSON on one line is kept as a string with "raw":"text"
+or "raw":"base64" before "result". Lines of our own have the streams liqcore.meta, liqcore.feed, liqcore.end and liqcore.gap.
 
-What survives: every flush (0.5 s) appends one complete gzip member, so a killed process loses at most one flush interval and a torn tail at most one
-member. What waits is bounded in bytes: beyond that the NEWEST frames are dropped and counted, and a liqcore.gap line says so at that place. A
-full disk is an alarm and a count, never an exception on the hot path; the member that could not be written is tried again.
+What survives: every flush (0.5 s) appends one complete gzip member, so a killed process loses at most one flush interval and a torn
+tail at most one member. What waits is bounded in bytes: beyond that the NEWEST frames are dropped and counted, and a liqcore.gap
+line says so at that place. A full disk is an alarm and a count, never an exception on the hot path; the member that could not be
+written is tried again.
 """
 
 import atexit
@@ -38,7 +39,7 @@ META, FEED, END, GAP = "liqcore.meta", "liqcore.feed", "liqcore.end", "liqcore.g
 PENDING_BYTES_MAX = 256 << 20
 FRAME_OVERHEAD = 160                 # what one waiting frame costs besides its bytes: tuple, int, bytes header, slot in the deque
 MEMBER_BYTES_MAX = 8 << 20           # of lines in one gzip member: bounds what a torn tail can cost, and the memory of a flush
-YIELD_EVERY = 32                     # frames encoded before the flusher lets go of the interpreter: bounds how long it can delay the event loop
+YIELD_EVERY = 32                     # frames encoded before the flusher lets go of the interpreter: bounds how it delays the event loop
 GZIP_LEVEL = 3
 HOUR_NS = 3_600_000_000_000
 TOPIC = re.compile(rb'"topic"\s*:\s*"([A-Za-z0-9_.:@!-]{1,120})"')

@@ -23,8 +23,10 @@ from liqshell.errors import DataError
 from liqshell.record import TOPIC
 
 BLOCK = 1 << 18
+FRAMES = "frames"               # where a run keeps its recording: the folder of a run is as good as that of its frames
 LINE_BYTES_MAX = 64 << 20
 GZIP_MAGIC = b"\x1f\x8b\x08"
+SKIP = "liqcore.skip"                # stream of lines that hold no frame
 SUFFIXES = (".jsonl.gz", ".jsonl", ".json.gz", ".ndjson", ".ndjson.gz")
 _OURS = re.compile(rb'\{"ts":-?\d{1,18},"ts_recv":(-?\d{1,19}),"exchange":"([^"\\]*)","source":"[^"\\]*","stream":"([^"\\]*)",'
                    rb'"symbol":"([^"\\]*)",(?:"raw":"(text|base64)",)?"result":')
@@ -56,7 +58,7 @@ class Reader:
         self.damage: list[Damage] = []
         self.lines = 0
         if self.path.is_dir():
-            self.files = sorted(p for p in self.path.iterdir() if p.is_file() and p.name.endswith(SUFFIXES))
+            self.files = _recordings(self.path) or _recordings(self.path / FRAMES)
             if not self.files:
                 raise DataError(str(path), "no recording in this folder", f"files named {', '.join('*' + s for s in SUFFIXES)}")
         elif self.path.is_file():
@@ -103,12 +105,17 @@ class Reader:
 
     def damage_text(self) -> str:
         """One line a damage, '' where there is none."""
-        return "\n".join(f"{d.file}: {d.reason}: {d.bytes_dropped} bytes and {d.lines_dropped} unfinished lines dropped" for d in self.damage)
+        return "\n".join(f"{d.file}: {d.reason}: {d.bytes_dropped} bytes and {d.lines_dropped} unfinished lines dropped"
+                         for d in self.damage)
 
 
 def read(path: str | Path) -> Reader:
     """The records of a file or folder; raises DataError where it is no recording. Reading is lazy: one block at a time."""
     return Reader(path)
+
+
+def _recordings(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_file() and p.name.endswith(SUFFIXES)) if folder.is_dir() else []
 
 
 def merge(paths: Sequence[str | Path], damage: list[Damage]) -> Iterator[Record]:
@@ -215,6 +222,8 @@ def _record(line: bytes, file: Path, number: int) -> Record:
         raise DataError(f"{file}:{number}", f"found {type(found).__name__}", "a JSON object a line: a recording or raw venue frames")
     if "result" in found:
         return _foreign(found, file, number)
+    if found.get("t") in ("header", "connect", "send", "http", "recv", "close"):
+        return _cryptofeed(found, file, number)
     ts = next((found[key] for key in ("ts", "E", "T") if key in found), None)
     if ts is None and isinstance(found.get("data"), dict):
         ts = found["data"].get("E")
@@ -233,8 +242,21 @@ def _unwrap(text: bytes, raw: bytes, file: Path, number: int) -> bytes:
         raise DataError(f"{file}:{number}", f"a frame kept as {raw.decode()} cannot be decoded ({why})", "what Recorder wrote") from None
 
 
+def _cryptofeed(found: dict[str, Any], file: Path, number: int) -> Record:
+    """A line of cryptofeed's raw capture: t = recv has the frame as text in data and the time of receipt in seconds; the others are not ours."""
+    ts = found.get("ts", 0)
+    if type(ts) not in (int, float):
+        raise DataError(f"{file}:{number}", f"ts: found {ts!r}", "the time of receipt in seconds")
+    if found["t"] != "recv" or type(found.get("data")) is not str:
+        return Record(round(ts * 1e9), b"{}", SKIP, "", "")
+    frame = found["data"].encode()
+    named = TOPIC.search(frame, 0, 400)
+    topic = named[1].decode() if named else ""
+    return Record(round(ts * 1e9), frame, topic, topic.rpartition(".")[2], str(found.get("conn", "")).partition(".")[0].lower())
+
+
 def _foreign(found: dict[str, Any], file: Path, number: int) -> Record:
-    """A line of S4's schema: {ts, exchange, source, stream, symbol, result}, where result is the frame, or its payload {ts, data}, or text."""
+    """A line of S4's schema: {ts, exchange, source, stream, symbol, result}; result is the frame, or its payload {ts, data}, or text."""
     stream, symbol = str(found.get("stream") or ""), str(found.get("symbol") or "")
     ts = found.get("ts_recv", found.get("ts"))
     if ts is None:
@@ -247,8 +269,8 @@ def _foreign(found: dict[str, Any], file: Path, number: int) -> Record:
             symbol = str(rows[0].get("s", ""))
         # the stream is the topic itself, or only its kind: S4 writes both
         kind = "allLiquidation" if not stream or "liquidation" in stream.lower() else stream
-        result = {"topic": stream if "." in stream else f"{kind}.{symbol}", "type": result.get("type", "snapshot"), "ts": result.get("ts", ts),
-                  "data": rows if kind == "allLiquidation" else data}
+        result = {"topic": stream if "." in stream else f"{kind}.{symbol}", "type": result.get("type", "snapshot"),
+                  "ts": result.get("ts", ts), "data": rows if kind == "allLiquidation" else data}
     frame = result.encode() if isinstance(result, str) else orjson.dumps(result)
     named = TOPIC.search(frame, 0, 400)
     topic = named[1].decode() if named else stream

@@ -1,8 +1,9 @@
 """Event tables: CSV files of liquidations -> one array of EVENT_DTYPE in time order.
 
-Columns: ts_ms, symbol, position (long | short: the side that was closed by force), price, qty_base, notional_usd; `venue` is optional, others are
-ignored, the order is free. notional_usd becomes aux_price of the event, which the engine takes as the reported notional where it is above 0.
-A table has one time only: ts_event = ts_recv = ts_ms. Rows that cannot be used are skipped, counted by reason and the first few named.
+Columns: ts_ms, symbol, position (long | short: the side that was closed by force), price, qty_base, notional_usd; `venue` is
+optional, others are ignored, the order is free. notional_usd becomes aux_price of the event, which the engine takes as the reported
+notional where it is above 0. A table has one time only: ts_event = ts_recv = ts_ms. Rows that cannot be used are skipped, counted
+by reason and the first few named.
 """
 
 import csv
@@ -11,10 +12,10 @@ import math
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -115,7 +116,8 @@ def _read(path: Path, columns: _Columns) -> None:
         except UnicodeDecodeError as why:
             raise DataError(f"{path}:{reader.line_num + 1}", f"not UTF-8 text ({why.reason})", "a CSV file") from None
         except (EOFError, zlib.error, gzip.BadGzipFile) as why:
-            raise DataError(f"{path}:{reader.line_num}", f"the gzip file is cut or damaged: {why}", "a whole file", "Fetch it again") from None
+            raise DataError(f"{path}:{reader.line_num}", f"the gzip file is cut or damaged: {why}", "a whole file",
+                            "Fetch it again") from None
         except csv.Error as why:
             raise DataError(f"{path}:{reader.line_num}", f"not CSV: {why}", "comma-separated columns") from None
 
@@ -127,7 +129,8 @@ def _places(path: Path, header: list[str] | None) -> tuple[int, ...]:
     found = [name.strip() for name in header]
     missing = [name for name in COLUMNS if name not in found]
     if missing:
-        raise DataError(f"{path}:1", f"missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)} (found: {', '.join(found)[:200]})",
+        what = f"missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)} (found: {', '.join(found)[:200]})"
+        raise DataError(f"{path}:1", what,
                         f"a header with {', '.join(COLUMNS)}", "Rename or derive the columns; position is the side that was closed by force")
     twice = [name for name in COLUMNS if found.count(name) > 1]
     if twice:
@@ -135,7 +138,7 @@ def _places(path: Path, header: list[str] | None) -> tuple[int, ...]:
     return (*map(found.index, COLUMNS), found.index("venue") if "venue" in found else -1)
 
 
-def _rows(path: Path, reader: Iterator[list[str]], places: tuple[int, ...], columns: _Columns) -> None:
+def _rows(path: Path, reader: Any, places: tuple[int, ...], columns: _Columns) -> None:
     at_ts, at_symbol, at_position, at_price, at_qty, at_notional, at_venue = places
     width, finite = max(places) + 1, math.isfinite
     index, sides = columns.index, _SIDES

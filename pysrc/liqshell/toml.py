@@ -1,7 +1,7 @@
 """Strict decoding of parsed TOML into frozen dataclasses: every field states its range, every fault is reported, at once.
 
-A section is a frozen dataclass whose fields are made by the functions below; a field whose type is such a dataclass is a sub-table. `decode()`
-walks both together and collects problems instead of stopping at the first, because a person fixes a file, not a line.
+A section is a frozen dataclass whose fields are made by the functions below; a field whose type is such a dataclass is a sub-table.
+`decode()` walks both together and collects problems instead of stopping at the first, because a person fixes a file, not a line.
 """
 
 import dataclasses

@@ -44,7 +44,7 @@ def demo(
         Print the summary as one JSON object instead of the report.
     """
     from liqshell import demo as show
-    from liqshell import report
+    from liqshell.report import make_report, print_report
 
     for path in from_:
         if not path.exists():
@@ -53,11 +53,12 @@ def demo(
     plan = show.Plan(folder, seed, speed, hours, tuple(path.resolve() for path in from_))
     _run(plan, quiet=json_)
     verdict = show.prove(folder)
-    summary = report.write(folder)
+    report = make_report(folder)
     if json_:
-        print(json.dumps(summary | {"replay": verdict.as_dict(), "folder": str(folder)}, default=str))
+        print(json.dumps(report.summary | {"replay": verdict.as_dict(), "folder": str(folder), "report": str(report.html)}, default=str))
     else:
-        report.show(folder)
+        print_report(report.summary)
+        print(f"Report: {report.html}")
         print(f"Replay of this run's own recording: {'identical' if verdict.identical else 'DIFFERENT'} "
               f"({verdict.records} audit records{'' if verdict.identical else f', first difference at {verdict.first_difference}'}).")
     return 0 if verdict.identical else 1

@@ -15,6 +15,7 @@ from cyclopts import Parameter
 import liqcore as lc
 from liqshell import recording
 from liqshell.errors import ConfigError, DataError
+from liqshell.record import FEED, GAP
 from liqshell.recording import Record
 from liqshell.tables import Table, is_table, read_tables
 from liqshell.venues.bybit import FrameKind, PublicDecoder
@@ -42,8 +43,9 @@ def detect(
 ) -> int:
     """Signals of recordings or event tables: one JSON line a phase change on stdout, a summary on stderr.
 
-    Recordings are folders or files of raw frames (liqcore record, S4's hourly files, JSON lines of frames). Event tables are CSV files, plain or
-    gzip, with the columns ts_ms, symbol, position (long or short: the side closed by force), price, qty_base, notional_usd. Several files are merged by time.
+    Recordings are folders or files of raw frames (liqcore record, S4's hourly files, JSON lines of frames). Event tables are CSV files, plain
+    or gzip, with the columns ts_ms, symbol, position (long or short: the side closed by force), price, qty_base, notional_usd. Several files
+    are merged by time.
 
     Parameters
     ----------
@@ -132,7 +134,8 @@ def _recordings(paths: list[Path], config: lc.CascadeConfig) -> int:
                 price = _PRICE.search(record.frame)
                 symbols[record.symbol] = float(price[1]) if price else 0.0
     if not symbols:
-        raise DataError(", ".join(map(str, paths)), "no frame with a topic that the detector reads", f"topics {', '.join(t + '*' for t in TOPICS)}")
+        raise DataError(", ".join(map(str, paths)), "no frame with a topic that the detector reads",
+                        f"topics {', '.join(t + '*' for t in TOPICS)}")
     engine = lc.Engine([lc.Instrument(symbol, venue="bybit", completeness=lc.Completeness.COMPLETENESS_FULL, tick_size=_tick(price))
                         for symbol, price in symbols.items()], config)
     damage: list[recording.Damage] = []
@@ -155,7 +158,7 @@ def _decoded(records: Iterable[Record], decoder: PublicDecoder, unread: Counter[
     count = last = 0
     for record in records:
         last = max(last, record.ts_recv)        # raw frames without a time of their own take that of the one before
-        if record.stream == "liqcore.feed" and record.exchange == "liqcore":
+        if record.stream in (FEED, GAP) and record.exchange == "liqcore":
             count += _feed(record, out[count:])
         elif record.exchange != "liqcore":
             found = decoder.decode(record.frame, record.ts_recv or last, out[count:])
@@ -173,14 +176,14 @@ def _decoded(records: Iterable[Record], decoder: PublicDecoder, unread: Counter[
 
 
 def _feed(record: Record, out: np.ndarray) -> int:
-    """A feed mark of the recorder ({"code": FeedState}) as an event for all instruments: after a gap the detector must warm up again."""
+    """A feed mark of the recorder, or frames that it had to drop, as an event for all instruments: then the detector is uncertain."""
     try:
-        code = int(json.loads(record.frame)["code"])
+        state = int(lc.FeedState.FEED_GAP) if record.stream == GAP else int(lc.FeedState(json.loads(record.frame)["state"]))
     except (ValueError, KeyError, TypeError) as why:
-        raise DataError(f"feed mark at {record.ts_recv}", f"{record.frame[:60]!r}", '{"code": 1, 2 or 3}') from why
+        raise DataError(f"feed mark at {record.ts_recv}", f"{record.frame[:60]!r}", '{"state": 1, 2 or 3}') from why
     out[0] = np.zeros((), lc.EVENT_DTYPE)
     out[0]["ts_event"] = out[0]["ts_recv"] = record.ts_recv
-    out[0]["kind"], out[0]["code"], out[0]["instrument"] = int(lc.Kind.FEED), code, -1
+    out[0]["kind"], out[0]["code"], out[0]["instrument"] = int(lc.Kind.FEED), state, -1
     return 1
 
 

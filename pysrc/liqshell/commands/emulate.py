@@ -23,8 +23,8 @@ def emulate(
 ) -> int:
     """A venue on loopback that speaks Bybit's V5 public websocket and market REST.
 
-    Prints one JSON line when it is ready, {"rest": "http://...", "ws": "ws://...", ...}; the paths below are the real venue's. Runs until Ctrl-C,
-    SIGTERM, or the end of the market. Without --from the market is generated and labelled SYNTHETIC.
+    Prints one JSON line when it is ready, {"rest": "http://...", "ws": "ws://...", ...}; the paths below are the real venue's. Runs until
+    Ctrl-C, SIGTERM, or the end of the market. Without --from the market is generated and labelled SYNTHETIC.
 
     Parameters
     ----------

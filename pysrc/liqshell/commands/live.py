@@ -35,9 +35,9 @@ def live(
     for_s
         Stop after so many seconds.
     """
-    from liqshell import report
     from liqshell.config import load
     from liqshell.live import Session
+    from liqshell.report import make_report, print_report
 
     if live_:
         raise ConfigError("--live", "this version cannot send orders to a venue", "paper trading (leave --live out)")
@@ -45,8 +45,9 @@ def live(
     name = f"{loaded.run.name or config.stem}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     folder = out or Path(loaded.run.out) / name
     run_session(Session(loaded, folder), for_s)
-    report.write(folder)
-    report.show(folder)
+    report = make_report(folder)
+    print_report(report.summary)
+    print(f"Report: {report.html}")
     return 0
 
 

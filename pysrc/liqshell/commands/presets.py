@@ -51,8 +51,8 @@ def _section(section: DetectorConfig | PolicyOverride) -> dict[str, object]:
 
 
 def _plain(preset: Preset) -> dict[str, object]:
-    return {"name": preset.name, "grade": preset.grade, "source": preset.source, "summary": preset.summary, "evidence": preset.evidence.strip(),
-            "detector": _section(preset.detector), "policy": _section(preset.policy)}
+    return {"name": preset.name, "grade": preset.grade, "source": preset.source, "summary": preset.summary,
+            "evidence": preset.evidence.strip(), "detector": _section(preset.detector), "policy": _section(preset.policy)}
 
 
 def _print(preset: Preset) -> None:

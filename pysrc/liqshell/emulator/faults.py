@@ -1,7 +1,7 @@
 """What can go wrong with a public feed, on demand: scripted, or posted to the running emulator.
 
 A fault is a dict such as {"kind": "stall", "at_s": 600, "duration_s": 10} or {"kind": "drop", "on_cascade": 5}: at a market time after the
-start, or when a cascade has reached so many prints (known from the generator's ground truth), else at once. All durations are market seconds.
+start, or when a cascade has reached so many prints (known from the generator's ground truth), else at once. Durations are market seconds.
 """
 
 import random
@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from heapq import heappop, heappush
 
 from . import bybit
+from .state import SymbolState
 from .synthetic import Frame
 
 NS = 1_000_000_000
@@ -80,7 +81,8 @@ class Faults:
         if not self._waiting:
             return []
         cascade = max((frame.cascade for frame in frames), default=0)
-        out, rest = [], []
+        out: list[Fault] = []
+        rest: list[Fault] = []
         for fault in self._waiting:
             due = cascade >= fault.on_cascade if fault.on_cascade is not None else now_ns >= self._start + int((fault.at_s or 0.0) * NS)
             (out if due else rest).append(fault)
@@ -116,8 +118,8 @@ class Faults:
 
     def _liquidations(self, now_ns: int, frame: Frame) -> list[Frame]:
         if self.active("invert_side", now_ns):
-            payload = frame.payload.replace(b'"S":"Buy"', b'"S":"?"').replace(b'"S":"Sell"', b'"S":"Buy"').replace(b'"S":"?"', b'"S":"Sell"')
-            frame = frame._replace(payload=payload)
+            buys = frame.payload.split(b'"S":"Buy"')
+            frame = frame._replace(payload=b'"S":"Sell"'.join(part.replace(b'"S":"Sell"', b'"S":"Buy"') for part in buys))
         if (fault := self.active("lose_liquidations", now_ns)) and self._random.random() < fault.probability:
             return []
         frames = [frame]
@@ -132,7 +134,7 @@ class Faults:
         return frames
 
 
-def restart_frames(states: Iterable, ts_ms: int) -> list[Frame]:
+def restart_frames(states: Iterable[SymbolState], ts_ms: int) -> list[Frame]:
     """orderbook.1 snapshots with u = 1."""
     out = []
     for state in states:

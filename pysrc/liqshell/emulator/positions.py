@@ -165,7 +165,8 @@ class Positions:
     def advance(self, exogenous: Floats, start: int) -> tuple[Floats, list[Forced]]:
         """Run one block: exogenous price at each step from `start` on -> price at each step, liquidations in order of execution."""
         n, step, i = len(exogenous), self.mechanics.step_ns, 0
-        price, forced = np.empty(n), []
+        price = np.empty(n)
+        forced: list[Forced] = []
         calm = self._decay[1:].tolist()
         while i < n:
             if not self.pending:

@@ -1,7 +1,7 @@
 """From one symbol's price path and forced orders to what its public feed shows: quotes, trades, liquidations, ticker values.
 
-The quote is a sample of the price: it is refreshed about 2.5 times a second in calm and at every step under stress, and every trade in between
-happens at the quote in force. A forced order prints from the touch to where it leaves the price, and the quote follows it.
+The quote is a sample of the price: it is refreshed about 2.5 times a second in calm and at every step under stress, and every trade in
+between happens at the quote in force. A forced order prints from the touch to where it leaves the price, and the quote follows it.
 """
 
 import numpy as np
@@ -127,11 +127,11 @@ class Quotes:
                 qty = share if k else order.lots - share * (count - 1)
                 prints.append((order.ts, taker, max(1, touch + taker * (reach * k // max(1, count - 1))), qty))
             bankruptcies.append(max(1, round(self._ticks * (1.0 + order.bankruptcy))))
-        t, side, price, qty = (np.array(column, np.int64) for column in zip(*prints, strict=True))
+        t, taker_side, price, lots_printed = (np.array(column, np.int64) for column in zip(*prints, strict=True))
         sides = np.array([order.side for order in forced])
         lots = np.array([order.lots for order in forced], np.int64)
         ts = np.array([order.ts for order in forced], np.int64)
-        return [self._records(t, KIND_TRADE, side, price, qty, 0, 0),
+        return [self._records(t, KIND_TRADE, taker_side, price, lots_printed, 0, 0),
                 self._records(ts, KIND_LIQUIDATION, sides, np.array(bankruptcies, np.int64), lots, 0, 0)]
 
     def _tickers(self, start: int, price: Floats, index: Floats, open_lots: int, funding: float) -> NDArray[np.void]:

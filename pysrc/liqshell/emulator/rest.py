@@ -1,7 +1,7 @@
 """Market REST of the emulated venue, and the emulator's own paths (/emulator/...), which no venue has."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,7 @@ class Rest:
         return [*(web.get(f"/v5/market/{name}", self._venue(answer)) for name, answer in market.items()),
                 web.get("/emulator/truth", self.truth), web.get("/emulator/status", self.status), web.post("/emulator/fault", self.fault)]
 
-    def _venue(self, answer: Callable[[Mapping[str, str]], object]) -> Callable[[web.Request], object]:
+    def _venue(self, answer: Callable[[Mapping[str, str]], object]) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handler(request: web.Request) -> web.Response:
             now_ms = self.emulator.clock.now_ns() // 1_000_000
             try:

@@ -1,7 +1,7 @@
 """The public websocket of the emulated venue: subscriptions, pings, and sending frames to many clients cheaply.
 
-Frames are made into websocket messages once and written to the transport in one call per client and moment; a client that does not read is cut
-off when its send buffer exceeds a limit. aiohttp does the handshake and reads; it never compresses here (an offer of permessage-deflate is declined).
+Frames are made into websocket messages once and written to the transport in one call per client and moment; a client that does not read is
+cut off when its send buffer exceeds a limit. aiohttp does the handshake and reads; an offer of permessage-deflate is declined.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ def message(payload: bytes, opcode: int = 1) -> bytes:
 class Connection:
     """One client."""
 
-    def __init__(self, hub: "Hub", transport: asyncio.Transport, conn_id: str) -> None:
+    def __init__(self, hub: "Hub", transport: asyncio.WriteTransport, conn_id: str) -> None:
         self.hub, self.transport, self.conn_id = hub, transport, conn_id
         self.topics: set[str] = set()
         self.frozen_until = 0                        # market ns; half-open
@@ -71,7 +71,7 @@ class Hub:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """The websocket route."""
         transport = request.transport
-        assert transport is not None        # (uvloop has its own transport class)
+        assert transport is not None
         if self.refusing:
             self.refused += 1
             transport.abort()

@@ -1,128 +1,140 @@
-"""A recording as a feed: frames leave at their recorded times (the market clock starts at the first of them), or shifted to another start.
+"""A recording as a feed: frames leave at the times they were received (the market clock starts at the first), or moved to another start."""
 
-Read are, in any mixture and compressed or not: raw frames {"ts_recv": ns, "raw": "..."}, hourly collector lines
-{ts, exchange, source, stream, symbol, result{...}}, and captures {"t": "recv", "ts": seconds, "data": "..."}.
-"""
-
-import gzip
+import heapq
+import itertools
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
 
-from .contracts import BY_SYMBOL
+from ..errors import DataError
+from ..recording import Record, read
+from .contracts import BY_SYMBOL, CONTRACTS, Contract
 from .state import SymbolState
-from .synthetic import Frame
+from .synthetic import MS, Frame
 
-NS = 1_000_000_000
-LINE_MAX = 32 << 20
-
-
-def _seconds_to_ns(value: float | int) -> int:
-    """Epoch seconds, milliseconds, microseconds or nanoseconds -> ns, by magnitude."""
-    for limit, factor in ((1e11, NS), (1e14, 1_000_000), (1e17, 1_000)):
-        if value < limit:
-            return int(value * factor)
-    return int(value)
+LOOK_AHEAD = 20_000                                  # frames from which symbols and decimals are learnt
+_TIMES = re.compile(rb'"(ts|T|cts|start|end|timestamp)":(\d{13})\b')
 
 
-def frame_of(row: object) -> tuple[int, bytes] | None:
-    """(ns, frame) of one decoded line, or None where it is no market-data frame."""
-    if not isinstance(row, dict):
+def decimals(text: str) -> int:
+    """Digits after the point."""
+    return len(text.partition(".")[2])
+
+
+def market_data(record: Record) -> dict | None:
+    """The decoded frame, or None for acks, pongs and the recorder's own lines."""
+    if record.stream.startswith("liqcore."):
         return None
-    if "raw" in row and isinstance(row.get("ts_recv"), int):
-        return row["ts_recv"], str(row["raw"]).encode()
-    if row.get("t") == "recv" and isinstance(row.get("data"), str):
-        return _seconds_to_ns(row["ts"]), row["data"].encode()
-    result = row.get("result")
-    if isinstance(result, dict) and "ts" in row:
-        if "topic" not in result:
-            stream, symbol = str(row.get("stream", "")), str(row.get("symbol", ""))
-            result = {"topic": stream if stream.endswith("." + symbol) else f"{stream}.{symbol}", "type": "snapshot", **result}
-        return _seconds_to_ns(row["ts"]), orjson.dumps(result)
-    return None
+    try:
+        frame = orjson.loads(record.frame)
+    except orjson.JSONDecodeError:
+        return None
+    return frame if isinstance(frame, dict) and isinstance(frame.get("topic"), str) and "data" in frame else None
 
 
-def lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Frames of one file in its order. A last line or gzip member that was cut off ends the file; any other bad line is an error."""
-    opener = gzip.open if path.suffix == ".gz" else open
-    number = 0
-    with opener(path, "rb") as file:
-        while True:
-            try:
-                line = file.readline(LINE_MAX)
-            except (EOFError, gzip.BadGzipFile) as error:
-                if number == 0:
-                    raise ValueError(f"{path}: not a readable gzip file: {error}") from error
-                return
-            if not line:
-                return
-            number += 1
-            if not line.strip():
-                continue
-            try:
-                row = orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                if not line.endswith(b"\n"):
-                    return
-                raise ValueError(f"{path}:{number}: not a JSON line ({error}); expected a recording of raw frames") from error
-            found = frame_of(row)
-            if found is not None:
-                yield found
+def texts_of(frame: dict) -> Iterator[tuple[str, str, str]]:
+    """(symbol, price, quantity) texts of a frame, as far as it has any."""
+    data, topic = frame["data"], frame["topic"]
+    symbol = topic.rpartition(".")[2]
+    if topic.startswith("orderbook.") and isinstance(data, dict):
+        yield from ((symbol, level[0], level[1]) for level in [*data.get("b", []), *data.get("a", [])])
+    elif topic.startswith(("publicTrade.", "allLiquidation.")):
+        yield from ((str(row.get("s", symbol)), str(row["p"]), str(row["v"])) for row in data if "p" in row and "v" in row)
+
+
+def guess_contract(symbol: str, price: str, price_decimals: int, lot_decimals: int) -> Contract:
+    """A contract as coarse as the texts of a recording show; what only agents need is left as in the first synthetic contract."""
+    return replace(CONTRACTS[0], symbol=symbol, price=float(price), tick_decimals=price_decimals, price_decimals=price_decimals,
+                   lot_decimals=lot_decimals, lots_max=10_000_000)
 
 
 class TapeFeed:
-    """Frames of recordings in the order of the files; several hours of several symbols are read as they are needed."""
+    """Frames of one or more recordings, in order of receipt; read as they are needed.
+
+    start_ns  market time of the first frame; then the ms times inside the frames are moved by as much. None = as recorded
+    """
 
     synthetic = False
 
-    def __init__(self, paths: Iterable[Path], symbols: Iterable[str], start_ns: int | None = None) -> None:
+    def __init__(self, paths: Iterable[Path], start_ns: int | None = None) -> None:
+        self.paths = [Path(path) for path in paths]
         self.wanted: set[str] = set()
-        self.paths = list(paths)
-        missing = [str(path) for path in self.paths if not path.is_file()]
-        if missing:
-            raise ValueError(f"no such recording: {', '.join(missing)}")
         self.topics: set[str] = set()
+        self.states: dict[str, SymbolState] = {}
+        self._learn()
         self._frames = self._read()
-        self._ahead: list[tuple[int, str, bytes, dict]] = []
-        self._peek()
-        if not self._ahead:
-            raise ValueError(f"no market-data frame in {', '.join(map(str, self.paths))}")
-        self._shift = 0 if start_ns is None else start_ns - self._ahead[0][0]
-        self._last = 0
-        self.states = {symbol: SymbolState(BY_SYMBOL[symbol]) for symbol in symbols if symbol in BY_SYMBOL}
-
-    @property
-    def start_ns(self) -> int:
-        """Market time of the first frame."""
-        return self._ahead[0][0] + self._shift if self._ahead else self._last
+        self._ahead: tuple[int, str, bytes, dict] | None = next(self._frames, None)
+        if self._ahead is None:
+            raise DataError(", ".join(map(str, self.paths)), "no market-data frame", "a recording of Bybit V5 public frames")
+        first = self._ahead[0]
+        self._shift_ms = 0 if start_ns is None else (start_ns - first) // MS
+        self.start_ns = first + self._shift_ms * MS
 
     def _read(self) -> Iterator[tuple[int, str, bytes, dict]]:
-        import heapq
-        for ts, raw in heapq.merge(*(lines(path) for path in self.paths), key=lambda item: item[0]):
-            frame = orjson.loads(raw)
-            topic = frame.get("topic") if isinstance(frame, dict) else None
-            if isinstance(topic, str) and "data" in frame:
-                yield ts, topic, raw, frame
+        def one(path: Path) -> Iterator[tuple[int, str, bytes, dict]]:
+            for record in read(path):
+                if (frame := market_data(record)) is not None:
+                    yield record.ts_recv, frame["topic"], record.frame, frame
+        return heapq.merge(*map(one, self.paths), key=lambda item: item[0])
 
-    def _peek(self) -> None:
-        if not self._ahead:
-            self._ahead.extend(item for item in [next(self._frames, None)] if item is not None)
+    def _learn(self) -> None:
+        """Symbols, topics and decimals of the beginning of the recording."""
+        found: dict[str, tuple[str, int, int]] = {}
+        for _, topic, _, frame in itertools.islice(self._read(), LOOK_AHEAD):
+            self.topics.add(topic)
+            for symbol, price, qty in texts_of(frame):
+                _, p, q = found.get(symbol, ("", 0, 0))
+                found[symbol] = price, max(p, decimals(price)), max(q, decimals(qty))
+        names = {topic.rpartition(".")[2] for topic in self.topics}
+        for symbol in sorted(names | set(found)):
+            known = BY_SYMBOL.get(symbol)
+            if known is not None:
+                self.states[symbol] = SymbolState(known)
+            elif symbol in found:
+                self.states[symbol] = SymbolState(guess_contract(symbol, *found[symbol]))
 
     def prepare(self) -> bool:
-        """Nothing is generated ahead."""
+        """Nothing is made ahead."""
         return False
 
     @property
     def next_ns(self) -> int | None:
         """When the next frame is due, or None at the end."""
-        self._peek()
-        return self._ahead[0][0] + self._shift if self._ahead else None
+        return None if self._ahead is None else self._ahead[0] + self._shift_ms * MS
 
     def until(self, now_ns: int) -> list[Frame]:
         """Every frame due by now."""
         out = []
         while (due := self.next_ns) is not None and due <= now_ns:
-            _, topic, raw, frame = self._ahead.pop()
-            out.append(Frame(topic, raw))
+            assert self._ahead is not None
+            _, topic, raw, frame = self._ahead
+            self._ahead = next(self._frames, None)
+            self._know(frame)
+            if topic in self.wanted:
+                out.append(Frame(topic, self._moved(raw)))
         return out
+
+    def _moved(self, raw: bytes) -> bytes:
+        if not self._shift_ms:
+            return raw
+        return _TIMES.sub(lambda found: b'"%b":%d' % (found[1], int(found[2]) + self._shift_ms), raw)
+
+    def _know(self, frame: dict) -> None:
+        """Keep the state behind REST and first frames. What a recording lacks is not made up."""
+        topic, data = frame["topic"], frame["data"]
+        state = self.states.get(topic.rpartition(".")[2])
+        if state is None:
+            return
+        if topic.startswith("publicTrade."):
+            for row in data:
+                state.on_trade(int(row["T"]) + self._shift_ms, row["S"], row["v"], row["p"], row.get("i", ""), int(row.get("seq", 0)))
+        elif topic.startswith("tickers."):
+            state.ticker |= {key: value for key, value in data.items() if key != "symbol"}
+            state.seq = int(frame.get("cs", state.seq))
+        elif topic.startswith("orderbook.1.") and data.get("b") and data.get("a"):
+            state.bid, state.ask = tuple(data["b"][0][:2]), tuple(data["a"][0][:2])
+            state.u, state.seq = int(data.get("u", state.u)), int(data.get("seq", state.seq))
+            state.book_ms = int(frame.get("cts", frame.get("ts", 0))) + self._shift_ms

@@ -1,0 +1,61 @@
+"""What a run was worth: a terminal report, one self-contained HTML page, report.json and trades.csv, all from the folder that the run left.
+
+    report = make_report("runs/demo")          # writes report.html, report.json, trades.csv
+    print_report(report.summary)
+"""
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from liqshell.report.drawing import drawing
+from liqshell.report.figures import summarise
+from liqshell.report.html import page
+from liqshell.report.ledger import read_ledger
+from liqshell.report.prices import read_paths
+from liqshell.report.run import Run, load_run
+from liqshell.report.terminal import print_report
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written, and the numbers in it."""
+
+    html: Path
+    json: Path
+    csv: Path
+    summary: dict[str, Any]
+
+
+def make_report(run: Run | str | Path, out: str | Path | None = None) -> Report:
+    """Write report.html, report.json and trades.csv of a run (a folder, or what load_run gave) into `out`, by default the run's own folder.
+
+    DataError names the file at fault where the folder is not one of a run.
+    """
+    run = run if isinstance(run, Run) else load_run(run)
+    folder = Path(out) if out is not None else run.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    ledger = read_ledger(run)
+    paths = read_paths(run, ledger)
+    for n, (ts, price) in paths.last.items():        # open positions are marked at the last trade that was seen
+        if ts >= ledger.marks.get(n, (0, 0.0))[0]:
+            ledger.marks[n] = (ts, price)
+    summary = summarise(run, ledger)
+    summary["drawing"] = {"trades": paths.trades, "problem": paths.problem}
+    report = Report(folder / "report.html", folder / "report.json", folder / "trades.csv", summary)
+    report.html.write_text(page(summary, drawing(run, ledger, paths)), encoding="utf-8")
+    report.json.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    _write_csv(report.csv, summary["trades"])
+    return report
+
+
+def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]) if rows else ["n", "symbol", "side", "net"])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+__all__ = ["Report", "Run", "load_run", "make_report", "print_report", "summarise"]

@@ -1,0 +1,178 @@
+"""The price path for drawing: recorded frames, decoded by the venue's own decoder, reduced on the way to buckets of low, high and last.
+
+Memory does not grow with the recording: which spans of time will be drawn is known from the audit stream before the first frame is read.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from liqcore import EVENT_DTYPE, Kind
+from liqshell.errors import DataError
+from liqshell.recording import read
+from liqshell.report.ledger import Cascade, Ledger
+from liqshell.report.run import Run
+
+OVERVIEW_BUCKETS = 2000
+WINDOW_BUCKETS = 480
+CASCADES_DRAWN = 160
+BEFORE_NS, AFTER_NS = 60_000_000_000, 120_000_000_000
+CHUNK = 1 << 17
+FRAME_EVENTS = 4096
+MS = 1_000_000
+
+
+@dataclass
+class Series:
+    """One span of time in equal buckets; ticks as integers, TICKS_NONE where nothing was traded. Notional by liquidated side beside it."""
+
+    start: int
+    end: int
+    count: int
+    low: np.ndarray = field(init=False)
+    high: np.ndarray = field(init=False)
+    last: np.ndarray = field(init=False)
+    longs: np.ndarray = field(init=False)
+    shorts: np.ndarray = field(init=False)
+
+    def __post_init__(self):
+        self.low = np.full(self.count, np.iinfo(np.int64).max)
+        self.high = np.full(self.count, -1, np.int64)
+        self.last = np.full(self.count, -1, np.int64)
+        self.longs, self.shorts = np.zeros(self.count), np.zeros(self.count)
+
+    def bucket(self, ts: np.ndarray) -> np.ndarray:
+        span = max(1, self.end - self.start)
+        return np.minimum(((ts - self.start) / span * self.count).astype(np.int64), self.count - 1)
+
+    def add_trades(self, ts: np.ndarray, ticks: np.ndarray) -> None:
+        """Trades in order of time."""
+        first, last = np.searchsorted(ts, (self.start, self.end + 1))
+        if last <= first:
+            return
+        ticks = ticks[first:last]
+        at = self.bucket(ts[first:last])
+        starts = np.flatnonzero(np.diff(at, prepend=-1))
+        where = at[starts]
+        self.low[where] = np.minimum(self.low[where], np.minimum.reduceat(ticks, starts))
+        self.high[where] = np.maximum(self.high[where], np.maximum.reduceat(ticks, starts))
+        self.last[where] = ticks[np.append(starts[1:], len(at)) - 1]
+
+    def add_liquidations(self, ts: np.ndarray, side: np.ndarray, notional: np.ndarray) -> None:
+        inside = (ts >= self.start) & (ts <= self.end)
+        at, side, notional = self.bucket(ts[inside]), side[inside], notional[inside]
+        np.add.at(self.longs, at[side > 0], notional[side > 0])
+        np.add.at(self.shorts, at[side < 0], notional[side < 0])
+
+    def as_dict(self, origin: int) -> dict[str, Any] | None:
+        """Small JSON: only buckets that hold something, ticks counted from the lowest; None where nothing was traded."""
+        at = np.flatnonzero(self.high >= 0)
+        if not len(at):
+            return None
+        base = int(self.low[at].min())
+        liquidated = np.flatnonzero((self.longs > 0) | (self.shorts > 0))
+        return {"t0": (self.start - origin) / MS, "dt": (self.end - self.start) / MS / self.count, "base": base,
+                "i": np.diff(at, prepend=0).tolist(), "lo": (self.low[at] - base).tolist(), "hi": (self.high[at] - self.low[at]).tolist(),
+                "c": (self.last[at] - base).tolist(), "li": liquidated.tolist(), "l": np.rint(self.longs[liquidated]).astype(int).tolist(),
+                "s": np.rint(self.shorts[liquidated]).astype(int).tolist()}
+
+
+@dataclass
+class Paths:
+    """What was read: per instrument the overview first, then the windows; `last` trade price; `problem` says why something is missing."""
+
+    series: list[list[Series]]
+    last: dict[int, tuple[int, float]] = field(default_factory=dict)
+    trades: int = 0
+    problem: str = ""
+
+
+def drawn(ledger: Ledger) -> list[Cascade]:
+    """The cascades that get a drawing of their own, in order of time: those that were traded first, then the largest."""
+    wanted = sorted(ledger.seen, key=lambda c: (c.bracket is None or not c.bracket.fills, c.bracket is None, -c.notional))[:CASCADES_DRAWN]
+    return sorted(wanted, key=lambda c: (c.start, c.instrument))
+
+
+def windows(run: Run, ledger: Ledger) -> list[list[Series]]:
+    """The spans to be filled: the whole run, each drawn cascade, and each bracket that outlives its cascade's span."""
+    out = [[Series(run.started_ns, run.ended_ns, OVERVIEW_BUCKETS)] for _ in run.instruments]
+    for c in drawn(ledger):
+        start, end = max(run.started_ns, c.start - BEFORE_NS), min(run.ended_ns, c.last_large + AFTER_NS)
+        spans = [(start, end)]
+        if c.bracket is not None:
+            over = min(run.ended_ns, (c.bracket.flat or run.ended_ns) + AFTER_NS // 2)
+            if over - start <= 2 * (end - start):
+                spans = [(start, max(end, over))]
+            else:
+                spans.append((start, over))
+        out[c.instrument] += [Series(a, b, WINDOW_BUCKETS) for a, b in spans if b > a]
+    return out
+
+
+def decoder_of(run: Run) -> Callable[[bytes, int, np.ndarray], int]:
+    """decode(frame, ts_recv, out) -> number of events, by the decoder of the run's venue."""
+    venue = run.meta.get("venue") or run.instruments[0].venue
+    if venue != "bybit":
+        raise DataError(str(run.folder / "run.json") + ": venue", repr(venue), "'bybit', the only venue whose recordings can be drawn")
+    from liqshell.venues.bybit import PublicDecoder
+    decoder = PublicDecoder(run.symbols)
+
+    def decode(frame: bytes, ts_recv: int, out: np.ndarray) -> int:
+        found = decoder.decode(frame, ts_recv, out)
+        return found if isinstance(found, int) else len(found.events)
+    return decode
+
+
+class _Reduction:
+    """Events into series, a chunk at a time."""
+
+    def __init__(self, run: Run, paths: Paths):
+        self.run, self.paths = run, paths
+
+    def add(self, events: np.ndarray) -> None:
+        for n, instrument in enumerate(self.run.instruments):
+            mine = events[events["instrument"] == n]
+            trades = mine[mine["kind"] == Kind.TRADE]
+            # the engine's door refuses the same: a NaN or a zero would spoil the axis
+            trades = trades[np.isfinite(trades["price"]) & (trades["price"] > 0)]
+            if len(trades):
+                ts = np.maximum.accumulate(trades["ts_recv"])
+                ticks = np.rint(trades["price"] / float(instrument.tick_size)).astype(np.int64)
+                for series in self.paths.series[n]:
+                    series.add_trades(ts, ticks)
+                self.paths.last[n] = (int(ts[-1]), float(trades["price"][-1]))
+                self.paths.trades += len(trades)
+            forced = mine[mine["kind"] == Kind.LIQUIDATION]
+            if len(forced):
+                notional = np.where(forced["aux_price"] > 0, forced["aux_price"], forced["price"] * forced["qty"] * instrument.multiplier)
+                notional = np.where(np.isfinite(notional) & (notional > 0), notional, 0.0)
+                for series in self.paths.series[n]:
+                    series.add_liquidations(forced["ts_recv"], forced["side"], notional)
+
+
+def read_paths(run: Run, ledger: Ledger) -> Paths:
+    """The price path of every instrument from the recorded frames. What is missing or damaged is told in `problem`."""
+    paths = Paths(windows(run, ledger))
+    folder = run.folder / "frames"
+    if not run.frames:
+        paths.problem = "The run kept no frames, so there is no price path: only orders, fills and signals are drawn."
+        return paths
+    reduction = _Reduction(run, paths)
+    events, used = np.zeros(CHUNK + FRAME_EVENTS, EVENT_DTYPE), 0
+    reader = read(folder)
+    try:
+        decode = decoder_of(run)
+        for record in reader:
+            if record.stream.startswith(("publicTrade", "allLiquidation", "liquidation")):
+                used += decode(record.frame, record.ts_recv, events[used:])
+                if used >= CHUNK:
+                    reduction.add(events[:used])
+                    used = 0
+    except (DataError, OSError, ValueError) as error:
+        paths.problem = f"The frames could be read only in part: {error}"
+    reduction.add(events[:used])
+    if reader.damage and not paths.problem:
+        paths.problem = f"A part of the recording is damaged: {reader.damage_text()}"
+    return paths

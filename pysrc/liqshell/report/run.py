@@ -1,0 +1,146 @@
+"""The folder that a run leaves: run.json, audit.bin, frames/, perhaps truth.json. `load_run` is the only reader of it in this package."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from liqcore import AUDIT_DTYPE, AuditKind, Completeness, Instrument
+from liqshell.errors import DataError
+
+COMPLETENESS = {Completeness.COMPLETENESS_FULL: "FULL", Completeness.COMPLETENESS_CENSORED: "CENSORED",
+                Completeness.COMPLETENESS_UNKNOWN: "UNKNOWN"}
+
+
+@dataclass(frozen=True)
+class Truth:
+    """One cascade as the generator made it (times: market ns; notional: quote currency)."""
+
+    id: int
+    symbol: str
+    side: int
+    start_ns: int
+    end_ns: int
+    count: int
+    notional: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """A loaded run. `meta` is run.json as it stands; `audit` an array of liqcore.AUDIT_DTYPE in order of sequence."""
+
+    folder: Path
+    meta: dict[str, Any]
+    audit: np.ndarray
+    instruments: tuple[Instrument, ...]
+    truth: tuple[Truth, ...] | None = None
+    started_ns: int = 0
+    ended_ns: int = 0
+    speed: float = 1.0
+    symbols: tuple[str, ...] = field(default=())
+
+    @property
+    def duration_s(self) -> float:
+        """Market time from start to end."""
+        return (self.ended_ns - self.started_ns) / 1e9
+
+    @property
+    def synthetic(self) -> bool:
+        return bool(self.meta.get("synthetic"))
+
+    @property
+    def frames(self) -> list[Path]:
+        """The recorded frames, oldest first; empty where the run did not record."""
+        return sorted((self.folder / "frames").glob("*.jsonl.gz"))
+
+    def of_kind(self, kind: int) -> np.ndarray:
+        return self.audit[self.audit["kind"] == kind]
+
+    def table(self, name: str) -> dict[str, Any]:
+        """A sub-table of run.json, {} where it is missing or null."""
+        value = self.meta.get(name)
+        return value if isinstance(value, dict) else {}
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise DataError(str(path), "no such file", "the folder of a run",
+                        "Give the folder that `liqcore live` or `liqcore demo` named") from None
+    except (UnicodeDecodeError, ValueError) as error:
+        raise DataError(str(path), f"not JSON ({error})", "the JSON that a run writes") from None
+
+
+def _audit(path: Path) -> np.ndarray:
+    """All records. A cut tail is an error, not a guess: half of a stream would give a report that looks whole."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(str(path), "no such file", "the audit records of the run",
+                        "Without them there is nothing to report; `liqcore replay` can make them again from the frames") from None
+    rest = len(data) % AUDIT_DTYPE.itemsize
+    if rest:
+        raise DataError(str(path), f"{len(data)} bytes, {rest} more than {len(data) // AUDIT_DTYPE.itemsize} whole records",
+                        f"a multiple of {AUDIT_DTYPE.itemsize}",
+                        "The file was cut while it was written: replay the run from its frames, or truncate the file to whole records")
+    audit = np.frombuffer(data, AUDIT_DTYPE)
+    if len(audit):
+        kinds = audit["kind"]
+        bad = np.flatnonzero((kinds < min(AuditKind)) | (kinds > max(AuditKind)))
+        if len(bad):
+            raise DataError(f"{path}: record {bad[0]}", f"kind {kinds[bad[0]]}", f"a kind from {min(AuditKind):d} to {max(AuditKind):d}",
+                            "This is not an audit stream, or one of another version of liqcore")
+        back = np.flatnonzero(np.diff(audit["seq"]) <= 0)
+        if len(back):
+            raise DataError(f"{path}: record {back[0] + 1}", f"sequence {audit['seq'][back[0] + 1]} after {audit['seq'][back[0]]}",
+                            "rising sequence numbers", "Two runs may have been written into one file")
+    return audit
+
+
+def _instruments(path: Path, rows: Any) -> tuple[Instrument, ...]:
+    if not isinstance(rows, list) or not rows:
+        raise DataError(f"{path}: instruments", "none", "the instruments of the run, in the order of their index")
+    out = []
+    for n, row in enumerate(rows):
+        try:
+            out.append(Instrument(**row))
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{path}: instruments[{n}]", str(error), "what Instrument.as_dict() gives") from None
+    return tuple(out)
+
+
+def _truth(path: Path) -> tuple[Truth, ...] | None:
+    if not path.exists():
+        return None
+    rows = _json(path)
+    if not isinstance(rows, list):
+        raise DataError(str(path), f"found {type(rows).__name__}", "a list of cascades")
+    out = []
+    for n, row in enumerate(rows):
+        try:
+            out.append(Truth(**{key: row[key] for key in Truth.__dataclass_fields__}))
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{path}: [{n}]", f"missing or wrong: {error}", "id, symbol, side, start_ns, end_ns, count, notional") from None
+    return tuple(out)
+
+
+def load_run(folder: str | Path) -> Run:
+    """Read a run's folder. DataError says what is wrong where. Unknown keys of run.json are kept, missing ones allowed."""
+    folder = Path(folder)
+    meta = _json(folder / "run.json")
+    if not isinstance(meta, dict):
+        raise DataError(str(folder / "run.json"), f"found {type(meta).__name__}", "an object")
+    instruments = _instruments(folder / "run.json", meta.get("instruments"))
+    audit = _audit(folder / "audit.bin")
+    if len(audit) and int(audit["instrument"].max()) >= len(instruments):
+        raise DataError(str(folder / "audit.bin"), f"instrument {audit['instrument'].max()}",
+                        f"0 to {len(instruments) - 1}, as run.json lists {len(instruments)} instruments",
+                        "run.json and audit.bin are of different runs")
+    first, last = (int(audit["ts"].min()), int(audit["ts"].max())) if len(audit) else (0, 0)
+    started = int(meta.get("started_ns") or first)
+    speed = float(meta.get("speed") or 1.0)
+    return Run(folder=folder, meta=meta, audit=audit, instruments=instruments, truth=_truth(folder / "truth.json"), started_ns=started,
+               ended_ns=max(int(meta.get("ended_ns") or 0), last, started), speed=speed, symbols=tuple(i.symbol for i in instruments))

@@ -1,0 +1,76 @@
+"""The words of the report: every code of the audit stream as a person would say it."""
+
+from liqcore import Alarm, Control, FeedState, FillReason, Reason, Side
+
+#: short name for tables, and what it means
+REASONS: dict[int, tuple[str, str]] = {
+    Reason.OK: ("none", "no reason was given"),
+    Reason.BAD_INSTRUMENT: ("unknown instrument", "an event for an instrument the run did not trade"),
+    Reason.BAD_KIND: ("unknown kind", "an event of a kind the engine does not know"),
+    Reason.BAD_SIDE: ("bad side", "neither long nor short"),
+    Reason.BAD_PRICE: ("bad price", "not a number, infinite, zero or negative"),
+    Reason.BAD_QTY: ("bad quantity", "not a number, infinite, zero or negative"),
+    Reason.BAD_TIME: ("time went back", "received before the event that came in front of it"),
+    Reason.BAD_BAND: ("implausible price", "too far from the last good price, and alone"),
+    Reason.BAD_BOOK: ("crossed book", "best bid at or above best ask"),
+    Reason.BAD_CODE: ("unknown code", "a report with a status the engine does not know"),
+    Reason.NO_TRADE: ("policy declined", "the policy saw the signal and wanted nothing"),
+    Reason.PHASE: ("wrong phase", "the policy does not act in this phase"),
+    Reason.BRACKET_OPEN: ("already in a trade", "one open bracket per instrument"),
+    Reason.COOLDOWN: ("cooldown", "too soon after the last trade of the instrument"),
+    Reason.UNCERTAIN: ("feed was uncertain", "after a gap nothing is entered until the detector has seen a whole window"),
+    Reason.STALE_EVENT: ("event too old", "the liquidation behind the signal reached us too late"),
+    Reason.NO_PRICE: ("no price", "no trade had been seen to place an order at"),
+    Reason.BAD_BRACKET: ("contradictory bracket", "the policy asked for something that makes no sense"),
+    Reason.HALTED: ("halted", "the kill switch or an operator had stopped entries"),
+    Reason.RISK_QTY: ("below venue minimum", "the size rounds to less than the venue accepts"),
+    Reason.RISK_NOTIONAL: ("order too large", "one order above its notional limit"),
+    Reason.RISK_EXPOSURE: ("exposure limit", "all positions and open entries together"),
+    Reason.RISK_POSITIONS: ("too many open brackets", "the limit on simultaneous instruments"),
+    Reason.RISK_RATE: ("order rate", "entries per minute"),
+    Reason.RISK_PER_SIGNAL: ("orders per signal", "more requests than one signal may cause"),
+    Reason.RISK_DAILY_LOSS: ("daily loss limit", "latched until the next UTC day"),
+    Reason.RISK_WEEKLY_LOSS: ("weekly loss limit", "latched until an operator resumes"),
+    Reason.RISK_STALE_DATA: ("stale market data", "no fresh trade or quote of the instrument"),
+    Reason.RISK_COLLAR: ("price collar", "the entry was too far from the market"),
+    Reason.RISK_LEVERAGE: ("leverage limit", "exposure against equity"),
+    Reason.END_TTL: ("entry expired", "not filled within its time to live, cancelled"),
+    Reason.END_TARGET: ("target", "take-profit filled"),
+    Reason.END_STOP: ("stop", "stop-loss filled"),
+    Reason.END_MAX_HOLD: ("max hold", "held for the longest time allowed, closed at market"),
+    Reason.END_PHASE: ("cascade phase", "the cascade reached the phase in which to leave"),
+    Reason.END_POST_ONLY: ("would have crossed", "post-only entry refused by the venue"),
+    Reason.END_CONTROL: ("operator", "kill switch or flatten"),
+    Reason.END_UNPROTECTED: ("no stop", "the stop was rejected or missing: closed at market"),
+    Reason.END_REPLACED: ("replaced", "a better signal took its place"),
+    Reason.END_VENUE: ("venue", "cancelled or rejected by the venue"),
+    Reason.END_REDUCE_ONLY: ("nothing to reduce", "the position was already gone"),
+}
+
+FILLS = {FillReason.FILL_CROSS: "crossed the spread", FillReason.FILL_THROUGH: "traded through", FillReason.FILL_TOUCH: "touched",
+         FillReason.FILL_QUEUE: "queue consumed", FillReason.FILL_STOP: "stop triggered", FillReason.FILL_TIMEOUT: "closed at market"}
+
+ALARMS = {Alarm.ALARM_UNPROTECTED: "no stop confirmed after a fill", Alarm.ALARM_UNKNOWN: "a request without an answer",
+          Alarm.ALARM_STUCK: "attempts to place an exit used up", Alarm.ALARM_OVERFILL: "more sold than bought",
+          Alarm.ALARM_FOREIGN: "report for an order that is not ours", Alarm.ALARM_SIDE: "liquidation prices on the wrong side of mark",
+          Alarm.ALARM_EXECUTIONS: "more executions than can be remembered"}
+
+FEEDS = {FeedState.FEED_UP: "up", FeedState.FEED_DOWN: "down", FeedState.FEED_GAP: "gap"}
+CONTROLS = {Control.CONTROL_HALT: "halted", Control.CONTROL_RESUME: "resumed", Control.CONTROL_FLATTEN: "flattened"}
+
+
+def reason(code: int) -> str:
+    return REASONS[code][0] if code in REASONS else f"reason {code}"
+
+
+def meaning(code: int) -> str:
+    return REASONS[code][1] if code in REASONS else ""
+
+
+def liquidated(side: int) -> str:
+    """Never 'Buy' or 'Sell': venues disagree on whose side that is (C3)."""
+    return {int(Side.LONG): "longs liquidated", int(Side.SHORT): "shorts liquidated"}.get(int(side), "side unknown")
+
+
+def position(side: int) -> str:
+    return "long" if side > 0 else "short"
