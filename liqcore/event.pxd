@@ -6,6 +6,7 @@ from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, u
 cdef enum:
     LIQCORE_ABI = 1          # raised whenever a struct or an enum below changes
     ALL_INSTRUMENTS = -1     # event_t.instrument of an event that concerns every instrument (FEED, CONTROL, TIMER)
+    TIME_MAX = 0x4000000000000000    # ns: 2116-02-20. Times lie in [0, TIME_MAX), so that sums and differences of times never overflow
 
 cpdef enum Side:
     SHORT = -1               # liquidations: side of the position that was closed by force. Orders, trades: SELL
@@ -100,7 +101,7 @@ cpdef enum Reason:           # why something was refused, rejected, cancelled or
     BAD_SIDE = 3
     BAD_PRICE = 4            # NaN, inf, zero or negative
     BAD_QTY = 5
-    BAD_TIME = 6             # ts_recv went back
+    BAD_TIME = 6             # ts_recv went back, or a time before 1970 or after 2116
     BAD_BAND = 7             # price implausibly far from the last good one
     BAD_BOOK = 8             # crossed book
     BAD_CODE = 9

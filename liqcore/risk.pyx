@@ -60,7 +60,7 @@ cdef class Risk:
         for n in range(count):
             s = &slots[n]
             exposure += account.exposure_of(n)
-            if s.state != BRACKET_FLAT:
+            if s.state != BRACKET_FLAT and n != ask.instrument:
                 open_count += 1
                 # whatever has not been heard of counts as filled (law L8)
                 waiting = s.entry.qty - s.entry.filled if order_open(&s.entry) else max(s.entry.executed - s.entry.filled, <int64_t> 0)
@@ -72,7 +72,7 @@ cdef class Risk:
         self.watch(account, now, audit)
         equity = account.equity_now()
         reason, limit = self.rule(ask, i, m, exposure, equity, open_count, minute, entry, now)
-        a = audit.put(now, AUDIT_RISK, reason, 0, ask.instrument, 0, 0)
+        a = audit.put(now, AUDIT_RISK, reason, ask.phase, ask.instrument, ask.side, ask.cause)
         a.x[0] = ask.notional
         a.x[1] = limit
         a.x[2] = exposure
@@ -133,9 +133,13 @@ cdef class Risk:
         return self.latch.halted
 
     cdef void control(self, uint8_t code, Account account, int64_t now, AuditRing audit) noexcept nogil:
-        """Operator's HALT, RESUME, FLATTEN. RESUME lifts whatever was latched."""
+        """Operator's HALT, RESUME, FLATTEN. RESUME lifts whatever was latched; a loss limit then counts from here, else it would latch again."""
         cdef audit_t* a
         if code == CONTROL_RESUME:
+            if self.latch.halted == RISK_DAILY_LOSS or self.latch.halted == RISK_WEEKLY_LOSS:
+                account.ledger.day_equity = account.equity_now()
+            if self.latch.halted == RISK_WEEKLY_LOSS:
+                account.ledger.week_equity = account.ledger.day_equity
             a = audit.put(now, AUDIT_LIMIT, self.latch.halted, CONTROL_RESUME, ALL_INSTRUMENTS, 0, 0)
             a.x[2] = account.equity_now()
             self.latch.halted = OK

@@ -416,7 +416,7 @@ cdef class Paper:
 
     cdef int step_c(self, const event_t* e) except -1:
         cdef int64_t accepted
-        if e.ts_recv >= self.engine.clock.now:
+        if self.engine.clock.now <= e.ts_recv < TIME_MAX:
             self.advance_c(e.ts_recv)
         accepted = self.engine.clock.events         # after advance_c: the reports that it delivered are events too
         self.engine.step_c(e)
