@@ -1,6 +1,6 @@
 from typing_extensions import disjoint_base
 
-from liqcore.bracket import Bracket
+from liqcore.terms import Bracket
 from liqcore.event import Signal
 from liqcore.instrument import Instrument
 
