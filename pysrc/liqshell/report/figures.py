@@ -14,7 +14,7 @@ from liqshell.report.words import ALARMS, CONTROLS, FEEDS, liquidated, meaning, 
 
 HOUR_NS, DAY_NS = 3_600_000_000_000, 86_400_000_000_000
 FUNDING_NS = 8 * HOUR_NS
-MATCH_SLACK_NS = 1_000_000_000       # liquidations are pushed in batches of 500 ms, and the feed adds its delay
+MATCH_SLACK_NS = 1_000_000_000       # a forced order is reported within a second of its execution
 
 
 def union(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -262,8 +262,10 @@ def truth(run: Run, ledger: Ledger) -> dict[str, Any] | None:
     hit: set[int] = set()
     matched = right = 0
     for c in ledger.seen:
-        found = [t for t in real if t.symbol == run.symbols[c.instrument] and t.start_ns <= c.last_large + MATCH_SLACK_NS
-                 and t.end_ns >= c.start - MATCH_SLACK_NS]
+        # in the venue's time: how late the feed was is another question
+        times = [e.ts_event for e in c.larges] or [c.start]
+        found = [t for t in real if t.symbol == run.symbols[c.instrument] and t.start_ns <= max(times) + MATCH_SLACK_NS
+                 and t.end_ns >= min(times) - MATCH_SLACK_NS]
         hit.update(t.id for t in found)
         matched += bool(found)
         right += any(t.side == c.side for t in found)
