@@ -352,10 +352,11 @@ def cascade_rows(run: Run, cascades: list[Cascade]) -> dict[str, Any]:
 
 def stamp(run: Run) -> dict[str, Any]:
     """What somebody else needs to get the same run."""
-    meta = run.meta
+    meta, sequence = run.meta, run.audit["seq"]
+    lost = int(sequence[-1] - sequence[0]) + 1 - len(sequence) if len(sequence) else 0
     return {"version": meta.get("version"), "abi": meta.get("abi"), "config_hash": meta.get("config_hash"),
             "data_hash": meta.get("data_hash"),
-            "seed": meta.get("seed"), "speed": run.speed, "audit_records": len(run.audit),
+            "seed": meta.get("seed"), "speed": run.speed, "audit_records": len(run.audit), "audit_lost": lost,
             "audit_sha256": hashlib.sha256(run.audit.tobytes()).hexdigest(), "replay": meta.get("replay")}
 
 

@@ -97,6 +97,9 @@ def _head(s: dict[str, Any]) -> str:
         grade, first, rest = evidence(str(s["evidence"]))
         more = f"<details><summary>why</summary>{esc(rest)}</details>" if rest else ""
         out.append(f'<div class="sub"><b>Evidence for the preset: {esc(grade)}.</b> {esc(first)}{more}</div>')
+    if s["stamp"]["audit_lost"]:
+        out.append(f'<p class="notice"><b>INCOMPLETE.</b> {s["stamp"]["audit_lost"]:,} audit records are missing: '
+                   "no sum below can be trusted.</p>")
     if "CENSORED" in s["completeness"]:
         out.append('<p class="notice"><b>CENSORED feed.</b> The venue shows only a sample of its liquidations: volumes are lower bounds '
                    "and must not be added to those of a full feed.</p>")

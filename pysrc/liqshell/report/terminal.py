@@ -137,6 +137,8 @@ def _feet(s: dict[str, Any]) -> list[Text]:
     refused = ", ".join(f"{n} {name}" for name, n in f["refused"].items()) or "none"
     out.append(Text.assemble(("Feed  ", "bold"), f"{_count(f['frames'])} frames, {_count(f['events'])} "
                              f"events, {len(gaps)} gaps, reconnects {f['reconnects'] or 0}; refused: {refused}"))
+    if stamp["audit_lost"]:
+        out.append(Text(f"INCOMPLETE: {stamp['audit_lost']:,} audit records are missing, no sum above can be trusted", style="bold red"))
     for alarm in f["alarms"][:5]:
         out.append(Text(f"ALARM {when(alarm['ts'], date=False)} {alarm['instrument']}: {alarm['what']}", style="bold red"))
     replay = stamp["replay"]
