@@ -10,7 +10,7 @@ Anything else is a ValueError that names the first bad element.
 
 import llvmlite.binding
 import numpy as np
-from numba import carray, njit, types
+from numba import njit, types
 from numba.extending import get_cython_function_address
 from numpy.typing import ArrayLike, NDArray
 
@@ -89,32 +89,32 @@ def _window_sums(ts, side, notional, horizon_ns, capacity):
 
 
 @njit("void(float64[::1], float64[::1], float64[::1], float64[::1], int64, int64)", cache=True, nogil=True)
-def _flip(values, suffix_mean, suffix_square, inverse, start, count):
-    window = values.size
-    mean = 0.0
-    square = 0.0
-    slot = (start + count - 1) % window
+def _flip(values, suffix_sum, suffix_square, inverse, start, count):
+    """zscore.moments_flip."""
+    total = square = 0.0
+    slot = (start + count - 1) % values.size
+    pivot = values[slot]
     for i in range(1, count + 1):
-        delta = values[slot] - mean
-        mean += delta * inverse[i]
-        square += delta * (values[slot] - mean)
-        suffix_mean[slot] = mean
+        x = values[slot] - pivot
+        total += x
+        d = i * x - total
+        square += d * d * (inverse[i] * inverse[i - 1])
+        suffix_sum[slot] = total
         suffix_square[slot] = square
-        slot = slot - 1 if slot > 0 else window - 1
+        slot = slot - 1 if slot > 0 else values.size - 1
 
 
 @njit("float64[::1](int64[::1], float64[::1], int64, int64, int64)", cache=True, nogil=True)
 def _segment_z(ts, x, segment_ns, baseline, min_segments):
     out = np.empty(x.size)
     values = np.empty(baseline)
-    suffix_mean = np.empty(baseline)
+    suffix_sum = np.empty(baseline)
     suffix_square = np.empty(baseline)
     inverse = np.zeros(baseline + 1)
     for i in range(1, baseline + 1):
         inverse[i] = 1.0 / i
-    start = count = older = younger = np.int64(0)
-    younger_mean = younger_square = mean = std = current = 0.0
-    segment = np.int64(0)
+    start = count = older = younger = segment = np.int64(0)
+    older_pivot = younger_pivot = younger_sum = younger_square = mean = std = current = 0.0
     for i in range(x.size):
         now = ts[i] // segment_ns
         if i == 0:
@@ -124,24 +124,28 @@ def _segment_z(ts, x, segment_ns, baseline, min_segments):
                 closed = current if j == 0 else 0.0
                 if count == baseline:
                     if older == 0:
-                        _flip(values, suffix_mean, suffix_square, inverse, start, count)
-                        older, younger, younger_mean, younger_square = count, np.int64(0), 0.0, 0.0
+                        _flip(values, suffix_sum, suffix_square, inverse, start, count)
+                        older_pivot = values[(start + count - 1) % baseline]
+                        older, younger, younger_sum, younger_square = count, np.int64(0), 0.0, 0.0
                     start = start + 1 if start + 1 < baseline else np.int64(0)
                     older -= 1
                     count -= 1
                 values[(start + count) % baseline] = closed
+                if younger == 0:
+                    younger_pivot = closed
                 count += 1
                 younger += 1
-                delta = closed - younger_mean
-                younger_mean += delta * inverse[younger]
-                younger_square += delta * (closed - younger_mean)
-            if older == 0:
-                mean, square = younger_mean, younger_square
-            else:
-                delta = younger_mean - suffix_mean[start]
+                closed -= younger_pivot
+                younger_sum += closed
+                d = younger * closed - younger_sum
+                younger_square += d * d * (inverse[younger] * inverse[younger - 1])
+            mean = younger_pivot + younger_sum * inverse[younger]
+            square = younger_square
+            if older > 0:
+                delta = mean - (older_pivot + suffix_sum[start] * inverse[older])
                 share = younger * inverse[count]
-                mean = suffix_mean[start] + delta * share
-                square = suffix_square[start] + younger_square + delta * delta * (share * older)
+                mean = older_pivot + suffix_sum[start] * inverse[older] + delta * share
+                square = suffix_square[start] + (younger_square + delta * delta * (share * older))
             std = np.sqrt(square * inverse[count])
             segment = now
             current = 0.0

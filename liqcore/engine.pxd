@@ -53,11 +53,12 @@ cdef class Engine:
     cdef int64_t wake(self) noexcept nogil
     cdef void check_side(self, const event_t* e, double mark) noexcept nogil
     cdef int on_report(self, const event_t* e) except -1
+    cdef void judge_requote(self, slot_t* s, const instrument_t* i) noexcept nogil
     cdef uint8_t hurdle(self, const signal_t* s, const market_t* m, const slot_t* slot) noexcept nogil
     cdef tuple take(self)
     cdef tuple enter(self, int64_t ts_event, int64_t ts_recv, int instrument, uint8_t kind, int side, double price, double qty,
                      double aux_price, double aux_qty, int64_t id, uint8_t flags, uint8_t code)
-    cdef int _index(self, object instrument) except -1
+    cdef int _index(self, object instrument) except? -1
     cdef int _known(self, object instrument) except -1
     cdef int on_liquidation_c(self, const event_t* e) except -1
     cdef int speak(self, const signal_t* s) except -1

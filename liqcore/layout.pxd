@@ -32,6 +32,7 @@ cdef enum:                   # what a value must be
     ROW_BEGIN = 22
     ROW_END = 23
     FINISH = 24
+    COUNTED = 25             # an integer that nobody wants
 
 cdef enum:                   # where a number goes
     TS = 0
@@ -78,8 +79,11 @@ ctypedef struct shape_t:
 
 ctypedef struct step_t:      # predicted layout: this text, then this hole
     text_t text
+    uint64_t word            # its first 8 bytes
+    uint64_t word_mask
     uint8_t hole
     uint8_t slot
+    uint8_t guess            # length of the hole when it was learnt
 
 ctypedef struct tables_t:    # shapes, compiled
     key_t* keys

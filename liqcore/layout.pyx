@@ -17,6 +17,8 @@ cdef extern from "scan_text.h" nogil:
     const char* scan_open(scan_window_t* w, const char* src, size_t n)
     uint64_t scan_load8(const char* p)
     int scan_same(const char* p, const char* text, uint32_t mask)
+    uint32_t scan_guess(uint32_t n, uint32_t guess)
+    uint32_t scan_integer_size(const char* p)
     uint32_t scan_integer(const char* p, int64_t* value)
     uint32_t scan_decimal(const char* p, double* value)
     uint32_t scan_stops(const char* p)
@@ -42,7 +44,7 @@ cdef int32_t lookup(const tables_t* t, const uint64_t* name) noexcept nogil:
     return find(t, <const scan_name_t*> name)
 
 
-cdef int add_step(layout_t* layout, const char* src, int first, int stop, uint8_t hole, uint8_t slot) noexcept nogil:
+cdef int add_step(layout_t* layout, const char* src, int first, int stop, uint8_t hole, uint8_t slot, int hole_size) noexcept nogil:
     """Fixed text src[first:stop] and then a hole; long text takes several steps. Returns 0 where the layout is full."""
     cdef step_t* step
     cdef int size
@@ -56,10 +58,13 @@ cdef int add_step(layout_t* layout, const char* src, int first, int stop, uint8_
         memcpy(step.text.text, src + first, size)
         step.text.size = <uint8_t> size
         step.text.mask = <uint32_t> ((<uint64_t> 1 << size) - 1)
+        step.word = scan_load8(step.text.text)
+        step.word_mask = ~<uint64_t> 0 if size >= 8 else (<uint64_t> 1 << (8 * size)) - 1
         first += size
         if first == stop:
-            step.hole = hole
+            step.hole = COUNTED if hole == INTEGER and slot == NOWHERE else hole
             step.slot = slot
+            step.guess = <uint8_t> hole_size if hole_size < 256 else 0
             return 1
         step.hole = NOTHING
 
@@ -68,7 +73,7 @@ cdef int add_rows(layout_t* layout, const mark_t* marks, int first, int stop, in
     """The steps of one row: the holes marks[first:stop], and then ROW_END. Its text begins at offset `entry`. Returns 0 where there is no room."""
     cdef int i, at = entry
     for i in range(first, stop):
-        if not add_step(layout, src, at, marks[i].offset, marks[i].hole, marks[i].slot):
+        if not add_step(layout, src, at, marks[i].offset, marks[i].hole, marks[i].slot, marks[i].size):
             return 0
         at = marks[i].offset + marks[i].size
     return 1
@@ -95,13 +100,13 @@ cdef void learn(layout_t* layout, const mark_t* marks, int count, int resume, in
         slot = marks[i].slot
         if marks[i].hole == MILLIS and slot == TS_FALLBACK:
             slot = NOWHERE if has_time else TS
-        if not add_step(layout, src, at, marks[i].offset, marks[i].hole, slot):
+        if not add_step(layout, src, at, marks[i].offset, marks[i].hole, slot, marks[i].size):
             return
         at = marks[i].offset + marks[i].size
         if i == row_end:
             at = resume
             layout.row_tail = layout.count
-    if not add_step(layout, src, at, n, FINISH, NOWHERE):
+    if not add_step(layout, src, at, n, FINISH, NOWHERE, 0):
         return
     if row_begin >= 0:
         layout.row_first = layout.count
@@ -128,7 +133,9 @@ cdef int predict(const tables_t* d, const layout_t* layout, const char* src, int
     memset(slots, 0, sizeof(slots))
     while True:
         p = scan_near(&window, p)
-        if not scan_same(p, step.text.text, step.text.mask):
+        if (scan_load8(p) ^ step.word) & step.word_mask != 0:
+            return REFUSED
+        if step.text.size > 8 and not scan_same(p, step.text.text, step.text.mask):
             return REFUSED
         p += step.text.size
         if step.hole == DECIMAL:
@@ -142,7 +149,12 @@ cdef int predict(const tables_t* d, const layout_t* layout, const char* src, int
                 return REFUSED
             if step.hole == MILLIS:
                 slots[step.slot].i *= 1000000
-            p += size
+            p += scan_guess(size, step.guess)   # times have 13 digits
+        elif step.hole == COUNTED:
+            size = scan_integer_size(p)
+            if size == 0:
+                return REFUSED
+            p += scan_guess(size, step.guess)
         elif step.hole == SYMBOL:
             if not scan_same(p, name_text, <uint32_t> ((<uint64_t> 1 << name_size) - 1)):
                 return REFUSED

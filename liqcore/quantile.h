@@ -24,7 +24,7 @@ enum {
     QUANTILE_BUCKETS = QUANTILE_OCTAVES << QUANTILE_BUCKET_BITS,
     QUANTILE_WORDS = QUANTILE_BUCKETS / 64,
     QUANTILE_BASE = (1023 + QUANTILE_OCTAVE_MIN) << QUANTILE_BUCKET_BITS,
-    QUANTILE_NEAR = 32,                                    /* order statistics kept sorted around the rank */
+    QUANTILE_NEAR = 24,                                    /* order statistics kept sorted around the rank */
     QUANTILE_WINDOW_MIN = 2,
     QUANTILE_WINDOW_MAX = 1000000
 };
@@ -107,8 +107,14 @@ static inline int quantile_is_near(const quantile_t* s) {
     return (s->rank >= s->near_rank) & (s->rank + (s->fraction > 0.0) < s->near_rank + s->near_count);
 }
 
+/* The value, from a run that holds it. */
+static inline double quantile_read(const quantile_t* s) {
+    const double* at = s->near + (s->rank - s->near_rank);
+    return s->fraction > 0.0 ? quantile_lerp(at[0], at[1], s->fraction) : at[0];
+}
+
 /* y, which lies within the run, leaves the window: which of several equal values is deleted makes no difference. */
-static void quantile_near_delete(quantile_t* s, double y) {
+static __attribute__((noinline)) void quantile_near_delete(quantile_t* s, double y) {
     int32_t i = 0, last = s->near_count - 1;
     while (s->near[i] < y) i++;
     for (; i < last; i++) s->near[i] = s->near[i + 1];
@@ -122,7 +128,7 @@ static void quantile_near_delete(quantile_t* s, double y) {
 }
 
 /* x, which lies within the run, enters. A full run loses the end that is farther from the rank. */
-static void quantile_near_insert(quantile_t* s, double x) {
+static __attribute__((noinline)) void quantile_near_insert(quantile_t* s, double x) {
     int32_t i = s->near_count;
     if (i == QUANTILE_NEAR) {
         if (s->rank - s->near_rank > QUANTILE_NEAR / 2) {
@@ -214,8 +220,11 @@ static inline double quantile_value(quantile_t* s) {
         if (s->count == 0) return __builtin_nan("");
         if (s->wide) quantile_gather32(s); else quantile_gather16(s);
     }
-    const double* at = s->near + (s->rank - s->near_rank);
-    return s->fraction > 0.0 ? quantile_lerp(at[0], at[1], s->fraction) : at[0];
+    return quantile_read(s);
+}
+
+static inline void quantile_run(quantile_t* s, const double* x, double* y, int64_t n) {
+    if (s->wide) quantile_run32(s, x, y, n); else quantile_run16(s, x, y, n);
 }
 
 /* Exactly x >= quantile_value(s); false while empty. */

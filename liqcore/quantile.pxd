@@ -28,6 +28,7 @@ cdef extern from "quantile.h" nogil:
     void quantile_free(quantile_t* s) noexcept
     void quantile_reset(quantile_t* s) noexcept
     void quantile_push(quantile_t* s, double x) noexcept
+    void quantile_run(quantile_t* s, const double* x, double* y, int64_t n) noexcept   # push each x, read each y
     double quantile_value(quantile_t* s) noexcept      # NaN while empty
     bint quantile_reached(quantile_t* s, double x) noexcept  # exactly x >= quantile_value(s); false while empty
     int quantile_count(const quantile_t* s) noexcept

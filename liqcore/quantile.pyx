@@ -103,7 +103,7 @@ cdef class RollingQuantile:
     """Exact quantile of the last `window` values: the same bits as `np.quantile(last_values, quantile)` (method 'linear').
 
     Values are positive and finite (notionals); anything else is a ValueError and changes nothing. O(1) a push whatever the window, no rebuilds;
-    6 KB + 10 B a value up to 65,535 values (11.5 KB + 12 B beyond). Definition: Hyndman & Fan (1996), type 7.
+    at most 6 KiB + 10 B a value up to 65,535 values (11.5 KB + 12 B beyond). Definition: Hyndman & Fan (1996), type 7.
     """
 
     def __cinit__(self, double quantile=0.95, int window=1000):
@@ -135,10 +135,9 @@ cdef class RollingQuantile:
         for i in range(n):
             if not (0.0 < x[i] < INFINITY):
                 raise ValueError(f"values[{i}]: expected a positive finite number, got {x[i]!r}")
-        with nogil:
-            for i in range(n):
-                quantile_push(&self.c, x[i])
-                y[i] = quantile_value(&self.c)
+        if n > 0:
+            with nogil:
+                quantile_run(&self.c, &x[0], &y[0], n)
         return out
 
     @property

@@ -60,7 +60,7 @@ static inline int32_t QUANTILE_NAME(quantile_upper_bucket)(const quantile_t* s) 
 /* Gather the run where the rank's bucket is crowded. Only values with bit patterns (positive doubles order like their bits) in a stretch are
  * looked at; each round counts them in 256 equal parts and keeps the part that holds the r-th, with as many neighbours as the run takes.
  * `members` values from `head` along the links are seen; a crowded window is read in order of the ring instead. Ties end it at once. */
-static void QUANTILE_NAME(quantile_gather_crowded)(quantile_t* s, int32_t head, int32_t members, int32_t r, uint64_t low, uint64_t high) {
+static __attribute__((noinline)) void QUANTILE_NAME(quantile_gather_crowded)(quantile_t* s, int32_t head, int32_t members, int32_t r, uint64_t low, uint64_t high) {
     const QUANTILE_INDEX* next = (const QUANTILE_INDEX*) s->next;
     const int linear = members > s->count / 8;
     const int32_t steps = linear ? s->count : members;
@@ -137,7 +137,7 @@ static void QUANTILE_NAME(quantile_gather_bucket)(quantile_t* s, int32_t b) {
 }
 
 /* The order statistic rank + 1 where it did not make it into the run: the least value above it, in this bucket or the next. */
-static void QUANTILE_NAME(quantile_gather_upper)(quantile_t* s) {
+static __attribute__((noinline)) void QUANTILE_NAME(quantile_gather_upper)(quantile_t* s) {
     const QUANTILE_BUCKET* buckets = (const QUANTILE_BUCKET*) s->buckets;
     const QUANTILE_INDEX* next = (const QUANTILE_INDEX*) s->next;
     double top = s->near[s->near_count - 1], least = __builtin_inf();
@@ -156,7 +156,7 @@ static void QUANTILE_NAME(quantile_gather_upper)(quantile_t* s) {
 }
 
 /* Fill the run with order statistics around the rank: whole buckets, the rank's and neighbours, while they fit. */
-static void QUANTILE_NAME(quantile_gather)(quantile_t* s) {
+static __attribute__((noinline)) void QUANTILE_NAME(quantile_gather)(quantile_t* s) {
     const QUANTILE_BUCKET* buckets = (const QUANTILE_BUCKET*) s->buckets;
     const QUANTILE_INDEX* next = (const QUANTILE_INDEX*) s->next;
     int32_t from = s->cursor, to = s->cursor, before = s->below, after = s->below + (int32_t) buckets[s->cursor].count, other;
@@ -168,7 +168,7 @@ static void QUANTILE_NAME(quantile_gather)(quantile_t* s) {
     } else {
         /* a longer run is gathered less often but touched by more pushes */
         int32_t enough = s->window / 48;
-        enough = enough < 4 ? 4 : enough > 24 ? 24 : enough;
+        enough = enough < 4 ? 4 : enough > 16 ? 16 : enough;
         s->near_count = 0;
         QUANTILE_NAME(quantile_gather_bucket)(s, s->cursor);
         for (int growing = 1; growing && s->near_count < enough;) {
@@ -189,4 +189,13 @@ static void QUANTILE_NAME(quantile_gather)(quantile_t* s) {
     if (!quantile_is_near(s)) QUANTILE_NAME(quantile_gather_upper)(s);
     s->near_low = s->near[0];
     s->near_high = s->near[s->near_count - 1];
+}
+
+/* Push x[i] and read the value into y[i]; one width for the whole array. */
+static void QUANTILE_NAME(quantile_run)(quantile_t* s, const double* x, double* y, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        QUANTILE_NAME(quantile_push)(s, x[i]);
+        if (__builtin_expect(!quantile_is_near(s), 0)) QUANTILE_NAME(quantile_gather)(s);
+        y[i] = quantile_read(s);
+    }
 }

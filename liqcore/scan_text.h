@@ -93,12 +93,25 @@ static inline uint32_t scan_nondigits(const char* p) {
 #endif
 }
 
-/* Value of the first n (0..8) digits at p. */
-static inline uint64_t scan_digits8(const char* p, uint32_t n) {
+/* Value of the first n (0..8) digits of v, whose bytes are 0..9 each. */
+static inline uint64_t scan_value8(uint64_t v, uint32_t n) {
     uint32_t half = 4 * (8 - n);   /* two shifts: one of 64 would be undefined */
-    uint64_t v = ((scan_load8(p) ^ 0x3030303030303030u) << half) << half;
+    v = (v << half) << half;
     v = v * 10 + (v >> 8);
     return (((v & 0x000000ff000000ffu) * 0x000f424000000064u) + (((v >> 16) & 0x000000ff000000ffu) * 0x0000271000000001u)) >> 32;
+}
+
+static inline uint64_t scan_digits8(const char* p, uint32_t n) {
+    return scan_value8(scan_load8(p) ^ 0x3030303030303030u, n);
+}
+
+/* n, but where it equals the guess the result does not wait for n: reading goes on while n is still being found. */
+static inline uint32_t scan_guess(uint32_t n, uint32_t guess) {
+    if (__builtin_expect(n == guess, 1)) {
+        __asm__("" : "+r"(guess));
+        return guess;
+    }
+    return n;
 }
 
 static const uint64_t SCAN_POWER[17] = {1ull, 10ull, 100ull, 1000ull, 10000ull, 100000ull, 1000000ull, 10000000ull, 100000000ull, 1000000000ull,
@@ -106,10 +119,16 @@ static const uint64_t SCAN_POWER[17] = {1ull, 10ull, 100ull, 1000ull, 10000ull, 
 static const double SCAN_SCALE[23] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
     1e19, 1e20, 1e21, 1e22};
 
-/* A JSON integer of 1..15 digits, no sign, no leading zero. Returns its length, or 0. */
-static inline uint32_t scan_integer(const char* p, int64_t* value) {
+/* Length of a JSON integer of 1..15 digits, no sign, no leading zero; else 0. */
+static inline uint32_t scan_integer_size(const char* p) {
     uint32_t k = (uint32_t) __builtin_ctz(scan_nondigits(p) | 0x10000u);
-    if (k == 0 || k > 15 || (k > 1 && *p == '0'))
+    return k > 15 || (k > 1 && *p == '0') ? 0 : k;
+}
+
+/* The same with its value. */
+static inline uint32_t scan_integer(const char* p, int64_t* value) {
+    uint32_t k = scan_integer_size(p);
+    if (k == 0)
         return 0;
     if (k <= 8)
         *value = (int64_t) scan_digits8(p, k);
@@ -152,6 +171,14 @@ static inline uint32_t scan_decimal(const char* p, double* value) {
     uint64_t mantissa;
     if (whole == 0 || (point && fraction == 0))
         return 0;
+    if (__builtin_expect(stop <= 8, 1)) {   /* all of it in one word: close the gap where the point was */
+        uint64_t v = scan_load8(p) ^ 0x3030303030303030u, below = ((uint64_t) 1 << (8 * whole & 63)) - 1;
+        if (whole < 8)
+            v = (v & below) | ((v >> 8 * point) & ~below);
+        mantissa = scan_value8(v, stop - point);
+        *value = (double) (int64_t) mantissa / SCAN_SCALE[fraction];
+        return stop;
+    }
     if (__builtin_expect(whole > 8 || fraction > 8 || stop > 15, 0))
         return scan_decimal_long(p, value);
     mantissa = scan_digits8(p, whole) * SCAN_POWER[fraction] + scan_digits8(p + whole + point, fraction);

@@ -4,7 +4,10 @@ C use: segz_init once, segz_push per value, segz_advance per wake-up, segz_value
 
 Mean and variance of a window come from two stacks (suffix aggregates of the older part, one running aggregate of the younger part) merged by
 Chan's formula: nothing is ever subtracted from an aggregate, so a 1e9 print leaves no trace once it has left the window. Sliding Welford, the
-usual method, is wrong for ever after one. Chan, Golub, LeVeque (1983); two stacks: Tangwongsan, Hirzel, Schneider (2021), arXiv 2009.13768.
+usual method, is wrong for ever after one. Each part is summed as deviations from a pivot, its own youngest or oldest value: equal values give
+exactly zero, and the pivot is inside as long as the part is used, so a spike as pivot does no harm. Youngs & Cramer's update keeps the chain of
+dependent operations at one addition, where Welford's has three. Chan, Golub, LeVeque (1983); two stacks: Tangwongsan, Hirzel, Schneider (2021),
+arXiv 2009.13768.
 """
 
 from libc.math cimport INFINITY, NAN, exp2, sqrt
@@ -15,15 +18,17 @@ cdef enum:
 
 ctypedef struct moments_t:       # rolling mean and variance of the last `window` values
     double* values               # ring; the whole allocation starts here
-    double* suffix_mean          # of the values from this slot to the end of the older part
-    double* suffix_square        # sum of squared deviations, likewise
+    double* suffix_sum           # of (value - older_pivot) from this slot to the end of the older part
+    double* suffix_square        # sum of squared deviations from their mean, likewise
     double* inverse              # 1 / n
     int32_t window
     int32_t count
     int32_t start                # slot of the oldest value
     int32_t older                # values in the older part
     int32_t younger              # values in the younger part
-    double younger_mean
+    double older_pivot           # youngest value of the older part
+    double younger_pivot         # oldest value of the younger part
+    double younger_sum           # of (value - younger_pivot)
     double younger_square
     double mean
     double square
@@ -59,46 +64,50 @@ cdef int segz_load(segz_t* z, bytes data) except -1
 
 cdef inline void moments_reset(moments_t* m) noexcept nogil:
     m.count = m.start = m.older = m.younger = 0
-    m.younger_mean = m.younger_square = m.mean = m.square = 0.0
+    m.older_pivot = m.younger_pivot = m.younger_sum = m.younger_square = m.mean = m.square = 0.0
 
 
 cdef inline void moments_flip(moments_t* m) noexcept nogil:
     """All values become the older part: aggregate them from the youngest to the oldest, keeping every step."""
-    cdef double mean = 0.0, square = 0.0, delta
+    cdef double total = 0.0, square = 0.0, pivot, x, d
     cdef int32_t slot = m.start + m.count - 1, i
     if slot >= m.window:
         slot -= m.window
+    pivot = m.values[slot]
     for i in range(1, m.count + 1):
-        delta = m.values[slot] - mean
-        mean += delta * m.inverse[i]
-        square += delta * (m.values[slot] - mean)
-        m.suffix_mean[slot] = mean
+        x = m.values[slot] - pivot
+        total += x
+        d = i * x - total
+        square += d * d * (m.inverse[i] * m.inverse[i - 1])
+        m.suffix_sum[slot] = total
         m.suffix_square[slot] = square
         slot = slot - 1 if slot > 0 else m.window - 1
+    m.older_pivot = pivot
     m.older = m.count
     m.younger = 0
-    m.younger_mean = m.younger_square = 0.0
+    m.younger_sum = m.younger_square = 0.0
 
 
 cdef inline void moments_merge(moments_t* m) noexcept nogil:
     """mean and square of the whole window from its two parts (Chan)."""
-    cdef double delta, share
+    cdef double mean, delta, share
+    mean = m.younger_pivot + m.younger_sum * m.inverse[m.younger]
     if m.older == 0:
-        m.mean = m.younger_mean
+        m.mean = mean
         m.square = m.younger_square
-    elif m.younger == 0:
-        m.mean = m.suffix_mean[m.start]
-        m.square = m.suffix_square[m.start]
-    else:
-        delta = m.younger_mean - m.suffix_mean[m.start]
+        return
+    m.mean = m.older_pivot + m.suffix_sum[m.start] * m.inverse[m.older]
+    m.square = m.suffix_square[m.start]
+    if m.younger > 0:
+        delta = mean - m.mean
         share = m.younger * m.inverse[m.count]
-        m.mean = m.suffix_mean[m.start] + delta * share
-        m.square = m.suffix_square[m.start] + m.younger_square + delta * delta * (share * m.older)
+        m.mean += delta * share
+        m.square += m.younger_square + delta * delta * (share * m.older)
 
 
 cdef inline void moments_add(moments_t* m, double x) noexcept nogil:
     """Drop the oldest value of a full window, add x; mean and square are stale until moments_merge."""
-    cdef double delta
+    cdef double d
     cdef int32_t slot
     if m.count == m.window:
         if m.older == 0:
@@ -110,11 +119,14 @@ cdef inline void moments_add(moments_t* m, double x) noexcept nogil:
     if slot >= m.window:
         slot -= m.window
     m.values[slot] = x
+    if m.younger == 0:
+        m.younger_pivot = x
     m.count += 1
     m.younger += 1
-    delta = x - m.younger_mean
-    m.younger_mean += delta * m.inverse[m.younger]
-    m.younger_square += delta * (x - m.younger_mean)
+    x -= m.younger_pivot
+    m.younger_sum += x
+    d = m.younger * x - m.younger_sum
+    m.younger_square += d * d * (m.inverse[m.younger] * m.inverse[m.younger - 1])
 
 
 cdef inline double moments_std(const moments_t* m) noexcept nogil:

@@ -45,8 +45,8 @@ cdef int moments_init(moments_t* m, int window) except -1:
     m.values = <double*> malloc((4 * <size_t> window + 1) * sizeof(double))
     if m.values == NULL:
         raise MemoryError(f"no memory for a mean and variance over {window} values of 32 B")
-    m.suffix_mean = m.values + window
-    m.suffix_square = m.suffix_mean + window
+    m.suffix_sum = m.values + window
+    m.suffix_square = m.suffix_sum + window
     m.inverse = m.suffix_square + window
     m.window = window
     m.inverse[0] = 0.0
@@ -278,6 +278,18 @@ cdef class SegmentZ:
         return f"SegmentZ(segment_ns={self.c.segment_ns}, count={self.c.m.count}, current={self.c.current}, z={segz_value(&self.c)})"
 
 
+cdef void moments_run(moments_t* shared, const double* x, double* mean, double* std, Py_ssize_t n) noexcept nogil:
+    """moments_add, moments_merge and moments_std for each value."""
+    cdef moments_t m = shared[0]         # a copy that nothing else points to: its fields stay in registers
+    cdef Py_ssize_t i
+    for i in range(n):
+        moments_add(&m, x[i])
+        moments_merge(&m)
+        mean[i] = m.mean
+        std[i] = moments_std(&m)
+    shared[0] = m
+
+
 cdef class RollingZ:
     """z-score of each value within the last `window` values, itself included: (x - mean) / population std; 0 where std is 0."""
 
@@ -308,17 +320,13 @@ cdef class RollingZ:
         cdef Py_ssize_t i, n = x.shape[0]
         means = np.empty(n)
         stds = np.empty(n)
-        cdef double[::1] mean = means
-        cdef double[::1] std = stds
+        cdef double[::1] mean_view = means
+        cdef double[::1] std_view = stds
         for i in range(n):
             if not (fabs(x[i]) < INFINITY):
                 raise ValueError(f"values[{i}]: expected a finite number, got {x[i]!r}")
-        with nogil:
-            for i in range(n):
-                moments_add(&self.c, x[i])
-                moments_merge(&self.c)
-                mean[i] = self.c.mean
-                std[i] = moments_std(&self.c)
+        if n > 0:
+            moments_run(&self.c, &x[0], &mean_view[0], &std_view[0], n)
         return means, stds
 
     @property

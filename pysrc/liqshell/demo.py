@@ -111,15 +111,16 @@ async def run(plan: Plan, progress: Callable[[Session, float], None] | None = No
 
 
 async def _stop_at_end(session: Session, rest: str) -> None:
-    """A recording ends when the emulator has sent all of it."""
+    """A recording ends when the emulator has sent all of it, and has perhaps gone already."""
     async with aiohttp.ClientSession() as http:
-        while True:
-            await asyncio.sleep(0.2)
-            with contextlib.suppress(aiohttp.ClientError):
+        try:
+            while True:
+                await asyncio.sleep(0.05)
                 async with http.get(rest + "/emulator/status") as answer:
                     if (await answer.json()).get("finished"):
                         break
-    await asyncio.sleep(0.5)
+        except aiohttp.ClientError:
+            pass
     session.stop()
 
 

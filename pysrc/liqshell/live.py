@@ -67,6 +67,16 @@ async def fetch_instruments(rest: str, symbols: tuple[str, ...]) -> tuple[lc.Ins
     return tuple(found[symbol] for symbol in symbols)
 
 
+def _hash_of(folder: Path) -> str:
+    """One fingerprint of a recording: of its files in order of name."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.glob("*.jsonl.gz")):
+        with open(file, "rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
 class Session:
     """One run from the first subscription to the last line of its journal.
 
@@ -94,6 +104,7 @@ class Session:
         self._lost: asyncio.Event = asyncio.Event()
         self._listener: FeedListener | None = None
         self._recorder: Recorder | None = None
+        self._data_hash: str | None = None
 
     def stop(self) -> None:
         """End the run in good order; safe to call from a signal handler."""
@@ -273,9 +284,11 @@ class Session:
         if self._recorder is not None:
             self._recorder.mark(now, END, {})
             whole = self._recorder.close()
+            self._data_hash = _hash_of(self.folder / FRAMES)
             recorded = {"enabled": True, "whole": whole, "lines": self._recorder.written, "dropped": self._recorder.dropped + self._tap.dropped}
         self._journal.audit(self.pipeline.drain_audit())
-        self._journal.close(ended_ns=now, wall_ended_ns=time.time_ns(), counters=self.counters() | {"record": recorded}, latency=self.latency())
+        self._journal.close(ended_ns=now, wall_ended_ns=time.time_ns(), counters=self.counters() | {"record": recorded}, latency=self.latency(),
+                            data_hash=self._data_hash)
 
     def counters(self) -> dict[str, Any]:
         """Frames, events, refusals, reconnects."""

@@ -26,6 +26,7 @@ BLOCK = 1 << 18
 FRAMES = "frames"               # where a run keeps its recording: the folder of a run is as good as that of its frames
 LINE_BYTES_MAX = 64 << 20
 GZIP_MAGIC = b"\x1f\x8b\x08"
+SKIP = "liqcore.skip"                # stream of lines that hold no frame
 SUFFIXES = (".jsonl.gz", ".jsonl", ".json.gz", ".ndjson", ".ndjson.gz")
 _OURS = re.compile(rb'\{"ts":-?\d{1,18},"ts_recv":(-?\d{1,19}),"exchange":"([^"\\]*)","source":"[^"\\]*","stream":"([^"\\]*)",'
                    rb'"symbol":"([^"\\]*)",(?:"raw":"(text|base64)",)?"result":')
@@ -221,6 +222,8 @@ def _record(line: bytes, file: Path, number: int) -> Record:
         raise DataError(f"{file}:{number}", f"found {type(found).__name__}", "a JSON object a line: a recording or raw venue frames")
     if "result" in found:
         return _foreign(found, file, number)
+    if found.get("t") in ("header", "connect", "send", "http", "recv", "close"):
+        return _cryptofeed(found, file, number)
     ts = next((found[key] for key in ("ts", "E", "T") if key in found), None)
     if ts is None and isinstance(found.get("data"), dict):
         ts = found["data"].get("E")
@@ -237,6 +240,19 @@ def _unwrap(text: bytes, raw: bytes, file: Path, number: int) -> bytes:
         return value.encode() if raw == b"text" else base64.b64decode(value, validate=True)
     except (ValueError, binascii.Error, AttributeError, TypeError) as why:
         raise DataError(f"{file}:{number}", f"a frame kept as {raw.decode()} cannot be decoded ({why})", "what Recorder wrote") from None
+
+
+def _cryptofeed(found: dict[str, Any], file: Path, number: int) -> Record:
+    """A line of cryptofeed's raw capture: t = recv has the frame as text in data and the time of receipt in seconds; the others are not ours."""
+    ts = found.get("ts", 0)
+    if type(ts) not in (int, float):
+        raise DataError(f"{file}:{number}", f"ts: found {ts!r}", "the time of receipt in seconds")
+    if found["t"] != "recv" or type(found.get("data")) is not str:
+        return Record(round(ts * 1e9), b"{}", SKIP, "", "")
+    frame = found["data"].encode()
+    named = TOPIC.search(frame, 0, 400)
+    topic = named[1].decode() if named else ""
+    return Record(round(ts * 1e9), frame, topic, topic.rpartition(".")[2], str(found.get("conn", "")).partition(".")[0].lower())
 
 
 def _foreign(found: dict[str, Any], file: Path, number: int) -> Record:

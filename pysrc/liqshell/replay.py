@@ -50,7 +50,7 @@ def run(frames: str | Path, on_frame: Callable[[int], None] | None = None) -> tu
             pipeline.feed(lc.FeedState(mark["state"]), mark["ts_event"], record.ts_recv)
         elif record.stream == END:
             pipeline.advance(record.ts_recv)
-        elif record.stream == GAP:
+        elif record.stream in (GAP, recording.SKIP):
             continue
         else:
             pipeline.frame(record.frame, record.ts_recv)

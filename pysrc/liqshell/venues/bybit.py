@@ -136,19 +136,9 @@ def _millis(row: dict, key: str) -> int:
     return _integer(row, key, MILLIS_MAX) * 1_000_000
 
 
-def _optional_id(row: dict, key: str) -> int:
-    return _integer(row, key, 2 ** 63 - 1) if key in row else 0
-
-
-def _object(value, where: str) -> dict:
-    if type(value) is not dict:
-        raise _Refused("bad structure", f"{where}: expected an object, got {_show(value)}")
-    return value
-
-
-def _array(value, where: str) -> list:
-    if type(value) is not list:
-        raise _Refused("bad structure", f"{where}: expected an array, got {_show(value)}")
+def _typed(value, kind: type, where: str):
+    if type(value) is not kind:
+        raise _Refused("bad structure", f"{where}: expected {'an object' if kind is dict else 'an array'}, got {_show(value)}")
     return value
 
 
@@ -203,7 +193,7 @@ class PublicDecoder:
         try:
             return self._topic(message, ts_recv) if "topic" in message else control_frame(message)
         except _Refused as refused:
-            return Frame(FrameKind.MALFORMED, reason=refused.args[0], detail=refused.args[1])
+            return Frame(FrameKind.MALFORMED, [], *refused.args)
 
     def forget(self) -> None:
         """Forget the ticker values: on a new connection the venue starts with snapshots."""
@@ -220,7 +210,7 @@ class PublicDecoder:
             return Frame(FrameKind.OTHER, reason=f"topic {family}" if family in _OTHER_TOPICS else "unknown topic", detail=_show(name))
         index = self._index.get(symbol_text)
         if index is None:
-            raise _Refused("unknown symbol", f"{_show(symbol_text)} in topic {_show(name)}: not among the {len(self.symbols)} symbols subscribed")
+            raise _Refused("unknown symbol", f"{_show(name)}: not among the {len(self.symbols)} symbols subscribed")
         return Frame(FrameKind.EVENTS, reader(message, ts_recv, index), topics=(name,))
 
     def _row_symbol(self, row: dict, key: str, index: int) -> None:
@@ -235,8 +225,8 @@ class PublicDecoder:
 
     def _liquidations(self, message: dict, ts_recv: int, index: int) -> list[tuple]:
         events = []
-        for row in _array(message.get("data"), "data"):
-            row = _object(row, "data[]")
+        for row in _typed(message.get("data"), list, "data"):
+            row = _typed(row, dict, "data[]")
             self._row_symbol(row, "s", index)
             events.append((_millis(row, "T"), ts_recv, _decimal(row, "p"), _decimal(row, "v"), 0.0, 0.0, 0, index, int(Kind.LIQUIDATION),
                            self._side(row, "S", LIQUIDATED_SIDE), 0, 0))
@@ -244,29 +234,29 @@ class PublicDecoder:
 
     def _old_liquidation(self, message: dict, ts_recv: int, index: int) -> list[tuple]:
         """liquidation.{symbol}: one object, at most one a second; deprecated 2025-02, in old recordings."""
-        row = _object(message.get("data"), "data")
+        row = _typed(message.get("data"), dict, "data")
         self._row_symbol(row, "symbol", index)
         return [(_millis(row, "updatedTime"), ts_recv, _decimal(row, "price"), _decimal(row, "size"), 0.0, 0.0, 0, index, int(Kind.LIQUIDATION),
                  self._side(row, "side", LIQUIDATED_SIDE), 0, 0)]
 
     def _trades(self, message: dict, ts_recv: int, index: int) -> list[tuple]:
         events = []
-        for row in _array(message.get("data"), "data"):
-            row = _object(row, "data[]")
+        for row in _typed(message.get("data"), list, "data"):
+            row = _typed(row, dict, "data[]")
             self._row_symbol(row, "s", index)
-            events.append((_millis(row, "T"), ts_recv, _decimal(row, "p"), _decimal(row, "v"), 0.0, 0.0, _optional_id(row, "seq"), index,
+            events.append((_millis(row, "T"), ts_recv, _decimal(row, "p"), _decimal(row, "v"), 0.0, 0.0, (_integer(row, "seq", 2 ** 63 - 1) if "seq" in row else 0), index,
                            int(Kind.TRADE), self._side(row, "S", TAKER_SIDE), 0, 0))
         return events
 
     def _book(self, message: dict, ts_recv: int, index: int) -> list[tuple]:
         """Best bid and ask. Level 1 has been snapshot-only since 2025-03; a delta of an older recording says too little alone: no event."""
-        data = _object(message.get("data"), "data")
+        data = _typed(message.get("data"), dict, "data")
         self._row_symbol(data, "s", index)
         sides = []
         for key in ("b", "a"):
-            levels = _array(data.get(key), key)
+            levels = _typed(data.get(key), list, key)
             if levels:
-                best = _array(levels[0], f"{key}[0]")
+                best = _typed(levels[0], list, f"{key}[0]")
                 if len(best) != 2:
                     raise _Refused("bad structure", f"{key}[0]: expected [price, size], got {_show(best)}")
                 sides.append((_decimal({key: best[0]}, key), _decimal({key: best[1]}, key)))
@@ -277,7 +267,7 @@ class PublicDecoder:
         return [(ts_event, ts_recv, *sides[0], *sides[1], update, index, int(Kind.BBO), 0, 0, 0)]
 
     def _ticker(self, message: dict, ts_recv: int, index: int) -> list[tuple]:
-        data = _object(message.get("data"), "data")
+        data = _typed(message.get("data"), dict, "data")
         self._row_symbol(data, "symbol", index)
         kind = message.get("type")
         if kind not in ("snapshot", "delta"):
@@ -290,7 +280,7 @@ class PublicDecoder:
             negative = key == "fundingRate" and type(raw) is str and raw.startswith("-")
             number = _decimal({key: raw[1:]} if negative else data, key)
             values[name] = -number if negative else number
-        ts_event, sequence = _millis(message, "ts"), _optional_id(message, "cs")
+        ts_event, sequence = _millis(message, "ts"), (_integer(message, "cs", 2 ** 63 - 1) if "cs" in message else 0)
         if kind == "snapshot":
             self.carried[index] = 0
         if not values:
