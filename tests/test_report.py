@@ -144,7 +144,7 @@ def test_cascades_and_refusals_are_counted_once(folder, report):
     s = report.summary
     assert s["cascades"]["n"] == len({(int(r["instrument"]), int(r["id"])) for r in signals})
     risk = audit[audit["kind"] == lc.AuditKind.AUDIT_RISK]
-    refused = [r for r in s["why_not"] if r["reason"] not in ("policy silent", "not a cascade", "feed gap")]
+    refused = [r for r in s["why_not"] if r["reason"] not in ("policy silent", "policy declined", "not a cascade", "feed gap")]
     assert sum(r["n"] for r in refused) == int((risk["reason"] != 0).sum())
     assert next((r["n"] for r in s["why_not"] if r["reason"] == "not a cascade"),
                 0) == int((audit["kind"] == lc.AuditKind.AUDIT_LAPSED).sum())

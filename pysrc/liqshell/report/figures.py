@@ -213,7 +213,7 @@ def left_open(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
 
 def funnel(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     """From large liquidations to closed trades, each step with what it lost."""
-    asked = [c for c in ledger.seen if c.verdicts]
+    asked = [c for c in ledger.seen if any(code not in (Reason.NO_TRADE, Reason.PHASE) for _, code in c.verdicts)]
     accepted = [c for c in asked if any(code == Reason.OK for _, code in c.verdicts)]
     filled = [b for b in ledger.brackets if b.fills]
     return [{"step": "large liquidations", "n": ledger.larges}, {"step": "candidates", "n": len(ledger.cascades)},
