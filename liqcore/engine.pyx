@@ -336,7 +336,6 @@ cdef class Engine:
         cdef slot_t* slot = &self.slot[s.instrument]
         cdef int64_t reference, stop
         cdef uint8_t reason
-        cdef audit_t* a
         memset(&b, 0, sizeof(b))
         if not self.policy.on_signal_c(s, m, self.instruments[s.instrument], &b):
             self.audit.put(self.clock.now, AUDIT_POLICY, NO_TRADE, s.phase, s.instrument, 0, s.ts_start)
