@@ -11,6 +11,21 @@ from liqcore.instrument cimport SCALE, TICKS_MAX, lots_of, price_of, qty_of, sca
 
 cdef int64_t PROTECT_NS = 1000000000       # after a fill a stop must be confirmed within 1 s; closing at market then stays inside the 2 s of law L7
 cdef int64_t ANSWER_NS = 5000000000        # a request without an answer for 5 s has an unknown outcome
+cdef int64_t BACKOFF_NS = 100000000        # pause after a first refusal; doubles with every further one
+cdef int64_t BACKOFF_MAX_NS = 30000000000
+
+
+cdef inline int64_t backoff(int refusals) noexcept nogil:
+    return min(BACKOFF_NS << min(refusals, 12), BACKOFF_MAX_NS)
+
+
+cdef inline bint draining(const order_t* o) noexcept nogil:
+    """Ended, but fills of it that the venue counts have not been reported yet."""
+    return o.status == O_ENDED and o.executed > o.filled
+
+
+cdef inline bint order_pending(const order_t* o) noexcept nogil:
+    return order_open(o) or draining(o)
 
 
 cdef class Outbox:
@@ -34,7 +49,7 @@ cdef class Outbox:
         cdef audit_t* a
         r.ts = ts
         r.id = o.id
-        r.price = o.price
+        r.price = 0 if type == ORDER_MARKET and action == ACTION_CREATE else o.price
         r.qty = o.qty
         r.stop = stop
         r.instrument = s.instrument
@@ -128,6 +143,8 @@ cdef void ask_create(slot_t* s, order_t* o, int role, const instrument_t* i, uin
     """A new order in the place of the ended one, under the id of the next attempt."""
     if o.status != O_NONE:
         o.attempt += 1
+    o.executed = 0
+    o.refusals = 0
     o.id = order_id(s.instrument, s.sequence, o.attempt, role)
     o.filled = 0
     o.status = O_SENT
@@ -137,7 +154,7 @@ cdef void ask_create(slot_t* s, order_t* o, int role, const instrument_t* i, uin
 
 
 cdef void ask_cancel(slot_t* s, order_t* o, const instrument_t* i, int8_t side, int64_t now, Outbox out) noexcept nogil:
-    if order_open(o) and o.asked != ASKED_CANCEL:
+    if order_open(o) and o.asked != ASKED_CANCEL and now >= o.not_before:
         o.asked = ASKED_CANCEL
         out.ask(now, s, o, i, ACTION_CANCEL, ORDER_LIMIT, 0, side, 0)
 
@@ -156,7 +173,9 @@ cdef void bracket_open(slot_t* s, const bracket_t* b, const instrument_t* i, int
     """Send the entry, its stop attached. The slot must be FLAT; the bracket checked; lots approved by risk."""
     cdef int64_t sequence = s.sequence + 1
     cdef int32_t instrument = s.instrument
-    memset(s, 0, sizeof(slot_t))
+    cdef int32_t head = s.executions_head
+    memset(s, 0, <char*> &s.executions[0] - <char*> s)     # what was executed stays known: venues repeat old executions after a reconnect
+    s.executions_head = head
     s.instrument = instrument
     s.sequence = sequence
     s.spec = b[0]
@@ -205,18 +224,20 @@ cdef void settle_position(slot_t* s, const instrument_t* i, int64_t position, in
             s.state = BRACKET_LEAVING
             audit_state(s, i, s.end, now, out)
         ask_cancel(s, &s.target, i, exit_side, now, out)
-        if not order_open(&s.close):
-            if s.close.attempt < ATTEMPTS_MAX:
-                s.close.qty = position
-                s.close.price = 0
-                ask_create(s, &s.close, ROLE_CLOSE, i, ORDER_MARKET, REDUCE_ONLY, exit_side, 0, now, out)
-            elif s.close.attempt == ATTEMPTS_MAX:
-                s.close.attempt += 1
+        if not order_open(&s.close) and now >= s.close.not_before:
+            if s.close.attempt == ATTEMPTS_MAX:
                 alarm(s, ALARM_STUCK, qty_of(i, position), ATTEMPTS_MAX, s.close.id, now, out)
+            elif s.close.attempt == 255:
+                s.close.attempt = ATTEMPTS_MAX + 1      # two hours of refusals: ids start again, a position is never abandoned
+            s.close.qty = position
+            s.close.price = 0
+            ask_create(s, &s.close, ROLE_CLOSE, i, ORDER_MARKET, REDUCE_ONLY, exit_side, 0, now, out)
         return
     if s.spec.take_profit == 0:
         return
-    if not order_open(&s.target):
+    if not order_pending(&s.target):
+        if now < s.target.not_before:
+            return
         if s.target.attempt < ATTEMPTS_MAX:
             s.target.qty = position
             s.target.price = target_price(s.spec.side, <int64_t> (s.entry_value / s.entered + 0.5), s.spec.take_profit, s.reference)
@@ -237,19 +258,20 @@ cdef void settle(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noex
     if s.state == BRACKET_FLAT:
         return
     if position < 0:
-        if not s.overfilled:
-            s.overfilled = 1
-            alarm(s, ALARM_OVERFILL, qty_of(i, position), 0.0, s.entry.id, now, out)
+        if not s.overfilled and not s.overfill_deadline:
+            s.overfill_deadline = now + PROTECT_NS      # an exit's fill may have overtaken the entry's
         position = 0
+    else:
+        s.overfill_deadline = 0
     if order_open(&s.entry) and (s.end != OK or s.exited > 0 or now >= s.entry_deadline):
         ask_cancel(s, &s.entry, i, s.spec.side, now, out)
     if position > 0:
         settle_position(s, i, position, now, out)
         return
-    if s.entered == 0 and s.entry.status != O_ENDED:
+    if s.entered == 0 and s.exited == 0 and (s.entry.status != O_ENDED or draining(&s.entry)):
         return
     ask_cancel(s, &s.target, i, -s.spec.side, now, out)
-    if order_open(&s.entry) or order_open(&s.target) or order_open(&s.close):
+    if order_pending(&s.entry) or order_pending(&s.target) or order_pending(&s.close) or s.overfill_deadline:
         if s.state != BRACKET_WINDING:
             s.state = BRACKET_WINDING
             audit_state(s, i, s.end, now, out)
@@ -269,23 +291,36 @@ cdef order_t* order_of(slot_t* s, int role) noexcept nogil:
 
 cdef void move_stop(slot_t* s, const instrument_t* i, int64_t price, int64_t now, Outbox out) noexcept nogil:
     """A stop never loosens: max() for a long, min() for a short."""
-    if (price - s.stop.price) * s.spec.side <= 0 or s.stop.status != O_LIVE or s.stop.asked != ASKED_NOTHING:
+    if (price - s.stop.price) * s.spec.side <= 0 or s.stop.status != O_LIVE or s.stop.asked != ASKED_NOTHING or now < s.stop.not_before:
         return
+    s.stop.before = s.stop.price
     s.stop.price = price
     s.stop.qty = slot_position(s)
     s.stop.asked = ASKED_AMEND
     out.ask(now, s, &s.stop, i, ACTION_AMEND, ORDER_STOP_MARKET, REDUCE_ONLY, -s.spec.side, 0)
 
 
+cdef void anchor_stop(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noexcept nogil:
+    """A market entry's stop counts from the price that it was filled at, not from the one that was hoped for."""
+    if s.spec.entry_type == ORDER_MARKET and s.entered > 0 and s.end == OK:
+        move_stop(s, i, stop_price(s.spec.side, <int64_t> (s.entry_value / s.entered + 0.5), s.spec.stop_loss), now, out)
+
+
 cdef bint counted_before(slot_t* s, int64_t key) noexcept nogil:
-    """Remember an execution; True if it was known. The venue may report the same one twice, in any order."""
+    """The venue may report the same execution twice, in any order, and again long after the bracket is over."""
     cdef int n
-    for n in range(min(s.executions_count, EXECUTIONS_MAX)):
+    for n in range(min(s.executions_head, EXECUTIONS_MAX)):
         if s.executions[n] == key:
             return True
-    s.executions[s.executions_count & (EXECUTIONS_MAX - 1)] = key
-    s.executions_count += 1
     return False
+
+
+cdef void remember(slot_t* s, int64_t key) noexcept nogil:
+    s.executions[s.executions_head & (EXECUTIONS_MAX - 1)] = key
+    s.executions_head += 1
+    if s.executions_head == 2 * EXECUTIONS_MAX:
+        s.executions_head = EXECUTIONS_MAX
+    s.executions_count += 1
 
 
 cdef void on_entry_fill(slot_t* s, const instrument_t* i, int64_t ticks, int64_t lots, bint maker, int64_t now, Outbox out) noexcept nogil:
@@ -304,9 +339,18 @@ cdef void on_entry_fill(slot_t* s, const instrument_t* i, int64_t ticks, int64_t
         if s.stop.status != O_LIVE:
             s.protect_deadline = now + PROTECT_NS
         audit_state(s, i, OK, now, out)
-    if s.executions_count >= EXECUTIONS_MAX - 16 and s.end == OK:
+    if s.executions_count >= EXECUTIONS_MAX - 16 and s.end == OK and order_open(&s.entry) and s.entry.asked != ASKED_CANCEL:
         alarm(s, ALARM_EXECUTIONS, s.executions_count, EXECUTIONS_MAX, s.entry.id, now, out)
         ask_cancel(s, &s.entry, i, s.spec.side, now, out)
+
+
+cdef void reopen(slot_t* s, const instrument_t* i, const event_t* e, int64_t now, Outbox out) noexcept nogil:
+    """A fill of a bracket that was over. Nobody wants what it opened any more: it is closed at market, and counted as a trade of its own."""
+    alarm(s, ALARM_LATE, e.price, e.qty, e.id, now, out)
+    s.entered = s.exited = 0
+    s.entry_value = s.exit_value = s.fees = 0.0
+    s.end = END_VENUE
+    s.state = BRACKET_WINDING
 
 
 cdef int on_fill(slot_t* s, const event_t* e, const instrument_t* i, order_t* o, int role, int64_t now, Outbox out) noexcept nogil:
@@ -314,14 +358,22 @@ cdef int on_fill(slot_t* s, const event_t* e, const instrument_t* i, order_t* o,
     cdef int64_t lots = lots_of(i, e.qty)
     cdef bint maker = (e.flags & FILL_MAKER) != 0
     cdef audit_t* a
-    if counted_before(s, (<int64_t> e.aux_qty << 4) | role):
-        return 0
+    if lots <= 0:
+        alarm(s, ALARM_FOREIGN, e.price, e.qty, e.id, now, out)
+        return -1
+    remember(s, (<int64_t> e.aux_qty << 4) | role)
+    if s.state == BRACKET_FLAT:
+        reopen(s, i, e, now, out)
     s.fees += e.aux_price
     if o.id == e.id:
         if o.status == O_SENT:
             o.status = O_LIVE
         o.filled += lots
-        if o.qty > 0 and o.filled >= o.qty and role != ROLE_STOP:
+        if role == ROLE_STOP:
+            # it has fired: what it leaves over is not protected by it any more
+            o.status = O_ENDED
+            o.ts_reported = max(o.ts_reported, e.ts_event)
+        elif o.qty > 0 and o.filled >= o.qty:
             o.status = O_ENDED
             o.unknown = 0
     if role == ROLE_ENTRY:
@@ -331,6 +383,8 @@ cdef int on_fill(slot_t* s, const event_t* e, const instrument_t* i, order_t* o,
         s.exit_value += <double> ticks * <double> lots
         s.ts_exit = now
         s.last_exit = role
+        if role == ROLE_STOP and slot_position(s) > 0 and s.end == OK and s.protect_deadline == 0:
+            s.protect_deadline = now + PROTECT_NS
     a = out.audit.put(now, AUDIT_FILL, 0, e.code, s.instrument, s.spec.side if role == ROLE_ENTRY else -s.spec.side, e.id)
     a.x[0] = e.price
     a.x[1] = e.qty
@@ -340,34 +394,60 @@ cdef int on_fill(slot_t* s, const event_t* e, const instrument_t* i, order_t* o,
     a.x[5] = s.entry_value / s.entered * i.tick if s.entered > 0 else 0.0
     a.x[6] = e.aux_qty
     a.x[7] = role
-    if role == ROLE_ENTRY and s.spec.entry_type == ORDER_MARKET:
-        move_stop(s, i, stop_price(s.spec.side, <int64_t> (s.entry_value / s.entered + 0.5), s.spec.stop_loss), now, out)
+    if role == ROLE_ENTRY:
+        anchor_stop(s, i, now, out)
     return 1
+
+
+cdef void on_refused(slot_t* s, const instrument_t* i, order_t* o, int role, int64_t now, Outbox out) noexcept nogil:
+    """An amend or a cancel was refused: the order lives on, or has ended and the report is late. Ask again, but ever more rarely."""
+    cdef uint8_t asked = o.asked
+    o.asked = ASKED_NOTHING
+    if asked == ASKED_AMEND and role != ROLE_STOP:
+        ask_cancel(s, o, i, -s.spec.side, now, out)         # replace it rather than guess at its size
+    elif asked != ASKED_NOTHING:
+        if asked == ASKED_AMEND:
+            o.price = o.before
+        o.not_before = now + backoff(o.refusals)
+        if o.refusals < 255:
+            o.refusals += 1
+        if o.refusals == ATTEMPTS_MAX:
+            o.unknown = 1
+            alarm(s, ALARM_UNKNOWN, o.refusals, ATTEMPTS_MAX, o.id, now, out)
 
 
 cdef void on_order(slot_t* s, const event_t* e, const instrument_t* i, order_t* o, int role, int64_t now, Outbox out) noexcept nogil:
     """A status report. It can only move an order forward; what is behind the belief is ignored."""
     cdef uint8_t asked = o.asked
-    if o.id != e.id or (o.status == O_ENDED and not (role == ROLE_STOP and e.code == ORDER_NEW)):
+    if o.id != e.id:
+        return
+    o.executed = max(o.executed, lots_of(i, e.aux_qty))
+    if role == ROLE_STOP:
+        # the attached stop dies with a position and lives again with the next fill under the same id: the venue's time says which was last
+        if e.ts_event < o.ts_reported or (o.status == O_ENDED and e.code != ORDER_NEW):
+            return
+        o.ts_reported = e.ts_event
+    elif o.status == O_ENDED:
         return
     if e.code == ORDER_NEW or e.code == ORDER_TRIGGERED:
         o.status = O_LIVE
+        if asked == ASKED_AMEND or o.unknown:
+            o.asked = ASKED_NOTHING         # also a cancel of unknown outcome: the venue was asked, and the order lives
         o.unknown = 0
-        if asked == ASKED_AMEND:
-            o.asked = ASKED_NOTHING
+        o.refusals = 0
         if role == ROLE_STOP:
             s.protect_deadline = 0
+            anchor_stop(s, i, now, out)
     elif e.code == ORDER_UNKNOWN:
         o.unknown = 1
         alarm(s, ALARM_UNKNOWN, 0.0, 0.0, o.id, now, out)
-    elif e.code == ORDER_REJECTED and o.status == O_LIVE and asked != ASKED_NOTHING:
-        # the amend or cancel was refused, the order itself lives on: replace it rather than guess at its size
-        o.asked = ASKED_NOTHING
-        if asked == ASKED_AMEND and role != ROLE_STOP:
-            ask_cancel(s, o, i, -s.spec.side, now, out)
+    elif e.code == ORDER_REFUSED or (e.code == ORDER_REJECTED and o.status == O_LIVE and asked != ASKED_NOTHING):
+        on_refused(s, i, o, role, now, out)
     else:
         o.status = O_ENDED
         o.unknown = 0
+        if draining(o):
+            o.ts_asked = now        # the answer that is now waited for: the missing fills
         if role == ROLE_STOP:
             s.protect_deadline = now + PROTECT_NS if slot_position(s) > 0 and s.end == OK else 0
             if e.code == ORDER_REJECTED and slot_position(s) > 0 and s.end == OK:
@@ -375,6 +455,8 @@ cdef void on_order(slot_t* s, const event_t* e, const instrument_t* i, order_t* 
                 alarm(s, ALARM_UNPROTECTED, 0.0, 0.0, o.id, now, out)
         elif role == ROLE_TARGET and e.flags == END_POST_ONLY:
             s.target_taker = 1
+        elif role == ROLE_TARGET or role == ROLE_CLOSE:
+            o.not_before = now if o.filled > 0 or asked == ASKED_CANCEL else now + backoff(o.attempt)
         elif role == ROLE_ENTRY:
             s.entry_end = e.flags
             if (e.flags == END_POST_ONLY and s.requotes < s.spec.requotes_max and s.entered == 0 and s.end == OK
@@ -385,12 +467,13 @@ cdef void on_order(slot_t* s, const event_t* e, const instrument_t* i, order_t* 
 
 
 cdef int bracket_report(slot_t* s, const event_t* e, const instrument_t* i, int64_t now, Outbox out) noexcept nogil:
-    """A venue report (ORDER or FILL) for this instrument. 1 = an execution that was not known yet: the account must count it."""
+    """A venue report (ORDER or FILL) for this instrument. 1 = an execution that was not known yet: the account must count it; -1 = an execution
+    that cannot be ours: trading must stop; 0 = anything else."""
     cdef int role = id_role(e.id)
     cdef int counted = 0
     cdef order_t* o
     cdef audit_t* a
-    cdef bint ours = id_sequence(e.id) == (s.sequence & 0xFFFFFFF) and ROLE_ENTRY <= role <= ROLE_CLOSE and s.state != BRACKET_FLAT
+    cdef bint ours = id_sequence(e.id) == (s.sequence & 0xFFFFFFF) and ROLE_ENTRY <= role <= ROLE_CLOSE and s.sequence > 0
     if e.kind == ORDER:
         a = out.audit.put(now, AUDIT_ORDER, e.flags, e.code, s.instrument, e.side, e.id)
         a.x[0] = e.price
@@ -400,9 +483,11 @@ cdef int bracket_report(slot_t* s, const event_t* e, const instrument_t* i, int6
             o = order_of(s, role)
             a.x[3] = (now - o.ts_asked) / 1e6 if o.ts_asked > 0 else 0.0
             on_order(s, e, i, o, role, now, out)
+    elif counted_before(s, (<int64_t> e.aux_qty << 4) | role):
+        return 0
     elif not ours:
         alarm(s, ALARM_FOREIGN, e.price, e.qty, e.id, now, out)
-        return 0
+        return -1
     else:
         counted = on_fill(s, e, i, order_of(s, role), role, now, out)
     settle(s, i, now, out)
@@ -432,7 +517,9 @@ cdef void bracket_leave(slot_t* s, const instrument_t* i, uint8_t reason, int64_
 
 
 cdef inline int64_t answer_deadline(const order_t* o) noexcept nogil:
-    return o.ts_asked + ANSWER_NS if (o.status == O_SENT or (o.status == O_LIVE and o.asked != ASKED_NOTHING)) and not o.unknown else NEVER
+    if o.unknown or not (o.status == O_SENT or (o.status == O_LIVE and o.asked != ASKED_NOTHING) or draining(o)):
+        return NEVER
+    return o.ts_asked + ANSWER_NS
 
 
 cdef void mark_unknown(slot_t* s, order_t* o, int64_t now, Outbox out) noexcept nogil:
@@ -442,10 +529,16 @@ cdef void mark_unknown(slot_t* s, order_t* o, int64_t now, Outbox out) noexcept 
         alarm(s, ALARM_UNKNOWN, (now - o.ts_asked) / 1e9, ANSWER_NS / 1e9, o.id, now, out)
 
 
-cdef void bracket_timer(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noexcept nogil:
-    """A deadline of this slot has passed."""
+cdef int bracket_timer(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noexcept nogil:
+    """A deadline of this slot has passed. -1 = the venue's position cannot be ours: trading must stop."""
+    cdef int verdict = 0
     if s.state == BRACKET_FLAT:
-        return
+        return 0
+    if s.overfill_deadline and now >= s.overfill_deadline:
+        s.overfill_deadline = 0
+        s.overfilled = 1
+        verdict = -1
+        alarm(s, ALARM_OVERFILL, qty_of(i, slot_position(s)), 0.0, s.entry.id, now, out)
     if s.protect_deadline and now >= s.protect_deadline:
         s.protect_deadline = 0
         if s.end == OK and slot_position(s) > 0:
@@ -458,6 +551,19 @@ cdef void bracket_timer(slot_t* s, const instrument_t* i, int64_t now, Outbox ou
     mark_unknown(s, &s.close, now, out)
     mark_unknown(s, &s.stop, now, out)
     settle(s, i, now, out)
+    return verdict
+
+
+cdef int64_t exit_deadline(const slot_t* s) noexcept nogil:
+    """When an exit that was refused is to be asked for again."""
+    cdef int64_t t = NEVER
+    if slot_position(s) > 0 and s.end != OK and not order_open(&s.close):
+        t = s.close.not_before
+    if slot_position(s) > 0 and s.end == OK and s.spec.take_profit and not order_pending(&s.target) and s.target.attempt < ATTEMPTS_MAX:
+        t = min(t, s.target.not_before)
+    if (slot_position(s) <= 0 or s.end != OK) and order_open(&s.target) and s.target.asked != ASKED_CANCEL:
+        t = min(t, s.target.not_before)
+    return t
 
 
 cdef int64_t bracket_deadline(const slot_t* s) noexcept nogil:
@@ -465,12 +571,15 @@ cdef int64_t bracket_deadline(const slot_t* s) noexcept nogil:
     cdef int64_t t = NEVER
     if s.state == BRACKET_FLAT:
         return NEVER
-    if order_open(&s.entry) and s.entry.asked != ASKED_CANCEL and s.end == OK:
-        t = s.entry_deadline
+    if order_open(&s.entry) and s.entry.asked != ASKED_CANCEL:
+        t = max(s.entry_deadline, s.entry.not_before) if s.end == OK and s.exited == 0 else s.entry.not_before
     if slot_position(s) > 0 and s.end == OK:
         t = min(t, s.hold_deadline)
     if s.protect_deadline:
         t = min(t, s.protect_deadline)
+    if s.overfill_deadline:
+        t = min(t, s.overfill_deadline)
+    t = min(t, exit_deadline(s))
     t = min(t, answer_deadline(&s.entry))
     t = min(t, answer_deadline(&s.target))
     t = min(t, answer_deadline(&s.close))

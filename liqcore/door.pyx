@@ -76,5 +76,5 @@ cdef uint8_t door(const event_t* e, int64_t now, market_t* markets, const instru
     if not 0 <= e.instrument < count:
         return BAD_INSTRUMENT
     if e.kind == ORDER:
-        return OK if 1 <= e.code <= ORDER_UNKNOWN else BAD_CODE
+        return OK if 1 <= e.code <= ORDER_REFUSED else BAD_CODE
     return price_qty(e, &markets[e.instrument], &instruments[e.instrument], band)

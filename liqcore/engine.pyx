@@ -175,7 +175,8 @@ cdef class Engine:
             for k in range(count):
                 self.speak(&said[k])
         if bracket_deadline(&self.slot[n]) <= self.clock.now:
-            bracket_timer(&self.slot[n], &self.inst[n], self.clock.now, self.out)
+            if bracket_timer(&self.slot[n], &self.inst[n], self.clock.now, self.out) < 0:
+                self.risk.control(CONTROL_HALT, self.account, self.clock.now, self.audit)
         return 0
 
     # ---- the door ----
@@ -308,13 +309,15 @@ cdef class Engine:
         cdef instrument_t* i = &self.inst[e.instrument]
         cdef slot_t* s = &self.slot[e.instrument]
         cdef int side
+        cdef int counted
         if e.kind == ORDER and e.flags == END_POST_ONLY and e.id == s.entry.id and s.requotes < s.spec.requotes_max:
             self.judge_requote(s, i)
-        if bracket_report(s, e, i, self.clock.now, self.out):
+        counted = bracket_report(s, e, i, self.clock.now, self.out)
+        if counted > 0:
             side = s.spec.side if id_role(e.id) == ROLE_ENTRY else -s.spec.side
             self.account.fill(e.instrument, side, ticks_of(i, e.price), lots_of(i, e.qty), e.aux_price)
             self.risk.watch(self.account, self.clock.now, self.audit)
-        elif e.kind == FILL and s.state == BRACKET_FLAT:
+        elif counted < 0:
             self.risk.control(CONTROL_HALT, self.account, self.clock.now, self.audit)
         self.reschedule(e.instrument)
         return 0
@@ -526,9 +529,11 @@ cdef class Engine:
         """An operator's Control: HALT, RESUME or FLATTEN."""
         return self.enter(ts_recv, ts_recv, ALL_INSTRUMENTS, CONTROL, 0, 0.0, 0.0, 0.0, 0.0, 0, 0, int(control))
 
-    def on_order(self, int64_t ts_event, int64_t ts_recv, int64_t order, status, reason=0, double qty=0.0, double price=0.0) -> tuple:
-        """The venue's report on one of our orders: OrderStatus, the Reason if it ended, resting quantity."""
-        return self.enter(ts_event, ts_recv, <int> (order >> 40), ORDER, 0, price, qty, 0.0, 0.0, order, int(reason), int(status))
+    def on_order(self, int64_t ts_event, int64_t ts_recv, int64_t order, status, reason=0, double qty=0.0, double price=0.0,
+                 double filled=0.0) -> tuple:
+        """The venue's report on one of our orders: OrderStatus, the Reason if it ended, resting quantity. filled: executed so far; give it where the
+        venue says it: an order that ended with more executed than has been reported is waited for, whatever the order of the reports."""
+        return self.enter(ts_event, ts_recv, <int> (order >> 40), ORDER, 0, price, qty, 0.0, filled, order, int(reason), int(status))
 
     def on_fill(self, int64_t ts_event, int64_t ts_recv, int64_t order, double price, double qty, double fee, int64_t execution,
                 bint maker=False, reason=FILL_CROSS) -> tuple:

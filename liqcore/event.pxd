@@ -19,7 +19,8 @@ cpdef enum Kind:
     TICKER = 4               # price = mark price or 0, aux_price = index price or 0, qty = open interest or 0, aux_qty = funding rate
     TIMER = 5                # only ts_recv: time has passed
     FEED = 6                 # code = FeedState; the market-data feed of one instrument, or of all
-    ORDER = 7                # venue report: id = order, code = OrderStatus, flags = Reason, price, qty = resting quantity
+    ORDER = 7                # venue report: id = order, code = OrderStatus, flags = Reason, price, qty = resting quantity,
+                             #   aux_qty = executed so far (cumulative; 0 if the venue does not say)
     FILL = 8                 # venue report: id = order, price, qty, aux_price = fee paid in quote, aux_qty = execution id (integer < 2**53),
                              #   code = FillReason, flags = FILL_MAKER or 0
     CONTROL = 9              # code = Control
@@ -53,6 +54,7 @@ cpdef enum OrderStatus:
     ORDER_TRIGGERED = 4      # a stop has been triggered and is now a market order
     ORDER_DONE = 5           # nothing more will come: completely filled
     ORDER_UNKNOWN = 6        # outcome of the request is unknown: counts as exposure until the venue has been asked
+    ORDER_REFUSED = 7        # an amend or cancel was refused: the order is as it was (REJECTED = it was never created)
 
 cpdef enum FillReason:
     FILL_CROSS = 1           # taker: met a resting order on arrival

@@ -54,6 +54,7 @@ cdef class Risk:
         """The verdict on one entry, audited with the numbers that it rests on: OK or a Reason."""
         cdef double exposure = 0.0, equity, limit = 0.0, entry = price_of(i, ask.entry_ticks)
         cdef int n, open_count = 0, minute = 0, reason
+        cdef int64_t waiting
         cdef const slot_t* s
         cdef audit_t* a
         for n in range(count):
@@ -61,9 +62,10 @@ cdef class Risk:
             exposure += account.exposure_of(n)
             if s.state != BRACKET_FLAT and n != ask.instrument:
                 open_count += 1
-                if order_open(&s.entry):
-                    exposure += qty_of(&account.instruments[n], s.entry.qty - s.entry.filled) * account.instruments[n].multiplier * \
-                        price_of(&account.instruments[n], s.entry.price)
+                # whatever has not been heard of counts as filled (law L8)
+                waiting = s.entry.qty - s.entry.filled if order_open(&s.entry) else max(s.entry.executed - s.entry.filled, <int64_t> 0)
+                exposure += qty_of(&account.instruments[n], waiting) * account.instruments[n].multiplier * \
+                    price_of(&account.instruments[n], s.entry.price)
         for n in range(<int> min(self.latch.orders_head, <int64_t> RATE_RING)):
             if now - self.latch.order_times[n] < MINUTE_NS:
                 minute += 1

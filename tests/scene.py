@@ -1,10 +1,21 @@
 """A scene to play out event by event: an engine that has learnt, a clock that moves when told, a venue that says what the test says."""
 
 import pytest
+from liqcore.event import Role
 from markets import START, Fade, instruments
 
-from liqcore import LONG, SECOND, SHORT, AuditKind, BracketState, CascadeConfig, Engine, OrderStatus, Reason, Risk
-from liqcore.event import Role
+from liqcore import (
+    LONG,
+    SECOND,
+    SHORT,
+    AuditKind,
+    BracketState,
+    CascadeConfig,
+    Engine,
+    OrderStatus,
+    Reason,
+    Risk,
+)
 
 CONFIG = CascadeConfig(warmup=10)
 SIDES = pytest.mark.parametrize("side", [LONG, SHORT], ids=["long", "short"])

@@ -2,13 +2,27 @@
 
 import numpy as np
 import pytest
+from liqcore.audit import AuditRing
+from liqcore.event import Action, FillReason, OrderType, Role
 from markets import EAGER, START, Fade, instruments, market, paper
 from scene import PRICE, SIDES, Scene
 
-from liqcore import (AUDIT_DTYPE, AUDIT_FIELDS, LONG, SECOND, Alarm, AuditKind, BracketState, Control, Engine, FeedState, OrderStatus, Phase,
-                     Reason, Risk)
-from liqcore.audit import AuditRing
-from liqcore.event import Action, FillReason, OrderType, Role
+from liqcore import (
+    AUDIT_DTYPE,
+    AUDIT_FIELDS,
+    LONG,
+    SECOND,
+    Alarm,
+    AuditKind,
+    BracketState,
+    Control,
+    Engine,
+    FeedState,
+    OrderStatus,
+    Phase,
+    Reason,
+    Risk,
+)
 
 
 def named(record) -> dict:

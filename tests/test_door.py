@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from liqcore.event import Kind
 from markets import EAGER, START, Fade, market, paper, state
 
 from liqcore import EVENT_DTYPE, LONG, SECOND, AuditKind, Engine, Reason
-from liqcore.event import Kind
 
 NOW = START + 100 * SECOND
 

@@ -2,10 +2,19 @@
 
 import numpy as np
 import pytest
+from liqcore.event import REQUEST_DTYPE
 
 import liqcore
-from liqcore import AUDIT_DTYPE, EVENT_DTYPE, SIGNAL_DTYPE, Engine, Phase, Reason, Side, event
-from liqcore.event import REQUEST_DTYPE
+from liqcore import (
+    AUDIT_DTYPE,
+    EVENT_DTYPE,
+    SIGNAL_DTYPE,
+    Engine,
+    Phase,
+    Reason,
+    Side,
+    event,
+)
 
 
 def test_records_have_their_published_sizes_and_no_hidden_padding():

@@ -3,7 +3,17 @@
 import pytest
 from markets import EAGER, START, instruments
 
-from liqcore import LONG, SHORT, AuditKind, Bracket, Engine, Market, Phase, Policy, Reason
+from liqcore import (
+    LONG,
+    SHORT,
+    AuditKind,
+    Bracket,
+    Engine,
+    Market,
+    Phase,
+    Policy,
+    Reason,
+)
 
 
 def fed(policy, count=14):

@@ -50,7 +50,8 @@ def _cascade(number: int, c: Cascade, brackets: dict[int, int], at) -> dict[str,
     return {"id": number, "n": c.instrument, "start": at(c.start), "active": at(c.active), "last": at(c.last_large), "end": at(c.ended),
             "side": c.side, "label": liquidated(c.side), "long": c.long_notional, "short": c.short_notional, "count": c.count,
             "threshold": c.threshold, "z": c.z, "score": c.score, "interrupted": c.interrupted, "group": group, "outcome": text,
-            "phases": [[at(ts), phase] for ts, phase in c.phases], "verdicts": [[at(ts), reason(code) if code else "agreed"] for ts, code in c.verdicts],
+            "phases": [[at(ts), phase] for ts, phase in c.phases],
+            "verdicts": [[at(ts), reason(code) if code else "agreed"] for ts, code in c.verdicts],
             "larges": [[at(e.ts), e.price, round(e.notional), e.side] for e in c.larges[:LARGES_DRAWN]],
             "bracket": brackets.get(id(c.bracket)) if c.bracket is not None else None}
 
@@ -74,5 +75,6 @@ def drawing(run: Run, ledger: Ledger, paths: Paths) -> dict[str, Any]:
                             "truth": [[at(t.start_ns), at(t.end_ns), t.side, t.count, round(t.notional)] for t in run.truth or ()
                                       if t.symbol == instrument.symbol]})
     return {"origin": origin // MS, "end": (run.ended_ns - origin) / MS, "instruments": instruments, "total": len(ledger.seen),
-            "cascades": [_cascade(k, c, brackets, at) for k, c in enumerate(shown, 1)], "brackets": [_bracket(b, at) for b in ledger.brackets],
+            "cascades": [_cascade(k, c, brackets, at) for k, c in enumerate(shown, 1)],
+            "brackets": [_bracket(b, at) for b in ledger.brackets],
             "equity": [[at(b.flat), b.closed.gross + b.closed.slippage, b.closed.net] for b in ledger.trades if b.closed]}

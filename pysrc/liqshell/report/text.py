@@ -90,13 +90,14 @@ def verdict(s: dict[str, Any]) -> str:
 
 
 ASSUMPTIONS = (
-    "Gross in the waterfall is at the prices at which each exit was decided; slippage is what stops lost against their trigger and market orders "
-    "against the last trade. Resting limit orders fill at their price and have none.",
-    "Net = gross − fees − slippage − funding. Funding is not charged by the simulated venue; trades held across 00:00, 08:00 or 16:00 UTC are counted.",
-    "Break-even win rate = mean loss / (mean win + mean loss), after fees. The planned one uses the bracket's own distances with a maker entry, a "
-    "maker target and a taker stop.",
-    "Rates are per hour that the feed covered; gaps do not count. Intervals are 95 %: Poisson for rates, Wilson for shares, Student's t for means. Trades "
-    "that overlap in time are not independent, so true intervals are wider.",
+    "Gross in the waterfall is at the prices at which each exit was decided; slippage is what stops lost against their trigger and "
+    "market orders against the last trade. Resting limit orders fill at their price and have none.",
+    "Net = gross − fees − slippage − funding. Funding is not charged by the simulated venue; trades held across 00:00, 08:00 or 16:00 UTC "
+    "are counted.",
+    "Break-even win rate = mean loss / (mean win + mean loss), after fees. The planned one uses the bracket's own distances with a "
+    "maker entry, a maker target and a taker stop.",
+    "Rates are per hour that the feed covered; gaps do not count. Intervals are 95 %: Poisson for rates, Wilson for shares, Student's t "
+    "for means. Trades that overlap in time are not independent, so true intervals are wider.",
     "The per-trade Sharpe ratio is never annualised. A yearly figure needs whole days of returns on the account, at least two.",
     "Times are UTC and are those of receipt. Sides are of the positions that were closed by force.",
     "Prices of liquidations are those the venue reports, on most venues the bankruptcy price; the price path is made of trades.",
