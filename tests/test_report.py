@@ -144,7 +144,7 @@ def test_cascades_and_refusals_are_counted_once(folder, report):
     s = report.summary
     assert s["cascades"]["n"] == len({(int(r["instrument"]), int(r["id"])) for r in signals})
     risk = audit[audit["kind"] == lc.AuditKind.AUDIT_RISK]
-    refused = [r for r in s["why_not"] if r["reason"] not in ("policy silent", "not a cascade", "feed gap")]
+    refused = [r for r in s["why_not"] if r["reason"] not in ("policy silent", "policy declined", "not a cascade", "feed gap")]
     assert sum(r["n"] for r in refused) == int((risk["reason"] != 0).sum())
     assert next((r["n"] for r in s["why_not"] if r["reason"] == "not a cascade"),
                 0) == int((audit["kind"] == lc.AuditKind.AUDIT_LAPSED).sum())
@@ -345,6 +345,14 @@ def test_recording_with_a_torn_tail_is_drawn_and_told(folder, tmp_path, report):
     assert "damaged" in out.summary["drawing"]["problem"] and 0 < out.summary["drawing"]["trades"] < report.summary["drawing"]["trades"]
 
 
+def test_missing_records_are_told(folder, tmp_path, report):
+    holes = copy(folder, tmp_path / "holes")
+    np.delete(np.fromfile(folder / "audit.bin", lc.AUDIT_DTYPE), [5, 6, 9]).tofile(holes / "audit.bin")
+    out = make_report(holes)
+    assert (out.summary["stamp"]["audit_lost"], report.summary["stamp"]["audit_lost"]) == (3, 0)
+    assert "INCOMPLETE" in out.html.read_text("utf-8") and "INCOMPLETE" in terminal(out.summary)
+
+
 def test_wrong_folders_are_named(folder, tmp_path):
     with pytest.raises(DataError, match=r"run\.json: no such file"):
         load_run(tmp_path / "nowhere")
@@ -390,4 +398,3 @@ def test_page_runs_in_a_browser(report):
     cards = [value for tag, name, value in page.attributes if tag == "div" and name == "class" and value.startswith("card-c")]
     assert len(cards) == report.summary["cascades"]["n"]
     assert sum(tag == "canvas" and name == "width" for tag, name, _ in page.attributes) > 5, "canvases were painted"
-    assert "show all" in " ".join(page.text) or len(cards) <= 12

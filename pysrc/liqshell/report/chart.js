@@ -292,7 +292,7 @@ function drawOrder(v, k, o) {
     g.beginPath();
     for (const s of [-4, 4]) { g.moveTo(x - 4, y - s); g.lineTo(x + 4, y + s); }
     g.stroke();
-    if (small && end > v.b) { g.fillStyle = C.accent; g.textAlign = "right"; g.fillText(why + " " + clock(end, false) + " →", v.pw - 3, y + (k.side === "long" ? 9 : -9)); }
+    if (small && end > v.b) { g.fillStyle = C.accent; g.textAlign = "right"; g.fillText(why + " " + clock(end, false) + " →", v.pw - 3, y + (y + 18 < v.top + v.ph ? 9 : -9)); }
   }
   if (small) return;
   const away = last > v.hi ? " ↑" : last < v.lo ? " ↓" : "", x = Math.min(Math.max(X(from), 0) + 5, v.pw - 130);

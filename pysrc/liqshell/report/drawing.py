@@ -68,7 +68,7 @@ def drawing(run: Run, ledger: Ledger, paths: Paths) -> dict[str, Any]:
     instruments = []
     for n, instrument in enumerate(run.instruments):
         overview, *windows = paths.series[n]
-        decimals = len(instrument.tick_size.partition(".")[2])
+        decimals = len(instrument.tick_size.partition(".")[2].rstrip("0"))
         instruments.append({"symbol": instrument.symbol, "tick": float(instrument.tick_size), "decimals": decimals,
                             "overview": overview.as_dict(origin), "windows": [w for w in (s.as_dict(origin) for s in windows) if w],
                             "gaps": [[at(a), at(b)] for a, b in gaps(run, ledger, n)],

@@ -14,7 +14,7 @@ from liqshell.report.words import ALARMS, CONTROLS, FEEDS, liquidated, meaning, 
 
 HOUR_NS, DAY_NS = 3_600_000_000_000, 86_400_000_000_000
 FUNDING_NS = 8 * HOUR_NS
-MATCH_SLACK_NS = 1_000_000_000       # liquidations are pushed in batches of 500 ms, and the feed adds its delay
+MATCH_SLACK_NS = 1_000_000_000       # a forced order is reported within a second of its execution
 
 
 def union(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -213,7 +213,7 @@ def left_open(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
 
 def funnel(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     """From large liquidations to closed trades, each step with what it lost."""
-    asked = [c for c in ledger.seen if c.verdicts]
+    asked = [c for c in ledger.seen if any(code not in (Reason.NO_TRADE, Reason.PHASE) for _, code in c.verdicts)]
     accepted = [c for c in asked if any(code == Reason.OK for _, code in c.verdicts)]
     filled = [b for b in ledger.brackets if b.fills]
     return [{"step": "large liquidations", "n": ledger.larges}, {"step": "candidates", "n": len(ledger.cascades)},
@@ -262,8 +262,10 @@ def truth(run: Run, ledger: Ledger) -> dict[str, Any] | None:
     hit: set[int] = set()
     matched = right = 0
     for c in ledger.seen:
-        found = [t for t in real if t.symbol == run.symbols[c.instrument] and t.start_ns <= c.last_large + MATCH_SLACK_NS
-                 and t.end_ns >= c.start - MATCH_SLACK_NS]
+        # in the venue's time: how late the feed was is another question
+        times = [e.ts_event for e in c.larges] or [c.start]
+        found = [t for t in real if t.symbol == run.symbols[c.instrument] and t.start_ns <= max(times) + MATCH_SLACK_NS
+                 and t.end_ns >= min(times) - MATCH_SLACK_NS]
         hit.update(t.id for t in found)
         matched += bool(found)
         right += any(t.side == c.side for t in found)
@@ -350,10 +352,11 @@ def cascade_rows(run: Run, cascades: list[Cascade]) -> dict[str, Any]:
 
 def stamp(run: Run) -> dict[str, Any]:
     """What somebody else needs to get the same run."""
-    meta = run.meta
+    meta, sequence = run.meta, run.audit["seq"]
+    lost = int(sequence[-1] - sequence[0]) + 1 - len(sequence) if len(sequence) else 0
     return {"version": meta.get("version"), "abi": meta.get("abi"), "config_hash": meta.get("config_hash"),
             "data_hash": meta.get("data_hash"),
-            "seed": meta.get("seed"), "speed": run.speed, "audit_records": len(run.audit),
+            "seed": meta.get("seed"), "speed": run.speed, "audit_records": len(run.audit), "audit_lost": lost,
             "audit_sha256": hashlib.sha256(run.audit.tobytes()).hexdigest(), "replay": meta.get("replay")}
 
 

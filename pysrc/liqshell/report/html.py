@@ -8,7 +8,8 @@ from importlib.resources import files
 from typing import Any
 
 from liqshell.report import svg
-from liqshell.report.text import (ASSUMPTIONS, NONE, compact, interval, millis, money, number, percent, price, seconds, verdict, when)
+from liqshell.report.text import (ASSUMPTIONS, NONE, compact, evidence, interval, millis, money, number, percent, price, seconds, verdict,
+                                  when)
 
 
 def esc(value: Any) -> str:
@@ -93,9 +94,12 @@ def _head(s: dict[str, Any]) -> str:
                    + (f' (seed {esc(s["stamp"]["seed"])})' if s["stamp"]["seed"] is not None else "")
                    + ": they show that the machinery works and are no evidence about a real market.</p>")
     if s["evidence"]:
-        grade, _, why = str(s["evidence"]).partition(":")
-        grade, why = (grade, why) if why else grade.partition(" ")[::2]
-        out.append(f'<p class="sub"><b>Evidence for the preset: {esc(grade.strip())}.</b> {esc(why.strip())}</p>')
+        grade, first, rest = evidence(str(s["evidence"]))
+        more = f"<details><summary>why</summary>{esc(rest)}</details>" if rest else ""
+        out.append(f'<div class="sub"><b>Evidence for the preset: {esc(grade)}.</b> {esc(first)}{more}</div>')
+    if s["stamp"]["audit_lost"]:
+        out.append(f'<p class="notice"><b>INCOMPLETE.</b> {s["stamp"]["audit_lost"]:,} audit records are missing: '
+                   "no sum below can be trusted.</p>")
     if "CENSORED" in s["completeness"]:
         out.append('<p class="notice"><b>CENSORED feed.</b> The venue shows only a sample of its liquidations: volumes are lower bounds '
                    "and must not be added to those of a full feed.</p>")
@@ -247,8 +251,8 @@ def _truth(s: dict[str, Any]) -> str:
     rows.append(("recall by notional", percent(t["recall_by_notional"]), NONE, ""))
     return _section("Against the generator's truth", '<div class="slim">' + _table(("", ">share", "95 % interval", "count"),
                                                                                    rows) + "</div>",
-                    f"{t['cascades']} chains of two or more forced orders. Same symbol and overlapping in time (1 s of slack) is a hit. "
-                    "The detector looks for large ones only, so small chains are missed on purpose.")
+                    f"{t['cascades']} chains of two or more forced orders. Same symbol and overlapping in the venue's time "
+                    "(1 s of slack) is a hit. The detector looks for large ones only, so small chains are missed on purpose.")
 
 
 def _feed(s: dict[str, Any]) -> str:
@@ -258,10 +262,10 @@ def _feed(s: dict[str, Any]) -> str:
     for group in ("decode", "record"):
         if isinstance(f[group], dict):
             rows += [(esc(f"{group}: {key}"), f"{v:,}" if isinstance(v, int) else esc(v)) for key,
-                     v in f[group].items() if isinstance(v, int | float | str)]
+                     v in f[group].items() if isinstance(v, int | float | str) and not isinstance(v, bool)]
     body = _table(("", ">count"), rows)
     events: list[tuple[str, ...]] = [(when(i["ts"]), esc(i["instrument"]), "feed " + esc(i["state"]),
-                                      f"{number(i['missed_s'], 1)} s missing" if i["missed_s"] > 0 else "") for i in f["incidents"]]
+                                      f"{number(i['missed_s'], 1)} s missing" if i["state"] != "up" else "") for i in f["incidents"]]
     events += [(when(a["ts"]), esc(a["instrument"]), "ALARM: " + esc(a["what"]), f"value {a['value']:g}, limit {a['limit']:g}")
                for a in f["alarms"]]
     events += [(when(i["ts"]), "all", esc(f"{i['what']}: {i['reason']}" if i["reason"] != "none" else i["what"]),

@@ -232,7 +232,10 @@ class _Reader:
 
     def policy(self, ts, id_, n, reason, phase, side, x):
         c = self.current.get(n)
-        if reason != Reason.OK:
+        if reason in (Reason.NO_TRADE, Reason.PHASE):        # asked at every phase; that it wants nothing is news only while the cascade is ACTIVE
+            if phase == Phase.ACTIVE and c is not None:
+                self.answer(c, ts, reason)
+        elif reason != Reason.OK:
             self.answer(c, ts, reason)
         else:
             self.asking[n] = (c, x[2], x[3])

@@ -39,7 +39,7 @@ function pick(n) {
 function facts(c, k) {
   const rows = [["cascade", "#" + c.id + " " + D.instruments[c.n].symbol], ["what", c.label], ["first large event", clock(c.start, true, true) + " UTC"],
     ["large events", c.count + " in " + span(c.last - c.start)], ["longs / shorts liquidated", usd(c.long) + " / " + usd(c.short)], ["threshold", usd(c.threshold)],
-    ["z-score of the minute", c.z.toFixed(1)], ["score (uncalibrated)", c.score.toFixed(1) + " / 10"],
+    ["z-score of the minute", c.z.toFixed(1).replace("-", "−")], ["score (uncalibrated)", c.score.toFixed(1) + " / 10"],
     ["answer", c.verdicts.map(v => v[1]).join(", ") || "policy silent"], ["outcome", c.outcome + (c.interrupted ? " (feed gap)" : "")]];
   if (k) rows.push(["trade", k.side + ", " + k.qty]);
   if (k && k.net !== null) rows.push(["gross → net", usd(k.gross) + " → " + usd(k.net)], ["fees, slippage inside gross", usd(k.fees) + ", " + usd(k.slip)], ["held", span(k.hold * 1e3)]);
@@ -198,5 +198,7 @@ darkScheme.addEventListener("change", again);
 if (!D.cascades.length && D.instruments.every(i => !i.over)) chart.style.height = "120px";
 readColours();
 new ResizeObserver(again).observe(chart);
-const first = D.cascades.find(c => c.group === "won" || c.group === "lost") || D.cascades[0];
+/* the largest cascade that was traded shows best what this page is about */
+const rank = c => (c.group === "won" || c.group === "lost" ? 1e15 : 0) + c.long + c.short;
+const first = D.cascades.reduce((best, c) => !best || rank(c) > rank(best) ? c : best, null);
 if (first) focus(first); else { pick(0); whole(); }

@@ -8,7 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from liqshell.report.text import NONE, compact, interval, millis, money, number, percent, seconds, verdict, when
+from liqshell.report.text import NONE, compact, evidence, interval, millis, money, number, percent, seconds, verdict, when
 
 
 def _table(title: str, *columns: str, note: str = "") -> Table:
@@ -30,7 +30,8 @@ def _head(s: dict[str, Any]) -> Panel:
                  style="black on yellow" if s["synthetic"] else "black on cyan")
     badge.append(f"  {s['mode']}  {s['venue']}  feed {'/'.join(s['completeness'])}")
     if s["preset"]:
-        badge.append(f"  preset {s['preset']}: evidence {(s['evidence'] or 'not stated').splitlines()[0][:90]}")
+        grade, first, _ = evidence(s["evidence"])
+        badge.append(f"  preset {s['preset']}, evidence {grade or 'not stated'}" + (f": {first}" if first else ""))
     speed = f", {s['speed']:g} x real time" if s["speed"] != 1 else ""
     wall = f" in {seconds(s['wall_s'])} of wall time" if s["wall_s"] is not None else ""
     span = Text(f"{when(s['started_ns'])} to {when(s['ended_ns'])} UTC: {seconds(s['duration_s'])} of market{wall}{speed}", style="dim")
@@ -102,7 +103,8 @@ def _open(s: dict[str, Any]) -> Table:
     table = _table("Left open", "symbol", "side", "what", ">quantity", ">entry", ">last", ">unrealised", ">age", ">stop")
     for row in s["left_open"]:
         table.add_row(escape(row["symbol"]), row["side"], row["what"], f"{row['qty']:g}", f"{row['entry']:.8g}", f"{row['last']:.8g}",
-                      money(row["unrealised"], sign=True), seconds(row["age_s"]), f"{row['stop']:.8g}" if row["stop"] else "NONE")
+                      money(row["unrealised"], sign=True), seconds(row["age_s"]),
+                      f"{row['stop']:.8g}" if row["stop"] else "NONE" if row["what"] == "position" else NONE)
     return table
 
 
@@ -135,6 +137,8 @@ def _feet(s: dict[str, Any]) -> list[Text]:
     refused = ", ".join(f"{n} {name}" for name, n in f["refused"].items()) or "none"
     out.append(Text.assemble(("Feed  ", "bold"), f"{_count(f['frames'])} frames, {_count(f['events'])} "
                              f"events, {len(gaps)} gaps, reconnects {f['reconnects'] or 0}; refused: {refused}"))
+    if stamp["audit_lost"]:
+        out.append(Text(f"INCOMPLETE: {stamp['audit_lost']:,} audit records are missing, no sum above can be trusted", style="bold red"))
     for alarm in f["alarms"][:5]:
         out.append(Text(f"ALARM {when(alarm['ts'], date=False)} {alarm['instrument']}: {alarm['what']}", style="bold red"))
     replay = stamp["replay"]
@@ -143,8 +147,8 @@ def _feet(s: dict[str, Any]) -> list[Text]:
         out.append(Text(f"Replay of the recording: {'identical' if good else 'DIFFERENT'}, {replay.get('records', '–')} audit records"
                         + ("" if good else f", first difference at {replay.get('first_difference')}"),
                         style="green" if good else "bold red"))
-    out.append(Text(f"liqcore {stamp['version']} abi {stamp['abi']}  seed {stamp['seed']}  config {str(stamp['config_hash'])[:12]}  "
-                    f"data {str(stamp['data_hash'])[:12]}  audit {stamp['audit_sha256'][:12]}", style="dim"))
+    out.append(Text(f"liqcore {stamp['version']} abi {stamp['abi']}  seed {stamp['seed']}  config {str(stamp['config_hash'] or NONE)[:12]}  "
+                    f"data {str(stamp['data_hash'] or NONE)[:12]}  audit {stamp['audit_sha256'][:12]}", style="dim"))
     return out
 
 

@@ -74,6 +74,15 @@ def interval(low: float | None, high: float | None, show: Any = number) -> str:
     return NONE if low is None or high is None else f"{show(low)} to {show(high)}"
 
 
+def evidence(text: str | None) -> tuple[str, str, str]:
+    """(grade, first sentence, the rest) of a preset's evidence, '' where there is none."""
+    grade, _, why = (text or "").strip().partition(":")
+    if not why:
+        grade, _, why = grade.partition(" ")
+    first, stop, rest = " ".join(why.split()).partition(". ")
+    return grade.strip(), first + ("." if stop else ""), rest
+
+
 def verdict(s: dict[str, Any]) -> str:
     """The result of a run in a sentence that claims no more than its n allows."""
     t = s["per_trade"]
