@@ -9,7 +9,7 @@ from liqcore._version import __version__
 from liqcore.account import Account
 from liqcore.audit import FIELDS as AUDIT_FIELDS
 from liqcore.audit import AuditKind
-from liqcore.bracket import Alarm, Bracket, BracketState
+from liqcore.bracket import Alarm, BracketState
 from liqcore.detect import Cascade, CascadeConfig
 from liqcore.engine import Engine
 from liqcore.event import (
@@ -35,6 +35,7 @@ from liqcore.quantile import QuantileSketch, RollingQuantile
 from liqcore.request import Request
 from liqcore.risk import Risk
 from liqcore.simulate import Paper, SimVenue
+from liqcore.terms import Bracket
 from liqcore.window import Window
 from liqcore.zscore import SegmentZ
 

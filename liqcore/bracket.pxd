@@ -9,6 +9,7 @@ from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t
 from liqcore.audit cimport AuditRing
 from liqcore.event cimport event_t, request_t, signal_t
 from liqcore.instrument cimport instrument_t
+from liqcore.terms cimport bracket_t
 
 cdef enum:
     EXECUTIONS_MAX = 256        # executions of one bracket; one more and the entry is cancelled
@@ -42,23 +43,6 @@ cpdef enum Alarm:
     ALARM_SIDE = 6              # reported liquidation prices lie on the wrong side of mark: is the side map wrong?
     ALARM_EXECUTIONS = 7        # more executions than can be remembered
     ALARM_LATE = 8              # a fill of a bracket that was believed to be over: what it opened is closed
-
-ctypedef struct bracket_t:      # what a policy wants; fractions in units of 1e-8 (instrument.SCALE)
-    int64_t reference           # ticks: the price that the entry offset counts from; 0 = last trade
-    int64_t entry_offset        # below the reference for a buy, above for a sell
-    int64_t take_profit         # from the fill price; 0 = none
-    int64_t stop_loss           # from the fill price; required
-    int64_t trail               # distance of a trailing stop from the best price since the fill; 0 = none
-    int64_t entry_ttl_ns
-    int64_t max_hold_ns
-    int64_t cooldown_ns         # from the moment the trade is flat
-    double notional             # quote currency per trade
-    double equity_share         # if > 0: notional = equity_share * equity
-    int32_t confidence
-    int8_t side                 # LONG buys
-    uint8_t entry_type          # OrderType: ORDER_LIMIT (post-only) or ORDER_MARKET
-    uint8_t exit_phase          # leave when the cascade reaches this Phase; 0 = stay
-    uint8_t requotes_max        # post-only rejects answered with a new price
 
 ctypedef struct order_t:
     int64_t id
@@ -146,10 +130,6 @@ cdef inline int64_t slot_position(const slot_t* s) noexcept nogil:
     """Lots held, positive whatever the side."""
     return s.entered - s.exited
 
-cdef void bracket_prices(const bracket_t* b, int64_t reference, int64_t* entry, int64_t* stop) noexcept nogil
-cdef int64_t target_price(int8_t side, int64_t fill, int64_t fraction, int64_t reference) noexcept nogil
-cdef int64_t stop_price(int8_t side, int64_t fill, int64_t fraction) noexcept nogil
-
 cdef void bracket_open(slot_t* s, const bracket_t* b, const instrument_t* i, int64_t reference, int64_t lots, int32_t signal_sequence,
                        int64_t now, Outbox out) noexcept nogil
 cdef int bracket_report(slot_t* s, const event_t* e, const instrument_t* i, int64_t now, Outbox out) noexcept nogil
@@ -157,7 +137,3 @@ cdef void bracket_trade(slot_t* s, const instrument_t* i, int64_t ticks, int64_t
 cdef void bracket_leave(slot_t* s, const instrument_t* i, uint8_t reason, int64_t now, Outbox out) noexcept nogil
 cdef int bracket_timer(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noexcept nogil
 cdef int64_t bracket_deadline(const slot_t* s) noexcept nogil
-cdef int check_bracket(const bracket_t* b) noexcept nogil
-
-cdef class Bracket:
-    cdef bracket_t c

@@ -4,6 +4,7 @@ from libc.math cimport NAN, fmax
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from liqcore.audit cimport AUDIT_LAPSED, AUDIT_LARGE
 from liqcore.event cimport *
 from liqcore.quantile cimport (quantile_count, quantile_free, quantile_init, quantile_load, quantile_push, quantile_reached, quantile_save,
                                quantile_value)
@@ -174,6 +175,28 @@ cdef void cascade_uncertain(cascade_t* c, int64_t until) noexcept nogil:
     c.p.count = 0
     c.p.long_notional = c.p.short_notional = 0.0
     c.p.uncertain_until = until
+
+
+cdef void cascade_audit_large(const cascade_t* c, const event_t* e, double notional, AuditRing audit) noexcept nogil:
+    """The push of this liquidation was large."""
+    cdef audit_t* a = audit.put(e.ts_recv, AUDIT_LARGE, OK, c.p.phase, e.instrument, e.side, e.ts_event)
+    a.x[0] = notional
+    a.x[1] = c.p.large_threshold
+    a.x[2] = c.p.count
+    a.x[3] = c.p.long_notional
+    a.x[4] = c.p.short_notional
+    a.x[5] = e.price
+    a.x[6] = e.qty
+    a.x[7] = window_total(&c.w)
+
+
+cdef void cascade_audit_lapsed(const cascade_t* c, int64_t now, AuditRing audit) noexcept nogil:
+    """A cascade that never became ACTIVE was given up."""
+    cdef audit_t* a = audit.put(now, AUDIT_LAPSED, OK, BUILDING, c.p.instrument, c.p.last_side, 0)
+    a.x[0] = c.p.long_notional
+    a.x[1] = c.p.short_notional
+    a.x[2] = c.p.large_threshold
+    a.x[3] = c.p.count
 
 
 cdef bytes cascade_save(cascade_t* c):

@@ -10,10 +10,7 @@ from liqcore.event cimport event_t, market_t, request_t, signal_t
 from liqcore.instrument cimport instrument_t
 from liqcore.policy cimport Policy
 from liqcore.risk cimport Risk
-
-ctypedef struct side_check_t:    # per venue: do reported liquidation prices lie beyond mark on the right side?
-    int32_t agree
-    int32_t sample
+from liqcore.sides cimport side_check_t
 
 ctypedef struct clock_t:         # the engine's plain part
     int64_t now                  # ns: ts_recv of the latest event, or the deadline being served
@@ -51,7 +48,6 @@ cdef class Engine:
     cdef int refuse(self, const event_t* e, uint8_t reason) noexcept nogil
     cdef int serve(self, int n) except -1
     cdef int64_t wake(self) noexcept nogil
-    cdef void check_side(self, const event_t* e, double mark) noexcept nogil
     cdef int on_report(self, const event_t* e) except -1
     cdef void judge_requote(self, slot_t* s, const instrument_t* i) noexcept nogil
     cdef uint8_t hurdle(self, const signal_t* s, const market_t* m, const slot_t* slot) noexcept nogil

@@ -7,18 +7,19 @@ import numpy as np
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from liqcore.audit cimport (AUDIT_ALARM, AUDIT_FEED, AUDIT_LAPSED, AUDIT_LARGE, AUDIT_LIMIT, AUDIT_POLICY, AUDIT_REFUSED, AUDIT_RISK,
-                            AUDIT_SIGNAL)
-from liqcore.bracket cimport (ALARM_FOREIGN, ALARM_SIDE, BRACKET_FLAT, bracket_deadline, bracket_leave, bracket_open, bracket_prices,
-                              bracket_report, bracket_t, bracket_timer, bracket_trade, check_bracket, id_role, slot_position)
-from liqcore.detect cimport (SIGNALS_PER_CALL, cascade_deadline, cascade_free, cascade_init, cascade_load, cascade_push, cascade_save,
-                             cascade_threshold, cascade_timer, cascade_uncertain)
+from liqcore.audit cimport AUDIT_FEED, AUDIT_POLICY, AUDIT_RISK
+from liqcore.bracket cimport (BRACKET_FLAT, bracket_deadline, bracket_leave, bracket_open, bracket_report, bracket_timer, bracket_trade, id_role,
+                              slot_position)
+from liqcore.detect cimport (SIGNALS_PER_CALL, cascade_audit_lapsed, cascade_audit_large, cascade_deadline, cascade_free, cascade_init,
+                             cascade_load, cascade_push, cascade_save, cascade_threshold, cascade_timer, cascade_uncertain)
 from liqcore.door cimport door
 from liqcore.event cimport *
-from liqcore.instrument cimport SCALE, Instrument, lots_floor, lots_of, price_of, qty_of, ticks_of
+from liqcore.instrument cimport Instrument, lots_floor, lots_of, price_of, qty_of, ticks_of
+from liqcore.market cimport market_bbo, market_ticker, market_trade
 from liqcore.request cimport Request
 from liqcore.risk cimport ask_t
-from liqcore.window cimport window_total
+from liqcore.sides cimport side_inverted
+from liqcore.terms cimport audit_answer, bracket_prices, bracket_t, check_bracket
 
 from liqcore import bracket as life
 from liqcore import event as schema
@@ -29,9 +30,6 @@ SNAPSHOT_NAME = b"liqcore-engine-2\n"
 
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef int64_t MARK_FRESH_NS = 5000000000
-cdef int SIDE_SAMPLE = 128
-cdef double SIDE_AGREE_MIN = 0.9   # below: alarm. Real feeds stay above, save for stale marks in the wildest seconds
-cdef double SIDE_INVERTED = 0.5    # below: the sides are read the wrong way round, and every trade would be wrong: halt
 cdef int REQUESTS_RUNAWAY = 600    # requests of one bracket; more means that something runs wild
 
 
@@ -163,15 +161,10 @@ cdef class Engine:
         """The deadlines of one instrument at this moment: detector first, then bracket."""
         cdef signal_t said[SIGNALS_PER_CALL]
         cdef int k, count
-        cdef audit_t* a
         if cascade_deadline(&self.cascade[n], &self.config.c) <= self.clock.now:
             count = cascade_timer(&self.cascade[n], &self.config.c, self.clock.now, said)
             if self.cascade[n].p.lapsed:
-                a = self.audit.put(self.clock.now, AUDIT_LAPSED, OK, BUILDING, n, self.cascade[n].p.last_side, 0)
-                a.x[0] = self.cascade[n].p.long_notional
-                a.x[1] = self.cascade[n].p.short_notional
-                a.x[2] = self.cascade[n].p.large_threshold
-                a.x[3] = self.cascade[n].p.count
+                cascade_audit_lapsed(&self.cascade[n], self.clock.now, self.audit)
             for k in range(count):
                 self.speak(&said[k])
         if bracket_deadline(&self.slot[n]) <= self.clock.now:
@@ -184,16 +177,9 @@ cdef class Engine:
     cdef int refuse(self, const event_t* e, uint8_t reason) noexcept nogil:
         """Count it, say it, change nothing. Its time has passed all the same (it is ours, not the event's): so where the record stands in the
         audit stream does not depend on whether advance() was called before."""
-        cdef audit_t* a = self.audit.put(self.clock.now, AUDIT_REFUSED, reason, e.kind, e.instrument, e.side, e.ts_event)
         self.clock.refused[reason] += 1
-        a.x[0] = e.price
-        a.x[1] = e.qty
-        a.x[2] = e.aux_price
-        a.x[3] = e.aux_qty
-        a.x[4] = self.market[e.instrument].good if 0 <= e.instrument < self.count else 0.0
-        a.x[5] = <double> (e.ts_recv % <int64_t> 1000000000)
-        a.x[6] = <double> (e.ts_recv // <int64_t> 1000000000)
-        a.x[7] = self.clock.refused[reason]
+        self.audit.refused(self.clock.now, e, reason, self.market[e.instrument].good if 0 <= e.instrument < self.count else 0.0,
+                           self.clock.refused[reason])
         return 0
 
     cdef int step_c(self, const event_t* e) except -1:
@@ -219,29 +205,18 @@ cdef class Engine:
         elif e.kind == TRADE:
             m = &self.market[e.instrument]
             s = &self.slot[e.instrument]
-            m.last = m.good = e.price
-            m.ts_trade = e.ts_recv
+            market_trade(m, e)
             if m.mark == 0.0:
                 self.account.mark(e.instrument, e.price)
             if s.state != BRACKET_FLAT:
                 bracket_trade(s, &self.inst[e.instrument], ticks_of(&self.inst[e.instrument], e.price), self.clock.now, self.out)
                 self.reschedule(e.instrument)
         elif e.kind == BBO:
-            m = &self.market[e.instrument]
-            m.bid = m.good = e.price
-            m.bid_qty = e.qty
-            m.ask = e.aux_price
-            m.ask_qty = e.aux_qty
-            m.ts_bbo = e.ts_recv
+            market_bbo(&self.market[e.instrument], e)
         elif e.kind == TICKER:
-            m = &self.market[e.instrument]
+            market_ticker(&self.market[e.instrument], e)
             if e.price > 0.0:
-                m.mark = e.price
                 self.account.mark(e.instrument, e.price)
-            m.index = e.aux_price
-            m.open_interest = e.qty
-            m.funding = e.aux_qty
-            m.ts_ticker = e.ts_recv
         elif e.kind == ORDER or e.kind == FILL:
             self.on_report(e)
         elif e.kind == FEED:
@@ -261,7 +236,6 @@ cdef class Engine:
         cdef double price = e.price, notional = e.aux_price
         cdef uint8_t flags = 0
         cdef int n, count
-        cdef audit_t* a
         m.good = e.price
         if self.config.c.basis and (m.mark if self.config.c.basis == 1 else m.last) > 0.0:
             price = m.mark if self.config.c.basis == 1 else m.last
@@ -271,38 +245,14 @@ cdef class Engine:
         if e.ts_recv - e.ts_event > self.risk.limits.event_age_max_ns:
             flags = SIGNAL_STALE
         if m.mark > 0.0 and e.ts_recv - m.ts_ticker <= MARK_FRESH_NS:
-            self.check_side(e, m.mark)
+            if side_inverted(&self.side_checks[self.venue_of[e.instrument]], e, m.mark, self.audit):
+                self.risk.control(CONTROL_HALT, self.account, e.ts_recv, self.audit)
         count = cascade_push(c, &self.config.c, e.ts_recv, e.side, notional, m.last if m.last > 0.0 else e.price, flags, said)
         if c.p.large:
-            a = self.audit.put(e.ts_recv, AUDIT_LARGE, OK, c.p.phase, e.instrument, e.side, e.ts_event)
-            a.x[0] = notional
-            a.x[1] = c.p.large_threshold
-            a.x[2] = c.p.count
-            a.x[3] = c.p.long_notional
-            a.x[4] = c.p.short_notional
-            a.x[5] = e.price
-            a.x[6] = e.qty
-            a.x[7] = window_total(&c.w)
+            cascade_audit_large(c, e, notional, self.audit)
         for n in range(count):
             self.speak(&said[n])
         return 0
-
-    cdef void check_side(self, const event_t* e, double mark) noexcept nogil:
-        """A long's bankruptcy price lies below mark, a short's above. If most do not, sides are read wrongly and every trade would be too."""
-        cdef side_check_t* check = &self.side_checks[self.venue_of[e.instrument]]
-        cdef audit_t* a
-        check.sample += 1
-        check.agree += (mark > e.price) == (e.side > 0)
-        if check.sample < SIDE_SAMPLE:
-            return
-        if check.agree < SIDE_AGREE_MIN * check.sample:
-            a = self.audit.put(e.ts_recv, AUDIT_ALARM, OK, ALARM_SIDE, e.instrument, e.side, e.ts_event)
-            a.x[0] = <double> check.agree / check.sample
-            a.x[1] = SIDE_AGREE_MIN
-            a.x[2] = check.sample
-            if check.agree < SIDE_INVERTED * check.sample:
-                self.risk.control(CONTROL_HALT, self.account, e.ts_recv, self.audit)
-        check.sample = check.agree = 0
 
     cdef int on_report(self, const event_t* e) except -1:
         """What the venue says of an order: the only thing that changes the account."""
@@ -364,16 +314,7 @@ cdef class Engine:
     # ---- signal -> policy -> risk -> bracket ----
 
     cdef int speak(self, const signal_t* s) except -1:
-        cdef uint8_t reason = UNCERTAIN if s.flags & SIGNAL_UNCERTAIN else STALE_EVENT if s.flags & SIGNAL_STALE else OK
-        cdef audit_t* a = self.audit.put(s.ts, AUDIT_SIGNAL, reason, s.phase, s.instrument, s.side, s.ts_start)
-        a.x[0] = s.long_notional
-        a.x[1] = s.short_notional
-        a.x[2] = s.threshold
-        a.x[3] = s.z
-        a.x[4] = s.score
-        a.x[5] = s.price
-        a.x[6] = s.count
-        a.x[7] = s.rolling
+        self.audit.signal(s)
         if self.said_count < self.said_capacity:
             self.said[self.said_count] = s[0]
             self.said_count += 1
@@ -403,15 +344,7 @@ cdef class Engine:
         reason = BAD_BRACKET if check_bracket(&b) else OK
         b.requotes_max = min(<int> b.requotes_max, self.risk.limits.orders_per_signal_max - 1)
         reference = b.reference if b.reference > 0 else max(ticks_of(i, m.last), <int64_t> 0)
-        a = self.audit.put(self.clock.now, AUDIT_POLICY, reason, s.phase, s.instrument, b.side, s.ts_start)
-        a.x[0] = price_of(i, reference)
-        a.x[1] = b.entry_offset / <double> SCALE
-        a.x[2] = b.take_profit / <double> SCALE
-        a.x[3] = b.stop_loss / <double> SCALE
-        a.x[4] = b.notional
-        a.x[5] = b.entry_ttl_ns / 1e9
-        a.x[6] = b.max_hold_ns / 1e9
-        a.x[7] = b.confidence
+        audit_answer(&b, s, price_of(i, reference), reason, self.clock.now, self.audit)
         if reason != OK:
             return 0
         reason = self.hurdle(s, m, slot)

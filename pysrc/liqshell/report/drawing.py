@@ -1,5 +1,6 @@
 """What the page draws, as one small JSON object: times in ms since the start of the run, prices in quote currency."""
 
+from collections.abc import Callable
 from typing import Any
 
 from liqcore import Role
@@ -11,17 +12,18 @@ from liqshell.report.run import Run
 from liqshell.report.text import number
 from liqshell.report.words import FILLS, liquidated, position, reason
 
-ROLES = {Role.ROLE_ENTRY: "entry", Role.ROLE_STOP: "stop", Role.ROLE_TARGET: "target", Role.ROLE_CLOSE: "close"}
+ROLES: dict[int, str] = {Role.ROLE_ENTRY: "entry", Role.ROLE_STOP: "stop", Role.ROLE_TARGET: "target", Role.ROLE_CLOSE: "close"}
 LARGES_DRAWN = 400
+At = Callable[[int], float | None]      # ns UTC -> the page's time
 
 
-def _order(o: Order, at) -> dict[str, Any]:
+def _order(o: Order, at: At) -> dict[str, Any]:
     return {"role": ROLES.get(o.role, "?"), "side": o.side, "steps": [[at(ts), price] for ts, price in o.steps], "created": at(o.created),
             "acked": at(o.acked), "triggered": at(o.triggered), "ended": at(o.ended), "reason": reason(o.reason) if o.reason else "",
             "rejected": o.rejected, "filled": o.filled, "qty": o.qty}
 
 
-def _bracket(b: Bracket, at) -> dict[str, Any]:
+def _bracket(b: Bracket, at: At) -> dict[str, Any]:
     trade = b.closed
     return {"n": b.instrument, "side": position(b.side), "opened": at(b.opened), "flat": at(b.flat), "end": reason(b.end) if b.flat else "",
             "net": trade.net if trade else None, "bps": trade.net / trade.entry_notional * 1e4 if trade and trade.entry_notional else None,
@@ -45,7 +47,7 @@ def outcome(c: Cascade) -> tuple[str, str]:
     return ("open", "entry still working") if not b.flat else ("unfilled", f"not filled: {reason(b.end)}")
 
 
-def _cascade(number: int, c: Cascade, brackets: dict[int, int], at) -> dict[str, Any]:
+def _cascade(number: int, c: Cascade, brackets: dict[int, int], at: At) -> dict[str, Any]:
     group, text = outcome(c)
     return {"id": number, "n": c.instrument, "start": at(c.start), "active": at(c.active), "last": at(c.last_large), "end": at(c.ended),
             "side": c.side, "label": liquidated(c.side), "long": c.long_notional, "short": c.short_notional, "count": c.count,
