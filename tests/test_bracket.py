@@ -95,7 +95,7 @@ class Desk:
         qty = entry.qty if fill is None else fill
         if qty:
             self.order(entry.stop_id, NEW)
-            self.fill(entry.id, entry.price, qty)
+            self.fill(entry.id, entry.price or self.price, qty)
         return entry
 
     @property

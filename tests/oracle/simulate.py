@@ -150,7 +150,7 @@ class PaperOracle:
         fee = text * qty * self.instrument.multiplier * (self.g.maker_fee if maker else self.g.taker_fee)
         self.say(ts, "fill", order, price=price, lots=lots, fee=fee, maker=maker, reason=reason)
         if order.role == STOP or order.filled >= order.lots:
-            self.resting.remove(order)
+            self.end(ts, order)
         if self.position == 0:
             for other in [o for o in self.resting if o.reduce_only]:
                 self.end(ts, other, END_REDUCE)
@@ -199,6 +199,8 @@ class PaperOracle:
         g = self.g
         price = entry_ticks(side, self.seen_last, g.offset, g.market)
         lots = floor(g.notional / (self.instrument.price(price) * self.instrument.multiplier) / self.lot * (1 + 1e-12))
+        if lots < 1:
+            return
         self.side, self.sequence, self.reference, self.state = side, sequence, self.seen_last, "entering"
         self.belief = {role: Belief() for role in (ENTRY, STOP, TARGET, CLOSE)}
         self.belief[ENTRY].lots, self.belief[STOP].attempt = lots, 0
