@@ -86,7 +86,7 @@ class PaperOracle:
 
     def __post_init__(self):
         self.bid = self.ask = self.last = self.position = self.serial = 0
-        self.state, self.flat_until, self.seen_last = "flat", 0, 0
+        self.state, self.flat_until, self.seen_last, self.now = "flat", 0, 0, 0
 
     # ---- the venue ----
 
@@ -378,17 +378,18 @@ class PaperOracle:
             ts = min(times)
             if ts > now:
                 return
+            self.now = max(self.now, ts)        # a deadline that a late report brings up may lie in the past: it is served now
             if ts == times[0]:
                 self.arrive(*self.arrivals.pop(0))
             elif ts == times[1]:
                 self.hear(*self.reports.pop(0))
             else:
-                while signals and signals[0].ts == ts:
-                    self.hear_signal(ts, signals.pop(0))
-                if self.deadline() <= ts:
-                    if self.held > 0 and not self.reason and ts >= self.hold_at:
+                while signals and signals[0].ts <= self.now:
+                    self.hear_signal(self.now, signals.pop(0))
+                if self.deadline() <= self.now:
+                    if self.held > 0 and not self.reason and self.now >= self.hold_at:
                         self.reason = END_MAX_HOLD
-                    self.settle(ts)
+                    self.settle(self.now)
 
     def step(self, ts, kind, a, b, timed, caused):
         """One market event: ('trade', ticks, lots), ('quote', bid, ask) or ('signal', ...); `timed` and `caused`: signals by time and by it."""
