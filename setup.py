@@ -51,7 +51,7 @@ setup(
         nthreads=int(os.environ.get("LIQCORE_BUILD_JOBS", os.cpu_count() or 1)),
         compiler_directives={
             "language_level": 3, "boundscheck": CHECKS, "wraparound": False, "cdivision": not CHECKS,
-            "initializedcheck": CHECKS, "nonecheck": False, "overflowcheck": False,
+            "initializedcheck": CHECKS, "nonecheck": CHECKS, "overflowcheck": False,
             "embedsignature": True, "auto_pickle": False, "linetrace": COVERAGE,
         },
     ),
