@@ -12,8 +12,23 @@ from liqcore.audit import AuditKind
 from liqcore.bracket import Alarm, BracketState
 from liqcore.detect import Cascade, CascadeConfig
 from liqcore.engine import Engine
-from liqcore.event import (AUDIT_DTYPE, EVENT_DTYPE, SIGNAL_DTYPE, Completeness, Control, FeedState, FillReason, Kind, OrderStatus, Phase,
-                           Reason, Role, Side, Signal, abi_version)
+from liqcore.event import (
+    AUDIT_DTYPE,
+    EVENT_DTYPE,
+    SIGNAL_DTYPE,
+    Completeness,
+    Control,
+    FeedState,
+    FillReason,
+    Kind,
+    OrderStatus,
+    Phase,
+    Reason,
+    Role,
+    Side,
+    Signal,
+    abi_version,
+)
 from liqcore.instrument import Instrument
 from liqcore.policy import Market, Policy
 from liqcore.quantile import QuantileSketch, RollingQuantile

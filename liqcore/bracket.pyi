@@ -19,6 +19,8 @@ class Alarm(IntEnum):
     ALARM_FOREIGN = 5
     ALARM_SIDE = 6
     ALARM_EXECUTIONS = 7
+    ALARM_POLICY = 9
+    ALARM_LATE = 8
 
 @disjoint_base
 class Outbox:

@@ -152,14 +152,17 @@ cdef void bracket_open(slot_t* s, const bracket_t* b, const instrument_t* i, int
 cdef void finish(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noexcept nogil:
     """Flat and nothing alive: say what came of it, and start the cooldown after a trade (an entry that never filled is not a trade)."""
     cdef audit_t* a
-    cdef double gross
+    cdef double gross, closed = <double> min(s.entered, s.exited)
     if s.end == OK:
         if s.entered > 0:
             s.end = END_TARGET if s.last_exit == ROLE_TARGET else END_STOP if s.last_exit == ROLE_STOP else END_VENUE
         else:
             s.end = END_TTL if now >= s.entry_deadline and s.entry_end != END_POST_ONLY else s.entry_end if s.entry_end else END_VENUE
     if s.entered > 0:
-        gross = ((s.exit_value - s.entry_value) * s.spec.side) * (<double> i.tick_mantissa / i.tick_power) * \
+        gross = s.exit_value - s.entry_value
+        if s.entered != s.exited:       # what has no other side is no result yet
+            gross = s.exit_value / max(<double> s.exited, 1.0) * closed - s.entry_value / s.entered * closed
+        gross = (gross * s.spec.side) * (<double> i.tick_mantissa / i.tick_power) * \
             (<double> i.lot_mantissa / i.lot_power) * i.multiplier
         a = out.audit.put(now, AUDIT_TRADE, s.end, 1 if s.spec.side > 0 else 0, s.instrument, s.spec.side, s.entry.id)
         a.x[0] = s.entry_value / s.entered * i.tick
@@ -306,8 +309,14 @@ cdef void on_entry_fill(slot_t* s, const instrument_t* i, int64_t ticks, int64_t
 cdef void reopen(slot_t* s, const instrument_t* i, const event_t* e, int64_t now, Outbox out) noexcept nogil:
     """A fill of a bracket that was over. Nobody wants what it opened any more: it is closed at market, and counted as a trade of its own."""
     alarm(s, ALARM_LATE, e.price, e.qty, e.id, now, out)
-    s.entered = s.exited = 0
-    s.entry_value = s.exit_value = s.fees = 0.0
+    if s.exited > s.entered:        # exits that nobody could explain: perhaps this is the entry that they closed
+        s.exit_value *= <double> (s.exited - s.entered) / <double> s.exited
+        s.exited -= s.entered
+    else:
+        s.exited = 0
+        s.exit_value = 0.0
+    s.entered = 0
+    s.entry_value = s.fees = 0.0
     s.end = END_VENUE
     s.state = BRACKET_WINDING
 

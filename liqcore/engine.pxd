@@ -10,6 +10,7 @@ from liqcore.event cimport event_t, market_t, request_t, signal_t
 from liqcore.instrument cimport instrument_t
 from liqcore.policy cimport Policy
 from liqcore.risk cimport Risk
+from liqcore.terms cimport bracket_t
 from liqcore.sides cimport side_check_t
 
 ctypedef struct clock_t:         # the engine's plain part
@@ -58,6 +59,7 @@ cdef class Engine:
     cdef int _known(self, object instrument) except -1
     cdef int on_liquidation_c(self, const event_t* e) except -1
     cdef int speak(self, const signal_t* s) except -1
+    cdef int ask_policy(self, const signal_t* s, const market_t* m, bracket_t* b) except -1
     cdef int answer(self, const signal_t* s) except -1
     cdef void control_c(self, uint8_t code) noexcept nogil
     cdef void on_feed_c(self, const event_t* e) noexcept nogil

@@ -7,9 +7,9 @@ import numpy as np
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from liqcore.audit cimport AUDIT_FEED, AUDIT_POLICY, AUDIT_RISK
-from liqcore.bracket cimport (BRACKET_FLAT, bracket_deadline, bracket_leave, bracket_open, bracket_report, bracket_timer, bracket_trade, id_role,
-                              slot_position)
+from liqcore.audit cimport AUDIT_ALARM, AUDIT_FEED, AUDIT_POLICY, AUDIT_RISK
+from liqcore.bracket cimport (ALARM_POLICY, BRACKET_FLAT, bracket_deadline, bracket_leave, bracket_open, bracket_report, bracket_timer,
+                              bracket_trade, id_role, slot_position)
 from liqcore.detect cimport (SIGNALS_PER_CALL, cascade_audit_lapsed, cascade_audit_large, cascade_deadline, cascade_free, cascade_init,
                              cascade_load, cascade_push, cascade_save, cascade_threshold, cascade_timer, cascade_uncertain)
 from liqcore.door cimport door
@@ -151,9 +151,11 @@ cdef class Engine:
                 n += 1
             self.clock.now = max(self.clock.now, self.due_next)
             since = self.out.head
-            self.serve(n)
-            self.after_requests(since)
-            self.reschedule(n)
+            try:
+                self.serve(n)
+            finally:
+                self.after_requests(since)
+                self.reschedule(n)
         self.clock.now = max(self.clock.now, now)
         return 0
 
@@ -200,8 +202,10 @@ cdef class Engine:
             return 0
         since = self.out.head
         if e.kind == LIQUIDATION:
-            self.on_liquidation_c(e)
-            self.reschedule(e.instrument)
+            try:
+                self.on_liquidation_c(e)
+            finally:                    # a policy may raise: what was done until then stands, and time must go on
+                self.reschedule(e.instrument)
         elif e.kind == TRADE:
             m = &self.market[e.instrument]
             s = &self.slot[e.instrument]
@@ -327,6 +331,17 @@ cdef class Engine:
             self.answer(s)
         return 0
 
+    cdef int ask_policy(self, const signal_t* s, const market_t* m, bracket_t* b) except -1:
+        """The policy's answer. One that raises has lost its right to trade: entries halt, exits go on, and the caller gets the exception."""
+        cdef audit_t* a
+        try:
+            return self.policy.on_signal_c(s, m, self.instruments[s.instrument], b)
+        except BaseException:
+            a = self.audit.put(self.clock.now, AUDIT_ALARM, OK, ALARM_POLICY, s.instrument, s.side, s.ts_start)
+            a.x[0] = s.count
+            self.risk.control(CONTROL_HALT, self.account, self.clock.now, self.audit)
+            raise
+
     cdef int answer(self, const signal_t* s) except -1:
         """Ask the policy, then risk; open the bracket or say why not."""
         cdef bracket_t b
@@ -337,7 +352,7 @@ cdef class Engine:
         cdef int64_t reference, stop
         cdef uint8_t reason
         memset(&b, 0, sizeof(b))
-        if not self.policy.on_signal_c(s, m, self.instruments[s.instrument], &b):
+        if not self.ask_policy(s, m, &b):
             self.audit.put(self.clock.now, AUDIT_POLICY, NO_TRADE, s.phase, s.instrument, 0, s.ts_start)
             return 0
         reason = BAD_BRACKET if check_bracket(&b) else OK

@@ -178,8 +178,7 @@ cdef class SimVenue:
         e.aux_price = e.price * e.qty * self.inst[n].multiplier * (self.maker_fee if maker else self.taker_fee)
         e.aux_qty = <double> self.state.execution
         if o.filled >= o.qty or o.type == ORDER_STOP_MARKET:
-            o.live = 0
-            b.live -= 1
+            self.end(n, o, ORDER_DONE, OK, now)
         if b.position == 0:
             self.clear(n, now)
         elif o.stop != 0:

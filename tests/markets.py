@@ -1,9 +1,21 @@
 """Markets for the laws: seeded events of every kind with cascades in them, and the plainest fade policy."""
 
 import numpy as np
-
-from liqcore import EVENT_DTYPE, SECOND, Bracket, CascadeConfig, Engine, Instrument, Paper, Phase, Policy, Risk, SimVenue
 from liqcore.event import FeedState, Kind
+
+from liqcore import (
+    EVENT_DTYPE,
+    SECOND,
+    Bracket,
+    CascadeConfig,
+    Engine,
+    Instrument,
+    Paper,
+    Phase,
+    Policy,
+    Risk,
+    SimVenue,
+)
 from liqcore.snapshot import unpack
 
 ALL_INSTRUMENTS = -1

@@ -14,11 +14,11 @@ import pytest
 from captures import large_streams, needs_data
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from liqcore.event import Kind
 from markets import EAGER, Fade, instruments, market, paper
 
 import liqcore
 from liqcore import AuditKind, CascadeConfig, Engine
-from liqcore.event import Kind
 
 ROOT = Path(__file__).parents[1]
 SEEDS = st.integers(0, 2**32 - 1)

@@ -3,7 +3,18 @@
 import pytest
 from markets import EAGER, START, instruments
 
-from liqcore import LONG, SHORT, AuditKind, Bracket, Engine, Market, Phase, Policy, Reason
+from liqcore import (
+    LONG,
+    SHORT,
+    Alarm,
+    AuditKind,
+    Bracket,
+    Engine,
+    Market,
+    Phase,
+    Policy,
+    Reason,
+)
 
 
 def fed(policy, count=14):
@@ -54,6 +65,9 @@ def test_a_policy_that_raises_stops_the_call_and_the_engine_goes_on_after_it():
         except ZeroDivisionError:
             raised += 1
     assert raised == 2 and engine.phase(0) == Phase.ACTIVE
+    records = engine.audit.drain()
+    alarms = records[(records["kind"] == int(AuditKind.AUDIT_ALARM)) & (records["phase"] == int(Alarm.ALARM_POLICY))]
+    assert len(alarms) == raised and engine.risk.halted == Reason.HALTED and not engine.drain()
 
 
 def test_an_answer_of_another_type_is_named():

@@ -21,8 +21,8 @@ LONG, SHORT = int(lc.LONG), int(lc.SHORT)
 BIG = {"order_notional_max": 1e9, "exposure_max": 1e9, "leverage_max": 1000.0, "orders_per_minute_max": 1000, "data_age_max_s": 1e6,
        "collar": 1.0, "daily_loss_max": 1.0, "weekly_loss_max": 1.0, "event_age_max_s": 1e6}
 INSTRUMENTS = [lc.Instrument("ETHUSDT", tick_size="0.01", lot_size="0.001"), lc.Instrument("OKX", tick_size="0.1", lot_size="1", multiplier=0.01),
-               lc.Instrument("DOGEUSDT", tick_size="0.00001", lot_size="1")]
-PRICES = {"ETHUSDT": 2500.0, "OKX": 60000.0, "DOGEUSDT": 0.25}
+               lc.Instrument("DOGEUSDT", tick_size="0.00001", lot_size="1"), lc.Instrument("COARSE", tick_size="1", lot_size="0.001")]
+PRICES = {"ETHUSDT": 2500.0, "OKX": 60000.0, "DOGEUSDT": 0.25, "COARSE": 2500.0}
 
 
 class Answer(lc.Policy):
@@ -81,7 +81,7 @@ def share(rng, low, high) -> Fraction:
     return Fraction(rng.randrange(low, high), 10 ** 6)
 
 
-def draw(seed: int):
+def draw(seed: int, coarse: bool = False):
     rng = random.Random(seed)
     ms = 10 ** 6
     g = Settings(
@@ -92,7 +92,10 @@ def draw(seed: int):
         ack_latency=rng.choice([0, 1, 50 * ms, rng.randrange(500 * ms)]), maker_fee=rng.choice([0.0002, 0.0, -0.0001]))
     g.offset = Fraction(0) if g.market or rng.random() < 0.2 else share(rng, 1, 2000)
     instrument = rng.choice(INSTRUMENTS)
-    return g, instrument, market(rng, instrument, 900, rng.choice([0.0001, 0.0004, 0.001]))
+    if coarse:
+        g.touch, g.market, instrument = True, False, INSTRUMENTS[3]
+        g.offset, g.profit = share(rng, 1, 400), share(rng, 400, 1500)
+    return g, instrument, market(rng, instrument, 900, rng.choice([0.0001, 0.0004, 0.001]) if not coarse else 0.0003)
 
 
 def paper(g: Settings, instrument) -> lc.Paper:
@@ -129,8 +132,8 @@ def rows(records, kind):
     return records[records["kind"] == kind]
 
 
-def compare(seed: int) -> tuple[PaperOracle, np.ndarray]:
-    g, instrument, events = draw(seed)
+def compare(seed: int, coarse: bool = False) -> tuple[PaperOracle, np.ndarray]:
+    g, instrument, events = draw(seed, coarse)
     oracle = told(g, instrument, events)
     desk = paper(g, instrument)
     desk.run(table(instrument, events))
@@ -164,11 +167,75 @@ def check_books(desk, records, seed) -> None:
 @pytest.mark.parametrize("block", range(6))
 def test_paper_equals_oracle(block):
     """Random markets and brackets, both sides: every fill and trade, its time, price, role, reason, fee and result, to the last bit."""
-    reasons, roles, trades, partial = set(), set(), 0, 0
+    reasons, roles, trades = set(), set(), 0
     for seed in range(block * 25, block * 25 + 25):
         oracle, records = compare(seed)
         reasons |= {reason for _, reason, *_ in oracle.trades} | {reason for _, reason in oracle.skipped}
         roles |= {(role, maker, reason) for _, role, _, _, _, maker, reason in oracle.fills}
         trades += len(oracle.trades)
-        partial += len(oracle.fills) > 2 * len(oracle.trades)
-    assert trades > 50 and {60, 61, 62, 63} <= reasons and len(roles) >= 6 and partial      # the comparison was about something
+    assert trades > 50 and {60, 61, 62, 63} <= reasons and len(roles) >= 6      # the comparison was about something
+
+
+def test_paper_equals_oracle_in_partial_fills():
+    """Fills by touch on a coarse grid: entries and targets are filled piece by piece, and amended in a race with their fills."""
+    touched, amended = 0, 0
+    for seed in (*range(3000, 3030), 10362):      # 10362: a position comes back after its max hold
+        oracle, records = compare(seed, coarse=True)
+        touched += sum(fill[-1] == lc.FillReason.FILL_TOUCH for fill in oracle.fills)
+        amended += sum((r["phase"] == Action.ACTION_AMEND) and int(r["id"]) & 15 == 3 for r in rows(records, AuditKind.AUDIT_REQUEST))
+    assert touched > 100 and amended > 10, (touched, amended)
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_snapshot_anywhere_continues_byte_for_byte(block):
+    for seed in range(1000 + 4 * block, 1004 + 4 * block):
+        g, instrument, events = draw(seed)
+        rows_ = table(instrument, events)
+        whole = paper(g, instrument)
+        whole.run(rows_)
+        expected = whole.engine.audit.drain().tobytes()
+        rng, got, at, desk = random.Random(seed), b"", 0, paper(g, instrument)
+        while at < len(rows_):
+            step = rng.randrange(1, 60)
+            desk.run(rows_[at:at + step])
+            at += step
+            got += desk.engine.audit.drain().tobytes()
+            data, desk = desk.snapshot(), paper(g, instrument)
+            desk.restore(data)
+        assert got == expected, f"seed={seed}"
+        assert desk.venue.snapshot() == whole.venue.snapshot() and desk.engine.snapshot() == whole.engine.snapshot()
+
+
+@pytest.mark.parametrize("seed", range(2000, 2006))
+def test_cutting_and_waking_change_nothing(seed):
+    """The same events in calls of one, and with advance() at arbitrary moments between them."""
+    g, instrument, events = draw(seed)
+    rows_ = table(instrument, events)
+    whole, cut, rng = paper(g, instrument), paper(g, instrument), random.Random(seed)
+    whole.run(rows_)
+    for n in range(len(rows_)):
+        if n and rng.random() < 0.5:
+            before, after = int(rows_["ts_recv"][n - 1]), int(rows_["ts_recv"][n])
+            if after > before:
+                cut.advance(rng.randrange(before, after))
+        cut.run(rows_[n:n + 1])
+    assert whole.engine.audit.drain().tobytes() == cut.engine.audit.drain().tobytes()
+
+
+def test_bad_arguments_and_snapshots():
+    with pytest.raises(ValueError, match="fills: expected"):
+        lc.SimVenue([INSTRUMENTS[0]], fills="magic")
+    with pytest.raises(ValueError, match="order_latency_s"):
+        lc.SimVenue([INSTRUMENTS[0]], order_latency_s=float("nan"))
+    with pytest.raises(ValueError, match="maker_fee"):
+        lc.SimVenue([INSTRUMENTS[0]], maker_fee=2.0)
+    venue = lc.SimVenue([INSTRUMENTS[0]])
+    for call in (venue.orders, venue.position):
+        with pytest.raises(IndexError, match="instrument 7"):
+            call(7)
+    for data, message in ((b"", "damaged"), (b"x" * 10_000, "damaged"), (venue.snapshot()[:-1], "expected"),
+                          (lc.SimVenue([INSTRUMENTS[0]], fills="touch").snapshot(), "other instruments or settings")):
+        with pytest.raises(ValueError, match=message):
+            venue.restore(data)
+    with pytest.raises(ValueError, match="same instruments"):
+        lc.Paper(lc.Engine([INSTRUMENTS[0]]), lc.SimVenue([INSTRUMENTS[1]]))

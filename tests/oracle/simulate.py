@@ -86,7 +86,7 @@ class PaperOracle:
 
     def __post_init__(self):
         self.bid = self.ask = self.last = self.position = self.serial = 0
-        self.state, self.flat_until, self.seen_last = "flat", 0, 0
+        self.state, self.flat_until, self.seen_last, self.now = "flat", 0, 0, 0
 
     # ---- the venue ----
 
@@ -150,7 +150,7 @@ class PaperOracle:
         fee = text * qty * self.instrument.multiplier * (self.g.maker_fee if maker else self.g.taker_fee)
         self.say(ts, "fill", order, price=price, lots=lots, fee=fee, maker=maker, reason=reason)
         if order.role == STOP or order.filled >= order.lots:
-            self.resting.remove(order)
+            self.end(ts, order)
         if self.position == 0:
             for other in [o for o in self.resting if o.reduce_only]:
                 self.end(ts, other, END_REDUCE)
@@ -199,6 +199,8 @@ class PaperOracle:
         g = self.g
         price = entry_ticks(side, self.seen_last, g.offset, g.market)
         lots = floor(g.notional / (self.instrument.price(price) * self.instrument.multiplier) / self.lot * (1 + 1e-12))
+        if lots < 1:
+            return
         self.side, self.sequence, self.reference, self.state = side, sequence, self.seen_last, "entering"
         self.belief = {role: Belief() for role in (ENTRY, STOP, TARGET, CLOSE)}
         self.belief[ENTRY].lots, self.belief[STOP].attempt = lots, 0
@@ -376,17 +378,18 @@ class PaperOracle:
             ts = min(times)
             if ts > now:
                 return
+            self.now = max(self.now, ts)        # a deadline that a late report brings up may lie in the past: it is served now
             if ts == times[0]:
                 self.arrive(*self.arrivals.pop(0))
             elif ts == times[1]:
                 self.hear(*self.reports.pop(0))
             else:
-                while signals and signals[0].ts == ts:
-                    self.hear_signal(ts, signals.pop(0))
-                if self.deadline() <= ts:
-                    if self.held > 0 and not self.reason and ts >= self.hold_at:
+                while signals and signals[0].ts <= self.now:
+                    self.hear_signal(self.now, signals.pop(0))
+                if self.deadline() <= self.now:
+                    if self.held > 0 and not self.reason and self.now >= self.hold_at:
                         self.reason = END_MAX_HOLD
-                    self.settle(ts)
+                    self.settle(self.now)
 
     def step(self, ts, kind, a, b, timed, caused):
         """One market event: ('trade', ticks, lots), ('quote', bid, ask) or ('signal', ...); `timed` and `caused`: signals by time and by it."""
