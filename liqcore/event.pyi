@@ -55,6 +55,7 @@ class OrderStatus(IntEnum):
     ORDER_TRIGGERED = 4
     ORDER_DONE = 5
     ORDER_UNKNOWN = 6
+    ORDER_REFUSED = 7
 
 class FillReason(IntEnum):
     FILL_CROSS = 1

@@ -22,6 +22,7 @@ ALARMS = {
     "ALARM_SIDE": "reported liquidation prices lie on the wrong side of mark: are the sides read the wrong way round?",
     "ALARM_EXECUTIONS": "more executions of one bracket than can be remembered",
     "ALARM_LATE": "a fill of a bracket that was believed to be over: what it opened is closed",
+    "ALARM_POLICY": "the policy raised: entries are halted",
 }
 
 
