@@ -60,7 +60,8 @@ static inline int32_t QUANTILE_NAME(quantile_upper_bucket)(const quantile_t* s) 
 /* Gather the run where the rank's bucket is crowded. Only values with bit patterns (positive doubles order like their bits) in a stretch are
  * looked at; each round counts them in 256 equal parts and keeps the part that holds the r-th, with as many neighbours as the run takes.
  * `members` values from `head` along the links are seen; a crowded window is read in order of the ring instead. Ties end it at once. */
-static __attribute__((noinline)) void QUANTILE_NAME(quantile_gather_crowded)(quantile_t* s, int32_t head, int32_t members, int32_t r, uint64_t low, uint64_t high) {
+static __attribute__((noinline)) void QUANTILE_NAME(quantile_gather_crowded)(quantile_t* s, int32_t head, int32_t members, int32_t r,
+                                                                               uint64_t low, uint64_t high) {
     const QUANTILE_INDEX* next = (const QUANTILE_INDEX*) s->next;
     const int linear = members > s->count / 8;
     const int32_t steps = linear ? s->count : members;
