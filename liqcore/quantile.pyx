@@ -123,8 +123,8 @@ cdef class RollingQuantile:
         return quantile_value(&self.c)
 
     def reached(self, double x):
-        """Whether x >= value, exactly, without computing the value where its bucket decides. False while empty."""
-        return quantile_reached(&self.c, x)
+        """Whether x >= value, exactly, without computing the value where its place decides. False while empty, and for x that is not positive."""
+        return x > 0.0 and quantile_reached(&self.c, x)
 
     def run(self, values):
         """Push a float64 array; returns the quantile after each value. ValueError, and no change, if one is not positive and finite."""
