@@ -278,20 +278,30 @@ cdef class SegmentZ:
         return f"SegmentZ(segment_ns={self.c.segment_ns}, count={self.c.m.count}, current={self.c.current}, z={segz_value(&self.c)})"
 
 
+cdef enum:
+    MOMENTS_SPAN = 256                  # values merged at once
+
+
 cdef void moments_span(const moments_t* m, int32_t first, int32_t last, int32_t slot, double* mean, double* std) noexcept nogil:
-    """moments_merge and moments_std for `first` to `last` - 1 younger values of a full window, whose oldest values are at `slot` and behind.
+    """moments_merge and moments_std for `first` to `last` - 1 younger values (at most MOMENTS_SPAN) of a full window, whose oldest values are at `slot` and behind.
     mean and std come with the younger part's sum and square. No step depends on another: compilers make vectors of it."""
-    cdef const double* suffix_sum = m.suffix_sum + slot - first
-    cdef const double* suffix_square = m.suffix_square + slot - first
-    cdef const double* inverse = m.inverse
-    cdef double older_pivot = m.older_pivot, younger_pivot = m.younger_pivot, all = inverse[m.window], middle, delta, share
-    cdef int32_t window = m.window, k
-    for k in range(first, last):
-        middle = older_pivot + suffix_sum[k] * inverse[window - k]
-        delta = younger_pivot + mean[k] * inverse[k] - middle
-        share = k * all
+    cdef const double* suffix_sum = m.suffix_sum + slot
+    cdef const double* suffix_square = m.suffix_square + slot
+    cdef const double* up = m.inverse + first
+    cdef double[MOMENTS_SPAN] down       # what is read backwards keeps compilers from making vectors
+    cdef double older_pivot = m.older_pivot, younger_pivot = m.younger_pivot, all = m.inverse[m.window], middle, delta, share
+    cdef int32_t younger = first, older = m.window - first    # 32 bits, because those SSE2 can turn into doubles
+    cdef Py_ssize_t k
+    for k in range(last - first):
+        down[k] = m.inverse[older - k]
+    for k in range(last - first):
+        middle = older_pivot + suffix_sum[k] * down[k]
+        delta = younger_pivot + mean[k] * up[k] - middle
+        share = younger * all
         mean[k] = middle + delta * share
-        std[k] = sqrt((suffix_square[k] + (std[k] + delta * delta * (share * (window - k)))) * all)
+        std[k] = sqrt((suffix_square[k] + (std[k] + delta * delta * (share * older))) * all)
+        younger += 1
+        older -= 1
 
 
 cdef Py_ssize_t moments_block(moments_t* m, const double* x, double* mean, double* std) noexcept nogil:
@@ -313,9 +323,12 @@ cdef Py_ssize_t moments_block(moments_t* m, const double* x, double* mean, doubl
         square += d * d * (inverse[k] * inverse[k - 1])
         mean[k - 1] = total
         std[k - 1] = square
-    turn = min(window - m.start, window)                  # younger values when the oldest one's slot comes to the ring's beginning
-    moments_span(m, 1, turn, m.start + 1, mean - 1, std - 1)
-    moments_span(m, turn, window, 0, mean - 1, std - 1)
+    k = 1
+    while k < window:
+        turn = window - m.start if k < window - m.start else window     # where the oldest value's slot comes to the ring's beginning, or all done
+        turn = min(turn, k + <int32_t> MOMENTS_SPAN)
+        moments_span(m, k, turn, m.start + k if k < window - m.start else m.start + k - window, mean + k - 1, std + k - 1)
+        k = turn
     m.start = slot
     m.older = 1
     m.younger = window - 1
