@@ -37,18 +37,21 @@ def versions() -> dict[str, str]:
 def commit() -> str:
     """The checked-out commit; '+' where the tree differs from it."""
     try:
-        head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True, cwd=build.ROOT).stdout.strip()
-        status = subprocess.run(["git", "status", "--porcelain", "--", "liqcore", "pysrc", "benches"], capture_output=True, text=True, check=True,
-                                cwd=build.ROOT).stdout
+        head = _git("rev-parse", "--short=12", "HEAD")
+        status = _git("status", "--porcelain", "--", "liqcore", "pysrc", "benches")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return head + ("+" if status.strip() else "")
+    return head + ("+" if status else "")
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, cwd=build.ROOT).stdout.strip()
 
 
 def run(groups: list[str], quick: bool, publish: bool) -> int:
     started = time.time()
-    result = {"started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "commit": commit(), "seed": streams.SEED, "quick": quick,
-              "machine": {**machine(), "load_before": os.getloadavg()[0]}, "versions": versions(), "cases": []}
+    result = {"started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "commit": commit(), "seed": streams.SEED,
+              "quick": quick, "machine": {**machine(), "load_before": os.getloadavg()[0]}, "versions": versions(), "cases": []}
     for group in groups:
         before = time.time()
         result["cases"] += importlib.import_module(f"benches.{group}").run(quick)

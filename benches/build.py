@@ -55,7 +55,8 @@ def probe() -> ModuleType:
     """Compile and import native/probe.pyx, with the same flags as the package."""
     if "probe" in sys.modules:
         return sys.modules["probe"]
-    sources = [NATIVE / "probe.pyx", *(ROOT / "liqcore").glob("*.pxd"), *(ROOT / "liqcore").glob("*.h"), *(ROOT / "pysrc" / "liqshell").glob("*.pxd")]
+    core, shell = ROOT / "liqcore", ROOT / "pysrc" / "liqshell"
+    sources = [NATIVE / "probe.pyx", *core.glob("*.pxd"), *core.glob("*.h"), *shell.glob("*.pxd")]
     folder = CACHE / f"probe-{_digest(*sources)}"
     target = folder / f"probe{sysconfig.get_config_var('EXT_SUFFIX')}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """The program that `python -m benches check` runs under callgrind: each loop at two lengths, each run dumped under its own label.
 
-The difference of the two lengths, over the difference in items, is instructions per item: calling the loop, filling windows and starting Python cancel.
+The difference of the two lengths, over the difference in items, is instructions per item: calling the loop, filling windows and starting
+Python cancel.
 """
 
 from benches import ours, streams

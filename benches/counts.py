@@ -1,4 +1,5 @@
-"""Instructions per event, by callgrind: the machine-independent face of the kernels. PERFORMANCE row 15; check.py gates on the same numbers."""
+"""Instructions per event, by callgrind: the machine-independent face of the kernels. PERFORMANCE row 15; check.py gates on the same
+numbers."""
 
 import shutil
 
@@ -10,7 +11,11 @@ def run(quick: bool) -> list[dict]:
     reason = "" if shutil.which("valgrind") else "valgrind is not installed"
     reason = reason or ("" if build.probe().CAN_COUNT else "the probe was built without valgrind/callgrind.h")
     if reason:
-        return [{"id": f"count.{label}", "title": f"Instructions: {text}", "unit": "instructions", "skipped": {"ours": reason}, "contestants": {}}
-                for label, text in what.items()]
-    return [{"id": f"count.{label}", "title": f"Instructions: {what[label]}", "unit": "instructions", "skipped": {}, "contestants": {
-        "ours": {"min": n, "median": n, "max": n, "samples": 1, "items": counted.LONG - counted.SHORT, "note": ""}}} for label, n in check.counts().items()]
+        return [_case(label, text, {"ours": reason}, {}) for label, text in what.items()]
+    return [_case(label, what[label], {}, {"ours": {"min": n, "median": n, "max": n, "samples": 1, "items": counted.LONG - counted.SHORT,
+                                                    "note": ""}}) for label, n in check.counts().items()]
+
+
+def _case(label: str, text: str, skipped: dict, contestants: dict) -> dict:
+    return {"id": f"count.{label}", "title": f"Instructions: {text}", "unit": "instructions", "skipped": skipped,
+            "contestants": contestants}

@@ -19,7 +19,7 @@ def shapes() -> dict[str, tuple[str, list[bytes]]]:
 
 
 def run(quick: bool) -> list[dict]:
-    repeats, target_ms = (2, 2.0) if quick else (9, 20.0)
+    repeats, target_ms = (3, 1.0) if quick else (40, 3.0)
     out = []
     for name, (shape, frames) in shapes().items():
         out.append(measure(python_calls(name, shape, frames), repeats, target_ms))

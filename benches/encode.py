@@ -15,7 +15,7 @@ def orders(n: int) -> list[tuple[int, int, int, bool, int, int]]:
 
 
 def run(quick: bool) -> list[dict]:
-    repeats, target_ms = (2, 2.0) if quick else (9, 20.0)
+    repeats, target_ms = (3, 1.0) if quick else (40, 3.0)
     pool = orders(1024)
     present, absent = rivals.roles("encode")
     encode = {name: module.encode() for name, module in present.items()}
@@ -28,7 +28,7 @@ def run(quick: bool) -> list[dict]:
     contestants = [Contestant("ours", per_item(mine, requests))]
     contestants += [Contestant(name, per_item(f, pool), note=rivals.note(present[name], "encode")) for name, f in encode.items()]
     loop = probe().EncodeLoop(ours.encoder(), ours.requests(pool))
-    return [measure(Case("encode.create", f"encode order.create ({len(mine(requests[0]))} B, the same bytes from all)", "order", contestants, absent),
-                    repeats, target_ms),
+    title = f"encode order.create ({len(mine(requests[0]))} B, the same bytes from all)"
+    return [measure(Case("encode.create", title, "order", contestants, absent), repeats, target_ms),
             measure(Case("encode.create.c", "encode order.create inside C", "order", [Contestant("ours", lambda n: lambda: loop.run(n))]),
                     repeats, target_ms)]

@@ -20,8 +20,8 @@ def run(quick: bool) -> list[dict]:
     for module, title in (("liqcore", "import liqcore, after numpy"), ("liqshell.wire", "import liqshell.wire with picows, after numpy")):
         took, numba = [], False
         for _ in range(3 if quick else 15):
-            line = subprocess.run([sys.executable, "-c", SCRIPT.format(module=module)], capture_output=True, text=True, check=True, cwd=build.ROOT,
-                                  env=build.environment()).stdout.split()
+            line = subprocess.run([sys.executable, "-c", SCRIPT.format(module=module)], capture_output=True, text=True, check=True,
+                                  cwd=build.ROOT, env=build.environment()).stdout.split()
             took.append(int(line[0]) / 1e6)
             numba = numba or line[1] == "True"
         out.append({"id": f"start.{module}", "title": title, "unit": "ms", "skipped": {}, "contestants": {"ours": {

@@ -94,8 +94,7 @@ def book_frames(n: int, levels: int = 8, symbol: str = "BTCUSDT", seed: int = SE
     for i in range(n):
         ts = BASE_MS + 20 * i
         mid = rng.randrange(60000, 69999)
-        bids = ",".join(f'["{mid - k}.{rng.randrange(10)}0","{rng.randrange(0, 9)}.{rng.randrange(1000):03d}"]' for k in range(1, levels + 1))
-        asks = ",".join(f'["{mid + k}.{rng.randrange(10)}0","{rng.randrange(0, 9)}.{rng.randrange(1000):03d}"]' for k in range(1, levels + 1))
+        bids, asks = (",".join(_level(rng, mid + sign * k, 0, 10) for k in range(1, levels + 1)) for sign in (-1, 1))
         out.append(f'{{"topic":"orderbook.50.{symbol}","type":"delta","ts":{ts},"data":{{"s":"{symbol}","b":[{bids}],"a":[{asks}],'
                    f'"u":{177400507 + i},"seq":{66544703342 + i}}},"cts":{ts - 3}}}'.encode())
     return out
@@ -107,10 +106,14 @@ def top_frames(n: int, symbol: str = "BTCUSDT", seed: int = SEED) -> list[bytes]
     out = []
     for i in range(n):
         ts, mid = BASE_MS + 10 * i, rng.randrange(60000, 69999)
-        out.append(f'{{"topic":"orderbook.1.{symbol}","ts":{ts},"type":"snapshot","data":{{"s":"{symbol}","b":[["{mid}.{rng.randrange(5)}0",'
-                   f'"{rng.randrange(0, 9)}.{rng.randrange(1000):03d}"]],"a":[["{mid}.{rng.randrange(5, 10)}0","{rng.randrange(0, 9)}.'
-                   f'{rng.randrange(1000):03d}"]],"u":{177400507 + i},"seq":{66544703342 + i}}},"cts":{ts - 3}}}'.encode())
+        out.append(f'{{"topic":"orderbook.1.{symbol}","ts":{ts},"type":"snapshot","data":{{"s":"{symbol}","b":[{_level(rng, mid, 0, 5)}],'
+                   f'"a":[{_level(rng, mid, 5, 10)}],"u":{177400507 + i},"seq":{66544703342 + i}}},"cts":{ts - 3}}}'.encode())
     return out
+
+
+def _level(rng: random.Random, price: int, low: int, high: int) -> str:
+    """["price","size"], the price with a first decimal in low .. high - 1."""
+    return f'["{price}.{rng.randrange(low, high)}0","{rng.randrange(0, 9)}.{rng.randrange(1000):03d}"]'
 
 
 def _uuid(rng: random.Random) -> str:

@@ -9,17 +9,33 @@ from liqcore._version import __version__
 from liqcore.account import Account
 from liqcore.audit import FIELDS as AUDIT_FIELDS
 from liqcore.audit import AuditKind
-from liqcore.bracket import Alarm, Bracket, BracketState
+from liqcore.bracket import Alarm, BracketState
 from liqcore.detect import Cascade, CascadeConfig
 from liqcore.engine import Engine
-from liqcore.event import (AUDIT_DTYPE, EVENT_DTYPE, SIGNAL_DTYPE, Completeness, Control, FeedState, FillReason, Kind, OrderStatus, Phase,
-                           Reason, Role, Side, Signal, abi_version)
+from liqcore.event import (
+    AUDIT_DTYPE,
+    EVENT_DTYPE,
+    SIGNAL_DTYPE,
+    Completeness,
+    Control,
+    FeedState,
+    FillReason,
+    Kind,
+    OrderStatus,
+    Phase,
+    Reason,
+    Role,
+    Side,
+    Signal,
+    abi_version,
+)
 from liqcore.instrument import Instrument
 from liqcore.policy import Market, Policy
 from liqcore.quantile import QuantileSketch, RollingQuantile
 from liqcore.request import Request
 from liqcore.risk import Risk
 from liqcore.simulate import Paper, SimVenue
+from liqcore.terms import Bracket
 from liqcore.window import Window
 from liqcore.zscore import SegmentZ
 

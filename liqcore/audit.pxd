@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 
-from liqcore.event cimport audit_t
+from liqcore.event cimport audit_t, event_t, signal_t
 
 cpdef enum AuditKind:        # the meaning of phase and x[0..7] per kind is in audit.FIELDS
     AUDIT_REFUSED = 1        # the door refused an event
@@ -28,3 +28,5 @@ cdef class AuditRing:
     cdef readonly int64_t lost
     cdef audit_t* put(self, int64_t ts, uint8_t kind, uint8_t reason, uint8_t phase, int32_t instrument, int8_t side,
                       int64_t id) noexcept nogil
+    cdef void refused(self, int64_t now, const event_t* e, uint8_t reason, double good, int64_t count) noexcept nogil
+    cdef void signal(self, const signal_t* s) noexcept nogil

@@ -5,6 +5,8 @@ import numpy as np
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from liqcore.event cimport OK, SIGNAL_STALE, SIGNAL_UNCERTAIN, STALE_EVENT, UNCERTAIN
+
 from liqcore.event import AUDIT_DTYPE
 
 #: per AuditKind: (what `phase` holds, names of x[0..7]); prices in quote currency, quantities in base units, unless the name says otherwise
@@ -13,7 +15,7 @@ FIELDS = {
     AuditKind.AUDIT_SIGNAL: ("Phase", ("long_notional", "short_notional", "threshold", "z", "score", "price", "count", "rolling")),
     AuditKind.AUDIT_POLICY: ("Phase", ("reference_price", "entry_offset", "take_profit", "stop_loss", "notional", "entry_ttl_s", "max_hold_s", "confidence")),
     AuditKind.AUDIT_RISK: ("Phase", ("notional", "limit", "exposure", "open_brackets", "orders_last_minute", "equity", "day_loss", "week_loss")),
-    AuditKind.AUDIT_REQUEST: ("Action", ("price", "qty", "stop_price", "order_type", "request_flags", "cause_seq", "last_price", "role")),
+    AuditKind.AUDIT_REQUEST: ("Action", ("price", "qty", "stop_price", "order_type", "request_flags", "sequence", "last_price", "role")),
     AuditKind.AUDIT_ORDER: ("OrderStatus", ("price", "qty", "role", "latency_ms", "unused4", "unused5", "unused6", "unused7")),
     AuditKind.AUDIT_FILL: ("FillReason", ("price", "qty", "fee", "is_maker", "position", "entry_price", "execution_id", "role")),
     AuditKind.AUDIT_BRACKET: ("BracketState", ("entry_price", "target_price", "stop_price", "qty", "filled", "position", "deadline_s", "sequence")),
@@ -61,6 +63,30 @@ cdef class AuditRing:
         a.side = side
         self.next_seq += 1
         return a
+
+    cdef void refused(self, int64_t now, const event_t* e, uint8_t reason, double good, int64_t count) noexcept nogil:
+        """An event that the door refused. good: the last good price; count: refusals for this reason so far."""
+        cdef audit_t* a = self.put(now, AUDIT_REFUSED, reason, e.kind, e.instrument, e.side, e.ts_event)
+        a.x[0] = e.price
+        a.x[1] = e.qty
+        a.x[2] = e.aux_price
+        a.x[3] = e.aux_qty
+        a.x[4] = good
+        a.x[5] = <double> (e.ts_recv % <int64_t> 1000000000)
+        a.x[6] = <double> (e.ts_recv // <int64_t> 1000000000)
+        a.x[7] = count
+
+    cdef void signal(self, const signal_t* s) noexcept nogil:
+        cdef uint8_t reason = UNCERTAIN if s.flags & SIGNAL_UNCERTAIN else STALE_EVENT if s.flags & SIGNAL_STALE else OK
+        cdef audit_t* a = self.put(s.ts, AUDIT_SIGNAL, reason, s.phase, s.instrument, s.side, s.ts_start)
+        a.x[0] = s.long_notional
+        a.x[1] = s.short_notional
+        a.x[2] = s.threshold
+        a.x[3] = s.z
+        a.x[4] = s.score
+        a.x[5] = s.price
+        a.x[6] = s.count
+        a.x[7] = s.rolling
 
     def __len__(self):
         return self.next_seq - self.read_seq

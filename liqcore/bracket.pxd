@@ -9,10 +9,11 @@ from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t
 from liqcore.audit cimport AuditRing
 from liqcore.event cimport event_t, request_t, signal_t
 from liqcore.instrument cimport instrument_t
+from liqcore.terms cimport bracket_t
 
 cdef enum:
     EXECUTIONS_MAX = 256        # executions of one bracket; one more and the entry is cancelled
-    ATTEMPTS_MAX = 5            # of placing a target or a close order before an alarm is raised
+    ATTEMPTS_MAX = 5            # of placing a target or a close order before an alarm is raised; a close is tried for ever, at a falling rate
     NEVER = 0x7FFFFFFFFFFFFFFF
 
 cpdef enum BracketState:
@@ -41,34 +42,24 @@ cpdef enum Alarm:
     ALARM_FOREIGN = 5           # a report for an order that is not ours
     ALARM_SIDE = 6              # reported liquidation prices lie on the wrong side of mark: is the side map wrong?
     ALARM_EXECUTIONS = 7        # more executions than can be remembered
-
-ctypedef struct bracket_t:      # what a policy wants; fractions in units of 1e-8 (instrument.SCALE)
-    int64_t reference           # ticks: the price that the entry offset counts from; 0 = last trade
-    int64_t entry_offset        # below the reference for a buy, above for a sell
-    int64_t take_profit         # from the fill price; 0 = none
-    int64_t stop_loss           # from the fill price; required
-    int64_t trail               # distance of a trailing stop from the best price since the fill; 0 = none
-    int64_t entry_ttl_ns
-    int64_t max_hold_ns
-    int64_t cooldown_ns         # from the moment the trade is flat
-    double notional             # quote currency per trade
-    double equity_share         # if > 0: notional = equity_share * equity
-    int32_t confidence
-    int8_t side                 # LONG buys
-    uint8_t entry_type          # OrderType: ORDER_LIMIT (post-only) or ORDER_MARKET
-    uint8_t exit_phase          # leave when the cascade reaches this Phase; 0 = stay
-    uint8_t requotes_max        # post-only rejects answered with a new price
+    ALARM_POLICY = 9            # the policy raised: entries are halted
+    ALARM_LATE = 8              # a fill of a bracket that was believed to be over: what it opened is closed
 
 ctypedef struct order_t:
     int64_t id
     int64_t price               # ticks
     int64_t qty                 # lots
     int64_t filled
+    int64_t executed            # lots that the venue says were executed; more than `filled` when reports of fills are still on their way
     int64_t ts_asked            # of the outstanding request
+    int64_t ts_reported         # the venue's time of the latest report that was believed (stops: their id can die and live again)
+    int64_t before              # ticks: price before the amend that is outstanding
+    int64_t not_before          # a request that was refused is not repeated before
     uint8_t status
     uint8_t asked
     uint8_t attempt
     uint8_t unknown             # the outstanding request was not answered in time
+    uint8_t refusals            # of cancels in a row
 
 ctypedef struct slot_t:         # one per instrument; plain data, so that a snapshot is a copy
     bracket_t spec
@@ -84,6 +75,7 @@ ctypedef struct slot_t:         # one per instrument; plain data, so that a snap
     int64_t entry_deadline
     int64_t hold_deadline
     int64_t protect_deadline    # a stop must be confirmed by then; 0 = it is
+    int64_t overfill_deadline   # more exited than entered: an alarm unless late reports explain it by then; 0 = no
     int64_t cooldown_until
     int64_t ts_open             # first fill
     int64_t ts_exit             # last exit fill
@@ -92,7 +84,9 @@ ctypedef struct slot_t:         # one per instrument; plain data, so that a snap
     double fees
     int64_t sequence            # number of this instrument's bracket: part of the order ids
     int32_t instrument
-    int32_t executions_count
+    int32_t executions_count    # of this bracket
+    int32_t executions_head     # of the ring below, which outlives the bracket
+    int32_t reserved
     int32_t signal_sequence     # cascade that it answered
     int32_t orders              # requests sent for this bracket
     uint8_t state
@@ -103,7 +97,7 @@ ctypedef struct slot_t:         # one per instrument; plain data, so that a snap
     uint8_t last_exit           # Role of the last exit fill
     uint8_t entry_end           # Reason with which the entry order ended
     uint8_t target_taker        # the post-only target would have crossed: place it as a plain limit
-    int64_t executions[256]     # (execution id << 4 | role) of what was counted
+    int64_t executions[256]     # (execution id << 4 | role) of what was counted: the last 256 of the instrument
 
 cdef class Outbox:
     """Requests waiting for the driver, and the audit ring."""
@@ -137,18 +131,10 @@ cdef inline int64_t slot_position(const slot_t* s) noexcept nogil:
     """Lots held, positive whatever the side."""
     return s.entered - s.exited
 
-cdef void bracket_prices(const bracket_t* b, int64_t reference, int64_t* entry, int64_t* stop) noexcept nogil
-cdef int64_t target_price(int8_t side, int64_t fill, int64_t fraction, int64_t reference) noexcept nogil
-cdef int64_t stop_price(int8_t side, int64_t fill, int64_t fraction) noexcept nogil
-
 cdef void bracket_open(slot_t* s, const bracket_t* b, const instrument_t* i, int64_t reference, int64_t lots, int32_t signal_sequence,
                        int64_t now, Outbox out) noexcept nogil
 cdef int bracket_report(slot_t* s, const event_t* e, const instrument_t* i, int64_t now, Outbox out) noexcept nogil
 cdef void bracket_trade(slot_t* s, const instrument_t* i, int64_t ticks, int64_t now, Outbox out) noexcept nogil
 cdef void bracket_leave(slot_t* s, const instrument_t* i, uint8_t reason, int64_t now, Outbox out) noexcept nogil
-cdef void bracket_timer(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noexcept nogil
+cdef int bracket_timer(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noexcept nogil
 cdef int64_t bracket_deadline(const slot_t* s) noexcept nogil
-cdef int check_bracket(const bracket_t* b) noexcept nogil
-
-cdef class Bracket:
-    cdef bracket_t c

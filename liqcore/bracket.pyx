@@ -1,16 +1,30 @@
-"""Brackets: see bracket.pxd. Both sides run through the same lines; only target_price, stop_price and the sign of `side` know which it is."""
-
-from decimal import Decimal
+"""Brackets: see bracket.pxd. Both sides run through the same lines; the price rules are in terms.pyx."""
 
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from liqcore.audit cimport AUDIT_ALARM, AUDIT_BRACKET, AUDIT_FILL, AUDIT_ORDER, AUDIT_REQUEST, AUDIT_TRADE
 from liqcore.event cimport *
-from liqcore.instrument cimport SCALE, TICKS_MAX, lots_of, price_of, qty_of, scale_ticks, ticks_of
+from liqcore.instrument cimport lots_of, price_of, qty_of, scale_ticks, ticks_of
+from liqcore.terms cimport bracket_prices, stop_price, target_price
 
 cdef int64_t PROTECT_NS = 1000000000       # after a fill a stop must be confirmed within 1 s; closing at market then stays inside the 2 s of law L7
 cdef int64_t ANSWER_NS = 5000000000        # a request without an answer for 5 s has an unknown outcome
+cdef int64_t BACKOFF_NS = 100000000        # pause after a first refusal; doubles with every further one
+cdef int64_t BACKOFF_MAX_NS = 30000000000
+
+
+cdef inline int64_t backoff(int refusals) noexcept nogil:
+    return min(BACKOFF_NS << min(refusals, 12), BACKOFF_MAX_NS)
+
+
+cdef inline bint draining(const order_t* o) noexcept nogil:
+    """Ended, but fills of it that the venue counts have not been reported yet."""
+    return o.status == O_ENDED and o.executed > o.filled
+
+
+cdef inline bint order_pending(const order_t* o) noexcept nogil:
+    return order_open(o) or draining(o)
 
 
 cdef class Outbox:
@@ -34,7 +48,7 @@ cdef class Outbox:
         cdef audit_t* a
         r.ts = ts
         r.id = o.id
-        r.price = o.price
+        r.price = 0 if type == ORDER_MARKET and action == ACTION_CREATE else o.price
         r.qty = o.qty
         r.stop = stop
         r.instrument = s.instrument
@@ -64,46 +78,6 @@ cdef int64_t order_id(int32_t instrument, int64_t sequence, int attempt, int rol
     return (<int64_t> instrument << 40) | ((sequence & 0xFFFFFFF) << 12) | (<int64_t> (attempt & 255) << 4) | role
 
 
-cdef int64_t stop_price(int8_t side, int64_t fill, int64_t fraction) noexcept nogil:
-    """Rounded towards the entry: never risk more than the stated fraction."""
-    return scale_ticks(fill, -fraction, 1) if side > 0 else scale_ticks(fill, fraction, 0)
-
-
-cdef int64_t target_price(int8_t side, int64_t fill, int64_t fraction, int64_t reference) noexcept nogil:
-    """Rounded towards the reference: the fade's target is the price before the cascade, and a tick on that side of it is the one meant."""
-    cdef int64_t product = fill * (<int64_t> SCALE + (fraction if side > 0 else -fraction))
-    return scale_ticks(fill, fraction if side > 0 else -fraction, 1 if product < reference * <int64_t> SCALE else 0)
-
-
-cdef void bracket_prices(const bracket_t* b, int64_t reference, int64_t* entry, int64_t* stop) noexcept nogil:
-    """Entry limit rounded away from the market (a resting order gives no more than it must), and the stop that goes with it."""
-    if b.entry_type == ORDER_MARKET:
-        entry[0] = reference
-    elif b.side > 0:
-        entry[0] = scale_ticks(reference, -b.entry_offset, 0)
-    else:
-        entry[0] = scale_ticks(reference, b.entry_offset, 1)
-    stop[0] = stop_price(b.side, entry[0], b.stop_loss)
-
-
-cdef int check_bracket(const bracket_t* b) noexcept nogil:
-    """0 when the bracket makes sense, else the number of the rule that it breaks."""
-    cdef int64_t half = SCALE // 2
-    if b.side != LONG and b.side != SHORT:
-        return 1
-    if b.entry_type != ORDER_LIMIT and b.entry_type != ORDER_MARKET:
-        return 2
-    if not (0 <= b.entry_offset <= half and 0 <= b.take_profit <= half and 0 < b.stop_loss <= half and 0 <= b.trail <= half):
-        return 3
-    if b.entry_ttl_ns <= 0 or b.max_hold_ns <= 0 or b.cooldown_ns < 0:
-        return 4
-    if not (0.0 < b.notional < 1e15 or 0.0 < b.equity_share <= 1000.0):
-        return 5
-    if b.reference < 0 or b.reference >= <int64_t> TICKS_MAX or b.exit_phase > EXHAUSTED or b.requotes_max > 3:
-        return 6
-    return 0
-
-
 cdef void audit_state(slot_t* s, const instrument_t* i, uint8_t reason, int64_t now, Outbox out) noexcept nogil:
     cdef audit_t* a = out.audit.put(now, AUDIT_BRACKET, reason, s.state, s.instrument, s.spec.side, s.entry.id)
     cdef int64_t deadline = bracket_deadline(s)
@@ -128,6 +102,8 @@ cdef void ask_create(slot_t* s, order_t* o, int role, const instrument_t* i, uin
     """A new order in the place of the ended one, under the id of the next attempt."""
     if o.status != O_NONE:
         o.attempt += 1
+    o.executed = 0
+    o.refusals = 0
     o.id = order_id(s.instrument, s.sequence, o.attempt, role)
     o.filled = 0
     o.status = O_SENT
@@ -137,7 +113,7 @@ cdef void ask_create(slot_t* s, order_t* o, int role, const instrument_t* i, uin
 
 
 cdef void ask_cancel(slot_t* s, order_t* o, const instrument_t* i, int8_t side, int64_t now, Outbox out) noexcept nogil:
-    if order_open(o) and o.asked != ASKED_CANCEL:
+    if order_open(o) and o.asked != ASKED_CANCEL and now >= o.not_before:
         o.asked = ASKED_CANCEL
         out.ask(now, s, o, i, ACTION_CANCEL, ORDER_LIMIT, 0, side, 0)
 
@@ -156,7 +132,9 @@ cdef void bracket_open(slot_t* s, const bracket_t* b, const instrument_t* i, int
     """Send the entry, its stop attached. The slot must be FLAT; the bracket checked; lots approved by risk."""
     cdef int64_t sequence = s.sequence + 1
     cdef int32_t instrument = s.instrument
-    memset(s, 0, sizeof(slot_t))
+    cdef int32_t head = s.executions_head
+    memset(s, 0, <char*> &s.executions[0] - <char*> s)     # what was executed stays known: venues repeat old executions after a reconnect
+    s.executions_head = head
     s.instrument = instrument
     s.sequence = sequence
     s.spec = b[0]
@@ -174,14 +152,17 @@ cdef void bracket_open(slot_t* s, const bracket_t* b, const instrument_t* i, int
 cdef void finish(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noexcept nogil:
     """Flat and nothing alive: say what came of it, and start the cooldown after a trade (an entry that never filled is not a trade)."""
     cdef audit_t* a
-    cdef double gross
+    cdef double gross, closed = <double> min(s.entered, s.exited)
     if s.end == OK:
         if s.entered > 0:
             s.end = END_TARGET if s.last_exit == ROLE_TARGET else END_STOP if s.last_exit == ROLE_STOP else END_VENUE
         else:
             s.end = END_TTL if now >= s.entry_deadline and s.entry_end != END_POST_ONLY else s.entry_end if s.entry_end else END_VENUE
     if s.entered > 0:
-        gross = ((s.exit_value - s.entry_value) * s.spec.side) * (<double> i.tick_mantissa / i.tick_power) * \
+        gross = s.exit_value - s.entry_value
+        if s.entered != s.exited:       # what has no other side is no result yet
+            gross = s.exit_value / max(<double> s.exited, 1.0) * closed - s.entry_value / s.entered * closed
+        gross = (gross * s.spec.side) * (<double> i.tick_mantissa / i.tick_power) * \
             (<double> i.lot_mantissa / i.lot_power) * i.multiplier
         a = out.audit.put(now, AUDIT_TRADE, s.end, 1 if s.spec.side > 0 else 0, s.instrument, s.spec.side, s.entry.id)
         a.x[0] = s.entry_value / s.entered * i.tick
@@ -205,18 +186,20 @@ cdef void settle_position(slot_t* s, const instrument_t* i, int64_t position, in
             s.state = BRACKET_LEAVING
             audit_state(s, i, s.end, now, out)
         ask_cancel(s, &s.target, i, exit_side, now, out)
-        if not order_open(&s.close):
-            if s.close.attempt < ATTEMPTS_MAX:
-                s.close.qty = position
-                s.close.price = 0
-                ask_create(s, &s.close, ROLE_CLOSE, i, ORDER_MARKET, REDUCE_ONLY, exit_side, 0, now, out)
-            elif s.close.attempt == ATTEMPTS_MAX:
-                s.close.attempt += 1
+        if not order_open(&s.close) and now >= s.close.not_before:
+            if s.close.attempt == ATTEMPTS_MAX:
                 alarm(s, ALARM_STUCK, qty_of(i, position), ATTEMPTS_MAX, s.close.id, now, out)
+            elif s.close.attempt == 255:
+                s.close.attempt = ATTEMPTS_MAX + 1      # two hours of refusals: ids start again, a position is never abandoned
+            s.close.qty = position
+            s.close.price = 0
+            ask_create(s, &s.close, ROLE_CLOSE, i, ORDER_MARKET, REDUCE_ONLY, exit_side, 0, now, out)
         return
     if s.spec.take_profit == 0:
         return
-    if not order_open(&s.target):
+    if not order_pending(&s.target):
+        if now < s.target.not_before:
+            return
         if s.target.attempt < ATTEMPTS_MAX:
             s.target.qty = position
             s.target.price = target_price(s.spec.side, <int64_t> (s.entry_value / s.entered + 0.5), s.spec.take_profit, s.reference)
@@ -237,19 +220,20 @@ cdef void settle(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noex
     if s.state == BRACKET_FLAT:
         return
     if position < 0:
-        if not s.overfilled:
-            s.overfilled = 1
-            alarm(s, ALARM_OVERFILL, qty_of(i, position), 0.0, s.entry.id, now, out)
+        if not s.overfilled and not s.overfill_deadline:
+            s.overfill_deadline = now + PROTECT_NS      # an exit's fill may have overtaken the entry's
         position = 0
+    else:
+        s.overfill_deadline = 0
     if order_open(&s.entry) and (s.end != OK or s.exited > 0 or now >= s.entry_deadline):
         ask_cancel(s, &s.entry, i, s.spec.side, now, out)
     if position > 0:
         settle_position(s, i, position, now, out)
         return
-    if s.entered == 0 and s.entry.status != O_ENDED:
+    if s.entered == 0 and s.exited == 0 and (s.entry.status != O_ENDED or draining(&s.entry)):
         return
     ask_cancel(s, &s.target, i, -s.spec.side, now, out)
-    if order_open(&s.entry) or order_open(&s.target) or order_open(&s.close):
+    if order_pending(&s.entry) or order_pending(&s.target) or order_pending(&s.close) or s.overfill_deadline:
         if s.state != BRACKET_WINDING:
             s.state = BRACKET_WINDING
             audit_state(s, i, s.end, now, out)
@@ -269,23 +253,36 @@ cdef order_t* order_of(slot_t* s, int role) noexcept nogil:
 
 cdef void move_stop(slot_t* s, const instrument_t* i, int64_t price, int64_t now, Outbox out) noexcept nogil:
     """A stop never loosens: max() for a long, min() for a short."""
-    if (price - s.stop.price) * s.spec.side <= 0 or s.stop.status != O_LIVE or s.stop.asked != ASKED_NOTHING:
+    if (price - s.stop.price) * s.spec.side <= 0 or s.stop.status != O_LIVE or s.stop.asked != ASKED_NOTHING or now < s.stop.not_before:
         return
+    s.stop.before = s.stop.price
     s.stop.price = price
     s.stop.qty = slot_position(s)
     s.stop.asked = ASKED_AMEND
     out.ask(now, s, &s.stop, i, ACTION_AMEND, ORDER_STOP_MARKET, REDUCE_ONLY, -s.spec.side, 0)
 
 
+cdef void anchor_stop(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noexcept nogil:
+    """A market entry's stop counts from the price that it was filled at, not from the one that was hoped for."""
+    if s.spec.entry_type == ORDER_MARKET and s.entered > 0 and s.end == OK:
+        move_stop(s, i, stop_price(s.spec.side, <int64_t> (s.entry_value / s.entered + 0.5), s.spec.stop_loss), now, out)
+
+
 cdef bint counted_before(slot_t* s, int64_t key) noexcept nogil:
-    """Remember an execution; True if it was known. The venue may report the same one twice, in any order."""
+    """The venue may report the same execution twice, in any order, and again long after the bracket is over."""
     cdef int n
-    for n in range(min(s.executions_count, EXECUTIONS_MAX)):
+    for n in range(min(s.executions_head, EXECUTIONS_MAX)):
         if s.executions[n] == key:
             return True
-    s.executions[s.executions_count & (EXECUTIONS_MAX - 1)] = key
-    s.executions_count += 1
     return False
+
+
+cdef void remember(slot_t* s, int64_t key) noexcept nogil:
+    s.executions[s.executions_head & (EXECUTIONS_MAX - 1)] = key
+    s.executions_head += 1
+    if s.executions_head == 2 * EXECUTIONS_MAX:
+        s.executions_head = EXECUTIONS_MAX
+    s.executions_count += 1
 
 
 cdef void on_entry_fill(slot_t* s, const instrument_t* i, int64_t ticks, int64_t lots, bint maker, int64_t now, Outbox out) noexcept nogil:
@@ -304,9 +301,24 @@ cdef void on_entry_fill(slot_t* s, const instrument_t* i, int64_t ticks, int64_t
         if s.stop.status != O_LIVE:
             s.protect_deadline = now + PROTECT_NS
         audit_state(s, i, OK, now, out)
-    if s.executions_count >= EXECUTIONS_MAX - 16 and s.end == OK:
+    if s.executions_count >= EXECUTIONS_MAX - 16 and s.end == OK and order_open(&s.entry) and s.entry.asked != ASKED_CANCEL:
         alarm(s, ALARM_EXECUTIONS, s.executions_count, EXECUTIONS_MAX, s.entry.id, now, out)
         ask_cancel(s, &s.entry, i, s.spec.side, now, out)
+
+
+cdef void reopen(slot_t* s, const instrument_t* i, const event_t* e, int64_t now, Outbox out) noexcept nogil:
+    """A fill of a bracket that was over. Nobody wants what it opened any more: it is closed at market, and counted as a trade of its own."""
+    alarm(s, ALARM_LATE, e.price, e.qty, e.id, now, out)
+    if s.exited > s.entered:        # exits that nobody could explain: perhaps this is the entry that they closed
+        s.exit_value *= <double> (s.exited - s.entered) / <double> s.exited
+        s.exited -= s.entered
+    else:
+        s.exited = 0
+        s.exit_value = 0.0
+    s.entered = 0
+    s.entry_value = s.fees = 0.0
+    s.end = END_VENUE
+    s.state = BRACKET_WINDING
 
 
 cdef int on_fill(slot_t* s, const event_t* e, const instrument_t* i, order_t* o, int role, int64_t now, Outbox out) noexcept nogil:
@@ -314,14 +326,22 @@ cdef int on_fill(slot_t* s, const event_t* e, const instrument_t* i, order_t* o,
     cdef int64_t lots = lots_of(i, e.qty)
     cdef bint maker = (e.flags & FILL_MAKER) != 0
     cdef audit_t* a
-    if counted_before(s, (<int64_t> e.aux_qty << 4) | role):
-        return 0
+    if lots <= 0:
+        alarm(s, ALARM_FOREIGN, e.price, e.qty, e.id, now, out)
+        return -1
+    remember(s, (<int64_t> e.aux_qty << 4) | role)
+    if s.state == BRACKET_FLAT:
+        reopen(s, i, e, now, out)
     s.fees += e.aux_price
     if o.id == e.id:
         if o.status == O_SENT:
             o.status = O_LIVE
         o.filled += lots
-        if o.qty > 0 and o.filled >= o.qty and role != ROLE_STOP:
+        if role == ROLE_STOP:
+            # it has fired: what it leaves over is not protected by it any more
+            o.status = O_ENDED
+            o.ts_reported = max(o.ts_reported, e.ts_event)
+        elif o.qty > 0 and o.filled >= o.qty:
             o.status = O_ENDED
             o.unknown = 0
     if role == ROLE_ENTRY:
@@ -331,6 +351,8 @@ cdef int on_fill(slot_t* s, const event_t* e, const instrument_t* i, order_t* o,
         s.exit_value += <double> ticks * <double> lots
         s.ts_exit = now
         s.last_exit = role
+        if role == ROLE_STOP and slot_position(s) > 0 and s.end == OK and s.protect_deadline == 0:
+            s.protect_deadline = now + PROTECT_NS
     a = out.audit.put(now, AUDIT_FILL, 0, e.code, s.instrument, s.spec.side if role == ROLE_ENTRY else -s.spec.side, e.id)
     a.x[0] = e.price
     a.x[1] = e.qty
@@ -340,34 +362,60 @@ cdef int on_fill(slot_t* s, const event_t* e, const instrument_t* i, order_t* o,
     a.x[5] = s.entry_value / s.entered * i.tick if s.entered > 0 else 0.0
     a.x[6] = e.aux_qty
     a.x[7] = role
-    if role == ROLE_ENTRY and s.spec.entry_type == ORDER_MARKET:
-        move_stop(s, i, stop_price(s.spec.side, <int64_t> (s.entry_value / s.entered + 0.5), s.spec.stop_loss), now, out)
+    if role == ROLE_ENTRY:
+        anchor_stop(s, i, now, out)
     return 1
+
+
+cdef void on_refused(slot_t* s, const instrument_t* i, order_t* o, int role, int64_t now, Outbox out) noexcept nogil:
+    """An amend or a cancel was refused: the order lives on, or has ended and the report is late. Ask again, but ever more rarely."""
+    cdef uint8_t asked = o.asked
+    o.asked = ASKED_NOTHING
+    if asked == ASKED_AMEND and role != ROLE_STOP:
+        ask_cancel(s, o, i, -s.spec.side, now, out)         # replace it rather than guess at its size
+    elif asked != ASKED_NOTHING:
+        if asked == ASKED_AMEND:
+            o.price = o.before
+        o.not_before = now + backoff(o.refusals)
+        if o.refusals < 255:
+            o.refusals += 1
+        if o.refusals == ATTEMPTS_MAX:
+            o.unknown = 1
+            alarm(s, ALARM_UNKNOWN, o.refusals, ATTEMPTS_MAX, o.id, now, out)
 
 
 cdef void on_order(slot_t* s, const event_t* e, const instrument_t* i, order_t* o, int role, int64_t now, Outbox out) noexcept nogil:
     """A status report. It can only move an order forward; what is behind the belief is ignored."""
     cdef uint8_t asked = o.asked
-    if o.id != e.id or (o.status == O_ENDED and not (role == ROLE_STOP and e.code == ORDER_NEW)):
+    if o.id != e.id:
+        return
+    o.executed = max(o.executed, lots_of(i, e.aux_qty))
+    if role == ROLE_STOP:
+        # the attached stop dies with a position and lives again with the next fill under the same id: the venue's time says which was last
+        if e.ts_event < o.ts_reported or (o.status == O_ENDED and e.code != ORDER_NEW):
+            return
+        o.ts_reported = e.ts_event
+    elif o.status == O_ENDED:
         return
     if e.code == ORDER_NEW or e.code == ORDER_TRIGGERED:
         o.status = O_LIVE
+        if asked == ASKED_AMEND or o.unknown:
+            o.asked = ASKED_NOTHING         # also a cancel of unknown outcome: the venue was asked, and the order lives
         o.unknown = 0
-        if asked == ASKED_AMEND:
-            o.asked = ASKED_NOTHING
+        o.refusals = 0
         if role == ROLE_STOP:
             s.protect_deadline = 0
+            anchor_stop(s, i, now, out)
     elif e.code == ORDER_UNKNOWN:
         o.unknown = 1
         alarm(s, ALARM_UNKNOWN, 0.0, 0.0, o.id, now, out)
-    elif e.code == ORDER_REJECTED and o.status == O_LIVE and asked != ASKED_NOTHING:
-        # the amend or cancel was refused, the order itself lives on: replace it rather than guess at its size
-        o.asked = ASKED_NOTHING
-        if asked == ASKED_AMEND and role != ROLE_STOP:
-            ask_cancel(s, o, i, -s.spec.side, now, out)
+    elif e.code == ORDER_REFUSED or (e.code == ORDER_REJECTED and o.status == O_LIVE and asked != ASKED_NOTHING):
+        on_refused(s, i, o, role, now, out)
     else:
         o.status = O_ENDED
         o.unknown = 0
+        if draining(o):
+            o.ts_asked = now        # the answer that is now waited for: the missing fills
         if role == ROLE_STOP:
             s.protect_deadline = now + PROTECT_NS if slot_position(s) > 0 and s.end == OK else 0
             if e.code == ORDER_REJECTED and slot_position(s) > 0 and s.end == OK:
@@ -375,6 +423,8 @@ cdef void on_order(slot_t* s, const event_t* e, const instrument_t* i, order_t* 
                 alarm(s, ALARM_UNPROTECTED, 0.0, 0.0, o.id, now, out)
         elif role == ROLE_TARGET and e.flags == END_POST_ONLY:
             s.target_taker = 1
+        elif role == ROLE_TARGET or role == ROLE_CLOSE:
+            o.not_before = now if o.filled > 0 or asked == ASKED_CANCEL else now + backoff(o.attempt)
         elif role == ROLE_ENTRY:
             s.entry_end = e.flags
             if (e.flags == END_POST_ONLY and s.requotes < s.spec.requotes_max and s.entered == 0 and s.end == OK
@@ -385,12 +435,13 @@ cdef void on_order(slot_t* s, const event_t* e, const instrument_t* i, order_t* 
 
 
 cdef int bracket_report(slot_t* s, const event_t* e, const instrument_t* i, int64_t now, Outbox out) noexcept nogil:
-    """A venue report (ORDER or FILL) for this instrument. 1 = an execution that was not known yet: the account must count it."""
+    """A venue report (ORDER or FILL) for this instrument. 1 = an execution that was not known yet: the account must count it; -1 = an execution
+    that cannot be ours: trading must stop; 0 = anything else."""
     cdef int role = id_role(e.id)
     cdef int counted = 0
     cdef order_t* o
     cdef audit_t* a
-    cdef bint ours = id_sequence(e.id) == (s.sequence & 0xFFFFFFF) and ROLE_ENTRY <= role <= ROLE_CLOSE and s.state != BRACKET_FLAT
+    cdef bint ours = id_sequence(e.id) == (s.sequence & 0xFFFFFFF) and ROLE_ENTRY <= role <= ROLE_CLOSE and s.sequence > 0
     if e.kind == ORDER:
         a = out.audit.put(now, AUDIT_ORDER, e.flags, e.code, s.instrument, e.side, e.id)
         a.x[0] = e.price
@@ -400,9 +451,11 @@ cdef int bracket_report(slot_t* s, const event_t* e, const instrument_t* i, int6
             o = order_of(s, role)
             a.x[3] = (now - o.ts_asked) / 1e6 if o.ts_asked > 0 else 0.0
             on_order(s, e, i, o, role, now, out)
+    elif counted_before(s, (<int64_t> e.aux_qty << 4) | role):
+        return 0
     elif not ours:
         alarm(s, ALARM_FOREIGN, e.price, e.qty, e.id, now, out)
-        return 0
+        return -1
     else:
         counted = on_fill(s, e, i, order_of(s, role), role, now, out)
     settle(s, i, now, out)
@@ -432,7 +485,9 @@ cdef void bracket_leave(slot_t* s, const instrument_t* i, uint8_t reason, int64_
 
 
 cdef inline int64_t answer_deadline(const order_t* o) noexcept nogil:
-    return o.ts_asked + ANSWER_NS if (o.status == O_SENT or (o.status == O_LIVE and o.asked != ASKED_NOTHING)) and not o.unknown else NEVER
+    if o.unknown or not (o.status == O_SENT or (o.status == O_LIVE and o.asked != ASKED_NOTHING) or draining(o)):
+        return NEVER
+    return o.ts_asked + ANSWER_NS
 
 
 cdef void mark_unknown(slot_t* s, order_t* o, int64_t now, Outbox out) noexcept nogil:
@@ -442,10 +497,16 @@ cdef void mark_unknown(slot_t* s, order_t* o, int64_t now, Outbox out) noexcept 
         alarm(s, ALARM_UNKNOWN, (now - o.ts_asked) / 1e9, ANSWER_NS / 1e9, o.id, now, out)
 
 
-cdef void bracket_timer(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noexcept nogil:
-    """A deadline of this slot has passed."""
+cdef int bracket_timer(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noexcept nogil:
+    """A deadline of this slot has passed. -1 = the venue's position cannot be ours: trading must stop."""
+    cdef int verdict = 0
     if s.state == BRACKET_FLAT:
-        return
+        return 0
+    if s.overfill_deadline and now >= s.overfill_deadline:
+        s.overfill_deadline = 0
+        s.overfilled = 1
+        verdict = -1
+        alarm(s, ALARM_OVERFILL, qty_of(i, slot_position(s)), 0.0, s.entry.id, now, out)
     if s.protect_deadline and now >= s.protect_deadline:
         s.protect_deadline = 0
         if s.end == OK and slot_position(s) > 0:
@@ -458,6 +519,19 @@ cdef void bracket_timer(slot_t* s, const instrument_t* i, int64_t now, Outbox ou
     mark_unknown(s, &s.close, now, out)
     mark_unknown(s, &s.stop, now, out)
     settle(s, i, now, out)
+    return verdict
+
+
+cdef int64_t exit_deadline(const slot_t* s) noexcept nogil:
+    """When an exit that was refused is to be asked for again."""
+    cdef int64_t t = NEVER
+    if slot_position(s) > 0 and s.end != OK and not order_open(&s.close):
+        t = s.close.not_before
+    if slot_position(s) > 0 and s.end == OK and s.spec.take_profit and not order_pending(&s.target) and s.target.attempt < ATTEMPTS_MAX:
+        t = min(t, s.target.not_before)
+    if (slot_position(s) <= 0 or s.end != OK) and order_open(&s.target) and s.target.asked != ASKED_CANCEL:
+        t = min(t, s.target.not_before)
+    return t
 
 
 cdef int64_t bracket_deadline(const slot_t* s) noexcept nogil:
@@ -465,82 +539,16 @@ cdef int64_t bracket_deadline(const slot_t* s) noexcept nogil:
     cdef int64_t t = NEVER
     if s.state == BRACKET_FLAT:
         return NEVER
-    if order_open(&s.entry) and s.entry.asked != ASKED_CANCEL and s.end == OK:
-        t = s.entry_deadline
+    if order_open(&s.entry) and s.entry.asked != ASKED_CANCEL:
+        t = max(s.entry_deadline, s.entry.not_before) if s.end == OK and s.exited == 0 else s.entry.not_before
     if slot_position(s) > 0 and s.end == OK:
         t = min(t, s.hold_deadline)
     if s.protect_deadline:
         t = min(t, s.protect_deadline)
+    if s.overfill_deadline:
+        t = min(t, s.overfill_deadline)
+    t = min(t, exit_deadline(s))
     t = min(t, answer_deadline(&s.entry))
     t = min(t, answer_deadline(&s.target))
     t = min(t, answer_deadline(&s.close))
     return min(t, answer_deadline(&s.stop))
-
-
-cdef int64_t _fraction(str name, object value, double high) except? -1:
-    """A fraction such as 0.0015 as an exact count of 1e-8."""
-    scaled = Decimal(repr(value) if isinstance(value, float) else str(value)) * SCALE
-    if not scaled.is_finite() or scaled != scaled.to_integral_value() or not 0 <= scaled <= high * SCALE:
-        raise ValueError(f"{name}: expected a fraction from 0 to {high} with at most 8 decimals (0.0015 = 0.15 %), got {value!r}")
-    return int(scaled)
-
-
-cdef int64_t _seconds(str name, object value) except? -1:
-    ns = round(float(value) * 1e9)
-    if not 0 <= ns <= 10 ** 17:
-        raise ValueError(f"{name}: expected seconds from 0 to 1e8, got {value!r}")
-    return ns
-
-
-cdef class Bracket:
-    """What a policy wants: an entry with its exits. Fractions are of price (0.0015 = 0.15 %), times in seconds, notional in quote currency.
-
-    side: LONG buys below the market, SHORT sells above. entry: 'post_only' (limit at entry_offset from the reference) or 'market'.
-    reference: price that the offset counts from; None = last trade. stop_loss is required: no position without a stop.
-    trail: trailing distance, never looser than stop_loss. exit_phase: leave at market when the cascade reaches this Phase.
-    quantity: either `notional`, or `equity_share` of the account. requotes: new tries after a post-only reject (0-3).
-    """
-
-    def __init__(self, side, *, stop_loss, take_profit=0, entry="post_only", entry_offset=0, reference=0, trail=0, entry_ttl_s=1800,
-                 max_hold_s=1800, cooldown_s=300, notional=0.0, equity_share=0.0, confidence=0, exit_phase=0, requotes=0):
-        if entry not in ("post_only", "market"):
-            raise ValueError(f"entry: expected 'post_only' or 'market', got {entry!r}")
-        if int(side) not in (1, -1):
-            raise ValueError(f"side: expected LONG (1) or SHORT (-1), got {side!r}")
-        self.c.side = int(side)
-        self.c.entry_type = ORDER_LIMIT if entry == "post_only" else ORDER_MARKET
-        self.c.entry_offset = _fraction("entry_offset", entry_offset, 0.5)
-        self.c.take_profit = _fraction("take_profit", take_profit, 0.5)
-        self.c.stop_loss = _fraction("stop_loss", stop_loss, 0.5)
-        self.c.trail = _fraction("trail", trail, 0.5)
-        self.c.entry_ttl_ns = _seconds("entry_ttl_s", entry_ttl_s)
-        self.c.max_hold_ns = _seconds("max_hold_s", max_hold_s)
-        self.c.cooldown_ns = _seconds("cooldown_s", cooldown_s)
-        self.c.notional = notional
-        self.c.equity_share = equity_share
-        self.c.confidence = confidence
-        self.c.exit_phase = int(exit_phase)
-        self.c.requotes_max = requotes
-        self.c.reference = reference
-        rule = check_bracket(&self.c)
-        if rule:
-            raise ValueError(("", "side: LONG or SHORT", "entry: post_only or market", "stop_loss must be above 0; fractions at most 0.5",
-                              "entry_ttl_s and max_hold_s must be above 0", "notional (or equity_share) must be above 0",
-                              "reference, exit_phase (0-4) or requotes (0-3) out of range")[rule])
-
-    @property
-    def side(self):
-        return self.c.side
-
-    @property
-    def reference(self):
-        """Ticks; 0 = last trade."""
-        return self.c.reference
-
-    def prices(self, instrument, double reference_price) -> dict:
-        """Entry, take-profit and stop-loss prices as exact text for a reference price, if the entry fills at its limit."""
-        cdef int64_t entry, stop, reference = instrument.ticks(reference_price)
-        bracket_prices(&self.c, reference, &entry, &stop)
-        target = target_price(self.c.side, entry, self.c.take_profit, reference)
-        return {"entry": instrument.price_text(entry), "take_profit": instrument.price_text(target),
-                "stop_loss": instrument.price_text(stop)}

@@ -6,7 +6,8 @@ events make a cascade ACTIVE; in chain mode each must come within the window of 
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 
-from liqcore.event cimport signal_t
+from liqcore.audit cimport AuditRing
+from liqcore.event cimport event_t, signal_t
 from liqcore.quantile cimport quantile_t
 from liqcore.window cimport window_t
 from liqcore.zscore cimport segz_t
@@ -70,6 +71,8 @@ cdef int cascade_timer(cascade_t* c, const cascade_config_t* g, int64_t now, sig
 cdef int64_t cascade_deadline(const cascade_t* c, const cascade_config_t* g) noexcept nogil
 cdef double cascade_threshold(cascade_t* c, const cascade_config_t* g) noexcept nogil
 cdef void cascade_uncertain(cascade_t* c, int64_t until) noexcept nogil
+cdef void cascade_audit_large(const cascade_t* c, const event_t* e, double notional, AuditRing audit) noexcept nogil
+cdef void cascade_audit_lapsed(const cascade_t* c, int64_t now, AuditRing audit) noexcept nogil
 
 cdef class CascadeConfig:
     cdef cascade_config_t c

@@ -4,14 +4,18 @@ from libc.math cimport NAN, fmax
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from liqcore.audit cimport AUDIT_LAPSED, AUDIT_LARGE
 from liqcore.event cimport *
 from liqcore.quantile cimport (quantile_count, quantile_free, quantile_init, quantile_load, quantile_push, quantile_reached, quantile_save,
                                quantile_value)
-from liqcore.window cimport (window_advance, window_free, window_init, window_load, window_next_expiry, window_push, window_save,
+from liqcore.window cimport (WINDOW_NOTIONAL_MAX, window_advance, window_free, window_init, window_load, window_next_expiry, window_push, window_save,
                              window_total)
 from liqcore.zscore cimport segz_advance, segz_free, segz_init, segz_load, segz_push, segz_save, segz_value
 
 from liqcore import event as schema
+from liqcore.snapshot import pack, unpack
+
+SNAPSHOT_NAME = b"liqcore-cascade-2\n"
 
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef int SEGMENTS_MIN = 30          # completed segments before a z-score means anything
@@ -173,23 +177,47 @@ cdef void cascade_uncertain(cascade_t* c, int64_t until) noexcept nogil:
     c.p.uncertain_until = until
 
 
+cdef void cascade_audit_large(const cascade_t* c, const event_t* e, double notional, AuditRing audit) noexcept nogil:
+    """The push of this liquidation was large."""
+    cdef audit_t* a = audit.put(e.ts_recv, AUDIT_LARGE, OK, c.p.phase, e.instrument, e.side, e.ts_event)
+    a.x[0] = notional
+    a.x[1] = c.p.large_threshold
+    a.x[2] = c.p.count
+    a.x[3] = c.p.long_notional
+    a.x[4] = c.p.short_notional
+    a.x[5] = e.price
+    a.x[6] = e.qty
+    a.x[7] = window_total(&c.w)
+
+
+cdef void cascade_audit_lapsed(const cascade_t* c, int64_t now, AuditRing audit) noexcept nogil:
+    """A cascade that never became ACTIVE was given up."""
+    cdef audit_t* a = audit.put(now, AUDIT_LAPSED, OK, BUILDING, c.p.instrument, c.p.last_side, 0)
+    a.x[0] = c.p.long_notional
+    a.x[1] = c.p.short_notional
+    a.x[2] = c.p.large_threshold
+    a.x[3] = c.p.count
+
+
 cdef bytes cascade_save(cascade_t* c):
-    """The state of one detector: its plain part and those of its kernels, each with its length."""
-    parts = [(<char*> &c.p)[:sizeof(phase_t)], quantile_save(&c.q), window_save(&c.w), segz_save(&c.z)]
-    return b"".join(len(part).to_bytes(8, "little") + part for part in parts)
+    """The state of one detector: its plain part and those of its kernels."""
+    return pack(SNAPSHOT_NAME, [(<char*> &c.p)[:sizeof(phase_t)], quantile_save(&c.q), window_save(&c.w), segz_save(&c.z)])
 
 
 cdef int cascade_load(cascade_t* c, bytes data) except -1:
-    parts, at = [], 0
-    while at + 8 <= len(data):
-        size = int.from_bytes(data[at:at + 8], "little")
-        parts.append(data[at + 8:at + 8 + size])
-        at += 8 + size
-    if at != len(data) or len(parts) != 4 or len(parts[0]) != <Py_ssize_t> sizeof(phase_t):
-        raise ValueError("cascade snapshot: truncated, or of another version of liqcore")
-    quantile_load(&c.q, parts[1])
-    window_load(&c.w, parts[2])
-    segz_load(&c.z, parts[3])
+    """ValueError, and no change, unless the bytes are a snapshot of a detector with the same settings."""
+    cdef list parts = unpack(SNAPSHOT_NAME, data, "cascade")
+    cdef bytes quantile = quantile_save(&c.q), window = window_save(&c.w)
+    if len(parts) != 4 or len(parts[0]) != <Py_ssize_t> sizeof(phase_t):
+        raise ValueError("cascade snapshot: of another version of liqcore")
+    try:
+        quantile_load(&c.q, parts[1])
+        window_load(&c.w, parts[2])
+        segz_load(&c.z, parts[3])
+    except ValueError:
+        quantile_load(&c.q, quantile)
+        window_load(&c.w, window)
+        raise
     memcpy(&c.p, <const char*> <bytes> parts[0], sizeof(phase_t))
     return 0
 
@@ -275,8 +303,8 @@ cdef class Cascade:
     def push(self, int64_t ts, int side, double notional, double price=0.0) -> list:
         cdef signal_t said[SIGNALS_PER_CALL]
         cdef int n, count
-        if not 0.0 < notional < 1e18 or side not in (1, -1):
-            raise ValueError(f"expected side LONG or SHORT and a positive notional, got {side!r}, {notional!r}")
+        if not 0.0 < notional <= WINDOW_NOTIONAL_MAX or side not in (1, -1):
+            raise ValueError(f"expected side LONG or SHORT and a notional above 0 and at most {WINDOW_NOTIONAL_MAX:g}, got {side!r}, {notional!r}")
         out = self.advance(ts)
         count = cascade_push(&self.c, &self.config.c, ts, side, notional, price, 0, said)
         for n in range(count):

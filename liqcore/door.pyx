@@ -41,24 +41,29 @@ cdef uint8_t price_qty(const event_t* e, market_t* m, const instrument_t* i, dou
     if e.kind == BBO:
         if e.aux_price <= e.price:
             return BAD_BOOK
+        if ticks_of(i, e.aux_price) < 0:
+            return BAD_PRICE
+        # an empty side of the book: no one sells at ten times the bid
+        if e.aux_price > e.price * band:
+            return BAD_BAND
         if e.qty < 0.0 or e.aux_qty < 0.0:
             return BAD_QTY
         return plausible(m, e.price, band)
     if e.qty <= 0.0 or e.qty > 1e15:
         return BAD_QTY
-    if e.kind == FILL:
+    if e.kind == FILL:        # however odd, a fill is about our position: the bracket machine deals with it
         return OK if 0.0 <= e.aux_qty < 9007199254740992.0 else BAD_QTY
     if e.side != LONG and e.side != SHORT:
         return BAD_SIDE
     if e.kind == LIQUIDATION and (e.aux_price < 0.0 or e.aux_price > WINDOW_NOTIONAL_MAX
-                                  or e.qty * i.multiplier * e.price > WINDOW_NOTIONAL_MAX):
+                                  or not 0.0 < e.qty * i.multiplier * e.price <= WINDOW_NOTIONAL_MAX):
         return BAD_QTY
     return plausible(m, e.price, band)
 
 
 cdef uint8_t door(const event_t* e, int64_t now, market_t* markets, const instrument_t* instruments, int count, double band) noexcept nogil:
     """The first thing that is wrong with an event, or OK."""
-    if e.ts_recv < now or e.ts_recv < 0:
+    if e.ts_recv < now or not 0 <= e.ts_recv < TIME_MAX or not 0 <= e.ts_event < TIME_MAX:
         return BAD_TIME
     if e.kind == TIMER:
         return OK
@@ -71,5 +76,5 @@ cdef uint8_t door(const event_t* e, int64_t now, market_t* markets, const instru
     if not 0 <= e.instrument < count:
         return BAD_INSTRUMENT
     if e.kind == ORDER:
-        return OK if 1 <= e.code <= ORDER_UNKNOWN else BAD_CODE
+        return OK if 1 <= e.code <= ORDER_REFUSED else BAD_CODE
     return price_qty(e, &markets[e.instrument], &instruments[e.instrument], band)

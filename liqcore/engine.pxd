@@ -10,10 +10,8 @@ from liqcore.event cimport event_t, market_t, request_t, signal_t
 from liqcore.instrument cimport instrument_t
 from liqcore.policy cimport Policy
 from liqcore.risk cimport Risk
-
-ctypedef struct side_check_t:    # per venue: do reported liquidation prices lie beyond mark on the right side?
-    int32_t agree
-    int32_t sample
+from liqcore.terms cimport bracket_t
+from liqcore.sides cimport side_check_t
 
 ctypedef struct clock_t:         # the engine's plain part
     int64_t now                  # ns: ts_recv of the latest event, or the deadline being served
@@ -51,16 +49,17 @@ cdef class Engine:
     cdef int refuse(self, const event_t* e, uint8_t reason) noexcept nogil
     cdef int serve(self, int n) except -1
     cdef int64_t wake(self) noexcept nogil
-    cdef void check_side(self, const event_t* e, double mark) noexcept nogil
     cdef int on_report(self, const event_t* e) except -1
+    cdef void judge_requote(self, slot_t* s, const instrument_t* i) noexcept nogil
     cdef uint8_t hurdle(self, const signal_t* s, const market_t* m, const slot_t* slot) noexcept nogil
     cdef tuple take(self)
     cdef tuple enter(self, int64_t ts_event, int64_t ts_recv, int instrument, uint8_t kind, int side, double price, double qty,
                      double aux_price, double aux_qty, int64_t id, uint8_t flags, uint8_t code)
-    cdef int _index(self, object instrument) except -1
+    cdef int _index(self, object instrument) except? -1
     cdef int _known(self, object instrument) except -1
     cdef int on_liquidation_c(self, const event_t* e) except -1
     cdef int speak(self, const signal_t* s) except -1
+    cdef int ask_policy(self, const signal_t* s, const market_t* m, bracket_t* b) except -1
     cdef int answer(self, const signal_t* s) except -1
     cdef void control_c(self, uint8_t code) noexcept nogil
     cdef void on_feed_c(self, const event_t* e) noexcept nogil

@@ -7,29 +7,29 @@ import numpy as np
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from liqcore.audit cimport (AUDIT_ALARM, AUDIT_FEED, AUDIT_LAPSED, AUDIT_LARGE, AUDIT_LIMIT, AUDIT_POLICY, AUDIT_REFUSED, AUDIT_RISK,
-                            AUDIT_SIGNAL)
-from liqcore.bracket cimport (ALARM_FOREIGN, ALARM_SIDE, BRACKET_FLAT, bracket_deadline, bracket_leave, bracket_open, bracket_prices,
-                              bracket_report, bracket_t, bracket_timer, bracket_trade, check_bracket, id_role, slot_position)
-from liqcore.detect cimport (SIGNALS_PER_CALL, cascade_deadline, cascade_free, cascade_init, cascade_load, cascade_push, cascade_save,
-                             cascade_threshold, cascade_timer, cascade_uncertain)
+from liqcore.audit cimport AUDIT_ALARM, AUDIT_FEED, AUDIT_POLICY, AUDIT_RISK
+from liqcore.bracket cimport (ALARM_POLICY, BRACKET_FLAT, bracket_deadline, bracket_leave, bracket_open, bracket_report, bracket_timer,
+                              bracket_trade, id_role, slot_position)
+from liqcore.detect cimport (SIGNALS_PER_CALL, cascade_audit_lapsed, cascade_audit_large, cascade_deadline, cascade_free, cascade_init,
+                             cascade_load, cascade_push, cascade_save, cascade_threshold, cascade_timer, cascade_uncertain)
 from liqcore.door cimport door
 from liqcore.event cimport *
-from liqcore.instrument cimport SCALE, Instrument, lots_floor, lots_of, price_of, qty_of, ticks_of
+from liqcore.instrument cimport Instrument, lots_floor, lots_of, price_of, qty_of, ticks_of
+from liqcore.market cimport market_bbo, market_ticker, market_trade
 from liqcore.request cimport Request
 from liqcore.risk cimport ask_t
+from liqcore.sides cimport side_inverted
+from liqcore.terms cimport audit_answer, bracket_prices, bracket_t, check_bracket
 
 from liqcore import bracket as life
 from liqcore import event as schema
 from liqcore.event import EVENT_DTYPE
+from liqcore.snapshot import pack, unpack
 
-SNAPSHOT_MAGIC = b"liqcore-engine-1\n"
+SNAPSHOT_NAME = b"liqcore-engine-2\n"
 
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef int64_t MARK_FRESH_NS = 5000000000
-cdef int SIDE_SAMPLE = 128
-cdef double SIDE_AGREE_MIN = 0.9   # below: alarm. Real feeds stay above, save for stale marks in the wildest seconds
-cdef double SIDE_INVERTED = 0.5    # below: the sides are read the wrong way round, and every trade would be wrong: halt
 cdef int REQUESTS_RUNAWAY = 600    # requests of one bracket; more means that something runs wild
 
 
@@ -151,9 +151,11 @@ cdef class Engine:
                 n += 1
             self.clock.now = max(self.clock.now, self.due_next)
             since = self.out.head
-            self.serve(n)
-            self.after_requests(since)
-            self.reschedule(n)
+            try:
+                self.serve(n)
+            finally:
+                self.after_requests(since)
+                self.reschedule(n)
         self.clock.now = max(self.clock.now, now)
         return 0
 
@@ -161,35 +163,25 @@ cdef class Engine:
         """The deadlines of one instrument at this moment: detector first, then bracket."""
         cdef signal_t said[SIGNALS_PER_CALL]
         cdef int k, count
-        cdef audit_t* a
         if cascade_deadline(&self.cascade[n], &self.config.c) <= self.clock.now:
             count = cascade_timer(&self.cascade[n], &self.config.c, self.clock.now, said)
             if self.cascade[n].p.lapsed:
-                a = self.audit.put(self.clock.now, AUDIT_LAPSED, OK, BUILDING, n, self.cascade[n].p.last_side, 0)
-                a.x[0] = self.cascade[n].p.long_notional
-                a.x[1] = self.cascade[n].p.short_notional
-                a.x[2] = self.cascade[n].p.large_threshold
-                a.x[3] = self.cascade[n].p.count
+                cascade_audit_lapsed(&self.cascade[n], self.clock.now, self.audit)
             for k in range(count):
                 self.speak(&said[k])
         if bracket_deadline(&self.slot[n]) <= self.clock.now:
-            bracket_timer(&self.slot[n], &self.inst[n], self.clock.now, self.out)
+            if bracket_timer(&self.slot[n], &self.inst[n], self.clock.now, self.out) < 0:
+                self.risk.control(CONTROL_HALT, self.account, self.clock.now, self.audit)
         return 0
 
     # ---- the door ----
 
     cdef int refuse(self, const event_t* e, uint8_t reason) noexcept nogil:
-        """Count it, say it, change nothing."""
-        cdef audit_t* a = self.audit.put(self.clock.now, AUDIT_REFUSED, reason, e.kind, e.instrument, e.side, e.ts_event)
+        """Count it, say it, change nothing. Its time has passed all the same (it is ours, not the event's): so where the record stands in the
+        audit stream does not depend on whether advance() was called before."""
         self.clock.refused[reason] += 1
-        a.x[0] = e.price
-        a.x[1] = e.qty
-        a.x[2] = e.aux_price
-        a.x[3] = e.aux_qty
-        a.x[4] = self.market[e.instrument].good if 0 <= e.instrument < self.count else 0.0
-        a.x[5] = <double> (e.ts_recv % <int64_t> 1000000000)
-        a.x[6] = <double> (e.ts_recv // <int64_t> 1000000000)
-        a.x[7] = self.clock.refused[reason]
+        self.audit.refused(self.clock.now, e, reason, self.market[e.instrument].good if 0 <= e.instrument < self.count else 0.0,
+                           self.clock.refused[reason])
         return 0
 
     cdef int step_c(self, const event_t* e) except -1:
@@ -198,44 +190,37 @@ cdef class Engine:
         cdef slot_t* s
         cdef int64_t since
         cdef uint8_t reason = door(e, self.clock.now, self.market, self.inst, self.count, self.band)
-        if reason != OK:
+        if reason == BAD_TIME and not (e.ts_recv >= self.clock.now and 0 <= e.ts_recv < TIME_MAX):
             return self.refuse(e, reason)
         if self.due_next <= e.ts_recv or e.ts_recv >= self.account.ledger.day_ends:
             self.advance_c(e.ts_recv)
         self.clock.now = e.ts_recv
+        if reason != OK:
+            return self.refuse(e, reason)
         self.clock.events += 1
         if e.kind == TIMER:
             return 0
         since = self.out.head
         if e.kind == LIQUIDATION:
-            self.on_liquidation_c(e)
-            self.reschedule(e.instrument)
+            try:
+                self.on_liquidation_c(e)
+            finally:                    # a policy may raise: what was done until then stands, and time must go on
+                self.reschedule(e.instrument)
         elif e.kind == TRADE:
             m = &self.market[e.instrument]
             s = &self.slot[e.instrument]
-            m.last = m.good = e.price
-            m.ts_trade = e.ts_recv
+            market_trade(m, e)
             if m.mark == 0.0:
                 self.account.mark(e.instrument, e.price)
             if s.state != BRACKET_FLAT:
                 bracket_trade(s, &self.inst[e.instrument], ticks_of(&self.inst[e.instrument], e.price), self.clock.now, self.out)
                 self.reschedule(e.instrument)
         elif e.kind == BBO:
-            m = &self.market[e.instrument]
-            m.bid = m.good = e.price
-            m.bid_qty = e.qty
-            m.ask = e.aux_price
-            m.ask_qty = e.aux_qty
-            m.ts_bbo = e.ts_recv
+            market_bbo(&self.market[e.instrument], e)
         elif e.kind == TICKER:
-            m = &self.market[e.instrument]
+            market_ticker(&self.market[e.instrument], e)
             if e.price > 0.0:
-                m.mark = e.price
                 self.account.mark(e.instrument, e.price)
-            m.index = e.aux_price
-            m.open_interest = e.qty
-            m.funding = e.aux_qty
-            m.ts_ticker = e.ts_recv
         elif e.kind == ORDER or e.kind == FILL:
             self.on_report(e)
         elif e.kind == FEED:
@@ -255,7 +240,6 @@ cdef class Engine:
         cdef double price = e.price, notional = e.aux_price
         cdef uint8_t flags = 0
         cdef int n, count
-        cdef audit_t* a
         m.good = e.price
         if self.config.c.basis and (m.mark if self.config.c.basis == 1 else m.last) > 0.0:
             price = m.mark if self.config.c.basis == 1 else m.last
@@ -265,55 +249,51 @@ cdef class Engine:
         if e.ts_recv - e.ts_event > self.risk.limits.event_age_max_ns:
             flags = SIGNAL_STALE
         if m.mark > 0.0 and e.ts_recv - m.ts_ticker <= MARK_FRESH_NS:
-            self.check_side(e, m.mark)
+            if side_inverted(&self.side_checks[self.venue_of[e.instrument]], e, m.mark, self.audit):
+                self.risk.control(CONTROL_HALT, self.account, e.ts_recv, self.audit)
         count = cascade_push(c, &self.config.c, e.ts_recv, e.side, notional, m.last if m.last > 0.0 else e.price, flags, said)
         if c.p.large:
-            a = self.audit.put(e.ts_recv, AUDIT_LARGE, OK, c.p.phase, e.instrument, e.side, e.ts_event)
-            a.x[0] = notional
-            a.x[1] = c.p.large_threshold
-            a.x[2] = c.p.count
-            a.x[3] = c.p.long_notional
-            a.x[4] = c.p.short_notional
-            a.x[5] = e.price
-            a.x[6] = e.qty
+            cascade_audit_large(c, e, notional, self.audit)
         for n in range(count):
             self.speak(&said[n])
         return 0
-
-    cdef void check_side(self, const event_t* e, double mark) noexcept nogil:
-        """A long's bankruptcy price lies below mark, a short's above. If most do not, sides are read wrongly and every trade would be too."""
-        cdef side_check_t* check = &self.side_checks[self.venue_of[e.instrument]]
-        cdef audit_t* a
-        check.sample += 1
-        check.agree += (mark > e.price) == (e.side > 0)
-        if check.sample < SIDE_SAMPLE:
-            return
-        if check.agree < SIDE_AGREE_MIN * check.sample:
-            a = self.audit.put(e.ts_recv, AUDIT_ALARM, OK, ALARM_SIDE, e.instrument, e.side, e.ts_event)
-            a.x[0] = <double> check.agree / check.sample
-            a.x[1] = SIDE_AGREE_MIN
-            a.x[2] = check.sample
-            if check.agree < SIDE_INVERTED * check.sample:
-                self.risk.control(CONTROL_HALT, self.account, e.ts_recv, self.audit)
-        check.sample = check.agree = 0
 
     cdef int on_report(self, const event_t* e) except -1:
         """What the venue says of an order: the only thing that changes the account."""
         cdef instrument_t* i = &self.inst[e.instrument]
         cdef slot_t* s = &self.slot[e.instrument]
         cdef int side
-        if bracket_report(s, e, i, self.clock.now, self.out):
+        cdef int counted
+        if e.kind == ORDER and e.flags == END_POST_ONLY and e.id == s.entry.id and s.requotes < s.spec.requotes_max:
+            self.judge_requote(s, i)
+        counted = bracket_report(s, e, i, self.clock.now, self.out)
+        if counted > 0:
             side = s.spec.side if id_role(e.id) == ROLE_ENTRY else -s.spec.side
             self.account.fill(e.instrument, side, ticks_of(i, e.price), lots_of(i, e.qty), e.aux_price)
             self.risk.watch(self.account, self.clock.now, self.audit)
-        elif e.kind == FILL and s.state == BRACKET_FLAT:
+        elif counted < 0:
             self.risk.control(CONTROL_HALT, self.account, self.clock.now, self.audit)
         self.reschedule(e.instrument)
         return 0
 
+    cdef void judge_requote(self, slot_t* s, const instrument_t* i) noexcept nogil:
+        """A post-only entry was rejected; its next try is an entry like any other, at a new price and time: risk may refuse it."""
+        cdef ask_t ask
+        cdef int64_t stop
+        bracket_prices(&s.spec, s.last, &ask.entry_ticks, &stop)
+        ask.instrument = s.instrument
+        ask.side = s.spec.side
+        ask.phase = 0
+        ask.cause = s.entry.id
+        ask.lots = s.entry.qty
+        ask.notional = qty_of(i, ask.lots) * i.multiplier * price_of(i, ask.entry_ticks)
+        if self.risk.judge(&ask, i, &self.market[s.instrument], self.slot, self.count, self.account, self.clock.now, self.audit) != OK:
+            s.requotes = s.spec.requotes_max
+
     cdef void on_feed_c(self, const event_t* e) noexcept nogil:
         """Down or gap: running cascades are forgotten and nothing is entered until the feed has been whole for a detector window."""
         cdef int64_t until = NEVER if e.code == FEED_DOWN else self.clock.now + self.config.c.window_ns
+        cdef cascade_t* c
         cdef int first = 0 if e.instrument == ALL_INSTRUMENTS else e.instrument
         cdef int last = self.count if e.instrument == ALL_INSTRUMENTS else e.instrument + 1
         cdef int n
@@ -321,8 +301,10 @@ cdef class Engine:
         a.x[0] = (self.clock.now - e.ts_event) / 1e9
         a.x[1] = (until - self.clock.now) / 1e9 if until != NEVER else -1.0
         for n in range(first, last):
-            if e.code != FEED_UP or self.cascade[n].p.uncertain_until > self.clock.now:
-                cascade_uncertain(&self.cascade[n], until)
+            c = &self.cascade[n]
+            if e.code != FEED_UP or c.p.uncertain_until > self.clock.now:
+                # a gap while the feed is down does not bring it up
+                cascade_uncertain(c, max(until, c.p.uncertain_until) if e.code == FEED_GAP else until)
                 self.reschedule(n)
 
     cdef void control_c(self, uint8_t code) noexcept nogil:
@@ -336,15 +318,7 @@ cdef class Engine:
     # ---- signal -> policy -> risk -> bracket ----
 
     cdef int speak(self, const signal_t* s) except -1:
-        cdef audit_t* a = self.audit.put(s.ts, AUDIT_SIGNAL, OK, s.phase, s.instrument, s.side, s.ts_start)
-        a.x[0] = s.long_notional
-        a.x[1] = s.short_notional
-        a.x[2] = s.threshold
-        a.x[3] = s.z
-        a.x[4] = s.score
-        a.x[5] = s.price
-        a.x[6] = s.count
-        a.x[7] = s.rolling
+        self.audit.signal(s)
         if self.said_count < self.said_capacity:
             self.said[self.said_count] = s[0]
             self.said_count += 1
@@ -357,6 +331,17 @@ cdef class Engine:
             self.answer(s)
         return 0
 
+    cdef int ask_policy(self, const signal_t* s, const market_t* m, bracket_t* b) except -1:
+        """The policy's answer. One that raises has lost its right to trade: entries halt, exits go on, and the caller gets the exception."""
+        cdef audit_t* a
+        try:
+            return self.policy.on_signal_c(s, m, self.instruments[s.instrument], b)
+        except BaseException:
+            a = self.audit.put(self.clock.now, AUDIT_ALARM, OK, ALARM_POLICY, s.instrument, s.side, s.ts_start)
+            a.x[0] = s.count
+            self.risk.control(CONTROL_HALT, self.account, self.clock.now, self.audit)
+            raise
+
     cdef int answer(self, const signal_t* s) except -1:
         """Ask the policy, then risk; open the bracket or say why not."""
         cdef bracket_t b
@@ -368,26 +353,22 @@ cdef class Engine:
         cdef uint8_t reason
         cdef audit_t* a
         memset(&b, 0, sizeof(b))
-        if not self.policy.on_signal_c(s, m, self.instruments[s.instrument], &b):
+        if not self.ask_policy(s, m, &b):
+            self.audit.put(self.clock.now, AUDIT_POLICY, NO_TRADE, s.phase, s.instrument, 0, s.ts_start)
             return 0
         reason = BAD_BRACKET if check_bracket(&b) else OK
         b.requotes_max = min(<int> b.requotes_max, self.risk.limits.orders_per_signal_max - 1)
-        reference = b.reference if b.reference > 0 else ticks_of(i, m.last)
-        a = self.audit.put(self.clock.now, AUDIT_POLICY, reason, s.phase, s.instrument, b.side, s.ts_start)
-        a.x[0] = price_of(i, reference)
-        a.x[1] = b.entry_offset / <double> SCALE
-        a.x[2] = b.take_profit / <double> SCALE
-        a.x[3] = b.stop_loss / <double> SCALE
-        a.x[4] = b.notional
-        a.x[5] = b.entry_ttl_ns / 1e9
-        a.x[6] = b.max_hold_ns / 1e9
-        a.x[7] = b.confidence
+        reference = b.reference if b.reference > 0 else max(ticks_of(i, m.last), <int64_t> 0)
+        audit_answer(&b, s, price_of(i, reference), reason, self.clock.now, self.audit)
         if reason != OK:
             return 0
         reason = self.hurdle(s, m, slot)
         if reason == OK:
             bracket_prices(&b, reference, &ask.entry_ticks, &stop)
             ask.instrument = s.instrument
+            ask.side = b.side
+            ask.phase = s.phase
+            ask.cause = s.ts_start
             ask.notional = b.notional if b.notional > 0.0 else b.equity_share * self.account.equity_now()
             ask.lots = lots_floor(i, ask.notional / (price_of(i, ask.entry_ticks) * i.multiplier))
             ask.lots = min(ask.lots, i.lots_max)
@@ -410,6 +391,8 @@ cdef class Engine:
             return BRACKET_OPEN
         if self.clock.now < slot.cooldown_until:
             return COOLDOWN
+        if self.out.head - self.out.tail > self.out.mask // 2:
+            return HALTED    # nobody takes the requests: what is asked now would leave at some unknown time, or be overwritten
         if m.last <= 0.0:
             return NO_PRICE
         return OK
@@ -436,7 +419,7 @@ cdef class Engine:
 
     # ---- from Python ----
 
-    cdef int _index(self, object instrument) except -1:
+    cdef int _index(self, object instrument) except? -1:
         """Index of a name or an index; an unknown one becomes an index that the door refuses and counts."""
         if isinstance(instrument, str):
             return self.index.get(instrument, 0x7FFFFFFF)
@@ -494,9 +477,11 @@ cdef class Engine:
         """An operator's Control: HALT, RESUME or FLATTEN."""
         return self.enter(ts_recv, ts_recv, ALL_INSTRUMENTS, CONTROL, 0, 0.0, 0.0, 0.0, 0.0, 0, 0, int(control))
 
-    def on_order(self, int64_t ts_event, int64_t ts_recv, int64_t order, status, reason=0, double qty=0.0, double price=0.0) -> tuple:
-        """The venue's report on one of our orders: OrderStatus, the Reason if it ended, resting quantity."""
-        return self.enter(ts_event, ts_recv, <int> (order >> 40), ORDER, 0, price, qty, 0.0, 0.0, order, int(reason), int(status))
+    def on_order(self, int64_t ts_event, int64_t ts_recv, int64_t order, status, reason=0, double qty=0.0, double price=0.0,
+                 double filled=0.0) -> tuple:
+        """The venue's report on one of our orders: OrderStatus, the Reason if it ended, resting quantity. filled: executed so far; give it where the
+        venue says it: an order that ended with more executed than has been reported is waited for, whatever the order of the reports."""
+        return self.enter(ts_event, ts_recv, <int> (order >> 40), ORDER, 0, price, qty, 0.0, filled, order, int(reason), int(status))
 
     def on_fill(self, int64_t ts_event, int64_t ts_recv, int64_t order, double price, double qty, double fee, int64_t execution,
                 bint maker=False, reason=FILL_CROSS) -> tuple:
@@ -596,33 +581,23 @@ cdef class Engine:
                  (<char*> self.market)[:self.count * sizeof(market_t)], (<char*> self.slot)[:self.count * sizeof(slot_t)],
                  (<char*> self.side_checks)[:self.venues * sizeof(side_check_t)], self.account.snapshot(), self.risk.snapshot()]
         parts += [cascade_save(&self.cascade[n]) for n in range(self.count)]
-        return SNAPSHOT_MAGIC + b"".join(len(part).to_bytes(8, "little") + part for part in parts)
+        return pack(SNAPSHOT_NAME, parts)
 
     def restore(self, bytes data):
         """Continue where snapshot() was taken. ValueError (and nothing changed) for other instruments, settings or versions, or damage."""
         cdef int n
-        parts, at = [], len(SNAPSHOT_MAGIC)
-        while at + 8 <= len(data):
-            size = int.from_bytes(data[at:at + 8], "little")
-            parts.append(data[at + 8:at + 8 + size])
-            at += 8 + size
+        cdef list parts = unpack(SNAPSHOT_NAME, data, "engine")
         sizes = [sizeof(clock_t), 8, self.count * sizeof(market_t), self.count * sizeof(slot_t), self.venues * sizeof(side_check_t)]
-        if data[:len(SNAPSHOT_MAGIC)] != SNAPSHOT_MAGIC or at != len(data) or len(parts) != 8 + self.count or \
-                [len(part) for part in parts[1:6]] != sizes:
-            raise ValueError("engine snapshot: truncated, damaged, or not one of this version of liqcore")
         if parts[0] != self._identity():
             raise ValueError("engine snapshot: taken with other instruments or settings; make the Engine with the same ones: "
                              + parts[0].decode(errors="replace"))
-        before = self.snapshot() if self.out.head == self.out.tail else None
-        try:
-            for n in range(self.count):
-                cascade_load(&self.cascade[n], parts[8 + n])
-            self.account.restore(parts[6])
-            self.risk.restore(parts[7])
-        except ValueError:
-            if before is not None and before != data:
-                self.restore(before)
-            raise
+        if len(parts) != 8 + self.count or [len(part) for part in parts[1:6]] != sizes:
+            raise ValueError("engine snapshot: not one of this version of liqcore")
+        # settings and checksum fit: from here on nothing can fail
+        for n in range(self.count):
+            cascade_load(&self.cascade[n], parts[8 + n])
+        self.account.restore(parts[6])
+        self.risk.restore(parts[7])
         memcpy(&self.clock, <const char*> <bytes> parts[1], sizeof(clock_t))
         self.audit.next_seq = self.audit.read_seq = int.from_bytes(parts[2], "little")
         memcpy(self.market, <const char*> <bytes> parts[3], self.count * sizeof(market_t))

@@ -6,6 +6,7 @@ from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, u
 cdef enum:
     LIQCORE_ABI = 1          # raised whenever a struct or an enum below changes
     ALL_INSTRUMENTS = -1     # event_t.instrument of an event that concerns every instrument (FEED, CONTROL, TIMER)
+    TIME_MAX = 0x4000000000000000    # ns: 2116-02-20. Times lie in [0, TIME_MAX), so that sums and differences of times never overflow
 
 cpdef enum Side:
     SHORT = -1               # liquidations: side of the position that was closed by force. Orders, trades: SELL
@@ -18,7 +19,8 @@ cpdef enum Kind:
     TICKER = 4               # price = mark price or 0, aux_price = index price or 0, qty = open interest or 0, aux_qty = funding rate
     TIMER = 5                # only ts_recv: time has passed
     FEED = 6                 # code = FeedState; the market-data feed of one instrument, or of all
-    ORDER = 7                # venue report: id = order, code = OrderStatus, flags = Reason, price, qty = resting quantity
+    ORDER = 7                # venue report: id = order, code = OrderStatus, flags = Reason, price, qty = resting quantity,
+                             #   aux_qty = executed so far (cumulative; 0 if the venue does not say)
     FILL = 8                 # venue report: id = order, price, qty, aux_price = fee paid in quote, aux_qty = execution id (integer < 2**53),
                              #   code = FillReason, flags = FILL_MAKER or 0
     CONTROL = 9              # code = Control
@@ -52,6 +54,7 @@ cpdef enum OrderStatus:
     ORDER_TRIGGERED = 4      # a stop has been triggered and is now a market order
     ORDER_DONE = 5           # nothing more will come: completely filled
     ORDER_UNKNOWN = 6        # outcome of the request is unknown: counts as exposure until the venue has been asked
+    ORDER_REFUSED = 7        # an amend or cancel was refused: the order is as it was (REJECTED = it was never created)
 
 cpdef enum FillReason:
     FILL_CROSS = 1           # taker: met a resting order on arrival
@@ -98,7 +101,7 @@ cpdef enum Reason:           # why something was refused, rejected, cancelled or
     BAD_SIDE = 3
     BAD_PRICE = 4            # NaN, inf, zero or negative
     BAD_QTY = 5
-    BAD_TIME = 6             # ts_recv went back
+    BAD_TIME = 6             # ts_recv went back, or a time before 1970 or after 2116
     BAD_BAND = 7             # price implausibly far from the last good one
     BAD_BOOK = 8             # crossed book
     BAD_CODE = 9

@@ -2,9 +2,9 @@
 
 from libc.stdint cimport int32_t, int64_t
 
-from liqcore.bracket cimport Bracket, bracket_t
 from liqcore.event cimport Signal, market_t, signal_t
 from liqcore.instrument cimport Instrument, instrument_t
+from liqcore.terms cimport Bracket, bracket_t
 
 cdef class Market:
     cdef const market_t* c

@@ -1,6 +1,6 @@
 """Pre-trade limits, loss limits and the kill switch: a bracket is approved, or refused with a reason. A breach latches."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 
 from liqcore.account cimport Account
 from liqcore.audit cimport AuditRing
@@ -35,6 +35,9 @@ ctypedef struct ask_t:       # what is to be judged
     int64_t entry_ticks
     int64_t lots
     double notional
+    int64_t cause            # for the audit: start of the cascade, or the entry that is tried again
+    int8_t side
+    uint8_t phase
 
 cdef class Risk:
     cdef limits_t limits

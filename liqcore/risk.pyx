@@ -54,23 +54,25 @@ cdef class Risk:
         """The verdict on one entry, audited with the numbers that it rests on: OK or a Reason."""
         cdef double exposure = 0.0, equity, limit = 0.0, entry = price_of(i, ask.entry_ticks)
         cdef int n, open_count = 0, minute = 0, reason
+        cdef int64_t waiting
         cdef const slot_t* s
         cdef audit_t* a
         for n in range(count):
             s = &slots[n]
             exposure += account.exposure_of(n)
-            if s.state != BRACKET_FLAT:
+            if s.state != BRACKET_FLAT and n != ask.instrument:
                 open_count += 1
-                if order_open(&s.entry):
-                    exposure += qty_of(&account.instruments[n], s.entry.qty - s.entry.filled) * account.instruments[n].multiplier * \
-                        price_of(&account.instruments[n], s.entry.price)
+                # whatever has not been heard of counts as filled (law L8)
+                waiting = s.entry.qty - s.entry.filled if order_open(&s.entry) else max(s.entry.executed - s.entry.filled, <int64_t> 0)
+                exposure += qty_of(&account.instruments[n], waiting) * account.instruments[n].multiplier * \
+                    price_of(&account.instruments[n], s.entry.price)
         for n in range(<int> min(self.latch.orders_head, <int64_t> RATE_RING)):
             if now - self.latch.order_times[n] < MINUTE_NS:
                 minute += 1
         self.watch(account, now, audit)
         equity = account.equity_now()
         reason, limit = self.rule(ask, i, m, exposure, equity, open_count, minute, entry, now)
-        a = audit.put(now, AUDIT_RISK, reason, 0, ask.instrument, 0, 0)
+        a = audit.put(now, AUDIT_RISK, reason, ask.phase, ask.instrument, ask.side, ask.cause)
         a.x[0] = ask.notional
         a.x[1] = limit
         a.x[2] = exposure
@@ -131,9 +133,13 @@ cdef class Risk:
         return self.latch.halted
 
     cdef void control(self, uint8_t code, Account account, int64_t now, AuditRing audit) noexcept nogil:
-        """Operator's HALT, RESUME, FLATTEN. RESUME lifts whatever was latched."""
+        """Operator's HALT, RESUME, FLATTEN. RESUME lifts whatever was latched; a loss limit then counts from here, else it would latch again."""
         cdef audit_t* a
         if code == CONTROL_RESUME:
+            if self.latch.halted == RISK_DAILY_LOSS or self.latch.halted == RISK_WEEKLY_LOSS:
+                account.ledger.day_equity = account.equity_now()
+            if self.latch.halted == RISK_WEEKLY_LOSS:
+                account.ledger.week_equity = account.ledger.day_equity
             a = audit.put(now, AUDIT_LIMIT, self.latch.halted, CONTROL_RESUME, ALL_INSTRUMENTS, 0, 0)
             a.x[2] = account.equity_now()
             self.latch.halted = OK

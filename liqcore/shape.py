@@ -67,7 +67,7 @@ def side(texts: dict) -> Field:
     return Field(SIDE, texts=tuple((f'"{text}"', int(value)) for text, value in texts.items()))
 
 
-def decimal(slot=None, *, signed: bool = False, may_be_empty: bool = False) -> Field:
+def decimal(slot: str | None = None, *, signed: bool = False, may_be_empty: bool = False) -> Field:
     """A plain decimal number as text ("0.0449"), stored in a slot or only checked."""
     return Field(DECIMAL, slot, flags=(SIGNED if signed else 0) | (MAY_BE_EMPTY if may_be_empty else 0))
 
@@ -77,7 +77,7 @@ def millis(slot: str) -> Field:
     return Field(MILLIS, slot)
 
 
-def integer(slot=None) -> Field:
+def integer(slot: str | None = None) -> Field:
     return Field(INTEGER, slot)
 
 
@@ -117,15 +117,19 @@ class Shape:
     whose keys change nothing gives no event.
     """
 
-    def __init__(self, kind, keys: dict, *, fixed_side: int = 0, carry: bool = False):
+    def __init__(self, kind: int, keys: dict, *, fixed_side: int = 0, carry: bool = False):
         self.kind, self.keys, self.fixed_side, self.carry = int(kind), dict(keys), fixed_side, carry
 
 
 def flatten(shapes):
     """Shapes as lists (keys, nodes, texts, roots): what the C tables hold, breadth first so that the keys of one object are neighbours."""
-    keys, nodes, texts, roots = [], [], [], []
+    keys: list[tuple] = []
+    nodes: list[tuple[int, int, int]] = []
+    texts: list[tuple] = []
+    roots: list[int] = []
     for shape in shapes:
-        queue, in_rows, has_rows = [(shape.keys, False)], {}, False
+        queue, has_rows = [(shape.keys, False)], False
+        in_rows: dict[str, int] = {}
         roots.append(len(nodes))
         offset = len(nodes)
         while queue:

@@ -24,6 +24,7 @@ ctypedef struct sim_order_t:
     uint8_t flags
     uint8_t live
     uint8_t triggered
+    int64_t since            # market event during which it came to be: it meets the next one
 
 ctypedef struct book_t:      # one instrument; plain data
     int64_t bid              # ticks, 0 = unknown
@@ -40,6 +41,7 @@ ctypedef struct sim_t:
     int64_t reports_head
     int64_t reports_tail
     int64_t execution        # id of the last one
+    int64_t serial           # market events so far
     int64_t lost             # reports dropped because the ring was full: a broken driver
 
 cdef class SimVenue:
@@ -65,6 +67,8 @@ cdef class SimVenue:
     cdef void fill(self, int32_t n, sim_order_t* o, int64_t price, int64_t lots, uint8_t reason, bint maker, int64_t now) noexcept nogil
     cdef void end(self, int32_t n, sim_order_t* o, uint8_t status, uint8_t reason, int64_t now) noexcept nogil
     cdef void protect(self, int32_t n, sim_order_t entry, int64_t now) noexcept nogil
+    cdef void trigger(self, int32_t n, sim_order_t* o, int64_t now) noexcept nogil
+    cdef int _known(self, int instrument) except -1
     cdef void clear(self, int32_t n, int64_t now) noexcept nogil
     cdef void create(self, const request_t* r) noexcept nogil
     cdef void match(self, int32_t n, sim_order_t* o, const event_t* e, int64_t trade, int64_t lots) noexcept nogil

@@ -1,5 +1,7 @@
 """The simulated venue: see simulate.pxd."""
 
+import json
+
 import numpy as np
 
 from libc.stdlib cimport calloc, free
@@ -9,6 +11,8 @@ from liqcore.event cimport *
 from liqcore.instrument cimport Instrument, lots_of, price_of, qty_of, ticks_of
 
 from liqcore.event import EVENT_DTYPE
+
+SNAPSHOT_MAGIC = b"liqcore-simvenue-1\n"
 
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 
@@ -50,8 +54,8 @@ cdef class SimVenue:
         self.touch = fills == "touch"
         self.maker_fee = maker_fee
         self.taker_fee = taker_fee
-        self.order_latency_ns = <int64_t> (order_latency_s * 1e9)
-        self.ack_latency_ns = <int64_t> (ack_latency_s * 1e9)
+        self.order_latency_ns = round(order_latency_s * 1e9)
+        self.ack_latency_ns = round(ack_latency_s * 1e9)
 
     def __dealloc__(self):
         free(self.inst)
@@ -94,6 +98,7 @@ cdef class SimVenue:
         e.ts_recv = now + self.ack_latency_ns
         e.price = price_of(&self.inst[n], o.price)
         e.qty = qty_of(&self.inst[n], o.qty - o.filled)
+        e.aux_qty = qty_of(&self.inst[n], o.filled)
         e.id = o.id
         e.instrument = n
         e.kind = kind
@@ -141,8 +146,18 @@ cdef class SimVenue:
         room.type = ORDER_STOP_MARKET
         room.flags = REDUCE_ONLY
         room.live = 1
+        room.since = self.state.serial
         self.books[n].live += 1
         self.report(room, n, ORDER, ORDER_NEW, OK, now)
+        self.trigger(n, room, now)
+
+    cdef void trigger(self, int32_t n, sim_order_t* o, int64_t now) noexcept nogil:
+        """A stop whose trigger the last price has reached fires, also when it is placed or moved there: the trade that swept through an entry and
+        its stop takes both, the stop at the next price."""
+        if not o.triggered and self.books[n].last and (self.books[n].last - o.price) * o.side >= 0:
+            o.triggered = 1
+            o.since = self.state.serial
+            self.report(o, n, ORDER, ORDER_TRIGGERED, OK, now)
 
     cdef void fill(self, int32_t n, sim_order_t* o, int64_t price, int64_t lots, uint8_t reason, bint maker, int64_t now) noexcept nogil:
         """An execution of at most `lots`; a reduce-only order never turns the position."""
@@ -163,8 +178,7 @@ cdef class SimVenue:
         e.aux_price = e.price * e.qty * self.inst[n].multiplier * (self.maker_fee if maker else self.taker_fee)
         e.aux_qty = <double> self.state.execution
         if o.filled >= o.qty or o.type == ORDER_STOP_MARKET:
-            o.live = 0
-            b.live -= 1
+            self.end(n, o, ORDER_DONE, OK, now)
         if b.position == 0:
             self.clear(n, now)
         elif o.stop != 0:
@@ -206,11 +220,12 @@ cdef class SimVenue:
         o.type = r.type
         o.flags = r.flags
         o.live = 1
+        o.since = self.state.serial
         b.live += 1
         self.report(o, n, ORDER, ORDER_NEW, OK, r.ts)
         if r.type == ORDER_MARKET:
             self.fill(n, o, touch, r.qty, FILL_TIMEOUT if (r.id & 15) == ROLE_CLOSE else FILL_CROSS, False, r.ts)
-            if o.live:
+            if o.live and o.id == r.id:         # a filled entry's place may have been taken by its stop
                 self.end(n, o, ORDER_CANCELLED, END_REDUCE_ONLY, r.ts)
         elif r.type == ORDER_LIMIT and crosses:
             self.fill(n, o, touch, r.qty, FILL_CROSS, False, r.ts)
@@ -232,7 +247,7 @@ cdef class SimVenue:
             memset(&missing, 0, sizeof(missing))
             missing.id = r.id
             missing.side = r.side
-            self.report(&missing, r.instrument, ORDER, ORDER_REJECTED, END_VENUE, r.ts)
+            self.report(&missing, r.instrument, ORDER, ORDER_REFUSED, END_VENUE, r.ts)
         elif r.action == ACTION_CANCEL:
             self.end(r.instrument, o, ORDER_CANCELLED, OK, r.ts)
         else:
@@ -242,6 +257,8 @@ cdef class SimVenue:
                 self.end(r.instrument, o, ORDER_CANCELLED, OK, r.ts)
             else:
                 self.report(o, r.instrument, ORDER, ORDER_NEW, OK, r.ts)
+                if o.type == ORDER_STOP_MARKET:
+                    self.trigger(r.instrument, o, r.ts)
 
     # ---- matching ----
 
@@ -256,9 +273,8 @@ cdef class SimVenue:
                 if trade and (trade - price) * o.side > 0:
                     price = trade
                 self.fill(n, o, price, o.qty, FILL_STOP, False, e.ts_recv)
-            elif trade and (trade - o.price) * o.side >= 0:
-                o.triggered = 1
-                self.report(o, n, ORDER, ORDER_TRIGGERED, OK, e.ts_recv)
+            elif trade:
+                self.trigger(n, o, e.ts_recv)
         elif trade and (trade - o.price) * o.side < 0:
             self.fill(n, o, o.price, o.qty, FILL_THROUGH, True, e.ts_recv)
         elif trade == o.price and self.touch:
@@ -283,17 +299,33 @@ cdef class SimVenue:
             return
         if b.live == 0:
             return
+        self.state.serial += 1
+        # a stop that has fired goes first: it is on its way since an earlier event
         for k in range(ORDERS_MAX):
-            if b.orders[k].live:
+            if b.orders[k].live and b.orders[k].triggered and b.orders[k].since != self.state.serial:
+                self.match(n, &b.orders[k], e, trade, lots)
+        for k in range(ORDERS_MAX):
+            if b.orders[k].live and not b.orders[k].triggered and b.orders[k].since != self.state.serial:
                 self.match(n, &b.orders[k], e, trade, lots)
 
     # ---- from Python ----
+
+    cdef int _known(self, int instrument) except -1:
+        if not 0 <= instrument < self.count:
+            raise IndexError(f"instrument {instrument}: expected 0 to {self.count - 1}")
+        return 0
+
+    def _identity(self) -> bytes:
+        return json.dumps({"abi": LIQCORE_ABI, "instruments": [i.as_dict() for i in self.instruments], "touch": self.touch,
+                           "fees": [self.maker_fee, self.taker_fee], "latency_ns": [self.order_latency_ns, self.ack_latency_ns],
+                           "capacity": self.mask + 1}, sort_keys=True).encode()
 
     def orders(self, int instrument) -> list:
         """Live orders of an instrument: dicts of id, price, qty (remaining), side, type, stop, triggered."""
         cdef int k
         cdef sim_order_t* o
         out = []
+        self._known(instrument)
         for k in range(ORDERS_MAX):
             o = &self.books[instrument].orders[k]
             if o.live:
@@ -304,6 +336,7 @@ cdef class SimVenue:
 
     def position(self, int instrument) -> float:
         """Signed quantity held at the venue."""
+        self._known(instrument)
         return qty_of(&self.inst[instrument], self.books[instrument].position)
 
     @property
@@ -312,14 +345,28 @@ cdef class SimVenue:
         return self.state.lost
 
     def snapshot(self) -> bytes:
-        return ((<char*> &self.state)[:sizeof(sim_t)] + (<char*> self.books)[:self.count * sizeof(book_t)]
+        identity = self._identity()
+        return (SNAPSHOT_MAGIC + len(identity).to_bytes(8, "little") + identity + (<char*> &self.state)[:sizeof(sim_t)] + (<char*> self.books)[:self.count * sizeof(book_t)]
                 + (<char*> self.arrivals)[:(self.mask + 1) * sizeof(request_t)] + (<char*> self.reports)[:(self.mask + 1) * sizeof(event_t)])
 
+    def check(self, bytes data):
+        """ValueError unless `data` is a snapshot of a venue like this one."""
+        identity = self._identity()
+        head = SNAPSHOT_MAGIC + len(identity).to_bytes(8, "little") + identity
+        size = len(head) + sizeof(sim_t) + self.count * sizeof(book_t) + (self.mask + 1) * (sizeof(request_t) + sizeof(event_t))
+        if data[:len(SNAPSHOT_MAGIC)] != SNAPSHOT_MAGIC:
+            raise ValueError("simulated venue snapshot: damaged, or not one of this version of liqcore")
+        if data[:len(head)] != head:
+            raise ValueError("simulated venue snapshot: taken with other instruments or settings; make the SimVenue with the same ones")
+        if <size_t> len(data) != size:
+            raise ValueError(f"simulated venue snapshot: expected {size} bytes, got {len(data)}")
+
     def restore(self, bytes data):
-        cdef const char* p = data
+        cdef const char* p
         cdef size_t books = self.count * sizeof(book_t), ring = (self.mask + 1) * sizeof(request_t)
-        if <size_t> len(data) != sizeof(sim_t) + books + ring + (self.mask + 1) * sizeof(event_t):
-            raise ValueError(f"simulated venue snapshot: {len(data)} bytes do not fit {self.count} instruments")
+        self.check(data)
+        data = data[len(SNAPSHOT_MAGIC) + 8 + len(self._identity()):]
+        p = data
         memcpy(&self.state, p, sizeof(sim_t))
         memcpy(self.books, p + sizeof(sim_t), books)
         memcpy(self.arrivals, p + sizeof(sim_t) + books, ring)
@@ -367,9 +414,10 @@ cdef class Paper:
         return 0
 
     cdef int step_c(self, const event_t* e) except -1:
-        cdef int64_t accepted = self.engine.clock.events
-        if e.ts_recv >= self.engine.clock.now:
+        cdef int64_t accepted
+        if self.engine.clock.now <= e.ts_recv < TIME_MAX:
             self.advance_c(e.ts_recv)
+        accepted = self.engine.clock.events         # after advance_c: the reports that it delivered are events too
         self.engine.step_c(e)
         if self.engine.clock.events != accepted:
             self.venue.on_market(e)
@@ -417,5 +465,6 @@ cdef class Paper:
         size = int.from_bytes(data[:8], "little")
         if len(data) < 8 + size:
             raise ValueError("paper snapshot: truncated")
+        self.venue.check(data[8 + size:])      # first, so that a refusal leaves both as they were
         self.engine.restore(data[8:8 + size])
         self.venue.restore(data[8 + size:])

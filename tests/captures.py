@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from liqcore.event import Kind
 
 from liqcore import EVENT_DTYPE, Instrument
-from liqcore.event import Kind
 
 DATA = Path(os.environ.get("LIQCORE_DATA") or Path(__file__).parents[1].parent / "shared" / "data")
 ABSENT = f"the market data captures are not here ({DATA}); set LIQCORE_DATA to their folder"

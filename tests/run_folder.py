@@ -1,4 +1,4 @@
-"""Run folders for tests of what reads them: real frames of the synthetic market, recorded, decoded, and traded on paper by the real engine."""
+"""Run folders for tests of what reads them: frames of the synthetic market, recorded, decoded, and traded on paper by the engine."""
 
 import dataclasses
 import hashlib
@@ -46,7 +46,8 @@ def feed_event(ts: int, state: lc.FeedState) -> np.ndarray:
     return event
 
 
-def make_run(folder: Path, *, hours: float = 1.0, seed: int = 7, speed: float = 60.0, symbols=("SOLUSDT", "DOGEUSDT"), market: dict | None = None,
+def make_run(folder: Path, *, hours: float = 1.0, seed: int = 7, speed: float = 60.0, symbols=("SOLUSDT", "DOGEUSDT"),
+             market: dict | None = None,
              policy: lc.Policy | None = None, gap_s: float = 0.0, delay_ms: int = 3, fees=(0.0002, 0.00055)) -> Path:
     """Trade `hours` of a generated market and leave the folder that the live shell would leave. gap_s: cut the feed in the middle."""
     source = Market(seed=seed, symbols=tuple(symbols), **(market or {}))
@@ -100,7 +101,8 @@ def write_meta(folder: Path, instruments, **changes) -> None:
             "name": "demo", "preset": "fade", "evidence": "contradicted: the published results do not survive checking (C9 to C12)",
             "instruments": [i.as_dict() for i in instruments], "wall_started_ns": 1_000_000_000, "wall_ended_ns": 61_000_000_000,
             "config": {"paper": {"equity": 10_000.0, "maker_fee": 20_000, "taker_fee": 55_000}}, "config_hash": "0f" * 32,
-            "counters": {"frames": changes.pop("frames", 0), "events": changes.pop("events", 0), "refused": {"BAD_TIME": 3}, "reconnects": 1},
+            "counters": {"frames": changes.pop("frames", 0), "events": changes.pop("events", 0), "refused": {"BAD_TIME": 3},
+                         "reconnects": 1},
             "latency": {"frame_to_step_us": {"p50": 3.1, "p99": 11.8, "max": 420.0, "n": 100_000}},
             "replay": {"identical": True, "records": 1234, "first_difference": None}, **changes}
     (folder / "run.json").write_text(json.dumps(meta))

@@ -1,4 +1,4 @@
-"""Statistics of a liquidation tape, as the public studies of real tapes state them. Pauses longer than 30 min (recorder off) are left out."""
+"""Statistics of a liquidation tape, as the public studies of real tapes state them. Pauses above 30 min (recorder off) are left out."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The report against real runs: the engine trades recorded frames of the synthetic market, and every number is computed a second time from the records."""
+"""The report against real runs: the engine trades recorded frames of the synthetic market, and sums are computed again from the records."""
 
 import csv
 import json
@@ -119,7 +119,8 @@ def test_slippage_is_the_distance_between_trigger_and_fill(folder, report):
     audit = np.fromfile(folder / "audit.bin", lc.AUDIT_DTYPE)
     cost, stops = 0.0, 0
     for row in audit[(audit["kind"] == lc.AuditKind.AUDIT_FILL) & (audit["x"][:, 7] == lc.Role.ROLE_STOP)]:
-        entry = audit[(audit["kind"] == lc.AuditKind.AUDIT_REQUEST) & (audit["id"] >> 12 == row["id"] >> 12) & (audit["x"][:, 7] == lc.Role.ROLE_ENTRY)
+        entry = audit[(audit["kind"] == lc.AuditKind.AUDIT_REQUEST) & (audit["id"] >> 12 == row["id"] >> 12)
+                      & (audit["x"][:, 7] == lc.Role.ROLE_ENTRY)
                       & (audit["seq"] < row["seq"]) & (audit["phase"] == 1)][-1]
         cost += (entry["x"][2] - row["x"][0]) * entry["side"] * row["x"][1]
         stops += 1
@@ -143,9 +144,10 @@ def test_cascades_and_refusals_are_counted_once(folder, report):
     s = report.summary
     assert s["cascades"]["n"] == len({(int(r["instrument"]), int(r["id"])) for r in signals})
     risk = audit[audit["kind"] == lc.AuditKind.AUDIT_RISK]
-    refused = [r for r in s["why_not"] if r["reason"] not in ("policy silent", "not a cascade", "feed gap")]
+    refused = [r for r in s["why_not"] if r["reason"] not in ("policy silent", "policy declined", "not a cascade", "feed gap")]
     assert sum(r["n"] for r in refused) == int((risk["reason"] != 0).sum())
-    assert next((r["n"] for r in s["why_not"] if r["reason"] == "not a cascade"), 0) == int((audit["kind"] == lc.AuditKind.AUDIT_LAPSED).sum())
+    assert next((r["n"] for r in s["why_not"] if r["reason"] == "not a cascade"),
+                0) == int((audit["kind"] == lc.AuditKind.AUDIT_LAPSED).sum())
     assert s["entries"]["placed"] == int((risk["reason"] == 0).sum())
 
 
@@ -159,7 +161,8 @@ def test_rates_are_per_covered_hour(report):
 
 def test_gap_without_an_end_lasts_until_the_end(folder):
     run = load_run(folder)
-    book = ledger.Ledger(feed=[(run.ended_ns - 10**9, 1, int(lc.FeedState.FEED_DOWN), 4.0), (run.started_ns + 10**10, -1, int(lc.FeedState.FEED_GAP), 2.0)])
+    book = ledger.Ledger(feed=[(run.ended_ns - 10**9, 1, int(lc.FeedState.FEED_DOWN), 4.0),
+                               (run.started_ns + 10**10, -1, int(lc.FeedState.FEED_GAP), 2.0)])
     assert figures.gaps(run, book, 1) == [(run.started_ns + 8 * 10**9, run.started_ns + 10**10), (run.ended_ns - 5 * 10**9, run.ended_ns)]
     assert len(figures.gaps(run, book, 0)) == 1
 
@@ -173,7 +176,8 @@ def test_truth_gives_precision_and_recall(folder, tmp_path, report):
     (flipped / "truth.json").write_text(json.dumps([{**r, "side": -r["side"]} for r in rows]))
     assert make_report(flipped).summary["truth"]["side_right"]["k"] < t["side_right"]["k"]
     elsewhere = copy(folder, tmp_path / "elsewhere")
-    (elsewhere / "truth.json").write_text(json.dumps([{**r, "start_ns": r["start_ns"] + 10**13, "end_ns": r["end_ns"] + 10**13} for r in rows]))
+    (elsewhere / "truth.json").write_text(json.dumps([{**r, "start_ns": r["start_ns"] + 10**13, "end_ns": r["end_ns"] + 10**13}
+                                                      for r in rows]))
     assert make_report(elsewhere).summary["truth"]["precision"]["k"] == 0
     (elsewhere / "truth.json").unlink()
     assert make_report(elsewhere).summary["truth"] is None
@@ -211,7 +215,8 @@ def test_daily_sharpe_needs_days(report):
     assert statistics.daily_sharpe([0.01])["value"] is None and statistics.daily_sharpe([0.01, 0.01])["value"] is None
     found = statistics.daily_sharpe([0.01, -0.005, 0.002])
     daily = np.array([0.01, -0.005, 0.002])
-    assert found["value"] == pytest.approx(daily.mean() / daily.std(ddof=1) * math.sqrt(365)) and found["low"] < found["value"] < found["high"]
+    assert found["value"] == pytest.approx(daily.mean() / daily.std(ddof=1) * math.sqrt(365))
+    assert found["low"] < found["value"] < found["high"]
     assert statistics.mean_test([1.0])["t"] is None and statistics.mean_test([])["mean"] is None
 
 
@@ -244,7 +249,8 @@ def test_page_is_whole_and_asks_nobody(report, page):
         assert not name.startswith("on"), (tag, name)
     text = report.html.read_text("utf-8")
     assert not re.search(r"https?:|//[a-z0-9-]+\.[a-z]|@import|url\(|fetch\(|XMLHttpRequest|WebSocket|sendBeacon|import\(", text)
-    assert ("meta", "content", "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:") in page.attributes
+    policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+    assert ("meta", "content", policy) in page.attributes
     assert not {"link", "img", "iframe", "object", "embed"} & set(page.tags)
     assert report.html.stat().st_size < 5_000_000
 
@@ -282,7 +288,8 @@ def test_hostile_names_stay_text(folder, tmp_path):
     bad = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'[bold]@data@"
     meta = json.loads((folder / "run.json").read_text())
     instruments = [{**row, "symbol": bad + str(n), "venue": bad} for n, row in enumerate(meta["instruments"])]
-    hostile = copy(folder, tmp_path / "hostile", name=bad, preset=bad, evidence=bad, venue="bybit", mode=bad, instruments=instruments, version=bad,
+    hostile = copy(folder, tmp_path / "hostile", name=bad, preset=bad, evidence=bad, venue="bybit", mode=bad, instruments=instruments,
+                   version=bad,
                    config_hash=bad, counters={"refused": {bad: 1}, "decode": {bad: bad}}, latency={bad: {"p50": 1.0}})
     out = make_report(hostile)
     page = Page(out.html.read_text("utf-8"))
@@ -320,7 +327,8 @@ def test_position_left_open(tmp_path):
 
 
 def test_run_json_may_hold_little_and_frames_may_lack(folder, tmp_path, report):
-    lean = copy(folder, tmp_path / "lean", **{k: ... for k in json.loads((folder / "run.json").read_text()) if k != "instruments"}, novelty={"x": 1})
+    lean = copy(folder, tmp_path / "lean", **{k: ... for k in json.loads((folder / "run.json").read_text()) if k != "instruments"},
+                novelty={"x": 1})
     shutil.rmtree(lean / "frames")
     (lean / "truth.json").unlink()
     out = make_report(lean)
@@ -335,6 +343,14 @@ def test_recording_with_a_torn_tail_is_drawn_and_told(folder, tmp_path, report):
     file.write_bytes(file.read_bytes()[:-300])
     out = make_report(torn)
     assert "damaged" in out.summary["drawing"]["problem"] and 0 < out.summary["drawing"]["trades"] < report.summary["drawing"]["trades"]
+
+
+def test_missing_records_are_told(folder, tmp_path, report):
+    holes = copy(folder, tmp_path / "holes")
+    np.delete(np.fromfile(folder / "audit.bin", lc.AUDIT_DTYPE), [5, 6, 9]).tofile(holes / "audit.bin")
+    out = make_report(holes)
+    assert (out.summary["stamp"]["audit_lost"], report.summary["stamp"]["audit_lost"]) == (3, 0)
+    assert "INCOMPLETE" in out.html.read_text("utf-8") and "INCOMPLETE" in terminal(out.summary)
 
 
 def test_wrong_folders_are_named(folder, tmp_path):
@@ -375,10 +391,10 @@ def test_page_runs_in_a_browser(report):
         pytest.skip("no chromium on this machine: the page's script is not executed")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         done = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-                               "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}", "--virtual-time-budget=3000", "--window-size=1280,2600", "--dump-dom",
+                               "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}", "--virtual-time-budget=3000",
+                               "--window-size=1280,2600", "--dump-dom",
                                report.html.as_uri()], capture_output=True, timeout=120, check=True)
     page = Page(done.stdout.decode())
     cards = [value for tag, name, value in page.attributes if tag == "div" and name == "class" and value.startswith("card-c")]
     assert len(cards) == report.summary["cascades"]["n"]
     assert sum(tag == "canvas" and name == "width" for tag, name, _ in page.attributes) > 5, "canvases were painted"
-    assert "show all" in " ".join(page.text) or len(cards) <= 12

@@ -18,14 +18,15 @@ ROOT = Path(__file__).parents[1]
 # Who may import whom. A module imports what stands in lines above its own, and what the notes allow inside a line.
 CORE = (
     "_version",
-    "event shape",
+    "event shape snapshot",
     "instrument layout",
-    "audit request scan encode window quantile zscore hawkes",
-    "detect feature door account bracket",
-    "risk policy",
+    "audit market request scan encode window quantile zscore hawkes",
+    "detect feature door account terms",
+    "bracket",
+    "risk policy sides",
     "engine",
     "simulate",
-    "batch",
+    "batch batch_cascade",
     "sweep",
     "__init__",
 )

@@ -56,7 +56,8 @@ class Tap(FrameTap):
 
 
 def conversation(sends, *, raise_at=None, finish=True, **options):
-    """Let a loopback server do `sends(transport)` when the client has connected; returns the log of what the listener passed on, and the listener.
+    """Let a loopback server do `sends(transport)` when the client has connected; returns the log of what the listener passed on, and the
+    listener.
 
     The server then closes, unless `finish` is False because the client is expected to hang up by itself."""
     log = []
@@ -77,7 +78,8 @@ def conversation(sends, *, raise_at=None, finish=True, **options):
         port = server.sockets[0].getsockname()[1]
         held.listener = FeedListener(
             decoder(), Sink(log, raise_at), lambda raw, ts: log.append(("other", raw, ts)), tap=Tap(log),
-            on_connected=lambda transport: log.append(("connected",)), on_disconnected=lambda transport: log.append(("disconnected",)), **options)
+            on_connected=lambda transport: log.append(("connected",)),
+            on_disconnected=lambda transport: log.append(("disconnected",)), **options)
         transport, _ = await picows.ws_connect(lambda: held.listener, f"ws://127.0.0.1:{port}/", enable_auto_pong=False)
         assert held.listener.transport is transport
         transport.send(WSMsgType.TEXT, b"go")

@@ -1,5 +1,6 @@
 # cython: language_level=3, embedsignature=False
-"""Loops around liqcore's C-level API: what a kernel costs to those who cimport it, without Python in between; and the sinks of the wire benches.
+"""Loops around liqcore's C-level API: what a kernel costs to those who cimport it, without Python in between; and the sinks of the wire
+benches.
 
 Built by benches/build.py with the package's own flags. The callgrind client requests do nothing outside of valgrind.
 """

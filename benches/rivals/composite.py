@@ -1,5 +1,5 @@
-"""The best that can be put together from packages: msgspec typed decode, the fastest rolling quantile there is, screamer, a bytes template; the socket
-by a picows listener in Python."""
+"""The best that can be put together from packages: msgspec typed decode, the fastest rolling quantile there is, screamer, a bytes template;
+the socket by a picows listener in Python."""
 
 from collections import deque
 
@@ -15,7 +15,8 @@ except ImportError:
 PACKAGE = "msgspec,screamer,picows," + quantile.PACKAGE
 NOTES = {"reaction": f"quantile by {quantile.PACKAGE}"}
 ORDER = (b'{"reqId":"r%d","header":{"X-BAPI-TIMESTAMP":"%d","X-BAPI-RECV-WINDOW":"5000"},"op":"order.create","args":[{"category":"linear",'
-         b'"symbol":"ROSEUSDT","side":"%s","orderType":"Limit","qty":"1","price":"0.%05d","timeInForce":"PostOnly","orderLinkId":"lq-%d"}]}')
+         b'"symbol":"ROSEUSDT","side":"%s","orderType":"Limit","qty":"1","price":"0.%05d","timeInForce":"PostOnly",'
+         b'"orderLinkId":"lq-%d"}]}')
 
 
 def reaction():

@@ -38,9 +38,10 @@ def encoder(dumps):
     def order_bytes(order):
         number, cause, ts_ms, buy, cents, thousandths = order
         return dumps({
-            "reqId": f"c{cause:x}-{number:x}", "header": {"X-BAPI-TIMESTAMP": str(ts_ms), "X-BAPI-RECV-WINDOW": "5000"}, "op": "order.create",
+            "reqId": f"c{cause:x}-{number:x}", "header": {"X-BAPI-TIMESTAMP": str(ts_ms), "X-BAPI-RECV-WINDOW": "5000"},
+            "op": "order.create",
             "args": [{"category": "linear", "symbol": "ETHUSDT", "orderLinkId": f"lq-{number:x}", "side": "Buy" if buy else "Sell",
-                      "orderType": "Limit", "qty": f"{thousandths // 1000}.{thousandths % 1000:03d}", "price": f"{cents // 100}.{cents % 100:02d}",
-                      "timeInForce": "PostOnly", "positionIdx": 0}]})
+                      "orderType": "Limit", "qty": f"{thousandths // 1000}.{thousandths % 1000:03d}",
+                      "price": f"{cents // 100}.{cents % 100:02d}", "timeInForce": "PostOnly", "positionIdx": 0}]})
 
     return order_bytes

@@ -92,7 +92,7 @@ class Session:
         self.trade = trade
         self.folder = Path(folder)
         self.speed = clock.speed if clock else 1.0
-        self.wire_clock = WireClock(**clock.as_dict()) if clock else WireClock()
+        self.wire_clock = WireClock(clock.speed, clock.market_ns, clock.wall_ns) if clock else WireClock()
         self.labels = labels or {}
         self.pipeline: Pipeline | None = None
         self.reconnects = 0
@@ -151,7 +151,9 @@ class Session:
             self._lost = asyncio.Event()
             try:
                 async with asyncio.timeout(REST_TIMEOUT_S):
-                    transport, self._listener = await picows.ws_connect(self._make_listener, url, enable_auto_pong=True)
+                    transport, listener = await picows.ws_connect(self._make_listener, url, enable_auto_pong=True)
+                assert isinstance(listener, FeedListener)
+                self._listener = listener
                 attempt = 0 if await self._stay(transport) else attempt + 1
                 reason = "the connection ended"
             except (OSError, picows.WSError, TimeoutError) as why:

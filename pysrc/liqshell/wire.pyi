@@ -8,7 +8,6 @@ from typing_extensions import disjoint_base, final
 from liqcore.scan import Decoder
 
 @final
-@disjoint_base
 class WireClock:
     def __init__(self, speed: float = 0.0, market_ns: int = 0, wall_ns: int = 0) -> None: ...
     @property
@@ -30,7 +29,6 @@ class FrameTap:
     def on_frame(self, raw: bytes, ts_recv: int) -> None: ...
 
 @final
-@disjoint_base
 class FrameBuffer(FrameTap):
     def __init__(self, capacity: int = 67108864, on_full: Callable[[], object] | None = None) -> None: ...
     @property
@@ -44,7 +42,6 @@ class FrameBuffer(FrameTap):
     def drain(self) -> list[tuple[int, bytes]]: ...
 
 @final
-@disjoint_base
 class FeedListener(WSListener):
     def __init__(
         self,

@@ -1,9 +1,9 @@
 """The compiled end of a public feed: websocket frame -> events -> sink, in one crossing and with no Python object for a recognised frame.
 
-picows calls `on_ws_frame` in C for every frame it finds in the read buffer. The payload goes to `liqcore.scan`; what it recognises reaches the
-`EventSink` as an array of event_t; what it does not (acks, other topics, odd shapes) reaches `on_other` as bytes, where a general parser has all
-the time it wants. Recording comes after the sink, so that it never delays an order, and also when the sink raised: that is the frame one wants to
-find in the recording.
+picows calls `on_ws_frame` in C for every frame it finds in the read buffer. The payload goes to `liqcore.scan`; what it recognises reaches
+the `EventSink` as an array of event_t; what it does not (acks, other topics, odd shapes) reaches `on_other` as bytes, where a general
+parser has all the time it wants. Recording comes after the sink, so that it never delays an order, and also when the sink raised: that is
+the frame one wants to find in the recording.
 """
 
 cimport cython
@@ -34,10 +34,10 @@ cdef inline int64_t _read_clock(int clock) noexcept nogil:
 cdef class WireClock:
     """Time of receipt, ns UTC, read in C.
 
-    With speed 0 it is CLOCK_REALTIME. With a speed it is market time, market_ns + (CLOCK_MONOTONIC - wall_ns) * speed: `WireClock(**clock.as_dict())`
-    reads the same as that `liqshell.clock.Clock`. It never goes back: the engine refuses events whose ts_recv does, so after a backward step of the
-    system clock the last time is repeated until the clock has caught up, and `backsteps` counts the readings held back that way. Share one instance
-    between all connections of an engine.
+    With speed 0 it is CLOCK_REALTIME. With a speed it is market time, market_ns + (CLOCK_MONOTONIC - wall_ns) * speed:
+    `WireClock(**clock.as_dict())` reads the same as that `liqshell.clock.Clock`. It never goes back: the engine refuses events whose
+    ts_recv does, so after a backward step of the system clock the last time is repeated until the clock has caught up, and `backsteps`
+    counts the readings held back that way. Share one instance between all connections of an engine.
     """
 
     def __init__(self, speed=0.0, market_ns=0, wall_ns=0):
@@ -70,7 +70,8 @@ cdef class WireClock:
 
 
 cdef class EventSink:
-    """Where decoded events go. Cython: override on_events_c. Python: override on_events, which costs one array and one bytes object a frame."""
+    """Where decoded events go. Cython: override on_events_c. Python: override on_events, which costs one array and one bytes object a
+    frame."""
 
     cdef int on_events_c(self, const event_t* events, int n, const char* raw, Py_ssize_t raw_n, int64_t ts_recv) except -1:
         rows = np.empty(n, dtype=EVENT_DTYPE)
@@ -105,9 +106,9 @@ cdef struct record_t:
 cdef class FrameBuffer(FrameTap):
     """A tap that only copies: frames wait in memory until `drain()` takes them, at a moment that suits whoever writes them to disk.
 
-    capacity: bytes, allocated once (the system commits pages as they are touched); each frame takes its size plus 16 bytes. When it is full,
-    `on_full()` is called and should drain; a frame that does not fit even then is not kept and counted in `dropped`: a recording with dropped > 0
-    has a hole and must say so.
+    capacity: bytes, allocated once (the system commits pages as they are touched); each frame takes its size plus 16 bytes. When it is
+    full, `on_full()` is called and should drain; a frame that does not fit even then is not kept and counted in `dropped`: a recording with
+    dropped > 0 has a hole and must say so.
     """
 
     def __cinit__(self, *args, **kwargs):
@@ -165,11 +166,11 @@ cdef class FeedListener(WSListener):
     decoder: liqcore.scan.Decoder of the venue. sink: gets the events of each recognised frame. clock: WireClock, by default real time.
     tap: gets every data message after the sink (or on_other) has returned or raised.
     on_other(raw: bytes, ts_recv: int): data messages that the decoder does not recognise; it may feed the sink's engine itself.
-    on_control(transport, msg_type, payload: bytes): PING (only where picows does not answer by itself), PONG and CLOSE. Without it a CLOSE is
-    answered and the connection ends, and the others are ignored.
+    on_control(transport, msg_type, payload: bytes): PING (only where picows does not answer by itself), PONG and CLOSE. Without it a CLOSE
+    is answered and the connection ends, and the others are ignored.
     on_connected(transport), on_disconnected(transport): as picows' own.
-    What a callback or the sink raises ends the connection (picows, disconnect_on_exception) after the tap has seen the frame; picows still delivers
-    the frames it has already read, so a sink that must not go on says so itself.
+    What a callback or the sink raises ends the connection (picows, disconnect_on_exception) after the tap has seen the frame; picows still
+    delivers the frames it has already read, so a sink that must not go on says so itself.
     Final, with callables instead of methods to override: an overridable method would cost a dictionary lookup a frame.
     """
 
@@ -178,8 +179,8 @@ cdef class FeedListener(WSListener):
         if self._events == NULL:
             raise MemoryError("FeedListener: no memory for the event buffer")
 
-    def __init__(self, Decoder decoder not None, EventSink sink not None, on_other, *, on_control=None, on_connected=None, on_disconnected=None,
-                 FrameTap tap=None, WireClock clock=None):
+    def __init__(self, Decoder decoder not None, EventSink sink not None, on_other, *, on_control=None, on_connected=None,
+                 on_disconnected=None, FrameTap tap=None, WireClock clock=None):
         self.decoder = decoder
         self.sink = sink
         self.tap = tap
@@ -260,8 +261,8 @@ cdef class FeedListener(WSListener):
     def feed(self, raw, ts_recv=None):
         """Hand in one message as if the socket had delivered it: replay of recorded frames, fault injection.
 
-        raw: bytes or a writable or read-only buffer. ts_recv: ns, as recorded; None = now. Returns the number of events that reached the sink, or -1
-        where the decoder handed the frame back to on_other.
+        raw: bytes or a writable or read-only buffer. ts_recv: ns, as recorded; None = now. Returns the number of events that reached the
+        sink, or -1 where the decoder handed the frame back to on_other.
         """
         cdef const unsigned char[::1] view = raw
         cdef int64_t events = self.events

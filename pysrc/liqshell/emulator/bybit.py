@@ -1,7 +1,7 @@
 """The venue's side of the Bybit V5 public linear protocol: frames, acknowledgements and REST answers as the venue writes them.
 
-Field order, text of numbers and the peculiarities (a pong whose op is `ping`, one bad topic failing its whole batch) follow real captures and
-the venue's documentation. Pure functions: no clock, no socket.
+Field order, text of numbers and the peculiarities (a pong whose op is `ping`, one bad topic failing its whole batch) follow real captures
+and the venue's documentation. Pure functions: no clock, no socket.
 """
 
 from collections.abc import Sequence
@@ -74,12 +74,13 @@ def instrument_info(contract: Contract) -> dict[str, object]:
     """One entry of instruments-info."""
     tick = f"{10.0 ** -contract.tick_decimals:.{contract.price_decimals}f}"
     lot = f"{10.0 ** -contract.lot_decimals:.{contract.lot_decimals}f}"
+    highest = price_text(contract, round(contract.price * contract.tick_power * 20))
     largest = qty_text(contract, contract.lots_max)
     return {
         "symbol": contract.symbol, "contractType": "LinearPerpetual", "status": "Trading", "baseCoin": contract.base, "quoteCoin": "USDT",
         "launchTime": "1585526400000", "deliveryTime": "0", "deliveryFeeRate": "", "priceScale": str(contract.price_decimals),
         "leverageFilter": {"minLeverage": "1", "maxLeverage": f"{contract.leverage_max}.00", "leverageStep": "0.01"},
-        "priceFilter": {"minPrice": tick, "maxPrice": price_text(contract, round(contract.price * contract.tick_power * 20)), "tickSize": tick},
+        "priceFilter": {"minPrice": tick, "maxPrice": highest, "tickSize": tick},
         "lotSizeFilter": {"maxOrderQty": largest, "minOrderQty": lot, "qtyStep": lot, "postOnlyMaxOrderQty": largest,
                           "maxMktOrderQty": largest, "minNotionalValue": "5"},
         "unifiedMarginTrade": True, "fundingInterval": 480, "settleCoin": "USDT", "copyTrading": "both",

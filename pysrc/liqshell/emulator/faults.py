@@ -1,7 +1,7 @@
 """What can go wrong with a public feed, on demand: scripted, or posted to the running emulator.
 
 A fault is a dict such as {"kind": "stall", "at_s": 600, "duration_s": 10} or {"kind": "drop", "on_cascade": 5}: at a market time after the
-start, or when a cascade has reached so many prints (known from the generator's ground truth), else at once. All durations are market seconds.
+start, or when a cascade has reached so many prints (known from the generator's ground truth), else at once. Durations are market seconds.
 """
 
 import random
@@ -118,8 +118,8 @@ class Faults:
 
     def _liquidations(self, now_ns: int, frame: Frame) -> list[Frame]:
         if self.active("invert_side", now_ns):
-            payload = frame.payload.replace(b'"S":"Buy"', b'"S":"?"').replace(b'"S":"Sell"', b'"S":"Buy"').replace(b'"S":"?"', b'"S":"Sell"')
-            frame = frame._replace(payload=payload)
+            buys = frame.payload.split(b'"S":"Buy"')
+            frame = frame._replace(payload=b'"S":"Sell"'.join(part.replace(b'"S":"Sell"', b'"S":"Buy"') for part in buys))
         if (fault := self.active("lose_liquidations", now_ns)) and self._random.random() < fault.probability:
             return []
         frames = [frame]

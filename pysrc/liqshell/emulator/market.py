@@ -1,9 +1,10 @@
 """A small agent market, SYNTHETIC: leveraged positions, a price path with bursts of volatility, forced orders that move the price.
 
-The exogenous price is a martingale: its variance has bursts, shared by all symbols or one symbol's own, but its drift is zero always. All that
-is predictable comes from the forced orders: the part of their impact that is not permanent decays (`Parameters.permanent_share = 1` switches
-that off: a control market in which nothing reverts). Statistics follow the public OKX tape; tests/test_market.py
-compares them. Same seed, same bytes, on any machine and however the stream is consumed; memory is that of the open positions.
+The exogenous price is a martingale: its variance has bursts, shared by all symbols or one symbol's own, but its drift is zero always. All
+that is predictable comes from the forced orders: one trips the next, and the part of their impact that is not permanent decays
+(`Parameters.permanent_share = 1` switches that off: a control market in which nothing reverts). Statistics follow the public OKX tape;
+tests/test_market.py compares them. Same seed, same bytes, on any machine and however the stream is consumed; memory is that of the open
+positions.
 """
 
 from collections.abc import Iterator
@@ -100,8 +101,8 @@ class Lane:
 class Market:
     """Blocks of time-ordered records (quotes.RECORD_DTYPE), 30 s each, without end.
 
-    `truth` lists the cascades (two forced orders or more) that ended before the last block handed out. A record's `cascade` is the id there,
-    or 0 for an isolated liquidation; to know that, blocks leave one behind the simulation.
+    `truth` lists the cascades (two forced orders or more) that ended before the last block handed out. A record's `cascade` is the id
+    there, or 0 for an isolated liquidation; to know that, blocks leave one behind the simulation.
     """
 
     def __init__(self, parameters: Parameters | None = None, **changes: Any) -> None:
@@ -113,16 +114,19 @@ class Market:
         self._burst_left: list[tuple[int, float]] = []                # (steps left, variance per step)
         self._own_bursts: list[list[tuple[int, float]]] = [[] for _ in self.contracts]
         self._lanes = [self._lane(i, contract) for i, contract in enumerate(self.contracts)]
+        self._handed = p.start_ns
         self._next_id = 1
         self._open: dict[int, Cascade] = {}                           # by id: cascades that may still grow
-        self._held: NDArray[np.void] | None = None
+        self._parts: list[NDArray[np.void]] = []                      # of the block at work: one for each symbol that is done
+        self._held: NDArray[np.void] | None = None                    # the next block to hand out
+        self._coming: NDArray[np.void] | None = None                  # a block that is complete but for the ids of isolated liquidations
         self._now = p.start_ns - int(p.warmup_hours * 3600) * NS // BLOCK_NS * BLOCK_NS
         self._shape: tuple[Floats, float, float] | None = None
         while self._now < p.start_ns:
-            self._simulate(emit=False)
-        for lane in self._lanes:
-            lane.current.clear()
-        self._simulate(emit=True)
+            self.work(emit=False)
+        while not self.work():
+            pass
+        self._held, self._coming = self._coming, None
 
     def _lane(self, index: int, contract: Contract) -> Lane:
         p, draws = self.parameters, Draws(self.parameters.seed, contract.symbol)
@@ -132,7 +136,7 @@ class Market:
     @property
     def now_ns(self) -> int:
         """Start of the block that `block` hands out next."""
-        return self._now - BLOCK_NS
+        return self._handed
 
     def _profile(self) -> float:
         hour = self._now / NS / 3600.0 % 24.0
@@ -166,7 +170,7 @@ class Market:
             self._burst_left, p.bursts_per_hour * profile / (1.0 + p.swing), self._shared)
         self._shape = (on_grid(np.sqrt(variance) * self._shared.normal(STEPS)), regime, profile)
 
-    def step(self, lane: Lane, emit: bool) -> tuple[NDArray[np.void], list[Forced]] | None:
+    def step(self, lane: Lane, emit: bool) -> NDArray[np.void]:
         """One symbol through the coming block."""
         assert self._shape is not None, "begin() first"
         (common, regime, profile), p, c = self._shape, self.parameters, lane.contract
@@ -182,25 +186,28 @@ class Market:
         if self._now // BLOCK_NS % 10 == sum(c.symbol.encode()) % 10:      # spread over blocks; the same whichever symbols there are
             positions.purge(self._now)
         if not emit:
-            return None
+            return np.zeros(0, RECORD_DTYPE)
         index = exogenous + positions.permanent
-        return lane.quotes.block(self._now, price, index, forced, positions.open_lots, profile, p.funding_rate), forced
+        records = lane.quotes.block(self._now, price, index, forced, positions.open_lots, profile, p.funding_rate)
+        self._label(lane, records, forced)
+        return records
 
-    def _simulate(self, emit: bool) -> None:
-        """Run all symbols through one block; with emit, hold its records."""
-        self.begin()
-        parts = []
-        for lane in self._lanes:
-            made = self.step(lane, emit)
-            if made is not None:
-                records, forced = made
-                self._label(lane, records, forced)
-                parts.append(records)
+    def work(self, emit: bool = True) -> bool:
+        """Run the next symbol through the coming block; True when `block` has nothing left to simulate. For callers in a hurry."""
+        if self._coming is not None:
+            return True
+        if self._shape is None:
+            self.begin()
+        lane = self._lanes[len(self._parts)]
+        self._parts.append(self.step(lane, emit))
+        if len(self._parts) < len(self._lanes):
+            return False
+        made, self._parts, self._shape = self._parts, [], None
         self._now += BLOCK_NS
-        self._shape = None
         if emit:
-            merged = np.concatenate(parts)
-            self._held = merged[np.lexsort((merged["symbol"], merged["t"]))]
+            merged = np.concatenate(made)
+            self._coming = merged[np.lexsort((merged["symbol"], merged["t"]))]
+        return True
 
     def _label(self, lane: Lane, records: NDArray[np.void], forced: list[Forced]) -> None:
         """Give each liquidation the id of its cascade."""
@@ -221,16 +228,18 @@ class Market:
 
     def block(self) -> NDArray[np.void]:
         """The next 30 s of records."""
-        out = self._held
+        self._handed += BLOCK_NS
+        while not self.work():
+            pass
+        out, self._held, self._coming = self._held, self._coming, None
         assert out is not None
-        self._simulate(emit=True)
         # the block simulated just now was long enough to join every cascade of `out` that goes on
         rows = np.flatnonzero((out["kind"] == KIND_LIQUIDATION) & (out["cascade"] > 0))
         for row in rows.tolist():
             cascade = self._open.get(int(out["cascade"][row]))
             if cascade is not None and cascade.count == 1:
                 out["cascade"][row] = 0
-        horizon = self._now - BLOCK_NS - int(self.parameters.cascade_gap_s * NS)
+        horizon = self._handed - int(self.parameters.cascade_gap_s * NS)
         for key in [key for key, cascade in self._open.items() if cascade.end_ns < horizon]:
             cascade = self._open.pop(key)
             if cascade.count > 1:

@@ -59,7 +59,7 @@ class Config:
     buffer_max: int = 8 << 20
     idle_s: float = 600.0
     wait_for_client: bool = False                    # market time stands still until somebody has subscribed
-    lead_s: float = 0.0                              # wall seconds between being ready and the first frame: time to connect without missing any
+    lead_s: float = 0.0                              # wall seconds from being ready to the first frame: time to connect without missing any
 
     def __post_init__(self) -> None:
         try:
@@ -235,9 +235,10 @@ async def _main(config: Config) -> int:
     return 0
 
 
-def run(seed: int = 0, speed: float = 1.0, from_: Sequence[str | Path] = (), host: str = "127.0.0.1", port: int = 0, start_ns: int | None = None,
-        symbols: Iterable[str] = SYMBOLS, hours: float | None = None, faults: Iterable[Mapping[str, object]] = (),
-        parameters: Mapping[str, object] | None = None, wait_for_client: bool = False, lead_s: float = 0.0) -> int:
+def run(seed: int = 0, speed: float = 1.0, from_: Sequence[str | Path] = (), host: str = "127.0.0.1", port: int = 0,
+        start_ns: int | None = None, symbols: Iterable[str] = SYMBOLS, hours: float | None = None,
+        faults: Iterable[Mapping[str, object]] = (), parameters: Mapping[str, object] | None = None,
+        wait_for_client: bool = False, lead_s: float = 0.0) -> int:
     """The `liqcore emulate` command: print one JSON line when ready, serve until SIGTERM, SIGINT or the end of the market; exit status."""
     config = Config(seed=seed, speed=speed, symbols=tuple(symbols), hours=hours, start_ns=start_ns, from_=tuple(map(str, from_)), host=host,
                     port=port, faults=tuple(faults), parameters=parameters or {}, wait_for_client=wait_for_client, lead_s=lead_s)

@@ -1,7 +1,7 @@
 """The public websocket of the emulated venue: subscriptions, pings, and sending frames to many clients cheaply.
 
-Frames are made into websocket messages once and written to the transport in one call per client and moment; a client that does not read is cut
-off when its send buffer exceeds a limit. aiohttp does the handshake and reads; it never compresses here (an offer of permessage-deflate is declined).
+Frames are made into websocket messages once and written to the transport in one call per client and moment; a client that does not read is
+cut off when its send buffer exceeds a limit. aiohttp does the handshake and reads; an offer of permessage-deflate is declined.
 """
 
 import asyncio

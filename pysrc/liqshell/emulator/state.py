@@ -24,8 +24,10 @@ class SymbolState:
     last_ticks: int = 0
     direction: str = "ZeroPlusTick"
     ticker: dict[str, str] = field(default_factory=dict)
-    trades: deque[tuple[int, str, str, str, str, int]] = field(default_factory=lambda: deque(maxlen=TRADES_KEPT))   # T, side, v, p, id, seq
-    bars: deque[list[float]] = field(default_factory=lambda: deque(maxlen=BARS_KEPT))      # start ms, open, high, low, close, volume, turnover
+    # T, side, v, p, id, seq
+    trades: deque[tuple[int, str, str, str, str, int]] = field(default_factory=lambda: deque(maxlen=TRADES_KEPT))
+    # start ms, open, high, low, close, volume, turnover
+    bars: deque[list[float]] = field(default_factory=lambda: deque(maxlen=BARS_KEPT))
 
     def on_trade(self, t_ms: int, side: str, v: str, p: str, uid: str, seq: int) -> None:
         """A trade has been printed."""

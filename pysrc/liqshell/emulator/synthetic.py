@@ -48,20 +48,20 @@ class SyntheticFeed:
         return self.market.parameters.start_ns
 
     def prepare(self) -> bool:
-        """Generate the next block unless one lies ready; True where that was work."""
+        """Do a part of generating the next block, about a millisecond; False where it lies ready."""
         if self._next is not None:
             return False
         if self.end_ns is not None and self.market.now_ns >= self.end_ns:
             self._next = []
-        else:
+        elif self.market.work():
             self._next = self.market.block().tolist()
         return True
 
     def _load(self) -> bool:
         """Whether a record lies ready."""
         if self._at >= len(self._rows):
-            self.prepare()
-            assert self._next is not None
+            while self.prepare():
+                pass
             if not self._next:
                 return False
             self._rows, self._at, self._next = self._next, 0, None
@@ -211,8 +211,9 @@ class _Lane:
         if now_ms % 60_000 < 1_000 or "highPrice24h" not in state.ticker:
             high, low = max((bar[2] for bar in day), default=0.0), min((bar[3] for bar in day), default=0.0)
             first = day[0][1] if day else 0.0
+            hour = day[-60][1] if len(day) >= 60 else first
             new |= {"highPrice24h": f"{high:.{c.price_decimals}f}", "lowPrice24h": f"{low:.{c.price_decimals}f}",
-                    "prevPrice24h": f"{first:.{c.price_decimals}f}", "prevPrice1h": f"{(day[-60][1] if len(day) >= 60 else first):.{c.price_decimals}f}",
+                    "prevPrice24h": f"{first:.{c.price_decimals}f}", "prevPrice1h": f"{hour:.{c.price_decimals}f}",
                     "price24hPcnt": f"{(float(last) / first - 1.0 if first else 0.0):.6f}",
                     "volume24h": f"{sum(bar[5] for bar in day):.4f}", "turnover24h": f"{sum(bar[6] for bar in day):.4f}"}
         old, topic = state.ticker, self.topics["tickers"]

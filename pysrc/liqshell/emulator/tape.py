@@ -1,4 +1,4 @@
-"""A recording as a feed: frames leave at the times they were received (the market clock starts at the first), or all moved to another start."""
+"""A recording as a feed: frames leave at the times they were received (the market clock starts at the first), or moved to another start."""
 
 import heapq
 import itertools

@@ -1,5 +1,6 @@
 """What the page draws, as one small JSON object: times in ms since the start of the run, prices in quote currency."""
 
+from collections.abc import Callable
 from typing import Any
 
 from liqcore import Role
@@ -11,17 +12,18 @@ from liqshell.report.run import Run
 from liqshell.report.text import number
 from liqshell.report.words import FILLS, liquidated, position, reason
 
-ROLES = {Role.ROLE_ENTRY: "entry", Role.ROLE_STOP: "stop", Role.ROLE_TARGET: "target", Role.ROLE_CLOSE: "close"}
+ROLES: dict[int, str] = {Role.ROLE_ENTRY: "entry", Role.ROLE_STOP: "stop", Role.ROLE_TARGET: "target", Role.ROLE_CLOSE: "close"}
 LARGES_DRAWN = 400
+At = Callable[[int], float | None]      # ns UTC -> the page's time
 
 
-def _order(o: Order, at) -> dict[str, Any]:
+def _order(o: Order, at: At) -> dict[str, Any]:
     return {"role": ROLES.get(o.role, "?"), "side": o.side, "steps": [[at(ts), price] for ts, price in o.steps], "created": at(o.created),
             "acked": at(o.acked), "triggered": at(o.triggered), "ended": at(o.ended), "reason": reason(o.reason) if o.reason else "",
             "rejected": o.rejected, "filled": o.filled, "qty": o.qty}
 
 
-def _bracket(b: Bracket, at) -> dict[str, Any]:
+def _bracket(b: Bracket, at: At) -> dict[str, Any]:
     trade = b.closed
     return {"n": b.instrument, "side": position(b.side), "opened": at(b.opened), "flat": at(b.flat), "end": reason(b.end) if b.flat else "",
             "net": trade.net if trade else None, "bps": trade.net / trade.entry_notional * 1e4 if trade and trade.entry_notional else None,
@@ -45,12 +47,13 @@ def outcome(c: Cascade) -> tuple[str, str]:
     return ("open", "entry still working") if not b.flat else ("unfilled", f"not filled: {reason(b.end)}")
 
 
-def _cascade(number: int, c: Cascade, brackets: dict[int, int], at) -> dict[str, Any]:
+def _cascade(number: int, c: Cascade, brackets: dict[int, int], at: At) -> dict[str, Any]:
     group, text = outcome(c)
     return {"id": number, "n": c.instrument, "start": at(c.start), "active": at(c.active), "last": at(c.last_large), "end": at(c.ended),
             "side": c.side, "label": liquidated(c.side), "long": c.long_notional, "short": c.short_notional, "count": c.count,
             "threshold": c.threshold, "z": c.z, "score": c.score, "interrupted": c.interrupted, "group": group, "outcome": text,
-            "phases": [[at(ts), phase] for ts, phase in c.phases], "verdicts": [[at(ts), reason(code) if code else "agreed"] for ts, code in c.verdicts],
+            "phases": [[at(ts), phase] for ts, phase in c.phases],
+            "verdicts": [[at(ts), reason(code) if code else "agreed"] for ts, code in c.verdicts],
             "larges": [[at(e.ts), e.price, round(e.notional), e.side] for e in c.larges[:LARGES_DRAWN]],
             "bracket": brackets.get(id(c.bracket)) if c.bracket is not None else None}
 
@@ -67,12 +70,13 @@ def drawing(run: Run, ledger: Ledger, paths: Paths) -> dict[str, Any]:
     instruments = []
     for n, instrument in enumerate(run.instruments):
         overview, *windows = paths.series[n]
-        decimals = len(instrument.tick_size.partition(".")[2])
+        decimals = len(instrument.tick_size.partition(".")[2].rstrip("0"))
         instruments.append({"symbol": instrument.symbol, "tick": float(instrument.tick_size), "decimals": decimals,
                             "overview": overview.as_dict(origin), "windows": [w for w in (s.as_dict(origin) for s in windows) if w],
                             "gaps": [[at(a), at(b)] for a, b in gaps(run, ledger, n)],
                             "truth": [[at(t.start_ns), at(t.end_ns), t.side, t.count, round(t.notional)] for t in run.truth or ()
                                       if t.symbol == instrument.symbol]})
     return {"origin": origin // MS, "end": (run.ended_ns - origin) / MS, "instruments": instruments, "total": len(ledger.seen),
-            "cascades": [_cascade(k, c, brackets, at) for k, c in enumerate(shown, 1)], "brackets": [_bracket(b, at) for b in ledger.brackets],
+            "cascades": [_cascade(k, c, brackets, at) for k, c in enumerate(shown, 1)],
+            "brackets": [_bracket(b, at) for b in ledger.brackets],
             "equity": [[at(b.flat), b.closed.gross + b.closed.slippage, b.closed.net] for b in ledger.trades if b.closed]}

@@ -1,4 +1,4 @@
-"""The numbers of the report as one JSON-able dict: what the terminal, the page and report.json show. Money in quote currency, returns in bps."""
+"""The numbers of the report as one dict for JSON, shown by terminal, page and report.json. Money in quote currency, returns in bps."""
 
 import hashlib
 import math
@@ -14,7 +14,7 @@ from liqshell.report.words import ALARMS, CONTROLS, FEEDS, liquidated, meaning, 
 
 HOUR_NS, DAY_NS = 3_600_000_000_000, 86_400_000_000_000
 FUNDING_NS = 8 * HOUR_NS
-MATCH_SLACK_NS = 1_000_000_000       # liquidations are pushed in batches of 500 ms, and the feed adds its delay
+MATCH_SLACK_NS = 1_000_000_000       # a forced order is reported within a second of its execution
 
 
 def union(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -186,8 +186,10 @@ def entries(ledger: Ledger) -> dict[str, Any]:
     partial = [b for b in filled if b.flat and sum(f.qty for f in b.entry_fills) < b.qty * (1 - 1e-9)]
     ended = Counter(b.end for b in ledger.brackets if b.flat and not b.fills)
     waits = [(b.fills[0].ts - b.opened) / 1e9 for b in filled]
-    rejects = sum(o.rejected and o.reason == Reason.END_POST_ONLY for b in ledger.brackets for o in b.orders.values() if o.role == Role.ROLE_ENTRY)
-    return {"placed": placed, "filled": share(len(filled), placed), "partial": len(partial), "working": sum(not b.flat and not b.fills for b in ledger.brackets),
+    rejects = sum(o.rejected and o.reason == Reason.END_POST_ONLY for b in ledger.brackets for o in b.orders.values()
+                  if o.role == Role.ROLE_ENTRY)
+    return {"placed": placed, "filled": share(len(filled), placed), "partial": len(partial),
+            "working": sum(not b.flat and not b.fills for b in ledger.brackets),
             "post_only_rejects": rejects, "wait_s": spread(waits),
             "unfilled": [{"reason": reason(code), "meaning": meaning(code), "n": n} for code, n in ended.most_common()]}
 
@@ -198,12 +200,12 @@ def left_open(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     for b in ledger.brackets:
         if b.flat:
             continue
-        stop = b.first(Role.ROLE_STOP)
+        stop, order = b.first(Role.ROLE_STOP), b.first(Role.ROLE_ENTRY)
         mark = ledger.marks.get(b.instrument, (0, 0.0))[1]
         entry, multiplier = b.entry_price, run.instruments[b.instrument].multiplier
         rows.append({"symbol": run.symbols[b.instrument], "side": position(b.side), "what": "position" if b.position else "entry order",
-                     "qty": abs(b.position) or b.qty, "entry": entry or (b.first(Role.ROLE_ENTRY).price if b.first(Role.ROLE_ENTRY) else 0.0),
-                     "last": mark, "unrealised": (mark - entry) * b.position * multiplier if b.position and mark else 0.0,
+                     "qty": abs(b.position) or b.qty, "entry": entry or (order.price if order else 0.0), "last": mark,
+                     "unrealised": (mark - entry) * b.position * multiplier if b.position and mark else 0.0,
                      "fees": math.fsum(f.fee for f in b.fills), "age_s": (run.ended_ns - b.opened) / 1e9,
                      "stop": stop.price if stop and not stop.ended else None})
     return rows
@@ -211,7 +213,7 @@ def left_open(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
 
 def funnel(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     """From large liquidations to closed trades, each step with what it lost."""
-    asked = [c for c in ledger.seen if c.verdicts]
+    asked = [c for c in ledger.seen if any(code not in (Reason.NO_TRADE, Reason.PHASE) for _, code in c.verdicts)]
     accepted = [c for c in asked if any(code == Reason.OK for _, code in c.verdicts)]
     filled = [b for b in ledger.brackets if b.fills]
     return [{"step": "large liquidations", "n": ledger.larges}, {"step": "candidates", "n": len(ledger.cascades)},
@@ -227,7 +229,8 @@ def why_not(ledger: Ledger) -> list[dict[str, Any]]:
     if silent:
         rows.append({"reason": "policy silent", "meaning": "the cascade became active and the policy asked for nothing", "n": silent})
     if ledger.lapsed:
-        rows.append({"reason": "not a cascade", "meaning": "a large liquidation that no second one followed inside the window", "n": ledger.lapsed})
+        rows.append({"reason": "not a cascade", "meaning": "a large liquidation that no second one followed inside the window",
+                     "n": ledger.lapsed})
     cut = sum(c.interrupted and not c.active for c in ledger.cascades)
     if cut:
         rows.append({"reason": "feed gap", "meaning": "a candidate was forgotten because the feed had a gap", "n": cut})
@@ -244,7 +247,8 @@ def instruments(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
         rows.append({"symbol": instrument.symbol, "venue": instrument.venue, "completeness": COMPLETENESS[instrument.completeness],
                      "cascades": rate(len(seen), covered_hours(run, ledger, n)), "longs_liquidated": sum(c.side > 0 for c in seen),
                      "shorts_liquidated": sum(c.side < 0 for c in seen), "threshold": seen[-1].threshold if seen else None,
-                     "entries": sum(b.instrument == n for b in ledger.brackets), "trades": len(trades), "wins": sum(t.net > 0 for t in trades),
+                     "entries": sum(b.instrument == n for b in ledger.brackets), "trades": len(trades),
+                     "wins": sum(t.net > 0 for t in trades),
                      "gross": math.fsum(t.gross for t in trades), "fees": math.fsum(t.fees for t in trades), "net": net,
                      "net_bps": net / notional * 1e4 if notional else None, "gap_s": sum(e - s for s, e in gaps(run, ledger, n)) / 1e9})
     return rows
@@ -255,16 +259,21 @@ def truth(run: Run, ledger: Ledger) -> dict[str, Any] | None:
     if run.truth is None:
         return None
     real = [t for t in run.truth if t.count >= 2 and t.end_ns >= run.started_ns and t.start_ns <= run.ended_ns]
-    hit, matched, right = set(), 0, 0
+    hit: set[int] = set()
+    matched = right = 0
     for c in ledger.seen:
-        found = [t for t in real if t.symbol == run.symbols[c.instrument] and t.start_ns <= c.last_large + MATCH_SLACK_NS
-                 and t.end_ns >= c.start - MATCH_SLACK_NS]
+        # in the venue's time: how late the feed was is another question
+        times = [e.ts_event for e in c.larges] or [c.start]
+        found = [t for t in real if t.symbol == run.symbols[c.instrument] and t.start_ns <= max(times) + MATCH_SLACK_NS
+                 and t.end_ns >= min(times) - MATCH_SLACK_NS]
         hit.update(t.id for t in found)
         matched += bool(found)
         right += any(t.side == c.side for t in found)
     total = math.fsum(t.notional for t in real)
-    return {"cascades": len(real), "precision": share(matched, len(ledger.seen)), "recall": share(len([t for t in real if t.id in hit]), len(real)),
-            "recall_by_notional": math.fsum(t.notional for t in real if t.id in hit) / total if total else None, "side_right": share(right, matched)}
+    return {"cascades": len(real), "precision": share(matched, len(ledger.seen)),
+            "recall": share(len([t for t in real if t.id in hit]), len(real)),
+            "recall_by_notional": math.fsum(t.notional for t in real if t.id in hit) / total if total else None,
+            "side_right": share(right, matched)}
 
 
 def latencies(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
@@ -304,11 +313,13 @@ def feed_health(run: Run, ledger: Ledger) -> dict[str, Any]:
             code = getattr(Reason, str(key).rsplit(".", 1)[-1], None)
             name = reason(int(key)) if str(key).isdigit() else reason(int(code)) if code is not None else str(key)
             refused[name] = max(n, refused.get(name, 0)) if isinstance(n, int) else refused.get(name, 0)
-    return {"frames": counters.get("frames"), "events": counters.get("events"), "reconnects": counters.get("reconnects"), "refused": refused,
+    return {"frames": counters.get("frames"), "events": counters.get("events"), "reconnects": counters.get("reconnects"),
+            "refused": refused,
             "decode": counters.get("decode"), "record": counters.get("record"),
             "incidents": [{"ts": ts, "instrument": run.symbols[n] if n >= 0 else "all", "state": FEEDS.get(s, str(s)), "missed_s": missed}
                           for ts, n, s, missed in ledger.feed],
-            "alarms": [{"ts": ts, "instrument": run.symbols[n] if n >= 0 else "all", "what": ALARMS.get(a, str(a)), "value": v, "limit": limit}
+            "alarms": [{"ts": ts, "instrument": run.symbols[n] if n >= 0 else "all", "what": ALARMS.get(a, str(a)), "value": v,
+                        "limit": limit}
                        for ts, n, a, v, limit in ledger.alarms],
             "limits": [{"ts": ts, "what": CONTROLS.get(c, str(c)), "reason": reason(r), "value": v, "limit": limit}
                        for ts, c, r, v, limit in ledger.limits]}
@@ -321,25 +332,31 @@ def trade_rows(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
         if t is None:
             continue
         rows.append({"n": n, "symbol": run.symbols[b.instrument], "side": position(b.side),
-                     "cascade": liquidated(b.cascade.side) if b.cascade else "unknown", "opened_ns": b.entry_fills[0].ts if b.entry_fills else b.opened,
+                     "cascade": liquidated(b.cascade.side) if b.cascade else "unknown",
+                     "opened_ns": b.entry_fills[0].ts if b.entry_fills else b.opened,
                      "closed_ns": b.flat, "qty": t.qty, "entry": t.entry, "exit": t.exit, "notional": t.entry_notional, "gross": t.gross,
-                     "fees": t.fees, "slippage": t.slippage, "net": t.net, "net_bps": t.net / t.entry_notional * 1e4 if t.entry_notional else 0.0,
+                     "fees": t.fees, "slippage": t.slippage, "net": t.net,
+                     "net_bps": t.net / t.entry_notional * 1e4 if t.entry_notional else 0.0,
                      "hold_s": t.hold_s, "exit_reason": reason(t.reason), "entry_role": "maker" if t.entry_maker else "taker"})
     return rows
 
 
 def cascade_rows(run: Run, cascades: list[Cascade]) -> dict[str, Any]:
     durations = [(c.last_large - c.start) / 1e9 for c in cascades]
-    return {"n": len(cascades), "longs_liquidated": sum(c.side > 0 for c in cascades), "shorts_liquidated": sum(c.side < 0 for c in cascades),
+    return {"n": len(cascades), "longs_liquidated": sum(c.side > 0 for c in cascades),
+            "shorts_liquidated": sum(c.side < 0 for c in cascades),
             "notional": math.fsum(c.notional for c in cascades), "duration_s": spread(durations),
-            "interrupted": sum(c.interrupted for c in cascades), "decelerated": sum(any(p == Phase.DECELERATING for _, p in c.phases) for c in cascades)}
+            "interrupted": sum(c.interrupted for c in cascades),
+            "decelerated": sum(any(p == Phase.DECELERATING for _, p in c.phases) for c in cascades)}
 
 
 def stamp(run: Run) -> dict[str, Any]:
     """What somebody else needs to get the same run."""
-    meta = run.meta
-    return {"version": meta.get("version"), "abi": meta.get("abi"), "config_hash": meta.get("config_hash"), "data_hash": meta.get("data_hash"),
-            "seed": meta.get("seed"), "speed": run.speed, "audit_records": len(run.audit),
+    meta, sequence = run.meta, run.audit["seq"]
+    lost = int(sequence[-1] - sequence[0]) + 1 - len(sequence) if len(sequence) else 0
+    return {"version": meta.get("version"), "abi": meta.get("abi"), "config_hash": meta.get("config_hash"),
+            "data_hash": meta.get("data_hash"),
+            "seed": meta.get("seed"), "speed": run.speed, "audit_records": len(run.audit), "audit_lost": lost,
             "audit_sha256": hashlib.sha256(run.audit.tobytes()).hexdigest(), "replay": meta.get("replay")}
 
 
@@ -351,10 +368,12 @@ def summarise(run: Run, ledger: Ledger) -> dict[str, Any]:
             "synthetic": run.synthetic, "label": "SYNTHETIC" if run.synthetic else "REAL MARKET", "preset": run.meta.get("preset"),
             "evidence": run.meta.get("evidence"), "completeness": classes, "started_ns": run.started_ns, "ended_ns": run.ended_ns,
             "duration_s": run.duration_s, "wall_s": wall_seconds(run), "speed": run.speed, "covered_instrument_hours": hours,
-            "money": money(run, ledger), "win_rate": winning(run, ledger), "per_trade": per_trade(ledger), "daily_sharpe": daily(run, ledger),
+            "money": money(run, ledger), "win_rate": winning(run, ledger), "per_trade": per_trade(ledger),
+            "daily_sharpe": daily(run, ledger),
             "hold_s": spread([b.closed.hold_s for b in ledger.trades if b.closed]), "exits": exits(ledger), "entries": entries(ledger),
             "left_open": left_open(run, ledger), "funnel": funnel(run, ledger), "why_not": why_not(ledger),
-            "cascades": {**cascade_rows(run, ledger.seen), "rate": rate(len(ledger.seen), hours)}, "trades_rate": rate(len(ledger.trades), hours),
+            "cascades": {**cascade_rows(run, ledger.seen), "rate": rate(len(ledger.seen), hours)},
+            "trades_rate": rate(len(ledger.trades), hours),
             "instruments": instruments(run, ledger), "truth": truth(run, ledger), "latency": latencies(run, ledger),
             "feed": feed_health(run, ledger), "stamp": stamp(run), "trades": trade_rows(run, ledger)}
 

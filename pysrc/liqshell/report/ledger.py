@@ -1,4 +1,4 @@
-"""From audit records to stories: cascades, and brackets with their orders and fills. Nothing here is computed that the stream does not say."""
+"""From audit records to stories: cascades, and brackets with their orders and fills. Only what the stream says, nothing estimated."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -217,8 +217,8 @@ class _Reader:
             c = self.current[n] = Cascade(n, id_, self.pending.get(n, []))
             self.ledger.cascades.append(c)
         c.phases.append((ts, phase))
-        c.side, c.long_notional, c.short_notional, c.threshold, c.z, c.score, c.price = side, *x[:6]
-        c.count = int(x[6])
+        c.side, c.count = side, int(x[6])
+        c.long_notional, c.short_notional, c.threshold, c.z, c.score, c.price = x[:6]
         self.ledger.marks[n] = (ts, x[5])
         if phase == Phase.ACTIVE and not c.active:
             c.active = ts
@@ -232,7 +232,10 @@ class _Reader:
 
     def policy(self, ts, id_, n, reason, phase, side, x):
         c = self.current.get(n)
-        if reason != Reason.OK:
+        if reason in (Reason.NO_TRADE, Reason.PHASE):        # asked at every phase; that it wants nothing is news only while the cascade is ACTIVE
+            if phase == Phase.ACTIVE and c is not None:
+                self.answer(c, ts, reason)
+        elif reason != Reason.OK:
             self.answer(c, ts, reason)
         else:
             self.asking[n] = (c, x[2], x[3])
@@ -340,8 +343,8 @@ class _Reader:
 
 
 def slippage(b: Bracket, multiplier: float) -> float:
-    """Quote currency lost (> 0) or won against the price at which a taker order was decided: stops against their trigger, market orders against
-    the last trade when they were asked for. Limit orders have none: they fill at their price."""
+    """Quote currency lost (> 0) or won against the price at which a taker order was decided: stops against their trigger, market orders
+    against the last trade when they were asked for. Limit orders have none: they fill at their price."""
     cost = 0.0
     for f in b.fills:
         o = b.orders.get(f.order)

@@ -1,4 +1,4 @@
-"""The price path for drawing: recorded frames, decoded by the venue's own decoder, reduced on the way to buckets of lowest, highest and last.
+"""The price path for drawing: recorded frames, decoded by the venue's own decoder, reduced on the way to buckets of low, high and last.
 
 Memory does not grow with the recording: which spans of time will be drawn is known from the audit stream before the first frame is read.
 """
@@ -153,7 +153,7 @@ class _Reduction:
 
 
 def read_paths(run: Run, ledger: Ledger) -> Paths:
-    """The price path of every instrument from the recorded frames. Missing or damaged frames are told in `problem`, they do not stop a report."""
+    """The price path of every instrument from the recorded frames. What is missing or damaged is told in `problem`."""
     paths = Paths(windows(run, ledger))
     folder = run.folder / "frames"
     if not run.frames:

@@ -68,7 +68,8 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise DataError(str(path), "no such file", "the folder of a run", "Give the folder that `liqcore live` or `liqcore demo` named") from None
+        raise DataError(str(path), "no such file", "the folder of a run",
+                        "Give the folder that `liqcore live` or `liqcore demo` named") from None
     except (UnicodeDecodeError, ValueError) as error:
         raise DataError(str(path), f"not JSON ({error})", "the JSON that a run writes") from None
 
@@ -127,7 +128,7 @@ def _truth(path: Path) -> tuple[Truth, ...] | None:
 
 
 def load_run(folder: str | Path) -> Run:
-    """Read a run's folder. DataError names the file, what was found and what to do; unknown keys of run.json are kept, missing ones tolerated."""
+    """Read a run's folder. DataError says what is wrong where. Unknown keys of run.json are kept, missing ones allowed."""
     folder = Path(folder)
     meta = _json(folder / "run.json")
     if not isinstance(meta, dict):
@@ -136,7 +137,8 @@ def load_run(folder: str | Path) -> Run:
     audit = _audit(folder / "audit.bin")
     if len(audit) and int(audit["instrument"].max()) >= len(instruments):
         raise DataError(str(folder / "audit.bin"), f"instrument {audit['instrument'].max()}",
-                        f"0 to {len(instruments) - 1}, as run.json lists {len(instruments)} instruments", "run.json and audit.bin are of different runs")
+                        f"0 to {len(instruments) - 1}, as run.json lists {len(instruments)} instruments",
+                        "run.json and audit.bin are of different runs")
     first, last = (int(audit["ts"].min()), int(audit["ts"].max())) if len(audit) else (0, 0)
     started = int(meta.get("started_ns") or first)
     speed = float(meta.get("speed") or 1.0)

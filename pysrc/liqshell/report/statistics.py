@@ -69,7 +69,7 @@ def mean_test(values: Sequence[float]) -> dict[str, float | int | None]:
 
 
 def daily_sharpe(returns: Sequence[float]) -> dict[str, float | int | None]:
-    """Mean over sd of whole-day returns, x sqrt(365), with its 95 % interval (Lo 2002, independent returns); None for less than two days."""
+    """Mean over sd of whole-day returns, x sqrt(365), with its 95 % interval (Lo 2002, independent returns); None below two days."""
     test = mean_test(returns)
     n, mean, sd = len(returns), test["mean"], test["sd"]
     if n < 2 or not sd or mean is None:

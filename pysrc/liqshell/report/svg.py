@@ -24,11 +24,13 @@ def waterfall(m: dict[str, Any]) -> str:
         x = n * pitch + (pitch - width) / 2
         y, size = top + (high - max(begin, end)) * scale, max(1.5, abs(end - begin) * scale)
         colour = "var(--muted)" if value == 0 else "var(--good)" if value > 0 else "var(--bad)"
-        out.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{width}" height="{size:.1f}" rx="2" fill="{colour}" opacity="{1 if total else .6}"/>')
+        out.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{width}" height="{size:.1f}" rx="2" fill="{colour}" '
+                   f'opacity="{1 if total else .6}"/>')
         if n + 1 < len(bars):
             at = top + (high - end) * scale
             out.append(f'<path d="M{x + width:.1f} {at:.1f}H{x + pitch:.1f}" stroke="var(--muted)" stroke-dasharray="2 3"/>')
-        out.append(f'<text x="{x + width / 2:.1f}" y="{y - 7:.1f}" text-anchor="middle" font-weight="600">{escape(money(value, sign=True))}</text>')
+        out.append(f'<text x="{x + width / 2:.1f}" y="{y - 7:.1f}" text-anchor="middle" font-weight="600">'
+                   f'{escape(money(value, sign=True))}</text>')
         note = "not modelled" if name == "funding" and not m["funding_modelled"] else ""
         out.append(f'<text class="m" x="{x + width / 2:.1f}" y="{height + top + 22}" text-anchor="middle">{escape(name)}</text>')
         if note:

@@ -8,7 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from liqshell.report.text import compact, interval, millis, money, number, percent, seconds, verdict, when
+from liqshell.report.text import NONE, compact, evidence, interval, millis, money, number, percent, seconds, verdict, when
 
 
 def _table(title: str, *columns: str, note: str = "") -> Table:
@@ -26,10 +26,12 @@ def _coloured(value: float, text: str) -> Text:
 
 def _head(s: dict[str, Any]) -> Panel:
     badge = Text()
-    badge.append(" SYNTHETIC MARKET " if s["synthetic"] else " REAL MARKET ", style="black on yellow" if s["synthetic"] else "black on cyan")
+    badge.append(" SYNTHETIC MARKET " if s["synthetic"] else " REAL MARKET ",
+                 style="black on yellow" if s["synthetic"] else "black on cyan")
     badge.append(f"  {s['mode']}  {s['venue']}  feed {'/'.join(s['completeness'])}")
     if s["preset"]:
-        badge.append(f"  preset {s['preset']}: evidence {(s['evidence'] or 'not stated').splitlines()[0][:90]}")
+        grade, first, _ = evidence(s["evidence"])
+        badge.append(f"  preset {s['preset']}, evidence {grade or 'not stated'}" + (f": {first}" if first else ""))
     speed = f", {s['speed']:g} x real time" if s["speed"] != 1 else ""
     wall = f" in {seconds(s['wall_s'])} of wall time" if s["wall_s"] is not None else ""
     span = Text(f"{when(s['started_ns'])} to {when(s['ended_ns'])} UTC: {seconds(s['duration_s'])} of market{wall}{speed}", style="dim")
@@ -62,7 +64,8 @@ def _statistics(s: dict[str, Any]) -> Table:
                   f"t = {number(t['t'])}, n = {t['n']}")
     table.add_row("Sharpe, daily x √365", number(d["value"]) if d["value"] is not None else "not enough days",
                   interval(d["low"], d["high"]) if d["value"] is not None else f"{d['days']} whole days, 2 are needed")
-    table.add_row("entries filled", percent(e["filled"]["share"]), f"{e['filled']['k']} of {e['placed']}, wait p50 {seconds(e['wait_s']['p50'])}")
+    table.add_row("entries filled", percent(e["filled"]["share"]),
+                  f"{e['filled']['k']} of {e['placed']}, wait p50 {seconds(e['wait_s']['p50'])}")
     table.add_row("hold", seconds(h["p50"]), f"p99 {seconds(h['p99'])}, longest {seconds(h['max'])}")
     return table
 
@@ -78,10 +81,12 @@ def _exits(s: dict[str, Any]) -> Table:
 
 
 def _instruments(s: dict[str, Any]) -> Table:
-    table = _table("Instruments", "symbol", "feed", ">cascades", ">per covered hour", ">longs liq.", ">shorts liq.", ">trades", ">won", ">net", ">net bps")
+    table = _table("Instruments", "symbol", "feed", ">cascades", ">per covered hour", ">longs liq.", ">shorts liq.", ">trades", ">won",
+                   ">net", ">net bps")
     for row in s["instruments"]:
         c = row["cascades"]
-        table.add_row(escape(row["symbol"]), row["completeness"], str(c["n"]), f"{number(c['per_hour'], 1)} ({number(c['low'], 1)}–{number(c['high'], 1)})",
+        table.add_row(escape(row["symbol"]), row["completeness"], str(c["n"]),
+                      f"{number(c['per_hour'], 1)} ({number(c['low'], 1)}–{number(c['high'], 1)})",
                       str(row["longs_liquidated"]), str(row["shorts_liquidated"]), str(row["trades"]), str(row["wins"]),
                       _coloured(row["net"], money(row["net"], sign=True)), number(row["net_bps"], 1, True))
     return table
@@ -98,7 +103,8 @@ def _open(s: dict[str, Any]) -> Table:
     table = _table("Left open", "symbol", "side", "what", ">quantity", ">entry", ">last", ">unrealised", ">age", ">stop")
     for row in s["left_open"]:
         table.add_row(escape(row["symbol"]), row["side"], row["what"], f"{row['qty']:g}", f"{row['entry']:.8g}", f"{row['last']:.8g}",
-                      money(row["unrealised"], sign=True), seconds(row["age_s"]), f"{row['stop']:.8g}" if row["stop"] else "NONE")
+                      money(row["unrealised"], sign=True), seconds(row["age_s"]),
+                      f"{row['stop']:.8g}" if row["stop"] else "NONE" if row["what"] == "position" else NONE)
     return table
 
 
@@ -121,21 +127,28 @@ def _truth(s: dict[str, Any]) -> Text:
                          f"{percent(t['side_right']['share'])}")
 
 
+def _count(value: Any) -> str:
+    return NONE if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def _feet(s: dict[str, Any]) -> list[Text]:
     out, f, stamp = [], s["feed"], s["stamp"]
     gaps = [i for i in f["incidents"] if i["state"] != "up"]
     refused = ", ".join(f"{n} {name}" for name, n in f["refused"].items()) or "none"
-    out.append(Text.assemble(("Feed  ", "bold"), f"{f['frames'] if f['frames'] is not None else '–'} frames, {f['events'] if f['events'] is not None else '–'} "
+    out.append(Text.assemble(("Feed  ", "bold"), f"{_count(f['frames'])} frames, {_count(f['events'])} "
                              f"events, {len(gaps)} gaps, reconnects {f['reconnects'] or 0}; refused: {refused}"))
+    if stamp["audit_lost"]:
+        out.append(Text(f"INCOMPLETE: {stamp['audit_lost']:,} audit records are missing, no sum above can be trusted", style="bold red"))
     for alarm in f["alarms"][:5]:
         out.append(Text(f"ALARM {when(alarm['ts'], date=False)} {alarm['instrument']}: {alarm['what']}", style="bold red"))
     replay = stamp["replay"]
     if isinstance(replay, dict):
         good = replay.get("identical")
         out.append(Text(f"Replay of the recording: {'identical' if good else 'DIFFERENT'}, {replay.get('records', '–')} audit records"
-                        + ("" if good else f", first difference at {replay.get('first_difference')}"), style="green" if good else "bold red"))
-    out.append(Text(f"liqcore {stamp['version']} abi {stamp['abi']}  seed {stamp['seed']}  config {str(stamp['config_hash'])[:12]}  "
-                    f"data {str(stamp['data_hash'])[:12]}  audit {stamp['audit_sha256'][:12]}", style="dim"))
+                        + ("" if good else f", first difference at {replay.get('first_difference')}"),
+                        style="green" if good else "bold red"))
+    out.append(Text(f"liqcore {stamp['version']} abi {stamp['abi']}  seed {stamp['seed']}  config {str(stamp['config_hash'] or NONE)[:12]}  "
+                    f"data {str(stamp['data_hash'] or NONE)[:12]}  audit {stamp['audit_sha256'][:12]}", style="dim"))
     return out
 
 
@@ -147,8 +160,8 @@ def print_report(summary: dict[str, Any], console: Console | None = None) -> Non
     steps = "  →  ".join(f"{row['n']} {row['step']}" for row in s["funnel"])
     c = s["cascades"]
     console.print(Text(steps))
-    console.print(Text(f"{c['n']} cascades ({c['longs_liquidated']} longs liquidated, {c['shorts_liquidated']} shorts liquidated), {compact(c['notional'])} of large "
-                       f"liquidations, {number(c['rate']['per_hour'], 2)} per covered instrument hour "
+    console.print(Text(f"{c['n']} cascades ({c['longs_liquidated']} longs liquidated, {c['shorts_liquidated']} shorts liquidated), "
+                       f"{compact(c['notional'])} of large liquidations, {number(c['rate']['per_hour'], 2)} per covered instrument hour "
                        f"({interval(c['rate']['low'], c['rate']['high'])}), p50 {seconds(c['duration_s']['p50'])}", style="dim"))
     parts: list[Any] = []
     if s["money"]["notional"] or s["exits"]:

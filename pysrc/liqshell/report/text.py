@@ -74,6 +74,15 @@ def interval(low: float | None, high: float | None, show: Any = number) -> str:
     return NONE if low is None or high is None else f"{show(low)} to {show(high)}"
 
 
+def evidence(text: str | None) -> tuple[str, str, str]:
+    """(grade, first sentence, the rest) of a preset's evidence, '' where there is none."""
+    grade, _, why = (text or "").strip().partition(":")
+    if not why:
+        grade, _, why = grade.partition(" ")
+    first, stop, rest = " ".join(why.split()).partition(". ")
+    return grade.strip(), first + ("." if stop else ""), rest
+
+
 def verdict(s: dict[str, Any]) -> str:
     """The result of a run in a sentence that claims no more than its n allows."""
     t = s["per_trade"]
@@ -90,13 +99,14 @@ def verdict(s: dict[str, Any]) -> str:
 
 
 ASSUMPTIONS = (
-    "Gross in the waterfall is at the prices at which each exit was decided; slippage is what stops lost against their trigger and market orders "
-    "against the last trade. Resting limit orders fill at their price and have none.",
-    "Net = gross − fees − slippage − funding. Funding is not charged by the simulated venue; trades held across 00:00, 08:00 or 16:00 UTC are counted.",
-    "Break-even win rate = mean loss / (mean win + mean loss), after fees. The planned one uses the bracket's own distances with a maker entry, a "
-    "maker target and a taker stop.",
-    "Rates are per hour that the feed covered; gaps do not count. Intervals are 95 %: Poisson for rates, Wilson for shares, Student's t for means. Trades "
-    "that overlap in time are not independent, so true intervals are wider.",
+    "Gross in the waterfall is at the prices at which each exit was decided; slippage is what stops lost against their trigger and "
+    "market orders against the last trade. Resting limit orders fill at their price and have none.",
+    "Net = gross − fees − slippage − funding. Funding is not charged by the simulated venue; trades held across 00:00, 08:00 or 16:00 UTC "
+    "are counted.",
+    "Break-even win rate = mean loss / (mean win + mean loss), after fees. The planned one uses the bracket's own distances with a "
+    "maker entry, a maker target and a taker stop.",
+    "Rates are per hour that the feed covered; gaps do not count. Intervals are 95 %: Poisson for rates, Wilson for shares, Student's t "
+    "for means. Trades that overlap in time are not independent, so true intervals are wider.",
     "The per-trade Sharpe ratio is never annualised. A yearly figure needs whole days of returns on the account, at least two.",
     "Times are UTC and are those of receipt. Sides are of the positions that were closed by force.",
     "Prices of liquidations are those the venue reports, on most venues the bankruptcy price; the price path is made of trades.",

@@ -47,16 +47,18 @@ REASONS: dict[int, tuple[str, str]] = {
     Reason.END_REDUCE_ONLY: ("nothing to reduce", "the position was already gone"),
 }
 
-FILLS = {FillReason.FILL_CROSS: "crossed the spread", FillReason.FILL_THROUGH: "traded through", FillReason.FILL_TOUCH: "touched",
+FILLS: dict[int, str] = {FillReason.FILL_CROSS: "crossed the spread", FillReason.FILL_THROUGH: "traded through", FillReason.FILL_TOUCH: "touched",
          FillReason.FILL_QUEUE: "queue consumed", FillReason.FILL_STOP: "stop triggered", FillReason.FILL_TIMEOUT: "closed at market"}
 
-ALARMS = {Alarm.ALARM_UNPROTECTED: "no stop confirmed after a fill", Alarm.ALARM_UNKNOWN: "a request without an answer",
+ALARMS: dict[int, str] = {Alarm.ALARM_UNPROTECTED: "no stop confirmed after a fill", Alarm.ALARM_UNKNOWN: "a request without an answer",
           Alarm.ALARM_STUCK: "attempts to place an exit used up", Alarm.ALARM_OVERFILL: "more sold than bought",
           Alarm.ALARM_FOREIGN: "report for an order that is not ours", Alarm.ALARM_SIDE: "liquidation prices on the wrong side of mark",
-          Alarm.ALARM_EXECUTIONS: "more executions than can be remembered"}
+          Alarm.ALARM_EXECUTIONS: "more executions than can be remembered",
+          Alarm.ALARM_POLICY: "the policy raised an error: entries were halted",
+          Alarm.ALARM_LATE: "a fill of a bracket that was believed to be over"}
 
-FEEDS = {FeedState.FEED_UP: "up", FeedState.FEED_DOWN: "down", FeedState.FEED_GAP: "gap"}
-CONTROLS = {Control.CONTROL_HALT: "halted", Control.CONTROL_RESUME: "resumed", Control.CONTROL_FLATTEN: "flattened"}
+FEEDS: dict[int, str] = {FeedState.FEED_UP: "up", FeedState.FEED_DOWN: "down", FeedState.FEED_GAP: "gap"}
+CONTROLS: dict[int, str] = {Control.CONTROL_HALT: "halted", Control.CONTROL_RESUME: "resumed", Control.CONTROL_FLATTEN: "flattened"}
 
 
 def reason(code: int) -> str:

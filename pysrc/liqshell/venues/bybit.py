@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import orjson
@@ -136,13 +137,13 @@ def _millis(row: dict, key: str) -> int:
     return _integer(row, key, MILLIS_MAX) * 1_000_000
 
 
-def _typed(value, kind: type, where: str):
+def _typed(value: Any, kind: type, where: str) -> Any:
     if type(value) is not kind:
         raise _Refused("bad structure", f"{where}: expected {'an object' if kind is dict else 'an array'}, got {_show(value)}")
     return value
 
 
-def _show(value) -> str:
+def _show(value: object) -> str:
     shown = repr(value)
     return shown if len(shown) <= 80 else shown[:77] + "..."
 
@@ -163,7 +164,7 @@ class PublicDecoder:
         self._readers = {"allLiquidation": self._liquidations, "liquidation": self._old_liquidation, "publicTrade": self._trades,
                          "orderbook.1": self._book, "tickers": self._ticker}
 
-    def decode(self, frame, ts_recv: int, out: np.ndarray) -> int | Frame:
+    def decode(self, frame: bytes | bytearray | memoryview, ts_recv: int, out: np.ndarray) -> int | Frame:
         """Events of a frame into out (EVENT_DTYPE), their number as int; or a Frame where it needed the general path.
 
         frame: bytes or buffer. ts_recv: ns UTC. A Frame of kind EVENTS has its events also in out[:len(frame.events)]; where they are more than
@@ -179,7 +180,7 @@ class PublicDecoder:
             out[:len(result.events)] = result.events
         return result
 
-    def read(self, frame, ts_recv: int) -> Frame:
+    def read(self, frame: bytes | bytearray | memoryview | str, ts_recv: int) -> Frame:
         """Any frame, by the general path. Never raises for what a frame holds; ts_recv in ns UTC."""
         if isinstance(frame, str) or len(frame) > FRAME_BYTES_MAX:
             return Frame(FrameKind.MALFORMED, reason="too large" if not isinstance(frame, str) else "not bytes",
@@ -307,7 +308,9 @@ def control_frame(message: dict) -> Frame:
     if operation == "pong" or (operation == "ping" and message.get("success") is not False):
         return Frame(FrameKind.PONG, req_id=req_id)
     if message.get("type") == "COMMAND_RESP":
-        data = message.get("data") if type(message.get("data")) is dict else {}
+        data = message.get("data")
+        if type(data) is not dict:
+            data = {}
         failed = tuple(t for t in data.get("failTopics") or () if type(t) is str)
         if failed or message.get("success") is not True:
             return Frame(FrameKind.ACK_FAILED, reason="subscribe refused", detail=_show(text_of or failed), topics=failed, req_id=req_id)

@@ -14,9 +14,9 @@ LINK_ID_CHARS_MAX = 36
 _RUN = re.compile(r"[A-Za-z0-9_]{1,19}", re.ASCII)                      # 19 + "-" + 16 hexadecimal digits = 36
 _LINK_ID = re.compile(r"([A-Za-z0-9_]{1,19})-([0-9a-f]{1,16})", re.ASCII)
 _REQUEST_ID = re.compile(r"([cax])([0-9a-f]{1,16})-([0-9a-f]{1,16})", re.ASCII)
-_ACTION_LETTER = {Action.ACTION_CREATE: "c", Action.ACTION_AMEND: "a", Action.ACTION_CANCEL: "x"}
-_ACTION_OF = {letter: action for action, letter in _ACTION_LETTER.items()}
-_OPERATION = {Action.ACTION_CREATE: "order.create", Action.ACTION_AMEND: "order.amend", Action.ACTION_CANCEL: "order.cancel"}
+_ACTION_LETTER: dict[int, str] = {Action.ACTION_CREATE: "c", Action.ACTION_AMEND: "a", Action.ACTION_CANCEL: "x"}
+_ACTION_OF = {letter: Action(action) for action, letter in _ACTION_LETTER.items()}
+_OPERATION: dict[int, str] = {Action.ACTION_CREATE: "order.create", Action.ACTION_AMEND: "order.amend", Action.ACTION_CANCEL: "order.cancel"}
 
 
 def order_link_id(run: str, order_id: int) -> str:
@@ -50,9 +50,11 @@ def order_encoder(run: str, instruments: Sequence[Instrument], *, recv_window_ms
 
 def order_template(run: str, recv_window_ms: int) -> Callable[[Variant], list | None]:
     """The message of each request variant, as text and holes; None where the venue has no such order."""
+    bodies: dict[int, Callable[[Variant], list | None]] = {
+        Action.ACTION_CREATE: _create, Action.ACTION_AMEND: _amend, Action.ACTION_CANCEL: _cancel}
 
     def template(v: Variant) -> list | None:
-        body = {Action.ACTION_CREATE: _create, Action.ACTION_AMEND: _amend, Action.ACTION_CANCEL: _cancel}[v.action](v)
+        body = bodies[v.action](v)
         if body is None:
             return None
         return [f'{{"reqId":"{_ACTION_LETTER[v.action]}', Hole.CAUSE, "-", Hole.ID, '","header":{"X-BAPI-TIMESTAMP":"', Hole.NOW_MS,

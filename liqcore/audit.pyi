@@ -1,0 +1,35 @@
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import disjoint_base
+
+class AuditKind(IntEnum):
+    AUDIT_REFUSED = 1
+    AUDIT_SIGNAL = 2
+    AUDIT_POLICY = 3
+    AUDIT_RISK = 4
+    AUDIT_REQUEST = 5
+    AUDIT_ORDER = 6
+    AUDIT_FILL = 7
+    AUDIT_BRACKET = 8
+    AUDIT_TRADE = 9
+    AUDIT_FEED = 10
+    AUDIT_LIMIT = 11
+    AUDIT_LAPSED = 12
+    AUDIT_LARGE = 13
+    AUDIT_ALARM = 14
+
+FIELDS: dict[AuditKind, tuple[str, tuple[str, ...]]]
+
+@disjoint_base
+class AuditRing:
+    @property
+    def lost(self) -> int: ...
+    def __init__(self, capacity: int = 65536) -> None: ...
+    def __len__(self) -> int: ...
+    @property
+    def capacity(self) -> int: ...
+    @property
+    def next_sequence(self) -> int: ...
+    def drain(self) -> NDArray[np.void]: ...

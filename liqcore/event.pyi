@@ -1,0 +1,180 @@
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from typing_extensions import disjoint_base
+
+EVENT_DTYPE: np.dtype[np.void]
+SIGNAL_DTYPE: np.dtype[np.void]
+REQUEST_DTYPE: np.dtype[np.void]
+AUDIT_DTYPE: np.dtype[np.void]
+
+def abi_version() -> int: ...
+
+class Side(IntEnum):
+    SHORT = -1
+    LONG = 1
+
+class Kind(IntEnum):
+    LIQUIDATION = 1
+    TRADE = 2
+    BBO = 3
+    TICKER = 4
+    TIMER = 5
+    FEED = 6
+    ORDER = 7
+    FILL = 8
+    CONTROL = 9
+
+class Phase(IntEnum):
+    IDLE = 0
+    BUILDING = 1
+    ACTIVE = 2
+    DECELERATING = 3
+    EXHAUSTED = 4
+
+class Completeness(IntEnum):
+    COMPLETENESS_UNKNOWN = 0
+    COMPLETENESS_FULL = 1
+    COMPLETENESS_CENSORED = 2
+
+class FeedState(IntEnum):
+    FEED_UP = 1
+    FEED_DOWN = 2
+    FEED_GAP = 3
+
+class Control(IntEnum):
+    CONTROL_HALT = 1
+    CONTROL_RESUME = 2
+    CONTROL_FLATTEN = 3
+
+class OrderStatus(IntEnum):
+    ORDER_NEW = 1
+    ORDER_REJECTED = 2
+    ORDER_CANCELLED = 3
+    ORDER_TRIGGERED = 4
+    ORDER_DONE = 5
+    ORDER_UNKNOWN = 6
+
+class FillReason(IntEnum):
+    FILL_CROSS = 1
+    FILL_THROUGH = 2
+    FILL_TOUCH = 3
+    FILL_QUEUE = 4
+    FILL_STOP = 5
+    FILL_TIMEOUT = 6
+
+class Role(IntEnum):
+    ROLE_ENTRY = 1
+    ROLE_STOP = 2
+    ROLE_TARGET = 3
+    ROLE_CLOSE = 4
+
+class Action(IntEnum):
+    ACTION_CREATE = 1
+    ACTION_AMEND = 2
+    ACTION_CANCEL = 3
+
+class OrderType(IntEnum):
+    ORDER_LIMIT = 1
+    ORDER_MARKET = 2
+    ORDER_STOP_MARKET = 3
+
+class RequestFlag(IntEnum):
+    POST_ONLY = 1
+    REDUCE_ONLY = 2
+
+class SignalFlag(IntEnum):
+    SIGNAL_UNCERTAIN = 1
+    SIGNAL_STALE = 2
+    SIGNAL_CENSORED = 4
+    SIGNAL_MARK_NOTIONAL = 8
+
+class Reason(IntEnum):
+    OK = 0
+    BAD_INSTRUMENT = 1
+    BAD_KIND = 2
+    BAD_SIDE = 3
+    BAD_PRICE = 4
+    BAD_QTY = 5
+    BAD_TIME = 6
+    BAD_BAND = 7
+    BAD_BOOK = 8
+    BAD_CODE = 9
+    NO_TRADE = 20
+    PHASE = 21
+    BRACKET_OPEN = 22
+    COOLDOWN = 23
+    UNCERTAIN = 24
+    STALE_EVENT = 25
+    NO_PRICE = 26
+    BAD_BRACKET = 27
+    HALTED = 40
+    RISK_QTY = 41
+    RISK_NOTIONAL = 42
+    RISK_EXPOSURE = 43
+    RISK_POSITIONS = 44
+    RISK_RATE = 45
+    RISK_PER_SIGNAL = 46
+    RISK_DAILY_LOSS = 47
+    RISK_WEEKLY_LOSS = 48
+    RISK_STALE_DATA = 49
+    RISK_COLLAR = 50
+    RISK_LEVERAGE = 51
+    END_TTL = 60
+    END_TARGET = 61
+    END_STOP = 62
+    END_MAX_HOLD = 63
+    END_PHASE = 64
+    END_POST_ONLY = 65
+    END_CONTROL = 66
+    END_UNPROTECTED = 67
+    END_REPLACED = 68
+    END_VENUE = 69
+    END_REDUCE_ONLY = 70
+
+PHASES: tuple[Phase, ...]
+LONG_SIDE: Side
+SHORT_SIDE: Side
+
+@disjoint_base
+class Signal:
+    @property
+    def ts(self) -> int: ...
+    @property
+    def ts_start(self) -> int: ...
+    @property
+    def instrument(self) -> int: ...
+    @property
+    def detector(self) -> int: ...
+    @property
+    def phase(self) -> Phase: ...
+    @property
+    def side(self) -> Side: ...
+    @property
+    def flags(self) -> int: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def long_notional(self) -> float: ...
+    @property
+    def short_notional(self) -> float: ...
+    @property
+    def notional(self) -> float: ...
+    @property
+    def imbalance(self) -> float: ...
+    @property
+    def threshold(self) -> float: ...
+    @property
+    def z(self) -> float: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def price(self) -> float: ...
+    @property
+    def rolling(self) -> float: ...
+    def as_dict(self) -> dict[str, Any]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...

@@ -1,0 +1,14 @@
+from typing_extensions import disjoint_base
+
+from liqcore.event import Reason
+
+@disjoint_base
+class Risk:
+    def __init__(self, *, order_notional_max: float = 25_000.0, exposure_max: float = 100_000.0, leverage_max: float = 10.0,
+                 positions_max: int = 4, orders_per_minute_max: int = 30, orders_per_signal_max: int = 3, daily_loss_max: float = 0.01,
+                 weekly_loss_max: float = 0.02, data_age_max_s: float = 1.0, event_age_max_s: float = 2.0,
+                 collar: float = 0.02) -> None: ...
+    @property
+    def halted(self) -> Reason: ...
+    def snapshot(self) -> bytes: ...
+    def restore(self, data: bytes) -> None: ...

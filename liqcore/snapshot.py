@@ -1,0 +1,26 @@
+"""How every snapshot is wrapped: a name with its version, parts with their lengths, and a checksum over all of it."""
+
+from zlib import crc32
+
+WORD = 8        # bytes of a length, and of the checksum at the end
+
+
+def pack(name: bytes, parts: list[bytes]) -> bytes:
+    """The parts of one snapshot as bytes; unpack() gives them back."""
+    body = name + b"".join(len(part).to_bytes(WORD, "little") + part for part in parts)
+    return body + crc32(body).to_bytes(WORD, "little")
+
+
+def unpack(name: bytes, data: bytes, what: str) -> list[bytes]:
+    """The parts of a snapshot made by pack() under the same name; ValueError, saying what it was for, where anything is missing or damaged."""
+    if not data.startswith(name):
+        raise ValueError(f"{what} snapshot: not one, or of another version of liqcore: it starts with {data[:len(name)]!r}, expected {name!r}")
+    end = len(data) - WORD
+    if end < len(name) or crc32(data[:end]) != int.from_bytes(data[end:], "little"):
+        raise ValueError(f"{what} snapshot: truncated or damaged ({len(data)} bytes, the checksum does not fit); take it from another copy")
+    parts, at = [], len(name)
+    while at < end:
+        size = int.from_bytes(data[at:at + WORD], "little")
+        parts.append(data[at + WORD:at + WORD + size])
+        at += WORD + size
+    return parts

@@ -1,0 +1,19 @@
+from decimal import Decimal
+from typing import Literal
+
+from typing_extensions import disjoint_base
+
+from liqcore.instrument import Instrument
+
+@disjoint_base
+class Bracket:
+    def __init__(self, side: int, *, stop_loss: float | Decimal | str, take_profit: float | Decimal | str = 0,
+                 entry: Literal["post_only", "market"] = "post_only", entry_offset: float | Decimal | str = 0, reference: int = 0,
+                 trail: float | Decimal | str = 0, entry_ttl_s: float = 1800, max_hold_s: float = 1800, cooldown_s: float = 300,
+                 notional: float = 0.0, equity_share: float = 0.0, confidence: int = 0, exit_phase: int = 0,
+                 requotes: int = 0) -> None: ...
+    @property
+    def side(self) -> int: ...
+    @property
+    def reference(self) -> int: ...
+    def prices(self, instrument: Instrument, reference_price: float) -> dict[str, str]: ...

@@ -1,0 +1,129 @@
+"""The terms of a trade: see terms.pxd. Both sides run through the same lines; only the price rules and the sign of `side` know which it is."""
+
+from decimal import Decimal
+
+from liqcore.audit cimport AUDIT_POLICY
+from liqcore.event cimport *
+from liqcore.instrument cimport SCALE, TICKS_MAX, scale_ticks
+
+
+cdef int64_t stop_price(int8_t side, int64_t fill, int64_t fraction) noexcept nogil:
+    """Rounded towards the entry: never risk more than the stated fraction."""
+    return scale_ticks(fill, -fraction, 1) if side > 0 else scale_ticks(fill, fraction, 0)
+
+
+cdef int64_t target_price(int8_t side, int64_t fill, int64_t fraction, int64_t reference) noexcept nogil:
+    """Rounded towards the reference: the fade's target is the price before the cascade, and a tick on that side of it is the one meant."""
+    cdef int64_t product = fill * (<int64_t> SCALE + (fraction if side > 0 else -fraction))
+    return scale_ticks(fill, fraction if side > 0 else -fraction, 1 if product < reference * <int64_t> SCALE else 0)
+
+
+cdef void bracket_prices(const bracket_t* b, int64_t reference, int64_t* entry, int64_t* stop) noexcept nogil:
+    """Entry limit rounded away from the market (a resting order gives no more than it must), and the stop that goes with it."""
+    if b.entry_type == ORDER_MARKET:
+        entry[0] = reference
+    elif b.side > 0:
+        entry[0] = scale_ticks(reference, -b.entry_offset, 0)
+    else:
+        entry[0] = scale_ticks(reference, b.entry_offset, 1)
+    stop[0] = stop_price(b.side, entry[0], b.stop_loss)
+
+
+cdef int check_bracket(const bracket_t* b) noexcept nogil:
+    """0 when the bracket makes sense, else the number of the rule that it breaks."""
+    cdef int64_t half = SCALE // 2
+    if b.side != LONG and b.side != SHORT:
+        return 1
+    if b.entry_type != ORDER_LIMIT and b.entry_type != ORDER_MARKET:
+        return 2
+    if not (0 <= b.entry_offset <= half and 0 <= b.take_profit <= half and 0 < b.stop_loss <= half and 0 <= b.trail <= half):
+        return 3
+    if b.entry_ttl_ns <= 0 or b.max_hold_ns <= 0 or b.cooldown_ns < 0:
+        return 4
+    if not (0.0 < b.notional < 1e15 or 0.0 < b.equity_share <= 1000.0):
+        return 5
+    if b.reference < 0 or b.reference >= <int64_t> TICKS_MAX or b.exit_phase > EXHAUSTED or b.requotes_max > 3:
+        return 6
+    return 0
+
+
+cdef void audit_answer(const bracket_t* b, const signal_t* s, double reference, uint8_t reason, int64_t now, AuditRing audit) noexcept nogil:
+    """What the policy answered to a signal; reference: price that the entry offset counts from."""
+    cdef audit_t* a = audit.put(now, AUDIT_POLICY, reason, s.phase, s.instrument, b.side, s.ts_start)
+    a.x[0] = reference
+    a.x[1] = b.entry_offset / <double> SCALE
+    a.x[2] = b.take_profit / <double> SCALE
+    a.x[3] = b.stop_loss / <double> SCALE
+    a.x[4] = b.notional
+    a.x[5] = b.entry_ttl_ns / 1e9
+    a.x[6] = b.max_hold_ns / 1e9
+    a.x[7] = b.confidence
+
+
+cdef int64_t _fraction(str name, object value, double high) except? -1:
+    """A fraction such as 0.0015 as an exact count of 1e-8."""
+    scaled = Decimal(repr(value) if isinstance(value, float) else str(value)) * SCALE
+    if not scaled.is_finite() or scaled != scaled.to_integral_value() or not 0 <= scaled <= high * SCALE:
+        raise ValueError(f"{name}: expected a fraction from 0 to {high} with at most 8 decimals (0.0015 = 0.15 %), got {value!r}")
+    return int(scaled)
+
+
+cdef int64_t _seconds(str name, object value) except? -1:
+    ns = round(float(value) * 1e9)
+    if not 0 <= ns <= 10 ** 17:
+        raise ValueError(f"{name}: expected seconds from 0 to 1e8, got {value!r}")
+    return ns
+
+
+cdef class Bracket:
+    """What a policy wants: an entry with its exits. Fractions are of price (0.0015 = 0.15 %), times in seconds, notional in quote currency.
+
+    side: LONG buys below the market, SHORT sells above. entry: 'post_only' (limit at entry_offset from the reference) or 'market'.
+    reference: price that the offset counts from; None = last trade. stop_loss is required: no position without a stop.
+    trail: trailing distance, never looser than stop_loss. exit_phase: leave at market when the cascade reaches this Phase.
+    quantity: either `notional`, or `equity_share` of the account. requotes: new tries after a post-only reject (0-3).
+    """
+
+    def __init__(self, side, *, stop_loss, take_profit=0, entry="post_only", entry_offset=0, reference=0, trail=0, entry_ttl_s=1800,
+                 max_hold_s=1800, cooldown_s=300, notional=0.0, equity_share=0.0, confidence=0, exit_phase=0, requotes=0):
+        if entry not in ("post_only", "market"):
+            raise ValueError(f"entry: expected 'post_only' or 'market', got {entry!r}")
+        if int(side) not in (1, -1):
+            raise ValueError(f"side: expected LONG (1) or SHORT (-1), got {side!r}")
+        self.c.side = int(side)
+        self.c.entry_type = ORDER_LIMIT if entry == "post_only" else ORDER_MARKET
+        self.c.entry_offset = _fraction("entry_offset", entry_offset, 0.5)
+        self.c.take_profit = _fraction("take_profit", take_profit, 0.5)
+        self.c.stop_loss = _fraction("stop_loss", stop_loss, 0.5)
+        self.c.trail = _fraction("trail", trail, 0.5)
+        self.c.entry_ttl_ns = _seconds("entry_ttl_s", entry_ttl_s)
+        self.c.max_hold_ns = _seconds("max_hold_s", max_hold_s)
+        self.c.cooldown_ns = _seconds("cooldown_s", cooldown_s)
+        self.c.notional = notional
+        self.c.equity_share = equity_share
+        self.c.confidence = confidence
+        self.c.exit_phase = int(exit_phase)
+        self.c.requotes_max = requotes
+        self.c.reference = reference
+        rule = check_bracket(&self.c)
+        if rule:
+            raise ValueError(("", "side: LONG or SHORT", "entry: post_only or market", "stop_loss must be above 0; fractions at most 0.5",
+                              "entry_ttl_s and max_hold_s must be above 0", "notional (or equity_share) must be above 0",
+                              "reference, exit_phase (0-4) or requotes (0-3) out of range")[rule])
+
+    @property
+    def side(self):
+        return self.c.side
+
+    @property
+    def reference(self):
+        """Ticks; 0 = last trade."""
+        return self.c.reference
+
+    def prices(self, instrument, double reference_price) -> dict:
+        """Entry, take-profit and stop-loss prices as exact text for a reference price, if the entry fills at its limit."""
+        cdef int64_t entry, stop, reference = instrument.ticks(reference_price)
+        bracket_prices(&self.c, reference, &entry, &stop)
+        target = target_price(self.c.side, entry, self.c.take_profit, reference)
+        return {"entry": instrument.price_text(entry), "take_profit": instrument.price_text(target),
+                "stop_loss": instrument.price_text(stop)}

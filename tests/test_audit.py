@@ -1,0 +1,166 @@
+"""The audit stream: the ring, and that every record holds what audit.FIELDS says, computed here from what was done."""
+
+import numpy as np
+import pytest
+from liqcore.audit import AuditRing
+from liqcore.event import Action, FillReason, OrderType, Role
+from markets import EAGER, START, Fade, instruments, market, paper
+from scene import PRICE, SIDES, Scene
+
+from liqcore import (
+    AUDIT_DTYPE,
+    AUDIT_FIELDS,
+    LONG,
+    SECOND,
+    Alarm,
+    AuditKind,
+    BracketState,
+    Control,
+    Engine,
+    FeedState,
+    OrderStatus,
+    Phase,
+    Reason,
+    Risk,
+)
+
+
+def named(record) -> dict:
+    """The record by the documented names, without what it leaves unused (which must be zero)."""
+    names = AUDIT_FIELDS[AuditKind(record["kind"])][1]
+    assert all(x == 0.0 for name, x in zip(names, record["x"], strict=True) if name.startswith("unused"))
+    return {name: float(x) for name, x in zip(names, record["x"], strict=True) if not name.startswith("unused")}
+
+
+def test_every_kind_names_all_eight_numbers():
+    assert set(AUDIT_FIELDS) == set(AuditKind)
+    for kind, (phase, names) in AUDIT_FIELDS.items():
+        assert phase and len(names) == 8 and len(set(names)) == 8, kind
+
+
+@SIDES
+def test_every_record_of_a_trade_holds_what_it_documents(side):
+    s = Scene(Fade(entry_offset=0.0015, take_profit=0.0015, stop_loss=0.0025, notional=2000.0, confidence=7, cooldown_s=5), equity=50_000.0)
+    s.trade()
+    s.liquidation(side, qty=40.0)
+    s.records()
+    signal, = s.liquidation(side, qty=60.0, after=0.5)
+    large, said, answer, risk, request, bracket = s.records()
+    price = PRICE * (1 - 0.003 * side)
+    sums = (price * 100.0, 0.0) if side == LONG else (0.0, price * 100.0)
+    assert named(large) == {"notional": 60.0 * price, "threshold": signal.threshold, "count": 2, "long_notional": sums[0],
+                            "short_notional": sums[1], "price": price, "qty": 60.0, "rolling": pytest.approx(100.0 * price)}
+    assert (large["side"], large["phase"], large["id"], large["ts"]) == (side, Phase.ACTIVE, s.now, s.now)
+    assert named(said) == {name: float(getattr(signal, name)) for name in AUDIT_FIELDS[AuditKind.AUDIT_SIGNAL][1]}
+    assert (said["side"], said["phase"], said["id"]) == (side, Phase.ACTIVE, signal.ts_start)
+    assert named(answer) == {"reference_price": PRICE, "entry_offset": 0.0015, "take_profit": 0.0015, "stop_loss": 0.0025, "notional": 2000.0,
+                             "entry_ttl_s": 20.0, "max_hold_s": 30.0, "confidence": 7.0}
+    limit = PRICE * (1 - 0.0015 * side)
+    assert named(risk) == {"notional": pytest.approx(limit * 1.001 if side == LONG else limit * 0.998), "limit": 0.0, "exposure": 0.0,
+                           "open_brackets": 0, "orders_last_minute": 0, "equity": 50_000.0, "day_loss": 0.0, "week_loss": 0.0}
+    assert (risk["side"], risk["phase"], risk["id"]) == (side, Phase.ACTIVE, signal.ts_start)
+    qty = 1.001 if side == LONG else 0.998
+    stop = {LONG: 1992.01, -1: 2008.0}[int(side)]
+    assert named(request) == {"price": limit, "qty": qty, "stop_price": stop, "order_type": OrderType.ORDER_LIMIT, "request_flags": 1.0,
+                              "sequence": 1.0, "last_price": PRICE, "role": Role.ROLE_ENTRY}
+    assert (request["phase"], request["side"]) == (Action.ACTION_CREATE, side)
+    assert named(bracket) == {"entry_price": limit, "target_price": 0.0, "stop_price": stop, "qty": qty, "filled": 0.0, "position": 0.0,
+                              "deadline_s": 5.0, "sequence": 1.0}
+    entry, = s.engine.drain()
+    s.pass_time(0.25)
+    s.engine.on_order(s.now, s.now, entry.id, OrderStatus.ORDER_NEW, qty=qty, price=limit)
+    report, = s.records()
+    assert named(report) | {"role": 1.0} == named(report)
+    assert (report["phase"], report["id"]) == (OrderStatus.ORDER_NEW, entry.id)
+    assert {k: named(report)[k] for k in ("price", "qty", "latency_ms")} == {"price": limit, "qty": qty, "latency_ms": 250.0}
+    s.engine.on_fill(s.now, s.now, entry.id, limit, qty, 0.4, 77, True, FillReason.FILL_THROUGH)
+    fill = next(r for r in s.records() if r["kind"] == AuditKind.AUDIT_FILL)
+    assert named(fill) == {"price": limit, "qty": qty, "fee": 0.4, "is_maker": 1.0, "position": qty * side, "entry_price": pytest.approx(limit),
+                           "execution_id": 77.0, "role": Role.ROLE_ENTRY}
+    assert (fill["phase"], fill["side"]) == (FillReason.FILL_THROUGH, side)
+    s.engine.on_order(s.now, s.now, entry.stop_id, OrderStatus.ORDER_NEW)
+    target, = s.engine.drain()
+    s.pass_time(2.0)
+    s.engine.on_fill(s.now, s.now, target.id, target.price, qty, 0.6, 78, False)
+    s.engine.on_order(s.now, s.now, entry.stop_id, OrderStatus.ORDER_CANCELLED, Reason.END_REDUCE_ONLY)
+    records = s.records()
+    trade = next(r for r in records if r["kind"] == AuditKind.AUDIT_TRADE)
+    gross = (target.price - limit) * side * qty
+    assert named(trade) == {"entry_price": pytest.approx(limit), "exit_price": pytest.approx(target.price), "qty": qty, "gross": pytest.approx(gross),
+                            "fees": 1.0, "net": pytest.approx(gross - 1.0), "hold_s": 2.0, "entry_is_maker": 1.0}
+    assert (trade["reason"], trade["side"]) == (Reason.END_TARGET, side)
+    assert s.engine.account.equity == pytest.approx(50_000.0 + gross - 1.0)
+    flat = [r for r in records if r["kind"] == AuditKind.AUDIT_BRACKET][-1]
+    assert (flat["phase"], flat["reason"]) == (BracketState.BRACKET_FLAT, Reason.END_TARGET)
+
+
+def test_feed_limit_lapsed_alarm_and_refused_hold_what_they_document():
+    s = Scene()
+    s.engine.on_feed(s.now - 3 * SECOND, s.now, FeedState.FEED_GAP)
+    s.engine.on_control(s.now, Control.CONTROL_HALT)
+    s.engine.on_control(s.now, Control.CONTROL_RESUME)
+    feed, halt, resume = s.records()
+    assert (feed["phase"], named(feed)) == (FeedState.FEED_GAP, {"gap_s": 3.0, "uncertain_until_s": 60.0})
+    assert (halt["phase"], halt["reason"], named(halt)) == (Control.CONTROL_HALT, Reason.HALTED, {"value": 0.0, "limit": 0.0, "equity": 10_000.0})
+    assert (resume["phase"], resume["reason"], named(resume)["equity"]) == (Control.CONTROL_RESUME, Reason.HALTED, 10_000.0)
+    s.pass_time(100)
+    threshold, since = s.engine.threshold(0), s.now
+    s.liquidation(LONG, qty=90.0)
+    s.pass_time(61)
+    lapsed = s.records()[-1]
+    assert (lapsed["kind"], lapsed["phase"], lapsed["ts"]) == (AuditKind.AUDIT_LAPSED, Phase.BUILDING, since + 60 * SECOND + 1)
+    assert named(lapsed) == {"long_notional": 90.0 * PRICE * 0.997, "short_notional": 0.0, "threshold": threshold, "count": 1.0}
+    s.engine.on_fill(s.now, s.now, (5 << 12) | 1, 1999.0, 3.0, 0.0, 1)
+    alarm = next(r for r in s.records() if r["kind"] == AuditKind.AUDIT_ALARM)
+    assert (alarm["phase"], alarm["id"], alarm["x"][0], alarm["x"][1]) == (Alarm.ALARM_FOREIGN, (5 << 12) | 1, 1999.0, 3.0)
+    assert s.engine.risk.halted == Reason.HALTED, "a position that is not ours: stop"
+
+
+def test_a_loss_limit_record_holds_the_loss_and_the_limit():
+    s = Scene(Fade(notional=10_000.0), Risk(daily_loss_max=0.01, weekly_loss_max=0.5))
+    s.lose(LONG, PRICE * 0.98)
+    latch = s.only(AuditKind.AUDIT_LIMIT)[0]
+    equity = s.engine.account.equity
+    assert named(latch) == {"value": pytest.approx(10_000.0 - equity), "limit": 100.0, "equity": pytest.approx(equity)}
+
+
+def test_a_random_market_uses_every_kind_that_a_market_can_cause():
+    seen = set()
+    for seed in range(4):
+        p = paper()
+        p.run(market(seed, 3000, rubbish=0.01, feed=True))
+        for record in p.engine.audit.drain():
+            named(record)
+            seen.add(AuditKind(record["kind"]))
+    assert seen >= set(AuditKind) - {AuditKind.AUDIT_LIMIT, AuditKind.AUDIT_ALARM}
+
+
+# ---- the ring ----
+
+def test_sequence_numbers_have_no_holes_and_a_slow_reader_loses_the_oldest_and_is_told():
+    engine = Engine(instruments(1), EAGER, audit_capacity=16)
+    for n in range(40):
+        engine.on_trade(START, START + n, 0, LONG, -1.0, 1.0)
+    ring = engine.audit
+    assert (len(ring), ring.lost, ring.next_sequence, ring.capacity) == (16, 24, 40, 16)
+    records = ring.drain()
+    assert records["seq"].tolist() == list(range(24, 40)) and records.dtype == AUDIT_DTYPE
+    assert len(ring) == 0 and len(ring.drain()) == 0
+    engine.on_trade(START, START + 50, 0, LONG, -1.0, 1.0)
+    again = ring.drain()
+    assert again["seq"].tolist() == [40] and ring.lost == 24
+    again["seq"] = 0
+    assert records["seq"][0] == 24, "what was drained is a copy"
+
+
+@pytest.mark.parametrize("capacity", [0, 8, 17, 1000, -16])
+def test_a_ring_is_a_power_of_two(capacity):
+    with pytest.raises(ValueError, match="power of two"):
+        AuditRing(capacity)
+
+
+def test_times_and_sequences_never_go_back():
+    p = paper()
+    p.run(market(9, 3000, rubbish=0.02, feed=True))
+    records = p.engine.audit.drain()
+    assert np.all(np.diff(records["seq"]) == 1) and np.all(np.diff(records["ts"]) >= 0)

@@ -1,0 +1,144 @@
+"""Faults of the emulated venue, on demand and by script."""
+
+import asyncio
+import json
+
+import aiohttp
+import pytest
+from emulator_client import ALL, SYMBOLS, Client, drain, talk
+
+from liqshell.emulator.faults import Fault
+from liqshell.emulator.server import Config, serve
+
+
+def test_drop_and_refuse() -> None:
+    async def conversation(client: Client) -> None:
+        await client.subscribe(ALL)
+        for fault in ({"kind": "refuse", "duration_s": 100}, {"kind": "drop"}):
+            client.emulator.faults.add(fault)
+        client.emulator.wake()
+        with pytest.raises(ConnectionError):
+            while True:
+                await client.next()
+        with pytest.raises(aiohttp.ClientError):
+            await client.connect()
+        while client.emulator.hub.refusing:
+            await asyncio.sleep(0.01)
+        await client.connect()
+        await client.subscribe(ALL)
+        assert client.emulator.hub.refused >= 1 and client.emulator.hub.connected == 2
+    talk(conversation, speed=500.0)
+
+
+def test_half_open_is_silent_but_connected() -> None:
+    async def conversation(client: Client) -> None:
+        await client.subscribe(ALL)
+        async with client.session.post(client.emulator.rest + "/emulator/fault", json={"kind": "half_open", "duration_s": 0}) as response:
+            assert response.status == 200
+        await asyncio.sleep(0.05)
+        with pytest.raises(TimeoutError):
+            while True:                              # what was on its way, then silence
+                await client.next(timeout=0.4)
+        await client.ws.send_str('{"op":"ping"}')
+        with pytest.raises(TimeoutError):
+            await client.next(timeout=0.2)
+        assert not client.ws.closed and client.emulator.hub.connections
+        other = await Client(client.session, client.emulator).connect()
+        await other.subscribe(ALL)
+        assert "topic" in await other.next()         # new connections are well
+    talk(conversation)
+
+
+def test_stall_delivers_late_but_everything() -> None:
+    async def conversation(client: Client) -> None:
+        await client.subscribe(["publicTrade.BTCUSDT"])
+        await client.next(lambda frame: "topic" in frame)
+        client.emulator.faults.add({"kind": "stall", "duration_s": 60})
+        client.emulator.wake()
+        held = []
+        while len(held) < 150:
+            frame = await client.next(lambda frame: "topic" in frame)
+            held.append((client.emulator.clock.now_ns() / 1e6 - frame["ts"], frame["data"][0]["seq"]))
+        assert max(age for age, _ in held) > 30_000                  # ms of market time: some were held back long
+        assert [seq for _, seq in held] == sorted(seq for _, seq in held)
+    talk(conversation, speed=100.0)
+
+
+@pytest.mark.parametrize("kind", ["duplicate_liquidations", "invert_side", "delay_liquidations", "lose_liquidations"])
+def test_faults_of_liquidation_frames(kind: str) -> None:
+    def frames(script: tuple[dict, ...]) -> list[dict]:
+        out: list[dict] = []
+
+        async def conversation(client: Client) -> None:
+            await client.subscribe(["allLiquidation.SOLUSDT", "allLiquidation.BTCUSDT"])
+            await drain(client)
+            out.extend(frame for frame in client.frames if "topic" in frame)
+        talk(conversation, speed=2000.0, hours=0.2, wait_for_client=True, faults=script)
+        return out
+    clean, faulty = frames(()), frames(({"kind": kind, "at_s": 0, "duration_s": 700, "delay_s": 1, "jitter_s": 20},))
+
+    def key(frame: dict) -> str:
+        return json.dumps(frame)
+    assert len(clean) > 10
+    if kind == "duplicate_liquidations":
+        assert sorted(map(key, faulty)) == sorted(map(key, clean * 2))
+    elif kind == "lose_liquidations":
+        assert len(faulty) < len(clean)
+    elif kind == "delay_liquidations":
+        assert sorted(map(key, faulty)) == sorted(map(key, clean)) and faulty != clean
+    else:
+        swap = {"Buy": "Sell", "Sell": "Buy"}
+        assert [[swap[row["S"]] for row in frame["data"]] for frame in faulty if frame["ts"] < clean[0]["ts"] + 400_000] == [
+            [row["S"] for row in frame["data"]] for frame in clean if frame["ts"] < clean[0]["ts"] + 400_000]
+
+
+def test_a_fault_in_the_middle_of_a_cascade() -> None:
+    async def conversation(client: Client) -> None:
+        await client.subscribe(ALL)
+        with pytest.raises(ConnectionError):
+            while True:
+                await client.next()
+        fired = client.emulator.faults.fired[0]
+        assert fired["kind"] == "drop"
+        await client.emulator.clock.sleep(180.0)     # until the cascade has ended and is in the ground truth
+        truth = (await client.rest("/emulator/truth"))["cascades"]
+        assert any(c["count"] >= 5 and c["start_ns"] <= fired["at_ns"] <= c["end_ns"] + 2_000_000_000 for c in truth)
+    talk(conversation, speed=1000.0, faults=({"kind": "drop", "on_cascade": 5},))
+
+
+def test_book_restart() -> None:
+    async def conversation(client: Client) -> None:
+        await client.subscribe(["orderbook.1.BTCUSDT"])
+        await client.next(lambda frame: "topic" in frame)
+        client.emulator.faults.add({"kind": "book_restart"})
+        client.emulator.wake()
+        assert (await client.next(lambda frame: "topic" in frame and frame["data"]["u"] == 1))["type"] == "snapshot"
+    talk(conversation)
+
+
+def test_a_client_that_does_not_read_is_cut_off() -> None:
+    async def run() -> None:
+        config = Config(seed=3, speed=5000.0, symbols=SYMBOLS, parameters={"warmup_hours": 0.1}, buffer_max=100_000)
+        async with await serve(config) as emulator:
+            reader, writer = await asyncio.open_connection("127.0.0.1", emulator.port, limit=1024)
+            writer.write(b"GET /v5/public/linear HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+            body = json.dumps({"op": "subscribe", "args": ALL}).encode()
+            writer.write(b"\x81\xfe" + len(body).to_bytes(2, "big") + b"\0\0\0\0" + body)
+            async with asyncio.timeout(60.0):
+                while not emulator.hub.slow_consumers:
+                    await asyncio.sleep(0.02)
+            assert not emulator.hub.connections or emulator.hub.slow_consumers == 1
+            writer.close()
+    asyncio.run(run())
+
+
+def test_bad_faults_and_configurations() -> None:
+    for spec, words in (({"kind": "explode"}, "unknown fault"), ({"at_s": 1}, "needs a kind"), ({"kind": "drop", "when": 1}, "an object"),
+                        ({"kind": "drop", "at_s": 1, "on_cascade": 2}, "not both"), ({"kind": "drop", "at_s": "x"}, "must be a number")):
+        with pytest.raises(ValueError, match=words):
+            Fault.of(spec)
+    with pytest.raises(ValueError, match="loopback"):
+        Config(host="0.0.0.0")
+    with pytest.raises(ValueError, match="hours"):
+        Config(hours=0.0)

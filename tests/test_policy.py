@@ -1,0 +1,101 @@
+"""What a policy is handed, what it may answer, and what becomes of its mistakes."""
+
+import pytest
+from markets import EAGER, START, instruments
+
+from liqcore import (
+    LONG,
+    SHORT,
+    Alarm,
+    AuditKind,
+    Bracket,
+    Engine,
+    Market,
+    Phase,
+    Policy,
+    Reason,
+)
+
+
+def fed(policy, count=14):
+    engine = Engine(instruments(1), EAGER, policy)
+    engine.on_bbo(START, START, 0, 1999.0, 3.0, 2001.0, 4.0)
+    engine.on_trade(START, START, 0, LONG, 2000.0, 1.0)
+    engine.on_ticker(START, START, 0, 2000.5, 2000.25, 123.0, 0.0001)
+    for n in range(count):
+        engine.on_liquidation(START + n, START + n, 0, LONG, 1999.0, 1.0 + n)
+    return engine
+
+
+def test_the_market_view_is_of_this_moment_and_only_valid_during_the_call():
+    class Look(Policy):
+        def on_signal(self, signal, market):
+            self.market = market
+            self.seen = [getattr(market, name) for name in NAMES]
+            self.symbol = market.instrument.symbol
+
+    NAMES = ("last", "bid", "bid_qty", "ask", "ask_qty", "mark", "index", "open_interest", "funding")
+    look = Look()
+    fed(look)
+    assert look.seen == [2000.0, 1999.0, 3.0, 2001.0, 4.0, 2000.5, 2000.25, 123.0, 0.0001]
+    assert look.symbol == "ETHUSDT"
+    assert [getattr(look.market, name) for name in NAMES] == [0.0] * 9
+    with pytest.raises(TypeError, match="made by the engine"):
+        Market()
+
+
+def test_the_base_class_wants_nothing_and_the_audit_says_so():
+    records = fed(Policy()).audit.drain()
+    answers = [r for r in records if r["kind"] == AuditKind.AUDIT_POLICY]
+    signals = [r for r in records if r["kind"] == AuditKind.AUDIT_SIGNAL]
+    assert [(r["reason"], r["phase"], r["id"]) for r in answers] == [(Reason.NO_TRADE, s["phase"], s["id"]) for s in signals] and signals
+    assert not [r for r in fed(None).audit.drain() if r["kind"] == AuditKind.AUDIT_POLICY]
+
+
+def test_a_policy_that_raises_stops_the_call_and_the_engine_goes_on_after_it():
+    class Broken(Policy):
+        def on_signal(self, signal, market):
+            raise ZeroDivisionError("the policy's own")
+
+    engine = fed(Broken(), 0)
+    raised = 0
+    for n in range(14):
+        try:
+            engine.on_liquidation(START + n, START + n, 0, LONG, 1999.0, 1.0 + n)
+        except ZeroDivisionError:
+            raised += 1
+    assert raised == 2 and engine.phase(0) == Phase.ACTIVE
+    records = engine.audit.drain()
+    alarms = records[(records["kind"] == int(AuditKind.AUDIT_ALARM)) & (records["phase"] == int(Alarm.ALARM_POLICY))]
+    assert len(alarms) == raised and engine.risk.halted == Reason.HALTED and not engine.drain()
+
+
+def test_an_answer_of_another_type_is_named():
+    class Odd(Policy):
+        def on_signal(self, signal, market):
+            return {"side": 1}
+
+    with pytest.raises(TypeError, match=r"Odd.on_signal: expected a liqcore.Bracket or None, got dict"):
+        fed(Odd())
+
+
+@pytest.mark.parametrize("bad", [
+    {"stop_loss": 0}, {"stop_loss": 0.6}, {"stop_loss": -0.1}, {"stop_loss": 1e-9}, {"entry": "twap"}, {"notional": 0.0}, {"entry_ttl_s": 0},
+    {"max_hold_s": 0}, {"cooldown_s": -1}, {"take_profit": float("nan")}, {"requotes": 4}, {"exit_phase": 5}, {"reference": -1}])
+def test_a_bracket_that_contradicts_itself_is_refused_where_it_is_made(bad):
+    with pytest.raises((ValueError, OverflowError)):
+        Bracket(LONG, **({"stop_loss": 0.0025, "notional": 100.0} | bad))
+    with pytest.raises(ValueError, match="side"):
+        Bracket(0, stop_loss=0.01, notional=1.0)
+
+
+@pytest.mark.parametrize(("instrument", "side", "options", "reference", "prices"), [
+    ("0.01", LONG, {}, 2500.0, ("2496.25", "2500.00", "2490.01")),
+    ("0.01", SHORT, {}, 180.0, ("180.27", "180.00", "180.72")),
+])
+def test_golden_prices_of_the_written_system(instrument, side, options, reference, prices):
+    """S2-12, exact to the tick."""
+    from liqcore import Instrument
+    bracket = Bracket(side, entry_offset=0.0015, take_profit=0.0015, stop_loss=0.0025, notional=1000.0, **options)
+    got = bracket.prices(Instrument("X", tick_size=instrument), reference)
+    assert (got["entry"], got["take_profit"], got["stop_loss"]) == prices
