@@ -64,6 +64,7 @@ def quantile_batch(window: int, n: int) -> Case:
         if name != "bottleneck":                 # has the median only
             check_quantile(name, float(small[-1]), np.sort(x[500:window + 500]))
         contestants.append(Contestant(name, lambda _, batch=batch: lambda: batch(x), items=n, note=note))
+    contestants.append(Contestant("ours_approximate", lambda _: lambda: ours.quantile_approximate(x, window, Q), items=n, note="within 0.4 %"))
     return Case(f"quantile.batch.{window}", f"Batch P95 of the last {window} over {n:,} values", "value", contestants, absent)
 
 

@@ -8,7 +8,7 @@ from benches import streams
 from benches.build import probe
 from liqcore.event import EVENT_DTYPE, REQUEST_DTYPE, Action, Kind, OrderType, RequestFlag, Side
 from liqcore.instrument import Instrument
-from liqcore.quantile import RollingQuantile
+from liqcore.quantile import RollingQuantile, rolling_quantile_approximate
 from liqcore.zscore import RollingZ
 from liqshell.venues import bybit, bybit_orders
 
@@ -24,6 +24,10 @@ def quantile_push(window, q):
 
 def quantile_batch(window, q):
     return lambda x: RollingQuantile(q, window).run(x)
+
+
+def quantile_approximate(x, window, q):
+    return rolling_quantile_approximate(x, q, window)
 
 
 def zscore_push(window):

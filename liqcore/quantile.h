@@ -1,12 +1,14 @@
-/* Exact rolling quantile in O(1): a logarithmic histogram whose buckets are first-in-first-out lists threaded through the value ring, and a
- * short sorted run of the order statistics around the wanted rank.
+/* Exact rolling quantile in O(1): a logarithmic histogram whose buckets are lists threaded through the value ring, and a short sorted run of the
+ * order statistics around the wanted rank.
  *
- * Why this shape. The bucket of a positive double is the top of its bit pattern (no logarithm), so a push is two counter updates and a cursor
- * that follows the bucket holding the wanted rank. The window expires in order of arrival, so the expiring value is always the head of its own
- * bucket's list: a circular single link (one index a value, one tail a bucket) is enough. The sorted run (`near`) makes the answer exact: a value
- * below or above it only shifts its rank, which needs no branch; the few that fall inside are inserted or deleted. When the rank has wandered
- * out of the run, the run is gathered again from the members of the cursor's bucket and its neighbours (some ten values for heavy-tailed
- * notionals); a crowded bucket is first narrowed by counting. So nothing is ever rebuilt as a whole, and drift, bursts and ties are ordinary.
+ * Why this shape. The bucket of a positive double is the top of its bit pattern (no logarithm). The window expires in order of arrival, so a
+ * bucket's list is a stack, newest first, that is cut off after `count` members: expiry is one decrement, and no link is ever repaired. The run
+ * (`near`) makes the answer exact: a value below or above it only shifts its rank, which needs no branch; the few that fall inside are inserted
+ * or deleted. Everything else waits until the rank has wandered out of the run: only then does the cursor move to the bucket that holds the
+ * rank, and the run is gathered again from that bucket and its neighbours (some ten values for heavy-tailed notionals; a crowded bucket is
+ * first narrowed by counting). So nothing is ever rebuilt as a whole, and drift, bursts and ties are ordinary.
+ *
+ * Positive doubles order like their bit patterns, so the run's bounds are kept, and compared, as integers.
  *
  * It is C, not Cython, because it is written twice: 16-bit indices up to 65,535 values (10 B a value), 32-bit beyond.
  */
@@ -19,38 +21,40 @@
 
 enum {
     QUANTILE_BUCKET_BITS = 5,                              /* 32 buckets an octave */
-    QUANTILE_OCTAVE_MIN = -12,                             /* buckets cover 2.4e-4 .. 4.3e9; what lies outside shares the edge buckets: */
-    QUANTILE_OCTAVES = 44,                                 /* still exact, because members are always compared by value */
+    QUANTILE_OCTAVE_MIN = -8,                              /* buckets cover 4e-3 .. 4.3e9; what lies outside shares the edge buckets: */
+    QUANTILE_OCTAVES = 40,                                 /* still exact, because members are always compared by value */
     QUANTILE_BUCKETS = QUANTILE_OCTAVES << QUANTILE_BUCKET_BITS,
     QUANTILE_WORDS = QUANTILE_BUCKETS / 64,
     QUANTILE_BASE = (1023 + QUANTILE_OCTAVE_MIN) << QUANTILE_BUCKET_BITS,
-    QUANTILE_NEAR = 24,                                    /* order statistics kept sorted around the rank */
+    QUANTILE_NEAR = 64,                                    /* order statistics kept sorted around the rank, at most */
     QUANTILE_WINDOW_MIN = 2,
     QUANTILE_WINDOW_MAX = 1000000
 };
 
-typedef struct { uint16_t count, tail; } quantile_bucket16_t;
-typedef struct { uint32_t count, tail; } quantile_bucket32_t;
+typedef struct { uint16_t count, head; } quantile_bucket16_t;
+typedef struct { uint32_t count, head; } quantile_bucket32_t;
 
 typedef struct quantile_t {
     double* values;          /* ring of the last `window` values; the whole allocation starts here */
-    void* next;              /* per slot: next younger value of the same bucket, circular */
+    void* next;              /* per slot: the next older value of the same bucket */
     void* buckets;           /* per bucket: members, and the youngest one's slot */
-    uint64_t* occupied;      /* bit per bucket */
+    uint64_t* occupied;      /* bit per bucket: clear only if it is empty (set by a push, cleared by whoever finds it stale) */
     int32_t window;
     int32_t count;
     int32_t slot;            /* where the next value goes (= the oldest when full) */
-    int32_t cursor;          /* bucket that holds the order statistic `rank` */
+    int32_t cursor;          /* a bucket; after quantile_settle, the one that holds the order statistic `rank` */
     int32_t below;           /* values in the buckets before it */
     int32_t rank;            /* floor((count - 1) * q) */
     double fraction;         /* (count - 1) * q - rank */
     double q;
-    double near_low;         /* first and last of the run; NaN (compares false with everything) when there is none */
-    double near_high;
-    int32_t near_rank;       /* order statistic of near[0] */
+    uint64_t near_low;       /* bits of near[0]; values with bits in [near_low, near_low + near_span) lie within the run */
+    uint64_t near_span;      /* 0 when there is none */
+    int32_t near_at;         /* where in the run the order statistic `rank` is, if it is there */
+    uint32_t near_end;       /* it is, with all that the value depends on, if 0 <= near_at < near_end */
     int32_t near_count;
-    double near[QUANTILE_NEAR];
+    int32_t near_slot;       /* `slot` when it was gathered */
     uint8_t wide;            /* 32-bit indices */
+    double near[QUANTILE_NEAR];
 } quantile_t;
 
 static inline uint64_t quantile_bits(double x) {
@@ -63,21 +67,6 @@ static inline int32_t quantile_bucket(double x) {
     int32_t b = (int32_t) (quantile_bits(x) >> (52 - QUANTILE_BUCKET_BITS)) - QUANTILE_BASE;
     b = b < 0 ? 0 : b;
     return b < QUANTILE_BUCKETS ? b : QUANTILE_BUCKETS - 1;
-}
-
-/* Smallest occupied bucket above b, largest below b; the caller knows that there is one. */
-static inline int32_t quantile_next_bucket(const uint64_t* occupied, int32_t b) {
-    int32_t word = (b + 1) >> 6;
-    uint64_t bits = occupied[word] & (~0ULL << ((b + 1) & 63));
-    while (!bits) bits = occupied[++word];
-    return (word << 6) + __builtin_ctzll(bits);
-}
-
-static inline int32_t quantile_previous_bucket(const uint64_t* occupied, int32_t b) {
-    int32_t word = (b - 1) >> 6;
-    uint64_t bits = occupied[word] & (~0ULL >> (63 - ((b - 1) & 63)));
-    while (!bits) bits = occupied[--word];
-    return (word << 6) + 63 - __builtin_clzll(bits);
 }
 
 /* NumPy's 'linear' arithmetic, to the bit: virtual index (n - 1) * q, and a lerp that works from the nearer end. */
@@ -96,62 +85,84 @@ static inline void quantile_set_rank(quantile_t* s) {
     }
 }
 
+/* After any change of the run or of the rank's fraction. */
+static inline void quantile_near_bound(quantile_t* s) {
+    int32_t end = s->near_count - (s->fraction > 0.0);
+    s->near_end = end < 0 ? 0 : (uint32_t) end;
+    s->near_low = s->near_count ? quantile_bits(s->near[0]) : INT64_MAX;
+    s->near_span = s->near_count ? quantile_bits(s->near[s->near_count - 1]) - s->near_low + 1 : 0;
+}
+
 /* Drop the run; quantile_value gathers it again. */
 static inline void quantile_forget(quantile_t* s) {
-    s->near_rank = s->near_count = 0;
-    s->near_low = s->near_high = __builtin_nan("");
+    s->near_count = s->near_at = 0;
+    quantile_near_bound(s);
+}
+
+/* Where the rank left the run, if it did so soon after the run was gathered: +1 at the top, -1 at the bottom; 0 for a rank that just wanders.
+ * A rank on the move (a burst, a trend) gets a long run in that direction; else a long run would only be touched by more pushes. */
+static inline int quantile_trend(const quantile_t* s) {
+    int32_t pushes = s->slot - s->near_slot;
+    pushes += pushes < 0 ? s->window : 0;
+    return pushes > s->near_count || s->near_count == 0 ? 0 : s->near_at < 0 ? -1 : 1;
 }
 
 /* Whether the run holds all that the value depends on. */
-static inline int quantile_is_near(const quantile_t* s) {
-    return (s->rank >= s->near_rank) & (s->rank + (s->fraction > 0.0) < s->near_rank + s->near_count);
-}
+static inline int quantile_is_near(const quantile_t* s) { return (uint32_t) s->near_at < s->near_end; }
 
 /* The value, from a run that holds it. */
 static inline double quantile_read(const quantile_t* s) {
-    const double* at = s->near + (s->rank - s->near_rank);
+    const double* at = s->near + s->near_at;
     return s->fraction > 0.0 ? quantile_lerp(at[0], at[1], s->fraction) : at[0];
 }
 
+/* How many of the run are less than x: counted, not searched, because a search would mispredict. */
+static inline int32_t quantile_near_less(const quantile_t* s, double x) {
+    int64_t less = 0;
+    for (int32_t i = 0; i < s->near_count; i++) less += s->near[i] < x;
+    return (int32_t) less;
+}
+
 /* y, which lies within the run, leaves the window: which of several equal values is deleted makes no difference. */
-static __attribute__((noinline)) void quantile_near_delete(quantile_t* s, double y) {
-    int32_t i = 0, last = s->near_count - 1;
-    while (s->near[i] < y) i++;
+static inline void quantile_near_delete(quantile_t* s, double y) {
+    int32_t i = quantile_near_less(s, y), last = --s->near_count;
     for (; i < last; i++) s->near[i] = s->near[i + 1];
-    s->near_count = last;
-    if (last == 0) {
-        quantile_forget(s);
-    } else {
-        s->near_low = s->near[0];
-        s->near_high = s->near[last - 1];
-    }
 }
 
 /* x, which lies within the run, enters. A full run loses the end that is farther from the rank. */
-static __attribute__((noinline)) void quantile_near_insert(quantile_t* s, double x) {
+static inline void quantile_near_insert(quantile_t* s, double x) {
     int32_t i = s->near_count;
     if (i == QUANTILE_NEAR) {
-        if (s->rank - s->near_rank > QUANTILE_NEAR / 2) {
+        if (s->near_at > QUANTILE_NEAR / 2) {
             memmove(s->near, s->near + 1, (QUANTILE_NEAR - 1) * sizeof(double));
-            s->near_rank++;
+            s->near_at--;
             if (x < s->near[0]) {                          /* it fell between the one that left and the rest */
-                s->near_rank++;
+                s->near_at--;
                 s->near_count--;
-                s->near_low = s->near[0];
                 return;
             }
         } else if (x > s->near[QUANTILE_NEAR - 2]) {
             s->near_count--;
-            s->near_high = s->near[QUANTILE_NEAR - 2];
             return;
         }
-        i--;
+        i = --s->near_count;
     }
     for (; i > 0 && s->near[i - 1] > x; i--) s->near[i] = s->near[i - 1];
     s->near[i] = x;
-    s->near_count += s->near_count < QUANTILE_NEAR;
-    s->near_low = s->near[0];
-    s->near_high = s->near[s->near_count - 1];
+    s->near_count++;
+}
+
+/* A push touches the run: x enters within [near_low, near_low + near_span), or y leaves there, or both. */
+static __attribute__((noinline)) void quantile_near_update(quantile_t* s, double x, double y) {
+    int64_t low = (int64_t) s->near_low, from_x = (int64_t) quantile_bits(x) - low;
+    uint64_t span = s->near_span;
+    if (quantile_bits(y) - s->near_low < span) quantile_near_delete(s, y);
+    if (s->near_count && from_x >= 0) {
+        /* after a deletion at an end x may lie beside the run that is left: then it only shifts it */
+        if (x < s->near[0]) s->near_at--;
+        else if (x <= s->near[s->near_count - 1]) quantile_near_insert(s, x);
+    }
+    quantile_near_bound(s);
 }
 
 #define QUANTILE_JOIN_(a, b) a##b
@@ -227,15 +238,24 @@ static inline void quantile_run(quantile_t* s, const double* x, double* y, int64
     if (s->wide) quantile_run32(s, x, y, n); else quantile_run16(s, x, y, n);
 }
 
-/* Exactly x >= quantile_value(s); false while empty. */
+/* Without the run, the buckets decide most: 1 or 0, or -1 where only the value can tell. */
+static __attribute__((noinline)) int quantile_reached_bucket(quantile_t* s, double x) {
+    int32_t b = quantile_bucket(x);
+    if (s->count == 0) return 0;
+    if (s->wide) quantile_settle32(s); else quantile_settle16(s);
+    if (b < s->cursor) return 0;
+    return b > s->cursor && b > (s->wide ? quantile_upper_bucket32(s) : quantile_upper_bucket16(s)) ? 1 : -1;
+}
+
+/* Exactly x >= quantile_value(s); false while empty. x must be positive. */
 static inline int quantile_reached(quantile_t* s, double x) {
-    if (__builtin_expect(quantile_is_near(s), 1)) {
-        if (x < s->near_low) return 0;
-        if (x > s->near_high) return 1;
+    if (__builtin_expect(!quantile_is_near(s), 0)) {
+        int reached = quantile_reached_bucket(s, x);
+        if (reached >= 0) return reached;
     } else {
-        int32_t b = quantile_bucket(x);
-        if (b < s->cursor || s->count == 0) return 0;
-        if (b > s->cursor && b > (s->wide ? quantile_upper_bucket32(s) : quantile_upper_bucket16(s))) return 1;
+        int64_t from = (int64_t) (quantile_bits(x) - s->near_low);
+        if (from < 0) return 0;
+        if ((uint64_t) from >= s->near_span) return 1;
     }
     return x >= quantile_value(s);
 }

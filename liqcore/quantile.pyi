@@ -2,6 +2,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import disjoint_base
 
+def rolling_quantile_approximate(values: ArrayLike, quantile: float = 0.95, window: int = 1000) -> NDArray[np.float64]: ...
+
 @disjoint_base
 class RollingQuantile:
     def __init__(self, quantile: float = 0.95, window: int = 1000) -> None: ...

@@ -7,6 +7,10 @@ from libc.math cimport INFINITY, NAN
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
+cdef extern from "quantile_approximate.h" nogil:
+    int64_t approximate_range(const double* x, int64_t n, double* range)
+    int quantile_approximate(const double* x, double* y, int64_t n, double q, int64_t window, double least, double most)
+
 cdef struct quantile_image_t:           # head of a snapshot; the values follow, oldest first
     char magic[4]
     int32_t version
@@ -77,6 +81,36 @@ cdef int quantile_load(quantile_t* s, bytes data) except -1:
     return 0
 
 
+def rolling_quantile_approximate(values, double quantile=0.95, int window=1000):
+    """Quantile of the last `window` values after each of `values` (float64, positive and finite), to 0.4 %, for research at two to three times
+    the speed of RollingQuantile.run.
+
+    Element i is within a relative 1/256 of the order statistic floor((n - 1) * quantile) of the n = min(i + 1, window) values up to i. O(1) a
+    value whatever the window; 512 B an octave between the least and the greatest value. ValueError for anything else.
+    """
+    cdef const double[::1] x = np.ascontiguousarray(values, dtype=np.float64)
+    cdef int64_t n = x.shape[0], good
+    cdef double[2] bounds
+    cdef int failed
+    if not (0.0 <= quantile <= 1.0):
+        raise ValueError(f"quantile: expected a number from 0 to 1, got {quantile!r}")
+    if not (QUANTILE_WINDOW_MIN <= window <= QUANTILE_WINDOW_MAX):
+        raise ValueError(f"window: expected {QUANTILE_WINDOW_MIN}..{QUANTILE_WINDOW_MAX} values, got {window}")
+    out = np.empty(n)
+    cdef double[::1] y = out
+    if n == 0:
+        return out
+    bounds[0] = bounds[1] = 0.0
+    with nogil:
+        good = approximate_range(&x[0], n, bounds)
+        failed = quantile_approximate(&x[0], &y[0], n, quantile, window, bounds[0], bounds[1]) if good == n else 0
+    if good != n:
+        raise ValueError(f"values[{good}]: expected a positive finite number, got {x[good]!r}")
+    if failed:
+        raise MemoryError("no memory for the histogram of a rolling quantile")
+    return out
+
+
 cdef quantile_t* quantile_new(double q, int window) noexcept nogil:
     """For callers that know the address only (batch.py): a checked configuration, NULL where there is no memory."""
     cdef quantile_t* s = <quantile_t*> malloc(sizeof(quantile_t))
@@ -123,8 +157,8 @@ cdef class RollingQuantile:
         return quantile_value(&self.c)
 
     def reached(self, double x):
-        """Whether x >= value, exactly, without computing the value where its bucket decides. False while empty."""
-        return quantile_reached(&self.c, x)
+        """Whether x >= value, exactly, without computing the value where its place decides. False while empty, and for x that is not positive."""
+        return x > 0.0 and quantile_reached(&self.c, x)
 
     def run(self, values):
         """Push a float64 array; returns the quantile after each value. ValueError, and no change, if one is not positive and finite."""

@@ -278,7 +278,66 @@ cdef class SegmentZ:
         return f"SegmentZ(segment_ns={self.c.segment_ns}, count={self.c.m.count}, current={self.c.current}, z={segz_value(&self.c)})"
 
 
-cdef void moments_run(moments_t* shared, const double* x, double* mean, double* std, Py_ssize_t n) noexcept nogil:
+cdef enum:
+    MOMENTS_SPAN = 256                  # values merged at once
+
+
+cdef void moments_span(const moments_t* m, int32_t first, int32_t last, int32_t slot, double* mean, double* std) noexcept nogil:
+    """moments_merge and moments_std for `first` to `last` - 1 younger values (at most MOMENTS_SPAN) of a full window, whose oldest values are at `slot` and behind.
+    mean and std come with the younger part's sum and square. No step depends on another: compilers make vectors of it."""
+    cdef const double* suffix_sum = m.suffix_sum + slot
+    cdef const double* suffix_square = m.suffix_square + slot
+    cdef const double* up = m.inverse + first
+    cdef double[MOMENTS_SPAN] down       # what is read backwards keeps compilers from making vectors
+    cdef double older_pivot = m.older_pivot, younger_pivot = m.younger_pivot, all = m.inverse[m.window], middle, delta, share
+    cdef int32_t younger = first, older = m.window - first    # 32 bits, because those SSE2 can turn into doubles
+    cdef Py_ssize_t k
+    for k in range(last - first):
+        down[k] = m.inverse[older - k]
+    for k in range(last - first):
+        middle = older_pivot + suffix_sum[k] * down[k]
+        delta = younger_pivot + mean[k] * up[k] - middle
+        share = younger * all
+        mean[k] = middle + delta * share
+        std[k] = sqrt((suffix_square[k] + (std[k] + delta * delta * (share * older))) * all)
+        younger += 1
+        older -= 1
+
+
+cdef Py_ssize_t moments_block(moments_t* m, const double* x, double* mean, double* std) noexcept nogil:
+    """`window` - 1 values into a full window with an empty older part: first all younger sums, then all merges. The same operations in the same
+    order as moments_add and moments_merge."""
+    cdef int32_t window = m.window, slot, k, turn
+    cdef double* values = m.values
+    cdef const double* inverse = m.inverse
+    cdef double total = 0.0, square = 0.0, pivot = x[0], value, d
+    moments_flip(m)
+    slot = m.start
+    m.younger_pivot = pivot
+    for k in range(1, window):
+        values[slot] = x[k - 1]
+        slot = slot + 1 if slot + 1 < window else 0
+        value = x[k - 1] - pivot
+        total += value
+        d = k * value - total
+        square += d * d * (inverse[k] * inverse[k - 1])
+        mean[k - 1] = total
+        std[k - 1] = square
+    k = 1
+    while k < window:
+        turn = window - m.start if k < window - m.start else window     # where the oldest value's slot comes to the ring's beginning, or all done
+        turn = min(turn, k + <int32_t> MOMENTS_SPAN)
+        moments_span(m, k, turn, m.start + k if k < window - m.start else m.start + k - window, mean + k - 1, std + k - 1)
+        k = turn
+    m.start = slot
+    m.older = 1
+    m.younger = window - 1
+    m.younger_sum = total
+    m.younger_square = square
+    return window - 1
+
+
+cdef void moments_stream(moments_t* shared, const double* x, double* mean, double* std, Py_ssize_t n) noexcept nogil:
     """moments_add, moments_merge and moments_std for each value."""
     cdef moments_t m = shared[0]         # a copy that nothing else points to: its fields stay in registers
     cdef Py_ssize_t i
@@ -288,6 +347,20 @@ cdef void moments_run(moments_t* shared, const double* x, double* mean, double* 
         mean[i] = m.mean
         std[i] = moments_std(&m)
     shared[0] = m
+
+
+cdef void moments_run(moments_t* m, const double* x, double* mean, double* std, Py_ssize_t n) noexcept nogil:
+    """Mean and std after each value: a window's worth at a time where it can be."""
+    cdef Py_ssize_t i = 0, step
+    while i < n:
+        if m.count == m.window and m.older == 0 and n - i >= m.window - 1:
+            step = moments_block(m, x + i, mean + i, std + i)
+            moments_merge(m)
+        else:
+            step = m.window - m.count if m.count < m.window else m.older if m.older > 0 else n - i
+            step = min(step, n - i)
+            moments_stream(m, x + i, mean + i, std + i, step)
+        i += step
 
 
 cdef class RollingZ:

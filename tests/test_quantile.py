@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liqcore.quantile import QuantileSketch, RollingQuantile
+from liqcore.quantile import QuantileSketch, RollingQuantile, rolling_quantile_approximate
 from tests.oracle import quantile as oracle
 
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 0.99, 1.0)
@@ -50,6 +50,7 @@ def test_decision_is_exact(name):
     for window, q in ((2, 0.95), (64, 0.95), (250, 0.5), (250, 0.99), (250, 1.0)):
         silent, reading, truth = RollingQuantile(q, window), RollingQuantile(q, window), oracle.RollingQuantile(q, window)
         assert not silent.reached(1e300)
+        assert not reading.reached(math.nan)
         for i, v in enumerate(x.tolist()):
             if i:
                 for probe in (v, truth.value, math.nextafter(truth.value, 0), math.nextafter(truth.value, math.inf)):
@@ -136,6 +137,29 @@ def test_memory_is_bounded():
     assert RollingQuantile(0.95, 1000).__sizeof__() <= 6 * 1024 + 10 * 1000
     with pytest.raises(TypeError):
         pickle.dumps(RollingQuantile())
+
+
+@pytest.mark.parametrize("name", streams(1))
+@pytest.mark.parametrize("window", [2, 7, 100, 1000])
+def test_approximation_keeps_its_error(name, window):
+    """Within 1 / 256 of the lower order statistic, for all normal numbers of any magnitude (subnormal ones have no relative precision)."""
+    n = 2 * window + 300
+    x = np.maximum(streams(n)[name], np.finfo(float).tiny)
+    for q in QUANTILES:
+        got = rolling_quantile_approximate(x, q, window)
+        for i in range(0, n, max(1, n // 60)):
+            inside = np.sort(x[max(0, i - window + 1):i + 1])
+            assert abs(got[i] / inside[int((len(inside) - 1) * q)] - 1) <= 1 / 256, (name, window, q, i)
+
+
+def test_approximation_refuses_rubbish():
+    for bad in (math.nan, math.inf, -math.inf, 0.0, -0.0, -1.0, -5e-324):
+        with pytest.raises(ValueError, match=r"values\[1\]: expected a positive finite number"):
+            rolling_quantile_approximate([1.0, bad, 2.0])
+    for q, window in ((-0.1, 10), (1.1, 10), (math.nan, 10), (0.5, 1), (0.5, 1_000_001)):
+        with pytest.raises(ValueError, match="expected"):
+            rolling_quantile_approximate([1.0], q, window)
+    assert rolling_quantile_approximate([]).size == 0
 
 
 def test_threshold_refresh():

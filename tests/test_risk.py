@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_bracket import FADE, LONG, SHORT, T0, WIDE, Answer, Desk, limits
+from desk import FADE, LONG, SHORT, T0, WIDE, Answer, Desk, limits
 
 import liqcore as lc
 from liqcore.audit import AuditKind
