@@ -283,7 +283,8 @@ cdef enum:
 
 
 cdef void moments_span(const moments_t* m, int32_t first, int32_t last, int32_t slot, double* mean, double* std) noexcept nogil:
-    """moments_merge and moments_std for `first` to `last` - 1 younger values (at most MOMENTS_SPAN) of a full window, whose oldest values are at `slot` and behind.
+    """moments_merge and moments_std for `first` to `last` - 1 younger values (at most MOMENTS_SPAN) of a full window, whose oldest values are
+    at `slot` and behind.
     mean and std come with the younger part's sum and square. No step depends on another: compilers make vectors of it."""
     cdef const double* suffix_sum = m.suffix_sum + slot
     cdef const double* suffix_square = m.suffix_square + slot

@@ -11,43 +11,12 @@ from fractions import Fraction
 from math import floor
 
 from oracle.bracket import entry_ticks, stop_ticks, target_ticks
+from oracle.orders import Belief, Resting
 
 ENTRY, STOP, TARGET, CLOSE = 1, 2, 3, 4
 CROSS, THROUGH, TOUCH, FIRED, TIMED = 1, 2, 3, 5, 6
 END_TTL, END_TARGET, END_STOP, END_MAX_HOLD, END_PHASE, END_POST_ONLY, END_VENUE, END_REDUCE = 60, 61, 62, 63, 64, 65, 69, 70
 NEVER = 1 << 62
-
-
-@dataclass(eq=False)
-class Resting:
-    role: int
-    attempt: int
-    side: int
-    price: int
-    lots: int
-    market: bool = False
-    post_only: bool = False
-    reduce_only: bool = False
-    stop: int = 0
-    filled: int = 0
-    fired: bool = False
-    born: int = 0
-
-
-@dataclass(eq=False)
-class Belief:
-    """What the engine believes of one of its orders."""
-    lots: int = 0
-    price: int = 0
-    filled: int = 0
-    attempt: int = -1
-    state: str = "none"         # none, sent, live, ended
-    asked: str = ""             # '', amend, cancel
-    not_before: int = 0
-
-    @property
-    def open(self) -> bool:
-        return self.state in ("sent", "live")
 
 
 @dataclass
