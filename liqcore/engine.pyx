@@ -2,14 +2,12 @@
 
 import json
 
-import numpy as np
-
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from liqcore.audit cimport AUDIT_ALARM, AUDIT_FEED, AUDIT_POLICY, AUDIT_RISK
 from liqcore.bracket cimport (ALARM_POLICY, BRACKET_FLAT, bracket_deadline, bracket_leave, bracket_open, bracket_report, bracket_timer,
-                              bracket_trade, id_role, slot_position)
+                              bracket_trade, bracket_withdraw, id_role, slot_position)
 from liqcore.detect cimport (SIGNALS_PER_CALL, cascade_audit_lapsed, cascade_audit_large, cascade_deadline, cascade_free, cascade_init,
                              cascade_load, cascade_push, cascade_save, cascade_threshold, cascade_timer, cascade_uncertain)
 from liqcore.door cimport door
@@ -23,7 +21,6 @@ from liqcore.terms cimport audit_answer, bracket_prices, bracket_t, check_bracke
 
 from liqcore import bracket as life
 from liqcore import event as schema
-from liqcore.event import EVENT_DTYPE
 from liqcore.snapshot import pack, unpack
 
 SNAPSHOT_NAME = b"liqcore-engine-2\n"
@@ -154,6 +151,8 @@ cdef class Engine:
             try:
                 self.serve(n)
             finally:
+                if self.risk.latch.halted != self.clock.halt_heeded:
+                    self.heed_halt()
                 self.after_requests(since)
                 self.reschedule(n)
         self.clock.now = max(self.clock.now, now)
@@ -227,6 +226,8 @@ cdef class Engine:
             self.on_feed_c(e)
         else:
             self.control_c(e.code)
+        if self.risk.latch.halted != self.clock.halt_heeded:
+            self.heed_halt()
         if self.out.head != since:
             self.after_requests(since)
         return 0
@@ -310,10 +311,17 @@ cdef class Engine:
     cdef void control_c(self, uint8_t code) noexcept nogil:
         cdef int n
         self.risk.control(code, self.account, self.clock.now, self.audit)
-        for n in range(self.count):
-            if code == CONTROL_FLATTEN or (code == CONTROL_HALT and self.slot[n].entered == 0):
-                bracket_leave(&self.slot[n], &self.inst[n], END_CONTROL, self.clock.now, self.out)
-                self.reschedule(n)
+        for n in range(self.count if code == CONTROL_FLATTEN else 0):
+            bracket_leave(&self.slot[n], &self.inst[n], END_CONTROL, self.clock.now, self.out)
+            self.reschedule(n)
+
+    cdef void heed_halt(self) noexcept nogil:
+        """A halt has latched, whoever latched it, or was lifted: entries that rest are withdrawn, what is held stays protected."""
+        cdef int n
+        self.clock.halt_heeded = self.risk.latch.halted
+        for n in range(self.count if self.risk.latch.halted else 0):
+            bracket_withdraw(&self.slot[n], &self.inst[n], self.clock.now, self.out)
+            self.reschedule(n)
 
     # ---- signal -> policy -> risk -> bracket ----
 
@@ -498,9 +506,7 @@ cdef class Engine:
         cdef int k
         cdef size_t address
         cdef const event_t* e
-        if not isinstance(events, np.ndarray) or events.dtype != EVENT_DTYPE or events.ndim != 1:
-            raise TypeError("events: expected a one-dimensional NumPy array of liqcore.EVENT_DTYPE")
-        events = np.ascontiguousarray(events)
+        events = as_events(events)
         address = events.ctypes.data
         e = <const event_t*> address
         count = len(events)

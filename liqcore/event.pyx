@@ -65,6 +65,13 @@ cdef int _prove_layout() except -1:
 _prove_layout()
 
 
+cdef object as_events(object events):
+    """The array to walk by pointer; TypeError where it is not one-dimensional of EVENT_DTYPE."""
+    if not isinstance(events, np.ndarray) or events.dtype != EVENT_DTYPE or events.ndim != 1:
+        raise TypeError("events: expected a one-dimensional NumPy array of liqcore.EVENT_DTYPE")
+    return np.ascontiguousarray(events)
+
+
 cdef class Signal:
     """What a detector says at a phase change. A value: compares, hashes and prints by content.
 

@@ -2,15 +2,12 @@
 
 import json
 
-import numpy as np
-
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from liqcore.event cimport *
 from liqcore.instrument cimport Instrument, lots_of, price_of, qty_of, ticks_of
 
-from liqcore.event import EVENT_DTYPE
 
 SNAPSHOT_MAGIC = b"liqcore-simvenue-1\n"
 
@@ -429,9 +426,7 @@ cdef class Paper:
         cdef Py_ssize_t n, count
         cdef size_t address
         cdef const event_t* e
-        if not isinstance(events, np.ndarray) or events.dtype != EVENT_DTYPE or events.ndim != 1:
-            raise TypeError("events: expected a one-dimensional NumPy array of liqcore.EVENT_DTYPE")
-        events = np.ascontiguousarray(events)
+        events = as_events(events)
         address = events.ctypes.data
         e = <const event_t*> address
         count = len(events)
