@@ -12,15 +12,16 @@ from liqcore.detect cimport (SIGNALS_PER_CALL, cascade_audit_lapsed, cascade_aud
                              cascade_load, cascade_push, cascade_save, cascade_threshold, cascade_timer, cascade_uncertain)
 from liqcore.door cimport door
 from liqcore.event cimport *
-from liqcore.instrument cimport Instrument, lots_floor, lots_of, price_of, qty_of, ticks_of
+from liqcore.instrument cimport Instrument, lots_of, price_of, qty_of, ticks_of
 from liqcore.market cimport market_bbo, market_ticker, market_trade
 from liqcore.request cimport Request
-from liqcore.risk cimport ask_t
+from liqcore.risk cimport ask_t, size_entry
 from liqcore.sides cimport side_inverted
 from liqcore.terms cimport audit_answer, bracket_prices, bracket_t, check_bracket
 
 from liqcore import bracket as life
 from liqcore import event as schema
+from liqcore.event import as_events
 from liqcore.snapshot import pack, unpack
 
 SNAPSHOT_NAME = b"liqcore-engine-2\n"
@@ -357,7 +358,7 @@ cdef class Engine:
         cdef market_t* m = &self.market[s.instrument]
         cdef instrument_t* i = &self.inst[s.instrument]
         cdef slot_t* slot = &self.slot[s.instrument]
-        cdef int64_t reference, stop
+        cdef int64_t reference
         cdef uint8_t reason
         memset(&b, 0, sizeof(b))
         if not self.ask_policy(s, m, &b):
@@ -371,15 +372,11 @@ cdef class Engine:
             return 0
         reason = self.hurdle(s, m, slot)
         if reason == OK:
-            bracket_prices(&b, reference, &ask.entry_ticks, &stop)
+            size_entry(&ask, &b, reference, self.account.equity_now(), i)
             ask.instrument = s.instrument
             ask.side = b.side
             ask.phase = s.phase
             ask.cause = s.ts_start
-            ask.notional = b.notional if b.notional > 0.0 else b.equity_share * self.account.equity_now()
-            ask.lots = lots_floor(i, ask.notional / (price_of(i, ask.entry_ticks) * i.multiplier))
-            ask.lots = min(ask.lots, i.lots_max)
-            ask.notional = qty_of(i, ask.lots) * i.multiplier * price_of(i, ask.entry_ticks)
             reason = self.risk.judge(&ask, i, m, self.slot, self.count, self.account, self.clock.now, self.audit)
         else:
             self.audit.put(self.clock.now, AUDIT_RISK, reason, s.phase, s.instrument, b.side, s.ts_start)

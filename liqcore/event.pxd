@@ -214,8 +214,6 @@ ctypedef struct market_t:    # the last good market data of one instrument; 0 = 
     int32_t suspects
     int32_t reserved
 
-cdef object as_events(object events)
-
 cdef class Signal:
     cdef signal_t c
     @staticmethod

@@ -115,17 +115,21 @@ cdef void learn(layout_t* layout, const mark_t* marks, int count, int resume, in
     layout.shape = shape
 
 
-cdef inline uint32_t read_integer(const step_t* step, const char* p, slot_t* slots) noexcept nogil:
-    """A JSON integer into its slot, times in ns; its number of characters, 0 where it is none."""
+cdef inline const char* read_value(const step_t* step, const char* p, slot_t* slots) noexcept nogil:
+    """A number into its slot, times in ns, or one that nobody wants; the place behind it, NULL where it is none."""
     cdef uint32_t size
-    if step.hole == COUNTED:
-        return scan_integer_size(p)
-    size = scan_integer(p, &slots[step.slot].i)
+    if step.hole == DECIMAL:
+        size = scan_decimal(p, &slots[step.slot].d)
+        return p + size if size != 0 else NULL
+    if step.hole == FLAG:
+        size = flag_size(p)
+        return p + size if size != 0 else NULL
+    size = scan_integer_size(p) if step.hole == COUNTED else scan_integer(p, &slots[step.slot].i)
+    if size == 0 or (step.hole == MILLIS and slots[step.slot].i > MILLIS_MAX):
+        return NULL
     if step.hole == MILLIS:
-        if size == 0 or slots[step.slot].i > MILLIS_MAX:
-            return 0
         slots[step.slot].i *= 1000000
-    return size
+    return p + scan_guess(size, step.guess)   # times have 13 digits
 
 
 cdef inline const text_t* read_side(const text_t* t, const char* p) noexcept nogil:
@@ -157,7 +161,7 @@ cdef int predict(const tables_t* d, const layout_t* layout, const char* src, int
     cdef const char* p = scan_open(&window, src, n)
     cdef const char* name_text = NULL
     cdef int32_t instrument = -1
-    cdef uint32_t size = 0, name_size = 0
+    cdef uint32_t name_size = 0
     cdef int rows = 0
     cdef int8_t side = shape.side
     memset(slots, 0, sizeof(slots))
@@ -168,16 +172,10 @@ cdef int predict(const tables_t* d, const layout_t* layout, const char* src, int
         if step.text.size > 8 and not scan_same(p, step.text.text, step.text.mask):
             return REFUSED
         p += step.text.size
-        if step.hole == DECIMAL:
-            size = scan_decimal(p, &slots[step.slot].d)
-            if size == 0:
+        if step.hole == DECIMAL or step.hole == MILLIS or step.hole == INTEGER or step.hole == COUNTED or step.hole == FLAG:
+            p = read_value(step, p, slots)
+            if p == NULL:
                 return REFUSED
-            p += size
-        elif step.hole == MILLIS or step.hole == INTEGER or step.hole == COUNTED:
-            size = read_integer(step, p, slots)
-            if size == 0:
-                return REFUSED
-            p += scan_guess(size, step.guess)   # times have 13 digits
         elif step.hole == SYMBOL:
             if not scan_same(p, name_text, <uint32_t> ((<uint64_t> 1 << name_size) - 1)):
                 return REFUSED
@@ -190,11 +188,6 @@ cdef int predict(const tables_t* d, const layout_t* layout, const char* src, int
             p += t.size
         elif step.hole == TEXT:
             p = skip_text(&window, p)
-        elif step.hole == FLAG:
-            size = flag_size(p)
-            if size == 0:
-                return REFUSED
-            p += size
         elif step.hole == LOOKUP:
             name_size = scan_name(p, &name)
             if name_size == 0:

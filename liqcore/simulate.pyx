@@ -8,6 +8,7 @@ from libc.string cimport memcpy, memset
 from liqcore.event cimport *
 from liqcore.instrument cimport Instrument, lots_of, price_of, qty_of, ticks_of
 
+from liqcore.event import as_events
 
 SNAPSHOT_MAGIC = b"liqcore-simvenue-1\n"
 
@@ -343,7 +344,8 @@ cdef class SimVenue:
 
     def snapshot(self) -> bytes:
         identity = self._identity()
-        return (SNAPSHOT_MAGIC + len(identity).to_bytes(8, "little") + identity + (<char*> &self.state)[:sizeof(sim_t)] + (<char*> self.books)[:self.count * sizeof(book_t)]
+        return (SNAPSHOT_MAGIC + len(identity).to_bytes(8, "little") + identity + (<char*> &self.state)[:sizeof(sim_t)]
+                + (<char*> self.books)[:self.count * sizeof(book_t)]
                 + (<char*> self.arrivals)[:(self.mask + 1) * sizeof(request_t)] + (<char*> self.reports)[:(self.mask + 1) * sizeof(event_t)])
 
     def check(self, bytes data):
