@@ -7,7 +7,7 @@ from libc.string cimport memcpy, memset
 
 from liqcore.audit cimport AUDIT_ALARM, AUDIT_FEED, AUDIT_POLICY, AUDIT_RISK
 from liqcore.bracket cimport (ALARM_POLICY, BRACKET_FLAT, bracket_deadline, bracket_leave, bracket_open, bracket_report, bracket_timer,
-                              bracket_trade, id_role, slot_position)
+                              bracket_trade, bracket_withdraw, id_role, slot_position)
 from liqcore.detect cimport (SIGNALS_PER_CALL, cascade_audit_lapsed, cascade_audit_large, cascade_deadline, cascade_free, cascade_init,
                              cascade_load, cascade_push, cascade_save, cascade_threshold, cascade_timer, cascade_uncertain)
 from liqcore.door cimport door
@@ -152,6 +152,8 @@ cdef class Engine:
             try:
                 self.serve(n)
             finally:
+                if self.risk.latch.halted != self.clock.halt_heeded:
+                    self.heed_halt()
                 self.after_requests(since)
                 self.reschedule(n)
         self.clock.now = max(self.clock.now, now)
@@ -225,6 +227,8 @@ cdef class Engine:
             self.on_feed_c(e)
         else:
             self.control_c(e.code)
+        if self.risk.latch.halted != self.clock.halt_heeded:
+            self.heed_halt()
         if self.out.head != since:
             self.after_requests(since)
         return 0
@@ -308,10 +312,17 @@ cdef class Engine:
     cdef void control_c(self, uint8_t code) noexcept nogil:
         cdef int n
         self.risk.control(code, self.account, self.clock.now, self.audit)
-        for n in range(self.count):
-            if code == CONTROL_FLATTEN or (code == CONTROL_HALT and self.slot[n].entered == 0):
-                bracket_leave(&self.slot[n], &self.inst[n], END_CONTROL, self.clock.now, self.out)
-                self.reschedule(n)
+        for n in range(self.count if code == CONTROL_FLATTEN else 0):
+            bracket_leave(&self.slot[n], &self.inst[n], END_CONTROL, self.clock.now, self.out)
+            self.reschedule(n)
+
+    cdef void heed_halt(self) noexcept nogil:
+        """A halt has latched, whoever latched it, or was lifted: entries that rest are withdrawn, what is held stays protected."""
+        cdef int n
+        self.clock.halt_heeded = self.risk.latch.halted
+        for n in range(self.count if self.risk.latch.halted else 0):
+            bracket_withdraw(&self.slot[n], &self.inst[n], self.clock.now, self.out)
+            self.reschedule(n)
 
     # ---- signal -> policy -> risk -> bracket ----
 

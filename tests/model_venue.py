@@ -1,13 +1,13 @@
-"""A venue for tests that answers as badly as a venue may."""
+"""A venue that answers as badly as a venue may: late, twice, out of order, partly, not at all."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from oracle.bracket import STOP
-
 import liqcore as lc
 from liqcore.event import Action, OrderType
+
+ENTRY, STOP, TARGET, CLOSE = 1, 2, 3, 4
 
 
 @dataclass

@@ -12,7 +12,8 @@ import liqcore as lc
 from liqcore.audit import AuditKind
 from liqcore.event import Action
 from desk import ALARM, CANCELLED, ETH, FADE, LONG, NEW, REFUSED, SHORT, STATE, T0, UNKNOWN, Answer, Desk, S, both, limits
-from oracle.bracket import CLOSE, TARGET, entry_ticks, fixed_trail, original_trail, stop_ticks, target_ticks
+from model_venue import CLOSE, TARGET
+from oracle.bracket import entry_ticks, fixed_trail, original_trail, stop_ticks, target_ticks
 
 # ---- prices ----
 

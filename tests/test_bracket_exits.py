@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from desk import ALARM, CANCELLED, NEW, REFUSED, REJECTED, STATE, TRIGGERED, Desk, S, both
-from oracle.bracket import CLOSE, ENTRY, TARGET
+from model_venue import CLOSE, ENTRY, TARGET
 
 import liqcore as lc
 from liqcore.audit import AuditKind

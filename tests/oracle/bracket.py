@@ -1,11 +1,7 @@
-"""Plain-Python oracles of the bracket: its prices in exact fractions."""
-
-from __future__ import annotations
+"""Plain-Python oracle of a bracket's prices, in exact fractions."""
 
 from fractions import Fraction
 from math import ceil, floor
-
-ENTRY, STOP, TARGET, CLOSE = 1, 2, 3, 4
 
 
 def entry_ticks(side: int, reference: int, offset: Fraction, market: bool = False) -> int:
