@@ -52,7 +52,6 @@ cdef class Engine:
     cdef int64_t wake(self) noexcept nogil
     cdef int on_report(self, const event_t* e) except -1
     cdef void judge_requote(self, slot_t* s, const instrument_t* i) noexcept nogil
-    cdef uint8_t hurdle(self, const signal_t* s, const market_t* m, const slot_t* slot) noexcept nogil
     cdef tuple take(self)
     cdef tuple enter(self, int64_t ts_event, int64_t ts_recv, int instrument, uint8_t kind, int side, double price, double qty,
                      double aux_price, double aux_qty, int64_t id, uint8_t flags, uint8_t code)

@@ -15,7 +15,7 @@ from liqcore.event cimport *
 from liqcore.instrument cimport Instrument, lots_of, price_of, qty_of, ticks_of
 from liqcore.market cimport market_bbo, market_ticker, market_trade
 from liqcore.request cimport Request
-from liqcore.risk cimport ask_t, size_entry
+from liqcore.risk cimport ask_t, hurdle, size_entry
 from liqcore.sides cimport side_inverted
 from liqcore.terms cimport audit_answer, bracket_prices, bracket_t, check_bracket
 
@@ -370,7 +370,7 @@ cdef class Engine:
         audit_answer(&b, s, price_of(i, reference), reason, self.clock.now, self.audit)
         if reason != OK:
             return 0
-        reason = self.hurdle(s, m, slot)
+        reason = hurdle(s, m, slot, self.clock.now, self.out)
         if reason == OK:
             size_entry(&ask, &b, reference, self.account.equity_now(), i)
             ask.instrument = s.instrument
@@ -384,22 +384,6 @@ cdef class Engine:
             bracket_open(slot, &b, i, reference, ask.lots, s.sequence, self.clock.now, self.out)
             self.reschedule(s.instrument)
         return 0
-
-    cdef uint8_t hurdle(self, const signal_t* s, const market_t* m, const slot_t* slot) noexcept nogil:
-        """What forbids an entry whatever its size."""
-        if s.flags & SIGNAL_UNCERTAIN:
-            return UNCERTAIN
-        if s.flags & SIGNAL_STALE:
-            return STALE_EVENT
-        if slot.state != BRACKET_FLAT:
-            return BRACKET_OPEN
-        if self.clock.now < slot.cooldown_until:
-            return COOLDOWN
-        if self.out.head - self.out.tail > self.out.mask // 2:
-            return HALTED    # nobody takes the requests: what is asked now would leave at some unknown time, or be overwritten
-        if m.last <= 0.0:
-            return NO_PRICE
-        return OK
 
     cdef void after_requests(self, int64_t since) noexcept nogil:
         """Count what was sent; a bracket that asks without end latches the halt."""

@@ -4,8 +4,8 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 
 from liqcore.account cimport Account
 from liqcore.audit cimport AuditRing
-from liqcore.bracket cimport slot_t
-from liqcore.event cimport market_t
+from liqcore.bracket cimport Outbox, slot_t
+from liqcore.event cimport market_t, signal_t
 from liqcore.instrument cimport instrument_t, lots_floor, price_of, qty_of
 from liqcore.terms cimport bracket_prices, bracket_t
 
@@ -39,6 +39,8 @@ ctypedef struct ask_t:       # what is to be judged
     int64_t cause            # for the audit: start of the cascade, or the entry that is tried again
     int8_t side
     uint8_t phase
+
+cdef uint8_t hurdle(const signal_t* s, const market_t* m, const slot_t* slot, int64_t now, Outbox out) noexcept nogil
 
 cdef inline void size_entry(ask_t* ask, const bracket_t* b, int64_t reference, double equity, const instrument_t* i) noexcept nogil:
     """Price and quantity of an entry: the wanted notional in whole lots, at most the venue's largest order."""

@@ -12,6 +12,23 @@ from liqcore import event as schema
 cdef int64_t MINUTE_NS = 60000000000
 
 
+cdef uint8_t hurdle(const signal_t* s, const market_t* m, const slot_t* slot, int64_t now, Outbox out) noexcept nogil:
+    """What forbids an entry whatever its size."""
+    if s.flags & SIGNAL_UNCERTAIN:
+        return UNCERTAIN
+    if s.flags & SIGNAL_STALE:
+        return STALE_EVENT
+    if slot.state != BRACKET_FLAT:
+        return BRACKET_OPEN
+    if now < slot.cooldown_until:
+        return COOLDOWN
+    if out.head - out.tail > out.mask // 2:
+        return HALTED    # nobody takes the requests: what is asked now would leave at some unknown time, or be overwritten
+    if m.last <= 0.0:
+        return NO_PRICE
+    return OK
+
+
 cdef class Risk:
     """Limits on by default. Amounts in quote currency, shares as fractions, times in seconds.
 
