@@ -1,7 +1,5 @@
 """The engine: see engine.pxd. The order inside a step is fixed: door, time, state, detector, policy, risk, bracket."""
 
-import json
-
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
@@ -554,6 +552,8 @@ cdef class Engine:
 
     def _identity(self) -> bytes:
         """What a snapshot must have been taken with."""
+        import json                     # not at import: the core starts in milliseconds
+
         return json.dumps({"abi": LIQCORE_ABI, "instruments": [i.as_dict() for i in self.instruments], "config": self.config.as_dict(),
                            "band": self.band}, sort_keys=True).encode()
 

@@ -1,7 +1,5 @@
 """The simulated venue: see simulate.pxd."""
 
-import json
-
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
@@ -314,6 +312,8 @@ cdef class SimVenue:
         return 0
 
     def _identity(self) -> bytes:
+        import json
+
         return json.dumps({"abi": LIQCORE_ABI, "instruments": [i.as_dict() for i in self.instruments], "touch": self.touch,
                            "fees": [self.maker_fee, self.taker_fee], "latency_ns": [self.order_latency_ns, self.ack_latency_ns],
                            "capacity": self.mask + 1}, sort_keys=True).encode()
