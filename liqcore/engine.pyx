@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
@@ -421,6 +422,11 @@ cdef class Engine:
 
     cdef int _index(self, object instrument) except? -1:
         """Index of a name or an index; an unknown one becomes an index that the door refuses and counts."""
+        cdef int overflow = 0
+        cdef long n
+        if PyLong_CheckExact(instrument):   # the usual one, without comparing Python objects
+            n = PyLong_AsLongAndOverflow(instrument, &overflow)
+            return <int> n if overflow == 0 and -1 <= n < 0x7FFFFFFF else 0x7FFFFFFF
         if isinstance(instrument, str):
             return self.index.get(instrument, 0x7FFFFFFF)
         return instrument if -1 <= instrument < 0x7FFFFFFF else 0x7FFFFFFF
