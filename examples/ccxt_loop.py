@@ -2,8 +2,8 @@
 
     python examples/ccxt_loop.py [SECONDS] [REST WS]          (the addresses are for a loopback venue such as `liqcore emulate`)
 
-ccxt passes the venue's side through: on Bybit it is the side of the position, on Binance and OKX the side of the forced order, so the mapping below is
-per exchange. `watch_liquidations` returns one row of a frame that can hold many; all of them are in `exchange.liquidations`.
+ccxt passes the venue's side through: on Bybit it is the side of the position, on Binance and OKX the side of the forced order, so the mapping
+below is per exchange. `watch_liquidations` returns one row of a frame that can hold many; all of them are in `exchange.liquidations`.
 """
 
 import asyncio

@@ -13,7 +13,8 @@ from liqcore.event import AUDIT_DTYPE
 FIELDS = {
     AuditKind.AUDIT_REFUSED: ("Kind", ("price", "qty", "aux_price", "aux_qty", "reference_price", "ts_recv_ns_part", "ts_recv_s", "refused_count")),
     AuditKind.AUDIT_SIGNAL: ("Phase", ("long_notional", "short_notional", "threshold", "z", "score", "price", "count", "rolling")),
-    AuditKind.AUDIT_POLICY: ("Phase", ("reference_price", "entry_offset", "take_profit", "stop_loss", "notional", "entry_ttl_s", "max_hold_s", "confidence")),
+    AuditKind.AUDIT_POLICY: ("Phase", ("reference_price", "entry_offset", "take_profit", "stop_loss", "notional", "entry_ttl_s", "max_hold_s",
+                                       "confidence")),
     AuditKind.AUDIT_RISK: ("Phase", ("notional", "limit", "exposure", "open_brackets", "orders_last_minute", "equity", "day_loss", "week_loss")),
     AuditKind.AUDIT_REQUEST: ("Action", ("price", "qty", "stop_price", "order_type", "request_flags", "sequence", "last_price", "role")),
     AuditKind.AUDIT_ORDER: ("OrderStatus", ("price", "qty", "role", "latency_ms", "unused4", "unused5", "unused6", "unused7")),

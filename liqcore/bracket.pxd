@@ -135,6 +135,7 @@ cdef void bracket_open(slot_t* s, const bracket_t* b, const instrument_t* i, int
                        int64_t now, Outbox out) noexcept nogil
 cdef int bracket_report(slot_t* s, const event_t* e, const instrument_t* i, int64_t now, Outbox out) noexcept nogil
 cdef void bracket_trade(slot_t* s, const instrument_t* i, int64_t ticks, int64_t now, Outbox out) noexcept nogil
+cdef void bracket_withdraw(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noexcept nogil
 cdef void bracket_leave(slot_t* s, const instrument_t* i, uint8_t reason, int64_t now, Outbox out) noexcept nogil
 cdef int bracket_timer(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noexcept nogil
 cdef int64_t bracket_deadline(const slot_t* s) noexcept nogil

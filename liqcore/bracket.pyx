@@ -484,6 +484,17 @@ cdef void bracket_leave(slot_t* s, const instrument_t* i, uint8_t reason, int64_
     settle(s, i, now, out)
 
 
+cdef void bracket_withdraw(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noexcept nogil:
+    """Nothing more is to be entered: take the entry back; what is held stays, with its stop and target."""
+    if s.state == BRACKET_FLAT or s.end != OK:
+        return
+    if s.entered == 0:
+        bracket_leave(s, i, END_CONTROL, now, out)
+    elif order_open(&s.entry):
+        s.entry_deadline = min(s.entry_deadline, now)
+        settle(s, i, now, out)
+
+
 cdef inline int64_t answer_deadline(const order_t* o) noexcept nogil:
     if o.unknown or not (o.status == O_SENT or (o.status == O_LIVE and o.asked != ASKED_NOTHING) or draining(o)):
         return NEVER

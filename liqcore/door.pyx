@@ -1,4 +1,7 @@
-"""The door: see door.pxd. It keeps one thing of its own, the implausible prices that wait for company; kernels and accounts never see what it refuses."""
+"""The door: see door.pxd. It keeps one thing of its own, the implausible prices that wait for company.
+
+Kernels and accounts never see what it refuses.
+"""
 
 from libc.math cimport isfinite
 

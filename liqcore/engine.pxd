@@ -17,6 +17,7 @@ ctypedef struct clock_t:         # the engine's plain part
     int64_t now                  # ns: ts_recv of the latest event, or the deadline being served
     int64_t events
     int64_t refused[32]          # by Reason
+    int64_t halt_heeded          # the halt (Reason) that resting entries have been withdrawn for
 
 cdef class Engine:
     cdef readonly tuple instruments
@@ -61,6 +62,7 @@ cdef class Engine:
     cdef int speak(self, const signal_t* s) except -1
     cdef int ask_policy(self, const signal_t* s, const market_t* m, bracket_t* b) except -1
     cdef int answer(self, const signal_t* s) except -1
+    cdef void heed_halt(self) noexcept nogil
     cdef void control_c(self, uint8_t code) noexcept nogil
     cdef void on_feed_c(self, const event_t* e) noexcept nogil
     cdef void reschedule(self, int32_t n) noexcept nogil

@@ -1,30 +1,26 @@
 """The engine: see engine.pxd. The order inside a step is fixed: door, time, state, detector, policy, risk, bracket."""
 
-import json
-
-import numpy as np
-
 from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from liqcore.audit cimport AUDIT_ALARM, AUDIT_FEED, AUDIT_POLICY, AUDIT_RISK
 from liqcore.bracket cimport (ALARM_POLICY, BRACKET_FLAT, bracket_deadline, bracket_leave, bracket_open, bracket_report, bracket_timer,
-                              bracket_trade, id_role, slot_position)
+                              bracket_trade, bracket_withdraw, id_role, slot_position)
 from liqcore.detect cimport (SIGNALS_PER_CALL, cascade_audit_lapsed, cascade_audit_large, cascade_deadline, cascade_free, cascade_init,
                              cascade_load, cascade_push, cascade_save, cascade_threshold, cascade_timer, cascade_uncertain)
 from liqcore.door cimport door
 from liqcore.event cimport *
-from liqcore.instrument cimport Instrument, lots_floor, lots_of, price_of, qty_of, ticks_of
+from liqcore.instrument cimport Instrument, lots_of, price_of, qty_of, ticks_of
 from liqcore.market cimport market_bbo, market_ticker, market_trade
 from liqcore.request cimport Request
-from liqcore.risk cimport ask_t
+from liqcore.risk cimport ask_t, size_entry
 from liqcore.sides cimport side_inverted
 from liqcore.terms cimport audit_answer, bracket_prices, bracket_t, check_bracket
 
 from liqcore import bracket as life
 from liqcore import event as schema
-from liqcore.event import EVENT_DTYPE
+from liqcore.event import as_events
 from liqcore.snapshot import pack, unpack
 
 SNAPSHOT_NAME = b"liqcore-engine-2\n"
@@ -155,6 +151,8 @@ cdef class Engine:
             try:
                 self.serve(n)
             finally:
+                if self.risk.latch.halted != self.clock.halt_heeded:
+                    self.heed_halt()
                 self.after_requests(since)
                 self.reschedule(n)
         self.clock.now = max(self.clock.now, now)
@@ -228,6 +226,8 @@ cdef class Engine:
             self.on_feed_c(e)
         else:
             self.control_c(e.code)
+        if self.risk.latch.halted != self.clock.halt_heeded:
+            self.heed_halt()
         if self.out.head != since:
             self.after_requests(since)
         return 0
@@ -311,10 +311,17 @@ cdef class Engine:
     cdef void control_c(self, uint8_t code) noexcept nogil:
         cdef int n
         self.risk.control(code, self.account, self.clock.now, self.audit)
-        for n in range(self.count):
-            if code == CONTROL_FLATTEN or (code == CONTROL_HALT and self.slot[n].entered == 0):
-                bracket_leave(&self.slot[n], &self.inst[n], END_CONTROL, self.clock.now, self.out)
-                self.reschedule(n)
+        for n in range(self.count if code == CONTROL_FLATTEN else 0):
+            bracket_leave(&self.slot[n], &self.inst[n], END_CONTROL, self.clock.now, self.out)
+            self.reschedule(n)
+
+    cdef void heed_halt(self) noexcept nogil:
+        """A halt has latched, whoever latched it, or was lifted: entries that rest are withdrawn, what is held stays protected."""
+        cdef int n
+        self.clock.halt_heeded = self.risk.latch.halted
+        for n in range(self.count if self.risk.latch.halted else 0):
+            bracket_withdraw(&self.slot[n], &self.inst[n], self.clock.now, self.out)
+            self.reschedule(n)
 
     # ---- signal -> policy -> risk -> bracket ----
 
@@ -350,9 +357,8 @@ cdef class Engine:
         cdef market_t* m = &self.market[s.instrument]
         cdef instrument_t* i = &self.inst[s.instrument]
         cdef slot_t* slot = &self.slot[s.instrument]
-        cdef int64_t reference, stop
+        cdef int64_t reference
         cdef uint8_t reason
-        cdef audit_t* a
         memset(&b, 0, sizeof(b))
         if not self.ask_policy(s, m, &b):
             self.audit.put(self.clock.now, AUDIT_POLICY, NO_TRADE, s.phase, s.instrument, 0, s.ts_start)
@@ -365,15 +371,11 @@ cdef class Engine:
             return 0
         reason = self.hurdle(s, m, slot)
         if reason == OK:
-            bracket_prices(&b, reference, &ask.entry_ticks, &stop)
+            size_entry(&ask, &b, reference, self.account.equity_now(), i)
             ask.instrument = s.instrument
             ask.side = b.side
             ask.phase = s.phase
             ask.cause = s.ts_start
-            ask.notional = b.notional if b.notional > 0.0 else b.equity_share * self.account.equity_now()
-            ask.lots = lots_floor(i, ask.notional / (price_of(i, ask.entry_ticks) * i.multiplier))
-            ask.lots = min(ask.lots, i.lots_max)
-            ask.notional = qty_of(i, ask.lots) * i.multiplier * price_of(i, ask.entry_ticks)
             reason = self.risk.judge(&ask, i, m, self.slot, self.count, self.account, self.clock.now, self.audit)
         else:
             self.audit.put(self.clock.now, AUDIT_RISK, reason, s.phase, s.instrument, b.side, s.ts_start)
@@ -505,9 +507,7 @@ cdef class Engine:
         cdef int k
         cdef size_t address
         cdef const event_t* e
-        if not isinstance(events, np.ndarray) or events.dtype != EVENT_DTYPE or events.ndim != 1:
-            raise TypeError("events: expected a one-dimensional NumPy array of liqcore.EVENT_DTYPE")
-        events = np.ascontiguousarray(events)
+        events = as_events(events)
         address = events.ctypes.data
         e = <const event_t*> address
         count = len(events)
@@ -574,6 +574,8 @@ cdef class Engine:
 
     def _identity(self) -> bytes:
         """What a snapshot must have been taken with."""
+        import json                     # not at import: the core starts in milliseconds
+
         return json.dumps({"abi": LIQCORE_ABI, "instruments": [i.as_dict() for i in self.instruments], "config": self.config.as_dict(),
                            "band": self.band}, sort_keys=True).encode()
 

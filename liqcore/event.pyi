@@ -2,6 +2,7 @@ from enum import IntEnum
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
 EVENT_DTYPE: np.dtype[np.void]
@@ -9,6 +10,7 @@ SIGNAL_DTYPE: np.dtype[np.void]
 REQUEST_DTYPE: np.dtype[np.void]
 AUDIT_DTYPE: np.dtype[np.void]
 
+def as_events(events: NDArray[np.void]) -> NDArray[np.void]: ...
 def abi_version() -> int: ...
 
 class Side(IntEnum):
@@ -55,6 +57,7 @@ class OrderStatus(IntEnum):
     ORDER_TRIGGERED = 4
     ORDER_DONE = 5
     ORDER_UNKNOWN = 6
+    ORDER_REFUSED = 7
 
 class FillReason(IntEnum):
     FILL_CROSS = 1

@@ -20,6 +20,13 @@ AUDIT_DTYPE = np.dtype([
     ("x", "<f8", 8)])
 
 
+def as_events(events):
+    """The array itself if its rows lie one behind the other, else a copy where they do; TypeError unless it is one-dimensional of EVENT_DTYPE."""
+    if not isinstance(events, np.ndarray) or events.dtype != EVENT_DTYPE or events.ndim != 1:
+        raise TypeError("events: expected a one-dimensional NumPy array of liqcore.EVENT_DTYPE")
+    return np.ascontiguousarray(events)
+
+
 def abi_version() -> int:
     """The number that a binary built against the .pxd files must compare with its own LIQCORE_ABI before it passes a struct."""
     return LIQCORE_ABI

@@ -115,6 +115,41 @@ cdef void learn(layout_t* layout, const mark_t* marks, int count, int resume, in
     layout.shape = shape
 
 
+cdef inline const char* read_value(const step_t* step, const char* p, slot_t* slots) noexcept nogil:
+    """A number into its slot, times in ns, or one that nobody wants; the place behind it, NULL where it is none."""
+    cdef uint32_t size
+    if step.hole == DECIMAL:
+        size = scan_decimal(p, &slots[step.slot].d)
+        return p + size if size != 0 else NULL
+    if step.hole == FLAG:
+        size = flag_size(p)
+        return p + size if size != 0 else NULL
+    size = scan_integer_size(p) if step.hole == COUNTED else scan_integer(p, &slots[step.slot].i)
+    if size == 0 or (step.hole == MILLIS and slots[step.slot].i > MILLIS_MAX):
+        return NULL
+    if step.hole == MILLIS:
+        slots[step.slot].i *= 1000000
+    return p + scan_guess(size, step.guess)   # times have 13 digits
+
+
+cdef inline const text_t* read_side(const text_t* t, const char* p) noexcept nogil:
+    """Which of the two neighbouring texts stands here, or NULL. No branch between them: sides alternate at random."""
+    cdef uint64_t word = scan_load8(p)
+    t += (word ^ scan_load8(t[0].text)) << (64 - 8 * t[0].size) != 0
+    return t if (word ^ scan_load8(t.text)) << (64 - 8 * t.size) == 0 else NULL
+
+
+cdef inline const char* skip_text(scan_window_t* window, const char* p) noexcept nogil:
+    """Behind plain text: at its closing quote."""
+    cdef uint32_t stops
+    while True:
+        p = scan_near(window, p)
+        stops = scan_stops(p)
+        if stops:
+            return p + __builtin_ctz(stops)
+        p += 16
+
+
 cdef int predict(const tables_t* d, const layout_t* layout, const char* src, int n, int64_t ts_recv, event_t* out, int capacity) noexcept nogil:
     """Read a frame that has the layout of an earlier one: compare its fixed text, parse the holes."""
     cdef scan_window_t window
@@ -126,8 +161,7 @@ cdef int predict(const tables_t* d, const layout_t* layout, const char* src, int
     cdef const char* p = scan_open(&window, src, n)
     cdef const char* name_text = NULL
     cdef int32_t instrument = -1
-    cdef uint32_t size = 0, name_size = 0, stops
-    cdef uint64_t word
+    cdef uint32_t name_size = 0
     cdef int rows = 0
     cdef int8_t side = shape.side
     memset(slots, 0, sizeof(slots))
@@ -138,49 +172,22 @@ cdef int predict(const tables_t* d, const layout_t* layout, const char* src, int
         if step.text.size > 8 and not scan_same(p, step.text.text, step.text.mask):
             return REFUSED
         p += step.text.size
-        if step.hole == DECIMAL:
-            size = scan_decimal(p, &slots[step.slot].d)
-            if size == 0:
+        if step.hole == DECIMAL or step.hole == MILLIS or step.hole == INTEGER or step.hole == COUNTED or step.hole == FLAG:
+            p = read_value(step, p, slots)
+            if p == NULL:
                 return REFUSED
-            p += size
-        elif step.hole == MILLIS or step.hole == INTEGER:
-            size = scan_integer(p, &slots[step.slot].i)
-            if size == 0 or (step.hole == MILLIS and slots[step.slot].i > MILLIS_MAX):
-                return REFUSED
-            if step.hole == MILLIS:
-                slots[step.slot].i *= 1000000
-            p += scan_guess(size, step.guess)   # times have 13 digits
-        elif step.hole == COUNTED:
-            size = scan_integer_size(p)
-            if size == 0:
-                return REFUSED
-            p += scan_guess(size, step.guess)
         elif step.hole == SYMBOL:
             if not scan_same(p, name_text, <uint32_t> ((<uint64_t> 1 << name_size) - 1)):
                 return REFUSED
             p += name_size
         elif step.hole == SIDE:
-            t = &d.texts[step.slot]
-            word = scan_load8(p)
-            size = (word ^ scan_load8(t[0].text)) << (64 - 8 * t[0].size) != 0   # no branch: sides alternate at random
-            t += size
-            if (word ^ scan_load8(t.text)) << (64 - 8 * t.size) != 0:
+            t = read_side(&d.texts[step.slot], p)
+            if t == NULL:
                 return REFUSED
             side = t.value
             p += t.size
         elif step.hole == TEXT:
-            while True:
-                p = scan_near(&window, p)
-                stops = scan_stops(p)
-                if stops:
-                    break
-                p += 16
-            p += __builtin_ctz(stops)   # the text that follows begins with the quote
-        elif step.hole == FLAG:
-            size = flag_size(p)
-            if size == 0:
-                return REFUSED
-            p += size
+            p = skip_text(&window, p)
         elif step.hole == LOOKUP:
             name_size = scan_name(p, &name)
             if name_size == 0:
@@ -195,12 +202,9 @@ cdef int predict(const tables_t* d, const layout_t* layout, const char* src, int
                 return FULL
             emit(&out[rows], slots, shape, instrument, side, ts_recv)
             rows += 1
-            if p[0] == 44:
-                step = &layout.steps[layout.row_first]
-            elif p[0] == 93:
-                step = &layout.steps[layout.row_tail]
-            else:
+            if p[0] != 44 and p[0] != 93:
                 return REFUSED
+            step = &layout.steps[layout.row_first if p[0] == 44 else layout.row_tail]
             p += 1
             continue
         elif step.hole == FINISH:

@@ -6,7 +6,8 @@ from liqcore.account cimport Account
 from liqcore.audit cimport AuditRing
 from liqcore.bracket cimport slot_t
 from liqcore.event cimport market_t
-from liqcore.instrument cimport instrument_t
+from liqcore.instrument cimport instrument_t, lots_floor, price_of, qty_of
+from liqcore.terms cimport bracket_prices, bracket_t
 
 cdef enum:
     RATE_RING = 1024         # entries per minute can be limited to at most this
@@ -38,6 +39,14 @@ ctypedef struct ask_t:       # what is to be judged
     int64_t cause            # for the audit: start of the cascade, or the entry that is tried again
     int8_t side
     uint8_t phase
+
+cdef inline void size_entry(ask_t* ask, const bracket_t* b, int64_t reference, double equity, const instrument_t* i) noexcept nogil:
+    """Price and quantity of an entry: the wanted notional in whole lots, at most the venue's largest order."""
+    cdef int64_t stop
+    cdef double wanted = b.notional if b.notional > 0.0 else b.equity_share * equity
+    bracket_prices(b, reference, &ask.entry_ticks, &stop)
+    ask.lots = min(lots_floor(i, wanted / (price_of(i, ask.entry_ticks) * i.multiplier)), i.lots_max)
+    ask.notional = qty_of(i, ask.lots) * i.multiplier * price_of(i, ask.entry_ticks)
 
 cdef class Risk:
     cdef limits_t limits

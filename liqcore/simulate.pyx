@@ -1,16 +1,12 @@
 """The simulated venue: see simulate.pxd."""
 
-import json
-
-import numpy as np
-
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from liqcore.event cimport *
 from liqcore.instrument cimport Instrument, lots_of, price_of, qty_of, ticks_of
 
-from liqcore.event import EVENT_DTYPE
+from liqcore.event import as_events
 
 SNAPSHOT_MAGIC = b"liqcore-simvenue-1\n"
 
@@ -316,6 +312,8 @@ cdef class SimVenue:
         return 0
 
     def _identity(self) -> bytes:
+        import json
+
         return json.dumps({"abi": LIQCORE_ABI, "instruments": [i.as_dict() for i in self.instruments], "touch": self.touch,
                            "fees": [self.maker_fee, self.taker_fee], "latency_ns": [self.order_latency_ns, self.ack_latency_ns],
                            "capacity": self.mask + 1}, sort_keys=True).encode()
@@ -346,7 +344,8 @@ cdef class SimVenue:
 
     def snapshot(self) -> bytes:
         identity = self._identity()
-        return (SNAPSHOT_MAGIC + len(identity).to_bytes(8, "little") + identity + (<char*> &self.state)[:sizeof(sim_t)] + (<char*> self.books)[:self.count * sizeof(book_t)]
+        return (SNAPSHOT_MAGIC + len(identity).to_bytes(8, "little") + identity + (<char*> &self.state)[:sizeof(sim_t)]
+                + (<char*> self.books)[:self.count * sizeof(book_t)]
                 + (<char*> self.arrivals)[:(self.mask + 1) * sizeof(request_t)] + (<char*> self.reports)[:(self.mask + 1) * sizeof(event_t)])
 
     def check(self, bytes data):
@@ -429,9 +428,7 @@ cdef class Paper:
         cdef Py_ssize_t n, count
         cdef size_t address
         cdef const event_t* e
-        if not isinstance(events, np.ndarray) or events.dtype != EVENT_DTYPE or events.ndim != 1:
-            raise TypeError("events: expected a one-dimensional NumPy array of liqcore.EVENT_DTYPE")
-        events = np.ascontiguousarray(events)
+        events = as_events(events)
         address = events.ctypes.data
         e = <const event_t*> address
         count = len(events)

@@ -1,7 +1,5 @@
 """The terms of a trade: see terms.pxd. Both sides run through the same lines; only the price rules and the sign of `side` know which it is."""
 
-from decimal import Decimal
-
 from liqcore.audit cimport AUDIT_POLICY
 from liqcore.event cimport *
 from liqcore.instrument cimport SCALE, TICKS_MAX, scale_ticks
@@ -62,6 +60,8 @@ cdef void audit_answer(const bracket_t* b, const signal_t* s, double reference, 
 
 cdef int64_t _fraction(str name, object value, double high) except? -1:
     """A fraction such as 0.0015 as an exact count of 1e-8."""
+    from decimal import Decimal         # not at import: the core starts in milliseconds
+
     scaled = Decimal(repr(value) if isinstance(value, float) else str(value)) * SCALE
     if not scaled.is_finite() or scaled != scaled.to_integral_value() or not 0 <= scaled <= high * SCALE:
         raise ValueError(f"{name}: expected a fraction from 0 to {high} with at most 8 decimals (0.0015 = 0.15 %), got {value!r}")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 import liqcore as lc
 from liqcore.audit import AuditKind
 from liqcore.event import Action
-from oracle.bracket import CLOSE, ENTRY, TARGET, entry_ticks, fixed_trail, original_trail, stop_ticks, target_ticks
+from model_venue import CLOSE, ENTRY, TARGET
+from oracle.bracket import entry_ticks, fixed_trail, original_trail, stop_ticks, target_ticks
 
 S = lc.SECOND
 T0 = 1_700_000_000 * S

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from oracle.bracket import CLOSE, ENTRY, STOP, TARGET, ModelVenue
+from model_venue import CLOSE, ENTRY, STOP, TARGET, ModelVenue
 from test_bracket import CANCELLED, DONE, ETH, LONG, NEW, REJECTED, SHORT, STATE, T0, TRIGGERED, Desk, S
 
 import liqcore as lc

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from liqcore.event import Role
+from liqcore.event import Action, Role
 from markets import EAGER, START, Fade, market, paper
 from scene import PRICE, SIDES, Scene
 
@@ -118,6 +118,33 @@ def test_halting_cancels_entries_that_wait(side):
     s.engine.on_control(s.now, Control.CONTROL_HALT)
     cancel, = s.engine.drain()
     assert (cancel.action.name, cancel.id) == ("ACTION_CANCEL", entry.id)
+
+
+@SIDES
+def test_halting_takes_back_the_rest_of_an_entry_and_keeps_what_is_held(side):
+    s = Scene()
+    s.cascade(side)
+    entry, = s.engine.drain()
+    s.engine.on_order(s.now, s.now, entry.id, OrderStatus.ORDER_NEW)
+    s.engine.on_order(s.now, s.now, entry.stop_id, OrderStatus.ORDER_NEW)
+    s.fill(entry, qty=entry.qty / 2)
+    target, = s.engine.drain()
+    s.engine.on_control(s.now, Control.CONTROL_HALT)
+    cancel, = s.engine.drain()
+    assert (cancel.action.name, cancel.id, target.role) == ("ACTION_CANCEL", entry.id, Role.ROLE_TARGET)
+    assert s.engine.bracket(0)["state"] == BracketState.BRACKET_HOLDING and s.engine.bracket(0)["held"] > 0
+
+
+@SIDES
+def test_a_loss_limit_takes_back_the_resting_entries_of_other_instruments(side):
+    s = Scene(Fade(notional=10_000.0, cooldown_s=1), Risk(daily_loss_max=0.01, weekly_loss_max=0.5))
+    s.cascade(side, index=1)
+    resting, = s.engine.drain()
+    s.engine.on_order(s.now, s.now, resting.id, OrderStatus.ORDER_NEW)
+    s.lose(side, PRICE * (1 - 0.02 * side))
+    assert s.engine.risk.halted == Reason.RISK_DAILY_LOSS
+    cancels = [r["id"] for r in s.only(AuditKind.AUDIT_REQUEST) if r["phase"] == Action.ACTION_CANCEL]
+    assert resting.id in cancels
 
 
 @SIDES

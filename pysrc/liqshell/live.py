@@ -28,7 +28,7 @@ from liqshell.errors import ConfigError, VenueError
 from liqshell.journal import FRAMES, Journal
 from liqshell.pipeline import Pipeline, settings
 from liqshell.record import END, FEED, META, Recorder
-from liqshell.venues import bybit
+from liqshell.venues import bybit, bybit_instruments
 from liqshell.wire import FeedListener, FrameBuffer, WireClock
 
 TICK_S = 0.002                  # of timers: deadlines are served at their own moment, whenever we look
@@ -46,11 +46,11 @@ async def fetch_instruments(rest: str, symbols: tuple[str, ...]) -> tuple[lc.Ins
     try:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REST_TIMEOUT_S)) as session:
             while True:
-                async with session.get(rest + bybit.instruments_path(cursor)) as answer:
+                async with session.get(rest + bybit_instruments.instruments_path(cursor)) as answer:
                     body = await answer.read()
                     if answer.status != 200:
                         raise VenueError(rest, f"HTTP {answer.status}: {body[:200]!r}", "the list of instruments")
-                page = bybit.parse_instruments(body)
+                page = bybit_instruments.parse_instruments(body)
                 found |= {i.symbol: i for i in page.instruments}
                 cursor = page.cursor
                 if not cursor:

@@ -49,7 +49,10 @@ def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float 
 
 
 class Pipeline:
-    """One engine with its simulated venue and its decoder. `frame` is for replay; live, the listener calls `sink` directly and `other` for the rest."""
+    """One engine with its simulated venue and its decoder.
+
+    `frame` is for replay; live, the listener calls `sink` directly and `other` for the rest.
+    """
 
     def __init__(self, values: dict[str, Any], on_signals: Callable[[tuple[lc.Signal, ...]], None] | None = None):
         if values.get("abi") != lc.abi_version():

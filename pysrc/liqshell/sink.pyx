@@ -4,9 +4,7 @@ from libc.math cimport log2
 from libc.stdint cimport int64_t
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
-import numpy as np
-
-from liqcore.event import EVENT_DTYPE
+from liqcore.event import as_events
 
 from liqcore.event cimport ALL_INSTRUMENTS, FEED, FEED_DOWN, FEED_GAP, LIQUIDATION, event_t
 from liqcore.simulate cimport Paper
@@ -85,9 +83,7 @@ cdef class PaperSink(EventSink):
     def rows(self, events):
         """The events of one frame as an array of EVENT_DTYPE: the way of frames that needed the general parser, and of replay."""
         cdef size_t address
-        if events.dtype != EVENT_DTYPE:
-            raise TypeError("events: expected an array of liqcore.EVENT_DTYPE")
-        events = np.ascontiguousarray(events)
+        events = as_events(events)
         address = events.ctypes.data
         self.take(<const event_t*> address, len(events))
 

@@ -1,5 +1,5 @@
-"""Bybit V5 linear: public frames to events, subscriptions, instrument filters. Pure functions and classes, no sockets. Orders are in
-bybit_orders.
+"""Bybit V5 linear: public frames to events, subscriptions. Pure functions and classes, no sockets. Orders are in bybit_orders, instrument
+filters in bybit_instruments.
 
 Sides (venue documentation, page all-liquidation): `S` of allLiquidation is the side of the POSITION: Buy = a long was closed by force. `S` of
 publicTrade is the taker's side. Prices of liquidations are bankruptcy prices, not fills.
@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from liqcore.event import EVENT_DTYPE, Completeness, Kind, Side
-from liqcore.instrument import Instrument
+from liqcore.event import EVENT_DTYPE, Kind, Side
 from liqcore.scan import Decoder
 from liqcore.shape import (Shape, decimal, flag, integer, level, literal, millis, mode, optional, record, rows, side, symbol, text, topic)
 
@@ -122,14 +121,14 @@ _DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 def _decimal(row: dict, key: str) -> float:
     value = row.get(key)
     if type(value) is not str or not _DECIMAL.fullmatch(value) or len(value) > 64:
-        raise _Refused("bad number", f"{key}: expected a decimal number as text, got {_show(value)}")
+        raise _Refused("bad number", f"{key}: expected a decimal number as text, got {shown(value)}")
     return float(value)
 
 
 def _integer(row: dict, key: str, maximum: int) -> int:
     value = row.get(key)
     if type(value) is not int or not 0 <= value <= maximum:
-        raise _Refused("bad integer", f"{key}: expected an integer from 0 to {maximum}, got {_show(value)}")
+        raise _Refused("bad integer", f"{key}: expected an integer from 0 to {maximum}, got {shown(value)}")
     return value
 
 
@@ -139,11 +138,11 @@ def _millis(row: dict, key: str) -> int:
 
 def _typed(value: Any, kind: type, where: str) -> Any:
     if type(value) is not kind:
-        raise _Refused("bad structure", f"{where}: expected {'an object' if kind is dict else 'an array'}, got {_show(value)}")
+        raise _Refused("bad structure", f"{where}: expected {'an object' if kind is dict else 'an array'}, got {shown(value)}")
     return value
 
 
-def _show(value: object) -> str:
+def shown(value: object) -> str:
     shown = repr(value)
     return shown if len(shown) <= 80 else shown[:77] + "..."
 
@@ -190,7 +189,7 @@ class PublicDecoder:
         except (orjson.JSONDecodeError, RecursionError) as error:
             return Frame(FrameKind.MALFORMED, reason="not JSON", detail=f"{error}; begins {bytes(frame[:40])!r}")
         if type(message) is not dict:
-            return Frame(FrameKind.MALFORMED, reason="bad structure", detail=f"expected an object, got {_show(message)}")
+            return Frame(FrameKind.MALFORMED, reason="bad structure", detail=f"expected an object, got {shown(message)}")
         try:
             return self._topic(message, ts_recv) if "topic" in message else control_frame(message)
         except _Refused as refused:
@@ -203,25 +202,25 @@ class PublicDecoder:
     def _topic(self, message: dict, ts_recv: int) -> Frame:
         name = message["topic"]
         if type(name) is not str:
-            raise _Refused("bad structure", f"topic: expected text, got {_show(name)}")
+            raise _Refused("bad structure", f"topic: expected text, got {shown(name)}")
         stem, _, symbol_text = name.rpartition(".")
         reader = self._readers.get(stem)
         if reader is None:
             family = name.split(".")[0]   # counters must not grow with what a stranger sends
-            return Frame(FrameKind.OTHER, reason=f"topic {family}" if family in _OTHER_TOPICS else "unknown topic", detail=_show(name))
+            return Frame(FrameKind.OTHER, reason=f"topic {family}" if family in _OTHER_TOPICS else "unknown topic", detail=shown(name))
         index = self._index.get(symbol_text)
         if index is None:
-            raise _Refused("unknown symbol", f"{_show(name)}: not among the {len(self.symbols)} symbols subscribed")
+            raise _Refused("unknown symbol", f"{shown(name)}: not among the {len(self.symbols)} symbols subscribed")
         return Frame(FrameKind.EVENTS, reader(message, ts_recv, index), topics=(name,))
 
     def _row_symbol(self, row: dict, key: str, index: int) -> None:
         if row.get(key) != self.symbols[index]:
-            raise _Refused("wrong symbol", f"{key}: expected {self.symbols[index]!r} as in the topic, got {_show(row.get(key))}")
+            raise _Refused("wrong symbol", f"{key}: expected {self.symbols[index]!r} as in the topic, got {shown(row.get(key))}")
 
     def _side(self, row: dict, key: str, sides: dict) -> int:
         value = row.get(key)
         if type(value) is not str or value not in sides:
-            raise _Refused("bad side", f"{key}: expected Buy or Sell, got {_show(value)}")
+            raise _Refused("bad side", f"{key}: expected Buy or Sell, got {shown(value)}")
         return int(sides[value])
 
     def _liquidations(self, message: dict, ts_recv: int, index: int) -> list[tuple]:
@@ -245,8 +244,9 @@ class PublicDecoder:
         for row in _typed(message.get("data"), list, "data"):
             row = _typed(row, dict, "data[]")
             self._row_symbol(row, "s", index)
-            events.append((_millis(row, "T"), ts_recv, _decimal(row, "p"), _decimal(row, "v"), 0.0, 0.0, (_integer(row, "seq", 2 ** 63 - 1) if "seq" in row else 0), index,
-                           int(Kind.TRADE), self._side(row, "S", TAKER_SIDE), 0, 0))
+            sequence = _integer(row, "seq", 2 ** 63 - 1) if "seq" in row else 0
+            events.append((_millis(row, "T"), ts_recv, _decimal(row, "p"), _decimal(row, "v"), 0.0, 0.0, sequence, index, int(Kind.TRADE),
+                           self._side(row, "S", TAKER_SIDE), 0, 0))
         return events
 
     def _book(self, message: dict, ts_recv: int, index: int) -> list[tuple]:
@@ -259,7 +259,7 @@ class PublicDecoder:
             if levels:
                 best = _typed(levels[0], list, f"{key}[0]")
                 if len(best) != 2:
-                    raise _Refused("bad structure", f"{key}[0]: expected [price, size], got {_show(best)}")
+                    raise _Refused("bad structure", f"{key}[0]: expected [price, size], got {shown(best)}")
                 sides.append((_decimal({key: best[0]}, key), _decimal({key: best[1]}, key)))
         ts_event = _millis(message, "cts" if "cts" in message else "ts")
         update = _integer(data, "u", 2 ** 63 - 1)
@@ -272,7 +272,7 @@ class PublicDecoder:
         self._row_symbol(data, "symbol", index)
         kind = message.get("type")
         if kind not in ("snapshot", "delta"):
-            raise _Refused("bad structure", f"type: expected snapshot or delta, got {_show(kind)}")
+            raise _Refused("bad structure", f"type: expected snapshot or delta, got {shown(kind)}")
         values = {}
         for key, name in (("markPrice", "price"), ("openInterest", "qty"), ("indexPrice", "aux_price"), ("fundingRate", "aux_qty")):
             raw = data.get(key, "")
@@ -313,17 +313,17 @@ def control_frame(message: dict) -> Frame:
             data = {}
         failed = tuple(t for t in data.get("failTopics") or () if type(t) is str)
         if failed or message.get("success") is not True:
-            return Frame(FrameKind.ACK_FAILED, reason="subscribe refused", detail=_show(text_of or failed), topics=failed, req_id=req_id)
+            return Frame(FrameKind.ACK_FAILED, reason="subscribe refused", detail=shown(text_of or failed), topics=failed, req_id=req_id)
         return Frame(FrameKind.ACK, topics=tuple(t for t in data.get("successTopics") or () if type(t) is str), req_id=req_id)
     if operation in ("subscribe", "unsubscribe", "auth"):
         code = message.get("retCode", 0)
         if message.get("success", code == 0) is True and code == 0:
             return Frame(FrameKind.ACK, req_id=req_id)
         named = _NAMED_TOPICS.search(text_of)
-        return Frame(FrameKind.ACK_FAILED, reason=f"{operation} refused", detail=_show(text_of), req_id=req_id,
+        return Frame(FrameKind.ACK_FAILED, reason=f"{operation} refused", detail=shown(text_of), req_id=req_id,
                      topics=tuple(named.group(1).split(",")) if named else ())
     known = type(operation) is str and operation in _OPERATIONS
-    return Frame(FrameKind.OTHER, reason=f"operation {operation}" if known else "unknown operation", detail=_show(message), req_id=req_id)
+    return Frame(FrameKind.OTHER, reason=f"operation {operation}" if known else "unknown operation", detail=shown(message), req_id=req_id)
 
 
 def subscribe_frames(symbols: Iterable[str], topics: Iterable[str] = TOPICS) -> list[tuple[str, bytes]]:
@@ -353,50 +353,3 @@ def unsubscribe_frame(symbol_name: str, topics: Iterable[str] = TOPICS) -> tuple
 def ping_frame(sequence: int) -> bytes:
     """The JSON ping, due every PING_INTERVAL_S; its pong repeats the req_id. A websocket protocol ping is the driver's second, separate one."""
     return orjson.dumps({"req_id": f"ping-{sequence}", "op": "ping"})
-
-
-@dataclass(frozen=True)
-class InstrumentPage:
-    """One page of instruments-info. cursor: of the next page, empty at the last. refused: what could not be used, and why."""
-
-    instruments: list[Instrument]
-    cursor: str
-    refused: list[str]
-
-
-def instruments_path(cursor: str = "") -> str:
-    """REST path and query of a page of linear instruments. There are more than 500, the default page size."""
-    query = "/v5/market/instruments-info?category=linear&status=Trading&limit=1000"
-    return f"{query}&cursor={cursor}" if cursor else query
-
-
-def parse_instruments(page: bytes) -> InstrumentPage:
-    """Instruments of a page that trade now. ValueError where the answer is not such a page; single unusable rows are listed in `refused`."""
-    try:
-        answer = orjson.loads(page)
-        code, result = answer["retCode"], answer["result"]
-        if code != 0:
-            raise ValueError(f"instruments-info: the venue answered retCode {code!r}: {_show(answer.get('retMsg'))}")
-        if result.get("category", "linear") != "linear":
-            raise ValueError(f"instruments-info: expected category linear, got {_show(result['category'])}")
-        entries, cursor = list(result["list"]), result.get("nextPageCursor") or ""
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"instruments-info: expected retCode and result.list, got {page[:80]!r} ({error})") from None
-    instruments, refused = [], []
-    for entry in entries:
-        name = entry.get("symbol") if type(entry) is dict else None
-        try:
-            if entry["status"] == "Trading":
-                instruments.append(_instrument(entry))
-        except (KeyError, TypeError, ValueError) as error:
-            refused.append(f"{_show(name)}: {type(error).__name__} {error}")
-    return InstrumentPage(instruments, cursor if type(cursor) is str else "", refused)
-
-
-def _instrument(entry: dict) -> Instrument:
-    price, lot = entry["priceFilter"], entry["lotSizeFilter"]
-    if entry["contractType"] not in ("LinearPerpetual", "LinearFutures"):
-        raise ValueError(f"contractType: expected a linear contract, whose multiplier is 1, got {entry['contractType']!r}")
-    return Instrument(entry["symbol"], venue=VENUE, tick_size=price["tickSize"], lot_size=lot["qtyStep"], multiplier=1.0,
-                      min_qty=lot["minOrderQty"], max_qty=lot["maxOrderQty"], min_notional=float(lot.get("minNotionalValue") or 0),
-                      completeness=Completeness.COMPLETENESS_FULL)

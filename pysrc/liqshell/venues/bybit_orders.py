@@ -20,7 +20,10 @@ _OPERATION: dict[int, str] = {Action.ACTION_CREATE: "order.create", Action.ACTIO
 
 
 def order_link_id(run: str, order_id: int) -> str:
-    """The client order id on the wire: deterministic, so that an order is recognised after a crash. order_id already holds instrument, sequence, role."""
+    """The client order id on the wire: deterministic, so that an order is recognised after a crash.
+
+    order_id already holds instrument, sequence and role.
+    """
     if not _RUN.fullmatch(run):
         raise ValueError(f"run: expected 1 to 19 letters, digits or underscores, got {run!r}")
     if not 0 <= order_id < 2 ** 63:

@@ -1,0 +1,56 @@
+"""Bybit V5 linear: the instrument filters of market REST, to instruments. Pure functions, no sockets."""
+
+from dataclasses import dataclass
+
+import orjson
+
+from liqcore.event import Completeness
+from liqcore.instrument import Instrument
+from liqshell.venues.bybit import VENUE, shown
+
+
+@dataclass(frozen=True)
+class InstrumentPage:
+    """One page of instruments-info. cursor: of the next page, empty at the last. refused: what could not be used, and why."""
+
+    instruments: list[Instrument]
+    cursor: str
+    refused: list[str]
+
+
+def instruments_path(cursor: str = "") -> str:
+    """REST path and query of a page of linear instruments. There are more than 500, the default page size."""
+    query = "/v5/market/instruments-info?category=linear&status=Trading&limit=1000"
+    return f"{query}&cursor={cursor}" if cursor else query
+
+
+def parse_instruments(page: bytes) -> InstrumentPage:
+    """Instruments of a page that trade now. ValueError where the answer is not such a page; single unusable rows are listed in `refused`."""
+    try:
+        answer = orjson.loads(page)
+        code, result = answer["retCode"], answer["result"]
+        if code != 0:
+            raise ValueError(f"instruments-info: the venue answered retCode {code!r}: {shown(answer.get('retMsg'))}")
+        if result.get("category", "linear") != "linear":
+            raise ValueError(f"instruments-info: expected category linear, got {shown(result['category'])}")
+        entries, cursor = list(result["list"]), result.get("nextPageCursor") or ""
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"instruments-info: expected retCode and result.list, got {page[:80]!r} ({error})") from None
+    instruments, refused = [], []
+    for entry in entries:
+        name = entry.get("symbol") if type(entry) is dict else None
+        try:
+            if entry["status"] == "Trading":
+                instruments.append(_instrument(entry))
+        except (KeyError, TypeError, ValueError) as error:
+            refused.append(f"{shown(name)}: {type(error).__name__} {error}")
+    return InstrumentPage(instruments, cursor if type(cursor) is str else "", refused)
+
+
+def _instrument(entry: dict) -> Instrument:
+    price, lot = entry["priceFilter"], entry["lotSizeFilter"]
+    if entry["contractType"] not in ("LinearPerpetual", "LinearFutures"):
+        raise ValueError(f"contractType: expected a linear contract, whose multiplier is 1, got {entry['contractType']!r}")
+    return Instrument(entry["symbol"], venue=VENUE, tick_size=price["tickSize"], lot_size=lot["qtyStep"], multiplier=1.0,
+                      min_qty=lot["minOrderQty"], max_qty=lot["maxOrderQty"], min_notional=float(lot.get("minNotionalValue") or 0),
+                      completeness=Completeness.COMPLETENESS_FULL)

@@ -1,0 +1,103 @@
+"""The tables of docs/ that are made from the program. `python tests/doc_tables.py` writes them; test_docs.py compares."""
+
+import dataclasses
+import re
+import sys
+from pathlib import Path
+
+import liqcore as lc
+from liqcore.event import OrderType, RequestFlag, SignalFlag
+from liqshell import config
+from liqshell.toml import SCALE
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+FRACTIONS = "a fraction"
+ALARMS = {
+    "ALARM_UNPROTECTED": "no stop confirmed within 1 s of a fill, or the stop was rejected: the position is closed at market",
+    "ALARM_UNKNOWN": "a request without an answer for 5 s: its outcome is unknown, it counts as exposure",
+    "ALARM_STUCK": "an exit could not be placed in 5 attempts; a market close is tried on, ever more slowly",
+    "ALARM_OVERFILL": "more was sold than bought: the venue's position is not ours",
+    "ALARM_FOREIGN": "a report for an order that is not ours",
+    "ALARM_SIDE": "reported liquidation prices lie on the wrong side of mark: are the sides read the wrong way round?",
+    "ALARM_EXECUTIONS": "more executions of one bracket than can be remembered",
+    "ALARM_LATE": "a fill of a bracket that was believed to be over: what it opened is closed",
+    "ALARM_POLICY": "the policy raised: entries are halted",
+}
+
+
+def audit() -> str:
+    """Every kind of record: what `phase` holds and what x[0] to x[7] hold."""
+    lines = ["| kind | `phase` holds | x[0] … x[7] |", "|---|---|---|"]
+    for kind, (phase, names) in sorted(lc.AUDIT_FIELDS.items()):
+        used = [f"`{name}`" for name in names if not name.startswith("unused")]
+        lines.append(f"| `{kind.name}` = {kind.value} | {phase} | {', '.join(used)} |")
+    return "\n".join(lines)
+
+
+def enums() -> str:
+    """The numbers that stand in records and events."""
+    lines = ["| enum | members |", "|---|---|"]
+    for found in (lc.Side, lc.Kind, lc.Phase, lc.Completeness, lc.FeedState, lc.Control, lc.OrderStatus, lc.FillReason, lc.Role, OrderType,
+                  RequestFlag, SignalFlag, lc.BracketState, lc.Reason):
+        lines.append(f"| `{found.__name__}` | {', '.join(f'{name} {int(value)}' for name, value in found.__members__.items())} |")
+    return "\n".join(lines)
+
+
+def alarms() -> str:
+    lines = ["| alarm | meaning |", "|---|---|"]
+    return "\n".join(lines + [f"| `{alarm.name}` = {alarm.value} | {ALARMS[alarm.name]} |" for alarm in lc.Alarm])
+
+
+def _default(rule: dataclasses.Field, preset: object) -> str:
+    value = rule.default if rule.default is not dataclasses.MISSING else None
+    if value is None:
+        value = getattr(preset, rule.name, None)
+        if value is None:
+            return ""
+    if value in ("", ()):
+        return ""
+    if rule.metadata["rule"].expected.startswith(FRACTIONS):
+        value = value / SCALE
+    return f"`{str(value).lower() if isinstance(value, bool) else f'{value:g}' if isinstance(value, float) else value}`"
+
+
+def _section(title: str, section: type, preset: object = None) -> list[str]:
+    lines = [f"### {title}", "", "| key | default | accepts |", "|---|---|---|"]
+    for rule in dataclasses.fields(section):
+        if "rule" in rule.metadata:
+            lines.append(f"| `{rule.name}` | {_default(rule, preset)} | {rule.metadata['rule'].expected} |")
+    return [*lines, ""]
+
+
+def configuration() -> str:
+    """Every key of a configuration file, from the rules that read it."""
+    fade = config.presets()["fade"]
+    sections = (("[run]", config.RunConfig, None), ("[feed]", config.FeedConfig, None),
+                ("[detector] (defaults: preset `fade`)", config.DetectorConfig, fade.detector),
+                ("[policy], and [policy.symbols.NAME] for one contract (defaults: preset `fade`)", config.PolicyOverride, fade.policy),
+                ("[limits]", config.LimitsConfig, None), ("[paper]", config.PaperConfig, None), ("[record]", config.RecordConfig, None))
+    return "\n".join(line for title, section, preset in sections for line in _section(title, section, preset)).rstrip()
+
+
+def faults() -> str:
+    """What the emulator can do to its feed."""
+    from liqshell.emulator.faults import KINDS
+
+    return "\n".join(["| kind | what happens |", "|---|---|", *(f"| `{kind}` | {what} |" for kind, what in KINDS.items())])
+
+
+TABLES = {"audit": audit, "enums": enums, "alarms": alarms, "configuration": configuration, "faults": faults}
+
+
+def filled(text: str) -> str:
+    """The page with its tables made anew."""
+    def fill(match: re.Match[str]) -> str:
+        return f"<!-- table: {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
+    return re.sub(r"<!-- table: (\w+) -->\n.*?<!-- end -->", fill, text, flags=re.S)
+
+
+if __name__ == "__main__":
+    for page in sorted(DOCS.glob("*.md")):
+        page.write_text(filled(page.read_text()))
+    sys.exit(0)
