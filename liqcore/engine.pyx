@@ -1,5 +1,6 @@
 """The engine: see engine.pxd. The order inside a step is fixed: door, time, state, detector, policy, risk, bracket."""
 
+from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
@@ -407,6 +408,11 @@ cdef class Engine:
 
     cdef int _index(self, object instrument) except? -1:
         """Index of a name or an index; an unknown one becomes an index that the door refuses and counts."""
+        cdef int overflow = 0
+        cdef long n
+        if PyLong_CheckExact(instrument):   # the usual one, without comparing Python objects
+            n = PyLong_AsLongAndOverflow(instrument, &overflow)
+            return <int> n if overflow == 0 and -1 <= n < 0x7FFFFFFF else 0x7FFFFFFF
         if isinstance(instrument, str):
             return self.index.get(instrument, 0x7FFFFFFF)
         return instrument if -1 <= instrument < 0x7FFFFFFF else 0x7FFFFFFF

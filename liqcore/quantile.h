@@ -156,6 +156,7 @@ static inline void quantile_near_insert(quantile_t* s, double x) {
 static __attribute__((noinline)) void quantile_near_update(quantile_t* s, double x, double y) {
     int64_t low = (int64_t) s->near_low, from_x = (int64_t) quantile_bits(x) - low;
     uint64_t span = s->near_span;
+    if (x == y) return;                                    /* ties: one goes, one comes */
     if (quantile_bits(y) - s->near_low < span) quantile_near_delete(s, y);
     if (s->near_count && from_x >= 0) {
         /* after a deletion at an end x may lie beside the run that is left: then it only shifts it */

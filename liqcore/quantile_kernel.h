@@ -115,7 +115,7 @@ static __attribute__((noinline)) void QUANTILE_NAME(quantile_gather_crowded)(qua
         while (r >= before + (int32_t) parts[from]) before += (int32_t) parts[from++];
         to = from;
         inside = (int32_t) parts[from];
-        for (int up = 1, down = 1; (up | down) && inside < QUANTILE_NEAR;) {
+        for (int up = 1, down = 1; (up | down) && inside < (trend ? QUANTILE_NEAR : QUANTILE_NEAR * 5 / 8);) {
             up = up && (trend >= 0 || r + 2 >= before + inside) && to < 255 && inside + (int32_t) parts[to + 1] <= QUANTILE_NEAR;
             if (up) inside += (int32_t) parts[++to];
             down = down && (trend <= 0 || r < before + 2) && from > 0 && inside + (int32_t) parts[from - 1] <= QUANTILE_NEAR;

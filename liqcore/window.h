@@ -1,4 +1,4 @@
-/* The time window: a ring of entries, two 128-bit integer sums and two monotonic queues. C because Cython has no 128-bit integers. */
+/* The time window: a ring of entries, two 128-bit integer sums and two monotonic queues that catch up when asked. C because Cython has no 128-bit integers. */
 #ifndef LIQCORE_WINDOW_H
 #define LIQCORE_WINDOW_H
 
@@ -15,7 +15,7 @@ typedef __int128 window_sum_t __attribute__((aligned(8)));
 typedef struct {
     window_sum_t sum;        /* in units of 2**-64 */
     int64_t first, last;     /* of the queue of candidates for the maximum: decreasing notional, increasing age */
-    uint32_t* queue;         /* ring slots */
+    uint32_t* queue;         /* entry numbers, modulo 2**32 */
     int32_t count;
 } window_side_t;
 
@@ -28,6 +28,7 @@ typedef struct window_t {
     int64_t pushed;          /* entries since reset: the next one's slot is pushed & mask */
     int64_t expired;         /* entries since reset that are no longer inside: the oldest one's slot is expired & mask */
     int64_t dropped;
+    int64_t queued;          /* entries since reset that the queues know: they are brought up to date when a maximum is asked for */
     uint32_t mask;
 } window_t;
 
@@ -65,7 +66,7 @@ static inline void window_reset(window_t* w) {
         w->sides[i].count = 0;
     }
     w->now = INT64_MIN;
-    w->pushed = w->expired = w->dropped = 0;
+    w->pushed = w->expired = w->dropped = w->queued = 0;
 }
 
 /* 0, or -1 where there is no memory. horizon_ns >= 1 and capacity (a power of two) are the caller's to check. */
@@ -94,8 +95,6 @@ static inline void window_expire_oldest(window_t* w) {
     window_side_t* side = &w->sides[x < 0];
     side->sum -= window_integer(x < 0 ? -x : x);
     side->count--;
-    /* the oldest entry of a side is in its queue only as the queue's head */
-    side->first += side->queue[(uint32_t) side->first & w->mask] == slot;
     w->expired++;
 }
 
@@ -119,19 +118,35 @@ static inline void window_push(window_t* w, int64_t ts, int side_sign, double no
     w->notional[slot] = side_sign < 0 ? -x : x;
     side->sum += window_integer(x);
     side->count++;
-    while (side->last > side->first) {
-        double tail = w->notional[side->queue[(uint32_t) (side->last - 1) & w->mask]];
-        if ((tail < 0 ? -tail : tail) > x) break;
-        side->last--;
-    }
-    side->queue[(uint32_t) side->last++ & w->mask] = slot;
     w->pushed++;
 }
 
-static inline double window_side_max(const window_t* w, int i) {
+/* Bring the queues up to date: O(1) an entry, once, and nothing for those who never ask. */
+static inline void window_queue(window_t* w) {
+    for (int i = 0; i < 2; i++) {
+        window_side_t* side = &w->sides[i];
+        if (w->queued < w->expired) side->first = side->last;          /* all of it has expired */
+        while (side->first < side->last && (int32_t) (side->queue[(uint32_t) side->first & w->mask] - (uint32_t) w->expired) < 0) side->first++;
+    }
+    for (int64_t entry = w->queued < w->expired ? w->expired : w->queued; entry < w->pushed; entry++) {
+        double x = w->notional[(uint32_t) entry & w->mask];
+        window_side_t* side = &w->sides[x < 0];
+        x = x < 0 ? -x : x;
+        while (side->last > side->first) {
+            double tail = w->notional[side->queue[(uint32_t) (side->last - 1) & w->mask] & w->mask];
+            if ((tail < 0 ? -tail : tail) > x) break;
+            side->last--;
+        }
+        side->queue[(uint32_t) side->last++ & w->mask] = (uint32_t) entry;
+    }
+    w->queued = w->pushed;
+}
+
+static inline double window_side_max(window_t* w, int i) {
+    window_queue(w);
     const window_side_t* side = &w->sides[i];
     if (side->last == side->first) return 0.0;
-    double x = w->notional[side->queue[(uint32_t) side->first & w->mask]];
+    double x = w->notional[side->queue[(uint32_t) side->first & w->mask] & w->mask];
     return x < 0 ? -x : x;
 }
 
@@ -141,8 +156,8 @@ static inline double window_total(const window_t* w) { return window_double(w->s
 static inline int window_count(const window_t* w) { return (int) (w->pushed - w->expired); }
 static inline int window_long_count(const window_t* w) { return w->sides[0].count; }
 static inline int window_short_count(const window_t* w) { return w->sides[1].count; }
-static inline double window_long_max(const window_t* w) { return window_side_max(w, 0); }
-static inline double window_short_max(const window_t* w) { return window_side_max(w, 1); }
+static inline double window_long_max(window_t* w) { return window_side_max(w, 0); }
+static inline double window_short_max(window_t* w) { return window_side_max(w, 1); }
 
 static inline int64_t window_next_expiry(const window_t* w) {
     if (w->pushed == w->expired) return INT64_MAX;

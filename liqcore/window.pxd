@@ -34,8 +34,8 @@ cdef extern from "window.h" nogil:
     int window_count(const window_t* w) noexcept
     int window_long_count(const window_t* w) noexcept
     int window_short_count(const window_t* w) noexcept
-    double window_long_max(const window_t* w) noexcept # 0 where there is none
-    double window_short_max(const window_t* w) noexcept
+    double window_long_max(window_t* w) noexcept # 0 where there is none
+    double window_short_max(window_t* w) noexcept
     int64_t window_next_expiry(const window_t* w) noexcept     # first ns at which the oldest entry is outside; INT64_MAX when empty
 
 cdef int window_init(window_t* w, int64_t horizon_ns, int capacity) except -1
@@ -46,7 +46,7 @@ cdef int window_load(window_t* w, bytes data) except -1
 cdef window_t* window_new(int64_t horizon_ns, int capacity) noexcept nogil
 cdef void window_delete(window_t* w) noexcept nogil
 cdef void window_push_address(window_t* w, int64_t ts, int side, double notional) noexcept nogil
-cdef void window_read_address(const window_t* w, double* out) noexcept nogil
+cdef void window_read_address(window_t* w, double* out) noexcept nogil
 
 
 cdef class Window:

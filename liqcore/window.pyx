@@ -108,7 +108,7 @@ cdef void window_push_address(window_t* w, int64_t ts, int side, double notional
     window_push(w, ts, side, notional)
 
 
-cdef void window_read_address(const window_t* w, double* out) noexcept nogil:
+cdef void window_read_address(window_t* w, double* out) noexcept nogil:
     """long, short, total, long_count, short_count, long_max, short_max, dropped: a row of batch.window_sums."""
     out[0] = window_long(w)
     out[1] = window_short(w)

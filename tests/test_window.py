@@ -140,3 +140,17 @@ def test_batch_refuses_what_the_stream_refuses():
                 {"capacity": 6}, {"side": [1, 1]}, {"notional": np.ones((3, 1))}):
         with pytest.raises(ValueError, match="expected"):
             batch.window_sums(**(good | bad))
+
+
+def test_maxima_asked_for_rarely():
+    """The queues behind the maxima catch up when asked: after few or many pushes, expired or dropped entries, and on one side only."""
+    rng = np.random.default_rng(4)
+    window, truth, ts = Window(1000, 64), oracle.Window(1000, 64), 0
+    for step in range(30_000):
+        ts += int(rng.choice([0, 1, 10, 60, 3000], p=[0.2, 0.5, 0.19, 0.1, 0.01]))
+        side, notional = (1 if rng.random() < 0.5 + 0.5 * (step // 1000 % 2) else -1), float(rng.integers(1, 50))
+        window.push(ts, side, notional)
+        truth.push(ts, side, notional)
+        if rng.random() < (0.5 if step // 5000 % 2 else 0.005):
+            row = truth.row()
+            assert (window.long_max, window.short_max) == (row[5], row[6]), step
