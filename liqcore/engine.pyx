@@ -24,7 +24,6 @@ from liqcore.event import as_events
 from liqcore.snapshot import pack, unpack
 
 SNAPSHOT_NAME = b"liqcore-engine-2\n"
-
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef int64_t MARK_FRESH_NS = 5000000000
 cdef int REQUESTS_RUNAWAY = 600    # requests of one bracket; more means that something runs wild
@@ -37,8 +36,8 @@ cdef class Engine:
     for detection only. risk: liqcore.Risk. equity: starting capital. audit_capacity: records kept until drained (a power of two).
     band: a price more than this factor away from the last good one is refused.
 
-    Feed it with on_liquidation(...), on_trade(...), ... (each returns the signals it caused), with step(array) or run(array). Take the order
-    requests with drain(), and bring the venue's answers back with on_order and on_fill. Time is data: nothing happens between calls.
+    Feed it with on_liquidation(...), on_trade(...), ... (each returns the signals it caused), or run(array). Take the order requests with
+    drain(), and bring the venue's answers back with on_order and on_fill. Time is data: nothing happens between calls.
     """
 
     def __cinit__(self, instruments, *args, audit_capacity=65536, **kwargs):

@@ -1,4 +1,5 @@
-/* The time window: a ring of entries, two 128-bit integer sums and two monotonic queues that catch up when asked. C because Cython has no 128-bit integers. */
+/* The time window: a ring of entries, two 128-bit integer sums and two monotonic queues that catch up when asked.
+ * C because Cython has no 128-bit integers. */
 #ifndef LIQCORE_WINDOW_H
 #define LIQCORE_WINDOW_H
 
