@@ -1,4 +1,4 @@
-/* Exact rolling quantile in O(1): a logarithmic histogram whose buckets are lists threaded through the value ring, and a short sorted run of the
+/* Exact rolling quantile, O(1) amortized for values that spread: a logarithmic histogram whose buckets are lists threaded through the value ring, and a short sorted run of the
  * order statistics around the wanted rank.
  *
  * Why this shape. The bucket of a positive double is the top of its bit pattern (no logarithm). The window expires in order of arrival, so a
@@ -6,7 +6,9 @@
  * (`near`) makes the answer exact: a value below or above it only shifts its rank, which needs no branch; the few that fall inside are inserted
  * or deleted. Everything else waits until the rank has wandered out of the run: only then does the cursor move to the bucket that holds the
  * rank, and the run is gathered again from that bucket and its neighbours (some ten values for heavy-tailed notionals; a crowded bucket is
- * first narrowed by counting). So nothing is ever rebuilt as a whole, and drift, bursts and ties are ordinary.
+ * first narrowed by counting). So nothing is ever rebuilt as a whole, and drift, bursts and ties are ordinary. The worst case is a whole window
+ * inside one bucket (values within 3 %) that also drifts: a gathering costs O(members of the bucket) there, about 50 ns a push at 1,000 values and
+ * 1 us at 10,000.
  *
  * Positive doubles order like their bit patterns, so the run's bounds are kept, and compared, as integers.
  *

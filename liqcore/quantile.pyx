@@ -136,7 +136,8 @@ cdef double quantile_value_address(quantile_t* s) noexcept nogil:
 cdef class RollingQuantile:
     """Exact quantile of the last `window` values: the same bits as `np.quantile(last_values, quantile)` (method 'linear').
 
-    Values are positive and finite (notionals); anything else is a ValueError and changes nothing. O(1) a push whatever the window, no rebuilds;
+    Values are positive and finite (notionals); anything else is a ValueError and changes nothing. O(1) a push, amortized, for values that spread
+    (quantile.h states the worst case);
     at most 6 KiB + 10 B a value up to 65,535 values (11.5 KB + 12 B beyond). Definition: Hyndman & Fan (1996), type 7.
     """
 
