@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -39,7 +40,8 @@ class Plan:
 async def emulator(plan: Plan) -> AsyncIterator[dict[str, Any]]:
     """The loopback venue as a child process; yields its JSON line."""
     # -P: the current folder must not shadow the installed package (a checkout holds a liqcore/ without compiled modules)
-    command = [sys.executable, "-P", "-m", "liqshell", "emulate", "--seed", str(plan.seed), "--speed", str(plan.speed), "--lead-s", str(LEAD_S)]
+    command = [sys.executable, "-P", "-m", "liqshell", "emulate", "--seed", str(plan.seed), "--speed", str(plan.speed), "--lead-s", str(LEAD_S),
+               "--parent", str(os.getpid())]
     command += ["--from", *map(str, plan.from_)] if plan.from_ else ["--hours", str(plan.hours + 1.0)]
     child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     try:

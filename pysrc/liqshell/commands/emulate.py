@@ -20,6 +20,7 @@ def emulate(
     port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))] = 0,
     wait: Annotated[bool, Parameter(negative=())] = False,
     lead_s: Annotated[float, Parameter(validator=Number(gte=0, lte=3600))] = 0.0,
+    parent: Annotated[int | None, Parameter(show=False)] = None,
 ) -> int:
     """A venue on loopback that speaks Bybit's V5 public websocket and market REST.
 
@@ -46,6 +47,8 @@ def emulate(
         Market time stands still until somebody has subscribed.
     lead_s
         Seconds between being ready and the first frame: time to connect without missing any.
+    parent
+        End when this process, which started us, is gone.
     """
     from liqshell.emulator.server import SYMBOLS, run
 
@@ -53,7 +56,7 @@ def emulate(
         if not path.exists():
             raise ConfigError(f"--from {path}", "no such file or folder", "a recording")
     try:
-        return run(seed, speed, from_, host, port, None, symbols or SYMBOLS, hours, wait_for_client=wait, lead_s=lead_s)
+        return run(seed, speed, from_, host, port, None, symbols or SYMBOLS, hours, wait_for_client=wait, lead_s=lead_s, parent=parent)
     except ValueError as why:
         raise ConfigError("emulate", str(why)) from why
     except OSError as why:

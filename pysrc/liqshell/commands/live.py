@@ -38,13 +38,15 @@ def live(
     from liqshell.config import load
     from liqshell.live import Session
     from liqshell.report import make_report, print_report
+    from liqshell.venue_clock import venue_clock
 
     if live_:
         raise ConfigError("--live", "this version cannot send orders to a venue", "paper trading (leave --live out)")
     loaded = load(config)
     name = f"{loaded.run.name or config.stem}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     folder = out or Path(loaded.run.out) / name
-    run_session(Session(loaded, folder), for_s)
+    clock, labels = asyncio.run(venue_clock(loaded.feed.rest_url))
+    run_session(Session(loaded, folder, clock, labels), for_s)
     report = make_report(folder)
     print_report(report.summary)
     print(f"Report: {report.html}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from pathlib import Path
@@ -43,11 +44,13 @@ def record(
     from liqshell.commands.live import run_session
     from liqshell.config import loads
     from liqshell.live import Session
+    from liqshell.venue_clock import venue_clock
 
     addresses = f"rest = {json.dumps(rest)}\nws = {json.dumps(ws)}\n" if rest or ws else f"environment = {json.dumps(environment)}\n"
     config = loads(f"[run]\nname = \"record\"\n[feed]\nvenue = {json.dumps(venue)}\n{addresses}symbols = {json.dumps(list(symbols))}\n", "record")
     folder = out or Path("runs") / f"record-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
-    session = Session(config, folder, trade=False)
+    clock, labels = asyncio.run(venue_clock(config.feed.rest_url))
+    session = Session(config, folder, clock, labels, trade=False)
     run_session(session, for_s)
     counters = session.counters()
     print(f"{folder}: {counters['frames']} frames, {counters['events']} events, {counters['signals']} signals, {counters['reconnects']} reconnects")

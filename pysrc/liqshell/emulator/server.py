@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -217,7 +218,13 @@ async def serve(config: Config | None = None, feed: Feed | None = None) -> Emula
     return await Emulator(config, feed or _feed(config)).start()
 
 
-async def _main(config: Config) -> int:
+async def _orphaned(parent: int) -> None:
+    """Return when the process that started this one is gone, however it ended: a SIGKILL leaves it no moment to stop us."""
+    while os.getppid() == parent:
+        await asyncio.sleep(0.2)
+
+
+async def _main(config: Config, parent: int | None = None) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -227,6 +234,8 @@ async def _main(config: Config) -> int:
         waits = [asyncio.create_task(stop.wait())]
         if config.hours is not None or config.from_:
             waits.append(asyncio.create_task(emulator.finished.wait()))
+        if parent is not None:
+            waits.append(asyncio.create_task(_orphaned(parent)))
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for task in waits:
             task.cancel()
@@ -238,15 +247,15 @@ async def _main(config: Config) -> int:
 def run(seed: int = 0, speed: float = 1.0, from_: Sequence[str | Path] = (), host: str = "127.0.0.1", port: int = 0,
         start_ns: int | None = None, symbols: Iterable[str] = SYMBOLS, hours: float | None = None,
         faults: Iterable[Mapping[str, object]] = (), parameters: Mapping[str, object] | None = None,
-        wait_for_client: bool = False, lead_s: float = 0.0) -> int:
+        wait_for_client: bool = False, lead_s: float = 0.0, parent: int | None = None) -> int:
     """The `liqcore emulate` command: print one JSON line when ready, serve until SIGTERM, SIGINT or the end of the market; exit status."""
     config = Config(seed=seed, speed=speed, symbols=tuple(symbols), hours=hours, start_ns=start_ns, from_=tuple(map(str, from_)), host=host,
                     port=port, faults=tuple(faults), parameters=parameters or {}, wait_for_client=wait_for_client, lead_s=lead_s)
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(_main(config))
-    return uvloop.run(_main(config))
+        return asyncio.run(_main(config, parent))
+    return uvloop.run(_main(config, parent))
 
 
 if __name__ == "__main__":
