@@ -39,7 +39,7 @@ SHELL = (
     "recording sink",
     "gateway journal",
     "pipeline",
-    "live replay backtest",
+    "live replay backtest venue_clock",
     "progress report research serve store judge notify",
     "demo emulator",
     "commands",

@@ -33,6 +33,7 @@ def test_an_emulator_ends_with_the_process_that_started_it() -> None:
     parent = subprocess.Popen([sys.executable, "-c", starter], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     child = int(json.loads(parent.stdout.readline()))
+    assert _alive(child)
     parent.kill()
     parent.wait()
     parent.stdout.close()
