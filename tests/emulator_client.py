@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import aiohttp
 
+from liqshell.clock import Clock
 from liqshell.emulator.server import Config, Emulator, serve
 
 SYMBOLS = ("BTCUSDT", "SOLUSDT")
@@ -64,3 +65,19 @@ async def drain(client: Client) -> None:
         except TimeoutError:
             if client.emulator.finished.is_set() and not client.emulator.faults.next_ns:
                 return
+
+
+async def watch_pauses(clock: Clock, pauses: list[tuple[int, int]]) -> None:
+    """Note when this process was away for more than 10 ms of the wall: on a busy machine the feed is then silent for no fault of its own."""
+    before = clock.now_ns()
+    while True:
+        await asyncio.sleep(0.002)
+        now = clock.now_ns()
+        if clock.to_wall(now - before) > 10_000_000:
+            pauses.append((before, now))
+        before = now
+
+
+def away(pauses: list[tuple[int, int]], start: int, end: int) -> int:
+    """Market time of [start, end] in which this process did not run, ns."""
+    return sum(max(0, min(end, until) - max(start, since)) for since, until in pauses)

@@ -23,6 +23,18 @@ def test_stop_cancelled_by_the_venue_is_closed_within_two_seconds(side):
 
 
 @both
+def test_a_stop_that_nobody_confirms_is_no_stop(side):
+    """L7: the entry is filled and the venue is silent about its attached stop: closed at market a second after the fill, not later and not before."""
+    desk = Desk(side)
+    entry, = desk.liquidate()
+    desk.order(entry.id, NEW)
+    filled = desk.fill(entry.id, entry.price, entry.qty)
+    assert [r.role for r in filled] == [TARGET]
+    assert desk.wait(1.0 - 1e-9) == []
+    assert CLOSE in [r.role for r in desk.wait(1e-9)] and ALARM.ALARM_UNPROTECTED in desk.alarms()
+
+
+@both
 def test_stop_confirmation_older_than_its_end_protects_nobody(side):
     """CANCELLED overtakes NEW: believing the NEW would leave the position naked."""
     desk = Desk(side)
@@ -207,3 +219,20 @@ def test_no_new_requote_than_allowed(side):
     assert second.role == ENTRY and second.id != first.id and second.price == pytest.approx(2486.26 if side > 0 else 2493.74, abs=0.011)
     assert desk.order(second.id, REJECTED, lc.Reason.END_POST_ONLY) == []
     assert desk.state == STATE.BRACKET_FLAT and desk.engine.bracket(0)["end"] == lc.Reason.END_POST_ONLY
+
+
+@both
+def test_a_bracket_that_asks_without_end_halts_entries(side):
+    """A trail whose every amend is confirmed could ask for ever; past 600 requests of one bracket nothing more is entered, and the trail goes on."""
+    desk = Desk(side, trail="0.002", take_profit=0, max_hold_s=1e6)
+    desk.enter()
+    price, asked = desk.price, 0
+    for _ in range(700):
+        price *= 1.0 + 0.001 * side
+        sent = desk.trade(round(price, 2))
+        asked += len(sent)
+        for r in sent:
+            desk.order(r.id, NEW)
+    assert asked > 650 and desk.held > 0
+    latched, = desk.kinds(AuditKind.AUDIT_LIMIT)
+    assert lc.Reason(latched["reason"]) == lc.Reason.RISK_PER_SIGNAL and (latched["x"][0], latched["x"][1]) == (601.0, 600.0)

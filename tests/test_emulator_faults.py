@@ -6,7 +6,7 @@ from collections import Counter
 
 import aiohttp
 import pytest
-from emulator_client import ALL, SYMBOLS, Client, drain, talk
+from emulator_client import ALL, SYMBOLS, Client, away, drain, talk, watch_pauses
 
 from liqshell.emulator.faults import Fault
 from liqshell.emulator.server import Config, serve
@@ -96,6 +96,8 @@ def test_faults_of_liquidation_frames(kind: str) -> None:
 
 def test_a_fault_in_the_middle_of_a_cascade() -> None:
     async def conversation(client: Client) -> None:
+        pauses: list[tuple[int, int]] = []
+        watcher = asyncio.create_task(watch_pauses(client.emulator.clock, pauses))
         await client.subscribe(ALL)
         with pytest.raises(ConnectionError):
             while True:
@@ -103,9 +105,12 @@ def test_a_fault_in_the_middle_of_a_cascade() -> None:
         fired = client.emulator.faults.fired[0]
         assert fired["kind"] == "drop"
         await client.emulator.clock.sleep(180.0)     # until the cascade has ended and is in the ground truth
+        watcher.cancel()
+        at = fired["at_ns"]
         truth = (await client.rest("/emulator/truth"))["cascades"]
-        assert any(c["count"] >= 5 and c["start_ns"] <= fired["at_ns"] <= c["end_ns"] + 2_000_000_000 for c in truth)
-    talk(conversation, speed=1000.0, faults=({"kind": "drop", "on_cascade": 5},))
+        # on a busy machine the fault acts late by as long as this process did not run
+        assert any(c["count"] >= 5 and c["start_ns"] <= at <= c["end_ns"] + 2_000_000_000 + away(pauses, c["start_ns"], at) for c in truth)
+    talk(conversation, speed=200.0, faults=({"kind": "drop", "on_cascade": 5},))
 
 
 def test_book_restart() -> None:

@@ -143,6 +143,20 @@ def test_flipping_the_side_map_flips_every_trade_and_trips_the_side_alarm():
     assert turned == [(ts, -side) for ts, side in right]
 
 
+def test_half_a_sample_of_the_side_check_survives_a_restart():
+    """100 liquidations on the wrong side of mark before a snapshot and 28 after it are one sample of 128: the alarm comes, and the halt."""
+    engine = Engine(instruments(1), EAGER)
+    for n in range(128):
+        if n == 100:
+            data, engine = engine.snapshot(), Engine(instruments(1), EAGER)
+            engine.restore(data)
+        assert engine.risk.halted == Reason.OK, n
+        engine.on_ticker(START + n * SECOND, START + n * SECOND, 0, 2000.0)
+        engine.on_liquidation(START + n * SECOND, START + n * SECOND, 0, LONG, 2001.0, 1.0)
+    alarm, = [r for r in engine.audit.drain() if r["kind"] == AuditKind.AUDIT_ALARM]
+    assert alarm["phase"] == Alarm.ALARM_SIDE and (alarm["x"][0], alarm["x"][2]) == (0.0, 128.0) and engine.risk.halted == Reason.HALTED
+
+
 @SIDES
 def test_signal_side_imbalance_and_order_side(side):
     """C2: after a long flush the fade buys, after a short flush it sells; C4: imbalance = (short - long) / total."""
