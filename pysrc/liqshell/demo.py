@@ -127,9 +127,12 @@ async def _stop_at_end(session: Session, rest: str) -> None:
 
 
 async def _truth(rest: str, ended_ns: int) -> list[dict[str, Any]]:
-    """The generator's own cascades that ended within the run."""
-    async with aiohttp.ClientSession() as http, http.get(rest + "/emulator/truth") as answer:
-        found: Sequence[dict[str, Any]] = (await answer.json())["cascades"]
+    """The generator's own cascades that ended within the run; none where the market has died."""
+    try:
+        async with aiohttp.ClientSession() as http, http.get(rest + "/emulator/truth") as answer:
+            found: Sequence[dict[str, Any]] = (await answer.json())["cascades"]
+    except aiohttp.ClientError:
+        return []
     return [cascade for cascade in found if cascade["end_ns"] <= ended_ns]
 
 

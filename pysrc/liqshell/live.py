@@ -14,6 +14,7 @@ import json
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from liqshell.wire import FeedListener, FrameBuffer, WireClock
 TICK_S = 0.002                  # of timers: deadlines are served at their own moment, whenever we look
 HOUSEKEEPING_S = 0.1            # tap -> recorder, audit -> disk
 ACK_TIMEOUT_S = 10.0
+PAGES_MAX = 100                 # of the instrument list; a venue that never ends it would hold the start for ever
 RECONNECT_S = (0.2, 30.0)       # first and longest pause, with full jitter
 REST_TIMEOUT_S = 10.0
 _log = logging.getLogger("liqshell.live")
@@ -45,7 +47,7 @@ async def fetch_instruments(rest: str, symbols: tuple[str, ...]) -> tuple[lc.Ins
     cursor = ""
     try:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REST_TIMEOUT_S)) as session:
-            while True:
+            for _ in range(PAGES_MAX):
                 async with session.get(rest + bybit_instruments.instruments_path(cursor)) as answer:
                     body = await answer.read()
                     if answer.status != 200:
@@ -96,7 +98,7 @@ class Session:
         self.labels = labels or {}
         self.pipeline: Pipeline | None = None
         self.reconnects = 0
-        self.drops: list[str] = []
+        self.drops: deque[str] = deque(maxlen=20)
         self.signals = 0
         self.up = False
         self._stop = asyncio.Event()
@@ -285,7 +287,7 @@ class Session:
         recorded: dict[str, Any] = {"enabled": False}
         if self._recorder is not None:
             self._recorder.mark(now, END, {})
-            whole = self._recorder.close()
+            whole = self._recorder.close()          # (it never raises: what it could not write it counts)
             self._data_hash = _hash_of(self.folder / FRAMES)
             recorded = {"enabled": True, "whole": whole, "lines": self._recorder.written, "dropped": self._recorder.dropped + self._tap.dropped}
         self._journal.audit(self.pipeline.drain_audit())
@@ -297,7 +299,7 @@ class Session:
         assert self.pipeline is not None
         engine, sink = self.pipeline.engine, self.pipeline.sink
         return {"frames": sink.frames, "events": engine.events, "gaps": sink.gaps, "refused": {r.name: n for r, n in engine.refused.items()},
-                "decode": dict(self.pipeline.counters), "reconnects": self.reconnects, "drops": self.drops[-20:], "signals": self.signals}
+                "decode": dict(self.pipeline.counters), "reconnects": self.reconnects, "drops": list(self.drops), "signals": self.signals}
 
     def latency(self) -> dict[str, Any]:
         """Frame -> engine done and frame -> order decided in wall microseconds; venue -> us in market milliseconds."""

@@ -19,24 +19,28 @@ from liqshell.record import END, FEED, GAP, META
 
 @dataclass(frozen=True)
 class Verdict:
-    """identical: byte for byte. records: of the recorded run; replayed: of this one. first_difference: index of the first unequal record."""
+    """identical: byte for byte, or where the run was killed (cut) as far as both reach. records: of the recorded run; replayed: of this one.
+    first_difference: index of the first unequal record."""
 
     identical: bool
     records: int
     replayed: int
     first_difference: int | None
     damage: str
+    cut: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return {"identical": self.identical, "records": self.records, "replayed": self.replayed, "first_difference": self.first_difference,
-                "damage": self.damage}
+                "damage": self.damage, "cut": self.cut}
 
 
-def run(frames: str | Path, on_frame: Callable[[int], None] | None = None) -> tuple[Pipeline, np.ndarray, str]:
-    """Feed a recording of ours to a new pipeline: (pipeline, its audit records, damage text). on_frame(ts_recv) is called now and then."""
+def run(frames: str | Path, on_frame: Callable[[int], None] | None = None) -> tuple[Pipeline, np.ndarray, str, bool]:
+    """Feed a recording of ours to a new pipeline: (pipeline, its audit records, damage text, whether the recording has its end).
+    on_frame(ts_recv) is called now and then."""
     reader = recording.read(frames)
     pipeline: Pipeline | None = None
     parts: list[np.ndarray] = []
+    ended = False
     for number, record in enumerate(reader):
         if record.stream == META:
             if pipeline is not None:
@@ -50,6 +54,7 @@ def run(frames: str | Path, on_frame: Callable[[int], None] | None = None) -> tu
             pipeline.feed(lc.FeedState(mark["state"]), mark["ts_event"], record.ts_recv)
         elif record.stream == END:
             pipeline.advance(record.ts_recv)
+            ended = True
         elif record.stream in (GAP, recording.SKIP):
             continue
         else:
@@ -61,25 +66,26 @@ def run(frames: str | Path, on_frame: Callable[[int], None] | None = None) -> tu
     if pipeline is None:
         raise DataError(str(frames), "the recording is empty", "a recording made by liqcore live or demo")
     parts.append(pipeline.drain_audit())
-    return pipeline, np.concatenate(parts), reader.damage_text()
+    return pipeline, np.concatenate(parts), reader.damage_text(), ended
 
 
 def prove(folder: str | Path, on_frame: Callable[[int], None] | None = None) -> Verdict:
     """Replay the run in a folder and compare the audit streams byte for byte."""
     recorded = journal.load_audit(folder)
-    _, replayed, damage = run(Path(folder) / journal.FRAMES, on_frame)
-    return compare(recorded, replayed, damage)
+    _, replayed, damage, ended = run(Path(folder) / journal.FRAMES, on_frame)
+    return compare(recorded, replayed, damage, ended)
 
 
-def compare(recorded: np.ndarray, replayed: np.ndarray, damage: str = "") -> Verdict:
+def compare(recorded: np.ndarray, replayed: np.ndarray, damage: str = "", ended: bool = True) -> Verdict:
+    """A killed run has no end mark, and its audit and its frames reached the disk at different moments: one is then longer than the other."""
     shorter = min(len(recorded), len(replayed))
-    if recorded.tobytes() == replayed.tobytes():
-        return Verdict(True, len(recorded), len(replayed), None, damage)
+    if recorded.tobytes() == replayed.tobytes() or (not ended and recorded[:shorter].tobytes() == replayed[:shorter].tobytes()):
+        return Verdict(True, len(recorded), len(replayed), None, damage, not ended)
     rows = lc.AUDIT_DTYPE.itemsize
     unequal = (np.frombuffer(recorded[:shorter].tobytes(), np.uint8).reshape(-1, rows)
                != np.frombuffer(replayed[:shorter].tobytes(), np.uint8).reshape(-1, rows)).any(axis=1)
     first = int(np.argmax(unequal)) if unequal.any() else shorter
-    return Verdict(False, len(recorded), len(replayed), first, damage)
+    return Verdict(False, len(recorded), len(replayed), first, damage, not ended)
 
 
 def _object(text: bytes, where: str | Path) -> dict[str, Any]:

@@ -27,7 +27,8 @@ def replay(run: Path, /, *, json_: Annotated[bool, Parameter(name="--json", nega
     if json_:
         print(json.dumps(verdict.as_dict()))
     elif verdict.identical:
-        print(f"identical: {verdict.records} audit records")
+        cut = f" (the run was cut off: its recording reaches {verdict.replayed} records)" if verdict.cut else ""
+        print(f"identical: {min(verdict.records, verdict.replayed)} audit records{cut}")
     else:
         print(f"DIFFERENT: {verdict.records} records in the run, {verdict.replayed} in the replay, first difference at {verdict.first_difference}")
         if verdict.first_difference is not None and verdict.first_difference < verdict.records:
