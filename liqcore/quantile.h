@@ -1,5 +1,5 @@
-/* Exact rolling quantile, O(1) amortized for values that spread: a logarithmic histogram whose buckets are lists threaded through the value ring, and a short sorted run of the
- * order statistics around the wanted rank.
+/* Exact rolling quantile, O(1) amortized for values that spread: a logarithmic histogram whose buckets are lists threaded through the value ring,
+ * and a short sorted run of the order statistics around the wanted rank.
  *
  * Why this shape. The bucket of a positive double is the top of its bit pattern (no logarithm). The window expires in order of arrival, so a
  * bucket's list is a stack, newest first, that is cut off after `count` members: expiry is one decrement, and no link is ever repaired. The run

@@ -231,7 +231,7 @@ async def _main(config: Config, parent: int | None = None) -> int:
         loop.add_signal_handler(number, stop.set)
     async with await serve(config) as emulator:
         print(json.dumps(emulator.ready()), flush=True)
-        waits = [asyncio.create_task(stop.wait())]
+        waits: list[asyncio.Task[object]] = [asyncio.create_task(stop.wait())]
         if config.hours is not None or config.from_:
             waits.append(asyncio.create_task(emulator.finished.wait()))
         if parent is not None:
