@@ -148,6 +148,27 @@ def test_a_loss_limit_takes_back_the_resting_entries_of_other_instruments(side):
 
 
 @SIDES
+def test_what_was_executed_but_not_yet_reported_counts_as_exposure(side):
+    """L8: the venue says that a cancelled entry had executed everything; until the fills come, the other instrument sees it as exposure."""
+    s = Scene(None, Risk(exposure_max=1500.0))
+    s.cascade(side)
+    entry, = s.engine.drain()
+    s.engine.on_order(s.now, s.now, entry.id, OrderStatus.ORDER_NEW)
+    s.engine.on_order(s.now, s.now, entry.id, OrderStatus.ORDER_CANCELLED, filled=entry.qty)
+    s.records()
+    s.cascade(side, index=1)
+    assert s.verdict() == Reason.RISK_EXPOSURE
+    s = Scene(None, Risk(exposure_max=1500.0))
+    s.cascade(side)
+    entry, = s.engine.drain()
+    s.engine.on_order(s.now, s.now, entry.id, OrderStatus.ORDER_NEW)
+    s.engine.on_order(s.now, s.now, entry.id, OrderStatus.ORDER_CANCELLED)
+    s.records()
+    s.cascade(side, index=1)
+    assert s.verdict() == Reason.OK, "nothing was executed: nothing is exposed"
+
+
+@SIDES
 def test_the_daily_loss_limit_latches_and_ends_with_the_day(side):
     s = Scene(Fade(notional=10_000.0, cooldown_s=1), Risk(daily_loss_max=0.01, weekly_loss_max=0.5))
     s.lose(side, PRICE * (1 - 0.02 * side))
