@@ -30,11 +30,12 @@ from liqcore.event import (
     abi_version,
 )
 from liqcore.instrument import Instrument
+from liqcore.paper import Paper
 from liqcore.policy import Market, Policy
 from liqcore.quantile import QuantileSketch, RollingQuantile
 from liqcore.request import Request
 from liqcore.risk import Risk
-from liqcore.simulate import Paper, SimVenue
+from liqcore.simulate import SimVenue
 from liqcore.terms import Bracket
 from liqcore.window import Window
 from liqcore.zscore import SegmentZ

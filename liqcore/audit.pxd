@@ -19,6 +19,7 @@ cpdef enum AuditKind:        # the meaning of phase and x[0..7] per kind is in a
     AUDIT_LAPSED = 12        # a cascade that never became ACTIVE was given up
     AUDIT_LARGE = 13         # one large liquidation counted by the detector
     AUDIT_ALARM = 14         # something that a person must look at (side check, missing stop)
+    AUDIT_FUNDING = 15       # funding was paid or received on a position
 
 cdef class AuditRing:
     cdef audit_t* ring

@@ -19,6 +19,7 @@ class AuditKind(IntEnum):
     AUDIT_LAPSED = 12
     AUDIT_LARGE = 13
     AUDIT_ALARM = 14
+    AUDIT_FUNDING = 15
 
 FIELDS: dict[AuditKind, tuple[str, tuple[str, ...]]]
 

@@ -25,6 +25,7 @@ FIELDS = {
     AuditKind.AUDIT_LIMIT: ("Control", ("value", "limit", "equity", "unused3", "unused4", "unused5", "unused6", "unused7")),
     AuditKind.AUDIT_LAPSED: ("Phase", ("long_notional", "short_notional", "threshold", "count", "unused4", "unused5", "unused6", "unused7")),
     AuditKind.AUDIT_LARGE: ("Phase", ("notional", "threshold", "count", "long_notional", "short_notional", "price", "qty", "rolling")),
+    AuditKind.AUDIT_FUNDING: ("Side", ("mark_price", "qty", "paid", "rate", "unused4", "unused5", "unused6", "unused7")),
     AuditKind.AUDIT_ALARM: ("Alarm", ("value", "limit", "sample", "unused3", "unused4", "unused5", "unused6", "unused7")),
 }
 

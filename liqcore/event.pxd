@@ -4,7 +4,7 @@
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
-    LIQCORE_ABI = 1          # raised whenever a struct or an enum below changes
+    LIQCORE_ABI = 2          # raised whenever a struct or an enum below changes
     ALL_INSTRUMENTS = -1     # event_t.instrument of an event that concerns every instrument (FEED, CONTROL, TIMER)
     TIME_MAX = 0x4000000000000000    # ns: 2116-02-20. Times lie in [0, TIME_MAX), so that sums and differences of times never overflow
 
@@ -24,6 +24,8 @@ cpdef enum Kind:
     FILL = 8                 # venue report: id = order, price, qty, aux_price = fee paid in quote, aux_qty = execution id (integer < 2**53),
                              #   code = FillReason, flags = FILL_MAKER or 0
     CONTROL = 9              # code = Control
+    FUNDING = 10             # venue report: price = mark it was settled at, qty = position held (absolute), aux_price = amount paid (> 0) or received
+                             #   in quote, aux_qty = rate, side = side of the position
 
 cpdef enum Phase:
     IDLE = 0
@@ -63,6 +65,8 @@ cpdef enum FillReason:
     FILL_QUEUE = 4           # maker: the queue ahead of us was consumed
     FILL_STOP = 5            # taker: a triggered stop
     FILL_TIMEOUT = 6         # taker: closed because max hold elapsed
+    FILL_LIQUIDATED = 7      # taker: the venue closed the position by force (role ROLE_LIQUIDATION)
+    FILL_CLOSE = 8           # taker: closed at market for another reason than time (phase, control, no protection)
 
 cdef enum:
     FILL_MAKER = 1           # event_t.flags of a FILL
@@ -72,6 +76,7 @@ cpdef enum Role:             # the low 4 bits of an order id: what the order is 
     ROLE_STOP = 2
     ROLE_TARGET = 3
     ROLE_CLOSE = 4
+    ROLE_LIQUIDATION = 5     # not ours: the venue's own order that closes our position by force; it comes as FILLs under the bracket's sequence
 
 cpdef enum Action:
     ACTION_CREATE = 1
@@ -139,6 +144,7 @@ cpdef enum Reason:           # why something was refused, rejected, cancelled or
     END_REPLACED = 68
     END_VENUE = 69           # the venue cancelled or rejected it
     END_REDUCE_ONLY = 70     # nothing left to reduce
+    END_LIQUIDATED = 71      # the venue liquidated the position
 
 ctypedef struct event_t:     # 64 bytes
     int64_t ts_event         # the venue's time, ns UTC

@@ -27,6 +27,7 @@ class Kind(IntEnum):
     ORDER = 7
     FILL = 8
     CONTROL = 9
+    FUNDING = 10
 
 class Phase(IntEnum):
     IDLE = 0
@@ -66,12 +67,15 @@ class FillReason(IntEnum):
     FILL_QUEUE = 4
     FILL_STOP = 5
     FILL_TIMEOUT = 6
+    FILL_LIQUIDATED = 7
+    FILL_CLOSE = 8
 
 class Role(IntEnum):
     ROLE_ENTRY = 1
     ROLE_STOP = 2
     ROLE_TARGET = 3
     ROLE_CLOSE = 4
+    ROLE_LIQUIDATION = 5
 
 class Action(IntEnum):
     ACTION_CREATE = 1
@@ -135,6 +139,7 @@ class Reason(IntEnum):
     END_REPLACED = 68
     END_VENUE = 69
     END_REDUCE_ONLY = 70
+    END_LIQUIDATED = 71
 
 PHASES: tuple[Phase, ...]
 LONG_SIDE: Side

@@ -1,4 +1,4 @@
-"""The simulated venue, and the driver that couples it to an engine: paper trading, replay and backtest use the same two.
+"""The simulated venue: paper trading, replay and backtest use the same one.
 
 The venue lives on the time line of receipt (ts_recv): an order that leaves at t arrives at t + order latency and meets the market as it is known
 there; what becomes of it is reported after the ack latency.
@@ -6,7 +6,6 @@ there; what becomes of it is reported after the ack latency.
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 
-from liqcore.engine cimport Engine
 from liqcore.event cimport event_t, request_t
 from liqcore.instrument cimport instrument_t
 
@@ -72,10 +71,3 @@ cdef class SimVenue:
     cdef void clear(self, int32_t n, int64_t now) noexcept nogil
     cdef void create(self, const request_t* r) noexcept nogil
     cdef void match(self, int32_t n, sim_order_t* o, const event_t* e, int64_t trade, int64_t lots) noexcept nogil
-
-cdef class Paper:
-    cdef readonly Engine engine
-    cdef readonly SimVenue venue
-    cdef int step_c(self, const event_t* e) except -1
-    cdef int advance_c(self, int64_t now) except -1
-    cdef void pump(self) noexcept nogil

@@ -19,14 +19,16 @@ ROOT = Path(__file__).parents[1]
 CORE = (
     "_version",
     "event shape snapshot",
-    "instrument layout",
+    "instrument layout passage latency",
     "audit market request scan encode window quantile zscore hawkes",
     "detect feature door account terms",
     "bracket",
     "risk policy sides",
     "engine",
     "simulate",
-    "batch batch_cascade",
+    "paper tape",
+    "walk",
+    "batch batch_cascade batch_passage",
     "sweep",
     "__init__",
 )

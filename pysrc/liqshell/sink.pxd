@@ -1,7 +1,7 @@
 from libc.stdint cimport int64_t
 
 from liqcore.event cimport event_t
-from liqcore.simulate cimport Paper
+from liqcore.paper cimport Paper
 from liqshell.wire cimport EventSink
 
 cdef enum:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
 from liqcore.event import Signal
-from liqcore.simulate import Paper
+from liqcore.paper import Paper
 from liqshell.wire import EventSink
 
 @disjoint_base

@@ -7,7 +7,7 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from liqcore.event import as_events
 
 from liqcore.event cimport ALL_INSTRUMENTS, FEED, FEED_DOWN, FEED_GAP, LIQUIDATION, event_t
-from liqcore.simulate cimport Paper
+from liqcore.paper cimport Paper
 from liqshell.wire cimport EventSink
 
 

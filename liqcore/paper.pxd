@@ -1,0 +1,14 @@
+"""The driver that couples an engine to the simulated venue, event by event: paper trading, replay, and the slow path of a backtest."""
+
+from libc.stdint cimport int64_t
+
+from liqcore.engine cimport Engine
+from liqcore.event cimport event_t
+from liqcore.simulate cimport SimVenue
+
+cdef class Paper:
+    cdef readonly Engine engine
+    cdef readonly SimVenue venue
+    cdef int step_c(self, const event_t* e) except -1
+    cdef int advance_c(self, int64_t now) except -1
+    cdef void pump(self) noexcept nogil

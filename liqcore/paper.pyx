@@ -1,0 +1,102 @@
+"""Paper trading: see paper.pxd."""
+
+from liqcore.event cimport *
+
+from liqcore.event import as_events
+
+cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
+
+
+cdef class Paper:
+    """An engine trading at a simulated venue. Feed it market events; it routes requests and reports between the two in order of time.
+
+    The same events in the same order give the same audit stream, however they were cut into calls and whenever advance() was called in between.
+    """
+
+    def __init__(self, Engine engine not None, SimVenue venue not None):
+        if engine.instruments != venue.instruments:
+            raise ValueError("Paper: engine and venue must be made with the same instruments in the same order")
+        self.engine = engine
+        self.venue = venue
+
+    cdef void pump(self) noexcept nogil:
+        cdef request_t* r = self.engine.next_request()
+        while r != NULL:
+            self.venue.submit(r, r.ts)
+            r = self.engine.next_request()
+
+    cdef int advance_c(self, int64_t now) except -1:
+        """Everything that is due up to `now`: arrivals first, then reports, then the engine's own deadlines, each at its own moment."""
+        cdef int64_t arrival, report, due
+        cdef event_t e
+        while True:
+            arrival = self.venue.next_arrival()
+            report = self.venue.next_report()
+            due = self.engine.wake()
+            if min(arrival, report, due) > now:
+                break
+            if arrival <= report and arrival <= due:
+                self.venue.arrive()
+            elif report <= due:
+                e = self.venue.reports[self.venue.state.reports_tail & self.venue.mask]
+                self.venue.state.reports_tail += 1
+                self.engine.step_c(&e)
+                self.pump()
+            else:
+                self.engine.advance_c(due)
+                self.pump()
+        return 0
+
+    cdef int step_c(self, const event_t* e) except -1:
+        cdef int64_t accepted
+        if self.engine.clock.now <= e.ts_recv < TIME_MAX:
+            self.advance_c(e.ts_recv)
+        accepted = self.engine.clock.events         # after advance_c: the reports that it delivered are events too
+        self.engine.step_c(e)
+        if self.engine.clock.events != accepted:
+            self.venue.on_market(e)
+        self.pump()
+        return 0
+
+    def run(self, events) -> list:
+        """Feed an array of EVENT_DTYPE; returns the signals."""
+        cdef Py_ssize_t n, count
+        cdef size_t address
+        cdef const event_t* e
+        events = as_events(events)
+        address = events.ctypes.data
+        e = <const event_t*> address
+        count = len(events)
+        out = []
+        for n in range(count):
+            self.step_c(&e[n])
+            if self.engine.said_count:
+                out.extend(self.engine.take())
+        return out
+
+    def advance(self, int64_t ts) -> list:
+        """Let time pass up to ts (ns)."""
+        if ts > self.engine.clock.now:
+            self.advance_c(ts)
+            self.engine.advance_c(ts)
+            self.pump()
+        return list(self.engine.take())
+
+    @property
+    def next_deadline(self):
+        """When advance() should be called next if nothing arrives before, ns; None = nothing is waiting."""
+        cdef int64_t t = min(self.venue.next_arrival(), self.venue.next_report(), self.engine.wake())
+        return None if t == NEVER else t
+
+    def snapshot(self) -> bytes:
+        """Engine and venue together."""
+        engine = self.engine.snapshot()
+        return len(engine).to_bytes(8, "little") + engine + self.venue.snapshot()
+
+    def restore(self, bytes data):
+        size = int.from_bytes(data[:8], "little")
+        if len(data) < 8 + size:
+            raise ValueError("paper snapshot: truncated")
+        self.venue.check(data[8 + size:])      # first, so that a refusal leaves both as they were
+        self.engine.restore(data[8:8 + size])
+        self.venue.restore(data[8 + size:])
