@@ -30,6 +30,7 @@ from liqcore.event import (
     abi_version,
 )
 from liqcore.instrument import Instrument
+from liqcore.latency import Latency
 from liqcore.paper import Paper
 from liqcore.policy import Market, Policy
 from liqcore.quantile import QuantileSketch, RollingQuantile
@@ -52,7 +53,7 @@ def get_include() -> str:
 
 __all__ = [
     "AUDIT_DTYPE", "AUDIT_FIELDS", "EVENT_DTYPE", "LONG", "SECOND", "SHORT", "SIGNAL_DTYPE", "Account", "Alarm", "AuditKind", "Bracket",
-    "BracketState", "Cascade", "CascadeConfig", "Completeness", "Control", "Engine", "FeedState", "FillReason", "Instrument", "Kind",
+    "BracketState", "Cascade", "CascadeConfig", "Completeness", "Control", "Engine", "FeedState", "FillReason", "Instrument", "Kind", "Latency",
     "Market", "OrderStatus", "Paper", "Phase", "Policy", "QuantileSketch", "Reason", "Request", "Risk", "Role", "RollingQuantile",
     "SegmentZ", "Side", "Signal", "SimVenue", "Window", "__version__", "abi_version", "get_include",
 ]

@@ -25,6 +25,7 @@ CORE = (
     "bracket",
     "risk policy sides",
     "engine",
+    "book",
     "simulate",
     "paper tape",
     "walk",
