@@ -96,23 +96,24 @@ class History:
     def every_half_hour(self, phase: int) -> History:
         """No liquidations but one every 30 minutes on each contract, of alternating sides: entries that know nothing (C11a). phase: 0 begins with LONG,
         1 with SHORT. To be run with `EVERY_DETECTOR`."""
-        first = -(-self.start_ns // HALF_HOUR_NS) * HALF_HOUR_NS
-        times = np.arange(first, self.end_ns, HALF_HOUR_NS)
         parts = []
+        trades = self.of_kind(lc.Kind.TRADE)
         for n in range(len(self.instruments)):
-            warm = np.maximum(times[0] - np.arange(EVERY_LEAD, 0, -1) * lc.SECOND, self.start_ns) if len(times) else times
-            rows = np.zeros(len(warm) + len(times), lc.EVENT_DTYPE)
-            rows["ts_event"] = rows["ts_recv"] = np.concatenate([warm, times])
+            known = trades["ts_recv"][trades["instrument"] == n][:1]
+            if not len(known):
+                continue
+            first = -(-(int(known[0]) + (EVERY_LEAD + 1) * lc.SECOND) // HALF_HOUR_NS) * HALF_HOUR_NS
+            times = np.arange(first, self.end_ns, HALF_HOUR_NS)
+            rows = np.zeros(EVERY_LEAD + len(times), lc.EVENT_DTYPE)
+            rows["ts_event"] = rows["ts_recv"] = np.concatenate([first - np.arange(EVERY_LEAD, 0, -1) * lc.SECOND, times])
             rows["kind"], rows["instrument"], rows["qty"], rows["aux_price"] = int(lc.Kind.LIQUIDATION), n, 1.0, 1.0
+            rows["aux_price"][:EVERY_LEAD] = 0.5
             rows["side"] = np.where((rows["ts_recv"] // HALF_HOUR_NS + n + phase) % 2 == 0, 1, -1)
-            rows["aux_price"][:len(warm)] = 0.5
-            parts.append(rows)
+            parts.append(rows[rows["ts_recv"] < self.end_ns])
         rows = np.concatenate(parts)
         rows = rows[np.argsort(rows["ts_recv"], kind="stable")]
-        last = self.last_trade(rows)
-        # on the side of mark where a real one would be
-        rows["price"] = last * (1.0 - 0.002 * rows["side"])
-        return self.with_liquidations(rows[last > 0])
+        rows["price"] = self.last_trade(rows) * (1.0 - 0.002 * rows["side"])      # on the side of mark where a real one would be
+        return self.with_liquidations(rows)
 
     def last_trade(self, rows: np.ndarray) -> np.ndarray:
         """Price of the last trade of the contract before each row is received; 0 = none yet."""
