@@ -27,6 +27,7 @@ CORE = (
     "bracket",
     "risk policy sides",
     "engine",
+    "book",
     "simulate",
     "tape paper",
     "walk",
