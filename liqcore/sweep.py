@@ -209,12 +209,12 @@ def sweep(tape, instrument: int, signals: NDArray, sides: ArrayLike, grid: Grid,
 def _run_chunks(m, terms, rows, calls, phases, results, threads, chunk, on_progress) -> None:
     if chunk < 1 or threads is not None and not 1 <= threads <= numba.config.NUMBA_NUM_THREADS:
         raise ValueError(f"chunk: expected at least 1; threads: None or 1 to {numba.config.NUMBA_NUM_THREADS}; got {chunk!r}, {threads!r}")
-    before, none = numba.get_num_threads(), np.zeros(0, TRADE_DTYPE)
+    before, none, counts = numba.get_num_threads(), np.zeros(0, TRADE_DTYPE), np.zeros(len(rows), np.int64)
     numba.set_num_threads(before if threads is None else threads)
     try:
         for first in range(0, len(rows), chunk):
             last = min(first + chunk, len(rows))
-            run(m, terms, rows[first:last], calls, phases, results[first:last], none)
+            run(m, terms, rows[first:last], calls, phases, results[first:last], none, counts[first:last])
             if on_progress is not None:
                 on_progress(last, len(rows))
     finally:
@@ -236,9 +236,9 @@ def trades_of(tape, instrument: int, signals: NDArray, sides: ArrayLike, grid: G
     if unknown:
         raise TypeError(f"trades_of: unknown argument {', '.join(unknown)}; expected {', '.join(defaults)}")
     m, terms, calls, phases = _prepare(tape, instrument, signals, sides, places, reference, end, defaults | options)
-    trades = np.zeros(len(calls), TRADE_DTYPE)
-    count = run(m, terms, grid.rows[setting:setting + 1], calls, phases, np.zeros(1, RESULT_DTYPE), trades)
-    return trades[:count]
+    trades, counts = np.zeros(len(calls), TRADE_DTYPE), np.zeros(1, np.int64)
+    run(m, terms, grid[setting].rows, calls, phases, np.zeros(1, RESULT_DTYPE), trades, counts)
+    return trades[:counts[0]]
 
 
 def sweep_detectors(tape, instrument: int, detectors: Sequence[CascadeConfig], grid: Grid, *, sides: Callable[[NDArray], ArrayLike] = fade,

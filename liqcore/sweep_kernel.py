@@ -443,14 +443,17 @@ def _setting(m, g, p, calls, phases, s, o, asked, said, r, trades):
     return n
 
 
+@njit(cache=True, nogil=True)
+def _block(m, terms, grid, first, last, calls, phases, results, trades, counts):
+    """Some settings one after the other, in a workspace of their own."""
+    state, orders = np.zeros(1, STATE), np.zeros(5, ORDER)
+    asked, said = np.zeros(ARRIVALS, REQUEST), np.empty(REPORTS, REPORT)
+    for n in range(first, last):
+        counts[n] = _setting(m, terms[0], grid[n], calls, phases, state[0], orders, asked, said, results[n], trades)
+
+
 @njit(cache=True, nogil=True, parallel=True)
-def run(m, terms, grid, calls, phases, results, trades):
-    """Every row of `grid` -> its row of `results`; `trades` (may be empty) takes the trades of the last setting. Returns the largest number of trades."""
-    count = len(grid)
-    most = np.zeros(count, np.int64)
-    for block in prange((count + BLOCK - 1) // BLOCK):
-        state, orders = np.zeros(1, STATE), np.zeros(5, ORDER)
-        asked, said = np.zeros(ARRIVALS, REQUEST), np.empty(REPORTS, REPORT)
-        for n in range(block * BLOCK, min((block + 1) * BLOCK, count)):
-            most[n] = _setting(m, terms[0], grid[n], calls, phases, state[0], orders, asked, said, results[n], trades)
-    return most.max()
+def run(m, terms, grid, calls, phases, results, trades, counts):
+    """Every row of `grid` -> its row of `results`; counts: trades of each, one left open included. `trades` takes them where there is one setting."""
+    for block in prange((len(grid) + BLOCK - 1) // BLOCK):
+        _block(m, terms, grid, block * BLOCK, min((block + 1) * BLOCK, len(grid)), calls, phases, results, trades, counts)
