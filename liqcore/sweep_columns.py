@@ -33,7 +33,7 @@ class Columns(NamedTuple):
     quote_offsets: np.ndarray
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _fold(low, high, out_low, out_high):
     for block in range(len(out_low)):
         first = block << FANOUT_BITS
@@ -69,7 +69,7 @@ def columns(trades: dict, quotes: dict) -> Columns:
     return Columns(ts, price, lots, *pyramid(price, price), quote_ts, bid, ask, before, *pyramid(ask, bid))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def rows_before(ts, start, t):
     """First row from `start` on with ts >= t, or len(ts); gallops, because what is asked for is usually near."""
     n = len(ts)
@@ -89,7 +89,7 @@ def rows_before(ts, start, t):
     return high
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def passage(low0, high0, low, high, offsets, start, below, above):
     """First row from `start` on with low0 <= below or high0 >= above, or len(low0)."""
     n = len(low0)
@@ -125,7 +125,7 @@ def passage(low0, high0, low, high, offsets, start, below, above):
     return row
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def extreme(price, low, high, offsets, start, stop, side):
     """Highest (side > 0) or lowest price of rows [start, stop), which must not be empty."""
     best = price[start]

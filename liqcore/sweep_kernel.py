@@ -56,7 +56,7 @@ BLOCK = 16                       # settings that a thread takes at a time
 
 # ---- where in the market ----
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(cache=True, nogil=True, forceinline=True, _nrt=False)
 def _prices(m, s):
     """The last trade and the quotes that have been passed."""
     s.last = m.price[s.trade - 1] if s.trade > 0 else 0
@@ -68,7 +68,7 @@ def _prices(m, s):
         s.ask = 0
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(cache=True, nogil=True, forceinline=True, _nrt=False)
 def _pass_to(m, s, t):
     """Everything before time t has been passed."""
     s.trade = rows_before(m.ts, s.trade, t)
@@ -76,7 +76,7 @@ def _pass_to(m, s, t):
     _prices(m, s)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(cache=True, nogil=True, forceinline=True, _nrt=False)
 def _fold_best(m, s, row):
     """The best price among trades up to `row` that were passed unseen."""
     if s.best_row < row:
@@ -86,7 +86,7 @@ def _fold_best(m, s, row):
         s.best_row = row
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _bounds(p, g, s, o):
     """Levels that a trade, and that a quote, must reach to matter: (trade below, trade above, ask below, bid above)."""
     below, above, ask_below, bid_above = NOWHERE, BEYOND, NOWHERE, BEYOND
@@ -108,7 +108,7 @@ def _bounds(p, g, s, o):
     return below, above, ask_below, bid_above
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(cache=True, nogil=True, forceinline=True, _nrt=False)
 def _look(m, g, p, s, o, due):
     """Find the next market row that matters; s.known = 0 where it only established that none comes before `due`."""
     trades, quotes = len(m.ts), len(m.quote_ts)
@@ -127,7 +127,11 @@ def _look(m, g, p, s, o, due):
     if o[STOP].live and s.fired:
         s.next_trade, s.next_quote = s.trade, s.quote
     else:
-        if below > NOWHERE or above < BEYOND:
+        if below == NOWHERE and above == BEYOND:
+            pass
+        elif s.trade < trades and m.ts[s.trade] >= due:
+            s.known = 0
+        else:
             row = s.trade
             stop = min(trades, (row | (FANOUT - 1)) + 1)
             while row < stop and m.price[row] > below and m.price[row] < above:
@@ -139,7 +143,11 @@ def _look(m, g, p, s, o, due):
                 else:
                     row = passage(m.price, m.price, m.low, m.high, m.offsets, row, below, above)
             s.next_trade = row
-        if quotes and (ask_below > NOWHERE or bid_above < BEYOND):
+        if s.quote >= quotes or ask_below == NOWHERE and bid_above == BEYOND:
+            pass
+        elif m.quote_ts[s.quote] >= due:
+            s.known = 0
+        else:
             row = s.quote
             stop = min(quotes, (row | (FANOUT - 1)) + 1)
             while row < stop and m.ask[row] > ask_below and m.bid[row] < bid_above:
@@ -160,7 +168,7 @@ def _look(m, g, p, s, o, due):
         s.next_trade = trades
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(cache=True, nogil=True, forceinline=True, _nrt=False)
 def _take(m, g, p, s, o, asked, said):
     """The market row that was looked for: the engine sees it first, the venue matches it next."""
     s.now = s.seen = s.next_ts
@@ -185,7 +193,7 @@ def _take(m, g, p, s, o, asked, said):
 
 # ---- what is due ----
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _leave(g, p, s, o, asked):
     """The cascade has reached the phase to leave at."""
     if s.active and s.end == 0:
@@ -193,7 +201,7 @@ def _leave(g, p, s, o, asked):
         settle(g, p, s, o, asked)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _wakes(g, p, s, o, asked, phases, leave, limit):
     """Serve the engine's deadlines up to `limit`, timed signals first. Returns the exit signal that is still to come."""
     while s.active:
@@ -212,7 +220,7 @@ def _wakes(g, p, s, o, asked, phases, leave, limit):
     return leave
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(cache=True, nogil=True, forceinline=True, _nrt=False)
 def _hear(m, g, p, s, o, asked, e):
     """A report reaches the engine."""
     s.now = s.seen = e.ts
@@ -236,7 +244,7 @@ def _hear(m, g, p, s, o, asked, e):
     s.best_row = s.trade
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _live(m, g, p, s, o, asked, said, phases, leave):
     """Run an opened bracket until it is flat or the data ends. leave: row of `phases` at which it is to be left, or -1."""
     while s.active:
@@ -286,7 +294,7 @@ def _live(m, g, p, s, o, asked, said, phases, leave):
 
 # ---- one setting ----
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _begin(g, p, s, o, asked, call, lots):
     """Send the entry, its stop attached."""
     s.side, s.reference = call.side, call.reference
@@ -307,7 +315,7 @@ def _begin(g, p, s, o, asked, call, lots):
     place_entry(g, p, s, o, asked)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _exit_row(phases, call, exit_phase):
     """Row of the signal at which a bracket that answers `call` is left, or -1."""
     row = call.row + 1
@@ -318,7 +326,7 @@ def _exit_row(phases, call, exit_phase):
     return -1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _after(call, s):
     """Does a signal come after the bracket has ended?"""
     if call.ts != s.finished or call.timed:
@@ -326,7 +334,7 @@ def _after(call, s):
     return call.trade >= s.trade and call.quote >= s.quote
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _count(g, s, r, day):
     """A bracket has ended. day: [day, its net so far, peak of the cumulative net]. Returns net."""
     if s.requests > REQUESTS_RUNAWAY:
@@ -371,7 +379,7 @@ def _count(g, s, r, day):
     day[1] += net
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _note(g, s, call, t):
     """One row of the trade list."""
     t.signal, t.ts_signal, t.ts_open, t.ts_exit, t.lots = call.row, call.ts, s.ts_open, s.ts_exit, s.entered
@@ -384,7 +392,7 @@ def _note(g, s, call, t):
     t.net = t.gross - s.fees
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _refuse(g, p, call, cooldown_until, r):
     """Lots of the entry that a signal leads to, or 0: it is refused, and counted."""
     if call.reason:
@@ -406,11 +414,12 @@ def _refuse(g, p, call, cooldown_until, r):
     return 0 if why else lots
 
 
-@njit(cache=True, nogil=True)
-def _setting(m, g, p, calls, phases, s, o, asked, said, r, trades):
+@njit(cache=True, nogil=True, _nrt=False)
+def _setting(m, g, p, calls, phases, s, o, asked, said, r, trades, day):
     """All brackets of one setting, in order of time. Returns the number of trades, a left-open one included."""
-    day, cooldown_until, k, n = np.zeros(3), 0, 0, 0
+    cooldown_until, k, n = 0, 0, 0
     day[0] = -1.0
+    day[1] = day[2] = 0.0
     s.lost = 0
     while k < len(calls):
         call = calls[k]
@@ -446,10 +455,10 @@ def _setting(m, g, p, calls, phases, s, o, asked, said, r, trades):
 @njit(cache=True, nogil=True)
 def _block(m, terms, grid, first, last, calls, phases, results, trades, counts):
     """Some settings one after the other, in a workspace of their own."""
-    state, orders = np.zeros(1, STATE), np.zeros(5, ORDER)
+    state, orders, day = np.zeros(1, STATE), np.zeros(5, ORDER), np.zeros(3)
     asked, said = np.zeros(ARRIVALS, REQUEST), np.empty(REPORTS, REPORT)
     for n in range(first, last):
-        counts[n] = _setting(m, terms[0], grid[n], calls, phases, state[0], orders, asked, said, results[n], trades)
+        counts[n] = _setting(m, terms[0], grid[n], calls, phases, state[0], orders, asked, said, results[n], trades, day)
 
 
 @njit(cache=True, nogil=True, parallel=True)

@@ -25,17 +25,17 @@ from liqcore.sweep_state import (
 )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def price_of(g, ticks):
     return float(ticks * g.tick_mantissa) / g.tick_power
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def qty_of(g, lots):
     return float(lots * g.lot_mantissa) / g.lot_power
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _say(g, s, said, kind, role, attempt, reason, now):
     """A report leaves for the engine; returns its place."""
     if s.said_head - s.said_tail >= REPORTS:
@@ -52,14 +52,14 @@ def _say(g, s, said, kind, role, attempt, reason, now):
     return at
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _end(g, s, o, said, role, kind, reason, now):
     o[role].live = 0
     s.known = 0
     _say(g, s, said, kind, role, o[role].made, reason, now)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _trigger(g, s, o, said, now):
     """The stop fires when the last price has reached it, also when it is placed or moved there; it fills at the next market event."""
     if s.fired == 0 and s.last > 0 and (o[STOP].at - s.last) * s.side >= 0:
@@ -68,7 +68,7 @@ def _trigger(g, s, o, said, now):
         _say(g, s, said, NEW, STOP, 0, 0, now)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _execute(g, s, o, said, role, price, lots, maker, now):
     """An execution of at most `lots`; what only reduces never turns the position."""
     q = o[role]
@@ -86,7 +86,10 @@ def _execute(g, s, o, said, role, price, lots, maker, now):
     e.maker = maker
     e.fee = price_of(g, price) * qty_of(g, lots) * g.multiplier * (g.maker_fee if maker else g.taker_fee)
     if role == STOP or q.done >= q.size:
-        _end(g, s, o, said, role, DONE, 0, now)
+        q.live = 0
+        s.known = 0
+        if role == TARGET:                   # the others are never amended: their last fill says it all
+            _say(g, s, said, DONE, role, q.made, 0, now)
     if s.position == 0:
         for other in (STOP, TARGET, CLOSE):
             if o[other].live:
@@ -102,7 +105,7 @@ def _execute(g, s, o, said, role, price, lots, maker, now):
         _trigger(g, s, o, said, now)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _create(g, s, o, said, a):
     now, role, entry = a.ts, a.role, a.role == ENTRY
     side = s.side if entry else -s.side
@@ -139,7 +142,7 @@ def _create(g, s, o, said, a):
         _execute(g, s, o, said, role, touch, a.qty, 0, now)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def arrive(g, s, o, said, a):
     """A request reaches the venue. One about an order that has ended is refused, which the engine, told of the end before, passes over."""
     if a.action == CREATE:
@@ -162,7 +165,7 @@ def arrive(g, s, o, said, a):
             _trigger(g, s, o, said, a.ts)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _match(g, s, o, said, role, trade, lots, now):
     """A resting limit against a trade, or (trade = 0) against the opposite quote."""
     side = s.side if role == ENTRY else -s.side
@@ -176,7 +179,7 @@ def _match(g, s, o, said, role, trade, lots, now):
         _execute(g, s, o, said, role, at, o[role].size, 1, now)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def meet(g, s, o, said, trade, lots, now):
     """The resting orders meet a trade, or (trade = 0) a new quote: a stop that has fired first, then the others. What comes to be here waits."""
     waiting_stop = o[STOP].live and not s.fired
