@@ -32,6 +32,10 @@ CORE = (
     "tape paper",
     "walk",
     "batch batch_cascade batch_passage",
+    "sweep_columns sweep_grid sweep_state",
+    "sweep_venue",
+    "sweep_bracket",
+    "sweep_kernel",
     "sweep",
     "__init__",
 )
