@@ -74,11 +74,13 @@ class _Taken:
     overlaps: dict[Key, Overlap] = field(default_factory=dict)
 
 
-def run(root: Path, files: Sequence[Path], opener: Opener, *, jobs: int = 1, overlap: bool = False, tell: Tell | None = None) -> Outcome:
+def run(root: Path, files: Sequence[Path], opener: Opener, *, jobs: int = 1, overlap: bool = False,
+        given: Mapping[tuple[str, str], dict[str, Any]] | None = None, tell: Tell | None = None) -> Outcome:
     """Import files into the store at `root`, which is made where there is none. Raises DataError where another import is running.
 
     opener   makes a Reading of a file; with jobs > 1 it is called in other processes and must be a function of a module
     overlap  also take files that contradict what the store has of the same time (see merge.py): both records are kept
+    given    what the user says of contracts: it stands above what files say and what is inferred
     tell     called with the progress
     """
     root.mkdir(parents=True, exist_ok=True)
@@ -87,6 +89,7 @@ def run(root: Path, files: Sequence[Path], opener: Opener, *, jobs: int = 1, ove
         try:
             catalogue.finish()
             catalogue.clear()
+            catalogue.set_rules(dict(given or {}))
             return _Import(root, catalogue, opener, overlap, tell).run(list(files), jobs)
         except OSError as why:
             raise DataError(str(root), f"cannot be written: {why.strerror or why}", "a folder with room for the data",
