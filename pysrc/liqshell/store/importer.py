@@ -138,7 +138,7 @@ class _Import:
         work = ((path, *self._fresh(path)) for path in files)
         if jobs < 2:
             for path, fingerprint, reason in work:
-                yield path, reason if reason is not None else self._taken(spill_file(path, fingerprint, self._folder(), self._opener))
+                yield path, (reason or None) if reason is not None else self._taken(spill_file(path, fingerprint, self._folder(), self._opener))
             return
         with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
             ahead: list[tuple[Path, Future[Any] | str]] = []
@@ -147,7 +147,7 @@ class _Import:
                 if len(ahead) > jobs:
                     first, found = ahead.pop(0)
                     if first != Path():
-                        yield first, found or None if isinstance(found, str) else self._taken(found.result())
+                        yield first, (found or None) if isinstance(found, str) else self._taken(found.result())
 
     def _folder(self) -> Path:
         return self._root / STAGING / f"source-{next(self._number):06}"
