@@ -14,11 +14,12 @@ import numpy as np
 import liqcore as lc
 from liqshell import journal
 from liqshell.backtest import variants
+from liqshell.drive import drive, walk_of
 from liqshell.backtest.history import HOUR_NS, History, load_history
 from liqshell.config import Config
 from liqshell.errors import ConfigError, DataError
 from liqshell.journal import Journal
-from liqshell.pipeline import drain_audit, make_paper, settings
+from liqshell.pipeline import make_paper, settings
 from liqshell.report.statistics import sharpe
 from liqshell.report.study import STUDY, VERSION, trades_of
 from liqshell.trials import TRIALS, TrialLog, Trials, digest_of, sharpe_sums
@@ -117,27 +118,22 @@ def _run(values: dict[str, Any], history: History, book: Journal) -> tuple[np.nd
     """The run itself: its audit stream (also into the journal), the account at mark over time, and the counters."""
     paper = make_paper(values, trust=True)
     engine = paper.engine
-    parts: list[np.ndarray] = []
     times, marked = [history.start_ns], [values["equity"]]
-    ts = history.events["ts_recv"]
-    start = 0
-    for moment in _moments(history.start_ns, history.end_ns):
-        stop = int(np.searchsorted(ts, moment))
-        paper.run(history.events[start:stop])
-        paper.advance(moment)
-        start = stop
-        parts.append(drain_audit(engine))
-        book.audit(parts[-1])
+
+    def each(moment: int, fresh: np.ndarray) -> None:
+        book.audit(fresh)
         times.append(moment)
         marked.append(engine.account.equity)
+
+    audit = drive(walk_of(paper, history.tape), history.end_ns, _moments(history.start_ns, history.end_ns), each)
     refused = {reason.name: n for reason, n in engine.refused.items()}
-    return np.concatenate(parts), {"ts": times, "marked": marked}, {"events": engine.events, "refused": refused}
+    return audit, {"ts": times, "marked": marked}, {"events": len(history.tape), "refused": refused}
 
 
 def _moments(start_ns: int, end_ns: int) -> list[int]:
-    """Full hours in between (full days where there are too many), and the end."""
+    """Full hours in between (full days where there are too many)."""
     grid = HOUR_NS if (end_ns - start_ns) // HOUR_NS <= SAMPLES_MAX else DAY_NS
-    return [*range((start_ns // grid + 1) * grid, end_ns, grid), end_ns]
+    return list(range((start_ns // grid + 1) * grid, end_ns, grid))
 
 
 def _variants(config: Config, values: dict[str, Any], history: History, timing: dict[str, float], tell: Tell) -> dict[str, Any]:
@@ -167,16 +163,15 @@ def _variants(config: Config, values: dict[str, Any], history: History, timing: 
 def models(config: Config, history: History) -> dict[str, str]:
     """What is assumed, in words."""
     paper = config.paper
-    quotes, tickers = (len(history.of_kind(kind)) for kind in (lc.Kind.BBO, lc.Kind.TICKER))
     slow = ("every liquidation becomes known so much later" if config.backtest.delay_of == "reaction"
             else "every request takes so much longer") + ", on top of the latency"
     out = {"fills": {"through": "a resting order fills when a trade or the opposite quote goes strictly beyond its price",
                      "touch": "a resting order fills when a trade touches its price, by the size of that trade: optimistic"}[paper.fills],
            "latency": f"orders {paper.order_latency_ms:g} ms, reports {paper.ack_latency_ms:g} ms, constant",
            "delays": slow, "own impact": "none: our orders do not move the market"}
-    if not quotes:
+    if not history.count("quotes"):
         out["no quotes"] = "the data has no best bid and ask: post-only is judged, and market orders fill, at the last trade"
-    if not tickers:
+    if not len(history.rare(lc.Kind.TICKER)):
         out["no tickers"] = "the data has no mark price: positions are marked at the last trade, and the side of liquidations is not checked against mark"
     return out
 
