@@ -50,7 +50,7 @@ SHELL = (
     "recording sink rules",
     "gateway journal trials",
     "pipeline",
-    "live replay venue_clock",
+    "live replay venue_clock drive",
     "parity",
     "progress report research serve store judge notify",
     "backtest",
