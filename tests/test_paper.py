@@ -17,13 +17,15 @@ ETH = lc.Instrument("ETHUSDT", tick_size="0.01", lot_size="0.01")     # 1002 are
 class Floor:
     """Paper trading by hand: prices are given for a long and mirrored about 2500 for a short."""
 
-    def __init__(self, side: int = LONG, fills: str = "through", latency_s: float = 0.05, risk: dict | None = None, venue: dict | None = None, **bracket):
+    def __init__(self, side: int = LONG, fills: str = "through", latency_s: float = 0.05, risk: dict | None = None, venue: dict | None = None,
+                 instrument: lc.Instrument = ETH, quotes: bool = True, **bracket):
         self.side, self.now = side, T0
         bracket = {"stop_loss": "0.0025", "take_profit": "0.0015", "entry_offset": "0.0015", "notional": 1002.0, "cooldown_s": 300} | bracket
-        engine = lc.Engine([ETH], detector(0.001 if not bracket.get("exit_phase") else 60.0), Answer(**bracket), lc.Risk(**(BIG | (risk or {}))), equity=1e5)
-        self.paper = lc.Paper(engine, lc.SimVenue([ETH], fills=fills, order_latency_s=latency_s, ack_latency_s=latency_s, **(venue or {})))
+        engine = lc.Engine([instrument], detector(0.001 if not bracket.get("exit_phase") else 60.0), Answer(**bracket), lc.Risk(**(BIG | (risk or {}))), equity=1e5)
+        self.paper = lc.Paper(engine, lc.SimVenue([instrument], fills=fills, order_latency_s=latency_s, ack_latency_s=latency_s, **(venue or {})))
         self.records = []
-        self.quote(2499.99, 2500.01)
+        if quotes:
+            self.quote(2499.99, 2500.01)
         self.trade(2500.0)
         self.liquidate()
         self.wait(1.0)

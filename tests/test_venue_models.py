@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_simulate import INSTRUMENTS, LONG, PRICES, SHORT, S, contrast, draw, market, paper, rows, share, table
+from test_paper import Floor, both
+from test_simulate import INSTRUMENTS, LONG, SHORT, S, contrast, draw, market, paper, share, table
 
 import liqcore as lc
 from liqcore.audit import AuditKind
@@ -165,3 +166,186 @@ def test_laws_of_every_model(seed):
             mark, qty, paid, rate = r["x"][:4]
             assert paid == pytest.approx(mark * qty * rate * int(r["side"]) * instrument.multiplier)
     assert held == 0 and desk.venue.position(0) == 0.0
+
+
+# ---- by hand: the entry of either side rests at 2496.25, 0.40 (as for a long) ----
+
+def resting(side: int, **options) -> Floor:
+    """An entry on its way; the venue's arguments in `venue`."""
+    floor = Floor(side, options.pop("fills", "queue"), **options)
+    floor.liquidate()
+    floor.wait(1.0)
+    return floor
+
+
+def ahead(floor: Floor):
+    order, = floor.paper.venue.orders(0)
+    return order["ahead"]
+
+
+def entered(floor: Floor) -> list:
+    floor.wait(1.0)
+    return [(price, qty, reason) for role, price, qty, _, reason in floor.fills() if role == Role.ROLE_ENTRY]
+
+
+@both
+def test_queue_is_joined_consumed_and_then_fills_piece_by_piece(side):
+    floor = resting(side)
+    assert ahead(floor) is None                         # behind the best: nobody shows us
+    floor.trade(2496.25, 5.0)
+    assert entered(floor) == []
+    floor.quote(2496.25, 2496.27, bid_qty=2.0)
+    assert ahead(floor) == 2.0
+    floor.quote(2496.25, 2496.27, bid_qty=9.0)          # those who come later stand behind us
+    assert ahead(floor) == 2.0
+    floor.trade(2496.25, 0.5)
+    assert ahead(floor) == 1.5
+    floor.trade(2496.25, 0.5, aggressor=+1)             # from our own side: it takes from the other book
+    assert ahead(floor) == 1.5
+    floor.quote(2496.25, 2496.27, bid_qty=0.7)          # some have left
+    assert ahead(floor) == 0.7
+    floor.trade(2496.25, 0.7)
+    assert ahead(floor) == 0.0 and entered(floor) == []
+    floor.trade(2496.25, 0.1)
+    assert entered(floor) == [(2496.25, 0.1, FillReason.FILL_QUEUE)] and floor.paper.venue.position(0) == pytest.approx(0.1 * side)
+    floor.trade(2496.24, 0.01)
+    assert entered(floor)[1:] == [(2496.25, 0.3, FillReason.FILL_THROUGH)]
+
+
+@both
+def test_one_trade_consumes_the_queue_and_fills_with_what_is_left(side):
+    floor = resting(side)
+    floor.quote(2496.25, 2496.27, bid_qty=2.0)
+    floor.trade(2496.25, 2.15)
+    assert entered(floor) == [(2496.25, 0.15, FillReason.FILL_QUEUE)]
+
+
+@both
+def test_where_nobody_stands_before_us(side):
+    floor = resting(side)
+    floor.quote(2496.20, 2496.27)                       # the best is worse than our price: we are it
+    assert ahead(floor) == 0.0
+    floor.quote(2496.20, 2496.25)                       # nobody can offer at our price while we stand there
+    assert entered(floor) == [(2496.25, 0.4, FillReason.FILL_QUEUE)]
+    empty = resting(side, venue={"hidden": "none"})     # a book made of best quotes: deeper levels are empty
+    assert ahead(empty) == 0.0
+    empty.trade(2496.25, 0.25)
+    assert entered(empty) == [(2496.25, 0.25, FillReason.FILL_QUEUE)]
+
+
+@both
+def test_queue_of_a_market_without_quotes_is_touch(side):
+    floor = resting(side, quotes=False)
+    assert ahead(floor) == 0.0
+    floor.trade(2496.25, 0.1)
+    assert entered(floor) == [(2496.25, 0.1, FillReason.FILL_QUEUE)]
+
+
+@both
+def test_more_quantity_goes_to_the_end_of_the_queue(side):
+    """The target grows with the entry: it loses its place, as at a venue."""
+    floor = resting(side)
+    floor.quote(2496.25, 2496.27, bid_qty=0.0)
+    floor.trade(2496.25, 0.1)
+    floor.wait(1.0)
+    floor.quote(2499.90, 2500.0, ask_qty=3.0)
+    floor.trade(2500.0, 1.0, aggressor=+1)
+    assert [o["ahead"] for o in floor.paper.venue.orders(0) if o["id"] & 15 == 3] == [2.0]
+    floor.trade(2496.25, 0.1)
+    floor.quote(2499.90, 2500.0, ask_qty=3.0)
+    floor.wait(1.0)
+    assert [(o["ahead"], o["qty"]) for o in floor.paper.venue.orders(0) if o["id"] & 15 == 3] == [(3.0, pytest.approx(0.2))]
+
+
+@both
+def test_a_taker_walks_through_what_is_shown_and_traded(side):
+    """Stop of 0.40 into a thin market: 0.1 shown, 0.05 traded worse than the quote, the rest at what comes next; the mean is worse than 'next'."""
+    floor = resting(side, fills="through", venue={"taker": "walk"}, take_profit=0)
+    floor.trade(2496.0)
+    floor.wait(1.0)
+    floor.quote(2480.0, 2480.02, bid_qty=0.1)
+    floor.trade(2485.0, 0.01)                           # triggers (2490.01); never in the same event
+    assert len(floor.fills()) == 1
+    floor.trade(2479.0, 0.05)
+    floor.quote(2478.0, 2478.02, bid_qty=0.2)
+    floor.quote(2477.0, 2477.02, bid_qty=0.0)
+    floor.trade(2478.5, 3.0)                            # worse of the two: the quote
+    floor.wait(1.0)
+    out = [(price, qty, reason) for role, price, qty, _, reason in floor.fills() if role == Role.ROLE_STOP]
+    assert out == [(price, qty, FillReason.FILL_STOP) for price, qty in ((2479.0, 0.05), (2478.0, 0.2), (2477.0, 0.15))]
+    trade, = floor.trades
+    assert trade["reason"] == Reason.END_STOP and not floor.kinds(AuditKind.AUDIT_ALARM)
+
+
+@both
+def test_a_stop_that_finds_nobody_for_a_second_is_helped_by_a_close(side):
+    """Law L7: a position whose stop has fired and does not get filled is closed at market; together they never sell more than is held."""
+    floor = resting(side, fills="through", venue={"taker": "walk"}, take_profit=0)
+    floor.trade(2496.0)
+    floor.wait(1.0)
+    floor.trade(2485.0, 0.01)
+    floor.trade(2484.0, 0.05)
+    floor.wait(1.5)
+    assert [int(r["phase"]) for r in floor.kinds(AuditKind.AUDIT_ALARM)] == [lc.Alarm.ALARM_UNPROTECTED]
+    floor.trade(2483.0, 0.05)
+    floor.quote(2482.0, 2482.02, bid_qty=5.0)
+    floor.wait(1.0)
+    assert floor.paper.venue.position(0) == 0.0 and floor.paper.venue.orders(0) == []
+    assert sum(qty for role, _, qty, *_ in floor.fills() if role != Role.ROLE_ENTRY) == pytest.approx(0.4)
+
+
+@both
+def test_a_market_entry_takes_what_is_shown_and_its_stop_counts_from_the_mean(side):
+    floor = Floor(side, entry="market", entry_offset=0, take_profit=0, venue={"taker": "walk"})
+    floor.quote(2499.99, 2500.01, ask_qty=0.1)
+    floor.liquidate()
+    floor.wait(0.2)
+    floor.quote(2500.9, 2501.0, ask_qty=0.2)
+    floor.quote(2501.9, 2502.0, ask_qty=7.0)
+    floor.wait(1.0)
+    assert entered(floor) == [(2500.01, 0.1, FillReason.FILL_CROSS), (2501.0, 0.2, FillReason.FILL_CROSS), (2502.0, 0.1, FillReason.FILL_CROSS)]
+    mean, stop = 2501.0025, floor.paper.venue.orders(0)[0]
+    assert floor.price(stop["price"]) == pytest.approx(mean * (1 - side * 0.0025) if side > 0 else 5000 - (5000 - mean) * 1.0025, abs=0.02)
+
+
+@both
+@pytest.mark.parametrize(("rules", "reason"), [({"max_qty": "0.39"}, None), ({"min_notional": 1100.0}, Reason.RISK_QTY), ({"min_qty": "0.5"}, Reason.RISK_QTY)])
+def test_size_rules(side, rules, reason):
+    """Risk keeps an entry from leaving that the venue would refuse; what is too large is cut."""
+    floor = Floor(side, instrument=lc.Instrument("ETHUSDT", tick_size="0.01", lot_size="0.01", **rules))
+    floor.liquidate()
+    floor.wait(1.0)
+    if reason is None:
+        assert [o["qty"] for o in floor.paper.venue.orders(0)] == [0.39]
+    else:
+        assert floor.kinds(AuditKind.AUDIT_RISK)[-1]["reason"] == reason and floor.paper.venue.orders(0) == []
+
+
+def test_the_venue_judges_the_smallest_order_on_arrival_and_lets_everyone_out():
+    """A market entry whose notional has fallen below the minimum while it was under way is rejected; a reduce-only rest below both minima is not."""
+    instrument = lc.Instrument("ETHUSDT", tick_size="0.01", lot_size="0.01", min_qty="0.3", min_notional=990.0)
+    floor = Floor(LONG, entry="market", entry_offset=0, instrument=instrument)
+    floor.liquidate()
+    floor.quote(2450.0, 2450.02)
+    floor.wait(1.0)
+    rejected = [r for r in floor.kinds(AuditKind.AUDIT_ORDER) if r["phase"] == lc.OrderStatus.ORDER_REJECTED]
+    assert [int(r["reason"]) for r in rejected] == [Reason.END_VENUE] and floor.fills() == []
+    for side in (LONG, SHORT):
+        floor = Floor(side, "touch", instrument=instrument, max_hold_s=5)
+        floor.liquidate()
+        floor.wait(1.0)
+        floor.trade(2496.25, 0.01)
+        floor.wait(10.0)
+        floor.trade(2496.30, 0.01)
+        floor.wait(1.0)
+        assert floor.paper.venue.position(0) == 0.0 and [(role, qty) for role, _, qty, *_ in floor.fills()] == [(1, 0.01), (4, 0.01)]
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"fills": "magic"}, "fills: expected 'through' or 'touch' or 'queue'"), ({"taker": "x"}, "taker: expected"), ({"hidden": "x"}, "hidden: expected"),
+    ({"funding_interval_s": 1.0}, "funding_interval_s"), ({"funding_interval_s": float("nan")}, "funding_interval_s"), ({"leverage": 0.5}, "leverage"),
+    ({"leverage": float("nan")}, "leverage"), ({"leverage": 100.0, "maintenance_margin": 0.01}, "maintenance_margin"),
+    ({"maintenance_margin": -0.1}, "maintenance_margin")])
+def test_bad_arguments_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        lc.SimVenue([INSTRUMENTS[0]], **options)
