@@ -11,7 +11,7 @@ policies/*.toml.
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -19,119 +19,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from liqshell.toml import SCALE, choice, decode, flag, fraction, integer, names, number, table, tables, text
 from liqshell.errors import ConfigError
-
-SYMBOL = r"[A-Z0-9]{2,30}(-[A-Z0-9]{1,12})*"
-SYMBOL_TEXT = "a contract name of the venue such as 'ETHUSDT'"
-ENVIRONMENTS: Mapping[str, tuple[str, str]] = {          # venues.md 2.1; the public feed of the demo environment is mainnet's
-    "mainnet": ("https://api.bybit.com", "wss://stream.bybit.com"),
-    "testnet": ("https://api-testnet.bybit.com", "wss://stream-testnet.bybit.com"),
-}
-SYMBOLS_MAX = 1024
-GRADES = ("claimed", "contradicted", "verified")
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    name: str = text("", r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "a name of letters, digits, '.', '_' or '-' (it becomes a folder)")
-    out: str = text("runs", r"[^\0]+", "a folder")
-    mode: str = choice("paper", "paper", "live")
-    seed: int = integer(0, 0, 2**63 - 1)
-
-
-@dataclass(frozen=True)
-class FeedConfig:
-    venue: str = choice("bybit", "bybit")
-    environment: str = choice("mainnet", *ENVIRONMENTS)
-    rest: str = text("", r"https?://[^\s/@]+(/\S*)?", "an address such as 'http://127.0.0.1:8080', without user name")
-    ws: str = text("", r"wss?://[^\s/@]+(/\S*)?", "an address such as 'ws://127.0.0.1:8081', without user name")
-    symbols: tuple[str, ...] = names(SYMBOL, "contract names of the venue such as 'ETHUSDT'", most=SYMBOLS_MAX)
-    stale_after_s: float = number(25.0, 1.0, 3600.0, "seconds")
-
-    @property
-    def rest_url(self) -> str:
-        return (self.rest or ENVIRONMENTS[self.environment][0]).rstrip("/")
-
-    @property
-    def ws_url(self) -> str:
-        return (self.ws or ENVIRONMENTS[self.environment][1]).rstrip("/")
-
-
-@dataclass(frozen=True)
-class DetectorConfig:
-    """Values that are None were not set: see `Config.detector_values()`."""
-
-    quantile: int | None = fraction(None, "0", "0.9999", above=True)
-    window_events: int | None = integer(None, 2, 1_000_000, "events")
-    window_s: float | None = number(None, 0.001, 86_400.0, "seconds")
-    min_events: int | None = integer(None, 1, 10_000, "events")
-    warmup: int | None = integer(None, 1, 1_000_000, "events")
-    refresh_s: float | None = number(None, 0.0, 604_800.0, "seconds, 0 = after every event")
-    mode: str | None = choice(None, "chain", "anchored")
-    floor: float | None = number(None, 0.0, 1e12, "quote currency, 0 = none")
-    decay_window_s: float | None = number(None, 0.001, 86_400.0, "seconds")
-    fall: int | None = fraction(None, "0", "1", above=True)
-    notional: str | None = choice(None, "reported", "mark", "last")
-
-
-@dataclass(frozen=True)
-class PolicyOverride:
-    """What [policy] and [policy.symbols.NAME] may set; None = not set here."""
-
-    preset: str | None = text(None, r"[a-z0-9][a-z0-9-]*", "the name of a preset: see `liqcore presets`")
-    entry: str | None = choice(None, "post_only", "market")
-    entry_offset: int | None = fraction(None, "0", "0.5")
-    take_profit: int | None = fraction(None, "0", "0.5")
-    stop_loss: int | None = fraction(None, "0", "0.5", above=True)
-    trail: int | None = fraction(None, "0", "0.5")
-    entry_ttl_s: float | None = number(None, 0.0, 604_800.0, "seconds", above=True)
-    max_hold_s: float | None = number(None, 0.0, 604_800.0, "seconds", above=True)
-    cooldown_s: float | None = number(None, 0.0, 604_800.0, "seconds")
-    notional: float | None = number(None, 0.0, 1e9, "quote currency per trade", above=True)
-    exit_phase: str | None = choice(None, "none", "decelerating", "exhausted")
-    requotes: int | None = integer(None, 0, 3)
-
-
-@dataclass(frozen=True)
-class PolicyConfig(PolicyOverride):
-    symbols: Mapping[str, PolicyOverride] = tables(PolicyOverride, SYMBOL, SYMBOL_TEXT)
-
-
-@dataclass(frozen=True)
-class LimitsConfig:
-    order_notional_max: float = number(25_000.0, 0.0, 1e12, "quote currency", above=True)
-    exposure_max: float = number(100_000.0, 0.0, 1e12, "quote currency", above=True)
-    leverage_max: float = number(10.0, 0.0, 1000.0, "exposure / equity", above=True)
-    positions_max: int = integer(4, 1, 100_000)
-    orders_per_minute_max: int = integer(30, 1, 1024)
-    orders_per_signal_max: int = integer(3, 1, 100)
-    daily_loss_max: int = fraction("0.01", "0", "1", above=True)
-    weekly_loss_max: int = fraction("0.02", "0", "1", above=True)
-    data_age_max_s: float = number(1.0, 0.0, 1e6, "seconds", above=True)
-    event_age_max_s: float = number(2.0, 0.0, 1e6, "seconds", above=True)
-    collar: int = fraction("0.02", "0", "1", above=True)
-
-    def risk_arguments(self) -> dict[str, Any]:
-        """Keyword arguments of liqcore.Risk."""
-        return vars(self) | {name: getattr(self, name) / SCALE for name in ("daily_loss_max", "weekly_loss_max", "collar")}
-
-
-@dataclass(frozen=True)
-class PaperConfig:
-    equity: float = number(10_000.0, 0.0, 1e12, "quote currency", above=True)
-    maker_fee: int = fraction("0.0002", "-0.01", "0.1")
-    taker_fee: int = fraction("0.00055", "-0.01", "0.1")
-    order_latency_ms: float = number(50.0, 0.0, 60_000.0, "milliseconds")
-    ack_latency_ms: float = number(50.0, 0.0, 60_000.0, "milliseconds")
-    fills: str = choice("through", "through", "touch")
-
-
-@dataclass(frozen=True)
-class RecordConfig:
-    enabled: bool = flag(True)
-    fsync: bool = flag(False)
-    flush_s: float = number(0.5, 0.01, 60.0, "seconds")
+from liqshell.sections import (GRADES, DetectorConfig, FeedConfig, LimitsConfig, PaperConfig, PolicyConfig, PolicyOverride, RecordConfig,
+                               RunConfig)
+from liqshell.study import CONTROLS, BacktestConfig, DataConfig, ForwardConfig, Setting, SweepConfig
+from liqshell.toml import SCALE, choice, decode, table, text
 
 
 @dataclass(frozen=True)
@@ -148,6 +40,7 @@ class PolicyValues:
     max_hold_s: float
     cooldown_s: float
     notional: float
+    equity_share: float
     exit_phase: str
     requotes: int
 
@@ -207,6 +100,10 @@ class Config:
     limits: LimitsConfig = table(LimitsConfig)
     paper: PaperConfig = table(PaperConfig)
     record: RecordConfig = table(RecordConfig)
+    data: DataConfig = table(DataConfig)
+    backtest: BacktestConfig = table(BacktestConfig)
+    sweep: SweepConfig = table(SweepConfig)
+    forward: ForwardConfig = table(ForwardConfig)
 
     def preset_of(self, symbol: str | None = None) -> Preset:
         """The preset of a symbol, or of [policy] where none is given."""
@@ -217,23 +114,41 @@ class Config:
         """The numbers with which `symbol` is traded.
 
         [policy.symbols.NAME] wins over its own preset where it names one; else over [policy]; [policy] wins over its preset. A symbol that
-        names a preset of its own takes from [policy] only what is about money, not about prices (notional): offsets belong to their preset.
+        names a preset of its own takes from [policy] only what is about money (notional, equity_share): offsets belong to their preset.
         """
         own = self.policy.symbols.get(symbol, PolicyOverride())
         layers: list[PolicyOverride] = [presets()["fade"].policy, self.preset_of(symbol).policy]
-        layers += [PolicyOverride(notional=self.policy.notional) if own.preset else self.policy, own]
+        layers += [PolicyOverride(notional=self.policy.notional, equity_share=self.policy.equity_share) if own.preset else self.policy, own]
         values = _merged(layers, PolicyOverride)
-        return PolicyValues(**values | {"preset": self.preset_of(symbol).name})
+        size: dict[str, Any] = {"equity_share": 0.0}          # one way of sizing: the last layer that says one replaces the other
+        for layer in layers:
+            if layer.equity_share is not None:
+                size = {"equity_share": layer.equity_share, "notional": 0.0}
+            elif layer.notional is not None:
+                size = {"equity_share": 0.0, "notional": layer.notional}
+        return PolicyValues(**values | size | {"preset": self.preset_of(symbol).name})
 
     def detector_values(self) -> DetectorValues:
         """The detector of the run: [detector] over the preset of [policy] over `fade`."""
         return DetectorValues(**_merged([presets()["fade"].detector, self.preset_of().detector, self.detector], DetectorConfig))
 
+    def with_setting(self, setting: Setting) -> "Config":
+        """This configuration with the values of one cell of its grid; they win over [policy.symbols] too."""
+        values = dict(setting.policy)
+        symbols = {name: dataclasses.replace(own, **values) for name, own in self.policy.symbols.items()}
+        return dataclasses.replace(self, policy=dataclasses.replace(self.policy, **values, symbols=symbols),
+                                   detector=dataclasses.replace(self.detector, **setting.detector))
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a report or a manifest; fractions stay integers in units of 1e-8."""
-        out = {f.name: dict(vars(getattr(self, f.name))) for f in dataclasses.fields(self)}
-        out["policy"]["symbols"] = {name: dict(vars(inner)) for name, inner in self.policy.symbols.items()}
+        out: dict[str, Any] = _plain(self)
         return out
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return {name: _plain(inner) for name, inner in value.items()} if isinstance(value, Mapping) else value
 
 
 def _merged(layers: list[Any], section: type) -> dict[str, Any]:
@@ -272,8 +187,8 @@ def _parse(raw: bytes, file: str) -> dict[str, Any]:
 CONFIG_BYTES_MAX = 1_048_576
 
 
-def load(path: str | Path) -> Config:
-    """Read a configuration file; ConfigError lists everything that is wrong with it."""
+def load(path: str | Path, changes: Sequence[str] = ()) -> Config:
+    """Read a configuration file; ConfigError lists everything that is wrong with it. changes: `section.key=value` that win over the file."""
     path = Path(path)
     try:
         if path.stat().st_size > CONFIG_BYTES_MAX:
@@ -281,12 +196,36 @@ def load(path: str | Path) -> Config:
         raw = path.read_bytes()
     except OSError as why:
         raise ConfigError(str(path), f"cannot be read: {why.strerror or why}", "a TOML file") from None
-    return loads(raw, str(path))
+    config = loads(raw, str(path), changes)
+    folder = path.resolve().parent
+    rule = f"{folder / config.policy.rule}" if config.policy.rule else ""
+    data = dataclasses.replace(config.data, store=str(folder / config.data.store) if config.data.store else "",
+                               files=tuple(str(folder / file) for file in config.data.files))
+    return dataclasses.replace(config, policy=dataclasses.replace(config.policy, rule=rule), data=data)
 
 
-def loads(raw: bytes | str, file: str = "<config>") -> Config:
-    """As `load`, from text. `file` is the name that messages use."""
+def _changed(found: dict[str, Any], change: str) -> None:
+    """Apply one `section.key=value`; the value as TOML writes it, or plain text."""
+    key, equals, value = change.partition("=")
+    *tables, last = key.strip().split(".")
+    if not equals or not last or not tables:
+        raise ConfigError(f"--set {change}", "not a change", "section.key=value, such as policy.take_profit=0.002")
+    at = found
+    for name in tables:
+        at = at.setdefault(name, {})
+        if not isinstance(at, dict):
+            raise ConfigError(f"--set {change}", f"{name} is not a table", "section.key=value")
+    try:
+        at[last] = tomllib.loads(f"value = {value}", parse_float=Decimal)["value"]
+    except tomllib.TOMLDecodeError:
+        at[last] = value.strip()
+
+
+def loads(raw: bytes | str, file: str = "<config>", changes: Sequence[str] = ()) -> Config:
+    """As `load`, from text; paths stay as they are written. `file` is the name that messages use."""
     found = _parse(raw.encode() if isinstance(raw, str) else raw, file)
+    for change in changes:
+        _changed(found, change)
     problems: list[ConfigError] = []
     config = decode(Config, found, file, "", problems)
     problems += _contradictions(config, file, not problems)
@@ -324,8 +263,34 @@ def _contradictions(config: Config, file: str, sound: bool) -> list[ConfigError]
                   "Add it to [feed] symbols or remove the table")
     if config.limits.weekly_loss_max < config.limits.daily_loss_max:
         wrong("limits.weekly_loss_max", "smaller than limits.daily_loss_max", "at least the daily limit")
+    out += _study_contradictions(config, file)
     if not out:
         out += _detector_contradictions(config, file)
+    return out
+
+
+def _study_contradictions(config: Config, file: str) -> list[ConfigError]:
+    out = []
+    sizes: dict[str, PolicyOverride] = {"policy": config.policy} | {f"policy.symbols.{s}": o for s, o in config.policy.symbols.items()}
+    for where, given in sizes.items():
+        if given.notional is not None and given.equity_share is not None:
+            out.append(ConfigError(f"{file}: {where}.equity_share", "set beside notional", "one of the two", "Remove the other"))
+    data = config.data
+    if data.store and data.files:
+        out.append(ConfigError(f"{file}: data.files", "set beside data.store", "one of the two",
+                               "Import the files into the store, or name files only"))
+    if data.start and data.end and data.start >= data.end:
+        out.append(ConfigError(f"{file}: data.end", "not after data.start", "a later time: the span is [start, end)"))
+    for name in config.backtest.controls:
+        if name not in CONTROLS:
+            out.append(ConfigError(f"{file}: backtest.controls", f"found {name!r}", f"of {', '.join(CONTROLS)}"))
+    for name in config.sweep.heatmap:
+        if name not in config.sweep.axes:
+            known = ", ".join(config.sweep.axes) or "none is"
+            out.append(ConfigError(f"{file}: sweep.heatmap", f"{name} is not varied", f"parameters of the grid ({known})"))
+    if config.sweep.size > config.sweep.settings_max:
+        out.append(ConfigError(f"{file}: sweep", f"a grid of {config.sweep.size} settings",
+                               f"at most sweep.settings_max ({config.sweep.settings_max})", "Vary less, or raise sweep.settings_max"))
     return out
 
 

@@ -139,6 +139,8 @@ def shown(value: Any) -> str:
         out = str(value)
     elif isinstance(value, Mapping):
         out = "a table"
+    elif isinstance(value, list):
+        out = f"[{', '.join(map(shown, value))}]"
     else:
         out = repr(value)
     out = redact(out)

@@ -7,9 +7,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from liqshell.config import DetectorConfig, PolicyOverride, Preset
+from liqshell.config import Preset
 from liqshell.config import presets as load_presets
 from liqshell.errors import ConfigError
+from liqshell.sections import DetectorConfig, PolicyOverride
 from liqshell.toml import SCALE
 
 WIDTH = 100

@@ -1,10 +1,21 @@
-"""The few statistics of the report, without SciPy. Every rate and every mean leaves here with its interval."""
+"""The statistics of the report, without SciPy. Every rate and every mean leaves here with its interval; None stands where n does not allow one.
+
+Sources are named at each function. What guards against choosing the best of many is in overfit.py. Anything drawn at random is drawn by a seeded
+generator, so that a report made twice is the same report.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
 
 LEVEL = 0.95
 Z = 1.959963984540054
+FEW = 30                 # below this n the report says that it is little
+DAYS_MIN = 10            # a bootstrap over fewer days would draw its interval from almost nothing
+DRAWS = 2000
+YEAR_DAYS = 365          # crypto markets do not close
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
@@ -68,16 +79,154 @@ def mean_test(values: Sequence[float]) -> dict[str, float | int | None]:
     return {"n": n, "mean": mean, "sd": sd, "t": mean / error if error > 0 else None, "low": mean - half, "high": mean + half}
 
 
-def daily_sharpe(returns: Sequence[float]) -> dict[str, float | int | None]:
-    """Mean over sd of whole-day returns, x sqrt(365), with its 95 % interval (Lo 2002, independent returns); None below two days."""
-    test = mean_test(returns)
-    n, mean, sd = len(returns), test["mean"], test["sd"]
-    if n < 2 or not sd or mean is None:
-        return {"days": n, "value": None, "low": None, "high": None}
-    daily = mean / sd
-    half = t_quantile(n - 1) * math.sqrt((1 + daily * daily / 2) / n)
-    year = math.sqrt(365)
-    return {"days": n, "value": daily * year, "low": (daily - half) * year, "high": (daily + half) * year}
+def clustered_mean(values: Sequence[float], clusters: Sequence[Any]) -> dict[str, float | int | None]:
+    """The mean and its t statistic where values of one cluster (a day) may move together: n, clusters, mean, error, t, low, high.
+
+    Liang and Zeger's variance with the factor G / (G - 1), against Student's t with G - 1 degrees of freedom (Cameron, Miller 2015). With one value
+    a cluster it is the plain t test.
+    """
+    n = len(values)
+    if n != len(clusters):
+        raise ValueError(f"{n} values, {len(clusters)} clusters")
+    index: dict[Any, int] = {}
+    of = np.array([index.setdefault(c, len(index)) for c in clusters], np.int64)
+    count = len(index)
+    mean = math.fsum(values) / n if n else None
+    if count < 2 or mean is None:
+        return {"n": n, "clusters": count, "mean": mean, "error": None, "t": None, "low": None, "high": None}
+    sums = np.bincount(of, np.asarray(values, float) - mean, count)
+    error = math.sqrt(count / (count - 1) * float(sums @ sums)) / n
+    half = t_quantile(count - 1) * error
+    return {"n": n, "clusters": count, "mean": mean, "error": error, "t": mean / error if error > 1e-12 * abs(mean) else None, "low": mean - half,
+            "high": mean + half}
+
+
+def sharpe(returns: Sequence[float] | np.ndarray) -> float | None:
+    """Mean over sd (n - 1) per period, not annualised; None where there is no spread."""
+    values = np.asarray(returns, float)
+    if len(values) < 2:
+        return None
+    mean, sd = float(values.mean()), float(values.std(ddof=1))
+    return mean / sd if sd > 1e-12 * max(abs(mean), 1e-300) else None
+
+
+def daily_sharpe(returns: Sequence[float], seed: int = 0) -> dict[str, Any]:
+    """Mean over sd of whole-day returns, x sqrt(365), with its 95 % interval (Lo 2002, independent returns) and, from DAYS_MIN days on, that of the
+    stationary bootstrap, which allows days to depend on each other. None below two days."""
+    n, daily = len(returns), sharpe(returns)
+    out: dict[str, Any] = {"days": n, "value": None, "low": None, "high": None, "bootstrap_low": None, "bootstrap_high": None}
+    if daily is None:
+        return out
+    half, year = t_quantile(n - 1) * math.sqrt((1 + daily * daily / 2) / n), math.sqrt(YEAR_DAYS)
+    out |= {"value": daily * year, "low": (daily - half) * year, "high": (daily + half) * year}
+    drawn = stationary_bootstrap(returns, seed=seed)
+    if drawn is not None:
+        mean, sd = drawn.mean(axis=1), drawn.std(axis=1, ddof=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = np.where(sd > 0, mean / sd, np.sign(mean) * np.inf)
+        low, high = np.quantile(ratios, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
+        if math.isfinite(low) and math.isfinite(high):
+            out |= {"bootstrap_low": float(low) * year, "bootstrap_high": float(high) * year}
+    return out
+
+
+def stationary_bootstrap(values: Sequence[float], draws: int = DRAWS, block: float | None = None, seed: int = 0) -> np.ndarray | None:
+    """`draws` resamples (draws, n) in blocks of geometric length (Politis, Romano 1994), which keep the dependence inside a block. block: mean length
+    in days, by default n ** (1/3). None below DAYS_MIN values."""
+    n = len(values)
+    if n < DAYS_MIN:
+        return None
+    rng = np.random.default_rng(seed)
+    fresh = rng.random((draws, n)) < 1 / max(1.0, block if block is not None else n ** (1 / 3))
+    fresh[:, 0] = True
+    at = rng.integers(0, n, (draws, n))
+    last = np.maximum.accumulate(np.where(fresh, np.arange(n), 0), axis=1)           # where the running block began
+    index = (np.take_along_axis(at, last, axis=1) + np.arange(n) - last) % n
+    return np.asarray(values, float)[index]
+
+
+def day_bootstrap(values: Sequence[float], days: Sequence[Any], statistic: Callable[[np.ndarray, np.ndarray], float], draws: int = DRAWS,
+                  seed: int = 0) -> dict[str, Any]:
+    """95 % interval of `statistic` when whole days are drawn with replacement (cluster bootstrap). statistic(values, weights): weights count how often
+    each value was drawn. low and high are None below DAYS_MIN days, and `why` says so."""
+    index: dict[Any, int] = {}
+    of = np.array([index.setdefault(d, len(index)) for d in days], np.int64)
+    count = len(index)
+    if count < DAYS_MIN:
+        return {"low": None, "high": None, "days": count, "why": f"{count} days with trades, {DAYS_MIN} are needed"}
+    rng = np.random.default_rng(seed)
+    array = np.asarray(values, float)
+    found = np.sort([statistic(array, np.bincount(rng.integers(0, count, count), minlength=count)[of].astype(float)) for _ in range(draws)])
+    found = found[np.isfinite(found)]
+    if len(found) < draws / 2:
+        return {"low": None, "high": None, "days": count, "why": "it does not exist in most resamples"}
+    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return {"low": float(low), "high": float(high), "days": count, "why": ""}
+
+
+def weighted_mean(values: np.ndarray, weights: np.ndarray) -> float:
+    """For day_bootstrap."""
+    total = weights.sum()
+    return float(values @ weights / total) if total > 0 else math.nan
+
+
+def break_even(win: float, loss: float) -> float | None:
+    """Win rate at which wins of `win` and losses of `loss` (both > 0, after costs) leave nothing; None where that is nowhere."""
+    return loss / (win + loss) if win > 0 and loss >= 0 else None
+
+
+def break_even_planned(take_profit: float, stop_loss: float, entry_fee: float, target_fee: float, stop_fee: float) -> float:
+    """Win rate that a bracket needs by its own distances and fees (shares of price): 1 where even a win loses. S2-09 with 2 and 5.5 bps: 0.747 (C10)."""
+    win, loss = take_profit - entry_fee - target_fee, stop_loss + entry_fee + stop_fee
+    if win <= 0:
+        return 1.0
+    return max(0.0, loss / (win + loss)) if win + loss > 0 else 0.0
+
+
+def expected_shortfall(values: Sequence[float], level: float = 0.05) -> float | None:
+    """Mean of the worst `level` of the values, the boundary value counted by its part (Acerbi, Tasche 2002). None where that is less than one value."""
+    ordered = sorted(values)
+    size = len(ordered) * level
+    whole = math.floor(size + 1e-9)
+    if whole < 1:
+        return None
+    rest = max(0.0, size - whole)
+    return (math.fsum(ordered[:whole]) + (rest * ordered[whole] if rest > 1e-9 else 0.0)) / max(size, 1.0)
+
+
+def drawdown(points: Sequence[tuple[int, float]]) -> dict[str, Any]:
+    """The largest fall of an account from a peak, as a share of that peak, and the longest time below one. points: (ns, account) in order of time,
+    the first before anything happened.
+
+    share and value (money) of that fall; peak_ns, trough_ns, recovered_ns (None: the peak was not seen again); longest_ns: from a peak until it was
+    seen again, or to the last point.
+    """
+    out: dict[str, Any] = {"value": 0.0, "share": 0.0, "peak_ns": None, "trough_ns": None, "recovered_ns": None, "longest_ns": 0}
+    peak, peak_ns = (points[0][1], points[0][0]) if points else (0.0, 0)
+    below, open_worst = False, False
+    for ts, value in points:
+        if value >= peak:
+            if below:
+                out["longest_ns"] = max(out["longest_ns"], ts - peak_ns)
+            if open_worst:
+                out["recovered_ns"] = ts
+            peak, peak_ns, below, open_worst = value, ts, False, False
+            continue
+        below = True
+        share = (peak - value) / peak if peak > 0 else 0.0
+        if share > out["share"]:
+            out |= {"value": peak - value, "share": share, "peak_ns": peak_ns, "trough_ns": ts, "recovered_ns": None}
+            open_worst = True
+    if below:
+        out["longest_ns"] = max(out["longest_ns"], points[-1][0] - peak_ns)
+    return out
+
+
+def histogram(values: Sequence[float], edges: Sequence[float]) -> list[dict[str, Any]]:
+    """Counts of [edge, next edge); what lies below the first or at or above the last edge goes to an open bin there."""
+    counts = np.bincount(np.searchsorted(edges, np.asarray(values, float), side="right"), minlength=len(edges) + 1)
+    lows, highs = [None, *edges], [*edges, None]
+    return [{"low": low, "high": high, "n": int(n)} for low, high, n in zip(lows, highs, counts, strict=True)]
 
 
 def spread(values: Sequence[float]) -> dict[str, float | int | None]:

@@ -1,0 +1,257 @@
+"""study.json: what a backtest tried besides the run itself. This file is its definition: the backtest writes it, the report reads it.
+
+It holds measurements, no verdicts: intervals, Sharpe ratios and sentences are made by the report from what stands here. Every part may be missing;
+the report then says that it was not done. JSON has no NaN: a mean that does not exist is null. Money is in quote currency, times are int ns UTC,
+returns are in bps of the entry's notional and net (after fees and funding), and spans are [start, end).
+
+    {"version": 1,
+     "delays":   [Delay, ...],           the same signals, acted upon so much later
+     "controls": [Control, ...],         the same events, traded without knowledge
+     "forward":  Forward,                parameters chosen on one span and judged on the next
+     "trials":   Trials,                 how many settings were looked at before this one
+     "expected": [Claim, ...],           overrides the claims that the report knows of a preset (expected.py)
+     "data":     Data,                   what the market data was
+     "models":   {"fills": "through", ...}  what is simulated and how, as words: shown under the assumptions
+     "timing_s": {"load": 1.2, ...},     where the time went
+     "problems": ["...", ...]}           what could not be done and why: shown as they stand
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
+
+import numpy as np
+
+from liqcore import AuditKind
+from liqshell.errors import DataError
+
+STUDY = "study.json"
+VERSION = 1
+
+
+class Outcome(TypedDict):
+    """What one execution of the signals came to: closed trades only. net = gross - fees - funding. mean_bps: mean net return of a trade, null
+    without trades."""
+
+    entries: int
+    trades: int
+    wins: int
+    gross: float
+    fees: float
+    funding: float
+    net: float
+    notional: float
+    mean_bps: float | None
+
+
+class Trades(TypedDict):
+    """Closed trades as columns of equal length, in order of closing."""
+
+    closed_ns: list[int]
+    net: list[float]
+    return_bps: list[float]
+
+
+class Delay(TypedDict):
+    """The run again, each signal reaching the policy delay_s later than in the data. One of them may be the run itself (delay_s = 0)."""
+
+    delay_s: float
+    outcome: Outcome
+    trades: Trades
+
+
+class Control(TypedDict):
+    """One way to trade the same events without knowledge, drawn many times. `kind`: random_side, inverted_side, random_time or every_30_min
+    (the report has words for these; another kind is shown by its `name`)."""
+
+    kind: str
+    name: NotRequired[str]
+    seed: int | None                 # of the first draw; null where nothing is drawn (inverted_side, every_30_min)
+    draws: list[Outcome]
+
+
+class Fold(TypedDict):
+    """One step of the walk: `chosen` had the best `objective` of all settings on the train span."""
+
+    train: tuple[int, int]
+    test: tuple[int, int]
+    settings: int                    # tried on the train span
+    chosen: dict[str, float | str]
+    train_value: float | None        # the objective of the chosen setting on the train span
+    test_value: float | None         # ... and on the test span
+    train_outcome: Outcome
+    test_outcome: Outcome
+    test_trades: Trades
+    test_rank: NotRequired[float | None]     # share of all settings that the chosen one beat on the test span, 0 to 1 (0.5 = luck)
+
+
+class Forward(TypedDict):
+    """The walk. objective: words, such as "net" or "daily Sharpe". scheme: rolling or anchored. embargo_s: left out between train and test."""
+
+    objective: str
+    scheme: str
+    embargo_s: float
+    folds: list[Fold]
+
+
+class Trials(TypedDict):
+    """Every setting that was looked at in order to find the one of this run, over all commands that logged it (the trial log), not only the last.
+
+    sharpe_daily_sd: standard deviation over the trials of their daily Sharpe ratio, not annualised; null where unknown.
+    matrix: name of an .npy in the run's folder, float64 (days, settings), daily net results or returns of each setting: for the probability of
+    backtest overfitting.
+    """
+
+    n: int
+    source: str
+    sharpe_daily_sd: float | None
+    matrix: NotRequired[str | None]
+
+
+class Claim(TypedDict):
+    """One published expectation. `measure` is a key of expected.MEASURES; low and high in its unit, null = open on that side."""
+
+    id: str
+    measure: str
+    low: float | None
+    high: float | None
+    note: NotRequired[str]
+
+
+class Part(TypedDict, total=False):
+    """The data of one symbol. receipt: "recorded" (ts_recv was measured) or "modelled" (made from the venue's time; receipt_model says how)."""
+
+    symbol: str
+    source: str
+    completeness: str                # FULL, CENSORED or UNKNOWN
+    start_ns: int
+    end_ns: int
+    trades: int
+    quotes: int
+    liquidations: int
+    covered_hours: float
+    gaps: list[tuple[int, int]]
+    receipt: str
+    receipt_model: str
+    refused: dict[str, int]          # reason -> rows that the door refused
+    off_grid: int                    # prices and quantities that were rounded to tick or lot
+    fingerprint: str
+
+
+class Data(TypedDict):
+    """parts: one a symbol. fingerprint: of everything that was read. store: where it was kept, a name and not a path of this machine."""
+
+    fingerprint: str
+    store: NotRequired[str]
+    parts: list[Part]
+
+
+class Study(TypedDict, total=False):
+    """The whole file."""
+
+    version: int
+    delays: list[Delay]
+    controls: list[Control]
+    forward: Forward | None
+    trials: Trials | None
+    expected: list[Claim]
+    data: Data | None
+    models: dict[str, str]
+    timing_s: dict[str, float]
+    problems: list[str]
+
+
+def trades_of(audit: np.ndarray, multipliers: np.ndarray | list[float]) -> Trades:
+    """The closed trades of an audit stream. multipliers: contract multiplier per instrument. A funding payment counts for the trade of its bracket."""
+    kinds = audit["kind"]
+    trades = audit[kinds == AuditKind.AUDIT_TRADE]
+    x, notional = trades["x"], trades["x"][:, 0] * trades["x"][:, 2] * np.asarray(multipliers)[trades["instrument"]]
+    net = x[:, 5] - funding_of(audit, trades)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bps = np.where(notional > 0, net / notional * 1e4, 0.0)
+    return {"closed_ns": trades["ts"].tolist(), "net": net.tolist(), "return_bps": bps.tolist()}
+
+
+def funding_of(audit: np.ndarray, trades: np.ndarray) -> np.ndarray:
+    """Funding paid (> 0) or received by each of the AUDIT_TRADE records: same instrument and sequence, between the trade before and this one."""
+    paid = np.zeros(len(trades))
+    events = audit[audit["kind"] == AuditKind.AUDIT_FUNDING]
+    if not len(events) or not len(trades):
+        return paid
+    latest: dict[tuple[int, int], int] = {}
+    for k, (n, key) in enumerate(zip(trades["instrument"].tolist(), (trades["id"] >> 12).tolist(), strict=True)):
+        latest[n, key] = k
+    for n, key, amount in zip(events["instrument"].tolist(), (events["id"] >> 12).tolist(), events["x"][:, 2].tolist(), strict=True):
+        at = latest.get((n, key))
+        if at is not None:
+            paid[at] += amount
+    return paid
+
+
+def outcome_of(audit: np.ndarray, multipliers: np.ndarray | list[float]) -> Outcome:
+    """The sums of an audit stream, for whoever writes a study."""
+    kinds = audit["kind"]
+    trades = audit[kinds == AuditKind.AUDIT_TRADE]
+    entries = int(((kinds == AuditKind.AUDIT_RISK) & (audit["reason"] == 0)).sum())
+    found = trades_of(audit, multipliers)
+    x = trades["x"]
+    notional = float((x[:, 0] * x[:, 2] * np.asarray(multipliers)[trades["instrument"]]).sum())
+    net = np.array(found["net"])
+    return {"entries": entries, "trades": len(trades), "wins": int((net > 0).sum()), "gross": float(x[:, 3].sum()), "fees": float(x[:, 4].sum()),
+            "funding": float(x[:, 5].sum() - net.sum()), "net": float(net.sum()), "notional": notional,
+            "mean_bps": float(np.mean(found["return_bps"])) if len(trades) else None}
+
+
+_OUTCOME = {"entries": int, "trades": int, "wins": int, "gross": float, "fees": float, "funding": float, "net": float, "notional": float,
+            "mean_bps": float | None}
+_TRADES = {"closed_ns": [int], "net": [float], "return_bps": [float]}
+_SHAPE: dict[str, Any] = {
+    "delays": [{"delay_s": float, "outcome": _OUTCOME, "trades": _TRADES}],
+    "controls": [{"kind": str, "seed": int | None, "draws": [_OUTCOME]}],
+    "forward": {"objective": str, "scheme": str, "embargo_s": float, "folds": [
+        {"train": [int], "test": [int], "settings": int, "chosen": dict, "train_value": float | None, "test_value": float | None,
+         "train_outcome": _OUTCOME, "test_outcome": _OUTCOME, "test_trades": _TRADES}]},
+    "trials": {"n": int, "source": str, "sharpe_daily_sd": float | None},
+    "expected": [{"id": str, "measure": str, "low": float | None, "high": float | None}],
+    "data": {"fingerprint": str, "parts": [dict]},
+    "models": dict, "timing_s": dict, "problems": [str],
+}
+
+
+def load_study(folder: str | Path) -> Study | None:
+    """study.json of a run's folder, None where there is none. DataError names the key that is missing or of another type. Unknown keys are kept."""
+    path = Path(folder) / STUDY
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (UnicodeDecodeError, ValueError) as error:
+        raise DataError(str(path), f"not JSON ({error})", "the study of a backtest") from None
+    if not isinstance(found, dict):
+        raise DataError(str(path), f"found {type(found).__name__}", "an object")
+    if found.get("version") != VERSION:
+        raise DataError(f"{path}: version", repr(found.get("version")), f"{VERSION}", "Make the report with the version that made the backtest")
+    for key, shape in _SHAPE.items():
+        if found.get(key) is not None:
+            _check(f"{path}: {key}", found[key], shape)
+    return found  # type: ignore[return-value]
+
+
+def _check(where: str, value: Any, shape: Any) -> None:
+    """Raise DataError at the first place where a JSON value is not of the shape."""
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            raise DataError(where, f"found {type(value).__name__}", "a list")
+        for n, item in enumerate(value):
+            _check(f"{where}[{n}]", item, shape[0])
+    elif isinstance(shape, dict):
+        if not isinstance(value, dict):
+            raise DataError(where, f"found {type(value).__name__}", "an object")
+        for key, inner in shape.items():
+            if key not in value:
+                raise DataError(f"{where}.{key}", "missing", "see liqshell/report/study.py")
+            _check(f"{where}.{key}", value[key], inner)
+    else:
+        wanted = shape | int if shape in (float, float | None) else shape
+        if not isinstance(value, wanted) or isinstance(value, bool) or (isinstance(value, float) and not np.isfinite(value)):
+            raise DataError(where, f"found {value!r}", str(getattr(shape, "__name__", shape)))

@@ -1,0 +1,122 @@
+"""What a configuration file may say, section by section. Each field states its range and its unit; config.py reads, merges and judges them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from liqshell.toml import SCALE, choice, flag, fraction, integer, names, number, tables, text
+
+SYMBOL = r"[A-Z0-9]{2,30}(-[A-Z0-9]{1,12})*"
+SYMBOL_TEXT = "a contract name of the venue such as 'ETHUSDT'"
+ENVIRONMENTS: Mapping[str, tuple[str, str]] = {          # venues.md 2.1; the public feed of the demo environment is mainnet's
+    "mainnet": ("https://api.bybit.com", "wss://stream.bybit.com"),
+    "testnet": ("https://api-testnet.bybit.com", "wss://stream-testnet.bybit.com"),
+}
+SYMBOLS_MAX = 1024
+GRADES = ("claimed", "contradicted", "verified")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    name: str = text("", r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "a name of letters, digits, '.', '_' or '-' (it becomes a folder)")
+    out: str = text("runs", r"[^\0]+", "a folder")
+    mode: str = choice("paper", "paper", "live")
+    seed: int = integer(0, 0, 2**63 - 1)
+
+
+@dataclass(frozen=True)
+class FeedConfig:
+    venue: str = choice("bybit", "bybit")
+    environment: str = choice("mainnet", *ENVIRONMENTS)
+    rest: str = text("", r"https?://[^\s/@]+(/\S*)?", "an address such as 'http://127.0.0.1:8080', without user name")
+    ws: str = text("", r"wss?://[^\s/@]+(/\S*)?", "an address such as 'ws://127.0.0.1:8081', without user name")
+    symbols: tuple[str, ...] = names(SYMBOL, "contract names of the venue such as 'ETHUSDT'", most=SYMBOLS_MAX)
+    stale_after_s: float = number(25.0, 1.0, 3600.0, "seconds")
+
+    @property
+    def rest_url(self) -> str:
+        return (self.rest or ENVIRONMENTS[self.environment][0]).rstrip("/")
+
+    @property
+    def ws_url(self) -> str:
+        return (self.ws or ENVIRONMENTS[self.environment][1]).rstrip("/")
+
+
+@dataclass(frozen=True)
+class DetectorConfig:
+    """Values that are None were not set: see `Config.detector_values()`."""
+
+    quantile: int | None = fraction(None, "0", "0.9999", above=True)
+    window_events: int | None = integer(None, 2, 1_000_000, "events")
+    window_s: float | None = number(None, 0.001, 86_400.0, "seconds")
+    min_events: int | None = integer(None, 1, 10_000, "events")
+    warmup: int | None = integer(None, 1, 1_000_000, "events")
+    refresh_s: float | None = number(None, 0.0, 604_800.0, "seconds, 0 = after every event")
+    mode: str | None = choice(None, "chain", "anchored")
+    floor: float | None = number(None, 0.0, 1e12, "quote currency, 0 = none")
+    decay_window_s: float | None = number(None, 0.001, 86_400.0, "seconds")
+    fall: int | None = fraction(None, "0", "1", above=True)
+    notional: str | None = choice(None, "reported", "mark", "last")
+
+
+@dataclass(frozen=True)
+class PolicyOverride:
+    """What [policy] and [policy.symbols.NAME] may set; None = not set here."""
+
+    preset: str | None = text(None, r"[a-z0-9][a-z0-9-]*", "the name of a preset: see `liqcore presets`")
+    entry: str | None = choice(None, "post_only", "market")
+    entry_offset: int | None = fraction(None, "0", "0.5")
+    take_profit: int | None = fraction(None, "0", "0.5")
+    stop_loss: int | None = fraction(None, "0", "0.5", above=True)
+    trail: int | None = fraction(None, "0", "0.5")
+    entry_ttl_s: float | None = number(None, 0.0, 604_800.0, "seconds", above=True)
+    max_hold_s: float | None = number(None, 0.0, 604_800.0, "seconds", above=True)
+    cooldown_s: float | None = number(None, 0.0, 604_800.0, "seconds")
+    notional: float | None = number(None, 0.0, 1e9, "quote currency per trade", above=True)
+    equity_share: float | None = number(None, 0.0, 1000.0, "notional per trade / equity of the account, instead of notional", above=True)
+    exit_phase: str | None = choice(None, "none", "decelerating", "exhausted")
+    requotes: int | None = integer(None, 0, 3)
+
+
+@dataclass(frozen=True)
+class PolicyConfig(PolicyOverride):
+    """rule: a policy of your own instead of the preset's: Python code of this machine that runs with your rights. Relative to this file."""
+
+    rule: str = text("", r"[^\0:]+\.py:[A-Za-z_][A-Za-z_0-9]*", "a class in a Python file, such as 'my_policy.py:MyPolicy'")
+    symbols: Mapping[str, PolicyOverride] = tables(PolicyOverride, SYMBOL, SYMBOL_TEXT)
+
+
+@dataclass(frozen=True)
+class LimitsConfig:
+    order_notional_max: float = number(25_000.0, 0.0, 1e12, "quote currency", above=True)
+    exposure_max: float = number(100_000.0, 0.0, 1e12, "quote currency", above=True)
+    leverage_max: float = number(10.0, 0.0, 1000.0, "exposure / equity", above=True)
+    positions_max: int = integer(4, 1, 100_000)
+    orders_per_minute_max: int = integer(30, 1, 1024)
+    orders_per_signal_max: int = integer(3, 1, 100)
+    daily_loss_max: int = fraction("0.01", "0", "1", above=True)
+    weekly_loss_max: int = fraction("0.02", "0", "1", above=True)
+    data_age_max_s: float = number(1.0, 0.0, 1e6, "seconds", above=True)
+    event_age_max_s: float = number(2.0, 0.0, 1e6, "seconds", above=True)
+    collar: int = fraction("0.02", "0", "1", above=True)
+
+    def risk_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of liqcore.Risk."""
+        return vars(self) | {name: getattr(self, name) / SCALE for name in ("daily_loss_max", "weekly_loss_max", "collar")}
+
+
+@dataclass(frozen=True)
+class PaperConfig:
+    equity: float = number(10_000.0, 0.0, 1e12, "quote currency", above=True)
+    maker_fee: int = fraction("0.0002", "-0.01", "0.1")
+    taker_fee: int = fraction("0.00055", "-0.01", "0.1")
+    order_latency_ms: float = number(50.0, 0.0, 60_000.0, "milliseconds")
+    ack_latency_ms: float = number(50.0, 0.0, 60_000.0, "milliseconds")
+    fills: str = choice("through", "through", "touch")
+
+
+@dataclass(frozen=True)
+class RecordConfig:
+    enabled: bool = flag(True)
+    fsync: bool = flag(False)
+    flush_s: float = number(0.5, 0.01, 60.0, "seconds")

@@ -1,0 +1,225 @@
+"""What a study of history may say: the sections [data], [backtest], [sweep] and [forward] of a configuration.
+
+    [data]                                    [sweep.policy]
+    store = "store"                           take_profit = [0.001, 0.0015, 0.002]
+    symbols = ["SOLUSDT"]                     stop_loss = {from = 0.002, to = 0.005, step = 0.0005}
+    start = 2026-03-04                        [sweep.detector]
+    end = "2026-03-18T12:00"                  quantile = [0.9, 0.95]
+
+Times are UTC, spans [start, end), paths relative to the folder of the configuration file.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from liqshell.sections import SYMBOL, SYMBOLS_MAX, DetectorConfig, PolicyOverride
+from liqshell.toml import Complaint, Rule, choice, flag, integer, names, number, shown, table, text
+
+CONTROLS = ("inverted_side", "random_side", "random_time", "every_30_min")
+OBJECTIVES = ("net", "mean_bps", "sharpe")
+AXIS_MAX = 10_000               # values of one parameter
+DELAYS_MAX = 20
+
+
+def moment() -> Any:
+    """A time as TOML writes it (2026-03-04, 2026-03-04T12:00:00Z) or as text, kept as ns UTC; 0 = not set."""
+    def read(value: Any) -> int:
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value)
+        if isinstance(value, date) and not isinstance(value, datetime):
+            value = datetime(value.year, value.month, value.day, tzinfo=UTC)
+        if not isinstance(value, datetime):
+            raise ValueError
+        since = (value if value.tzinfo else value.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
+        ns = (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000
+        if not 0 < ns < 2**62:
+            raise ValueError
+        return ns
+    expected = "a date or a time such as 2026-03-04 or \"2026-03-04T12:00\" (UTC), from 1970 to 2116"
+    return dataclasses.field(default=0, metadata={"rule": Rule(expected, read)})
+
+
+def rising(default: tuple[float, ...], low: float, high: float, unit: str, most: int) -> Any:
+    """A list of numbers, each larger than the one before."""
+    one: Rule = number(None, low, high, unit).metadata["rule"]
+
+    def read(value: Any) -> tuple[float, ...]:
+        if not isinstance(value, list) or len(value) > most:
+            raise ValueError
+        out = tuple(one.read(item) for item in value)
+        if any(b <= a for a, b in itertools.pairwise(out)):
+            raise Complaint("numbers that rise")
+        return out
+    return dataclasses.field(default=default, metadata={"rule": Rule(f"a list of at most {most} rising values, each {one.expected}", read)})
+
+
+def axis(section: type, name: str) -> Any:
+    """Values of one parameter to try: a list, or {from, to, step} with both ends; each as the parameter itself may be. () = not varied."""
+    one: Rule = {f.name: f for f in dataclasses.fields(section)}[name].metadata["rule"]
+
+    def values(value: Any) -> list[Any]:
+        if isinstance(value, list):
+            return value
+        if not isinstance(value, Mapping) or value.keys() != {"from", "to", "step"}:
+            raise Complaint(f"a list of values, or {{from = …, to = …, step = …}}; each value {one.expected}")
+        low, high, step = value["from"], value["to"], value["step"]
+        if any(isinstance(v, bool) or not isinstance(v, int | Decimal) for v in (low, high, step)):
+            raise Complaint("numbers for from, to and step")
+        if not step > 0 or high < low:
+            raise Complaint("a step above 0 and from at most to")
+        count = math.floor((high - low) / step) + 1
+        if count > AXIS_MAX:
+            raise Complaint(f"at most {AXIS_MAX} values, this range has {count}")
+        return [low + k * step for k in range(count)]
+
+    def read(value: Any) -> tuple[Any, ...]:
+        out = []
+        for item in values(value):
+            try:
+                out.append(one.read(item))
+            except Complaint:
+                raise
+            except (ValueError, ArithmeticError):
+                raise Complaint(f"{shown(item)} to be {one.expected}") from None
+        if not 1 <= len(out) <= AXIS_MAX or len(set(out)) != len(out):
+            raise Complaint(f"1 to {AXIS_MAX} values, each once")
+        return tuple(out)
+    return dataclasses.field(default=(), metadata={"rule": Rule(f"a list of values or {{from, to, step}}; each value {one.expected}", read)})
+
+
+def paths(most: int) -> Any:
+    """A list of files or folders."""
+    def read(value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list) or not 1 <= len(value) <= most or not all(isinstance(v, str) and v and "\0" not in v for v in value):
+            raise ValueError
+        return tuple(value)
+    return dataclasses.field(default=(), metadata={"rule": Rule(f"a list of 1 to {most} files or folders", read)})
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """store: what `liqcore import` made; or files: folders of runs and recordings. symbols: () = [feed] symbols, or all there are."""
+
+    store: str = text("", r"[^\0]+", "the folder of a store (see `liqcore import`)")
+    files: tuple[str, ...] = paths(100_000)
+    symbols: tuple[str, ...] = names(SYMBOL, "contract names of the venue such as 'ETHUSDT'", most=SYMBOLS_MAX)
+    start: int = moment()
+    end: int = moment()
+
+
+@dataclass(frozen=True)
+class BacktestConfig:
+    """controls: what is traded on the same events without knowledge. delays_s: reaction delays on top of the latency model.
+
+    delay_of: 'reaction' = every liquidation becomes known so much later, all else as it is; 'orders' = every request of ours takes so much longer.
+    """
+
+    controls: tuple[str, ...] = names(r"[a-z0-9_]+", f"of {', '.join(CONTROLS)}", most=len(CONTROLS))
+    study: bool = flag(True)
+    random_draws: int = integer(20, 1, 10_000)
+    delays_s: tuple[float, ...] = rising((0.05, 0.25, 1.0, 5.0, 15.0, 60.0), 0.0, 3600.0, "seconds", DELAYS_MAX)
+    delay_of: str = choice("reaction", "reaction", "orders")
+
+    @property
+    def controls_wanted(self) -> tuple[str, ...]:
+        return self.controls or CONTROLS
+
+
+@dataclass(frozen=True)
+class PolicyGrid:
+    """Bracket parameters to try; each () = as [policy] says."""
+
+    entry: tuple[str, ...] = axis(PolicyOverride, "entry")
+    entry_offset: tuple[int, ...] = axis(PolicyOverride, "entry_offset")
+    take_profit: tuple[int, ...] = axis(PolicyOverride, "take_profit")
+    stop_loss: tuple[int, ...] = axis(PolicyOverride, "stop_loss")
+    trail: tuple[int, ...] = axis(PolicyOverride, "trail")
+    entry_ttl_s: tuple[float, ...] = axis(PolicyOverride, "entry_ttl_s")
+    max_hold_s: tuple[float, ...] = axis(PolicyOverride, "max_hold_s")
+    cooldown_s: tuple[float, ...] = axis(PolicyOverride, "cooldown_s")
+    exit_phase: tuple[str, ...] = axis(PolicyOverride, "exit_phase")
+    requotes: tuple[int, ...] = axis(PolicyOverride, "requotes")
+
+
+@dataclass(frozen=True)
+class DetectorGrid:
+    """Detector parameters to try; each () = as [detector] says."""
+
+    quantile: tuple[int, ...] = axis(DetectorConfig, "quantile")
+    window_events: tuple[int, ...] = axis(DetectorConfig, "window_events")
+    window_s: tuple[float, ...] = axis(DetectorConfig, "window_s")
+    min_events: tuple[int, ...] = axis(DetectorConfig, "min_events")
+    warmup: tuple[int, ...] = axis(DetectorConfig, "warmup")
+    refresh_s: tuple[float, ...] = axis(DetectorConfig, "refresh_s")
+    mode: tuple[str, ...] = axis(DetectorConfig, "mode")
+    floor: tuple[float, ...] = axis(DetectorConfig, "floor")
+    decay_window_s: tuple[float, ...] = axis(DetectorConfig, "decay_window_s")
+    fall: tuple[int, ...] = axis(DetectorConfig, "fall")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One cell of a grid: what it sets on top of [policy] and [detector], in the units of the configuration (fractions: integers of 1e-8)."""
+
+    policy: Mapping[str, Any]
+    detector: Mapping[str, Any]
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """policy.take_profit -> value, detector.quantile -> value."""
+        return {f"policy.{k}": v for k, v in self.policy.items()} | {f"detector.{k}": v for k, v in self.detector.items()}
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """A grid. objective: what `best` means. heatmap: the two parameters drawn first. top: rows of the table in the terminal."""
+
+    policy: PolicyGrid = table(PolicyGrid)
+    detector: DetectorGrid = table(DetectorGrid)
+    objective: str = choice("net", *OBJECTIVES)
+    heatmap: tuple[str, ...] = names(r"(policy|detector)\.[a-z_]+", "parameters such as 'policy.take_profit'", most=2)
+    top: int = integer(10, 1, 1000)
+    settings_max: int = integer(1_000_000, 1, 100_000_000)
+    workers: int = integer(0, 0, 1024, "processes or threads, 0 = one a core")
+
+    @property
+    def axes(self) -> dict[str, tuple[Any, ...]]:
+        """What is varied: 'policy.take_profit' -> its values, in a fixed order: detector first (signals are shared by what follows)."""
+        out = {}
+        for part, grid in (("detector", self.detector), ("policy", self.policy)):
+            out |= {f"{part}.{f.name}": getattr(grid, f.name) for f in dataclasses.fields(grid) if getattr(grid, f.name)}
+        return out
+
+    @property
+    def size(self) -> int:
+        """Settings of the grid; 1 where nothing is varied."""
+        return math.prod(len(values) for values in self.axes.values())
+
+    def settings(self) -> Iterator[Setting]:
+        """Every cell, the last axis fastest."""
+        axes = self.axes
+        for cell in itertools.product(*axes.values()):
+            found = dict(zip(axes, cell, strict=True))
+            yield Setting({k.removeprefix("policy."): v for k, v in found.items() if k.startswith("policy.")},
+                          {k.removeprefix("detector."): v for k, v in found.items() if k.startswith("detector.")})
+
+
+@dataclass(frozen=True)
+class ForwardConfig:
+    """Walk-forward: parameters of [sweep] chosen on train_days, judged on the test_days after them. embargo_s: between the two; 0 = max_hold_s +
+    entry_ttl_s, the least that keeps a train trade from living in the test span. trades_min: a setting with fewer on train is not chosen. judge_all: after the choice, run
+    every setting on the test span too: its rank there and the probability of overfitting need that."""
+
+    train_days: float = number(7.0, 0.0, 3650.0, "days", above=True)
+    test_days: float = number(1.0, 0.0, 3650.0, "days", above=True)
+    scheme: str = choice("rolling", "rolling", "anchored")
+    embargo_s: float = number(0.0, 0.0, 864_000.0, "seconds, 0 = max_hold_s + entry_ttl_s")
+    trades_min: int = integer(5, 0, 1_000_000)
+    judge_all: bool = flag(True)
+    folds_max: int = integer(1000, 1, 100_000)
