@@ -43,7 +43,7 @@ SHELL = (
     "config",
     "wire venues record state tables policies",
     "recording sink rules",
-    "gateway journal trials",
+    "gateway journal trials formats",
     "pipeline",
     "live replay venue_clock",
     "parity",
