@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from liqshell import formats, recording
-from liqshell.errors import ConfigError, DataError
+from liqshell.errors import ConfigError
 from liqshell.formats.reading import FEED_LATENCY_MS
 from liqshell.progress import Bar
 from liqshell.store.importer import Outcome, Reading, run
@@ -116,11 +116,10 @@ def _expanded(files: tuple[Path, ...]) -> list[Path]:
 
 def _inside(folder: Path) -> list[Path]:
     """The recording of a run, or every file below the folder whose name is that of market data."""
-    try:
+    if (folder / recording.FRAMES).is_dir():
         return list(recording.Reader(folder).files)
-    except DataError:
-        found = sorted(p for p in folder.rglob("*") if p.is_file() and p.name.lower().endswith(SUFFIXES)
-                       and not any(part.startswith(".") for part in p.relative_to(folder).parts))
+    found = sorted(p for p in folder.rglob("*") if p.is_file() and p.name.lower().endswith(SUFFIXES)
+                   and not any(part.startswith(".") for part in p.relative_to(folder).parts))
     if not found:
         raise ConfigError(str(folder), "no file in this folder that could be market data", f"names that end with {', '.join(SUFFIXES)}")
     return found
@@ -135,5 +134,5 @@ def _summary(outcome: Outcome, store: Path) -> None:
         for note in source.notes:
             print(f"note: {Path(source.name).name}: {note}", file=sys.stderr)
     for name, reason in outcome.broken.items():
-        print(f"NOT IMPORTED {reason if name in reason else f'{name}: {reason}'}", file=sys.stderr)
+        print(f"NOT IMPORTED {reason if reason.startswith(name) else f'{name}: {reason}'}", file=sys.stderr)
     print(f"report: {store / 'report.html'}")
