@@ -20,6 +20,7 @@ import liqcore as lc
 
 from liqcore.passage import rows_before_ts
 from liqshell.store.catalogue import CACHE
+from liqshell.store.merge import in_order
 from liqshell.store.partition import Content, Key, folder_name, read
 from liqshell.store.rows import DAY_NS, HOUR_NS, LAYOUTS, day_number, day_text
 from liqshell.store.rules import Rules
@@ -126,8 +127,8 @@ class Contract:
             if not following:
                 return
             stop = min((min(following) // SLICE_NS + 1) * SLICE_NS, end)
-            rows = np.concatenate([cursor.take(stop) for cursor in cursors])
-            yield rows[np.argsort(rows["ts_recv"], kind="stable")]
+            pieces = [piece for cursor in cursors if len(piece := cursor.take(stop))]
+            yield in_order(np.concatenate(pieces)) if len(pieces) > 1 else pieces[0]
 
     def _join(self, days: Sequence[str], start: int, end: int, path: Path, key: str) -> None:
         """Strips of days behind each other, block by block."""

@@ -16,6 +16,7 @@ import numpy as np
 from liqshell.store.rows import day_number, day_text
 
 CONTRACTS_MAX = 40              # drawn hour by hour: those with most rows
+REFUSED_SHOWN = 5
 GAPS_MAX = 200
 SOURCES_MAX = 500
 TALL_DAYS = 35                  # from here on days run to the right
@@ -72,8 +73,11 @@ def _head(report: dict[str, Any]) -> str:
 
 def _notices(report: dict[str, Any]) -> str:
     out = []
-    for file in report["refused_files"]:
-        out.append(("NOT IMPORTED", f"{file['name']}: {file['reason']}"))
+    refused = report["refused_files"]
+    for file in refused[:REFUSED_SHOWN]:
+        out.append(("NOT IMPORTED", f"{file['name']}: {str(file['reason']).removeprefix(file['name']).lstrip(': ')}"))
+    if len(refused) > REFUSED_SHOWN:
+        out.append(("NOT IMPORTED", f"{len(refused) - REFUSED_SHOWN} more files; report.json has all"))
     swapped = [_name(c) for c in report["contracts"] if c["side"]["verdict"].startswith("SWAPPED")]
     if swapped:
         out.append(("SIDES LOOK SWAPPED", f"{', '.join(swapped)}: prices rise before liquidations of longs. Check what the source calls a side."))
