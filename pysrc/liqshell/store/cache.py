@@ -107,7 +107,8 @@ class Contract:
         builder.take()
         refused, off_grid = dict(builder.refused), dict(builder.off_grid)
         counts = {k.kind: self.contents[k].rows for k in self.of_day(day)}
-        writer = StripWriter(path, counts.get("trades", 0), counts.get("quotes", 0), sum(counts.get(k, 0) for k in ("feed", "tickers", "liquidations")))
+        trades, quotes = counts.pop("trades", 0), counts.pop("quotes", 0)
+        writer = StripWriter(path, trades, quotes, sum(counts.values()))
         try:
             for events in self._events(day, start, start + DAY_NS):
                 builder.push(events)

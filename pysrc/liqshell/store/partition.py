@@ -129,7 +129,7 @@ class Writer:
     def _group(self, events: np.ndarray) -> None:
         layout = self.key.layout
         for name in layout.fields:
-            self._hash.update(np.ascontiguousarray(events[name]))
+            self._hash.update(np.ascontiguousarray(events[name]).data)
         self._writer.write_batch(to_arrow(layout, events), row_group_size=GROUP_ROWS)
         self._measure(events)
 
@@ -192,7 +192,7 @@ def fingerprint(path: Path, key: Key) -> str:
     digest = hashlib.sha256(json.dumps([FORMAT, key.venue, key.symbol, key.kind, key.day]).encode())
     for events in read(path, key):
         for name in key.layout.fields:
-            digest.update(np.ascontiguousarray(events[name]))
+            digest.update(np.ascontiguousarray(events[name]).data)
     return digest.hexdigest()[:32]
 
 

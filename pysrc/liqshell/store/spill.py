@@ -1,4 +1,4 @@
-"""The events of one source file, sorted into one plain file a partition, before they become Parquet. Memory: one buffer, whatever the source's size."""
+"""The events of one source file, sorted into one plain file a partition, before they become Parquet. Memory: one buffer, whatever the file's size."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Part:
 
 
 class Spill:
-    """add() chunks in the order of the file, then close(). `parts` says what is where, `spans` the first and last ts_recv of each contract and kind."""
+    """add() chunks in the order of the file, then close(). `parts`: what is where. `spans`: first and last ts_recv of each contract and kind."""
 
     def __init__(self, folder: Path):
         folder.mkdir(parents=True)
