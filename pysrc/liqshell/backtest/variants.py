@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
+from liqshell.drive import drive, walk_of
 from liqshell.backtest.history import EVERY_DETECTOR, History
 from liqshell.pipeline import make_paper
-from liqshell.parity import step
 from liqshell.report.study import Control, Delay, Outcome, outcome_of, trades_of
 
 Wrap = Callable[[lc.Policy], lc.Policy]
@@ -58,7 +58,7 @@ class Within(lc.Policy):
 
 def trade(values: dict[str, Any], history: History, wrap: Wrap | None = None) -> np.ndarray:
     """The audit stream of one run of `values` over the history."""
-    return step(make_paper(values, wrap, trust=True), history.events, history.end_ns)
+    return drive(walk_of(make_paper(values, wrap, trust=True), history.tape), history.end_ns)
 
 
 def outcome(audit: np.ndarray, history: History) -> Outcome:
