@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import numpy as np
+
 from liqcore.event import EVENT_DTYPE, Kind
 
 T0 = 1_770_595_200_000_000_000          # 2026-02-09 00:00 UTC

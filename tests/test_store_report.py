@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from captures import DATA, needs_data
-from liqcore.event import EVENT_DTYPE, FeedState, Kind
-from store_files import DAY, HOUR, SECOND, T0, market, opener, save
-
 from liqshell import cli, store
 from liqshell.store import importer, page, quality
+from store_files import DAY, HOUR, SECOND, T0, market, opener, save
+
+from liqcore.event import EVENT_DTYPE, FeedState, Kind
 
 MINUTE = 60 * SECOND
 

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-
 from liqcore.passage import rows_before_ts
 from liqshell.store.catalogue import CACHE
 from liqshell.store.merge import in_order

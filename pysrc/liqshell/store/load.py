@@ -191,7 +191,7 @@ class Store:
         self.catalogue.close()
 
 
-def open(path: str | Path) -> Store:  # noqa: A001  # the module's name stands before it: store.open(path)
+def open(path: str | Path) -> Store:
     """The store in a folder. DataError where there is none, or where its catalogue is damaged."""
     return Store(path)
 

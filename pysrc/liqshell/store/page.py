@@ -109,16 +109,20 @@ def _tiles(report: dict[str, Any]) -> str:
 def _contracts(contracts: list[dict[str, Any]]) -> str:
     rows = []
     for c in contracts:
-        kinds, rules, origin = c["kinds"], c["rules"], c["rules"]["origin"]
-        inferred = lambda field: f'<span title="{_esc(origin[field])}">{_esc(rules[field])}</span>'  # noqa: E731
+        kinds = c["kinds"]
         rows.append((f"<b>{_esc(_name(c))}</b>", _esc(c["completeness"]), _esc(", ".join(c["received"])), f"{len(c['days'])}",
                      *(f"{kinds[k]['rows']:,}" if k in kinds else "–" for k in ("trades", "quotes", "liquidations", "tickers")),
-                     f"{c['covered_hours']:,.1f}", f"{c['gap_count']}", inferred("tick_size"), inferred("lot_size"),
-                     f"{rules['multiplier']:g}"))
+                     f"{c['covered_hours']:,.1f}", f"{c['gap_count']}", _rule(c, "tick_size"), _rule(c, "lot_size"),
+                     f"{c['rules']['multiplier']:g}"))
     columns = ("|contract", "|feed", "|ts_recv", ">days", ">trades", ">quotes", ">liquidations", ">tickers", ">covered h", ">gaps", ">tick", ">lot",
                ">multiplier")
     return _section("Contracts", _table(columns, rows, tall=len(rows) > 12),
                     "Covered: hours in which something came at least every minute; of contracts with liquidations only, hours with one.")
+
+
+def _rule(c: dict[str, Any], field: str) -> str:
+    """Its value, and where it is from on hovering."""
+    return f'<span title="{_esc(c["rules"]["origin"][field])}">{_esc(c["rules"][field])}</span>'
 
 
 def _contract(c: dict[str, Any]) -> str:

@@ -71,7 +71,7 @@ def _contract(contract: Contract, marks: Contract | None, sources: Any, catalogu
         "days": contract.days(), "hours": hours,
         "covered_hours": round(sum(sum(h["covered"] for h in day) for day in hours.values()), 3),
         "gaps": sorted(sorted(gaps, key=lambda g: g["from"] - g["to"])[:GAPS_MAX], key=lambda g: g["from"]), "gap_count": len(gaps),
-        "gap_hours": round(sum(b - a for a, b in _union(((g["from"], g["to"]) for g in gaps))) / HOUR_NS, 3), **found,
+        "gap_hours": round(sum(b - a for a, b in _union((g["from"], g["to"]) for g in gaps)) / HOUR_NS, 3), **found,
     }
 
 
