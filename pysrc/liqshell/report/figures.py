@@ -167,7 +167,7 @@ def stamp(run: Run) -> dict[str, Any]:
     return {"version": meta.get("version"), "abi": meta.get("abi"), "config_hash": meta.get("config_hash"),
             "data_hash": meta.get("data_hash"),
             "seed": meta.get("seed"), "speed": run.speed, "audit_records": len(run.audit), "audit_lost": lost,
-            "audit_sha256": hashlib.sha256(np.ascontiguousarray(run.audit).view(np.uint8)).hexdigest(), "replay": meta.get("replay")}
+            "audit_sha256": hashlib.sha256(np.ascontiguousarray(run.audit).view(np.uint8).data).hexdigest(), "replay": meta.get("replay")}
 
 
 def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str, Any]:

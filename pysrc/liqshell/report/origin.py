@@ -58,7 +58,8 @@ def assumptions(run: Run, ledger: Ledger, study: Study) -> list[dict[str, str]]:
         say("latency", f"orders reach the venue after {order * 1e3:g} ms, its answers come back after {ack * 1e3:g} ms, always")
     fees = [venue.get(f"{role}_fee") for role in ("maker", "taker")]
     if all(isinstance(fee, float) for fee in fees):
-        say("fees", f"maker {fees[0] * 1e4:g} bps, taker {fees[1] * 1e4:g} bps of notional, on every leg by its role")
+        maker, taken = (float(fee) * 1e4 for fee in fees if fee is not None)
+        say("fees", f"maker {maker:g} bps, taker {taken:g} bps of notional, on every leg by its role")
     interval = venue.get("funding_interval_s")
     if funding_modelled(run, ledger):
         say("funding", f"settled every {interval / 3600:g} h at mark, at the rate that the feed showed" if interval else "settled as the venue reported it")

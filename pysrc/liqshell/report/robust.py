@@ -101,7 +101,9 @@ def forward(study: Study) -> dict[str, Any] | None:
     walk = study.get("forward")
     if not walk or not walk["folds"]:
         return None
-    rows, pooled, returns = [], [], []
+    rows: list[dict[str, Any]] = []
+    pooled: list[tuple[float, int]] = []
+    returns: list[float] = []
     for k, f in enumerate(walk["folds"], 1):
         inside, outside = f["train_outcome"], f["test_outcome"]
         rows.append({"fold": k, "train_start_ns": f["train"][0], "train_end_ns": f["train"][1], "test_start_ns": f["test"][0], "test_end_ns": f["test"][1],

@@ -229,6 +229,10 @@ class Catalogue:
         """Drop what was staged and never booked: `finish` first."""
         shutil.rmtree(self.root / STAGING, ignore_errors=True)
 
+    def restore_rules(self, name: tuple[str, str], said: dict[str, Any]) -> None:
+        with self._transaction() as base:
+            base.execute("insert or replace into rules values (?, ?, ?)", (*name, json.dumps(said, sort_keys=True)))
+
     def replace_partitions(self, found: dict[Key, Content]) -> None:
         """After a rebuild: these and no others. Sources are forgotten, because a damaged catalogue cannot say that one was imported whole."""
         with self._transaction() as base:

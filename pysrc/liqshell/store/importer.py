@@ -74,11 +74,13 @@ class _Taken:
     overlaps: dict[Key, Overlap] = field(default_factory=dict)
 
 
-def run(root: Path, files: Sequence[Path], opener: Opener, *, jobs: int = 1, overlap: bool = False, tell: Tell | None = None) -> Outcome:
+def run(root: Path, files: Sequence[Path], opener: Opener, *, jobs: int = 1, overlap: bool = False,
+        given: Mapping[tuple[str, str], dict[str, Any]] | None = None, tell: Tell | None = None) -> Outcome:
     """Import files into the store at `root`, which is made where there is none. Raises DataError where another import is running.
 
     opener   makes a Reading of a file; with jobs > 1 it is called in other processes and must be a function of a module
     overlap  also take files that contradict what the store has of the same time (see merge.py): both records are kept
+    given    what the user says of contracts: it stands above what files say and what is inferred
     tell     called with the progress
     """
     root.mkdir(parents=True, exist_ok=True)
@@ -87,6 +89,7 @@ def run(root: Path, files: Sequence[Path], opener: Opener, *, jobs: int = 1, ove
         try:
             catalogue.finish()
             catalogue.clear()
+            catalogue.set_rules(dict(given or {}))
             return _Import(root, catalogue, opener, overlap, tell).run(list(files), jobs)
         except OSError as why:
             raise DataError(str(root), f"cannot be written: {why.strerror or why}", "a folder with room for the data",
@@ -135,7 +138,7 @@ class _Import:
         work = ((path, *self._fresh(path)) for path in files)
         if jobs < 2:
             for path, fingerprint, reason in work:
-                yield path, reason if reason is not None else self._taken(spill_file(path, fingerprint, self._folder(), self._opener))
+                yield path, (reason or None) if reason is not None else self._taken(spill_file(path, fingerprint, self._folder(), self._opener))
             return
         with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
             ahead: list[tuple[Path, Future[Any] | str]] = []
@@ -144,7 +147,7 @@ class _Import:
                 if len(ahead) > jobs:
                     first, found = ahead.pop(0)
                     if first != Path():
-                        yield first, found or None if isinstance(found, str) else self._taken(found.result())
+                        yield first, (found or None) if isinstance(found, str) else self._taken(found.result())
 
     def _folder(self) -> Path:
         return self._root / STAGING / f"source-{next(self._number):06}"

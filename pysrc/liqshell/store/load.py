@@ -109,7 +109,7 @@ class Store:
     def select(self, symbols: Sequence[str] = (), start: Moment = None, end: Moment = None, *,
                missing: Literal["error", "gap"] = "error") -> Selection:
         """symbols: () = all. start, end: ns, ISO text (UTC where it says no zone) or datetime; a date as `end` means the end of that day;
-        None = as far as the store reaches. missing: days of which a contract has nothing raise a DataError, or become a gap of the feed."""
+        None or 0 = as far as the store reaches. missing: days of which a contract has nothing raise a DataError, or become a gap of the feed."""
         chosen = tuple(self.contract(name) for name in ([symbols] if isinstance(symbols, str) else symbols)) or self.contracts
         if not chosen:
             raise DataError(str(self.root), "the store is empty", "at least one contract", "`liqcore import FILES… --store DIR` fills it")
@@ -203,7 +203,7 @@ def _holes(contract: Contract, selection: Selection) -> np.ndarray:
 
 
 def _nanoseconds(moment: Moment, where: str, ends: bool, default: int) -> int:
-    if moment is None:
+    if moment is None or moment == 0:
         return default
     if isinstance(moment, int):
         return moment
