@@ -214,7 +214,7 @@ class Killer:
 
 def killed_and_resumed(tmp_path: Path, rng: random.Random, kills: int, seconds: float) -> int:
     """Attempts that died, all of which ended in the same store."""
-    files = hourly(tmp_path, overlap_ns=5 * 60 * SECOND)
+    files = hourly(tmp_path, 4, 200, overlap_ns=5 * 60 * SECOND)
     done, until = 0, time.monotonic() + seconds
     with Killer(files) as killer:
         began = time.monotonic()

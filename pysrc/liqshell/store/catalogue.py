@@ -109,7 +109,7 @@ class Catalogue:
         aside = self.path.with_suffix(f".{os.getpid()}")
         aside.unlink(missing_ok=True)
         base = sqlite3.connect(aside)
-        base.executescript(_TABLES)
+        base.executescript(f"begin; {_TABLES} commit;")
         base.execute("insert into about values ('version', ?)", (str(VERSION),))
         base.commit()
         base.close()

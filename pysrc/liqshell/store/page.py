@@ -15,6 +15,7 @@ import numpy as np
 
 from liqshell.store.rows import day_number, day_text
 
+CONTRACTS_MAX = 40              # drawn hour by hour: those with most rows
 GAPS_MAX = 200
 SOURCES_MAX = 500
 TALL_DAYS = 35                  # from here on days run to the right
@@ -32,7 +33,10 @@ def save(report: dict[str, Any], folder: Path) -> None:
 def html(report: dict[str, Any]) -> str:
     contracts = report["contracts"]
     body = [_head(report), _notices(report), _tiles(report), _contracts(contracts)]
-    body += [_contract(c) for c in contracts]
+    shown = sorted(contracts, key=lambda c: -sum(k["rows"] for k in c["kinds"].values()))[:CONTRACTS_MAX]
+    body += [_contract(c) for c in contracts if c in shown]
+    if len(shown) < len(contracts):
+        body.append(f'<p class="sub">Maps of the {len(shown)} contracts with most rows; report.json has all.</p>')
     body += [_gaps(contracts), _refused(report), _sources(report)]
     style = files("liqshell.store").joinpath("page.css").read_text(encoding="utf-8")
     return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -108,7 +112,7 @@ def _contracts(contracts: list[dict[str, Any]]) -> str:
                      f"{c['covered_hours']:,.1f}", f"{c['gap_count']}", inferred("tick_size"), inferred("lot_size"),
                      f"{rules['multiplier']:g}"))
     return _section("Contracts", _table(("|contract", "|feed", "|ts_recv", ">days", ">trades", ">quotes", ">liquidations", ">tickers", ">covered h", ">gaps",
-                                         ">tick", ">lot", ">multiplier"), rows),
+                                         ">tick", ">lot", ">multiplier"), rows, tall=len(rows) > 12),
                     "Covered: hours in which something came at least every minute; of contracts with liquidations only, hours with one.")
 
 

@@ -17,7 +17,8 @@ from liqshell.store.strip import Strip
 
 DENSE = ("trades", "quotes", "tickers")         # kinds that never rest while a contract trades
 GAP_NS = 300_000_000_000        # a silence of every dense kind that is listed
-RARE_GAP_NS = 6 * HOUR_NS       # a silence that is listed where a contract has liquidations only
+RARE_GAP_NS = 6 * HOUR_NS       # ... where a contract has liquidations only, and at least so many of its usual pauses
+RARE_GAP_PAUSES = 20
 GAPS_MAX = 500                  # listed of one contract; the longest
 LOOK_BACK_NS = 10_000_000_000   # over which the price is compared with a liquidation's side
 CLUSTER_NS = 10_000_000_000
@@ -59,8 +60,10 @@ def _contract(contract: Contract, marks: Contract | None, sources: Any, catalogu
     hours = coverage(contract, dark + down, dense)
     found = _measured(contract)
     gaps = [{"from": a, "to": b, "what": "feed down or rows lost"} for a, b in down]
-    least = GAP_NS if dense else RARE_GAP_NS
-    gaps += [{"from": a, "to": b, "what": "silence of every kind" if dense else "no liquidation"} for a, b in dark if b - a >= least]
+    least = GAP_NS if dense else _rare_gap(contract)
+    ends = day_number(contract.days()[0]) * DAY_NS, (day_number(contract.days()[-1]) + 1) * DAY_NS      # outside the record there are no gaps
+    gaps += [{"from": a, "to": b, "what": "silence of every kind" if dense else "no liquidation"}
+             for a, b in dark if b - a >= least and a != ends[0] and b != ends[1]]
     return {
         "venue": contract.venue, "symbol": contract.symbol, "rules": contract.rules.as_dict(),
         "completeness": contract.rules.instrument.completeness.name.removeprefix("COMPLETENESS_"),
@@ -114,6 +117,14 @@ def _dark(contract: Contract, dense: bool) -> list[Interval]:
             silent.append((last, edges[1]))
         dark = silent if dark is None else _both(dark, silent)
     return [(a, b) for a, b in dark or () if b - a >= SILENCE_NS]
+
+
+def _rare_gap(contract: Contract) -> int:
+    """What is a long silence of a contract that has liquidations only: they are rare by nature."""
+    held = [content for key, content in contract.contents.items() if key.kind == "liquidations"]
+    rows = sum(content.rows for content in held)
+    span = max((c.last for c in held), default=0) - min((c.first for c in held), default=0)
+    return max(RARE_GAP_NS, RARE_GAP_PAUSES * span // max(rows, 1))
 
 
 def _down(contract: Contract, marks: Contract | None) -> list[Interval]:

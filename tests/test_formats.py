@@ -1,0 +1,1 @@
+"""Every format: what it is recognised by."""
