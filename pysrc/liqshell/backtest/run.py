@@ -14,7 +14,7 @@ import numpy as np
 import liqcore as lc
 from liqshell import journal
 from liqshell.backtest import variants
-from liqshell.drive import drive, walk_of
+from liqshell.drive import drive
 from liqshell.backtest.history import HOUR_NS, History, load_history
 from liqshell.config import Config
 from liqshell.errors import ConfigError, DataError
@@ -129,7 +129,7 @@ def _run(paper: lc.Paper, history: History, book: Journal) -> tuple[np.ndarray, 
         times.append(moment)
         marked.append(engine.account.equity)
 
-    audit = drive(walk_of(paper, history.tape), history.end_ns, _moments(history.start_ns, history.end_ns), each)
+    audit = drive(lc.Walk(paper, history.tape), history.end_ns, _moments(history.start_ns, history.end_ns), each)
     refused = {reason.name: n for reason, n in engine.refused.items()}
     return audit, {"ts": times, "marked": marked}, {"events": len(history.tape), "refused": refused}
 
