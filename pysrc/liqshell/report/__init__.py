@@ -16,6 +16,7 @@ from liqshell.report.html import page
 from liqshell.report.ledger import read_ledger
 from liqshell.report.prices import read_paths
 from liqshell.report.run import Run, load_run
+from liqshell.report.study import load_study
 from liqshell.report.terminal import print_report
 
 
@@ -37,12 +38,13 @@ def make_report(run: Run | str | Path, out: str | Path | None = None) -> Report:
     run = run if isinstance(run, Run) else load_run(run)
     folder = Path(out) if out is not None else run.folder
     folder.mkdir(parents=True, exist_ok=True)
+    study = load_study(run.folder)
     ledger = read_ledger(run)
     paths = read_paths(run, ledger)
     for n, (ts, price) in paths.last.items():        # open positions are marked at the last trade that was seen
         if ts >= ledger.marks.get(n, (0, 0.0))[0]:
             ledger.marks[n] = (ts, price)
-    summary = summarise(run, ledger)
+    summary = summarise(run, ledger, study)
     summary["drawing"] = {"trades": paths.trades, "problem": paths.problem}
     report = Report(folder / "report.html", folder / "report.json", folder / "trades.csv", summary)
     report.html.write_text(page(summary, drawing(run, ledger, paths)), encoding="utf-8")

@@ -3,16 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from liqcore import Role
-
-from liqshell.report.figures import gaps
+from liqshell.report.coverage import gaps
 from liqshell.report.ledger import Bracket, Cascade, Ledger, Order
 from liqshell.report.prices import MS, Paths, drawn
 from liqshell.report.run import Run
 from liqshell.report.text import number
-from liqshell.report.words import FILLS, liquidated, position, reason
+from liqshell.report.words import FILLS, ROLES, liquidated, position, reason
 
-ROLES: dict[int, str] = {Role.ROLE_ENTRY: "entry", Role.ROLE_STOP: "stop", Role.ROLE_TARGET: "target", Role.ROLE_CLOSE: "close"}
 LARGES_DRAWN = 400
 At = Callable[[int], float | None]      # ns UTC -> the page's time
 
@@ -54,7 +51,7 @@ def _cascade(number: int, c: Cascade, brackets: dict[int, int], at: At) -> dict[
             "threshold": c.threshold, "z": c.z, "score": c.score, "interrupted": c.interrupted, "group": group, "outcome": text,
             "phases": [[at(ts), phase] for ts, phase in c.phases],
             "verdicts": [[at(ts), reason(code) if code else "agreed"] for ts, code in c.verdicts],
-            "larges": [[at(e.ts), e.price, round(e.notional), e.side] for e in c.larges[:LARGES_DRAWN]],
+            "larges": [[at(ts), price, round(notional), side] for ts, _, side, price, notional in c.larges[:LARGES_DRAWN].tolist()],
             "bracket": brackets.get(id(c.bracket)) if c.bracket is not None else None}
 
 

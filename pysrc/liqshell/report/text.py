@@ -70,6 +70,13 @@ def when(ns: int, date: bool = True) -> str:
     return datetime.fromtimestamp(ns // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S" if date else "%H:%M:%S")
 
 
+def iso(ns: int) -> str:
+    """UTC to the microsecond, for files; '' for never."""
+    if not ns:
+        return ""
+    return datetime.fromtimestamp(ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ns % 1_000_000_000 // 1000:06d}Z"
+
+
 def interval(low: float | None, high: float | None, show: Any = number) -> str:
     return NONE if low is None or high is None else f"{show(low)} to {show(high)}"
 
