@@ -13,8 +13,9 @@ What differs between the two, and how it is made to coincide:
   the level is not the best. That is fills='queue', hidden='none'. liqcore's hidden='wait' is more careful.
 - Partial fills. The no-partial-fill exchange fills an order whole. Orders are of one lot, so there is nothing to divide.
 - Simultaneous events. liqcore lets orders arrive before the tick of the same moment, hftbacktest after it: rows stand on a grid that no latency meets.
-- A trade beyond the quote. liqcore sells to it, hftbacktest to the quote, and only a trade of the other side fills an order there. On consistent ticks
-  (no trade outside the quote) there is no difference; real ones are made consistent (see consistent()).
+- A trade that is not at the quote. liqcore's stop sells to the worse of the two, hftbacktest's to the quote; a trade beyond an order fills it in
+  liqcore, in hftbacktest only if its aggressor is of the other side. Where trades are at the quote there is no difference; recordings are made so by
+  consistent().
 - Rounding of prices, time to live, cooldown: the bracket's rules, written out below in integers.
 """
 
@@ -36,20 +37,24 @@ FLAT, ENTERING, HOLDING, WINDING = range(4)
 
 
 def consistent(day: market.Day) -> market.Day:
-    """The same day where every trade outside the quote is preceded by the quote that it implies."""
+    """The same day where every trade that is not at the quote is preceded by the quote that it implies: recordings carry trades and quotes in streams
+    of their own, and one is late."""
     q, t = day.quotes, day.trades
-    at = np.searchsorted(q["ts"], t["ts"]) - 1
-    if at.min() < 0:
+    start = np.searchsorted(t["ts"], q["ts"])               # the first trade after each quote
+    if start[0] > 0:
         raise ValueError("consistent: expected a quote before the first trade")
-    bid, ask, price, side = q["bid"][at], q["ask"][at], t["price"], t["side"]
-    new_bid = np.where(side < 0, price, np.minimum(bid, price - 1))
-    new_ask = np.where(side > 0, price, np.maximum(ask, price + 1))
-    wrong = np.where(side < 0, (price < bid) | (price >= ask), (price > ask) | (price <= bid))
-    rows = [np.concatenate([q[k], x]) for k, x in (
-        ("ts", t["ts"][wrong] - 3), ("bid", new_bid[wrong]), ("ask", new_ask[wrong]), ("bid_lots", q["bid_lots"][at][wrong]),
-        ("ask_lots", q["ask_lots"][at][wrong]))]
+    added: list[tuple[int, ...]] = []
+    for n, end in enumerate(np.append(start[1:], len(t["ts"])).tolist()):
+        bid, ask = int(q["bid"][n]), int(q["ask"][n])
+        for k in range(start[n], end):
+            price, side = int(t["price"][k]), int(t["side"][k])
+            if price != (bid if side < 0 else ask):
+                bid, ask = (price, max(ask, price + 1)) if side < 0 else (min(bid, price - 1), price)
+                added.append((int(t["ts"][k]) - 3, bid, ask, int(q["bid_lots"][n]), int(q["ask_lots"][n])))
+    names = ("ts", "bid", "ask", "bid_lots", "ask_lots")
+    rows = [np.concatenate([q[k], np.array([row[n] for row in added], q[k].dtype)]) for n, k in enumerate(names)]
     order = np.argsort(rows[0], kind="stable")
-    quotes = dict(zip(("ts", "bid", "ask", "bid_lots", "ask_lots"), (x[order] for x in rows), strict=True))
+    quotes = dict(zip(names, (x[order] for x in rows), strict=True))
     quotes["trades_before"] = np.searchsorted(t["ts"], quotes["ts"])
     return replace(day, quotes=quotes)
 

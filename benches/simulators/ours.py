@@ -43,7 +43,7 @@ def risk() -> lc.Risk:
 
 
 def engine(s: market.Setting, d: market.Detector, policy=None) -> lc.Engine:
-    return lc.Engine([instrument()], config(d), policy or Rule(s), risk(), equity=1e6)
+    return lc.Engine([instrument()], config(d), policy or Rule(s), risk(), equity=1e6, audit_capacity=4096)
 
 
 def events(day: market.Day) -> np.ndarray:

@@ -34,15 +34,32 @@ def outcome(trades: list[tuple]) -> Outcome:
     return Outcome(len(trades), net)
 
 
+class Cascades:
+    """The second large liquidation of a chain."""
+
+    def __init__(self, d: market.Detector):
+        self.d, self.sizes = d, deque(maxlen=d.window_events)
+        self.chain, self.forced, self.before = 0, 0.0, -NEVER
+
+    def push(self, ts: int, side: int, notional: float) -> int:
+        """The side on which more was closed, or 0 when there is nothing to say."""
+        large = len(self.sizes) >= self.d.warmup and notional >= np.percentile(self.sizes, 100 * self.d.quantile)
+        self.sizes.append(notional)
+        if not large:
+            return 0
+        if ts - self.before > self.d.window_s * market.SECOND:
+            self.chain, self.forced = 0, 0.0
+        self.chain, self.forced, self.before = self.chain + 1, self.forced + side * notional, ts
+        return (1 if self.forced > 0 else -1) if self.chain == 2 else 0
+
+
 def trade(rows, s: market.Setting, d: market.Detector) -> list[tuple]:
     """(time of entry, side, entry in ticks, time of exit, exit in ticks, the exit was the target) of every trade."""
-    sizes: deque[float] = deque(maxlen=d.window_events)
+    cascades = Cascades(d)
     state, side, entry, stop, target, reference, opened = FLAT, 0, 0, 0, 0, 0, 0
     deadline, cooldown_until, triggered, trades = NEVER, 0, False, []
-    last = bid = ask = chain = 0
-    forced = 0.0
-    large_before = -NEVER
-    window, ttl, hold, cooldown = (x * market.SECOND for x in (d.window_s, s.ttl_s, s.hold_s, s.cooldown_s))
+    last = bid = ask = 0
+    ttl, hold, cooldown = (x * market.SECOND for x in (s.ttl_s, s.hold_s, s.cooldown_s))
     for ts, kind, a, b in rows:
         if ts >= deadline:
             if state == HOLDING:
@@ -50,15 +67,9 @@ def trade(rows, s: market.Setting, d: market.Detector) -> list[tuple]:
                 cooldown_until = deadline + cooldown
             state, deadline = FLAT, NEVER
         if kind == FORCED:
-            large = len(sizes) >= d.warmup and b >= np.percentile(sizes, 100 * d.quantile)
-            sizes.append(b)
-            if not large:
-                continue
-            if ts - large_before > window:
-                chain, forced = 0, 0.0
-            chain, forced, large_before = chain + 1, forced + a * b, ts
-            if chain == 2 and state == FLAT and ts >= cooldown_until and last:
-                state, side, reference, deadline = PENDING, 1 if forced > 0 else -1, last, ts + ttl
+            said = cascades.push(ts, a, b)
+            if said and state == FLAT and ts >= cooldown_until and last:
+                state, side, reference, deadline = PENDING, said, last, ts + ttl
                 entry = entry_price(side, reference, s.offset)
             continue
         if kind == QUOTE:
