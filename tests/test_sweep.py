@@ -184,7 +184,7 @@ def test_the_rules_about_one_order_are_those_of_risk(seed):
     rng = random.Random(seed)
     g, instrument, events = draw(seed)
     instrument = lc.Instrument(instrument.symbol, tick_size=instrument.tick_size, lot_size=instrument.lot_size, multiplier=instrument.multiplier,
-                               min_qty=instrument.qty(rng.choice([1, 40, 400])), max_qty=instrument.qty(rng.choice([300, 10 ** 6])),
+                               min_qty=instrument.qty(rng.choice([1, 40, 400])), max_qty=instrument.qty(rng.choice([400, 10 ** 6])),
                                min_notional=rng.choice([0.0, g.notional * 0.9995, g.notional]))
     g = replace(g, requotes=3, ttl=30 * S, market=rng.random() < 0.3, offset=rng.choice([Fraction(0), Fraction(1, 10_000), Fraction(1, 1000)]))
     rules = {"data_age_max_s": rng.choice([0.03, 0.3, 60.0]), "collar": rng.choice([0.0005, 0.002, 1.0]), "orders_per_signal_max": rng.choice([1, 2, 3, 4]),
