@@ -30,6 +30,7 @@ from liqcore.event import (
     abi_version,
 )
 from liqcore.instrument import Instrument
+from liqcore.latency import Latency
 from liqcore.paper import Paper
 from liqcore.passage import Passage
 from liqcore.policy import Market, Policy
@@ -40,6 +41,7 @@ from liqcore.simulate import SimVenue
 from liqcore.tape import Tape
 from liqcore.tape_builder import TapeBuilder
 from liqcore.terms import Bracket
+from liqcore.walk import Walk
 from liqcore.window import Window
 from liqcore.zscore import SegmentZ
 
@@ -56,6 +58,6 @@ def get_include() -> str:
 __all__ = [
     "AUDIT_DTYPE", "AUDIT_FIELDS", "EVENT_DTYPE", "LONG", "SECOND", "SHORT", "SIGNAL_DTYPE", "Account", "Alarm", "AuditKind", "Bracket",
     "BracketState", "Cascade", "CascadeConfig", "Completeness", "Control", "Engine", "FeedState", "FillReason", "Instrument", "Kind",
-    "Market", "OrderStatus", "Paper", "Passage", "Phase", "Policy", "QuantileSketch", "Reason", "Request", "Risk", "Role", "RollingQuantile",
-    "SegmentZ", "Side", "Signal", "SimVenue", "Tape", "TapeBuilder", "Window", "__version__", "abi_version", "get_include",
+    "Latency", "Market", "OrderStatus", "Paper", "Passage", "Phase", "Policy", "QuantileSketch", "Reason", "Request", "Risk", "Role",
+    "RollingQuantile", "SegmentZ", "Side", "Signal", "SimVenue", "Tape", "TapeBuilder", "Walk", "Window", "__version__", "abi_version", "get_include",
 ]
