@@ -64,7 +64,7 @@ def run_backtest(config: Config, folder: str | Path | None = None, tell: Tell | 
                                  "data": {"fingerprint": history.fingerprint, "store": history.source, "parts": history.parts}, "equity": equity}
         if config.backtest.study:
             study |= _variants(config, values, history, timing, tell)
-        tried = [log_trial(config, history, "backtest", key, [daily_returns(audit, history, config.paper.equity)])]
+        tried = [log_trial(config, history, "backtest", _hash(values), [daily_returns(audit, history, config.paper.equity)])]
         if forward:
             tried.append(_forward(config, history, made, study, timing, tell))
         study["trials"] = tried[-1]
