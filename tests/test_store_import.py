@@ -12,13 +12,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from liqcore.event import EVENT_DTYPE, Kind
-from store_files import DAY, HOUR, SECOND, T0, Reading, digest, market, opener, partitions, save
-
 from liqshell import store
 from liqshell.errors import DataError
 from liqshell.store import importer, repair
 from liqshell.store.catalogue import Catalogue
+from store_files import (
+    DAY,
+    HOUR,
+    SECOND,
+    T0,
+    Reading,
+    digest,
+    market,
+    opener,
+    partitions,
+    save,
+)
+
+from liqcore.event import EVENT_DTYPE, Kind
 
 CAMPAIGN_S = float(os.environ.get("LIQCORE_CAMPAIGN_SECONDS", "60"))
 

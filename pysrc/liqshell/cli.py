@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
               help="Detect and trade crypto liquidation cascades. `liqcore COMMAND --help` shows a command's options.",
               suppress_keyboard_interrupt=False, exit_on_error=False, print_error=True)
     for name, help_text in COMMANDS.items():
-        module = name + "_" * iskeyword(name)
+        module = module_of(name)
         if find_spec(f"liqshell.commands.{module}") is not None:
             app.command(f"liqshell.commands.{module}:{module}", name=name, help=help_text)
     try:
@@ -59,6 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say("liqcore: interrupted")
         return 130
     return status if isinstance(status, int) else 0
+
+
+def module_of(command: str) -> str:
+    """The file and the function of a command."""
+    return command + "_" * iskeyword(command)
 
 
 def _say(text: str) -> None:

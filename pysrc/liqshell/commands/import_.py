@@ -69,8 +69,6 @@ def import_(
     quiet
         No progress bar and no tables.
     """
-    if not files:
-        raise ConfigError("import", "no files", "at least one recording or vendor file", "See `liqcore import --help`")
     if not 1 <= jobs <= 64:
         raise ConfigError("--jobs", str(jobs), "1 to 64")
     from liqshell.store import page, quality, rules

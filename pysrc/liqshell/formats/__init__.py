@@ -51,7 +51,7 @@ def sniff(path: str | Path) -> str:
 
 
 def files_of(folder: str | Path) -> list[Path]:
-    """Files in a folder and its folders that could be market data, by their names, in the order of these. Of the folder of a run its recording only."""
+    """Files in a folder and its folders that could be market data, in the order of their names. Of the folder of a run its recording only."""
     folder = Path(folder)
     frames = folder / recording.FRAMES
     if frames.is_dir():

@@ -34,8 +34,9 @@ LAYOUTS = {
 # header word -> our name, for the headers that Binance has used
 _WORDS = {"agg_trade_id": "id", "quantity": "qty", "first_trade_id": "first_id", "last_trade_id": "last_id", "transact_time": "time",
           "timestamp": "time", "base_qty": "qty", "update_id": "id", "best_bid_price": "bid", "best_bid_qty": "bid_qty", "best_ask_price": "ask",
-          "best_ask_qty": "ask_qty", "transaction_time": "time", "original_quantity": "original_qty", "last_fill_quantity": "last_fill_qty", "order_status": "status",
-          "accumulated_fill_quantity": "filled_qty", "buyer_is_market_maker": "is_buyer_maker", "best_price_match": "is_best_match",
+          "best_ask_qty": "ask_qty", "transaction_time": "time", "original_quantity": "original_qty", "last_fill_quantity": "last_fill_qty",
+          "order_status": "status", "accumulated_fill_quantity": "filled_qty", "buyer_is_market_maker": "is_buyer_maker",
+          "best_price_match": "is_best_match",
           "isbuyermaker": "is_buyer_maker", "isbestmatch": "is_best_match", "quoteqty": "quote_qty"}
 _READ = {"id": INTEGER, "price": NUMBER, "qty": NUMBER, "time": INTEGER, "is_buyer_maker": WORD, "bid": NUMBER, "bid_qty": NUMBER, "ask": NUMBER,
          "ask_qty": NUMBER, "side": WORD, "original_qty": NUMBER, "average_price": NUMBER, "filled_qty": NUMBER, "symbol": WORD}

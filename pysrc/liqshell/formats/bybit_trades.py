@@ -67,7 +67,7 @@ class BybitTrades(Reading):
                 continue
             rows += columns.rows
             if rows > TURNED_ROWS_MAX:
-                raise DataError(str(self.path), f"more than {TURNED_ROWS_MAX} rows, the newest first", "rows in rising order of time", "Sort it by time")
+                raise DataError(str(self.path), f"more than {TURNED_ROWS_MAX} rows, the newest first", "rows in rising order", "Sort it by time")
             waiting.append(block)
         if waiting:
             self.note("the newest trade stood first: turned round")

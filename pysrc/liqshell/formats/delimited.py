@@ -109,10 +109,10 @@ def columns_of(line: str) -> tuple[str, ...]:
     return tuple(name.strip().strip('"') for name in line.split(","))
 
 
-def read(path: Path, layout: Layout, member: str = "", size: int = BLOCK_BYTES) -> Iterator[Columns]:
+def read(path: Path, layout: Layout, member: str = "") -> Iterator[Columns]:
     """Blocks of rows. DataError with file and line where a row has another number of columns, or a cell is not what its column holds."""
     with opened(path, member) as stream:
-        yield from _read(path, stream, layout, size)
+        yield from _read(path, stream, layout, BLOCK_BYTES)
 
 
 def _read(path: Path, stream: IO[bytes], layout: Layout, size: int) -> Iterator[Columns]:

@@ -82,6 +82,7 @@ class Recordings(Reading):
         self._decoders.clear()
 
     def blocks(self) -> Iterator[Block]:
+        self._warm()
         out, lines, count = self._out, self._lines, 0
         room = BLOCK_EVENTS - FRAME_EVENTS_MAX
         for number, record in enumerate(self._reader, 1):
@@ -89,14 +90,7 @@ class Recordings(Reading):
             if len(self._reader.damage) > self._damages:
                 self._damages = len(self._reader.damage)
                 count += self._mark(out, count, lc.FeedState.FEED_GAP, self._last, record.ts_recv)
-            if record.stream == META:
-                self._begin(record)
-            elif record.stream == FEED:
-                count += self._feed(record, out, count)
-            elif record.stream == GAP:
-                count += self._mark(out, count, lc.FeedState.FEED_GAP, self._last, record.ts_recv)
-            elif record.stream not in (END, recording.SKIP):
-                count += self._frame(record, out, count)
+            count += self._take(record, out, count)
             lines[before:count] = number
             if count > room:
                 yield Block(out[:count].copy(), lines[:count].copy())
@@ -104,6 +98,32 @@ class Recordings(Reading):
         if count:
             yield Block(out[:count].copy(), lines[:count].copy())
         self._conclude()
+
+    def _take(self, record: Record, out: np.ndarray, at: int) -> int:
+        """Events of one record into out[at:]; how many."""
+        if record.stream == META:
+            self._begin(record)
+        elif record.stream == FEED:
+            return self._feed(record, out, at)
+        elif record.stream == GAP:
+            return self._mark(out, at, lc.FeedState.FEED_GAP, self._last, record.ts_recv)
+        elif record.stream not in (END, recording.SKIP):
+            return self._frame(record, out, at)
+        return 0
+
+    def _warm(self) -> None:
+        """A later hour of a run begins where the one before it ended: with the tickers known by then, and the time of its last frame."""
+        file = self._reader.files[0]
+        if self._run is None or file.parent.name != recording.FRAMES or self.path.is_dir():
+            return
+        files = recording.read(file.parent).files
+        at = files.index(file) if file in files else 0
+        if not at:
+            return
+        for record in recording.read(files[at - 1]):
+            self._take(record, self._out, 0)
+        self.counts.clear()
+        self._sent = [0, 0, 0]
 
     def _conclude(self) -> None:
         for damage in self._reader.damage:

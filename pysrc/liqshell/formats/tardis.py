@@ -69,8 +69,8 @@ class Tardis(Reading):
         """Trades and liquidations have the same columns: the name of the file, or of its folders, tells, or the caller."""
         if self.options.kind in ("trades", "liquidations"):
             return self.options.kind
-        for text in (self.path.name, *(part.name for part in list(self.path.absolute().parents)[:6])):
-            found = set(re.findall(r"trades|liquidations", text))
+        words = {"trades", "liquidations"}
+        for found in (words & set(re.split(r"[_.\s-]", self.path.name)), *(words & {folder.name} for folder in list(self.path.absolute().parents)[:6])):
             if len(found) == 1:
                 return found.pop()
         raise DataError(str(self.path), "trades or liquidations? Both have these columns",

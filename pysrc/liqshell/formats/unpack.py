@@ -41,7 +41,7 @@ def opened(path: Path, member: str = "") -> Iterator[IO[bytes]]:
             with zipfile.ZipFile(path) as archive, archive.open(member or _only(path, archive)) as stream:
                 yield stream
         elif magic == ZSTD:
-            with arrow(str(path)).input_stream(str(path), compression="zstd") as stream:
+            with arrow(str(path)).input_stream(str(path), compression="zstd") as packed, io.BufferedReader(packed, 1 << 18) as stream:
                 yield stream
         else:
             with path.open("rb") as stream:
@@ -67,9 +67,16 @@ def members(path: Path) -> list[str]:
 
 
 def head(path: Path, size: int = HEAD_BYTES) -> bytes:
-    """The first unpacked bytes."""
-    with opened(path) as stream:
-        return stream.read(size)
+    """The first unpacked bytes; of a torn packing what comes before the tear. DataError where nothing does."""
+    data = b""
+    try:
+        with opened(path) as stream:
+            while len(data) < size and (piece := stream.read1(4096)):       # type: ignore[attr-defined]
+                data += piece
+    except DataError:
+        if not data:
+            raise
+    return data[:size]
 
 
 def _only(path: Path, archive: zipfile.ZipFile) -> str:

@@ -167,7 +167,7 @@ class Validator:
             self._mark(block, good, book & (price >= aux_price), "crossed book")
 
     def _band(self, block: Block, good: np.ndarray) -> None:
-        """Lone prices far from those before and after them. A level that holds is no mistake, however far the jump."""
+        """Prices, alone or two of them, far from those before and after. A level that holds is no mistake, however far the jump."""
         e = block.events
         priced = good & (e["kind"] <= int(Kind.BBO)) & (e["price"] > 0)
         rows = np.flatnonzero(priced)
@@ -186,9 +186,9 @@ class Validator:
             suspects = np.unique(np.concatenate([jumps, jumps + 1])) if len(jumps) else jumps
             for at in suspects.tolist():
                 around = np.concatenate([chain[max(at - SPIKE_ROWS, 0):at], chain[at + 1:at + 1 + SPIKE_ROWS]])
-                middle = float(np.median(around)) if len(around) else chain[at]
+                near = int(np.count_nonzero((around <= chain[at] * self.limits.band) & (around >= chain[at] / self.limits.band)))
                 row = at - (before is not None)
-                if row >= 0 and len(around) > 1 and not middle / self.limits.band <= chain[at] <= middle * self.limits.band:
+                if row >= 0 and near < 2 <= len(around) - near:
                     bad[mine[row]] = True
             kept = price[~bad[mine]]
             if len(kept):

@@ -1,8 +1,8 @@
 """What the store knows of itself: one SQLite file. A transaction here is the moment at which an import happened.
 
-A commit is in three steps: the new partitions are written and synced aside, one transaction books them together with the list of files to move (`moves`),
-the files are moved and the list is emptied. Killed before the transaction, nothing has happened; killed after it, whoever opens the store next
-finishes the moves.
+A commit is in three steps: the new partitions are written and synced aside; one transaction books them together with the list of files to move
+(`moves`); the files are moved and the list is emptied. Killed before the transaction, nothing has happened; killed after it, whoever opens the store
+next finishes the moves.
 """
 
 from __future__ import annotations

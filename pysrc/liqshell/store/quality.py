@@ -59,7 +59,7 @@ def _contract(contract: Contract, marks: Contract | None, sources: Any, catalogu
     down = _down(contract, marks)
     hours = coverage(contract, dark + down, dense)
     found = _measured(contract)
-    gaps = [{"from": a, "to": b, "what": "feed down or rows lost"} for a, b in down]
+    gaps: list[dict[str, Any]] = [{"from": a, "to": b, "what": "feed down or rows lost"} for a, b in down]
     least = GAP_NS if dense else _rare_gap(contract)
     ends = day_number(contract.days()[0]) * DAY_NS, (day_number(contract.days()[-1]) + 1) * DAY_NS      # outside the record there are no gaps
     gaps += [{"from": a, "to": b, "what": "silence of every kind" if dense else "no liquidation"}
@@ -71,7 +71,7 @@ def _contract(contract: Contract, marks: Contract | None, sources: Any, catalogu
         "days": contract.days(), "hours": hours,
         "covered_hours": round(sum(sum(h["covered"] for h in day) for day in hours.values()), 3),
         "gaps": sorted(sorted(gaps, key=lambda g: g["from"] - g["to"])[:GAPS_MAX], key=lambda g: g["from"]), "gap_count": len(gaps),
-        "gap_hours": round(sum(b - a for a, b in _union(((g["from"], g["to"]) for g in gaps))) / HOUR_NS, 3), **found,
+        "gap_hours": round(sum(b - a for a, b in _union((g["from"], g["to"]) for g in gaps)) / HOUR_NS, 3), **found,
     }
 
 
@@ -132,9 +132,9 @@ def _down(contract: Contract, marks: Contract | None) -> list[Interval]:
     out: list[Interval] = []
     for of in (contract, marks):
         since = None
-        for key in sorted(of.contents) if of is not None else ():
-            if key.kind != "feed":
-                continue
+        if of is None:
+            continue
+        for key in sorted(key for key in of.contents if key.kind == "feed"):
             for events in read(key.file(of.root), key):
                 for ts, state in zip(events["ts_recv"].tolist(), events["code"].tolist(), strict=True):
                     if state == FeedState.FEED_DOWN:
