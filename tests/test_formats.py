@@ -91,6 +91,15 @@ def test_tardis_tickers_carry_mark_index_interest_and_funding(tmp_path):
     assert tuples(events(path)) == [(TICKER, T0, T0 + 9000, 0, 58002.5, 51000.5, 58001.5, -0.0001), (TICKER, T0 + 1000, T0 + 10_000, 0, 58002, 0, 0, 0)]
 
 
+@pytest.mark.parametrize(("exchange", "symbol", "worth"), [("binance-delivery", "BTCUSD_PERP", 100), ("binance-delivery", "ETHUSD_PERP", 10), ("bybit", "BTCUSD", 1),
+                                                           ("bybit", "BTCUSDZ24", 1), ("bybit", "BTCUSDT", 0), ("okex-swap", "BTC-USD-SWAP", 100),
+                                                           ("okex-swap", "ETH-USD-SWAP", 10), ("okex-swap", "BTC-USDT-SWAP", 0), ("bitmex", "XBTUSD", 1),
+                                                           ("bitmex", "XBTUSDT", 0), ("deribit", "BTC-PERPETUAL", 1), ("deribit", "BTC_USDC-PERPETUAL", 0)])
+def test_liquidations_of_inverse_contracts_state_their_notional(tmp_path, exchange, symbol, worth):
+    path = write(tmp_path / "liquidations.csv", TARDIS_PRINTS, f"{exchange},{symbol},{US},{US},,sell,58000,7")
+    assert events(path)["aux_price"].tolist() == [7 * worth]
+
+
 # ---- Binance
 
 @pytest.mark.parametrize("header", [True, False])

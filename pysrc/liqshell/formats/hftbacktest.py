@@ -76,7 +76,8 @@ class HftBacktest(Reading):
         return dtype, int(shape[0])
 
     def blocks(self) -> Iterator[Block]:
-        book, last = Top(), (0.0, 0.0, 0.0, 0.0)
+        book = Top()
+        last: tuple[float, ...] = ()
         with opened(self.path, self._member) as stream:
             self._header(stream)
             start = 0

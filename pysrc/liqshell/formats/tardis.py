@@ -18,6 +18,7 @@ from liqshell.errors import DataError
 from liqshell.formats import delimited
 from liqshell.formats.book import ASK, BID, Top
 from liqshell.formats.delimited import INTEGER, NUMBER, TEXT, WORD, Columns, Layout
+from liqshell.formats.inverse import dollars, state_notional
 from liqshell.formats.reading import CENSORED, UNKNOWN, Options, Reading, blank
 from liqshell.formats.validate import Block
 
@@ -70,7 +71,8 @@ class Tardis(Reading):
         if self.options.kind in ("trades", "liquidations"):
             return self.options.kind
         words = {"trades", "liquidations"}
-        for found in (words & set(re.split(r"[_.\s-]", self.path.name)), *(words & {folder.name} for folder in list(self.path.absolute().parents)[:6])):
+        folders = (words & {folder.name} for folder in list(self.path.absolute().parents)[:6])
+        for found in (words & set(re.split(r"[_.\s-]", self.path.name)), *folders):
             if len(found) == 1:
                 return found.pop()
         raise DataError(str(self.path), "trades or liquidations? Both have these columns",
@@ -99,7 +101,7 @@ class Tardis(Reading):
                               "venue: UNCERTAIN")
             venue = self.options.venue or VENUES.get(name, name)
             table[code] = n = self.instrument(venue, self.options.symbol or symbols[code % len(symbols)], **rules)
-            if name in IN_CONTRACTS and "multiplier" not in self.rules[self.contracts[n]]:
+            if name in IN_CONTRACTS and "multiplier" not in self.rules[self.contracts[n]] and not dollars(*self.contracts[n]):
                 self.note(f"{name}: quantities are contracts; notional needs the contract's value: give its multiplier")
         return table[pair]
 
@@ -115,6 +117,8 @@ class Tardis(Reading):
         events = self._common(columns, instruments, int(Kind.LIQUIDATION if liquidations else Kind.TRADE))
         events["price"], events["qty"] = columns.numbers("price"), columns.numbers("amount")
         events["side"] = columns.mapped("side", FORCED_ORDER if liquidations else TAKER)
+        if liquidations and state_notional(events, self.contracts):
+            self.note("inverse contracts: the notional of liquidations is stated, quantity x the contract's value in USD")
         ids = columns.ids("id")
         events["id"] = np.where(ids < 1 << 62, ids, 0).astype(np.int64) if _numeric(columns) else 0
         return Block(events, columns.line, ids)
