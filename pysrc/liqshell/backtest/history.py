@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
+from liqcore.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS
 from liqshell import journal
 from liqshell.config import Config
 from liqshell.errors import DataError
@@ -19,15 +21,16 @@ from liqshell.report.run import COMPLETENESS
 
 HOUR_NS = 3_600 * lc.SECOND
 HALF_HOUR_NS = HOUR_NS // 2
+EMPTY: dict[str, Any] = {"trades": {name: np.zeros(0, dtype) for name, dtype in TRADE_COLUMNS.items()},
+                         "quotes": {name: np.zeros(0, dtype) for name, dtype in QUOTE_COLUMNS.items()}}
 EVERY_LEAD = 2                   # liquidations before the first that can open a trade: the detector's shortest warm-up
 
 
 @dataclass(frozen=True)
 class History:
-    """What was received of some contracts in [start_ns, end_ns). events: EVENT_DTYPE in order of receipt; parts: as study.json describes them."""
+    """What was received of some contracts in [start_ns, end_ns). source: the name of where it is from; parts: as study.json describes them."""
 
-    instruments: tuple[lc.Instrument, ...]
-    events: np.ndarray
+    tape: lc.Tape
     start_ns: int
     end_ns: int
     fingerprint: str
@@ -37,34 +40,42 @@ class History:
     problems: list[str] = field(default_factory=list)
 
     @property
+    def instruments(self) -> tuple[lc.Instrument, ...]:
+        return self.tape.instruments
+
+    @property
     def multipliers(self) -> np.ndarray:
         return np.array([i.multiplier for i in self.instruments])
 
-    def of_kind(self, kind: lc.Kind) -> np.ndarray:
-        return self.events[self.events["kind"] == int(kind)]
+    def rare(self, kind: lc.Kind) -> np.ndarray:
+        """The liquidations, tickers or feed marks."""
+        return self.tape.rare[self.tape.rare["kind"] == int(kind)]
 
     @property
     def liquidations(self) -> np.ndarray:
-        return self.of_kind(lc.Kind.LIQUIDATION)
+        return self.rare(lc.Kind.LIQUIDATION)
+
+    def count(self, dense: str) -> int:
+        """Rows of 'trades' or 'quotes'."""
+        return sum(len(getattr(self.tape, dense)(n)["ts"]) for n in range(len(self.instruments)))
 
     def with_liquidations(self, rows: np.ndarray) -> History:
-        """The same market with other liquidations: rows of EVENT_DTYPE in order of ts_recv."""
-        rest = self.events[self.events["kind"] != int(lc.Kind.LIQUIDATION)]
-        both = np.concatenate([rest, rows])
-        return replace(self, events=both[np.argsort(both["ts_recv"], kind="stable")])
+        """The same market with other liquidations (rows of EVENT_DTYPE)."""
+        return replace(self, tape=self.tape.with_liquidations(rows))
 
     def between(self, start_ns: int, end_ns: int) -> History:
         """The part in [start_ns, end_ns); a feed that was down at its start is down."""
-        ts = self.events["ts_recv"]
-        first, last = np.searchsorted(ts, start_ns), np.searchsorted(ts, end_ns)
-        events = self.events[first:last]
-        before = self.events[:first]
-        marks = before[(before["kind"] == int(lc.Kind.FEED)) & (before["code"] != int(lc.FeedState.FEED_GAP))]
-        if len(marks) and marks["code"][-1] == int(lc.FeedState.FEED_DOWN):
-            down = marks[-1:].copy()
-            down["ts_recv"] = start_ns
-            events = np.concatenate([down, events])
-        return replace(self, events=events, start_ns=start_ns, end_ns=end_ns)
+        marks = self.rare(lc.Kind.FEED)
+        tape = self.tape.between(start_ns, end_ns)
+        before = marks[marks["ts_recv"] < start_ns]
+        down = [own[-1:] for n in range(-1, len(self.instruments)) if len(own := before[before["instrument"] == n])
+                and own["code"][-1] == int(lc.FeedState.FEED_DOWN)]
+        if down:
+            events = np.concatenate(down)
+            events["ts_recv"] = start_ns
+            tape = lc.Tape(self.instruments, [{"strips": [EMPTY] * len(self.instruments), "rare": events,
+                                               "place": np.zeros(len(events), PLACE_DTYPE)}, tape])
+        return replace(self, tape=tape, start_ns=start_ns, end_ns=end_ns)
 
     def delayed(self, delay_ns: int) -> History:
         """Every liquidation becomes known delay_ns later. Its own time moves with it: it is our reaction that is slow, not the feed that is stale."""
@@ -91,15 +102,14 @@ class History:
         known = (before > 0) & (after > 0)
         ratio = np.clip(np.divide(rows["price"], before, out=np.ones(len(rows)), where=known), 0.8, 1.25)
         rows["price"] = np.where(known, after * ratio, rows["price"])
-        return self.with_liquidations(rows[np.argsort(rows["ts_recv"], kind="stable")])
+        return self.with_liquidations(rows)
 
     def every_half_hour(self, phase: int) -> History:
         """No liquidations but one every 30 minutes on each contract, of alternating sides: entries that know nothing (C11a). phase: 0 begins with LONG,
         1 with SHORT. To be run with `EVERY_DETECTOR`."""
         parts = []
-        trades = self.of_kind(lc.Kind.TRADE)
         for n in range(len(self.instruments)):
-            known = trades["ts_recv"][trades["instrument"] == n][:1]
+            known = self.tape.trades(n)["ts"][:1]
             if not len(known):
                 continue
             first = -(-(int(known[0]) + (EVERY_LEAD + 1) * lc.SECOND) // HALF_HOUR_NS) * HALF_HOUR_NS
@@ -110,19 +120,18 @@ class History:
             rows["aux_price"][:EVERY_LEAD] = 0.5
             rows["side"] = np.where((rows["ts_recv"] // HALF_HOUR_NS + n + phase) % 2 == 0, 1, -1)
             parts.append(rows[rows["ts_recv"] < self.end_ns])
-        rows = np.concatenate(parts)
-        rows = rows[np.argsort(rows["ts_recv"], kind="stable")]
+        rows = np.concatenate([*parts, np.zeros(0, lc.EVENT_DTYPE)])
         rows["price"] = self.last_trade(rows) * (1.0 - 0.002 * rows["side"])      # on the side of mark where a real one would be
         return self.with_liquidations(rows)
 
     def last_trade(self, rows: np.ndarray) -> np.ndarray:
         """Price of the last trade of the contract before each row is received; 0 = none yet."""
         out = np.zeros(len(rows))
-        trades = self.of_kind(lc.Kind.TRADE)
-        for n in range(len(self.instruments)):
-            own, mine = trades[trades["instrument"] == n], rows["instrument"] == n
-            at = np.searchsorted(own["ts_recv"], rows["ts_recv"][mine], side="right") - 1
-            out[mine] = np.where(at >= 0, own["price"][np.maximum(at, 0)], 0.0) if len(own) else 0.0
+        for n, instrument in enumerate(self.instruments):
+            trades, mine = self.tape.trades(n), rows["instrument"] == n
+            at = np.searchsorted(trades["ts"], rows["ts_recv"][mine], side="right") - 1
+            if len(trades["ts"]):
+                out[mine] = np.where(at >= 0, trades["price"][np.maximum(at, 0)] * float(instrument.tick_size), 0.0)
         return out
 
 
@@ -134,21 +143,41 @@ EVERY_DETECTOR = {"quantile": 0.5, "window_events": 2, "min_events": 1, "warmup"
 def load_history(config: Config, tell: Callable[[int], None] | None = None) -> History:
     """The data that [data] names. ConfigError or DataError says what is missing or wrong."""
     data = config.data
-    if not data.files and not data.store:
+    wanted = data.symbols or config.feed.symbols
+    if data.store:
+        found = _stored(data.store, wanted, data.start, data.end)
+    elif data.files:
+        found = _recorded(data.files, wanted, tell)
+        start, end = max(data.start, found.start_ns), min(data.end or found.end_ns, found.end_ns)
+        if start >= end:
+            asked = f"{_iso(data.start) if data.start else 'its beginning'} and {_iso(data.end) if data.end else 'its end'}"
+            raise DataError(found.source, f"nothing between {asked}",
+                            f"a span inside {_iso(found.start_ns)} to {_iso(found.end_ns)}")
+        found = found.between(start, end) if (start, end) != (found.start_ns, found.end_ns) else found
+    else:
         raise DataError("[data]", "neither store nor files", "store = a folder made by `liqcore import`, or files = [folders of runs]")
-    found = _recorded(data.files, tell)
-    wanted = data.symbols or config.feed.symbols or tuple(i.symbol for i in found.instruments)
-    found = _only(found, wanted)
-    start, end = data.start or found.start_ns, data.end or found.end_ns
-    if (start, end) != (found.start_ns, found.end_ns):
-        found = found.between(max(start, found.start_ns), min(end, found.end_ns))
-    if not len(found.of_kind(lc.Kind.TRADE)):
-        raise DataError(found.source, "no trades" if len(found.events) else f"nothing between {_iso(start)} and {_iso(end)}",
-                        "trades and liquidations of the contracts", "Without trades there is no price to fill at")
-    return described(found)
+    silent = [i.symbol for n, i in enumerate(found.instruments) if not len(found.tape.trades(n)["ts"])]
+    if len(silent) == len(found.instruments):
+        raise DataError(found.source, "no trades", "trades and liquidations of the contracts", "Without trades there is no price to fill at")
+    problems = [*found.problems, *([f"no trades of {', '.join(silent)}: nothing can be filled there"] if silent else [])]
+    return described(replace(found, problems=problems))
 
 
-def _recorded(files: Sequence[str], tell: Callable[[int], None] | None) -> History:
+def _stored(folder: str, symbols: Sequence[str], start: int, end: int) -> History:
+    from liqshell import store                    # pyarrow: not for those who run a recording
+
+    opened = store.open(folder)
+    try:
+        selection = opened.select(symbols, start or None, end or None, missing="gap")
+        tape = opened.tape_of(selection)
+        received = {s.received for s in opened.catalogue.sources().values()}
+    finally:
+        opened.close()
+    parts: list[dict[str, Any]] = [{"receipt": "recorded" if received == {"recorded"} else "modelled"} for _ in selection.contracts]
+    return History(tape, selection.start, selection.end, selection.fingerprint, Path(folder).name, parts=parts)
+
+
+def _recorded(files: Sequence[str], symbols: Sequence[str], tell: Callable[[int], None] | None) -> History:
     """Recordings of runs of ours, joined in time."""
     instruments: dict[str, lc.Instrument] = {}
     parts, digest, synthetic, ends, problems = [], hashlib.sha256(), False, [], []
@@ -174,17 +203,22 @@ def _recorded(files: Sequence[str], tell: Callable[[int], None] | None) -> Histo
         ends.append(found.ended_ns)
         synthetic = synthetic or _synthetic(Path(file))
     parts.sort(key=lambda rows: int(rows["ts_recv"][0]) if len(rows) else 0)
-    for a, b in zip(parts, parts[1:], strict=False):
-        if len(a) and len(b) and a["ts_recv"][-1] > b["ts_recv"][0]:
+    for a, b in itertools.pairwise(rows for rows in parts if len(rows)):
+        if a["ts_recv"][-1] > b["ts_recv"][0]:
             raise DataError(", ".join(files), "two recordings overlap in time", "spans one after the other", "Import them into a store, which merges them")
     events = np.concatenate(parts)
     if not len(events):
         raise DataError(", ".join(files), "no events", "the recording of a run")
     for n, i in enumerate(instruments.values()):
         digest.update(f"{n}{i.as_dict()}".encode())
+    chosen, events = _only(tuple(instruments.values()), events, symbols)
+    builder = lc.TapeBuilder(chosen)
+    builder.push(events)
+    if builder.refused:
+        problems.append("refused by the door: " + ", ".join(f"{n} x {reason.name}" for reason, n in builder.refused.items()))
     end = max(int(events["ts_recv"].max()) + 1, *ends)
-    return History(tuple(instruments.values()), events, int(events["ts_recv"][0]), end, digest.hexdigest(), ", ".join(Path(f).name for f in files),
-                   synthetic, problems=problems)
+    return History(lc.Tape(chosen, builder.take()), int(events["ts_recv"].min()), end, digest.hexdigest(),
+                   ", ".join(Path(f).resolve().name for f in files), synthetic, problems=problems)
 
 
 def _synthetic(folder: Path) -> bool:
@@ -194,36 +228,36 @@ def _synthetic(folder: Path) -> bool:
         return False
 
 
-def _only(history: History, symbols: Sequence[str]) -> History:
-    """These contracts in this order."""
-    known = {i.symbol: n for n, i in enumerate(history.instruments)}
+def _only(instruments: tuple[lc.Instrument, ...], events: np.ndarray, symbols: Sequence[str]) -> tuple[tuple[lc.Instrument, ...], np.ndarray]:
+    """These contracts in this order, () = all."""
+    known = {i.symbol: n for n, i in enumerate(instruments)}
     missing = [s for s in symbols if s not in known]
     if missing:
         raise DataError("[data] symbols", f"no data of {', '.join(missing)}", f"of {', '.join(known)}")
-    if list(symbols) == list(known):
-        return history
+    if not symbols or list(symbols) == list(known):
+        return instruments, events
     place = np.full(len(known) + 1, -2, np.int32)
     place[-1] = -1                                 # ALL_INSTRUMENTS
     for n, symbol in enumerate(symbols):
         place[known[symbol]] = n
-    events = history.events.copy()
+    events = events.copy()
     events["instrument"] = place[events["instrument"]]
-    return replace(history, instruments=tuple(history.instruments[known[s]] for s in symbols), events=events[events["instrument"] != -2])
+    return tuple(instruments[known[s]] for s in symbols), events[events["instrument"] != -2]
 
 
 def described(history: History) -> History:
     """With `parts`, and a fingerprint of just this span and these contracts."""
     parts = []
-    feeds = history.of_kind(lc.Kind.FEED)
+    feeds = history.rare(lc.Kind.FEED)
     for n, instrument in enumerate(history.instruments):
-        own = history.events[history.events["instrument"] == n]
-        kinds = np.bincount(own["kind"], minlength=16)
+        kinds = np.bincount(history.tape.rare["kind"][history.tape.rare["instrument"] == n], minlength=16)
         gaps = _gaps(feeds[(feeds["instrument"] == -1) | (feeds["instrument"] == n)], history)
         covered = history.end_ns - history.start_ns - sum(b - a for a, b in gaps)
-        parts.append({"symbol": instrument.symbol, "source": history.source, "completeness": COMPLETENESS[instrument.completeness],
-                      "start_ns": history.start_ns, "end_ns": history.end_ns, "trades": int(kinds[lc.Kind.TRADE]), "quotes": int(kinds[lc.Kind.BBO]),
-                      "liquidations": int(kinds[lc.Kind.LIQUIDATION]), "tickers": int(kinds[lc.Kind.TICKER]), "covered_hours": covered / HOUR_NS,
-                      "gaps": gaps, "receipt": "recorded"})
+        part = {"symbol": instrument.symbol, "source": history.source, "completeness": COMPLETENESS[instrument.completeness],
+                "start_ns": history.start_ns, "end_ns": history.end_ns, "trades": len(history.tape.trades(n)["ts"]),
+                "quotes": len(history.tape.quotes(n)["ts"]), "liquidations": int(kinds[lc.Kind.LIQUIDATION]),
+                "tickers": int(kinds[lc.Kind.TICKER]), "covered_hours": covered / HOUR_NS, "gaps": gaps, "receipt": "recorded"}
+        parts.append(part | (history.parts[n] if history.parts else {}))
     digest = hashlib.sha256(f"{history.fingerprint} {history.start_ns} {history.end_ns} {[i.symbol for i in history.instruments]}".encode())
     return replace(history, parts=parts, fingerprint=digest.hexdigest())
 
@@ -245,4 +279,4 @@ def _gaps(marks: np.ndarray, history: History) -> list[tuple[int, int]]:
 
 
 def _iso(ts: int) -> str:
-    return f"{np.datetime64(ts, 'ns').astype('datetime64[s]')}Z" if ts else "the beginning"
+    return f"{np.datetime64(ts, 'ns').astype('datetime64[s]')}Z"

@@ -14,24 +14,26 @@ import numpy as np
 import liqcore as lc
 from liqshell import journal
 from liqshell.backtest import variants
+from liqshell.drive import drive
 from liqshell.backtest.history import HOUR_NS, History, load_history
 from liqshell.config import Config
 from liqshell.errors import ConfigError, DataError
 from liqshell.journal import Journal
-from liqshell.pipeline import drain_audit, make_paper, settings
+from liqshell.pipeline import make_paper, settings
 from liqshell.report.statistics import sharpe
 from liqshell.report.study import STUDY, VERSION, trades_of
 from liqshell.trials import TRIALS, TrialLog, Trials, digest_of, sharpe_sums
 
 DAY_NS = 24 * HOUR_NS
 SAMPLES_MAX = 20_000                 # of the equity series
+RETURNS = "returns.npy"              # (days of the test spans, settings), float64: daily net results
 #: what a run leaves in its folder, and nothing else: only such a folder is ever replaced
-LEAVES = {journal.MANIFEST, journal.MANIFEST + ".new", journal.AUDIT, STUDY, "report.html", "report.json", "trades.csv", "returns.npy"}
+LEAVES = {journal.MANIFEST, journal.MANIFEST + ".new", journal.AUDIT, STUDY, "report.html", "report.json", "trades.csv", RETURNS}
 Tell = Callable[[str, float], None]
 
 
-def run_backtest(config: Config, folder: str | Path | None = None, tell: Tell | None = None, name: str = "backtest") -> Path:
-    """Run [backtest] on [data] and leave the folder of the run; its path. tell(what, share done) is called now and then.
+def run_backtest(config: Config, folder: str | Path | None = None, tell: Tell | None = None, name: str = "backtest", forward: bool = False) -> Path:
+    """Run [backtest] on [data] and leave the folder of the run; its path. tell(what, share done) is called now and then. forward: walk forward too.
 
     The folder is by default [run] out / NAME-DIGEST of settings and data, so that the same run comes to the same place. A folder of an unfinished
     backtest is replaced; one that holds anything else is refused.
@@ -43,20 +45,28 @@ def run_backtest(config: Config, folder: str | Path | None = None, tell: Tell | 
     history = load_history(config)
     timing["load"] = time.perf_counter() - began
     values = settings(config, history.instruments)
-    key = _hash({"settings": values, "data": history.fingerprint})
+    key = _hash({"settings": values, "data": history.fingerprint} | ({"forward": _plan(config)} if forward else {}))
+    paper = make_paper(values, trust=True)         # before the folder: a policy that cannot be made leaves none
     made = Path(folder) if folder is not None else Path(config.run.out) / f"{config.run.name or name}-{key[:8]}"
     claim(made, replace_finished=folder is None)
     book = Journal(made, manifest(config, history, values) | {"name": config.run.name or name, "finished": False})
-    began = time.perf_counter()
-    tell("the run itself", 0.0)
-    audit, equity, counters = _run(values, history, book)
-    timing["run"] = time.perf_counter() - began
-    study: dict[str, Any] = {"version": VERSION, "timing_s": timing, "problems": history.problems, "models": models(config, history),
-                             "data": {"fingerprint": history.fingerprint, "store": history.source, "parts": history.parts}, "equity": equity}
-    if config.backtest.study:
-        study |= _variants(config, values, history, timing, tell)
-    study["trials"] = log_trial(config, history, key, audit)
-    (made / STUDY).write_text(json.dumps(study) + "\n")
+    try:
+        tell("the run itself", 0.0)
+        began = time.perf_counter()
+        audit, equity, counters = _run(paper, history, book)
+        timing["run"] = time.perf_counter() - began
+        study: dict[str, Any] = {"version": VERSION, "timing_s": timing, "problems": history.problems, "models": models(config, history),
+                                 "data": {"fingerprint": history.fingerprint, "store": history.source, "parts": history.parts}, "equity": equity}
+        if config.backtest.study:
+            study |= _variants(config, values, history, timing, tell)
+        tried = [log_trial(config, history, "backtest", key, [daily_returns(audit, history, config.paper.equity)])]
+        if forward:
+            tried.append(_forward(config, history, made, study, timing, tell))
+        study["trials"] = tried[-1]
+        (made / STUDY).write_text(json.dumps(study) + "\n")
+    except BaseException as why:                   # the folder says that it is not finished, and why
+        book.close(problem=f"{type(why).__name__}: {why}")
+        raise
     book.close(ended_ns=history.end_ns, wall_ended_ns=time.time_ns(), counters=counters, latency={}, data_hash=history.fingerprint, finished=True)
     return made
 
@@ -109,31 +119,25 @@ def code_hash() -> str:
     return digest.hexdigest()
 
 
-def _run(values: dict[str, Any], history: History, book: Journal) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:
+def _run(paper: lc.Paper, history: History, book: Journal) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:
     """The run itself: its audit stream (also into the journal), the account at mark over time, and the counters."""
-    paper = make_paper(values, trust=True)
     engine = paper.engine
-    parts: list[np.ndarray] = []
-    times, marked = [history.start_ns], [values["equity"]]
-    ts = history.events["ts_recv"]
-    start = 0
-    for moment in _moments(history.start_ns, history.end_ns):
-        stop = int(np.searchsorted(ts, moment))
-        paper.run(history.events[start:stop])
-        paper.advance(moment)
-        start = stop
-        parts.append(drain_audit(engine))
-        book.audit(parts[-1])
+    times, marked = [history.start_ns], [engine.account.equity]
+
+    def each(moment: int, fresh: np.ndarray) -> None:
+        book.audit(fresh)
         times.append(moment)
         marked.append(engine.account.equity)
+
+    audit = drive(lc.Walk(paper, history.tape), history.end_ns, _moments(history.start_ns, history.end_ns), each)
     refused = {reason.name: n for reason, n in engine.refused.items()}
-    return np.concatenate(parts), {"ts": times, "marked": marked}, {"events": engine.events, "refused": refused}
+    return audit, {"ts": times, "marked": marked}, {"events": len(history.tape), "refused": refused}
 
 
 def _moments(start_ns: int, end_ns: int) -> list[int]:
-    """Full hours in between (full days where there are too many), and the end."""
+    """Full hours in between (full days where there are too many)."""
     grid = HOUR_NS if (end_ns - start_ns) // HOUR_NS <= SAMPLES_MAX else DAY_NS
-    return [*range((start_ns // grid + 1) * grid, end_ns, grid), end_ns]
+    return list(range((start_ns // grid + 1) * grid, end_ns, grid))
 
 
 def _variants(config: Config, values: dict[str, Any], history: History, timing: dict[str, float], tell: Tell) -> dict[str, Any]:
@@ -163,27 +167,49 @@ def _variants(config: Config, values: dict[str, Any], history: History, timing: 
 def models(config: Config, history: History) -> dict[str, str]:
     """What is assumed, in words."""
     paper = config.paper
-    quotes, tickers = (len(history.of_kind(kind)) for kind in (lc.Kind.BBO, lc.Kind.TICKER))
     slow = ("every liquidation becomes known so much later" if config.backtest.delay_of == "reaction"
             else "every request takes so much longer") + ", on top of the latency"
     out = {"fills": {"through": "a resting order fills when a trade or the opposite quote goes strictly beyond its price",
                      "touch": "a resting order fills when a trade touches its price, by the size of that trade: optimistic"}[paper.fills],
            "latency": f"orders {paper.order_latency_ms:g} ms, reports {paper.ack_latency_ms:g} ms, constant",
            "delays": slow, "own impact": "none: our orders do not move the market"}
-    if not quotes:
+    if not history.count("quotes"):
         out["no quotes"] = "the data has no best bid and ask: post-only is judged, and market orders fill, at the last trade"
-    if not tickers:
+    if not len(history.rare(lc.Kind.TICKER)):
         out["no tickers"] = "the data has no mark price: positions are marked at the last trade, and the side of liquidations is not checked against mark"
     return out
 
 
-def log_trial(config: Config, history: History, key: str, audit: np.ndarray) -> dict[str, Any]:
-    """Append this run to the trial log beside the store or in the folder of runs; what was tried on this data so far."""
+def _plan(config: Config) -> dict[str, Any]:
+    """The grid of [sweep] and [forward], by which a walk is known."""
+    return {"axes": config.sweep.axes, "objective": config.sweep.objective, "forward": vars(config.forward)}
+
+
+def _forward(config: Config, history: History, folder: Path, study: dict[str, Any], timing: dict[str, float], tell: Tell) -> dict[str, Any]:
+    """Walk forward, into the study; its trials."""
+    from liqshell.backtest.forward import walk_forward
+
+    began = time.perf_counter()
+    found, matrix, problems = walk_forward(config, history, tell)
+    timing["forward"] = time.perf_counter() - began
+    study["forward"] = found
+    study["problems"] = study["problems"] + problems
+    columns = [] if matrix is None else list(matrix.T)
+    trials = log_trial(config, history, "forward", _hash(_plan(config)), columns, config.sweep.size, config.sweep.axes)
+    if matrix is not None:
+        np.save(folder / RETURNS, matrix)
+        trials["matrix"] = RETURNS
+    return trials
+
+
+def log_trial(config: Config, history: History, what: str, key: str, daily: list[np.ndarray], count: int = 1,
+              grid: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Append what was tried to the trial log beside the store or in the folder of runs; all that was tried on this data so far. daily: the daily
+    results of each setting, as far as known."""
     log = TrialLog(Path(config.data.store or config.run.out) / TRIALS)
     symbols = tuple(i.symbol for i in history.instruments)
-    ratio = sharpe(daily_returns(audit, history, config.paper.equity))
-    log.add(Trials("backtest", history.fingerprint, history.source, symbols, history.start_ns, history.end_ns, 1, digest_of(key),
-                   **sharpe_sums([ratio])))
+    log.add(Trials(what, history.fingerprint, history.source, symbols, history.start_ns, history.end_ns, count, digest_of(key), grid or {},
+                   **sharpe_sums([sharpe(days) for days in daily])))
     tried = log.count(history.fingerprint, history.source, symbols, history.start_ns, history.end_ns)
     return {"n": tried.n, "source": f"{TRIALS}: settings tried on this data", "sharpe_daily_sd": tried.sharpe_daily_sd}
 

@@ -1,12 +1,12 @@
 """The result cut in pieces: by side, by instrument and together, by hour of day, by day, by time held."""
 
 import math
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from liqshell.report.coverage import DAY_NS, HOUR_NS, covered_hours, gaps, rate, share
-from liqshell.report.ledger import Bracket, Ledger
+from liqshell.report.stories import Bracket, Ledger
 from liqshell.report.results import equity_of
 from liqshell.report.run import COMPLETENESS, Run
 from liqshell.report.statistics import clustered_mean, histogram, mean_test, spread
@@ -28,7 +28,7 @@ def sums(found: Iterable[Bracket]) -> dict[str, Any]:
             "mean_bps": mean["mean"], "low_bps": mean["low"], "high_bps": mean["high"], "hold_s": spread([t.hold_s for t in trades])["p50"]}
 
 
-def interval_of(found: list[tuple[float, Hashable]]) -> dict[str, Any]:
+def interval_of(found: Sequence[tuple[float, Hashable]]) -> dict[str, Any]:
     """mean, low, high, t of (value, day) pairs."""
     values, days = [v for v, _ in found], [d for _, d in found]
     clustered = clustered_mean(values, days)
@@ -62,7 +62,8 @@ def hours(ledger: Ledger) -> list[dict[str, Any]]:
 def days(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     """One row a UTC calendar day of the run, booked when closed; covered: share of the day that the data covered, over all instruments."""
     found = grouped(ledger, lambda b: b.flat // DAY_NS)
-    equity, rows = equity_of(run, ledger), []
+    equity = equity_of(run, ledger)
+    rows: list[dict[str, Any]] = []
     if run.ended_ns <= run.started_ns:
         return rows
     spans = [gaps(run, ledger, n) for n in range(len(run.instruments))]
@@ -71,7 +72,8 @@ def days(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
         begin, end = max(day * DAY_NS, run.started_ns), min((day + 1) * DAY_NS, run.ended_ns)
         missing = sum(max(0, min(b, end) - max(a, begin)) for span in spans for a, b in span) / len(spans)
         net = math.fsum(t.net for t in trades)
-        rows.append({"day": datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d"), "trades": len(trades), "wins": sum(t.net > 0 for t in trades),
+        rows.append({"day": datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d"), "trades": len(trades),
+                     "wins": sum(t.net > 0 for t in trades),
                      "gross": math.fsum(t.gross for t in trades), "fees": math.fsum(t.fees for t in trades), "net": net,
                      "return": net / equity if equity else None, "covered": 1 - missing / (end - begin), "hours": (end - begin) / HOUR_NS})
         equity = equity + net if equity else equity
