@@ -69,6 +69,11 @@ cdef class Policy:
         out[0] = (<Bracket> answer).c
         return 1
 
+    def answer(self, Signal signal not None, Market market not None):
+        """What this policy answers, in whatever language it is written: a Bracket or None. For a policy that wraps another one."""
+        cdef Bracket out = Bracket.__new__(Bracket)
+        return out if market.c != NULL and self.on_signal_c(&signal.c, market.c, market.instrument, &out.c) else None
+
     def on_signal(self, signal, market):
         """Answer a signal. The default wants nothing: detection only."""
         return None

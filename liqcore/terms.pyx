@@ -120,6 +120,15 @@ cdef class Bracket:
         """Ticks; 0 = last trade."""
         return self.c.reference
 
+    def turned(self, side):
+        """The same terms for the other side or this one: LONG or SHORT. What a control trades instead (inverted or random side)."""
+        cdef Bracket out = Bracket.__new__(Bracket)
+        if int(side) not in (1, -1):
+            raise ValueError(f"side: expected LONG (1) or SHORT (-1), got {side!r}")
+        out.c = self.c
+        out.c.side = int(side)
+        return out
+
     def prices(self, instrument, double reference_price) -> dict:
         """Entry, take-profit and stop-loss prices as exact text for a reference price, if the entry fills at its limit."""
         cdef int64_t entry, stop, reference = instrument.ticks(reference_price)

@@ -44,6 +44,7 @@ SHELL = (
     "gateway journal trials",
     "pipeline",
     "live replay venue_clock",
+    "parity",
     "progress report research serve store judge notify",
     "backtest",
     "demo emulator",

@@ -116,7 +116,7 @@ class Session:
         """Run until stop(), or market time `until_ns`; the manifest. VenueError where the venue cannot be reached at the start."""
         instruments = await fetch_instruments(self.config.feed.rest_url, self.config.feed.symbols)
         values = settings(self.config, instruments, self.speed, self.trade)
-        self.pipeline = Pipeline(values, self._on_signals)
+        self.pipeline = Pipeline(values, self._on_signals, trust=True)
         self.started_ns, wall_ns = self.wire_clock.now_ns(), time.time_ns()
         preset = self.config.preset_of()
         journal = Journal(self.folder, {

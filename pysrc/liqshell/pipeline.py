@@ -15,7 +15,7 @@ import liqcore as lc
 from liqshell.config import Config
 from liqshell.toml import SCALE
 from liqshell.errors import ConfigError, DataError
-from liqshell.policies import RULES
+from liqshell.rules import digest_of, is_file, make_policy
 from liqshell.sink import PaperSink
 from liqshell.venues import bybit
 
@@ -29,15 +29,16 @@ def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float 
     symbols = [i.symbol for i in instruments]
     cascade = config.detector_values().cascade_arguments()
     policies = {symbol: config.policy_for(symbol) for symbol in symbols}
-    rules = {config.preset_of(symbol).rule for symbol in symbols}
+    rules = {config.policy.rule or config.preset_of(symbol).rule for symbol in symbols}
     if len(rules) != 1:
         raise ConfigError("[policy.symbols]", f"presets of different rules: {', '.join(sorted(rules))}", "one rule for all symbols of a run")
+    rule = rules.pop() if trade else None
     paper = config.paper
     return {
         "version": lc.__version__, "abi": lc.abi_version(),
         "instruments": [i.as_dict() for i in instruments],
         "cascade": cascade,
-        "rule": rules.pop() if trade else None,
+        "rule": rule, **({"rule_sha256": digest_of(rule)} if rule and is_file(rule) else {}),
         "brackets": {symbol: {key: str(v) if key in ("entry_offset", "take_profit", "stop_loss", "trail") else v
                               for key, v in values.bracket_arguments().items()} for symbol, values in policies.items()},
         "limits": config.limits.risk_arguments(),
@@ -48,24 +49,41 @@ def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float 
     }
 
 
+def make_paper(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] | None = None, *, trust: bool = False) -> lc.Paper:
+    """Engine and simulated venue from the settings of a run: live, in replay and in a backtest made by this function alone.
+
+    wrap: what to put around the policy (a control's other side). trust: whether a policy in a file that the settings name may be run; where the
+    settings come from a recording, a person must say so.
+    """
+    instruments = tuple(lc.Instrument(**fields) for fields in values["instruments"])
+    brackets = values["brackets"]
+    rule = values["rule"]
+    if rule and is_file(rule) and not trust:
+        raise ConfigError("policy", f"this run was decided by the Python code in {rule}", "your consent to run that code on this machine",
+                          "Read the file; then add --trust-policy")
+    policy = make_policy(rule, brackets, values.get("rule_sha256")) if rule else None
+    if policy is not None and wrap is not None:
+        policy = wrap(policy)
+    engine = lc.Engine(instruments, lc.CascadeConfig(**values["cascade"]), policy, lc.Risk(**values["limits"]), equity=values["equity"],
+                       audit_capacity=AUDIT_CAPACITY)
+    return lc.Paper(engine, lc.SimVenue(instruments, **values["paper"]))
+
+
 class Pipeline:
     """One engine with its simulated venue and its decoder.
 
-    `frame` is for replay; live, the listener calls `sink` directly and `other` for the rest.
+    `frame` is for replay; live, the listener calls `sink` directly and `other` for the rest. trust: see make_paper.
     """
 
-    def __init__(self, values: dict[str, Any], on_signals: Callable[[tuple[lc.Signal, ...]], None] | None = None):
+    def __init__(self, values: dict[str, Any], on_signals: Callable[[tuple[lc.Signal, ...]], None] | None = None, *, trust: bool = False):
         if values.get("abi") != lc.abi_version():
             raise DataError("recording", f"made with struct version {values.get('abi')!r}", f"version {lc.abi_version()} of this liqcore",
                             "Replay it with the version that recorded it: " + str(values.get("version")))
         self.values = values
         self.on_signals = on_signals
-        self.instruments = tuple(lc.Instrument(**fields) for fields in values["instruments"])
-        brackets = values["brackets"]
-        policy = RULES[values["rule"]](next(iter(brackets.values())), brackets) if values["rule"] else None
-        self.engine = lc.Engine(self.instruments, lc.CascadeConfig(**values["cascade"]), policy, lc.Risk(**values["limits"]),
-                                equity=values["equity"], audit_capacity=AUDIT_CAPACITY)
-        self.paper = lc.Paper(self.engine, lc.SimVenue(self.instruments, **values["paper"]))
+        self.paper = make_paper(values, trust=trust)
+        self.engine = self.paper.engine
+        self.instruments = self.engine.instruments
         self.sink = PaperSink(self.paper, values["gap_ns"], on_signals)
         self.decoder = bybit.PublicDecoder([i.symbol for i in self.instruments])
         self.counters: Counter[str] = Counter()
@@ -103,8 +121,13 @@ class Pipeline:
                 self.on_signals(tuple(signals))
 
     def drain_audit(self) -> np.ndarray:
-        """New audit records. Draining too late would lose some, which would end every promise of replay: that is an error, not a statistic."""
-        if self.engine.audit.lost:
-            raise DataError("audit ring", f"{self.engine.audit.lost} records were overwritten before they were saved", "none",
-                            "This is a defect of liqcore; report it with the recording")
-        return self.engine.audit.drain()
+        """New audit records."""
+        return drain_audit(self.engine)
+
+
+def drain_audit(engine: lc.Engine) -> np.ndarray:
+    """New audit records. Draining too late would lose some, which would end every promise of replay: that is an error, not a statistic."""
+    if engine.audit.lost:
+        raise DataError("audit ring", f"{engine.audit.lost} records were overwritten before they were saved", "none",
+                        "This is a defect of liqcore; report it with the recording")
+    return engine.audit.drain()

@@ -1,0 +1,221 @@
+"""A recorded run, backtested: the same events as a tape, the same settings, and the first record in which the two audit streams differ, in words.
+
+    verdict = prove_as_backtest("runs/demo")
+    print(verdict.text)                          # "identical: 412 audit records" or both sides of the first difference
+
+A replay (replay.py) goes frame by frame through the live pipeline. This goes the way of a backtest: frames -> events -> tape -> walk.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import liqcore as lc
+from liqcore import bracket, event
+from liqshell import journal, recording, replay
+from liqshell.errors import DataError
+from liqshell.pipeline import GAP_S, drain_audit, make_paper
+from liqshell.record import END, FEED, GAP, META
+from liqshell.venues import bybit
+
+BLOCK = 1 << 16
+FRAME_EVENTS_MAX = 2048
+CALL_EVENTS = 8192               # between two drains of the audit ring
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a recording held. values: the settings of the run, None where it is not one of ours. events: market events and feed marks in the order
+    of receipt, as the sink of the run handed them to its engine. ended_ns: its end mark, 0 = cut off."""
+
+    values: dict[str, Any] | None
+    events: np.ndarray
+    ended_ns: int
+    damage: str
+    frames: int
+    unread: Counter[str] = field(default_factory=Counter)
+
+
+class _Collector:
+    """Events of frames in one growing array, with the feed gaps that liqshell.sink.PaperSink makes."""
+
+    def __init__(self, gap_ns: int):
+        self.gap_ns = gap_ns
+        self.rows = np.zeros(BLOCK, lc.EVENT_DTYPE)
+        self.count = 0
+        self.last_recv = 0           # of the last frame with events, 0 = none since the feed came up
+        self.now = 0
+
+    def room(self, n: int) -> np.ndarray:
+        """The next n rows to write into; `took` keeps them."""
+        if self.count + n > len(self.rows):
+            rows = np.zeros(max(2 * len(self.rows), self.count + n), lc.EVENT_DTYPE)
+            rows[:self.count] = self.rows[:self.count]
+            self.rows = rows
+        return self.rows[self.count:self.count + n]
+
+    def take(self, events: np.ndarray) -> None:
+        """The events of one frame."""
+        if not len(events):
+            return
+        first = int(events["ts_recv"][0])
+        if self.last_recv and first - self.last_recv > self.gap_ns:
+            self.feed(int(lc.FeedState.FEED_GAP), self.last_recv, first)
+        self.room(len(events))[:] = events
+        self.count += len(events)
+        self.last_recv = int(events["ts_recv"][-1])
+        self.now = max(self.now, int(events["ts_recv"].max()))
+
+    def feed(self, state: int, ts_event: int, ts_recv: int) -> None:
+        row = self.room(1)
+        row[:] = 0
+        self.now = max(self.now, ts_recv)
+        row["ts_event"], row["ts_recv"], row["kind"], row["code"], row["instrument"] = ts_event, self.now, int(lc.Kind.FEED), state, -1
+        self.count += 1
+        if state == lc.FeedState.FEED_DOWN:
+            self.last_recv = 0
+
+
+def read_events(path: str | Path, symbols: tuple[str, ...] = (), tell: Callable[[int], None] | None = None) -> Recorded:
+    """Events of a recording: one of a run of ours, or raw Bybit frames (then `symbols` says which contracts are which index).
+
+    tell(ts_recv) is called now and then. DataError where it is neither.
+    """
+    reader = recording.read(path)
+    values: dict[str, Any] | None = None
+    collector: _Collector | None = None
+    decoder: bybit.PublicDecoder | None = None
+    unread: Counter[str] = Counter()
+    ended = frames = 0
+    scratch = np.zeros(FRAME_EVENTS_MAX, lc.EVENT_DTYPE)
+    for number, record in enumerate(reader):
+        if record.stream == META:
+            if values is not None:
+                raise DataError(str(path), "two runs in one recording", "one", "Name the folders of the runs one by one")
+            values = _object(record.frame, path)
+            symbols = tuple(i["symbol"] for i in values["instruments"])
+        if collector is None or decoder is None:
+            if not symbols:
+                raise DataError(str(path), "does not begin with the settings of a run", "a recording made by liqcore", "Name [data] symbols")
+            collector = _Collector(values["gap_ns"] if values else int(GAP_S * lc.SECOND))
+            decoder = bybit.PublicDecoder(list(symbols))
+        if record.stream == FEED:
+            mark = _object(record.frame, path)
+            if mark["state"] == lc.FeedState.FEED_UP:
+                decoder.forget()
+            collector.feed(mark["state"], mark["ts_event"], record.ts_recv)
+        elif record.stream == END:
+            ended = record.ts_recv
+        elif record.stream not in (META, GAP, recording.SKIP):
+            frames += 1
+            found = decoder.decode(record.frame, record.ts_recv, scratch)
+            if isinstance(found, int):
+                collector.take(scratch[:found])
+            elif found.events:
+                collector.take(np.array(found.events, lc.EVENT_DTYPE))
+            else:
+                unread[found.kind.name.lower() + (f": {found.reason}" if found.reason else "")] += 1
+        if number % 4096 == 0 and tell is not None:
+            tell(record.ts_recv)
+    if collector is None:
+        raise DataError(str(path), "the recording is empty", "a recording made by liqcore")
+    return Recorded(values, collector.rows[:collector.count], ended, reader.damage_text(), frames, unread)
+
+
+def _object(text: bytes, where: str | Path) -> dict[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise DataError(str(where), "a mark of the recorder is not an object", "what a run wrote")
+    return found
+
+
+def step(paper: lc.Paper, events: np.ndarray, end_ns: int) -> np.ndarray:
+    """Every event through the paper engine in the order given; its audit records."""
+    parts = []
+    for start in range(0, len(events), CALL_EVENTS):
+        paper.run(events[start:start + CALL_EVENTS])
+        parts.append(drain_audit(paper.engine))
+    if end_ns:
+        paper.advance(end_ns)
+    parts.append(drain_audit(paper.engine))
+    return np.concatenate(parts)
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What came of it. how: 'tape', or why the recorded order had to be stepped. difference: the first one in words, '' where there is none."""
+
+    verdict: replay.Verdict
+    how: str
+    difference: str
+
+    @property
+    def identical(self) -> bool:
+        return self.verdict.identical
+
+    def as_dict(self) -> dict[str, Any]:
+        return self.verdict.as_dict() | {"how": self.how, "difference": self.difference}
+
+
+def prove_as_backtest(folder: str | Path, *, trust: bool = False) -> Parity:
+    """Backtest the recording of the run in a folder with the run's own settings and compare the audit streams byte for byte."""
+    recorded = journal.load_audit(folder)
+    found = read_events(Path(folder) / journal.FRAMES)
+    if found.values is None:
+        raise DataError(str(folder), "its recording does not say with which settings it was made", "the folder of a run made by liqcore live or demo")
+    paper = make_paper(found.values, trust=trust)
+    audit, how = step(paper, found.events, found.ended_ns), "stepped"
+    verdict = replay.compare(recorded, audit, found.damage, bool(found.ended_ns))
+    symbols = [i.symbol for i in paper.engine.instruments]
+    return Parity(verdict, how, "" if verdict.identical else first_difference(recorded, audit, verdict.first_difference or 0, symbols))
+
+
+# ---- records in words ----
+
+_NAMES: dict[str, Any] = {"Kind": lc.Kind, "Phase": lc.Phase, "Action": event.Action, "OrderStatus": event.OrderStatus,
+                          "FillReason": event.FillReason, "BracketState": lc.BracketState, "FeedState": lc.FeedState, "Control": lc.Control,
+                          "Alarm": bracket.Alarm}
+
+
+def as_words(record: np.void, symbols: list[str]) -> dict[str, str]:
+    """One audit record as named fields."""
+    kind = lc.AuditKind(int(record["kind"]))
+    phase_kind, names = lc.AUDIT_FIELDS[kind]
+    n = int(record["instrument"])
+    out = {"kind": kind.name.removeprefix("AUDIT_"), "time": f"{np.datetime64(int(record['ts']), 'ns')}Z",
+           "instrument": symbols[n] if 0 <= n < len(symbols) else "all"}
+    phase = int(record["phase"])
+    try:
+        out[phase_kind] = _NAMES[phase_kind](phase).name if phase_kind != "Side" else ("LONG" if phase else "SHORT")
+    except (KeyError, ValueError):
+        out[phase_kind] = str(phase)
+    out |= {"reason": lc.Reason(int(record["reason"])).name, "side": {1: "LONG", -1: "SHORT"}.get(int(record["side"]), "none"),
+            "id": str(int(record["id"])), "seq": str(int(record["seq"]))}
+    return out | {name: repr(float(value)) for name, value in zip(names, record["x"], strict=True) if not name.startswith("unused")}
+
+
+def first_difference(recorded: np.ndarray, made: np.ndarray, at: int, symbols: list[str]) -> str:
+    """Both sides of the first unequal record, and which fields differ."""
+    left = as_words(recorded[at], symbols) if at < len(recorded) else None
+    right = as_words(made[at], symbols) if at < len(made) else None
+    if left is None or right is None:
+        longer, words = ("run", left) if right is None else ("backtest", right)
+        return f"record {at}: only the {longer} has it: " + (_line(words) if words else "")
+    differ = [key for key in left | right if left.get(key) != right.get(key)]
+    if not differ:                      # bits that print alike, such as the sign of a zero
+        differ = [name for name in recorded.dtype.names or () if recorded[at][name].tobytes() != made[at][name].tobytes()]
+    return "\n".join([f"record {at} differs in {', '.join(differ)}", f"  run:      {_line(left)}", f"  backtest: {_line(right)}"])
+
+
+def _line(words: dict[str, str]) -> str:
+    return "  ".join(f"{key}={value}" for key, value in words.items())
+
+
+__all__ = ["Parity", "Recorded", "as_words", "first_difference", "prove_as_backtest", "read_events", "step"]
