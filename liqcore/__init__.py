@@ -30,12 +30,16 @@ from liqcore.event import (
     abi_version,
 )
 from liqcore.instrument import Instrument
+from liqcore.latency import Latency
 from liqcore.paper import Paper
+from liqcore.passage import Passage
 from liqcore.policy import Market, Policy
 from liqcore.quantile import QuantileSketch, RollingQuantile
 from liqcore.request import Request
 from liqcore.risk import Risk
 from liqcore.simulate import SimVenue
+from liqcore.tape import Tape
+from liqcore.tape_builder import TapeBuilder
 from liqcore.terms import Bracket
 from liqcore.window import Window
 from liqcore.zscore import SegmentZ
@@ -52,7 +56,7 @@ def get_include() -> str:
 
 __all__ = [
     "AUDIT_DTYPE", "AUDIT_FIELDS", "EVENT_DTYPE", "LONG", "SECOND", "SHORT", "SIGNAL_DTYPE", "Account", "Alarm", "AuditKind", "Bracket",
-    "BracketState", "Cascade", "CascadeConfig", "Completeness", "Control", "Engine", "FeedState", "FillReason", "Instrument", "Kind",
-    "Market", "OrderStatus", "Paper", "Phase", "Policy", "QuantileSketch", "Reason", "Request", "Risk", "Role", "RollingQuantile",
-    "SegmentZ", "Side", "Signal", "SimVenue", "Window", "__version__", "abi_version", "get_include",
+    "BracketState", "Cascade", "CascadeConfig", "Completeness", "Control", "Engine", "FeedState", "FillReason", "Instrument", "Kind", "Latency",
+    "Market", "OrderStatus", "Paper", "Passage", "Phase", "Policy", "QuantileSketch", "Reason", "Request", "Risk", "Role", "RollingQuantile",
+    "SegmentZ", "Side", "Signal", "SimVenue", "Tape", "TapeBuilder", "Window", "__version__", "abi_version", "get_include",
 ]

@@ -2,6 +2,8 @@
 
 from libc.stdint cimport int32_t, int64_t
 
+from liqcore.audit cimport AuditRing
+from liqcore.event cimport event_t
 from liqcore.instrument cimport instrument_t
 
 ctypedef struct position_t:
@@ -11,6 +13,7 @@ ctypedef struct position_t:
     double fees
     double funding           # paid (positive) or received
     double mark              # price that the position is valued at: mark price, else last trade
+    int64_t funded           # ns: the latest settlement counted
 
 ctypedef struct ledger_t:    # plain data
     double equity_start
@@ -25,6 +28,7 @@ cdef class Account:
     cdef instrument_t* instruments
     cdef int count
     cdef void fill(self, int32_t instrument, int side, int64_t ticks, int64_t lots, double fee) noexcept nogil
+    cdef void fund(self, const event_t* e, int64_t id, int64_t now, AuditRing audit) noexcept nogil
     cdef void mark(self, int32_t instrument, double price) noexcept nogil
     cdef double equity_now(self) noexcept nogil
     cdef double unrealized(self, int32_t instrument) noexcept nogil

@@ -4,6 +4,8 @@ from libc.math cimport fabs
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
+from liqcore.audit cimport AUDIT_FUNDING, AuditRing
+from liqcore.event cimport OK, audit_t, event_t
 from liqcore.instrument cimport Instrument, qty_of
 
 cdef int64_t DAY_NS = 86400000000000
@@ -60,6 +62,20 @@ cdef class Account:
             p.value += <double> ticks * <double> signed
         if p.mark == 0.0:
             p.mark = ticks * i.tick
+
+    cdef void fund(self, const event_t* e, int64_t id, int64_t now, AuditRing audit) noexcept nogil:
+        """A FUNDING report, counted once per settlement (its ts_event) and audited; id: the entry of the bracket that it belongs to."""
+        cdef position_t* p = &self.positions[e.instrument]
+        cdef audit_t* a
+        if e.ts_event <= p.funded:
+            return
+        p.funded = e.ts_event
+        p.funding += e.aux_price
+        a = audit.put(now, AUDIT_FUNDING, OK, 1 if e.side > 0 else 0, e.instrument, e.side, id)
+        a.x[0] = e.price
+        a.x[1] = e.qty
+        a.x[2] = e.aux_price
+        a.x[3] = e.aux_qty
 
     cdef void mark(self, int32_t instrument, double price) noexcept nogil:
         self.positions[instrument].mark = price

@@ -44,6 +44,7 @@ cpdef enum Alarm:
     ALARM_EXECUTIONS = 7        # more executions than can be remembered
     ALARM_POLICY = 9            # the policy raised: entries are halted
     ALARM_LATE = 8              # a fill of a bracket that was believed to be over: what it opened is closed
+    ALARM_LIQUIDATED = 10       # the venue closes, or has closed, the position by force
 
 ctypedef struct order_t:
     int64_t id
@@ -60,6 +61,7 @@ ctypedef struct order_t:
     uint8_t attempt
     uint8_t unknown             # the outstanding request was not answered in time
     uint8_t refusals            # of cancels in a row
+    uint8_t fired               # stops: the venue says that it is a market order now; it may fill in pieces
 
 ctypedef struct slot_t:         # one per instrument; plain data, so that a snapshot is a copy
     bracket_t spec

@@ -21,6 +21,7 @@ class Alarm(IntEnum):
     ALARM_EXECUTIONS = 7
     ALARM_POLICY = 9
     ALARM_LATE = 8
+    ALARM_LIQUIDATED = 10
 
 @disjoint_base
 class Outbox:

@@ -56,7 +56,7 @@ cdef class Outbox:
         r.action = action
         r.type = type
         r.flags = flags
-        r.reserved = 0
+        r.reserved = s.end if id_role(o.id) == ROLE_CLOSE else 0     # why it is closed: a simulated venue says so in its fill
         o.ts_asked = ts
         s.orders += 1
         a = self.audit.put(ts, AUDIT_REQUEST, 0, action, s.instrument, side, o.id)
@@ -255,6 +255,8 @@ cdef void move_stop(slot_t* s, const instrument_t* i, int64_t price, int64_t now
     """A stop never loosens: max() for a long, min() for a short."""
     if (price - s.stop.price) * s.spec.side <= 0 or s.stop.status != O_LIVE or s.stop.asked != ASKED_NOTHING or now < s.stop.not_before:
         return
+    if s.stop.fired:
+        return
     s.stop.before = s.stop.price
     s.stop.price = price
     s.stop.qty = slot_position(s)
@@ -321,6 +323,15 @@ cdef void reopen(slot_t* s, const instrument_t* i, const event_t* e, int64_t now
     s.state = BRACKET_WINDING
 
 
+cdef void liquidated(slot_t* s, const event_t* e, const instrument_t* i, int64_t now, Outbox out) noexcept nogil:
+    """The venue takes the position from us. What it leaves over is closed by ourselves, but not while it is at it: it would refuse."""
+    if s.end != END_LIQUIDATED:
+        s.end = END_LIQUIDATED
+        s.protect_deadline = 0
+        alarm(s, ALARM_LIQUIDATED, e.price, s.entry_value / s.entered * i.tick if s.entered > 0 else 0.0, e.id, now, out)
+    s.close.not_before = now + PROTECT_NS
+
+
 cdef int on_fill(slot_t* s, const event_t* e, const instrument_t* i, order_t* o, int role, int64_t now, Outbox out) noexcept nogil:
     cdef int64_t ticks = ticks_of(i, e.price)
     cdef int64_t lots = lots_of(i, e.qty)
@@ -337,7 +348,9 @@ cdef int on_fill(slot_t* s, const event_t* e, const instrument_t* i, order_t* o,
         if o.status == O_SENT:
             o.status = O_LIVE
         o.filled += lots
-        if role == ROLE_STOP:
+        if role == ROLE_STOP and o.fired and slot_position(s) > lots:
+            s.protect_deadline = now + PROTECT_NS if s.end == OK else 0     # at work as a market order, for as long as fills keep coming
+        elif role == ROLE_STOP:
             # it has fired: what it leaves over is not protected by it any more
             o.status = O_ENDED
             o.ts_reported = max(o.ts_reported, e.ts_event)
@@ -353,6 +366,8 @@ cdef int on_fill(slot_t* s, const event_t* e, const instrument_t* i, order_t* o,
         s.last_exit = role
         if role == ROLE_STOP and slot_position(s) > 0 and s.end == OK and s.protect_deadline == 0:
             s.protect_deadline = now + PROTECT_NS
+        elif role == ROLE_LIQUIDATION:
+            liquidated(s, e, i, now, out)
     a = out.audit.put(now, AUDIT_FILL, 0, e.code, s.instrument, s.spec.side if role == ROLE_ENTRY else -s.spec.side, e.id)
     a.x[0] = e.price
     a.x[1] = e.qty
@@ -405,6 +420,7 @@ cdef void on_order(slot_t* s, const event_t* e, const instrument_t* i, order_t* 
         o.refusals = 0
         if role == ROLE_STOP:
             s.protect_deadline = 0
+            o.fired = e.code == ORDER_TRIGGERED
             anchor_stop(s, i, now, out)
     elif e.code == ORDER_UNKNOWN:
         o.unknown = 1
@@ -432,6 +448,8 @@ cdef void on_order(slot_t* s, const event_t* e, const instrument_t* i, order_t* 
                 s.requotes += 1
                 s.reference = s.last
                 place_entry(s, i, now, out)
+        if e.flags == END_LIQUIDATED:
+            liquidated(s, e, i, now, out)
 
 
 cdef int bracket_report(slot_t* s, const event_t* e, const instrument_t* i, int64_t now, Outbox out) noexcept nogil:
@@ -441,7 +459,7 @@ cdef int bracket_report(slot_t* s, const event_t* e, const instrument_t* i, int6
     cdef int counted = 0
     cdef order_t* o
     cdef audit_t* a
-    cdef bint ours = id_sequence(e.id) == (s.sequence & 0xFFFFFFF) and ROLE_ENTRY <= role <= ROLE_CLOSE and s.sequence > 0
+    cdef bint ours = id_sequence(e.id) == (s.sequence & 0xFFFFFFF) and ROLE_ENTRY <= role <= ROLE_LIQUIDATION and s.sequence > 0
     if e.kind == ORDER:
         a = out.audit.put(now, AUDIT_ORDER, e.flags, e.code, s.instrument, e.side, e.id)
         a.x[0] = e.price

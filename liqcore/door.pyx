@@ -54,6 +54,8 @@ cdef uint8_t price_qty(const event_t* e, market_t* m, const instrument_t* i, dou
         return plausible(m, e.price, band)
     if e.qty <= 0.0 or e.qty > 1e15:
         return BAD_QTY
+    if e.kind == FUNDING:     # about our position, too: what was paid is what was paid
+        return OK if e.side == LONG or e.side == SHORT else BAD_SIDE
     if e.kind == FILL:        # however odd, a fill is about our position: the bracket machine deals with it
         return OK if 0.0 <= e.aux_qty < 9007199254740992.0 else BAD_QTY
     if e.side != LONG and e.side != SHORT:
@@ -74,7 +76,7 @@ cdef uint8_t door(const event_t* e, int64_t now, market_t* markets, const instru
         if e.instrument != ALL_INSTRUMENTS and not 0 <= e.instrument < count:
             return BAD_INSTRUMENT
         return OK if 1 <= e.code <= 3 else BAD_CODE
-    if e.kind < LIQUIDATION or e.kind > CONTROL:
+    if e.kind < LIQUIDATION or e.kind > FUNDING:
         return BAD_KIND
     if not 0 <= e.instrument < count:
         return BAD_INSTRUMENT

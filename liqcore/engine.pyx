@@ -14,9 +14,9 @@ from liqcore.event cimport *
 from liqcore.instrument cimport Instrument, lots_of, price_of, qty_of, ticks_of
 from liqcore.market cimport market_bbo, market_ticker, market_trade
 from liqcore.request cimport Request
-from liqcore.risk cimport ask_t, hurdle, size_entry
+from liqcore.risk cimport ask_t, hurdle, size_entry, size_requote
 from liqcore.sides cimport side_inverted
-from liqcore.terms cimport audit_answer, bracket_prices, bracket_t, check_bracket
+from liqcore.terms cimport audit_answer, bracket_t, check_bracket
 
 from liqcore import bracket as life
 from liqcore import event as schema
@@ -221,6 +221,9 @@ cdef class Engine:
                 self.account.mark(e.instrument, e.price)
         elif e.kind == ORDER or e.kind == FILL:
             self.on_report(e)
+        elif e.kind == FUNDING:
+            self.account.fund(e, self.slot[e.instrument].entry.id, self.clock.now, self.audit)
+            self.risk.watch(self.account, self.clock.now, self.audit)
         elif e.kind == FEED:
             self.on_feed_c(e)
         else:
@@ -279,14 +282,7 @@ cdef class Engine:
     cdef void judge_requote(self, slot_t* s, const instrument_t* i) noexcept nogil:
         """A post-only entry was rejected; its next try is an entry like any other, at a new price and time: risk may refuse it."""
         cdef ask_t ask
-        cdef int64_t stop
-        bracket_prices(&s.spec, s.last, &ask.entry_ticks, &stop)
-        ask.instrument = s.instrument
-        ask.side = s.spec.side
-        ask.phase = 0
-        ask.cause = s.entry.id
-        ask.lots = s.entry.qty
-        ask.notional = qty_of(i, ask.lots) * i.multiplier * price_of(i, ask.entry_ticks)
+        size_requote(&ask, s, i)
         if self.risk.judge(&ask, i, &self.market[s.instrument], self.slot, self.count, self.account, self.clock.now, self.audit) != OK:
             s.requotes = s.spec.requotes_max
 
@@ -479,6 +475,10 @@ cdef class Engine:
         """One execution of one of our orders; execution: the venue's id as an integer below 2**53, repeated reports are counted once."""
         return self.enter(ts_event, ts_recv, <int> (order >> 40), FILL, 0, price, qty, fee, <double> execution, order, FILL_MAKER if maker else 0,
                           int(reason))
+
+    def on_funding(self, int64_t ts_event, int64_t ts_recv, instrument, int side, double mark, double qty, double paid, double rate=0.0) -> tuple:
+        """Funding of a position (side, qty held) at ts_event: paid > 0, received < 0, in quote currency. A repeated report is counted once."""
+        return self.enter(ts_event, ts_recv, self._index(instrument), FUNDING, side, mark, qty, paid, rate, 0, 0, 0)
 
     def advance(self, int64_t ts) -> tuple:
         """Let time pass up to ts (ns) without an event: deadlines are served. Going back is refused and counted."""

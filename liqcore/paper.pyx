@@ -26,17 +26,21 @@ cdef class Paper:
             r = self.engine.next_request()
 
     cdef int advance_c(self, int64_t now) except -1:
-        """Everything that is due up to `now`: arrivals first, then reports, then the engine's own deadlines, each at its own moment."""
-        cdef int64_t arrival, report, due
+        """Everything that is due up to `now`, each at its own moment; at the same moment first what arrives at the venue, then funding, then reports,
+        then the engine's own deadlines."""
+        cdef int64_t arrival, funding, report, due
         cdef event_t e
         while True:
             arrival = self.venue.next_arrival()
+            funding = self.venue.next_funding()
             report = self.venue.next_report()
             due = self.engine.wake()
-            if min(arrival, report, due) > now:
+            if min(min(arrival, funding), min(report, due)) > now:
                 break
-            if arrival <= report and arrival <= due:
+            if arrival <= min(funding, min(report, due)):
                 self.venue.arrive()
+            elif funding <= min(report, due):
+                self.venue.fund()
             elif report <= due:
                 e = self.venue.reports[self.venue.state.reports_tail & self.venue.mask]
                 self.venue.state.reports_tail += 1
@@ -85,7 +89,7 @@ cdef class Paper:
     @property
     def next_deadline(self):
         """When advance() should be called next if nothing arrives before, ns; None = nothing is waiting."""
-        cdef int64_t t = min(self.venue.next_arrival(), self.venue.next_report(), self.engine.wake())
+        cdef int64_t t = min(min(self.venue.next_arrival(), self.venue.next_funding()), min(self.venue.next_report(), self.engine.wake()))
         return None if t == NEVER else t
 
     def snapshot(self) -> bytes:

@@ -50,6 +50,17 @@ cdef inline void size_entry(ask_t* ask, const bracket_t* b, int64_t reference, d
     ask.lots = min(lots_floor(i, wanted / (price_of(i, ask.entry_ticks) * i.multiplier)), i.lots_max)
     ask.notional = qty_of(i, ask.lots) * i.multiplier * price_of(i, ask.entry_ticks)
 
+cdef inline void size_requote(ask_t* ask, const slot_t* s, const instrument_t* i) noexcept nogil:
+    """The next try of an entry that was rejected as post-only: the same lots at a new price."""
+    cdef int64_t stop
+    bracket_prices(&s.spec, s.last, &ask.entry_ticks, &stop)
+    ask.instrument = s.instrument
+    ask.side = s.spec.side
+    ask.phase = 0
+    ask.cause = s.entry.id
+    ask.lots = s.entry.qty
+    ask.notional = qty_of(i, ask.lots) * i.multiplier * price_of(i, ask.entry_ticks)
+
 cdef class Risk:
     cdef limits_t limits
     cdef latch_t latch

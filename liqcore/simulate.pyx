@@ -3,20 +3,29 @@
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from liqcore.book cimport *
 from liqcore.event cimport *
-from liqcore.instrument cimport Instrument, lots_of, price_of, qty_of, ticks_of
+from liqcore.instrument cimport Instrument, price_of, qty_of, ticks_of
+from liqcore.latency cimport Latency
 
-SNAPSHOT_MAGIC = b"liqcore-simvenue-1\n"
+SNAPSHOT_MAGIC = b"liqcore-simvenue-2\n"
+FILLS = ("through", "touch", "queue")
+TAKERS = ("next", "walk")
+HIDDEN = ("none", "wait")
 
-cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 
 
 cdef class SimVenue:
-    """A venue made of public trades and best bid/ask.
+    """A venue made of public trades, best bid/ask and tickers.
 
-    fills: 'through' fills a resting order when a trade (or the opposite quote) goes strictly beyond its price; 'touch' also when a trade is at its
-    price, by the quantity of the trade. Post-only is judged on arrival. A stop-market order triggers on the last price and fills as taker at the
-    next price, never better than the quote. Fees are shares of notional per role. Latencies in seconds, constant.
+    fills, of a resting order: 'through', all of it when a trade or the opposite quote goes strictly beyond its price. 'touch', also by a trade at its
+    price, by the trade's quantity. 'queue', as 'through', and trades against it at its price first consume what was shown there when it arrived,
+    then fill it; hidden='wait': behind the best price an order waits until its level is shown, 'none': such a level is taken to be empty.
+    taker, of a market order, a stop that has fired and a limit that crosses: 'next', all of it at the next price; 'walk', of each event what is
+    shown or traded, and the rest at the next. Either way never better than the quote.
+    maker_fee, taker_fee: shares of notional. latency: a Latency, instead of the constants order_latency_s and ack_latency_s.
+    funding_interval_s: positions pay or receive funding at its multiples (UTC), 0 = never. leverage: isolated margin of a position is 1 / leverage
+    of its entry value; it is liquidated when what remains falls to maintenance_margin, 0 = never.
     """
 
     def __cinit__(self, instruments, *args, int capacity=4096, **kwargs):
@@ -34,22 +43,36 @@ cdef class SimVenue:
             raise MemoryError("no memory for the simulated venue")
         for n in range(self.count):
             self.inst[n] = (<Instrument?> self.instruments[n]).c
+            self.books[n].funding_at = NEVER
+        self.state.funding_next = NEVER
 
-    def __init__(self, instruments, *, str fills="through", double maker_fee=0.0002, double taker_fee=0.00055, double order_latency_s=0.05,
-                 double ack_latency_s=0.05, int capacity=4096):
-        if fills not in ("through", "touch"):
-            raise ValueError(f"fills: expected 'through' or 'touch', got {fills!r}")
-        for name, value in (("maker_fee", maker_fee), ("taker_fee", taker_fee)):
-            if not -0.01 <= value <= 0.01:
-                raise ValueError(f"{name}: expected a share of notional from -0.01 to 0.01 (0.0002 = 2 bps), got {value!r}")
-        for name, value in (("order_latency_s", order_latency_s), ("ack_latency_s", ack_latency_s)):
-            if not 0.0 <= value <= 3600.0:
-                raise ValueError(f"{name}: expected seconds from 0 to 3600, got {value!r}")
-        self.touch = fills == "touch"
+    def __init__(self, instruments, *, str fills="through", str taker="next", str hidden="wait", double maker_fee=0.0002,
+                 double taker_fee=0.00055, Latency latency=None, double order_latency_s=0.05, double ack_latency_s=0.05,
+                 double funding_interval_s=28800.0, double leverage=0.0, double maintenance_margin=0.005, int capacity=4096):
+        for name, value, known in (("fills", fills, FILLS), ("taker", taker, TAKERS), ("hidden", hidden, HIDDEN)):
+            if value not in known:
+                raise ValueError(f"{name}: expected {' or '.join(map(repr, known))}, got {value!r}")
+        for name, fee in (("maker_fee", maker_fee), ("taker_fee", taker_fee)):
+            if not -0.01 <= fee <= 0.01:
+                raise ValueError(f"{name}: expected a share of notional from -0.01 to 0.01 (0.0002 = 2 bps), got {fee!r}")
+        for name, seconds in (("order_latency_s", order_latency_s), ("ack_latency_s", ack_latency_s)):
+            if not 0.0 <= seconds <= 3600.0:
+                raise ValueError(f"{name}: expected seconds from 0 to 3600, got {seconds!r}")
+        if funding_interval_s != 0.0 and not 60.0 <= funding_interval_s <= 604800.0:
+            raise ValueError(f"funding_interval_s: expected seconds from 60 to 604800, or 0 for no funding, got {funding_interval_s!r}")
+        if leverage != 0.0 and not 1.0 <= leverage <= 1000.0:
+            raise ValueError(f"leverage: expected 1 to 1000, or 0 for a position that is never liquidated, got {leverage!r}")
+        if not 0.0 <= maintenance_margin < 1.0 or leverage != 0.0 and maintenance_margin >= 1.0 / leverage:
+            raise ValueError(f"maintenance_margin: expected a share from 0 to below 1 / leverage, got {maintenance_margin!r}")
+        self.fills = FILLS.index(fills)
+        self.walk = taker == "walk"
+        self.hidden = hidden == "wait"
         self.maker_fee = maker_fee
         self.taker_fee = taker_fee
-        self.order_latency_ns = round(order_latency_s * 1e9)
-        self.ack_latency_ns = round(ack_latency_s * 1e9)
+        self.latency = Latency(order_s=order_latency_s, ack_s=ack_latency_s) if latency is None else latency
+        self.funding_ns = round(funding_interval_s * 1e9)
+        self.leverage = leverage
+        self.margin = 1.0 / leverage - maintenance_margin if leverage != 0.0 else 0.0
 
     def __dealloc__(self):
         free(self.inst)
@@ -66,7 +89,8 @@ cdef class SimVenue:
             self.state.lost += 1
             return -1
         a[0] = r[0]
-        a.ts = now + self.order_latency_ns
+        a.ts = max(self.state.last_arrival, now + self.latency.order_c(r.id, r.action))
+        self.state.last_arrival = a.ts
         self.state.arrivals_head += 1
         return 0
 
@@ -80,7 +104,28 @@ cdef class SimVenue:
             return NEVER
         return self.reports[self.state.reports_tail & self.mask].ts_recv
 
-    cdef event_t* report(self, const sim_order_t* o, int32_t n, uint8_t kind, uint8_t code, uint8_t flags, int64_t now) noexcept nogil:
+    cdef int64_t next_funding(self) noexcept nogil:
+        """When fund() must be called; NEVER while nothing is held."""
+        return self.state.funding_next
+
+    cdef void bounds(self, int32_t n, int64_t* low, int64_t* high, bint* every) noexcept nogil:
+        """What of instrument n's market can change anything here: a trade at or below `low` or at or above `high` (ticks), a quote with its ask at
+        or below `low` or its bid at or above `high`; `every`: any trade or quote. Tickers are never to be skipped."""
+        book_bounds(&self.books[n], self.fills, low, high, every)
+
+    cdef void sync(self, int32_t n, int64_t last, int64_t bid, int64_t bid_lots, int64_t ask, int64_t ask_lots) noexcept nogil:
+        """The last trade and quote (ticks, lots) of events that were skipped; last = 0 or bid = 0 leaves what was known."""
+        cdef book_t* b = &self.books[n]
+        if last:
+            b.last = last
+        if bid:
+            b.bid = bid
+            b.bid_lots = bid_lots
+            b.ask = ask
+            b.ask_lots = ask_lots
+
+    cdef event_t* put(self, int32_t n, uint8_t kind, int64_t id, int64_t number, int64_t now) noexcept nogil:
+        """An empty report on its way; `number` of the reports on this id."""
         cdef event_t* e
         if self.state.reports_head - self.state.reports_tail > self.mask:
             self.state.lost += 1
@@ -89,13 +134,19 @@ cdef class SimVenue:
         self.state.reports_head += 1
         memset(e, 0, sizeof(event_t))
         e.ts_event = now
-        e.ts_recv = now + self.ack_latency_ns
+        e.ts_recv = max(self.state.last_report, now + self.latency.ack_c(id, number))
+        self.state.last_report = e.ts_recv
+        e.id = id
+        e.instrument = n
+        e.kind = kind
+        return e
+
+    cdef event_t* report(self, sim_order_t* o, int32_t n, uint8_t kind, uint8_t code, uint8_t flags, int64_t now) noexcept nogil:
+        cdef event_t* e = self.put(n, kind, o.id, o.said, now)
+        o.said += 1
         e.price = price_of(&self.inst[n], o.price)
         e.qty = qty_of(&self.inst[n], o.qty - o.filled)
         e.aux_qty = qty_of(&self.inst[n], o.filled)
-        e.id = o.id
-        e.instrument = n
-        e.kind = kind
         e.side = o.side
         e.flags = flags
         e.code = code
@@ -106,7 +157,8 @@ cdef class SimVenue:
     cdef void end(self, int32_t n, sim_order_t* o, uint8_t status, uint8_t reason, int64_t now) noexcept nogil:
         o.live = 0
         self.books[n].live -= 1
-        self.report(o, n, ORDER, status, reason, now)
+        if (o.id & 15) != ROLE_LIQUIDATION:     # not our order: we hear of its fills only
+            self.report(o, n, ORDER, status, reason, now)
 
     cdef void clear(self, int32_t n, int64_t now) noexcept nogil:
         """The position is gone: nothing is left to reduce, and the attached stop goes with it."""
@@ -148,81 +200,121 @@ cdef class SimVenue:
     cdef void trigger(self, int32_t n, sim_order_t* o, int64_t now) noexcept nogil:
         """A stop whose trigger the last price has reached fires, also when it is placed or moved there: the trade that swept through an entry and
         its stop takes both, the stop at the next price."""
-        if not o.triggered and self.books[n].last and (self.books[n].last - o.price) * o.side >= 0:
-            o.triggered = 1
+        if not o.taking and self.books[n].last and (self.books[n].last - o.price) * o.side >= 0:
+            o.taking = 1
             o.since = self.state.serial
             self.report(o, n, ORDER, ORDER_TRIGGERED, OK, now)
 
+    cdef void schedule(self, int32_t n, int64_t now) noexcept nogil:
+        """A position was opened, turned or closed: its next funding."""
+        cdef int64_t paid = self.funding_ns if self.books[n].position else 0
+        cdef int k
+        self.books[n].funding_at = (now // paid + 1) * paid if paid else NEVER
+        self.state.funding_next = NEVER
+        for k in range(self.count):
+            self.state.funding_next = min(self.state.funding_next, self.books[k].funding_at)
+
     cdef void fill(self, int32_t n, sim_order_t* o, int64_t price, int64_t lots, uint8_t reason, bint maker, int64_t now) noexcept nogil:
-        """An execution of at most `lots`; a reduce-only order never turns the position."""
+        """An execution of at most `lots`; a reduce-only order never turns the position, a stop covers all of it."""
         cdef book_t* b = &self.books[n]
-        cdef int64_t held = b.position if b.position > 0 else -b.position
+        cdef int64_t before = b.position, held = book_held(b)
         cdef event_t* e
-        lots = min(lots, o.qty - o.filled) if o.type != ORDER_STOP_MARKET else held
+        lots = min(lots, held if o.type == ORDER_STOP_MARKET else o.qty - o.filled)
         if o.flags & REDUCE_ONLY:
             lots = min(lots, held)
         if lots <= 0:
             return
         o.filled += lots
-        b.position += o.side * lots
+        book_move(b, o.side, price, lots, self.margin)
+        if before == 0 or b.position == 0 or (before > 0) != (b.position > 0):
+            b.opened = o.id
+            self.schedule(n, now)
         self.state.execution += 1
         e = self.report(o, n, FILL, reason, FILL_MAKER if maker else 0, now)
         e.price = price_of(&self.inst[n], price)
         e.qty = qty_of(&self.inst[n], lots)
         e.aux_price = e.price * e.qty * self.inst[n].multiplier * (self.maker_fee if maker else self.taker_fee)
         e.aux_qty = <double> self.state.execution
-        if o.filled >= o.qty or o.type == ORDER_STOP_MARKET:
+        if (lots == held) if o.type == ORDER_STOP_MARKET else (o.filled >= o.qty):
             self.end(n, o, ORDER_DONE, OK, now)
         if b.position == 0:
             self.clear(n, now)
         elif o.stop != 0:
             self.protect(n, o[0], now)
 
+    cdef uint8_t refusal(self, const request_t* r, int64_t touch, bint crosses) noexcept nogil:
+        """What the venue has against a new order, judged on its arrival."""
+        cdef const instrument_t* i = &self.inst[r.instrument]
+        cdef book_t* b = &self.books[r.instrument]
+        cdef bint market = r.type == ORDER_MARKET
+        if b.liquidating:
+            return END_LIQUIDATED
+        if b.live == ORDERS_MAX or (market and touch == 0):
+            return END_VENUE
+        if r.flags & REDUCE_ONLY and b.position * r.side >= 0:
+            return END_REDUCE_ONLY
+        if r.flags & POST_ONLY and not market and crosses:
+            return END_POST_ONLY
+        if r.qty <= 0 or r.qty > i.lots_max or not (market or r.price > 0):
+            return END_VENUE
+        if r.flags & REDUCE_ONLY:       # what is held may always be closed
+            return OK
+        if r.qty < i.lots_min or qty_of(i, r.qty) * i.multiplier * price_of(i, touch if market else r.price) < i.notional_min:
+            return END_VENUE
+        return OK
+
     cdef void create(self, const request_t* r) noexcept nogil:
         cdef int32_t n = r.instrument
         cdef book_t* b = &self.books[n]
-        cdef sim_order_t* o = NULL
-        cdef sim_order_t refused
         cdef int64_t touch = (b.ask if b.ask else b.last) if r.side > 0 else (b.bid if b.bid else b.last)
         cdef bint crosses = touch > 0 and (touch - r.price) * r.side <= 0
-        cdef int k
-        cdef uint8_t reason = OK
-        for k in range(ORDERS_MAX):
-            if not b.orders[k].live:
-                o = &b.orders[k]
-                break
-        if o == NULL or (r.type == ORDER_MARKET and touch == 0):
-            reason = END_VENUE
-        elif r.flags & REDUCE_ONLY and b.position * r.side >= 0:
-            reason = END_REDUCE_ONLY
-        elif r.flags & POST_ONLY and r.type == ORDER_LIMIT and crosses:
-            reason = END_POST_ONLY
+        cdef bint market = r.type == ORDER_MARKET
+        cdef uint8_t reason = self.refusal(r, touch, crosses)
+        cdef sim_order_t fresh
+        cdef sim_order_t* o = &b.orders[0]
+        memset(&fresh, 0, sizeof(fresh))
+        fresh.id = r.id
+        fresh.price = r.price
+        fresh.qty = r.qty
+        fresh.side = r.side
         if reason != OK:
-            memset(&refused, 0, sizeof(refused))
-            refused.id = r.id
-            refused.price = r.price
-            refused.qty = r.qty
-            refused.side = r.side
-            self.report(&refused, n, ORDER, ORDER_REJECTED, reason, r.ts)
+            self.report(&fresh, n, ORDER, ORDER_REJECTED, reason, r.ts)
             return
-        memset(o, 0, sizeof(sim_order_t))
-        o.id = r.id
-        o.price = r.price
-        o.qty = r.qty
-        o.stop = r.stop
-        o.side = r.side
-        o.type = r.type
-        o.flags = r.flags
-        o.live = 1
-        o.since = self.state.serial
+        while o.live:
+            o += 1
+        fresh.stop = r.stop
+        fresh.type = r.type
+        fresh.flags = r.flags
+        fresh.reason = <uint8_t> r.reserved
+        fresh.live = 1
+        fresh.taking = market and self.walk
+        fresh.since = self.state.serial
+        if self.fills == FILLS_QUEUE and not market:
+            fresh.ahead = queue_ahead(b, &fresh, self.hidden)
+        o[0] = fresh
         b.live += 1
         self.report(o, n, ORDER, ORDER_NEW, OK, r.ts)
-        if r.type == ORDER_MARKET:
-            self.fill(n, o, touch, r.qty, FILL_TIMEOUT if (r.id & 15) == ROLE_CLOSE else FILL_CROSS, False, r.ts)
-            if o.live and o.id == r.id:         # a filled entry's place may have been taken by its stop
-                self.end(n, o, ORDER_CANCELLED, END_REDUCE_ONLY, r.ts)
-        elif r.type == ORDER_LIMIT and crosses:
-            self.fill(n, o, touch, r.qty, FILL_CROSS, False, r.ts)
+        if market or (r.type == ORDER_LIMIT and crosses):
+            if self.walk:       # of a price that no quote shows, nothing is known to be there
+                self.fill(n, o, touch, b.ask_lots if r.side > 0 else b.bid_lots, taker_reason(o), False, r.ts)
+            else:
+                self.fill(n, o, touch, r.qty, taker_reason(o), False, r.ts)
+                if market and o.live and o.id == r.id:      # a filled entry's place may have been taken by its stop
+                    self.end(n, o, ORDER_CANCELLED, END_REDUCE_ONLY, r.ts)
+
+    cdef void amend(self, const request_t* r, sim_order_t* o) noexcept nogil:
+        """Less keeps the place in the queue; more, or another price, goes to its end."""
+        cdef bint back = r.price != o.price or r.qty > o.qty
+        o.price = r.price
+        o.qty = max(r.qty, o.filled)
+        if o.qty == o.filled and o.type != ORDER_STOP_MARKET:
+            self.end(r.instrument, o, ORDER_CANCELLED, OK, r.ts)
+            return
+        if back and self.fills == FILLS_QUEUE and o.type == ORDER_LIMIT:
+            o.ahead = queue_ahead(&self.books[r.instrument], o, self.hidden)
+        self.report(o, r.instrument, ORDER, ORDER_NEW, OK, r.ts)
+        if o.type == ORDER_STOP_MARKET:
+            self.trigger(r.instrument, o, r.ts)
 
     cdef void arrive(self) noexcept nogil:
         """The oldest request reaches the venue."""
@@ -245,62 +337,155 @@ cdef class SimVenue:
         elif r.action == ACTION_CANCEL:
             self.end(r.instrument, o, ORDER_CANCELLED, OK, r.ts)
         else:
-            o.price = r.price
-            o.qty = max(r.qty, o.filled)
-            if o.qty == o.filled and o.type != ORDER_STOP_MARKET:
-                self.end(r.instrument, o, ORDER_CANCELLED, OK, r.ts)
-            else:
-                self.report(o, r.instrument, ORDER, ORDER_NEW, OK, r.ts)
-                if o.type == ORDER_STOP_MARKET:
-                    self.trigger(r.instrument, o, r.ts)
+            self.amend(r, o)
 
     # ---- matching ----
 
-    cdef void match(self, int32_t n, sim_order_t* o, const event_t* e, int64_t trade, int64_t lots) noexcept nogil:
-        """One resting order against one market event: `trade` is its price in ticks, or 0 for a quote."""
+    cdef void take(self, int32_t n, const event_t* e, int64_t trade, int64_t lots) noexcept nogil:
+        """Orders on their way to the next price meet it: the opposite quote, or the trade where that is worse."""
+        cdef book_t* b = &self.books[n]
+        cdef sim_order_t* o
+        cdef int64_t price, held
+        cdef int k
+        for k in range(ORDERS_MAX):
+            o = &b.orders[k]
+            if not o.live or not o.taking or o.since == self.state.serial:
+                continue
+            price = b.ask if o.side > 0 else b.bid
+            if price == 0:
+                price = b.last
+            if trade and (trade - price) * o.side > 0:
+                price = trade
+            if not self.walk:
+                self.fill(n, o, price, NEVER, taker_reason(o), False, e.ts_recv)
+                continue
+            if not trade:
+                lots = b.ask_lots if o.side > 0 else b.bid_lots
+            held = b.position
+            self.fill(n, o, price, lots, taker_reason(o), False, e.ts_recv)
+            if trade:                   # what one has taken is not there for the next
+                lots -= (b.position - held) * (1 if b.position > held else -1)
+
+    cdef void meet_trade(self, int32_t n, sim_order_t* o, const event_t* e, int64_t trade, int64_t lots) noexcept nogil:
+        """One resting order against a trade (ticks, lots)."""
+        cdef int64_t ahead = o.ahead
+        if o.type == ORDER_STOP_MARKET:
+            self.trigger(n, o, e.ts_recv)
+        elif (trade - o.price) * o.side < 0:
+            self.fill(n, o, o.price, o.qty, FILL_THROUGH, True, e.ts_recv)
+        elif trade != o.price or self.fills == FILLS_THROUGH:
+            return
+        elif self.fills == FILLS_TOUCH:
+            self.fill(n, o, o.price, lots, FILL_TOUCH, True, e.ts_recv)
+        elif e.side != o.side and ahead != AHEAD_UNKNOWN:       # the aggressor comes from the other side
+            o.ahead = max(ahead - lots, <int64_t> 0)
+            self.fill(n, o, o.price, lots - ahead, FILL_QUEUE, True, e.ts_recv)
+
+    cdef void meet_quote(self, int32_t n, sim_order_t* o, int64_t now) noexcept nogil:
+        """One resting order against the present quote."""
         cdef book_t* b = &self.books[n]
         cdef int64_t opposite = b.ask if o.side > 0 else b.bid
-        cdef int64_t price
         if o.type == ORDER_STOP_MARKET:
-            if o.triggered:
-                price = opposite if opposite else b.last
-                if trade and (trade - price) * o.side > 0:
-                    price = trade
-                self.fill(n, o, price, o.qty, FILL_STOP, False, e.ts_recv)
-            elif trade:
-                self.trigger(n, o, e.ts_recv)
-        elif trade and (trade - o.price) * o.side < 0:
-            self.fill(n, o, o.price, o.qty, FILL_THROUGH, True, e.ts_recv)
-        elif trade == o.price and self.touch:
-            self.fill(n, o, o.price, lots, FILL_TOUCH, True, e.ts_recv)
-        elif not trade and opposite and (opposite - o.price) * o.side < 0:
-            self.fill(n, o, o.price, o.qty, FILL_THROUGH, True, e.ts_recv)
+            return
+        if opposite and (opposite - o.price) * o.side < 0:
+            self.fill(n, o, o.price, o.qty, FILL_THROUGH, True, now)
+        elif self.fills == FILLS_QUEUE:
+            if opposite == o.price:     # nobody could offer at our price while we stand there
+                self.fill(n, o, o.price, o.qty, FILL_QUEUE, True, now)
+            else:
+                o.ahead = min(o.ahead, queue_ahead(b, o, self.hidden))
 
     cdef void on_market(self, const event_t* e) noexcept nogil:
-        """A trade or a quote that the engine's door has let in."""
+        """A trade, a quote or a ticker that the engine's door has let in."""
         cdef int32_t n = e.instrument
-        cdef book_t* b = &self.books[n]
+        cdef book_t* b
         cdef int64_t trade = 0, lots = 0
         cdef int k
         if e.kind == TRADE:
+            b = &self.books[n]
             trade = ticks_of(&self.inst[n], e.price)
-            lots = max(<int64_t> 1, lots_of(&self.inst[n], e.qty))
+            lots = max(<int64_t> 1, quantity(&self.inst[n], e.qty))
             b.last = trade
         elif e.kind == BBO:
+            b = &self.books[n]
             b.bid = ticks_of(&self.inst[n], e.price)
             b.ask = ticks_of(&self.inst[n], e.aux_price)
+            b.bid_lots = quantity(&self.inst[n], e.qty)
+            b.ask_lots = quantity(&self.inst[n], e.aux_qty)
         else:
+            if e.kind == TICKER:
+                self.books[n].rate = e.aux_qty
+                if e.price > 0.0:
+                    self.books[n].mark = e.price
+                    self.judge(n, e.price, e.ts_recv)
             return
-        if b.live == 0:
+        if b.live == 0 and b.liquidation == 0:
             return
         self.state.serial += 1
-        # a stop that has fired goes first: it is on its way since an earlier event
+        # an order that takes goes first: it is on its way since an earlier event
+        self.take(n, e, trade, lots)
         for k in range(ORDERS_MAX):
-            if b.orders[k].live and b.orders[k].triggered and b.orders[k].since != self.state.serial:
-                self.match(n, &b.orders[k], e, trade, lots)
+            if b.orders[k].live and not b.orders[k].taking and b.orders[k].since != self.state.serial:
+                if trade:
+                    self.meet_trade(n, &b.orders[k], e, trade, lots)
+                else:
+                    self.meet_quote(n, &b.orders[k], e.ts_recv)
+        if trade and b.mark == 0.0:
+            self.judge(n, price_of(&self.inst[n], trade), e.ts_recv)
+
+    # ---- what the venue does by itself ----
+
+    cdef void fund(self) noexcept nogil:
+        """Funding of every position that was opened before this moment and is still held: longs pay shorts when the rate is positive."""
+        cdef int64_t now = self.state.funding_next
+        cdef int64_t next_one = NEVER
+        cdef const instrument_t* i
+        cdef book_t* b
+        cdef event_t* e
+        cdef int n, side
+        for n in range(self.count):
+            b = &self.books[n]
+            i = &self.inst[n]
+            if b.funding_at <= now:
+                side = 1 if b.position > 0 else -1
+                b.funding_at = now + self.funding_ns
+                e = self.put(n, FUNDING, now, n, now)
+                e.price = b.mark if b.mark > 0.0 else price_of(i, b.last if b.last else b.bid if side > 0 else b.ask)
+                e.qty = qty_of(i, b.position * side)
+                e.aux_price = e.price * e.qty * i.multiplier * b.rate * side
+                e.aux_qty = b.rate
+                e.side = side
+            next_one = min(next_one, b.funding_at)
+        self.state.funding_next = next_one
+
+    cdef void judge(self, int32_t n, double price, int64_t now) noexcept nogil:
+        """Liquidate where the price has reached the level, unless an order of ours is already taking us out at the next price."""
+        cdef book_t* b = &self.books[n]
+        if b.liquidation == 0 or b.liquidating or (price - price_of(&self.inst[n], b.liquidation)) * b.position > 0.0:
+            return
+        if not book_leaving(b):
+            self.liquidate(n, now)
+
+    cdef void liquidate(self, int32_t n, int64_t now) noexcept nogil:
+        """The venue cancels our orders and closes the position at the next price, like a stop."""
+        cdef book_t* b = &self.books[n]
+        cdef sim_order_t* o = &b.orders[0]
+        cdef int k
         for k in range(ORDERS_MAX):
-            if b.orders[k].live and not b.orders[k].triggered and b.orders[k].since != self.state.serial:
-                self.match(n, &b.orders[k], e, trade, lots)
+            if b.orders[k].live:
+                self.end(n, &b.orders[k], ORDER_CANCELLED, END_LIQUIDATED, now)
+        memset(o, 0, sizeof(sim_order_t))
+        o.id = (b.opened & ~<int64_t> 0xFFF) | ROLE_LIQUIDATION
+        o.price = b.liquidation
+        o.qty = book_held(b)
+        o.side = -1 if b.position > 0 else 1
+        o.type = ORDER_STOP_MARKET
+        o.flags = REDUCE_ONLY
+        o.live = 1
+        o.taking = 1
+        o.since = self.state.serial
+        b.live = 1
+        b.liquidating = 1
 
     # ---- from Python ----
 
@@ -312,12 +497,14 @@ cdef class SimVenue:
     def _identity(self) -> bytes:
         import json
 
-        return json.dumps({"abi": LIQCORE_ABI, "instruments": [i.as_dict() for i in self.instruments], "touch": self.touch,
-                           "fees": [self.maker_fee, self.taker_fee], "latency_ns": [self.order_latency_ns, self.ack_latency_ns],
+        return json.dumps({"abi": LIQCORE_ABI, "instruments": [i.as_dict() for i in self.instruments], "fills": self.fills,
+                           "walk": bool(self.walk), "hidden": bool(self.hidden), "fees": [self.maker_fee, self.taker_fee],
+                           "latency": self.latency.as_dict(), "funding_ns": self.funding_ns, "leverage": self.leverage, "margin": self.margin,
                            "capacity": self.mask + 1}, sort_keys=True).encode()
 
     def orders(self, int instrument) -> list:
-        """Live orders of an instrument: dicts of id, price, qty (remaining), side, type, stop, triggered."""
+        """Live orders of an instrument: dicts of id, price, qty (remaining), side, type, stop, triggered, ahead (the queue before it;
+        None = its level has not been shown yet)."""
         cdef int k
         cdef sim_order_t* o
         out = []
@@ -327,13 +514,19 @@ cdef class SimVenue:
             if o.live:
                 out.append({"id": o.id, "price": price_of(&self.inst[instrument], o.price), "side": o.side, "type": o.type,
                             "qty": qty_of(&self.inst[instrument], o.qty - o.filled), "stop": price_of(&self.inst[instrument], o.stop),
-                            "triggered": bool(o.triggered)})
+                            "triggered": bool(o.taking),
+                            "ahead": None if o.ahead == AHEAD_UNKNOWN else qty_of(&self.inst[instrument], o.ahead)})
         return out
 
     def position(self, int instrument) -> float:
         """Signed quantity held at the venue."""
         self._known(instrument)
         return qty_of(&self.inst[instrument], self.books[instrument].position)
+
+    def liquidation_price(self, int instrument) -> float:
+        """Where the venue closes the position by force; 0 = no position, or never."""
+        self._known(instrument)
+        return price_of(&self.inst[instrument], self.books[instrument].liquidation)
 
     @property
     def lost(self):

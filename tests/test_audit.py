@@ -127,7 +127,7 @@ def test_a_loss_limit_record_holds_the_loss_and_the_limit():
 def test_a_random_market_uses_every_kind_that_a_market_can_cause():
     seen = set()
     for seed in range(4):
-        p = paper()
+        p = paper(funding_interval_s=60.0)
         p.run(market(seed, 3000, rubbish=0.01, feed=True))
         for record in p.engine.audit.drain():
             named(record)

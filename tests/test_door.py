@@ -42,18 +42,18 @@ def one(kind, **fields) -> np.ndarray:
     return e
 
 
-PRICED = (Kind.LIQUIDATION, Kind.TRADE, Kind.BBO, Kind.FILL)
+PRICED = (Kind.LIQUIDATION, Kind.TRADE, Kind.BBO, Kind.FILL, Kind.FUNDING)
 BAD = [(kind, {"price": price}, Reason.BAD_PRICE) for kind in PRICED for price in (math.nan, math.inf, -math.inf, 0.0, -1.0)]
 BAD += [(kind, {"price": price}, Reason.BAD_PRICE) for kind in PRICED[1:] for price in (1e-9, 1e300)]
 BAD += [(Kind.TICKER, {"price": price}, Reason.BAD_PRICE) for price in (math.nan, math.inf, -1.0)]
 BAD += [(kind, {"qty": qty}, reason) for kind in (Kind.LIQUIDATION, Kind.TRADE)
         for qty, reason in ((math.nan, Reason.BAD_PRICE), (math.inf, Reason.BAD_PRICE), (0.0, Reason.BAD_QTY), (-1.0, Reason.BAD_QTY), (1e16, Reason.BAD_QTY))]
 BAD += [(kind, {"price": price}, Reason.BAD_BAND) for kind in (Kind.LIQUIDATION, Kind.TRADE) for price in (2_000_000.0, 20_001.0, 199.0, 2.0)]
-BAD += [(kind, {"side": side}, Reason.BAD_SIDE) for kind in (Kind.LIQUIDATION, Kind.TRADE) for side in (0, 2, -2, 127)]
+BAD += [(kind, {"side": side}, Reason.BAD_SIDE) for kind in (Kind.LIQUIDATION, Kind.TRADE, Kind.FUNDING) for side in (0, 2, -2, 127)]
 BAD += [(kind, {"instrument": n}, Reason.BAD_INSTRUMENT) for kind in (*PRICED, Kind.TICKER, Kind.ORDER) for n in (2, -1, -2, 2**31 - 1)]
 BAD += [(kind, {"instrument": n, "code": 1}, Reason.BAD_INSTRUMENT) for kind in (Kind.FEED, Kind.CONTROL) for n in (2, -2, 2**31 - 1)]
 BAD += [(kind, {"code": code, "instrument": 0}, Reason.BAD_CODE) for kind in (Kind.FEED, Kind.CONTROL, Kind.ORDER) for code in (0, 99, 255)]
-BAD += [(kind, {}, Reason.BAD_KIND) for kind in (0, 10, 200, 255)]
+BAD += [(kind, {}, Reason.BAD_KIND) for kind in (0, 11, 200, 255)]
 BAD += [(kind, {"ts_recv": ts, "code": 1}, Reason.BAD_TIME) for kind in Kind for ts in (NOW - 1, 0, -1, -2**63, 2**62, 2**63 - 1)]
 BAD += [(kind, {"ts_event": ts, "code": 1}, Reason.BAD_TIME) for kind in Kind for ts in (-1, -2**63, 2**62, 2**63 - 1)]
 BAD += [(Kind.BBO, {"aux_price": ask}, Reason.BAD_BOOK) for ask in (2000.0, 1999.0, 0.0, -1.0)]
@@ -65,7 +65,8 @@ BAD += [(Kind.TICKER, {"price": 2_000_000.0}, Reason.BAD_BAND), (Kind.TICKER, {"
 BAD += [(Kind.LIQUIDATION, {"aux_price": x}, Reason.BAD_QTY) for x in (-1.0, 2.0 ** 41)]
 BAD += [(Kind.LIQUIDATION, {"qty": 1e12}, Reason.BAD_QTY)]
 BAD += [(Kind.FILL, {"aux_qty": x}, Reason.BAD_QTY) for x in (-1.0, 2.0 ** 53)]
-BAD += [(Kind.FILL, {"aux_price": math.nan}, Reason.BAD_PRICE)]
+BAD += [(kind, {"aux_price": math.nan}, Reason.BAD_PRICE) for kind in (Kind.FILL, Kind.FUNDING)]
+BAD += [(Kind.FUNDING, {"qty": qty}, Reason.BAD_QTY) for qty in (0.0, -1.0)] + [(Kind.FUNDING, {"aux_qty": math.inf}, Reason.BAD_PRICE)]
 
 
 @pytest.mark.parametrize(("kind", "fields", "reason"), BAD, ids=lambda x: getattr(x, "name", None) or str(x))

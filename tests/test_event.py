@@ -33,8 +33,9 @@ def test_the_event_record_is_frozen():
 
 def test_enum_values_are_frozen():
     assert {s.name: int(s) for s in Side} == {"LONG": 1, "SHORT": -1}
-    assert [k.name for k in event.Kind] == ["LIQUIDATION", "TRADE", "BBO", "TICKER", "TIMER", "FEED", "ORDER", "FILL", "CONTROL"]
-    assert [int(k) for k in event.Kind] == list(range(1, 10))
+    assert [k.name for k in event.Kind] == ["LIQUIDATION", "TRADE", "BBO", "TICKER", "TIMER", "FEED", "ORDER", "FILL", "CONTROL",
+                                           "FUNDING"]
+    assert [int(k) for k in event.Kind] == list(range(1, 11))
     assert [p.name for p in Phase] == ["IDLE", "BUILDING", "ACTIVE", "DECELERATING", "EXHAUSTED"]
     assert [int(s) for s in event.FeedState] == [1, 2, 3] and [int(c) for c in event.Control] == [1, 2, 3]
     assert (Reason.OK, Reason.BAD_BAND, Reason.HALTED, Reason.END_TTL) == (0, 7, 40, 60)

@@ -20,7 +20,7 @@ from rich.console import Console
 
 import liqcore as lc
 from liqshell.errors import DataError
-from liqshell.report import figures, ledger, load_run, make_report, print_report, statistics, words
+from liqshell.report import coverage, ledger, load_run, make_report, print_report, statistics, words
 from liqshell.report.prices import Series
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
@@ -163,8 +163,8 @@ def test_gap_without_an_end_lasts_until_the_end(folder):
     run = load_run(folder)
     book = ledger.Ledger(feed=[(run.ended_ns - 10**9, 1, int(lc.FeedState.FEED_DOWN), 4.0),
                                (run.started_ns + 10**10, -1, int(lc.FeedState.FEED_GAP), 2.0)])
-    assert figures.gaps(run, book, 1) == [(run.started_ns + 8 * 10**9, run.started_ns + 10**10), (run.ended_ns - 5 * 10**9, run.ended_ns)]
-    assert len(figures.gaps(run, book, 0)) == 1
+    assert coverage.gaps(run, book, 1) == [(run.started_ns + 8 * 10**9, run.started_ns + 10**10), (run.ended_ns - 5 * 10**9, run.ended_ns)]
+    assert len(coverage.gaps(run, book, 0)) == 1
 
 
 def test_truth_gives_precision_and_recall(folder, tmp_path, report):

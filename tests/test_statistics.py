@@ -228,8 +228,8 @@ def test_more_trials_deflate_more():
 # ---- the probability of overfitting ----
 
 def brute_force_pbo(matrix, splits):
-    rows = len(matrix) // splits
-    blocks = [matrix[len(matrix) - rows * splits + k * rows:len(matrix) - rows * splits + (k + 1) * rows] for k in range(splits)]
+    edges = [k * len(matrix) // splits for k in range(splits + 1)]
+    blocks = [matrix[a:b] for a, b in zip(edges, edges[1:], strict=False)]
 
     def ratio(days):
         return mean(days) / stdev(days) if max(days) - min(days) > 1e-12 else 0.0
@@ -254,7 +254,7 @@ def test_overfitting_equals_brute_force():
         found = overfit.overfitting(matrix, splits)
         pbo, loss, ways = brute_force_pbo(matrix.tolist(), splits)
         assert (found["pbo"], found["loss"], found["ways"]) == (pytest.approx(pbo), pytest.approx(loss), ways)
-        assert found["days"] == days // splits * splits
+        assert found["days"] == days
 
 
 def test_overfitting_tells_skill_from_luck():
@@ -265,6 +265,7 @@ def test_overfitting_tells_skill_from_luck():
     skill[:, 3] += 2.0
     found = overfit.overfitting(skill)
     assert found["pbo"] < 0.01 and found["loss"] == 0.0 and found["ways"] == 12870
+    assert overfit.overfitting(np.tile(skill, (1, 150)))["splits"] < found["splits"], "many settings: fewer splits, so that it ends"
 
 
 def test_overfitting_of_little_and_of_rubbish():

@@ -18,6 +18,8 @@ COMMANDS = {
     "demo": "The whole live path on a loopback market: no keys, no internet; ends with a report.",
     "detect": "Signals of recordings or event tables, as JSON lines.",
     "live": "Run a configuration: paper trading on a live feed.",
+    "backtest": "Run a configuration on recorded data: one run, one report.",
+    "forward": "Walk forward: choose parameters on one span, judge them on the next.",
     "record": "Record a venue's public feed.",
     "replay": "Run a recording again and prove that it decides the same.",
     "emulate": "A Bybit-compatible venue on loopback.",

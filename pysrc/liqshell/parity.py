@@ -20,14 +20,14 @@ import numpy as np
 import liqcore as lc
 from liqcore import bracket, event
 from liqshell import journal, recording, replay
+from liqshell.drive import Stepper, drive, walk_of
 from liqshell.errors import DataError
-from liqshell.pipeline import GAP_S, drain_audit, make_paper
+from liqshell.pipeline import GAP_S, make_paper
 from liqshell.record import END, FEED, GAP, META
 from liqshell.venues import bybit
 
 BLOCK = 1 << 16
 FRAME_EVENTS_MAX = 2048
-CALL_EVENTS = 8192               # between two drains of the audit ring
 
 
 @dataclass(frozen=True)
@@ -136,21 +136,9 @@ def _object(text: bytes, where: str | Path) -> dict[str, Any]:
     return found
 
 
-def step(paper: lc.Paper, events: np.ndarray, end_ns: int) -> np.ndarray:
-    """Every event through the paper engine in the order given; its audit records."""
-    parts = []
-    for start in range(0, len(events), CALL_EVENTS):
-        paper.run(events[start:start + CALL_EVENTS])
-        parts.append(drain_audit(paper.engine))
-    if end_ns:
-        paper.advance(end_ns)
-    parts.append(drain_audit(paper.engine))
-    return np.concatenate(parts)
-
-
 @dataclass(frozen=True)
 class Parity:
-    """What came of it. how: 'tape', or why the recorded order had to be stepped. difference: the first one in words, '' where there is none."""
+    """What came of it. how: as a tape, or why it had to be stepped in the recorded order. difference: the first one in words, '' where there is none."""
 
     verdict: replay.Verdict
     how: str
@@ -171,10 +159,30 @@ def prove_as_backtest(folder: str | Path, *, trust: bool = False) -> Parity:
     if found.values is None:
         raise DataError(str(folder), "its recording does not say with which settings it was made", "the folder of a run made by liqcore live or demo")
     paper = make_paper(found.values, trust=trust)
-    audit, how = step(paper, found.events, found.ended_ns), "stepped"
+    builder = lc.TapeBuilder(paper.engine.instruments)
+    builder.push(found.events)
+    tape = lc.Tape(builder.instruments, builder.take())
+    end_ns = found.ended_ns or (int(found.events["ts_recv"].max()) if len(found.events) else 0)
+    how, audit = "walked as a tape", drive(walk_of(paper, tape), end_ns)
     verdict = replay.compare(recorded, audit, found.damage, bool(found.ended_ns))
+    why = "" if verdict.identical else _unlike(found.events, tape, builder.refused)
+    if why:
+        how = f"stepped in the recorded order, because {why}"
+        audit = drive(Stepper(make_paper(found.values, trust=trust), found.events), end_ns)
+        verdict = replay.compare(recorded, audit, found.damage, bool(found.ended_ns))
     symbols = [i.symbol for i in paper.engine.instruments]
     return Parity(verdict, how, "" if verdict.identical else first_difference(recorded, audit, verdict.first_difference or 0, symbols))
+
+
+def _unlike(events: np.ndarray, tape: lc.Tape, refused: dict[lc.Reason, int]) -> str:
+    """Why a tape of these events is not the same feed, '' where it is."""
+    if refused:
+        return f"{sum(refused.values())} of its events are refused at the door ({', '.join(reason.name for reason in refused)}), which a tape leaves out"
+    ordered = tape.events()
+    if len(ordered) != len(events) or any((ordered[name] != events[name]).any() for name in ("ts_recv", "instrument", "kind")):
+        return "events of different contracts at one moment came in another order than the one that a tape keeps"
+    rounded = int((ordered["price"] != events["price"]).sum())
+    return f"{rounded} prices are not on the grid of their contract" if rounded else ""
 
 
 # ---- records in words ----
@@ -218,4 +226,4 @@ def _line(words: dict[str, str]) -> str:
     return "  ".join(f"{key}={value}" for key, value in words.items())
 
 
-__all__ = ["Parity", "Recorded", "as_words", "first_difference", "prove_as_backtest", "read_events", "step"]
+__all__ = ["Parity", "Recorded", "as_words", "first_difference", "prove_as_backtest", "read_events"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -17,41 +17,49 @@ if TYPE_CHECKING:
 PLAIN_EVERY_S = 10.0
 
 
-class Progress:
-    """Shows what a Session has done so far."""
+class Bar:
+    """One line of progress with what is being done now."""
 
     def __init__(self, title: str, quiet: bool = False):
         from rich.console import Console
-        from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
         self.title = title
         self._console = Console(stderr=True)
         self._quiet = quiet
         self._plain = not self._console.is_terminal
         self._said = time.monotonic()
-        self._bar = Bar(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f}%"),
-                        TimeRemainingColumn(), console=self._console, transient=True, disable=quiet or self._plain)
+        self._bar = Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f}%"),
+                             TimeRemainingColumn(), console=self._console, transient=True, disable=quiet or self._plain)
         self._task = self._bar.add_task(title, total=1.0)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self._bar.stop()
 
-    def tell(self, session: Session, done: float) -> None:
-        """Called by the session's housekeeping. done: share of the run, 0..1."""
+    def show(self, what: str, done: float) -> None:
+        """done: share of the whole, 0..1."""
         if self._quiet:
             return
-        text = f"{self.title}: {describe(session)}"
+        text = f"{self.title}: {what}"
         if self._plain:
             if time.monotonic() - self._said >= PLAIN_EVERY_S:
                 self._said = time.monotonic()
                 print(f"{done:4.0%} {text}", file=sys.stderr, flush=True)
             return
         self._bar.update(self._task, completed=done, description=text)
+
+
+class Progress(Bar):
+    """Shows what a Session has done so far."""
+
+    def tell(self, session: Session, done: float) -> None:
+        """Called by the session's housekeeping. done: share of the run, 0..1."""
+        if not self._quiet:
+            self.show(describe(session), done)
 
 
 def describe(session: Session) -> str:

@@ -34,9 +34,9 @@ class Verdict:
                 "damage": self.damage, "cut": self.cut}
 
 
-def run(frames: str | Path, on_frame: Callable[[int], None] | None = None) -> tuple[Pipeline, np.ndarray, str, bool]:
+def run(frames: str | Path, on_frame: Callable[[int], None] | None = None, *, trust: bool = False) -> tuple[Pipeline, np.ndarray, str, bool]:
     """Feed a recording of ours to a new pipeline: (pipeline, its audit records, damage text, whether the recording has its end).
-    on_frame(ts_recv) is called now and then."""
+    on_frame(ts_recv) is called now and then; trust: see pipeline.make_paper."""
     reader = recording.read(frames)
     pipeline: Pipeline | None = None
     parts: list[np.ndarray] = []
@@ -45,7 +45,7 @@ def run(frames: str | Path, on_frame: Callable[[int], None] | None = None) -> tu
         if record.stream == META:
             if pipeline is not None:
                 raise DataError(str(frames), "two runs in one recording", "one", "Replay the folder of one run")
-            pipeline = Pipeline(_object(record.frame, frames))
+            pipeline = Pipeline(_object(record.frame, frames), trust=trust)
         elif pipeline is None:
             raise DataError(str(frames), "does not begin with the settings of a run", "a recording made by liqcore live or demo",
                             "Use `liqcore detect` for other recordings")
@@ -69,10 +69,10 @@ def run(frames: str | Path, on_frame: Callable[[int], None] | None = None) -> tu
     return pipeline, np.concatenate(parts), reader.damage_text(), ended
 
 
-def prove(folder: str | Path, on_frame: Callable[[int], None] | None = None) -> Verdict:
+def prove(folder: str | Path, on_frame: Callable[[int], None] | None = None, *, trust: bool = False) -> Verdict:
     """Replay the run in a folder and compare the audit streams byte for byte."""
     recorded = journal.load_audit(folder)
-    _, replayed, damage, ended = run(Path(folder) / journal.FRAMES, on_frame)
+    _, replayed, damage, ended = run(Path(folder) / journal.FRAMES, on_frame, trust=trust)
     return compare(recorded, replayed, damage, ended)
 
 

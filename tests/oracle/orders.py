@@ -17,6 +17,7 @@ class Resting:
     filled: int = 0
     fired: bool = False
     born: int = 0
+    why: int = 0                # of a close
 
 
 @dataclass(eq=False)

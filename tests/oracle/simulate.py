@@ -14,7 +14,7 @@ from oracle.bracket import entry_ticks, stop_ticks, target_ticks
 from oracle.orders import Belief, Resting
 
 ENTRY, STOP, TARGET, CLOSE = 1, 2, 3, 4
-CROSS, THROUGH, TOUCH, FIRED, TIMED = 1, 2, 3, 5, 6
+CROSS, THROUGH, TOUCH, FIRED, TIMED, CLOSED = 1, 2, 3, 5, 6, 8
 END_TTL, END_TARGET, END_STOP, END_MAX_HOLD, END_PHASE, END_POST_ONLY, END_VENUE, END_REDUCE = 60, 61, 62, 63, 64, 65, 69, 70
 NEVER = 1 << 62
 
@@ -100,7 +100,7 @@ class PaperOracle:
         order.born = self.serial
         self.say(ts, "new", order)
         if order.market:
-            self.execute(ts, order, near, order.lots, TIMED if order.role == CLOSE else CROSS, False)
+            self.execute(ts, order, near, order.lots, (TIMED if order.why == END_MAX_HOLD else CLOSED) if order.role == CLOSE else CROSS, False)
             if order in self.resting:
                 self.end(ts, order, END_REDUCE)
         elif crosses:
@@ -209,7 +209,7 @@ class PaperOracle:
                 self.cancel(ts, TARGET)
                 if not close.open and ts >= close.not_before:
                     close.attempt, close.lots, close.price = close.attempt + 1, self.held, 0
-                    self.ask_for(ts, "create", CLOSE, Resting(CLOSE, close.attempt, -self.side, 0, self.held, True, reduce_only=True))
+                    self.ask_for(ts, "create", CLOSE, Resting(CLOSE, close.attempt, -self.side, 0, self.held, True, reduce_only=True, why=self.reason))
             elif self.g.profit:
                 self.keep_target(ts, target)
         elif self.entered or entry.state == "ended":

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 
-def replay(run: Path, /, *, json_: Annotated[bool, Parameter(name="--json", negative=())] = False) -> int:
+def replay(
+    run: Path,
+    /,
+    *,
+    as_: Annotated[Literal["live", "backtest"], Parameter(name="--as")] = "live",
+    trust_policy: Annotated[bool, Parameter(negative=())] = False,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
     """Run a recorded run again and compare every audit record, byte for byte. Exit status 1 where anything differs.
 
     Parameters
     ----------
     run
         Folder of a run (it holds run.json, audit.bin and frames/).
+    as_
+        live: frame by frame through the live path. backtest: as a tape, the way a backtest goes; the first difference is shown in words.
+    trust_policy
+        Run the Python file with the policy that the recording names. It is code, and runs with your rights: read it first.
     json_
         Print the verdict as one JSON object.
     """
@@ -23,7 +34,9 @@ def replay(run: Path, /, *, json_: Annotated[bool, Parameter(name="--json", nega
     from liqshell import journal
     from liqshell.replay import prove
 
-    verdict = prove(run)
+    if as_ == "backtest":
+        return _as_backtest(run, trust_policy, json_)
+    verdict = prove(run, trust=trust_policy)
     if json_:
         print(json.dumps(verdict.as_dict()))
     elif verdict.identical:
@@ -37,3 +50,22 @@ def replay(run: Path, /, *, json_: Annotated[bool, Parameter(name="--json", nega
     if verdict.damage and not json_:
         print(verdict.damage)
     return 0 if verdict.identical else 1
+
+
+def _as_backtest(run: Path, trust: bool, as_json: bool) -> int:
+    from liqshell.parity import prove_as_backtest
+
+    found = prove_as_backtest(run, trust=trust)
+    verdict = found.verdict
+    if as_json:
+        print(json.dumps(found.as_dict()))
+        return 0 if found.identical else 1
+    if found.identical:
+        cut = " (the run was cut off: compared as far as both reach)" if verdict.cut else ""
+        print(f"identical: {min(verdict.records, verdict.replayed)} audit records{cut}; {found.how}")
+    else:
+        print(f"DIFFERENT: {verdict.records} records in the run, {verdict.replayed} in the backtest; {found.how}")
+        print(found.difference)
+    if verdict.damage:
+        print(verdict.damage)
+    return 0 if found.identical else 1

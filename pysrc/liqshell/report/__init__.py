@@ -14,8 +14,9 @@ from liqshell.report.drawing import drawing
 from liqshell.report.figures import summarise
 from liqshell.report.html import page
 from liqshell.report.ledger import read_ledger
-from liqshell.report.prices import read_paths
+from liqshell.report.prices import Tape, read_paths, tape_paths
 from liqshell.report.run import Run, load_run
+from liqshell.report.study import load_study
 from liqshell.report.terminal import print_report
 
 
@@ -29,24 +30,27 @@ class Report:
     summary: dict[str, Any]
 
 
-def make_report(run: Run | str | Path, out: str | Path | None = None) -> Report:
+def make_report(run: Run | str | Path, out: str | Path | None = None, tape: Tape | None = None) -> Report:
     """Write report.html, report.json and trades.csv of a run (a folder, or what load_run gave) into `out`, by default the run's own folder.
 
-    DataError names the file at fault where the folder is not one of a run.
+    tape: the liqcore.Tape of a backtest, for the price path; without it the recorded frames are read, if there are any. study.json is read where the
+    run left one. DataError names the file at fault where the folder is not one of a run.
     """
     run = run if isinstance(run, Run) else load_run(run)
     folder = Path(out) if out is not None else run.folder
     folder.mkdir(parents=True, exist_ok=True)
+    study = load_study(run.folder)
     ledger = read_ledger(run)
-    paths = read_paths(run, ledger)
+    paths = read_paths(run, ledger) if tape is None else tape_paths(run, ledger, tape)
     for n, (ts, price) in paths.last.items():        # open positions are marked at the last trade that was seen
         if ts >= ledger.marks.get(n, (0, 0.0))[0]:
             ledger.marks[n] = (ts, price)
-    summary = summarise(run, ledger)
-    summary["drawing"] = {"trades": paths.trades, "problem": paths.problem}
+    summary = summarise(run, ledger, study)
+    drawn = drawing(run, ledger, paths)
+    summary["drawing"] = {"trades": paths.trades, "problem": " ".join(filter(None, (paths.problem, drawn.pop("left_out"))))}
     report = Report(folder / "report.html", folder / "report.json", folder / "trades.csv", summary)
-    report.html.write_text(page(summary, drawing(run, ledger, paths)), encoding="utf-8")
-    report.json.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    report.html.write_text(page(summary, drawn), encoding="utf-8")
+    report.json.write_text(json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     _write_csv(report.csv, summary["trades"])
     return report
 

@@ -3,18 +3,23 @@
 from collections.abc import Callable
 from typing import Any
 
-from liqcore import Role
-
-from liqshell.report.figures import gaps
+from liqshell.report.coverage import gaps
 from liqshell.report.ledger import Bracket, Cascade, Ledger, Order
 from liqshell.report.prices import MS, Paths, drawn
 from liqshell.report.run import Run
 from liqshell.report.text import number
-from liqshell.report.words import FILLS, liquidated, position, reason
+from liqshell.report.words import FILLS, ROLES, liquidated, position, reason
 
-ROLES: dict[int, str] = {Role.ROLE_ENTRY: "entry", Role.ROLE_STOP: "stop", Role.ROLE_TARGET: "target", Role.ROLE_CLOSE: "close"}
 LARGES_DRAWN = 400
+WHOLE, KEPT = 600, 4000              # brackets drawn with every order; brackets drawn at all
 At = Callable[[int], float | None]      # ns UTC -> the page's time
+
+
+def _kept(ledger: Ledger, shown: list[Cascade]) -> list[Bracket]:
+    """The brackets that are drawn: those of the drawn cascades first, then those with fills, in order of time."""
+    first = {id(c.bracket): c.bracket for c in shown if c.bracket is not None}
+    rest = [b for b in ledger.brackets if id(b) not in first]
+    return (list(first.values()) + sorted(rest, key=lambda b: (not b.fills, b.opened)))[:KEPT]
 
 
 def _order(o: Order, at: At) -> dict[str, Any]:
@@ -23,13 +28,13 @@ def _order(o: Order, at: At) -> dict[str, Any]:
             "rejected": o.rejected, "filled": o.filled, "qty": o.qty}
 
 
-def _bracket(b: Bracket, at: At) -> dict[str, Any]:
+def _bracket(b: Bracket, at: At, whole: bool) -> dict[str, Any]:
     trade = b.closed
     return {"n": b.instrument, "side": position(b.side), "opened": at(b.opened), "flat": at(b.flat), "end": reason(b.end) if b.flat else "",
-            "net": trade.net if trade else None, "bps": trade.net / trade.entry_notional * 1e4 if trade and trade.entry_notional else None,
+            "net": trade.net if trade else None, "bps": trade.bps if trade else None,
             "gross": trade.gross if trade else None, "fees": trade.fees if trade else None, "hold": trade.hold_s if trade else None,
             "slip": trade.slippage if trade else None, "qty": b.qty, "position": b.position,
-            "orders": [_order(o, at) for o in b.orders.values()],
+            "orders": [_order(o, at) for o in b.orders.values()] if whole else [],
             "fills": [{"t": at(f.ts), "p": f.price, "q": f.qty, "role": ROLES.get(f.role, "?"), "side": f.side, "maker": f.maker,
                        "how": FILLS.get(f.reason, ""), "fee": f.fee} for f in b.fills]}
 
@@ -40,8 +45,7 @@ def outcome(c: Cascade) -> tuple[str, str]:
     if b is None:
         return "none", "no trade: " + (reason(c.verdicts[0][1]) if c.verdicts else "policy silent")
     if b.closed is not None:
-        bps = b.closed.net / b.closed.entry_notional * 1e4 if b.closed.entry_notional else 0.0
-        return ("won" if b.closed.net > 0 else "lost"), f"{reason(b.closed.reason)} {number(bps, 1, True)} bps"
+        return ("won" if b.closed.net > 0 else "lost"), f"{reason(b.closed.reason)} {number(b.closed.bps, 1, True)} bps"
     if b.position:
         return "open", "position still open"
     return ("open", "entry still working") if not b.flat else ("unfilled", f"not filled: {reason(b.end)}")
@@ -54,7 +58,7 @@ def _cascade(number: int, c: Cascade, brackets: dict[int, int], at: At) -> dict[
             "threshold": c.threshold, "z": c.z, "score": c.score, "interrupted": c.interrupted, "group": group, "outcome": text,
             "phases": [[at(ts), phase] for ts, phase in c.phases],
             "verdicts": [[at(ts), reason(code) if code else "agreed"] for ts, code in c.verdicts],
-            "larges": [[at(e.ts), e.price, round(e.notional), e.side] for e in c.larges[:LARGES_DRAWN]],
+            "larges": [[at(ts), price, round(notional), side] for ts, _, side, price, notional in c.larges[:LARGES_DRAWN].tolist()],
             "bracket": brackets.get(id(c.bracket)) if c.bracket is not None else None}
 
 
@@ -66,7 +70,8 @@ def drawing(run: Run, ledger: Ledger, paths: Paths) -> dict[str, Any]:
         return round((ts - origin) / MS, 3) if ts else None
 
     shown = drawn(ledger)
-    brackets = {id(b): n for n, b in enumerate(ledger.brackets)}
+    kept = _kept(ledger, shown)
+    brackets = {id(b): n for n, b in enumerate(kept)}
     instruments = []
     for n, instrument in enumerate(run.instruments):
         overview, *windows = paths.series[n]
@@ -76,7 +81,10 @@ def drawing(run: Run, ledger: Ledger, paths: Paths) -> dict[str, Any]:
                             "gaps": [[at(a), at(b)] for a, b in gaps(run, ledger, n)],
                             "truth": [[at(t.start_ns), at(t.end_ns), t.side, t.count, round(t.notional)] for t in run.truth or ()
                                       if t.symbol == instrument.symbol]})
+    left_out = "" if len(kept) == len(ledger.brackets) else f"Of {len(ledger.brackets):,} entries {len(kept):,} are drawn."
+    if len(kept) > WHOLE:
+        left_out = f"{left_out} Orders are drawn for the first {WHOLE} of them and of the cascades below, only fills for the rest.".strip()
     return {"origin": origin // MS, "end": (run.ended_ns - origin) / MS, "instruments": instruments, "total": len(ledger.seen),
             "cascades": [_cascade(k, c, brackets, at) for k, c in enumerate(shown, 1)],
-            "brackets": [_bracket(b, at) for b in ledger.brackets],
+            "brackets": [_bracket(b, at, whole=n < WHOLE) for n, b in enumerate(kept)], "left_out": left_out,
             "equity": [[at(b.flat), b.closed.gross + b.closed.slippage, b.closed.net] for b in ledger.trades if b.closed]}

@@ -1,7 +1,14 @@
-"""From audit records to stories: cascades, and brackets with their orders and fills. Only what the stream says, nothing estimated."""
+"""From audit records to stories: cascades, and brackets with their orders and fills. Only what the stream says, nothing estimated.
+
+A backtest leaves millions of records, most of them large liquidations and refused events. These are handled as columns; only what tells a story is
+walked, in pieces, so that memory does not grow with the stream.
+"""
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
 
 from liqcore import AuditKind, FeedState, OrderStatus, Phase, Reason, Role
 
@@ -9,6 +16,9 @@ from liqshell.report.run import Run
 
 ACTION_CREATE, ORDER_MARKET = 1, 2
 BRACKET_FLAT = 0
+PIECE = 1 << 17
+#: one large liquidation: `price` is the reported one, on most venues the bankruptcy price
+LARGE_DTYPE = np.dtype([("ts", "i8"), ("ts_event", "i8"), ("side", "i1"), ("price", "f8"), ("notional", "f8")])
 ENDED = (OrderStatus.ORDER_CANCELLED, OrderStatus.ORDER_REJECTED, OrderStatus.ORDER_DONE)
 
 
@@ -53,23 +63,12 @@ class Fill:
 
 
 @dataclass(slots=True)
-class Large:
-    """One large liquidation: `price` is the reported one, on most venues the bankruptcy price."""
-
-    ts: int
-    ts_event: int
-    side: int
-    price: float
-    notional: float
-
-
-@dataclass(slots=True)
 class Cascade:
-    """One cascade that the detector saw; ts_active = 0 where it never had a second large event."""
+    """One cascade that the detector saw. active: ns, 0 where it never had a second large event. larges: LARGE_DTYPE."""
 
     instrument: int
     start: int
-    larges: list[Large]
+    larges: np.ndarray
     phases: list[tuple[int, int]] = field(default_factory=list)
     side: int = 0
     long_notional: float = 0.0
@@ -87,7 +86,7 @@ class Cascade:
 
     @property
     def last_large(self) -> int:
-        return self.larges[-1].ts if self.larges else self.start
+        return int(self.larges["ts"][-1]) if len(self.larges) else self.start
 
     @property
     def notional(self) -> float:
@@ -114,10 +113,20 @@ class Bracket:
     target_price: float = 0.0
     take_profit: float = 0.0
     stop_loss: float = 0.0
+    threshold: float = 0.0           # of the signal behind it, as they stood when the entry was decided
+    score: float = 0.0
+    z: float = 0.0
+    cascade_notional: float = 0.0
+    funding: float = 0.0             # paid > 0
     closed: "Trade | None" = None
 
     def first(self, role: int) -> Order | None:
         return next((o for o in self.orders.values() if o.role == role), None)
+
+    @property
+    def entry_limit(self) -> bool:
+        """Whether the entry is a limit order (else: market)."""
+        return next((o.type != ORDER_MARKET for o in self.orders.values() if o.role == Role.ROLE_ENTRY), True)
 
     @property
     def entry_fills(self) -> list[Fill]:
@@ -132,7 +141,7 @@ class Bracket:
 
 @dataclass(slots=True)
 class Trade:
-    """A closed round trip as the engine booked it (AUDIT_TRADE), plus the slippage inside its gross."""
+    """A closed round trip as the engine booked it (AUDIT_TRADE), plus the slippage inside its gross, and the funding that is paid beside it."""
 
     ts: int
     reason: int
@@ -142,11 +151,21 @@ class Trade:
     qty: float
     gross: float
     fees: float
-    net: float
     hold_s: float
     entry_maker: bool
     entry_notional: float
+    funding: float = 0.0             # paid > 0
     slippage: float = 0.0            # cost (> 0) of stop and market orders against the price they were decided at
+
+    @property
+    def net(self) -> float:
+        """gross - fees - funding; slippage is inside gross."""
+        return self.gross - self.fees - self.funding
+
+    @property
+    def bps(self) -> float:
+        """Net return on the entry's notional."""
+        return self.net / self.entry_notional * 1e4 if self.entry_notional else 0.0
 
 
 @dataclass
@@ -159,18 +178,19 @@ class Ledger:
     door: Counter = field(default_factory=Counter)                      # Reason -> events refused
     lapsed: int = 0
     larges: int = 0
+    funding: float = 0.0                                                # of all positions, closed or not; paid > 0
     alarms: list[tuple[int, int, int, float, float]] = field(default_factory=list)   # ts, instrument, Alarm, value, limit
     limits: list[tuple[int, int, int, float, float]] = field(default_factory=list)   # ts, Control, Reason, value, limit
     feed: list[tuple[int, int, int, float]] = field(default_factory=list)            # ts, instrument, FeedState, seconds missed
     equity_start: float = 0.0
     marks: dict[int, tuple[int, float]] = field(default_factory=dict)   # instrument -> (ts, last market price that the audit mentions)
 
-    @property
+    @cached_property
     def trades(self) -> list[Bracket]:
         """Closed round trips in the order in which they ended."""
         return sorted((b for b in self.brackets if b.closed is not None), key=lambda b: (b.flat, b.instrument))
 
-    @property
+    @cached_property
     def seen(self) -> list[Cascade]:
         """Cascades that became ACTIVE."""
         return [c for c in self.cascades if c.active]
@@ -183,38 +203,59 @@ class _Reader:
         self.run = run
         self.ledger = Ledger()
         self.current: dict[int, Cascade] = {}
-        self.pending: dict[int, list[Large]] = {}
+        self.at = 0                      # position of the record at hand
         self.asking: dict[int, tuple[Cascade | None, float, float]] = {}     # policy wants a bracket, risk has not answered yet
         self.granted: dict[int, tuple[Cascade | None, float, float]] = {}
         self.by_key: dict[tuple[int, int], Bracket] = {}
         self.handlers = {
-            AuditKind.AUDIT_REFUSED: self.refused, AuditKind.AUDIT_SIGNAL: self.signal, AuditKind.AUDIT_POLICY: self.policy,
+            AuditKind.AUDIT_SIGNAL: self.signal, AuditKind.AUDIT_POLICY: self.policy,
             AuditKind.AUDIT_RISK: self.risk, AuditKind.AUDIT_REQUEST: self.request, AuditKind.AUDIT_ORDER: self.order,
             AuditKind.AUDIT_FILL: self.fill, AuditKind.AUDIT_BRACKET: self.bracket, AuditKind.AUDIT_TRADE: self.trade,
             AuditKind.AUDIT_FEED: self.feed, AuditKind.AUDIT_LIMIT: self.limit, AuditKind.AUDIT_LAPSED: self.lapse,
-            AuditKind.AUDIT_LARGE: self.large, AuditKind.AUDIT_ALARM: self.alarm}
+            AuditKind.AUDIT_ALARM: self.alarm, AuditKind.AUDIT_FUNDING: self.funding}
 
     def read(self) -> Ledger:
         handlers = {int(kind): handler for kind, handler in self.handlers.items()}
         audit = self.run.audit
-        columns = [audit[name].tolist() for name in ("ts", "id", "instrument", "kind", "reason", "phase", "side", "x")]
-        for ts, id_, n, kind, reason, phase, side, x in zip(*columns, strict=True):
-            handlers[kind](ts, id_, n, reason, phase, side, x)
+        kinds = audit["kind"]
+        doors = np.bincount(audit["reason"][kinds == AuditKind.AUDIT_REFUSED])
+        self.ledger.door.update({code: int(doors[code]) for code in np.flatnonzero(doors).tolist()})
+        self.chains = [self.chains_of(n) for n in range(len(self.run.instruments))]
+        told = np.flatnonzero((kinds != AuditKind.AUDIT_LARGE) & (kinds != AuditKind.AUDIT_REFUSED))
+        for first in range(0, len(told), PIECE):
+            at = told[first:first + PIECE]
+            part = audit[at]
+            columns = [part[name].tolist() for name in ("ts", "id", "instrument", "kind", "reason", "phase", "side", "x")]
+            for self.at, ts, id_, n, kind, reason, phase, side, x in zip(at.tolist(), *columns, strict=True):
+                handlers[kind](ts, id_, n, reason, phase, side, x)
         return self.ledger
 
-    def refused(self, ts, id_, n, reason, phase, side, x):
-        self.ledger.door[reason] += 1
+    def chains_of(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The large liquidations of an instrument, the index at which each chain begins (the detector counts from 1 again), and its place in the
+        stream."""
+        audit = self.run.audit
+        places = np.flatnonzero((audit["kind"] == AuditKind.AUDIT_LARGE) & (audit["instrument"] == n))
+        found = audit[places]
+        larges = np.empty(len(found), LARGE_DTYPE)
+        larges["ts"], larges["ts_event"], larges["side"] = found["ts"], found["id"], found["side"]
+        larges["price"], larges["notional"] = found["x"][:, 5], found["x"][:, 0]
+        first = found["x"][:, 2] == 1
+        if len(first):
+            first[0] = True
+        starts = np.flatnonzero(first)
+        self.ledger.larges += len(larges)
+        return larges, np.append(starts, len(larges)), places[starts]
 
-    def large(self, ts, id_, n, reason, phase, side, x):
-        self.ledger.larges += 1
-        if x[2] == 1 or n not in self.pending:
-            self.pending[n] = []
-        self.pending[n].append(Large(ts, id_, side, x[5], x[0]))
+    def chain(self, n: int) -> np.ndarray:
+        """The large liquidations of the chain that runs at this record."""
+        larges, starts, places = self.chains[n]
+        k = int(places.searchsorted(self.at)) - 1
+        return larges[starts[k]:starts[k + 1]] if k >= 0 else larges[:0]
 
     def signal(self, ts, id_, n, reason, phase, side, x):
         c = self.current.get(n)
         if c is None or c.start != id_ or c.ended:
-            c = self.current[n] = Cascade(n, id_, self.pending.get(n, []))
+            c = self.current[n] = Cascade(n, id_, self.chain(n))
             self.ledger.cascades.append(c)
         c.phases.append((ts, phase))
         c.side, c.count = side, int(x[6])
@@ -266,8 +307,10 @@ class _Reader:
             b = self.by_key[n, (id_ >> 12) & 0xFFFFFFF] = Bracket(n, (id_ >> 12) & 0xFFFFFFF, side, ts)
             b.qty = x[1]
             b.cascade, b.take_profit, b.stop_loss = self.granted.pop(n, (None, 0.0, 0.0))
-            if b.cascade is not None and b.cascade.bracket is None:
-                b.cascade.bracket = b
+            if b.cascade is not None:
+                c = b.cascade
+                b.threshold, b.score, b.z, b.cascade_notional = c.threshold, c.score, c.z, c.notional
+                c.bracket = c.bracket or b
             self.ledger.brackets.append(b)
         if x[6] > 0:
             self.ledger.marks[n] = (ts, x[6])
@@ -325,8 +368,16 @@ class _Reader:
         if b is None:
             return
         multiplier = self.run.instruments[n].multiplier
-        b.closed = Trade(ts, reason, side, x[0], x[1], x[2], x[3], x[4], x[5], x[6], bool(x[7]), x[0] * x[2] * multiplier,
+        b.closed = Trade(ts, reason, side, x[0], x[1], x[2], x[3], x[4], x[6], bool(x[7]), x[0] * x[2] * multiplier, b.funding,
                          slippage(b, multiplier))
+
+    def funding(self, ts, id_, n, reason, phase, side, x):
+        self.ledger.funding += x[2]
+        b = self.story(n, id_)
+        if b is not None:
+            b.funding += x[2]
+            if b.closed is not None:     # settled while it was held, told after it was closed
+                b.closed.funding += x[2]
 
     def feed(self, ts, id_, n, reason, phase, side, x):
         self.ledger.feed.append((ts, n, phase, x[0]))

@@ -37,7 +37,7 @@ function pick(n) {
   repaint();
 }
 function facts(c, k) {
-  const rows = [["cascade", "#" + c.id + " " + D.instruments[c.n].symbol], ["what", c.label], ["first large event", clock(c.start, true, true) + " UTC"],
+  const rows = [["cascade", "#" + c.id + " " + D.instruments[c.n].symbol], ["what", c.label], ["first large event", (D.end > 864e5 ? day(c.start) + " " : "") + clock(c.start, true, true) + " UTC"],
     ["large events", c.count + " in " + span(c.last - c.start)], ["longs / shorts liquidated", usd(c.long) + " / " + usd(c.short)], ["threshold", usd(c.threshold)],
     ["z-score of the minute", c.z.toFixed(1).replace("-", "−")], ["score (uncalibrated)", c.score.toFixed(1) + " / 10"],
     ["answer", c.verdicts.map(v => v[1]).join(", ") || "policy silent"], ["outcome", c.outcome + (c.interrupted ? " (feed gap)" : "")]];
@@ -168,7 +168,7 @@ for (const c of D.cascades) {
   card.tabIndex = 0;
   card.dataset.id = c.id;
   card.dataset.group = c.group;
-  head.append(make("span", "", D.instruments[c.n].symbol + "  " + clock(c.start)), make("span", {won: "pos", lost: "neg"}[c.group] || "muted", c.outcome));
+  head.append(make("span", "", D.instruments[c.n].symbol + "  " + (D.end > 864e5 ? day(c.start) + " " : "") + clock(c.start)), make("span", {won: "pos", lost: "neg"}[c.group] || "muted", c.outcome));
   about.append(make("b", c.side > 0 ? "longs" : "shorts", c.label), " · " + usd(c.long + c.short) + " · " + c.count + " large in " + span(c.last - c.start));
   card.append(head, about, make("canvas"));
   card.onclick = () => { focus(c); $("charts").scrollIntoView(); };

@@ -1,11 +1,11 @@
-"""The price path for drawing: recorded frames, decoded by the venue's own decoder, reduced on the way to buckets of low, high and last.
+"""The price path for drawing: recorded frames, decoded by the venue's own decoder, or the tape of a backtest, reduced to buckets of low, high, last.
 
 Memory does not grow with the recording: which spans of time will be drawn is known from the audit stream before the first frame is read.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,8 +20,10 @@ WINDOW_BUCKETS = 480
 CASCADES_DRAWN = 160
 BEFORE_NS, AFTER_NS = 60_000_000_000, 120_000_000_000
 CHUNK = 1 << 17
+TAPE_PIECE = 1 << 20
 FRAME_EVENTS = 4096
 MS = 1_000_000
+NO_FRAMES = "The run kept no frames, so there is no price path: only orders, fills and signals are drawn."
 
 
 @dataclass
@@ -152,12 +154,42 @@ class _Reduction:
                     series.add_liquidations(forced["ts_recv"], forced["side"], notional)
 
 
+class Tape(Protocol):
+    """What of liqcore.Tape is needed here: prices in ticks, times of receipt, and the rare events among which the liquidations are."""
+
+    def trades(self, instrument: int) -> dict[str, np.ndarray]: ...
+
+    @property
+    def rare(self) -> np.ndarray: ...
+
+
+def tape_paths(run: Run, ledger: Ledger, tape: Tape) -> Paths:
+    """The price path of every instrument from the tape of a backtest, a piece at a time."""
+    paths = Paths(windows(run, ledger))
+    reduction = _Reduction(run, paths)
+    for n, instrument in enumerate(run.instruments):
+        found = tape.trades(n)
+        ts, ticks = found["ts"], found["price"]
+        for series in paths.series[n]:
+            first, last = np.searchsorted(ts, (series.start, series.end + 1)).tolist()
+            for at in range(first, last, TAPE_PIECE):
+                stop = min(at + TAPE_PIECE, last)
+                series.add_trades(np.asarray(ts[at:stop]), np.asarray(ticks[at:stop], np.int64))
+        if len(ts):
+            paths.last[n] = (int(ts[-1]), float(ticks[-1]) * float(instrument.tick_size))
+            paths.trades += len(ts)
+    rare = tape.rare
+    for at in range(0, len(rare), CHUNK):
+        reduction.add(rare[at:at + CHUNK])
+    return paths
+
+
 def read_paths(run: Run, ledger: Ledger) -> Paths:
     """The price path of every instrument from the recorded frames. What is missing or damaged is told in `problem`."""
     paths = Paths(windows(run, ledger))
     folder = run.folder / "frames"
     if not run.frames:
-        paths.problem = "The run kept no frames, so there is no price path: only orders, fills and signals are drawn."
+        paths.problem = NO_FRAMES
         return paths
     reduction = _Reduction(run, paths)
     events, used = np.zeros(CHUNK + FRAME_EVENTS, EVENT_DTYPE), 0

@@ -8,20 +8,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from liqshell.report import terminal_study
+from liqshell.report.terminal_study import coloured, table_of
 from liqshell.report.text import NONE, compact, evidence, interval, millis, money, number, percent, seconds, verdict, when
-
-
-def _table(title: str, *columns: str, note: str = "") -> Table:
-    """Columns that begin with '>' hold numbers."""
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim",
-                  caption=Text(note, style="dim") if note else None, caption_justify="left")
-    for column in columns:
-        table.add_column(Text(column.lstrip(">")), justify="right" if column.startswith(">") else "left", overflow="fold")
-    return table
-
-
-def _coloured(value: float, text: str) -> Text:
-    return Text(text, style="green" if value > 0 else "red" if value < 0 else "")
 
 
 def _head(s: dict[str, Any]) -> Panel:
@@ -35,7 +24,7 @@ def _head(s: dict[str, Any]) -> Panel:
     speed = f", {s['speed']:g} x real time" if s["speed"] != 1 else ""
     wall = f" in {seconds(s['wall_s'])} of wall time" if s["wall_s"] is not None else ""
     span = Text(f"{when(s['started_ns'])} to {when(s['ended_ns'])} UTC: {seconds(s['duration_s'])} of market{wall}{speed}", style="dim")
-    lines = [badge, span, Text(verdict(s), style="bold")]
+    lines = [badge, span, Text(verdict(s), style="bold"), *(Text(line) for line in s["silence"])]
     if s["synthetic"]:
         lines.append(Text("Prices and liquidations were generated: nothing here is evidence about a real market.", style="yellow"))
     return Panel(Group(*lines), title=escape(str(s["name"])), title_align="left", border_style="dim")
@@ -43,27 +32,37 @@ def _head(s: dict[str, Any]) -> Panel:
 
 def _money(s: dict[str, Any]) -> Table:
     m = s["money"]
-    table = _table("Profit and loss of closed trades", "", ">amount", "")
-    table.add_row("gross", _coloured(m["gross_decided"], money(m["gross_decided"], sign=True)), "at decision prices")
+    table = table_of("Profit and loss of closed trades", "", ">amount", "")
+    table.add_row("gross", coloured(m["gross_decided"], money(m["gross_decided"], sign=True)), "at decision prices")
     table.add_row("− fees", money(-m["fees"]), f"maker {money(m['fees_maker'])}, taker {money(m['fees_taker'])}")
     table.add_row("− slippage", money(-m["slippage"]), "stops against their trigger, market orders against the last trade")
-    across = f"; {m['held_across_funding']} held across a funding time" if m["held_across_funding"] else ""
-    table.add_row("− funding", money(-m["funding"]), "not modelled" + across if not m["funding_modelled"] else "")
-    table.add_row(Text("net", style="bold"), _coloured(m["net"], money(m["net"], sign=True)),
+    across = f"{m['held_across_funding']} trades held across a funding time" if m["held_across_funding"] else ""
+    table.add_row("− funding", money(-m["funding"]), across if m["funding_modelled"] else "not modelled" + (f"; {across}" if across else ""))
+    table.add_row(Text("net", style="bold"), coloured(m["net"], money(m["net"], sign=True)),
                   f"{number(m['net_on_notional_bps'], 1, True)} bps of notional, {percent(m['net_on_account'], 3, True)} of the account")
     return table
 
 
 def _statistics(s: dict[str, Any]) -> Table:
     w, t, d, h, e = s["win_rate"], s["per_trade"], s["daily_sharpe"], s["hold_s"], s["entries"]
-    table = _table("Statistics", "", ">value", "95 % interval / note")
+    table = table_of("Statistics", "", ">value", "95 % interval / note")
     table.add_row("win rate", percent(w["share"]), f"{interval(w['low'], w['high'], percent)}, n = {w['n']}")
     table.add_row("break-even win rate", percent(w["break_even_realised"]),
                   f"as realised; {percent(w['break_even_planned'])} as planned with the fees paid")
-    table.add_row("net per trade", number(t["mean"], 1, True) + " bps", f"{interval(t['low'], t['high'], lambda v: number(v, 1, True))}, "
-                  f"t = {number(t['t'])}, n = {t['n']}")
+    c, x, fall = t["clustered"], s["trials"], s["money"]["drawdown"]
+    signed = lambda v: number(v, 1, True)  # noqa: E731
+    table.add_row("net per trade", number(t["mean"], 1, True) + " bps", f"{interval(t['low'], t['high'], signed)}, t = {number(t['t'])}, n = {t['n']}"
+                  + (": below 30, a hint at most" if t["few"] else ""))
+    if c["low"] is not None:
+        table.add_row("  clustered by day", "", f"{interval(c['low'], c['high'], signed)}, t = {number(c['t'])}, {c['clusters']} days")
+    table.add_row("Sharpe per trade", number(t["sharpe_per_trade"], 3), "never annualised")
     table.add_row("Sharpe, daily x √365", number(d["value"]) if d["value"] is not None else "not enough days",
-                  interval(d["low"], d["high"]) if d["value"] is not None else f"{d['days']} whole days, 2 are needed")
+                  f"{interval(d['low'], d['high'])}, {d['days']} days" if d["value"] is not None else f"{d['days']} whole days, 2 are needed")
+    if x["deflated"] is not None and (x["logged"] or s["mode"] == "backtest"):
+        table.add_row("deflated Sharpe", percent(x["deflated"]), f"probability that it is more than the best of {x['trials']:,} tries: {x['source']}")
+    if fall and fall["share"] > 0:
+        back = f"made good {when(fall['recovered_ns'])}" if fall["recovered_ns"] else "not made good"
+        table.add_row("largest drawdown", percent(fall["share"], 2), f"{when(fall['peak_ns'])} to {when(fall['trough_ns'])}, {back}")
     table.add_row("entries filled", percent(e["filled"]["share"]),
                   f"{e['filled']['k']} of {e['placed']}, wait p50 {seconds(e['wait_s']['p50'])}")
     table.add_row("hold", seconds(h["p50"]), f"p99 {seconds(h['p99'])}, longest {seconds(h['max'])}")
@@ -71,36 +70,49 @@ def _statistics(s: dict[str, Any]) -> Table:
 
 
 def _exits(s: dict[str, Any]) -> Table:
-    table = _table("Exits", "reason", ">n", ">won", ">gross", ">fees", ">net", ">hold p50")
+    table = table_of("Exits", "reason", ">n", ">won", ">gross", ">fees", ">slippage", ">net", ">hold p50")
     for row in s["exits"]:
-        table.add_row(row["reason"], str(row["n"]), str(row["wins"]), money(row["gross"], sign=True), money(row["fees"]),
-                      _coloured(row["net"], money(row["net"], sign=True)), seconds(row["hold_s"]))
+        table.add_row(row["reason"], str(row["n"]), str(row["wins"]), money(row["gross"], sign=True), money(row["fees"]), money(row["slippage"]),
+                      coloured(row["net"], money(row["net"], sign=True)), seconds(row["hold_s"]))
     for row in s["entries"]["unfilled"]:
         table.add_row(Text(f"not filled: {row['reason']}", style="dim"), str(row["n"]))
     return table
 
 
 def _instruments(s: dict[str, Any]) -> Table:
-    table = _table("Instruments", "symbol", "feed", ">cascades", ">per covered hour", ">longs liq.", ">shorts liq.", ">trades", ">won",
-                   ">net", ">net bps")
+    table = table_of("Instruments", "symbol", "feed", ">cascades", ">per covered hour", ">longs liq.", ">shorts liq.", ">trades", ">won",
+                   ">net", ">bps a trade")
     for row in s["instruments"]:
         c = row["cascades"]
         table.add_row(escape(row["symbol"]), row["completeness"], str(c["n"]),
                       f"{number(c['per_hour'], 1)} ({number(c['low'], 1)}–{number(c['high'], 1)})",
                       str(row["longs_liquidated"]), str(row["shorts_liquidated"]), str(row["trades"]), str(row["wins"]),
-                      _coloured(row["net"], money(row["net"], sign=True)), number(row["net_bps"], 1, True))
+                      coloured(row["net"], money(row["net"], sign=True)), number(row["mean_bps"], 1, True))
+    p, c = s["portfolio"], s["cascades"]
+    if len(s["instruments"]) > 1:
+        table.add_row("together", "/".join(s["completeness"]), str(c["n"]), "", str(c["longs_liquidated"]), str(c["shorts_liquidated"]), str(p["n"]),
+                      str(p["wins"]), coloured(p["net"], money(p["net"], sign=True)), number(p["mean_bps"], 1, True), style="bold")
+    return table
+
+
+def _sides(s: dict[str, Any]) -> Table:
+    table = table_of("Long and short", "positions", ">n", ">won", ">gross", ">fees", ">net", ">bps a trade", ">95 %")
+    for row in s["sides"]:
+        table.add_row(row["side"], str(row["n"]), str(row["wins"]), money(row["gross"], sign=True), money(row["fees"]),
+                      coloured(row["net"], money(row["net"], sign=True)), number(row["mean_bps"], 1, True),
+                      interval(row["low_bps"], row["high_bps"], lambda v: number(v, 1, True)))
     return table
 
 
 def _rows(title: str, rows: list[dict[str, Any]]) -> Table:
-    table = _table(title, "reason", ">n", "")
+    table = table_of(title, "reason", ">n", "")
     for row in rows:
         table.add_row(row["reason"], str(row["n"]), Text(row["meaning"], style="dim"))
     return table
 
 
 def _open(s: dict[str, Any]) -> Table:
-    table = _table("Left open", "symbol", "side", "what", ">quantity", ">entry", ">last", ">unrealised", ">age", ">stop")
+    table = table_of("Left open", "symbol", "side", "what", ">quantity", ">entry", ">last", ">unrealised", ">age", ">stop")
     for row in s["left_open"]:
         table.add_row(escape(row["symbol"]), row["side"], row["what"], f"{row['qty']:g}", f"{row['entry']:.8g}", f"{row['last']:.8g}",
                       money(row["unrealised"], sign=True), seconds(row["age_s"]),
@@ -111,7 +123,7 @@ def _open(s: dict[str, Any]) -> Table:
 def _latency(s: dict[str, Any]) -> Table:
     fast = s["speed"] != 1
     note = f"At {s['speed']:g} x real time a real delay counts {s['speed']:g}-fold in market time." if fast else ""
-    table = _table("Latency", "", ">n", ">p50", ">p99", ">max", *([">p50 market", ">p99 market"] if fast else []), note=note)
+    table = table_of("Latency", "", ">n", ">p50", ">p99", ">max", *([">p50 market", ">p99 market"] if fast else []), note=note)
     for row in s["latency"]:
         wall, market = row["wall_ms"], row["market_ms"]
         table.add_row(escape(row["name"]), str(row["n"] or ""), millis(wall["p50"]), millis(wall["p99"]), millis(wall["max"]),
@@ -127,6 +139,11 @@ def _truth(s: dict[str, Any]) -> Text:
                          f"{percent(t['side_right']['share'])}")
 
 
+def _volumes(c: dict[str, Any]) -> str:
+    """Volumes by class of feed: a CENSORED one is a lower bound and is not added to a FULL one."""
+    return " + ".join(f"{compact(v)} ({name})" if name != "FULL" else compact(v) for name, v in c["notional_by_class"].items())
+
+
 def _count(value: Any) -> str:
     return NONE if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
@@ -135,8 +152,9 @@ def _feet(s: dict[str, Any]) -> list[Text]:
     out, f, stamp = [], s["feed"], s["stamp"]
     gaps = [i for i in f["incidents"] if i["state"] != "up"]
     refused = ", ".join(f"{n} {name}" for name, n in f["refused"].items()) or "none"
-    out.append(Text.assemble(("Feed  ", "bold"), f"{_count(f['frames'])} frames, {_count(f['events'])} "
-                             f"events, {len(gaps)} gaps, reconnects {f['reconnects'] or 0}; refused: {refused}"))
+    if s["mode"] != "backtest":
+        out.append(Text.assemble(("Feed  ", "bold"), f"{_count(f['frames'])} frames, {_count(f['events'])} "
+                                 f"events, {len(gaps)} gaps, reconnects {f['reconnects'] or 0}; refused: {refused}"))
     if stamp["audit_lost"]:
         out.append(Text(f"INCOMPLETE: {stamp['audit_lost']:,} audit records are missing, no sum above can be trusted", style="bold red"))
     for alarm in f["alarms"][:5]:
@@ -148,7 +166,7 @@ def _feet(s: dict[str, Any]) -> list[Text]:
                         + ("" if good else f", first difference at {replay.get('first_difference')}"),
                         style="green" if good else "bold red"))
     out.append(Text(f"liqcore {stamp['version']} abi {stamp['abi']}  seed {stamp['seed']}  config {str(stamp['config_hash'] or NONE)[:12]}  "
-                    f"data {str(stamp['data_hash'] or NONE)[:12]}  audit {stamp['audit_sha256'][:12]}", style="dim"))
+                    f"data {str(s['data']['fingerprint'] or NONE)[:12]}  audit {stamp['audit_sha256'][:12]}", style="dim"))
     return out
 
 
@@ -161,7 +179,7 @@ def print_report(summary: dict[str, Any], console: Console | None = None) -> Non
     c = s["cascades"]
     console.print(Text(steps))
     console.print(Text(f"{c['n']} cascades ({c['longs_liquidated']} longs liquidated, {c['shorts_liquidated']} shorts liquidated), "
-                       f"{compact(c['notional'])} of large liquidations, {number(c['rate']['per_hour'], 2)} per covered instrument hour "
+                       f"{_volumes(c)} of large liquidations, {number(c['rate']['per_hour'], 2)} per covered instrument hour "
                        f"({interval(c['rate']['low'], c['rate']['high'])}), p50 {seconds(c['duration_s']['p50'])}", style="dim"))
     parts: list[Any] = []
     if s["money"]["notional"] or s["exits"]:
@@ -170,13 +188,15 @@ def print_report(summary: dict[str, Any], console: Console | None = None) -> Non
         parts.append(_exits(s))
     if s["left_open"]:
         parts.append(_open(s))
+    if s["exits"]:
+        parts.append(_sides(s))
     parts.append(_instruments(s))
     if s["why_not"]:
         parts.append(_rows("Why it did not trade", s["why_not"]))
     if s["truth"] is not None:
         parts.append(_truth(s))
-    if s["latency"]:
+    if s["latency"] and s["mode"] != "backtest":
         parts.append(_latency(s))
-    for part in [*parts, *_feet(s)]:
+    for part in [*parts, *terminal_study.parts(s), *_feet(s)]:
         console.print()
         console.print(part)

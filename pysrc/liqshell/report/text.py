@@ -4,6 +4,8 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
+from liqshell.report.statistics import FEW
+
 NONE = "–"
 
 
@@ -16,6 +18,13 @@ def money(value: float | None, sign: bool = False) -> str:
     if text in ("$0.00", "$0"):
         return "$0.00"
     return ("−" if value < 0 else "+" if sign else "") + text
+
+
+def short_money(value: float) -> str:
+    """For axes and labels of pictures, where there is little room: cents only below a hundred, thousands as k from a hundred thousand."""
+    size = abs(value)
+    text = "$0" if size < 0.005 else f"${size:.2f}".removesuffix(".00") if size < 100 else f"${size:,.0f}" if size < 100_000 else f"${size / 1e3:,.0f}k"
+    return ("−" if value < 0 and text != "$0" else "") + text
 
 
 def compact(value: float | None) -> str:
@@ -59,7 +68,7 @@ def millis(value: float | None) -> str:
     """A latency given in ms, from microseconds to seconds, three significant digits."""
     if value is None:
         return NONE
-    scaled, unit = (value * 1e3, "µs") if value < 1 else (value, "ms") if value < 1000 else (value / 1e3, "s")
+    scaled, unit = (value * 1e3, "µs") if value < 0.9995 else (value, "ms") if value < 999.5 else (value / 1e3, "s")
     return f"{scaled:.3g} {unit}" if scaled < 1000 else f"{scaled:,.0f} {unit}"
 
 
@@ -68,6 +77,13 @@ def when(ns: int, date: bool = True) -> str:
     if not ns:
         return NONE
     return datetime.fromtimestamp(ns // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S" if date else "%H:%M:%S")
+
+
+def iso(ns: int) -> str:
+    """UTC to the microsecond, for files; '' for never."""
+    if not ns:
+        return ""
+    return datetime.fromtimestamp(ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ns % 1_000_000_000 // 1000:06d}Z"
 
 
 def interval(low: float | None, high: float | None, show: Any = number) -> str:
@@ -91,23 +107,72 @@ def verdict(s: dict[str, Any]) -> str:
     trades = f"{t['n']} closed trade" + ("s" if t["n"] != 1 else "")
     if t["t"] is None:
         return f"{trades}, mean net {number(t['mean'], 1, True)} bps of notional: too few to say more."
+    by_day = t["clustered"]["low"] is not None
+    c = t["clustered"] if by_day else t
     head = (f"{trades}, mean net {number(t['mean'], 1, True)} bps of notional per trade "
-            f"(95 % interval {number(t['low'], 1, True)} to {number(t['high'], 1, True)}, t = {number(t['t'], 2)}): ")
-    if t["low"] <= 0 <= t["high"]:
+            f"(95 % interval {number(c['low'], 1, True)} to {number(c['high'], 1, True)}, t = {number(c['t'], 2)}{', clustered by day' if by_day else ''}): ")
+    if t["few"]:
+        head = head[:-2] + f"; n below {FEW}, a hint at most): "
+    if c["low"] <= 0 <= c["high"]:
         return head + "not distinguishable from zero."
     return head + ("a gain" if t["mean"] > 0 else "a loss") + " beyond chance at this level, on this run only."
+
+
+def believe(s: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(question, state, answer): state is good, bad, open (the numbers cannot tell) or none (it was not tried)."""
+    t, d = s["per_trade"], s["delays"]
+    c = t["clustered"] if t["clustered"]["low"] is not None else t
+    if c["low"] is None:
+        rows = [("Does it earn its costs?", "open", verdict(s))]
+    else:
+        state = "good" if c["low"] > 0 else "bad" if c["high"] < 0 else "open"
+        rows = [("Does it earn its costs?", state, f"{number(t['mean'], 1, True)} bps a trade net, 95 % {interval(c['low'], c['high'], lambda v: number(v, 1, True))}"
+                 + (", trades of a day taken together" if "clusters" in c else "") + f"; n = {t['n']:,}.")]
+    found = s["controls"]
+    rows.append(("Is it more than chance entries?", "none" if found is None else "open" if found["edge"] is None else "good" if found["edge"] else "bad",
+                 "No controls were run." if found is None else found["verdict"]))
+    late = [r for r in d["rows"] if r["mean_bps"] is not None] if d else []
+    state = "none" if d is None else "open" if not late else "good" if all(r["mean_bps"] > 0 for r in late) else "bad"
+    rows.append(("Does it survive a slower reaction?", state, "No other delays were run." if d is None else d["verdict"]))
+    f = s["forward"]
+    state = "none" if f is None else "open" if f["low_bps"] is None or f["low_bps"] <= 0 <= f["high_bps"] else "good" if f["low_bps"] > 0 else "bad"
+    rows.append(("Does it work on days that did not choose it?", state, "No walk-forward was run." if f is None else f["verdict"]))
+    rows.append(_luck(s["trials"]))
+    parts = s["data"]["parts"]
+    weak = [f"{p['symbol']} {p['completeness']}" for p in parts if p["completeness"] != "FULL"]
+    weak += ["time of receipt is modelled"] if any(p["receipt"] == "modelled" for p in parts) else []
+    covered = [p["covered"] for p in parts if p["covered"] is not None]
+    share = sum(covered) / len(covered) if covered else 0.0
+    told = f"{percent(share, 0)} of the time is covered" + (f"; {', '.join(weak)}." if weak else "; every feed is FULL.")
+    if s["synthetic"]:
+        told = "SYNTHETIC: no evidence about a real market. " + told
+    rows.append(("Is the data good enough?", "bad" if s["synthetic"] or share < 0.5 else "open" if weak or share < 0.9 else "good", told))
+    return rows
+
+
+def _luck(t: dict[str, Any]) -> tuple[str, str, str]:
+    question = "Is it more than the best of many tries?"
+    if t["deflated"] is None:
+        return question, "open" if t["logged"] else "none", f"{t['days']} days are too few for a deflated Sharpe ratio."
+    told = f"Deflated Sharpe {percent(t['deflated'])} after {t['trials']:,} trial{'s' if t['trials'] != 1 else ''}"
+    told += "" if t["logged"] else " (no trial log, so one is assumed)"
+    o, state = t["overfitting"], "good" if t["deflated"] >= 0.95 else "bad" if t["deflated"] < 0.5 else "open"
+    if o is not None and o["pbo"] is not None:
+        told += f"; probability of overfitting {percent(o['pbo'])}"
+        state = "bad" if o["pbo"] >= 0.5 else state
+    return question, state if t["logged"] or state == "bad" else "open", told + "."
 
 
 ASSUMPTIONS = (
     "Gross in the waterfall is at the prices at which each exit was decided; slippage is what stops lost against their trigger and "
     "market orders against the last trade. Resting limit orders fill at their price and have none.",
-    "Net = gross − fees − slippage − funding. Funding is not charged by the simulated venue; trades held across 00:00, 08:00 or 16:00 UTC "
-    "are counted.",
-    "Break-even win rate = mean loss / (mean win + mean loss), after fees. The planned one uses the bracket's own distances with a "
-    "maker entry, a maker target and a taker stop.",
+    "Net = gross − fees − slippage − funding. Returns are shown on notional and on the account: a trade uses only a part of the account.",
+    "Break-even win rate = mean loss / (mean win + mean loss), after costs. The planned one uses the bracket's own distances with the fees of "
+    "its entry, a maker target and a taker stop.",
     "Rates are per hour that the feed covered; gaps do not count. Intervals are 95 %: Poisson for rates, Wilson for shares, Student's t "
-    "for means. Trades that overlap in time are not independent, so true intervals are wider.",
+    "for means. Trades of one day are not independent: the figures that are clustered by day allow for it, the others are too narrow.",
     "The per-trade Sharpe ratio is never annualised. A yearly figure needs whole days of returns on the account, at least two.",
+    "Deflated Sharpe: the probability that the true ratio exceeds what the best of so many worthless settings would have shown (Bailey, Lopez de Prado).",
     "Times are UTC and are those of receipt. Sides are of the positions that were closed by force.",
     "Prices of liquidations are those the venue reports, on most venues the bankruptcy price; the price path is made of trades.",
 )

@@ -1,6 +1,6 @@
 """The words of the report: every code of the audit stream as a person would say it."""
 
-from liqcore import Alarm, Control, FeedState, FillReason, Reason, Side
+from liqcore import Alarm, Control, FeedState, FillReason, Reason, Role, Side
 
 #: short name for tables, and what it means
 REASONS: dict[int, tuple[str, str]] = {
@@ -45,10 +45,12 @@ REASONS: dict[int, tuple[str, str]] = {
     Reason.END_REPLACED: ("replaced", "a better signal took its place"),
     Reason.END_VENUE: ("venue", "cancelled or rejected by the venue"),
     Reason.END_REDUCE_ONLY: ("nothing to reduce", "the position was already gone"),
+    Reason.END_LIQUIDATED: ("liquidated", "the venue closed the position by force: its margin was used up"),
 }
 
 FILLS: dict[int, str] = {FillReason.FILL_CROSS: "crossed the spread", FillReason.FILL_THROUGH: "traded through", FillReason.FILL_TOUCH: "touched",
-         FillReason.FILL_QUEUE: "queue consumed", FillReason.FILL_STOP: "stop triggered", FillReason.FILL_TIMEOUT: "closed at market"}
+         FillReason.FILL_QUEUE: "queue consumed", FillReason.FILL_STOP: "stop triggered", FillReason.FILL_TIMEOUT: "closed at market: held too long",
+         FillReason.FILL_LIQUIDATED: "closed by force by the venue", FillReason.FILL_CLOSE: "closed at market"}
 
 ALARMS: dict[int, str] = {Alarm.ALARM_UNPROTECTED: "no stop confirmed after a fill", Alarm.ALARM_UNKNOWN: "a request without an answer",
           Alarm.ALARM_STUCK: "attempts to place an exit used up", Alarm.ALARM_OVERFILL: "more sold than bought",
@@ -59,6 +61,11 @@ ALARMS: dict[int, str] = {Alarm.ALARM_UNPROTECTED: "no stop confirmed after a fi
 
 FEEDS: dict[int, str] = {FeedState.FEED_UP: "up", FeedState.FEED_DOWN: "down", FeedState.FEED_GAP: "gap"}
 CONTROLS: dict[int, str] = {Control.CONTROL_HALT: "halted", Control.CONTROL_RESUME: "resumed", Control.CONTROL_FLATTEN: "flattened"}
+
+
+#: what an order was for
+ROLES: dict[int, str] = {Role.ROLE_ENTRY: "entry", Role.ROLE_STOP: "stop", Role.ROLE_TARGET: "target", Role.ROLE_CLOSE: "close",
+                         Role.ROLE_LIQUIDATION: "liquidation"}
 
 
 def reason(code: int) -> str:

@@ -1,0 +1,89 @@
+"""One instrument at the simulated venue: see book.pxd."""
+
+from libc.math cimport ceil, floor
+
+from liqcore.event cimport *
+
+
+cdef uint8_t taker_reason(const sim_order_t* o) noexcept nogil:
+    """FillReason of what this order takes."""
+    if (o.id & 15) == ROLE_LIQUIDATION:
+        return FILL_LIQUIDATED
+    if o.type == ORDER_STOP_MARKET:
+        return FILL_STOP
+    if (o.id & 15) == ROLE_CLOSE:
+        return FILL_TIMEOUT if o.reason == END_MAX_HOLD else FILL_CLOSE
+    return FILL_CROSS
+
+
+cdef int64_t queue_ahead(const book_t* b, const sim_order_t* o, bint hidden) noexcept nogil:
+    """What the present quote shows to be before a newcomer at this price. Without a quote nothing is known to be there: 0."""
+    cdef int64_t best = b.bid if o.side > 0 else b.ask
+    if best == 0 or (best - o.price) * o.side < 0:
+        return 0
+    if best == o.price:
+        return b.bid_lots if o.side > 0 else b.ask_lots
+    return <int64_t> AHEAD_UNKNOWN if hidden else 0
+
+
+cdef void book_move(book_t* b, int side, int64_t price, int64_t lots, double margin) noexcept nogil:
+    """The position after an execution: what it cost on average, and where it is liquidated when it may lose `margin` of that (0 = never)."""
+    cdef int64_t before = b.position
+    b.position += side * lots
+    if b.position == 0:
+        b.cost = 0.0
+        b.liquidation = 0
+        b.liquidating = 0
+        return
+    if before * side >= 0:
+        b.cost += <double> price * <double> lots
+    elif b.position * side > 0:
+        b.cost = <double> price * <double> book_held(b)
+    else:
+        b.cost = b.cost / <double> before * <double> b.position
+        return                          # less of it at the same average price
+    if margin > 0.0:
+        # a millionth of a tick is forgiven to binary fractions; a whole tick is rounded towards the entry: never later than stated
+        if b.position > 0:
+            b.liquidation = max(<int64_t> ceil(b.cost / <double> b.position * (1.0 - margin) - 1e-6), <int64_t> 1)
+        else:
+            b.liquidation = <int64_t> floor(b.cost / <double> -b.position * (1.0 + margin) + 1e-6)
+
+
+cdef bint book_leaving(const book_t* b) noexcept nogil:
+    """An order is taking the position out at the next price."""
+    cdef int k
+    for k in range(ORDERS_MAX):
+        if b.orders[k].live and b.orders[k].taking and b.orders[k].flags & REDUCE_ONLY:
+            return True
+    return False
+
+
+cdef void book_bounds(const book_t* b, int fills, int64_t* low, int64_t* high, bint* every) noexcept nogil:
+    """See SimVenue.bounds."""
+    cdef const sim_order_t* o
+    cdef int64_t beyond = 1 if fills == FILLS_THROUGH else 0
+    cdef int k
+    low[0] = -1
+    high[0] = NEVER
+    every[0] = False
+    for k in range(ORDERS_MAX if b.live else 0):
+        o = &b.orders[k]
+        if not o.live:
+            continue
+        if o.taking or (fills == FILLS_QUEUE and o.type == ORDER_LIMIT and o.ahead > 0):
+            every[0] = True             # a queue shrinks with any quote that shows less of its level
+        if o.type == ORDER_STOP_MARKET:
+            if o.side > 0:              # fires above
+                high[0] = min(high[0], o.price)
+            else:
+                low[0] = max(low[0], o.price)
+        elif o.side > 0:
+            low[0] = max(low[0], o.price - beyond)
+        else:
+            high[0] = min(high[0], o.price + beyond)
+    if b.liquidation and b.mark == 0.0:
+        if b.position > 0:
+            low[0] = max(low[0], b.liquidation)
+        else:
+            high[0] = min(high[0], b.liquidation)

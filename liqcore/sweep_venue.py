@@ -1,0 +1,199 @@
+"""The venue of a sweep (Numba): what becomes of the orders of one bracket when requests arrive and the market moves. The rules are those of SimVenue.
+
+At the venue an order is the latter half of an ORDER record; the entry stands before all others in the order of matching.
+"""
+
+from numba import njit
+
+from liqcore.sweep_state import (
+    AMEND,
+    CANCEL,
+    CANCELLED,
+    CLOSE,
+    CREATE,
+    DONE,
+    END_POST_ONLY,
+    END_REDUCE,
+    END_VENUE,
+    ENTRY,
+    FILL,
+    NEW,
+    REJECTED,
+    REPORTS,
+    STOP,
+    TARGET,
+)
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def price_of(g, ticks):
+    return float(ticks * g.tick_mantissa) / g.tick_power
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def qty_of(g, lots):
+    return float(lots * g.lot_mantissa) / g.lot_power
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def _say(g, s, said, kind, role, attempt, reason, now):
+    """A report leaves for the engine; returns its place."""
+    if s.said_head - s.said_tail >= REPORTS:
+        s.lost += 1
+        s.said_tail += 1
+    at = s.said_head & (REPORTS - 1)
+    e = said[at]
+    s.said_head += 1
+    e.ts = now + g.ack_latency
+    e.kind = kind
+    e.role = role
+    e.attempt = attempt
+    e.reason = reason
+    return at
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def _end(g, s, o, said, role, kind, reason, now):
+    o[role].live = 0
+    s.known = 0
+    _say(g, s, said, kind, role, o[role].made, reason, now)
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def _trigger(g, s, o, said, now):
+    """The stop fires when the last price has reached it, also when it is placed or moved there; it fills at the next market event."""
+    if s.fired == 0 and s.last > 0 and (o[STOP].at - s.last) * s.side >= 0:
+        s.fired = 1
+        s.known = 0
+        _say(g, s, said, NEW, STOP, 0, 0, now)
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def _execute(g, s, o, said, role, price, lots, maker, now):
+    """An execution of at most `lots`; what only reduces never turns the position."""
+    q = o[role]
+    held = abs(s.position)
+    lots = held if role == STOP else min(lots, q.size - q.done)
+    if role != ENTRY:
+        lots = min(lots, held)
+    if lots <= 0:
+        return
+    q.done += lots
+    s.position += (s.side if role == ENTRY else -s.side) * lots
+    e = said[_say(g, s, said, FILL, role, q.made, 0, now)]
+    e.price = price
+    e.lots = lots
+    e.maker = maker
+    e.fee = price_of(g, price) * qty_of(g, lots) * g.multiplier * (g.maker_fee if maker else g.taker_fee)
+    if role == STOP or q.done >= q.size:
+        q.live = 0
+        s.known = 0
+        if role == TARGET:                   # the others are never amended: their last fill says it all
+            _say(g, s, said, DONE, role, q.made, 0, now)
+    if s.position == 0:
+        for other in (STOP, TARGET, CLOSE):
+            if o[other].live:
+                _end(g, s, o, said, other, CANCELLED, END_REDUCE, now)
+    elif role == ENTRY and o[STOP].live == 0:
+        stop = o[STOP]
+        stop.live = 1
+        stop.at = s.attached
+        stop.made = 0
+        s.fired = 0
+        s.known = 0
+        _say(g, s, said, NEW, STOP, 0, 0, now)
+        _trigger(g, s, o, said, now)
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def _create(g, s, o, said, a):
+    now, role, entry = a.ts, a.role, a.role == ENTRY
+    side = s.side if entry else -s.side
+    touch = s.ask if side > 0 else s.bid
+    if touch == 0:
+        touch = s.last
+    market = a.price == 0
+    crosses = touch > 0 and (touch - a.price) * side <= 0
+    reason = 0
+    if market and touch == 0:
+        reason = END_VENUE
+    elif not entry and s.position * side >= 0:
+        reason = END_REDUCE
+    elif a.passive and crosses:
+        reason = END_POST_ONLY
+    if reason:
+        _say(g, s, said, REJECTED, role, a.attempt, reason, now)
+        return
+    q = o[role]
+    q.live = 1
+    q.at = a.price
+    q.size = a.qty
+    q.done = 0
+    q.made = a.attempt
+    s.known = 0
+    if entry:
+        s.attached = a.stop
+    _say(g, s, said, NEW, role, a.attempt, 0, now)
+    if market:
+        _execute(g, s, o, said, role, touch, a.qty, 0, now)
+        if q.live:
+            _end(g, s, o, said, role, CANCELLED, END_REDUCE, now)
+    elif crosses:
+        _execute(g, s, o, said, role, touch, a.qty, 0, now)
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def arrive(g, s, o, said, a):
+    """A request reaches the venue. One about an order that has ended is refused, which the engine, told of the end before, passes over."""
+    if a.action == CREATE:
+        _create(g, s, o, said, a)
+        return
+    q = o[a.role]
+    if not q.live or q.made != a.attempt:
+        return
+    if a.action == CANCEL:
+        _end(g, s, o, said, a.role, CANCELLED, 0, a.ts)
+    elif a.action == AMEND:
+        q.at = a.price
+        q.size = max(a.qty, q.done)
+        s.known = 0
+        if q.size == q.done and a.role != STOP:
+            _end(g, s, o, said, a.role, CANCELLED, 0, a.ts)
+            return
+        _say(g, s, said, NEW, a.role, a.attempt, 0, a.ts)
+        if a.role == STOP:
+            _trigger(g, s, o, said, a.ts)
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def _match(g, s, o, said, role, trade, lots, now):
+    """A resting limit against a trade, or (trade = 0) against the opposite quote."""
+    side = s.side if role == ENTRY else -s.side
+    at = o[role].at
+    opposite = s.ask if side > 0 else s.bid
+    if trade > 0 and (trade - at) * side < 0:
+        _execute(g, s, o, said, role, at, o[role].size, 1, now)
+    elif trade == at and g.touch:
+        _execute(g, s, o, said, role, at, lots, 1, now)
+    elif trade == 0 and opposite > 0 and (opposite - at) * side < 0:
+        _execute(g, s, o, said, role, at, o[role].size, 1, now)
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def meet(g, s, o, said, trade, lots, now):
+    """The resting orders meet a trade, or (trade = 0) a new quote: a stop that has fired first, then the others. What comes to be here waits."""
+    waiting_stop = o[STOP].live and not s.fired
+    waiting_target = o[TARGET].live
+    if o[STOP].live and s.fired:
+        price = s.bid if s.side > 0 else s.ask
+        if price == 0:
+            price = s.last
+        if trade > 0 and (price - trade) * s.side > 0:
+            price = trade
+        _execute(g, s, o, said, STOP, price, o[STOP].size, 0, now)
+    if o[ENTRY].live:
+        _match(g, s, o, said, ENTRY, trade, lots, now)
+    if waiting_target and o[TARGET].live:
+        _match(g, s, o, said, TARGET, trade, lots, now)
+    if waiting_stop and o[STOP].live and trade > 0:
+        _trigger(g, s, o, said, now)

@@ -1,0 +1,170 @@
+"""Walk-forward: parameters chosen on one span, judged on the next, again and again (S4-17b, C25).
+
+    |---------- train ----------|- embargo -|--- test ---|
+                 |---------- train ----------|- embargo -|--- test ---|        rolling; anchored keeps the first start
+
+A setting is chosen by what it did with signals of the train span; its trades may end inside the embargo, which is long enough for all of them, and
+nothing behind the embargo is read until the choice is made. Each span starts with a fresh account and fresh limits: a week's loss limit of one span
+would decide for all the spans after it. The detector of a test has learnt from the train span before it, as it would have live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import liqcore as lc
+from liqshell.backtest import variants
+from liqshell.backtest.history import HOUR_NS, History
+from liqshell.config import Config
+from liqshell.errors import ConfigError
+from liqshell.pipeline import settings
+from liqshell.report.statistics import sharpe
+from liqshell.report.study import Fold, Forward, Outcome, Trades, trades_of
+from liqshell.study import ForwardConfig, Setting
+from liqshell.toml import SCALE
+
+DAY_NS = 24 * HOUR_NS
+SLACK_NS = 60 * lc.SECOND            # of the embargo: latency and the market order that closes at max hold
+
+
+@dataclass(frozen=True)
+class Span:
+    """One fold in time, ns, [start, end)."""
+
+    train: tuple[int, int]
+    test: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one setting did with the signals of one span. value: the objective, None where it does not exist; daily: net per day of the span."""
+
+    outcome: Outcome
+    trades: Trades
+    value: float | None
+    daily: np.ndarray
+
+
+def embargo_of(config: Config, symbols: Sequence[str]) -> int:
+    """ns between train and test: as configured, at least what the longest-lived trade of the grid needs."""
+    grid = config.sweep.policy
+    policies = [config.policy_for(symbol) for symbol in symbols]
+    hold = max([*grid.max_hold_s, *(p.max_hold_s for p in policies)])
+    ttl = max([*grid.entry_ttl_s, *(p.entry_ttl_s for p in policies)])
+    least = round((hold + ttl) * lc.SECOND) + SLACK_NS
+    wanted = round(config.forward.embargo_s * lc.SECOND)
+    if wanted and wanted < least - SLACK_NS:
+        raise ConfigError("forward.embargo_s", f"found {config.forward.embargo_s:g}", f"at least max_hold_s + entry_ttl_s of the grid ({hold + ttl:g})",
+                          "A shorter one lets trades of the train span end inside the test span; 0 chooses the least")
+    return wanted or least
+
+
+def spans_of(start_ns: int, end_ns: int, forward: ForwardConfig, embargo_ns: int) -> list[Span]:
+    """The folds that fit, in order. ConfigError where none does."""
+    train, test = round(forward.train_days * DAY_NS), round(forward.test_days * DAY_NS)
+    out: list[Span] = []
+    split = start_ns + train
+    while split + embargo_ns + test <= end_ns and len(out) < forward.folds_max:
+        out.append(Span((start_ns if forward.scheme == "anchored" else split - train, split), (split + embargo_ns, split + embargo_ns + test)))
+        split += test
+    if not out:
+        have, need = (end_ns - start_ns) / DAY_NS, (train + embargo_ns + test) / DAY_NS
+        raise ConfigError("[forward]", f"the data spans {have:.2f} days", f"at least train_days + embargo + test_days = {need:.2f} days",
+                          "Shorten the spans or name more data")
+    return out
+
+
+def objective_of(name: str, outcome: Outcome, daily: np.ndarray) -> float | None:
+    """The number by which settings are compared."""
+    if name == "sharpe":
+        return sharpe(daily)
+    return outcome["mean_bps"] if name == "mean_bps" else outcome["net"]
+
+
+def judge(config: Config, history: History, setting: Setting, span: tuple[int, int], warm_ns: int, embargo_ns: int) -> Result:
+    """Trade the signals of `span` with one setting. Data from warm_ns on goes into the detector, and up to embargo_ns after the span lets trades end."""
+    part = history.between(warm_ns, min(span[1] + embargo_ns, history.end_ns))
+    values = settings(config.with_setting(setting), history.instruments)
+    audit = variants.trade(values, part, lambda inner: variants.Within(inner, *span))
+    outcome, trades = variants.outcome(audit, history), trades_of(audit, history.multipliers)
+    days = max(1, round((span[1] - span[0]) / DAY_NS))
+    at = np.clip((np.array(trades["closed_ns"], np.int64) - span[0]) // DAY_NS, 0, days - 1)      # those that end in the embargo belong to the last day
+    daily = np.bincount(at, np.array(trades["net"]), days)
+    return Result(outcome, trades, objective_of(config.sweep.objective, outcome, daily), daily)
+
+
+def choose(results: Sequence[Result], trades_min: int) -> int | None:
+    """Index of the setting with the best objective among those with enough trades; the first of equals. None where there is none."""
+    best, found = -np.inf, None
+    for n, result in enumerate(results):
+        if result.outcome["trades"] >= trades_min and result.value is not None and result.value > best:
+            best, found = result.value, n
+    return found
+
+
+def walk_forward(config: Config, history: History, done: Callable[[str, float], None]) -> tuple[Forward, np.ndarray | None, list[str]]:
+    """All folds; the daily net results (days of all test spans, settings) where every setting was judged on them too; and what went wrong."""
+    cells = list(config.sweep.settings())
+    if len(cells) < 2:
+        raise ConfigError("[sweep]", "no grid" if not config.sweep.axes else "a grid of one setting", "at least two settings to choose from",
+                          "Such as [sweep.policy] take_profit = [0.001, 0.0015, 0.002]")
+    embargo_ns = embargo_of(config, [i.symbol for i in history.instruments])
+    spans = spans_of(history.start_ns, history.end_ns, config.forward, embargo_ns)
+    runs = len(spans) * len(cells) * (2 if config.forward.judge_all else 1)
+    count = 0
+    folds: list[Fold] = []
+    days: list[np.ndarray] = []
+    problems: list[str] = []
+
+    def results(span: tuple[int, int], warm_ns: int, what: str, which: Sequence[Setting]) -> Iterator[Result]:
+        nonlocal count
+        for cell in which:
+            yield judge(config, history, cell, span, warm_ns, embargo_ns)
+            count += 1
+            done(what, min(1.0, count / runs))
+
+    for number, span in enumerate(spans, 1):
+        what = f"fold {number} of {len(spans)}"
+        train = list(results(span.train, span.train[0], f"{what}: train", cells))
+        best = choose(train, config.forward.trades_min)
+        if best is None:
+            problems.append(f"{what}: no setting made {config.forward.trades_min} trades on the train span: nothing was chosen, nothing traded")
+        tested = cells if config.forward.judge_all else [] if best is None else [cells[best]]
+        test = list(results(span.test, span.train[0], f"{what}: test", tested))
+        chosen = None if best is None else test[best if config.forward.judge_all else 0]
+        folds.append(_fold(span, cells, train, test, best, chosen))
+        if config.forward.judge_all:
+            days.append(np.stack([result.daily for result in test], axis=1))
+    forward: Forward = {"objective": config.sweep.objective, "scheme": config.forward.scheme, "embargo_s": embargo_ns / 1e9, "folds": folds}
+    return forward, np.concatenate(days) if days else None, problems
+
+
+_NOTHING: Outcome = {"entries": 0, "trades": 0, "wins": 0, "gross": 0.0, "fees": 0.0, "funding": 0.0, "net": 0.0, "notional": 0.0, "mean_bps": None}
+
+
+def _fold(span: Span, cells: Sequence[Setting], train: Sequence[Result], test: Sequence[Result], best: int | None, chosen: Result | None) -> Fold:
+    fold: Fold = {"train": span.train, "test": span.test, "settings": len(cells), "chosen": {}, "train_value": None, "test_value": None,
+                  "train_outcome": _NOTHING, "test_outcome": _NOTHING, "test_trades": {"closed_ns": [], "net": [], "return_bps": []}}
+    if best is None or chosen is None:
+        return fold
+    fold |= {"chosen": {key: plain(key, value) for key, value in cells[best].named.items()}, "train_value": train[best].value,
+             "test_value": chosen.value, "train_outcome": train[best].outcome, "test_outcome": chosen.outcome, "test_trades": chosen.trades}
+    others = [result.value for n, result in enumerate(test) if n != best and result.value is not None]
+    if others and chosen.value is not None:
+        fold["test_rank"] = float(np.mean([(chosen.value > v) + 0.5 * (chosen.value == v) for v in others]))
+    return fold
+
+
+FRACTIONS = {"entry_offset", "take_profit", "stop_loss", "trail", "quantile", "fall"}
+
+
+def plain(key: str, value: Any) -> float | str:
+    """A value of a setting as the configuration writes it."""
+    return value / SCALE if key.rpartition(".")[2] in FRACTIONS else value
+
+
+__all__ = ["Result", "Span", "choose", "embargo_of", "judge", "plain", "spans_of", "walk_forward"]

@@ -1,0 +1,281 @@
+"""The market data of a study: loaded once, then run as it is, with its liquidations moved, or with others in their place."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import liqcore as lc
+from liqcore.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS
+from liqshell import journal
+from liqshell.config import Config
+from liqshell.errors import DataError
+from liqshell.parity import read_events
+from liqshell.report.run import COMPLETENESS
+
+HOUR_NS = 3_600 * lc.SECOND
+HALF_HOUR_NS = HOUR_NS // 2
+EMPTY: dict[str, Any] = {"trades": {name: np.zeros(0, dtype) for name, dtype in TRADE_COLUMNS.items()},
+                         "quotes": {name: np.zeros(0, dtype) for name, dtype in QUOTE_COLUMNS.items()}}
+EVERY_LEAD = 2                   # liquidations before the first that can open a trade: the detector's shortest warm-up
+
+
+@dataclass(frozen=True)
+class History:
+    """What was received of some contracts in [start_ns, end_ns). source: the name of where it is from; parts: as study.json describes them."""
+
+    tape: lc.Tape
+    start_ns: int
+    end_ns: int
+    fingerprint: str
+    source: str
+    synthetic: bool = False
+    parts: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def instruments(self) -> tuple[lc.Instrument, ...]:
+        return self.tape.instruments
+
+    @property
+    def multipliers(self) -> np.ndarray:
+        return np.array([i.multiplier for i in self.instruments])
+
+    def rare(self, kind: lc.Kind) -> np.ndarray:
+        """The liquidations, tickers or feed marks."""
+        return self.tape.rare[self.tape.rare["kind"] == int(kind)]
+
+    @property
+    def liquidations(self) -> np.ndarray:
+        return self.rare(lc.Kind.LIQUIDATION)
+
+    def count(self, dense: str) -> int:
+        """Rows of 'trades' or 'quotes'."""
+        return sum(len(getattr(self.tape, dense)(n)["ts"]) for n in range(len(self.instruments)))
+
+    def with_liquidations(self, rows: np.ndarray) -> History:
+        """The same market with other liquidations (rows of EVENT_DTYPE)."""
+        return replace(self, tape=self.tape.with_liquidations(rows))
+
+    def between(self, start_ns: int, end_ns: int) -> History:
+        """The part in [start_ns, end_ns); a feed that was down at its start is down."""
+        marks = self.rare(lc.Kind.FEED)
+        tape = self.tape.between(start_ns, end_ns)
+        before = marks[marks["ts_recv"] < start_ns]
+        down = [own[-1:] for n in range(-1, len(self.instruments)) if len(own := before[before["instrument"] == n])
+                and own["code"][-1] == int(lc.FeedState.FEED_DOWN)]
+        if down:
+            events = np.concatenate(down)
+            events["ts_recv"] = start_ns
+            tape = lc.Tape(self.instruments, [{"strips": [EMPTY] * len(self.instruments), "rare": events,
+                                               "place": np.zeros(len(events), PLACE_DTYPE)}, tape])
+        return replace(self, tape=tape, start_ns=start_ns, end_ns=end_ns)
+
+    def delayed(self, delay_ns: int) -> History:
+        """Every liquidation becomes known delay_ns later. Its own time moves with it: it is our reaction that is slow, not the feed that is stale."""
+        rows = self.liquidations.copy()
+        rows["ts_recv"] += delay_ns
+        rows["ts_event"] += delay_ns
+        return self.with_liquidations(rows[rows["ts_recv"] < self.end_ns])
+
+    def shifted(self, offset_ns: int) -> History:
+        """All liquidations moved together by offset_ns around the span as around a clock: their clustering, sizes and sides stay, their link to the
+        price is gone. The price of each keeps its distance from the last trade (so that the check of sides against mark keeps its meaning); its notional
+        is what it was."""
+        rows = self.liquidations.copy()
+        if not len(rows):
+            return self
+        before = self.last_trade(rows)
+        notional = rows["price"] * rows["qty"] * self.multipliers[rows["instrument"]]
+        rows["aux_price"] = np.where(rows["aux_price"] > 0, rows["aux_price"], notional)
+        span = self.end_ns - self.start_ns
+        moved = self.start_ns + (rows["ts_recv"] - self.start_ns + offset_ns) % span
+        rows["ts_event"] += moved - rows["ts_recv"]
+        rows["ts_recv"] = moved
+        after = self.last_trade(rows)
+        known = (before > 0) & (after > 0)
+        ratio = np.clip(np.divide(rows["price"], before, out=np.ones(len(rows)), where=known), 0.8, 1.25)
+        rows["price"] = np.where(known, after * ratio, rows["price"])
+        return self.with_liquidations(rows)
+
+    def every_half_hour(self, phase: int) -> History:
+        """No liquidations but one every 30 minutes on each contract, of alternating sides: entries that know nothing (C11a). phase: 0 begins with LONG,
+        1 with SHORT. To be run with `EVERY_DETECTOR`."""
+        parts = []
+        for n in range(len(self.instruments)):
+            known = self.tape.trades(n)["ts"][:1]
+            if not len(known):
+                continue
+            first = -(-(int(known[0]) + (EVERY_LEAD + 1) * lc.SECOND) // HALF_HOUR_NS) * HALF_HOUR_NS
+            times = np.arange(first, self.end_ns, HALF_HOUR_NS)
+            rows = np.zeros(EVERY_LEAD + len(times), lc.EVENT_DTYPE)
+            rows["ts_event"] = rows["ts_recv"] = np.concatenate([first - np.arange(EVERY_LEAD, 0, -1) * lc.SECOND, times])
+            rows["kind"], rows["instrument"], rows["qty"], rows["aux_price"] = int(lc.Kind.LIQUIDATION), n, 1.0, 1.0
+            rows["aux_price"][:EVERY_LEAD] = 0.5
+            rows["side"] = np.where((rows["ts_recv"] // HALF_HOUR_NS + n + phase) % 2 == 0, 1, -1)
+            parts.append(rows[rows["ts_recv"] < self.end_ns])
+        rows = np.concatenate([*parts, np.zeros(0, lc.EVENT_DTYPE)])
+        rows["price"] = self.last_trade(rows) * (1.0 - 0.002 * rows["side"])      # on the side of mark where a real one would be
+        return self.with_liquidations(rows)
+
+    def last_trade(self, rows: np.ndarray) -> np.ndarray:
+        """Price of the last trade of the contract before each row is received; 0 = none yet."""
+        out = np.zeros(len(rows))
+        for n, instrument in enumerate(self.instruments):
+            trades, mine = self.tape.trades(n), rows["instrument"] == n
+            at = np.searchsorted(trades["ts"], rows["ts_recv"][mine], side="right") - 1
+            if len(trades["ts"]):
+                out[mine] = np.where(at >= 0, trades["price"][np.maximum(at, 0)] * float(instrument.tick_size), 0.0)
+        return out
+
+
+#: the detector for History.every_half_hour: each liquidation is a cascade of its own
+EVERY_DETECTOR = {"quantile": 0.5, "window_events": 2, "min_events": 1, "warmup": EVERY_LEAD, "refresh_s": 0.0, "floor": 0.75, "window_s": 60.0,
+                  "notional": "reported"}
+
+
+def load_history(config: Config, tell: Callable[[int], None] | None = None) -> History:
+    """The data that [data] names. ConfigError or DataError says what is missing or wrong."""
+    data = config.data
+    wanted = data.symbols or config.feed.symbols
+    if data.store:
+        found = _stored(data.store, wanted, data.start, data.end)
+    elif data.files:
+        found = _recorded(data.files, wanted, tell)
+        start, end = max(data.start, found.start_ns), min(data.end or found.end_ns, found.end_ns)
+        if start >= end:
+            raise DataError(found.source, f"nothing between {_iso(data.start)} and {_iso(data.end)}",
+                            f"a span inside {_iso(found.start_ns)} to {_iso(found.end_ns)}")
+        found = found.between(start, end) if (start, end) != (found.start_ns, found.end_ns) else found
+    else:
+        raise DataError("[data]", "neither store nor files", "store = a folder made by `liqcore import`, or files = [folders of runs]")
+    silent = [i.symbol for n, i in enumerate(found.instruments) if not len(found.tape.trades(n)["ts"])]
+    if len(silent) == len(found.instruments):
+        raise DataError(found.source, "no trades", "trades and liquidations of the contracts", "Without trades there is no price to fill at")
+    problems = [*found.problems, *([f"no trades of {', '.join(silent)}: nothing can be filled there"] if silent else [])]
+    return described(replace(found, problems=problems))
+
+
+def _stored(folder: str, symbols: Sequence[str], start: int, end: int) -> History:
+    from liqshell import store                    # pyarrow: not for those who run a recording
+
+    opened = store.open(folder)
+    try:
+        selection = opened.select(symbols, start or None, end or None, missing="gap")
+        tape = opened.tape_of(selection)
+        received = {s.received for s in opened.catalogue.sources().values()}
+    finally:
+        opened.close()
+    parts: list[dict[str, Any]] = [{"receipt": "recorded" if received == {"recorded"} else "modelled"} for _ in selection.contracts]
+    return History(tape, selection.start, selection.end, selection.fingerprint, Path(folder).name, parts=parts)
+
+
+def _recorded(files: Sequence[str], symbols: Sequence[str], tell: Callable[[int], None] | None) -> History:
+    """Recordings of runs of ours, joined in time."""
+    instruments: dict[str, lc.Instrument] = {}
+    parts, digest, synthetic, ends, problems = [], hashlib.sha256(), False, [], []
+    for file in files:
+        found = read_events(file, tell=tell)
+        if found.values is None:
+            raise DataError(file, "its recording does not say which contracts it holds", "the folder of a run made by liqcore",
+                            f"Import it: liqcore import {file} --store STORE")
+        if found.damage:
+            problems.append(found.damage)
+        index = []
+        for fields in found.values["instruments"]:
+            known = instruments.setdefault(fields["symbol"], lc.Instrument(**fields))
+            if known != lc.Instrument(**fields):
+                raise DataError(file, f"{fields['symbol']} has other trading rules than in the files before it", "the same tick and lot sizes",
+                                "Backtest the spans one by one")
+            index.append(list(instruments).index(fields["symbol"]))
+        events = found.events.copy()
+        own = events["instrument"] >= 0
+        events["instrument"][own] = np.array(index, np.int32)[events["instrument"][own]]
+        digest.update(events.tobytes())
+        parts.append(events)
+        ends.append(found.ended_ns)
+        synthetic = synthetic or _synthetic(Path(file))
+    parts.sort(key=lambda rows: int(rows["ts_recv"][0]) if len(rows) else 0)
+    for a, b in itertools.pairwise(rows for rows in parts if len(rows)):
+        if a["ts_recv"][-1] > b["ts_recv"][0]:
+            raise DataError(", ".join(files), "two recordings overlap in time", "spans one after the other", "Import them into a store, which merges them")
+    events = np.concatenate(parts)
+    if not len(events):
+        raise DataError(", ".join(files), "no events", "the recording of a run")
+    for n, i in enumerate(instruments.values()):
+        digest.update(f"{n}{i.as_dict()}".encode())
+    chosen, events = _only(tuple(instruments.values()), events, symbols)
+    builder = lc.TapeBuilder(chosen)
+    builder.push(events)
+    if builder.refused:
+        problems.append("refused by the door: " + ", ".join(f"{n} x {reason.name}" for reason, n in builder.refused.items()))
+    end = max(int(events["ts_recv"].max()) + 1, *ends)
+    return History(lc.Tape(chosen, builder.take()), int(events["ts_recv"].min()), end, digest.hexdigest(),
+                   ", ".join(Path(f).resolve().name for f in files), synthetic, problems=problems)
+
+
+def _synthetic(folder: Path) -> bool:
+    try:
+        return bool(journal.load_manifest(folder).get("synthetic"))
+    except DataError:
+        return False
+
+
+def _only(instruments: tuple[lc.Instrument, ...], events: np.ndarray, symbols: Sequence[str]) -> tuple[tuple[lc.Instrument, ...], np.ndarray]:
+    """These contracts in this order, () = all."""
+    known = {i.symbol: n for n, i in enumerate(instruments)}
+    missing = [s for s in symbols if s not in known]
+    if missing:
+        raise DataError("[data] symbols", f"no data of {', '.join(missing)}", f"of {', '.join(known)}")
+    if not symbols or list(symbols) == list(known):
+        return instruments, events
+    place = np.full(len(known) + 1, -2, np.int32)
+    place[-1] = -1                                 # ALL_INSTRUMENTS
+    for n, symbol in enumerate(symbols):
+        place[known[symbol]] = n
+    events = events.copy()
+    events["instrument"] = place[events["instrument"]]
+    return tuple(instruments[known[s]] for s in symbols), events[events["instrument"] != -2]
+
+
+def described(history: History) -> History:
+    """With `parts`, and a fingerprint of just this span and these contracts."""
+    parts = []
+    feeds = history.rare(lc.Kind.FEED)
+    for n, instrument in enumerate(history.instruments):
+        kinds = np.bincount(history.tape.rare["kind"][history.tape.rare["instrument"] == n], minlength=16)
+        gaps = _gaps(feeds[(feeds["instrument"] == -1) | (feeds["instrument"] == n)], history)
+        covered = history.end_ns - history.start_ns - sum(b - a for a, b in gaps)
+        part = {"symbol": instrument.symbol, "source": history.source, "completeness": COMPLETENESS[instrument.completeness],
+                "start_ns": history.start_ns, "end_ns": history.end_ns, "trades": len(history.tape.trades(n)["ts"]),
+                "quotes": len(history.tape.quotes(n)["ts"]), "liquidations": int(kinds[lc.Kind.LIQUIDATION]),
+                "tickers": int(kinds[lc.Kind.TICKER]), "covered_hours": covered / HOUR_NS, "gaps": gaps, "receipt": "recorded"}
+        parts.append(part | (history.parts[n] if history.parts else {}))
+    digest = hashlib.sha256(f"{history.fingerprint} {history.start_ns} {history.end_ns} {[i.symbol for i in history.instruments]}".encode())
+    return replace(history, parts=parts, fingerprint=digest.hexdigest())
+
+
+def _gaps(marks: np.ndarray, history: History) -> list[tuple[int, int]]:
+    """Spans in which data is known to be missing."""
+    out: list[tuple[int, int]] = []
+    down = 0
+    for ts_event, ts, code in zip(marks["ts_event"].tolist(), marks["ts_recv"].tolist(), marks["code"].tolist(), strict=True):
+        begun = max(history.start_ns, ts_event)
+        if code == lc.FeedState.FEED_DOWN:
+            down = down or begun
+        elif code == lc.FeedState.FEED_GAP:
+            out.append((begun, ts))
+        elif down:
+            out.append((down, ts))
+            down = 0
+    return out + ([(down, history.end_ns)] if down else [])
+
+
+def _iso(ts: int) -> str:
+    return f"{np.datetime64(ts, 'ns').astype('datetime64[s]')}Z" if ts else "the beginning"

@@ -1,0 +1,220 @@
+"""One backtest: the folder, the run itself, then what is run beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import liqcore as lc
+from liqshell import journal
+from liqshell.backtest import variants
+from liqshell.drive import drive, walk_of
+from liqshell.backtest.history import HOUR_NS, History, load_history
+from liqshell.config import Config
+from liqshell.errors import ConfigError, DataError
+from liqshell.journal import Journal
+from liqshell.pipeline import make_paper, settings
+from liqshell.report.statistics import sharpe
+from liqshell.report.study import STUDY, VERSION, trades_of
+from liqshell.trials import TRIALS, TrialLog, Trials, digest_of, sharpe_sums
+
+DAY_NS = 24 * HOUR_NS
+SAMPLES_MAX = 20_000                 # of the equity series
+RETURNS = "returns.npy"              # (days of the test spans, settings), float64: daily net results
+#: what a run leaves in its folder, and nothing else: only such a folder is ever replaced
+LEAVES = {journal.MANIFEST, journal.MANIFEST + ".new", journal.AUDIT, STUDY, "report.html", "report.json", "trades.csv", RETURNS}
+Tell = Callable[[str, float], None]
+
+
+def run_backtest(config: Config, folder: str | Path | None = None, tell: Tell | None = None, name: str = "backtest", forward: bool = False) -> Path:
+    """Run [backtest] on [data] and leave the folder of the run; its path. tell(what, share done) is called now and then. forward: walk forward too.
+
+    The folder is by default [run] out / NAME-DIGEST of settings and data, so that the same run comes to the same place. A folder of an unfinished
+    backtest is replaced; one that holds anything else is refused.
+    """
+    tell = tell or (lambda what, done: None)
+    began = time.perf_counter()
+    timing: dict[str, float] = {}
+    tell("loading", 0.0)
+    history = load_history(config)
+    timing["load"] = time.perf_counter() - began
+    values = settings(config, history.instruments)
+    key = _hash({"settings": values, "data": history.fingerprint} | ({"forward": _plan(config)} if forward else {}))
+    made = Path(folder) if folder is not None else Path(config.run.out) / f"{config.run.name or name}-{key[:8]}"
+    claim(made, replace_finished=folder is None)
+    book = Journal(made, manifest(config, history, values) | {"name": config.run.name or name, "finished": False})
+    began = time.perf_counter()
+    tell("the run itself", 0.0)
+    audit, equity, counters = _run(values, history, book)
+    timing["run"] = time.perf_counter() - began
+    study: dict[str, Any] = {"version": VERSION, "timing_s": timing, "problems": history.problems, "models": models(config, history),
+                             "data": {"fingerprint": history.fingerprint, "store": history.source, "parts": history.parts}, "equity": equity}
+    if config.backtest.study:
+        study |= _variants(config, values, history, timing, tell)
+    tried = [log_trial(config, history, "backtest", key, [daily_returns(audit, history, config.paper.equity)])]
+    if forward:
+        tried.append(_forward(config, history, made, study, timing, tell))
+    study["trials"] = tried[-1]
+    (made / STUDY).write_text(json.dumps(study) + "\n")
+    book.close(ended_ns=history.end_ns, wall_ended_ns=time.time_ns(), counters=counters, latency={}, data_hash=history.fingerprint, finished=True)
+    return made
+
+
+def claim(folder: Path, replace_finished: bool) -> None:
+    """Make room for a run: what an unfinished backtest left there goes. ConfigError where the folder holds anything else."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    try:
+        found = journal.load_manifest(folder)
+    except DataError:
+        found = {}
+    ours = found.get("mode") == "backtest" and all(item.name in LEAVES for item in folder.iterdir())
+    if not ours or found.get("finished") and not replace_finished:
+        what = "a finished backtest" if ours else "something that is not an unfinished backtest"
+        raise ConfigError(str(folder), f"this folder holds {what}", "a new folder, or one whose backtest was cut off", "Choose another --out or remove it")
+    # the manifest goes last: killed in between, the folder still says what it was
+    for item in sorted(folder.iterdir(), key=lambda item: item.name == journal.MANIFEST):
+        item.unlink()
+
+
+def manifest(config: Config, history: History, values: dict[str, Any]) -> dict[str, Any]:
+    """run.json as far as it is known at the start: the keys of a live run, with what makes it reproducible."""
+    preset = config.preset_of()
+    own = bool(config.policy.rule)
+    evidence = "own policy: nothing is known about it but what stands here" if own else f"{preset.grade}: {preset.evidence.strip()}"
+    return {
+        "version": lc.__version__, "abi": lc.abi_version(), "mode": "backtest", "venue": history.instruments[0].venue or config.feed.venue,
+        "seed": config.run.seed, "synthetic": history.synthetic, "speed": 1.0, "preset": values["rule"] if own else preset.name,
+        "evidence": evidence, "grade": "claimed" if own else preset.grade, "config": config.as_dict(), "settings": values,
+        "instruments": values["instruments"], "config_hash": _hash(values), "code_hash": code_hash(), "data_hash": history.fingerprint,
+        "started_ns": history.start_ns, "ended_ns": history.end_ns, "wall_started_ns": time.time_ns()}
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def code_hash() -> str:
+    """One fingerprint of the code that decides: every module of liqcore and liqshell as it is installed."""
+    import liqshell
+
+    digest = hashlib.sha256()
+    for package in (lc, liqshell):
+        root = Path(next(iter(package.__path__)))
+        for file in sorted(root.rglob("*")):
+            if file.suffix in (".py", ".so", ".pyd", ".toml") and file.is_file():
+                digest.update(file.relative_to(root).as_posix().encode())
+                digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _run(values: dict[str, Any], history: History, book: Journal) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:
+    """The run itself: its audit stream (also into the journal), the account at mark over time, and the counters."""
+    paper = make_paper(values, trust=True)
+    engine = paper.engine
+    times, marked = [history.start_ns], [values["equity"]]
+
+    def each(moment: int, fresh: np.ndarray) -> None:
+        book.audit(fresh)
+        times.append(moment)
+        marked.append(engine.account.equity)
+
+    audit = drive(walk_of(paper, history.tape), history.end_ns, _moments(history.start_ns, history.end_ns), each)
+    refused = {reason.name: n for reason, n in engine.refused.items()}
+    return audit, {"ts": times, "marked": marked}, {"events": len(history.tape), "refused": refused}
+
+
+def _moments(start_ns: int, end_ns: int) -> list[int]:
+    """Full hours in between (full days where there are too many)."""
+    grid = HOUR_NS if (end_ns - start_ns) // HOUR_NS <= SAMPLES_MAX else DAY_NS
+    return list(range((start_ns // grid + 1) * grid, end_ns, grid))
+
+
+def _variants(config: Config, values: dict[str, Any], history: History, timing: dict[str, float], tell: Tell) -> dict[str, Any]:
+    """Delays and controls."""
+    wanted = config.backtest
+    total = len(wanted.delays_s) + sum(variants.count_of(kind, wanted.random_draws) for kind in wanted.controls_wanted)
+    made = 0
+
+    def done(what: str) -> None:
+        nonlocal made
+        made += 1
+        tell(what, made / total)
+
+    began = time.perf_counter()
+    delayed = []
+    for delay in variants.delays(values, history, wanted.delays_s, wanted.delay_of):
+        delayed.append(delay)
+        done(f"reaction {delay['delay_s']:g} s later")
+    timing["delays"] = time.perf_counter() - began
+    began = time.perf_counter()
+    controls = [variants.control(kind, values, history, config.run.seed, wanted.random_draws, lambda kind=kind: done(f"control {kind}"))  # type: ignore[misc]
+                for kind in wanted.controls_wanted]
+    timing["controls"] = time.perf_counter() - began
+    return {"delays": delayed, "controls": controls}
+
+
+def models(config: Config, history: History) -> dict[str, str]:
+    """What is assumed, in words."""
+    paper = config.paper
+    slow = ("every liquidation becomes known so much later" if config.backtest.delay_of == "reaction"
+            else "every request takes so much longer") + ", on top of the latency"
+    out = {"fills": {"through": "a resting order fills when a trade or the opposite quote goes strictly beyond its price",
+                     "touch": "a resting order fills when a trade touches its price, by the size of that trade: optimistic"}[paper.fills],
+           "latency": f"orders {paper.order_latency_ms:g} ms, reports {paper.ack_latency_ms:g} ms, constant",
+           "delays": slow, "own impact": "none: our orders do not move the market"}
+    if not history.count("quotes"):
+        out["no quotes"] = "the data has no best bid and ask: post-only is judged, and market orders fill, at the last trade"
+    if not len(history.rare(lc.Kind.TICKER)):
+        out["no tickers"] = "the data has no mark price: positions are marked at the last trade, and the side of liquidations is not checked against mark"
+    return out
+
+
+def _plan(config: Config) -> dict[str, Any]:
+    """The grid of [sweep] and [forward], by which a walk is known."""
+    return {"axes": config.sweep.axes, "objective": config.sweep.objective, "forward": vars(config.forward)}
+
+
+def _forward(config: Config, history: History, folder: Path, study: dict[str, Any], timing: dict[str, float], tell: Tell) -> dict[str, Any]:
+    """Walk forward, into the study; its trials."""
+    from liqshell.backtest.forward import walk_forward
+
+    began = time.perf_counter()
+    found, matrix, problems = walk_forward(config, history, tell)
+    timing["forward"] = time.perf_counter() - began
+    study["forward"] = found
+    study["problems"] = study["problems"] + problems
+    columns = [] if matrix is None else list(matrix.T)
+    trials = log_trial(config, history, "forward", _hash(_plan(config)), columns, config.sweep.size, config.sweep.axes)
+    if matrix is not None:
+        np.save(folder / RETURNS, matrix)
+        trials["matrix"] = RETURNS
+    return trials
+
+
+def log_trial(config: Config, history: History, what: str, key: str, daily: list[np.ndarray], count: int = 1,
+              grid: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Append what was tried to the trial log beside the store or in the folder of runs; all that was tried on this data so far. daily: the daily
+    results of each setting, as far as known."""
+    log = TrialLog(Path(config.data.store or config.run.out) / TRIALS)
+    symbols = tuple(i.symbol for i in history.instruments)
+    log.add(Trials(what, history.fingerprint, history.source, symbols, history.start_ns, history.end_ns, count, digest_of(key), grid or {},
+                   **sharpe_sums([sharpe(days) for days in daily])))
+    tried = log.count(history.fingerprint, history.source, symbols, history.start_ns, history.end_ns)
+    return {"n": tried.n, "source": f"{TRIALS}: settings tried on this data", "sharpe_daily_sd": tried.sharpe_daily_sd}
+
+
+def daily_returns(audit: np.ndarray, history: History, equity: float) -> np.ndarray:
+    """Net result of the closed trades of each whole day of 24 h from the start, over the equity at its beginning."""
+    days = int((history.end_ns - history.start_ns) // DAY_NS)
+    found = trades_of(audit, history.multipliers)
+    at = (np.array(found["closed_ns"], np.int64) - history.start_ns) // DAY_NS
+    nets = np.bincount(at[at < days], np.array(found["net"])[at < days], max(days, 1))[:days]
+    before = equity + np.concatenate([[0.0], np.cumsum(nets)[:-1]]) if days else np.zeros(0)
+    return nets / np.where(before > 0, before, np.nan)

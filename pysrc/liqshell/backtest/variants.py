@@ -1,0 +1,121 @@
+"""What is run beside the run itself, on the same data with the same settings: reaction delays, and controls that trade without knowledge."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import liqcore as lc
+from liqshell.drive import drive, walk_of
+from liqshell.backtest.history import EVERY_DETECTOR, History
+from liqshell.pipeline import make_paper
+from liqshell.report.study import Control, Delay, Outcome, outcome_of, trades_of
+
+Wrap = Callable[[lc.Policy], lc.Policy]
+
+
+class Turned(lc.Policy):
+    """Trades the other side of what a policy wants, with the same distances, sizes and times."""
+
+    def __init__(self, inner: lc.Policy):
+        self._inner = inner
+
+    def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | None:
+        wanted = self._inner.answer(signal, market)
+        return None if wanted is None else wanted.turned(-wanted.side)
+
+
+class RandomSide(lc.Policy):
+    """Trades when a policy wants to, on a side that follows from (seed, contract, number of the cascade) alone: the same whatever else happens."""
+
+    def __init__(self, inner: lc.Policy, seed: int):
+        self._inner = inner
+        self._seed = seed
+
+    def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | None:
+        wanted = self._inner.answer(signal, market)
+        if wanted is None:
+            return None
+        drawn = hashlib.blake2b(f"{self._seed} {market.instrument.symbol} {signal.sequence}".encode(), digest_size=1).digest()[0]
+        return wanted.turned(1 if drawn & 1 else -1)
+
+
+class Within(lc.Policy):
+    """A policy that acts on signals in [start_ns, end_ns) only; the detector behind it learns from all there is."""
+
+    def __init__(self, inner: lc.Policy, start_ns: int, end_ns: int):
+        self._inner = inner
+        self._start, self._end = start_ns, end_ns
+
+    def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | None:
+        return self._inner.answer(signal, market) if self._start <= signal.ts < self._end else None
+
+
+def trade(values: dict[str, Any], history: History, wrap: Wrap | None = None) -> np.ndarray:
+    """The audit stream of one run of `values` over the history."""
+    return drive(walk_of(make_paper(values, wrap, trust=True), history.tape), history.end_ns)
+
+
+def outcome(audit: np.ndarray, history: History) -> Outcome:
+    return outcome_of(audit, history.multipliers)
+
+
+def delays(values: dict[str, Any], history: History, delays_s: tuple[float, ...], delay_of: str) -> Iterator[Delay]:
+    """The run again for each delay, on top of the latency model."""
+    for delay_s in delays_s:
+        changed, moved = values, history
+        if delay_of == "reaction":
+            moved = history.delayed(round(delay_s * lc.SECOND)) if delay_s else history
+        else:
+            changed = copy.deepcopy(values)
+            changed["paper"]["order_latency_s"] += delay_s
+        audit = trade(changed, moved)
+        yield {"delay_s": delay_s, "outcome": outcome(audit, history), "trades": trades_of(audit, history.multipliers)}
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One run of a control: its settings, its data, and what stands around the policy."""
+
+    values: dict[str, Any]
+    history: History
+    wrap: Wrap | None = None
+
+
+def draws_of(kind: str, values: dict[str, Any], history: History, seed: int, draws: int) -> Iterator[Draw]:
+    """The runs of one control (study.CONTROLS)."""
+    if kind == "inverted_side":
+        yield Draw(values, history, Turned)
+    elif kind == "random_side":
+        for k in range(draws):
+            yield Draw(values, history, lambda inner, k=k: RandomSide(inner, seed + k))       # type: ignore[misc]
+    elif kind == "random_time":
+        span = history.end_ns - history.start_ns
+        for k in range(draws):
+            # at least a hundredth of the span away from where they were, either way round
+            offset = int(np.random.default_rng([seed + k, 1]).integers(span // 100, span - span // 100))
+            yield Draw(values, history.shifted(offset))
+    else:
+        changed = copy.deepcopy(values)
+        changed["cascade"] |= EVERY_DETECTOR
+        for phase in (0, 1):
+            yield Draw(changed, history.every_half_hour(phase))
+
+
+def count_of(kind: str, draws: int) -> int:
+    """How many runs draws_of makes."""
+    return {"inverted_side": 1, "every_30_min": 2}.get(kind, draws)
+
+
+def control(kind: str, values: dict[str, Any], history: History, seed: int, draws: int, done: Callable[[], None]) -> Control:
+    """All runs of one control. done() is called after each."""
+    found: list[Outcome] = []
+    for draw in draws_of(kind, values, history, seed, draws):
+        found.append(outcome(trade(draw.values, draw.history, draw.wrap), history))
+        done()
+    return {"kind": kind, "seed": seed if kind in ("random_side", "random_time") else None, "draws": found}

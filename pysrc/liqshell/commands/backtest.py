@@ -1,0 +1,54 @@
+"""`liqcore backtest`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def backtest(
+    config: Path,
+    /,
+    *,
+    out: Path | None = None,
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", consume_multiple=True, negative=())] = (),
+    quick: Annotated[bool, Parameter(negative=())] = False,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Run a configuration on recorded data, decided exactly as live: one run folder, one report.
+
+    The same events are then traded again with other reaction delays, and without knowledge (other side, random side, random time, every 30 minutes):
+    what those earn is no edge.
+
+    Parameters
+    ----------
+    config
+        TOML file with [data] and what a live run has; errors name file, key, allowed range and the nearest right name.
+    out
+        Folder for the run; by default [run] out / name and a digest of settings and data, replaced when run again.
+    set_
+        Changes to the file, such as policy.take_profit=0.002.
+    quick
+        Leave the delays and the controls out. The report then says that it has none.
+    json_
+        Print the summary as one JSON object instead of the report.
+    """
+    from liqshell.backtest import run_backtest
+    from liqshell.config import load
+    from liqshell.progress import Bar
+    from liqshell.report import make_report, print_report
+
+    loaded = load(config, [*set_, *(["backtest.study=false"] if quick else [])])
+    with Bar("backtest", quiet=json_) as bar:
+        folder = run_backtest(loaded, out, bar.show, config.stem)
+        bar.show("report", 1.0)
+        report = make_report(folder)
+    if json_:
+        print(json.dumps(report.summary | {"folder": str(folder), "report": str(report.html)}, default=str))
+    else:
+        print_report(report.summary)
+        print(f"Report: {report.html}")
+    return 0

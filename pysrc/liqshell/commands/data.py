@@ -1,0 +1,128 @@
+"""`liqcore data`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from liqshell.store.load import Store
+
+GAPS_SHOWN = 10
+
+
+def data(
+    store: Path,
+    /,
+    *,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    rebuild: Annotated[bool, Parameter(negative=())] = False,
+    verify: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """What a store has: contracts, coverage, gaps, refused rows. Also writes report.json and report.html into the store.
+
+    Parameters
+    ----------
+    store
+        Folder that `liqcore import` made.
+    json_
+        Print the report as one JSON object.
+    rebuild
+        First make the catalogue anew from the partitions. It forgets which files were imported: importing them again adds nothing twice.
+    verify
+        Read every partition and column file and compare it with its fingerprint. Exit status 1 where one differs.
+    """
+    from liqshell.store import page, quality, repair
+
+    if rebuild:
+        repair.rebuild(store)
+    at = Store(store)
+    faults = repair.verify(at) if verify else []
+    report = quality.data_report(at)
+    if verify:
+        report["faults"] = faults
+    page.save(report, store)
+    if json_:
+        print(json.dumps(report))
+    else:
+        show(report)
+        for fault in faults:
+            print(f"DAMAGED {fault}")
+        if verify and not faults:
+            print("verified: every partition holds what its fingerprint says")
+        print(f"report: {store / 'report.html'}")
+    return 1 if faults else 0
+
+
+def show(report: dict[str, Any]) -> None:
+    """The report as tables."""
+    console = Console()
+    console.print(_contracts(report))
+    gaps = [(gap["to"] - gap["from"], c, gap) for c in report["contracts"] for gap in c["gaps"]]
+    if gaps:
+        console.print(_gaps(gaps))
+    rows = _refused(report)
+    if rows:
+        table = _table("Rows that did not get in", "where", ">rows", "why")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    for file in report["refused_files"]:
+        console.print(Text(f"refused file {file['name']}: {file['reason']}", style="red"), soft_wrap=True)
+
+
+def _table(title: str, *columns: str, note: str = "") -> Table:
+    """Columns that begin with '>' hold numbers."""
+    table = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim",
+                  caption=Text(note, style="dim") if note else None, caption_justify="left")
+    for column in columns:
+        table.add_column(Text(column.lstrip(">")), justify="right" if column.startswith(">") else "left", overflow="fold")
+    return table
+
+
+def _contracts(report: dict[str, Any]) -> Table:
+    table = _table("Contracts", "contract", "feed", "ts_recv", "days", ">trades", ">quotes", ">liquidations", ">covered h", ">gaps", "tick, lot", "sides",
+                   note="tick, lot: * inferred from the data. sides: do liquidations agree with the price move")
+    for c in report["contracts"]:
+        days, rules = c["days"], c["rules"]
+        starred = (f"{rules[f]}{'' if rules['origin'][f] in ('given', 'said by its files') else '*'}" for f in ("tick_size", "lot_size"))
+        side = c["side"]
+        table.add_row(f"{c['venue']}:{c['symbol']}", Text(c["completeness"], style="yellow" if c["completeness"] == "CENSORED" else ""),
+                      ", ".join(c["received"]), days[0] if len(days) == 1 else f"{days[0]} … {days[-1]} ({len(days)})",
+                      *(f"{c['kinds'][k]['rows']:,}" if k in c["kinds"] else "–" for k in ("trades", "quotes", "liquidations")),
+                      f"{c['covered_hours']:,.1f}", str(c["gap_count"]), ", ".join(starred),
+                      Text(f"{side['verdict']} ({side['agree']}/{side['compared']})", style="bold red" if side["verdict"].startswith("SWAPPED") else ""))
+    return table
+
+
+def _gaps(gaps: list[tuple[int, dict[str, Any], dict[str, Any]]]) -> Table:
+    gaps.sort(key=lambda g: -g[0])
+    table = _table(f"Longest gaps ({min(GAPS_SHOWN, len(gaps))} of {len(gaps)})", "contract", "from (UTC)", "to", ">length", "what")
+    for length, c, gap in gaps[:GAPS_SHOWN]:
+        table.add_row(f"{c['venue']}:{c['symbol']}", when(gap["from"]), when(gap["to"]), duration(length), gap["what"])
+    return table
+
+
+def _refused(report: dict[str, Any]) -> list[tuple[str, str, str]]:
+    rows = [("files", f"{n:,}", reason) for reason, n in report["refused_rows"].items() if n]
+    if report["duplicates"]:
+        rows.append(("files", f"{report['duplicates']:,}", "duplicates: the store had them from another file"))
+    for c in report["contracts"]:
+        for what, text in (("refused", "refused at the engine's door: "), ("rounded", "rounded to the grid: ")):
+            rows += [(f"{c['venue']}:{c['symbol']}", f"{n:,}", text + reason) for reason, n in c["loading"][what].items()]
+    return rows
+
+
+def when(ns: int) -> str:
+    return str(np.datetime64(ns, "ns").astype("datetime64[s]")).replace("T", " ")
+
+
+def duration(ns: int) -> str:
+    seconds = ns / 1e9
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,127 @@
+"""`liqcore import`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from liqshell import formats
+from liqshell.errors import ConfigError
+from liqshell.progress import Bar
+from liqshell.store.importer import Outcome, Reading, run
+from liqshell.store.load import Store
+
+
+@dataclass(frozen=True)
+class Opener:
+    """Makes the reader of a file; goes to other processes as it is."""
+
+    options: formats.Options
+
+    def __call__(self, path: Path) -> Reading:
+        return formats.read(path, self.options)
+
+
+def import_(
+    files: Annotated[tuple[Path, ...], Parameter(negative=())],
+    /,
+    *,
+    store: Path,
+    venue: str = "",
+    symbol: str = "",
+    instruments: Path | None = None,
+    feed_latency_ms: float = formats.FEED_LATENCY_MS,
+    jobs: int = 1,
+    overlap: Annotated[bool, Parameter(negative=())] = False,
+    quiet: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Recordings and vendor files -> a store, and a report of what is in it. Exit status 1 where a file could not be imported.
+
+    Reads own recordings and S4's hourly files (JSON lines, gzip or not), Tardis CSV, the public archives of Binance and Bybit, hftbacktest's npz and
+    event tables. Files that the store has are skipped, so an import that was stopped goes on where it was by the same command; a file is in the
+    store wholly or not at all. A broken file is named and skipped.
+
+    Parameters
+    ----------
+    files
+        Files, or folders of them.
+    store
+        Folder of the store; it is made where there is none.
+    venue
+        Of files that do not say: bybit, binance_um, okx ...
+    symbol
+        Of files that do not say.
+    instruments
+        TOML file with tick_size, lot_size, multiplier, completeness of contracts: a table ["venue:SYMBOL"] each. What is not said is inferred.
+    feed_latency_ms
+        For files without a time of receipt: ts_recv = ts_event + this.
+    jobs
+        Processes that read files.
+    overlap
+        Also take files that contradict what the store has of the same time, and keep both records.
+    quiet
+        No progress bar and no tables.
+    """
+    if not files:
+        raise ConfigError("import", "no files", "at least one recording or vendor file", "See `liqcore import --help`")
+    if not 1 <= jobs <= 64:
+        raise ConfigError("--jobs", str(jobs), "1 to 64")
+    from liqshell.store import page, quality, rules
+
+    given = rules.load_file(instruments) if instruments is not None else {}
+    options = _options(venue, symbol, feed_latency_ms, given)
+    with Bar("import", quiet) as bar:
+        outcome = run(store, _expanded(files), Opener(options), jobs=jobs, overlap=overlap, given=given,
+                      tell=lambda name, done, total: bar.show(name, 0.8 * done / max(total, 1)))
+        at = Store(store)
+        steps = [(contract, day) for contract in at.contracts for day in contract.days()]
+        for n, (contract, day) in enumerate(steps):
+            bar.show(f"columns of {contract.symbol} {day}", 0.8 + 0.2 * n / len(steps))
+            contract.day_strip(day)
+    report = quality.data_report(at)
+    page.save(report, store)
+    if not quiet:
+        from liqshell.commands.data import show
+
+        show(report)
+    _summary(outcome, store)
+    return 1 if outcome.broken else 0
+
+
+def _options(venue: str, symbol: str, feed_latency_ms: float, given: dict[tuple[str, str], dict[str, Any]]) -> formats.Options:
+    try:
+        return formats.Options(venue=venue, symbol=symbol, feed_latency_ms=feed_latency_ms,
+                               multipliers={name: float(about["multiplier"]) for name, about in given.items() if "multiplier" in about})
+    except ValueError as why:
+        raise ConfigError("import", str(why)) from None
+
+
+def _expanded(files: tuple[Path, ...]) -> list[Path]:
+    """Folders -> the files in them, by name, so that hourly files come in order of time; each file once."""
+    out: dict[Path, None] = {}
+    for path in files:
+        if path.is_dir():
+            inside = formats.files_of(path)
+            if not inside:
+                raise ConfigError(str(path), "no file in this folder that could be market data", "recordings or vendor files")
+            out |= dict.fromkeys(inside)
+        else:
+            out[path] = None
+    return list(out)
+
+
+def _summary(outcome: Outcome, store: Path) -> None:
+    rows = sum(source.rows for source in outcome.imported)
+    duplicates = sum(source.duplicates for source in outcome.imported)
+    print(f"imported {len(outcome.imported)} files, {rows:,} rows" + (f", {duplicates:,} of them were there already" if duplicates else "")
+          + f"; {len(outcome.known)} files were known; {len(outcome.broken)} could not be imported")
+    for source in outcome.imported:
+        for note in source.notes:
+            print(f"note: {Path(source.name).name}: {note}", file=sys.stderr)
+    for name, reason in outcome.broken.items():
+        print(f"NOT IMPORTED {reason if name in reason else f'{name}: {reason}'}", file=sys.stderr)
+    print(f"report: {store / 'report.html'}")

@@ -1,0 +1,72 @@
+"""Which time the data covered: gaps, covered hours, whole days, and rates per covered hour."""
+
+from liqcore import FeedState
+
+from liqshell.report.ledger import Ledger
+from liqshell.report.run import Run
+from liqshell.report.statistics import poisson, wilson
+
+HOUR_NS, DAY_NS = 3_600_000_000_000, 86_400_000_000_000
+COVERED_LEAST = 0.5          # of a day: below it the day is one without data, not one without trades
+
+
+def union(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Overlapping spans of time merged."""
+    out: list[tuple[int, int]] = []
+    for start, end in sorted(s for s in spans if s[1] > s[0]):
+        if out and start <= out[-1][1]:
+            out[-1] = (out[-1][0], max(end, out[-1][1]))
+        else:
+            out.append((start, end))
+    return out
+
+
+def gaps(run: Run, ledger: Ledger, instrument: int) -> list[tuple[int, int]]:
+    """Spans (ns) in which the instrument's feed is known to have been incomplete."""
+    spans, down = [], None
+    for ts, n, state, missed_s in ledger.feed:
+        if n not in (-1, instrument):
+            continue
+        begun = max(run.started_ns, ts - round(max(0.0, missed_s) * 1e9))
+        if state == FeedState.FEED_DOWN:
+            down = begun if down is None else down
+        elif state == FeedState.FEED_GAP:
+            spans.append((begun, ts))
+        elif down is not None:
+            spans.append((down, ts))
+            down = None
+    if down is not None:
+        spans.append((down, run.ended_ns))
+    return union(spans)
+
+
+def covered_hours(run: Run, ledger: Ledger, instrument: int) -> float:
+    """Market time that the feed covered."""
+    missing = sum(end - start for start, end in gaps(run, ledger, instrument))
+    return max(0.0, (run.ended_ns - run.started_ns - missing) / HOUR_NS)
+
+
+def rate(count: int, hours: float) -> dict[str, float | int | None]:
+    """Events per covered hour with the 95 % Poisson interval."""
+    if hours <= 0:
+        return {"n": count, "hours": hours, "per_hour": None, "low": None, "high": None}
+    low, high = poisson(count)
+    return {"n": count, "hours": hours, "per_hour": count / hours, "low": low / hours, "high": high / hours}
+
+
+def share(count: int, n: int) -> dict[str, float | int | None]:
+    low, high = wilson(count, n)
+    return {"k": count, "n": n, "share": count / n if n else None, "low": low if n else None, "high": high if n else None}
+
+
+def whole_days(run: Run, ledger: Ledger) -> list[tuple[int, bool]]:
+    """Days of 24 h from the start: (start in ns, whether the data covered enough of it, averaged over the instruments)."""
+    count = int((run.ended_ns - run.started_ns) // DAY_NS)
+    missing = [0.0] * count
+    for n in range(len(run.instruments)):
+        for start, end in gaps(run, ledger, n):
+            first, last = (start - run.started_ns) // DAY_NS, (end - run.started_ns - 1) // DAY_NS
+            for k in range(max(0, first), min(last + 1, count)):
+                begin = run.started_ns + k * DAY_NS
+                missing[k] += (min(end, begin + DAY_NS) - max(start, begin)) / DAY_NS / len(run.instruments)
+    return [(run.started_ns + k * DAY_NS, 1 - part >= COVERED_LEAST) for k, part in enumerate(missing)]

@@ -1,0 +1,219 @@
+"""Sections of the page about the result: money, statistics, how trades ended, why there were none, and the result cut in pieces."""
+
+from typing import Any
+
+from liqshell.report import plots, svg
+from liqshell.report.elements import empty, esc, muted, section, signed, table, two
+from liqshell.report.text import NONE, compact, interval, money, number, percent, price, seconds, when
+
+TRADES_SHOWN = 500
+
+
+def result(s: dict[str, Any], points: list, end_ms: float) -> str:
+    """Waterfall and account."""
+    m = s["money"]
+    if not s["trades"]:
+        why = "".join(f"<li>{esc(line)}</li>" for line in s["silence"])
+        return section("Result", empty("No round trip was closed. What happened to the cascades is told below.")
+                       + (f'<h3>Why</h3><ul class="plain">{why}</ul>' if why else ""), anchor="result")
+    across = m["held_across_funding"]
+    sub = f"{money(m['net'], True)} net on {money(m['notional'])} of entry notional; account {money(m['equity_start'])}."
+    sub += f" {across} trades were held across a funding time." if across else ""
+    legs = table(("leg", "role", ">fills", ">notional", ">fees", ">bps"),
+                 [(esc(r["leg"]), r["role"], f"{r['fills']:,}", compact(r["notional"]), money(r["fees"]), number(r["bps"], 2)) for r in m["fees_by_leg"]])
+    left = section("From gross to net", svg.waterfall(m) + "<h3>Fees by leg</h3>" + legs, sub, "result")
+    d = m["drawdown"]
+    sub = "Solid: net. Dashed: before fees, slippage and funding. Below: how far the account stood under its last peak."
+    fall = ""
+    if d and d["share"] > 0:
+        fall = (f"Largest drawdown {percent(d['share'], 2)} ({money(d['value'])}): from {when(d['peak_ns'])} to {when(d['trough_ns'])}, "
+                + (f"made good {when(d['recovered_ns'])}" if d["recovered_ns"] else "not made good by the end")
+                + f". Longest time below a peak: {seconds(d['longest_ns'] / 1e9)}.")
+    ends = (when(s["started_ns"])[:16], when(s["ended_ns"])[:16])
+    right = section("Account after each trade", svg.account([tuple(p) for p in points], end_ms, m["equity_start"], ends)
+                    + (f'<p class="sub">{esc(fall)}</p>' if fall else "") + _days(s), sub)
+    return two(left, right)
+
+
+def _days(s: dict[str, Any]) -> str:
+    rows = s["days"]
+    if len(rows) < 2:
+        return ""
+    bars = [(r["day"][5:], r["net"], esc(f"{r['day']}: {money(r['net'], True)}, {r['trades']} trades, {percent(r['covered'], 0)} covered")) for r in rows]
+    out = "<h3>Net by day (UTC)</h3>" + plots.bars(bars, "Net result of each day", every=-(-len(rows) // 6))
+    blind = [r["day"] for r in rows if r["covered"] < 0.5]
+    if blind:
+        out += f'<p class="sub">{esc(f"{len(blind)} of {len(rows)} days had data for less than half of their time and are no days of the Sharpe ratio.")}</p>'
+    return out
+
+
+def statistics(s: dict[str, Any]) -> str:
+    """Every figure with its interval or its reason for having none."""
+    w, t, d, h, m, e, x = s["win_rate"], s["per_trade"], s["daily_sharpe"], s["hold_s"], s["money"], s["entries"], s["trials"]
+    bps = lambda v: number(v, 1, True)  # noqa: E731
+    c, b = t["clustered"], t["bootstrap"]
+    rows = [("win rate", percent(w["share"]), f"{interval(w['low'], w['high'], percent)}, n = {w['n']}"),
+            ("break-even win rate, realised", percent(w["break_even_realised"]),
+             f"mean win {money(w['mean_win'])}, mean loss {money(w['mean_loss'])}"),
+            ("break-even win rate, planned", percent(w["break_even_planned"]),
+             f"fees paid: maker {number(w['fee_maker'] * 1e4 if w['fee_maker'] is not None else None, 2)} bps, "
+             f"taker {number(w['fee_taker'] * 1e4 if w['fee_taker'] is not None else None, 2)} bps a leg"),
+            ("net per trade, on notional", bps(t["mean"]) + " bps" if t["mean"] is not None else NONE,
+             f"{interval(t['low'], t['high'], bps)}; sd {number(t['sd'], 1)}"),
+            ("t statistic", number(t["t"]), f"n = {t['n']}, trades taken as independent"),
+            ("t statistic, clustered by day", number(c["t"]) if c["t"] is not None else NONE,
+             f"{interval(c['low'], c['high'], bps)} bps, {c['clusters']} days" if c["low"] is not None else f"{c['clusters']} days with trades, 2 are needed"),
+            ("net per trade, days drawn anew", bps(t["mean"]) + " bps" if b["low"] is not None else NONE,
+             interval(b["low"], b["high"], bps) + f" (bootstrap over {b['days']} days)" if b["low"] is not None else b["why"]),
+            ("expected shortfall, worst 5 %", bps(m["shortfall_bps"]) + " bps" if m["shortfall_bps"] is not None else NONE,
+             "mean of the worst trades" if m["shortfall_bps"] is not None else "fewer than 20 trades"),
+            ("Sharpe per trade", number(t["sharpe_per_trade"], 3), "never annualised (C9)"),
+            ("Sharpe of daily returns × √365", number(d["value"]) if d["value"] is not None else "not enough days", _sharpe_note(d))]
+    if x["deflated"] is not None:
+        rows += [("probability that the true Sharpe is above 0", percent(x["probabilistic"]), "daily returns, with their skew and tails"),
+                 ("deflated Sharpe (probability)", percent(x["deflated"]), f"{x['trials']:,} trials: {x['source']}")]
+    rows += [("return on the account", percent(m["net_on_account"], 3, True), f"of {money(m['equity_start'])}"),
+             ("return on notional", (bps(m["net_on_notional_bps"]) + " bps") if m["net_on_notional_bps"] is not None else NONE,
+              f"of {money(m['notional'])}"),
+             ("hold", seconds(h["p50"]), f"p99 {seconds(h['p99'])}, longest {seconds(h['max'])}"),
+             ("wait for the fill", seconds(e["wait_s"]["p50"]), f"p99 {seconds(e['wait_s']['p99'])}"),
+             ("trades per covered instrument hour", number(s["trades_rate"]["per_hour"]),
+              interval(s["trades_rate"]["low"], s["trades_rate"]["high"]))]
+    few = f"n = {t['n']}: below 30 trades every figure here is a hint." if t["n"] and t["few"] else ""
+    return section("Statistics", table(("", ">value", "95 % interval, note"), [(esc(a), esc(v), muted(note)) for a, v, note in rows]), few, "statistics")
+
+
+def _sharpe_note(d: dict[str, Any]) -> str:
+    if d["value"] is None:
+        return f"{d['days']} whole days, at least 2 are needed" if d["days"] < 2 else f"{d['days']} whole days, all alike"
+    told = f"{interval(d['low'], d['high'])} (Lo), {d['days']} days"
+    if d["bootstrap_low"] is not None:
+        told = f"{interval(d['low'], d['high'])} (Lo), {interval(d['bootstrap_low'], d['bootstrap_high'])} (bootstrap), {d['days']} days"
+    return told + (f"; {d['days_without_data']} days without data left out" if d["days_without_data"] else "")
+
+
+def exits(s: dict[str, Any]) -> str:
+    """Exit reasons, and what became of the entry orders."""
+    if not s["exits"]:
+        body = empty("No trade was closed.")
+    else:
+        rows = [(f'<span title="{esc(r["meaning"])}">{esc(r["reason"])}</span>', f"{r['n']:,}", percent(r["share"]["share"], 0), f"{r['wins']:,}",
+                 signed(r["gross"], money(r["gross"], True)), money(r["fees"]),
+                 money(r["slippage"]), money(r["funding"]), signed(r["net"], money(r["net"], True)), seconds(r["hold_s"])) for r in s["exits"]]
+        body = table(("reason", ">n", ">share", ">won", ">gross", ">fees", ">slippage", ">funding", ">net", ">hold p50"), rows)
+    e = s["entries"]
+    fate = [("filled", str(e["filled"]["k"]), f"{e['partial']} of them only in part" if e["partial"] else "")]
+    fate += [(esc(f"not filled: {r['reason']}"), str(r["n"]), esc(r["meaning"])) for r in e["unfilled"]]
+    if e["working"]:
+        fate.append(("still working at the end", str(e["working"]), ""))
+    if e["post_only_rejects"]:
+        fate.append(("post-only refusals", str(e["post_only_rejects"]), "orders, some were quoted again"))
+    told = (table(("", ">n", ""), [(a, b, f'<span class="muted">{c}</span>') for a, b, c in fate]) if e["placed"]
+            else empty("No entry order was placed."))
+    orders = f"<div><h3>What became of the entry orders</h3>{told}</div>"
+    return section("How trades ended", body + (two(_holds(s), orders) if s["trades"] else orders), anchor="exits")
+
+
+def _holds(s: dict[str, Any]) -> str:
+    if not s["trades"]:
+        return ""
+    return "<div><h3>Time held (green: won)</h3>" + plots.holds(s["holds"]) + "</div>"
+
+
+def funnel(s: dict[str, Any]) -> str:
+    """What each step left over."""
+    most = max((r["n"] for r in s["funnel"]), default=0) or 1
+    steps = table(("", ">n", ""), [(esc(r["step"]), f"{r['n']:,}",
+                                     f'<span class="bar" style="width:{max(2, round(200 * r["n"] / most))}px"></span>' if r["n"] else "")
+                                    for r in s["funnel"]])
+    return section("From liquidations to trades", steps)
+
+
+def why(s: dict[str, Any]) -> str:
+    """Refusals by reason."""
+    why = (table(("reason", ">n", ""), [(esc(r["reason"]), f"{r['n']:,}", f'<span class="muted">{esc(r["meaning"])}</span>')
+                                         for r in s["why_not"]])
+           if s["why_not"] else empty("Nothing was refused."))
+    return section("Why it did not trade", why, "Answers of policy and risk; one cascade can ask more than once.", "refused")
+
+
+def left_open(s: dict[str, Any]) -> str:
+    """Positions and orders that were alive at the end."""
+    if not s["left_open"]:
+        return section("Left open", empty("Nothing: no position and no order was alive at the end."))
+    rows = [(esc(r["symbol"]), esc(r["side"]), esc(r["what"]), f"{r['qty']:g}", price(r["entry"]), price(r["last"]),
+             signed(r["unrealised"], money(r["unrealised"], True)),
+             money(r["fees"]), seconds(r["age_s"]), price(r["stop"]) if r["stop"]
+             else ("<b class='neg'>none</b>" if r["what"] == "position" else NONE)) for r in s["left_open"]]
+    return section("Left open", table(("symbol", "side", "what", ">quantity", ">entry", ">last", ">unrealised, before fees", ">fees",
+                                         ">age", ">stop at the venue"), rows),
+                    "Not part of the result above.")
+
+
+def instruments(s: dict[str, Any]) -> str:
+    """One row an instrument, and all together."""
+    rows = []
+    for r in s["instruments"]:
+        c = r["cascades"]
+        rows.append((f"<b>{esc(r['symbol'])}</b>", r["completeness"], f"{c['n']:,}",
+                     esc(f"{number(c['per_hour'], 1)} ({number(c['low'], 1)}–{number(c['high'], 1)})"),
+                     f'<span class="longs">{r["longs_liquidated"]}</span>',
+                     f'<span class="shorts">{r["shorts_liquidated"]}</span>', compact(r["threshold"]), f"{r['entries']:,}", f"{r['trades']:,}",
+                     percent(r["win_rate"]["share"], 0), money(r["fees"]), signed(r["net"], money(r["net"], True)), number(r["mean_bps"], 1, True),
+                     esc(interval(r["low_bps"], r["high_bps"], lambda v: number(v, 1, True)))))
+    p = s["portfolio"]
+    if len(rows) > 1:
+        e = s["entries"]
+        rate = s["cascades"]["rate"]
+        rows.append(("together", "/".join(s["completeness"]), f"{rate['n']:,}",
+                     esc(f"{number(rate['per_hour'], 1)} ({number(rate['low'], 1)}–{number(rate['high'], 1)})"), f"{s['cascades']['longs_liquidated']:,}",
+                     f"{s['cascades']['shorts_liquidated']:,}", NONE, f"{e['placed']:,}", f"{p['n']:,}", percent(p["win_rate"]["share"], 0),
+                     money(p["fees"]), signed(p["net"], money(p["net"], True)), number(p["mean_bps"], 1, True),
+                     esc(interval(p["low_bps"], p["high_bps"], lambda v: number(v, 1, True)))))
+    sub = (f"Threshold: notional that made the last large liquidation large. Together: at most {p['positions_max']} positions at once, largest exposure "
+           f"{money(p['exposure_max'])}" + (f" ({percent(p['exposure_max_on_account'], 0)} of the account)." if p["exposure_max_on_account"] is not None else "."))
+    return section("Instruments and portfolio", table(("symbol", "feed", ">cascades", ">per h (95 %)", ">longs liq.", ">shorts liq.", ">threshold",
+                                                       ">entries", ">trades", ">won", ">fees", ">net", ">bps a trade", ">95 %"), rows,
+                                                      foot=int(len(rows) > 1)), sub, "instruments")
+
+
+def pieces(s: dict[str, Any]) -> str:
+    """By side and by hour of day."""
+    if not s["trades"]:
+        return ""
+    columns = ("", ">n", ">won", ">gross", ">fees", ">slippage", ">funding", ">net", ">bps a trade", ">95 %")
+
+    def row(name: str, r: dict[str, Any]) -> tuple[str, ...]:
+        return (esc(name), f"{r['n']:,}", percent(r["win_rate"]["share"], 0), money(r["gross"], True), money(r["fees"]), money(r["slippage"]),
+                money(r["funding"]), signed(r["net"], money(r["net"], True)), number(r["mean_bps"], 1, True),
+                esc(interval(r["low_bps"], r["high_bps"], lambda v: number(v, 1, True))))
+    body = table(columns, [row(r["side"] + " positions", r) for r in s["sides"]])
+    traded = [r for r in s["hours"] if r["n"]]
+    bars = [(f"{r['hour']:02d}", r["net"], esc(f"{r['hour']:02d}:00 UTC: {money(r['net'], True)}, {r['n']} trades")) for r in s["hours"]]
+    best = sum(r["low_bps"] is not None and r["low_bps"] > 0 for r in traded)
+    note = (f"{len(traded)} hours were traded; with that many looks, one in twenty is beyond its 95 % interval by chance"
+            f" ({best} above zero here).")
+    hours = f"<div><h3>By hour of the entry (UTC)</h3>{plots.bars(bars, 'Net result by hour of day (UTC)', every=4)}<p class='sub'>{esc(note)}</p></div>"
+    numbers = "<div><h3>In numbers</h3>" + table(("hour", ">n", ">won", ">net", ">bps a trade", ">95 %"), [tuple(row(f"{r['hour']:02d}:00", r)[k] for k in (0, 1, 2, 7, 8, 9))
+                                                                                for r in traded], tall=True) + "</div>"
+    return section("Long and short, hour by hour", body + two(hours, numbers), anchor="pieces")
+
+
+def trades(s: dict[str, Any]) -> str:
+    """The trades, or the largest gains and losses where there are too many to read."""
+    if not s["trades"]:
+        return ""
+    shown, note = s["trades"], "The same rows, with more columns, are in trades.csv."
+    if len(shown) > TRADES_SHOWN:
+        ranked = sorted(shown, key=lambda r: r["net_bps"])
+        shown = sorted(ranked[:TRADES_SHOWN // 2] + ranked[-TRADES_SHOWN // 2:], key=lambda r: r["n"])
+        note = f"The {TRADES_SHOWN // 2} largest losses and gains of {len(s['trades']):,}; all are in trades.csv."
+    rows = [(str(r["n"]), esc(r["symbol"]), esc(r["side"]), f'<span class="{esc(r["cascade"].split()[0])}">{esc(r["cascade"])}</span>',
+             when(r["opened_ns"], date=s["duration_s"] > 86_400), price(r["entry"]), price(r["exit"]), f"{r['qty']:g}",
+             esc(r["exit_reason"]), seconds(r["hold_s"]),
+             money(r["gross"], True), money(r["fees"]), money(r["slippage"]), money(r["funding"]), signed(r["net"], money(r["net"], True)),
+             signed(r["net_bps"], number(r["net_bps"], 1, True)))
+            for r in shown]
+    return section(f"Trades ({len(s['trades']):,})", table((">#", "symbol", "side", "after", "filled (UTC)", ">entry", ">exit", ">quantity",
+                                                     "exit", ">hold", ">gross", ">fees",
+                                                     ">slippage", ">funding", ">net", ">bps"), rows, tall=True), note, "trades")

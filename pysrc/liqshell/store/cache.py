@@ -1,0 +1,172 @@
+"""Strips of days and of ranges: made from partitions by the engine's own door, and made again when something they came from has changed.
+
+The door remembers the last good price of a contract. So that a result does not depend on where a range begins, the strip of a day is always made
+the same way: the builder first reads the last hour of the day before, where the store has it. A range is days behind each other, nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import liqcore as lc
+
+from liqcore.passage import rows_before_ts
+from liqshell.store.catalogue import CACHE
+from liqshell.store.partition import Content, Key, folder_name, read
+from liqshell.store.rows import DAY_NS, HOUR_NS, LAYOUTS, day_number, day_text
+from liqshell.store.rules import Rules
+from liqshell.store.spill import Cursor
+from liqshell.store.strip import Stale, Strip, StripWriter, open_strip
+
+BAND = 10.0                     # of the door, as in lc.Engine
+WARMUP_NS = HOUR_NS
+SLICE_NS = 600_000_000_000      # of a day that are events at once
+RANGES_MAX = 8                  # joined strips kept of one contract; the oldest go first
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One contract of a store: where its partitions are and what they hold."""
+
+    root: Path
+    venue: str
+    symbol: str
+    rules: Rules
+    contents: Mapping[Key, Content]
+
+    def days(self) -> list[str]:
+        return sorted({key.day for key in self.contents})
+
+    def of_day(self, day: str) -> list[Key]:
+        """The partitions of a day in the order in which their events enter at one moment."""
+        return [key for layout in LAYOUTS if (key := Key(self.venue, self.symbol, layout.name, day)) in self.contents]
+
+    def _digest(self, *what: Any) -> str:
+        instrument = self.rules.instrument.as_dict()
+        return hashlib.sha256(json.dumps([VERSION, lc.abi_version(), BAND, instrument, *what], default=str).encode()).hexdigest()[:32]
+
+    def day_key(self, day: str) -> str:
+        """Names what the strip of a day is made from."""
+        before = day_text(day_number(day) - 1)
+        return self._digest("day", [[key.kind, self.contents[key].fingerprint] for which in (before, day) for key in self.of_day(which)])
+
+    def day_file(self, day: str) -> Path:
+        return self._folder() / f"{day}.strip"
+
+    def day_strip(self, day: str) -> Strip:
+        """The mapped strip of a day; made where there is none that is good."""
+        path, key = self.day_file(day), self.day_key(day)
+        try:
+            return open_strip(path, key)
+        except Stale:
+            self._make_day(day, path, key)
+            return open_strip(path, key)
+
+    def range_strip(self, start: int, end: int) -> Strip | None:
+        """The mapped strip of start <= ts_recv < end; None where the store has no event of that time."""
+        days = [day for day in self.days() if day_number(day) * DAY_NS < end and (day_number(day) + 1) * DAY_NS > start]
+        if not days:
+            return None
+        first, last = day_number(days[0]) * DAY_NS, (day_number(days[-1]) + 1) * DAY_NS
+        low, high = max(start, first), min(end, last)
+        if len(days) == 1 and (low, high) == (first, last):
+            return self.day_strip(days[0])
+        key = self._digest("range", low, high, [self.day_key(day) for day in days])
+        path = self._folder() / "ranges" / f"{day_text(low // DAY_NS)}_{day_text((high - 1) // DAY_NS)}_{key[:12]}.strip"
+        try:
+            strip = open_strip(path, key)
+            path.touch()
+            return strip
+        except Stale:
+            self._join(days, low, high, path, key)
+            return open_strip(path, key)
+
+    def _folder(self) -> Path:
+        return self.root / CACHE / folder_name(self.venue) / folder_name(self.symbol)
+
+    def _cursor(self, key: Key, start: int) -> Cursor:
+        return Cursor(read(key.file(self.root), key, start))
+
+    def _make_day(self, day: str, path: Path, key: str) -> None:
+        """Events of the day -> columns. Refused and rounded rows are counted in the header."""
+        builder = lc.TapeBuilder([self.rules.instrument], band=BAND)
+        start = day_number(day) * DAY_NS
+        before = day_text(day_number(day) - 1)
+        for events in self._events(before, start - WARMUP_NS, start):
+            builder.push(events)
+        builder.take()
+        refused, off_grid = dict(builder.refused), dict(builder.off_grid)
+        counts = {k.kind: self.contents[k].rows for k in self.of_day(day)}
+        writer = StripWriter(path, counts.get("trades", 0), counts.get("quotes", 0), sum(counts.get(k, 0) for k in ("feed", "tickers", "liquidations")))
+        try:
+            for events in self._events(day, start, start + DAY_NS):
+                builder.push(events)
+                part = builder.take()
+                writer.append(part["strips"][0]["trades"], part["strips"][0]["quotes"], part["rare"], part["place"])
+            writer.finish({"key": key, "symbol": self.symbol, "venue": self.venue, "days": [day, day],
+                           "refused": _more(builder.refused, refused), "off_grid": _more(builder.off_grid, off_grid)})
+        except BaseException:
+            writer.abandon()
+            raise
+
+    def _events(self, day: str, start: int, end: int) -> Iterator[np.ndarray]:
+        """All kinds of a day in the order of the engine, slice by slice."""
+        cursors = [self._cursor(key, start) for key in self.of_day(day)]
+        while True:
+            following = [ts for cursor in cursors if (ts := cursor.next) is not None and ts < end]
+            if not following:
+                return
+            stop = min((min(following) // SLICE_NS + 1) * SLICE_NS, end)
+            rows = np.concatenate([cursor.take(stop) for cursor in cursors])
+            yield rows[np.argsort(rows["ts_recv"], kind="stable")]
+
+    def _join(self, days: Sequence[str], start: int, end: int, path: Path, key: str) -> None:
+        """Strips of days behind each other, block by block."""
+        rows = [0, 0, 0]
+        for day in days:
+            strip = self.day_strip(day)
+            rows = [a + len(b) for a, b in zip(rows, (strip.trades["ts"], strip.quotes["ts"], strip.rare), strict=True)]
+        writer = StripWriter(path, *rows)
+        try:
+            refused: Counter[str] = Counter()
+            for day in days:                    # mapped one at a time: what is resident does not grow with the range
+                strip = self.day_strip(day)
+                writer.append(*_cut(strip, start, end))
+                refused.update(strip.about["refused"])
+            writer.finish({"key": key, "symbol": self.symbol, "venue": self.venue, "days": [days[0], days[-1]], "refused": refused, "off_grid": {}})
+        except BaseException:
+            writer.abandon()
+            raise
+        ranges = sorted(path.parent.glob("*.strip"), key=lambda file: file.stat().st_mtime_ns)
+        for file in ranges[:-RANGES_MAX]:
+            file.unlink(missing_ok=True)
+
+
+def _cut(strip: Strip, start: int, end: int) -> tuple[dict[str, Any], dict[str, Any], np.ndarray, np.ndarray]:
+    """The rows of start <= ts_recv < end; places count from its start."""
+    trades, quotes = strip.trades["ts"], strip.quotes["ts"]
+    t0, t1 = (rows_before_ts(trades, 0, len(trades), ts) for ts in (start, end))
+    q0, q1 = (rows_before_ts(quotes, 0, len(quotes), ts) for ts in (start, end))
+    r0, r1 = np.searchsorted(strip.rare["ts_recv"], [start, end])
+    place = np.array(strip.place[r0:r1])
+    place["trades_before"] -= t0
+    place["quotes_before"] -= q0
+    cut = {name: column[q0:q1] for name, column in strip.quotes.items() if name != "index"}
+    if t0:
+        cut["trades_before"] = cut["trades_before"] - t0
+    return {name: column[t0:t1] for name, column in strip.trades.items() if name != "index"}, cut, np.array(strip.rare[r0:r1]), place
+
+
+def _more(now: Mapping[Any, int], before: Mapping[Any, int]) -> dict[str, int]:
+    return {str(getattr(what, "name", what)): count - before.get(what, 0) for what, count in now.items() if count > before.get(what, 0)}
+
+

@@ -1,0 +1,272 @@
+"""Files -> partitions. A file is in the store wholly or not at all, whenever the process dies.
+
+Files are read one after the other into plain files aside (spill.py), and committed together when enough has gathered, so that 24 hourly files write the
+partition of their day once. Results do not depend on where the commits fall.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import multiprocessing
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+
+from liqshell.errors import DataError
+from liqshell.store.catalogue import STAGING, Catalogue, Lock, Source, sync
+from liqshell.store.merge import Overlap, merge
+from liqshell.store.partition import Content, Key, Writer, read
+from liqshell.store.spill import Cursor, Spill
+
+BATCH_BYTES = 1 << 30           # of spilled events before a commit
+SLICE_NS = 300_000_000_000      # how much time of one partition is merged at once
+
+
+class Reading(Protocol):
+    """What a reader of one file hands in: chunks of (venue, symbol, EVENT_DTYPE rows), then what it has to say of the file.
+
+    A chunk belongs to the importer until the next one is asked for. Any exception means that the file is broken.
+    """
+
+    format: str
+    received: str               # recorded | modelled
+    counts: Mapping[str, int]   # rows refused or repaired, by reason
+    notes: Sequence[str]
+    rules: Mapping[tuple[str, str], dict[str, Any]]     # what the file says of contracts: tick_size, lot_size, multiplier, completeness
+
+    def __iter__(self) -> Iterator[tuple[str, str, np.ndarray]]: ...
+
+    def __enter__(self) -> Reading: ...
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+Opener = Callable[[Path], Reading]
+Tell = Callable[[str, int, int], None]      # (file, bytes done, bytes in all)
+
+
+@dataclass
+class Outcome:
+    """What an import did. `broken`: file -> why; the others were not harmed by it."""
+
+    imported: list[Source] = field(default_factory=list)
+    known: dict[str, str] = field(default_factory=dict)         # file -> the name under which the store has it
+    broken: dict[str, str] = field(default_factory=dict)
+    written: set[Key] = field(default_factory=set)
+
+
+@dataclass
+class _Taken:
+    """One file, spilled and waiting for its commit."""
+
+    source: Source
+    spill: Spill
+    rules: dict[tuple[str, str], dict[str, Any]]
+    overlaps: dict[Key, Overlap] = field(default_factory=dict)
+
+
+def run(root: Path, files: Sequence[Path], opener: Opener, *, jobs: int = 1, overlap: bool = False,
+        given: Mapping[tuple[str, str], dict[str, Any]] | None = None, tell: Tell | None = None) -> Outcome:
+    """Import files into the store at `root`, which is made where there is none. Raises DataError where another import is running.
+
+    opener   makes a Reading of a file; with jobs > 1 it is called in other processes and must be a function of a module
+    overlap  also take files that contradict what the store has of the same time (see merge.py): both records are kept
+    given    what the user says of contracts: it stands above what files say and what is inferred
+    tell     called with the progress
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    with Lock(root):
+        catalogue = Catalogue(root, create=True)
+        try:
+            catalogue.finish()
+            catalogue.clear()
+            catalogue.set_rules(dict(given or {}))
+            return _Import(root, catalogue, opener, overlap, tell).run(list(files), jobs)
+        except OSError as why:
+            raise DataError(str(root), f"cannot be written: {why.strerror or why}", "a folder with room for the data",
+                            "What was finished is kept: make room, then run the same command again") from None
+        finally:
+            with contextlib.suppress(OSError):
+                catalogue.clear()
+            catalogue.close()
+
+
+class _Import:
+    def __init__(self, root: Path, catalogue: Catalogue, opener: Opener, overlap: bool, tell: Tell | None):
+        self._root, self._catalogue, self._opener, self._overlap = root, catalogue, opener, overlap
+        self._tell = tell or (lambda name, done, total: None)
+        self._outcome = Outcome()
+        self._batch: list[_Taken] = []
+        self._number = itertools.count()
+        self._seen: dict[str, str] = {}         # fingerprints of the files of this run
+
+    def run(self, files: list[Path], jobs: int) -> Outcome:
+        sizes = {path: path.stat().st_size for path in files if path.is_file()}
+        total, done = sum(sizes.values()), 0
+        for path, taken in self._spilled(files, jobs):
+            done += sizes.get(path, 0)
+            if isinstance(taken, str):
+                self._broken(str(path), sizes.get(path, 0), taken)
+            elif taken is not None:
+                self._batch.append(taken)
+                if sum(t.spill.bytes for t in self._batch) >= BATCH_BYTES:
+                    self._commit()
+            self._tell(path.name, done, total)
+        self._commit()
+        broken = self._outcome.broken
+        for name, twin in list(self._outcome.known.items()):
+            if twin in broken:                  # the same bytes under another name are as broken
+                broken[name] = broken[twin]
+                del self._outcome.known[name]
+        return self._outcome
+
+    def _broken(self, name: str, size: int, reason: str) -> None:
+        self._outcome.broken[name] = reason
+        self._catalogue.refuse(name, size, reason)
+
+    def _spilled(self, files: list[Path], jobs: int) -> Iterator[tuple[Path, _Taken | str | None]]:
+        """Each file in order: what it gave, why it is broken, or None where the store has it."""
+        work = ((path, *self._fresh(path)) for path in files)
+        if jobs < 2:
+            for path, fingerprint, reason in work:
+                yield path, (reason or None) if reason is not None else self._taken(spill_file(path, fingerprint, self._folder(), self._opener))
+            return
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+            ahead: list[tuple[Path, Future[Any] | str]] = []
+            for path, fingerprint, reason in itertools.chain(work, itertools.repeat((Path(), "", "end"), jobs)):
+                ahead.append((path, reason if reason is not None else pool.submit(spill_file, path, fingerprint, self._folder(), self._opener)))
+                if len(ahead) > jobs:
+                    first, found = ahead.pop(0)
+                    if first != Path():
+                        yield first, (found or None) if isinstance(found, str) else self._taken(found.result())
+
+    def _folder(self) -> Path:
+        return self._root / STAGING / f"source-{next(self._number):06}"
+
+    def _taken(self, found: tuple[Source, Spill, dict[tuple[str, str], dict[str, Any]]] | str) -> _Taken | str:
+        return found if isinstance(found, str) else _Taken(*found)
+
+    def _fresh(self, path: Path) -> tuple[str, str | None]:
+        """Fingerprint of a file, and '' where the store has it, the reason where it cannot be read, None where it is to be read."""
+        try:
+            with path.open("rb") as stream:
+                fingerprint = hashlib.file_digest(stream, "sha256").hexdigest()[:32]
+        except OSError as why:
+            return "", f"cannot be read: {why.strerror or why}"
+        known = self._catalogue.sources().get(fingerprint)
+        name = known.name if known else self._seen.get(fingerprint, "")
+        self._seen[fingerprint] = str(path)
+        if name:
+            self._outcome.known[str(path)] = name
+            return fingerprint, ""
+        return fingerprint, None
+
+    def _commit(self) -> None:
+        """Merge what the waiting files give, partition by partition, and book it in one transaction."""
+        while self._batch:
+            written = self._merge()
+            bad = None if self._overlap else next((t for t in self._batch if _conflicts(t)), None)
+            if bad is None:
+                break
+            self._broken(bad.source.name, bad.source.bytes, self._conflict_text(bad))
+            self._batch.remove(bad)         # what comes after it may be fine: merge again without it
+        if not self._batch:
+            return
+        for staged, _ in written.values():
+            sync(staged)
+        rules: dict[tuple[str, str], dict[str, Any]] = {}
+        for taken in self._batch:
+            rules |= taken.rules
+            taken.source.duplicates = sum(o.duplicates for o in taken.overlaps.values())
+        origins = [(key, t.source.fingerprint, part.rows, t.overlaps[key].duplicates) for t in self._batch for key, part in t.spill.parts.items()]
+        self._catalogue.commit([t.source for t in self._batch], written, origins, rules)
+        self._outcome.imported += [t.source for t in self._batch]
+        self._outcome.written |= set(written)
+        for taken in self._batch:
+            shutil.rmtree(taken.spill.folder, ignore_errors=True)
+        self._batch = []
+
+    def _merge(self) -> dict[Key, tuple[Path, Content]]:
+        stored = self._catalogue.partitions()
+        written: dict[Key, tuple[Path, Content]] = {}
+        for key in sorted({key for t in self._batch for key in t.spill.parts}):
+            parts = [t for t in self._batch if key in t.spill.parts]
+            for taken in parts:
+                taken.overlaps[key] = Overlap()
+            origins = set(self._catalogue.origins(key)) | {t.source.fingerprint for t in parts}
+            staged = self._root / STAGING / "out" / f"{next(self._number):06}.parquet"
+            writer = Writer(staged, key, sorted(origins))
+            try:
+                self._merge_one(key, parts, key in stored, writer)
+                content = writer.close()
+            except BaseException:
+                writer.abandon()
+                raise
+            if key in stored and content.fingerprint == stored[key].fingerprint:
+                staged.unlink()             # nothing new: the file that is there stays, and so do the caches made from it
+            else:
+                written[key] = staged, content
+        return written
+
+    def _merge_one(self, key: Key, parts: list[_Taken], there: bool, writer: Writer) -> None:
+        old = Cursor(read(key.file(self._root), key) if there else ())
+        new = [Cursor([t.spill.rows_of(key)], t.spill.parts[key].ordered) for t in parts]
+        spans = [t.spill.spans[key.venue, key.symbol, key.kind] for t in parts]
+        while True:
+            following = [ts for cursor in (old, *new) if (ts := cursor.next) is not None]
+            if not following:
+                return
+            end = (min(following) // SLICE_NS + 1) * SLICE_NS
+            rows = old.take(end)
+            for cursor, span, taken in zip(new, spans, parts, strict=True):
+                rows = merge(key.layout, rows, cursor.take(end), span, taken.overlaps[key])
+            writer.push(rows)
+
+    def _conflict_text(self, taken: _Taken) -> str:
+        key = _conflicts(taken)[0]
+        overlap = taken.overlaps[key]
+        names = [source.name for fingerprint, source in self._catalogue.sources().items() if fingerprint in self._catalogue.origins(key)]
+        names += [t.source.name for t in self._batch if t is not taken and key in t.spill.parts]
+        return (f"holds another record of {key.symbol} {key.kind} on {key.day}: of {overlap.offered} rows in the time that it shares with "
+                f"{', '.join(Path(name).name for name in names[:3])}{' and others' if len(names) > 3 else ''} only {overlap.same} are the same. "
+                "Together they would count the market twice. Import it into a store of its own, or say --overlap to keep both")
+
+
+def _conflicts(taken: _Taken) -> list[Key]:
+    totals: dict[tuple[str, str, str], Overlap] = defaultdict(Overlap)
+    for key, overlap in taken.overlaps.items():
+        whole = totals[key.venue, key.symbol, key.kind]
+        whole.stored, whole.offered, whole.same = whole.stored + overlap.stored, whole.offered + overlap.offered, whole.same + overlap.same
+    return [key for key, overlap in sorted(taken.overlaps.items())
+            if key.kind != "feed" and overlap.stored and totals[key.venue, key.symbol, key.kind].conflict]
+
+
+def spill_file(path: Path, fingerprint: str, folder: Path, opener: Opener) -> tuple[Source, Spill, dict[tuple[str, str], dict[str, Any]]] | str:
+    """Read one file aside. What is returned instead of raised: why the file is broken."""
+    spill = Spill(folder)
+    try:
+        with opener(path) as reading:
+            for venue, symbol, events in reading:
+                spill.add(venue, symbol, events)
+    except DataError as why:
+        return str(why)
+    except Exception as why:        # whatever a reader trips over, the other files must not suffer from it
+        return f"cannot be read as what it seems to be ({type(why).__name__}: {why})"
+    spill.close()
+    if not spill.rows:
+        return f"{path}: no market events in it"
+    counts = dict(reading.counts)
+    for reason, count in spill.unusable.items():
+        counts[reason] = counts.get(reason, 0) + count
+    first, last = min(s[0] for s in spill.spans.values()), max(s[1] for s in spill.spans.values())
+    return Source(fingerprint, str(path), path.stat().st_size, reading.format, spill.rows, 0, first, last, reading.received,
+                  counts, list(reading.notes)), spill, dict(reading.rules)

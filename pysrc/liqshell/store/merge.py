@@ -1,0 +1,125 @@
+"""Two records of one contract and kind -> one, whatever the order in which they were imported.
+
+Rows of one file keep their order. The rule for what two files both have:
+
+1. Rows that are equal in every field, ts_recv included, are the same row. Where one file holds it m times and the other n times, the store holds
+   it max(m, n) times.
+2. At one ts_recv, where one file holds all that the other has, its order stands.
+3. Where the one file ends and the other begins, the cut went through a moment: the earlier file's rows come first.
+4. Else the rows of that moment are ordered by their content.
+
+`Overlap` says how much of the shared time the two agree on. Two files of one recorder agree on all of it; files of two recorders (or a vendor's and
+our own) disagree on nearly every ts_recv, and together they would count every trade twice: the importer refuses those.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from liqshell.store.rows import Layout
+
+
+@dataclass
+class Overlap:
+    """What a source shares with what the store has already."""
+
+    duplicates: int = 0         # rows of the source that were there already
+    stored: int = 0             # rows of the store strictly inside the span of the source
+    offered: int = 0            # rows of the source strictly inside the span of the store
+    same: int = 0               # of those, rows that both have
+
+    @property
+    def conflict(self) -> bool:
+        """The two tell different stories of the same time."""
+        return self.same * 2 < min(self.stored, self.offered)
+
+
+def identity(layout: Layout, events: np.ndarray) -> np.ndarray:
+    """Rows as one void each: equal where every field that is stored is equal."""
+    packed = np.empty(len(events), np.dtype([(field, events.dtype[field]) for field in layout.fields]))
+    for field in layout.fields:
+        packed[field] = events[field]
+    return packed.view(np.dtype((np.void, packed.dtype.itemsize)))
+
+
+def in_order(events: np.ndarray) -> np.ndarray:
+    """By ts_recv; rows of one moment as they came."""
+    ts = events["ts_recv"]
+    return events if len(ts) < 2 or bool((ts[1:] >= ts[:-1]).all()) else events[np.argsort(ts, kind="stable")]
+
+
+def merge(layout: Layout, old: np.ndarray, new: np.ndarray, span: tuple[int, int], overlap: Overlap) -> np.ndarray:
+    """The rows of a slice of time that never cuts a moment in two. span: first and last ts_recv of the whole source that `new` is a part of."""
+    new = in_order(new)
+    if not len(old) or not len(new):
+        overlap.stored += _inside(old, span)
+        return new if len(new) else old
+    overlap.stored += _inside(old, span)
+    if old["ts_recv"][-1] < new["ts_recv"][0]:
+        return np.concatenate([old, new])
+    if new["ts_recv"][-1] < old["ts_recv"][0]:
+        return np.concatenate([new, old])
+    return _mixed(layout, old, new, span, overlap)
+
+
+def _inside(events: np.ndarray, span: tuple[int, int]) -> int:
+    ts = events["ts_recv"]
+    return int(max(0, np.searchsorted(ts, span[1], "left") - np.searchsorted(ts, span[0], "right")))
+
+
+def _mixed(layout: Layout, old: np.ndarray, new: np.ndarray, span: tuple[int, int], overlap: Overlap) -> np.ndarray:
+    rows = np.concatenate([old, new])
+    ts = rows["ts_recv"]
+    is_new = np.arange(len(rows)) >= len(old)
+    _, who = np.unique(identity(layout, rows), return_inverse=True)
+    # the n-th copy of a row in the one file is the n-th copy in the other
+    copy = _copies(who, is_new)
+    _, pair, count = np.unique(who * (int(copy.max()) + 1) + copy, return_inverse=True, return_counts=True)
+    shared = count[pair] == 2
+    duplicate = shared & is_new
+    overlap.duplicates += int(duplicate.sum())
+    overlap.offered += _inside(new, (int(old["ts_recv"][0]), int(old["ts_recv"][-1])))
+    overlap.same += int(duplicate.sum())
+    # a moment (a value of ts_recv) by what the one file has that the other lacks
+    _, moment = np.unique(ts, return_inverse=True)
+    moments = int(moment.max()) + 1
+    only_old = np.bincount(moment[~shared & ~is_new], minlength=moments)[moment] > 0
+    only_new = np.bincount(moment[~shared & is_new], minlength=moments)[moment] > 0
+    place = np.where(is_new, np.arange(len(rows)) - len(old), np.arange(len(rows)))
+    later = np.zeros(len(rows), np.int8)
+    # rule 2: the new file has all of that moment and more: its order
+    keep = np.where(~only_old & only_new, is_new, ~duplicate)
+    torn = only_old & only_new
+    if torn.any():
+        begins, ends = torn & (ts == span[0]) & (span[0] < span[1]), torn & (ts == span[1]) & (span[0] < span[1])
+        later[begins & is_new] = 1
+        later[ends & ~is_new] = 1
+        # rule 3, new file first: what both have stands where the new file has it
+        keep = np.where(ends, is_new | ~shared, keep)
+        content = torn & ~begins & ~ends
+        if content.any():
+            place[content] = _by_content(layout, rows[content])
+    order = np.lexsort((place, later, ts))
+    return rows[order[keep[order]]]
+
+
+def _copies(who: np.ndarray, is_new: np.ndarray) -> np.ndarray:
+    """How many equal rows of the same file stand before each row."""
+    key = who * 2 + is_new
+    order = np.argsort(key, kind="stable")
+    run = np.r_[True, key[order][1:] != key[order][:-1]]
+    start = np.maximum.accumulate(np.where(run, np.arange(len(key)), 0))
+    out = np.empty(len(key), np.int64)
+    out[order] = np.arange(len(key)) - start
+    return out
+
+
+def _by_content(layout: Layout, rows: np.ndarray) -> np.ndarray:
+    """Rank of each row by venue time, number, then every other field: the same whatever order they come in."""
+    keys = [rows[field] for field in layout.fields if field not in ("ts_event", "ts_recv", "id")]
+    order = np.lexsort((*keys[::-1], rows["id"], rows["ts_event"]))
+    rank = np.empty(len(rows), np.int64)
+    rank[order] = np.arange(len(rows))
+    return rank

@@ -1,0 +1,226 @@
+"""The data report as JSON and as one self-contained HTML file. Everything that came from outside is escaped here, at the last moment."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from liqshell.store.rows import day_number, day_text
+
+GAPS_MAX = 200
+SOURCES_MAX = 500
+TALL_DAYS = 35                  # from here on days run to the right
+_COVERED = (("none", "no data"), ("c1", "under half"), ("c2", "under 95 %"), ("c3", "under 99.9 %"), ("c4", "whole hour"))
+
+
+def save(report: dict[str, Any], folder: Path) -> None:
+    """report.json and report.html, each replaced in one step."""
+    for name, text in (("report.json", json.dumps(report, indent=1)), ("report.html", html(report))):
+        aside = folder / f".{name}.{os.getpid()}"
+        aside.write_text(text, encoding="utf-8")
+        os.replace(aside, folder / name)
+
+
+def html(report: dict[str, Any]) -> str:
+    contracts = report["contracts"]
+    body = [_head(report), _notices(report), _tiles(report), _contracts(contracts)]
+    body += [_contract(c) for c in contracts]
+    body += [_gaps(contracts), _refused(report), _sources(report)]
+    style = files("liqshell.store").joinpath("page.css").read_text(encoding="utf-8")
+    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+            f'<title>Data report</title><style>{style}</style></head><body><main>{"".join(body)}</main></body></html>')
+
+
+def _esc(value: Any) -> str:
+    return escape(str(value), quote=True)
+
+
+def _table(columns: Iterable[str], rows: Iterable[Iterable[str]], tall: bool = False) -> str:
+    """Columns that begin with '>' hold numbers, with '|' times or names that stay on one line. Cells are HTML already."""
+    columns = list(columns)
+    kind = [{">": "n", "|": "t"}.get(c[:1], "wide") for c in columns]
+    head = "".join(f'<th class="{k}">{_esc(c.lstrip(">|"))}</th>' for c, k in zip(columns, kind, strict=True))
+    lines = "".join("<tr>" + "".join(f'<td class="{k}">{cell}</td>' for cell, k in zip(row, kind, strict=True)) + "</tr>" for row in rows)
+    return f'<div class="scroll{" tall" if tall else ""}"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
+
+
+def _section(title: str, body: str, sub: str = "") -> str:
+    return f"<section><h2>{_esc(title)}</h2>" + (f'<p class="sub">{_esc(sub)}</p>' if sub else "") + body + "</section>"
+
+
+def _name(c: dict[str, Any]) -> str:
+    return f"{c['venue']}:{c['symbol']}"
+
+
+def _head(report: dict[str, Any]) -> str:
+    spans = [(k["first"], k["last"]) for c in report["contracts"] for k in c["kinds"].values()]
+    span = f"{_when(min(a for a, _ in spans))} – {_when(max(b for _, b in spans))} UTC, time of receipt" if spans else "empty"
+    return f'<header><h1>Data report</h1><div class="muted">{_esc(report["store"])} · {_esc(span)}</div></header>'
+
+
+def _notices(report: dict[str, Any]) -> str:
+    out = []
+    for file in report["refused_files"]:
+        out.append(("NOT IMPORTED", f"{file['name']}: {file['reason']}"))
+    swapped = [_name(c) for c in report["contracts"] if c["side"]["verdict"].startswith("SWAPPED")]
+    if swapped:
+        out.append(("SIDES LOOK SWAPPED", f"{', '.join(swapped)}: prices rise before liquidations of longs. Check what the source calls a side."))
+    censored = [_name(c) for c in report["contracts"] if c["completeness"] == "CENSORED"]
+    if censored:
+        out.append(("CENSORED", f"{', '.join(censored)}: the feed shows a sample of the liquidations; volumes are lower bounds and must not be added to "
+                                "those of a full feed."))
+    modelled = [_name(c) for c in report["contracts"] if "modelled" in c["received"]]
+    if modelled:
+        out.append(("MODELLED RECEIPT", f"{', '.join(modelled)}: the source has no time of receipt; ts_recv is the venue's time plus a constant."))
+    return "".join(f'<p class="notice"><b>{_esc(head)}.</b> {_esc(text)}</p>' for head, text in out)
+
+
+def _tiles(report: dict[str, Any]) -> str:
+    contracts = report["contracts"]
+    rows = sum(k["rows"] for c in contracts for k in c["kinds"].values())
+    refused = sum(report["refused_rows"].values()) + sum(sum(c["loading"]["refused"].values()) for c in contracts)
+    tiles = [("Contracts", f"{len(contracts)}", f"of {len({c['venue'] for c in contracts})} venues"),
+             ("Rows", _compact(rows), f"{report['bytes'] / 1e6:,.1f} MB on disk"),
+             ("Covered", f"{sum(c['covered_hours'] for c in contracts):,.0f} h", "contract hours with data"),
+             ("Gaps", f"{sum(c['gap_count'] for c in contracts):,}", f"{sum(c['gap_hours'] for c in contracts):,.1f} contract hours"),
+             ("Refused", _compact(refused), f"rows; {_compact(report['duplicates'])} duplicates dropped"),
+             ("Files", f"{len(report['sources']):,}", f"{len(report['refused_files'])} could not be imported")]
+    parts = ("k", "v", "d")
+    return '<div class="tiles">' + "".join('<div class="tile">' + "".join(f'<div class="{k}">{_esc(t)}</div>' for k, t in zip(parts, tile, strict=True))
+                                           + "</div>" for tile in tiles) + "</div>"
+
+
+def _contracts(contracts: list[dict[str, Any]]) -> str:
+    rows = []
+    for c in contracts:
+        kinds, rules, origin = c["kinds"], c["rules"], c["rules"]["origin"]
+        inferred = lambda field: f'<span title="{_esc(origin[field])}">{_esc(rules[field])}</span>'  # noqa: E731
+        rows.append((f"<b>{_esc(_name(c))}</b>", _esc(c["completeness"]), _esc(", ".join(c["received"])), f"{len(c['days'])}",
+                     *(f"{kinds[k]['rows']:,}" if k in kinds else "–" for k in ("trades", "quotes", "liquidations", "tickers")),
+                     f"{c['covered_hours']:,.1f}", f"{c['gap_count']}", inferred("tick_size"), inferred("lot_size"),
+                     f"{rules['multiplier']:g}"))
+    return _section("Contracts", _table(("|contract", "|feed", "|ts_recv", ">days", ">trades", ">quotes", ">liquidations", ">tickers", ">covered h", ">gaps",
+                                         ">tick", ">lot", ">multiplier"), rows),
+                    "Covered: hours in which something came at least every minute; of contracts with liquidations only, hours with one.")
+
+
+def _contract(c: dict[str, Any]) -> str:
+    side, totals = c["side"], c["liquidations"]
+    tone = {"agrees": "good", "SWAPPED?": "bad"}.get(side["verdict"], "")
+    badges = [("warn" if c["completeness"] == "CENSORED" else "", f"feed {c['completeness']}"),
+              ("warn" if "modelled" in c["received"] else "", "ts_recv " + ", ".join(c["received"])),
+              (tone, f"sides: {side['verdict']}" + (f" ({side['agree']} of {side['compared']})" if side["compared"] else ""))]
+    marks = "".join(f'<span class="badge {kind}">{_esc(text)}</span>' for kind, text in badges)
+    origin = c["rules"]["origin"]
+    text = (f"{totals['longs']:,} longs liquidated for {_compact(totals['long_notional'])}, {totals['shorts']:,} shorts for "
+            f"{_compact(totals['short_notional'])}. " if totals["longs"] or totals["shorts"] else "No liquidations. ")
+    text += f"Sides compared with the {side['with']}. " if side["compared"] else ""
+    text += f"Tick {c['rules']['tick_size']} {origin['tick_size']}; lot {c['rules']['lot_size']} {origin['lot_size']}; "
+    text += f"feed {c['completeness']}: {origin.get('completeness', 'said')}."
+    most = max((h.get("liquidations", 0) for day in c["hours"].values() for h in day), default=0)
+    maps = f'<div><h3>Coverage by hour (UTC)</h3>{_map(c, _coverage_class, True)}{_key(_COVERED)}</div>'
+    if most:
+        steps = [math.ceil(most ** (n / 5)) for n in range(6)]
+        words = [("none", "none")] + [(f"l{n}", f"to {steps[n]:,}") for n in range(1, 6) if steps[n] > steps[n - 1] or n == 1]
+        maps += (f'<div><h3>Liquidations by hour (UTC)</h3>{_map(c, lambda h: _heat_class(h.get("liquidations", 0), most), False)}'
+                 f"{_key(words)}</div>")
+    return f'<section><h2>{_esc(_name(c))}</h2><div class="badges">{marks}</div><p class="sub">{_esc(text)}</p><div class="maps">{maps}</div></section>'
+
+
+def _coverage_class(hour: dict[str, Any]) -> str:
+    covered = hour["covered"]
+    if covered <= 0.0:
+        return "none"
+    return "c1" if covered < 0.5 else "c2" if covered < 0.95 else "c3" if covered < 0.999 else "c4"
+
+
+def _heat_class(count: int, most: int) -> str:
+    return "none" if count == 0 else f"l{min(5, max(1, math.ceil(5 * math.log(count) / math.log(most)))) if most > 1 else 5}"
+
+
+def _map(c: dict[str, Any], class_of: Any, told: bool) -> str:
+    """Hours by days; days run down where they are few and to the right where they are many."""
+    first, last = day_number(c["days"][0]), day_number(c["days"][-1])
+    count = last - first + 1
+    across = count > TALL_DAYS
+    width, height = (max(3, min(12, 1130 // count)), 8) if across else (18, 12 if count > 12 else 16)
+    left, top = (34, 4) if across else (74, 16)
+    cells, labels = [], []
+    for n in range(count):
+        day = day_text(first + n)
+        for hour, found in enumerate(c["hours"].get(day) or [{"covered": 0.0}] * 24):
+            x, y = (n, hour) if across else (hour, n)
+            title = f"<title>{_esc(_told(day, hour, found))}</title>" if told else ""
+            cells.append(f'<rect class="{class_of(found)}" x="{left + x * width}" y="{top + y * height}" width="{width - 1}" height="{height - 1}">{title}</rect>')
+        every = max(1, math.ceil(count * width / 1130 * count / 14)) if across else 1
+        if across and n % every == 0:
+            labels.append(f'<text x="{left + n * width}" y="{top + 24 * height + 11}">{day[5:]}</text>')
+        elif not across:
+            labels.append(f'<text x="{left - 6}" y="{top + n * height + height - 4}" text-anchor="end">{day}</text>')
+    for hour in range(0, 24, 6 if across else 3):
+        labels.append(f'<text x="{left - 6}" y="{top + hour * height + 8}" text-anchor="end">{hour:02}:00</text>' if across
+                      else f'<text x="{left + hour * width}" y="{top - 5}">{hour:02}</text>')
+    w, h = (left + count * width + 30, top + 24 * height + 14) if across else (left + 24 * width, top + count * height)
+    return f'<svg width="{w}" height="{h}" viewBox="0 0 {w} {h}" role="img">{"".join(cells)}{"".join(labels)}</svg>'
+
+
+def _told(day: str, hour: int, found: dict[str, Any]) -> str:
+    rows = ", ".join(f"{n:,} {kind}" for kind, n in found.items() if kind != "covered")
+    return f"{day} {hour:02}:00: {found['covered']:.1%} covered" + (f", {rows}" if rows else "")
+
+
+def _key(words: Iterable[tuple[str, str]]) -> str:
+    return '<div class="key">' + "".join(f'<span><svg width="10" height="10"><rect class="{kind}" width="10" height="10" rx="2"/></svg>{_esc(word)}</span>'
+                                         for kind, word in words) + "</div>"
+
+
+def _gaps(contracts: list[dict[str, Any]]) -> str:
+    gaps = sorted(((g["to"] - g["from"], c, g) for c in contracts for g in c["gaps"]), key=lambda g: -g[0])
+    if not gaps:
+        return _section("Gaps", '<p class="muted">None.</p>')
+    rows = [(_esc(_name(c)), _when(g["from"]), _when(g["to"]), _duration(length), _esc(g["what"])) for length, c, g in gaps[:GAPS_MAX]]
+    return _section("Gaps", _table(("|contract", "|from (UTC)", "|to", ">length", "what"), rows, tall=True),
+                    f"The longest {len(rows)} of {len(gaps)}." if len(gaps) > len(rows) else "Longest first.")
+
+
+def _refused(report: dict[str, Any]) -> str:
+    rows = [("files", f"{n:,}", _esc(reason)) for reason, n in report["refused_rows"].items() if n]
+    for c in report["contracts"]:
+        rows += [(_esc(_name(c)), f"{n:,}", "refused at the engine's door: " + _esc(reason)) for reason, n in c["loading"]["refused"].items()]
+        rows += [(_esc(_name(c)), f"{n:,}", "rounded to the grid: " + _esc(reason)) for reason, n in c["loading"]["rounded"].items()]
+    body = _table(("|where", ">rows", "why"), rows) if rows else '<p class="muted">None.</p>'
+    return _section("Rows that did not get in, or not as they were", body)
+
+
+def _sources(report: dict[str, Any]) -> str:
+    rows = [(_esc(Path(s["name"]).name), _esc(s["format"]), f"{s['rows']:,}", f"{s['duplicates']:,}", _when(s["first"]), _when(s["last"]),
+             _esc(s["received"]), f'<span class="muted">{_esc(s["fingerprint"][:12])}</span>', _esc("; ".join(s["notes"])))
+            for s in report["sources"][:SOURCES_MAX]]
+    more = f"The first {len(rows)} of {len(report['sources'])}." if len(report["sources"]) > len(rows) else ""
+    return _section("Files", _table(("file", "|format", ">rows", ">duplicates", "|first (UTC)", "|last", "|ts_recv", "|fingerprint", "notes"), rows, tall=True), more)
+
+
+def _when(ns: int) -> str:
+    return str(np.datetime64(ns, "ns").astype("datetime64[s]")).replace("T", " ")
+
+
+def _duration(ns: int) -> str:
+    seconds = ns / 1e9
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _compact(value: float) -> str:
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.1f} {unit}"
+    return f"{value:,.0f}"
+
+

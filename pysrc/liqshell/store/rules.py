@@ -1,0 +1,103 @@
+"""What is known of a contract: tick, lot, multiplier, completeness of its liquidation feed; said by a file, or inferred from its rows."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import liqcore as lc
+from liqshell.errors import ConfigError
+from liqshell.store.grid import Grid
+from liqshell.store.partition import Content, Key
+
+FIELDS = ("tick_size", "lot_size", "multiplier", "min_qty", "max_qty", "min_notional", "completeness")
+# venues that publish every liquidation, and venues that publish the last or largest of a second
+FULL = ("bybit", "okx", "hyperliquid")
+CENSORED = ("binance", "binance_um", "binance_cm", "aster")
+THROTTLED_MIN = 200             # liquidations from which on "never two in a second" means a throttle
+
+
+@dataclass(frozen=True)
+class Rules:
+    """A contract, and where its numbers are from: field -> "given", "said by its files", "inferred from ..."."""
+
+    instrument: lc.Instrument
+    origin: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**self.instrument.as_dict(), "origin": self.origin}
+
+
+def effective(venue: str, symbol: str, said: Mapping[str, Any], contents: Mapping[Key, Content]) -> Rules:
+    """The rules that loading uses. said: as Catalogue.rules() has it; contents: the partitions of this contract."""
+    values: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for who, text in (("files", "said by its files"), ("given", "given")):
+        for field in FIELDS:
+            if said.get(who, {}).get(field) is not None:
+                values[field], origin[field] = said[who][field], text
+    for field, of in (("tick_size", "price"), ("lot_size", "qty")):
+        if field not in values:
+            step, text = _infer(contents, of)
+            values[field], origin[field] = f"{step:f}", text
+    if "completeness" not in values:
+        values["completeness"], origin["completeness"] = _completeness(venue, contents)
+    values["completeness"] = lc.Completeness["COMPLETENESS_" + str(values["completeness"]).upper()]
+    return Rules(lc.Instrument(symbol, venue=venue, **values), origin)
+
+
+def _infer(contents: Mapping[Key, Content], of: str) -> tuple[Decimal, str]:
+    """Quotes and trades tell the grid; liquidations only where there is nothing else, because bankruptcy prices stand beside it."""
+    for kinds in (("quotes", "trades"), ("liquidations",)):
+        grid = Grid.sum(Grid.load(getattr(content, of)) for key, content in contents.items() if key.kind in kinds)
+        step = grid.step()
+        if step is not None:
+            return step, f"inferred from {sum(grid.counts.values())} {'prices' if of == 'price' else 'quantities'} of {' and '.join(kinds)}"
+    return Decimal("0.01" if of == "price" else "0.001"), "assumed: nothing to infer it from"
+
+
+def _completeness(venue: str, contents: Mapping[Key, Content]) -> tuple[str, str]:
+    if venue in FULL or venue in CENSORED:
+        return ("FULL" if venue in FULL else "CENSORED"), "known of the venue"
+    liquidations = [content for key, content in contents.items() if key.kind == "liquidations"]
+    rows = sum(content.rows for content in liquidations)
+    if rows >= THROTTLED_MIN and max(content.busiest for content in liquidations) == 1:
+        return "CENSORED", f"measured: never two of {rows} liquidations in one second"
+    return "UNKNOWN", "not known of the venue"
+
+
+def load_file(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """A TOML file with a table a contract: ["bybit:BTCUSDT"] tick_size = "0.1", lot_size = "0.001", multiplier, completeness = "FULL" ..."""
+    try:
+        found = tomllib.loads(path.read_text())
+    except OSError as why:
+        raise ConfigError(str(path), f"cannot be read: {why.strerror}", "a TOML file of contracts") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as why:
+        raise ConfigError(str(path), f"is not TOML ({why})") from None
+    problems: list[ConfigError] = []
+    out: dict[tuple[str, str], dict[str, Any]] = {}
+    for name, table in found.items():
+        venue, colon, symbol = name.partition(":")
+        if not colon or not venue or not symbol or not isinstance(table, dict):
+            problems.append(ConfigError(f"{path}: [{name}]", "no contract", 'a table named like ["bybit:BTCUSDT"]'))
+            continue
+        problems += _problems(f"{path}: {name}", table)
+        try:
+            lc.Instrument(symbol, venue=venue, **{k: v for k, v in table.items() if k != "completeness"})
+        except (ValueError, TypeError, OverflowError, InvalidOperation) as why:
+            problems.append(ConfigError(f"{path}: {name}", str(why)))
+        out[venue, symbol] = table
+    if problems:
+        raise ConfigError(str(path), problems=problems)
+    return out
+
+
+def _problems(where: str, table: Mapping[str, Any]) -> Iterable[ConfigError]:
+    for field in table.keys() - set(FIELDS):
+        yield ConfigError(f"{where}.{field}", "no such field", ", ".join(FIELDS))
+    if str(table.get("completeness", "FULL")).upper() not in ("FULL", "CENSORED", "UNKNOWN"):
+        yield ConfigError(f"{where}.completeness", repr(table["completeness"]), "FULL, CENSORED or UNKNOWN")

@@ -1,0 +1,147 @@
+"""`liqcore replay RUN --as backtest`: the recording of a run as a tape, against what the run decided."""
+
+import gzip
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from recorded_run import SETTINGS, audit_of, of_kind, record_run
+
+import liqcore as lc
+from liqshell import journal
+from liqshell.config import loads
+from liqshell.errors import ConfigError, DataError
+from liqshell.parity import first_difference, prove_as_backtest, read_events
+from liqshell.replay import prove
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return record_run(tmp_path_factory.mktemp("parity") / "run", hours=1.5, cut_s=40.0)
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    return Path(shutil.copytree(run, tmp_path / "copy"))
+
+
+def edit(folder: Path, change) -> None:
+    """Rewrite the lines of a recording."""
+    for file in sorted((folder / "frames").glob("*.jsonl.gz")):
+        lines = gzip.decompress(file.read_bytes()).decode().splitlines()
+        file.write_bytes(gzip.compress("".join(line + "\n" for line in change(lines)).encode()))
+
+
+def test_a_run_with_a_gap_is_identical_as_a_backtest(run):
+    audit = audit_of(run)
+    assert len(of_kind(audit, lc.AuditKind.AUDIT_FILL)) and len(of_kind(audit, lc.AuditKind.AUDIT_FEED)) >= 3
+    found = prove_as_backtest(run)
+    assert found.identical and found.how == "walked as a tape" and found.difference == ""
+    assert found.verdict.records == len(audit)
+    assert prove(run).identical
+
+
+def test_the_command_on_a_demo_run_over_sockets(tmp_path):
+    folder = tmp_path / "demo"
+    command = [sys.executable, "-P", "-m", "liqshell"]
+    done = subprocess.run([*command, "demo", "--speed", "600", "--hours", "1", "--seed", "3", "--out", str(folder), "--json"], capture_output=True,
+                          text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    for way in ("live", "backtest"):
+        done = subprocess.run([*command, "replay", str(folder), "--as", way], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0 and done.stdout.startswith("identical: "), done.stdout + done.stderr
+    done = subprocess.run([*command, "replay", str(folder), "--as", "backtest", "--json"], capture_output=True, text=True, timeout=300)
+    assert json.loads(done.stdout)["identical"] is True and json.loads(done.stdout)["records"] == len(audit_of(folder))
+
+
+def test_a_tampered_audit_is_shown_on_both_sides(copy):
+    audit = audit_of(copy).copy()
+    at = int(np.flatnonzero(audit["kind"] == int(lc.AuditKind.AUDIT_RISK))[1])
+    audit["x"][at, 0] += 1.0
+    (copy / journal.AUDIT).write_bytes(audit.tobytes())
+    found = prove_as_backtest(copy)
+    assert not found.identical and found.verdict.first_difference == at
+    head, run, made = found.difference.splitlines()
+    assert head == f"record {at} differs in notional"
+    assert "kind=RISK" in run and f"notional={float(audit['x'][at, 0])!r}" in run
+    assert f"notional={float(audit['x'][at, 0]) - 1.0!r}" in made
+
+
+def test_another_setting_is_named_by_the_first_record_that_it_changes(copy):
+    def change(lines):
+        return [re.sub(r'"take_profit":"0\.0015\d*"', '"take_profit":"0.002"', line) if '"liqcore.meta"' in line else line for line in lines]
+    edit(copy, change)
+    found = prove_as_backtest(copy)
+    assert not found.identical and "kind=POLICY" in found.difference
+    assert "differs in take_profit" in found.difference and "take_profit=0.0015" in found.difference and "take_profit=0.002" in found.difference
+    done = subprocess.run([sys.executable, "-P", "-m", "liqshell", "replay", str(copy), "--as", "backtest"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and "DIFFERENT" in done.stdout and "differs in take_profit" in done.stdout
+
+
+def test_a_lost_record_is_said_to_be_missing(copy):
+    audit = audit_of(copy)
+    (copy / journal.AUDIT).write_bytes(audit[:-1].tobytes())
+    found = prove_as_backtest(copy)
+    assert not found.identical and f"record {len(audit) - 1}: only the backtest has it" in found.difference
+    assert "only the run has it" in first_difference(audit, audit[:3], 3, ["A", "B"])
+
+
+def test_a_killed_run_is_compared_as_far_as_both_reach(copy):
+    edit(copy, lambda lines: lines[:-40])            # no end mark
+    found = prove_as_backtest(copy)
+    assert found.identical and found.verdict.cut and 0 < found.verdict.replayed <= found.verdict.records
+
+
+def test_events_that_the_door_refuses_are_stepped_in_the_recorded_order(tmp_path):
+    """A feed whose second half was received earlier than its first: the live run refused it and said so; a tape has no place for it."""
+    folder = record_run(tmp_path / "run", hours=0.2)
+    frames = folder / "frames"
+
+    def swap(lines):
+        moved = [n for n, line in enumerate(lines) if '"publicTrade' in line][50]
+        early = re.sub(r'"ts_recv":(\d+)', lambda m: f'"ts_recv":{int(m[1]) - 60_000_000_000}', lines[moved])
+        return [*lines[:moved], early, *lines[moved + 1:]]
+    edit(folder, swap)
+    # what the live path makes of this recording is the run now
+    from liqshell import replay
+    _, audit, _, _ = replay.run(frames)
+    (folder / journal.AUDIT).write_bytes(audit.tobytes())
+    assert len(of_kind(audit, lc.AuditKind.AUDIT_REFUSED))
+    found = prove_as_backtest(folder)
+    assert found.identical and "refused at the door (BAD_TIME)" in found.how
+
+
+def test_a_policy_in_a_file_is_run_only_with_consent_and_only_unchanged(tmp_path):
+    policy = tmp_path / "mine.py"
+    policy.write_text("import liqcore as lc\n\n\nclass Mine(lc.Policy):\n    def on_signal(self, signal, market):\n"
+                      "        if signal.phase == lc.Phase.ACTIVE:\n"
+                      "            return lc.Bracket(signal.side, entry='market', stop_loss=0.004, take_profit=0.004, notional=500)\n")
+    config = loads(SETTINGS + f'[policy]\nrule = "{policy}:Mine"\n')
+    folder = record_run(tmp_path / "run", hours=0.7, config=config)
+    assert len(of_kind(audit_of(folder), lc.AuditKind.AUDIT_FILL))
+    for check in (prove, prove_as_backtest):
+        with pytest.raises(ConfigError, match="--trust-policy"):
+            check(folder)
+        assert check(folder, trust=True).identical
+    policy.write_text(policy.read_text().replace("500", "501"))
+    with pytest.raises(ConfigError, match="has changed since the run"):
+        prove_as_backtest(folder, trust=True)
+
+
+def test_what_is_not_a_run_is_refused(tmp_path, run):
+    with pytest.raises(DataError):
+        prove_as_backtest(tmp_path)
+    frames = tmp_path / "x" / "frames"
+    frames.mkdir(parents=True)
+    shutil.copy(run / journal.AUDIT, tmp_path / "x")
+    with gzip.open(frames / "2026-03-04_13.jsonl.gz", "wt") as stream:
+        stream.write('{"topic":"publicTrade.ETHUSDT","ts":1772629200000,"data":[]}\n')
+    with pytest.raises(DataError, match="does not begin with the settings"):
+        prove_as_backtest(tmp_path / "x")
+    found = read_events(frames, ("ETHUSDT",))
+    assert found.values is None and len(found.events) == 0 and found.frames == 1

@@ -1,0 +1,232 @@
+"""The store: what goes in comes out, from any files, in any cut, however the range is chosen."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from liqcore.event import EVENT_DTYPE, FeedState, Kind
+from store_files import DAY, HOUR, SECOND, T0, entering, market, opener, partitions, save
+
+import liqcore as lc
+from liqshell import store
+from liqshell.errors import ConfigError, DataError
+from liqshell.store import importer, merge
+from liqshell.store.grid import Grid
+from liqshell.store.merge import Overlap
+from liqshell.store.rows import LAYOUT, LAYOUTS, from_arrow, to_arrow
+
+DENSE = (Kind.TRADE, Kind.BBO)
+
+
+def fill(root: Path, *files: Path, **options) -> importer.Outcome:
+    return importer.run(root, list(files), opener, **options)
+
+
+def same_but_event_time(found: np.ndarray, expected: np.ndarray) -> bool:
+    """A tape keeps ts_event and id of rare events only."""
+    expected = expected.copy()
+    dense = np.isin(expected["kind"], DENSE)
+    expected["ts_event"][dense] = expected["ts_recv"][dense]
+    expected["id"][dense] = 0
+    found = found.copy()
+    found["instrument"] = 0
+    return found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
+def test_rows_become_columns_and_rows_again(layout):
+    events = np.zeros(300, EVENT_DTYPE)
+    rng = np.random.default_rng(3)
+    events["kind"] = layout.kind
+    for field in layout.fields:
+        events[field] = rng.integers(0, 1 << 40, 300) if field in ("ts_event", "ts_recv", "id") else rng.normal(size=300)
+    for _, field, unknown in layout.numbers:
+        if unknown:
+            events[field][:50] = 0.0
+    if layout.word:
+        events[layout.word_field] = rng.choice([value for value, _ in layout.words], 300)
+    assert from_arrow(layout, to_arrow(layout, events)).tobytes() == events.tobytes()
+
+
+def test_events_in_are_events_out(tmp_path):
+    events = market(20_000, span=3 * DAY, step_ns=20_000_000)
+    fill(tmp_path / "s", save(tmp_path / "a.npz", {"bybit~ETHUSDT": events}))
+    tape = store.open(tmp_path / "s").tape("ETHUSDT")
+    assert same_but_event_time(tape.events(), entering(events))
+    again = store.open(tmp_path / "s").tape("ETHUSDT")                 # from the strip that is there
+    assert again.events().tobytes() == tape.events().tobytes()
+
+
+def test_partitions_are_plain_parquet_with_typed_columns(tmp_path):
+    events = market(2000)
+    fill(tmp_path / "s", save(tmp_path / "a.npz", {"bybit~BTC/USDT": events}))
+    folder = tmp_path / "s" / "bybit" / "BTC%2FUSDT"
+    assert sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.parquet")) == [
+        f"{kind}/2026-02-09.parquet" for kind in ("liquidations", "quotes", "tickers", "trades")]
+    for reader in ("polars", "pandas"):
+        frame = pytest.importorskip(reader).read_parquet(folder / "liquidations" / "2026-02-09.parquet")
+        assert list(frame.columns) == ["ts_event", "ts_recv", "side", "price", "qty", "notional", "id"]
+        assert {str(side) for side in frame["side"]} == {"LONG", "SHORT"}
+        forced = events[events["kind"] == Kind.LIQUIDATION]
+        assert [str(side) for side in frame["side"]] == ["LONG" if side > 0 else "SHORT" for side in forced["side"]]
+        assert np.asarray(frame["price"]).tolist() == forced["price"].tolist()
+        assert "ns" in str(frame["ts_recv"].dtype) and "UTC" in str(frame["ts_recv"].dtype)
+        missing = frame["notional"].is_null().sum() if reader == "polars" else frame["notional"].isna().sum()
+        assert missing == (forced["aux_price"] == 0).sum() > 0
+    assert store.open(tmp_path / "s").contract("BTC/USDT").rules.instrument.tick_size == "0.01"
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_any_cut_into_files_in_any_order_gives_the_same_store(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("cuts")
+    rows = data.draw(st.integers(20, 400))
+    moment = data.draw(st.sampled_from([1_000_000, SECOND, HOUR]))             # coarse: many rows share a moment
+    events = market(rows, seed=data.draw(st.integers(0, 99)), start=T0 + DAY - HOUR * 3, span=6 * HOUR, step_ns=moment)
+    fill(folder / "whole", save(folder / "whole.npz", {"bybit~ETHUSDT": events}))
+    cuts = sorted({0, rows, *data.draw(st.lists(st.integers(0, rows), max_size=6))})
+    overlap = data.draw(st.sampled_from([0, 0, 7]))
+    files = [save(folder / f"{n}.npz", {"bybit~ETHUSDT": events[max(0, a - overlap):b]}) for n, (a, b) in enumerate(zip(cuts, cuts[1:], strict=False))]
+    order = data.draw(st.permutations(files))
+    for batch in data.draw(st.sampled_from([[order], [[file] for file in order]])):
+        outcome = fill(folder / "cut", *batch)
+        assert not outcome.broken
+    assert partitions(folder / "cut") == partitions(folder / "whole")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 3), st.integers(1, 2)), max_size=12),
+       st.lists(st.tuples(st.integers(0, 4), st.integers(1, 3), st.integers(1, 2)), max_size=12))
+def test_merge_is_the_larger_multiset_and_does_not_depend_on_who_came_first(a, b):
+    layout = LAYOUT["trades"]
+
+    def rows(spec):
+        out = np.zeros(len(spec), EVENT_DTYPE)
+        for n, (ts, price, qty) in enumerate(sorted(spec, key=lambda row: row[0])):
+            out[n]["ts_recv"], out[n]["price"], out[n]["qty"], out[n]["side"], out[n]["kind"] = ts, price, qty, 1, Kind.TRADE
+        return out
+
+    def span(events):
+        return (int(events["ts_recv"][0]), int(events["ts_recv"][-1])) if len(events) else (0, 0)
+
+    first, second = rows(a), rows(b)
+    overlap = Overlap()
+    both = merge.merge(layout, first, second, span(second), overlap)
+    for row in set(a) | set(b):
+        assert both.tolist().count(rows([row]).tolist()[0]) == max(a.count(row), b.count(row))
+    assert (np.diff(both["ts_recv"]) >= 0).all()
+    assert overlap.duplicates == sum(min(a.count(row), b.count(row)) for row in set(a))
+    assert merge.merge(layout, both, second, span(second), Overlap()).tobytes() == both.tobytes()
+    other = merge.merge(layout, second, first, span(first), Overlap())
+    inside = set(a) >= set(b) or set(b) >= set(a)
+    ends = {span(first)[0], span(first)[1], span(second)[0], span(second)[1]}
+    torn = [ts for ts in ends if any(r[0] == ts for r in a) and any(r[0] == ts for r in b)]
+    if inside and all(max(a.count(r), b.count(r)) == (a if set(a) >= set(b) else b).count(r) for r in set(a) | set(b)) or not torn:
+        assert other.tobytes() == both.tobytes()
+    assert sorted(other.tolist()) == sorted(both.tolist())
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.lists(st.integers(0, 3 * DAY // SECOND), min_size=2, max_size=2, unique=True))
+def test_a_range_is_a_piece_of_the_whole_wherever_it_is_cut(tmp_path_factory, seed, cut):
+    folder = tmp_path_factory.mktemp("range")
+    events = market(600, seed, span=3 * DAY, step_ns=SECOND)
+    rng = np.random.default_rng(seed)
+    wild = rng.choice(600, 12, replace=False)
+    events["price"][wild] *= 50                                        # what the door refuses, also at borders of days
+    fill(folder / "s", save(folder / "a.npz", {"bybit~ETHUSDT": events}))
+    start, end = (T0 + s * SECOND for s in sorted(cut))
+    at = store.open(folder / "s")
+    whole = at.tape("ETHUSDT").events()
+    piece = at.tape("ETHUSDT", start, end).events()
+    assert piece.tobytes() == whole[(whole["ts_recv"] >= start) & (whole["ts_recv"] < end)].tobytes()
+
+
+def test_several_contracts_share_a_tape(tmp_path):
+    a, b = market(3000, 1, step_ns=SECOND), market(3000, 2, step_ns=SECOND, price=0.5)
+    fill(tmp_path / "s", save(tmp_path / "a.npz", {"bybit~ETHUSDT": a, "bybit~DOGEUSDT": b}))
+    at = store.open(tmp_path / "s")
+    tape = at.tape(["DOGEUSDT", "ETHUSDT"])
+    assert [i.symbol for i in tape.instruments] == ["DOGEUSDT", "ETHUSDT"]
+    events = tape.events()
+    assert (np.diff(events["ts_recv"]) >= 0).all()
+    assert same_but_event_time(events[events["instrument"] == 1], entering(a))
+    assert same_but_event_time(events[events["instrument"] == 0], entering(b))
+    assert at.select(["DOGEUSDT"]).fingerprint != at.select(["ETHUSDT"]).fingerprint
+
+
+def test_marks_of_the_whole_venue_reach_every_contract(tmp_path):
+    marks = np.zeros(2, EVENT_DTYPE)
+    marks["kind"], marks["instrument"] = Kind.FEED, -1
+    marks["ts_event"] = marks["ts_recv"] = [T0 + HOUR, T0 + 2 * HOUR]
+    marks["code"] = [FeedState.FEED_DOWN, FeedState.FEED_UP]
+    a = market(500, 1, step_ns=HOUR // 4)
+    fill(tmp_path / "s", save(tmp_path / "a.npz", {"bybit~ETHUSDT": a, "bybit~DOGEUSDT": market(500, 2), "bybit~_all": marks, "okx~BTC": market(50, 3)}))
+    tape = store.open(tmp_path / "s").tape(["ETHUSDT", "BTC", "DOGEUSDT"])
+    feed = tape.rare[tape.rare["kind"] == Kind.FEED]
+    assert feed["instrument"].tolist() == [0, 2, 0, 2] and feed["code"].tolist() == [2, 2, 1, 1]
+    events = tape.events(0)
+    at = int(np.flatnonzero(events["ts_recv"] == T0 + HOUR)[0])
+    assert events["kind"][at] == Kind.FEED and (events["ts_recv"] == T0 + HOUR).sum() > 1     # before all else of its moment
+    strips = [{"trades": tape.trades(n), "quotes": tape.quotes(n)} for n in range(3)]
+    assert len(lc.Tape(tape.instruments, {"strips": strips, "rare": tape.rare, "place": tape.place})) == len(tape)      # checks every place
+
+
+def test_what_is_missing_is_named(tmp_path):
+    for day in (0, 1, 4):
+        save(tmp_path / f"{day}.npz", {"bybit~ETHUSDT": market(50, day, T0 + day * DAY)})
+    fill(tmp_path / "s", *sorted(tmp_path.glob("*.npz")), save(tmp_path / "o.npz", {"okx~ETHUSDT": market(50), "okx~SOLUSDT": market(50)}))
+    at = store.open(tmp_path / "s")
+    with pytest.raises(DataError, match=r"bybit:ETHUSDT has no 2026-02-11 to 2026-02-12; the store has 2026-02-09 to 2026-02-10, 2026-02-13"):
+        at.tape("bybit:ETHUSDT")
+    with pytest.raises(DataError, match="okx:SOLUSDT has no 2026-02-10"):
+        at.tape("SOLUSDT", "2026-02-09", "2026-02-10")
+    assert len(at.tape("bybit:ETHUSDT", "2026-02-09", "2026-02-10")) == 100                  # a date as end means all of it
+    assert at.select("bybit:ETHUSDT", "2026-02-09T12:00", "2026-02-09T12:30+00:00").end == T0 + 12 * HOUR + HOUR // 2
+    gap = at.tape("bybit:ETHUSDT", missing="gap").rare
+    assert gap[gap["kind"] == Kind.FEED]["ts_recv"].tolist() == [T0 + 4 * DAY]
+    with pytest.raises(ConfigError, match="more than one venue; expected bybit:ETHUSDT or okx:ETHUSDT"):
+        at.tape("ETHUSDT")
+    with pytest.raises(ConfigError, match=r"no contract 'ETHUDST'; expected bybit:ETHUSDT, okx:ETHUSDT"):
+        at.tape("ETHUDST")
+    with pytest.raises(ConfigError, match="a start before the end"):
+        at.tape("SOLUSDT", "2026-02-10", "2026-02-09")
+    with pytest.raises(ConfigError, match="is not a time"):
+        at.tape("SOLUSDT", "yesterday")
+    with pytest.raises(DataError, match="no store"):
+        store.open(tmp_path)
+    with pytest.raises(DataError, match="no such folder"):
+        store.open(tmp_path / "nowhere")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from([1, 2, 5, 10, 25, 50]), st.integers(0, 8), st.integers(300, 600), st.integers(0, 999))
+def test_the_tick_size_is_found_again(step, decimals, count, seed):
+    if step == 25 and decimals == 0:
+        step = 2
+    rng = np.random.default_rng(seed)
+    ticks = rng.integers(1, 5000, count) * step
+    assert float(Grid.of(ticks / 10.0 ** decimals).step()) == step / 10.0 ** decimals
+
+
+def test_a_few_prices_off_the_grid_do_not_spoil_it_and_few_prices_do_not_make_it_coarse():
+    prices = np.arange(1, 10_001) * 0.5
+    prices[:5] += 0.123456789
+    assert float(Grid.of(prices).step()) == 0.5
+    assert float(Grid.of(np.array([100.0, 200.0, 300.0])).step()) == 1.0
+    assert Grid.of(np.array([0.1 + 0.2])).step() is not None            # noise of a float: as fine as int32 allows
+    assert Grid.of(np.zeros(0)).step() is None
+    halves = Grid.sum([Grid.of(prices[:100]), Grid.of(prices[100:])])
+    assert halves.as_dict() == Grid.load(halves.as_dict()).as_dict() and halves.step() == Grid.of(prices).step()
+
+
+def test_the_live_process_does_not_import_the_store_nor_pyarrow():
+    program = ("import sys, liqshell.live, liqshell.pipeline; "
+               "print([m for m in sys.modules if m.startswith(('pyarrow', 'liqshell.store', 'liqshell.formats', 'sqlite3'))])")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60,
+                          env={"PYTHONPATH": ":".join(p for p in sys.path if p)})
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
