@@ -41,6 +41,7 @@ from liqcore.simulate import SimVenue
 from liqcore.tape import Tape
 from liqcore.tape_builder import TapeBuilder
 from liqcore.terms import Bracket
+from liqcore.walk import Walk
 from liqcore.window import Window
 from liqcore.zscore import SegmentZ
 
@@ -56,7 +57,7 @@ def get_include() -> str:
 
 __all__ = [
     "AUDIT_DTYPE", "AUDIT_FIELDS", "EVENT_DTYPE", "LONG", "SECOND", "SHORT", "SIGNAL_DTYPE", "Account", "Alarm", "AuditKind", "Bracket",
-    "BracketState", "Cascade", "CascadeConfig", "Completeness", "Control", "Engine", "FeedState", "FillReason", "Instrument", "Kind", "Latency",
-    "Market", "OrderStatus", "Paper", "Passage", "Phase", "Policy", "QuantileSketch", "Reason", "Request", "Risk", "Role", "RollingQuantile",
-    "SegmentZ", "Side", "Signal", "SimVenue", "Tape", "TapeBuilder", "Window", "__version__", "abi_version", "get_include",
+    "BracketState", "Cascade", "CascadeConfig", "Completeness", "Control", "Engine", "FeedState", "FillReason", "Instrument", "Kind",
+    "Latency", "Market", "OrderStatus", "Paper", "Passage", "Phase", "Policy", "QuantileSketch", "Reason", "Request", "Risk", "Role",
+    "RollingQuantile", "SegmentZ", "Side", "Signal", "SimVenue", "Tape", "TapeBuilder", "Walk", "Window", "__version__", "abi_version", "get_include",
 ]

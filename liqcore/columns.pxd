@@ -3,8 +3,8 @@
 17 bytes a trade, 32 a quote; liquidations, tickers and feed marks are rare and stay whole events. The columns may be memory-mapped files.
 
 Order. Events of one instrument stand in the order in which they were received. `trades_before` of a quote, and `trades_before` and `quotes_before` of
-a rare event, say where in the dense columns it belongs, so nothing is lost. Between instruments the order is by ts_recv; at equal times ALL_INSTRUMENTS
-comes first, then the lower index. So a tape has exactly one order, and Tape.events() gives it back.
+a rare event, say where in the dense columns it belongs, so nothing is lost. Between instruments the order is by ts_recv; at equal times
+ALL_INSTRUMENTS comes first, then the lower index. So a tape has exactly one order, and Tape.events() gives it back.
 """
 
 from libc.stdint cimport int8_t, int32_t, int64_t

@@ -25,30 +25,46 @@ cdef class Paper:
             self.venue.submit(r, r.ts)
             r = self.engine.next_request()
 
-    cdef int advance_c(self, int64_t now) except -1:
-        """Everything that is due up to `now`, each at its own moment; at the same moment first what arrives at the venue, then funding, then reports,
-        then the engine's own deadlines."""
-        cdef int64_t arrival, funding, report, due
+    cdef int64_t next_c(self, int* what) noexcept nogil:
+        """When the next thing is due that is no market event, and which it is; at one moment first what arrives at the venue, then funding, then
+        reports, then the engine's own deadlines."""
+        cdef int64_t at = self.venue.next_arrival(), t = self.venue.next_funding()
+        what[0] = SERVE_ARRIVAL
+        if t < at:
+            at = t
+            what[0] = SERVE_FUNDING
+        t = self.venue.next_report()
+        if t < at:
+            at = t
+            what[0] = SERVE_REPORT
+        t = self.engine.wake()
+        if t < at:
+            at = t
+            what[0] = SERVE_DEADLINE
+        return at
+
+    cdef int serve_c(self, int what) except -1:
+        """The one thing that next_c named, at its own moment."""
         cdef event_t e
-        while True:
-            arrival = self.venue.next_arrival()
-            funding = self.venue.next_funding()
-            report = self.venue.next_report()
-            due = self.engine.wake()
-            if min(min(arrival, funding), min(report, due)) > now:
-                break
-            if arrival <= min(funding, min(report, due)):
-                self.venue.arrive()
-            elif funding <= min(report, due):
-                self.venue.fund()
-            elif report <= due:
-                e = self.venue.reports[self.venue.state.reports_tail & self.venue.mask]
-                self.venue.state.reports_tail += 1
-                self.engine.step_c(&e)
-                self.pump()
-            else:
-                self.engine.advance_c(due)
-                self.pump()
+        if what == SERVE_ARRIVAL:
+            self.venue.arrive()
+        elif what == SERVE_FUNDING:
+            self.venue.fund()
+        elif what == SERVE_REPORT:
+            e = self.venue.reports[self.venue.state.reports_tail & self.venue.mask]
+            self.venue.state.reports_tail += 1
+            self.engine.step_c(&e)
+            self.pump()
+        else:
+            self.engine.advance_c(self.engine.wake())
+            self.pump()
+        return 0
+
+    cdef int advance_c(self, int64_t now) except -1:
+        """Everything that is due up to `now`, each at its own moment."""
+        cdef int what = 0
+        while self.next_c(&what) <= now:
+            self.serve_c(what)
         return 0
 
     cdef int step_c(self, const event_t* e) except -1:
@@ -80,7 +96,7 @@ cdef class Paper:
 
     def advance(self, int64_t ts) -> list:
         """Let time pass up to ts (ns)."""
-        if ts > self.engine.clock.now:
+        if ts >= self.engine.clock.now:
             self.advance_c(ts)
             self.engine.advance_c(ts)
             self.pump()
@@ -89,7 +105,8 @@ cdef class Paper:
     @property
     def next_deadline(self):
         """When advance() should be called next if nothing arrives before, ns; None = nothing is waiting."""
-        cdef int64_t t = min(min(self.venue.next_arrival(), self.venue.next_funding()), min(self.venue.next_report(), self.engine.wake()))
+        cdef int what = 0
+        cdef int64_t t = self.next_c(&what)
         return None if t == NEVER else t
 
     def snapshot(self) -> bytes:

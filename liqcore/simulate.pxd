@@ -1,7 +1,8 @@
 """The simulated venue: paper trading, replay and backtest use the same one.
 
 The venue lives on the time line of receipt (ts_recv): an order that leaves at t arrives at t + order latency and meets the market as it is
-known there; what becomes of it is reported after the ack latency. The driver serves arrivals and funding at their own times, then hands in the market event.
+known there; what becomes of it is reported after the ack latency. The driver serves arrivals and funding at their own times, then hands in the
+market event.
 
 For a driver that skips market events: bounds() says which of them can change anything here; after skipping, sync() says what was seen last.
 """
@@ -31,6 +32,7 @@ cdef class SimVenue:
     cdef int count
     cdef int fills
     cdef bint walk               # takers get what is shown or traded, not the whole order at one price
+    cdef bint sized              # some model looks at the quantities of quotes; else they are not kept
     cdef bint hidden             # levels behind the best are taken to be full until they are shown
     cdef double maker_fee
     cdef double taker_fee

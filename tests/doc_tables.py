@@ -23,6 +23,7 @@ ALARMS = {
     "ALARM_EXECUTIONS": "more executions of one bracket than can be remembered",
     "ALARM_LATE": "a fill of a bracket that was believed to be over: what it opened is closed",
     "ALARM_POLICY": "the policy raised: entries are halted",
+    "ALARM_LIQUIDATED": "the venue closes, or has closed, the position by force; what it leaves over is closed at market",
 }
 
 

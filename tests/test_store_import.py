@@ -12,13 +12,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from liqcore.event import EVENT_DTYPE, Kind
-from store_files import DAY, HOUR, SECOND, T0, Reading, digest, market, opener, partitions, save
-
 from liqshell import store
 from liqshell.errors import DataError
 from liqshell.store import importer, repair
 from liqshell.store.catalogue import Catalogue
+from store_files import (
+    DAY,
+    HOUR,
+    SECOND,
+    T0,
+    Reading,
+    digest,
+    market,
+    opener,
+    partitions,
+    save,
+)
+
+from liqcore.event import EVENT_DTYPE, Kind
 
 CAMPAIGN_S = float(os.environ.get("LIQCORE_CAMPAIGN_SECONDS", "60"))
 
@@ -214,7 +225,7 @@ class Killer:
 
 def killed_and_resumed(tmp_path: Path, rng: random.Random, kills: int, seconds: float) -> int:
     """Attempts that died, all of which ended in the same store."""
-    files = hourly(tmp_path, overlap_ns=5 * 60 * SECOND)
+    files = hourly(tmp_path, 4, 200, overlap_ns=5 * 60 * SECOND)
     done, until = 0, time.monotonic() + seconds
     with Killer(files) as killer:
         began = time.monotonic()

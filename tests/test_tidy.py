@@ -48,7 +48,7 @@ SHELL = (
     "config",
     "wire venues record state tables policies",
     "recording sink rules",
-    "gateway journal trials",
+    "gateway journal trials formats",
     "pipeline",
     "live replay venue_clock drive",
     "parity",

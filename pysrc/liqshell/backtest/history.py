@@ -150,7 +150,8 @@ def load_history(config: Config, tell: Callable[[int], None] | None = None) -> H
         found = _recorded(data.files, wanted, tell)
         start, end = max(data.start, found.start_ns), min(data.end or found.end_ns, found.end_ns)
         if start >= end:
-            raise DataError(found.source, f"nothing between {_iso(data.start)} and {_iso(data.end)}",
+            asked = f"{_iso(data.start) if data.start else 'its beginning'} and {_iso(data.end) if data.end else 'its end'}"
+            raise DataError(found.source, f"nothing between {asked}",
                             f"a span inside {_iso(found.start_ns)} to {_iso(found.end_ns)}")
         found = found.between(start, end) if (start, end) != (found.start_ns, found.end_ns) else found
     else:
@@ -278,4 +279,4 @@ def _gaps(marks: np.ndarray, history: History) -> list[tuple[int, int]]:
 
 
 def _iso(ts: int) -> str:
-    return f"{np.datetime64(ts, 'ns').astype('datetime64[s]')}Z" if ts else "the beginning"
+    return f"{np.datetime64(ts, 'ns').astype('datetime64[s]')}Z"

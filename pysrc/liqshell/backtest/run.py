@@ -14,7 +14,7 @@ import numpy as np
 import liqcore as lc
 from liqshell import journal
 from liqshell.backtest import variants
-from liqshell.drive import drive, walk_of
+from liqshell.drive import drive
 from liqshell.backtest.history import HOUR_NS, History, load_history
 from liqshell.config import Config
 from liqshell.errors import ConfigError, DataError
@@ -46,22 +46,27 @@ def run_backtest(config: Config, folder: str | Path | None = None, tell: Tell | 
     timing["load"] = time.perf_counter() - began
     values = settings(config, history.instruments)
     key = _hash({"settings": values, "data": history.fingerprint} | ({"forward": _plan(config)} if forward else {}))
+    paper = make_paper(values, trust=True)         # before the folder: a policy that cannot be made leaves none
     made = Path(folder) if folder is not None else Path(config.run.out) / f"{config.run.name or name}-{key[:8]}"
     claim(made, replace_finished=folder is None)
     book = Journal(made, manifest(config, history, values) | {"name": config.run.name or name, "finished": False})
-    began = time.perf_counter()
-    tell("the run itself", 0.0)
-    audit, equity, counters = _run(values, history, book)
-    timing["run"] = time.perf_counter() - began
-    study: dict[str, Any] = {"version": VERSION, "timing_s": timing, "problems": history.problems, "models": models(config, history),
-                             "data": {"fingerprint": history.fingerprint, "store": history.source, "parts": history.parts}, "equity": equity}
-    if config.backtest.study:
-        study |= _variants(config, values, history, timing, tell)
-    tried = [log_trial(config, history, "backtest", key, [daily_returns(audit, history, config.paper.equity)])]
-    if forward:
-        tried.append(_forward(config, history, made, study, timing, tell))
-    study["trials"] = tried[-1]
-    (made / STUDY).write_text(json.dumps(study) + "\n")
+    try:
+        tell("the run itself", 0.0)
+        began = time.perf_counter()
+        audit, equity, counters = _run(paper, history, book)
+        timing["run"] = time.perf_counter() - began
+        study: dict[str, Any] = {"version": VERSION, "timing_s": timing, "problems": history.problems, "models": models(config, history),
+                                 "data": {"fingerprint": history.fingerprint, "store": history.source, "parts": history.parts}, "equity": equity}
+        if config.backtest.study:
+            study |= _variants(config, values, history, timing, tell)
+        tried = [log_trial(config, history, "backtest", key, [daily_returns(audit, history, config.paper.equity)])]
+        if forward:
+            tried.append(_forward(config, history, made, study, timing, tell))
+        study["trials"] = tried[-1]
+        (made / STUDY).write_text(json.dumps(study) + "\n")
+    except BaseException as why:                   # the folder says that it is not finished, and why
+        book.close(problem=f"{type(why).__name__}: {why}")
+        raise
     book.close(ended_ns=history.end_ns, wall_ended_ns=time.time_ns(), counters=counters, latency={}, data_hash=history.fingerprint, finished=True)
     return made
 
@@ -114,18 +119,17 @@ def code_hash() -> str:
     return digest.hexdigest()
 
 
-def _run(values: dict[str, Any], history: History, book: Journal) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:
+def _run(paper: lc.Paper, history: History, book: Journal) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:
     """The run itself: its audit stream (also into the journal), the account at mark over time, and the counters."""
-    paper = make_paper(values, trust=True)
     engine = paper.engine
-    times, marked = [history.start_ns], [values["equity"]]
+    times, marked = [history.start_ns], [engine.account.equity]
 
     def each(moment: int, fresh: np.ndarray) -> None:
         book.audit(fresh)
         times.append(moment)
         marked.append(engine.account.equity)
 
-    audit = drive(walk_of(paper, history.tape), history.end_ns, _moments(history.start_ns, history.end_ns), each)
+    audit = drive(lc.Walk(paper, history.tape), history.end_ns, _moments(history.start_ns, history.end_ns), each)
     refused = {reason.name: n for reason, n in engine.refused.items()}
     return audit, {"ts": times, "marked": marked}, {"events": len(history.tape), "refused": refused}
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from liqshell.report.coverage import DAY_NS, HOUR_NS, covered_hours, gaps, rate, share
-from liqshell.report.ledger import Bracket, Ledger
+from liqshell.report.stories import Bracket, Ledger
 from liqshell.report.results import equity_of
 from liqshell.report.run import COMPLETENESS, Run
 from liqshell.report.statistics import clustered_mean, histogram, mean_test, spread
@@ -72,7 +72,8 @@ def days(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
         begin, end = max(day * DAY_NS, run.started_ns), min((day + 1) * DAY_NS, run.ended_ns)
         missing = sum(max(0, min(b, end) - max(a, begin)) for span in spans for a, b in span) / len(spans)
         net = math.fsum(t.net for t in trades)
-        rows.append({"day": datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d"), "trades": len(trades), "wins": sum(t.net > 0 for t in trades),
+        rows.append({"day": datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d"), "trades": len(trades),
+                     "wins": sum(t.net > 0 for t in trades),
                      "gross": math.fsum(t.gross for t in trades), "fees": math.fsum(t.fees for t in trades), "net": net,
                      "return": net / equity if equity else None, "covered": 1 - missing / (end - begin), "hours": (end - begin) / HOUR_NS})
         equity = equity + net if equity else equity

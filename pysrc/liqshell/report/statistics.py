@@ -147,8 +147,8 @@ def stationary_bootstrap(values: Sequence[float], draws: int = DRAWS, block: flo
 
 def day_bootstrap(values: Sequence[float], days: Sequence[Any], statistic: Callable[[np.ndarray, np.ndarray], float], draws: int = DRAWS,
                   seed: int = 0) -> dict[str, Any]:
-    """95 % interval of `statistic` when whole days are drawn with replacement (cluster bootstrap). statistic(values, weights): weights count how often
-    each value was drawn. low and high are None below DAYS_MIN days, and `why` says so."""
+    """95 % interval of `statistic` when whole days are drawn with replacement (cluster bootstrap). statistic(values, weights): weights count how
+    often each value was drawn. low and high are None below DAYS_MIN days, and `why` says so."""
     index: dict[Any, int] = {}
     of = np.array([index.setdefault(d, len(index)) for d in days], np.int64)
     count = len(index)
@@ -176,7 +176,7 @@ def break_even(win: float, loss: float) -> float | None:
 
 
 def break_even_planned(take_profit: float, stop_loss: float, entry_fee: float, target_fee: float, stop_fee: float) -> float:
-    """Win rate that a bracket needs by its own distances and fees (shares of price): 1 where even a win loses. S2-09 with 2 and 5.5 bps: 0.747 (C10)."""
+    """Win rate that a bracket needs by its own distances and fees (shares of price); 1 where even a win loses. S2-09 at 2 and 5.5 bps: 0.747."""
     win, loss = take_profit - entry_fee - target_fee, stop_loss + entry_fee + stop_fee
     if win <= 0:
         return 1.0
@@ -184,7 +184,7 @@ def break_even_planned(take_profit: float, stop_loss: float, entry_fee: float, t
 
 
 def expected_shortfall(values: Sequence[float], level: float = 0.05) -> float | None:
-    """Mean of the worst `level` of the values, the boundary value counted by its part (Acerbi, Tasche 2002). None where that is less than one value."""
+    """Mean of the worst `level` of the values, the boundary value by its part (Acerbi, Tasche 2002). None where that is less than one value."""
     ordered = sorted(values)
     size = len(ordered) * level
     whole = math.floor(size + 1e-9)

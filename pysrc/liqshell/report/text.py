@@ -23,7 +23,8 @@ def money(value: float | None, sign: bool = False) -> str:
 def short_money(value: float) -> str:
     """For axes and labels of pictures, where there is little room: cents only below a hundred, thousands as k from a hundred thousand."""
     size = abs(value)
-    text = "$0" if size < 0.005 else f"${size:.2f}".removesuffix(".00") if size < 100 else f"${size:,.0f}" if size < 100_000 else f"${size / 1e3:,.0f}k"
+    cents = f"${size:.2f}".removesuffix(".00")
+    text = "$0" if size < 0.005 else cents if size < 100 else f"${size:,.0f}" if size < 100_000 else f"${size / 1e3:,.0f}k"
     return ("−" if value < 0 and text != "$0" else "") + text
 
 
@@ -110,7 +111,8 @@ def verdict(s: dict[str, Any]) -> str:
     by_day = t["clustered"]["low"] is not None
     c = t["clustered"] if by_day else t
     head = (f"{trades}, mean net {number(t['mean'], 1, True)} bps of notional per trade "
-            f"(95 % interval {number(c['low'], 1, True)} to {number(c['high'], 1, True)}, t = {number(c['t'], 2)}{', clustered by day' if by_day else ''}): ")
+            f"(95 % interval {number(c['low'], 1, True)} to {number(c['high'], 1, True)}, t = {number(c['t'], 2)}"
+            f"{', clustered by day' if by_day else ''}): ")
     if t["few"]:
         head = head[:-2] + f"; n below {FEW}, a hint at most): "
     if c["low"] <= 0 <= c["high"]:
@@ -126,10 +128,12 @@ def believe(s: dict[str, Any]) -> list[tuple[str, str, str]]:
         rows = [("Does it earn its costs?", "open", verdict(s))]
     else:
         state = "good" if c["low"] > 0 else "bad" if c["high"] < 0 else "open"
-        rows = [("Does it earn its costs?", state, f"{number(t['mean'], 1, True)} bps a trade net, 95 % {interval(c['low'], c['high'], lambda v: number(v, 1, True))}"
+        told = f"{number(t['mean'], 1, True)} bps a trade net, 95 % {interval(c['low'], c['high'], lambda v: number(v, 1, True))}"
+        rows = [("Does it earn its costs?", state, told
                  + (", trades of a day taken together" if "clusters" in c else "") + f"; n = {t['n']:,}.")]
     found = s["controls"]
-    rows.append(("Is it more than chance entries?", "none" if found is None else "open" if found["edge"] is None else "good" if found["edge"] else "bad",
+    state = "none" if found is None else "open" if found["edge"] is None else "good" if found["edge"] else "bad"
+    rows.append(("Is it more than chance entries?", state,
                  "No controls were run." if found is None else found["verdict"]))
     late = [r for r in d["rows"] if r["mean_bps"] is not None] if d else []
     state = "none" if d is None else "open" if not late else "good" if all(r["mean_bps"] > 0 for r in late) else "bad"
@@ -172,7 +176,8 @@ ASSUMPTIONS = (
     "Rates are per hour that the feed covered; gaps do not count. Intervals are 95 %: Poisson for rates, Wilson for shares, Student's t "
     "for means. Trades of one day are not independent: the figures that are clustered by day allow for it, the others are too narrow.",
     "The per-trade Sharpe ratio is never annualised. A yearly figure needs whole days of returns on the account, at least two.",
-    "Deflated Sharpe: the probability that the true ratio exceeds what the best of so many worthless settings would have shown (Bailey, Lopez de Prado).",
+    "Deflated Sharpe: the probability that the true ratio exceeds what the best of so many worthless settings would have shown (Bailey, Lopez de "
+    "Prado).",
     "Times are UTC and are those of receipt. Sides are of the positions that were closed by force.",
     "Prices of liquidations are those the venue reports, on most venues the bankruptcy price; the price path is made of trades.",
 )

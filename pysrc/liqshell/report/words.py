@@ -57,7 +57,8 @@ ALARMS: dict[int, str] = {Alarm.ALARM_UNPROTECTED: "no stop confirmed after a fi
           Alarm.ALARM_FOREIGN: "report for an order that is not ours", Alarm.ALARM_SIDE: "liquidation prices on the wrong side of mark",
           Alarm.ALARM_EXECUTIONS: "more executions than can be remembered",
           Alarm.ALARM_POLICY: "the policy raised an error: entries were halted",
-          Alarm.ALARM_LATE: "a fill of a bracket that was believed to be over"}
+          Alarm.ALARM_LATE: "a fill of a bracket that was believed to be over",
+          Alarm.ALARM_LIQUIDATED: "the venue liquidated the position"}
 
 FEEDS: dict[int, str] = {FeedState.FEED_UP: "up", FeedState.FEED_DOWN: "down", FeedState.FEED_GAP: "gap"}
 CONTROLS: dict[int, str] = {Control.CONTROL_HALT: "halted", Control.CONTROL_RESUME: "resumed", Control.CONTROL_FLATTEN: "flattened"}

@@ -1,7 +1,7 @@
 """Files -> partitions. A file is in the store wholly or not at all, whenever the process dies.
 
-Files are read one after the other into plain files aside (spill.py), and committed together when enough has gathered, so that 24 hourly files write the
-partition of their day once. Results do not depend on where the commits fall.
+Files are read one after the other into plain files aside (spill.py), and committed together when enough has gathered, so that 24 hourly files write
+the partition of their day once. Results do not depend on where the commits fall.
 """
 
 from __future__ import annotations
@@ -37,17 +37,29 @@ class Reading(Protocol):
     A chunk belongs to the importer until the next one is asked for. Any exception means that the file is broken.
     """
 
-    format: str
-    received: str               # recorded | modelled
-    counts: Mapping[str, int]   # rows refused or repaired, by reason
-    notes: Sequence[str]
-    rules: Mapping[tuple[str, str], dict[str, Any]]     # what the file says of contracts: tick_size, lot_size, multiplier, completeness
+    @property
+    def format(self) -> str: ...
+
+    @property
+    def received(self) -> str:
+        """recorded | modelled"""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Rows refused or repaired, by reason."""
+
+    @property
+    def notes(self) -> Sequence[str]: ...
+
+    @property
+    def rules(self) -> Mapping[tuple[str, str], dict[str, Any]]:
+        """What the file says of contracts: tick_size, lot_size, multiplier, completeness."""
 
     def __iter__(self) -> Iterator[tuple[str, str, np.ndarray]]: ...
 
     def __enter__(self) -> Reading: ...
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None, /) -> None: ...
 
 
 Opener = Callable[[Path], Reading]
@@ -172,6 +184,7 @@ class _Import:
 
     def _commit(self) -> None:
         """Merge what the waiting files give, partition by partition, and book it in one transaction."""
+        written: dict[Key, tuple[Path, Content]] = {}
         while self._batch:
             written = self._merge()
             bad = None if self._overlap else next((t for t in self._batch if _conflicts(t)), None)

@@ -145,17 +145,21 @@ class Store:
         return self.tape_of(self.select(symbols, start, end, missing=missing))
 
     def tape_of(self, selection: Selection) -> lc.Tape:
-        strips, rare, place = [], [], []
+        strips: list[dict[str, Any]] = []
+        rare: list[np.ndarray] = []
+        place: list[np.ndarray] = []
         for n, contract in enumerate(selection.contracts):
             strip = contract.range_strip(selection.start, selection.end)
-            empty = lc.TapeBuilder([contract.rules.instrument]).take() if strip is None else None
-            trades, quotes = (strip.trades, strip.quotes) if strip is not None else (empty["strips"][0][k] for k in ("trades", "quotes"))
-            strips.append({"trades": trades, "quotes": quotes})
-            if strip is not None and len(strip.rare):
-                events = np.array(strip.rare)
-                events["instrument"] = n
-                rare.append(events)
+            if strip is None:
+                nothing = lc.TapeBuilder([contract.rules.instrument]).take()["strips"][0]
+                trades, quotes = nothing["trades"], nothing["quotes"]
+            else:
+                trades, quotes = strip.trades, strip.quotes
+                mine = np.array(strip.rare)
+                mine["instrument"] = n
+                rare.append(mine)
                 place.append(np.array(strip.place))
+            strips.append({"trades": trades, "quotes": quotes})
             self._add_marks(n, contract, selection, trades["ts"], quotes["ts"], rare, place)
         events = np.concatenate(rare) if rare else np.zeros(0, EVENT_DTYPE)
         places = np.concatenate(place) if place else np.zeros(0, PLACE_DTYPE)
@@ -177,7 +181,7 @@ class Store:
 
     def _venue_marks(self, venue: str, selection: Selection) -> np.ndarray:
         whole = self._contracts.get((venue, VENUE_WIDE))
-        found = [np.zeros(0, EVENT_DTYPE)]
+        found: list[np.ndarray] = [np.zeros(0, EVENT_DTYPE)]
         for key in sorted(whole.contents) if whole else ():
             if key.start < selection.end and key.start + DAY_NS > selection.start:
                 found += [e[(e["ts_recv"] >= selection.start) & (e["ts_recv"] < selection.end)] for e in read(key.file(self.root), key)]
@@ -187,7 +191,7 @@ class Store:
         self.catalogue.close()
 
 
-def open(path: str | Path) -> Store:  # noqa: A001  # the module's name stands before it: store.open(path)
+def open(path: str | Path) -> Store:
     """The store in a folder. DataError where there is none, or where its catalogue is damaged."""
     return Store(path)
 

@@ -1,0 +1,368 @@
+"""The walk: see walk.pxd. Law: the audit stream, and the state at the end, are byte for byte those of Paper.run(tape.events())."""
+
+import numpy as np
+
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcmp, memset
+
+from liqcore.bracket cimport BRACKET_FLAT, slot_position, slot_t
+from liqcore.book cimport book_t
+from liqcore.columns cimport fold_market, quote_event, quote_is_next, trade_event
+from liqcore.event cimport OK, market_t
+from liqcore.instrument cimport scale_ticks
+from liqcore.paper cimport SERVE_ARRIVAL, SERVE_DEADLINE, SERVE_REPORT
+from liqcore.passage cimport first_outside, rows_before
+from liqcore.terms cimport stop_price
+
+cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
+cdef int64_t AUDIT_MIN = 256                     # records: what one event may leave must fit into the other half of the ring
+
+
+cdef class Walk:
+    """Runs the events of a tape through a Paper, without visiting the trades and quotes that can change nothing.
+
+    paper: a liqcore.Paper of the same instruments, fresh or where an earlier tape ended. tape: a liqcore.Tape. Policies, risk, latencies, fill models
+    work as ever: what leaves the engine is the same to the last byte as Paper.run(tape.events()) gives, and so is Paper.snapshot() after it.
+    The signals are in the audit stream, as records of kind AUDIT_SIGNAL.
+    """
+
+    def __cinit__(self, Paper paper not None, Tape tape not None):
+        self.count = tape.count
+        self.cursors = <cursor_t*> calloc(self.count, sizeof(cursor_t))
+        self.watch = <int32_t*> calloc(self.count, sizeof(int32_t))
+        if self.cursors == NULL or self.watch == NULL:
+            raise MemoryError(f"no memory for {self.count} instruments")
+
+    def __init__(self, Paper paper not None, Tape tape not None):
+        if paper.engine.instruments != tape.instruments:
+            raise ValueError("Walk: engine and tape must have the same instruments in the same order")
+        if paper.engine.audit.mask + 1 < AUDIT_MIN:
+            raise ValueError(f"Walk: expected an engine with audit_capacity of at least {AUDIT_MIN}, got {paper.engine.audit.mask + 1}")
+        self.paper = paper
+        self.engine, self.venue, self.account = paper.engine, paper.venue, paper.engine.account
+        self.tape = tape
+        self.strips, self.inst = tape.strips, tape.inst
+        self.rare, self.place, self.rare_n = tape.rare_at, tape.place_at, tape.rare_n
+        self.at_ts = -1
+        self.at_instrument = -1
+
+    def __dealloc__(self):
+        free(self.cursors)
+        free(self.watch)
+
+    def _last_row(self):
+        """The dense row that ends the tape: (instrument, row, is it a quote); instrument -1 if a rare event does."""
+        cdef const strip_t* s
+        cdef int n, last = -1
+        cdef int64_t ts = -1
+        for n in range(self.count):
+            s = &self.strips[n]
+            if s.trades.n and s.trades.ts[s.trades.n - 1] >= ts:
+                last, ts = n, s.trades.ts[s.trades.n - 1]
+            if s.quotes.n and s.quotes.ts[s.quotes.n - 1] >= ts:
+                last, ts = n, s.quotes.ts[s.quotes.n - 1]
+        if last < 0:
+            return -1, 0, 0
+        s = &self.strips[last]
+        if self.rare_n and (self.rare[self.rare_n - 1].ts_recv, self.rare[self.rare_n - 1].instrument) > (ts, last):
+            return -1, 0, 0
+        if s.quotes.n and (s.trades.n == 0 or s.quotes.trades_before[s.quotes.n - 1] == s.trades.n):
+            return last, s.quotes.n - 1, 1
+        return last, s.trades.n - 1, 0
+
+    def run(self, until=None) -> bool:
+        """Go on to the end of the tape, or through all of ts <= until (ns) and what is due by then, as if Paper.advance(until) followed.
+
+        True = done. False = the audit ring is half full: drain it (engine.audit.drain()) and call run again with the same argument. The Paper may be
+        looked at, and snapshots taken, between calls. ValueError where the engine's time is beyond what is left of the tape. What a policy raises
+        comes through; the next call goes on behind that event.
+        """
+        cdef int64_t limit = NEVER if until is None else until
+        cdef int n
+        self._begin(limit)
+        for n in range(self.count):
+            self.refresh(n)
+        try:
+            return self.run_c(limit, until is not None) != 0
+        finally:
+            self.settle_all()
+
+    def _begin(self, int64_t limit):
+        """Before each call: does the tape still follow the engine's time? Before the first event: it starts the first day."""
+        cdef const strip_t* s
+        cdef int64_t first = self.rare[self.rare_next].ts_recv if self.rare_next < self.rare_n else NEVER
+        cdef int n
+        for n in range(self.count):
+            s = &self.strips[n]
+            if self.cursors[n].trades < s.trades.n:
+                first = min(first, s.trades.ts[self.cursors[n].trades])
+            if self.cursors[n].quotes < s.quotes.n:
+                first = min(first, s.quotes.ts[self.cursors[n].quotes])
+        if first < self.engine.clock.now:
+            raise ValueError(f"Walk: the tape goes on at {first} ns, before the engine's time ({self.engine.clock.now} ns)")
+        if not self.started:
+            self._find_odd_rows()
+            self.started = first <= limit and first != NEVER
+            if self.started and self.account.ledger.day_ends == 0:
+                self.engine.advance_c(first)
+
+    def _find_odd_rows(self):
+        """Rows at which to stop whatever happens."""
+        cdef size_t trades, quotes
+        cdef int n
+        last, row, is_quote = self._last_row()
+        self._keep = []
+        for n in range(self.count):
+            odd = [rows.tolist() for rows in self.tape.odd_rows(n, &self.engine.market[n], self.engine.band)]
+            if n == last and row not in odd[is_quote]:       # so that what falls due before the last event is served before it, as ever
+                odd[is_quote].append(row)
+            arrays = [np.array([*rows, NEVER], np.int64) for rows in odd]
+            self._keep.append(arrays)
+            trades, quotes = arrays[0].ctypes.data, arrays[1].ctypes.data
+            self.cursors[n].odd_trades = <const int64_t*> trades
+            self.cursors[n].odd_quotes = <const int64_t*> quotes
+
+    cdef int run_c(self, int64_t until, bint advance) except -1:
+        cdef int64_t ts, due, half = (self.engine.audit.mask + 1) // 2
+        cdef int32_t n
+        cdef int what = 0
+        cdef bint rare
+        while self.engine.audit.next_seq - self.engine.audit.read_seq <= half:
+            n = self.select(&ts, &rare)
+            due = self.paper.next_c(&what)
+            if due <= ts and due <= until and (advance or ts != NEVER):
+                self.serve(due, what)
+            elif ts <= until and ts != NEVER:
+                self.step(n, rare)
+            else:
+                if advance and until >= self.engine.clock.now:
+                    self.at_ts, self.at_instrument = until, self.count
+                    self.settle_all()
+                    self.paper.advance_c(until)
+                    self.engine.advance_c(until)
+                    self.paper.pump()
+                return 1
+            self.engine.said_count = 0
+        return 0
+
+    cdef int32_t select(self, int64_t* ts, bint* rare) noexcept nogil:
+        """The next event to visit: its instrument and time, and whether it is a rare one. ts = NEVER: none is left."""
+        cdef int32_t n, best = -2
+        cdef const cursor_t* c
+        cdef const rare_t* place
+        cdef int k
+        ts[0] = NEVER
+        rare[0] = self.rare_next < self.rare_n
+        if rare[0]:
+            ts[0] = self.rare[self.rare_next].ts_recv
+            best = self.rare[self.rare_next].instrument
+        for k in range(self.watch_n):
+            n = self.watch[k]
+            c = &self.cursors[n]
+            if c.next_ts > ts[0] or c.next_ts == NEVER or (c.next_ts == ts[0] and n > best):
+                continue
+            if rare[0] and n == best and c.next_ts == ts[0]:     # of one moment and instrument: the place decides
+                place = &self.place[self.rare_next]
+                if place.quotes_before <= c.next_quote if c.quote_first else place.trades_before <= c.next_trade:
+                    continue
+            ts[0] = c.next_ts
+            best = n
+            rare[0] = False
+        return best
+
+    cdef int step(self, int32_t n, bint rare) except -1:
+        """Visit one event: everything before it is folded, then it goes the way of every event."""
+        cdef event_t e
+        cdef cursor_t* c = &self.cursors[n] if n >= 0 else NULL
+        cdef const strip_t* s = &self.strips[n] if n >= 0 else NULL
+        cdef int64_t row
+        self.stops += 1
+        if rare:
+            e = self.rare[self.rare_next]
+            if n >= 0:
+                self.fold(n, self.place[self.rare_next].trades_before, self.place[self.rare_next].quotes_before)
+        elif c.quote_first:
+            row = c.next_quote
+            quote_event(s, &self.inst[n], n, row, &e)
+            self.fold(n, s.quotes.trades_before[row], row)
+        else:
+            row = c.next_trade
+            trade_event(s, &self.inst[n], n, row, &e)
+            self.fold(n, row, rows_before(s.quotes.trades_before, c.quotes, s.quotes.n, row + 1))
+        self.at_ts, self.at_instrument = e.ts_recv, n
+        self.catch_up_watched()
+        if rare:                        # the position is behind the event before it is handed in: a policy may raise
+            self.rare_next += 1
+        elif c.quote_first:
+            c.quotes += 1
+        else:
+            c.trades += 1
+        try:
+            self.paper.step_c(&e)
+        finally:
+            if n >= 0:
+                self.refresh(n)
+            self.refresh_watched()
+        return 0
+
+    cdef int serve(self, int64_t due, int what) except -1:
+        """Something that is no market event, at its moment: before whatever the market does then, unless that has been."""
+        cdef int32_t n = -1, k
+        self.stops += 1
+        if due > self.at_ts:
+            self.at_ts, self.at_instrument = due, -2
+        if what == SERVE_ARRIVAL:
+            n = self.venue.arrivals[self.venue.state.arrivals_tail & self.venue.mask].instrument
+        elif what == SERVE_REPORT:
+            n = self.venue.reports[self.venue.state.reports_tail & self.venue.mask].instrument
+        elif what == SERVE_DEADLINE:
+            for k in range(self.count):
+                if self.engine.due[k] <= due:
+                    self.catch_up(k)
+                    self.cursors[k].watched |= 2          # may come to life
+        if n >= 0:
+            self.catch_up(n)
+        self.catch_up_watched()
+        try:
+            self.paper.serve_c(what)
+        finally:
+            if n >= 0:
+                self.refresh(n)
+            if what == SERVE_DEADLINE:
+                for k in range(self.count):
+                    if self.cursors[k].watched & 2:
+                        self.cursors[k].watched &= 1
+                        self.refresh(k)
+            self.refresh_watched()
+        return 0
+
+    # ---- bringing engine and venue forward over rows that change nothing ----
+
+    cdef void fold(self, int32_t n, int64_t trades, int64_t quotes) noexcept nogil:
+        """Instrument n up to these rows."""
+        cdef cursor_t* c = &self.cursors[n]
+        cdef const strip_t* s = &self.strips[n]
+        cdef market_t* m = &self.engine.market[n]
+        cdef book_t* b = &self.venue.books[n]
+        cdef int64_t rows = trades - c.trades + quotes - c.quotes
+        cdef bint traded = trades > c.trades, quoted = quotes > c.quotes
+        if rows == 0:
+            return
+        fold_market(s, &self.inst[n], m, c.trades, trades, c.quotes, quotes)
+        self.engine.clock.events += rows
+        if traded:
+            self.engine.clock.now = max(self.engine.clock.now, s.trades.ts[trades - 1])
+            if m.mark == 0.0:
+                self.account.mark(n, m.last)
+            if self.engine.slot[n].state != BRACKET_FLAT:
+                self.engine.slot[n].last = s.trades.price[trades - 1]
+        if quoted:
+            self.engine.clock.now = max(self.engine.clock.now, s.quotes.ts[quotes - 1])
+        if b.live or b.liquidation:
+            self.venue.state.serial += rows
+        self.venue.sync(n, s.trades.price[trades - 1] if traded else 0, s.quotes.bid[quotes - 1] if quoted else 0,
+                              s.quotes.bid_lots[quotes - 1] if quoted else 0, s.quotes.ask[quotes - 1] if quoted else 0,
+                              s.quotes.ask_lots[quotes - 1] if quoted else 0)
+        c.trades = trades
+        c.quotes = quotes
+
+    cdef void catch_up(self, int32_t n) noexcept nogil:
+        """Instrument n up to the position of the walk."""
+        cdef const strip_t* s = &self.strips[n]
+        cdef cursor_t* c = &self.cursors[n]
+        cdef int64_t t = self.at_ts + (n < self.at_instrument)
+        if n != self.at_instrument:
+            self.fold(n, rows_before(s.trades.ts, c.trades, s.trades.n, t), rows_before(s.quotes.ts, c.quotes, s.quotes.n, t))
+
+    cdef void catch_up_watched(self) noexcept nogil:
+        cdef int k
+        for k in range(self.watch_n):
+            self.catch_up(self.watch[k])
+
+    cdef void settle_all(self) noexcept nogil:
+        """Every instrument, so that the Paper can be looked at."""
+        cdef int n
+        for n in range(self.count):
+            self.catch_up(n)
+
+    # ---- which rows matter ----
+
+    cdef void bound(self, int32_t n, bounds_t* b) noexcept nogil:
+        """What the venue waits for, and the trail: a new best price, or any trade while the stop is behind it."""
+        cdef const slot_t* s = &self.engine.slot[n]
+        cdef bint every = False
+        cdef int64_t price
+        self.venue.bounds(n, &b.trade_low, &b.trade_high, &every)
+        b.quote_low, b.quote_high = b.trade_low, b.trade_high
+        b.every_trade = b.every_quote = every
+        if s.state == BRACKET_FLAT or s.spec.trail == 0 or slot_position(s) <= 0 or s.end != OK:
+            return
+        price = stop_price(s.spec.side, s.best, s.spec.trail)
+        if (price - s.stop.price) * s.spec.side * 10 >= scale_ticks(s.best, s.spec.trail, 1) - s.best:
+            b.every_trade = True
+        elif s.spec.side > 0:
+            b.trade_high = min(b.trade_high, s.best + 1)
+        else:
+            b.trade_low = max(b.trade_low, s.best - 1)
+
+    cdef void search(self, int32_t n, const bounds_t* b) noexcept nogil:
+        """The next rows that the bounds name. What was found for the same bounds holds until it is reached."""
+        cdef cursor_t* c = &self.cursors[n]
+        cdef const strip_t* s = &self.strips[n]
+        cdef bint same = memcmp(&c.bounds, b, sizeof(bounds_t)) == 0
+        if b.every_trade:
+            c.hit_trade = c.trades
+        elif not same or c.hit_trade < c.trades:
+            c.hit_trade = first_outside(&s.trades.index, c.trades, s.trades.n, b.trade_low, b.trade_high)
+        if b.every_quote:
+            c.hit_quote = c.quotes
+        elif not same or c.hit_quote < c.quotes:
+            c.hit_quote = first_outside(&s.quotes.index, c.quotes, s.quotes.n, b.quote_low, b.quote_high)
+        c.bounds = b[0]
+
+    cdef void refresh(self, int32_t n) noexcept nogil:
+        """Something may have changed for instrument n: where to stop next, and whether it is to be watched."""
+        cdef cursor_t* c = &self.cursors[n]
+        cdef const strip_t* s = &self.strips[n]
+        cdef const book_t* book = &self.venue.books[n]
+        cdef bounds_t b
+        cdef bint active = self.engine.slot[n].state != BRACKET_FLAT or book.live or book.position or self.account.positions[n].lots
+        cdef int k = 0
+        if not active and not c.watched and c.odd_trades[0] >= s.trades.n and c.odd_quotes[0] >= s.quotes.n:
+            return
+        while c.odd_trades[0] < c.trades:
+            c.odd_trades += 1
+        while c.odd_quotes[0] < c.quotes:
+            c.odd_quotes += 1
+        if active:
+            memset(&b, 0, sizeof(b))
+            self.bound(n, &b)
+            self.search(n, &b)
+        else:
+            memset(&c.bounds, 0xFF, sizeof(bounds_t))
+            c.hit_trade, c.hit_quote = s.trades.n, s.quotes.n
+        c.next_trade = min(c.hit_trade, c.odd_trades[0])
+        c.next_quote = min(c.hit_quote, c.odd_quotes[0])
+        c.next_trade = min(c.next_trade, s.trades.n)
+        c.next_quote = min(c.next_quote, s.quotes.n)
+        c.quote_first = quote_is_next(s, c.next_trade, c.next_quote)
+        if c.quote_first:
+            c.next_ts = s.quotes.ts[c.next_quote]
+        else:
+            c.next_ts = s.trades.ts[c.next_trade] if c.next_trade < s.trades.n else NEVER
+        if (active or c.next_ts != NEVER) == c.watched:
+            return
+        c.watched = not c.watched
+        if c.watched:
+            self.watch[self.watch_n] = n
+            self.watch_n += 1
+            return
+        while self.watch[k] != n:
+            k += 1
+        self.watch_n -= 1
+        self.watch[k] = self.watch[self.watch_n]
+
+    cdef void refresh_watched(self) noexcept nogil:
+        cdef int k
+        for k in range(self.watch_n - 1, -1, -1):          # backwards: one that is taken off is replaced by the last, which has been seen
+            self.refresh(self.watch[k])
