@@ -35,7 +35,7 @@ def run(work: Work, units: list[Unit], keep: Callable[[Unit, np.ndarray], None],
     """Compute the units on a cluster; keep(unit, rows) is called here, in whatever order they end."""
     ray = connect(address)
     try:
-        @ray.remote(max_retries=3)
+        @ray.remote(num_cpus=1, max_restarts=3, max_task_retries=3)
         class Worker:
             def __init__(self, payload: dict[str, Any]):
                 self.work = Work(**payload)
@@ -45,7 +45,7 @@ def run(work: Work, units: list[Unit], keep: Callable[[Unit, np.ndarray], None],
 
         payload = ray.put(work.payload())
         count = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        workers = [Worker.options(num_cpus=1, max_restarts=3, max_task_retries=3).remote(payload) for _ in range(min(count, len(units)))]
+        workers = [Worker.remote(payload) for _ in range(min(count, len(units)))]
         waiting = list(reversed(units))
         flying: dict[Any, tuple[Unit, Any]] = {}
 

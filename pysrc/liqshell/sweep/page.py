@@ -155,7 +155,7 @@ def _symbol_table(swept: Swept, summary: dict[str, Any]) -> str:
 
 def _pictures(swept: Swept, objective: str) -> str:
     """Heatmaps over pairs of parameters, those of [sweep] heatmap first."""
-    varied = [name for name, values in swept.config.sweep.axes.items() if len(values) > 1]
+    varied = [name for name, values in swept.config.sweep.axes.items() if len(values) > 1 and not isinstance(values[0], str)]
     wanted = [tuple(swept.config.sweep.heatmap)] if len(swept.config.sweep.heatmap) == 2 else []
     pairs = wanted + [(a, b) for k, a in enumerate(varied) for b in varied[k + 1:] if {a, b} != set(*wanted)]
     rows = swept.table["symbol"] == swept.total
@@ -180,19 +180,18 @@ def print_sweep(swept: Swept, summary: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = Console()
-    axes = list(swept.config.sweep.axes)
-    rich = Table(title=f"Best of {summary['settings']:,} settings by {summary['objective']} ({summary['symbol']})")
-    for name in axes:
-        rich.add_column(name.partition(".")[2])
-    for _, title, _ in SHOWN[:4]:
-        rich.add_column(title, justify="right")
-    rich.add_column("neighbours", justify="right")
-    rich.add_column("worst", justify="right")
+    rich = Table(title=f"Best of {summary['settings']:,} settings by {summary['objective']} ({summary['symbol']})", title_justify="left", box=None,
+                 pad_edge=False)
+    rich.add_column("setting")
+    for title in (*(t for _, t, _ in SHOWN[:4]), "neighbours", "worst"):
+        rich.add_column(title, justify="right", no_wrap=True)
     shown = money if summary["objective"] == "net" else number
     for row in summary["best"]:
-        rich.add_row(*[str(row["setting"][a]) for a in axes], *[show(row[name]) if row[name] is not None else NONE for name, _, show in SHOWN[:4]],
+        setting = "  ".join(f"{name.partition('.')[2]} {value}" for name, value in row["setting"].items())
+        rich.add_row(setting, *[show(row[name]) if row[name] is not None else NONE for name, _, show in SHOWN[:4]],
                      *[shown(row[k]) if row[k] is not None else NONE for k in ("neighbours_median", "neighbours_worst")])
     console.print(rich)
+    console.print("A neighbour differs by one step of one parameter: their median, and the worst of them.", style="dim")
     console.print(summary["verdict"])
-    console.print(f"{swept.computed} units computed; {', '.join(f'{name} {seconds(value)}' for name, value in swept.seconds.items())}")
+    console.print(f"{swept.computed} units computed; {', '.join(f'{name} {seconds(value)}' for name, value in swept.seconds.items())}", style="dim")
     console.print(f"Page: {swept.folder / 'sweep.html'}   table: {swept.folder / 'sweep.parquet'}", soft_wrap=True)

@@ -23,8 +23,6 @@ from liqshell.sweep.table import ALL, columns, write_parquet
 from liqshell.sweep.work import Answers, Unit, Work, answers_of, policy_maker, units_of
 from liqshell.trials import TRIALS, TrialLog, Trials, digest_of, sharpe_sums
 
-DAY_NS = 86_400 * lc.SECOND
-CHUNK = 512                              # settings of a unit: a second or so of work, what a kill may cost
 Tell = Callable[[str, float], None]
 
 
@@ -66,7 +64,7 @@ def run_sweep(config: Config, out: str | Path | None = None, *, restart: bool = 
     cells = grid_of(config)
     plan = plan_of(config, history, cells)
     detectors, rows = len(plan["detectors"]), len(plan["policies"])
-    units = units_of(detectors, len(history.instruments), rows, CHUNK)
+    units = units_of(detectors, len(history.instruments), rows, config.sweep.unit)
     parts = Parts(Path(out) if out is not None else Path(config.run.out) / (config.run.name or "sweep"), plan, len(units), restart)
     missing = parts.missing()
     lap("plan")
@@ -78,10 +76,10 @@ def run_sweep(config: Config, out: str | Path | None = None, *, restart: bool = 
     found = [np.concatenate([parts.load(u.number, RESULT_DTYPE, u.last - u.first) for u in units if u.detector == d and u.instrument == n])
              for n in range(len(history.instruments)) for d in range(detectors)]
     symbols = tuple(i.symbol for i in history.instruments)
-    days = max(1, -(-(history.end_ns - history.start_ns) // DAY_NS))
+    days = int(found[0]["days"][0]) if len(found[0]) else 0
     results = [(s, np.concatenate(found[n * detectors:(n + 1) * detectors])) for n, s in enumerate(symbols)]
     table = columns(results, cells, days)
-    write_parquet(table, parts.folder / "sweep.parquet", {"data": history.fingerprint, "plan": parts.fingerprint, "version": lc.__version__})
+    write_parquet(table, parts.folder / "sweep.parquet", {"data": history.fingerprint, "version": lc.__version__})
     lap("table")
     tried = log_trials(config, history, cells, table, symbols)
     return Swept(parts.folder, config, cells, table, symbols, seconds, days, history.fingerprint, tried, len(missing))
@@ -109,7 +107,7 @@ def plan_of(config: Config, history: History, cells: list[Setting]) -> dict[str,
             raise ConfigError(f"[paper] {name}", f"found {paper[name]!r}", f"{plain!r} in a sweep", "The sweep knows simpler venues: use `liqcore backtest`")
     if paper["fills"] not in ("through", "touch"):
         raise ConfigError("[paper] fills", f"found {paper['fills']!r}", "'through' or 'touch' in a sweep", "Use `liqcore backtest` for queues")
-    return {"settings": values, "data": history.fingerprint, "detectors": detectors, "policies": policies, "chunk": CHUNK}
+    return {"settings": values, "data": history.fingerprint, "detectors": detectors, "policies": policies, "unit": config.sweep.unit}
 
 
 def make_work(config: Config, history: History, plan: dict[str, Any], cells: list[Setting], wanted: list[int], tell: Tell) -> Work:
@@ -130,7 +128,8 @@ def make_work(config: Config, history: History, plan: dict[str, Any], cells: lis
         grids.append(Grid.of(with_each).rows)
     limits, paper = plan["settings"]["limits"], plan["settings"]["paper"]
     venue = {"fills": paper["fills"], "maker_fee": paper["maker_fee"], "taker_fee": paper["taker_fee"], "order_latency_s": paper["order_latency_s"],
-             "ack_latency_s": paper["ack_latency_s"], "data_age_max_s": limits["data_age_max_s"], "collar": limits["collar"]}
+             "ack_latency_s": paper["ack_latency_s"], "data_age_max_s": limits["data_age_max_s"], "collar": limits["collar"],
+             "order_notional_max": limits["order_notional_max"], "orders_per_signal_max": limits["orders_per_signal_max"], "end": history.end_ns}
     return Work([i.as_dict() for i in history.instruments], {"tape": tape}, grids, answers, venue)
 
 
@@ -147,6 +146,7 @@ def compute(work: Work, units: list[Unit], parts: Parts, address: str | None, wo
     if address is not None:
         cluster.run(work, units, keep, address)
         return
+    tell("the first unit (the kernel is compiled when it is used for the first time on a machine)", 0.0)
     for unit in units:
         keep(unit, work.compute(unit, threads=workers or None))
 

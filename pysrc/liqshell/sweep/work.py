@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-from liqcore.sweep import Grid, sweep
-from liqshell.errors import ConfigError
+from liqcore.sweep import Grid, locate, signals_of, sweep
+from liqshell.errors import ConfigError, InvariantError
 from liqshell.rules import make_policy
 
+STALE = 2                            # SignalFlag
 #: what a policy must answer alike to every signal, for a grid to stand in its place (AUDIT_POLICY fields of audit.FIELDS)
 ALIKE = ("entry_offset", "take_profit", "stop_loss", "notional", "entry_ttl_s", "max_hold_s")
 
@@ -33,10 +34,11 @@ class Unit:
 
 @dataclass(frozen=True)
 class Answers:
-    """signals: all of one instrument, SIGNAL_DTYPE. sides: what the policy wants at each, int8, 0 = nothing."""
+    """signals: all of one instrument, SIGNAL_DTYPE. sides: what the policy wants at each, int8, 0 = nothing. places: where each stands in the market."""
 
     signals: np.ndarray
     sides: np.ndarray
+    places: np.ndarray
 
 
 def answers_of(tape: lc.Tape, cascade: dict[str, Any], make: Callable[[], lc.Policy | None], limits: dict[str, Any]) -> list[Answers]:
@@ -57,10 +59,23 @@ def answers_of(tape: lc.Tape, cascade: dict[str, Any], make: Callable[[], lc.Pol
     after = np.minimum(said + 1, max(len(asked) - 1, 0))              # the answer to a signal is the record after it
     sides = np.where(asked["kind"][after] == lc.AuditKind.AUDIT_POLICY, side[after], 0).astype(np.int8)
     _alike(asked[answered])
-    signals = tape.signals(lc.CascadeConfig(**cascade), event_age_max_s=limits["event_age_max_s"])
+    signals = tape.signals(lc.CascadeConfig(**cascade))
     if len(signals) != len(said):
-        raise AssertionError(f"{len(signals)} signals of the tape, {len(said)} of the engine")
-    return [Answers(signals[signals["instrument"] == n], sides[signals["instrument"] == n]) for n in range(len(tape.instruments))]
+        raise InvariantError("sweep", f"{len(signals)} signals of the tape, {len(said)} of the engine", "the same")
+    # which event was too old is the run's limit, not the tape's
+    signals["flags"] = signals["flags"] & ~np.uint8(STALE) | np.where(asked["reason"][said] == lc.Reason.STALE_EVENT, STALE, 0).astype(np.uint8)
+    out = []
+    for n in range(len(tape.instruments)):
+        mine = signals["instrument"] == n
+        out.append(Answers(signals[mine], sides[mine], _places(tape, n, signals[mine], cascade)))
+    return out
+
+
+def _places(tape: lc.Tape, instrument: int, signals: np.ndarray, cascade: dict[str, Any]) -> np.ndarray:
+    try:
+        return locate(tape, instrument, signals)
+    except ValueError:                   # liquidations of one moment with trades between them: only who sees the events knows which it was
+        return signals_of(tape, instrument, lc.CascadeConfig(**cascade))[1]
 
 
 def _alike(answers: np.ndarray) -> None:
@@ -90,7 +105,7 @@ class Work:
         """RESULT rows of a unit."""
         found = self.answers[unit.detector][unit.instrument]
         return sweep(self.tape, unit.instrument, found.signals, found.sides, Grid(self.grids[unit.instrument][unit.first:unit.last]),
-                     threads=threads, **self.venue)
+                     places=found.places, threads=threads, **self.venue)
 
 
 def units_of(detectors: int, instruments: int, rows: int, chunk: int) -> list[Unit]:
