@@ -55,6 +55,7 @@ SHELL = (
     "parity",
     "progress report research serve store judge notify",
     "backtest",
+    "sweep",
     "demo emulator",
     "commands",
     "cli",
