@@ -1,5 +1,6 @@
 """Without the extra `store`: recordings are read all the same, and what needs pyarrow says how to get it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -18,8 +19,8 @@ def run(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_recordings_and_event_tables_need_no_pyarrow(tmp_path):
     ms = T0 // MS
-    write(tmp_path / "x.jsonl", '{"ts":%d,"exchange":"bybit","source":"ws","stream":"allLiquidation.X","symbol":"X","result":{"topic":"allLiquidation.X",'
-          '"type":"snapshot","ts":%d,"data":[{"T":%d,"s":"X","S":"Buy","v":"2","p":"5"}]}}' % (ms, ms, ms))
+    result = {"topic": "allLiquidation.X", "type": "snapshot", "ts": ms, "data": [{"T": ms, "s": "X", "S": "Buy", "v": "2", "p": "5"}]}
+    write(tmp_path / "x.jsonl", json.dumps({"ts": ms, "exchange": "bybit", "source": "ws", "stream": "allLiquidation.X", "symbol": "X", "result": result}))
     write(tmp_path / "t.csv", "ts_ms,symbol,position,price,qty_base,notional_usd", f"{ms},X,long,5,1,5")
     done = run("from liqshell import formats\nfor name in ('x.jsonl', 't.csv'): print(sum(len(e) for _, _, e in formats.read(name)))", tmp_path)
     assert (done.returncode, done.stdout) == (0, "1\n1\n"), done.stderr
