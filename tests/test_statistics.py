@@ -109,13 +109,13 @@ def test_day_bootstrap_covers_the_truth_and_says_when_it_cannot():
     for seed in range(60):
         level = rng.normal(1.0, 1.0, 30)
         values, days = (level[:, None] + rng.normal(0, 0.3, (30, 5))).ravel(), np.repeat(np.arange(30), 5)
-        found = statistics.day_bootstrap(values, days, statistics.weighted_mean, draws=300, seed=seed)
+        found = statistics.day_bootstrap(values, days, draws=300, seed=seed)
         hits += found["low"] <= 1.0 <= found["high"]
     assert hits >= 50, f"{hits} of 60 intervals held the truth"
-    few = statistics.day_bootstrap([1.0] * 9, range(9), statistics.weighted_mean)
+    few = statistics.day_bootstrap([1.0] * 9, range(9))
     assert few["low"] is None and "9 days" in few["why"] and "10 are needed" in few["why"]
-    lost = statistics.day_bootstrap([1.0] * 12, range(12), lambda v, w: math.nan, draws=50)
-    assert lost["low"] is None and lost["why"]
+    alike = statistics.day_bootstrap([2.0] * 40, [k % 12 for k in range(40)])
+    assert alike["low"] == alike["high"] == pytest.approx(2.0) and alike == statistics.day_bootstrap([2.0] * 40, [k % 12 for k in range(40)])
 
 
 # ---- what a strategy needs and what it cost ----

@@ -120,9 +120,9 @@ class History:
             rows["aux_price"][:EVERY_LEAD] = 0.5
             rows["side"] = np.where((rows["ts_recv"] // HALF_HOUR_NS + n + phase) % 2 == 0, 1, -1)
             parts.append(rows[rows["ts_recv"] < self.end_ns])
-        rows = np.concatenate([*parts, np.zeros(0, lc.EVENT_DTYPE)])
-        rows["price"] = self.last_trade(rows) * (1.0 - 0.002 * rows["side"])      # on the side of mark where a real one would be
-        return self.with_liquidations(rows)
+        made = np.concatenate([*parts, np.zeros(0, lc.EVENT_DTYPE)])
+        made["price"] = self.last_trade(made) * (1.0 - 0.002 * made["side"])      # on the side of mark where a real one would be
+        return self.with_liquidations(made)
 
     def last_trade(self, rows: np.ndarray) -> np.ndarray:
         """Price of the last trade of the contract before each row is received; 0 = none yet."""
@@ -147,6 +147,9 @@ def load_history(config: Config, tell: Callable[[int], None] | None = None) -> H
     if data.store:
         found = _stored(data.store, wanted, data.start, data.end)
     elif data.files:
+        own = all((Path(file) / journal.MANIFEST).is_file() for file in data.files)
+        if not own:
+            return _checked(_imported(config, wanted))
         found = _recorded(data.files, wanted, tell)
         start, end = max(data.start, found.start_ns), min(data.end or found.end_ns, found.end_ns)
         if start >= end:
@@ -156,6 +159,11 @@ def load_history(config: Config, tell: Callable[[int], None] | None = None) -> H
         found = found.between(start, end) if (start, end) != (found.start_ns, found.end_ns) else found
     else:
         raise DataError("[data]", "neither store nor files", "store = a folder made by `liqcore import`, or files = [folders of runs]")
+    return _checked(found)
+
+
+def _checked(found: History) -> History:
+    """Described, and with trades to fill at."""
     silent = [i.symbol for n, i in enumerate(found.instruments) if not len(found.tape.trades(n)["ts"])]
     if len(silent) == len(found.instruments):
         raise DataError(found.source, "no trades", "trades and liquidations of the contracts", "Without trades there is no price to fill at")
@@ -175,6 +183,30 @@ def _stored(folder: str, symbols: Sequence[str], start: int, end: int) -> Histor
         opened.close()
     parts: list[dict[str, Any]] = [{"receipt": "recorded" if received == {"recorded"} else "modelled"} for _ in selection.contracts]
     return History(tape, selection.start, selection.end, selection.fingerprint, Path(folder).name, parts=parts)
+
+
+def _imported(config: Config, symbols: Sequence[str]) -> History:
+    """Files of any kind that `liqcore import` reads, through a store of their own that is kept for the next time beside the runs."""
+    from liqshell import formats
+    from liqshell.store import importer
+
+    data = config.data
+    files: list[Path] = []
+    for path in map(Path, data.files):
+        if not path.exists():
+            raise DataError(str(path), "no such file or folder", "market data", "A relative path counts from the folder of the configuration file")
+        files += formats.files_of(path) if path.is_dir() else [path]
+    named = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    folder = Path(config.run.out) / f".imported-{hashlib.sha256(repr((named, data.venue)).encode()).hexdigest()[:12]}"
+    options = formats.Options(venue=data.venue)
+
+    def opener(path: Path) -> Any:
+        return formats.read(path, options)
+    outcome = importer.run(folder, files, opener)
+    if outcome.broken:
+        raise DataError("[data] files", "; ".join(outcome.broken.values()), "files that can be imported", "Leave them out, or `liqcore import` the others")
+    found = _stored(str(folder), symbols, data.start, data.end)
+    return replace(found, source=", ".join(Path(file).resolve().name for file in data.files))
 
 
 def _recorded(files: Sequence[str], symbols: Sequence[str], tell: Callable[[int], None] | None) -> History:

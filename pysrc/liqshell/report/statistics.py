@@ -5,7 +5,7 @@ generator, so that a report made twice is the same report.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -145,29 +145,18 @@ def stationary_bootstrap(values: Sequence[float], draws: int = DRAWS, block: flo
     return np.asarray(values, float)[index]
 
 
-def day_bootstrap(values: Sequence[float], days: Sequence[Any], statistic: Callable[[np.ndarray, np.ndarray], float], draws: int = DRAWS,
-                  seed: int = 0) -> dict[str, Any]:
-    """95 % interval of `statistic` when whole days are drawn with replacement (cluster bootstrap). statistic(values, weights): weights count how
-    often each value was drawn. low and high are None below DAYS_MIN days, and `why` says so."""
+def day_bootstrap(values: Sequence[float], days: Sequence[Any], draws: int = DRAWS, seed: int = 0) -> dict[str, Any]:
+    """95 % interval of the mean when whole days are drawn with replacement (cluster bootstrap). low and high are None below DAYS_MIN days, and `why`
+    says so."""
     index: dict[Any, int] = {}
     of = np.array([index.setdefault(d, len(index)) for d in days], np.int64)
     count = len(index)
     if count < DAYS_MIN:
         return {"low": None, "high": None, "days": count, "why": f"{count} days with trades, {DAYS_MIN} are needed"}
-    rng = np.random.default_rng(seed)
-    array = np.asarray(values, float)
-    found = np.sort([statistic(array, np.bincount(rng.integers(0, count, count), minlength=count)[of].astype(float)) for _ in range(draws)])
-    found = found[np.isfinite(found)]
-    if len(found) < draws / 2:
-        return {"low": None, "high": None, "days": count, "why": "it does not exist in most resamples"}
-    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    sums, sizes = np.bincount(of, np.asarray(values, float), count), np.bincount(of, minlength=count)
+    times = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), draws)      # how often each day was drawn
+    low, high = np.quantile((times * sums).sum(axis=1) / (times * sizes).sum(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return {"low": float(low), "high": float(high), "days": count, "why": ""}
-
-
-def weighted_mean(values: np.ndarray, weights: np.ndarray) -> float:
-    """For day_bootstrap."""
-    total = weights.sum()
-    return float(values @ weights / total) if total > 0 else math.nan
 
 
 def break_even(win: float, loss: float) -> float | None:
