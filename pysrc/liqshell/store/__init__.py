@@ -6,6 +6,10 @@
 Nothing on the trading path imports this package, nor pyarrow.
 """
 
-from liqshell.store.load import Selection, Store, open
+from liqshell.formats.unpack import arrow
+
+arrow("liqshell.store")         # the remedy, rather than an ImportError from somewhere below
+
+from liqshell.store.load import Selection, Store, open  # noqa: E402
 
 __all__ = ["Selection", "Store", "open"]
