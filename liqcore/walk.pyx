@@ -126,7 +126,7 @@ cdef class Walk:
             arrays = [np.array([*rows, NEVER], np.int64) for rows in odd]
             self._keep.append(arrays)
             self.cursors[n].calm = self.tape.calm(n, &self.engine.market[n], self.engine.band)
-            self.cursors[n].good_trades = -1
+            self.cursors[n].good_trades = self.cursors[n].good_quotes = -1
             trades, quotes = arrays[0].ctypes.data, arrays[1].ctypes.data
             self.cursors[n].odd_trades = <const int64_t*> trades
             self.cursors[n].odd_quotes = <const int64_t*> quotes
@@ -199,7 +199,7 @@ cdef class Walk:
         else:
             row = c.next_trade
             trade_event(s, &self.inst[n], n, row, &e)
-            self.fold(n, row, rows_before(s.quotes.trades_before, c.quotes, s.quotes.n, row + 1))
+            self.fold(n, row, rows_before(s.quotes.trades_before, max(c.quotes, c.good_quotes), s.quotes.n, row + 1))
         if not rare:
             self.at_trades, self.at_quotes = c.trades, c.quotes
         self.at_ts, self.at_instrument = visited.ts_recv, n
@@ -320,7 +320,9 @@ cdef class Walk:
         if n == self.at_instrument:
             self.fold(n, self.at_trades, self.at_quotes)
         else:
-            self.fold(n, rows_before(s.trades.ts, c.trades, s.trades.n, t), rows_before(s.quotes.ts, c.quotes, s.quotes.n, t))
+            # the last liquidation visited bare lies before the position, and near it
+            self.fold(n, rows_before(s.trades.ts, max(c.trades, c.good_trades), s.trades.n, t),
+                      rows_before(s.quotes.ts, max(c.quotes, c.good_quotes), s.quotes.n, t))
 
     cdef void catch_up_active(self) noexcept nogil:
         """Whatever happens may look at all brackets and positions: equity, exposure, a halt."""
