@@ -1,13 +1,14 @@
 """What the sweep reads of a market: columns and their pyramids, and the searches over them (Numba).
 
-Prices are integer ticks. A pyramid holds, above a column, the minima and maxima of its blocks of 64 rows, of 64 such blocks, and so on, so that the first
-row at or beyond a level is found in O(log n). For trades both columns are the price; for quotes low is the ask and high is the bid.
+Prices are integer ticks. The pyramids are those of Tape.index (passage.pxd says what they are); the searches are written out once more here, for both
+directions at once and without reference counts: several run for every trade of every setting.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from liqcore.sweep_state import compiled
 
 FANOUT_BITS = 6
 FANOUT = 1 << FANOUT_BITS
@@ -33,43 +34,15 @@ class Columns(NamedTuple):
     quote_offsets: np.ndarray
 
 
-@njit(cache=True, nogil=True, _nrt=False)
-def _fold(low, high, out_low, out_high):
-    for block in range(len(out_low)):
-        first = block << FANOUT_BITS
-        last = min(first + FANOUT, len(low))
-        a, b = low[first], high[first]
-        for row in range(first + 1, last):
-            a = min(a, low[row])
-            b = max(b, high[row])
-        out_low[block], out_high[block] = a, b
+def columns(tape, instrument: int) -> Columns:
+    """The columns of one instrument of a tape, with the pyramids that the tape keeps."""
+    trades, quotes, index = tape.trades(instrument), tape.quotes(instrument), tape.index(instrument)
+    above = [index[table][part] for table in ("trades", "quotes") for part in ("low", "high", "offsets")]
+    return Columns(trades["ts"], trades["price"], trades["lots"], *above[:3],
+                   quotes["ts"], quotes["bid"], quotes["ask"], quotes["trades_before"], *above[3:])
 
 
-def pyramid(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Minima, maxima and offsets of the levels above two columns of equal length."""
-    sizes = []
-    n = len(low)
-    while n > 1:
-        n = (n + FANOUT - 1) >> FANOUT_BITS
-        sizes.append(n)
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.array(sizes, np.int64), dtype=np.int64)])
-    lows, highs = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.int32)
-    for level, size in enumerate(sizes):
-        at = slice(offsets[level], offsets[level] + size)
-        _fold(low, high, lows[at], highs[at])
-        low, high = lows[at], highs[at]
-    return lows, highs, offsets
-
-
-def columns(trades: dict, quotes: dict) -> Columns:
-    """Columns of an instrument from the dicts of Tape.trades and Tape.quotes."""
-    ts, price, lots = (np.ascontiguousarray(trades[k], d) for k, d in (("ts", np.int64), ("price", np.int32), ("lots", np.int32)))
-    quote_ts, bid, ask, before = (np.ascontiguousarray(quotes[k], d) for k, d in
-                                  (("ts", np.int64), ("bid", np.int32), ("ask", np.int32), ("trades_before", np.int64)))
-    return Columns(ts, price, lots, *pyramid(price, price), quote_ts, bid, ask, before, *pyramid(ask, bid))
-
-
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def rows_before(ts, start, t):
     """First row from `start` on with ts >= t, or len(ts); gallops, because what is asked for is usually near."""
     n = len(ts)
@@ -89,7 +62,7 @@ def rows_before(ts, start, t):
     return high
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def passage(low0, high0, low, high, offsets, start, below, above):
     """First row from `start` on with low0 <= below or high0 >= above, or len(low0)."""
     n = len(low0)
@@ -125,7 +98,7 @@ def passage(low0, high0, low, high, offsets, start, below, above):
     return row
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def extreme(price, low, high, offsets, start, stop, side):
     """Highest (side > 0) or lowest price of rows [start, stop), which must not be empty."""
     best = price[start]

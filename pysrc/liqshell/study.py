@@ -180,7 +180,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """A grid. objective: what `best` means. heatmap: the two parameters drawn first. top: rows of the table in the terminal."""
+    """A grid. objective: what `best` means. heatmap: the two parameters drawn first. top: rows of the table in the terminal.
+
+    unit: settings computed and kept together: what an interruption may cost.
+    """
 
     policy: PolicyGrid = table(PolicyGrid)
     detector: DetectorGrid = table(DetectorGrid)
@@ -188,7 +191,8 @@ class SweepConfig:
     heatmap: tuple[str, ...] = names(r"(policy|detector)\.[a-z_]+", "parameters such as 'policy.take_profit'", most=2)
     top: int = integer(10, 1, 1000)
     settings_max: int = integer(1_000_000, 1, 100_000_000)
-    workers: int = integer(0, 0, 1024, "processes or threads, 0 = one a core")
+    workers: int = integer(0, 0, 1024, "threads, 0 = one a core")
+    unit: int = integer(512, 1, 1_000_000, "settings")
 
     @property
     def axes(self) -> dict[str, tuple[Any, ...]]:

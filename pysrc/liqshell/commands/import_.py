@@ -63,7 +63,7 @@ def import_(
     feed_latency_ms
         For files without a time of receipt: ts_recv = ts_event + this.
     jobs
-        Processes that read files.
+        Processes that read files and make columns.
     overlap
         Also take files that contradict what the store has of the same time, and keep both records.
     quiet
@@ -79,10 +79,7 @@ def import_(
         outcome = run(store, _expanded(files), Opener(options), jobs=jobs, overlap=overlap, given=given,
                       tell=lambda name, done, total: bar.show(name, 0.8 * done / max(total, 1)))
         at = Store(store)
-        steps = [(contract, day) for contract in at.contracts for day in contract.days()]
-        for n, (contract, day) in enumerate(steps):
-            bar.show(f"columns of {contract.symbol} {day}", 0.8 + 0.2 * n / len(steps))
-            contract.day_strip(day)
+        at.make_columns(jobs, lambda what, done: bar.show(what, 0.8 + 0.2 * done))
     report = quality.data_report(at)
     page.save(report, store)
     if not quiet:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import multiprocessing
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -148,8 +150,33 @@ class Store:
         marks = {venue: whole for (venue, symbol), whole in self._contracts.items() if symbol == VENUE_WIDE}
         return tape_of(self.root, selection.contracts, marks, selection.start, selection.end)
 
+    def make_columns(self, jobs: int = 1, tell: Callable[[str, float], None] | None = None) -> int:
+        """Make the strips of days that are missing or stale, in `jobs` processes; returns how many. tell: called with (what, share done).
+
+        A tape makes what it needs by itself; an import does it ahead."""
+        todo = [(self.root, c.venue, c.symbol, day) for c in self.contracts for day in c.days() if not c.has_day(day)]
+        tell = tell or (lambda what, done: None)
+        if jobs < 2 or len(todo) < 2:
+            for n, (_, venue, symbol, day) in enumerate(todo):
+                tell(f"columns of {symbol} {day}", n / len(todo))
+                self._contracts[venue, symbol].day_strip(day)
+        else:
+            with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+                for n, (symbol, day) in enumerate(pool.map(_make_day, todo)):
+                    tell(f"columns of {symbol} {day}", n / len(todo))
+        return len(todo)
+
     def close(self) -> None:
         self.catalogue.close()
+
+
+def _make_day(what: tuple[Path, str, str, str]) -> tuple[str, str]:
+    """In a process of its own."""
+    root, venue, symbol, day = what
+    at = Store(root)
+    at._contracts[venue, symbol].day_strip(day)
+    at.close()
+    return symbol, day
 
 
 def open(path: str | Path) -> Store:
