@@ -174,8 +174,8 @@ class Setting:
 
     @property
     def named(self) -> dict[str, Any]:
-        """policy.take_profit -> value, detector.quantile -> value."""
-        return {f"policy.{k}": v for k, v in self.policy.items()} | {f"detector.{k}": v for k, v in self.detector.items()}
+        """detector.quantile -> value, policy.take_profit -> value."""
+        return {f"detector.{k}": v for k, v in self.detector.items()} | {f"policy.{k}": v for k, v in self.policy.items()}
 
 
 @dataclass(frozen=True)
