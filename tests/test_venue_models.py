@@ -86,11 +86,6 @@ def test_paper_equals_oracle_whatever_the_seed(seed):
     contrast(seed, *draw_models(seed))
 
 
-def test_paper_equals_oracle_where_a_deadline_and_a_report_meet():
-    """93479: a close that is refused during a liquidation is asked for again at the very nanosecond of the fill: the deadline is served first."""
-    contrast(93_479, *draw_models(93_479))
-
-
 @pytest.mark.parametrize("seed", range(21_000, 21_024))
 def test_snapshot_anywhere_continues_byte_for_byte(seed):
     g, instrument, events = draw_models(seed)
