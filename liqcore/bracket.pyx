@@ -413,6 +413,7 @@ cdef void on_order(slot_t* s, const event_t* e, const instrument_t* i, order_t* 
     elif o.status == O_ENDED:
         return
     if e.code == ORDER_NEW or e.code == ORDER_TRIGGERED:
+        o.fired = e.code == ORDER_TRIGGERED or (o.fired and o.status == O_LIVE)     # an amend may be confirmed after the trigger
         o.status = O_LIVE
         if asked == ASKED_AMEND or o.unknown:
             o.asked = ASKED_NOTHING         # also a cancel of unknown outcome: the venue was asked, and the order lives
@@ -420,7 +421,6 @@ cdef void on_order(slot_t* s, const event_t* e, const instrument_t* i, order_t* 
         o.refusals = 0
         if role == ROLE_STOP:
             s.protect_deadline = 0
-            o.fired = e.code == ORDER_TRIGGERED
             anchor_stop(s, i, now, out)
     elif e.code == ORDER_UNKNOWN:
         o.unknown = 1

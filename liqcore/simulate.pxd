@@ -32,6 +32,7 @@ cdef class SimVenue:
     cdef int count
     cdef int fills
     cdef bint walk               # takers get what is shown or traded, not the whole order at one price
+    cdef bint sized              # some model looks at the quantities of quotes; else they are not kept
     cdef bint hidden             # levels behind the best are taken to be full until they are shown
     cdef double maker_fee
     cdef double taker_fee

@@ -66,6 +66,7 @@ cdef class SimVenue:
             raise ValueError(f"maintenance_margin: expected a share from 0 to below 1 / leverage, got {maintenance_margin!r}")
         self.fills = FILLS.index(fills)
         self.walk = taker == "walk"
+        self.sized = self.walk or self.fills == FILLS_QUEUE
         self.hidden = hidden == "wait"
         self.maker_fee = maker_fee
         self.taker_fee = taker_fee
@@ -120,8 +121,9 @@ cdef class SimVenue:
             b.last = last
         if bid:
             b.bid = bid
-            b.bid_lots = bid_lots
             b.ask = ask
+        if bid and self.sized:
+            b.bid_lots = bid_lots
             b.ask_lots = ask_lots
 
     cdef event_t* put(self, int32_t n, uint8_t kind, int64_t id, int64_t number, int64_t now) noexcept nogil:
@@ -403,15 +405,14 @@ cdef class SimVenue:
         cdef int k
         if e.kind == TRADE:
             b = &self.books[n]
-            trade = ticks_of(&self.inst[n], e.price)
-            lots = max(<int64_t> 1, quantity(&self.inst[n], e.qty))
-            b.last = trade
+            b.last = trade = ticks_of(&self.inst[n], e.price)
         elif e.kind == BBO:
             b = &self.books[n]
             b.bid = ticks_of(&self.inst[n], e.price)
             b.ask = ticks_of(&self.inst[n], e.aux_price)
-            b.bid_lots = quantity(&self.inst[n], e.qty)
-            b.ask_lots = quantity(&self.inst[n], e.aux_qty)
+            if self.sized:
+                b.bid_lots = quantity(&self.inst[n], e.qty)
+                b.ask_lots = quantity(&self.inst[n], e.aux_qty)
         else:
             if e.kind == TICKER:
                 self.books[n].rate = e.aux_qty
@@ -421,6 +422,8 @@ cdef class SimVenue:
             return
         if b.live == 0 and b.liquidation == 0:
             return
+        if trade:
+            lots = max(<int64_t> 1, quantity(&self.inst[n], e.qty))
         self.state.serial += 1
         # an order that takes goes first: it is on its way since an earlier event
         self.take(n, e, trade, lots)
@@ -522,6 +525,16 @@ cdef class SimVenue:
         """Signed quantity held at the venue."""
         self._known(instrument)
         return qty_of(&self.inst[instrument], self.books[instrument].position)
+
+    def reach(self, int instrument) -> tuple[float, float, bool]:
+        """(low, high, every): what of the market can change anything here. Trades at or below `low` or at or above `high`, quotes with the ask at or
+        below `low` or the bid at or above `high`; or, if `every`, any trade or quote."""
+        cdef int64_t low, high
+        cdef bint every
+        self._known(instrument)
+        self.bounds(instrument, &low, &high, &every)
+        return (price_of(&self.inst[instrument], low) if low > 0 else 0.0,
+                price_of(&self.inst[instrument], high) if high != NEVER else float("inf"), bool(every))
 
     def liquidation_price(self, int instrument) -> float:
         """Where the venue closes the position by force; 0 = no position, or never."""

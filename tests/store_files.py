@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import numpy as np
+
 from liqcore.event import EVENT_DTYPE, Kind
 
 T0 = 1_770_595_200_000_000_000          # 2026-02-09 00:00 UTC
@@ -24,8 +25,10 @@ class Reading:
     notes = ()
     rules = {}
 
-    def __init__(self, path: Path, chunk: int = 500):
-        self._path, self._chunk, self.counts = path, chunk, {}
+    chunk = 500
+
+    def __init__(self, path: Path):
+        self._path, self.counts = path, {}
 
     def __enter__(self):
         return self
@@ -38,8 +41,8 @@ class Reading:
             for name in arrays:
                 venue, symbol = name.split("~")
                 rows = arrays[name]
-                for start in range(0, len(rows), self._chunk):
-                    yield venue, symbol, rows[start:start + self._chunk]
+                for start in range(0, len(rows), self.chunk):
+                    yield venue, symbol, rows[start:start + self.chunk]
 
 
 def opener(path: Path) -> Reading:

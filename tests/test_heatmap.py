@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from liqshell.report.heatmap import colour, heatmaps, sentence, stability
 
-rows = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(0, 2), st.one_of(st.integers(-50, 50), st.just(None))), min_size=1, max_size=60)
+results = st.one_of(st.integers(-50, 50), st.just(None))
+rows = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(0, 2), results), min_size=1, max_size=60)
 
 
 def table_of(found):

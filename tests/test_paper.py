@@ -17,13 +17,15 @@ ETH = lc.Instrument("ETHUSDT", tick_size="0.01", lot_size="0.01")     # 1002 are
 class Floor:
     """Paper trading by hand: prices are given for a long and mirrored about 2500 for a short."""
 
-    def __init__(self, side: int = LONG, fills: str = "through", latency_s: float = 0.05, risk: dict | None = None, **bracket):
+    def __init__(self, side: int = LONG, fills: str = "through", latency_s: float = 0.05, risk: dict | None = None, venue: dict | None = None,
+                 instrument: lc.Instrument = ETH, quotes: bool = True, **bracket):
         self.side, self.now = side, T0
         bracket = {"stop_loss": "0.0025", "take_profit": "0.0015", "entry_offset": "0.0015", "notional": 1002.0, "cooldown_s": 300} | bracket
-        engine = lc.Engine([ETH], detector(0.001 if not bracket.get("exit_phase") else 60.0), Answer(**bracket), lc.Risk(**(BIG | (risk or {}))), equity=1e5)
-        self.paper = lc.Paper(engine, lc.SimVenue([ETH], fills=fills, order_latency_s=latency_s, ack_latency_s=latency_s))
+        engine = lc.Engine([instrument], detector(0.001 if not bracket.get("exit_phase") else 60.0), Answer(**bracket), lc.Risk(**(BIG | (risk or {}))), equity=1e5)
+        self.paper = lc.Paper(engine, lc.SimVenue([instrument], fills=fills, order_latency_s=latency_s, ack_latency_s=latency_s, **(venue or {})))
         self.records = []
-        self.quote(2499.99, 2500.01)
+        if quotes:
+            self.quote(2499.99, 2500.01)
         self.trade(2500.0)
         self.liquidate()
         self.wait(1.0)
@@ -40,12 +42,16 @@ class Floor:
     def price(self, long: float) -> float:
         return ETH.price(ETH.ticks(long if self.side > 0 else 5000.0 - long))
 
-    def trade(self, price: float, qty: float = 1.0):
-        self.put(kind=lc.Kind.TRADE, side=1, price=self.price(price), qty=qty)
+    def trade(self, price: float, qty: float = 1.0, aggressor: int = -1):
+        """aggressor: +1 = the side that we enter with, -1 = the other."""
+        self.put(kind=lc.Kind.TRADE, side=aggressor * self.side, price=self.price(price), qty=qty)
 
-    def quote(self, bid: float, ask: float):
-        low, high = sorted((self.price(bid), self.price(ask)))
-        self.put(kind=lc.Kind.BBO, price=low, qty=1.0, aux_price=high, aux_qty=1.0)
+    def quote(self, bid: float, ask: float, bid_qty: float = 1.0, ask_qty: float = 1.0):
+        (low, low_qty), (high, high_qty) = sorted(((self.price(bid), bid_qty), (self.price(ask), ask_qty)))
+        self.put(kind=lc.Kind.BBO, price=low, qty=low_qty, aux_price=high, aux_qty=high_qty)
+
+    def ticker(self, mark: float, rate: float = 0.0):
+        self.put(kind=lc.Kind.TICKER, price=self.price(mark) if mark else 0.0, aux_qty=rate)
 
     def liquidate(self):
         self.put(kind=lc.Kind.LIQUIDATION, side=self.side, price=2500.0, qty=10.0, aux_price=1000.0)

@@ -20,7 +20,7 @@ from rich.console import Console
 
 import liqcore as lc
 from liqshell.errors import DataError
-from liqshell.report import coverage, ledger, load_run, make_report, print_report, statistics, words
+from liqshell.report import coverage, ledger, load_run, make_report, print_report, statistics, stories, words
 from liqshell.report.prices import Series
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
@@ -161,7 +161,7 @@ def test_rates_are_per_covered_hour(report):
 
 def test_gap_without_an_end_lasts_until_the_end(folder):
     run = load_run(folder)
-    book = ledger.Ledger(feed=[(run.ended_ns - 10**9, 1, int(lc.FeedState.FEED_DOWN), 4.0),
+    book = stories.Ledger(feed=[(run.ended_ns - 10**9, 1, int(lc.FeedState.FEED_DOWN), 4.0),
                                (run.started_ns + 10**10, -1, int(lc.FeedState.FEED_GAP), 2.0)])
     assert coverage.gaps(run, book, 1) == [(run.started_ns + 8 * 10**9, run.started_ns + 10**10), (run.ended_ns - 5 * 10**9, run.ended_ns)]
     assert len(coverage.gaps(run, book, 0)) == 1
@@ -245,9 +245,13 @@ def test_every_code_has_words():
 def test_page_is_whole_and_asks_nobody(report, page):
     assert not page.stack, f"never closed: {page.stack}"
     for tag, name, value in page.attributes:
-        assert name not in ("src", "href", "srcset", "action", "data-src"), (tag, name, value)
+        assert name not in ("src", "srcset", "action", "data-src"), (tag, name, value)
+        assert name != "href" or value.startswith("#"), (tag, name, value)
         assert not name.startswith("on"), (tag, name)
     text = report.html.read_text("utf-8")
+    assert {value[1:] for _, name, value in page.attributes if name == "href"} <= {value for _, name, value in page.attributes if name == "id"}
+    identities = [value for _, name, value in page.attributes if name == "id"]
+    assert len(identities) == len(set(identities)), "a section must not take the place of what the script looks for"
     assert not re.search(r"https?:|//[a-z0-9-]+\.[a-z]|@import|url\(|fetch\(|XMLHttpRequest|WebSocket|sendBeacon|import\(", text)
     policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
     assert ("meta", "content", policy) in page.attributes

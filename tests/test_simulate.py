@@ -36,17 +36,18 @@ def detector(window_s: float = 2.0) -> lc.CascadeConfig:
 
 
 def market(rng: random.Random, instrument: lc.Instrument, count: int, volatility: float) -> list[tuple]:
-    """(ts, kind, a, b): trades in ticks and lots, quotes, and liquidations (side, 0). Bursts, equal times, jumps, stale and missing quotes."""
-    ts, mid = T0, instrument.ticks(PRICES[instrument.symbol])
-    out, quotes = [(ts, "trade", mid, 5)], rng.random() < 0.8
+    """(ts, kind, a, b, ...): trades in ticks, lots and aggressor, quotes with their lots, and liquidations (side, 0). Bursts, equal times, jumps,
+    stale and missing quotes."""
+    ts, mid, sizes = T0, instrument.ticks(PRICES[instrument.symbol]), random.Random(count)
+    out, quotes = [(ts, "trade", mid, 5, LONG)], rng.random() < 0.8
     for _ in range(count):
         ts += rng.choice([0, 1, 10 ** 6, rng.randrange(10 ** 8), rng.randrange(10 ** 9), 7 * 10 ** 7])
         mid = max(1000, mid + round(mid * rng.gauss(0.0, volatility) * (12 if rng.random() < 0.02 else 1)))
         what = rng.random()
         if what < 0.6:
-            out.append((ts, "trade", mid + rng.choice([0, 0, 1, -1]), rng.choice([1, 3, 50, 400])))
+            out.append((ts, "trade", mid + rng.choice([0, 0, 1, -1]), rng.choice([1, 3, 50, 400]), sizes.choice([LONG, SHORT])))
         elif what < 0.9 and quotes:
-            out.append((ts, "quote", mid - rng.randrange(1, 4), mid + rng.randrange(1, 4)))
+            out.append((ts, "quote", mid - rng.randrange(1, 4), mid + rng.randrange(1, 4), sizes.choice([0, 2, 60, 500]), sizes.choice([0, 2, 60, 500])))
         elif what > 0.97:
             out.append((ts, "signal", rng.choice([LONG, SHORT]), 0))
     return out
@@ -54,24 +55,28 @@ def market(rng: random.Random, instrument: lc.Instrument, count: int, volatility
 
 def enter(target, instrument, event) -> tuple:
     """One event into an Engine."""
-    ts, kind, a, b = event
+    ts, kind, a, b, *more = event
     if kind == "trade":
-        return target.on_trade(ts, ts, 0, 1, instrument.price(a), instrument.qty(b))
+        return target.on_trade(ts, ts, 0, more[0], instrument.price(a), instrument.qty(b))
     if kind == "quote":
-        return target.on_bbo(ts, ts, 0, instrument.price(a), 1.0, instrument.price(b), 1.0)
+        return target.on_bbo(ts, ts, 0, instrument.price(a), instrument.qty(more[0]), instrument.price(b), instrument.qty(more[1]))
+    if kind == "ticker":
+        return target.on_ticker(ts, ts, 0, a, funding=b)
     return target.on_liquidation(ts, ts, 0, a, PRICES[instrument.symbol], 10.0, 1000.0)
 
 
 def table(instrument, events) -> np.ndarray:
     out = np.zeros(len(events), lc.EVENT_DTYPE)
-    for row, (ts, kind, a, b) in zip(out, events):
+    for row, (ts, kind, a, b, *more) in zip(out, events):
         row["ts_event"] = row["ts_recv"] = ts
-        row["kind"] = {"trade": lc.Kind.TRADE, "quote": lc.Kind.BBO, "signal": lc.Kind.LIQUIDATION}[kind]
-        row["side"] = a if kind == "signal" else 1
-        row["price"] = PRICES[instrument.symbol] if kind == "signal" else instrument.price(a)
-        row["qty"] = 10.0 if kind == "signal" else instrument.qty(b) if kind == "trade" else 1.0
-        row["aux_price"] = 1000.0 if kind == "signal" else instrument.price(b) if kind == "quote" else 0.0
-        row["aux_qty"] = 1.0 if kind == "quote" else 0.0
+        row["kind"] = {"trade": lc.Kind.TRADE, "quote": lc.Kind.BBO, "signal": lc.Kind.LIQUIDATION, "ticker": lc.Kind.TICKER}[kind]
+        if kind == "trade":
+            values = more[0] if more else LONG, instrument.price(a), instrument.qty(b), 0.0, 0.0
+        elif kind == "quote":
+            values = 0, instrument.price(a), instrument.qty(more[0]), instrument.price(b), instrument.qty(more[1])
+        else:
+            values = (a, PRICES[instrument.symbol], 10.0, 1000.0, 0.0) if kind == "signal" else (0, a, 0.0, 0.0, b)
+        row["side"], row["price"], row["qty"], row["aux_price"], row["aux_qty"] = values
     return out
 
 
@@ -86,12 +91,12 @@ def draw(seed: int, coarse: bool = False):
         notional=rng.choice([100.0, 1000.0, 5000.0]), market=rng.random() < 0.3, profit=rng.choice([Fraction(0), share(rng, 100, 3000), share(rng, 500, 2500)]),
         loss=share(rng, 300, 5000), trail=rng.choice([Fraction(0), share(rng, 500, 4000)]), ttl=rng.choice([1, 5, 30]) * S,
         hold=rng.choice([1, 10, 60]) * S, cooldown=rng.choice([0, 0, 5]) * S, requotes=rng.choice([0, 1, 2]), exit_phase=rng.choice([0, 0, 3, 4]),
-        touch=rng.random() < 0.5, order_latency=rng.choice([0, 1, 50 * ms, rng.randrange(500 * ms)]),
+        fills=rng.random() < 0.5 and "touch" or "through", order_latency=rng.choice([0, 1, 50 * ms, rng.randrange(500 * ms)]),
         ack_latency=rng.choice([0, 1, 50 * ms, rng.randrange(500 * ms)]), maker_fee=rng.choice([0.0002, 0.0, -0.0001]))
     g.offset = Fraction(0) if g.market or rng.random() < 0.2 else share(rng, 1, 2000)
     instrument = rng.choice(INSTRUMENTS)
     if coarse:
-        g.touch, g.market, instrument = True, False, INSTRUMENTS[3]
+        g.fills, g.market, instrument = "touch", False, INSTRUMENTS[3]
         g.offset, g.profit = share(rng, 1, 400), share(rng, 400, 1500)
     return g, instrument, market(rng, instrument, 900, rng.choice([0.0001, 0.0004, 0.001]) if not coarse else 0.0003)
 
@@ -101,8 +106,11 @@ def paper(g: Settings, instrument) -> lc.Paper:
                     entry="market" if g.market else "post_only", entry_ttl_s=g.ttl / S, max_hold_s=g.hold / S, cooldown_s=g.cooldown / S,
                     requotes=g.requotes, exit_phase=g.exit_phase, notional=g.notional)
     engine = lc.Engine([instrument], detector(), policy, lc.Risk(**BIG), equity=1e6)
-    venue = lc.SimVenue([instrument], fills="touch" if g.touch else "through", maker_fee=g.maker_fee, taker_fee=g.taker_fee,
-                        order_latency_s=g.order_latency / S, ack_latency_s=g.ack_latency / S)
+    there, back = (("_s", g_ns / S) if isinstance(g_ns, int) else ("_samples", np.array(g_ns) / S) for g_ns in (g.order_latency, g.ack_latency))
+    latency = lc.Latency(**{"order" + there[0]: there[1], "ack" + back[0]: back[1], "seed": g.seed})
+    venue = lc.SimVenue([instrument], fills=g.fills, taker="walk" if g.walk else "next", hidden="wait" if g.hidden else "none", maker_fee=g.maker_fee,
+                        taker_fee=g.taker_fee, latency=latency, funding_interval_s=g.funding / S, leverage=g.leverage,
+                        maintenance_margin=float(g.maintenance))
     return lc.Paper(engine, venue)
 
 
@@ -120,7 +128,7 @@ def told(g: Settings, instrument, events) -> PaperOracle:
     tick, lot = float(Fraction(instrument.tick_size)), float(Fraction(instrument.lot_size))
     oracle = PaperOracle(instrument, g, tick, lot)
     for event, signals in zip(events, caused):
-        oracle.step(*event, timed, signals)
+        oracle.step(*event, timed=timed, caused=signals)
     timed += listener.advance(events[-1][0] + 3600 * S)
     oracle.advance(events[-1][0] + 3600 * S, timed)
     return oracle
@@ -131,7 +139,11 @@ def rows(records, kind):
 
 
 def compare(seed: int, coarse: bool = False) -> tuple[PaperOracle, np.ndarray]:
-    g, instrument, events = draw(seed, coarse)
+    return contrast(seed, *draw(seed, coarse))
+
+
+def contrast(seed: int, g: Settings, instrument: lc.Instrument, events: list[tuple]) -> tuple[PaperOracle, np.ndarray]:
+    """The same market to the oracle and to Paper: fills, trades, funding and alarms must be equal, and the books must balance."""
     oracle = told(g, instrument, events)
     desk = paper(g, instrument)
     desk.run(table(instrument, events))
@@ -145,7 +157,12 @@ def compare(seed: int, coarse: bool = False) -> tuple[PaperOracle, np.ndarray]:
     assert len(told_fills) == len(fills), f"seed={seed}"
     assert oracle.trades == trades, f"seed={seed}"
     assert desk.venue.lost == 0 and desk.engine.audit.lost == 0
-    assert not len(rows(records, AuditKind.AUDIT_ALARM)), f"seed={seed}: {rows(records, AuditKind.AUDIT_ALARM)}"
+    names = {int(lc.Alarm.ALARM_LIQUIDATED): "liquidated", int(lc.Alarm.ALARM_UNPROTECTED): "unprotected",
+             int(lc.Alarm.ALARM_STUCK): "stuck"}
+    alarms = [(int(r["ts"]), names.get(int(r["phase"]), lc.Alarm(r["phase"]).name)) for r in rows(records, AuditKind.AUDIT_ALARM)]
+    assert oracle.alarms == alarms, f"seed={seed}"
+    funded = [(int(r["ts"]), int(r["id"]) >> 12, int(r["side"]), *r["x"][:4]) for r in rows(records, AuditKind.AUDIT_FUNDING)]
+    assert oracle.funded == [(ts, number, side, price, qty, paid, rate) for ts, number, side, price, qty, paid, rate in funded], f"seed={seed}"
     check_books(desk, records, seed)
     return oracle, records
 
@@ -157,7 +174,9 @@ def check_books(desk, records, seed) -> None:
     position = desk.engine.account.position(0)
     net = sum(r["x"][5] for r in rows(records, AuditKind.AUDIT_TRADE))
     moved = sum(r["x"][0] * r["x"][1] * instrument.multiplier for r in rows(records, AuditKind.AUDIT_FILL))
-    assert position["qty"] == 0.0 and desk.engine.account.equity - 1e6 == pytest.approx(net, abs=1e-12 * moved + 1e-9), f"seed={seed}"
+    paid = sum(r["x"][2] for r in rows(records, AuditKind.AUDIT_FUNDING))
+    assert position["qty"] == 0.0 and position["funding"] == pytest.approx(paid, abs=1e-12)
+    assert desk.engine.account.equity - 1e6 == pytest.approx(net - paid, abs=1e-12 * moved + 1e-9), f"seed={seed}"
     for r in rows(records, AuditKind.AUDIT_FILL):
         assert r["x"][0] == instrument.price(instrument.ticks(r["x"][0])) and r["x"][1] == instrument.qty(instrument.lots(r["x"][1] + 1e-12))
 

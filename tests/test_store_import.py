@@ -12,13 +12,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from liqcore.event import EVENT_DTYPE, Kind
-from store_files import DAY, HOUR, SECOND, T0, Reading, digest, market, opener, partitions, save
-
 from liqshell import store
 from liqshell.errors import DataError
 from liqshell.store import importer, repair
 from liqshell.store.catalogue import Catalogue
+from store_files import (
+    DAY,
+    HOUR,
+    SECOND,
+    T0,
+    Reading,
+    digest,
+    market,
+    opener,
+    partitions,
+    save,
+)
+
+from liqcore.event import EVENT_DTYPE, Kind
 
 CAMPAIGN_S = float(os.environ.get("LIQCORE_CAMPAIGN_SECONDS", "60"))
 
@@ -118,6 +129,9 @@ def test_unordered_files_are_put_in_order_and_processes_change_nothing(tmp_path)
     fill(tmp_path / "s", *files)
     fill(tmp_path / "j", *files, tmp_path / "none.npz", jobs=2)
     assert partitions(tmp_path / "s") == partitions(tmp_path / "j")
+    assert store.open(tmp_path / "s").make_columns() == store.open(tmp_path / "j").make_columns(2) == 4
+    assert store.open(tmp_path / "j").make_columns(2) == 0
+    assert [path.read_bytes() for path in strips(tmp_path / "s")] == [path.read_bytes() for path in strips(tmp_path / "j")]
     ts = store.open(tmp_path / "s").tape("ETHUSDT").events()["ts_recv"]
     assert ts.tolist() == events["ts_recv"].tolist()
 
@@ -214,7 +228,7 @@ class Killer:
 
 def killed_and_resumed(tmp_path: Path, rng: random.Random, kills: int, seconds: float) -> int:
     """Attempts that died, all of which ended in the same store."""
-    files = hourly(tmp_path, overlap_ns=5 * 60 * SECOND)
+    files = hourly(tmp_path, 4, 200, overlap_ns=5 * 60 * SECOND)
     done, until = 0, time.monotonic() + seconds
     with Killer(files) as killer:
         began = time.monotonic()

@@ -8,17 +8,21 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
+from keyword import iskeyword
 
 from liqcore._version import __version__
 from liqshell.errors import LiqshellError
 
-# name -> what the overview says. The function liqshell/commands/NAME.py:NAME has the full text and the options.
-# Where the file is absent, so is the command.
+# name -> what the overview says. The function liqshell/commands/NAME.py:NAME has the full text and the options (NAME_ where Python has taken the
+# name). Where the file is absent, so is the command.
 COMMANDS = {
     "demo": "The whole live path on a loopback market: no keys, no internet; ends with a report.",
     "detect": "Signals of recordings or event tables, as JSON lines.",
+    "import": "Recordings and vendor files into a store, with a report of what is in it.",
+    "data": "What a store has: coverage, gaps, refused rows.",
     "live": "Run a configuration: paper trading on a live feed.",
     "backtest": "Run a configuration on recorded data: one run, one report.",
+    "sweep": "Every setting of a grid on recorded data: table, stability pictures; resumable.",
     "forward": "Walk forward: choose parameters on one span, judge them on the next.",
     "record": "Record a venue's public feed.",
     "replay": "Run a recording again and prove that it decides the same.",
@@ -36,8 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
               help="Detect and trade crypto liquidation cascades. `liqcore COMMAND --help` shows a command's options.",
               suppress_keyboard_interrupt=False, exit_on_error=False, print_error=True)
     for name, help_text in COMMANDS.items():
-        if find_spec(f"liqshell.commands.{name}") is not None:
-            app.command(f"liqshell.commands.{name}:{name}", name=name, help=help_text)
+        module = module_of(name)
+        if find_spec(f"liqshell.commands.{module}") is not None:
+            app.command(f"liqshell.commands.{module}:{module}", name=name, help=help_text)
     try:
         status = app(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
@@ -55,6 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say("liqcore: interrupted")
         return 130
     return status if isinstance(status, int) else 0
+
+
+def module_of(command: str) -> str:
+    """The file and the function of a command."""
+    return command + "_" * iskeyword(command)
 
 
 def _say(text: str) -> None:

@@ -201,7 +201,9 @@ def load(path: str | Path, changes: Sequence[str] = ()) -> Config:
     rule = f"{folder / config.policy.rule}" if config.policy.rule else ""
     data = dataclasses.replace(config.data, store=str(folder / config.data.store) if config.data.store else "",
                                files=tuple(str(folder / file) for file in config.data.files))
-    return dataclasses.replace(config, policy=dataclasses.replace(config.policy, rule=rule), data=data)
+    samples = str(folder / config.paper.latency_samples) if config.paper.latency_samples else ""
+    return dataclasses.replace(config, policy=dataclasses.replace(config.policy, rule=rule), data=data,
+                               paper=dataclasses.replace(config.paper, latency_samples=samples))
 
 
 def _changed(found: dict[str, Any], change: str) -> None:
@@ -269,8 +271,24 @@ def _contradictions(config: Config, file: str, sound: bool) -> list[ConfigError]
     return out
 
 
-def _study_contradictions(config: Config, file: str) -> list[ConfigError]:
+def _venue_contradictions(config: Config, file: str) -> list[ConfigError]:
     out = []
+    paper = config.paper
+    if 0.0 < paper.funding_interval_s < 60.0:
+        out.append(ConfigError(f"{file}: paper.funding_interval_s", f"found {paper.funding_interval_s:g}", "seconds from 60 on, or 0 for no funding"))
+    if 0.0 < paper.leverage < 1.0:
+        out.append(ConfigError(f"{file}: paper.leverage", f"found {paper.leverage:g}", "from 1 on, or 0 for a position that is never liquidated"))
+    elif paper.leverage and paper.maintenance_margin / SCALE >= 1.0 / paper.leverage:
+        out.append(ConfigError(f"{file}: paper.maintenance_margin", f"found {paper.maintenance_margin / SCALE:g} at leverage {paper.leverage:g}",
+                               f"less than 1 / leverage ({1.0 / paper.leverage:g})", "A position would be liquidated as it is opened"))
+    if (paper.latency == "empirical") != bool(paper.latency_samples):
+        out.append(ConfigError(f"{file}: paper.latency_samples", "set, but latency is 'constant'" if paper.latency_samples else "not set",
+                               "a file where latency = 'empirical', and nothing else"))
+    return out
+
+
+def _study_contradictions(config: Config, file: str) -> list[ConfigError]:
+    out = _venue_contradictions(config, file)
     sizes: dict[str, PolicyOverride] = {"policy": config.policy} | {f"policy.symbols.{s}": o for s, o in config.policy.symbols.items()}
     for where, given in sizes.items():
         if given.notional is not None and given.equity_share is not None:

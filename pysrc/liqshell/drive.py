@@ -21,20 +21,15 @@ class Stepper:
         self.at = 0
 
     def run(self, until: int | None = None) -> bool:
-        """Up to `until` (ns) or to the end. False = the audit ring wants to be drained; call again."""
-        stop = len(self.events) if until is None else int(np.searchsorted(self.events["ts_recv"], until))
+        """All of ts_recv <= `until` (ns) or to the end. False = the audit ring wants to be drained; call again."""
+        stop = len(self.events) if until is None else int(np.searchsorted(self.events["ts_recv"], until, side="right"))
         part = self.events[self.at:min(stop, self.at + CALL_EVENTS)]
         self.paper.run(part)
         self.at += len(part)
         return self.at >= stop
 
 
-def walk_of(paper: lc.Paper, tape: lc.Tape) -> Stepper:
-    """What runs the paper engine over a tape."""
-    return Stepper(paper, tape.events())
-
-
-def drive(walk: Stepper, end_ns: int, moments: Iterable[int] = (), each: Callable[[int, np.ndarray], None] | None = None) -> np.ndarray:
+def drive(walk: lc.Walk | Stepper, end_ns: int, moments: Iterable[int] = (), each: Callable[[int, np.ndarray], None] | None = None) -> np.ndarray:
     """Run to the end of the tape and on to end_ns (what is due by then is served); the audit stream.
 
     moments: rising times (ns) at which `each(moment, new audit records)` is called, everything before the moment having been done; end_ns is the last.
@@ -44,7 +39,7 @@ def drive(walk: Stepper, end_ns: int, moments: Iterable[int] = (), each: Callabl
         fresh = []
         while not walk.run(moment):
             fresh.append(drain_audit(walk.paper.engine))
-        walk.paper.advance(moment)
+        walk.paper.advance(moment)               # also where the tape ends before it
         fresh.append(drain_audit(walk.paper.engine))
         parts.append(np.concatenate(fresh))
         if each is not None:

@@ -20,7 +20,7 @@ import numpy as np
 import liqcore as lc
 from liqcore import bracket, event
 from liqshell import journal, recording, replay
-from liqshell.drive import Stepper, drive, walk_of
+from liqshell.drive import Stepper, drive
 from liqshell.errors import DataError
 from liqshell.pipeline import GAP_S, make_paper
 from liqshell.record import END, FEED, GAP, META
@@ -163,7 +163,7 @@ def prove_as_backtest(folder: str | Path, *, trust: bool = False) -> Parity:
     builder.push(found.events)
     tape = lc.Tape(builder.instruments, builder.take())
     end_ns = found.ended_ns or (int(found.events["ts_recv"].max()) if len(found.events) else 0)
-    how, audit = "walked as a tape", drive(walk_of(paper, tape), end_ns)
+    how, audit = "walked as a tape", drive(lc.Walk(paper, tape), end_ns)
     verdict = replay.compare(recorded, audit, found.damage, bool(found.ended_ns))
     why = "" if verdict.identical else _unlike(found.events, tape, builder.refused)
     if why:

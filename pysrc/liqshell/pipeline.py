@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,11 +17,13 @@ from liqshell.config import Config
 from liqshell.toml import SCALE
 from liqshell.errors import ConfigError, DataError
 from liqshell.rules import digest_of, is_file, make_policy
+from liqshell.sections import PaperConfig
 from liqshell.sink import PaperSink
 from liqshell.venues import bybit
 
 GAP_S = 5.0             # silence of the whole feed that means missing data: every quote is repeated after 3 s
 AUDIT_CAPACITY = 1 << 18
+LATENCY_QUANTILES = 1000
 
 
 def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float = 1.0, trade: bool = True) -> dict[str, Any]:
@@ -43,10 +46,53 @@ def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float 
                               for key, v in values.bracket_arguments().items()} for symbol, values in policies.items()},
         "limits": config.limits.risk_arguments(),
         "equity": paper.equity,
-        "paper": {"fills": paper.fills, "maker_fee": paper.maker_fee / SCALE, "taker_fee": paper.taker_fee / SCALE,
-                  "order_latency_s": paper.order_latency_ms / 1e3, "ack_latency_s": paper.ack_latency_ms / 1e3},
+        "paper": venue_arguments(paper),
         "gap_ns": int(max(GAP_S, 0.1 * speed) * lc.SECOND),
     }
+
+
+def venue_arguments(paper: PaperConfig) -> dict[str, Any]:
+    """Keyword arguments of liqcore.SimVenue as JSON values; `latency`, where it is there, is that of liqcore.Latency."""
+    out: dict[str, Any] = {
+        "fills": paper.fills, "taker": paper.taker, "hidden": paper.hidden, "maker_fee": paper.maker_fee / SCALE, "taker_fee": paper.taker_fee / SCALE,
+        "order_latency_s": paper.order_latency_ms / 1e3, "ack_latency_s": paper.ack_latency_ms / 1e3, "funding_interval_s": paper.funding_interval_s,
+        "leverage": paper.leverage, "maintenance_margin": paper.maintenance_margin / SCALE}
+    if paper.latency == "empirical":
+        out["latency"] = {"order_s": out["order_latency_s"], "ack_s": out["ack_latency_s"], "seed": paper.latency_seed,
+                          **_latency_samples(paper.latency_samples)}
+    return out
+
+
+def _latency_samples(file: str) -> dict[str, list[float]]:
+    """The distribution in a file of measured latencies as quantiles: few enough to go into every recording, so that it can be run again alone."""
+    try:
+        with open(file, newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.reader(stream))
+    except OSError as why:
+        raise DataError(file, f"cannot be read: {why.strerror or why}", "a CSV file of latencies") from None
+    header = [name.strip() for name in rows[0]] if rows else []
+    found: dict[str, list[float]] = {}
+    for name in ("order_ms", "ack_ms"):
+        at = header.index(name) if name in header else len(header)
+        values = [_seconds(row[at], f"{file}:{n}: {name}") for n, row in enumerate(rows[1:], 2) if at < len(row) and row[at].strip()]
+        if values:
+            shares = (np.arange(LATENCY_QUANTILES) + 0.5) / LATENCY_QUANTILES
+            few = values if len(values) <= LATENCY_QUANTILES else np.quantile(values, shares)
+            found[name.replace("_ms", "_samples")] = np.round(few, 6).tolist()
+    if not found:
+        raise DataError(file, f"no latency under {', '.join(header) or 'no header'}", "the columns order_ms and ack_ms, or one of them")
+    return found
+
+
+def _seconds(text: str, where: str) -> float:
+    """A latency in milliseconds."""
+    try:
+        value = float(text) / 1e3
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 3600.0:
+        raise DataError(where, f"found {text!r}", "milliseconds from 0 to 3,600,000")
+    return value
 
 
 def make_paper(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] | None = None, *, trust: bool = False) -> lc.Paper:
@@ -66,7 +112,10 @@ def make_paper(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] | 
         policy = wrap(policy)
     engine = lc.Engine(instruments, lc.CascadeConfig(**values["cascade"]), policy, lc.Risk(**values["limits"]), equity=values["equity"],
                        audit_capacity=AUDIT_CAPACITY)
-    return lc.Paper(engine, lc.SimVenue(instruments, **values["paper"]))
+    venue = dict(values["paper"])
+    if "latency" in venue:
+        venue["latency"] = lc.Latency(**venue["latency"])
+    return lc.Paper(engine, lc.SimVenue(instruments, **venue))
 
 
 class Pipeline:

@@ -107,12 +107,25 @@ class LimitsConfig:
 
 @dataclass(frozen=True)
 class PaperConfig:
+    """The account and the simulated venue (docs/engine.md says what each model does).
+
+    latency_samples: a CSV file with the columns order_ms and ack_ms (either may be missing: then its constant holds), relative to this file.
+    """
+
     equity: float = number(10_000.0, 0.0, 1e12, "quote currency", above=True)
-    maker_fee: int = fraction("0.0002", "-0.01", "0.1")
-    taker_fee: int = fraction("0.00055", "-0.01", "0.1")
+    maker_fee: int = fraction("0.0002", "-0.01", "0.01")
+    taker_fee: int = fraction("0.00055", "-0.01", "0.01")
     order_latency_ms: float = number(50.0, 0.0, 60_000.0, "milliseconds")
     ack_latency_ms: float = number(50.0, 0.0, 60_000.0, "milliseconds")
-    fills: str = choice("through", "through", "touch")
+    latency: str = choice("constant", "constant", "empirical")
+    latency_samples: str = text("", r"[^\0]+", "a CSV file with the columns order_ms and ack_ms")
+    latency_seed: int = integer(0, 0, 2**62)
+    fills: str = choice("through", "through", "touch", "queue")
+    taker: str = choice("next", "next", "walk")
+    hidden: str = choice("wait", "wait", "none")
+    funding_interval_s: float = number(28_800.0, 0.0, 604_800.0, "seconds from 60 on, 0 = no funding")
+    leverage: float = number(0.0, 0.0, 1000.0, "from 1 on, 0 = our position is never liquidated")
+    maintenance_margin: int = fraction("0.005", "0", "0.99")
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,16 @@ class Resting:
     reduce_only: bool = False
     stop: int = 0
     filled: int = 0
-    fired: bool = False
+    taking: bool = False        # a stop that has fired, the rest of a market order
     born: int = 0
     why: int = 0                # of a close
+    ahead: int | None = 0       # lots before it in the queue; None = not to be seen
+    said: int = 0               # reports about it
+    number: int = 1             # of the bracket
+
+    @property
+    def id(self) -> int:
+        return self.number << 12 | self.attempt << 4 | self.role
 
 
 @dataclass(eq=False)
@@ -29,6 +36,7 @@ class Belief:
     attempt: int = -1
     state: str = "none"         # none, sent, live, ended
     asked: str = ""             # '', amend, cancel
+    fired: bool = False         # stops
     not_before: int = 0
 
     @property

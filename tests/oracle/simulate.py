@@ -1,7 +1,8 @@
 """Plain-Python oracle of paper trading on one instrument: a venue of trades and quotes, and the life of a bracket, told as a story of queues.
 
 Three queues are served in order of time, at equal times in this order: requests that reach the venue, reports that reach the engine, the engine's own
-deadlines. A market event comes after everything that was due by then; the engine sees it first, the venue matches it next.
+deadlines; funding comes between the first two. A market event comes after everything that was due by then; the engine sees it first, the venue
+(oracle/venue.py) matches it next.
 """
 
 from __future__ import annotations
@@ -12,11 +13,10 @@ from math import floor
 
 from oracle.bracket import entry_ticks, stop_ticks, target_ticks
 from oracle.orders import Belief, Resting
+from oracle.venue import CLOSE, END_LIQUIDATED, END_MAX_HOLD, END_POST_ONLY, END_VENUE, ENTRY, FORCED, NEVER, STOP, TARGET, VenueOracle
 
-ENTRY, STOP, TARGET, CLOSE = 1, 2, 3, 4
-CROSS, THROUGH, TOUCH, FIRED, TIMED, CLOSED = 1, 2, 3, 5, 6, 8
-END_TTL, END_TARGET, END_STOP, END_MAX_HOLD, END_PHASE, END_POST_ONLY, END_VENUE, END_REDUCE = 60, 61, 62, 63, 64, 65, 69, 70
-NEVER = 1 << 62
+END_TTL, END_TARGET, END_STOP, END_PHASE, END_UNPROTECTED = 60, 61, 62, 64, 67
+SECOND = 10 ** 9
 
 
 @dataclass
@@ -33,11 +33,17 @@ class Settings:
     cooldown: int = 0
     requotes: int = 0
     exit_phase: int = 0
-    touch: bool = False
-    order_latency: int = 0
-    ack_latency: int = 0
+    fills: str = "through"
+    walk: bool = False
+    hidden: bool = True                             # levels behind the best are full until they are shown
+    order_latency: int | list[int] = 0              # ns, or samples of it
+    ack_latency: int | list[int] = 0
+    seed: int = 0
     maker_fee: float = 0.0002
     taker_fee: float = 0.00055
+    funding: int = 0                                # ns, 0 = never
+    leverage: int = 0
+    maintenance: Fraction = Fraction(1, 200)
 
 
 @dataclass
@@ -46,130 +52,38 @@ class PaperOracle:
     g: Settings
     tick: float
     lot: float
-    arrivals: list = field(default_factory=list)
-    reports: list = field(default_factory=list)
-    resting: list = field(default_factory=list)
     fills: list = field(default_factory=list)       # (ts known, role, price, lots, fee, maker, reason)
     trades: list = field(default_factory=list)      # (ts, reason, gross, fees, net, hold_s)
     skipped: list = field(default_factory=list)     # (ts, reason) brackets that ended without a fill
+    funded: list = field(default_factory=list)      # (ts, bracket, side, price, qty, paid, rate)
+    alarms: list = field(default_factory=list)      # (ts, what)
 
     def __post_init__(self):
-        self.bid = self.ask = self.last = self.position = self.serial = 0
+        self.venue, self.number = VenueOracle(self.instrument, self.g), 0
         self.state, self.flat_until, self.seen_last, self.now = "flat", 0, 0, 0
-
-    # ---- the venue ----
-
-    def say(self, ts, kind, order, **more):
-        self.reports.append((ts + self.g.ack_latency, kind, order.role, order.attempt, more))
-
-    def reject(self, ts, order, reason):
-        self.say(ts, "rejected", order, reason=reason)
-
-    def end(self, ts, order, reason=0):
-        self.resting.remove(order)
-        self.say(ts, "cancelled", order, reason=reason)
-
-    def arrive(self, ts, action, order):
-        if action == "create":
-            self.create(ts, order)
-            return
-        known = next((o for o in self.resting if (o.role, o.attempt) == (order.role, order.attempt)), None)
-        if known is None:
-            self.say(ts, "refused", order)
-        elif action == "cancel":
-            self.end(ts, known)
-        else:
-            known.price, known.lots = order.price, max(order.lots, known.filled)
-            if known.role != STOP and known.lots == known.filled:
-                self.end(ts, known)
-                return
-            self.say(ts, "new", known)
-            if known.role == STOP:
-                self.fire(known)
-
-    def create(self, ts, order):
-        near = (self.ask if order.side > 0 else self.bid) or self.last
-        crosses = near > 0 and (near - order.price) * order.side <= 0
-        if order.market and not near:
-            return self.reject(ts, order, END_VENUE)
-        if order.reduce_only and self.position * order.side >= 0:
-            return self.reject(ts, order, END_REDUCE)
-        if order.post_only and crosses:
-            return self.reject(ts, order, END_POST_ONLY)
-        self.resting.append(order)
-        order.born = self.serial
-        self.say(ts, "new", order)
-        if order.market:
-            self.execute(ts, order, near, order.lots, (TIMED if order.why == END_MAX_HOLD else CLOSED) if order.role == CLOSE else CROSS, False)
-            if order in self.resting:
-                self.end(ts, order, END_REDUCE)
-        elif crosses:
-            self.execute(ts, order, near, order.lots, CROSS, False)
-
-    def execute(self, ts, order, price, lots, reason, maker):
-        held = abs(self.position)
-        lots = held if order.role == STOP else min(lots, order.lots - order.filled)
-        if order.reduce_only:
-            lots = min(lots, held)
-        if lots <= 0:
-            return
-        order.filled += lots
-        self.position += order.side * lots
-        text, qty = self.instrument.price(price), self.instrument.qty(lots)
-        fee = text * qty * self.instrument.multiplier * (self.g.maker_fee if maker else self.g.taker_fee)
-        self.say(ts, "fill", order, price=price, lots=lots, fee=fee, maker=maker, reason=reason)
-        if order.role == STOP or order.filled >= order.lots:
-            self.end(ts, order)
-        if self.position == 0:
-            for other in [o for o in self.resting if o.reduce_only]:
-                self.end(ts, other, END_REDUCE)
-        elif order.stop and not any(o.role == STOP for o in self.resting):
-            stop = Resting(STOP, 0, -order.side, order.stop, order.lots, reduce_only=True, born=self.serial)
-            self.resting.append(stop)
-            self.say(ts, "new", stop)
-            self.fire(stop)
-
-    def fire(self, stop):
-        if not stop.fired and self.last and (self.last - stop.price) * stop.side >= 0:
-            stop.fired, stop.born = True, self.serial
-
-    def meet(self, ts, trade, lots):
-        """The resting orders meet a trade (or, trade = 0, a new quote)."""
-        self.serial += 1
-        for stop in [o for o in self.resting if o.fired]:
-            near = (self.ask if stop.side > 0 else self.bid) or self.last
-            worse = max(near, trade) if stop.side > 0 else min(near, trade or near)
-            self.execute(ts, stop, worse, stop.lots, FIRED, False)
-        for order in list(self.resting):
-            if order not in self.resting or order.born == self.serial or order.fired:
-                continue
-            opposite = self.ask if order.side > 0 else self.bid
-            if order.role == STOP:
-                if trade:
-                    self.fire(order)
-            elif trade and (trade - order.price) * order.side < 0 or not trade and opposite and (opposite - order.price) * order.side < 0:
-                self.execute(ts, order, order.price, order.lots, THROUGH, True)
-            elif trade == order.price and self.g.touch:
-                self.execute(ts, order, order.price, lots, TOUCH, True)
 
     # ---- the engine ----
 
     def ask_for(self, ts, action, role, order=None):
         b = self.belief[role]
         if order is None:
-            order = Resting(role, b.attempt, -self.side, b.price, b.lots)
+            order = Resting(role, b.attempt, self.side if role == ENTRY else -self.side, b.price, b.lots)
+        order.number = self.number
         if action == "create":
             b.state, b.asked, b.filled = "sent", "", 0
         else:
             b.asked = action
-        self.arrivals.append((ts + self.g.order_latency, action, order))
+        self.venue.submit(ts, action, order)
 
     def open_bracket(self, ts, side, sequence):
         g = self.g
         price = entry_ticks(side, self.seen_last, g.offset, g.market)
         lots = floor(g.notional / (self.instrument.price(price) * self.instrument.multiplier) / self.lot * (1 + 1e-12))
-        if lots < 1:
+        lots = min(lots, self.instrument.max_lots)
+        if lots < self.instrument.min_lots or (self.instrument.qty(lots) * self.instrument.multiplier * self.instrument.price(price)
+                                               < self.instrument.min_notional):
             return
+        self.number += 1
         self.side, self.sequence, self.reference, self.state = side, sequence, self.seen_last, "entering"
         self.belief = {role: Belief() for role in (ENTRY, STOP, TARGET, CLOSE)}
         self.belief[ENTRY].lots, self.belief[STOP].attempt = lots, 0
@@ -177,7 +91,7 @@ class PaperOracle:
         self.entry_value = self.exit_value = self.paid = 0.0
         self.reason = self.entry_reason = self.tried = 0
         self.taker_target = False
-        self.ttl_at, self.hold_at = ts + g.ttl, NEVER
+        self.ttl_at, self.hold_at, self.protect_at = ts + g.ttl, NEVER, 0
         self.last_exit = self.best = self.opened = self.exit_ts = 0
         self.place_entry(ts)
 
@@ -208,12 +122,15 @@ class PaperOracle:
             if self.reason:
                 self.cancel(ts, TARGET)
                 if not close.open and ts >= close.not_before:
+                    if close.attempt == 5:
+                        self.alarms.append((ts, "stuck"))
                     close.attempt, close.lots, close.price = close.attempt + 1, self.held, 0
                     self.ask_for(ts, "create", CLOSE, Resting(CLOSE, close.attempt, -self.side, 0, self.held, True, reduce_only=True, why=self.reason))
             elif self.g.profit:
                 self.keep_target(ts, target)
         elif self.entered or entry.state == "ended":
             self.cancel(ts, TARGET)
+            self.state = "winding"
             if not (entry.open or target.open or close.open):
                 self.finish(ts)
 
@@ -244,7 +161,7 @@ class PaperOracle:
 
     def tighten(self, ts, price):
         stop = self.belief[STOP]
-        if (price - stop.price) * self.side > 0 and stop.state == "live" and not stop.asked:
+        if (price - stop.price) * self.side > 0 and stop.state == "live" and not stop.asked and not stop.fired:
             stop.price, stop.lots = price, self.held
             self.ask_for(ts, "amend", STOP)
 
@@ -253,20 +170,32 @@ class PaperOracle:
         if self.g.market and self.entered and not self.reason:
             self.tighten(ts, stop_ticks(self.side, floor(self.entry_value / self.entered + 0.5), self.g.loss))
 
-    def hear(self, ts, kind, role, attempt, more):
-        if self.state == "flat":
+    def hear(self, ts, kind, number, role, attempt, more):
+        if kind == "funding":
+            self.funded.append((ts, number, more["side"], more["price"], more["qty"], more["paid"], more["rate"]))
+        if kind == "funding" or self.state == "flat":
             return
+        if number != self.number:           # late news of the bracket before
+            assert kind != "fill"
+            return
+        if role == FORCED:
+            self.hear_fill(ts, None, role, more)
+            return self.settle(ts)
         b = self.belief[role]
         mine = role == STOP or attempt == b.attempt
         if kind == "fill":
             self.hear_fill(ts, b if mine else None, role, more)
-        elif mine and kind == "new" and (b.state != "ended" or role == STOP):
+        elif mine and kind in ("new", "fired") and (b.state != "ended" or role == STOP and kind == "new"):
+            b.fired = kind == "fired" or b.fired and b.state == "live"
             b.state = "live"
             b.asked = "" if b.asked == "amend" else b.asked
             if role == STOP:
+                self.protect_at = 0
                 self.anchor(ts)
         elif mine and kind in ("rejected", "cancelled") and b.state != "ended":
             self.hear_end(ts, b, role, more["reason"])
+            if more["reason"] == END_LIQUIDATED:
+                self.lose(ts)
         elif kind == "refused" and mine and b.state != "ended":
             assert role == STOP, "a refused cancel always comes after the report of what ended the order"
             b.asked = ""
@@ -279,21 +208,40 @@ class PaperOracle:
         if b is not None:
             b.filled += more["lots"]
             b.state = "ended" if role == STOP or b.filled >= b.lots else "live"
+        if role == STOP and self.held > more["lots"]:       # in pieces: it has as long as they keep coming
+            assert b.fired, "a venue says that a stop has fired before it says what it got"
+            b.state = "live"
+            self.protect_at = 0 if self.reason else ts + SECOND
         value = float(more["price"]) * float(more["lots"])
         if role != ENTRY:
             self.exited += more["lots"]
             self.exit_value += value
             self.exit_ts, self.last_exit = ts, role
+            if role == FORCED:
+                self.lose(ts)
             return
         if not self.entered:
             self.opened, self.hold_at, self.best = ts, ts + self.g.hold, more["price"]
+        if self.state != "holding" and not self.reason and self.belief[STOP].state != "live":
+            self.protect_at = ts + SECOND
+        self.state = "holding"
         self.entered += more["lots"]
         self.entry_value += value
         self.anchor(ts)
 
+    def lose(self, ts):
+        """The venue takes the position."""
+        if self.reason != END_LIQUIDATED:
+            self.alarms.append((ts, "liquidated"))
+            self.protect_at = 0
+        self.reason = END_LIQUIDATED
+        self.belief[CLOSE].not_before = ts + SECOND
+
     def hear_end(self, ts, b, role, reason):
         asked, b.state = b.asked, "ended"
-        if role == TARGET and reason == END_POST_ONLY:
+        if role == STOP:
+            self.protect_at = ts + SECOND if self.held > 0 and not self.reason else 0
+        elif role == TARGET and reason == END_POST_ONLY:
             self.taker_target = True
         elif role in (TARGET, CLOSE) and not b.filled and asked != "cancel":
             b.not_before = ts + min(10 ** 8 << b.attempt, 30 * 10 ** 9)
@@ -315,6 +263,8 @@ class PaperOracle:
             out = min(out, self.hold_at)
             if self.g.profit and not target.open and target.attempt < 5:
                 out = min(out, target.not_before)
+        if self.protect_at:
+            out = min(out, self.protect_at)
         if self.held > 0 and self.reason and not close.open:
             out = min(out, close.not_before)
         return out
@@ -342,34 +292,39 @@ class PaperOracle:
     def advance(self, now, signals):
         """`signals`: those that the engine's own clock causes, in order; the due ones are taken out."""
         while True:
-            times = (self.arrivals[0][0] if self.arrivals else NEVER, self.reports[0][0] if self.reports else NEVER,
+            arrivals, reports = self.venue.arrivals, self.venue.reports
+            times = (arrivals[0][0] if arrivals else NEVER, self.venue.next_funding, reports[0][0] if reports else NEVER,
                      min(signals[0].ts if signals else NEVER, self.deadline()))
             ts = min(times)
             if ts > now:
                 return
             self.now = max(self.now, ts)        # a deadline that a late report brings up may lie in the past: it is served now
             if ts == times[0]:
-                self.arrive(*self.arrivals.pop(0))
+                self.venue.arrive(*arrivals.pop(0))
             elif ts == times[1]:
-                self.hear(*self.reports.pop(0))
+                self.venue.fund()
+            elif ts == times[2]:
+                self.hear(*reports.pop(0))
             else:
                 while signals and signals[0].ts <= self.now:
                     self.hear_signal(self.now, signals.pop(0))
                 if self.deadline() <= self.now:
+                    if self.protect_at and self.now >= self.protect_at:
+                        self.protect_at = 0
+                        if not self.reason and self.held > 0:
+                            self.alarms.append((self.now, "unprotected"))
+                            self.reason = END_UNPROTECTED
                     if self.held > 0 and not self.reason and self.now >= self.hold_at:
                         self.reason = END_MAX_HOLD
                     self.settle(self.now)
 
-    def step(self, ts, kind, a, b, timed, caused):
-        """One market event: ('trade', ticks, lots), ('quote', bid, ask) or ('signal', ...); `timed` and `caused`: signals by time and by it."""
+    def step(self, ts, kind, a, b, *more, timed, caused):
+        """One market event: ('trade', ticks, lots, aggressor), ('quote', bid, ask, their lots), ('ticker', mark or 0, rate) or ('signal', ...);
+        `timed` and `caused`: signals by time and by it."""
         self.advance(ts, timed)
         if kind == "trade":
             self.follow(ts, a)
         for signal in caused:
             self.hear_signal(ts, signal)
-        if kind == "trade":
-            self.last = a
-            self.meet(ts, a, b)
-        elif kind == "quote":
-            self.bid, self.ask = a, b
-            self.meet(ts, 0, 0)
+        if kind != "signal":
+            getattr(self.venue, kind)(ts, a, b, *more)

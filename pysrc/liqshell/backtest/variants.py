@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-from liqshell.drive import drive, walk_of
+from liqshell.drive import drive
 from liqshell.backtest.history import EVERY_DETECTOR, History
 from liqshell.pipeline import make_paper
 from liqshell.report.study import Control, Delay, Outcome, outcome_of, trades_of
@@ -58,7 +58,7 @@ class Within(lc.Policy):
 
 def trade(values: dict[str, Any], history: History, wrap: Wrap | None = None) -> np.ndarray:
     """The audit stream of one run of `values` over the history."""
-    return drive(walk_of(make_paper(values, wrap, trust=True), history.tape), history.end_ns)
+    return drive(lc.Walk(make_paper(values, wrap, trust=True), history.tape), history.end_ns)
 
 
 def outcome(audit: np.ndarray, history: History) -> Outcome:
@@ -73,9 +73,18 @@ def delays(values: dict[str, Any], history: History, delays_s: tuple[float, ...]
             moved = history.delayed(round(delay_s * lc.SECOND)) if delay_s else history
         else:
             changed = copy.deepcopy(values)
-            changed["paper"]["order_latency_s"] += delay_s
+            changed["paper"] = slower(changed["paper"], delay_s)
         audit = trade(changed, moved)
         yield {"delay_s": delay_s, "outcome": outcome(audit, history), "trades": trades_of(audit, history.multipliers)}
+
+
+def slower(venue: dict[str, Any], delay_s: float) -> dict[str, Any]:
+    """Venue arguments of settings, with so much more on every request of ours."""
+    out = venue | {"order_latency_s": venue["order_latency_s"] + delay_s}
+    if "latency" in venue:
+        samples = {"order_samples": [s + delay_s for s in venue["latency"]["order_samples"]]} if "order_samples" in venue["latency"] else {}
+        out["latency"] = venue["latency"] | {"order_s": venue["latency"]["order_s"] + delay_s} | samples
+    return out
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ from rich.text import Text
 
 from liqshell.store.load import Store
 
+CONTRACTS_SHOWN = 40
 GAPS_SHOWN = 10
+PLAIN_WIDTH = 130               # where the output goes to a file or another program
 
 
 def data(
@@ -52,6 +54,9 @@ def data(
         print(json.dumps(report))
     else:
         show(report)
+        for file in report["refused_files"]:
+            first = str(file["reason"]).splitlines()[0].removeprefix(f"{file['name']}: ")
+            print(f"not imported: {file['name']}: {first}")
         for fault in faults:
             print(f"DAMAGED {fault}")
         if verify and not faults:
@@ -63,6 +68,11 @@ def data(
 def show(report: dict[str, Any]) -> None:
     """The report as tables."""
     console = Console()
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
+    if not report["contracts"]:
+        console.print("the store is empty")
+        return
     console.print(_contracts(report))
     gaps = [(gap["to"] - gap["from"], c, gap) for c in report["contracts"] for gap in c["gaps"]]
     if gaps:
@@ -73,8 +83,6 @@ def show(report: dict[str, Any]) -> None:
         for row in rows:
             table.add_row(*row)
         console.print(table)
-    for file in report["refused_files"]:
-        console.print(Text(f"refused file {file['name']}: {file['reason']}", style="red"), soft_wrap=True)
 
 
 def _table(title: str, *columns: str, note: str = "") -> Table:
@@ -82,23 +90,33 @@ def _table(title: str, *columns: str, note: str = "") -> Table:
     table = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim",
                   caption=Text(note, style="dim") if note else None, caption_justify="left")
     for column in columns:
-        table.add_column(Text(column.lstrip(">")), justify="right" if column.startswith(">") else "left", overflow="fold")
+        table.add_column(Text(column.lstrip(">")), justify="right" if column.startswith(">") else "left", overflow="fold",
+                         no_wrap=column != "why")
     return table
 
 
 def _contracts(report: dict[str, Any]) -> Table:
-    table = _table("Contracts", "contract", "feed", "ts_recv", "days", ">trades", ">quotes", ">liquidations", ">covered h", ">gaps", "tick, lot", "sides",
-                   note="tick, lot: * inferred from the data. sides: do liquidations agree with the price move")
-    for c in report["contracts"]:
-        days, rules = c["days"], c["rules"]
-        starred = (f"{rules[f]}{'' if rules['origin'][f] in ('given', 'said by its files') else '*'}" for f in ("tick_size", "lot_size"))
-        side = c["side"]
-        table.add_row(f"{c['venue']}:{c['symbol']}", Text(c["completeness"], style="yellow" if c["completeness"] == "CENSORED" else ""),
-                      ", ".join(c["received"]), days[0] if len(days) == 1 else f"{days[0]} … {days[-1]} ({len(days)})",
-                      *(f"{c['kinds'][k]['rows']:,}" if k in c["kinds"] else "–" for k in ("trades", "quotes", "liquidations")),
-                      f"{c['covered_hours']:,.1f}", str(c["gap_count"]), ", ".join(starred),
-                      Text(f"{side['verdict']} ({side['agree']}/{side['compared']})", style="bold red" if side["verdict"].startswith("SWAPPED") else ""))
+    modelled = sum("modelled" in c["received"] for c in report["contracts"])
+    table = _table("Contracts", "contract", "feed", "days", ">trades", ">quotes", ">liq.", ">covered h", ">gaps", ">tick", ">lot", "sides",
+                   note="* inferred from the data. sides: do liquidations agree with the price move"
+                   + (f". The {CONTRACTS_SHOWN} with most rows of {len(report['contracts'])}" if len(report["contracts"]) > CONTRACTS_SHOWN else "")
+                   + (f". ~ {modelled} without a time of receipt: ts_recv is modelled" if modelled else ""))
+    most = sorted(report["contracts"], key=lambda c: -sum(k["rows"] for k in c["kinds"].values()))[:CONTRACTS_SHOWN]
+    for c in (c for c in report["contracts"] if c in most):
+        days, rules, side = c["days"], c["rules"], c["side"]
+        steps = (f"{rules[f]}{'' if rules['origin'][f] in ('given', 'said by its files') else '*'}" for f in ("tick_size", "lot_size"))
+        verdict = f"{side['verdict']} {side['agree']}/{side['compared']}" if side["compared"] else "–"
+        table.add_row(f"{c['venue']}:{c['symbol']}{'~' if 'modelled' in c['received'] else ''}",
+                      Text(c["completeness"], style="yellow" if c["completeness"] == "CENSORED" else ""),
+                      days[0] if len(days) == 1 else f"{days[0]} + {len(days) - 1}",
+                      *(_compact(c["kinds"][k]["rows"]) if k in c["kinds"] else "–" for k in ("trades", "quotes", "liquidations")),
+                      f"{c['covered_hours']:,.1f}", str(c["gap_count"]), *steps,
+                      Text(verdict, style="bold red" if side["verdict"].startswith("SWAPPED") else ""))
     return table
+
+
+def _compact(rows: int) -> str:
+    return f"{rows:,}" if rows < 1_000_000 else f"{rows / 1e6:,.2f} M"
 
 
 def _gaps(gaps: list[tuple[int, dict[str, Any], dict[str, Any]]]) -> Table:

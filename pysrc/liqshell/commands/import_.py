@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from liqshell import formats
+from liqshell import formats, recording
 from liqshell.errors import ConfigError
+from liqshell.formats.reading import FEED_LATENCY_MS
 from liqshell.progress import Bar
-from liqshell.store.importer import Outcome, Reading, run
+from liqshell.store.importer import Outcome, fill
 from liqshell.store.load import Store
 
-
-@dataclass(frozen=True)
-class Opener:
-    """Makes the reader of a file; goes to other processes as it is."""
-
-    options: formats.Options
-
-    def __call__(self, path: Path) -> Reading:
-        return formats.read(path, self.options)
+SUFFIXES = (*recording.SUFFIXES, ".csv", ".csv.gz", ".zip", ".npz", ".parquet")
 
 
 def import_(
@@ -34,7 +26,7 @@ def import_(
     venue: str = "",
     symbol: str = "",
     instruments: Path | None = None,
-    feed_latency_ms: float = formats.FEED_LATENCY_MS,
+    feed_latency_ms: float = FEED_LATENCY_MS,
     jobs: int = 1,
     overlap: Annotated[bool, Parameter(negative=())] = False,
     quiet: Annotated[bool, Parameter(negative=())] = False,
@@ -60,14 +52,12 @@ def import_(
     feed_latency_ms
         For files without a time of receipt: ts_recv = ts_event + this.
     jobs
-        Processes that read files.
+        Processes that read files and make columns.
     overlap
         Also take files that contradict what the store has of the same time, and keep both records.
     quiet
         No progress bar and no tables.
     """
-    if not files:
-        raise ConfigError("import", "no files", "at least one recording or vendor file", "See `liqcore import --help`")
     if not 1 <= jobs <= 64:
         raise ConfigError("--jobs", str(jobs), "1 to 64")
     from liqshell.store import page, quality, rules
@@ -75,13 +65,10 @@ def import_(
     given = rules.load_file(instruments) if instruments is not None else {}
     options = _options(venue, symbol, feed_latency_ms, given)
     with Bar("import", quiet) as bar:
-        outcome = run(store, _expanded(files), Opener(options), jobs=jobs, overlap=overlap, given=given,
+        outcome = fill(store, _expanded(files), options, jobs=jobs, overlap=overlap, given=given,
                       tell=lambda name, done, total: bar.show(name, 0.8 * done / max(total, 1)))
         at = Store(store)
-        steps = [(contract, day) for contract in at.contracts for day in contract.days()]
-        for n, (contract, day) in enumerate(steps):
-            bar.show(f"columns of {contract.symbol} {day}", 0.8 + 0.2 * n / len(steps))
-            contract.day_strip(day)
+        at.make_columns(jobs, lambda what, done: bar.show(what, 0.8 + 0.2 * done))
     report = quality.data_report(at)
     page.save(report, store)
     if not quiet:
@@ -105,13 +92,21 @@ def _expanded(files: tuple[Path, ...]) -> list[Path]:
     out: dict[Path, None] = {}
     for path in files:
         if path.is_dir():
-            inside = formats.files_of(path)
-            if not inside:
-                raise ConfigError(str(path), "no file in this folder that could be market data", "recordings or vendor files")
-            out |= dict.fromkeys(inside)
+            out |= dict.fromkeys(_inside(path))
         else:
             out[path] = None
     return list(out)
+
+
+def _inside(folder: Path) -> list[Path]:
+    """The recording of a run, or every file below the folder whose name is that of market data."""
+    if (folder / recording.FRAMES).is_dir():
+        return list(recording.Reader(folder).files)
+    found = sorted(p for p in folder.rglob("*") if p.is_file() and p.name.lower().endswith(SUFFIXES)
+                   and not any(part.startswith(".") for part in p.relative_to(folder).parts))
+    if not found:
+        raise ConfigError(str(folder), "no file in this folder that could be market data", f"names that end with {', '.join(SUFFIXES)}")
+    return found
 
 
 def _summary(outcome: Outcome, store: Path) -> None:
@@ -123,5 +118,5 @@ def _summary(outcome: Outcome, store: Path) -> None:
         for note in source.notes:
             print(f"note: {Path(source.name).name}: {note}", file=sys.stderr)
     for name, reason in outcome.broken.items():
-        print(f"NOT IMPORTED {reason if name in reason else f'{name}: {reason}'}", file=sys.stderr)
+        print(f"NOT IMPORTED {reason if reason.startswith(name) else f'{name}: {reason}'}", file=sys.stderr)
     print(f"report: {store / 'report.html'}")

@@ -2,7 +2,7 @@
 
 from liqcore import FeedState
 
-from liqshell.report.ledger import Ledger
+from liqshell.report.stories import Ledger
 from liqshell.report.run import Run
 from liqshell.report.statistics import poisson, wilson
 

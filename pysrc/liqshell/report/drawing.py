@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from liqshell.report.coverage import gaps
-from liqshell.report.ledger import Bracket, Cascade, Ledger, Order
+from liqshell.report.stories import Bracket, Cascade, Ledger, Order
 from liqshell.report.prices import MS, Paths, drawn
 from liqshell.report.run import Run
 from liqshell.report.text import number

@@ -1,4 +1,4 @@
-"""What the page is made of: escaped text, tables, sections, tiles. Everything that came from outside is escaped here or by `esc`, and nowhere else."""
+"""What the page is made of: escaped text, tables, sections, tiles. What came from outside is escaped here or by `esc`, and nowhere else."""
 
 from collections.abc import Iterable
 from html import escape

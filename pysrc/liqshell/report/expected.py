@@ -1,4 +1,4 @@
-"""What the authors of a preset promised, beside what was observed. Claims are quoted with their ids from the written system; a study may bring others."""
+"""What the authors of a preset promised, beside what was observed. Claims carry their ids in the written system; a study may bring others."""
 
 from collections.abc import Callable
 from typing import Any
@@ -96,7 +96,8 @@ _FADE: tuple[Claim, ...] = (
     {"id": "S2-19", "measure": "net_per_day", "low": 0.0004, "high": 0.0012, "note": "on notional, not on the account (C18)"},
 )
 _ONE: tuple[Claim, ...] = ({"id": "S2-19", "measure": "max_drawdown", "low": 0.02, "high": 0.04},
-                           {"id": "S2-19", "measure": "daily_sharpe", "low": 2.0, "high": 5.0, "note": "S2-02's 46 to 172 are per-trade ratios annualised (C9)"})
+                           {"id": "S2-19", "measure": "daily_sharpe", "low": 2.0, "high": 5.0,
+                            "note": "S2-02's 46 to 172 are per-trade ratios annualised (C9)"})
 _FOUR: tuple[Claim, ...] = ({"id": "S2-19", "measure": "max_drawdown", "low": 0.03, "high": 0.06, "note": "four symbols"},
                             {"id": "S2-19", "measure": "daily_sharpe", "low": 3.0, "high": 8.0,
                              "note": "four symbols; S2-02's 46 to 172 are per-trade ratios annualised (C9)"})
@@ -117,7 +118,8 @@ def compare(run: Run, study: Study, s: dict[str, Any]) -> list[dict[str, Any]]:
     for claim in claims_of(run, study):
         what, unit, read = MEASURES.get(claim["measure"], (claim["measure"], "", None))
         value, low, high = read(s) if read else (None, None, None)
-        rows.append({"id": claim["id"], "measure": claim["measure"], "what": what, "unit": unit, "claimed_low": claim["low"], "claimed_high": claim["high"],
+        rows.append({"id": claim["id"], "measure": claim["measure"], "what": what, "unit": unit, "claimed_low": claim["low"],
+                     "claimed_high": claim["high"],
                      "observed": value, "observed_low": low, "observed_high": high, "note": claim.get("note", ""),
                      "verdict": _verdict(claim, value, low, high)})
     return rows

@@ -10,8 +10,8 @@ from liqcore import Phase, Reason, Role
 
 from liqshell.report import breakdown, expected, origin, robust
 from liqshell.report.coverage import covered_hours, rate, share
-from liqshell.report.ledger import Cascade, Ledger
-from liqshell.report.results import daily, entries, exits, left_open, money, per_trade, winning
+from liqshell.report.stories import Cascade, Ledger
+from liqshell.report.results import daily, entries, exits, left_open, marked, money, per_trade, winning
 from liqshell.report.run import COMPLETENESS, Run
 from liqshell.report.statistics import spread
 from liqshell.report.study import Study
@@ -34,17 +34,17 @@ def funnel(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
 
 
 def why_not(ledger: Ledger) -> list[dict[str, Any]]:
-    """Every reason for which no order was placed, and how often."""
-    rows = [{"reason": reason(code), "meaning": meaning(code), "n": n} for code, n in ledger.refusals.most_common()]
+    """Every reason for which no order was placed, and how often. asked: policy or risk was asked and said no."""
+    rows = [{"reason": reason(code), "meaning": meaning(code), "n": n, "asked": True} for code, n in ledger.refusals.most_common()]
     silent = sum(not c.verdicts for c in ledger.seen)
     if silent:
-        rows.append({"reason": "policy silent", "meaning": "the cascade became active and the policy asked for nothing", "n": silent})
+        rows.append({"reason": "policy silent", "meaning": "the cascade became active and the policy asked for nothing", "n": silent, "asked": False})
     if ledger.lapsed:
         rows.append({"reason": "not a cascade", "meaning": "a large liquidation that no second one followed inside the window",
-                     "n": ledger.lapsed})
+                     "n": ledger.lapsed, "asked": False})
     cut = sum(c.interrupted and not c.active for c in ledger.cascades)
     if cut:
-        rows.append({"reason": "feed gap", "meaning": "a candidate was forgotten because the feed had a gap", "n": cut})
+        rows.append({"reason": "feed gap", "meaning": "a candidate was forgotten because the feed had a gap", "n": cut, "asked": False})
     return rows
 
 
@@ -133,7 +133,7 @@ def trade_rows(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
             continue
         entry, opened = b.entry_fills, breakdown.opened(b)
         last = [f for f in b.fills if f.role != Role.ROLE_ENTRY][-1:]
-        rows.append({"n": n, "symbol": run.symbols[b.instrument], "side": position(b.side), "cascade": liquidated(c.side) if c else "unknown",
+        rows.append({"n": n, "symbol": run.symbols[b.instrument], "side": position(b.side), "cascade": liquidated(b.cascade_side) if c else "unknown",
                      "signal_ns": c.active if c else 0, "decided_ns": b.opened, "opened_ns": opened, "closed_ns": b.flat,
                      "signal": iso(c.active if c else 0), "decided": iso(b.opened), "opened": iso(opened), "closed": iso(b.flat), "qty": t.qty,
                      "entry": t.entry, "exit": t.exit, "notional": t.entry_notional, "gross": t.gross, "fees": t.fees,
@@ -147,7 +147,7 @@ def trade_rows(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
 
 
 def cascade_rows(run: Run, cascades: list[Cascade]) -> dict[str, Any]:
-    """notional: None where a FULL and a CENSORED feed are in one run, because their volumes are not added; by class it stands in notional_by_class."""
+    """notional: None where a FULL and a CENSORED feed are in one run, because their volumes are not added; see notional_by_class."""
     durations = [(c.last_large - c.start) / 1e9 for c in cascades]
     volumes: dict[str, list[float]] = {COMPLETENESS[i.completeness]: [] for i in run.instruments}
     for c in cascades:
@@ -164,7 +164,7 @@ def stamp(run: Run) -> dict[str, Any]:
     """What somebody else needs to get the same run."""
     meta, sequence = run.meta, run.audit["seq"]
     lost = int(sequence[-1] - sequence[0]) + 1 - len(sequence) if len(sequence) else 0
-    return {"version": meta.get("version"), "abi": meta.get("abi"), "config_hash": meta.get("config_hash"),
+    return {"version": meta.get("version"), "abi": meta.get("abi"), "config_hash": meta.get("config_hash"), "code_hash": meta.get("code_hash"),
             "data_hash": meta.get("data_hash"),
             "seed": meta.get("seed"), "speed": run.speed, "audit_records": len(run.audit), "audit_lost": lost,
             "audit_sha256": hashlib.sha256(np.ascontiguousarray(run.audit).view(np.uint8).data).hexdigest(), "replay": meta.get("replay")}
@@ -181,7 +181,8 @@ def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str,
         "venue": run.meta.get("venue", ""), "synthetic": run.synthetic, "label": "SYNTHETIC" if run.synthetic else "REAL MARKET",
         "preset": run.meta.get("preset"), "evidence": run.meta.get("evidence"), "completeness": classes, "started_ns": run.started_ns,
         "ended_ns": run.ended_ns, "duration_s": run.duration_s, "wall_s": wall_seconds(run), "speed": run.speed, "covered_instrument_hours": hours,
-        "money": money(run, ledger), "win_rate": winning(run, ledger), "per_trade": trades, "daily_sharpe": daily(run, ledger),
+        "money": money(run, ledger) | {"drawdown_marked": marked(study)}, "win_rate": winning(run, ledger), "per_trade": trades,
+        "daily_sharpe": daily(run, ledger),
         "hold_s": spread([b.closed.hold_s for b in ledger.trades if b.closed]), "exits": exits(ledger), "entries": entries(ledger),
         "left_open": left_open(run, ledger), "funnel": funnel(run, ledger), "why_not": why_not(ledger),
         "cascades": {**cascade_rows(run, ledger.seen), "rate": rate(len(ledger.seen), hours)}, "trades_rate": rate(len(ledger.trades), hours),

@@ -17,9 +17,12 @@ CELLS_WITH_NUMBERS = 240
 OUTLIERS = (0.01, 0.99)
 NEIGHBOURS_LEAST = 3             # a cell with fewer measured neighbours is not called stable: nothing around it was tried
 # cividis (Nunez, Anderton, Renslow 2018): reads alike for the colour-blind and in grey. For results with two signs: blue to orange through white.
-CIVIDIS = ((0, 34, 78), (18, 53, 112), (59, 73, 108), (87, 93, 109), (112, 113, 115), (138, 134, 120), (165, 156, 116), (195, 179, 105), (225, 204, 85),
-           (254, 232, 56))
-LOSS_GAIN = ((178, 88, 6), (224, 130, 20), (253, 184, 99), (254, 224, 182), (247, 247, 247), (209, 229, 240), (146, 197, 222), (67, 147, 195), (33, 102, 172))
+Colours = tuple[tuple[int, int, int], ...]
+CIVIDIS: Colours = ((0, 34, 78), (18, 53, 112), (59, 73, 108), (87, 93, 109), (112, 113, 115), (138, 134, 120), (165, 156, 116), (195, 179, 105),
+                    (225, 204, 85),
+                    (254, 232, 56))
+LOSS_GAIN: Colours = ((178, 88, 6), (224, 130, 20), (253, 184, 99), (254, 224, 182), (247, 247, 247), (209, 229, 240), (146, 197, 222),
+                      (67, 147, 195), (33, 102, 172))
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ def stability(table: Mapping[str, np.ndarray], x: str, y: str, metric: str, *, h
             raise ValueError(f"no column {name!r}; there are {', '.join(sorted(table))}")
         columns[name] = np.asarray(table[name])
         if columns[name].ndim != 1 or len(columns[name]) != len(columns[x]) or columns[name].dtype.kind not in "fiub":
-            raise ValueError(f"column {name!r}: {columns[name].dtype} of shape {columns[name].shape}, numbers in one column of {len(columns[x])} are needed")
+            raise ValueError(f"column {name!r}: {columns[name].dtype} of shape {columns[name].shape}, "
+                             f"numbers in one column of {len(columns[x])} are needed")
     value = columns[metric].astype(float)
     xs, at_x = np.unique(columns[x], return_inverse=True)
     ys, at_y = np.unique(columns[y], return_inverse=True)
@@ -94,8 +98,8 @@ def colour(value: float, low: float, high: float) -> tuple[str, str]:
     at = min(max(share, 0.0), 1.0) * (len(scale) - 1)
     k = min(int(at), len(scale) - 2)
     red, green, blue = (round(a + (b - a) * (at - k)) for a, b in zip(scale[k], scale[k + 1], strict=True))
-    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
-    return f"#{red:02x}{green:02x}{blue:02x}", "#111" if luminance > 140 else "#fff"
+    light = sum(w * (c / 255) ** 2.2 for w, c in zip((0.2126, 0.7152, 0.0722), (red, green, blue), strict=True))
+    return f"#{red:02x}{green:02x}{blue:02x}", "#111" if light > 0.19 else "#fff"        # where black and white have the same contrast
 
 
 def _number(value: float) -> str:
@@ -124,14 +128,16 @@ def _grid(s: Stability, grid: np.ndarray, names: tuple[str, str, str], span: tup
             value, x = float(grid[row, column]), left + column * pitch
             where = f"{x_name} {_axis(s.x[column])}, {y_name} {_axis(s.y[row])}"
             if not np.isfinite(value):
-                out.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{pitch:.1f}" height="{tall:.1f}" fill="none" stroke="var(--line,#ccc)" stroke-width=".5">'
+                out.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{pitch:.1f}" height="{tall:.1f}" fill="none" '
+                           'stroke="var(--line,#ccc)" stroke-width=".5">'
                            f'<title>{escape(where)}: not tried</title></rect>')
                 continue
             fill, ink = colour(value, *span)
             out.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{pitch + .3:.1f}" height="{tall + .3:.1f}" fill="{fill}">'
                        f'<title>{escape(where)}: {_number(value)} ({int(s.count[row, column])} settings)</title></rect>')
             if written:
-                out.append(f'<text x="{x + pitch / 2:.1f}" y="{y + tall / 2 + 4:.1f}" text-anchor="middle" style="fill:{ink};font-size:{min(12, pitch * .34):.1f}px">'
+                out.append(f'<text x="{x + pitch / 2:.1f}" y="{y + tall / 2 + 4:.1f}" text-anchor="middle" '
+                           f'style="fill:{ink};font-size:{min(12, pitch * .34):.1f}px">'
                            f'{_number(value)}</text>')
         if rows <= 24 or row % -(-rows // 12) == 0:
             out.append(f'<text class="m" x="{left - 6}" y="{y + tall / 2 + 4:.1f}" text-anchor="end">{_axis(s.y[row])}</text>')
@@ -139,7 +145,8 @@ def _grid(s: Stability, grid: np.ndarray, names: tuple[str, str, str], span: tup
     out += [f'<text class="m" x="{left + (column + .5) * pitch:.1f}" y="{top + height + 16:.1f}" text-anchor="middle">{_axis(s.x[column])}</text>'
             for column in range(0, columns, step)]
     out.append(f'<text class="m" x="{left + width / 2}" y="{top + height + 36:.1f}" text-anchor="middle">{escape(x_name)}</text>')
-    out.append(f'<text class="m" x="10" y="{top + height / 2:.1f}" text-anchor="middle" transform="rotate(-90 10 {top + height / 2:.1f})">{escape(y_name)}</text>')
+    middle = top + height / 2
+    out.append(f'<text class="m" x="10" y="{middle:.1f}" text-anchor="middle" transform="rotate(-90 10 {middle:.1f})">{escape(y_name)}</text>')
     out += _marks(s, left, top, pitch, tall)
     return "".join(out) + "</svg>"
 
@@ -168,7 +175,8 @@ def _scale(span: tuple[float, float], beyond: tuple[bool, bool]) -> str:
         low, high = -max(-low, high), max(-low, high)
     cells = "".join(f'<rect x="{k * 6}" y="0" width="6.3" height="12" fill="{colour(low + (high - low) * k / 39, *span)[0]}"/>' for k in range(40))
     middle = '<text class="m" x="120" y="27" text-anchor="middle">0</text>' if low < 0 < high else ""
-    return (f'<svg viewBox="0 0 240 32" style="max-width:240px" role="img" aria-label="Colours">{cells}<text class="m" x="0" y="27">{"≤ " * beyond[0]}{_number(low)}</text>'
+    return (f'<svg viewBox="0 0 240 32" style="max-width:240px" role="img" aria-label="Colours">{cells}'
+            f'<text class="m" x="0" y="27">{"≤ " * beyond[0]}{_number(low)}</text>'
             f'{middle}<text class="m" x="240" y="27" text-anchor="end">{"≥ " * beyond[1]}{_number(high)}</text></svg>')
 
 
@@ -185,7 +193,8 @@ def heatmaps(table: Mapping[str, np.ndarray], x: str, y: str, metric: str, *, hi
     beyond = bool(shown.min() < low), bool(shown.max() > high)
     median = _grid(s, s.median, (x, y, f"{metric}: median over the other parameters"), span)
     worst = _grid(s, s.worst, (x, y, f"{metric}: worst of the cell and its neighbours"), span)
-    return f'<p class="told">{escape(sentence(s, x, y, metric, unit))}</p><div class="heat"><div>{median}</div><div>{worst}</div></div>{_scale(span, beyond)}'
+    told = f'<p class="told">{escape(sentence(s, x, y, metric, unit))}</p>'
+    return f'{told}<div class="heat"><div>{median}</div><div>{worst}</div></div>{_scale(span, beyond)}'
 
 
 def sentence(s: Stability, x: str, y: str, metric: str, unit: str = "") -> str:

@@ -56,21 +56,20 @@ def _head(s: dict[str, Any]) -> str:
     out = [f'<header><div><h1>{esc(s["name"])}</h1><div class="muted">{esc(span)}</div><div class="badges">{_badges(s)}</div></div>'
            '<button id="theme" title="light or dark">◐ theme</button></header>']
     if s["synthetic"]:
-        out.append('<p class="notice"><b>SYNTHETIC.</b> Prices and liquidations were made by a generator'
-                   + (f' (seed {esc(s["stamp"]["seed"])})' if s["stamp"]["seed"] is not None else "")
-                   + ": they show that the machinery works and are no evidence about a real market.</p>")
+        seed = f" (seed {s['stamp']['seed']})" if s["stamp"]["seed"] is not None else ""
+        out.append(notice("SYNTHETIC.", f"Prices and liquidations were made by a generator{seed}: they show that the machinery works and are no "
+                          "evidence about a real market."))
     if s["evidence"]:
         grade, first, rest = evidence(str(s["evidence"]))
         more = f"<details><summary>why</summary>{esc(rest)}</details>" if rest else ""
         out.append(f'<div class="sub"><b>Evidence for the preset: {esc(grade)}.</b> {esc(first)}{more}</div>')
     if s["stamp"]["audit_lost"]:
-        out.append(f'<p class="notice"><b>INCOMPLETE.</b> {s["stamp"]["audit_lost"]:,} audit records are missing: '
-                   "no sum below can be trusted.</p>")
+        out.append(notice("INCOMPLETE.", f"{s['stamp']['audit_lost']:,} audit records are missing: no sum below can be trusted."))
     if "CENSORED" in s["completeness"]:
-        out.append('<p class="notice"><b>CENSORED feed.</b> The venue shows only a sample of its liquidations: volumes are lower bounds '
-                   "and must not be added to those of a full feed.</p>")
+        out.append(notice("CENSORED feed.", "The venue shows only a sample of its liquidations: volumes are lower bounds and are never added to "
+                          "those of a full feed."))
     for alarm in s["feed"]["alarms"][:3]:
-        out.append(f'<p class="notice"><b>ALARM</b> {esc(when(alarm["ts"]))} {esc(alarm["instrument"])}: {esc(alarm["what"])}</p>')
+        out.append(notice("ALARM", f"{when(alarm['ts'])} {alarm['instrument']}: {alarm['what']}"))
     out.append(f'<p class="verdict">{esc(verdict(s))}</p>')
     return "".join(out) + _tiles(s)
 
@@ -85,7 +84,8 @@ def _chart_note(s: dict[str, Any]) -> str:
 def _contents(body: str) -> str:
     """Links to the sections that have an anchor."""
     found = re.findall(r'<section id="([a-z]+)"><h2>([^<]*)</h2>', body)
-    return '<nav class="contents">' + "".join(f'<a href="#{anchor}">{title}</a>' for anchor, title in [("charts", "Price and orders"), *found]) + "</nav>"
+    links = "".join(f'<a href="#{anchor}">{title}</a>' for anchor, title in [("charts", "Price and orders"), *found])
+    return f'<nav class="contents">{links}</nav>'
 
 
 def page(summary: dict[str, Any], drawn: dict[str, Any]) -> str:
@@ -101,12 +101,14 @@ def page(summary: dict[str, Any], drawn: dict[str, Any]) -> str:
     title = "No cascade was seen" if not total else "Each cascade"
     if shown < total:
         title = f"{shown} of {total} cascades: those that were traded first, then the largest"
-    aside, below = ("", sections.left_open(s)) if s["left_open"] else (sections.left_open(s), "")      # a table needs the width, an empty state does not
+    # a table needs the width, an empty state does not
+    aside, below = ("", sections.left_open(s)) if s["left_open"] else (sections.left_open(s), "")
     study = sections_study.all_of(s)
     lead = sections_study.belief(s) + sections.result(s, drawn["equity"], drawn["end"])
     body = [study, sections.exits(s),
             f'<div class="two"><div>{sections.statistics(s)}</div><div>{sections.funnel(s)}{sections.why(s)}{aside}</div></div>',
-            sections.pieces(s), below, sections.instruments(s), sections.trades(s), sections_run.data(s), sections_run.assumptions(s), sections_run.truth(s), sections_run.latency(s),
+            sections.pieces(s), below, sections.instruments(s), sections.trades(s), sections_run.data(s), sections_run.assumptions(s),
+            sections_run.truth(s), sections_run.latency(s),
             f'<div class="two">{sections_run.feed(s)}{sections_run.stamp(s)}</div>']
     contents = _contents(lead + "".join(body))
     parts = {"title": esc(f"{s['name']}: liqcore report"), "css": css, "js": f'(() => {{\n"use strict";\n{chart}{script}}})();',

@@ -1,9 +1,9 @@
-"""Where the numbers come from: what the market data was, what the simulated venue does and does not do, and why nothing was traded where nothing was."""
+"""Where the numbers come from: what the market data was, what the simulated venue does and does not do, and why nothing was traded."""
 
 from typing import Any
 
 from liqshell.report.coverage import HOUR_NS, covered_hours, gaps
-from liqshell.report.ledger import Ledger
+from liqshell.report.stories import Ledger
 from liqshell.report.results import funding_modelled, venue_settings
 from liqshell.report.run import COMPLETENESS, Run
 from liqshell.report.study import Part, Study
@@ -13,7 +13,6 @@ FILLS = {"through": "a resting order is filled, completely, when a trade or the 
          "queue": "a resting order waits behind the size that was shown at its price; trades there consume it"}
 TAKERS = {"next": "a taker order fills at the next price, never better than the quote, whatever its size",
           "walk": "a taker order takes what the next trades and quotes show, and waits for more where that is too little"}
-GAPS_SHOWN = 20
 
 
 def data(run: Run, ledger: Ledger, study: Study) -> dict[str, Any]:
@@ -38,47 +37,41 @@ def data(run: Run, ledger: Ledger, study: Study) -> dict[str, Any]:
 
 
 def assumptions(run: Run, ledger: Ledger, study: Study) -> list[dict[str, str]]:
-    """What is simulated and how: rows of (about, what). What is not told by the run is not shown."""
-    venue = {**venue_settings(run), **study.get("models", {})}
+    """What is simulated and how: rows of (about, what). The study's own words (models) win over those made from the settings; what neither tells is
+    not shown."""
+    venue, words = venue_settings(run), dict(study.get("models", {}))
     rows = []
 
-    def say(about: str, what: str) -> None:
-        rows.append({"about": about, "what": what})
+    def say(about: str, made: str | None, name: str = "") -> None:
+        what = words.pop(about, None) or made
+        if what is not None:
+            rows.append({"about": about + (f": {name}" if name else ""), "what": what})
 
-    if venue.get("fills"):
-        say(f"fills: {venue['fills']}", FILLS.get(venue["fills"], ""))
-    taker = venue.get("taker", "next" if venue else None)
-    if taker:
-        say(f"taker: {taker}", TAKERS.get(taker, ""))
-    config = run.table("config").get("paper")
-    order, ack = (_seconds(venue, config, name) for name in ("order", "ack"))
-    if venue.get("latency"):
-        say("latency", str(venue["latency"]))
-    elif order is not None and ack is not None:
-        say("latency", f"orders reach the venue after {order * 1e3:g} ms, its answers come back after {ack * 1e3:g} ms, always")
-    fees = [venue.get(f"{role}_fee") for role in ("maker", "taker")]
-    if all(isinstance(fee, float) for fee in fees):
-        maker, taken = (float(fee) * 1e4 for fee in fees if fee is not None)
-        say("fees", f"maker {maker:g} bps, taker {taken:g} bps of notional, on every leg by its role")
+    fills, taker = venue.get("fills"), venue.get("taker", "next") if venue else None
+    say("fills", FILLS.get(str(fills)), str(fills or ""))
+    say("taker", TAKERS.get(str(taker)), str(taker or ""))
+    order, ack = (_seconds(venue, run.table("config").get("paper"), name) for name in ("order", "ack"))
+    say("latency", None if order is None or ack is None
+        else f"orders reach the venue after {order * 1e3:g} ms, its answers come back after {ack * 1e3:g} ms, always")
+    fees = [float(fee) * 1e4 for fee in (venue.get("maker_fee"), venue.get("taker_fee")) if isinstance(fee, float)]
+    say("fees", f"maker {fees[0]:g} bps, taker {fees[1]:g} bps of notional, on every leg by its role" if len(fees) == 2 else None)
     interval = venue.get("funding_interval_s")
     if funding_modelled(run, ledger):
-        say("funding", f"settled every {interval / 3600:g} h at mark, at the rate that the feed showed" if interval else "settled as the venue reported it")
+        say("funding", f"settled every {interval / 3600:g} h at mark, at the rate that the feed showed" if interval
+            else "settled as the venue reported it")
     else:
         say("funding", "not charged: trades held across 00:00, 08:00 or 16:00 UTC are counted instead")
     leverage = venue.get("leverage")
-    if venue:
-        say("liquidation of our own position", f"at {leverage:g} x leverage, maintenance margin {venue.get('maintenance_margin', 0.005):.2%}" if leverage
-            else "never: the account is taken to be large enough")
-    for key, text in study.get("models", {}).items():
-        if key not in ("fills", "taker", "latency", "funding_interval_s", "leverage", "maintenance_margin", "maker_fee", "taker_fee"):
-            say(key.replace("_", " "), text)
+    say("own liquidation", (f"at {leverage:g} x leverage, maintenance margin {venue.get('maintenance_margin', 0.005):.2%}" if leverage
+                            else "never: the account is taken to be large enough") if venue else None)
+    for about in list(words):
+        say(about, None)
     absent = "our own impact on the market, outages of order entry, rejects other than post-only and reduce-only, auto-deleveraging"
-    if venue.get("fills") != "queue":
+    if fills != "queue":
         absent = "the queue ahead of a resting order, " + absent
     if taker == "next":
         absent = "depth beyond the best price, " + absent
-    if venue:
-        say("not simulated", absent + ". Fills at size are therefore optimistic.")
+    say("not simulated", absent + ". Fills at size are therefore optimistic." if venue else None)
     return rows
 
 
@@ -104,15 +97,17 @@ def silence(run: Run, s: dict[str, Any]) -> list[str]:
     if not steps["large liquidations"]:
         warmup = cascade.get("warmup")
         why = f"Nothing is large before {warmup} liquidations of an instrument were seen" if warmup else "Nothing is large during the warm-up"
-        low = [f"{p['symbol']} had {p['liquidations']}" for p in s["data"]["parts"] if p["liquidations"] is not None and warmup and p["liquidations"] <= warmup]
+        low = [f"{p['symbol']} had {p['liquidations']}" for p in s["data"]["parts"]
+               if p["liquidations"] is not None and warmup and p["liquidations"] <= warmup]
         out.append(f"No liquidation was large. {why}; after that it must reach the "
-                   f"{_ordinal(cascade.get('quantile'))} of the last {cascade.get('window_events', 'many')}." + (f" {', '.join(low)}." if low else ""))
+                   f"{_ordinal(cascade.get('quantile'))} of the last {cascade.get('window_events', 'many')}."
+                   + (f" {', '.join(low)}." if low else ""))
     elif not steps["cascades"]:
         out.append(f"{steps['large liquidations']:,} liquidations were large, none was followed by another one inside the window: no cascade.")
     elif not steps["policy wanted a trade"]:
         out.append(f"{steps['cascades']:,} cascades were seen and the policy wanted to trade none of them.")
     elif not steps["risk agreed"]:
-        reasons = ", ".join(f"{r['reason']} ({r['n']:,})" for r in s["why_not"][:3])
+        reasons = ", ".join(f"{r['reason']} ({r['n']:,})" for r in [r for r in s["why_not"] if r["asked"]][:3])
         out.append(f"{steps['policy wanted a trade']:,} trades were wanted and risk refused every one: {reasons}.")
     elif not steps["entries filled"]:
         reasons = ", ".join(f"{r['reason']} ({r['n']:,})" for r in s["entries"]["unfilled"][:3])

@@ -46,7 +46,8 @@ def delays(rows: list[dict[str, Any]]) -> str:
     def y_of(value: float) -> float:
         return top + (high - min(max(value, low), high)) / (high - low) * height
 
-    out = [open_svg(WIDTH, top + height + 44, "Net per trade in basis points at each reaction delay")] + _grid(low, high, top, height, lambda v: f"{v:g}")
+    out = [open_svg(WIDTH, top + height + 44, "Net per trade in basis points at each reaction delay")]
+    out += _grid(low, high, top, height, lambda v: f"{v:g}")
     line = []
     for k, r in enumerate(rows):
         x = LEFT + (k + .5) * pitch
@@ -57,7 +58,8 @@ def delays(rows: list[dict[str, Any]]) -> str:
         y = y_of(r["mean_bps"])
         line.append(f"{x:.1f} {y:.1f}")
         if r["low_bps"] is not None:
-            out.append(f'<path d="M{x:.1f} {y_of(r["low_bps"]):.1f}V{y_of(r["high_bps"]):.1f}" stroke="var(--muted)" stroke-width="5" opacity=".45"/>')
+            ends = f"M{x:.1f} {y_of(r['low_bps']):.1f}V{y_of(r['high_bps']):.1f}"
+            out.append(f'<path d="{ends}" stroke="var(--muted)" stroke-width="5" opacity=".45"/>')
         out.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="var(--{"good" if r["mean_bps"] > 0 else "bad"})"/>')
     if len(line) > 1:
         out.insert(1, f'<path d="M{"L".join(line)}" fill="none" stroke="var(--ink)" stroke-width="1.2" opacity=".6"/>')
@@ -90,7 +92,8 @@ def controls(rows: list[dict[str, Any]], real: float | None) -> str:
             counts, edges = np.histogram(r["values_bps"], bins=DOTS, range=(low, high))
             tall = (lane - 20) / max(1, counts.max())
             out += [f'<rect x="{x_of(edge):.1f}" y="{base - n * tall:.1f}" width="{max(1.5, (high - low) / DOTS * scale - .6):.1f}" '
-                    f'height="{n * tall:.1f}" fill="var(--muted)" opacity=".55"/>' for n, edge in zip(counts.tolist(), edges.tolist(), strict=False) if n]
+                    f'height="{n * tall:.1f}" fill="var(--muted)" opacity=".55"/>'
+                    for n, edge in zip(counts.tolist(), edges.tolist(), strict=False) if n]
             out.append(f'<path d="M{x_of(r["p05_bps"]):.1f} {base + 4}H{x_of(r["p95_bps"]):.1f}" stroke="var(--ink)" stroke-width="2"/>')
         x = x_of(r["median_bps"])
         out.append(f'<path d="M{x:.1f} {base + 9}l-4 -5h8z" fill="var(--ink)"/>' if len(r["values_bps"]) > 1
@@ -111,14 +114,16 @@ def folds(rows: list[dict[str, Any]]) -> str:
     pitch = (WIDTH - LEFT) / max(1, len(rows))
     width = min(26.0, pitch * .36)
     zero = top + high / (high - low) * height
-    out = [open_svg(WIDTH, top + height + 26, "Net per trade of each fold, in sample and out of sample")] + _grid(low, high, top, height, lambda v: f"{v:g}")
+    out = [open_svg(WIDTH, top + height + 26, "Net per trade of each fold, in sample and out of sample")]
+    out += _grid(low, high, top, height, lambda v: f"{v:g}")
     for k, r in enumerate(rows):
         x = LEFT + (k + .5) * pitch
         for value, at, style in ((r["train_bps"], x - width - 1, 'fill="none" stroke="var(--muted)" stroke-width="1.5"'),
                                  (r["test_bps"], x + 1, f'fill="var(--{"good" if (r["test_bps"] or 0) > 0 else "bad"})"')):
             if value is not None:
                 y = top + (high - max(value, 0.0)) / (high - low) * height
-                out.append(f'<rect x="{at:.1f}" y="{y:.1f}" width="{width:.1f}" height="{max(1.0, abs(value) / (high - low) * height):.1f}" {style}/>')
+                size = max(1.0, abs(value) / (high - low) * height)
+                out.append(f'<rect x="{at:.1f}" y="{y:.1f}" width="{width:.1f}" height="{size:.1f}" {style}/>')
         if len(rows) <= 24 or k % (len(rows) // 12) == 0:
             out.append(label(x, top + height + 20, str(r["fold"]), "middle"))
     return "".join(out) + f'<path d="M{LEFT} {zero:.1f}H{WIDTH}" stroke="var(--ink)"/></svg>'
@@ -135,7 +140,8 @@ def bars(rows: list[tuple[str, float, str]], about: str, show: Any = short_money
         x = LEFT + k * pitch
         y = top + (high - max(value, 0.0)) / (high - low) * height
         if value:
-            out.append(f'<rect x="{x + pitch * .12:.1f}" y="{y:.1f}" width="{max(.8, pitch * .76):.1f}" height="{max(1.0, abs(value) / (high - low) * height):.1f}" '
+            size = max(1.0, abs(value) / (high - low) * height)
+            out.append(f'<rect x="{x + pitch * .12:.1f}" y="{y:.1f}" width="{max(.8, pitch * .76):.1f}" height="{size:.1f}" '
                        f'fill="var(--{"good" if value > 0 else "bad"})"><title>{hover}</title></rect>')
         if k % every == 0:
             out.append(label(x + pitch / 2, top + height + 20, name, "middle"))

@@ -12,7 +12,7 @@ import numpy as np
 from liqcore import EVENT_DTYPE, Kind
 from liqshell.errors import DataError
 from liqshell.recording import read
-from liqshell.report.ledger import Cascade, Ledger
+from liqshell.report.stories import Cascade, Ledger
 from liqshell.report.run import Run
 
 OVERVIEW_BUCKETS = 2000

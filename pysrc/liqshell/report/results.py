@@ -7,10 +7,11 @@ from typing import Any
 from liqcore import Reason, Role
 
 from liqshell.report.coverage import DAY_NS, HOUR_NS, share, whole_days
-from liqshell.report.ledger import Bracket, Ledger
+from liqshell.report.stories import Bracket, Ledger
 from liqshell.report.run import Run
 from liqshell.report.statistics import (FEW, break_even, break_even_planned, clustered_mean, daily_sharpe, day_bootstrap, drawdown,
-                                        expected_shortfall, mean_test, spread, weighted_mean)
+                                        expected_shortfall, mean_test, spread)
+from liqshell.report.study import Study
 from liqshell.report.words import ROLES, meaning, position, reason
 
 FUNDING_NS = 8 * HOUR_NS
@@ -44,7 +45,8 @@ def fees_by_leg(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     rows = []
     for (role, maker), found in sorted(legs.items()):
         fees, notional = math.fsum(fee for fee, _ in found), math.fsum(n for _, n in found)
-        rows.append({"leg": ROLES.get(role, str(role)), "role": "maker" if maker else "taker", "fills": len(found), "notional": notional, "fees": fees,
+        rows.append({"leg": ROLES.get(role, str(role)), "role": "maker" if maker else "taker", "fills": len(found), "notional": notional,
+                     "fees": fees,
                      "bps": fees / notional * 1e4 if notional else None})
     return rows
 
@@ -92,6 +94,12 @@ def fallen(run: Run, ledger: Ledger, equity: float | None) -> dict[str, Any] | N
     return drawdown([*points, (run.ended_ns, total)])
 
 
+def marked(study: Study) -> dict[str, Any] | None:
+    """The largest drawdown with open positions at mark, as far as the samples of a backtest see it; None without them."""
+    equity = study.get("equity")
+    return drawdown(list(zip(equity["ts"], equity["marked"], strict=True))) if equity and equity["ts"] else None
+
+
 def fee_rates(ledger: Ledger, run: Run) -> dict[str, float | None]:
     """What was charged per leg and role, as a share of the fill's notional."""
     out: dict[str, float | None] = {}
@@ -133,7 +141,7 @@ def per_trade(ledger: Ledger) -> dict[str, Any]:
     test = mean_test(values)
     mean, sd = test["mean"], test["sd"]
     return {**test, "sharpe_per_trade": mean / sd if mean is not None and sd else None, "clustered": clustered_mean(values, days),
-            "bootstrap": day_bootstrap(values, days, weighted_mean), "few": len(values) < FEW}
+            "bootstrap": day_bootstrap(values, days), "few": len(values) < FEW}
 
 
 def daily_returns(run: Run, ledger: Ledger) -> tuple[list[float], int]:

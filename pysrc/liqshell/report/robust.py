@@ -1,4 +1,4 @@
-"""Whether a result would stand elsewhere: at other reaction delays, against trading without knowledge, on days that did not choose the parameters, and
+"""Whether a result would stand elsewhere: at other delays, against trading without knowledge, on days that did not choose the parameters, and
 after the number of settings that were tried. Reads study.json; every answer has a plain sentence that claims no more than the numbers allow."""
 
 import math
@@ -10,7 +10,7 @@ import numpy as np
 from liqshell.errors import DataError
 from liqshell.report.breakdown import interval_of
 from liqshell.report.coverage import DAY_NS
-from liqshell.report.ledger import Ledger
+from liqshell.report.stories import Ledger
 from liqshell.report.overfit import deflated_sharpe, overfitting
 from liqshell.report.results import daily_returns
 from liqshell.report.run import Run
@@ -22,6 +22,7 @@ CONTROLS = {"random_side": ("random side", "the same entries, each long or short
             "inverted_side": ("inverted side", "the same entries on the other side"),
             "random_time": ("random time", "as many entries, at moments drawn at random"),
             "every_30_min": ("every 30 minutes", "an entry by the clock, whatever the market does")}
+FIXED = ("inverted_side", "every_30_min")        # nothing is drawn: their few runs are no distribution
 LIKELY = 0.05
 
 
@@ -37,7 +38,8 @@ def delays(study: Study) -> dict[str, Any] | None:
     rows = []
     for d in sorted(found, key=lambda d: d["delay_s"]):
         o, mean = d["outcome"], mean_of(d["trades"])
-        rows.append({"delay_s": d["delay_s"], "entries": o["entries"], "trades": o["trades"], "win_rate": o["wins"] / o["trades"] if o["trades"] else None,
+        rows.append({"delay_s": d["delay_s"], "entries": o["entries"], "trades": o["trades"],
+                     "win_rate": o["wins"] / o["trades"] if o["trades"] else None,
                      "net": o["net"], "mean_bps": mean["mean"], "low_bps": mean["low"], "high_bps": mean["high"],
                      "gross_bps": o["gross"] / o["notional"] * 1e4 if o["notional"] else None})
     traded = [r for r in rows if r["mean_bps"] is not None]
@@ -85,7 +87,7 @@ def _control(c: Control, mean: float | None) -> dict[str, Any]:
     name, meaning = CONTROLS.get(c["kind"], (c.get("name") or c["kind"].replace("_", " "), ""))
     values = sorted(d["mean_bps"] for d in c["draws"] if d["mean_bps"] is not None)
     count = len(values)
-    p = (1 + sum(v >= mean for v in values)) / (1 + count) if mean is not None and count > 1 else None
+    p = (1 + sum(v >= mean for v in values)) / (1 + count) if mean is not None and count > 1 and c["kind"] not in FIXED else None
     quantile = [float(q) for q in np.quantile(values, [0.05, 0.5, 0.95])] if values else [None, None, None]
     return {"kind": c["kind"], "name": name, "meaning": meaning, "draws": count, "seed": c["seed"], "trades": sum(d["trades"] for d in c["draws"]),
             "trades_per_draw": sum(d["trades"] for d in c["draws"]) / len(c["draws"]) if c["draws"] else 0.0, "p05_bps": quantile[0],
@@ -106,7 +108,8 @@ def forward(study: Study) -> dict[str, Any] | None:
     returns: list[float] = []
     for k, f in enumerate(walk["folds"], 1):
         inside, outside = f["train_outcome"], f["test_outcome"]
-        rows.append({"fold": k, "train_start_ns": f["train"][0], "train_end_ns": f["train"][1], "test_start_ns": f["test"][0], "test_end_ns": f["test"][1],
+        rows.append({"fold": k, "train_start_ns": f["train"][0], "train_end_ns": f["train"][1], "test_start_ns": f["test"][0],
+                     "test_end_ns": f["test"][1],
                      "settings": f["settings"], "chosen": f["chosen"], "train_value": f["train_value"], "test_value": f["test_value"],
                      "train_trades": inside["trades"], "test_trades": outside["trades"], "train_bps": inside["mean_bps"],
                      "test_bps": outside["mean_bps"], "train_net": inside["net"], "test_net": outside["net"], "test_rank": f.get("test_rank")})
@@ -160,7 +163,8 @@ def trials(run: Run, ledger: Ledger, study: Study) -> dict[str, Any]:
     logged = study.get("trials")
     returns, _ = daily_returns(run, ledger)
     out = deflated_sharpe(returns, logged["n"] if logged else 1, logged["sharpe_daily_sd"] if logged else None)
-    out |= {"source": logged["source"] if logged else "no trial log: one trial is assumed", "logged": bool(logged), "overfitting": None, "problem": ""}
+    out |= {"source": logged["source"] if logged else "no trial log: one trial is assumed", "logged": bool(logged), "overfitting": None,
+            "problem": ""}
     name = logged.get("matrix") if logged else None
     if name:
         try:

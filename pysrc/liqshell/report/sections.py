@@ -4,7 +4,8 @@ from typing import Any
 
 from liqshell.report import plots, svg
 from liqshell.report.elements import empty, esc, muted, section, signed, table, two
-from liqshell.report.text import NONE, compact, interval, money, number, percent, price, seconds, when
+from liqshell.report.statistics import CLUSTERS_MIN
+from liqshell.report.text import NONE, compact, interval, money, number, percent, plural, price, seconds, when
 
 TRADES_SHOWN = 500
 
@@ -20,7 +21,8 @@ def result(s: dict[str, Any], points: list, end_ms: float) -> str:
     sub = f"{money(m['net'], True)} net on {money(m['notional'])} of entry notional; account {money(m['equity_start'])}."
     sub += f" {across} trades were held across a funding time." if across else ""
     legs = table(("leg", "role", ">fills", ">notional", ">fees", ">bps"),
-                 [(esc(r["leg"]), r["role"], f"{r['fills']:,}", compact(r["notional"]), money(r["fees"]), number(r["bps"], 2)) for r in m["fees_by_leg"]])
+                 [(esc(r["leg"]), r["role"], f"{r['fills']:,}", compact(r["notional"]), money(r["fees"]), number(r["bps"], 2))
+                  for r in m["fees_by_leg"]])
     left = section("From gross to net", svg.waterfall(m) + "<h3>Fees by leg</h3>" + legs, sub, "result")
     d = m["drawdown"]
     sub = "Solid: net. Dashed: before fees, slippage and funding. Below: how far the account stood under its last peak."
@@ -30,6 +32,9 @@ def result(s: dict[str, Any], points: list, end_ms: float) -> str:
                 + (f"made good {when(d['recovered_ns'])}" if d["recovered_ns"] else "not made good by the end")
                 + f". Longest time below a peak: {seconds(d['longest_ns'] / 1e9)}.")
     ends = (when(s["started_ns"])[:16], when(s["ended_ns"])[:16])
+    at_mark = m["drawdown_marked"]
+    if at_mark and at_mark["share"] > 0:
+        fall += f" With open positions at mark, sampled by the hour: {percent(at_mark['share'], 2)}."
     right = section("Account after each trade", svg.account([tuple(p) for p in points], end_ms, m["equity_start"], ends)
                     + (f'<p class="sub">{esc(fall)}</p>' if fall else "") + _days(s), sub)
     return two(left, right)
@@ -39,11 +44,13 @@ def _days(s: dict[str, Any]) -> str:
     rows = s["days"]
     if len(rows) < 2:
         return ""
-    bars = [(r["day"][5:], r["net"], esc(f"{r['day']}: {money(r['net'], True)}, {r['trades']} trades, {percent(r['covered'], 0)} covered")) for r in rows]
+    bars = [(r["day"][5:], r["net"], esc(f"{r['day']}: {money(r['net'], True)}, {r['trades']} trades, {percent(r['covered'], 0)} covered"))
+            for r in rows]
     out = "<h3>Net by day (UTC)</h3>" + plots.bars(bars, "Net result of each day", every=-(-len(rows) // 6))
     blind = [r["day"] for r in rows if r["covered"] < 0.5]
     if blind:
-        out += f'<p class="sub">{esc(f"{len(blind)} of {len(rows)} days had data for less than half of their time and are no days of the Sharpe ratio.")}</p>'
+        told = f"{len(blind)} of {len(rows)} days had data for less than half of their time and are no days of the Sharpe ratio."
+        out += f'<p class="sub">{esc(told)}</p>'
     return out
 
 
@@ -62,7 +69,8 @@ def statistics(s: dict[str, Any]) -> str:
              f"{interval(t['low'], t['high'], bps)}; sd {number(t['sd'], 1)}"),
             ("t statistic", number(t["t"]), f"n = {t['n']}, trades taken as independent"),
             ("t statistic, clustered by day", number(c["t"]) if c["t"] is not None else NONE,
-             f"{interval(c['low'], c['high'], bps)} bps, {c['clusters']} days" if c["low"] is not None else f"{c['clusters']} days with trades, 2 are needed"),
+             f"{interval(c['low'], c['high'], bps)} bps, {c['clusters']} days" if c["low"] is not None
+             else f"{plural(c['clusters'], 'day')} with trades, {CLUSTERS_MIN} are needed"),
             ("net per trade, days drawn anew", bps(t["mean"]) + " bps" if b["low"] is not None else NONE,
              interval(b["low"], b["high"], bps) + f" (bootstrap over {b['days']} days)" if b["low"] is not None else b["why"]),
             ("expected shortfall, worst 5 %", bps(m["shortfall_bps"]) + " bps" if m["shortfall_bps"] is not None else NONE,
@@ -80,12 +88,13 @@ def statistics(s: dict[str, Any]) -> str:
              ("trades per covered instrument hour", number(s["trades_rate"]["per_hour"]),
               interval(s["trades_rate"]["low"], s["trades_rate"]["high"]))]
     few = f"n = {t['n']}: below 30 trades every figure here is a hint." if t["n"] and t["few"] else ""
-    return section("Statistics", table(("", ">value", "95 % interval, note"), [(esc(a), esc(v), muted(note)) for a, v, note in rows]), few, "statistics")
+    shown = [(esc(a), esc(v), muted(note)) for a, v, note in rows]
+    return section("Statistics", table(("", ">value", "95 % interval, note"), shown), few, "statistics")
 
 
 def _sharpe_note(d: dict[str, Any]) -> str:
     if d["value"] is None:
-        return f"{d['days']} whole days, at least 2 are needed" if d["days"] < 2 else f"{d['days']} whole days, all alike"
+        return f"{plural(d['days'], 'whole day')}, at least 2 are needed" if d["days"] < 2 else f"{d['days']} whole days, all alike"
     told = f"{interval(d['low'], d['high'])} (Lo), {d['days']} days"
     if d["bootstrap_low"] is not None:
         told = f"{interval(d['low'], d['high'])} (Lo), {interval(d['bootstrap_low'], d['bootstrap_high'])} (bootstrap), {d['days']} days"
@@ -166,12 +175,14 @@ def instruments(s: dict[str, Any]) -> str:
         e = s["entries"]
         rate = s["cascades"]["rate"]
         rows.append(("together", "/".join(s["completeness"]), f"{rate['n']:,}",
-                     esc(f"{number(rate['per_hour'], 1)} ({number(rate['low'], 1)}–{number(rate['high'], 1)})"), f"{s['cascades']['longs_liquidated']:,}",
+                     esc(f"{number(rate['per_hour'], 1)} ({number(rate['low'], 1)}–{number(rate['high'], 1)})"),
+                     f"{s['cascades']['longs_liquidated']:,}",
                      f"{s['cascades']['shorts_liquidated']:,}", NONE, f"{e['placed']:,}", f"{p['n']:,}", percent(p["win_rate"]["share"], 0),
                      money(p["fees"]), signed(p["net"], money(p["net"], True)), number(p["mean_bps"], 1, True),
                      esc(interval(p["low_bps"], p["high_bps"], lambda v: number(v, 1, True)))))
-    sub = (f"Threshold: notional that made the last large liquidation large. Together: at most {p['positions_max']} positions at once, largest exposure "
-           f"{money(p['exposure_max'])}" + (f" ({percent(p['exposure_max_on_account'], 0)} of the account)." if p["exposure_max_on_account"] is not None else "."))
+    against = f" ({percent(p['exposure_max_on_account'], 0)} of the account)" if p["exposure_max_on_account"] is not None else ""
+    sub = (f"Threshold: notional that made the last large liquidation large. Together: at most {p['positions_max']} positions at once, largest "
+           f"exposure {money(p['exposure_max'])}{against}.")
     return section("Instruments and portfolio", table(("symbol", "feed", ">cascades", ">per h (95 %)", ">longs liq.", ">shorts liq.", ">threshold",
                                                        ">entries", ">trades", ">won", ">fees", ">net", ">bps a trade", ">95 %"), rows,
                                                       foot=int(len(rows) > 1)), sub, "instruments")
@@ -193,8 +204,10 @@ def pieces(s: dict[str, Any]) -> str:
     best = sum(r["low_bps"] is not None and r["low_bps"] > 0 for r in traded)
     note = (f"{len(traded)} hours were traded; with that many looks, one in twenty is beyond its 95 % interval by chance"
             f" ({best} above zero here).")
-    hours = f"<div><h3>By hour of the entry (UTC)</h3>{plots.bars(bars, 'Net result by hour of day (UTC)', every=4)}<p class='sub'>{esc(note)}</p></div>"
-    numbers = "<div><h3>In numbers</h3>" + table(("hour", ">n", ">won", ">net", ">bps a trade", ">95 %"), [tuple(row(f"{r['hour']:02d}:00", r)[k] for k in (0, 1, 2, 7, 8, 9))
+    hours = plots.bars(bars, "Net result by hour of day (UTC)", every=4)
+    hours = f"<div><h3>By hour of the entry (UTC)</h3>{hours}<p class='sub'>{esc(note)}</p></div>"
+    numbers = "<div><h3>In numbers</h3>" + table(("hour", ">n", ">won", ">net", ">bps a trade", ">95 %"),
+                                                 [tuple(row(f"{r['hour']:02d}:00", r)[k] for k in (0, 1, 2, 7, 8, 9))
                                                                                 for r in traded], tall=True) + "</div>"
     return section("Long and short, hour by hour", body + two(hours, numbers), anchor="pieces")
 

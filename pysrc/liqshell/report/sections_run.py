@@ -5,8 +5,6 @@ from typing import Any
 from liqshell.report.elements import count, empty, esc, muted, section, slim, table
 from liqshell.report.text import ASSUMPTIONS, NONE, interval, millis, number, percent, seconds, when
 
-GAPS_SHOWN = 12
-
 
 def data(s: dict[str, Any]) -> str:
     """What the market data was: completeness, coverage, gaps, where ts_recv comes from."""
@@ -18,7 +16,8 @@ def data(s: dict[str, Any]) -> str:
         rows.append((f"<b>{esc(p['symbol'])}</b>", kind, esc(p["source"] or NONE), count(p["trades"]), count(p["quotes"]), count(p["liquidations"]),
                      number(p["covered_hours"], 1), percent(p["covered"], 1), f"{len(p['gaps']):,}", receipt))
         holes += [(when(a), p["symbol"], seconds((b - a) / 1e9)) for a, b in p["gaps"]]
-    body = table(("symbol", "liquidations are", "source", ">trades", ">quotes", ">liquidations", ">covered h", ">covered", ">gaps", "time of receipt"), rows)
+    body = table(("symbol", "liquidations are", "source", ">trades", ">quotes", ">liquidations", ">covered h", ">covered", ">gaps",
+                  "time of receipt"), rows)
     if holes:
         longest = sorted(holes, key=lambda row: row[0])[:200]
         body += (f"<details class='block'><summary>{len(holes):,} gaps</summary>"
@@ -37,9 +36,10 @@ def data(s: dict[str, Any]) -> str:
 
 def assumptions(s: dict[str, Any]) -> str:
     """What the simulated venue does and does not do, and how to read the numbers."""
-    rows = [(f"<b>{esc(r['about'])}</b>", esc(r["what"])) for r in s["assumptions"]]
+    rows = [(f"<b>{esc(r['about'].replace('_', ' '))}</b>", esc(r["what"])) for r in s["assumptions"]]
     body = table(("", ""), rows) if rows else empty("The run does not say how its venue was simulated.")
-    return section("Assumptions", body + f'<h3>How to read these numbers</h3><ul class="plain">{"".join(f"<li>{esc(a)}</li>" for a in ASSUMPTIONS)}</ul>',
+    notes = "".join(f"<li>{esc(a)}</li>" for a in ASSUMPTIONS)
+    return section("Assumptions", body + f'<h3>How to read these numbers</h3><ul class="plain">{notes}</ul>',
                    anchor="assumptions")
 
 
@@ -105,11 +105,12 @@ def stamp(s: dict[str, Any]) -> str:
     if isinstance(replay, dict):
         told = "identical" if replay.get("identical") else f"DIFFERENT, first at {replay.get('first_difference')}"
         told += f" ({replay.get('records', NONE)} records)"
-    rows = [("liqcore", f"{t['version']}, abi {t['abi']}"), ("seed", t["seed"]), ("speed", f"{t['speed']:g}"),
+    rows = [("liqcore", f"{t['version']}, abi {t['abi']}"), ("seed", t["seed"]), ("code", t["code_hash"]), ("speed", f"{t['speed']:g}"),
             ("configuration", t["config_hash"]), ("data", s["data"]["fingerprint"]),
             ("audit stream", f"{t['audit_records']:,} records, sha256 {t['audit_sha256']}"), ("replay", told)]
     told_by = table(("", ""), [(esc(a), f"<code>{esc(b) if b is not None else NONE}</code>") for a, b in rows])
-    return section("Reproduce it", told_by + _timing(s), "The same version, configuration, data and seed give this audit stream byte for byte.", "stamp")
+    return section("Reproduce it", told_by + _timing(s), "The same version, configuration, data and seed give this audit stream byte for byte.",
+                   "stamp")
 
 
 def _timing(s: dict[str, Any]) -> str:

@@ -29,18 +29,19 @@ def delays(s: dict[str, Any]) -> str:
     rows = [(seconds(r["delay_s"]), f"{r['entries']:,}", f"{r['trades']:,}", percent(r["win_rate"], 0), number(r["gross_bps"], 1, True),
              signed(r["mean_bps"], number(r["mean_bps"], 1, True)), esc(interval(r["low_bps"], r["high_bps"], bps))) for r in found["rows"]]
     body = plots.delays(found["rows"]) + table((">delay", ">entries", ">trades", ">won", ">gross bps", ">net bps", ">95 %"), rows)
-    return section("Reaction delay", body, "Net per trade in bps when each signal is acted upon so much later. Bars: 95 % interval.", "delays", found["verdict"])
+    return section("Reaction delay", body, "Net per trade in bps when each signal is acted upon so much later. Bars: 95 % interval.", "delays",
+                   found["verdict"])
 
 
 def controls(s: dict[str, Any]) -> str:
     found = s["controls"]
     if found is None:
         return ""
-    rows = [(f'<span title="{esc(r["meaning"])}">{esc(r["name"])}</span>', f"{r['draws']:,}", number(r["trades_per_draw"], 1), number(r["p05_bps"], 1, True),
-             number(r["median_bps"], 1, True), number(r["p95_bps"], 1, True), number(r["p"], 3) if r["p"] is not None else NONE) for r in found["rows"]]
+    rows = [(f'<span title="{esc(r["meaning"])}">{esc(r["name"])}</span>', f"{r['draws']:,}", number(r["trades_per_draw"], 1),
+             bps(r["p05_bps"]), bps(r["median_bps"]), bps(r["p95_bps"]), number(r["p"], 3) if r["p"] is not None else NONE) for r in found["rows"]]
     body = plots.controls(found["rows"], found["mean_bps"]) + table(("control", ">draws", ">trades a draw", ">5 %", ">median", ">95 %", ">p"), rows)
-    return section("Controls", body, "Net per trade in bps of trading the same data without knowledge. p: share of draws that did at least as well as "
-                   "this run, which counts as one of them.", "controls", found["verdict"])
+    return section("Controls", body, "Net per trade in bps of trading the same data without knowledge. p: share of draws that did at least as well "
+                   "as this run, which counts as one of them.", "controls", found["verdict"])
 
 
 def _chosen(values: dict[str, Any]) -> str:
@@ -48,14 +49,18 @@ def _chosen(values: dict[str, Any]) -> str:
                      for name, value in values.items())
 
 
+def _days(start_ns: int, end_ns: int) -> str:
+    return f"{when(start_ns)[:10]} – {when(end_ns)[:10]}"
+
+
 def forward(s: dict[str, Any]) -> str:
     f = s["forward"]
     if f is None:
         return ""
-    rows = [(str(r["fold"]), f"{when(r['train_start_ns'])[:10]} – {when(r['train_end_ns'])[:10]}", f"{when(r['test_start_ns'])[:10]} – {when(r['test_end_ns'])[:10]}",
+    rows = [(str(r["fold"]), _days(r["train_start_ns"], r["train_end_ns"]), _days(r["test_start_ns"], r["test_end_ns"]),
              f"{r['settings']:,}", esc(_chosen(r["chosen"])), f"{r['train_trades']:,}", number(r["train_bps"], 1, True), f"{r['test_trades']:,}",
              signed(r["test_bps"], number(r["test_bps"], 1, True)), percent(r["test_rank"], 0)) for r in f["rows"]]
-    rows.append(("", "all test spans", "", "", "", "", number(f["in_sample_bps"], 1, True), f"{f['trades']:,}", number(f["out_of_sample_bps"], 1, True),
+    rows.append(("", "all test spans", "", "", "", "", bps(f["in_sample_bps"]), f"{f['trades']:,}", bps(f["out_of_sample_bps"]),
                  percent(f["mean_rank"], 0)))
     note = [f"95 % {interval(f['low_bps'], f['high_bps'], bps)} bps"] if f["low_bps"] is not None else []
     if f["kept"] is not None:
@@ -64,8 +69,8 @@ def forward(s: dict[str, Any]) -> str:
         note.append(f"daily Sharpe × √365 over {f['days']} test days: {number(f['daily_sharpe'])}")
     if f["mean_rank"] is not None:
         note.append(f"the chosen setting beat {percent(f['mean_rank'], 0)} of all settings on the test spans (50 % = luck)")
-    body = '<div class="picture">' + plots.folds(f["rows"]) + "</div>" + table(("fold", "chosen on", "judged on", ">settings", "chosen", ">trades in", ">bps in", ">trades out", ">bps out",
-                                           ">rank out"), rows, foot=1) + f'<p class="sub">{esc("; ".join(note))}</p>'
+    columns = ("fold", "chosen on", "judged on", ">settings", "chosen", ">trades in", ">bps in", ">trades out", ">bps out", ">rank out")
+    body = '<div class="picture">' + plots.folds(f["rows"]) + "</div>" + table(columns, rows, foot=1) + f'<p class="sub">{esc("; ".join(note))}</p>'
     sub = (f"Parameters with the best {f['objective']} on one span, judged on the next ({f['scheme']}, {seconds(f['embargo_s'])} left out between). "
            "Hollow: in sample. Full: out of sample.")
     return section("Walk-forward", body, sub, "forward", f["verdict"])
@@ -86,8 +91,8 @@ def trials(s: dict[str, Any]) -> str:
     o = t["overfitting"]
     if o is not None:
         rows.append(("probability of overfitting", percent(o["pbo"]) if o["pbo"] is not None else "not enough days",
-                     f"{o['ways']:,} ways to cut {o['days']} days in two, {o['settings']:,} settings: how often the best of one half is in the lower half of "
-                     "the other (50 % = luck)"))
+                     f"{o['ways']:,} ways to cut {o['days']} days in two, {o['settings']:,} settings: how often the best of one half is in the "
+                     "lower half of the other (50 % = luck)"))
         rows.append(("loses out of sample", percent(o["loss"]), "share of those ways in which the best setting lost money on the other half"))
     if t["problem"]:
         rows.append(("problem", NONE, t["problem"]))
@@ -98,7 +103,7 @@ def trials(s: dict[str, Any]) -> str:
 def _amount(value: float | None, unit: str) -> str:
     if value is None:
         return NONE
-    show = {SHARE: lambda v: percent(v, 2 if 0 < abs(v) < 0.02 else 0), PER_DAY: lambda v: number(v, 1), BPS: lambda v: number(v, 1, True), SECONDS: seconds,
+    show = {SHARE: lambda v: percent(v, 2 if 0 < abs(v) < 0.02 else 0), PER_DAY: lambda v: number(v, 1), BPS: bps, SECONDS: seconds,
             RATIO: number}.get(unit, lambda v: f"{v:g}")
     return show(value)
 
@@ -117,7 +122,8 @@ def expected(s: dict[str, Any]) -> str:
         rows.append((f"<span class='nowrap'>{esc(r['id'])}</span>", esc(r["what"]), esc(low if low == high else f"{low} to {high}"), esc(seen),
                      f'<span class="verdict-{tone.get(r["verdict"], "open")}">{esc(r["verdict"])}</span>', muted(r["note"])))
     return section("Promised and observed", table(("claim", "", ">promised", ">observed (95 %)", "", "note"), rows),
-                   "What the authors of the preset expect beside this run. below, above: the observed interval lies outside. not contradicted: it overlaps.",
+                   "What the authors of the preset expect beside this run. below, above: the observed interval lies outside. not contradicted: "
+                   "it overlaps.",
                    "expected")
 
 
@@ -125,5 +131,6 @@ def all_of(s: dict[str, Any]) -> str:
     """Everything of the study in its order; empty for a run without one."""
     out = two(delays(s), controls(s)) + forward(s) + two(trials(s), "") + expected(s)
     if s["mode"] == "backtest" and not any(s[key] for key in ("delays", "controls", "forward")):
-        out = section("Robustness", empty("This backtest was run without delays, controls and walk-forward: nothing here speaks for or against it.")) + out
+        none = empty("This backtest was run without delays, controls and walk-forward: nothing here speaks for or against it.")
+        out = section("Robustness", none) + out
     return out

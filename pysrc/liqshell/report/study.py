@@ -11,7 +11,8 @@ returns are in bps of the entry's notional and net (after fees and funding), and
      "trials":   Trials,                 how many settings were looked at before this one
      "expected": [Claim, ...],           overrides the claims that the report knows of a preset (expected.py)
      "data":     Data,                   what the market data was
-     "models":   {"fills": "through", ...}  what is simulated and how, as words: shown under the assumptions
+     "models":   {"fills": "...", ...}     what is simulated and how, as sentences: shown under the assumptions
+     "equity":   Equity,                 the account at mark over time
      "timing_s": {"load": 1.2, ...},     where the time went
      "problems": ["...", ...]}           what could not be done and why: shown as they stand
 """
@@ -146,6 +147,13 @@ class Data(TypedDict):
     parts: list[Part]
 
 
+class Equity(TypedDict):
+    """The account with open positions at mark, sampled (every hour): columns of equal length, the first before anything happened."""
+
+    ts: list[int]
+    marked: list[float]
+
+
 class Study(TypedDict, total=False):
     """The whole file."""
 
@@ -157,12 +165,13 @@ class Study(TypedDict, total=False):
     expected: list[Claim]
     data: Data | None
     models: dict[str, str]
+    equity: Equity | None
     timing_s: dict[str, float]
     problems: list[str]
 
 
 def trades_of(audit: np.ndarray, multipliers: np.ndarray | list[float]) -> Trades:
-    """The closed trades of an audit stream. multipliers: contract multiplier per instrument. A funding payment counts for the trade of its bracket."""
+    """The closed trades of an audit stream. multipliers: contract multiplier per instrument. Funding counts for the trade of its bracket."""
     kinds = audit["kind"]
     trades = audit[kinds == AuditKind.AUDIT_TRADE]
     x, notional = trades["x"], trades["x"][:, 0] * trades["x"][:, 2] * np.asarray(multipliers)[trades["instrument"]]
@@ -205,6 +214,7 @@ def outcome_of(audit: np.ndarray, multipliers: np.ndarray | list[float]) -> Outc
 _OUTCOME = {"entries": int, "trades": int, "wins": int, "gross": float, "fees": float, "funding": float, "net": float, "notional": float,
             "mean_bps": float | None}
 _TRADES = {"closed_ns": [int], "net": [float], "return_bps": [float]}
+_EQUITY = {"ts": [int], "marked": [float]}
 _SHAPE: dict[str, Any] = {
     "delays": [{"delay_s": float, "outcome": _OUTCOME, "trades": _TRADES}],
     "controls": [{"kind": str, "seed": int | None, "draws": [_OUTCOME]}],
@@ -214,7 +224,7 @@ _SHAPE: dict[str, Any] = {
     "trials": {"n": int, "source": str, "sharpe_daily_sd": float | None},
     "expected": [{"id": str, "measure": str, "low": float | None, "high": float | None}],
     "data": {"fingerprint": str, "parts": [dict]},
-    "models": dict, "timing_s": dict, "problems": [str],
+    "equity": _EQUITY, "models": dict, "timing_s": dict, "problems": [str],
 }
 
 
@@ -251,6 +261,8 @@ def _check(where: str, value: Any, shape: Any) -> None:
             if key not in value:
                 raise DataError(f"{where}.{key}", "missing", "see liqshell/report/study.py")
             _check(f"{where}.{key}", value[key], inner)
+        if shape in (_TRADES, _EQUITY) and len({len(value[key]) for key in shape}) > 1:
+            raise DataError(where, "columns of " + ", ".join(f"{len(value[key])} ({key})" for key in shape), "columns of one length")
     else:
         wanted = shape | int if shape in (float, float | None) else shape
         if not isinstance(value, wanted) or isinstance(value, bool) or (isinstance(value, float) and not np.isfinite(value)):

@@ -31,7 +31,8 @@ def _bps(value: float | None) -> str:
 def _delays(s: dict[str, Any]) -> Table:
     table = table_of("Reaction delay", ">delay", ">entries", ">trades", ">won", ">net bps a trade", ">95 %")
     for r in s["delays"]["rows"]:
-        table.add_row(seconds(r["delay_s"]), f"{r['entries']:,}", f"{r['trades']:,}", percent(r["win_rate"], 0), coloured(r["mean_bps"] or 0.0, _bps(r["mean_bps"])),
+        table.add_row(seconds(r["delay_s"]), f"{r['entries']:,}", f"{r['trades']:,}", percent(r["win_rate"], 0),
+                      coloured(r["mean_bps"] or 0.0, _bps(r["mean_bps"])),
                       interval(r["low_bps"], r["high_bps"], _bps))
     return table
 
@@ -49,7 +50,8 @@ def _forward(s: dict[str, Any]) -> Table:
     f = s["forward"]
     table = table_of("Walk-forward", "fold", "judged on", ">settings", ">trades", ">bps in sample", ">bps out of sample", ">beat")
     for r in f["rows"]:
-        table.add_row(str(r["fold"]), f"{when(r['test_start_ns'])[:10]} to {when(r['test_end_ns'])[:10]}", f"{r['settings']:,}", f"{r['test_trades']:,}",
+        span = f"{when(r['test_start_ns'])[:10]} to {when(r['test_end_ns'])[:10]}"
+        table.add_row(str(r["fold"]), span, f"{r['settings']:,}", f"{r['test_trades']:,}",
                       _bps(r["train_bps"]), coloured(r["test_bps"] or 0.0, _bps(r["test_bps"])), percent(r["test_rank"], 0))
     table.add_row("", "all", "", f"{f['trades']:,}", _bps(f["in_sample_bps"]), _bps(f["out_of_sample_bps"]), percent(f["mean_rank"], 0), style="bold")
     return table

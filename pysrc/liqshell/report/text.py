@@ -23,7 +23,8 @@ def money(value: float | None, sign: bool = False) -> str:
 def short_money(value: float) -> str:
     """For axes and labels of pictures, where there is little room: cents only below a hundred, thousands as k from a hundred thousand."""
     size = abs(value)
-    text = "$0" if size < 0.005 else f"${size:.2f}".removesuffix(".00") if size < 100 else f"${size:,.0f}" if size < 100_000 else f"${size / 1e3:,.0f}k"
+    cents = f"${size:.2f}".removesuffix(".00")
+    text = "$0" if size < 0.005 else cents if size < 100 else f"${size:,.0f}" if size < 100_000 else f"${size / 1e3:,.0f}k"
     return ("−" if value < 0 and text != "$0" else "") + text
 
 
@@ -86,6 +87,10 @@ def iso(ns: int) -> str:
     return datetime.fromtimestamp(ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ns % 1_000_000_000 // 1000:06d}Z"
 
 
+def plural(n: int, word: str) -> str:
+    return f"{n:,} {word}" + ("" if n == 1 else "s")
+
+
 def interval(low: float | None, high: float | None, show: Any = number) -> str:
     return NONE if low is None or high is None else f"{show(low)} to {show(high)}"
 
@@ -104,13 +109,14 @@ def verdict(s: dict[str, Any]) -> str:
     t = s["per_trade"]
     if not t["n"]:
         return "No trade was closed, so nothing can be said about the policy."
-    trades = f"{t['n']} closed trade" + ("s" if t["n"] != 1 else "")
+    trades = plural(t["n"], "closed trade")
     if t["t"] is None:
         return f"{trades}, mean net {number(t['mean'], 1, True)} bps of notional: too few to say more."
     by_day = t["clustered"]["low"] is not None
     c = t["clustered"] if by_day else t
     head = (f"{trades}, mean net {number(t['mean'], 1, True)} bps of notional per trade "
-            f"(95 % interval {number(c['low'], 1, True)} to {number(c['high'], 1, True)}, t = {number(c['t'], 2)}{', clustered by day' if by_day else ''}): ")
+            f"(95 % interval {number(c['low'], 1, True)} to {number(c['high'], 1, True)}, t = {number(c['t'], 2)}"
+            f"{', clustered by day' if by_day else ''}): ")
     if t["few"]:
         head = head[:-2] + f"; n below {FEW}, a hint at most): "
     if c["low"] <= 0 <= c["high"]:
@@ -126,10 +132,13 @@ def believe(s: dict[str, Any]) -> list[tuple[str, str, str]]:
         rows = [("Does it earn its costs?", "open", verdict(s))]
     else:
         state = "good" if c["low"] > 0 else "bad" if c["high"] < 0 else "open"
-        rows = [("Does it earn its costs?", state, f"{number(t['mean'], 1, True)} bps a trade net, 95 % {interval(c['low'], c['high'], lambda v: number(v, 1, True))}"
-                 + (", trades of a day taken together" if "clusters" in c else "") + f"; n = {t['n']:,}.")]
+        told = f"{number(t['mean'], 1, True)} bps a trade net, 95 % {interval(c['low'], c['high'], lambda v: number(v, 1, True))}"
+        rows = [("Does it earn its costs?", state, told
+                 + (", trades of a day taken together" if "clusters" in c else f", trades taken as independent: only {plural(t['clustered']['clusters'], 'day')}")
+                 + f"; n = {t['n']:,}.")]
     found = s["controls"]
-    rows.append(("Is it more than chance entries?", "none" if found is None else "open" if found["edge"] is None else "good" if found["edge"] else "bad",
+    state = "none" if found is None else "open" if found["edge"] is None else "good" if found["edge"] else "bad"
+    rows.append(("Is it more than chance entries?", state,
                  "No controls were run." if found is None else found["verdict"]))
     late = [r for r in d["rows"] if r["mean_bps"] is not None] if d else []
     state = "none" if d is None else "open" if not late else "good" if all(r["mean_bps"] > 0 for r in late) else "bad"
@@ -153,8 +162,8 @@ def believe(s: dict[str, Any]) -> list[tuple[str, str, str]]:
 def _luck(t: dict[str, Any]) -> tuple[str, str, str]:
     question = "Is it more than the best of many tries?"
     if t["deflated"] is None:
-        return question, "open" if t["logged"] else "none", f"{t['days']} days are too few for a deflated Sharpe ratio."
-    told = f"Deflated Sharpe {percent(t['deflated'])} after {t['trials']:,} trial{'s' if t['trials'] != 1 else ''}"
+        return question, "open" if t["logged"] else "none", f"{plural(t['days'], 'whole day')} of results: too few for a deflated Sharpe ratio."
+    told = f"Deflated Sharpe {percent(t['deflated'])} after {plural(t['trials'], 'trial')}"
     told += "" if t["logged"] else " (no trial log, so one is assumed)"
     o, state = t["overfitting"], "good" if t["deflated"] >= 0.95 else "bad" if t["deflated"] < 0.5 else "open"
     if o is not None and o["pbo"] is not None:
@@ -172,7 +181,8 @@ ASSUMPTIONS = (
     "Rates are per hour that the feed covered; gaps do not count. Intervals are 95 %: Poisson for rates, Wilson for shares, Student's t "
     "for means. Trades of one day are not independent: the figures that are clustered by day allow for it, the others are too narrow.",
     "The per-trade Sharpe ratio is never annualised. A yearly figure needs whole days of returns on the account, at least two.",
-    "Deflated Sharpe: the probability that the true ratio exceeds what the best of so many worthless settings would have shown (Bailey, Lopez de Prado).",
+    "Deflated Sharpe: the probability that the true ratio exceeds what the best of so many worthless settings would have shown (Bailey, Lopez de "
+    "Prado).",
     "Times are UTC and are those of receipt. Sides are of the positions that were closed by force.",
     "Prices of liquidations are those the venue reports, on most venues the bankruptcy price; the price path is made of trades.",
 )

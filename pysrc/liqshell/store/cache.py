@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-
 from liqcore.passage import rows_before_ts
 from liqshell.store.catalogue import CACHE
+from liqshell.store.merge import in_order
 from liqshell.store.partition import Content, Key, folder_name, read
 from liqshell.store.rows import DAY_NS, HOUR_NS, LAYOUTS, day_number, day_text
 from liqshell.store.rules import Rules
@@ -71,6 +71,14 @@ class Contract:
             self._make_day(day, path, key)
             return open_strip(path, key)
 
+    def has_day(self, day: str) -> bool:
+        """Is there a strip of this day that is good?"""
+        try:
+            open_strip(self.day_file(day), self.day_key(day))
+        except Stale:
+            return False
+        return True
+
     def range_strip(self, start: int, end: int) -> Strip | None:
         """The mapped strip of start <= ts_recv < end; None where the store has no event of that time."""
         days = [day for day in self.days() if day_number(day) * DAY_NS < end and (day_number(day) + 1) * DAY_NS > start]
@@ -106,7 +114,8 @@ class Contract:
         builder.take()
         refused, off_grid = dict(builder.refused), dict(builder.off_grid)
         counts = {k.kind: self.contents[k].rows for k in self.of_day(day)}
-        writer = StripWriter(path, counts.get("trades", 0), counts.get("quotes", 0), sum(counts.get(k, 0) for k in ("feed", "tickers", "liquidations")))
+        trades, quotes = counts.pop("trades", 0), counts.pop("quotes", 0)
+        writer = StripWriter(path, trades, quotes, sum(counts.values()))
         try:
             for events in self._events(day, start, start + DAY_NS):
                 builder.push(events)
@@ -126,8 +135,8 @@ class Contract:
             if not following:
                 return
             stop = min((min(following) // SLICE_NS + 1) * SLICE_NS, end)
-            rows = np.concatenate([cursor.take(stop) for cursor in cursors])
-            yield rows[np.argsort(rows["ts_recv"], kind="stable")]
+            pieces = [piece for cursor in cursors if len(piece := cursor.take(stop))]
+            yield in_order(np.concatenate(pieces)) if len(pieces) > 1 else pieces[0]
 
     def _join(self, days: Sequence[str], start: int, end: int, path: Path, key: str) -> None:
         """Strips of days behind each other, block by block."""

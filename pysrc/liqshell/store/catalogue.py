@@ -1,8 +1,8 @@
 """What the store knows of itself: one SQLite file. A transaction here is the moment at which an import happened.
 
-A commit is in three steps: the new partitions are written and synced aside, one transaction books them together with the list of files to move (`moves`),
-the files are moved and the list is emptied. Killed before the transaction, nothing has happened; killed after it, whoever opens the store next
-finishes the moves.
+A commit is in three steps: the new partitions are written and synced aside; one transaction books them together with the list of files to move
+(`moves`); the files are moved and the list is emptied. Killed before the transaction, nothing has happened; killed after it, whoever opens the store
+next finishes the moves.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Catalogue:
         aside = self.path.with_suffix(f".{os.getpid()}")
         aside.unlink(missing_ok=True)
         base = sqlite3.connect(aside)
-        base.executescript(_TABLES)
+        base.executescript(f"begin; {_TABLES} commit;")
         base.execute("insert into about values ('version', ?)", (str(VERSION),))
         base.commit()
         base.close()
@@ -164,6 +164,10 @@ class Catalogue:
         return {source: (rows, duplicates) for source, rows, duplicates in
                 self._rows("select source, rows, duplicates from origins where venue=? and symbol=? and kind=? and day=? order by source",
                            (key.venue, key.symbol, key.kind, key.day))}
+
+    def all_origins(self) -> list[tuple[Key, str]]:
+        """Every (partition, source)."""
+        return [(Key(*row[:4]), row[4]) for row in self._rows("select venue, symbol, kind, day, source from origins")]
 
     def rules(self) -> dict[tuple[str, str], dict[str, Any]]:
         """What was said of contracts: {"files": by the files themselves, "given": by the user}. The rest is inferred from the partitions."""

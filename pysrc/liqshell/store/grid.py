@@ -80,8 +80,8 @@ class Grid:
         return Decimal(_round_down(divisor if total >= STEPS_MIN else 1)).scaleb(-decimals)
 
     def as_dict(self) -> dict[str, object]:
-        return {"counts": {str(d): self.counts[d] for d in sorted(self.counts)}, "divisors": {str(d): self.divisors[d] for d in sorted(self.divisors)},
-                "largest": self.largest}
+        counts, divisors = ({str(d): of[d] for d in sorted(of)} for of in (self.counts, self.divisors))
+        return {"counts": counts, "divisors": divisors, "largest": self.largest}
 
     @staticmethod
     def load(found: dict[str, dict[str, int]]) -> Grid:

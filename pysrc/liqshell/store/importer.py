@@ -1,7 +1,7 @@
 """Files -> partitions. A file is in the store wholly or not at all, whenever the process dies.
 
-Files are read one after the other into plain files aside (spill.py), and committed together when enough has gathered, so that 24 hourly files write the
-partition of their day once. Results do not depend on where the commits fall.
+Files are read one after the other into plain files aside (spill.py), and committed together when enough has gathered, so that 24 hourly files write
+the partition of their day once. Results do not depend on where the commits fall.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import itertools
 import multiprocessing
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from liqshell import formats
 from liqshell.errors import DataError
 from liqshell.store.catalogue import STAGING, Catalogue, Lock, Source, sync
 from liqshell.store.merge import Overlap, merge
@@ -37,20 +38,44 @@ class Reading(Protocol):
     A chunk belongs to the importer until the next one is asked for. Any exception means that the file is broken.
     """
 
-    format: str
-    received: str               # recorded | modelled
-    counts: Mapping[str, int]   # rows refused or repaired, by reason
-    notes: Sequence[str]
-    rules: Mapping[tuple[str, str], dict[str, Any]]     # what the file says of contracts: tick_size, lot_size, multiplier, completeness
+    @property
+    def format(self) -> str: ...
+
+    @property
+    def received(self) -> str:
+        """recorded | modelled"""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Rows refused or repaired, by reason."""
+
+    @property
+    def notes(self) -> Sequence[str]: ...
+
+    @property
+    def rules(self) -> Mapping[tuple[str, str], dict[str, Any]]:
+        """What the file says of contracts: tick_size, lot_size, multiplier, completeness."""
 
     def __iter__(self) -> Iterator[tuple[str, str, np.ndarray]]: ...
 
     def __enter__(self) -> Reading: ...
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None, /) -> None: ...
 
 
 Opener = Callable[[Path], Reading]
+
+
+@dataclass(frozen=True)
+class FormatOpener:
+    """Makes the reader of a file by what the file looks like; goes to other processes as it is."""
+
+    options: formats.Options = field(default_factory=formats.Options)
+
+    def __call__(self, path: Path) -> Reading:
+        return formats.read(path, self.options)
+
+
 Tell = Callable[[str, int, int], None]      # (file, bytes done, bytes in all)
 
 
@@ -72,6 +97,12 @@ class _Taken:
     spill: Spill
     rules: dict[tuple[str, str], dict[str, Any]]
     overlaps: dict[Key, Overlap] = field(default_factory=dict)
+
+
+def fill(root: str | Path, files: Iterable[str | Path], options: formats.Options | None = None, *, jobs: int = 1, overlap: bool = False,
+         given: Mapping[tuple[str, str], dict[str, Any]] | None = None, tell: Tell | None = None) -> Outcome:
+    """Import recordings and vendor files into the store at `root`, as `liqcore import` does: see `run`, and formats.Options."""
+    return run(Path(root), [Path(file) for file in files], FormatOpener(options or formats.Options()), jobs=jobs, overlap=overlap, given=given, tell=tell)
 
 
 def run(root: Path, files: Sequence[Path], opener: Opener, *, jobs: int = 1, overlap: bool = False,
@@ -172,6 +203,7 @@ class _Import:
 
     def _commit(self) -> None:
         """Merge what the waiting files give, partition by partition, and book it in one transaction."""
+        written: dict[Key, tuple[Path, Content]] = {}
         while self._batch:
             written = self._merge()
             bad = None if self._overlap else next((t for t in self._batch if _conflicts(t)), None)

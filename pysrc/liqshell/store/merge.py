@@ -66,7 +66,7 @@ def merge(layout: Layout, old: np.ndarray, new: np.ndarray, span: tuple[int, int
 
 def _inside(events: np.ndarray, span: tuple[int, int]) -> int:
     ts = events["ts_recv"]
-    return int(max(0, np.searchsorted(ts, span[1], "left") - np.searchsorted(ts, span[0], "right")))
+    return max(0, int(np.searchsorted(ts, span[1], "left")) - int(np.searchsorted(ts, span[0], "right")))
 
 
 def _mixed(layout: Layout, old: np.ndarray, new: np.ndarray, span: tuple[int, int], overlap: Overlap) -> np.ndarray:

@@ -15,6 +15,8 @@ import numpy as np
 
 from liqshell.store.rows import day_number, day_text
 
+CONTRACTS_MAX = 40              # drawn hour by hour: those with most rows
+REFUSED_SHOWN = 5
 GAPS_MAX = 200
 SOURCES_MAX = 500
 TALL_DAYS = 35                  # from here on days run to the right
@@ -32,7 +34,10 @@ def save(report: dict[str, Any], folder: Path) -> None:
 def html(report: dict[str, Any]) -> str:
     contracts = report["contracts"]
     body = [_head(report), _notices(report), _tiles(report), _contracts(contracts)]
-    body += [_contract(c) for c in contracts]
+    shown = sorted(contracts, key=lambda c: -sum(k["rows"] for k in c["kinds"].values()))[:CONTRACTS_MAX]
+    body += [_contract(c) for c in contracts if c in shown]
+    if len(shown) < len(contracts):
+        body.append(f'<p class="sub">Maps of the {len(shown)} contracts with most rows; report.json has all.</p>')
     body += [_gaps(contracts), _refused(report), _sources(report)]
     style = files("liqshell.store").joinpath("page.css").read_text(encoding="utf-8")
     return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -68,14 +73,17 @@ def _head(report: dict[str, Any]) -> str:
 
 def _notices(report: dict[str, Any]) -> str:
     out = []
-    for file in report["refused_files"]:
-        out.append(("NOT IMPORTED", f"{file['name']}: {file['reason']}"))
+    refused = report["refused_files"]
+    for file in refused[:REFUSED_SHOWN]:
+        out.append(("NOT IMPORTED", f"{file['name']}: {str(file['reason']).removeprefix(file['name']).lstrip(': ')}"))
+    if len(refused) > REFUSED_SHOWN:
+        out.append(("NOT IMPORTED", f"{len(refused) - REFUSED_SHOWN} more files; report.json has all"))
     swapped = [_name(c) for c in report["contracts"] if c["side"]["verdict"].startswith("SWAPPED")]
     if swapped:
         out.append(("SIDES LOOK SWAPPED", f"{', '.join(swapped)}: prices rise before liquidations of longs. Check what the source calls a side."))
     censored = [_name(c) for c in report["contracts"] if c["completeness"] == "CENSORED"]
     if censored:
-        out.append(("CENSORED", f"{', '.join(censored)}: the feed shows a sample of the liquidations; volumes are lower bounds and must not be added to "
+        out.append(("CENSORED", f"{', '.join(censored)}: a sample of the liquidations; volumes are lower bounds and must not be added to "
                                 "those of a full feed."))
     modelled = [_name(c) for c in report["contracts"] if "modelled" in c["received"]]
     if modelled:
@@ -94,22 +102,27 @@ def _tiles(report: dict[str, Any]) -> str:
              ("Refused", _compact(refused), f"rows; {_compact(report['duplicates'])} duplicates dropped"),
              ("Files", f"{len(report['sources']):,}", f"{len(report['refused_files'])} could not be imported")]
     parts = ("k", "v", "d")
-    return '<div class="tiles">' + "".join('<div class="tile">' + "".join(f'<div class="{k}">{_esc(t)}</div>' for k, t in zip(parts, tile, strict=True))
-                                           + "</div>" for tile in tiles) + "</div>"
+    cells = ("".join(f'<div class="{k}">{_esc(t)}</div>' for k, t in zip(parts, tile, strict=True)) for tile in tiles)
+    return '<div class="tiles">' + "".join(f'<div class="tile">{cell}</div>' for cell in cells) + "</div>"
 
 
 def _contracts(contracts: list[dict[str, Any]]) -> str:
     rows = []
     for c in contracts:
-        kinds, rules, origin = c["kinds"], c["rules"], c["rules"]["origin"]
-        inferred = lambda field: f'<span title="{_esc(origin[field])}">{_esc(rules[field])}</span>'  # noqa: E731
+        kinds = c["kinds"]
         rows.append((f"<b>{_esc(_name(c))}</b>", _esc(c["completeness"]), _esc(", ".join(c["received"])), f"{len(c['days'])}",
                      *(f"{kinds[k]['rows']:,}" if k in kinds else "–" for k in ("trades", "quotes", "liquidations", "tickers")),
-                     f"{c['covered_hours']:,.1f}", f"{c['gap_count']}", inferred("tick_size"), inferred("lot_size"),
-                     f"{rules['multiplier']:g}"))
-    return _section("Contracts", _table(("|contract", "|feed", "|ts_recv", ">days", ">trades", ">quotes", ">liquidations", ">tickers", ">covered h", ">gaps",
-                                         ">tick", ">lot", ">multiplier"), rows),
+                     f"{c['covered_hours']:,.1f}", f"{c['gap_count']}", _rule(c, "tick_size"), _rule(c, "lot_size"),
+                     f"{c['rules']['multiplier']:g}"))
+    columns = ("|contract", "|feed", "|ts_recv", ">days", ">trades", ">quotes", ">liquidations", ">tickers", ">covered h", ">gaps", ">tick", ">lot",
+               ">multiplier")
+    return _section("Contracts", _table(columns, rows, tall=len(rows) > 12),
                     "Covered: hours in which something came at least every minute; of contracts with liquidations only, hours with one.")
+
+
+def _rule(c: dict[str, Any], field: str) -> str:
+    """Its value, and where it is from on hovering."""
+    return f'<span title="{_esc(c["rules"]["origin"][field])}">{_esc(c["rules"][field])}</span>'
 
 
 def _contract(c: dict[str, Any]) -> str:
@@ -132,7 +145,8 @@ def _contract(c: dict[str, Any]) -> str:
         words = [("none", "none")] + [(f"l{n}", f"to {steps[n]:,}") for n in range(1, 6) if steps[n] > steps[n - 1] or n == 1]
         maps += (f'<div><h3>Liquidations by hour (UTC)</h3>{_map(c, lambda h: _heat_class(h.get("liquidations", 0), most), False)}'
                  f"{_key(words)}</div>")
-    return f'<section><h2>{_esc(_name(c))}</h2><div class="badges">{marks}</div><p class="sub">{_esc(text)}</p><div class="maps">{maps}</div></section>'
+    head = f'<h2>{_esc(_name(c))}</h2><div class="badges">{marks}</div><p class="sub">{_esc(text)}</p>'
+    return f'<section>{head}<div class="maps">{maps}</div></section>'
 
 
 def _coverage_class(hour: dict[str, Any]) -> str:
@@ -159,7 +173,8 @@ def _map(c: dict[str, Any], class_of: Any, told: bool) -> str:
         for hour, found in enumerate(c["hours"].get(day) or [{"covered": 0.0}] * 24):
             x, y = (n, hour) if across else (hour, n)
             title = f"<title>{_esc(_told(day, hour, found))}</title>" if told else ""
-            cells.append(f'<rect class="{class_of(found)}" x="{left + x * width}" y="{top + y * height}" width="{width - 1}" height="{height - 1}">{title}</rect>')
+            cells.append(f'<rect class="{class_of(found)}" x="{left + x * width}" y="{top + y * height}" width="{width - 1}" height="{height - 1}">'
+                         f"{title}</rect>")
         every = max(1, math.ceil(count * width / 1130 * count / 14)) if across else 1
         if across and n % every == 0:
             labels.append(f'<text x="{left + n * width}" y="{top + 24 * height + 11}">{day[5:]}</text>')
@@ -178,8 +193,8 @@ def _told(day: str, hour: int, found: dict[str, Any]) -> str:
 
 
 def _key(words: Iterable[tuple[str, str]]) -> str:
-    return '<div class="key">' + "".join(f'<span><svg width="10" height="10"><rect class="{kind}" width="10" height="10" rx="2"/></svg>{_esc(word)}</span>'
-                                         for kind, word in words) + "</div>"
+    swatch = '<svg width="10" height="10"><rect class="{}" width="10" height="10" rx="2"/></svg>'
+    return '<div class="key">' + "".join(f"<span>{swatch.format(kind)}{_esc(word)}</span>" for kind, word in words) + "</div>"
 
 
 def _gaps(contracts: list[dict[str, Any]]) -> str:
@@ -205,7 +220,8 @@ def _sources(report: dict[str, Any]) -> str:
              _esc(s["received"]), f'<span class="muted">{_esc(s["fingerprint"][:12])}</span>', _esc("; ".join(s["notes"])))
             for s in report["sources"][:SOURCES_MAX]]
     more = f"The first {len(rows)} of {len(report['sources'])}." if len(report["sources"]) > len(rows) else ""
-    return _section("Files", _table(("file", "|format", ">rows", ">duplicates", "|first (UTC)", "|last", "|ts_recv", "|fingerprint", "notes"), rows, tall=True), more)
+    columns = ("file", "|format", ">rows", ">duplicates", "|first (UTC)", "|last", "|ts_recv", "|fingerprint", "notes")
+    return _section("Files", _table(columns, rows, tall=True), more)
 
 
 def _when(ns: int) -> str:

@@ -20,7 +20,16 @@ import pyarrow.parquet as pq
 
 from liqshell.errors import DataError
 from liqshell.store.grid import Grid
-from liqshell.store.rows import DAY_NS, FORMAT, HOUR_NS, LAYOUT, Layout, day_number, from_arrow, to_arrow
+from liqshell.store.rows import (
+    DAY_NS,
+    FORMAT,
+    HOUR_NS,
+    LAYOUT,
+    Layout,
+    day_number,
+    from_arrow,
+    to_arrow,
+)
 
 GROUP_ROWS = 1 << 19            # of a row group: what a write or a read holds at once (32 MB as events)
 SILENCE_NS = 60_000_000_000     # a pause from this length on is written down
@@ -129,7 +138,7 @@ class Writer:
     def _group(self, events: np.ndarray) -> None:
         layout = self.key.layout
         for name in layout.fields:
-            self._hash.update(np.ascontiguousarray(events[name]))
+            self._hash.update(np.ascontiguousarray(events[name]).data)
         self._writer.write_batch(to_arrow(layout, events), row_group_size=GROUP_ROWS)
         self._measure(events)
 
@@ -192,7 +201,7 @@ def fingerprint(path: Path, key: Key) -> str:
     digest = hashlib.sha256(json.dumps([FORMAT, key.venue, key.symbol, key.kind, key.day]).encode())
     for events in read(path, key):
         for name in key.layout.fields:
-            digest.update(np.ascontiguousarray(events[name]))
+            digest.update(np.ascontiguousarray(events[name]).data)
     return digest.hexdigest()[:32]
 
 

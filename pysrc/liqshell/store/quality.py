@@ -17,7 +17,8 @@ from liqshell.store.strip import Strip
 
 DENSE = ("trades", "quotes", "tickers")         # kinds that never rest while a contract trades
 GAP_NS = 300_000_000_000        # a silence of every dense kind that is listed
-RARE_GAP_NS = 6 * HOUR_NS       # a silence that is listed where a contract has liquidations only
+RARE_GAP_NS = 6 * HOUR_NS       # ... where a contract has liquidations only, and at least so many of its usual pauses
+RARE_GAP_PAUSES = 20
 GAPS_MAX = 500                  # listed of one contract; the longest
 LOOK_BACK_NS = 10_000_000_000   # over which the price is compared with a liquidation's side
 CLUSTER_NS = 10_000_000_000
@@ -58,9 +59,11 @@ def _contract(contract: Contract, marks: Contract | None, sources: Any, catalogu
     down = _down(contract, marks)
     hours = coverage(contract, dark + down, dense)
     found = _measured(contract)
-    gaps = [{"from": a, "to": b, "what": "feed down or rows lost"} for a, b in down]
-    least = GAP_NS if dense else RARE_GAP_NS
-    gaps += [{"from": a, "to": b, "what": "silence of every kind" if dense else "no liquidation"} for a, b in dark if b - a >= least]
+    gaps: list[dict[str, Any]] = [{"from": a, "to": b, "what": "feed down or rows lost"} for a, b in down]
+    least = GAP_NS if dense else _rare_gap(contract)
+    ends = day_number(contract.days()[0]) * DAY_NS, (day_number(contract.days()[-1]) + 1) * DAY_NS      # outside the record there are no gaps
+    gaps += [{"from": a, "to": b, "what": "silence of every kind" if dense else "no liquidation"}
+             for a, b in dark if b - a >= least and a != ends[0] and b != ends[1]]
     return {
         "venue": contract.venue, "symbol": contract.symbol, "rules": contract.rules.as_dict(),
         "completeness": contract.rules.instrument.completeness.name.removeprefix("COMPLETENESS_"),
@@ -68,7 +71,7 @@ def _contract(contract: Contract, marks: Contract | None, sources: Any, catalogu
         "days": contract.days(), "hours": hours,
         "covered_hours": round(sum(sum(h["covered"] for h in day) for day in hours.values()), 3),
         "gaps": sorted(sorted(gaps, key=lambda g: g["from"] - g["to"])[:GAPS_MAX], key=lambda g: g["from"]), "gap_count": len(gaps),
-        "gap_hours": round(sum(b - a for a, b in _union(((g["from"], g["to"]) for g in gaps))) / HOUR_NS, 3), **found,
+        "gap_hours": round(sum(b - a for a, b in _union((g["from"], g["to"]) for g in gaps)) / HOUR_NS, 3), **found,
     }
 
 
@@ -116,14 +119,22 @@ def _dark(contract: Contract, dense: bool) -> list[Interval]:
     return [(a, b) for a, b in dark or () if b - a >= SILENCE_NS]
 
 
+def _rare_gap(contract: Contract) -> int:
+    """What is a long silence of a contract that has liquidations only: they are rare by nature."""
+    held = [content for key, content in contract.contents.items() if key.kind == "liquidations"]
+    rows = sum(content.rows for content in held)
+    span = max((c.last for c in held), default=0) - min((c.first for c in held), default=0)
+    return max(RARE_GAP_NS, RARE_GAP_PAUSES * span // max(rows, 1))
+
+
 def _down(contract: Contract, marks: Contract | None) -> list[Interval]:
     """From each DOWN mark of the feed to the next UP; a GAP mark is a moment."""
     out: list[Interval] = []
     for of in (contract, marks):
         since = None
-        for key in sorted(of.contents) if of is not None else ():
-            if key.kind != "feed":
-                continue
+        if of is None:
+            continue
+        for key in sorted(key for key in of.contents if key.kind == "feed"):
             for events in read(key.file(of.root), key):
                 for ts, state in zip(events["ts_recv"].tolist(), events["code"].tolist(), strict=True):
                     if state == FeedState.FEED_DOWN:

@@ -75,16 +75,15 @@ LAYOUTS = (
 LAYOUT = {layout.name: layout for layout in LAYOUTS}
 OF_KIND = {layout.kind: layout for layout in LAYOUTS}
 KINDS = tuple(LAYOUT)
-RANK = np.full(256, 255, np.uint8)      # of an event kind among events of one moment; 255 = nothing that a store holds
-for _rank, _layout in enumerate(LAYOUTS):
-    RANK[_layout.kind] = _rank
 
 
 def storable(layout: Layout, events: np.ndarray) -> np.ndarray:
     """Which rows a partition can hold: times of this and the next century, a known side or state. Prices are the engine's door's business."""
     good = (events["ts_recv"] >= 0) & (events["ts_recv"] < 1 << 62) & (events["ts_event"] >= 0) & (events["ts_event"] < 1 << 62)
     if layout.word:
-        good &= np.isin(events[layout.word_field], [value for value, _ in layout.words])
+        known = np.zeros(256, bool)
+        known[[value for value, _ in layout.words]] = True
+        good &= known[events[layout.word_field].view(np.uint8)]
     return good
 
 

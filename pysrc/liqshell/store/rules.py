@@ -11,13 +11,11 @@ from typing import Any
 
 import liqcore as lc
 from liqshell.errors import ConfigError
+from liqshell.formats.reading import COMPLETENESS, UNKNOWN
 from liqshell.store.grid import Grid
 from liqshell.store.partition import Content, Key
 
 FIELDS = ("tick_size", "lot_size", "multiplier", "min_qty", "max_qty", "min_notional", "completeness")
-# venues that publish every liquidation, and venues that publish the last or largest of a second
-FULL = ("bybit", "okx", "hyperliquid")
-CENSORED = ("binance", "binance_um", "binance_cm", "aster")
 THROTTLED_MIN = 200             # liquidations from which on "never two in a second" means a throttle
 
 
@@ -44,7 +42,7 @@ def effective(venue: str, symbol: str, said: Mapping[str, Any], contents: Mappin
         if field not in values:
             step, text = _infer(contents, of)
             values[field], origin[field] = f"{step:f}", text
-    if "completeness" not in values:
+    if str(values.get("completeness", UNKNOWN)).upper() == UNKNOWN and origin.get("completeness") != "given":
         values["completeness"], origin["completeness"] = _completeness(venue, contents)
     values["completeness"] = lc.Completeness["COMPLETENESS_" + str(values["completeness"]).upper()]
     return Rules(lc.Instrument(symbol, venue=venue, **values), origin)
@@ -61,13 +59,13 @@ def _infer(contents: Mapping[Key, Content], of: str) -> tuple[Decimal, str]:
 
 
 def _completeness(venue: str, contents: Mapping[Key, Content]) -> tuple[str, str]:
-    if venue in FULL or venue in CENSORED:
-        return ("FULL" if venue in FULL else "CENSORED"), "known of the venue"
+    if venue in COMPLETENESS:
+        return COMPLETENESS[venue], "known of the venue"
     liquidations = [content for key, content in contents.items() if key.kind == "liquidations"]
     rows = sum(content.rows for content in liquidations)
     if rows >= THROTTLED_MIN and max(content.busiest for content in liquidations) == 1:
         return "CENSORED", f"measured: never two of {rows} liquidations in one second"
-    return "UNKNOWN", "not known of the venue"
+    return UNKNOWN, "not known of the venue"
 
 
 def load_file(path: Path) -> dict[tuple[str, str], dict[str, Any]]:

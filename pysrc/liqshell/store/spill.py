@@ -1,4 +1,4 @@
-"""The events of one source file, sorted into one plain file a partition, before they become Parquet. Memory: one buffer, whatever the source's size."""
+"""The events of one source file, sorted into one plain file a partition, before they become Parquet. Memory: one buffer, whatever the file's size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from liqcore.event import EVENT_DTYPE
 from liqshell.errors import DataError
 from liqshell.store.partition import Key
-from liqshell.store.rows import DAY_NS, OF_KIND, RANK, day_text, storable
+from liqshell.store.rows import DAY_NS, OF_KIND, day_text, storable
 
 BUFFER_BYTES = 96 << 20
 
@@ -28,7 +28,7 @@ class Part:
 
 
 class Spill:
-    """add() chunks in the order of the file, then close(). `parts` says what is where, `spans` the first and last ts_recv of each contract and kind."""
+    """add() chunks in the order of the file, then close(). `parts`: what is where. `spans`: first and last ts_recv of each contract and kind."""
 
     def __init__(self, folder: Path):
         folder.mkdir(parents=True)
@@ -46,21 +46,19 @@ class Spill:
 
     def add(self, venue: str, symbol: str, events: np.ndarray) -> None:
         kinds = events["kind"]
-        rank = RANK[kinds]
-        if (rank == 255).any():
-            self.unusable["events of another kind"] += int((rank == 255).sum())
-        for kind in np.unique(kinds):
+        for kind in np.flatnonzero(np.bincount(kinds, minlength=1)):
+            mine = kinds == kind
             layout = OF_KIND.get(int(kind))
             if layout is None:
+                self.unusable["events of another kind"] += int(mine.sum())
                 continue
-            rows = events[kinds == kind]
+            rows = events if mine.all() else events[mine]
             good = storable(layout, rows)
             if not good.all():
                 self.unusable[f"{layout.name} without a side or with an impossible time"] += int((~good).sum())
                 rows = rows[good]
-            days = rows["ts_recv"] // DAY_NS
-            for day in np.unique(days):
-                self._keep(Key(venue, symbol, layout.name, day_text(int(day))), rows[days == day])
+            if len(rows):
+                self._by_day(venue, symbol, layout.name, rows)
         if self._bytes >= BUFFER_BYTES:
             self._flush()
 
@@ -70,11 +68,17 @@ class Spill:
     def rows_of(self, key: Key) -> np.ndarray:
         """The rows of a partition as a mapped file, in the order in which they came."""
         part = self.parts[key]
-        return np.memmap(self.folder / part.file, EVENT_DTYPE, "r", shape=(part.rows,))
+        return np.memmap(self.folder / part.file, EVENT_DTYPE, "r", shape=(part.rows,)).view(np.ndarray)
+
+    def _by_day(self, venue: str, symbol: str, kind: str, rows: np.ndarray) -> None:
+        ts = rows["ts_recv"]
+        first, last = int(ts.min()) // DAY_NS, int(ts.max()) // DAY_NS
+        for day in range(first, last + 1) if last - first < 8 else np.unique(ts // DAY_NS).tolist():
+            mine = rows if first == last else rows[ts // DAY_NS == day]
+            if len(mine):
+                self._keep(Key(venue, symbol, kind, day_text(day)), mine)
 
     def _keep(self, key: Key, rows: np.ndarray) -> None:
-        if not len(rows):
-            return
         part = self.parts.get(key)
         if part is None:
             part = self.parts[key] = Part(f"{len(self.parts):05}")

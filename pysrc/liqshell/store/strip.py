@@ -1,6 +1,6 @@
 """A strip file: the columns of one contract over some time, as lc.Tape wants them, to be mapped into memory.
 
-    16 bytes magic and version, 4 bytes length and 4 bytes CRC of the header (JSON), the header, then the columns, each from a multiple of 64 bytes on.
+    16 bytes magic and version, 4 bytes length and 4 bytes CRC of the header (JSON), the header, the columns, each from a multiple of 64 bytes on.
 
 A strip is a cache: it can always be made again from partitions, and is, when it is missing, of another version, cut or made from something else.
 Written once, front to back by blocks, under another name, and moved into place when it is whole. Numbers are little-endian.
@@ -89,8 +89,8 @@ class StripWriter:
                 self._write(f"{table}.index.{name}", array)
                 self._end = _aligned(self._end + array.nbytes)
         os.ftruncate(self._file, self._end)
-        header = json.dumps({**about, "size": self._end, "columns": {
-            name: [dtype.descr if dtype.names else dtype.str, offset, rows, crc] for name, (dtype, offset, rows, crc) in self._columns.items()}}).encode()
+        columns = {name: [dtype.descr if dtype.names else dtype.str, *rest] for name, (dtype, *rest) in self._columns.items()}
+        header = json.dumps({**about, "size": self._end, "columns": columns}).encode()
         if len(header) > HEADER_BYTES - 24:
             raise ValueError(f"strip header of {len(header)} bytes")
         os.pwrite(self._file, MAGIC + len(header).to_bytes(4, "little") + zlib.crc32(header).to_bytes(4, "little") + header, 0)
@@ -109,7 +109,7 @@ class StripWriter:
 
     def _write(self, name: str, values: np.ndarray) -> None:
         column = self._columns[name]
-        raw = memoryview(np.ascontiguousarray(values, column[0])).cast("B") if len(values) else memoryview(b"")
+        raw = np.ascontiguousarray(values, column[0]).data.cast("B") if len(values) else memoryview(b"")
         column[3] = zlib.crc32(raw, column[3])
         at = column[1] + column[2] * column[0].itemsize
         while raw:
@@ -164,6 +164,6 @@ def verify(path: Path) -> str:
     buffer = np.memmap(path, np.uint8, "r")
     for name, (dtype, offset, rows, crc) in about["columns"].items():
         size = rows * np.dtype([tuple(field) for field in dtype] if isinstance(dtype, list) else dtype).itemsize
-        if zlib.crc32(buffer[offset:offset + size]) != crc:
+        if zlib.crc32(buffer[offset:offset + size].data) != crc:
             return str(name)
     return ""

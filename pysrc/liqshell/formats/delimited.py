@@ -1,0 +1,186 @@
+"""CSV, block by block: columns of numbers at the speed of pyarrow, and for what it cannot parse the line and what was expected there."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from liqshell.errors import DataError
+from liqshell.formats.unpack import arrow, as_text, head, line_blocks, opened
+
+BLOCK_BYTES = 16 << 20
+INTEGER, NUMBER, WORD, TEXT = "integer", "number", "word", "text"      # WORD: few different ones
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Columns of a file in their order, and of those that are read their types. An empty cell is missing where `missing` allows it."""
+
+    columns: tuple[str, ...]
+    types: Mapping[str, str]
+    header: bool = True
+    delimiter: str = ","
+
+
+class Columns:
+    """One block of rows. line: of the first one, counted from 1."""
+
+    def __init__(self, table: Any, line: int):
+        self.table = table
+        self.line = line
+        self.rows = table.num_rows
+
+    def integers(self, name: str) -> np.ndarray:
+        return self._column(name).fill_null(0).to_numpy(zero_copy_only=False)
+
+    def numbers(self, name: str, missing: float = np.nan) -> np.ndarray:
+        return self._column(name).fill_null(missing).to_numpy(zero_copy_only=False)
+
+    def words(self, name: str) -> tuple[np.ndarray, list[str]]:
+        """(index of the word of each row, words); an empty cell is the word ''."""
+        column = self._column(name)
+        words = [word or "" for word in column.dictionary.to_pylist()]
+        indices = column.indices.fill_null(len(words)).to_numpy(zero_copy_only=False)
+        return indices, [*words, ""]
+
+    def mapped(self, name: str, meaning: Mapping[str, int], other: int = 0) -> np.ndarray:
+        """The meaning of each word, whatever its case; `other` for words that have none."""
+        indices, words = self.words(name)
+        return np.array([meaning.get(word.strip().lower(), other) for word in words], np.int8)[indices]
+
+    def texts(self, name: str) -> list[str]:
+        return [text or "" for text in self._column(name).to_pylist()]
+
+    def ids(self, name: str) -> np.ndarray:
+        """uint64 that tells an id from others: the number itself, or a hash of the text; 0 for an empty one."""
+        column = self._column(name)
+        pa = arrow("ids")
+        try:
+            found = column.cast(pa.uint64(), safe=True)
+            return found.fill_null(0).to_numpy(zero_copy_only=False)
+        except pa.ArrowInvalid:
+            return _hashes(column, pa)
+
+    def _column(self, name: str) -> Any:
+        return self.table.column(name).chunk(0)
+
+
+def _hashes(column: Any, pa: Any) -> np.ndarray:
+    """64-bit hash of texts of one length (UUIDs) by words of 8 bytes, of others by Python's way through a set of bytes."""
+    texts = column.fill_null("")
+    lengths = np.diff(np.frombuffer(texts.buffers()[1], np.int32)[texts.offset:texts.offset + len(texts) + 1])
+    width = int(lengths.max(initial=0))
+    words = -(-max(width, 1) // 8)
+    padded = np.zeros((len(texts), words * 8), np.uint8)
+    start = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset] if len(texts) else 0
+    data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[start:start + int(lengths.sum())]
+    if len(lengths) and lengths.min() == width:
+        padded[:, :width] = data.reshape(-1, width)
+    else:
+        rows = np.repeat(np.arange(len(texts)), lengths)
+        padded[rows, np.arange(len(data)) - np.repeat(np.cumsum(lengths) - lengths, lengths)] = data
+    mixed = np.zeros(len(texts), np.uint64)
+    prime = np.uint64(0x9E3779B97F4A7C15)
+    for column_of_words in padded.view(np.uint64).T:
+        mixed = (mixed ^ column_of_words) * prime
+        mixed ^= mixed >> np.uint64(32)
+    mixed[lengths == 0] = 0
+    return mixed
+
+
+def first_line(path: Path) -> str:
+    """The first line of a file as text, '' where it is none (binary, or too long for a header)."""
+    data = head(path)
+    line = data.split(b"\n", 1)[0]
+    if len(line) == len(data) and len(data) >= 1 << 16 or b"\0" in line:
+        return ""
+    try:
+        return line.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        return ""
+
+
+def columns_of(line: str) -> tuple[str, ...]:
+    return tuple(name.strip().strip('"') for name in line.split(","))
+
+
+def read(path: Path, layout: Layout, member: str = "") -> Iterator[Columns]:
+    """Blocks of rows. DataError with file and line where a row has another number of columns, or a cell is not what its column holds."""
+    with opened(path, member) as stream:
+        yield from _read(path, stream, layout, BLOCK_BYTES)
+
+
+def _read(path: Path, stream: IO[bytes], layout: Layout, size: int) -> Iterator[Columns]:
+    pa = arrow(str(path))
+    line = 1
+    if layout.header:
+        stream.readline(1 << 16)
+        line = 2
+    parse = _parser(pa, layout)
+    for data in line_blocks(stream, path, size):
+        if not data.strip():
+            line += data.count(b"\n")
+            continue
+        try:
+            table = parse(data)
+        except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as why:
+            raise _fault(path, data, line, layout, str(why)) from None
+        if table.num_rows:
+            yield Columns(table.combine_chunks(), line)
+        line += data.count(b"\n")
+
+
+def _parser(pa: Any, layout: Layout) -> Any:
+    from pyarrow import csv as reader
+    types = {INTEGER: pa.int64(), NUMBER: pa.float64(), WORD: pa.dictionary(pa.int32(), pa.string()), TEXT: pa.string()}
+    convert = reader.ConvertOptions(column_types={name: types[kind] for name, kind in layout.types.items()}, include_columns=list(layout.types),
+                                    null_values=[""], strings_can_be_null=True, true_values=[], false_values=[])
+    parse = reader.ParseOptions(delimiter=layout.delimiter)
+
+    def parse_block(data: bytes) -> Any:
+        options = reader.ReadOptions(column_names=list(layout.columns), use_threads=False, block_size=len(data) + 1)
+        return reader.read_csv(pa.BufferReader(data), options, parse, convert)
+    return parse_block
+
+
+def _fault(path: Path, data: bytes, line: int, layout: Layout, why: str) -> DataError:
+    """The first row that is not as it should be."""
+    try:
+        for row in (rows := csv.reader(as_text(data), delimiter=layout.delimiter)):
+            where = f"{path}:{line + rows.line_num - 1}"
+            if not row:
+                continue
+            if len(row) != len(layout.columns):
+                return DataError(where, f"{len(row)} columns: {','.join(row)[:80]!r}", f"{len(layout.columns)}: {','.join(layout.columns)[:120]}",
+                                 "The file may be cut: fetch it again")
+            for name, kind in layout.types.items():
+                cell = row[layout.columns.index(name)]
+                if not _fits(cell, kind):
+                    return DataError(where, f"{name}: {cell[:40]!r}", "a whole number" if kind == INTEGER else f"a {kind}",
+                                     "The file may be damaged: fetch it again")
+    except csv.Error as problem:
+        return DataError(f"{path}:{line}", f"not CSV ({problem})", f"rows of {len(layout.columns)} columns")
+    return DataError(f"{path}:{line}", f"not CSV ({why[:120]})", f"rows of {len(layout.columns)} columns from here on")
+
+
+def _fits(cell: str, kind: str) -> bool:
+    if "\ufffd" in cell or "\0" in cell:
+        return False
+    if not cell or kind in (WORD, TEXT):
+        return True
+    try:
+        if kind == INTEGER:
+            return -(1 << 63) <= int(cell) < 1 << 63
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def missing(wanted: Sequence[str], found: Sequence[str]) -> list[str]:
+    return [name for name in wanted if name not in found]

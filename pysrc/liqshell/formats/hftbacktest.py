@@ -1,0 +1,148 @@
+"""hftbacktest's npz (its version 2 and later): trades, and the best bid and ask that its depth events make. ts_event = exch_ts, ts_recv = local_ts.
+
+Rows marked for the local side (LOCAL_EVENT) are what a trader received, in that order; the others repeat them in the order of the exchange. The array
+does not say of which market it is: venue and symbol come from the name of the file (btcusdt_20240808.npz) or from the caller.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from liqcore.event import EVENT_DTYPE, Kind, Side
+from liqshell.errors import DataError
+from liqshell.formats.book import ASK, BID, Top
+from liqshell.formats.reading import Options, Reading
+from liqshell.formats.unpack import ZIP, members, opened
+from liqshell.formats.validate import Block
+
+DEPTH, TRADE, CLEAR, SNAPSHOT, BBO = 1, 2, 3, 4, 5
+LOCAL, BUY, SELL = 1 << 30, 1 << 29, 1 << 28
+KIND = 0xFF
+FIELDS = {"ev": "u8", "exch_ts": "i8", "local_ts": "i8", "px": "f8", "qty": "f8"}
+BLOCK_ROWS = 1 << 18
+ROWS_MAX = 1 << 40
+_NAME = re.compile(r"([A-Za-z0-9_]*?[A-Za-z]{3,})[_-]?\d{8}")
+NPY = b"\x93NUMPY"
+
+
+def sniff(path: Path, first: str) -> bool:
+    if path.is_dir():
+        return False
+    with path.open("rb") as stream:
+        magic = stream.read(6)
+    return magic == NPY or magic[:4] == ZIP and any(name.endswith(".npy") for name in members(path))
+
+
+class HftBacktest(Reading):
+    format = "hftbacktest"
+
+    def prepare(self) -> None:
+        names = members(self.path)
+        self._member = ""
+        if names:
+            arrays = [name for name in names if name.endswith(".npy")]
+            if "data.npy" not in arrays and len(arrays) != 1:
+                raise DataError(str(self.path), f"the arrays {', '.join(arrays[:5])}", "one array, or one that is called data")
+            self._member = "data.npy" if "data.npy" in arrays else arrays[0]
+        with opened(self.path, self._member) as stream:
+            self._dtype, self._rows = self._header(stream)
+        named = _NAME.match(self.path.stem)
+        symbol = self.options.symbol or (named[1].rpartition("_")[2].upper() if named else "")
+        if not symbol:
+            raise DataError(str(self.path), "neither the file nor its name say which contract it is of", "a name such as btcusdt_20240808.npz",
+                            "Rename it, or say symbol=...")
+        if not self.options.venue:
+            self.note("the file does not say its venue: taken as binance_um")
+        self._mine = self.instrument(self.options.venue or "binance_um", symbol)
+
+    def _header(self, stream: IO[bytes]) -> tuple[np.dtype, int]:
+        try:
+            version = np.lib.format.read_magic(stream)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, fortran, dtype = read(stream)
+        except (ValueError, SyntaxError, TypeError, UnicodeDecodeError) as why:
+            raise DataError(str(self.path), f"not an array of NumPy ({str(why)[:100]})", "hftbacktest's npz") from None
+        names = dtype.names or ()
+        kinds = {name: dtype[name].str[1:] for name in names}
+        wrong = [name for name, kind in FIELDS.items() if kinds.get(name) != kind]
+        if wrong or len(shape) != 1 or fortran or dtype.hasobject or not 0 <= shape[0] < ROWS_MAX:
+            raise DataError(str(self.path), f"an array of {dtype if dtype.names is None else ', '.join(names)} with shape {shape}",
+                            f"rows of {', '.join(FIELDS)}", "Files of hftbacktest 1 are not read: convert them" if dtype == np.float64 else "")
+        return dtype, int(shape[0])
+
+    def blocks(self) -> Iterator[Block]:
+        book = Top()
+        last: tuple[float, ...] = ()
+        with opened(self.path, self._member) as stream:
+            self._header(stream)
+            start = 0
+            while start < self._rows:
+                wanted = min(BLOCK_ROWS, self._rows - start)
+                data = stream.read(wanted * self._dtype.itemsize)
+                if len(data) != wanted * self._dtype.itemsize:
+                    raise DataError(f"{self.path}:row {start + len(data) // self._dtype.itemsize}", "the array ends here",
+                                    f"{self._rows} rows", "Fetch or make it again")
+                block, last = self._events(np.frombuffer(data, self._dtype), start, book, last)
+                yield block
+                start += wanted
+
+    def _events(self, rows: np.ndarray, start: int, book: Top, last: tuple[float, ...]) -> tuple[Block, tuple[float, ...]]:
+        flags = rows["ev"]
+        local = np.flatnonzero((flags & np.uint64(LOCAL)) != 0)
+        if len(rows) > len(local):
+            self.counts["rows of the exchange's side only"] += len(rows) - len(local)
+        rows, flags = rows[local], flags[local]
+        kind = (flags & np.uint64(KIND)).astype(np.uint8)
+        side = np.where(flags & np.uint64(BUY), 1, np.where(flags & np.uint64(SELL), -1, 0)).astype(np.int8)
+        out = np.zeros(len(rows), EVENT_DTYPE)
+        out["ts_event"], out["ts_recv"], out["price"], out["qty"] = rows["exch_ts"], rows["local_ts"], rows["px"], rows["qty"]
+        out["instrument"] = self._mine
+        out["side"] = side * (int(Side.LONG))
+        out["kind"] = int(Kind.TRADE)
+        keep = kind == TRADE
+        depth = np.isin(kind, (DEPTH, CLEAR, SNAPSHOT, BBO))
+        if other := int(np.count_nonzero(~(keep | depth))):
+            self.counts["rows of no use: orders, fills, events of users"] += other
+        places, quotes, last = _tops(rows, kind, side, np.flatnonzero(depth), book, last)
+        if len(places):
+            for n, field in enumerate(("price", "qty", "aux_price", "aux_qty")):
+                out[field][places] = quotes[:, n]
+            out["side"][places], out["kind"][places] = 0, int(Kind.BBO)
+            keep[places] = True
+        return Block(out[keep], (local + start)[keep]), last
+
+
+def _tops(rows: np.ndarray, kinds: np.ndarray, sides: np.ndarray, at: np.ndarray, book: Top,
+          last: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray, tuple[float, ...]]:
+    """The rows after which the best levels are others, and these. A message is the depth rows of one local_ts: within it the book is half done."""
+    stamps = rows["local_ts"][at]
+    ends = np.append(stamps[1:] != stamps[:-1], True).tolist() if len(at) else []
+    prices, sizes = rows["px"][at].tolist(), rows["qty"][at].tolist()
+    places: list[int] = []
+    quotes: list[tuple[float, ...]] = []
+    for place, kind, side, price, size, end in zip(at.tolist(), kinds[at].tolist(), sides[at].tolist(), prices, sizes, ends, strict=True):
+        if kind == CLEAR:
+            for half in (BID, ASK) if side == 0 else (BID if side > 0 else ASK,):
+                book.drop(half, price if side else 0.0)
+        elif side and price > 0.0:
+            if kind == BBO:
+                book.drop(BID if side > 0 else ASK, 0.0)
+            book.set(BID if side > 0 else ASK, price, size)
+        if end:
+            best = book.best()
+            if best is not None and best != last:
+                last = best
+                places.append(place)
+                quotes.append(best)
+    return np.array(places, np.int64), np.array(quotes, np.float64).reshape(-1, 4), last
+
+
+def read(path: Path, options: Options) -> HftBacktest:
+    return HftBacktest(path, options)
+
+

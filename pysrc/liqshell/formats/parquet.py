@@ -1,0 +1,168 @@
+"""Parquet with our column names. Two layouts, told by their columns:
+
+    long    ts_recv, kind, price, qty [, ts_event, symbol, venue, side, aux_price, aux_qty, id, flags, code]: one row an event, fields as in event_t
+    kind    as a partition of the store holds: ts_event, ts_recv, id and side, price, qty [notional] | bid, bid_qty, ask, ask_qty | mark, index,
+            open_interest, funding_rate | state
+
+Times are timestamps, or integers of ns. kind is a name (TRADE) or its number; side BUY / SELL for trades, LONG / SHORT for liquidations, or +1 / -1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from liqcore.event import EVENT_DTYPE, FeedState, Kind, Side
+from liqshell.errors import DataError
+from liqshell.formats.reading import Options, Reading
+from liqshell.formats.unpack import PARQUET, arrow
+from liqshell.formats.validate import Block
+
+BLOCK_ROWS = 1 << 18
+_FIELDS = {"price": "price", "qty": "qty", "aux_price": "aux_price", "aux_qty": "aux_qty", "notional": "aux_price", "bid": "price", "bid_qty": "qty",
+           "ask": "aux_price", "ask_qty": "aux_qty", "mark": "price", "index": "aux_price", "open_interest": "qty", "funding_rate": "aux_qty",
+           "id": "id", "flags": "flags", "code": "code"}
+_SIDES = {"buy": int(Side.LONG), "long": int(Side.LONG), "1": int(Side.LONG), "+1": int(Side.LONG), "sell": int(Side.SHORT), "short": int(Side.SHORT),
+          "-1": int(Side.SHORT)}
+_KINDS = {kind.name.lower(): int(kind) for kind in Kind} | {str(int(kind)): int(kind) for kind in Kind}
+_STATES = {"up": int(FeedState.FEED_UP), "down": int(FeedState.FEED_DOWN), "gap": int(FeedState.FEED_GAP)}
+MARKET = (int(Kind.LIQUIDATION), int(Kind.TRADE), int(Kind.BBO), int(Kind.TICKER), int(Kind.FEED))
+
+
+def sniff(path: Path, first: str) -> bool:
+    if path.is_dir():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(4) == PARQUET
+
+
+class Parquet(Reading):
+    format = "parquet"
+
+    def prepare(self) -> None:
+        pa = arrow(str(self.path))
+        import pyarrow.parquet as pq
+        try:
+            self._file = pq.ParquetFile(str(self.path))
+        except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as why:
+            raise DataError(str(self.path), f"not a Parquet file ({str(why)[:100]})", "a whole Parquet file", "Fetch or make it again") from None
+        self._errors = (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OSError, UnicodeDecodeError)
+        names = set(self._file.schema_arrow.names)
+        self._kind = _kind(names)
+        if "ts_recv" not in names and "ts_event" not in names or self._kind is None and "kind" not in names:
+            raise DataError(str(self.path), f"columns {', '.join(sorted(names))[:120]}", "ts_recv (or ts_event), and kind or the columns of one kind",
+                            "See docs/formats.md")
+        if "ts_recv" not in names:
+            self.received = "modelled"
+            self.note(f"no column ts_recv: ts_recv = ts_event + {self.options.feed_latency_ms:g} ms")
+        said = {key.decode(): value.decode("utf-8", "replace") for key, value in (self._file.schema_arrow.metadata or {}).items()}
+        self._venue = self.options.venue or said.get("liqcore.venue", "")
+        self._symbol = self.options.symbol or said.get("liqcore.symbol", "")
+        if "symbol" not in names and not self._symbol:
+            raise DataError(str(self.path), "no column symbol", "the contract that the rows are of", "Say it: symbol=...")
+        self._columns = [name for name in self._file.schema_arrow.names
+                         if name in {*_FIELDS, "ts_event", "ts_recv", "side", "kind", "symbol", "venue", "state"}]
+
+    def close(self) -> None:
+        self._file.close()
+
+    def blocks(self) -> Iterator[Block]:
+        start = 0
+        try:
+            for batch in self._file.iter_batches(BLOCK_ROWS, columns=self._columns):
+                if batch.num_rows:
+                    yield self._events(batch, start)
+                start += batch.num_rows
+        except self._errors as why:
+            raise DataError(f"{self.path}:row {start}", f"cannot be read on ({str(why)[:100]})", "a whole Parquet file of our columns",
+                            "Fetch or make it again") from None
+        finally:
+            self._file.close()
+
+    def _events(self, batch: Any, start: int) -> Block:
+        events = np.zeros(batch.num_rows, EVENT_DTYPE)
+        names = set(batch.schema.names)
+        for name in ("ts_event", "ts_recv"):
+            if name in names:
+                events[name] = _times(batch.column(name))
+        if "ts_recv" not in names:
+            events["ts_recv"] = events["ts_event"] + self.options.feed_latency_ns
+        elif "ts_event" not in names:
+            events["ts_event"] = events["ts_recv"]
+        for name, field in _FIELDS.items():
+            if name in names:
+                events[field] = _numbers(batch.column(name))
+        if self._kind is not None:
+            events["kind"] = self._kind
+        else:
+            events["kind"] = _words(batch.column("kind"), _KINDS)
+        if "side" in names:
+            events["side"] = _words(batch.column("side"), _SIDES)
+        if "state" in names:
+            events["code"] = _words(batch.column("state"), _STATES)
+        events["instrument"] = self._instruments(batch, names)
+        lines = np.arange(start, start + len(events))
+        market = np.isin(events["kind"], MARKET)
+        if not market.all():
+            self.findings.rows += int(np.count_nonzero(~market))
+            self.findings.refuse("kind that is no market data", int(lines[np.argmax(~market)]), rows=int(np.count_nonzero(~market)))
+        return Block(events[market], lines[market])
+
+    def _instruments(self, batch: Any, names: set[str]) -> np.ndarray | int:
+        if "symbol" not in names:
+            return self.instrument(self._venue, self._symbol)
+        symbol, symbols = _coded(batch.column("symbol"))
+        venue, venues = _coded(batch.column("venue")) if "venue" in names else (0, [self._venue])
+        pair = venue * len(symbols) + symbol.astype(np.int64)
+        table = np.zeros(len(venues) * len(symbols), np.int32)
+        for code in np.unique(pair).tolist():
+            table[code] = self.instrument(venues[code // len(symbols)], symbols[code % len(symbols)])
+        return table[pair]
+
+
+def _kind(names: set[str]) -> int | None:
+    """What rows without a column `kind` are."""
+    if "kind" in names:
+        return None
+    if {"bid", "ask"} <= names:
+        return int(Kind.BBO)
+    if {"mark", "funding_rate"} & names:
+        return int(Kind.TICKER)
+    if "state" in names:
+        return int(Kind.FEED)
+    if {"side", "price", "qty"} <= names:
+        return int(Kind.LIQUIDATION if "notional" in names else Kind.TRADE)
+    return None
+
+
+def _times(column: Any) -> np.ndarray:
+    import pyarrow as pa
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("ns", tz=column.type.tz))
+    return column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+
+
+def _numbers(column: Any) -> np.ndarray:
+    return column.fill_null(0).to_numpy(zero_copy_only=False)
+
+
+def _coded(column: Any) -> tuple[np.ndarray, list[str]]:
+    """(index of the word of each row, words); nothing is the word ''."""
+    import pyarrow as pa
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    words = ["" if word is None else str(word).strip() for word in column.dictionary.to_pylist()]
+    return column.indices.fill_null(len(words)).to_numpy(zero_copy_only=False), [*words, ""]
+
+
+def _words(column: Any, meaning: dict[str, int]) -> np.ndarray:
+    """The meaning of each word or number; 0 where it has none."""
+    indices, words = _coded(column)
+    return np.array([meaning.get(word.lower(), 0) for word in words], np.int8)[indices]
+
+
+def read(path: Path, options: Options) -> Parquet:
+    return Parquet(path, options)

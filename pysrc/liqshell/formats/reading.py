@@ -1,0 +1,177 @@
+"""What every reader of market data gives: chunks of events in the order of the file, and what there is to say of the file.
+
+    with formats.read("BTCUSDT-aggTrades-2024-08-05.zip") as reading:
+        for venue, symbol, events in reading:       # EVENT_DTYPE; instrument = index into reading.contracts
+            ...
+    reading.counts, reading.shown, reading.notes    # rows refused, with the first of them by file and line
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar
+
+import numpy as np
+
+from liqcore.event import EVENT_DTYPE
+from liqshell.errors import DataError
+from liqshell.formats.validate import Block, Findings, Limits, Validator
+
+ALL = "_all"                        # the symbol of marks that concern every contract of a venue; their instrument is -1
+CONTRACTS_MAX = 100_000
+FEED_LATENCY_MS = 50.0              # venue to us, where a source has no time of receipt: a usual value for a host in the region of the venue
+FULL, CENSORED, UNKNOWN = "FULL", "CENSORED", "UNKNOWN"
+# which venues publish every liquidation, and which at most one a second and contract; of all others it is not known
+COMPLETENESS = {"bybit": FULL, "hyperliquid": FULL, "binance": CENSORED, "binance_um": CENSORED, "binance_cm": CENSORED, "aster": CENSORED}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a file does not say of itself.
+
+    venue, symbol       instead of what the file or its name says; needed where neither does
+    kind                trades | liquidations, where two kinds have one layout (Tardis) and the file name does not tell
+    feed_latency_ms     of sources without a time of receipt: ts_recv = ts_event + this. A model, and said to be one (`received`)
+    multipliers         (venue, symbol) or symbol -> base units of one quantity unit, for venues that count in contracts
+    limits              of the validation
+    """
+
+    venue: str = ""
+    symbol: str = ""
+    kind: str = ""
+    feed_latency_ms: float = FEED_LATENCY_MS
+    multipliers: dict[Any, float] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.feed_latency_ms <= 60_000.0:
+            raise ValueError(f"feed_latency_ms: expected 0 to 60000, got {self.feed_latency_ms!r}")
+
+    @property
+    def feed_latency_ns(self) -> int:
+        return round(self.feed_latency_ms * 1e6)
+
+
+class Reading:
+    """One file, or one folder of a run. Iterates once; memory is bounded by the block size, not by the file.
+
+    Subclasses set `format` and `received` and write `blocks`.
+
+    format      name of the format
+    received    "recorded": ts_recv is when somebody received it. "modelled": ts_recv = ts_event + feed latency
+    contracts   (venue, symbol) by instrument index; grows while reading
+    counts      rows refused or repaired, by reason; complete after the last chunk
+    shown       the first refused rows, "file:line: reason: text"
+    notes       what a person should know of the file: assumptions made, sides, units
+    rules       (venue, symbol) -> what the file says of the contract: completeness, multiplier
+    """
+
+    format: ClassVar[str] = ""
+    received: str = "recorded"
+    faithful: ClassVar[bool] = False    # nothing may be changed: what is wrong with a row is counted, and the row kept, as live kept it
+
+    def __init__(self, path: str | Path, options: Options | None = None):
+        self.path = Path(path)
+        self.options = options or Options()
+        self.contracts: list[tuple[str, str]] = []
+        self.notes: list[str] = []
+        self.findings = Findings(str(path))
+        self._index: dict[tuple[str, str], int] = {}
+        self._rules: dict[tuple[str, str], dict[str, Any]] = {}
+        self.validator = Validator(self.findings, self.options.limits, self.faithful)
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Read as much as is needed to refuse a file that is none of this format: subclasses."""
+
+    def blocks(self) -> Iterator[Block]:
+        """Events of all contracts in the order of the file, before validation: subclasses."""
+        raise NotImplementedError
+
+    # ---- what the importer asks
+
+    @property
+    def counts(self) -> Counter[str]:
+        return self.findings.counts
+
+    @property
+    def shown(self) -> list[str]:
+        return self.findings.shown
+
+    @property
+    def rules(self) -> dict[tuple[str, str], dict[str, Any]]:
+        return self._rules
+
+    @property
+    def symbols(self) -> list[str]:
+        return [symbol for _, symbol in self.contracts]
+
+    @property
+    def kinds(self) -> tuple[int, ...]:
+        """Kinds of events met so far (liqcore.Kind)."""
+        return tuple(sorted(self.findings.kinds))
+
+    def ordered(self) -> Iterator[np.ndarray]:
+        """Validated events; those of a contract are non-decreasing in ts_recv (of a faithful reading: as they were received)."""
+        for block in self.blocks():
+            yield from self.validator.push(block)
+        yield from self.validator.finish()
+
+    def __iter__(self) -> Iterator[tuple[str, str, np.ndarray]]:
+        for block in self.ordered():
+            instruments = block["instrument"]
+            found = np.unique(instruments)
+            if len(found) == 1:
+                yield *self._name(int(found[0])), block
+                continue
+            for n in found:
+                yield *self._name(int(n)), block[instruments == n]
+
+    def __enter__(self) -> Reading:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file. Files are open only while `blocks` runs, so most have nothing to do."""
+
+    # ---- what subclasses use
+
+    def instrument(self, venue: str, symbol: str, **rules: Any) -> int:
+        """Index of a contract, new or known."""
+        key = venue, symbol
+        found = self._index.get(key)
+        if found is None:
+            if not symbol or len(self.contracts) >= CONTRACTS_MAX:
+                raise DataError(str(self.path), f"{'more than ' + str(CONTRACTS_MAX) + ' symbols' if symbol else 'no symbol'}",
+                                "the contract that the rows are of", "" if symbol else "Say it: symbol=...")
+            found = self._index[key] = len(self.contracts)
+            self.contracts.append(key)
+            multiplier = self.options.multipliers.get(key, self.options.multipliers.get(symbol))
+            if multiplier is not None:
+                rules["multiplier"] = multiplier
+            self._rules[key] = {"completeness": COMPLETENESS.get(venue, UNKNOWN)} | rules
+            if self._rules[key]["completeness"] == CENSORED:
+                self.validator.censored.add(found)
+        return found
+
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def _name(self, instrument: int) -> tuple[str, str]:
+        if instrument >= 0:
+            return self.contracts[instrument]
+        return (self.contracts[0][0] if self.contracts else self.options.venue), ALL
+
+
+def blank(rows: int, kind: int) -> np.ndarray:
+    """Rows of one kind, all else 0."""
+    events = np.zeros(rows, EVENT_DTYPE)
+    events["kind"] = kind
+    return events

@@ -1,0 +1,268 @@
+"""Recordings of frames: our own runs, S4's hourly files, cryptofeed's captures, plain JSON lines of frames. Bybit's frames only.
+
+A run of ours gives the events that the live engine was given, in that order, with the marks of the feed and the gaps that the sink found: a backtest
+of it decides as live did. Nothing is changed in it. Of other recordings rows are refused and sorted like those of every other format.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+import liqcore as lc
+from liqshell import recording
+from liqshell.errors import DataError
+from liqshell.formats.deep_book import DeepBook
+from liqshell.formats.reading import CENSORED, FULL, Options, Reading
+from liqshell.formats.validate import Block
+from liqshell.record import END, FEED, GAP, META
+from liqshell.recording import Record
+from liqshell.venues.bybit import VENUE, FrameKind, PublicDecoder
+
+BLOCK_EVENTS = 1 << 16
+FRAME_EVENTS_MAX = 4096
+LIQUIDATION, FEED_KIND, FEED_GAP = int(lc.Kind.LIQUIDATION), int(lc.Kind.FEED), int(lc.FeedState.FEED_GAP)
+TOPICS = ("allLiquidation.", "liquidation.", "publicTrade.", "orderbook.1.", "tickers.")
+_SENT = re.compile(rb'"ts"\s*:\s*(\d{13})[,}]')
+_RULES = ("tick_size", "lot_size", "multiplier", "min_qty", "max_qty", "min_notional")
+
+
+class Recordings(Reading):
+    """The frames of a file, or of the folder of a run.
+
+    send_delay_ms: (liquidation frames, mean, most) of the venue's time of sending less the time of the first event in the frame
+    """
+
+    format = "recording"
+
+    def prepare(self) -> None:
+        self._reader = recording.read(self.path)
+        self._decoders: dict[str, tuple[PublicDecoder, int]] = {}
+        self._books: dict[str, DeepBook] = {}
+        self._shallow: set[str] = set()         # symbols of which orderbook.1 was seen
+        self._gap_ns = 0
+        self._run: dict[str, Any] | None = None
+        self._out = np.zeros(BLOCK_EVENTS, lc.EVENT_DTYPE)
+        self._instruments, self._kinds = self._out["instrument"], self._out["kind"]
+        self._lines = np.zeros(BLOCK_EVENTS, np.int64)
+        self._last = self._frame_last = self._damages = 0
+        self._sent = [0, 0, 0]
+        first = self._first()
+        if first is not None:
+            self._begin(first)
+
+    @property
+    def send_delay_ms(self) -> tuple[int, float, int]:
+        count, total, most = self._sent
+        return count, total / count if count else 0.0, most
+
+    def _first(self) -> Record | None:
+        """The settings of the run: its first line, which for a later hour stands in the first file of its folder."""
+        files = [self._reader.files[0]]
+        if files[0].parent.name == recording.FRAMES:
+            files.insert(0, recording.read(files[0].parent).files[0])
+        for file in files:
+            record = next(iter(recording.read(file)), None)
+            if record is not None and record.stream == META:
+                return record
+        return None
+
+    def _begin(self, record: Record) -> None:
+        """Settings of a run: contracts in the order that live had."""
+        found = _object(record, str(self.path))
+        try:
+            contracts = [(str(fields["venue"]), str(fields["symbol"]), fields) for fields in found["instruments"]]
+        except (KeyError, TypeError):
+            raise DataError(str(self.path), "the settings of the run name no instruments", "what a run of liqcore wrote") from None
+        for venue, symbol, fields in contracts:
+            said = {name: fields[name] for name in _RULES if fields.get(name) not in (None, 0)}
+            said["completeness"] = lc.Completeness(int(fields.get("completeness", 0))).name.removeprefix("COMPLETENESS_")
+            self.instrument(venue, symbol, **said)
+        self._run = found
+        self._gap_ns = int(found.get("gap_ns", 0))
+        self.validator.faithful = True
+        self._decoders.clear()
+
+    def blocks(self) -> Iterator[Block]:
+        self._warm()
+        out, lines, count = self._out, self._lines, 0
+        room = BLOCK_EVENTS - FRAME_EVENTS_MAX
+        for number, record in enumerate(self._reader, 1):
+            before = count
+            if len(self._reader.damage) > self._damages:
+                self._damages = len(self._reader.damage)
+                count += self._mark(count, FEED_GAP, self._last, record.ts_recv)
+            count += self._take(record, count)
+            if count > before:
+                lines[before:count] = number
+            if count > room:
+                yield Block(out[:count].copy(), lines[:count].copy())
+                count = 0
+        if count:
+            yield Block(out[:count].copy(), lines[:count].copy())
+        self._conclude()
+
+    def _take(self, record: Record, at: int) -> int:
+        """Events of one record into the buffer from `at` on; how many."""
+        if record.stream == META:
+            self._begin(record)
+        elif record.stream == FEED:
+            return self._feed(record, at)
+        elif record.stream == GAP:
+            return self._mark(at, FEED_GAP, self._last, record.ts_recv)
+        elif record.stream not in (END, recording.SKIP):
+            return self._frame(record, at)
+        return 0
+
+    def _warm(self) -> None:
+        """A later hour of a run begins where the one before it ended: with the tickers known by then, and the time of its last frame."""
+        file = self._reader.files[0]
+        if self._run is None or file.parent.name != recording.FRAMES or self.path.is_dir():
+            return
+        files = recording.read(file.parent).files
+        at = files.index(file) if file in files else 0
+        if not at:
+            return
+        for record in recording.read(files[at - 1]):
+            self._take(record, 0)
+        self.counts.clear()
+        self._sent = [0, 0, 0]
+
+    def _conclude(self) -> None:
+        for damage in self._reader.damage:
+            self.note(f"{Path(damage.file).name}: {damage.reason}: {damage.bytes_dropped} bytes and {damage.lines_dropped} unfinished lines dropped")
+            self.counts["damaged places, lines unfinished"] += damage.lines_dropped
+        if lost := sum(book.lost for book in self._books.values()):
+            self.counts["frame of no use: change of a book of which one before is missing"] += lost
+        if self._reader.damage and not self.findings.rows:
+            raise DataError(str(self.path), self._reader.damage_text(), "a recording", "Nothing of it could be read")
+        if not self.contracts:
+            raise DataError(str(self.path), "no frame with a topic that is read", f"topics {', '.join(t + '*' for t in TOPICS)}")
+
+    def _frame(self, record: Record, at: int) -> int:
+        """Events of one frame into the buffer from `at` on, behind a gap where the silence before it was too long; how many."""
+        if record.exchange != VENUE and record.exchange.lower() != VENUE:
+            self._foreign(record)
+        ts = record.ts_recv
+        if not ts:
+            ts = self._last                         # an acknowledgement among raw frames: it stays behind the one before it
+        elif not record.exchange:
+            ts += self.options.feed_latency_ns
+        self._last = ts
+        if self._run is None and record.stream.startswith("orderbook."):
+            if not record.stream.startswith("orderbook.1."):
+                return self._deep(record, ts, at)
+            self._shallow.add(record.symbol)
+        decoder, instrument = self._decoder(record)
+        if decoder is None:
+            return 0
+        found = decoder.decode(record.frame, ts, self._out[at:])
+        if not isinstance(found, int):
+            if found.kind not in (FrameKind.EVENTS, FrameKind.ACK, FrameKind.PONG):
+                self.counts[f"frame {found.kind.name.lower()}" + (f": {found.reason}" if found.reason else "")] += 1
+            found = len(found.events)
+        if not found:
+            return 0
+        if instrument >= 0:
+            self._instruments[at:at + found] = instrument
+        if self._kinds[at] == LIQUIDATION:
+            self._note_sent(record.frame, int(self._out["ts_event"][at]))
+        before, self._frame_last = self._frame_last, ts
+        if self._gap_ns and before and ts - before > self._gap_ns:
+            self._out[at + 1:at + 1 + found] = self._out[at:at + found].copy()
+            return found + self._mark(at, FEED_GAP, before, ts)
+        return found
+
+    def _deep(self, record: Record, ts: int, at: int) -> int:
+        """A frame of a deeper book, which live does not subscribe to: the quote that it makes, unless the contract has quotes of its own."""
+        if not record.symbol or record.symbol in self._shallow:
+            self.counts["frame of no use: deeper book beside orderbook.1"] += 1
+            return 0
+        book = self._books.get(record.stream)
+        if book is None:
+            book = self._books[record.stream] = DeepBook()
+            self.note(f"quotes are the best levels of {record.stream.rpartition('.')[0]}")
+        try:
+            event = book.event(record.frame, ts, self.instrument(VENUE, record.symbol, completeness=FULL))
+        except ValueError:
+            self.counts["frame malformed: deeper book"] += 1
+            return 0
+        if event is None:
+            return 0
+        self._out[at] = event
+        return 1
+
+    def _foreign(self, record: Record) -> None:
+        if record.exchange:
+            raise DataError(str(self.path), f"frames of {record.exchange!r}", f"frames of {VENUE}",
+                            "Other venues have no decoder yet: make an event table of them")
+        self.received = "modelled"
+        self.note(f"raw frames without a time of receipt: the venue's time of sending + {self.options.feed_latency_ms:g} ms stands for it")
+
+    def _decoder(self, record: Record) -> tuple[PublicDecoder | None, int]:
+        """Of a run: one for all its contracts, as live. Else one a symbol, because symbols are not known before they come; its index."""
+        if self._run is not None:
+            if not self._decoders:
+                self._decoders[""] = PublicDecoder(self.symbols), -1
+            return self._decoders[""]
+        if not record.symbol or not record.stream.startswith(TOPICS):
+            self.counts[f"frame of no use: {record.stream.split('.')[0][:40] or 'without a topic'}"] += 1
+            return None, -1
+        known = self._decoders.get(record.symbol)
+        if known is None:
+            instrument = self.instrument(VENUE, record.symbol, completeness=FULL)
+            known = self._decoders[record.symbol] = PublicDecoder((record.symbol,)), instrument
+        if record.stream.startswith("liquidation."):
+            self.rules[VENUE, record.symbol]["completeness"] = CENSORED
+            self.note("topic liquidation.*: at most one liquidation a second and contract")
+        return known
+
+    def _feed(self, record: Record, at: int) -> int:
+        found = _object(record, str(self.path))
+        try:
+            state, ts = lc.FeedState(found["state"]), int(found.get("ts_event", record.ts_recv))
+        except (KeyError, ValueError, TypeError):
+            raise DataError(str(self.path), f"feed mark {record.frame[:60]!r}", '{"state": 1, 2 or 3}') from None
+        if state == lc.FeedState.FEED_UP:
+            for decoder, _ in self._decoders.values():
+                decoder.forget()
+        elif state == lc.FeedState.FEED_DOWN:
+            self._frame_last = 0
+        return self._mark(at, state, ts, record.ts_recv)
+
+    def _mark(self, at: int, state: int, ts_event: int, ts_recv: int) -> int:
+        self._last = max(self._last, ts_recv)       # as the sink: a mark never lies before what was seen
+        self._out[at] = (ts_event, self._last, 0.0, 0.0, 0.0, 0.0, 0, -1, FEED_KIND, 0, 0, int(state))
+        return 1
+
+    def _note_sent(self, frame: bytes, ts_event: int) -> None:
+        sent = _SENT.search(frame)
+        if sent:
+            delay = int(sent[1]) - ts_event // 1_000_000
+            self._sent = [self._sent[0] + 1, self._sent[1] + delay, max(self._sent[2], delay)]
+
+
+def _object(record: Record, where: str) -> dict[str, Any]:
+    try:
+        found = orjson.loads(record.frame)
+    except orjson.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict):
+        raise DataError(where, f"a mark of the recorder is no object: {record.frame[:60]!r}", "what a run wrote")
+    return found
+
+
+def sniff(path: Path, first: str) -> bool:
+    """A folder with recordings, or lines of JSON objects."""
+    if path.is_dir():
+        return True
+    return first.startswith("{")
+
+
+def read(path: Path, options: Options) -> Recordings:
+    return Recordings(path, options)

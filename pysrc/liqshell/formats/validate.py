@@ -1,0 +1,317 @@
+"""What is checked of market data while it is read, and what was found. Nothing is dropped without being counted.
+
+Refused: no number, not above 0, no side, a crossed book, a time before 2009 (another unit), a price far from its neighbours, the same trade id again.
+Sorted: rows that come late by at most `window_s`. Later ones are an error: nobody can say what a file in no order means.
+Noted only: silence per contract and kind (`gaps`), identical rows that carry no id, receipt long before or after the event.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from liqcore.event import Kind
+from liqshell.errors import DataError
+
+SHOWN_MAX = 5                       # refused rows that are named; all are counted
+GAPS_MAX = 1000                     # gaps that are kept; all are counted
+IDS_KEPT = 200_000                  # of a contract, for finding an id again in the next block
+TIME_MIN = 1_230_940_800_000_000_000        # 2009: nothing that is traded here is older; a smaller time is of another unit
+TIME_MAX = 0x4000000000000000
+DELAY_ODD_NS = 3_600_000_000_000    # receipt this far from the event is worth a word
+SPIKE_ROWS = 2                      # neighbours on either side that a price is judged by
+REFUSED_SHARE_MAX = 0.5             # a file of which more is refused is not what it was taken for
+REFUSED_ROWS_MIN = 20
+_PRIME = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """band: factor between a price and its neighbours from which on it is a mistake. window_s: how late a row may come and still be put in its
+    place. gap_s: silence of a contract that is noted, by kind of event."""
+
+    band: float = 10.0
+    window_s: float = 10.0
+    gap_s: dict[int, float] = field(default_factory=lambda: {int(Kind.TRADE): 300.0, int(Kind.BBO): 60.0, int(Kind.TICKER): 300.0})
+
+
+class Block(NamedTuple):
+    """Rows on their way in. lines: where each is from (line or row of the file), or the first's where they follow one another. ids: what tells a row
+    from its double, 0 = nothing."""
+
+    events: np.ndarray
+    lines: np.ndarray | int = 0
+    ids: np.ndarray | None = None
+
+    def line(self, row: int) -> int:
+        return self.lines + row if isinstance(self.lines, int) else int(self.lines[row])
+
+
+class Gap(NamedTuple):
+    """Nothing of a kind came between start and end (ts_recv, ns)."""
+
+    instrument: int
+    kind: int
+    start: int
+    end: int
+
+
+@dataclass
+class Findings:
+    """What was found in one file. rows: handed in; passed: handed on; kinds: of these, by kind of event."""
+
+    file: str
+    rows: int = 0
+    passed: int = 0
+    kinds: Counter[int] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    shown: list[str] = field(default_factory=list)
+    refused: int = 0
+    late: int = 0
+    gaps: list[Gap] = field(default_factory=list)
+    gaps_all: int = 0
+
+    def refuse(self, reason: str, line: int, text: str = "", rows: int = 1) -> None:
+        """Count rows that are not handed on; the first of all are shown."""
+        self.refused += rows
+        self.counts[reason] += rows
+        self.show(reason, line, text)
+
+    def show(self, reason: str, line: int, text: str = "") -> None:
+        if len(self.shown) < SHOWN_MAX:
+            self.shown.append(f"{self.file}:{line}: {reason}" + (f": {text[:120]}" if text else ""))
+
+
+class Validator:
+    """Blocks in, validated blocks out, each contract in order of ts_recv. faithful: count what is wrong, change nothing."""
+
+    def __init__(self, findings: Findings, limits: Limits, faithful: bool = False):
+        self.findings = findings
+        self.limits = limits
+        self.faithful = faithful
+        self.censored: set[int] = set()     # instruments whose feed has one liquidation a second: the same row again is a double
+        self._waiting: dict[int, np.ndarray] = {}       # by contract: the rows of the last window, before which one may still come
+        self._top: dict[int, int] = {}      # latest ts_recv
+        self._price: dict[int, float] = {}
+        self._ids: dict[tuple[int, int], np.ndarray] = {}
+        self._last: dict[tuple[int, int], int] = {}
+
+    def push(self, block: Block) -> Iterator[np.ndarray]:
+        found = self.findings
+        found.rows += len(block.events)
+        if not len(block.events):
+            return
+        good = np.ones(len(block.events), bool)
+        self._values(block, good)
+        self._band(block, good)
+        self._doubles(block, good)
+        delay = np.abs(block.events["ts_recv"] - block.events["ts_event"]) > DELAY_ODD_NS
+        if (odd := int(np.count_nonzero(delay & good & (block.events["kind"] != int(Kind.FEED))))):
+            found.counts["kept: received more than an hour from the event"] += odd
+        if not good.all():
+            lines = np.arange(block.lines, block.lines + len(good)) if isinstance(block.lines, int) else block.lines
+            block = Block(block.events[good], lines[good])
+        yield from self._order(block)
+
+    def finish(self) -> Iterator[np.ndarray]:
+        """What is still held back. DataError where most of the file had to be refused."""
+        found = self.findings
+        for n in sorted(self._waiting):
+            yield self._handed(self._waiting.pop(n))
+        if found.refused > REFUSED_SHARE_MAX * found.rows and (found.rows >= REFUSED_ROWS_MIN or not found.passed):
+            reasons = ", ".join(f"{count} x {reason}" for reason, count in found.counts.most_common(5))
+            raise DataError(found.file, f"{found.refused} of {found.rows} rows cannot be used: {reasons}", "market data of this format",
+                            "\n".join(["First rows:", *found.shown]))
+
+    # ---- values
+
+    def _mark(self, block: Block, good: np.ndarray, bad: np.ndarray, reason: str) -> None:
+        """Refuse (or, faithful, count) the rows that are bad and were good until now."""
+        bad &= good
+        count = int(np.count_nonzero(bad))
+        if not count:
+            return
+        first = int(np.argmax(bad))
+        e = block.events[first]
+        text = f"price {e['price']:g}, qty {e['qty']:g}, side {e['side']}, ts_event {e['ts_event']}"
+        if self.faithful:
+            self.findings.counts[f"kept: {reason}"] += count
+            self.findings.show(f"kept: {reason}", block.line(first), text)
+            return
+        good &= ~bad
+        self.findings.refuse(reason, block.line(first), text, count)
+        for row in np.flatnonzero(bad)[1:SHOWN_MAX]:
+            self.findings.show(reason, block.line(int(row)))
+
+    def _values(self, block: Block, good: np.ndarray) -> None:
+        e = block.events
+        kind, price, qty, aux_price, aux_qty = e["kind"], e["price"], e["qty"], e["aux_price"], e["aux_qty"]
+        finite = np.isfinite(price) & np.isfinite(qty) & np.isfinite(aux_price) & np.isfinite(aux_qty)
+        self._mark(block, good, ~finite, "not a number")
+        times = [e["ts_event"], e["ts_recv"]]
+        self._mark(block, good, np.minimum(*times) < TIME_MIN, "time before 2009: another unit?")
+        self._mark(block, good, np.maximum(*times) >= TIME_MAX, "time after 2116: another unit?")
+        print_ = (kind == int(Kind.TRADE)) | (kind == int(Kind.LIQUIDATION))
+        book, ticker = kind == int(Kind.BBO), kind == int(Kind.TICKER)
+        with np.errstate(invalid="ignore"):
+            self._mark(block, good, print_ & (e["side"] == 0), "no side")
+            lower_price, lower_qty = np.minimum(price, aux_price), np.minimum(qty, aux_qty)
+            bad = (print_ & (price <= 0)) | (book & (lower_price <= 0)) | (ticker & (lower_price < 0))
+            self._mark(block, good, bad, "price not above 0")
+            bad = (print_ & (qty <= 0)) | (book & (lower_qty < 0)) | (ticker & (qty < 0))
+            self._mark(block, good, bad, "quantity not above 0")
+            self._mark(block, good, book & (price >= aux_price), "crossed book")
+            self._mark(block, good, book & (aux_price > self.limits.band * price), f"an ask more than {self.limits.band:g} times the bid")
+
+    def _band(self, block: Block, good: np.ndarray) -> None:
+        """Prices, alone or two of them, far from those before and after. A level that holds is no mistake, however far the jump."""
+        e = block.events
+        priced = good & (e["kind"] <= int(Kind.BBO)) & (e["price"] > 0)
+        rows = np.flatnonzero(priced)
+        if not len(rows):
+            return
+        instruments = e["instrument"][rows]
+        bad = np.zeros(len(e), bool)
+        one = instruments.min() == instruments.max()
+        for n in instruments[:1].tolist() if one else np.unique(instruments).tolist():
+            mine = rows if one else rows[instruments == n]
+            price = e["price"][mine]
+            before = self._price.get(n)
+            chain = np.concatenate(([before], price)) if before is not None else price
+            ratio = chain[1:] / chain[:-1]
+            jumps = np.flatnonzero((ratio > self.limits.band) | (ratio < 1.0 / self.limits.band))
+            suspects = np.unique(np.concatenate([jumps, jumps + 1])) if len(jumps) else jumps
+            for at in suspects.tolist():
+                around = np.concatenate([chain[max(at - SPIKE_ROWS, 0):at], chain[at + 1:at + 1 + SPIKE_ROWS]])
+                near = int(np.count_nonzero((around <= chain[at] * self.limits.band) & (around >= chain[at] / self.limits.band)))
+                row = at - (before is not None)
+                if row >= 0 and near < 2 <= len(around) - near:
+                    bad[mine[row]] = True
+            kept = price[~bad[mine]]
+            if len(kept):
+                self._price[n] = float(kept[-1])
+        self._mark(block, good, bad, f"price more than {self.limits.band:g} times its neighbours, or less than their 1/{self.limits.band:g}")
+
+    # ---- doubles
+
+    def _doubles(self, block: Block, good: np.ndarray) -> None:
+        e = block.events
+        for kind in (int(Kind.TRADE), int(Kind.LIQUIDATION)):
+            of_kind = good & (e["kind"] == kind)
+            if not of_kind.any():
+                continue
+            named = of_kind & (block.ids != 0) if block.ids is not None else np.zeros(len(e), bool)
+            if named.any():
+                bad = np.zeros(len(e), bool)
+                for n in np.unique(e["instrument"][named]).tolist():
+                    rows = np.flatnonzero(named & (e["instrument"] == n))
+                    bad[rows] = self._seen((n, kind), block.ids[rows])      # type: ignore[index]
+                self._mark(block, good, bad, "the same id again")
+            rows = np.flatnonzero(of_kind & ~named)
+            if len(rows):
+                self._twins(block, good, rows, kind)
+
+    def _seen(self, key: tuple[int, int], ids: np.ndarray) -> np.ndarray:
+        """Which ids were there before, in this block or the one before it."""
+        old = self._ids.get(key, ids[:0])
+        again: np.ndarray
+        if (len(ids) < 2 or bool((ids[1:] > ids[:-1]).all())) and (not len(old) or ids[0] > old.max()):
+            again = np.zeros(len(ids), bool)        # the usual case: ids that grow
+        else:
+            together = np.concatenate([old, ids])
+            seen_before = np.ones(len(together), bool)
+            seen_before[np.unique(together, return_index=True)[1]] = False
+            again = seen_before[-len(ids):]
+        self._ids[key] = np.concatenate([old, ids])[-IDS_KEPT:] if len(ids) < IDS_KEPT else ids[-IDS_KEPT:].copy()
+        return again
+
+    def _twins(self, block: Block, good: np.ndarray, rows: np.ndarray, kind: int) -> None:
+        """Rows without an id that say the same as another. Two fills may be alike, so they are kept, but for feeds with one liquidation a second."""
+        e = block.events
+        mixed = e["instrument"][rows].astype(np.uint64)
+        for name in ("ts_event", "price", "qty"):
+            mixed = (mixed ^ np.ascontiguousarray(e[name][rows]).view(np.uint64)) * _PRIME
+            mixed ^= mixed >> np.uint64(29)
+        mixed ^= e["side"][rows].astype(np.uint64) & np.uint64(3)
+        again = self._seen((-1, kind), mixed)
+        if not again.any():
+            return
+        if kind == int(Kind.LIQUIDATION) and self.censored:
+            bad = np.zeros(len(e), bool)
+            bad[rows[again & np.isin(e["instrument"][rows], list(self.censored))]] = True
+            self._mark(block, good, bad, "the same liquidation again, of a feed that has one a second")
+            again &= good[rows] & ~bad[rows]
+        if (count := int(np.count_nonzero(again))):
+            self.findings.counts["kept: a row like another, without an id"] += count
+
+    # ---- order
+
+    def _order(self, block: Block) -> Iterator[np.ndarray]:
+        """Each contract by itself: files of several contracts may hold one after the other."""
+        if not len(block.events):
+            return
+        instruments = block.events["instrument"]
+        if self.faithful or (instruments == instruments[0]).all():
+            yield from self._order_one(int(instruments[0]), block)
+            return
+        for n in np.unique(instruments).tolist():
+            rows = np.flatnonzero(instruments == n)
+            lines = rows + block.lines if isinstance(block.lines, int) else block.lines[rows]
+            yield from self._order_one(n, Block(block.events[rows], lines))
+
+    def _order_one(self, instrument: int, block: Block) -> Iterator[np.ndarray]:
+        events, found = block.events, self.findings
+        ts = events["ts_recv"]
+        tops = np.maximum(np.maximum.accumulate(ts), self._top.get(instrument, 0))
+        count = int(np.count_nonzero(ts < tops))
+        found.late += count
+        if self.faithful:
+            if count:
+                found.counts["kept: ts_recv went back"] += count
+            yield self._handed(events)
+            return
+        self._top[instrument] = top = int(tops[-1])
+        window = round(self.limits.window_s * 1e9)
+        if count:
+            found.counts["sorted: ts_recv went back"] += count
+            by = tops - ts
+            if int(by.max()) > window:
+                row = int(np.argmax(by > window))
+                raise DataError(f"{found.file}:{block.line(row)}", f"the time goes back by {by[row] / 1e9:.3f} s",
+                                f"rows of a contract in order of receipt, or late by at most {self.limits.window_s:g} s", "Sort the file by time")
+        if (waiting := self._waiting.pop(instrument, None)) is not None:
+            events = np.concatenate([waiting, events])
+        if count:
+            events = events[np.argsort(events["ts_recv"], kind="stable")]
+        cut = int(np.searchsorted(events["ts_recv"], top - window, side="left"))
+        if cut < len(events):
+            self._waiting[instrument] = events[cut:].copy()
+        if cut:
+            yield self._handed(events[:cut])
+
+    def _handed(self, events: np.ndarray) -> np.ndarray:
+        """Book what goes out, and the silences in it."""
+        found = self.findings
+        found.passed += len(events)
+        kinds, instruments = events["kind"], events["instrument"]
+        pairs = kinds.astype(np.int64) << 32 | instruments.astype(np.int64) & 0xFFFFFFFF
+        distinct = pairs[:1] if len(pairs) and (pairs == pairs[0]).all() else np.unique(pairs)
+        for pair in distinct.tolist():
+            kind, n = pair >> 32, pair & 0xFFFFFFFF
+            ts = events["ts_recv"] if len(distinct) == 1 else events["ts_recv"][pairs == pair]
+            found.kinds[kind] += len(ts)
+            limit = self.limits.gap_s.get(kind)
+            if limit is None:
+                continue
+            before = self._last.get((n, kind))
+            chain = np.concatenate(([before], ts)) if before is not None else ts
+            for at in np.flatnonzero(np.diff(chain) > limit * 1e9).tolist():
+                found.gaps_all += 1
+                if len(found.gaps) < GAPS_MAX:
+                    found.gaps.append(Gap(n, kind, int(chain[at]), int(chain[at + 1])))
+            self._last[n, kind] = int(ts[-1])
+        return events

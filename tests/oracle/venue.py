@@ -1,0 +1,275 @@
+"""Plain-Python oracle of the simulated venue on one instrument: sixteen places for orders, a position, a line for requests and a line for reports.
+
+Told order by order and in exact fractions. What a test needs of the venue is public: `arrivals`, `reports`, `position`, `next_funding`.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil, floor
+
+from oracle.orders import Resting
+
+ENTRY, STOP, TARGET, CLOSE, FORCED = 1, 2, 3, 4, 5
+CROSS, THROUGH, TOUCH, QUEUE, FIRED, TIMED, LIQUIDATED, CLOSED = range(1, 9)
+END_MAX_HOLD, END_POST_ONLY, END_VENUE, END_REDUCE, END_LIQUIDATED = 63, 65, 69, 70, 71
+NEVER = 1 << 62
+CREATE, AMEND, CANCEL = 1, 2, 3
+MILLIONTH = Fraction(1, 10 ** 6)
+
+
+def scrambled(x: int) -> int:
+    """splitmix64."""
+    word = (1 << 64) - 1
+    x = (x + 0x9E3779B97F4A7C15) & word
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & word
+    x = (x ^ x >> 27) * 0x94D049BB133111EB & word
+    return x ^ x >> 31
+
+
+def delay(model: int | list[int], seed: int, order: int, what: int, way: int) -> int:
+    """A constant, or the sample that an order id and what it is about decide."""
+    if isinstance(model, int):
+        return model
+    luck = scrambled(scrambled(scrambled(seed ^ way << 56) ^ order) ^ what)
+    return model[(luck >> 32) * len(model) >> 32]
+
+
+class VenueOracle:
+    def __init__(self, instrument, g):
+        self.instrument, self.g = instrument, g
+        self.arrivals, self.reports = [], []
+        self.places: list[Resting | None] = [None] * 16
+        self.bid = self.ask = self.bid_lots = self.ask_lots = self.last = self.position = self.serial = 0
+        self.mark = self.rate = 0.0
+        self.cost, self.bracket, self.paid_until, self.forcing = Fraction(0), 0, 0, False
+        self.last_arrival = self.last_report = 0
+
+    # ---- the two lines: nothing overtakes ----
+
+    def submit(self, ts, action, order):
+        number = {"create": CREATE, "amend": AMEND, "cancel": CANCEL}[action]
+        self.last_arrival = max(self.last_arrival, ts + delay(self.g.order_latency, self.g.seed, order.id, number, 1))
+        self.arrivals.append((self.last_arrival, action, order))
+
+    def post(self, ts, about, number, *what):
+        self.last_report = max(self.last_report, ts + delay(self.g.ack_latency, self.g.seed, about, number, 2))
+        self.reports.append((self.last_report, *what))
+
+    def say(self, ts, kind, order, **more):
+        self.post(ts, order.id, order.said, kind, order.number, order.role, order.attempt, more)
+        order.said += 1
+
+    # ---- orders ----
+
+    def put(self, order):
+        self.places[self.places.index(None)] = order
+        order.born = self.serial
+
+    def end(self, ts, order, reason=0):
+        self.places[self.places.index(order)] = None
+        if order.role != FORCED:
+            self.say(ts, "cancelled", order, reason=reason)
+
+    def arrive(self, ts, action, order):
+        if action == "create":
+            return self.create(ts, order)
+        known = next((o for o in self.places if o and (o.role, o.attempt) == (order.role, order.attempt)), None)
+        if known is None:
+            return self.say(ts, "refused", order)
+        if action == "cancel":
+            return self.end(ts, known)
+        farther = order.price != known.price or order.lots > known.lots
+        known.price, known.lots = order.price, max(order.lots, known.filled)
+        if known.role != STOP and known.lots == known.filled:
+            return self.end(ts, known)
+        if farther and known.role != STOP:
+            known.ahead = self.before(known)
+        self.say(ts, "new", known)
+        if known.role == STOP:
+            self.fire(ts, known)
+
+    def complaint(self, order, near, crosses):
+        if self.forcing:
+            return END_LIQUIDATED
+        if None not in self.places or order.market and not near:
+            return END_VENUE
+        if order.reduce_only and self.position * order.side >= 0:
+            return END_REDUCE
+        if order.post_only and crosses:
+            return END_POST_ONLY
+        i = self.instrument
+        if order.lots > i.max_lots:
+            return END_VENUE
+        small = i.qty(order.lots) * i.multiplier * i.price(near if order.market else order.price) < i.min_notional
+        return END_VENUE if not order.reduce_only and (small or order.lots < i.min_lots) else 0
+
+    def create(self, ts, order):
+        near = (self.ask if order.side > 0 else self.bid) or self.last
+        crosses = near > 0 and (near - order.price) * order.side <= 0
+        trouble = self.complaint(order, near, crosses)
+        if trouble:
+            return self.say(ts, "rejected", order, reason=trouble)
+        self.put(order)
+        order.taking = order.market and self.g.walk
+        order.ahead = 0 if order.market else self.before(order)
+        self.say(ts, "new", order)
+        if order.market or crosses:
+            shown = self.ask_lots if order.side > 0 else self.bid_lots
+            self.execute(ts, order, near, shown if self.g.walk else order.lots, self.why(order), False)
+            if order.market and not self.g.walk and order in self.places:
+                self.end(ts, order, END_REDUCE)
+
+    @staticmethod
+    def why(order):
+        if order.role == CLOSE:
+            return TIMED if order.why == END_MAX_HOLD else CLOSED
+        return {STOP: FIRED, FORCED: LIQUIDATED}.get(order.role, CROSS)
+
+    def execute(self, ts, order, price, lots, reason, maker):
+        """At most `lots`; what was done."""
+        held = abs(self.position)
+        lots = min(lots, held if order.role in (STOP, FORCED) else order.lots - order.filled)
+        if order.reduce_only:
+            lots = min(lots, held)
+        if lots <= 0:
+            return 0
+        order.filled += lots
+        self.move(ts, order, price, lots)
+        value = self.instrument.price(price) * self.instrument.qty(lots) * self.instrument.multiplier
+        fee = value * (self.g.maker_fee if maker else self.g.taker_fee)
+        self.say(ts, "fill", order, price=price, lots=lots, fee=fee, maker=maker, reason=reason)
+        if lots == held if order.role in (STOP, FORCED) else order.filled >= order.lots:
+            self.end(ts, order)
+        if self.position == 0:
+            for other in [o for o in self.places if o and o.reduce_only]:
+                self.end(ts, other, END_REDUCE)
+        elif order.stop and not any(o and o.role == STOP for o in self.places):
+            stop = Resting(STOP, 0, -order.side, order.stop, order.lots, reduce_only=True, number=order.number)
+            self.put(stop)
+            self.say(ts, "new", stop)
+            self.fire(ts, stop)
+        return lots
+
+    def move(self, ts, order, price, lots):
+        before, self.position = self.position, self.position + order.side * lots
+        if before == 0:
+            self.paid_until, self.bracket = ts, order.number
+        if before * order.side >= 0:
+            self.cost += price * lots
+        elif self.position:
+            assert before * self.position > 0, "no order of a bracket turns its position"
+            self.cost *= Fraction(self.position, before)
+        else:
+            self.cost, self.forcing = Fraction(0), False
+
+    def fire(self, ts, stop):
+        if not stop.taking and self.last and (self.last - stop.price) * stop.side >= 0:
+            stop.taking, stop.born = True, self.serial
+            self.say(ts, "fired", stop)
+
+    def before(self, order):
+        """The queue that the quote shows; None = not to be seen from here."""
+        best = self.bid if order.side > 0 else self.ask
+        if not best or (order.price - best) * order.side > 0:
+            return 0
+        if best == order.price:
+            return self.bid_lots if order.side > 0 else self.ask_lots
+        return None if self.g.hidden else 0
+
+    # ---- the market ----
+
+    def trade(self, ts, ticks, lots, aggressor):
+        self.last = ticks
+        self.serial += 1
+        self.take(ts, ticks, lots)
+        for order in self.meeting():
+            gap = (ticks - order.price) * order.side
+            if order.role == STOP:
+                self.fire(ts, order)
+            elif gap < 0:
+                self.execute(ts, order, order.price, order.lots, THROUGH, True)
+            elif gap == 0 and self.g.fills == "touch":
+                self.execute(ts, order, order.price, lots, TOUCH, True)
+            elif gap == 0 and self.g.fills == "queue" and aggressor == -order.side and order.ahead is not None:
+                rest = lots - order.ahead
+                order.ahead = max(0, -rest)
+                self.execute(ts, order, order.price, rest, QUEUE, True)
+        if not self.mark:
+            self.judge(ts, self.instrument.price(ticks))
+
+    def quote(self, ts, bid, ask, bid_lots, ask_lots):
+        self.bid, self.ask, self.bid_lots, self.ask_lots = bid, ask, bid_lots, ask_lots
+        self.serial += 1
+        self.take(ts, 0, 0)
+        for order in self.meeting():
+            gap = ((ask if order.side > 0 else bid) - order.price) * order.side
+            if order.role == STOP:
+                continue
+            if gap < 0:
+                self.execute(ts, order, order.price, order.lots, THROUGH, True)
+            elif self.g.fills == "queue" and gap == 0:
+                self.execute(ts, order, order.price, order.lots, QUEUE, True)
+            elif self.g.fills == "queue":
+                seen = self.before(order)
+                if seen is not None:
+                    order.ahead = seen if order.ahead is None else min(order.ahead, seen)
+
+    def ticker(self, ts, mark, rate):
+        self.rate = rate
+        if mark:
+            self.mark = mark
+            self.judge(ts, mark)
+
+    def meeting(self):
+        """Orders that rest and were there before this event; place by place, because one execution may end or make others."""
+        for n in range(16):
+            order = self.places[n]
+            if order and not order.taking and order.born != self.serial:
+                yield order
+
+    def take(self, ts, trade, lots):
+        for n in range(16):
+            order = self.places[n]
+            if not order or not order.taking or order.born == self.serial:
+                continue
+            near = (self.ask if order.side > 0 else self.bid) or self.last
+            price = max(near, trade) if order.side > 0 else min(near, trade or near)
+            there = lots if trade else self.ask_lots if order.side > 0 else self.bid_lots
+            lots -= self.execute(ts, order, price, there if self.g.walk else NEVER, self.why(order), False)
+
+    # ---- the venue itself ----
+
+    @property
+    def next_funding(self):
+        every = self.g.funding
+        return (self.paid_until // every + 1) * every if every and self.position else NEVER
+
+    def fund(self):
+        ts = self.paid_until = self.next_funding
+        side = 1 if self.position > 0 else -1
+        price = self.mark or self.instrument.price(self.last or (self.bid if side > 0 else self.ask))
+        qty = self.instrument.qty(abs(self.position))
+        self.post(ts, ts, 0, "funding", self.bracket, 0, 0, {"price": price, "qty": qty, "rate": self.rate, "side": side,
+                                                            "paid": price * qty * self.instrument.multiplier * self.rate * side})
+
+    @property
+    def forced_at(self):
+        """Ticks at which the position is taken; 0 = never."""
+        if not self.g.leverage or not self.position:
+            return 0
+        average, loss = self.cost / abs(self.position), Fraction(1, self.g.leverage) - self.g.maintenance
+        if self.position > 0:
+            return max(1, ceil(average * (1 - loss) - MILLIONTH))
+        return floor(average * (1 + loss) + MILLIONTH)
+
+    def judge(self, ts, price):
+        level = self.forced_at
+        if not level or self.forcing or (price - self.instrument.price(level)) * self.position > 0:
+            return
+        if any(o and o.taking and o.reduce_only for o in self.places):
+            return
+        for order in list(filter(None, self.places)):
+            self.end(ts, order, END_LIQUIDATED)
+        self.forcing = True
+        self.put(Resting(FORCED, 0, -1 if self.position > 0 else 1, level, abs(self.position), reduce_only=True, taking=True, number=self.bracket))
