@@ -18,11 +18,13 @@ from liqcore import (
     EVENT_DTYPE,
     SECOND,
     AuditKind,
+    Bracket,
     CascadeConfig,
     Engine,
     Instrument,
     Paper,
     Phase,
+    Reason,
     Risk,
     SimVenue,
     Tape,
@@ -141,6 +143,20 @@ def test_a_feed_with_its_sides_swapped_halts_at_the_same_moment(seed):
     tape = Tape.of(instruments(3), events)
     stream, _ = same_run(tape, lambda: paper(Fade(entry_ttl_s=600.0, entry_offset=0.004), size=3))
     assert kinds(stream)[AuditKind.AUDIT_LIMIT] > 0 and kinds(stream)[AuditKind.AUDIT_REQUEST] > 10
+
+
+class Early(Fade):
+    def on_signal(self, signal, market):
+        return Bracket(signal.side, **self.bracket) if signal.phase == Phase.BUILDING else None
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_liquidation_that_ends_a_bracket_by_its_phase(seed):
+    """What is asked for then says the last price, which a liquidation otherwise needs not bring up."""
+    tape = Tape.of(instruments(2), market(seed, 4000, 2))
+    stream, _ = same_run(tape, lambda: paper(Early(exit_phase=Phase.ACTIVE, entry_ttl_s=600.0, cooldown_s=0), size=2))
+    records = np.frombuffer(stream, AUDIT_DTYPE)
+    assert (records["reason"][records["kind"] == AuditKind.AUDIT_BRACKET] == Reason.END_PHASE).sum() > 5
 
 
 def test_a_small_ring_is_drained_in_time():
