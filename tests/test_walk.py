@@ -22,6 +22,7 @@ from liqcore import (
     CascadeConfig,
     Engine,
     Instrument,
+    Latency,
     Paper,
     Phase,
     Reason,
@@ -79,8 +80,10 @@ BRACKETS = st.fixed_dictionaries({}, optional={
     "entry": st.just("market"), "entry_ttl_s": st.sampled_from([0.5, 20.0, 600.0]), "max_hold_s": st.sampled_from([1.0, 60.0, 3600.0]),
     "cooldown_s": st.sampled_from([0.0, 30.0])})
 LATENCIES = st.sampled_from([0.0, 1e-9, 0.05, 0.7])
+DRAWN = Latency(order_samples=np.array([0.0, 0.004, 0.3, 2.0]), ack_samples=np.array([0.0, 0.01, 1.5]), seed=5)
 VENUES = st.fixed_dictionaries({"fills": st.sampled_from(["through", "touch", "queue"]), "taker": st.sampled_from(["next", "walk"]),
-                                "order_latency_s": LATENCIES, "ack_latency_s": LATENCIES, "leverage": st.sampled_from([0.0, 0.0, 50.0, 150.0]),
+                                "order_latency_s": LATENCIES, "ack_latency_s": LATENCIES,
+                                "hidden": st.sampled_from(["none", "wait"]), "latency": st.sampled_from([None, None, DRAWN]), "leverage": st.sampled_from([0.0, 0.0, 50.0, 150.0]),
                                 "funding_interval_s": st.sampled_from([0.0, 60.0, 28800.0])})
 MARKETS = st.tuples(st.integers(0, 2**32 - 1), st.integers(1, 1500), st.integers(1, 3), st.booleans(), st.booleans(), st.booleans())
 
