@@ -64,16 +64,8 @@ def rows_before(ts, start, t):
 
 @inlined
 def first_outside(low, high, row, stop, below, above):
-    """First of the rows [row, stop) with low <= below or high >= above, or stop: sixteen rows at a time without a branch, which the compiler makes
-    vectors of, then one by one."""
+    """First of the rows [row, stop) with low <= below or high >= above, or stop."""
     a, b = np.int32(below), np.int32(above)
-    while row + 16 <= stop:
-        found = np.int32(0)
-        for k in range(row, row + 16):
-            found |= np.int32(low[k] <= a) | np.int32(high[k] >= b)
-        if found:
-            break
-        row += 16
     while row < stop and low[row] > a and high[row] < b:
         row += 1
     return row
