@@ -226,7 +226,8 @@ def _prepare(tape, instrument, signals, sides, places, reference, end, options):
 # ---- the sweep ----
 
 def sweep(tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, grid: Grid, *, places: NDArray | None = None,
-          reference: ArrayLike | None = None, end: int | None = None, threads: int | None = None, chunk: int = 4096, on_progress: Callable[[int, int], None] | None = None,
+          reference: ArrayLike | None = None, end: int | None = None, threads: int | None = None, chunk: int = 4096,
+          on_progress: Callable[[int, int], None] | None = None,
           fills: str = "through", maker_fee: float = 0.0002, taker_fee: float = 0.00055, order_latency_s: float = 0.05, ack_latency_s: float = 0.05,
           data_age_max_s: float = 1.0, collar: float = 0.02, order_notional_max: float = 25_000.0, orders_per_signal_max: int = 3) -> NDArray:
     """Run every setting of a grid over the same signals: an array of RESULT_DTYPE, one row a setting.

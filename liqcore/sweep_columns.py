@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from liqcore.sweep_state import compiled, inlined
+from liqcore.tape import Tape
 
 FANOUT_BITS = 6
 FANOUT = 1 << FANOUT_BITS
@@ -34,12 +35,12 @@ class Columns(NamedTuple):
     quote_offsets: np.ndarray
 
 
-def columns(tape, instrument: int) -> Columns:
+def columns(tape: Tape, instrument: int) -> Columns:
     """The columns of one instrument of a tape, with the pyramids that the tape keeps."""
     trades, quotes, index = tape.trades(instrument), tape.quotes(instrument), tape.index(instrument)
-    above = [index[table][part] for table in ("trades", "quotes") for part in ("low", "high", "offsets")]
-    return Columns(trades["ts"], trades["price"], trades["lots"], *above[:3],
-                   quotes["ts"], quotes["bid"], quotes["ask"], quotes["trades_before"], *above[3:])
+    over, over_quotes = index["trades"], index["quotes"]
+    return Columns(trades["ts"], trades["price"], trades["lots"], over["low"], over["high"], over["offsets"], quotes["ts"], quotes["bid"], quotes["ask"],
+                   quotes["trades_before"], over_quotes["low"], over_quotes["high"], over_quotes["offsets"])
 
 
 @compiled

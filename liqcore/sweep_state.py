@@ -9,8 +9,8 @@ from numba import njit
 #: Of all that a sweep calls only its entry (sweep_kernel.run) is kept on disk: Numba notices a change in the file of a function, not in those that
 #: it calls.
 #: Nothing here owns memory, so no references are counted; it takes half of the time away.
-compiled = njit(nogil=True, _nrt=False)
-inlined = njit(nogil=True, _nrt=False, forceinline=True)
+compiled = njit(nogil=True, _nrt=False)  # type: ignore[call-overload]
+inlined = njit(nogil=True, _nrt=False, forceinline=True)  # type: ignore[call-overload]
 
 NEVER = 0x7FFFFFFFFFFFFFFF
 SCALE = 100_000_000
