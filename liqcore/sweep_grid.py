@@ -72,8 +72,8 @@ class Grid:
 
     @classmethod
     def product(cls, **values) -> Grid:
-        """Every combination, the last-named option varying fastest. Options and units are those of Bracket: entry, entry_offset, take_profit, stop_loss
-        (required), trail, entry_ttl_s, max_hold_s, cooldown_s, exit_phase, requotes, notional (required); each is one value or a list of them."""
+        """Every combination, the last-named option varying fastest. Options and units are those of Bracket: entry, entry_offset, take_profit,
+        stop_loss (required), trail, entry_ttl_s, max_hold_s, cooldown_s, exit_phase, requotes, notional (required); each is one value or a list."""
         unknown = sorted(values.keys() - DEFAULTS.keys())
         if unknown:
             raise ValueError(f"grid: unknown option {', '.join(unknown)}; expected {', '.join(DEFAULTS)}")
@@ -104,7 +104,8 @@ class Grid:
         r = self.rows
         rules = (
             ("entry_type: expected 1 (post-only limit) or 2 (market)", (r["entry_type"] != LIMIT) & (r["entry_type"] != MARKET)),
-            *((f"{name}: expected 0 to {HALF} (half of the price)", (r[name] < 0) | (r[name] > HALF)) for name in ("entry_offset", "take_profit", "trail")),
+            *((f"{name}: expected 0 to {HALF} (half of the price)", (r[name] < 0) | (r[name] > HALF))
+              for name in ("entry_offset", "take_profit", "trail")),
             (f"stop_loss: expected 1 to {HALF}: no position without a stop", (r["stop_loss"] <= 0) | (r["stop_loss"] > HALF)),
             *((f"{name}: expected 1 to 1e17 ns", (r[name] <= 0) | (r[name] > 10 ** 17)) for name in ("entry_ttl_ns", "max_hold_ns")),
             ("cooldown_ns: expected 0 to 1e17 ns", (r["cooldown_ns"] < 0) | (r["cooldown_ns"] > 10 ** 17)),
