@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
 
@@ -16,43 +15,14 @@ import pytest
 import run_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.console import Console
+from report_page import Page, terminal
 
 import liqcore as lc
 from liqshell.errors import DataError
-from liqshell.report import coverage, ledger, load_run, make_report, print_report, statistics, stories, words
+from liqshell.report import coverage, ledger, load_run, make_report, statistics, stories, words
 from liqshell.report.prices import Series
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
-VOID = {"meta", "br", "hr", "img", "input", "link"}
-
-
-class Page(HTMLParser):
-    """Collects elements, attributes and text, and checks that tags are balanced."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.stack, self.tags, self.attributes, self.text, self.scripts = [], [], [], [], []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-        if tag not in VOID:
-            self.stack.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-
-    def handle_endtag(self, tag):
-        assert self.stack and self.stack.pop() == tag, f"</{tag}> closes nothing of the kind, line {self.getpos()[0]}"
-
-    def handle_data(self, data):
-        (self.scripts if self.stack and self.stack[-1] in ("script", "style") else self.text).append(data)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return run_folder.make_run(tmp_path_factory.mktemp("runs") / "demo", hours=2.0, symbols=SYMBOLS, gap_s=40.0)
@@ -75,12 +45,6 @@ def copy(folder: Path, to: Path, **changes) -> Path:
     meta.update(changes)
     (to / "run.json").write_text(json.dumps({k: v for k, v in meta.items() if v is not ...}))
     return to
-
-
-def terminal(summary: dict) -> str:
-    console = Console(file=StringIO(), width=160)
-    print_report(summary, console)
-    return console.file.getvalue()
 
 
 # ---- numbers ----

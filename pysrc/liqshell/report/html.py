@@ -42,7 +42,7 @@ def _tiles(s: dict[str, Any]) -> str:
                  f"{e['filled']['k']} of {e['placed']} orders" if e["placed"] else "no order was placed")]
     if s["truth"] is not None:
         t = s["truth"]
-        out.append(tile("Detection", f"{percent(t['precision']['share'], 0)} / {percent(t['recall']['share'], 0)}",
+        out.append(tile("Detection", f"{percent(t['precision']['share'], 0).removesuffix(' %')} / {percent(t['recall']['share'], 0)}",
                          f"precision / recall on {t['cascades']} true cascades; recall by notional {percent(t['recall_by_notional'], 0)}"))
     out.append(tile("Drawdown", percent(m["max_drawdown_on_account"], 3) if traded else NONE,
                      "largest fall of the account, closed trades"))
