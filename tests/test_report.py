@@ -276,7 +276,24 @@ def test_empty_run(tmp_path):
     assert not page.stack and "No trade was closed" in " ".join(page.text)
     assert out.summary["money"]["net"] == 0.0 and out.summary["cascades"]["rate"]["per_hour"] is None and not out.summary["trades"]
     assert "No trade was closed" in terminal(out.summary)
-    assert out.csv.read_text().count("\n") == 1
+    assert out.csv.read_text().count("\n") == 1 and "closed_ns" in out.csv.read_text()
+
+
+@pytest.mark.parametrize("share", [0.002, 0.1, 0.37, 0.5, 0.61, 0.93])
+def test_any_beginning_of_a_run_makes_a_report(folder, tmp_path, share):
+    """A killed run leaves a prefix of its stream: every step of every bracket is cut somewhere."""
+    cut = copy(folder, tmp_path / "cut", finished=False, problem="KeyboardInterrupt: ")
+    audit = np.fromfile(cut / "audit.bin", lc.AUDIT_DTYPE)
+    for end in range(int(share * len(audit)), int(share * len(audit)) + 4):
+        audit[:end].tofile(cut / "audit.bin")
+        shutil.rmtree(cut / "frames", ignore_errors=True)
+        out = make_report(cut)
+        page = Page(out.html.read_text("utf-8"))
+        assert not page.stack and "UNFINISHED" in " ".join(page.text) and "UNFINISHED" in terminal(out.summary)
+        json.loads(out.json.read_text("utf-8"), parse_constant=lambda name: pytest.fail(name))
+        m = out.summary["money"]
+        trades = audit[:end][audit[:end]["kind"] == lc.AuditKind.AUDIT_TRADE]
+        assert m["net"] == pytest.approx(trades["x"][:, 5].sum()) and len(out.summary["trades"]) == len(trades)
 
 
 def test_position_left_open(tmp_path):

@@ -65,6 +65,8 @@ def _head(s: dict[str, Any]) -> str:
         out.append(f'<div class="sub"><b>Evidence for the preset: {esc(grade)}.</b> {esc(first)}{more}</div>')
     if s["stamp"]["audit_lost"]:
         out.append(notice("INCOMPLETE.", f"{s['stamp']['audit_lost']:,} audit records are missing: no sum below can be trusted."))
+    if not s["stamp"]["finished"]:
+        out.append(notice("UNFINISHED.", f"The run was cut off: what follows is of a part of it. {s['stamp']['problem'] or ''}"))
     if "CENSORED" in s["completeness"]:
         out.append(notice("CENSORED feed.", "The venue shows only a sample of its liquidations: volumes are lower bounds and are never added to "
                           "those of a full feed."))

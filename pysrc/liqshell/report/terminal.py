@@ -156,6 +156,8 @@ def _feet(s: dict[str, Any]) -> list[Text]:
     if s["mode"] != "backtest":
         out.append(Text.assemble(("Feed  ", "bold"), f"{_count(f['frames'])} frames, {_count(f['events'])} "
                                  f"events, {len(gaps)} gaps, reconnects {f['reconnects'] or 0}; refused: {refused}"))
+    if not stamp["finished"]:
+        out.append(Text(f"UNFINISHED: the run was cut off, everything above is of a part of it. {stamp['problem'] or ''}", style="bold red"))
     if stamp["audit_lost"]:
         out.append(Text(f"INCOMPLETE: {stamp['audit_lost']:,} audit records are missing, no sum above can be trusted", style="bold red"))
     for alarm in f["alarms"][:5]:
