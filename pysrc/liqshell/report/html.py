@@ -94,7 +94,8 @@ def document(title: str, body: str) -> str:
     """A self-contained page in the same clothes around HTML that is already safe: sections (elements.section), tables, heatmaps."""
     css = files("liqshell.report").joinpath("page.css").read_text("utf-8")
     policy = "default-src 'none'; style-src 'unsafe-inline'"
-    return (f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+    return ('<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n<title>{esc(title)}</title>\n<style>{css}</style>\n</head>\n'
             f"<body>\n<main>\n<header><h1>{esc(title)}</h1></header>\n{body}\n</main>\n</body>\n</html>\n")
 
