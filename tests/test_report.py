@@ -5,8 +5,6 @@ import json
 import math
 import re
 import shutil
-import subprocess
-import tempfile
 from io import StringIO
 from pathlib import Path
 
@@ -365,21 +363,3 @@ def test_wrong_folders_are_named(folder, tmp_path):
     (broken / "truth.json").write_text('[{"id": 1}]')
     with pytest.raises(DataError, match=r"truth\.json: \[0\].*symbol"):
         make_report(broken)
-
-
-# ---- in a browser ----
-
-@pytest.mark.slow
-def test_page_runs_in_a_browser(report):
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no chromium on this machine: the page's script is not executed")
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        done = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-                               "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}", "--virtual-time-budget=3000",
-                               "--window-size=1280,2600", "--dump-dom",
-                               report.html.as_uri()], capture_output=True, timeout=120, check=True)
-    page = Page(done.stdout.decode())
-    cards = [value for tag, name, value in page.attributes if tag == "div" and name == "class" and value.startswith("card-c")]
-    assert len(cards) == report.summary["cascades"]["n"]
-    assert sum(tag == "canvas" and name == "width" for tag, name, _ in page.attributes) > 5, "canvases were painted"
