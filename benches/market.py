@@ -1,9 +1,14 @@
 """The one task of the simulator's and the sweep's figures: a seeded day of one perpetual future, and the rule that every engine trades on it.
 
-The day: `trades` trades, the spread always one tick, about 400,000 moves of the quote (their number and size do not grow with the trades, so a day of
-100 M trades has the same price path as one of 2 M), 10,000 liquidations, nine tenths of them in 400 bursts. In a burst the market is twelve times as
-busy and the quote drifts against the liquidated side; for 90 s after it the quote drifts back by part of that. Sizes of liquidations are log-normal
-with a Pareto tail. None of this is a claim about real markets: it is work of a known kind, the same for everybody.
+The day: `trades` trades, the spread always one tick, 400,000 moves of the quote by one tick, 10,000 liquidations, nine tenths of them in 400 bursts. In
+a burst the market is twelve times as busy and the quote drifts against the liquidated side; for 90 s after it the quote drifts back by part of that.
+Sizes of liquidations are log-normal with a Pareto tail. The moves come from their own random numbers, so a day of 100 M trades has the price path of
+one of 1 M; fewer trades than that make a shorter day of the same kind. None of this is a claim about real markets: it is work of a known kind, the
+same for everybody.
+
+Every move of the quote is made by a trade that takes the level. So an order that waits away from the market is filled by the same row whether a model
+wants a trade at its price, an empty queue or an opposite quote there: on this day all fill models but "strictly beyond" mean the same, and every
+engine must make the same trades.
 
 Needs NumPy only: rivals that live in another Python read the same file.
 
@@ -15,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+FULL = 1_000_000                                     # trades from which on it is a whole day
 SEED = 20261121
 START = 1_772_409_600_000_000_000 // 7 * 7 + 7      # ns UTC, on the grid; a Monday
 DAY_NS = 86_400_000_000_000
@@ -22,7 +28,7 @@ TICK, LOT = 0.1, 1.0
 PRICE = 20_000                                       # ticks at the start of the day
 MOVES = 400_000
 BURSTS, FORCED = 400, 10_000
-BUSY_NS = DAY_NS - 75 * 60 * 10**9                  # nothing is forced after: every trade of the task's settings ends within the day
+QUIET_NS = 75 * 60 * 10**9
 SCALE = 10**8
 SECOND = 1_000_000_000
 
@@ -95,15 +101,16 @@ def _grid(t: np.ndarray) -> np.ndarray:
     return START + 7 * slot
 
 
-def _busy(r: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Bursts: start (ns of the day), length, side."""
-    start = np.sort(r.uniform(0.01 * DAY_NS, BUSY_NS, BURSTS))
-    return start, r.uniform(6.0, 20.0, BURSTS) * SECOND, r.permutation(np.repeat([1, -1], BURSTS // 2))
+def _bursts(r: np.random.Generator, span: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Start (ns of the day), length, side. Nothing is forced in the last 75 minutes: every trade of the task's settings ends within the day."""
+    count = max(round(BURSTS * span / DAY_NS) // 2, 1)
+    start = np.sort(r.uniform(0.01 * span, max(span - QUIET_NS, 0.5 * span), 2 * count))
+    return start, r.uniform(6.0, 20.0, 2 * count) * SECOND, r.permutation(np.repeat([1, -1], count))
 
 
-def _clock(start: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _clock(start: np.ndarray, length: np.ndarray, span: float) -> tuple[np.ndarray, np.ndarray]:
     """Cumulative activity at knots of time: 1 in quiet times, 12 within a burst."""
-    knots = np.unique(np.concatenate([[0.0, DAY_NS], start, np.minimum(start + length, DAY_NS)]))
+    knots = np.unique(np.concatenate([[0.0, span], start, np.minimum(start + length, span)]))
     middle = (knots[1:] + knots[:-1]) / 2
     at = np.searchsorted(start, middle, side="right") - 1
     inside = (at >= 0) & (middle < start[at] + length[at])
@@ -115,17 +122,17 @@ def _path(r: np.random.Generator, t: np.ndarray, start: np.ndarray, length: np.n
     at = np.searchsorted(start, t, side="right") - 1
     since = np.where(at >= 0, t - start[at], np.inf)
     bias = np.where(since < length[at], -0.30, np.where(since < length[at] + 90 * SECOND, 0.10, 0.0)) * side[at]
-    size = max(1.0, (MOVES / max(len(t), 1)) ** 0.5)
-    step = np.where(r.random(len(t)) < 0.5 + bias / 2, 1, -1) * (int(size) + (r.random(len(t)) < size - int(size)))
-    step[:1] = 0
-    return PRICE + np.cumsum(step)
+    step = np.where(r.random(len(t)) < 0.5 + bias / 2, 1, -1)
+    step[0] = 0
+    return (PRICE + np.cumsum(step)).astype(np.int32)
 
 
-def _forced(r: np.random.Generator, start: np.ndarray, length: np.ndarray, side: np.ndarray, count: int) -> tuple[np.ndarray, ...]:
+def _forced(r: np.random.Generator, start: np.ndarray, length: np.ndarray, side: np.ndarray, span: float) -> tuple[np.ndarray, ...]:
     """Liquidations: time of the day in ns, side, notional."""
+    count = round(FORCED * span / DAY_NS)
     lone = count // 10
-    which = np.sort(r.integers(0, BURSTS, count - lone))
-    t = np.concatenate([start[which] + length[which] * r.beta(1.2, 2.5, len(which)), r.uniform(0.0, BUSY_NS, lone)])
+    which = np.sort(r.integers(0, len(start), count - lone))
+    t = np.concatenate([start[which] + length[which] * r.beta(1.2, 2.5, len(which)), r.uniform(0.0, start[-1], lone)])
     who = np.concatenate([np.where(r.random(len(which)) < 0.97, side[which], -side[which]), r.choice([1, -1], lone)])
     notional = np.exp(r.normal(np.log(900.0), 1.6, count))
     tail = r.random(count) < 0.1
@@ -135,37 +142,39 @@ def _forced(r: np.random.Generator, start: np.ndarray, length: np.ndarray, side:
 
 
 def day(trades: int = 2_000_000, seed: int = SEED) -> Day:
-    """The seeded day with `trades` trades."""
+    """The seeded day with `trades` trades (at least 1,000)."""
+    if trades < 1_000:
+        raise ValueError(f"day: expected at least 1,000 trades, got {trades}")
     r = np.random.default_rng(seed)
-    start, length, side = _busy(r)
-    activity, knots = _clock(start, length)
-    moves = min(MOVES, max(2 * trades // 5, 1))
-    forced_t, forced_side, notional = _forced(r, start, length, side, FORCED if trades >= 100_000 else trades // 10)
-    # the moves come first and from their own numbers, so that days of different size have the same price path
+    span = DAY_NS * min(1.0, trades / FULL)
+    moves = round(MOVES * span / DAY_NS)
+    start, length, side = _bursts(r, span)
+    activity, knots = _clock(start, length, span)
+    forced_t, forced_side, notional = _forced(r, start, length, side, span)
     when = np.interp(np.sort(r.random(moves)) * activity[-1], activity, knots)
+    when[0] = 0.0
     bid = _path(r, when, start, length, side)
     sizes = r.integers(20, 400, (2, moves), dtype=np.int32)
-    t = np.cumsum(r.exponential(1.0, trades + 1))
-    t = np.interp(t[:-1] * (activity[-1] / t[-1]), activity, knots)
-    when[0] = 0.0
-    before = np.searchsorted(t, when)                 # trades before each quote
-    ts = np.empty(trades + moves)
-    is_quote = np.zeros(trades + moves, bool)
-    is_quote[before + np.arange(moves)] = True
-    ts[is_quote], ts[~is_quote] = when, t
+    t = np.cumsum(r.exponential(1.0, trades - moves + 2))
+    t = np.interp(t[:-1] * (activity[-1] / t[-1]), activity, knots)         # the trades that move nothing
+    before = np.searchsorted(t, when)
+    at = before + 2 * np.arange(moves)               # rows: the quotes; the row before each but the first is the trade that made it
+    is_quote, is_taker = np.zeros(len(t) + 2 * moves - 1, bool), np.zeros(len(t) + 2 * moves - 1, bool)
+    is_quote[at], is_taker[at[1:] - 1] = True, True
+    ts = np.empty(len(is_quote))
+    ts[is_quote], ts[is_taker], ts[~(is_quote | is_taker)] = when, when[1:], t
     ts = _grid(ts)
+    taker = is_taker[~is_quote]
+    in_force = (np.cumsum(is_quote, dtype=np.int32) - 1)[~is_quote]
     bought = r.integers(0, 2, trades, dtype=np.int8)
-    in_force = np.repeat(np.arange(moves, dtype=np.int32), np.diff(np.append(before, trades)))
-    price = bid.astype(np.int32)[in_force] + bought
-    quotes = {"ts": ts[is_quote], "bid": bid.astype(np.int32), "ask": bid.astype(np.int32) + np.int32(1), "bid_lots": sizes[0],
-              "ask_lots": sizes[1], "trades_before": before.astype(np.int64)}
-    deals = {"ts": ts[~is_quote], "price": price, "lots": 1 + r.integers(0, 64, trades, dtype=np.uint8).astype(np.int32) ** 2 // 64,
-             "side": 2 * bought - 1}
-    # a liquidation is shown to us after its burst has moved the price; one ns beside the grid it never stands at the time of a tick
-    at = np.searchsorted(quotes["ts"], _grid(forced_t))
-    forced = {"ts": np.maximum.accumulate(_grid(forced_t)) + 1, "side": forced_side.astype(np.int8), "notional": notional,
-              "price": np.round(bid[np.maximum(at - 1, 0)] * TICK, 1)}
-    forced["trades_before"] = np.searchsorted(deals["ts"], forced["ts"]).astype(np.int64)
-    forced["quotes_before"] = np.searchsorted(quotes["ts"], forced["ts"]).astype(np.int64)
+    bought[taker] = np.diff(bid) > 0
+    quotes = {"ts": ts[is_quote], "bid": bid, "ask": bid + np.int32(1), "bid_lots": sizes[0], "ask_lots": sizes[1]}
+    deals = {"ts": ts[~is_quote], "price": bid[in_force] + bought, "side": 2 * bought - 1,
+             "lots": 1 + r.integers(0, 64, trades, dtype=np.uint8).astype(np.int32) ** 2 // 64}
+    quotes["trades_before"] = np.searchsorted(deals["ts"], quotes["ts"]).astype(np.int64)
+    # one ns beside the grid a liquidation never stands at the time of a tick
+    forced = {"ts": np.maximum.accumulate(_grid(forced_t)) + 1, "side": forced_side.astype(np.int8), "notional": notional}
+    forced["price"] = np.round(bid[np.maximum(np.searchsorted(quotes["ts"], forced["ts"]) - 1, 0)] * TICK, 1)
+    for name, part in (("trades_before", deals), ("quotes_before", quotes)):
+        forced[name] = np.searchsorted(part["ts"], forced["ts"]).astype(np.int64)
     return Day(deals, quotes, forced)
-
