@@ -37,8 +37,10 @@ LEAVES = {journal.MANIFEST, journal.MANIFEST + ".new", journal.AUDIT, STUDY, "re
 Tell = Callable[[str, float], None]
 
 
-def run_backtest(config: Config, folder: str | Path | None = None, tell: Tell | None = None, name: str = "backtest", forward: bool = False) -> Path:
+def run_backtest(config: Config, folder: str | Path | None = None, tell: Tell | None = None, name: str = "backtest", forward: bool = False,
+                 history: History | None = None) -> Path:
     """Run [backtest] on [data] and leave the folder of the run; its path. tell(what, share done) is called now and then. forward: walk forward too.
+    history: what [data] names, where it is loaded already.
 
     The folder is by default [run] out / NAME-DIGEST of settings and data, so that the same run comes to the same place. A folder of an unfinished
     backtest is replaced; one that holds anything else is refused.
@@ -47,7 +49,7 @@ def run_backtest(config: Config, folder: str | Path | None = None, tell: Tell | 
     began = time.perf_counter()
     timing: dict[str, float] = {}
     tell("loading", 0.0)
-    history = load_history(config)
+    history = history or load_history(config)
     timing["load"] = time.perf_counter() - began
     values = settings(config, history.instruments)
     key = _hash({"settings": values, "data": history.fingerprint} | ({"forward": _plan(config)} if forward else {}))
