@@ -31,7 +31,7 @@ QUICK = ("backtest.study=false",)
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
-    return record_run(tmp_path_factory.mktemp("recorded") / "market", hours=4, seed=11)
+    return record_run(tmp_path_factory.mktemp("recorded") / "market", hours=3, seed=11)
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +54,8 @@ def history(config):
 
 
 @pytest.fixture(scope="module")
-def folder(config):
-    return run_backtest(config)
+def folder(config, history):
+    return run_backtest(config, history=history)
 
 
 def records(audit):
@@ -86,7 +86,7 @@ def test_a_backtest_of_a_recording_decides_what_the_run_decided(recorded, folder
     assert len(manifest["code_hash"]) == len(manifest["data_hash"]) == len(manifest["config_hash"]) == 64
 
 
-def test_the_same_run_comes_to_the_same_place_with_the_same_bytes(config, folder):
+def test_the_same_run_comes_to_the_same_place_with_the_same_bytes(config, history, folder):
     before = {name: (folder / name).read_bytes() for name in (journal.AUDIT, "study.json")}
     stamp = journal.load_manifest(folder)
     assert run_backtest(config) == folder
@@ -95,7 +95,8 @@ def test_the_same_run_comes_to_the_same_place_with_the_same_bytes(config, folder
     assert studies[0] == studies[1]
     again = journal.load_manifest(folder)
     assert {k: v for k, v in stamp.items() if not k.startswith("wall")} == {k: v for k, v in again.items() if not k.startswith("wall")}
-    other = run_backtest(dataclasses.replace(config, policy=dataclasses.replace(config.policy, take_profit=300_000)))
+    quick = dataclasses.replace(config, backtest=dataclasses.replace(config.backtest, study=False))
+    other = run_backtest(dataclasses.replace(quick, policy=dataclasses.replace(config.policy, take_profit=300_000)), history=history)
     assert other != folder and journal.load_manifest(other)["config_hash"] != stamp["config_hash"]
 
 
@@ -232,7 +233,7 @@ def test_the_half_hour_control_enters_every_half_hour(config, history):
         assert {ts % HALF_HOUR_NS for ts, _, _ in asked} == {0}
         for n in range(len(history.instruments)):
             own = [(ts, side) for ts, k, side in asked if k == n]
-            assert len(own) == (history.end_ns - own[0][0] - 1) // HALF_HOUR_NS + 1 >= 7
+            assert len(own) == (history.end_ns - own[0][0] - 1) // HALF_HOUR_NS + 1 >= 5
             assert [side for _, side in own] == [own[0][1] * (-1) ** k for k in range(len(own))]
             sides[phase, n] = own[0]
         assert len(entries(audit))
@@ -254,19 +255,19 @@ def test_a_policy_in_a_file_beside_the_configuration(written, history):
                     "        self.brackets = {s: lc.Bracket(s, **default) for s in (lc.LONG, lc.SHORT)}\n\n"
                     "    def on_signal(self, signal, market):\n"
                     "        return self.brackets[-signal.side] if signal.phase == lc.Phase.ACTIVE else None\n")
-    own = run_backtest(load(written, [*QUICK, "policy.rule=follow.py:Follow", "policy.entry=market"]))
-    base = run_backtest(load(written, [*QUICK, "policy.entry=market"]))
+    own = run_backtest(load(written, [*QUICK, "policy.rule=follow.py:Follow", "policy.entry=market"]), history=history)
+    base = run_backtest(load(written, [*QUICK, "policy.entry=market"]), history=history)
     assert [(ts, n, -side) for ts, n, side in wanted(audit_of(base))] == wanted(audit_of(own))
     manifest = journal.load_manifest(own)
     assert manifest["grade"] == "claimed" and manifest["settings"]["rule"].endswith("follow.py:Follow") and manifest["settings"]["rule_sha256"]
     file.write_text(file.read_text().replace("self.brackets = {", "self.brackets = 1 / 0 + {"))
     folders = set(own.parent.iterdir())
     with pytest.raises(ConfigError, match=r"ZeroDivisionError.*\(line 6\)"):
-        run_backtest(load(written, [*QUICK, "policy.rule=follow.py:Follow"]))
+        run_backtest(load(written, [*QUICK, "policy.rule=follow.py:Follow"]), history=history)
     with pytest.raises(ConfigError, match="one of Follow"):
-        run_backtest(load(written, [*QUICK, "policy.rule=follow.py:Fellow"]))
+        run_backtest(load(written, [*QUICK, "policy.rule=follow.py:Fellow"]), history=history)
     with pytest.raises(ConfigError, match="cannot be read"):
-        run_backtest(load(written, [*QUICK, "policy.rule=missing.py:Follow"]))
+        run_backtest(load(written, [*QUICK, "policy.rule=missing.py:Follow"]), history=history)
     assert set(own.parent.iterdir()) == folders
 
 
@@ -310,14 +311,14 @@ def test_data_that_cannot_be_joined(recorded, tmp_path):
 
 # ---- the folder ----
 
-def test_only_a_backtest_that_was_cut_off_is_replaced(tmp_path, config):
+def test_only_a_backtest_that_was_cut_off_is_replaced(tmp_path, config, history):
     quick = dataclasses.replace(config, backtest=dataclasses.replace(config.backtest, study=False))
-    made = run_backtest(quick, tmp_path / "run")
+    made = run_backtest(quick, tmp_path / "run", history=history)
     with pytest.raises(ConfigError, match="a finished backtest"):
-        run_backtest(quick, tmp_path / "run")
+        run_backtest(quick, tmp_path / "run", history=history)
     journal.update(made, finished=False)
     (made / journal.AUDIT).write_bytes(b"half")
-    assert audit_of(run_backtest(quick, tmp_path / "run")).tobytes() == audit_of(made).tobytes()
+    assert audit_of(run_backtest(quick, tmp_path / "run", history=history)).tobytes() == audit_of(made).tobytes()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("do not lose me")
     journal.update(made, finished=False)
@@ -328,11 +329,11 @@ def test_only_a_backtest_that_was_cut_off_is_replaced(tmp_path, config):
     assert (tmp_path / "mine" / "thesis.txt").exists() and (made / "notes.txt").exists()
 
 
-def test_a_policy_that_raises_ends_the_run_and_the_folder_says_why(written, tmp_path):
+def test_a_policy_that_raises_ends_the_run_and_the_folder_says_why(written, history, tmp_path):
     (written.parent / "raises.py").write_text("import liqcore as lc\n\n\nclass Raises(lc.Policy):\n    def on_signal(self, signal, market):\n"
                                               "        raise KeyError('never mind')\n")
     with pytest.raises(KeyError):
-        run_backtest(load(written, [*QUICK, "policy.rule=raises.py:Raises"]), tmp_path / "run")
+        run_backtest(load(written, [*QUICK, "policy.rule=raises.py:Raises"]), tmp_path / "run", history=history)
     found = journal.load_manifest(tmp_path / "run")
     assert found["finished"] is False and found["problem"] == "KeyError: 'never mind'"
 

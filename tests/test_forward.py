@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import liqcore as lc
 from liqshell import journal
-from liqshell.backtest import variants
+from liqshell.backtest import swept, variants
 from liqshell.backtest.forward import Result, choose, embargo_of, judge, part_of, plain, spans_of, walk_forward
 from liqshell.backtest.run import log_trial
 from liqshell.config import loads
@@ -180,6 +180,44 @@ def test_other_objectives(objective, history):
 def test_what_cannot_be_walked(text, says, history):
     with pytest.raises(ConfigError, match=says):
         walk_forward(loads(text), history, lambda what, done: None)
+
+
+# ---- by the sweep ----
+
+LOOSE = GRID.replace("[limits]", "[paper]\nfunding_interval_s = 0\n[limits]\nexposure_max = 1e9\norders_per_minute_max = 1000\nleverage_max = 1000")
+
+
+def test_the_sweep_judges_as_the_engine_does():
+    """Two symbols, limits of the account out of reach, no funding: every setting has the same outcome either way, so the same is chosen."""
+    both = generated(7, ("SOLUSDT", "DOGEUSDT"), seed=6)
+    config = loads(LOOSE + '[sweep.detector]\nquantile = [0.9, 0.95]\n')
+    embargo = embargo_of(config, ["SOLUSDT", "DOGEUSDT"])
+    span = spans_of(both.start_ns, both.end_ns, config.forward, embargo)[0]
+    cells = list(config.sweep.settings())
+    for one in (span.train, span.test):
+        part = part_of(both, one, span.train[0], embargo)
+        found = swept.outcomes(config, settings(config, both.instruments), part, cells, one)
+        for cell, outcome in zip(cells, found, strict=True):
+            by_engine = judge(config, part, cell, one).outcome
+            assert {k: outcome[k] for k in ("entries", "trades", "wins")} == {k: by_engine[k] for k in ("entries", "trades", "wins")}
+            for name in ("gross", "fees", "net"):
+                assert outcome[name] == pytest.approx(by_engine[name], rel=1e-12, abs=1e-9)
+            assert outcome["notional"] == pytest.approx(by_engine["notional"], rel=0.005)       # half of what was bought and sold
+            assert outcome["mean_bps"] == pytest.approx(by_engine["mean_bps"], abs=0.05)
+    assert sum(o["trades"] for o in found) > 20
+    folds = [walk_forward(loads(LOOSE + f'by = "{by}"\n'), both, lambda what, done: None) for by in ("backtest", "sweep")]
+    for a, b in zip(folds[0][0]["folds"], folds[1][0]["folds"], strict=True):
+        assert a == {**b, "test_rank": pytest.approx(b["test_rank"])}
+    assert folds[1][1] is None and "judged by the sweep" in folds[1][2][0] and not folds[0][2]
+
+
+def test_what_the_sweep_does_not_know_is_a_backtest(config, history):
+    for text, why in (("[paper]\nfills = 'queue'\n", "fills = 'queue'"), ("[paper]\nleverage = 5\n", "leverage"), ("[paper]\ntaker = 'walk'\n", "taker")):
+        with pytest.raises(ConfigError, match=f"forward.by: 'sweep', which knows nothing of .*{why}"):
+            walk_forward(loads(GRID + "by = 'sweep'\n" + text), history, lambda what, done: None)
+    own = loads("[policy]\nequity_share = 0.1\n")
+    assert "equity_share" in swept.why_not(own, settings(own, history.instruments), ["SOLUSDT"])
+    assert swept.why_not(config, settings(config, history.instruments), ["SOLUSDT"]) == ""
 
 
 # ---- the command and the trial log ----

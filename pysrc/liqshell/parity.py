@@ -61,17 +61,15 @@ class _Collector:
             self.rows = rows
         return self.rows[self.count:self.count + n]
 
-    def take(self, events: np.ndarray) -> None:
-        """The events of one frame."""
-        if not len(events):
-            return
-        first = int(events["ts_recv"][0])
-        if self.last_recv and first - self.last_recv > self.gap_ns:
-            self.feed(int(lc.FeedState.FEED_GAP), self.last_recv, first)
-        self.room(len(events))[:] = events
-        self.count += len(events)
-        self.last_recv = int(events["ts_recv"][-1])
-        self.now = max(self.now, int(events["ts_recv"].max()))
+    def take(self, events: np.ndarray, ts_recv: int) -> None:
+        """The events of one frame, all received at ts_recv."""
+        if self.last_recv and ts_recv - self.last_recv > self.gap_ns:
+            self.feed(int(lc.FeedState.FEED_GAP), self.last_recv, ts_recv)
+        count = len(events)
+        self.room(count)[:] = events
+        self.count += count
+        self.last_recv = ts_recv
+        self.now = max(self.now, ts_recv)
 
     def feed(self, state: int, ts_event: int, ts_recv: int) -> None:
         row = self.room(1)
@@ -117,9 +115,10 @@ def read_events(path: str | Path, symbols: tuple[str, ...] = (), tell: Callable[
             frames += 1
             found = decoder.decode(record.frame, record.ts_recv, scratch)
             if isinstance(found, int):
-                collector.take(scratch[:found])
+                if found:
+                    collector.take(scratch[:found], record.ts_recv)
             elif found.events:
-                collector.take(np.array(found.events, lc.EVENT_DTYPE))
+                collector.take(np.array(found.events, lc.EVENT_DTYPE), record.ts_recv)
             else:
                 unread[found.kind.name.lower() + (f": {found.reason}" if found.reason else "")] += 1
         if number % 4096 == 0 and tell is not None:

@@ -10,14 +10,14 @@ would decide for all the spans after it. The detector of a test has learnt from 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 import liqcore as lc
-from liqshell.backtest import variants
+from liqshell.backtest import swept, variants
 from liqshell.backtest.history import HOUR_NS, History
 from liqshell.config import Config
 from liqshell.errors import ConfigError
@@ -28,6 +28,7 @@ from liqshell.study import ForwardConfig, Setting
 from liqshell.toml import SCALE
 
 DAY_NS = 24 * HOUR_NS
+SWEEP_FROM = 500                     # settings: below, the engine itself is fast enough
 SLACK_NS = 60 * lc.SECOND            # of the embargo: latency and the market order that closes at max hold
 
 
@@ -116,51 +117,93 @@ def walk_forward(config: Config, history: History, done: Callable[[str, float], 
     if len(cells) < 2:
         raise ConfigError("[sweep]", "no grid" if not config.sweep.axes else "a grid of one setting", "at least two settings to choose from",
                           "Such as [sweep.policy] take_profit = [0.001, 0.0015, 0.002]")
-    embargo_ns = embargo_of(config, [i.symbol for i in history.instruments])
+    symbols = [i.symbol for i in history.instruments]
+    embargo_ns = embargo_of(config, symbols)
     spans = spans_of(history.start_ns, history.end_ns, config.forward, embargo_ns)
-    runs = len(spans) * len(cells) * (2 if config.forward.judge_all else 1)
-    count = 0
+    by_sweep, problems = _by_sweep(config, history, len(cells), symbols)
+    jury = _Jury(config, history, cells, embargo_ns, by_sweep, len(spans), done)
     folds: list[Fold] = []
     days: list[np.ndarray] = []
-    problems: list[str] = []
-
-    def results(span: tuple[int, int], warm_ns: int, what: str, which: Sequence[Setting]) -> Iterator[Result]:
-        nonlocal count
-        part = part_of(history, span, warm_ns, embargo_ns)
-        for cell in which:
-            yield judge(config, part, cell, span)
-            count += 1
-            done(what, min(1.0, count / runs))
-
     for number, span in enumerate(spans, 1):
         what = f"fold {number} of {len(spans)}"
-        train = list(results(span.train, span.train[0], f"{what}: train", cells))
+        train = jury.all(span.train, span.train[0], f"{what}: train")
         best = choose(train, config.forward.trades_min)
         if best is None:
             problems.append(f"{what}: no setting made {config.forward.trades_min} trades on the train span: nothing was chosen, nothing traded")
-        tested = cells if config.forward.judge_all else [] if best is None else [cells[best]]
-        test = list(results(span.test, span.train[0], f"{what}: test", tested))
-        chosen = None if best is None else test[best if config.forward.judge_all else 0]
-        folds.append(_fold(span, cells, train, test, best, chosen))
-        if config.forward.judge_all:
+        # from here on the choice is made, and the test span may be read
+        test = jury.all(span.test, span.train[0], f"{what}: test") if config.forward.judge_all else None
+        chosen = None if best is None else (jury.one(best, span.train, span.train[0], train), jury.one(best, span.test, span.train[0], test))
+        folds.append(_fold(span, cells, test, best, chosen))
+        if test is not None and not by_sweep:
             days.append(np.stack([result.daily for result in test], axis=1))
     forward: Forward = {"objective": config.sweep.objective, "scheme": config.forward.scheme, "embargo_s": embargo_ns / 1e9, "folds": folds}
     return forward, np.concatenate(days) if days else None, problems
 
 
+def _by_sweep(config: Config, history: History, count: int, symbols: Sequence[str]) -> tuple[bool, list[str]]:
+    """Whether the sweep judges the grid, and what is to be said about it."""
+    if config.forward.by == "backtest" or config.forward.by == "auto" and count < SWEEP_FROM:
+        return False, []
+    why = swept.why_not(config, settings(config, history.instruments), symbols)
+    if why and config.forward.by == "sweep":
+        raise ConfigError("forward.by", f"'sweep', which knows nothing of {why}", "'auto' or 'backtest'")
+    said = ("the settings were judged by the sweep: every symbol for itself, without limits of the account and without funding; what was chosen was then run with "
+            "all of them. It keeps no daily results, so there is no probability of overfitting")
+    return not why, [] if why else [said]
+
+
+class _Jury:
+    """Judges settings on spans, all or one, and counts what it has done."""
+
+    def __init__(self, config: Config, history: History, cells: Sequence[Setting], embargo_ns: int, by_sweep: bool, folds: int,
+                 done: Callable[[str, float], None]):
+        self.config, self.history, self.cells, self.embargo_ns, self.by_sweep = config, history, cells, embargo_ns, by_sweep
+        self.values = settings(config, history.instruments)
+        self.runs = folds * len(cells) * (2 if config.forward.judge_all else 1)
+        self.count = 0
+        self.done = done
+
+    def _ran(self, what: str, count: int) -> None:
+        self.count += count
+        self.done(what, min(1.0, self.count / self.runs))
+
+    def all(self, span: tuple[int, int], warm_ns: int, what: str) -> list[Result]:
+        """Every setting."""
+        part = part_of(self.history, span, warm_ns, self.embargo_ns)
+        if self.by_sweep:
+            found = swept.outcomes(self.config, self.values, part, self.cells, span)
+            self._ran(what, len(self.cells))
+            return [Result(o, NO_TRADES, objective_of(self.config.sweep.objective, o, np.zeros(0)), np.zeros(0)) for o in found]
+        out = []
+        for cell in self.cells:
+            out.append(judge(self.config, part, cell, span))
+            self._ran(what, 1)
+        return out
+
+    def one(self, cell: int, span: tuple[int, int], warm_ns: int, known: Sequence[Result] | None) -> Result:
+        """One setting, by the engine. known: what is already known of all."""
+        if known is not None and not self.by_sweep:
+            return known[cell]
+        return judge(self.config, part_of(self.history, span, warm_ns, self.embargo_ns), self.cells[cell], span)
+
+
+NO_TRADES: Trades = {"closed_ns": [], "net": [], "return_bps": []}
 _NOTHING: Outcome = {"entries": 0, "trades": 0, "wins": 0, "gross": 0.0, "fees": 0.0, "funding": 0.0, "net": 0.0, "notional": 0.0, "mean_bps": None}
 
 
-def _fold(span: Span, cells: Sequence[Setting], train: Sequence[Result], test: Sequence[Result], best: int | None, chosen: Result | None) -> Fold:
+def _fold(span: Span, cells: Sequence[Setting], test: Sequence[Result] | None, best: int | None, chosen: tuple[Result, Result] | None) -> Fold:
+    """chosen: the setting `best` on the train and on the test span. test: all settings on the test span, where they were run."""
     fold: Fold = {"train": span.train, "test": span.test, "settings": len(cells), "chosen": {}, "train_value": None, "test_value": None,
-                  "train_outcome": _NOTHING, "test_outcome": _NOTHING, "test_trades": {"closed_ns": [], "net": [], "return_bps": []}}
+                  "train_outcome": _NOTHING, "test_outcome": _NOTHING, "test_trades": NO_TRADES}
     if best is None or chosen is None:
         return fold
-    fold |= {"chosen": {key: plain(key, value) for key, value in cells[best].named.items()}, "train_value": train[best].value,
-             "test_value": chosen.value, "train_outcome": train[best].outcome, "test_outcome": chosen.outcome, "test_trades": chosen.trades}
-    others = [result.value for n, result in enumerate(test) if n != best and result.value is not None]
-    if others and chosen.value is not None:
-        fold["test_rank"] = float(np.mean([(chosen.value > v) + 0.5 * (chosen.value == v) for v in others]))
+    before, after = chosen
+    fold |= {"chosen": {key: plain(key, value) for key, value in cells[best].named.items()}, "train_value": before.value, "test_value": after.value,
+             "train_outcome": before.outcome, "test_outcome": after.outcome, "test_trades": after.trades}
+    own = test[best].value if test is not None else None
+    others = [result.value for n, result in enumerate(test or ()) if n != best and result.value is not None]
+    if others and own is not None:
+        fold["test_rank"] = float(np.mean([(own > v) + 0.5 * (own == v) for v in others]))
     return fold
 
 
