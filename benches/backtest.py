@@ -110,10 +110,10 @@ def policy(day: dict) -> dict:
 
 LOAD = {
     "ours": "from benches.simulators import liqcore_step as m; from pathlib import Path; import liqcore\n"
-            "def load(): t = m.tape(Path(sys.argv[1])); return t, t.nbytes",
+            "def load(): t = m.tape(Path(sys.argv[1])); return t, [t.nbytes, sum(x.nbytes for x in t.trades(0).values())]",
     "ours, checked": "from benches.simulators import liqcore_step as m; from pathlib import Path; import liqcore\n"
-                     "def load(): t = m.tape(Path(sys.argv[1]), False); return t, t.nbytes",
-    "hftbacktest": "import numpy as np\ndef load(): x = np.load(sys.argv[1] + '/hftbacktest.npz')['data']; return x, x.nbytes",
+                     "def load(): t = m.tape(Path(sys.argv[1]), False); return t, []",
+    "hftbacktest": "import numpy as np\ndef load(): x = np.load(sys.argv[1] + '/hftbacktest.npz')['data']; return x, [x.nbytes]",
 }
 MEASURE = "\nimport time, json\nload()\nstart = time.perf_counter_ns()\nx, size = load()\nprint(json.dumps([(time.perf_counter_ns() - start) / 1e6, size]))"
 
@@ -136,8 +136,8 @@ def load(folder: Path, count: int, rounds: int) -> list[dict]:
              "hftbacktest": "np.load of its npz"}
     return [case("backtest.load", f"From disk to running, {count:,} trades", "ms", samples, skipped, notes),
             case("backtest.bytes", "Bytes in memory a trade: trades, quotes, liquidations and their index", "B/trade",
-                 {name: [x / count] for name, x in sizes.items() if name != "ours, checked"}, skipped,
-                 {"ours": "17 B of trade columns, 36 B a quote, 80 B a liquidation, pyramids"})]
+                 {name: [x[0] / count] for name, x in sizes.items() if x} | {"ours, trade columns": [sizes["ours"][1] / count]}, skipped,
+                 {"ours, trade columns": "what a trade itself takes"})]
 
 
 COLD = "import sys; from pathlib import Path; from benches.simulators import {module} as m; from benches import market; " \
