@@ -43,9 +43,10 @@ ctypedef struct quotes_t:
 ctypedef struct strip_t:         # the dense history of one instrument
     trades_t trades
     quotes_t quotes
-    double price_min             # of what can become the door's last good price: trades, bids, liquidations; inf and 0 where there is none
+    double price_min             # of what the door compares: trades, bids, liquidations, marks; inf and 0 where there is none
     double price_max
     double ask_max
+    int64_t unsound              # liquidations and tickers that the door refuses whatever came before
 
 ctypedef struct rare_t:          # where a rare event stands in the dense history of its instrument (0, 0 for ALL_INSTRUMENTS)
     int64_t trades_before
@@ -103,5 +104,6 @@ cdef int quotes_flaw(const quotes_t* q, const trades_t* t) noexcept nogil
 cdef int64_t rare_flaw(const event_t* e, const rare_t* at, int64_t n, const strip_t* strips, rare_t* last, int count) noexcept nogil
 cdef int64_t merge(const strip_t* s, const instrument_t* i, int32_t n, const event_t* rare, const rare_t* place, const int64_t* which, int64_t rares,
                    event_t* out) noexcept nogil
+cdef bint in_band(const strip_t* s, const instrument_t* i, const market_t* m, double band) noexcept nogil
 cdef tuple odd_rows(const strip_t* s, const instrument_t* i, int n, const event_t* rare, const rare_t* place, object instruments, const market_t* m,
                     double band)

@@ -121,15 +121,20 @@ cdef int64_t pyramid_max(const pyramid_t* p) noexcept nogil:
     return out
 
 
-cdef tuple odd_rows(const strip_t* s, const instrument_t* i, int n, const event_t* rare, const rare_t* place, object instruments, const market_t* m,
-                    double band):
-    """Trades and quotes of one instrument that the door of an engine with this band, and this market before the tape, would not simply let in:
-    (rows of trades, rows of quotes). Whoever skips rows must not skip these. Nearly always there are none, and that costs nothing."""
+cdef bint in_band(const strip_t* s, const instrument_t* i, const market_t* m, double band) noexcept nogil:
+    """Whether no price of the strip is implausible beside any other, nor beside what the market was before it."""
     cdef double least = s.price_min, most = max(s.price_max, s.ask_max)
     if m.good > 0.0:
         least = min(least, m.good)
         most = max(most, m.good)
-    if m.suspects == 0 and most <= least * band * (1.0 - 1e-9) and qty_of(i, 0x7FFFFFFF) <= 1e15:
+    return m.suspects == 0 and most <= least * band * (1.0 - 1e-9) and qty_of(i, 0x7FFFFFFF) <= 1e15
+
+
+cdef tuple odd_rows(const strip_t* s, const instrument_t* i, int n, const event_t* rare, const rare_t* place, object instruments, const market_t* m,
+                    double band):
+    """Trades and quotes of one instrument that the door of an engine with this band, and this market before the tape, would not simply let in:
+    (rows of trades, rows of quotes). Whoever skips rows must not skip these. Nearly always there are none, and that costs nothing."""
+    if in_band(s, i, m, band):
         return np.empty(0, np.int64), np.empty(0, np.int64)
     return search_odd(s, i, rare, place, np.flatnonzero(instruments == n), m, band)
 

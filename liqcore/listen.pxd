@@ -1,6 +1,6 @@
 """Listening to a tape: the detector alone, over the rare events of a tape. The market is brought forward only where somebody looks at it."""
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from liqcore.columns cimport rare_t, strip_t
 from liqcore.detect cimport CascadeConfig, cascade_t
@@ -13,6 +13,7 @@ ctypedef struct ear_t:           # one instrument
     int64_t due
     int64_t trades               # rows that are in `market`
     int64_t quotes
+    uint8_t calm                 # the door lets in everything: its memory is not kept up, nor is the market's last price, which the tape knows
     const int64_t* odd_trades    # rows that the door must be asked about; ends with INT64_MAX
     const int64_t* odd_quotes
 
@@ -36,10 +37,11 @@ cdef class Listener:
     cdef int64_t room
     cdef list _keep
     cdef void point(self, const strip_t* strips, const event_t* rare, const rare_t* place, int64_t rare_n, int64_t end) noexcept
-    cdef int odd(self, int n, tuple rows) except -1
+    cdef int odd(self, int n, tuple rows, bint calm) except -1
     cdef void reschedule(self, int32_t n) noexcept nogil
     cdef void serve(self, int64_t until) noexcept nogil
     cdef void catch_up(self, int32_t n, int64_t trades, int64_t quotes) noexcept nogil
+    cdef double last_price(self, const event_t* e) noexcept nogil
     cdef void on_liquidation(self, const event_t* e) noexcept nogil
     cdef void on_feed(self, const event_t* e) noexcept nogil
     cdef bint run(self) noexcept nogil

@@ -8,7 +8,7 @@ from liqcore.columns cimport fold_market, quote_event, quote_is_next, trade_even
 from liqcore.detect cimport SIGNALS_PER_CALL, cascade_deadline, cascade_free, cascade_init, cascade_push, cascade_timer, cascade_uncertain
 from liqcore.door cimport door
 from liqcore.event cimport *
-from liqcore.instrument cimport Instrument
+from liqcore.instrument cimport Instrument, price_of
 from liqcore.market cimport market_bbo, market_ticker, market_trade
 
 from liqcore.event import SIGNAL_DTYPE
@@ -70,9 +70,10 @@ cdef class Listener:
         self.rare_n = rare_n
         self.end = end
 
-    cdef int odd(self, int n, tuple rows) except -1:
+    cdef int odd(self, int n, tuple rows, bint calm) except -1:
         """The rows of instrument n that must be taken to the door, see columns.odd_rows."""
         cdef size_t trades, quotes
+        self.ears[n].calm = calm
         kept = [np.append(r, NEVER) for r in rows]
         self._keep.append(kept)
         trades, quotes = kept[0].ctypes.data, kept[1].ctypes.data
@@ -134,19 +135,35 @@ cdef class Listener:
         fold_market(s, i, &ear.market, ear.trades, trades, ear.quotes, quotes)
         ear.trades, ear.quotes = trades, quotes
 
+    cdef double last_price(self, const event_t* e) noexcept nogil:
+        """The last trade before the rare event at which the listener is; 0 = there was none."""
+        cdef int64_t trades = self.place[self.at].trades_before
+        if not self.ears[e.instrument].calm:
+            return self.ears[e.instrument].market.last
+        return price_of(&self.inst[e.instrument], self.strips[e.instrument].trades.price[trades - 1]) if trades > 0 else 0.0
+
     cdef void on_liquidation(self, const event_t* e) noexcept nogil:
-        """As in the engine."""
+        """As in the engine; but the last price is looked up only where a signal can carry it."""
         cdef ear_t* ear = &self.ears[e.instrument]
-        cdef market_t* m = &ear.market
-        cdef double price = e.price, notional = e.aux_price
-        m.good = e.price
-        if self.config.c.basis and (m.mark if self.config.c.basis == 1 else m.last) > 0.0:
-            price = m.mark if self.config.c.basis == 1 else m.last
+        cdef double price = e.price, notional = e.aux_price, last
+        cdef int64_t before = self.said
+        if self.config.c.basis == 1 and ear.market.mark > 0.0:
+            price = ear.market.mark
             notional = 0.0
+        elif self.config.c.basis == 2:
+            last = self.last_price(e)
+            if last > 0.0:
+                price = last
+                notional = 0.0
         if notional <= 0.0:
             notional = e.qty * self.inst[e.instrument].multiplier * price
-        self.said += cascade_push(&ear.cascade, &self.config.c, e.ts_recv, e.side, notional, m.last if m.last > 0.0 else e.price,
+        self.said += cascade_push(&ear.cascade, &self.config.c, e.ts_recv, e.side, notional, e.price,
                                   SIGNAL_STALE if e.ts_recv - e.ts_event > EVENT_AGE_MAX_NS else 0, &self.out[self.said])
+        if ear.cascade.p.phase != IDLE or self.said > before:
+            last = self.last_price(e)
+            ear.cascade.p.price = last if last > 0.0 else e.price
+            for before in range(before, self.said):
+                self.out[before].price = ear.cascade.p.price
         self.reschedule(e.instrument)
 
     cdef void on_feed(self, const event_t* e) noexcept nogil:
@@ -164,29 +181,28 @@ cdef class Listener:
     cdef bint run(self) noexcept nogil:
         """True = the tape is done; False = `out` is full: call again with an empty one."""
         cdef const event_t* e
-        cdef const instrument_t* i
+        cdef ear_t* ear
         while self.at < self.rare_n:
             e = &self.rare[self.at]
             self.serve(e.ts_recv)
             if self.room - self.said < SIGNALS_PER_CALL:
                 return False
-            if e.instrument >= 0:
-                self.catch_up(e.instrument, self.place[self.at].trades_before, self.place[self.at].quotes_before)
-            self.at += 1
             self.now = e.ts_recv
             if e.kind == FEED:
                 if 0 <= e.ts_event < TIME_MAX and 1 <= e.code <= 3:
                     self.on_feed(e)
-                continue
-            if e.kind == CONTROL or e.instrument < 0:
-                continue
-            i = &self.inst[e.instrument]
-            if door_of(e, &self.ears[e.instrument].market, i, self.band) != OK:
-                continue
-            if e.kind == LIQUIDATION:
-                self.on_liquidation(e)
-            elif e.kind == TICKER:
-                market_ticker(&self.ears[e.instrument].market, e)
+            elif e.instrument >= 0 and e.kind != CONTROL:
+                ear = &self.ears[e.instrument]
+                if not ear.calm:
+                    self.catch_up(e.instrument, self.place[self.at].trades_before, self.place[self.at].quotes_before)
+                if not ear.calm and door_of(e, &ear.market, &self.inst[e.instrument], self.band) != OK:
+                    pass
+                elif e.kind == LIQUIDATION:
+                    ear.market.good = e.price
+                    self.on_liquidation(e)
+                else:
+                    market_ticker(&ear.market, e)
+            self.at += 1
         self.serve(self.end)
         return self.room - self.said >= SIGNALS_PER_CALL
 

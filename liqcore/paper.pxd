@@ -16,6 +16,7 @@ cdef class Paper:
     cdef readonly Engine engine
     cdef readonly SimVenue venue
     cdef int step_c(self, const event_t* e) except -1
+    cdef int hand_in_c(self, const event_t* e) except -1
     cdef int advance_c(self, int64_t now) except -1
     cdef int64_t next_c(self, int* what) noexcept nogil
     cdef int serve_c(self, int what) except -1

@@ -68,10 +68,13 @@ cdef class Paper:
         return 0
 
     cdef int step_c(self, const event_t* e) except -1:
-        cdef int64_t accepted
         if self.engine.clock.now <= e.ts_recv < TIME_MAX:
             self.advance_c(e.ts_recv)
-        accepted = self.engine.clock.events         # after advance_c: the reports that it delivered are events too
+        return self.hand_in_c(e)
+
+    cdef int hand_in_c(self, const event_t* e) except -1:
+        """A market event whose time has come: what was due before it has been served."""
+        cdef int64_t accepted = self.engine.clock.events
         self.engine.step_c(e)
         if self.engine.clock.events != accepted:
             self.venue.on_market(e)

@@ -14,6 +14,7 @@ exposure, leverage, positions, loss limits, orders a minute. Importing this modu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from inspect import signature
 
 import numba
 import numpy as np
@@ -23,15 +24,25 @@ from liqcore.batch_cascade import CENSORED, STALE, _run
 from liqcore.detect import CascadeConfig
 from liqcore.event import SIGNAL_DTYPE, Completeness, FeedState, Kind, Phase
 from liqcore.instrument import Instrument
-from liqcore.sweep_columns import Columns, columns, rows_before
+from liqcore.sweep_columns import Columns, columns
 from liqcore.sweep_grid import GRID_DTYPE, Grid
 from liqcore.sweep_kernel import DAY_NS, run
-from liqcore.sweep_state import ANSWER_NS, CALL, NEVER, PHASES, REASON_STALE_EVENT, REASON_UNCERTAIN, RESULT_DTYPE, TERMS, TRADE_DTYPE
+from liqcore.sweep_state import (
+    ANSWER_NS,
+    CALL,
+    PHASES,
+    REASON_STALE_EVENT,
+    REASON_UNCERTAIN,
+    RESULT_DTYPE,
+    TERMS,
+    TRADE_DTYPE,
+)
 
 __all__ = ["GRID_DTYPE", "RESULT_DTYPE", "TRADE_DTYPE", "Grid", "daily_sharpe", "fade", "locate", "signals_of", "sweep", "sweep_detectors", "trades_of"]
 
 UNCERTAIN_FLAG, STALE_FLAG = 1, 2
 TIMED = -1
+EVENT_AGE_MAX_S = 2.0            # what Tape.signals assumes, the default of Risk
 
 
 def fade(signals: NDArray) -> NDArray[np.int8]:
@@ -41,27 +52,49 @@ def fade(signals: NDArray) -> NDArray[np.int8]:
 
 # ---- signals ----
 
-def signals_of(tape, instrument: int, config: CascadeConfig | None = None, *, event_age_max_s: float = 2.0) -> tuple[NDArray, NDArray]:
+def signals_of(tape, instrument: int, config: CascadeConfig | None = None, *, event_age_max_s: float = 2.0, band: float = 10.0,
+               end: int | None = None) -> tuple[NDArray, NDArray]:
     """The cascade detector's signals of one instrument of a tape, and their places: what `sweep` wants as `signals` and `places`.
 
-    The same signals as the engine's. ValueError where the batch detector cannot know them (feed gaps, notional at mark or last price): take
-    Tape.signals there.
+    The same signals as the engine's (SIGNAL_DTYPE), all phases. end: let time pass until then, ns (None = end of the tape). event_age_max_s: as Risk;
+    band: as Engine. ValueError where their places cannot be known, see locate.
     """
     config = CascadeConfig() if config is None else config
-    own = _own_rare(tape, instrument)
-    gaps = np.isin(tape.rare["instrument"], (instrument, -1)) & (tape.rare["kind"] == Kind.FEED) & (tape.rare["code"] != FeedState.FEED_UP)
-    if gaps.any() or config.as_dict()["notional"] != "reported":
-        raise ValueError("signals_of: the feed has gaps, or the notional is taken at mark or last price; use tape.signals(config) and locate()")
+    end = int(tape.end) if end is None else end
+    at_risk = (tape.rare["kind"] == Kind.FEED) & (tape.rare["code"] != FeedState.FEED_UP)
+    batch = not (at_risk & np.isin(tape.rare["instrument"], (instrument, -1))).any() and config.as_dict()["notional"] == "reported"
+    if end > tape.end or event_age_max_s != EVENT_AGE_MAX_S:
+        if not batch:
+            raise ValueError("signals_of: with feed marks, or a notional at mark or last price, end and event_age_max_s must be left as they are")
+        return _batch_signals(tape, instrument, config, event_age_max_s, end)
+    signals = tape.signals(config, band)
+    signals = signals[(signals["instrument"] == instrument) & (signals["ts"] <= end)]
+    places, unknown = _places(tape, instrument, signals)
+    if unknown is None:
+        return signals, places
+    if not batch:
+        raise ValueError(unknown)
+    exact, places = _batch_signals(tape, instrument, config, event_age_max_s, int(tape.end))
+    exact, places = exact[exact["ts"] <= end], places[exact["ts"] <= end]
+    if exact.tobytes() != signals.tobytes():        # a liquidation that only the door knows to refuse
+        raise ValueError(unknown)
+    return exact, places
+
+
+def _batch_signals(tape, instrument, config, event_age_max_s, end) -> tuple[NDArray, NDArray]:
+    """By the batch detector, which knows the very liquidation behind every signal."""
     known: Instrument = tape.instruments[instrument]
+    own = _own_rare(tape, instrument)
     e, place = tape.rare[own], tape.place[own]
     ticks = tape.trades(instrument)["price"]
     last = np.where(place["trades_before"] > 0, ticks[np.maximum(place["trades_before"] - 1, 0)] if len(ticks) else 0, 0)
-    price = np.where(last > 0, _prices(known, last), e["price"])
+    terms = _terms(known)
+    price = np.where(last > 0, (last.astype(np.int64) * terms["tick_mantissa"]).astype(np.float64) / terms["tick_power"], e["price"])
     notional = np.where(e["aux_price"] > 0.0, e["aux_price"], e["qty"] * known.multiplier * e["price"])
     stale = e["ts_recv"] - e["ts_event"] > int(event_age_max_s * 1e9)
     always = CENSORED if known.completeness == Completeness.COMPLETENESS_CENSORED else 0
     flags = np.append(np.where(stale, STALE, 0), 0).astype(np.uint8) | np.uint8(always)
-    signals, cause = _run(np.ascontiguousarray(e["ts_recv"]), np.ascontiguousarray(e["side"]), np.ascontiguousarray(notional), price, flags, config, tape.end)
+    signals, cause = _run(np.ascontiguousarray(e["ts_recv"]), np.ascontiguousarray(e["side"]), np.ascontiguousarray(notional), price, flags, config, end)
     signals["instrument"] = instrument
     places = np.full((len(signals), 2), TIMED, np.int64)
     caused = cause >= 0
@@ -73,31 +106,34 @@ def _own_rare(tape, instrument: int) -> NDArray[np.int64]:
     return np.flatnonzero((tape.rare["kind"] == Kind.LIQUIDATION) & (tape.rare["instrument"] == instrument))
 
 
-def _prices(instrument: Instrument, ticks: NDArray) -> NDArray[np.float64]:
-    terms = _terms(instrument)
-    return (ticks.astype(np.int64) * terms["tick_mantissa"]).astype(np.float64) / terms["tick_power"]
-
-
 def locate(tape, instrument: int, signals: NDArray) -> NDArray[np.int64]:
     """Where signals stand in the instrument's history: rows (trades before, quotes before), or -1 for signals that came with the passing of time.
 
-    ValueError where the times do not tell (several liquidations of one nanosecond with market data between them): signals_of knows better.
+    ValueError where the times do not tell: several liquidations of one nanosecond with market data between them, which signals_of can tell apart unless
+    the feed has marks (FEED) or the notional is taken at mark or last price.
     """
+    places, unknown = _places(tape, instrument, signals)
+    if unknown is not None:
+        raise ValueError(unknown)
+    return places
+
+
+def _places(tape, instrument: int, signals: NDArray) -> tuple[NDArray[np.int64], str | None]:
+    """Places, and what is wrong with them."""
     own = _own_rare(tape, instrument)
     ts, place = tape.rare["ts_recv"][own], tape.place[own]
     out = np.full((len(signals), 2), TIMED, np.int64)
     caused = np.flatnonzero((signals["phase"] == Phase.BUILDING) | (signals["phase"] == Phase.ACTIVE))
     first, last = np.searchsorted(ts, signals["ts"][caused], "left"), np.searchsorted(ts, signals["ts"][caused], "right") - 1
-    for fault, text in ((first > last, "no liquidation of the tape has its time: are these the signals of this tape and instrument?"),):
-        if fault.any():
-            raise ValueError(f"signals, row {caused[np.argmax(fault)]}: {text}")
+    if (first > last).any():
+        return out, (f"signals, row {caused[np.argmax(first > last)]}: no liquidation of the tape has its time: are these the signals of this tape and "
+                     "instrument?")
     for n, name in enumerate(("trades_before", "quotes_before")):
-        a, b = place[name][first], place[name][last]
-        if (a != b).any():
-            raise ValueError(f"signals, row {caused[np.argmax(a != b)]}: several liquidations of its time stand at different places among the trades and "
-                             "quotes; give places= (signals_of returns them)")
-        out[caused, n] = a
-    return out
+        out[caused, n] = place[name][first]
+        if (place[name][first] != place[name][last]).any():
+            return out, (f"signals, row {caused[np.argmax(place[name][first] != place[name][last])]}: several liquidations of its time stand at different "
+                         "places among the trades and quotes; give places=, which signals_of returns")
+    return out, None
 
 
 # ---- what the kernel reads ----
@@ -130,10 +166,6 @@ def _settings(instrument: Instrument, end: int, *, fills, maker_fee, taker_fee, 
         t[name] = value
     t["slow"] = t["order_latency"] + t["ack_latency"] >= ANSWER_NS
     return t
-
-
-def _columns(tape, instrument: int) -> Columns:
-    return columns(tape.trades(instrument), tape.quotes(instrument))
 
 
 def _calls(m: Columns, signals, sides, places, reference, terms) -> tuple[NDArray, NDArray]:
@@ -177,7 +209,7 @@ def _prepare(tape, instrument, signals, sides, places, reference, end, options):
         reference = np.asarray(reference)
         if reference.shape != signals.shape or reference.dtype.kind not in "iu" or (reference < 0).any() or (reference >= 2 ** 31).any():
             raise ValueError(f"reference: expected {len(signals)} prices in ticks (integers from 0 to 2**31 - 1, 0 = last trade), one a signal")
-    m = _columns(tape, instrument)
+    m = columns(tape, instrument)
     terms = _settings(tape.instruments[instrument], tape.end if end is None else end, **options)
     return m, terms, *_calls(m, signals, sides, places, reference, terms)
 
@@ -197,8 +229,9 @@ def sweep(tape, instrument: int, signals: NDArray, sides: ArrayLike, grid: Grid,
     threads: None = all. on_progress(done, total) is called after every `chunk` settings. The result does not depend on threads or chunk.
     ValueError for what makes no sense; RuntimeError where a setting had more than 4096 reports under way.
     """
-    options = dict(fills=fills, maker_fee=maker_fee, taker_fee=taker_fee, order_latency_s=order_latency_s, ack_latency_s=ack_latency_s,
-                   data_age_max_s=data_age_max_s, collar=collar, order_notional_max=order_notional_max, orders_per_signal_max=orders_per_signal_max)
+    options = {"fills": fills, "maker_fee": maker_fee, "taker_fee": taker_fee, "order_latency_s": order_latency_s, "ack_latency_s": ack_latency_s,
+               "data_age_max_s": data_age_max_s, "collar": collar, "order_notional_max": order_notional_max,
+               "orders_per_signal_max": orders_per_signal_max}
     m, terms, calls, phases = _prepare(tape, instrument, signals, sides, places, reference, end, options)
     results = np.zeros(len(grid), RESULT_DTYPE)
     results["days"] = max(0, int(terms["end"][0]) // DAY_NS - int(tape.start) // DAY_NS + 1)
@@ -223,6 +256,9 @@ def _run_chunks(m, terms, rows, calls, phases, results, threads, chunk, on_progr
         raise RuntimeError(f"setting {int(np.argmax(results['lost'] > 0))}: more than 4096 reports were under way at once; shorten the ack latency")
 
 
+OPTIONS = {name: parameter.default for name, parameter in list(signature(sweep).parameters.items())[-9:]}
+
+
 def trades_of(tape, instrument: int, signals: NDArray, sides: ArrayLike, grid: Grid, setting: int = 0, *, places: NDArray | None = None,
               reference: ArrayLike | None = None, end: int | None = None, **options) -> NDArray:
     """The trades of one setting of a grid: an array of TRADE_DTYPE, in order of time. Arguments as for sweep.
@@ -230,12 +266,10 @@ def trades_of(tape, instrument: int, signals: NDArray, sides: ArrayLike, grid: G
     signal: row of `signals`; ts_open, ts_exit: first entry and last exit fill as the engine heard of them; ts_flat: when all was confirmed; prices are
     averages; reason: Reason. A position left open at the end has open = 1, ts_flat = 0 and no result (nan).
     """
-    defaults = dict(fills="through", maker_fee=0.0002, taker_fee=0.00055, order_latency_s=0.05, ack_latency_s=0.05, data_age_max_s=1.0, collar=0.02,
-                    order_notional_max=25_000.0, orders_per_signal_max=3)
-    unknown = sorted(options.keys() - defaults.keys())
+    unknown = sorted(options.keys() - OPTIONS.keys())
     if unknown:
-        raise TypeError(f"trades_of: unknown argument {', '.join(unknown)}; expected {', '.join(defaults)}")
-    m, terms, calls, phases = _prepare(tape, instrument, signals, sides, places, reference, end, defaults | options)
+        raise TypeError(f"trades_of: unknown argument {', '.join(unknown)}; expected {', '.join(OPTIONS)}")
+    m, terms, calls, phases = _prepare(tape, instrument, signals, sides, places, reference, end, OPTIONS | options)
     trades, counts = np.zeros(len(calls), TRADE_DTYPE), np.zeros(1, np.int64)
     run(m, terms, grid[setting].rows, calls, phases, np.zeros(1, RESULT_DTYPE), trades, counts)
     return trades[:counts[0]]

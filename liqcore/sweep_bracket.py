@@ -1,8 +1,6 @@
 """The life of a bracket in a sweep (Numba): what the engine believes, wants and asks for. The rules are those of bracket.pyx, as far as a venue that
 always answers, and answers in order, can lead."""
 
-from numba import njit
-
 from liqcore.sweep_state import (
     AMEND,
     ANSWER_NS,
@@ -27,84 +25,23 @@ from liqcore.sweep_state import (
     NEVER,
     NEW,
     NONE,
-    REASON_COLLAR,
-    REASON_NOTIONAL,
-    REASON_QTY,
-    REASON_STALE_DATA,
     SCALE,
     SENT,
     STOP,
     TARGET,
+    TRIGGERED,
+    compiled,
 )
-from liqcore.sweep_venue import price_of, qty_of
-
-MARKET = 2
-
-
-# ---- prices: exact integers ----
-
-@njit(cache=True, nogil=True, _nrt=False)
-def _scaled(ticks, fraction, up):
-    product = ticks * (SCALE + fraction)
-    return (product + SCALE - 1) // SCALE if up else product // SCALE
-
-
-@njit(cache=True, nogil=True, _nrt=False)
-def entry_price(p, side, reference):
-    """A resting entry gives no more than it must."""
-    if p.entry_type == MARKET:
-        return reference
-    return _scaled(reference, -p.entry_offset, 0) if side > 0 else _scaled(reference, p.entry_offset, 1)
-
-
-@njit(cache=True, nogil=True, _nrt=False)
-def stop_price(side, fill, fraction):
-    """Never risk more than stated."""
-    return _scaled(fill, -fraction, 1) if side > 0 else _scaled(fill, fraction, 0)
-
-
-@njit(cache=True, nogil=True, _nrt=False)
-def _target_price(side, fill, fraction, reference):
-    """Rounded towards the price that the entry was offset from."""
-    product = fill * (SCALE + side * fraction)
-    return _scaled(fill, side * fraction, 1 if product < reference * SCALE else 0)
-
-
-@njit(cache=True, nogil=True, _nrt=False)
-def lots_for(g, notional, ticks):
-    """The wanted notional in whole lots, at most the venue's largest order; -1 where that is no quantity."""
-    price = price_of(g, ticks) * g.multiplier
-    if price <= 0.0:
-        return -1
-    lots = notional / price / g.lot
-    if not lots < 34359738368.0:
-        return -1
-    return min(int(lots * (1.0 + 1e-12)), g.lots_max)
-
-
-@njit(cache=True, nogil=True, _nrt=False)
-def forbidden(g, lots, entry, last, notional, stale):
-    """The first limit that an entry would break, or 0."""
-    if lots < g.lots_min or notional < g.notional_min:
-        return REASON_QTY
-    if notional > g.notional_max:
-        return REASON_NOTIONAL
-    if stale:
-        return REASON_STALE_DATA
-    price, at = price_of(g, entry), price_of(g, last)
-    if price > at * (1.0 + g.collar) or price < at * (1.0 - g.collar):
-        return REASON_COLLAR
-    return 0
-
+from liqcore.sweep_terms import MARKET, entry_price, scaled, stop_price, target_price
 
 # ---- requests ----
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _open(q):
     return q.status == SENT or q.status == LIVE
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _ask(g, s, o, asked, action, role, market, passive, stop):
     q = o[role]
     a = asked[s.asked_head & (ARRIVALS - 1)]
@@ -123,7 +60,7 @@ def _ask(g, s, o, asked, action, role, market, passive, stop):
     s.requests += 1
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _ask_create(g, s, o, asked, role, market, passive, stop):
     """A new order in the place of the ended one, under the number of the next attempt."""
     q = o[role]
@@ -136,7 +73,7 @@ def _ask_create(g, s, o, asked, role, market, passive, stop):
     _ask(g, s, o, asked, CREATE, role, market, passive, stop)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _ask_cancel(g, s, o, asked, role):
     q = o[role]
     if _open(q) and q.asked != CANCEL and s.now >= q.not_before:
@@ -144,7 +81,7 @@ def _ask_cancel(g, s, o, asked, role):
         _ask(g, s, o, asked, CANCEL, role, False, 0, 0)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def place_entry(g, p, s, o, asked):
     market = p.entry_type == MARKET
     o[ENTRY].price = entry_price(p, s.side, s.reference)
@@ -154,7 +91,7 @@ def place_entry(g, p, s, o, asked):
 
 # ---- what is wanted ----
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _settle_held(g, p, s, o, asked, held):
     """While something is held: close it if the exit is decided, else keep the target at the size of the position."""
     target, close = o[TARGET], o[CLOSE]
@@ -172,7 +109,7 @@ def _settle_held(g, p, s, o, asked, held):
             return
         if target.attempt < ATTEMPTS_MAX:
             target.qty = held
-            target.price = _target_price(s.side, int(s.entry_value / s.entered + 0.5), p.take_profit, s.reference)
+            target.price = target_price(s.side, int(s.entry_value / s.entered + 0.5), p.take_profit, s.reference)
             _ask_create(g, s, o, asked, TARGET, False, 1 - s.target_taker, 0)
         elif target.attempt == ATTEMPTS_MAX:
             target.attempt += 1
@@ -182,7 +119,7 @@ def _settle_held(g, p, s, o, asked, held):
         _ask(g, s, o, asked, AMEND, TARGET, False, 0, 0)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def settle(g, p, s, o, asked):
     """Compare what is believed with what is wanted and ask for the difference; s.finished when nothing is left."""
     if not s.active:
@@ -212,11 +149,11 @@ def settle(g, p, s, o, asked):
 
 # ---- stops ----
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _move_stop(g, s, o, asked, price):
     """A stop never loosens."""
     q = o[STOP]
-    if (price - q.price) * s.side <= 0 or q.status != LIVE or q.asked:
+    if (price - q.price) * s.side <= 0 or q.status != LIVE or q.asked or q.triggered:
         return
     q.price = price
     q.qty = s.entered - s.exited
@@ -224,26 +161,26 @@ def _move_stop(g, s, o, asked, price):
     _ask(g, s, o, asked, AMEND, STOP, False, 0, 0)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _anchor(g, p, s, o, asked):
     """A market entry's stop counts from the price that it was filled at."""
     if p.entry_type == MARKET and s.entered > 0 and s.end == 0:
         _move_stop(g, s, o, asked, stop_price(s.side, int(s.entry_value / s.entered + 0.5), p.stop_loss))
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def trails(p, s):
     return p.trail > 0 and s.active and s.entered > s.exited and s.end == 0
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def trail_due(p, s, o):
     """Would the trail move the stop? An amend must be worth a tenth of the trail's distance."""
     price = stop_price(s.side, s.best, p.trail)
-    return (price - o[STOP].price) * s.side * 10 >= _scaled(s.best, p.trail, 1) - s.best
+    return (price - o[STOP].price) * s.side * 10 >= scaled(s.best, p.trail, 1) - s.best
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def trail_level(p, s, o):
     """A price that a trade must reach before the trail can move the stop: a bound, reached before the rule of trail_due is met."""
     at, tenfold = o[STOP].price, 10 * SCALE
@@ -252,7 +189,7 @@ def trail_level(p, s, o):
     return min(s.best - 1, -(-10 * (at + 1) * SCALE // (tenfold + 11 * p.trail)) - 1)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def follow(g, p, s, o, asked, trade):
     """A trade while something is held: the trail follows it."""
     if (trade - s.best) * s.side > 0:
@@ -263,7 +200,7 @@ def follow(g, p, s, o, asked, trade):
 
 # ---- what is heard ----
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _hear_fill(g, p, s, o, asked, e):
     q, role = o[e.role], e.role
     s.fees += e.fee
@@ -297,7 +234,7 @@ def _hear_fill(g, p, s, o, asked, e):
     _anchor(g, p, s, o, asked)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _hear_end(g, p, s, o, asked, role, reason, last_seen):
     q = o[role]
     was_asked = q.asked
@@ -319,7 +256,7 @@ def _hear_end(g, p, s, o, asked, role, reason, last_seen):
             place_entry(g, p, s, o, asked)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def hear(g, p, s, o, asked, e, last_seen):
     """One report of the venue, then what follows from it. last_seen: the last trade since the bracket was opened, or its reference."""
     q = o[e.role]
@@ -327,11 +264,12 @@ def hear(g, p, s, o, asked, e, last_seen):
         _hear_fill(g, p, s, o, asked, e)
     elif e.role == STOP:
         # the attached stop dies with a position and lives again with the next fill
-        if e.kind == NEW:
+        if e.kind == NEW or e.kind == TRIGGERED:
             q.status = LIVE
             if q.asked == AMEND or q.unknown:
                 q.asked = 0
             q.unknown = 0
+            q.triggered = e.kind == TRIGGERED
             _anchor(g, p, s, o, asked)
         elif q.status != ENDED:
             q.status = ENDED
@@ -349,14 +287,14 @@ def hear(g, p, s, o, asked, e, last_seen):
 
 # ---- time ----
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _answer_deadline(q):
     if q.unknown or not (q.status == SENT or (q.status == LIVE and q.asked)):
         return NEVER
     return q.ts_asked + ANSWER_NS
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def deadline(g, p, s, o):
     """When the engine must look at the bracket next."""
     if not s.active:
@@ -376,7 +314,7 @@ def deadline(g, p, s, o):
     return due
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def timer(g, p, s, o, asked):
     """A deadline has passed."""
     if s.now >= s.hold_deadline and s.end == 0 and s.entered > s.exited:
@@ -386,14 +324,3 @@ def timer(g, p, s, o, asked):
             if s.now >= _answer_deadline(o[role]):
                 o[role].unknown = 1
     settle(g, p, s, o, asked)
-
-
-@njit(cache=True, nogil=True, _nrt=False)
-def trade_gross(g, s):
-    """Gross result of a bracket that is flat, operation for operation as the engine's."""
-    return (s.exit_value - s.entry_value) * s.side * (float(g.tick_mantissa) / g.tick_power) * (float(g.lot_mantissa) / g.lot_power) * g.multiplier
-
-
-@njit(cache=True, nogil=True, _nrt=False)
-def notional_of(g, lots, ticks):
-    return qty_of(g, lots) * g.multiplier * price_of(g, ticks)

@@ -1,18 +1,19 @@
 """What the sweep reads of a market: columns and their pyramids, and the searches over them (Numba).
 
-Prices are integer ticks. A pyramid holds, above a column, the minima and maxima of its blocks of 64 rows, of 64 such blocks, and so on, so that the first
-row at or beyond a level is found in O(log n). For trades both columns are the price; for quotes low is the ask and high is the bid.
+Prices are integer ticks. The pyramids are those of Tape.index (passage.pxd says what they are); the searches are written out once more here, for both
+directions at once and without reference counts: several run for every trade of every setting.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from liqcore.sweep_state import compiled, inlined
 
 FANOUT_BITS = 6
 FANOUT = 1 << FANOUT_BITS
 NOWHERE = -1                     # a level that no price reaches from above
-BEYOND = 1 << 40                 # and one that none reaches from below
+BEYOND = (1 << 31) - 1           # and one that none reaches from below
 
 
 class Columns(NamedTuple):
@@ -33,43 +34,15 @@ class Columns(NamedTuple):
     quote_offsets: np.ndarray
 
 
-@njit(cache=True, nogil=True, _nrt=False)
-def _fold(low, high, out_low, out_high):
-    for block in range(len(out_low)):
-        first = block << FANOUT_BITS
-        last = min(first + FANOUT, len(low))
-        a, b = low[first], high[first]
-        for row in range(first + 1, last):
-            a = min(a, low[row])
-            b = max(b, high[row])
-        out_low[block], out_high[block] = a, b
+def columns(tape, instrument: int) -> Columns:
+    """The columns of one instrument of a tape, with the pyramids that the tape keeps."""
+    trades, quotes, index = tape.trades(instrument), tape.quotes(instrument), tape.index(instrument)
+    above = [index[table][part] for table in ("trades", "quotes") for part in ("low", "high", "offsets")]
+    return Columns(trades["ts"], trades["price"], trades["lots"], *above[:3],
+                   quotes["ts"], quotes["bid"], quotes["ask"], quotes["trades_before"], *above[3:])
 
 
-def pyramid(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Minima, maxima and offsets of the levels above two columns of equal length."""
-    sizes = []
-    n = len(low)
-    while n > 1:
-        n = (n + FANOUT - 1) >> FANOUT_BITS
-        sizes.append(n)
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.array(sizes, np.int64), dtype=np.int64)])
-    lows, highs = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.int32)
-    for level, size in enumerate(sizes):
-        at = slice(offsets[level], offsets[level] + size)
-        _fold(low, high, lows[at], highs[at])
-        low, high = lows[at], highs[at]
-    return lows, highs, offsets
-
-
-def columns(trades: dict, quotes: dict) -> Columns:
-    """Columns of an instrument from the dicts of Tape.trades and Tape.quotes."""
-    ts, price, lots = (np.ascontiguousarray(trades[k], d) for k, d in (("ts", np.int64), ("price", np.int32), ("lots", np.int32)))
-    quote_ts, bid, ask, before = (np.ascontiguousarray(quotes[k], d) for k, d in
-                                  (("ts", np.int64), ("bid", np.int32), ("ask", np.int32), ("trades_before", np.int64)))
-    return Columns(ts, price, lots, *pyramid(price, price), quote_ts, bid, ask, before, *pyramid(ask, bid))
-
-
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def rows_before(ts, start, t):
     """First row from `start` on with ts >= t, or len(ts); gallops, because what is asked for is usually near."""
     n = len(ts)
@@ -89,24 +62,31 @@ def rows_before(ts, start, t):
     return high
 
 
-@njit(cache=True, nogil=True, _nrt=False)
-def passage(low0, high0, low, high, offsets, start, below, above):
-    """First row from `start` on with low0 <= below or high0 >= above, or len(low0)."""
-    n = len(low0)
-    row = start
-    stop = min(n, (row | (FANOUT - 1)) + 1)
-    while row < stop:
-        if low0[row] <= below or high0[row] >= above:
-            return row
+@inlined
+def first_outside(low, high, row, stop, below, above):
+    """First of the rows [row, stop) with low <= below or high >= above, or stop: sixteen rows at a time without a branch, which the compiler makes
+    vectors of, then one by one."""
+    a, b = np.int32(below), np.int32(above)
+    while row + 16 <= stop:
+        found = np.int32(0)
+        for k in range(row, row + 16):
+            found |= np.int32(low[k] <= a) | np.int32(high[k] >= b)
+        if found:
+            break
+        row += 16
+    while row < stop and low[row] > a and high[row] < b:
         row += 1
-    if row >= n:
-        return n
-    level, block, levels = 1, row >> FANOUT_BITS, len(offsets) - 1
+    return row
+
+
+@compiled
+def passage(low0, high0, low, high, offsets, row, below, above):
+    """First row from the start `row` of a block on with low0 <= below or high0 >= above, or len(low0)."""
+    n, level, block, levels = len(low0), 1, row >> FANOUT_BITS, len(offsets) - 1
     while True:                              # climb while whole blocks are passed
         first, size = offsets[level - 1], offsets[level] - offsets[level - 1]
         stop = min(size, (block | (FANOUT - 1)) + 1)
-        while block < stop and low[first + block] > below and high[first + block] < above:
-            block += 1
+        block = first_outside(low, high, first + block, first + stop, below, above) - first
         if block < stop:
             break
         if block >= size or level == levels:
@@ -115,17 +95,13 @@ def passage(low0, high0, low, high, offsets, start, below, above):
         level += 1
     while level > 1:                         # and come down to the row
         level -= 1
-        first = offsets[level - 1]
-        block <<= FANOUT_BITS
-        while low[first + block] > below and high[first + block] < above:
-            block += 1
+        first, block = offsets[level - 1], block << FANOUT_BITS
+        block = first_outside(low, high, first + block, min(first + block + FANOUT, offsets[level]), below, above) - first
     row = block << FANOUT_BITS
-    while low0[row] > below and high0[row] < above:
-        row += 1
-    return row
+    return first_outside(low0, high0, row, min(row + FANOUT, n), below, above)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def extreme(price, low, high, offsets, start, stop, side):
     """Highest (side > 0) or lowest price of rows [start, stop), which must not be empty."""
     best = price[start]

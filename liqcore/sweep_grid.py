@@ -64,7 +64,7 @@ class Grid:
     """
 
     def __init__(self, rows):
-        rows = np.atleast_1d(np.ascontiguousarray(rows))
+        rows = np.atleast_1d(np.array(rows))
         if rows.dtype != GRID_DTYPE or rows.ndim != 1:
             raise ValueError(f"grid: expected a one-dimensional array of GRID_DTYPE, got {rows.dtype} of shape {rows.shape}; see Grid.product")
         self.rows = rows

@@ -3,8 +3,6 @@
 At the venue an order is the latter half of an ORDER record; the entry stands before all others in the order of matching.
 """
 
-from numba import njit
-
 from liqcore.sweep_state import (
     AMEND,
     CANCEL,
@@ -22,20 +20,13 @@ from liqcore.sweep_state import (
     REPORTS,
     STOP,
     TARGET,
+    TRIGGERED,
+    compiled,
 )
+from liqcore.sweep_terms import price_of, qty_of
 
 
-@njit(cache=True, nogil=True, _nrt=False)
-def price_of(g, ticks):
-    return float(ticks * g.tick_mantissa) / g.tick_power
-
-
-@njit(cache=True, nogil=True, _nrt=False)
-def qty_of(g, lots):
-    return float(lots * g.lot_mantissa) / g.lot_power
-
-
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _say(g, s, said, kind, role, attempt, reason, now):
     """A report leaves for the engine; returns its place."""
     if s.said_head - s.said_tail >= REPORTS:
@@ -52,23 +43,23 @@ def _say(g, s, said, kind, role, attempt, reason, now):
     return at
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _end(g, s, o, said, role, kind, reason, now):
     o[role].live = 0
     s.known = 0
     _say(g, s, said, kind, role, o[role].made, reason, now)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _trigger(g, s, o, said, now):
     """The stop fires when the last price has reached it, also when it is placed or moved there; it fills at the next market event."""
     if s.fired == 0 and s.last > 0 and (o[STOP].at - s.last) * s.side >= 0:
         s.fired = 1
         s.known = 0
-        _say(g, s, said, NEW, STOP, 0, 0, now)
+        _say(g, s, said, TRIGGERED, STOP, 0, 0, now)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _execute(g, s, o, said, role, price, lots, maker, now):
     """An execution of at most `lots`; what only reduces never turns the position."""
     q = o[role]
@@ -105,7 +96,7 @@ def _execute(g, s, o, said, role, price, lots, maker, now):
         _trigger(g, s, o, said, now)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _create(g, s, o, said, a):
     now, role, entry = a.ts, a.role, a.role == ENTRY
     side = s.side if entry else -s.side
@@ -121,6 +112,8 @@ def _create(g, s, o, said, a):
         reason = END_REDUCE
     elif a.passive and crosses:
         reason = END_POST_ONLY
+    elif entry and (a.qty < g.lots_min or qty_of(g, a.qty) * g.multiplier * price_of(g, touch if market else a.price) < g.notional_min):
+        reason = END_VENUE
     if reason:
         _say(g, s, said, REJECTED, role, a.attempt, reason, now)
         return
@@ -133,7 +126,8 @@ def _create(g, s, o, said, a):
     s.known = 0
     if entry:
         s.attached = a.stop
-    _say(g, s, said, NEW, role, a.attempt, 0, now)
+    if role == TARGET or g.slow:             # that an entry or a close is there changes nothing but what is waited for
+        _say(g, s, said, NEW, role, a.attempt, 0, now)
     if market:
         _execute(g, s, o, said, role, touch, a.qty, 0, now)
         if q.live:
@@ -142,7 +136,7 @@ def _create(g, s, o, said, a):
         _execute(g, s, o, said, role, touch, a.qty, 0, now)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def arrive(g, s, o, said, a):
     """A request reaches the venue. One about an order that has ended is refused, which the engine, told of the end before, passes over."""
     if a.action == CREATE:
@@ -165,7 +159,7 @@ def arrive(g, s, o, said, a):
             _trigger(g, s, o, said, a.ts)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _match(g, s, o, said, role, trade, lots, now):
     """A resting limit against a trade, or (trade = 0) against the opposite quote."""
     side = s.side if role == ENTRY else -s.side
@@ -179,7 +173,7 @@ def _match(g, s, o, said, role, trade, lots, now):
         _execute(g, s, o, said, role, at, o[role].size, 1, now)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def meet(g, s, o, said, trade, lots, now):
     """The resting orders meet a trade, or (trade = 0) a new quote: a stop that has fired first, then the others. What comes to be here waits."""
     waiting_stop = o[STOP].live and not s.fired

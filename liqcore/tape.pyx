@@ -7,9 +7,10 @@ from libc.stdint cimport int8_t, int32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from liqcore.columns cimport (FLAW_BEFORE, FLAW_LOTS, FLAW_PRICE, FLAW_SIDE, FLAW_TIME, merge, odd_rows, pyramid_max, pyramid_min, quotes_flaw,
+from liqcore.columns cimport (FLAW_BEFORE, FLAW_LOTS, FLAW_PRICE, FLAW_SIDE, FLAW_TIME, in_band, merge, odd_rows, pyramid_max, pyramid_min, quotes_flaw,
                               rare_flaw, trades_flaw)
-from liqcore.event cimport ALL_INSTRUMENTS, LIQUIDATION
+from liqcore.door cimport door
+from liqcore.event cimport ALL_INSTRUMENTS, LIQUIDATION, OK, TICKER
 from liqcore.instrument cimport Instrument, price_of
 from liqcore.listen cimport Listener
 from liqcore.passage cimport Passage, rows_before
@@ -202,7 +203,9 @@ cdef class Tape:
         cdef int n
         cdef int64_t r
         cdef strip_t* s
-        cdef double price
+        cdef event_t e
+        cdef market_t fresh
+        memset(&fresh, 0, sizeof(fresh))
         self.start, self.end = TIME_END, 0
         if self.rare_n:
             self.start, self.end = self.rare_at[0].ts_recv, self.rare_at[self.rare_n - 1].ts_recv
@@ -220,15 +223,22 @@ cdef class Tape:
                 s.price_max = max(s.price_max, price_of(&self.inst[n], pyramid_max(&s.quotes.index)))
                 s.ask_max = price_of(&self.inst[n], int(quotes["ask"].max()))
         for r in range(self.rare_n):
-            if self.rare_at[r].kind == LIQUIDATION and self.rare_at[r].instrument >= 0:
-                s = &self.strips[self.rare_at[r].instrument]
-                price = self.rare_at[r].price
-                if not 0.0 < price < INFINITY:
-                    continue                # the door refuses it: it never becomes a last good price
-                s.price_min = min(s.price_min, price)
-                s.price_max = max(s.price_max, price)
+            e = self.rare_at[r]
+            if (e.kind == LIQUIDATION or e.kind == TICKER) and e.instrument >= 0:
+                n = e.instrument
+                s, e.instrument = &self.strips[n], 0
+                fresh.good, fresh.suspects = 0.0, 0
+                if door(&e, 0, &fresh, &self.inst[n], 1, 10.0) != OK:
+                    s.unsound += 1
+                elif e.price > 0.0:
+                    s.price_min = min(s.price_min, e.price)
+                    s.price_max = max(s.price_max, e.price)
         if self.start == TIME_END:
             self.start = 0
+
+    cdef bint calm(self, int n, const market_t* m, double band):
+        """Whether the door of such an engine lets in all of this instrument's events: then nobody needs to keep its memory up."""
+        return self.strips[n].unsound == 0 and in_band(&self.strips[n], &self.inst[n], m, band)
 
     cdef tuple odd_rows(self, int n, const market_t* m, double band):
         return odd_rows(&self.strips[n], &self.inst[n], n, self.rare_at, self.place_at, self.rare["instrument"], m, band)
@@ -363,7 +373,7 @@ cdef class Tape:
         cdef Listener listener = Listener(self.instruments, config, band)
         listener.point(self.strips, self.rare_at, self.place_at, self.rare_n, self.end)
         for n in range(self.count):
-            listener.odd(n, self.odd_rows(n, &fresh, band))
+            listener.odd(n, self.odd_rows(n, &fresh, band), self.calm(n, &fresh, band))
         return listener.listen()
 
 

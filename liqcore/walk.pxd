@@ -12,6 +12,7 @@ from liqcore.engine cimport Engine
 from liqcore.event cimport event_t
 from liqcore.instrument cimport instrument_t
 from liqcore.paper cimport Paper
+from liqcore.policy cimport Policy
 from liqcore.simulate cimport SimVenue
 from liqcore.tape cimport Tape
 
@@ -35,7 +36,11 @@ ctypedef struct cursor_t:        # one instrument
     int64_t next_quote
     int64_t next_ts              # the earlier of them; NEVER = none
     uint8_t quote_first          # it is the quote
-    uint8_t watched
+    uint8_t watched              # on the list below
+    uint8_t active               # has a bracket, orders or a position: must be kept up
+    uint8_t calm                 # the door lets in all of it
+    int64_t good_trades          # where the last liquidation stood that was visited without bringing the market up; -1 = none
+    int64_t good_quotes
 
 cdef class Walk:
     cdef readonly Paper paper
@@ -52,21 +57,32 @@ cdef class Walk:
     cdef int64_t rare_n
     cdef int64_t rare_next
     cdef cursor_t* cursors
-    cdef int32_t* watch          # instruments that have a row to stop at, or state that must be kept up
+    cdef int32_t* watch          # instruments that are active or have a row to stop at
     cdef int watch_n
     cdef int64_t at_ts           # position: everything of an instrument below at_instrument up to at_ts has been, of one above it what was before at_ts
     cdef int32_t at_instrument
+    cdef int64_t at_trades       # rows of at_instrument before the position
+    cdef int64_t at_quotes
     cdef bint started
     cdef list _keep
     cdef int run_c(self, int64_t until, bint advance) except -1
     cdef int serve(self, int64_t due, int what) except -1
     cdef int step(self, int32_t n, bint rare) except -1
     cdef int32_t select(self, int64_t* ts, bint* rare) noexcept nogil
+    cdef bint approach(self, int32_t n, const event_t* e, const rare_t* place) noexcept nogil
+    cdef void look_ahead(self) noexcept nogil
+    cdef bint leaves_by_phase(self, int32_t n) noexcept nogil
+    cdef bint bare_deadline(self, int64_t due) noexcept nogil
     cdef void fold(self, int32_t n, int64_t trades, int64_t quotes) noexcept nogil
     cdef void catch_up(self, int32_t n) noexcept nogil
-    cdef void catch_up_watched(self) noexcept nogil
+    cdef void catch_up_active(self) noexcept nogil
     cdef void settle_all(self) noexcept nogil
     cdef void refresh(self, int32_t n) noexcept nogil
-    cdef void refresh_watched(self) noexcept nogil
+    cdef void watch_over(self, int32_t n) noexcept nogil
+    cdef void refresh_asked(self, int64_t since) noexcept nogil
     cdef void bound(self, int32_t n, bounds_t* b) noexcept nogil
     cdef void search(self, int32_t n, const bounds_t* b) noexcept nogil
+
+cdef class Asked(Policy):
+    cdef Walk walk
+    cdef Policy policy

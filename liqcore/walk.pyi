@@ -1,6 +1,7 @@
 from typing_extensions import disjoint_base
 
 from liqcore.paper import Paper
+from liqcore.policy import Policy
 from liqcore.tape import Tape
 
 @disjoint_base
@@ -13,3 +14,6 @@ class Walk:
     def stops(self) -> int: ...
     def __init__(self, paper: Paper, tape: Tape) -> None: ...
     def run(self, until: int | None = None) -> bool: ...
+
+@disjoint_base
+class Asked(Policy): ...

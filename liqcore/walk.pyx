@@ -5,14 +5,15 @@ import numpy as np
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memset
 
-from liqcore.bracket cimport BRACKET_FLAT, slot_position, slot_t
+from liqcore.bracket cimport BRACKET_FLAT, bracket_deadline, slot_position, slot_t
 from liqcore.book cimport book_t
 from liqcore.columns cimport fold_market, quote_event, quote_is_next, trade_event
-from liqcore.event cimport OK, market_t
-from liqcore.instrument cimport scale_ticks
+from liqcore.event cimport LIQUIDATION, OK, TICKER, market_t, signal_t
+from liqcore.instrument cimport Instrument, price_of, scale_ticks
 from liqcore.paper cimport SERVE_ARRIVAL, SERVE_DEADLINE, SERVE_REPORT
-from liqcore.passage cimport first_outside, rows_before
-from liqcore.terms cimport stop_price
+from liqcore.passage cimport first_outside, passage_prefetch, rows_before
+from liqcore.sides cimport SIDES_SAMPLE
+from liqcore.terms cimport bracket_t, stop_price
 
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef int64_t AUDIT_MIN = 256                     # records: what one event may leave must fit into the other half of the ring
@@ -78,13 +79,19 @@ cdef class Walk:
         comes through; the next call goes on behind that event.
         """
         cdef int64_t limit = NEVER if until is None else until
+        cdef Policy policy = self.engine.policy
+        cdef Asked asked = Asked.__new__(Asked)
         cdef int n
         self._begin(limit)
         for n in range(self.count):
             self.refresh(n)
+        asked.walk, asked.policy = self, policy
+        if policy is not None:
+            self.engine.policy = asked
         try:
             return self.run_c(limit, until is not None) != 0
         finally:
+            self.engine.policy = policy
             self.settle_all()
 
     def _begin(self, int64_t limit):
@@ -118,6 +125,8 @@ cdef class Walk:
                 odd[is_quote].append(row)
             arrays = [np.array([*rows, NEVER], np.int64) for rows in odd]
             self._keep.append(arrays)
+            self.cursors[n].calm = self.tape.calm(n, &self.engine.market[n], self.engine.band)
+            self.cursors[n].good_trades = self.cursors[n].good_quotes = -1
             trades, quotes = arrays[0].ctypes.data, arrays[1].ctypes.data
             self.cursors[n].odd_trades = <const int64_t*> trades
             self.cursors[n].odd_quotes = <const int64_t*> quotes
@@ -173,14 +182,16 @@ cdef class Walk:
     cdef int step(self, int32_t n, bint rare) except -1:
         """Visit one event: everything before it is folded, then it goes the way of every event."""
         cdef event_t e
+        cdef const event_t* visited = &e
         cdef cursor_t* c = &self.cursors[n] if n >= 0 else NULL
         cdef const strip_t* s = &self.strips[n] if n >= 0 else NULL
-        cdef int64_t row
+        cdef int64_t row, since = self.engine.out.head
+        cdef bint bare = False
         self.stops += 1
         if rare:
-            e = self.rare[self.rare_next]
+            visited = &self.rare[self.rare_next]
             if n >= 0:
-                self.fold(n, self.place[self.rare_next].trades_before, self.place[self.rare_next].quotes_before)
+                bare = self.approach(n, visited, &self.place[self.rare_next])
         elif c.quote_first:
             row = c.next_quote
             quote_event(s, &self.inst[n], n, row, &e)
@@ -188,26 +199,31 @@ cdef class Walk:
         else:
             row = c.next_trade
             trade_event(s, &self.inst[n], n, row, &e)
-            self.fold(n, row, rows_before(s.quotes.trades_before, c.quotes, s.quotes.n, row + 1))
-        self.at_ts, self.at_instrument = e.ts_recv, n
-        self.catch_up_watched()
+            self.fold(n, row, rows_before(s.quotes.trades_before, max(c.quotes, c.good_quotes), s.quotes.n, row + 1))
+        if not rare:
+            self.at_trades, self.at_quotes = c.trades, c.quotes
+        self.at_ts, self.at_instrument = visited.ts_recv, n
+        if not bare:
+            self.catch_up_active()
         if rare:                        # the position is behind the event before it is handed in: a policy may raise
             self.rare_next += 1
-        elif c.quote_first:
-            c.quotes += 1
         else:
-            c.trades += 1
+            c.quotes += c.quote_first
+            c.trades += not c.quote_first
+            self.at_trades, self.at_quotes = c.trades, c.quotes
         try:
-            self.paper.step_c(&e)
+            self.paper.hand_in_c(visited)
         finally:
-            if n >= 0:
+            # of what is rare only a mark can move the venue by itself; everything else changes bounds by asking for something
+            if not rare or (visited.kind == TICKER and c.active):
                 self.refresh(n)
-            self.refresh_watched()
+            self.refresh_asked(since)
         return 0
 
     cdef int serve(self, int64_t due, int what) except -1:
         """Something that is no market event, at its moment: before whatever the market does then, unless that has been."""
-        cdef int32_t n = -1, k
+        cdef int32_t n = -1
+        cdef int64_t since = self.engine.out.head
         self.stops += 1
         if due > self.at_ts:
             self.at_ts, self.at_instrument = due, -2
@@ -215,28 +231,55 @@ cdef class Walk:
             n = self.venue.arrivals[self.venue.state.arrivals_tail & self.venue.mask].instrument
         elif what == SERVE_REPORT:
             n = self.venue.reports[self.venue.state.reports_tail & self.venue.mask].instrument
-        elif what == SERVE_DEADLINE:
-            for k in range(self.count):
-                if self.engine.due[k] <= due:
-                    self.catch_up(k)
-                    self.cursors[k].watched |= 2          # may come to life
         if n >= 0:
             self.catch_up(n)
-        self.catch_up_watched()
+        if what != SERVE_DEADLINE or not self.bare_deadline(due):
+            self.catch_up_active()
         try:
             self.paper.serve_c(what)
         finally:
             if n >= 0:
                 self.refresh(n)
-            if what == SERVE_DEADLINE:
-                for k in range(self.count):
-                    if self.cursors[k].watched & 2:
-                        self.cursors[k].watched &= 1
-                        self.refresh(k)
-            self.refresh_watched()
+            self.refresh_asked(since)
         return 0
 
     # ---- bringing engine and venue forward over rows that change nothing ----
+
+    cdef bint approach(self, int32_t n, const event_t* e, const rare_t* place) noexcept nogil:
+        """Up to a rare event. True = bare: nothing was brought up but the last price, which is all that the engine needs for a liquidation; the rest
+        follows when a policy is asked, or something else happens. That holds where the door lets in everything, where no bracket leaves by a
+        phase, and where the check of sides cannot halt trading with this event, for then requests would be made that say the last price."""
+        cdef cursor_t* c = &self.cursors[n]
+        self.at_trades, self.at_quotes = place.trades_before, place.quotes_before
+        if (not c.calm or e.kind != LIQUIDATION or self.leaves_by_phase(n)
+                or self.engine.side_checks[self.engine.venue_of[n]].sample + 1 >= SIDES_SAMPLE and self.engine.market[n].mark > 0.0):
+            self.fold(n, self.at_trades, self.at_quotes)
+            return False
+        self.look_ahead()
+        if self.at_trades > c.trades:
+            self.engine.market[n].last = price_of(&self.inst[n], self.strips[n].trades.price[self.at_trades - 1])
+        c.good_trades, c.good_quotes = self.at_trades, self.at_quotes
+        return True
+
+    cdef void look_ahead(self) noexcept nogil:
+        """The last price before a liquidation lies anywhere in memory: ask for it some events ahead."""
+        cdef int64_t r = self.rare_next + 8
+        if r < self.rare_n and self.rare[r].instrument >= 0:
+            passage_prefetch(&self.strips[self.rare[r].instrument].trades.price[self.place[r].trades_before] - 1)
+
+    cdef bint leaves_by_phase(self, int32_t n) noexcept nogil:
+        return self.engine.slot[n].state != BRACKET_FLAT and self.engine.slot[n].spec.exit_phase != 0
+
+    cdef bint bare_deadline(self, int64_t due) noexcept nogil:
+        """Whether only detectors are due: they look at no market, and a policy that hears of it brings it up."""
+        cdef int n
+        if self.account.ledger.day_ends <= due:
+            return False
+        for n in range(self.count):
+            if self.engine.due[n] <= due and self.cursors[n].active and (
+                    self.leaves_by_phase(n) or bracket_deadline(&self.engine.slot[n]) <= due):
+                return False
+        return True
 
     cdef void fold(self, int32_t n, int64_t trades, int64_t quotes) noexcept nogil:
         """Instrument n up to these rows."""
@@ -246,9 +289,12 @@ cdef class Walk:
         cdef book_t* b = &self.venue.books[n]
         cdef int64_t rows = trades - c.trades + quotes - c.quotes
         cdef bint traded = trades > c.trades, quoted = quotes > c.quotes
+        cdef double good = m.good
         if rows == 0:
             return
         fold_market(s, &self.inst[n], m, c.trades, trades, c.quotes, quotes)
+        if trades == c.good_trades and quotes == c.good_quotes:
+            m.good = good           # a liquidation came after these rows, and has been
         self.engine.clock.events += rows
         if traded:
             self.engine.clock.now = max(self.engine.clock.now, s.trades.ts[trades - 1])
@@ -261,8 +307,8 @@ cdef class Walk:
         if b.live or b.liquidation:
             self.venue.state.serial += rows
         self.venue.sync(n, s.trades.price[trades - 1] if traded else 0, s.quotes.bid[quotes - 1] if quoted else 0,
-                              s.quotes.bid_lots[quotes - 1] if quoted else 0, s.quotes.ask[quotes - 1] if quoted else 0,
-                              s.quotes.ask_lots[quotes - 1] if quoted else 0)
+                        s.quotes.bid_lots[quotes - 1] if quoted else 0, s.quotes.ask[quotes - 1] if quoted else 0,
+                        s.quotes.ask_lots[quotes - 1] if quoted else 0)
         c.trades = trades
         c.quotes = quotes
 
@@ -271,13 +317,19 @@ cdef class Walk:
         cdef const strip_t* s = &self.strips[n]
         cdef cursor_t* c = &self.cursors[n]
         cdef int64_t t = self.at_ts + (n < self.at_instrument)
-        if n != self.at_instrument:
-            self.fold(n, rows_before(s.trades.ts, c.trades, s.trades.n, t), rows_before(s.quotes.ts, c.quotes, s.quotes.n, t))
+        if n == self.at_instrument:
+            self.fold(n, self.at_trades, self.at_quotes)
+        else:
+            # the last liquidation visited bare lies before the position, and near it
+            self.fold(n, rows_before(s.trades.ts, max(c.trades, c.good_trades), s.trades.n, t),
+                      rows_before(s.quotes.ts, max(c.quotes, c.good_quotes), s.quotes.n, t))
 
-    cdef void catch_up_watched(self) noexcept nogil:
+    cdef void catch_up_active(self) noexcept nogil:
+        """Whatever happens may look at all brackets and positions: equity, exposure, a halt."""
         cdef int k
         for k in range(self.watch_n):
-            self.catch_up(self.watch[k])
+            if self.cursors[self.watch[k]].active:
+                self.catch_up(self.watch[k])
 
     cdef void settle_all(self) noexcept nogil:
         """Every instrument, so that the Paper can be looked at."""
@@ -326,32 +378,36 @@ cdef class Walk:
         cdef const strip_t* s = &self.strips[n]
         cdef const book_t* book = &self.venue.books[n]
         cdef bounds_t b
-        cdef bint active = self.engine.slot[n].state != BRACKET_FLAT or book.live or book.position or self.account.positions[n].lots
-        cdef int k = 0
-        if not active and not c.watched and c.odd_trades[0] >= s.trades.n and c.odd_quotes[0] >= s.quotes.n:
+        cdef bint wanted
+        c.active = self.engine.slot[n].state != BRACKET_FLAT or book.live != 0 or book.position != 0 or self.account.positions[n].lots != 0
+        if not c.active and not c.watched and c.odd_trades[0] >= s.trades.n and c.odd_quotes[0] >= s.quotes.n:
             return
         while c.odd_trades[0] < c.trades:
             c.odd_trades += 1
         while c.odd_quotes[0] < c.quotes:
             c.odd_quotes += 1
-        if active:
+        if c.active:
             memset(&b, 0, sizeof(b))
             self.bound(n, &b)
             self.search(n, &b)
         else:
             memset(&c.bounds, 0xFF, sizeof(bounds_t))
             c.hit_trade, c.hit_quote = s.trades.n, s.quotes.n
-        c.next_trade = min(c.hit_trade, c.odd_trades[0])
-        c.next_quote = min(c.hit_quote, c.odd_quotes[0])
-        c.next_trade = min(c.next_trade, s.trades.n)
-        c.next_quote = min(c.next_quote, s.quotes.n)
+        c.next_trade = min(min(c.hit_trade, c.odd_trades[0]), s.trades.n)
+        c.next_quote = min(min(c.hit_quote, c.odd_quotes[0]), s.quotes.n)
         c.quote_first = quote_is_next(s, c.next_trade, c.next_quote)
         if c.quote_first:
             c.next_ts = s.quotes.ts[c.next_quote]
         else:
             c.next_ts = s.trades.ts[c.next_trade] if c.next_trade < s.trades.n else NEVER
-        if (active or c.next_ts != NEVER) == c.watched:
-            return
+        wanted = c.active != 0 or c.next_ts != NEVER
+        if wanted != (c.watched != 0):
+            self.watch_over(n)
+
+    cdef void watch_over(self, int32_t n) noexcept nogil:
+        """Put an instrument on the list, or take it off."""
+        cdef cursor_t* c = &self.cursors[n]
+        cdef int k = 0
         c.watched = not c.watched
         if c.watched:
             self.watch[self.watch_n] = n
@@ -362,7 +418,17 @@ cdef class Walk:
         self.watch_n -= 1
         self.watch[k] = self.watch[self.watch_n]
 
-    cdef void refresh_watched(self) noexcept nogil:
-        cdef int k
-        for k in range(self.watch_n - 1, -1, -1):          # backwards: one that is taken off is replaced by the last, which has been seen
-            self.refresh(self.watch[k])
+    cdef void refresh_asked(self, int64_t since) noexcept nogil:
+        """The instruments that something has been asked for since."""
+        cdef int64_t k
+        for k in range(since, self.engine.out.head):
+            self.refresh(self.engine.out.ring[k & self.engine.out.mask].instrument)
+
+
+cdef class Asked(Policy):
+    """Stands before the policy while a walk runs: the market that it is shown, and what risk looks at after it, are brought up first."""
+
+    cdef int on_signal_c(self, const signal_t* s, const market_t* m, Instrument instrument, bracket_t* out) except -1:
+        self.walk.catch_up(s.instrument)
+        self.walk.catch_up_active()
+        return self.policy.on_signal_c(s, m, instrument, out)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import liqcore as lc
 from liqcore.event import OrderType, RequestFlag, SignalFlag
-from liqshell import config
+from liqshell import config, study
 from liqshell.toml import SCALE
 
 ROOT = Path(__file__).parents[1]
@@ -56,8 +56,10 @@ def _default(rule: dataclasses.Field, preset: object) -> str:
         value = getattr(preset, rule.name, None)
         if value is None:
             return ""
-    if value in ("", ()):
+    if value in ("", ()) or value == 0 and rule.metadata["rule"].expected.startswith("a date"):
         return ""
+    if isinstance(value, tuple):
+        return f"`[{', '.join(f'{item:g}' for item in value)}]`"
     if rule.metadata["rule"].expected.startswith(FRACTIONS):
         value = value / SCALE
     return f"`{str(value).lower() if isinstance(value, bool) else f'{value:g}' if isinstance(value, float) else value}`"
@@ -76,9 +78,19 @@ def configuration() -> str:
     fade = config.presets()["fade"]
     sections = (("[run]", config.RunConfig, None), ("[feed]", config.FeedConfig, None),
                 ("[detector] (defaults: preset `fade`)", config.DetectorConfig, fade.detector),
-                ("[policy], and [policy.symbols.NAME] for one contract (defaults: preset `fade`)", config.PolicyOverride, fade.policy),
+                ("[policy], and but for rule [policy.symbols.NAME] for one contract (defaults: preset `fade`)", config.PolicyConfig, fade.policy),
                 ("[limits]", config.LimitsConfig, None), ("[paper]", config.PaperConfig, None), ("[record]", config.RecordConfig, None))
     return "\n".join(line for title, section, preset in sections for line in _section(title, section, preset)).rstrip()
+
+
+def studies() -> str:
+    """The same for what only a study of history reads."""
+    sections = (("[data]", study.DataConfig), ("[backtest]", study.BacktestConfig), ("[sweep]", study.SweepConfig), ("[forward]", study.ForwardConfig))
+    lines = [line for title, section in sections for line in _section(title, section)]
+    for title, section in (("policy", study.PolicyGrid), ("detector", study.DetectorGrid)):
+        lines += [f"### [sweep.{title}]", "", f"Values to try of {', '.join(f'`{f.name}`' for f in dataclasses.fields(section))}: a list, or `{{from, to, step}}` "
+                  f"with both ends; each value as in [{title}].", ""]
+    return "\n".join(lines).rstrip()
 
 
 def faults() -> str:
@@ -88,7 +100,7 @@ def faults() -> str:
     return "\n".join(["| kind | what happens |", "|---|---|", *(f"| `{kind}` | {what} |" for kind, what in KINDS.items())])
 
 
-TABLES = {"audit": audit, "enums": enums, "alarms": alarms, "configuration": configuration, "faults": faults}
+TABLES = {"audit": audit, "enums": enums, "alarms": alarms, "configuration": configuration, "studies": studies, "faults": faults}
 
 
 def filled(text: str) -> str:

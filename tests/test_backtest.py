@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -367,3 +368,15 @@ def test_the_command(written, tmp_path):
     assert done.returncode == 0 and "Report: " in done.stdout and "SYNTHETIC" in done.stdout
     done = subprocess.run([*COMMAND, "backtest", str(written), "--set", "policy.take_profitt=0.003"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and "policy.take_profitt: unknown key. Did you mean 'take_profit'?" in done.stderr
+
+
+def test_the_example_is_a_configuration_of_what_a_demo_leaves(recorded, tmp_path):
+    file = Path(__file__).parents[1] / "examples" / "backtest.toml"
+    text = file.read_text().replace("../runs/demo", str(recorded))
+    (tmp_path / "backtest.toml").write_text(text)
+    assert load(file).sweep.size == 12
+    for command in ("backtest", "forward"):
+        done = subprocess.run([*COMMAND, command, str(tmp_path / "backtest.toml"), "--set", f"run.out={tmp_path}", "backtest.random_draws=2"],
+                              capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert "Can it be believed?" in done.stdout and ("Walk-forward" in done.stdout) == (command == "forward")

@@ -1,6 +1,7 @@
 """The configuration: exact numbers in, every fault named at once, nothing silently ignored."""
 
 import dataclasses
+import json
 from decimal import Decimal
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 import liqcore as lc
 from liqshell import config
 from liqshell.config import SCALE, Config, loads, presets
-from liqshell.errors import ConfigError
+from liqshell.errors import ConfigError, DataError
+from liqshell.pipeline import make_paper, settings
 
 FADE = """
 [run]
@@ -189,3 +191,128 @@ def test_configuration_is_frozen_and_prints():
         read.limits.positions_max = 9      # type: ignore[misc]
     assert read.as_dict()["policy"]["symbols"]["BTCUSDT"]["preset"] == "fade-btc"
     assert read.feed.ws_url.startswith("wss://")
+
+
+# ---- studies of history ----
+
+STUDY = """
+[data]
+store = "store"
+start = 2026-03-04
+end = "2026-03-05T12:30:00+02:00"
+[sweep]
+heatmap = ["policy.take_profit", "detector.quantile"]
+[sweep.policy]
+take_profit = [0.001, 0.002]
+stop_loss = {from = 0.001, to = 0.003, step = 0.001}
+exit_phase = ["none", "exhausted"]
+[sweep.detector]
+quantile = [0.9, 0.95]
+"""
+
+
+def test_spans_are_utc_and_exact():
+    data = loads(STUDY).data
+    assert (data.start, data.end) == (1_772_582_400 * 10**9, 1_772_706_600 * 10**9)       # 2026-03-04 00:00 and 2026-03-05 10:30 UTC
+    assert loads("[data]\nstart = 2026-03-04T01:00:00.5Z").data.start == 1_772_586_000 * 10**9 + 500_000_000
+    assert loads("").data.start == 0
+
+
+def test_a_grid_has_every_cell_once_and_ranges_are_exact():
+    sweep = loads(STUDY).sweep
+    assert sweep.axes == {"detector.quantile": (90_000_000, 95_000_000), "policy.take_profit": (100_000, 200_000),
+                          "policy.stop_loss": (100_000, 200_000, 300_000), "policy.exit_phase": ("none", "exhausted")}
+    cells = [tuple(cell.named.values()) for cell in sweep.settings()]
+    assert sweep.size == len(cells) == len(set(cells)) == 24
+    assert cells[0] == (90_000_000, 100_000, 100_000, "none") and cells[1][3] == "exhausted" and cells[-1] == (95_000_000, 200_000, 300_000, "exhausted")
+    tenths = loads("[sweep.policy]\ntrail = {from = 0.1, to = 0.3, step = 0.1}").sweep.policy.trail
+    assert tenths == (10_000_000, 20_000_000, 30_000_000)          # 0.1 + 0.1 + 0.1 is 0.3 here
+    assert loads("").sweep.axes == {} and loads("").sweep.size == 1
+
+
+def test_a_cell_wins_over_every_table():
+    read = loads(STUDY + "[policy.symbols.BTCUSDT]\ntake_profit = 0.1\n[feed]\nsymbols = ['BTCUSDT']\n[policy]\ntake_profit = 0.2\n")
+    for cell in read.sweep.settings():
+        made = read.with_setting(cell)
+        assert made.policy_for("BTCUSDT").take_profit == made.policy_for("ETHUSDT").take_profit == cell.policy["take_profit"]
+        assert made.detector_values().quantile == cell.detector["quantile"]
+    assert read.policy_for("BTCUSDT").take_profit == 10_000_000
+
+
+def test_the_last_word_on_size_wins():
+    read = loads("[policy]\nequity_share = 0.3\n[policy.symbols.BTCUSDT]\nnotional = 500\n[policy.symbols.ETHUSDT]\npreset = 'fade-btc'\n")
+    sizes = {s: (read.policy_for(s).notional, read.policy_for(s).equity_share) for s in ("BTCUSDT", "ETHUSDT", "SOLUSDT")}
+    assert sizes == {"BTCUSDT": (500.0, 0.0), "ETHUSDT": (0.0, 0.3), "SOLUSDT": (0.0, 0.3)}
+    for symbol in sizes:
+        lc.Bracket(1, **read.policy_for(symbol).bracket_arguments())
+
+
+def test_changes_of_the_command_line_win_and_are_checked_alike(tmp_path):
+    file = tmp_path / "c.toml"
+    file.write_text('[policy]\ntake_profit = 0.001\nrule = "mine.py:Mine"\n[data]\nfiles = ["a", "/b"]\n[paper]\nlatency = "empirical"\n'
+                    'latency_samples = "l.csv"\n')
+    read = config.load(file, ["policy.take_profit=0.002", "data.symbols=['ETHUSDT']", "paper.fills=queue", "policy.symbols.ETHUSDT.trail = 0.01"])
+    assert read.policy.take_profit == 200_000 and read.data.symbols == ("ETHUSDT",) and read.paper.fills == "queue"
+    assert read.policy_for("ETHUSDT").trail == 1_000_000
+    # paths count from the folder of the file
+    assert read.policy.rule == f"{tmp_path / 'mine.py'}:Mine" and read.data.files == (str(tmp_path / "a"), "/b")
+    assert read.paper.latency_samples == str(tmp_path / "l.csv")
+    for change, says in (("take_profit", "not a change"), ("policy.take_profit.x=1", "not a table"), ("=1", "not a change")):
+        with pytest.raises(ConfigError, match=says):
+            config.load(file, [change])
+    with pytest.raises(ConfigError, match="policy.take_profit: found 2"):
+        config.load(file, ["policy.take_profit=2"])
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    ("[data]\nstart = 'soon'", 'data.start: found \'soon\'; expected a date or a time such as 2026-03-04'),
+    ("[data]\nstart = 2026-03-05\nend = 2026-03-05", "data.end: not after data.start"),
+    ("[data]\nstore = 'a'\nfiles = ['b']", "data.files: set beside data.store; expected one of the two"),
+    ("[data]\nfiles = []", "data.files: found []; expected a list of 1 to 100000 files or folders"),
+    ("[backtest]\ncontrols = ['random']", "backtest.controls: found 'random'; expected of inverted_side, random_side, random_time, every_30_min"),
+    ("[backtest]\ndelays_s = [1, 0.5]", "backtest.delays_s: found [1, 0.5]; expected numbers that rise"),
+    ("[sweep.policy]\ntake_profit = [0.9]", "sweep.policy.take_profit: found [0.9]; expected 0.9 to be a fraction from 0 to 0.5"),
+    ("[sweep.policy]\ntake_profit = [0.1, 0.1]", "expected 1 to 10000 values, each once"),
+    ("[sweep.policy]\nstop_loss = {from = 0.2, to = 0.1, step = 0.1}", "expected a step above 0 and from at most to"),
+    ("[sweep.policy]\nstop_loss = {from = 0.1, to = 0.4, step = 0.00001}", "expected at most 10000 values, this range has 30001"),
+    ("[sweep.policy]\nstop_loss = {from = 0.1, until = 0.4}", "expected a list of values, or {from"),
+    ("[sweep.policy]\nentry = ['limit']", "one of 'post_only', 'market'"),
+    ("[sweep.detector]\nquantil = [0.9]", "sweep.detector.quantil: unknown key. Did you mean 'quantile'?"),
+    ("[sweep]\nheatmap = ['policy.trail']\n[sweep.policy]\ntake_profit = [0.1]", "policy.trail is not varied; expected parameters of the grid (policy.take"),
+    ("[sweep]\nsettings_max = 3\n[sweep.policy]\ntrail = [0.1, 0.2]\ntake_profit = [0.1, 0.2]", "sweep: a grid of 4 settings; expected at most"),
+    ("[forward]\ntrain_days = 0", "forward.train_days: found 0; expected a number above 0"),
+    ("[policy]\nnotional = 5\nequity_share = 0.1", "policy.equity_share: set beside notional; expected one of the two"),
+    ("[policy]\nrule = 'mine'", "policy.rule: found 'mine'; expected a class in a Python file, such as 'my_policy.py:MyPolicy'"),
+    ("[paper]\nfunding_interval_s = 5", "paper.funding_interval_s: found 5; expected seconds from 60 on, or 0"),
+    ("[paper]\nleverage = 0.5", "paper.leverage: found 0.5; expected from 1 on, or 0"),
+    ("[paper]\nleverage = 100\nmaintenance_margin = 0.01", "less than 1 / leverage (0.01)"),
+    ("[paper]\nlatency = 'empirical'", "paper.latency_samples: not set"),
+    ("[paper]\nlatency_samples = 'x.csv'", "paper.latency_samples: set, but latency is 'constant'"),
+])
+def test_faults_of_a_study_name_key_and_range(text, says):
+    assert says in "\n".join(faults(text))
+
+
+def test_measured_latencies_go_into_the_settings(tmp_path):
+    samples = tmp_path / "latency.csv"
+    samples.write_text("order_ms,ack_ms\n" + "".join(f"{20 + n % 50},{'' if n % 2 else 10}\n" for n in range(5000)))
+    (tmp_path / "c.toml").write_text('[paper]\nlatency = "empirical"\nlatency_samples = "latency.csv"\nlatency_seed = 7\nleverage = 5\nfills = "queue"\n')
+    values = settings(config.load(tmp_path / "c.toml"), [lc.Instrument("ETHUSDT")])
+    found = values["paper"]["latency"]
+    assert len(found["order_samples"]) == 1000 and min(found["order_samples"]) == 0.02 and max(found["order_samples"]) == 0.069
+    assert set(found["ack_samples"]) == {0.01} and found["seed"] == 7
+    assert values == json.loads(json.dumps(values))
+    venue = make_paper(values).venue
+    assert venue.latency.seed == 7 and 20_000_000 <= venue.latency.order_ns(5, 1) <= 69_000_000
+    for text, says in (("order_ms\n-1\n", "latency.csv:2: order_ms: found '-1'; expected milliseconds"), ("a,b\n1,2\n", "no latency under a, b"), ("", "no header")):
+        samples.write_text(text)
+        with pytest.raises(DataError, match=says):
+            settings(config.load(tmp_path / "c.toml"), [lc.Instrument("ETHUSDT")])
+
+
+def test_everything_that_paper_may_say_is_taken_by_the_venue():
+    for fills in ("through", "touch", "queue"):
+        for taker in ("next", "walk"):
+            read = loads(f"[paper]\nfills = '{fills}'\ntaker = '{taker}'\nhidden = 'none'\nleverage = 20\nmaintenance_margin = 0.01\n"
+                         "funding_interval_s = 3600\nmaker_fee = -0.01\ntaker_fee = 0.01\n")
+            make_paper(settings(read, [lc.Instrument("ETHUSDT")]))

@@ -1,5 +1,7 @@
 """Every format of others: what it is recognised by, and rows of its publisher's layout against events worked out by hand."""
 
+import gzip
+import json
 from decimal import Decimal
 
 import numpy as np
@@ -13,8 +15,8 @@ from hypothesis import strategies as st
 import liqcore as lc
 from liqshell import formats
 from liqshell.errors import DataError
+from liqshell.formats.book import Top
 
-pytest.importorskip("pyarrow", reason="the extra `store` is not installed")
 L, S = int(lc.Side.LONG), int(lc.Side.SHORT)
 LIQ, TRADE, BBO, TICKER = lc.Kind.LIQUIDATION, lc.Kind.TRADE, lc.Kind.BBO, lc.Kind.TICKER
 US = T0 // 1000
@@ -89,6 +91,15 @@ def test_tardis_book_changes_become_quotes_when_a_whole_message_has_moved_the_to
 def test_tardis_tickers_carry_mark_index_interest_and_funding(tmp_path):
     path = write(tmp_path / "t.csv", TARDIS_TICKER, f"bybit,BTCUSDT,{US},{US + 9},,-0.0001,,51000.5,58000,58001.5,58002.5", f"bybit,BTCUSDT,{US + 1},{US + 10},,,,,,,58002")
     assert tuples(events(path)) == [(TICKER, T0, T0 + 9000, 0, 58002.5, 51000.5, 58001.5, -0.0001), (TICKER, T0 + 1000, T0 + 10_000, 0, 58002, 0, 0, 0)]
+
+
+@pytest.mark.parametrize(("exchange", "symbol", "worth"), [("binance-delivery", "BTCUSD_PERP", 100), ("binance-delivery", "ETHUSD_PERP", 10), ("bybit", "BTCUSD", 1),
+                                                           ("bybit", "BTCUSDZ24", 1), ("bybit", "BTCUSDT", 0), ("okex-swap", "BTC-USD-SWAP", 100),
+                                                           ("okex-swap", "ETH-USD-SWAP", 10), ("okex-swap", "BTC-USDT-SWAP", 0), ("bitmex", "XBTUSD", 1),
+                                                           ("bitmex", "XBTUSDT", 0), ("deribit", "BTC-PERPETUAL", 1), ("deribit", "BTC_USDC-PERPETUAL", 0)])
+def test_liquidations_of_inverse_contracts_state_their_notional(tmp_path, exchange, symbol, worth):
+    path = write(tmp_path / "liquidations.csv", TARDIS_PRINTS, f"{exchange},{symbol},{US},{US},,sell,58000,7")
+    assert events(path)["aux_price"].tolist() == [7 * worth]
 
 
 # ---- Binance
@@ -202,6 +213,53 @@ def test_hftbacktest_1_is_refused_with_the_reason(tmp_path):
         formats.read(tmp_path / "btcusdt_20230805.npz")
 
 
+@needs_data
+@pytest.mark.slow
+def test_a_real_capture_through_hftbacktests_own_converter_has_its_trades_and_the_venues_best_prices(tmp_path):
+    convert = pytest.importorskip("hftbacktest.data.utils.binancefutures", reason="hftbacktest is not installed").convert
+    source = DATA / "market-hftbacktest-binance-2024-08" / "usdm_btcusdt_20240808.gz"
+    np.savez(tmp_path / "btcusdt_20240808.npz", data=convert(str(source)))
+    found = events(tmp_path / "btcusdt_20240808.npz")
+    trades, quotes = found[found["kind"] == TRADE], found[found["kind"] == BBO]
+    told, best, turnover = 0, [], 0.0
+    for line in gzip.decompress(source.read_bytes()).splitlines():
+        frame = json.loads(line.partition(b" ")[2])
+        data = frame.get("data", {})
+        if frame.get("stream", "").endswith("@trade"):
+            told, turnover = told + 1, turnover + float(data["p"]) * float(data["q"])
+        elif frame.get("stream", "").endswith("@bookTicker"):
+            best.append((data["T"] * MS, float(data["b"]), float(data["a"])))
+    assert len(trades) == told and (trades["price"] * trades["qty"]).sum() == pytest.approx(turnover, rel=1e-9)
+    # the venue's own best prices at the time of each of ours: a stream of its own, so a few of a thousand fall between two updates
+    stamps, bids, asks = (np.array(column) for column in zip(*best, strict=True))
+    at = np.searchsorted(stamps, quotes["ts_event"], side="right") - 1
+    known = at >= 0
+    assert np.mean(quotes["price"][known] == bids[at[known]]) > 0.99 and np.mean(quotes["aux_price"][known] == asks[at[known]]) > 0.99
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["set", "drop", "clear"]), st.integers(0, 1), st.integers(1, 12), st.integers(0, 3)), max_size=60))
+def test_the_best_levels_are_those_of_a_book_kept_the_plain_way(steps):
+    book, plain = Top(), ({}, {})
+    for what, side, price, size in steps:
+        if what == "set":
+            book.set(side, float(price), float(size))
+            plain[side][float(price)] = float(size)
+        elif what == "drop":
+            book.drop(side, float(price))
+            for level in list(plain[side]):
+                if level <= price if side else level >= price:
+                    plain[side][level] = 0.0
+        else:
+            book.clear()
+            plain = ({}, {})
+        bids, asks = ({level: size for level, size in half.items() if size} for half in plain)
+        expected = None
+        if bids and asks and max(bids) < min(asks):
+            expected = (max(bids), bids[max(bids)], min(asks), asks[min(asks)])
+        assert book.best() == expected
+
+
 # ---- ours
 
 def test_event_tables(tmp_path):
@@ -229,6 +287,33 @@ def test_parquet_of_events_and_of_one_kind(tmp_path):
     assert tuples(events(quotes, symbol="A", venue="okx")) == [(BBO, T0, T0, 0, 4, 3, 4.5, 1)]
     with pytest.raises(DataError, match="no column symbol"):
         formats.read(quotes)
+
+
+EVENT = st.tuples(st.integers(1, 4), st.integers(0, 10**6), st.floats(1, 9), st.floats(0.5, 2), st.floats(9.5, 20), st.floats(0, 5), st.sampled_from([1, -1]),
+                  st.integers(0, 2))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(EVENT, min_size=1, max_size=50), st.booleans())
+def test_events_of_every_kind_come_back_from_parquet_as_they_were(tmp_path_factory, given_rows, numbers):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    wanted = np.zeros(len(given_rows), lc.EVENT_DTYPE)
+    for n, (kind, delay, price, qty, aux_price, aux_qty, side, instrument) in enumerate(given_rows):
+        wanted[n] = (T0 + n * MS, T0 + n * MS + delay % MS, price, qty, aux_price if kind != TRADE else 0, aux_qty if kind in (BBO, TICKER) else 0, n + 1, instrument,
+                     kind, side if kind in (LIQ, TRADE) else 0, 0, 0)
+    words = {LIQ: {1: "LONG", -1: "SHORT"}, TRADE: {1: "BUY", -1: "SELL"}}
+    kinds = wanted["kind"].tolist()
+    path = tmp_path_factory.mktemp("p") / "x.parquet"
+    pq.write_table(pa.table({
+        **{name: wanted[name] for name in ("ts_event", "ts_recv", "price", "qty", "aux_price", "aux_qty", "id")}, "venue": ["okx"] * len(kinds),
+        "symbol": [f"S{n}" for n in wanted["instrument"]], "kind": wanted["kind"] if numbers else [lc.Kind(kind).name for kind in kinds],
+        "side": wanted["side"] if numbers else [words.get(kind, {}).get(side) for kind, side in zip(kinds, wanted["side"].tolist(), strict=True)]}), path)
+    seen = []
+    got = events(path, seen, limits=formats.Limits(band=1e6))
+    names = np.array([int(symbol[1:]) for symbol in seen[0].symbols])
+    got["instrument"] = names[got["instrument"]]
+    assert got.tobytes() == wanted.tobytes() and not seen[0].findings.refused
 
 
 # ---- all

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from liqshell import store
 from liqshell.errors import ConfigError, DataError
-from liqshell.store import importer, merge
+from liqshell.store import assemble, importer, merge
 from liqshell.store.grid import Grid
 from liqshell.store.merge import Overlap
 from liqshell.store.rows import LAYOUT, LAYOUTS, from_arrow, to_arrow
@@ -167,6 +167,20 @@ def test_several_contracts_share_a_tape(tmp_path):
     assert same_but_event_time(events[events["instrument"] == 1], entering(a))
     assert same_but_event_time(events[events["instrument"] == 0], entering(b))
     assert at.select(["DOGEUSDT"]).fingerprint != at.select(["ETHUSDT"]).fingerprint
+
+
+def test_many_rare_events_are_merged_in_a_file_to_the_same_tape(tmp_path, monkeypatch):
+    contracts = {f"bybit~C{n}USDT": market(2000, n, span=2 * DAY, step_ns=SECOND * 10) for n in range(3)}
+    fill(tmp_path / "s", save(tmp_path / "a.npz", contracts))
+    chosen = ["C2USDT", "C0USDT", "C1USDT"]
+    plain = store.open(tmp_path / "s").tape(chosen)
+    monkeypatch.setattr(assemble, "IN_MEMORY", 0)
+    for _ in range(2):                                                 # made, then mapped
+        kept = store.open(tmp_path / "s").tape(chosen)
+        assert kept.rare.tobytes() == plain.rare.tobytes() and kept.place.tobytes() == plain.place.tobytes()
+    assert len(list((tmp_path / "s" / ".cache" / "_merged").iterdir())) == 1
+    cut = store.open(tmp_path / "s").tape(chosen, T0 + 5 * HOUR, T0 + 30 * HOUR).rare
+    assert cut.tobytes() == plain.rare[(plain.rare["ts_recv"] >= T0 + 5 * HOUR) & (plain.rare["ts_recv"] < T0 + 30 * HOUR)].tobytes()
 
 
 def test_marks_of_the_whole_venue_reach_every_contract(tmp_path):

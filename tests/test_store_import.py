@@ -129,6 +129,9 @@ def test_unordered_files_are_put_in_order_and_processes_change_nothing(tmp_path)
     fill(tmp_path / "s", *files)
     fill(tmp_path / "j", *files, tmp_path / "none.npz", jobs=2)
     assert partitions(tmp_path / "s") == partitions(tmp_path / "j")
+    assert store.open(tmp_path / "s").make_columns() == store.open(tmp_path / "j").make_columns(2) == 4
+    assert store.open(tmp_path / "j").make_columns(2) == 0
+    assert [path.read_bytes() for path in strips(tmp_path / "s")] == [path.read_bytes() for path in strips(tmp_path / "j")]
     ts = store.open(tmp_path / "s").tape("ETHUSDT").events()["ts_recv"]
     assert ts.tolist() == events["ts_recv"].tolist()
 

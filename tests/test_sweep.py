@@ -8,7 +8,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from flat_tape import FlatTape
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_simulate import BIG, INSTRUMENTS, PRICES, Answer, decimal, detector, draw, rows, table, told
@@ -23,14 +22,14 @@ LIMITS = BIG | {"orders_per_signal_max": 4}
 
 
 def bracket_options(g) -> dict:
-    return dict(stop_loss=decimal(g.loss), take_profit=decimal(g.profit), trail=decimal(g.trail), entry_offset=decimal(g.offset),
-                entry="market" if g.market else "post_only", entry_ttl_s=g.ttl / S, max_hold_s=g.hold / S, cooldown_s=g.cooldown / S,
-                requotes=g.requotes, exit_phase=g.exit_phase, notional=g.notional)
+    return {"stop_loss": decimal(g.loss), "take_profit": decimal(g.profit), "trail": decimal(g.trail), "entry_offset": decimal(g.offset),
+            "entry": "market" if g.market else "post_only", "entry_ttl_s": g.ttl / S, "max_hold_s": g.hold / S, "cooldown_s": g.cooldown / S,
+            "requotes": g.requotes, "exit_phase": g.exit_phase, "notional": g.notional}
 
 
 def venue_options(g) -> dict:
-    return dict(fills="touch" if g.touch else "through", maker_fee=g.maker_fee, taker_fee=g.taker_fee, order_latency_s=g.order_latency / S,
-                ack_latency_s=g.ack_latency / S)
+    return {"fills": g.fills, "maker_fee": g.maker_fee, "taker_fee": g.taker_fee, "order_latency_s": g.order_latency / S,
+            "ack_latency_s": g.ack_latency / S}
 
 
 def stepped(instruments, events, policy, config, *, end: int, limits: dict, **venue) -> tuple[np.ndarray, lc.Paper]:
@@ -60,11 +59,10 @@ def agree(g, instrument, events, *, end: int, config=None, reference=None, limit
     config = detector() if config is None else config
     policy = Answer(**bracket_options(g) | ({} if reference is None else {"reference": reference}))
     records, desk = stepped([instrument], events, policy, config, end=end, limits=limits, **venue_options(g))
-    tape = FlatTape([instrument], events)
-    tape.end = end
-    signals, places = signals_of(tape, 0, config, event_age_max_s=limits["event_age_max_s"])
+    tape = lc.Tape.of([instrument], events)
+    signals, places = signals_of(tape, 0, config, event_age_max_s=limits["event_age_max_s"], end=end)
     grid, sides = Grid.of([bracket_options(g)]), fade(signals)
-    options = dict(places=places, reference=None if reference is None else np.full(len(signals), reference), **venue_options(g), **free)
+    options = {"places": places, "end": end, "reference": None if reference is None else np.full(len(signals), reference)} | venue_options(g) | free
     trades = trades_of(tape, 0, signals, sides, grid, **options)
     expected, got = step_trades(records), sweep_trades(trades, instrument)
     for n, (a, b) in enumerate(zip(expected, got)):
@@ -156,15 +154,15 @@ def hard(seed: int):
         mid = max(50, mid + round(mid * rng.gauss(0.0, step) * (20 if rng.random() < 0.01 else 1)))
         what = rng.random()
         if what < 0.5 or what < 0.9 and not quotes:
-            events.append((ts, "trade", max(40, mid + rng.choice([0, 0, 0, 1, -1, 5, -5])), rng.choice([1, 1, 2] if thin else [1, 1000, 10 ** 6])))
+            events.append((ts, "trade", max(40, mid + rng.choice([0, 0, 0, 1, -1, 5, -5])), rng.choice([1, 1, 2] if thin else [1, 1000, 10 ** 6]), 1))
         elif what < 0.9:
-            events.append((ts, "quote", max(40, mid - rng.randrange(1, 4)), mid + rng.randrange(1, 4)))
+            events.append((ts, "quote", max(40, mid - rng.randrange(1, 4)), mid + rng.randrange(1, 4), 1, 1))
         else:
             events.append((ts, "signal", rng.choice([1, -1]), 0))
     ms = 10 ** 6
     wide = [share(rng, 1, 50), share(rng, 50, 5000), share(rng, 5000, 400_000)]
     g = draw(seed)[0]
-    g = replace(g, touch=rng.random() < 0.6, offset=Fraction(0) if g.market else rng.choice([Fraction(0), *wide]), profit=rng.choice([Fraction(0), *wide]),
+    g = replace(g, fills=rng.choice(["through", "touch"]), offset=Fraction(0) if g.market else rng.choice([Fraction(0), *wide]), profit=rng.choice([Fraction(0), *wide]),
                 loss=rng.choice(wide), trail=rng.choice([Fraction(0), Fraction(0), *wide]), ttl=rng.choice([1, 50 * ms, S, 60 * S]),
                 hold=rng.choice([1, 50 * ms, S, 60 * S]), cooldown=rng.choice([0, 1, S]), requotes=rng.choice([0, 1, 3]), exit_phase=rng.randrange(5),
                 order_latency=rng.choice([0, 1, 20 * ms, S, 7 * S]), ack_latency=rng.choice([0, 1, 20 * ms, S, 7 * S]),
@@ -177,3 +175,22 @@ def hard(seed: int):
 def test_sweep_equals_step_on_hard_markets(seed):
     g, instrument, events = hard(seed)
     agree(g, instrument, events, end=events[-1][0] + 3600 * S, label=f"seed={seed}")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2 ** 32 - 1))
+def test_the_rules_about_one_order_are_those_of_risk(seed):
+    """Small collars, old data, large minima, a limit on the notional and on new tries, stale liquidations, a reference of the policy's own."""
+    rng = random.Random(seed)
+    g, instrument, events = draw(seed)
+    instrument = lc.Instrument(instrument.symbol, tick_size=instrument.tick_size, lot_size=instrument.lot_size, multiplier=instrument.multiplier,
+                               min_qty=instrument.qty(rng.choice([1, 40, 400])), max_qty=instrument.qty(rng.choice([400, 10 ** 6])),
+                               min_notional=rng.choice([0.0, g.notional * 0.9995, g.notional]))
+    g = replace(g, requotes=3, ttl=30 * S, market=rng.random() < 0.3, offset=rng.choice([Fraction(0), Fraction(1, 10_000), Fraction(1, 1000)]))
+    rules = {"data_age_max_s": rng.choice([0.03, 0.3, 60.0]), "collar": rng.choice([0.0005, 0.002, 1.0]), "orders_per_signal_max": rng.choice([1, 2, 3, 4]),
+             "order_notional_max": rng.choice([g.notional * 0.9999, g.notional * 2])}
+    reference = rng.choice([None, events[0][2]])
+    if rng.random() < 0.5:          # no exits by time, so that no signal after the last trade matters; the tape's own detector
+        g = replace(g, exit_phase=0)
+    agree(g, instrument, events, end=events[-1][0] + 3600 * S, reference=reference, limits=LIMITS | rules | {"event_age_max_s": 2.0},
+          free=FREE | rules, label=f"seed={seed}")

@@ -33,8 +33,9 @@ CORE = (
     "walk",
     "batch batch_cascade batch_passage",
     "sweep_columns sweep_grid sweep_state",
-    "sweep_venue",
-    "sweep_bracket",
+    "sweep_terms",
+    "sweep_venue sweep_bracket",
+    "sweep_walk",
     "sweep_kernel",
     "sweep",
     "__init__",
@@ -54,6 +55,7 @@ SHELL = (
     "parity",
     "progress report research serve store judge notify",
     "backtest",
+    "sweep",
     "demo emulator",
     "commands",
     "cli",
@@ -62,7 +64,7 @@ SHELL = (
 CORE_INSIDE = {"instrument": {"event"}}      # instrument needs the enums; nothing else looks sideways
 # cli knows its commands by name only; report and friends read what a run left, so nothing on the trading path may import them
 TRADING_PATH = "wire sink venues record gateway pipeline live engine".split()
-OFFLINE = "report research serve store judge notify demo emulator backtest".split()
+OFFLINE = "report research serve store judge notify demo emulator backtest sweep".split()
 
 CLOCKS_AND_IO = {"time", "datetime", "os", "sys", "io", "socket", "ssl", "select", "selectors", "asyncio", "threading", "multiprocessing", "subprocess",
                  "logging", "random", "secrets", "uuid", "pathlib", "shutil", "tempfile", "signal", "urllib", "http", "sqlite3", "warnings"}

@@ -22,6 +22,7 @@ COMMANDS = {
     "data": "What a store has: coverage, gaps, refused rows.",
     "live": "Run a configuration: paper trading on a live feed.",
     "backtest": "Run a configuration on recorded data: one run, one report.",
+    "sweep": "Every setting of a grid on recorded data: table, stability pictures; resumable.",
     "forward": "Walk forward: choose parameters on one span, judge them on the next.",
     "record": "Record a venue's public feed.",
     "replay": "Run a recording again and prove that it decides the same.",

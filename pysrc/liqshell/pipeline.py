@@ -65,29 +65,34 @@ def venue_arguments(paper: PaperConfig) -> dict[str, Any]:
 
 def _latency_samples(file: str) -> dict[str, list[float]]:
     """The distribution in a file of measured latencies as quantiles: few enough to go into every recording, so that it can be run again alone."""
-    found: dict[str, list[float]] = {}
     try:
         with open(file, newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            known = [name for name in ("order_ms", "ack_ms") if name in (reader.fieldnames or ())]
-            if not known:
-                raise DataError(f"{file}:1", f"columns {', '.join(reader.fieldnames or ()) or 'none'}", "order_ms, ack_ms or both")
-            for row in reader:
-                for name in known:
-                    if row[name]:
-                        value = float(row[name]) / 1e3
-                        if not 0.0 <= value <= 3600.0:
-                            raise ValueError
-                        found.setdefault(name, []).append(value)
+            rows = list(csv.reader(stream))
     except OSError as why:
         raise DataError(file, f"cannot be read: {why.strerror or why}", "a CSV file of latencies") from None
-    except ValueError:
-        raise DataError(f"{file}:{reader.line_num}", f"{row[name]!r} in {name}", "milliseconds from 0 to 3,600,000") from None
+    header = [name.strip() for name in rows[0]] if rows else []
+    found: dict[str, list[float]] = {}
+    for name in ("order_ms", "ack_ms"):
+        at = header.index(name) if name in header else len(header)
+        values = [_seconds(row[at], f"{file}:{n}: {name}") for n, row in enumerate(rows[1:], 2) if at < len(row) and row[at].strip()]
+        if values:
+            shares = (np.arange(LATENCY_QUANTILES) + 0.5) / LATENCY_QUANTILES
+            few = values if len(values) <= LATENCY_QUANTILES else np.quantile(values, shares)
+            found[name.replace("_ms", "_samples")] = np.round(few, 6).tolist()
     if not found:
-        raise DataError(file, "no latency in it", "at least one row with order_ms or ack_ms")
-    shares = (np.arange(LATENCY_QUANTILES) + 0.5) / LATENCY_QUANTILES
-    return {name.replace("_ms", "_samples"): np.round(values if len(values) <= LATENCY_QUANTILES else np.quantile(values, shares), 6).tolist()
-            for name, values in found.items()}
+        raise DataError(file, f"no latency under {', '.join(header) or 'no header'}", "the columns order_ms and ack_ms, or one of them")
+    return found
+
+
+def _seconds(text: str, where: str) -> float:
+    """A latency in milliseconds."""
+    try:
+        value = float(text) / 1e3
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 3600.0:
+        raise DataError(where, f"found {text!r}", "milliseconds from 0 to 3,600,000")
+    return value
 
 
 def make_paper(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] | None = None, *, trust: bool = False) -> lc.Paper:

@@ -1,7 +1,7 @@
 """The policy of a run: one that ships, or a class in a Python file of the user's.
 
     make_policy("fade", brackets)
-    make_policy("/home/me/my_policy.py:MyPolicy", brackets, digest)      # runs that file's code, with your rights
+    make_policy("folder/my_policy.py:MyPolicy", brackets, digest)      # runs that file's code, with your rights
 
 A class of your own derives from liqcore.Policy. Where it (or a base of it below Policy) defines __init__, that is called as (default, brackets): the
 keyword arguments of liqcore.Bracket from [policy], and the same per symbol. Else it is made without arguments.
@@ -13,6 +13,7 @@ import hashlib
 import sys
 import traceback
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def make_policy(rule: str, brackets: dict[str, dict[str, Any]], digest: str | No
     found = hashlib.sha256(source).hexdigest()
     if digest is not None and found != digest:
         raise ConfigError(str(path), "this file has changed since the run was made", f"SHA-256 {digest}, found {found}", "Restore it to run the same")
-    made = _class(path, source, name)
+    made: Callable[..., lc.Policy] = _class(path, source, name)
     try:
         return made(default, brackets) if _own_init(made) else made()
     except Exception as why:
@@ -77,7 +78,7 @@ def _class(path: Path, source: bytes, name: str) -> type[lc.Policy]:
     return made
 
 
-def _own_init(made: type[lc.Policy]) -> bool:
+def _own_init(made: Any) -> bool:
     return any("__init__" in vars(base) for base in made.__mro__[:made.__mro__.index(lc.Policy)])
 
 

@@ -104,10 +104,12 @@ def paths(most: int) -> Any:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """store: what `liqcore import` made; or files: folders of runs and recordings. symbols: () = [feed] symbols, or all there are."""
+    """store: what `liqcore import` made; or files: folders of runs, recordings, vendor files. symbols: () = [feed] symbols, or all there are.
+    venue: of files that do not say it."""
 
     store: str = text("", r"[^\0]+", "the folder of a store (see `liqcore import`)")
     files: tuple[str, ...] = paths(100_000)
+    venue: str = text("", r"[a-z0-9_]{1,30}", "the name of a venue such as 'bybit' or 'binance_um'")
     symbols: tuple[str, ...] = names(SYMBOL, "contract names of the venue such as 'ETHUSDT'", most=SYMBOLS_MAX)
     start: int = moment()
     end: int = moment()
@@ -172,13 +174,16 @@ class Setting:
 
     @property
     def named(self) -> dict[str, Any]:
-        """policy.take_profit -> value, detector.quantile -> value."""
-        return {f"policy.{k}": v for k, v in self.policy.items()} | {f"detector.{k}": v for k, v in self.detector.items()}
+        """detector.quantile -> value, policy.take_profit -> value."""
+        return {f"detector.{k}": v for k, v in self.detector.items()} | {f"policy.{k}": v for k, v in self.policy.items()}
 
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """A grid. objective: what `best` means. heatmap: the two parameters drawn first. top: rows of the table in the terminal."""
+    """A grid. objective: what `best` means. heatmap: the two parameters drawn first. top: rows of the table in the terminal.
+
+    unit: settings computed and kept together: what an interruption may cost.
+    """
 
     policy: PolicyGrid = table(PolicyGrid)
     detector: DetectorGrid = table(DetectorGrid)
@@ -186,12 +191,13 @@ class SweepConfig:
     heatmap: tuple[str, ...] = names(r"(policy|detector)\.[a-z_]+", "parameters such as 'policy.take_profit'", most=2)
     top: int = integer(10, 1, 1000)
     settings_max: int = integer(1_000_000, 1, 100_000_000)
-    workers: int = integer(0, 0, 1024, "processes or threads, 0 = one a core")
+    workers: int = integer(0, 0, 1024, "threads, 0 = one a core")
+    unit: int = integer(512, 1, 1_000_000, "settings")
 
     @property
     def axes(self) -> dict[str, tuple[Any, ...]]:
         """What is varied: 'policy.take_profit' -> its values, in a fixed order: detector first (signals are shared by what follows)."""
-        out = {}
+        out: dict[str, tuple[Any, ...]] = {}
         for part, grid in (("detector", self.detector), ("policy", self.policy)):
             out |= {f"{part}.{f.name}": getattr(grid, f.name) for f in dataclasses.fields(grid) if getattr(grid, f.name)}
         return out

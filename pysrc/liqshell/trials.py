@@ -17,8 +17,9 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+from liqshell.config import Config
 from liqshell.errors import DataError
 
 TRIALS = "trials.jsonl"
@@ -47,8 +48,16 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def sharpe_sums(ratios: Sequence[float | None]) -> dict[str, float | int]:
-    """The three sums of daily Sharpe ratios as Trials keeps them."""
+class SharpeSums(TypedDict):
+    """The last three fields of Trials."""
+
+    sharpe_n: int
+    sharpe_sum: float
+    sharpe_squares: float
+
+
+def sharpe_sums(ratios: Sequence[float | None]) -> SharpeSums:
+    """Sums of daily Sharpe ratios as Trials keeps them."""
     known = [r for r in ratios if r is not None and math.isfinite(r)]
     return {"sharpe_n": len(known), "sharpe_sum": math.fsum(known), "sharpe_squares": math.fsum(r * r for r in known)}
 
@@ -66,6 +75,11 @@ class TrialLog:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
+
+    @classmethod
+    def of(cls, config: Config) -> TrialLog:
+        """The log of a configuration: in its store, which all that is tried on that data shares; without one in its folder of runs."""
+        return cls(Path(config.data.store or config.run.out) / TRIALS)
 
     def add(self, trials: Trials) -> None:
         """Append, if it is new."""

@@ -85,12 +85,16 @@ def objective_of(name: str, outcome: Outcome, daily: np.ndarray) -> float | None
     return outcome["mean_bps"] if name == "mean_bps" else outcome["net"]
 
 
-def judge(config: Config, history: History, setting: Setting, span: tuple[int, int], warm_ns: int, embargo_ns: int) -> Result:
-    """Trade the signals of `span` with one setting. Data from warm_ns on goes into the detector, and up to embargo_ns after the span lets trades end."""
-    part = history.between(warm_ns, min(span[1] + embargo_ns, history.end_ns))
-    values = settings(config.with_setting(setting), history.instruments)
+def part_of(history: History, span: tuple[int, int], warm_ns: int, embargo_ns: int) -> History:
+    """What judging a span may read: from warm_ns on, for the detector to learn, to embargo_ns after the span, for its trades to end."""
+    return history.between(warm_ns, min(span[1] + embargo_ns, history.end_ns))
+
+
+def judge(config: Config, part: History, setting: Setting, span: tuple[int, int]) -> Result:
+    """Trade the signals of `span` with one setting over a part of the data."""
+    values = settings(config.with_setting(setting), part.instruments)
     audit = variants.trade(values, part, lambda inner: variants.Within(inner, *span))
-    outcome, trades = variants.outcome(audit, history), trades_of(audit, history.multipliers)
+    outcome, trades = variants.outcome(audit, part), trades_of(audit, part.multipliers)
     days = max(1, round((span[1] - span[0]) / DAY_NS))
     at = np.clip((np.array(trades["closed_ns"], np.int64) - span[0]) // DAY_NS, 0, days - 1)      # those that end in the embargo belong to the last day
     daily = np.bincount(at, np.array(trades["net"]), days)
@@ -122,8 +126,9 @@ def walk_forward(config: Config, history: History, done: Callable[[str, float], 
 
     def results(span: tuple[int, int], warm_ns: int, what: str, which: Sequence[Setting]) -> Iterator[Result]:
         nonlocal count
+        part = part_of(history, span, warm_ns, embargo_ns)
         for cell in which:
-            yield judge(config, history, cell, span, warm_ns, embargo_ns)
+            yield judge(config, part, cell, span)
             count += 1
             done(what, min(1.0, count / runs))
 
@@ -167,4 +172,4 @@ def plain(key: str, value: Any) -> float | str:
     return value / SCALE if key.rpartition(".")[2] in FRACTIONS else value
 
 
-__all__ = ["Result", "Span", "choose", "embargo_of", "judge", "plain", "spans_of", "walk_forward"]
+__all__ = ["Result", "Span", "choose", "embargo_of", "judge", "part_of", "plain", "spans_of", "walk_forward"]

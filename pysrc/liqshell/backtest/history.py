@@ -17,12 +17,14 @@ from liqshell import journal
 from liqshell.config import Config
 from liqshell.errors import DataError
 from liqshell.parity import read_events
+from liqshell.report.coverage import union
 from liqshell.report.run import COMPLETENESS
 
 HOUR_NS = 3_600 * lc.SECOND
 HALF_HOUR_NS = HOUR_NS // 2
 EMPTY: dict[str, Any] = {"trades": {name: np.zeros(0, dtype) for name, dtype in TRADE_COLUMNS.items()},
                          "quotes": {name: np.zeros(0, dtype) for name, dtype in QUOTE_COLUMNS.items()}}
+SILENCE_NS = HALF_HOUR_NS
 EVERY_LEAD = 2                   # liquidations before the first that can open a trade: the detector's shortest warm-up
 
 
@@ -120,9 +122,9 @@ class History:
             rows["aux_price"][:EVERY_LEAD] = 0.5
             rows["side"] = np.where((rows["ts_recv"] // HALF_HOUR_NS + n + phase) % 2 == 0, 1, -1)
             parts.append(rows[rows["ts_recv"] < self.end_ns])
-        rows = np.concatenate([*parts, np.zeros(0, lc.EVENT_DTYPE)])
-        rows["price"] = self.last_trade(rows) * (1.0 - 0.002 * rows["side"])      # on the side of mark where a real one would be
-        return self.with_liquidations(rows)
+        made = np.concatenate([*parts, np.zeros(0, lc.EVENT_DTYPE)])
+        made["price"] = self.last_trade(made) * (1.0 - 0.002 * made["side"])      # on the side of mark where a real one would be
+        return self.with_liquidations(made)
 
     def last_trade(self, rows: np.ndarray) -> np.ndarray:
         """Price of the last trade of the contract before each row is received; 0 = none yet."""
@@ -147,6 +149,9 @@ def load_history(config: Config, tell: Callable[[int], None] | None = None) -> H
     if data.store:
         found = _stored(data.store, wanted, data.start, data.end)
     elif data.files:
+        own = all((Path(file) / journal.MANIFEST).is_file() for file in data.files)
+        if not own:
+            return _checked(_imported(config, wanted))
         found = _recorded(data.files, wanted, tell)
         start, end = max(data.start, found.start_ns), min(data.end or found.end_ns, found.end_ns)
         if start >= end:
@@ -156,6 +161,11 @@ def load_history(config: Config, tell: Callable[[int], None] | None = None) -> H
         found = found.between(start, end) if (start, end) != (found.start_ns, found.end_ns) else found
     else:
         raise DataError("[data]", "neither store nor files", "store = a folder made by `liqcore import`, or files = [folders of runs]")
+    return _checked(found)
+
+
+def _checked(found: History) -> History:
+    """Described, and with trades to fill at."""
     silent = [i.symbol for n, i in enumerate(found.instruments) if not len(found.tape.trades(n)["ts"])]
     if len(silent) == len(found.instruments):
         raise DataError(found.source, "no trades", "trades and liquidations of the contracts", "Without trades there is no price to fill at")
@@ -174,7 +184,33 @@ def _stored(folder: str, symbols: Sequence[str], start: int, end: int) -> Histor
     finally:
         opened.close()
     parts: list[dict[str, Any]] = [{"receipt": "recorded" if received == {"recorded"} else "modelled"} for _ in selection.contracts]
-    return History(tape, selection.start, selection.end, selection.fingerprint, Path(folder).name, parts=parts)
+    # a store answers in whole days: what lies before the first event and after the last was not received
+    first, last = (max(selection.start, tape.start), min(selection.end, tape.end + 1)) if len(tape) else (selection.start, selection.end)
+    return with_gaps(History(tape, first, last, selection.fingerprint, Path(folder).name, parts=parts))
+
+
+def _imported(config: Config, symbols: Sequence[str]) -> History:
+    """Files of any kind that `liqcore import` reads, through a store of their own that is kept for the next time beside the runs."""
+    from liqshell import formats
+    from liqshell.store import importer
+
+    data = config.data
+    files: list[Path] = []
+    for path in map(Path, data.files):
+        if not path.exists():
+            raise DataError(str(path), "no such file or folder", "market data", "A relative path counts from the folder of the configuration file")
+        files += formats.files_of(path) if path.is_dir() else [path]
+    named = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    folder = Path(config.run.out) / f".imported-{hashlib.sha256(repr((named, data.venue)).encode()).hexdigest()[:12]}"
+    options = formats.Options(venue=data.venue)
+
+    def opener(path: Path) -> Any:
+        return formats.read(path, options)
+    outcome = importer.run(folder, files, opener)
+    if outcome.broken:
+        raise DataError("[data] files", "; ".join(outcome.broken.values()), "files that can be imported", "Leave them out, or `liqcore import` the others")
+    found = _stored(str(folder), symbols, data.start, data.end)
+    return replace(found, source=", ".join(Path(file).resolve().name for file in data.files))
 
 
 def _recorded(files: Sequence[str], symbols: Sequence[str], tell: Callable[[int], None] | None) -> History:
@@ -251,7 +287,7 @@ def described(history: History) -> History:
     feeds = history.rare(lc.Kind.FEED)
     for n, instrument in enumerate(history.instruments):
         kinds = np.bincount(history.tape.rare["kind"][history.tape.rare["instrument"] == n], minlength=16)
-        gaps = _gaps(feeds[(feeds["instrument"] == -1) | (feeds["instrument"] == n)], history)
+        gaps = union(_gaps(feeds[(feeds["instrument"] == -1) | (feeds["instrument"] == n)], history) + _silences(history, n))
         covered = history.end_ns - history.start_ns - sum(b - a for a, b in gaps)
         part = {"symbol": instrument.symbol, "source": history.source, "completeness": COMPLETENESS[instrument.completeness],
                 "start_ns": history.start_ns, "end_ns": history.end_ns, "trades": len(history.tape.trades(n)["ts"]),
@@ -260,6 +296,41 @@ def described(history: History) -> History:
         parts.append(part | (history.parts[n] if history.parts else {}))
     digest = hashlib.sha256(f"{history.fingerprint} {history.start_ns} {history.end_ns} {[i.symbol for i in history.instruments]}".encode())
     return replace(history, parts=parts, fingerprint=digest.hexdigest())
+
+
+def with_gaps(history: History) -> History:
+    """A feed mark at the end of every long silence of a contract: the engine then trusts no cascade that began before it, as it would have live."""
+    marks = []
+    for n in range(len(history.instruments)):
+        ends = [end for _, end in _silences(history, n) if end < history.end_ns]
+        rows = np.zeros(len(ends), lc.EVENT_DTYPE)
+        rows["ts_recv"], rows["ts_event"] = ends, [start for start, end in _silences(history, n) if end < history.end_ns]
+        rows["kind"], rows["code"], rows["instrument"] = int(lc.Kind.FEED), int(lc.FeedState.FEED_GAP), n
+        marks.append(rows)
+    new = np.concatenate(marks)
+    if not len(new):
+        return history
+    place = np.zeros(len(new), PLACE_DTYPE)
+    for n in range(len(history.instruments)):
+        mine = new["instrument"] == n
+        for name, dense in (("trades_before", history.tape.trades(n)), ("quotes_before", history.tape.quotes(n))):
+            place[name][mine] = np.searchsorted(dense["ts"], new["ts_recv"][mine])
+    parts = history.tape.parts()
+    rare, where = np.concatenate([parts["rare"], new]), np.concatenate([parts["place"], place])
+    order = np.lexsort((rare["kind"] != int(lc.Kind.FEED), rare["instrument"], rare["ts_recv"]))
+    return replace(history, tape=lc.Tape(history.instruments, parts | {"rare": rare[order], "place": where[order]}))
+
+
+def _silences(history: History, n: int) -> list[tuple[int, int]]:
+    """Spans longer than SILENCE_NS without a trade or quote: a recorder that was off leaves no other mark in vendor files."""
+    parts = [history.tape.trades(n)["ts"], history.tape.quotes(n)["ts"]]
+    out: list[tuple[int, int]] = []
+    for k, ts in enumerate(parts):
+        edges = np.concatenate([[history.start_ns], ts, [history.end_ns]])
+        at = np.flatnonzero(np.diff(edges) > SILENCE_NS)
+        found = list(zip(edges[at].tolist(), edges[at + 1].tolist(), strict=True))
+        out = found if k == 0 else [(max(a, c), min(b, d)) for a, b in out for c, d in found if min(b, d) - max(a, c) > SILENCE_NS]
+    return out
 
 
 def _gaps(marks: np.ndarray, history: History) -> list[tuple[int, int]]:

@@ -22,8 +22,13 @@ from liqshell.journal import Journal
 from liqshell.pipeline import make_paper, settings
 from liqshell.report.statistics import sharpe
 from liqshell.report.study import STUDY, VERSION, trades_of
+from liqshell.toml import SCALE
 from liqshell.trials import TRIALS, TrialLog, Trials, digest_of, sharpe_sums
 
+FILLS = {"through": "a resting order fills, all of it, when a trade or the opposite quote goes strictly beyond its price",
+         "touch": "a resting order fills when a trade touches its price, by the size of that trade: optimistic",
+         "queue": "trades at its price first consume the size that was shown there before a resting order, then fill it; a trade beyond fills all of it"}
+TAKERS = {"next": "all of it at the next price, never better than the quote", "walk": "of each event what is shown or traded, the rest at the next"}
 DAY_NS = 24 * HOUR_NS
 SAMPLES_MAX = 20_000                 # of the equity series
 RETURNS = "returns.npy"              # (days of the test spans, settings), float64: daily net results
@@ -32,8 +37,10 @@ LEAVES = {journal.MANIFEST, journal.MANIFEST + ".new", journal.AUDIT, STUDY, "re
 Tell = Callable[[str, float], None]
 
 
-def run_backtest(config: Config, folder: str | Path | None = None, tell: Tell | None = None, name: str = "backtest", forward: bool = False) -> Path:
+def run_backtest(config: Config, folder: str | Path | None = None, tell: Tell | None = None, name: str = "backtest", forward: bool = False,
+                 seen: Callable[[History], None] | None = None) -> Path:
     """Run [backtest] on [data] and leave the folder of the run; its path. tell(what, share done) is called now and then. forward: walk forward too.
+    seen(history) is called once the data is loaded: the report draws its prices.
 
     The folder is by default [run] out / NAME-DIGEST of settings and data, so that the same run comes to the same place. A folder of an unfinished
     backtest is replaced; one that holds anything else is refused.
@@ -44,6 +51,8 @@ def run_backtest(config: Config, folder: str | Path | None = None, tell: Tell | 
     tell("loading", 0.0)
     history = load_history(config)
     timing["load"] = time.perf_counter() - began
+    if seen is not None:
+        seen(history)
     values = settings(config, history.instruments)
     key = _hash({"settings": values, "data": history.fingerprint} | ({"forward": _plan(config)} if forward else {}))
     paper = make_paper(values, trust=True)         # before the folder: a policy that cannot be made leaves none
@@ -59,7 +68,7 @@ def run_backtest(config: Config, folder: str | Path | None = None, tell: Tell | 
                                  "data": {"fingerprint": history.fingerprint, "store": history.source, "parts": history.parts}, "equity": equity}
         if config.backtest.study:
             study |= _variants(config, values, history, timing, tell)
-        tried = [log_trial(config, history, "backtest", key, [daily_returns(audit, history, config.paper.equity)])]
+        tried = [log_trial(config, history, "backtest", _hash(values), [daily_returns(audit, history, config.paper.equity)])]
         if forward:
             tried.append(_forward(config, history, made, study, timing, tell))
         study["trials"] = tried[-1]
@@ -169,14 +178,17 @@ def models(config: Config, history: History) -> dict[str, str]:
     paper = config.paper
     slow = ("every liquidation becomes known so much later" if config.backtest.delay_of == "reaction"
             else "every request takes so much longer") + ", on top of the latency"
-    out = {"fills": {"through": "a resting order fills when a trade or the opposite quote goes strictly beyond its price",
-                     "touch": "a resting order fills when a trade touches its price, by the size of that trade: optimistic"}[paper.fills],
-           "latency": f"orders {paper.order_latency_ms:g} ms, reports {paper.ack_latency_ms:g} ms, constant",
-           "delays": slow, "own impact": "none: our orders do not move the market"}
+    measured = f"drawn from {Path(paper.latency_samples).name} with seed {paper.latency_seed}" if paper.latency == "empirical" else "constant"
+    out = {"fills": FILLS[paper.fills], "market orders and stops": TAKERS[paper.taker],
+           "latency": f"orders {paper.order_latency_ms:g} ms, reports {paper.ack_latency_ms:g} ms, constant" if paper.latency == "constant" else measured,
+           "funding": f"every {paper.funding_interval_s / 3600:g} h at the rate of the tickers" if paper.funding_interval_s else "none",
+           "own liquidation": f"at {paper.leverage:g} x isolated margin, maintenance {paper.maintenance_margin / SCALE:.2%}" if paper.leverage
+           else "not modelled: leverage is only a limit", "delays": slow, "own impact": "none: our orders do not move the market"}
     if not history.count("quotes"):
         out["no quotes"] = "the data has no best bid and ask: post-only is judged, and market orders fill, at the last trade"
     if not len(history.rare(lc.Kind.TICKER)):
-        out["no tickers"] = "the data has no mark price: positions are marked at the last trade, and the side of liquidations is not checked against mark"
+        out["no tickers"] = ("the data has no mark price and no funding rate: positions are marked at the last trade, no funding is paid, and the side of "
+                             "liquidations is not checked against mark")
     return out
 
 
@@ -206,7 +218,7 @@ def log_trial(config: Config, history: History, what: str, key: str, daily: list
               grid: dict[str, Any] | None = None) -> dict[str, Any]:
     """Append what was tried to the trial log beside the store or in the folder of runs; all that was tried on this data so far. daily: the daily
     results of each setting, as far as known."""
-    log = TrialLog(Path(config.data.store or config.run.out) / TRIALS)
+    log = TrialLog.of(config)
     symbols = tuple(i.symbol for i in history.instruments)
     log.add(Trials(what, history.fingerprint, history.source, symbols, history.start_ns, history.end_ns, count, digest_of(key), grid or {},
                    **sharpe_sums([sharpe(days) for days in daily])))

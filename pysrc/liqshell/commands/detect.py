@@ -15,6 +15,7 @@ from cyclopts import Parameter
 import liqcore as lc
 from liqshell import recording
 from liqshell.errors import ConfigError, DataError
+from liqshell.formats.reading import COMPLETENESS, UNKNOWN
 from liqshell.record import FEED, GAP
 from liqshell.recording import Record
 from liqshell.tables import Table, is_table, read_tables
@@ -23,8 +24,6 @@ from liqshell.venues.bybit import FrameKind, PublicDecoder
 BLOCK_EVENTS = 65_536
 FRAME_EVENTS_MAX = 4096
 TOPICS = ("allLiquidation.", "liquidation.", "publicTrade.", "orderbook.1.", "tickers.")
-CENSORED = ("binance", "binance_um", "binance_cm", "aster")     # feeds that show one liquidation per symbol and second
-FULL = ("bybit",)
 _PRICE = re.compile(rb'"p":"([0-9]{1,12}(?:\.[0-9]{1,12})?)"')
 
 
@@ -109,9 +108,7 @@ def _names(table: Table) -> list[str]:
 
 
 def _completeness(venue: str) -> lc.Completeness:
-    if venue in FULL:
-        return lc.Completeness.COMPLETENESS_FULL
-    return lc.Completeness.COMPLETENESS_CENSORED if venue in CENSORED else lc.Completeness.COMPLETENESS_UNKNOWN
+    return lc.Completeness["COMPLETENESS_" + COMPLETENESS.get(venue, UNKNOWN)]
 
 
 def _tick(price: float) -> str:

@@ -17,6 +17,7 @@ from liqcore.event import Kind, Side
 from liqshell.errors import DataError
 from liqshell.formats import delimited, unpack
 from liqshell.formats.delimited import INTEGER, NUMBER, WORD, Columns, Layout
+from liqshell.formats.inverse import state_notional
 from liqshell.formats.reading import CENSORED, Options, Reading, blank
 from liqshell.formats.validate import Block
 
@@ -159,9 +160,7 @@ class Binance(Reading):
             index, words = columns.words("symbol")
             table = np.array([self.instrument(self._venue, word, completeness=CENSORED) if word else -1 for word in words[:-1]] + [-1], np.int32)
             events["instrument"] = table[index]
-        if self._venue == "binance_cm":
-            values = np.array([100.0 if symbol.startswith("BTC") else 10.0 for symbol in self.symbols])
-            events["aux_price"] = events["qty"] * values[events["instrument"]]
+        state_notional(events, self.contracts)
         return Block(events, columns.line)
 
 

@@ -47,9 +47,9 @@ class Parquet(Reading):
         import pyarrow.parquet as pq
         try:
             self._file = pq.ParquetFile(str(self.path))
-        except (pa.ArrowInvalid, OSError) as why:
+        except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as why:
             raise DataError(str(self.path), f"not a Parquet file ({str(why)[:100]})", "a whole Parquet file", "Fetch or make it again") from None
-        self._errors = (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OSError)
+        self._errors = (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OSError, UnicodeDecodeError)
         names = set(self._file.schema_arrow.names)
         self._kind = _kind(names)
         if "ts_recv" not in names and "ts_event" not in names or self._kind is None and "kind" not in names:
@@ -114,13 +114,12 @@ class Parquet(Reading):
     def _instruments(self, batch: Any, names: set[str]) -> np.ndarray | int:
         if "symbol" not in names:
             return self.instrument(self._venue, self._symbol)
-        symbols, symbol = np.unique(np.array([text or "" for text in batch.column("symbol").to_pylist()]), return_inverse=True)
-        if "venue" not in names:
-            table = np.array([self.instrument(self._venue, str(text)) for text in symbols], np.int32)
-            return table[symbol]
-        venues, venue = np.unique(np.array([text or "" for text in batch.column("venue").to_pylist()]), return_inverse=True)
-        pairs, pair = np.unique(venue * len(symbols) + symbol, return_inverse=True)
-        table = np.array([self.instrument(str(venues[code // len(symbols)]), str(symbols[code % len(symbols)])) for code in pairs.tolist()], np.int32)
+        symbol, symbols = _coded(batch.column("symbol"))
+        venue, venues = _coded(batch.column("venue")) if "venue" in names else (0, [self._venue])
+        pair = venue * len(symbols) + symbol.astype(np.int64)
+        table = np.zeros(len(venues) * len(symbols), np.int32)
+        for code in np.unique(pair).tolist():
+            table[code] = self.instrument(venues[code // len(symbols)], symbols[code % len(symbols)])
         return table[pair]
 
 
@@ -150,13 +149,19 @@ def _numbers(column: Any) -> np.ndarray:
     return column.fill_null(0).to_numpy(zero_copy_only=False)
 
 
-def _words(column: Any, meaning: dict[str, int]) -> np.ndarray:
-    """The meaning of each word or number; 0 where it has none."""
+def _coded(column: Any) -> tuple[np.ndarray, list[str]]:
+    """(index of the word of each row, words); nothing is the word ''."""
     import pyarrow as pa
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
-    values = [meaning.get(str(word).strip().lower(), 0) for word in column.dictionary.to_pylist()]
-    return np.array([*values, 0], np.int8)[column.indices.fill_null(len(values)).to_numpy(zero_copy_only=False)]
+    words = ["" if word is None else str(word).strip() for word in column.dictionary.to_pylist()]
+    return column.indices.fill_null(len(words)).to_numpy(zero_copy_only=False), [*words, ""]
+
+
+def _words(column: Any, meaning: dict[str, int]) -> np.ndarray:
+    """The meaning of each word or number; 0 where it has none."""
+    indices, words = _coded(column)
+    return np.array([meaning.get(word.lower(), 0) for word in words], np.int8)[indices]
 
 
 def read(path: Path, options: Options) -> Parquet:

@@ -17,7 +17,8 @@ import orjson
 import liqcore as lc
 from liqshell import recording
 from liqshell.errors import DataError
-from liqshell.formats.reading import FULL, Options, Reading
+from liqshell.formats.deep_book import DeepBook
+from liqshell.formats.reading import CENSORED, FULL, Options, Reading
 from liqshell.formats.validate import Block
 from liqshell.record import END, FEED, GAP, META
 from liqshell.recording import Record
@@ -25,6 +26,7 @@ from liqshell.venues.bybit import VENUE, FrameKind, PublicDecoder
 
 BLOCK_EVENTS = 1 << 16
 FRAME_EVENTS_MAX = 4096
+LIQUIDATION, FEED_KIND, FEED_GAP = int(lc.Kind.LIQUIDATION), int(lc.Kind.FEED), int(lc.FeedState.FEED_GAP)
 TOPICS = ("allLiquidation.", "liquidation.", "publicTrade.", "orderbook.1.", "tickers.")
 _SENT = re.compile(rb'"ts"\s*:\s*(\d{13})[,}]')
 _RULES = ("tick_size", "lot_size", "multiplier", "min_qty", "max_qty", "min_notional")
@@ -40,9 +42,13 @@ class Recordings(Reading):
 
     def prepare(self) -> None:
         self._reader = recording.read(self.path)
-        self._decoders: dict[str, PublicDecoder] = {}
+        self._decoders: dict[str, tuple[PublicDecoder, int]] = {}
+        self._books: dict[str, DeepBook] = {}
+        self._shallow: set[str] = set()         # symbols of which orderbook.1 was seen
+        self._gap_ns = 0
         self._run: dict[str, Any] | None = None
         self._out = np.zeros(BLOCK_EVENTS, lc.EVENT_DTYPE)
+        self._instruments, self._kinds = self._out["instrument"], self._out["kind"]
         self._lines = np.zeros(BLOCK_EVENTS, np.int64)
         self._last = self._frame_last = self._damages = 0
         self._sent = [0, 0, 0]
@@ -78,6 +84,7 @@ class Recordings(Reading):
             said["completeness"] = lc.Completeness(int(fields.get("completeness", 0))).name.removeprefix("COMPLETENESS_")
             self.instrument(venue, symbol, **said)
         self._run = found
+        self._gap_ns = int(found.get("gap_ns", 0))
         self.validator.faithful = True
         self._decoders.clear()
 
@@ -89,9 +96,10 @@ class Recordings(Reading):
             before = count
             if len(self._reader.damage) > self._damages:
                 self._damages = len(self._reader.damage)
-                count += self._mark(out, count, lc.FeedState.FEED_GAP, self._last, record.ts_recv)
-            count += self._take(record, out, count)
-            lines[before:count] = number
+                count += self._mark(count, FEED_GAP, self._last, record.ts_recv)
+            count += self._take(record, count)
+            if count > before:
+                lines[before:count] = number
             if count > room:
                 yield Block(out[:count].copy(), lines[:count].copy())
                 count = 0
@@ -99,16 +107,16 @@ class Recordings(Reading):
             yield Block(out[:count].copy(), lines[:count].copy())
         self._conclude()
 
-    def _take(self, record: Record, out: np.ndarray, at: int) -> int:
-        """Events of one record into out[at:]; how many."""
+    def _take(self, record: Record, at: int) -> int:
+        """Events of one record into the buffer from `at` on; how many."""
         if record.stream == META:
             self._begin(record)
         elif record.stream == FEED:
-            return self._feed(record, out, at)
+            return self._feed(record, at)
         elif record.stream == GAP:
-            return self._mark(out, at, lc.FeedState.FEED_GAP, self._last, record.ts_recv)
+            return self._mark(at, FEED_GAP, self._last, record.ts_recv)
         elif record.stream not in (END, recording.SKIP):
-            return self._frame(record, out, at)
+            return self._frame(record, at)
         return 0
 
     def _warm(self) -> None:
@@ -121,7 +129,7 @@ class Recordings(Reading):
         if not at:
             return
         for record in recording.read(files[at - 1]):
-            self._take(record, self._out, 0)
+            self._take(record, 0)
         self.counts.clear()
         self._sent = [0, 0, 0]
 
@@ -129,28 +137,31 @@ class Recordings(Reading):
         for damage in self._reader.damage:
             self.note(f"{Path(damage.file).name}: {damage.reason}: {damage.bytes_dropped} bytes and {damage.lines_dropped} unfinished lines dropped")
             self.counts["damaged places, lines unfinished"] += damage.lines_dropped
+        if lost := sum(book.lost for book in self._books.values()):
+            self.counts["frame of no use: change of a book of which one before is missing"] += lost
         if self._reader.damage and not self.findings.rows:
             raise DataError(str(self.path), self._reader.damage_text(), "a recording", "Nothing of it could be read")
         if not self.contracts:
             raise DataError(str(self.path), "no frame with a topic that is read", f"topics {', '.join(t + '*' for t in TOPICS)}")
 
-    def _frame(self, record: Record, out: np.ndarray, at: int) -> int:
-        """Events of one frame into out[at:], behind a gap where the silence before it was too long; how many."""
-        if record.exchange.lower() not in ("", VENUE):
-            raise DataError(str(self.path), f"frames of {record.exchange!r}", f"frames of {VENUE}",
-                            "Other venues have no decoder yet: make an event table of them")
+    def _frame(self, record: Record, at: int) -> int:
+        """Events of one frame into the buffer from `at` on, behind a gap where the silence before it was too long; how many."""
+        if record.exchange != VENUE and record.exchange.lower() != VENUE:
+            self._foreign(record)
         ts = record.ts_recv
-        if not record.exchange and ts:
-            self.received = "modelled"
-            self.note(f"raw frames without a time of receipt: the venue's time of sending + {self.options.feed_latency_ms:g} ms stands for it")
+        if not ts:
+            ts = self._last                         # an acknowledgement among raw frames: it stays behind the one before it
+        elif not record.exchange:
             ts += self.options.feed_latency_ns
-        self._last = ts = max(self._last, ts) if not ts else ts
+        self._last = ts
+        if self._run is None and record.stream.startswith("orderbook."):
+            if not record.stream.startswith("orderbook.1."):
+                return self._deep(record, ts, at)
+            self._shallow.add(record.symbol)
         decoder, instrument = self._decoder(record)
         if decoder is None:
             return 0
-        gap = 1                                     # a place kept for the gap before it
-        rows = out[at + gap:]
-        found = decoder.decode(record.frame, ts, rows)
+        found = decoder.decode(record.frame, ts, self._out[at:])
         if not isinstance(found, int):
             if found.kind not in (FrameKind.EVENTS, FrameKind.ACK, FrameKind.PONG):
                 self.counts[f"frame {found.kind.name.lower()}" + (f": {found.reason}" if found.reason else "")] += 1
@@ -158,50 +169,75 @@ class Recordings(Reading):
         if not found:
             return 0
         if instrument >= 0:
-            rows["instrument"][:found] = instrument
-        if rows["kind"][0] == lc.Kind.LIQUIDATION:
-            self._note_sent(record.frame, int(rows["ts_event"][0]))
-        limit = self._run["gap_ns"] if self._run is not None and "gap_ns" in self._run else 0
-        if limit and self._frame_last and ts - self._frame_last > limit:
-            self._mark(out, at, lc.FeedState.FEED_GAP, self._frame_last, ts)
-            self._frame_last = ts
-            return found + gap
-        self._frame_last = ts
-        out[at:at + found] = rows[:found].copy()
+            self._instruments[at:at + found] = instrument
+        if self._kinds[at] == LIQUIDATION:
+            self._note_sent(record.frame, int(self._out["ts_event"][at]))
+        before, self._frame_last = self._frame_last, ts
+        if self._gap_ns and before and ts - before > self._gap_ns:
+            self._out[at + 1:at + 1 + found] = self._out[at:at + found].copy()
+            return found + self._mark(at, FEED_GAP, before, ts)
         return found
+
+    def _deep(self, record: Record, ts: int, at: int) -> int:
+        """A frame of a deeper book, which live does not subscribe to: the quote that it makes, unless the contract has quotes of its own."""
+        if not record.symbol or record.symbol in self._shallow:
+            self.counts["frame of no use: deeper book beside orderbook.1"] += 1
+            return 0
+        book = self._books.get(record.stream)
+        if book is None:
+            book = self._books[record.stream] = DeepBook()
+            self.note(f"quotes are the best levels of {record.stream.rpartition('.')[0]}")
+        try:
+            event = book.event(record.frame, ts, self.instrument(VENUE, record.symbol, completeness=FULL))
+        except ValueError:
+            self.counts["frame malformed: deeper book"] += 1
+            return 0
+        if event is None:
+            return 0
+        self._out[at] = event
+        return 1
+
+    def _foreign(self, record: Record) -> None:
+        if record.exchange:
+            raise DataError(str(self.path), f"frames of {record.exchange!r}", f"frames of {VENUE}",
+                            "Other venues have no decoder yet: make an event table of them")
+        self.received = "modelled"
+        self.note(f"raw frames without a time of receipt: the venue's time of sending + {self.options.feed_latency_ms:g} ms stands for it")
 
     def _decoder(self, record: Record) -> tuple[PublicDecoder | None, int]:
         """Of a run: one for all its contracts, as live. Else one a symbol, because symbols are not known before they come; its index."""
         if self._run is not None:
             if not self._decoders:
-                self._decoders[""] = PublicDecoder(self.symbols)
-            return self._decoders[""], -1
-        if not record.stream.startswith(TOPICS) or not record.symbol:
+                self._decoders[""] = PublicDecoder(self.symbols), -1
+            return self._decoders[""]
+        if not record.symbol or not record.stream.startswith(TOPICS):
             self.counts[f"frame of no use: {record.stream.split('.')[0][:40] or 'without a topic'}"] += 1
             return None, -1
-        decoder = self._decoders.get(record.symbol)
-        if decoder is None:
-            decoder = self._decoders[record.symbol] = PublicDecoder((record.symbol,))
+        known = self._decoders.get(record.symbol)
+        if known is None:
+            instrument = self.instrument(VENUE, record.symbol, completeness=FULL)
+            known = self._decoders[record.symbol] = PublicDecoder((record.symbol,)), instrument
         if record.stream.startswith("liquidation."):
+            self.rules[VENUE, record.symbol]["completeness"] = CENSORED
             self.note("topic liquidation.*: at most one liquidation a second and contract")
-        return decoder, self.instrument(VENUE, record.symbol, completeness=FULL)
+        return known
 
-    def _feed(self, record: Record, out: np.ndarray, at: int) -> int:
+    def _feed(self, record: Record, at: int) -> int:
         found = _object(record, str(self.path))
         try:
             state, ts = lc.FeedState(found["state"]), int(found.get("ts_event", record.ts_recv))
         except (KeyError, ValueError, TypeError):
             raise DataError(str(self.path), f"feed mark {record.frame[:60]!r}", '{"state": 1, 2 or 3}') from None
         if state == lc.FeedState.FEED_UP:
-            for decoder in self._decoders.values():
+            for decoder, _ in self._decoders.values():
                 decoder.forget()
         elif state == lc.FeedState.FEED_DOWN:
             self._frame_last = 0
-        return self._mark(out, at, state, ts, record.ts_recv)
+        return self._mark(at, state, ts, record.ts_recv)
 
-    def _mark(self, out: np.ndarray, at: int, state: int, ts_event: int, ts_recv: int) -> int:
+    def _mark(self, at: int, state: int, ts_event: int, ts_recv: int) -> int:
         self._last = max(self._last, ts_recv)       # as the sink: a mark never lies before what was seen
-        out[at] = (ts_event, self._last, 0.0, 0.0, 0.0, 0.0, 0, -1, int(lc.Kind.FEED), 0, 0, int(state))
+        self._out[at] = (ts_event, self._last, 0.0, 0.0, 0.0, 0.0, 0, -1, FEED_KIND, 0, 0, int(state))
         return 1
 
     def _note_sent(self, frame: bytes, ts_event: int) -> None:

@@ -18,6 +18,7 @@ from liqshell.errors import DataError
 from liqshell.formats import delimited
 from liqshell.formats.book import ASK, BID, Top
 from liqshell.formats.delimited import INTEGER, NUMBER, TEXT, WORD, Columns, Layout
+from liqshell.formats.inverse import dollars, state_notional
 from liqshell.formats.reading import CENSORED, UNKNOWN, Options, Reading, blank
 from liqshell.formats.validate import Block
 
@@ -70,7 +71,8 @@ class Tardis(Reading):
         if self.options.kind in ("trades", "liquidations"):
             return self.options.kind
         words = {"trades", "liquidations"}
-        for found in (words & set(re.split(r"[_.\s-]", self.path.name)), *(words & {folder.name} for folder in list(self.path.absolute().parents)[:6])):
+        folders = (words & {folder.name} for folder in list(self.path.absolute().parents)[:6])
+        for found in (words & set(re.split(r"[_.\s-]", self.path.name)), *folders):
             if len(found) == 1:
                 return found.pop()
         raise DataError(str(self.path), "trades or liquidations? Both have these columns",
@@ -99,14 +101,15 @@ class Tardis(Reading):
                               "venue: UNCERTAIN")
             venue = self.options.venue or VENUES.get(name, name)
             table[code] = n = self.instrument(venue, self.options.symbol or symbols[code % len(symbols)], **rules)
-            if name in IN_CONTRACTS and "multiplier" not in self.rules[self.contracts[n]]:
+            if name in IN_CONTRACTS and "multiplier" not in self.rules[self.contracts[n]] and not dollars(*self.contracts[n]):
                 self.note(f"{name}: quantities are contracts; notional needs the contract's value: give its multiplier")
         return table[pair]
 
     def _common(self, columns: Columns, instruments: np.ndarray, kind: int) -> np.ndarray:
         events = blank(columns.rows, kind)
-        events["ts_recv"] = columns.integers("local_timestamp") * 1000
-        events["ts_event"] = columns.integers("timestamp") * 1000
+        for field, name in (("ts_recv", "local_timestamp"), ("ts_event", "timestamp")):
+            us = columns.integers(name)
+            events[field] = np.where((us >= 0) & (us < 1 << 53), us, 0) * 1000      # of another unit: 0 is refused, an overflow might pass
         events["instrument"] = instruments
         return events
 
@@ -115,6 +118,8 @@ class Tardis(Reading):
         events = self._common(columns, instruments, int(Kind.LIQUIDATION if liquidations else Kind.TRADE))
         events["price"], events["qty"] = columns.numbers("price"), columns.numbers("amount")
         events["side"] = columns.mapped("side", FORCED_ORDER if liquidations else TAKER)
+        if liquidations and state_notional(events, self.contracts):
+            self.note("inverse contracts: the notional of liquidations is stated, quantity x the contract's value in USD")
         ids = columns.ids("id")
         events["id"] = np.where(ids < 1 << 62, ids, 0).astype(np.int64) if _numeric(columns) else 0
         return Block(events, columns.line, ids)
@@ -140,7 +145,8 @@ class Tardis(Reading):
             keep[rows[1:]] = (values[rows[1:]] != values[rows[:-1]]).any(axis=1)
             keep[rows[0]] = self._tops.get(n) != tuple(values[rows[0]].tolist())
             self._tops[n] = tuple(values[rows[-1]].tolist())
-        self.counts["snapshots whose best levels are those before"] += int(len(events) - np.count_nonzero(keep))
+        if same := int(len(events) - np.count_nonzero(keep)):
+            self.counts["snapshots whose best levels are those before"] += same
         lines = block.lines + np.arange(len(events)) if isinstance(block.lines, int) else block.lines
         return Block(events[keep], lines[keep])
 
@@ -188,13 +194,17 @@ class Tardis(Reading):
                 best = book.best()
                 if best is not None and best != self._tops.get(n):
                     self._tops[n] = best
-                    out.append((stamps[row] * 1000, received[row] * 1000, *best, 0, n, int(Kind.BBO), 0, 0, 0))
+                    out.append((_nanoseconds(stamps[row]), _nanoseconds(received[row]), *best, 0, n, int(Kind.BBO), 0, 0, 0))
                     lines.append(columns.line + row)
         self.findings.rows += refused
         events = blank(len(out), int(Kind.BBO))
         if out:
             events[:] = out
         return Block(events, np.array(lines, np.int64))
+
+
+def _nanoseconds(us: int) -> int:
+    return us * 1000 if 0 <= us < 1 << 53 else 0
 
 
 def _numeric(columns: Columns) -> bool:

@@ -165,6 +165,7 @@ class Validator:
             bad = (print_ & (qty <= 0)) | (book & (lower_qty < 0)) | (ticker & (qty < 0))
             self._mark(block, good, bad, "quantity not above 0")
             self._mark(block, good, book & (price >= aux_price), "crossed book")
+            self._mark(block, good, book & (aux_price > self.limits.band * price), f"an ask more than {self.limits.band:g} times the bid")
 
     def _band(self, block: Block, good: np.ndarray) -> None:
         """Prices, alone or two of them, far from those before and after. A level that holds is no mistake, however far the jump."""
@@ -217,13 +218,14 @@ class Validator:
     def _seen(self, key: tuple[int, int], ids: np.ndarray) -> np.ndarray:
         """Which ids were there before, in this block or the one before it."""
         old = self._ids.get(key, ids[:0])
+        again: np.ndarray
         if (len(ids) < 2 or bool((ids[1:] > ids[:-1]).all())) and (not len(old) or ids[0] > old.max()):
             again = np.zeros(len(ids), bool)        # the usual case: ids that grow
         else:
             together = np.concatenate([old, ids])
-            again = np.ones(len(together), bool)
-            again[np.unique(together, return_index=True)[1]] = False
-            again = again[len(old):]
+            seen_before = np.ones(len(together), bool)
+            seen_before[np.unique(together, return_index=True)[1]] = False
+            again = seen_before[-len(ids):]
         self._ids[key] = np.concatenate([old, ids])[-IDS_KEPT:] if len(ids) < IDS_KEPT else ids[-IDS_KEPT:].copy()
         return again
 

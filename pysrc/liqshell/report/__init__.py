@@ -50,9 +50,20 @@ def make_report(run: Run | str | Path, out: str | Path | None = None, tape: Tape
     summary["drawing"] = {"trades": paths.trades, "problem": " ".join(filter(None, (paths.problem, drawn.pop("left_out"))))}
     report = Report(folder / "report.html", folder / "report.json", folder / "trades.csv", summary)
     report.html.write_text(page(summary, drawn), encoding="utf-8")
-    report.json.write_text(json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    report.json.write_text(_as_json(summary), encoding="utf-8")
     _write_csv(report.csv, summary["trades"])
     return report
+
+
+def _as_json(summary: dict[str, Any]) -> str:
+    """One line a key and one a row of a table: to be read and compared by eye, and quick to write where there are many trades."""
+    def line(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    parts = []
+    for key, value in summary.items():
+        rows = isinstance(value, list) and len(value) > 1
+        parts.append(f"{line(key)}: " + ("[\n " + ",\n ".join(map(line, value)) + "]" if rows else line(value)))
+    return "{" + ",\n".join(parts) + "}\n"
 
 
 def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:

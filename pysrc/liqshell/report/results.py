@@ -10,7 +10,7 @@ from liqshell.report.coverage import DAY_NS, HOUR_NS, share, whole_days
 from liqshell.report.stories import Bracket, Ledger
 from liqshell.report.run import Run
 from liqshell.report.statistics import (FEW, break_even, break_even_planned, clustered_mean, daily_sharpe, day_bootstrap, drawdown,
-                                        expected_shortfall, mean_test, spread, weighted_mean)
+                                        expected_shortfall, mean_test, spread)
 from liqshell.report.study import Study
 from liqshell.report.words import ROLES, meaning, position, reason
 
@@ -141,7 +141,7 @@ def per_trade(ledger: Ledger) -> dict[str, Any]:
     test = mean_test(values)
     mean, sd = test["mean"], test["sd"]
     return {**test, "sharpe_per_trade": mean / sd if mean is not None and sd else None, "clustered": clustered_mean(values, days),
-            "bootstrap": day_bootstrap(values, days, weighted_mean), "few": len(values) < FEW}
+            "bootstrap": day_bootstrap(values, days), "few": len(values) < FEW}
 
 
 def daily_returns(run: Run, ledger: Ledger) -> tuple[list[float], int]:

@@ -71,6 +71,14 @@ class Contract:
             self._make_day(day, path, key)
             return open_strip(path, key)
 
+    def has_day(self, day: str) -> bool:
+        """Is there a strip of this day that is good?"""
+        try:
+            open_strip(self.day_file(day), self.day_key(day))
+        except Stale:
+            return False
+        return True
+
     def range_strip(self, start: int, end: int) -> Strip | None:
         """The mapped strip of start <= ts_recv < end; None where the store has no event of that time."""
         days = [day for day in self.days() if day_number(day) * DAY_NS < end and (day_number(day) + 1) * DAY_NS > start]

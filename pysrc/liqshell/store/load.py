@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import multiprocessing
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,12 +17,11 @@ from typing import Any, Literal
 import numpy as np
 
 import liqcore as lc
-from liqcore.columns import PLACE_DTYPE
-from liqcore.event import EVENT_DTYPE, FeedState, Kind
 from liqshell.errors import ConfigError, DataError
+from liqshell.store.assemble import tape_of
 from liqshell.store.cache import Contract
 from liqshell.store.catalogue import Catalogue, Lock
-from liqshell.store.partition import Content, Key, read
+from liqshell.store.partition import Content, Key
 from liqshell.store.rows import DAY_NS, VENUE_WIDE, day_number, day_text
 from liqshell.store.rules import effective
 
@@ -37,6 +38,7 @@ class Selection:
     start: int
     end: int
     fingerprint: str            # of the content: the same rows under the same rules have the same fingerprint in every store
+    received: tuple[str, ...] = ()      # how ts_recv came about: "recorded", "modelled", or both
 
     @property
     def instruments(self) -> tuple[lc.Instrument, ...]:
@@ -45,7 +47,7 @@ class Selection:
     def stamp(self) -> dict[str, Any]:
         """For the reproducibility stamp of whatever is computed from it."""
         return {"fingerprint": self.fingerprint, "start_ns": self.start, "end_ns": self.end,
-                "contracts": [f"{c.venue}:{c.symbol}" for c in self.contracts],
+                "contracts": [f"{c.venue}:{c.symbol}" for c in self.contracts], "received": list(self.received),
                 "rules": {f"{c.venue}:{c.symbol}": c.rules.as_dict() for c in self.contracts}}
 
 
@@ -125,7 +127,13 @@ class Store:
         parts = [[c.venue, c.symbol, c.rules.instrument.as_dict(), [[key.kind, key.day, content.fingerprint] for key, content in
                  sorted(c.contents.items()) if key.start < high and key.start + DAY_NS > low]] for c in chosen]
         digest = hashlib.sha256(json.dumps([parts, low, high], default=str).encode()).hexdigest()[:32]
-        return Selection(chosen, low, high, digest)
+        return Selection(chosen, low, high, digest, self._received(chosen, low, high))
+
+    def _received(self, contracts: Sequence[Contract], start: int, end: int) -> tuple[str, ...]:
+        names = {(c.venue, c.symbol) for c in contracts}
+        sources, origins = self.catalogue.sources(), self.catalogue.all_origins()
+        return tuple(sorted({sources[s].received for key, s in origins if (key.venue, key.symbol) in names and key.start < end
+                             and key.start + DAY_NS > start and s in sources and sources[s].received}))
 
     def _complain_of_missing(self, contracts: Sequence[Contract], start: int, end: int) -> None:
         wanted = range(start // DAY_NS, (end - 1) // DAY_NS + 1)
@@ -145,65 +153,42 @@ class Store:
         return self.tape_of(self.select(symbols, start, end, missing=missing))
 
     def tape_of(self, selection: Selection) -> lc.Tape:
-        strips: list[dict[str, Any]] = []
-        rare: list[np.ndarray] = []
-        place: list[np.ndarray] = []
-        for n, contract in enumerate(selection.contracts):
-            strip = contract.range_strip(selection.start, selection.end)
-            if strip is None:
-                nothing = lc.TapeBuilder([contract.rules.instrument]).take()["strips"][0]
-                trades, quotes = nothing["trades"], nothing["quotes"]
-            else:
-                trades, quotes = strip.trades, strip.quotes
-                mine = np.array(strip.rare)
-                mine["instrument"] = n
-                rare.append(mine)
-                place.append(np.array(strip.place))
-            strips.append({"trades": trades, "quotes": quotes})
-            self._add_marks(n, contract, selection, trades["ts"], quotes["ts"], rare, place)
-        events = np.concatenate(rare) if rare else np.zeros(0, EVENT_DTYPE)
-        places = np.concatenate(place) if place else np.zeros(0, PLACE_DTYPE)
-        order = np.lexsort((events["kind"] != Kind.FEED, events["instrument"], events["ts_recv"]))
-        return lc.Tape(selection.instruments, {"strips": strips, "rare": events[order], "place": places[order]}, trusted=True)
+        """The tape of what was selected."""
+        marks = {venue: whole for (venue, symbol), whole in self._contracts.items() if symbol == VENUE_WIDE}
+        return tape_of(self.root, selection.contracts, marks, selection.start, selection.end)
 
-    def _add_marks(self, n: int, contract: Contract, selection: Selection, trades: np.ndarray, quotes: np.ndarray,
-                   rare: list[np.ndarray], place: list[np.ndarray]) -> None:
-        """Feed marks of the whole venue, and a gap after each missing day, as events of this contract: before all else of their moment."""
-        marks = [self._venue_marks(contract.venue, selection), _holes(contract, selection)]
-        events = np.concatenate([m for m in marks if len(m)]) if any(len(m) for m in marks) else marks[0]
-        if len(events):
-            events["instrument"] = n
-            at = np.zeros(len(events), PLACE_DTYPE)
-            at["trades_before"] = np.searchsorted(trades, events["ts_recv"])
-            at["quotes_before"] = np.searchsorted(quotes, events["ts_recv"])
-            rare.append(events)
-            place.append(at)
+    def make_columns(self, jobs: int = 1, tell: Callable[[str, float], None] | None = None) -> int:
+        """Make the strips of days that are missing or stale, in `jobs` processes; returns how many. tell: called with (what, share done).
 
-    def _venue_marks(self, venue: str, selection: Selection) -> np.ndarray:
-        whole = self._contracts.get((venue, VENUE_WIDE))
-        found: list[np.ndarray] = [np.zeros(0, EVENT_DTYPE)]
-        for key in sorted(whole.contents) if whole else ():
-            if key.start < selection.end and key.start + DAY_NS > selection.start:
-                found += [e[(e["ts_recv"] >= selection.start) & (e["ts_recv"] < selection.end)] for e in read(key.file(self.root), key)]
-        return np.concatenate(found)
+        A tape makes what it needs by itself; an import does it ahead."""
+        todo = [(self.root, c.venue, c.symbol, day) for c in self.contracts for day in c.days() if not c.has_day(day)]
+        tell = tell or (lambda what, done: None)
+        if jobs < 2 or len(todo) < 2:
+            for n, (_, venue, symbol, day) in enumerate(todo):
+                tell(f"columns of {symbol} {day}", n / len(todo))
+                self._contracts[venue, symbol].day_strip(day)
+        else:
+            with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+                for n, (symbol, day) in enumerate(pool.map(_make_day, todo)):
+                    tell(f"columns of {symbol} {day}", n / len(todo))
+        return len(todo)
 
     def close(self) -> None:
         self.catalogue.close()
 
 
+def _make_day(what: tuple[Path, str, str, str]) -> tuple[str, str]:
+    """In a process of its own."""
+    root, venue, symbol, day = what
+    at = Store(root)
+    at._contracts[venue, symbol].day_strip(day)
+    at.close()
+    return symbol, day
+
+
 def open(path: str | Path) -> Store:
     """The store in a folder. DataError where there is none, or where its catalogue is damaged."""
     return Store(path)
-
-
-def _holes(contract: Contract, selection: Selection) -> np.ndarray:
-    """A mark at the end of every run of days of which the contract has nothing: what happened meanwhile is unknown."""
-    there = {day_number(day) for day in contract.days()}
-    days = [d for d in range(selection.start // DAY_NS + 1, (selection.end - 1) // DAY_NS + 1) if d in there and d - 1 not in there]
-    events = np.zeros(len(days), EVENT_DTYPE)
-    events["ts_event"] = events["ts_recv"] = np.array(days, np.int64) * DAY_NS
-    events["kind"], events["code"] = Kind.FEED, FeedState.FEED_GAP
-    return events
 
 
 def _nanoseconds(moment: Moment, where: str, ends: bool, default: int) -> int:

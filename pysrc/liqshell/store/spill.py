@@ -68,7 +68,7 @@ class Spill:
     def rows_of(self, key: Key) -> np.ndarray:
         """The rows of a partition as a mapped file, in the order in which they came."""
         part = self.parts[key]
-        return np.memmap(self.folder / part.file, EVENT_DTYPE, "r", shape=(part.rows,))
+        return np.memmap(self.folder / part.file, EVENT_DTYPE, "r", shape=(part.rows,)).view(np.ndarray)
 
     def _by_day(self, venue: str, symbol: str, kind: str, rows: np.ndarray) -> None:
         ts = rows["ts_recv"]

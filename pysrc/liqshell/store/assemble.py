@@ -1,0 +1,139 @@
+"""Strips of several contracts -> one tape. Columns are taken as they are mapped; the rare events of all contracts are merged by time.
+
+Tickers come ten times a second and contract, so "rare" can be many: where they are, the merged events are a file of their own, made once in slices.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import liqcore as lc
+from liqcore.columns import PLACE_DTYPE
+from liqcore.event import EVENT_DTYPE, FeedState, Kind
+from liqshell.store.cache import Contract
+from liqshell.store.catalogue import CACHE
+from liqshell.store.partition import read
+from liqshell.store.rows import DAY_NS, HOUR_NS, day_number
+from liqshell.store.strip import Stale, StripWriter, open_strip
+
+IN_MEMORY = 1 << 16             # rare events that are merged anew each time rather than kept in a file
+MERGED_MAX = 8                  # such files kept; the oldest go first
+_EMPTY = np.zeros(0, EVENT_DTYPE)
+Run = tuple[np.ndarray, np.ndarray, int]        # rare events in order of time, their places, the index of their instrument
+
+
+def tape_of(root: Path, contracts: Sequence[Contract], marks: dict[str, Contract], start: int, end: int) -> lc.Tape:
+    """The tape of start <= ts_recv < end. marks: venue -> the feed marks that concern every contract of it."""
+    strips: list[dict[str, Any]] = []
+    runs: list[Run] = []
+    names: list[Any] = []
+    for n, contract in enumerate(contracts):
+        strip = contract.range_strip(start, end)
+        if strip is None:
+            trades, quotes = _no_columns(contract)
+        else:
+            trades, quotes = strip.trades, strip.quotes
+        found = [m for m in (_marks(marks.get(contract.venue), start, end), _holes(contract, start, end)) if len(m)]
+        if found:               # before all else of their moment
+            events = np.concatenate(found)
+            runs.append((events, _places(events, trades["ts"], quotes["ts"]), n))
+        if strip is not None:
+            runs.append((strip.rare, strip.place, n))
+            names.append([contract.venue, contract.symbol, strip.about["key"]])
+        names.append([event.tobytes().hex() for event in found])
+        strips.append({"trades": trades, "quotes": quotes})
+    rare, place = _merged(root, runs, names)
+    return lc.Tape([c.rules.instrument for c in contracts], {"strips": strips, "rare": rare, "place": place}, trusted=True)
+
+
+def _merged(root: Path, runs: list[Run], names: list[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """All runs as one, in order of (time, instrument); runs of one instrument at one time in the order of the list."""
+    runs = [run for run in runs if len(run[0])]
+    if len(runs) == 1 and runs[0][2] == 0:
+        return runs[0][0], runs[0][1]
+    total = sum(len(events) for events, _, _ in runs)
+    if total <= IN_MEMORY:
+        pieces = list(_slices(runs)) or [(_EMPTY, np.zeros(0, PLACE_DTYPE))]
+        return np.concatenate([events for events, _ in pieces]), np.concatenate([place for _, place in pieces])
+    key = hashlib.sha256(json.dumps(["merged", names]).encode()).hexdigest()[:32]
+    path = root / CACHE / "_merged" / f"{key[:16]}.strip"
+    try:
+        strip = open_strip(path, key)
+        path.touch()
+    except Stale:
+        _write(path, key, runs, total)
+        strip = open_strip(path, key)
+    return strip.rare, strip.place
+
+
+def _write(path: Path, key: str, runs: list[Run], total: int) -> None:
+    writer = StripWriter(path, 0, 0, total)
+    nothing = lc.TapeBuilder(["-"]).take()["strips"][0]
+    try:
+        for events, place in _slices(runs):
+            writer.append(nothing["trades"], nothing["quotes"], events, place)
+        writer.finish({"key": key, "refused": {}, "off_grid": {}})
+    except BaseException:
+        writer.abandon()
+        raise
+    for file in sorted(path.parent.glob("*.strip"), key=lambda file: file.stat().st_mtime_ns)[:-MERGED_MAX]:
+        file.unlink(missing_ok=True)
+
+
+def _slices(runs: list[Run]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The merged events, an hour at a time."""
+    at = [0] * len(runs)
+    while True:
+        waiting = [int(events["ts_recv"][n]) for (events, _, _), n in zip(runs, at, strict=True) if n < len(events)]
+        if not waiting:
+            return
+        end = (min(waiting) // HOUR_NS + 1) * HOUR_NS
+        pieces, places = [], []
+        for k, (events, place, instrument) in enumerate(runs):
+            stop = at[k] + int(np.searchsorted(events["ts_recv"][at[k]:], end))
+            piece = np.array(events[at[k]:stop])
+            piece["instrument"] = instrument
+            pieces.append(piece)
+            places.append(place[at[k]:stop])
+            at[k] = stop
+        rows = np.concatenate(pieces)
+        order = np.argsort(rows["ts_recv"], kind="stable")         # runs stand in the order of their instruments
+        yield rows[order], np.concatenate(places)[order]
+
+
+def _no_columns(contract: Contract) -> tuple[dict[str, Any], dict[str, Any]]:
+    nothing = lc.TapeBuilder([contract.rules.instrument]).take()["strips"][0]
+    return nothing["trades"], nothing["quotes"]
+
+
+def _places(events: np.ndarray, trades: np.ndarray, quotes: np.ndarray) -> np.ndarray:
+    """Before everything else of their moment."""
+    out = np.zeros(len(events), PLACE_DTYPE)
+    out["trades_before"] = np.searchsorted(trades, events["ts_recv"])
+    out["quotes_before"] = np.searchsorted(quotes, events["ts_recv"])
+    return out
+
+
+def _marks(whole: Contract | None, start: int, end: int) -> np.ndarray:
+    """Feed marks of a venue."""
+    found: list[np.ndarray] = [_EMPTY]
+    for key in sorted(whole.contents) if whole is not None else ():
+        if key.start < end and key.start + DAY_NS > start and whole is not None:
+            found += [e[(e["ts_recv"] >= start) & (e["ts_recv"] < end)] for e in read(key.file(whole.root), key)]
+    return np.concatenate(found)
+
+
+def _holes(contract: Contract, start: int, end: int) -> np.ndarray:
+    """A mark at the end of every run of days of which the contract has nothing: what happened meanwhile is unknown."""
+    there = {day_number(day) for day in contract.days()}
+    days = [d for d in range(start // DAY_NS + 1, (end - 1) // DAY_NS + 1) if d in there and d - 1 not in there]
+    events = np.zeros(len(days), EVENT_DTYPE)
+    events["ts_event"] = events["ts_recv"] = np.array(days, np.int64) * DAY_NS
+    events["kind"], events["code"] = Kind.FEED, FeedState.FEED_GAP
+    return events

@@ -1,0 +1,162 @@
+"""One sweep: data and configuration in, a folder with the table, the pictures and the numbers out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import liqcore as lc
+from liqcore.sweep import RESULT_DTYPE, Grid
+from liqshell.backtest.history import History, load_history
+from liqshell.config import Config
+from liqshell.errors import ConfigError
+from liqshell.pipeline import settings
+from liqshell.study import Setting
+from liqshell.sweep import cluster
+from liqshell.sweep.parts import Parts
+from liqshell.sweep.table import ALL, columns, write_parquet
+from liqshell.sweep.work import Answers, Unit, Work, answers_of, policy_maker, units_of
+from liqshell.trials import TRIALS, TrialLog, Trials, digest_of, sharpe_sums
+
+Tell = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A finished sweep. table: columns, one row per symbol and setting (and their sums). seconds: where the time went."""
+
+    folder: Path
+    config: Config
+    settings: list[Setting]
+    table: dict[str, np.ndarray]
+    symbols: tuple[str, ...]
+    seconds: dict[str, float]
+    days: int
+    fingerprint: str
+    tried: int
+    computed: int
+
+    @property
+    def total(self) -> str:
+        """The symbol whose rows stand for the whole."""
+        return ALL if len(self.symbols) > 1 else self.symbols[0]
+
+
+def run_sweep(config: Config, out: str | Path | None = None, *, restart: bool = False, address: str | None = None, tell: Tell | None = None) -> Swept:
+    """Compute what is missing of the sweep in the folder, by default [run] out / name or "sweep". address: None = here, '' = Ray on this machine, else a
+    running cluster. tell(what, share done) is called now and then."""
+    tell = tell or (lambda what, done: None)
+    seconds: dict[str, float] = {}
+    began = time.perf_counter()
+
+    def lap(name: str) -> None:
+        nonlocal began
+        seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - began
+        began = time.perf_counter()
+
+    tell("loading", 0.0)
+    history = load_history(config)
+    lap("load")
+    cells = grid_of(config)
+    plan = plan_of(config, history, cells)
+    detectors, rows = len(plan["detectors"]), len(plan["policies"])
+    units = units_of(detectors, len(history.instruments), rows, config.sweep.unit)
+    parts = Parts(Path(out) if out is not None else Path(config.run.out) / (config.run.name or "sweep"), plan, len(units), restart)
+    missing = parts.missing()
+    lap("plan")
+    if missing:
+        work = make_work(config, history, plan, cells, sorted({units[n].detector for n in missing}), tell)
+        lap("signals")
+        compute(work, [units[n] for n in missing], parts, address, config.sweep.workers, tell)
+    lap("sweep")
+    found = [np.concatenate([parts.load(u.number, RESULT_DTYPE, u.last - u.first) for u in units if u.detector == d and u.instrument == n])
+             for n in range(len(history.instruments)) for d in range(detectors)]
+    symbols = tuple(i.symbol for i in history.instruments)
+    days = int(found[0]["days"][0]) if len(found[0]) else 0
+    results = [(s, np.concatenate(found[n * detectors:(n + 1) * detectors])) for n, s in enumerate(symbols)]
+    table = columns(results, cells, days)
+    write_parquet(table, parts.folder / "sweep.parquet", {"data": history.fingerprint, "version": lc.__version__})
+    lap("table")
+    tried = log_trials(config, history, cells, table, symbols)
+    return Swept(parts.folder, config, cells, table, symbols, seconds, days, history.fingerprint, tried, len(missing))
+
+
+def grid_of(config: Config) -> list[Setting]:
+    """All cells; ConfigError where there are none or too many."""
+    size = config.sweep.size
+    if not config.sweep.axes:
+        raise ConfigError("[sweep]", "nothing is varied", "lists of values in [sweep.policy] or [sweep.detector]",
+                          "For example: [sweep.policy] take_profit = [0.001, 0.0015, 0.002]")
+    if size > config.sweep.settings_max:
+        raise ConfigError("[sweep]", f"{size:,} settings", f"at most sweep.settings_max ({config.sweep.settings_max:,})", "Make the grid coarser")
+    return list(config.sweep.settings())
+
+
+def plan_of(config: Config, history: History, cells: list[Setting]) -> dict[str, Any]:
+    """Everything that decides the results, as JSON values. Cells come detector first, so the table is detectors x policies."""
+    detectors = [dict(d) for d in dict.fromkeys(tuple(s.detector.items()) for s in cells)]
+    policies = [dict(p) for p in dict.fromkeys(tuple(s.policy.items()) for s in cells)]
+    values = settings(config, history.instruments)
+    paper = values["paper"]
+    for name, plain in (("taker", "next"), ("latency", None), ("leverage", 0.0)):
+        if paper.get(name, plain) != plain:
+            raise ConfigError(f"[paper] {name}", f"found {paper[name]!r}", f"{plain!r} in a sweep", "The sweep knows simpler venues: use `liqcore backtest`")
+    if paper["fills"] not in ("through", "touch"):
+        raise ConfigError("[paper] fills", f"found {paper['fills']!r}", "'through' or 'touch' in a sweep", "Use `liqcore backtest` for queues")
+    return {"settings": values, "data": history.fingerprint, "detectors": detectors, "policies": policies, "unit": config.sweep.unit}
+
+
+def make_work(config: Config, history: History, plan: dict[str, Any], cells: list[Setting], wanted: list[int], tell: Tell) -> Work:
+    """Signals and answers of the wanted detectors, and the grid of each symbol."""
+    tape = history.tape
+    make = policy_maker(plan["settings"])
+    answers: list[list[Answers]] = []
+    for n, detector in enumerate(plan["detectors"]):
+        tell(f"signals of detector {n + 1} of {len(plan['detectors'])}", n / len(plan["detectors"]))
+        cascade = config.with_setting(Setting({}, detector)).detector_values().cascade_arguments()
+        answers.append(answers_of(tape, cascade, make, plan["settings"]["limits"]) if n in wanted else [])
+    grids = []
+    for i in history.instruments:
+        with_each = [config.with_setting(Setting(p, {})).policy_for(i.symbol).bracket_arguments() for p in plan["policies"]]
+        if any(b.pop("equity_share", 0.0) for b in with_each):
+            raise ConfigError("[policy] equity_share", "a size that follows the equity", "notional in a sweep: settings do not share an account",
+                              "Set [policy] notional")
+        grids.append(Grid.of(with_each).rows)
+    limits, paper = plan["settings"]["limits"], plan["settings"]["paper"]
+    venue = {"fills": paper["fills"], "maker_fee": paper["maker_fee"], "taker_fee": paper["taker_fee"], "order_latency_s": paper["order_latency_s"],
+             "ack_latency_s": paper["ack_latency_s"], "data_age_max_s": limits["data_age_max_s"], "collar": limits["collar"],
+             "order_notional_max": limits["order_notional_max"], "orders_per_signal_max": limits["orders_per_signal_max"], "end": history.end_ns}
+    return Work([i.as_dict() for i in history.instruments], {"tape": tape}, grids, answers, venue)
+
+
+def compute(work: Work, units: list[Unit], parts: Parts, address: str | None, workers: int, tell: Tell) -> None:
+    """Every unit, kept as it ends."""
+    done = 0
+
+    def keep(unit: Unit, rows: np.ndarray) -> None:
+        nonlocal done
+        parts.save(unit.number, rows)
+        done += 1
+        tell(f"{done} of {len(units)} units", done / len(units))
+
+    if address is not None:
+        cluster.run(work, units, keep, address)
+        return
+    tell("the first unit (the kernel is compiled when it is used for the first time on a machine)", 0.0)
+    for unit in units:
+        keep(unit, work.compute(unit, threads=workers or None))
+
+
+def log_trials(config: Config, history: History, cells: list[Setting], table: dict[str, np.ndarray], symbols: tuple[str, ...]) -> int:
+    """Every setting is a trial: what is later said of the best one has to know how many there were."""
+    log = TrialLog(Path(config.run.out) / TRIALS)
+    ratios = table["sharpe"][table["symbol"] == symbols[0]] / 365.0 ** 0.5
+    log.add(Trials("sweep", history.fingerprint, history.source, symbols, history.start_ns, history.end_ns, len(cells),
+                   digest_of([s.named for s in cells]), {k: list(v) for k, v in config.sweep.axes.items()}, **sharpe_sums(ratios.tolist())))
+    return log.count(history.fingerprint, history.source, symbols, history.start_ns, history.end_ns).n
+

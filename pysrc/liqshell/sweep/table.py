@@ -1,0 +1,102 @@
+"""The results of a sweep as one columnar table, and what can be said of it without falling for the best cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from liqshell.study import Setting
+from liqshell.toml import SCALE
+
+ALL = "ALL"                              # the symbol of the rows that sum over symbols
+FRACTIONS = {"policy.entry_offset", "policy.take_profit", "policy.stop_loss", "policy.trail", "detector.quantile", "detector.fall"}
+DAY_ROOT = 365.0 ** 0.5
+#: sums over symbols; what is not listed is a largest value
+SUMMED = ("signals", "refused_open", "refused_cooldown", "refused_data", "refused_risk", "entries", "filled", "trades", "wins", "targets", "stops",
+          "max_holds", "phases", "others", "unfilled_ttl", "unfilled_post_only", "unfilled_other", "entry_makers", "hold_ns", "gross", "fees", "net",
+          "net_squares", "notional")
+#: columns of the table after symbol and parameters -> their unit or meaning; docs/sweep.md prints them
+DERIVED = {"win_rate": "share of closed trades with net > 0", "mean_bps": "net of all trades / traded notional, bps",
+           "hold_s": "mean time from first fill to last exit fill, s", "net_t": "mean net of a trade / its standard error (trades taken as independent)",
+           "sharpe": "mean / std of daily net x sqrt(365); days without a trade count as 0"}
+
+
+def shown(name: str, value: Any) -> Any:
+    """A parameter in the units of the configuration file: 150000 -> 0.0015."""
+    return value / SCALE if name in FRACTIONS else value
+
+
+def columns(results: Sequence[tuple[str, np.ndarray]], settings: Sequence[Setting], days: int) -> dict[str, np.ndarray]:
+    """One row per symbol and setting, then the sums over symbols (where there are several), which have no Sharpe ratio: daily results of different
+    contracts cannot be added from their sums of squares.
+
+    results: (symbol, RESULT rows in the order of the settings). days: of the span, for the Sharpe ratio.
+    """
+    blocks = [(symbol, _fields(rows)) for symbol, rows in results]
+    if len(blocks) > 1:
+        together = {name: np.sum([b[name] for _, b in blocks], axis=0) for name in SUMMED}
+        blocks.append((ALL, {name: together[name] if name in together else np.full(len(settings), np.nan) for name in blocks[0][1]}))
+    names = list(settings[0].named) if settings else []
+    out: dict[str, np.ndarray] = {"symbol": np.repeat(np.array([symbol for symbol, _ in blocks]), len(settings))}
+    for name in names:
+        out[name] = np.tile(np.array([shown(name, s.named[name]) for s in settings]), len(blocks))
+    for name in blocks[0][1]:
+        out[name] = np.concatenate([b[name] for _, b in blocks])
+    return out | _derived(out, days)
+
+
+def _fields(rows: np.ndarray) -> dict[str, np.ndarray]:
+    names = rows.dtype.names
+    assert names is not None
+    return {name: rows[name] for name in names if not name.startswith("open_") and name not in ("lost", "days", "runaways")} | {
+        "left_open": (rows["open_lots"] != 0).astype(np.int64)}
+
+
+def _derived(t: Mapping[str, np.ndarray], days: int) -> dict[str, np.ndarray]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        n = t["trades"].astype(float)
+        mean = t["net"] / n
+        error = np.sqrt(np.maximum(t["net_squares"] / n - mean * mean, 0.0) / (n - 1.0))
+        daily = t["net"] / days
+        spread = np.sqrt(np.maximum(t["daily_squares"] / days - daily * daily, 0.0) * days / max(days - 1, 1))
+        return {"win_rate": t["wins"] / n, "mean_bps": t["net"] / t["notional"] * 1e4, "hold_s": t["hold_ns"] / n / 1e9,
+                "net_t": np.where(n > 1, mean / error, np.nan), "sharpe": daily / spread * DAY_ROOT if days > 1 else np.full(len(n), np.nan)}
+
+
+OBJECTIVES = {"net": "net", "mean_bps": "mean_bps", "sharpe": "sharpe"}
+
+
+def best(table: Mapping[str, np.ndarray], objective: str, symbol: str) -> np.ndarray:
+    """Rows of a symbol, best first; rows without a value last. Equal values keep the order of the grid."""
+    rows = np.flatnonzero(table["symbol"] == symbol)
+    value = table[OBJECTIVES[objective]][rows]
+    return rows[np.argsort(np.where(np.isfinite(value), -value, np.inf), kind="stable")]
+
+
+def neighbours(settings: Sequence[Setting], axes: Mapping[str, tuple[Any, ...]], at: int) -> list[int]:
+    """Settings that differ from setting `at` by one step of one parameter. The grid is a full product in the order of its axes."""
+    sizes = [len(values) for values in axes.values()]
+    place = np.unravel_index(at, sizes) if sizes else ()
+    out = []
+    for k, size in enumerate(sizes):
+        for step in (-1, 1):
+            if 0 <= place[k] + step < size:
+                moved = list(place)
+                moved[k] += step
+                out.append(int(np.ravel_multi_index(moved, sizes)))
+    return out
+
+
+def write_parquet(table: Mapping[str, np.ndarray], path: Path, about: Mapping[str, str]) -> None:
+    """The table as Parquet: the same results give the same file, byte for byte."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    made = pa.table({name: pa.array(column.tolist()) if column.dtype.kind == "U" else pa.array(column) for name, column in table.items()})
+    made = made.replace_schema_metadata({f"liqcore.{key}": value for key, value in sorted(about.items())})
+    temporary = path.with_suffix(".new")
+    pq.write_table(made, temporary, compression="zstd")
+    temporary.replace(path)

@@ -1,0 +1,241 @@
+"""Walk-forward: what is chosen never depends on what it is judged on."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from generated import generated
+from recorded_run import SETTINGS, record_run, study_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+import liqcore as lc
+from liqshell import journal
+from liqshell.backtest import variants
+from liqshell.backtest.forward import Result, choose, embargo_of, judge, part_of, plain, spans_of, walk_forward
+from liqshell.backtest.run import log_trial
+from liqshell.config import loads
+from liqshell.errors import ConfigError, DataError
+from liqshell.pipeline import settings
+from liqshell.report.overfit import overfitting
+from liqshell.report.study import load_study, outcome_of
+from liqshell.study import ForwardConfig
+from liqshell.trials import TrialLog, Trials, digest_of, sharpe_sums
+
+HOUR = 3600 * lc.SECOND
+GRID = """
+[detector]
+refresh_s = 0
+warmup = 30
+[limits]
+daily_loss_max = 0.5
+weekly_loss_max = 0.9
+[policy]
+entry_ttl_s = 300
+max_hold_s = 300
+[sweep.policy]
+take_profit = [0.001, 0.002, 0.004]
+stop_loss = [0.002, 0.004]
+[forward]
+train_days = 0.125
+test_days = 0.0625
+trades_min = 3
+"""
+
+
+@pytest.fixture(scope="module")
+def history():
+    return generated(7, ("SOLUSDT",), seed=5)
+
+
+@pytest.fixture(scope="module")
+def config():
+    return loads(GRID)
+
+
+@pytest.fixture(scope="module")
+def walked(config, history):
+    return walk_forward(config, history, lambda what, done: None)
+
+
+# ---- spans ----
+
+@given(st.integers(1, 40), st.integers(1, 20), st.integers(1, 10), st.floats(0, 86_400), st.sampled_from(["rolling", "anchored"]))
+def test_spans_follow_each_other_and_never_touch(total, train, test, embargo_s, scheme):
+    forward = ForwardConfig(train_days=train, test_days=test, scheme=scheme)
+    start, end, embargo = 1_000, 1_000 + total * 24 * HOUR, round(embargo_s * lc.SECOND)
+    try:
+        spans = spans_of(start, end, forward, embargo)
+    except ConfigError:
+        assert (train + test) * 24 * HOUR + embargo > total * 24 * HOUR
+        return
+    for span in spans:
+        assert start <= span.train[0] < span.train[1] and span.train[1] + embargo == span.test[0] < span.test[1] <= end
+        assert span.test[1] - span.test[0] == test * 24 * HOUR
+        assert span.train[1] - span.train[0] == train * 24 * HOUR if scheme == "rolling" else span.train[0] == start
+    for a, b in zip(spans, spans[1:], strict=False):
+        assert a.test[1] == b.test[0] and b.train[1] - a.train[1] == test * 24 * HOUR
+    assert spans[-1].test[1] + test * 24 * HOUR > end
+
+
+def test_the_embargo_outlives_every_trade_of_the_grid(config):
+    assert embargo_of(config, ["SOLUSDT"]) == (300 + 300 + 60) * lc.SECOND
+    longer = loads(GRID.replace("[forward]", "max_hold_s = [60, 900]\n[forward]"))
+    assert embargo_of(longer, ["SOLUSDT"]) == (900 + 300 + 60) * lc.SECOND
+    assert embargo_of(loads(GRID + "embargo_s = 3600\n"), ["SOLUSDT"]) == HOUR
+    with pytest.raises(ConfigError, match=r"forward.embargo_s: found 30; expected at least .* \(600\)"):
+        embargo_of(loads(GRID + "embargo_s = 30\n"), ["SOLUSDT"])
+
+
+# ---- choosing ----
+
+def result(value, trades=9):
+    return Result({"entries": 9, "trades": trades, "wins": 0, "gross": 0.0, "fees": 0.0, "funding": 0.0, "net": value or 0.0, "notional": 1.0,
+                   "mean_bps": value}, {"closed_ns": [], "net": [], "return_bps": []}, value, np.zeros(1))
+
+
+def test_the_best_with_enough_trades_is_chosen_and_the_first_of_equals():
+    assert choose([result(1.0), result(3.0, trades=2), result(2.0), result(2.0), result(None)], 3) == 2
+    assert choose([result(3.0, trades=2), result(None)], 3) is None
+    assert choose([result(-5.0), result(-4.0)], 0) == 1
+
+
+def test_folds_say_what_an_independent_run_says(config, history, walked):
+    forward, matrix, problems = walked
+    assert len(forward["folds"]) >= 2 and not problems and forward["embargo_s"] == 660.0
+    cells = list(config.sweep.settings())
+    assert matrix.shape == (len(forward["folds"]), len(cells))           # test spans shorter than a day are a day of their own
+    for number, fold in enumerate(forward["folds"]):
+        train, test = fold["train"], fold["test"]
+        chosen = next(c for c in cells if {k: plain(k, v) for k, v in c.named.items()} == fold["chosen"])
+        values = settings(config.with_setting(chosen), history.instruments)
+        for span, name in ((train, "train_outcome"), (test, "test_outcome")):
+            part = history.between(train[0], span[1] + 660 * lc.SECOND)
+            audit = variants.trade(values, part, lambda inner, span=span: variants.Within(inner, *span))
+            assert fold[name] == outcome_of(audit, history.multipliers)
+            asked = audit[(audit["kind"] == int(lc.AuditKind.AUDIT_POLICY)) & (audit["reason"] == 0)]["ts"]
+            assert len(asked) and span[0] <= asked.min() and asked.max() < span[1]
+        assert matrix[number, cells.index(chosen)] == pytest.approx(fold["test_outcome"]["net"])
+        assert fold["train_value"] == fold["train_outcome"]["net"] and fold["settings"] == 6
+        values = [judge(config, part_of(history, train, train[0], 660 * lc.SECOND), c, train) for c in cells]
+        assert fold["train_value"] == max(v.value for v in values if v.outcome["trades"] >= 3)
+
+
+def poisoned(history, after_ns):
+    """The same data, but from after_ns on every price is another one: it doubles within a minute and stays there."""
+    events = history.tape.events()
+    late = events["ts_recv"] >= after_ns
+    factor = np.ones(len(events))
+    factor[late] = np.minimum(1.0 + (events["ts_recv"][late] - after_ns) / (60.0 * lc.SECOND), 2.0)
+    events["price"] *= factor
+    two = np.isin(events["kind"], (int(lc.Kind.BBO), int(lc.Kind.TICKER)))
+    events["aux_price"][two] *= factor[two]
+    return dataclasses.replace(history, tape=lc.Tape.of(history.instruments, events))
+
+
+def test_poison_in_the_test_span_changes_no_choice(config, history, walked):
+    """The first fold's test span, and all behind it, holds another market: what was chosen on the train span stays, what it earned does not."""
+    first = walked[0]["folds"][0]
+    other, _, _ = walk_forward(config, poisoned(history, first["test"][0]), lambda what, done: None)
+    fold = other["folds"][0]
+    for key in ("train", "chosen", "train_value", "train_outcome"):
+        assert fold[key] == first[key], key
+    assert fold["test_outcome"] != first["test_outcome"]
+    later, _, _ = walk_forward(config, poisoned(history, first["train"][0] + HOUR), lambda what, done: None)
+    assert later["folds"][0]["train_outcome"] != first["train_outcome"]          # the poison works
+
+
+def test_nothing_behind_the_embargo_is_even_read(config, history):
+    span = spans_of(history.start_ns, history.end_ns, config.forward, embargo_of(config, ["SOLUSDT"]))[0]
+    part = part_of(history, span.train, span.train[0], embargo_of(config, ["SOLUSDT"]))
+    assert part.tape.end < span.test[0] and part.end_ns == span.test[0]
+
+
+def test_a_span_without_trades_chooses_nothing_and_says_so(config, history):
+    strict = dataclasses.replace(config, forward=dataclasses.replace(config.forward, trades_min=100_000, judge_all=False))
+    forward, matrix, problems = walk_forward(strict, history, lambda what, done: None)
+    assert matrix is None and len(problems) == len(forward["folds"])
+    assert all(f["chosen"] == {} and f["train_value"] is None and f["test_outcome"]["trades"] == 0 for f in forward["folds"])
+    assert "no setting made 100000 trades" in problems[0]
+
+
+@pytest.mark.parametrize("objective", ["mean_bps", "sharpe"])
+def test_other_objectives(objective, history):
+    config = loads(GRID.replace("[sweep.policy]", f'[sweep]\nobjective = "{objective}"\n[sweep.policy]'))
+    forward, _, _ = walk_forward(config, history, lambda what, done: None)
+    assert forward["objective"] == objective
+    for fold in forward["folds"]:
+        value = fold["train_value"]
+        assert value == fold["train_outcome"]["mean_bps"] if objective == "mean_bps" else value is None or np.isfinite(value)
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    (GRID.replace("[0.001, 0.002, 0.004]", "[0.001]").replace("[0.002, 0.004]", "[0.002]"), "a grid of one setting"),
+    (SETTINGS + "[forward]\ntrain_days = 0.1\ntest_days = 0.1\n", "no grid"),
+    (GRID.replace("train_days = 0.125", "train_days = 30"), r"spans 0.29 days; expected at least train_days \+ embargo \+ test_days = 30.07"),
+])
+def test_what_cannot_be_walked(text, says, history):
+    with pytest.raises(ConfigError, match=says):
+        walk_forward(loads(text), history, lambda what, done: None)
+
+
+# ---- the command and the trial log ----
+
+def test_the_command_leaves_folds_returns_and_trials(tmp_path):
+    record_run(tmp_path / "market", hours=2.5, seed=4)
+    text = GRID.replace("[limits]", "[limits]\ndata_age_max_s = 12\nevent_age_max_s = 12").replace("0.125", "0.04").replace("0.0625", "0.02")
+    (tmp_path / "c.toml").write_text(f'[run]\nname = "walk"\nout = "{tmp_path / "runs"}"\n{text}\n[data]\nfiles = ["market"]\n')
+    command = [sys.executable, "-P", "-m", "liqshell", "forward", str(tmp_path / "c.toml"), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    folder = json.loads(done.stdout)["folder"]
+    study = load_study(folder)
+    assert study is not None and len(study["forward"]["folds"]) >= 1 and study["trials"]["matrix"] == "returns.npy"
+    matrix = np.load(f"{folder}/returns.npy")
+    assert matrix.shape == (len(study["forward"]["folds"]), 6)
+    assert study["trials"]["n"] == 7                 # six of the grid, one configured
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert study_of(tmp_path / "runs" / folder.rsplit("/", 1)[1])["trials"]["n"] == 7 and done.returncode == 0      # the same again is no new trial
+    assert journal.load_manifest(folder)["finished"] is True
+    done = subprocess.run([*command, "--set", "sweep.policy.take_profit=[0.001, 0.003]"], capture_output=True, text=True, timeout=300)
+    assert study_of(tmp_path / "runs" / json.loads(done.stdout)["folder"].rsplit("/", 1)[1])["trials"]["n"] == 7 + 4
+
+
+def test_trials_are_counted_on_the_same_data_only(tmp_path):
+    log = TrialLog(tmp_path / "deep" / "trials.jsonl")
+    assert log.count("x", "market", ["ETHUSDT"], 0, 10).n == 0
+
+    def add(data, source, symbols, start, end, n, key, ratios=()):
+        log.add(Trials("sweep", data, source, symbols, start, end, n, digest_of(key), {}, **sharpe_sums(ratios)))
+    add("x", "market", ("ETHUSDT",), 0, 10, 100, "a", [0.1, 0.3, None, float("nan")])
+    add("x", "market", ("ETHUSDT",), 0, 10, 100, "a")                  # again: not counted twice
+    add("y", "market", ("ETHUSDT", "SOLUSDT"), 5, 20, 10, "b", [0.2])      # overlaps in time and contract
+    add("z", "market", ("ETHUSDT",), 10, 20, 1000, "c")                # begins where ours ends
+    add("w", "market", ("SOLUSDT",), 0, 10, 1000, "d")                 # another contract
+    add("v", "elsewhere", ("ETHUSDT",), 0, 10, 1000, "e")              # another market
+    found = log.count("x", "market", ["ETHUSDT"], 0, 10)
+    assert found.n == 110 and found.sharpe_daily_sd == pytest.approx(np.std([0.1, 0.3, 0.2], ddof=1))
+    with log.path.open("a") as stream:
+        stream.write('{"what": "swe')                # killed in the middle of a line
+    assert log.count("x", "market", ["ETHUSDT"], 0, 10).n == 110
+    with log.path.open("a") as stream:
+        stream.write("\n")
+    with pytest.raises(DataError, match=r"trials.jsonl:6"):
+        log.count("x", "market", ["ETHUSDT"], 0, 10)
+
+
+def test_a_trial_is_logged_with_its_daily_sharpe(tmp_path, history):
+    config = loads(f'[run]\nout = "{tmp_path}"\n')
+    found = log_trial(config, history, "forward", "k", [np.array([1.0, 2.0, 3.0]), np.array([1.0, -1.0, 0.5])], 2, {"policy.trail": (1, 2)})
+    assert found["n"] == 2
+    ratios = [2.0, float(np.mean([1.0, -1.0, 0.5]) / np.std([1.0, -1.0, 0.5], ddof=1))]
+    assert found["sharpe_daily_sd"] == pytest.approx(np.std(ratios, ddof=1))
+
+
+def test_returns_of_every_setting_feed_the_probability_of_overfitting(walked):
+    columns = walked[1].shape[1]
+    found = overfitting(np.random.default_rng(1).normal(size=(40, columns)))
+    assert found["settings"] == columns              # the orientation that the report expects: days down, settings across
