@@ -4,10 +4,17 @@ The difference of the two lengths, over the difference in items, is instructions
 Python cancel.
 """
 
-from benches import ours, streams
+import numpy as np
+
+import liqcore as lc
+from benches import market, ours, streams
 from benches.build import probe
+from benches.simulators import liqcore_step
+from benches.simulators import ours as simulated
+from liqcore.event import REQUEST_DTYPE, Action, OrderType
 
 SHORT, LONG = 2_000, 12_000
+DAY = 200_000                # trades of the walk's day: 2,000 liquidations
 
 
 def loops() -> dict[str, tuple]:
@@ -18,6 +25,8 @@ def loops() -> dict[str, tuple]:
     reaction.load(streams.LiquidationStream().take(4096))
     reaction.run(4096)
     engine = p.EngineLoop(ours.engine(), ours.events(50_000))
+    day = market.day(DAY)
+    tape = lc.Tape([simulated.instrument()], liqcore_step.parts(day))
     return {
         "quantile.decide": (p.QuantileLoop(values, 0.95, 1000).decide, "decision x >= P95 and push, window 1000"),
         "quantile.push": (p.QuantileLoop(values, 0.95, 1000).push, "push and exact P95, window 1000"),
@@ -28,7 +37,23 @@ def loops() -> dict[str, tuple]:
         "encode.create": (p.EncodeLoop(ours.encoder(), ours.requests(_orders())).run, "order.create message"),
         "reaction": (reaction.run, "frame to order bytes: scan, kernels, encode"),
         "engine.step": (engine.run, "Engine.step of a liquidation: door, kernels, detector, audit"),
+        "walk": (lambda n: walk(tape, n), "liquidation of a backtest of 200,000 trades: all of the run, 1/2000 of it"),
+        "passage": (p.PassageLoop(tape, 30).run, "first-passage query, 30 ticks away, over 200,000 trades"),
+        "venue.match": (resting(simulated.events(day)[:20_000]).run, "row of the market at the simulated venue, two orders resting"),
     }
+
+
+def walk(tape: lc.Tape, n: int) -> None:
+    for _ in range(n * (market.FULL // DAY) // market.FORCED):
+        liqcore_step.one(tape, market.Setting(), market.Detector(), liqcore_step.DELAY_S)
+
+
+def resting(events):
+    """A venue where a buy and a sell wait 5 % away."""
+    orders = np.zeros(2, REQUEST_DTYPE)
+    orders["id"], orders["side"], orders["price"], orders["qty"] = (1, 4097), (1, -1), (market.PRICE * 19 // 20, market.PRICE * 21 // 20), 1
+    orders["action"], orders["type"] = Action.ACTION_CREATE, OrderType.ORDER_LIMIT
+    return probe().MatchLoop(liqcore_step.venue(0.0), events[events["kind"] != lc.Kind.LIQUIDATION], orders)
 
 
 def _orders():

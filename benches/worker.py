@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 from benches import build, market
+from benches.simulators import task
 
-PYTHON = "LIQCORE_RIVALS_PYTHON"       # names the Python of rivals that cannot live beside the others
 ELSEWHERE = ("vectorbt", "nautilus")
 TIMEOUT_S = 600
 
@@ -53,10 +53,7 @@ class Worker:
     """The parent's end."""
 
     def __init__(self, name: str, folder: Path, latency_s: float = 0.0):
-        python = os.environ.get(PYTHON, sys.executable) if name in ELSEWHERE else sys.executable
-        environment = build.environment() | {"NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        if name in ELSEWHERE:
-            environment["PYTHONPATH"] = str(build.ROOT)
+        environment, python = task.environment(name, ELSEWHERE)
         self.name, self.prepared = name, {}
         self.process = subprocess.Popen([python, "-m", "benches.worker", name, str(folder), repr(latency_s)], cwd=build.ROOT, env=environment,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -190,7 +190,7 @@ ctypedef struct request_t:   # 64 bytes
     uint8_t action
     uint8_t type
     uint8_t flags
-    int64_t reserved
+    int64_t reserved         # a close: Reason of the exit, which a simulated venue repeats in its fill; else 0
 
 ctypedef struct audit_t:     # 96 bytes; what x[0..7] mean depends on kind: see audit.FIELDS
     int64_t seq

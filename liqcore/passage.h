@@ -17,6 +17,13 @@ typedef struct {
     int32_t levels;
 } pyramid_t;
 
+/* a hint that this row of a column will be read soon; any address will do */
+#if defined(__GNUC__)
+#define passage_prefetch(address) __builtin_prefetch(address)
+#else
+#define passage_prefetch(address) ((void) (address))
+#endif
+
 enum { PASSAGE_BELOW = 1, PASSAGE_ABOVE = 2 };
 
 /* the first of [i, end) that is a hit, or end */

@@ -23,6 +23,8 @@ cdef extern from "passage.h" nogil:
     int64_t first_outside(const pyramid_t* p, int64_t start, int64_t stop, int64_t low, int64_t high) noexcept
     # from `start` on: first row in [start, stop) with ts >= t, or stop (ts does not fall); near rows cost least
     int64_t rows_before(const int64_t* ts, int64_t start, int64_t stop, int64_t t) noexcept
+    # a hint that a row will be read soon
+    void passage_prefetch(const void* address) noexcept
     void pyramid_level(const int32_t* low, const int32_t* high, int64_t count, int32_t* low_out, int32_t* high_out) noexcept
 
 cdef class Passage:

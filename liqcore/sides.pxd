@@ -5,6 +5,9 @@ from libc.stdint cimport int32_t
 from liqcore.audit cimport AuditRing
 from liqcore.event cimport event_t
 
+cdef enum:
+    SIDES_SAMPLE = 128           # liquidations between two verdicts
+
 ctypedef struct side_check_t:    # one per venue
     int32_t agree
     int32_t sample

@@ -4,7 +4,6 @@ from liqcore.audit cimport AUDIT_ALARM
 from liqcore.bracket cimport ALARM_SIDE
 from liqcore.event cimport OK, audit_t
 
-cdef int SAMPLE = 128
 cdef double AGREE_MIN = 0.9   # below: alarm. Real feeds stay above, save for stale marks in the wildest seconds
 cdef double INVERTED = 0.5    # below: the sides are read the wrong way round, and every trade would be wrong: halt
 
@@ -15,7 +14,7 @@ cdef bint side_inverted(side_check_t* check, const event_t* e, double mark, Audi
     cdef audit_t* a
     check.sample += 1
     check.agree += (mark > e.price) == (e.side > 0)
-    if check.sample < SAMPLE:
+    if check.sample < SIDES_SAMPLE:
         return False
     if check.agree < AGREE_MIN * check.sample:
         a = audit.put(e.ts_recv, AUDIT_ALARM, OK, ALARM_SIDE, e.instrument, e.side, e.ts_event)

@@ -126,7 +126,8 @@ def _create(g, s, o, said, a):
     s.known = 0
     if entry:
         s.attached = a.stop
-    _say(g, s, said, NEW, role, a.attempt, 0, now)
+    if role == TARGET or g.slow:             # that an entry or a close is there changes nothing but what is waited for
+        _say(g, s, said, NEW, role, a.attempt, 0, now)
     if market:
         _execute(g, s, o, said, role, touch, a.qty, 0, now)
         if q.live:

@@ -14,7 +14,7 @@ from liqcore.sweep_bracket import (
     trail_level,
     trails,
 )
-from liqcore.sweep_columns import BEYOND, FANOUT, NOWHERE, extreme, passage, rows_before
+from liqcore.sweep_columns import BEYOND, FANOUT, NOWHERE, extreme, first_outside, passage, rows_before
 from liqcore.sweep_state import (
     AMEND,
     ARRIVALS,
@@ -114,8 +114,7 @@ def _look(m, g, p, s, o, due):
         else:
             row = s.trade
             stop = min(trades, (row | (FANOUT - 1)) + 1)
-            while row < stop and m.price[row] > below and m.price[row] < above:
-                row += 1
+            row = first_outside(m.price, m.price, row, stop, below, above)
             if row == stop and row < trades:
                 if m.ts[row] >= due:
                     s.known = 0
@@ -130,8 +129,7 @@ def _look(m, g, p, s, o, due):
         else:
             row = s.quote
             stop = min(quotes, (row | (FANOUT - 1)) + 1)
-            while row < stop and m.ask[row] > ask_below and m.bid[row] < bid_above:
-                row += 1
+            row = first_outside(m.ask, m.bid, row, stop, ask_below, bid_above)
             if row == stop and row < quotes:
                 if m.quote_ts[row] >= due:
                     s.known = 0
@@ -227,46 +225,50 @@ def _hear(m, g, p, s, o, asked, e):
 @compiled
 def live(m, g, p, s, o, asked, said, phases, leave):
     """Run an opened bracket until it is flat or the data ends. leave: row of `phases` at which it is to be left, or -1."""
+    wake = deadline(g, p, s, o)
     while s.active:
         arrival = asked[s.asked_tail & (ARRIVALS - 1)].ts if s.asked_tail < s.asked_head else NEVER
         report = said[s.said_tail & (REPORTS - 1)].ts if s.said_tail < s.said_head else NEVER
-        wake, signal = deadline(g, p, s, o), NEVER
+        timed, signal = NEVER, NEVER
         if leave >= 0:
             if phases[leave].timed:
-                wake = min(wake, phases[leave].ts)
+                timed = phases[leave].ts
             else:
                 signal = phases[leave].ts
-        due = min(arrival, report, wake)
-        if not s.known:
-            _look(m, g, p, s, o, due)
-        if signal != NEVER and s.next_ts != NEVER:
-            first = phases[leave].trade <= s.next_trade if s.next_trade < len(m.ts) else phases[leave].quote <= s.next_quote
-            if not first:
-                signal = NEVER               # the market row comes before it
-        if due <= min(s.next_ts, signal):
-            if due > g.end:
+        alarm = min(wake, timed)
+        due = min(arrival, report, alarm)
+        if due > s.seen:                     # else it is due now, before whatever the market brings
+            if not s.known:
+                _look(m, g, p, s, o, due)
+            if signal != NEVER and s.next_ts != NEVER:
+                first = phases[leave].trade <= s.next_trade if s.next_trade < len(m.ts) else phases[leave].quote <= s.next_quote
+                if not first:
+                    signal = NEVER           # the market row comes before it
+            if min(due, s.next_ts, signal) > g.end:
                 return
-            if arrival == due:
-                a = asked[s.asked_tail & (ARRIVALS - 1)]
-                s.asked_tail += 1
-                s.seen = due
-                if a.action == CREATE or a.action == AMEND and a.role == STOP:
-                    _pass_to(m, s, due)
-                arrive(g, s, o, said, a)
-            elif report == due:
-                if wake == due:
-                    leave = _wakes(g, p, s, o, asked, phases, leave, due)
-                if s.active:
-                    e = said[s.said_tail & (REPORTS - 1)]
-                    s.said_tail += 1
-                    _hear(m, g, p, s, o, asked, e)
-            else:
-                leave = _wakes(g, p, s, o, asked, phases, leave, due)
-        elif min(s.next_ts, signal) > g.end:
-            return
-        elif signal != NEVER:
-            s.now = s.seen = signal
-            leave = -1
-            _leave(g, p, s, o, asked)
-        else:
-            _take(m, g, p, s, o, asked, said)
+            if signal < due:
+                s.now = s.seen = signal
+                leave = -1
+                _leave(g, p, s, o, asked)
+                wake = deadline(g, p, s, o)
+                continue
+            if s.next_ts < due:
+                _take(m, g, p, s, o, asked, said)
+                if g.slow:
+                    wake = deadline(g, p, s, o)
+                continue
+        if arrival == due:
+            a = asked[s.asked_tail & (ARRIVALS - 1)]
+            s.asked_tail += 1
+            s.seen = due
+            if a.action == CREATE or a.action == AMEND and a.role == STOP:
+                _pass_to(m, s, due)
+            arrive(g, s, o, said, a)
+            continue
+        if alarm == due:                     # also one that falls on the moment of a report
+            leave = _wakes(g, p, s, o, asked, phases, leave, due)
+        if report == due and s.active:
+            e = said[s.said_tail & (REPORTS - 1)]
+            s.said_tail += 1
+            _hear(m, g, p, s, o, asked, e)
+        wake = deadline(g, p, s, o)

@@ -69,7 +69,10 @@ cdef class Walk:
     cdef int serve(self, int64_t due, int what) except -1
     cdef int step(self, int32_t n, bint rare) except -1
     cdef int32_t select(self, int64_t* ts, bint* rare) noexcept nogil
-    cdef void approach(self, int32_t n, const event_t* e, const rare_t* place) noexcept nogil
+    cdef bint approach(self, int32_t n, const event_t* e, const rare_t* place) noexcept nogil
+    cdef void look_ahead(self) noexcept nogil
+    cdef bint leaves_by_phase(self, int32_t n) noexcept nogil
+    cdef bint bare_deadline(self, int64_t due) noexcept nogil
     cdef void fold(self, int32_t n, int64_t trades, int64_t quotes) noexcept nogil
     cdef void catch_up(self, int32_t n) noexcept nogil
     cdef void catch_up_active(self) noexcept nogil

@@ -5,13 +5,14 @@ import numpy as np
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memset
 
-from liqcore.bracket cimport BRACKET_FLAT, slot_position, slot_t
+from liqcore.bracket cimport BRACKET_FLAT, bracket_deadline, slot_position, slot_t
 from liqcore.book cimport book_t
 from liqcore.columns cimport fold_market, quote_event, quote_is_next, trade_event
 from liqcore.event cimport LIQUIDATION, OK, TICKER, market_t, signal_t
 from liqcore.instrument cimport Instrument, price_of, scale_ticks
-from liqcore.paper cimport SERVE_ARRIVAL, SERVE_REPORT
-from liqcore.passage cimport first_outside, rows_before
+from liqcore.paper cimport SERVE_ARRIVAL, SERVE_DEADLINE, SERVE_REPORT
+from liqcore.passage cimport first_outside, passage_prefetch, rows_before
+from liqcore.sides cimport SIDES_SAMPLE
 from liqcore.terms cimport bracket_t, stop_price
 
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
@@ -125,7 +126,7 @@ cdef class Walk:
             arrays = [np.array([*rows, NEVER], np.int64) for rows in odd]
             self._keep.append(arrays)
             self.cursors[n].calm = self.tape.calm(n, &self.engine.market[n], self.engine.band)
-            self.cursors[n].good_trades = -1
+            self.cursors[n].good_trades = self.cursors[n].good_quotes = -1
             trades, quotes = arrays[0].ctypes.data, arrays[1].ctypes.data
             self.cursors[n].odd_trades = <const int64_t*> trades
             self.cursors[n].odd_quotes = <const int64_t*> quotes
@@ -185,11 +186,12 @@ cdef class Walk:
         cdef cursor_t* c = &self.cursors[n] if n >= 0 else NULL
         cdef const strip_t* s = &self.strips[n] if n >= 0 else NULL
         cdef int64_t row, since = self.engine.out.head
+        cdef bint bare = False
         self.stops += 1
         if rare:
             visited = &self.rare[self.rare_next]
             if n >= 0:
-                self.approach(n, visited, &self.place[self.rare_next])
+                bare = self.approach(n, visited, &self.place[self.rare_next])
         elif c.quote_first:
             row = c.next_quote
             quote_event(s, &self.inst[n], n, row, &e)
@@ -197,11 +199,12 @@ cdef class Walk:
         else:
             row = c.next_trade
             trade_event(s, &self.inst[n], n, row, &e)
-            self.fold(n, row, rows_before(s.quotes.trades_before, c.quotes, s.quotes.n, row + 1))
+            self.fold(n, row, rows_before(s.quotes.trades_before, max(c.quotes, c.good_quotes), s.quotes.n, row + 1))
         if not rare:
             self.at_trades, self.at_quotes = c.trades, c.quotes
         self.at_ts, self.at_instrument = visited.ts_recv, n
-        self.catch_up_active()
+        if not bare:
+            self.catch_up_active()
         if rare:                        # the position is behind the event before it is handed in: a policy may raise
             self.rare_next += 1
         else:
@@ -230,7 +233,8 @@ cdef class Walk:
             n = self.venue.reports[self.venue.state.reports_tail & self.venue.mask].instrument
         if n >= 0:
             self.catch_up(n)
-        self.catch_up_active()
+        if what != SERVE_DEADLINE or not self.bare_deadline(due):
+            self.catch_up_active()
         try:
             self.paper.serve_c(what)
         finally:
@@ -241,17 +245,41 @@ cdef class Walk:
 
     # ---- bringing engine and venue forward over rows that change nothing ----
 
-    cdef void approach(self, int32_t n, const event_t* e, const rare_t* place) noexcept nogil:
-        """Up to a rare event. Of the market before a liquidation that finds no order of ours the engine needs the last price only; the rest is brought
-        up when a policy asks. The door cannot tell the difference where it lets in everything."""
+    cdef bint approach(self, int32_t n, const event_t* e, const rare_t* place) noexcept nogil:
+        """Up to a rare event. True = bare: nothing was brought up but the last price, which is all that the engine needs for a liquidation; the rest
+        follows when a policy is asked, or something else happens. That holds where the door lets in everything, where no bracket leaves by a
+        phase, and where the check of sides cannot halt trading with this event, for then requests would be made that say the last price."""
         cdef cursor_t* c = &self.cursors[n]
         self.at_trades, self.at_quotes = place.trades_before, place.quotes_before
-        if c.active or not c.calm or e.kind != LIQUIDATION:
+        if (not c.calm or e.kind != LIQUIDATION or self.leaves_by_phase(n)
+                or self.engine.side_checks[self.engine.venue_of[n]].sample + 1 >= SIDES_SAMPLE and self.engine.market[n].mark > 0.0):
             self.fold(n, self.at_trades, self.at_quotes)
-            return
+            return False
+        self.look_ahead()
         if self.at_trades > c.trades:
             self.engine.market[n].last = price_of(&self.inst[n], self.strips[n].trades.price[self.at_trades - 1])
         c.good_trades, c.good_quotes = self.at_trades, self.at_quotes
+        return True
+
+    cdef void look_ahead(self) noexcept nogil:
+        """The last price before a liquidation lies anywhere in memory: ask for it some events ahead."""
+        cdef int64_t r = self.rare_next + 8
+        if r < self.rare_n and self.rare[r].instrument >= 0:
+            passage_prefetch(&self.strips[self.rare[r].instrument].trades.price[self.place[r].trades_before] - 1)
+
+    cdef bint leaves_by_phase(self, int32_t n) noexcept nogil:
+        return self.engine.slot[n].state != BRACKET_FLAT and self.engine.slot[n].spec.exit_phase != 0
+
+    cdef bint bare_deadline(self, int64_t due) noexcept nogil:
+        """Whether only detectors are due: they look at no market, and a policy that hears of it brings it up."""
+        cdef int n
+        if self.account.ledger.day_ends <= due:
+            return False
+        for n in range(self.count):
+            if self.engine.due[n] <= due and self.cursors[n].active and (
+                    self.leaves_by_phase(n) or bracket_deadline(&self.engine.slot[n]) <= due):
+                return False
+        return True
 
     cdef void fold(self, int32_t n, int64_t trades, int64_t quotes) noexcept nogil:
         """Instrument n up to these rows."""
@@ -292,7 +320,9 @@ cdef class Walk:
         if n == self.at_instrument:
             self.fold(n, self.at_trades, self.at_quotes)
         else:
-            self.fold(n, rows_before(s.trades.ts, c.trades, s.trades.n, t), rows_before(s.quotes.ts, c.quotes, s.quotes.n, t))
+            # the last liquidation visited bare lies before the position, and near it
+            self.fold(n, rows_before(s.trades.ts, max(c.trades, c.good_trades), s.trades.n, t),
+                      rows_before(s.quotes.ts, max(c.quotes, c.good_quotes), s.quotes.n, t))
 
     cdef void catch_up_active(self) noexcept nogil:
         """Whatever happens may look at all brackets and positions: equity, exposure, a halt."""

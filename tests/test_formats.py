@@ -17,7 +17,6 @@ from liqshell import formats
 from liqshell.errors import DataError
 from liqshell.formats.book import Top
 
-pytest.importorskip("pyarrow", reason="the extra `store` is not installed")
 L, S = int(lc.Side.LONG), int(lc.Side.SHORT)
 LIQ, TRADE, BBO, TICKER = lc.Kind.LIQUIDATION, lc.Kind.TRADE, lc.Kind.BBO, lc.Kind.TICKER
 US = T0 // 1000

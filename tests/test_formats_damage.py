@@ -14,7 +14,6 @@ import liqcore as lc
 from liqshell import formats
 from liqshell.errors import DataError
 
-pytest.importorskip("pyarrow", reason="the extra `store` is not installed")
 US = T0 // 1000
 
 

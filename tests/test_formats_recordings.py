@@ -137,6 +137,25 @@ def test_s4_lines_give_several_liquidations_a_message_and_three_times(tmp_path):
     assert seen[0].rules["bybit", "BTCUSDT"]["completeness"] == "FULL"
 
 
+def test_a_deeper_book_gives_the_quotes_where_no_shallow_one_was_recorded(tmp_path):
+    ms = T0 // MS
+
+    def book(n, update, kind, bids, asks):
+        return s4(ms + n + 5, "orderbook.50.X", "X", {"topic": "orderbook.50.X", "type": kind, "ts": ms + n, "cts": ms + n - 1,
+                                                      "data": {"s": "X", "b": bids, "a": asks, "u": update, "seq": update}})
+    path = write(tmp_path / "x.jsonl", book(0, 7, "delta", [["9", "1"]], []), book(10, 10, "snapshot", [["5", "1"], ["4", "2"]], [["6", "3"]]),
+                 book(20, 11, "delta", [["5", "0"]], [["7", "1"]]), book(30, 12, "delta", [["3", "1"]], []),        # 12: below the best
+                 book(40, 14, "delta", [["5.5", "9"]], []), book(50, 15, "delta", [["5.5", "8"]], []),              # 13 is missing
+                 book(60, 20, "snapshot", [["5", "1"]], [["6", "1"]]), book(70, 21, "delta", [["x", "1"]], []))
+    seen = []
+    got = [((t[1] - T0) // MS, (t[2] - T0) // MS, *t[4:]) for t in tuples(events(path, seen))]
+    assert got == [(9, 15, 5, 1, 6, 3), (19, 25, 4, 2, 6, 3), (59, 65, 5, 1, 6, 1)]
+    assert seen[0].counts == {"frame of no use: change of a book of which one before is missing": 3, "frame malformed: deeper book": 1}
+    quote = s4(ms + 1, "orderbook.1.X", "X", {"topic": "orderbook.1.X", "type": "snapshot", "ts": ms, "data": {"s": "X", "b": [["5", "1"]], "a": [["6", "1"]], "u": 1}})
+    path = write(tmp_path / "y.jsonl", quote, book(10, 10, "snapshot", [["5.5", "1"]], [["6", "3"]]))
+    assert len(events(path)) == 1
+
+
 def test_frames_of_another_venue_are_refused(tmp_path):
     line = json.dumps({"ts": T0 // MS, "exchange": "okx", "stream": "trades", "symbol": "X", "result": {"data": []}})
     with pytest.raises(DataError, match="frames of 'okx'"):
@@ -168,6 +187,7 @@ def test_the_stored_bybit_capture_is_read_with_its_times_of_receipt(tmp_path):
     frames = sorted((line for line in lines if '"t":"recv"' in line), key=lambda line: json.loads(line)["ts"])
     seen = []
     found = events(write(tmp_path / "x.jsonl.gz", *frames), seen)
+    assert set(found["kind"].tolist()) == {lc.Kind.TRADE, lc.Kind.BBO, lc.Kind.TICKER}
     assert len(found) > 100 and seen[0].received == "recorded" and {("bybit", "BTCUSDT"), ("bybit", "SOLUSDT")} <= set(seen[0].contracts)
     delay = np.median(found["ts_recv"] - found["ts_event"]) / MS
     assert 50 < delay < 400                            # the source measured a median of 108 ms

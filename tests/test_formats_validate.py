@@ -14,7 +14,6 @@ from liqshell.errors import DataError
 from liqshell.formats import delimited
 from liqshell.formats.validate import Block, Findings, Limits, Validator
 
-pytest.importorskip("pyarrow", reason="the extra `store` is not installed")
 SECOND = 1_000_000_000
 
 
@@ -50,10 +49,7 @@ def test_a_row_that_cannot_be_is_refused_counted_and_named_by_its_line(tmp_path,
     seen = []
     got = events(path, seen)
     reasons = {key: n for key, n in seen[0].counts.items() if not key.startswith(("kept", "sorted"))}
-    if cells.split(",")[2] == str(T0):          # ns taken for us overflow or land after 2116: refused, whatever the reason is called
-        assert len(got) == 9 and sum(reasons.values()) == 1
-    else:
-        assert len(got) == 9 and reasons == {reason: 1}
+    assert len(got) == 9 and reasons == {reason: 1}
     assert seen[0].shown[0].startswith(f"{path}:6: ")
 
 

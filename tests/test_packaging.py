@@ -49,9 +49,9 @@ def test_every_import_is_a_declared_dependency_and_every_dependency_is_imported(
     declared = {requirement(text) for text in PROJECT["project"]["dependencies"]}
     imported = runtime_imports()
     imported.pop("llvmlite", None)                 # comes with numba, which pins it
-    # the extra `store`: of the store and of the formats that go into it, and of nothing else
-    assert all(name.startswith(("pysrc/liqshell/store/", "pysrc/liqshell/formats/")) for name in imported.pop("pyarrow", set()))
-    assert "pyarrow" in {requirement(text) for text in PROJECT["project"]["optional-dependencies"]["store"]}
+    # the extra `cluster`: of one file, which says how to install it
+    assert imported.pop("ray", set()) == {"pysrc/liqshell/sweep/cluster.py"}
+    assert "ray" in {requirement(text) for text in PROJECT["project"]["optional-dependencies"]["cluster"]}
     assert not {module: files for module, files in imported.items() if module not in declared}
     assert declared == set(imported)
 

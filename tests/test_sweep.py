@@ -28,7 +28,7 @@ def bracket_options(g) -> dict:
 
 
 def venue_options(g) -> dict:
-    return {"fills": "touch" if g.touch else "through", "maker_fee": g.maker_fee, "taker_fee": g.taker_fee, "order_latency_s": g.order_latency / S,
+    return {"fills": g.fills, "maker_fee": g.maker_fee, "taker_fee": g.taker_fee, "order_latency_s": g.order_latency / S,
             "ack_latency_s": g.ack_latency / S}
 
 
@@ -154,15 +154,15 @@ def hard(seed: int):
         mid = max(50, mid + round(mid * rng.gauss(0.0, step) * (20 if rng.random() < 0.01 else 1)))
         what = rng.random()
         if what < 0.5 or what < 0.9 and not quotes:
-            events.append((ts, "trade", max(40, mid + rng.choice([0, 0, 0, 1, -1, 5, -5])), rng.choice([1, 1, 2] if thin else [1, 1000, 10 ** 6])))
+            events.append((ts, "trade", max(40, mid + rng.choice([0, 0, 0, 1, -1, 5, -5])), rng.choice([1, 1, 2] if thin else [1, 1000, 10 ** 6]), 1))
         elif what < 0.9:
-            events.append((ts, "quote", max(40, mid - rng.randrange(1, 4)), mid + rng.randrange(1, 4)))
+            events.append((ts, "quote", max(40, mid - rng.randrange(1, 4)), mid + rng.randrange(1, 4), 1, 1))
         else:
             events.append((ts, "signal", rng.choice([1, -1]), 0))
     ms = 10 ** 6
     wide = [share(rng, 1, 50), share(rng, 50, 5000), share(rng, 5000, 400_000)]
     g = draw(seed)[0]
-    g = replace(g, touch=rng.random() < 0.6, offset=Fraction(0) if g.market else rng.choice([Fraction(0), *wide]), profit=rng.choice([Fraction(0), *wide]),
+    g = replace(g, fills=rng.choice(["through", "touch"]), offset=Fraction(0) if g.market else rng.choice([Fraction(0), *wide]), profit=rng.choice([Fraction(0), *wide]),
                 loss=rng.choice(wide), trail=rng.choice([Fraction(0), Fraction(0), *wide]), ttl=rng.choice([1, 50 * ms, S, 60 * S]),
                 hold=rng.choice([1, 50 * ms, S, 60 * S]), cooldown=rng.choice([0, 1, S]), requotes=rng.choice([0, 1, 3]), exit_phase=rng.randrange(5),
                 order_latency=rng.choice([0, 1, 20 * ms, S, 7 * S]), ack_latency=rng.choice([0, 1, 20 * ms, S, 7 * S]),

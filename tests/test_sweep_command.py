@@ -77,7 +77,8 @@ def test_rows_of_all_symbols_are_their_sums(swept):
 
 
 def test_the_parquet_file_holds_the_table(swept):
-    pq = pytest.importorskip("pyarrow.parquet")
+    import pyarrow.parquet as pq
+
     read = pq.read_table(swept.folder / "sweep.parquet")
     assert read.column_names == list(swept.table)
     for name in ("symbol", "net", "policy.take_profit"):

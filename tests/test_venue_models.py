@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_paper import Floor, both
-from test_simulate import INSTRUMENTS, LONG, SHORT, S, contrast, draw, market, paper, share, table
+from test_simulate import INSTRUMENTS, LONG, SHORT, S, contrast, draw, market, paper, rows, share, table
 
 import liqcore as lc
 from liqcore.audit import AuditKind
@@ -166,6 +166,38 @@ def test_laws_of_every_model(seed):
             mark, qty, paid, rate = r["x"][:4]
             assert paid == pytest.approx(mark * qty * rate * int(r["side"]) * instrument.multiplier)
     assert held == 0 and desk.venue.position(0) == 0.0
+
+
+def near_prices(events: list[tuple]) -> dict[int, list[tuple]]:
+    """Per time: what the market was at each of its events: (bid or last, ask or last) or the trade where that is worse."""
+    out, bid, ask, last = {}, 0, 0, 0
+    for ts, kind, a, b, *_ in events:
+        if kind == "quote":
+            bid, ask = a, b
+        elif kind == "trade":
+            last = a
+        low, high = bid or last, ask or last
+        out.setdefault(ts, []).append((min(low, last) if kind == "trade" else low, max(high, last) if kind == "trade" else high))
+    return out
+
+
+@pytest.mark.parametrize("walk", [False, True], ids=["next", "walk"])
+def test_takers_never_fill_better_than_the_market_was(walk):
+    """A stop through a jump, a forced close, a timeout: sells at most at the bid of an event of that moment, or at its trade where that is lower."""
+    count = Counter()
+    for seed in range(25_000, 25_040):
+        g, instrument, events = draw_models(seed, walk=walk, order_latency=3 * MS, ack_latency=7 * MS)
+        desk, market_at = paper(g, instrument), near_prices(events)
+        desk.run(table(instrument, events))
+        desk.advance(events[-1][0] + 3600 * S)
+        for r in rows(desk.engine.audit.drain(), AuditKind.AUDIT_FILL):
+            if int(r["x"][7]) not in (Role.ROLE_STOP, Role.ROLE_LIQUIDATION):
+                continue
+            price, seen = instrument.ticks(r["x"][0]), market_at[int(r["ts"]) - 7 * MS]
+            best = max(low for low, _ in seen) if r["side"] < 0 else min(high for _, high in seen)
+            assert (price - best) * int(r["side"]) >= 0, (seed, price, seen)
+            count[int(r["x"][7]), int(r["side"])] += 1
+    assert len(count) == 4 and min(count.values()) > 3, count
 
 
 # ---- by hand: the entry of either side rests at 2496.25, 0.40 (as for a long) ----

@@ -132,6 +132,17 @@ def test_rows_that_the_door_doubts_are_not_skipped(case, bracket, venue, band, j
         assert kinds(stream)[AuditKind.AUDIT_REFUSED] > 0
 
 
+@pytest.mark.parametrize("seed", [0, 2, 3])
+def test_a_feed_with_its_sides_swapped_halts_at_the_same_moment(seed):
+    """The engine's own check of sides: the halt withdraws entries of all instruments, and what it asks says the last prices."""
+    events = market(seed, 6000, 3)
+    forced = events["kind"] == Kind.LIQUIDATION
+    events["side"][forced] *= -1
+    tape = Tape.of(instruments(3), events)
+    stream, _ = same_run(tape, lambda: paper(Fade(entry_ttl_s=600.0, entry_offset=0.004), size=3))
+    assert kinds(stream)[AuditKind.AUDIT_LIMIT] > 0 and kinds(stream)[AuditKind.AUDIT_REQUEST] > 10
+
+
 def test_a_small_ring_is_drained_in_time():
     """2,000 events and a ring of 256 records: many interruptions, nothing lost, the same stream."""
     tape = tape_of((3, 2000, 2, True, True, True))

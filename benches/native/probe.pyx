@@ -16,9 +16,15 @@ import numpy as np
 
 from liqcore.encode cimport OrderEncoder
 from liqcore.engine cimport Engine
-from liqcore.event cimport ACTION_CREATE, LONG, ORDER_LIMIT, POST_ONLY, SHORT, event_t, request_t
+from liqcore.event cimport ACTION_CREATE, ACTIVE, LONG, ORDER_LIMIT, POST_ONLY, SHORT, event_t, market_t, request_t, signal_t
+from liqcore.instrument cimport Instrument
+from liqcore.passage cimport first_outside, pyramid_t
+from liqcore.policy cimport Policy
 from liqcore.quantile cimport quantile_bytes, quantile_free, quantile_init, quantile_push, quantile_reached, quantile_t, quantile_value
 from liqcore.scan cimport Decoder
+from liqcore.simulate cimport SimVenue
+from liqcore.tape cimport Tape
+from liqcore.terms cimport Bracket, bracket_t
 from liqcore.window cimport window_advance, window_free, window_init, window_long, window_push, window_short, window_t
 from liqcore.zscore cimport moments_add, moments_free, moments_init, moments_merge, moments_std, moments_t
 from liqshell.wire cimport EventSink
@@ -405,6 +411,70 @@ cdef class EngineLoop:
             self.at = self.at + 1 if self.at + 1 < self.count else 0
             if not i & 1023:
                 self.engine.audit.drain()
+
+
+cdef class Fade(Policy):
+    """A policy without Python in it: one of two brackets for every ACTIVE signal."""
+    cdef Bracket long_side, short_side
+
+    def __init__(self, Bracket long_side not None, Bracket short_side not None):
+        self.long_side, self.short_side = long_side, short_side
+
+    cdef int on_signal_c(self, const signal_t* s, const market_t* m, Instrument instrument, bracket_t* out) except -1:
+        if s.phase != ACTIVE:
+            return 0
+        out[0] = self.long_side.c if s.side > 0 else self.short_side.c
+        return 1
+
+
+@cython.final
+cdef class PassageLoop:
+    """First-passage queries over the trades of a tape: from row after row, to `distance` ticks away in either direction."""
+    cdef Tape tape
+    cdef int64_t distance
+
+    def __init__(self, Tape tape not None, int64_t distance):
+        self.tape, self.distance = tape, distance
+
+    def run(self, Py_ssize_t n):
+        cdef const pyramid_t* p = &self.tape.strips[0].trades.index
+        cdef int64_t rows = self.tape.strips[0].trades.n, found = 0, start = 0, level
+        cdef Py_ssize_t i
+        for i in range(n):
+            start = (start + 7919) % rows
+            level = p.low[0][start]
+            found += first_outside(p, start, rows, level - self.distance, level + self.distance)
+        return found
+
+
+@cython.final
+cdef class MatchLoop:
+    """SimVenue.on_market over the rows of a market, with orders that rest away from it."""
+    cdef SimVenue venue
+    cdef event_t* events
+    cdef Py_ssize_t count, at
+
+    def __init__(self, SimVenue venue not None, events, requests):
+        cdef const request_t* r
+        cdef Py_ssize_t k
+        raw, self.count, self.venue = events.tobytes(), len(events), venue
+        self.events = <event_t*> calloc(self.count, sizeof(event_t))
+        memcpy(self.events, PyBytes_AS_STRING(raw), self.count * sizeof(event_t))
+        asked = requests.tobytes()
+        r = <const request_t*> PyBytes_AS_STRING(asked)
+        venue.on_market(&self.events[0])
+        for k in range(len(requests)):
+            venue.submit(&r[k], self.events[0].ts_recv)
+            venue.arrive()
+
+    def __dealloc__(self):
+        free(self.events)
+
+    def run(self, Py_ssize_t n):
+        cdef Py_ssize_t i
+        for i in range(n):
+            self.venue.on_market(&self.events[self.at])
+            self.at = self.at + 1 if self.at + 1 < self.count else 0
 
 
 @cython.final

@@ -13,6 +13,7 @@ from benches.simulators.task import Outcome, Run
 
 PACKAGE = "liqcore"
 NOTE = "latency, queue, post-only, reduce-only, risk, audit; a policy in Python"
+DELAY_S = 0.01               # of every order and every report, where the comparison has a latency
 
 
 def parts(day: market.Day) -> dict:
@@ -72,4 +73,4 @@ def one(t: lc.Tape, s: market.Setting, d: market.Detector, latency_s: float, pol
 
 def prepare(folder: Path, latency_s: float) -> Run:
     t = tape(folder)
-    return lambda setting, detector=market.Detector(): Outcome(*ours.result(one(t, setting, detector, latency_s)))
+    return lambda s, d=None: Outcome(*ours.result(one(t, s, d or market.Detector(), latency_s)))

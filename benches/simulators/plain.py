@@ -24,7 +24,7 @@ def export(day: market.Day, folder: Path) -> None:
 def prepare(folder: Path, latency_s: float) -> Run:
     with np.load(folder / "plain.npz") as z:
         rows = list(zip(*(z[k].tolist() for k in ("ts", "kind", "a", "b")), strict=True))
-    return lambda setting, detector=market.Detector(): outcome(trade(rows, setting, detector))
+    return lambda s, d=None: outcome(trade(rows, s, d or market.Detector()))
 
 
 def outcome(trades: list[tuple]) -> Outcome:

@@ -36,6 +36,8 @@ class Fade(lc.Policy):
 
 ethusdt = lc.Instrument("ETHUSDT", tick_size="0.01", lot_size="0.01")
 paper = lc.Paper(lc.Engine([ethusdt], policy=Fade(), risk=lc.Risk(daily_loss_max=0.01)), lc.SimVenue([ethusdt], fills="touch"))
+slow = lc.Latency(order_samples=[0.02, 0.04], ack_s=0.1, seed=7)
+reveal_type(lc.SimVenue([ethusdt], fills="queue", hidden="none", taker="walk", latency=slow, leverage=10.0).reach(0))  # tuple[float, float, bool]
 reveal_type(paper.advance(0))  # list[liqcore.event.Signal]
 for request in paper.engine.drain():
     reveal_type(request.price)  # float | None
@@ -53,4 +55,5 @@ engine.instruments = ()  # type: ignore[misc]
 lc.CascadeConfig(mode="chian")  # type: ignore[arg-type]
 lc.Bracket(lc.LONG)  # type: ignore[call-arg]
 lc.SimVenue(["ETHUSDT"])  # type: ignore[list-item]
+lc.SimVenue([ethusdt], fills="magic")  # type: ignore[arg-type]
 engine.on_trade(0, 0, "ETHUSDT", lc.LONG, "2500", 1.0)  # type: ignore[arg-type]

@@ -36,16 +36,17 @@ def backtest(
     json_
         Print the summary as one JSON object instead of the report.
     """
-    from liqshell.backtest import run_backtest
+    from liqshell.backtest import History, run_backtest
     from liqshell.config import load
     from liqshell.progress import Bar
     from liqshell.report import make_report, print_report
 
     loaded = load(config, [*set_, *(["backtest.study=false"] if quick else [])])
+    data: list[History] = []
     with Bar("backtest", quiet=json_) as bar:
-        folder = run_backtest(loaded, out, bar.show, config.stem)
+        folder = run_backtest(loaded, out, bar.show, config.stem, seen=data.append)
         bar.show("report", 1.0)
-        report = make_report(folder)
+        report = make_report(folder, tape=data[0].tape)
     if json_:
         print(json.dumps(report.summary | {"folder": str(folder), "report": str(report.html)}, default=str))
     else:

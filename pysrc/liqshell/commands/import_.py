@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,20 +12,10 @@ from liqshell import formats, recording
 from liqshell.errors import ConfigError
 from liqshell.formats.reading import FEED_LATENCY_MS
 from liqshell.progress import Bar
-from liqshell.store.importer import Outcome, Reading, run
+from liqshell.store.importer import Outcome, fill
 from liqshell.store.load import Store
 
 SUFFIXES = (*recording.SUFFIXES, ".csv", ".csv.gz", ".zip", ".npz", ".parquet")
-
-
-@dataclass(frozen=True)
-class Opener:
-    """Makes the reader of a file; goes to other processes as it is."""
-
-    options: formats.Options
-
-    def __call__(self, path: Path) -> Reading:
-        return formats.read(path, self.options)
 
 
 def import_(
@@ -76,7 +65,7 @@ def import_(
     given = rules.load_file(instruments) if instruments is not None else {}
     options = _options(venue, symbol, feed_latency_ms, given)
     with Bar("import", quiet) as bar:
-        outcome = run(store, _expanded(files), Opener(options), jobs=jobs, overlap=overlap, given=given,
+        outcome = fill(store, _expanded(files), options, jobs=jobs, overlap=overlap, given=given,
                       tell=lambda name, done, total: bar.show(name, 0.8 * done / max(total, 1)))
         at = Store(store)
         at.make_columns(jobs, lambda what, done: bar.show(what, 0.8 + 0.2 * done))

@@ -94,7 +94,8 @@ class HftBacktest(Reading):
     def _events(self, rows: np.ndarray, start: int, book: Top, last: tuple[float, ...]) -> tuple[Block, tuple[float, ...]]:
         flags = rows["ev"]
         local = np.flatnonzero((flags & np.uint64(LOCAL)) != 0)
-        self.counts["rows of the exchange's side only"] += len(rows) - len(local)
+        if len(rows) > len(local):
+            self.counts["rows of the exchange's side only"] += len(rows) - len(local)
         rows, flags = rows[local], flags[local]
         kind = (flags & np.uint64(KIND)).astype(np.uint8)
         side = np.where(flags & np.uint64(BUY), 1, np.where(flags & np.uint64(SELL), -1, 0)).astype(np.int8)

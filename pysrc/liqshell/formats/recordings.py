@@ -17,6 +17,7 @@ import orjson
 import liqcore as lc
 from liqshell import recording
 from liqshell.errors import DataError
+from liqshell.formats.deep_book import DeepBook
 from liqshell.formats.reading import CENSORED, FULL, Options, Reading
 from liqshell.formats.validate import Block
 from liqshell.record import END, FEED, GAP, META
@@ -42,6 +43,8 @@ class Recordings(Reading):
     def prepare(self) -> None:
         self._reader = recording.read(self.path)
         self._decoders: dict[str, tuple[PublicDecoder, int]] = {}
+        self._books: dict[str, DeepBook] = {}
+        self._shallow: set[str] = set()         # symbols of which orderbook.1 was seen
         self._gap_ns = 0
         self._run: dict[str, Any] | None = None
         self._out = np.zeros(BLOCK_EVENTS, lc.EVENT_DTYPE)
@@ -134,6 +137,8 @@ class Recordings(Reading):
         for damage in self._reader.damage:
             self.note(f"{Path(damage.file).name}: {damage.reason}: {damage.bytes_dropped} bytes and {damage.lines_dropped} unfinished lines dropped")
             self.counts["damaged places, lines unfinished"] += damage.lines_dropped
+        if lost := sum(book.lost for book in self._books.values()):
+            self.counts["frame of no use: change of a book of which one before is missing"] += lost
         if self._reader.damage and not self.findings.rows:
             raise DataError(str(self.path), self._reader.damage_text(), "a recording", "Nothing of it could be read")
         if not self.contracts:
@@ -149,6 +154,10 @@ class Recordings(Reading):
         elif not record.exchange:
             ts += self.options.feed_latency_ns
         self._last = ts
+        if self._run is None and record.stream.startswith("orderbook."):
+            if not record.stream.startswith("orderbook.1."):
+                return self._deep(record, ts, at)
+            self._shallow.add(record.symbol)
         decoder, instrument = self._decoder(record)
         if decoder is None:
             return 0
@@ -168,6 +177,25 @@ class Recordings(Reading):
             self._out[at + 1:at + 1 + found] = self._out[at:at + found].copy()
             return found + self._mark(at, FEED_GAP, before, ts)
         return found
+
+    def _deep(self, record: Record, ts: int, at: int) -> int:
+        """A frame of a deeper book, which live does not subscribe to: the quote that it makes, unless the contract has quotes of its own."""
+        if not record.symbol or record.symbol in self._shallow:
+            self.counts["frame of no use: deeper book beside orderbook.1"] += 1
+            return 0
+        book = self._books.get(record.stream)
+        if book is None:
+            book = self._books[record.stream] = DeepBook()
+            self.note(f"quotes are the best levels of {record.stream.rpartition('.')[0]}")
+        try:
+            event = book.event(record.frame, ts, self.instrument(VENUE, record.symbol, completeness=FULL))
+        except ValueError:
+            self.counts["frame malformed: deeper book"] += 1
+            return 0
+        if event is None:
+            return 0
+        self._out[at] = event
+        return 1
 
     def _foreign(self, record: Record) -> None:
         if record.exchange:

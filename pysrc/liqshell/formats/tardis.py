@@ -107,8 +107,9 @@ class Tardis(Reading):
 
     def _common(self, columns: Columns, instruments: np.ndarray, kind: int) -> np.ndarray:
         events = blank(columns.rows, kind)
-        events["ts_recv"] = columns.integers("local_timestamp") * 1000
-        events["ts_event"] = columns.integers("timestamp") * 1000
+        for field, name in (("ts_recv", "local_timestamp"), ("ts_event", "timestamp")):
+            us = columns.integers(name)
+            events[field] = np.where((us >= 0) & (us < 1 << 53), us, 0) * 1000      # of another unit: 0 is refused, an overflow might pass
         events["instrument"] = instruments
         return events
 
@@ -144,7 +145,8 @@ class Tardis(Reading):
             keep[rows[1:]] = (values[rows[1:]] != values[rows[:-1]]).any(axis=1)
             keep[rows[0]] = self._tops.get(n) != tuple(values[rows[0]].tolist())
             self._tops[n] = tuple(values[rows[-1]].tolist())
-        self.counts["snapshots whose best levels are those before"] += int(len(events) - np.count_nonzero(keep))
+        if same := int(len(events) - np.count_nonzero(keep)):
+            self.counts["snapshots whose best levels are those before"] += same
         lines = block.lines + np.arange(len(events)) if isinstance(block.lines, int) else block.lines
         return Block(events[keep], lines[keep])
 
@@ -192,13 +194,17 @@ class Tardis(Reading):
                 best = book.best()
                 if best is not None and best != self._tops.get(n):
                     self._tops[n] = best
-                    out.append((stamps[row] * 1000, received[row] * 1000, *best, 0, n, int(Kind.BBO), 0, 0, 0))
+                    out.append((_nanoseconds(stamps[row]), _nanoseconds(received[row]), *best, 0, n, int(Kind.BBO), 0, 0, 0))
                     lines.append(columns.line + row)
         self.findings.rows += refused
         events = blank(len(out), int(Kind.BBO))
         if out:
             events[:] = out
         return Block(events, np.array(lines, np.int64))
+
+
+def _nanoseconds(us: int) -> int:
+    return us * 1000 if 0 <= us < 1 << 53 else 0
 
 
 def _numeric(columns: Columns) -> bool:

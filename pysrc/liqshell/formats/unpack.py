@@ -23,7 +23,7 @@ def arrow(what: str) -> Any:
     try:
         import pyarrow
     except ImportError:
-        raise ConfigError(what, "needs pyarrow, which is not installed", "", "pip install 'liqcore[store]'") from None
+        raise ConfigError(what, "needs pyarrow, which is not installed", "", "pip install pyarrow") from None
     return pyarrow
 
 

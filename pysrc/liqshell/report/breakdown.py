@@ -15,8 +15,7 @@ HOLD_EDGES_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 
 
 def sums(found: Iterable[Bracket]) -> dict[str, Any]:
-    """What a group of closed trades came to. mean_bps: net return of a trade, with the interval that allows trades of a day to hang together where
-    there are two days, else that of independent trades."""
+    """What a group of closed trades came to. mean_bps: net return of a trade, with its interval (interval_of)."""
     brackets = [b for b in found if b.closed is not None]
     trades = [b.closed for b in brackets if b.closed is not None]
     notional, net = math.fsum(t.entry_notional for t in trades), math.fsum(t.net for t in trades)
@@ -29,7 +28,7 @@ def sums(found: Iterable[Bracket]) -> dict[str, Any]:
 
 
 def interval_of(found: Sequence[tuple[float, Hashable]]) -> dict[str, Any]:
-    """mean, low, high, t of (value, day) pairs."""
+    """mean, low, high, t of (value, day) pairs: clustered by day where there are days enough, else as independent trades."""
     values, days = [v for v, _ in found], [d for _, d in found]
     clustered = clustered_mean(values, days)
     return clustered if clustered["low"] is not None else mean_test(values)

@@ -168,7 +168,7 @@ for (const c of D.cascades) {
   card.tabIndex = 0;
   card.dataset.id = c.id;
   card.dataset.group = c.group;
-  head.append(make("span", "", D.instruments[c.n].symbol + "  " + (D.end > 864e5 ? day(c.start) + " " : "") + clock(c.start)), make("span", {won: "pos", lost: "neg"}[c.group] || "muted", c.outcome));
+  head.append(make("span", "", D.instruments[c.n].symbol + "  " + (D.end > 864e5 ? day(c.start) + " " : "") + clock(c.start, D.end <= 864e5)), make("span", {won: "pos", lost: "neg"}[c.group] || "muted", c.outcome));
   about.append(make("b", c.side > 0 ? "longs" : "shorts", c.label), " · " + usd(c.long + c.short) + " · " + c.count + " large in " + span(c.last - c.start));
   card.append(head, about, make("canvas"));
   card.onclick = () => { focus(c); $("charts").scrollIntoView(); };

@@ -22,6 +22,7 @@ CONTROLS = {"random_side": ("random side", "the same entries, each long or short
             "inverted_side": ("inverted side", "the same entries on the other side"),
             "random_time": ("random time", "as many entries, at moments drawn at random"),
             "every_30_min": ("every 30 minutes", "an entry by the clock, whatever the market does")}
+FIXED = ("inverted_side", "every_30_min")        # nothing is drawn: their few runs are no distribution
 LIKELY = 0.05
 
 
@@ -86,7 +87,7 @@ def _control(c: Control, mean: float | None) -> dict[str, Any]:
     name, meaning = CONTROLS.get(c["kind"], (c.get("name") or c["kind"].replace("_", " "), ""))
     values = sorted(d["mean_bps"] for d in c["draws"] if d["mean_bps"] is not None)
     count = len(values)
-    p = (1 + sum(v >= mean for v in values)) / (1 + count) if mean is not None and count > 1 else None
+    p = (1 + sum(v >= mean for v in values)) / (1 + count) if mean is not None and count > 1 and c["kind"] not in FIXED else None
     quantile = [float(q) for q in np.quantile(values, [0.05, 0.5, 0.95])] if values else [None, None, None]
     return {"kind": c["kind"], "name": name, "meaning": meaning, "draws": count, "seed": c["seed"], "trades": sum(d["trades"] for d in c["draws"]),
             "trades_per_draw": sum(d["trades"] for d in c["draws"]) / len(c["draws"]) if c["draws"] else 0.0, "p05_bps": quantile[0],

@@ -4,7 +4,8 @@ from typing import Any
 
 from liqshell.report import plots, svg
 from liqshell.report.elements import empty, esc, muted, section, signed, table, two
-from liqshell.report.text import NONE, compact, interval, money, number, percent, price, seconds, when
+from liqshell.report.statistics import CLUSTERS_MIN
+from liqshell.report.text import NONE, compact, interval, money, number, percent, plural, price, seconds, when
 
 TRADES_SHOWN = 500
 
@@ -69,7 +70,7 @@ def statistics(s: dict[str, Any]) -> str:
             ("t statistic", number(t["t"]), f"n = {t['n']}, trades taken as independent"),
             ("t statistic, clustered by day", number(c["t"]) if c["t"] is not None else NONE,
              f"{interval(c['low'], c['high'], bps)} bps, {c['clusters']} days" if c["low"] is not None
-             else f"{c['clusters']} days with trades, 2 are needed"),
+             else f"{plural(c['clusters'], 'day')} with trades, {CLUSTERS_MIN} are needed"),
             ("net per trade, days drawn anew", bps(t["mean"]) + " bps" if b["low"] is not None else NONE,
              interval(b["low"], b["high"], bps) + f" (bootstrap over {b['days']} days)" if b["low"] is not None else b["why"]),
             ("expected shortfall, worst 5 %", bps(m["shortfall_bps"]) + " bps" if m["shortfall_bps"] is not None else NONE,
@@ -93,7 +94,7 @@ def statistics(s: dict[str, Any]) -> str:
 
 def _sharpe_note(d: dict[str, Any]) -> str:
     if d["value"] is None:
-        return f"{d['days']} whole days, at least 2 are needed" if d["days"] < 2 else f"{d['days']} whole days, all alike"
+        return f"{plural(d['days'], 'whole day')}, at least 2 are needed" if d["days"] < 2 else f"{d['days']} whole days, all alike"
     told = f"{interval(d['low'], d['high'])} (Lo), {d['days']} days"
     if d["bootstrap_low"] is not None:
         told = f"{interval(d['low'], d['high'])} (Lo), {interval(d['bootstrap_low'], d['bootstrap_high'])} (bootstrap), {d['days']} days"

@@ -14,6 +14,7 @@ LEVEL = 0.95
 Z = 1.959963984540054
 FEW = 30                 # below this n the report says that it is little
 DAYS_MIN = 10            # a bootstrap over fewer days would draw its interval from almost nothing
+CLUSTERS_MIN = 5         # with fewer days nobody can say how much trades of a day hang together
 DRAWS = 2000
 YEAR_DAYS = 365          # crypto markets do not close
 
@@ -83,7 +84,7 @@ def clustered_mean(values: Sequence[float], clusters: Sequence[Any]) -> dict[str
     """The mean and its t statistic where values of one cluster (a day) may move together: n, clusters, mean, error, t, low, high.
 
     Liang and Zeger's variance with the factor G / (G - 1), against Student's t with G - 1 degrees of freedom (Cameron, Miller 2015). With one value
-    a cluster it is the plain t test.
+    a cluster it is the plain t test. Needs CLUSTERS_MIN clusters; below them only n and the mean are given.
     """
     n = len(values)
     if n != len(clusters):
@@ -92,7 +93,7 @@ def clustered_mean(values: Sequence[float], clusters: Sequence[Any]) -> dict[str
     of = np.array([index.setdefault(c, len(index)) for c in clusters], np.int64)
     count = len(index)
     mean = math.fsum(values) / n if n else None
-    if count < 2 or mean is None:
+    if count < CLUSTERS_MIN or mean is None:
         return {"n": n, "clusters": count, "mean": mean, "error": None, "t": None, "low": None, "high": None}
     sums = np.bincount(of, np.asarray(values, float) - mean, count)
     error = math.sqrt(count / (count - 1) * float(sums @ sums)) / n
@@ -152,7 +153,7 @@ def day_bootstrap(values: Sequence[float], days: Sequence[Any], draws: int = DRA
     of = np.array([index.setdefault(d, len(index)) for d in days], np.int64)
     count = len(index)
     if count < DAYS_MIN:
-        return {"low": None, "high": None, "days": count, "why": f"{count} days with trades, {DAYS_MIN} are needed"}
+        return {"low": None, "high": None, "days": count, "why": f"{count} day{'s' * (count != 1)} with trades, {DAYS_MIN} are needed"}
     sums, sizes = np.bincount(of, np.asarray(values, float), count), np.bincount(of, minlength=count)
     times = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), draws)      # how often each day was drawn
     low, high = np.quantile((times * sums).sum(axis=1) / (times * sizes).sum(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from liqshell.report import terminal_study
 from liqshell.report.terminal_study import coloured, table_of
-from liqshell.report.text import NONE, compact, evidence, interval, millis, money, number, percent, seconds, verdict, when
+from liqshell.report.text import NONE, compact, evidence, interval, millis, money, number, percent, plural, seconds, verdict, when
 
 
 def _head(s: dict[str, Any]) -> Panel:
@@ -57,7 +57,7 @@ def _statistics(s: dict[str, Any]) -> Table:
         table.add_row("  clustered by day", "", f"{interval(c['low'], c['high'], signed)}, t = {number(c['t'])}, {c['clusters']} days")
     table.add_row("Sharpe per trade", number(t["sharpe_per_trade"], 3), "never annualised")
     table.add_row("Sharpe, daily x √365", number(d["value"]) if d["value"] is not None else "not enough days",
-                  f"{interval(d['low'], d['high'])}, {d['days']} days" if d["value"] is not None else f"{d['days']} whole days, 2 are needed")
+                  f"{interval(d['low'], d['high'])}, {d['days']} days" if d["value"] is not None else f"{plural(d['days'], 'whole day')}, 2 are needed")
     if x["deflated"] is not None and (x["logged"] or s["mode"] == "backtest"):
         table.add_row("deflated Sharpe", percent(x["deflated"]), f"probability that it is more than the best of {x['trials']:,} tries: {x['source']}")
     if fall and fall["share"] > 0:

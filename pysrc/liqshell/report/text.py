@@ -87,6 +87,10 @@ def iso(ns: int) -> str:
     return datetime.fromtimestamp(ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ns % 1_000_000_000 // 1000:06d}Z"
 
 
+def plural(n: int, word: str) -> str:
+    return f"{n:,} {word}" + ("" if n == 1 else "s")
+
+
 def interval(low: float | None, high: float | None, show: Any = number) -> str:
     return NONE if low is None or high is None else f"{show(low)} to {show(high)}"
 
@@ -105,7 +109,7 @@ def verdict(s: dict[str, Any]) -> str:
     t = s["per_trade"]
     if not t["n"]:
         return "No trade was closed, so nothing can be said about the policy."
-    trades = f"{t['n']} closed trade" + ("s" if t["n"] != 1 else "")
+    trades = plural(t["n"], "closed trade")
     if t["t"] is None:
         return f"{trades}, mean net {number(t['mean'], 1, True)} bps of notional: too few to say more."
     by_day = t["clustered"]["low"] is not None
@@ -130,7 +134,8 @@ def believe(s: dict[str, Any]) -> list[tuple[str, str, str]]:
         state = "good" if c["low"] > 0 else "bad" if c["high"] < 0 else "open"
         told = f"{number(t['mean'], 1, True)} bps a trade net, 95 % {interval(c['low'], c['high'], lambda v: number(v, 1, True))}"
         rows = [("Does it earn its costs?", state, told
-                 + (", trades of a day taken together" if "clusters" in c else "") + f"; n = {t['n']:,}.")]
+                 + (", trades of a day taken together" if "clusters" in c else f", trades taken as independent: only {plural(t['clustered']['clusters'], 'day')}")
+                 + f"; n = {t['n']:,}.")]
     found = s["controls"]
     state = "none" if found is None else "open" if found["edge"] is None else "good" if found["edge"] else "bad"
     rows.append(("Is it more than chance entries?", state,
@@ -157,8 +162,8 @@ def believe(s: dict[str, Any]) -> list[tuple[str, str, str]]:
 def _luck(t: dict[str, Any]) -> tuple[str, str, str]:
     question = "Is it more than the best of many tries?"
     if t["deflated"] is None:
-        return question, "open" if t["logged"] else "none", f"{t['days']} days are too few for a deflated Sharpe ratio."
-    told = f"Deflated Sharpe {percent(t['deflated'])} after {t['trials']:,} trial{'s' if t['trials'] != 1 else ''}"
+        return question, "open" if t["logged"] else "none", f"{plural(t['days'], 'whole day')} of results: too few for a deflated Sharpe ratio."
+    told = f"Deflated Sharpe {percent(t['deflated'])} after {plural(t['trials'], 'trial')}"
     told += "" if t["logged"] else " (no trial log, so one is assumed)"
     o, state = t["overfitting"], "good" if t["deflated"] >= 0.95 else "bad" if t["deflated"] < 0.5 else "open"
     if o is not None and o["pbo"] is not None:

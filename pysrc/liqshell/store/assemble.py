@@ -122,7 +122,7 @@ def _places(events: np.ndarray, trades: np.ndarray, quotes: np.ndarray) -> np.nd
 
 def _marks(whole: Contract | None, start: int, end: int) -> np.ndarray:
     """Feed marks of a venue."""
-    found = [_EMPTY]
+    found: list[np.ndarray] = [_EMPTY]
     for key in sorted(whole.contents) if whole is not None else ():
         if key.start < end and key.start + DAY_NS > start and whole is not None:
             found += [e[(e["ts_recv"] >= start) & (e["ts_recv"] < end)] for e in read(key.file(whole.root), key)]

@@ -165,6 +165,10 @@ class Catalogue:
                 self._rows("select source, rows, duplicates from origins where venue=? and symbol=? and kind=? and day=? order by source",
                            (key.venue, key.symbol, key.kind, key.day))}
 
+    def all_origins(self) -> list[tuple[Key, str]]:
+        """Every (partition, source)."""
+        return [(Key(*row[:4]), row[4]) for row in self._rows("select venue, symbol, kind, day, source from origins")]
+
     def rules(self) -> dict[tuple[str, str], dict[str, Any]]:
         """What was said of contracts: {"files": by the files themselves, "given": by the user}. The rest is inferred from the partitions."""
         return {(venue, symbol): json.loads(about) for venue, symbol, about in

@@ -12,7 +12,7 @@ import itertools
 import multiprocessing
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from liqshell import formats
 from liqshell.errors import DataError
 from liqshell.store.catalogue import STAGING, Catalogue, Lock, Source, sync
 from liqshell.store.merge import Overlap, merge
@@ -63,6 +64,18 @@ class Reading(Protocol):
 
 
 Opener = Callable[[Path], Reading]
+
+
+@dataclass(frozen=True)
+class FormatOpener:
+    """Makes the reader of a file by what the file looks like; goes to other processes as it is."""
+
+    options: formats.Options = field(default_factory=formats.Options)
+
+    def __call__(self, path: Path) -> Reading:
+        return formats.read(path, self.options)
+
+
 Tell = Callable[[str, int, int], None]      # (file, bytes done, bytes in all)
 
 
@@ -84,6 +97,12 @@ class _Taken:
     spill: Spill
     rules: dict[tuple[str, str], dict[str, Any]]
     overlaps: dict[Key, Overlap] = field(default_factory=dict)
+
+
+def fill(root: str | Path, files: Iterable[str | Path], options: formats.Options | None = None, *, jobs: int = 1, overlap: bool = False,
+         given: Mapping[tuple[str, str], dict[str, Any]] | None = None, tell: Tell | None = None) -> Outcome:
+    """Import recordings and vendor files into the store at `root`, as `liqcore import` does: see `run`, and formats.Options."""
+    return run(Path(root), [Path(file) for file in files], FormatOpener(options or formats.Options()), jobs=jobs, overlap=overlap, given=given, tell=tell)
 
 
 def run(root: Path, files: Sequence[Path], opener: Opener, *, jobs: int = 1, overlap: bool = False,

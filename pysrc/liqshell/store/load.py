@@ -38,6 +38,7 @@ class Selection:
     start: int
     end: int
     fingerprint: str            # of the content: the same rows under the same rules have the same fingerprint in every store
+    received: tuple[str, ...] = ()      # how ts_recv came about: "recorded", "modelled", or both
 
     @property
     def instruments(self) -> tuple[lc.Instrument, ...]:
@@ -46,7 +47,7 @@ class Selection:
     def stamp(self) -> dict[str, Any]:
         """For the reproducibility stamp of whatever is computed from it."""
         return {"fingerprint": self.fingerprint, "start_ns": self.start, "end_ns": self.end,
-                "contracts": [f"{c.venue}:{c.symbol}" for c in self.contracts],
+                "contracts": [f"{c.venue}:{c.symbol}" for c in self.contracts], "received": list(self.received),
                 "rules": {f"{c.venue}:{c.symbol}": c.rules.as_dict() for c in self.contracts}}
 
 
@@ -126,7 +127,13 @@ class Store:
         parts = [[c.venue, c.symbol, c.rules.instrument.as_dict(), [[key.kind, key.day, content.fingerprint] for key, content in
                  sorted(c.contents.items()) if key.start < high and key.start + DAY_NS > low]] for c in chosen]
         digest = hashlib.sha256(json.dumps([parts, low, high], default=str).encode()).hexdigest()[:32]
-        return Selection(chosen, low, high, digest)
+        return Selection(chosen, low, high, digest, self._received(chosen, low, high))
+
+    def _received(self, contracts: Sequence[Contract], start: int, end: int) -> tuple[str, ...]:
+        names = {(c.venue, c.symbol) for c in contracts}
+        sources, origins = self.catalogue.sources(), self.catalogue.all_origins()
+        return tuple(sorted({sources[s].received for key, s in origins if (key.venue, key.symbol) in names and key.start < end
+                             and key.start + DAY_NS > start and s in sources and sources[s].received}))
 
     def _complain_of_missing(self, contracts: Sequence[Contract], start: int, end: int) -> None:
         wanted = range(start // DAY_NS, (end - 1) // DAY_NS + 1)

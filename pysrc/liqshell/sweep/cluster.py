@@ -6,6 +6,7 @@ one machine, bit for bit. The driver alone writes: a worker that dies costs its 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -24,28 +25,31 @@ def connect(address: str) -> Any:
     except ImportError:
         raise ConfigError("--cluster", "Ray is not installed", "pip install 'liqcore[cluster]'", "Without --cluster all cores of this machine work") from None
     try:
-        ray.init(address=address or None, include_dashboard=False, log_to_driver=False, logging_level="error", configure_logging=False)
+        ray.init(address=address or None, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (ConnectionError, RuntimeError, OSError, ValueError) as why:
         raise ConfigError("--cluster", f"no cluster at {address or 'this machine'} ({why})", "the address of a running Ray cluster",
                           "`ray start --head` starts one and prints its address") from None
     return ray
 
 
+class Worker:
+    """One process of the cluster."""
+
+    def __init__(self, payload: dict[str, Any]):
+        self.work = Work(**payload)
+
+    def compute(self, unit: Unit) -> np.ndarray:
+        return self.work.compute(unit, threads=1)
+
+
 def run(work: Work, units: list[Unit], keep: Callable[[Unit, np.ndarray], None], address: str = "") -> None:
     """Compute the units on a cluster; keep(unit, rows) is called here, in whatever order they end."""
     ray = connect(address)
     try:
-        @ray.remote(num_cpus=1, max_restarts=3, max_task_retries=3)
-        class Worker:
-            def __init__(self, payload: dict[str, Any]):
-                self.work = Work(**payload)
-
-            def compute(self, unit: Unit) -> np.ndarray:
-                return self.work.compute(unit, threads=1)
-
+        hired: Any = ray.remote(num_cpus=1, max_restarts=3, max_task_retries=3)(Worker)
         payload = ray.put(work.payload())
         count = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        workers = [Worker.remote(payload) for _ in range(min(count, len(units)))]
+        workers = [hired.remote(payload) for _ in range(min(count, len(units)))]
         waiting = list(reversed(units))
         flying: dict[Any, tuple[Unit, Any]] = {}
 

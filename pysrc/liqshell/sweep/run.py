@@ -51,7 +51,8 @@ def run_sweep(config: Config, out: str | Path | None = None, *, restart: bool = 
     """Compute what is missing of the sweep in the folder, by default [run] out / name or "sweep". address: None = here, '' = Ray on this machine, else a
     running cluster. tell(what, share done) is called now and then."""
     tell = tell or (lambda what, done: None)
-    seconds, began = {}, time.perf_counter()
+    seconds: dict[str, float] = {}
+    began = time.perf_counter()
 
     def lap(name: str) -> None:
         nonlocal began

@@ -1,0 +1,45 @@
+"""liqcore, sweep: all settings over one tape, by the first-passage index, in Numba. fills='touch' and no latency, as the loops have it."""
+
+from pathlib import Path
+
+import numpy as np
+
+import liqcore as lc
+from benches import market
+from benches.simulators import liqcore_step, ours
+from liqcore.sweep import Grid, fade, signals_of, sweep, sweep_detectors
+from liqcore.sweep_grid import GRID_DTYPE, LIMIT
+
+OPTIONS = {"fills": "touch", "maker_fee": market.MAKER, "taker_fee": market.TAKER, "order_latency_s": 0.0, "ack_latency_s": 0.0,
+           "data_age_max_s": 3600.0}
+
+
+def grid(settings: list[market.Setting]) -> Grid:
+    rows = np.zeros(len(settings), GRID_DTYPE)
+    rows["entry_type"], rows["notional"] = LIMIT, ours.NOTIONAL
+    for column, name, scale in (("entry_offset", "offset", 1), ("take_profit", "take_profit", 1), ("stop_loss", "stop_loss", 1),
+                                ("entry_ttl_ns", "ttl_s", 10**9), ("max_hold_ns", "hold_s", 10**9), ("cooldown_ns", "cooldown_s", 10**9)):
+        rows[column] = [getattr(s, name) * scale for s in settings]
+    return Grid(rows)
+
+
+def columns(folder: Path) -> dict:
+    """The day's columns in memory, without their index."""
+    saved = liqcore_step.load(folder / "tape")
+    strip = {name: {k: np.array(v) for k, v in table.items() if k != "index"} for name, table in saved["strips"]["0"].items()}
+    return {"strips": [strip], "rare": np.array(saved["rare"]), "place": np.array(saved["place"])}
+
+
+def whole(parts: dict, settings: Grid) -> np.ndarray:
+    """From columns to results: check them, build the index, find the signals, run every setting."""
+    tape = lc.Tape([ours.instrument()], parts)
+    return execute(tape, settings, 1)
+
+
+def execute(tape: lc.Tape, settings: Grid, threads: int) -> np.ndarray:
+    signals, places = signals_of(tape, 0, ours.config(market.Detector()))
+    return sweep(tape, 0, signals, fade(signals), settings, places=places, threads=threads, **OPTIONS)
+
+
+def detectors(tape: lc.Tape, count: int, settings: Grid, threads: int) -> np.ndarray:
+    return sweep_detectors(tape, 0, [ours.config(d) for d in market.detectors(count)], settings, threads=threads, **OPTIONS)
