@@ -1,7 +1,8 @@
-"""The simulator on the one task (benches.market), beside its rivals: every engine in a process of its own, in turn, round after round. PERFORMANCE rows
-S1, S2, S7, S8, S9, S10.
+"""The simulator on the one task (benches.market), beside its rivals: every engine in a process of its own, in turn, round after round. PERFORMANCE
+rows S1, S2, S7 to S10.
 
-Before anything is timed, all of them must have made the same trades; those whose orders mean something else say so in their note and are not held to it.
+Before anything is timed, all of them must have made the same trades; those whose orders mean something else say so in their note and are not held to
+it.
 """
 
 import json
@@ -52,7 +53,8 @@ def export(count: int, folder: Path, modules: list[str]) -> None:
         script = f"import sys; from pathlib import Path; from benches import market; from benches.simulators import {module} as m; " \
                  "m.export(market.day(int(sys.argv[1])), Path(sys.argv[2]))"
         environment, python = task.environment(module, ELSEWHERE)
-        done = subprocess.run([python, "-c", script, str(count), str(folder)], capture_output=True, text=True, check=False, cwd=build.ROOT, env=environment)
+        done = subprocess.run([python, "-c", script, str(count), str(folder)], capture_output=True, text=True, check=False, cwd=build.ROOT,
+                              env=environment)
         if done.returncode and "ImportError" not in done.stderr and "ModuleNotFoundError" not in done.stderr:
             raise RuntimeError(f"benches: export for {module} failed:\n{done.stderr[-3000:]}")
 
@@ -115,7 +117,8 @@ LOAD = {
                      "def load(): t = m.tape(Path(sys.argv[1]), False); return t, []",
     "hftbacktest": "import numpy as np\ndef load(): x = np.load(sys.argv[1] + '/hftbacktest.npz')['data']; return x, [x.nbytes]",
 }
-MEASURE = "\nimport time, json\nload()\nstart = time.perf_counter_ns()\nx, size = load()\nprint(json.dumps([(time.perf_counter_ns() - start) / 1e6, size]))"
+MEASURE = "\nimport time, json\nload()\n" \
+          "start = time.perf_counter_ns()\nx, size = load()\nprint(json.dumps([(time.perf_counter_ns() - start) / 1e6, size]))"
 
 
 def load(folder: Path, count: int, rounds: int) -> list[dict]:
