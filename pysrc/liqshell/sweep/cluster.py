@@ -1,7 +1,7 @@
 """The units of a sweep on a Ray cluster: `--cluster` starts one on this machine, `--cluster ADDRESS` uses a running one.
 
-Every worker gets the columns once (Ray shares them between the processes of a node without a copy) and computes whole units, so the results are those of
-one machine, bit for bit. The driver alone writes: a worker that dies costs its unit, and Ray gives that to another.
+Every worker gets the columns once (Ray shares them between the processes of a node without a copy) and computes whole units, so the results are
+those of one machine, bit for bit. The driver alone writes: a worker that dies costs its unit, and Ray gives that to another.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ def connect(address: str) -> Any:
     try:
         import ray
     except ImportError:
-        raise ConfigError("--cluster", "Ray is not installed", "pip install 'liqcore[cluster]'", "Without --cluster all cores of this machine work") from None
+        raise ConfigError("--cluster", "Ray is not installed", "pip install 'liqcore[cluster]'",
+                          "Without --cluster all cores of this machine work") from None
     try:
         ray.init(address=address or None, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (ConnectionError, RuntimeError, OSError, ValueError) as why:

@@ -1,4 +1,5 @@
-"""What a sweep says: the best rows with their neighbours, how many settings gain at all, and pictures in which a stable region looks unlike a lucky cell.
+"""What a sweep says: the best rows with their neighbours, how many settings gain at all, and pictures in which a stable region looks unlike a
+lucky cell.
 
 Writes sweep.html and summary.json beside the table sweep.parquet.
 """
@@ -70,7 +71,7 @@ def luck(swept: Swept) -> dict[str, Any]:
 def verdict(s: dict[str, Any], swept: Swept) -> str:
     """One paragraph that claims no more than the table allows."""
     if not s["traded"]:
-        return (f"No setting closed a trade: {s['signals']} signals. Longer data, a lower detector quantile or a smaller entry offset would give some.")
+        return f"No setting closed a trade: {s['signals']} signals. Longer data, a lower detector quantile or a smaller entry offset would give some."
     top = s["best"][0]
     told = f"{s['gains']:,} of {s['settings']:,} settings end above zero after fees; the median setting makes {money(s['median_net'], True)}. "
     told += f"The best makes {money(top['net'], True)} in {top['trades']:,} trades"
@@ -112,12 +113,13 @@ def page(swept: Swept, summary: dict[str, Any]) -> str:
     span = f"{len(swept.symbols)} symbols, {swept.days} days" if len(swept.symbols) > 1 else f"{swept.symbols[0]}, {swept.days} days"
     hint = summary["luck"]
     chance = "" if hint["sharpe_expected_best"] is None else (
-        f"<p class=sub>{hint['trials']:,} settings were looked at on this data. If none had an edge, the best daily Sharpe ratio of {escape(swept.symbols[0])} "
-        f"would be about {number(hint['sharpe_expected_best'])} by chance alone; the best seen is {number(hint['sharpe_best'])}.</p>")
+        f"<p class=sub>{hint['trials']:,} settings were looked at on this data. If none had an edge, the best daily Sharpe ratio of "
+        f"{escape(swept.symbols[0])} would be about {number(hint['sharpe_expected_best'])} by chance alone; the best seen is {number(hint['sharpe_best'])}.</p>")
     body = [f"<header><div><h1>Sweep: {summary['settings']:,} settings</h1><p class=sub>{escape(span)}; {summary['signals']:,} signals; fills "
             f"{escape(swept.config.paper.fills)}</p></div></header>", f"<p class=verdict>{escape(summary['verdict'])}</p>",
             "<section><h2>Best rows and their neighbours</h2><p class=sub>A neighbour differs by one step of one parameter. A row worth trusting has "
-            f"neighbours like itself.</p>{chance}<div class=scroll>{_top_table(swept, summary)}</div></section>", _pictures(swept, summary["objective"])]
+            f"neighbours like itself.</p>{chance}<div class=scroll>{_top_table(swept, summary)}</div></section>",
+            _pictures(swept, summary["objective"])]
     if len(swept.symbols) > 1:
         body.append(f"<section><h2>Best row of each symbol</h2><div class=scroll>{_symbol_table(swept, summary)}</div></section>")
     body.append(f"<footer>liqcore {lc.__version__}, data {swept.fingerprint[:16]}; "
@@ -149,7 +151,8 @@ def _symbol_table(swept: Swept, summary: dict[str, Any]) -> str:
     axes = list(swept.config.sweep.axes)
     lines = [_head(["symbol", *[a.partition(".")[2] for a in axes]])]
     for row in summary["per_symbol"]:
-        lines.append(f"<tr><td>{escape(row['symbol'])}</td>" + "".join(f"<td>{escape(str(row['setting'][a]))}</td>" for a in axes) + _cells(row) + "</tr>")
+        setting = "".join(f"<td>{escape(str(row['setting'][a]))}</td>" for a in axes)
+        lines.append(f"<tr><td>{escape(row['symbol'])}</td>{setting}{_cells(row)}</tr>")
     return f"<table>{''.join(lines)}</table>"
 
 

@@ -48,8 +48,8 @@ class Swept:
 
 
 def run_sweep(config: Config, out: str | Path | None = None, *, restart: bool = False, address: str | None = None, tell: Tell | None = None) -> Swept:
-    """Compute what is missing of the sweep in the folder, by default [run] out / name or "sweep". address: None = here, '' = Ray on this machine, else a
-    running cluster. tell(what, share done) is called now and then."""
+    """Compute what is missing of the sweep in the folder, by default [run] out / name or "sweep". address: None = here, '' = Ray on this machine,
+    else a running cluster. tell(what, share done) is called now and then."""
     tell = tell or (lambda what, done: None)
     seconds: dict[str, float] = {}
     began = time.perf_counter()
@@ -105,7 +105,8 @@ def plan_of(config: Config, history: History, cells: list[Setting]) -> dict[str,
     paper = values["paper"]
     for name, plain in (("taker", "next"), ("latency", None), ("leverage", 0.0)):
         if paper.get(name, plain) != plain:
-            raise ConfigError(f"[paper] {name}", f"found {paper[name]!r}", f"{plain!r} in a sweep", "The sweep knows simpler venues: use `liqcore backtest`")
+            raise ConfigError(f"[paper] {name}", f"found {paper[name]!r}", f"{plain!r} in a sweep",
+                              "The sweep knows simpler venues: use `liqcore backtest`")
     if paper["fills"] not in ("through", "touch"):
         raise ConfigError("[paper] fills", f"found {paper['fills']!r}", "'through' or 'touch' in a sweep", "Use `liqcore backtest` for queues")
     return {"settings": values, "data": history.fingerprint, "detectors": detectors, "policies": policies, "unit": config.sweep.unit}

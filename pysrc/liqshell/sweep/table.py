@@ -19,8 +19,9 @@ SUMMED = ("signals", "refused_open", "refused_cooldown", "refused_data", "refuse
           "max_holds", "phases", "others", "unfilled_ttl", "unfilled_post_only", "unfilled_other", "entry_makers", "hold_ns", "gross", "fees", "net",
           "net_squares", "notional")
 #: columns of the table after symbol and parameters -> their unit or meaning; docs/sweep.md prints them
-DERIVED = {"win_rate": "share of closed trades with net > 0", "mean_bps": "net of all trades / traded notional, bps",
-           "hold_s": "mean time from first fill to last exit fill, s", "net_t": "mean net of a trade / its standard error (trades taken as independent)",
+DERIVED = {"win_rate": "share of closed trades with net > 0", "mean_bps": "net of all trades / notional of their entries, bps (the column notional counts entries and exits)",
+           "hold_s": "mean time from first fill to last exit fill, s",
+           "net_t": "mean net of a trade / its standard error (trades taken as independent)",
            "sharpe": "mean / std of daily net x sqrt(365); days without a trade count as 0"}
 
 
@@ -62,7 +63,7 @@ def _derived(t: Mapping[str, np.ndarray], days: int) -> dict[str, np.ndarray]:
         error = np.sqrt(np.maximum(t["net_squares"] / n - mean * mean, 0.0) / (n - 1.0))
         daily = t["net"] / days
         spread = np.sqrt(np.maximum(t["daily_squares"] / days - daily * daily, 0.0) * days / max(days - 1, 1))
-        return {"win_rate": t["wins"] / n, "mean_bps": t["net"] / t["notional"] * 1e4, "hold_s": t["hold_ns"] / n / 1e9,
+        return {"win_rate": t["wins"] / n, "mean_bps": t["net"] / (t["notional"] / 2.0) * 1e4, "hold_s": t["hold_ns"] / n / 1e9,
                 "net_t": np.where(n > 1, mean / error, np.nan), "sharpe": daily / spread * DAY_ROOT if days > 1 else np.full(len(n), np.nan)}
 
 

@@ -34,7 +34,8 @@ class Unit:
 
 @dataclass(frozen=True)
 class Answers:
-    """signals: all of one instrument, SIGNAL_DTYPE. sides: what the policy wants at each, int8, 0 = nothing. places: where each stands in the market."""
+    """signals: all of one instrument, SIGNAL_DTYPE. sides: what the policy wants at each, int8, 0 = nothing. places: where each stands in the
+    market."""
 
     signals: np.ndarray
     sides: np.ndarray
