@@ -1,7 +1,8 @@
-"""The simulator on the one task (benches.market), beside its rivals: every engine in a process of its own, in turn, round after round. PERFORMANCE rows
-S1, S2, S7, S8, S9, S10.
+"""The simulator on the one task (benches.market), beside its rivals: every engine in a process of its own, in turn, round after round. PERFORMANCE
+rows S1, S2, S7 to S10.
 
-Before anything is timed, all of them must have made the same trades; those whose orders mean something else say so in their note and are not held to it.
+Before anything is timed, all of them must have made the same trades; those whose orders mean something else say so in their note and are not held to
+it.
 """
 
 import json
@@ -24,7 +25,7 @@ DELAYED = "hftbacktest, 10 ms"
 FIELD = ((OURS, "liqcore_step", DELAY_S), (PLAIN, "liqcore_step", 0.0), ("ours, policy in Cython", "liqcore_native", DELAY_S),
          ("hftbacktest", "hftbacktest", 0.0), (DELAYED, "hftbacktest", DELAY_S), ("Numba loop", "numba_loop", 0.0),
          ("plain Python", "plain", 0.0), ("vectorbt", "vectorbt", 0.0), ("NautilusTrader", "nautilus", 0.0))
-SLOW = {"plain Python": 3, "vectorbt": 3, "NautilusTrader": 2}     # rounds that these take part in
+SLOW = {"plain Python": 3, "vectorbt": 3, "NautilusTrader": 1}     # rounds that these take part in
 APART = {"NautilusTrader", DELAYED}    # their orders mean something else: see their notes
 LARGE = 20_000_000
 
@@ -32,14 +33,14 @@ LARGE = 20_000_000
 def run(quick: bool) -> list[dict]:
     with tempfile.TemporaryDirectory() as folder:
         day, large = Path(folder) / "day", Path(folder) / "large"
-        count = 1_000_000 if quick else 2_000_000
+        count = 200_000 if quick else 2_000_000
         export(count, day, [module for _, module, _ in FIELD])
         out = contest("backtest.day", f"A backtest of one day, {count:,} trades, one setting", FIELD, day, 2 if quick else 7)
         out += [policy(out[0]), *load(day, count, 3 if quick else 9), *cold(2 if quick else 5)]
         for path in day.iterdir():
             if path.is_file():
                 path.unlink()
-        count = 2_000_000 if quick else LARGE
+        count = 1_000_000 if quick else LARGE
         field = [entry for entry in FIELD if entry[0] in (OURS, DELAYED, "hftbacktest", PLAIN)]
         export(count, large, [module for _, module, _ in field])
         return out + contest("backtest.large", f"A backtest of {count:,} trades, one setting", field, large, 2 if quick else 3)
@@ -52,7 +53,8 @@ def export(count: int, folder: Path, modules: list[str]) -> None:
         script = f"import sys; from pathlib import Path; from benches import market; from benches.simulators import {module} as m; " \
                  "m.export(market.day(int(sys.argv[1])), Path(sys.argv[2]))"
         environment, python = task.environment(module, ELSEWHERE)
-        done = subprocess.run([python, "-c", script, str(count), str(folder)], capture_output=True, text=True, check=False, cwd=build.ROOT, env=environment)
+        done = subprocess.run([python, "-c", script, str(count), str(folder)], capture_output=True, text=True, check=False, cwd=build.ROOT,
+                              env=environment)
         if done.returncode and "ImportError" not in done.stderr and "ModuleNotFoundError" not in done.stderr:
             raise RuntimeError(f"benches: export for {module} failed:\n{done.stderr[-3000:]}")
 
@@ -110,12 +112,13 @@ def policy(day: dict) -> dict:
 
 LOAD = {
     "ours": "from benches.simulators import liqcore_step as m; from pathlib import Path; import liqcore\n"
-            "def load(): t = m.tape(Path(sys.argv[1])); return t, t.nbytes",
+            "def load(): t = m.tape(Path(sys.argv[1])); return t, [t.nbytes, sum(x.nbytes for x in t.trades(0).values())]",
     "ours, checked": "from benches.simulators import liqcore_step as m; from pathlib import Path; import liqcore\n"
-                     "def load(): t = m.tape(Path(sys.argv[1]), False); return t, t.nbytes",
-    "hftbacktest": "import numpy as np\ndef load(): x = np.load(sys.argv[1] + '/hftbacktest.npz')['data']; return x, x.nbytes",
+                     "def load(): t = m.tape(Path(sys.argv[1]), False); return t, []",
+    "hftbacktest": "import numpy as np\ndef load(): x = np.load(sys.argv[1] + '/hftbacktest.npz')['data']; return x, [x.nbytes]",
 }
-MEASURE = "\nimport time, json\nload()\nstart = time.perf_counter_ns()\nx, size = load()\nprint(json.dumps([(time.perf_counter_ns() - start) / 1e6, size]))"
+MEASURE = "\nimport time, json\nload()\n" \
+          "start = time.perf_counter_ns()\nx, size = load()\nprint(json.dumps([(time.perf_counter_ns() - start) / 1e6, size]))"
 
 
 def load(folder: Path, count: int, rounds: int) -> list[dict]:
@@ -136,8 +139,8 @@ def load(folder: Path, count: int, rounds: int) -> list[dict]:
              "hftbacktest": "np.load of its npz"}
     return [case("backtest.load", f"From disk to running, {count:,} trades", "ms", samples, skipped, notes),
             case("backtest.bytes", "Bytes in memory a trade: trades, quotes, liquidations and their index", "B/trade",
-                 {name: [x / count] for name, x in sizes.items() if name != "ours, checked"}, skipped,
-                 {"ours": "17 B of trade columns, 36 B a quote, 80 B a liquidation, pyramids"})]
+                 {name: [x[0] / count] for name, x in sizes.items() if x} | {"ours, trade columns": [sizes["ours"][1] / count]}, skipped,
+                 {"ours, trade columns": "what a trade itself takes"})]
 
 
 COLD = "import sys; from pathlib import Path; from benches.simulators import {module} as m; from benches import market; " \

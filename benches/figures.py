@@ -1,4 +1,4 @@
-"""The figures that the project set itself (rows 1-16 of its performance plan): what is measured, the floor, and what a prototype reached.
+"""The figures that the project set itself (rows 1-16 and S1-S12 of its performance plan): what is measured, the floor, and what a prototype reached.
 
 A Figure reads one number out of a run's cases. Floors and prototype values are the plan's, not measurements of this page.
 """
@@ -23,7 +23,7 @@ class Number(NamedTuple):
 
 @dataclass(frozen=True)
 class Figure:
-    row: int
+    row: int | str
     text: str
     read: Callable[[Cases], Number]
     floor: float
@@ -85,6 +85,25 @@ def value(case: str, name: str = "ours") -> Callable[[Cases], Number]:
     return read
 
 
+def share(case: str, name: str, ours: str = "ours") -> Callable[[Cases], Number]:
+    """Our value as a fraction of another's: the smaller the better. For what is measured once (memory)."""
+    return cost(case, name, ours)
+
+
+def span(case: str) -> Callable[[Cases], Number]:
+    """The last contestant of a case as a multiple of the first: what growing costs."""
+    def read(cases: Cases) -> Number:
+        if case not in cases:
+            raise Missing(f"no case {case} in this run")
+        names = list(cases[case]["contestants"])
+        if len(names) < 2:
+            raise Missing("only one size was measured")
+        first, last = _best(cases, case, names[0]), _best(cases, case, names[-1])
+        return Number(last[0] / first[0], last[1] / first[1], f"{last[2]} at {names[-1]}", f"{first[2]} at {names[0]}")
+
+    return read
+
+
 def worst(case: str) -> Callable[[Cases], Number]:
     """The largest of a case's contestants: streams of one kernel."""
     def read(cases: Cases) -> Number:
@@ -98,6 +117,7 @@ def worst(case: str) -> Callable[[Cases], Number]:
 
 PUSH, BATCH, Z = "quantile.push.1000", "quantile.batch.1000", "zscore.batch.288"
 REACT, FLOOD = "wire.reaction", "wire.flood"
+DAY, LARGE, HFT = "backtest.day", "backtest.large", "hftbacktest, 10 ms"
 SPIN, APPROXIMATE = "ours, uvloop, spin", "ours_approximate"
 
 FIGURES = (
@@ -151,4 +171,22 @@ FIGURES = (
     Figure(15, "... scan of a liquidation", value("count.scan.liquidation"), 720, "716", False, "instructions"),
     Figure(15, "... encode", value("count.encode.create"), 160, "154", False, "instructions"),
     Figure(16, "import of the compiled core", value("start.liqcore"), 5, "2-4.5", False, "ms"),
+    Figure("S1", "step with all models, 2 M trades: hftbacktest at the same latency", ratio(DAY, HFT), 60, "126 without audit"),
+    Figure("S1", "... 20 M trades", ratio(LARGE, HFT), 30, "58 without audit"),
+    Figure("S2", "... NautilusTrader (see its version)", ratio(DAY, "NautilusTrader"), 1500, "2,900"),
+    Figure("S2", "... plain Python", ratio(DAY, "plain Python"), 200, "420"),
+    Figure("S3", "sweep, 100 settings from columns to results: hftbacktest", ratio("sweep.100", "hftbacktest"), 2000, "4,490"),
+    Figure("S4", "sweep, 10,000 settings, one core", value("sweep.10000"), 600, "310", False, "ms"),
+    Figure("S4", "... two cores against one", ratio("sweep.10000", "ours", "ours, two cores"), 1.8, "-"),
+    Figure("S5", "100 detector x 100 execution settings", value("sweep.grid"), 1000, "-", False, "ms"),
+    Figure("S6", "cost of a setting, most trades against fewest: sweep", span("scale.sweep"), 2, "-", False),
+    Figure("S6", "... walk", span("scale.walk"), 2, "-", False),
+    Figure("S7", "bytes a trade takes in memory", value("backtest.bytes", "ours, trade columns"), 17, "13-17", False, "B"),
+    Figure("S7", "... with quotes, liquidations and index: hftbacktest", ratio("backtest.bytes", "hftbacktest"), 5, "-"),
+    Figure("S7", "peak memory at 20 M trades as a share of hftbacktest's", share(LARGE + ".memory", HFT), 1 / 6, "-", False),
+    Figure("S8", "from disk to running: np.load of hftbacktest's npz", ratio("backtest.load", "hftbacktest"), 50, "-"),
+    Figure("S9", "cold process to first result, 200,000 trades", value("backtest.cold"), 0.4, "0.27", False, "s"),
+    Figure("S10", "policy in Python as a multiple of one in Cython", cost("backtest.policy", "cython", "python"), 1.5, "-", False),
+    Figure("S11", "cascade detector, batch", value("detect.batch"), 60, "99", False, "ns"),
+    Figure("S12", "parity: runs that differ from hftbacktest", value("backtest.parity"), 0, "0", False, "runs"),
 )

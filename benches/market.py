@@ -1,7 +1,7 @@
 """The one task of the simulator's and the sweep's figures: a seeded day of one perpetual future, and the rule that every engine trades on it.
 
-The day: `trades` trades, the spread always one tick, 400,000 moves of the quote by one tick, 10,000 liquidations, nine tenths of them in 400 bursts. In
-a burst the market is twelve times as busy and the quote drifts against the liquidated side; for 90 s after it the quote drifts back by part of that.
+The day: `trades` trades, the spread always one tick, 400,000 moves of the quote by one tick, 10,000 liquidations, nine tenths of them in 400 bursts.
+In a burst the market is twelve times as busy and the quote drifts against the liquidated side; for 90 s after it the quote drifts back by part of that.
 Sizes of liquidations are log-normal with a Pareto tail. The moves come from their own random numbers, so a day of 100 M trades has the price path of
 one of 1 M; fewer trades than that make a shorter day of the same kind. None of this is a claim about real markets: it is work of a known kind, the
 same for everybody.

@@ -6,6 +6,7 @@ after the other, and says how long that took.
 
 import gc
 import importlib
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -28,16 +29,22 @@ def memory_mb(field: str) -> float:
 
 
 def main(name: str, folder: str, latency_s: str) -> None:
+    """The child's end."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)                       # what a rival prints is no answer
-    say = (lambda **answer: print(json.dumps(answer), file=answers, flush=True))
+
+    def say(**answer) -> None:
+        print(json.dumps(answer), file=answers, flush=True)
+
     try:
         simulator = importlib.import_module(f"benches.simulators.{name}")
     except ImportError as e:
-        return say(skipped=f"not installed here: {e}")
+        say(skipped=f"not installed here: {e}")
+        return
     before = time.perf_counter()
     run = simulator.prepare(Path(folder), float(latency_s))
-    say(prepared_s=time.perf_counter() - before, rss_mb=memory_mb("VmRSS"), peak_mb=memory_mb("VmHWM"), package=simulator.PACKAGE, note=simulator.NOTE)
+    version = f"{simulator.PACKAGE} {importlib.metadata.version(simulator.PACKAGE)}; " if simulator.PACKAGE not in ("", "liqcore") else ""
+    say(prepared_s=time.perf_counter() - before, rss_mb=memory_mb("VmRSS"), peak_mb=memory_mb("VmHWM"), note=version + simulator.NOTE)
     settings = market.settings(100)
     gc.disable()
     for line in sys.stdin:
@@ -54,7 +61,8 @@ class Worker:
 
     def __init__(self, name: str, folder: Path, latency_s: float = 0.0):
         environment, python = task.environment(name, ELSEWHERE)
-        self.name, self.prepared = name, {}
+        self.name = name
+        self.prepared: dict = {}
         self.process = subprocess.Popen([python, "-m", "benches.worker", name, str(folder), repr(latency_s)], cwd=build.ROOT, env=environment,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 

@@ -329,7 +329,7 @@ cdef void liquidated(slot_t* s, const event_t* e, const instrument_t* i, int64_t
         s.end = END_LIQUIDATED
         s.protect_deadline = 0
         alarm(s, ALARM_LIQUIDATED, e.price, s.entry_value / s.entered * i.tick if s.entered > 0 else 0.0, e.id, now, out)
-    s.close.not_before = now + PROTECT_NS
+    s.close.not_before = max(s.close.not_before, now + PROTECT_NS)      # refused again and again: at a falling rate
 
 
 cdef int on_fill(slot_t* s, const event_t* e, const instrument_t* i, order_t* o, int role, int64_t now, Outbox out) noexcept nogil:

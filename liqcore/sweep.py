@@ -4,17 +4,18 @@
     grid = Grid.product(entry_offset=[0.001, 0.0015], take_profit=[0.001, 0.002], stop_loss=0.0025, notional=1000)
     results = sweep(tape, 0, signals, fade(signals), grid, places=places, fills="through")
 
-Every setting gives the trades that Paper.run (and Walk) give for the same events: times, prices, quantities, reasons, fees and result to the last bit. It is
-written apart from that machine on purpose, so that each proves the other. What it does not know is refused, not approximated: one instrument at a time;
-fills 'through' and 'touch'; stops at the next price; constant latencies; a fixed notional. Of the engine's risk rules it keeps those that look at one
-order (flags and age of the signal's data, collar, quantity, notional, requotes); those that look at the account or at other orders are a backtest's business:
-exposure, leverage, positions, loss limits, orders a minute. Importing this module imports numba.
+Every setting gives the trades that Paper.run (and Walk) give for the same events: times, prices, quantities, reasons, fees and result to the last
+bit. It is written apart from that machine on purpose, so that each proves the other. What it does not know is refused, not approximated: one
+instrument at a time; fills 'through' and 'touch'; stops at the next price; constant latencies; a fixed notional. Of the engine's risk rules it
+keeps those that look at one order (flags and age of the signal's data, collar, quantity, notional, requotes); those that look at the account or at
+other orders are a backtest's business: exposure, leverage, positions, loss limits, orders a minute. Importing this module imports numba.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from inspect import signature
+from typing import Any
 
 import numba
 import numpy as np
@@ -37,8 +38,10 @@ from liqcore.sweep_state import (
     TERMS,
     TRADE_DTYPE,
 )
+from liqcore.tape import Tape
 
-__all__ = ["GRID_DTYPE", "RESULT_DTYPE", "TRADE_DTYPE", "Grid", "daily_sharpe", "fade", "locate", "signals_of", "sweep", "sweep_detectors", "trades_of"]
+__all__ = ["GRID_DTYPE", "RESULT_DTYPE", "TRADE_DTYPE", "Grid", "daily_sharpe", "fade", "locate", "signals_of", "sweep", "sweep_detectors",
+           "trades_of"]
 
 UNCERTAIN_FLAG, STALE_FLAG = 1, 2
 TIMED = -1
@@ -52,7 +55,7 @@ def fade(signals: NDArray) -> NDArray[np.int8]:
 
 # ---- signals ----
 
-def signals_of(tape, instrument: int, config: CascadeConfig | None = None, *, event_age_max_s: float = 2.0, band: float = 10.0,
+def signals_of(tape: Tape, instrument: int, config: CascadeConfig | None = None, *, event_age_max_s: float = 2.0, band: float = 10.0,
                end: int | None = None) -> tuple[NDArray, NDArray]:
     """The cascade detector's signals of one instrument of a tape, and their places: what `sweep` wants as `signals` and `places`.
 
@@ -81,7 +84,7 @@ def signals_of(tape, instrument: int, config: CascadeConfig | None = None, *, ev
     return exact, places
 
 
-def _batch_signals(tape, instrument, config, event_age_max_s, end) -> tuple[NDArray, NDArray]:
+def _batch_signals(tape: Tape, instrument: int, config: CascadeConfig, event_age_max_s: float, end: int) -> tuple[NDArray, NDArray]:
     """By the batch detector, which knows the very liquidation behind every signal."""
     known: Instrument = tape.instruments[instrument]
     own = _own_rare(tape, instrument)
@@ -94,7 +97,8 @@ def _batch_signals(tape, instrument, config, event_age_max_s, end) -> tuple[NDAr
     stale = e["ts_recv"] - e["ts_event"] > int(event_age_max_s * 1e9)
     always = CENSORED if known.completeness == Completeness.COMPLETENESS_CENSORED else 0
     flags = np.append(np.where(stale, STALE, 0), 0).astype(np.uint8) | np.uint8(always)
-    signals, cause = _run(np.ascontiguousarray(e["ts_recv"]), np.ascontiguousarray(e["side"]), np.ascontiguousarray(notional), price, flags, config, end)
+    ts, side, notional = (np.ascontiguousarray(column) for column in (e["ts_recv"], e["side"], notional))
+    signals, cause = _run(ts, side, notional, price, flags, config, end)
     signals["instrument"] = instrument
     places = np.full((len(signals), 2), TIMED, np.int64)
     caused = cause >= 0
@@ -102,15 +106,15 @@ def _batch_signals(tape, instrument, config, event_age_max_s, end) -> tuple[NDAr
     return signals, places
 
 
-def _own_rare(tape, instrument: int) -> NDArray[np.int64]:
+def _own_rare(tape: Tape, instrument: int) -> NDArray[np.int64]:
     return np.flatnonzero((tape.rare["kind"] == Kind.LIQUIDATION) & (tape.rare["instrument"] == instrument))
 
 
-def locate(tape, instrument: int, signals: NDArray) -> NDArray[np.int64]:
+def locate(tape: Tape, instrument: int, signals: NDArray) -> NDArray[np.int64]:
     """Where signals stand in the instrument's history: rows (trades before, quotes before), or -1 for signals that came with the passing of time.
 
-    ValueError where the times do not tell: several liquidations of one nanosecond with market data between them, which signals_of can tell apart unless
-    the feed has marks (FEED) or the notional is taken at mark or last price.
+    ValueError where the times do not tell: several liquidations of one nanosecond with market data between them, which signals_of can tell apart
+    unless the feed has marks (FEED) or the notional is taken at mark or last price.
     """
     places, unknown = _places(tape, instrument, signals)
     if unknown is not None:
@@ -118,7 +122,7 @@ def locate(tape, instrument: int, signals: NDArray) -> NDArray[np.int64]:
     return places
 
 
-def _places(tape, instrument: int, signals: NDArray) -> tuple[NDArray[np.int64], str | None]:
+def _places(tape: Tape, instrument: int, signals: NDArray) -> tuple[NDArray[np.int64], str | None]:
     """Places, and what is wrong with them."""
     own = _own_rare(tape, instrument)
     ts, place = tape.rare["ts_recv"][own], tape.place[own]
@@ -126,13 +130,14 @@ def _places(tape, instrument: int, signals: NDArray) -> tuple[NDArray[np.int64],
     caused = np.flatnonzero((signals["phase"] == Phase.BUILDING) | (signals["phase"] == Phase.ACTIVE))
     first, last = np.searchsorted(ts, signals["ts"][caused], "left"), np.searchsorted(ts, signals["ts"][caused], "right") - 1
     if (first > last).any():
-        return out, (f"signals, row {caused[np.argmax(first > last)]}: no liquidation of the tape has its time: are these the signals of this tape and "
-                     "instrument?")
+        return out, (f"signals, row {caused[np.argmax(first > last)]}: no liquidation of the tape has its time: are these the signals of this "
+                     "tape and instrument?")
     for n, name in enumerate(("trades_before", "quotes_before")):
         out[caused, n] = place[name][first]
-        if (place[name][first] != place[name][last]).any():
-            return out, (f"signals, row {caused[np.argmax(place[name][first] != place[name][last])]}: several liquidations of its time stand at different "
-                         "places among the trades and quotes; give places=, which signals_of returns")
+        apart = place[name][first] != place[name][last]
+        if apart.any():
+            return out, (f"signals, row {caused[np.argmax(apart)]}: several liquidations of its time stand at different places among the trades and "
+                         "quotes; give places=, which signals_of returns")
     return out, None
 
 
@@ -148,12 +153,13 @@ def _terms(instrument: Instrument) -> dict[str, float | int]:
     return out
 
 
-def _settings(instrument: Instrument, end: int, *, fills, maker_fee, taker_fee, order_latency_s, ack_latency_s, data_age_max_s, collar, order_notional_max,
-              orders_per_signal_max) -> NDArray:
+def _settings(instrument: Instrument, end: int, *, fills: str, maker_fee: float, taker_fee: float, order_latency_s: float, ack_latency_s: float,
+              data_age_max_s: float, collar: float, order_notional_max: float, orders_per_signal_max: int) -> NDArray:
     if fills not in ("through", "touch"):
         raise ValueError(f"fills: a sweep knows 'through' and 'touch', got {fills!r}; for queue models use a backtest")
-    for name, value, low, high in (("maker_fee", maker_fee, -0.01, 0.01), ("taker_fee", taker_fee, -0.01, 0.01), ("order_latency_s", order_latency_s, 0.0, 3600.0),
-                                   ("ack_latency_s", ack_latency_s, 0.0, 3600.0), ("data_age_max_s", data_age_max_s, 1e-9, 1e6), ("collar", collar, 1e-12, 1.0),
+    for name, value, low, high in (("maker_fee", maker_fee, -0.01, 0.01), ("taker_fee", taker_fee, -0.01, 0.01),
+                                   ("order_latency_s", order_latency_s, 0.0, 3600.0), ("ack_latency_s", ack_latency_s, 0.0, 3600.0),
+                                   ("data_age_max_s", data_age_max_s, 1e-9, 1e6), ("collar", collar, 1e-12, 1.0),
                                    ("order_notional_max", order_notional_max, 1e-12, 1e15), ("orders_per_signal_max", orders_per_signal_max, 1, 4)):
         if not isinstance(value, int | float) or not low <= value <= high:
             raise ValueError(f"{name}: expected a number from {low:g} to {high:g} (constant for the whole sweep), got {value!r}")
@@ -161,22 +167,25 @@ def _settings(instrument: Instrument, end: int, *, fills, maker_fee, taker_fee, 
     for name, value in (_terms(instrument) | {
             "touch": fills == "touch", "order_latency": round(order_latency_s * 1e9), "ack_latency": round(ack_latency_s * 1e9),
             "data_age_max": int(data_age_max_s * 1e9), "lots_min": instrument.min_lots, "lots_max": instrument.max_lots,
-            "requotes_max": orders_per_signal_max - 1, "end": end, "maker_fee": maker_fee, "taker_fee": taker_fee, "multiplier": instrument.multiplier,
-            "notional_min": instrument.min_notional, "notional_max": order_notional_max, "collar": collar}).items():
+            "requotes_max": orders_per_signal_max - 1, "end": end, "maker_fee": maker_fee, "taker_fee": taker_fee,
+            "multiplier": instrument.multiplier, "notional_min": instrument.min_notional, "notional_max": order_notional_max,
+            "collar": collar}).items():
         t[name] = value
     t["slow"] = t["order_latency"] + t["ack_latency"] >= ANSWER_NS
     return t
 
 
-def _calls(m: Columns, signals, sides, places, reference, terms) -> tuple[NDArray, NDArray]:
+def _calls(m: Columns, signals: NDArray, sides: NDArray, places: NDArray, reference: NDArray | None, terms: NDArray) -> tuple[NDArray, NDArray]:
     """Signals as the kernel wants them: those that the policy acts on, and all of them for exits by phase."""
     ts = signals["ts"]
     timed = places[:, 0] < 0
     trade = np.where(timed, np.searchsorted(m.ts, ts, "left"), places[:, 0])
     quote = np.where(timed, np.searchsorted(m.quote_ts, ts, "left"), places[:, 1])
     phases = np.zeros(len(signals), PHASES)
-    for name, value in (("ts", ts), ("timed", timed), ("trade", trade), ("quote", quote), ("phase", signals["phase"]), ("sequence", signals["sequence"])):
+    for name, value in (("ts", ts), ("timed", timed), ("trade", trade), ("quote", quote)):
         phases[name] = value
+    for name in ("phase", "sequence"):
+        phases[name] = signals[name]
     at = np.flatnonzero(sides)
     calls = np.zeros(len(at), CALL)
     for name in ("ts", "timed", "trade", "quote", "sequence"):
@@ -216,15 +225,16 @@ def _prepare(tape, instrument, signals, sides, places, reference, end, options):
 
 # ---- the sweep ----
 
-def sweep(tape, instrument: int, signals: NDArray, sides: ArrayLike, grid: Grid, *, places: NDArray | None = None, reference: ArrayLike | None = None,
-          end: int | None = None, threads: int | None = None, chunk: int = 4096, on_progress: Callable[[int, int], None] | None = None,
+def sweep(tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, grid: Grid, *, places: NDArray | None = None,
+          reference: ArrayLike | None = None, end: int | None = None, threads: int | None = None, chunk: int = 4096,
+          on_progress: Callable[[int, int], None] | None = None,
           fills: str = "through", maker_fee: float = 0.0002, taker_fee: float = 0.00055, order_latency_s: float = 0.05, ack_latency_s: float = 0.05,
           data_age_max_s: float = 1.0, collar: float = 0.02, order_notional_max: float = 25_000.0, orders_per_signal_max: int = 3) -> NDArray:
     """Run every setting of a grid over the same signals: an array of RESULT_DTYPE, one row a setting.
 
-    tape: liqcore.Tape. signals: SIGNAL_DTYPE, all of one instrument's (all phases), in order; sides: +1 or -1 where the policy wants a bracket of that side,
-    else 0. places: where the signals stand (signals_of returns them; None = found by their times). reference: ticks that entry offsets count from; 0 or None =
-    last trade. end: stop there, ns (None = end of the tape): what is due by then is served, then positions stay open as they are.
+    tape: liqcore.Tape. signals: SIGNAL_DTYPE, all of one instrument's (all phases), in order; sides: +1 or -1 where the policy wants a bracket of
+    that side, else 0. places: where the signals stand (signals_of returns them; None = found by their times). reference: ticks that entry offsets
+    count from; 0 or None = last trade. end: stop there, ns (None = end of the tape): what is due by then is served, then positions stay open.
     fills, fees, latencies: as SimVenue; data_age_max_s, collar, order_notional_max, orders_per_signal_max: as Risk.
     threads: None = all. on_progress(done, total) is called after every `chunk` settings. The result does not depend on threads or chunk.
     ValueError for what makes no sense; RuntimeError where a setting had more than 4096 reports under way.
@@ -239,9 +249,10 @@ def sweep(tape, instrument: int, signals: NDArray, sides: ArrayLike, grid: Grid,
     return results
 
 
-def _run_chunks(m, terms, rows, calls, phases, results, threads, chunk, on_progress) -> None:
-    if chunk < 1 or threads is not None and not 1 <= threads <= numba.config.NUMBA_NUM_THREADS:
-        raise ValueError(f"chunk: expected at least 1; threads: None or 1 to {numba.config.NUMBA_NUM_THREADS}; got {chunk!r}, {threads!r}")
+def _run_chunks(m, terms, rows, calls, phases, results, threads, chunk, on_progress):
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    if chunk < 1 or threads is not None and not 1 <= threads <= most:
+        raise ValueError(f"chunk: expected at least 1; threads: None or 1 to {most}; got {chunk!r}, {threads!r}")
     before, none, counts = numba.get_num_threads(), np.zeros(0, TRADE_DTYPE), np.zeros(len(rows), np.int64)
     numba.set_num_threads(before if threads is None else threads)
     try:
@@ -259,12 +270,12 @@ def _run_chunks(m, terms, rows, calls, phases, results, threads, chunk, on_progr
 OPTIONS = {name: parameter.default for name, parameter in list(signature(sweep).parameters.items())[-9:]}
 
 
-def trades_of(tape, instrument: int, signals: NDArray, sides: ArrayLike, grid: Grid, setting: int = 0, *, places: NDArray | None = None,
-              reference: ArrayLike | None = None, end: int | None = None, **options) -> NDArray:
+def trades_of(tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, grid: Grid, setting: int = 0, *, places: NDArray | None = None,
+              reference: ArrayLike | None = None, end: int | None = None, **options: Any) -> NDArray:
     """The trades of one setting of a grid: an array of TRADE_DTYPE, in order of time. Arguments as for sweep.
 
-    signal: row of `signals`; ts_open, ts_exit: first entry and last exit fill as the engine heard of them; ts_flat: when all was confirmed; prices are
-    averages; reason: Reason. A position left open at the end has open = 1, ts_flat = 0 and no result (nan).
+    signal: row of `signals`; ts_open, ts_exit: first entry and last exit fill as the engine heard of them; ts_flat: when all was confirmed; prices
+    are averages; reason: Reason. A position left open at the end has open = 1, ts_flat = 0 and no result (nan).
     """
     unknown = sorted(options.keys() - OPTIONS.keys())
     if unknown:
@@ -275,8 +286,8 @@ def trades_of(tape, instrument: int, signals: NDArray, sides: ArrayLike, grid: G
     return trades[:counts[0]]
 
 
-def sweep_detectors(tape, instrument: int, detectors: Sequence[CascadeConfig], grid: Grid, *, sides: Callable[[NDArray], ArrayLike] = fade,
-                    on_progress: Callable[[int, int], None] | None = None, **options) -> NDArray:
+def sweep_detectors(tape: Tape, instrument: int, detectors: Sequence[CascadeConfig], grid: Grid, *, sides: Callable[[NDArray], ArrayLike] = fade,
+                    on_progress: Callable[[int, int], None] | None = None, **options: Any) -> NDArray:
     """Every detector with every setting: RESULT_DTYPE of shape (detectors, settings). Signals are computed once a detector, the market's index once.
 
     sides: signals -> sides, the policy. on_progress(done, total) counts settings. Other options as for sweep.

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from liqcore.sweep_state import compiled, inlined
+from liqcore.tape import Tape
 
 FANOUT_BITS = 6
 FANOUT = 1 << FANOUT_BITS
@@ -34,12 +35,12 @@ class Columns(NamedTuple):
     quote_offsets: np.ndarray
 
 
-def columns(tape, instrument: int) -> Columns:
+def columns(tape: Tape, instrument: int) -> Columns:
     """The columns of one instrument of a tape, with the pyramids that the tape keeps."""
     trades, quotes, index = tape.trades(instrument), tape.quotes(instrument), tape.index(instrument)
-    above = [index[table][part] for table in ("trades", "quotes") for part in ("low", "high", "offsets")]
-    return Columns(trades["ts"], trades["price"], trades["lots"], *above[:3],
-                   quotes["ts"], quotes["bid"], quotes["ask"], quotes["trades_before"], *above[3:])
+    over, over_quotes = index["trades"], index["quotes"]
+    return Columns(trades["ts"], trades["price"], trades["lots"], over["low"], over["high"], over["offsets"], quotes["ts"], quotes["bid"],
+                   quotes["ask"], quotes["trades_before"], over_quotes["low"], over_quotes["high"], over_quotes["offsets"])
 
 
 @compiled
@@ -64,16 +65,8 @@ def rows_before(ts, start, t):
 
 @inlined
 def first_outside(low, high, row, stop, below, above):
-    """First of the rows [row, stop) with low <= below or high >= above, or stop: sixteen rows at a time without a branch, which the compiler makes
-    vectors of, then one by one."""
+    """First of the rows [row, stop) with low <= below or high >= above, or stop."""
     a, b = np.int32(below), np.int32(above)
-    while row + 16 <= stop:
-        found = np.int32(0)
-        for k in range(row, row + 16):
-            found |= np.int32(low[k] <= a) | np.int32(high[k] >= b)
-        if found:
-            break
-        row += 16
     while row < stop and low[row] > a and high[row] < b:
         row += 1
     return row

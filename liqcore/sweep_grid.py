@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 import numpy as np
 
@@ -45,11 +46,11 @@ def _cell(name: str, value: object) -> tuple[str, int | float]:
     if name == "entry":
         if value not in ENTRIES:
             raise ValueError(f"entry: expected 'post_only' or 'market', got {value!r}")
-        return "entry_type", ENTRIES[value]  # type: ignore[index]
+        return "entry_type", ENTRIES[value]
     if name.endswith("_s"):
         return name[:-2] + "_ns", _seconds(name, value)
     if name in ("exit_phase", "requotes"):
-        return name, int(value)  # type: ignore[call-overload]
+        return name, int(value)  # type: ignore[call-overload, unused-ignore]
     if name == "notional":
         return name, float(value)  # type: ignore[arg-type]
     return name, _fraction(name, value)
@@ -71,9 +72,9 @@ class Grid:
         self._check()
 
     @classmethod
-    def product(cls, **values) -> Grid:
-        """Every combination, the last-named option varying fastest. Options and units are those of Bracket: entry, entry_offset, take_profit, stop_loss
-        (required), trail, entry_ttl_s, max_hold_s, cooldown_s, exit_phase, requotes, notional (required); each is one value or a list of them."""
+    def product(cls, **values: Any) -> Grid:
+        """Every combination, the last-named option varying fastest. Options and units are those of Bracket: entry, entry_offset, take_profit,
+        stop_loss (required), trail, entry_ttl_s, max_hold_s, cooldown_s, exit_phase, requotes, notional (required); each is one value or a list."""
         unknown = sorted(values.keys() - DEFAULTS.keys())
         if unknown:
             raise ValueError(f"grid: unknown option {', '.join(unknown)}; expected {', '.join(DEFAULTS)}")
@@ -88,12 +89,12 @@ class Grid:
                 raise ValueError(f"grid: {name} is an empty list")
             axes[cells[0][0]] = [cell for _, cell in cells]
         rows = np.zeros(int(np.prod([len(cells) for cells in axes.values()])), GRID_DTYPE)
-        for column, cells in zip(axes, np.meshgrid(*[np.array(cells) for cells in axes.values()], indexing="ij"), strict=True):
-            rows[column] = cells.ravel()
+        for column, spread in zip(axes, np.meshgrid(*[np.array(cells) for cells in axes.values()], indexing="ij"), strict=True):
+            rows[column] = spread.ravel()
         return cls(rows)
 
     @classmethod
-    def of(cls, settings) -> Grid:
+    def of(cls, settings: Iterable[Mapping[str, Any]]) -> Grid:
         """One row for each mapping of `settings`, in the words of `product` with single values."""
         rows = [cls.product(**setting).rows for setting in settings]
         if not rows:
@@ -104,7 +105,8 @@ class Grid:
         r = self.rows
         rules = (
             ("entry_type: expected 1 (post-only limit) or 2 (market)", (r["entry_type"] != LIMIT) & (r["entry_type"] != MARKET)),
-            *((f"{name}: expected 0 to {HALF} (half of the price)", (r[name] < 0) | (r[name] > HALF)) for name in ("entry_offset", "take_profit", "trail")),
+            *((f"{name}: expected 0 to {HALF} (half of the price)", (r[name] < 0) | (r[name] > HALF))
+              for name in ("entry_offset", "take_profit", "trail")),
             (f"stop_loss: expected 1 to {HALF}: no position without a stop", (r["stop_loss"] <= 0) | (r["stop_loss"] > HALF)),
             *((f"{name}: expected 1 to 1e17 ns", (r[name] <= 0) | (r[name] > 10 ** 17)) for name in ("entry_ttl_ns", "max_hold_ns")),
             ("cooldown_ns: expected 0 to 1e17 ns", (r["cooldown_ns"] < 0) | (r["cooldown_ns"] > 10 ** 17)),
@@ -119,7 +121,7 @@ class Grid:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, n) -> Grid:
+    def __getitem__(self, n: Any) -> Grid:
         """A part of the grid: Grid for an index, a slice or an array of indices."""
         return Grid(self.rows[n])
 

@@ -228,10 +228,10 @@ def _fingerprint() -> int:
     return int.from_bytes(digest.digest()[:7], "little")
 
 
-def _entry(fingerprint: int):
+def _entry(fingerprint):
     @njit(cache=True, nogil=True, parallel=True)
     def run(m, terms, grid, calls, phases, results, trades, counts):
-        """Every row of `grid` -> its row of `results`; counts: trades of each, one left open included. `trades` takes them where there is one setting."""
+        """Every row of `grid` -> its row of `results`; counts: trades of each, one left open included. `trades` takes those of a single setting."""
         if fingerprint < 0:
             return
         for block in prange((len(grid) + BLOCK - 1) // BLOCK):

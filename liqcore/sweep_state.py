@@ -6,10 +6,11 @@ It says the same things as bracket.pxd and simulate.pxd do, in the fewest words 
 import numpy as np
 from numba import njit
 
-#: Of all that a sweep calls only its entry (sweep_kernel.run) is kept on disk: Numba notices a change in the file of a function, not in those that it calls.
+#: Of all that a sweep calls only its entry (sweep_kernel.run) is kept on disk: Numba notices a change in the file of a function, not in those that
+#: it calls.
 #: Nothing here owns memory, so no references are counted; it takes half of the time away.
-compiled = njit(nogil=True, _nrt=False)
-inlined = njit(nogil=True, _nrt=False, forceinline=True)
+compiled = njit(nogil=True, _nrt=False)  # type: ignore[call-overload]
+inlined = njit(nogil=True, _nrt=False, forceinline=True)  # type: ignore[call-overload]
 
 NEVER = 0x7FFFFFFFFFFFFFFF
 SCALE = 100_000_000
@@ -52,8 +53,9 @@ CALL = _record(("i8", "ts timed trade quote side reference last reason stale seq
 PHASES = _record(("i8", "ts timed trade quote phase sequence"))
 
 RESULT_DTYPE = np.dtype([(name, "i8") for name in (
-    "signals", "refused_open", "refused_cooldown", "refused_data", "refused_risk", "entries", "filled", "trades", "wins", "targets", "stops", "max_holds",
-    "phases", "others", "unfilled_ttl", "unfilled_post_only", "unfilled_other", "entry_makers", "hold_ns", "hold_ns_max", "days", "runaways")]
+    "signals", "refused_open", "refused_cooldown", "refused_data", "refused_risk", "entries", "filled", "trades", "wins", "targets", "stops",
+    "max_holds", "phases", "others", "unfilled_ttl", "unfilled_post_only", "unfilled_other", "entry_makers", "hold_ns", "hold_ns_max",
+    "days", "runaways")]
     + [(name, "f8") for name in ("gross", "fees", "net", "net_squares", "drawdown_max", "daily_squares", "notional")]
     + [("open_side", "i8"), ("open_lots", "i8"), ("open_price", "f8"), ("open_fees", "f8"), ("lost", "i8")])
 TRADE_DTYPE = np.dtype([(name, "i8") for name in ("signal", "ts_signal", "ts_open", "ts_exit", "ts_flat", "lots")]

@@ -1,7 +1,7 @@
 """One bracket of a sweep from its signal to flat (Numba), jumping from one market row that matters to the next.
 
-Order of service, as in paper.pyx and engine.pyx: before a market event everything that is due by its time, each at its own moment: arrivals at the venue
-first, then reports, then the engine's deadlines; a deadline that falls on the moment of a report is served just before it.
+Order of service, as in paper.pyx and engine.pyx: before a market event everything that is due by its time, each at its own moment: arrivals at the
+venue first, then reports, then the engine's deadlines; a deadline that falls on the moment of a report is served just before it.
 """
 
 from liqcore.sweep_bracket import (
@@ -14,7 +14,15 @@ from liqcore.sweep_bracket import (
     trail_level,
     trails,
 )
-from liqcore.sweep_columns import BEYOND, FANOUT, NOWHERE, extreme, first_outside, passage, rows_before
+from liqcore.sweep_columns import (
+    BEYOND,
+    FANOUT,
+    NOWHERE,
+    extreme,
+    first_outside,
+    passage,
+    rows_before,
+)
 from liqcore.sweep_state import (
     AMEND,
     ARRIVALS,

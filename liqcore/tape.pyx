@@ -7,8 +7,8 @@ from libc.stdint cimport int8_t, int32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from liqcore.columns cimport (FLAW_BEFORE, FLAW_LOTS, FLAW_PRICE, FLAW_SIDE, FLAW_TIME, in_band, merge, odd_rows, pyramid_max, pyramid_min, quotes_flaw,
-                              rare_flaw, trades_flaw)
+from liqcore.columns cimport (FLAW_BEFORE, FLAW_LOTS, FLAW_PRICE, FLAW_SIDE, FLAW_TIME, in_band, merge, odd_rows, pyramid_max,
+                              pyramid_min, quotes_flaw, rare_flaw, trades_flaw)
 from liqcore.door cimport door
 from liqcore.event cimport ALL_INSTRUMENTS, LIQUIDATION, OK, TICKER
 from liqcore.instrument cimport Instrument, price_of

@@ -28,8 +28,8 @@ cdef class TapeBuilder:
     """Makes the parts of a Tape out of events.
 
     push(events) as often as there are some, in order of ts_recv; take() hands out the columns since the last take() and goes on. Each event is
-    rounded to the grid of its instrument first and then passes the engine's own door with a memory of its own (`band` as in Engine), so that an engine
-    that reads the tape lets in what stands in it. What is refused is dropped and counted in `refused`; what was not on the grid in `off_grid`.
+    rounded to the grid of its instrument first and then passes the engine's own door with a memory of its own (`band` as in Engine), so that an
+    engine that reads the tape lets in what stands in it. What is refused is dropped and counted in `refused`; what was not on the grid in `off_grid`.
     Timers only move the time on.
     """
 

@@ -59,7 +59,7 @@ cdef class Walk:
     cdef cursor_t* cursors
     cdef int32_t* watch          # instruments that are active or have a row to stop at
     cdef int watch_n
-    cdef int64_t at_ts           # position: everything of an instrument below at_instrument up to at_ts has been, of one above it what was before at_ts
+    cdef int64_t at_ts           # position: of an instrument below at_instrument everything up to at_ts has been, of one above it what was before
     cdef int32_t at_instrument
     cdef int64_t at_trades       # rows of at_instrument before the position
     cdef int64_t at_quotes

@@ -11,12 +11,19 @@ from liqcore.columns cimport fold_market, quote_event, quote_is_next, trade_even
 from liqcore.event cimport LIQUIDATION, OK, TICKER, market_t, signal_t
 from liqcore.instrument cimport Instrument, price_of, scale_ticks
 from liqcore.paper cimport SERVE_ARRIVAL, SERVE_DEADLINE, SERVE_REPORT
-from liqcore.passage cimport first_outside, passage_prefetch, rows_before
+from liqcore.passage cimport first_above, first_below, first_outside, passage_prefetch, pyramid_t, rows_before
 from liqcore.sides cimport SIDES_SAMPLE
 from liqcore.terms cimport bracket_t, stop_price
 
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef int64_t AUDIT_MIN = 256                     # records: what one event may leave must fit into the other half of the ring
+
+
+cdef int64_t first_hit(const pyramid_t* p, int64_t start, int64_t stop, int64_t low, int64_t high) noexcept nogil:
+    """The first row outside of the bounds. Prices are positive, and mostly only one side is waited for."""
+    if low <= 0:
+        return stop if high == NEVER else first_above(p, start, stop, high)
+    return first_below(p, start, stop, low) if high == NEVER else first_outside(p, start, stop, low, high)
 
 
 cdef class Walk:
@@ -365,11 +372,11 @@ cdef class Walk:
         if b.every_trade:
             c.hit_trade = c.trades
         elif not same or c.hit_trade < c.trades:
-            c.hit_trade = first_outside(&s.trades.index, c.trades, s.trades.n, b.trade_low, b.trade_high)
+            c.hit_trade = first_hit(&s.trades.index, c.trades, s.trades.n, b.trade_low, b.trade_high)
         if b.every_quote:
             c.hit_quote = c.quotes
         elif not same or c.hit_quote < c.quotes:
-            c.hit_quote = first_outside(&s.quotes.index, c.quotes, s.quotes.n, b.quote_low, b.quote_high)
+            c.hit_quote = first_hit(&s.quotes.index, c.quotes, s.quotes.n, b.quote_low, b.quote_high)
         c.bounds = b[0]
 
     cdef void refresh(self, int32_t n) noexcept nogil:

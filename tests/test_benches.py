@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from benches import build, check, figures, report, rivals, streams, timing
+from benches import build, check, figures, market, report, rivals, streams, timing
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None and shutil.which("gcc") is None, reason="benches need a C compiler")
 
@@ -95,7 +95,7 @@ def test_the_published_page_is_what_the_published_results_say():
     assert not result["quick"]
     assert report.PAGE.read_text() == report.page(result), "docs/benchmarks.md was edited or is old: run `python -m benches report`"
     rows = report.lines_of(result)
-    assert {r["row"] for r in rows} == set(range(1, 17))
+    assert {r["row"] for r in rows} == set(range(1, 17)) | {f"S{n}" for n in range(1, 13)}
     for row in rows:
         assert row["verdict"] in ("reached", "MISSED") or row["verdict"].startswith("not measured: "), row
 
@@ -136,3 +136,75 @@ def test_a_client_that_fails_is_reported_with_its_words(tmp_path):
     frames.write_bytes(b"{}\n")
     with pytest.raises(wire.WireError, match="no_such_client"):
         wire.trial(wire.Peer("broken", "no_such_client"), "react", frames, 5, build.program("wire_server"), build.program("wire_client"))
+
+
+# ---- the simulator's task ----
+
+def test_the_day_is_seeded_and_every_move_of_the_quote_is_made_by_a_trade():
+    day, again, longer = market.day(50_000), market.day(50_000), market.day(2_000_000)
+    for part in ("trades", "quotes", "forced"):
+        for name, column in getattr(day, part).items():
+            np.testing.assert_array_equal(column, getattr(again, part)[name])
+    for d, count in ((day, 50_000), (longer, 2_000_000)):
+        t, q, f = d.trades, d.quotes, d.forced
+        at = np.searchsorted(q["ts"], t["ts"]) - 1
+        assert len(t["ts"]) == count and at.min() == 0
+        np.testing.assert_array_equal(t["price"], np.where(t["side"] > 0, q["ask"][at], q["bid"][at]))
+        last = q["trades_before"][1:] - 1           # the trade before each move took the level
+        np.testing.assert_array_equal(t["side"][last], np.sign(np.diff(q["bid"])))
+        every = np.sort(np.concatenate([t["ts"], q["ts"], f["ts"]]))
+        assert (np.diff(np.sort(np.concatenate([t["ts"], q["ts"]]))) >= 7).all() and (every % 7 <= 1).all()
+        np.testing.assert_array_equal(f["trades_before"], np.searchsorted(t["ts"], f["ts"]))
+    np.testing.assert_array_equal(market.day(1_000_000).quotes["bid"], longer.quotes["bid"])      # more trades, the same path
+    assert len(longer.forced["ts"]) == market.FORCED
+    assert len(set(market.settings(300))) == 300 and market.settings(2)[0] == market.Setting()
+    assert market.settings(50) == market.settings(300)[:50] and len(set(market.detectors(100))) == 100
+
+
+def test_the_loops_and_liqcore_make_the_same_trades(tmp_path):
+    """plain Python == Numba == step (queue; walked) == sweep, without latency: number of trades and result, over settings."""
+    from benches.simulators import liqcore_step, liqcore_sweep, numba_loop, plain
+    day = market.day(400_000)
+    runs = []
+    for simulator in (plain, numba_loop, liqcore_step):
+        simulator.export(day, tmp_path)
+        runs.append(simulator.prepare(tmp_path, 0.0))
+    settings = market.settings(4)
+    swept = liqcore_sweep.whole(liqcore_sweep.columns(tmp_path), liqcore_sweep.grid(settings))
+    total = 0
+    for setting, row in zip(settings, swept, strict=True):
+        trades, net = runs[0](setting)
+        total += trades
+        for run in runs[1:]:
+            assert run(setting).trades == trades and run(setting).net == pytest.approx(net, abs=1e-6)
+        assert row["trades"] == trades and row["net"] == pytest.approx(net, abs=1e-6)
+    assert total >= 40
+
+
+def test_engines_that_disagree_are_not_timed():
+    from benches import backtest
+    ours = {"trades": 70, "net": -12.5}
+    backtest.agree({backtest.PLAIN: ours, "hftbacktest": {"trades": 70, "net": -12.50001}})
+    with pytest.raises(AssertionError, match="hftbacktest"):
+        backtest.agree({backtest.PLAIN: ours, "hftbacktest": {"trades": 70, "net": -12.6}})
+    with pytest.raises(AssertionError, match="not the same task"):
+        backtest.agree({backtest.PLAIN: ours, "NautilusTrader": {"trades": 40, "net": 3.0}})
+
+
+def test_a_simulator_answers_from_its_own_process(tmp_path):
+    from benches import backtest, worker
+    backtest.export(20_000, tmp_path / "day", ["plain"])
+    with worker.Worker("plain", tmp_path / "day") as child:
+        assert child.ready() == "" and child.prepared["note"]
+        one, two = child.run([0]), child.run([0, 1])
+    assert two["trades"] >= one["trades"] and one["ms"] > 0 and one["peak_mb"] > 10
+    (tmp_path / "empty").mkdir()
+    with worker.Worker("no_such_engine", tmp_path / "empty") as child:
+        assert "no_such_engine" in child.ready()
+
+
+def test_growth_is_the_last_size_against_the_first():
+    case = a_case("scale", "us/setting", small=(10.0, 12.0, 20.0), large=(15.0, 18.0, 30.0))
+    assert figures.span("scale")({"scale": case})[:2] == (1.5, 1.5)
+    with pytest.raises(figures.Missing, match="one size"):
+        figures.span("scale")({"scale": a_case("scale", "us/setting", small=(10.0, 12.0, 20.0))})

@@ -31,7 +31,7 @@ def commands() -> list:
 
 @pytest.mark.parametrize("text", blocks("python"))
 def test_python_block(text, tmp_path):
-    done = subprocess.run([sys.executable, "-P", "-W", "error", "-c", text], cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
+    done = subprocess.run([sys.executable, "-P", "-W", "error", "-c", text], cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

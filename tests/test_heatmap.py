@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from report_page import Page
 
+from liqshell.report.elements import section
 from liqshell.report.heatmap import colour, heatmaps, sentence, stability
+from liqshell.report.html import document
 
 results = st.one_of(st.integers(-50, 50), st.just(None))
 rows = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(0, 2), results), min_size=1, max_size=60)
@@ -72,6 +75,12 @@ def test_fragment_is_well_formed_and_shows_both_grids():
     many = {"a": np.repeat(np.arange(40), 40), "b": np.tile(np.arange(40), 40), "net": np.arange(1600.0)}
     dense = heatmaps(many, "a", "b", "net")
     assert len(ElementTree.fromstring(f"<div>{dense}</div>").findall(".//text")) < 120, "numbers only where there is room for them"
+
+
+def test_a_page_of_its_own():
+    page = Page(document("sweep <b>", section("Stability", heatmaps(plateau(), "take_profit", "stop_loss", "net_bps"))))
+    assert not page.stack and "script" not in page.tags and "b" not in page.tags and page.tags.count("svg") == 3
+    assert not [v for _, name, v in page.attributes if name in ("src", "href")]
 
 
 def test_names_are_escaped():

@@ -6,18 +6,16 @@ what hftbacktest#316 is about, is tested in test_peers.py.
 
 import gzip
 import json
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import liqcore as lc
 from benches import market
+from benches.parity import LATENCIES_S, Scene, difference
 from benches.simulators import ours
 from tests import captures
-
-LATENCIES_S = (0.0, 0.01, 0.1)
 
 
 @pytest.fixture(scope="module")
@@ -27,69 +25,11 @@ def twin():
     return hftbacktest_resident
 
 
-class Watched(lc.Policy):
-    """The task's rule, at the touch or away from it; it remembers what it was asked, for the other engine."""
-
-    def __init__(self, setting: market.Setting, tick: float, notional: float, touch: bool):
-        self.setting, self.tick, self.notional, self.touch, self.seen = setting, tick, notional, touch, []
-
-    def on_signal(self, signal, now):
-        if signal.phase != lc.Phase.ACTIVE:
-            return None
-        near = now.bid if signal.side > 0 else now.ask
-        self.seen.append((signal.ts, signal.side, round((near if self.touch else now.last) / self.tick)))
-        return ours.bracket(self.setting, signal.side, self.notional, self.seen[-1][2])
-
-
-@dataclass(frozen=True)
-class Scene:
-    day: market.Day
-    instrument: lc.Instrument
-    config: lc.CascadeConfig
-    notional: float
-
-    @cached_property
-    def tape(self) -> lc.Tape:
-        return lc.Tape.of([self.instrument], ours.events(self.day))
-
-
-def step(scene, setting, latency_s, touch):
-    """liqcore: (fills as of hftbacktest_resident.FILL, cash less fees, signals)."""
-    day = scene.day
-    policy = Watched(setting, day.tick, scene.notional, touch)
-    engine = lc.Engine([scene.instrument], scene.config, policy, ours.risk(), equity=1e6, audit_capacity=1 << 17)
-    paper = lc.Paper(engine, lc.SimVenue([scene.instrument], fills="queue", hidden="none", maker_fee=market.MAKER, taker_fee=market.TAKER,
-                                         order_latency_s=latency_s, ack_latency_s=latency_s, funding_interval_s=0))
-    assert lc.Walk(paper, scene.tape).run(scene.tape.end + round(latency_s * 1e9))
-    audit = engine.audit.drain()
-    assert not engine.audit.lost and not engine.refused and not paper.venue.lost
-    fills = audit[audit["kind"] == lc.AuditKind.AUDIT_FILL]
-    x = fills["x"]
-    rows = [(int(ts) - round(latency_s * 1e9), round(p / day.tick), q, s, bool(m))
-            for ts, p, q, s, m in zip(fills["ts"], x[:, 0], x[:, 1], fills["side"], x[:, 3], strict=True)]
-    assert_position_is_the_sum_of_fills(engine, paper, fills)
-    cash = -(x[:, 0] * x[:, 1] * fills["side"]).sum() - x[:, 2].sum()
-    return rows, cash, np.array(policy.seen, [("ts", "i8"), ("side", "i8"), ("reference", "i8")])
-
-
-def assert_position_is_the_sum_of_fills(engine, paper, fills):
-    held = (fills["x"][:, 1] * fills["side"]).sum()
-    assert paper.venue.position(0) == pytest.approx(held, abs=1e-9)
-    assert engine.account.position(0)["qty"] == pytest.approx(held, abs=1e-9)
-
-
-def compare(twin, scene, setting, latency_s, touch):
-    """Returns the number of fills; fails at the first that differs."""
-    setting = replace(setting, offset=0) if touch else setting
-    mine, cash, signals = step(scene, setting, latency_s, touch)
-    theirs, their_cash = twin.fills(scene.day, signals, setting, latency_s)
-    theirs = [(int(f["ts"]), int(f["price"]), float(f["qty"]), int(f["side"]), bool(f["maker"])) for f in theirs]
-    where = f"{setting}, {latency_s} s, {'touch' if touch else 'away'}"
-    for n, (a, b) in enumerate(zip(mine, theirs)):
-        assert a == b, f"fill {n} of {len(mine)}: {where}"
-    assert len(mine) == len(theirs), where
-    assert cash == pytest.approx(their_cash, abs=1e-4), where
-    return len(mine)
+def compare(*which) -> int:
+    """Returns the number of fills."""
+    wrong, fills = difference(*which)
+    assert not wrong
+    return fills
 
 
 def with_changing_sizes(day: market.Day, seed: int) -> market.Day:
@@ -110,20 +50,20 @@ def with_changing_sizes(day: market.Day, seed: int) -> market.Day:
     return replace(day, quotes=quotes)
 
 
-def generated(twin, settings, trades=200_000):
+def generated(settings, trades=500_000):
     scene = Scene(with_changing_sizes(market.day(trades), 1), ours.instrument(), ours.config(market.Detector()), ours.NOTIONAL)
-    fills = [compare(twin, scene, s, latency_s, touch)
+    fills = [compare(scene, s, latency_s, touch)
              for s in settings for latency_s in LATENCIES_S for touch in (True, False)]
     assert min(fills) >= 20, fills          # nobody can be right by not trading
 
 
 def test_on_generated_ticks(twin):
-    generated(twin, market.settings(2))
+    generated(market.settings(2))
 
 
 @pytest.mark.slow
 def test_on_generated_ticks_a_hundred_settings(twin):
-    generated(twin, market.settings(100))
+    generated(market.settings(100))
 
 
 # ---- real ticks ----
@@ -177,7 +117,7 @@ def real(twin, count):
             setting = market.Setting(*(int(x) for x in r.integers((500, 1_000, 1_000, 2, 3, 1), (20_000, 40_000, 50_000, 20, 30, 10))))
             for latency_s in LATENCIES_S:
                 for touch in (True, False):
-                    fills += compare(twin, scene, setting, latency_s, touch)
+                    fills += compare(scene, setting, latency_s, touch)
         assert fills >= 20 * count, fills
 
 

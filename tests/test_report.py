@@ -5,9 +5,6 @@ import json
 import math
 import re
 import shutil
-import subprocess
-import tempfile
-from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
 
@@ -16,43 +13,14 @@ import pytest
 import run_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.console import Console
+from report_page import Page, terminal
 
 import liqcore as lc
 from liqshell.errors import DataError
-from liqshell.report import coverage, ledger, load_run, make_report, print_report, statistics, stories, words
+from liqshell.report import coverage, ledger, load_run, make_report, statistics, stories, words
 from liqshell.report.prices import Series
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
-VOID = {"meta", "br", "hr", "img", "input", "link"}
-
-
-class Page(HTMLParser):
-    """Collects elements, attributes and text, and checks that tags are balanced."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.stack, self.tags, self.attributes, self.text, self.scripts = [], [], [], [], []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-        if tag not in VOID:
-            self.stack.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-
-    def handle_endtag(self, tag):
-        assert self.stack and self.stack.pop() == tag, f"</{tag}> closes nothing of the kind, line {self.getpos()[0]}"
-
-    def handle_data(self, data):
-        (self.scripts if self.stack and self.stack[-1] in ("script", "style") else self.text).append(data)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return run_folder.make_run(tmp_path_factory.mktemp("runs") / "demo", hours=2.0, symbols=SYMBOLS, gap_s=40.0)
@@ -75,12 +43,6 @@ def copy(folder: Path, to: Path, **changes) -> Path:
     meta.update(changes)
     (to / "run.json").write_text(json.dumps({k: v for k, v in meta.items() if v is not ...}))
     return to
-
-
-def terminal(summary: dict) -> str:
-    console = Console(file=StringIO(), width=160)
-    print_report(summary, console)
-    return console.file.getvalue()
 
 
 # ---- numbers ----
@@ -312,7 +274,24 @@ def test_empty_run(tmp_path):
     assert not page.stack and "No trade was closed" in " ".join(page.text)
     assert out.summary["money"]["net"] == 0.0 and out.summary["cascades"]["rate"]["per_hour"] is None and not out.summary["trades"]
     assert "No trade was closed" in terminal(out.summary)
-    assert out.csv.read_text().count("\n") == 1
+    assert out.csv.read_text().count("\n") == 1 and "closed_ns" in out.csv.read_text()
+
+
+@pytest.mark.parametrize("share", [0.002, 0.1, 0.37, 0.5, 0.61, 0.93])
+def test_any_beginning_of_a_run_makes_a_report(folder, tmp_path, share):
+    """A killed run leaves a prefix of its stream: every step of every bracket is cut somewhere."""
+    cut = copy(folder, tmp_path / "cut", finished=False, problem="KeyboardInterrupt: ")
+    audit = np.fromfile(cut / "audit.bin", lc.AUDIT_DTYPE)
+    for end in range(int(share * len(audit)), int(share * len(audit)) + 4):
+        audit[:end].tofile(cut / "audit.bin")
+        shutil.rmtree(cut / "frames", ignore_errors=True)
+        out = make_report(cut)
+        page = Page(out.html.read_text("utf-8"))
+        assert not page.stack and "UNFINISHED" in " ".join(page.text) and "UNFINISHED" in terminal(out.summary)
+        json.loads(out.json.read_text("utf-8"), parse_constant=lambda name: pytest.fail(name))
+        m = out.summary["money"]
+        trades = audit[:end][audit[:end]["kind"] == lc.AuditKind.AUDIT_TRADE]
+        assert m["net"] == pytest.approx(trades["x"][:, 5].sum()) and len(out.summary["trades"]) == len(trades)
 
 
 def test_position_left_open(tmp_path):
@@ -384,21 +363,3 @@ def test_wrong_folders_are_named(folder, tmp_path):
     (broken / "truth.json").write_text('[{"id": 1}]')
     with pytest.raises(DataError, match=r"truth\.json: \[0\].*symbol"):
         make_report(broken)
-
-
-# ---- in a browser ----
-
-@pytest.mark.slow
-def test_page_runs_in_a_browser(report):
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no chromium on this machine: the page's script is not executed")
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        done = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-                               "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}", "--virtual-time-budget=3000",
-                               "--window-size=1280,2600", "--dump-dom",
-                               report.html.as_uri()], capture_output=True, timeout=120, check=True)
-    page = Page(done.stdout.decode())
-    cards = [value for tag, name, value in page.attributes if tag == "div" and name == "class" and value.startswith("card-c")]
-    assert len(cards) == report.summary["cascades"]["n"]
-    assert sum(tag == "canvas" and name == "width" for tag, name, _ in page.attributes) > 5, "canvases were painted"

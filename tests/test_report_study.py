@@ -6,13 +6,14 @@ import math
 import re
 import shutil
 from io import StringIO
+from pathlib import Path
 
 import markets
 import numpy as np
 import pytest
 import study_folder
+from report_page import Page, terminal
 from rich.console import Console
-from test_report import Page, terminal
 
 import liqcore as lc
 from liqshell.errors import DataError
@@ -131,8 +132,7 @@ def test_funding_is_part_of_the_way_to_net(folder, tmp_path, report):
     assert m["funding"] == pytest.approx(2.75) and m["funding_modelled"] and not before["funding_modelled"]
     assert m["net"] == pytest.approx(before["net"] - 2.75)
     assert m["gross_decided"] - m["slippage"] - m["fees"] - m["funding"] == pytest.approx(m["net"])
-    assert [r["funding"] for r in s["trades"] if r["funding"]] == pytest.approx(paid) or sorted(
-        r["funding"] for r in s["trades"] if r["funding"]) == pytest.approx(sorted(paid))
+    assert sorted(r["funding"] for r in s["trades"] if r["funding"]) == pytest.approx(sorted(paid))
     assert math.fsum(r["funding"] for r in s["exits"]) == pytest.approx(2.75) == math.fsum(r["funding"] for r in s["sides"])
     audit = np.fromfile(tmp_path / "funded" / "audit.bin", lc.AUDIT_DTYPE)
     found = study.outcome_of(audit, [1.0] * 3)
@@ -184,6 +184,7 @@ def test_verdict_on_controls(real, n, values, inverted, edge, words):
 def test_controls_without_trades():
     nothing = {"controls": [{"kind": "of_my_own", "name": "my own", "seed": 1, "draws": [outcome(None, 0)]}]}
     assert controls(nothing, {"mean": 1.0, "n": 9})["edge"] is None and controls(nothing, {"mean": None, "n": 0})["edge"] is None
+    assert set(CONTROLS) == {"random_side", "inverted_side", "random_time", "every_30_min"}
     assert controls(nothing, {"mean": 1.0, "n": 9})["rows"][0]["name"] == "my own" and controls({}, {"mean": 1.0, "n": 9}) is None
 
 
@@ -242,7 +243,8 @@ def test_every_measure_can_be_read_from_any_report(report, tmp_path):
 
 def test_data_is_told_by_class(report):
     parts = {p["symbol"]: p for p in report.summary["data"]["parts"]}
-    assert parts["SOLUSDT"]["completeness"] == "CENSORED" and parts["SOLUSDT"]["receipt"] == "modelled" and parts["ETHUSDT"]["covered"] == pytest.approx(0.9)
+    assert (parts["SOLUSDT"]["completeness"], parts["SOLUSDT"]["receipt"]) == ("CENSORED", "modelled")
+    assert parts["ETHUSDT"]["covered"] == pytest.approx(0.9)
 
 
 def test_volumes_of_unlike_feeds_are_never_added(folder, tmp_path, report):
@@ -259,8 +261,9 @@ def test_page_is_whole(report):
     page = Page(report.html.read_text("utf-8"))
     assert not page.stack and page.tags.count("svg") >= 8
     text_ = " ".join(page.text)
-    for words in ("Can it be believed?", "Reaction delay", "Controls", "Walk-forward", "Trials", "Promised and observed", "CENSORED", "MODELLED", "SYNTHETIC",
-                  "Fees by leg", "deflated Sharpe", "probability of overfitting", "not simulated", "Long and short", "venue's time + 250 ms", "Time held"):
+    for words in ("Can it be believed?", "Reaction delay", "Controls", "Walk-forward", "Trials", "Promised and observed", "CENSORED", "MODELLED",
+                  "SYNTHETIC", "Fees by leg", "deflated Sharpe", "probability of overfitting", "not simulated", "Long and short", "Time held",
+                  "venue's time + 250 ms"):
         assert words in text_, words
     assert not re.search(r"\b(nan|inf|None)\b", text_), "what does not exist is a dash"
     shown = terminal(report.summary)
@@ -290,7 +293,7 @@ def test_report_is_the_same_when_made_again(report, folder, tape, tmp_path):
 
 def test_json_is_strict_and_its_keys_are_documented(report):
     found = json.loads(report.json.read_text("utf-8"), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    documented = (markets.__file__ and __import__("pathlib").Path(__file__).parents[1] / "docs" / "report.md").read_text("utf-8")
+    documented = (Path(__file__).parents[1] / "docs" / "report.md").read_text("utf-8")
     for key in found:
         assert f"`{key}`" in documented, f"docs/report.md does not tell of {key}"
     for key in found["trades"][0]:
@@ -321,13 +324,17 @@ def test_good_news_is_told_too():
     good = {"mode": "backtest", "synthetic": False,
             "per_trade": {"n": 400, "mean": 4.0, "low": 2.0, "high": 6.0, "t": 4.0, "few": False,
                           "clustered": {"clusters": 40, "low": 1.5, "high": 6.5, "t": 3.2}},
-            "controls": {"edge": True, "verdict": "v"}, "delays": {"rows": [{"mean_bps": 4.0}, {"mean_bps": 1.0}], "verdict": "v"},
+            "controls": {"edge": True, "verdict": "v"}, "delays": {"rows": [{"delay_s": s, "mean_bps": 1.0} for s in (0.05, 60.0)], "verdict": "v"},
             "forward": {"low_bps": 0.5, "high_bps": 3.0, "verdict": "v"},
             "trials": {"deflated": 0.97, "trials": 100, "logged": True, "days": 80, "overfitting": {"pbo": 0.05}},
             "data": {"parts": [{"symbol": "X", "completeness": "FULL", "receipt": "recorded", "covered": 0.99}]}}
     assert [state for _, state, _ in text.believe(good)] == ["good"] * 6
-    worse = good | {"trials": good["trials"] | {"overfitting": {"pbo": 0.6}}, "data": {"parts": [good["data"]["parts"][0] | {"completeness": "CENSORED"}]}}
+    censored = {"parts": [good["data"]["parts"][0] | {"completeness": "CENSORED"}]}
+    worse = good | {"trials": good["trials"] | {"overfitting": {"pbo": 0.6}}, "data": censored}
     assert [state for _, state, _ in text.believe(worse)][4:] == ["bad", "open"]
+    for slowest, state in ((0.25, "bad"), (5.0, "open")):
+        rows = [{"delay_s": slowest, "mean_bps": 4.0}, {"delay_s": 60.0, "mean_bps": -1.0}]
+        assert text.believe(good | {"delays": {"rows": rows, "verdict": "v"}})[2][1] == state
 
 
 @pytest.mark.parametrize(("options", "words"), [
@@ -391,7 +398,3 @@ def test_account_at_mark(folder, tmp_path):
     equity = {"ts": [start + k * DAY_NS for k in range(4)], "marked": [10_000.0, 10_500.0, 9_450.0, 10_600.0]}
     out = make_report(copy(folder, tmp_path / "marked", equity=equity))
     assert out.summary["money"]["drawdown_marked"]["share"] == pytest.approx(0.1) and "10.00 %" in out.html.read_text("utf-8")
-
-
-def test_every_control_of_the_brief_has_words():
-    assert set(CONTROLS) == {"random_side", "inverted_side", "random_time", "every_30_min"}

@@ -193,6 +193,9 @@ def test_marks_of_the_whole_venue_reach_every_contract(tmp_path):
     tape = store.open(tmp_path / "s").tape(["ETHUSDT", "BTC", "DOGEUSDT"])
     feed = tape.rare[tape.rare["kind"] == Kind.FEED]
     assert feed["instrument"].tolist() == [0, 2, 0, 2] and feed["code"].tolist() == [2, 2, 1, 1]
+    one = store.open(tmp_path / "s").tape(["ETHUSDT", "DOGEUSDT"])
+    assert one.rare[one.rare["kind"] == Kind.FEED]["instrument"].tolist() == [-1, -1]       # of one venue: one event for all
+    lc.Tape(one.instruments, {"strips": [{"trades": one.trades(n), "quotes": one.quotes(n)} for n in range(2)], "rare": one.rare, "place": one.place})
     events = tape.events(0)
     at = int(np.flatnonzero(events["ts_recv"] == T0 + HOUR)[0])
     assert events["kind"][at] == Kind.FEED and (events["ts_recv"] == T0 + HOUR).sum() > 1     # before all else of its moment

@@ -10,11 +10,28 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_simulate import BIG, INSTRUMENTS, PRICES, Answer, decimal, detector, draw, rows, table, told
+from test_simulate import (
+    BIG,
+    INSTRUMENTS,
+    PRICES,
+    Answer,
+    decimal,
+    detector,
+    draw,
+    rows,
+    table,
+    told,
+)
 
 import liqcore as lc
 from liqcore.audit import AuditKind
-from liqcore.sweep import Grid, daily_sharpe, fade, locate, signals_of, sweep, sweep_detectors, trades_of
+from liqcore.sweep import (
+    Grid,
+    fade,
+    signals_of,
+    sweep,
+    trades_of,
+)
 
 S = lc.SECOND
 FREE = {"data_age_max_s": 1e6, "collar": 1.0, "order_notional_max": 1e9, "orders_per_signal_max": 4}

@@ -12,7 +12,17 @@ from markets import market as generated
 from test_sweep import FREE, step_trades, sweep_trades
 from test_walk import recorded, synthetic  # noqa: F401
 
-from liqcore import SECOND, SIGNAL_DTYPE, CascadeConfig, Engine, Paper, Risk, SimVenue, Tape, Walk
+from liqcore import (
+    SECOND,
+    SIGNAL_DTYPE,
+    CascadeConfig,
+    Engine,
+    Paper,
+    Risk,
+    SimVenue,
+    Tape,
+    Walk,
+)
 from liqcore.event import EVENT_DTYPE, FeedState, Kind, Phase
 from liqcore.sweep import (
     GRID_DTYPE,

@@ -18,11 +18,14 @@ from liqcore import (
     EVENT_DTYPE,
     SECOND,
     AuditKind,
+    Bracket,
     CascadeConfig,
     Engine,
     Instrument,
+    Latency,
     Paper,
     Phase,
+    Reason,
     Risk,
     SimVenue,
     Tape,
@@ -77,8 +80,10 @@ BRACKETS = st.fixed_dictionaries({}, optional={
     "entry": st.just("market"), "entry_ttl_s": st.sampled_from([0.5, 20.0, 600.0]), "max_hold_s": st.sampled_from([1.0, 60.0, 3600.0]),
     "cooldown_s": st.sampled_from([0.0, 30.0])})
 LATENCIES = st.sampled_from([0.0, 1e-9, 0.05, 0.7])
+DRAWN = Latency(order_samples=np.array([0.0, 0.004, 0.3, 2.0]), ack_samples=np.array([0.0, 0.01, 1.5]), seed=5)
 VENUES = st.fixed_dictionaries({"fills": st.sampled_from(["through", "touch", "queue"]), "taker": st.sampled_from(["next", "walk"]),
-                                "order_latency_s": LATENCIES, "ack_latency_s": LATENCIES, "leverage": st.sampled_from([0.0, 0.0, 50.0, 150.0]),
+                                "order_latency_s": LATENCIES, "ack_latency_s": LATENCIES,
+                                "hidden": st.sampled_from(["none", "wait"]), "latency": st.sampled_from([None, None, DRAWN]), "leverage": st.sampled_from([0.0, 0.0, 50.0, 150.0]),
                                 "funding_interval_s": st.sampled_from([0.0, 60.0, 28800.0])})
 MARKETS = st.tuples(st.integers(0, 2**32 - 1), st.integers(1, 1500), st.integers(1, 3), st.booleans(), st.booleans(), st.booleans())
 
@@ -141,6 +146,20 @@ def test_a_feed_with_its_sides_swapped_halts_at_the_same_moment(seed):
     tape = Tape.of(instruments(3), events)
     stream, _ = same_run(tape, lambda: paper(Fade(entry_ttl_s=600.0, entry_offset=0.004), size=3))
     assert kinds(stream)[AuditKind.AUDIT_LIMIT] > 0 and kinds(stream)[AuditKind.AUDIT_REQUEST] > 10
+
+
+class Early(Fade):
+    def on_signal(self, signal, market):
+        return Bracket(signal.side, **self.bracket) if signal.phase == Phase.BUILDING else None
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_liquidation_that_ends_a_bracket_by_its_phase(seed):
+    """What is asked for then says the last price, which a liquidation otherwise needs not bring up."""
+    tape = Tape.of(instruments(2), market(seed, 4000, 2))
+    stream, _ = same_run(tape, lambda: paper(Early(exit_phase=Phase.ACTIVE, entry_ttl_s=600.0, cooldown_s=0), size=2))
+    records = np.frombuffer(stream, AUDIT_DTYPE)
+    assert (records["reason"][records["kind"] == AuditKind.AUDIT_BRACKET] == Reason.END_PHASE).sum() > 5
 
 
 def test_a_small_ring_is_drained_in_time():

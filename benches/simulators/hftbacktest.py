@@ -175,7 +175,7 @@ def hold(hbt, number, side, target, stop, tick, limit):
     """From the fill to flat. False: the data ended before."""
     deadline = hbt.current_timestamp + limit
     send(hbt, number, -side, target * tick, GTX, LIMIT)
-    leaving, left = False, False
+    leaving = False
     trades = hbt.last_trades(0)
     triggered = len(trades) > 0 and (round(trades[-1].px / tick) - stop) * side <= 0
     hbt.clear_last_trades(0)

@@ -2,9 +2,9 @@
 
 What differs between the two, and how it is made to coincide:
 
-- The stop. liqcore's rests at the venue and covers the position from the fill on; hftbacktest has no stop orders. So exits go to a second asset, which
-  has the same data and no latency: the strategy plays the venue there. A stop is triggered by a trade at or beyond it, also by the one that filled the
-  entry, and sold at the next row.
+- The stop. liqcore's rests at the venue and covers the position from the fill on; hftbacktest has no stop orders. So exits go to a second asset,
+  which has the same data and no latency: the strategy plays the venue there. A stop is triggered by a trade at or beyond it, also by the one that
+  filled the entry, and sold at the next row.
 - Reduce-only. hftbacktest has none. Target and close are sent to the second asset at the moment when they would arrive, if something is held then;
   when a position is gone its other orders are gone with it.
 - Reports. The entry, its cancel and their race with the market go through hftbacktest's own order latency. Its answers come without delay, since the
@@ -12,8 +12,9 @@ What differs between the two, and how it is made to coincide:
 - The queue. A book of one level a side; risk-averse model: what was shown at our price on arrival goes first, less when less is shown, nothing when
   the level is not the best. That is fills='queue', hidden='none'. liqcore's hidden='wait' is more careful.
 - Partial fills. The no-partial-fill exchange fills an order whole. Orders are of one lot, so there is nothing to divide.
-- Simultaneous events. liqcore lets orders arrive before the tick of the same moment, hftbacktest after it: rows stand on a grid that no latency meets.
-- A trade that is not at the quote. liqcore's stop sells to the worse of the two, hftbacktest's to the quote; a trade beyond an order fills it in
+- Simultaneous events. liqcore lets orders arrive before the tick of the same moment, hftbacktest after it: rows stand on a grid that no latency
+  meets.
+- A trade off the quote. liqcore's stop sells to the worse of the two, hftbacktest's to the quote; a trade beyond an order fills it in
   liqcore, in hftbacktest only if its aggressor is of the other side. Where trades are at the quote there is no difference; recordings are made so by
   consistent().
 - Rounding of prices, time to live, cooldown: the bracket's rules, written out below in integers.
@@ -82,7 +83,8 @@ def send(hbt, asset, number, side, price, qty, force, kind):
 
 @njit
 def note(out, n, order, side):
-    out[n].ts, out[n].price, out[n].qty, out[n].side, out[n].maker = order.exch_timestamp, order.exec_price_tick, order.exec_qty, side, order.arr[0].maker
+    out[n].ts, out[n].price, out[n].qty = order.exch_timestamp, order.exec_price_tick, order.exec_qty
+    out[n].side, out[n].maker = side, order.arr[0].maker
     return n + 1
 
 

@@ -59,8 +59,9 @@ def ticks(folder: Path) -> tuple[list, list, list]:
     t, q, f = ({k.split(".")[1]: v for k, v in d.items() if k.startswith(part)} for part in ("trades", "quotes", "forced"))
     price = (lambda ticks: np.round(ticks * market.TICK, DIGITS))
     stamp = (lambda ts: ts.astype(np.uint64))
-    trades = TradeTick.from_raw_arrays_to_list(ID, DIGITS, 0, price(t["price"]), t["lots"].astype(float), np.where(t["side"] > 0, 1, 2).astype(np.uint8),
-                                               [str(n) for n in range(len(t["ts"]))], stamp(t["ts"]), stamp(t["ts"]))
+    trades = TradeTick.from_raw_arrays_to_list(ID, DIGITS, 0, price(t["price"]), t["lots"].astype(float),
+                                               np.where(t["side"] > 0, 1, 2).astype(np.uint8), [str(n) for n in range(len(t["ts"]))],
+                                               stamp(t["ts"]), stamp(t["ts"]))
     quotes = QuoteTick.from_raw_arrays_to_list(ID, DIGITS, 0, price(q["bid"]), price(q["ask"]), q["bid_lots"].astype(float),
                                                q["ask_lots"].astype(float), stamp(q["ts"]), stamp(q["ts"]))
     forced = [CustomData(KIND, Forced(*row)) for row in zip(f["ts"].tolist(), f["side"].tolist(), f["notional"].tolist(), strict=True)]

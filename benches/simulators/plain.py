@@ -30,7 +30,8 @@ def prepare(folder: Path, latency_s: float) -> Run:
 def outcome(trades: list[tuple]) -> Outcome:
     net = 0.0
     for _, side, entry, _, exit_price, maker in trades:
-        net += (exit_price - entry) * side * market.TICK - (entry * market.MAKER + exit_price * (market.MAKER if maker else market.TAKER)) * market.TICK
+        fees = entry * market.MAKER + exit_price * (market.MAKER if maker else market.TAKER)
+        net += ((exit_price - entry) * side - fees) * market.TICK
     return Outcome(len(trades), net)
 
 

@@ -1,5 +1,5 @@
-"""vectorbt: the rule in an order function, called for every row by its simulator in Numba. It has no resting orders, so the function itself decides when
-an order is filled and hands over the fill; what vectorbt does is cash, fees and records."""
+"""vectorbt: the rule in an order function, called for every row by its simulator in Numba. It has no resting orders, so the function itself decides
+when an order is filled and hands over the fill; what vectorbt does is cash, fees and records."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """Plain-Python oracle of paper trading on one instrument: a venue of trades and quotes, and the life of a bracket, told as a story of queues.
 
-Three queues are served in order of time, at equal times in this order: requests that reach the venue, reports that reach the engine, the engine's own
-deadlines; funding comes between the first two. A market event comes after everything that was due by then; the engine sees it first, the venue
+Three queues are served in order of time, at equal times in this order: requests that reach the venue, the engine's own deadlines, reports that reach
+the engine; funding comes between the first two. A market event comes after everything that was due by then; the engine sees it first, the venue
 (oracle/venue.py) matches it next.
 """
 
@@ -235,7 +235,7 @@ class PaperOracle:
             self.alarms.append((ts, "liquidated"))
             self.protect_at = 0
         self.reason = END_LIQUIDATED
-        self.belief[CLOSE].not_before = ts + SECOND
+        self.belief[CLOSE].not_before = max(self.belief[CLOSE].not_before, ts + SECOND)
 
     def hear_end(self, ts, b, role, reason):
         asked, b.state = b.asked, "ended"
@@ -293,8 +293,8 @@ class PaperOracle:
         """`signals`: those that the engine's own clock causes, in order; the due ones are taken out."""
         while True:
             arrivals, reports = self.venue.arrivals, self.venue.reports
-            times = (arrivals[0][0] if arrivals else NEVER, self.venue.next_funding, reports[0][0] if reports else NEVER,
-                     min(signals[0].ts if signals else NEVER, self.deadline()))
+            times = (arrivals[0][0] if arrivals else NEVER, self.venue.next_funding, min(signals[0].ts if signals else NEVER, self.deadline()),
+                     reports[0][0] if reports else NEVER)
             ts = min(times)
             if ts > now:
                 return
@@ -303,7 +303,7 @@ class PaperOracle:
                 self.venue.arrive(*arrivals.pop(0))
             elif ts == times[1]:
                 self.venue.fund()
-            elif ts == times[2]:
+            elif ts != times[2]:
                 self.hear(*reports.pop(0))
             else:
                 while signals and signals[0].ts <= self.now:

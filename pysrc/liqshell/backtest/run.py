@@ -40,9 +40,9 @@ Tell = Callable[[str, float], None]
 
 
 def run_backtest(config: Config, folder: str | Path | None = None, tell: Tell | None = None, name: str = "backtest", forward: bool = False,
-                 history: History | None = None, seen: Callable[[History], None] | None = None) -> Path:
+                 history: History | None = None) -> Path:
     """Run [backtest] on [data] and leave the folder of the run; its path. tell(what, share done) is called now and then. forward: walk forward too.
-    history: what [data] names, where it is loaded already. seen(history) is called once the data is loaded: the report draws its prices.
+    history: what [data] names, where it is loaded already.
 
     The folder is by default [run] out / NAME-DIGEST of settings and data, so that the same run comes to the same place. A folder of an unfinished
     backtest is replaced; one that holds anything else is refused.
@@ -53,8 +53,6 @@ def run_backtest(config: Config, folder: str | Path | None = None, tell: Tell | 
     tell("loading", 0.0)
     history = history or load_history(config)
     timing["load"] = time.perf_counter() - began
-    if seen is not None:
-        seen(history)
     values = settings(config, history.instruments)
     key = _hash({"settings": values, "data": history.fingerprint} | ({"forward": _plan(config)} if forward else {}))
     paper = make_paper(values, trust=True)         # before the folder: a policy that cannot be made leaves none

@@ -36,17 +36,18 @@ def backtest(
     json_
         Print the summary as one JSON object instead of the report.
     """
-    from liqshell.backtest import History, run_backtest
+    from liqshell.backtest import load_history, run_backtest
     from liqshell.config import load
     from liqshell.progress import Bar
     from liqshell.report import make_report, print_report
 
     loaded = load(config, [*set_, *(["backtest.study=false"] if quick else [])])
-    data: list[History] = []
     with Bar("backtest", quiet=json_) as bar:
-        folder = run_backtest(loaded, out, bar.show, config.stem, seen=data.append)
+        bar.show("loading", 0.0)
+        history = load_history(loaded)
+        folder = run_backtest(loaded, out, bar.show, config.stem, history=history)
         bar.show("report", 1.0)
-        report = make_report(folder, tape=data[0].tape)
+        report = make_report(folder, tape=history.tape)
     if json_:
         print(json.dumps(report.summary | {"folder": str(folder), "report": str(report.html)}, default=str))
     else:

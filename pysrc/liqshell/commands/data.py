@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from liqshell.store.load import Store
+from liqshell.store.page import longest_gaps
 
 CONTRACTS_SHOWN = 40
 GAPS_SHOWN = 10
@@ -74,7 +75,7 @@ def show(report: dict[str, Any]) -> None:
         console.print("the store is empty")
         return
     console.print(_contracts(report))
-    gaps = [(gap["to"] - gap["from"], c, gap) for c in report["contracts"] for gap in c["gaps"]]
+    gaps = longest_gaps(report["contracts"])
     if gaps:
         console.print(_gaps(gaps))
     rows = _refused(report)
@@ -119,11 +120,10 @@ def _compact(rows: int) -> str:
     return f"{rows:,}" if rows < 1_000_000 else f"{rows / 1e6:,.2f} M"
 
 
-def _gaps(gaps: list[tuple[int, dict[str, Any], dict[str, Any]]]) -> Table:
-    gaps.sort(key=lambda g: -g[0])
+def _gaps(gaps: list[tuple[int, str, dict[str, Any]]]) -> Table:
     table = _table(f"Longest gaps ({min(GAPS_SHOWN, len(gaps))} of {len(gaps)})", "contract", "from (UTC)", "to", ">length", "what")
-    for length, c, gap in gaps[:GAPS_SHOWN]:
-        table.add_row(f"{c['venue']}:{c['symbol']}", when(gap["from"]), when(gap["to"]), duration(length), gap["what"])
+    for length, name, gap in gaps[:GAPS_SHOWN]:
+        table.add_row(name, when(gap["from"]), when(gap["to"]), duration(length), gap["what"])
     return table
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from liqshell.report.drawing import drawing
-from liqshell.report.figures import summarise
+from liqshell.report.figures import TRADE_COLUMNS, summarise
 from liqshell.report.html import page
 from liqshell.report.ledger import read_ledger
 from liqshell.report.prices import Tape, read_paths, tape_paths
@@ -68,7 +68,7 @@ def _as_json(summary: dict[str, Any]) -> str:
 
 def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]) if rows else ["n", "symbol", "side", "net"])
+        writer = csv.DictWriter(stream, TRADE_COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
 

@@ -83,6 +83,10 @@ MEASURES: dict[str, tuple[str, str, Callable[[dict[str, Any]], Seen]]] = {
     "daily_sharpe": ("Sharpe of daily returns × √365", RATIO, _sharpe),
 }
 
+#: of these more is better, of those less; the rest only differs
+HIGHER = ("exits.target", "win_rate", "fill_share", "net_bps", "net_per_day", "daily_sharpe")
+LOWER = ("exits.stop", "exits.timeout", "max_drawdown")
+
 _FADE: tuple[Claim, ...] = (
     {"id": "S2-13", "measure": "exits.target", "low": 0.70, "high": 0.76, "note": "about 73 %"},
     {"id": "S2-13", "measure": "exits.stop", "low": 0.22, "high": 0.28, "note": "about 25 %"},

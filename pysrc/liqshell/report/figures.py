@@ -124,6 +124,12 @@ def feed_health(run: Run, ledger: Ledger) -> dict[str, Any]:
                        for ts, c, r, v, limit in ledger.limits]}
 
 
+#: columns of trades.csv, in order
+TRADE_COLUMNS = ("n symbol side cascade signal_ns decided_ns opened_ns closed_ns signal decided opened closed qty entry exit notional gross fees "
+                 "fee_entry fee_exit slippage funding net net_bps hold_s wait_s exit_reason entry_role exit_role exit_leg take_profit stop_loss "
+                 "threshold score z cascade_notional").split()
+
+
 def trade_rows(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     """One row a closed trade: what trades.csv holds, docs/report.md says what each column means."""
     rows = []
@@ -167,7 +173,9 @@ def stamp(run: Run) -> dict[str, Any]:
     return {"version": meta.get("version"), "abi": meta.get("abi"), "config_hash": meta.get("config_hash"), "code_hash": meta.get("code_hash"),
             "data_hash": meta.get("data_hash"),
             "seed": meta.get("seed"), "speed": run.speed, "audit_records": len(run.audit), "audit_lost": lost,
-            "audit_sha256": hashlib.sha256(np.ascontiguousarray(run.audit).view(np.uint8).data).hexdigest(), "replay": meta.get("replay")}
+            "audit_sha256": hashlib.sha256(np.ascontiguousarray(run.audit).view(np.uint8).data).hexdigest(), "replay": meta.get("replay"),
+            "finished": meta.get("finished", True),
+            "problem": meta.get("problem")}
 
 
 def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str, Any]:

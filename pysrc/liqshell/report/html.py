@@ -42,7 +42,7 @@ def _tiles(s: dict[str, Any]) -> str:
                  f"{e['filled']['k']} of {e['placed']} orders" if e["placed"] else "no order was placed")]
     if s["truth"] is not None:
         t = s["truth"]
-        out.append(tile("Detection", f"{percent(t['precision']['share'], 0)} / {percent(t['recall']['share'], 0)}",
+        out.append(tile("Detection", f"{percent(t['precision']['share'], 0).removesuffix(' %')} / {percent(t['recall']['share'], 0)}",
                          f"precision / recall on {t['cascades']} true cascades; recall by notional {percent(t['recall_by_notional'], 0)}"))
     out.append(tile("Drawdown", percent(m["max_drawdown_on_account"], 3) if traded else NONE,
                      "largest fall of the account, closed trades"))
@@ -65,6 +65,8 @@ def _head(s: dict[str, Any]) -> str:
         out.append(f'<div class="sub"><b>Evidence for the preset: {esc(grade)}.</b> {esc(first)}{more}</div>')
     if s["stamp"]["audit_lost"]:
         out.append(notice("INCOMPLETE.", f"{s['stamp']['audit_lost']:,} audit records are missing: no sum below can be trusted."))
+    if not s["stamp"]["finished"]:
+        out.append(notice("UNFINISHED.", f"The run was cut off: what follows is of a part of it. {s['stamp']['problem'] or ''}"))
     if "CENSORED" in s["completeness"]:
         out.append(notice("CENSORED feed.", "The venue shows only a sample of its liquidations: volumes are lower bounds and are never added to "
                           "those of a full feed."))
@@ -86,6 +88,16 @@ def _contents(body: str) -> str:
     found = re.findall(r'<section id="([a-z]+)"><h2>([^<]*)</h2>', body)
     links = "".join(f'<a href="#{anchor}">{title}</a>' for anchor, title in [("charts", "Price and orders"), *found])
     return f'<nav class="contents">{links}</nav>'
+
+
+def document(title: str, body: str) -> str:
+    """A self-contained page in the same clothes around HTML that is already safe: sections (elements.section), tables, heatmaps."""
+    css = files("liqshell.report").joinpath("page.css").read_text("utf-8")
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    return ('<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n<title>{esc(title)}</title>\n<style>{css}</style>\n</head>\n'
+            f"<body>\n<main>\n<header><h1>{esc(title)}</h1></header>\n{body}\n</main>\n</body>\n</html>\n")
 
 
 def page(summary: dict[str, Any], drawn: dict[str, Any]) -> str:

@@ -202,3 +202,4 @@ new ResizeObserver(again).observe(chart);
 const rank = c => (c.group === "won" || c.group === "lost" ? 1e15 : 0) + c.long + c.short;
 const first = D.cascades.reduce((best, c) => !best || rank(c) > rank(best) ? c : best, null);
 if (first) focus(first); else { pick(0); whole(); }
+paint();                                     // at once: a browser in the background gives no frames

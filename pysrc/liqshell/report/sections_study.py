@@ -4,8 +4,8 @@ from typing import Any
 
 from liqshell.report import plots
 from liqshell.report.elements import empty, esc, muted, section, signed, slim, table, two
-from liqshell.report.expected import BPS, PER_DAY, RATIO, SECONDS, SHARE
-from liqshell.report.text import NONE, believe, interval, number, percent, seconds, when
+from liqshell.report.expected import BPS, HIGHER, LOWER, PER_DAY, RATIO, SECONDS, SHARE
+from liqshell.report.text import NONE, believe, interval, number, percent, plural, seconds, when
 
 bps = lambda v: number(v, 1, True)  # noqa: E731
 
@@ -83,7 +83,8 @@ def trials(s: dict[str, Any]) -> str:
         return ""
     daily = lambda v: number(v, 3)  # noqa: E731
     rows = [("settings looked at", f"{t['trials']:,}", t["source"]),
-            ("Sharpe of a day", daily(t["sharpe_daily"]), f"{t['days']} days, skewness {number(t['skew'])}, kurtosis {number(t['kurtosis'])}"),
+            ("Sharpe of a day", daily(t["sharpe_daily"]), plural(t["days"], "day")
+             + (f", skewness {number(t['skew'])}, kurtosis {number(t['kurtosis'])}" if t["skew"] is not None else "")),
             ("what luck alone would give", daily(t["hurdle_daily"]), "the best of so many worthless settings; their scatter "
              + ("from the trial log" if t["sd_source"] == "trials" else "estimated from this run")),
             ("deflated Sharpe", percent(t["deflated"]) if t["deflated"] is not None else "not enough days",
@@ -103,7 +104,7 @@ def trials(s: dict[str, Any]) -> str:
 def _amount(value: float | None, unit: str) -> str:
     if value is None:
         return NONE
-    show = {SHARE: lambda v: percent(v, 2 if 0 < abs(v) < 0.02 else 0), PER_DAY: lambda v: number(v, 1), BPS: bps, SECONDS: seconds,
+    show = {SHARE: lambda v: percent(v, 2 if 5e-5 < abs(v) < 0.02 else 0), PER_DAY: lambda v: number(v, 1), BPS: bps, SECONDS: seconds,
             RATIO: number}.get(unit, lambda v: f"{v:g}")
     return show(value)
 
@@ -112,7 +113,10 @@ def expected(s: dict[str, Any]) -> str:
     """Promised and observed, side by side."""
     if not s["expected"]:
         return ""
-    tone = {"as claimed": "good", "below": "bad", "above": "bad"}
+    def tone(r: dict[str, Any]) -> str:
+        bad = {"below": r["measure"] in HIGHER, "above": r["measure"] in LOWER}.get(r["verdict"], False)
+        return "bad" if bad else "good" if r["verdict"] == "as claimed" else "open"
+
     rows = []
     for r in s["expected"]:
         low, high = _amount(r["claimed_low"], r["unit"]), _amount(r["claimed_high"], r["unit"])
@@ -120,7 +124,7 @@ def expected(s: dict[str, Any]) -> str:
         if r["observed_low"] is not None:
             seen += f" ({_amount(r['observed_low'], r['unit'])} to {_amount(r['observed_high'], r['unit'])})"
         rows.append((f"<span class='nowrap'>{esc(r['id'])}</span>", esc(r["what"]), esc(low if low == high else f"{low} to {high}"), esc(seen),
-                     f'<span class="verdict-{tone.get(r["verdict"], "open")}">{esc(r["verdict"])}</span>', muted(r["note"])))
+                     f'<span class="verdict-{tone(r)}">{esc(r["verdict"])}</span>', muted(r["note"])))
     return section("Promised and observed", table(("claim", "", ">promised", ">observed (95 %)", "", "note"), rows),
                    "What the authors of the preset expect beside this run. below, above: the observed interval lies outside. not contradicted: "
                    "it overlaps.",

@@ -57,7 +57,8 @@ def _statistics(s: dict[str, Any]) -> Table:
         table.add_row("  clustered by day", "", f"{interval(c['low'], c['high'], signed)}, t = {number(c['t'])}, {c['clusters']} days")
     table.add_row("Sharpe per trade", number(t["sharpe_per_trade"], 3), "never annualised")
     table.add_row("Sharpe, daily x √365", number(d["value"]) if d["value"] is not None else "not enough days",
-                  f"{interval(d['low'], d['high'])}, {d['days']} days" if d["value"] is not None else f"{plural(d['days'], 'whole day')}, 2 are needed")
+                  f"{interval(d['low'], d['high'])}, {d['days']} days" if d["value"] is not None
+                  else f"{plural(d['days'], 'whole day')}, 2 are needed")
     if x["deflated"] is not None and (x["logged"] or s["mode"] == "backtest"):
         table.add_row("deflated Sharpe", percent(x["deflated"]), f"probability that it is more than the best of {x['trials']:,} tries: {x['source']}")
     if fall and fall["share"] > 0:
@@ -155,6 +156,8 @@ def _feet(s: dict[str, Any]) -> list[Text]:
     if s["mode"] != "backtest":
         out.append(Text.assemble(("Feed  ", "bold"), f"{_count(f['frames'])} frames, {_count(f['events'])} "
                                  f"events, {len(gaps)} gaps, reconnects {f['reconnects'] or 0}; refused: {refused}"))
+    if not stamp["finished"]:
+        out.append(Text(f"UNFINISHED: the run was cut off, everything above is of a part of it. {stamp['problem'] or ''}", style="bold red"))
     if stamp["audit_lost"]:
         out.append(Text(f"INCOMPLETE: {stamp['audit_lost']:,} audit records are missing, no sum above can be trusted", style="bold red"))
     for alarm in f["alarms"][:5]:

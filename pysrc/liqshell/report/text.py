@@ -134,14 +134,16 @@ def believe(s: dict[str, Any]) -> list[tuple[str, str, str]]:
         state = "good" if c["low"] > 0 else "bad" if c["high"] < 0 else "open"
         told = f"{number(t['mean'], 1, True)} bps a trade net, 95 % {interval(c['low'], c['high'], lambda v: number(v, 1, True))}"
         rows = [("Does it earn its costs?", state, told
-                 + (", trades of a day taken together" if "clusters" in c else f", trades taken as independent: only {plural(t['clustered']['clusters'], 'day')}")
+                 + (", trades of a day taken together" if "clusters" in c
+                    else f", trades taken as independent: only {plural(t['clustered']['clusters'], 'day')}")
                  + f"; n = {t['n']:,}.")]
     found = s["controls"]
     state = "none" if found is None else "open" if found["edge"] is None else "good" if found["edge"] else "bad"
     rows.append(("Is it more than chance entries?", state,
                  "No controls were run." if found is None else found["verdict"]))
     late = [r for r in d["rows"] if r["mean_bps"] is not None] if d else []
-    state = "none" if d is None else "open" if not late else "good" if all(r["mean_bps"] > 0 for r in late) else "bad"
+    gains = [r["delay_s"] for r in late if r["mean_bps"] > 0]
+    state = "none" if d is None else "open" if not late else "good" if len(gains) == len(late) else "open" if gains and max(gains) >= 1 else "bad"
     rows.append(("Does it survive a slower reaction?", state, "No other delays were run." if d is None else d["verdict"]))
     f = s["forward"]
     state = "none" if f is None else "open" if f["low_bps"] is None or f["low_bps"] <= 0 <= f["high_bps"] else "good" if f["low_bps"] > 0 else "bad"

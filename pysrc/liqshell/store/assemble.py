@@ -22,6 +22,7 @@ from liqshell.store.partition import read
 from liqshell.store.rows import DAY_NS, HOUR_NS, day_number
 from liqshell.store.strip import Stale, StripWriter, open_strip
 
+ALL_INSTRUMENTS = -1            # event_t.instrument of what concerns all of them
 IN_MEMORY = 1 << 16             # rare events that are merged anew each time rather than kept in a file
 MERGED_MAX = 8                  # such files kept; the oldest go first
 _EMPTY = np.zeros(0, EVENT_DTYPE)
@@ -33,13 +34,19 @@ def tape_of(root: Path, contracts: Sequence[Contract], marks: dict[str, Contract
     strips: list[dict[str, Any]] = []
     runs: list[Run] = []
     names: list[Any] = []
+    shared = len({contract.venue for contract in contracts}) == 1       # then a mark of the venue is one event that concerns all instruments
+    if shared:
+        events = _marks(marks.get(contracts[0].venue), start, end)
+        runs.append((events, np.zeros(len(events), PLACE_DTYPE), ALL_INSTRUMENTS))
+        names.append(events.tobytes().hex())
     for n, contract in enumerate(contracts):
         strip = contract.range_strip(start, end)
         if strip is None:
             trades, quotes = _no_columns(contract)
         else:
             trades, quotes = strip.trades, strip.quotes
-        found = [m for m in (_marks(marks.get(contract.venue), start, end), _holes(contract, start, end)) if len(m)]
+        own = _EMPTY if shared else _marks(marks.get(contract.venue), start, end)
+        found = [m for m in (own, _holes(contract, start, end)) if len(m)]
         if found:               # before all else of their moment
             events = np.concatenate(found)
             runs.append((events, _places(events, trades["ts"], quotes["ts"]), n))

@@ -102,7 +102,8 @@ class _Taken:
 def fill(root: str | Path, files: Iterable[str | Path], options: formats.Options | None = None, *, jobs: int = 1, overlap: bool = False,
          given: Mapping[tuple[str, str], dict[str, Any]] | None = None, tell: Tell | None = None) -> Outcome:
     """Import recordings and vendor files into the store at `root`, as `liqcore import` does: see `run`, and formats.Options."""
-    return run(Path(root), [Path(file) for file in files], FormatOpener(options or formats.Options()), jobs=jobs, overlap=overlap, given=given, tell=tell)
+    paths = [Path(file) for file in files]
+    return run(Path(root), paths, FormatOpener(options or formats.Options()), jobs=jobs, overlap=overlap, given=given, tell=tell)
 
 
 def run(root: Path, files: Sequence[Path], opener: Opener, *, jobs: int = 1, overlap: bool = False,

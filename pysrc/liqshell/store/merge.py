@@ -4,9 +4,10 @@ Rows of one file keep their order. The rule for what two files both have:
 
 1. Rows that are equal in every field, ts_recv included, are the same row. Where one file holds it m times and the other n times, the store holds
    it max(m, n) times.
-2. At one ts_recv, where one file holds all that the other has, its order stands.
-3. Where the one file ends and the other begins, the cut went through a moment: the earlier file's rows come first.
-4. Else the rows of that moment are ordered by their content.
+2. At one ts_recv, rows that both files have are anchors: between them each file's own rows stand as they stand there.
+3. Where both files have rows of their own between the same anchors, and one file ends where the other begins, the cut went through a moment: the
+   earlier file's rows come first.
+4. Else, and where the files disagree about the order of the anchors, all rows of that moment are ordered by their content.
 
 `Overlap` says how much of the shared time the two agree on. Two files of one recorder agree on all of it; files of two recorders (or a vendor's and
 our own) disagree on nearly every ts_recv, and together they would count every trade twice: the importer refuses those.
@@ -82,27 +83,43 @@ def _mixed(layout: Layout, old: np.ndarray, new: np.ndarray, span: tuple[int, in
     overlap.duplicates += int(duplicate.sum())
     overlap.offered += _inside(new, (int(old["ts_recv"][0]), int(old["ts_recv"][-1])))
     overlap.same += int(duplicate.sum())
-    # a moment (a value of ts_recv) by what the one file has that the other lacks
     _, moment = np.unique(ts, return_inverse=True)
-    moments = int(moment.max()) + 1
-    only_old = np.bincount(moment[~shared & ~is_new], minlength=moments)[moment] > 0
-    only_new = np.bincount(moment[~shared & is_new], minlength=moments)[moment] > 0
+    # what both have are anchors: a row stands behind the anchors that stand before it in its own file
+    anchors = _before(moment, shared, is_new)
     place = np.where(is_new, np.arange(len(rows)) - len(old), np.arange(len(rows)))
     later = np.zeros(len(rows), np.int8)
-    # rule 2: the new file has all of that moment and more: its order
-    keep = np.where(~only_old & only_new, is_new, ~duplicate)
-    torn = only_old & only_new
-    if torn.any():
-        begins, ends = torn & (ts == span[0]) & (span[0] < span[1]), torn & (ts == span[1]) & (span[0] < span[1])
-        later[begins & is_new] = 1
-        later[ends & ~is_new] = 1
-        # rule 3, new file first: what both have stands where the new file has it
-        keep = np.where(ends, is_new | ~shared, keep)
-        content = torn & ~begins & ~ends
-        if content.any():
-            place[content] = _by_content(layout, rows[content])
-    order = np.lexsort((place, later, ts))
-    return rows[order[keep[order]]]
+    _, between = np.unique(np.stack([moment, anchors]), axis=1, return_inverse=True)
+    mine, theirs = (np.bincount(between[~shared & of], minlength=len(rows))[between] > 0 for of in (~is_new, is_new))
+    torn = ~shared & mine & theirs
+    begins, ends = torn & (ts == span[0]) & (span[0] < span[1]), torn & (ts == span[1]) & (span[0] < span[1])
+    later[begins & is_new] = 1
+    later[ends & ~is_new] = 1
+    unclear = torn & ~begins & ~ends | _disordered(pair, moment, shared, is_new)
+    content = np.bincount(moment[unclear], minlength=len(rows))[moment] > 0
+    anchors[content] = later[content] = 0
+    if content.any():
+        place[content] = _by_content(layout, rows[content])
+    order = np.lexsort((place, later, ~shared & ~content, anchors, ts))
+    return rows[order[~duplicate[order]]]
+
+
+def _before(moment: np.ndarray, shared: np.ndarray, is_new: np.ndarray) -> np.ndarray:
+    """How many shared rows of its moment stand before each row or are it, in its own file."""
+    out = np.zeros(len(moment), np.int64)
+    for mine in (is_new, ~is_new):
+        here = np.flatnonzero(mine)
+        total = np.cumsum(shared[here])
+        starts = np.flatnonzero(np.r_[True, moment[here][1:] != moment[here][:-1]])
+        base = np.repeat(total[starts] - shared[here][starts], np.diff(np.r_[starts, len(here)]))
+        out[here] = total - base
+    return out
+
+
+def _disordered(pair: np.ndarray, moment: np.ndarray, shared: np.ndarray, is_new: np.ndarray) -> np.ndarray:
+    """Rows of moments of which the files have what they share in different orders."""
+    mine, theirs = np.flatnonzero(shared & ~is_new), np.flatnonzero(shared & is_new)
+    differ = moment[mine][pair[mine] != pair[theirs]]       # as many of each, and both in order of time
+    return np.isin(moment, differ) if len(differ) else np.zeros(len(moment), bool)
 
 
 def _copies(who: np.ndarray, is_new: np.ndarray) -> np.ndarray:

@@ -197,11 +197,21 @@ def _key(words: Iterable[tuple[str, str]]) -> str:
     return '<div class="key">' + "".join(f"<span>{swatch.format(kind)}{_esc(word)}</span>" for kind, word in words) + "</div>"
 
 
+def longest_gaps(contracts: list[dict[str, Any]]) -> list[tuple[int, str, dict[str, Any]]]:
+    """(length, whose, gap), longest first; those of all contracts of a venue once."""
+    found: dict[tuple[str, int, int], tuple[int, str, dict[str, Any]]] = {}
+    for c in contracts:
+        for gap in c["gaps"]:
+            name = c["venue"] if gap["what"].endswith("all contracts") else _name(c)
+            found[name, gap["from"], gap["to"]] = gap["to"] - gap["from"], name, gap
+    return sorted(found.values(), key=lambda g: (-g[0], g[2]["from"], g[1]))
+
+
 def _gaps(contracts: list[dict[str, Any]]) -> str:
-    gaps = sorted(((g["to"] - g["from"], c, g) for c in contracts for g in c["gaps"]), key=lambda g: -g[0])
+    gaps = longest_gaps(contracts)
     if not gaps:
         return _section("Gaps", '<p class="muted">None.</p>')
-    rows = [(_esc(_name(c)), _when(g["from"]), _when(g["to"]), _duration(length), _esc(g["what"])) for length, c, g in gaps[:GAPS_MAX]]
+    rows = [(_esc(name), _when(g["from"]), _when(g["to"]), _duration(length), _esc(g["what"])) for length, name, g in gaps[:GAPS_MAX]]
     return _section("Gaps", _table(("|contract", "|from (UTC)", "|to", ">length", "what"), rows, tall=True),
                     f"The longest {len(rows)} of {len(gaps)}." if len(gaps) > len(rows) else "Longest first.")
 

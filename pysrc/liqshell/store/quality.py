@@ -56,10 +56,11 @@ def _contract(contract: Contract, marks: Contract | None, sources: Any, catalogu
     received = sorted({sources[o].received for o in origins if o in sources and sources[o].received})
     dense = any(kind in kinds for kind in DENSE)
     dark = _dark(contract, dense)
-    down = _down(contract, marks)
-    hours = coverage(contract, dark + down, dense)
+    down, down_all = _down(contract), _down(marks)
+    hours = coverage(contract, dark + down + down_all, dense)
     found = _measured(contract)
-    gaps: list[dict[str, Any]] = [{"from": a, "to": b, "what": "feed down or rows lost"} for a, b in down]
+    gaps: list[dict[str, Any]] = [{"from": a, "to": b, "what": f"feed down or rows lost{of}"}
+                                  for found_down, of in ((down, ""), (down_all, ", all contracts")) for a, b in found_down]
     least = GAP_NS if dense else _rare_gap(contract)
     ends = day_number(contract.days()[0]) * DAY_NS, (day_number(contract.days()[-1]) + 1) * DAY_NS      # outside the record there are no gaps
     gaps += [{"from": a, "to": b, "what": "silence of every kind" if dense else "no liquidation"}
@@ -127,23 +128,20 @@ def _rare_gap(contract: Contract) -> int:
     return max(RARE_GAP_NS, RARE_GAP_PAUSES * span // max(rows, 1))
 
 
-def _down(contract: Contract, marks: Contract | None) -> list[Interval]:
-    """From each DOWN mark of the feed to the next UP; a GAP mark is a moment."""
+def _down(of: Contract | None) -> list[Interval]:
+    """From each DOWN mark of the feed to the next UP; a GAP mark says since when (ts_event)."""
     out: list[Interval] = []
-    for of in (contract, marks):
-        since = None
-        if of is None:
-            continue
-        for key in sorted(key for key in of.contents if key.kind == "feed"):
-            for events in read(key.file(of.root), key):
-                for ts, state in zip(events["ts_recv"].tolist(), events["code"].tolist(), strict=True):
-                    if state == FeedState.FEED_DOWN:
-                        since = ts if since is None else since
-                    elif state == FeedState.FEED_GAP:
-                        out.append((ts, ts))        # how much was lost is not known
-                    elif state == FeedState.FEED_UP and since is not None:
-                        out.append((since, ts))
-                        since = None
+    since = None
+    for key in sorted(key for key in of.contents if key.kind == "feed") if of is not None else ():
+        for events in read(key.file(of.root), key) if of is not None else ():
+            for began, ts, state in zip(events["ts_event"].tolist(), events["ts_recv"].tolist(), events["code"].tolist(), strict=True):
+                if state == FeedState.FEED_DOWN:
+                    since = ts if since is None else since
+                elif state == FeedState.FEED_GAP:
+                    out.append((min(began, ts), ts))
+                elif state == FeedState.FEED_UP and since is not None:
+                    out.append((since, ts))
+                    since = None
     return out
 
 
