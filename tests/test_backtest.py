@@ -182,6 +182,16 @@ def test_the_other_side_is_the_same_trade_turned(config, history):
         assert (np.sign(entries(audit)["x"][:, 0] - entries(audit)["x"][:, 6]) == -entries(audit)["side"]).all()
 
 
+def test_a_bracket_is_turned_with_all_its_terms():
+    long = lc.Bracket(lc.LONG, entry_offset="0.0015", take_profit="0.0015", stop_loss="0.0025", notional=1000)
+    ethusdt = lc.Instrument("ETHUSDT", tick_size="0.01")
+    assert long.turned(lc.SHORT).prices(ethusdt, 2500.0) == lc.Bracket(lc.SHORT, entry_offset="0.0015", take_profit="0.0015", stop_loss="0.0025",
+                                                                       notional=1000).prices(ethusdt, 2500.0)
+    assert long.side == 1 and long.turned(1).prices(ethusdt, 2500.0) == long.prices(ethusdt, 2500.0)
+    with pytest.raises(ValueError, match="expected LONG"):
+        long.turned(0)
+
+
 def test_random_sides_follow_from_the_seed_alone(config, history):
     values = settings(config, history.instruments)
 

@@ -32,7 +32,7 @@ class Stepper:
 def drive(walk: lc.Walk | Stepper, end_ns: int, moments: Iterable[int] = (), each: Callable[[int, np.ndarray], None] | None = None) -> np.ndarray:
     """Run to the end of the tape and on to end_ns (what is due by then is served); the audit stream.
 
-    moments: rising times (ns) at which `each(moment, new audit records)` is called, everything before the moment having been done; end_ns is the last.
+    moments: rising times (ns) at which `each(moment, new audit records)` is called, everything until then having been done; end_ns is the last.
     """
     parts: list[np.ndarray] = []
     for moment in _until(moments, end_ns):

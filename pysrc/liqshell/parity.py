@@ -137,7 +137,8 @@ def _object(text: bytes, where: str | Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Parity:
-    """What came of it. how: as a tape, or why it had to be stepped in the recorded order. difference: the first one in words, '' where there is none."""
+    """What came of it. how: as a tape, or why it had to be stepped in the recorded order. difference: the first one in words, '' where
+    there is none."""
 
     verdict: replay.Verdict
     how: str
@@ -176,7 +177,8 @@ def prove_as_backtest(folder: str | Path, *, trust: bool = False) -> Parity:
 def _unlike(events: np.ndarray, tape: lc.Tape, refused: dict[lc.Reason, int]) -> str:
     """Why a tape of these events is not the same feed, '' where it is."""
     if refused:
-        return f"{sum(refused.values())} of its events are refused at the door ({', '.join(reason.name for reason in refused)}), which a tape leaves out"
+        names = ", ".join(reason.name for reason in refused)
+        return f"{sum(refused.values())} of its events are refused at the door ({names}), which a tape leaves out"
     ordered = tape.events()
     if len(ordered) != len(events) or any((ordered[name] != events[name]).any() for name in ("ts_recv", "instrument", "kind")):
         return "events of different contracts at one moment came in another order than the one that a tape keeps"

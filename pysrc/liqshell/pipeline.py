@@ -54,7 +54,8 @@ def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float 
 def venue_arguments(paper: PaperConfig) -> dict[str, Any]:
     """Keyword arguments of liqcore.SimVenue as JSON values; `latency`, where it is there, is that of liqcore.Latency."""
     out: dict[str, Any] = {
-        "fills": paper.fills, "taker": paper.taker, "hidden": paper.hidden, "maker_fee": paper.maker_fee / SCALE, "taker_fee": paper.taker_fee / SCALE,
+        "fills": paper.fills, "taker": paper.taker, "hidden": paper.hidden,
+        "maker_fee": paper.maker_fee / SCALE, "taker_fee": paper.taker_fee / SCALE,
         "order_latency_s": paper.order_latency_ms / 1e3, "ack_latency_s": paper.ack_latency_ms / 1e3, "funding_interval_s": paper.funding_interval_s,
         "leverage": paper.leverage, "maintenance_margin": paper.maintenance_margin / SCALE}
     if paper.latency == "empirical":

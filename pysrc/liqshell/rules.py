@@ -48,7 +48,8 @@ def make_policy(rule: str, brackets: dict[str, dict[str, Any]], digest: str | No
     try:
         return made(default, brackets) if _own_init(made) else made()
     except Exception as why:
-        raise ConfigError(rule, f"cannot be made: {type(why).__name__}: {why}{_place(why, path)}", "a class that is made as (default, brackets)") from why
+        raise ConfigError(rule, f"cannot be made: {type(why).__name__}: {why}{_place(why, path)}",
+                          "a class that is made as (default, brackets)") from why
 
 
 def _read(rule: str) -> tuple[Path, bytes]:
@@ -73,7 +74,8 @@ def _class(path: Path, source: bytes, name: str) -> type[lc.Policy]:
     made = getattr(module, name, None)
     if not isinstance(made, type) or not issubclass(made, lc.Policy):
         known = [n for n, v in vars(module).items() if isinstance(v, type) and issubclass(v, lc.Policy) and v is not lc.Policy]
-        raise ConfigError(f"{path}:{name}", "no policy of this name" if made is None else f"a {type(made).__name__}, not a subclass of liqcore.Policy",
+        found = "no policy of this name" if made is None else f"a {type(made).__name__}, not a subclass of liqcore.Policy"
+        raise ConfigError(f"{path}:{name}", found,
                           f"one of {', '.join(known)}" if known else "a class that derives from liqcore.Policy")
     return made
 

@@ -219,9 +219,9 @@ class SweepConfig:
 @dataclass(frozen=True)
 class ForwardConfig:
     """Walk-forward: parameters of [sweep] chosen on train_days, judged on the test_days after them. embargo_s: between the two; 0 = max_hold_s +
-    entry_ttl_s, the least that keeps a train trade from living in the test span. trades_min: a setting with fewer on train is not chosen. judge_all: after the choice, run
-    every setting on the test span too: its rank there and the probability of overfitting need that. by: what judges the settings; auto = the sweep from
-    500 settings on, where it trades as the engine does."""
+    entry_ttl_s, the least that keeps a train trade from living in the test span. trades_min: a setting with fewer on train is not chosen. judge_all:
+    after the choice, run every setting on the test span too: its rank there and the probability of overfitting need that. by: what judges the
+    settings; auto = the sweep from 500 settings on, where it trades as the engine does."""
 
     train_days: float = number(7.0, 0.0, 3650.0, "days", above=True)
     test_days: float = number(1.0, 0.0, 3650.0, "days", above=True)

@@ -59,7 +59,8 @@ def embargo_of(config: Config, symbols: Sequence[str]) -> int:
     least = round((hold + ttl) * lc.SECOND) + SLACK_NS
     wanted = round(config.forward.embargo_s * lc.SECOND)
     if wanted and wanted < least - SLACK_NS:
-        raise ConfigError("forward.embargo_s", f"found {config.forward.embargo_s:g}", f"at least max_hold_s + entry_ttl_s of the grid ({hold + ttl:g})",
+        raise ConfigError("forward.embargo_s", f"found {config.forward.embargo_s:g}",
+                          f"at least max_hold_s + entry_ttl_s of the grid ({hold + ttl:g})",
                           "A shorter one lets trades of the train span end inside the test span; 0 chooses the least")
     return wanted or least
 
@@ -97,7 +98,8 @@ def judge(config: Config, part: History, setting: Setting, span: tuple[int, int]
     audit = variants.trade(values, part, lambda inner: variants.Within(inner, *span))
     outcome, trades = variants.outcome(audit, part), trades_of(audit, part.multipliers)
     days = max(1, round((span[1] - span[0]) / DAY_NS))
-    at = np.clip((np.array(trades["closed_ns"], np.int64) - span[0]) // DAY_NS, 0, days - 1)      # those that end in the embargo belong to the last day
+    # those that end in the embargo belong to the last day
+    at = np.clip((np.array(trades["closed_ns"], np.int64) - span[0]) // DAY_NS, 0, days - 1)
     daily = np.bincount(at, np.array(trades["net"]), days)
     return Result(outcome, trades, objective_of(config.sweep.objective, outcome, daily), daily)
 
@@ -147,8 +149,8 @@ def _by_sweep(config: Config, history: History, count: int, symbols: Sequence[st
     why = swept.why_not(config, settings(config, history.instruments), symbols)
     if why and config.forward.by == "sweep":
         raise ConfigError("forward.by", f"'sweep', which knows nothing of {why}", "'auto' or 'backtest'")
-    said = ("the settings were judged by the sweep: every symbol for itself, without limits of the account and without funding; what was chosen was then run with "
-            "all of them. It keeps no daily results, so there is no probability of overfitting")
+    said = ("the settings were judged by the sweep: every symbol for itself, without limits of the account and without funding; what was chosen was "
+            "then run with all of them. It keeps no daily results, so there is no probability of overfitting")
     return not why, [] if why else [said]
 
 

@@ -88,8 +88,8 @@ class History:
 
     def shifted(self, offset_ns: int) -> History:
         """All liquidations moved together by offset_ns around the span as around a clock: their clustering, sizes and sides stay, their link to the
-        price is gone. The price of each keeps its distance from the last trade (so that the check of sides against mark keeps its meaning); its notional
-        is what it was."""
+        price is gone. The price of each keeps its distance from the last trade (so that the check of sides against mark keeps its meaning);
+        its notional is what it was."""
         rows = self.liquidations.copy()
         if not len(rows):
             return self
@@ -107,8 +107,8 @@ class History:
         return self.with_liquidations(rows)
 
     def every_half_hour(self, phase: int) -> History:
-        """No liquidations but one every 30 minutes on each contract, of alternating sides: entries that know nothing (C11a). phase: 0 begins with LONG,
-        1 with SHORT. To be run with `EVERY_DETECTOR`."""
+        """No liquidations but one every 30 minutes on each contract, of alternating sides: entries that know nothing (C11a). phase: 0 begins with
+        LONG, 1 with SHORT. To be run with `EVERY_DETECTOR`."""
         parts = []
         for n in range(len(self.instruments)):
             known = self.tape.trades(n)["ts"][:1]
@@ -208,7 +208,8 @@ def _imported(config: Config, symbols: Sequence[str]) -> History:
         return formats.read(path, options)
     outcome = importer.run(folder, files, opener)
     if outcome.broken:
-        raise DataError("[data] files", "; ".join(outcome.broken.values()), "files that can be imported", "Leave them out, or `liqcore import` the others")
+        raise DataError("[data] files", "; ".join(outcome.broken.values()), "files that can be imported",
+                        "Leave them out, or `liqcore import` the others")
     found = _stored(str(folder), symbols, data.start, data.end)
     return replace(found, source=", ".join(Path(file).resolve().name for file in data.files))
 
@@ -241,7 +242,8 @@ def _recorded(files: Sequence[str], symbols: Sequence[str], tell: Callable[[int]
     parts.sort(key=lambda rows: int(rows["ts_recv"][0]) if len(rows) else 0)
     for a, b in itertools.pairwise(rows for rows in parts if len(rows)):
         if a["ts_recv"][-1] > b["ts_recv"][0]:
-            raise DataError(", ".join(files), "two recordings overlap in time", "spans one after the other", "Import them into a store, which merges them")
+            raise DataError(", ".join(files), "two recordings overlap in time", "spans one after the other",
+                            "Import them into a store, which merges them")
     events = np.concatenate(parts)
     if not len(events):
         raise DataError(", ".join(files), "no events", "the recording of a run")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ from liqshell.trials import TRIALS, TrialLog, Trials, digest_of, sharpe_sums
 
 FILLS = {"through": "a resting order fills, all of it, when a trade or the opposite quote goes strictly beyond its price",
          "touch": "a resting order fills when a trade touches its price, by the size of that trade: optimistic",
-         "queue": "trades at its price first consume the size that was shown there before a resting order, then fill it; a trade beyond fills all of it"}
+         "queue": "trades at its price first consume the size that was shown there before a resting order, then fill it; "
+                  "a trade beyond fills all of it"}
 TAKERS = {"next": "all of it at the next price, never better than the quote", "walk": "of each event what is shown or traded, the rest at the next"}
 DAY_NS = 24 * HOUR_NS
 SAMPLES_MAX = 20_000                 # of the equity series
@@ -89,7 +91,8 @@ def claim(folder: Path, replace_finished: bool) -> None:
     ours = found.get("mode") == "backtest" and all(item.name in LEAVES for item in folder.iterdir())
     if not ours or found.get("finished") and not replace_finished:
         what = "a finished backtest" if ours else "something that is not an unfinished backtest"
-        raise ConfigError(str(folder), f"this folder holds {what}", "a new folder, or one whose backtest was cut off", "Choose another --out or remove it")
+        raise ConfigError(str(folder), f"this folder holds {what}", "a new folder, or one whose backtest was cut off",
+                          "Choose another --out or remove it")
     # the manifest goes last: killed in between, the folder still says what it was
     for item in sorted(folder.iterdir(), key=lambda item: item.name == journal.MANIFEST):
         item.unlink()
@@ -165,7 +168,7 @@ def _variants(config: Config, values: dict[str, Any], history: History, timing: 
         done(f"reaction {delay['delay_s']:g} s later")
     timing["delays"] = time.perf_counter() - began
     began = time.perf_counter()
-    controls = [variants.control(kind, values, history, config.run.seed, wanted.random_draws, lambda kind=kind: done(f"control {kind}"))  # type: ignore[misc]
+    controls = [variants.control(kind, values, history, config.run.seed, wanted.random_draws, partial(done, f"control {kind}"))
                 for kind in wanted.controls_wanted]
     timing["controls"] = time.perf_counter() - began
     return {"delays": delayed, "controls": controls}
@@ -176,17 +179,18 @@ def models(config: Config, history: History) -> dict[str, str]:
     paper = config.paper
     slow = ("every liquidation becomes known so much later" if config.backtest.delay_of == "reaction"
             else "every request takes so much longer") + ", on top of the latency"
+    constant = f"orders {paper.order_latency_ms:g} ms, reports {paper.ack_latency_ms:g} ms, constant"
     measured = f"drawn from {Path(paper.latency_samples).name} with seed {paper.latency_seed}" if paper.latency == "empirical" else "constant"
     out = {"fills": FILLS[paper.fills], "market orders and stops": TAKERS[paper.taker],
-           "latency": f"orders {paper.order_latency_ms:g} ms, reports {paper.ack_latency_ms:g} ms, constant" if paper.latency == "constant" else measured,
+           "latency": constant if paper.latency == "constant" else measured,
            "funding": f"every {paper.funding_interval_s / 3600:g} h at the rate of the tickers" if paper.funding_interval_s else "none",
            "own liquidation": f"at {paper.leverage:g} x isolated margin, maintenance {paper.maintenance_margin / SCALE:.2%}" if paper.leverage
            else "not modelled: leverage is only a limit", "delays": slow, "own impact": "none: our orders do not move the market"}
     if not history.count("quotes"):
         out["no quotes"] = "the data has no best bid and ask: post-only is judged, and market orders fill, at the last trade"
     if not len(history.rare(lc.Kind.TICKER)):
-        out["no tickers"] = ("the data has no mark price and no funding rate: positions are marked at the last trade, no funding is paid, and the side of "
-                             "liquidations is not checked against mark")
+        out["no tickers"] = ("the data has no mark price and no funding rate: positions are marked at the last trade, no funding is paid, and the "
+                             "side of liquidations is not checked against mark")
     return out
 
 

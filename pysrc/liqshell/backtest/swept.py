@@ -1,4 +1,5 @@
-"""Judging a large grid by liqcore.sweep instead of one backtest a setting: the same trades, but every symbol for itself and without limits of the account.
+"""Judging a large grid by liqcore.sweep instead of one backtest a setting: the same trades, but every symbol for itself and without the
+account's limits.
 
 It serves the choice of a walk-forward only. What was chosen is run by the engine, with every limit, before a number of it is reported.
 """
