@@ -59,7 +59,7 @@ def generate(folder: Path, first: int, last: int, seed: int) -> int:
             "price": made["price"] / price_unit, "qty": made["qty"] / lot_unit,
             "aux_price": np.where(quote | rare, made["aux_price"] / price_unit, 0.0),
             "aux_qty": np.where(quote, made["aux_qty"] / lot_unit, np.where(rare, made["aux_qty"] / 1e8, 0.0))})
-        table = table.replace_schema_metadata({"liqcore.venue": "bybit"})
+        table = table.replace_schema_metadata({"liqcore.venue": "bybit", "liqcore.synthetic": "1"})
         temporary = folder / f"day{day:04d}.new"
         pq.write_table(table, temporary, compression="zstd")
         temporary.rename(folder / f"day{day:04d}.parquet")

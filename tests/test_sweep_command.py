@@ -207,3 +207,4 @@ def test_signals_and_sides_are_those_of_the_engine(configured):
     for n, found in enumerate(answers):
         assert (found.sides == np.where(found.signals["phase"] == lc.Phase.ACTIVE, found.signals["side"], 0)).all()
         assert (found.signals["instrument"] == n).all() and len(found.signals)
+

@@ -7,6 +7,7 @@ from liqcore.audit import AuditKind
 from test_simulate import BIG
 
 import liqcore as lc
+from liqshell.report.breakdown import interval_of
 
 ETH = lc.Instrument("ETHUSDT", tick_size="0.01", lot_size="0.001")
 DETECTOR = {"quantile": 0.95, "window_events": 1000, "warmup": 100, "window_s": 60.0}
@@ -83,3 +84,26 @@ def test_the_wrong_backtests_agree_with_ours_where_their_bug_cannot_act():
     assert len(honest) == len(made)
     close = np.abs(np.array(honest) - made) < 3e-5       # a target between two ticks may be reached by one and not by the other
     assert close.mean() > 0.98
+
+
+# ---- a market whose edge is known ----
+
+REVERSAL = {"reversal": 0.006}          # 60 bps come back in the five minutes after a cascade
+
+
+def known_edge(seeds: range, cascades: int) -> list[np.ndarray]:
+    return [ours(wrong.market(seed, cascades, **REVERSAL))[0] * 1e4 for seed in seeds]
+
+
+def test_a_known_reversal_is_found_and_the_interval_covers_the_truth():
+    """The truth is the mean of many markets of one law; the interval that a report prints for one of them must hold it about 95 times of 100."""
+    runs = known_edge(range(100, 140), 120)
+    truth, error = np.concatenate(runs).mean(), np.concatenate(runs).std() / np.sqrt(sum(map(len, runs)))
+    assert truth > 4 * error and truth > 1.0                                # the rule does win on this market: bps a trade, before fees
+    days = [np.arange(len(made)) * 4 * wrong.GAP // 86_400 for made in runs]
+    told = [interval_of(list(zip(made.tolist(), day.tolist(), strict=True))) for made, day in zip(runs, days, strict=True)]
+    covered = [t["low"] <= truth <= t["high"] for t in told]
+    assert 0.85 <= np.mean(covered) <= 1.0
+    wide = known_edge(range(1), 1500)[0]
+    found = interval_of([(x, n // 96) for n, x in enumerate(wide.tolist())])
+    assert found["low"] > 0.0 and found["low"] <= truth <= found["high"]     # with enough trades it is told from nothing

@@ -40,12 +40,13 @@ class Market:
         return out[at]
 
 
-def market(seed: int, cascades: int, push: float = 0.0, rebound: float = 0.0, growth: float = 0.0, late_reversal: float = 0.0) -> Market:
+def market(seed: int, cascades: int, push: float = 0.0, rebound: float = 0.0, growth: float = 0.0, late_reversal: float = 0.0,
+           reversal: float = 0.0) -> Market:
     """A driftless walk (2.5 bps a second) with cascades of 2 to 8 large liquidations, one a second, in the noise of small ones.
 
     push: what each large liquidation moves the price (fraction), rebound: share of it that comes back within a minute of the last one. growth: the
     sizes grow by this factor over the sample. late_reversal: in the second half of the sample the price goes back by this fraction in the two minutes
-    after a cascade, in the first half it goes on by as much.
+    after a cascade, in the first half it goes on by as much. reversal: what comes back in the five minutes after every cascade.
     """
     r = np.random.default_rng(seed)
     seconds = (cascades + 1) * GAP
@@ -60,6 +61,7 @@ def market(seed: int, cascades: int, push: float = 0.0, rebound: float = 0.0, gr
         step[s:s + k] -= side[n] * push
         step[s + k:s + k + 60] += side[n] * push * k * rebound / 60
         step[s + k:s + k + 120] += side[n] * late_reversal / 120 * (1 if n >= cascades // 2 else -1)
+        step[s + k:s + k + 300] += side[n] * reversal / 300
     for second in r.integers(0, seconds - 60, 60 * cascades):
         rows.append((second, r.choice([1, -1]), 500.0 * np.exp(r.normal(0.0, 0.5)) * (1.0 + growth * second / seconds)))
     liquidations = np.array(sorted(rows), [("second", "i8"), ("side", "i8"), ("notional", "f8")])

@@ -180,13 +180,12 @@ def _stored(folder: str, symbols: Sequence[str], start: int, end: int) -> Histor
     try:
         selection = opened.select(symbols, start or None, end or None, missing="gap")
         tape = opened.tape_of(selection)
-        received = {s.received for s in opened.catalogue.sources().values()}
     finally:
         opened.close()
-    parts: list[dict[str, Any]] = [{"receipt": "recorded" if received == {"recorded"} else "modelled"} for _ in selection.contracts]
+    parts: list[dict[str, Any]] = [{"receipt": "recorded" if selection.received == ("recorded",) else "modelled"} for _ in selection.contracts]
     # a store answers in whole days: what lies before the first event and after the last was not received
     first, last = (max(selection.start, tape.start), min(selection.end, tape.end + 1)) if len(tape) else (selection.start, selection.end)
-    return with_gaps(History(tape, first, last, selection.fingerprint, Path(folder).name, parts=parts))
+    return with_gaps(History(tape, first, last, selection.fingerprint, Path(folder).name, selection.synthetic, parts=parts))
 
 
 def _imported(config: Config, symbols: Sequence[str]) -> History:

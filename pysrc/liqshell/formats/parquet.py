@@ -60,6 +60,8 @@ class Parquet(Reading):
             self.note(f"no column ts_recv: ts_recv = ts_event + {self.options.feed_latency_ms:g} ms")
         said = {key.decode(): value.decode("utf-8", "replace") for key, value in (self._file.schema_arrow.metadata or {}).items()}
         self._venue = self.options.venue or said.get("liqcore.venue", "")
+        if said.get("liqcore.synthetic") == "1":
+            self.synthetic()
         self._symbol = self.options.symbol or said.get("liqcore.symbol", "")
         if "symbol" not in names and not self._symbol:
             raise DataError(str(self.path), "no column symbol", "the contract that the rows are of", "Say it: symbol=...")

@@ -21,6 +21,7 @@ from liqcore.event import EVENT_DTYPE
 from liqshell.errors import DataError
 from liqshell.formats.validate import Block, Findings, Limits, Validator
 
+SYNTHETIC = "SYNTHETIC: made by a generator, no evidence about a real market"      # a note of Reading.notes
 ALL = "_all"                        # the symbol of marks that concern every contract of a venue; their instrument is -1
 CONTRACTS_MAX = 100_000
 FEED_LATENCY_MS = 50.0              # venue to us, where a source has no time of receipt: a usual value for a host in the region of the venue
@@ -159,6 +160,10 @@ class Reading:
             if self._rules[key]["completeness"] == CENSORED:
                 self.validator.censored.add(found)
         return found
+
+    def synthetic(self) -> None:
+        """The source says that a generator made it: whatever comes of it must say so too."""
+        self.note(SYNTHETIC)
 
     def note(self, text: str) -> None:
         if text not in self.notes:

@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 
 import liqcore as lc
-from liqshell import recording
+from liqshell import journal, recording
 from liqshell.errors import DataError
 from liqshell.formats.deep_book import DeepBook
 from liqshell.formats.reading import CENSORED, FULL, Options, Reading
@@ -72,6 +72,15 @@ class Recordings(Reading):
                 return record
         return None
 
+    def _generated(self) -> bool:
+        """Whether the run.json beside the frames says that the market was generated."""
+        folder = self._reader.files[0].parent
+        folder = folder.parent if folder.name == recording.FRAMES else folder
+        try:
+            return bool(journal.load_manifest(folder).get("synthetic"))
+        except DataError:
+            return False                        # frames without their run: nothing is said
+
     def _begin(self, record: Record) -> None:
         """Settings of a run: contracts in the order that live had."""
         found = _object(record, str(self.path))
@@ -83,6 +92,8 @@ class Recordings(Reading):
             said = {name: fields[name] for name in _RULES if fields.get(name) not in (None, 0)}
             said["completeness"] = lc.Completeness(int(fields.get("completeness", 0))).name.removeprefix("COMPLETENESS_")
             self.instrument(venue, symbol, **said)
+        if self._generated():
+            self.synthetic()
         self._run = found
         self._gap_ns = int(found.get("gap_ns", 0))
         self.validator.faithful = True

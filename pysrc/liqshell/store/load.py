@@ -18,9 +18,10 @@ import numpy as np
 
 import liqcore as lc
 from liqshell.errors import ConfigError, DataError
+from liqshell.formats.reading import SYNTHETIC
 from liqshell.store.assemble import tape_of
 from liqshell.store.cache import Contract
-from liqshell.store.catalogue import Catalogue, Lock
+from liqshell.store.catalogue import Catalogue, Lock, Source
 from liqshell.store.partition import Content, Key
 from liqshell.store.rows import DAY_NS, VENUE_WIDE, day_number, day_text
 from liqshell.store.rules import effective
@@ -39,6 +40,7 @@ class Selection:
     end: int
     fingerprint: str            # of the content: the same rows under the same rules have the same fingerprint in every store
     received: tuple[str, ...] = ()      # how ts_recv came about: "recorded", "modelled", or both
+    synthetic: bool = False             # a source of it says that a generator made it
 
     @property
     def instruments(self) -> tuple[lc.Instrument, ...]:
@@ -127,13 +129,15 @@ class Store:
         parts = [[c.venue, c.symbol, c.rules.instrument.as_dict(), [[key.kind, key.day, content.fingerprint] for key, content in
                  sorted(c.contents.items()) if key.start < high and key.start + DAY_NS > low]] for c in chosen]
         digest = hashlib.sha256(json.dumps([parts, low, high], default=str).encode()).hexdigest()[:32]
-        return Selection(chosen, low, high, digest, self._received(chosen, low, high))
+        behind = self._sources(chosen, low, high)
+        return Selection(chosen, low, high, digest, tuple(sorted({s.received for s in behind if s.received})), any(SYNTHETIC in s.notes for s in behind))
 
-    def _received(self, contracts: Sequence[Contract], start: int, end: int) -> tuple[str, ...]:
+    def _sources(self, contracts: Sequence[Contract], start: int, end: int) -> list[Source]:
+        """What the partitions of a selection were made of."""
         names = {(c.venue, c.symbol) for c in contracts}
         sources, origins = self.catalogue.sources(), self.catalogue.all_origins()
-        return tuple(sorted({sources[s].received for key, s in origins if (key.venue, key.symbol) in names and key.start < end
-                             and key.start + DAY_NS > start and s in sources and sources[s].received}))
+        used = {s for key, s in origins if (key.venue, key.symbol) in names and key.start < end and key.start + DAY_NS > start}
+        return [source for fingerprint, source in sources.items() if fingerprint in used]
 
     def _complain_of_missing(self, contracts: Sequence[Contract], start: int, end: int) -> None:
         wanted = range(start // DAY_NS, (end - 1) // DAY_NS + 1)

@@ -21,7 +21,7 @@ from liqshell.sweep import cluster
 from liqshell.sweep.parts import Parts
 from liqshell.sweep.table import ALL, columns, write_parquet
 from liqshell.sweep.work import Answers, Unit, Work, answers_of, policy_maker, units_of
-from liqshell.trials import TRIALS, TrialLog, Trials, digest_of, sharpe_sums
+from liqshell.trials import TrialLog, Trials, digest_of, sharpe_sums
 
 Tell = Callable[[str, float], None]
 
@@ -155,7 +155,7 @@ def compute(work: Work, units: list[Unit], parts: Parts, address: str | None, wo
 
 def log_trials(config: Config, history: History, cells: list[Setting], table: dict[str, np.ndarray], symbols: tuple[str, ...]) -> int:
     """Every setting is a trial: what is later said of the best one has to know how many there were."""
-    log = TrialLog(Path(config.run.out) / TRIALS)
+    log = TrialLog.of(config)
     ratios = table["sharpe"][table["symbol"] == symbols[0]] / 365.0 ** 0.5
     log.add(Trials("sweep", history.fingerprint, history.source, symbols, history.start_ns, history.end_ns, len(cells),
                    digest_of([s.named for s in cells]), {k: list(v) for k, v in config.sweep.axes.items()}, **sharpe_sums(ratios.tolist())))
