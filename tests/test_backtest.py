@@ -391,13 +391,3 @@ def test_the_example_is_a_configuration_of_what_a_demo_leaves(recorded, tmp_path
                               capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         assert "Can it be believed?" in done.stdout and ("Walk-forward" in done.stdout) == (command == "forward")
-
-
-def test_what_a_generator_made_stays_labelled_through_a_store(recorded, tmp_path):
-    """Imported, stored, loaded: no report of it may call the market real."""
-    from liqshell import formats, store
-
-    store.fill(tmp_path / "data", formats.files_of(recorded))
-    config = loads(f'[data]\nstore = "{tmp_path / "data"}"\n{SETTINGS}\n[run]\nout = "{tmp_path / "runs"}"\n[backtest]\nstudy = false\n')
-    assert load_history(config).synthetic
-    assert make_report(run_backtest(config)).summary["label"] == "SYNTHETIC"

@@ -15,8 +15,7 @@ from liqshell.backtest.history import described, with_gaps
 from liqshell.config import load
 from liqshell.errors import ConfigError, DataError
 from liqshell.pipeline import settings
-
-pytest.importorskip("pyarrow", reason="stores need pyarrow: pip install 'liqcore[store]'")
+from liqshell.report import make_report
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +148,10 @@ def test_data_that_is_not_there(market, store, data, error, says):
     (market.parent / "broken.csv").write_text("this is, not\na table\n")
     with pytest.raises(error, match=says):
         load_history(write(market.parent, data, "e.toml"))
+
+
+def test_what_a_generator_made_stays_labelled_through_a_store(market, store):
+    """No report of a generated market may call it real, however it came here."""
+    config = write(market.parent, 'store = "store"', "label.toml")
+    assert load_history(config).synthetic
+    assert make_report(run_backtest(config)).summary["label"] == "SYNTHETIC"

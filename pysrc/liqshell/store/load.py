@@ -130,7 +130,8 @@ class Store:
                  sorted(c.contents.items()) if key.start < high and key.start + DAY_NS > low]] for c in chosen]
         digest = hashlib.sha256(json.dumps([parts, low, high], default=str).encode()).hexdigest()[:32]
         behind = self._sources(chosen, low, high)
-        return Selection(chosen, low, high, digest, tuple(sorted({s.received for s in behind if s.received})), any(SYNTHETIC in s.notes for s in behind))
+        return Selection(chosen, low, high, digest, tuple(sorted({s.received for s in behind if s.received})),
+                         any(SYNTHETIC in s.notes for s in behind))
 
     def _sources(self, contracts: Sequence[Contract], start: int, end: int) -> list[Source]:
         """What the partitions of a selection were made of."""

@@ -114,7 +114,8 @@ def page(swept: Swept, summary: dict[str, Any]) -> str:
     hint = summary["luck"]
     chance = "" if hint["sharpe_expected_best"] is None else (
         f"<p class=sub>{hint['trials']:,} settings were looked at on this data. If none had an edge, the best daily Sharpe ratio of "
-        f"{escape(swept.symbols[0])} would be about {number(hint['sharpe_expected_best'])} by chance alone; the best seen is {number(hint['sharpe_best'])}.</p>")
+        f"{escape(swept.symbols[0])} would be about {number(hint['sharpe_expected_best'])} by chance alone; "
+        f"the best seen is {number(hint['sharpe_best'])}.</p>")
     body = [f"<header><div><h1>Sweep: {summary['settings']:,} settings</h1><p class=sub>{escape(span)}; {summary['signals']:,} signals; fills "
             f"{escape(swept.config.paper.fills)}</p></div></header>", f"<p class=verdict>{escape(summary['verdict'])}</p>",
             "<section><h2>Best rows and their neighbours</h2><p class=sub>A neighbour differs by one step of one parameter. A row worth trusting has "

@@ -18,11 +18,6 @@ DAY_ROOT = 365.0 ** 0.5
 SUMMED = ("signals", "refused_open", "refused_cooldown", "refused_data", "refused_risk", "entries", "filled", "trades", "wins", "targets", "stops",
           "max_holds", "phases", "others", "unfilled_ttl", "unfilled_post_only", "unfilled_other", "entry_makers", "hold_ns", "gross", "fees", "net",
           "net_squares", "notional")
-#: columns of the table after symbol and parameters -> their unit or meaning; docs/sweep.md prints them
-DERIVED = {"win_rate": "share of closed trades with net > 0", "mean_bps": "net of all trades / notional of their entries, bps (the column notional counts entries and exits)",
-           "hold_s": "mean time from first fill to last exit fill, s",
-           "net_t": "mean net of a trade / its standard error (trades taken as independent)",
-           "sharpe": "mean / std of daily net x sqrt(365); days without a trade count as 0"}
 
 
 def shown(name: str, value: Any) -> Any:
