@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Sequence
 from html import escape
 from importlib import resources
 from typing import Any
@@ -22,9 +23,11 @@ from liqshell.sweep.run import Swept
 from liqshell.sweep.table import OBJECTIVES, best, neighbours
 
 PICTURES = 6                             # pairs of parameters drawn
-SHOWN = (("net", "net", money), ("mean_bps", "bps a trade", number), ("trades", "trades", lambda v: f"{v:,.0f}"), ("win_rate", "won", percent),
-         ("gross", "gross", money), ("fees", "fees", money), ("drawdown_max", "drawdown", money), ("sharpe", "Sharpe (daily)", number),
-         ("net_t", "t", number), ("hold_s", "held", seconds))
+Column = tuple[str, str, Callable[[Any], str]]          # key, title, how it is shown
+SHOWN: tuple[Column, ...] = (
+    ("net", "net", money), ("mean_bps", "bps a trade", number), ("trades", "trades", lambda v: f"{v:,.0f}"), ("win_rate", "won", percent),
+    ("gross", "gross", money), ("fees", "fees", money), ("drawdown_max", "drawdown", money), ("sharpe", "Sharpe (daily)", number),
+    ("net_t", "t", number), ("hold_s", "held", seconds))
 
 
 def summarise(swept: Swept) -> dict[str, Any]:
@@ -99,7 +102,7 @@ def _plain(value: Any) -> Any:
 def write_sweep(swept: Swept) -> dict[str, Any]:
     """sweep.html and summary.json; the summary."""
     summary = summarise(swept)
-    stamp = {"version": lc.__version__, "data": swept.fingerprint, "symbols": list(swept.symbols), "days": swept.days, "trials": swept.tried,
+    stamp = {"version": lc.__version__, "data": swept.fingerprint, "symbols": list(swept.symbols), "days": swept.days, "trials": swept.tried, "synthetic": swept.synthetic,
              "seconds": swept.seconds, "axes": {k: [_plain(v) for v in vs] for k, vs in swept.config.sweep.axes.items()}}
     text = json.dumps(stamp | summary, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     (swept.folder / "summary.json").write_text(text, encoding="utf-8")
@@ -110,14 +113,16 @@ def write_sweep(swept: Swept) -> dict[str, Any]:
 def page(swept: Swept, summary: dict[str, Any]) -> str:
     """One self-contained page."""
     css = resources.files("liqshell.report").joinpath("page.css").read_text(encoding="utf-8")
-    span = f"{len(swept.symbols)} symbols, {swept.days} days" if len(swept.symbols) > 1 else f"{swept.symbols[0]}, {swept.days} days"
+    days = f"{swept.days} day{'s' if swept.days != 1 else ''}"
+    span = f"{len(swept.symbols)} symbols, {days}" if len(swept.symbols) > 1 else f"{swept.symbols[0]}, {days}"
+    label = '<div class=badges><span class="badge synthetic">SYNTHETIC MARKET</span></div>' if swept.synthetic else ""
     hint = summary["luck"]
     chance = "" if hint["sharpe_expected_best"] is None else (
         f"<p class=sub>{hint['trials']:,} settings were looked at on this data. If none had an edge, the best daily Sharpe ratio of "
         f"{escape(swept.symbols[0])} would be about {number(hint['sharpe_expected_best'])} by chance alone; "
         f"the best seen is {number(hint['sharpe_best'])}.</p>")
     body = [f"<header><div><h1>Sweep: {summary['settings']:,} settings</h1><p class=sub>{escape(span)}; {summary['signals']:,} signals; fills "
-            f"{escape(swept.config.paper.fills)}</p></div></header>", f"<p class=verdict>{escape(summary['verdict'])}</p>",
+            f"{escape(swept.config.paper.fills)}</p>{label}</div></header>", f"<p class=verdict>{escape(summary['verdict'])}</p>",
             "<section><h2>Best rows and their neighbours</h2><p class=sub>A neighbour differs by one step of one parameter. A row worth trusting has "
             f"neighbours like itself.</p>{chance}<div class=scroll>{_top_table(swept, summary)}</div></section>",
             _pictures(swept, summary["objective"])]
@@ -130,31 +135,32 @@ def page(swept: Swept, summary: dict[str, Any]) -> str:
             f"<style>{css}</style></head><body><main>{''.join(body)}</main></body></html>\n")
 
 
-def _cells(row: dict[str, Any]) -> str:
-    return "".join(f"<td class=n>{escape(show(row[name]) if row[name] is not None else NONE)}</td>" for name, _, show in SHOWN)
+def _told(rows: list[dict[str, Any]], columns: Sequence[Column]) -> list[Column]:
+    """Without columns that say nothing: sums over symbols have no Sharpe ratio."""
+    return [c for c in columns if any(row[c[0]] is not None for row in rows)]
 
 
-def _head(names: list[str], extra: str = "") -> str:
-    return "<tr>" + "".join(f"<th>{escape(n)}</th>" for n in names) + "".join(f"<th class=n>{escape(t)}</th>" for _, t, _ in SHOWN) + extra + "</tr>"
+def _rows(rows: list[dict[str, Any]], names: list[str], lead: Callable[[dict[str, Any]], list[str]], columns: Sequence[Column]) -> str:
+    head = "".join(f"<th>{escape(n)}</th>" for n in names) + "".join(f"<th class=n>{escape(title)}</th>" for _, title, _ in columns)
+    lines = [f"<tr>{head}</tr>"]
+    for row in rows:
+        numbers = "".join(f"<td class=n>{escape(show(row[key]) if row[key] is not None else NONE)}</td>" for key, _, show in columns)
+        lines.append("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in lead(row)) + numbers + "</tr>")
+    return f"<table>{''.join(lines)}</table>"
 
 
 def _top_table(swept: Swept, summary: dict[str, Any]) -> str:
     axes = list(swept.config.sweep.axes)
-    lines = [_head([a.partition(".")[2] for a in axes], "<th class=n>neighbours</th><th class=n>worst</th>")]
     shown = money if summary["objective"] == "net" else number
-    for row in summary["best"]:
-        near = "".join(f"<td class=n>{escape(shown(row[k]) if row[k] is not None else NONE)}</td>" for k in ("neighbours_median", "neighbours_worst"))
-        lines.append("<tr>" + "".join(f"<td>{escape(str(row['setting'][a]))}</td>" for a in axes) + _cells(row) + near + "</tr>")
-    return f"<table>{''.join(lines)}</table>"
+    near: list[Column] = [("neighbours_median", "neighbours", shown), ("neighbours_worst", "worst of them", shown)]
+    return _rows(summary["best"], [a.partition(".")[2] for a in axes], lambda row: [str(row["setting"][a]) for a in axes],
+                 _told(summary["best"], [SHOWN[0], *near, *SHOWN[1:]]))
 
 
 def _symbol_table(swept: Swept, summary: dict[str, Any]) -> str:
     axes = list(swept.config.sweep.axes)
-    lines = [_head(["symbol", *[a.partition(".")[2] for a in axes]])]
-    for row in summary["per_symbol"]:
-        setting = "".join(f"<td>{escape(str(row['setting'][a]))}</td>" for a in axes)
-        lines.append(f"<tr><td>{escape(row['symbol'])}</td>{setting}{_cells(row)}</tr>")
-    return f"<table>{''.join(lines)}</table>"
+    return _rows(summary["per_symbol"], ["symbol", *[a.partition(".")[2] for a in axes]],
+                 lambda row: [row["symbol"], *[str(row["setting"][a]) for a in axes]], _told(summary["per_symbol"], SHOWN))
 
 
 def _pictures(swept: Swept, objective: str) -> str:
@@ -187,15 +193,17 @@ def print_sweep(swept: Swept, summary: dict[str, Any]) -> None:
     rich = Table(title=f"Best of {summary['settings']:,} settings by {summary['objective']} ({summary['symbol']})", title_justify="left", box=None,
                  pad_edge=False)
     rich.add_column("setting")
-    for title in (*(t for _, t, _ in SHOWN[:4]), "neighbours", "worst"):
-        rich.add_column(title, justify="right", no_wrap=True)
     shown = money if summary["objective"] == "net" else number
+    numbers: list[Column] = [SHOWN[0], ("neighbours_median", "neighbours", shown), *SHOWN[2:4]]
+    for _, title, _ in numbers:
+        rich.add_column(title, justify="right", no_wrap=True)
     for row in summary["best"]:
         setting = "  ".join(f"{name.partition('.')[2]} {value}" for name, value in row["setting"].items())
-        rich.add_row(setting, *[show(row[name]) if row[name] is not None else NONE for name, _, show in SHOWN[:4]],
-                     *[shown(row[k]) if row[k] is not None else NONE for k in ("neighbours_median", "neighbours_worst")])
+        rich.add_row(setting, *[show(row[key]) if row[key] is not None else NONE for key, _, show in numbers])
     console.print(rich)
-    console.print("A neighbour differs by one step of one parameter: their median, and the worst of them.", style="dim")
+    if swept.synthetic:
+        console.print(" SYNTHETIC MARKET ", style="black on yellow")
+    console.print("A neighbour differs by one step of one parameter; shown is their median.", style="dim")
     console.print(summary["verdict"])
     console.print(f"{swept.computed} units computed; {', '.join(f'{name} {seconds(value)}' for name, value in swept.seconds.items())}", style="dim")
     console.print(f"Page: {swept.folder / 'sweep.html'}   table: {swept.folder / 'sweep.parquet'}", soft_wrap=True)

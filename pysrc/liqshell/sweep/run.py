@@ -40,6 +40,7 @@ class Swept:
     fingerprint: str
     tried: int
     computed: int
+    synthetic: bool
 
     @property
     def total(self) -> str:
@@ -83,7 +84,7 @@ def run_sweep(config: Config, out: str | Path | None = None, *, restart: bool = 
     write_parquet(table, parts.folder / "sweep.parquet", {"data": history.fingerprint, "version": lc.__version__})
     lap("table")
     tried = log_trials(config, history, cells, table, symbols)
-    return Swept(parts.folder, config, cells, table, symbols, seconds, days, history.fingerprint, tried, len(missing))
+    return Swept(parts.folder, config, cells, table, symbols, seconds, days, history.fingerprint, tried, len(missing), history.synthetic)
 
 
 def grid_of(config: Config) -> list[Setting]:
