@@ -58,11 +58,24 @@ def run(groups: list[str], quick: bool, publish: bool) -> int:
         print(f"{group}: {time.time() - before:.1f} s", file=sys.stderr, flush=True)
     result["machine"]["load_after"] = os.getloadavg()[0]
     report.RESULTS.mkdir(exist_ok=True)
+    if publish and groups != list(GROUPS):
+        result = joined(report.load(report.PUBLISHED), result, groups)
     path = report.PUBLISHED if publish else report.RESULTS / f"{result['started'].replace(':', '')}.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
     print(report.terminal(result))
     print(f"{path} written after {time.time() - started:.0f} s")
     return 0
+
+
+def joined(published: dict, fresh: dict, groups: list[str]) -> dict:
+    """The published result with the cases of some groups measured anew. Each group keeps the stamp of its own run: ratios are taken inside a group only."""
+    if published["machine"]["cpu"] != fresh["machine"]["cpu"]:
+        raise SystemExit(f"benches: the published result is of {published['machine']['cpu']}, this is {fresh['machine']['cpu']}; publish all groups")
+    ids = {case["id"] for case in fresh["cases"]}
+    stamp = {"started": fresh["started"], "commit": fresh["commit"], "load_before": fresh["machine"]["load_before"],
+             "load_after": fresh["machine"]["load_after"]}
+    return published | {"cases": [case for case in published["cases"] if case["id"] not in ids] + fresh["cases"],
+                        "versions": published["versions"] | fresh["versions"], "later": published.get("later", {}) | dict.fromkeys(groups, stamp)}
 
 
 def show(path: Path | None) -> int:
@@ -97,8 +110,8 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = [g for g in options.groups if g not in GROUPS]
     if unknown:
         parser.error(f"no group called {', '.join(unknown)}; there are {', '.join(GROUPS)}")
-    if options.publish and (options.quick or options.groups):
-        parser.error("--publish takes a full run of all groups")
+    if options.publish and options.quick:
+        parser.error("--publish takes a full run, of all groups or of those that are to be replaced")
     return run(options.groups or list(GROUPS), options.quick, options.publish)
 
 

@@ -51,7 +51,9 @@ def heading(result: dict) -> str:
     m = result["machine"]
     return (f"{m['cpu']}, {m['cpus']} CPUs, {m['system']}, Python {m['python']}, {m['compiler']}; commit {result['commit']}, "
             f"seed {result['seed']}, {result['started']}{', QUICK' if result['quick'] else ''}; "
-            f"load average {m['load_before']:.1f} before, {m['load_after']:.1f} after")
+            f"load average {m['load_before']:.1f} before, {m['load_after']:.1f} after"
+            + "".join(f"; {group}: commit {s['commit']}, {s['started']}, load {s['load_before']:.1f} to {s['load_after']:.1f}"
+                      for group, s in sorted(result.get("later", {}).items())))
 
 
 def summary(rows: list[dict]) -> str:
