@@ -16,7 +16,7 @@ def table_of(title: str, *columns: str, note: str = "") -> Table:
     table = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim",
                   caption=Text(note, style="dim") if note else None, caption_justify="left")
     for column in columns:
-        table.add_column(Text(column.lstrip(">")), justify="right" if column.startswith(">") else "left", overflow="fold")
+        table.add_column(Text(column.lstrip(">")), justify="right" if column.startswith(">") else "left", overflow="fold", no_wrap=column == "symbol")
     return table
 
 

@@ -102,8 +102,8 @@ def _plain(value: Any) -> Any:
 def write_sweep(swept: Swept) -> dict[str, Any]:
     """sweep.html and summary.json; the summary."""
     summary = summarise(swept)
-    stamp = {"version": lc.__version__, "data": swept.fingerprint, "symbols": list(swept.symbols), "days": swept.days, "trials": swept.tried, "synthetic": swept.synthetic,
-             "seconds": swept.seconds, "axes": {k: [_plain(v) for v in vs] for k, vs in swept.config.sweep.axes.items()}}
+    stamp = {"version": lc.__version__, "data": swept.fingerprint, "symbols": list(swept.symbols), "days": swept.days, "trials": swept.tried,
+             "synthetic": swept.synthetic, "seconds": swept.seconds, "axes": {k: [_plain(v) for v in vs] for k, vs in swept.config.sweep.axes.items()}}
     text = json.dumps(stamp | summary, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     (swept.folder / "summary.json").write_text(text, encoding="utf-8")
     (swept.folder / "sweep.html").write_text(page(swept, summary), encoding="utf-8")
@@ -122,7 +122,8 @@ def page(swept: Swept, summary: dict[str, Any]) -> str:
         f"{escape(swept.symbols[0])} would be about {number(hint['sharpe_expected_best'])} by chance alone; "
         f"the best seen is {number(hint['sharpe_best'])}.</p>")
     body = [f"<header><div><h1>Sweep: {summary['settings']:,} settings</h1><p class=sub>{escape(span)}; {summary['signals']:,} signals; fills "
-            f"{escape(swept.config.paper.fills)}</p>{label}</div></header>", f"<p class=verdict>{escape(summary['verdict'])}</p>",
+            f"{escape(swept.config.paper.fills)}</p>{label}</div></header>",
+            f"<p class=verdict>{escape(summary['verdict'])}</p>",
             "<section><h2>Best rows and their neighbours</h2><p class=sub>A neighbour differs by one step of one parameter. A row worth trusting has "
             f"neighbours like itself.</p>{chance}<div class=scroll>{_top_table(swept, summary)}</div></section>",
             _pictures(swept, summary["objective"])]
