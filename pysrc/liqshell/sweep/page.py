@@ -103,7 +103,8 @@ def write_sweep(swept: Swept) -> dict[str, Any]:
     """sweep.html and summary.json; the summary."""
     summary = summarise(swept)
     stamp = {"version": lc.__version__, "data": swept.fingerprint, "symbols": list(swept.symbols), "days": swept.days, "trials": swept.tried,
-             "synthetic": swept.synthetic, "seconds": swept.seconds, "axes": {k: [_plain(v) for v in vs] for k, vs in swept.config.sweep.axes.items()}}
+             "synthetic": swept.synthetic, "seconds": swept.seconds,
+             "axes": {k: [_plain(v) for v in vs] for k, vs in swept.config.sweep.axes.items()}}
     text = json.dumps(stamp | summary, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     (swept.folder / "summary.json").write_text(text, encoding="utf-8")
     (swept.folder / "sweep.html").write_text(page(swept, summary), encoding="utf-8")
