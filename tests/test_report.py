@@ -17,7 +17,7 @@ from report_page import Page, terminal
 
 import liqcore as lc
 from liqshell.errors import DataError
-from liqshell.report import coverage, ledger, load_run, make_report, statistics, stories, words
+from liqshell.report import coverage, ledger, load_run, make_report, statistics, stories, text, words
 from liqshell.report.prices import Series
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
@@ -363,3 +363,12 @@ def test_wrong_folders_are_named(folder, tmp_path):
     (broken / "truth.json").write_text('[{"id": 1}]')
     with pytest.raises(DataError, match=r"truth\.json: \[0\].*symbol"):
         make_report(broken)
+
+
+@pytest.mark.parametrize(("limits", "words"), [
+    ([], ""), ([{"ts": 30, "what": "halted", "reason": "weekly loss limit"}], "weekly loss limit"),
+    ([{"ts": 30, "what": "halted", "reason": "daily loss limit"}, {"ts": 50, "what": "resumed", "reason": "daily loss limit"}], ""),
+    ([{"ts": 50, "what": "resumed", "reason": "none"}, {"ts": 90, "what": "flattened", "reason": "halted"}], "10 % of the run")])
+def test_a_run_that_stood_halted_says_so_first(limits, words):
+    told = text.halted({"feed": {"limits": limits}, "started_ns": 0, "ended_ns": 100})
+    assert (words in told) if words else told == ""

@@ -7,7 +7,7 @@ from typing import Any
 
 from liqshell.report import sections, sections_run, sections_study
 from liqshell.report.elements import esc, notice, tile
-from liqshell.report.text import NONE, evidence, interval, money, number, percent, seconds, verdict, when
+from liqshell.report.text import NONE, evidence, halted, interval, money, number, percent, seconds, verdict, when
 
 
 def _badges(s: dict[str, Any]) -> str:
@@ -70,6 +70,8 @@ def _head(s: dict[str, Any]) -> str:
     if "CENSORED" in s["completeness"]:
         out.append(notice("CENSORED feed.", "The venue shows only a sample of its liquidations: volumes are lower bounds and are never added to "
                           "those of a full feed."))
+    if halted(s):
+        out.append(notice("HALTED.", halted(s)))
     for alarm in s["feed"]["alarms"][:3]:
         out.append(notice("ALARM", f"{when(alarm['ts'])} {alarm['instrument']}: {alarm['what']}"))
     out.append(f'<p class="verdict">{esc(verdict(s))}</p>')

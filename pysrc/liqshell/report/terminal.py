@@ -10,7 +10,7 @@ from rich.text import Text
 
 from liqshell.report import terminal_study
 from liqshell.report.terminal_study import coloured, table_of
-from liqshell.report.text import NONE, compact, evidence, interval, millis, money, number, percent, plural, seconds, verdict, when
+from liqshell.report.text import NONE, compact, evidence, halted, interval, millis, money, number, percent, plural, seconds, verdict, when
 
 
 def _head(s: dict[str, Any]) -> Panel:
@@ -25,6 +25,8 @@ def _head(s: dict[str, Any]) -> Panel:
     wall = f" in {seconds(s['wall_s'])} of wall time" if s["wall_s"] is not None else ""
     span = Text(f"{when(s['started_ns'])} to {when(s['ended_ns'])} UTC: {seconds(s['duration_s'])} of market{wall}{speed}", style="dim")
     lines = [badge, span, Text(verdict(s), style="bold"), *(Text(line) for line in s["silence"])]
+    if halted(s):
+        lines.append(Text(halted(s), style="red"))
     if s["synthetic"]:
         lines.append(Text("Prices and liquidations were generated: nothing here is evidence about a real market.", style="yellow"))
     return Panel(Group(*lines), title=escape(str(s["name"])), title_align="left", border_style="dim")

@@ -188,3 +188,12 @@ ASSUMPTIONS = (
     "Times are UTC and are those of receipt. Sides are of the positions that were closed by force.",
     "Prices of liquidations are those the venue reports, on most venues the bankruptcy price; the price path is made of trades.",
 )
+
+
+def halted(s: dict[str, Any]) -> str:
+    """Since when nothing may be entered, and why; '' where the run ended free to trade. Results of days on which nothing could happen are no calm."""
+    last = max(s["feed"]["limits"], key=lambda limit: limit["ts"], default=None)
+    if last is None or last["what"] == "resumed":
+        return ""
+    share = (s["ended_ns"] - last["ts"]) / max(1, s["ended_ns"] - s["started_ns"])
+    return f"No entry was allowed from {when(last['ts'])} UTC on ({last['reason']}): {percent(share, 0)} of the run."
