@@ -16,6 +16,7 @@ from liqshell.backtest.history import History, load_history
 from liqshell.config import Config
 from liqshell.errors import ConfigError
 from liqshell.pipeline import settings
+from liqshell.rules import is_file
 from liqshell.study import Setting
 from liqshell.sweep import cluster
 from liqshell.sweep.parts import Parts
@@ -103,6 +104,10 @@ def plan_of(config: Config, history: History, cells: list[Setting]) -> dict[str,
     detectors = [dict(d) for d in dict.fromkeys(tuple(s.detector.items()) for s in cells)]
     policies = [dict(p) for p in dict.fromkeys(tuple(s.policy.items()) for s in cells)]
     values = settings(config, history.instruments)
+    if is_file(values["rule"]):
+        # its brackets may differ from signal to signal, or from [policy]: rows of a grid would then not be what it does
+        raise ConfigError("[policy] rule", f"found {values['rule']!r}, a policy of your own", "a rule that ships in a sweep",
+                          "A grid cannot stand in its place: try its settings with `liqcore backtest`")
     paper = values["paper"]
     for name, plain in (("taker", "next"), ("latency", None), ("leverage", 0.0)):
         if paper.get(name, plain) != plain:

@@ -13,12 +13,10 @@ import numpy as np
 
 import liqcore as lc
 from liqcore.sweep import Grid, locate, signals_of, sweep
-from liqshell.errors import ConfigError, InvariantError
+from liqshell.errors import InvariantError
 from liqshell.rules import make_policy
 
 STALE = 2                            # SignalFlag
-#: what a policy must answer alike to every signal, for a grid to stand in its place (AUDIT_POLICY fields of audit.FIELDS)
-ALIKE = ("entry_offset", "take_profit", "stop_loss", "notional", "entry_ttl_s", "max_hold_s")
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,6 @@ def answers_of(tape: lc.Tape, cascade: dict[str, Any], make: Callable[[], lc.Pol
     side[answered] = asked["side"][answered]
     after = np.minimum(said + 1, max(len(asked) - 1, 0))              # the answer to a signal is the record after it
     sides = np.where(asked["kind"][after] == lc.AuditKind.AUDIT_POLICY, side[after], 0).astype(np.int8)
-    _alike(asked[answered])
     signals = tape.signals(lc.CascadeConfig(**cascade))
     if len(signals) != len(said):
         raise InvariantError("sweep", f"{len(signals)} signals of the tape, {len(said)} of the engine", "the same")
@@ -77,17 +74,6 @@ def _places(tape: lc.Tape, instrument: int, signals: np.ndarray, cascade: dict[s
         return locate(tape, instrument, signals)
     except ValueError:                   # liquidations of one moment with trades between them: only who sees the events knows which it was
         return signals_of(tape, instrument, lc.CascadeConfig(**cascade))[1]
-
-
-def _alike(answers: np.ndarray) -> None:
-    wanted = answers[answers["side"] != 0]
-    for n in np.unique(wanted["instrument"]):
-        x = wanted["x"][wanted["instrument"] == n]
-        for name in ALIKE:
-            column = x[:, lc.AUDIT_FIELDS[lc.AuditKind.AUDIT_POLICY][1].index(name)]
-            if (column != column[0]).any():
-                raise ConfigError("sweep", f"the policy's {name} differs from signal to signal", "the same bracket for every signal",
-                                  "A grid cannot stand in its place: compare such policies with `liqcore backtest`")
 
 
 class Work:
