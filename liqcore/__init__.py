@@ -20,6 +20,7 @@ from liqcore.event import (
     Control,
     FeedState,
     FillReason,
+    Gate,
     Kind,
     OrderStatus,
     Phase,
@@ -57,7 +58,7 @@ def get_include() -> str:
 
 __all__ = [
     "AUDIT_DTYPE", "AUDIT_FIELDS", "EVENT_DTYPE", "LONG", "SECOND", "SHORT", "SIGNAL_DTYPE", "Account", "Alarm", "AuditKind", "Bracket",
-    "BracketState", "Cascade", "CascadeConfig", "Completeness", "Control", "Engine", "FeedState", "FillReason", "Instrument", "Kind",
+    "BracketState", "Cascade", "CascadeConfig", "Completeness", "Control", "Engine", "FeedState", "FillReason", "Gate", "Instrument", "Kind",
     "Latency", "Market", "OrderStatus", "Paper", "Passage", "Phase", "Policy", "QuantileSketch", "Reason", "Request", "Risk", "Role",
     "RollingQuantile", "SegmentZ", "Side", "Signal", "SimVenue", "Tape", "TapeBuilder", "Walk", "Window", "__version__", "abi_version", "get_include",
 ]

@@ -4,7 +4,7 @@
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
-    LIQCORE_ABI = 2          # raised whenever a struct or an enum below changes
+    LIQCORE_ABI = 3          # raised whenever a struct or an enum below changes
     ALL_INSTRUMENTS = -1     # event_t.instrument of an event that concerns every instrument (FEED, CONTROL, TIMER)
     TIME_MAX = 0x4000000000000000    # ns: 2116-02-20. Times lie in [0, TIME_MAX), so that sums and differences of times never overflow
 
@@ -48,6 +48,21 @@ cpdef enum Control:
     CONTROL_HALT = 1         # no new entries until RESUME; exits go on
     CONTROL_RESUME = 2
     CONTROL_FLATTEN = 3      # halt, cancel entries, close positions at market
+    CONTROL_PAUSE = 4        # flags = Gate that closes, for one instrument or for all: no entries while any gate is closed; what rests may stay
+    CONTROL_READY = 5        # flags = Gate that opens
+
+cpdef enum Gate:             # why a venue cannot be trusted with an entry at the moment; unlike a halt it opens by itself
+    GATE_START = 1           # not reconciled since the start
+    GATE_PRIVATE = 2         # no private stream: fills would not be heard of
+    GATE_ORDERS = 3          # no way to send orders
+    GATE_RECONCILE = 4       # what the venue says differs from what is believed, or it cannot be asked
+    GATE_UNKNOWN = 5         # an order whose outcome is unknown
+    GATE_CLOCK = 6           # our clock is too far from the venue's
+    GATE_RATE = 7            # the venue refuses for now: rate limit, ban, overload, maintenance
+    GATE_DISK = 8            # too little room for state and recording
+    GATE_STALL = 9           # the event loop stood still
+    GATE_SYMBOL = 10         # the venue does not trade this instrument at the moment, or its filters are unknown
+    GATE_MARKET = 11         # crossed or stale market, mark far from last
 
 cpdef enum OrderStatus:
     ORDER_NEW = 1            # the venue has it (resting, or a stop waiting for its trigger)
@@ -77,6 +92,7 @@ cpdef enum Role:             # the low 4 bits of an order id: what the order is 
     ROLE_TARGET = 3
     ROLE_CLOSE = 4
     ROLE_LIQUIDATION = 5     # not ours: the venue's own order that closes our position by force; it comes as FILLs under the bracket's sequence
+    ROLE_OUTSIDE = 6         # not ours: somebody else reduced our position (a person, another program, ADL); FILLs under the bracket's sequence
 
 cpdef enum Action:
     ACTION_CREATE = 1
@@ -132,6 +148,8 @@ cpdef enum Reason:           # why something was refused, rejected, cancelled or
     RISK_STALE_DATA = 49     # no fresh market data for this instrument
     RISK_COLLAR = 50         # order price too far from the market
     RISK_LEVERAGE = 51
+    NOT_READY = 52           # a gate is closed (Gate): see CONTROL_PAUSE
+    RISK_GUARD = 53          # refused in the last hop, after risk had approved
     # why an order or position ended
     END_TTL = 60             # entry lived its time and was cancelled
     END_TARGET = 61
@@ -145,6 +163,7 @@ cpdef enum Reason:           # why something was refused, rejected, cancelled or
     END_VENUE = 69           # the venue cancelled or rejected it
     END_REDUCE_ONLY = 70     # nothing left to reduce
     END_LIQUIDATED = 71      # the venue liquidated the position
+    END_OUTSIDE = 72         # somebody else closed it
 
 ctypedef struct event_t:     # 64 bytes
     int64_t ts_event         # the venue's time, ns UTC

@@ -50,6 +50,21 @@ class Control(IntEnum):
     CONTROL_HALT = 1
     CONTROL_RESUME = 2
     CONTROL_FLATTEN = 3
+    CONTROL_PAUSE = 4
+    CONTROL_READY = 5
+
+class Gate(IntEnum):
+    GATE_START = 1
+    GATE_PRIVATE = 2
+    GATE_ORDERS = 3
+    GATE_RECONCILE = 4
+    GATE_UNKNOWN = 5
+    GATE_CLOCK = 6
+    GATE_RATE = 7
+    GATE_DISK = 8
+    GATE_STALL = 9
+    GATE_SYMBOL = 10
+    GATE_MARKET = 11
 
 class OrderStatus(IntEnum):
     ORDER_NEW = 1
@@ -76,6 +91,7 @@ class Role(IntEnum):
     ROLE_TARGET = 3
     ROLE_CLOSE = 4
     ROLE_LIQUIDATION = 5
+    ROLE_OUTSIDE = 6
 
 class Action(IntEnum):
     ACTION_CREATE = 1
@@ -128,6 +144,8 @@ class Reason(IntEnum):
     RISK_STALE_DATA = 49
     RISK_COLLAR = 50
     RISK_LEVERAGE = 51
+    NOT_READY = 52
+    RISK_GUARD = 53
     END_TTL = 60
     END_TARGET = 61
     END_STOP = 62
@@ -140,6 +158,7 @@ class Reason(IntEnum):
     END_VENUE = 69
     END_REDUCE_ONLY = 70
     END_LIQUIDATED = 71
+    END_OUTSIDE = 72
 
 PHASES: tuple[Phase, ...]
 LONG_SIDE: Side

@@ -46,6 +46,9 @@ REASONS: dict[int, tuple[str, str]] = {
     Reason.END_VENUE: ("venue", "cancelled or rejected by the venue"),
     Reason.END_REDUCE_ONLY: ("nothing to reduce", "the position was already gone"),
     Reason.END_LIQUIDATED: ("liquidated", "the venue closed the position by force: its margin was used up"),
+    Reason.END_OUTSIDE: ("outside", "somebody else closed it: a person, another program, or the venue's deleveraging"),
+    Reason.NOT_READY: ("not ready", "the venue could not be trusted with an entry at that moment"),
+    Reason.RISK_GUARD: ("guard", "refused in the last hop before the wire"),
 }
 
 FILLS: dict[int, str] = {FillReason.FILL_CROSS: "crossed the spread", FillReason.FILL_THROUGH: "traded through", FillReason.FILL_TOUCH: "touched",
@@ -61,7 +64,8 @@ ALARMS: dict[int, str] = {Alarm.ALARM_UNPROTECTED: "no stop confirmed after a fi
           Alarm.ALARM_LIQUIDATED: "the venue liquidated the position"}
 
 FEEDS: dict[int, str] = {FeedState.FEED_UP: "up", FeedState.FEED_DOWN: "down", FeedState.FEED_GAP: "gap"}
-CONTROLS: dict[int, str] = {Control.CONTROL_HALT: "halted", Control.CONTROL_RESUME: "resumed", Control.CONTROL_FLATTEN: "flattened"}
+CONTROLS: dict[int, str] = {Control.CONTROL_HALT: "halted", Control.CONTROL_RESUME: "resumed", Control.CONTROL_FLATTEN: "flattened",
+                            Control.CONTROL_PAUSE: "paused", Control.CONTROL_READY: "ready"}
 
 
 #: what an order was for
