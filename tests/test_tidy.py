@@ -28,7 +28,7 @@ CORE = (
     "risk policy sides",
     "engine",
     "book",
-    "simulate",
+    "simulate matcher",
     "tape paper",
     "walk",
     "batch batch_cascade batch_passage",
