@@ -12,9 +12,11 @@ from .faults import Fault, Faults
 STOP_REFUSED = 110093
 TOO_MANY = 10006
 MESSAGES = {
-    10000: "Server Timeout", 10003: "API key is invalid.", 10004: "error sign!", 10005: "Permission denied, please check your API key permissions.",
+    10000: "Server Timeout", 10003: "API key is invalid.", 10004: "error sign!",
+    10005: "Permission denied, please check your API key permissions.",
     10006: "Too many visits! Exceeded the API Rate Limit.", 10010: "Unmatched IP", 10016: "Internal server error.",
-    10019: "Service is restarting, please reconnect.", 10429: "System level frequency protection", 110093: "expect Falling, but trigger_price is wrong",
+    10019: "Service is restarting, please reconnect.", 10429: "System level frequency protection",
+    110093: "expect Falling, but trigger_price is wrong",
     110079: "The order is processing and can not be operated, please try again later."}
 OPERATION_OF_PATH = {
     "/v5/order/create": "create", "/v5/order/create-batch": "create", "/v5/order/amend": "amend", "/v5/order/amend-batch": "amend",
@@ -22,10 +24,13 @@ OPERATION_OF_PATH = {
 STOP_FIELDS = ("stopLoss", "takeProfit", "trailingStop", "triggerPrice")
 ATTACHED = ("stopLoss", "takeProfit", "slTriggerBy", "tpTriggerBy", "tpslMode", "slOrderType", "tpOrderType", "slLimitPrice", "tpLimitPrice")
 # not numbers, though they may look so
-NOT_EMPTIED = {"positionIdx", "createdTime", "updatedTime", "execTime", "seq", "orderId", "execId", "orderLinkId", "triggerDirection", "adlRankIndicator",
-               "autoAddMargin", "smpGroup", "riskId", "tradeMode", "size", "qty", "leavesQty", "cumExecQty", "execQty", "execPrice"}
-GARBAGE = (b"{", b'{"topic":"order","data":[{', b"[]", b'""', b"null", b"\xff\xfe\x00", b'{"topic":"order","data":{}}', b'{"topic":"order","data":[7]}',
-           b'{"topic":"execution","data":[{"execQty":"NaN","execPrice":"Infinity","symbol":"BTCUSDT"}]}', b'{"topic":"position","data":[{"size":"-1e999"}]}',
+NOT_EMPTIED = {"positionIdx", "createdTime", "updatedTime", "execTime", "seq", "orderId", "execId", "orderLinkId", "triggerDirection",
+               "adlRankIndicator", "autoAddMargin", "smpGroup", "riskId", "tradeMode", "size", "qty", "leavesQty", "cumExecQty", "execQty",
+               "execPrice"}
+GARBAGE = (b"{", b'{"topic":"order","data":[{', b"[]", b'""', b"null", b"\xff\xfe\x00", b'{"topic":"order","data":{}}',
+           b'{"topic":"order","data":[7]}',
+           b'{"topic":"execution","data":[{"execQty":"NaN","execPrice":"Infinity","symbol":"BTCUSDT"}]}',
+           b'{"topic":"position","data":[{"size":"-1e999"}]}',
            b'{"topic":"wallet"}', b'{"op":"auth"}', b"[" * 5000, b'{"topic":"order","id":' + b"9" * 400 + b"}")
 
 

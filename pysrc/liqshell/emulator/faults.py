@@ -28,7 +28,8 @@ CONNECTION = {
     "clock_skew": "the venue's clock is delay_s ahead for duration_s (backward: true = behind)",
 }
 PUBLIC = {
-    "delay_liquidations": "liquidation frames come delay_s + up to jitter_s (market seconds) late, for duration_s: out of order when jitter_s is large",
+    "delay_liquidations": "liquidation frames come delay_s + up to jitter_s (market seconds) late, for duration_s: out of order when jitter_s "
+                          "is large",
     "duplicate_liquidations": "liquidation frames come twice with the given probability, for duration_s",
     "invert_side": "Buy and Sell swapped in liquidation frames for duration_s",
     "lose_liquidations": "liquidation frames are dropped with the given probability, for duration_s",
@@ -41,7 +42,7 @@ PUBLIC = {
 REQUEST = {
     "lose_ack": "the request is acted on, the answer never comes",
     "lose_request": "the request never arrives",
-    "error": "answered with retCode `code` (10000, 10016, 10019: outcome unknown; 10003, 10005: key trouble; ...), acted on with probability `booked`",
+    "error": "answered with retCode `code` (10000, 10016, 10019: outcome unknown; 10003, 10005: key trouble), acted on with probability `booked`",
     "http_error": "REST answers HTTP status `code` (500, 502, 503, 403, 429, ...) without a readable body; acted on with probability `booked`",
     "rate_limit": "refused with 10006; reset_header: false leaves the reset header out",
     "slow_server": "the request is looked at delay_s + up to jitter_s later: 10002 where its window is over by then",
@@ -180,6 +181,14 @@ class Faults:
         """The fault of that kind that acts now (on that channel), if any."""
         return next((fault for end, fault, left in self._active
                      if fault.kind == kind and now_ns < end and left and (not channel or not fault.channel or fault.channel == channel)), None)
+
+    def named(self, kind: str, now_ns: int, channel: str) -> Fault | None:
+        """The fault of that kind that acts now and names that channel."""
+        return next((fault for end, fault, left in self._active if fault.kind == kind and now_ns < end and left and fault.channel == channel), None)
+
+    def symbols(self, kind: str, now_ns: int) -> set[str]:
+        """Symbols that faults of that kind name now."""
+        return {fault.symbol for end, fault, _ in self._active if fault.kind == kind and now_ns < end}
 
     def until(self, kind: str, now_ns: int, channel: str = "") -> int:
         """When the last active fault of that kind ends; now_ns where none acts."""

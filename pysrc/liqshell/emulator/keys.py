@@ -48,7 +48,7 @@ def _day(ms: int) -> str:
 
 @dataclass(slots=True)
 class Times:
-    """UTC as a function of market time: utc_ns is UTC at market_ns, and speed market seconds pass in a second. skew_ns: the venue's clock is wrong."""
+    """UTC as a function of market time: utc_ns is UTC at market_ns; speed market seconds pass in a second. skew_ns: the venue's clock is wrong."""
 
     market_ns: int = 0
     utc_ns: int = 0
@@ -133,7 +133,7 @@ def check_rest(keys: Mapping[str, Key], headers: Mapping[str, str], text: str, i
 
 
 def check_auth(keys: Mapping[str, Key], args: object, times: Times, now_ns: int) -> tuple[Key, bool]:
-    """(key, whether it stamps UTC) of a websocket `auth` request: args = [key, expires ms as a number or a text, signature of GET/realtime + expires]."""
+    """(key, whether it stamps UTC) of a websocket `auth`: args = [key, expires ms (number or text), signature of GET/realtime + expires]."""
     if not isinstance(args, list) or len(args) != 3 or whole(args[1]) is None:
         raise Refusal(BAD_PARAMETER, "Params Error")
     name, expires, sign = args

@@ -1,7 +1,7 @@
 """One websocket of an account as the venue sees it: /v5/private (the stream) and /v5/trade (order entry). JSON in, JSON out; no sockets.
 
-What a request means for the account is the Desk's business; here is the protocol around it: who is who, the shapes of the answers, the refusals that come
-before the exchange is asked. The two paths answer in different shapes, as the real ones do.
+What a request means for the account is the Desk's business; here is the protocol around it: who is who, the shapes of the answers, the refusals that
+come before the exchange is asked. The two paths answer in different shapes, as the real ones do.
 """
 
 from collections import deque
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from .account_faults import operation_of
+from .intake import PATH
 from .keys import BAD_PARAMETER, KEY_INVALID, PERMISSION, Key, Refusal, check_auth, check_window
 from .limits import Rolling
 
@@ -124,7 +126,7 @@ class TradeSession(Session):
     def __init__(self, desk: "Desk", conn_id: str, ip: str, idle_ns: int) -> None:
         super().__init__(desk, conn_id, ip, idle_ns)
         self._ids: set[str] = set()
-        self._order: deque[str] = deque()
+        self._kept: deque[str] = deque()
         self._rate = Rolling(REQUESTS_PER_S)
 
     def malformed(self, now_ns: int) -> None:
@@ -140,12 +142,23 @@ class TradeSession(Session):
         elif op == "auth":
             self._authenticate(echo, request.get("args"), now_ns)
         else:
-            try:
-                self._check(request, op, now_ns)
-            except Refusal as refusal:
-                self.refuse(echo, op, refusal.code, refusal.message, now_ns)
+            if not self.desk.arrived(now_ns, self):
                 return
-            self.desk.trade(self, echo, op, request["args"], request.get("header") or {}, now_ns)
+            wait_s = self.desk.interference.arrival("trade", operation_of("POST", PATH.get(op, "")), now_ns)
+            if wait_s:
+                self.desk.later(now_ns + self.desk.times.wall(wait_s), self._order, request, echo, op)
+            elif wait_s is not None:
+                self._order(request, echo, op, now_ns)
+
+    def _order(self, request: dict[str, Any], echo: dict[str, Any], op: str, now_ns: int) -> None:
+        """The moment at which the venue looks at an order request."""
+        try:
+            self._check(request, op, now_ns)
+        except Refusal as refusal:
+            self.refuse(echo, op, refusal.code, refusal.message, now_ns)
+            return
+        self.desk.intake.trade(self, echo, op, request["args"], now_ns)
+        self.desk.tell(now_ns)
 
     def _authenticate(self, echo: dict[str, Any], args: object, now_ns: int) -> None:
         code, message = 0, "OK"
@@ -166,7 +179,7 @@ class TradeSession(Session):
             raise Refusal(IP_TOO_FREQUENT, "Too many visits. Exceeded IP rate limit.")
         if not self._rate.take(now_ns).granted:
             raise Refusal(TOO_FREQUENT, "Too frequent requests under the same session")
-        if op not in desk.operations:
+        if op not in PATH:
             raise Refusal(UNKNOWN_OPERATION, "op type is not found")
         if req_id is not None:
             if not isinstance(req_id, str) or not 0 < len(req_id) <= REQUEST_ID_CHARS_MAX:
@@ -174,9 +187,9 @@ class TradeSession(Session):
             if req_id in self._ids:
                 raise Refusal(DUPLICATE_ID, "Duplicate reqId")
             self._ids.add(req_id)
-            self._order.append(req_id)
-            if len(self._order) > IDS_KEPT:
-                self._ids.discard(self._order.popleft())
+            self._kept.append(req_id)
+            if len(self._kept) > IDS_KEPT:
+                self._ids.discard(self._kept.popleft())
         if self.key is None:
             raise Refusal(KEY_INVALID, "Request not authorized: auth first")
         if not self.key.trade or not self.key.valid:
@@ -196,4 +209,4 @@ class TradeSession(Session):
         if desk.faults.strike("no_req_id", now_ns, "trade"):
             echo = {}
         self.say({**echo, "retCode": code, "retMsg": message, "op": op, "data": {}, "retExtInfo": {},
-                  "header": header or desk.headers(None, now_ns, self.utc), "connId": self.conn_id}, now_ns, wait_s)
+                  "header": header or desk.intake.headers(None, now_ns, self.utc), "connId": self.conn_id}, now_ns, wait_s)
