@@ -1,7 +1,7 @@
 """The control page: 4 KiB of memory shared by the live process, its watchdog and `liqcore kill`, and kept in a file.
 
-A word written by one process is read by the last hop of another at its next order: no message, no event loop, no file system call in between. The page
-stays when all processes are gone, so a killed folder stays killed.
+A word written by one process is read by the last hop of another at its next order: no message, no event loop, no file system call in between. The
+page stays when all processes are gone, so a killed folder stays killed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What happened, in SQLite: runs, orders, executions, notices, limits, kills, and how far the venue's history has been reconciled.
 
-The trading thread only appends to a queue; a worker writes it in batches, so a slow disk never delays an order. What an order needs for its safety is not
-here but in the image: the store is for finding out afterwards, and for knowing after a restart from when on executions have to be asked for.
+The trading thread only appends to a queue; a worker writes it in batches, so a slow disk never delays an order. What an order needs for its safety is
+not here but in the image: the store is for finding out afterwards, and for knowing after a restart from when on executions have to be asked for.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ _COLUMNS = {table: [column.split()[0] for column in columns.split(", ")] for tab
 class Store:
     """The store of a state folder, made if there is none. Hold the folder's Lock.
 
-    durable: wait for the disk at each batch (synchronous FULL) instead of at checkpoints: loses nothing in a power cut; a killed process loses at most
-    what was queued in either case. DataError for a damaged file (renamed to store.sqlite.damaged-TIME; as long as such a file lies there nothing starts)
-    or one of another version (it stays).
+    durable: wait for the disk at each batch (synchronous FULL) instead of at checkpoints: loses nothing in a power cut; a killed process loses at
+    most what was queued in either case. DataError for a damaged file (renamed to store.sqlite.damaged-TIME; as long as such a file lies there nothing
+    starts) or one of another version (it stays).
 
-    Rows are dicts of the columns of TABLES; what is left out is NULL. put() never blocks and never raises for the disk: see `trouble` and `entries_off()`.
+    Rows are the columns of TABLES; what is left out is NULL. put() never blocks and never raises for the disk: see `trouble` and `entries_off()`.
     """
 
     def __init__(self, folder: str | Path, *, durable: bool = False, room_min: int = ROOM_MIN):
@@ -189,7 +189,8 @@ def prepare(path: Path) -> None:
             fault = "" if fresh else integrity(database)
             version = database.execute("PRAGMA user_version").fetchone()[0]
             if not fault and version not in (0, VERSION):
-                raise DataError(str(path), f"a store of version {version}", f"version {VERSION}", "Use the version of liqcore that wrote it, or move it away")
+                raise DataError(str(path), f"a store of version {version}", f"version {VERSION}",
+                                "Use the version of liqcore that wrote it, or move it away")
             if not fault:
                 database.execute("BEGIN IMMEDIATE")
                 for table, columns in TABLES.items():
