@@ -57,10 +57,13 @@ def _episode(draw: np.random.Generator, side: int, steps: int) -> np.ndarray:
     return path + np.cumsum(draw.normal(0, 1.2e-4, steps))
 
 
-def _grid(draw: np.random.Generator, episodes: int) -> tuple[np.ndarray, np.ndarray, list[tuple[int, int, int]]]:
-    """Times of one symbol in ns from the start of the hour, its log price there relative to the start, and (first, last, side) of the episodes."""
+def _starts(draw: np.random.Generator, episodes: int) -> np.ndarray:
     starts = np.sort(draw.uniform(5, 3600 - EPISODE_S[1] - 5, episodes))
-    starts = starts[np.concatenate([[True], np.diff(starts) > EPISODE_S[1] + 10])] if episodes else starts
+    return starts[np.concatenate([[True], np.diff(starts) > EPISODE_S[1] + 10])]
+
+
+def _grid(draw: np.random.Generator, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[tuple[int, int, int]]]:
+    """Times of one symbol in ns from the start of the hour, its log price there relative to the start, and (first, last, side) of the episodes."""
     times, steps, marks, at, now_s = [], [], [], 0, 0.0
     for start in [*starts, 3600.0]:
         calm = np.arange(np.ceil(now_s), np.floor(start))
@@ -82,9 +85,9 @@ def _grid(draw: np.random.Generator, episodes: int) -> tuple[np.ndarray, np.ndar
     return np.concatenate(times), np.cumsum(np.concatenate(steps)), marks
 
 
-def _rows(draw: np.random.Generator, contract: Contract, n: int, log_price: float, episodes: int) -> tuple[np.ndarray, float]:
+def _rows(draw: np.random.Generator, contract: Contract, n: int, log_price: float, starts: np.ndarray) -> tuple[np.ndarray, float]:
     """The events of one symbol in an hour, ts_event from its start."""
-    times, path, marks = _grid(draw, episodes)
+    times, path, marks = _grid(draw, starts)
     path += log_price + np.float64(np.log(contract.price) - log_price) * 0.3 * np.linspace(0.0, 1.0, len(path))     # pulled back: prices stay prices
     tick = 1.0 / contract.tick_power
     middle = np.round(np.exp(path) / tick)
@@ -121,8 +124,9 @@ def hour(seed: int, number: int, symbols: int, last: np.ndarray | None = None, s
     draw = np.random.default_rng([seed, number, 77])
     found = contracts(symbols)
     last = np.log([c.price for c in found]) if last is None else last
-    episodes = draw.integers(2, 6, symbols)
-    parts, ends = zip(*(_rows(draw, c, n, float(last[n]), int(episodes[n])) for n, c in enumerate(found)), strict=True)
+    together = _starts(draw, int(draw.integers(2, 6))) if draw.random() < 0.5 else None     # all symbols at once, as on bad days, or each for itself
+    starts = [_starts(draw, int(draw.integers(2, 6))) if together is None else together for _ in found]
+    parts, ends = zip(*(_rows(draw, c, n, float(last[n]), starts[n]) for n, c in enumerate(found)), strict=True)
     rows = np.concatenate(parts)
     order = np.argsort(rows["ts_event"], kind="stable")
     rows = rows[order]

@@ -102,7 +102,6 @@ class Network:
         self._numbers = 0
         self._calls = Random(f"{seed}/rest")
         self.rest_lost_up = self.rest_lost_down = 0.0        # shares of requests and of answers that vanish
-        self.rest_down_until = 0                             # 503 from a proxy, for all paths
 
     def connect(self, name: str) -> Connection | None:
         """A new connection, or None: refused."""
@@ -117,27 +116,29 @@ class Network:
     def of(self, name: str) -> list[Connection]:
         return [c for c in self.connections if c.alive and name in (c.name, "all")]
 
-    def rest(self, serve: Callable[[], tuple[int, bytes, dict[str, str]]], timeout_s: float, done: Callable[[int, bytes, dict[str, str], str], None]) -> None:
-        """Carry one request: serve() is called at the venue, or not; done(status, body, headers, why) always, exactly once."""
+    def rest(self, ask: Callable[[Callable[[int, bytes, dict[str, str]], None]], None], timeout_s: float,
+             done: Callable[[int, bytes, dict[str, str], str], None]) -> None:
+        """Carry one request. ask(reply) is called at the venue, or not; it may reply once, now or later. done(status, body, headers, why) comes always,
+        exactly once; status 0: no answer."""
         draw, clock = self._calls, self.clock
-        limit = clock.now + int(timeout_s * NS)
-        if clock.now < self.refuse_until.get("rest", 0):
-            clock.after(self.weather.latency(draw), done, 0, b"", {}, "connection refused")
-            return
         lost_up, lost_down = draw.random() < self.rest_lost_up, draw.random() < self.rest_lost_down
         there, back = self.weather.latency(draw), self.weather.latency(draw)
-        if lost_up:
-            clock.at(limit, done, 0, b"", {}, "timeout")
+        if clock.now < self.refuse_until.get("rest", 0):
+            clock.after(there + back, done, 0, b"", {}, "connection refused")
             return
+        timeout = clock.after(int(timeout_s * NS), lambda: finish(0, b"", {}, "timeout"))
+        finished = False
 
-        def arrive() -> None:
-            if clock.now < self.rest_down_until:
-                status, body, headers = 503, b"<html>Service Unavailable</html>", {}
-            else:
-                status, body, headers = serve()
-            if lost_down or clock.now + back > limit:
-                clock.at(limit, done, 0, b"", {}, "timeout")
-            else:
-                clock.after(back, done, status, body, headers, "")
+        def finish(status: int, body: bytes, headers: dict[str, str], why: str) -> None:
+            nonlocal finished
+            if not finished:
+                finished = True
+                clock.call_off(timeout)
+                done(status, body, headers, why)
 
-        clock.after(there, arrive)
+        def reply(status: int, body: bytes, headers: dict[str, str]) -> None:
+            if not lost_down:
+                clock.after(back, finish, status, body, headers, "" if status else "connection lost")
+
+        if not lost_up:
+            clock.after(there, ask, reply)
