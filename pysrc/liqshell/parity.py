@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-from liqcore import bracket, event
+from liqcore import event, slot
 from liqshell import journal, recording, replay
 from liqshell.drive import Stepper, drive
 from liqshell.errors import DataError
@@ -190,7 +190,7 @@ def _unlike(events: np.ndarray, tape: lc.Tape, refused: dict[lc.Reason, int]) ->
 
 _NAMES: dict[str, Any] = {"Kind": lc.Kind, "Phase": lc.Phase, "Action": event.Action, "OrderStatus": event.OrderStatus,
                           "FillReason": event.FillReason, "BracketState": lc.BracketState, "FeedState": lc.FeedState, "Control": lc.Control,
-                          "Alarm": bracket.Alarm}
+                          "Alarm": slot.Alarm}
 
 
 def as_words(record: np.void, symbols: list[str]) -> dict[str, str]:
