@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import liqcore as lc
-from liqshell.dispatch import Dispatch, Wire
+from liqcore.event import Control
+from liqshell.dispatch import Wire
+from liqshell.errors import DataError
 from liqshell.gateway.effects import Answer, Call, Channel, Level, Notice
 from liqshell.venues.bybit_orders import order_encoder
 
@@ -51,7 +53,7 @@ class Process:
         self.world, self.bot, self.folder, self.number = world, bot, folder, number
         self.clock, self.trace = world.clock, world.trace
         self.alive = True
-        self.halted = ""                        # why it does not trade at all (a start that was refused)
+        self.refused = ""                       # why it could not start
         self.draw = Random(f"{world.script.seed}/process/{number}")
         self.links: dict[Channel, Connection | None] = {Channel.PRIVATE: None, Channel.ORDERS: None}
         self.attempts = {Channel.PRIVATE: 0, Channel.ORDERS: 0}
@@ -68,9 +70,30 @@ class Process:
 
     def assemble(self) -> None:
         bot = self.bot
+        self.dispatch: Any = None
+        self.gateway: Any = None
+        self.store: Any = None
+        self.image: Any = None
+        self.control: Any = None
         self.engine = lc.Engine(bot.instruments, lc.CascadeConfig(**DETECTOR), bot.policy(), bot.risk(), equity=EQUITY, audit_capacity=1 << 14)
         self.wire = Line(self)
-        self.world.make(self)
+        try:
+            self.world.make(self)
+        except DataError as why:                # a person has to look
+            self.refused = str(why)
+            self.alive = False
+            self.trace.say(self.clock.now, "refused", type(why).__name__)
+
+    def bury(self) -> None:
+        """Its files are closed, as the operating system would: what waited to be written is lost."""
+        self.alive = False
+        self.clock.call_off(self._timer)
+        for file in (self.store, self.control):
+            if file is not None:
+                file.close()
+
+    def housekeep(self) -> None:
+        self.store.write()
 
     def guarded(self, what: Callable[..., None], *arguments: Any) -> None:
         """Call into the program from outside: everything enters here, and being killed ends here."""
@@ -130,6 +153,13 @@ class Process:
     def collect(self) -> None:
         self._collecting = False
         self.gateway.collect(self.now())
+
+    def heed_kill(self) -> None:
+        """The live process looks at the control page a few times a second."""
+        now = self.now()
+        word = Control.CONTROL_HALT if self.control.kill else Control.CONTROL_RESUME
+        self.engine.on_control(now, word)
+        self.dispatch.pump(now)
 
     # ---- what it hears ----
 

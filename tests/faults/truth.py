@@ -66,6 +66,7 @@ class Truth:
         self.per_signal: Counter[tuple[str, int, int]] = Counter()
         self.filled: defaultdict[tuple[str, int, int], float] = defaultdict(float)
         self.seen: set[str] = set()                          # execution ids
+        self.booked: set[str] = set()                        # entries that the venue has taken into its book
         self.worst_naked_ns = 0
         self.counts: Counter[str] = Counter()
 
@@ -195,6 +196,15 @@ class Truth:
             allowed = self.first_qty.get(key[1:], float("inf"))
             if self.filled[key] > allowed + EPSILON:
                 self.fail("overfilled", f"entries of one bracket filled {self.filled[key]}, approved were {allowed}: {row['orderLinkId']}")
+
+    def ordered(self, row: Mapping[str, Any]) -> None:
+        """What the venue says of an order, as it says it."""
+        found = parse_order_link_id(row.get("orderLinkId") or "")
+        if found is None or found[1] & 15 != Role.ROLE_ENTRY or row.get("orderStatus") != "New":
+            return
+        if row["orderLinkId"] not in self.booked:
+            self.booked.add(row["orderLinkId"])
+            self.entry_accepted(row["orderLinkId"], float(row["qty"]), float(row.get("price") or 0.0))
 
     def entry_accepted(self, link_id: str, qty: float, price: float) -> None:
         """The venue has booked an entry; price: its limit, or what it was worth."""
