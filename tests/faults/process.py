@@ -161,15 +161,19 @@ class Process:
         self.engine.on_control(now, word)
         self.dispatch.pump(now)
 
+    def resume(self) -> None:
+        """A person allows entries again."""
+        now = self.now()
+        if not self.control.kill:
+            self.engine.on_control(now, Control.CONTROL_RESUME)
+            self.dispatch.pump(now)
+
     # ---- what it hears ----
 
     def begin(self) -> None:
         now = self.now()
         self.gateway.start(now)
         self.connect_feed()
-        for channel in NAMES:
-            if self.links[channel] is None and self.connecting[channel] is None:
-                self.connect(channel)
 
     def on_market(self, rows: np.ndarray) -> None:
         """A frame of the public feed. It must not change the caller's rows."""
@@ -190,6 +194,7 @@ class Process:
             self.links[channel] = None
             self.trace.say(self.clock.now, "lost", NAMES[channel])
             self.gateway.on_channel(channel, False, self.now())
+            self.redial(channel)
 
     def on_answer(self, call: Call, sent_ns: int, status: int, body: bytes, headers: dict[str, str], why: str) -> None:
         now = self.now()
@@ -230,6 +235,8 @@ class Process:
         self._row[0] = event
         self.trace.say(self.clock.now, "report", *(value.item() if hasattr(value, "item") else value for value in event))
         self.engine.run(self._row)
+        self.effect("image", "")
+        self.image.save(self.engine, event[7])          # as the live sink does after each report
         self.dispatch.pump(self.now())
 
     def call(self, call: Call) -> None:
@@ -249,6 +256,7 @@ class Process:
 
     def send_order(self, frame: bytes) -> bool:
         """Of Dispatch: the state image has been written, nothing has been sent yet."""
+        self.image.save(self.engine)
         self.effect("wire", "")
         link = self.links[Channel.ORDERS]
         if link is None or not self.gateway.orders_ready:
@@ -264,6 +272,10 @@ class Process:
         if link is not None:
             self.links[channel] = None
             link.die(told_client=False)
+        self.redial(channel)
+
+    def redial(self, channel: Channel) -> None:
+        """Connect after a pause that grows with every failure."""
         if self.connecting[channel] is None:
             n = self.attempts[channel]
             self.attempts[channel] = n + 1
@@ -275,7 +287,7 @@ class Process:
         if link is None:
             self.connecting[channel] = None
             self.trace.say(self.clock.now, "refused", NAMES[channel])
-            self.gateway.on_channel(channel, False, self.now())
+            self.redial(channel)
             return
         link.on_client = lambda raw: self.guarded(self.on_frame, channel, raw)
         link.on_lost = lambda: self.guarded(self.on_lost, channel, link)
@@ -284,7 +296,7 @@ class Process:
     def _up(self, channel: Channel, link: Connection) -> None:
         self.connecting[channel] = None
         if not link.alive:
-            self.gateway.on_channel(channel, False, self.now())
+            self.redial(channel)
             return
         self.links[channel] = link
         self.attempts[channel] = 0
@@ -295,5 +307,6 @@ class Process:
         self.effect("notice", notice.kind)
         self.trace.say(self.clock.now, "notice", notice.level.name, notice.kind, notice.symbol, notice.text)
         if notice.level == Level.ALARM:
+            self.world.alarmed(notice.kind)
             self.alarms.append(notice.kind)
             del self.alarms[:-100]

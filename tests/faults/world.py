@@ -24,8 +24,8 @@ from liqshell.venues.bybit_orders import parse_order_link_id
 from liqshell.venues.bybit_signing import Keys, rest_headers
 
 from .bot import bot_of
-from .clock import MS, NS, Clock
-from .end import at_rest, compare
+from .clock import MS, NS, Appointment, Clock
+from .end import at_rest, believed, compare, held
 from .life import IMAGE, NAME, STORE, assemble, spoil
 from .market import HOUR_NS, Hour, contracts, hour
 from .network import Connection, Network, Weather
@@ -36,6 +36,7 @@ from .truth import Broken, Truth, Violation
 from .venue import Venue
 
 START_NS = 1_772_452_800 * NS           # a Monday, 12:00 UTC
+CALLS = ("foreign position", "rights", "runaway")
 PERSON_NS = 30 * NS                     # until a person who was called has come
 HOUSEKEEPING_NS = 10 * NS
 Plant = Callable[[Any], None]           # a mutant: changes a world before it begins
@@ -91,7 +92,8 @@ class World:
         self.kills: list[Kill] = []
         self.acting: list[int] = []                      # ends of the faults that act
         self.left: list[tuple[str, str]] = []            # what the next process finds of image and store
-        self.lost_image = False
+        self.person: Appointment | None = None
+        self.visited_ns = self.start - HOUR_NS
         self.money_unknown = False
         self.trouble_ended_ns = self.start
         self.end = self.start + int(script.hours * 3600 * NS)
@@ -129,6 +131,7 @@ class World:
         if self.left:
             image, store = self.left.pop()
             spoil(self.folder, image, store, self)
+            self.money_unknown |= image != "kept"
         self.lives += 1
         self.born_ns = self.clock.now
         self.trace.say(self.clock.now, "begins", self.lives)
@@ -154,9 +157,31 @@ class World:
                 file.unlink()
         self.clock.after(5 * NS, self._begin)
 
+    def alarmed(self, kind: str) -> None:
+        """An alarm of the process: some of them call a person."""
+        self.counts[f"alarm {kind}"] += 1
+        if kind in CALLS and self.person is None:
+            self.person = self.clock.after(PERSON_NS, self._visit)
+
+    def _visit(self) -> None:
+        """A person who was called by an alarm of a running process: he closes what nobody can explain, and lets it trade again."""
+        self.person = None
+        process = self.process
+        if process is None or not process.alive:
+            return
+        found = [symbol for symbol in sorted(held(self)) if abs(held(self)[symbol] - believed(process)[symbol]) > 1e-9]
+        self.trace.say(self.clock.now, "person", "comes", *found)
+        self.counts["persons"] += 1
+        for symbol in found:
+            self.money_unknown = True
+            self.truth.foreign.discard(symbol)
+            self.venue.close_manually(symbol)
+        self.visited_ns = self.clock.now
+        self.clock.after(60 * NS, process.guarded, process.resume)
+
     def excluded(self, process: Process) -> bool:
-        """Whether the process has, rightly, given up and called a person."""
-        return self.lost_image
+        """Whether the process has, rightly, given up and waits for a person."""
+        return self.person is not None or self.clock.now - self.visited_ns < 120 * NS
 
     def make(self, process: Process) -> None:
         assemble(self, process)
@@ -367,5 +392,5 @@ def run(script: Script, *, keep: int = 4000, plant: Plant | None = None, lines: 
         shutil.rmtree(folder, ignore_errors=True)
     counts = world.counts + world.truth.counts
     counts["lives"] = world.lives
-    return Outcome(script.seed, script.hours, (world.clock.now - world.start) / NS / 3600, violation, world.trace.tail(max(lines, keep if keep < 4000 else lines)),
+    return Outcome(script.seed, script.hours, (world.clock.now - world.start) / NS / 3600, violation, world.trace.tail(lines),
                    world.trace.digest, counts, world.fired, world.truth.worst_naked_ns / NS, time.process_time() - began)
