@@ -99,7 +99,8 @@ class Desk:
     """See the module. refused, answered, told: counters. on_fault: called with every fault that begins and the time, after the desk has acted on it.
 
     times: UTC beside market time. ack_delay_s, stream_delay_s: wall seconds from a request to its answer, and from an event to its private frame,
-    drawn from the span each time. market: answers /v5/market/...: (path, raw query, now_ns) -> (retCode, retMsg, result). contracts: for trades by hand.
+    drawn from the span each time. market: answers /v5/market/...: (path, raw query, now_ns) -> (retCode, retMsg, result). contracts: for trades by
+    hand.
     """
 
     def __init__(self, exchange: Venue, faults: Faults | None = None, *, times: Times | None = None, limits: Limits | None = None, seed: int = 0,

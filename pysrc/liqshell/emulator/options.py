@@ -36,8 +36,8 @@ class Config:
     """What to emulate. Port 0 = any free one; start_ns None = the generator's default, or the recording's own first time.
 
     equity: of each of the `accounts` that are opened; their keys depend on the seed only. venue: fields of venue_settings.Settings (fees, leverage,
-    fill models). latency_s: one way, wall, on every connection, the public one included; loss: share of messages whose packet is lost. limit_factor: the
-    venue's rate limits times this.
+    fill models). latency_s: one way, wall, on every connection, the public one included; loss: share of messages whose packet is lost.
+    limit_factor: the venue's rate limits times this.
     """
 
     seed: int = 0
@@ -61,6 +61,7 @@ class Config:
     latency_s: float = 0.0
     loss: float = 0.0
     limit_factor: float = 1.0
+    orderbook_500: bool = False                      # accept a topic that the venue has removed
     tls: bool = False
     tls_port: int = 0
     stream_delay_s: tuple[float, float] = (0.001, 0.004)

@@ -7,13 +7,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Hashable
+from typing import Any
 
 from aiohttp import web
 
 from ..clock import NS, Clock
 from .account_sockets import AccountSockets
+from .depth import Depth
 from .desk import Desk, Ending, Response, Session, Times
 from .exchange import Exchange
 from .faults import Fault, Faults, restart_frames
@@ -41,8 +42,11 @@ class Emulator:
         self.label = "SYNTHETIC" if feed.synthetic else "RECORDING"
         self.clock = Clock(config.speed, feed.start_ns)
         self.faults = Faults(config.seed, feed.start_ns, config.faults)
+        recorded: set[str] = getattr(feed, "topics", set())
+        self.depth = Depth(self.states, config.orderbook_500)
+        self.depth.topics -= recorded                # a recording's own deep books are better
         self.hub = Hub(self.states, lambda: self.clock.now_ns(), feed.wanted, self._first_frame, config.seed, config.ack_delay_s,
-                       config.buffer_max, config.idle_s, getattr(feed, "topics", ()))
+                       config.buffer_max, config.idle_s, recorded | self.depth.topics)
         contracts = [state.contract for state in self.states.values()]
         self.times = Times(speed=config.speed)
         self.desk = Desk(Exchange(contracts, Settings(**config.venue), config.seed), self.faults, times=self.times,      # type: ignore[arg-type]
@@ -108,6 +112,8 @@ class Emulator:
                 "unread": self.feeder.unread}
 
     def _first_frame(self, topic: str, ts_ms: int) -> bytes | None:
+        if topic in self.depth.topics:
+            return self.depth.first_frame(topic, ts_ms)
         state = self.states.get(topic.rsplit(".", 1)[1])
         return state.first_frame(topic, ts_ms) if state else None
 
@@ -203,6 +209,7 @@ class Emulator:
     def _move(self, now: int) -> None:
         """The market up to now: the exchange sees it as it is, the clients as the faults leave it."""
         frames = self.feed.until(now)
+        frames += self.depth.frames(self.hub.wanted, now // 1_000_000)
         if self.hub.always:
             self.feeder.feed(frames, now)
         self.desk.begin(now, max((frame.cascade for frame in frames), default=0))
@@ -317,13 +324,12 @@ async def _main(config: Config, parent: int | None = None) -> int:
     return 0
 
 
-def run(seed: int = 0, speed: float = 1.0, from_: Sequence[str | Path] = (), host: str = "127.0.0.1", port: int = 0,
-        start_ns: int | None = None, symbols: Iterable[str] = SYMBOLS, hours: float | None = None,
-        faults: Iterable[Mapping[str, object]] = (), parameters: Mapping[str, object] | None = None,
-        wait_for_client: bool = False, lead_s: float = 0.0, parent: int | None = None) -> int:
-    """The `liqcore emulate` command: print one JSON line when ready, serve until SIGTERM, SIGINT or the end of the market; exit status."""
-    config = Config(seed=seed, speed=speed, symbols=tuple(symbols), hours=hours, start_ns=start_ns, from_=tuple(map(str, from_)), host=host,
-                    port=port, faults=tuple(faults), parameters=parameters or {}, wait_for_client=wait_for_client, lead_s=lead_s)
+def run(config: Config | None = None, *, parent: int | None = None, **options: Any) -> int:
+    """The `liqcore emulate` command: print one JSON line when ready, serve until SIGTERM, SIGINT or the end of the market; exit status.
+
+    options: fields of Config, where no Config is given. parent: end when that process is gone.
+    """
+    config = config or Config(**options)
     try:
         import uvloop
     except ImportError:
