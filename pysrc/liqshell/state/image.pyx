@@ -10,7 +10,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from liqcore.bracket cimport BRACKET_FLAT, EXECUTIONS_MAX
+from liqcore.slot cimport BRACKET_FLAT, EXECUTIONS_MAX
 from liqcore.event cimport LIQCORE_ABI
 from liqcore.instrument cimport Instrument
 from liqcore.risk cimport RATE_RING, latch_t

@@ -7,7 +7,7 @@ the middle of a write leaves one copy that fits its checksum and one that does n
 from libc.stdint cimport int64_t, uint64_t
 
 from liqcore.account cimport ledger_t, position_t
-from liqcore.bracket cimport slot_t
+from liqcore.slot cimport slot_t
 from liqcore.engine cimport clock_t
 from liqcore.instrument cimport Instrument
 from liqcore.risk cimport latch_t

@@ -6,12 +6,12 @@ from pathlib import Path
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from liqcore.bracket cimport EXECUTIONS_MAX, order_t, slot_position
+from liqcore.slot cimport EXECUTIONS_MAX, order_t, slot_position
 from liqcore.event cimport LIQCORE_ABI
 from liqcore.instrument cimport Instrument
 from liqcore.risk cimport RATE_RING
 
-from liqcore.bracket import BracketState
+from liqcore.slot import BracketState
 from liqcore.event import Reason
 from liqshell.errors import DataError
 
