@@ -134,7 +134,7 @@ class Desk:
         digest = hashlib.sha256(f"liqcore emulator {self._seed} {len(self.keys)}".encode()).hexdigest()
         key, secret = f"emu{digest[:15]}", digest[15:51]
         account = self.exchange.open_account(key, secret, equity, name=name or f"account{len(self.keys)}")
-        self.keys[key] = Key(key, secret, account, uid=100_001 + len(self.keys), **rights)
+        self.keys[key] = Key(key, secret, account, uid=getattr(account, "uid", 0), **rights)
         return self.keys[key]
 
     # ---- in ----
