@@ -1,7 +1,7 @@
-"""The model of a Bybit-V5 unified account on linear perpetuals: what the venue believes, and what it says about it. No sockets, no clock, no signatures.
+"""The model of a Bybit-V5 unified account on linear perpetuals: what the venue believes, and what it says about it. No sockets, clock or signatures.
 
-Time is what the caller says: `now_ns` of a call, ts_recv of market data (a driver with a network of its own hands in market data at the venue's time).
-Times must not run backwards. Two exchanges with the same seed that are told the same say the same, to the last id.
+Time is what the caller says: `now_ns` of a call, ts_recv of market data (a driver with a network of its own hands in market data at the venue's
+time). Times must not run backwards. Two exchanges with the same seed that are told the same say the same, to the last id.
 
     exchange = Exchange(CONTRACTS, Settings(), seed=7)
     account = exchange.open_account("key", "secret", equity=10_000.0)
@@ -80,9 +80,11 @@ class Exchange(Reads):
     # ---- requests ----
 
     def rest(self, method: str, path: str, query: str, body: bytes, account: Account | None, now_ns: int) -> tuple[int, str, dict[str, Any]]:
-        """A REST request whose signature has been checked -> retCode, retMsg, result. query: raw, without '?'. account None: public paths only (others
-        answer 10005). Unknown paths answer 10017; nothing is raised. The batch paths put their per-item codes into result["retExtInfo"], which the
-        server moves to its place in the envelope."""
+        """A REST request whose signature has been checked -> retCode, retMsg, result.
+
+        query: raw, without '?'. account None: public paths only (others answer 10005). Unknown paths answer 10017; nothing is raised. The batch
+        paths put their per-item codes into result["retExtInfo"], which the server moves to its place in the envelope.
+        """
         now_ns = max(now_ns, self.matcher.now)
         self.matcher.pass_time(now_ns)
         try:
@@ -214,9 +216,12 @@ class Exchange(Reads):
             return self.create(account, {"category": "linear", "symbol": symbol, "side": side, "orderType": "Market", "qty": qty}, now_ns).id
 
     def truth(self, account: Account) -> dict[str, Any]:
-        """For tests: what is really so now, as numbers and without any staleness: {"positions": {(symbol, idx): {"qty" (signed), "entry", "stop_loss",
-        "take_profit", "trailing", "stop_qty" (what resting stops would close)}}, "orders": [{"order_id", "link_id", "symbol", "idx", "side", "qty", "left",
-        "price", "trigger", "reduce_only", "status", "kind"}], "balance", "equity", "available", "ended": {link_id: status}}."""
+        """For tests: what is really so now, as numbers and without any staleness.
+
+        {"positions": {(symbol, idx): {"qty" (signed), "entry", "stop_loss", "take_profit", "trailing", "stop_qty" (what resting stops and market
+        orders would close)}}, "orders": [{"order_id", "link_id", "symbol", "idx", "side", "qty", "left", "price", "trigger", "reduce_only", "status",
+        "kind"}], "balance", "equity", "available", "ended": {link_id: status}}.
+        """
         positions = {}
         orders = []
         for (n, idx), h in account.holdings.items():

@@ -19,8 +19,9 @@ class Holding:
     partial: the pairs attached to entries, in order of creation.
     """
 
-    __slots__ = ("account", "active", "buys", "contract", "created_ms", "entry", "idx", "leverage", "n", "partial", "realised", "realised_total", "sells",
-                 "sequence", "size", "sl_by", "status", "stops", "tp_by", "updated_ms", "versions")
+    __slots__ = (
+        "account", "active", "buys", "contract", "created_ms", "entry", "idx", "leverage", "n", "partial", "realised",
+        "realised_total", "sells", "sequence", "size", "sl_by", "status", "stops", "tp_by", "updated_ms", "versions")
 
     def __init__(self, account: "Account", n: int, contract: Contract, idx: int, leverage: float) -> None:
         self.account, self.n, self.contract, self.idx, self.leverage = account, n, contract, idx, leverage

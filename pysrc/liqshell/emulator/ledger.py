@@ -95,8 +95,8 @@ class Ledger:
             self._said.append((holding.account, "position", now_ns, [row]))
 
     def take(self) -> list[Said]:
-        """Everything said on the private streams since the last call: (account, topic, time ns, rows of `data`), in order. The rows are the venue's JSON
-        objects; they are shared with the model: encode or copy, never change them."""
+        """Everything said on the private streams since the last call: (account, topic, time ns, rows of `data`), in order.
+        The rows are the venue's JSON objects; they are shared with the model: encode or copy, never change them."""
         said, self._said = self._said, []
         return said
 

@@ -13,6 +13,8 @@ VERSIONS_MAX = 64                                    # of one order, behind a RE
 
 def number(x: float) -> str:
     """A sum of money as the venue writes it: at most eight decimals, no zeros at the end."""
+    if not x:                                        # most of them
+        return "0"
     text = f"{x:.8f}".rstrip("0").rstrip(".")
     return text if text not in ("-0", "") else "0"
 
@@ -44,10 +46,11 @@ class Order:
     take-profit or stop-loss, the order that it was attached to; `twin`: the other one of the pair.
     """
 
-    __slots__ = ("account", "avg_value", "cancel_type", "cap", "close_on_trigger", "closed_pnl", "contract", "created_ms", "creator", "direction", "done",
-                 "fee", "id", "idx", "kind", "last_created", "link_id", "market", "n", "owner", "parent", "price", "qty", "reduce", "reject", "sent", "serial", "side",
-                 "sl", "sl_by", "sl_limit", "slippage", "slot", "status", "tif", "tp", "tp_by", "tp_limit", "tpsl_mode", "trail", "trigger", "trigger_by",
-                 "twin", "updated_ms", "versions")
+    __slots__ = (
+        "account", "avg_value", "cancel_type", "cap", "close_on_trigger", "closed_pnl", "contract", "created_ms", "creator",
+        "direction", "done", "fee", "id", "idx", "kind", "last_created", "link_id", "market", "n", "owner", "parent", "price", "qty",
+        "reduce", "reject", "sent", "serial", "side", "sl", "sl_by", "sl_limit", "slippage", "slot", "status", "tif", "tp", "tp_by",
+        "tp_limit", "tpsl_mode", "trail", "trigger", "trigger_by", "twin", "updated_ms", "versions")
 
     def __init__(self, account: Any, order_id: str, n: int, contract: Contract, side: int, market: bool, qty: int, now_ns: int) -> None:
         self.account, self.id, self.n, self.contract, self.side, self.market, self.qty = account, order_id, n, contract, side, market, qty

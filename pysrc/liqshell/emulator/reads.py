@@ -181,8 +181,8 @@ class Reads(Forced):
 
     def key_info(self, account: Account, fields: Fields, now_ns: int) -> Row:
         """GET /v5/user/query-api."""
-        rights: dict[str, list[str]] = {"ContractTrade": ["Order", "Position"], "Spot": [], "Wallet": [], "Options": [], "Derivatives": ["DerivativesTrade"],
-                                        "CopyTrading": [], "BlockTrade": [], "Exchange": [], "NFT": [], "Affiliate": [], "Earn": []}
+        none = "Spot", "Wallet", "Options", "CopyTrading", "BlockTrade", "Exchange", "NFT", "Affiliate", "Earn"
+        rights: dict[str, list[str]] = {"ContractTrade": ["Order", "Position"], "Derivatives": ["DerivativesTrade"], **{name: [] for name in none}}
         rights.update(account.rights)
         return {"id": str(account.uid), "note": account.name, "apiKey": account.key, "readOnly": 0, "secret": "", "permissions": rights,
                 "ips": list(account.ips), "type": 1, "deadlineDay": 90, "expiredAt": "2100-01-01T00:00:00Z", "createdAt": "2024-01-01T00:00:00Z",
@@ -192,7 +192,8 @@ class Reads(Forced):
     def coins(self, account: Account, fields: Fields, now_ns: int) -> Row:
         """GET /v5/asset/coin/query-info."""
         network = {"chain": "ETH", "chainType": "Ethereum (ERC20)", "confirmation": "6", "withdrawFee": "3", "depositMin": "0", "withdrawMin": "3",
-                   "minAccuracy": "6", "chainDeposit": "1", "chainWithdraw": "1", "withdrawPercentageFee": "0", "contractAddress": "", "safeConfirmNumber": "6"}
+                   "minAccuracy": "6", "chainDeposit": "1", "chainWithdraw": "1", "withdrawPercentageFee": "0", "contractAddress": "",
+                   "safeConfirmNumber": "6"}
         coins = ["USDT", *(c.base for c in self.contracts)]
         asked = text(fields, "coin")
         return {"rows": [{"name": coin, "coin": coin, "remainAmount": "10000000", "chains": [network]} for coin in coins if asked in ("", coin)]}
