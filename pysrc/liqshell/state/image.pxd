@@ -3,7 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from liqcore.account cimport position_t
-from liqcore.bracket cimport slot_t
+from liqcore.slot cimport slot_t
 from liqcore.engine cimport Engine
 from liqshell.state.image_file cimport entry_t, file_head_t, guard_t, trade_t, whole_t
 
