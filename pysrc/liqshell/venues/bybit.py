@@ -297,6 +297,11 @@ _NAMED_TOPICS = re.compile(r"topic:\s*([\w.]+(?:,[\w.]+)*)", re.ASCII | re.IGNOR
 _OPERATIONS = frozenset(("subscribe", "unsubscribe", "auth", "ping", "pong", "order.create", "order.amend", "order.cancel"))
 
 
+def _topics_of(data: dict, key: str) -> tuple[str, ...]:
+    found = data.get(key)
+    return tuple(t for t in found if type(t) is str) if type(found) is list else ()
+
+
 def control_frame(message: dict) -> Frame:
     """A frame without a topic: the acknowledgement or pong in it. All shapes of the public, private, trade and option streams."""
     req_id = message.get("req_id", message.get("reqId", ""))
@@ -311,10 +316,10 @@ def control_frame(message: dict) -> Frame:
         data = message.get("data")
         if type(data) is not dict:
             data = {}
-        failed = tuple(t for t in data.get("failTopics") or () if type(t) is str)
+        failed = _topics_of(data, "failTopics")
         if failed or message.get("success") is not True:
             return Frame(FrameKind.ACK_FAILED, reason="subscribe refused", detail=shown(text_of or failed), topics=failed, req_id=req_id)
-        return Frame(FrameKind.ACK, topics=tuple(t for t in data.get("successTopics") or () if type(t) is str), req_id=req_id)
+        return Frame(FrameKind.ACK, topics=_topics_of(data, "successTopics"), req_id=req_id)
     if operation in ("subscribe", "unsubscribe", "auth"):
         code = message.get("retCode", 0)
         if message.get("success", code == 0) is True and code == 0:
