@@ -49,7 +49,7 @@ SHELL = (
     "study",
     "config",
     "wire venues record state tables policies",
-    "recording sink rules",
+    "recording sink rules keys",
     "gateway journal trials",
     "formats",
     "pipeline",
