@@ -9,7 +9,6 @@ from liqcore._version import __version__
 from liqcore.account import Account
 from liqcore.audit import FIELDS as AUDIT_FIELDS
 from liqcore.audit import AuditKind
-from liqcore.bracket import Alarm, BracketState
 from liqcore.detect import Cascade, CascadeConfig
 from liqcore.engine import Engine
 from liqcore.event import (
@@ -39,6 +38,7 @@ from liqcore.quantile import QuantileSketch, RollingQuantile
 from liqcore.request import Request
 from liqcore.risk import Risk
 from liqcore.simulate import SimVenue
+from liqcore.slot import Alarm, BracketState
 from liqcore.tape import Tape
 from liqcore.tape_builder import TapeBuilder
 from liqcore.terms import Bracket

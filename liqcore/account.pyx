@@ -162,9 +162,13 @@ cdef class Account:
         return (<char*> &self.ledger)[:sizeof(ledger_t)] + (<char*> self.positions)[:self.count * sizeof(position_t)]
 
     def restore(self, bytes data):
+        self.restore_first(data, self.count)
+
+    def restore_first(self, bytes data, int count):
+        """Restore an account that knew only the first `count` instruments of this one."""
         cdef const char* p = data
-        if <size_t> len(data) != sizeof(ledger_t) + self.count * sizeof(position_t):
-            raise ValueError(f"account snapshot: expected {sizeof(ledger_t) + self.count * sizeof(position_t)} bytes for "
-                             f"{self.count} instruments, got {len(data)}")
+        if count > self.count or <size_t> len(data) != sizeof(ledger_t) + count * sizeof(position_t):
+            raise ValueError(f"account snapshot: expected {sizeof(ledger_t) + count * sizeof(position_t)} bytes for "
+                             f"{count} of {self.count} instruments, got {len(data)}")
         memcpy(&self.ledger, p, sizeof(ledger_t))
-        memcpy(self.positions, p + sizeof(ledger_t), self.count * sizeof(position_t))
+        memcpy(self.positions, p + sizeof(ledger_t), count * sizeof(position_t))

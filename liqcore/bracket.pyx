@@ -1,86 +1,16 @@
 """Brackets: see bracket.pxd. Both sides run through the same lines; the price rules are in terms.pyx."""
 
-from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from liqcore.audit cimport AUDIT_ALARM, AUDIT_BRACKET, AUDIT_FILL, AUDIT_ORDER, AUDIT_REQUEST, AUDIT_TRADE
+from liqcore.audit cimport AUDIT_BRACKET, AUDIT_FILL, AUDIT_ORDER, AUDIT_TRADE
 from liqcore.event cimport *
 from liqcore.instrument cimport lots_of, price_of, qty_of, scale_ticks, ticks_of
+from liqcore.slot cimport *
 from liqcore.terms cimport bracket_prices, stop_price, target_price
-
-cdef int64_t PROTECT_NS = 1000000000       # after a fill a stop must be confirmed within 1 s; closing at market then stays inside the 2 s of law L7
-cdef int64_t ANSWER_NS = 5000000000        # a request without an answer for 5 s has an unknown outcome
-cdef int64_t BACKOFF_NS = 100000000        # pause after a first refusal; doubles with every further one
-cdef int64_t BACKOFF_MAX_NS = 30000000000
-
-
-cdef inline int64_t backoff(int refusals) noexcept nogil:
-    return min(BACKOFF_NS << min(refusals, 12), BACKOFF_MAX_NS)
-
-
-cdef inline bint draining(const order_t* o) noexcept nogil:
-    """Ended, but fills of it that the venue counts have not been reported yet."""
-    return o.status == O_ENDED and o.executed > o.filled
-
-
-cdef inline bint order_pending(const order_t* o) noexcept nogil:
-    return order_open(o) or draining(o)
-
-
-cdef class Outbox:
-    def __cinit__(self, AuditRing audit, int64_t capacity=1024):
-        if capacity < 16 or capacity & (capacity - 1):
-            raise ValueError(f"request capacity: expected a power of two >= 16, got {capacity}")
-        self.audit = audit
-        self.ring = <request_t*> calloc(capacity, sizeof(request_t))
-        if self.ring == NULL:
-            raise MemoryError("no memory for the request ring")
-        self.mask = capacity - 1
-
-    def __dealloc__(self):
-        free(self.ring)
-
-    cdef request_t* ask(self, int64_t ts, slot_t* s, order_t* o, const instrument_t* i, uint8_t action, uint8_t type, uint8_t flags,
-                        int8_t side, int64_t stop) noexcept nogil:
-        """Queue a request about order `o`, and audit it. The driver takes it out within the same step, so the ring cannot overrun unless the
-        driver is broken; then the newest request would be lost, which is_full() lets the engine refuse entries before."""
-        cdef request_t* r = &self.ring[self.head & self.mask]
-        cdef audit_t* a
-        r.ts = ts
-        r.id = o.id
-        r.price = 0 if type == ORDER_MARKET and action == ACTION_CREATE else o.price
-        r.qty = o.qty
-        r.stop = stop
-        r.instrument = s.instrument
-        r.side = side
-        r.action = action
-        r.type = type
-        r.flags = flags
-        r.reserved = s.end if id_role(o.id) == ROLE_CLOSE else 0     # why it is closed: a simulated venue says so in its fill
-        o.ts_asked = ts
-        s.orders += 1
-        a = self.audit.put(ts, AUDIT_REQUEST, 0, action, s.instrument, side, o.id)
-        r.cause = a.seq
-        a.x[0] = price_of(i, o.price)
-        a.x[1] = qty_of(i, o.qty)
-        a.x[2] = price_of(i, stop)
-        a.x[3] = type
-        a.x[4] = flags
-        a.x[5] = s.sequence
-        a.x[6] = price_of(i, s.last)
-        a.x[7] = id_role(o.id)
-        self.head += 1
-        return r
-
-
-cdef int64_t order_id(int32_t instrument, int64_t sequence, int attempt, int role) noexcept nogil:
-    """Deterministic: the same decision of the same run has the same id, so an order is recognised whatever was lost."""
-    return (<int64_t> instrument << 40) | ((sequence & 0xFFFFFFF) << 12) | (<int64_t> (attempt & 255) << 4) | role
-
 
 cdef void audit_state(slot_t* s, const instrument_t* i, uint8_t reason, int64_t now, Outbox out) noexcept nogil:
     cdef audit_t* a = out.audit.put(now, AUDIT_BRACKET, reason, s.state, s.instrument, s.spec.side, s.entry.id)
-    cdef int64_t deadline = bracket_deadline(s)
+    cdef int64_t deadline = bracket_deadline(s, out)
     a.x[0] = price_of(i, s.entry.price)
     a.x[1] = price_of(i, s.target.price)
     a.x[2] = price_of(i, s.stop.price)
@@ -89,33 +19,6 @@ cdef void audit_state(slot_t* s, const instrument_t* i, uint8_t reason, int64_t 
     a.x[5] = qty_of(i, slot_position(s)) * s.spec.side
     a.x[6] = (deadline - now) / 1e9 if deadline != NEVER else 0.0
     a.x[7] = s.sequence
-
-
-cdef void alarm(slot_t* s, int kind, double value, double limit, int64_t id, int64_t now, Outbox out) noexcept nogil:
-    cdef audit_t* a = out.audit.put(now, AUDIT_ALARM, 0, kind, s.instrument, s.spec.side, id)
-    a.x[0] = value
-    a.x[1] = limit
-
-
-cdef void ask_create(slot_t* s, order_t* o, int role, const instrument_t* i, uint8_t type, uint8_t flags, int8_t side, int64_t stop,
-                     int64_t now, Outbox out) noexcept nogil:
-    """A new order in the place of the ended one, under the id of the next attempt."""
-    if o.status != O_NONE:
-        o.attempt += 1
-    o.executed = 0
-    o.refusals = 0
-    o.id = order_id(s.instrument, s.sequence, o.attempt, role)
-    o.filled = 0
-    o.status = O_SENT
-    o.asked = ASKED_NOTHING
-    o.unknown = 0
-    out.ask(now, s, o, i, ACTION_CREATE, type, flags, side, stop)
-
-
-cdef void ask_cancel(slot_t* s, order_t* o, const instrument_t* i, int8_t side, int64_t now, Outbox out) noexcept nogil:
-    if order_open(o) and o.asked != ASKED_CANCEL and now >= o.not_before:
-        o.asked = ASKED_CANCEL
-        out.ask(now, s, o, i, ACTION_CANCEL, ORDER_LIMIT, 0, side, 0)
 
 
 cdef void place_entry(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noexcept nogil:
@@ -221,7 +124,7 @@ cdef void settle(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noex
         return
     if position < 0:
         if not s.overfilled and not s.overfill_deadline:
-            s.overfill_deadline = now + PROTECT_NS      # an exit's fill may have overtaken the entry's
+            s.overfill_deadline = now + out.protect_ns      # an exit's fill may have overtaken the entry's
         position = 0
     else:
         s.overfill_deadline = 0
@@ -301,7 +204,7 @@ cdef void on_entry_fill(slot_t* s, const instrument_t* i, int64_t ticks, int64_t
     if s.state == BRACKET_ENTERING or s.state == BRACKET_WINDING:
         s.state = BRACKET_HOLDING
         if s.stop.status != O_LIVE:
-            s.protect_deadline = now + PROTECT_NS
+            s.protect_deadline = now + out.protect_ns
         audit_state(s, i, OK, now, out)
     if s.executions_count >= EXECUTIONS_MAX - 16 and s.end == OK and order_open(&s.entry) and s.entry.asked != ASKED_CANCEL:
         alarm(s, ALARM_EXECUTIONS, s.executions_count, EXECUTIONS_MAX, s.entry.id, now, out)
@@ -329,7 +232,7 @@ cdef void liquidated(slot_t* s, const event_t* e, const instrument_t* i, int64_t
         s.end = END_LIQUIDATED
         s.protect_deadline = 0
         alarm(s, ALARM_LIQUIDATED, e.price, s.entry_value / s.entered * i.tick if s.entered > 0 else 0.0, e.id, now, out)
-    s.close.not_before = max(s.close.not_before, now + PROTECT_NS)      # refused again and again: at a falling rate
+    s.close.not_before = max(s.close.not_before, now + out.protect_ns)      # refused again and again: at a falling rate
 
 
 cdef int on_fill(slot_t* s, const event_t* e, const instrument_t* i, order_t* o, int role, int64_t now, Outbox out) noexcept nogil:
@@ -349,7 +252,7 @@ cdef int on_fill(slot_t* s, const event_t* e, const instrument_t* i, order_t* o,
             o.status = O_LIVE
         o.filled += lots
         if role == ROLE_STOP and o.fired and slot_position(s) > lots:
-            s.protect_deadline = now + PROTECT_NS if s.end == OK else 0     # at work as a market order, for as long as fills keep coming
+            s.protect_deadline = now + out.protect_ns if s.end == OK else 0     # at work as a market order, for as long as fills keep coming
         elif role == ROLE_STOP:
             # it has fired: what it leaves over is not protected by it any more
             o.status = O_ENDED
@@ -365,7 +268,7 @@ cdef int on_fill(slot_t* s, const event_t* e, const instrument_t* i, order_t* o,
         s.ts_exit = now
         s.last_exit = role
         if role == ROLE_STOP and slot_position(s) > 0 and s.end == OK and s.protect_deadline == 0:
-            s.protect_deadline = now + PROTECT_NS
+            s.protect_deadline = now + out.protect_ns
         elif role == ROLE_LIQUIDATION:
             liquidated(s, e, i, now, out)
     a = out.audit.put(now, AUDIT_FILL, 0, e.code, s.instrument, s.spec.side if role == ROLE_ENTRY else -s.spec.side, e.id)
@@ -391,7 +294,7 @@ cdef void on_refused(slot_t* s, const instrument_t* i, order_t* o, int role, int
     elif asked != ASKED_NOTHING:
         if asked == ASKED_AMEND:
             o.price = o.before
-        o.not_before = now + backoff(o.refusals)
+        o.not_before = now + out.backoff(o.refusals)
         if o.refusals < 255:
             o.refusals += 1
         if o.refusals == ATTEMPTS_MAX:
@@ -433,14 +336,14 @@ cdef void on_order(slot_t* s, const event_t* e, const instrument_t* i, order_t* 
         if draining(o):
             o.ts_asked = now        # the answer that is now waited for: the missing fills
         if role == ROLE_STOP:
-            s.protect_deadline = now + PROTECT_NS if slot_position(s) > 0 and s.end == OK else 0
+            s.protect_deadline = now + out.protect_ns if slot_position(s) > 0 and s.end == OK else 0
             if e.code == ORDER_REJECTED and slot_position(s) > 0 and s.end == OK:
                 s.end = END_UNPROTECTED
                 alarm(s, ALARM_UNPROTECTED, 0.0, 0.0, o.id, now, out)
         elif role == ROLE_TARGET and e.flags == END_POST_ONLY:
             s.target_taker = 1
         elif role == ROLE_TARGET or role == ROLE_CLOSE:
-            o.not_before = now if o.filled > 0 or asked == ASKED_CANCEL else now + backoff(o.attempt)
+            o.not_before = now if o.filled > 0 or asked == ASKED_CANCEL else now + out.backoff(o.attempt)
         elif role == ROLE_ENTRY:
             s.entry_end = e.flags
             if (e.flags == END_POST_ONLY and s.requotes < s.spec.requotes_max and s.entered == 0 and s.end == OK
@@ -513,17 +416,17 @@ cdef void bracket_withdraw(slot_t* s, const instrument_t* i, int64_t now, Outbox
         settle(s, i, now, out)
 
 
-cdef inline int64_t answer_deadline(const order_t* o) noexcept nogil:
+cdef inline int64_t answer_deadline(const order_t* o, Outbox out) noexcept nogil:
     if o.unknown or not (o.status == O_SENT or (o.status == O_LIVE and o.asked != ASKED_NOTHING) or draining(o)):
         return NEVER
-    return o.ts_asked + ANSWER_NS
+    return o.ts_asked + out.answer_ns
 
 
 cdef void mark_unknown(slot_t* s, order_t* o, int64_t now, Outbox out) noexcept nogil:
     """Uncertain is not done (law L8): it stays open, counts as exposure, and is never sent again blindly."""
-    if now >= answer_deadline(o):
+    if now >= answer_deadline(o, out):
         o.unknown = 1
-        alarm(s, ALARM_UNKNOWN, (now - o.ts_asked) / 1e9, ANSWER_NS / 1e9, o.id, now, out)
+        alarm(s, ALARM_UNKNOWN, (now - o.ts_asked) / 1e9, out.answer_ns / 1e9, o.id, now, out)
 
 
 cdef int bracket_timer(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noexcept nogil:
@@ -539,7 +442,7 @@ cdef int bracket_timer(slot_t* s, const instrument_t* i, int64_t now, Outbox out
     if s.protect_deadline and now >= s.protect_deadline:
         s.protect_deadline = 0
         if s.end == OK and slot_position(s) > 0:
-            alarm(s, ALARM_UNPROTECTED, PROTECT_NS / 1e9, 0.0, s.stop.id, now, out)
+            alarm(s, ALARM_UNPROTECTED, out.protect_ns / 1e9, 0.0, s.stop.id, now, out)
             s.end = END_UNPROTECTED
     if now >= s.hold_deadline and s.end == OK and slot_position(s) > 0:
         s.end = END_MAX_HOLD
@@ -563,7 +466,7 @@ cdef int64_t exit_deadline(const slot_t* s) noexcept nogil:
     return t
 
 
-cdef int64_t bracket_deadline(const slot_t* s) noexcept nogil:
+cdef int64_t bracket_deadline(const slot_t* s, Outbox out) noexcept nogil:
     """When bracket_timer must be called next."""
     cdef int64_t t = NEVER
     if s.state == BRACKET_FLAT:
@@ -577,7 +480,7 @@ cdef int64_t bracket_deadline(const slot_t* s) noexcept nogil:
     if s.overfill_deadline:
         t = min(t, s.overfill_deadline)
     t = min(t, exit_deadline(s))
-    t = min(t, answer_deadline(&s.entry))
-    t = min(t, answer_deadline(&s.target))
-    t = min(t, answer_deadline(&s.close))
-    return min(t, answer_deadline(&s.stop))
+    t = min(t, answer_deadline(&s.entry, out))
+    t = min(t, answer_deadline(&s.target, out))
+    t = min(t, answer_deadline(&s.close, out))
+    return min(t, answer_deadline(&s.stop, out))

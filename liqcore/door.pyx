@@ -75,6 +75,8 @@ cdef uint8_t door(const event_t* e, int64_t now, market_t* markets, const instru
     if e.kind == FEED or e.kind == CONTROL:
         if e.instrument != ALL_INSTRUMENTS and not 0 <= e.instrument < count:
             return BAD_INSTRUMENT
+        if e.kind == CONTROL and (e.code == CONTROL_PAUSE or e.code == CONTROL_READY):
+            return OK if GATE_START <= e.flags <= GATE_MARKET else BAD_CODE
         return OK if 1 <= e.code <= 3 else BAD_CODE
     if e.kind < LIQUIDATION or e.kind > FUNDING:
         return BAD_KIND

@@ -4,10 +4,11 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 
 from liqcore.account cimport Account
 from liqcore.audit cimport AuditRing
-from liqcore.bracket cimport Outbox, slot_t
+from liqcore.slot cimport Outbox, slot_t
 from liqcore.detect cimport CascadeConfig, cascade_t
 from liqcore.event cimport event_t, market_t, request_t, signal_t
 from liqcore.instrument cimport instrument_t
+from liqcore.intake cimport Intake
 from liqcore.policy cimport Policy
 from liqcore.risk cimport Risk
 from liqcore.terms cimport bracket_t
@@ -19,7 +20,13 @@ ctypedef struct clock_t:         # the engine's plain part
     int64_t refused[32]          # by Reason
     int64_t halt_heeded          # the halt (Reason) that resting entries have been withdrawn for
 
-cdef class Engine:
+# For those who keep a copy of the trades outside the process (a state image), written in C before each send. Plain data, no pointers:
+#   engine.slot[n]              slot_t (slot.pxd), one per instrument; changed by reports, deadlines and signals of instrument n only
+#   engine.account.ledger       ledger_t; engine.account.positions[n]: position_t (account.pxd)
+#   engine.risk.latch           latch_t (risk.pxd)
+#   engine.clock.now, .halt_heeded
+# Engine.trade_restore() takes them back, packed as trades.pyx says.
+cdef class Engine(Intake):
     cdef readonly tuple instruments
     cdef readonly CascadeConfig config
     cdef readonly Policy policy
@@ -30,6 +37,7 @@ cdef class Engine:
     cdef clock_t clock
     cdef int count
     cdef double band
+    cdef readonly double patience
     cdef instrument_t* inst
     cdef market_t* market
     cdef cascade_t* cascade
@@ -43,7 +51,6 @@ cdef class Engine:
     cdef int said_count
     cdef int said_capacity
     cdef int64_t said_lost
-    cdef dict index
     cdef int step_c(self, const event_t* e) except -1
     cdef int advance_c(self, int64_t now) except -1
     cdef request_t* next_request(self) noexcept nogil
@@ -53,16 +60,13 @@ cdef class Engine:
     cdef int on_report(self, const event_t* e) except -1
     cdef void judge_requote(self, slot_t* s, const instrument_t* i) noexcept nogil
     cdef tuple take(self)
-    cdef tuple enter(self, int64_t ts_event, int64_t ts_recv, int instrument, uint8_t kind, int side, double price, double qty,
-                     double aux_price, double aux_qty, int64_t id, uint8_t flags, uint8_t code)
-    cdef int _index(self, object instrument) except? -1
     cdef int _known(self, object instrument) except -1
     cdef int on_liquidation_c(self, const event_t* e) except -1
     cdef int speak(self, const signal_t* s) except -1
     cdef int ask_policy(self, const signal_t* s, const market_t* m, bracket_t* b) except -1
     cdef int answer(self, const signal_t* s) except -1
     cdef void heed_halt(self) noexcept nogil
-    cdef void control_c(self, uint8_t code) noexcept nogil
+    cdef void control_c(self, const event_t* e) noexcept nogil
     cdef void on_feed_c(self, const event_t* e) noexcept nogil
     cdef void reschedule(self, int32_t n) noexcept nogil
     cdef void after_requests(self, int64_t since) noexcept nogil

@@ -1,12 +1,10 @@
 """The engine: see engine.pxd. The order inside a step is fixed: door, time, state, detector, policy, risk, bracket."""
 
-from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from liqcore.audit cimport AUDIT_ALARM, AUDIT_FEED, AUDIT_POLICY, AUDIT_RISK
-from liqcore.bracket cimport (ALARM_POLICY, BRACKET_FLAT, bracket_deadline, bracket_leave, bracket_open, bracket_report, bracket_timer,
-                              bracket_trade, bracket_withdraw, id_role, slot_position)
+from liqcore.bracket cimport (bracket_deadline, bracket_leave, bracket_open, bracket_report, bracket_timer, bracket_trade, bracket_withdraw)
 from liqcore.detect cimport (SIGNALS_PER_CALL, cascade_audit_lapsed, cascade_audit_large, cascade_deadline, cascade_free, cascade_init,
                              cascade_load, cascade_push, cascade_save, cascade_threshold, cascade_timer, cascade_uncertain)
 from liqcore.door cimport door
@@ -16,14 +14,16 @@ from liqcore.market cimport market_bbo, market_ticker, market_trade
 from liqcore.request cimport Request
 from liqcore.risk cimport ask_t, hurdle, size_entry, size_requote
 from liqcore.sides cimport side_inverted
+from liqcore.slot cimport ALARM_POLICY, BRACKET_FLAT, id_role, slot_orders, slot_position, slot_restart
 from liqcore.terms cimport audit_answer, bracket_t, check_bracket
+from liqcore.trades cimport trade_identity, trade_pack, trade_unpack
 
-from liqcore import bracket as life
 from liqcore import event as schema
+from liqcore import slot as life
 from liqcore.event import as_events
 from liqcore.snapshot import pack, unpack
 
-SNAPSHOT_NAME = b"liqcore-engine-2\n"
+SNAPSHOT_NAME = b"liqcore-engine-3\n"
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef int64_t MARK_FRESH_NS = 5000000000
 cdef int REQUESTS_RUNAWAY = 600    # requests of one bracket; more means that something runs wild
@@ -34,13 +34,14 @@ cdef class Engine:
 
     instruments: names or liqcore.Instrument; the index of each is what events carry. config: CascadeConfig. policy: a liqcore.Policy, or None
     for detection only. risk: liqcore.Risk. equity: starting capital. audit_capacity: records kept until drained (a power of two).
-    band: a price more than this factor away from the last good one is refused.
+    band: a price more than this factor away from the last good one is refused. patience (1 to 1000): stretches the limits that measure the
+    machine and the network, not the market (a stop's confirmation, an answer, back-offs), for rehearsals faster than real time; law L7 holds at 1.
 
     Feed it with on_liquidation(...), on_trade(...), ... (each returns the signals it caused), or run(array). Take the order requests with
     drain(), and bring the venue's answers back with on_order and on_fill. Time is data: nothing happens between calls.
     """
 
-    def __cinit__(self, instruments, *args, audit_capacity=65536, **kwargs):
+    def __cinit__(self, instruments, *args, audit_capacity=65536, double patience=1.0, **kwargs):
         cdef int n
         names = [instruments] if isinstance(instruments, (str, Instrument)) else list(instruments)
         if not 0 < len(names) <= 100_000:
@@ -51,7 +52,8 @@ cdef class Engine:
         venues = sorted({i.venue for i in self.instruments})
         self.venues = len(venues)
         self.audit = AuditRing(audit_capacity)
-        self.out = Outbox(self.audit, 4096)
+        self.out = Outbox(self.audit, 4096, patience)
+        self.patience = patience
         self.inst = <instrument_t*> calloc(self.count, sizeof(instrument_t))
         self.market = <market_t*> calloc(self.count, sizeof(market_t))
         self.cascade = <cascade_t*> calloc(self.count, sizeof(cascade_t))
@@ -73,7 +75,7 @@ cdef class Engine:
         self.clock.now = -NEVER
 
     def __init__(self, instruments, config=None, policy=None, risk=None, *, double equity=10_000.0, audit_capacity=65536,
-                 double band=10.0):
+                 double band=10.0, double patience=1.0):
         cdef int n
         cdef uint8_t flags
         if len(self.index) != self.count:
@@ -115,7 +117,7 @@ cdef class Engine:
     cdef void reschedule(self, int32_t n) noexcept nogil:
         """Instrument n's deadlines have changed."""
         cdef int64_t before = self.due[n]
-        cdef int64_t due = min(cascade_deadline(&self.cascade[n], &self.config.c), bracket_deadline(&self.slot[n]))
+        cdef int64_t due = min(cascade_deadline(&self.cascade[n], &self.config.c), bracket_deadline(&self.slot[n], self.out))
         cdef int i
         if due == before:
             return
@@ -167,7 +169,7 @@ cdef class Engine:
                 cascade_audit_lapsed(&self.cascade[n], self.clock.now, self.audit)
             for k in range(count):
                 self.speak(&said[k])
-        if bracket_deadline(&self.slot[n]) <= self.clock.now:
+        if bracket_deadline(&self.slot[n], self.out) <= self.clock.now:
             if bracket_timer(&self.slot[n], &self.inst[n], self.clock.now, self.out) < 0:
                 self.risk.control(CONTROL_HALT, self.account, self.clock.now, self.audit)
         return 0
@@ -227,7 +229,7 @@ cdef class Engine:
         elif e.kind == FEED:
             self.on_feed_c(e)
         else:
-            self.control_c(e.code)
+            self.control_c(e)
         if self.risk.latch.halted != self.clock.halt_heeded:
             self.heed_halt()
         if self.out.head != since:
@@ -303,10 +305,15 @@ cdef class Engine:
                 cascade_uncertain(c, max(until, c.p.uncertain_until) if e.code == FEED_GAP else until)
                 self.reschedule(n)
 
-    cdef void control_c(self, uint8_t code) noexcept nogil:
+    cdef void control_c(self, const event_t* e) noexcept nogil:
+        """An operator's word; or a gate: what rests may stay, what is held is never touched by one."""
         cdef int n
-        self.risk.control(code, self.account, self.clock.now, self.audit)
-        for n in range(self.count if code == CONTROL_FLATTEN else 0):
+        if e.code == CONTROL_PAUSE or e.code == CONTROL_READY:
+            n = max(e.instrument, 0)
+            self.risk.gate(e, &self.market[n], self.count if e.instrument == ALL_INSTRUMENTS else 1, self.clock.now, self.audit)
+            return
+        self.risk.control(e.code, self.account, self.clock.now, self.audit)
+        for n in range(self.count if e.code == CONTROL_FLATTEN else 0):
             bracket_leave(&self.slot[n], &self.inst[n], END_CONTROL, self.clock.now, self.out)
             self.reschedule(n)
 
@@ -401,17 +408,6 @@ cdef class Engine:
 
     # ---- from Python ----
 
-    cdef int _index(self, object instrument) except? -1:
-        """Index of a name or an index; an unknown one becomes an index that the door refuses and counts."""
-        cdef int overflow = 0
-        cdef long n
-        if PyLong_CheckExact(instrument):   # the usual one, without comparing Python objects
-            n = PyLong_AsLongAndOverflow(instrument, &overflow)
-            return <int> n if overflow == 0 and -1 <= n < 0x7FFFFFFF else 0x7FFFFFFF
-        if isinstance(instrument, str):
-            return self.index.get(instrument, 0x7FFFFFFF)
-        return instrument if -1 <= instrument < 0x7FFFFFFF else 0x7FFFFFFF
-
     cdef tuple take(self):
         """The signals of this call."""
         cdef int n
@@ -438,51 +434,6 @@ cdef class Engine:
         e.code = code
         self.step_c(&e)
         return self.take()
-
-    def on_liquidation(self, int64_t ts_event, int64_t ts_recv, instrument, int side, double price, double qty, double notional=0.0) -> tuple:
-        """A forced close: side LONG (+1) or SHORT (-1) of the position. notional in quote currency if the source states it. -> signals"""
-        return self.enter(ts_event, ts_recv, self._index(instrument), LIQUIDATION, side, price, qty, notional, 0.0, 0, 0, 0)
-
-    def on_trade(self, int64_t ts_event, int64_t ts_recv, instrument, int side, double price, double qty) -> tuple:
-        """A public trade; side = aggressor, +1 bought."""
-        return self.enter(ts_event, ts_recv, self._index(instrument), TRADE, side, price, qty, 0.0, 0.0, 0, 0, 0)
-
-    def on_bbo(self, int64_t ts_event, int64_t ts_recv, instrument, double bid, double bid_qty, double ask, double ask_qty) -> tuple:
-        """Best bid and ask."""
-        return self.enter(ts_event, ts_recv, self._index(instrument), BBO, 0, bid, bid_qty, ask, ask_qty, 0, 0, 0)
-
-    def on_ticker(self, int64_t ts_event, int64_t ts_recv, instrument, double mark, double index=0.0, double open_interest=0.0,
-                  double funding=0.0) -> tuple:
-        """Mark and index price, open interest (base units), funding rate per interval."""
-        return self.enter(ts_event, ts_recv, self._index(instrument), TICKER, 0, mark, open_interest, index, funding, 0, 0, 0)
-
-    def on_feed(self, int64_t ts_event, int64_t ts_recv, state, instrument=ALL_INSTRUMENTS) -> tuple:
-        """The feed's FeedState; ts_event = last good data. After DOWN or GAP nothing is entered until it was UP for a detector window."""
-        return self.enter(ts_event, ts_recv, self._index(instrument), FEED, 0, 0.0, 0.0, 0.0, 0.0, 0, 0, int(state))
-
-    def on_control(self, int64_t ts_recv, control) -> tuple:
-        """An operator's Control: HALT, RESUME or FLATTEN."""
-        return self.enter(ts_recv, ts_recv, ALL_INSTRUMENTS, CONTROL, 0, 0.0, 0.0, 0.0, 0.0, 0, 0, int(control))
-
-    def on_order(self, int64_t ts_event, int64_t ts_recv, int64_t order, status, reason=0, double qty=0.0, double price=0.0,
-                 double filled=0.0) -> tuple:
-        """The venue's report on one of our orders: OrderStatus, the Reason if it ended, resting quantity. filled: executed so far; give it where the
-        venue says it: an order that ended with more executed than has been reported is waited for, whatever the order of the reports."""
-        return self.enter(ts_event, ts_recv, <int> (order >> 40), ORDER, 0, price, qty, 0.0, filled, order, int(reason), int(status))
-
-    def on_fill(self, int64_t ts_event, int64_t ts_recv, int64_t order, double price, double qty, double fee, int64_t execution,
-                bint maker=False, reason=FILL_CROSS) -> tuple:
-        """One execution of one of our orders; execution: the venue's id as an integer below 2**53, repeated reports are counted once."""
-        return self.enter(ts_event, ts_recv, <int> (order >> 40), FILL, 0, price, qty, fee, <double> execution, order, FILL_MAKER if maker else 0,
-                          int(reason))
-
-    def on_funding(self, int64_t ts_event, int64_t ts_recv, instrument, int side, double mark, double qty, double paid, double rate=0.0) -> tuple:
-        """Funding of a position (side, qty held) at ts_event: paid > 0, received < 0, in quote currency. A repeated report is counted once."""
-        return self.enter(ts_event, ts_recv, self._index(instrument), FUNDING, side, mark, qty, paid, rate, 0, 0, 0)
-
-    def advance(self, int64_t ts) -> tuple:
-        """Let time pass up to ts (ns) without an event: deadlines are served. Going back is refused and counted."""
-        return self.enter(ts, ts, ALL_INSTRUMENTS, TIMER, 0, 0.0, 0.0, 0.0, 0.0, 0, 0, 0)
 
     def run(self, events) -> list:
         """Feed an array of EVENT_DTYPE in order and return all signals."""
@@ -547,6 +498,18 @@ cdef class Engine:
         return {"state": life.BracketState(s.state), "side": s.spec.side, "held": qty_of(&self.inst[s.instrument], slot_position(s)),
                 "sequence": s.sequence, "cooldown_until": s.cooldown_until, "end": schema.Reason(s.end)}
 
+    def orders(self, instrument=None) -> list:
+        """What is believed of each order of each open bracket, as dicts: id, role, instrument (index), symbol, side, status ('sent', 'live',
+        'ended'), asked ('', 'amend', 'cancel': the request on its way), unknown, price (limit, or trigger of the stop; 0 = market), stop_price
+        (attached to the entry), qty, filled, executed (base units), attempt, ts_asked (ns)."""
+        which = range(self.count) if instrument is None else [self._known(instrument)]
+        return [order for n in which for order in slot_orders(&self.slot[<int> n], &self.inst[<int> n], self.instruments[n].symbol)]
+
+    def gates(self, instrument) -> tuple:
+        """The Gates that are closed for the instrument, lowest first; empty = entries are allowed as far as gates go."""
+        cdef int32_t closed = self.market[self._known(instrument)].gates
+        return tuple([gate for gate in schema.Gate if closed & (1 << <int> gate)])
+
     cdef int _known(self, object instrument) except -1:
         cdef int n = self._index(instrument)
         if not 0 <= n < self.count:
@@ -560,7 +523,7 @@ cdef class Engine:
         import json                     # not at import: the core starts in milliseconds
 
         return json.dumps({"abi": LIQCORE_ABI, "instruments": [i.as_dict() for i in self.instruments], "config": self.config.as_dict(),
-                           "band": self.band}, sort_keys=True).encode()
+                           "band": self.band, "patience": self.patience}, sort_keys=True).encode()
 
     def snapshot(self) -> bytes:
         """Everything that decides what comes next (the audit ring's content and undrained requests are not part of it)."""
@@ -597,4 +560,34 @@ cdef class Engine:
         self.out.head = self.out.tail = 0
         self.said_count = 0
         for n in range(self.count):
+            self.reschedule(n)
+
+    def trade_identity(self) -> bytes:
+        """What trades are counted in: the first part of a trade_snapshot(), and the head of a state image."""
+        return trade_identity(self.instruments)
+
+    def trade_snapshot(self) -> bytes:
+        """What must survive the process: brackets and their orders, account, risk's latch, the time. Not the market, not the detectors: those are
+        learnt anew. Its parts are said in trades.pyx."""
+        return trade_pack(self.instruments, self.clock.now, self.clock.halt_heeded, self.slot, self.account, self.risk)
+
+    def trade_restore(self, bytes data):
+        """Take up the trades where trade_snapshot(), or a state image, left them; resume() must follow. Instruments may have been added at the end.
+        ValueError (and nothing changed) for others, another version, or damage."""
+        cdef int n
+        self.clock.now, self.clock.halt_heeded = trade_unpack(data, self.instruments, self.slot, self.account, self.risk)
+        self.out.head = self.out.tail = 0
+        for n in range(self.count):
+            self.reschedule(n)
+
+    def resume(self, int64_t now, double grace_s=2.0):
+        """Call it after trade_restore(), before anything else: the world went on until `now`. Every request without an answer is of unknown outcome
+        (see orders()), and nothing is sent about a trade for `grace_s` seconds (times patience), in which the venue is to be asked. Time to live and
+        max hold are not forgotten: what is overdue then happens."""
+        cdef int n
+        if now < self.clock.now or not 0 <= now < TIME_MAX or not 0.0 <= grace_s <= 3600.0:
+            raise ValueError(f"resume: expected a time from {self.clock.now} on and a grace of 0 to 3600 s, got {now} and {grace_s!r}")
+        self.clock.now = now
+        for n in range(self.count):
+            slot_restart(&self.slot[n], <int64_t> (grace_s * self.patience * 1e9), now, self.out)
             self.reschedule(n)

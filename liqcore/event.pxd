@@ -237,7 +237,7 @@ ctypedef struct market_t:    # the last good market data of one instrument; 0 = 
     double good              # the door: last accepted price of any kind
     double suspect           # the door: an implausible price that waits for company
     int32_t suspects
-    int32_t reserved
+    int32_t gates            # one bit (1 << Gate) a closed gate: no entries while any is closed
 
 cdef class Signal:
     cdef signal_t c

@@ -4,8 +4,8 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 
 from liqcore.account cimport Account
 from liqcore.audit cimport AuditRing
-from liqcore.bracket cimport Outbox, slot_t
-from liqcore.event cimport market_t, signal_t
+from liqcore.slot cimport Outbox, slot_t
+from liqcore.event cimport event_t, market_t, signal_t
 from liqcore.instrument cimport instrument_t, lots_floor, price_of, qty_of
 from liqcore.terms cimport bracket_prices, bracket_t
 
@@ -72,4 +72,5 @@ cdef class Risk:
     cdef void count_order(self, int64_t now) noexcept nogil
     cdef int watch(self, Account account, int64_t now, AuditRing audit) noexcept nogil
     cdef void control(self, uint8_t code, Account account, int64_t now, AuditRing audit) noexcept nogil
+    cdef void gate(self, const event_t* e, market_t* m, int count, int64_t now, AuditRing audit) noexcept nogil
     cdef void new_day(self, int what, Account account, int64_t now, AuditRing audit) noexcept nogil

@@ -3,7 +3,7 @@
 from libc.string cimport memcpy
 
 from liqcore.audit cimport AUDIT_LIMIT, AUDIT_RISK
-from liqcore.bracket cimport BRACKET_FLAT, order_open
+from liqcore.slot cimport BRACKET_FLAT, order_open
 from liqcore.event cimport *
 from liqcore.instrument cimport price_of, qty_of
 
@@ -27,6 +27,14 @@ cdef uint8_t hurdle(const signal_t* s, const market_t* m, const slot_t* slot, in
     if m.last <= 0.0:
         return NO_PRICE
     return OK
+
+
+cdef int first_gate(int32_t gates) noexcept nogil:
+    """The lowest Gate that is closed, 0 = none."""
+    cdef int gate = 0
+    while gates and not gates & (1 << gate):
+        gate += 1
+    return gate
 
 
 cdef class Risk:
@@ -106,6 +114,8 @@ cdef class Risk:
         cdef const limits_t* l = &self.limits
         if self.latch.halted:
             return self.latch.halted, 0.0
+        if m.gates:
+            return NOT_READY, first_gate(m.gates)
         if ask.lots < i.lots_min or ask.notional < i.notional_min:
             return RISK_QTY, i.notional_min
         if ask.notional > l.order_notional_max:
@@ -164,6 +174,20 @@ cdef class Risk:
             return
         self.latch.flatten = self.latch.flatten or code == CONTROL_FLATTEN
         self.latch_limit(HALTED, 0.0, 0.0, account, now, audit)
+
+    cdef void gate(self, const event_t* e, market_t* m, int count, int64_t now, AuditRing audit) noexcept nogil:
+        """A gate of these `count` instruments closes or opens. Only a change is worth a record."""
+        cdef int32_t bit = <int32_t> 1 << e.flags
+        cdef int n, changed = 0, closed = 0
+        cdef audit_t* a
+        for n in range(count):
+            changed += ((m[n].gates & bit) != 0) != (e.code == CONTROL_PAUSE)
+            m[n].gates = m[n].gates | bit if e.code == CONTROL_PAUSE else m[n].gates & ~bit
+            closed |= m[n].gates
+        if changed:
+            a = audit.put(now, AUDIT_LIMIT, NOT_READY, e.code, e.instrument, 0, 0)
+            a.x[3] = e.flags
+            a.x[4] = closed
 
     cdef void new_day(self, int what, Account account, int64_t now, AuditRing audit) noexcept nogil:
         """The day's loss limit ends with the day; the week's asks for a person (S2-18c: review and recalibrate)."""

@@ -1,8 +1,8 @@
 """The side check: see sides.pxd."""
 
 from liqcore.audit cimport AUDIT_ALARM
-from liqcore.bracket cimport ALARM_SIDE
 from liqcore.event cimport OK, audit_t
+from liqcore.slot cimport ALARM_SIDE
 
 cdef double AGREE_MIN = 0.9   # below: alarm. Real feeds stay above, save for stale marks in the wildest seconds
 cdef double INVERTED = 0.5    # below: the sides are read the wrong way round, and every trade would be wrong: halt

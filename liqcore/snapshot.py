@@ -24,3 +24,17 @@ def unpack(name: bytes, data: bytes, what: str) -> list[bytes]:
         parts.append(data[at + WORD:at + WORD + size])
         at += WORD + size
     return parts
+
+
+def same_first(ours: list[dict[str, object]], theirs: list[dict[str, object]]) -> int:
+    """How many instruments a record of trades was made with; ValueError unless they are our first ones, on the same grid of ticks and lots. What the
+    venue allows (smallest and largest quantity) may have changed; what a tick is worth may not, because the record counts in ticks."""
+    for n, old in enumerate(theirs):
+        found = ours[n] if n < len(ours) else {}
+        for key in ("venue", "symbol", "tick_size", "lot_size", "multiplier"):
+            if found.get(key) != old.get(key):
+                raise ValueError(f"trade snapshot: instrument {n} was {old['symbol']} with {key} {old.get(key)!r}, is "
+                                 f"{found.get('symbol', 'missing')} with {found.get(key)!r}: order ids and prices would mean something else. Keep "
+                                 "the order of the instruments and add new ones at the end; or close what is open by hand and begin with a new "
+                                 "state folder")
+    return len(theirs)

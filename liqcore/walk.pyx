@@ -5,14 +5,15 @@ import numpy as np
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memset
 
-from liqcore.bracket cimport BRACKET_FLAT, bracket_deadline, slot_position, slot_t
 from liqcore.book cimport book_t
+from liqcore.bracket cimport bracket_deadline
 from liqcore.columns cimport fold_market, quote_event, quote_is_next, trade_event
 from liqcore.event cimport LIQUIDATION, OK, TICKER, market_t, signal_t
 from liqcore.instrument cimport Instrument, price_of, scale_ticks
 from liqcore.paper cimport SERVE_ARRIVAL, SERVE_DEADLINE, SERVE_REPORT
 from liqcore.passage cimport first_above, first_below, first_outside, passage_prefetch, pyramid_t, rows_before
 from liqcore.sides cimport SIDES_SAMPLE
+from liqcore.slot cimport BRACKET_FLAT, slot_position, slot_t
 from liqcore.terms cimport bracket_t, stop_price
 
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
@@ -284,7 +285,7 @@ cdef class Walk:
             return False
         for n in range(self.count):
             if self.engine.due[n] <= due and self.cursors[n].active and (
-                    self.leaves_by_phase(n) or bracket_deadline(&self.engine.slot[n]) <= due):
+                    self.leaves_by_phase(n) or bracket_deadline(&self.engine.slot[n], self.engine.out) <= due):
                 return False
         return True
 

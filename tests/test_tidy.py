@@ -20,15 +20,17 @@ CORE = (
     "_version",
     "event shape snapshot",
     "instrument layout passage latency",
-    "audit market request scan encode window quantile zscore hawkes",
+    "audit market request intake scan encode window quantile zscore hawkes",
     "detect feature door account terms",
     "columns",
     "listen tape_builder",
+    "slot",
     "bracket",
     "risk policy sides",
+    "trades",
     "engine",
     "book",
-    "simulate",
+    "simulate matcher",
     "tape paper",
     "walk",
     "batch batch_cascade batch_passage",
@@ -49,6 +51,7 @@ SHELL = (
     "study",
     "config",
     "wire venues record state tables policies",
+    "dispatch",
     "recording sink rules keys",
     "gateway journal trials",
     "formats",
@@ -65,7 +68,7 @@ SHELL = (
 )
 CORE_INSIDE = {"instrument": {"event"}}      # instrument needs the enums; nothing else looks sideways
 # cli knows its commands by name only; report and friends read what a run left, so nothing on the trading path may import them
-TRADING_PATH = "wire sink venues record gateway pipeline live engine".split()
+TRADING_PATH = "wire dispatch sink venues record gateway pipeline live engine".split()
 OFFLINE = "report research serve store judge notify demo emulator backtest sweep doctor gate".split()
 
 CLOCKS_AND_IO = {"time", "datetime", "os", "sys", "io", "socket", "ssl", "select", "selectors", "asyncio", "threading", "multiprocessing", "subprocess",

@@ -253,7 +253,7 @@ class Session:
         assert self.pipeline is not None
         while not self._stop.is_set():
             now = self.wire_clock.now_ns()
-            due = self.pipeline.paper.next_deadline
+            due = self.pipeline.next_deadline
             if due is not None and due <= now:
                 self.pipeline.advance(now)
             if until_ns is not None and now >= until_ns:

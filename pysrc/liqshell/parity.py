@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-from liqcore import bracket, event
+from liqcore import event, slot
 from liqshell import journal, recording, replay
 from liqshell.drive import Stepper, drive
 from liqshell.errors import DataError
 from liqshell.pipeline import GAP_S, make_paper
-from liqshell.record import END, FEED, GAP, META
+from liqshell.record import END, FEED, GAP, META, REPORT
 from liqshell.venues import bybit
 
 BLOCK = 1 << 16
@@ -111,7 +111,7 @@ def read_events(path: str | Path, symbols: tuple[str, ...] = (), tell: Callable[
             collector.feed(mark["state"], mark["ts_event"], record.ts_recv)
         elif record.stream == END:
             ended = record.ts_recv
-        elif record.stream not in (META, GAP, recording.SKIP):
+        elif record.stream not in (META, GAP, REPORT, recording.SKIP):
             frames += 1
             found = decoder.decode(record.frame, record.ts_recv, scratch)
             if isinstance(found, int):
@@ -158,7 +158,7 @@ def prove_as_backtest(folder: str | Path, *, trust: bool = False) -> Parity:
     found = read_events(Path(folder) / journal.FRAMES)
     if found.values is None:
         raise DataError(str(folder), "its recording does not say with which settings it was made", "the folder of a run made by liqcore live or demo")
-    paper = make_paper(found.values, trust=trust)
+    paper = make_paper(found.values, trust=trust)          # of a live run it says why that cannot be
     builder = lc.TapeBuilder(paper.engine.instruments)
     builder.push(found.events)
     tape = lc.Tape(builder.instruments, builder.take())
@@ -190,7 +190,7 @@ def _unlike(events: np.ndarray, tape: lc.Tape, refused: dict[lc.Reason, int]) ->
 
 _NAMES: dict[str, Any] = {"Kind": lc.Kind, "Phase": lc.Phase, "Action": event.Action, "OrderStatus": event.OrderStatus,
                           "FillReason": event.FillReason, "BracketState": lc.BracketState, "FeedState": lc.FeedState, "Control": lc.Control,
-                          "Alarm": bracket.Alarm}
+                          "Alarm": slot.Alarm}
 
 
 def as_words(record: np.void, symbols: list[str]) -> dict[str, str]:

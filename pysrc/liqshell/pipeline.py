@@ -1,13 +1,15 @@
-"""Frames -> events -> engine -> simulated venue: the same object live, on paper and in replay.
+"""Frames -> events -> engine -> venue: the same object live, on paper and in replay. The venue is the simulated one or the gateway's.
 
 `settings()` turns a configuration into the plain values that decide everything; they go into the recording, so a recording alone can be run again.
 """
 
 from __future__ import annotations
 
+import base64
 import csv
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,17 +20,29 @@ from liqshell.toml import SCALE
 from liqshell.errors import ConfigError, DataError
 from liqshell.rules import digest_of, is_file, make_policy
 from liqshell.sections import PaperConfig
-from liqshell.sink import PaperSink
+from liqshell.sink import LiveSink, PaperSink
 from liqshell.venues import bybit
 
 GAP_S = 5.0             # silence of the whole feed that means missing data: every quote is repeated after 3 s
 AUDIT_CAPACITY = 1 << 18
 LATENCY_QUANTILES = 1000
+SIMULATED, GATEWAY = "simulated", "gateway"      # settings["venue"]
 
 
-def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float = 1.0, trade: bool = True) -> dict[str, Any]:
+@dataclass(frozen=True)
+class LiveStart:
+    """With what a live run begins. equity: of the account, quote currency. patience: factor on limits that measure the network, see lc.Engine.
+    restored: lc.Engine.trade_snapshot() of the run before, b"" where there was none: a restart is a long disconnection."""
+
+    equity: float
+    patience: float = 1.0
+    restored: bytes = b""
+
+
+def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float = 1.0, trade: bool = True,
+             live: LiveStart | None = None) -> dict[str, Any]:
     """Everything that decides what the engine does, as JSON values. A market that runs faster than the wall multiplies our own delays, so what
-    counts as silence grows with it. trade: False = signals only."""
+    counts as silence grows with it. trade: False = signals only. live: the venue is the gateway's."""
     symbols = [i.symbol for i in instruments]
     cascade = config.detector_values().cascade_arguments()
     policies = {symbol: config.policy_for(symbol) for symbol in symbols}
@@ -45,9 +59,9 @@ def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float 
         "brackets": {symbol: {key: str(v) if key in ("entry_offset", "take_profit", "stop_loss", "trail") else v
                               for key, v in values.bracket_arguments().items()} for symbol, values in policies.items()},
         "limits": config.limits.risk_arguments(),
-        "equity": paper.equity,
-        "paper": venue_arguments(paper),
         "gap_ns": int(max(GAP_S, 0.1 * speed) * lc.SECOND),
+        **({"venue": SIMULATED, "equity": paper.equity, "paper": venue_arguments(paper)} if live is None else
+           {"venue": GATEWAY, "equity": live.equity, "patience": live.patience, "restored": base64.b64encode(live.restored).decode()}),
     }
 
 
@@ -96,8 +110,8 @@ def _seconds(text: str, where: str) -> float:
     return value
 
 
-def make_paper(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] | None = None, *, trust: bool = False) -> lc.Paper:
-    """Engine and simulated venue from the settings of a run: live, in replay and in a backtest made by this function alone.
+def make_engine(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] | None = None, *, trust: bool = False) -> lc.Engine:
+    """The engine of a run from its settings: live, in replay and in a backtest made by this function alone.
 
     wrap: what to put around the policy (a control's other side). trust: whether a policy in a file that the settings name may be run; where the
     settings come from a recording, a person must say so.
@@ -113,16 +127,26 @@ def make_paper(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] | 
         policy = wrap(policy)
     engine = lc.Engine(instruments, lc.CascadeConfig(**values["cascade"]), policy, lc.Risk(**values["limits"]), equity=values["equity"],
                        audit_capacity=AUDIT_CAPACITY)
+    return engine
+
+
+def make_paper(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] | None = None, *, trust: bool = False) -> lc.Paper:
+    """Engine and simulated venue from the settings of a run; wrap, trust: see make_engine."""
+    if values.get("venue", SIMULATED) != SIMULATED:
+        raise DataError("settings", "this run traded at a venue outside", "a run of the simulated venue (paper)",
+                        "What the venue answered is part of it: `liqcore replay` without --as proves it; backtest its configuration instead")
+    engine = make_engine(values, wrap, trust=trust)
     venue = dict(values["paper"])
     if "latency" in venue:
         venue["latency"] = lc.Latency(**venue["latency"])
-    return lc.Paper(engine, lc.SimVenue(instruments, **venue))
+    return lc.Paper(engine, lc.SimVenue(engine.instruments, **venue))
 
 
 class Pipeline:
-    """One engine with its simulated venue and its decoder.
+    """One engine with its venue and its decoder.
 
-    `frame` is for replay; live, the listener calls `sink` directly and `other` for the rest. trust: see make_paper.
+    `frame` is for replay; live, the listener calls `sink` directly and `other` for the rest. trust: see make_engine. Of a live run, the driver sets
+    `sink.dispatch`; without it, what the engine asks for is forgotten (replay), and the venue's answers enter by `report` alike.
     """
 
     def __init__(self, values: dict[str, Any], on_signals: Callable[[tuple[lc.Signal, ...]], None] | None = None, *, trust: bool = False):
@@ -131,10 +155,18 @@ class Pipeline:
                             "Replay it with the version that recorded it: " + str(values.get("version")))
         self.values = values
         self.on_signals = on_signals
-        self.paper = make_paper(values, trust=trust)
-        self.engine = self.paper.engine
+        self.paper: lc.Paper | None = None
+        self.sink: LiveSink | PaperSink
+        if values.get("venue", SIMULATED) == GATEWAY:
+            self.engine = make_engine(values, trust=trust)
+            if values["restored"]:
+                self.engine.trade_restore(base64.b64decode(values["restored"]))      # type: ignore[attr-defined]
+            self.sink = LiveSink(self.engine, values["gap_ns"], on_signals)
+        else:
+            self.paper = make_paper(values, trust=trust)
+            self.engine = self.paper.engine
+            self.sink = PaperSink(self.paper, values["gap_ns"], on_signals)
         self.instruments = self.engine.instruments
-        self.sink = PaperSink(self.paper, values["gap_ns"], on_signals)
         self.decoder = bybit.PublicDecoder([i.symbol for i in self.instruments])
         self.counters: Counter[str] = Counter()
         self._rows = np.zeros(2048, lc.EVENT_DTYPE)
@@ -163,12 +195,25 @@ class Pipeline:
         elif count < 0:
             self.other(raw, ts_recv)
 
+    def report(self, event: tuple[Any, ...] | bytes) -> bytes:
+        """One event of the venue's or the operator's of a live run: an EVENT_DTYPE row as a tuple or as its bytes. Returns the bytes of what was
+        stepped, for the recording."""
+        if not isinstance(self.sink, LiveSink):
+            raise DataError("recording", "a venue's report in a run of the simulated venue", "reports in live runs only")
+        try:
+            row = np.frombuffer(event, lc.EVENT_DTYPE) if isinstance(event, bytes) else np.array([event], lc.EVENT_DTYPE)
+            return self.sink.report(row)
+        except ValueError as why:
+            raise DataError("report", str(why), "one event row") from None
+
     def advance(self, ts: int) -> None:
-        """Let time pass: deadlines, timers and the venue's answers up to ts (ns)."""
-        if ts > self.engine.now:
-            signals = self.paper.advance(ts)
-            if signals and self.on_signals is not None:
-                self.on_signals(tuple(signals))
+        """Let time pass: deadlines, timers and the simulated venue's answers up to ts (ns)."""
+        self.sink.advance(ts)
+
+    @property
+    def next_deadline(self) -> int | None:
+        """When advance() should be called next if nothing arrives before, ns."""
+        return self.sink.next_deadline
 
     def drain_audit(self) -> np.ndarray:
         """New audit records."""

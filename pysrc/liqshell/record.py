@@ -36,6 +36,7 @@ from liqshell.errors import DataError
 FORMAT = "liqcore-recording"
 VERSION = 1
 META, FEED, END, GAP = "liqcore.meta", "liqcore.feed", "liqcore.end", "liqcore.gap"
+REPORT = "liqcore.report"              # of a live run: one event of the venue or the operator, {"row": its bytes in hexadecimal}
 PENDING_BYTES_MAX = 256 << 20
 FRAME_OVERHEAD = 160                 # what one waiting frame costs besides its bytes: tuple, int, bytes header, slot in the deque
 MEMBER_BYTES_MAX = 8 << 20           # of lines in one gzip member: bounds what a torn tail can cost, and the memory of a flush

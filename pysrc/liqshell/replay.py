@@ -14,7 +14,7 @@ import liqcore as lc
 from liqshell import journal, recording
 from liqshell.errors import DataError
 from liqshell.pipeline import Pipeline
-from liqshell.record import END, FEED, GAP, META
+from liqshell.record import END, FEED, GAP, META, REPORT
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ def run(frames: str | Path, on_frame: Callable[[int], None] | None = None, *, tr
         elif record.stream == FEED:
             mark = _object(record.frame, frames)
             pipeline.feed(lc.FeedState(mark["state"]), mark["ts_event"], record.ts_recv)
+        elif record.stream == REPORT:
+            pipeline.report(_row(_object(record.frame, frames), frames))
         elif record.stream == END:
             pipeline.advance(record.ts_recv)
             ended = True
@@ -86,6 +88,15 @@ def compare(recorded: np.ndarray, replayed: np.ndarray, damage: str = "", ended:
                != np.frombuffer(replayed[:shorter].tobytes(), np.uint8).reshape(-1, rows)).any(axis=1)
     first = int(np.argmax(unequal)) if unequal.any() else shorter
     return Verdict(False, len(recorded), len(replayed), first, damage, not ended)
+
+
+def _row(mark: dict[str, Any], where: str | Path) -> bytes:
+    """The event of a REPORT mark, as it was stepped."""
+    try:
+        row = bytes.fromhex(mark["row"])
+    except (KeyError, TypeError, ValueError):
+        raise DataError(str(where), "a report of the venue cannot be read", "the bytes of one event in hexadecimal") from None
+    return row
 
 
 def _object(text: bytes, where: str | Path) -> dict[str, Any]:

@@ -1,14 +1,16 @@
 from libc.stdint cimport int64_t
 
+from liqcore.engine cimport Engine
 from liqcore.event cimport event_t
 from liqcore.paper cimport Paper
+from liqshell.dispatch cimport Dispatch
 from liqshell.wire cimport EventSink
 
 cdef enum:
     LATENCY_BUCKETS = 640    # 64 octaves x 10: relative error below 7.2 %
 
-cdef class PaperSink(EventSink):
-    cdef readonly Paper paper
+cdef class EngineSink(EventSink):
+    cdef readonly Engine engine
     cdef readonly int64_t gap_ns
     cdef readonly int64_t frames
     cdef readonly int64_t events
@@ -18,4 +20,16 @@ cdef class PaperSink(EventSink):
     cdef int64_t step_ns[640]        # histograms: frame decoded -> engine done, all frames
     cdef int64_t order_ns[640]       # the same, frames that made the engine ask for something
     cdef int64_t delay_ns[640]       # ts_recv - ts_event of liquidations (market time)
+    cdef int step_c(self, const event_t* e) except -1
+    cdef int advance_c(self, int64_t ts) except -1
+    cdef int64_t next_c(self) except? -1
     cdef int take(self, const event_t* events, Py_ssize_t n) except -1
+    cdef int tell(self) except -1
+
+cdef class PaperSink(EngineSink):
+    cdef readonly Paper paper
+
+cdef class LiveSink(EngineSink):
+    cdef public Dispatch dispatch
+    cdef readonly int64_t reports
+    cdef int pump(self) except -1

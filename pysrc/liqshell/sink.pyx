@@ -1,4 +1,7 @@
-"""The end of the feed: events of one frame go into the paper engine, in one crossing, live and in replay alike."""
+"""The end of the feed: events of one frame go into the engine and what it asks for goes to its venue, in one crossing, live and in replay alike.
+
+There are two venues: the simulated one (PaperSink), and the gateway's (LiveSink), whose answers come back later as reports. Nothing else differs.
+"""
 
 from libc.math cimport log2
 from libc.stdint cimport int64_t
@@ -6,9 +9,13 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from liqcore.event import as_events
 
+from liqcore.engine cimport Engine
 from liqcore.event cimport ALL_INSTRUMENTS, FEED, FEED_DOWN, FEED_GAP, LIQUIDATION, event_t
 from liqcore.paper cimport Paper
+from liqshell.dispatch cimport Dispatch
 from liqshell.wire cimport EventSink
+
+cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 
 
 cdef inline int64_t monotonic() noexcept nogil:
@@ -36,28 +43,40 @@ cdef dict summary(const int64_t* histogram):
     return out
 
 
-cdef class PaperSink(EventSink):
-    """Feeds a liqcore.Paper. A silence longer than gap_ns between two frames with events becomes a FEED_GAP before the second: quotes are repeated
-    every 3 s even in a dead market, so silence means that data is missing. It follows from the times of receipt alone, so a replay finds it too.
+cdef class EngineSink(EventSink):
+    """What both venues have in common. A silence longer than gap_ns between two frames with events becomes a FEED_GAP before the second: quotes are
+    repeated every 3 s even in a dead market, so silence means that data is missing. It follows from the times of receipt alone, so a replay finds
+    it too.
 
     on_signals(signals): called with the signals of a frame, after everything that trades has been done.
     """
 
-    def __init__(self, Paper paper not None, int64_t gap_ns, on_signals=None):
+    def __init__(self, Engine engine not None, int64_t gap_ns, on_signals=None):
         if gap_ns <= 0:
             raise ValueError(f"gap_ns: expected a positive time, got {gap_ns}")
-        self.paper = paper
+        self.engine = engine
         self.gap_ns = gap_ns
         self.on_signals = on_signals
         self.last_recv = 0
+
+    cdef int step_c(self, const event_t* e) except -1:
+        """One event: engine, then whatever takes its requests."""
+        raise NotImplementedError("EngineSink: made as PaperSink or LiveSink")
+
+    cdef int advance_c(self, int64_t ts) except -1:
+        """Time has passed without an event."""
+        raise NotImplementedError("EngineSink: made as PaperSink or LiveSink")
+
+    cdef int64_t next_c(self) except? -1:
+        """When advance_c should be called next."""
+        return self.engine.wake()
 
     cdef int on_events_c(self, const event_t* events, int n, const char* raw, Py_ssize_t raw_n, int64_t ts_recv) except -1:
         return self.take(events, n)
 
     cdef int take(self, const event_t* events, Py_ssize_t n) except -1:
         cdef Py_ssize_t k
-        cdef event_t gap
-        cdef int64_t begun = monotonic(), spent, asked = self.paper.engine.out.head
+        cdef int64_t begun = monotonic(), spent, asked = self.engine.out.head
         if n == 0:
             return 0
         if self.last_recv and events[0].ts_recv - self.last_recv > self.gap_ns:
@@ -66,16 +85,19 @@ cdef class PaperSink(EventSink):
         for k in range(n):
             if events[k].kind == LIQUIDATION:
                 note(self.delay_ns, events[k].ts_recv - events[k].ts_event)
-            self.paper.step_c(&events[k])
+            self.step_c(&events[k])
         self.last_recv = events[n - 1].ts_recv
         self.frames += 1
         self.events += n
         spent = monotonic() - begun
         note(self.step_ns, spent)
-        if self.paper.engine.out.head != asked:
+        if self.engine.out.head != asked:
             note(self.order_ns, spent)
-        if self.paper.engine.said_count:
-            signals = self.paper.engine.take()
+        return self.tell()
+
+    cdef int tell(self) except -1:
+        if self.engine.said_count:
+            signals = self.engine.take()
             if self.on_signals is not None:
                 self.on_signals(signals)
         return 0
@@ -91,7 +113,7 @@ cdef class PaperSink(EventSink):
         """The feed's state changed; ts_event = last good data."""
         cdef event_t e
         e.ts_event = ts_event
-        e.ts_recv = max(ts_recv, self.paper.engine.clock.now)
+        e.ts_recv = max(ts_recv, self.engine.clock.now)
         e.price = e.qty = e.aux_price = e.aux_qty = 0.0
         e.id = 0
         e.instrument = ALL_INSTRUMENTS
@@ -101,7 +123,19 @@ cdef class PaperSink(EventSink):
         e.code = state
         if state == FEED_DOWN:
             self.last_recv = 0
-        self.paper.step_c(&e)
+        self.step_c(&e)
+
+    def advance(self, int64_t ts):
+        """Let time pass up to ts (ns): deadlines, and at a simulated venue its answers. A time that has passed does nothing."""
+        if ts > self.engine.clock.now:
+            self.advance_c(ts)
+            self.tell()
+
+    @property
+    def next_deadline(self):
+        """When advance() should be called next if nothing arrives before, ns; None = nothing is waiting."""
+        cdef int64_t t = self.next_c()
+        return None if t == NEVER else t
 
     @property
     def last_ts_recv(self):
@@ -109,5 +143,72 @@ cdef class PaperSink(EventSink):
         return self.last_recv
 
     def latency(self) -> dict:
-        """Histograms in ns (7 % relative error): step (decoded -> done), order (the same, where something was asked), delay (venue -> us)."""
+        """Histograms in ns (7 % relative error): step (decoded -> done), order (the same, where something was asked: live, until it was on the
+        socket), delay (venue -> us)."""
         return {"step_ns": summary(self.step_ns), "order_ns": summary(self.order_ns), "delay_ns": summary(self.delay_ns)}
+
+
+cdef class PaperSink(EngineSink):
+    """The venue is the simulated one of a liqcore.Paper."""
+
+    def __init__(self, Paper paper not None, int64_t gap_ns, on_signals=None):
+        EngineSink.__init__(self, paper.engine, gap_ns, on_signals)
+        self.paper = paper
+
+    cdef int step_c(self, const event_t* e) except -1:
+        return self.paper.step_c(e)
+
+    cdef int advance_c(self, int64_t ts) except -1:
+        self.paper.advance_c(ts)
+        self.paper.engine.advance_c(ts)
+        self.paper.pump()
+        return 0
+
+    cdef int64_t next_c(self) except? -1:
+        cdef int what = 0
+        return self.paper.next_c(&what)
+
+
+cdef class LiveSink(EngineSink):
+    """The venue is a real one: requests leave through `dispatch`, its answers enter by report(). dispatch None = replay of a live run: what left then
+    has left, requests are forgotten."""
+
+    def __init__(self, Engine engine not None, int64_t gap_ns, on_signals=None):
+        EngineSink.__init__(self, engine, gap_ns, on_signals)
+        self.dispatch = None
+
+    cdef int pump(self) except -1:
+        if self.dispatch is None:
+            self.engine.out.tail = self.engine.out.head
+            return 0
+        return 0 if self.dispatch.pump_c(self.engine.clock.now) >= 0 else -1
+
+    cdef int step_c(self, const event_t* e) except -1:
+        try:
+            self.engine.step_c(e)
+        finally:                    # a policy may raise: what was asked for until then, exits above all, goes out
+            self.pump()
+        return 0
+
+    cdef int advance_c(self, int64_t ts) except -1:
+        try:
+            self.engine.advance_c(ts)
+        finally:
+            self.pump()
+        return 0
+
+    def report(self, event):
+        """One event of the venue or the operator (an array of one EVENT_DTYPE row): stepped, and what the engine asks for in return dispatched. Its
+        ts_recv is raised to the engine's time where it lies before. Returns the row that was stepped, as bytes, for the recording."""
+        cdef size_t address
+        cdef event_t e
+        rows = as_events(event)
+        if len(rows) != 1:
+            raise ValueError(f"LiveSink.report: expected one event, got {len(rows)}")
+        address = rows.ctypes.data
+        e = (<const event_t*> address)[0]
+        e.ts_recv = max(e.ts_recv, self.engine.clock.now)
+        self.reports += 1
+        self.step_c(&e)
+        self.tell()
+        return (<const char*> &e)[:sizeof(event_t)]

@@ -20,7 +20,7 @@ from liqshell.errors import DataError
 from liqshell.formats.deep_book import DeepBook
 from liqshell.formats.reading import CENSORED, FULL, Options, Reading
 from liqshell.formats.validate import Block
-from liqshell.record import END, FEED, GAP, META
+from liqshell.record import END, FEED, GAP, META, REPORT
 from liqshell.recording import Record
 from liqshell.venues.bybit import VENUE, FrameKind, PublicDecoder
 
@@ -126,7 +126,7 @@ class Recordings(Reading):
             return self._feed(record, at)
         elif record.stream == GAP:
             return self._mark(at, FEED_GAP, self._last, record.ts_recv)
-        elif record.stream not in (END, recording.SKIP):
+        elif record.stream not in (END, REPORT, recording.SKIP):
             return self._frame(record, at)
         return 0
 
