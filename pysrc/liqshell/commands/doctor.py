@@ -61,7 +61,8 @@ def doctor(
                           "config": config_hash(loaded), "time": int(time.time()), "checks": [asdict(check) for check in checks], **counts}))
     else:
         _show(checks)
-        safe = "Not safe to start." if counts[FAIL] else "Nothing speaks against starting." if not counts[WARN] else "It may start; read the warnings."
+        fine = "It may start; read the warnings." if counts[WARN] else "Nothing speaks against starting."
+        safe = "Not safe to start." if counts[FAIL] else fine
         print(f"\n{len(checks)} checks, {counts[FAIL]} failed, {counts[WARN]} warnings. {safe}")
     return 1 if counts[FAIL] else 0
 
