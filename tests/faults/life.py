@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import liqcore as lc
 from liqshell.dispatch import Dispatch
 from liqshell.gateway.bybit import BybitPort
 from liqshell.gateway.gateway import Gateway
@@ -88,7 +89,12 @@ def assemble(world: World, process: Process) -> None:
         process.last_ns = max(process.last_ns, found["now_ns"])
         engine.resume(process.now())
     encoder = order_encoder(image.run, engine.instruments)
-    process.dispatch = Dispatch(engine, None, encoder, None, process.wire, lambda: process.now() // MS)
+    process.guard = guard = lc.Guard(engine.instruments, **world.bot.guard())
+    if image.guard:
+        guard.restore(image.guard)
+    guard.follow(engine)
+    guard.watch(process.control.address, process.control)
+    process.dispatch = Dispatch(engine, guard, encoder, image, process.wire, lambda: process.now() // MS)
     port = BybitPort(world.keys, image.run, engine.instruments)
     settings = Settings(image.run, NAME, seed=world.script.seed * 1000 + process.number)
     process.gateway = Gateway(engine, process.dispatch, process.store, port, settings, process)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NAMES = {Channel.PRIVATE: "private", Channel.ORDERS: "orders"}
 RECONNECT_S = (0.2, 10.0)
-TICK_NS = 2 * MS                # of the live process's timers
+LOOK_NS = 200 * MS
 
 
 class Killed(BaseException):
@@ -63,7 +63,7 @@ class Process:
         self.alarms: list[str] = []
         self._row = np.zeros(1, lc.EVENT_DTYPE)
         self._timer: Appointment | None = None
-        self._collecting = False
+        self._collecting = self._looking = False
         self.assemble()
 
     # ---- what a process is made of ----
@@ -74,6 +74,7 @@ class Process:
         self.gateway: Any = None
         self.store: Any = None
         self.image: Any = None
+        self.guard: Any = None
         self.control: Any = None
         self.engine = lc.Engine(bot.instruments, lc.CascadeConfig(**DETECTOR), bot.policy(), bot.risk(), equity=EQUITY, audit_capacity=1 << 14)
         self.wire = Line(self)
@@ -94,6 +95,14 @@ class Process:
 
     def housekeep(self) -> None:
         self.store.write()
+
+    def look(self) -> None:
+        """What the live session looks at a few times a second, as far as it can have changed."""
+        self._looking = False
+        snapshot = self.guard.snapshot()
+        if snapshot != self.image.guard:
+            self.effect("image", "guard")
+            self.image.save_guard(snapshot)
 
     def guarded(self, what: Callable[..., None], *arguments: Any) -> None:
         """Call into the program from outside: everything enters here, and being killed ends here."""
@@ -172,6 +181,8 @@ class Process:
 
     def begin(self) -> None:
         now = self.now()
+        if self.engine.risk.halted:             # a person has looked, and starts it with --resume
+            self.engine.on_control(now, Control.CONTROL_RESUME)
         self.gateway.start(now)
         self.connect_feed()
 
@@ -256,7 +267,9 @@ class Process:
 
     def send_order(self, frame: bytes) -> bool:
         """Of Dispatch: the state image has been written, nothing has been sent yet."""
-        self.image.save(self.engine)
+        if not self._looking:
+            self._looking = True
+            self.clock.after(LOOK_NS, self.guarded, self.look)
         self.effect("wire", "")
         link = self.links[Channel.ORDERS]
         if link is None or not self.gateway.orders_ready:

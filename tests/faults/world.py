@@ -127,7 +127,10 @@ class World:
         at_rest(self)
 
     def _begin(self) -> None:
-        """A process starts."""
+        """A process starts; not while the kill switch is set."""
+        if self.killed_word:
+            self.clock.after(2 * NS, self._begin)
+            return
         if self.left:
             image, store = self.left.pop()
             spoil(self.folder, image, store, self)
