@@ -9,12 +9,12 @@ from exchange_floor import ETH, LONG, SHORT, T0, Floor
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from liqcore.event import Kind
-
-import liqcore as lc
 from liqshell.emulator.contracts import CONTRACTS
 from liqshell.emulator.exchange import Exchange, Settings
 from liqshell.emulator.orders import OPEN
+
+import liqcore as lc
+from liqcore.event import Kind
 
 both = pytest.mark.parametrize("side", [LONG, SHORT])
 HOUR = 3600 * lc.SECOND
@@ -107,7 +107,7 @@ def test_the_state_of_another_position_decides_when_one_is_liquidated(side):
     floor.put(kind=Kind.TICKER, instrument=n, price=68_000.0)
     floor.put(kind=Kind.BBO, instrument=n, price=68_000.0, qty=5.0, aux_price=68_000.1, aux_qty=5.0)
     assert floor.ask("order.create", symbol="BTCUSDT", side=floor.open, orderType="Market", qty="0.02")[0] == 0
-    mark = lambda m, p: floor.put(kind=Kind.TICKER, instrument=m, price=p)      # noqa: E731
+    mark = lambda m, p: floor.put(kind=Kind.TICKER, instrument=m, price=p)
     gone = 320.0 * side
     mark(n, 68_000.0 + 20_000.0 * side)                                # 400 earned
     mark(ETH, 2500.0 - gone)                                           # 960 lost
