@@ -27,6 +27,8 @@ COMMANDS = {
     "record": "Record a venue's public feed.",
     "replay": "Run a recording again and prove that it decides the same.",
     "emulate": "A Bybit-compatible venue on loopback.",
+    "doctor": "Is it safe to start? Clock, key, contracts, fees, account, disk, limits.",
+    "gate": "Whether paper runs, and then live ones, are good enough to go on: measured against what was required.",
     "presets": "The policies that ship, their numbers and how good their evidence is.",
     "version": "Versions of liqcore and of what it runs on.",
 }
