@@ -21,6 +21,7 @@ COMMANDS = {
     "import": "Recordings and vendor files into a store, with a report of what is in it.",
     "data": "What a store has: coverage, gaps, refused rows.",
     "live": "Run a configuration: paper trading on a live feed.",
+    "kill": "Stop trading now, with or without the live process.",
     "backtest": "Run a configuration on recorded data: one run, one report.",
     "sweep": "Every setting of a grid on recorded data: table, stability pictures; resumable.",
     "forward": "Walk forward: choose parameters on one span, judge them on the next.",
