@@ -14,7 +14,7 @@ from libc.string cimport memcpy, memset
 from picows.picows cimport WSMsgType, WSTransport
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
-from liqcore.bracket cimport id_role
+from liqcore.slot cimport id_role
 from liqcore.encode cimport OrderEncoder
 from liqcore.engine cimport Engine
 from liqcore.event cimport ROLE_STOP, request_t
