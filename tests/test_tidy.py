@@ -52,7 +52,7 @@ SHELL = (
     "config",
     "wire venues record state tables policies",
     "dispatch",
-    "recording sink rules",
+    "recording sink rules keys",
     "gateway journal trials",
     "formats",
     "pipeline",

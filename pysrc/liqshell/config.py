@@ -23,7 +23,7 @@ from liqshell.errors import ConfigError
 from liqshell.sections import (GRADES, DetectorConfig, FeedConfig, LimitsConfig, PaperConfig, PolicyConfig, PolicyOverride, RecordConfig,
                                RunConfig)
 from liqshell.study import CONTROLS, BacktestConfig, DataConfig, ForwardConfig, Setting, SweepConfig
-from liqshell.toml import SCALE, choice, decode, table, text
+from liqshell.toml import SCALE, choice, credentials, decode, table, text
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,9 @@ def loads(raw: bytes | str, file: str = "<config>", changes: Sequence[str] = ())
     found = _parse(raw.encode() if isinstance(raw, str) else raw, file)
     for change in changes:
         _changed(found, change)
-    problems: list[ConfigError] = []
+    problems = credentials(found, file)
+    if problems:                            # nothing else is said of such a file: other messages quote what they found
+        raise ConfigError(file, problems=problems)
     config = decode(Config, found, file, "", problems)
     problems += _contradictions(config, file, not problems)
     if problems:

@@ -2,15 +2,28 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from liqshell.toml import SCALE, choice, flag, fraction, integer, names, number, tables, text
 
 SYMBOL = r"[A-Z0-9]{2,30}(-[A-Z0-9]{1,12})*"
 SYMBOL_TEXT = "a contract name of the venue such as 'ETHUSDT'"
-ENVIRONMENTS: Mapping[str, tuple[str, str]] = {          # venues.md 2.1; the public feed of the demo environment is mainnet's
-    "mainnet": ("https://api.bybit.com", "wss://stream.bybit.com"),
-    "testnet": ("https://api-testnet.bybit.com", "wss://stream-testnet.bybit.com"),
+
+
+class Environment(NamedTuple):
+    """Addresses of the venue; the paths /v5/... are added to them. trade "": this environment takes no orders by websocket."""
+
+    rest: str
+    ws: str
+    private: str
+    trade: str
+
+
+ENVIRONMENTS: Mapping[str, Environment] = {          # the public feed of the demo environment is mainnet's
+    "mainnet": Environment("https://api.bybit.com", "wss://stream.bybit.com", "wss://stream.bybit.com", "wss://stream.bybit.com"),
+    "testnet": Environment("https://api-testnet.bybit.com", "wss://stream-testnet.bybit.com", "wss://stream-testnet.bybit.com",
+                           "wss://stream-testnet.bybit.com"),
+    "demo": Environment("https://api-demo.bybit.com", "wss://stream.bybit.com", "wss://stream-demo.bybit.com", ""),
 }
 SYMBOLS_MAX = 1024
 GRADES = ("claimed", "contradicted", "verified")
@@ -35,11 +48,22 @@ class FeedConfig:
 
     @property
     def rest_url(self) -> str:
-        return (self.rest or ENVIRONMENTS[self.environment][0]).rstrip("/")
+        return (self.rest or ENVIRONMENTS[self.environment].rest).rstrip("/")
 
     @property
     def ws_url(self) -> str:
-        return (self.ws or ENVIRONMENTS[self.environment][1]).rstrip("/")
+        return (self.ws or ENVIRONMENTS[self.environment].ws).rstrip("/")
+
+    @property
+    def private_url(self) -> str:
+        """Of the account's stream."""
+        return (self.ws or ENVIRONMENTS[self.environment].private).rstrip("/") + "/v5/private"
+
+    @property
+    def trade_url(self) -> str:
+        """Of order entry by websocket; "" where this environment has none (orders go by REST then)."""
+        base = ENVIRONMENTS[self.environment].trade
+        return (self.ws or base).rstrip("/") + "/v5/trade" if base else ""
 
 
 @dataclass(frozen=True)

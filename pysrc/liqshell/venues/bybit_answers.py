@@ -1,7 +1,7 @@
 """Bybit V5 linear REST: answers to venues/reports.py and to the few facts that are asked of an account. Pure functions, no sockets.
 
-A parser never raises: it returns a Parsed, whose `ok` says whether its value may be used. One row that cannot be read makes the whole answer unusable:
-a list from which something is missing is not an account's list.
+A parser never raises: it returns a Parsed, whose `ok` says whether its value may be used. One row that cannot be read makes the whole answer
+unusable: a list from which something is missing is not an account's list.
 """
 
 from collections.abc import Callable, Mapping
