@@ -18,7 +18,7 @@ SANITIZE = os.environ.get("LIQCORE_SANITIZE") == "1"
 
 ROOT = Path(__file__).parent
 CORE = sorted(p.stem for p in (ROOT / "liqcore").glob("*.pyx"))
-SHELL = sorted(p.stem for p in (ROOT / "pysrc" / "liqshell").glob("*.pyx"))
+SHELL = sorted(".".join(p.relative_to(ROOT / "pysrc" / "liqshell").with_suffix("").parts) for p in (ROOT / "pysrc" / "liqshell").rglob("*.pyx"))
 
 
 def flags() -> tuple[list[str], list[str], list[tuple[str, str]]]:
@@ -45,7 +45,7 @@ CHECKS = DEBUG or SANITIZE
 setup(
     ext_modules=cythonize(
         [extension(f"liqcore.{name}", f"liqcore/{name}.pyx") for name in CORE]
-        + [extension(f"liqshell.{name}", f"pysrc/liqshell/{name}.pyx") for name in SHELL],
+        + [extension(f"liqshell.{name}", f"pysrc/liqshell/{name.replace('.', '/')}.pyx") for name in SHELL],
         build_dir=None if COVERAGE else "build/cython",
         include_path=["."],
         nthreads=int(os.environ.get("LIQCORE_BUILD_JOBS", os.cpu_count() or 1)),

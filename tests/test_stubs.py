@@ -16,7 +16,7 @@ pytest.importorskip("mypy", reason="mypy is not installed: pip install 'liqcore[
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "tests" / "typing" / "public_api.py"
 COMPILED = sorted([f"liqcore.{p.stem}" for p in (ROOT / "liqcore").glob("*.pyx")]
-                  + [f"liqshell.{p.stem}" for p in (ROOT / "pysrc" / "liqshell").glob("*.pyx")])
+                  + [".".join(p.relative_to(ROOT / "pysrc").with_suffix("").parts) for p in (ROOT / "pysrc" / "liqshell").rglob("*.pyx")])
 
 
 def mypy(module: str, *arguments: str, cache: Path, stubs: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,247 @@
+"""What happened, in SQLite: runs, orders, executions, notices, limits, kills, and how far the venue's history has been reconciled.
+
+The trading thread only appends to a queue; a worker writes it in batches, so a slow disk never delays an order. What an order needs for its safety is
+not here but in the image: the store is for finding out afterwards, and for knowing after a restart from when on executions have to be asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from liqshell.errors import DataError
+
+STORE = "store.sqlite"
+VERSION = 1
+ROOM_MIN = 500 * 2**20          # bytes free; below, entries are off
+QUEUE_MAX = 65_536              # rows waiting; more is an alarm, and what is dropped is counted
+_BATCH = 2_000
+_RETRY_S = 0.5
+_LOOK = "Look at the account at the venue, then move the file out of the folder; the next start makes a new one"
+
+# table -> columns; every table has a number of its own, and when and in which run (its prefix) a row was written
+TABLES: Mapping[str, str] = {
+    "runs": "prefix TEXT, started_ns INTEGER, ended_ns INTEGER, version TEXT, config TEXT, config_hash TEXT, environment TEXT, ended TEXT",
+    "orders": "ts_ns INTEGER, prefix TEXT, id INTEGER, symbol TEXT, action TEXT, type TEXT, side INTEGER, price TEXT, qty TEXT, stop TEXT, "
+              "flags INTEGER, fate TEXT, reason TEXT",
+    "executions": "id TEXT UNIQUE, ts_ms INTEGER, prefix TEXT, order_id INTEGER, venue_order TEXT, symbol TEXT, side INTEGER, price TEXT, qty TEXT, "
+                  "fee TEXT, maker INTEGER, kind TEXT, code INTEGER",
+    "notices": "ts_ns INTEGER, prefix TEXT, level INTEGER, kind TEXT, symbol TEXT, text TEXT",
+    "limits": "ts_ns INTEGER, prefix TEXT, name TEXT, before REAL, after REAL, source TEXT, verdict TEXT",
+    "kills": "ts_ns INTEGER, action TEXT, reason TEXT, by TEXT, done TEXT",
+    "reconciled": "ts_ns INTEGER, prefix TEXT, venue_ms INTEGER, execution_ms INTEGER, differences INTEGER, text TEXT",
+}
+_COLUMNS = {table: [column.split()[0] for column in columns.split(", ")] for table, columns in TABLES.items()}
+
+
+class Store:
+    """The store of a state folder, made if there is none. Hold the folder's Lock.
+
+    durable: wait for the disk at each batch (synchronous FULL) instead of at checkpoints: loses nothing in a power cut; a killed process loses at
+    most what was queued in either case. DataError for a damaged file (renamed to store.sqlite.damaged-TIME; as long as such a file lies there nothing
+    starts) or one of another version (it stays).
+
+    Rows are the columns of TABLES; what is left out is NULL. put() never blocks and never raises for the disk: see `trouble` and `entries_off()`.
+    """
+
+    def __init__(self, folder: str | Path, *, durable: bool = False, room_min: int = ROOM_MIN):
+        self.path = Path(folder) / STORE
+        self.room_min = room_min
+        self.dropped = 0                # rows that found the queue full
+        self.written = 0
+        self.trouble = ""               # why rows cannot be written now; "" = they can
+        self._durable = durable
+        self._queue: queue.Queue[tuple[str, Mapping[str, Any]] | None] = queue.Queue(QUEUE_MAX)
+        self._pending: list[tuple[str, Mapping[str, Any]]] = []
+        self._offered = 0
+        self._closing = False
+        damaged = sorted(self.path.parent.glob(STORE + ".damaged-*"))
+        if damaged:
+            raise DataError(str(damaged[-1]), "a damaged store lies here", "", _LOOK)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        prepare(self.path)
+        self._worker = threading.Thread(target=self._work, name="store", daemon=True)
+        self._worker.start()
+
+    # ---- writing ----
+
+    def put(self, table: str, **row: Any) -> None:
+        """Queue one row. ValueError for a table or column that there is not."""
+        unknown = set(row) - set(_COLUMNS.get(table, ()))
+        if table not in TABLES or unknown:
+            raise ValueError(f"store: no table {table!r}" if table not in TABLES else f"{table}: no column {', '.join(sorted(unknown))}")
+        try:
+            self._queue.put_nowait((table, row))
+        except queue.Full:
+            self.dropped += 1
+        else:
+            self._offered += 1
+
+    def flush(self, timeout_s: float = 5.0) -> bool:
+        """Wait until everything queued so far is written; False if it is not in time."""
+        wanted, until = self._offered, time.monotonic() + timeout_s
+        while self.written < wanted:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.001)
+        return True
+
+    def close(self, timeout_s: float = 5.0) -> bool:
+        """Write what is queued and end; False where not all could be written in time."""
+        if self._closing:
+            return self.written == self._offered
+        whole = self.flush(timeout_s)
+        self._closing = True
+        with contextlib.suppress(queue.Full):
+            self._queue.put_nowait(None)
+        self._worker.join(timeout_s)
+        return whole
+
+    def entries_off(self) -> str:
+        """Why no entry should be sent because of the disk, "" = none. Cheap; ask once a second."""
+        if self.trouble:
+            return f"the store cannot be written: {self.trouble}"
+        if self.dropped:
+            return f"the store is behind: {self.dropped} rows were dropped"
+        free = free_bytes(self.path.parent)
+        return f"{free // 2**20} MiB free on the disk, at least {self.room_min // 2**20} are wanted" if free < self.room_min else ""
+
+    def _work(self) -> None:
+        database: sqlite3.Connection | None = None
+        while True:
+            if not self._pending:
+                item = self._queue.get()
+                if item is None:
+                    break
+                self._pending.append(item)
+            while len(self._pending) < _BATCH and not self._queue.empty():
+                item = self._queue.get()
+                if item is not None:
+                    self._pending.append(item)
+            try:
+                database = database or connect(self.path, durable=self._durable)
+                write_rows(database, self._pending)
+            except (sqlite3.Error, OSError) as why:
+                self.trouble = str(why) or type(why).__name__
+                if database is not None:
+                    with contextlib.suppress(sqlite3.Error):
+                        database.close()
+                    database = None
+                if self._closing:
+                    break
+                time.sleep(_RETRY_S)
+                continue
+            self.written += len(self._pending)
+            self._pending.clear()
+            self.trouble = ""
+        if database is not None:
+            database.close()
+
+    # ---- reading ----
+
+    def rows(self, table: str, where: str = "", parameters: Iterable[Any] = (), *, last: int = 10_000) -> list[dict[str, Any]]:
+        """Rows that are written (see flush), oldest first; at most the `last` ones. `where` is SQL with ? for each parameter."""
+        if table not in TABLES:
+            raise ValueError(f"store: no table {table!r}")
+        with contextlib.closing(connect(self.path)) as database:
+            database.row_factory = sqlite3.Row
+            found = database.execute(f"SELECT * FROM {table}{' WHERE ' + where if where else ''} ORDER BY number DESC LIMIT ?",  # noqa: S608
+                                     (*parameters, last)).fetchall()
+        return [dict(row) for row in reversed(found)]
+
+    def reconciled_ms(self) -> tuple[int, int]:
+        """(venue time of the last whole reconciliation, time of the latest execution seen by then), ms on the venue's clock; zeros = never."""
+        found = self.rows("reconciled", last=1)
+        return (found[0]["venue_ms"] or 0, found[0]["execution_ms"] or 0) if found else (0, 0)
+
+    def execution_ids(self, since_ms: int) -> set[str]:
+        """The venue's ids of the executions stored since."""
+        return {row["id"] for row in self.rows("executions", "ts_ms >= ?", (since_ms,), last=1_000_000)}
+
+    def prefixes(self) -> list[str]:
+        """Every prefix that this folder has traded under, oldest first."""
+        return list(dict.fromkeys(row["prefix"] for row in self.rows("runs", "prefix IS NOT NULL")))
+
+
+def connect(path: Path, *, durable: bool = False) -> sqlite3.Connection:
+    """A connection with the house's settings. sqlite3.Error where it cannot be opened."""
+    database = sqlite3.connect(path, timeout=5.0, isolation_level=None)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+    return database
+
+
+def prepare(path: Path) -> None:
+    """Make the tables, or check those that are there."""
+    fresh = not path.exists()
+    try:
+        if fresh:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        with contextlib.closing(connect(path)) as database:
+            fault = "" if fresh else integrity(database)
+            version = database.execute("PRAGMA user_version").fetchone()[0]
+            if not fault and version not in (0, VERSION):
+                raise DataError(str(path), f"a store of version {version}", f"version {VERSION}",
+                                "Use the version of liqcore that wrote it, or move it away")
+            if not fault:
+                database.execute("BEGIN IMMEDIATE")
+                for table, columns in TABLES.items():
+                    database.execute(f"CREATE TABLE IF NOT EXISTS {table} (number INTEGER PRIMARY KEY, {columns})")
+                database.execute("CREATE INDEX IF NOT EXISTS executions_by_time ON executions (ts_ms)")
+                database.execute(f"PRAGMA user_version={VERSION}")
+                database.execute("COMMIT")
+    except sqlite3.DatabaseError as why:
+        if isinstance(why, sqlite3.OperationalError) and "malformed" not in str(why):
+            raise DataError(str(path), f"cannot be used: {why}", "a folder that can be written, on a disk with room") from None
+        fault = str(why)
+    except OSError as why:
+        raise DataError(str(path), f"cannot be made: {why.strerror}", "a folder that can be written, on a disk with room") from None
+    if fault:
+        quarantine(path, fault)
+
+
+def integrity(database: sqlite3.Connection) -> str:
+    """What SQLite finds wrong; "" = nothing."""
+    found = [str(row[0]) for row in database.execute("PRAGMA quick_check(5)")]
+    return "" if found == ["ok"] else "; ".join(found)
+
+
+def quarantine(path: Path, fault: str) -> None:
+    """Rename a damaged store and its log aside, and say so."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    aside = path.with_name(f"{path.name}.damaged-{stamp}")
+    os.rename(path, aside)
+    for suffix in ("-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(path.with_name(path.name + suffix), aside.with_name(aside.name + suffix))
+    raise DataError(str(path), f"damaged ({fault}). It has been renamed to {aside.name}", "a whole SQLite database", _LOOK)
+
+
+def write_rows(database: sqlite3.Connection, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    """All of them or none. An execution that is there already stays as it is."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        for table, row in rows:
+            names = ", ".join(row)
+            database.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({', '.join('?' * len(row))})", tuple(row.values()))
+        database.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            database.execute("ROLLBACK")
+        raise
+
+
+def free_bytes(folder: Path) -> int:
+    """Room on the disk of a folder; a disk that cannot be asked has none."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0
