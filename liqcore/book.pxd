@@ -1,8 +1,11 @@
-"""One instrument at the simulated venue: what its market shows, our orders, our position. Plain data, and what follows from it alone."""
+"""One instrument at a simulated venue: what its market shows, our orders, our position. Plain data, and what follows from it alone.
+
+When an order fills, and how much of it, is decided here, for the simulated venue (simulate) and for the emulated one (matcher) alike."""
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t
 
-from liqcore.instrument cimport TICKS_MAX, instrument_t, lots_of
+from liqcore.event cimport FILL_QUEUE, FILL_THROUGH, FILL_TOUCH, ORDER_LIMIT, ORDER_STOP_MARKET, event_t
+from liqcore.instrument cimport TICKS_MAX, instrument_t, lots_of, ticks_of
 
 cdef enum:
     NEVER = 0x7FFFFFFFFFFFFFFF
@@ -57,8 +60,60 @@ cdef inline int64_t book_held(const book_t* b) noexcept nogil:
     """Lots held, positive whatever the side."""
     return b.position if b.position > 0 else -b.position
 
+cdef inline void book_quote(book_t* b, const instrument_t* i, const event_t* e, bint sized) noexcept nogil:
+    """A BBO becomes the quote."""
+    b.bid = ticks_of(i, e.price)
+    b.ask = ticks_of(i, e.aux_price)
+    if sized:
+        b.bid_lots = quantity(i, e.qty)
+        b.ask_lots = quantity(i, e.aux_qty)
+
+cdef inline int64_t book_touch(const book_t* b, int side) noexcept nogil:
+    """The price at which a buyer (side 1) or seller would take now; 0 = unknown."""
+    if side > 0:
+        return b.ask if b.ask else b.last
+    return b.bid if b.bid else b.last
+
+cdef inline bint book_crosses(int64_t touch, int64_t price, int side) noexcept nogil:
+    """A limit order at this price would take liquidity."""
+    return touch > 0 and (touch - price) * side <= 0
+
+cdef inline int64_t book_shown(const book_t* b, int side) noexcept nogil:
+    """Lots shown to a buyer (side 1) or seller."""
+    return b.ask_lots if side > 0 else b.bid_lots
+
+cdef inline int64_t taker_price(const book_t* b, int side, int64_t trade) noexcept nogil:
+    """Where an order that takes at the next price meets it: the opposite quote, or the trade where that is worse."""
+    cdef int64_t price = b.ask if side > 0 else b.bid
+    if price == 0:
+        price = b.last
+    return trade if trade and (trade - price) * side > 0 else price
+
+cdef inline bint trigger_reached(int64_t last, int64_t price, int direction) noexcept nogil:
+    """The last price is at or beyond a trigger that waits for a rise (direction 1) or a fall (-1)."""
+    return last != 0 and (last - price) * direction >= 0
+
+cdef inline int64_t trade_meets(sim_order_t* o, int fills, int64_t trade, int64_t lots, int aggressor, uint8_t* reason) noexcept nogil:
+    """Lots of a resting limit order that a trade (ticks, lots) may fill, <= 0 = none; the queue before it shrinks."""
+    cdef int64_t ahead = o.ahead
+    if (trade - o.price) * o.side < 0:
+        reason[0] = FILL_THROUGH
+        return o.qty
+    if trade != o.price or fills == FILLS_THROUGH:
+        return 0
+    if fills == FILLS_TOUCH:
+        reason[0] = FILL_TOUCH
+        return lots
+    if aggressor == o.side or ahead == AHEAD_UNKNOWN:       # the aggressor comes from the other side
+        return 0
+    o.ahead = ahead - lots if ahead > lots else 0
+    reason[0] = FILL_QUEUE
+    return lots - ahead
+
 cdef uint8_t taker_reason(const sim_order_t* o) noexcept nogil
 cdef int64_t queue_ahead(const book_t* b, const sim_order_t* o, bint hidden) noexcept nogil
+cdef int64_t quote_meets(const book_t* b, sim_order_t* o, int fills, bint hidden, uint8_t* reason) noexcept nogil
+cdef void order_bounds(const sim_order_t* o, int direction, int fills, int64_t* low, int64_t* high, bint* every) noexcept nogil
 cdef void book_move(book_t* b, int side, int64_t price, int64_t lots, double margin) noexcept nogil
 cdef bint book_leaving(const book_t* b) noexcept nogil
 cdef void book_bounds(const book_t* b, int fills, int64_t* low, int64_t* high, bint* every) noexcept nogil

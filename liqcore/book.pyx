@@ -26,6 +26,21 @@ cdef int64_t queue_ahead(const book_t* b, const sim_order_t* o, bint hidden) noe
     return <int64_t> AHEAD_UNKNOWN if hidden else 0
 
 
+cdef int64_t quote_meets(const book_t* b, sim_order_t* o, int fills, bint hidden, uint8_t* reason) noexcept nogil:
+    """Lots of a resting limit order that the present quote fills, 0 = none; the queue before it shrinks to what is shown."""
+    cdef int64_t opposite = b.ask if o.side > 0 else b.bid
+    if opposite and (opposite - o.price) * o.side < 0:
+        reason[0] = FILL_THROUGH
+        return o.qty
+    if fills != FILLS_QUEUE:
+        return 0
+    if opposite == o.price:         # nobody could offer at our price while we stand there
+        reason[0] = FILL_QUEUE
+        return o.qty
+    o.ahead = min(o.ahead, queue_ahead(b, o, hidden))
+    return 0
+
+
 cdef void book_move(book_t* b, int side, int64_t price, int64_t lots, double margin) noexcept nogil:
     """The position after an execution: what it cost on average, and where it is liquidated when it may lose `margin` of that (0 = never)."""
     cdef int64_t before = b.position
@@ -59,29 +74,31 @@ cdef bint book_leaving(const book_t* b) noexcept nogil:
     return False
 
 
+cdef void order_bounds(const sim_order_t* o, int direction, int fills, int64_t* low, int64_t* high, bint* every) noexcept nogil:
+    """Narrow what may pass without a look (SimVenue.bounds) by one live order; direction: of a stop's trigger, 1 = fires above."""
+    cdef int64_t beyond = 1 if fills == FILLS_THROUGH else 0
+    if o.taking or (fills == FILLS_QUEUE and o.type == ORDER_LIMIT and o.ahead > 0):
+        every[0] = True             # a queue shrinks with any quote that shows less of its level
+    if o.type == ORDER_STOP_MARKET:
+        if direction > 0:
+            high[0] = min(high[0], o.price)
+        else:
+            low[0] = max(low[0], o.price)
+    elif o.side > 0:
+        low[0] = max(low[0], o.price - beyond)
+    else:
+        high[0] = min(high[0], o.price + beyond)
+
+
 cdef void book_bounds(const book_t* b, int fills, int64_t* low, int64_t* high, bint* every) noexcept nogil:
     """See SimVenue.bounds."""
-    cdef const sim_order_t* o
-    cdef int64_t beyond = 1 if fills == FILLS_THROUGH else 0
     cdef int k
     low[0] = -1
     high[0] = NEVER
     every[0] = False
     for k in range(ORDERS_MAX if b.live else 0):
-        o = &b.orders[k]
-        if not o.live:
-            continue
-        if o.taking or (fills == FILLS_QUEUE and o.type == ORDER_LIMIT and o.ahead > 0):
-            every[0] = True             # a queue shrinks with any quote that shows less of its level
-        if o.type == ORDER_STOP_MARKET:
-            if o.side > 0:              # fires above
-                high[0] = min(high[0], o.price)
-            else:
-                low[0] = max(low[0], o.price)
-        elif o.side > 0:
-            low[0] = max(low[0], o.price - beyond)
-        else:
-            high[0] = min(high[0], o.price + beyond)
+        if b.orders[k].live:
+            order_bounds(&b.orders[k], b.orders[k].side, fills, low, high, every)
     if b.liquidation and b.mark == 0.0:
         if b.position > 0:
             low[0] = max(low[0], b.liquidation)

@@ -202,7 +202,7 @@ cdef class SimVenue:
     cdef void trigger(self, int32_t n, sim_order_t* o, int64_t now) noexcept nogil:
         """A stop whose trigger the last price has reached fires, also when it is placed or moved there: the trade that swept through an entry and
         its stop takes both, the stop at the next price."""
-        if not o.taking and self.books[n].last and (self.books[n].last - o.price) * o.side >= 0:
+        if not o.taking and trigger_reached(self.books[n].last, o.price, o.side):
             o.taking = 1
             o.since = self.state.serial
             self.report(o, n, ORDER, ORDER_TRIGGERED, OK, now)
@@ -268,8 +268,8 @@ cdef class SimVenue:
     cdef void create(self, const request_t* r) noexcept nogil:
         cdef int32_t n = r.instrument
         cdef book_t* b = &self.books[n]
-        cdef int64_t touch = (b.ask if b.ask else b.last) if r.side > 0 else (b.bid if b.bid else b.last)
-        cdef bint crosses = touch > 0 and (touch - r.price) * r.side <= 0
+        cdef int64_t touch = book_touch(b, r.side)
+        cdef bint crosses = book_crosses(touch, r.price, r.side)
         cdef bint market = r.type == ORDER_MARKET
         cdef uint8_t reason = self.refusal(r, touch, crosses)
         cdef sim_order_t fresh
@@ -298,7 +298,7 @@ cdef class SimVenue:
         self.report(o, n, ORDER, ORDER_NEW, OK, r.ts)
         if market or (r.type == ORDER_LIMIT and crosses):
             if self.walk:       # of a price that no quote shows, nothing is known to be there
-                self.fill(n, o, touch, b.ask_lots if r.side > 0 else b.bid_lots, taker_reason(o), False, r.ts)
+                self.fill(n, o, touch, book_shown(b, r.side), taker_reason(o), False, r.ts)
             else:
                 self.fill(n, o, touch, r.qty, taker_reason(o), False, r.ts)
                 if market and o.live and o.id == r.id:      # a filled entry's place may have been taken by its stop
@@ -353,16 +353,12 @@ cdef class SimVenue:
             o = &b.orders[k]
             if not o.live or not o.taking or o.since == self.state.serial:
                 continue
-            price = b.ask if o.side > 0 else b.bid
-            if price == 0:
-                price = b.last
-            if trade and (trade - price) * o.side > 0:
-                price = trade
+            price = taker_price(b, o.side, trade)
             if not self.walk:
                 self.fill(n, o, price, NEVER, taker_reason(o), False, e.ts_recv)
                 continue
             if not trade:
-                lots = b.ask_lots if o.side > 0 else b.bid_lots
+                lots = book_shown(b, o.side)
             held = b.position
             self.fill(n, o, price, lots, taker_reason(o), False, e.ts_recv)
             if trade:                   # what one has taken is not there for the next
@@ -370,32 +366,23 @@ cdef class SimVenue:
 
     cdef void meet_trade(self, int32_t n, sim_order_t* o, const event_t* e, int64_t trade, int64_t lots) noexcept nogil:
         """One resting order against a trade (ticks, lots)."""
-        cdef int64_t ahead = o.ahead
+        cdef uint8_t reason = 0
         if o.type == ORDER_STOP_MARKET:
             self.trigger(n, o, e.ts_recv)
-        elif (trade - o.price) * o.side < 0:
-            self.fill(n, o, o.price, o.qty, FILL_THROUGH, True, e.ts_recv)
-        elif trade != o.price or self.fills == FILLS_THROUGH:
             return
-        elif self.fills == FILLS_TOUCH:
-            self.fill(n, o, o.price, lots, FILL_TOUCH, True, e.ts_recv)
-        elif e.side != o.side and ahead != AHEAD_UNKNOWN:       # the aggressor comes from the other side
-            o.ahead = max(ahead - lots, <int64_t> 0)
-            self.fill(n, o, o.price, lots - ahead, FILL_QUEUE, True, e.ts_recv)
+        lots = trade_meets(o, self.fills, trade, lots, e.side, &reason)
+        if lots > 0:
+            self.fill(n, o, o.price, lots, reason, True, e.ts_recv)
 
     cdef void meet_quote(self, int32_t n, sim_order_t* o, int64_t now) noexcept nogil:
         """One resting order against the present quote."""
-        cdef book_t* b = &self.books[n]
-        cdef int64_t opposite = b.ask if o.side > 0 else b.bid
+        cdef uint8_t reason = 0
+        cdef int64_t lots
         if o.type == ORDER_STOP_MARKET:
             return
-        if opposite and (opposite - o.price) * o.side < 0:
-            self.fill(n, o, o.price, o.qty, FILL_THROUGH, True, now)
-        elif self.fills == FILLS_QUEUE:
-            if opposite == o.price:     # nobody could offer at our price while we stand there
-                self.fill(n, o, o.price, o.qty, FILL_QUEUE, True, now)
-            else:
-                o.ahead = min(o.ahead, queue_ahead(b, o, self.hidden))
+        lots = quote_meets(&self.books[n], o, self.fills, self.hidden, &reason)
+        if lots > 0:
+            self.fill(n, o, o.price, lots, reason, True, now)
 
     cdef void on_market(self, const event_t* e) noexcept nogil:
         """A trade, a quote or a ticker that the engine's door has let in."""
@@ -408,11 +395,7 @@ cdef class SimVenue:
             b.last = trade = ticks_of(&self.inst[n], e.price)
         elif e.kind == BBO:
             b = &self.books[n]
-            b.bid = ticks_of(&self.inst[n], e.price)
-            b.ask = ticks_of(&self.inst[n], e.aux_price)
-            if self.sized:
-                b.bid_lots = quantity(&self.inst[n], e.qty)
-                b.ask_lots = quantity(&self.inst[n], e.aux_qty)
+            book_quote(b, &self.inst[n], e, self.sized)
         else:
             if e.kind == TICKER:
                 self.books[n].rate = e.aux_qty

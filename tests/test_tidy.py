@@ -30,7 +30,7 @@ CORE = (
     "trades",
     "engine",
     "book",
-    "simulate",
+    "simulate matcher",
     "tape paper",
     "walk",
     "batch batch_cascade batch_passage",

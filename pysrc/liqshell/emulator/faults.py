@@ -1,10 +1,12 @@
-"""What can go wrong with a public feed, on demand: scripted, or posted to the running emulator.
+"""What can go wrong with a venue, on demand: scripted, or posted to the running emulator.
 
-A fault is a dict such as {"kind": "stall", "at_s": 600, "duration_s": 10} or {"kind": "drop", "on_cascade": 5}: at a market time after the
-start, or when a cascade has reached so many prints (known from the generator's ground truth), else at once. Durations are market seconds.
+A fault is a dict such as {"kind": "stall", "at_s": 600, "duration_s": 10} or {"kind": "lose_ack", "operation": "create", "on_order": 3, "count": 1}.
+It begins at a market time after the start (at_s), when a cascade has reached so many prints (on_cascade, known from the generator's ground truth), or
+with the n-th order request (on_order: before that request is looked at); else at once. Durations are market seconds, delays wall seconds.
 """
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from heapq import heappop, heappush
@@ -14,17 +16,64 @@ from .state import SymbolState
 from .synthetic import Frame
 
 NS = 1_000_000_000
-KINDS = {
-    "drop": "every websocket is reset (TCP RST)",
-    "refuse": "new websocket connections are reset for duration_s",
-    "half_open": "the connections stay but nothing is sent on them for duration_s (0 = ever again), pongs included; what was due is lost",
+CHANNELS = ("public", "private", "trade", "rest")
+OPERATIONS = ("create", "amend", "cancel", "stop", "set", "query")
+CONNECTION = {
+    "drop": "every websocket (of `channel`) is reset (TCP RST)",
+    "refuse": "new websocket connections (of `channel`; requests where it is rest) are reset for duration_s",
+    "half_open": "the connections stay but nothing is sent on them for duration_s (0 = ever again), pongs included; what was due is lost. A request "
+                 "that comes meanwhile is acted on with probability `booked`",
     "stall": "nothing is sent for duration_s, then everything at once",
-    "delay_liquidations": "liquidation frames come delay_s + up to jitter_s late, for duration_s: out of order when jitter_s is large",
+    "maintenance": "for duration_s: all websockets are closed and refused, REST answers HTTP 503; orders stay",
+    "clock_skew": "the venue's clock is delay_s ahead for duration_s (backward: true = behind)",
+}
+PUBLIC = {
+    "delay_liquidations": "liquidation frames come delay_s + up to jitter_s (market seconds) late, for duration_s: out of order when jitter_s "
+                          "is large",
     "duplicate_liquidations": "liquidation frames come twice with the given probability, for duration_s",
     "invert_side": "Buy and Sell swapped in liquidation frames for duration_s",
     "lose_liquidations": "liquidation frames are dropped with the given probability, for duration_s",
     "book_restart": "an orderbook.1 snapshot with u = 1 for every symbol, as after a restart of the venue's service",
+    "book_gap": "the u of orderbook.1 jumps ahead by 1000",
+    "many_liquidations": "the rows of a liquidation frame are repeated until there are `rows`, for duration_s",
+    "garbage_public": "damaged frames between the good ones, with the given probability, for duration_s",
 }
+# a request is hit where `channel` and `operation` fit it (left out = any), with the given probability, at most `count` times (0 = any number)
+REQUEST = {
+    "lose_ack": "the request is acted on, the answer never comes",
+    "lose_request": "the request never arrives",
+    "error": "answered with retCode `code` (10000, 10016, 10019: outcome unknown; 10003, 10005: key trouble), acted on with probability `booked`",
+    "http_error": "REST answers HTTP status `code` (500, 502, 503, 403, 429, ...) without a readable body; acted on with probability `booked`",
+    "rate_limit": "refused with 10006; reset_header: false leaves the reset header out",
+    "slow_server": "the request is looked at delay_s + up to jitter_s later: 10002 where its window is over by then",
+    "late_ack": "the answer comes delay_s + up to jitter_s later: after the private stream has told the story",
+    "no_req_id": "refusals on the order-entry websocket come without reqId",
+    "reject_stop": "anything that would place or move a stop is refused with retCode `code` (0 = 110093)",
+    "drop_stop": "the stop attached to an entry is left out silently; a request for a stop is acknowledged and forgotten",
+    "stale_rest": "REST queries about the account answer as of delay_s (market seconds) ago",
+}
+PRIVATE = {
+    "delay_private": "private frames come delay_s + up to jitter_s late, in order: after the answers to the requests that caused them",
+    "reorder_private": "private frames come up to jitter_s late, each by its own delay: out of order",
+    "duplicate_private": "private frames come twice (topic, where given) with the given probability",
+    "lose_private": "private frames are lost (topic, where given) with the given probability",
+    "execution_first": "executions are told before the order message of the same moment, which follows delay_s later",
+    "double_filled": "after Filled another Filled, with cancelType CancelByUser, as when a cancel races the fill",
+    "post_only_rejected": "a post-only order that would take liquidity ends as Rejected instead of Cancelled (and the other way round)",
+    "empty_numbers": "numbers that are zero are empty texts in private frames",
+    "garbage_private": "damaged frames between the good ones, with the given probability",
+}
+ACCOUNT = {
+    "cancel_rest": "the venue cancels what is left of a partly executed order, or (at once: true) of any entry",
+    "cancel_stops": "the venue cancels the stops that protect positions",
+    "adl": "auto-deleveraging closes `share` of the positions (of `symbol`) at the mark",
+    "liquidate": "the account is liquidated",
+    "manual_trade": "a person trades `share` of the position (of `symbol`) away in the venue's app; opens a small one where there is none",
+    "halt": "the symbol stops trading for duration_s (110074)",
+}
+KINDS = CONNECTION | PUBLIC | REQUEST | PRIVATE | ACCOUNT
+MOMENTARY = {"drop", "book_restart", "book_gap", "cancel_stops", "adl", "liquidate", "manual_trade"}
+NUMBERS = ("at_s", "on_cascade", "on_order", "duration_s", "delay_s", "jitter_s", "probability", "code", "booked", "count", "share", "rows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +83,41 @@ class Fault:
     kind: str
     at_s: float | None = None
     on_cascade: int | None = None
+    on_order: int | None = None
     duration_s: float = 10.0
     delay_s: float = 2.0
     jitter_s: float = 0.0
     probability: float = 1.0
+    channel: str = ""
+    operation: str = ""
+    topic: str = ""
+    symbol: str = ""
+    code: int = 0
+    booked: float = 0.5
+    count: int = 0
+    share: float = 1.0
+    rows: int = 200
+    reset_header: bool = True
+    backward: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"unknown fault {self.kind!r}: expected one of {', '.join(KINDS)}")
-        if self.at_s is not None and self.on_cascade is not None:
-            raise ValueError("a fault begins at_s or on_cascade, not both")
-        for name in ("at_s", "on_cascade", "duration_s", "delay_s", "jitter_s", "probability"):
+        if sum(begin is not None for begin in (self.at_s, self.on_cascade, self.on_order)) > 1:
+            raise ValueError("a fault begins at_s or on_cascade or on_order, not both")
+        for name in NUMBERS:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9):
                 raise ValueError(f"fault {self.kind}: {name} must be a number in [0, 1e9), got {value!r}")
+        for name, words in (("channel", CHANNELS), ("operation", OPERATIONS)):
+            if getattr(self, name) not in ("", *words):
+                raise ValueError(f"fault {self.kind}: {name} must be one of {', '.join(words)}, got {getattr(self, name)!r}")
+        for name in ("topic", "symbol"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"fault {self.kind}: {name} must be a text, got {getattr(self, name)!r}")
+        for name in ("reset_header", "backward"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"fault {self.kind}: {name} must be true or false, got {getattr(self, name)!r}")
 
     @classmethod
     def of(cls, spec: Mapping[str, object]) -> "Fault":
@@ -59,56 +129,109 @@ class Fault:
             raise ValueError(f"a fault needs a kind: one of {', '.join(KINDS)}")
         return cls(**spec)                                            # type: ignore[arg-type]
 
+    def fits(self, channel: str, operation: str, topic: str) -> bool:
+        """Whether it is about that channel, operation and topic."""
+        return ((not self.channel or self.channel == channel) and (not self.operation or self.operation == operation)
+                and (not self.topic or self.topic == topic))
+
 
 class Faults:
-    """The faults that wait and the faults that act. Seeded: the same script on the same feed does the same."""
+    """The faults that wait and the faults that act. Seeded: the same script on the same feed does the same.
+
+    fired: what has begun, in order. struck: how often each kind has hit something. orders: order requests so far.
+    """
 
     def __init__(self, seed: int, start_ns: int, script: Iterable[Mapping[str, object]] = ()) -> None:
-        self._random = random.Random(seed)
+        self.random = random.Random(seed)
         self._start = start_ns
         self._waiting = [Fault.of(spec) for spec in script]
-        self._active: list[tuple[int, Fault]] = []                    # (end, fault)
+        self._active: list[list] = []                                 # [end, fault, strikes left or -1]
         self._late: list[tuple[int, int, Frame]] = []
         self._count = 0
+        self.orders = 0
         self.fired: list[dict[str, object]] = []
+        self.struck: Counter[str] = Counter()
 
     def add(self, spec: Mapping[str, object]) -> None:
-        """One more; without at_s and on_cascade it begins with the next frames."""
+        """One more; without at_s, on_cascade and on_order it begins at the next look."""
         self._waiting.append(Fault.of(spec))
 
-    def begin(self, now_ns: int, frames: list[Frame]) -> list[Fault]:
-        """The faults that begin now."""
+    def begin(self, now_ns: int, cascade: int = 0) -> list[Fault]:
+        """The faults that begin now; cascade: size of the largest cascade that is going on."""
         if not self._waiting:
             return []
-        cascade = max((frame.cascade for frame in frames), default=0)
         out: list[Fault] = []
         rest: list[Fault] = []
         for fault in self._waiting:
-            due = cascade >= fault.on_cascade if fault.on_cascade is not None else now_ns >= self._start + int((fault.at_s or 0.0) * NS)
+            if fault.on_cascade is not None:
+                due = cascade >= fault.on_cascade
+            elif fault.on_order is not None:
+                due = self.orders >= fault.on_order
+            else:
+                due = now_ns >= self._start + int((fault.at_s or 0.0) * NS)
             (out if due else rest).append(fault)
         self._waiting = rest
         for fault in out:
-            self._active.append((now_ns + int(fault.duration_s * NS), fault))
+            if fault.kind not in MOMENTARY:
+                self._active.append([now_ns + int(fault.duration_s * NS), fault, fault.count or -1])
             self.fired.append({"kind": fault.kind, "at_ns": now_ns, "duration_s": fault.duration_s})
         return out
 
-    def active(self, kind: str, now_ns: int) -> Fault | None:
-        """The fault of that kind that acts now, if any."""
-        return next((fault for end, fault in self._active if fault.kind == kind and now_ns < end), None)
+    def active(self, kind: str, now_ns: int, channel: str = "") -> Fault | None:
+        """The fault of that kind that acts now (on that channel), if any."""
+        return next((fault for end, fault, left in self._active
+                     if fault.kind == kind and now_ns < end and left and (not channel or not fault.channel or fault.channel == channel)), None)
+
+    def named(self, kind: str, now_ns: int, channel: str) -> Fault | None:
+        """The fault of that kind that acts now and names that channel."""
+        return next((fault for end, fault, left in self._active if fault.kind == kind and now_ns < end and left and fault.channel == channel), None)
+
+    def symbols(self, kind: str, now_ns: int) -> set[str]:
+        """Symbols that faults of that kind name now."""
+        return {fault.symbol for end, fault, _ in self._active if fault.kind == kind and now_ns < end}
+
+    def until(self, kind: str, now_ns: int, channel: str = "") -> int:
+        """When the last active fault of that kind ends; now_ns where none acts."""
+        return max((end for end, fault, left in self._active
+                    if fault.kind == kind and left and (not channel or not fault.channel or fault.channel == channel)), default=now_ns)
+
+    def strike(self, kind: str, now_ns: int, channel: str = "", operation: str = "", topic: str = "") -> Fault | None:
+        """The fault of that kind that hits this request or frame, if any: counted, and used up where it may hit only so many times."""
+        for entry in self._active:
+            end, fault, left = entry
+            if fault.kind == kind and now_ns < end and left and fault.fits(channel, operation, topic) and self.happens(fault.probability):
+                entry[2] = left - 1 if left > 0 else left
+                self.struck[kind] += 1
+                return fault
+        return None
+
+    def happens(self, probability: float) -> bool:
+        """A coin."""
+        return probability >= 1.0 or (probability > 0.0 and self.random.random() < probability)
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing acts and nothing is held back."""
+        return not self._active and not self._late
 
     @property
     def next_ns(self) -> int | None:
         """When a delayed frame is due or something that waits or acts may change."""
         times = [self._late[0][0]] if self._late else []
-        times += [end for end, _ in self._active]
-        times += [self._start + int((fault.at_s or 0.0) * NS) for fault in self._waiting if fault.on_cascade is None]
+        times += [end for end, _, _ in self._active]
+        times += [self._start + int((fault.at_s or 0.0) * NS) for fault in self._waiting if fault.on_cascade is None and fault.on_order is None]
         return min(times, default=None)
+
+    def expire(self, now_ns: int) -> None:
+        """Forget what has ended."""
+        if self._active:
+            self._active = [entry for entry in self._active if now_ns < entry[0]]
 
     def apply(self, now_ns: int, frames: list[Frame]) -> list[Frame]:
         """Frames as they leave: delayed, doubled, lost or inverted."""
         if not self._active and not self._late:
             return frames
-        self._active = [(end, fault) for end, fault in self._active if now_ns < end]
+        self.expire(now_ns)
         out = []
         for frame in frames:
             out += self._liquidations(now_ns, frame) if frame.topic.startswith("allLiquidation.") else [frame]
@@ -120,15 +243,15 @@ class Faults:
         if self.active("invert_side", now_ns):
             buys = frame.payload.split(b'"S":"Buy"')
             frame = frame._replace(payload=b'"S":"Sell"'.join(part.replace(b'"S":"Sell"', b'"S":"Buy"') for part in buys))
-        if (fault := self.active("lose_liquidations", now_ns)) and self._random.random() < fault.probability:
+        if (fault := self.active("lose_liquidations", now_ns)) and self.random.random() < fault.probability:
             return []
         frames = [frame]
-        if (fault := self.active("duplicate_liquidations", now_ns)) and self._random.random() < fault.probability:
+        if (fault := self.active("duplicate_liquidations", now_ns)) and self.random.random() < fault.probability:
             frames.append(frame)
         if fault := self.active("delay_liquidations", now_ns):
             for late in frames:
                 self._count += 1
-                wait = fault.delay_s + fault.jitter_s * self._random.random()
+                wait = fault.delay_s + fault.jitter_s * self.random.random()
                 heappush(self._late, (now_ns + int(wait * NS), self._count, late))
             return []
         return frames

@@ -200,7 +200,7 @@ class Emulator:
             pass
 
     def _send(self, now: int, frames: list[Frame]) -> None:
-        for fault in self.faults.begin(now, frames):
+        for fault in self.faults.begin(now, max((frame.cascade for frame in frames), default=0)):
             if fault.kind == "drop":
                 self.hub.drop()
             elif fault.kind == "half_open":

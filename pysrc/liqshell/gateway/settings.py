@@ -1,0 +1,57 @@
+"""What the gateway may be told. Durations are of the machine and the network; `patience` stretches them all for a rehearsal at a multiple of real time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from collections.abc import Mapping
+
+NS = 1_000_000_000
+MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """run: prefix of our client order ids. name: what all our prefixes begin with, also those of lost state folders.
+
+    recv_window_ms: as stamped on requests. margin_s: how much longer than the receive window a request may surface at the venue.
+    answer_s: a request without a reply for so long is unknown. confirm_s: accepted, but not seen in the private stream for so long: ask.
+    verify_s: a position whose stop is not confirmed for so long: ask for it. alarm_s: an unknown order not resolved by then is an alarm.
+    period_s: of reconciliation; blind_period_s: the same while there is no private stream. overlap_s: executions are asked for from so long before
+    the last reconciled moment. recheck_s: between two readings that must agree. entry_age_s: an entry that could not be sent by then is refused.
+    leverage: per symbol or for all (""), set at the start; none = left as it is, 0 < limit refuses more. rescue_stop: distance, as a share of the
+    mark price, of a stop for a position of ours whose bracket is lost. watch_clock: False where market time is not wall time (a rehearsal).
+    seed: of the jitter of back-offs.
+    """
+
+    run: str
+    name: str = ""
+    recv_window_ms: int = 5000
+    margin_s: float = 2.0
+    patience: float = 1.0
+    answer_s: float = 2.0
+    confirm_s: float = 2.0
+    verify_s: float = 0.2
+    alarm_s: float = 30.0
+    period_s: float = 30.0
+    blind_period_s: float = 5.0
+    recheck_s: float = 1.0
+    overlap_s: float = 60.0
+    entry_age_s: float = 1.0
+    call_timeout_s: float = 5.0
+    ping_s: float = 20.0
+    handshake_s: float = 10.0
+    clock_period_s: float = 60.0
+    clock_warn_ms: float = 250.0
+    clock_max_ms: float = 1000.0
+    watch_clock: bool = True
+    instruments_period_s: float = 600.0
+    leverage: Mapping[str, float] = field(default_factory=dict)
+    rescue_stop: float = 0.005
+    order_rate: float = 10.0            # REST order requests a second that the account may make
+    query_rate: float = 40.0
+    stop_rate: float = 10.0
+    seed: int = 0
+
+    def ns(self, seconds: float) -> int:
+        """A duration in ns, stretched by the patience."""
+        return int(seconds * self.patience * NS)

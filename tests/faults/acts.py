@@ -1,0 +1,132 @@
+"""What the faults of a script do to the wires, to the venue and to the account."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .clock import NS
+from .script import KINDS, Fault
+
+if TYPE_CHECKING:
+    from .world import World
+
+FACTOR, LOSS, REST_LOSS = 20.0, 0.2, 0.6
+
+
+def act(world: World, fault: Fault, until: int) -> None:
+    """Begin a fault that ends at `until`."""
+    layer = KINDS[fault.kind].layer
+    if layer == "wires":
+        _WIRES[fault.kind](world, fault.options, until)
+    elif layer == "venue":
+        options = dict(fault.options)
+        if fault.kind in ("adl", "liquidate", "cancel_stops"):
+            for symbol in [c.symbol for c in world.venue.contracts]:
+                world.truth.excuse(symbol)
+        if fault.kind == "halt":
+            options["symbol"] = _symbol(world, options)
+        world.venue.fault(fault.kind, (until - world.clock.now) / NS, options)
+    else:
+        _PEOPLE[fault.kind](world, fault.options, until)
+
+
+def _symbol(world: World, options: dict[str, Any]) -> str:
+    found = world.venue.contracts
+    return found[int(options.get("size", 0.0) * len(found)) % len(found)].symbol
+
+
+def _reset(world: World, options: dict[str, Any], until: int) -> None:
+    for link in world.network.of(options["channel"]):
+        link.die()
+
+
+def _refuse(world: World, options: dict[str, Any], until: int) -> None:
+    names = ("private", "orders", "rest", "public") if options["channel"] == "all" else (options["channel"],)
+    for name in names:
+        world.network.refuse_until[name] = max(world.network.refuse_until.get(name, 0), until)
+        for link in world.network.of(name):
+            link.die()
+
+
+def _half_open(world: World, options: dict[str, Any], until: int) -> None:
+    links = world.network.of(options["channel"])
+    for link in links:
+        link.hole_down, link.hole_up = True, options["up"]
+
+    def end() -> None:              # what was lost stays lost: a connection with a hole in it is reset in the end
+        for link in links:
+            link.die()
+
+    world.clock.at(until, end)
+
+
+def _stall(world: World, options: dict[str, Any], until: int) -> None:
+    for link in world.network.of(options["channel"]):
+        link.stall_until = max(link.stall_until, until)
+
+
+def _slow_wires(world: World, options: dict[str, Any], until: int) -> None:
+    world.weather.factor = FACTOR
+    world.clock.at(until, setattr, world.weather, "factor", 1.0)
+
+
+def _lossy_wires(world: World, options: dict[str, Any], until: int) -> None:
+    world.weather.loss = LOSS
+    world.clock.at(until, setattr, world.weather, "loss", world.script.loss)
+
+
+def _requests_lost(world: World, options: dict[str, Any], until: int) -> None:
+    world.network.rest_lost_up = REST_LOSS
+    world.clock.at(until, setattr, world.network, "rest_lost_up", 0.0)
+
+
+def _answers_lost(world: World, options: dict[str, Any], until: int) -> None:
+    world.network.rest_lost_down = REST_LOSS
+    world.clock.at(until, setattr, world.network, "rest_lost_down", 0.0)
+
+
+def _maintenance(world: World, options: dict[str, Any], until: int) -> None:
+    world.venue.fault("maintenance", (until - world.clock.now) / NS, {})
+
+
+def _manual_reduce(world: World, options: dict[str, Any], until: int) -> None:
+    """A person closes some of what is held."""
+    for (symbol, _), position in sorted(world.venue.books()["positions"].items()):
+        if position["qty"]:
+            world.trace.say(world.clock.now, "person", "reduces", symbol, position["qty"])
+            world.truth.excuse(symbol)
+            world.venue.fault("manual_trade", 0.0, {"symbol": symbol, "share": options["share"]})
+            return
+
+
+def _manual_open(world: World, options: dict[str, Any], until: int) -> None:
+    """A person opens a position of his own where nothing is held; he closes it later. It is none of our business but for seeing it."""
+    symbol = _symbol(world, options)
+    books = world.venue.books()
+    if any(p["qty"] for (s, _), p in books["positions"].items() if s == symbol) or any(o["symbol"] == symbol for o in books["orders"]):
+        return
+    world.truth.foreign.add(symbol)
+    world.trace.say(world.clock.now, "person", "opens", symbol)
+    world.venue.fault("manual_trade", 0.0, {"symbol": symbol})
+
+    def close() -> None:
+        world.trace.say(world.clock.now, "person", "closes", symbol)
+        world.venue.close_manually(symbol)
+        world.clock.after(5 * NS, world.truth.foreign.discard, symbol)
+
+    world.clock.at(until, close)
+
+
+def _clock_step(world: World, options: dict[str, Any], until: int) -> None:
+    world.offset_ns = int(options["offset_s"] * NS)
+    world.clock.at(until, setattr, world, "offset_ns", 0)
+
+
+def _kill_word(world: World, options: dict[str, Any], until: int) -> None:
+    world.set_kill(True)
+    world.clock.at(until, world.set_kill, False)
+
+
+_WIRES = {"reset": _reset, "refuse": _refuse, "half_open": _half_open, "stall": _stall, "slow_wires": _slow_wires, "lossy_wires": _lossy_wires,
+          "rest_requests_lost": _requests_lost, "rest_answers_lost": _answers_lost, "maintenance": _maintenance}
+_PEOPLE = {"manual_reduce": _manual_reduce, "manual_open": _manual_open, "clock_step": _clock_step, "kill_word": _kill_word}

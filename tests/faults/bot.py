@@ -1,0 +1,67 @@
+"""The bot of a run: its settings, drawn from the seed, and a policy that asks for every kind of bracket there is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import liqcore as lc
+from liqshell.emulator.contracts import Contract
+
+from .truth import Caps
+
+EQUITY = 50_000.0
+DETECTOR = {"warmup": 20, "quantile": 0.9, "window_events": 100, "window_s": 20.0, "decay_s": 5.0}
+NOTIONAL = (300.0, 1_400.0)
+
+
+class Anything(lc.Policy):
+    """A bracket that is a function of (seed, instrument, number of the cascade): both entry types, with and without target, trail and requotes."""
+
+    def __init__(self, seed: int):
+        self._seed = seed
+
+    def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | None:
+        if signal.phase not in (lc.Phase.ACTIVE, lc.Phase.DECELERATING):
+            return None
+        r = Random(f"{self._seed}/{signal.instrument}/{signal.sequence}/{int(signal.phase)}")
+        if r.random() < 0.15:
+            return None
+        terms: dict[str, Any] = {"entry": "market"} if r.random() < 0.35 else {"entry_offset": r.choice(("0", "0.0002", "0.0008", "0.002"))}
+        if r.random() < 0.25:
+            terms["trail"] = r.choice(("0.002", "0.004"))
+        if r.random() < 0.2:
+            terms["exit_phase"] = int(r.choice((lc.Phase.DECELERATING, lc.Phase.EXHAUSTED)))
+        return lc.Bracket(signal.side, stop_loss=r.choice(("0.002", "0.004", "0.008")), take_profit=r.choice(("0", "0.0008", "0.002", "0.004")),
+                          entry_ttl_s=r.choice((2, 6, 20)), max_hold_s=r.choice((3, 15, 60)), cooldown_s=r.choice((0, 1, 5)),
+                          notional=round(r.uniform(*NOTIONAL), 2), requotes=r.randint(0, 2), **terms)
+
+
+@dataclass(frozen=True, slots=True)
+class Bot:
+    """What one configuration file would say."""
+
+    seed: int
+    instruments: tuple[lc.Instrument, ...]
+    limits: dict[str, Any]
+
+    def risk(self) -> lc.Risk:
+        return lc.Risk(**self.limits, daily_loss_max=1.0, weekly_loss_max=1.0)
+
+    def policy(self) -> Anything:
+        return Anything(self.seed)
+
+    def caps(self) -> Caps:
+        limits = self.limits
+        return Caps(limits["order_notional_max"], limits["exposure_max"], limits["positions_max"], limits["orders_per_minute_max"],
+                    limits["orders_per_signal_max"])
+
+
+def bot_of(seed: int, contracts: tuple[Contract, ...]) -> Bot:
+    r = Random(f"bot/{seed}")
+    instruments = tuple(lc.Instrument(c.symbol, venue="bybit", tick_size=f"{10.0 ** -c.tick_decimals:.{c.tick_decimals}f}",
+                                      lot_size=f"{10.0 ** -c.lot_decimals:.{c.lot_decimals}f}", min_notional=5.0) for c in contracts)
+    limits = {"order_notional_max": 1_200.0, "exposure_max": r.choice((1_500.0, 2_500.0, 4_000.0)), "leverage_max": 5.0, "positions_max": r.randint(1, 3),
+              "orders_per_minute_max": r.choice((3, 6, 20)), "orders_per_signal_max": r.randint(1, 3)}
+    return Bot(seed, instruments, limits)

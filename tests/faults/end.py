@@ -1,0 +1,104 @@
+"""What must be so when nothing goes wrong any more, and what must be so whenever things have been quiet for long enough."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from liqshell.venues.bybit_orders import parse_order_link_id
+
+from .clock import NS
+
+if TYPE_CHECKING:
+    from .process import Process
+    from .world import World
+
+SETTLED_NS = 45 * NS                # longer than a reconciliation period and its second look
+MONEY = 1e-6                        # rounding of fees, in quote currency for each fill
+
+
+def believed(process: Process) -> dict[str, float]:
+    """Symbol -> signed quantity that the engine believes in."""
+    out = {}
+    for instrument in process.engine.instruments:
+        slot = process.engine.bracket(instrument.symbol)
+        out[instrument.symbol] = slot["held"] * int(slot["side"])
+    return out
+
+
+def held(world: World) -> dict[str, float]:
+    out: dict[str, float] = {contract.symbol: 0.0 for contract in world.venue.contracts}
+    for (symbol, _), position in world.venue.books()["positions"].items():
+        out[symbol] += position["qty"]
+    return out
+
+
+def differences(world: World, process: Process) -> list[str]:
+    """Where engine and venue disagree about positions, in words."""
+    ours, theirs = believed(process), held(world)
+    return [f"{symbol}: the engine believes in {ours[symbol]:g}, the venue holds {theirs[symbol]:g}" for symbol in ours
+            if abs(ours[symbol] - theirs[symbol]) > 1e-9 and symbol not in world.truth.foreign]
+
+
+def compare(world: World) -> None:
+    """Whenever nothing has gone wrong and nothing has happened at the venue for a while, what is believed must be what is."""
+    process = world.process
+    if process is None or not process.alive or process.refused or world.excluded(process):
+        return
+    now = world.clock.now
+    if world.troubled or now - max(world.born_ns, world.venue.changed_ns, world.trouble_ended_ns) < SETTLED_NS:
+        return
+    world.counts["compared"] += 1
+    found = differences(world, process)
+    if found:
+        world.truth.fail("reconciled", "; ".join(found))
+
+
+def at_rest(world: World) -> None:
+    """The last moment of a run: four minutes after the last fault."""
+    truth, process = world.truth, world.process
+    if process is None or not process.alive:
+        truth.fail("comes back", "no process lives at the end of the run")
+        return
+    if world.truth.naked:
+        truth.fail("protected", f"without a stop at the end: {', '.join(world.truth.naked)}")
+    if process.refused or world.excluded(process):
+        world.counts["read only at the end"] += 1
+        return
+    status = process.gateway.status()
+    if not process.gateway.ready:
+        truth.fail("comes back", f"gates are closed four minutes after the last fault: {status}")
+    unknown = [order for order in process.engine.orders() if order["unknown"]]
+    if unknown:
+        truth.fail("nothing unknown", f"{unknown}")
+    _leaks(world, process)
+    if world.clock.now - world.venue.changed_ns > 5 * NS:
+        found = differences(world, process)
+        if found:
+            truth.fail("reconciled", "; ".join(found))
+        _money(world, process)
+
+
+def _leaks(world: World, process: Process) -> None:
+    """Orders at the venue that no bracket knows. What changed a moment ago may still be on its way."""
+    if world.clock.now - world.venue.changed_ns < 5 * NS:
+        return
+    known = {order["id"] for order in process.engine.orders() if order["status"] != "ended"}
+    leaked = []
+    for order in world.venue.books()["orders"]:
+        found = parse_order_link_id(order["link_id"])
+        if found is not None and found[1] not in known:
+            leaked.append(f"{order['symbol']} {order['link_id']} {order['status']}")
+    if leaked:
+        world.truth.fail("no leaks", f"live at the venue, and unknown to every bracket: {'; '.join(leaked)}")
+
+
+def _money(world: World, process: Process) -> None:
+    """What the engine counted is what the venue booked, unless an image was lost or somebody else traded."""
+    if world.money_unknown:
+        return
+    account = process.engine.account
+    books: Any = world.venue.books()
+    realised = books["equity"] - account.equity
+    open_positions = any(p["qty"] for p in books["positions"].values())
+    if not open_positions and abs(realised) > 0.01 + MONEY * world.truth.counts["fills"]:
+        world.truth.fail("money", f"the venue says {books['equity']:.6f}, the engine {account.equity:.6f}")

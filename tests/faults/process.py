@@ -1,0 +1,269 @@
+"""One life of the trading process: engine, guard, dispatch, image, store and gateway as live, driven by virtual time instead of an event loop.
+
+Every effect that the process has on the world is a place where it can be killed. A killed process does nothing any more: what it had handed to the wires
+is on its way, what stands in its files stays there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import liqcore as lc
+from liqshell.dispatch import Dispatch, Wire
+from liqshell.gateway.effects import Answer, Call, Channel, Level, Notice
+from liqshell.venues.bybit_orders import order_encoder
+
+from .bot import DETECTOR, EQUITY, Bot
+from .clock import MS, NS, Appointment
+from .network import Connection
+
+if TYPE_CHECKING:
+    from .world import World
+
+NAMES = {Channel.PRIVATE: "private", Channel.ORDERS: "orders"}
+RECONNECT_S = (0.2, 10.0)
+TICK_NS = 2 * MS                # of the live process's timers
+
+
+class Killed(BaseException):
+    """The process ends here. Not an Exception: nothing in the program may catch it."""
+
+
+class Line(Wire):
+    """The order-entry wire of one process."""
+
+    def __init__(self, process: Process):
+        self.process = process
+
+    def send(self, frame: Any) -> bool:
+        return self.process.send_order(bytes(frame))
+
+
+class Process:
+    """A process from its start to its end. `alive` False: it has been killed, and hears nothing any more."""
+
+    def __init__(self, world: World, bot: Bot, folder: Path, number: int):
+        self.world, self.bot, self.folder, self.number = world, bot, folder, number
+        self.clock, self.trace = world.clock, world.trace
+        self.alive = True
+        self.halted = ""                        # why it does not trade at all (a start that was refused)
+        self.draw = Random(f"{world.script.seed}/process/{number}")
+        self.links: dict[Channel, Connection | None] = {Channel.PRIVATE: None, Channel.ORDERS: None}
+        self.attempts = {Channel.PRIVATE: 0, Channel.ORDERS: 0}
+        self.connecting: dict[Channel, Appointment | None] = {Channel.PRIVATE: None, Channel.ORDERS: None}
+        self.feed: Connection | None = None
+        self.last_ns = 0
+        self.alarms: list[str] = []
+        self._row = np.zeros(1, lc.EVENT_DTYPE)
+        self._timer: Appointment | None = None
+        self._collecting = False
+        self.assemble()
+
+    # ---- what a process is made of ----
+
+    def assemble(self) -> None:
+        bot = self.bot
+        self.engine = lc.Engine(bot.instruments, lc.CascadeConfig(**DETECTOR), bot.policy(), bot.risk(), equity=EQUITY, audit_capacity=1 << 14)
+        self.wire = Line(self)
+        self.world.make(self)
+
+    def guarded(self, what: Callable[..., None], *arguments: Any) -> None:
+        """Call into the program from outside: everything enters here, and being killed ends here."""
+        if not self.alive:
+            return
+        try:
+            what(*arguments)
+            self.arm()
+        except Killed:
+            self.world.died(self)
+
+    def effect(self, name: str, detail: str = "") -> None:
+        """A boundary: the process may end before it."""
+        if not self.alive:
+            raise Killed
+        if self.world.strikes(name):
+            self.trace.say(self.clock.now, "killed", name, detail)
+            raise Killed
+
+    # ---- time ----
+
+    def now(self) -> int:
+        """The machine's clock: never back (as live), but not always right."""
+        self.last_ns = max(self.last_ns, self.clock.now + self.world.offset_ns)
+        return self.last_ns
+
+    def arm(self) -> None:
+        """See to it that somebody wakes us for the next deadline."""
+        if not self.alive:
+            return
+        if self.dispatch.waiting and not self._collecting:
+            self._collecting = True
+            self.clock.at(self.clock.now, self.guarded, self.collect)
+        due = self.gateway.next_deadline
+        mine = self.engine.next_deadline
+        if due is None or (mine is not None and mine < due):
+            due = mine
+        if due is None:
+            return
+        when = max(due - self.world.offset_ns, self.clock.now + 1)
+        if self._timer is None or self._timer[2] is None or when < self._timer[0]:
+            self.clock.call_off(self._timer)
+            self._timer = self.clock.at(when, self.wake)
+
+    def wake(self) -> None:
+        self._timer = None
+        self.guarded(self.on_time)
+
+    def on_time(self) -> None:
+        now = self.now()
+        self.engine.advance(now)
+        self.dispatch.pump(now)
+        due = self.gateway.next_deadline
+        if due is not None and due <= now:
+            self.gateway.on_time(now)
+
+    def collect(self) -> None:
+        self._collecting = False
+        self.gateway.collect(self.now())
+
+    # ---- what it hears ----
+
+    def begin(self) -> None:
+        now = self.now()
+        self.gateway.start(now)
+        self.connect_feed()
+        for channel in NAMES:
+            if self.links[channel] is None and self.connecting[channel] is None:
+                self.connect(channel)
+
+    def on_market(self, rows: np.ndarray) -> None:
+        """A frame of the public feed. It must not change the caller's rows."""
+        if not self.alive:
+            return
+        rows["ts_recv"] = self.now()
+        self.guarded(self._market, rows)
+
+    def _market(self, rows: np.ndarray) -> None:
+        self.engine.run(rows)
+        self.dispatch.pump(self.last_ns)
+
+    def on_frame(self, channel: Channel, raw: bytes) -> None:
+        self.gateway.on_frame(channel, raw, self.now())
+
+    def on_lost(self, channel: Channel, link: Connection) -> None:
+        if self.links[channel] is link:
+            self.links[channel] = None
+            self.trace.say(self.clock.now, "lost", NAMES[channel])
+            self.gateway.on_channel(channel, False, self.now())
+
+    def on_answer(self, call: Call, sent_ns: int, status: int, body: bytes, headers: dict[str, str], why: str) -> None:
+        now = self.now()
+        self.trace.say(self.clock.now, "answer", call.number, call.path, status, why, body)
+        self.gateway.on_answer(call, Answer(status, body, headers, why, sent_ns, now), now)
+
+    # ---- the public feed ----
+
+    def connect_feed(self) -> None:
+        link = self.world.network.connect("public") if self.alive else None
+        if link is None:
+            self.clock.after(int(self.draw.uniform(0.1, 3.0) * NS), self.guarded, self.connect_feed)
+            return
+        self.feed = link
+        link.on_client = self.on_market             # type: ignore[assignment]
+        link.on_lost = lambda: self.guarded(self.feed_lost, link)
+        self.clock.after(2 * self.world.network.weather.latency(self.draw), self.guarded, self.feed_up, link)
+
+    def feed_up(self, link: Connection) -> None:
+        if link.alive and self.feed is link:
+            now = self.now()
+            self.engine.on_feed(now, now, lc.FeedState.FEED_UP)
+            self.dispatch.pump(now)
+            self.world.feeds(link)
+
+    def feed_lost(self, link: Connection) -> None:
+        if self.feed is link:
+            self.feed = None
+            now = self.now()
+            self.engine.on_feed(now, now, lc.FeedState.FEED_DOWN)
+            self.dispatch.pump(now)
+            self.clock.after(int(self.draw.uniform(0.1, 3.0) * NS), self.guarded, self.connect_feed)
+
+    # ---- what it does: Effects ----
+
+    def report(self, event: tuple) -> None:
+        self.effect("report", str(event))
+        self._row[0] = event
+        self.trace.say(self.clock.now, "report", *(value.item() if hasattr(value, "item") else value for value in event))
+        self.engine.run(self._row)
+        self.dispatch.pump(self.now())
+
+    def call(self, call: Call) -> None:
+        self.effect("call", call.path)
+        self.trace.say(self.clock.now, "call", call.number, call.method, call.path, call.query, call.body)
+        self.world.request(self, call)
+        self.effect("sent", call.path)
+
+    def send(self, channel: Channel, frame: bytes) -> bool:
+        self.effect("send", NAMES[channel])
+        link = self.links[channel]
+        if link is None:
+            return False
+        link.to_server(bytes(frame))
+        self.effect("sent", NAMES[channel])
+        return True
+
+    def send_order(self, frame: bytes) -> bool:
+        """Of Dispatch: the state image has been written, nothing has been sent yet."""
+        self.effect("wire", "")
+        link = self.links[Channel.ORDERS]
+        if link is None or not self.gateway.orders_ready:
+            return False
+        self.world.leaves(self, frame)
+        link.to_server(frame)
+        self.effect("sent", "order")
+        return True
+
+    def connect(self, channel: Channel) -> None:
+        self.effect("connect", NAMES[channel])
+        link = self.links[channel]
+        if link is not None:
+            self.links[channel] = None
+            link.die(told_client=False)
+        if self.connecting[channel] is None:
+            n = self.attempts[channel]
+            self.attempts[channel] = n + 1
+            pause = self.draw.uniform(0.0, min(RECONNECT_S[1], RECONNECT_S[0] * 2 ** min(n, 10)))
+            self.connecting[channel] = self.clock.after(int(pause * NS), self.guarded, self._dial, channel)
+
+    def _dial(self, channel: Channel) -> None:
+        link = self.world.dial(NAMES[channel])
+        if link is None:
+            self.connecting[channel] = None
+            self.trace.say(self.clock.now, "refused", NAMES[channel])
+            self.gateway.on_channel(channel, False, self.now())
+            return
+        link.on_client = lambda raw: self.guarded(self.on_frame, channel, raw)
+        link.on_lost = lambda: self.guarded(self.on_lost, channel, link)
+        self.clock.after(2 * self.world.network.weather.latency(self.draw), self.guarded, self._up, channel, link)
+
+    def _up(self, channel: Channel, link: Connection) -> None:
+        self.connecting[channel] = None
+        if not link.alive:
+            self.gateway.on_channel(channel, False, self.now())
+            return
+        self.links[channel] = link
+        self.attempts[channel] = 0
+        self.trace.say(self.clock.now, "up", NAMES[channel])
+        self.gateway.on_channel(channel, True, self.now())
+
+    def notice(self, notice: Notice) -> None:
+        self.effect("notice", notice.kind)
+        self.trace.say(self.clock.now, "notice", notice.level.name, notice.kind, notice.symbol, notice.text)
+        if notice.level == Level.ALARM:
+            self.alarms.append(notice.kind)
+            del self.alarms[:-100]

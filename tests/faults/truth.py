@@ -1,0 +1,214 @@
+"""What must never happen, judged by the venue's own books and by what crossed the wires, not by what the program believes."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from liqcore.event import Role
+from liqshell.venues.bybit_orders import parse_order_link_id
+
+from .clock import NS, Clock
+from .trace import Trace
+
+NAKED_MAX_NS = 2 * NS                   # law L7
+PERSON_NS = 10 * NS                     # what a person or the venue did to a position while we could not know it: to be found and mended within
+SINGLE_ROLES = (Role.ROLE_ENTRY, Role.ROLE_TARGET, Role.ROLE_CLOSE)
+EPSILON = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One broken law: which, when, and what was seen."""
+
+    law: str
+    at_s: float
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.law} at {self.at_s:.6f} s: {self.text}"
+
+
+class Broken(Exception):
+    """A law was broken: the run ends here."""
+
+    def __init__(self, violation: Violation):
+        super().__init__(str(violation))
+        self.violation = violation
+
+
+@dataclass(slots=True)
+class Caps:
+    """What the run's limits allow (settings of liqcore.Risk). slack: share by which prices may have moved between decision and arrival."""
+
+    order_notional: float
+    exposure: float
+    positions: int
+    per_minute: int
+    per_signal: int
+    slack: float = 0.03
+
+
+class Truth:
+    """Looks at the venue's books after each of its events. able(): can the program hear and act at the moment (alive, wires up)?"""
+
+    def __init__(self, clock: Clock, trace: Trace, caps: Caps, books: Callable[[], Mapping[str, Any]], name: str, able: Callable[[], bool]):
+        self.clock, self.trace, self.caps, self.books, self.name, self.able = clock, trace, caps, books, name, able
+        self.start = clock.now
+        self.naked: dict[str, int] = {}                      # symbol -> since
+        self.excused: dict[str, int] = {}                    # symbol -> until
+        self.foreign: set[str] = set()                       # symbols that somebody else trades, too
+        self.created: Counter[str] = Counter()               # link id -> how often a create of it arrived
+        self.first_qty: dict[tuple[int, int], float] = {}    # (instrument, bracket) -> quantity of the first entry
+        self.minute: deque[int] = deque()                    # times at which entries left
+        self.per_signal: Counter[tuple[str, int, int]] = Counter()
+        self.filled: defaultdict[tuple[str, int, int], float] = defaultdict(float)
+        self.seen: set[str] = set()                          # execution ids
+        self.worst_naked_ns = 0
+        self.counts: Counter[str] = Counter()
+
+    def fail(self, law: str, text: str) -> None:
+        raise Broken(Violation(law, (self.clock.now - self.start) / NS, text))
+
+    # ---- what leaves the program ----
+
+    def entry_leaves(self, link_id: str) -> None:
+        """An entry is being handed to the wire."""
+        now = self.clock.now
+        self.minute.append(now)
+        while self.minute and self.minute[0] <= now - 60 * NS:
+            self.minute.popleft()
+        if len(self.minute) > self.caps.per_minute:
+            self.fail("limits", f"{len(self.minute)} entries within a minute, {self.caps.per_minute} are allowed")
+        run, order = _of(link_id)
+        key = (run, order >> 40, (order >> 12) & 0xFFFFFFF)
+        self.per_signal[key] += 1
+        if self.per_signal[key] > self.caps.per_signal:
+            self.fail("limits", f"{self.per_signal[key]} entries for one signal, {self.caps.per_signal} are allowed: {link_id}")
+
+    # ---- what reaches the venue ----
+
+    def create_arrives(self, arguments: Mapping[str, Any]) -> None:
+        """A create reaches the venue, whatever becomes of it."""
+        link_id = str(arguments.get("orderLinkId", ""))
+        self.created[link_id] += 1
+        self.counts["creates"] += 1
+        if self.created[link_id] > 1:
+            self.fail("sent twice", f"a create of {link_id} has reached the venue {self.created[link_id]} times")
+
+    # ---- the books ----
+
+    def look(self) -> None:
+        """After every event of the venue."""
+        books = self.books()
+        self._protected(books)
+        self._single(books)
+        self._limits(books)
+
+    def _protected(self, books: Mapping[str, Any]) -> None:
+        now = self.clock.now
+        held: set[str] = set()
+        for (symbol, _), position in books["positions"].items():
+            qty = position["qty"]
+            if abs(qty) < EPSILON or symbol in self.foreign:
+                continue
+            covered = abs(qty) if position["stop_loss"] else position["stop_qty"]
+            closing = sum(o["left"] for o in books["orders"] if o["symbol"] == symbol and o["reduce_only"] and o["side"] * qty < 0
+                          and (o["status"] == "Triggered" or not o["price"] and not o["trigger"]))
+            if covered + closing >= abs(qty) - EPSILON:
+                continue
+            held.add(symbol)
+            if symbol not in self.naked:
+                self.naked[symbol] = now
+                self.trace.say(now, "naked", symbol, qty, position["stop_loss"], position["stop_qty"])
+                self.clock.after(NAKED_MAX_NS + 1, self._check, symbol, now)
+        for symbol in [s for s in self.naked if s not in held]:
+            since = self.naked.pop(symbol)
+            self.worst_naked_ns = max(self.worst_naked_ns, now - since)
+            self.trace.say(now, "covered", symbol, (now - since) / 1e6)
+
+    def _check(self, symbol: str, since: int) -> None:
+        if self.naked.get(symbol) != since:
+            return
+        until = self.excused.get(symbol, 0)
+        if not self.able() and until:
+            self.excused[symbol] = self.clock.now + PERSON_NS       # cannot know it yet: from when it can
+        if self.excused.get(symbol, 0) > self.clock.now:
+            self.clock.at(self.excused[symbol] + 1, self._check, symbol, since)
+            return
+        self.excused.pop(symbol, None)
+        self.fail("protected", f"{symbol}: a position has been without a stop for {(self.clock.now - since) / NS:.3f} s")
+
+    def excuse(self, symbol: str) -> None:
+        """Somebody else has just taken the stop away: it is to be noticed and mended, in the time that this takes."""
+        self.excused[symbol] = self.clock.now + (NAKED_MAX_NS if self.able() else PERSON_NS)
+
+    def _single(self, books: Mapping[str, Any]) -> None:
+        live: Counter[tuple[str, int]] = Counter()
+        entries: Counter[str] = Counter()
+        for order in books["orders"]:
+            found = parse_order_link_id(order["link_id"])
+            if found is None or not found[0].startswith(self.name):
+                continue
+            live[found[0], found[1] & ~0xFF0] += 1                    # whatever the attempt
+            if found[1] & 15 == Role.ROLE_ENTRY:
+                entries[order["symbol"]] += 1
+        for (_run, order_id), count in live.items():
+            if count > 1 and order_id & 15 in SINGLE_ROLES:
+                self.fail("duplicate", f"{count} live orders of one role of one bracket: {order_id:x}")
+        for symbol, count in entries.items():
+            if count > 1:
+                self.fail("duplicate", f"{symbol}: {count} live entries")
+
+    def _limits(self, books: Mapping[str, Any]) -> None:
+        exposure, symbols = 0.0, set()
+        for (symbol, _), position in books["positions"].items():
+            if abs(position["qty"]) > EPSILON and symbol not in self.foreign:
+                exposure += abs(position["qty"]) * position["entry"]
+                symbols.add(symbol)
+        for order in books["orders"]:
+            if not order["reduce_only"] and order["symbol"] not in self.foreign and not order["trigger"]:
+                exposure += order["left"] * order["price"]
+                symbols.add(order["symbol"])
+        if exposure > self.caps.exposure * (1.0 + self.caps.slack):
+            self.fail("limits", f"exposure of {exposure:.2f}, {self.caps.exposure:.2f} are allowed")
+        if len(symbols) > self.caps.positions:
+            self.fail("limits", f"positions or entries in {', '.join(sorted(symbols))}, {self.caps.positions} are allowed")
+
+    # ---- what the venue says ----
+
+    def executed(self, row: Mapping[str, Any]) -> None:
+        """An execution, as the venue books it (once)."""
+        if row["execId"] in self.seen:
+            return
+        self.seen.add(row["execId"])
+        found = parse_order_link_id(row.get("orderLinkId") or "")
+        if found is None:
+            return
+        self.counts["fills"] += 1
+        run, order = found
+        if order & 15 == Role.ROLE_ENTRY:
+            key = (run, order >> 40, (order >> 12) & 0xFFFFFFF)
+            self.filled[key] += float(row["execQty"])
+            allowed = self.first_qty.get(key[1:], float("inf"))
+            if self.filled[key] > allowed + EPSILON:
+                self.fail("overfilled", f"entries of one bracket filled {self.filled[key]}, approved were {allowed}: {row['orderLinkId']}")
+
+    def entry_accepted(self, link_id: str, qty: float, price: float) -> None:
+        """The venue has booked an entry; price: its limit, or what it was worth."""
+        _, order = _of(link_id)
+        self.counts["entries"] += 1
+        self.first_qty.setdefault((order >> 40, (order >> 12) & 0xFFFFFFF), qty)
+        if qty * price > self.caps.order_notional * (1.0 + self.caps.slack):
+            self.fail("limits", f"an entry of {qty * price:.2f}, {self.caps.order_notional:.2f} are allowed: {link_id}")
+
+
+def _of(link_id: str) -> tuple[str, int]:
+    found = parse_order_link_id(link_id)
+    if found is None:
+        raise Broken(Violation("ids", 0.0, f"a link id of ours that cannot be read back: {link_id!r}"))
+    return found
+
+

@@ -1,0 +1,337 @@
+"""One run: a script, a venue, a network and the lives of a trading process between them."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import orjson
+
+from liqcore.event import Role
+from liqshell.emulator.desk import Request
+from liqshell.emulator.exchange import Settings as VenueSettings
+from liqshell.gateway.effects import Call
+from liqshell.venues.bybit_orders import parse_order_link_id
+from liqshell.venues.bybit_signing import Keys, rest_headers
+
+from .bot import bot_of
+from .clock import MS, NS, Clock
+from .end import at_rest, compare
+from .life import assemble, spoil
+from .market import HOUR_NS, Hour, contracts, hour
+from .network import Connection, Network, Weather
+from .process import Process
+from .script import QUIET_S, Fault, Kill, Script
+from .trace import Trace
+from .truth import Broken, Truth, Violation
+from .venue import Venue
+
+START_NS = 1_772_452_800 * NS           # a Monday, 12:00 UTC
+NAME = "sim"
+HOUSEKEEPING_NS = 10 * NS
+Plant = Callable[[Any], None]           # a mutant: changes a world before it begins
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Of a run. asked_hours: of the script; hours: until the violation, if there was one. counts, fired: what happened, and the faults by kind."""
+
+    seed: int
+    asked_hours: float
+    hours: float
+    violation: Violation | None
+    tail: list[str]
+    digest: str
+    counts: Counter[str]
+    fired: Counter[str]
+    worst_naked_s: float
+    cpu_s: float
+
+
+@dataclass(slots=True)
+class Armed:
+    """What waits for an order or a fill."""
+
+    on: str
+    what: Fault | Kill
+
+
+@dataclass(slots=True)
+class World:
+    """Everything of a run. `plant` changes it before the first process begins."""
+
+    script: Script
+    folder: Path
+    keep: int = 4000
+    plant: Plant | None = None
+    hooks: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        script = self.script
+        self.r = Random(f"world/{script.seed}")
+        self.start = START_NS + self.r.randrange(24) * HOUR_NS
+        self.clock = Clock(self.start)
+        self.trace = Trace(self.start, self.keep)
+        self.weather = Weather(int(script.base_ms * MS), int(script.spread_ms * MS), script.loss)
+        self.network = Network(self.clock, script.seed, self.trace, self.weather)
+        self.bot = bot_of(script.seed, contracts(script.symbols))
+        self.venue = Venue(self, script.symbols, self._venue_settings())
+        self.keys = Keys(self.venue.key.key, self.venue.key.secret)
+        self.truth = Truth(self.clock, self.trace, self.bot.caps(), self.venue.books, NAME, self.able)
+        self.offset_ns = 0
+        self.killed_word = False
+        self.process: Process | None = None
+        self.lives = 0
+        self.born_ns = 0
+        self.counts: Counter[str] = Counter()
+        self.fired: Counter[str] = Counter()
+        self.armed: list[Armed] = []
+        self.kills: list[Kill] = []
+        self.acting: list[int] = []                      # ends of the faults that act
+        self.left: list[tuple[str, str]] = []            # what the next process finds of image and store
+        self.end = self.start + int(script.hours * 3600 * NS)
+        self.quiet = max(self.start + NS, self.end - int(QUIET_S * NS))
+        self._hour: Hour | None = None
+        self._number = -1
+        self._feed: Connection | None = None
+
+    def _venue_settings(self) -> VenueSettings:
+        r = self.r
+        return VenueSettings(fills=r.choice(("through", "touch", "queue")), taker=r.choice(("next", "walk")), post_only_status=r.choice(("Cancelled", "Rejected")),
+                             conditional_survives=r.random() < 0.5, stops_replace=r.random() < 0.5, filled_twice_s=r.choice((0.0, 1.0)),
+                             ended_codes=r.random() < 0.5, slippage=r.choice((0.05, 0.002)))
+
+    # ---- the run ----
+
+    def run(self) -> None:
+        """Until the end of the script, or a Broken."""
+        clock = self.clock
+        if self.plant is not None:
+            self.plant(self)
+        self._next_hour()
+        for fault in self.script.faults:
+            clock.at(self.start + int(fault.at_s * NS), self._arm, fault.on, fault)
+        for kill in self.script.kills:
+            clock.at(self.start + int(kill.at_s * NS), self._arm, kill.on, kill)
+        clock.at(self.start + NS, self._begin)
+        clock.at(self.start + HOUSEKEEPING_NS, self._housekeep)
+        clock.at(self.quiet, self._calm)
+        clock.run(self.end)
+        at_rest(self)
+
+    def _begin(self) -> None:
+        """A process starts."""
+        if self.left:
+            image, store = self.left.pop()
+            spoil(self.folder, image, store, self)
+        self.lives += 1
+        self.born_ns = self.clock.now
+        self.trace.say(self.clock.now, "begins", self.lives)
+        self.process = process = Process(self, self.bot, self.folder, self.lives)
+        process.guarded(process.begin)
+
+    def make(self, process: Process) -> None:
+        assemble(self, process)
+
+    def died(self, process: Process) -> None:
+        """It was killed: its connections are closed by the operating system, its files stay as they are."""
+        process.alive = False
+        kill = self.kills.pop(0)
+        self.counts["kills"] += 1
+        self._bury(process)
+        self.left = [(kill.image, kill.store)]
+        self.clock.after(int(kill.pause_s * NS) if self.clock.now < self.quiet else NS, self._begin)
+
+    def _bury(self, process: Process) -> None:
+        process.bury()
+        for link in [*process.links.values(), process.feed]:
+            if link is not None:
+                link.die(told_client=False)
+        self.process = None
+
+    def _housekeep(self) -> None:
+        """What the live process writes to disk now and then, and what only a simulation looks at."""
+        process = self.process
+        if process is not None and process.alive:
+            records = process.engine.audit.drain()
+            if process.engine.audit.lost:
+                self.truth.fail("bounded", f"{process.engine.audit.lost} audit records were lost")
+            if len(records):
+                self.trace.feed(records.tobytes())
+            process.guarded(process.housekeep)
+            compare(self)
+        if self.clock.pending > 20_000:
+            self.truth.fail("bounded", f"{self.clock.pending} things wait in the world's queue")
+        self.clock.after(HOUSEKEEPING_NS, self._housekeep)
+
+    # ---- the market ----
+
+    def _next_hour(self) -> None:
+        self._number += 1
+        last = self._hour.last if self._hour is not None else None
+        self._hour = hour(self.script.seed, self._number, self.script.symbols, last, self.start)
+        self.clock.at(self._hour.times[0], self._market, 0)
+
+    def _market(self, n: int) -> None:
+        """The n-th moment of the hour at which something is traded."""
+        found = self._hour
+        assert found is not None
+        rows = found.rows[found.starts[n]:found.starts[n + 1]]
+        self.venue.on_market(rows)
+        if self._feed is not None:
+            self._feed.to_client(rows.copy())       # type: ignore[arg-type]
+        if n + 1 < len(found.times):
+            self.clock.at(found.times[n + 1], self._market, n + 1)
+        else:
+            self._next_hour()
+
+    def feeds(self, link: Connection) -> None:
+        """The public stream goes to this connection from now on."""
+        self._feed = link
+
+    # ---- wires ----
+
+    def dial(self, name: str) -> Connection | None:
+        link = self.network.connect(name)
+        return link if link is not None and self.venue.accept(name, link) else None
+
+    def request(self, process: Process, call: Call) -> None:
+        """A REST request leaves: stamped and signed now."""
+        sent_ns = process.now()
+        payload = call.query if call.method == "GET" else call.body
+        headers = rest_headers(self.keys, sent_ns // MS + process.dispatch.offset_ms, payload)
+        request = Request(call.method, call.path, call.query, call.body.encode(), headers)
+        if call.method == "POST":
+            self.leaving(process, call.path, call.body)
+
+        def done(status: int, body: bytes, headers: dict[str, str], why: str) -> None:
+            process.guarded(process.on_answer, call, sent_ns, status, body, headers, why)
+
+        self.network.rest(lambda reply: self.venue.request(request, reply), call.timeout_s, done)
+
+    def leaves(self, process: Process, frame: bytes) -> None:
+        """An order frame is about to leave on the websocket."""
+        message = orjson.loads(frame)
+        self.trace.say(self.clock.now, "leaves", frame)
+        for one in message["args"]:
+            self._judge(process, message["op"], one)
+
+    def leaving(self, process: Process, path: str, body: str) -> None:
+        if path == "/v5/order/create":
+            self._judge(process, "order.create", orjson.loads(body))
+
+    def _judge(self, process: Process, operation: str, wish: dict[str, Any]) -> None:
+        """No entry while anything is uncertain."""
+        found = parse_order_link_id(str(wish.get("orderLinkId", "")))
+        if operation != "order.create" or found is None or found[1] & 15 != Role.ROLE_ENTRY:
+            return
+        self.truth.entry_leaves(wish["orderLinkId"])
+        status = ""
+        if self.killed_word:
+            status = "the kill switch is set"
+        elif not process.gateway.ready:
+            status = f"a gate is closed: {process.gateway.status()}"
+        elif any(link is None for link in process.links.values()):
+            status = "a connection is known to be down"
+        elif any(order["unknown"] for order in process.engine.orders()):
+            status = "an order's outcome is unknown"
+        if status:
+            self.truth.fail("certain", f"an entry leaves ({wish['orderLinkId']}) although {status}")
+
+    # ---- faults ----
+
+    def _arm(self, on: str, what: Fault | Kill) -> None:
+        if self.clock.now >= self.quiet:
+            return
+        if on == "time":
+            self._spring(what)
+        else:
+            self.armed.append(Armed(on, what))
+
+    def happens(self, what: str) -> None:
+        """An order has reached the venue, or an execution has happened there."""
+        ready = [armed for armed in self.armed if armed.on == what]
+        if ready:
+            self.armed = [armed for armed in self.armed if armed.on != what]
+            for armed in ready:
+                self._spring(armed.what)
+
+    def _spring(self, what: Fault | Kill) -> None:
+        if isinstance(what, Kill):
+            self.kills.append(what)
+        else:
+            self.clock.after(int(what.after_ms * MS), self._act, what)
+
+    def _act(self, fault: Fault) -> None:
+        if self.clock.now < self.quiet:
+            self.fired[fault.kind] += 1
+            until = min(self.clock.now + int(fault.duration_s * NS), self.quiet)
+            self.acting = [end for end in self.acting if end > self.clock.now] + [until]
+            self.trace.say(self.clock.now, "fault", fault.kind, fault.duration_s, str(fault.options))
+            from .acts import act
+
+            act(self, fault, until)
+
+    def strikes(self, effect: str) -> bool:
+        """Whether the process is killed before this effect."""
+        if not self.kills:
+            return False
+        kill = self.kills[0]
+        if kill.effect not in ("any", effect):
+            return False
+        if kill.skip > 0:
+            kill.skip -= 1
+            return False
+        return True
+
+    def _calm(self) -> None:
+        """From now on nothing goes wrong any more."""
+        self.armed.clear()
+        self.kills.clear()
+        self.trace.say(self.clock.now, "calm")
+
+    @property
+    def troubled(self) -> bool:
+        """Whether a fault acts at the moment."""
+        return any(end > self.clock.now for end in self.acting)
+
+    def able(self) -> bool:
+        """Whether the program can hear of something and act upon it."""
+        process = self.process
+        return (process is not None and process.alive and not self.troubled and self.clock.now - self.born_ns > 10 * NS
+                and all(link is not None and link.alive for link in process.links.values()))
+
+
+def run(script: Script, *, keep: int = 4000, plant: Plant | None = None, lines: int = 50) -> Outcome:
+    """A run of a script: the same script on the same commit gives the same outcome, to the last byte of its digest."""
+    began = time.process_time()
+    shared = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(prefix="liqcore-faults-", dir=shared if shared.is_dir() else None))
+    script = Script.of_json(script.to_json())           # kills are counted down in place
+    violation = None
+    world = World(script, folder, keep, plant)
+    try:
+        world.run()
+    except Broken as broken:
+        violation = broken.violation
+    except Exception as why:
+        import traceback
+
+        world.trace.say(world.clock.now, "raised", traceback.format_exc(limit=-8))
+        violation = Violation("no exception", (world.clock.now - world.start) / NS, f"{type(why).__name__}: {why}")
+    finally:
+        if world.process is not None:
+            world.process.alive = False
+            world._bury(world.process)
+        shutil.rmtree(folder, ignore_errors=True)
+    counts = world.counts + world.truth.counts
+    counts["lives"] = world.lives
+    return Outcome(script.seed, script.hours, (world.clock.now - world.start) / NS / 3600, violation, world.trace.tail(max(lines, keep if keep < 4000 else lines)),
+                   world.trace.digest, counts, world.fired, world.truth.worst_naked_ns / NS, time.process_time() - began)
