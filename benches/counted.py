@@ -34,6 +34,8 @@ def loops() -> dict[str, tuple]:
         "zscore.push": (p.ZscoreLoop(values, 288).push, "push, mean and std over 288"),
         "scan.liquidation": (p.DecodeLoop(ours.decoder(), streams.liquidation_frames(256, 1)).run, "allLiquidation frame of one row"),
         "scan.trade": (p.DecodeLoop(ours.decoder(), streams.trade_frames(256, 1)).run, "publicTrade frame of one row"),
+        "guard.entry": (p.GuardLoop(guard(), entries(), float(market.PRICE)).run, "entry through the guard of the last hop, four instruments"),
+        "guard.cancel": (p.GuardLoop(guard(), entries(Action.ACTION_CANCEL), float(market.PRICE)).run, "cancel through the guard"),
         "encode.create": (p.EncodeLoop(ours.encoder(), ours.requests(_orders())).run, "order.create message"),
         "reaction": (reaction.run, "frame to order bytes: scan, kernels, encode"),
         "engine.step": (engine.run, "Engine.step of a liquidation: door, kernels, detector, audit"),
@@ -46,6 +48,21 @@ def loops() -> dict[str, tuple]:
 def walk(tape: lc.Tape, n: int) -> None:
     for _ in range(n * (market.FULL // DAY) // market.FORCED):
         liqcore_step.one(tape, market.Setting(), market.Detector(), liqcore_step.DELAY_S)
+
+
+def guard() -> lc.Guard:
+    names = [lc.Instrument(f"S{n}USDT", tick_size="1", lot_size="0.001") for n in range(4)]
+    return lc.Guard(names, orders_per_minute_max=256, total_notional_max=1e12)
+
+
+def entries(action: int = Action.ACTION_CREATE):
+    """An entry of each of four instruments in turn, each time of a new bracket."""
+    out = np.zeros(1 << 14, REQUEST_DTYPE)
+    n = np.arange(len(out))
+    out["instrument"], out["side"], out["action"], out["type"] = n % 4, 1, action, OrderType.ORDER_LIMIT
+    out["id"] = n % 4 << 40 | (n // 4 + 1) << 12 | 1
+    out["price"], out["stop"], out["qty"] = market.PRICE, market.PRICE * 99 // 100, 1
+    return out
 
 
 def resting(events):

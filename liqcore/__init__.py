@@ -29,6 +29,7 @@ from liqcore.event import (
     Signal,
     abi_version,
 )
+from liqcore.guard import Guard, Verdict
 from liqcore.instrument import Instrument
 from liqcore.latency import Latency
 from liqcore.paper import Paper
@@ -58,7 +59,8 @@ def get_include() -> str:
 
 __all__ = [
     "AUDIT_DTYPE", "AUDIT_FIELDS", "EVENT_DTYPE", "LONG", "SECOND", "SHORT", "SIGNAL_DTYPE", "Account", "Alarm", "AuditKind", "Bracket",
-    "BracketState", "Cascade", "CascadeConfig", "Completeness", "Control", "Engine", "FeedState", "FillReason", "Gate", "Instrument", "Kind",
+    "BracketState", "Cascade", "CascadeConfig", "Completeness", "Control", "Engine", "FeedState", "FillReason", "Gate", "Guard", "Instrument", "Kind",
     "Latency", "Market", "OrderStatus", "Paper", "Passage", "Phase", "Policy", "QuantileSketch", "Reason", "Request", "Risk", "Role",
-    "RollingQuantile", "SegmentZ", "Side", "Signal", "SimVenue", "Tape", "TapeBuilder", "Walk", "Window", "__version__", "abi_version", "get_include",
+    "RollingQuantile", "SegmentZ", "Side", "Signal", "SimVenue", "Tape", "TapeBuilder", "Verdict", "Walk", "Window", "__version__", "abi_version",
+    "get_include",
 ]

@@ -8,7 +8,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from liqcore.event cimport event_t
 from liqcore.instrument cimport instrument_t
-from liqcore.slot cimport Outbox, slot_t
+from liqcore.slot cimport BRACKET_FLAT, EXECUTIONS_MAX, Outbox, id_role, order_t, slot_position, slot_t
 from liqcore.terms cimport bracket_t
 
 cdef void bracket_open(slot_t* s, const bracket_t* b, const instrument_t* i, int64_t reference, int64_t lots, int32_t signal_sequence,

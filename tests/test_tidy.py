@@ -29,6 +29,7 @@ CORE = (
     "risk policy sides",
     "trades",
     "engine",
+    "guard",
     "book",
     "simulate matcher",
     "tape paper",

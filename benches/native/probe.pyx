@@ -17,6 +17,7 @@ import numpy as np
 from liqcore.encode cimport OrderEncoder
 from liqcore.engine cimport Engine
 from liqcore.event cimport ACTION_CREATE, ACTIVE, LONG, ORDER_LIMIT, POST_ONLY, SHORT, event_t, market_t, request_t, signal_t
+from liqcore.guard cimport Guard
 from liqcore.instrument cimport Instrument
 from liqcore.passage cimport first_outside, pyramid_t
 from liqcore.policy cimport Policy
@@ -295,6 +296,37 @@ cdef class EncodeLoop:
                 size += self.encoder.encode_c(&self.requests[self.at], self.requests[self.at].ts // 1_000_000, self.out, sizeof(self.out))
                 self.at = self.at + 1 if self.at + 1 < self.count else 0
         return size
+
+
+@cython.final
+cdef class GuardLoop:
+    """Requests through the guard, three tenths of a second apart."""
+    cdef Guard guard
+    cdef request_t* requests
+    cdef Py_ssize_t count, at
+    cdef int64_t now
+    cdef double price
+
+    def __init__(self, Guard guard, requests, double price):
+        raw = requests.tobytes()
+        self.guard = guard
+        self.count = len(requests)
+        self.price = price
+        self.requests = <request_t*> calloc(self.count, sizeof(request_t))
+        memcpy(self.requests, PyBytes_AS_STRING(raw), self.count * sizeof(request_t))
+
+    def __dealloc__(self):
+        free(self.requests)
+
+    def run(self, Py_ssize_t n):
+        """How many passed."""
+        cdef Py_ssize_t i, passed = 0
+        with nogil:
+            for i in range(n):
+                self.now += 300_000_000
+                passed += self.guard.check_c(&self.requests[self.at], self.now, self.price) == 0
+                self.at = self.at + 1 if self.at + 1 < self.count else 0
+        return passed
 
 
 @cython.final
