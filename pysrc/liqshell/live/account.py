@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import liqcore as lc
 from liqcore.event import Control as Order
-from liqcore.event import Gate, Kind, Reason, Role
-from liqshell.clock import NS
+from liqcore.event import Gate, Kind, Role
 from liqshell.config import Config
 from liqshell.dispatch import Dispatch, PicowsWire
 from liqshell.errors import ConfigError, VenueError
@@ -325,7 +324,8 @@ class LiveAccount:
             state.image.save(self.engine)
             state.image.save_guard(self.guard.snapshot())
             state.store.put("runs", prefix=state.prefix, ended_ns=time.time_ns(), ended=ended or "failed", config_hash=self.session.config_hash)
-            state.control.goodbye()
+            if ended:                        # else the watchdog is right to look after the account
+                state.control.goodbye()
         state.close()
 
     def as_dict(self) -> dict[str, Any]:
@@ -342,6 +342,3 @@ def refuse_without_limits(config: Config) -> None:
     """Nothing about a run may be left to chance where money is real."""
     if not config.record.enabled:
         raise ConfigError("[record] enabled", "false", "true where real orders are sent", "A run that cannot be replayed cannot be explained")
-
-
-__all__ = ["NS", "LiveAccount", "Reason", "refuse_without_limits"]

@@ -54,7 +54,7 @@ class PublicFeed:
         attempt = 0
         url = self.config.ws_url + "/v5/public/linear"
         while not self._stop.is_set():
-            self._lost = asyncio.Event()
+            self._lost.clear()
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT_S):
                     transport, listener = await picows.ws_connect(self._make_listener, url, enable_auto_pong=True, max_redirects=0,
