@@ -98,8 +98,9 @@ class Delivery(NamedTuple):
 class Desk:
     """See the module. refused, answered, told: counters. on_fault: called with every fault that begins and the time, after the desk has acted on it.
 
-    times: UTC beside market time. ack_delay_s, stream_delay_s: wall seconds from a request to its answer, and from an event to its private frame, drawn
-    from the span each time. market: answers /v5/market/...: (path, raw query, now_ns) -> (retCode, retMsg, result). contracts: for trades by hand.
+    times: UTC beside market time. ack_delay_s, stream_delay_s: wall seconds from a request to its answer, and from an event to its private frame,
+    drawn from the span each time. market: answers /v5/market/...: (path, raw query, now_ns) -> (retCode, retMsg, result). contracts: for trades by
+    hand.
     """
 
     def __init__(self, exchange: Venue, faults: Faults | None = None, *, times: Times | None = None, limits: Limits | None = None, seed: int = 0,
@@ -133,7 +134,7 @@ class Desk:
         digest = hashlib.sha256(f"liqcore emulator {self._seed} {len(self.keys)}".encode()).hexdigest()
         key, secret = f"emu{digest[:15]}", digest[15:51]
         account = self.exchange.open_account(key, secret, equity, name=name or f"account{len(self.keys)}")
-        self.keys[key] = Key(key, secret, account, uid=100_001 + len(self.keys), **rights)
+        self.keys[key] = Key(key, secret, account, uid=getattr(account, "uid", 0), **rights)
         return self.keys[key]
 
     # ---- in ----
