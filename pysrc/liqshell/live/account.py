@@ -101,18 +101,18 @@ class LiveAccount:
         self.guard = lc.Guard(
             pipeline.instruments, order_notional_max=limits.order_notional_max, total_notional_max=limits.exposure_max, collar=limits.collar / SCALE,
             orders_per_minute_max=min(limits.orders_per_minute_max, 256), orders_per_signal_max=limits.orders_per_signal_max,
-            rate_window_s=RATE_WINDOW_S * session.speed)
+            rate_window_s=min(60.0, RATE_WINDOW_S * session.speed))
         if state.image.guard:
             self.guard.restore(state.image.guard)
         self.guard.follow(self.engine)
         self.guard.watch(state.control.address, state.control)
         self.wire = PicowsWire()
         encoder = order_encoder(state.prefix, pipeline.instruments, recv_window_ms=config.live.recv_window_ms)
-        self.dispatch = Dispatch(self.engine, self.guard, encoder, state.image, self.wire)
+        real = session.speed == 1.0            # a rehearsal stamps market time, as its venue does
+        self.dispatch = Dispatch(self.engine, self.guard, encoder, state.image, self.wire, None if real else self._market_ms)
         self.dispatch.on_waiting = self._on_waiting
         self.sink.dispatch = self.dispatch
-        real = session.speed == 1.0
-        port = BybitPort(self._keys, state.prefix, pipeline.instruments, wall_ms=None if real else self._wall_ms, order_socket=bool(config.feed.trade_url))
+        port = BybitPort(self._keys, state.prefix, pipeline.instruments, order_socket=bool(config.feed.trade_url))
         leverage = {"": config.live.leverage} if config.live.leverage else {}
         self.gateway = Gateway(self.engine, self.dispatch, state.store, port, Settings(
             state.prefix, config.run.name, config.live.recv_window_ms, patience=self.patience, period_s=config.live.period_s, leverage=leverage,
@@ -154,8 +154,8 @@ class LiveAccount:
     def offset_ms(self) -> int:
         return self.dispatch.offset_ms if self.dispatch is not None else 0
 
-    def _wall_ms(self) -> int:
-        return time.time_ns() // 1_000_000
+    def _market_ms(self) -> int:
+        return self.now() // 1_000_000
 
     def turn(self, now: int) -> None:
         """Called by the loop's timers: heartbeat, the gateway's deadlines, and now and then what changes slowly."""

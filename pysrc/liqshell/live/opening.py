@@ -39,12 +39,8 @@ class State:
     control: Control
     store: Store
     image: Image
+    prefix: str                  # first part of every client order id
     found: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def prefix(self) -> str:
-        """First part of every client order id."""
-        return str(self.image.run)
 
     def close(self) -> bool:
         """False where not everything could be written."""
@@ -77,7 +73,7 @@ def open_state(config: Config, instruments: tuple[lc.Instrument, ...]) -> State:
         now = time.time_ns()
         image = Image(folder / IMAGE, instruments, make_prefix(config.run.name or "live", now), now)
         undo.pop_all()
-    return State(folder, lock, control, store, image)
+    return State(folder, lock, control, store, image, str(image.run))
 
 
 def restore(state: State, engine: lc.Engine) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -86,4 +85,4 @@ class Rest:
         if self._keys is None:
             return {}
         payload = call.body if call.method == "POST" else call.query
-        return rest_headers(self._keys, time.time_ns() // 1_000_000 + self._offset_ms(), payload, self._recv_window_ms)
+        return rest_headers(self._keys, self._now() // 1_000_000 + self._offset_ms(), payload, self._recv_window_ms)
