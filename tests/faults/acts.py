@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .world import World
 
 FACTOR, LOSS, REST_LOSS = 20.0, 0.2, 0.6
+BANNED_NS = 660 * NS
 
 
 def act(world: World, fault: Fault, until: int) -> None:
@@ -23,6 +24,8 @@ def act(world: World, fault: Fault, until: int) -> None:
         if fault.kind in ("adl", "liquidate", "cancel_stops"):
             for symbol in [c.symbol for c in world.venue.contracts]:
                 world.truth.excuse(symbol)
+        if options.get("code") == 403 and world.quiet - until < BANNED_NS:
+            options["code"] = 503       # a ban of the address lasts ten minutes: not at the end
         if fault.kind == "halt":
             options["symbol"] = _symbol(world, options)
         world.venue.fault(fault.kind, (until - world.clock.now) / NS, options)

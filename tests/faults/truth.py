@@ -61,11 +61,12 @@ class Truth:
         self.excused: dict[str, int] = {}                    # symbol -> until
         self.foreign: set[str] = set()                       # symbols that somebody else trades, too
         self.created: Counter[str] = Counter()               # link id -> how often a create of it arrived
-        self.first_qty: dict[tuple[int, int], float] = {}    # (instrument, bracket) -> quantity of the first entry
+        self.first_qty: dict[tuple[str, int, int], float] = {}    # (run, instrument, bracket) -> quantity of the first entry
         self.minute: deque[int] = deque()                    # times at which entries left
         self.per_signal: Counter[tuple[str, int, int]] = Counter()
         self.filled: defaultdict[tuple[str, int, int], float] = defaultdict(float)
         self.seen: set[str] = set()                          # execution ids
+        self.booked: set[str] = set()                        # entries that the venue has taken into its book
         self.worst_naked_ns = 0
         self.counts: Counter[str] = Counter()
 
@@ -95,6 +96,8 @@ class Truth:
         link_id = str(arguments.get("orderLinkId", ""))
         self.created[link_id] += 1
         self.counts["creates"] += 1
+        if parse_order_link_id(link_id) and _of(link_id)[1] & 15 == Role.ROLE_ENTRY:
+            self.counts["entries"] += 1
         if self.created[link_id] > 1:
             self.fail("sent twice", f"a create of {link_id} has reached the venue {self.created[link_id]} times")
 
@@ -192,15 +195,23 @@ class Truth:
         if order & 15 == Role.ROLE_ENTRY:
             key = (run, order >> 40, (order >> 12) & 0xFFFFFFF)
             self.filled[key] += float(row["execQty"])
-            allowed = self.first_qty.get(key[1:], float("inf"))
+            allowed = self.first_qty.get(key, float("inf"))
             if self.filled[key] > allowed + EPSILON:
                 self.fail("overfilled", f"entries of one bracket filled {self.filled[key]}, approved were {allowed}: {row['orderLinkId']}")
 
+    def ordered(self, row: Mapping[str, Any]) -> None:
+        """What the venue says of an order, as it says it."""
+        found = parse_order_link_id(row.get("orderLinkId") or "")
+        if found is None or found[1] & 15 != Role.ROLE_ENTRY or row.get("orderStatus") != "New":
+            return
+        if row["orderLinkId"] not in self.booked:
+            self.booked.add(row["orderLinkId"])
+            self.entry_accepted(row["orderLinkId"], float(row["qty"]), float(row.get("price") or 0.0))
+
     def entry_accepted(self, link_id: str, qty: float, price: float) -> None:
         """The venue has booked an entry; price: its limit, or what it was worth."""
-        _, order = _of(link_id)
-        self.counts["entries"] += 1
-        self.first_qty.setdefault((order >> 40, (order >> 12) & 0xFFFFFFF), qty)
+        run, order = _of(link_id)
+        self.first_qty.setdefault((run, order >> 40, (order >> 12) & 0xFFFFFFF), qty)
         if qty * price > self.caps.order_notional * (1.0 + self.caps.slack):
             self.fail("limits", f"an entry of {qty * price:.2f}, {self.caps.order_notional:.2f} are allowed: {link_id}")
 

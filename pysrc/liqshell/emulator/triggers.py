@@ -197,7 +197,7 @@ class Triggers(Ledger):
     def check_stop(self, side: int, name: str, trigger: int, base: int, by: str, n: int) -> None:
         """A stop must be on its side of the price it starts from (ticks)."""
         wanted = -side if name == STOP_LOSS else side
-        if trigger and base and (trigger - base) * wanted <= 0:
+        if trigger and base and (trigger - base) * wanted <= 0 and self.settings.wrong_side_stops == "refuse":
             c = self.contracts[n]
             word = "higher" if wanted > 0 else "lower"
             raise bad(f"{NAMES[name]}:{ticks_text(c, trigger)} set for {'Buy' if side > 0 else 'Sell'} position should be {word} than "

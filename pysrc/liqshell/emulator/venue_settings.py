@@ -12,7 +12,8 @@ class Settings:
     conditional_survives: conditional reduce-only orders stay when the position is closed. stops_replace: moving a position's stop ends the old order
     and creates another; else the order is amended. filled_twice_s: a cancel that comes within so many seconds after the complete fill is accepted and
     answered by a second Filled message (0 = refused, 110001). ended_codes: cancel and amend of an order that has ended are refused with 110008 or
-    110010 instead of 110001. slippage: share of the price that a market order pays at most, unless it says so itself. price_limit: share of the mark
+    110010 instead of 110001. wrong_side_stops: a stop on the wrong side of the price is refused, as Bybit does, or taken and fires at once, as
+    SimVenue does. slippage: share of the price that a market order pays at most, unless it says so itself. price_limit: share of the mark
     within which limit prices are accepted. history_max: ended orders and executions kept per account.
     """
 
@@ -28,6 +29,7 @@ class Settings:
     post_only_status: Literal["Cancelled", "Rejected"] = "Cancelled"
     conditional_survives: bool = True
     stops_replace: bool = False
+    wrong_side_stops: Literal["refuse", "fire"] = "refuse"
     filled_twice_s: float = 0.0
     ended_codes: bool = False
     liquidation: bool = True

@@ -70,6 +70,9 @@ class BybitPort:
     def outcome(self, reply: OrderReply, asked: Asked) -> Outcome:
         return outcome(reply.code, asked)
 
+    def is_restarting(self, reply: OrderReply) -> bool:
+        return reply.code in (10016, 10019)
+
     # ---- ids and words ----
 
     def link_id(self, order: int) -> str:

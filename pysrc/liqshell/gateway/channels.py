@@ -90,6 +90,12 @@ class Link:
             self._again()
         return False
 
+    def renew(self) -> None:
+        """The venue is about to close this connection."""
+        if self.ready:
+            self.c.counters[f"{self.channel.name.lower()} renewed"] += 1
+            self._again()
+
     def _become_ready(self) -> bool:
         c = self.c
         self.stage = Stage.READY

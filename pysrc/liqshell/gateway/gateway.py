@@ -271,6 +271,8 @@ class Gateway:
         c = self.context
         if isinstance(message, OrderReply):
             self.requests.on_reply(message)
+            if c.port.is_restarting(message):
+                self.links[channel].renew()
         elif isinstance(message, OrderState):
             self._on_order(message)
         elif isinstance(message, Execution):

@@ -255,6 +255,17 @@ def parse_price_limit(body: bytes) -> Parsed[PriceLimit]:
     return _read(body, lambda result: PriceLimit(rows.symbol(result), rows.number(result, "buyLmt"), rows.number(result, "sellLmt")))
 
 
+def parse_last_price(body: bytes) -> Parsed[float]:
+    """market/tickers of one symbol: its last trade's price."""
+    def price(result: dict[str, Any]) -> float:
+        found = _rows(result, lambda row: rows.number(row, "lastPrice"))
+        if len(found) != 1 or found[0] <= 0.0:
+            raise Refused("bad number", "lastPrice: expected one price above 0")
+        return found[0]
+
+    return _read(body, price)
+
+
 def judge(status: int, body: bytes, asked: Asked) -> Verdict:
     """What became of a REST request, by its HTTP status (0 = no answer) and its body. A body with a result code wins over the status; what cannot be
     read is UNKNOWN."""

@@ -165,6 +165,11 @@ def instruments(symbol: str = "", cursor: str = "") -> Request:
                 limit="" if symbol else 1000, cursor=cursor)
 
 
+def tickers(symbol: str) -> Request:
+    """Public: last price and the like."""
+    return _get("/v5/market/tickers", "market", category=CATEGORY, symbol=symbol)
+
+
 def price_limit(symbol: str) -> Request:
     """Public: the highest buy and the lowest sell price that are taken now."""
     return _get("/v5/market/price-limit", "market", category=CATEGORY, symbol=symbol)
