@@ -261,8 +261,6 @@ def _contradictions(config: Config, file: str, sound: bool) -> list[ConfigError]
     for key, name in named.items():
         if name is not None and name not in known:
             wrong(key, f"found {name!r}", f"one of {', '.join(map(repr, known))}", "`liqcore presets` prints them")
-    if config.run.mode == "live" and not config.run.name:
-        wrong("run.name", "not set", "a name where run.mode is 'live'", "The state of the account is kept under it")
     if 0.0 < config.live.leverage < 1.0:
         wrong("live.leverage", f"found {config.live.leverage:g}", "from 1 on, or 0 to leave it as it is")
     for symbol in config.policy.symbols:

@@ -162,13 +162,12 @@ class RecordConfig:
 
 @dataclass(frozen=True)
 class LiveConfig:
-    """Trading at the venue. state: folder of what must survive the process, one per account; the run's name is added.
+    """Trading at the venue. What must survive the process lies in [run] out / state / name: one name per account.
 
     leverage: set at the venue for every symbol at the start, 0 = left as it is. stop_rescue: distance of the stop that is placed for a position of ours
     whose bracket is lost. divergence_max: of mark and last price, above it no entries. durable: the store waits for the disk.
     """
 
-    state: str = text("state", r"[^\0]+", "a folder; the run's name is added")
     recv_window_ms: int = integer(5000, 1000, 60_000, "milliseconds")
     period_s: float = number(30.0, 1.0, 3600.0, "seconds between reconciliations")
     leverage: float = number(0.0, 0.0, 100.0, "from 1 on, 0 = as it is at the venue")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import liqcore as lc
 from liqcore.event import Control as Order
 from liqcore.event import Gate, Kind, Role
+from liqshell import watchdog
 from liqshell.config import Config
 from liqshell.dispatch import Dispatch, PicowsWire
 from liqshell.errors import ConfigError, VenueError
@@ -63,6 +66,7 @@ class LiveAccount:
         self._turned = self._looked = 0.0
         self._calm_at = 0.0
         self._ending = False
+        self._watchdog: subprocess.Popen[bytes] | None = None
 
     # ---- the start ----
 
@@ -117,7 +121,10 @@ class LiveAccount:
         self.gateway = Gateway(self.engine, self.dispatch, state.store, port, Settings(
             state.prefix, config.run.name, config.live.recv_window_ms, patience=self.patience, period_s=config.live.period_s, leverage=leverage,
             rescue_stop=config.live.stop_rescue / SCALE, watch_clock=real), self)
+        self._halted = opening.halted_before(state)
         state.control.begin(state.prefix)
+        if config.live.watchdog:
+            self._watchdog = watchdog.start([state.folder])
         state.store.put("runs", prefix=state.prefix, started_ns=time.time_ns(), version=lc.__version__, config=str(session.folder),
                         config_hash=session.config_hash, environment=config.feed.environment)
         self._turned = time.monotonic()
@@ -126,11 +133,11 @@ class LiveAccount:
         """Private channels up, everything asked, reconciled. VenueError where that cannot be done: then nothing was traded."""
         for link in self.links.values():
             self._spawn(link.run())
-        halted = opening.halted_before(self.state)
-        if halted and self._resume:
+        if self._halted and (self._resume or self.state.found.get("lifted")):
+            self.guard.lift()
             self.report(self._control(Order.CONTROL_RESUME))
-        elif halted:
-            self.notice(Notice(Level.WARNING, "halted", f"entries are halted since the run before ({halted.name}); start with --resume to lift it"))
+        elif self._halted:
+            self.notice(Notice(Level.WARNING, "halted", f"entries are halted since the run before ({self._halted.name}); start with --resume to lift it"))
         self._input(self.gateway.start)
         until = time.monotonic() + START_S
         while not self.gateway.ready:
@@ -327,6 +334,27 @@ class LiveAccount:
             if ended:                        # else the watchdog is right to look after the account
                 state.control.goodbye()
         state.close()
+        if self._watchdog is not None and ended:             # it sees the goodbye and ends by itself
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(self._watchdog.wait, 5.0)
+
+    def reload(self, config: Config) -> list[str]:
+        """Lower the limits of the last hop to those of a configuration that was read again; what was done, in words. Nothing can be raised."""
+        limits = config.limits
+        done = self.guard.lower({"order_notional_max": limits.order_notional_max, "total_notional_max": limits.exposure_max,
+                                 "collar": limits.collar / SCALE, "orders_per_minute_max": min(limits.orders_per_minute_max, 256),
+                                 "orders_per_signal_max": limits.orders_per_signal_max})
+        for sentence in done or ["no limit of the last hop was lowered"]:
+            self.notice(Notice(Level.WARNING, "limits", sentence))
+        return done
+
+    def complain(self, text: str) -> None:
+        self.notice(Notice(Level.WARNING, "limits", text))
+
+    def kill(self, reason: str, by: str) -> None:
+        """The kill switch, from within: persists like any other."""
+        self.state.control.set_kill(Kill.KILLED, reason, by)
+        self._looked = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """For run.json."""
@@ -338,7 +366,7 @@ class LiveAccount:
                 "guard": {reason.name: count for reason, count in self.guard.refused.items()}, "gateway": self.gateway.status()}
 
 
-def refuse_without_limits(config: Config) -> None:
-    """Nothing about a run may be left to chance where money is real."""
+def refuse_unsafe(config: Config) -> None:
+    """What a configuration may say on paper, and not where money is real."""
     if not config.record.enabled:
         raise ConfigError("[record] enabled", "false", "true where real orders are sent", "A run that cannot be replayed cannot be explained")

@@ -23,6 +23,7 @@ from liqshell.state.control import Control, Kill
 from liqshell.state.image import IMAGE, Image
 from liqshell.state.lock import Lock
 from liqshell.state.prefix import make_prefix
+from liqshell.state.sheet import Sheet, state_folder
 from liqshell.state.store import Store
 from liqshell.toml import SCALE
 from liqshell.venues import bybit_answers, bybit_rest
@@ -52,14 +53,9 @@ class State:
         return whole
 
 
-def state_folder(config: Config) -> Path:
-    """Of this configuration: one per account."""
-    return Path(config.live.state) / (config.run.name or "live")
-
-
 def open_state(config: Config, instruments: tuple[lc.Instrument, ...]) -> State:
     """Lock, control page, store and image. ConfigError where the folder is in use or killed, DataError where something in it is damaged."""
-    folder = state_folder(config)
+    folder = state_folder(config.run.out, config.run.name or "live")
     with contextlib.ExitStack() as undo:
         lock = undo.enter_context(Lock(folder))
         control = Control(folder)
@@ -72,6 +68,8 @@ def open_state(config: Config, instruments: tuple[lc.Instrument, ...]) -> State:
         undo.callback(store.close)
         now = time.time_ns()
         image = Image(folder / IMAGE, instruments, make_prefix(config.run.name or "live", now), now)
+        stop = max(config.policy_for(symbol).stop_loss for symbol in config.feed.symbols) / SCALE
+        Sheet(config.feed.rest_url, config.feed.environment, config.run.name or "live", config.feed.symbols, stop, config.live.recv_window_ms).save(folder)
         undo.pop_all()
     return State(folder, lock, control, store, image, str(image.run))
 
@@ -155,5 +153,10 @@ def confirm_or_refuse(config: Config, text: str, confirm: Callable[[str, str], b
 
 
 def halted_before(state: State) -> Reason:
-    """The halt that latched in the run before; OK = none."""
-    return Reason(state.found.get("halted", Reason.OK))
+    """The halt that latched in the run before and that nobody has lifted since; OK = none."""
+    halted = Reason(state.found.get("halted", Reason.OK))
+    lifts = state.store.rows("kills", last=1)
+    begun = state.store.rows("runs", "started_ns IS NOT NULL", last=1)
+    if halted == Reason.HALTED and lifts and lifts[0]["action"] == "lift" and lifts[0]["ts_ns"] > (begun[0]["started_ns"] if begun else 0):
+        state.found["lifted"] = True
+    return halted
