@@ -24,6 +24,7 @@ from liqshell.live.feed import PublicFeed
 from liqshell.live.instruments import fetch_instruments
 from liqshell.live.rest import tls_context
 from liqshell.pipeline import LiveStart, Pipeline, settings
+from liqshell.venue_clock import is_loopback
 from liqshell.record import END, FEED, META, REPORT, Recorder
 from liqshell.wire import FrameBuffer, WireClock
 
@@ -128,7 +129,7 @@ class Session:
         preset = self.config.preset_of()
         self._journal = Journal(self.folder, {
             "version": lc.__version__, "abi": lc.abi_version(), "mode": "live" if self.account else "paper", "venue": self.config.feed.venue,
-            "environment": "loopback" if self.config.feed.rest else self.config.feed.environment, "name": self.config.run.name,
+            "environment": self._place(), "name": self.config.run.name,
             "seed": None, "synthetic": False, "speed": self.speed, "preset": preset.name, "evidence": f"{preset.grade}: {preset.evidence.strip()}",
             "grade": preset.grade, "config": self.config.as_dict(), "settings": values, "instruments": values["instruments"],
             "config_hash": self.config_hash, "started_ns": self.started_ns, "wall_started_ns": self._wall_ns} | self.labels)
@@ -142,6 +143,11 @@ class Session:
         if self.account:
             self.account.bind()
         return self._journal
+
+    def _place(self) -> str:
+        """Where the orders go: an environment of the venue, this machine, or an address of one's own."""
+        feed = self.config.feed
+        return "loopback" if is_loopback(feed.rest_url) else feed.rest_url if feed.rest else feed.environment
 
     def _on_signals(self, signals: tuple[lc.Signal, ...]) -> None:
         self.signals += len(signals)
