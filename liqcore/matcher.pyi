@@ -13,9 +13,6 @@ class Watch(IntEnum):
     WATCH_MARK = 1
     WATCH_INDEX = 2
 
-WATCH_LAST = Watch.WATCH_LAST
-WATCH_MARK = Watch.WATCH_MARK
-WATCH_INDEX = Watch.WATCH_INDEX
 
 @disjoint_base
 class Matcher:

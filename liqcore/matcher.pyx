@@ -241,8 +241,11 @@ cdef class Matcher:
         return &self.pool[slot]
 
     def place(self, int instrument, int side, int64_t price, *, int watch=-1, int direction=0, int64_t trail=0) -> int:
-        """A new order: a limit at `price` (ticks); price 0 = one that takes at the next price; or, with a Watch and a direction, one that waits for its
-        trigger at `price`, which follows the best price by `trail` ticks. Returns its slot, -1 when all are taken. Nothing is matched yet: arrive()."""
+        """A new order; returns its slot, -1 when all are taken. Nothing is matched yet: arrive().
+
+        A limit at `price` (ticks); with price 0 one that takes at the next price; with a Watch and a direction one that waits for its trigger at
+        `price`, which follows the best price by `trail` ticks.
+        """
         cdef int32_t slot = self.free_slot
         cdef resting_t* r
         cdef lane_t* l

@@ -13,6 +13,7 @@ from liqshell import config
 from liqshell.config import SCALE, Config, loads, presets
 from liqshell.errors import ConfigError, DataError
 from liqshell.pipeline import make_paper, settings
+from liqshell.sections import ENVIRONMENTS
 
 FADE = """
 [run]
@@ -316,3 +317,42 @@ def test_everything_that_paper_may_say_is_taken_by_the_venue():
             read = loads(f"[paper]\nfills = '{fills}'\ntaker = '{taker}'\nhidden = 'none'\nleverage = 20\nmaintenance_margin = 0.01\n"
                          "funding_interval_s = 3600\nmaker_fee = -0.01\ntaker_fee = 0.01\n")
             make_paper(settings(read, [lc.Instrument("ETHUSDT")]))
+
+
+SECRET = "cAnArYsEcReT0123456789abcdefABCDEF77"
+
+
+@pytest.mark.parametrize(("text", "where"), [
+    (f'[feed]\napi_key = "{SECRET}"', "feed.api_key"), (f'[live]\napiSecret = "{SECRET}"', "live.apiSecret"), (f'api_secret = "{SECRET}"', "api_secret"),
+    (f'[run]\nname = "{SECRET}"', "run.name"), (f'[feed]\nsymbols = ["{SECRET}"]', "feed.symbols"), (f'[{SECRET}]\nx = 1\n[a]\ntoken = 3', "a.token"),
+    ('[policy.symbols.ETHUSDT]\npassword = "abc"', "policy.symbols.ETHUSDT.password"),
+])
+def test_a_configuration_with_a_key_in_it_is_refused_and_the_key_not_shown(text, where):
+    with pytest.raises(ConfigError) as caught:
+        loads(text, "my.toml")
+    said = str(caught.value)
+    assert SECRET not in said and f"my.toml: {where}: this looks like a credential (not shown)" in said and "LIQCORE_API_KEY" in said
+
+
+def test_a_known_secret_is_refused_wherever_it_stands():
+    from liqshell import log
+    log.protect("my-own-secret")
+    try:
+        with pytest.raises(ConfigError) as caught:
+            loads("[run]\nname = 'my-own-secret'", "my.toml")
+    finally:
+        log._secrets.clear()
+        log._known = None
+    assert "my-own-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "rest", "private", "trade"), [
+    ("", "https://api.bybit.com", "wss://stream.bybit.com/v5/private", "wss://stream.bybit.com/v5/trade"),
+    ("environment = 'testnet'", "https://api-testnet.bybit.com", "wss://stream-testnet.bybit.com/v5/private", "wss://stream-testnet.bybit.com/v5/trade"),
+    ("environment = 'demo'", "https://api-demo.bybit.com", "wss://stream-demo.bybit.com/v5/private", ""),
+    ("rest = 'http://127.0.0.1:1'\nws = 'ws://127.0.0.1:2/'", "http://127.0.0.1:1", "ws://127.0.0.1:2/v5/private", "ws://127.0.0.1:2/v5/trade"),
+])
+def test_addresses_of_the_account(text, rest, private, trade):
+    feed = loads(f"[feed]\n{text}").feed
+    assert (feed.rest_url, feed.private_url, feed.trade_url) == (rest, private, trade)
+    assert feed.ws_url == ("ws://127.0.0.1:2" if "127" in text else ENVIRONMENTS[feed.environment].ws)

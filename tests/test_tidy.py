@@ -53,14 +53,17 @@ SHELL = (
     "config",
     "wire venues record state tables policies",
     "dispatch",
-    "recording sink rules",
-    "gateway journal trials",
+    "recording sink rules keys",
+    "gateway journal trials blocking",
+    "rescue",
+    "watchdog",
     "formats",
     "pipeline",
-    "live replay venue_clock drive",
+    "venue_clock drive",
+    "live replay",
     "parity",
-    "progress report research serve store judge notify",
-    "backtest",
+    "progress report research serve store judge notify doctor",
+    "backtest gate",
     "sweep",
     "demo emulator",
     "commands",
@@ -70,7 +73,7 @@ SHELL = (
 CORE_INSIDE = {"instrument": {"event"}}      # instrument needs the enums; nothing else looks sideways
 # cli knows its commands by name only; report and friends read what a run left, so nothing on the trading path may import them
 TRADING_PATH = "wire dispatch sink venues record gateway pipeline live engine".split()
-OFFLINE = "report research serve store judge notify demo emulator backtest sweep".split()
+OFFLINE = "report research serve store judge notify demo emulator backtest sweep doctor gate".split()
 
 CLOCKS_AND_IO = {"time", "datetime", "os", "sys", "io", "socket", "ssl", "select", "selectors", "asyncio", "threading", "multiprocessing", "subprocess",
                  "logging", "random", "secrets", "uuid", "pathlib", "shutil", "tempfile", "signal", "urllib", "http", "sqlite3", "warnings"}

@@ -1,11 +1,13 @@
 """The last hop of an order, compiled: what the engine asks for is checked, kept, encoded and sent before the event that caused it has returned."""
 
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from picows.picows cimport WSTransport
 
 from liqcore.encode cimport OrderEncoder
 from liqcore.engine cimport Engine
 from liqcore.event cimport request_t
+from liqcore.guard cimport Guard
+from liqshell.state.image cimport Image
 
 cdef enum:
     HEADROOM = 16            # bytes before a frame's payload in which picows writes the header
@@ -28,6 +30,7 @@ cdef struct sent_t:
     int64_t ts               # ns: when it was dispatched
     uint8_t fate
     uint8_t why
+    uint8_t reason
 
 cdef class Wire:
     cdef int send_c(self, const char* data, Py_ssize_t n) except -1
@@ -39,7 +42,9 @@ cdef class PicowsWire(Wire):
 
 cdef class Dispatch:
     cdef readonly Engine engine
+    cdef readonly Guard guard
     cdef readonly OrderEncoder encoder
+    cdef readonly Image image
     cdef readonly Wire wire
     cdef readonly int64_t sent
     cdef readonly int64_t refused
@@ -53,4 +58,5 @@ cdef class Dispatch:
     cdef int64_t _tail
     cdef int pump_c(self, int64_t now) except -1
     cdef int hop(self, sent_t* s, int64_t now) except -1
+    cdef int save_c(self, int32_t instrument) except -1
     cdef int64_t wall_ms(self) except -1

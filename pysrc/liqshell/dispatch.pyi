@@ -1,12 +1,15 @@
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from picows import WSTransport
 from typing_extensions import Buffer, disjoint_base
 
 from liqcore.encode import OrderEncoder
 from liqcore.engine import Engine
+from liqcore.event import Reason
+from liqcore.guard import Guard
+from liqshell.state.image import Image
 
 class Fate(IntEnum):
     SENT = 1
@@ -24,6 +27,7 @@ class Sent(NamedTuple):
     ts: int
     fate: Fate
     why: Why
+    reason: Reason
     id: int
     action: int
     type: int
@@ -50,7 +54,11 @@ class Dispatch:
     @property
     def engine(self) -> Engine: ...
     @property
+    def guard(self) -> Guard | None: ...
+    @property
     def encoder(self) -> OrderEncoder: ...
+    @property
+    def image(self) -> Image | None: ...
     @property
     def wire(self) -> Wire: ...
     @property
@@ -61,7 +69,7 @@ class Dispatch:
     def later(self) -> int: ...
     offset_ms: int
     on_waiting: Callable[[], object] | None
-    def __init__(self, engine: Engine, guard: Any, encoder: OrderEncoder, image: Any, wire: Wire,
+    def __init__(self, engine: Engine, guard: Guard | None, encoder: OrderEncoder, image: Image | None, wire: Wire,
                  wall_ms: Callable[[], int] | None = None) -> None: ...
     def pump(self, now: int) -> int: ...
     def again(self, sent: Sent, now: int) -> Sent: ...

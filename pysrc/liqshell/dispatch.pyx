@@ -9,18 +9,22 @@ from collections import namedtuple
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 from picows.picows cimport WSMsgType, WSTransport
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
-from liqcore.slot cimport id_role
 from liqcore.encode cimport OrderEncoder
 from liqcore.engine cimport Engine
-from liqcore.event cimport ROLE_STOP, request_t
+from liqcore.event cimport OK, ROLE_STOP, request_t
+from liqcore.guard cimport GUARD_LATER, Guard
+from liqcore.slot cimport id_role
+from liqshell.state.image cimport Image
+
+from liqcore.event import Reason
 
 
-Sent = namedtuple("Sent", "ts fate why id action type side flags instrument price qty stop cause decided end")
+Sent = namedtuple("Sent", "ts fate why reason id action type side flags instrument price qty stop cause decided end")
 
 
 cdef class Wire:
@@ -66,7 +70,7 @@ cdef class PicowsWire(Wire):
 
 cdef object sent_of(const sent_t* s):
     cdef const request_t* r = &s.request
-    return Sent(s.ts, Fate(s.fate), Why(s.why), r.id, r.action, r.type, r.side, r.flags, r.instrument, r.price, r.qty, r.stop, r.cause,
+    return Sent(s.ts, Fate(s.fate), Why(s.why), Reason(s.reason), r.id, r.action, r.type, r.side, r.flags, r.instrument, r.price, r.qty, r.stop, r.cause,
                 r.ts, r.reserved)
 
 
@@ -78,19 +82,21 @@ cdef class Dispatch:
     on_waiting(): called, at most once until take(), when there is something to take: schedule the taking, do not take within.
     """
 
-    def __cinit__(self, Engine engine not None, guard, OrderEncoder encoder not None, image, Wire wire not None, wall_ms=None):
+    def __cinit__(self, Engine engine not None, Guard guard, OrderEncoder encoder not None, Image image, Wire wire not None, wall_ms=None):
         self._frame = <char*> PyMem_RawMalloc(encoder.size_max)
         self._ring = <sent_t*> PyMem_RawMalloc(SENT_RING * sizeof(sent_t))
         if self._frame == NULL or self._ring == NULL:
             raise MemoryError("no memory for the requests in flight")
 
-    def __init__(self, Engine engine not None, guard, OrderEncoder encoder not None, image, Wire wire not None, wall_ms=None):
+    def __init__(self, Engine engine not None, Guard guard, OrderEncoder encoder not None, Image image, Wire wire not None, wall_ms=None):
         if encoder.symbols != tuple([i.symbol for i in engine.instruments]):
             raise ValueError("Dispatch: engine and encoder must be made with the same instruments in the same order")
-        if guard is not None or image is not None:
-            raise NotImplementedError("Dispatch: guard and image come with their modules")
+        if guard is not None and guard.instruments != engine.instruments:
+            raise ValueError("Dispatch: engine and guard must be made with the same instruments in the same order")
         self.engine = engine
+        self.guard = guard
         self.encoder = encoder
+        self.image = image
         self.wire = wire
         self._wall_ms = wall_ms
 
@@ -125,12 +131,21 @@ cdef class Dispatch:
 
     cdef int hop(self, sent_t* s, int64_t now) except -1:
         """One request: its fate goes into s."""
+        cdef request_t* r = &s.request
         cdef int n, went
         s.ts = now
-        s.why = NOTHING
+        s.why, s.reason = NOTHING, OK
         # the stop is attached to the entry: at the venue it belongs to the position and has no id of ours to be amended by
-        n = -1 if id_role(s.request.id) == ROLE_STOP else self.encoder.encode_c(&s.request, self.wall_ms(), self._frame, self.encoder.size_max)
-        if n < 0:
+        n = -1 if id_role(r.id) == ROLE_STOP else self.encoder.encode_c(r, self.wall_ms(), self._frame, self.encoder.size_max)
+        if self.guard is not None:
+            s.reason = self.guard.check_c(r, now, self.engine.market[r.instrument].last)
+        if self.image is not None:         # before the send, and also where nothing is sent: what the engine believes now is what a restart finds
+            self.image.save_c(self.engine, r.instrument)
+        if s.reason == GUARD_LATER:
+            s.fate, s.why, s.reason = LATER, BUDGET, OK
+        elif s.reason != OK:
+            s.fate = REFUSED
+        elif n < 0:
             s.fate, s.why = LATER, NO_FORM
         else:
             try:
@@ -144,6 +159,12 @@ cdef class Dispatch:
             self.refused += 1
         else:
             self.later += 1
+        return 0
+
+    cdef int save_c(self, int32_t instrument) except -1:
+        """Keep what is believed of an instrument after a report that asked for nothing."""
+        if self.image is not None:
+            self.image.save_c(self.engine, instrument)
         return 0
 
     def pump(self, int64_t now) -> int:

@@ -36,6 +36,11 @@ def protect(*values: str) -> None:
     _known = re.compile("|".join(map(re.escape, sorted(_secrets, key=len, reverse=True)))) if _secrets else None
 
 
+def holds_secret(text: str) -> bool:
+    """Whether a registered secret stands in the text."""
+    return _known is not None and _known.search(text) is not None
+
+
 def redact(text: str) -> str:
     """The text with registered secrets and everything that is named like a credential replaced by a mask."""
     if _known is not None:

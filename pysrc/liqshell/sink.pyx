@@ -3,7 +3,7 @@
 There are two venues: the simulated one (PaperSink), and the gateway's (LiveSink), whose answers come back later as reports. Nothing else differs.
 """
 
-from libc.math cimport log2
+from libc.math cimport fabs, log2
 from libc.stdint cimport int64_t
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
@@ -210,5 +210,15 @@ cdef class LiveSink(EngineSink):
         e.ts_recv = max(e.ts_recv, self.engine.clock.now)
         self.reports += 1
         self.step_c(&e)
+        if self.dispatch is not None and 0 <= e.instrument < self.engine.count:
+            self.dispatch.save_c(e.instrument)
         self.tell()
         return (<const char*> &e)[:sizeof(event_t)]
+
+    def diverges(self, int instrument, double share) -> bool:
+        """Whether mark and last price are further apart than this share of the mark; False while one of them is not known."""
+        cdef double mark, last
+        if not 0 <= instrument < self.engine.count:
+            raise IndexError(f"no instrument {instrument}")
+        mark, last = self.engine.market[instrument].mark, self.engine.market[instrument].last
+        return mark > 0.0 and last > 0.0 and fabs(last - mark) > share * mark

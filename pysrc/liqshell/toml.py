@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from liqshell.errors import ConfigError
-from liqshell.log import redact
+from liqshell.log import MASK, holds_secret, redact, redact_value
 
 SCALE = 100_000_000                 # as in liqcore/instrument.pxd: fractions are integers in units of 1e-8
 
@@ -145,6 +145,30 @@ def shown(value: Any) -> str:
         out = repr(value)
     out = redact(out)
     return out if len(out) <= 80 else out[:77] + "..."
+
+
+# a secret as venues make them: random letters and digits of both cases, of the lengths that are in use
+_RANDOM = re.compile(r"(?=[^0-9]*[0-9])(?=[^a-z]*[a-z])(?=[^A-Z]*[A-Z])(?:[A-Za-z0-9]{36}|[A-Za-z0-9]{40}|[A-Za-z0-9]{64})", re.ASCII)
+
+
+def credentials(found: Mapping[str, Any], file: str, path: str = "") -> list[ConfigError]:
+    """A problem for everything in a parsed file that is named or looks like a credential; none of them shows it."""
+    out: list[ConfigError] = []
+    for key, value in found.items():
+        here = f"{path}.{key}" if path else key
+        if _RANDOM.fullmatch(key):
+            here = f"{path}.{MASK}" if path else MASK
+        if isinstance(value, Mapping):
+            out += credentials(value, file, here)
+        elif redact_value(key, "") == MASK or any(map(_secret_like, value if isinstance(value, list) else [value])):
+            out.append(ConfigError(f"{file}: {here}", "this looks like a credential (not shown)", "no key, secret or token in a configuration",
+                                   "Set LIQCORE_API_KEY and LIQCORE_API_SECRET in the environment or use the keyring; and make a new key at the "
+                                   "venue, because this one has stood in a file"))
+    return out
+
+
+def _secret_like(value: Any) -> bool:
+    return isinstance(value, str) and (bool(_RANDOM.fullmatch(value)) or holds_secret(value))
 
 
 def decode(section: type, found: Any, file: str, path: str, problems: list[ConfigError]) -> Any:

@@ -32,8 +32,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _reproduce(arguments: argparse.Namespace) -> int:
-    outcome = run(_script(arguments), keep=arguments.lines)
-    print("\n".join(outcome.tail if outcome.violation is None else outcome.tail[-arguments.lines:]))
+    outcome = run(_script(arguments), keep=max(arguments.lines, 50), lines=arguments.lines)
+    print("\n".join(outcome.tail))
     print(f"seed={outcome.seed} commit={commit()} digest={outcome.digest} hours={outcome.hours:.3f} cpu={outcome.cpu_s:.2f}s "
           f"violation={outcome.violation}")
     return 1 if outcome.violation else 0

@@ -49,6 +49,12 @@ class Bot:
     def risk(self) -> lc.Risk:
         return lc.Risk(**self.limits, daily_loss_max=1.0, weekly_loss_max=1.0)
 
+    def guard(self) -> dict[str, Any]:
+        """Keyword arguments of liqcore.Guard, as the live session takes them from the limits."""
+        limits = self.limits
+        return {"order_notional_max": limits["order_notional_max"], "total_notional_max": limits["exposure_max"],
+                "orders_per_minute_max": limits["orders_per_minute_max"], "orders_per_signal_max": limits["orders_per_signal_max"]}
+
     def policy(self) -> Anything:
         return Anything(self.seed)
 

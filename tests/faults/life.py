@@ -6,13 +6,24 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from liqshell.state.store import Store, connect, prepare, write_rows
+import liqcore as lc
+from liqshell.dispatch import Dispatch
+from liqshell.gateway.bybit import BybitPort
+from liqshell.gateway.gateway import Gateway
+from liqshell.gateway.settings import Settings
+from liqshell.state.control import Control
+from liqshell.state.image import IMAGE, Image
+from liqshell.state.prefix import make_prefix
+from liqshell.state.store import STORE, Store, connect, prepare, write_rows
+from liqshell.venues.bybit_orders import order_encoder
+
+from .clock import MS
 
 if TYPE_CHECKING:
     from .process import Process
     from .world import World
 
-IMAGE, STORE = "image.bin", "store.sqlite"
+NAME = "sim"
 
 
 class Ledger(Store):
@@ -67,4 +78,24 @@ def spoil(folder: Path, image: str, store: str, world: World) -> None:
 
 
 def assemble(world: World, process: Process) -> None:
-    raise NotImplementedError
+    """As the live session does: image, then engine, then the last hop, then the gateway. DataError where what was left cannot be used."""
+    engine, folder = process.engine, world.folder
+    now = process.now()
+    process.store = Ledger(folder)
+    process.control = Control(folder)
+    process.image = image = Image(folder / IMAGE, engine.instruments, make_prefix(NAME, now), now)
+    found = image.restore(engine)
+    if not found["fresh"]:
+        process.last_ns = max(process.last_ns, found["now_ns"])
+        engine.resume(process.now())
+    encoder = order_encoder(image.run, engine.instruments)
+    process.guard = guard = lc.Guard(engine.instruments, **world.bot.guard())
+    if image.guard:
+        guard.restore(image.guard)
+    guard.follow(engine)
+    guard.watch(process.control.address, process.control)
+    process.dispatch = Dispatch(engine, guard, encoder, image, process.wire, lambda: process.now() // MS)
+    port = BybitPort(world.keys, image.run, engine.instruments)
+    settings = Settings(image.run, NAME, seed=world.script.seed * 1000 + process.number)
+    process.gateway = Gateway(engine, process.dispatch, process.store, port, settings, process)
+    world.trace.say(world.clock.now, "restored", image.run, str(found["open"]), str(found["torn"]))

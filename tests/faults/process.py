@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import liqcore as lc
-from liqshell.dispatch import Dispatch, Wire
+from liqcore.event import Control
+from liqshell.dispatch import Wire
+from liqshell.errors import DataError
 from liqshell.gateway.effects import Answer, Call, Channel, Level, Notice
 from liqshell.venues.bybit_orders import order_encoder
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 NAMES = {Channel.PRIVATE: "private", Channel.ORDERS: "orders"}
 RECONNECT_S = (0.2, 10.0)
-TICK_NS = 2 * MS                # of the live process's timers
+LOOK_NS = 200 * MS
 
 
 class Killed(BaseException):
@@ -51,26 +53,57 @@ class Process:
         self.world, self.bot, self.folder, self.number = world, bot, folder, number
         self.clock, self.trace = world.clock, world.trace
         self.alive = True
-        self.halted = ""                        # why it does not trade at all (a start that was refused)
+        self.refused = ""                       # why it could not start
         self.draw = Random(f"{world.script.seed}/process/{number}")
         self.links: dict[Channel, Connection | None] = {Channel.PRIVATE: None, Channel.ORDERS: None}
         self.attempts = {Channel.PRIVATE: 0, Channel.ORDERS: 0}
         self.connecting: dict[Channel, Appointment | None] = {Channel.PRIVATE: None, Channel.ORDERS: None}
         self.feed: Connection | None = None
         self.last_ns = 0
+        self.up_ns = 0                          # when a channel last came up
         self.alarms: list[str] = []
         self._row = np.zeros(1, lc.EVENT_DTYPE)
         self._timer: Appointment | None = None
-        self._collecting = False
+        self._collecting = self._looking = False
         self.assemble()
 
     # ---- what a process is made of ----
 
     def assemble(self) -> None:
         bot = self.bot
+        self.dispatch: Any = None
+        self.gateway: Any = None
+        self.store: Any = None
+        self.image: Any = None
+        self.guard: Any = None
+        self.control: Any = None
         self.engine = lc.Engine(bot.instruments, lc.CascadeConfig(**DETECTOR), bot.policy(), bot.risk(), equity=EQUITY, audit_capacity=1 << 14)
         self.wire = Line(self)
-        self.world.make(self)
+        try:
+            self.world.make(self)
+        except DataError as why:                # a person has to look
+            self.refused = str(why)
+            self.alive = False
+            self.trace.say(self.clock.now, "refused", type(why).__name__)
+
+    def bury(self) -> None:
+        """Its files are closed, as the operating system would: what waited to be written is lost."""
+        self.alive = False
+        self.clock.call_off(self._timer)
+        for file in (self.store, self.control):
+            if file is not None:
+                file.close()
+
+    def housekeep(self) -> None:
+        self.store.write()
+
+    def look(self) -> None:
+        """What the live session looks at a few times a second, as far as it can have changed."""
+        self._looking = False
+        snapshot = self.guard.snapshot()
+        if snapshot != self.image.guard:
+            self.effect("image", "guard")
+            self.image.save_guard(snapshot)
 
     def guarded(self, what: Callable[..., None], *arguments: Any) -> None:
         """Call into the program from outside: everything enters here, and being killed ends here."""
@@ -131,26 +164,50 @@ class Process:
         self._collecting = False
         self.gateway.collect(self.now())
 
+    def heed_kill(self) -> None:
+        """The live process looks at the control page a few times a second."""
+        now = self.now()
+        word = Control.CONTROL_HALT if self.control.kill else Control.CONTROL_RESUME
+        self.engine.on_control(now, word)
+        self.dispatch.pump(now)
+
+    def resume(self) -> None:
+        """A person allows entries again."""
+        now = self.now()
+        if not self.control.kill:
+            self.engine.on_control(now, Control.CONTROL_RESUME)
+            self.dispatch.pump(now)
+
     # ---- what it hears ----
 
     def begin(self) -> None:
         now = self.now()
+        if self.engine.risk.halted:             # a person has looked, and starts it with --resume
+            self.engine.on_control(now, Control.CONTROL_RESUME)
         self.gateway.start(now)
         self.connect_feed()
-        for channel in NAMES:
-            if self.links[channel] is None and self.connecting[channel] is None:
-                self.connect(channel)
 
     def on_market(self, rows: np.ndarray) -> None:
-        """A frame of the public feed. It must not change the caller's rows."""
+        """A frame of the public feed: rows that nobody else needs any more."""
         if not self.alive:
             return
-        rows["ts_recv"] = self.now()
-        self.guarded(self._market, rows)
+        now = self.now()
+        rows["ts_recv"] = now
+        try:
+            self.engine.run(rows)
+            if self.dispatch.pump(now):
+                self.arm()
+            else:                                   # the gateway knows nothing of the market: its deadline is as it was
+                due = self.engine.next_deadline
+                if due is not None and (self._timer is None or due - self.world.offset_ns < self._timer[0]):
+                    self.arm()
+        except Killed:
+            self.world.died(self)
 
-    def _market(self, rows: np.ndarray) -> None:
-        self.engine.run(rows)
-        self.dispatch.pump(self.last_ns)
+    @property
+    def idle(self) -> bool:
+        """Nothing is held, wanted or asked for."""
+        return not self.engine.orders()
 
     def on_frame(self, channel: Channel, raw: bytes) -> None:
         self.gateway.on_frame(channel, raw, self.now())
@@ -160,6 +217,7 @@ class Process:
             self.links[channel] = None
             self.trace.say(self.clock.now, "lost", NAMES[channel])
             self.gateway.on_channel(channel, False, self.now())
+            self.redial(channel)
 
     def on_answer(self, call: Call, sent_ns: int, status: int, body: bytes, headers: dict[str, str], why: str) -> None:
         now = self.now()
@@ -200,6 +258,8 @@ class Process:
         self._row[0] = event
         self.trace.say(self.clock.now, "report", *(value.item() if hasattr(value, "item") else value for value in event))
         self.engine.run(self._row)
+        self.effect("image", "")
+        self.image.save(self.engine, event[7])          # as the live sink does after each report
         self.dispatch.pump(self.now())
 
     def call(self, call: Call) -> None:
@@ -219,6 +279,9 @@ class Process:
 
     def send_order(self, frame: bytes) -> bool:
         """Of Dispatch: the state image has been written, nothing has been sent yet."""
+        if not self._looking:
+            self._looking = True
+            self.clock.after(LOOK_NS, self.guarded, self.look)
         self.effect("wire", "")
         link = self.links[Channel.ORDERS]
         if link is None or not self.gateway.orders_ready:
@@ -234,6 +297,10 @@ class Process:
         if link is not None:
             self.links[channel] = None
             link.die(told_client=False)
+        self.redial(channel)
+
+    def redial(self, channel: Channel) -> None:
+        """Connect after a pause that grows with every failure."""
         if self.connecting[channel] is None:
             n = self.attempts[channel]
             self.attempts[channel] = n + 1
@@ -245,7 +312,7 @@ class Process:
         if link is None:
             self.connecting[channel] = None
             self.trace.say(self.clock.now, "refused", NAMES[channel])
-            self.gateway.on_channel(channel, False, self.now())
+            self.redial(channel)
             return
         link.on_client = lambda raw: self.guarded(self.on_frame, channel, raw)
         link.on_lost = lambda: self.guarded(self.on_lost, channel, link)
@@ -254,9 +321,10 @@ class Process:
     def _up(self, channel: Channel, link: Connection) -> None:
         self.connecting[channel] = None
         if not link.alive:
-            self.gateway.on_channel(channel, False, self.now())
+            self.redial(channel)
             return
         self.links[channel] = link
+        self.up_ns = self.clock.now
         self.attempts[channel] = 0
         self.trace.say(self.clock.now, "up", NAMES[channel])
         self.gateway.on_channel(channel, True, self.now())
@@ -265,5 +333,6 @@ class Process:
         self.effect("notice", notice.kind)
         self.trace.say(self.clock.now, "notice", notice.level.name, notice.kind, notice.symbol, notice.text)
         if notice.level == Level.ALARM:
+            self.world.alarmed(notice.kind)
             self.alarms.append(notice.kind)
             del self.alarms[:-100]

@@ -103,7 +103,7 @@ KINDS: dict[str, Kind] = {
     "clock_step": Kind("people", (5, 60), 2, _clock), "kill_word": Kind("people", (5, 60), 0.7),
 }
 ON = ("time", "order", "fill")
-EFFECTS = ("any", "report", "call", "send", "connect", "notice", "wire", "sent")     # sent: between a send and whatever follows it
+EFFECTS = ("any", "report", "call", "send", "connect", "notice", "image", "wire", "sent")     # sent: between a send and whatever follows it
 QUIET_S = 240.0             # at the end of a run nothing goes wrong any more: everything must come to rest
 
 

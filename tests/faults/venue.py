@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
+from liqshell.emulator.bybit import instrument_info
 from liqshell.emulator.desk import Desk, Ending, Request, Response, Session
 from liqshell.emulator.exchange import Exchange
 from liqshell.emulator.exchange import Settings as VenueSettings
@@ -16,7 +17,7 @@ from liqshell.emulator.faults import Faults
 from liqshell.emulator.keys import Times
 
 from .bot import EQUITY
-from .clock import Appointment
+from .clock import NS, Appointment
 from .market import contracts
 from .network import Connection
 
@@ -68,16 +69,27 @@ class Venue:
     def __init__(self, world: World, symbols: int, settings: VenueSettings):
         self.world, self.clock, self.trace = world, world.clock, world.trace
         self.contracts = contracts(symbols)
+        self.listing = [instrument_info(contract) for contract in self.contracts]
         self.exchange = Observed(self.contracts, settings, seed=world.script.seed)
         self.exchange.venue = self
         self.faults = Faults(world.script.seed, self.clock.now)
-        self.desk = Desk(self.exchange, self.faults, times=Times(self.clock.now, self.clock.now, 1.0), seed=world.script.seed)
+        self.desk = Desk(self.exchange, self.faults, times=Times(self.clock.now, self.clock.now, 1.0), seed=world.script.seed,
+                         market=self._public)
         self.key = self.desk.open_account(EQUITY)
         self.links: dict[Session, Connection] = {}
         self.replies: dict[int, Callable[[int, bytes, dict[str, str]], None]] = {}
         self.tickets = 0
         self.changed = False
+        self.changed_ns = self.clock.now
         self._next: Appointment | None = None
+
+    def _public(self, path: str, query: str, now_ns: int) -> tuple[int, str, object]:
+        """Public REST paths, as far as the account's side needs them."""
+        if path == "/v5/market/time":
+            return 0, "OK", {"timeSecond": str(now_ns // NS), "timeNano": str(now_ns)}
+        if path == "/v5/market/instruments-info":
+            return 0, "OK", {"category": "linear", "list": self.listing, "nextPageCursor": ""}
+        return 10017, "Route not found", {}
 
     # ---- in ----
 
@@ -142,6 +154,7 @@ class Venue:
                         reply(0, b"", {})
         if self.changed:
             self.changed = False
+            self.changed_ns = self.clock.now
             self.world.truth.look()
         due = self.desk.next_ns
         if due is not None:
@@ -181,6 +194,24 @@ class Venue:
                         self.world.happens("fill")
                 elif topic == "order":
                     truth.ordered(row)
+
+    def close_manually(self, symbol: str) -> None:
+        """A person closes what is held of a symbol, and cancels what rests."""
+        now, account = self.clock.now, self.key.account
+        for order in self.books()["orders"]:
+            if order["symbol"] == symbol and order["link_id"]:
+                self.exchange.order("order.cancel", [{"category": "linear", "symbol": symbol, "orderId": order["order_id"]}], account, now)
+        self.reduce_manually(symbol, 1.0)
+
+    def reduce_manually(self, symbol: str, share: float) -> None:
+        """A person closes some of what is held of a symbol, in whole lots."""
+        power = next(contract.lot_power for contract in self.contracts if contract.symbol == symbol)
+        for (found, _), position in sorted(self.books()["positions"].items()):
+            lots = max(1, int(abs(position["qty"]) * share * power + 1e-6))
+            if found == symbol and position["qty"]:
+                self.exchange.manual_trade(self.key.account, symbol, "Sell" if position["qty"] > 0 else "Buy", f"{lots / power:.10g}", self.clock.now)
+        self.desk.tell(self.clock.now)
+        self.serve()
 
     def books(self) -> Mapping[str, Any]:
         return self.exchange.truth(self.key.account)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,13 +19,14 @@ from liqcore.event import Role
 from liqshell.emulator.desk import Request
 from liqshell.emulator.exchange import Settings as VenueSettings
 from liqshell.gateway.effects import Call
+from liqshell.state.control import Kill as Kills
 from liqshell.venues.bybit_orders import parse_order_link_id
 from liqshell.venues.bybit_signing import Keys, rest_headers
 
 from .bot import bot_of
-from .clock import MS, NS, Clock
-from .end import at_rest, compare
-from .life import assemble, spoil
+from .clock import MS, NS, Appointment, Clock
+from .end import at_rest, believed, compare, held
+from .life import IMAGE, NAME, STORE, assemble, spoil
 from .market import HOUR_NS, Hour, contracts, hour
 from .network import Connection, Network, Weather
 from .process import Process
@@ -34,7 +36,9 @@ from .truth import Broken, Truth, Violation
 from .venue import Venue
 
 START_NS = 1_772_452_800 * NS           # a Monday, 12:00 UTC
-NAME = "sim"
+HARMLESS = ("drop_stop", "cancel_stops", "kill_word", "double_filled", "post_only_rejected", "manual_reduce", "adl", "reject_stop", "cancel_rest")    # of hearing
+CALLS = ("foreign position", "rights", "runaway")
+PERSON_NS = 30 * NS                     # until a person who was called has come
 HOUSEKEEPING_NS = 10 * NS
 Plant = Callable[[Any], None]           # a mutant: changes a world before it begins
 
@@ -63,18 +67,11 @@ class Armed:
     what: Fault | Kill
 
 
-@dataclass(slots=True)
 class World:
     """Everything of a run. `plant` changes it before the first process begins."""
 
-    script: Script
-    folder: Path
-    keep: int = 4000
-    plant: Plant | None = None
-    hooks: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        script = self.script
+    def __init__(self, script: Script, folder: Path, keep: int = 4000, plant: Plant | None = None):
+        self.script, self.folder, self.keep, self.plant = script, folder, keep, plant
         self.r = Random(f"world/{script.seed}")
         self.start = START_NS + self.r.randrange(24) * HOUR_NS
         self.clock = Clock(self.start)
@@ -84,7 +81,7 @@ class World:
         self.bot = bot_of(script.seed, contracts(script.symbols))
         self.venue = Venue(self, script.symbols, self._venue_settings())
         self.keys = Keys(self.venue.key.key, self.venue.key.secret)
-        self.truth = Truth(self.clock, self.trace, self.bot.caps(), self.venue.books, NAME, self.able)
+        self.truth = Truth(self.clock, self.trace, self.bot.caps(), self.venue.books, NAME, self.able_since)
         self.offset_ns = 0
         self.killed_word = False
         self.process: Process | None = None
@@ -96,6 +93,10 @@ class World:
         self.kills: list[Kill] = []
         self.acting: list[int] = []                      # ends of the faults that act
         self.left: list[tuple[str, str]] = []            # what the next process finds of image and store
+        self.person: Appointment | None = None
+        self.visited_ns = self.start - HOUR_NS
+        self.money_unknown = False
+        self.trouble_ended_ns = self.disturbed_ns = self.start
         self.end = self.start + int(script.hours * 3600 * NS)
         self.quiet = max(self.start + NS, self.end - int(QUIET_S * NS))
         self._hour: Hour | None = None
@@ -127,15 +128,64 @@ class World:
         at_rest(self)
 
     def _begin(self) -> None:
-        """A process starts."""
+        """A process starts; not while the kill switch is set."""
+        if self.killed_word:
+            self.clock.after(2 * NS, self._begin)
+            return
         if self.left:
             image, store = self.left.pop()
             spoil(self.folder, image, store, self)
+            self.money_unknown |= image != "kept"
         self.lives += 1
         self.born_ns = self.clock.now
         self.trace.say(self.clock.now, "begins", self.lives)
         self.process = process = Process(self, self.bot, self.folder, self.lives)
+        if process.refused:
+            self.counts["starts refused"] += 1
+            self._bury(process)
+            self.clock.after(PERSON_NS, self._look_after)
+            return
         process.guarded(process.begin)
+
+    def _look_after(self) -> None:
+        """A person has been called by an alarm: he closes what is open in the venue's app, puts damaged files aside, and starts again."""
+        self.trace.say(self.clock.now, "person", "puts things in order")
+        self.counts["persons"] += 1
+        self.money_unknown = True
+        if self.process is not None:
+            self._bury(self.process)
+        for contract in self.venue.contracts:
+            self.venue.close_manually(contract.symbol)
+        for name in (IMAGE, STORE):
+            for file in self.folder.glob(name + "*"):
+                file.unlink()
+        self.clock.after(5 * NS, self._begin)
+
+    def alarmed(self, kind: str) -> None:
+        """An alarm of the process: some of them call a person."""
+        self.counts[f"alarm {kind}"] += 1
+        if kind in CALLS and self.person is None:
+            self.person = self.clock.after(PERSON_NS, self._visit)
+
+    def _visit(self) -> None:
+        """A person who was called by an alarm of a running process: he closes what nobody can explain, and lets it trade again."""
+        self.person = None
+        process = self.process
+        if process is None or not process.alive:
+            return
+        found = [symbol for symbol in sorted(held(self)) if abs(held(self)[symbol] - believed(process)[symbol]) > 1e-9]
+        self.trace.say(self.clock.now, "person", "comes", *found)
+        self.counts["persons"] += 1
+        for symbol in found:
+            self.money_unknown = True
+            self.truth.foreign.discard(symbol)
+            self.venue.close_manually(symbol)
+        self.visited_ns = self.clock.now
+        self.clock.after(60 * NS, process.guarded, process.resume)
+
+    def excluded(self, process: Process) -> bool:
+        """Whether the process has, rightly, given up and waits for a person."""
+        return self.person is not None or self.clock.now - self.visited_ns < 120 * NS
 
     def make(self, process: Process) -> None:
         assemble(self, process)
@@ -180,15 +230,27 @@ class World:
         self.clock.at(self._hour.times[0], self._market, 0)
 
     def _market(self, n: int) -> None:
-        """The n-th moment of the hour at which something is traded."""
+        """The n-th moment of the hour at which something is traded. While nobody holds or wants anything, calm stretches are told at once: as a stream
+        that was late would do."""
         found = self._hour
         assert found is not None
-        rows = found.rows[found.starts[n]:found.starts[n + 1]]
+        end = found.calm[n]
+        if end > n + 1 and self.truth.flat and (self.process is None or not self.process.alive or self.process.idle):
+            self.clock.at(found.times[end - 1], self._tell, n, end)
+        else:
+            self._tell(n, n + 1)
+
+    def _tell(self, n: int, end: int) -> None:
+        found = self._hour
+        assert found is not None
+        rows = found.rows[found.starts[n]:found.starts[end]]
+        if end > n + 1:
+            rows["ts_recv"] = self.clock.now
         self.venue.on_market(rows)
         if self._feed is not None:
-            self._feed.to_client(rows.copy())       # type: ignore[arg-type]
-        if n + 1 < len(found.times):
-            self.clock.at(found.times[n + 1], self._market, n + 1)
+            self._feed.to_client(rows)       # type: ignore[arg-type]
+        if end < len(found.times):
+            self.clock.at(found.times[end], self._market, end)
         else:
             self._next_hour()
 
@@ -245,6 +307,19 @@ class World:
         if status:
             self.truth.fail("certain", f"an entry leaves ({wish['orderLinkId']}) although {status}")
 
+    def set_kill(self, on: bool) -> None:
+        """`liqcore kill`, typed by somebody else on the same machine, or taken back."""
+        self.killed_word = on
+        process = self.process
+        self.trace.say(self.clock.now, "kill word", on)
+        if process is None:
+            return
+        if on:
+            process.control.set_kill(Kills.KILLED, "somebody", "simulation")
+        else:
+            process.control.lift()
+        self.clock.after(self.r.randrange(50, 250) * MS, process.guarded, process.heed_kill)
+
     # ---- faults ----
 
     def _arm(self, on: str, what: Fault | Kill) -> None:
@@ -274,6 +349,9 @@ class World:
             self.fired[fault.kind] += 1
             until = min(self.clock.now + int(fault.duration_s * NS), self.quiet)
             self.acting = [end for end in self.acting if end > self.clock.now] + [until]
+            self.trouble_ended_ns = max(self.trouble_ended_ns, until)
+            if fault.kind not in HARMLESS:
+                self.disturbed_ns = max(self.disturbed_ns, until)
             self.trace.say(self.clock.now, "fault", fault.kind, fault.duration_s, str(fault.options))
             from .acts import act
 
@@ -302,11 +380,14 @@ class World:
         """Whether a fault acts at the moment."""
         return any(end > self.clock.now for end in self.acting)
 
-    def able(self) -> bool:
-        """Whether the program can hear of something and act upon it."""
+    def able_since(self) -> int | None:
+        """Since when the program can hear of something and act upon it; None: it cannot."""
         process = self.process
-        return (process is not None and process.alive and not self.troubled and self.clock.now - self.born_ns > 10 * NS
-                and all(link is not None and link.alive for link in process.links.values()))
+        if process is None or not process.alive or self.disturbed_ns > self.clock.now:
+            return None
+        if any(link is None or not link.alive for link in process.links.values()) or not process.gateway.orders_ready:
+            return None
+        return max(self.born_ns + 5 * NS, self.disturbed_ns, process.up_ns)
 
 
 def run(script: Script, *, keep: int = 4000, plant: Plant | None = None, lines: int = 50) -> Outcome:
@@ -322,9 +403,8 @@ def run(script: Script, *, keep: int = 4000, plant: Plant | None = None, lines: 
     except Broken as broken:
         violation = broken.violation
     except Exception as why:
-        import traceback
-
-        world.trace.say(world.clock.now, "raised", traceback.format_exc(limit=-8))
+        for line in traceback.format_exc(limit=-8).splitlines():
+            world.trace.say(world.clock.now, "raised", line)
         violation = Violation("no exception", (world.clock.now - world.start) / NS, f"{type(why).__name__}: {why}")
     finally:
         if world.process is not None:
@@ -333,5 +413,5 @@ def run(script: Script, *, keep: int = 4000, plant: Plant | None = None, lines: 
         shutil.rmtree(folder, ignore_errors=True)
     counts = world.counts + world.truth.counts
     counts["lives"] = world.lives
-    return Outcome(script.seed, script.hours, (world.clock.now - world.start) / NS / 3600, violation, world.trace.tail(max(lines, keep if keep < 4000 else lines)),
+    return Outcome(script.seed, script.hours, (world.clock.now - world.start) / NS / 3600, violation, world.trace.tail(lines),
                    world.trace.digest, counts, world.fired, world.truth.worst_naked_ns / NS, time.process_time() - began)

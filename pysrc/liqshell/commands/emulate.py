@@ -1,7 +1,9 @@
 """`liqcore emulate`."""
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -9,30 +11,96 @@ from cyclopts.validators import Number
 from liqshell.errors import ConfigError
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class VenueOptions:
+    """The venue around the market.
+
+    Parameters
+    ----------
+    faults
+        What goes wrong: JSON objects, or files that hold a JSON list or JSON lines, such as {"kind": "lose_ack", "operation": "create"}.
+    equity
+        Money of each test account, USDT.
+    accounts
+        How many test accounts.
+    maker_fee
+        Share of the notional; negative = a rebate.
+    taker_fee
+        Share of the notional.
+    leverage
+        Of the accounts until they set another.
+    latency_ms
+        How far away the venue is: one way, on every connection, in wall time.
+    loss
+        Share of messages whose packet is lost: they, and what follows them, come late.
+    ack_ms
+        Shortest and longest time from a request to its answer.
+    limit_factor
+        The venue's rate limits times this.
+    orderbook_500
+        Accept the topic orderbook.500, which the venue has removed and some clients still ask for.
+    tls
+        Listen on a TLS port, too, with a certificate for localhost; the line then says where, and the file of its authority.
+    tls_port
+        0 = any free one.
+    """
+
+    faults: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = ()
+    equity: Annotated[float, Parameter(validator=Number(gt=0, lt=1e12))] = 10_000.0
+    accounts: Annotated[int, Parameter(validator=Number(gte=1, lte=100))] = 1
+    maker_fee: Annotated[float, Parameter(validator=Number(gt=-0.01, lt=0.1))] = 0.0002
+    taker_fee: Annotated[float, Parameter(validator=Number(gt=-0.01, lt=0.1))] = 0.00055
+    leverage: Annotated[float, Parameter(validator=Number(gte=1, lte=100))] = 10.0
+    latency_ms: Annotated[float, Parameter(validator=Number(gte=0, lte=60_000))] = 0.0
+    loss: Annotated[float, Parameter(validator=Number(gte=0, lt=0.9))] = 0.0
+    ack_ms: Annotated[tuple[float, float], Parameter(negative=())] = (1.0, 3.0)
+    limit_factor: Annotated[float, Parameter(validator=Number(gt=0, lte=1e6))] = 1.0
+    orderbook_500: Annotated[bool, Parameter(negative=())] = False
+    tls: Annotated[bool, Parameter(negative=())] = False
+    tls_port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))] = 0
+
+    def fields(self) -> dict[str, Any]:
+        """Fields of emulator.options.Config; ConfigError."""
+        low, high = self.ack_ms
+        if not 0.0 <= low <= high <= 60_000.0:
+            raise ConfigError("--ack-ms", f"got {low:g} {high:g}", "the shortest and the longest delay in milliseconds, 0 to 60000")
+        return {
+            "faults": tuple(spec for one in self.faults for spec in _faults(one)), "equity": self.equity, "accounts": self.accounts,
+            "venue": {"maker_fee": self.maker_fee, "taker_fee": self.taker_fee, "leverage": self.leverage}, "latency_s": self.latency_ms / 1e3,
+            "loss": self.loss, "ack_delay_s": (low / 1e3, high / 1e3), "limit_factor": self.limit_factor, "orderbook_500": self.orderbook_500,
+            "tls": self.tls, "tls_port": self.tls_port}
+
+
+DEFAULT = VenueOptions()
+
+
 def emulate(
     *,
     seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
     speed: Annotated[float, Parameter(validator=Number(gt=0, lt=1e6))] = 1.0,
-    from_: Annotated[tuple[Path, ...], Parameter(name="--from", consume_multiple=True, negative=())] = (),
+    from_: Annotated[tuple[Path, ...], Parameter(name=("--from", "--data"), consume_multiple=True, negative=())] = (),
     symbols: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
     hours: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    venue: VenueOptions = DEFAULT,
     host: str = "127.0.0.1",
     port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))] = 0,
     wait: Annotated[bool, Parameter(negative=())] = False,
     lead_s: Annotated[float, Parameter(validator=Number(gte=0, lte=3600))] = 0.0,
     parent: Annotated[int | None, Parameter(show=False)] = None,
 ) -> int:
-    """A venue on loopback that speaks Bybit's V5 public websocket and market REST.
+    """A venue on loopback that speaks Bybit V5: public and private websockets, websocket order entry, REST, with a funded test account.
 
-    Prints one JSON line when it is ready, {"rest": "http://...", "ws": "ws://...", ...}; the paths below are the real venue's. Runs until
-    Ctrl-C, SIGTERM, or the end of the market. Without --from the market is generated and labelled SYNTHETIC.
+    Prints one JSON line when it is ready, {"rest": "http://...", "ws": "ws://...", "api_key": ..., "api_secret": ..., ...}; the paths below are the
+    real venue's. Runs until Ctrl-C, SIGTERM, or the end of the market. Without --from the market is generated and labelled SYNTHETIC. See
+    docs/emulator.md.
 
     Parameters
     ----------
     seed
-        Of the generated market: the same seed gives the same frames.
+        Of the generated market, the keys and the faults: the same seed gives the same frames.
     speed
-        Market seconds in a second.
+        Market seconds in a second. Signatures are judged by the wall clock whatever the speed.
     from_
         Recordings to send instead of a generated market.
     symbols
@@ -50,14 +118,43 @@ def emulate(
     parent
         End when this process, which started us, is gone.
     """
-    from liqshell.emulator.server import SYMBOLS, run
+    from liqshell.emulator.server import SYMBOLS, Config, run
 
     for path in from_:
         if not path.exists():
             raise ConfigError(f"--from {path}", "no such file or folder", "a recording")
     try:
-        return run(seed, speed, from_, host, port, None, symbols or SYMBOLS, hours, wait_for_client=wait, lead_s=lead_s, parent=parent)
+        config = Config(seed=seed, speed=speed, symbols=symbols or SYMBOLS, hours=hours, from_=tuple(map(str, from_)), host=host, port=port,
+                        wait_for_client=wait, lead_s=lead_s, **venue.fields())
+        return run(config, parent=parent)
     except ValueError as why:
         raise ConfigError("emulate", str(why)) from why
     except OSError as why:
         raise ConfigError(f"emulate {host}:{port}", f"cannot listen: {why.strerror or why}", "a free port on a loopback address") from why
+
+
+def _faults(text: str) -> list[dict[str, Any]]:
+    """The faults of one --faults: a JSON object or list, or a file of JSON lines or one list."""
+    from liqshell.emulator.faults import Fault
+
+    name = "--faults"
+    if not text.lstrip().startswith(("{", "[")):
+        name, path = f"--faults {text}", Path(text)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as why:
+            raise ConfigError(name, why.strerror or str(why), "a JSON object, or a file of them") from why
+    try:
+        whole = json.loads(text)
+    except json.JSONDecodeError:
+        try:
+            whole = [json.loads(line) for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+        except json.JSONDecodeError as why:
+            raise ConfigError(name, f"not JSON: {why}", 'a list of objects such as {"kind": "lose_ack"}, or one of them a line') from why
+    specs = whole if isinstance(whole, list) else [whole]
+    for spec in specs:
+        try:
+            Fault.of(spec)
+        except ValueError as why:
+            raise ConfigError(name, str(why)) from why
+    return specs

@@ -60,6 +60,11 @@ def ack(op: str, conn_id: str, req_id: object, success: bool = True, message: st
     return orjson.dumps({**body, "op": op})
 
 
+def option_ack(conn_id: str, failed: Sequence[str]) -> bytes:
+    """Answer to subscribe and unsubscribe on the option stream, which says it differently: this emulator has no options, so every topic fails."""
+    return orjson.dumps({"success": not failed, "conn_id": conn_id, "data": {"failTopics": failed, "successTopics": []}, "type": "COMMAND_RESP"})
+
+
 def refusal(topic: str) -> str:
     """ret_msg of a subscribe that names a topic the venue does not know."""
     return f"error:handler not found,topic:{topic}"

@@ -98,8 +98,9 @@ class Delivery(NamedTuple):
 class Desk:
     """See the module. refused, answered, told: counters. on_fault: called with every fault that begins and the time, after the desk has acted on it.
 
-    times: UTC beside market time. ack_delay_s, stream_delay_s: wall seconds from a request to its answer, and from an event to its private frame, drawn
-    from the span each time. market: answers /v5/market/...: (path, raw query, now_ns) -> (retCode, retMsg, result). contracts: for trades by hand.
+    times: UTC beside market time. ack_delay_s, stream_delay_s: wall seconds from a request to its answer, and from an event to its private frame,
+    drawn from the span each time. market: answers /v5/market/...: (path, raw query, now_ns) -> (retCode, retMsg, result). contracts: for trades by
+    hand.
     """
 
     def __init__(self, exchange: Venue, faults: Faults | None = None, *, times: Times | None = None, limits: Limits | None = None, seed: int = 0,
@@ -124,6 +125,7 @@ class Desk:
         self._count = 0
         self._out: list[Delivery] = []
         self._idle_check = 0
+        self._afflicted = False                      # something of a fault may be left to undo
         self._torn_booked = 0.5                      # of the last drop: whether a request survives its connection
 
     # ---- accounts ----
@@ -133,7 +135,7 @@ class Desk:
         digest = hashlib.sha256(f"liqcore emulator {self._seed} {len(self.keys)}".encode()).hexdigest()
         key, secret = f"emu{digest[:15]}", digest[15:51]
         account = self.exchange.open_account(key, secret, equity, name=name or f"account{len(self.keys)}")
-        self.keys[key] = Key(key, secret, account, uid=100_001 + len(self.keys), **rights)
+        self.keys[key] = Key(key, secret, account, uid=getattr(account, "uid", 0), **rights)
         return self.keys[key]
 
     # ---- in ----
@@ -281,13 +283,17 @@ class Desk:
 
     def begin(self, now_ns: int, cascade: int = 0) -> None:
         """Let the faults begin that are due. cascade: size of the largest cascade that is going on, for on_cascade."""
-        self.faults.expire(now_ns)
-        for fault in self.faults.begin(now_ns, cascade):
+        faults = self.faults
+        if faults.idle and not self._afflicted:      # the common case must cost nothing: simulations come here at every event
+            return
+        faults.expire(now_ns)
+        for fault in faults.begin(now_ns, cascade):
             self._act(fault, now_ns)
             self.on_fault(fault, now_ns)
-        if self.exchange.halted or self.faults.active("halt", now_ns):
-            self.exchange.halted = set(self.faults.symbols("halt", now_ns))
-        skew = self.faults.active("clock_skew", now_ns)
+        self._afflicted = not faults.idle
+        if self.exchange.halted or faults.active("halt", now_ns):
+            self.exchange.halted = faults.symbols("halt", now_ns)
+        skew = faults.active("clock_skew", now_ns)
         self.times.skew_ns = 0 if skew is None else int(skew.delay_s * NS) * (-1 if skew.backward else 1)
 
     def _act(self, fault: Fault, now_ns: int) -> None:

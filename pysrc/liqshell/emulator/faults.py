@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from heapq import heappop, heappush
 
+import orjson
+
 from . import bybit
 from .state import SymbolState
 from .synthetic import Frame
@@ -64,7 +66,7 @@ PRIVATE = {
     "garbage_private": "damaged frames between the good ones, with the given probability",
 }
 ACCOUNT = {
-    "cancel_rest": "the venue cancels what is left of a partly executed order, or (at once: true) of any entry",
+    "cancel_rest": "the venue cancels what is left of a partly executed entry",
     "cancel_stops": "the venue cancels the stops that protect positions",
     "adl": "auto-deleveraging closes `share` of the positions (of `symbol`) at the mark",
     "liquidate": "the account is liquidated",
@@ -215,6 +217,11 @@ class Faults:
         return not self._active and not self._late
 
     @property
+    def idle(self) -> bool:
+        """Nothing acts and nothing waits to."""
+        return not self._active and not self._waiting
+
+    @property
     def next_ns(self) -> int | None:
         """When a delayed frame is due or something that waits or acts may change."""
         times = [self._late[0][0]] if self._late else []
@@ -234,6 +241,8 @@ class Faults:
         self.expire(now_ns)
         out = []
         for frame in frames:
+            if self.strike("garbage_public", now_ns, "public"):
+                out.append(frame._replace(payload=damaged(frame.payload, self.random)))
             out += self._liquidations(now_ns, frame) if frame.topic.startswith("allLiquidation.") else [frame]
         while self._late and self._late[0][0] <= now_ns:
             out.append(heappop(self._late)[2])
@@ -245,6 +254,8 @@ class Faults:
             frame = frame._replace(payload=b'"S":"Sell"'.join(part.replace(b'"S":"Sell"', b'"S":"Buy"') for part in buys))
         if (fault := self.active("lose_liquidations", now_ns)) and self.random.random() < fault.probability:
             return []
+        if fault := self.strike("many_liquidations", now_ns, "public"):
+            frame = frame._replace(payload=_repeated(frame.payload, int(fault.rows)))
         frames = [frame]
         if (fault := self.active("duplicate_liquidations", now_ns)) and self.random.random() < fault.probability:
             frames.append(frame)
@@ -255,6 +266,27 @@ class Faults:
                 heappush(self._late, (now_ns + int(wait * NS), self._count, late))
             return []
         return frames
+
+
+def _repeated(payload: bytes, rows: int) -> bytes:
+    """A liquidation frame whose rows are repeated until there are so many."""
+    frame = orjson.loads(payload)
+    given = frame["data"]
+    frame["data"] = [given[k % len(given)] for k in range(max(rows, len(given)))]
+    return orjson.dumps(frame)
+
+
+def damaged(payload: bytes, random_: random.Random) -> bytes:
+    """A frame that is cut short, has a byte changed, or is something else altogether."""
+    kind = random_.randrange(4)
+    at = random_.randrange(max(1, len(payload)))
+    if kind == 0:
+        return payload[:at]
+    if kind == 1:
+        return payload[:at] + bytes((random_.randrange(32, 127),)) + payload[at + 1:]
+    if kind == 2:
+        return payload.replace(b'"p":"', b'"p":"-').replace(b'"v":"', b'"v":"NaN')
+    return b"[" * 2_000
 
 
 def restart_frames(states: Iterable[SymbolState], ts_ms: int) -> list[Frame]:

@@ -33,8 +33,8 @@ NOT_TRADING = 110074
 TRIGGER_MUST_RISE = 110092
 TRIGGER_MUST_FALL = 110093
 NOTIONAL_TOO_SMALL = 110094
+TOLERANCE_OUT_OF_RANGE = 110108
 STOPS_NOT_MODIFIED = 34040
-EMPTY_POSITION = 10001
 
 TEXTS = {
     NO_ORDER: "order not exists or too late to cancel",
@@ -56,6 +56,9 @@ TEXTS = {
     LINK_ID_TAKEN: "OrderLinkedID is duplicate",
     NOT_TRADING: "This contract is not live",
     NOTIONAL_TOO_SMALL: "Order does not meet minimum order value 5USDT",
+    TOLERANCE_OUT_OF_RANGE: "Slippage tolerance is out of range",
+    TRIGGER_MUST_RISE: "trigger price should be higher than the current price",
+    TRIGGER_MUST_FALL: "trigger price should be lower than the current price",
     STOPS_NOT_MODIFIED: "not modified",
 }
 

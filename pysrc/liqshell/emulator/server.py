@@ -1,102 +1,78 @@
-"""The emulated venue: one loopback port with the public websocket and market REST, fed by a generated or a recorded market."""
+"""The emulated venue on loopback: public and account websockets, order entry and REST, on a plain port and a TLS port if wanted, fed by a generated
+or a recorded market. What it does with an account is the desk's (desk.py); here are sockets and time."""
 
 import asyncio
 import json
 import os
 import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from ipaddress import ip_address
-from pathlib import Path
-from typing import Protocol
+import time
+from collections.abc import Callable, Hashable
+from typing import Any
 
 from aiohttp import web
 
 from ..clock import NS, Clock
-from .contracts import CONTRACTS
-from .faults import Faults, restart_frames
-from .market import BLOCK_NS, START_NS, Cascade, Market, Parameters
+from .account_sockets import AccountSockets
+from .depth import Depth
+from .desk import Desk, Ending, Response, Session, Times
+from .exchange import Exchange
+from .faults import Fault, Faults, restart_frames
+from .feeder import Feeder
+from .limits import Limits
+from .link import Link
+from .market import BLOCK_NS, Cascade
+from .options import SYMBOLS, Config, Feed, feed_of
+from .queries import MarketQueries
 from .rest import Rest
+from .session import PRIVATE_PATH, TRADE_PATH
 from .sockets import Hub
-from .state import SymbolState
 from .synthetic import Frame, SyntheticFeed
-from .tape import TapeFeed
+from .tls import Certificate
+from .venue_settings import Settings
 
 TICK_S = 0.0005                                      # frames due within so much wall time leave together
-SYMBOLS = tuple(contract.symbol for contract in CONTRACTS)
-
-
-class Feed(Protocol):
-    """Where frames come from."""
-
-    synthetic: bool
-    wanted: set[str]
-    states: dict[str, SymbolState]
-
-    @property
-    def start_ns(self) -> int: ...
-    @property
-    def next_ns(self) -> int | None: ...
-    def until(self, now_ns: int) -> list[Frame]: ...
-    def prepare(self) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """What to emulate. Port 0 = any free one; start_ns None = the generator's default, or the recording's own first time."""
-
-    seed: int = 0
-    speed: float = 1.0
-    symbols: tuple[str, ...] = SYMBOLS
-    hours: float | None = None                       # generated market: stop sending after so much market time; None = never
-    start_ns: int | None = None
-    from_: tuple[str, ...] = ()                      # recordings; empty = generated market
-    host: str = "127.0.0.1"
-    port: int = 0
-    faults: tuple[Mapping[str, object], ...] = ()
-    parameters: Mapping[str, object] = field(default_factory=dict)        # further fields of market.Parameters
-    ack_delay_s: tuple[float, float] = (0.001, 0.003)
-    buffer_max: int = 8 << 20
-    idle_s: float = 600.0
-    wait_for_client: bool = False                    # market time stands still until somebody has subscribed
-    lead_s: float = 0.0                              # wall seconds from being ready to the first frame: time to connect without missing any
-
-    def __post_init__(self) -> None:
-        try:
-            loopback = ip_address(self.host).is_loopback
-        except ValueError:
-            loopback = self.host == "localhost"
-        if not loopback:
-            raise ValueError(f"the emulator serves loopback addresses only, got host {self.host!r}; use 127.0.0.1")
-        if self.hours is not None and not self.hours > 0:
-            raise ValueError(f"hours must be positive, got {self.hours!r}")
-
-
-def _feed(config: Config) -> Feed:
-    if config.from_:
-        return TapeFeed(map(Path, config.from_), config.start_ns)
-    start = START_NS if config.start_ns is None else config.start_ns
-    market = Market(Parameters(seed=config.seed, symbols=config.symbols, start_ns=start, **config.parameters))      # type: ignore[arg-type]
-    return SyntheticFeed(market, None if config.hours is None else start + int(config.hours * 3600 * NS))
 
 
 class Emulator:
-    """A running emulator. `clock` is the market's; hand `clock.as_dict()` to other processes."""
+    """A running emulator. `clock` is the market's; hand `clock.as_dict()` to other processes. `keys`: of the accounts."""
 
     def __init__(self, config: Config, feed: Feed) -> None:
         self.config, self.feed, self.states, self.synthetic = config, feed, feed.states, feed.synthetic
         self.label = "SYNTHETIC" if feed.synthetic else "RECORDING"
         self.clock = Clock(config.speed, feed.start_ns)
         self.faults = Faults(config.seed, feed.start_ns, config.faults)
+        recorded: set[str] = getattr(feed, "topics", set())
+        self.depth = Depth(self.states, config.orderbook_500)
+        self.depth.topics -= recorded                # a recording's own deep books are better
         self.hub = Hub(self.states, lambda: self.clock.now_ns(), feed.wanted, self._first_frame, config.seed, config.ack_delay_s,
-                       config.buffer_max, config.idle_s, getattr(feed, "topics", ()))
+                       config.buffer_max, config.idle_s, recorded | self.depth.topics)
+        contracts = [state.contract for state in self.states.values()]
+        self.times = Times(speed=config.speed)
+        self.desk = Desk(Exchange(contracts, Settings(**config.venue), config.seed), self.faults, times=self.times,      # type: ignore[arg-type]
+                         limits=Limits(config.limit_factor), seed=config.seed, ack_delay_s=config.ack_delay_s,
+                         stream_delay_s=config.stream_delay_s, idle_s=config.idle_s, market=MarketQueries(self.states), contracts=contracts)
+        self.desk.on_fault = self._on_fault
+        self.keys = [self.desk.open_account(config.equity) for _ in range(config.accounts)]
+        self.feeder = Feeder(self.desk, list(self.states))
+        self.sockets = AccountSockets(self, self._link, config.buffer_max)
+        self._rest = Rest(self)
+        self._public, self._towards = self._link("public"), self._link("towards REST")
+        self._back = self._link("back from REST")
         self.finished = asyncio.Event()              # the feed has ended
         self.lag_ns_max = 0
         self._wake = asyncio.Event()
         self._runner: web.AppRunner | None = None
         self._task: asyncio.Task[None] | None = None
-        self.port = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ns = 0
+        self._extra: list[Frame] = []
+        self._certificate: Certificate | None = None
+        self._anchored_s = 0.0
+        self.port = self.tls_port = 0
+
+    def _link(self, name: str) -> Link:
+        return Link(self.config.latency_s, self.config.loss, self.times.wall, f"{self.config.seed} {name}")
 
     @property
     def rest(self) -> str:
@@ -109,9 +85,17 @@ class Emulator:
         return f"ws://{self.config.host}:{self.port}"
 
     def ready(self) -> dict[str, object]:
-        """What a client needs to know, as the JSON line of `liqcore emulate` says it."""
-        return {"rest": self.rest, "ws": self.ws, "synthetic": self.synthetic, "market": self.label, "seed": self.config.seed,
-                "clock": self.clock.as_dict(), "symbols": list(self.states)}
+        """What a client needs to know, as the JSON line of `liqcore emulate` says it. The keys are those of emulated accounts: no secret is lost."""
+        line: dict[str, object] = {"rest": self.rest, "ws": self.ws, "synthetic": self.synthetic, "market": self.label, "seed": self.config.seed,
+                                   "clock": self.clock.as_dict(), "symbols": list(self.states)}
+        if self.keys:
+            line |= {"api_key": self.keys[0].key, "api_secret": self.keys[0].secret}
+        if len(self.keys) > 1:
+            line["accounts"] = [{"api_key": one.key, "api_secret": one.secret} for one in self.keys]
+        if self._certificate is not None:
+            host = f"localhost:{self.tls_port}"
+            line["tls"] = {"rest": f"https://{host}", "ws": f"wss://{host}", "ca": self._certificate.ca}
+        return line
 
     def truth(self) -> list[Cascade]:
         """Ground truth: the cascades that have ended by now; empty for a recording."""
@@ -124,9 +108,12 @@ class Emulator:
         return {"market": self.label, "seed": self.config.seed, "clock": self.clock.as_dict(), "now_ns": self.clock.now_ns(),
                 "finished": self.finished.is_set(), "connections": len(hub.connections), "connected": hub.connected, "refused": hub.refused,
                 "slow_consumers": hub.slow_consumers, "idle_cuts": hub.idle_cuts, "frames_sent": hub.frames_sent,
-                "lag_ns_max": self.lag_ns_max, "faults": self.faults.fired}
+                "lag_ns_max": self.lag_ns_max, "faults": self.faults.fired, "struck": dict(self.faults.struck), "account": self.desk.status(),
+                "unread": self.feeder.unread}
 
     def _first_frame(self, topic: str, ts_ms: int) -> bytes | None:
+        if topic in self.depth.topics:
+            return self.depth.first_frame(topic, ts_ms)
         state = self.states.get(topic.rsplit(".", 1)[1])
         return state.first_frame(topic, ts_ms) if state else None
 
@@ -137,26 +124,45 @@ class Emulator:
     async def start(self) -> "Emulator":
         """Bind and begin; market time starts when this returns (or with the first subscription, see wait_for_client)."""
         app = web.Application()
-        app.add_routes(Rest(self).routes())
-        app.router.add_get("/v5/public/linear", self.hub.handle)
+        app.router.add_get("/v5/public/{category:linear|inverse|spot|option}", self.hub.handle)
+        for path in (PRIVATE_PATH, TRADE_PATH):
+            app.router.add_get(path, self.sockets.handle)
+        app.add_routes(self._rest.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.config.host, self.config.port)
-        await site.start()
+        await web.TCPSite(self._runner, self.config.host, self.config.port).start()
         self.port = self._runner.addresses[0][1]
+        if self.config.tls:
+            self._certificate = Certificate()
+            await web.TCPSite(self._runner, self.config.host, self.config.tls_port, ssl_context=self._certificate.context).start()
+            self.tls_port = self._runner.addresses[1][1]
         self.feed.prepare()
-        self.clock = Clock(self.config.speed, self.feed.start_ns - int(self.config.lead_s * self.config.speed * NS))
+        self._set_clock(Clock(self.config.speed, self.feed.start_ns - int(self.config.lead_s * self.config.speed * NS)))
         self._task = asyncio.create_task(self._pump(), name="emulator")
         return self
 
+    def _set_clock(self, clock: Clock) -> None:
+        self.clock = clock
+        self._anchor()
+
+    def _anchor(self) -> None:
+        """UTC beside market time; again every second, as the system's clock may be stepped."""
+        self.times.market_ns, self.times.utc_ns = self.clock.now_ns(), time.time_ns()
+
     async def close(self) -> None:
-        """Stop sending, close every connection and the port."""
+        """Stop sending, close every connection and the ports."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if self._timer is not None:
+            self._timer.cancel()
         self.hub.drop()
+        self.sockets.drop()
+        self._rest.tear()
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._certificate is not None:
+            self._certificate.close()
 
     async def __aenter__(self) -> "Emulator":
         return self
@@ -167,23 +173,24 @@ class Emulator:
     async def _pump(self) -> None:
         """Send what is due, for ever."""
         if self.config.wait_for_client:
-            while not self.feed.wanted:
+            while not any(connection.topics for connection in self.hub.connections):
                 await asyncio.sleep(0.001)
-            self.clock = Clock(self.config.speed, self.feed.start_ns)
+            self._set_clock(Clock(self.config.speed, self.feed.start_ns))
         loop = asyncio.get_running_loop()
-        idle_check = loop.time() + 1.0
+        every_second = loop.time() + 1.0
         while True:
             due = self.feed.next_ns
             now = self.clock.now_ns()
             if due is not None:
                 self.lag_ns_max = max(self.lag_ns_max, now - due)
-            frames = self.feed.until(now)
-            self._send(now, frames)
+            self._move(now)
+            self._deliver(now)
             if self.feed.next_ns is None:
                 self.finished.set()
-            if loop.time() >= idle_check:
-                idle_check = loop.time() + 1.0
+            if loop.time() >= every_second:
+                every_second = loop.time() + 1.0
                 self.hub.cut_idle(loop.time())
+                self._anchor()
             await self._pause()
 
     async def _pause(self) -> None:
@@ -199,23 +206,96 @@ class Emulator:
         except TimeoutError:
             pass
 
-    def _send(self, now: int, frames: list[Frame]) -> None:
-        for fault in self.faults.begin(now, max((frame.cascade for frame in frames), default=0)):
-            if fault.kind == "drop":
-                self.hub.drop()
-            elif fault.kind == "half_open":
-                self.hub.freeze(now + int(fault.duration_s * NS) if fault.duration_s else 1 << 62)
-            elif fault.kind == "book_restart":
-                frames += restart_frames(self.states.values(), now // 1_000_000)
-        self.hub.refusing = self.faults.active("refuse", now) is not None
-        self.hub.stall(self.faults.active("stall", now) is not None)
-        self.hub.send(self.faults.apply(now, frames))
+    def _move(self, now: int) -> None:
+        """The market up to now: the exchange sees it as it is, the clients as the faults leave it."""
+        frames = self.feed.until(now)
+        frames += self.depth.frames(self.hub.wanted, now // 1_000_000)
+        if self.hub.always:
+            self.feeder.feed(frames, now)
+        self.desk.begin(now, max((frame.cascade for frame in frames), default=0))
+        if self._extra:
+            frames, self._extra = frames + self._extra, []
+        down = self.faults.active("maintenance", now) is not None
+        self.hub.refusing = down or self.faults.active("refuse", now, "public") is not None
+        self.hub.stall(self.faults.active("stall", now, "public") is not None)
+        frames = self.faults.apply(now, frames)
+        due = self._public.due(now)
+        if due <= now:
+            self.hub.send(frames)
+        elif frames:
+            self.desk.later(due, lambda _: self.hub.send(frames))
+
+    def _on_fault(self, fault: Fault, now: int) -> None:
+        """The public side of a fault that begins."""
+        public = fault.channel in ("", "public")
+        if fault.kind == "maintenance" or (fault.kind == "drop" and public):
+            self.hub.drop()
+        elif fault.kind == "half_open" and public:
+            self.hub.freeze(now + int(fault.duration_s * NS) if fault.duration_s else 1 << 62)
+        elif fault.kind == "book_restart":
+            self._extra += restart_frames(self.states.values(), now // 1_000_000)
+        elif fault.kind == "book_gap":
+            for state in self.states.values():
+                state.u += 1_000
+
+    def enter(self, link: Link | None, act: Callable[[int], None], attend: bool = True) -> None:
+        """Something comes in, over a link (None: that of REST): act(market time) when it has arrived. attend: it is about an account."""
+        now = self.clock.now_ns()
+        if attend:
+            self._attend(now)
+        due = (self._towards if link is None else link).due(now)
+        if due <= now:
+            self._move(now)                          # the order meets the market of its own moment
+            act(now)
+        else:
+            self.desk.later(due, act)
+        self._deliver(now)
+
+    def _attend(self, now: int) -> None:
+        """An account is used for the first time: from now on the exchange is shown the market. Before, nobody pays for that."""
+        if not self.hub.always:
+            self.hub.always = self.feeder.topics & self.hub.topics
+            self.hub.count_wanted()
+            self.feeder.begin(list(self.states.values()), now)
+
+    def _deliver(self, now: int) -> None:
+        """Send what the desk has to say, and come back when it has more."""
+        for to, what in self.desk.take(now):
+            if isinstance(to, Session):
+                assert not isinstance(what, Response)
+                self.sockets.deliver(to, what, now)
+            else:
+                self._answer(to, what, now)
+        self._arm(now)
+
+    def _answer(self, ticket: Hashable, what: object, now: int) -> None:
+        assert isinstance(ticket, int) and isinstance(what, Response | Ending)
+        due = self._back.due(now)
+        if due <= now:
+            self._rest.answer(ticket, what)
+        else:
+            self.desk.later(due, lambda _: self._rest.answer(ticket, what))
+
+    def _arm(self, now: int) -> None:
+        due = self.desk.next_ns
+        if due is None or (self._timer is not None and now < self._timer_ns <= due):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_ns = due
+        wall_s = min(max(self.clock.to_wall(due - now) / NS, 0.0), 1.0)
+        self._timer = asyncio.get_running_loop().call_later(wall_s, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        now = self.clock.now_ns()
+        self._deliver(now)
 
 
 async def serve(config: Config | None = None, feed: Feed | None = None) -> Emulator:
     """Start an emulator in the running event loop. Close it with `await emulator.close()` or use it as an async context manager."""
     config = config or Config()
-    return await Emulator(config, feed or _feed(config)).start()
+    return await Emulator(config, feed or feed_of(config)).start()
 
 
 async def _orphaned(parent: int) -> None:
@@ -244,13 +324,12 @@ async def _main(config: Config, parent: int | None = None) -> int:
     return 0
 
 
-def run(seed: int = 0, speed: float = 1.0, from_: Sequence[str | Path] = (), host: str = "127.0.0.1", port: int = 0,
-        start_ns: int | None = None, symbols: Iterable[str] = SYMBOLS, hours: float | None = None,
-        faults: Iterable[Mapping[str, object]] = (), parameters: Mapping[str, object] | None = None,
-        wait_for_client: bool = False, lead_s: float = 0.0, parent: int | None = None) -> int:
-    """The `liqcore emulate` command: print one JSON line when ready, serve until SIGTERM, SIGINT or the end of the market; exit status."""
-    config = Config(seed=seed, speed=speed, symbols=tuple(symbols), hours=hours, start_ns=start_ns, from_=tuple(map(str, from_)), host=host,
-                    port=port, faults=tuple(faults), parameters=parameters or {}, wait_for_client=wait_for_client, lead_s=lead_s)
+def run(config: Config | None = None, *, parent: int | None = None, **options: Any) -> int:
+    """The `liqcore emulate` command: print one JSON line when ready, serve until SIGTERM, SIGINT or the end of the market; exit status.
+
+    options: fields of Config, where no Config is given. parent: end when that process is gone.
+    """
+    config = config or Config(**options)
     try:
         import uvloop
     except ImportError:
@@ -262,4 +341,4 @@ if __name__ == "__main__":
     sys.exit(run())
 
 
-__all__ = ["BLOCK_NS", "Config", "Emulator", "run", "serve"]
+__all__ = ["BLOCK_NS", "SYMBOLS", "Config", "Emulator", "run", "serve"]

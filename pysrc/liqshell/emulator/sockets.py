@@ -32,8 +32,8 @@ def message(payload: bytes, opcode: int = 1) -> bytes:
 class Connection:
     """One client."""
 
-    def __init__(self, hub: "Hub", transport: asyncio.WriteTransport, conn_id: str) -> None:
-        self.hub, self.transport, self.conn_id = hub, transport, conn_id
+    def __init__(self, hub: "Hub", transport: asyncio.WriteTransport, conn_id: str, category: str) -> None:
+        self.hub, self.transport, self.conn_id, self.category = hub, transport, conn_id, category
         self.topics: set[str] = set()
         self.frozen_until = 0                        # market ns; half-open
         self.last_read = 0.0
@@ -53,12 +53,13 @@ class Connection:
 
 
 class Hub:
-    """All clients of /v5/public/linear."""
+    """All clients of /v5/public/... Only linear has topics. always: topics that are wanted although no client listens."""
 
     def __init__(self, symbols: Iterable[str], now_ns: Callable[[], int], wanted: set[str], first_frame: Callable[[str, int], bytes | None],
                  seed: int = 0, ack_delay_s: tuple[float, float] = (0.001, 0.003), buffer_max: int = 8 << 20, idle_s: float = IDLE_S,
                  extra_topics: Iterable[str] = ()) -> None:
         self.topics = {f"{name}.{symbol}" for name in bybit.SERVED for symbol in symbols} | set(extra_topics)
+        self.always: set[str] = set()
         self.now_ns, self.wanted, self.first_frame = now_ns, wanted, first_frame
         self.ack_delay_s, self.buffer_max, self.idle_s = ack_delay_s, buffer_max, idle_s
         self.connections: set[Connection] = set()
@@ -78,7 +79,7 @@ class Hub:
             return web.Response(status=503)
         ws = web.WebSocketResponse(compress=False, autoping=False, max_msg_size=1 << 20)
         await ws.prepare(request)
-        connection = Connection(self, transport, f"synthetic-{next(self._ids):06d}")
+        connection = Connection(self, transport, f"synthetic-{next(self._ids):06d}", request.match_info.get("category", "linear"))
         connection.last_read = asyncio.get_running_loop().time()
         self.connections.add(connection)
         self.connected += 1
@@ -86,7 +87,7 @@ class Hub:
             await self._read(ws, connection)
         finally:
             self.connections.discard(connection)
-            self._count_wanted()
+            self.count_wanted()
         return ws
 
     async def _read(self, ws: web.WebSocketResponse, connection: Connection) -> None:
@@ -118,7 +119,11 @@ class Hub:
             connection.write(message(bybit.ack(str(op), connection.conn_id, req_id, False, f"error:request not supported,op:{op}")))
 
     def _subscribe(self, connection: Connection, op: str, req_id: object, args: list[str]) -> None:
-        unknown = next((topic for topic in args if topic not in self.topics), None)
+        topics = self.topics if connection.category == bybit.CATEGORY else ()
+        unknown = next((topic for topic in args if topic not in topics), None)
+        if connection.category == "option":
+            connection.write(message(bybit.option_ack(connection.conn_id, args)))
+            return
         problem = ""
         if unknown is not None:
             problem = bybit.refusal(unknown)         # one bad topic fails its whole batch
@@ -138,11 +143,13 @@ class Hub:
                 frame = self.first_frame(topic, ts)
                 if frame is not None:
                     connection.write(message(frame))
-        self._count_wanted()
+        self.count_wanted()
 
-    def _count_wanted(self) -> None:
+    def count_wanted(self) -> None:
+        """Tell the feed which topics to make frames of."""
         # the set object is shared with the feed: change it in place
         self.wanted.clear()
+        self.wanted.update(self.always)
         for connection in self.connections:
             self.wanted.update(connection.topics)
 

@@ -6,61 +6,338 @@ known is asked, what is asked is believed only when it can no longer change, and
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from liqshell.gateway.effects import Answer, Call, Channel, Effects
-from liqshell.gateway.port import Port
-from liqshell.gateway.settings import Settings
+from liqcore.event import Action, Gate, Role
+from liqshell.gateway.account import AccountCheck
+from liqshell.gateway.channels import make_links
+from liqshell.gateway.context import Context
+from liqshell.gateway.effects import Answer, Call, Channel, Effects, Level
+from liqshell.gateway.epochs import Epochs
+from liqshell.gateway.executions import Executions
+from liqshell.gateway.inflight import Flights
+from liqshell.gateway.inquiry import Inquiries
+from liqshell.gateway.port import Message, Port, Said, Word
+from liqshell.gateway.reconcile import Reconciler
+from liqshell.gateway.requests import Requests
+from liqshell.gateway.settings import MS, Settings
+from liqshell.gateway.stops import STOP_KINDS, Stops
+from liqshell.gateway.translate import instrument_of, sequence_of
+from liqshell.gateway.watch import ClockWatch, ContractWatch
+from liqshell.venues.reports import ENDED, Execution, OrderReply, OrderState, Position, Wallet
+
+SWEEP_S = 0.1                   # while an order or a position is open: how often beliefs are compared with what is under way
+ROUNDS_MAX = 1_000              # of dispatches that answer dispatches within one input
+EPOCH_SLACK_MS = 1_500          # our clock may be so far from the venue's
+GIVE_UP_S = 120.0               # a call that the driver never answered
 
 
 class Gateway:
     """engine: liqcore.Engine, restored where there was something to restore. dispatch: anything with take() -> list of Sent and
-    again(sent, now) -> Sent (liqshell.dispatch.Dispatch), or None. store: anything with the methods of liqshell.state.Store that store.py names, or
-    None. port: the venue's language (gateway.bybit.BybitPort). settings: Settings. effects: the driver.
+    again(sent, now) -> Sent (liqshell.dispatch.Dispatch), or None where the driver hands every Sent to on_sent. store: liqshell.state.Store or
+    anything with its put() and reconciled_ms(), or None. port: the venue's language (gateway.bybit.BybitPort). effects: the driver.
 
-    Inputs, each with the present time in ns (never going back); the driver calls them from one thread, never from within an Effect:
+    Inputs, each with the present time in ns (never going back). The driver calls them from one thread, never from within an Effect:
 
-        start(now)                      once, after the engine is restored, before or after the channels are up
-        on_sent(sent, now)              what Dispatch did (optional: every input takes what is waiting in dispatch.take())
-        collect(now)                    the same without an input: call it soon after the engine dispatched something between inputs
+        start(now)                      once, after the engine is restored; asks for both channels by Effects.connect
+        collect(now)                    soon after the engine dispatched something between inputs (Dispatch.on_waiting says when)
+        on_sent(sent, now)              the same where there is no Dispatch to take from
         on_frame(channel, raw, now)     one websocket message of the account's channels
         on_answer(call, answer, now)    the outcome of an Effects.call, exactly once
         on_channel(channel, up, now)    connected (not yet authenticated) or lost
-        on_time(now)                    at next_deadline or any time
+        on_time(now)                    at next_deadline, or any time
 
-    None of them raises for anything that a venue can send.
+    None of them raises for anything that a venue can say.
     """
 
-    def __init__(self, engine: Any, dispatch: Any, store: Any, port: Port, settings: Settings, effects: Effects) -> None: ...
+    def __init__(self, engine: Any, dispatch: Any, store: Any, port: Port, settings: Settings, effects: Effects) -> None:
+        self.context = c = Context(engine, store, port, settings, effects)
+        self.dispatch = dispatch
+        self.flights = Flights()
+        self.epochs = Epochs()
+        self.inquiries = Inquiries(c)
+        self.stops = Stops(c, self.epochs)
+        self.executions = Executions(c, self.epochs, self.inquiries)
+        self.requests = Requests(c, dispatch, self.flights, self.inquiries, self.stops)
+        self.account = AccountCheck(c)
+        self.links = make_links(c)
+        self.reconciler = Reconciler(c, self.requests, self.inquiries, self.stops, self.executions, self.epochs, self.account,
+                                     lambda: self.links[Channel.PRIVATE].ready)
+        self.clock = ClockWatch(c, self._on_offset)
+        self.contracts = ContractWatch(c)
+        self.wallet: Wallet | None = None
+        self._sent: deque[Any] = deque()
+        self._started = False
+        self._sweep_due: int | None = None
+        c.after_report = self._take
+        self.inquiries.on_state = lambda order, state, asked_at: self._on_order(state, asked_at=asked_at)
+        self.inquiries.on_absent = self.requests.on_absent
+        self.inquiries.on_execution = self.executions.on_execution
 
-    def start(self, now: int) -> None: ...
-    def on_sent(self, sent: Any, now: int) -> None: ...
-    def collect(self, now: int) -> None: ...
-    def on_frame(self, channel: Channel, raw: bytes, now: int) -> None: ...
-    def on_answer(self, call: Call, answer: Answer, now: int) -> None: ...
-    def on_channel(self, channel: Channel, up: bool, now: int) -> None: ...
-    def on_time(self, now: int) -> None: ...
+    # ---- inputs ----
+
+    def start(self, now: int) -> None:
+        """Close the gates, connect, ask."""
+        c = self.context
+        c.now = now
+        c.gates.start(now, clock=c.settings.watch_clock, symbols=len(c.symbols))
+        self._started = True
+        self.clock.start()
+        self.contracts.start()
+        self.account.start()
+        self.reconciler.start()
+        for channel, link in self.links.items():
+            if channel == Channel.PRIVATE or c.port.has_order_socket:
+                link.wanted()
+        if not c.port.has_order_socket:
+            c.gates.open(Gate.GATE_ORDERS)
+        self._settle()
+
+    def on_sent(self, sent: Any, now: int) -> None:
+        """What became of one request in the last hop."""
+        self.context.now = max(now, self.context.now)
+        self.context.forget_beliefs()
+        self._sent.append(sent)
+        self._settle()
+
+    def collect(self, now: int) -> None:
+        """Take note of what Dispatch did."""
+        self.context.now = max(now, self.context.now)
+        self.context.forget_beliefs()
+        self._settle()
+
+    def on_frame(self, channel: Channel, raw: bytes, now: int) -> None:
+        """One message."""
+        c = self._enter(now)
+        for message in c.port.read(channel, raw):
+            self._on_message(channel, message)
+            self._drain()
+        self._settle()
+
+    def on_answer(self, call: Call, answer: Answer, now: int) -> None:
+        """The outcome of a REST request."""
+        c = self._enter(now)
+        handler = c.budget.answered(call)
+        if handler is None:
+            c.counters["answers nobody waits for"] += 1
+        else:
+            handler(answer)
+        self._settle()
+
+    def on_channel(self, channel: Channel, up: bool, now: int) -> None:
+        """A websocket was connected or lost."""
+        self._enter(now)
+        self.links[channel].on_channel(up)
+        if channel == Channel.ORDERS:
+            self.requests.lose_all("the order socket was lost")
+        elif not up:
+            self.reconciler.soon(self.context.settings.recheck_s)
+        self._settle()
+
+    def on_time(self, now: int) -> None:
+        """Time has passed."""
+        c = self._enter(now)
+        for handler in c.budget.given_up(now - c.settings.ns(GIVE_UP_S)):
+            handler(Answer(0, why="the driver never answered"))
+        self._settle()
+
+    # ---- outputs ----
 
     @property
     def next_deadline(self) -> int | None:
         """When on_time should be called next, ns; None = nothing is waiting."""
-        ...
+        if not self._started:
+            return None
+        c = self.context
+        times = [self._sweep_due, c.budget.due(c.now), self.clock.due(), self.contracts.due(), self.account.due(), self.reconciler.due(),
+                 self.inquiries.due(), self.stops.due(), c.budget.blocked_until(c.now) or None, *(link.due() for link in self.links.values())]
+        return max(c.now + 1, min(t for t in times if t is not None)) if any(t is not None for t in times) else None
 
     @property
     def orders_ready(self) -> bool:
         """Whether the order-entry socket is authenticated: a Wire must not send before."""
-        ...
+        return self.links[Channel.ORDERS].ready
 
     @property
     def ready(self) -> bool:
         """No gate of the gateway is closed."""
-        ...
+        return self._started and not self.context.gates.any_closed
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing is under way, in doubt or different: what the engine believes was true at the last reading."""
+        busy = len(self.flights) or len(self.inquiries) or self.requests.held_back or self.context.budget.outstanding
+        return not (busy or self.reconciler.differences)
+
+    def reconcile_now(self, now: int) -> None:
+        """Read the account now, whatever the period."""
+        self._enter(now)
+        self.reconciler.soon()
+        self._settle()
 
     def status(self) -> dict[str, Any]:
-        """For the report, the doctor and the progress line: gates closed and since when, unknown orders, clock offset, counters, last reconcile."""
-        ...
+        """For the report, the doctor and the progress line."""
+        c = self.context
+        return {
+            "ready": self.ready, "gates": c.gates.status(), "problems": list(self.problems()),
+            "unknown": [f"{order:#x}" for order in self.inquiries.hard],
+            "in_flight": len(self.flights), "in_doubt": len(self.inquiries), "held_back": len(self.requests.held_back),
+            "calls_waiting": c.budget.waiting, "calls_out": c.budget.outstanding, "clock_offset_ms": self.clock.offset_ns / MS,
+            "clock_rtt_ms": self.clock.rtt_ns / MS, "clock_measured": self.clock.measured, "reconciled": self.reconciler.reconciled,
+            "reconcile_failure": self.reconciler.last_failure if self.reconciler.failures else "",
+            "differences": {c.symbols[n]: {"venue": d.venue, "belief": d.belief} for n, d in self.reconciler.differences.items()},
+            "channels": {channel.name.lower(): link.stage.name.lower() for channel, link in self.links.items()},
+            "equity": self.wallet.equity if self.wallet else 0.0, "available": self.wallet.available if self.wallet else 0.0,
+            "counters": dict(sorted(c.counters.items()))}
 
     def problems(self) -> Sequence[str]:
-        """Why the start was refused, in words; empty where it was not."""
-        ...
+        """Why the start is refused, in words; empty where it is not."""
+        found = [f"{symbol}: {text}" for symbol, text in self.account.problems.items()]
+        found += [f"{channel.name.lower()} channel: {link.fatal}" for channel, link in self.links.items() if link.fatal]
+        return found
+
+    # ---- one input ----
+
+    def _enter(self, now: int) -> Context:
+        """The time of this input; what was dispatched before it comes first."""
+        c = self.context
+        c.now = max(now, c.now)
+        c.forget_beliefs()
+        self._drain()
+        return c
+
+    def _take(self) -> None:
+        if self.dispatch is not None:
+            self._sent.extend(self.dispatch.take())
+
+    def _drain(self) -> None:
+        """Every request that has left the engine, and those that these caused."""
+        self._take()
+        for _ in range(ROUNDS_MAX):
+            if not self._sent:
+                return
+            sent = self._sent.popleft()
+            if sent.action == Action.ACTION_CREATE and sent.id & 15 == Role.ROLE_ENTRY:
+                c = self.context
+                at_ms = (sent.ts + c.offset_ns) // MS - int(EPOCH_SLACK_MS * c.settings.patience)
+                self.epochs.opened(sent.instrument, sequence_of(sent.id), at_ms)
+            self.requests.on_sent(sent)
+        self.context.halt("runaway", f"{ROUNDS_MAX} requests answered each other within one moment: entries are halted")
+
+    def _settle(self) -> None:
+        """After every input: requests noted, beliefs compared, questions asked, what waits sent."""
+        c = self.context
+        self._drain()
+        if not self._started:
+            return
+        if self.requests.clock_doubt:
+            self.requests.clock_doubt = False
+            self.clock.measure_now()
+        if self.requests.contract_doubt:
+            self.requests.contract_doubt = False
+            self.contracts.refresh_soon()
+        self._heed_rate()
+        self.requests.retry_held_back()
+        self.requests.sweep()
+        self._drain()
+        self.inquiries.sweep()
+        self.stops.sweep()
+        for part in (self.reconciler, self.account, self.clock, self.contracts):
+            part.sweep()
+        for channel, link in self.links.items():
+            if link.sweep() and channel == Channel.ORDERS:
+                self.requests.lose_all("the order socket is dead")
+        if self.account.ok and self.reconciler.reconciled and not self.reconciler.differences:
+            c.gates.open(Gate.GATE_START)
+        c.budget.pump(c.now)
+        self._drain()
+        busy = len(self.flights) or len(self.inquiries) or self.requests.held_back or c.beliefs()
+        self._sweep_due = c.now + c.settings.ns(SWEEP_S) if busy else None
+
+    def _heed_rate(self) -> None:
+        """Entries wait while the venue wants to be left alone."""
+        c = self.context
+        until = c.budget.blocked_until(c.now)
+        if until:
+            c.gates.close(Gate.GATE_RATE, "the venue asks for a pause", c.now)
+        else:
+            c.gates.open(Gate.GATE_RATE)
+
+    def _on_offset(self, offset_ns: int) -> None:
+        if self.dispatch is not None and hasattr(self.dispatch, "offset_ms"):
+            self.dispatch.offset_ms = offset_ns // MS
+
+    # ---- what the venue says ----
+
+    def _on_message(self, channel: Channel, message: Message) -> None:
+        c = self.context
+        if isinstance(message, OrderReply):
+            self.requests.on_reply(message)
+            if c.port.is_restarting(message):
+                self.links[channel].renew()
+        elif isinstance(message, OrderState):
+            self._on_order(message)
+        elif isinstance(message, Execution):
+            self.executions.on_execution(message)
+        elif isinstance(message, Position):
+            self._on_position(message)
+        elif isinstance(message, Wallet):
+            self.wallet = message
+        else:
+            self._on_said(channel, message)
+        c.counters["messages"] += 1
+
+    def _on_said(self, channel: Channel, said: Said) -> None:
+        c = self.context
+        if said.word in (Word.LOST_ROWS, Word.MALFORMED):
+            c.counters["frames not understood"] += 1
+            c.notice(Level.WARNING, "malformed", f"{channel.name.lower()} channel: {said.text}")
+            self.reconciler.soon(0.2 * c.settings.recheck_s)        # it may have told of a fill
+            if channel == Channel.ORDERS:
+                self.inquiries.ask_soon()
+            return
+        if not self.links[channel].on_said(said):
+            return
+        if channel == Channel.PRIVATE:
+            self.reconciler.reconnected()
+            self.stops.verify_all()
+        self.inquiries.ask_soon()
+
+    def _on_order(self, state: OrderState, *, asked_at: int = 0) -> None:
+        """An order: of the stream (asked_at 0), or in the answer to a question about it."""
+        c = self.context
+        n = c.index.get(state.symbol)
+        if n is None:
+            return
+        if not asked_at:
+            c.touch(n)
+        mine, order = c.ours(state.link_id)
+        if order >= 0 and instrument_of(order) == n:
+            self.executions.learn(state.order_id, order)
+            if order & 15 == Role.ROLE_ENTRY and state.created_ms:
+                self.epochs.refine(n, sequence_of(order), state.created_ms)
+            belief = c.belief(order)
+            if belief is not None:
+                self.requests.on_state(order, state, asked_at=asked_at)
+            elif state.standing not in ENDED:
+                self.inquiries.doubt_position(n)                    # alive, and no bracket knows it
+        elif mine:
+            if state.standing not in ENDED:
+                self.inquiries.doubt_position(n)
+        elif state.stop_kind in STOP_KINDS:
+            self.stops.on_order(n, state)
+        elif state.standing not in ENDED:
+            c.counters["frames of foreign orders"] += 1
+
+    def _on_position(self, position: Position) -> None:
+        """The stream's word on a position: it may be ahead of the executions, or behind; what does not fit is read again a little later."""
+        c = self.context
+        n = c.index.get(position.symbol)
+        if n is None:
+            return
+        self.stops.on_position(position)
+        if c.lots(n, position.qty) * position.side != c.held(n):
+            c.touch(n)
+            self.reconciler.soon(c.settings.recheck_s)

@@ -1,29 +1,15 @@
-"""What the gateway needs of a venue's language: words in, requests out. One object per venue implements it (bybit.py); it does no I/O and keeps no time."""
+"""What the gateway needs of a venue's language: words in, requests out. One object per venue has it (bybit.py); it does no I/O and keeps no time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Protocol
 
 from liqshell.gateway.effects import Answer, Channel
+from liqshell.venues.bybit_codes import Asked, Outcome
 from liqshell.venues.reports import Execution, OrderReply, OrderState, Position, Wallet
-
-
-class Verdict(IntEnum):
-    """What to believe of one request."""
-
-    ACCEPTED = 1                # taken; not yet booked
-    DONE = 2                    # what was wanted is so already
-    REJECTED = 3                # definitely not done
-    UNKNOWN = 4                 # may have been done
-    GONE = 5                    # no such order any more (or never): ask how it ended
-    LANDED = 6                  # a duplicate id: the first attempt did land: ask
-    LATER = 7                   # definitely not done: wait
-    CLOCK = 8                   # definitely not done: our time stamp
-    HALT_SYMBOL = 9             # definitely not done: this contract takes none now
-    FATAL = 10                  # definitely not done, nor will anything be
 
 
 class Word(IntEnum):
@@ -33,14 +19,14 @@ class Word(IntEnum):
     SUBSCRIBED = 2
     PONG = 3
     REFUSED = 4                 # authentication or subscription refused; text says why
-    RESTARTING = 5              # the venue will close this connection: open another
+    LOST_ROWS = 5               # rows of a report could not be read: what they said has to be asked for
     MALFORMED = 6
     OTHER = 7
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A control message. fatal: repeating will not help (key, rights)."""
+    """A control message, or what is wrong with one. fatal: repeating will not help (key, rights)."""
 
     word: Word
     text: str = ""
@@ -63,86 +49,65 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """An answer, read. ok: the items are the venue's truth (as of time_ms); otherwise nothing may be concluded from them.
+    """An answer, read. ok: the items are what the venue says; otherwise nothing may be concluded from them.
 
-    verdict: of the request. wait_s: how long the venue wants to be left alone, 0 = not said.
+    outcome: of the request. wait_s: how long the venue wants to be left alone, 0 = not said. banned: the whole address, not one endpoint.
     """
 
     ok: bool
-    verdict: Verdict
+    outcome: Outcome
     code: int = 0
     text: str = ""
     items: Sequence[Any] = ()
     cursor: str = ""
     time_ms: int = 0
     wait_s: float = 0.0
+    banned: bool = False
     order_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Filters of one contract as exact decimal texts; trading: whether it takes orders."""
+    """Filters of one contract as exact decimal texts. A contract that does not trade is not listed."""
 
     symbol: str
     tick_size: str
     lot_size: str
-    trading: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """An order request in texts: what Dispatch could not send, to be sent by REST. action: liqcore Action. Fields as the venue's filters spell them."""
-
-    action: int
-    symbol: str
-    link_id: str
-    buy: bool
-    type: int
-    qty: str = ""
-    price: str = ""
-    stop: str = ""
-    post_only: bool = False
-    reduce_only: bool = False
-    extra: dict[str, str] = field(default_factory=dict)
 
 
 class Port(Protocol):
-    """A venue's language. now_ms: our clock corrected to the venue's."""
+    """A venue's language. `sent` is what Dispatch says of a request (liqshell.dispatch.Sent). now_ms: our clock."""
+
+    has_order_socket: bool              # False: every order goes by REST (demo trading)
 
     def auth(self, channel: Channel, now_ms: int) -> bytes: ...
     def subscribe(self) -> bytes: ...
     def ping(self, channel: Channel) -> bytes: ...
-    def read(self, channel: Channel, raw: bytes) -> Sequence[Message]:
-        """Every statement of a frame, in order. Never raises."""
+    def read(self, channel: Channel, raw: bytes) -> Sequence[Message]: ...
+    def outcome(self, reply: OrderReply, asked: Asked) -> Outcome: ...
+    def is_restarting(self, reply: OrderReply) -> bool:
+        """The venue will close this connection: another is to be opened."""
         ...
-    def reply_verdict(self, reply: OrderReply, action: int) -> Verdict: ...
+
     def link_id(self, order: int) -> str: ...
     def parse_link_id(self, link_id: str) -> tuple[str, int] | None: ...
+    def parse_request_id(self, request_id: str) -> tuple[int, int, int] | None: ...
+    def reason(self, state: OrderState) -> int: ...
 
     def ask_time(self) -> Ask: ...
     def ask_positions(self, symbol: str = "", cursor: str = "") -> Ask: ...
     def ask_open_orders(self, cursor: str = "") -> Ask: ...
-    def ask_order(self, symbol: str, link_id: str = "", order_id: str = "", history: bool = False) -> Ask: ...
-    def ask_executions(self, symbol: str = "", link_id: str = "", order_id: str = "", since_ms: int = 0, until_ms: int = 0, cursor: str = "") -> Ask: ...
+    def ask_order(self, symbol: str, link_id: str, *, past: bool = False) -> Ask: ...
+    def ask_executions(self, since_ms: int = 0, until_ms: int = 0, cursor: str = "", *, symbol: str = "", link_id: str = "") -> Ask: ...
     def ask_instruments(self, cursor: str = "") -> Ask: ...
-    def order(self, wish: Wish) -> Ask: ...
+    def order(self, sent: Any) -> Ask | None: ...
     def cancel(self, symbol: str, link_id: str = "", order_id: str = "") -> Ask: ...
     def set_stop(self, symbol: str, price: str) -> Ask: ...
     def set_leverage(self, symbol: str, leverage: str) -> Ask: ...
 
-    def time_of(self, answer: Answer) -> int | None:
-        """The venue's time in ns, or None."""
-        ...
+    def time_of(self, answer: Answer) -> int | None: ...
     def orders_of(self, answer: Answer) -> Page: ...
     def executions_of(self, answer: Answer) -> Page: ...
     def positions_of(self, answer: Answer) -> Page: ...
-    def instruments_of(self, answer: Answer) -> Page:
-        """Items are Listings."""
-        ...
-    def result_of(self, answer: Answer, action: int) -> Page:
-        """Of a request that changes something. action: liqcore Action, or STOP_ACTION, SETTING_ACTION."""
-        ...
-
-
-STOP_ACTION = 4
-SETTING_ACTION = 5
+    def instruments_of(self, answer: Answer) -> Page: ...
+    def result_of(self, answer: Answer, asked: Asked) -> Page: ...

@@ -138,6 +138,15 @@ class Control:
     def watchdog(self, on: bool) -> None:
         self._page.watchdog = 1 if on else 0
 
+    def watched(self, now_ns: int) -> None:
+        """The watchdog is here."""
+        self._page.watchdog_pid, self._page.watchdog_at_ns = os.getpid(), now_ns
+
+    @property
+    def watched_age_s(self) -> float:
+        """How long ago the watchdog looked last; a live process that is not watched for seconds starts another one."""
+        return (time.monotonic_ns() - self._page.watchdog_at_ns) / 1e9 if self._page.watchdog_at_ns else float("inf")
+
     # ---- who runs ----
 
     def begin(self, prefix: str, patience: float = 1.0) -> None:
@@ -147,7 +156,7 @@ class Control:
         page.pid, page.pid_started, page.boot = os.getpid(), process_start(os.getpid()), _clip(boot_id(), 63)
         page.prefix, page.patience, page.entries = _clip(prefix, 31), patience, 0
         page.watchdog = 0
-        page.rescued_at_ns = 0
+        page.rescued_at_ns = page.watchdog_at_ns = 0
         self.beat()
 
     def beat(self) -> None:

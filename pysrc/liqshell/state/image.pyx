@@ -104,8 +104,8 @@ cdef class Image:
         cdef whole_t* w = self.whole_at(copy)
         cdef const latch_t* latch = &engine.risk.latch
         cdef int64_t news = latch.orders_head - twin.ring_head[copy] if twin.ring_head[copy] >= 0 else -1
-        w.clock = engine.clock
-        w.audit_seq = engine.audit.next_seq
+        w.now = engine.clock.now
+        w.halt_heeded = engine.clock.halt_heeded
         w.ledger = engine.account.ledger
         memcpy(&w.latch, latch, <const char*> &latch.order_times[0] - <const char*> latch)
         copy_ring(w.latch.order_times, latch.order_times, RATE_RING, news, latch.orders_head, &twin.ring_sum[copy])
@@ -217,11 +217,11 @@ cdef class Image:
             out["kept"].append(symbol_of(self.entry_at(k)))
         if w.seal.sequence <= 1:
             return out
-        engine.clock = w.clock
-        engine.audit.next_seq = engine.audit.read_seq = w.audit_seq
+        engine.clock.now = w.now
+        engine.clock.halt_heeded = w.halt_heeded
         engine.account.ledger = w.ledger
         engine.risk.latch = w.latch
-        out["now_ns"], out["halted"] = w.clock.now, Reason(w.latch.halted)
+        out["now_ns"], out["halted"] = w.now, Reason(w.latch.halted)
         for k in range(self.records):
             t = self.trade_at(k, self.twins[k].sequence & 1)
             if k >= self.count:     # what it earned stays in the equity

@@ -8,7 +8,6 @@ from libc.stdint cimport int64_t, uint64_t
 
 from liqcore.account cimport ledger_t, position_t
 from liqcore.slot cimport slot_t
-from liqcore.engine cimport clock_t
 from liqcore.instrument cimport Instrument
 from liqcore.risk cimport latch_t
 
@@ -49,8 +48,8 @@ ctypedef struct trade_t:        # one copy of one instrument: bracket and positi
 
 ctypedef struct whole_t:        # one copy of what concerns all
     seal_t seal
-    clock_t clock
-    int64_t audit_seq
+    int64_t now
+    int64_t halt_heeded
     ledger_t ledger
     latch_t latch               # last, because its ring of order times is sealed by a running sum
 

@@ -91,8 +91,8 @@ cdef uint64_t trade_check(const trade_t* t, uint64_t total, int record) noexcept
 
 
 cdef uint64_t whole_check(const whole_t* w, uint64_t total) noexcept nogil:
-    cdef Py_ssize_t bytes_ = <const char*> &w.latch.order_times[0] - <const char*> &w.clock
-    return finish(fold(&w.clock, bytes_ // 8, place_seed(w.seal.sequence, 2, 0)) * P1 ^ total)
+    cdef Py_ssize_t bytes_ = <const char*> &w.latch.order_times[0] - <const char*> &w.now
+    return finish(fold(&w.now, bytes_ // 8, place_seed(w.seal.sequence, 2, 0)) * P1 ^ total)
 
 
 cdef uint64_t guard_check(const guard_t* g) noexcept nogil:
@@ -127,7 +127,7 @@ def checksum(bytes data, uint64_t seed=0) -> int:
 
 
 cdef int64_t layout_sizes() noexcept nogil:
-    return ((sizeof(slot_t) * 31 + sizeof(position_t)) * 31 + sizeof(latch_t)) * 31 + sizeof(clock_t) * 7 + sizeof(ledger_t)
+    return ((sizeof(slot_t) * 31 + sizeof(position_t)) * 31 + sizeof(latch_t)) * 31 + sizeof(ledger_t)
 
 
 cdef void seal_head(file_head_t* h) noexcept nogil:
@@ -301,7 +301,7 @@ def inspect(path) -> dict:
     records = (<const file_head_t*> base).count
     w = newest_whole(base, records)
     out = {"run": (<bytes> (<const file_head_t*> base).run).decode(), "created_ns": (<const file_head_t*> base).created_ns,
-           "now_ns": w.clock.now if w != NULL and w.seal.sequence > 1 else 0, "halted": Reason(w.latch.halted) if w != NULL else Reason.OK,
+           "now_ns": w.now if w != NULL and w.seal.sequence > 1 else 0, "halted": Reason(w.latch.halted) if w != NULL else Reason.OK,
            "damaged": [] if w != NULL else ["account"], "trades": []}
     for k in range(records):
         t = newest(base, records, k)

@@ -13,7 +13,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +237,19 @@ def write_rows(database: sqlite3.Connection, rows: Iterable[tuple[str, Mapping[s
         with contextlib.suppress(sqlite3.Error):
             database.execute("ROLLBACK")
         raise
+
+
+def note_kill(folder: str | Path, action: str, reason: str, by: str, done: str, say: Callable[[str], None]) -> None:
+    """Write a row of `kills`, beside a live process or without one. What keeps it from being written is said; it is never a reason to stop."""
+    path = Path(folder) / STORE
+    if not path.exists():
+        return
+    try:
+        with contextlib.closing(connect(path)) as database:
+            row = {"ts_ns": time.time_ns(), "action": action, "reason": reason, "by": by, "done": done}
+            write_rows(database, [("kills", row)])
+    except sqlite3.Error as why:
+        say(f"{path}: the kill could not be noted there: {why}")
 
 
 def free_bytes(folder: Path) -> int:

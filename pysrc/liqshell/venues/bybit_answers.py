@@ -1,7 +1,7 @@
 """Bybit V5 linear REST: answers to venues/reports.py and to the few facts that are asked of an account. Pure functions, no sockets.
 
-A parser never raises: it returns a Parsed, whose `ok` says whether its value may be used. One row that cannot be read makes the whole answer unusable:
-a list from which something is missing is not an account's list.
+A parser never raises: it returns a Parsed, whose `ok` says whether its value may be used. One row that cannot be read makes the whole answer
+unusable: a list from which something is missing is not an account's list.
 """
 
 from collections.abc import Callable, Mapping
@@ -253,6 +253,17 @@ def parse_server_time(body: bytes) -> Parsed[int]:
 def parse_price_limit(body: bytes) -> Parsed[PriceLimit]:
     """market/price-limit."""
     return _read(body, lambda result: PriceLimit(rows.symbol(result), rows.number(result, "buyLmt"), rows.number(result, "sellLmt")))
+
+
+def parse_last_price(body: bytes) -> Parsed[float]:
+    """market/tickers of one symbol: its last trade's price."""
+    def price(result: dict[str, Any]) -> float:
+        found = _rows(result, lambda row: rows.number(row, "lastPrice"))
+        if len(found) != 1 or found[0] <= 0.0:
+            raise Refused("bad number", "lastPrice: expected one price above 0")
+        return found[0]
+
+    return _read(body, price)
 
 
 def judge(status: int, body: bytes, asked: Asked) -> Verdict:

@@ -118,6 +118,9 @@ _REPORTS: dict[str, Callable[[Any, int, str, str, int], Report]] = {
     "wallet": lambda out, n, why, detail, ts: Report(ReportKind.WALLETS, wallets=out, refused=n, reason=why, detail=detail, ts_ms=ts)}
 
 
+_CONTROL = {FrameKind.ACK: ReportKind.ACK, FrameKind.ACK_FAILED: ReportKind.ACK_FAILED, FrameKind.PONG: ReportKind.PONG}
+
+
 def _answer(message: dict[str, Any]) -> Report:
     """A frame without a topic. Some rejections come without reqId, or even without op: they are a REPLY with request_id "", so that somebody asks."""
     operation = message.get("op")
@@ -126,7 +129,7 @@ def _answer(message: dict[str, Any]) -> Report:
     if type(operation) is str and operation.startswith("order.") or operation is None and "retCode" in message:
         return Report(ReportKind.REPLY, reply=_reply(message, operation or ""))
     frame = control_frame(message)
-    kind = {FrameKind.ACK: ReportKind.ACK, FrameKind.ACK_FAILED: ReportKind.ACK_FAILED, FrameKind.PONG: ReportKind.PONG}.get(frame.kind, ReportKind.OTHER)
+    kind = _CONTROL.get(frame.kind, ReportKind.OTHER)
     code = message.get("retCode", 0)
     said = rows.said(message.get("retMsg", message.get("ret_msg", "")))
     detail = "" if kind in (ReportKind.ACK, ReportKind.ACK_FAILED) else frame.detail     # theirs is the unmasked message

@@ -16,7 +16,7 @@ _UNSAFE = re.compile(rb"[^A-Za-z0-9_.~%:,*/=+-]")
 
 
 class Request(NamedTuple):
-    """method, path, query (without '?'), body, weight (name of the rate budget): gateway.effects.Call(number, *request[:4], weight=request.weight)."""
+    """method, path, query (without '?'), body, weight (name of the rate budget): Call(number, *request[:4], weight=request.weight)."""
 
     method: str
     path: str
@@ -54,8 +54,8 @@ def from_frame(frame: bytes) -> Request:
 
 def create(symbol: str, link_id: str, side: int, qty: str, price: str = "", *, post_only: bool = False, reduce_only: bool = False,
            trigger: str = "", stop_loss: str = "", index: int = 0) -> Request:
-    """A new order. side +1 buy, -1 sell; numbers as exact decimal text; no price = market; trigger: conditional, at the last price, in the direction in
-    which `side` is a stop (a buy when it rises, a sell when it falls). Quantity "0" with reduce_only closes the position, whatever its size."""
+    """A new order. side +1 buy, -1 sell; numbers as exact decimal text; no price = market; trigger: conditional, at the last price, in the direction
+    in which `side` is a stop (a buy when it rises, a sell when it falls). Quantity "0" with reduce_only closes the position, whatever its size."""
     market = not price
     return _post("/v5/order/create", "order", symbol=symbol, orderLinkId=link_id, side="Buy" if side > 0 else "Sell",
                  orderType="Market" if market else "Limit", qty=qty, price=price,
@@ -76,13 +76,13 @@ def cancel(symbol: str, link_id: str = "", order_id: str = "") -> Request:
 
 
 def cancel_all(symbol: str = "", settle: str = SETTLE, *, kind: str = "Order") -> Request:
-    """Cancel up to 500 orders of a symbol or of a settlement coin. kind "Order": plain orders only. "StopOrder": conditional orders, and stops,
-    take-profits and trailing stops of positions too, which leaves positions naked; so does ""."""
+    """Cancel up to 500 orders of a symbol or of a settlement coin. kind "Order": plain orders only. "StopOrder": conditional ones, and the stops,
+    take-profits and trailing stops of positions too, which leaves those naked; so does ""."""
     return _post("/v5/order/cancel-all", "order", symbol=symbol, settleCoin="" if symbol else settle, orderFilter=kind)
 
 
 def trading_stop(symbol: str, *, stop_loss: str = "", take_profit: str = "", trailing: str = "", activation: str = "", index: int = 0) -> Request:
-    """Stops of the whole position, at the last price. "0" takes one away, "" leaves it as it is. trailing, activation: distance and starting price."""
+    """Stops of the whole position, at the last price. "0" takes one away, "" leaves it. trailing, activation: distance and starting price."""
     return _post("/v5/position/trading-stop", "setting", symbol=symbol, tpslMode="Full", stopLoss=stop_loss,
                  slTriggerBy="LastPrice" if stop_loss else None, takeProfit=take_profit, tpTriggerBy="LastPrice" if take_profit else None,
                  trailingStop=trailing, activePrice=activation, positionIdx=index)
@@ -163,6 +163,11 @@ def instruments(symbol: str = "", cursor: str = "") -> Request:
     """Public; answers are for bybit_instruments.parse_instruments."""
     return _get("/v5/market/instruments-info", "market", category=CATEGORY, symbol=symbol, status="" if symbol else "Trading",
                 limit="" if symbol else 1000, cursor=cursor)
+
+
+def tickers(symbol: str) -> Request:
+    """Public: last price and the like."""
+    return _get("/v5/market/tickers", "market", category=CATEGORY, symbol=symbol)
 
 
 def price_limit(symbol: str) -> Request:

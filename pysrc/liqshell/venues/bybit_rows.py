@@ -1,7 +1,8 @@
 """Rows of Bybit's account data, as the private stream and REST both spell them, to the types of venues/reports.py.
 
-A row that cannot be relied on raises Refused, which names the field; nothing else leaves these functions. Enumerations that we only hand on (execution
-type, reasons, position status) are kept as the venue's text, whatever it is; those on which a decision hangs (side, order status) must be known.
+A row that cannot be relied on raises Refused, which names the field; nothing else leaves these functions. Enumerations that we only hand on
+(execution type, reasons, position status) are kept as the venue's text, whatever it is; those on which a decision hangs (side, order status) must be
+known.
 """
 
 import math
@@ -139,7 +140,7 @@ def execution(row: dict) -> Execution:
 
 
 def position(row: dict) -> Position:
-    """A row of the position stream (entryPrice) or of position/list (avgPrice). Size 0 is flat whatever the side says; it may say anything or nothing."""
+    """A row of the position stream (entryPrice) or of position/list (avgPrice). Size 0 is flat, whatever the side says."""
     qty = number(row, "size")
     if row.get("size") in (None, ""):            # an absent size is not a flat position
         raise Refused("bad number", "size: empty or absent")

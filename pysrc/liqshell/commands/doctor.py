@@ -1,0 +1,80 @@
+"""`liqcore doctor`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import textwrap
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+if TYPE_CHECKING:
+    from liqshell.doctor import Check
+
+WIDTH = 130
+
+
+def doctor(
+    config: Path,
+    /,
+    *,
+    live: Annotated[bool, Parameter(name="--live", negative=())] = False,
+    samples: Annotated[int, Parameter(validator=Number(gte=3, lte=200))] = 10,
+    set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Is it safe to start? Asks the configured venue by REST; sends no order and changes nothing. Exit status 1 where a check fails.
+
+    Looks at the clock, the line, the key's rights, contracts and filters, fees, position mode, leverage, what is open on the account, the disk, and
+    says in plain words what the limits come to. Keys come from LIQCORE_API_KEY and LIQCORE_API_SECRET, or from the keyring; without them the account
+    is not looked at.
+
+    Parameters
+    ----------
+    config
+        TOML file.
+    live
+        Judge as before trading with real money: what is wrong with the account then fails instead of warning.
+    samples
+        Readings of the venue's clock.
+    set_
+        section.key=value, instead of what the file says. May be given several times.
+    json_
+        One JSON object.
+    """
+    from liqshell.config import load
+    from liqshell.doctor import examine, gather
+    from liqshell.doctor.checks import FAIL, WARN, config_hash
+    from liqshell.keys import find_keys
+
+    loaded = load(config, set_ or [])
+    facts = asyncio.run(gather(loaded, find_keys(loaded.feed.environment), samples=samples))
+    checks = examine(loaded, facts, live=live or loaded.run.mode == "live")
+    counts = {verdict: sum(check.verdict == verdict for check in checks) for verdict in (FAIL, WARN)}
+    if json_:
+        print(json.dumps({"venue": facts.rest, "environment": loaded.feed.environment, "emulator": facts.emulator, "live": live,
+                          "config": config_hash(loaded), "time": int(time.time()), "checks": [asdict(check) for check in checks], **counts}))
+    else:
+        _show(checks)
+        fine = "It may start; read the warnings." if counts[WARN] else "Nothing speaks against starting."
+        safe = "Not safe to start." if counts[FAIL] else fine
+        print(f"\n{len(checks)} checks, {counts[FAIL]} failed, {counts[WARN]} warnings. {safe}")
+    return 1 if counts[FAIL] else 0
+
+
+def _show(checks: list[Check]) -> None:
+    from liqshell.log import redact
+
+    indent = " " * 24
+    for check in checks:
+        head = f"{check.verdict:<5} {check.id:<17} "
+        for line in redact(check.text).split("\n"):
+            print("\n".join(textwrap.wrap(line, WIDTH, initial_indent=head, subsequent_indent=indent)))
+            head = indent
+        if check.action:
+            print("\n".join(textwrap.wrap(redact(f"-> {check.action}."), WIDTH, initial_indent=indent, subsequent_indent=indent + "   ")))

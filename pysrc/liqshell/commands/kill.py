@@ -1,0 +1,155 @@
+"""`liqcore kill`."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from liqshell.errors import ConfigError, DataError, LiqshellError
+
+
+def kill(
+    config: Path | None = None,
+    /,
+    *,
+    state: Path | None = None,
+    flatten: Annotated[bool, Parameter(negative=())] = False,
+    reason: str = "",
+    lift: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Stop trading now: no entry leaves any more, working entries are cancelled, every position keeps or gets a stop.
+
+    Works with a live process that runs, is stuck, has died or never was. It stays killed over restarts until --lift. Exit status 0: nothing remains
+    to be looked at; 1: something does, and it is said what.
+
+    Parameters
+    ----------
+    config
+        The configuration of the live run. Without it and --state: the only state folder under runs/state.
+    state
+        The state folder itself, where the configuration is not at hand.
+    flatten
+        Also close every position of the configured contracts at market, reduce-only.
+    reason
+        Why; kept with the switch.
+    lift
+        Allow trading again, after a typed confirmation. A process that still runs stays halted until it is restarted.
+    """
+    from liqshell.state.control import Control, Kill
+
+    folder = _folder(config, state)
+    if lift:
+        return _lift(folder)
+    word = Kill.FLATTEN if flatten else Kill.KILLED
+    by = f"{_user()}, liqcore kill, pid {os.getpid()}"
+    try:
+        control = Control(folder)
+        control.set_kill(word, reason or "liqcore kill", by)
+        control.close()
+        print(f"{folder}: killed. No entry leaves from now on, until `liqcore kill --lift`.", flush=True)
+    except LiqshellError as why:            # a damaged page must not keep us from the rest
+        print(f"{why}", file=sys.stderr, flush=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "KILL").touch()
+    return _act(folder, config, flatten, reason, by)
+
+
+def _act(folder: Path, config: Path | None, flatten: bool, reason: str, by: str) -> int:
+    """At the venue, over a connection of our own."""
+    from liqshell.keys import load_keys
+    from liqshell.rescue import Rescue
+    from liqshell.state.control import Control
+    from liqshell.state.store import note_kill
+
+    try:
+        sheet = _sheet(folder, config)
+        keys = load_keys(sheet.environment)
+    except LiqshellError as why:
+        print(f"Nothing was done at the venue: {why}", file=sys.stderr)
+        print("A live process that still runs cancels its entries itself. Look at the account at the venue.", file=sys.stderr)
+        return 1
+    result = Rescue(folder, sheet, keys, flatten=flatten, say=lambda line: print(f"  {line}", flush=True)).act()
+    print(f"After {result.seconds:.2f} s, by the venue's word:" if result.reached else "The venue did not answer:")
+    for line in result.lines():
+        print(f"  {line}")
+    note_kill(folder, "flatten" if flatten else "kill", reason, by, "; ".join(result.lines()), lambda line: print(line, file=sys.stderr))
+    if result.reached:
+        try:
+            control = Control(folder)
+            control.rescued()
+            control.close()
+        except DataError as why:
+            print(f"{why}", file=sys.stderr)
+    return 0 if result.clean else 1
+
+
+def _lift(folder: Path) -> int:
+    from liqshell.state.control import Control, Kill
+    from liqshell.state.store import note_kill
+
+    control = Control(folder)
+    if control.kill == Kill.NO:
+        print(f"{folder}: not killed")
+        return 0
+    print(f"{folder}: killed ({control.kill.name.lower()}): {control.reason or 'no reason given'}; by {control.by or 'the file KILL'}")
+    print(f"Type the name of the folder ({folder.name}) to allow trading again: ", end="", flush=True)
+    if sys.stdin.readline().strip() != folder.name:
+        print("\nNot lifted.")
+        return 1
+    control.lift()
+    control.close()
+    note_kill(folder, "lift", "", _user(), "", lambda line: print(line, file=sys.stderr))
+    print("\nLifted. A process that still runs stays halted until it is restarted.")
+    return 0
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return f"uid {os.getuid()}"
+
+
+def _run_section(config: Path) -> tuple[str, str]:
+    """[run] out and name, read with as little as possible: a fault elsewhere in the file must not stop a kill."""
+    import tomllib
+
+    try:
+        found: Any = tomllib.loads(config.read_text()).get("run", {})
+        return str(found.get("out", "runs")), str(found.get("name") or config.stem)
+    except (OSError, ValueError, AttributeError) as why:
+        raise ConfigError(str(config), f"cannot be read: {why}", "the configuration of the live run", "Give its state folder with --state") from None
+
+
+def _folder(config: Path | None, state: Path | None) -> Path:
+    from liqshell.state.control import CONTROL
+    from liqshell.state.sheet import state_folder
+
+    if state is not None:
+        if not state.is_dir():
+            raise ConfigError("--state", f"{state} is not a folder", "the state folder of a live run")
+        return state
+    if config is not None:
+        return state_folder(*_run_section(config))
+    found = sorted(path.parent for path in Path("runs/state").glob(f"*/{CONTROL}"))
+    if len(found) != 1:
+        names = ", ".join(map(str, found)) or "none"
+        raise ConfigError("kill", f"which one? State folders under runs/state: {names}", "a configuration, or --state FOLDER")
+    return found[0]
+
+
+def _sheet(folder: Path, config: Path | None) -> Any:
+    """What the live run left; where there was none, what the configuration says."""
+    from liqshell.state.sheet import SHEET, Sheet
+
+    if config is None or (folder / SHEET).exists():
+        return Sheet.load(folder)
+    from liqshell.config import load
+
+    loaded = load(config)
+    return Sheet(loaded.feed.rest_url, loaded.feed.environment, _run_section(config)[1], loaded.feed.symbols)

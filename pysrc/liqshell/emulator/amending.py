@@ -1,0 +1,157 @@
+"""Amending and cancelling at the emulated venue."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from .accounts import Account
+from .holdings import STOP_LOSS, TAKE_PROFIT
+from .orders import Order, acknowledgement
+from .parameters import WATCHES, Fields, choice, instrument, lots, text, ticks
+from .refusals import NO_ORDER, ORDER_CANCELLED, ORDER_FILLED, TRIGGER_MUST_FALL, TRIGGER_MUST_RISE, bad, refused
+from .trading import POST_ONLY_REASON, Trading
+
+STOP_KINDS = ("StopLoss", "TakeProfit", "PartialStopLoss", "PartialTakeProfit")
+FILTERS: dict[str, tuple[str, ...] | None] = {
+    "": None, "Order": ("",), "OpenOrder": ("",), "StopOrder": ("Stop", "TrailingStop", *STOP_KINDS), "tpslOrder": STOP_KINDS}
+
+
+class Amending(Trading):
+    """Changing and ending orders."""
+
+    def find(self, account: Account, fields: Fields, now_ns: int) -> Order:
+        """The open order that a request is about; orderId wins over orderLinkId."""
+        instrument(self.index, set(), fields)
+        order_id, link = text(fields, "orderId"), text(fields, "orderLinkId")
+        if not order_id and not link:
+            raise bad("params error: orderId or orderLinkId is required")
+        order = account.orders.get(order_id) if order_id else account.links.get(link)
+        if order is None or order.contract.symbol != text(fields, "symbol"):
+            raise refused(NO_ORDER)
+        if not order.open and not self._races(order, now_ns):
+            if self.settings.ended_codes:
+                raise refused(ORDER_FILLED if order.status == "Filled" else ORDER_CANCELLED)
+            raise refused(NO_ORDER)
+        return order
+
+    def _races(self, order: Order, now_ns: int) -> bool:
+        return order.status == "Filled" and now_ns - order.versions[-1][0] <= self.settings.filled_twice_s * 1e9 and order.cancel_type == "UNKNOWN"
+
+    def cancel(self, account: Account, fields: Fields, now_ns: int) -> Order:
+        """End an open order."""
+        order = self.find(account, fields, now_ns)
+        if not order.open:                            # the cancel has raced the fill: the venue says Filled once more
+            order.cancel_type, order.reject = "CancelByUser", "EC_OrigClOrdIDDoesNotExist"
+            self.say_order(order, now_ns)
+            return order
+        self.withdraw((order,), now_ns)
+        return order
+
+    def withdraw(self, orders: Iterable[Order], now_ns: int, cancel: str = "CancelByUser") -> None:
+        """Cancel orders; a position's stop goes as when it is removed from the position."""
+        for order in orders:
+            if not order.open:
+                continue
+            h = self.holding(order.account, order.n, order.idx)
+            self.forget_stop(h, order)
+            ours = order.kind in ("", "Stop")
+            self.finish(order, "Cancelled" if ours or not order.waiting else "Deactivated", now_ns, cancel=cancel if ours else "CancelByTpSlTsClear",
+                        reject="EC_PerCancelRequest" if cancel == "CancelByUser" else "")
+            self._moved[h] = None
+            self._paid[order.account] = None
+
+    def cancel_all(self, account: Account, fields: Fields, now_ns: int) -> dict[str, Any]:
+        """Cancel the orders of a symbol or of everything: at most 500, position stops included unless orderFilter says otherwise."""
+        if text(fields, "category") != "linear":
+            raise bad("Illegal category")
+        symbol = text(fields, "symbol")
+        if not (symbol or text(fields, "baseCoin") or text(fields, "settleCoin")):
+            raise bad("params error: symbol, baseCoin or settleCoin is required")
+        if symbol and symbol not in self.index:
+            raise bad("params error: symbol invalid " + symbol)
+        kinds = FILTERS[choice(fields, "orderFilter", tuple(FILTERS), "")]
+        if text(fields, "stopOrderType") == "Stop":
+            kinds = ("Stop",)
+        base = text(fields, "baseCoin")
+        chosen = [o for o in account.open.values() if (not symbol or o.contract.symbol == symbol) and (not base or o.contract.base == base)
+                  and (kinds is None or o.kind in kinds)][:500]
+        if text(fields, "settleCoin") not in ("", "USDT"):
+            chosen = []
+        self.withdraw(chosen, now_ns)
+        return {"list": [dict(acknowledgement(o)) for o in chosen], "success": "1"}
+
+    def amend(self, account: Account, fields: Fields, now_ns: int) -> Order:
+        """Change price, quantity, trigger or attached stops of an open order."""
+        order = self.find(account, fields, now_ns)
+        if not order.open:
+            raise refused(NO_ORDER)
+        c = order.contract
+        price, qty = ticks(c, fields, "price"), lots(c, fields, "qty")
+        trigger = ticks(c, fields, "triggerPrice")
+        if qty == 0 or 0 < qty <= order.done:
+            raise bad("params error: Qty invalid")
+        if qty > c.lots_max:
+            raise bad("The number of contracts exceeds maximum limit allowed: too large")
+        if trigger and not order.waiting or price and order.market:
+            raise bad("params error: price invalid")
+        stops = self._amend_stops(order, fields, price)
+        if order.waiting:
+            self._amend_waiting(order, price, qty, trigger, now_ns)
+        elif price or qty > 0:
+            self._amend_booked(order, price, qty, now_ns)
+        elif stops:
+            self.say_order(order, now_ns)
+        else:
+            raise bad("The order remains unchanged as the parameters entered match the existing ones.")
+        self._moved[self.holding(account, order.n, order.idx)] = None
+        self._paid[account] = None
+        return order
+
+    def _amend_stops(self, order: Order, fields: Fields, price: int) -> bool:
+        """Attached stops: only for the executions to come. "0" removes."""
+        c, changed = order.contract, False
+        base = price or order.price or self.matcher.touch(order.n, order.side)
+        for name, kind, at, by in (("stopLoss", STOP_LOSS, "sl", "sl_by"), ("takeProfit", TAKE_PROFIT, "tp", "tp_by")):
+            if text(fields, name):
+                value = ticks(c, fields, name)
+                if value and order.reduce:
+                    raise bad("reduceOnly order can not set tp/sl")
+                self.check_stop(order.side, kind, value, base, getattr(order, by), order.n)
+                setattr(order, at, value)
+                setattr(order, by, choice(fields, f"{name[:1]}{'l' if at == 'sl' else 'p'}TriggerBy", WATCHES, getattr(order, by) or "LastPrice"))
+                order.tpsl_mode = order.tpsl_mode or "Full"
+                order.sent, changed = None, True
+        return changed
+
+    def _amend_waiting(self, order: Order, price: int, qty: int, trigger: int, now_ns: int) -> None:
+        if trigger:
+            base = self._base(order.n, order.trigger_by)
+            if base and (trigger - base) * order.direction <= 0:
+                raise refused(TRIGGER_MUST_RISE if order.direction > 0 else TRIGGER_MUST_FALL)
+            order.trigger = trigger
+            self.matcher.arm(order.slot, trigger)
+        order.price, order.qty, order.sent = price or order.price, qty if qty > 0 else order.qty, None
+        self.say_order(order, now_ns)
+
+    def _amend_booked(self, order: Order, price: int, qty: int, now_ns: int) -> None:
+        before = order.price, order.qty
+        self.release(order)
+        order.price, order.qty, order.sent = price or order.price, qty if qty > 0 else order.qty, None
+        try:
+            self.check_price(order)
+            if not order.reduce and (order.price, order.qty) != before:
+                self.check_margin(order)
+        except Exception:
+            order.price, order.qty, order.sent = *before, None
+            raise
+        finally:
+            self.reserve(order)
+        touch = self.matcher.touch(order.n, order.side)
+        crosses = touch > 0 and (touch - order.price) * order.side <= 0
+        if crosses and order.tif == "PostOnly":
+            self.finish(order, self.settings.post_only_status, now_ns, reject=POST_ONLY_REASON)
+            return
+        self.matcher.rest(order.slot, order.price, order.price != before[0] or order.qty > before[1])
+        if crosses:
+            self.matcher.arrive(order.slot, now_ns)
+        if order.open:
+            self.say_order(order, now_ns)

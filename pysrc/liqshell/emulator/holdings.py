@@ -1,0 +1,109 @@
+"""One position of an account at the emulated venue, and how the venue writes it."""
+
+from typing import TYPE_CHECKING, Any
+
+from .contracts import Contract
+from .orders import Order, lots_text, number, ticks_text
+
+if TYPE_CHECKING:
+    from .accounts import Account
+
+STOP_LOSS, TAKE_PROFIT, TRAILING = "StopLoss", "TakeProfit", "TrailingStop"
+VERSIONS_MAX = 64
+
+
+class Holding:
+    """The position of one symbol and index (0 = one-way; 1 long, 2 short in hedge mode).
+
+    size: lots, signed. entry: average price. buys, sells: value of the open orders that may add to it. stops: what protects all of it, by kind;
+    partial: the pairs attached to entries, in order of creation.
+    """
+
+    __slots__ = (
+        "account", "active", "buys", "contract", "created_ms", "entry", "idx", "leverage", "n", "partial", "realised",
+        "realised_total", "sells", "sequence", "size", "sl_by", "status", "stops", "tp_by", "updated_ms", "versions")
+
+    def __init__(self, account: "Account", n: int, contract: Contract, idx: int, leverage: float) -> None:
+        self.account, self.n, self.contract, self.idx, self.leverage = account, n, contract, idx, leverage
+        self.size = self.active = self.created_ms = self.updated_ms = 0
+        self.sequence = -1
+        self.entry = self.buys = self.sells = self.realised = self.realised_total = 0.0
+        self.status = "Normal"
+        self.stops: dict[str, Order] = {}
+        self.partial: list[Order] = []
+        self.sl_by = self.tp_by = ""
+        self.versions: list[tuple[int, dict[str, Any]]] = []
+
+    @property
+    def qty(self) -> float:
+        """Signed, in base units."""
+        return self.size / self.contract.lot_power
+
+    def reducible(self, side: int) -> int:
+        """Lots that an order of this side would close."""
+        return -self.size * side if self.size * side < 0 else 0
+
+    def unrealised(self, mark: float) -> float:
+        """Profit at the mark."""
+        return (mark - self.entry) * self.qty if self.size else 0.0
+
+    def exposure(self, mark: float) -> float:
+        """Value of the position as it would be after all orders of the worse side."""
+        held = self.qty * mark
+        return max(abs(held), abs(held + self.buys), abs(held - self.sells))
+
+    def move(self, side: int, price: float, lots: int) -> tuple[float, int]:
+        """An execution: (profit realised by what it closed, lots closed)."""
+        closed = min(lots, self.reducible(side))
+        pnl = 0.0
+        if closed:
+            pnl = (price - self.entry) * closed / self.contract.lot_power * (1 if self.size > 0 else -1)
+            self.size += side * closed
+        opened = lots - closed
+        if opened:
+            held = abs(self.size)
+            self.entry = (self.entry * held + price * opened) / (held + opened) if held else price
+            self.size += side * opened
+        if self.size == 0:
+            self.entry = 0.0
+        return pnl, closed
+
+    def row(self, mark: float, liquidation: float, maintenance: float, fee: float) -> dict[str, Any]:
+        """The position as the private stream writes it; the REST spelling differs in listed()."""
+        c, held = self.contract, self.size
+        value = abs(self.qty) * mark
+        margin = number(value / self.leverage + value * fee) if held else "0"
+        mm = number(value * maintenance + value * fee) if held else "0"
+        stop, target, trail = self.stops.get(STOP_LOSS), self.stops.get(TAKE_PROFIT), self.stops.get(TRAILING)
+        entry = number(self.entry)
+        cost = number(abs(self.qty) * self.entry) if held else "0"
+        created = str(self.created_ms)
+        return {
+            "category": "linear", "symbol": c.symbol, "positionIdx": self.idx, "side": "" if not held else "Buy" if held > 0 else "Sell",
+            "size": lots_text(c, abs(held)), "entryPrice": entry, "sessionAvgPrice": "", "breakEvenPrice": entry if held else "",
+            "leverage": number(self.leverage), "positionValue": cost, "positionBalance": "0", "markPrice": ticks_text(c, round(mark * c.tick_power)),
+            "positionIM": margin, "positionIMByMp": margin, "positionMM": mm, "positionMMByMp": mm,
+            "takeProfit": ticks_text(c, target.trigger) if target else "0", "stopLoss": ticks_text(c, stop.trigger) if stop else "0",
+            "trailingStop": ticks_text(c, trail.trail) if trail else "0", "tpslMode": "Partial" if self.partial else "Full",
+            "unrealisedPnl": number(self.unrealised(mark)), "curRealisedPnl": number(self.realised), "cumRealisedPnl": number(self.realised_total),
+            "liqPrice": number(liquidation) if held and liquidation > 0.0 else "", "bustPrice": "", "positionStatus": self.status,
+            "adlRankIndicator": 2 if held else 0, "autoAddMargin": 0, "isReduceOnly": False, "tradeMode": 0, "riskId": 1, "riskLimitValue": "2000000",
+            "mmrSysUpdatedTime": "", "leverageSysUpdatedTime": "", "delta": "", "createdTime": created, "updatedTime": str(self.updated_ms),
+            "seq": self.sequence}
+
+    def remember(self, now_ns: int, row: dict[str, Any]) -> None:
+        """Keep a row for answers that are stale."""
+        self.versions.append((now_ns, row))
+        if len(self.versions) > VERSIONS_MAX:
+            del self.versions[0]
+
+
+def listed(row: dict[str, Any]) -> dict[str, Any]:
+    """A position as position/list writes it."""
+    out = row.copy()
+    out["avgPrice"] = out.pop("entryPrice")
+    del out["category"]
+    for name in ("takeProfit", "stopLoss"):
+        if out[name] == "0":
+            out[name] = ""
+    return out

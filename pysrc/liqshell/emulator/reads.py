@@ -1,0 +1,212 @@
+"""REST answers of the emulated venue about an account: orders, executions, positions, money, permissions."""
+
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
+from typing import Any
+
+from .accounts import Account
+from .forced import Forced
+from .holdings import Holding, listed
+from .ledger import REALTIME_ENDED
+from .orders import OPEN, Order, number, status_at, ticks_text
+from .parameters import Fields, text, whole
+from .refusals import bad
+
+WEEK_MS = 7 * 86_400_000
+Row = dict[str, Any]
+MISSING = "Missing some parameters that must be filled in, symbol or settleCoin or baseCoin"
+
+
+def _linear(fields: Fields) -> bool:
+    """False: another category, in which nobody has anything here."""
+    category = text(fields, "category")
+    if category not in ("linear", "inverse", "spot", "option"):
+        raise bad("Illegal category")
+    return category == "linear"
+
+
+def _page(fields: Fields, found: Iterable[tuple[int, Row]], default: int, most: int) -> Row:
+    """Newest first, `limit` at a time; the cursor is the number of the last one on the page before."""
+    limit, cursor = whole(fields, "limit", default), text(fields, "cursor").removeprefix("page_")
+    if not 1 <= limit <= most or cursor and not cursor.isdigit():
+        raise bad("params error: " + ("cursor" if cursor and not cursor.isdigit() else "limit") + " invalid")
+    rows: list[Row] = []
+    last, more = 0, ""
+    for serial, row in found:
+        if cursor and serial >= int(cursor):
+            continue
+        if len(rows) == limit:
+            more = f"page_{last}"
+            break
+        rows.append(row)
+        last = serial
+    return {"category": text(fields, "category"), "nextPageCursor": more, "list": rows}
+
+
+def _window(fields: Fields, now_ms: int) -> tuple[int, int]:
+    """startTime and endTime, at most seven days apart."""
+    start, end = whole(fields, "startTime", -1), whole(fields, "endTime", -1)
+    if start < 0:
+        start = (end if end >= 0 else now_ms) - WEEK_MS
+    if end < 0:
+        end = start + WEEK_MS
+    if not 0 <= end - start <= WEEK_MS:
+        raise bad("The time range between startTime and endTime cannot exceed 7 days")
+    return start, end
+
+
+def _symbol(fields: Fields) -> str:
+    return text(fields, "symbol").removesuffix("-LINEAR")                # some clients leave their own suffix in
+
+
+class Reads(Forced):
+    """GET requests with a signature."""
+
+    def _seen(self, now_ns: int) -> int:
+        """Until when the answers know what has happened."""
+        return now_ns - self.stale_ns
+
+    # ---- orders ----
+
+    def _matches(self, fields: Fields) -> Callable[[Order], bool]:
+        symbol, base, settle, kind = _symbol(fields), text(fields, "baseCoin"), text(fields, "settleCoin"), text(fields, "orderFilter")
+        if symbol and symbol not in self.index:
+            raise bad("params error: symbol invalid " + symbol)
+
+        def matches(order: Order) -> bool:
+            c = order.contract
+            return ((not symbol or c.symbol == symbol) and (not base or c.base == base) and settle in ("", "USDT")
+                    and (not kind or (kind == "Order") == (not order.kind)))
+        return matches
+
+    @staticmethod
+    def _one(account: Account, fields: Fields) -> Order | None:
+        order_id, link = text(fields, "orderId"), text(fields, "orderLinkId")
+        return account.orders.get(order_id) if order_id else account.links.get(link)
+
+    def realtime(self, account: Account, fields: Fields, now_ns: int) -> Row:
+        """GET /v5/order/realtime: open orders, or the last 500 that have ended, or one by its id whatever has become of it."""
+        if not _linear(fields):
+            return _page(fields, (), 20, 50)
+        seen, matches = self._seen(now_ns), self._matches(fields)
+        if text(fields, "orderId") or text(fields, "orderLinkId"):
+            order = self._one(account, fields)
+            row = status_at(order.versions, seen) if order is not None and matches(order) else None
+            return _page(fields, [(order.serial, row)] if order is not None and row else [], 20, 50)
+        if not (_symbol(fields) or text(fields, "baseCoin") or text(fields, "settleCoin")):
+            raise bad(MISSING)
+        ended = whole(fields, "openOnly", 0) != 0
+        recent = list(account.ended)[-REALTIME_ENDED:]
+        candidates = sorted(chain(account.open.values(), recent if ended or self.stale_ns else ()), key=lambda o: -o.serial)
+        rows = ((o.serial, row) for o in candidates if matches(o) and (row := status_at(o.versions, seen)) is not None
+                and (row["orderStatus"] in OPEN) != ended)
+        return _page(fields, rows, 20, 50)
+
+    def history(self, account: Account, fields: Fields, now_ns: int) -> Row:
+        """GET /v5/order/history: orders that have ended."""
+        if not _linear(fields):
+            return _page(fields, (), 20, 50)
+        seen, matches = self._seen(now_ns), self._matches(fields)
+        asked, status = bool(text(fields, "orderId") or text(fields, "orderLinkId")), text(fields, "orderStatus")
+        one = self._one(account, fields) if asked else None
+        start, end = _window(fields, now_ns // 1_000_000)
+        found = sorted(account.ended, key=lambda o: -o.serial) if not asked else [one] if one is not None else []
+        rows = ((o.serial, row) for o in found if matches(o) and (asked or start <= o.created_ms <= end)
+                and (row := status_at(o.versions, seen)) is not None and row["orderStatus"] not in OPEN
+                and status in ("", row["orderStatus"]))
+        return _page(fields, rows, 20, 50)
+
+    def executions(self, account: Account, fields: Fields, now_ns: int) -> Row:
+        """GET /v5/execution/list."""
+        if not _linear(fields):
+            return _page(fields, (), 50, 100)
+        seen = self._seen(now_ns)
+        start, end = _window(fields, now_ns // 1_000_000)
+        wanted = {key: value for key, value in (("symbol", _symbol(fields)), ("orderId", text(fields, "orderId")),
+                                                ("orderLinkId", text(fields, "orderLinkId")), ("execType", text(fields, "execType"))) if value}
+        rows = ((row["seq"], row) for ts, row in reversed(account.executions)
+                if ts <= seen and start <= ts // 1_000_000 <= end and all(row[key] == value for key, value in wanted.items()))
+        return _page(fields, rows, 50, 100)
+
+    # ---- positions and money ----
+
+    def positions(self, account: Account, fields: Fields, now_ns: int) -> Row:
+        """GET /v5/position/list: by symbol also the flat ones, by settleCoin only what is held."""
+        if not _linear(fields):
+            return _page(fields, (), 20, 200)
+        symbol = _symbol(fields)
+        if symbol and symbol not in self.index:
+            raise bad("params error: symbol invalid " + symbol)
+        if not symbol and not text(fields, "settleCoin"):
+            raise bad(MISSING)
+        wanted: list[Holding] = []
+        if symbol:
+            n = self.index[symbol]
+            wanted = [self.holding(account, n, idx) for idx in ((1, 2) if n in account.hedge else (0,))]
+        elif text(fields, "settleCoin") == "USDT":
+            wanted = list(account.holdings.values())
+        rows = [(1_000_000 - h.n * 3 - h.idx, row) for h in wanted if (row := self._position(h, now_ns)) is not None]
+        rows.sort(key=lambda pair: -pair[0])
+        return _page(fields, ((serial, row) for serial, row in rows if symbol or row["size"] != "0"), 20, 200)
+
+    def _position(self, h: Holding, now_ns: int) -> Row | None:
+        row = status_at(h.versions, self._seen(now_ns)) if self.stale_ns else self.position_row(h)
+        if row is None:                               # nothing had been said of it then: flat
+            empty = Holding(h.account, h.n, h.contract, h.idx, h.leverage)
+            row = self.position_row(empty)
+        return listed(row)
+
+    def wallet(self, account: Account, fields: Fields, now_ns: int) -> Row:
+        """GET /v5/account/wallet-balance."""
+        if text(fields, "accountType") not in ("UNIFIED", ""):
+            raise bad("accountType only support UNIFIED.")
+        row = status_at(account.wallets, self._seen(now_ns)) if self.stale_ns else None
+        return {"list": [row or self.wallet_row(account)]}
+
+    def fee_rates(self, account: Account, fields: Fields, now_ns: int) -> Row:
+        """GET /v5/account/fee-rate."""
+        rates = {"takerFeeRate": number(self.settings.taker_fee), "makerFeeRate": number(self.settings.maker_fee), "baseCoin": ""}
+        symbol = _symbol(fields)
+        if symbol and symbol not in self.index:
+            raise bad("params error: symbol invalid " + symbol)
+        names = [symbol] if symbol else self.index if _linear(fields) else []
+        return {"category": text(fields, "category"), "list": [{"symbol": name, **rates} for name in names]}
+
+    # ---- the account itself ----
+
+    def info(self, account: Account, fields: Fields, now_ns: int) -> Row:
+        """GET /v5/account/info."""
+        return {"unifiedMarginStatus": 5, "marginMode": "REGULAR_MARGIN", "isMasterTrader": False, "spotHedgingStatus": "OFF", "dcpStatus": "OFF",
+                "timeWindow": 0, "smpGroup": 0, "updatedTime": str(now_ns // 1_000_000)}
+
+    def key_info(self, account: Account, fields: Fields, now_ns: int) -> Row:
+        """GET /v5/user/query-api."""
+        none = "Spot", "Wallet", "Options", "CopyTrading", "BlockTrade", "Exchange", "NFT", "Affiliate", "Earn"
+        rights: dict[str, list[str]] = {"ContractTrade": ["Order", "Position"], "Derivatives": ["DerivativesTrade"], **{name: [] for name in none}}
+        rights.update(account.rights)
+        return {"id": str(account.uid), "note": account.name, "apiKey": account.key, "readOnly": 0, "secret": "", "permissions": rights,
+                "ips": list(account.ips), "type": 1, "deadlineDay": 90, "expiredAt": "2100-01-01T00:00:00Z", "createdAt": "2024-01-01T00:00:00Z",
+                "unified": 0, "uta": 1, "userID": account.uid, "inviterID": 0, "vipLevel": "No VIP", "mktMakerLevel": "0", "affiliateID": 0,
+                "rsaPublicKey": "", "isMaster": True, "parentUid": "0", "kycLevel": "LEVEL_DEFAULT", "kycRegion": ""}
+
+    def coins(self, account: Account, fields: Fields, now_ns: int) -> Row:
+        """GET /v5/asset/coin/query-info."""
+        network = {"chain": "ETH", "chainType": "Ethereum (ERC20)", "confirmation": "6", "withdrawFee": "3", "depositMin": "0", "withdrawMin": "3",
+                   "minAccuracy": "6", "chainDeposit": "1", "chainWithdraw": "1", "withdrawPercentageFee": "0", "contractAddress": "",
+                   "safeConfirmNumber": "6"}
+        coins = ["USDT", *(c.base for c in self.contracts)]
+        asked = text(fields, "coin")
+        return {"rows": [{"name": coin, "coin": coin, "remainAmount": "10000000", "chains": [network]} for coin in coins if asked in ("", coin)]}
+
+    def no_switch(self, account: Account, fields: Fields, now_ns: int) -> Row:
+        """GET /v5/account/query-dcp-info: a retail account has no dead-man switch."""
+        return {"dcpInfos": []}
+
+    def price_limit(self, fields: Mapping[str, Any], now_ns: int) -> Row:
+        """GET /v5/market/price-limit (public)."""
+        n = self.index.get(_symbol(fields))
+        if n is None:
+            raise bad("params error: symbol invalid " + _symbol(fields))
+        highest, lowest = self.price_limits(n)
+        c = self.contracts[n]
+        return {"symbol": c.symbol, "buyLmt": ticks_text(c, highest), "sellLmt": ticks_text(c, lowest), "ts": str(now_ns // 1_000_000)}

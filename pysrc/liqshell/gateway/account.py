@@ -1,0 +1,104 @@
+"""Whether the account is set up as the engine assumes: one-way positions, the leverage that was configured. Asked at the start, symbol by symbol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from liqcore.event import Gate
+from liqshell.gateway.budget import Urgency
+from liqshell.gateway.context import Context
+from liqshell.gateway.effects import Answer, Level
+from liqshell.venues.bybit_codes import Asked
+from liqshell.venues.reports import Position
+
+
+class AccountCheck:
+    """ok: every symbol was asked, and fits. problems: what does not, in words for a person."""
+
+    def __init__(self, context: Context) -> None:
+        self.c = context
+        self.problems: dict[str, str] = {}
+        self._left: set[int] = set(range(len(context.symbols)))
+        self._asking: set[int] = set()
+        self._due: int | None = None
+        self._tries = 0
+        self._set: dict[int, int] = {}          # times that leverage was set
+
+    @property
+    def ok(self) -> bool:
+        return not self._left and not self.problems
+
+    def start(self) -> None:
+        self._due = self.c.now
+
+    def due(self) -> int | None:
+        return self._due if self._left and not self._asking else None
+
+    def sweep(self) -> None:
+        if self._due is None or not self._left or self._asking or self.c.now < self._due:
+            return
+        self._tries += 1
+        # while something is wrong somebody is putting it right: look again, but ever more rarely
+        self._due = self.c.now + self.c.settings.ns(min(60.0, 1.0 * 1.6 ** min(self._tries, 12)))
+        for n in sorted(self._left):
+            self._asking.add(n)
+            self._ask(n)
+
+    def _ask(self, n: int) -> None:
+        c = self.c
+
+        def answered(answer: Answer) -> None:
+            self._asking.discard(n)
+            page = c.port.positions_of(answer)
+            c.heed(page, "query")
+            if not page.ok:
+                c.gates.close(Gate.GATE_START, f"the account cannot be asked: {page.text}", c.now)
+                return
+            self._judge(n, [p for p in page.items if isinstance(p, Position) and p.symbol == c.symbols[n]])
+
+        c.ask(c.port.ask_positions(c.symbols[n]), answered, Urgency.WATCH, f"set-up of {c.symbols[n]}", on_dropped=lambda: self._asking.discard(n))
+
+    def _judge(self, n: int, rows: Sequence[Position]) -> None:
+        c = self.c
+        symbol = c.symbols[n]
+        if any(p.index != 0 for p in rows):
+            self._wrong(n, "the account is in hedge mode for this symbol; switch it to one-way (Position mode) at the venue, with no position open")
+            return
+        wanted = c.settings.leverage.get(symbol, c.settings.leverage.get("", 0.0))
+        has = next((p.leverage for p in rows if p.leverage > 0.0), 0.0)
+        if wanted and has and abs(has - wanted) > 1e-9:
+            if self._set.get(n, 0) >= 3:
+                self._wrong(n, f"the leverage is {has:g}, {wanted:g} is configured, and it cannot be set")
+                return
+            self._set[n] = self._set.get(n, 0) + 1
+            self._set_leverage(n, wanted)
+            return
+        self.problems.pop(symbol, None)
+        self._left.discard(n)
+
+    def _wrong(self, n: int, text: str) -> None:
+        symbol = self.c.symbols[n]
+        self.problems[symbol] = text
+        self.c.gates.close(Gate.GATE_START, f"{symbol}: {text}", self.c.now)
+        self.c.notice(Level.ALARM, "account", text, symbol)
+
+    def _set_leverage(self, n: int, wanted: float) -> None:
+        c = self.c
+
+        def answered(answer: Answer) -> None:
+            page = c.port.result_of(answer, Asked.SETTING)
+            c.heed(page, "setting")
+            if not page.ok:
+                self.problems[c.symbols[n]] = f"leverage {wanted:g} cannot be set: {page.code} {page.text}"
+            self._due = c.now + c.settings.ns(0.2)
+
+        c.notice(Level.INFO, "leverage", f"set to {wanted:g}", c.symbols[n])
+        c.ask(c.port.set_leverage(c.symbols[n], f"{wanted:g}"), answered, Urgency.WATCH, f"leverage of {c.symbols[n]}")
+
+    def on_positions(self, rows: Sequence[Position]) -> None:
+        """A reading of what is held: hedge mode shows there, too, whenever somebody switches to it."""
+        for p in rows:
+            n = self.c.index.get(p.symbol)
+            if n is not None and p.index != 0 and p.qty > 0.0:
+                self._left.add(n)
+                self._wrong(n, "a hedge-mode position; this engine trades one-way accounts only")

@@ -1,0 +1,189 @@
+"""Bybit's language for the gateway: the adapter's pure functions under the names of port.Port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from liqcore.event import Action, OrderType, Reason, RequestFlag
+from liqcore.instrument import Instrument
+from liqshell.gateway.effects import Answer, Channel
+from liqshell.gateway.port import Ask, Listing, Message, Page, Said, Word
+from liqshell.venues import bybit_answers, bybit_instruments, bybit_orders, bybit_private, bybit_rest
+from liqshell.venues.bybit_codes import IP_BAN_S, Asked, Outcome, outcome
+from liqshell.venues.bybit_private import ReportKind
+from liqshell.venues.bybit_signing import Keys, private_auth_frame, trade_auth_frame
+from liqshell.venues.reports import OrderReply, OrderState
+
+_BY_CANCEL = {"CancelByReduceOnly": Reason.END_REDUCE_ONLY, "CancelAllBeforeLiq": Reason.END_LIQUIDATED, "CancelByUser": Reason.OK}
+
+
+class BybitPort:
+    """keys: for the auth frames. run: prefix of our client order ids. instruments: as in the engine. wall_ms: the clock that the venue judges time
+    stamps by where that is not the gateway's (a market at a multiple of real time); None = the gateway's. order_socket: False for demo trading."""
+
+    def __init__(self, keys: Keys, run: str, instruments: Sequence[Instrument], *, wall_ms: Callable[[], int] | None = None,
+                 order_socket: bool = True) -> None:
+        self.has_order_socket = order_socket
+        self._keys = keys
+        self._run = run
+        self._instruments = tuple(instruments)
+        self._wall_ms = wall_ms
+        self._pings = 0
+        bybit_orders.order_link_id(run, 0)                  # a prefix that cannot be one is found out here
+
+    # ---- channels ----
+
+    def auth(self, channel: Channel, now_ms: int) -> bytes:
+        at = self._wall_ms() if self._wall_ms is not None else now_ms
+        return private_auth_frame(self._keys, at) if channel == Channel.PRIVATE else trade_auth_frame(self._keys, at)
+
+    def subscribe(self) -> bytes:
+        return bybit_private.subscribe_frame()
+
+    def ping(self, channel: Channel) -> bytes:
+        self._pings += 1
+        return bybit_private.private_ping(self._pings) if channel == Channel.PRIVATE else bybit_private.trade_ping(self._pings)
+
+    def read(self, channel: Channel, raw: bytes) -> Sequence[Message]:
+        """Every statement of a frame, in order."""
+        report = bybit_private.read_frame(raw)
+        if report.kind == ReportKind.REPLY and report.reply is not None:
+            return (report.reply,)
+        if report.kind in (ReportKind.ORDERS, ReportKind.EXECUTIONS, ReportKind.POSITIONS, ReportKind.WALLETS):
+            found: tuple[Message, ...] = (*report.orders, *report.executions, *report.positions, *report.wallets)
+            return (*found, Said(Word.LOST_ROWS, f"{report.reason}: {report.detail}")) if report.refused else found
+        if report.kind == ReportKind.PONG:
+            return (Said(Word.PONG),)
+        if report.kind == ReportKind.ACK:
+            word = {"auth": Word.AUTHENTICATED, "subscribe": Word.SUBSCRIBED}.get(report.operation, Word.OTHER)
+            return (Said(word, report.detail),)
+        if report.kind == ReportKind.ACK_FAILED:
+            fatal = outcome(report.code, Asked.AUTH) == Outcome.FATAL
+            if report.operation == "auth" and outcome(report.code, Asked.AUTH) == Outcome.DONE:
+                return (Said(Word.AUTHENTICATED),)
+            return (Said(Word.REFUSED, f"{report.operation} {report.code}: {report.detail or report.message}", fatal),)
+        # a frame whose rows were all unreadable may have told of a fill
+        word = Word.OTHER if report.kind == ReportKind.OTHER else Word.LOST_ROWS if report.refused else Word.MALFORMED
+        return (Said(word, f"{report.reason}: {report.detail}"),)
+
+    def outcome(self, reply: OrderReply, asked: Asked) -> Outcome:
+        return outcome(reply.code, asked)
+
+    def is_restarting(self, reply: OrderReply) -> bool:
+        return reply.code in (10016, 10019)
+
+    # ---- ids and words ----
+
+    def link_id(self, order: int) -> str:
+        return bybit_orders.order_link_id(self._run, order)
+
+    def parse_link_id(self, link_id: str) -> tuple[str, int] | None:
+        return bybit_orders.parse_order_link_id(link_id)
+
+    def parse_request_id(self, request_id: str) -> tuple[int, int, int] | None:
+        return bybit_orders.parse_request_id(request_id)
+
+    def reason(self, state: OrderState) -> int:
+        """Why an order ended, in the engine's vocabulary."""
+        if state.reason == bybit_private.POST_ONLY_WOULD_TAKE:
+            return Reason.END_POST_ONLY
+        return _BY_CANCEL.get(state.cancel, Reason.END_VENUE)
+
+    # ---- requests ----
+
+    def ask_time(self) -> Ask:
+        return Ask(*bybit_rest.server_time())
+
+    def ask_positions(self, symbol: str = "", cursor: str = "") -> Ask:
+        return Ask(*bybit_rest.positions(symbol, cursor=cursor))
+
+    def ask_open_orders(self, cursor: str = "") -> Ask:
+        return Ask(*bybit_rest.open_orders(cursor=cursor))
+
+    def ask_order(self, symbol: str, link_id: str, *, past: bool = False) -> Ask:
+        return Ask(*(bybit_rest.order_past if past else bybit_rest.order_now)(symbol, link_id))
+
+    def ask_executions(self, since_ms: int = 0, until_ms: int = 0, cursor: str = "", *, symbol: str = "", link_id: str = "") -> Ask:
+        return Ask(*bybit_rest.executions(since_ms or None, until_ms or None, symbol=symbol, link_id=link_id, cursor=cursor))
+
+    def ask_instruments(self, cursor: str = "") -> Ask:
+        return Ask(*bybit_rest.instruments(cursor=cursor))
+
+    def order(self, sent: Any) -> Ask | None:
+        """An order request that Dispatch could not send, as REST; None where the venue has no such request."""
+        instrument = self._instruments[sent.instrument]
+        link = self.link_id(sent.id)
+        qty = instrument.qty_text(sent.qty) if sent.qty else ""
+        price = instrument.price_text(sent.price) if sent.price else ""
+        stop = instrument.price_text(sent.stop) if sent.stop else ""
+        conditional = sent.type == OrderType.ORDER_STOP_MARKET
+        if sent.action == Action.ACTION_CANCEL:
+            return self.cancel(instrument.symbol, link)
+        if sent.action == Action.ACTION_AMEND:
+            return Ask(*bybit_rest.amend(instrument.symbol, link, qty=qty, price="" if conditional else price, trigger=price if conditional else "",
+                                         stop_loss=stop))
+        market = sent.type == OrderType.ORDER_MARKET
+        if not qty or (not market and not price):
+            return None
+        return Ask(*bybit_rest.create(instrument.symbol, link, sent.side, qty, "" if market or conditional else price,
+                                      post_only=bool(sent.flags & RequestFlag.POST_ONLY), reduce_only=bool(sent.flags & RequestFlag.REDUCE_ONLY),
+                                      trigger=price if conditional else "", stop_loss=stop))
+
+    def cancel(self, symbol: str, link_id: str = "", order_id: str = "") -> Ask:
+        return Ask(*bybit_rest.cancel(symbol, link_id, order_id))
+
+    def set_stop(self, symbol: str, price: str) -> Ask:
+        return Ask(*bybit_rest.trading_stop(symbol, stop_loss=price))
+
+    def set_leverage(self, symbol: str, leverage: str) -> Ask:
+        return Ask(*bybit_rest.set_leverage(symbol, leverage))
+
+    # ---- answers ----
+
+    def time_of(self, answer: Answer) -> int | None:
+        """The venue's time, ns."""
+        found = bybit_answers.parse_server_time(answer.body)
+        return found.value if answer.status == 200 and found.ok else None
+
+    def orders_of(self, answer: Answer) -> Page:
+        return _page(answer, bybit_answers.parse_orders(answer.body))
+
+    def executions_of(self, answer: Answer) -> Page:
+        return _page(answer, bybit_answers.parse_executions(answer.body))
+
+    def positions_of(self, answer: Answer) -> Page:
+        return _page(answer, bybit_answers.parse_positions(answer.body))
+
+    def instruments_of(self, answer: Answer) -> Page:
+        try:
+            page = bybit_instruments.parse_instruments(answer.body)
+        except ValueError as why:
+            return Page(False, Outcome.LATER, text=str(why))
+        items = tuple(Listing(i.symbol, i.tick_size, i.lot_size) for i in page.instruments)
+        return Page(answer.status == 200, Outcome.DONE if answer.status == 200 else Outcome.LATER, items=items, cursor=page.cursor)
+
+    def result_of(self, answer: Answer, asked: Asked) -> Page:
+        """Of a request that changes something."""
+        verdict = bybit_answers.judge(answer.status, answer.body, asked)
+        wait_s, banned = _wait(answer)
+        return Page(verdict.outcome in (Outcome.ACCEPTED, Outcome.DONE), verdict.outcome, verdict.code, verdict.message, wait_s=wait_s, banned=banned,
+                    order_id=verdict.order_id)
+
+
+def _wait(answer: Answer) -> tuple[float, bool]:
+    """How long the venue wants to be left alone; whether that holds for everything."""
+    if answer.status == 403:
+        return IP_BAN_S, True
+    reset_ms = bybit_answers.rate_state(answer.headers).reset_ms
+    ahead_s = reset_ms / 1e3 - answer.received_ns / 1e9
+    return (ahead_s if 0.0 < ahead_s <= 60.0 else 0.0), False
+
+
+def _page(answer: Answer, found: bybit_answers.Parsed[Any]) -> Page:
+    if found.ok and answer.status == 200:
+        return Page(True, Outcome.DONE, 0, items=found.value or (), cursor=found.cursor, time_ms=found.ts_ms)
+    verdict = bybit_answers.judge(answer.status, answer.body, Asked.QUERY)
+    wait_s, banned = _wait(answer)
+    told = Outcome.LATER if verdict.outcome in (Outcome.DONE, Outcome.ACCEPTED) else verdict.outcome        # a body that could not be used
+    return Page(False, told, verdict.code, found.reason or verdict.message, wait_s=wait_s, banned=banned)

@@ -1,0 +1,145 @@
+"""What all parts of the gateway share: the present time, the engine's belief, the ways out, and the counters."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from liqcore.event import Role
+from liqshell.gateway.budget import Budget, Handler, Urgency
+from liqshell.gateway.effects import Channel, Effects, Level, Notice
+from liqshell.gateway.gates import Gates
+from liqshell.gateway.port import Ask, Page, Port
+from liqshell.gateway.settings import NS, Settings
+from liqshell.gateway.translate import Event, control_event, halt_event, order_number
+from liqshell.venues.bybit_codes import Outcome
+
+NOTICE_EVERY_S = 30.0           # of one kind about one symbol; alarms of a new text pass
+KINDS_MAX = 2048
+
+
+class Context:
+    """now: the time of the input being served; only Gateway sets it."""
+
+    def __init__(self, engine: Any, store: Any, port: Port, settings: Settings, effects: Effects) -> None:
+        self.engine = engine
+        self.store = store
+        self.port = port
+        self.settings = settings
+        self.effects = effects
+        self.now = 0
+        self.offset_ns = 0                                  # venue - us
+        self.counters: Counter[str] = Counter()
+        self.symbols = tuple(i.symbol for i in engine.instruments)
+        self.index = {symbol: n for n, symbol in enumerate(self.symbols)}
+        self.heard: dict[int, int] = {}                     # instrument -> when the private stream, or we, last did something about it
+        self.after_report: Callable[[], None] = lambda: None
+        self._beliefs: dict[int, dict[str, Any]] | None = None
+        self._said: OrderedDict[tuple[str, str], tuple[int, str]] = OrderedDict()
+        rates = {"order": settings.order_rate, "setting": settings.stop_rate, "query": settings.query_rate, "market": settings.query_rate}
+        self.budget = Budget(effects.call, rates, settings.ns(1.0), settings.call_timeout_s)
+        self.gates = Gates(lambda code, gate, instrument: self.report(control_event(self.stamp(), code, gate, instrument)))
+
+    # ---- time ----
+
+    def stamp(self) -> int:
+        """Time of an event for the engine, which never goes back."""
+        return max(self.now, self.engine.now)
+
+    def venue_ns(self) -> int:
+        """The present by the venue's clock, as far as we know it."""
+        return self.now + self.offset_ns
+
+    # ---- the engine ----
+
+    def report(self, event: Event) -> None:
+        """Into the engine; what it asks for in return has been dispatched when this returns."""
+        self._beliefs = None
+        self.counters["events"] += 1
+        self.effects.report(event)
+        self._beliefs = None
+        self.after_report()
+
+    def halt(self, kind: str, text: str, symbol: str = "") -> None:
+        """Read-only, and an alarm."""
+        self.counters["halts"] += 1
+        self.report(halt_event(self.stamp()))
+        self.notice(Level.ALARM, kind, text, symbol)
+
+    def forget_beliefs(self) -> None:
+        self._beliefs = None
+
+    def beliefs(self) -> dict[int, dict[str, Any]]:
+        """What the engine believes of each order of its open brackets, by id (Engine.orders)."""
+        if self._beliefs is None:
+            self._beliefs = {order["id"]: order for order in self.engine.orders()}
+        return self._beliefs
+
+    def belief(self, order: int) -> dict[str, Any] | None:
+        return self.beliefs().get(order)
+
+    def bracket(self, n: int) -> dict[str, Any]:
+        return self.engine.bracket(n)
+
+    def is_open(self, n: int) -> bool:
+        """Whether the instrument has a bracket under way."""
+        return int(self.bracket(n)["state"]) != 0
+
+    def held(self, n: int) -> int:
+        """Lots held as the engine believes, signed."""
+        bracket = self.bracket(n)
+        return int(self.engine.instruments[n].lots(abs(bracket["held"]))) * (1 if bracket["held"] >= 0 else -1) * int(bracket["side"])
+
+    def lots(self, n: int, qty: float) -> int:
+        return int(self.engine.instruments[n].lots(qty))
+
+    def number(self, n: int, role: Role) -> int:
+        """Id under which an order without one of ours is reported for the instrument's present bracket."""
+        return order_number(n, self.bracket(n)["sequence"], role)
+
+    def touch(self, n: int) -> None:
+        """Something happened to the instrument: a reading that began before says nothing about it."""
+        self.heard[n] = self.now
+
+    def ours(self, link_id: str) -> tuple[bool, int]:
+        """(by its name ours, order id or -1 where no bracket of this run can have it)."""
+        parsed = self.port.parse_link_id(link_id)
+        if parsed is None:
+            return False, -1
+        run, order = parsed
+        if run == self.settings.run:
+            return True, order if 0 <= order >> 40 < len(self.symbols) and 1 <= order & 15 <= Role.ROLE_CLOSE else -1
+        name = self.settings.name
+        return bool(name) and run.startswith(name), -1
+
+    # ---- the ways out ----
+
+    def ask(self, ask: Ask, handler: Handler, urgency: Urgency = Urgency.ASK, about: str = "", **more: Any) -> None:
+        self.budget.submit(ask, handler, self.now, urgency, about, **more)
+
+    def send(self, channel: Channel, frame: bytes) -> bool:
+        return self.effects.send(channel, frame)
+
+    def notice(self, level: Level, kind: str, text: str, symbol: str = "") -> None:
+        """Counted always, told at most every NOTICE_EVERY_S of a kind and symbol unless it is news."""
+        self.counters[f"notice {kind}"] += 1
+        last, said = self._said.get((kind, symbol), (0, ""))
+        if last and self.now - last < NOTICE_EVERY_S * NS and (level < Level.ALARM or said == text):
+            return
+        self._said[kind, symbol] = (self.now, text)
+        self._said.move_to_end((kind, symbol))
+        if len(self._said) > KINDS_MAX:
+            self._said.popitem(last=False)
+        self.effects.notice(Notice(level, kind, text, symbol))
+
+    def heed(self, page: Page, weight: str) -> None:
+        """What an answer says about the venue's patience, whatever was asked."""
+        if page.outcome == Outcome.LATER and (page.wait_s > 0.0 or page.code > 0 or page.banned):
+            wait_s = page.wait_s or 1.0
+            self.budget.block(self.now + (int(wait_s * NS) if page.banned else self.settings.ns(wait_s)), "" if page.banned else weight)
+            self.counters["rate limited"] += 1
+        elif page.outcome == Outcome.FATAL:
+            self.counters["fatal answers"] += 1
+            self.halt("rights", f"the venue refuses for good: {page.code} {page.text}. Check the API key and its rights; entries are halted")
+

@@ -1,0 +1,249 @@
+"""Asking the venue about single orders, until what it says can no longer change.
+
+An order that the venue does not know is believed absent only when order/realtime and order/history have both said so in two askings, both begun
+after the last moment at which the request could still have been taken, and no execution of it exists. A question that fails is not an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from liqcore.event import Gate, OrderStatus
+from liqshell.gateway.budget import Urgency
+from liqshell.gateway.context import Context
+from liqshell.gateway.effects import Answer, Level
+from liqshell.gateway.port import Page
+from liqshell.gateway.translate import instrument_of, order_event
+from liqshell.venues.reports import Execution, OrderState
+
+INQUIRIES_MAX = 512
+FIRST_S, LONGEST_S = 0.25, 30.0
+ABSENT_ENOUGH = 2
+
+
+@dataclass(slots=True)
+class Inquiry:
+    """One order in doubt. hard: its outcome is unknown, so no entry may leave. expires: when a request about it can no longer be taken."""
+
+    order: int
+    began: int
+    expires: int
+    why: str
+    hard: bool = False
+    askings: int = 0
+    absent: int = 0
+    due: int = 0
+    asking: bool = False
+    alarmed: bool = False
+    dead: bool = False
+
+
+@dataclass(slots=True)
+class Drain:
+    """An order that ended with more executed than we have heard of."""
+
+    began: int
+    due: int
+    askings: int = 0
+    asking: bool = False
+
+
+class Inquiries:
+    """on_state(order, state, asked_at), on_absent(order, venue_ns), on_execution(execution): set by the gateway."""
+
+    def __init__(self, context: Context) -> None:
+        self.c = context
+        self.on_state: Callable[..., None] = lambda order, state, asked_at: None
+        self.on_absent: Callable[[int, int], None] = lambda order, venue_ns: None
+        self.on_execution: Callable[[Execution], None] = lambda execution: None
+        self._open: dict[int, Inquiry] = {}
+        self._drains: dict[int, Drain] = {}
+        self.doubted: set[int] = set()              # instruments whose position should be compared at once
+        self.alarms = 0
+
+    def begin(self, order: int, expires: int, why: str, *, hard: bool = False) -> None:
+        """Ask about an order, at once and until it is settled."""
+        c = self.c
+        found = self._open.get(order)
+        if found is None:
+            if len(self._open) >= INQUIRIES_MAX:
+                c.counters["inquiries dropped"] += 1        # the engine still believes it open: the next sweep begins it again
+                return
+            found = self._open[order] = Inquiry(order, c.now, expires, why, due=c.now)
+            c.counters["inquiries"] += 1
+        elif expires > found.expires:
+            found.expires, found.absent = expires, 0
+        if hard and not found.hard:
+            self._harden(found, why)
+
+    def _harden(self, inquiry: Inquiry, why: str) -> None:
+        """From now on it counts as unknown: entries off, exposure kept."""
+        c = self.c
+        inquiry.hard = True
+        c.gates.close(Gate.GATE_UNKNOWN, f"order {inquiry.order:#x}: {why}", c.now)
+        belief = c.belief(inquiry.order)
+        if belief is not None and not belief["unknown"]:
+            c.report(order_event(c.stamp(), c.venue_ns(), inquiry.order, OrderStatus.ORDER_UNKNOWN))
+
+    def end(self, order: int) -> None:
+        """It is settled."""
+        found = self._open.pop(order, None)
+        if found is not None:
+            found.dead = True
+            self._gate()
+
+    def _gate(self) -> None:
+        if not any(i.hard for i in self._open.values()):
+            self.c.gates.open(Gate.GATE_UNKNOWN)
+
+    def doubt_position(self, instrument: int) -> None:
+        """Something about an instrument does not add up: compare positions at once."""
+        self.doubted.add(instrument)
+
+    def about(self, instrument: int) -> bool:
+        """Whether an order of this instrument is in doubt."""
+        return any(instrument_of(order) == instrument for order in (*self._open, *self._drains))
+
+    @property
+    def hard(self) -> list[int]:
+        """Orders of unknown outcome."""
+        return [i.order for i in self._open.values() if i.hard]
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    # ---- time ----
+
+    def sweep(self) -> None:
+        """Ask what is due; forget what the engine no longer wonders about; raise the alarm about what takes too long."""
+        c, s = self.c, self.c.settings
+        for inquiry in list(self._open.values()):
+            belief = c.belief(inquiry.order)
+            if belief is None or belief["status"] == "ended":
+                self.end(inquiry.order)
+                continue
+            if not inquiry.alarmed and inquiry.hard and c.now >= inquiry.began + s.ns(s.alarm_s):
+                inquiry.alarmed = True
+                self.alarms += 1
+                c.notice(Level.ALARM, "unresolved", f"order {inquiry.order:#x} has been of unknown outcome for {s.alarm_s:g} s ({inquiry.why}), "
+                         f"{inquiry.askings} askings; entries stay off and asking goes on. Look at the venue's own page", belief["symbol"])
+            if not inquiry.asking and c.now >= inquiry.due:
+                self._ask(inquiry, past=False, began=c.now)
+        for order, belief in list(c.beliefs().items()):
+            if belief["status"] == "ended" and belief["executed"] > belief["filled"]:
+                drain = self._drains.setdefault(order, Drain(c.now, c.now + s.ns(0.3)))
+                if not drain.asking and c.now >= drain.due:
+                    self._ask_executions(order, drain)
+        for order in [order for order in self._drains if (b := c.belief(order)) is None or b["executed"] <= b["filled"]]:
+            del self._drains[order]
+
+    def due(self) -> int | None:
+        """When sweep() has something to do."""
+        times = [i.due for i in self._open.values() if not i.asking] + [d.due for d in self._drains.values() if not d.asking]
+        return min(times, default=None)
+
+    def ask_soon(self) -> None:
+        """A way to the venue is back."""
+        for inquiry in self._open.values():
+            inquiry.due = min(inquiry.due, self.c.now)
+
+    # ---- one asking ----
+
+    def _pause(self, askings: int) -> int:
+        return self.c.settings.ns(min(LONGEST_S, FIRST_S * 1.6 ** min(askings, 20)))
+
+    def _ask(self, inquiry: Inquiry, *, past: bool, began: int) -> None:
+        c = self.c
+        inquiry.asking = True
+        link = c.port.link_id(inquiry.order)
+        symbol = c.symbols[instrument_of(inquiry.order)]
+
+        def answered(answer: Answer) -> None:
+            self._answered(inquiry, c.port.orders_of(answer), past=past, began=began)
+
+        c.ask(c.port.ask_order(symbol, link, past=past), answered, Urgency.ASK, f"{'history of' if past else 'state of'} {link}",
+              wanted=lambda: not inquiry.dead, on_dropped=lambda: self._again(inquiry))
+
+    def _again(self, inquiry: Inquiry) -> None:
+        inquiry.asking = False
+        inquiry.askings += 1
+        inquiry.due = self.c.now + self._pause(inquiry.askings)
+
+    def _answered(self, inquiry: Inquiry, page: Page, *, past: bool, began: int) -> None:
+        c = self.c
+        if inquiry.dead:
+            return
+        c.heed(page, "query")
+        if not page.ok:
+            c.counters["questions failed"] += 1
+            if not inquiry.hard and inquiry.askings >= 1:
+                self._harden(inquiry, f"cannot be asked: {page.text}")
+            self._again(inquiry)
+            return
+        link = c.port.link_id(inquiry.order)
+        found = [state for state in page.items if isinstance(state, OrderState) and state.link_id == link]
+        if found:
+            inquiry.absent = 0
+            self._again(inquiry)                # on_state ends it where that settles it
+            self.on_state(inquiry.order, max(found, key=lambda state: state.updated_ms), began)
+        elif not past:
+            self._ask(inquiry, past=True, began=began)
+        else:
+            self._absent(inquiry, began)
+
+    def _absent(self, inquiry: Inquiry, began: int) -> None:
+        """Neither list has it."""
+        c = self.c
+        inquiry.absent = inquiry.absent + 1 if began > inquiry.expires else 0
+        if not inquiry.hard:
+            self._harden(inquiry, inquiry.why)
+            if inquiry.dead:
+                return
+        if inquiry.absent < ABSENT_ENOUGH:
+            self._again(inquiry)
+            if inquiry.due < inquiry.expires < inquiry.due + c.settings.ns(2.0):
+                inquiry.due = inquiry.expires + 1
+            return
+        symbol, link = c.symbols[instrument_of(inquiry.order)], c.port.link_id(inquiry.order)
+
+        def answered(answer: Answer) -> None:
+            page = c.port.executions_of(answer)
+            if inquiry.dead:
+                return
+            c.heed(page, "query")
+            mine = [x for x in page.items if isinstance(x, Execution) and x.link_id == link] if page.ok else []
+            for execution in sorted(mine, key=lambda x: x.ts_ms):
+                self.on_execution(execution)
+            if page.ok and not mine:
+                self.end(inquiry.order)
+                self.on_absent(inquiry.order, c.venue_ns())
+            else:
+                self._again(inquiry)
+
+        c.ask(c.port.ask_executions(symbol=symbol, link_id=link), answered, Urgency.ASK, f"executions of {link}",
+              wanted=lambda: not inquiry.dead, on_dropped=lambda: self._again(inquiry))
+
+    def _ask_executions(self, order: int, drain: Drain) -> None:
+        """Fills that the venue counts and we have not heard of."""
+        c = self.c
+        drain.asking = True
+        drain.askings += 1
+        link = c.port.link_id(order)
+        symbol = c.symbols[instrument_of(order)]
+
+        def settle() -> None:
+            drain.asking = False
+            drain.due = c.now + self._pause(drain.askings)
+
+        def answered(answer: Answer) -> None:
+            settle()
+            page = c.port.executions_of(answer)
+            c.heed(page, "query")
+            for execution in sorted((x for x in page.items if page.ok and isinstance(x, Execution)), key=lambda x: x.ts_ms):
+                self.on_execution(execution)
+
+        # the attached stop has no id of ours at the venue: by symbol
+        stop = order & 15 == 2
+        c.counters["missing fills asked"] += 1
+        c.ask(c.port.ask_executions(symbol=symbol, link_id="" if stop else link), answered, Urgency.ASK, f"executions of {link}", on_dropped=settle)

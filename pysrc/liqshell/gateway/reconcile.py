@@ -1,0 +1,338 @@
+"""What the venue has against what the engine believes: positions, orders, executions, stops. At the start, after every reconnect, on a period, and
+whenever something does not add up.
+
+Executions and the ends of orders are facts, however old the answer. What is absent, and what a position is, may be stale in a storm: a difference is
+acted on only after readings that agree with each other, with nothing heard in between. A reading that failed says nothing, least of all "flat".
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from liqcore.event import Gate, Role
+from liqshell.gateway.account import AccountCheck
+from liqshell.gateway.budget import Urgency
+from liqshell.gateway.context import Context
+from liqshell.gateway.effects import Answer, Level
+from liqshell.gateway.epochs import Epochs
+from liqshell.gateway.executions import Executions
+from liqshell.gateway.inflight import Stage
+from liqshell.gateway.inquiry import Inquiries
+from liqshell.gateway.reading import Reading
+from liqshell.gateway.requests import Requests
+from liqshell.gateway.stops import STOP_KINDS, Stops
+from liqshell.gateway.translate import instrument_of, order_number
+from liqshell.venues.bybit_codes import Asked
+from liqshell.venues.reports import ENDED, Execution, OrderState, Position
+
+DAY_MS = 86_400_000
+AGREE_ENOUGH = 2                # readings that say the same
+MISSING_ENOUGH = 4              # of a position that shrank and no execution says why
+FOREIGN_MAX = 1_024
+
+
+@dataclass(slots=True)
+class Difference:
+    """Lots at the venue and as believed, signed."""
+
+    venue: int
+    belief: int
+    readings: int
+    since: int
+    acted: bool = False
+
+
+class Reconciler:
+    """private_ready(): whether the stream is up; without it readings are more frequent."""
+
+    def __init__(self, context: Context, requests: Requests, inquiries: Inquiries, stops: Stops, executions: Executions, epochs: Epochs,
+                 account: AccountCheck, private_ready: Callable[[], bool]) -> None:
+        self.c = context
+        self.requests = requests
+        self.inquiries = inquiries
+        self.stops = stops
+        self.executions = executions
+        self.epochs = epochs
+        self.account = account
+        self.private_ready = private_ready
+        self.rounds = 0
+        self.failures = 0                       # in a row
+        self.last_failure = ""
+        self.reconciled_ms = 0                  # the venue's time up to which everything is known to agree
+        self.reconciled = 0                     # the same on our clock; 0 = never in this life
+        self.differences: dict[int, Difference] = {}
+        self._strays: dict[str, int] = {}       # orders that no bracket knows: in how many readings in a row
+        self._foreign: OrderedDict[str, int] = OrderedDict()
+        self._lost: set[int] = set()            # instruments with a position of ours whose bracket is lost
+        self._reading: Reading | None = None
+        self._stale = False                     # what the running reading finds does not count as a whole reconcile
+        self._due: int | None = None
+
+    def start(self) -> None:
+        """Begin; nothing is traded before a first whole reading agrees."""
+        c = self.c
+        venue_ms = c.venue_ns() // 1_000_000
+        self.reconciled_ms = c.store.reconciled_ms()[0] if c.store is not None else 0
+        self.executions.baseline_ms = self.reconciled_ms or venue_ms
+        self._due = c.now
+
+    def soon(self, pause_s: float = 0.0) -> None:
+        """Something does not add up."""
+        if self._due is not None:
+            self._due = min(self._due, self.c.now + self.c.settings.ns(pause_s))
+
+    def reconnected(self) -> None:
+        """The private stream is ready again: what was said meanwhile nobody heard. Nothing read so far counts."""
+        self._stale = self._reading is not None
+        self.c.gates.close(Gate.GATE_RECONCILE, "not reconciled since the private stream came up", self.c.now)
+        self.soon()
+
+    def sweep(self) -> None:
+        if self.inquiries.doubted:
+            self.inquiries.doubted.clear()
+            self.soon(0.2 * self.c.settings.recheck_s)
+        if self._reading is not None or self._due is None or self.c.now < self._due:
+            return
+        self._due = self.c.now + self.c.settings.ns(self.c.settings.period_s if self.private_ready() else self.c.settings.blind_period_s)
+        since = self.reconciled_ms - int(self.c.settings.overlap_s * self.c.settings.patience * 1000) if self.reconciled_ms else \
+            self.c.venue_ns() // 1_000_000 - DAY_MS
+        unknown = [(c_symbol, link) for c_symbol, link, n in self._entries() if not self.epochs.first_ms(n)]
+        self._stale = False
+        self._reading = Reading(self.c, since, unknown, self._read)
+        self._reading.start()
+
+    def _entries(self) -> list[tuple[str, str, int]]:
+        """Entries of the open brackets."""
+        c = self.c
+        return [(b["symbol"], c.port.link_id(b["id"]), b["instrument"]) for b in c.beliefs().values() if b["role"] == Role.ROLE_ENTRY]
+
+    def due(self) -> int | None:
+        return None if self._reading is not None else self._due
+
+    # ---- a reading is there ----
+
+    def _read(self, reading: Reading) -> None:
+        c = self.c
+        self._reading = None
+        self.rounds += 1
+        if reading.failed:
+            self.failures += 1
+            self.last_failure = reading.failed
+            c.counters["reconciles failed"] += 1
+            c.gates.close(Gate.GATE_RECONCILE, f"the venue cannot be asked: {reading.failed}", c.now)
+            c.notice(Level.WARNING, "reconcile", f"failed: {reading.failed}")
+            self._due = c.now + c.settings.ns(min(c.settings.period_s, c.settings.recheck_s * 1.6 ** min(self.failures, 16)))
+            return
+        self.failures = 0
+        rows = {c.index[p.symbol]: p for p in reading.positions if p.symbol in c.index and p.index == 0 and p.qty > 0.0}
+        self.account.on_positions(reading.positions)
+        for state in reading.entries:
+            self._learn_entry(state)
+        for position in rows.values():
+            self.stops.on_position(position)
+        self._orders(reading, rows)
+        for execution in sorted(reading.executions, key=lambda x: x.ts_ms):
+            self.executions.on_execution(execution)
+        self._absent(reading)
+        agreed = True
+        for n in range(len(c.symbols)):
+            agreed &= self._compare(n, rows.get(n), reading)
+        self._conclude(reading, agreed)
+
+    def _learn_entry(self, state: OrderState) -> None:
+        _, order = self.c.ours(state.link_id)
+        if order >= 0:
+            n = instrument_of(order)
+            self.epochs.opened(n, self.c.bracket(n)["sequence"], state.created_ms)
+            self.executions.learn(state.order_id, order)
+            self.requests.on_state(order, state, asked_at=self.c.now)
+
+    def _conclude(self, reading: Reading, agreed: bool) -> None:
+        c = self.c
+        if not agreed or self._stale:
+            self.soon(0.0 if self._stale else c.settings.recheck_s)
+            return
+        self.reconciled_ms = max(self.reconciled_ms, reading.began_venue_ms)
+        self.reconciled = c.now
+        c.counters["reconciles"] += 1
+        if c.store is not None:
+            c.store.put("reconciled", ts_ns=c.now, prefix=c.settings.run, venue_ms=self.reconciled_ms, execution_ms=self.executions.latest_ms,
+                        differences=0, text="")
+        c.gates.open(Gate.GATE_RECONCILE)
+        if self.account.ok:
+            c.gates.open(Gate.GATE_START)
+
+    # ---- orders ----
+
+    def _orders(self, reading: Reading, rows: dict[int, Position]) -> None:
+        """Every open order that the venue lists."""
+        c = self.c
+        strays: dict[str, int] = {}
+        for state in reading.orders:
+            n = c.index.get(state.symbol)
+            if n is None or state.standing in ENDED:
+                continue
+            mine, order = c.ours(state.link_id)
+            if state.stop_kind in STOP_KINDS and not mine:
+                self.stops.on_order(n, state)
+                continue
+            if order >= 0 and instrument_of(order) == n:
+                self.executions.learn(state.order_id, order)
+                belief = c.belief(order)
+                if belief is not None and belief["status"] != "ended":
+                    self.requests.on_state(order, state, asked_at=reading.began)
+                    continue
+            if mine:
+                strays[state.order_id] = self._strays.get(state.order_id, 0) + 1
+                self._stray(n, order, state, rows.get(n), strays[state.order_id])
+            elif state.order_id not in self._foreign:
+                self._foreign[state.order_id] = c.now
+                if len(self._foreign) > FOREIGN_MAX:
+                    self._foreign.popitem(last=False)
+                c.counters["orders of others"] += 1
+                c.notice(Level.WARNING, "foreign order", f"an order that is not ours: {state.link_id or state.order_id}", state.symbol)
+        self._strays = strays
+
+    def _stray(self, n: int, order: int, state: OrderState, row: Position | None, readings: int) -> None:
+        """An order of ours, by its name, that no bracket under way knows. An entry must never fill; an exit may be all that a position has."""
+        c = self.c
+        entry = not state.reduce_only
+        held = row is not None and row.side * state.side < 0
+        if not entry and held and not c.is_open(n):
+            c.notice(Level.WARNING, "exit kept", f"exit order {state.link_id} of a bracket that is lost is kept: it can only reduce", state.symbol)
+            return
+        if not entry and readings < AGREE_ENOUGH:
+            self.soon(c.settings.recheck_s)
+            return
+        c.counters["strays cancelled"] += 1
+        what = "entry" if entry else "exit"
+        c.notice(Level.WARNING, "stray", f"{what} order {state.link_id} belongs to no bracket under way: cancelled", state.symbol)
+
+        def wanted() -> bool:
+            belief = c.belief(order) if order >= 0 else None
+            return belief is None or belief["status"] == "ended"
+
+        def answered(answer: Answer) -> None:
+            c.heed(c.port.result_of(answer, Asked.CANCEL), "order")
+            self.soon(c.settings.recheck_s)
+
+        c.ask(c.port.cancel(state.symbol, state.link_id), answered, Urgency.SAVE, f"cancel stray {state.link_id}", wanted=wanted)
+
+    def _absent(self, reading: Reading) -> None:
+        """Orders believed open that the list does not have: each is asked for by its id."""
+        c = self.c
+        listed = {state.link_id for state in reading.orders}
+        for order, belief in list(c.beliefs().items()):
+            if belief["status"] == "ended" or belief["role"] == Role.ROLE_STOP or c.port.link_id(order) in listed:
+                continue
+            if c.heard.get(belief["instrument"], 0) >= reading.began or any(f.stage != Stage.UNKNOWN for f in self.requests.flights.of(order)):
+                continue                        # news on the way: its own timers ask
+            expires = self.requests.expiry(belief["ts_asked"]) if belief["status"] == "sent" or belief["asked"] else c.now
+            self.inquiries.begin(order, expires, "not in the venue's list of open orders")
+
+    # ---- positions ----
+
+    def _compare(self, n: int, row: Position | None, reading: Reading) -> bool:
+        """Whether venue and engine agree on an instrument, as far as this reading can tell."""
+        c = self.c
+        venue = c.lots(n, row.qty) * row.side if row is not None else 0
+        belief = c.held(n)
+        if venue == belief:
+            if self.differences.pop(n, None) is not None:
+                c.notice(Level.INFO, "agreed", f"positions agree again at {venue * 1.0:g} lots", c.symbols[n])
+            self.executions.forget_strays(n)
+            self._lost.discard(n)
+            if venue and row is not None and row.stop_loss <= 0.0:
+                self.stops.hurry(n)
+            return True
+        if c.heard.get(n, 0) >= reading.began or self._is_stale(n, row):
+            return False                        # things moved while we read
+        if self.inquiries.about(n) or any(f.stage == Stage.WAITING for f in self.requests.flights.all() if f.instrument == n):
+            return False                        # an order in doubt may explain it
+        found = self.differences.get(n)
+        if found is None or (found.venue, found.belief) != (venue, belief):
+            found = self.differences[n] = Difference(venue, belief, 0, c.now)
+        found.readings += 1
+        c.counters["differences"] += found.readings == 1
+        unit = c.engine.instruments[n]
+        c.gates.close(Gate.GATE_RECONCILE, f"{c.symbols[n]}: the venue holds {_signed(unit, venue)}, we believe {_signed(unit, belief)}", c.now)
+        if found.readings >= AGREE_ENOUGH:
+            self._act(n, found, row, reading)
+        return False
+
+    def _is_stale(self, n: int, row: Position | None) -> bool:
+        """Behind what the stream has said of this position."""
+        known = self.stops.positions.get(n)
+        return known is not None and row is not None and known.updated_ms > row.updated_ms
+
+    def _act(self, n: int, found: Difference, row: Position | None, reading: Reading) -> None:
+        c = self.c
+        self.executions.judge_again(n)
+        if c.held(n) == found.venue:
+            return
+        shrunk = found.belief * found.venue >= 0 and abs(found.venue) < abs(found.belief)
+        if shrunk:
+            if not found.acted and found.readings >= MISSING_ENOUGH and c.now >= found.since + c.settings.ns(5.0 * c.settings.recheck_s):
+                found.acted = True
+                self._reduced(n, found, row)
+            elif found.acted:
+                c.notice(Level.ALARM, "position gone", f"{_signed(c.engine.instruments[n], found.belief)} is believed to be held, the venue holds "
+                         f"{_signed(c.engine.instruments[n], found.venue)}, and it cannot be explained", c.symbols[n])
+            return
+        unit = c.engine.instruments[n]
+        if row is not None and row.stop_loss <= 0.0:
+            self._protect(n, row, reading)
+        if not found.acted:
+            found.acted = True
+            c.halt("foreign position", f"the venue holds {_signed(unit, found.venue)} where {_signed(unit, found.belief)} is ours: somebody else "
+                   "trades this account, or a bracket of ours is lost. No entries until the positions agree and a person resumes", c.symbols[n])
+        else:
+            c.notice(Level.ALARM, "foreign position", f"still {_signed(unit, found.venue)} instead of {_signed(unit, found.belief)}", c.symbols[n])
+
+    def _reduced(self, n: int, found: Difference, row: Position | None) -> None:
+        """The position is smaller and nobody says why: the engine is told as of an outside reduction, at the mark."""
+        c = self.c
+        known = row or self.stops.positions.get(n)
+        price = (known.mark or known.entry) if known is not None else 0.0
+        price = price or self.stops.wanted_ticks(n) * float(c.engine.instruments[n].tick_size)
+        lots = abs(found.belief) - abs(found.venue)
+        sequence = c.bracket(n)["sequence"]
+        x = Execution(f"missing-{c.symbols[n]}-{sequence}-{found.belief}-{found.venue}-{found.since}", "", "", c.symbols[n],
+                      -1 if found.belief > 0 else 1, price, c.engine.instruments[n].qty(lots), 0.0, False, "Missing", "", "", 0,
+                      c.venue_ns() // 1_000_000)
+        c.counters["reductions without execution"] += 1
+        self.executions.force(n, x, order_number(n, sequence, Role.ROLE_OUTSIDE))
+
+    def _protect(self, n: int, row: Position, reading: Reading) -> None:
+        """A position that the engine cannot explain, without a stop. Ours by name: it gets one. Somebody else's stays as it is."""
+        c = self.c
+        if c.is_open(n) and row.side == c.bracket(n)["side"]:
+            self.stops.hurry(n)                 # the stop is the whole position's
+            return
+        names = [o.link_id for o in reading.orders if o.symbol == row.symbol] + [x.link_id for x in reading.executions if x.symbol == row.symbol]
+        if n not in self._lost and not any(c.ours(link)[0] for link in names):
+            return
+        self._lost.add(n)
+        unit = c.engine.instruments[n]
+        price = (row.mark or row.entry) * (1.0 - row.side * c.settings.rescue_stop)
+        text = unit.price_text(unit.ticks(price))
+        c.counters["stops of lost brackets"] += 1
+        c.notice(Level.ALARM, "lost bracket", f"{row.qty:g} held without a stop by a bracket of ours that is lost: one is placed at {text}",
+                 row.symbol)
+
+        def answered(answer: Answer) -> None:
+            page = c.port.result_of(answer, Asked.STOP)
+            c.heed(page, "setting")
+            if not page.ok:
+                c.notice(Level.ALARM, "stop not placed", f"{page.code} {page.text}", row.symbol)
+            self.soon(c.settings.recheck_s)
+
+        c.ask(c.port.set_stop(row.symbol, text), answered, Urgency.SAVE, f"stop of {row.symbol}")
+
+
+def _signed(unit: object, lots: int) -> str:
+    return f"{unit.qty(lots):g}" if lots >= 0 else f"-{unit.qty(-lots):g}"          # type: ignore[attr-defined]
+
+

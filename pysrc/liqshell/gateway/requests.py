@@ -1,0 +1,334 @@
+"""The life of order requests between the engine's wish and the venue's truth: sent, replied to, lost, sent another way, found again."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from liqcore.event import Action, Gate, OrderStatus, Reason, Role
+from liqshell.gateway.budget import Urgency
+from liqshell.gateway.context import Context
+from liqshell.gateway.effects import Answer, Level
+from liqshell.gateway.inflight import Flight, Flights, Stage
+from liqshell.gateway.inquiry import Inquiries
+from liqshell.gateway.stops import Stops
+from liqshell.gateway.translate import order_event, state_event
+from liqshell.venues.bybit_codes import Asked, Outcome
+from liqshell.venues.reports import ENDED, OrderReply, OrderState
+
+SENT, REFUSED, LATER = 1, 2, 3                  # liqshell.dispatch.Fate
+BUDGET, DOWN, NO_FORM, DOUBT = 1, 2, 3, 4       # liqshell.dispatch.Why
+TRIES_MAX = 5                                   # of one request that the venue definitely did not take
+_WANT = {int(Action.ACTION_AMEND): "amend", int(Action.ACTION_CANCEL): "cancel"}
+_WORD = {int(Action.ACTION_CREATE): "create", int(Action.ACTION_AMEND): "amend", int(Action.ACTION_CANCEL): "cancel"}
+
+
+class Requests:
+    """dispatch: see Gateway."""
+
+    def __init__(self, context: Context, dispatch: Any, flights: Flights, inquiries: Inquiries, stops: Stops) -> None:
+        self.c = context
+        self.dispatch = dispatch
+        self.flights = flights
+        self.inquiries = inquiries
+        self.stops = stops
+        self.held_back: deque[tuple[Any, int]] = deque()            # (sent, not before) of what the last hop had no room for
+        self.clock_doubt = False                                    # a time stamp was refused: measure
+        self.contract_doubt = False                                 # a contract was refused: look at what is listed
+
+    # ---- what Dispatch did ----
+
+    def on_sent(self, sent: Any) -> None:
+        """One request left the engine."""
+        c = self.c
+        c.touch(sent.instrument)
+        self._keep(sent)
+        if sent.fate == REFUSED:
+            c.counters["refused by guard"] += 1
+            c.notice(Level.WARNING, "guard", f"the last hop refused to {_WORD.get(sent.action, '?')} {sent.id:#x}", c.symbols[sent.instrument])
+            self._refuse(sent.id, sent.action, Reason.RISK_GUARD)
+            return
+        if sent.fate == SENT:
+            flight = self._fly(sent, Stage.WAITING, by_socket=True)
+            if sent.why == DOUBT:
+                self.lose(flight, "the socket failed while it was being sent")
+            return
+        if sent.id & 15 == Role.ROLE_STOP:
+            self.stops.move(sent)
+        elif sent.why == BUDGET:
+            self.held_back.append((sent, c.now + c.settings.ns(0.1)))
+        else:
+            self._by_rest(sent)
+
+    def _keep(self, sent: Any) -> None:
+        if self.c.store is None:
+            return
+        instrument = self.c.engine.instruments[sent.instrument]
+        self.c.store.put("orders", ts_ns=sent.ts, prefix=self.c.settings.run, id=sent.id, symbol=instrument.symbol,
+                         action=_WORD.get(sent.action, "?"), type=str(int(sent.type)), side=sent.side, price=instrument.price_text(sent.price) if sent.price else "",
+                         qty=instrument.qty_text(sent.qty), stop=instrument.price_text(sent.stop) if sent.stop else "", flags=sent.flags,
+                         fate=str(int(sent.fate)), reason=str(int(sent.why)))
+
+    def _fly(self, sent: Any, stage: Stage, *, by_socket: bool) -> Flight:
+        flight = Flight(sent.id, int(sent.action), sent.cause, sent, sent.ts, self.expiry(sent.ts), stage, by_socket)
+        self.flights.add(flight)
+        return flight
+
+    def expiry(self, ts: int) -> int:
+        """When, by our clock, a request stamped at ts can no longer be taken by the venue, however late it looks at it."""
+        window = self.c.settings.recv_window_ms / 1e3 + self.c.settings.margin_s
+        return ts + self.c.settings.ns(window) + max(0, -self.c.offset_ns)
+
+    def retry_held_back(self) -> None:
+        """What the last hop had no room for, once more through the same stations."""
+        c = self.c
+        for _ in range(len(self.held_back)):
+            sent, due = self.held_back.popleft()
+            if not self.wanted(sent.id, sent.action):
+                continue
+            if self._is_stale_entry(sent):
+                self._refuse(sent.id, sent.action, Reason.NOT_READY)
+            elif c.now < due:
+                self.held_back.append((sent, due))
+            else:
+                self.on_sent(self.dispatch.again(sent, c.now))
+
+    def _is_stale_entry(self, sent: Any) -> bool:
+        entry = sent.action == Action.ACTION_CREATE and sent.id & 15 == Role.ROLE_ENTRY
+        return entry and self.c.now > sent.decided + self.c.settings.ns(self.c.settings.entry_age_s)
+
+    def wanted(self, order: int, action: int) -> bool:
+        """Whether the engine still waits for this request."""
+        belief = self.c.belief(order)
+        if belief is None:
+            return False
+        if action == Action.ACTION_CREATE:
+            return bool(belief["status"] == "sent")
+        return belief["status"] in ("sent", "live") and belief["asked"] == _WANT[action]
+
+    # ---- the second way ----
+
+    def _by_rest(self, sent: Any, tries: int = 0) -> None:
+        """Cancels and exits as soon as there is room; an entry now or never."""
+        c = self.c
+        ask = c.port.order(sent)
+        if ask is None:
+            c.counters["no form"] += 1
+            self._refuse(sent.id, sent.action, Reason.END_VENUE)
+            return
+        flight = self._fly(sent, Stage.QUEUED, by_socket=False)
+        flight.tries = tries
+
+        def on_sent(now: int) -> None:
+            flight.stage, flight.ts, flight.expires = Stage.WAITING, now, self.expiry(now)
+
+        def on_dropped() -> None:
+            self.flights.drop(flight)
+            if self.wanted(flight.id, flight.action):
+                self._refuse(flight.id, flight.action, Reason.NOT_READY)
+
+        c.counters["orders by rest"] += 1
+        entry = flight.is_entry
+        c.ask(ask, lambda answer: self.on_result(flight, answer), Urgency.ENTER if entry else Urgency.SAVE, f"{_WORD[flight.action]} {sent.id:#x}",
+              wanted=lambda: self.wanted(flight.id, flight.action), until=sent.decided + c.settings.ns(c.settings.entry_age_s) if entry else 0,
+              on_sent=on_sent, on_dropped=on_dropped)
+
+    def on_result(self, flight: Flight, answer: Answer) -> None:
+        """The REST answer to an order request."""
+        page = self.c.port.result_of(answer, Asked(flight.action))
+        self.c.heed(page, "order")
+        self.judge(flight, page.outcome, page.code, page.text, page.wait_s)
+
+    # ---- replies of the order socket ----
+
+    def on_reply(self, reply: OrderReply) -> None:
+        """One reply. It is matched by request id, else by order, else only where there is no doubt whose it is."""
+        c = self.c
+        key = c.port.parse_request_id(reply.request_id)
+        if key is not None:
+            flight = self.flights.get(key[2], int(key[0]))
+            if flight is None or (flight.cause and flight.cause != key[1]):
+                c.counters["replies too late"] += 1
+                return
+        else:
+            candidates = self.flights.waiting(by_socket=True)
+            parsed = c.port.parse_link_id(reply.link_id)
+            if parsed is not None:
+                candidates = [f for f in candidates if f.id == parsed[1]]
+            if len(candidates) != 1:
+                c.counters["replies without an owner"] += 1
+                for flight in candidates:
+                    self.lose(flight, f"a reply that names no request: {reply.code} {reply.message}")
+                return
+            flight = candidates[0]
+        if flight.stage not in (Stage.WAITING, Stage.UNKNOWN):
+            c.counters["replies twice"] += 1
+            return
+        wait_s = max(0.0, min(60.0, reply.reset_ms / 1e3 - c.venue_ns() / 1e9)) if reply.reset_ms else 0.0
+        self.judge(flight, c.port.outcome(reply, Asked(flight.action)), reply.code, reply.message, wait_s)
+
+    def judge(self, flight: Flight, outcome: Outcome, code: int, text: str, wait_s: float = 0.0) -> None:
+        """What a definite or indefinite answer to a request means for the engine."""
+        c = self.c
+        symbol = c.symbols[flight.instrument]
+        c.touch(flight.instrument)
+        if outcome == Outcome.ACCEPTED:
+            flight.stage, flight.accepted = Stage.ACCEPTED, c.now
+        elif outcome == Outcome.UNKNOWN:
+            self.lose(flight, f"{code} {text}")
+        elif outcome in (Outcome.GONE, Outcome.LANDED) or (outcome == Outcome.DONE and flight.action != Action.ACTION_CREATE):
+            flight.stage = Stage.UNKNOWN
+            self.inquiries.begin(flight.id, flight.expires, f"{code} {text}")
+        elif outcome == Outcome.LATER:
+            self._later(flight, f"{code} {text}", wait_s)
+        else:
+            # REJECTED, REPRICE, CLOCK, HALT_SYMBOL, FATAL, and an exit that finds nothing left to reduce
+            c.counters[f"rejected {code}"] += 1
+            self.flights.drop(flight)
+            if not self.flights.of(flight.id):
+                self.inquiries.end(flight.id)
+            reason = Reason.END_REDUCE_ONLY if outcome == Outcome.DONE else Reason.END_VENUE
+            self._refuse(flight.id, flight.action, reason)
+            self._beyond(flight, outcome, code, text, symbol)
+
+    def _beyond(self, flight: Flight, outcome: Outcome, code: int, text: str, symbol: str) -> None:
+        """What a definite refusal says beyond the request."""
+        c = self.c
+        what = f"{_WORD[flight.action]} {flight.id:#x}: {code} {text}"
+        if outcome == Outcome.CLOCK:
+            self.clock_doubt = True
+            c.notice(Level.WARNING, "clock", f"the venue refused our time stamp; {what}", symbol)
+        elif outcome == Outcome.HALT_SYMBOL:
+            self.contract_doubt = True
+            c.gates.close(Gate.GATE_SYMBOL, f"{code} {text}", c.now, flight.instrument)
+            c.notice(Level.WARNING, "symbol", f"the venue takes no such orders now; {what}", symbol)
+        elif outcome == Outcome.FATAL:
+            c.halt("rights", f"the venue refuses for good; {what}. Check the API key and its rights; entries are halted", symbol)
+        elif outcome == Outcome.DONE:
+            self.inquiries.doubt_position(flight.instrument)
+        else:
+            c.notice(Level.INFO, "rejected", what, symbol)
+
+    def _later(self, flight: Flight, text: str, wait_s: float) -> None:
+        """Definitely not taken, because of the pace. An entry is never sent again; what protects is, if it is still wanted."""
+        c = self.c
+        self.flights.drop(flight)
+        pause = c.settings.ns(wait_s or 0.2 * 2 ** flight.tries)
+        c.budget.block(c.now + pause, "order")
+        c.counters["rate limited"] += 1
+        c.notice(Level.WARNING, "rate", text, c.symbols[flight.instrument])
+        if flight.is_entry or flight.tries >= TRIES_MAX or flight.sent is None:
+            self._refuse(flight.id, flight.action, Reason.END_VENUE)
+        else:
+            self._by_rest(flight.sent, flight.tries + 1)
+
+    def _refuse(self, order: int, action: int, reason: int) -> None:
+        """Tell the engine that a request was definitely not carried out."""
+        status = OrderStatus.ORDER_REJECTED if action == Action.ACTION_CREATE else OrderStatus.ORDER_REFUSED
+        self.c.report(order_event(self.c.stamp(), self.c.venue_ns(), order, status, reason))
+
+    # ---- outcomes that nobody tells us ----
+
+    def lose(self, flight: Flight, why: str) -> None:
+        """The outcome of a request is unknown, from now until the venue has been asked."""
+        if flight.stage == Stage.UNKNOWN:
+            return
+        c = self.c
+        flight.stage = Stage.UNKNOWN
+        c.counters["unknown"] += 1
+        c.notice(Level.WARNING, "unknown", f"outcome of {_WORD[flight.action]} {flight.id:#x} unknown: {why}", c.symbols[flight.instrument])
+        self.inquiries.begin(flight.id, flight.expires, why, hard=True)
+
+    def lose_all(self, why: str) -> None:
+        """The order socket is gone: what was under way on it may have arrived or not."""
+        for flight in self.flights.waiting(by_socket=True):
+            self.lose(flight, why)
+
+    def sweep(self) -> None:
+        """Compare what the engine waits for with what is under way; ask about what nobody else will tell us of."""
+        c, s = self.c, self.c.settings
+        for flight in self.flights.all():
+            if flight.stage == Stage.QUEUED:
+                continue
+            if not self.wanted(flight.id, flight.action):
+                if c.now > flight.expires:
+                    self.flights.drop(flight)
+            elif flight.stage == Stage.WAITING and c.now >= flight.ts + s.ns(s.answer_s):
+                self.lose(flight, "no reply in time")
+            elif flight.stage == Stage.ACCEPTED and c.now >= flight.accepted + s.ns(s.confirm_s):
+                self.inquiries.begin(flight.id, flight.expires, "accepted, but nothing was heard of it")
+        waiting = {sent.id for sent, _ in self.held_back}
+        for order, belief in list(c.beliefs().items()):
+            if belief["role"] == Role.ROLE_STOP or order in waiting or belief["status"] == "ended":
+                continue
+            action = 1 if belief["status"] == "sent" else {"amend": 2, "cancel": 3}.get(belief["asked"], 0)
+            if belief["asked"] == "cancel":
+                action = 3
+            if action and self.flights.get(order, action) is None and c.now >= belief["ts_asked"] + s.ns(s.answer_s):
+                # of another life, or its reply came and the engine does not know: nobody waits for it
+                self.flights.add(Flight(order, action, 0, None, belief["ts_asked"], self.expiry(belief["ts_asked"]), Stage.UNKNOWN))
+                self.inquiries.begin(order, self.expiry(belief["ts_asked"]), "sent in an earlier life, or forgotten", hard=True)
+            elif belief["unknown"] and not action:
+                self.inquiries.begin(order, c.now, "the engine is in doubt")
+
+    # ---- what the venue says of an order ----
+
+    def on_state(self, order: int, state: OrderState, *, asked_at: int = 0) -> None:
+        """An order of a bracket under way as the venue has it: by stream, or in an answer to a question asked at asked_at (0 = stream)."""
+        c = self.c
+        belief = c.belief(order)
+        if belief is None:
+            return
+        ended = state.standing in ENDED
+        if ended:
+            for flight in self.flights.of(order):
+                self.flights.drop(flight)
+            self.inquiries.end(order)
+            c.report(state_event(c.stamp(), order, state, c.port.reason(state), created=belief["status"] != "sent" or state.executed > 0))
+            return
+        create = self.flights.get(order, Action.ACTION_CREATE)
+        if create is not None:
+            self.flights.drop(create)
+        amend, cancel = self.flights.get(order, Action.ACTION_AMEND), self.flights.get(order, Action.ACTION_CANCEL)
+        verdict = OrderStatus.ORDER_NEW
+        if belief["asked"] == "amend" and not self._is_as_wanted(belief, state):
+            # it may still be on its way: only what is asked after that time can tell
+            if not (asked_at and (amend is None or asked_at > amend.expires)):
+                if belief["status"] == "sent":
+                    c.counters["amend before create"] += 1
+                return
+            verdict = OrderStatus.ORDER_REFUSED
+        elif belief["asked"] == "cancel":
+            if not (asked_at and (cancel is None or asked_at > cancel.ts + c.settings.ns(1.0))):
+                if belief["status"] == "sent":
+                    c.report(state_event(c.stamp(), order, state, Reason.OK, created=True))
+                return
+            verdict = OrderStatus.ORDER_REFUSED     # a cancel may be repeated: the engine will, at a falling rate
+        for done in (amend, cancel):
+            if done is not None:
+                self.flights.drop(done)
+        self.inquiries.end(order)
+        if verdict == OrderStatus.ORDER_REFUSED:
+            self._refuse(order, Action.ACTION_AMEND, Reason.END_VENUE)
+        elif belief["status"] != "live" or belief["asked"] or belief["unknown"]:
+            c.report(state_event(c.stamp(), order, state, Reason.OK, created=True))
+
+    def _is_as_wanted(self, belief: dict[str, Any], state: OrderState) -> bool:
+        instrument = self.c.engine.instruments[belief["instrument"]]
+        same_price = not state.price or instrument.ticks(state.price) == instrument.ticks(belief["price"])
+        return bool(same_price and instrument.lots(state.qty) == instrument.lots(belief["qty"]))
+
+    def on_absent(self, order: int, venue_ns: int) -> None:
+        """The venue has been asked twice, after the last moment at which it could have been taken: there is no such order."""
+        c = self.c
+        belief = c.belief(order)
+        for flight in self.flights.of(order):
+            self.flights.drop(flight)
+        if belief is None:
+            return
+        c.counters["absent"] += 1
+        created = belief["status"] != "sent"
+        c.notice(Level.WARNING, "absent", f"order {order:#x} {'is gone' if created else 'never arrived'}: the venue knows nothing of it",
+                 c.symbols[belief["instrument"]])
+        status = OrderStatus.ORDER_CANCELLED if created else OrderStatus.ORDER_REJECTED
+        c.report(order_event(c.stamp(), venue_ns, order, status, Reason.END_VENUE))

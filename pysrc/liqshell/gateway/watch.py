@@ -1,0 +1,160 @@
+"""What is asked of the venue on a period whatever happens: its clock and its contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from liqcore.event import Gate
+from liqshell.gateway.budget import Urgency
+from liqshell.gateway.context import Context
+from liqshell.gateway.effects import Answer, Level
+from liqshell.gateway.port import Listing
+
+MS = 1_000_000
+SAMPLES = 3                     # of one measurement; the smallest round trip says most
+PAGES_MAX = 50
+
+
+class ClockWatch:
+    """How far the venue's clock is from ours: measured from the middle of the smallest round trip."""
+
+    def __init__(self, context: Context, on_offset: Callable[[int], None]) -> None:
+        self.c = context
+        self.offset_ns = 0
+        self.rtt_ns = 0
+        self.measured = 0                       # when, ns; 0 = never
+        self._on_offset = on_offset
+        self._samples: list[tuple[int, int]] = []           # (round trip, offset)
+        self._left = 0
+        self._due: int | None = None
+
+    def start(self) -> None:
+        if self.c.settings.watch_clock:
+            self._due = self.c.now
+
+    def measure_now(self) -> None:
+        """A time stamp was refused."""
+        if self._due is not None and not self._left:
+            self._due = self.c.now
+
+    def sweep(self) -> None:
+        c = self.c
+        if self._due is None or c.now < self._due:
+            return
+        self._due = c.now + c.settings.ns(c.settings.clock_period_s)
+        self._samples.clear()
+        self._left = SAMPLES
+        self._ask()
+
+    def due(self) -> int | None:
+        return self._due
+
+    def _ask(self) -> None:
+        self.c.ask(self.c.port.ask_time(), self._answered, Urgency.WATCH, "the venue's clock", on_dropped=self._done)
+
+    def _answered(self, answer: Answer) -> None:
+        found = self.c.port.time_of(answer)
+        if found is not None and 0 <= answer.sent_ns <= answer.received_ns:
+            rtt = answer.received_ns - answer.sent_ns
+            self._samples.append((rtt, found - (answer.sent_ns + rtt // 2)))
+        self._left -= 1
+        if self._left > 0:
+            self._ask()
+        else:
+            self._done()
+
+    def _done(self) -> None:
+        c, s = self.c, self.c.settings
+        self._left = 0
+        if not self._samples:
+            # as long as it is not known it is as good as the last time, but not for ever
+            self._due = c.now + s.ns(min(5.0, s.clock_period_s))
+            if not self.measured or c.now > self.measured + s.ns(5 * s.clock_period_s):
+                c.gates.close(Gate.GATE_CLOCK, "the venue's clock could not be read", c.now)
+            return
+        self.rtt_ns, self.offset_ns = min(self._samples)
+        self.measured = c.now
+        c.offset_ns = self.offset_ns
+        self._on_offset(self.offset_ns)
+        off_ms = max(0.0, abs(self.offset_ns) - self.rtt_ns / 2) / MS          # what cannot be explained by the way
+        if off_ms > s.clock_max_ms:
+            c.gates.close(Gate.GATE_CLOCK, f"our clock is {off_ms:.0f} ms from the venue's", c.now)
+            c.notice(Level.ALARM, "clock", f"our clock is {off_ms:.0f} ms from the venue's: no entries until it is set")
+            return
+        if off_ms > s.clock_warn_ms:
+            c.notice(Level.WARNING, "clock", f"our clock is {off_ms:.0f} ms from the venue's")
+        c.gates.open(Gate.GATE_CLOCK)
+
+
+class ContractWatch:
+    """Whether the contracts are still those that the engine was made with, and trading."""
+
+    def __init__(self, context: Context) -> None:
+        self.c = context
+        self.listed: dict[str, Listing] = {}
+        self._pages: dict[str, Listing] = {}
+        self._count = 0
+        self._asking = False
+        self._due: int | None = None
+
+    def start(self) -> None:
+        self._due = self.c.now
+
+    def refresh_soon(self) -> None:
+        """The venue refused orders for a contract."""
+        if self._due is not None:
+            self._due = min(self._due, self.c.now + self.c.settings.ns(10.0))
+
+    def sweep(self) -> None:
+        if self._due is None or self._asking or self.c.now < self._due:
+            return
+        self._asking = True
+        self._pages = {}
+        self._count = 0
+        self._ask("")
+
+    def due(self) -> int | None:
+        return None if self._asking else self._due
+
+    def _ask(self, cursor: str) -> None:
+        self.c.ask(self.c.port.ask_instruments(cursor), self._answered, Urgency.WATCH, "contracts", on_dropped=lambda: self._end(5.0))
+
+    def _end(self, pause_s: float) -> None:
+        self._asking = False
+        self._due = self.c.now + self.c.settings.ns(pause_s)
+
+    def _answered(self, answer: Answer) -> None:
+        c = self.c
+        page = c.port.instruments_of(answer)
+        if not page.ok:
+            c.counters["questions failed"] += 1
+            self._end(min(5.0, c.settings.instruments_period_s))
+            return
+        self._count += 1
+        self._pages.update({item.symbol: item for item in page.items if item.symbol in c.index})
+        if page.cursor and self._count < PAGES_MAX and len(self._pages) < len(c.symbols):
+            self._ask(page.cursor)
+            return
+        self.listed = self._pages
+        self._end(c.settings.instruments_period_s)
+        self._judge()
+
+    def _judge(self) -> None:
+        c = self.c
+        for n, instrument in enumerate(c.engine.instruments):
+            listing = self.listed.get(instrument.symbol)
+            fault = ""
+            if listing is None:
+                fault = "the venue does not trade it now"
+            elif (_plain(listing.tick_size), _plain(listing.lot_size)) != (_plain(instrument.tick_size), _plain(instrument.lot_size)):
+                fault = (f"its tick or lot has changed: {listing.tick_size} and {listing.lot_size} instead of {instrument.tick_size} and "
+                         f"{instrument.lot_size}; restart to trade it again")
+            if not fault:
+                c.gates.open(Gate.GATE_SYMBOL, n)
+            elif c.gates.close(Gate.GATE_SYMBOL, fault, c.now, n) or c.gates.why(Gate.GATE_SYMBOL, n) == fault:
+                c.notice(Level.WARNING, "symbol", fault, instrument.symbol)
+
+
+def _plain(number: str) -> str:
+    """A decimal text without what makes equal numbers look different."""
+    return number.rstrip("0").rstrip(".") if "." in number else number
