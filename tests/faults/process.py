@@ -348,6 +348,6 @@ class Process:
         if self.engine.risk.halted:
             self.halted_ns = self.clock.now
         if notice.level == Level.ALARM:
-            self.world.alarmed(notice.kind)
+            self.world.person.alarmed(notice.kind)
             self.alarms.append(notice.kind)
             del self.alarms[:-100]
