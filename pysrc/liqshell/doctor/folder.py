@@ -18,8 +18,8 @@ from liqshell.state.sheet import state_folder
 @dataclass(frozen=True, slots=True)
 class StateFolder:
     """path: of the folder. exists: whether a live run has made it. name: by which our orders are recognised. believed: signed position of each
-    contract that the last run held. killed: why and by whom, "" = not. running: who holds the folder, "" = nobody. halted: a latched reason, "" = none.
-    fault: what cannot be read."""
+    contract that the last run held. killed: why and by whom, "" = not. running: who holds the folder, "" = nobody. halted: a latched reason,
+    "" = none. fault: what cannot be read."""
 
     path: str
     name: str
