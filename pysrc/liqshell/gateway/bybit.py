@@ -182,7 +182,7 @@ def _wait(answer: Answer) -> tuple[float, bool]:
 
 def _page(answer: Answer, found: bybit_answers.Parsed[Any]) -> Page:
     if found.ok and answer.status == 200:
-        return Page(True, Outcome.DONE, 0, items=found.value, cursor=found.cursor, time_ms=found.ts_ms)
+        return Page(True, Outcome.DONE, 0, items=found.value or (), cursor=found.cursor, time_ms=found.ts_ms)
     verdict = bybit_answers.judge(answer.status, answer.body, Asked.QUERY)
     wait_s, banned = _wait(answer)
     told = Outcome.LATER if verdict.outcome in (Outcome.DONE, Outcome.ACCEPTED) else verdict.outcome        # a body that could not be used
