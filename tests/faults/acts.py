@@ -21,9 +21,9 @@ def act(world: World, fault: Fault, until: int) -> None:
         _WIRES[fault.kind](world, fault.options, until)
     elif layer == "venue":
         options = dict(fault.options)
-        if fault.kind in ("adl", "liquidate", "cancel_stops"):
-            for symbol in [c.symbol for c in world.venue.contracts]:
-                world.truth.excuse(symbol)
+        if fault.kind in ("adl", "liquidate", "cancel_stops", "drop_stop", "reject_stop"):
+            for contract in world.venue.contracts:
+                world.truth.strip(contract.symbol, until + NS)
         if options.get("code") == 403 and world.quiet - until < BANNED_NS:
             options["code"] = 503       # a ban of the address lasts ten minutes: not at the end
         if fault.kind == "halt":
@@ -97,8 +97,8 @@ def _manual_reduce(world: World, options: dict[str, Any], until: int) -> None:
     for (symbol, _), position in sorted(world.venue.books()["positions"].items()):
         if position["qty"]:
             world.trace.say(world.clock.now, "person", "reduces", symbol, position["qty"])
-            world.truth.excuse(symbol)
-            world.venue.fault("manual_trade", 0.0, {"symbol": symbol, "share": options["share"]})
+            world.truth.strip(symbol, until + NS)
+            world.venue.reduce_manually(symbol, options["share"])
             return
 
 

@@ -60,6 +60,7 @@ class Process:
         self.connecting: dict[Channel, Appointment | None] = {Channel.PRIVATE: None, Channel.ORDERS: None}
         self.feed: Connection | None = None
         self.last_ns = 0
+        self.up_ns = 0                          # when a channel last came up
         self.alarms: list[str] = []
         self._row = np.zeros(1, lc.EVENT_DTYPE)
         self._timer: Appointment | None = None
@@ -187,15 +188,26 @@ class Process:
         self.connect_feed()
 
     def on_market(self, rows: np.ndarray) -> None:
-        """A frame of the public feed. It must not change the caller's rows."""
+        """A frame of the public feed: rows that nobody else needs any more."""
         if not self.alive:
             return
-        rows["ts_recv"] = self.now()
-        self.guarded(self._market, rows)
+        now = self.now()
+        rows["ts_recv"] = now
+        try:
+            self.engine.run(rows)
+            if self.dispatch.pump(now):
+                self.arm()
+            else:                                   # the gateway knows nothing of the market: its deadline is as it was
+                due = self.engine.next_deadline
+                if due is not None and (self._timer is None or due - self.world.offset_ns < self._timer[0]):
+                    self.arm()
+        except Killed:
+            self.world.died(self)
 
-    def _market(self, rows: np.ndarray) -> None:
-        self.engine.run(rows)
-        self.dispatch.pump(self.last_ns)
+    @property
+    def idle(self) -> bool:
+        """Nothing is held, wanted or asked for."""
+        return not self.engine.orders()
 
     def on_frame(self, channel: Channel, raw: bytes) -> None:
         self.gateway.on_frame(channel, raw, self.now())
@@ -312,6 +324,7 @@ class Process:
             self.redial(channel)
             return
         self.links[channel] = link
+        self.up_ns = self.clock.now
         self.attempts[channel] = 0
         self.trace.say(self.clock.now, "up", NAMES[channel])
         self.gateway.on_channel(channel, True, self.now())

@@ -125,6 +125,7 @@ class Desk:
         self._count = 0
         self._out: list[Delivery] = []
         self._idle_check = 0
+        self._afflicted = False                      # something of a fault may be left to undo
         self._torn_booked = 0.5                      # of the last drop: whether a request survives its connection
 
     # ---- accounts ----
@@ -282,13 +283,17 @@ class Desk:
 
     def begin(self, now_ns: int, cascade: int = 0) -> None:
         """Let the faults begin that are due. cascade: size of the largest cascade that is going on, for on_cascade."""
-        self.faults.expire(now_ns)
-        for fault in self.faults.begin(now_ns, cascade):
+        faults = self.faults
+        if faults.idle and not self._afflicted:      # the common case must cost nothing: simulations come here at every event
+            return
+        faults.expire(now_ns)
+        for fault in faults.begin(now_ns, cascade):
             self._act(fault, now_ns)
             self.on_fault(fault, now_ns)
-        if self.exchange.halted or self.faults.active("halt", now_ns):
-            self.exchange.halted = set(self.faults.symbols("halt", now_ns))
-        skew = self.faults.active("clock_skew", now_ns)
+        self._afflicted = not faults.idle
+        if self.exchange.halted or faults.active("halt", now_ns):
+            self.exchange.halted = faults.symbols("halt", now_ns)
+        skew = faults.active("clock_skew", now_ns)
         self.times.skew_ns = 0 if skew is None else int(skew.delay_s * NS) * (-1 if skew.backward else 1)
 
     def _act(self, fault: Fault, now_ns: int) -> None:

@@ -66,7 +66,7 @@ PRIVATE = {
     "garbage_private": "damaged frames between the good ones, with the given probability",
 }
 ACCOUNT = {
-    "cancel_rest": "the venue cancels what is left of a partly executed order, or (at once: true) of any entry",
+    "cancel_rest": "the venue cancels what is left of a partly executed entry",
     "cancel_stops": "the venue cancels the stops that protect positions",
     "adl": "auto-deleveraging closes `share` of the positions (of `symbol`) at the mark",
     "liquidate": "the account is liquidated",
@@ -215,6 +215,11 @@ class Faults:
     def quiet(self) -> bool:
         """Nothing acts and nothing is held back."""
         return not self._active and not self._late
+
+    @property
+    def idle(self) -> bool:
+        """Nothing acts and nothing waits to."""
+        return not self._active and not self._waiting
 
     @property
     def next_ns(self) -> int | None:
