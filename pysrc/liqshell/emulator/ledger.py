@@ -197,7 +197,7 @@ class Ledger:
             h.created_ms, h.realised = now_ns // 1_000_000, -fee
         self._sequence += 1
         h.sequence = self._sequence
-        last, mark, index = self.matcher.prices(order.n)
+        _, mark, index = self.matcher.prices(order.n)
         row = {
             "category": "linear", "symbol": c.symbol, "execId": self.uid(), "orderId": order.id, "orderLinkId": order.link_id,
             "side": "Buy" if order.side > 0 else "Sell", "positionIdx": order.idx, "orderPrice": ticks_text(c, order.price or order.cap),
