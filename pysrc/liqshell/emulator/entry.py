@@ -4,9 +4,33 @@ from .accounts import Account
 from .holdings import STOP_LOSS, TAKE_PROFIT
 from .ledger import HEDGE_LONG
 from .orders import Order, ticks_text
-from .parameters import SIDES, WATCHES, Fields, choice, flag, link_id, lots, text, ticks, whole
-from .refusals import (LINK_ID_TAKEN, NO_MARGIN, NOTHING_TO_REDUCE, NOTIONAL_TOO_SMALL, OUT_OF_RANGE, TOLERANCE_OUT_OF_RANGE, TOO_MANY_CONDITIONAL,
-                       TOO_MANY_ORDERS, TRIGGER_MUST_FALL, TRIGGER_MUST_RISE, WOULD_LIQUIDATE, bad, refused)
+from .parameters import (
+    SIDES,
+    WATCHES,
+    Fields,
+    choice,
+    flag,
+    link_id,
+    lots,
+    text,
+    ticks,
+    whole,
+)
+from .refusals import (
+    LINK_ID_TAKEN,
+    NO_MARGIN,
+    NOTHING_TO_REDUCE,
+    NOTIONAL_TOO_SMALL,
+    OUT_OF_RANGE,
+    TOLERANCE_OUT_OF_RANGE,
+    TOO_MANY_CONDITIONAL,
+    TOO_MANY_ORDERS,
+    TRIGGER_MUST_FALL,
+    TRIGGER_MUST_RISE,
+    WOULD_LIQUIDATE,
+    bad,
+    refused,
+)
 from .triggers import Triggers
 
 NOTIONAL_MIN = 5.0
