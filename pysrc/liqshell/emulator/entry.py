@@ -131,7 +131,7 @@ class Entry(Triggers):
         """The worst price a market order pays, ticks; 0 = nobody knows a price."""
         touch = self.matcher.touch(order.n, order.side)
         kind, amount = order.slippage
-        away = int(amount) if kind == "TickSize" else int(touch * (float(amount) / 100.0 if kind == "Percent" else self.settings.slippage))
+        away = int(float(amount)) if kind == "TickSize" else int(touch * (float(amount) / 100.0 if kind == "Percent" else self.settings.slippage))
         return max(touch + order.side * away, 1) if touch else 0
 
     def judge(self, order: Order) -> None:

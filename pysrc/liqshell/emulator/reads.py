@@ -28,8 +28,8 @@ def _linear(fields: Fields) -> bool:
 def _page(fields: Fields, found: Iterable[tuple[int, Row]], default: int, most: int) -> Row:
     """Newest first, `limit` at a time; the cursor is the number of the last one on the page before."""
     limit, cursor = whole(fields, "limit", default), text(fields, "cursor").removeprefix("page_")
-    if not 1 <= limit <= most or cursor and not cursor.isdigit():
-        raise bad("params error: " + ("cursor" if cursor and not cursor.isdigit() else "limit") + " invalid")
+    if not 1 <= limit <= most or cursor and not (cursor.isascii() and cursor.isdigit()):
+        raise bad("params error: " + ("limit" if not 1 <= limit <= most else "cursor") + " invalid")
     rows: list[Row] = []
     last, more = 0, ""
     for serial, row in found:
