@@ -24,6 +24,7 @@ ALARMS = {
     "ALARM_LATE": "a fill of a bracket that was believed to be over: what it opened is closed",
     "ALARM_POLICY": "the policy raised: entries are halted",
     "ALARM_LIQUIDATED": "the venue closes, or has closed, the position by force; what it leaves over is closed at market",
+    "ALARM_OUTSIDE": "somebody else reduced the position: a person, another program, or the venue's deleveraging; the trade is ended",
 }
 
 

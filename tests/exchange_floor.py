@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import orjson
-from liqcore.event import Kind
-
-import liqcore as lc
 from liqshell.emulator.contracts import CONTRACTS
 from liqshell.emulator.exchange import Exchange, Settings
+
+import liqcore as lc
+from liqcore.event import Kind
 
 LONG, SHORT = 1, -1
 T0 = 1_772_452_800 * lc.SECOND          # a Monday, 12:00 UTC: four hours to the next funding

@@ -32,7 +32,7 @@ def test_the_stop_is_there_with_the_first_partial_fill_and_follows_the_size(side
     floor.hear()
     assert floor.held == 0.0 and floor.kind("StopLoss")["orderStatus"] == "Filled"
     assert floor.kind("TakeProfit")["orderStatus"] == "Deactivated" and floor.kind("TakeProfit")["cancelType"] == "CancelByTpSlTsClear"
-    assert [o["kind"] for o in floor.truth["orders"]] == [""]          # the rest of the entry
+    assert floor.truth["orders"] == [] and floor.kind("StopLoss")["cumExecQty"] == "1.6"      # the rest of the entry was filled on the way down
 
 
 @both
@@ -108,6 +108,7 @@ def test_a_stop_may_be_cancelled_or_amended_as_an_order(side):
     order = floor.kind("StopLoss")["orderId"]
     assert floor.ask("order.amend", orderId=order, triggerPrice=floor.text(2493.0))[0] == 0
     assert floor.truth["positions"]["ETHUSDT", 0]["stop_loss"] == floor.price(2493.0)
+    assert floor.ask("order.amend", orderId=order, qty="0.5")[0] == 10001          # its quantity is the position's
     assert floor.ask("order.cancel", orderId=order)[0] == 0
     assert floor.kind("StopLoss")["orderStatus"] == "Deactivated" and floor.truth["positions"]["ETHUSDT", 0]["stop_loss"] == 0.0
 
@@ -170,7 +171,7 @@ def test_partial_stops_of_an_entry(side):
 def test_partial_stops_set_by_hand(side):
     floor = Floor(side)
     floor.enter("2")
-    stop = lambda **fields: floor.stop(tpslMode="Partial", **fields)      # noqa: E731
+    stop = lambda **fields: floor.stop(tpslMode="Partial", **fields)
     low, high = floor.text(2490.0), floor.text(2510.0)
     assert stop(stopLoss=low, slSize="3") == 10001 and stop(stopLoss=low, takeProfit=high, slSize="1", tpSize="2") == 10001 and stop(slSize="1") == 10001
     for _ in range(10):
