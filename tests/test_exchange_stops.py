@@ -108,6 +108,7 @@ def test_a_stop_may_be_cancelled_or_amended_as_an_order(side):
     order = floor.kind("StopLoss")["orderId"]
     assert floor.ask("order.amend", orderId=order, triggerPrice=floor.text(2493.0))[0] == 0
     assert floor.truth["positions"]["ETHUSDT", 0]["stop_loss"] == floor.price(2493.0)
+    assert floor.ask("order.amend", orderId=order, qty="0.5")[0] == 10001          # its quantity is the position's
     assert floor.ask("order.cancel", orderId=order)[0] == 0
     assert floor.kind("StopLoss")["orderStatus"] == "Deactivated" and floor.truth["positions"]["ETHUSDT", 0]["stop_loss"] == 0.0
 

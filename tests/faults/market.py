@@ -22,7 +22,7 @@ STEP_NS = 200_000_000           # of an episode's grid; a calm second is one ste
 EPISODE_S = (40, 90)
 EPISODES = (3, 8)               # of a symbol in an hour
 CALM_AFTER_S, CALM_MAX = 25.0, 12
-FLUSH_S = 8.0
+FLUSH_S, AGAIN_S = 8.0, 34.0
 TRADE_USD = 700.0               # median of a trade: of the size of our orders, so that they fill in pieces
 
 
@@ -81,9 +81,14 @@ def _grid(draw: np.random.Generator, starts: np.ndarray) -> tuple[np.ndarray, np
         side = int(draw.choice([1, -1]))
         path = _episode(draw, side, count)
         first = int(np.floor(start) * NS)
+        flush, again = int(FLUSH_S * NS / STEP_NS), int(AGAIN_S * NS / STEP_NS)
+        marks.append((at, at + flush, side))
+        if again + 2 * flush < count and draw.random() < 0.7:       # an aftershock: a cascade of its own
+            other = int(draw.choice([1, -1]))
+            path[again:] -= other * draw.uniform(0.002, 0.006) * np.minimum(np.arange(count - again) / flush, 1.0)
+            marks.append((at + again, at + again + flush, other))
         times.append(first + np.arange(count, dtype=np.int64) * STEP_NS)
         steps.append(np.diff(path, prepend=0.0))
-        marks.append((at, at + int(FLUSH_S * NS / STEP_NS), side))
         at += count
         now_s = (first + count * STEP_NS) / NS
     return np.concatenate(times), np.cumsum(np.concatenate(steps)), marks

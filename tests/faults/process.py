@@ -20,7 +20,8 @@ from liqshell.errors import DataError
 from liqshell.gateway.effects import Answer, Call, Channel, Level, Notice
 from liqshell.venues.bybit_orders import order_encoder
 
-from .bot import DETECTOR, EQUITY, Bot
+from . import life
+from .bot import DETECTOR, Bot
 from .clock import MS, NS, Appointment
 from .network import Connection
 
@@ -60,7 +61,9 @@ class Process:
         self.connecting: dict[Channel, Appointment | None] = {Channel.PRIVATE: None, Channel.ORDERS: None}
         self.feed: Connection | None = None
         self.last_ns = 0
-        self.up_ns = 0                          # when a channel last came up
+        self.up_ns = self.private_up_ns = 0     # when a channel, and when the private stream, last came up
+        self.halted_ns = 0                      # when entries were last seen to be halted
+        self.read_since: set[str] = set()       # REST paths that have been read since then
         self.alarms: list[str] = []
         self._row = np.zeros(1, lc.EVENT_DTYPE)
         self._timer: Appointment | None = None
@@ -77,7 +80,7 @@ class Process:
         self.image: Any = None
         self.guard: Any = None
         self.control: Any = None
-        self.engine = lc.Engine(bot.instruments, lc.CascadeConfig(**DETECTOR), bot.policy(), bot.risk(), equity=EQUITY, audit_capacity=1 << 14)
+        self.engine = lc.Engine(bot.instruments, lc.CascadeConfig(**DETECTOR), bot.policy(), bot.risk(), equity=self.world.venue.books()["equity"], audit_capacity=1 << 14)
         self.wire = Line(self)
         try:
             self.world.make(self)
@@ -178,6 +181,10 @@ class Process:
             self.engine.on_control(now, Control.CONTROL_RESUME)
             self.dispatch.pump(now)
 
+    def halted_since(self, then_ns: int) -> bool:
+        """Whether entries have been halted for good at some moment since then, or are."""
+        return bool(self.engine.risk.halted) or self.halted_ns >= then_ns
+
     # ---- what it hears ----
 
     def begin(self) -> None:
@@ -222,6 +229,8 @@ class Process:
     def on_answer(self, call: Call, sent_ns: int, status: int, body: bytes, headers: dict[str, str], why: str) -> None:
         now = self.now()
         self.trace.say(self.clock.now, "answer", call.number, call.path, status, why, body)
+        if status == 200 and self.private_up_ns and sent_ns >= self.private_up_ns and b'"retCode":0' in body:
+            self.read_since.add(call.path)
         self.gateway.on_answer(call, Answer(status, body, headers, why, sent_ns, now), now)
 
     # ---- the public feed ----
@@ -259,7 +268,8 @@ class Process:
         self.trace.say(self.clock.now, "report", *(value.item() if hasattr(value, "item") else value for value in event))
         self.engine.run(self._row)
         self.effect("image", "")
-        self.image.save(self.engine, event[7])          # as the live sink does after each report
+        if life.WRITES_IMAGE:
+            self.image.save(self.engine, event[7])      # as the live sink does after each report
         self.dispatch.pump(self.now())
 
     def call(self, call: Call) -> None:
@@ -325,6 +335,9 @@ class Process:
             return
         self.links[channel] = link
         self.up_ns = self.clock.now
+        if channel == Channel.PRIVATE:
+            self.private_up_ns = self.now()
+            self.read_since.clear()
         self.attempts[channel] = 0
         self.trace.say(self.clock.now, "up", NAMES[channel])
         self.gateway.on_channel(channel, True, self.now())
@@ -332,6 +345,8 @@ class Process:
     def notice(self, notice: Notice) -> None:
         self.effect("notice", notice.kind)
         self.trace.say(self.clock.now, "notice", notice.level.name, notice.kind, notice.symbol, notice.text)
+        if self.engine.risk.halted:
+            self.halted_ns = self.clock.now
         if notice.level == Level.ALARM:
             self.world.alarmed(notice.kind)
             self.alarms.append(notice.kind)

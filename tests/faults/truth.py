@@ -31,8 +31,8 @@ class Violation:
         return f"{self.law} at {self.at_s:.6f} s: {self.text}"
 
 
-class Broken(Exception):
-    """A law was broken: the run ends here."""
+class Broken(BaseException):
+    """A law was broken: the run ends here. Not an Exception: nothing in the program may catch it."""
 
     def __init__(self, violation: Violation):
         super().__init__(str(violation))

@@ -37,6 +37,7 @@ from .venue import Venue
 
 START_NS = 1_772_452_800 * NS           # a Monday, 12:00 UTC
 HARMLESS = ("drop_stop", "cancel_stops", "kill_word", "double_filled", "post_only_rejected", "manual_reduce", "adl", "reject_stop", "cancel_rest")    # of hearing
+RECONCILED = ("/v5/position/list", "/v5/order/realtime", "/v5/execution/list")
 CALLS = ("foreign position", "rights", "runaway")
 PERSON_NS = 30 * NS                     # until a person who was called has come
 HOUSEKEEPING_NS = 10 * NS
@@ -84,6 +85,7 @@ class World:
         self.truth = Truth(self.clock, self.trace, self.bot.caps(), self.venue.books, NAME, self.able_since)
         self.offset_ns = 0
         self.killed_word = False
+        self.killed_until = self.start
         self.process: Process | None = None
         self.lives = 0
         self.born_ns = 0
@@ -95,7 +97,7 @@ class World:
         self.left: list[tuple[str, str]] = []            # what the next process finds of image and store
         self.person: Appointment | None = None
         self.visited_ns = self.start - HOUR_NS
-        self.money_unknown = False
+        self.money_unknown = self.image_lost = False
         self.trouble_ended_ns = self.disturbed_ns = self.start
         self.end = self.start + int(script.hours * 3600 * NS)
         self.quiet = max(self.start + NS, self.end - int(QUIET_S * NS))
@@ -135,7 +137,8 @@ class World:
         if self.left:
             image, store = self.left.pop()
             spoil(self.folder, image, store, self)
-            self.money_unknown |= image != "kept"
+            self.image_lost = image != "kept"
+            self.money_unknown |= self.image_lost
         self.lives += 1
         self.born_ns = self.clock.now
         self.trace.say(self.clock.now, "begins", self.lives)
@@ -298,10 +301,12 @@ class World:
         status = ""
         if self.killed_word:
             status = "the kill switch is set"
-        elif not process.gateway.ready:
-            status = f"a gate is closed: {process.gateway.status()}"
+        elif closed := [gate for gate in process.gateway.status()["gates"] if gate["instrument"] in (-1, found[1] >> 40)]:
+            status = f"a gate is closed: {closed}"
         elif any(link is None for link in process.links.values()):
             status = "a connection is known to be down"
+        elif not process.read_since.issuperset(RECONCILED):
+            status = f"since the private stream came up only {sorted(process.read_since)} have been read"
         elif any(order["unknown"] for order in process.engine.orders()):
             status = "an order's outcome is unknown"
         if status:

@@ -25,8 +25,20 @@ from .accounts import TOPICS, Account
 from .orders import Order, acknowledgement
 from .parameters import Fields, instrument, text, whole
 from .reads import Reads
-from .refusals import (BAD_PARAMETER, LEVERAGE_LIMIT, LEVERAGE_NOT_MODIFIED, MODE_BLOCKED_BY_ORDERS, MODE_BLOCKED_BY_POSITION, MODE_NOT_MODIFIED,
-                       NO_BALANCE, NO_ROUTE, NOT_PERMITTED, Refused, bad, refused)
+from .refusals import (
+    BAD_PARAMETER,
+    LEVERAGE_LIMIT,
+    LEVERAGE_NOT_MODIFIED,
+    MODE_BLOCKED_BY_ORDERS,
+    MODE_BLOCKED_BY_POSITION,
+    MODE_NOT_MODIFIED,
+    NO_BALANCE,
+    NO_ROUTE,
+    NOT_PERMITTED,
+    Refused,
+    bad,
+    refused,
+)
 from .venue_settings import Settings
 
 __all__ = ["BATCH_MAX", "OPERATIONS", "TOPICS", "Account", "Exchange", "Settings"]

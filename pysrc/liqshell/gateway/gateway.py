@@ -120,6 +120,12 @@ class Gateway:
         """The outcome of a REST request."""
         c = self._enter(now)
         handler = c.budget.answered(call)
+        if c.port.is_ban(answer):
+            c.counters["banned"] += 1
+            c.budget.ban(now)
+            c.notice(Level.ALARM, "banned", "the venue refuses our address for now (HTTP 403); REST is left alone, orders go on by websocket")
+        elif answer.status:
+            c.budget.unban()
         if handler is None:
             c.counters["answers nobody waits for"] += 1
         else:
