@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from liqshell.errors import ConfigError
-from liqshell.sections import (GRADES, DetectorConfig, FeedConfig, LimitsConfig, PaperConfig, PolicyConfig, PolicyOverride, RecordConfig,
-                               RunConfig)
+from liqshell.sections import (GRADES, DetectorConfig, FeedConfig, LimitsConfig, LiveConfig, PaperConfig, PolicyConfig, PolicyOverride,
+                               RecordConfig, RunConfig)
 from liqshell.study import CONTROLS, BacktestConfig, DataConfig, ForwardConfig, Setting, SweepConfig
 from liqshell.toml import SCALE, choice, credentials, decode, table, text
 
@@ -100,6 +100,7 @@ class Config:
     limits: LimitsConfig = table(LimitsConfig)
     paper: PaperConfig = table(PaperConfig)
     record: RecordConfig = table(RecordConfig)
+    live: LiveConfig = table(LiveConfig)
     data: DataConfig = table(DataConfig)
     backtest: BacktestConfig = table(BacktestConfig)
     sweep: SweepConfig = table(SweepConfig)
@@ -201,8 +202,9 @@ def load(path: str | Path, changes: Sequence[str] = ()) -> Config:
     rule = f"{folder / config.policy.rule}" if config.policy.rule else ""
     data = dataclasses.replace(config.data, store=str(folder / config.data.store) if config.data.store else "",
                                files=tuple(str(folder / file) for file in config.data.files))
+    ca = str(folder / config.feed.ca) if config.feed.ca else ""
     samples = str(folder / config.paper.latency_samples) if config.paper.latency_samples else ""
-    return dataclasses.replace(config, policy=dataclasses.replace(config.policy, rule=rule), data=data,
+    return dataclasses.replace(config, policy=dataclasses.replace(config.policy, rule=rule), data=data, feed=dataclasses.replace(config.feed, ca=ca),
                                paper=dataclasses.replace(config.paper, latency_samples=samples))
 
 
@@ -249,8 +251,6 @@ def _contradictions(config: Config, file: str, sound: bool) -> list[ConfigError]
     def wrong(key: str, found: str, expected: str, action: str = "") -> None:
         out.append(ConfigError(f"{file}: {key}", found, expected, action))
 
-    if config.run.mode == "live":
-        wrong("run.mode", "found 'live'", "'paper'", "Order entry does not exist in this version: no real order can be sent")
     if not sound:
         return out
     if bool(config.feed.rest) != bool(config.feed.ws):
@@ -261,6 +261,8 @@ def _contradictions(config: Config, file: str, sound: bool) -> list[ConfigError]
     for key, name in named.items():
         if name is not None and name not in known:
             wrong(key, f"found {name!r}", f"one of {', '.join(map(repr, known))}", "`liqcore presets` prints them")
+    if 0.0 < config.live.leverage < 1.0:
+        wrong("live.leverage", f"found {config.live.leverage:g}", "from 1 on, or 0 to leave it as it is")
     for symbol in config.policy.symbols:
         if config.feed.symbols and symbol not in config.feed.symbols:
             wrong(f"policy.symbols.{symbol}", "this symbol is not subscribed", "one of feed.symbols",

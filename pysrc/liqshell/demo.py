@@ -1,4 +1,4 @@
-"""`liqcore demo`: a loopback market in a process of its own, the live path against it, the report, and the replay that proves it."""
+"""`liqcore demo`: a loopback venue in a process of its own, live trading against it, the report, and the replay that proves it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,22 +19,27 @@ from liqshell import journal, replay
 from liqshell.clock import NS, Clock
 from liqshell.config import Config, loads
 from liqshell.errors import VenueError
+from liqshell.keys import KEY, SECRET, load_keys
 from liqshell.live import Session
+from liqshell.live.account import LiveAccount
 
 READY_TIMEOUT_S = 60.0
 LEAD_S = 1.5
+SPEED, HOURS = 120.0, 2.0            # about a minute; slow enough that an order's way over sockets stays far below the market's own times
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to show. hours: market hours of the generated market; speed: market seconds in a second; from_: recordings instead of it."""
+    """What to show. hours: market hours of the generated market; speed: market seconds in a second; from_: recordings instead of it. paper: the
+    simulated venue of this process instead of an account at the loopback venue."""
 
     folder: Path
     seed: int = 1
-    speed: float = 240.0
-    hours: float = 4.0
+    speed: float = SPEED
+    hours: float = HOURS
     from_: tuple[Path, ...] = ()
     preset: str = "fade"
+    paper: bool = False
 
 
 @contextlib.asynccontextmanager
@@ -65,8 +71,8 @@ async def emulator(plan: Plan) -> AsyncIterator[dict[str, Any]]:
             await child.wait()
 
 
-def configure(plan: Plan, ready: dict[str, Any]) -> Config:
-    """Paper trading of the plan's preset on everything the market offers. Ages are limited in market time, and a market that runs faster than the
+def configure(plan: Plan, ready: dict[str, Any], state: str = "") -> Config:
+    """Trading of the plan's preset on everything the market offers; state: folder for what a live run keeps, "" = paper. Ages are limited in market time, and a market that runs faster than the
     wall makes everything on this machine look older: those two limits grow with the speed, the others are the preset's."""
     age_s = max(2.0, 0.1 * plan.speed)
     btc = '\n[policy.symbols.BTCUSDT]\npreset = "fade-btc"\n' if plan.preset == "fade" and "BTCUSDT" in ready["symbols"] else ""
@@ -74,6 +80,8 @@ def configure(plan: Plan, ready: dict[str, Any]) -> Config:
 [run]
 name = "demo"
 seed = {plan.seed}
+mode = {json.dumps("live" if state else "paper")}
+out = {json.dumps(state or "runs")}
 [feed]
 rest = {json.dumps(ready["rest"])}
 ws = {json.dumps(ready["ws"])}
@@ -84,7 +92,30 @@ preset = {json.dumps(plan.preset)}
 [limits]
 data_age_max_s = {age_s}
 event_age_max_s = {age_s}
+[live]
+watchdog = false
 """, "demo")
+
+
+@contextlib.contextmanager
+def account(plan: Plan, ready: dict[str, Any]) -> Iterator[tuple[Config, LiveAccount | None]]:
+    """The configuration of the run, and its side of the account: keys as any run finds them, in the environment, of this process only."""
+    if plan.paper:
+        yield configure(plan, ready), None
+        return
+    kept = {name: os.environ.get(name) for name in (KEY, SECRET)}
+    with tempfile.TemporaryDirectory(prefix="liqcore-demo-state-") as state:
+        try:
+            os.environ[KEY], os.environ[SECRET] = ready["api_key"], ready["api_secret"]
+            config = configure(plan, ready, state)
+            keys = load_keys(config.feed.environment, {name: os.environ[name] for name in (KEY, SECRET)})
+            yield config, LiveAccount(config, keys)
+        finally:
+            for name, value in kept.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
 
 
 async def run(plan: Plan, progress: Callable[[Session, float], None] | None = None) -> dict[str, Any]:
@@ -93,23 +124,28 @@ async def run(plan: Plan, progress: Callable[[Session, float], None] | None = No
         clock = Clock.from_dict(ready["clock"])
         start = clock.market_ns + int(LEAD_S * plan.speed * NS)
         until = None if plan.from_ else start + int(plan.hours * 3600 * NS)
-        session = Session(configure(plan, ready), plan.folder, clock,
-                          {"synthetic": ready["synthetic"], "market": ready["market"], "seed": ready["seed"]})
-        watcher = asyncio.create_task(_stop_at_end(session, ready["rest"])) if plan.from_ else None
-
-        def tell(session: Session) -> None:
-            if progress is not None:
-                elapsed = session.wire_clock.now_ns() - start
-                progress(session, min(1.0, max(0.0, elapsed / (until - start))) if until else 0.0)
-
-        try:
-            manifest = await session.run(until, tell)
-        finally:
-            if watcher is not None:
-                watcher.cancel()
+        labels = {"synthetic": ready["synthetic"], "market": ready["market"], "seed": ready["seed"]}
+        with account(plan, ready) as (config, side):
+            manifest = await _session(plan, Session(config, plan.folder, clock, labels, account=side), ready, start, until, progress)
         if ready["synthetic"]:
             (plan.folder / journal.TRUTH).write_text(json.dumps(await _truth(ready["rest"], manifest["ended_ns"])))
     return manifest
+
+
+async def _session(plan: Plan, session: Session, ready: dict[str, Any], start: int, until: int | None,
+                   progress: Callable[[Session, float], None] | None) -> dict[str, Any]:
+    watcher = asyncio.create_task(_stop_at_end(session, ready["rest"])) if plan.from_ else None
+
+    def tell(session: Session) -> None:
+        if progress is not None:
+            elapsed = session.wire_clock.now_ns() - start
+            progress(session, min(1.0, max(0.0, elapsed / (until - start))) if until else 0.0)
+
+    try:
+        return await session.run(until, tell)
+    finally:
+        if watcher is not None:
+            watcher.cancel()
 
 
 async def _stop_at_end(session: Session, rest: str) -> None:

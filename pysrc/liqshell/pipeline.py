@@ -32,11 +32,12 @@ SIMULATED, GATEWAY = "simulated", "gateway"      # settings["venue"]
 @dataclass(frozen=True)
 class LiveStart:
     """With what a live run begins. equity: of the account, quote currency. patience: factor on limits that measure the network, see lc.Engine.
-    restored: lc.Engine.trade_snapshot() of the run before, b"" where there was none: a restart is a long disconnection."""
+    restored: lc.Engine.trade_snapshot() of the run before, b"" where there was none: a restart is a long disconnection, and goes on at resumed_ns."""
 
     equity: float
     patience: float = 1.0
     restored: bytes = b""
+    resumed_ns: int = 0
 
 
 def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float = 1.0, trade: bool = True,
@@ -61,7 +62,8 @@ def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float 
         "limits": config.limits.risk_arguments(),
         "gap_ns": int(max(GAP_S, 0.1 * speed) * lc.SECOND),
         **({"venue": SIMULATED, "equity": paper.equity, "paper": venue_arguments(paper)} if live is None else
-           {"venue": GATEWAY, "equity": live.equity, "patience": live.patience, "restored": base64.b64encode(live.restored).decode()}),
+           {"venue": GATEWAY, "equity": live.equity, "patience": live.patience, "restored": base64.b64encode(live.restored).decode(),
+            "resumed_ns": live.resumed_ns}),
     }
 
 
@@ -126,7 +128,7 @@ def make_engine(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] |
     if policy is not None and wrap is not None:
         policy = wrap(policy)
     engine = lc.Engine(instruments, lc.CascadeConfig(**values["cascade"]), policy, lc.Risk(**values["limits"]), equity=values["equity"],
-                       audit_capacity=AUDIT_CAPACITY)
+                       audit_capacity=AUDIT_CAPACITY, patience=values.get("patience", 1.0))
     return engine
 
 
@@ -160,7 +162,8 @@ class Pipeline:
         if values.get("venue", SIMULATED) == GATEWAY:
             self.engine = make_engine(values, trust=trust)
             if values["restored"]:
-                self.engine.trade_restore(base64.b64decode(values["restored"]))      # type: ignore[attr-defined]
+                self.engine.trade_restore(base64.b64decode(values["restored"]))
+                self.engine.resume(values["resumed_ns"])
             self.sink = LiveSink(self.engine, values["gap_ns"], on_signals)
         else:
             self.paper = make_paper(values, trust=trust)

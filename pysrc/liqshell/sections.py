@@ -44,6 +44,7 @@ class FeedConfig:
     rest: str = text("", r"https?://[^\s/@]+(/\S*)?", "an address such as 'http://127.0.0.1:8080', without user name")
     ws: str = text("", r"wss?://[^\s/@]+(/\S*)?", "an address such as 'ws://127.0.0.1:8081', without user name")
     symbols: tuple[str, ...] = names(SYMBOL, "contract names of the venue such as 'ETHUSDT'", most=SYMBOLS_MAX)
+    ca: str = text("", r"[^\0]+", "a PEM file: the only authority that is trusted for TLS, for a venue of one's own")
     stale_after_s: float = number(25.0, 1.0, 3600.0, "seconds")
 
     @property
@@ -157,3 +158,21 @@ class RecordConfig:
     enabled: bool = flag(True)
     fsync: bool = flag(False)
     flush_s: float = number(0.5, 0.01, 60.0, "seconds")
+
+
+@dataclass(frozen=True)
+class LiveConfig:
+    """Trading at the venue. What must survive the process lies in [run] out / state / name: one name per account.
+
+    leverage: set at the venue for every symbol at the start, 0 = left as it is. stop_rescue: distance of the stop that is placed for a position of ours
+    whose bracket is lost. divergence_max: of mark and last price, above it no entries. durable: the store waits for the disk.
+    """
+
+    recv_window_ms: int = integer(5000, 1000, 60_000, "milliseconds")
+    period_s: float = number(30.0, 1.0, 3600.0, "seconds between reconciliations")
+    leverage: float = number(0.0, 0.0, 100.0, "from 1 on, 0 = as it is at the venue")
+    stop_rescue: int = fraction("0.005", "0", "0.5", above=True)
+    divergence_max: int = fraction("0.02", "0", "1", above=True)
+    patience: float = number(1.0, 1.0, 1000.0, "factor on what waits for the network: above 1 for rehearsals only")
+    durable: bool = flag(False)
+    watchdog: bool = flag(True)

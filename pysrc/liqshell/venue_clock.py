@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +14,8 @@ from liqshell.clock import Clock
 TIMEOUT_S = 5.0
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether an address names this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ip_address(host).is_loopback
@@ -21,13 +23,13 @@ def _is_loopback(url: str) -> bool:
         return host == "localhost"
 
 
-async def venue_clock(rest: str) -> tuple[Clock | None, dict[str, Any]]:
+async def venue_clock(rest: str, tls: ssl.SSLContext | None = None) -> tuple[Clock | None, dict[str, Any]]:
     """Clock and labels of the emulator at `rest`; (None, {}) = real time, for an address that is not loopback (which is not asked) or that is no
     emulator's. The monotonic clock is one per machine, so that the three numbers hold here too."""
-    if not _is_loopback(rest):
+    if not is_loopback(rest):
         return None, {}
     try:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as http, http.get(rest + "/emulator/status") as answer:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as http, http.get(rest + "/emulator/status", ssl=tls or True) as answer:
             if answer.status != 200:
                 return None, {}
             status = await answer.json()

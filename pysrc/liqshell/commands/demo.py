@@ -17,16 +17,18 @@ from liqshell.errors import ConfigError
 def demo(
     *,
     seed: Annotated[int, Parameter(validator=Number(gte=0))] = 1,
-    speed: Annotated[float, Parameter(validator=Number(gt=0, lte=2000))] = 240.0,
-    hours: Annotated[float, Parameter(validator=Number(gt=0, lte=240))] = 4.0,
+    speed: Annotated[float, Parameter(validator=Number(gt=0, lte=1000))] = 120.0,
+    hours: Annotated[float, Parameter(validator=Number(gt=0, lte=240))] = 2.0,
     from_: Annotated[tuple[Path, ...], Parameter(name="--from", consume_multiple=True, negative=())] = (),
+    paper: Annotated[bool, Parameter(negative=())] = False,
     out: Path | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
     """The whole live path on a loopback market: feed, detection, orders, protection, report. No keys, no internet, no money.
 
-    A market process serves Bybit's websocket protocol on loopback; this process connects to it as it would to the venue, recognises cascades, trades
-    them on paper and writes a report. At the end it replays its own recording; exit status 1 if that decided anything differently.
+    A process of its own is the venue: Bybit's websockets and REST on loopback, with a funded test account. This process connects to it as it would
+    to the venue, recognises cascades, sends orders, hears of fills and writes a report. At the end it replays its own recording; exit status 1 if that
+    decided anything differently.
 
     Parameters
     ----------
@@ -38,6 +40,8 @@ def demo(
         Market hours to run.
     from_
         Recordings to trade on instead of a generated market.
+    paper
+        Trade at the simulated venue of this process instead of the account: such a run can be proven as a backtest too.
     out
         New folder for the run; a temporary one if not given.
     json_
@@ -50,7 +54,7 @@ def demo(
         if not path.exists():
             raise ConfigError(f"--from {path}", "no such file or folder", "a recording")
     folder = out or Path(tempfile.mkdtemp(prefix="liqcore-demo-")) / "run"
-    plan = show.Plan(folder, seed, speed, hours, tuple(path.resolve() for path in from_))
+    plan = show.Plan(folder, seed, speed, hours, tuple(path.resolve() for path in from_), paper=paper)
     _run(plan, quiet=json_)
     verdict = show.prove(folder)
     report = make_report(folder)

@@ -178,6 +178,12 @@ def stamp(run: Run) -> dict[str, Any]:
             "problem": meta.get("problem")}
 
 
+def _mode(run: Run) -> str:
+    """How it traded, in words: real orders to a venue on this machine must not look like money made."""
+    mode = str(run.meta.get("mode", "paper"))
+    return "LIVE AGAINST THE LOOPBACK VENUE" if mode == "live" and run.meta.get("environment") == "loopback" else mode
+
+
 def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str, Any]:
     """All numbers of a run. Keys are stable: programs may rely on report.json (docs/report.md). study: what a backtest tried besides the run."""
     study = study or {}
@@ -185,7 +191,7 @@ def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str,
     classes = sorted({COMPLETENESS[i.completeness] for i in run.instruments})
     trades = per_trade(ledger)
     out: dict[str, Any] = {
-        "report_version": REPORT_VERSION, "name": run.meta.get("name") or run.folder.name, "mode": run.meta.get("mode", "paper"),
+        "report_version": REPORT_VERSION, "name": run.meta.get("name") or run.folder.name, "mode": _mode(run),
         "venue": run.meta.get("venue", ""), "synthetic": run.synthetic, "label": "SYNTHETIC" if run.synthetic else "REAL MARKET",
         "preset": run.meta.get("preset"), "evidence": run.meta.get("evidence"), "completeness": classes, "started_ns": run.started_ns,
         "ended_ns": run.ended_ns, "duration_s": run.duration_s, "wall_s": wall_seconds(run), "speed": run.speed, "covered_instrument_hours": hours,

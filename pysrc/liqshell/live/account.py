@@ -1,0 +1,372 @@
+"""The venue side of a run that trades: last hop, gateway and state, and the effects that the gateway asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import liqcore as lc
+from liqcore.event import Control as Order
+from liqcore.event import Gate, Kind, Role
+from liqshell import watchdog
+from liqshell.config import Config
+from liqshell.dispatch import Dispatch, PicowsWire
+from liqshell.errors import ConfigError, VenueError
+from liqshell.gateway.bybit import BybitPort
+from liqshell.gateway.effects import Call, Channel, Level, Notice
+from liqshell.gateway.gateway import Gateway
+from liqshell.gateway.settings import Settings
+from liqshell.live import opening
+from liqshell.live.channel import Link
+from liqshell.live.rest import Rest
+from liqshell.pipeline import LiveStart, make_engine
+from liqshell.sink import LiveSink
+from liqshell.state.control import Kill
+from liqshell.toml import SCALE
+from liqshell.venues.bybit_orders import order_encoder
+from liqshell.venues.bybit_signing import Keys
+
+if TYPE_CHECKING:
+    from liqshell.live.session import Session
+
+START_S = 60.0                  # to reconcile at the start
+WIND_DOWN_S = 10.0              # to withdraw entries at the end; to flatten, three times that
+STALL_S = 2.0                   # of the event loop, until entries are off
+CALM_S = 1.0                    # how long it must have turned again
+LOOK_S = 0.2                    # between two looks at what changes slowly: kill file, disk, market
+RATE_WINDOW_S = 1.05
+_log = logging.getLogger("liqshell.live")
+_LEVELS = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ALARM: logging.ERROR}
+
+
+class LiveAccount:
+    """confirm: see opening.confirm_or_refuse. resume: lift a halt that latched in the run before. flatten: close positions when the run ends in good
+    order. keys: of the account. Life: open() -> bind() -> begin() -> turn() at every turn of the loop -> wind_down() -> close()."""
+
+    def __init__(self, config: Config, keys: Keys, *, confirm: Callable[[str, str], bool] | None = None, resume: bool = False, flatten: bool = False):
+        self.config = config
+        self.flatten = flatten
+        self.counters: Counter[str] = Counter()
+        self.alarms: list[str] = []
+        self.stalls = 0
+        self.ready = asyncio.Event()
+        self.failed: BaseException | None = None
+        self._keys = keys
+        self._confirm = confirm
+        self._resume = resume
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._heeded = Kill.NO
+        self._gates: dict[tuple[Gate, int], bool] = {}
+        self._turned = self._looked = 0.0
+        self._calm_at = 0.0
+        self._ending = False
+        self._watchdog: subprocess.Popen[bytes] | None = None
+
+    # ---- the start ----
+
+    async def open(self, session: Session, instruments: tuple[lc.Instrument, ...], settings_of: Callable[[LiveStart], dict[str, Any]]) -> LiveStart:
+        """State folder, account, a person's word; with what the run begins."""
+        self.session = session
+        feed, live = self.config.feed, self.config.live
+        tls = session.tls
+        self.rest = Rest(feed.rest_url, self._keys, live.recv_window_ms, tls, self.now, self.offset_ms)
+        self.links = {Channel.PRIVATE: Link(Channel.PRIVATE, feed.private_url, tls, self._on_frame, self._on_channel)}
+        if feed.trade_url:
+            self.links[Channel.ORDERS] = Link(Channel.ORDERS, feed.trade_url, tls, self._on_frame, self._on_channel)
+        self.patience = max(live.patience, session.speed)
+        self.dispatch: Dispatch | None = None
+        self.state = opening.open_state(self.config, instruments)
+        try:
+            account = await opening.check_account(self.rest)
+            first = LiveStart(account.equity, self.patience)
+            restored = opening.restore(self.state, make_engine(settings_of(first), trust=True))
+            now = max(self.now(), int(self.state.found["now_ns"]))
+            start = LiveStart(account.equity, self.patience, restored, now)
+            opening.confirm_or_refuse(self.config, opening.terms(self.config, account, self.state, session.hash_of(settings_of(start))), self._confirm)
+        except BaseException:
+            self.state.close()
+            await self.rest.close()
+            raise
+        return start
+
+    def bind(self) -> None:
+        """The pipeline and the recorder are there: put the last hop and the gateway to them."""
+        session, state, config = self.session, self.state, self.config
+        pipeline = session.pipeline
+        assert pipeline is not None and isinstance(pipeline.sink, LiveSink)
+        self.engine, self.sink = pipeline.engine, pipeline.sink
+        limits = config.limits
+        self.guard = lc.Guard(
+            pipeline.instruments, order_notional_max=limits.order_notional_max, total_notional_max=limits.exposure_max, collar=limits.collar / SCALE,
+            orders_per_minute_max=min(limits.orders_per_minute_max, 256), orders_per_signal_max=limits.orders_per_signal_max,
+            rate_window_s=min(60.0, RATE_WINDOW_S * session.speed))
+        if state.image.guard:
+            self.guard.restore(state.image.guard)
+        self.guard.follow(self.engine)
+        self.guard.watch(state.control.address, state.control)
+        self.wire = PicowsWire()
+        encoder = order_encoder(state.prefix, pipeline.instruments, recv_window_ms=config.live.recv_window_ms)
+        real = session.speed == 1.0            # a rehearsal stamps market time, as its venue does
+        self.dispatch = Dispatch(self.engine, self.guard, encoder, state.image, self.wire, None if real else self._market_ms)
+        self.dispatch.on_waiting = self._on_waiting
+        self.sink.dispatch = self.dispatch
+        port = BybitPort(self._keys, state.prefix, pipeline.instruments, order_socket=bool(config.feed.trade_url))
+        leverage = {"": config.live.leverage} if config.live.leverage else {}
+        self.gateway = Gateway(self.engine, self.dispatch, state.store, port, Settings(
+            state.prefix, config.run.name, config.live.recv_window_ms, patience=self.patience, period_s=config.live.period_s, leverage=leverage,
+            rescue_stop=config.live.stop_rescue / SCALE, watch_clock=real), self)
+        self._halted = opening.halted_before(state)
+        state.control.begin(state.prefix)
+        if config.live.watchdog:
+            self._watchdog = watchdog.start([state.folder])
+        state.store.put("runs", prefix=state.prefix, started_ns=time.time_ns(), version=lc.__version__, config=str(session.folder),
+                        config_hash=session.config_hash, environment=config.feed.environment)
+        self._turned = time.monotonic()
+
+    async def begin(self) -> None:
+        """Private channels up, everything asked, reconciled. VenueError where that cannot be done: then nothing was traded."""
+        for link in self.links.values():
+            self._spawn(link.run())
+        if self._halted and (self._resume or self.state.found.get("lifted")):
+            self.guard.lift()
+            self.report(self._control(Order.CONTROL_RESUME))
+        elif self._halted:
+            self.notice(Notice(Level.WARNING, "halted", f"entries are halted since the run before ({self._halted.name}); start with --resume to lift it"))
+        self._input(self.gateway.start)
+        until = time.monotonic() + START_S
+        while not self.gateway.ready:
+            if self.failed is not None:
+                raise self.failed
+            problems = list(self.gateway.problems())
+            if problems or time.monotonic() > until:
+                raise VenueError(self.config.feed.rest_url, "this account cannot be reconciled: " + ("; ".join(problems) or f"not within {START_S:g} s"),
+                                 "orders, positions and stops that are all known", "Nothing new was sent; look at the account at the venue")
+            if self.session.stopping:
+                return
+            await asyncio.sleep(0.01)
+        self.state.control.running()
+        self.ready.set()
+
+    # ---- every turn of the loop ----
+
+    def now(self) -> int:
+        return self.session.wire_clock.now_ns()
+
+    def offset_ms(self) -> int:
+        return self.dispatch.offset_ms if self.dispatch is not None else 0
+
+    def _market_ms(self) -> int:
+        return self.now() // 1_000_000
+
+    def turn(self, now: int) -> None:
+        """Called by the loop's timers: heartbeat, the gateway's deadlines, and now and then what changes slowly."""
+        if self.dispatch is None:
+            return
+        self.state.control.beat()
+        at = time.monotonic()
+        self._watch_stall(at)
+        due = self.gateway.next_deadline
+        if due is not None and due <= now:
+            self._input(self.gateway.on_time)
+        self._arm()
+        if at - self._looked >= LOOK_S:
+            self._looked = at
+            self._look()
+        if self.failed is not None:
+            raise self.failed
+
+    def _watch_stall(self, at: float) -> None:
+        gap, self._turned = at - self._turned, at
+        if gap > STALL_S:
+            self.stalls += 1
+            self._calm_at = at + CALM_S
+            self.notice(Notice(Level.WARNING, "stall", f"the event loop stood still for {gap:.1f} s: entries are off"))
+            self._gate(Gate.GATE_STALL, True)
+        elif self._calm_at and at >= self._calm_at:
+            self._calm_at = 0.0
+            self._gate(Gate.GATE_STALL, False)
+
+    def _look(self) -> None:
+        control = self.state.control
+        control.heed_kill_file()
+        kill = control.kill
+        if kill > self._heeded:
+            self._heeded = kill
+            self.notice(Notice(Level.ALARM, "killed", f"the kill switch is on: {control.reason} ({control.by})"))
+            self.report(self._control(Order.CONTROL_FLATTEN if kill == Kill.FLATTEN else Order.CONTROL_HALT))
+        why = self.state.store.entries_off()
+        if why and not self._gates.get((Gate.GATE_DISK, -1)):
+            self.notice(Notice(Level.ALARM, "disk", why))
+        self._gate(Gate.GATE_DISK, bool(why))
+        for n in range(len(self.engine.instruments)):
+            self._gate(Gate.GATE_MARKET, self.sink.diverges(n, self.config.live.divergence_max / SCALE), n)
+        if self.guard.latched and not self.counters["guard latched"]:
+            self.notice(Notice(Level.ALARM, "guard latched", f"the last hop refused an entry for good: {self.guard.latched.name}"))
+        snapshot = self.guard.snapshot()
+        if snapshot != self.state.image.guard:
+            self.state.image.save_guard(snapshot)
+
+    def _gate(self, gate: Gate, closed: bool, instrument: int = -1) -> None:
+        if self._gates.get((gate, instrument), False) != closed:
+            self._gates[gate, instrument] = closed
+            self.report(self._control(Order.CONTROL_PAUSE if closed else Order.CONTROL_READY, gate, instrument))
+
+    def _control(self, order: Order, gate: int = 0, instrument: int = -1) -> tuple[Any, ...]:
+        now = self.now()
+        return (now, now, 0.0, 0.0, 0.0, 0.0, 0, instrument, int(Kind.CONTROL), 0, int(gate), int(order))
+
+    def _arm(self) -> None:
+        """The wire sends only where the venue has accepted the login."""
+        link = self.links.get(Channel.ORDERS)
+        self.wire.transport = link.transport if link is not None and self.gateway.orders_ready else None
+
+    # ---- inputs of the gateway ----
+
+    def _input(self, method: Callable[..., None], *values: Any) -> None:
+        """A call into the gateway. What it raises is our defect: the run ends in good order, positions stay protected at the venue."""
+        try:
+            method(*values, self.now())
+            self._arm()
+        except Exception as why:
+            _log.exception("the gateway failed")
+            self._fail(why)
+
+    def _fail(self, why: BaseException) -> None:
+        self.failed = self.failed or why
+        self.session.stop()
+
+    def _on_waiting(self) -> None:
+        asyncio.get_running_loop().call_soon(lambda: self._input(self.gateway.collect))
+
+    def _on_frame(self, channel: Channel, raw: bytes) -> None:
+        self._input(self.gateway.on_frame, channel, raw)
+
+    def _on_channel(self, channel: Channel, up: bool) -> None:
+        self._arm()
+        self._input(self.gateway.on_channel, channel, up)
+
+    # ---- Effects ----
+
+    def report(self, event: tuple[Any, ...]) -> None:
+        """Into the engine, and into the recording in order with the frames."""
+        self.session.report(event)
+
+    def call(self, call: Call) -> None:
+        self._spawn(self._call(call))
+
+    async def _call(self, call: Call) -> None:
+        answer = await self.rest.call(call)
+        self._input(self.gateway.on_answer, call, answer)
+
+    def send(self, channel: Channel, frame: bytes) -> bool:
+        link = self.links.get(channel)
+        return link is not None and link.send(frame)
+
+    def connect(self, channel: Channel) -> None:
+        if channel in self.links:
+            self.links[channel].connect()
+
+    def notice(self, notice: Notice) -> None:
+        self.counters[notice.kind] += 1
+        if notice.level == Level.ALARM and len(self.alarms) < 100:
+            self.alarms.append(f"{notice.symbol + ': ' if notice.symbol else ''}{notice.text}")
+        _log.log(_LEVELS[notice.level], "%s%s", f"{notice.symbol}: " if notice.symbol else "", notice.text)
+        self.state.store.put("notices", ts_ns=self.now(), prefix=self.state.prefix, level=int(notice.level), kind=notice.kind, symbol=notice.symbol,
+                             text=notice.text)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._spawned)
+
+    def _spawned(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("a task of the account failed: %r", task.exception())
+            self._fail(task.exception() or RuntimeError("a task of the account failed"))
+
+    # ---- the end ----
+
+    async def wind_down(self) -> str:
+        """Good order: no new entries, resting ones withdrawn, positions left protected by their stops (or closed). Says how it ended."""
+        if self._ending or self.dispatch is None:
+            return ""
+        self._ending = True
+        was_halted = self.engine.risk.halted
+        self._gate(Gate.GATE_START, True)
+        self.report(self._control(Order.CONTROL_FLATTEN if self.flatten else Order.CONTROL_HALT))
+        until = time.monotonic() + WIND_DOWN_S * (3.0 if self.flatten else 1.0)
+        while self._working() and time.monotonic() < until and self.failed is None:
+            self.turn(self.now())
+            await asyncio.sleep(0.005)
+        if not was_halted and self._heeded == Kill.NO:       # the next start must not find a halt that nobody meant; the gate stays closed until the end
+            self.report(self._control(Order.CONTROL_RESUME))
+        held = [f"{i.symbol} {self.engine.bracket(n)['held']:g}" for n, i in enumerate(self.engine.instruments) if self.engine.bracket(n)["held"]]
+        left = "could not be withdrawn in time: " + ", ".join(self._working()) if self._working() else ""
+        ended = "; ".join(filter(None, [f"held, with stops at the venue: {', '.join(held)}" if held else "flat", left]))
+        self.notice(Notice(Level.WARNING if held or left else Level.INFO, "end", ended))
+        return ended
+
+    def _working(self) -> list[str]:
+        """Entries that may still rest; when flattening also what is held."""
+        entries = [order["symbol"] for order in self.engine.orders() if order["role"] == Role.ROLE_ENTRY and order["status"] != "ended"]
+        held = [i.symbol for n, i in enumerate(self.engine.instruments) if self.engine.bracket(n)["held"]] if self.flatten else []
+        return sorted({*entries, *held})
+
+    async def close(self, ended: str) -> None:
+        """Everything written, everything closed."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.rest.close()
+        state = self.state
+        if self.dispatch is not None:
+            self.wire.transport = None
+            state.image.save(self.engine)
+            state.image.save_guard(self.guard.snapshot())
+            state.store.put("runs", prefix=state.prefix, ended_ns=time.time_ns(), ended=ended or "failed", config_hash=self.session.config_hash)
+            if ended:                        # else the watchdog is right to look after the account
+                state.control.goodbye()
+        state.close()
+        if self._watchdog is not None and ended:             # it sees the goodbye and ends by itself
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(self._watchdog.wait, 5.0)
+
+    def reload(self, config: Config) -> list[str]:
+        """Lower the limits of the last hop to those of a configuration that was read again; what was done, in words. Nothing can be raised."""
+        limits = config.limits
+        done = self.guard.lower({"order_notional_max": limits.order_notional_max, "total_notional_max": limits.exposure_max,
+                                 "collar": limits.collar / SCALE, "orders_per_minute_max": min(limits.orders_per_minute_max, 256),
+                                 "orders_per_signal_max": limits.orders_per_signal_max})
+        for sentence in done or ["no limit of the last hop was lowered"]:
+            self.notice(Notice(Level.WARNING, "limits", sentence))
+        return done
+
+    def complain(self, text: str) -> None:
+        self.notice(Notice(Level.WARNING, "limits", text))
+
+    def kill(self, reason: str, by: str) -> None:
+        """The kill switch, from within: persists like any other."""
+        self.state.control.set_kill(Kill.KILLED, reason, by)
+        self._looked = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """For run.json."""
+        if self.dispatch is None:
+            return {}
+        return {"prefix": self.state.prefix, "state": str(self.state.folder), "sent": self.dispatch.sent, "refused": self.dispatch.refused,
+                "later": self.dispatch.later, "reports": self.sink.reports, "notices": dict(self.counters), "alarms": self.alarms,
+                "stalls": self.stalls, "connects": {link.channel.name.lower(): link.connects for link in self.links.values()},
+                "guard": {reason.name: count for reason, count in self.guard.refused.items()}, "gateway": self.gateway.status()}
+
+
+def refuse_unsafe(config: Config) -> None:
+    """What a configuration may say on paper, and not where money is real."""
+    if not config.record.enabled:
+        raise ConfigError("[record] enabled", "false", "true where real orders are sent", "A run that cannot be replayed cannot be explained")

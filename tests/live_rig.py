@@ -1,0 +1,49 @@
+"""Live trading over real sockets against the emulated venue, in one process: what the tests of the live path share."""
+
+import asyncio
+import json
+
+from liqshell import journal, replay
+from liqshell.config import loads
+from liqshell.emulator.server import Config, serve
+from liqshell.live import Session
+from liqshell.live.account import LiveAccount
+from liqshell.venues.bybit_signing import Keys
+
+SPEED = 60.0
+NS = 1_000_000_000
+
+
+def configuration(rest, ws, out, symbols=("ETHUSDT", "SOLUSDT"), more="", **limits):
+    """A configuration that trades often: a short warm-up, every threshold fresh."""
+    ages = {"data_age_max_s": 30.0, "event_age_max_s": 30.0, "daily_loss_max": 0.5, "weekly_loss_max": 0.5} | limits
+    lines = "\n".join(f"{key} = {value}" for key, value in ages.items())
+    return loads(f'[run]\nname = "test"\nmode = "live"\nout = {json.dumps(str(out))}\n[feed]\nrest = {json.dumps(rest)}\nws = {json.dumps(ws)}\nsymbols = {json.dumps(list(symbols))}\n'
+                 f"[detector]\nrefresh_s = 0\nwarmup = 30\nquantile = 0.8\n[policy]\nentry_offset = 0.0003\n"
+                 f'[live]\nwatchdog = false\n{more}\n[limits]\n{lines}\n')
+
+
+async def trade(emulator, folder, out, minutes, *, more="", during=None, **account):
+    """Trade for some market minutes; the session and its manifest. during(session): a coroutine beside it."""
+    config = configuration(emulator.rest, emulator.ws, out, tuple(emulator.states)[:3], more)
+    key = emulator.keys[0]
+    account = LiveAccount(config, Keys(key.key, key.secret), **account)
+    session = Session(config, folder, emulator.clock, {"synthetic": True}, account=account)
+    beside = asyncio.create_task(during(session)) if during else None
+    try:
+        manifest = await session.run(emulator.clock.now_ns() + int(minutes * 60 * NS))
+    finally:
+        if beside is not None:
+            beside.cancel()
+    return session, manifest
+
+
+def live(folder, minutes, *, seed=1, speed=SPEED, faults=(), **options):
+    """(session, manifest, audit, replay's verdict, the venue's truth) of one run against a venue of its own."""
+    async def main():
+        async with await serve(Config(seed=seed, speed=speed, faults=tuple(faults), lead_s=0.3)) as emulator:
+            session, manifest = await trade(emulator, folder, folder.parent, minutes, **options)
+            return session, manifest, emulator.desk.exchange.truth(emulator.keys[0].account)
+
+    session, manifest, truth = asyncio.run(main())
+    return session, manifest, journal.load_audit(folder), replay.prove(folder), truth
