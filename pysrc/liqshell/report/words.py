@@ -66,7 +66,8 @@ ALARMS: dict[int, str] = {Alarm.ALARM_UNPROTECTED: "no stop confirmed after a fi
 
 FEEDS: dict[int, str] = {FeedState.FEED_UP: "up", FeedState.FEED_DOWN: "down", FeedState.FEED_GAP: "gap"}
 CONTROLS: dict[int, str] = {Control.CONTROL_HALT: "halted", Control.CONTROL_RESUME: "resumed", Control.CONTROL_FLATTEN: "flattened",
-                            Control.CONTROL_PAUSE: "paused", Control.CONTROL_READY: "ready"}
+                            Control.CONTROL_PAUSE: "paused", Control.CONTROL_READY: "ready",
+                            Control.CONTROL_LOWER: "limit lowered"}
 
 
 #: what an order was for
