@@ -138,7 +138,7 @@ class Ledger:
 
     def position_row(self, h: Holding) -> dict[str, Any]:
         """A position as the private stream writes it now."""
-        mark = self.mark(h.n)
+        mark = self.matcher.prices(h.n)[1]
         return h.row(mark, self.liquidation_price(h, mark) if h.size else 0.0, self.maintenance(h.n), self.settings.taker_fee)
 
     def liquidation_price(self, h: Holding, mark: float) -> float:
