@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import orjson
@@ -195,3 +198,9 @@ def test_time_runs_forwards():
         exchange.on_events(rows)
     with pytest.raises(TypeError, match="EVENT_DTYPE"):
         exchange.on_events(np.zeros(1))
+
+
+def test_the_page_about_the_model_names_every_setting():
+    page = (Path(__file__).parents[1] / "docs" / "venue-model.md").read_text()
+    table = {name for line in page.splitlines() if line.startswith("| `") for name in re.findall(r"`(\w+)`", line.split("|")[1])}
+    assert table == {f.name for f in fields(Settings)}
