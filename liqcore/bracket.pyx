@@ -81,6 +81,16 @@ cdef void finish(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noex
     audit_state(s, i, s.end, now, out)
 
 
+cdef inline int64_t left_to_close(const slot_t* s) noexcept nogil:
+    """Lots that a close is to sell: what is held, without what exits are known to have sold though the reports are late."""
+    return slot_position(s) - unheard(&s.stop) - unheard(&s.target) - unheard(&s.close)
+
+
+cdef inline bint target_misfits(const slot_t* s) noexcept nogil:
+    """It rests, nothing is on its way to it, and it is not of the size of the position."""
+    return s.target.status == O_LIVE and s.target.asked == ASKED_NOTHING and s.target.qty - s.target.filled != slot_position(s)
+
+
 cdef void settle_position(slot_t* s, const instrument_t* i, int64_t position, int64_t now, Outbox out) noexcept nogil:
     """While something is held: close it if the exit is decided, else keep the target at the size of the position."""
     cdef int8_t exit_side = -s.spec.side
@@ -89,12 +99,12 @@ cdef void settle_position(slot_t* s, const instrument_t* i, int64_t position, in
             s.state = BRACKET_LEAVING
             audit_state(s, i, s.end, now, out)
         ask_cancel(s, &s.target, i, exit_side, now, out)
-        if not order_open(&s.close) and now >= s.close.not_before:
+        if not order_open(&s.close) and now >= s.close.not_before and left_to_close(s) > 0:
             if s.close.attempt == ATTEMPTS_MAX:
                 alarm(s, ALARM_STUCK, qty_of(i, position), ATTEMPTS_MAX, s.close.id, now, out)
             elif s.close.attempt == 255:
                 s.close.attempt = ATTEMPTS_MAX + 1      # two hours of refusals: ids start again, a position is never abandoned
-            s.close.qty = position
+            s.close.qty = left_to_close(s)
             s.close.price = 0
             ask_create(s, &s.close, ROLE_CLOSE, i, ORDER_MARKET, REDUCE_ONLY, exit_side, 0, now, out)
         return
@@ -111,7 +121,8 @@ cdef void settle_position(slot_t* s, const instrument_t* i, int64_t position, in
         elif s.target.attempt == ATTEMPTS_MAX:
             s.target.attempt += 1
             alarm(s, ALARM_STUCK, qty_of(i, position), ATTEMPTS_MAX, s.target.id, now, out)
-    elif s.target.status == O_LIVE and s.target.asked == ASKED_NOTHING and s.target.qty - s.target.filled != position:
+    elif target_misfits(s) and now >= s.target.not_before:
+        s.target.before = s.target.qty
         s.target.qty = s.target.filled + position
         s.target.asked = ASKED_AMEND
         out.ask(now, s, &s.target, i, ACTION_AMEND, ORDER_LIMIT, REDUCE_ONLY, exit_side, 0)
@@ -177,7 +188,7 @@ cdef bint counted_before(slot_t* s, int64_t key) noexcept nogil:
     """The venue may report the same execution twice, in any order, and again long after the bracket is over."""
     cdef int n
     for n in range(min(s.executions_head, EXECUTIONS_MAX)):
-        if s.executions[n] == key:
+        if s.executions[n] >> 4 == key >> 4:    # whichever order it was taken to be of: stream and query may name another
             return True
     return False
 
@@ -235,6 +246,16 @@ cdef void liquidated(slot_t* s, const event_t* e, const instrument_t* i, int64_t
     s.close.not_before = max(s.close.not_before, now + out.protect_ns)      # refused again and again: at a falling rate
 
 
+cdef void outsider(slot_t* s, const event_t* e, const instrument_t* i, int64_t now, Outbox out) noexcept nogil:
+    """Somebody else reduces our position: a person, another program, the venue's deleveraging. It is not ours alone any more: what is left is closed,
+    but only when the reports of what they did have had time to come."""
+    alarm(s, ALARM_OUTSIDE, e.price, e.qty, e.id, now, out)
+    if s.end == OK:
+        s.end = END_OUTSIDE
+        s.protect_deadline = 0
+        s.close.not_before = max(s.close.not_before, now + out.protect_ns)
+
+
 cdef int on_fill(slot_t* s, const event_t* e, const instrument_t* i, order_t* o, int role, int64_t now, Outbox out) noexcept nogil:
     cdef int64_t ticks = ticks_of(i, e.price)
     cdef int64_t lots = lots_of(i, e.qty)
@@ -250,6 +271,8 @@ cdef int on_fill(slot_t* s, const event_t* e, const instrument_t* i, order_t* o,
     if o.id == e.id:
         if o.status == O_SENT:
             o.status = O_LIVE
+            if o.asked == ASKED_NOTHING:
+                o.unknown = 0       # the request whose answer is missing has been answered by this
         o.filled += lots
         if role == ROLE_STOP and o.fired and slot_position(s) > lots:
             s.protect_deadline = now + out.protect_ns if s.end == OK else 0     # at work as a market order, for as long as fills keep coming
@@ -271,6 +294,8 @@ cdef int on_fill(slot_t* s, const event_t* e, const instrument_t* i, order_t* o,
             s.protect_deadline = now + out.protect_ns
         elif role == ROLE_LIQUIDATION:
             liquidated(s, e, i, now, out)
+        elif role == ROLE_OUTSIDE:
+            outsider(s, e, i, now, out)
     a = out.audit.put(now, AUDIT_FILL, 0, e.code, s.instrument, s.spec.side if role == ROLE_ENTRY else -s.spec.side, e.id)
     a.x[0] = e.price
     a.x[1] = e.qty
@@ -289,7 +314,11 @@ cdef void on_refused(slot_t* s, const instrument_t* i, order_t* o, int role, int
     """An amend or a cancel was refused: the order lives on, or has ended and the report is late. Ask again, but ever more rarely."""
     cdef uint8_t asked = o.asked
     o.asked = ASKED_NOTHING
+    o.unknown = 0
     if asked == ASKED_AMEND and role != ROLE_STOP:
+        o.qty = o.before
+        if o.filled >= o.qty:
+            o.status = O_ENDED                              # that is why
         ask_cancel(s, o, i, -s.spec.side, now, out)         # replace it rather than guess at its size
     elif asked != ASKED_NOTHING:
         if asked == ASKED_AMEND:
@@ -302,9 +331,31 @@ cdef void on_refused(slot_t* s, const instrument_t* i, order_t* o, int role, int
             alarm(s, ALARM_UNKNOWN, o.refusals, ATTEMPTS_MAX, o.id, now, out)
 
 
+cdef void on_alive(slot_t* s, const event_t* e, const instrument_t* i, order_t* o, int role, bint newer, int64_t now, Outbox out) noexcept nogil:
+    """The venue has the order: the answer to a create, to an amend, to a question, or only news of it, possibly old ones."""
+    cdef bint was_live = o.status == O_LIVE
+    cdef int64_t told = ticks_of(i, e.price) if role == ROLE_STOP else lots_of(i, e.qty + e.aux_qty) if e.aux_qty > 0.0 else -1
+    o.fired = e.code == ORDER_TRIGGERED or (o.fired and was_live)       # an amend may be confirmed after the trigger
+    o.status = O_LIVE
+    o.refusals = 0
+    if o.asked != ASKED_AMEND or o.unknown or told != o.before:         # as it was before the amend: not the answer to it
+        if told > 0 and (o.unknown or (was_live and newer and o.asked == ASKED_NOTHING)):
+            if role == ROLE_STOP:
+                o.price = told
+            elif role == ROLE_TARGET:
+                o.qty = told                # the venue shrinks what reduces more than there is
+        if o.asked == ASKED_AMEND or o.unknown:
+            o.asked = ASKED_NOTHING         # also a cancel of unknown outcome: the venue was asked, and the order lives
+        o.unknown = 0
+    if role == ROLE_STOP:
+        s.protect_deadline = 0
+        anchor_stop(s, i, now, out)
+
+
 cdef void on_order(slot_t* s, const event_t* e, const instrument_t* i, order_t* o, int role, int64_t now, Outbox out) noexcept nogil:
     """A status report. It can only move an order forward; what is behind the belief is ignored."""
     cdef uint8_t asked = o.asked
+    cdef bint lost = o.unknown, newer = e.ts_event > o.ts_reported
     if o.id != e.id:
         return
     o.executed = max(o.executed, lots_of(i, e.aux_qty))
@@ -312,19 +363,11 @@ cdef void on_order(slot_t* s, const event_t* e, const instrument_t* i, order_t* 
         # the attached stop dies with a position and lives again with the next fill under the same id: the venue's time says which was last
         if e.ts_event < o.ts_reported or (o.status == O_ENDED and e.code != ORDER_NEW):
             return
-        o.ts_reported = e.ts_event
     elif o.status == O_ENDED:
         return
     if e.code == ORDER_NEW or e.code == ORDER_TRIGGERED:
-        o.fired = e.code == ORDER_TRIGGERED or (o.fired and o.status == O_LIVE)     # an amend may be confirmed after the trigger
-        o.status = O_LIVE
-        if asked == ASKED_AMEND or o.unknown:
-            o.asked = ASKED_NOTHING         # also a cancel of unknown outcome: the venue was asked, and the order lives
-        o.unknown = 0
-        o.refusals = 0
-        if role == ROLE_STOP:
-            s.protect_deadline = 0
-            anchor_stop(s, i, now, out)
+        o.ts_reported = max(o.ts_reported, e.ts_event)      # of what the venue says itself; refusals may carry our own time
+        on_alive(s, e, i, o, role, newer, now, out)
     elif e.code == ORDER_UNKNOWN:
         o.unknown = 1
         alarm(s, ALARM_UNKNOWN, 0.0, 0.0, o.id, now, out)
@@ -333,6 +376,7 @@ cdef void on_order(slot_t* s, const event_t* e, const instrument_t* i, order_t* 
     else:
         o.status = O_ENDED
         o.unknown = 0
+        o.ts_reported = max(o.ts_reported, e.ts_event)
         if draining(o):
             o.ts_asked = now        # the answer that is now waited for: the missing fills
         if role == ROLE_STOP:
@@ -343,7 +387,8 @@ cdef void on_order(slot_t* s, const event_t* e, const instrument_t* i, order_t* 
         elif role == ROLE_TARGET and e.flags == END_POST_ONLY:
             s.target_taker = 1
         elif role == ROLE_TARGET or role == ROLE_CLOSE:
-            o.not_before = now if o.filled > 0 or asked == ASKED_CANCEL else now + out.backoff(o.attempt)
+            # not refused, only lost: it is asked for again at once
+            o.not_before = now if o.filled > 0 or o.executed > 0 or asked == ASKED_CANCEL or lost else now + out.backoff(o.attempt)
         elif role == ROLE_ENTRY:
             s.entry_end = e.flags
             if (e.flags == END_POST_ONLY and s.requotes < s.spec.requotes_max and s.entered == 0 and s.end == OK
@@ -362,7 +407,7 @@ cdef int bracket_report(slot_t* s, const event_t* e, const instrument_t* i, int6
     cdef int counted = 0
     cdef order_t* o
     cdef audit_t* a
-    cdef bint ours = id_sequence(e.id) == (s.sequence & 0xFFFFFFF) and ROLE_ENTRY <= role <= ROLE_LIQUIDATION and s.sequence > 0
+    cdef bint ours = id_sequence(e.id) == (s.sequence & 0xFFFFFFF) and ROLE_ENTRY <= role <= ROLE_OUTSIDE and s.sequence > 0
     if e.kind == ORDER:
         a = out.audit.put(now, AUDIT_ORDER, e.flags, e.code, s.instrument, e.side, e.id)
         a.x[0] = e.price
@@ -457,8 +502,10 @@ cdef int bracket_timer(slot_t* s, const instrument_t* i, int64_t now, Outbox out
 cdef int64_t exit_deadline(const slot_t* s) noexcept nogil:
     """When an exit that was refused is to be asked for again."""
     cdef int64_t t = NEVER
-    if slot_position(s) > 0 and s.end != OK and not order_open(&s.close):
+    if slot_position(s) > 0 and s.end != OK and not order_open(&s.close) and left_to_close(s) > 0:
         t = s.close.not_before
+    if slot_position(s) > 0 and s.end == OK and target_misfits(s):
+        t = min(t, s.target.not_before)
     if slot_position(s) > 0 and s.end == OK and s.spec.take_profit and not order_pending(&s.target) and s.target.attempt < ATTEMPTS_MAX:
         t = min(t, s.target.not_before)
     if (slot_position(s) <= 0 or s.end != OK) and order_open(&s.target) and s.target.asked != ASKED_CANCEL:

@@ -43,6 +43,7 @@ cpdef enum Alarm:
     ALARM_POLICY = 9            # the policy raised: entries are halted
     ALARM_LATE = 8              # a fill of a bracket that was believed to be over: what it opened is closed
     ALARM_LIQUIDATED = 10       # the venue closes, or has closed, the position by force
+    ALARM_OUTSIDE = 11          # somebody else reduced the position
 
 ctypedef struct order_t:
     int64_t id
@@ -52,7 +53,7 @@ ctypedef struct order_t:
     int64_t executed            # lots that the venue says were executed; more than `filled` when reports of fills are still on their way
     int64_t ts_asked            # of the outstanding request
     int64_t ts_reported         # the venue's time of the latest report that was believed (stops: their id can die and live again)
-    int64_t before              # ticks: price before the amend that is outstanding
+    int64_t before              # stop: ticks, else lots: what it was before the amend that is outstanding
     int64_t not_before          # a request that was refused is not repeated before
     uint8_t status
     uint8_t asked
@@ -141,6 +142,10 @@ cdef inline bint draining(const order_t* o) noexcept nogil:
 
 cdef inline bint order_pending(const order_t* o) noexcept nogil:
     return order_open(o) or draining(o)
+
+cdef inline int64_t unheard(const order_t* o) noexcept nogil:
+    """Lots that the venue says were executed and whose fills have not been reported."""
+    return o.executed - o.filled if o.executed > o.filled else 0
 
 cdef inline int64_t slot_position(const slot_t* s) noexcept nogil:
     """Lots held, positive whatever the side."""

@@ -22,6 +22,7 @@ class Alarm(IntEnum):
     ALARM_POLICY = 9
     ALARM_LATE = 8
     ALARM_LIQUIDATED = 10
+    ALARM_OUTSIDE = 11
 
 ORDER_STATUS: tuple[str, ...]
 ORDER_ASKED: tuple[str, ...]

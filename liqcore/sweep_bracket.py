@@ -208,6 +208,8 @@ def _hear_fill(g, p, s, o, asked, e):
     if role == STOP or q.attempt == e.attempt:
         if q.status == SENT:
             q.status = LIVE
+            if q.asked == 0:
+                q.unknown = 0
         q.filled += e.lots
         if role == STOP:
             q.status = ENDED
@@ -237,13 +239,13 @@ def _hear_fill(g, p, s, o, asked, e):
 @compiled
 def _hear_end(g, p, s, o, asked, role, reason, last_seen):
     q = o[role]
-    was_asked = q.asked
+    was_asked, lost = q.asked, q.unknown
     q.status = ENDED
     q.unknown = 0
     if role == TARGET and reason == END_POST_ONLY:
         s.target_taker = 1
     elif role == TARGET or role == CLOSE:
-        if q.filled > 0 or was_asked == CANCEL:
+        if q.filled > 0 or was_asked == CANCEL or lost:
             q.not_before = s.now
         else:
             q.not_before = s.now + min(BACKOFF_NS << min(q.attempt, 12), BACKOFF_MAX_NS)

@@ -24,6 +24,7 @@ ALARMS = {
     "ALARM_LATE": "a fill of a bracket that was believed to be over: what it opened is closed",
     "ALARM_POLICY": "the policy raised: entries are halted",
     "ALARM_LIQUIDATED": "the venue closes, or has closed, the position by force; what it leaves over is closed at market",
+    "ALARM_OUTSIDE": "somebody else reduced the position: a person, another program, or the venue's deleveraging; the trade is ended",
 }
 
 
@@ -94,10 +95,12 @@ def studies() -> str:
 
 
 def faults() -> str:
-    """What the emulator can do to its feed."""
-    from liqshell.emulator.faults import KINDS
+    """What the emulator can do to its clients."""
+    from liqshell.emulator.faults import ACCOUNT, CONNECTION, PRIVATE, PUBLIC, REQUEST
 
-    return "\n".join(["| kind | what happens |", "|---|---|", *(f"| `{kind}` | {what} |" for kind, what in KINDS.items())])
+    groups = (("connections", CONNECTION), ("public frames", PUBLIC), ("requests", REQUEST), ("private frames", PRIVATE), ("the account", ACCOUNT))
+    return "\n".join(["| on | kind | what happens |", "|---|---|---|",
+                      *(f"| {name} | `{kind}` | {what} |" for name, kinds in groups for kind, what in kinds.items())])
 
 
 TABLES = {"audit": audit, "enums": enums, "alarms": alarms, "configuration": configuration, "studies": studies, "faults": faults}

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import orjson
-from liqcore.event import Action, OrderStatus, OrderType, Reason, Role
-
-import liqcore as lc
 from liqshell.emulator.contracts import BY_SYMBOL, Contract
 from liqshell.emulator.exchange import Exchange, Settings
+
+import liqcore as lc
+from liqcore.event import Action, OrderStatus, OrderType, Reason, Role
 
 LINK = "t-"
 BOOKED = {"New": OrderStatus.ORDER_NEW, "Untriggered": OrderStatus.ORDER_NEW, "Triggered": OrderStatus.ORDER_TRIGGERED, "Filled": OrderStatus.ORDER_DONE,

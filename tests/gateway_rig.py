@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import orjson
-
-import liqcore as lc
+from desk import FADE, LONG, WIDE
+from desk import Answer as Policy
 from liqshell.dispatch import Dispatch, Wire
 from liqshell.emulator.contracts import contracts_of
 from liqshell.emulator.exchange import Exchange
@@ -24,7 +24,7 @@ from liqshell.gateway.settings import Settings
 from liqshell.venues.bybit_orders import order_encoder
 from liqshell.venues.bybit_signing import Keys
 
-from desk import FADE, LONG, WIDE, Answer as Policy
+import liqcore as lc
 
 MS, S = 1_000_000, lc.SECOND
 T0 = 1_772_452_800 * S
@@ -323,3 +323,21 @@ class Rig:
 def listing(i: lc.Instrument) -> dict[str, Any]:
     return {"symbol": i.symbol, "status": "Trading", "contractType": "LinearPerpetual", "priceFilter": {"tickSize": i.tick_size},
             "lotSizeFilter": {"qtyStep": i.lot_size, "minOrderQty": i.lot_size, "maxOrderQty": "100000", "minNotionalValue": "5"}}
+
+
+def at_rest(rig: Rig) -> None:
+    """Nothing is held, nothing rests, and both sides know it."""
+    assert rig.truth()[0] == 0.0 and rig.held() == 0.0 and rig.live() == []
+    assert rig.state() == lc.BracketState.BRACKET_FLAT
+    assert rig.worst_naked_ns <= 2 * S
+
+
+def take_profit(rig: Rig) -> None:
+    rig.trade(round(PRICE * (1 + 0.003 * rig.side), 2))
+    rig.wait(1.0)
+
+
+def stop_out(rig: Rig) -> None:
+    rig.trade(round(PRICE * (1 - 0.006 * rig.side), 2))
+    rig.trade(round(PRICE * (1 - 0.006 * rig.side), 2))
+    rig.wait(1.0)

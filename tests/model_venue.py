@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import liqcore as lc
 from liqcore.event import Action, OrderType
 
-ENTRY, STOP, TARGET, CLOSE = 1, 2, 3, 4
+ENTRY, STOP, TARGET, CLOSE, LIQUIDATION, OUTSIDE = 1, 2, 3, 4, 5, 6
 
 
 @dataclass
@@ -49,7 +49,8 @@ class ModelVenue:
     def say(self, order: Order, status: int, reason: int = 0) -> None:
         filled = self.instrument.qty(order.filled) if self.tell else 0.0
         left = self.instrument.qty(max(0, order.qty - order.filled))
-        self.reports.append(("order", self.tick(), order.id, status, reason, left, filled))
+        price = self.instrument.price(order.price) if order.price else 0.0
+        self.reports.append(("order", self.tick(), order.id, status, reason, left, filled, price))
 
     def process(self, k: int, verdict: str = "accept", reason: int = 0) -> None:
         """The k-th waiting request arrives."""
@@ -102,6 +103,30 @@ class ModelVenue:
         elif order.stop:
             self.attach(order)
         return lots
+
+    def outside(self, bracket: int, lots: int) -> None:
+        """Somebody else reduces the position; reported under the bracket's sequence."""
+        side = -1 if self.position > 0 else 1
+        lots = min(lots, abs(self.position))
+        self.position += side * lots
+        self.execution += 1
+        order = (bracket & ~0xFFF) | OUTSIDE
+        self.fills.append((order, side, 250000, lots))
+        self.reports.append(("fill", self.tick(), order, 2500.0, self.instrument.qty(lots), self.execution))
+        for other in list(self.orders.values()):
+            if other.live and other.reduce_only and self.position == 0:
+                self.end(other, lc.Reason.END_REDUCE_ONLY)
+            elif other.live and other.role in (TARGET, CLOSE) and other.qty - other.filled > abs(self.position):
+                other.qty = other.filled + abs(self.position)       # shrunk to what there is to reduce
+                self.say(other, lc.OrderStatus.ORDER_NEW)
+
+    def truth(self, id: int) -> None:
+        """What the venue says when it is asked about an order and nothing about it is on its way any more."""
+        known = self.orders.get(id)
+        if known is None:
+            self.say(Order(id, 0, 0, 0, 0), lc.OrderStatus.ORDER_REJECTED, lc.Reason.END_VENUE)
+        else:
+            self.say(known, lc.OrderStatus.ORDER_NEW if known.live else lc.OrderStatus.ORDER_CANCELLED)
 
     def attach(self, entry: Order, alive: bool = True) -> None:
         stop_id = (entry.id & ~0xFFF) | STOP

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from model_venue import CLOSE, ENTRY, STOP, TARGET, ModelVenue
-from desk import CANCELLED, DONE, ETH, LONG, NEW, REJECTED, SHORT, STATE, T0, TRIGGERED, Desk, S
+from desk import CANCELLED, DONE, ETH, LONG, NEW, REJECTED, SHORT, STATE, T0, TRIGGERED, UNKNOWN, Desk, S, limits
 
 import liqcore as lc
 from liqcore.event import Action
@@ -23,6 +23,7 @@ class Market(RuleBasedStateMachine):
         self.delivered = []
         self.best_stop = {}
         self.fills_seen = 0
+        self.waking_until = 0           # after a restart the venue is asked first
 
     @initialize(side=st.sampled_from([LONG, SHORT]), tell=st.booleans(), entry=st.sampled_from(["post_only", "market"]),
                 trail=st.sampled_from([0, "0.002"]), requotes=st.integers(0, 2), hold=st.sampled_from([5, 1800]), cooldown=st.sampled_from([0, 60]))
@@ -65,15 +66,15 @@ class Market(RuleBasedStateMachine):
         desk, (kind, ts, order) = self.desk, report[:3]
         desk.now = max(desk.now + 1, ts)
         if kind == "order":
-            _, _, _, status, reason, left, filled = report
+            _, _, _, status, reason, left, filled, price = report
             if status in (REJECTED, CANCELLED, DONE):
                 self.ended.add(order)
-            desk.engine.on_order(ts, desk.now, order, status, reason, left, 0.0, filled)
+            desk.engine.on_order(ts, desk.now, order, status, reason, left, price, filled)
         else:
             _, _, _, price, qty, execution = report
             self.fills_seen += 1
-            known = self.venue.orders[order]
-            if known.filled >= known.qty:
+            known = self.venue.orders.get(order)
+            if known is not None and known.filled >= known.qty:
                 self.ended.add(order)
             desk.engine.on_fill(ts, desk.now, order, price, qty, 0.01, execution)
         self.delivered.append(report)
@@ -135,6 +136,50 @@ class Market(RuleBasedStateMachine):
     def report_is_repeated(self, k):
         self.deliver(self.pick(self.delivered, k))
 
+    @precondition(lambda self: self.venue.inbox)
+    @rule(k=st.integers(0, 9))
+    def request_is_lost(self, k):
+        self.venue.inbox.pop(k % len(self.venue.inbox))
+
+    @precondition(lambda self: self.desk.engine.orders())
+    @rule(k=st.integers(0, 9))
+    def outcome_is_unknown(self, k):
+        """The gateway has lost sight of an order: a timeout, a 5xx, a reply that could not be read."""
+        order = self.pick(self.desk.engine.orders(), k)
+        self.desk.now += 1
+        self.desk.engine.on_order(self.desk.now, self.desk.now, order["id"], UNKNOWN)
+        self.take(self.desk.collect())
+
+    @rule()
+    def gateway_asks(self):
+        """A targeted query for each unknown order, believed where nothing about it is on its way."""
+        self.venue.now = max(self.venue.now, self.desk.now)
+        for order in self.desk.engine.orders():
+            if order["unknown"] and order["id"] not in {r.id for r in self.venue.inbox} | {report[2] for report in self.venue.reports}:
+                self.venue.truth(order["id"])
+
+    @precondition(lambda self: self.venue.position and self.desk.state != STATE.BRACKET_FLAT)
+    @rule(lots=st.sampled_from([1, 5, 1000]))
+    def somebody_else_reduces(self, lots):
+        self.venue.now = max(self.venue.now, self.desk.now)
+        self.venue.outside(self.desk.engine.bracket(0)["sequence"] << 12, lots)
+
+    @rule(seconds=st.sampled_from([0.1, 3.0, 60.0, 3600.0]))
+    def killed_and_restarted(self, seconds):
+        """Only the trades survive; requests and reports that were on their way still are."""
+        desk, old = self.desk, self.desk.engine
+        kept = old.orders()
+        desk.engine = lc.Engine([ETH], old.config, old.policy, limits(), equity=100_000.0)
+        desk.engine.trade_restore(old.trade_snapshot())
+        assert desk.engine.orders() == kept and desk.engine.account.position(0)["qty"] == old.account.position(0)["qty"]
+        desk.now += round(seconds * S)
+        desk.engine.resume(desk.now)
+        for before, after in zip(kept, desk.engine.orders()):
+            assert after["unknown"] or (before["status"] == "live" and not before["asked"]) or before["status"] == "ended"
+        self.waking_until, self.exposed_since = desk.now + 3 * S, None
+        self.take(desk.trade(2500.0))
+        self.venue.now = max(self.venue.now, desk.now)
+
     @rule()
     def flatten(self):
         self.desk.now += 1
@@ -158,7 +203,7 @@ class Market(RuleBasedStateMachine):
             self.exposed_since = None
         elif self.exposed_since is None:
             self.exposed_since = desk.now
-        assert self.exposed_since is None or desk.now - self.exposed_since <= 2 * S, "a naked position"
+        assert self.exposed_since is None or desk.now - self.exposed_since <= 2 * S or desk.now <= self.waking_until, "a naked position"
 
     def current(self):
         return self.desk.engine.bracket(0)["sequence"]
@@ -202,6 +247,9 @@ class Market(RuleBasedStateMachine):
 
     def reconcile(self):
         """What a gateway does with an order of unknown outcome: ask, and report what is true."""
+        for order in self.desk.engine.orders():
+            if order["id"] not in self.venue.orders and order["status"] == "sent":
+                self.venue.truth(order["id"])
         for order in list(self.venue.orders.values()):
             if order.live:
                 self.venue.say(order, NEW)

@@ -38,7 +38,7 @@ def query(made: Request) -> dict:
 def test_an_order_by_rest_is_the_websocket_message():
     encoder = bybit_orders.order_encoder("run", [Instrument("BTCUSDT", tick_size="0.10", lot_size="0.001")])
     for values in ({"stop": 650000}, {"side": -1}, {"action": Action.ACTION_AMEND, "qty": 0}, {"action": Action.ACTION_CANCEL}):
-        frame = encoder.encode(request(**values), 1700000000000000000)
+        frame = encoder.encode(request(**values), 1700000000000)
         made = bybit_rest.from_frame(frame)
         message = json.loads(frame)
         assert body(made) == message["args"][0] and made.path == "/v5/" + message["op"].replace(".", "/")

@@ -207,7 +207,7 @@ def test_empty_numbers() -> None:
         trade, private = client.open("/v5/trade"), client.private()
         client.order(trade, "create", **ENTRY)
         return {name for frame in client.frames(private) for row in frame["data"] for name, value in row.items() if value in ("0", "0.0")}
-    assert zeros(client_with("empty_numbers")) <= {"createdTime", "cumExecQty", "leavesQty", "size", "qty"} < zeros(DeskClient())
+    assert zeros(client_with("empty_numbers")) == {"createdTime", "cumExecQty", "size"} and len(zeros(DeskClient())) > 15
 
 
 def test_damaged_private_frames() -> None:

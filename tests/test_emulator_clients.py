@@ -1,8 +1,7 @@
-"""The emulator fed by a recording, as a command, and seen by the client libraries that people use."""
+"""The emulator fed by a recording, and as a command. Client libraries: test_foreign_clients."""
 
 import asyncio
 import gzip
-import importlib.util
 import json
 import os
 import signal
@@ -74,7 +73,7 @@ def test_a_recording_without_market_data_is_refused(tmp_path: Path) -> None:
         asyncio.run(run())
 
 
-# ---- the command, and real clients
+# ---- the command
 
 async def hear_one_frame(ws: str) -> None:
     async with aiohttp.ClientSession() as session, session.ws_connect(ws + "/v5/public/linear") as socket:
@@ -101,84 +100,3 @@ def test_command_prints_one_json_line_and_ends_on_sigterm() -> None:
     finally:
         process.kill()
         process.wait()
-
-
-def run_client(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A client library in a process of its own: they start threads and print warnings."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'pysrc'}:{ROOT}"}
-    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=90, env=environment)
-
-
-def with_client(code: str) -> dict:
-    """Run the client against an emulator; the client prints one JSON line last."""
-    result: dict = {}
-
-    async def run() -> None:
-        async with await serve(Config(seed=3, speed=100.0, symbols=SYMBOLS, parameters={"warmup_hours": 0.5})) as emulator:
-            done = await asyncio.to_thread(run_client, code, emulator.rest, emulator.ws)
-            assert done.returncode == 0, done.stderr[-2000:]
-            result.update(json.loads(done.stdout.splitlines()[-1]))
-    asyncio.run(run())
-    return result
-
-
-PYBIT = """
-import json, sys, threading
-import pybit.unified_trading as unified
-rest, ws = sys.argv[1:]
-unified.PUBLIC_WSS = ws + "/v5/public/{CHANNEL_TYPE}"
-seen, done = {}, threading.Event()
-def on(frame):
-    seen.setdefault(frame["topic"].split(".")[0], frame)
-    if len(seen) == 4: done.set()
-client = unified.WebSocket(testnet=False, channel_type="linear")
-client.all_liquidation_stream(["BTCUSDT", "SOLUSDT"], on)
-client.trade_stream("BTCUSDT", on)
-client.orderbook_stream(1, "SOLUSDT", on)
-client.ticker_stream("BTCUSDT", on)
-done.wait(60)
-session = unified.HTTP(testnet=False)
-session.endpoint = rest
-time = session.get_server_time()["result"]["timeNano"]
-infos = session.get_instruments_info(category="linear")["result"]["list"]
-print(json.dumps({"topics": sorted(seen), "time": time, "infos": len(infos), "S": seen["allLiquidation"]["data"][0]["S"]}), flush=True)
-import os; os._exit(0)
-"""
-
-CCXT = """
-import asyncio, json, sys
-import ccxt.pro
-rest, ws = sys.argv[1:]
-async def main():
-    ex = ccxt.pro.bybit({"options": {"defaultType": "swap", "fetchMarkets": {"types": ["linear"]}}})
-    for key in list(ex.urls["api"]):
-        if key != "ws": ex.urls["api"][key] = rest
-    ex.urls["api"]["ws"]["public"] = {k: f"{ws}/v5/public/{k}" for k in ("spot", "linear", "inverse", "option")}
-    try:
-        await ex.load_markets()
-        rows = await ex.watch_liquidations("SOL/USDT:USDT")
-        trades = await ex.watch_trades("BTC/USDT:USDT")
-        ticker = await ex.fetch_ticker("BTC/USDT:USDT")
-        print(json.dumps({"symbol": rows[0]["symbol"], "contracts": rows[0]["contracts"], "trade": trades[0]["price"],
-                          "last": ticker["last"],
-                          "tick": ex.market("BTC/USDT:USDT")["precision"]["price"]}), flush=True)
-    finally:
-        await ex.close()
-asyncio.run(asyncio.wait_for(main(), 80))
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("pybit") is None, reason="pybit is not installed")
-def test_pybit_works_unchanged() -> None:
-    result = with_client(PYBIT)
-    assert result["topics"] == ["allLiquidation", "orderbook", "publicTrade", "tickers"]
-    assert result["infos"] == 2 and int(result["time"]) > 0 and result["S"] in ("Buy", "Sell")
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("ccxt") is None, reason="ccxt is not installed")
-def test_ccxt_pro_works_unchanged() -> None:
-    result = with_client(CCXT)
-    assert result["symbol"] == "SOL/USDT:USDT" and result["contracts"] > 0
-    assert abs(result["trade"] / result["last"] - 1.0) < 0.05 and result["tick"] == 0.1

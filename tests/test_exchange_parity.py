@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from exchange_bridge import Bridge
-from liqcore.audit import AuditKind
-from liqcore.event import Role
+from liqshell.emulator.exchange import Settings
 from markets import Fade, market, paper
 
 import liqcore as lc
-from liqshell.emulator.exchange import Settings
+from liqcore.audit import AuditKind
+from liqcore.event import Role
 
 LIMITS = {"data_age_max_s": 60.0, "orders_per_minute_max": 1000, "daily_loss_max": 0.5, "weekly_loss_max": 0.5}
 

@@ -151,11 +151,11 @@ def order(role: int, left: float = 0.1, price: float = 2000.0, symbol: str = "ET
 class Judge:
     """A Truth before books that the test writes."""
 
-    def __init__(self, able: bool = True):
-        self.clock, self.able = Clock(0), able
+    def __init__(self, able_since: int | None = 0):
+        self.clock, self.able_since = Clock(0), able_since
         self.positions, self.orders = {}, []
         self.truth = Truth(self.clock, Trace(0), Caps(1200.0, 2500.0, 2, 3, 2), lambda: {"positions": self.positions, "orders": self.orders}, "sim",
-                           lambda: self.able)
+                           lambda: self.able_since)
 
     def hold(self, *args, **options):
         self.positions = {("ETHUSDT", 0): position(*args, **options)}
@@ -200,13 +200,18 @@ def test_a_position_that_is_covered_in_time_and_one_that_is_being_closed_are_goo
     judge.truth.look()
 
 
-def test_what_a_person_did_is_excused_only_until_it_could_be_known():
-    judge = Judge(able=False)
-    judge.truth.excuse("ETHUSDT")
+def test_a_stop_that_was_taken_away_counts_from_when_that_can_be_known():
+    judge = Judge(able_since=None)
+    judge.truth.strip("ETHUSDT", NS)
     judge.hold(0.1)
     judge.clock.run(60 * NS)
-    judge.able = True
-    assert judge.law(25.0) == "protected"
+    judge.able_since = 60 * NS
+    judge.clock.run(69 * NS)
+    assert judge.law(3.0) == "protected"
+    judge = Judge(able_since=0)
+    judge.truth.strip("ETHUSDT", NS)
+    judge.hold(0.1)
+    assert judge.law(2.1) == "protected"
 
 
 @pytest.mark.parametrize("orders", [[order(1), order(1)], [order(3, reduce_only=True), order(3, reduce_only=True, link_id=link(3, attempt=1))],

@@ -52,6 +52,8 @@ def test_every_import_is_a_declared_dependency_and_every_dependency_is_imported(
     # the extra `cluster`: of one file, which says how to install it
     assert imported.pop("ray", set()) == {"pysrc/liqshell/sweep/cluster.py"}
     assert imported.pop("keyring", set()) == {"pysrc/liqshell/keys.py"}
+    assert imported.pop("trustme", set()) == {"pysrc/liqshell/emulator/tls.py"}
+    assert "trustme" in {requirement(text) for text in PROJECT["project"]["optional-dependencies"]["tls"]}
     assert "keyring" in {requirement(text) for text in PROJECT["project"]["optional-dependencies"]["keyring"]}
     assert "ray" in {requirement(text) for text in PROJECT["project"]["optional-dependencies"]["cluster"]}
     assert not {module: files for module, files in imported.items() if module not in declared}

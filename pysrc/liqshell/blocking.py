@@ -65,6 +65,7 @@ class RestClient:
         self._keys, self._window, self._timeout_s, self._attempts = keys, recv_window_ms, timeout_s, attempts
         self._until = until
         self._local = threading.local()
+        self._all: list[http.client.HTTPConnection] = []
         self._orders = Pacer(order_rate)
         self._offset_ms = 0             # venue's clock - ours, once it had to be asked
 
@@ -94,11 +95,13 @@ class RestClient:
         return reply
 
     def close(self) -> None:
-        """Of the calling thread."""
-        connection = getattr(self._local, "connection", None)
-        if connection is not None:
-            connection.close()
-            self._local.connection = None
+        """Every connection; when no thread asks any more."""
+        while self._all:
+            self._all.pop().close()
+
+    def _drop(self, connection: http.client.HTTPConnection) -> None:
+        connection.close()
+        self._local.connection = None
 
     def _measure(self) -> None:
         """Where our time stamps are refused, the venue's clock is asked once."""
@@ -106,7 +109,7 @@ class RestClient:
         status, body, _, _ = self._once(server_time())
         found = parse_server_time(body)
         if status == 200 and found.ok and found.value is not None:
-            self._offset_ms = int(found.value - (begun + time.time() * 1000.0) / 2.0)
+            self._offset_ms = int(found.value / 1e6 - (begun + time.time() * 1000.0) / 2.0)
 
     def _once(self, request: Request) -> tuple[int, bytes, dict[str, str], str]:
         payload = request.query if request.method == "GET" else request.body
@@ -123,15 +126,17 @@ class RestClient:
                 body = answer.read(BODY_BYTES_MAX + 1)
                 return answer.status, body, dict(answer.getheaders()), ""
             except (OSError, http.client.HTTPException) as why:
-                self.close()
+                if connection is not None:
+                    self._drop(connection)
                 if not reused or fresh:
                     return 0, b"", {}, f"no answer from {self._host}: {why.strerror if isinstance(why, OSError) and why.strerror else type(why).__name__}"
         raise AssertionError("unreachable")
 
     def _connect(self) -> http.client.HTTPConnection:
-        if self._tls is not None:
-            return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=self._tls)
-        return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+        made = (http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s) if self._tls is None else
+                http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=self._tls))
+        self._all.append(made)
+        return made
 
 
 def value_of(reply: Reply) -> dict[str, object]:

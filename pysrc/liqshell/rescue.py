@@ -105,6 +105,7 @@ class Rescue:
                     break
                 time.sleep(FLAT_WAIT_S if turn else 0.05)
                 found, held = self.open_orders(), self.positions()
+        self.client.close()
         self.report(found, held)
         self.result.seconds = time.monotonic() - begun
         return self.result

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .world import World
 
 FACTOR, LOSS, REST_LOSS = 20.0, 0.2, 0.6
+SEEN_NS = 40 * NS               # a foreign position is to be found within a period of reconciliation
 BANNED_NS = 660 * NS
 
 
@@ -21,9 +22,9 @@ def act(world: World, fault: Fault, until: int) -> None:
         _WIRES[fault.kind](world, fault.options, until)
     elif layer == "venue":
         options = dict(fault.options)
-        if fault.kind in ("adl", "liquidate", "cancel_stops"):
-            for symbol in [c.symbol for c in world.venue.contracts]:
-                world.truth.excuse(symbol)
+        if fault.kind in ("adl", "liquidate", "cancel_stops", "drop_stop", "reject_stop"):
+            for contract in world.venue.contracts:
+                world.truth.strip(contract.symbol, until + NS)
         if options.get("code") == 403 and world.quiet - until < BANNED_NS:
             options["code"] = 503       # a ban of the address lasts ten minutes: not at the end
         if fault.kind == "halt":
@@ -97,8 +98,8 @@ def _manual_reduce(world: World, options: dict[str, Any], until: int) -> None:
     for (symbol, _), position in sorted(world.venue.books()["positions"].items()):
         if position["qty"]:
             world.trace.say(world.clock.now, "person", "reduces", symbol, position["qty"])
-            world.truth.excuse(symbol)
-            world.venue.fault("manual_trade", 0.0, {"symbol": symbol, "share": options["share"]})
+            world.truth.strip(symbol, until + NS)
+            world.venue.reduce_manually(symbol, options["share"])
             return
 
 
@@ -109,10 +110,16 @@ def _manual_open(world: World, options: dict[str, Any], until: int) -> None:
     if any(p["qty"] for (s, _), p in books["positions"].items() if s == symbol) or any(o["symbol"] == symbol for o in books["orders"]):
         return
     world.truth.foreign.add(symbol)
+    opened_ns = world.clock.now
     world.trace.say(world.clock.now, "person", "opens", symbol)
     world.venue.fault("manual_trade", 0.0, {"symbol": symbol})
 
     def close() -> None:
+        since = world.able_since()
+        if since is not None and world.clock.now - max(since, opened_ns) > SEEN_NS and symbol in world.truth.foreign:
+            process = world.process
+            if process is not None and not process.halted_since(opened_ns):
+                world.truth.fail("foreign", f"{symbol}: a position of somebody else's, and entries are not halted")
         world.trace.say(world.clock.now, "person", "closes", symbol)
         world.venue.close_manually(symbol)
         world.clock.after(5 * NS, world.truth.foreign.discard, symbol)
@@ -126,8 +133,14 @@ def _clock_step(world: World, options: dict[str, Any], until: int) -> None:
 
 
 def _kill_word(world: World, options: dict[str, Any], until: int) -> None:
+    world.killed_until = max(until, world.killed_until)
     world.set_kill(True)
-    world.clock.at(until, world.set_kill, False)
+
+    def lift() -> None:
+        if world.clock.now >= world.killed_until:
+            world.set_kill(False)
+
+    world.clock.at(until, lift)
 
 
 _WIRES = {"reset": _reset, "refuse": _refuse, "half_open": _half_open, "stall": _stall, "slow_wires": _slow_wires, "lossy_wires": _lossy_wires,

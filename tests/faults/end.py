@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .process import Process
     from .world import World
 
+CALM_NS = 5 * NS                    # what is on its way after so long without trouble is lost, not late
 SETTLED_NS = 45 * NS                # longer than a reconciliation period and its second look
 MONEY = 1e-6                        # rounding of fees, in quote currency for each fill
 
@@ -44,7 +45,9 @@ def compare(world: World) -> None:
     process = world.process
     if process is None or not process.alive or process.refused or world.excluded(process):
         return
-    now = world.clock.now
+    now, since = world.clock.now, world.able_since()
+    if since is not None and now - max(since, world.venue.changed_ns, world.trouble_ended_ns) > CALM_NS and not world.image_lost:
+        _leaks(world, process)
     if world.troubled or now - max(world.born_ns, world.venue.changed_ns, world.trouble_ended_ns) < SETTLED_NS:
         return
     world.counts["compared"] += 1
@@ -70,8 +73,8 @@ def at_rest(world: World) -> None:
     unknown = [order for order in process.engine.orders() if order["unknown"]]
     if unknown:
         truth.fail("nothing unknown", f"{unknown}")
-    _leaks(world, process)
-    if world.clock.now - world.venue.changed_ns > 5 * NS:
+    if world.clock.now - world.venue.changed_ns > CALM_NS:       # what changed a moment ago may still be on its way
+        _leaks(world, process)
         found = differences(world, process)
         if found:
             truth.fail("reconciled", "; ".join(found))
@@ -79,9 +82,7 @@ def at_rest(world: World) -> None:
 
 
 def _leaks(world: World, process: Process) -> None:
-    """Orders at the venue that no bracket knows. What changed a moment ago may still be on its way."""
-    if world.clock.now - world.venue.changed_ns < 5 * NS:
-        return
+    """Orders at the venue that no bracket knows."""
     known = {order["id"] for order in process.engine.orders() if order["status"] != "ended"}
     leaked = []
     for order in world.venue.books()["orders"]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .world import World
 
 NAME = "sim"
+WRITES_IMAGE = WATCHES_KILL_WORD = True         # mutants say False
 
 
 class Ledger(Store):
@@ -77,6 +78,11 @@ def spoil(folder: Path, image: str, store: str, world: World) -> None:
                 file.write(bytes(world.r.randrange(256) for _ in range(256)))
 
 
+def restore(image: Image, engine: lc.Engine) -> dict[str, Any]:
+    """What the last life believed, into a new engine."""
+    return image.restore(engine)
+
+
 def assemble(world: World, process: Process) -> None:
     """As the live session does: image, then engine, then the last hop, then the gateway. DataError where what was left cannot be used."""
     engine, folder = process.engine, world.folder
@@ -84,7 +90,7 @@ def assemble(world: World, process: Process) -> None:
     process.store = Ledger(folder)
     process.control = Control(folder)
     process.image = image = Image(folder / IMAGE, engine.instruments, make_prefix(NAME, now), now)
-    found = image.restore(engine)
+    found = restore(image, engine)
     if not found["fresh"]:
         process.last_ns = max(process.last_ns, found["now_ns"])
         engine.resume(process.now())
@@ -93,8 +99,9 @@ def assemble(world: World, process: Process) -> None:
     if image.guard:
         guard.restore(image.guard)
     guard.follow(engine)
-    guard.watch(process.control.address, process.control)
-    process.dispatch = Dispatch(engine, guard, encoder, image, process.wire, lambda: process.now() // MS)
+    if WATCHES_KILL_WORD:
+        guard.watch(process.control.address, process.control)
+    process.dispatch = Dispatch(engine, guard, encoder, image if WRITES_IMAGE else None, process.wire, lambda: process.now() // MS)
     port = BybitPort(world.keys, image.run, engine.instruments)
     settings = Settings(image.run, NAME, seed=world.script.seed * 1000 + process.number)
     process.gateway = Gateway(engine, process.dispatch, process.store, port, settings, process)

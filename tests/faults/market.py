@@ -19,18 +19,22 @@ SYMBOLS = ("ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT")
 ENDS = ("snap", "slide", "nothing", "gap", "whipsaw")
 HOUR_NS = 3600 * NS
 STEP_NS = 200_000_000           # of an episode's grid; a calm second is one step
-EPISODE_S = (60, 150)
-FLUSH_S = 8.0
+EPISODE_S = (40, 90)
+EPISODES = (3, 8)               # of a symbol in an hour
+CALM_AFTER_S, CALM_MAX = 25.0, 12
+FLUSH_S, AGAIN_S = 8.0, 34.0
 TRADE_USD = 700.0               # median of a trade: of the size of our orders, so that they fill in pieces
 
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """rows: EVENT_DTYPE, ts_event = the venue's time, in order. times, starts: the distinct times, and the first row of each (one more at the end)."""
+    """rows: EVENT_DTYPE, ts_event = the venue's time, in order. times, starts: the distinct times, and the first row of each (one more at the end).
+    calm: of each time, the end of the stretch of times from there on that may be told at once where nobody holds or wants anything."""
 
     rows: np.ndarray
     times: list[int]
     starts: list[int]
+    calm: list[int]
     last: np.ndarray            # log price of each symbol at the end
 
 
@@ -77,9 +81,14 @@ def _grid(draw: np.random.Generator, starts: np.ndarray) -> tuple[np.ndarray, np
         side = int(draw.choice([1, -1]))
         path = _episode(draw, side, count)
         first = int(np.floor(start) * NS)
+        flush, again = int(FLUSH_S * NS / STEP_NS), int(AGAIN_S * NS / STEP_NS)
+        marks.append((at, at + flush, side))
+        if again + 2 * flush < count and draw.random() < 0.7:       # an aftershock: a cascade of its own
+            other = int(draw.choice([1, -1]))
+            path[again:] -= other * draw.uniform(0.002, 0.006) * np.minimum(np.arange(count - again) / flush, 1.0)
+            marks.append((at + again, at + again + flush, other))
         times.append(first + np.arange(count, dtype=np.int64) * STEP_NS)
         steps.append(np.diff(path, prepend=0.0))
-        marks.append((at, at + int(FLUSH_S * NS / STEP_NS), side))
         at += count
         now_s = (first + count * STEP_NS) / NS
     return np.concatenate(times), np.cumsum(np.concatenate(steps)), marks
@@ -119,18 +128,30 @@ def _rows(draw: np.random.Generator, contract: Contract, n: int, log_price: floa
     return rows, float(path[-1])
 
 
+def _calm(times: np.ndarray, episodes: list[np.ndarray]) -> list[int]:
+    """Ends of calm stretches: far from every episode, and short enough."""
+    busy = np.zeros(len(times), bool)
+    for starts in episodes:
+        for start_s in starts:
+            busy |= (times >= (start_s - 3) * NS) & (times <= (start_s + EPISODE_S[1] + CALM_AFTER_S) * NS)
+    n = np.arange(len(times))
+    following = np.minimum.accumulate(np.where(busy, n, len(times))[::-1])[::-1]        # the next busy one
+    return np.where(busy, n + 1, np.minimum(np.maximum(following, n + 1), n + CALM_MAX)).tolist()
+
+
 def hour(seed: int, number: int, symbols: int, last: np.ndarray | None = None, start_ns: int = 0) -> Hour:
     """Hour `number` of a seed's market. last: of the hour before, None = the contracts' own prices."""
     draw = np.random.default_rng([seed, number, 77])
     found = contracts(symbols)
     last = np.log([c.price for c in found]) if last is None else last
-    together = _starts(draw, int(draw.integers(2, 6))) if draw.random() < 0.5 else None     # all symbols at once, as on bad days, or each for itself
-    starts = [_starts(draw, int(draw.integers(2, 6))) if together is None else together for _ in found]
-    parts, ends = zip(*(_rows(draw, c, n, float(last[n]), starts[n]) for n, c in enumerate(found)), strict=True)
+    together = _starts(draw, int(draw.integers(*EPISODES))) if draw.random() < 0.5 else None     # all symbols at once, as on bad days, or each for itself
+    starts_s = [_starts(draw, int(draw.integers(*EPISODES))) if together is None else together for _ in found]
+    parts, ends = zip(*(_rows(draw, c, n, float(last[n]), starts_s[n]) for n, c in enumerate(found)), strict=True)
     rows = np.concatenate(parts)
     order = np.argsort(rows["ts_event"], kind="stable")
     rows = rows[order]
     rows["ts_event"] += start_ns + number * HOUR_NS
     rows["ts_recv"] = rows["ts_event"]
     times, starts = np.unique(rows["ts_event"], return_index=True)
-    return Hour(rows, times.tolist(), [*starts.tolist(), len(rows)], np.array(ends))
+    calm = _calm(times - start_ns - number * HOUR_NS, starts_s)
+    return Hour(rows, times.tolist(), [*starts.tolist(), len(rows)], [min(end, len(times)) for end in calm], np.array(ends))

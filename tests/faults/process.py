@@ -20,7 +20,8 @@ from liqshell.errors import DataError
 from liqshell.gateway.effects import Answer, Call, Channel, Level, Notice
 from liqshell.venues.bybit_orders import order_encoder
 
-from .bot import DETECTOR, EQUITY, Bot
+from . import life
+from .bot import DETECTOR, Bot
 from .clock import MS, NS, Appointment
 from .network import Connection
 
@@ -60,6 +61,9 @@ class Process:
         self.connecting: dict[Channel, Appointment | None] = {Channel.PRIVATE: None, Channel.ORDERS: None}
         self.feed: Connection | None = None
         self.last_ns = 0
+        self.up_ns = self.private_up_ns = 0     # when a channel, and when the private stream, last came up
+        self.halted_ns = 0                      # when entries were last seen to be halted
+        self.read_since: set[str] = set()       # REST paths that have been read since then
         self.alarms: list[str] = []
         self._row = np.zeros(1, lc.EVENT_DTYPE)
         self._timer: Appointment | None = None
@@ -76,7 +80,7 @@ class Process:
         self.image: Any = None
         self.guard: Any = None
         self.control: Any = None
-        self.engine = lc.Engine(bot.instruments, lc.CascadeConfig(**DETECTOR), bot.policy(), bot.risk(), equity=EQUITY, audit_capacity=1 << 14)
+        self.engine = lc.Engine(bot.instruments, lc.CascadeConfig(**DETECTOR), bot.policy(), bot.risk(), equity=self.world.venue.books()["equity"], audit_capacity=1 << 14)
         self.wire = Line(self)
         try:
             self.world.make(self)
@@ -177,6 +181,10 @@ class Process:
             self.engine.on_control(now, Control.CONTROL_RESUME)
             self.dispatch.pump(now)
 
+    def halted_since(self, then_ns: int) -> bool:
+        """Whether entries have been halted for good at some moment since then, or are."""
+        return bool(self.engine.risk.halted) or self.halted_ns >= then_ns
+
     # ---- what it hears ----
 
     def begin(self) -> None:
@@ -187,15 +195,26 @@ class Process:
         self.connect_feed()
 
     def on_market(self, rows: np.ndarray) -> None:
-        """A frame of the public feed. It must not change the caller's rows."""
+        """A frame of the public feed: rows that nobody else needs any more."""
         if not self.alive:
             return
-        rows["ts_recv"] = self.now()
-        self.guarded(self._market, rows)
+        now = self.now()
+        rows["ts_recv"] = now
+        try:
+            self.engine.run(rows)
+            if self.dispatch.pump(now):
+                self.arm()
+            else:                                   # the gateway knows nothing of the market: its deadline is as it was
+                due = self.engine.next_deadline
+                if due is not None and (self._timer is None or due - self.world.offset_ns < self._timer[0]):
+                    self.arm()
+        except Killed:
+            self.world.died(self)
 
-    def _market(self, rows: np.ndarray) -> None:
-        self.engine.run(rows)
-        self.dispatch.pump(self.last_ns)
+    @property
+    def idle(self) -> bool:
+        """Nothing is held, wanted or asked for."""
+        return not self.engine.orders()
 
     def on_frame(self, channel: Channel, raw: bytes) -> None:
         self.gateway.on_frame(channel, raw, self.now())
@@ -210,6 +229,8 @@ class Process:
     def on_answer(self, call: Call, sent_ns: int, status: int, body: bytes, headers: dict[str, str], why: str) -> None:
         now = self.now()
         self.trace.say(self.clock.now, "answer", call.number, call.path, status, why, body)
+        if status == 200 and self.private_up_ns and sent_ns >= self.private_up_ns and b'"retCode":0' in body:
+            self.read_since.add(call.path)
         self.gateway.on_answer(call, Answer(status, body, headers, why, sent_ns, now), now)
 
     # ---- the public feed ----
@@ -247,7 +268,8 @@ class Process:
         self.trace.say(self.clock.now, "report", *(value.item() if hasattr(value, "item") else value for value in event))
         self.engine.run(self._row)
         self.effect("image", "")
-        self.image.save(self.engine, event[7])          # as the live sink does after each report
+        if life.WRITES_IMAGE:
+            self.image.save(self.engine, event[7])      # as the live sink does after each report
         self.dispatch.pump(self.now())
 
     def call(self, call: Call) -> None:
@@ -312,6 +334,10 @@ class Process:
             self.redial(channel)
             return
         self.links[channel] = link
+        self.up_ns = self.clock.now
+        if channel == Channel.PRIVATE:
+            self.private_up_ns = self.now()
+            self.read_since.clear()
         self.attempts[channel] = 0
         self.trace.say(self.clock.now, "up", NAMES[channel])
         self.gateway.on_channel(channel, True, self.now())
@@ -319,6 +345,8 @@ class Process:
     def notice(self, notice: Notice) -> None:
         self.effect("notice", notice.kind)
         self.trace.say(self.clock.now, "notice", notice.level.name, notice.kind, notice.symbol, notice.text)
+        if self.engine.risk.halted:
+            self.halted_ns = self.clock.now
         if notice.level == Level.ALARM:
             self.world.alarmed(notice.kind)
             self.alarms.append(notice.kind)

@@ -99,8 +99,8 @@ KINDS: dict[str, Kind] = {
     "empty_numbers": Kind("venue", (5, 60), 2), "garbage_private": Kind("venue", (0.5, 10), 2, _topic),
     "cancel_rest": Kind("venue", (5, 60), 1.5), "cancel_stops": Kind("venue", (0, 0), 1), "adl": Kind("venue", (0, 0), 1, _account),
     "liquidate": Kind("venue", (0, 0), 0.5), "halt": Kind("venue", (5, 60), 1, _account),
-    "manual_reduce": Kind("people", (0, 0), 1.5, _account), "manual_open": Kind("people", (10, 90), 0.4, _account),
-    "clock_step": Kind("people", (5, 60), 2, _clock), "kill_word": Kind("people", (5, 60), 0.7),
+    "manual_reduce": Kind("people", (0, 0), 1.5, _account), "manual_open": Kind("people", (50, 120), 0.4, _account),
+    "clock_step": Kind("people", (5, 60), 2, _clock), "kill_word": Kind("people", (5, 240), 0.7),
 }
 ON = ("time", "order", "fill")
 EFFECTS = ("any", "report", "call", "send", "connect", "notice", "image", "wire", "sent")     # sent: between a send and whatever follows it

@@ -10,11 +10,11 @@ from typing import Any
 from liqcore.event import Role
 from liqshell.venues.bybit_orders import parse_order_link_id
 
-from .clock import NS, Clock
+from .clock import NEVER, NS, Clock
 from .trace import Trace
 
 NAKED_MAX_NS = 2 * NS                   # law L7
-PERSON_NS = 10 * NS                     # what a person or the venue did to a position while we could not know it: to be found and mended within
+FIND_NS = 10 * NS                       # what was done to a position while we could not know it: to be found and mended within, from when we can
 SINGLE_ROLES = (Role.ROLE_ENTRY, Role.ROLE_TARGET, Role.ROLE_CLOSE)
 EPSILON = 1e-9
 
@@ -31,8 +31,8 @@ class Violation:
         return f"{self.law} at {self.at_s:.6f} s: {self.text}"
 
 
-class Broken(Exception):
-    """A law was broken: the run ends here."""
+class Broken(BaseException):
+    """A law was broken: the run ends here. Not an Exception: nothing in the program may catch it."""
 
     def __init__(self, violation: Violation):
         super().__init__(str(violation))
@@ -52,13 +52,16 @@ class Caps:
 
 
 class Truth:
-    """Looks at the venue's books after each of its events. able(): can the program hear and act at the moment (alive, wires up)?"""
+    """Looks at the venue's books after each of its events. able_since(): since when the program can hear and act (alive, wires up, nothing disturbed);
+    None = it cannot."""
 
-    def __init__(self, clock: Clock, trace: Trace, caps: Caps, books: Callable[[], Mapping[str, Any]], name: str, able: Callable[[], bool]):
-        self.clock, self.trace, self.caps, self.books, self.name, self.able = clock, trace, caps, books, name, able
+    def __init__(self, clock: Clock, trace: Trace, caps: Caps, books: Callable[[], Mapping[str, Any]], name: str,
+                 able_since: Callable[[], int | None]):
+        self.clock, self.trace, self.caps, self.books, self.name, self.able_since = clock, trace, caps, books, name, able_since
         self.start = clock.now
         self.naked: dict[str, int] = {}                      # symbol -> since
-        self.excused: dict[str, int] = {}                    # symbol -> until
+        self.stripped: dict[str, int] = {}                   # symbol -> until when its stops may vanish at the venue
+        self.stripped_now: set[str] = set()                  # naked because of that
         self.foreign: set[str] = set()                       # symbols that somebody else trades, too
         self.created: Counter[str] = Counter()               # link id -> how often a create of it arrived
         self.first_qty: dict[tuple[str, int, int], float] = {}    # (run, instrument, bracket) -> quantity of the first entry
@@ -67,6 +70,7 @@ class Truth:
         self.filled: defaultdict[tuple[str, int, int], float] = defaultdict(float)
         self.seen: set[str] = set()                          # execution ids
         self.booked: set[str] = set()                        # entries that the venue has taken into its book
+        self.flat = True                                     # nothing rests and nothing is held
         self.worst_naked_ns = 0
         self.counts: Counter[str] = Counter()
 
@@ -106,6 +110,7 @@ class Truth:
     def look(self) -> None:
         """After every event of the venue."""
         books = self.books()
+        self.flat = not books["orders"] and not any(position["qty"] for position in books["positions"].values())
         self._protected(books)
         self._single(books)
         self._limits(books)
@@ -125,28 +130,33 @@ class Truth:
             held.add(symbol)
             if symbol not in self.naked:
                 self.naked[symbol] = now
+                if now <= self.stripped.get(symbol, -1):
+                    self.stripped_now.add(symbol)
                 self.trace.say(now, "naked", symbol, qty, position["stop_loss"], position["stop_qty"])
                 self.clock.after(NAKED_MAX_NS + 1, self._check, symbol, now)
         for symbol in [s for s in self.naked if s not in held]:
             since = self.naked.pop(symbol)
-            self.worst_naked_ns = max(self.worst_naked_ns, now - since)
+            if symbol not in self.stripped_now:
+                self.worst_naked_ns = max(self.worst_naked_ns, now - since)
+            self.stripped_now.discard(symbol)
             self.trace.say(now, "covered", symbol, (now - since) / 1e6)
 
     def _check(self, symbol: str, since: int) -> None:
         if self.naked.get(symbol) != since:
             return
-        until = self.excused.get(symbol, 0)
-        if not self.able() and until:
-            self.excused[symbol] = self.clock.now + PERSON_NS       # cannot know it yet: from when it can
-        if self.excused.get(symbol, 0) > self.clock.now:
-            self.clock.at(self.excused[symbol] + 1, self._check, symbol, since)
+        limit = since + NAKED_MAX_NS
+        if symbol in self.stripped_now:
+            able_since = self.able_since()
+            limit = NEVER if able_since is None else limit if able_since <= since else able_since + FIND_NS
+        if self.clock.now <= limit:
+            self.clock.at(min(limit + 1, self.clock.now + NS), self._check, symbol, since)
             return
-        self.excused.pop(symbol, None)
         self.fail("protected", f"{symbol}: a position has been without a stop for {(self.clock.now - since) / NS:.3f} s")
 
-    def excuse(self, symbol: str) -> None:
-        """Somebody else has just taken the stop away: it is to be noticed and mended, in the time that this takes."""
-        self.excused[symbol] = self.clock.now + (NAKED_MAX_NS if self.able() else PERSON_NS)
+    def strip(self, symbol: str, until_ns: int) -> None:
+        """Until then somebody, or the venue, takes stops of that symbol away against its own rules: to be noticed and mended, in the time that this
+        takes once it can be noticed."""
+        self.stripped[symbol] = max(until_ns, self.stripped.get(symbol, 0))
 
     def _single(self, books: Mapping[str, Any]) -> None:
         live: Counter[tuple[str, int]] = Counter()

@@ -201,11 +201,16 @@ class Venue:
         for order in self.books()["orders"]:
             if order["symbol"] == symbol and order["link_id"]:
                 self.exchange.order("order.cancel", [{"category": "linear", "symbol": symbol, "orderId": order["order_id"]}], account, now)
-        for (held, _), position in sorted(self.books()["positions"].items()):
-            if held == symbol and position["qty"]:
-                qty = f"{abs(position['qty']):.10f}".rstrip("0").rstrip(".")
-                self.exchange.manual_trade(account, symbol, "Sell" if position["qty"] > 0 else "Buy", qty, now)
-        self.desk.tell(now)
+        self.reduce_manually(symbol, 1.0)
+
+    def reduce_manually(self, symbol: str, share: float) -> None:
+        """A person closes some of what is held of a symbol, in whole lots."""
+        power = next(contract.lot_power for contract in self.contracts if contract.symbol == symbol)
+        for (found, _), position in sorted(self.books()["positions"].items()):
+            lots = max(1, int(abs(position["qty"]) * share * power + 1e-6))
+            if found == symbol and position["qty"]:
+                self.exchange.manual_trade(self.key.account, symbol, "Sell" if position["qty"] > 0 else "Buy", f"{lots / power:.10g}", self.clock.now)
+        self.desk.tell(self.clock.now)
         self.serve()
 
     def books(self) -> Mapping[str, Any]:

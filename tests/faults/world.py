@@ -36,6 +36,8 @@ from .truth import Broken, Truth, Violation
 from .venue import Venue
 
 START_NS = 1_772_452_800 * NS           # a Monday, 12:00 UTC
+HARMLESS = ("drop_stop", "cancel_stops", "kill_word", "double_filled", "post_only_rejected", "manual_reduce", "adl", "reject_stop", "cancel_rest")    # of hearing
+RECONCILED = ("/v5/position/list", "/v5/order/realtime", "/v5/execution/list")
 CALLS = ("foreign position", "rights", "runaway")
 PERSON_NS = 30 * NS                     # until a person who was called has come
 HOUSEKEEPING_NS = 10 * NS
@@ -80,9 +82,10 @@ class World:
         self.bot = bot_of(script.seed, contracts(script.symbols))
         self.venue = Venue(self, script.symbols, self._venue_settings())
         self.keys = Keys(self.venue.key.key, self.venue.key.secret)
-        self.truth = Truth(self.clock, self.trace, self.bot.caps(), self.venue.books, NAME, self.able)
+        self.truth = Truth(self.clock, self.trace, self.bot.caps(), self.venue.books, NAME, self.able_since)
         self.offset_ns = 0
         self.killed_word = False
+        self.killed_until = self.start
         self.process: Process | None = None
         self.lives = 0
         self.born_ns = 0
@@ -94,8 +97,8 @@ class World:
         self.left: list[tuple[str, str]] = []            # what the next process finds of image and store
         self.person: Appointment | None = None
         self.visited_ns = self.start - HOUR_NS
-        self.money_unknown = False
-        self.trouble_ended_ns = self.start
+        self.money_unknown = self.image_lost = False
+        self.trouble_ended_ns = self.disturbed_ns = self.start
         self.end = self.start + int(script.hours * 3600 * NS)
         self.quiet = max(self.start + NS, self.end - int(QUIET_S * NS))
         self._hour: Hour | None = None
@@ -134,7 +137,8 @@ class World:
         if self.left:
             image, store = self.left.pop()
             spoil(self.folder, image, store, self)
-            self.money_unknown |= image != "kept"
+            self.image_lost = image != "kept"
+            self.money_unknown |= self.image_lost
         self.lives += 1
         self.born_ns = self.clock.now
         self.trace.say(self.clock.now, "begins", self.lives)
@@ -229,15 +233,27 @@ class World:
         self.clock.at(self._hour.times[0], self._market, 0)
 
     def _market(self, n: int) -> None:
-        """The n-th moment of the hour at which something is traded."""
+        """The n-th moment of the hour at which something is traded. While nobody holds or wants anything, calm stretches are told at once: as a stream
+        that was late would do."""
         found = self._hour
         assert found is not None
-        rows = found.rows[found.starts[n]:found.starts[n + 1]]
+        end = found.calm[n]
+        if end > n + 1 and self.truth.flat and (self.process is None or not self.process.alive or self.process.idle):
+            self.clock.at(found.times[end - 1], self._tell, n, end)
+        else:
+            self._tell(n, n + 1)
+
+    def _tell(self, n: int, end: int) -> None:
+        found = self._hour
+        assert found is not None
+        rows = found.rows[found.starts[n]:found.starts[end]]
+        if end > n + 1:
+            rows["ts_recv"] = self.clock.now
         self.venue.on_market(rows)
         if self._feed is not None:
-            self._feed.to_client(rows.copy())       # type: ignore[arg-type]
-        if n + 1 < len(found.times):
-            self.clock.at(found.times[n + 1], self._market, n + 1)
+            self._feed.to_client(rows)       # type: ignore[arg-type]
+        if end < len(found.times):
+            self.clock.at(found.times[end], self._market, end)
         else:
             self._next_hour()
 
@@ -285,10 +301,12 @@ class World:
         status = ""
         if self.killed_word:
             status = "the kill switch is set"
-        elif not process.gateway.ready:
-            status = f"a gate is closed: {process.gateway.status()}"
+        elif closed := [gate for gate in process.gateway.status()["gates"] if gate["instrument"] in (-1, found[1] >> 40)]:
+            status = f"a gate is closed: {closed}"
         elif any(link is None for link in process.links.values()):
             status = "a connection is known to be down"
+        elif not process.read_since.issuperset(RECONCILED):
+            status = f"since the private stream came up only {sorted(process.read_since)} have been read"
         elif any(order["unknown"] for order in process.engine.orders()):
             status = "an order's outcome is unknown"
         if status:
@@ -337,6 +355,8 @@ class World:
             until = min(self.clock.now + int(fault.duration_s * NS), self.quiet)
             self.acting = [end for end in self.acting if end > self.clock.now] + [until]
             self.trouble_ended_ns = max(self.trouble_ended_ns, until)
+            if fault.kind not in HARMLESS:
+                self.disturbed_ns = max(self.disturbed_ns, until)
             self.trace.say(self.clock.now, "fault", fault.kind, fault.duration_s, str(fault.options))
             from .acts import act
 
@@ -365,11 +385,14 @@ class World:
         """Whether a fault acts at the moment."""
         return any(end > self.clock.now for end in self.acting)
 
-    def able(self) -> bool:
-        """Whether the program can hear of something and act upon it."""
+    def able_since(self) -> int | None:
+        """Since when the program can hear of something and act upon it; None: it cannot."""
         process = self.process
-        return (process is not None and process.alive and not self.troubled and self.clock.now - self.born_ns > 10 * NS
-                and all(link is not None and link.alive for link in process.links.values()))
+        if process is None or not process.alive or self.disturbed_ns > self.clock.now:
+            return None
+        if any(link is None or not link.alive for link in process.links.values()) or not process.gateway.orders_ready:
+            return None
+        return max(self.born_ns + 5 * NS, self.disturbed_ns, process.up_ns)
 
 
 def run(script: Script, *, keep: int = 4000, plant: Plant | None = None, lines: int = 50) -> Outcome:

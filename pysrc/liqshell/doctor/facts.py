@@ -17,6 +17,7 @@ from yarl import URL
 from liqcore.instrument import Instrument
 from liqshell.clock import Clock
 from liqshell.config import Config
+from liqshell.doctor.folder import StateFolder, read_state
 from liqshell.log import redact
 from liqshell.venue_clock import venue_clock
 from liqshell.venues import bybit_answers as answers
@@ -71,6 +72,7 @@ class Facts:
     orders: tuple[OrderState, ...] | None = None
     dead_man: Mapping[str, float] | None = None
     disks: list[Disk] = field(default_factory=list)
+    state: StateFolder | None = None
     missing: dict[str, str] = field(default_factory=dict)
     with_keys: bool = False
 
@@ -134,7 +136,8 @@ async def gather(config: Config, keys: Keys | None, *, samples: int = 10) -> Fac
     clock, labels = await venue_clock(feed.rest_url)
     if clock is not None:
         facts.emulator, facts.speed = str(labels.get("market", "emulator")), clock.speed
-    facts.disks = [_disk(path) for path in folders(config)]
+    facts.state = read_state(config)
+    facts.disks = [_disk(path) for path in dict.fromkeys((config.run.out, facts.state.path))]
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as http:
         venue = Venue(http, feed.rest_url, keys, clock)
         await _clock(venue, facts, samples)
@@ -144,12 +147,6 @@ async def gather(config: Config, keys: Keys | None, *, samples: int = 10) -> Fac
             if keys is not None:
                 await _account(venue, facts, feed.symbols)
     return facts
-
-
-def folders(config: Config) -> list[str]:
-    """Folders that a run of this configuration writes to, each once."""
-    found = [config.run.out, *(getattr(getattr(config, name, None), "folder", "") for name in ("live", "state"))]
-    return list(dict.fromkeys(path for path in found if path))
 
 
 def offset(samples: list[Sample]) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from .holdings import Holding
 from .orders import Order, number
 
 TOPICS = ("order", "execution", "position", "wallet")
+ROWS_KEPT = 16
 
 
 class Account:
@@ -30,6 +31,7 @@ class Account:
         self.executions: deque[tuple[int, dict[str, Any]]] = deque(maxlen=history_max)
         self.wallets: list[tuple[int, dict[str, Any]]] = []
         self.liquidating = False
+        self._rows: dict[tuple[float, ...], dict[str, Any]] = {}          # wallets written lately: orders come and go, and leave the same behind
         self.rights: dict[str, list[str]] = {}       # of the API key, where they differ from those of a trading key
         self.ips: tuple[str, ...] = ("*",)
 
@@ -42,6 +44,15 @@ class Account:
 
     def wallet_row(self, equity: float, unrealised: float, position_margin: float, order_margin: float, maintenance: float) -> dict[str, Any]:
         """The account as the wallet stream and wallet-balance write it."""
+        key = (self.balance, self.realised, equity, unrealised, position_margin, order_margin, maintenance)
+        row = self._rows.get(key)
+        if row is None:
+            if len(self._rows) >= ROWS_KEPT:
+                self._rows.clear()
+            row = self._rows[key] = self._wallet(equity, unrealised, position_margin, order_margin, maintenance)
+        return row
+
+    def _wallet(self, equity: float, unrealised: float, position_margin: float, order_margin: float, maintenance: float) -> dict[str, Any]:
         balance, margin = number(self.balance), position_margin + order_margin
         total, upl, im, mm = number(equity), number(unrealised), number(margin), number(maintenance)
         available = number(max(equity - margin, 0.0))

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .accounts import Account
-from .holdings import STOP_LOSS, TAKE_PROFIT
+from .holdings import STOP_LOSS, TAKE_PROFIT, TRAILING
 from .orders import Order, acknowledgement
 from .parameters import WATCHES, Fields, choice, instrument, lots, text, ticks
 from .refusals import NO_ORDER, ORDER_CANCELLED, ORDER_FILLED, TRIGGER_MUST_FALL, TRIGGER_MUST_RISE, bad, refused
@@ -93,6 +93,8 @@ class Amending(Trading):
             raise bad("The number of contracts exceeds maximum limit allowed: too large")
         if trigger and not order.waiting or price and order.market:
             raise bad("params error: price invalid")
+        if order.market and not order.waiting or order.kind == TRAILING or qty > 0 and order.kind not in ("", "Stop"):
+            raise bad("Order does not support modification: it is on its way, or follows its position")
         stops = self._amend_stops(order, fields, price)
         if order.waiting:
             self._amend_waiting(order, price, qty, trigger, now_ns)

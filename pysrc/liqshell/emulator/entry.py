@@ -28,6 +28,8 @@ class Entry(Triggers):
         order.link_id = link_id(fields)
         order.idx = self._index(account, n, fields)
         order.reduce, order.close_on_trigger = flag(fields, "reduceOnly"), flag(fields, "closeOnTrigger")
+        if order.close_on_trigger:                                         # can only close, too
+            order.reduce = True
         if order.idx and (side > 0) != (order.idx == HEDGE_LONG):          # in hedge mode the other side can only close
             order.reduce = True
         order.tif = "IOC" if market else choice(fields, "timeInForce", LIMIT_TIFS, "GTC")
@@ -122,9 +124,8 @@ class Entry(Triggers):
             raise refused(TOO_MANY_ORDERS)
         if not order.market and order.price <= 0:
             raise bad("params error: price invalid")
-        h = account.holdings.get((order.n, order.idx))
-        if order.reduce and not order.trigger and (h is None or h.reducible(order.side) == 0):
-            raise refused(NOTHING_TO_REDUCE)
+        if order.reduce and not order.trigger:
+            self._check_reducible(order)
         self._check_size(order)
         if order.market:
             order.cap = self._cap(order)
@@ -132,6 +133,16 @@ class Entry(Triggers):
             self.check_price(order)
         if not order.reduce and not order.trigger:
             self.check_margin(order)
+
+    def _check_reducible(self, order: Order) -> None:
+        h = order.account.holdings.get((order.n, order.idx))
+        room = h.reducible(order.side) if h else 0
+        if self.settings.reduce_only_total:
+            room -= sum(o.left for o in order.account.open.values() if o.n == order.n and o.idx == order.idx and o.reduce and o.side == order.side
+                        and not o.waiting)
+            order.qty = min(order.qty, max(room, 0))
+        if room <= 0:
+            raise refused(NOTHING_TO_REDUCE)
 
     def _check_size(self, order: Order) -> None:
         c = order.contract

@@ -25,8 +25,20 @@ from .accounts import TOPICS, Account
 from .orders import Order, acknowledgement
 from .parameters import Fields, instrument, text, whole
 from .reads import Reads
-from .refusals import (BAD_PARAMETER, LEVERAGE_LIMIT, LEVERAGE_NOT_MODIFIED, MODE_BLOCKED_BY_ORDERS, MODE_BLOCKED_BY_POSITION, MODE_NOT_MODIFIED,
-                       NO_BALANCE, NO_ROUTE, NOT_PERMITTED, Refused, bad, refused)
+from .refusals import (
+    BAD_PARAMETER,
+    LEVERAGE_LIMIT,
+    LEVERAGE_NOT_MODIFIED,
+    MODE_BLOCKED_BY_ORDERS,
+    MODE_BLOCKED_BY_POSITION,
+    MODE_NOT_MODIFIED,
+    NO_BALANCE,
+    NO_ROUTE,
+    NOT_PERMITTED,
+    Refused,
+    bad,
+    refused,
+)
 from .venue_settings import Settings
 
 __all__ = ["BATCH_MAX", "OPERATIONS", "TOPICS", "Account", "Exchange", "Settings"]
@@ -229,7 +241,7 @@ class Exchange(Reads):
                 c, stops = h.contract, {kind: order for kind, order in h.stops.items() if order.open}
                 loses = -1 if h.size > 0 else 1
                 covering = [o for o in account.open.values() if o.n == n and o.idx == idx and o.reduce and o.side == loses
-                            and (o.trigger and o.direction == loses or o.market)]
+                            and (o.direction == loses if o.waiting else o.market)]
                 positions[c.symbol, idx] = {
                     "qty": h.qty, "entry": h.entry, "trailing": stops["TrailingStop"].trail / c.tick_power if "TrailingStop" in stops else 0.0,
                     "stop_loss": stops["StopLoss"].trigger / c.tick_power if "StopLoss" in stops else 0.0,

@@ -78,8 +78,8 @@ class Forced(Amending):
         for h in held:
             h.status = "Liq"
             order = self._close(h, "CreateByLiq", abs(h.size), now_ns)
-            order.status = "New"
             self.enter(order, self.room(self.matcher.place(h.n, order.side, 0)))
+            self.say_order(order, now_ns)
             self._moved[h] = None
         self.watch_margin()
         self.flush(now_ns)

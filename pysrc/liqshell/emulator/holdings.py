@@ -71,25 +71,39 @@ class Holding:
     def row(self, mark: float, liquidation: float, maintenance: float, fee: float) -> dict[str, Any]:
         """The position as the private stream writes it; the REST spelling differs in listed()."""
         c, held = self.contract, self.size
+        if not held:
+            return self._flat(mark)
         value = abs(self.qty) * mark
-        margin = number(value / self.leverage + value * fee) if held else "0"
-        mm = number(value * maintenance + value * fee) if held else "0"
+        margin = number(value / self.leverage + value * fee)
+        mm = number(value * maintenance + value * fee)
         stop, target, trail = self.stops.get(STOP_LOSS), self.stops.get(TAKE_PROFIT), self.stops.get(TRAILING)
         entry = number(self.entry)
-        cost = number(abs(self.qty) * self.entry) if held else "0"
-        created = str(self.created_ms)
+        cost = number(abs(self.qty) * self.entry)
         return {
-            "category": "linear", "symbol": c.symbol, "positionIdx": self.idx, "side": "" if not held else "Buy" if held > 0 else "Sell",
-            "size": lots_text(c, abs(held)), "entryPrice": entry, "sessionAvgPrice": "", "breakEvenPrice": entry if held else "",
+            "category": "linear", "symbol": c.symbol, "positionIdx": self.idx, "side": "Buy" if held > 0 else "Sell",
+            "size": lots_text(c, abs(held)), "entryPrice": entry, "sessionAvgPrice": "", "breakEvenPrice": entry,
             "leverage": number(self.leverage), "positionValue": cost, "positionBalance": "0", "markPrice": ticks_text(c, round(mark * c.tick_power)),
             "positionIM": margin, "positionIMByMp": margin, "positionMM": mm, "positionMMByMp": mm,
             "takeProfit": ticks_text(c, target.trigger) if target else "0", "stopLoss": ticks_text(c, stop.trigger) if stop else "0",
             "trailingStop": ticks_text(c, trail.trail) if trail else "0", "tpslMode": "Partial" if self.partial else "Full",
             "unrealisedPnl": number(self.unrealised(mark)), "curRealisedPnl": number(self.realised), "cumRealisedPnl": number(self.realised_total),
-            "liqPrice": number(liquidation) if held and liquidation > 0.0 else "", "bustPrice": "", "positionStatus": self.status,
-            "adlRankIndicator": 2 if held else 0, "autoAddMargin": 0, "isReduceOnly": False, "tradeMode": 0, "riskId": 1, "riskLimitValue": "2000000",
-            "mmrSysUpdatedTime": "", "leverageSysUpdatedTime": "", "delta": "", "createdTime": created, "updatedTime": str(self.updated_ms),
-            "seq": self.sequence}
+            "liqPrice": number(liquidation) if liquidation > 0.0 else "", "bustPrice": "", "positionStatus": self.status,
+            "adlRankIndicator": 2, "autoAddMargin": 0, "isReduceOnly": False, "tradeMode": 0, "riskId": 1, "riskLimitValue": "2000000",
+            "mmrSysUpdatedTime": "", "leverageSysUpdatedTime": "", "delta": "", "createdTime": str(self.created_ms),
+            "updatedTime": str(self.updated_ms), "seq": self.sequence}
+
+    def _flat(self, mark: float) -> dict[str, Any]:
+        """The row of a position that is none: most of what is said, as every order says it."""
+        c, total = self.contract, self.realised_total
+        return {
+            "category": "linear", "symbol": c.symbol, "positionIdx": self.idx, "side": "", "size": "0", "entryPrice": "0", "sessionAvgPrice": "",
+            "breakEvenPrice": "", "leverage": number(self.leverage), "positionValue": "0", "positionBalance": "0",
+            "markPrice": ticks_text(c, round(mark * c.tick_power)), "positionIM": "0", "positionIMByMp": "0", "positionMM": "0",
+            "positionMMByMp": "0", "takeProfit": "0", "stopLoss": "0", "trailingStop": "0", "tpslMode": "Full", "unrealisedPnl": "0",
+            "curRealisedPnl": number(self.realised), "cumRealisedPnl": number(total), "liqPrice": "", "bustPrice": "",
+            "positionStatus": self.status, "adlRankIndicator": 0, "autoAddMargin": 0, "isReduceOnly": False, "tradeMode": 0, "riskId": 1,
+            "riskLimitValue": "2000000", "mmrSysUpdatedTime": "", "leverageSysUpdatedTime": "", "delta": "",
+            "createdTime": str(self.created_ms), "updatedTime": str(self.updated_ms), "seq": self.sequence}
 
     def remember(self, now_ns: int, row: dict[str, Any]) -> None:
         """Keep a row for answers that are stale."""

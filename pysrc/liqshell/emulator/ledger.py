@@ -138,7 +138,7 @@ class Ledger:
 
     def position_row(self, h: Holding) -> dict[str, Any]:
         """A position as the private stream writes it now."""
-        mark = self.mark(h.n)
+        mark = self.matcher.prices(h.n)[1]
         return h.row(mark, self.liquidation_price(h, mark) if h.size else 0.0, self.maintenance(h.n), self.settings.taker_fee)
 
     def liquidation_price(self, h: Holding, mark: float) -> float:
@@ -197,7 +197,7 @@ class Ledger:
             h.created_ms, h.realised = now_ns // 1_000_000, -fee
         self._sequence += 1
         h.sequence = self._sequence
-        last, mark, index = self.matcher.prices(order.n)
+        _, mark, index = self.matcher.prices(order.n)
         row = {
             "category": "linear", "symbol": c.symbol, "execId": self.uid(), "orderId": order.id, "orderLinkId": order.link_id,
             "side": "Buy" if order.side > 0 else "Sell", "positionIdx": order.idx, "orderPrice": ticks_text(c, order.price or order.cap),

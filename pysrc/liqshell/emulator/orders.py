@@ -94,10 +94,8 @@ class Order:
         """The order as it is now, in the venue's spelling."""
         c, left = self.contract, self.qty - self.done if self.status in OPEN else 0
         done = self.done / c.lot_power
-        row = self.sent
-        if row is None:                              # what never changes, and what only an amendment changes
-            row = self.sent = self._fixed()
-        row = row.copy()
+        # what only an amendment changes is taken over from the row before, which nobody changes any more
+        row = self.sent = self._fixed() if self.sent is None else self.sent.copy()
         row["orderStatus"] = self.status
         row["cancelType"] = self.cancel_type
         row["rejectReason"] = self.reject

@@ -55,10 +55,9 @@ class Trading(Entry):
         if order.tif == "PostOnly" and crosses:
             self.finish(order, self.settings.post_only_status, now_ns, reject=POST_ONLY_REASON)
             return
-        if order.tif in ("IOC", "FOK"):
-            if not crosses or order.tif == "FOK" and m.shown(n, side) < order.left:
-                self.finish(order, "Cancelled", now_ns, reject=NOTHING_THERE if order.tif == "IOC" else NOT_ALL_THERE)
-                return
+        if order.tif in ("IOC", "FOK") and (not crosses or order.tif == "FOK" and m.shown(n, side) < order.left):
+            self.finish(order, "Cancelled", now_ns, reject=NOTHING_THERE if order.tif == "IOC" else NOT_ALL_THERE)
+            return
         self.enter(order, self.room(m.place(n, side, order.price)))
         if not crosses:
             self.say_order(order, now_ns)

@@ -9,6 +9,7 @@ class Settings:
     """How this venue behaves where the real one may differ from day to day.
 
     fills, taker, hidden: the fill models of liqcore.SimVenue. post_only_status: how a post-only order that would take liquidity ends.
+    reduce_only_total: reduce-only orders together may not be for more than the position: a new one gets what is left, or 110017.
     conditional_survives: conditional reduce-only orders stay when the position is closed. stops_replace: moving a position's stop ends the old order
     and creates another; else the order is amended. filled_twice_s: a cancel that comes within so many seconds after the complete fill is accepted and
     answered by a second Filled message (0 = refused, 110001). ended_codes: cancel and amend of an order that has ended are refused with 110008 or
@@ -27,6 +28,7 @@ class Settings:
     slippage: float = 0.05
     price_limit: float = 0.05
     post_only_status: Literal["Cancelled", "Rejected"] = "Cancelled"
+    reduce_only_total: bool = False
     conditional_survives: bool = True
     stops_replace: bool = False
     wrong_side_stops: Literal["refuse", "fire"] = "refuse"

@@ -39,7 +39,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a Call. status 0: no answer (timeout, connection lost): whether the venue acted on it is unknown. sent_ns, received_ns: our clock."""
+    """What became of a Call. status 0: no answer (timeout, connection lost): whether the venue acted on it is unknown. *_ns: our clock."""
 
     status: int
     body: bytes = b""

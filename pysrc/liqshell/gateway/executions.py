@@ -115,7 +115,7 @@ class Executions:
             held = abs(c.held(n))
             if c.lots(n, x.qty) > held:
                 # the rest opened a position that nobody here wanted: the comparison of positions will say so
-                c.notice(Level.WARNING, "outside", f"somebody else traded {x.qty:g} where {c.engine.instruments[n].qty(held):g} was held", x.symbol)
+                c.notice(Level.WARNING, "outside", f"somebody else traded {x.qty:g} of {c.engine.instruments[n].qty(held):g}", x.symbol)
                 self.inquiries.doubt_position(n)
                 x = replace(x, qty=c.engine.instruments[n].qty(held))
             c.counters["outside executions"] += 1
@@ -132,7 +132,7 @@ class Executions:
             self.judge_again(n)
 
     def _stray(self, n: int, x: Execution) -> None:
-        """Nobody's that the engine knows. The entry that it closes may be reported after it, or it is foreign: the comparison of positions decides."""
+        """Nobody's that the engine knows. The entry that it closes may be reported later, or it is foreign: the comparison of positions decides."""
         c = self.c
         if x.id not in self.strays and x.ts_ms >= self.baseline_ms:
             c.counters["executions of others"] += 1
@@ -163,5 +163,6 @@ class Executions:
 
     def _keep(self, x: Execution, number: int, code: int) -> None:
         if self.c.store is not None:
-            self.c.store.put("executions", id=x.id, ts_ms=x.ts_ms, prefix=self.c.settings.run, order_id=number, venue_order=x.order_id, symbol=x.symbol,
-                             side=x.side, price=repr(x.price), qty=repr(x.qty), fee=repr(x.fee), maker=int(x.maker), kind=x.kind, code=code)
+            self.c.store.put("executions", id=x.id, ts_ms=x.ts_ms, prefix=self.c.settings.run, order_id=number, venue_order=x.order_id,
+                             symbol=x.symbol, side=x.side,
+                             price=repr(x.price), qty=repr(x.qty), fee=repr(x.fee), maker=int(x.maker), kind=x.kind, code=code)

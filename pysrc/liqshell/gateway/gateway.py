@@ -36,8 +36,8 @@ GIVE_UP_S = 120.0               # a call that the driver never answered
 
 class Gateway:
     """engine: liqcore.Engine, restored where there was something to restore. dispatch: anything with take() -> list of Sent and
-    again(sent, now) -> Sent (liqshell.dispatch.Dispatch), or None where the driver hands every Sent to on_sent. store: liqshell.state.Store or anything
-    with its put() and reconciled_ms(), or None. port: the venue's language (gateway.bybit.BybitPort). settings: Settings. effects: the driver.
+    again(sent, now) -> Sent (liqshell.dispatch.Dispatch), or None where the driver hands every Sent to on_sent. store: liqshell.state.Store or
+    anything with its put() and reconciled_ms(), or None. port: the venue's language (gateway.bybit.BybitPort). effects: the driver.
 
     Inputs, each with the present time in ns (never going back). The driver calls them from one thread, never from within an Effect:
 
@@ -120,6 +120,12 @@ class Gateway:
         """The outcome of a REST request."""
         c = self._enter(now)
         handler = c.budget.answered(call)
+        if c.port.is_ban(answer):
+            c.counters["banned"] += 1
+            c.budget.ban(now)
+            c.notice(Level.ALARM, "banned", "the venue refuses our address for now (HTTP 403); REST is left alone, orders go on by websocket")
+        elif answer.status:
+            c.budget.unban()
         if handler is None:
             c.counters["answers nobody waits for"] += 1
         else:
@@ -168,7 +174,8 @@ class Gateway:
     @property
     def quiet(self) -> bool:
         """Nothing is under way, in doubt or different: what the engine believes was true at the last reading."""
-        return not (len(self.flights) or len(self.inquiries) or self.reconciler.differences or self.requests.held_back or self.context.budget.outstanding)
+        busy = len(self.flights) or len(self.inquiries) or self.requests.held_back or self.context.budget.outstanding
+        return not (busy or self.reconciler.differences)
 
     def reconcile_now(self, now: int) -> None:
         """Read the account now, whatever the period."""
@@ -180,7 +187,8 @@ class Gateway:
         """For the report, the doctor and the progress line."""
         c = self.context
         return {
-            "ready": self.ready, "gates": c.gates.status(), "problems": list(self.problems()), "unknown": [f"{order:#x}" for order in self.inquiries.hard],
+            "ready": self.ready, "gates": c.gates.status(), "problems": list(self.problems()),
+            "unknown": [f"{order:#x}" for order in self.inquiries.hard],
             "in_flight": len(self.flights), "in_doubt": len(self.inquiries), "held_back": len(self.requests.held_back),
             "calls_waiting": c.budget.waiting, "calls_out": c.budget.outstanding, "clock_offset_ms": self.clock.offset_ns / MS,
             "clock_rtt_ms": self.clock.rtt_ns / MS, "clock_measured": self.clock.measured, "reconciled": self.reconciler.reconciled,
@@ -233,6 +241,8 @@ class Gateway:
         if self.requests.clock_doubt:
             self.requests.clock_doubt = False
             self.clock.measure_now()
+        if self.requests.contract_doubt:
+            self.requests.contract_doubt = False
             self.contracts.refresh_soon()
         self._heed_rate()
         self.requests.retry_held_back()

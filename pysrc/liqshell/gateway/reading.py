@@ -16,8 +16,8 @@ SPAN_MS = 6 * 24 * 3_600_000            # the venue answers for at most seven da
 
 
 class Reading:
-    """done(reading) is called once, when every page is there or one could not be had (failed says why). entries: orders to ask for besides, ended ones
-    too: (symbol, link id)."""
+    """done(reading) is called once, when every page is there or one could not be had (failed says why). entries: orders to ask for besides, ended
+    ones too: (symbol, link id)."""
 
     def __init__(self, context: Context, since_ms: int, entries: list[tuple[str, str]], done: Callable[[Reading], None]) -> None:
         self.c = context

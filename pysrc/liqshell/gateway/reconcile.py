@@ -207,7 +207,8 @@ class Reconciler:
             self.soon(c.settings.recheck_s)
             return
         c.counters["strays cancelled"] += 1
-        c.notice(Level.WARNING, "stray", f"{'entry' if entry else 'exit'} order {state.link_id} belongs to no bracket under way: cancelled", state.symbol)
+        what = "entry" if entry else "exit"
+        c.notice(Level.WARNING, "stray", f"{what} order {state.link_id} belongs to no bracket under way: cancelled", state.symbol)
 
         def wanted() -> bool:
             belief = c.belief(order) if order >= 0 else None
@@ -273,16 +274,20 @@ class Reconciler:
             return
         shrunk = found.belief * found.venue >= 0 and abs(found.venue) < abs(found.belief)
         if shrunk:
-            if found.readings >= MISSING_ENOUGH and c.now >= found.since + c.settings.ns(5.0 * c.settings.recheck_s):
+            if not found.acted and found.readings >= MISSING_ENOUGH and c.now >= found.since + c.settings.ns(5.0 * c.settings.recheck_s):
+                found.acted = True
                 self._reduced(n, found, row)
+            elif found.acted:
+                c.notice(Level.ALARM, "position gone", f"{_signed(c.engine.instruments[n], found.belief)} is believed to be held, the venue holds "
+                         f"{_signed(c.engine.instruments[n], found.venue)}, and it cannot be explained", c.symbols[n])
             return
         unit = c.engine.instruments[n]
         if row is not None and row.stop_loss <= 0.0:
             self._protect(n, row, reading)
         if not found.acted:
             found.acted = True
-            c.halt("foreign position", f"the venue holds {_signed(unit, found.venue)} where {_signed(unit, found.belief)} is ours: somebody else trades "
-                   "this account, or a bracket of ours is lost. No entries until the positions agree and a person resumes", c.symbols[n])
+            c.halt("foreign position", f"the venue holds {_signed(unit, found.venue)} where {_signed(unit, found.belief)} is ours: somebody else "
+                   "trades this account, or a bracket of ours is lost. No entries until the positions agree and a person resumes", c.symbols[n])
         else:
             c.notice(Level.ALARM, "foreign position", f"still {_signed(unit, found.venue)} instead of {_signed(unit, found.belief)}", c.symbols[n])
 
@@ -295,7 +300,8 @@ class Reconciler:
         lots = abs(found.belief) - abs(found.venue)
         sequence = c.bracket(n)["sequence"]
         x = Execution(f"missing-{c.symbols[n]}-{sequence}-{found.belief}-{found.venue}-{found.since}", "", "", c.symbols[n],
-                      -1 if found.belief > 0 else 1, price, c.engine.instruments[n].qty(lots), 0.0, False, "Missing", "", "", 0, c.venue_ns() // 1_000_000)
+                      -1 if found.belief > 0 else 1, price, c.engine.instruments[n].qty(lots), 0.0, False, "Missing", "", "", 0,
+                      c.venue_ns() // 1_000_000)
         c.counters["reductions without execution"] += 1
         self.executions.force(n, x, order_number(n, sequence, Role.ROLE_OUTSIDE))
 
@@ -305,14 +311,16 @@ class Reconciler:
         if c.is_open(n) and row.side == c.bracket(n)["side"]:
             self.stops.hurry(n)                 # the stop is the whole position's
             return
-        if n not in self._lost and not any(c.ours(x.link_id)[0] for x in (*reading.orders, *reading.executions) if x.symbol == row.symbol):
+        names = [o.link_id for o in reading.orders if o.symbol == row.symbol] + [x.link_id for x in reading.executions if x.symbol == row.symbol]
+        if n not in self._lost and not any(c.ours(link)[0] for link in names):
             return
         self._lost.add(n)
         unit = c.engine.instruments[n]
         price = (row.mark or row.entry) * (1.0 - row.side * c.settings.rescue_stop)
         text = unit.price_text(unit.ticks(price))
         c.counters["stops of lost brackets"] += 1
-        c.notice(Level.ALARM, "lost bracket", f"{row.qty:g} held by a bracket of ours that is lost, without a stop: one is placed at {text}", row.symbol)
+        c.notice(Level.ALARM, "lost bracket", f"{row.qty:g} held without a stop by a bracket of ours that is lost: one is placed at {text}",
+                 row.symbol)
 
         def answered(answer: Answer) -> None:
             page = c.port.result_of(answer, Asked.STOP)

@@ -34,6 +34,7 @@ class Requests:
         self.stops = stops
         self.held_back: deque[tuple[Any, int]] = deque()            # (sent, not before) of what the last hop had no room for
         self.clock_doubt = False                                    # a time stamp was refused: measure
+        self.contract_doubt = False                                 # a contract was refused: look at what is listed
 
     # ---- what Dispatch did ----
 
@@ -44,7 +45,7 @@ class Requests:
         self._keep(sent)
         if sent.fate == REFUSED:
             c.counters["refused by guard"] += 1
-            c.notice(Level.WARNING, "guard", f"the last hop refused to {_WORD.get(sent.action, '?')} order {sent.id:#x}", c.symbols[sent.instrument])
+            c.notice(Level.WARNING, "guard", f"the last hop refused to {_WORD.get(sent.action, '?')} {sent.id:#x}", c.symbols[sent.instrument])
             self._refuse(sent.id, sent.action, Reason.RISK_GUARD)
             return
         if sent.fate == SENT:
@@ -63,8 +64,8 @@ class Requests:
         if self.c.store is None:
             return
         instrument = self.c.engine.instruments[sent.instrument]
-        self.c.store.put("orders", ts_ns=sent.ts, prefix=self.c.settings.run, id=sent.id, symbol=instrument.symbol, action=_WORD.get(sent.action, "?"),
-                         type=str(int(sent.type)), side=sent.side, price=instrument.price_text(sent.price) if sent.price else "",
+        self.c.store.put("orders", ts_ns=sent.ts, prefix=self.c.settings.run, id=sent.id, symbol=instrument.symbol,
+                         action=_WORD.get(sent.action, "?"), type=str(int(sent.type)), side=sent.side, price=instrument.price_text(sent.price) if sent.price else "",
                          qty=instrument.qty_text(sent.qty), stop=instrument.price_text(sent.stop) if sent.stop else "", flags=sent.flags,
                          fate=str(int(sent.fate)), reason=str(int(sent.why)))
 
@@ -198,6 +199,7 @@ class Requests:
             self.clock_doubt = True
             c.notice(Level.WARNING, "clock", f"the venue refused our time stamp; {what}", symbol)
         elif outcome == Outcome.HALT_SYMBOL:
+            self.contract_doubt = True
             c.gates.close(Gate.GATE_SYMBOL, f"{code} {text}", c.now, flight.instrument)
             c.notice(Level.WARNING, "symbol", f"the venue takes no such orders now; {what}", symbol)
         elif outcome == Outcome.FATAL:
@@ -208,7 +210,7 @@ class Requests:
             c.notice(Level.INFO, "rejected", what, symbol)
 
     def _later(self, flight: Flight, text: str, wait_s: float) -> None:
-        """Definitely not taken, because of the pace. An entry is never sent again; what protects is, when the venue lets us and if it is still wanted."""
+        """Definitely not taken, because of the pace. An entry is never sent again; what protects is, if it is still wanted."""
         c = self.c
         self.flights.drop(flight)
         pause = c.settings.ns(wait_s or 0.2 * 2 ** flight.tries)
@@ -302,9 +304,9 @@ class Requests:
                     c.report(state_event(c.stamp(), order, state, Reason.OK, created=True))
                 return
             verdict = OrderStatus.ORDER_REFUSED     # a cancel may be repeated: the engine will, at a falling rate
-        for flight in (amend, cancel):
-            if flight is not None:
-                self.flights.drop(flight)
+        for done in (amend, cancel):
+            if done is not None:
+                self.flights.drop(done)
         self.inquiries.end(order)
         if verdict == OrderStatus.ORDER_REFUSED:
             self._refuse(order, Action.ACTION_AMEND, Reason.END_VENUE)

@@ -1,9 +1,9 @@
-"""What the gateway may be told. Durations are of the machine and the network; `patience` stretches them all for a rehearsal at a multiple of real time."""
+"""What the gateway may be told. Durations are of the machine and the network; `patience` stretches them all for a rehearsal faster than real time."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 NS = 1_000_000_000
 MS = 1_000_000

@@ -251,11 +251,11 @@ class Stops:
     def _judge(self, n: int, watch: Watch, page: Page, began: int) -> None:
         c = self.c
         rows = [p for p in page.items if isinstance(p, Position) and p.symbol == c.symbols[n] and p.index == 0]
-        for position in rows:
+        position = rows[0] if rows else None
+        if position is not None:
             self.on_position(position)
         if not c.is_open(n):
             return
-        position = rows[0] if rows else None
         known = self.positions.get(n)
         if position is None or (known is not None and known is not position and known.updated_ms > position.updated_ms):
             return                              # an answer that is behind the stream says nothing

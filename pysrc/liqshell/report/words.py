@@ -61,7 +61,8 @@ ALARMS: dict[int, str] = {Alarm.ALARM_UNPROTECTED: "no stop confirmed after a fi
           Alarm.ALARM_EXECUTIONS: "more executions than can be remembered",
           Alarm.ALARM_POLICY: "the policy raised an error: entries were halted",
           Alarm.ALARM_LATE: "a fill of a bracket that was believed to be over",
-          Alarm.ALARM_LIQUIDATED: "the venue liquidated the position"}
+          Alarm.ALARM_LIQUIDATED: "the venue liquidated the position",
+          Alarm.ALARM_OUTSIDE: "somebody else reduced the position"}
 
 FEEDS: dict[int, str] = {FeedState.FEED_UP: "up", FeedState.FEED_DOWN: "down", FeedState.FEED_GAP: "gap"}
 CONTROLS: dict[int, str] = {Control.CONTROL_HALT: "halted", Control.CONTROL_RESUME: "resumed", Control.CONTROL_FLATTEN: "flattened",
@@ -70,7 +71,7 @@ CONTROLS: dict[int, str] = {Control.CONTROL_HALT: "halted", Control.CONTROL_RESU
 
 #: what an order was for
 ROLES: dict[int, str] = {Role.ROLE_ENTRY: "entry", Role.ROLE_STOP: "stop", Role.ROLE_TARGET: "target", Role.ROLE_CLOSE: "close",
-                         Role.ROLE_LIQUIDATION: "liquidation"}
+                         Role.ROLE_LIQUIDATION: "liquidation", Role.ROLE_OUTSIDE: "somebody else"}
 
 
 def reason(code: int) -> str:

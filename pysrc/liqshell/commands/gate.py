@@ -1,0 +1,67 @@
+"""`liqcore gate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from liqshell.errors import ConfigError
+
+
+def gate(
+    *runs: Path,
+    against: Annotated[tuple[Path, ...], Parameter(name="--against")] = (),
+    replay: bool = True,
+    trust_policy: Annotated[bool, Parameter(negative=())] = False,
+    rehearsal: Annotated[bool, Parameter(negative=())] = False,
+    out: Path | None = None,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Whether paper runs (S2-22), and then live ones (S2-23), are good enough to go on. Exit status 1 unless the gate of what was handed in passes.
+
+    Each requirement is measured with its number of cases and its 95 % interval and gets pass, fail, or "not enough data". Writes gate.json and
+    gate.html.
+
+    Parameters
+    ----------
+    runs
+        Run folders of `liqcore live`, paper and live ones. The paper gate is filled in from the paper runs, the go-live gate from the live ones.
+    against
+        Run folders of your own record: the rate of cascades is compared with theirs.
+    replay
+        Replay every run and compare it byte for byte; without, that requirement has no data.
+    trust_policy
+        Run the Python file with the policy that a recording names. It is code, and runs with your rights: read it first.
+    rehearsal
+        Let generated and accelerated markets in, to see what the gate looks like. The page says so.
+    out
+        Folder for gate.json and gate.html; by default the first run's.
+    json_
+        Print gate.json instead of the tables.
+    """
+    from liqshell.gate import judge, open_run, print_gate, save
+    from liqshell.gate.evidence import Opened
+    from liqshell.gate.judge import LIVE, PAPER
+    from liqshell.replay import prove
+
+    if not runs:
+        raise ConfigError("gate", "no run folder", "at least one", "Give the folders that `liqcore live` named")
+
+    def replays(one: Opened) -> tuple[bool, str]:
+        verdict = prove(one.run.folder, trust=trust_policy)
+        return verdict.identical, verdict.damage or ("" if verdict.identical else f"first difference at record {verdict.first_difference}")
+
+    opened = [open_run(run, rehearsal=rehearsal) for run in runs]
+    found = judge(opened, against=[open_run(run, rehearsal=rehearsal) for run in against], prove=replays if replay else None, rehearsal=rehearsal)
+    page = save(found, out or runs[0])
+    if json_:
+        print(json.dumps(found.as_dict()))
+    else:
+        print_gate(found)
+        print(f"Page: {page}")
+    # live runs are judged by the go-live gate, with the paper runs as what they are compared with
+    wanted = LIVE if any(one.use == "live" for one in opened) else PAPER
+    return 0 if found.verdict(wanted) == "pass" else 1

@@ -1,0 +1,170 @@
+"""What a run shows of each requirement: counts and lists, not yet judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from liqcore import Phase, Role
+from liqshell.errors import DataError, LiqshellError
+from liqshell.gate.exits import NS, Fault, exit_faults, limit_faults, reduce_only_faults
+from liqshell.report.coverage import covered_hours, gaps, union
+from liqshell.report.ledger import read_ledger
+from liqshell.report.run import Run, load_run
+from liqshell.report.stories import Bracket, Ledger
+
+HOUR_NS = 3600 * NS
+FAULTS_KEPT = 20
+
+
+@dataclass(slots=True)
+class Evidence:
+    """Of the runs of one mode, added up. Durations in hours of the wall clock; lists one value a case; symbol -> value in mappings.
+
+    stretches: lengths of feed without a gap. detection_s: from the venue's time of the event that made a cascade to the decision. answer_s: from
+    the decision to the venue's acknowledgement. reaction_s: both. fees_bps: of maker fills. stop_bps: what stops lost against their trigger. trips:
+    closed round trips. exits: filled brackets by side. sizes: (notional, smallest possible) of each entry. covered: market hours.
+    """
+
+    runs: int = 0
+    stretches: list[float] = field(default_factory=list)
+    hours: float = 0.0
+    reconnects: int = 0
+    covered: dict[str, float] = field(default_factory=dict)
+    cascades: dict[str, int] = field(default_factory=dict)
+    detection_s: list[float] = field(default_factory=list)
+    answer_s: list[float] = field(default_factory=list)
+    reaction_s: list[float] = field(default_factory=list)
+    placed: int = 0
+    filled: int = 0
+    trips: int = 0
+    won: int = 0
+    brackets: int = 0
+    pairs: int = 0                                                   # brackets that followed another on the same contract
+    exits: dict[int, int] = field(default_factory=lambda: {1: 0, -1: 0})
+    exit_faults: dict[int, list[Fault]] = field(default_factory=lambda: {1: [], -1: []})
+    exit_orders: int = 0
+    reduce_faults: list[Fault] = field(default_factory=list)
+    limit_faults: list[Fault] = field(default_factory=list)
+    replays: list[tuple[str, bool | None, str]] = field(default_factory=list)      # None: could not be tried
+    fees_bps: list[float] = field(default_factory=list)
+    stop_bps: list[float] = field(default_factory=list)
+    targets: int = 0
+    targets_maker: int = 0
+    sizes: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def days(self) -> dict[str, float]:
+        """Covered days of each contract."""
+        return {symbol: hours / 24.0 for symbol, hours in self.covered.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A run with its stories. use: "paper", "live", or why it counts for neither."""
+
+    run: Run
+    ledger: Ledger
+    use: str
+
+    @property
+    def name(self) -> str:
+        return self.run.folder.name
+
+
+def open_run(folder: str | Path, *, rehearsal: bool = False) -> Opened:
+    """Load a run and say what it may be evidence of. rehearsal: take generated and accelerated markets too, for trying the gate itself."""
+    run = load_run(folder)
+    mode = str(run.meta.get("mode") or "")
+    if mode not in ("paper", "live"):
+        raise DataError(str(folder), f"a run of mode {mode!r}", "a paper or a live run", "A backtest is no evidence of how the machinery behaves")
+    use = mode
+    if not rehearsal and run.synthetic:
+        use = "a generated market"
+    elif not rehearsal and run.speed != 1.0:
+        use = f"a market at {run.speed:g} times real time"
+    return Opened(run, read_ledger(run), use)
+
+
+def gather(opened: Iterable[Opened], prove: Callable[[Opened], tuple[bool, str]] | None) -> Evidence:
+    """Add up. prove: whether a run replays identically, and what it found; None = not to be tried."""
+    out = Evidence()
+    for one in opened:
+        run, ledger = one.run, one.ledger
+        out.runs += 1
+        _feed(out, run, ledger)
+        for b in ledger.brackets:
+            _bracket(out, run, b)
+        last: set[int] = set()
+        for b in ledger.brackets:
+            out.pairs += b.instrument in last
+            last.add(b.instrument)
+        for c in ledger.seen:
+            _latency(out, run, c)
+        made, faults = reduce_only_faults(run)
+        out.exit_orders += made
+        out.reduce_faults += faults[:FAULTS_KEPT]
+        out.limit_faults += list(limit_faults(run, ledger))[:FAULTS_KEPT]
+        if prove is not None:
+            try:
+                identical, what = prove(one)
+            except (LiqshellError, OSError, ValueError) as why:
+                out.replays.append((one.name, None, f"cannot be replayed: {why}"))
+            else:
+                out.replays.append((one.name, identical, what))
+    return out
+
+
+def _feed(out: Evidence, run: Run, ledger: Ledger) -> None:
+    holes = union([hole for n in range(len(run.instruments)) for hole in gaps(run, ledger, n)])
+    edges = [run.started_ns, *(edge for hole in holes for edge in hole), run.ended_ns]
+    out.stretches += [max(0.0, (end - start) / HOUR_NS / run.speed) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+    out.hours += run.duration_s / 3600 / run.speed
+    out.reconnects += int(run.table("counters").get("reconnects") or 0)
+    for n, symbol in enumerate(run.symbols):
+        out.covered[symbol] = out.covered.get(symbol, 0.0) + covered_hours(run, ledger, n)
+        out.cascades[symbol] = out.cascades.get(symbol, 0) + sum(c.instrument == n for c in ledger.seen)
+
+
+def _latency(out: Evidence, run: Run, c: Any) -> None:
+    """The large event at which the cascade became active carries the venue's own time."""
+    at = int(np.searchsorted(c.larges["ts"], c.active, side="right")) - 1
+    if at < 0 or not any(phase == Phase.ACTIVE for _, phase in c.phases):
+        return
+    detection = (c.active - int(c.larges["ts_event"][at])) / NS / run.speed
+    out.detection_s.append(detection)
+    entry = c.bracket.first(Role.ROLE_ENTRY) if c.bracket is not None else None
+    if entry is not None and entry.acked:
+        answer = (entry.acked - c.active) / NS / run.speed
+        out.answer_s.append(answer)
+        out.reaction_s.append(detection + answer)
+
+
+def _bracket(out: Evidence, run: Run, b: Bracket) -> None:
+    instrument = run.instruments[b.instrument]
+    out.brackets += 1
+    if b.flat or b.fills:                                            # an entry that still rests has not been decided
+        out.placed += 1
+        out.filled += bool(b.entry_fills)
+    if b.closed is not None:
+        out.trips += 1
+        out.won += b.closed.net > 0
+    for f in b.fills:
+        notional = f.price * f.qty * instrument.multiplier
+        if f.maker and notional > 0:
+            out.fees_bps.append(f.fee / notional * 1e4)
+        o = b.orders.get(f.order)
+        if f.role == Role.ROLE_TARGET:
+            out.targets += 1
+            out.targets_maker += f.maker
+        elif f.role == Role.ROLE_STOP and (trigger := (o.price if o is not None else 0.0) or b.stop_price):
+            out.stop_bps.append((trigger - f.price) / trigger * b.side * 1e4)
+    if b.entry_fills:
+        least = max(instrument.qty(instrument.min_lots) * b.entry_price * instrument.multiplier, instrument.min_notional)
+        out.sizes.append((sum(f.price * f.qty for f in b.entry_fills) * instrument.multiplier, least))
+        out.exits[b.side] += 1
+        out.exit_faults[b.side] += list(exit_faults(run, b))[:FAULTS_KEPT]

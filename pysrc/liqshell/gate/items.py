@@ -1,0 +1,50 @@
+"""What a gate says of one requirement, and how a number with an interval becomes a verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from liqshell.report.statistics import wilson
+
+PASS, FAIL, THIN = "pass", "fail", "not enough data"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One requirement. id: stable, for programs. source: where it is written. required: in words. measured: in words, "" where nothing was. n: of
+    what is counted; value, low, high: the number and its 95 % interval in the unit of the requirement, None where it is no number. note: what a
+    reader has to know to believe it."""
+
+    id: str
+    source: str
+    title: str
+    required: str
+    measured: str
+    verdict: str
+    n: int = 0
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+
+def inside(low: float | None, high: float | None, least: float, most: float) -> str:
+    """A pass where the whole interval lies within [least, most], a fail where none of it does; between, there is not enough data to tell."""
+    if low is None or high is None:
+        return THIN
+    if low >= least and high <= most:
+        return PASS
+    return FAIL if high < least or low > most else THIN
+
+
+def share_inside(k: int, n: int, least: float, most: float = 1.0) -> tuple[str, float | None, float | None, float | None]:
+    """(verdict, share, low, high) of k in n."""
+    if not n:
+        return THIN, None, None, None
+    low, high = wilson(k, n)
+    return inside(low, high, least, most), k / n, low, high
+
+
+def flawless(faults: int, n: int, least: int) -> str:
+    """One fault fails, whatever n; none passes from `least` cases on."""
+    return FAIL if faults else PASS if n >= least else THIN

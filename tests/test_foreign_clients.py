@@ -1,0 +1,86 @@
+"""Client libraries that people use, unchanged but for the address, against the emulated venue: market data and a full trade round trip each."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from liqshell.emulator.server import Config, serve
+
+ROOT = Path(__file__).parents[1]
+CLIENTS = Path(__file__).parent / "foreign_clients"
+SYMBOLS = ("BTCUSDT", "SOLUSDT")
+RIVALS = os.environ.get("LIQCORE_RIVALS_PYTHON", "")
+
+
+def with_client(name: str, python: str = sys.executable, timeout_s: float = 90.0, **options: Any) -> dict[str, Any]:
+    """Run a client in a process of its own, as they start threads and print warnings; it is given the ready line and prints one JSON line last."""
+    result: dict[str, Any] = {}
+
+    def run_client(line: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([python, str(CLIENTS / f"{name}.py"), line], capture_output=True, text=True, timeout=timeout_s, env=environment)
+
+    async def run() -> None:
+        config = Config(**{"seed": 3, "speed": 50.0, "symbols": SYMBOLS, "parameters": {"warmup_hours": 0.5}, **options})
+        async with await serve(config) as emulator:
+            line: Any = emulator.ready()
+            environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+            if "tls" in line:
+                environment |= dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "WEBSOCKET_CLIENT_CA_BUNDLE"), line["tls"]["ca"])
+            done = await asyncio.to_thread(run_client, json.dumps(line), environment)
+            assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-1000:]
+            result.update(json.loads(done.stdout.splitlines()[-1]), status=emulator.status(),
+                          truth=emulator.desk.exchange.truth(emulator.keys[0].account))
+    asyncio.run(run())
+    return result
+
+
+def flat(result: dict[str, Any]) -> bool:
+    """Whether the venue knows of nothing open any more."""
+    truth = result["truth"]
+    return not truth["orders"] and not any(one["qty"] for one in truth["positions"].values())
+
+
+@pytest.mark.skipif(find_spec("pybit") is None, reason="pybit is not installed")
+def test_pybit() -> None:
+    result = with_client("with_pybit")
+    assert result["public"] == ["allLiquidation", "orderbook", "publicTrade", "tickers"] and result["infos"] == 2
+    assert result["rest"] == ["New", "Amended", "Cancelled"]
+    assert result["acks"] == [0, 0, 0, 110001]
+    assert {"New", "Filled", "Cancelled"} <= set(result["statuses"]) and result["executions"] >= 2 and result["position"] == [0.01, 0.0]
+    assert 0.0 < abs(10_000.0 - result["equity"]) < 50.0 and flat(result)
+
+
+@pytest.mark.skipif(find_spec("ccxt") is None, reason="ccxt is not installed")
+def test_ccxt_pro() -> None:
+    result = with_client("with_ccxt")
+    assert result["liquidation"] == "SOL/USDT:USDT" and abs(result["trade"] / result["last"] - 1.0) < 0.05 and result["tick"] == 0.1
+    assert result["book"][0] < result["book"][1]
+    assert result["statuses"] == ["open", "open", "canceled"] and result["ws"] == ["open", "canceled"]
+    assert result["position"] == [0.01, "long"] and result["open"] == ["closed"] and flat(result)
+    assert 0.0 < abs(10_000.0 - result["equity"]) < 50.0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("cryptofeed") is None, reason="cryptofeed is not installed")
+@pytest.mark.skipif(find_spec("trustme") is None, reason="trustme is not installed")
+def test_cryptofeed_over_tls() -> None:
+    result = with_client("with_cryptofeed", tls=True)
+    assert result["trades"] > 20 and result["books"] > 20 and result["crossed"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not RIVALS, reason="LIQCORE_RIVALS_PYTHON is not set: the interpreter that has nautilus_trader")
+def test_nautilus_trader() -> None:
+    found = subprocess.run([RIVALS, "-c", "import nautilus_trader.adapters.bybit"], capture_output=True)
+    if found.returncode:
+        pytest.skip(f"{RIVALS} has no nautilus_trader with its Bybit adapter")
+    result = with_client("with_nautilus", RIVALS, orderbook_500=True, speed=5.0)
+    assert result["reconciled"] and result["trades"] > 0
+    assert result["filled"] == [["BUY", 0.01], ["SELL", 0.01]] and flat(result)

@@ -1,0 +1,163 @@
+"""The gateway against the venue's model: its clock, its limits, its outages and what it says badly."""
+
+from __future__ import annotations
+
+import pytest
+from desk import LONG, SHORT, both
+from gateway_rig import SYMBOL, Rig, S, at_rest, take_profit
+from liqshell.gateway.effects import Answer, Channel
+
+from liqcore.event import Role
+
+ENTRY, STOP, TARGET, CLOSE = Role.ROLE_ENTRY, Role.ROLE_STOP, Role.ROLE_TARGET, Role.ROLE_CLOSE
+
+
+@both
+def test_stale_answers_are_not_believed(side):
+    rig = Rig(side)
+    rig.enter()
+    rig.exchange.stale_ns = 20 * S
+    rig.fill_entry()
+    rig.wait(30.0)
+    assert rig.held() == rig.truth()[0] != 0.0 and rig.order_of(STOP)["status"] == "live"
+    assert "foreign position" not in rig.alarms() and "outside" not in rig.alarms()
+    take_profit(rig)
+    rig.wait(60.0)
+    at_rest(rig)
+    assert "foreign position" not in rig.alarms()
+
+
+@both
+def test_clock_offset(side):
+    rig = Rig(side)
+    rig.offset = 400_000_000
+    rig.wait(61.0)
+    assert "GATE_CLOCK" not in rig.gates() and any(n.kind == "clock" for n in rig.notices)
+    assert rig.gateway.status()["clock_offset_ms"] == pytest.approx(400.0, abs=1.0) and rig.dispatch.offset_ms == 400
+    rig.offset = 1_500_000_000
+    rig.wait(61.0)
+    assert "GATE_CLOCK" in rig.gates() and "clock" in rig.alarms()
+    rig.offset = 0
+    rig.wait(61.0)
+    assert not rig.gates()
+
+
+def test_a_rate_limit_waits_and_then_sends_what_protects():
+    rig = Rig(LONG)
+    rig.enter()
+    limited = {"on": True}
+
+    def reply(message):
+        return message | {"retCode": 10006, "retMsg": "Too many visits!"} if limited["on"] else message
+
+    request = rig.on_request
+
+    def refuse(op, message):
+        if limited["on"] and op.startswith("order."):
+            rig.after(rig.latency, lambda: rig.frame(Channel.ORDERS, reply({"reqId": message["reqId"], "op": op, "data": {}, "header": {}})))
+            return False
+        return request(op, message)
+
+    rig.on_request = refuse
+    rig.fill_entry(wait_s=0.15)
+    assert "GATE_RATE" in rig.gates() and rig.order_of(TARGET)["status"] == "sent"
+    limited["on"] = False
+    rig.wait(2.0)
+    assert rig.order_of(TARGET)["status"] == "live" and not rig.gates()
+    assert len({o["link_id"] for o in rig.live()}) == 1
+
+
+def test_an_address_that_is_banned_is_left_alone():
+    rig = Rig(LONG)
+    banned = Answer(403, b"access too frequent", {}, "")
+    rig.alter_answer = lambda call, answer: banned
+    rig.wait(31.0)
+    assert {"GATE_RATE", "GATE_RECONCILE"} <= rig.gates()
+    calls = len(rig.calls)
+    rig.wait(500.0)
+    assert len(rig.calls) - calls <= 6
+    rig.alter_answer = lambda call, answer: answer
+    rig.wait(650.0)
+    assert not rig.gates()
+
+
+def test_maintenance_for_an_hour():
+    rig = Rig(SHORT)
+    down = Answer(503, b"<html>maintenance</html>", {}, "")
+    rig.alter_answer = lambda call, answer: down
+    rig.reachable = dict.fromkeys(Channel, False)
+    for channel in Channel:
+        rig.drop(channel)
+    calls = len(rig.calls)
+    rig.wait(3600.0)
+    assert {"GATE_PRIVATE", "GATE_ORDERS", "GATE_RECONCILE"} <= rig.gates()
+    assert len(rig.calls) - calls < 4000 and len(rig.notices) < 1000
+    rig.alter_answer = lambda call, answer: answer
+    rig.reachable = dict.fromkeys(Channel, True)
+    rig.wait(40.0)
+    assert not rig.gates() and rig.gateway.quiet
+
+
+def test_hedge_mode_refuses_the_start():
+    def hedge(call, answer):
+        if call.path.endswith("position/list") and "symbol=" in call.query:
+            row = {"symbol": SYMBOL, "side": "", "size": "0", "positionIdx": 1, "leverage": "10", "updatedTime": "1", "seq": 1}
+            return answer | {"result": {"list": [row, row | {"positionIdx": 2}], "nextPageCursor": "", "category": "linear"}}
+        return answer
+
+    rig = Rig(LONG, start=False)
+    rig.alter_answer = hedge
+    rig.gateway.start(rig.now)
+    rig.wait(60.0)
+    assert rig.gates() == {"GATE_START"} and "hedge" in rig.gateway.problems()[0]
+
+
+def test_leverage_is_set_where_it_is_configured():
+    rig = Rig(LONG, settings={"leverage": {"": 5.0}})
+    rig.wait(5.0)
+    assert rig.counts["/v5/position/set-leverage"] == 1 and rig.gateway.ready
+
+
+def test_contracts_that_change_are_not_traded():
+    rig = Rig(LONG, settings={"instruments_period_s": 60.0})
+    real = {"tick": "0.05"}
+
+    def changed(call, answer):
+        if call.path.endswith("instruments-info"):
+            row = answer["result"]["list"][0]
+            row["priceFilter"] = {"tickSize": real["tick"]}
+        return answer
+
+    rig.alter_answer = changed
+    rig.wait(61.0)
+    assert rig.gates() == {"GATE_SYMBOL"} and any("tick" in n.text for n in rig.notices)
+    real["tick"] = "0.010"
+    rig.wait(61.0)
+    assert not rig.gates()
+
+
+@both
+def test_the_same_inputs_give_the_same_run(side):
+    def once() -> tuple:
+        rig = Rig(side)
+        rig.on_push = lambda topic, rows: len(rig.events) % 3 != 0
+        rig.enter()
+        rig.fill_entry(wait_s=5.0)
+        take_profit(rig)
+        rig.wait(40.0)
+        return rig.events, rig.calls, rig.orders, rig.notices
+
+    assert once() == once()
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"null", b'{"topic":"order"}', b'{"topic":"execution","data":[{}]}', b'{"op":"auth"}', b"\xff" * 50,
+                                 b'{"retCode":"x","op":"order.create"}', b"[" * 5000])
+def test_no_frame_raises(raw):
+    rig = Rig(LONG)
+    for channel in Channel:
+        rig.raw(channel, raw)
+        rig.wait(0.1)
+    rig.wait(30.0)
+    assert not rig.gates()
+
+
