@@ -40,7 +40,7 @@ def audit() -> str:
 def enums() -> str:
     """The numbers that stand in records and events."""
     lines = ["| enum | members |", "|---|---|"]
-    for found in (lc.Side, lc.Kind, lc.Phase, lc.Completeness, lc.FeedState, lc.Control, lc.Gate, lc.OrderStatus, lc.FillReason, lc.Role, OrderType,
+    for found in (lc.Side, lc.Kind, lc.Phase, lc.Completeness, lc.FeedState, lc.Control, lc.Gate, lc.Limit, lc.OrderStatus, lc.FillReason, lc.Role, OrderType,
                   RequestFlag, SignalFlag, lc.BracketState, lc.Reason):
         lines.append(f"| `{found.__name__}` | {', '.join(f'{name} {int(value)}' for name, value in found.__members__.items())} |")
     return "\n".join(lines)
@@ -95,10 +95,12 @@ def studies() -> str:
 
 
 def faults() -> str:
-    """What the emulator can do to its feed."""
-    from liqshell.emulator.faults import KINDS
+    """What the emulator can do to its clients."""
+    from liqshell.emulator.faults import ACCOUNT, CONNECTION, PRIVATE, PUBLIC, REQUEST
 
-    return "\n".join(["| kind | what happens |", "|---|---|", *(f"| `{kind}` | {what} |" for kind, what in KINDS.items())])
+    groups = (("connections", CONNECTION), ("public frames", PUBLIC), ("requests", REQUEST), ("private frames", PRIVATE), ("the account", ACCOUNT))
+    return "\n".join(["| on | kind | what happens |", "|---|---|---|",
+                      *(f"| {name} | `{kind}` | {what} |" for name, kinds in groups for kind, what in kinds.items())])
 
 
 TABLES = {"audit": audit, "enums": enums, "alarms": alarms, "configuration": configuration, "studies": studies, "faults": faults}

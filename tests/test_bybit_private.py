@@ -1,13 +1,17 @@
 """Frames of the private stream and of the order-entry socket: every fact of the venue's that is easily misread, and rubbish."""
 
+import os
 import random
+import time
 
 import account_frames as af
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_fuzz_decode import mutate
 
+from liqshell.venues import bybit_answers as answers
 from liqshell.venues import bybit_private as private
 from liqshell.venues.bybit_private import Report, ReportKind, read_frame
 from liqshell.venues.bybit_rows import STANDINGS
@@ -226,6 +230,30 @@ def test_damaged_bytes_never_raise():
         report = read_frame(raw)
         for number in (n for order in report.orders for n in (order.price, order.qty, order.executed, order.trigger, order.stop_loss)):
             assert 0.0 <= number < float("inf")
+
+
+@pytest.mark.campaign
+def test_campaign():
+    """As many injured frames and answers as fit into LIQCORE_CAMPAIGN_SECONDS: nothing raises, no number is impossible."""
+    seconds, seed = float(os.environ.get("LIQCORE_CAMPAIGN_SECONDS", "3")), int(os.environ.get("LIQCORE_CAMPAIGN_SEED", "20261121"))
+    rng = random.Random(seed)
+    raws = [orjson.dumps(message) for message in SEEDS]
+    lists = [(answers.parse_orders, orjson.dumps(af.listing(af.ORDER_REST))), (answers.parse_executions, orjson.dumps(af.listing(af.EXECUTION_REST))),
+             (answers.parse_positions, orjson.dumps(af.listing(af.POSITION_REST))), (answers.parse_wallet, orjson.dumps(af.listing(af.WALLET)))]
+    count = usable = 0
+    stop = time.monotonic() + seconds
+    while time.monotonic() < stop:
+        for _ in range(500):
+            report = read_frame(mutate(rng.choice(raws), raws, rng))
+            usable += report.kind < ReportKind.OTHER
+            parse, raw = rng.choice(lists)
+            found = parse(mutate(raw, raws, rng))
+            assert found.ok == (found.value is not None)
+            for row in (*report.orders, *report.executions, *report.positions):
+                assert 0.0 <= row.qty < float("inf"), f"seed={seed} count={count}"
+            count += 2
+    print(f"campaign: seed={seed} inputs={count} usable={usable}")
+    assert count >= 1000 and usable > 0
 
 
 def test_what_is_sent():

@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import hmac
 import json
+import os
 import subprocess
 import sys
 import time
@@ -21,7 +22,13 @@ from liqshell.config import load, loads
 from liqshell.doctor import examine, gather, limits_in_words
 from liqshell.doctor.checks import config_hash
 from liqshell.doctor.facts import Disk, Facts, Sample, offset
+from liqshell.doctor.folder import StateFolder, read_state
 from liqshell.doctor.words import dead_man, exposure
+from liqshell.state.control import Control, Kill
+from liqshell.state.image import IMAGE, Image
+from liqshell.state.lock import Lock
+from liqshell.state.prefix import make_prefix
+from liqshell.state.sheet import state_folder
 from liqshell.venues.bybit_answers import AccountInfo, FeeRate, KeyInfo
 from liqshell.venues.bybit_signing import Keys
 from liqshell.venues.reports import OrderState, Position, Standing, Wallet
@@ -133,12 +140,53 @@ def test_liquidation_before_the_stop_is_found_in_isolated_margin():
     assert verdicts(healthy(modes=tight), text + limits)["leverage"] == "ok"                                            # cross: the whole wallet stands behind it
 
 
+def test_the_leverage_that_a_live_start_sets_is_the_one_judged():
+    text = CONFIG + "[live]\nleverage = 25\n"
+    found = next(c for c in examine(loads(text), healthy()) if c.id == "leverage")
+    assert found.verdict == "warn" and "leverage 5 (a live start sets 25)" in found.text
+
+
 def test_foreign_orders_are_told_from_ours():
     orders = (ORDER, dataclasses.replace(ORDER, link_id="fade_k2x9-1a2"), dataclasses.replace(ORDER, link_id="by-hand"),
-              dataclasses.replace(ORDER, stop_kind="StopLoss"))
-    texts = [c.text for c in examine(loads(CONFIG), healthy(orders=orders)) if c.id == "orders"]
-    assert sorted(texts) == ["1 open order, ETHUSDT: of a liqcore run 'fade_k2x9'", "1 open order, ETHUSDT: the stop of a position",
-                             "2 open orders, ETHUSDT: of another program or a person"]
+              dataclasses.replace(ORDER, link_id=f"{make_prefix('first', 1_700_000_000_000_000_000)}-1a2"), dataclasses.replace(ORDER, stop_kind="StopLoss"))
+    checks = [c for c in examine(loads(CONFIG), healthy(orders=orders, state=StateFolder("s", "first"))) if c.id == "orders"]
+    assert sorted((c.verdict, c.text) for c in checks) == [
+        ("ok", "1 open order, ETHUSDT: ours"), ("warn", "1 open order, ETHUSDT: of another liqcore, run 'fade_k2x9'"),
+        ("warn", "1 open order, ETHUSDT: the stop of a position"), ("warn", "2 open orders, ETHUSDT: of another program or a person")]
+
+
+@pytest.mark.parametrize(("state", "verdict"), [
+    ({}, "ok"), ({"exists": True}, "ok"), ({"exists": True, "killed": "by hand"}, "fail"), ({"exists": True, "fault": "damaged"}, "fail"),
+    ({"exists": True, "running": "pid 7"}, "warn"), ({"exists": True, "halted": "RISK_DAILY_LOSS"}, "warn")])
+def test_the_state_folder(state, verdict):
+    assert verdicts(healthy(state=StateFolder("s", "first", **state)))["state"] == verdict
+    assert verdicts(healthy(state=StateFolder("s", "first", **state)), live=False)["state"] == ("warn" if verdict == "fail" else verdict)
+
+
+@pytest.mark.parametrize(("believed", "position", "verdict"), [
+    ({"ETHUSDT": -0.5}, HELD, "ok"), ({"ETHUSDT": 0.5}, HELD, "warn"), ({"ETHUSDT": -0.4}, HELD, "warn"), ({}, HELD, "warn"),
+    ({"ETHUSDT": 0.5}, dataclasses.replace(HELD, side=1), "ok"), ({"ETHUSDT": -0.5}, dataclasses.replace(HELD, stop_loss=0.0), "warn")])
+def test_a_position_that_the_state_folder_knows_is_no_stranger(believed, position, verdict):
+    assert verdicts(healthy(positions=(position,), state=StateFolder("s", "first", True, believed)))["positions"] == verdict
+
+
+def test_a_real_state_folder_is_read_and_not_touched(tmp_path):
+    config = loads(f"[run]\nname = 'first'\nout = '{tmp_path}'\n")
+    folder = state_folder(tmp_path, "first")
+    assert read_state(config) == StateFolder(str(folder), "first") and not list(tmp_path.iterdir())
+    folder.mkdir(parents=True)
+    assert read_state(config).exists and not list(folder.iterdir())
+    with Lock(folder):
+        control = Control(folder)
+        control.set_kill(Kill.KILLED, "looked odd", "anna")
+        control.close()
+        Image(folder / IMAGE, [Instrument("ETHUSDT")], make_prefix("first", 1_700_000_000_000_000_000), 1_700_000_000_000_000_000)
+        before = {file.name: file.read_bytes() for file in folder.iterdir()}
+        found = read_state(config)
+        assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    assert found.killed == "looked odd, by anna" and str(os.getpid()) in found.running and found.believed == {} and not found.fault and not found.halted
+    (folder / IMAGE).write_bytes(b"rubbish" * 1000)
+    assert "state image" in read_state(config).fault and not read_state(config).running
 
 
 def test_a_position_without_a_stop_is_said():

@@ -88,6 +88,16 @@ def test_ccxt_loop_sees_the_liquidations_of_a_loopback_venue():
     assert asyncio.run(run()) > 0
 
 
+def test_a_rehearsed_bot_does_not_send_an_order_twice(monkeypatch):
+    pytest.importorskip("pybit", reason="pybit is not installed (pip install pybit)")
+    monkeypatch.setenv("PYTHONPATH", _path())
+    import rehearse_pybit
+
+    done = rehearse_pybit.main()
+    assert done["there"] == [True, False, True] and done["held"] == 0.02
+    assert done["story"] == ["first: nobody knows", "first: it is there", "second: nobody knows", "second: it is not there", "third: acknowledged"]
+
+
 def test_nautilus_actor_hears_a_cascade():
     pytest.importorskip("nautilus_trader", reason="nautilus_trader is not installed (pip install nautilus_trader)")
     from nautilus_actor import CascadeActor, CascadeActorConfig, LiquidationEvent

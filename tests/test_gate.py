@@ -43,8 +43,8 @@ def week(**changes) -> Evidence:
     """A week of live trading as it should be."""
     live = {"runs": 1, "stretches": [170.0], "hours": 170.0, "covered": {"ETHUSDT": 170.0}, "cascades": {"ETHUSDT": 49}, "placed": 150, "filled": 97,
             "fees_bps": [2.0] * 100, "stop_bps": [0.0, 1.0] * 20, "targets": 60, "targets_maker": 60, "sizes": [(6.0, 5.0)] * 97,
-            "exits": {1: 48, -1: 49}, "exit_orders": 97}
-    return enough(**live | {"replays": []} | changes)
+            "exits": {1: 48, -1: 49}, "exit_orders": 97, "replays": [("c", True, "")]}
+    return enough(**live | changes)
 
 
 def verdicts(paper: Evidence, live: Evidence | None = None, record: Evidence | None = None) -> dict[str, str]:
@@ -100,7 +100,8 @@ def test_each_requirement_decides_alone(changes, item, verdict):
     ({"fees_bps": [2.0] * 99 + [5.5]}, "live.maker_fee", FAIL), ({"fees_bps": [2.0] * 29}, "live.maker_fee", THIN), ({"fees_bps": [-0.5] * 30}, "live.maker_fee", PASS),
     ({"targets_maker": 20}, "live.targets", FAIL), ({"targets": 8, "targets_maker": 8}, "live.targets", THIN),
     ({"stop_bps": [9.0, 11.0] * 20}, "live.stops", FAIL), ({"stop_bps": [1.0, 1.0, 3.0]}, "live.stops", THIN), ({"stop_bps": [4.0, 5.9] * 20}, "live.stops", THIN),
-    ({"exit_faults": {1: FAULT, -1: []}}, "live.exits.long", FAIL),
+    ({"exit_faults": {1: FAULT, -1: []}}, "live.exits.long", FAIL), ({"reaction_s": [4.0] * 100}, "live.latency", FAIL),
+    ({"limit_faults": FAULT}, "live.limits", FAIL), ({"replays": []}, "live.log", THIN),
 ])
 def test_each_go_live_requirement_decides_alone(changes, item, verdict):
     found = verdicts(enough(), week(**changes))

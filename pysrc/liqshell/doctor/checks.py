@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from liqshell.config import Config
 from liqshell.doctor.facts import Facts, is_secure, offset
 from liqshell.doctor.words import contradictions, dead_man, exposure, limits_in_words, money
+from liqshell.state.prefix import is_ours
 from liqshell.toml import SCALE
 from liqshell.venues.bybit_orders import parse_order_link_id
 
@@ -34,13 +35,18 @@ class Check:
 
 def examine(config: Config, facts: Facts, *, live: bool = True, now_s: float | None = None) -> list[Check]:
     """All checks in order. live: whether it is to be safe for real orders; on paper what concerns the account only warns."""
-    out = [*_way(config, facts), *_clock(facts), *_disk(facts)]
+    out = [*_way(config, facts), *_clock(facts), *_disk(facts), *(c if live else _softer(c) for c in _state(facts))]
     if facts.samples:
         out += _symbols(config, facts)
         account = list(_account(config, facts))
-        out += [c if live or c.verdict != FAIL else Check(c.id, WARN, c.text, c.action) for c in account]
+        out += account if live else map(_softer, account)
     out += _limits(config, facts)
     return out
+
+
+def _softer(check: Check) -> Check:
+    """On paper nothing of the account stands in the way."""
+    return Check(check.id, WARN, check.text, check.action) if check.verdict == FAIL else check
 
 
 def config_hash(config: Config) -> str:
@@ -101,6 +107,27 @@ def _disk(facts: Facts) -> Iterator[Check]:
             yield Check("disk", WARN, text + "; a recording of a busy day may need more", "Make room")
         else:
             yield Check("disk", OK, text)
+
+
+def _state(facts: Facts) -> Iterator[Check]:
+    state = facts.state
+    if state is None:
+        return
+    if not state.exists:
+        yield Check("state", OK, f"{state.path}: none yet; the first live start makes it")
+        return
+    if state.fault:
+        yield Check("state", FAIL, f"{state.path}: {state.fault}", "Look at the account at the venue, then move the file aside")
+    if state.killed:
+        yield Check("state", FAIL, f"{state.path}: the kill switch is on ({state.killed})",
+                    "Look at the account at the venue, then lift it: liqcore kill --lift")
+    if state.running:
+        yield Check("state", WARN, f"{state.path}: a live process runs ({state.running}); a second one will not start",
+                    "Stop it first, or leave it alone")
+    if state.halted:
+        yield Check("state", WARN, f"{state.path}: halted by {state.halted}; it stays so over a restart", "Find out why before anyone resumes it")
+    if not (state.fault or state.killed or state.running or state.halted):
+        yield Check("state", OK, f"{state.path}: whole; {len(state.believed)} open positions known")
 
 
 def _symbols(config: Config, facts: Facts) -> Iterator[Check]:
@@ -233,8 +260,10 @@ def _modes(config: Config, facts: Facts) -> Iterator[Check]:
                         f"{symbol}: hedge mode. liqcore sends one-way orders (positionIdx 0), each would be refused; it changes no mode by itself",
                         "Switch the contract to one-way mode at the venue while it is flat")
             continue
-        leverage, values = rows[0].leverage, config.policy_for(symbol)
-        text = f"{symbol}: one-way mode, leverage {leverage:g}"
+        leverage, values = config.live.leverage or rows[0].leverage, config.policy_for(symbol)
+        text = f"{symbol}: one-way mode, leverage {rows[0].leverage:g}"
+        if config.live.leverage and config.live.leverage != rows[0].leverage:
+            text += f" (a live start sets {leverage:g})"
         isolated = facts.account is not None and facts.account.margin == "ISOLATED_MARGIN"
         # where the venue would close by force, as a share of the entry price; maintenance margin as configured
         room = 1.0 / leverage - config.paper.maintenance_margin / SCALE if leverage else 1.0
@@ -262,17 +291,19 @@ def _foreign(config: Config, facts: Facts) -> Iterator[Check]:
         yield Check("positions", FAIL, f"positions: {facts.missing.get('positions', 'no answer')}", "Try again")
     else:
         held = [p for p in facts.positions if p.side]
+        believed = facts.state.believed if facts.state else {}
         for p in held:
             naked = "" if p.stop_loss or p.trailing else ", and has no stop"
             text = f"{p.symbol}: {'long' if p.side > 0 else 'short'} {p.qty:g} at {p.entry:g}{naked}"
-            if p.symbol in config.feed.symbols:
+            if abs(believed.get(p.symbol, 0.0) - p.side * p.qty) <= 1e-9 * p.qty and not naked:
+                yield Check("positions", OK, f"{text}: as the state folder has it; a live start goes on with it")
+            elif p.symbol in config.feed.symbols:
                 yield Check("positions", WARN,
                             f"{text}. A live start adopts it where its state folder knows it; else it stays read-only and raises an alarm",
                             "Close it, or start with the state folder of the run that opened it")
             else:
                 yield Check("positions", WARN, f"{text}. Not a contract of this configuration: left alone, but it uses the same margin",
-                            "Give liqcore its "
-                            "own sub-account")
+                            "Give liqcore its own sub-account")
         if not held:
             yield Check("positions", OK, "no positions")
     if facts.orders is None:
@@ -281,12 +312,15 @@ def _foreign(config: Config, facts: Facts) -> Iterator[Check]:
     runs: dict[str, int] = {}
     for order in facts.orders:
         own = parse_order_link_id(order.link_id)
-        who = f"of a liqcore run {own[0]!r}" if own else "of another program or a person"
+        who = f"of another liqcore, run {own[0]!r}" if own else "of another program or a person"
+        if own and facts.state is not None and is_ours(own[0], facts.state.name):
+            who = "ours"
         if order.stop_kind and not order.link_id:
             who = "the stop of a position"
         runs[f"{order.symbol}: {who}"] = runs.get(f"{order.symbol}: {who}", 0) + 1
     for what, count in sorted(runs.items()):
-        yield Check("orders", WARN, f"{count} open order{'s' if count > 1 else ''}, {what}",
+        verdict = OK if what.endswith(": ours") else WARN
+        yield Check("orders", verdict, f"{count} open order{'s' if count > 1 else ''}, {what}",
                     "A live start keeps what its state folder knows and touches nothing else")
     if not runs:
         yield Check("orders", OK, "no open orders")

@@ -17,6 +17,8 @@ from yarl import URL
 from liqcore.instrument import Instrument
 from liqshell.clock import Clock
 from liqshell.config import Config
+from liqshell.doctor.folder import StateFolder, read_state
+from liqshell.live.rest import tls_context
 from liqshell.log import redact
 from liqshell.venue_clock import venue_clock
 from liqshell.venues import bybit_answers as answers
@@ -71,6 +73,7 @@ class Facts:
     orders: tuple[OrderState, ...] | None = None
     dead_man: Mapping[str, float] | None = None
     disks: list[Disk] = field(default_factory=list)
+    state: StateFolder | None = None
     missing: dict[str, str] = field(default_factory=dict)
     with_keys: bool = False
 
@@ -128,14 +131,17 @@ class Venue:
 
 
 async def gather(config: Config, keys: Keys | None, *, samples: int = 10) -> Facts:
-    """Ask everything that doctor wants to know. Raises nothing for what a venue may do."""
+    """Ask everything that doctor wants to know. Raises nothing for what a venue may do; ConfigError where [feed] ca cannot be used."""
     feed = config.feed
     facts = Facts(rest=feed.rest_url, with_keys=keys is not None)
-    clock, labels = await venue_clock(feed.rest_url)
+    tls = tls_context(feed.ca, feed.rest_url)
+    clock, labels = await venue_clock(feed.rest_url, tls)
     if clock is not None:
         facts.emulator, facts.speed = str(labels.get("market", "emulator")), clock.speed
-    facts.disks = [_disk(path) for path in folders(config)]
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as http:
+    facts.state = read_state(config)
+    facts.disks = [_disk(path) for path in dict.fromkeys((config.run.out, facts.state.path))]
+    connector = aiohttp.TCPConnector(ssl=tls or True)
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), connector=connector) as http:
         venue = Venue(http, feed.rest_url, keys, clock)
         await _clock(venue, facts, samples)
         if facts.samples:
@@ -144,12 +150,6 @@ async def gather(config: Config, keys: Keys | None, *, samples: int = 10) -> Fac
             if keys is not None:
                 await _account(venue, facts, feed.symbols)
     return facts
-
-
-def folders(config: Config) -> list[str]:
-    """Folders that a run of this configuration writes to, each once."""
-    found = [config.run.out, *(getattr(getattr(config, name, None), "folder", "") for name in ("live", "state"))]
-    return list(dict.fromkeys(path for path in found if path))
 
 
 def offset(samples: list[Sample]) -> tuple[int, int]:

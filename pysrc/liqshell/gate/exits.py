@@ -89,7 +89,8 @@ def _stop_faults(run: Run, b: Bracket, slack: float, fault: Any) -> Iterator[Fau
     known = stop.acked or stop.triggered if stop is not None else 0
     over = b.flat or run.ended_ns
     naked_ns = max(0, (min(known, over) if known else over) - first)
-    if naked_ns > PROTECT_S * NS:
+    patience = float(run.table("settings").get("patience") or 1.0)               # above 1 in rehearsals only
+    if naked_ns > PROTECT_S * patience * NS:
         yield fault(first, f"without a confirmed stop for {naked_ns / NS:.1f} s")
     loosened = [a for (_, a), (_, c) in zip(stop.steps, stop.steps[1:], strict=False) if (c - a) * side < 0] if stop is not None else []
     if loosened:

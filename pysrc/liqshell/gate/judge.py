@@ -58,8 +58,8 @@ def judge(runs: Sequence[Opened], *, against: Sequence[Opened] = (), prove: Any 
 
 def fill_in(paper: Evidence, live: Evidence, record: Evidence) -> tuple[Item, ...]:
     """Every item of both gates. The feed is the same whatever took the orders: paper and live runs count together there."""
-    return (*_feed_items(paper, live), *_cascades(paper, live, record), *_orders(paper), *_exit_items(paper, PAPER), *_machinery(paper),
-            *_go_live(paper, live), *_exit_items(live, LIVE))
+    return (*_feed_items(paper, live), *_cascades(paper, live, record), _latency(paper, PAPER), *_orders(paper), *_exit_items(paper, PAPER),
+            *_machinery(paper, PAPER), *_go_live(paper, live), _latency(live, LIVE), *_exit_items(live, LIVE), *_machinery(live, LIVE))
 
 
 def _feed_items(paper: Evidence, live: Evidence) -> Iterator[Item]:
@@ -104,13 +104,18 @@ def _seconds(values: Sequence[float]) -> str:
         ordered[(len(ordered) - 1) // 2], ordered[math.ceil(0.95 * len(ordered)) - 1], ordered[-1]))) if ordered else ""
 
 
-def _orders(paper: Evidence) -> Iterator[Item]:
-    n, fast = len(paper.reaction_s), sum(value <= ORDER_S for value in paper.reaction_s)
+def _latency(found: Evidence, source: str) -> Item:
+    n, fast = len(found.reaction_s), sum(value <= ORDER_S for value in found.reaction_s)
     verdict, value, low, high = share_inside(fast, n, ORDER_SHARE)
-    measured = f"{percent(value)} ({interval(low, high, percent)}) of {n}; {_seconds(paper.reaction_s)}" if n else ""
-    yield Item("latency", PAPER, "Orders are fast", f"within {ORDER_S:g} s of the venue's second large liquidation, {ORDER_SHARE:.0%} of them",
-               measured, verdict, n, value, low, high, f"Detection {_seconds(paper.detection_s) or 'not measured'}; then to the acknowledgement "
-               f"{_seconds(paper.answer_s) or 'not measured'}: on paper the model's latency ([paper] order_latency_ms), not the venue's.")
+    measured = f"{percent(value)} ({interval(low, high, percent)}) of {n}; {_seconds(found.reaction_s)}" if n else ""
+    note = (f"Detection {_seconds(found.detection_s) or 'not measured'}; then to the acknowledgement {_seconds(found.answer_s) or 'not measured'}"
+            + (": the model's latency ([paper] order_latency_ms), not the venue's." if source == PAPER else "."))
+    return Item("live.latency" if source == LIVE else "latency", source, "Orders are fast",
+                f"within {ORDER_S:g} s of the venue's second large liquidation, {ORDER_SHARE:.0%} of them", measured, verdict, n, value, low, high,
+                note)
+
+
+def _orders(paper: Evidence) -> Iterator[Item]:
     verdict, value, low, high = share_inside(paper.filled, paper.placed, *FILLS)
     yield Item("fills", PAPER, "Entries are filled", f"{FILLS[0]:.0%} to {FILLS[1]:.0%}", _share(paper.filled, paper.placed, value, low, high),
                verdict, paper.placed, value, low, high, "On paper by the fill model of the run; compare with live fills before believing it.")
@@ -142,15 +147,16 @@ def _exit_items(found: Evidence, source: str) -> Iterator[Item]:
                flawless(len(found.reduce_faults), found.exit_orders, CASES), found.exit_orders, float(len(found.reduce_faults)))
 
 
-def _machinery(paper: Evidence) -> Iterator[Item]:
-    yield Item("limits", PAPER, "Cooldown and limits work", f"no breach in {CASES} brackets, {CASES // 3} after another",
-               (_faults(paper.limit_faults) or f"no breach in {paper.brackets} brackets, {paper.pairs} after another on the contract")
-               if paper.brackets else "", flawless(len(paper.limit_faults), min(paper.brackets, 3 * paper.pairs), CASES), paper.brackets,
-               float(len(paper.limit_faults)), note="Recomputed from the records: one bracket a contract, cooldown, number, rate, size, halts.")
-    bad = [f"{name}: {what}" for name, identical, what in paper.replays if not identical]
-    same = sum(identical is True for _, identical, _ in paper.replays)
-    verdict = FAIL if any(identical is False for _, identical, _ in paper.replays) else PASS if same and same == paper.runs else THIN
-    yield Item("log", PAPER, "Every event is logged", "every run replays to the same records, byte for byte",
+def _machinery(found: Evidence, source: str) -> Iterator[Item]:
+    prefix = "live." if source == LIVE else ""
+    yield Item(f"{prefix}limits", source, "Cooldown and limits work", f"no breach in {CASES} brackets, {CASES // 3} after another",
+               (_faults(found.limit_faults) or f"no breach in {found.brackets} brackets, {found.pairs} after another on the contract")
+               if found.brackets else "", flawless(len(found.limit_faults), min(found.brackets, 3 * found.pairs), CASES), found.brackets,
+               float(len(found.limit_faults)), note="Recomputed from the records: one bracket a contract, cooldown, number, rate, size, halts.")
+    bad = [f"{name}: {what}" for name, identical, what in found.replays if not identical]
+    same = sum(identical is True for _, identical, _ in found.replays)
+    verdict = FAIL if any(identical is False for _, identical, _ in found.replays) else PASS if same and same == found.runs else THIN
+    yield Item(f"{prefix}log", source, "Every event is logged", "every run replays to the same records, byte for byte",
                "; ".join(bad) if bad else f"{plural(same, 'run')} identical" if same else "", verdict, same)
 
 

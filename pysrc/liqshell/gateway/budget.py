@@ -16,6 +16,7 @@ from liqshell.gateway.effects import Answer, Call
 from liqshell.gateway.port import Ask
 
 QUEUE_MAX = 1024
+BAN_FIRST, BAN_LONGEST = 30, 600            # windows (seconds) of silence after a ban of the address
 Handler = Callable[[Answer], None]
 
 
@@ -57,6 +58,7 @@ class Budget:
         self._queue: list[_Waiting] = []
         self._number = 0
         self._open: dict[int, tuple[Handler, int]] = {}
+        self._bans = 0                                  # in a row
         self.calls = 0
         self.dropped = 0
 
@@ -96,6 +98,8 @@ class Budget:
         weight = item.ask.weight
         if self._blocked.get("", 0) > now or self._blocked.get(weight, 0) > now:
             return False
+        if self._bans and self._open:
+            return False                                # after a ban one request tries whether it is over
         spent = self._spent.setdefault(weight, deque())
         while spent and spent[0] <= now - self._window_ns:
             spent.popleft()
@@ -127,6 +131,17 @@ class Budget:
         """Nothing of this weight, or nothing at all, before that time."""
         self._blocked[weight] = max(self._blocked.get(weight, 0), until)
 
+    def ban(self, now: int) -> None:
+        """The venue refuses the whole address. More requests prolong it; but whether it is over only a request can tell, ever more rarely."""
+        if self._blocked.get("", 0) > now:
+            return                                          # others that were on their way when it began
+        self.block(now + int(min(BAN_LONGEST, BAN_FIRST * 2 ** min(self._bans, 10)) * self._window_ns))
+        self._bans += 1
+
+    def unban(self) -> None:
+        """Something was answered."""
+        self._bans = 0
+
     def blocked_until(self, now: int) -> int:
         """The latest end of a block that still holds; 0 = none does."""
         for weight in [weight for weight, until in self._blocked.items() if until <= now]:
@@ -143,14 +158,14 @@ class Budget:
 
     def due(self, now: int) -> int | None:
         """When pump() may have something to do."""
-        if not self._queue:
-            return None
+        if not self._queue or (self._bans and self._open and self._blocked.get("", 0) <= now):
+            return None                                     # nothing waits, or the answer to the one that tries is waited for
         soon = []
         for item in self._queue:
             weight = item.ask.weight
             until = max(self._blocked.get("", 0), self._blocked.get(weight, 0))
             spent = self._spent.get(weight)
-            soon.append(until if until > now else spent[0] + self._window_ns if spent else now)
+            soon.append(until if until > now else spent[0] + self._window_ns if spent else now + self._window_ns // 10)
             if item.until:
                 soon.append(item.until + 1)
-        return max(now + 1, min(soon))
+        return max(now + self._window_ns // 100, min(soon))

@@ -10,7 +10,7 @@ from liqcore.instrument import Instrument
 from liqshell.gateway.effects import Answer, Channel
 from liqshell.gateway.port import Ask, Listing, Message, Page, Said, Word
 from liqshell.venues import bybit_answers, bybit_instruments, bybit_orders, bybit_private, bybit_rest
-from liqshell.venues.bybit_codes import IP_BAN_S, Asked, Outcome, outcome
+from liqshell.venues.bybit_codes import Asked, Outcome, outcome
 from liqshell.venues.bybit_private import ReportKind
 from liqshell.venues.bybit_signing import Keys, private_auth_frame, trade_auth_frame
 from liqshell.venues.reports import OrderReply, OrderState
@@ -69,6 +69,9 @@ class BybitPort:
 
     def outcome(self, reply: OrderReply, asked: Asked) -> Outcome:
         return outcome(reply.code, asked)
+
+    def is_ban(self, answer: Answer) -> bool:
+        return answer.status == 403
 
     def is_restarting(self, reply: OrderReply) -> bool:
         return reply.code in (10016, 10019)
@@ -166,24 +169,20 @@ class BybitPort:
     def result_of(self, answer: Answer, asked: Asked) -> Page:
         """Of a request that changes something."""
         verdict = bybit_answers.judge(answer.status, answer.body, asked)
-        wait_s, banned = _wait(answer)
-        return Page(verdict.outcome in (Outcome.ACCEPTED, Outcome.DONE), verdict.outcome, verdict.code, verdict.message, wait_s=wait_s, banned=banned,
+        return Page(verdict.outcome in (Outcome.ACCEPTED, Outcome.DONE), verdict.outcome, verdict.code, verdict.message, wait_s=_wait(answer),
                     order_id=verdict.order_id)
 
 
-def _wait(answer: Answer) -> tuple[float, bool]:
-    """How long the venue wants to be left alone; whether that holds for everything."""
-    if answer.status == 403:
-        return IP_BAN_S, True
+def _wait(answer: Answer) -> float:
+    """How long the venue wants to be left alone, 0 = it does not say."""
     reset_ms = bybit_answers.rate_state(answer.headers).reset_ms
     ahead_s = reset_ms / 1e3 - answer.received_ns / 1e9
-    return (ahead_s if 0.0 < ahead_s <= 60.0 else 0.0), False
+    return ahead_s if 0.0 < ahead_s <= 60.0 else 0.0
 
 
 def _page(answer: Answer, found: bybit_answers.Parsed[Any]) -> Page:
     if found.ok and answer.status == 200:
         return Page(True, Outcome.DONE, 0, items=found.value or (), cursor=found.cursor, time_ms=found.ts_ms)
     verdict = bybit_answers.judge(answer.status, answer.body, Asked.QUERY)
-    wait_s, banned = _wait(answer)
     told = Outcome.LATER if verdict.outcome in (Outcome.DONE, Outcome.ACCEPTED) else verdict.outcome        # a body that could not be used
-    return Page(False, told, verdict.code, found.reason or verdict.message, wait_s=wait_s, banned=banned)
+    return Page(False, told, verdict.code, found.reason or verdict.message, wait_s=_wait(answer))

@@ -135,9 +135,8 @@ class Context:
 
     def heed(self, page: Page, weight: str) -> None:
         """What an answer says about the venue's patience, whatever was asked."""
-        if page.outcome == Outcome.LATER and (page.wait_s > 0.0 or page.code > 0 or page.banned):
-            wait_s = page.wait_s or 1.0
-            self.budget.block(self.now + (int(wait_s * NS) if page.banned else self.settings.ns(wait_s)), "" if page.banned else weight)
+        if page.outcome == Outcome.LATER and (page.wait_s > 0.0 or page.code > 0):
+            self.budget.block(self.now + self.settings.ns(page.wait_s or 1.0), weight)
             self.counters["rate limited"] += 1
         elif page.outcome == Outcome.FATAL:
             self.counters["fatal answers"] += 1

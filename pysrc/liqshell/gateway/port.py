@@ -51,7 +51,7 @@ class Ask:
 class Page:
     """An answer, read. ok: the items are what the venue says; otherwise nothing may be concluded from them.
 
-    outcome: of the request. wait_s: how long the venue wants to be left alone, 0 = not said. banned: the whole address, not one endpoint.
+    outcome: of the request. wait_s: how long the venue wants to be left alone, 0 = not said.
     """
 
     ok: bool
@@ -62,7 +62,6 @@ class Page:
     cursor: str = ""
     time_ms: int = 0
     wait_s: float = 0.0
-    banned: bool = False
     order_id: str = ""
 
 
@@ -85,6 +84,10 @@ class Port(Protocol):
     def ping(self, channel: Channel) -> bytes: ...
     def read(self, channel: Channel, raw: bytes) -> Sequence[Message]: ...
     def outcome(self, reply: OrderReply, asked: Asked) -> Outcome: ...
+    def is_ban(self, answer: Answer) -> bool:
+        """The whole address is refused, not one request."""
+        ...
+
     def is_restarting(self, reply: OrderReply) -> bool:
         """The venue will close this connection: another is to be opened."""
         ...
