@@ -143,8 +143,8 @@ def position(qty: float, stop_loss: float = 0.0, stop_qty: float = 0.0, entry: f
 
 
 def order(role: int, left: float = 0.1, price: float = 2000.0, symbol: str = "ETHUSDT", side: int = 1, reduce_only: bool = False, **over) -> dict:
-    made = {"order_id": "x", "link_id": link(role), "symbol": symbol, "idx": 0, "side": side, "qty": left, "left": left, "price": price, "trigger": 0.0,
-            "reduce_only": reduce_only, "status": "New", "kind": ""}
+    made = {"order_id": "x", "link_id": link(role), "symbol": symbol, "idx": 0, "side": side, "qty": left, "left": left, "price": price,
+            "trigger": 0.0, "reduce_only": reduce_only, "status": "New", "kind": ""}
     return made | over
 
 
@@ -224,7 +224,8 @@ def test_two_live_orders_of_one_role_are_seen(orders):
 
 def test_one_of_each_role_and_orders_of_others_are_good():
     judge = Judge()
-    judge.orders = [order(1), order(3, reduce_only=True), order(4, reduce_only=True), order(1, symbol="SOLUSDT", link_id=link(1, instrument=1), price=1.0),
+    judge.orders = [order(1), order(3, reduce_only=True), order(4, reduce_only=True),
+                    order(1, symbol="SOLUSDT", link_id=link(1, instrument=1), price=1.0),
                     order(1, reduce_only=True, link_id="somebody"), order(1, reduce_only=True, link_id="somebody")]
     judge.truth.look()
 

@@ -1,4 +1,5 @@
-"""The trading process under every fault, in one process, on virtual time: see tests/faults. A failure prints seed, commit and the command that repeats it."""
+"""The trading process under every fault, in one process, on virtual time: see tests/faults. A failure prints seed, commit and the
+command that repeats it."""
 
 import json
 import os

@@ -22,7 +22,8 @@ def _script(arguments: argparse.Namespace) -> scripts.Script:
 def _run(arguments: argparse.Namespace) -> int:
     first, _, last = arguments.seeds.partition(":")
     seeds = range(int(first), int(last) if last else int(first) + 1)
-    summary = campaign(seeds, arguments.hours, workers=arguments.workers, seconds_max=arguments.seconds, violations_max=arguments.violations, progress=True)
+    summary = campaign(seeds, arguments.hours, workers=arguments.workers, seconds_max=arguments.seconds,
+                       violations_max=arguments.violations, progress=True)
     text = summary.to_json()
     if arguments.json:
         Path(arguments.json).write_text(text + "\n")
@@ -56,7 +57,8 @@ def _shrink(arguments: argparse.Namespace) -> int:
     path.write_text(small.to_json() + "\n")
     outcome = run(small)
     print("\n".join(outcome.tail))
-    print(f"{len(script.faults)} faults and {len(script.kills)} kills -> {len(small.faults)} and {len(small.kills)}, {script.hours:g} h -> {small.hours:g} h, "
+    print(f"{len(script.faults)} faults and {len(script.kills)} kills -> {len(small.faults)} and {len(small.kills)}, "
+          f"{script.hours:g} h -> {small.hours:g} h, "
           f"in {tries} runs: {outcome.violation}")
     for event in [*small.faults, *small.kills]:
         print("  ", event)

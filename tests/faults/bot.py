@@ -68,6 +68,7 @@ def bot_of(seed: int, contracts: tuple[Contract, ...]) -> Bot:
     r = Random(f"bot/{seed}")
     instruments = tuple(lc.Instrument(c.symbol, venue="bybit", tick_size=f"{10.0 ** -c.tick_decimals:.{c.tick_decimals}f}",
                                       lot_size=f"{10.0 ** -c.lot_decimals:.{c.lot_decimals}f}", min_notional=5.0) for c in contracts)
-    limits = {"order_notional_max": 1_200.0, "exposure_max": r.choice((1_500.0, 2_500.0, 4_000.0)), "leverage_max": 5.0, "positions_max": r.randint(1, 3),
+    limits = {"order_notional_max": 1_200.0, "exposure_max": r.choice((1_500.0, 2_500.0, 4_000.0)), "leverage_max": 5.0,
+              "positions_max": r.randint(1, 3),
               "orders_per_minute_max": r.choice((3, 6, 20)), "orders_per_signal_max": r.randint(1, 3)}
     return Bot(seed, instruments, limits)

@@ -49,7 +49,8 @@ class Summary:
     def line(self) -> str:
         per_hour = self.cpu_s / self.hours if self.hours else 0.0
         c = self.counts
-        return (f"{self.seeds} seeds, {self.hours:.1f} h, {c['entries']} entries, {c['fills']} fills, {c['kills']} kills, {sum(self.fired.values())} faults, "
+        return (f"{self.seeds} seeds, {self.hours:.1f} h, {c['entries']} entries, {c['fills']} fills, {c['kills']} kills, "
+                f"{sum(self.fired.values())} faults, "
                 f"{len(self.violations)} violations, {per_hour:.3f} s CPU an hour")
 
     def to_json(self) -> str:

@@ -144,7 +144,8 @@ def hour(seed: int, number: int, symbols: int, last: np.ndarray | None = None, s
     draw = np.random.default_rng([seed, number, 77])
     found = contracts(symbols)
     last = np.log([c.price for c in found]) if last is None else last
-    together = _starts(draw, int(draw.integers(*EPISODES))) if draw.random() < 0.5 else None     # all symbols at once, as on bad days, or each for itself
+    # all symbols at once, as on bad days, or each for itself
+    together = _starts(draw, int(draw.integers(*EPISODES))) if draw.random() < 0.5 else None
     starts_s = [_starts(draw, int(draw.integers(*EPISODES))) if together is None else together for _ in found]
     parts, ends = zip(*(_rows(draw, c, n, float(last[n]), starts_s[n]) for n, c in enumerate(found)), strict=True)
     rows = np.concatenate(parts)

@@ -1,5 +1,5 @@
-"""Classic bugs of trading programs, planted one at a time into the real gateway, last hop and state. A campaign that does not find each of them proves
-nothing when it finds none in the program itself."""
+"""Classic bugs of trading programs, planted one at a time into the real gateway, last hop and state. A campaign that does not find each of them
+proves nothing when it finds none in the program itself."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FIRST_SEED = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """plant(): a context in which the bug lives. provoke: the kinds of faults that bring it out (it is looked for with these alone, to be found soon)."""
+    """plant(): a context in which the bug lives. provoke: the kinds of faults that bring it out (with these alone it is looked for, to be found soon)."""
 
     name: str
     what: str

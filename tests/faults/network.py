@@ -1,7 +1,7 @@
 """The wires: connections that deliver in order or die, and REST calls that come back late, changed or never.
 
-TCP is modelled as its users see it. A lost packet is a delay that holds up what follows. A reset loses what is on its way, in both directions. Half open
-means that neither side is told. What arrives is what was sent: nothing is corrupted below TLS.
+TCP is modelled as its users see it. A lost packet is a delay that holds up what follows. A reset loses what is on its way, in both directions. Half
+open means that neither side is told. What arrives is what was sent: nothing is corrupted below TLS.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ class Network:
 
     def rest(self, ask: Callable[[Callable[[int, bytes, dict[str, str]], None]], None], timeout_s: float,
              done: Callable[[int, bytes, dict[str, str], str], None]) -> None:
-        """Carry one request. ask(reply) is called at the venue, or not; it may reply once, now or later. done(status, body, headers, why) comes always,
-        exactly once; status 0: no answer."""
+        """Carry one request. ask(reply) is called at the venue, or not; it may reply once, now or later. done(status, body, headers, why) comes
+        always, exactly once; status 0: no answer."""
         draw, clock = self._calls, self.clock
         lost_up, lost_down = draw.random() < self.rest_lost_up, draw.random() < self.rest_lost_down
         there, back = self.weather.latency(draw), self.weather.latency(draw)

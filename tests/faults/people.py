@@ -11,7 +11,8 @@ from .life import IMAGE, STORE
 if TYPE_CHECKING:
     from .world import World
 
-CALLS = ("foreign position", "rights", "runaway")       # alarms after which entries stay off until somebody has looked
+CALLS = ("foreign position", "position gone", "rights", "runaway")       # alarms after which entries stay off until somebody has looked
+UNEXPLAINED = ("foreign position", "position gone")      # which nobody may cause but somebody else, or the loss of an image
 PERSON_NS = 30 * NS                     # until a person who was called has come
 RESUME_NS = 60 * NS                     # until he lets it trade again
 SETTLED_NS = 120 * NS                   # from his visit until everything must agree again
@@ -34,7 +35,7 @@ class Person:
         """An alarm of the running process."""
         world = self.world
         world.counts[f"alarm {kind}"] += 1
-        if kind == "foreign position" and not world.image_lost and world.clock.now > world.others_ns:
+        if kind in UNEXPLAINED and not world.image_lost and world.clock.now > world.others_ns:
             world.truth.fail("unexplained", "the program does not know where a position comes from, and nobody but itself has traded")
         if kind in CALLS and self.coming is None:
             self.coming = world.clock.after(PERSON_NS, self._visit)

@@ -1,7 +1,7 @@
 """One life of the trading process: engine, guard, dispatch, image, store and gateway as live, driven by virtual time instead of an event loop.
 
-Every effect that the process has on the world is a place where it can be killed. A killed process does nothing any more: what it had handed to the wires
-is on its way, what stands in its files stays there.
+Every effect that the process has on the world is a place where it can be killed. A killed process does nothing any more: what it had handed to the
+wires is on its way, what stands in its files stays there.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ class Process:
         self.image: Any = None
         self.guard: Any = None
         self.control: Any = None
-        self.engine = lc.Engine(bot.instruments, lc.CascadeConfig(**DETECTOR), bot.policy(), bot.risk(), equity=self.world.venue.books()["equity"], audit_capacity=1 << 14)
+        self.engine = lc.Engine(bot.instruments, lc.CascadeConfig(**DETECTOR), bot.policy(), bot.risk(),
+                                equity=self.world.venue.books()["equity"], audit_capacity=1 << 14)
         self.wire = Line(self)
         try:
             self.world.make(self)

@@ -1,7 +1,7 @@
 """What goes wrong in a run, drawn from its seed before it begins: a list that can be read, cut down and run again.
 
-A fault is armed at a time and fires at once, or with the next order that reaches the venue, or the next execution: most of what is interesting happens
-within a second of those. A kill is armed likewise and takes the process at the n-th of its effects after that. Each seed uses its own subset of the
+A fault is armed at a time and fires at once, or with the next order that reaches the venue, or the next execution: most of what is interesting
+happens within a second of those. A kill is armed likewise and takes the process at the n-th of its effects after that. Each seed uses its own subset of the
 kinds (swarm testing), so that none hides what another would show.
 """
 
@@ -89,13 +89,16 @@ KINDS: dict[str, Kind] = {
     "reset": Kind("wires", (0, 0), 8, _wire), "refuse": Kind("wires", (1, 60), 5, _refuse), "half_open": Kind("wires", (30, 60), 4, _hole),
     "stall": Kind("wires", (0.3, 15), 6, _wire), "slow_wires": Kind("wires", (1, 60), 3), "lossy_wires": Kind("wires", (1, 120), 2),
     "rest_requests_lost": Kind("wires", (1, 60), 3), "rest_answers_lost": Kind("wires", (1, 60), 3), "maintenance": Kind("wires", (10, 300), 1.5),
-    "lose_ack": Kind("venue", (0.5, 20), 5, _request), "lose_request": Kind("venue", (0.5, 20), 4, _request), "error": Kind("venue", (0.5, 10), 5, _error),
-    "http_error": Kind("venue", (0.5, 30), 3, _http), "rate_limit": Kind("venue", (0.5, 5), 4, _limit), "slow_server": Kind("venue", (0.5, 10), 3, _slow),
+    "lose_ack": Kind("venue", (0.5, 20), 5, _request), "lose_request": Kind("venue", (0.5, 20), 4, _request),
+    "error": Kind("venue", (0.5, 10), 5, _error),
+    "http_error": Kind("venue", (0.5, 30), 3, _http), "rate_limit": Kind("venue", (0.5, 5), 4, _limit),
+    "slow_server": Kind("venue", (0.5, 10), 3, _slow),
     "late_ack": Kind("venue", (0.5, 30), 3, _late), "no_req_id": Kind("venue", (5, 60), 1), "reject_stop": Kind("venue", (1, 10), 1),
     "drop_stop": Kind("venue", (1, 10), 1), "stale_rest": Kind("venue", (0.5, 20), 3, _stale),
     "delay_private": Kind("venue", (0.5, 20), 3, _late), "reorder_private": Kind("venue", (0.5, 30), 4, _late),
     "duplicate_private": Kind("venue", (1, 60), 3, _topic), "lose_private": Kind("venue", (0.2, 10), 3, _topic),
-    "execution_first": Kind("venue", (5, 60), 2, _late), "double_filled": Kind("venue", (5, 120), 2), "post_only_rejected": Kind("venue", (5, 300), 2),
+    "execution_first": Kind("venue", (5, 60), 2, _late), "double_filled": Kind("venue", (5, 120), 2),
+    "post_only_rejected": Kind("venue", (5, 300), 2),
     "empty_numbers": Kind("venue", (5, 60), 2), "garbage_private": Kind("venue", (0.5, 10), 2, _topic),
     "cancel_rest": Kind("venue", (5, 60), 1.5), "cancel_stops": Kind("venue", (0, 0), 1), "adl": Kind("venue", (0, 0), 1, _account),
     "liquidate": Kind("venue", (0, 0), 0.5), "halt": Kind("venue", (5, 60), 1, _account),

@@ -33,4 +33,5 @@ class Trace:
         return self._digest.hexdigest()
 
     def tail(self, count: int = 50) -> list[str]:
-        return [f"{(line[0] - self.start) / 1e9:12.6f} {line[1]:<10} " + " ".join(str(fact)[:400] for fact in line[2:]) for line in list(self.lines)[-count:]]
+        return [f"{(line[0] - self.start) / 1e9:12.6f} {line[1]:<10} " + " ".join(str(fact)[:400] for fact in line[2:])
+                for line in list(self.lines)[-count:]]

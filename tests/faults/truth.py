@@ -52,8 +52,8 @@ class Caps:
 
 
 class Truth:
-    """Looks at the venue's books after each of its events. able_since(): since when the program can hear and act (alive, wires up, nothing disturbed);
-    None = it cannot."""
+    """Looks at the venue's books after each of its events. able_since(): since when the program can hear and act (alive, wires up, nothing
+    disturbed); None = it cannot."""
 
     def __init__(self, clock: Clock, trace: Trace, caps: Caps, books: Callable[[], Mapping[str, Any]], name: str,
                  able_since: Callable[[], int | None]):

@@ -109,7 +109,8 @@ class World:
 
     def _venue_settings(self) -> VenueSettings:
         r = self.r
-        return VenueSettings(fills=r.choice(("through", "touch", "queue")), taker=r.choice(("next", "walk")), post_only_status=r.choice(("Cancelled", "Rejected")),
+        return VenueSettings(fills=r.choice(("through", "touch", "queue")), taker=r.choice(("next", "walk")),
+                             post_only_status=r.choice(("Cancelled", "Rejected")),
                              conditional_survives=r.random() < 0.5, stops_replace=r.random() < 0.5, filled_twice_s=r.choice((0.0, 1.0)),
                              ended_codes=r.random() < 0.5, slippage=r.choice((0.05, 0.002)))
 
@@ -195,8 +196,8 @@ class World:
         self.clock.at(self._hour.times[0], self._market, 0)
 
     def _market(self, n: int) -> None:
-        """The n-th moment of the hour at which something is traded. While nobody holds or wants anything, calm stretches are told at once: as a stream
-        that was late would do."""
+        """The n-th moment of the hour at which something is traded. While nobody holds or wants anything, calm stretches are told at once: as a
+        stream that was late would do."""
         found = self._hour
         assert found is not None
         end = found.calm[n]
