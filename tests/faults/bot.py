@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-import liqcore as lc
 from liqshell.emulator.contracts import Contract
+
+import liqcore as lc
 
 from .truth import Caps
 

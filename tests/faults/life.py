@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import liqcore as lc
 from liqshell.dispatch import Dispatch
 from liqshell.gateway.bybit import BybitPort
 from liqshell.gateway.gateway import Gateway
@@ -16,6 +15,8 @@ from liqshell.state.image import IMAGE, Image
 from liqshell.state.prefix import make_prefix
 from liqshell.state.store import STORE, Store, connect, prepare, write_rows
 from liqshell.venues.bybit_orders import order_encoder
+
+import liqcore as lc
 
 from .clock import MS
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from liqcore.event import EVENT_DTYPE, Kind
 from liqshell.emulator.contracts import Contract, contracts_of
+
+from liqcore.event import EVENT_DTYPE, Kind
 
 from .clock import NS
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-from liqcore.event import Action, OrderStatus, Reason, Role
 from liqshell.gateway import executions, gates, inquiry, reconcile, requests, stops, translate
 from liqshell.gateway.bybit import BybitPort
 from liqshell.gateway.port import Page
 from liqshell.venues.bybit_codes import Outcome
+
+from liqcore.event import Action, OrderStatus, Reason, Role
 
 from . import life
 from . import script as scripts
@@ -29,7 +30,7 @@ FIRST_SEED = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """plant(): a context in which the bug lives. provoke: the kinds of faults that bring it out (with these alone it is looked for, to be found soon)."""
+    """plant(): a context in which the bug lives. provoke: the kinds of faults that bring it out (alone, so that it is found soon)."""
 
     name: str
     what: str

@@ -12,13 +12,12 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-import liqcore as lc
-from liqcore.event import Control
 from liqshell.dispatch import Wire
 from liqshell.errors import DataError
 from liqshell.gateway.effects import Answer, Call, Channel, Level, Notice
-from liqshell.venues.bybit_orders import order_encoder
+
+import liqcore as lc
+from liqcore.event import Control
 
 from . import life
 from .bot import DETECTOR, Bot

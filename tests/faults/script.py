@@ -1,8 +1,8 @@
 """What goes wrong in a run, drawn from its seed before it begins: a list that can be read, cut down and run again.
 
 A fault is armed at a time and fires at once, or with the next order that reaches the venue, or the next execution: most of what is interesting
-happens within a second of those. A kill is armed likewise and takes the process at the n-th of its effects after that. Each seed uses its own subset of the
-kinds (swarm testing), so that none hides what another would show.
+happens within a second of those. A kill is armed likewise and takes the process at the n-th of its effects after that. Each seed uses its own
+subset of the kinds (swarm testing), so that none hides what another would show.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from liqcore.event import Role
 from liqshell.venues.bybit_orders import parse_order_link_id
+
+from liqcore.event import Role
 
 from .clock import NEVER, NS, Clock
 from .trace import Trace

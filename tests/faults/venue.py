@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import orjson
-
 from liqshell.emulator.bybit import instrument_info
 from liqshell.emulator.desk import Desk, Ending, Request, Response, Session
 from liqshell.emulator.exchange import Exchange
