@@ -11,7 +11,7 @@ MS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """run: prefix of our client order ids. name: what all our prefixes begin with, also those of lost state folders.
+    """run: prefix of our client order ids. name: of the state folder, which all its prefixes are made of, also those of images that were lost.
 
     recv_window_ms: as stamped on requests. margin_s: how much longer than the receive window a request may surface at the venue.
     answer_s: a request without a reply for so long is unknown. confirm_s: accepted, but not seen in the private stream for so long: ask.
