@@ -93,8 +93,10 @@ class Context:
         return int(self.bracket(n)["state"]) != 0
 
     def held(self, n: int) -> int:
-        """Lots held as the engine believes, signed."""
+        """Lots held as the engine believes, signed. What a bracket that is over has left unexplained is nothing that is held."""
         bracket = self.bracket(n)
+        if not int(bracket["state"]):
+            return 0
         return int(self.engine.instruments[n].lots(abs(bracket["held"]))) * (1 if bracket["held"] >= 0 else -1) * int(bracket["side"])
 
     def lots(self, n: int, qty: float) -> int:

@@ -112,16 +112,11 @@ class Executions:
         role = role_of(number)
         bracket = c.bracket(n)
         outside = role in (Role.ROLE_OUTSIDE, Role.ROLE_LIQUIDATION)
-        if outside:
-            held = abs(c.held(n))
-            if (rest := c.lots(n, x.qty) - held) > 0:
-                # an entry of which we have not heard, or somebody opened a position: the comparison of positions will say
-                self._stray(n, replace(x, id=x.id + "+", qty=c.engine.instruments[n].qty(rest), fee=0.0))
-                c.notice(Level.WARNING, "outside", f"somebody else traded {x.qty:g} of {c.engine.instruments[n].qty(held):g}", x.symbol)
-                self.inquiries.doubt_position(n)
-                x = replace(x, qty=c.engine.instruments[n].qty(held))
-            c.counters["outside executions"] += 1
-            c.notice(Level.ALARM, "outside", f"{x.kind}: {x.qty:g} of our position was closed at {x.price:g}, not by us", x.symbol)
+        held = abs(c.held(n))
+        rest = c.lots(n, x.qty) - held if outside else 0
+        whole = x
+        if rest > 0:
+            x = replace(x, qty=c.engine.instruments[n].qty(held))
         c.touch(n)
         self._remember(x, number)
         if not outside:
@@ -130,6 +125,14 @@ class Executions:
         c.counters["executions"] += 1
         self._keep(x, number, int(Kind.FILL))
         c.report(fill_event(c.stamp(), number, x, int(bracket["end"])))
+        if outside and abs(c.held(n)) == held:
+            c.counters["executions of another life"] += 1       # the engine had counted it, all of it that there was to count
+        elif outside:
+            c.counters["outside executions"] += 1
+            c.notice(Level.ALARM, "outside", f"{x.kind}: {x.qty:g} of our position was closed at {x.price:g}, not by us", x.symbol)
+            if rest > 0:
+                # an entry of which we have not heard, or somebody opened a position: the comparison of positions will say
+                self._stray(n, replace(whole, id=x.id + "+", qty=c.engine.instruments[n].qty(rest), fee=0.0))
         if self.strays:
             self.judge_again(n)
 
