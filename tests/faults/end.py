@@ -19,12 +19,8 @@ MONEY = 1e-6                        # rounding of fees, in quote currency for ea
 
 
 def believed(process: Process) -> dict[str, float]:
-    """Symbol -> signed quantity that the engine believes in."""
-    out = {}
-    for instrument in process.engine.instruments:
-        slot = process.engine.bracket(instrument.symbol)
-        out[instrument.symbol] = slot["held"] * int(slot["side"])
-    return out
+    """Symbol -> signed quantity that the engine's account believes in."""
+    return {instrument.symbol: process.engine.account.position(n)["qty"] for n, instrument in enumerate(process.engine.instruments)}
 
 
 def held(world: World) -> dict[str, float]:
