@@ -66,7 +66,8 @@ ALARMS: dict[int, str] = {Alarm.ALARM_UNPROTECTED: "no stop confirmed after a fi
 
 FEEDS: dict[int, str] = {FeedState.FEED_UP: "up", FeedState.FEED_DOWN: "down", FeedState.FEED_GAP: "gap"}
 CONTROLS: dict[int, str] = {Control.CONTROL_HALT: "halted", Control.CONTROL_RESUME: "resumed", Control.CONTROL_FLATTEN: "flattened",
-                            Control.CONTROL_PAUSE: "paused", Control.CONTROL_READY: "ready"}
+                            Control.CONTROL_PAUSE: "paused", Control.CONTROL_READY: "ready",
+                            Control.CONTROL_LOWER: "limit lowered"}
 #: why entries were held back, as it stands after "entries held back:"
 GATES: dict[int, str] = {Gate.GATE_START: "the account was not reconciled since the start", Gate.GATE_PRIVATE: "no private stream",
                          Gate.GATE_ORDERS: "no connection for orders", Gate.GATE_RECONCILE: "the venue could not be asked, or said otherwise",
