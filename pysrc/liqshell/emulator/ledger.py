@@ -45,6 +45,7 @@ class Ledger:
         self._serial = 0
         self._random = Random(seed)
         self._sequence = 10_000_000 + (seed % 1000) * 1000
+        self.held_now: set[Holding] = set()          # positions that are not flat
         self._said: list[Said] = []
         self._filled: list[tuple[Account, dict[str, Any]]] = []           # executions that have not been said yet
         self._moved: dict[Holding, None] = {}                             # positions to be said
@@ -152,7 +153,7 @@ class Ledger:
         """Tell the matcher within which marks nobody can be liquidated: each position may lose its share of what the account has to spare."""
         low, high = [0.0] * len(self.contracts), [float("inf")] * len(self.contracts)
         for account in self.accounts.values() if self.settings.liquidation else ():
-            held = [h for h in account.holdings.values() if h.size]
+            held = [h for h in account.holdings.values() if h.size] if self.held_now else []
             if not held or account.liquidating:
                 continue
             equity, _, _, _, kept = self.totals(account)
@@ -184,6 +185,10 @@ class Ledger:
         before, price, qty = h.size, ticks / c.tick_power, lots / c.lot_power
         self.release(order)
         pnl, closed = h.move(order.side, price, lots)
+        if h.size:
+            self.held_now.add(h)
+        else:
+            self.held_now.discard(h)
         rate = self.settings.maker_fee if maker else self.settings.taker_fee
         value = price * qty
         fee = value * rate
