@@ -14,7 +14,8 @@ from .orders import Order, lots_text, number, ticks_text
 from .venue_settings import Settings
 
 Said = tuple[Account, str, int, list[dict[str, Any]]]
-CAPACITY = 8192
+CAPACITY = 8192                                      # orders at rest, of all accounts
+RESERVED = 1024                                      # of them for what protects positions
 WALLETS_KEPT = 64
 REALTIME_ENDED = 500                                 # ended orders that order/realtime still knows
 HEDGE_LONG, HEDGE_SHORT = 1, 2
@@ -42,6 +43,7 @@ class Ledger:
         self.halted: set[str] = set()
         self.stale_ns = 0
         self.held = False                            # a request is being handled: messages wait for its end
+        self.resting = 0                             # orders in the matcher
         self._serial = 0
         self._random = Random(seed)
         self._sequence = 10_000_000 + (seed % 1000) * 1000
@@ -276,12 +278,14 @@ class Ledger:
         """Its place in the matcher."""
         order.slot = slot
         self.slots[slot] = order
+        self.resting += 1
 
     def leave(self, order: Order) -> None:
         """Out of the matcher."""
         if order.slot >= 0:
             self.matcher.remove(order.slot)
             self.slots[order.slot] = None
+            self.resting -= 1
             order.slot = -1
 
     def finish(self, order: Order, status: str, now_ns: int, *, cancel: str = "", reject: str = "") -> None:
