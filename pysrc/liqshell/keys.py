@@ -24,8 +24,8 @@ _log = logging.getLogger("liqshell.keys")
 def load_keys(environment: str, environ: Mapping[str, str] | None = None, keyring: Any = None) -> Keys:
     """The keys for an environment of ours ("mainnet", "testnet", "demo").
 
-    environ: that of this process unless told otherwise. keyring: an object with get_password(service, name); by default the package of that name where it
-    is installed. ConfigError where there are none, half of them, or what cannot be a key; it says where it looked, never what it found.
+    environ: that of this process unless told otherwise. keyring: an object with get_password(service, name); by default the package of that name
+    where it is installed. ConfigError where there are none, half of them, or what cannot be a key; it says where it looked, never what it found.
     """
     keys = find_keys(environment, environ, keyring)
     if keys is None:
