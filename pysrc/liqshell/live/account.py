@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import liqcore as lc
 from liqcore.event import Control as Order
 from liqcore.event import Gate, Kind, Role
-from liqshell import watchdog
+from liqshell import limits, watchdog
 from liqshell.config import Config
 from liqshell.dispatch import Dispatch, PicowsWire
 from liqshell.errors import ConfigError, VenueError
@@ -61,6 +61,7 @@ class LiveAccount:
         self._confirm = confirm
         self._resume = resume
         self._tasks: set[asyncio.Task[None]] = set()
+        self.limits_file: limits.LimitsFile | None = None       # watched, where the configuration is a file
         self._heeded = Kill.NO
         self._gates: dict[tuple[Gate, int], bool] = {}
         self._turned = self._looked = 0.0
@@ -101,10 +102,10 @@ class LiveAccount:
         pipeline = session.pipeline
         assert pipeline is not None and isinstance(pipeline.sink, LiveSink)
         self.engine, self.sink = pipeline.engine, pipeline.sink
-        limits = config.limits
+        most = config.limits
         self.guard = lc.Guard(
-            pipeline.instruments, order_notional_max=limits.order_notional_max, total_notional_max=limits.exposure_max, collar=limits.collar / SCALE,
-            orders_per_minute_max=min(limits.orders_per_minute_max, 256), orders_per_signal_max=limits.orders_per_signal_max,
+            pipeline.instruments, order_notional_max=most.order_notional_max, total_notional_max=most.exposure_max, collar=most.collar / SCALE,
+            orders_per_minute_max=min(most.orders_per_minute_max, 256), orders_per_signal_max=most.orders_per_signal_max,
             rate_window_s=min(60.0, RATE_WINDOW_S * session.speed))
         if state.image.guard:
             self.guard.restore(state.image.guard)
@@ -194,6 +195,7 @@ class LiveAccount:
 
     def _look(self) -> None:
         control = self.state.control
+        self.reload(force=False)
         control.heed_kill_file()
         kill = control.kill
         if kill > self._heeded:
@@ -338,18 +340,11 @@ class LiveAccount:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 await asyncio.to_thread(self._watchdog.wait, 5.0)
 
-    def reload(self, config: Config) -> list[str]:
-        """Lower the limits of the last hop to those of a configuration that was read again; what was done, in words. Nothing can be raised."""
-        limits = config.limits
-        done = self.guard.lower({"order_notional_max": limits.order_notional_max, "total_notional_max": limits.exposure_max,
-                                 "collar": limits.collar / SCALE, "orders_per_minute_max": min(limits.orders_per_minute_max, 256),
-                                 "orders_per_signal_max": limits.orders_per_signal_max})
-        for sentence in done or ["no limit of the last hop was lowered"]:
-            self.notice(Notice(Level.WARNING, "limits", sentence))
-        return done
-
-    def complain(self, text: str) -> None:
-        self.notice(Notice(Level.WARNING, "limits", text))
+    def reload(self, *, force: bool = True) -> None:
+        """Lower limits to what the configuration file says now (force: also where it has not changed). Nothing can be raised."""
+        reading = self.limits_file.changed(force=force) if self.limits_file is not None and self.dispatch is not None else None
+        if reading is not None:
+            limits.apply(reading, self.engine, self.guard, self.state.store, self, self.now(), "SIGHUP" if force else "file")
 
     def kill(self, reason: str, by: str) -> None:
         """The kill switch, from within: persists like any other."""
