@@ -14,18 +14,18 @@ SPEED = 60.0
 NS = 1_000_000_000
 
 
-def configuration(rest, ws, out, symbols=("ETHUSDT", "SOLUSDT"), more="", **limits):
+def configuration(rest, ws, out, symbols=("ETHUSDT", "SOLUSDT"), policy="entry_offset = 0.0003\n", record="", **limits):
     """A configuration that trades often: a short warm-up, every threshold fresh."""
     ages = {"data_age_max_s": 30.0, "event_age_max_s": 30.0, "daily_loss_max": 0.5, "weekly_loss_max": 0.5} | limits
     lines = "\n".join(f"{key} = {value}" for key, value in ages.items())
     return loads(f'[run]\nname = "test"\nmode = "live"\nout = {json.dumps(str(out))}\n[feed]\nrest = {json.dumps(rest)}\nws = {json.dumps(ws)}\nsymbols = {json.dumps(list(symbols))}\n'
-                 f"[detector]\nrefresh_s = 0\nwarmup = 30\nquantile = 0.8\n[policy]\nentry_offset = 0.0003\n"
-                 f'[live]\nwatchdog = false\n{more}\n[limits]\n{lines}\n')
+                 f"[detector]\nrefresh_s = 0\nwarmup = 20\nquantile = 0.7\n[policy]\n{policy}[record]\n{record}\n"
+                 f"[live]\nwatchdog = false\n[limits]\n{lines}\n")
 
 
-async def trade(emulator, folder, out, minutes, *, more="", during=None, **account):
+async def trade(emulator, folder, out, minutes, *, policy="entry_offset = 0.0003\n", during=None, **account):
     """Trade for some market minutes; the session and its manifest. during(session): a coroutine beside it."""
-    config = configuration(emulator.rest, emulator.ws, out, tuple(emulator.states)[:3], more)
+    config = configuration(emulator.rest, emulator.ws, out, tuple(emulator.states)[:3], policy)
     key = emulator.keys[0]
     account = LiveAccount(config, Keys(key.key, key.secret), **account)
     session = Session(config, folder, emulator.clock, {"synthetic": True}, account=account)

@@ -1,4 +1,4 @@
-"""One websocket of the account: connected when the gateway asks for it, tried again with jitter until it stands, its messages handed on."""
+"""One websocket of the account: connected when the gateway asks for it, and again after every loss with jitter; its messages are handed on."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Link:
                 await self._open()
         finally:
             if self.transport is not None:
-                transport, self.transport = self.transport, None
+                transport, self.transport = self.transport, None        # its end is ours: nobody is told
                 transport.disconnect()
                 with contextlib.suppress(TimeoutError, picows.WSError, OSError):
                     await asyncio.wait_for(transport.wait_disconnected(), 1.0)
@@ -113,4 +113,5 @@ class Link:
     def _lost(self, transport: picows.WSTransport) -> None:
         if transport is self.transport:
             self.transport = None
+            self._wanted.set()                   # what was wanted once is wanted again
             self._on_channel(self.channel, False)

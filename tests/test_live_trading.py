@@ -1,0 +1,188 @@
+"""Real orders over real sockets against the emulated venue: what was decided live is decided again, and what is believed is so at the venue."""
+
+import asyncio
+import json
+
+import numpy as np
+import pytest
+from live_rig import NS, configuration, live, trade
+from liqcore.event import Role
+
+import liqcore as lc
+from liqshell import journal, parity, recording, replay
+from liqshell.emulator.server import Config, serve
+from liqshell.errors import ConfigError, DataError, VenueError
+from liqshell.record import REPORT
+from liqshell.state.control import Control, Kill
+from liqshell.state.store import Store
+
+
+def requests(audit, role):
+    asked = audit[audit["kind"] == int(lc.AuditKind.AUDIT_REQUEST)]
+    return asked[(asked["phase"] == 1) & (asked["x"][:, 7] == int(role))]
+
+
+def believed(session):
+    """Positions as the engine holds them, signed, by symbol."""
+    engine = session.pipeline.engine
+    found = {i.symbol: round(engine.bracket(n)["held"] * engine.bracket(n)["side"], 9) for n, i in enumerate(engine.instruments)}
+    return {symbol: qty for symbol, qty in found.items() if qty}
+
+
+def real(truth):
+    return {symbol: round(p["qty"], 9) for (symbol, _), p in truth["positions"].items() if p["qty"]}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("live") / "run"
+    return folder, *live(folder, 12, speed=120.0, seed=2, policy="entry_offset = 0\nentry = 'market'\nmax_hold_s = 120\ncooldown_s = 5\n")
+
+
+def test_a_live_run_trades_and_replays_to_the_same_bytes(run):
+    _, session, manifest, audit, verdict, truth = run
+    assert verdict.identical and verdict.records == len(audit) > 0, verdict
+    assert len(requests(audit, Role.ROLE_ENTRY)) >= 2 and len(requests(audit, Role.ROLE_TARGET)) >= 1, "nothing was traded: choose another seed"
+    assert manifest["mode"] == "live" and manifest["environment"] == "loopback" and manifest["account"]["sent"] > 0
+    assert manifest["counters"]["refused"] == {} and manifest["account"]["alarms"] == [], manifest["account"]
+
+
+def test_what_is_believed_at_the_end_is_so_at_the_venue(run):
+    _, session, manifest, _, _, truth = run
+    assert believed(session) == real(truth)
+    assert all(p["stop_qty"] >= abs(p["qty"]) for p in truth["positions"].values()), "a position was left without its stop"
+    assert not [order for order in truth["orders"] if not order["reduce_only"] and not order["kind"]], "an entry rests after a good end"
+    assert abs(session.pipeline.engine.account.equity - truth["equity"]) < 0.02 * truth["equity"]
+    assert manifest["ended"].startswith("held" if real(truth) else "flat")
+
+
+def test_the_account_in_the_engine_is_the_account_at_the_venue_when_all_is_flat(run):
+    _, session, _, _, _, truth = run
+    if real(truth):
+        pytest.skip("a position is open at the end of this run")
+    assert session.pipeline.engine.account.equity == pytest.approx(truth["balance"], abs=1e-6)
+
+
+def test_every_order_stands_in_the_store_and_every_report_in_the_recording(run):
+    folder, session, manifest, audit, _, _ = run
+    store = Store(folder.parent / "state" / "test")
+    orders, executions = store.rows("orders"), store.rows("executions")
+    store.close()
+    assert len(orders) == manifest["account"]["sent"] + manifest["account"]["refused"] + manifest["account"]["later"]
+    fills = audit[audit["kind"] == int(lc.AuditKind.AUDIT_FILL)]
+    assert len(executions) >= len(fills) > 0
+    marks = [record for record in recording.read(folder / journal.FRAMES) if record.stream == REPORT]
+    assert len(marks) == manifest["account"]["reports"]
+    rows = np.frombuffer(b"".join(bytes.fromhex(json.loads(mark.frame)["row"]) for mark in marks), lc.EVENT_DTYPE)
+    assert set(rows["kind"]) <= {int(k) for k in (lc.Kind.ORDER, lc.Kind.FILL, lc.Kind.CONTROL, lc.Kind.FUNDING)}
+
+
+def test_a_live_run_cannot_be_proven_as_a_backtest_and_says_why(run):
+    with pytest.raises(DataError, match="traded at a venue outside.*without --as proves it"):
+        parity.prove_as_backtest(run[0])
+
+
+def test_a_second_run_of_the_account_takes_up_what_the_first_left(tmp_path):
+    async def main():
+        async with await serve(Config(seed=3, speed=120.0, lead_s=0.3)) as emulator:
+            out = []
+            for n in range(2):
+                session, manifest = await trade(emulator, tmp_path / f"run{n}", tmp_path, 6,
+                                                policy="entry_offset = 0\nentry = 'market'\nmax_hold_s = 3600\ntake_profit = 0.05\nstop_loss = 0.05\n")
+                out.append((session, manifest, emulator.desk.exchange.truth(emulator.keys[0].account)))
+            return out
+
+    (first, one, between), (second, two, _) = asyncio.run(main())
+    assert real(between), "no position was open between the runs: choose another seed"
+    assert one["account"]["prefix"] == two["account"]["prefix"], "the ids of one state folder begin alike"
+    assert two["settings"]["restored"] and two["settings"]["resumed_ns"] >= one["ended_ns"]
+    ids = [set(requests(journal.load_audit(tmp_path / f"run{n}"), Role.ROLE_ENTRY)["id"].tolist()) for n in range(2)]
+    assert ids[0] and not ids[0] & ids[1], "an order id was used twice"
+    assert all(replay.prove(tmp_path / f"run{n}").identical for n in range(2))
+    assert two["account"]["alarms"] == []
+
+
+def test_drops_of_every_channel_end_in_agreement(tmp_path):
+    faults = [{"kind": "drop", "at_s": 120, "channel": "private"}, {"kind": "drop", "at_s": 200, "channel": "trade"}, {"kind": "drop", "at_s": 300},
+              {"kind": "lose_private", "at_s": 60, "probability": 0.2}, {"kind": "duplicate_private", "probability": 0.3}]
+    session, manifest, _, verdict, truth = live(tmp_path / "run", 10, speed=120.0, seed=2, faults=faults,
+                                                policy="entry_offset = 0\nentry = 'market'\nmax_hold_s = 120\ncooldown_s = 5\n")
+    assert verdict.identical, verdict
+    assert manifest["account"]["connects"]["private"] >= 3 and manifest["account"]["connects"]["orders"] >= 3, manifest["account"]["connects"]
+    assert believed(session) == real(truth)
+    assert all(p["stop_qty"] >= abs(p["qty"]) for p in truth["positions"].values())
+
+
+def test_the_kill_switch_stops_entries_and_lasts(tmp_path):
+    async def kill(session):
+        while session.account is None or not session.account.ready.is_set():
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(1.0)
+        session.account.kill("a test", "pytest")
+
+    async def main():
+        async with await serve(Config(seed=2, speed=120.0, lead_s=0.3)) as emulator:
+            session, manifest = await trade(emulator, tmp_path / "run", tmp_path, 8, during=kill)
+            with pytest.raises(ConfigError, match="kill switch is on .a test"):
+                await trade(emulator, tmp_path / "again", tmp_path, 1)
+            return session, manifest
+
+    session, manifest = asyncio.run(main())
+    audit = journal.load_audit(tmp_path / "run")
+    entries = requests(audit, Role.ROLE_ENTRY)
+    halts = audit[(audit["kind"] == int(lc.AuditKind.AUDIT_LIMIT)) & (audit["reason"] == int(lc.Reason.HALTED))]
+    assert len(halts) and (entries["ts"] <= halts["ts"][0]).all(), "an entry was asked for after the kill"
+    assert session.pipeline.engine.risk.halted == lc.Reason.HALTED
+    assert replay.prove(tmp_path / "run").identical
+    control = Control(tmp_path / "state" / "test")
+    assert control.kill == Kill.KILLED
+    control.close()
+    assert not (tmp_path / "again").exists(), "a refused start leaves no run"
+
+
+@pytest.mark.parametrize("change, text", [
+    (lambda key: setattr(key, "withdraw", True), "this key may withdraw money"),
+    (lambda key: setattr(key, "trade", False), "this key may not trade"),
+    (lambda key: setattr(key, "valid", False), "the key is not accepted"),
+])
+def test_a_key_that_may_too_much_or_too_little_is_refused_before_anything_is_sent(tmp_path, change, text):
+    async def main():
+        async with await serve(Config(seed=1, speed=60.0)) as emulator:
+            change(emulator.keys[0])
+            with pytest.raises(VenueError, match=text):
+                await trade(emulator, tmp_path / "run", tmp_path, 1)
+            return emulator.desk.exchange.truth(emulator.keys[0].account)
+
+    truth = asyncio.run(main())
+    assert truth["orders"] == [] and not (tmp_path / "run").exists()
+
+
+def test_what_a_person_does_not_confirm_is_not_done(tmp_path):
+    asked = []
+
+    async def main():
+        async with await serve(Config(seed=1, speed=60.0)) as emulator:
+            with pytest.raises(ConfigError, match="not confirmed.*Nothing was sent"):
+                await trade(emulator, tmp_path / "run", tmp_path, 1, confirm=lambda terms, word: asked.append((terms, word)) or False)
+
+    asyncio.run(main())
+    (terms, word), = asked
+    assert word == "MAINNET" and "REAL ORDERS" in terms and "10,000.00 USDT equity" in terms and "loss a day 50.00%" in terms
+
+
+def test_a_position_that_is_not_ours_is_left_alone_and_an_alarm(tmp_path):
+    """A person opens a position of a contract that we trade."""
+    faults = [{"kind": "manual_trade", "symbol": "ETHUSDT", "at_s": 60}]
+    session, manifest, audit, verdict, truth = live(tmp_path / "run", 5, speed=120.0, seed=2, faults=faults)
+    assert truth["positions"].get(("ETHUSDT", 0), {}).get("qty", 0) > 0, "it was touched, or never opened"
+    assert any("ETHUSDT" in alarm for alarm in manifest["account"]["alarms"]), manifest["account"]
+    assert verdict.identical and "ETHUSDT" not in believed(session)
+
+
+def test_a_configuration_without_a_recording_does_not_trade():
+    from liqshell.live.account import refuse_unsafe
+
+    config = configuration("http://127.0.0.1:1", "ws://127.0.0.1:1", "runs", record="enabled = false")
+    with pytest.raises(ConfigError, match="cannot be replayed"):
+        refuse_unsafe(config)
+    assert NS == 10**9
