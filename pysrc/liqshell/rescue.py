@@ -204,7 +204,7 @@ class Rescue:
     def close(self, position: Position, name: str) -> bool:
         """At market, reduce-only, all of it: repeated, it cannot do more than close. The id is not in our pattern: a live process, or the next one,
         sees that somebody else reduced its position."""
-        link = f"liqcore-kill-{time.time_ns() // 1_000_000:x}-{position.symbol[:12]}"
+        link = f"liqcore-kill-{time.time_ns() // 1_000_000:x}-{position.symbol[:10]}"       # at most 36
         reply = self.client.ask(bybit_rest.create(position.symbol, link, -position.side, "0", reduce_only=True, index=position.index), Asked.CREATE)
         self._heed(reply)
         if reply.outcome in (Outcome.ACCEPTED, Outcome.DONE, Outcome.LANDED):

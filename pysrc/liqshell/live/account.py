@@ -202,6 +202,12 @@ class LiveAccount:
             self._heeded = kill
             self.notice(Notice(Level.ALARM, "killed", f"the kill switch is on: {control.reason} ({control.by})"))
             self.report(self._control(Order.CONTROL_FLATTEN if kill == Kill.FLATTEN else Order.CONTROL_HALT))
+        if control.watchdog:            # it saw what we did not; entries come back a moment after its word is gone
+            self._calm_at = time.monotonic() + CALM_S
+            if not self._gates.get((Gate.GATE_STALL, -1)):
+                acted = "; it has acted at the venue: restart, so that everything is asked for" if control.rescued_at_ns else ""
+                self.notice(Notice(Level.ALARM, "watchdog", f"the watchdog holds entries back{acted}"))
+            self._gate(Gate.GATE_STALL, True)
         why = self.state.store.entries_off()
         if why and not self._gates.get((Gate.GATE_DISK, -1)):
             self.notice(Notice(Level.ALARM, "disk", why))
