@@ -21,6 +21,7 @@ from liqcore.event import (
     FillReason,
     Gate,
     Kind,
+    Limit,
     OrderStatus,
     Phase,
     Reason,
@@ -59,8 +60,8 @@ def get_include() -> str:
 
 __all__ = [
     "AUDIT_DTYPE", "AUDIT_FIELDS", "EVENT_DTYPE", "LONG", "SECOND", "SHORT", "SIGNAL_DTYPE", "Account", "Alarm", "AuditKind", "Bracket",
-    "BracketState", "Cascade", "CascadeConfig", "Completeness", "Control", "Engine", "FeedState", "FillReason", "Gate", "Guard", "Instrument", "Kind",
-    "Latency", "Market", "OrderStatus", "Paper", "Passage", "Phase", "Policy", "QuantileSketch", "Reason", "Request", "Risk", "Role",
-    "RollingQuantile", "SegmentZ", "Side", "Signal", "SimVenue", "Tape", "TapeBuilder", "Verdict", "Walk", "Window", "__version__", "abi_version",
-    "get_include",
+    "BracketState", "Cascade", "CascadeConfig", "Completeness", "Control", "Engine", "FeedState", "FillReason", "Gate", "Guard", "Instrument",
+    "Kind", "Limit", "Latency", "Market", "OrderStatus", "Paper", "Passage", "Phase", "Policy", "QuantileSketch", "Reason", "Request", "Risk",
+    "Role", "RollingQuantile", "SegmentZ", "Side", "Signal", "SimVenue", "Tape", "TapeBuilder", "Verdict", "Walk", "Window", "__version__",
+    "abi_version", "get_include",
 ]

@@ -22,7 +22,7 @@ FIELDS = {
     AuditKind.AUDIT_BRACKET: ("BracketState", ("entry_price", "target_price", "stop_price", "qty", "filled", "position", "deadline_s", "sequence")),
     AuditKind.AUDIT_TRADE: ("Side", ("entry_price", "exit_price", "qty", "gross", "fees", "net", "hold_s", "entry_is_maker")),
     AuditKind.AUDIT_FEED: ("FeedState", ("gap_s", "uncertain_until_s", "unused2", "unused3", "unused4", "unused5", "unused6", "unused7")),
-    AuditKind.AUDIT_LIMIT: ("Control", ("value", "limit", "equity", "gate", "gates_closed", "unused5", "unused6", "unused7")),
+    AuditKind.AUDIT_LIMIT: ("Control", ("value", "limit", "equity", "gate", "gates_closed", "which", "unused6", "unused7")),
     AuditKind.AUDIT_LAPSED: ("Phase", ("long_notional", "short_notional", "threshold", "count", "unused4", "unused5", "unused6", "unused7")),
     AuditKind.AUDIT_LARGE: ("Phase", ("notional", "threshold", "count", "long_notional", "short_notional", "price", "qty", "rolling")),
     AuditKind.AUDIT_FUNDING: ("Side", ("mark_price", "qty", "paid", "rate", "unused4", "unused5", "unused6", "unused7")),

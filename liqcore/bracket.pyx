@@ -81,9 +81,10 @@ cdef void finish(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noex
     audit_state(s, i, s.end, now, out)
 
 
-cdef inline int64_t left_to_close(const slot_t* s) noexcept nogil:
-    """Lots that a close is to sell: what is held, without what exits are known to have sold though the reports are late."""
-    return slot_position(s) - unheard(&s.stop) - unheard(&s.target) - unheard(&s.close)
+cdef inline int64_t left_to_close(const slot_t* s, int64_t now, Outbox out) noexcept nogil:
+    """Lots that a close is to sell: what is held, without what exits are known to have sold though the reports are late. When they are later than that
+    it is all that is held: asking for too much is refused or cut short by the venue, asking for too little would leave it naked."""
+    return slot_position(s) - unheard(&s.stop, now, out) - unheard(&s.target, now, out) - unheard(&s.close, now, out)
 
 
 cdef inline bint target_misfits(const slot_t* s) noexcept nogil:
@@ -99,12 +100,12 @@ cdef void settle_position(slot_t* s, const instrument_t* i, int64_t position, in
             s.state = BRACKET_LEAVING
             audit_state(s, i, s.end, now, out)
         ask_cancel(s, &s.target, i, exit_side, now, out)
-        if not order_open(&s.close) and now >= s.close.not_before and left_to_close(s) > 0:
+        if not order_open(&s.close) and now >= s.close.not_before and left_to_close(s, now, out) > 0:
             if s.close.attempt == ATTEMPTS_MAX:
                 alarm(s, ALARM_STUCK, qty_of(i, position), ATTEMPTS_MAX, s.close.id, now, out)
             elif s.close.attempt == 255:
                 s.close.attempt = ATTEMPTS_MAX + 1      # two hours of refusals: ids start again, a position is never abandoned
-            s.close.qty = left_to_close(s)
+            s.close.qty = left_to_close(s, now, out)
             s.close.price = 0
             ask_create(s, &s.close, ROLE_CLOSE, i, ORDER_MARKET, REDUCE_ONLY, exit_side, 0, now, out)
         return
@@ -499,11 +500,23 @@ cdef int bracket_timer(slot_t* s, const instrument_t* i, int64_t now, Outbox out
     return verdict
 
 
-cdef int64_t exit_deadline(const slot_t* s) noexcept nogil:
-    """When an exit that was refused is to be asked for again."""
+cdef int64_t heard_by(const slot_t* s, Outbox out) noexcept nogil:
+    """When the last fills that may be on their way are waited for no more."""
+    cdef int64_t t = 0
+    if s.stop.executed > s.stop.filled:
+        t = s.stop.ts_asked
+    if s.target.executed > s.target.filled:
+        t = max(t, s.target.ts_asked)
+    if s.close.executed > s.close.filled:
+        t = max(t, s.close.ts_asked)
+    return t + out.protect_ns
+
+
+cdef int64_t exit_deadline(const slot_t* s, Outbox out) noexcept nogil:
+    """When an exit that was refused, or that waits for late reports, is to be asked for."""
     cdef int64_t t = NEVER
-    if slot_position(s) > 0 and s.end != OK and not order_open(&s.close) and left_to_close(s) > 0:
-        t = s.close.not_before
+    if slot_position(s) > 0 and s.end != OK and not order_open(&s.close):
+        t = s.close.not_before if left_to_close(s, 0, out) > 0 else max(s.close.not_before, heard_by(s, out))
     if slot_position(s) > 0 and s.end == OK and target_misfits(s):
         t = min(t, s.target.not_before)
     if slot_position(s) > 0 and s.end == OK and s.spec.take_profit and not order_pending(&s.target) and s.target.attempt < ATTEMPTS_MAX:
@@ -526,7 +539,7 @@ cdef int64_t bracket_deadline(const slot_t* s, Outbox out) noexcept nogil:
         t = min(t, s.protect_deadline)
     if s.overfill_deadline:
         t = min(t, s.overfill_deadline)
-    t = min(t, exit_deadline(s))
+    t = min(t, exit_deadline(s, out))
     t = min(t, answer_deadline(&s.entry, out))
     t = min(t, answer_deadline(&s.target, out))
     t = min(t, answer_deadline(&s.close, out))

@@ -77,6 +77,10 @@ cdef uint8_t door(const event_t* e, int64_t now, market_t* markets, const instru
             return BAD_INSTRUMENT
         if e.kind == CONTROL and (e.code == CONTROL_PAUSE or e.code == CONTROL_READY):
             return OK if GATE_START <= e.flags <= GATE_MARKET else BAD_CODE
+        if e.kind == CONTROL and e.code == CONTROL_LOWER:
+            if not LIMIT_ORDER_NOTIONAL <= e.flags <= LIMIT_COLLAR or e.instrument != ALL_INSTRUMENTS:
+                return BAD_CODE
+            return OK if 0.0 < e.price <= 1e12 else BAD_PRICE
         return OK if 1 <= e.code <= 3 else BAD_CODE
     if e.kind < LIQUIDATION or e.kind > FUNDING:
         return BAD_KIND

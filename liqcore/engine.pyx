@@ -312,6 +312,9 @@ cdef class Engine:
             n = max(e.instrument, 0)
             self.risk.gate(e, &self.market[n], self.count if e.instrument == ALL_INSTRUMENTS else 1, self.clock.now, self.audit)
             return
+        if e.code == CONTROL_LOWER:
+            self.risk.lower(e, self.account, self.clock.now, self.audit)
+            return
         self.risk.control(e.code, self.account, self.clock.now, self.audit)
         for n in range(self.count if e.code == CONTROL_FLATTEN else 0):
             bracket_leave(&self.slot[n], &self.inst[n], END_CONTROL, self.clock.now, self.out)

@@ -50,6 +50,20 @@ cpdef enum Control:
     CONTROL_FLATTEN = 3      # halt, cancel entries, close positions at market
     CONTROL_PAUSE = 4        # flags = Gate that closes, for one instrument or for all: no entries while any gate is closed; what rests may stay
     CONTROL_READY = 5        # flags = Gate that opens
+    CONTROL_LOWER = 6        # flags = Limit, price = its new value: takes effect only where it is stricter than the one in force
+
+cpdef enum Limit:            # the limits of Risk, each in the unit of its argument
+    LIMIT_ORDER_NOTIONAL = 1
+    LIMIT_EXPOSURE = 2
+    LIMIT_LEVERAGE = 3
+    LIMIT_POSITIONS = 4
+    LIMIT_ORDERS_PER_MINUTE = 5
+    LIMIT_ORDERS_PER_SIGNAL = 6
+    LIMIT_DAILY_LOSS = 7
+    LIMIT_WEEKLY_LOSS = 8
+    LIMIT_DATA_AGE = 9
+    LIMIT_EVENT_AGE = 10
+    LIMIT_COLLAR = 11
 
 cpdef enum Gate:             # why a venue cannot be trusted with an entry at the moment; unlike a halt it opens by itself
     GATE_START = 1           # not reconciled since the start

@@ -48,6 +48,10 @@ cdef class Intake:
         """An operator's Control (HALT, RESUME, FLATTEN), or a Gate that closes (PAUSE) or opens (READY) for one instrument or for all."""
         return self.enter(ts_recv, ts_recv, self._index(instrument), CONTROL, 0, 0.0, 0.0, 0.0, 0.0, 0, int(gate), int(control))
 
+    def on_limit(self, int64_t ts_recv, limit, double value) -> tuple:
+        """A Limit of risk becomes stricter, in the unit of Risk's argument. What would loosen it changes nothing; see Risk.limits_now."""
+        return self.enter(ts_recv, ts_recv, ALL_INSTRUMENTS, CONTROL, 0, value, 0.0, 0.0, 0.0, 0, int(limit), CONTROL_LOWER)
+
     def on_order(self, int64_t ts_event, int64_t ts_recv, int64_t order, status, reason=0, double qty=0.0, double price=0.0,
                  double filled=0.0) -> tuple:
         """The venue's report on one of our orders: OrderStatus, the Reason if it ended, resting quantity. filled: executed so far; give it where the

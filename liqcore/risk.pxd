@@ -73,4 +73,5 @@ cdef class Risk:
     cdef int watch(self, Account account, int64_t now, AuditRing audit) noexcept nogil
     cdef void control(self, uint8_t code, Account account, int64_t now, AuditRing audit) noexcept nogil
     cdef void gate(self, const event_t* e, market_t* m, int count, int64_t now, AuditRing audit) noexcept nogil
+    cdef void lower(self, const event_t* e, Account account, int64_t now, AuditRing audit) noexcept nogil
     cdef void new_day(self, int what, Account account, int64_t now, AuditRing audit) noexcept nogil

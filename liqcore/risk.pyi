@@ -1,6 +1,8 @@
 from typing_extensions import disjoint_base
 
-from liqcore.event import Reason
+from liqcore.event import Limit, Reason
+
+LIMIT_NAMES: dict[Limit, str]
 
 @disjoint_base
 class Risk:
@@ -10,5 +12,7 @@ class Risk:
                  collar: float = 0.02) -> None: ...
     @property
     def halted(self) -> Reason: ...
+    @property
+    def limits_now(self) -> dict[str, float]: ...
     def snapshot(self) -> bytes: ...
     def restore(self, data: bytes) -> None: ...

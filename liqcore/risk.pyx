@@ -10,6 +10,9 @@ from liqcore.instrument cimport price_of, qty_of
 from liqcore import event as schema
 
 cdef int64_t MINUTE_NS = 60000000000
+LIMIT_NAMES = dict(zip(schema.Limit, ("order_notional_max", "exposure_max", "leverage_max", "positions_max", "orders_per_minute_max",
+                                      "orders_per_signal_max", "daily_loss_max", "weekly_loss_max", "data_age_max_s", "event_age_max_s", "collar"),
+                       strict=True))
 
 
 cdef uint8_t hurdle(const signal_t* s, const market_t* m, const slot_t* slot, int64_t now, Outbox out) noexcept nogil:
@@ -35,6 +38,54 @@ cdef int first_gate(int32_t gates) noexcept nogil:
     while gates and not gates & (1 << gate):
         gate += 1
     return gate
+
+
+cdef double limit_value(const limits_t* l, int limit) noexcept nogil:
+    """In the unit of Risk's argument."""
+    if limit == LIMIT_ORDER_NOTIONAL:
+        return l.order_notional_max
+    if limit == LIMIT_EXPOSURE:
+        return l.exposure_max
+    if limit == LIMIT_LEVERAGE:
+        return l.leverage_max
+    if limit == LIMIT_POSITIONS:
+        return l.positions_max
+    if limit == LIMIT_ORDERS_PER_MINUTE:
+        return l.orders_per_minute_max
+    if limit == LIMIT_ORDERS_PER_SIGNAL:
+        return l.orders_per_signal_max
+    if limit == LIMIT_DAILY_LOSS:
+        return l.daily_loss_max
+    if limit == LIMIT_WEEKLY_LOSS:
+        return l.weekly_loss_max
+    if limit == LIMIT_DATA_AGE:
+        return l.data_age_max_ns / 1e9
+    return l.event_age_max_ns / 1e9 if limit == LIMIT_EVENT_AGE else l.collar
+
+
+cdef void set_limit(limits_t* l, int limit, double value) noexcept nogil:
+    if limit == LIMIT_ORDER_NOTIONAL:
+        l.order_notional_max = value
+    elif limit == LIMIT_EXPOSURE:
+        l.exposure_max = value
+    elif limit == LIMIT_LEVERAGE:
+        l.leverage_max = value
+    elif limit == LIMIT_POSITIONS:
+        l.positions_max = <int32_t> value
+    elif limit == LIMIT_ORDERS_PER_MINUTE:
+        l.orders_per_minute_max = <int32_t> value
+    elif limit == LIMIT_ORDERS_PER_SIGNAL:
+        l.orders_per_signal_max = <int32_t> value
+    elif limit == LIMIT_DAILY_LOSS:
+        l.daily_loss_max = value
+    elif limit == LIMIT_WEEKLY_LOSS:
+        l.weekly_loss_max = value
+    elif limit == LIMIT_DATA_AGE:
+        l.data_age_max_ns = <int64_t> (value * 1e9)
+    elif limit == LIMIT_EVENT_AGE:
+        l.event_age_max_ns = <int64_t> (value * 1e9)
+    elif limit == LIMIT_COLLAR:
+        l.collar = value
 
 
 cdef class Risk:
@@ -189,6 +240,20 @@ cdef class Risk:
             a.x[3] = e.flags
             a.x[4] = closed
 
+    cdef void lower(self, const event_t* e, Account account, int64_t now, AuditRing audit) noexcept nogil:
+        """A limit becomes stricter; whole numbers at least 1. Only a change is worth a record. A loss limit that has been passed already latches at
+        the next look, as always."""
+        cdef double before = limit_value(&self.limits, e.flags)
+        cdef audit_t* a
+        if e.price >= before or (LIMIT_POSITIONS <= e.flags <= LIMIT_ORDERS_PER_SIGNAL and e.price < 1.0):
+            return
+        set_limit(&self.limits, e.flags, e.price)
+        a = audit.put(now, AUDIT_LIMIT, OK, CONTROL_LOWER, ALL_INSTRUMENTS, 0, 0)
+        a.x[0] = before
+        a.x[1] = limit_value(&self.limits, e.flags)
+        a.x[2] = account.equity_now()
+        a.x[5] = e.flags
+
     cdef void new_day(self, int what, Account account, int64_t now, AuditRing audit) noexcept nogil:
         """The day's loss limit ends with the day; the week's asks for a person (S2-18c: review and recalibrate)."""
         cdef audit_t* a
@@ -201,6 +266,11 @@ cdef class Risk:
     def halted(self):
         """The Reason that latched, or Reason.OK."""
         return schema.Reason(self.latch.halted)
+
+    @property
+    def limits_now(self) -> dict:
+        """The limits in force, by the names and in the units of the arguments."""
+        return {name: limit_value(&self.limits, limit) for limit, name in LIMIT_NAMES.items()}
 
     def snapshot(self) -> bytes:
         return (<char*> &self.latch)[:sizeof(latch_t)]

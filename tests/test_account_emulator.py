@@ -165,9 +165,13 @@ def test_what_becomes_of_requests(side: int) -> None:
     trade(conversation)
 
 
-def test_doctor_finds_an_emulated_account_healthy(tmp_path: Any) -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_doctor_finds_an_emulated_account_healthy(tmp_path: Any, tls: bool) -> None:
     async def conversation(client: Any) -> None:
-        config = loads(f"[feed]\nsymbols = ['BTCUSDT', 'SOLUSDT']\nrest = '{client.rest_url}'\nws = '{client.ws_url}'\n[run]\nout = '{tmp_path}/runs'\n"
+        line = client.emulator.ready()
+        place = line["tls"] if tls else line
+        ca = f"ca = '{place['ca']}'\n" if tls else ""
+        config = loads(f"[feed]\nsymbols = ['BTCUSDT', 'SOLUSDT']\nrest = '{place['rest']}'\nws = '{place['ws']}'\n{ca}[run]\nout = '{tmp_path}/runs'\n"
                        "[policy]\nnotional = 2000\n")
         await last_price(Adapter(client))
         facts = await gather(config, Keys(client.key, client.secret), samples=5)
@@ -179,4 +183,4 @@ def test_doctor_finds_an_emulated_account_healthy(tmp_path: Any) -> None:
                 "orders", "dead_man", "limits", "config"} <= seen
         wrong = examine(config, await gather(config, Keys(client.key, "notTheSecret00"), samples=3))
         assert next(check for check in wrong if check.id == "keys").verdict == "fail"
-    trade(conversation)
+    trade(conversation, tls=tls)

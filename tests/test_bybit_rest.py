@@ -115,7 +115,11 @@ def test_lists():
     assert held.entry == 2496.25 and (flat.side, flat.qty) == (0, 0.0)
     wallet = answers.parse_wallet(bytes_of(af.listing(af.WALLET)))
     assert wallet.value.equity == 10262.91 and wallet.value.updated_ms == 1700000000700
-    assert answers.parse_orders(bytes_of(af.listing())).value == ()
+    assert answers.parse_orders(bytes_of(af.listing())).value == () == answers.parse_orders(bytes_of(af.envelope({"list": None}))).value
+    assert answers.parse_orders(bytes_of(af.listing(cursor="c" * 4096))).cursor == "c" * 4096
+    assert not answers.parse_orders(bytes_of(af.listing(cursor="c" * 4097))).ok
+    empty = answers.parse_orders(bytes_of(af.listing(af.ORDER_REST, reduceOnly=None, orderType="UNKNOWN"))).value[0]
+    assert not empty.reduce_only and not empty.market
 
 
 @pytest.mark.parametrize(("parse", "message"), [

@@ -87,7 +87,7 @@ def test_own_preset_of_a_symbol_is_not_mixed_with_the_offsets_of_policy():
 def test_every_fault_is_reported_with_file_key_value_range_and_suggestion():
     found = faults("""
 [run]
-mode = "real"
+mode = "lve"
 sed = 3
 [detector]
 quantile = 1.0
@@ -118,7 +118,7 @@ positions_max = 2.5
     assert "policy.symbols.btc: found the name 'btc'; expected a contract name" in joined
     assert "limits.positions_max: found 2.5" in joined
     assert "polcy: unknown key. Did you mean 'policy'?" in joined
-    assert "run.mode: found 'real'; expected one of 'paper', 'live'" in joined
+    assert "run.mode: found 'lve'; expected one of 'paper', 'live'; did you mean 'live'?" in joined
 
 
 def test_a_password_in_an_address_is_refused_and_not_repeated():
@@ -126,10 +126,8 @@ def test_a_password_in_an_address_is_refused_and_not_repeated():
     assert len(found) == 1 and "without user name" in found[0] and "hunter22" not in found[0]
 
 
-def test_live_is_a_mode_with_a_section_of_its_own():
-    read = loads('[run]\nmode = "live"\n[live]\nleverage = 5\nrecv_window_ms = 3000')
-    assert read.run.mode == "live" and read.live.leverage == 5.0 and read.live.recv_window_ms == 3000 and read.live.watchdog
-    assert faults("[live]\nleverage = 0.5") == ["my.toml: live.leverage: found 0.5; expected from 1 on, or 0 to leave it as it is"]
+def test_live_has_to_be_said():
+    assert loads("").run.mode == "paper" and loads('[run]\nmode = "live"').run.mode == "live"
 
 
 @pytest.mark.parametrize(("text", "part"), [

@@ -140,6 +140,12 @@ def test_liquidation_before_the_stop_is_found_in_isolated_margin():
     assert verdicts(healthy(modes=tight), text + limits)["leverage"] == "ok"                                            # cross: the whole wallet stands behind it
 
 
+def test_the_leverage_that_a_live_start_sets_is_the_one_judged():
+    text = CONFIG + "[live]\nleverage = 25\n"
+    found = next(c for c in examine(loads(text), healthy()) if c.id == "leverage")
+    assert found.verdict == "warn" and "leverage 5 (a live start sets 25)" in found.text
+
+
 def test_foreign_orders_are_told_from_ours():
     orders = (ORDER, dataclasses.replace(ORDER, link_id="fade_k2x9-1a2"), dataclasses.replace(ORDER, link_id="by-hand"),
               dataclasses.replace(ORDER, link_id=f"{make_prefix('first', 1_700_000_000_000_000_000)}-1a2"), dataclasses.replace(ORDER, stop_kind="StopLoss"))

@@ -297,6 +297,8 @@ def test_a_clock_that_is_wrong(backward: bool, late: float) -> None:
     client.utc_ms = lambda: stamp() - client.desk.times.skew_ns // 1_000_000  # type: ignore[method-assign]
     client.wait(2.0)
     assert client.rest("GET", "/v5/position/list", POSITIONS)["retCode"] == 10002
+    shown = int(client.rest("GET", "/v5/market/time", signed=False)["result"]["timeNano"])
+    assert abs(shown - client.now - (-1 if backward else 1) * int(late * NS)) < NS // 10           # and the venue shows it
     client.wait(10.0)
     assert client.rest("GET", "/v5/position/list", POSITIONS)["retCode"] == 0
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from account_client import AccountClient, trade
 from emulator_client import ALL, SYMBOLS, Client, drain, talk
 
 from liqshell.clock import Clock
@@ -61,6 +62,25 @@ def test_a_recording_is_sent_again(tmp_path: Path, start_ns: int | None) -> None
         assert [one["symbol"] for one in info] == list(SYMBOLS)
         assert (await client.rest("/v5/market/tickers?category=linear&symbol=SOLUSDT"))["result"]["list"][0]["markPrice"]
     talk(conversation, from_=(str(path),), start_ns=start_ns, wait_for_client=True, speed=20.0)
+
+
+def test_an_account_trades_on_a_recording(tmp_path: Path) -> None:
+    path, _ = recording(tmp_path)
+
+    async def conversation(client: AccountClient) -> None:
+        private = await client.private("execution", "position")
+        public = await Client(client.session, client.emulator).connect()
+        await public.subscribe(["publicTrade.BTCUSDT"])                      # market time begins
+        last = float((await public.next(lambda frame: "topic" in frame))["data"][0]["p"])
+        for side, size in (("Buy", "0.01"), ("Sell", "0")):
+            made = await client.rest("POST", "/v5/order/create", {"category": "linear", "symbol": "BTCUSDT", "side": side, "orderType": "Market",
+                                                                  "qty": "0.010"})
+            assert made["retCode"] == 0, made
+            filled = await private.row("execution", symbol="BTCUSDT", side=side)
+            assert abs(float(filled["execPrice"]) / last - 1.0) < 0.01
+            await private.row("position", symbol="BTCUSDT", size=size)
+        assert client.emulator.status()["unread"] == 0
+    trade(conversation, from_=(str(path),), wait_for_client=True, speed=2.0)
 
 
 def test_a_recording_without_market_data_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 
 import aiohttp
+import numpy as np
 import pytest
 from emulator_client import ALL, SYMBOLS, Client, away, drain, talk, watch_pauses
 
@@ -149,3 +150,66 @@ def test_bad_faults_and_configurations() -> None:
         Config(host="0.0.0.0")
     with pytest.raises(ValueError, match="hours"):
         Config(hours=0.0)
+
+
+def test_a_frame_with_many_liquidations_reaches_the_adapter_whole() -> None:
+    from liqcore.event import EVENT_DTYPE, Side
+    from liqshell.venues.bybit import PublicDecoder
+
+    async def conversation(client: Client) -> None:
+        await client.subscribe(["allLiquidation.SOLUSDT"])
+        frame = await client.next(lambda frame: "topic" in frame)
+        assert len(frame["data"]) == 200
+        found = np.zeros(256, EVENT_DTYPE)
+        assert PublicDecoder(("SOLUSDT",)).decode(json.dumps(frame, separators=(",", ":")).encode(), 1, found) == 200
+        assert [int(side) for side in found["side"][:200]] == [Side.LONG if row["S"] == "Buy" else Side.SHORT for row in frame["data"]]
+        assert [f"{price:g}" for price in found["price"][:200]] == [f"{float(row['p']):g}" for row in frame["data"]]
+    talk(conversation, faults=({"kind": "many_liquidations", "rows": 200, "duration_s": 1e6},))
+
+
+def test_book_gap_and_damaged_public_frames() -> None:
+    async def conversation(client: Client) -> None:
+        await client.subscribe(["orderbook.1.BTCUSDT"])
+        before = (await client.next(lambda frame: "topic" in frame))["data"]["u"]
+        client.emulator.faults.add({"kind": "book_gap"})
+        client.emulator.wake()
+        assert (await client.next(lambda frame: "topic" in frame and frame["data"]["u"] > before + 900))["data"]["u"] < before + 1_500
+        client.emulator.faults.add({"kind": "garbage_public", "duration_s": 1e6, "probability": 0.5})
+        client.emulator.wake()
+        good = bad = 0
+        async with asyncio.timeout(20.0):
+            while not (good > 20 and bad > 5):
+                received = await client.ws.receive()
+                try:
+                    good += isinstance(json.loads(received.data)["data"]["b"][0][0], str)
+                except (ValueError, LookupError, TypeError, UnicodeDecodeError, RecursionError):
+                    bad += 1
+    talk(conversation)
+
+
+def test_deeper_books_follow_the_quotes() -> None:
+    async def conversation(client: Client) -> None:
+        topics = [f"orderbook.{depth}.BTCUSDT" for depth in (50, 200, 1000)]
+        await client.subscribe(["orderbook.1.BTCUSDT", *topics])
+        books: dict[str, dict[str, dict[str, str]]] = {}
+        for _ in range(200):
+            frame = await client.next(lambda frame: "topic" in frame)
+            topic, data = frame["topic"], frame["data"]
+            if topic not in topics:
+                continue
+            assert (frame["type"] == "snapshot") == (topic not in books)
+            book = books.setdefault(topic, {"b": {}, "a": {}, "u": {"u": "0"}})
+            assert frame["type"] == "snapshot" or data["u"] == int(book["u"]["u"]) + 1
+            book["u"]["u"] = str(data["u"])
+            for side in ("b", "a"):
+                for price, size in data[side]:
+                    if size == "0":
+                        del book[side][price]
+                    else:
+                        book[side][price] = size
+                assert len(book[side]) == 1
+            assert float(next(iter(book["b"]))) < float(next(iter(book["a"])))
+        assert set(books) == set(topics)
+        refused = await client.request({"op": "subscribe", "args": ["orderbook.500.BTCUSDT"]})
+        assert refused["ret_msg"] == "error:handler not found,topic:orderbook.500.BTCUSDT"
+    talk(conversation)

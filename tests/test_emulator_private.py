@@ -173,3 +173,77 @@ def test_the_command_offers_a_funded_account() -> None:
             asyncio.run(talk())
         finally:
             process.kill()
+
+
+# ---- faults over sockets
+
+async def fault(client: AccountClient, **spec: object) -> None:
+    async with client.session.post(client.emulator.rest + "/emulator/fault", json=spec) as answer:
+        assert answer.status == 200, await answer.text()
+
+
+def test_faults_that_tear_connections() -> None:
+    async def conversation(client: AccountClient) -> None:
+        private, orders = await client.private(), await client.socket("/v5/trade")
+        await fault(client, kind="drop", channel="trade")
+        with pytest.raises(ConnectionError):
+            await orders.next()
+        await private.send({"op": "ping"})
+        assert (await private.next())["op"] == "pong"                        # the other one lives
+        await fault(client, kind="refuse", channel="rest", duration_s=200)
+        with pytest.raises(aiohttp.ClientError):
+            await client.rest("GET", "/v5/market/time")
+        await fault(client, kind="maintenance", duration_s=1e6)
+        with pytest.raises(ConnectionError):
+            await private.next()
+        assert (await client.raw("GET", "/v5/market/time"))[0] == 503
+        with pytest.raises(aiohttp.ClientError):
+            await client.socket("/v5/private")
+    trade(conversation, speed=100.0)
+
+
+def test_an_answer_that_is_lost_leaves_the_client_waiting() -> None:
+    async def conversation(client: AccountClient) -> None:
+        orders = await client.socket("/v5/trade")
+        await price(client)
+        await fault(client, kind="lose_ack", operation="create", duration_s=1e6)
+        body = {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Market", "qty": "0.001"}
+        for request in (client.rest("POST", "/v5/order/create", body), orders.order("create", **{k: v for k, v in body.items() if k != "category"})):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await request
+        async with client.session.get(client.emulator.rest + "/emulator/account") as answer:
+            truth = (await answer.json())[client.key]
+        assert truth["positions"]["BTCUSDT"]["qty"] == 0.002
+        status = client.emulator.status()
+        assert status["struck"] == {"lose_ack": 2} and client.secret not in json.dumps(status)
+    trade(conversation)
+
+
+def test_half_open_over_a_socket() -> None:
+    async def conversation(client: AccountClient) -> None:
+        private, orders = await client.private(), await client.socket("/v5/trade")
+        await fault(client, kind="half_open", channel="private", duration_s=0)
+        assert (await client.rest("POST", "/v5/order/create", {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Market",
+                                                               "qty": "0.001"}))["retCode"] == 0
+        await private.ws.ping()
+        with pytest.raises(TimeoutError):
+            await private.next(timeout=0.3)
+        assert not private.ws.closed and (await orders.order("cancel", symbol="BTCUSDT", orderLinkId="x"))["retCode"] == 110001
+    trade(conversation)
+
+
+def test_waiting_for_a_client_does_not_hold_the_stream_back() -> None:
+    """Accounts may connect while market time stands still; what they are told later is not late by as long as they waited."""
+    async def conversation(client: AccountClient) -> None:
+        orders, private = await client.socket("/v5/trade"), await client.private("order")
+        await asyncio.sleep(0.3)                     # 30 s of market time, if it did not stand
+        public = await client.session.ws_connect(client.ws_url + "/v5/public/linear")
+        await public.send_str('{"op":"subscribe","args":["publicTrade.BTCUSDT"]}')
+        bid, _ = await price(client)
+        assert (await orders.order("create", symbol="BTCUSDT", side="Buy", orderType="Limit", qty="0.010", price=f"{bid * 0.97:.1f}"))["retCode"] == 0
+        ahead = max(session.due_ns for session in client.emulator.desk.sessions) - client.emulator.now_ns()
+        assert ahead < 5_000_000_000                 # a few ms of the wall
+        await private.row("order", orderStatus="New")
+        await public.close()
+    trade(conversation, speed=100.0, wait_for_client=True)

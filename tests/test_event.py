@@ -37,7 +37,7 @@ def test_enum_values_are_frozen():
                                            "FUNDING"]
     assert [int(k) for k in event.Kind] == list(range(1, 11))
     assert [p.name for p in Phase] == ["IDLE", "BUILDING", "ACTIVE", "DECELERATING", "EXHAUSTED"]
-    assert [int(s) for s in event.FeedState] == [1, 2, 3] and [int(c) for c in event.Control] == [1, 2, 3, 4, 5] and [int(g) for g in event.Gate] == list(range(1, 12))
+    assert [int(s) for s in event.FeedState] == [1, 2, 3] and [int(c) for c in event.Control] == [1, 2, 3, 4, 5, 6] and [int(g) for g in event.Gate] == list(range(1, 12))
     assert (Reason.OK, Reason.BAD_BAND, Reason.HALTED, Reason.END_TTL) == (0, 7, 40, 60)
     for enum in (Reason, event.Kind, Phase, event.OrderStatus, event.FillReason, event.Role):
         assert len({int(m) for m in enum}) == len(enum), f"two names of {enum.__name__} share a value"

@@ -140,6 +140,23 @@ def test_a_person_trades_by_hand(side):
     assert floor.exchange.liquidate(floor.account, floor.now) and not floor.exchange.liquidate(floor.account, floor.now)
 
 
+@both
+def test_accounts_do_not_touch_each_other(side):
+    floor = Floor(side, equity=1000.0)
+    other = floor.exchange.open_account("other", "secret", 1000.0)
+    floor.enter("3.5")
+    against = {"category": "linear", "symbol": "ETHUSDT", "side": floor.close, "orderType": "Market", "qty": "3", "orderLinkId": "L1"}
+    assert floor.exchange.order("order.create", [against], other, floor.now)[0] == 0, "link ids are unique within an account only"
+    assert {account.name for account, *_ in floor.exchange.take()} == {"account2"}
+    floor.ticker(2210.0)
+    floor.quote(2209.0, 2210.0)
+    said = floor.exchange.take()
+    assert floor.held == 0.0 and {account.name for account, *_ in said} == {"account1"}
+    assert floor.exchange.truth(other)["positions"]["ETHUSDT", 0]["qty"] == -3.0 * side and floor.exchange.truth(other)["equity"] > 1800.0
+    floor.ticker(2850.0)
+    assert other.liquidating
+
+
 class Books(RuleBasedStateMachine):
     """Anything may be done to an account, in any order: positions are the sum of executions, the wallet is what executions say, nothing is lost."""
 
@@ -208,11 +225,31 @@ class Books(RuleBasedStateMachine):
             fields |= {"stopLoss": f"{base - side * 5.0:.2f}", "takeProfit": f"{base + side * 5.0:.2f}", "tpslMode": stops}
         if trigger:
             fields |= {"triggerPrice": f"{self.last + trigger:.2f}", "triggerDirection": 1 if trigger > 0 else 2}
-        before = self.size()
+        before, exposed = self.size(), self.margin()[1]
         closing = reduce or self.hedge and (idx == 1) != buy
-        self.order("order.create", fields)
+        code, _ = self.order("order.create", fields)
+        available, now_exposed = self.margin()
+        # an order that is filled at once pays its fee, and may fill better than it reserved for
+        assert code or available > -0.01 * self.equity or now_exposed <= exposed + 1e-6, "taken without the margin for it"
         if closing:
             assert abs(self.size().get(fields["positionIdx"], 0.0)) <= abs(before.get(fields["positionIdx"], 0.0)), "reduce-only has opened"
+
+    def margin(self):
+        """(what may be used for new orders, value at risk), worked out from what is open."""
+        truth, mark, fee = self.exchange.truth(self.account), self.exchange.mark(ETH), 0.00055
+        needed, equity, exposed = 0.0, truth["balance"], 0.0
+        for idx in (0, 1, 2):
+            p = truth["positions"].get(("ETHUSDT", idx), {"qty": 0.0, "entry": 0.0})
+            orders = [o for o in truth["orders"] if o["idx"] == idx and not o["reduce_only"] and o["status"] != "Untriggered"]
+            caps = {o.id: o.cap / 100 for o in self.account.open.values()}
+            worth = {side: sum(o["left"] * (o["price"] or caps[o["order_id"]]) for o in orders if o["side"] == side) for side in (1, -1)}
+            held = p["qty"] * mark
+            most = max(abs(held), abs(held + worth[1]), abs(held - worth[-1]))
+            needed += most / 10.0 + abs(held) * fee + (most - abs(held)) * 2 * fee
+            equity += (mark - p["entry"]) * p["qty"]
+            exposed += most
+        assert truth["equity"] == pytest.approx(equity, abs=1e-6) and truth["available"] == pytest.approx(equity - needed, abs=1e-2)
+        return equity - needed, exposed
 
     def size(self):
         return {idx: p["qty"] for (_, idx), p in self.exchange.truth(self.account)["positions"].items()}
@@ -277,6 +314,11 @@ class Books(RuleBasedStateMachine):
                     self.orders[row["orderId"]] = row
 
     @invariant()
+    def the_margin_is_right(self):
+        if hasattr(self, "exchange"):
+            self.margin()
+
+    @invariant()
     def no_order_is_lost(self):
         if not hasattr(self, "exchange"):
             return
@@ -308,4 +350,4 @@ class Books(RuleBasedStateMachine):
 
 
 TestBooks = Books.TestCase
-TestBooks.settings = settings(max_examples=120, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+TestBooks.settings = settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import orjson
@@ -76,6 +79,31 @@ def test_executions():
     assert floor.get("/v5/execution/list", LINEAR + "&execType=Funding")["list"] == []
     week = 7 * 86_400_000
     assert floor.exchange.rest("GET", "/v5/execution/list", LINEAR + f"&startTime=0&endTime={week + 1}", b"", floor.account, floor.now)[0] == 10001
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_closed_profit(side):
+    floor = Floor(side, equity=1e6)
+    floor.enter("2")
+    floor.create(floor.close, qty="0.5", reduceOnly=True)
+    floor.create(floor.close, qty="3")                      # closes 1.5 and opens the other way
+    rows = floor.get("/v5/position/closed-pnl")["list"]
+    assert [row["closedSize"] for row in rows] == ["1.5", "0.5"] and rows[0]["side"] == floor.close
+    assert {float(row["avgEntryPrice"]) for row in rows} == {floor.price(2499.5)}
+    fee = 0.5 * floor.price(2499.99) * 0.00055
+    assert float(rows[1]["closedPnl"]) == pytest.approx(0.5 * 0.49 - fee) and float(rows[1]["closeFee"]) == pytest.approx(fee)
+
+
+def test_what_is_long_over_is_forgotten():
+    floor = Floor(equity=1e6, history_max=600)
+    links = []
+    for _ in range(650):
+        links.append(floor.limit(2490.0)[1])
+        floor.amend(links[-1], qty="2")
+        floor.cancel(links[-1])
+    assert len(floor.account.ended) == 600 and len(floor.truth["ended"]) == 600 and links[0] not in floor.truth["ended"]
+    assert {len(o.versions) for o in list(floor.account.ended)[:100]} == {1} and len(floor.account.ended[-1].versions) == 3
+    assert floor.limit(2490.0, orderLinkId=links[0])[0] == 110072 and floor.amend(links[0], qty="1") == 110001
 
 
 def test_positions_and_money():
@@ -195,3 +223,9 @@ def test_time_runs_forwards():
         exchange.on_events(rows)
     with pytest.raises(TypeError, match="EVENT_DTYPE"):
         exchange.on_events(np.zeros(1))
+
+
+def test_the_page_about_the_model_names_every_setting():
+    page = (Path(__file__).parents[1] / "docs" / "venue-model.md").read_text()
+    table = {name for line in page.splitlines() if line.startswith("| `") for name in re.findall(r"`(\w+)`", line.split("|")[1])}
+    assert table == {f.name for f in fields(Settings)}

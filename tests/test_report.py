@@ -7,6 +7,7 @@ import re
 import shutil
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from report_page import Page, terminal
 
 import liqcore as lc
 from liqshell.errors import DataError
-from liqshell.report import coverage, ledger, load_run, make_report, statistics, stories, text, words
+from liqshell.report import coverage, figures, ledger, load_run, make_report, statistics, stories, text, words
 from liqshell.report.prices import Series
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
@@ -372,3 +373,16 @@ def test_wrong_folders_are_named(folder, tmp_path):
 def test_a_run_that_stood_halted_says_so_first(limits, words):
     told = text.halted({"feed": {"limits": limits}, "started_ns": 0, "ended_ns": 100})
     assert (words in told) if words else told == ""
+
+
+def test_closed_gates_are_no_halt_and_their_time_is_summed():
+    """Per gate the time in which it was closed for any instrument; what is still closed at the end counts to the end."""
+    engine, Gate = lc.Engine(["ETHUSDT", "SOLUSDT"]), lc.Gate
+    pause, ready, second = lc.Control.CONTROL_PAUSE, lc.Control.CONTROL_READY, lc.SECOND
+    for at, control, gate, instrument in ((10, pause, Gate.GATE_START, -1), (14, ready, Gate.GATE_START, "ETHUSDT"), (20, ready, Gate.GATE_START, -1),
+                                          (30, pause, Gate.GATE_PRIVATE, 1), (31, ready, Gate.GATE_PRIVATE, 1), (95, pause, Gate.GATE_PRIVATE, 0)):
+        engine.on_control(at * second, control, gate, instrument)
+    run = SimpleNamespace(symbols=("ETHUSDT", "SOLUSDT"), ended_ns=100 * second)
+    told = stories.Ledger(gates=[(int(r["ts"]), int(r["instrument"]), int(r["phase"]), int(r["x"][3])) for r in engine.audit.drain()])
+    assert figures.held_back(run, told) == {words.GATES[Gate.GATE_START]: 10.0, words.GATES[Gate.GATE_PRIVATE]: 6.0}
+    assert set(words.GATES) == set(Gate)

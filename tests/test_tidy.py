@@ -53,7 +53,7 @@ SHELL = (
     "config",
     "wire venues record state tables policies",
     "dispatch",
-    "recording sink rules keys",
+    "recording sink rules keys limits",
     "gateway journal trials blocking",
     "rescue",
     "watchdog",

@@ -62,7 +62,7 @@ def test_a_gate_of_one_instrument_leaves_the_others_alone():
     assert [engine.gates(n) for n in range(3)] == [(7,), (7,), ()]
 
 
-@pytest.mark.parametrize(("code", "gate"), [(PAUSE, 0), (READY, 0), (PAUSE, 12), (READY, 255), (6, 1), (0, 1)])
+@pytest.mark.parametrize(("code", "gate"), [(PAUSE, 0), (READY, 0), (PAUSE, 12), (READY, 255), (7, 1), (0, 1)])
 def test_the_door_knows_codes_and_gates(code, gate):
     engine = lc.Engine(["A"])
     engine.on_control(1, code, gate)

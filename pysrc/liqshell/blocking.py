@@ -129,7 +129,8 @@ class RestClient:
                 if connection is not None:
                     self._drop(connection)
                 if not reused or fresh:
-                    return 0, b"", {}, f"no answer from {self._host}: {why.strerror if isinstance(why, OSError) and why.strerror else type(why).__name__}"
+                    said = why.strerror if isinstance(why, OSError) and why.strerror else type(why).__name__
+                    return 0, b"", {}, f"no answer from {self._host}: {said}"
         raise AssertionError("unreachable")
 
     def _connect(self) -> http.client.HTTPConnection:

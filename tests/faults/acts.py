@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .world import World
 
 FACTOR, LOSS, REST_LOSS = 20.0, 0.2, 0.6
+OPENED_USD = 50.0
 SEEN_NS = 40 * NS               # a foreign position is to be found within a period of reconciliation
 BANNED_NS = 660 * NS
 
@@ -109,10 +110,14 @@ def _manual_open(world: World, options: dict[str, Any], until: int) -> None:
     books = world.venue.books()
     if any(p["qty"] for (s, _), p in books["positions"].items() if s == symbol) or any(o["symbol"] == symbol for o in books["orders"]):
         return
-    world.truth.foreign.add(symbol)
     opened_ns = world.clock.now
-    world.trace.say(world.clock.now, "person", "opens", symbol)
-    world.venue.fault("manual_trade", 0.0, {"symbol": symbol})
+    world.trace.say(opened_ns, "person", "opens", symbol)
+    contract = next(c for c in world.venue.contracts if c.symbol == symbol)
+    world.truth.foreign.add(symbol)
+    qty = f"{int(OPENED_USD / contract.price * contract.lot_power) / contract.lot_power:.10g}"
+    if not world.venue.trade_manually(symbol, "Buy" if options["share"] == 1.0 else "Sell", qty):
+        world.truth.foreign.discard(symbol)
+        return
 
     def close() -> None:
         since = world.able_since()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 CALM_NS = 5 * NS                    # what is on its way after so long without trouble is lost, not late
 SETTLED_NS = 45 * NS                # longer than a reconciliation period and its second look
+BANNED_NS = 660 * NS
 MONEY = 1e-6                        # rounding of fees, in quote currency for each fill
 
 
@@ -49,6 +50,11 @@ def compare(world: World) -> None:
     if since is not None and now - max(since, world.venue.changed_ns, world.trouble_ended_ns) > CALM_NS and not world.image_lost:
         _leaks(world, process)
     if world.troubled or now - max(world.born_ns, world.venue.changed_ns, world.trouble_ended_ns) < SETTLED_NS:
+        return
+    if not process.gateway.ready:           # it says so itself; for ten minutes it may (that long an address is banned)
+        closed = min(gate["since"] for gate in process.gateway.status()["gates"])
+        if process.now() - closed > BANNED_NS and now - max(world.born_ns, world.trouble_ended_ns) > BANNED_NS:
+            world.truth.fail("comes back", f"gates stay closed although nothing is wrong: {process.gateway.status()}")
         return
     world.counts["compared"] += 1
     found = differences(world, process)

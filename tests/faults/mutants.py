@@ -35,14 +35,16 @@ class Mutant:
     what: str
     plant: Callable[[], AbstractContextManager[Any]]
     provoke: tuple[str, ...]
-    exactly: scripts.Options | None = None          # options of those faults, which then come with orders and last 7 s
+    exactly: scripts.Options | None = None          # options of those faults, which then come `on` orders or fills and last `duration_s`
+    on: str = "order"
+    duration_s: float = 7.0
 
     def script(self, seed: int) -> scripts.Script:
         """What it is looked for with."""
         made = scripts.draw(seed, HOURS, only=self.provoke)
         if self.exactly is not None:
             for fault in made.faults:
-                fault.on, fault.after_ms, fault.duration_s, fault.options = "order", 0.0, 7.0, self.exactly
+                fault.on, fault.after_ms, fault.duration_s, fault.options = self.on, 0.0, self.duration_s, self.exactly
         return made
 
 
@@ -241,14 +243,18 @@ MUTANTS = {mutant.name: mutant for mutant in (
     Mutant("cancel_assumed", "a cancel that was sent is taken for done", _cancel_assumed, ("lose_request",),
            {"channel": "trade", "operation": "cancel", "probability": 1.0, "count": 1}),
     Mutant("no_dedupe", "an execution that is told twice counts twice", _no_dedupe, ("duplicate_private", "reset")),
-    Mutant("not_found_believed", "the first 'not found' is believed", _not_found_believed, ("lose_ack", "stale_rest", "slow_server", "error", "reset")),
-    Mutant("failed_is_flat", "a failed question about positions is read as flat", _failed_is_flat, ("http_error", "rest_answers_lost", "maintenance")),
+    Mutant("not_found_believed", "the first 'not found' is believed", _not_found_believed, ("slow_server",),
+           {"channel": "trade", "operation": "create", "delay_s": 3.0, "probability": 1.0, "count": 1}, "fill", 3.0),
+    Mutant("failed_is_flat", "a failed question about positions is read as flat", _failed_is_flat, ("http_error",),
+           {"channel": "rest", "operation": "query", "code": 500, "booked": 0.0, "probability": 0.4}, "fill", 40.0),
     Mutant("no_reconcile", "nothing is read after a reconnect", _no_reconcile, ("reset", "half_open", "lose_private")),
     Mutant("sequence_restarts", "order ids begin anew after a crash", _sequence_restarts, ("kill",)),
-    Mutant("unknown_is_rejected", "an unknown outcome is taken for a refusal", _unknown_is_rejected, ("lose_ack", "reset", "error")),
+    Mutant("unknown_is_rejected", "an unknown outcome is taken for a refusal", _unknown_is_rejected,
+           ("reset", "refuse", "rest_answers_lost", "rest_requests_lost")),
     Mutant("gates_ignored", "entries leave before the account is reconciled", _gates_ignored, ("reset", "refuse", "kill", "half_open", "http_error")),
     Mutant("image_not_written", "orders are sent before they are noted", _image_not_written, ("kill",)),
-    Mutant("fill_after_cancel", "fills that are told after a cancel are dropped", _fill_after_cancel, ("reorder_private", "cancel_rest", "delay_private")),
+    Mutant("fill_after_cancel", "fills that are told after a cancel are dropped", _fill_after_cancel, ("reorder_private",),
+           {"delay_s": 0.0, "jitter_s": 3.0}, "order", 30.0),
     Mutant("foreign_ignored", "positions of others are ignored", _foreign_ignored, ("manual_open",)),
     Mutant("kill_word_ignored", "the kill switch is not heeded", _kill_word_ignored, ("kill_word",)),
 )}

@@ -163,7 +163,7 @@ def _when(r: Random, seconds: float) -> tuple[float, str, float]:
     return round(r.uniform(1.0, max(2.0, seconds - QUIET_S)), 3), on, round(after_ms, 3)
 
 
-def draw(seed: int, hours: float, *, faults_per_hour: float = 30.0, kills_per_hour: float = 2.0, only: tuple[str, ...] = ()) -> Script:
+def draw(seed: int, hours: float, *, faults_per_hour: float = 30.0, kills_per_hour: float = 5.0, only: tuple[str, ...] = ()) -> Script:
     """The script of a seed. only: these kinds of faults (and kills where "kill" is among them), for tests of one thing."""
     r = Random(f"script/{seed}")
     seconds = hours * 3600.0
@@ -181,7 +181,7 @@ def draw(seed: int, hours: float, *, faults_per_hour: float = 30.0, kills_per_ho
         for _ in range(max(1, round(kills_per_hour * hours * r.uniform(0.3, 1.7)))):
             at_s, on, _after = _when(r, seconds)
             pause = r.uniform(0.1, 3.0) if r.random() < 0.6 else min(600.0, 3.0 + r.expovariate(0.02))
-            script.kills.append(Kill(at_s, on, r.choice(EFFECTS), int(r.expovariate(0.15)), round(pause, 3),
+            script.kills.append(Kill(at_s, on, r.choice(EFFECTS), int(r.expovariate(0.25)), round(pause, 3),
                                      r.choices(("kept", "lost", "torn"), (90, 4, 6))[0], r.choices(("kept", "lost", "torn"), (90, 5, 5))[0]))
     script.faults.sort(key=lambda f: f.at_s)
     script.kills.sort(key=lambda k: k.at_s)

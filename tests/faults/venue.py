@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import orjson
@@ -15,6 +15,7 @@ from liqshell.emulator.exchange import Exchange
 from liqshell.emulator.exchange import Settings as VenueSettings
 from liqshell.emulator.faults import Faults
 from liqshell.emulator.keys import Times
+from liqshell.emulator.refusals import Refused
 
 from .bot import EQUITY
 from .clock import NS, Appointment
@@ -209,9 +210,17 @@ class Venue:
         for (found, _), position in sorted(self.books()["positions"].items()):
             lots = max(1, int(abs(position["qty"]) * share * power + 1e-6))
             if found == symbol and position["qty"]:
-                self.exchange.manual_trade(self.key.account, symbol, "Sell" if position["qty"] > 0 else "Buy", f"{lots / power:.10g}", self.clock.now)
+                self.trade_manually(symbol, "Sell" if position["qty"] > 0 else "Buy", f"{lots / power:.10g}")
+
+    def trade_manually(self, symbol: str, side: Literal["Buy", "Sell"], qty: str) -> bool:
+        """A market order from the venue's own app; False: the venue refuses it."""
+        try:
+            self.exchange.manual_trade(self.key.account, symbol, side, qty, self.clock.now)
+        except Refused:
+            return False
         self.desk.tell(self.clock.now)
         self.serve()
+        return True
 
     def books(self) -> Mapping[str, Any]:
         return self.exchange.truth(self.key.account)

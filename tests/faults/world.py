@@ -36,8 +36,12 @@ from .truth import Broken, Truth, Violation
 from .venue import Venue
 
 START_NS = 1_772_452_800 * NS           # a Monday, 12:00 UTC
-HARMLESS = ("drop_stop", "cancel_stops", "kill_word", "double_filled", "post_only_rejected", "manual_reduce", "adl", "reject_stop", "cancel_rest")    # of hearing
+HARMLESS = ("drop_stop", "cancel_stops", "kill_word", "double_filled", "post_only_rejected", "manual_reduce", "manual_open", "adl", "liquidate",
+            "reject_stop", "cancel_rest")               # for what can be heard and done
+UNKNOWN_NS = 5_300 * MS                 # the machine's own 5 s without an answer, and two looks of the gateway
 RECONCILED = ("/v5/position/list", "/v5/order/realtime", "/v5/execution/list")
+OTHERS = ("manual_reduce", "manual_open", "adl", "liquidate")      # somebody else changes positions
+OTHERS_NS = 660 * NS                    # that long may it take until that is known (an address is banned for ten minutes)
 CALLS = ("foreign position", "rights", "runaway")
 PERSON_NS = 30 * NS                     # until a person who was called has come
 HOUSEKEEPING_NS = 10 * NS
@@ -98,7 +102,7 @@ class World:
         self.person: Appointment | None = None
         self.visited_ns = self.start - HOUR_NS
         self.money_unknown = self.image_lost = False
-        self.trouble_ended_ns = self.disturbed_ns = self.start
+        self.trouble_ended_ns = self.disturbed_ns = self.others_ns = self.start
         self.end = self.start + int(script.hours * 3600 * NS)
         self.quiet = max(self.start + NS, self.end - int(QUIET_S * NS))
         self._hour: Hour | None = None
@@ -167,6 +171,8 @@ class World:
     def alarmed(self, kind: str) -> None:
         """An alarm of the process: some of them call a person."""
         self.counts[f"alarm {kind}"] += 1
+        if kind == "foreign position" and not self.image_lost and self.clock.now > self.others_ns:
+            self.truth.fail("unexplained", "the program does not know where a position comes from, and nobody but itself has traded")
         if kind in CALLS and self.person is None:
             self.person = self.clock.after(PERSON_NS, self._visit)
 
@@ -200,7 +206,7 @@ class World:
         self.counts["kills"] += 1
         self._bury(process)
         self.left = [(kill.image, kill.store)]
-        self.clock.after(int(kill.pause_s * NS) if self.clock.now < self.quiet else NS, self._begin)
+        self.clock.at(min(self.clock.now + int(kill.pause_s * NS), max(self.clock.now, self.quiet) + NS), self._begin)
 
     def _bury(self, process: Process) -> None:
         process.bury()
@@ -307,8 +313,8 @@ class World:
             status = "a connection is known to be down"
         elif not process.read_since.issuperset(RECONCILED):
             status = f"since the private stream came up only {sorted(process.read_since)} have been read"
-        elif any(order["unknown"] for order in process.engine.orders()):
-            status = "an order's outcome is unknown"
+        elif any(order["unknown"] and process.now() - order["ts_asked"] > UNKNOWN_NS for order in process.engine.orders()):
+            status = f"an order's outcome is unknown: {process.engine.orders()}"
         if status:
             self.truth.fail("certain", f"an entry leaves ({wish['orderLinkId']}) although {status}")
 
@@ -355,6 +361,8 @@ class World:
             until = min(self.clock.now + int(fault.duration_s * NS), self.quiet)
             self.acting = [end for end in self.acting if end > self.clock.now] + [until]
             self.trouble_ended_ns = max(self.trouble_ended_ns, until)
+            if fault.kind in OTHERS:
+                self.others_ns = max(self.others_ns, until + OTHERS_NS)
             if fault.kind not in HARMLESS:
                 self.disturbed_ns = max(self.disturbed_ns, until)
             self.trace.say(self.clock.now, "fault", fault.kind, fault.duration_s, str(fault.options))

@@ -121,7 +121,7 @@ def _run_section(config: Path) -> tuple[str, str]:
 
     try:
         found: Any = tomllib.loads(config.read_text()).get("run", {})
-        return str(found.get("out", "runs")), str(found.get("name") or config.stem)
+        return str(found.get("out", "runs")), str(found.get("name") or "live")
     except (OSError, ValueError, AttributeError) as why:
         raise ConfigError(str(config), f"cannot be read: {why}", "the configuration of the live run", "Give its state folder with --state") from None
 

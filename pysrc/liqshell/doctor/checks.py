@@ -260,8 +260,10 @@ def _modes(config: Config, facts: Facts) -> Iterator[Check]:
                         f"{symbol}: hedge mode. liqcore sends one-way orders (positionIdx 0), each would be refused; it changes no mode by itself",
                         "Switch the contract to one-way mode at the venue while it is flat")
             continue
-        leverage, values = rows[0].leverage, config.policy_for(symbol)
-        text = f"{symbol}: one-way mode, leverage {leverage:g}"
+        leverage, values = config.live.leverage or rows[0].leverage, config.policy_for(symbol)
+        text = f"{symbol}: one-way mode, leverage {rows[0].leverage:g}"
+        if config.live.leverage and config.live.leverage != rows[0].leverage:
+            text += f" (a live start sets {leverage:g})"
         isolated = facts.account is not None and facts.account.margin == "ISOLATED_MARGIN"
         # where the venue would close by force, as a share of the entry price; maintenance margin as configured
         room = 1.0 / leverage - config.paper.maintenance_margin / SCALE if leverage else 1.0

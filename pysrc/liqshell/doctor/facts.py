@@ -18,6 +18,7 @@ from liqcore.instrument import Instrument
 from liqshell.clock import Clock
 from liqshell.config import Config
 from liqshell.doctor.folder import StateFolder, read_state
+from liqshell.live.rest import tls_context
 from liqshell.log import redact
 from liqshell.venue_clock import venue_clock
 from liqshell.venues import bybit_answers as answers
@@ -130,15 +131,17 @@ class Venue:
 
 
 async def gather(config: Config, keys: Keys | None, *, samples: int = 10) -> Facts:
-    """Ask everything that doctor wants to know. Raises nothing for what a venue may do."""
+    """Ask everything that doctor wants to know. Raises nothing for what a venue may do; ConfigError where [feed] ca cannot be used."""
     feed = config.feed
     facts = Facts(rest=feed.rest_url, with_keys=keys is not None)
-    clock, labels = await venue_clock(feed.rest_url)
+    tls = tls_context(feed.ca, feed.rest_url)
+    clock, labels = await venue_clock(feed.rest_url, tls)
     if clock is not None:
         facts.emulator, facts.speed = str(labels.get("market", "emulator")), clock.speed
     facts.state = read_state(config)
     facts.disks = [_disk(path) for path in dict.fromkeys((config.run.out, facts.state.path))]
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as http:
+    connector = aiohttp.TCPConnector(ssl=tls or True)
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), connector=connector) as http:
         venue = Venue(http, feed.rest_url, keys, clock)
         await _clock(venue, facts, samples)
         if facts.samples:

@@ -36,7 +36,7 @@ class AccountSockets:
         """The websocket route."""
         emulator, transport = self.emulator, request.transport
         assert transport is not None
-        session = emulator.desk.connect(request.path, emulator.clock.now_ns(), ip=request.remote or "", max_active_s=_seconds(request.query_string))
+        session = emulator.desk.connect(request.path, emulator.now_ns(), ip=request.remote or "", max_active_s=_seconds(request.query_string))
         if session is None:
             transport.abort()
             return web.Response(status=503)
@@ -54,7 +54,7 @@ class AccountSockets:
         emulator, session = self.emulator, line.session
         async for received in ws:
             if received.type is WSMsgType.PING:
-                session.read_ns = now = emulator.clock.now_ns()
+                session.read_ns = now = emulator.now_ns()
                 if now >= session.frozen_until:
                     self.write(line, message(received.data, 0xA))
             elif received.type is WSMsgType.TEXT:

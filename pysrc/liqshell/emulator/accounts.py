@@ -28,6 +28,7 @@ class Account:
         self.open: dict[str, Order] = {}
         self.ended: deque[Order] = deque()
         self.used_links: set[str] = set()
+        self.ended_links: dict[str, str] = {}        # orderLinkId -> how it ended
         self.executions: deque[tuple[int, dict[str, Any]]] = deque(maxlen=history_max)
         self.wallets: list[tuple[int, dict[str, Any]]] = []
         self.liquidating = False

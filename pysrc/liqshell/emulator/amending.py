@@ -7,7 +7,15 @@ from .accounts import Account
 from .holdings import STOP_LOSS, TAKE_PROFIT, TRAILING
 from .orders import Order, acknowledgement
 from .parameters import WATCHES, Fields, choice, instrument, lots, text, ticks
-from .refusals import NO_ORDER, ORDER_CANCELLED, ORDER_FILLED, TRIGGER_MUST_FALL, TRIGGER_MUST_RISE, bad, refused
+from .refusals import (
+    NO_ORDER,
+    ORDER_CANCELLED,
+    ORDER_FILLED,
+    TRIGGER_MUST_FALL,
+    TRIGGER_MUST_RISE,
+    bad,
+    refused,
+)
 from .trading import POST_ONLY_REASON, Trading
 
 STOP_KINDS = ("StopLoss", "TakeProfit", "PartialStopLoss", "PartialTakeProfit")

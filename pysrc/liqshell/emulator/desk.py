@@ -152,7 +152,7 @@ class Desk:
             return None
         self.connected += 1
         idle_s = self.idle_s if max_active_s is None else min(max(max_active_s, IDLE_S[0]), IDLE_S[1])
-        session = made[path](self, f"emulated-{kind}-{self.connected:06d}", ip, self.times.wall(idle_s))
+        session = made[path](self, f"emulated-{kind}-{self.connected:06d}", ip, idle_s)
         session.read_ns = now_ns
         self.sessions.add(session)
         return session
@@ -352,7 +352,7 @@ class Desk:
     def _cut_idle(self, now_ns: int) -> None:
         self._idle_check = now_ns + self.times.wall(1.0)
         for session in sorted(self.sessions, key=lambda one: one.conn_id):
-            if now_ns - session.read_ns > session.idle_ns:
+            if now_ns - session.read_ns > self.times.wall(session.idle_s):
                 self.disconnect(session)
                 self._out.append(Delivery(session, Ending.CLOSE))
 

@@ -4,9 +4,33 @@ from .accounts import Account
 from .holdings import STOP_LOSS, TAKE_PROFIT
 from .ledger import HEDGE_LONG
 from .orders import Order, ticks_text
-from .parameters import SIDES, WATCHES, Fields, choice, flag, link_id, lots, text, ticks, whole
-from .refusals import (LINK_ID_TAKEN, NO_MARGIN, NOTHING_TO_REDUCE, NOTIONAL_TOO_SMALL, OUT_OF_RANGE, TOLERANCE_OUT_OF_RANGE, TOO_MANY_CONDITIONAL,
-                       TOO_MANY_ORDERS, TRIGGER_MUST_FALL, TRIGGER_MUST_RISE, WOULD_LIQUIDATE, bad, refused)
+from .parameters import (
+    SIDES,
+    WATCHES,
+    Fields,
+    choice,
+    flag,
+    link_id,
+    lots,
+    text,
+    ticks,
+    whole,
+)
+from .refusals import (
+    LINK_ID_TAKEN,
+    NO_MARGIN,
+    NOTHING_TO_REDUCE,
+    NOTIONAL_TOO_SMALL,
+    OUT_OF_RANGE,
+    TOLERANCE_OUT_OF_RANGE,
+    TOO_MANY_CONDITIONAL,
+    TOO_MANY_ORDERS,
+    TRIGGER_MUST_FALL,
+    TRIGGER_MUST_RISE,
+    WOULD_LIQUIDATE,
+    bad,
+    refused,
+)
 from .triggers import Triggers
 
 NOTIONAL_MIN = 5.0
@@ -107,7 +131,7 @@ class Entry(Triggers):
         """The worst price a market order pays, ticks; 0 = nobody knows a price."""
         touch = self.matcher.touch(order.n, order.side)
         kind, amount = order.slippage
-        away = int(amount) if kind == "TickSize" else int(touch * (float(amount) / 100.0 if kind == "Percent" else self.settings.slippage))
+        away = int(float(amount)) if kind == "TickSize" else int(touch * (float(amount) / 100.0 if kind == "Percent" else self.settings.slippage))
         return max(touch + order.side * away, 1) if touch else 0
 
     def judge(self, order: Order) -> None:

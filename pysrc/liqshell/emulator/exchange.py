@@ -50,7 +50,7 @@ PUBLIC = {"/v5/market/price-limit": "price_limit"}
 READS = {
     "/v5/order/realtime": "realtime", "/v5/order/history": "history", "/v5/execution/list": "executions", "/v5/position/list": "positions",
     "/v5/account/wallet-balance": "wallet", "/v5/account/fee-rate": "fee_rates", "/v5/account/info": "info", "/v5/user/query-api": "key_info",
-    "/v5/asset/coin/query-info": "coins", "/v5/account/query-dcp-info": "no_switch"}
+    "/v5/position/closed-pnl": "closed_profit", "/v5/asset/coin/query-info": "coins", "/v5/account/query-dcp-info": "no_switch"}
 WRITES = {
     "/v5/order/cancel-all": "cancel_all", "/v5/order/pre-check": "pre_check", "/v5/position/trading-stop": "trading_stop",
     "/v5/position/set-leverage": "set_leverage", "/v5/position/switch-mode": "switch_mode", "/v5/order/disconnected-cancel-all": "dead_man_switch"}
@@ -253,7 +253,7 @@ class Exchange(Reads):
                            "left": o.left / c.lot_power, "price": o.price / c.tick_power, "trigger": o.trigger / c.tick_power,
                            "reduce_only": o.reduce, "status": o.status, "kind": o.kind})
         return {"positions": positions, "orders": orders, "balance": account.balance, "equity": self.totals(account)[0],
-                "available": self.available(account), "ended": {o.link_id: o.status for o in account.ended if o.link_id}}
+                "available": self.available(account), "ended": account.ended_links}
 
 
 def _json(body: bytes) -> Fields:

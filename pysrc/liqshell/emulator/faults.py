@@ -148,6 +148,8 @@ class Faults:
         self._start = start_ns
         self._waiting = [Fault.of(spec) for spec in script]
         self._active: list[list] = []                                 # [end, fault, strikes left or -1]
+        self._kinds: set[str] = set()                                 # of them: most questions are about a fault that does not act
+        self._end = 0                                                 # when the first of them ends
         self._late: list[tuple[int, int, Frame]] = []
         self._count = 0
         self.orders = 0
@@ -177,15 +179,25 @@ class Faults:
             if fault.kind not in MOMENTARY:
                 self._active.append([now_ns + int(fault.duration_s * NS), fault, fault.count or -1])
             self.fired.append({"kind": fault.kind, "at_ns": now_ns, "duration_s": fault.duration_s})
+        if out:
+            self._count_active()
         return out
+
+    def _count_active(self) -> None:
+        self._kinds = {fault.kind for _, fault, _ in self._active}
+        self._end = min((end for end, _, _ in self._active), default=0)
 
     def active(self, kind: str, now_ns: int, channel: str = "") -> Fault | None:
         """The fault of that kind that acts now (on that channel), if any."""
+        if kind not in self._kinds:
+            return None
         return next((fault for end, fault, left in self._active
                      if fault.kind == kind and now_ns < end and left and (not channel or not fault.channel or fault.channel == channel)), None)
 
     def named(self, kind: str, now_ns: int, channel: str) -> Fault | None:
         """The fault of that kind that acts now and names that channel."""
+        if kind not in self._kinds:
+            return None
         return next((fault for end, fault, left in self._active if fault.kind == kind and now_ns < end and left and fault.channel == channel), None)
 
     def symbols(self, kind: str, now_ns: int) -> set[str]:
@@ -194,12 +206,14 @@ class Faults:
 
     def until(self, kind: str, now_ns: int, channel: str = "") -> int:
         """When the last active fault of that kind ends; now_ns where none acts."""
+        if kind not in self._kinds:
+            return now_ns
         return max((end for end, fault, left in self._active
                     if fault.kind == kind and left and (not channel or not fault.channel or fault.channel == channel)), default=now_ns)
 
     def strike(self, kind: str, now_ns: int, channel: str = "", operation: str = "", topic: str = "") -> Fault | None:
         """The fault of that kind that hits this request or frame, if any: counted, and used up where it may hit only so many times."""
-        for entry in self._active:
+        for entry in self._active if kind in self._kinds else ():
             end, fault, left = entry
             if fault.kind == kind and now_ns < end and left and fault.fits(channel, operation, topic) and self.happens(fault.probability):
                 entry[2] = left - 1 if left > 0 else left
@@ -231,8 +245,9 @@ class Faults:
 
     def expire(self, now_ns: int) -> None:
         """Forget what has ended."""
-        if self._active:
+        if self._active and now_ns >= self._end:
             self._active = [entry for entry in self._active if now_ns < entry[0]]
+            self._count_active()
 
     def apply(self, now_ns: int, frames: list[Frame]) -> list[Frame]:
         """Frames as they leave: delayed, doubled, lost or inverted."""

@@ -125,7 +125,7 @@ class Intake:
         try:
             if request.path.startswith("/v5/market/") and desk.market is not None:
                 plan = desk.interference.plan("rest", operation_of(request.method, request.path), (), now_ns)
-                room, (code, message, result) = None, desk.market(request.path, request.query, now_ns)
+                room, (code, message, result) = None, desk.market(request.path, request.query, now_ns + desk.times.skew_ns)
             else:
                 headers = {name.lower(): value for name, value in request.headers.items()}
                 text = request.query if request.method == "GET" else request.body.decode("utf-8", "surrogateescape")

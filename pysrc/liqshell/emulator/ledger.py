@@ -246,6 +246,17 @@ class Ledger:
 
     # ---- the life of an order ----
 
+    def _forget(self, account: Account) -> None:
+        """What is long over is kept short, and then not at all."""
+        if len(account.ended) > REALTIME_ENDED:
+            del account.ended[-REALTIME_ENDED - 1].versions[:-1]
+        if len(account.ended) > self.settings.history_max:
+            old = account.ended.popleft()
+            account.orders.pop(old.id, None)
+            if old.link_id:
+                account.links.pop(old.link_id, None)
+                account.ended_links.pop(old.link_id, None)
+
     def admit(self, order: Order) -> None:
         """A new order is the account's."""
         account = order.account
@@ -277,11 +288,9 @@ class Ledger:
         order.cancel_type, order.reject = cancel or order.cancel_type, reject or order.reject
         account.open.pop(order.id, None)
         account.ended.append(order)
-        if len(account.ended) > self.settings.history_max:
-            old = account.ended.popleft()
-            account.orders.pop(old.id, None)
-            if old.link_id:
-                account.links.pop(old.link_id, None)
+        if order.link_id:
+            account.ended_links[order.link_id] = status
+        self._forget(account)
         self.say_order(order, now_ns)
         h = account.holdings.get((order.n, order.idx))
         if h is not None:

@@ -11,6 +11,7 @@ from .refusals import NOT_TRADING, bad, refused
 
 Fields = Mapping[str, Any]
 _DECIMAL = re.compile(r"\d{1,15}(\.\d{1,15})?", re.ASCII)
+_WHOLE = re.compile(r"-?\d{1,18}", re.ASCII)
 _LINK_ID = re.compile(r"[A-Za-z0-9_-]{1,36}", re.ASCII)
 WATCHES = {"LastPrice": int(Watch.WATCH_LAST), "MarkPrice": int(Watch.WATCH_MARK), "IndexPrice": int(Watch.WATCH_INDEX)}
 SIDES = {"Buy": 1, "Sell": -1}
@@ -33,7 +34,7 @@ def whole(fields: Fields, name: str, default: int) -> int:
     value = text(fields, name)
     if not value:
         return default
-    if not value.lstrip("-").isdigit():
+    if not _WHOLE.fullmatch(value):
         raise bad(f"params error: {name} invalid")
     return int(value)
 

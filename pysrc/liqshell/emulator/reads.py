@@ -28,8 +28,8 @@ def _linear(fields: Fields) -> bool:
 def _page(fields: Fields, found: Iterable[tuple[int, Row]], default: int, most: int) -> Row:
     """Newest first, `limit` at a time; the cursor is the number of the last one on the page before."""
     limit, cursor = whole(fields, "limit", default), text(fields, "cursor").removeprefix("page_")
-    if not 1 <= limit <= most or cursor and not cursor.isdigit():
-        raise bad("params error: " + ("cursor" if cursor and not cursor.isdigit() else "limit") + " invalid")
+    if not 1 <= limit <= most or cursor and not (cursor.isascii() and cursor.isdigit()):
+        raise bad("params error: " + ("limit" if not 1 <= limit <= most else "cursor") + " invalid")
     rows: list[Row] = []
     last, more = 0, ""
     for serial, row in found:
@@ -127,6 +127,32 @@ class Reads(Forced):
         rows = ((row["seq"], row) for ts, row in reversed(account.executions)
                 if ts <= seen and start <= ts // 1_000_000 <= end and all(row[key] == value for key, value in wanted.items()))
         return _page(fields, rows, 50, 100)
+
+    def closed_profit(self, account: Account, fields: Fields, now_ns: int) -> Row:
+        """GET /v5/position/closed-pnl: what each order that closed something has earned, fees of the closing included."""
+        if not _linear(fields):
+            return _page(fields, (), 50, 100)
+        seen = self._seen(now_ns)
+        start, end = _window(fields, now_ns // 1_000_000)
+        by_order: dict[str, list[Row]] = {}
+        for ts, row in account.executions:
+            if ts <= seen and start <= ts // 1_000_000 <= end and row["closedSize"] != "0" and _symbol(fields) in ("", row["symbol"]):
+                by_order.setdefault(row["orderId"], []).append(row)
+        rows = sorted(((group[-1]["seq"], self._closed(account, group)) for group in by_order.values()), key=lambda pair: -pair[0])
+        return _page(fields, rows, 50, 100)
+
+    def _closed(self, account: Account, group: list[Row]) -> Row:
+        last, closed = group[-1], [float(row["closedSize"]) for row in group]
+        size, profit = sum(closed), sum(float(row["execPnl"]) for row in group)
+        out = sum(float(row["execPrice"]) * part for row, part in zip(group, closed, strict=True))
+        entry = out + profit * (1 if last["side"] == "Buy" else -1)        # a buyer closes a short: profit = entry - exit
+        fee = sum(float(row["execFee"]) * part / float(row["execQty"]) for row, part in zip(group, closed, strict=True))
+        h = account.holdings[self.index[last["symbol"]], last["positionIdx"]]
+        return {"symbol": last["symbol"], "orderId": last["orderId"], "side": last["side"], "qty": last["orderQty"], "orderPrice": last["orderPrice"],
+                "orderType": last["orderType"], "execType": last["execType"], "closedSize": number(size), "cumEntryValue": number(entry),
+                "avgEntryPrice": number(entry / size), "cumExitValue": number(out), "avgExitPrice": number(out / size),
+                "closedPnl": number(profit - fee), "openFee": "0", "closeFee": number(fee), "fillCount": str(len(group)),
+                "leverage": number(h.leverage), "createdTime": group[0]["execTime"], "updatedTime": last["execTime"]}
 
     # ---- positions and money ----
 

@@ -32,6 +32,7 @@ from .tls import Certificate
 from .venue_settings import Settings
 
 TICK_S = 0.0005                                      # frames due within so much wall time leave together
+STANDSTILL = 1e-6                                    # speed of market time while it waits for a client
 
 
 class Emulator:
@@ -65,7 +66,7 @@ class Emulator:
         self._runner: web.AppRunner | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_ns = 0
+        self._timer_ns = self._now_ns = 0
         self._extra: list[Frame] = []
         self._certificate: Certificate | None = None
         self._anchored_s = 0.0
@@ -86,8 +87,9 @@ class Emulator:
 
     def ready(self) -> dict[str, object]:
         """What a client needs to know, as the JSON line of `liqcore emulate` says it. The keys are those of emulated accounts: no secret is lost."""
+        clock = Clock(self.config.speed, self.feed.start_ns) if self.clock.speed == STANDSTILL else self.clock
         line: dict[str, object] = {"rest": self.rest, "ws": self.ws, "synthetic": self.synthetic, "market": self.label, "seed": self.config.seed,
-                                   "clock": self.clock.as_dict(), "symbols": list(self.states)}
+                                   "clock": clock.as_dict(), "symbols": list(self.states)}
         if self.keys:
             line |= {"api_key": self.keys[0].key, "api_secret": self.keys[0].secret}
         if len(self.keys) > 1:
@@ -141,13 +143,18 @@ class Emulator:
         self._task = asyncio.create_task(self._pump(), name="emulator")
         return self
 
+    def now_ns(self) -> int:
+        """Market time, which never runs back, not even where waiting for a client sets the clock anew."""
+        self._now_ns = max(self._now_ns, self.clock.now_ns())
+        return self._now_ns
+
     def _set_clock(self, clock: Clock) -> None:
         self.clock = clock
         self._anchor()
 
     def _anchor(self) -> None:
         """UTC beside market time; again every second, as the system's clock may be stepped."""
-        self.times.market_ns, self.times.utc_ns = self.clock.now_ns(), time.time_ns()
+        self.times.market_ns, self.times.utc_ns, self.times.speed = self.clock.now_ns(), time.time_ns(), self.clock.speed
 
     async def close(self) -> None:
         """Stop sending, close every connection and the ports."""
@@ -173,14 +180,16 @@ class Emulator:
     async def _pump(self) -> None:
         """Send what is due, for ever."""
         if self.config.wait_for_client:
+            self._set_clock(Clock(STANDSTILL, self.feed.start_ns))           # answers take their time, though the market has none
             while not any(connection.topics for connection in self.hub.connections):
+                self._deliver(self.now_ns())
                 await asyncio.sleep(0.001)
             self._set_clock(Clock(self.config.speed, self.feed.start_ns))
         loop = asyncio.get_running_loop()
         every_second = loop.time() + 1.0
         while True:
             due = self.feed.next_ns
-            now = self.clock.now_ns()
+            now = self.now_ns()
             if due is not None:
                 self.lag_ns_max = max(self.lag_ns_max, now - due)
             self._move(now)
@@ -240,7 +249,7 @@ class Emulator:
 
     def enter(self, link: Link | None, act: Callable[[int], None], attend: bool = True) -> None:
         """Something comes in, over a link (None: that of REST): act(market time) when it has arrived. attend: it is about an account."""
-        now = self.clock.now_ns()
+        now = self.now_ns()
         if attend:
             self._attend(now)
         due = (self._towards if link is None else link).due(now)
@@ -288,8 +297,7 @@ class Emulator:
 
     def _ring(self) -> None:
         self._timer = None
-        now = self.clock.now_ns()
-        self._deliver(now)
+        self._deliver(self.now_ns())
 
 
 async def serve(config: Config | None = None, feed: Feed | None = None) -> Emulator:

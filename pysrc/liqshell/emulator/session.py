@@ -32,8 +32,8 @@ class Session:
 
     kind = ""
 
-    def __init__(self, desk: "Desk", conn_id: str, ip: str, idle_ns: int) -> None:
-        self.desk, self.conn_id, self.ip, self.idle_ns = desk, conn_id, ip, idle_ns
+    def __init__(self, desk: "Desk", conn_id: str, ip: str, idle_s: float) -> None:
+        self.desk, self.conn_id, self.ip, self.idle_s = desk, conn_id, ip, idle_s
         self.key: Key | None = None
         self.utc = True                              # the client stamps UTC, not market time
         self.topics: set[str] = set()
@@ -123,8 +123,8 @@ class TradeSession(Session):
 
     kind = "trade"
 
-    def __init__(self, desk: "Desk", conn_id: str, ip: str, idle_ns: int) -> None:
-        super().__init__(desk, conn_id, ip, idle_ns)
+    def __init__(self, desk: "Desk", conn_id: str, ip: str, idle_s: float) -> None:
+        super().__init__(desk, conn_id, ip, idle_s)
         self._ids: set[str] = set()
         self._kept: deque[str] = deque()
         self._rate = Rolling(REQUESTS_PER_S)

@@ -16,6 +16,7 @@ class Settings:
     110010 instead of 110001. wrong_side_stops: a stop on the wrong side of the price is refused, as Bybit does, or taken and fires at once, as
     SimVenue does. slippage: share of the price that a market order pays at most, unless it says so itself. price_limit: share of the mark
     within which limit prices are accepted. history_max: ended orders and executions kept per account.
+    liquidation: an account is liquidated when its margin is used up.
     """
 
     fills: Literal["through", "touch", "queue"] = "through"

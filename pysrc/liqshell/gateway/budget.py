@@ -133,6 +133,8 @@ class Budget:
 
     def ban(self, now: int) -> None:
         """The venue refuses the whole address. More requests prolong it; but whether it is over only a request can tell, ever more rarely."""
+        if self._blocked.get("", 0) > now:
+            return                                          # others that were on their way when it began
         self.block(now + int(min(BAN_LONGEST, BAN_FIRST * 2 ** min(self._bans, 10)) * self._window_ns))
         self._bans += 1
 

@@ -71,6 +71,7 @@ class Gateway:
         self._sent: deque[Any] = deque()
         self._started = False
         self._sweep_due: int | None = None
+        self._outage = False                    # the last answer said that REST does not work
         c.after_report = self._take
         self.inquiries.on_state = lambda order, state, asked_at: self._on_order(state, asked_at=asked_at)
         self.inquiries.on_absent = self.requests.on_absent
@@ -126,6 +127,7 @@ class Gateway:
             c.notice(Level.ALARM, "banned", "the venue refuses our address for now (HTTP 403); REST is left alone, orders go on by websocket")
         elif answer.status:
             c.budget.unban()
+        self._heed_way(answer)
         if handler is None:
             c.counters["answers nobody waits for"] += 1
         else:
@@ -261,6 +263,15 @@ class Gateway:
         self._drain()
         busy = len(self.flights) or len(self.inquiries) or self.requests.held_back or c.beliefs()
         self._sweep_due = c.now + c.settings.ns(SWEEP_S) if busy else None
+
+    def _heed_way(self, answer: Answer) -> None:
+        """After an outage everything that waits for its next try may try at once."""
+        works = 200 <= answer.status < 300
+        if works and self._outage:
+            self.inquiries.ask_soon()
+            self.stops.ask_soon()
+            self.reconciler.soon()
+        self._outage = not works
 
     def _heed_rate(self) -> None:
         """Entries wait while the venue wants to be left alone."""

@@ -202,8 +202,10 @@ class Inquiries:
                 return
         if inquiry.absent < ABSENT_ENOUGH:
             self._again(inquiry)
-            if inquiry.due < inquiry.expires < inquiry.due + c.settings.ns(2.0):
-                inquiry.due = inquiry.expires + 1
+            if inquiry.absent:
+                inquiry.due = c.now + c.settings.ns(c.settings.absent_s)
+            else:
+                inquiry.due = min(inquiry.due, inquiry.expires + 1)         # then it can be known
             return
         symbol, link = c.symbols[instrument_of(inquiry.order)], c.port.link_id(inquiry.order)
 

@@ -37,13 +37,15 @@ class Move:
 
 @dataclass(slots=True)
 class Watch:
-    """A position whose stop is not confirmed. tries: readings made; put: stops set; asking: a question or a request is out."""
+    """A position whose stop is not confirmed. tries: readings made; put: stops set; asking: a question or a request is out; refused: the venue does
+    not take the stop where it belongs, because the market is beyond it."""
 
     since: int
     due: int
     tries: int = 0
     put: int = 0
     asking: bool = False
+    refused: bool = False
 
 
 class Stops:
@@ -216,6 +218,11 @@ class Stops:
     def due(self) -> int | None:
         return min((watch.due for watch in self._watched.values() if not watch.asking), default=None)
 
+    def ask_soon(self) -> None:
+        """A way to the venue is back."""
+        for watch in self._watched.values():
+            watch.due = min(watch.due, self.c.now)
+
     def verify_all(self) -> None:
         """Ask for the stop of everything that is held: after a start or a reconnect."""
         for n in {belief["instrument"] for belief in self.c.beliefs().values()}:
@@ -270,8 +277,8 @@ class Stops:
             return
         if position.stop_loss <= 0.0:
             self._naked(n, watch, position, began)
-        elif self._is_looser(n) and (stop is None or stop["asked"] != "amend"):
-            self._put(n, watch)
+        elif self._is_looser(n) and (stop is None or stop["asked"] != "amend") and not self._is_beyond(n, position):
+            self._put(n, watch, position)
 
     def _naked(self, n: int, watch: Watch, position: Position, began: int) -> None:
         """An answer says that the position has no stop."""
@@ -285,14 +292,23 @@ class Stops:
             c.notice(Level.ALARM, "stop lost", f"the venue shows {position.qty:g} held without a stop", c.symbols[n])
             self._live.pop(n, None)
             c.report(order_event(c.stamp(), max(c.venue_ns(), position.updated_ms * MS), stop["id"], OrderStatus.ORDER_CANCELLED, Reason.END_VENUE))
-        self._put(n, watch)
+        self._put(n, watch, position)
 
-    def _put(self, n: int, watch: Watch) -> None:
-        """Set the stop of the position where the bracket wants it."""
+    def _is_beyond(self, n: int, position: Position) -> bool:
+        """Whether the market has gone past the wanted stop, as far as the position's mark tells."""
+        ticks = self.c.engine.instruments[n].ticks(position.mark) if position.mark else 0
+        return bool(ticks) and (ticks - self.wanted_ticks(n)) * position.side <= 0
+
+    def _put(self, n: int, watch: Watch, position: Position) -> None:
+        """Set the stop of the position where the bracket wants it. Where the venue has refused that because the market is beyond it, one further away:
+        the engine closes at market meanwhile, but that may fail, too, and any stop is better than none."""
         c = self.c
         ticks = self.wanted_ticks(n)
         if ticks <= 0 or watch.asking:
             return
+        if position.stop_loss <= 0.0 and position.mark > 0.0 and (watch.refused or self._is_beyond(n, position)):
+            away = c.engine.instruments[n].ticks(position.mark * (1.0 - position.side * c.settings.rescue_stop))
+            ticks = min(ticks, away) if position.side > 0 else max(ticks, away)
         watch.asking = True
         watch.put += 1
         c.counters["stops put back"] += 1
@@ -303,6 +319,9 @@ class Stops:
             c.heed(page, "setting")
             watch.asking = False
             watch.due = c.now if page.ok else c.now + c.settings.ns(min(LONGEST_S, 0.2 * 2 ** min(watch.put, 16)))
+            watch.refused = page.outcome == Outcome.REJECTED
+            if watch.refused and watch.put == 1:
+                watch.due = c.now
             if not page.ok:
                 c.notice(Level.WARNING, "stop not placed", f"stop {c.engine.instruments[n].price_text(ticks)}: {page.code} {page.text}", c.symbols[n])
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from liqcore import Phase, Reason, Role
+from liqcore import Control, Phase, Reason, Role
 
 from liqshell.report import breakdown, expected, origin, robust
 from liqshell.report.coverage import covered_hours, rate, share
@@ -16,7 +16,7 @@ from liqshell.report.run import COMPLETENESS, Run
 from liqshell.report.statistics import spread
 from liqshell.report.study import Study
 from liqshell.report.text import iso
-from liqshell.report.words import ALARMS, CONTROLS, FEEDS, ROLES, liquidated, meaning, position, reason
+from liqshell.report.words import ALARMS, CONTROLS, FEEDS, GATES, ROLES, liquidated, meaning, position, reason
 
 REPORT_VERSION = 1                   # raised when a key of report.json changes its meaning or goes
 MATCH_SLACK_NS = 1_000_000_000       # a forced order is reported within a second of its execution
@@ -103,6 +103,32 @@ def both_clocks(found: dict[str, Any], clock: str, speed: float) -> dict[str, An
     return {"n": found["n"], "wall_ms": wall, "market_ms": market}
 
 
+def held_back(run: Run, ledger: Ledger) -> dict[str, float]:
+    """Seconds in which each gate was closed for one instrument at least, by the words of the gate."""
+    closed: dict[int, dict[int, int]] = {}              # gate -> instrument -> since
+    spans: dict[int, list[tuple[int, int]]] = {}
+    for ts, n, control, gate in ledger.gates:
+        which = range(len(run.symbols)) if n < 0 else (n,)
+        since = closed.setdefault(gate, {})
+        for k in which:
+            if control == Control.CONTROL_PAUSE:
+                since.setdefault(k, ts)
+            elif k in since:
+                spans.setdefault(gate, []).append((since.pop(k), ts))
+    for gate, since in closed.items():
+        spans.setdefault(gate, []).extend((ts, max(ts, run.ended_ns)) for ts in since.values())
+    return {GATES.get(gate, f"gate {gate}"): union_seconds(spans[gate]) for gate in sorted(spans)}
+
+
+def union_seconds(spans: list[tuple[int, int]]) -> float:
+    """Length of what the spans cover together."""
+    total, reached = 0, 0
+    for start, end in sorted(spans):
+        total += max(0, end - max(start, reached))
+        reached = max(reached, end)
+    return total / 1e9
+
+
 def feed_health(run: Run, ledger: Ledger) -> dict[str, Any]:
     counters = run.table("counters")
     refused = {reason(int(code)): n for code, n in ledger.door.most_common()}
@@ -121,7 +147,10 @@ def feed_health(run: Run, ledger: Ledger) -> dict[str, Any]:
                         "limit": limit}
                        for ts, n, a, v, limit in ledger.alarms],
             "limits": [{"ts": ts, "what": CONTROLS.get(c, str(c)), "reason": reason(r), "value": v, "limit": limit}
-                       for ts, c, r, v, limit in ledger.limits]}
+                       for ts, c, r, v, limit in ledger.limits],
+            "gates": [{"ts": ts, "instrument": run.symbols[n] if n >= 0 else "all", "what": CONTROLS.get(c, str(c)), "gate": GATES.get(g, f"gate {g}")}
+                      for ts, n, c, g in ledger.gates],
+            "held_back": held_back(run, ledger)}
 
 
 #: columns of trades.csv, in order

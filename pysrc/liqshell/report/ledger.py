@@ -8,7 +8,7 @@ import gc
 
 import numpy as np
 
-from liqcore import AuditKind, FeedState, OrderStatus, Phase, Reason, Role
+from liqcore import AuditKind, Control, FeedState, OrderStatus, Phase, Reason, Role
 
 from liqshell.report.run import Run
 from liqshell.report.stories import LARGE_DTYPE, ORDER_MARKET, Bracket, Cascade, Fill, Ledger, Order, Trade
@@ -214,7 +214,10 @@ class _Reader:
                     c.ended, c.interrupted = ts, True
 
     def limit(self, ts, id_, n, reason, phase, side, x):
-        self.ledger.limits.append((ts, phase, reason, x[0], x[1]))
+        if phase == Control.CONTROL_PAUSE or phase == Control.CONTROL_READY:
+            self.ledger.gates.append((ts, n, phase, int(x[3])))
+        else:
+            self.ledger.limits.append((ts, phase, reason, x[0], x[1]))
 
     def alarm(self, ts, id_, n, reason, phase, side, x):
         self.ledger.alarms.append((ts, n, phase, x[0], x[1]))

@@ -86,12 +86,17 @@ def feed(s: dict[str, Any]) -> str:
             rows += [(esc(f"{group}: {key}"), count(v)) for key,
                      v in f[group].items() if isinstance(v, int | float | str) and not isinstance(v, bool)]
     body = table(("", ">count"), rows)
+    if f["held_back"]:
+        body += "<h3>Entries held back</h3>" + table(("", ">of the run"), [
+            (esc(gate), f"{seconds(s_held)}, {percent(s_held / max(1e-9, s['duration_s']), 1)}") for gate, s_held in f["held_back"].items()])
     events: list[tuple[str, ...]] = [(when(i["ts"]), esc(i["instrument"]), "feed " + esc(i["state"]),
                                       f"{number(i['missed_s'], 1)} s missing" if i["state"] != "up" else "") for i in f["incidents"]]
     events += [(when(a["ts"]), esc(a["instrument"]), "ALARM: " + esc(a["what"]), f"value {a['value']:g}, limit {a['limit']:g}")
                for a in f["alarms"]]
     events += [(when(i["ts"]), "all", esc(f"{i['what']}: {i['reason']}" if i["reason"] != "none" else i["what"]),
                 f"{i['value']:,.2f} of {i['limit']:,.2f}" if i["limit"] else "") for i in f["limits"]]
+    events += [(when(g["ts"]), esc(g["instrument"]), ("entries held back: " if g["what"] == "paused" else "no longer held back: ") + esc(g["gate"]), "")
+               for g in f["gates"]]
     body += "<h3>Incidents</h3>" + (table(("UTC", "instrument", "what", ""), sorted(events)[:200], tall=True) if events
                                     else empty("None: no gap, no alarm, no limit was reached."))
     return section("Feed and incidents", body)

@@ -173,6 +173,7 @@ class Ledger:
     funding: float = 0.0                                                # of all positions, closed or not; paid > 0
     alarms: list[tuple[int, int, int, float, float]] = field(default_factory=list)   # ts, instrument, Alarm, value, limit
     limits: list[tuple[int, int, int, float, float]] = field(default_factory=list)   # ts, Control, Reason, value, limit
+    gates: list[tuple[int, int, int, int]] = field(default_factory=list)             # ts, instrument, PAUSE or READY, Gate
     feed: list[tuple[int, int, int, float]] = field(default_factory=list)            # ts, instrument, FeedState, seconds missed
     equity_start: float = 0.0
     marks: dict[int, tuple[int, float]] = field(default_factory=dict)   # instrument -> (ts, last market price that the audit mentions)

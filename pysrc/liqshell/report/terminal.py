@@ -158,6 +158,8 @@ def _feet(s: dict[str, Any]) -> list[Text]:
     if s["mode"] != "backtest":
         out.append(Text.assemble(("Feed  ", "bold"), f"{_count(f['frames'])} frames, {_count(f['events'])} "
                                  f"events, {len(gaps)} gaps, reconnects {f['reconnects'] or 0}; refused: {refused}"))
+    if f["held_back"]:
+        out.append(Text("Entries were held back: " + ", ".join(f"{seconds(span)} {gate}" for gate, span in f["held_back"].items())))
     if not stamp["finished"]:
         out.append(Text(f"UNFINISHED: the run was cut off, everything above is of a part of it. {stamp['problem'] or ''}", style="bold red"))
     if stamp["audit_lost"]:

@@ -1,6 +1,6 @@
 """The words of the report: every code of the audit stream as a person would say it."""
 
-from liqcore import Alarm, Control, FeedState, FillReason, Reason, Role, Side
+from liqcore import Alarm, Control, FeedState, FillReason, Gate, Reason, Role, Side
 
 #: short name for tables, and what it means
 REASONS: dict[int, tuple[str, str]] = {
@@ -66,7 +66,14 @@ ALARMS: dict[int, str] = {Alarm.ALARM_UNPROTECTED: "no stop confirmed after a fi
 
 FEEDS: dict[int, str] = {FeedState.FEED_UP: "up", FeedState.FEED_DOWN: "down", FeedState.FEED_GAP: "gap"}
 CONTROLS: dict[int, str] = {Control.CONTROL_HALT: "halted", Control.CONTROL_RESUME: "resumed", Control.CONTROL_FLATTEN: "flattened",
-                            Control.CONTROL_PAUSE: "paused", Control.CONTROL_READY: "ready"}
+                            Control.CONTROL_PAUSE: "paused", Control.CONTROL_READY: "ready",
+                            Control.CONTROL_LOWER: "limit lowered"}
+#: why entries were held back, as it stands after "entries held back:"
+GATES: dict[int, str] = {Gate.GATE_START: "the account was not reconciled since the start", Gate.GATE_PRIVATE: "no private stream",
+                         Gate.GATE_ORDERS: "no connection for orders", Gate.GATE_RECONCILE: "the venue could not be asked, or said otherwise",
+                         Gate.GATE_UNKNOWN: "an order of unknown outcome", Gate.GATE_CLOCK: "the clock was off", Gate.GATE_RATE: "the venue refused for now",
+                         Gate.GATE_DISK: "too little disk", Gate.GATE_STALL: "the process stood still",
+                         Gate.GATE_SYMBOL: "the contract did not trade", Gate.GATE_MARKET: "crossed or stale market"}
 
 
 #: what an order was for

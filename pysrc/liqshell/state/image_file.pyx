@@ -96,7 +96,7 @@ cdef uint64_t whole_check(const whole_t* w, uint64_t total) noexcept nogil:
 
 
 cdef uint64_t guard_check(const guard_t* g) noexcept nogil:
-    return fold(&g.length, (8 + GUARD_BYTES_MAX) // 8, place_seed(g.seal.sequence, 3, 0))
+    return fold(&g.length, 1 + (g.length + 7) // 8, place_seed(g.seal.sequence, 3, 0))     # zeros fill the last word
 
 
 cdef bint trade_fits(const trade_t* t, int record) noexcept nogil:

@@ -20,6 +20,7 @@ from liqshell.venues.reports import Execution, OrderState, Position, Wallet
 T = TypeVar("T")
 BODY_BYTES_MAX = 8 << 20
 NO_CODE = -1
+CURSOR_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ def _read(body: bytes, reader: Callable[[dict[str, Any]], T]) -> Parsed[T]:
     if not answer.ok or answer.value is None:
         return Parsed(False, None, answer.code, answer.message, answer.reason, ts_ms=answer.ts_ms)
     try:
-        value, cursor = reader(answer.value), rows.text({"cursor": answer.value.get("nextPageCursor")}, "cursor")
+        value, cursor = reader(answer.value), rows.text(answer.value, "nextPageCursor", CURSOR_MAX)
     except Refused as why:
         return Parsed(False, None, answer.code, answer.message, f"{why.args[0]}: {why.args[1]}", ts_ms=answer.ts_ms)
     return Parsed(True, value, answer.code, answer.message, cursor=cursor, ts_ms=answer.ts_ms)

@@ -31,13 +31,13 @@ class Refused(Exception):
     """(reason of a small set, detail): a row or an answer cannot be used."""
 
 
-def text(row: dict, key: str) -> str:
+def text(row: dict, key: str, longest: int = TEXT_MAX) -> str:
     """A text; "" where it is absent or null."""
     value = row.get(key)
     if value is None:
         return ""
-    if type(value) is not str or len(value) > TEXT_MAX:
-        raise Refused("bad text", f"{key}: expected text of at most {TEXT_MAX} characters, got {shown(value)}")
+    if type(value) is not str or len(value) > longest:
+        raise Refused("bad text", f"{key}: expected text of at most {longest} characters, got {shown(value)}")
     return value
 
 
@@ -85,8 +85,10 @@ def digits(value: Any) -> int:
 
 
 def flag(row: dict, key: str) -> bool:
-    """A boolean; False where it is absent."""
-    value = row.get(key, False)
+    """A boolean; False where it is absent, null or empty."""
+    value = row.get(key)
+    if value is None or value == "":
+        return False
     if type(value) is not bool:
         raise Refused("bad flag", f"{key}: expected true or false, got {shown(value)}")
     return value
@@ -118,12 +120,9 @@ def order_state(row: dict) -> OrderState:
     status = row.get("orderStatus")
     if type(status) is not str or status not in STANDINGS:
         raise Refused("unknown order status", f"orderStatus: expected one of {', '.join(STANDINGS)}, got {shown(status)}")
-    kind = text(row, "orderType")
-    if kind not in ("Market", "Limit"):
-        raise Refused("unknown order type", f"orderType: expected Market or Limit, got {shown(kind)}")
     return OrderState(
         order_id=_named(row, "orderId"), link_id=text(row, "orderLinkId"), symbol=symbol(row), side=side(row), standing=STANDINGS[status],
-        market=kind == "Market", price=number(row, "price"), qty=number(row, "qty"), executed=number(row, "cumExecQty"),
+        market=text(row, "orderType") == "Market", price=number(row, "price"), qty=number(row, "qty"), executed=number(row, "cumExecQty"),
         reduce_only=flag(row, "reduceOnly"), stop_kind=word(row, "stopOrderType"), trigger=number(row, "triggerPrice"),
         stop_loss=number(row, "stopLoss"), reason=word(row, "rejectReason"), cancel=word(row, "cancelType"), creator=word(row, "createType"),
         index=integer(row, "positionIdx"), created_ms=integer(row, "createdTime"), updated_ms=integer(row, "updatedTime"))

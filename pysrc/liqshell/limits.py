@@ -1,0 +1,100 @@
+"""Limits made stricter while a run goes on: [limits] of its configuration, read again on SIGHUP and when the file changes.
+
+Downward only. A looser limit is refused and said; it takes a restart. Each change reaches the engine as an event (CONTROL_LOWER), which is recorded
+like the venue's reports, so that the run can be replayed.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from liqcore.event import Control, Kind
+from liqcore.risk import LIMIT_NAMES
+from liqshell.errors import ConfigError
+from liqshell.sections import LimitsConfig
+from liqshell.toml import decode
+
+NUMBER_OF = {name: limit for limit, name in LIMIT_NAMES.items()}
+# what the last hop's own line calls the same limit (liqcore.Guard.lower)
+GUARD_NAMES = {"order_notional_max": "order_notional_max", "exposure_max": "total_notional_max", "collar": "collar",
+               "orders_per_minute_max": "orders_per_minute_max", "orders_per_signal_max": "orders_per_signal_max"}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a file asks for. wanted: the limits that it states, in the units of Risk's arguments. problems: what is wrong with it; then nothing counts."""
+
+    wanted: Mapping[str, float] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+class LimitsFile:
+    """The configuration file of a run, watched. Cheap to ask a few times a second."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self._seen = self._mark()
+
+    def changed(self, *, force: bool = False) -> Reading | None:
+        """What the file asks for, if it has changed since the last look (or force: SIGHUP); else None. A file that is being written is read when it
+        has come to rest, or is refused as a whole and read again at its next change."""
+        mark = self._mark()
+        if mark == self._seen and not force:
+            return None
+        self._seen = mark
+        return read_limits(self.path)
+
+    def _mark(self) -> tuple[int, ...]:
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return ()
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def read_limits(path: Path) -> Reading:
+    """[limits] of a configuration file, and nothing else of it."""
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+    except (OSError, ValueError) as why:
+        return Reading(problems=(f"{path}: cannot be read: {why}",))
+    problems: list[ConfigError] = []
+    stated = found.get("limits", {})
+    section: LimitsConfig = decode(LimitsConfig, stated, str(path), "limits", problems)
+    if problems:
+        return Reading(problems=tuple(map(str, problems)))
+    arguments = section.risk_arguments()
+    return Reading({name: float(arguments[name]) for name in stated})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """events: rows for the engine, as the venue's reports are given to it. guard: for liqcore.Guard.lower. lowered: (name, before, after).
+    refused: sentences."""
+
+    events: tuple[tuple[Any, ...], ...]
+    guard: Mapping[str, float]
+    lowered: tuple[tuple[str, float, float], ...]
+    refused: tuple[str, ...]
+
+
+def plan(reading: Reading, now_limits: Mapping[str, float], now: int) -> Plan:
+    """What follows from a reading. now_limits: Risk.limits_now; what the file states as it is in force already is passed over."""
+    events, guard, lowered = [], {}, []
+    refused = [f"{problem}: the limits stay as they are" for problem in reading.problems]
+    for name, value in reading.wanted.items():
+        before = now_limits[name]
+        if value < before:
+            events.append((now, now, value, 0.0, 0.0, 0.0, 0, -1, int(Kind.CONTROL), 0, int(NUMBER_OF[name]), int(Control.CONTROL_LOWER)))
+            lowered.append((name, before, value))
+            if name in GUARD_NAMES:
+                guard[GUARD_NAMES[name]] = int(value) if name.startswith("orders_per") else value
+        elif value > before:
+            refused.append(f"limits.{name}: {value:g} is looser than the {before:g} in force; it takes a restart")
+    return Plan(tuple(events), guard, tuple(lowered), tuple(refused))
