@@ -80,7 +80,8 @@ def configuration() -> str:
     sections = (("[run]", config.RunConfig, None), ("[feed]", config.FeedConfig, None),
                 ("[detector] (defaults: preset `fade`)", config.DetectorConfig, fade.detector),
                 ("[policy], and but for rule [policy.symbols.NAME] for one contract (defaults: preset `fade`)", config.PolicyConfig, fade.policy),
-                ("[limits]", config.LimitsConfig, None), ("[paper]", config.PaperConfig, None), ("[record]", config.RecordConfig, None))
+                ("[limits]", config.LimitsConfig, None), ("[paper]", config.PaperConfig, None), ("[record]", config.RecordConfig, None),
+                ("[live]", config.LiveConfig, None))
     return "\n".join(line for title, section, preset in sections for line in _section(title, section, preset)).rstrip()
 
 
