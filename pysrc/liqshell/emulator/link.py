@@ -7,8 +7,8 @@ RETRANSMIT_S = 0.2                                   # the shortest time-out aft
 
 
 class Link:
-    """latency_s: one way, wall seconds. loss: share of messages whose packet is lost once or more; what follows such a message waits behind it, unless
-    each has a connection of its own (ordered False)."""
+    """latency_s: one way, wall seconds. loss: share of messages whose packet is lost once or more; what follows such a message waits behind it,
+    unless each has a connection of its own (ordered False)."""
 
     def __init__(self, latency_s: float, loss: float, wall: Callable[[float], int], seed: str, ordered: bool = True) -> None:
         self.latency_s, self.loss, self.wall, self.ordered = latency_s, loss, wall, ordered
