@@ -58,7 +58,8 @@ def live(
 
     loaded = load(config)
     if live_ != (loaded.run.mode == "live"):
-        raise ConfigError("--live" if live_ else f"{config}: run.mode", "given, but run.mode is 'paper'" if live_ else "'live', but --live is missing",
+        found = "given, but run.mode is 'paper'" if live_ else "'live', but --live is missing"
+        raise ConfigError("--live" if live_ else f"{config}: run.mode", found,
                           "both for real orders, none for paper trading")
     if not live_ and (yes_i_accept_real_orders or resume or flatten_on_exit):
         raise ConfigError("--live", "missing", "it beside --yes-i-accept-real-orders, --resume and --flatten-on-exit")

@@ -65,9 +65,10 @@ class Requests:
             return
         instrument = self.c.engine.instruments[sent.instrument]
         self.c.store.put("orders", ts_ns=sent.ts, prefix=self.c.settings.run, id=sent.id, symbol=instrument.symbol,
-                         action=_WORD.get(sent.action, "?"), type=str(int(sent.type)), side=sent.side, price=instrument.price_text(sent.price) if sent.price else "",
-                         qty=instrument.qty_text(sent.qty), stop=instrument.price_text(sent.stop) if sent.stop else "", flags=sent.flags,
-                         fate=str(int(sent.fate)), reason=str(int(sent.why)))
+                         action=_WORD.get(sent.action, "?"), type=str(int(sent.type)), side=sent.side,
+                         price=instrument.price_text(sent.price) if sent.price else "", qty=instrument.qty_text(sent.qty),
+                         stop=instrument.price_text(sent.stop) if sent.stop else "", flags=sent.flags, fate=str(int(sent.fate)),
+                         reason=str(int(sent.why)))
 
     def _fly(self, sent: Any, stage: Stage, *, by_socket: bool) -> Flight:
         flight = Flight(sent.id, int(sent.action), sent.cause, sent, sent.ts, self.expiry(sent.ts), stage, by_socket)

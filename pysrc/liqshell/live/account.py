@@ -41,6 +41,7 @@ STALL_S = 2.0                   # of the event loop, until entries are off
 CALM_S = 1.0                    # how long it must have turned again
 LOOK_S = 0.2                    # between two looks at what changes slowly: kill file, disk, market
 RATE_WINDOW_S = 1.05
+REPEAT_S, NOTICES_MAX = 60.0, 1000      # the same notice is not logged again within; how many are remembered
 _log = logging.getLogger("liqshell.live")
 _LEVELS = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ALARM: logging.ERROR}
 
@@ -67,6 +68,7 @@ class LiveAccount:
         self._turned = self._looked = 0.0
         self._calm_at = 0.0
         self._ending = False
+        self._said: dict[tuple[str, str, str], float] = {}
         self._watchdog: subprocess.Popen[bytes] | None = None
 
     # ---- the start ----
@@ -89,7 +91,8 @@ class LiveAccount:
             restored = opening.restore(self.state, make_engine(settings_of(first), trust=True))
             now = max(self.now(), int(self.state.found["now_ns"]))
             start = LiveStart(account.equity, self.patience, restored, now)
-            opening.confirm_or_refuse(self.config, opening.terms(self.config, account, self.state, session.hash_of(settings_of(start))), self._confirm)
+            terms = opening.terms(self.config, account, self.state, session.hash_of(settings_of(start)))
+            opening.confirm_or_refuse(self.config, terms, self._confirm)
         except BaseException:
             self.state.close()
             await self.rest.close()
@@ -138,7 +141,7 @@ class LiveAccount:
             self.guard.lift()
             self.report(self._control(Order.CONTROL_RESUME))
         elif self._halted:
-            self.notice(Notice(Level.WARNING, "halted", f"entries are halted since the run before ({self._halted.name}); start with --resume to lift it"))
+            self.notice(Notice(Level.WARNING, "halted", f"entries are halted since the run before ({self._halted.name}); --resume lifts it"))
         self._input(self.gateway.start)
         until = time.monotonic() + START_S
         while not self.gateway.ready:
@@ -146,7 +149,8 @@ class LiveAccount:
                 raise self.failed
             problems = list(self.gateway.problems())
             if problems or time.monotonic() > until:
-                raise VenueError(self.config.feed.rest_url, "this account cannot be reconciled: " + ("; ".join(problems) or f"not within {START_S:g} s"),
+                why = "; ".join(problems) or f"not within {START_S:g} s"
+                raise VenueError(self.config.feed.rest_url, f"this account cannot be reconciled: {why}",
                                  "orders, positions and stops that are all known", "Nothing new was sent; look at the account at the venue")
             if self.session.stopping:
                 return
@@ -282,6 +286,12 @@ class LiveAccount:
 
     def notice(self, notice: Notice) -> None:
         self.counters[notice.kind] += 1
+        at, said = time.monotonic(), (notice.kind, notice.symbol, notice.text)
+        if at < self._said.get(said, 0.0):               # what goes on is counted, not repeated every time
+            return
+        if len(self._said) >= NOTICES_MAX:
+            self._said.clear()
+        self._said[said] = at + REPEAT_S
         if notice.level == Level.ALARM and len(self.alarms) < 100:
             self.alarms.append(f"{notice.symbol + ': ' if notice.symbol else ''}{notice.text}")
         _log.log(_LEVELS[notice.level], "%s%s", f"{notice.symbol}: " if notice.symbol else "", notice.text)
@@ -313,7 +323,7 @@ class LiveAccount:
         while self._working() and time.monotonic() < until and self.failed is None:
             self.turn(self.now())
             await asyncio.sleep(0.005)
-        if not was_halted and self._heeded == Kill.NO:       # the next start must not find a halt that nobody meant; the gate stays closed until the end
+        if not was_halted and self._heeded == Kill.NO:       # the next start must not find a halt that nobody meant; the gate stays closed
             self.report(self._control(Order.CONTROL_RESUME))
         held = [f"{i.symbol} {self.engine.bracket(n)['held']:g}" for n, i in enumerate(self.engine.instruments) if self.engine.bracket(n)["held"]]
         left = "could not be withdrawn in time: " + ", ".join(self._working()) if self._working() else ""
