@@ -60,6 +60,7 @@ def compare(world: World) -> None:
     found = differences(world, process)
     if found:
         world.truth.fail("reconciled", "; ".join(found))
+    world.image_lost = False
 
 
 def at_rest(world: World) -> None:

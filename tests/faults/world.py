@@ -139,7 +139,7 @@ class World:
         if self.left:
             image, store = self.left.pop()
             spoil(self.folder, image, store, self)
-            self.image_lost = image != "kept"
+            self.image_lost |= image != "kept"
             self.money_unknown |= self.image_lost
         self.lives += 1
         self.born_ns = self.clock.now
