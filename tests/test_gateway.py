@@ -98,7 +98,7 @@ def test_a_venue_that_cannot_be_asked_is_no_answer(side):
     assert {"GATE_UNKNOWN", "GATE_RECONCILE"} <= rig.gates()
     asked = rig.counts["/v5/order/realtime"]
     rig.wait(600.0)
-    assert rig.counts["/v5/order/realtime"] - asked < 80                    # at a falling rate
+    assert rig.counts["/v5/order/realtime"] - asked < 150                   # bounded, and at a falling rate
     rig.on_rest = lambda call: True
     rig.wait(70.0)
     assert rig.state() == lc.BracketState.BRACKET_FLAT and not rig.gates()

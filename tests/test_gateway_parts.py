@@ -121,6 +121,9 @@ def test_to_which_bracket_a_time_belongs():
     e.refine(0, 2, 5_900)                       # never earlier
     e.refine(0, 1, 9_000)                       # nor another one's
     assert e.first_ms(0) == 6_000
+    e.executed(1, 3, 8_000, 3)                  # its own executions do not delay an epoch that is learnt of after them
+    e.opened(1, 3, 7_000)
+    assert e.first_ms(1) == 7_000
 
 
 def test_the_table_of_requests_is_bounded():

@@ -170,12 +170,15 @@ def test_what_a_person_does_not_confirm_is_not_done(tmp_path):
     assert word == "MAINNET" and "REAL ORDERS" in terms and "10,000.00 USDT equity" in terms and "loss a day 50.00%" in terms
 
 
-def test_a_position_that_is_not_ours_is_left_alone_and_an_alarm(tmp_path):
+def test_a_position_that_is_not_ours_is_left_alone_and_said(tmp_path):
     """A person opens a position of a contract that we trade."""
     faults = [{"kind": "manual_trade", "symbol": "ETHUSDT", "at_s": 60}]
     session, manifest, audit, verdict, truth = live(tmp_path / "run", 5, speed=120.0, seed=2, faults=faults)
     assert truth["positions"].get(("ETHUSDT", 0), {}).get("qty", 0) > 0, "it was touched, or never opened"
-    assert any("ETHUSDT" in alarm for alarm in manifest["account"]["alarms"]), manifest["account"]
+    store = Store(tmp_path / "state" / "test")
+    said = [row["text"] for row in store.rows("notices") if row["symbol"] == "ETHUSDT"]
+    store.close()
+    assert any("not ours" in text for text in said), manifest["account"]
     assert verdict.identical and "ETHUSDT" not in believed(session)
 
 

@@ -49,7 +49,7 @@ def test_a_run_with_a_gap_is_identical_as_a_backtest(run):
 def test_the_command_on_a_demo_run_over_sockets(tmp_path):
     folder = tmp_path / "demo"
     command = [sys.executable, "-P", "-m", "liqshell"]
-    done = subprocess.run([*command, "demo", "--speed", "600", "--hours", "1", "--seed", "3", "--out", str(folder), "--json"], capture_output=True,
+    done = subprocess.run([*command, "demo", "--paper", "--speed", "600", "--hours", "1", "--seed", "3", "--out", str(folder), "--json"], capture_output=True,
                           text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     for way in ("live", "backtest"):

@@ -72,8 +72,9 @@ async def emulator(plan: Plan) -> AsyncIterator[dict[str, Any]]:
 
 
 def configure(plan: Plan, ready: dict[str, Any], state: str = "") -> Config:
-    """Trading of the plan's preset on everything the market offers; state: folder for what a live run keeps, "" = paper. Ages are limited in market time, and a market that runs faster than the
-    wall makes everything on this machine look older: those two limits grow with the speed, the others are the preset's."""
+    """Trading of the plan's preset on everything the market offers; state: folder for what a live run keeps, "" = paper. Ages are
+    limited in market time, and a market that runs faster than the wall makes everything on this machine look older: those two limits grow with the
+    speed, the others are the preset's."""
     age_s = max(2.0, 0.1 * plan.speed)
     btc = '\n[policy.symbols.BTCUSDT]\npreset = "fade-btc"\n' if plan.preset == "fade" and "BTCUSDT" in ready["symbols"] else ""
     return loads(f"""

@@ -70,8 +70,8 @@ cdef class PicowsWire(Wire):
 
 cdef object sent_of(const sent_t* s):
     cdef const request_t* r = &s.request
-    return Sent(s.ts, Fate(s.fate), Why(s.why), Reason(s.reason), r.id, r.action, r.type, r.side, r.flags, r.instrument, r.price, r.qty, r.stop, r.cause,
-                r.ts, r.reserved)
+    return Sent(s.ts, Fate(s.fate), Why(s.why), Reason(s.reason), r.id, r.action, r.type, r.side, r.flags, r.instrument, r.price, r.qty, r.stop,
+                r.cause, r.ts, r.reserved)
 
 
 cdef class Dispatch:

@@ -164,8 +164,8 @@ class RecordConfig:
 class LiveConfig:
     """Trading at the venue. What must survive the process lies in [run] out / state / name: one name per account.
 
-    leverage: set at the venue for every symbol at the start, 0 = left as it is. stop_rescue: distance of the stop that is placed for a position of ours
-    whose bracket is lost. divergence_max: of mark and last price, above it no entries. durable: the store waits for the disk.
+    leverage: set at the venue for every symbol at the start, 0 = left as it is. stop_rescue: distance of the stop that is placed for a position of
+    ours whose bracket is lost. divergence_max: of mark and last price, above it no entries. durable: the store waits for the disk.
     """
 
     recv_window_ms: int = integer(5000, 1000, 60_000, "milliseconds")

@@ -29,7 +29,8 @@ async def venue_clock(rest: str, tls: ssl.SSLContext | None = None) -> tuple[Clo
     if not is_loopback(rest):
         return None, {}
     try:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as http, http.get(rest + "/emulator/status", ssl=tls or True) as answer:
+        async with (aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as http,
+                    http.get(rest + "/emulator/status", ssl=tls or True) as answer):
             if answer.status != 200:
                 return None, {}
             status = await answer.json()

@@ -27,8 +27,8 @@ def demo(
     """The whole live path on a loopback market: feed, detection, orders, protection, report. No keys, no internet, no money.
 
     A process of its own is the venue: Bybit's websockets and REST on loopback, with a funded test account. This process connects to it as it would
-    to the venue, recognises cascades, sends orders, hears of fills and writes a report. At the end it replays its own recording; exit status 1 if that
-    decided anything differently.
+    to the venue, recognises cascades, sends orders, hears of fills and writes a report. At the end it replays its own recording; exit status 1 if
+    that decided anything differently.
 
     Parameters
     ----------

@@ -15,13 +15,14 @@ class Epochs:
 
     def __init__(self) -> None:
         self._of: dict[int, deque[tuple[int, int]]] = {}
-        self._executed: dict[int, int] = {}
+        self._executed: dict[int, tuple[int, int]] = {}         # (sequence, ms) of the latest execution
 
     def opened(self, n: int, sequence: int, at_ms: int) -> None:
         """A bracket's entry was sent, not before at_ms."""
         known = self._of.setdefault(n, deque(maxlen=EPOCHS_KEPT))
         if not known or known[-1][0] != sequence:
-            known.append((sequence, max(at_ms, self._executed.get(n, -1) + 1)))
+            last, ts_ms = self._executed.get(n, (sequence, 0))
+            known.append((sequence, at_ms if last == sequence else max(at_ms, ts_ms + 1)))
 
     def refine(self, n: int, sequence: int, created_ms: int) -> None:
         """The venue says when it made the entry; only later than what is known helps."""
@@ -32,7 +33,8 @@ class Epochs:
     def executed(self, n: int, sequence: int, ts_ms: int, current: int) -> None:
         """An execution of a bracket: while that one is the latest, the next begins after it."""
         if sequence == current:
-            self._executed[n] = max(self._executed.get(n, 0), ts_ms)
+            last, before_ms = self._executed.get(n, (sequence, 0))
+            self._executed[n] = (sequence, max(ts_ms, before_ms) if last == sequence else ts_ms)
 
     def first_ms(self, n: int) -> int:
         """Where the latest epoch begins; 0 = not known."""

@@ -64,7 +64,10 @@ class Executions:
             self._fund(n, x)
             return
         number = self._whose(n, x)
-        if number is None:
+        current = c.bracket(n)["sequence"] & 0xFFFFFFF
+        if number is not None and x.ts_ms < self.baseline_ms and sequence_of(number) != current:
+            c.counters["executions of history"] += 1        # of a bracket that was over when this life began: the positions agreed since
+        elif number is None:
             self._stray(n, x)
         else:
             self._report(n, x, number)
@@ -100,6 +103,8 @@ class Executions:
         if not current:
             return None
         if x.stop_kind in BY_STOP or x.creator in BY_STOP_CREATOR:
+            if not self.epochs.first_ms(n) and not c.is_open(n):
+                return None                     # of a bracket before all that this life knows
             sequence = self.epochs.at(n, x.ts_ms, current)
             return order_number(n, sequence, Role.ROLE_STOP) if sequence > 0 else None
         held = c.held(n)

@@ -20,7 +20,7 @@ from liqshell.gateway.executions import Executions
 from liqshell.gateway.inflight import Flights
 from liqshell.gateway.inquiry import Inquiries
 from liqshell.gateway.port import Message, Port, Said, Word
-from liqshell.gateway.reconcile import Reconciler
+from liqshell.gateway.reconcile import EPOCH_SLACK_MS, Reconciler
 from liqshell.gateway.requests import Requests
 from liqshell.gateway.settings import MS, Settings
 from liqshell.gateway.stops import STOP_KINDS, Stops
@@ -30,7 +30,6 @@ from liqshell.venues.reports import ENDED, Execution, OrderReply, OrderState, Po
 
 SWEEP_S = 0.1                   # while an order or a position is open: how often beliefs are compared with what is under way
 ROUNDS_MAX = 1_000              # of dispatches that answer dispatches within one input
-EPOCH_SLACK_MS = 1_500          # our clock may be so far from the venue's
 GIVE_UP_S = 120.0               # a call that the driver never answered
 
 

@@ -19,6 +19,7 @@ from liqshell.venues.reports import Execution, OrderState
 
 INQUIRIES_MAX = 512
 FIRST_S, LONGEST_S = 0.25, 30.0
+URGENT_S, URGENT_FOR_S = 4.0, 300.0
 ABSENT_ENOUGH = 2
 
 
@@ -123,6 +124,8 @@ class Inquiries:
             if belief is None or belief["status"] == "ended":
                 self.end(inquiry.order)
                 continue
+            if belief["unknown"] and not inquiry.hard:
+                self._harden(inquiry, inquiry.why)          # the engine has waited long enough: nothing may enter meanwhile
             if not inquiry.alarmed and inquiry.hard and c.now >= inquiry.began + s.ns(s.alarm_s):
                 inquiry.alarmed = True
                 self.alarms += 1
@@ -150,8 +153,11 @@ class Inquiries:
 
     # ---- one asking ----
 
-    def _pause(self, askings: int) -> int:
-        return self.c.settings.ns(min(LONGEST_S, FIRST_S * 1.6 ** min(askings, 20)))
+    def _pause(self, askings: int, began: int) -> int:
+        """At a falling rate; but while an outage may end at any moment, never long."""
+        ns = self.c.settings.ns
+        longest = URGENT_S if self.c.now < began + ns(URGENT_FOR_S) else LONGEST_S
+        return ns(min(longest, FIRST_S * 1.6 ** min(askings, 20)))
 
     def _ask(self, inquiry: Inquiry, *, past: bool, began: int) -> None:
         c = self.c
@@ -168,7 +174,7 @@ class Inquiries:
     def _again(self, inquiry: Inquiry) -> None:
         inquiry.asking = False
         inquiry.askings += 1
-        inquiry.due = self.c.now + self._pause(inquiry.askings)
+        inquiry.due = self.c.now + self._pause(inquiry.askings, inquiry.began)
 
     def _answered(self, inquiry: Inquiry, page: Page, *, past: bool, began: int) -> None:
         c = self.c
@@ -237,7 +243,7 @@ class Inquiries:
 
         def settle() -> None:
             drain.asking = False
-            drain.due = c.now + self._pause(drain.askings)
+            drain.due = c.now + self._pause(drain.askings, drain.began)
 
         def answered(answer: Answer) -> None:
             settle()

@@ -19,7 +19,8 @@ class Reading:
     """done(reading) is called once, when every page is there or one could not be had (failed says why). entries: orders to ask for besides, ended
     ones too: (symbol, link id)."""
 
-    def __init__(self, context: Context, since_ms: int, entries: list[tuple[str, str]], done: Callable[[Reading], None]) -> None:
+    def __init__(self, context: Context, since_ms: int, entries: list[tuple[str, str]], done: Callable[[Reading], None],
+                 on_positions: Callable[[list[Position]], None]) -> None:
         self.c = context
         self.began = context.now
         self.began_venue_ms = context.venue_ns() // 1_000_000
@@ -31,6 +32,7 @@ class Reading:
         self.failed = ""
         self._entries = entries
         self._done = done
+        self._on_positions = on_positions
         self._pending = 0
 
     def start(self) -> None:
@@ -58,6 +60,8 @@ class Reading:
                 else:
                     self._chain(out, what, ask, read, page.cursor, pages + 1)
                 return
+            if out is self.positions:
+                self._on_positions(self.positions)      # a position without a stop does not wait for the other answers
             self._one_less()
 
         if self.failed:

@@ -23,11 +23,12 @@ from liqshell.gateway.inquiry import Inquiries
 from liqshell.gateway.reading import Reading
 from liqshell.gateway.requests import Requests
 from liqshell.gateway.stops import STOP_KINDS, Stops
-from liqshell.gateway.translate import instrument_of, order_number
+from liqshell.gateway.translate import instrument_of, order_number, sequence_of
 from liqshell.venues.bybit_codes import Asked
 from liqshell.venues.reports import ENDED, Execution, OrderState, Position
 
 DAY_MS = 86_400_000
+EPOCH_SLACK_MS = 1_500          # our clock may be so far from the venue's
 AGREE_ENOUGH = 2                # readings that say the same
 MISSING_ENOUGH = 4              # of a position that shrank and no execution says why
 FOREIGN_MAX = 1_024
@@ -100,7 +101,7 @@ class Reconciler:
             self.c.venue_ns() // 1_000_000 - DAY_MS
         unknown = [(c_symbol, link) for c_symbol, link, n in self._entries() if not self.epochs.first_ms(n)]
         self._stale = False
-        self._reading = Reading(self.c, since, unknown, self._read)
+        self._reading = Reading(self.c, since, unknown, self._read, self._positions)
         self._reading.start()
 
     def _entries(self) -> list[tuple[str, str, int]]:
@@ -110,6 +111,15 @@ class Reconciler:
 
     def due(self) -> int | None:
         return None if self._reading is not None else self._due
+
+    def _positions(self, rows: list[Position]) -> None:
+        """What is held, before the rest of the reading is there, and even if it never is."""
+        for position in rows:
+            n = self.c.index.get(position.symbol)
+            if n is not None and position.index == 0 and position.qty > 0.0:
+                self.stops.on_position(position)
+                if position.stop_loss <= 0.0 and self.c.is_open(n):
+                    self.stops.hurry(n)
 
     # ---- a reading is there ----
 
@@ -123,13 +133,20 @@ class Reconciler:
             c.counters["reconciles failed"] += 1
             c.gates.close(Gate.GATE_RECONCILE, f"the venue cannot be asked: {reading.failed}", c.now)
             c.notice(Level.WARNING, "reconcile", f"failed: {reading.failed}")
-            self._due = c.now + c.settings.ns(min(c.settings.period_s, c.settings.recheck_s * 1.6 ** min(self.failures, 16)))
+            longest = min(c.settings.period_s, c.settings.blind_period_s) if c.beliefs() else c.settings.period_s
+            self._due = c.now + c.settings.ns(min(longest, c.settings.recheck_s * 1.6 ** min(self.failures, 16)))
             return
         self.failures = 0
         rows = {c.index[p.symbol]: p for p in reading.positions if p.symbol in c.index and p.index == 0 and p.qty > 0.0}
         self.account.on_positions(reading.positions)
         for state in reading.entries:
             self._learn_entry(state)
+        for _, link, n in self._entries():
+            if not self.epochs.first_ms(n):             # the venue does not know it: nothing before we asked for it is its
+                _, order = c.ours(link)
+                belief = c.belief(order)
+                asked = belief["ts_asked"] if belief is not None else c.now
+                self.epochs.opened(n, sequence_of(order), (asked + c.offset_ns) // 1_000_000 - EPOCH_SLACK_MS)
         for position in rows.values():
             self.stops.on_position(position)
         self._orders(reading, rows)
@@ -145,7 +162,7 @@ class Reconciler:
         _, order = self.c.ours(state.link_id)
         if order >= 0:
             n = instrument_of(order)
-            self.epochs.opened(n, self.c.bracket(n)["sequence"], state.created_ms)
+            self.epochs.opened(n, sequence_of(order), state.created_ms)
             self.executions.learn(state.order_id, order)
             self.requests.on_state(order, state, asked_at=self.c.now)
 
@@ -271,7 +288,8 @@ class Reconciler:
         self.executions.judge_again(n)
         if c.held(n) == found.venue:
             return
-        shrunk = found.belief * found.venue >= 0 and abs(found.venue) < abs(found.belief)
+        sane = found.belief * c.bracket(n)["side"] > 0          # more sold than bought is nothing that could be reduced
+        shrunk = sane and found.belief * found.venue >= 0 and abs(found.venue) < abs(found.belief)
         if shrunk:
             # answers may be late; a refused reduction is not: the matching engine itself says that there is nothing
             wait_s = 5.0 * c.settings.recheck_s if self.requests.flat.get(n, 0) >= found.since else 2.0 * c.settings.stale_s

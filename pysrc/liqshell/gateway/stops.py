@@ -21,7 +21,7 @@ from liqshell.venues.bybit_codes import Asked, Outcome
 from liqshell.venues.reports import ENDED, OrderState, Position, Standing
 
 ENDED_MAX = 2_048
-LONGEST_S = 30.0
+LONGEST_S = 4.0                 # between two tries for a position without a stop
 STOP_KINDS = ("StopLoss",)
 
 
@@ -211,7 +211,7 @@ class Stops:
         for n, watch in list(self._watched.items()):
             stop = self.stop_of(n)
             moving = stop is not None and stop["asked"] == "amend"
-            if not c.is_open(n) or (not watch.asking and watch.tries and c.held(n) == 0) or (
+            if not c.is_open(n) or (not watch.asking and watch.tries and c.held(n) == 0 and not self._shows(n)) or (
                     watch.tries and not watch.asking and self.is_protected(n) and not moving and not self._is_looser(n)):
                 del self._watched[n]
             elif not watch.asking and c.now >= watch.due:
@@ -230,6 +230,11 @@ class Stops:
         for n in {belief["instrument"] for belief in self.c.beliefs().values()}:
             if self.c.held(n):
                 self.hurry(n)
+
+    def _shows(self, n: int) -> bool:
+        """Whether the venue's last word is that the bracket holds something, whatever the engine has heard of."""
+        position = self.positions.get(n)
+        return position is not None and position.qty > 0.0 and position.side == self.c.bracket(n)["side"]
 
     def _is_looser(self, n: int) -> bool:
         position = self.positions.get(n)
@@ -336,4 +341,4 @@ class Stops:
             watch.asking = False
 
         c.ask(c.port.set_stop(c.symbols[n], c.engine.instruments[n].price_text(ticks)), answered, Urgency.SAVE, f"stop of {c.symbols[n]}",
-              wanted=lambda: c.is_open(n) and c.number(n, Role.ROLE_STOP) == order and c.held(n) != 0, on_dropped=on_dropped)
+              wanted=lambda: c.is_open(n) and c.number(n, Role.ROLE_STOP) == order, on_dropped=on_dropped)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import liqcore as lc
 from liqcore.event import Control as Order
 from liqcore.event import Gate, Kind, Role
-from liqshell import watchdog
+from liqshell import limits, watchdog
 from liqshell.config import Config
 from liqshell.dispatch import Dispatch, PicowsWire
 from liqshell.errors import ConfigError, VenueError
@@ -41,6 +41,7 @@ STALL_S = 2.0                   # of the event loop, until entries are off
 CALM_S = 1.0                    # how long it must have turned again
 LOOK_S = 0.2                    # between two looks at what changes slowly: kill file, disk, market
 RATE_WINDOW_S = 1.05
+REPEAT_S, NOTICES_MAX = 60.0, 1000      # the same notice is not logged again within; how many are remembered
 _log = logging.getLogger("liqshell.live")
 _LEVELS = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ALARM: logging.ERROR}
 
@@ -61,11 +62,13 @@ class LiveAccount:
         self._confirm = confirm
         self._resume = resume
         self._tasks: set[asyncio.Task[None]] = set()
+        self.limits_file: limits.LimitsFile | None = None       # watched, where the configuration is a file
         self._heeded = Kill.NO
         self._gates: dict[tuple[Gate, int], bool] = {}
         self._turned = self._looked = 0.0
         self._calm_at = 0.0
         self._ending = False
+        self._said: dict[tuple[str, str, str], float] = {}
         self._watchdog: subprocess.Popen[bytes] | None = None
 
     # ---- the start ----
@@ -88,7 +91,8 @@ class LiveAccount:
             restored = opening.restore(self.state, make_engine(settings_of(first), trust=True))
             now = max(self.now(), int(self.state.found["now_ns"]))
             start = LiveStart(account.equity, self.patience, restored, now)
-            opening.confirm_or_refuse(self.config, opening.terms(self.config, account, self.state, session.hash_of(settings_of(start))), self._confirm)
+            terms = opening.terms(self.config, account, self.state, session.hash_of(settings_of(start)))
+            opening.confirm_or_refuse(self.config, terms, self._confirm)
         except BaseException:
             self.state.close()
             await self.rest.close()
@@ -101,10 +105,10 @@ class LiveAccount:
         pipeline = session.pipeline
         assert pipeline is not None and isinstance(pipeline.sink, LiveSink)
         self.engine, self.sink = pipeline.engine, pipeline.sink
-        limits = config.limits
+        most = config.limits
         self.guard = lc.Guard(
-            pipeline.instruments, order_notional_max=limits.order_notional_max, total_notional_max=limits.exposure_max, collar=limits.collar / SCALE,
-            orders_per_minute_max=min(limits.orders_per_minute_max, 256), orders_per_signal_max=limits.orders_per_signal_max,
+            pipeline.instruments, order_notional_max=most.order_notional_max, total_notional_max=most.exposure_max, collar=most.collar / SCALE,
+            orders_per_minute_max=min(most.orders_per_minute_max, 256), orders_per_signal_max=most.orders_per_signal_max,
             rate_window_s=min(60.0, RATE_WINDOW_S * session.speed))
         if state.image.guard:
             self.guard.restore(state.image.guard)
@@ -137,7 +141,7 @@ class LiveAccount:
             self.guard.lift()
             self.report(self._control(Order.CONTROL_RESUME))
         elif self._halted:
-            self.notice(Notice(Level.WARNING, "halted", f"entries are halted since the run before ({self._halted.name}); start with --resume to lift it"))
+            self.notice(Notice(Level.WARNING, "halted", f"entries are halted since the run before ({self._halted.name}); --resume lifts it"))
         self._input(self.gateway.start)
         until = time.monotonic() + START_S
         while not self.gateway.ready:
@@ -145,7 +149,8 @@ class LiveAccount:
                 raise self.failed
             problems = list(self.gateway.problems())
             if problems or time.monotonic() > until:
-                raise VenueError(self.config.feed.rest_url, "this account cannot be reconciled: " + ("; ".join(problems) or f"not within {START_S:g} s"),
+                why = "; ".join(problems) or f"not within {START_S:g} s"
+                raise VenueError(self.config.feed.rest_url, f"this account cannot be reconciled: {why}",
                                  "orders, positions and stops that are all known", "Nothing new was sent; look at the account at the venue")
             if self.session.stopping:
                 return
@@ -194,12 +199,19 @@ class LiveAccount:
 
     def _look(self) -> None:
         control = self.state.control
+        self.reload(force=False)
         control.heed_kill_file()
         kill = control.kill
         if kill > self._heeded:
             self._heeded = kill
             self.notice(Notice(Level.ALARM, "killed", f"the kill switch is on: {control.reason} ({control.by})"))
             self.report(self._control(Order.CONTROL_FLATTEN if kill == Kill.FLATTEN else Order.CONTROL_HALT))
+        if control.watchdog:            # it saw what we did not; entries come back a moment after its word is gone
+            self._calm_at = time.monotonic() + CALM_S
+            if not self._gates.get((Gate.GATE_STALL, -1)):
+                acted = "; it has acted at the venue: restart, so that everything is asked for" if control.rescued_at_ns else ""
+                self.notice(Notice(Level.ALARM, "watchdog", f"the watchdog holds entries back{acted}"))
+            self._gate(Gate.GATE_STALL, True)
         why = self.state.store.entries_off()
         if why and not self._gates.get((Gate.GATE_DISK, -1)):
             self.notice(Notice(Level.ALARM, "disk", why))
@@ -274,6 +286,12 @@ class LiveAccount:
 
     def notice(self, notice: Notice) -> None:
         self.counters[notice.kind] += 1
+        at, said = time.monotonic(), (notice.kind, notice.symbol, notice.text)
+        if at < self._said.get(said, 0.0):               # what goes on is counted, not repeated every time
+            return
+        if len(self._said) >= NOTICES_MAX:
+            self._said.clear()
+        self._said[said] = at + REPEAT_S
         if notice.level == Level.ALARM and len(self.alarms) < 100:
             self.alarms.append(f"{notice.symbol + ': ' if notice.symbol else ''}{notice.text}")
         _log.log(_LEVELS[notice.level], "%s%s", f"{notice.symbol}: " if notice.symbol else "", notice.text)
@@ -305,7 +323,7 @@ class LiveAccount:
         while self._working() and time.monotonic() < until and self.failed is None:
             self.turn(self.now())
             await asyncio.sleep(0.005)
-        if not was_halted and self._heeded == Kill.NO:       # the next start must not find a halt that nobody meant; the gate stays closed until the end
+        if not was_halted and self._heeded == Kill.NO:       # the next start must not find a halt that nobody meant; the gate stays closed
             self.report(self._control(Order.CONTROL_RESUME))
         held = [f"{i.symbol} {self.engine.bracket(n)['held']:g}" for n, i in enumerate(self.engine.instruments) if self.engine.bracket(n)["held"]]
         left = "could not be withdrawn in time: " + ", ".join(self._working()) if self._working() else ""
@@ -338,18 +356,11 @@ class LiveAccount:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 await asyncio.to_thread(self._watchdog.wait, 5.0)
 
-    def reload(self, config: Config) -> list[str]:
-        """Lower the limits of the last hop to those of a configuration that was read again; what was done, in words. Nothing can be raised."""
-        limits = config.limits
-        done = self.guard.lower({"order_notional_max": limits.order_notional_max, "total_notional_max": limits.exposure_max,
-                                 "collar": limits.collar / SCALE, "orders_per_minute_max": min(limits.orders_per_minute_max, 256),
-                                 "orders_per_signal_max": limits.orders_per_signal_max})
-        for sentence in done or ["no limit of the last hop was lowered"]:
-            self.notice(Notice(Level.WARNING, "limits", sentence))
-        return done
-
-    def complain(self, text: str) -> None:
-        self.notice(Notice(Level.WARNING, "limits", text))
+    def reload(self, *, force: bool = True) -> None:
+        """Lower limits to what the configuration file says now (force: also where it has not changed). Nothing can be raised."""
+        reading = self.limits_file.changed(force=force) if self.limits_file is not None and self.dispatch is not None else None
+        if reading is not None:
+            limits.apply(reading, self.engine, self.guard, self.state.store, self, self.now(), "SIGHUP" if force else "file")
 
     def kill(self, reason: str, by: str) -> None:
         """The kill switch, from within: persists like any other."""

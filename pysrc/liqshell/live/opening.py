@@ -1,4 +1,4 @@
-"""What has to hold before a run may trade: one process per state folder, no kill, whole state, a key that may trade and may not withdraw, a person's word.
+"""What has to hold before a run may trade: one process per state folder, no kill, whole state, a key that may trade only, a person's word.
 
 Everything here happens once, before the first frame; whatever does not hold is an error that says what to do.
 """
@@ -69,7 +69,9 @@ def open_state(config: Config, instruments: tuple[lc.Instrument, ...]) -> State:
         now = time.time_ns()
         image = Image(folder / IMAGE, instruments, make_prefix(config.run.name or "live", now), now)
         stop = max(config.policy_for(symbol).stop_loss for symbol in config.feed.symbols) / SCALE
-        Sheet(config.feed.rest_url, config.feed.environment, config.run.name or "live", config.feed.symbols, stop, config.live.recv_window_ms).save(folder)
+        sheet = Sheet(config.feed.rest_url, config.feed.environment, config.run.name or "live", config.feed.symbols, stop,
+                      config.live.recv_window_ms, config.feed.ca)
+        sheet.save(folder)
         undo.pop_all()
     return State(folder, lock, control, store, image, str(image.run))
 

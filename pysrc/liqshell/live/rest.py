@@ -34,7 +34,7 @@ def tls_context(ca: str, *urls: str) -> ssl.SSLContext | None:
 class Rest:
     """base: address of the venue. offset_ms: says how much the venue's clock is ahead of ours. now: the clock of Answer's times, ns.
 
-    Nothing is repeated here, no redirect followed, no proxy asked, no cookie kept. An answer of more than 1 MiB (8 MiB of public market data) is none.
+    Nothing is repeated here, no redirect followed, no proxy asked, no cookie kept. More than 1 MiB (8 MiB of public market data) is no answer.
     """
 
     def __init__(self, base: str, keys: Keys | None, recv_window_ms: int, tls: ssl.SSLContext | None, now: Callable[[], int],

@@ -44,8 +44,8 @@ def _hash_of(folder: Path) -> str:
 
 
 class Session:
-    """config: what to do. folder: where the run goes. clock: the market's clock, None = real time. labels: further keys of run.json (synthetic, seed).
-    trade: False = record and recognise cascades only. account: trades at the venue instead of on paper.
+    """config: what to do. folder: where the run goes. clock: the market's clock, None = real time. labels: further keys of run.json (synthetic,
+    seed). trade: False = record and recognise cascades only. account: trades at the venue instead of on paper.
     """
 
     def __init__(self, config: Config, folder: str | Path, clock: Clock | None = None, labels: dict[str, Any] | None = None, *,
