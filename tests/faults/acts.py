@@ -122,7 +122,8 @@ def _manual_open(world: World, options: dict[str, Any], until: int) -> None:
 
     def close() -> None:
         since = world.able_since()
-        if since is not None and world.clock.now - max(since, opened_ns) > SEEN_NS and symbol in world.truth.foreign:
+        still = any(p["qty"] for (s, _), p in world.venue.books()["positions"].items() if s == symbol)      # ours may have taken it up
+        if still and since is not None and world.clock.now - max(since, opened_ns) > SEEN_NS and symbol in world.truth.foreign:
             process = world.process
             if process is not None and not process.halted_since(opened_ns):
                 world.truth.fail("foreign", f"{symbol}: a position of somebody else's, and entries are not halted")
