@@ -200,7 +200,7 @@ def prepare(path: Path) -> None:
                 database.execute("CREATE INDEX IF NOT EXISTS executions_by_time ON executions (ts_ms)")
                 database.execute(f"PRAGMA user_version={VERSION}")
                 database.execute("COMMIT")
-    except sqlite3.DatabaseError as why:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as why:          # Python cannot read what a damaged schema makes SQLite say
         if isinstance(why, sqlite3.OperationalError) and "malformed" not in str(why):
             raise DataError(str(path), f"cannot be used: {why}", "a folder that can be written, on a disk with room") from None
         fault = str(why)
