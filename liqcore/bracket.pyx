@@ -82,8 +82,8 @@ cdef void finish(slot_t* s, const instrument_t* i, int64_t now, Outbox out) noex
 
 
 cdef inline int64_t left_to_close(const slot_t* s, int64_t now, Outbox out) noexcept nogil:
-    """Lots that a close is to sell: what is held, without what exits are known to have sold though the reports are late. When they are later than that
-    it is all that is held: asking for too much is refused or cut short by the venue, asking for too little would leave it naked."""
+    """Lots that a close is to sell: what is held, without what exits are known to have sold though the reports are late. When they are later than
+    that it is all that is held: asking for too much is refused or cut short by the venue, asking for too little would leave it naked."""
     return slot_position(s) - unheard(&s.stop, now, out) - unheard(&s.target, now, out) - unheard(&s.close, now, out)
 
 

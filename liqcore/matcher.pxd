@@ -68,6 +68,7 @@ cdef class Matcher:
     cdef resting_t* pool
     cdef int32_t* met_slot           # orders of one instrument, taken down before any is met
     cdef int64_t* met_id
+    cdef int run_c(self, const event_t* e, Py_ssize_t count) except -1
     cdef int step_c(self, const event_t* e) except -1
     cdef void bounds(self, int32_t n) noexcept nogil
     cdef int meet(self, const event_t* e, int64_t trade, int64_t lots) except -1

@@ -1,5 +1,6 @@
 """The matching of an emulated venue: see matcher.pxd."""
 
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport INFINITY
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
@@ -65,13 +66,16 @@ cdef class Matcher:
 
     def on_events(self, events):
         """Rows of EVENT_DTYPE in order of ts_recv. ValueError: an instrument that is not there, or time runs backwards."""
-        cdef Py_ssize_t k, count
-        cdef size_t address
-        cdef const event_t* e
+        cdef Py_buffer buffer
         events = as_events(events)
-        address = events.ctypes.data
-        e = <const event_t*> address
-        count = len(events)
+        PyObject_GetBuffer(events, &buffer, PyBUF_SIMPLE)        # a third of the time of events.ctypes.data: drivers hand in row by row
+        try:
+            self.run_c(<const event_t*> buffer.buf, len(events))
+        finally:
+            PyBuffer_Release(&buffer)
+
+    cdef int run_c(self, const event_t* e, Py_ssize_t count) except -1:
+        cdef Py_ssize_t k
         for k in range(count):
             if e[k].ts_recv < self.now:
                 raise ValueError(f"events[{k}].ts_recv: expected {self.now} or later (rows in order of time), got {e[k].ts_recv}")
@@ -81,6 +85,7 @@ cdef class Matcher:
                 self.step_c(&e[k])
             else:
                 self.pass_time(e[k].ts_recv)
+        return 0
 
     def pass_time(self, int64_t ts):
         """Nothing has happened until `ts`, or nothing that matters here."""

@@ -144,7 +144,7 @@ cdef inline bint order_pending(const order_t* o) noexcept nogil:
     return order_open(o) or draining(o)
 
 cdef inline int64_t unheard(const order_t* o, int64_t now, Outbox out) noexcept nogil:
-    """Lots that the venue says were executed and whose fills may still be on their way. Not for ever: they may have been counted under another name."""
+    """Lots that the venue says were executed and whose fills may be on their way. Not for ever: they may have been counted under another name."""
     return o.executed - o.filled if o.executed > o.filled and now < o.ts_asked + out.protect_ns else 0
 
 cdef inline int64_t slot_position(const slot_t* s) noexcept nogil:

@@ -104,7 +104,36 @@ def faults() -> str:
                       *(f"| {name} | `{kind}` | {what} |" for name, kinds in groups for kind, what in kinds.items())])
 
 
-TABLES = {"audit": audit, "enums": enums, "alarms": alarms, "configuration": configuration, "studies": studies, "faults": faults}
+OUTCOMES = {
+    "ACCEPTED": "the venue took it; that it was booked is said by the private stream only",
+    "REJECTED": "definitely not done, and would be refused again",
+    "REPRICE": "definitely not done: the price is outside what is allowed now",
+    "UNKNOWN": "may have been done: it counts as exposure, and the venue is asked by our order id; it is never sent again blindly. So is every code not listed",
+    "DONE": "what was wanted is so already",
+    "GONE": "there is no such order any more: how it ended is asked",
+    "LANDED": "a duplicate id: the first attempt is there; it is asked",
+    "LATER": "definitely not done, for the pace or the moment: waited out",
+    "CLOCK": "definitely not done: our time stamp was outside the window; the clock is measured, nothing is re-sent by itself",
+    "HALT_SYMBOL": "definitely not done: the contract takes no such orders now",
+    "FATAL": "nothing will be done: key, rights, address or account; no entries until a person has looked",
+}
+
+
+def codes() -> str:
+    """Result codes of orders, by what follows from them."""
+    from liqshell.venues.bybit_codes import CODES, Asked, Outcome, outcome
+
+    lines = ["| outcome | what is believed and done | result codes (of a new order, unless said otherwise) |", "|---|---|---|"]
+    for found in Outcome:
+        own = [str(code) for code in sorted(CODES) if outcome(code, Asked.CREATE) == found]
+        others = [(asked, [str(code) for code in sorted(CODES) if outcome(code, asked) == found != outcome(code, Asked.CREATE)])
+                  for asked in (Asked.AMEND, Asked.CANCEL)]
+        told = [", ".join(own), *(f"{asked.name.lower()}: {', '.join(more)}" for asked, more in others if more)]
+        lines.append(f"| {found.name} | {OUTCOMES[found.name]} | {'; '.join(part for part in told if part)} |")
+    return "\n".join(lines)
+
+
+TABLES = {"codes": codes, "audit": audit, "enums": enums, "alarms": alarms, "configuration": configuration, "studies": studies, "faults": faults}
 
 
 def filled(text: str) -> str:

@@ -28,9 +28,9 @@ def contracts_like(instruments) -> tuple[Contract, ...]:
 class Bridge:
     """Engine and Exchange in step: the order of things at one moment is that of liqcore.Paper (requests arrive, then reports are heard)."""
 
-    def __init__(self, engine: lc.Engine, settings: Settings, equity: float = 1e6):
+    def __init__(self, engine: lc.Engine, settings: Settings, contracts: tuple[Contract, ...] = (), equity: float = 1e6):
         self.engine = engine
-        self.exchange = Exchange(contracts_like(engine.instruments), settings, seed=1)
+        self.exchange = Exchange(contracts or contracts_like(engine.instruments), settings, seed=1)
         self.account = self.exchange.open_account("key", "secret", equity)
         self.requests: deque = deque()
         self.reports: deque = deque()

@@ -24,6 +24,7 @@ class Market(RuleBasedStateMachine):
         self.best_stop = {}
         self.fills_seen = 0
         self.waking_until = 0           # after a restart the venue is asked first
+        self.image = None               # the trades as they stood when something was sent last
 
     @initialize(side=st.sampled_from([LONG, SHORT]), tell=st.booleans(), entry=st.sampled_from(["post_only", "market"]),
                 trail=st.sampled_from([0, "0.002"]), requotes=st.integers(0, 2), hold=st.sampled_from([5, 1800]), cooldown=st.sampled_from([0, 60]))
@@ -34,6 +35,7 @@ class Market(RuleBasedStateMachine):
         self.venue = ModelVenue(ETH, tell)
         self.venue.now = T0
         self.take(self.desk.requests)
+        self.image = self.desk.engine.trade_snapshot()
 
     # -- bookkeeping --
 
@@ -56,6 +58,8 @@ class Market(RuleBasedStateMachine):
             if r.role == STOP and r.action == Action.ACTION_AMEND:
                 assert (r.price - self.best_stop[r.id >> 12]) * side > -1e-9, "a stop was loosened"
             self.venue.inbox.append(r)
+        if requests:
+            self.image = self.desk.engine.trade_snapshot()
 
     def created(self, role):
         if not hasattr(self.desk, "created"):
@@ -164,14 +168,16 @@ class Market(RuleBasedStateMachine):
         self.venue.now = max(self.venue.now, self.desk.now)
         self.venue.outside(self.desk.engine.bracket(0)["sequence"] << 12, lots)
 
-    @rule(seconds=st.sampled_from([0.1, 3.0, 60.0, 3600.0]))
-    def killed_and_restarted(self, seconds):
-        """Only the trades survive; requests and reports that were on their way still are."""
+    @rule(seconds=st.sampled_from([0.1, 3.0, 60.0, 3600.0]), stale=st.booleans())
+    def killed_and_restarted(self, seconds, stale):
+        """Only the trades survive, as they are or (stale) as they were at the last send; requests and reports that were on their way still are."""
         desk, old = self.desk, self.desk.engine
         kept = old.orders()
         desk.engine = lc.Engine([ETH], old.config, old.policy, limits(), equity=100_000.0)
-        desk.engine.trade_restore(old.trade_snapshot())
-        assert desk.engine.orders() == kept and desk.engine.account.position(0)["qty"] == old.account.position(0)["qty"]
+        desk.engine.trade_restore(self.image if stale else old.trade_snapshot())
+        if stale:
+            kept = desk.engine.orders()
+        assert desk.engine.orders() == kept and (stale or desk.engine.account.position(0)["qty"] == old.account.position(0)["qty"])
         desk.now += round(seconds * S)
         desk.engine.resume(desk.now)
         for before, after in zip(kept, desk.engine.orders()):
@@ -179,6 +185,13 @@ class Market(RuleBasedStateMachine):
         self.waking_until, self.exposed_since = desk.now + 3 * S, None
         self.take(desk.trade(2500.0))
         self.venue.now = max(self.venue.now, desk.now)
+        if stale:                       # the gateway asks for executions, and for every order that is believed in
+            for report in [report for report in self.delivered if report[0] == "fill"]:
+                self.deliver(report)
+            assert desk.engine.account.position(0)["qty"] == old.account.position(0)["qty"]
+            for order in desk.engine.orders():
+                if order["id"] not in {r.id for r in self.venue.inbox} | {report[2] for report in self.venue.reports}:
+                    self.venue.truth(order["id"])
 
     @rule()
     def flatten(self):

@@ -8,13 +8,9 @@ import orjson
 from exchange_floor import Floor
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from liqshell.emulator.exchange import OPERATIONS, ORDERS, READS, WRITES
 
-NAMES = ("category symbol side orderType qty price timeInForce orderLinkId orderId reduceOnly closeOnTrigger positionIdx triggerPrice triggerDirection triggerBy "
-         "stopLoss takeProfit tpslMode slTriggerBy tpTriggerBy tpOrderType tpLimitPrice slSize tpSize trailingStop activePrice slippageToleranceType "
-         "slippageTolerance limit cursor startTime endTime settleCoin baseCoin orderFilter openOnly buyLeverage sellLeverage mode coin request "
-         "accountType stopOrderType orderStatus").split()
+NAMES = ["category", "symbol", "side", "orderType", "qty", "price", "timeInForce", "orderLinkId", "orderId", "reduceOnly", "closeOnTrigger", "positionIdx", "triggerPrice", "triggerDirection", "triggerBy", "stopLoss", "takeProfit", "tpslMode", "slTriggerBy", "tpTriggerBy", "tpOrderType", "tpLimitPrice", "slSize", "tpSize", "trailingStop", "activePrice", "slippageToleranceType", "slippageTolerance", "limit", "cursor", "startTime", "endTime", "settleCoin", "baseCoin", "orderFilter", "openOnly", "buyLeverage", "sellLeverage", "mode", "coin", "request", "accountType", "stopOrderType", "orderStatus"]
 WORDS = ["", "0", "1", "2", "3", "-1", "--5", "²", "٣", "1e9", "nan", "inf", "0.1", "0.2", "2490", "2500.5", "99999999999999999999", "1.0000001", "linear",
          "inverse", "ETHUSDT", "BTCUSDT", "USDT", "Buy", "Sell", "Limit", "Market", "GTC", "IOC", "FOK", "PostOnly", "Full", "Partial", "LastPrice",
          "MarkPrice", "TickSize", "Percent", "1.5", "true", "UNIFIED", "Order", "StopOrder", "page_3", "page_x", "L1", "L2", "é"]

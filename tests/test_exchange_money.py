@@ -338,6 +338,7 @@ class Books(RuleBasedStateMachine):
     def stops_fit_their_position(self):
         if not hasattr(self, "exchange"):
             return
+        assert self.exchange.held_now == {h for h in self.account.holdings.values() if h.size}
         for h in self.account.holdings.values():
             for stop in [*h.stops.values(), *h.partial]:
                 assert h.size and stop.open and stop.side * h.size < 0

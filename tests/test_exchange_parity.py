@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from exchange_bridge import Bridge
+from generated import events_of
+from liqshell.emulator.contracts import contracts_of
 from liqshell.emulator.exchange import Settings
+from liqshell.emulator.market import Market
 from markets import Fade, market, paper
+from run_folder import instruments_of
 
 import liqcore as lc
 from liqcore.audit import AuditKind
@@ -22,6 +26,25 @@ def fills(engine: lc.Engine) -> list[tuple]:
     found = records[records["kind"] == int(AuditKind.AUDIT_FILL)]
     leaving = {int(Role.ROLE_STOP): "out", int(Role.ROLE_CLOSE): "out"}
     return [(int(r["ts"]), int(r["id"]) >> 12, leaving.get(int(r["id"]) & 15, int(r["id"]) & 15), *(round(float(x), 9) for x in r["x"][:2]), bool(r["x"][3])) for r in found]
+
+
+@pytest.mark.parametrize(("model", "taker"), [("through", "next"), ("queue", "walk")])
+def test_the_same_fills_in_the_generated_market(model, taker):
+    """The agents' market with its cascades, in the venue's own ticks and lots."""
+    generator = Market(seed=4, symbols=("SOLUSDT", "DOGEUSDT"))
+    names = instruments_of(generator)
+    events = np.concatenate([events_of(block, names) for block in generator.blocks(1.0)])
+    config = lc.CascadeConfig(warmup=20, quantile=0.7)
+
+    def engine() -> lc.Engine:
+        return lc.Engine(names, config, Fade(entry_offset=0.0003), lc.Risk(**LIMITS), audit_capacity=1 << 17)
+
+    on_paper = lc.Paper(engine(), lc.SimVenue(names, fills=model, taker=taker, order_latency_s=0.0, ack_latency_s=0.0))
+    on_paper.run(events)
+    bridge = Bridge(engine(), Settings(fills=model, taker=taker, conditional_survives=False, wrong_side_stops="fire"), contracts_of(("SOLUSDT", "DOGEUSDT")))
+    bridge.run(events)
+    expected = fills(on_paper.engine)
+    assert fills(bridge.engine) == expected and len(expected) > 10
 
 
 @pytest.mark.parametrize(("model", "taker"), [("through", "next"), ("touch", "next"), ("queue", "next"), ("touch", "walk"), ("queue", "walk")])

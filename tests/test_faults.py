@@ -14,7 +14,7 @@ from faults.world import run
 
 ROOT = Path(__file__).parents[1]
 CAMPAIGN_S = float(os.environ.get("LIQCORE_CAMPAIGN_SECONDS", "60"))
-QUICK = ("ack_is_fill", "stop_assumed", "no_dedupe", "kill_word_ignored", "image_not_written", "gates_ignored")
+QUICK = ("stop_assumed", "no_dedupe", "kill_word_ignored", "image_not_written", "not_found_believed", "retry_on_timeout", "foreign_ignored")
 
 
 def command(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess:
@@ -28,7 +28,7 @@ def explain(summary) -> str:
 
 
 def test_a_few_seeds_with_all_faults_break_no_law():
-    summary = campaign(range(8), 0.75)
+    summary = campaign(range(8), 0.5)
     assert not summary.violations, explain(summary)
     assert summary.counts["entries"] > 20 and summary.counts["fills"] > 20 and summary.counts["kills"] > 3, summary.line()
     assert len(summary.fired) > 20, summary.fired

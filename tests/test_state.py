@@ -187,6 +187,17 @@ def test_rows_come_back_and_an_execution_counts_once(tmp_path):
     store.close()
 
 
+def test_old_rows_go_at_a_start(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    for k in range(100):
+        store.put("notices", ts_ns=k)
+    store.close()
+    monkeypatch.setattr(store_module, "ROWS_MAX", 10)
+    store = Store(tmp_path)
+    assert [row["ts_ns"] for row in store.rows("notices")] == list(range(90, 100))
+    store.close()
+
+
 KILLED = """
 import sys
 from liqshell.state.store import Store

@@ -125,6 +125,13 @@ def test_goodbye_ends_it_and_a_dead_process_does_not(machine, monkeypatch):
     assert machine.look() == OVER
 
 
+def test_nobody_to_watch(tmp_path, monkeypatch):
+    machine = Machine(tmp_path, monkeypatch)
+    machine.control.goodbye()
+    machine.watch = Watch(tmp_path)
+    assert set(machine.run(59)) == {WELL} and OVER in machine.run(3)
+
+
 def test_a_restarted_process_has_a_watchdog_of_its_own(machine, monkeypatch):
     monkeypatch.setattr(machine.control._page, "pid", machine.control.pid + 1)
     assert machine.look() == OVER

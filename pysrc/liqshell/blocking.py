@@ -13,7 +13,7 @@ import time
 import urllib.parse
 from dataclasses import dataclass
 
-from liqshell.errors import VenueError
+from liqshell.errors import ConfigError, VenueError
 from liqshell.venues.bybit_answers import envelope, judge, parse_server_time, rate_state
 from liqshell.venues.bybit_codes import Asked, Outcome
 from liqshell.venues.bybit_rest import Request, server_time
@@ -53,15 +53,19 @@ class Pacer:
 
 
 class RestClient:
-    """rest: such as https://api.bybit.com. until: time.monotonic() after which nothing is begun."""
+    """rest: such as https://api.bybit.com. until: time.monotonic() after which nothing is begun. ca: PEM file of the only authority that is trusted,
+    "" = the system's. VenueError where rest is no address, ConfigError where ca cannot be used."""
 
     def __init__(self, rest: str, keys: Keys, *, recv_window_ms: int = 5000, timeout_s: float = 3.0, attempts: int = 4, until: float | None = None,
-                 order_rate: float = 8.0):
+                 order_rate: float = 8.0, ca: str = ""):
         parts = urllib.parse.urlsplit(rest)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise VenueError(rest, "not an address", "such as https://api.bybit.com")
         self._host, self._port, self._base = parts.hostname, parts.port, parts.path.rstrip("/")
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        try:
+            self._tls = ssl.create_default_context(cafile=ca or None) if parts.scheme == "https" else None
+        except (OSError, ssl.SSLError) as why:
+            raise ConfigError(f"feed.ca: {ca}", f"cannot be used: {why}", "a PEM file of an authority") from None
         self._keys, self._window, self._timeout_s, self._attempts = keys, recv_window_ms, timeout_s, attempts
         self._until = until
         self._local = threading.local()

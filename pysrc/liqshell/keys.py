@@ -24,8 +24,8 @@ _log = logging.getLogger("liqshell.keys")
 def load_keys(environment: str, environ: Mapping[str, str] | None = None, keyring: Any = None) -> Keys:
     """The keys for an environment of ours ("mainnet", "testnet", "demo").
 
-    environ: of this process unless told otherwise. keyring: an object with get_password(service, name); by default the package of that name where it
-    is installed. ConfigError where there are none, half of them, or what cannot be a key; it says where it looked, never what it found.
+    environ: that of this process unless told otherwise. keyring: an object with get_password(service, name); by default the package of that name
+    where it is installed. ConfigError where there are none, half of them, or what cannot be a key; it says where it looked, never what it found.
     """
     keys = find_keys(environment, environ, keyring)
     if keys is None:
@@ -36,39 +36,46 @@ def load_keys(environment: str, environ: Mapping[str, str] | None = None, keyrin
 
 
 def find_keys(environment: str, environ: Mapping[str, str] | None = None, keyring: Any = None) -> Keys | None:
-    """As load_keys, but None where there are none at all."""
+    """As load_keys, but None where there are none at all.
+
+    No variable of this frame ever holds what was found: a traceback that shows local variables must not show a secret.
+    """
     suffix = environment.upper()
-    environ = os.environ if environ is None else environ
-    for key, secret in ((f"{KEY}_{suffix}", f"{SECRET}_{suffix}"), (KEY, SECRET)):
-        if environ.get(key) or environ.get(secret):
-            return _keys((environ.get(key), environ.get(secret)), (key, secret), "the environment")
+    for names in ((f"{KEY}_{suffix}", f"{SECRET}_{suffix}"), (KEY, SECRET)):
+        keys, fault = _keys(names, *(_variable(environ, name) for name in names))
+        if keys is not None or fault:
+            return _judged(keys, f"the environment: {names[0]}, {names[1]}", fault)
     vault = keyring if keyring is not None else _keyring()
-    if vault is None:
-        return None
     for names in ((f"api_key-{environment}", f"api_secret-{environment}"), ("api_key", "api_secret")):
-        pair = tuple(_password(vault, name) for name in names)
-        if any(pair):
-            return _keys(pair, names, f"the keyring, service {SERVICE!r}")
+        keys, fault = _keys(names, *(_password(vault, name) for name in names))
+        if keys is not None or fault:
+            return _judged(keys, f"the keyring, service {SERVICE!r}: {names[0]}, {names[1]}", fault)
     return None
 
 
-def _keys(pair: tuple[Any, ...], names: tuple[str, str], where: str) -> Keys:
-    """Checks both halves. Nothing that a traceback shows of this frame may hold them once something is raised."""
-    texts = [value.strip() if isinstance(value, str) else "" for value in pair]
-    missing = [name for name, value in zip(names, texts, strict=True) if not value]
-    keys, fault = None, ""
-    if not missing:
-        try:
-            keys = Keys(texts[0], texts[1])
-            protect(*texts)
-        except ValueError as why:
-            fault = str(why)
-    del pair, texts
+def _keys(names: tuple[str, str], key: str, secret: str) -> tuple[Keys | None, str]:
+    """(keys or None, what is wrong with them). Nothing is raised from here, because this frame knows the secret."""
+    missing = [name for name, value in zip(names, (key, secret), strict=True) if not value]
+    if len(missing) == 2:
+        return None, ""
     if missing:
-        raise ConfigError(where, f"{missing[0]} is not set, though its other half is", f"both {names[0]} and {names[1]}") from None
+        return None, f"{missing[0]} is not set, though its other half is"
+    try:
+        keys = Keys(key, secret)
+    except ValueError as why:
+        return None, str(why)
+    protect(key, secret)
+    return keys, ""
+
+
+def _judged(keys: Keys | None, where: str, fault: str) -> Keys:
     if keys is None:
-        raise ConfigError(f"{where}: {names[0]}, {names[1]}", fault, action="Set them again; were they cut, quoted or swapped?") from None
+        raise ConfigError(where, fault, "both halves of one key", "Set them again; were they cut, quoted or swapped?")
     return keys
+
+
+def _variable(environ: Mapping[str, str] | None, name: str) -> str:
+    return (os.environ if environ is None else environ).get(name, "").strip()
 
 
 def _keyring() -> Any:
@@ -79,11 +86,13 @@ def _keyring() -> Any:
     return keyring
 
 
-def _password(vault: Any, name: str) -> str | None:
+def _password(vault: Any, name: str) -> str:
     """A keyring may be locked, absent or broken in ways of its own: then it has nothing for us, and the log says so."""
+    if vault is None:
+        return ""
     try:
         found = vault.get_password(SERVICE, name)
     except Exception as why:
-        _log.info("the keyring does not answer: %s", redact(f"{type(why).__name__} {why}"))
-        return None
-    return found if isinstance(found, str) else None
+        _log.info("the keyring does not answer: %s", redact(type(why).__name__))
+        return ""
+    return found.strip() if isinstance(found, str) else ""

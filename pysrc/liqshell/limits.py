@@ -14,10 +14,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from liqcore.engine import Engine
 from liqcore.event import Control, Kind
+from liqcore.guard import Guard
 from liqcore.risk import LIMIT_NAMES
 from liqshell.errors import ConfigError
+from liqshell.gateway.effects import Effects, Level, Notice
 from liqshell.sections import LimitsConfig
+from liqshell.state.store import Store
 from liqshell.toml import decode
 
 NUMBER_OF = {name: limit for limit, name in LIMIT_NAMES.items()}
@@ -28,7 +32,8 @@ GUARD_NAMES = {"order_notional_max": "order_notional_max", "exposure_max": "tota
 
 @dataclass(frozen=True)
 class Reading:
-    """What a file asks for. wanted: the limits that it states, in the units of Risk's arguments. problems: what is wrong with it; then nothing counts."""
+    """What a file asks for. wanted: the limits that it states, in the units of Risk's arguments. problems: what is wrong with it; then nothing of
+    it counts."""
 
     wanted: Mapping[str, float] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
@@ -98,3 +103,17 @@ def plan(reading: Reading, now_limits: Mapping[str, float], now: int) -> Plan:
         elif value > before:
             refused.append(f"limits.{name}: {value:g} is looser than the {before:g} in force; it takes a restart")
     return Plan(tuple(events), guard, tuple(lowered), tuple(refused))
+
+
+def apply(reading: Reading, engine: Engine, guard: Guard, store: Store, effects: Effects, now: int, source: str) -> Plan:
+    """Do it: events into the engine, the guard, a row of the store and a notice for everything that was lowered or refused."""
+    found = plan(reading, engine.risk.limits_now, now)
+    for event in found.events:
+        effects.report(event)
+    for name, before, after in found.lowered:
+        store.put("limits", ts_ns=now, name=name, before=before, after=after, source=source, verdict="lowered")
+        effects.notice(Notice(Level.WARNING, "limits", f"{name}: {before:g} -> {after:g}"))
+    for sentence in [*found.refused, *guard.lower(found.guard)]:
+        store.put("limits", ts_ns=now, source=source, verdict=sentence)
+        effects.notice(Notice(Level.WARNING, "limits", sentence))
+    return found

@@ -1,7 +1,7 @@
-"""What is done at the venue without the live process: cancel our working entries, see that every position has a stop, close positions if that is asked.
+"""What is done at the venue without the live process: cancel our working entries, see that every position has a stop, close positions if asked to.
 
-Used by `liqcore kill` and by the watchdog. It knows what the state folder says (image, sheet) and asks the venue for everything else; it may run beside
-a live process, because nothing that it does is harmful twice.
+Used by `liqcore kill` and by the watchdog. It knows what the state folder says (image, sheet) and asks the venue for everything else; it may run
+beside a live process, because nothing that it does is harmful twice.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Rescue:
     def __init__(self, folder: str | Path, sheet: Sheet, keys: Keys, *, flatten: bool = False, within_s: float = 30.0,
                  say: Callable[[str], None] | None = None):
         self.folder, self.sheet, self.flatten = Path(folder), sheet, flatten
-        self.client = RestClient(sheet.rest, keys, recv_window_ms=sheet.recv_window_ms, until=time.monotonic() + within_s)
+        self.client = RestClient(sheet.rest, keys, recv_window_ms=sheet.recv_window_ms, until=time.monotonic() + within_s, ca=sheet.ca)
         self.result = Result()
         self.say = say or (lambda line: None)
         self.image = read_image(self.folder, self.say)
@@ -202,9 +202,9 @@ class Rescue:
         return self._ticks.get(symbol, Decimal(0))
 
     def close(self, position: Position, name: str) -> bool:
-        """At market, reduce-only, all of it: repeated, it cannot do more than close. The id is not in our pattern: a live process, or the next one, sees
-        that somebody else reduced its position."""
-        link = f"liqcore-kill-{time.time_ns() // 1_000_000:x}-{position.symbol[:12]}"
+        """At market, reduce-only, all of it: repeated, it cannot do more than close. The id is not in our pattern: a live process, or the next one,
+        sees that somebody else reduced its position."""
+        link = f"liqcore-kill-{time.time_ns() // 1_000_000:x}-{position.symbol[:10]}"       # at most 36
         reply = self.client.ask(bybit_rest.create(position.symbol, link, -position.side, "0", reduce_only=True, index=position.index), Asked.CREATE)
         self._heed(reply)
         if reply.outcome in (Outcome.ACCEPTED, Outcome.DONE, Outcome.LANDED):
@@ -245,8 +245,8 @@ class Rescue:
         out = self.result
         if orders is None or held is None or self._fatal:
             out.reached = out.reached and not self._fatal
-            out.remains.append(self._fatal or f"the venue ({self.sheet.rest}) could not be asked: whether entries are working and positions have stops "
-                               "is not known. Look at the account at the venue, and run this again")
+            out.remains.append(self._fatal or f"the venue ({self.sheet.rest}) could not be asked: whether entries are working and positions have "
+                               "stops is not known. Look at the account at the venue, and run this again")
             return
         for order in orders:
             if self.is_entry(order):

@@ -31,6 +31,7 @@ NS = 1_000_000_000
 ENTRIES_OFF_S, RESCUE_S, BACK_S = 2.0, 10.0, 5.0
 STARTING_FACTOR = 6.0           # a start may be busy with reading and asking for longer
 PERIOD_S = 0.1
+UNSEEN_S = 60.0                 # nobody has begun: there is nothing to watch
 STOOD_S = 1.0                   # a longer pause between two looks of ours is ours, not the live process's
 PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)      # between rescues that did not come through
 RESCUES_MAX = 200
@@ -63,6 +64,7 @@ class Watch:
         self._slept_ns: int | None = None
         self._back_ns = 0
         self._gone = 0
+        self._first_ns = 0
 
     def look(self, now_ns: int, boot_ns: int) -> Verdict:
         """now_ns: CLOCK_MONOTONIC; boot_ns: CLOCK_BOOTTIME (the same where there is none), which goes on while the machine sleeps."""
@@ -72,7 +74,8 @@ class Watch:
         if control.heed_kill_file():
             _log.warning("%s: file KILL: no entry leaves from now on", self.folder)
         if control.life == Life.NONE or control.pid != self.pid:
-            return Verdict.OVER if self.seen else Verdict.WELL
+            self._first_ns = self._first_ns or now_ns
+            return Verdict.OVER if self.seen or now_ns - self._first_ns > UNSEEN_S * NS else Verdict.WELL
         self.seen = True
         if not control.process_alive():
             self._gone += 1             # twice in a row: a process number is read from a file system that is not one

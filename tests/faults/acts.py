@@ -114,6 +114,7 @@ def _manual_open(world: World, options: dict[str, Any], until: int) -> None:
     world.trace.say(opened_ns, "person", "opens", symbol)
     contract = next(c for c in world.venue.contracts if c.symbol == symbol)
     world.truth.foreign.add(symbol)
+    world.money_unknown = True
     qty = f"{int(OPENED_USD / contract.price * contract.lot_power) / contract.lot_power:.10g}"
     if not world.venue.trade_manually(symbol, "Buy" if options["share"] == 1.0 else "Sell", qty):
         world.truth.foreign.discard(symbol)

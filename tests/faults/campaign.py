@@ -42,13 +42,15 @@ class Summary:
         self.fired.update(outcome.fired)
         self.worst_naked_s = max(self.worst_naked_s, outcome.worst_naked_s)
         if outcome.violation is not None:
-            self.violations.append({"seed": outcome.seed, "law": outcome.violation.law, "at_s": outcome.violation.at_s, "text": outcome.violation.text,
-                                    "tail": outcome.tail, "reproduce": f"python -m tests.faults reproduce {outcome.seed} --hours {outcome.asked_hours:g}"})
+            found = outcome.violation
+            self.violations.append({"seed": outcome.seed, "law": found.law, "at_s": found.at_s, "text": found.text, "tail": outcome.tail,
+                                    "reproduce": f"python -m tests.faults reproduce {outcome.seed} --hours {outcome.asked_hours:g}"})
 
     def line(self) -> str:
         per_hour = self.cpu_s / self.hours if self.hours else 0.0
-        return (f"{self.seeds} seeds, {self.hours:.1f} h, {self.counts['entries']} entries, {self.counts['fills']} fills, {self.counts['kills']} kills, "
-                f"{sum(self.fired.values())} faults, {len(self.violations)} violations, {per_hour:.3f} s CPU an hour")
+        c = self.counts
+        return (f"{self.seeds} seeds, {self.hours:.1f} h, {c['entries']} entries, {c['fills']} fills, {c['kills']} kills, {sum(self.fired.values())} faults, "
+                f"{len(self.violations)} violations, {per_hour:.3f} s CPU an hour")
 
     def to_json(self) -> str:
         return json.dumps({"commit": self.commit, "seeds": self.seeds, "hours": round(self.hours, 3), "cpu_s": round(self.cpu_s, 1),
@@ -85,6 +87,8 @@ def campaign(seeds: Iterable[int], hours: float, *, workers: int = 1, seconds_ma
     for outcome in outcomes(seeds, hours, workers):
         summary.add(outcome)
         summary.seconds = time.perf_counter() - began
+        if progress and outcome.violation is not None:
+            print(f"seed {outcome.seed}: {outcome.violation}"[:400], file=sys.stderr, flush=True)
         if progress:
             end = "\n" if not sys.stderr.isatty() and summary.seeds % 25 == 0 else "\r" if sys.stderr.isatty() else ""
             if end:

@@ -44,7 +44,7 @@ def differences(world: World, process: Process) -> list[str]:
 def compare(world: World) -> None:
     """Whenever nothing has gone wrong and nothing has happened at the venue for a while, what is believed must be what is."""
     process = world.process
-    if process is None or not process.alive or process.refused or world.excluded(process):
+    if process is None or not process.alive or process.refused or world.person.busy:
         return
     now, since = world.clock.now, world.able_since()
     if since is not None and now - max(since, world.venue.changed_ns, world.trouble_ended_ns) > CALM_NS and not world.image_lost:
@@ -60,6 +60,7 @@ def compare(world: World) -> None:
     found = differences(world, process)
     if found:
         world.truth.fail("reconciled", "; ".join(found))
+    world.image_lost = False
 
 
 def at_rest(world: World) -> None:
@@ -70,7 +71,7 @@ def at_rest(world: World) -> None:
         return
     if world.truth.naked:
         truth.fail("protected", f"without a stop at the end: {', '.join(world.truth.naked)}")
-    if process.refused or world.excluded(process):
+    if process.refused or world.person.busy:
         world.counts["read only at the end"] += 1
         return
     status = process.gateway.status()

@@ -67,6 +67,7 @@ class Process:
         self.alarms: list[str] = []
         self._row = np.zeros(1, lc.EVENT_DTYPE)
         self._timer: Appointment | None = None
+        self._gateway_due: int | None = None
         self._collecting = self._looking = False
         self.assemble()
 
@@ -140,7 +141,7 @@ class Process:
         if self.dispatch.waiting and not self._collecting:
             self._collecting = True
             self.clock.at(self.clock.now, self.guarded, self.collect)
-        due = self.gateway.next_deadline
+        due = self._gateway_due = self.gateway.next_deadline
         mine = self.engine.next_deadline
         if due is None or (mine is not None and mine < due):
             due = mine
@@ -159,8 +160,7 @@ class Process:
         now = self.now()
         self.engine.advance(now)
         self.dispatch.pump(now)
-        due = self.gateway.next_deadline
-        if due is not None and due <= now:
+        if self._gateway_due is not None and self._gateway_due <= now:
             self.gateway.on_time(now)
 
     def collect(self) -> None:
@@ -348,6 +348,6 @@ class Process:
         if self.engine.risk.halted:
             self.halted_ns = self.clock.now
         if notice.level == Level.ALARM:
-            self.world.alarmed(notice.kind)
+            self.world.person.alarmed(notice.kind)
             self.alarms.append(notice.kind)
             del self.alarms[:-100]

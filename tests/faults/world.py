@@ -24,11 +24,12 @@ from liqshell.venues.bybit_orders import parse_order_link_id
 from liqshell.venues.bybit_signing import Keys, rest_headers
 
 from .bot import bot_of
-from .clock import MS, NS, Appointment, Clock
-from .end import at_rest, believed, compare, held
-from .life import IMAGE, NAME, STORE, assemble, spoil
+from .clock import MS, NS, Clock
+from .end import at_rest, compare
+from .life import NAME, assemble, spoil
 from .market import HOUR_NS, Hour, contracts, hour
 from .network import Connection, Network, Weather
+from .people import PERSON_NS, Person
 from .process import Process
 from .script import QUIET_S, Fault, Kill, Script
 from .trace import Trace
@@ -42,8 +43,6 @@ UNKNOWN_NS = 5_300 * MS                 # the machine's own 5 s without an answe
 RECONCILED = ("/v5/position/list", "/v5/order/realtime", "/v5/execution/list")
 OTHERS = ("manual_reduce", "manual_open", "adl", "liquidate")      # somebody else changes positions
 OTHERS_NS = 660 * NS                    # that long may it take until that is known (an address is banned for ten minutes)
-CALLS = ("foreign position", "rights", "runaway")
-PERSON_NS = 30 * NS                     # until a person who was called has come
 HOUSEKEEPING_NS = 10 * NS
 Plant = Callable[[Any], None]           # a mutant: changes a world before it begins
 
@@ -99,8 +98,7 @@ class World:
         self.kills: list[Kill] = []
         self.acting: list[int] = []                      # ends of the faults that act
         self.left: list[tuple[str, str]] = []            # what the next process finds of image and store
-        self.person: Appointment | None = None
-        self.visited_ns = self.start - HOUR_NS
+        self.person = Person(self)
         self.money_unknown = self.image_lost = False
         self.trouble_ended_ns = self.disturbed_ns = self.others_ns = self.start
         self.end = self.start + int(script.hours * 3600 * NS)
@@ -127,21 +125,21 @@ class World:
             clock.at(self.start + int(fault.at_s * NS), self._arm, fault.on, fault)
         for kill in self.script.kills:
             clock.at(self.start + int(kill.at_s * NS), self._arm, kill.on, kill)
-        clock.at(self.start + NS, self._begin)
+        clock.at(self.start + NS, self.begin)
         clock.at(self.start + HOUSEKEEPING_NS, self._housekeep)
         clock.at(self.quiet, self._calm)
         clock.run(self.end)
         at_rest(self)
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         """A process starts; not while the kill switch is set."""
         if self.killed_word:
-            self.clock.after(2 * NS, self._begin)
+            self.clock.after(2 * NS, self.begin)
             return
         if self.left:
             image, store = self.left.pop()
             spoil(self.folder, image, store, self)
-            self.image_lost = image != "kept"
+            self.image_lost |= image != "kept"
             self.money_unknown |= self.image_lost
         self.lives += 1
         self.born_ns = self.clock.now
@@ -150,51 +148,9 @@ class World:
         if process.refused:
             self.counts["starts refused"] += 1
             self._bury(process)
-            self.clock.after(PERSON_NS, self._look_after)
+            self.clock.after(PERSON_NS, self.person.put_in_order)
             return
         process.guarded(process.begin)
-
-    def _look_after(self) -> None:
-        """A person has been called by an alarm: he closes what is open in the venue's app, puts damaged files aside, and starts again."""
-        self.trace.say(self.clock.now, "person", "puts things in order")
-        self.counts["persons"] += 1
-        self.money_unknown = True
-        if self.process is not None:
-            self._bury(self.process)
-        for contract in self.venue.contracts:
-            self.venue.close_manually(contract.symbol)
-        for name in (IMAGE, STORE):
-            for file in self.folder.glob(name + "*"):
-                file.unlink()
-        self.clock.after(5 * NS, self._begin)
-
-    def alarmed(self, kind: str) -> None:
-        """An alarm of the process: some of them call a person."""
-        self.counts[f"alarm {kind}"] += 1
-        if kind == "foreign position" and not self.image_lost and self.clock.now > self.others_ns:
-            self.truth.fail("unexplained", "the program does not know where a position comes from, and nobody but itself has traded")
-        if kind in CALLS and self.person is None:
-            self.person = self.clock.after(PERSON_NS, self._visit)
-
-    def _visit(self) -> None:
-        """A person who was called by an alarm of a running process: he closes what nobody can explain, and lets it trade again."""
-        self.person = None
-        process = self.process
-        if process is None or not process.alive:
-            return
-        found = [symbol for symbol in sorted(held(self)) if abs(held(self)[symbol] - believed(process)[symbol]) > 1e-9]
-        self.trace.say(self.clock.now, "person", "comes", *found)
-        self.counts["persons"] += 1
-        for symbol in found:
-            self.money_unknown = True
-            self.truth.foreign.discard(symbol)
-            self.venue.close_manually(symbol)
-        self.visited_ns = self.clock.now
-        self.clock.after(60 * NS, process.guarded, process.resume)
-
-    def excluded(self, process: Process) -> bool:
-        """Whether the process has, rightly, given up and waits for a person."""
-        return self.person is not None or self.clock.now - self.visited_ns < 120 * NS
 
     def make(self, process: Process) -> None:
         assemble(self, process)
@@ -206,7 +162,7 @@ class World:
         self.counts["kills"] += 1
         self._bury(process)
         self.left = [(kill.image, kill.store)]
-        self.clock.at(min(self.clock.now + int(kill.pause_s * NS), max(self.clock.now, self.quiet) + NS), self._begin)
+        self.clock.at(min(self.clock.now + int(kill.pause_s * NS), max(self.clock.now, self.quiet) + NS), self.begin)
 
     def _bury(self, process: Process) -> None:
         process.bury()

@@ -121,7 +121,7 @@ def _run_section(config: Path) -> tuple[str, str]:
 
     try:
         found: Any = tomllib.loads(config.read_text()).get("run", {})
-        return str(found.get("out", "runs")), str(found.get("name") or "live")
+        return str(found.get("out", "runs")), str(found.get("name") or config.stem)
     except (OSError, ValueError, AttributeError) as why:
         raise ConfigError(str(config), f"cannot be read: {why}", "the configuration of the live run", "Give its state folder with --state") from None
 
@@ -152,4 +152,4 @@ def _sheet(folder: Path, config: Path | None) -> Any:
     from liqshell.config import load
 
     loaded = load(config)
-    return Sheet(loaded.feed.rest_url, loaded.feed.environment, _run_section(config)[1], loaded.feed.symbols)
+    return Sheet(loaded.feed.rest_url, loaded.feed.environment, _run_section(config)[1], loaded.feed.symbols, ca=loaded.feed.ca)

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from liqshell.errors import ConfigError, LiqshellError
+from liqshell.errors import ConfigError
 
 
 def live(
@@ -101,6 +101,7 @@ def _confirm(terms: str, word: str) -> bool:
 
 def run_session(session: Any, for_s: float | None, config: Path | None = None) -> None:
     """Until `for_s` has passed, Ctrl-C or SIGTERM."""
+    from liqshell.limits import LimitsFile
     from liqshell.progress import Progress
 
     async def main(progress: Progress) -> None:
@@ -109,7 +110,8 @@ def run_session(session: Any, for_s: float | None, config: Path | None = None) -
             loop.add_signal_handler(number, session.stop)
         if session.account is not None:
             loop.add_signal_handler(signal.SIGUSR1, session.account.kill, "SIGUSR1", "a signal")
-            loop.add_signal_handler(signal.SIGHUP, _reload, session.account, config)
+            session.account.limits_file = None if config is None else LimitsFile(config)
+            loop.add_signal_handler(signal.SIGHUP, session.account.reload)
         until = None if for_s is None else session.wire_clock.now_ns() + int(for_s * session.speed * 1e9)
         await session.run(until, lambda s: progress.tell(s, 0.0))
 
@@ -120,15 +122,3 @@ def run_session(session: Any, for_s: float | None, config: Path | None = None) -
             asyncio.run(main(progress))
         else:
             uvloop.run(main(progress))
-
-
-def _reload(account: Any, config: Path | None) -> None:
-    """SIGHUP. A file that is wrong changes nothing."""
-    from liqshell.config import load
-
-    if config is None:
-        return
-    try:
-        account.reload(load(config))
-    except LiqshellError as why:
-        account.complain(f"limits were not read again: {why}")

@@ -2,7 +2,7 @@
 
 from .accounts import Account
 from .holdings import STOP_LOSS, TAKE_PROFIT
-from .ledger import HEDGE_LONG
+from .ledger import CAPACITY, HEDGE_LONG, RESERVED
 from .orders import Order, ticks_text
 from .parameters import (
     SIDES,
@@ -145,6 +145,8 @@ class Entry(Triggers):
             if account.active(order.n, True) >= self.settings.conditional_max:
                 raise refused(TOO_MANY_CONDITIONAL)
         elif len(account.open) >= self.settings.orders_max and account.active(order.n, False) >= self.settings.orders_max:
+            raise refused(TOO_MANY_ORDERS)
+        if self.resting >= CAPACITY - RESERVED:       # the emulator's own limit
             raise refused(TOO_MANY_ORDERS)
         if not order.market and order.price <= 0:
             raise bad("params error: price invalid")

@@ -86,8 +86,7 @@ class Exchange(Reads):
     @property
     def next_ns(self) -> int | None:
         """When advance() has something to do; None = never, as things stand."""
-        held = any(h.size for account in self.accounts.values() for h in account.holdings.values())
-        return self.matcher.wake if held and self.settings.funding_interval_s > 0.0 else None
+        return self.matcher.wake if self.held_now and self.settings.funding_interval_s > 0.0 else None
 
     # ---- requests ----
 

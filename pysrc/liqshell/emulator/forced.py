@@ -23,8 +23,7 @@ class Forced(Amending):
         if at > 0:
             self.fund(at)
         # nobody holds anything: the settlements until now have nothing to settle
-        held = at > 0 and any(h.size for account in self.accounts.values() for h in account.holdings.values())
-        self.matcher.wake = (at if held else now_ns) // interval * interval + interval
+        self.matcher.wake = (at if at > 0 and self.held_now else now_ns) // interval * interval + interval
 
     def fund(self, now_ns: int) -> None:
         """Longs pay shorts when the rate is positive; the money comes from and goes to everybody else."""

@@ -14,7 +14,8 @@ from .orders import Order, lots_text, number, ticks_text
 from .venue_settings import Settings
 
 Said = tuple[Account, str, int, list[dict[str, Any]]]
-CAPACITY = 8192
+CAPACITY = 8192                                      # orders at rest, of all accounts
+RESERVED = 1024                                      # of them for what protects positions
 WALLETS_KEPT = 64
 REALTIME_ENDED = 500                                 # ended orders that order/realtime still knows
 HEDGE_LONG, HEDGE_SHORT = 1, 2
@@ -42,9 +43,11 @@ class Ledger:
         self.halted: set[str] = set()
         self.stale_ns = 0
         self.held = False                            # a request is being handled: messages wait for its end
+        self.resting = 0                             # orders in the matcher
         self._serial = 0
         self._random = Random(seed)
         self._sequence = 10_000_000 + (seed % 1000) * 1000
+        self.held_now: set[Holding] = set()          # positions that are not flat
         self._said: list[Said] = []
         self._filled: list[tuple[Account, dict[str, Any]]] = []           # executions that have not been said yet
         self._moved: dict[Holding, None] = {}                             # positions to be said
@@ -152,7 +155,7 @@ class Ledger:
         """Tell the matcher within which marks nobody can be liquidated: each position may lose its share of what the account has to spare."""
         low, high = [0.0] * len(self.contracts), [float("inf")] * len(self.contracts)
         for account in self.accounts.values() if self.settings.liquidation else ():
-            held = [h for h in account.holdings.values() if h.size]
+            held = [h for h in account.holdings.values() if h.size] if self.held_now else []
             if not held or account.liquidating:
                 continue
             equity, _, _, _, kept = self.totals(account)
@@ -184,6 +187,10 @@ class Ledger:
         before, price, qty = h.size, ticks / c.tick_power, lots / c.lot_power
         self.release(order)
         pnl, closed = h.move(order.side, price, lots)
+        if h.size:
+            self.held_now.add(h)
+        else:
+            self.held_now.discard(h)
         rate = self.settings.maker_fee if maker else self.settings.taker_fee
         value = price * qty
         fee = value * rate
@@ -271,12 +278,14 @@ class Ledger:
         """Its place in the matcher."""
         order.slot = slot
         self.slots[slot] = order
+        self.resting += 1
 
     def leave(self, order: Order) -> None:
         """Out of the matcher."""
         if order.slot >= 0:
             self.matcher.remove(order.slot)
             self.slots[order.slot] = None
+            self.resting -= 1
             order.slot = -1
 
     def finish(self, order: Order, status: str, now_ns: int, *, cancel: str = "", reject: str = "") -> None:

@@ -58,8 +58,8 @@ class Emulator:
         self.feeder = Feeder(self.desk, list(self.states))
         self.sockets = AccountSockets(self, self._link, config.buffer_max)
         self._rest = Rest(self)
-        self._public, self._towards = self._link("public"), self._link("towards REST")
-        self._back = self._link("back from REST")
+        self._public = self._link("public")
+        self._towards, self._back = self._link("towards REST", False), self._link("back from REST", False)
         self.finished = asyncio.Event()              # the feed has ended
         self.lag_ns_max = 0
         self._wake = asyncio.Event()
@@ -72,8 +72,8 @@ class Emulator:
         self._anchored_s = 0.0
         self.port = self.tls_port = 0
 
-    def _link(self, name: str) -> Link:
-        return Link(self.config.latency_s, self.config.loss, self.times.wall, f"{self.config.seed} {name}")
+    def _link(self, name: str, ordered: bool = True) -> Link:
+        return Link(self.config.latency_s, self.config.loss, self.times.wall, f"{self.config.seed} {name}", ordered)
 
     @property
     def rest(self) -> str:
@@ -228,15 +228,17 @@ class Emulator:
         self.hub.refusing = down or self.faults.active("refuse", now, "public") is not None
         self.hub.stall(self.faults.active("stall", now, "public") is not None)
         frames = self.faults.apply(now, frames)
-        due = self._public.due(now)
+        due = self._public.due(now) if frames else now
         if due <= now:
             self.hub.send(frames)
-        elif frames:
+        else:
             self.desk.later(due, lambda _: self.hub.send(frames))
 
     def _on_fault(self, fault: Fault, now: int) -> None:
         """The public side of a fault that begins."""
         public = fault.channel in ("", "public")
+        if fault.kind == "maintenance" or (fault.kind == "refuse" and public):
+            self.hub.refusing = True                 # at once: whoever is torn off comes back within microseconds
         if fault.kind == "maintenance" or (fault.kind == "drop" and public):
             self.hub.drop()
         elif fault.kind == "half_open" and public:

@@ -13,9 +13,11 @@ from liqshell.gateway.gates import Gates
 from liqshell.gateway.port import Ask, Page, Port
 from liqshell.gateway.settings import NS, Settings
 from liqshell.gateway.translate import Event, control_event, halt_event, order_number
+from liqshell.state.prefix import is_ours
 from liqshell.venues.bybit_codes import Outcome
 
 NOTICE_EVERY_S = 30.0           # of one kind about one symbol; alarms of a new text pass
+HALT_EVERY_S = 5.0
 KINDS_MAX = 2048
 
 
@@ -36,6 +38,7 @@ class Context:
         self.heard: dict[int, int] = {}                     # instrument -> when the private stream, or we, last did something about it
         self.after_report: Callable[[], None] = lambda: None
         self._beliefs: dict[int, dict[str, Any]] | None = None
+        self._halted: dict[tuple[str, str], int] = {}
         self._said: OrderedDict[tuple[str, str], tuple[int, str]] = OrderedDict()
         rates = {"order": settings.order_rate, "setting": settings.stop_rate, "query": settings.query_rate, "market": settings.query_rate}
         self.budget = Budget(effects.call, rates, settings.ns(1.0), settings.call_timeout_s)
@@ -62,9 +65,12 @@ class Context:
         self.after_report()
 
     def halt(self, kind: str, text: str, symbol: str = "") -> None:
-        """Read-only, and an alarm."""
-        self.counters["halts"] += 1
-        self.report(halt_event(self.stamp()))
+        """Read-only, and an alarm; the same again only after a while, but then, too: a person may have resumed too early."""
+        last = self._halted.get((kind, symbol))
+        if last is None or self.now - last >= HALT_EVERY_S * NS:
+            self._halted[kind, symbol] = self.now
+            self.counters["halts"] += 1
+            self.report(halt_event(self.stamp()))
         self.notice(Level.ALARM, kind, text, symbol)
 
     def forget_beliefs(self) -> None:
@@ -110,8 +116,7 @@ class Context:
         run, order = parsed
         if run == self.settings.run:
             return True, order if 0 <= order >> 40 < len(self.symbols) and 1 <= order & 15 <= Role.ROLE_CLOSE else -1
-        name = self.settings.name
-        return bool(name) and run.startswith(name), -1
+        return bool(self.settings.name) and is_ours(run, self.settings.name), -1
 
     # ---- the ways out ----
 

@@ -16,6 +16,7 @@ from liqshell.venues.reports import Execution
 SEEN_MAX = 16_384
 ORDERS_MAX = 8_192
 STRAYS_MAX = 256
+STRAY_S = 120.0                 # a fill of ours that explains it may be heard of so much later
 FUNDING = "Funding"
 LIQUIDATION = ("BustTrade",)
 BY_STOP = ("StopLoss",)
@@ -113,8 +114,9 @@ class Executions:
         outside = role in (Role.ROLE_OUTSIDE, Role.ROLE_LIQUIDATION)
         if outside:
             held = abs(c.held(n))
-            if c.lots(n, x.qty) > held:
-                # the rest opened a position that nobody here wanted: the comparison of positions will say so
+            if (rest := c.lots(n, x.qty) - held) > 0:
+                # an entry of which we have not heard, or somebody opened a position: the comparison of positions will say
+                self._stray(n, replace(x, id=x.id + "+", qty=c.engine.instruments[n].qty(rest), fee=0.0))
                 c.notice(Level.WARNING, "outside", f"somebody else traded {x.qty:g} of {c.engine.instruments[n].qty(held):g}", x.symbol)
                 self.inquiries.doubt_position(n)
                 x = replace(x, qty=c.engine.instruments[n].qty(held))
@@ -146,7 +148,7 @@ class Executions:
     def judge_again(self, n: int) -> None:
         """After something was learnt about an instrument's position."""
         for x in sorted((x for x in self.strays.values() if self.c.index.get(x.symbol) == n), key=lambda x: x.ts_ms):
-            number = self._whose(n, x)
+            number = self._whose(n, x) if x.id in self.strays else None         # what one explains may explain others, too
             if number is not None:
                 self.strays.pop(x.id, None)
                 self._report(n, x, number)
@@ -156,8 +158,9 @@ class Executions:
         self._report(n, x, number)
 
     def forget_strays(self, n: int) -> None:
-        """The positions agree: what others did has cancelled itself out."""
-        for key in [key for key, x in self.strays.items() if self.c.index.get(x.symbol) == n]:
+        """The positions agree, and have had time to: what others did has cancelled itself out."""
+        old_ms = (self.c.venue_ns() - self.c.settings.ns(STRAY_S)) // 1_000_000
+        for key in [key for key, x in self.strays.items() if self.c.index.get(x.symbol) == n and x.ts_ms < old_ms]:
             x = self.strays.pop(key)
             self._remember(x, 0)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from liqcore.event import Gate, OrderStatus
+from liqcore.event import Gate, OrderStatus, Role
 from liqshell.gateway.budget import Urgency
 from liqshell.gateway.context import Context
 from liqshell.gateway.effects import Answer, Level
@@ -203,7 +203,8 @@ class Inquiries:
         if inquiry.absent < ABSENT_ENOUGH:
             self._again(inquiry)
             if inquiry.absent:
-                inquiry.due = c.now + c.settings.ns(c.settings.absent_s)
+                # for an exit every moment counts; an entry can wait for an answer that is late
+                inquiry.due = c.now + c.settings.ns(c.settings.absent_s * (1.0 if inquiry.order & 15 != Role.ROLE_ENTRY else 4.0))
             else:
                 inquiry.due = min(inquiry.due, inquiry.expires + 1)         # then it can be known
             return
@@ -246,6 +247,6 @@ class Inquiries:
                 self.on_execution(execution)
 
         # the attached stop has no id of ours at the venue: by symbol
-        stop = order & 15 == 2
+        stop = order & 15 == Role.ROLE_STOP
         c.counters["missing fills asked"] += 1
         c.ask(c.port.ask_executions(symbol=symbol, link_id="" if stop else link), answered, Urgency.ASK, f"executions of {link}", on_dropped=settle)

@@ -229,8 +229,7 @@ class Reconciler:
                 continue
             if c.heard.get(belief["instrument"], 0) >= reading.began or any(f.stage != Stage.UNKNOWN for f in self.requests.flights.of(order)):
                 continue                        # news on the way: its own timers ask
-            expires = self.requests.expiry(belief["ts_asked"]) if belief["status"] == "sent" or belief["asked"] else c.now
-            self.inquiries.begin(order, expires, "not in the venue's list of open orders")
+            self.inquiries.begin(order, self.requests.doubtable(order, belief), "not in the venue's list of open orders")
 
     # ---- positions ----
 
@@ -274,7 +273,9 @@ class Reconciler:
             return
         shrunk = found.belief * found.venue >= 0 and abs(found.venue) < abs(found.belief)
         if shrunk:
-            if not found.acted and found.readings >= MISSING_ENOUGH and c.now >= found.since + c.settings.ns(5.0 * c.settings.recheck_s):
+            # answers may be late; a refused reduction is not: the matching engine itself says that there is nothing
+            wait_s = 5.0 * c.settings.recheck_s if self.requests.flat.get(n, 0) >= found.since else 2.0 * c.settings.stale_s
+            if not found.acted and found.readings >= MISSING_ENOUGH and c.now >= found.since + c.settings.ns(wait_s):
                 found.acted = True
                 self._reduced(n, found, row)
             elif found.acted:

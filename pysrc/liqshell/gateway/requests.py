@@ -34,6 +34,8 @@ class Requests:
         self.stops = stops
         self.held_back: deque[tuple[Any, int]] = deque()            # (sent, not before) of what the last hop had no room for
         self.clock_doubt = False                                    # a time stamp was refused: measure
+        self.flat: dict[int, int] = {}                              # instrument -> when the venue last said that there is nothing to reduce
+        self._seen: dict[int, int] = {}                             # order -> when it was last known to be alive
         self.contract_doubt = False                                 # a contract was refused: look at what is listed
 
     # ---- what Dispatch did ----
@@ -65,9 +67,10 @@ class Requests:
             return
         instrument = self.c.engine.instruments[sent.instrument]
         self.c.store.put("orders", ts_ns=sent.ts, prefix=self.c.settings.run, id=sent.id, symbol=instrument.symbol,
-                         action=_WORD.get(sent.action, "?"), type=str(int(sent.type)), side=sent.side, price=instrument.price_text(sent.price) if sent.price else "",
-                         qty=instrument.qty_text(sent.qty), stop=instrument.price_text(sent.stop) if sent.stop else "", flags=sent.flags,
-                         fate=str(int(sent.fate)), reason=str(int(sent.why)))
+                         action=_WORD.get(sent.action, "?"), type=str(int(sent.type)), side=sent.side,
+                         price=instrument.price_text(sent.price) if sent.price else "", qty=instrument.qty_text(sent.qty),
+                         stop=instrument.price_text(sent.stop) if sent.stop else "", flags=sent.flags, fate=str(int(sent.fate)),
+                         reason=str(int(sent.why)))
 
     def _fly(self, sent: Any, stage: Stage, *, by_socket: bool) -> Flight:
         flight = Flight(sent.id, int(sent.action), sent.cause, sent, sent.ts, self.expiry(sent.ts), stage, by_socket)
@@ -205,6 +208,7 @@ class Requests:
         elif outcome == Outcome.FATAL:
             c.halt("rights", f"the venue refuses for good; {what}. Check the API key and its rights; entries are halted", symbol)
         elif outcome == Outcome.DONE:
+            self.flat[flight.instrument] = c.now
             self.inquiries.doubt_position(flight.instrument)
         else:
             c.notice(Level.INFO, "rejected", what, symbol)
@@ -257,6 +261,8 @@ class Requests:
                 self.lose(flight, "no reply in time")
             elif flight.stage == Stage.ACCEPTED and c.now >= flight.accepted + s.ns(s.confirm_s):
                 self.inquiries.begin(flight.id, flight.expires, "accepted, but nothing was heard of it")
+        for order in [order for order in self._seen if order not in c.beliefs()]:
+            del self._seen[order]
         waiting = {sent.id for sent, _ in self.held_back}
         for order, belief in list(c.beliefs().items()):
             if belief["role"] == Role.ROLE_STOP or order in waiting or belief["status"] == "ended":
@@ -286,6 +292,8 @@ class Requests:
             self.inquiries.end(order)
             c.report(state_event(c.stamp(), order, state, c.port.reason(state), created=belief["status"] != "sent" or state.executed > 0))
             return
+        if not asked_at:
+            self._seen[order] = c.now
         create = self.flights.get(order, Action.ACTION_CREATE)
         if create is not None:
             self.flights.drop(create)
@@ -317,6 +325,12 @@ class Requests:
         instrument = self.c.engine.instruments[belief["instrument"]]
         same_price = not state.price or instrument.ticks(state.price) == instrument.ticks(belief["price"])
         return bool(same_price and instrument.lots(state.qty) == instrument.lots(belief["qty"]))
+
+    def doubtable(self, order: int, belief: dict[str, Any]) -> int:
+        """From when on an answer that does not have the order may say something. Answers are late in a storm; what was alive a moment ago is."""
+        if belief["status"] == "sent" or belief["asked"]:
+            return self.expiry(belief["ts_asked"])
+        return max(self.c.now, self._seen.get(order, belief["ts_asked"]) + self.c.settings.ns(self.c.settings.stale_s))
 
     def on_absent(self, order: int, venue_ns: int) -> None:
         """The venue has been asked twice, after the last moment at which it could have been taken: there is no such order."""

@@ -144,7 +144,9 @@ class Stops:
         if as_wanted:
             self._moves.pop(n, None)
         elif (wanted - ticks) * c.bracket(n)["side"] > 0:
-            self.hurry(n)                      # further away than it should be: it is set again
+            self.hurry(n)                       # further away than it should be: it is set again
+            if stop is None or stop["status"] != "live":
+                return                          # better than none, but not what the engine may rely on: its deadline runs
         if stop is None or stop["status"] != "live" or stop["asked"] or stop["unknown"]:
             number = order_number(n, c.bracket(n)["sequence"], Role.ROLE_STOP)
             c.report(order_event(c.stamp(), ts_ms * MS, number, OrderStatus.ORDER_NEW, price=price))
@@ -277,8 +279,13 @@ class Stops:
             return
         if position.stop_loss <= 0.0:
             self._naked(n, watch, position, began)
-        elif self._is_looser(n) and (stop is None or stop["asked"] != "amend") and not self._is_beyond(n, position):
-            self._put(n, watch, position)
+        elif self._is_looser(n) and (stop is None or stop["asked"] != "amend"):
+            if not self._is_beyond(n, position):
+                self._put(n, watch, position)
+            elif stop is not None and stop["status"] == "live" and c.heard.get(n, 0) <= began:
+                # the market has passed the price at which we wanted out, and what rests is further away
+                c.notice(Level.ALARM, "stop moved away", f"a stop at {position.stop_loss:g} is not where it was put", c.symbols[n])
+                c.report(order_event(c.stamp(), c.venue_ns(), stop["id"], OrderStatus.ORDER_CANCELLED, Reason.END_VENUE))
 
     def _naked(self, n: int, watch: Watch, position: Position, began: int) -> None:
         """An answer says that the position has no stop."""
@@ -300,8 +307,8 @@ class Stops:
         return bool(ticks) and (ticks - self.wanted_ticks(n)) * position.side <= 0
 
     def _put(self, n: int, watch: Watch, position: Position) -> None:
-        """Set the stop of the position where the bracket wants it. Where the venue has refused that because the market is beyond it, one further away:
-        the engine closes at market meanwhile, but that may fail, too, and any stop is better than none."""
+        """Set the stop of the position where the bracket wants it. Where the market is beyond that, one further away: the engine closes at market
+        meanwhile, but that may fail, too, and any stop is better than none."""
         c = self.c
         ticks = self.wanted_ticks(n)
         if ticks <= 0 or watch.asking:

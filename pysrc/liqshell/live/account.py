@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import liqcore as lc
 from liqcore.event import Control as Order
 from liqcore.event import Gate, Kind, Role
-from liqshell import watchdog
+from liqshell import limits, watchdog
 from liqshell.config import Config
 from liqshell.dispatch import Dispatch, PicowsWire
 from liqshell.errors import ConfigError, VenueError
@@ -62,6 +62,7 @@ class LiveAccount:
         self._confirm = confirm
         self._resume = resume
         self._tasks: set[asyncio.Task[None]] = set()
+        self.limits_file: limits.LimitsFile | None = None       # watched, where the configuration is a file
         self._heeded = Kill.NO
         self._gates: dict[tuple[Gate, int], bool] = {}
         self._turned = self._looked = 0.0
@@ -104,10 +105,10 @@ class LiveAccount:
         pipeline = session.pipeline
         assert pipeline is not None and isinstance(pipeline.sink, LiveSink)
         self.engine, self.sink = pipeline.engine, pipeline.sink
-        limits = config.limits
+        most = config.limits
         self.guard = lc.Guard(
-            pipeline.instruments, order_notional_max=limits.order_notional_max, total_notional_max=limits.exposure_max, collar=limits.collar / SCALE,
-            orders_per_minute_max=min(limits.orders_per_minute_max, 256), orders_per_signal_max=limits.orders_per_signal_max,
+            pipeline.instruments, order_notional_max=most.order_notional_max, total_notional_max=most.exposure_max, collar=most.collar / SCALE,
+            orders_per_minute_max=min(most.orders_per_minute_max, 256), orders_per_signal_max=most.orders_per_signal_max,
             rate_window_s=min(60.0, RATE_WINDOW_S * session.speed))
         if state.image.guard:
             self.guard.restore(state.image.guard)
@@ -203,12 +204,19 @@ class LiveAccount:
 
     def _look(self) -> None:
         control = self.state.control
+        self.reload(force=False)
         control.heed_kill_file()
         kill = control.kill
         if kill > self._heeded:
             self._heeded = kill
             self.notice(Notice(Level.ALARM, "killed", f"the kill switch is on: {control.reason} ({control.by})"))
             self.report(self._control(Order.CONTROL_FLATTEN if kill == Kill.FLATTEN else Order.CONTROL_HALT))
+        if control.watchdog:            # it saw what we did not; entries come back a moment after its word is gone
+            self._calm_at = time.monotonic() + CALM_S
+            if not self._gates.get((Gate.GATE_STALL, -1)):
+                acted = "; it has acted at the venue: restart, so that everything is asked for" if control.rescued_at_ns else ""
+                self.notice(Notice(Level.ALARM, "watchdog", f"the watchdog holds entries back{acted}"))
+            self._gate(Gate.GATE_STALL, True)
         why = self.state.store.entries_off()
         if why and not self._gates.get((Gate.GATE_DISK, -1)):
             self.notice(Notice(Level.ALARM, "disk", why))
@@ -353,18 +361,11 @@ class LiveAccount:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 await asyncio.to_thread(self._watchdog.wait, 5.0)
 
-    def reload(self, config: Config) -> list[str]:
-        """Lower the limits of the last hop to those of a configuration that was read again; what was done, in words. Nothing can be raised."""
-        limits = config.limits
-        done = self.guard.lower({"order_notional_max": limits.order_notional_max, "total_notional_max": limits.exposure_max,
-                                 "collar": limits.collar / SCALE, "orders_per_minute_max": min(limits.orders_per_minute_max, 256),
-                                 "orders_per_signal_max": limits.orders_per_signal_max})
-        for sentence in done or ["no limit of the last hop was lowered"]:
-            self.notice(Notice(Level.WARNING, "limits", sentence))
-        return done
-
-    def complain(self, text: str) -> None:
-        self.notice(Notice(Level.WARNING, "limits", text))
+    def reload(self, *, force: bool = True) -> None:
+        """Lower limits to what the configuration file says now (force: also where it has not changed). Nothing can be raised."""
+        reading = self.limits_file.changed(force=force) if self.limits_file is not None and self.dispatch is not None else None
+        if reading is not None:
+            limits.apply(reading, self.engine, self.guard, self.state.store, self, self.now(), "SIGHUP" if force else "file")
 
     def kill(self, reason: str, by: str) -> None:
         """The kill switch, from within: persists like any other."""

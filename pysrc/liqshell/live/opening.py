@@ -69,7 +69,8 @@ def open_state(config: Config, instruments: tuple[lc.Instrument, ...]) -> State:
         now = time.time_ns()
         image = Image(folder / IMAGE, instruments, make_prefix(config.run.name or "live", now), now)
         stop = max(config.policy_for(symbol).stop_loss for symbol in config.feed.symbols) / SCALE
-        sheet = Sheet(config.feed.rest_url, config.feed.environment, config.run.name or "live", config.feed.symbols, stop, config.live.recv_window_ms)
+        sheet = Sheet(config.feed.rest_url, config.feed.environment, config.run.name or "live", config.feed.symbols, stop,
+                      config.live.recv_window_ms, config.feed.ca)
         sheet.save(folder)
         undo.pop_all()
     return State(folder, lock, control, store, image, str(image.run))

@@ -148,7 +148,8 @@ def feed_health(run: Run, ledger: Ledger) -> dict[str, Any]:
                        for ts, n, a, v, limit in ledger.alarms],
             "limits": [{"ts": ts, "what": CONTROLS.get(c, str(c)), "reason": reason(r), "value": v, "limit": limit}
                        for ts, c, r, v, limit in ledger.limits],
-            "gates": [{"ts": ts, "instrument": run.symbols[n] if n >= 0 else "all", "what": CONTROLS.get(c, str(c)), "gate": GATES.get(g, f"gate {g}")}
+            "gates": [{"ts": ts, "instrument": run.symbols[n] if n >= 0 else "all", "what": CONTROLS.get(c, str(c)),
+                       "gate": GATES.get(g, f"gate {g}")}
                       for ts, n, c, g in ledger.gates],
             "held_back": held_back(run, ledger)}
 

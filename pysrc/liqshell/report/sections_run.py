@@ -95,7 +95,8 @@ def feed(s: dict[str, Any]) -> str:
                for a in f["alarms"]]
     events += [(when(i["ts"]), "all", esc(f"{i['what']}: {i['reason']}" if i["reason"] != "none" else i["what"]),
                 f"{i['value']:,.2f} of {i['limit']:,.2f}" if i["limit"] else "") for i in f["limits"]]
-    events += [(when(g["ts"]), esc(g["instrument"]), ("entries held back: " if g["what"] == "paused" else "no longer held back: ") + esc(g["gate"]), "")
+    events += [(when(g["ts"]), esc(g["instrument"]),
+                ("entries held back: " if g["what"] == "paused" else "no longer held back: ") + esc(g["gate"]), "")
                for g in f["gates"]]
     body += "<h3>Incidents</h3>" + (table(("UTC", "instrument", "what", ""), sorted(events)[:200], tall=True) if events
                                     else empty("None: no gap, no alarm, no limit was reached."))

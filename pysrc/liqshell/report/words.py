@@ -71,7 +71,8 @@ CONTROLS: dict[int, str] = {Control.CONTROL_HALT: "halted", Control.CONTROL_RESU
 #: why entries were held back, as it stands after "entries held back:"
 GATES: dict[int, str] = {Gate.GATE_START: "the account was not reconciled since the start", Gate.GATE_PRIVATE: "no private stream",
                          Gate.GATE_ORDERS: "no connection for orders", Gate.GATE_RECONCILE: "the venue could not be asked, or said otherwise",
-                         Gate.GATE_UNKNOWN: "an order of unknown outcome", Gate.GATE_CLOCK: "the clock was off", Gate.GATE_RATE: "the venue refused for now",
+                         Gate.GATE_UNKNOWN: "an order of unknown outcome", Gate.GATE_CLOCK: "the clock was off",
+                         Gate.GATE_RATE: "the venue refused for now",
                          Gate.GATE_DISK: "too little disk", Gate.GATE_STALL: "the process stood still",
                          Gate.GATE_SYMBOL: "the contract did not trade", Gate.GATE_MARKET: "crossed or stale market"}
 

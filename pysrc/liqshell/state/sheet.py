@@ -21,8 +21,9 @@ def state_folder(out: str | Path, name: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """rest: address of the venue. environment: whose keys. name: what our prefixes begin with. symbols: what we may touch. stop_share: distance of a stop,
-    as a share of the entry price, where the image does not say one; 0 = then flatten. recv_window_ms: of signed requests."""
+    """rest: address of the venue. environment: whose keys. name: what our prefixes begin with. symbols: what we may touch. stop_share: distance of a
+    stop, as a share of the entry price, where the image does not say one; 0 = then flatten. recv_window_ms: of signed requests. ca: PEM file of the
+    authority that alone is trusted, "" = the system's."""
 
     rest: str
     environment: str
@@ -30,6 +31,7 @@ class Sheet:
     symbols: tuple[str, ...]
     stop_share: float = STOP_SHARE
     recv_window_ms: int = 5000
+    ca: str = ""
 
     def __post_init__(self) -> None:
         if self.name != short_name(self.name):

@@ -23,6 +23,7 @@ STORE = "store.sqlite"
 VERSION = 1
 ROOM_MIN = 500 * 2**20          # bytes free; below, entries are off
 QUEUE_MAX = 65_536              # rows waiting; more is an alarm, and what is dropped is counted
+ROWS_MAX = 2_000_000            # of a table; older ones go at the next start
 _BATCH = 2_000
 _RETRY_S = 0.5
 _LOOK = "Look at the account at the venue, then move the file out of the folder; the next start makes a new one"
@@ -195,6 +196,7 @@ def prepare(path: Path) -> None:
                 database.execute("BEGIN IMMEDIATE")
                 for table, columns in TABLES.items():
                     database.execute(f"CREATE TABLE IF NOT EXISTS {table} (number INTEGER PRIMARY KEY, {columns})")
+                    database.execute(f"DELETE FROM {table} WHERE number <= (SELECT max(number) FROM {table}) - ?", (ROWS_MAX,))
                 database.execute("CREATE INDEX IF NOT EXISTS executions_by_time ON executions (ts_ms)")
                 database.execute(f"PRAGMA user_version={VERSION}")
                 database.execute("COMMIT")

@@ -81,7 +81,7 @@ CODES: Mapping[int, Code] = {
     10404: Code("no such operation or category on the order socket", _F),
     10429: Code("system protection", _U),
     429: Code("overloaded", _U),
-    20001: Code("already authenticated", _R, {Asked.AUTH: _D}),
+    20001: Code("already authenticated", _U, {Asked.AUTH: _D}),
     20003: Code("too many requests in this session", _W),
     20006: Code("duplicate request id", _U),
     33004: Code("the API key has expired", _F),
@@ -112,7 +112,7 @@ CODES: Mapping[int, Code] = {
     110020: Code("too many active orders", _R),
     110061: Code("too many partial take-profits and stops", _R),
     # idempotent
-    110017: Code("reduce-only: nothing left to reduce", _R, {Asked.CREATE: _D, Asked.AMEND: _G}),
+    110017: Code("reduce-only: nothing left to reduce", _U, {Asked.CREATE: _D, Asked.AMEND: _G}),
     110072: Code("duplicate orderLinkId: the first attempt landed", _L, {Asked.AMEND: _U, Asked.CANCEL: _U}),
     110030: Code("duplicate order id: the first attempt landed", _L, {Asked.AMEND: _U, Asked.CANCEL: _U}),
     110025: Code("position mode not modified", _D),

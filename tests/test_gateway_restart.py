@@ -1,0 +1,132 @@
+"""The gateway against the venue's model: a new life of the process, for longs and for shorts."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+from desk import LONG, both
+from gateway_rig import PRICE, SYMBOL, MemoryStore, Rig, S, at_rest, take_profit
+
+import liqcore as lc
+from liqcore.event import Role
+
+ENTRY, STOP, TARGET, CLOSE = Role.ROLE_ENTRY, Role.ROLE_STOP, Role.ROLE_TARGET, Role.ROLE_CLOSE
+
+
+def take_stop_away(rig: Rig) -> None:
+    """A person, in the venue's app."""
+    rig.exchange.rest("POST", "/v5/position/trading-stop", "", orjson.dumps({
+        "category": "linear", "symbol": SYMBOL, "stopLoss": "0", "tpslMode": "Full", "positionIdx": 0}), rig.account, rig.venue_now)
+    rig.pushes()
+
+
+def reborn(rig: Rig, *, image: bytes | None = None, run: str | None = None, store: MemoryStore | None = None, wait_s: float = 2.0) -> Rig:
+    """Another process on the same account. image: Engine.trade_snapshot of the old one; None = lost."""
+    other = Rig(rig.side, exchange=rig.exchange, now=rig.now, store=store if store is not None else rig.store, run=run or rig.run, start=False)
+    if image is not None:
+        other.engine.trade_restore(image)
+        other.engine.resume(other.now)
+    other.exchange.take()
+    other.gateway.start(other.now)
+    other.wait(wait_s)
+    return other
+
+
+@both
+def test_a_restart_while_holding(side):
+    rig = Rig(side)
+    rig.enter()
+    rig.fill_entry()
+    new = reborn(rig, image=rig.engine.trade_snapshot())
+    assert new.held() == new.truth()[0] != 0.0 and not new.gates()
+    assert new.order_of(STOP)["status"] == "live" and new.order_of(TARGET)["status"] == "live"
+    take_profit(new)
+    at_rest(new)
+    assert new.orders == []
+
+
+@both
+def test_a_restart_after_which_the_position_is_gone(side):
+    rig = Rig(side)
+    rig.enter()
+    rig.fill_entry()
+    image = rig.engine.trade_snapshot()
+    for _ in range(2):
+        rig.trade(round(PRICE * (1 - 0.006 * side), 2))
+    rig.now += 5 * S
+    new = reborn(rig, image=image, wait_s=5.0)
+    at_rest(new)
+    assert not new.gates() and "outside" not in new.alarms()
+
+
+@both
+@pytest.mark.parametrize("fate", ["unsent", "rests", "filled"])
+def test_a_restart_between_image_and_reply(side, fate):
+    rig = Rig(side)
+    rig.on_request = lambda op, message: fate != "unsent" or not op.startswith("order.")
+    rig.on_push = lambda topic, rows: False
+    rig.trade(PRICE)
+    rig.liquidate()
+    image = rig.engine.trade_snapshot()
+    rig.wait(0.1)
+    if fate == "filled":
+        rig.trade(round(PRICE * (1 - 0.0017 * side), 2))
+    new = reborn(rig, image=image, wait_s=1.0)
+    if fate == "unsent":
+        new.wait(12.0)
+        assert new.state() == lc.BracketState.BRACKET_FLAT and not new.gates()
+        return
+    new.wait(4.0)
+    assert new.held() == new.truth()[0] and new.worst_naked_ns == 0 and new.orders == [] or fate == "filled"
+    if fate == "filled":
+        assert new.held() == new.truth()[0] != 0.0 and new.order_of(STOP)["status"] == "live"
+
+
+@both
+@pytest.mark.parametrize("filled", [False, True])
+def test_a_lost_image(side, filled):
+    """Another prefix of the same name: entries of the old one are cancelled, its position keeps its stop and its exit, and a person is called."""
+    rig = Rig(side)
+    rig.enter()
+    if filled:
+        rig.fill_entry()
+    before = rig.truth()
+    new = reborn(rig, run="test0000zzzz", store=MemoryStore(), wait_s=8.0)
+    assert new.truth() == before
+    if filled:
+        assert "foreign position" in new.alarms() and len(new.live()) == 1 and "GATE_START" in new.gates()
+    else:
+        assert new.live() == [] and not new.gates()
+
+
+@both
+def test_a_lost_image_and_a_lost_stop(side):
+    rig = Rig(side)
+    rig.enter()
+    rig.fill_entry()
+    take_stop_away(rig)
+    new = reborn(rig, run="test0000zzzz", store=MemoryStore(), wait_s=8.0)
+    quantity, stop = new.truth()
+    assert quantity and stop and (quantity > 0) == (stop < PRICE)
+    assert {"lost bracket", "foreign position"} <= new.alarms()
+
+
+def test_a_foreign_position_is_left_alone():
+    rig = Rig(LONG, start=False)
+    rig.exchange.manual_trade(rig.account, SYMBOL, "Buy", "0.3", rig.venue_now)
+    rig.trade(PRICE)
+    rig.gateway.start(rig.now)
+    rig.wait(8.0)
+    assert "foreign position" in rig.alarms() and {"GATE_START", "GATE_RECONCILE"} <= rig.gates()
+    assert rig.truth() == (0.3, 0.0) and rig.counts["/v5/position/trading-stop"] == 0 and rig.counts["/v5/order/create"] == 0
+
+
+def test_a_start_without_an_answer_stays_closed():
+    rig = Rig(LONG, start=False)
+    rig.on_rest = lambda call: False
+    rig.gateway.start(rig.now)
+    rig.wait(120.0)
+    assert {"GATE_START", "GATE_RECONCILE", "GATE_CLOCK", "GATE_SYMBOL"} <= rig.gates()
+    rig.on_rest = lambda call: True
+    rig.wait(60.0)
+    assert not rig.gates()
