@@ -292,3 +292,17 @@ def test_somebody_elses_orders_are_left_alone():
     rig.pushes()
     rig.wait(40.0)
     assert len(rig.live()) == 1 and any(n.kind == "foreign order" for n in rig.notices) and not rig.gates()
+
+
+@both
+def test_the_stop_of_somebody_elses_position_is_not_ours(side):
+    """An execution by a stop, on the side that would add to what we hold."""
+    rig = Rig(side)
+    rig.enter()
+    rig.fill_entry()
+    held = rig.held()
+    rig.frame(Channel.PRIVATE, {"topic": "execution", "creationTime": 1, "data": [{
+        "category": "linear", "symbol": SYMBOL, "execId": "theirs", "orderId": "theirs", "orderLinkId": "", "side": "Buy" if side > 0 else "Sell",
+        "execPrice": str(PRICE), "execQty": "0.3", "execFee": "0.1", "execType": "Trade", "stopOrderType": "StopLoss", "createType": "CreateByStopLoss",
+        "isMaker": False, "seq": 1, "execTime": str(rig.venue_now // 1_000_000)}]})
+    assert rig.held() == held and rig.order_of(STOP)["status"] == "live"

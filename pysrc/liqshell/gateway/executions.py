@@ -103,8 +103,8 @@ class Executions:
         if not current:
             return None
         if x.stop_kind in BY_STOP or x.creator in BY_STOP_CREATOR:
-            if not self.epochs.first_ms(n) and not c.is_open(n):
-                return None                     # of a bracket before all that this life knows
+            if x.side == c.bracket(n)["side"] or (not self.epochs.first_ms(n) and not c.is_open(n)):
+                return None                     # the stop of somebody else's position, or of a bracket before all that this life knows
             sequence = self.epochs.at(n, x.ts_ms, current)
             return order_number(n, sequence, Role.ROLE_STOP) if sequence > 0 else None
         held = c.held(n)
