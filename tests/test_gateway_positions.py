@@ -292,3 +292,23 @@ def test_somebody_elses_orders_are_left_alone():
     rig.pushes()
     rig.wait(40.0)
     assert len(rig.live()) == 1 and any(n.kind == "foreign order" for n in rig.notices) and not rig.gates()
+
+
+@both
+def test_the_stop_of_a_position_of_the_other_side_is_no_exit_of_ours(side):
+    """A person sells more than we hold, and something stops out what that has opened: our bracket has no part in it (found by fault simulation)."""
+    rig = Rig(side)
+    rig.enter()
+    rig.fill_entry()
+    held = abs(rig.engine.account.position(0)["qty"])
+    rig.exchange.manual_trade(rig.account, SYMBOL, "Sell" if side == LONG else "Buy", f"{2 * held:.10g}", rig.venue_now)
+    rig.pushes()
+    rig.wait(1.0)
+    stop = round(PRICE * (1 + 0.002 * side), 2)
+    rig.exchange.rest("POST", "/v5/position/trading-stop", "", orjson.dumps({
+        "category": "linear", "symbol": SYMBOL, "stopLoss": f"{stop:.2f}", "tpslMode": "Full", "positionIdx": 0}), rig.account, rig.venue_now)
+    rig.pushes()
+    for step in (1.003, 1.004):
+        rig.trade(round(PRICE * (1 + (step - 1) * side), 2))
+    rig.wait(40.0)
+    assert rig.truth()[0] == 0.0 and rig.engine.account.position(0)["qty"] == 0.0
