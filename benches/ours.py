@@ -147,6 +147,44 @@ async def client_ours(port, count):
     await _connect(port, _listener(sink), sink)
 
 
+async def client_ours_live(port, count):
+    """A live run: the whole engine, the guard's limits, the state image before every send, the recording after it."""
+    import asyncio
+    import tempfile
+    from pathlib import Path
+
+    import picows
+
+    from liqcore.detect import CascadeConfig
+    from liqcore.engine import Engine
+    from liqcore.guard import Guard
+    from liqshell.dispatch import Dispatch, PicowsWire
+    from liqshell.record import Recorder
+    from liqshell.state.image import Image
+    from liqshell.wire import FeedListener, FrameBuffer
+
+    with tempfile.TemporaryDirectory() as folder:
+        found = Engine(instruments(), CascadeConfig())
+        for n, price in enumerate((0.045, 60_000.0, 2_500.0)):
+            found.on_trade(1, 1, n, Side.LONG, price, 1.0)
+        guard = Guard(found.instruments, order_notional_max=1e9, total_notional_max=1e12, collar=0.99, orders_per_minute_max=200, rate_max=200,
+                      rate_window_s=0.001)
+        wire, tap = PicowsWire(), FrameBuffer()
+        image = Image(Path(folder) / "image.bin", found.instruments, "lqbench", 1)
+        sink = probe().LiveReactionSink(found, Dispatch(found, guard, encoder(), image, wire))
+        listener = FeedListener(decoder(), sink, lambda raw, ts_recv: None, tap=tap)
+        with Recorder(Path(folder) / "frames") as recorder:
+            transport, _ = await picows.ws_connect(lambda: listener, f"ws://127.0.0.1:{port}/")
+            wire.transport = transport
+            ended = asyncio.ensure_future(transport.wait_disconnected())
+            while not ended.done():
+                await asyncio.wait([ended], timeout=0.1)
+                for ts_recv, raw in tap.drain():
+                    recorder.append(ts_recv, raw)
+            await ended
+        image.close()
+
+
 async def client_ours_flood(port, count):
     sink = probe().CountingSink(probe().Reaction(decoder(), encoder(), 0), count)
     await _connect(port, _listener(sink), sink)

@@ -101,6 +101,11 @@ cdef class AuditRing:
     def next_sequence(self):
         return self.next_seq
 
+    def touch(self):
+        """Commit the memory of the ring now, before the first record: a process that runs for months does not grow by filling it."""
+        if self.next_seq == 0:
+            memset(self.ring, 0, (self.mask + 1) * sizeof(audit_t))
+
     def drain(self):
         """All records since the last drain as an array of AUDIT_DTYPE (a copy), oldest first."""
         cdef int64_t count = self.next_seq - self.read_seq

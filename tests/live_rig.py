@@ -14,18 +14,19 @@ SPEED = 60.0
 NS = 1_000_000_000
 
 
-def configuration(rest, ws, out, symbols=("ETHUSDT", "SOLUSDT"), policy="entry_offset = 0.0003\n", record="", **limits):
+def configuration(rest, ws, out, symbols=("ETHUSDT", "SOLUSDT"), policy="entry_offset = 0.0003\n", record="", ca="", **limits):
     """A configuration that trades often: a short warm-up, every threshold fresh."""
     ages = {"data_age_max_s": 30.0, "event_age_max_s": 30.0, "daily_loss_max": 0.5, "weekly_loss_max": 0.5} | limits
     lines = "\n".join(f"{key} = {value}" for key, value in ages.items())
-    return loads(f'[run]\nname = "test"\nmode = "live"\nout = {json.dumps(str(out))}\n[feed]\nrest = {json.dumps(rest)}\nws = {json.dumps(ws)}\nsymbols = {json.dumps(list(symbols))}\n'
+    return loads(f'[run]\nname = "test"\nmode = "live"\nout = {json.dumps(str(out))}\n[feed]\nrest = {json.dumps(rest)}\nws = {json.dumps(ws)}\nsymbols = {json.dumps(list(symbols))}\n{"ca = " + json.dumps(ca) if ca else ""}\n'
                  f"[detector]\nrefresh_s = 0\nwarmup = 20\nquantile = 0.7\n[policy]\n{policy}[record]\n{record}\n"
                  f"[live]\nwatchdog = false\n[limits]\n{lines}\n")
 
 
 async def trade(emulator, folder, out, minutes, *, policy="entry_offset = 0.0003\n", during=None, **account):
     """Trade for some market minutes; the session and its manifest. during(session): a coroutine beside it."""
-    config = configuration(emulator.rest, emulator.ws, out, tuple(emulator.states)[:3], policy)
+    place = emulator.ready().get("tls") or {"rest": emulator.rest, "ws": emulator.ws, "ca": ""}
+    config = configuration(place["rest"], place["ws"], out, tuple(emulator.states)[:3], policy, ca=place["ca"])
     key = emulator.keys[0]
     account = LiveAccount(config, Keys(key.key, key.secret), **account)
     session = Session(config, folder, emulator.clock, {"synthetic": True}, account=account)
@@ -38,10 +39,10 @@ async def trade(emulator, folder, out, minutes, *, policy="entry_offset = 0.0003
     return session, manifest
 
 
-def live(folder, minutes, *, seed=1, speed=SPEED, faults=(), **options):
-    """(session, manifest, audit, replay's verdict, the venue's truth) of one run against a venue of its own."""
+def live(folder, minutes, *, seed=1, speed=SPEED, faults=(), venue=None, **options):
+    """(session, manifest, audit, replay's verdict, the venue's truth) of one run against a venue of its own. venue: more of the emulator's Config."""
     async def main():
-        async with await serve(Config(seed=seed, speed=speed, faults=tuple(faults), lead_s=0.3)) as emulator:
+        async with await serve(Config(seed=seed, speed=speed, faults=tuple(faults), lead_s=0.3, **(venue or {}))) as emulator:
             session, manifest = await trade(emulator, folder, folder.parent, minutes, **options)
             return session, manifest, emulator.desk.exchange.truth(emulator.keys[0].account)
 

@@ -123,7 +123,7 @@ def test_the_loopback_market_times_an_order(tmp_path):
     frames = tmp_path / "frames"
     frames.write_bytes(b"\n".join(streams.LiquidationStream().take(50)) + b"\n")
     server, client = build.program("wire_server"), build.program("wire_client")
-    for peer in (wire.Peer("C", "c_block"), wire.Peer("ours", "ours", loop="asyncio")):
+    for peer in (wire.Peer("C", "c_block"), wire.Peer("ours", "ours", loop="asyncio"), wire.Peer("live", "ours_live")):
         got = wire.trial(peer, "react", frames, 60, server, client)
         assert got["count"] == 60 and 0 < got["min_us"] <= got["p50_us"] <= got["p99_us"] <= got["max_us"]
     got = wire.trial(wire.Peer("ours", "ours_flood"), "flood", frames, 20_000, server, client)

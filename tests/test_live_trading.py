@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import time
 
 import numpy as np
 import pytest
@@ -9,10 +11,11 @@ from live_rig import NS, configuration, live, trade
 from liqcore.event import Role
 
 import liqcore as lc
-from liqshell import journal, parity, recording, replay
+from liqshell import demo, journal, parity, recording, replay
 from liqshell.emulator.server import Config, serve
 from liqshell.errors import ConfigError, DataError, VenueError
 from liqshell.record import REPORT
+from liqshell.report import make_report
 from liqshell.state.control import Control, Kill
 from liqshell.state.store import Store
 
@@ -102,6 +105,27 @@ def test_a_second_run_of_the_account_takes_up_what_the_first_left(tmp_path):
     assert two["account"]["alarms"] == []
 
 
+def test_an_order_is_at_a_far_venue_in_time(tmp_path):
+    """S2-07: 3 s from the forced close that makes a cascade to the order at the venue, which is 200 ms away each way and loses 1 % of the packets."""
+    speed = 100.0
+    folder = tmp_path / "run"
+    _, manifest, audit, verdict, _ = live(folder, 20, speed=speed, seed=3, venue={"latency_s": 0.2, "loss": 0.01},
+                                          policy="entry_offset = 0.001\ncooldown_s = 5\nentry_ttl_s = 30\n")
+    assert verdict.identical
+    rows = [np.frombuffer(bytes.fromhex(json.loads(mark.frame)["row"]), lc.EVENT_DTYPE)[0]
+            for mark in recording.read(folder / journal.FRAMES) if mark.stream == REPORT]
+    booked = {int(row["id"]): int(row["ts_event"]) for row in reversed(rows)
+              if row["kind"] == lc.Kind.ORDER and row["code"] == lc.OrderStatus.ORDER_NEW}
+    large = audit[audit["kind"] == int(lc.AuditKind.AUDIT_LARGE)]
+    took = []
+    for entry in requests(audit, Role.ROLE_ENTRY):
+        cause = large[(large["ts"] <= entry["ts"]) & (large["instrument"] == entry["instrument"])]
+        if int(entry["id"]) in booked and len(cause):
+            took.append((booked[int(entry["id"])] - int(cause["id"][-1])) / 1e9 / speed)
+    assert took, "no entry was booked: choose another seed"
+    assert 0.4 <= min(took) and max(took) + 0.5 < 3.0, took         # 0.5 s: what a batch of the real feed waits, at most
+
+
 def test_drops_of_every_channel_end_in_agreement(tmp_path):
     faults = [{"kind": "drop", "at_s": 120, "channel": "private"}, {"kind": "drop", "at_s": 200, "channel": "trade"}, {"kind": "drop", "at_s": 300},
               {"kind": "lose_private", "at_s": 60, "probability": 0.2}, {"kind": "duplicate_private", "probability": 0.3}]
@@ -111,6 +135,45 @@ def test_drops_of_every_channel_end_in_agreement(tmp_path):
     assert manifest["account"]["connects"]["private"] >= 3 and manifest["account"]["connects"]["orders"] >= 3, manifest["account"]["connects"]
     assert believed(session) == real(truth)
     assert all(p["stop_qty"] >= abs(p["qty"]) for p in truth["positions"].values())
+
+
+def test_positions_are_closed_at_the_end_where_that_was_asked_for(tmp_path):
+    policy = "entry_offset = 0\nentry = 'market'\nmax_hold_s = 3600\ntake_profit = 0.05\nstop_loss = 0.05\n"
+    session, manifest, audit, verdict, truth = live(tmp_path / "run", 6, speed=120.0, seed=3, policy=policy, flatten=True)
+    assert len(requests(audit, Role.ROLE_CLOSE)) >= 1, "nothing was held at the end: choose another seed"
+    assert manifest["ended"] == "flat" and not real(truth) and not truth["orders"] and verdict.identical
+    assert session.pipeline.engine.account.equity == pytest.approx(truth["balance"], abs=1e-6)
+
+
+def test_over_tls_with_an_authority_of_ones_own(tmp_path):
+    session, manifest, _, verdict, truth = live(tmp_path / "run", 3, speed=120.0, seed=2, venue={"tls": True})
+    assert verdict.identical and manifest["ended"] and manifest["counters"]["frames"] > 0
+    assert session.config.feed.rest_url.startswith("https:") and session.config.feed.private_url.startswith("wss:")
+    assert believed(session) == real(truth)
+
+
+def test_a_loop_that_stood_still_takes_no_entries_until_it_turns_again(tmp_path):
+    async def block(session):
+        while session.account is None or not session.account.ready.is_set():
+            await asyncio.sleep(0.01)
+        time.sleep(2.3)                         # the fault itself
+        await asyncio.sleep(60)
+
+    _, manifest, audit, verdict, _ = live(tmp_path / "run", 9, speed=120.0, seed=2, during=block)
+    assert verdict.identical and manifest["account"]["stalls"] >= 1
+    rows = [np.frombuffer(bytes.fromhex(json.loads(mark.frame)["row"]), lc.EVENT_DTYPE)[0]
+            for mark in recording.read(tmp_path / "run" / journal.FRAMES) if mark.stream == REPORT]
+    stall = [int(row["code"]) for row in rows if row["kind"] == lc.Kind.CONTROL and row["flags"] == lc.Gate.GATE_STALL]
+    assert stall[:2] == [lc.Control.CONTROL_PAUSE, lc.Control.CONTROL_READY]
+
+
+def test_the_demo_trades_through_the_account_and_says_so(tmp_path):
+    folder = tmp_path / "run"
+    manifest = asyncio.run(demo.run(demo.Plan(folder, hours=0.1)))
+    assert demo.prove(folder).identical
+    assert manifest["mode"] == "live" and manifest["synthetic"] and manifest["account"]["connects"] == {"private": 1, "orders": 1}
+    assert make_report(folder).summary["mode"] == "LIVE AGAINST THE LOOPBACK VENUE"
+    assert "LIQCORE_API_SECRET" not in os.environ or os.environ["LIQCORE_API_SECRET"] not in json.dumps(manifest, default=str)
 
 
 def test_the_kill_switch_stops_entries_and_lasts(tmp_path):
@@ -173,7 +236,8 @@ def test_what_a_person_does_not_confirm_is_not_done(tmp_path):
 def test_a_position_that_is_not_ours_is_left_alone_and_said(tmp_path):
     """A person opens a position of a contract that we trade."""
     faults = [{"kind": "manual_trade", "symbol": "ETHUSDT", "at_s": 60}]
-    session, manifest, audit, verdict, truth = live(tmp_path / "run", 5, speed=120.0, seed=2, faults=faults)
+    policy = "notional = 0.5\n"                  # below the venue's minimum: we do not trade ourselves
+    session, manifest, _, verdict, truth = live(tmp_path / "run", 5, speed=120.0, seed=2, faults=faults, policy=policy)
     assert truth["positions"].get(("ETHUSDT", 0), {}).get("qty", 0) > 0, "it was touched, or never opened"
     store = Store(tmp_path / "state" / "test")
     said = [row["text"] for row in store.rows("notices") if row["symbol"] == "ETHUSDT"]

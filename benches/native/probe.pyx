@@ -16,18 +16,20 @@ import numpy as np
 
 from liqcore.encode cimport OrderEncoder
 from liqcore.engine cimport Engine
-from liqcore.event cimport ACTION_CREATE, ACTIVE, LONG, ORDER_LIMIT, POST_ONLY, SHORT, event_t, market_t, request_t, signal_t
+from liqcore.event cimport ACTION_CREATE, ACTIVE, LONG, ORDER_LIMIT, POST_ONLY, ROLE_ENTRY, SHORT, event_t, market_t, request_t, signal_t
 from liqcore.guard cimport Guard
 from liqcore.instrument cimport Instrument
 from liqcore.passage cimport first_outside, pyramid_t
 from liqcore.policy cimport Policy
 from liqcore.quantile cimport quantile_bytes, quantile_free, quantile_init, quantile_push, quantile_reached, quantile_t, quantile_value
 from liqcore.scan cimport Decoder
+from liqcore.slot cimport order_id
 from liqcore.simulate cimport SimVenue
 from liqcore.tape cimport Tape
 from liqcore.terms cimport Bracket, bracket_t
 from liqcore.window cimport window_advance, window_free, window_init, window_long, window_push, window_short, window_t
 from liqcore.zscore cimport moments_add, moments_free, moments_init, moments_merge, moments_std, moments_t
+from liqshell.dispatch cimport Dispatch
 from liqshell.wire cimport EventSink
 
 cdef extern from *:
@@ -523,6 +525,48 @@ cdef class ReactionSink(EventSink):
         if size < 0:
             raise ValueError("no order for these events")
         self.transport.send_reuse_external_buffer(WSMsgType.TEXT, self.reaction.out + 16, size)
+        return 0
+
+
+@cython.final
+cdef class LiveReactionSink(EventSink):
+    """Wire: what a live run does with a frame, and an order for every one: Engine.step, then guard, state image, encoder and socket. (The engine
+    itself answers few frames; the request that it would make is put into its queue.)"""
+    cdef Engine engine
+    cdef Dispatch dispatch
+    cdef int64_t sequence
+
+    def __init__(self, Engine engine, Dispatch dispatch):
+        self.engine = engine
+        self.dispatch = dispatch
+
+    cdef int on_events_c(self, const event_t* events, int n, const char* raw, Py_ssize_t raw_n, int64_t ts_recv) except -1:
+        cdef int i
+        cdef const event_t* e = &events[n - 1]
+        cdef request_t* r
+        for i in range(n):
+            self.engine.step_c(&events[i])
+        self.sequence += 1
+        r = &self.engine.out.ring[self.engine.out.head & self.engine.out.mask]
+        memset(r, 0, sizeof(request_t))
+        r.ts = ts_recv
+        r.id = order_id(e.instrument, self.sequence, 0, ROLE_ENTRY)
+        r.price = <int64_t> (e.price * 0.9985 / self.engine.inst[e.instrument].tick)
+        r.stop = r.price - 5
+        r.qty = 1000
+        r.cause = self.sequence
+        r.instrument = e.instrument
+        r.side = LONG
+        r.action = ACTION_CREATE
+        r.type = ORDER_LIMIT
+        r.flags = POST_ONLY
+        self.engine.out.head += 1
+        self.dispatch.pump_c(self.sequence * 1_000_000_000)       # the guard's minute: one entry a second
+        if self.dispatch.sent != self.sequence:
+            raise ValueError(f"an order did not leave: {self.dispatch.take()[-1]}")
+        if not self.sequence & 255:
+            self.dispatch.take()
+            self.engine.audit.drain()
         return 0
 
 

@@ -87,6 +87,7 @@ cdef class Dispatch:
         self._ring = <sent_t*> PyMem_RawMalloc(SENT_RING * sizeof(sent_t))
         if self._frame == NULL or self._ring == NULL:
             raise MemoryError("no memory for the requests in flight")
+        memset(self._ring, 0, SENT_RING * sizeof(sent_t))
 
     def __init__(self, Engine engine not None, Guard guard, OrderEncoder encoder not None, Image image, Wire wire not None, wall_ms=None):
         if encoder.symbols != tuple([i.symbol for i in engine.instruments]):

@@ -161,6 +161,7 @@ class Pipeline:
         self.sink: LiveSink | PaperSink
         if values.get("venue", SIMULATED) == GATEWAY:
             self.engine = make_engine(values, trust=trust)
+            self.engine.audit.touch()
             if values["restored"]:
                 self.engine.trade_restore(base64.b64decode(values["restored"]))
                 self.engine.resume(values["resumed_ns"])

@@ -30,7 +30,7 @@ from liqshell.sink import LiveSink
 from liqshell.state.control import Kill
 from liqshell.toml import SCALE
 from liqshell.venues.bybit_orders import order_encoder
-from liqshell.venues.bybit_signing import Keys
+from liqshell.venues.bybit_signing import AUTH_EXPIRY_MS, Keys
 
 if TYPE_CHECKING:
     from liqshell.live.session import Session
@@ -120,7 +120,8 @@ class LiveAccount:
         self.dispatch = Dispatch(self.engine, self.guard, encoder, state.image, self.wire, None if real else self._market_ms)
         self.dispatch.on_waiting = self._on_waiting
         self.sink.dispatch = self.dispatch
-        port = BybitPort(self._keys, state.prefix, pipeline.instruments, order_socket=bool(config.feed.trade_url))
+        port = BybitPort(self._keys, state.prefix, pipeline.instruments, wall_ms=None if real else self._login_ms,
+                         order_socket=bool(config.feed.trade_url))
         leverage = {"": config.live.leverage} if config.live.leverage else {}
         self.gateway = Gateway(self.engine, self.dispatch, state.store, port, Settings(
             state.prefix, config.run.name, config.live.recv_window_ms, patience=self.patience, period_s=config.live.period_s, leverage=leverage,
@@ -168,6 +169,10 @@ class LiveAccount:
 
     def _market_ms(self) -> int:
         return self.now() // 1_000_000
+
+    def _login_ms(self) -> int:
+        """Such that a login's ten seconds of validity are seconds of the wall."""
+        return self._market_ms() + int(AUTH_EXPIRY_MS * (self.session.speed - 1.0))
 
     def turn(self, now: int) -> None:
         """Called by the loop's timers: heartbeat, the gateway's deadlines, and now and then what changes slowly."""
