@@ -306,3 +306,23 @@ def test_the_stop_of_somebody_elses_position_is_not_ours(side):
         "execPrice": str(PRICE), "execQty": "0.3", "execFee": "0.1", "execType": "Trade", "stopOrderType": "StopLoss", "createType": "CreateByStopLoss",
         "isMaker": False, "seq": 1, "execTime": str(rig.venue_now // 1_000_000)}]})
     assert rig.held() == held and rig.order_of(STOP)["status"] == "live"
+
+
+@both
+def test_the_stop_of_a_position_of_the_other_side_is_no_exit_of_ours(side):
+    """A person sells more than we hold, and something stops out what that has opened: our bracket has no part in it (found by fault simulation)."""
+    rig = Rig(side)
+    rig.enter()
+    rig.fill_entry()
+    held = abs(rig.engine.account.position(0)["qty"])
+    rig.exchange.manual_trade(rig.account, SYMBOL, "Sell" if side == LONG else "Buy", f"{2 * held:.10g}", rig.venue_now)
+    rig.pushes()
+    rig.wait(1.0)
+    stop = round(PRICE * (1 + 0.002 * side), 2)
+    rig.exchange.rest("POST", "/v5/position/trading-stop", "", orjson.dumps({
+        "category": "linear", "symbol": SYMBOL, "stopLoss": f"{stop:.2f}", "tpslMode": "Full", "positionIdx": 0}), rig.account, rig.venue_now)
+    rig.pushes()
+    for step in (1.003, 1.004):
+        rig.trade(round(PRICE * (1 + (step - 1) * side), 2))
+    rig.wait(40.0)
+    assert rig.truth()[0] == 0.0 and rig.engine.account.position(0)["qty"] == 0.0

@@ -37,6 +37,8 @@ class Person:
         world.counts[f"alarm {kind}"] += 1
         if kind in UNEXPLAINED and not world.image_lost and world.clock.now > world.others_ns:
             world.truth.fail("unexplained", "the program does not know where a position comes from, and nobody but itself has traded")
+        if kind in UNEXPLAINED:
+            world.money_unknown = True          # what somebody else earned or lost is not in our books
         if kind in CALLS and self.coming is None:
             self.coming = world.clock.after(PERSON_NS, self._visit)
 
