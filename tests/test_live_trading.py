@@ -105,11 +105,13 @@ def test_a_second_run_of_the_account_takes_up_what_the_first_left(tmp_path):
     assert two["account"]["alarms"] == []
 
 
+@pytest.mark.slow
 def test_an_order_is_at_a_far_venue_in_time(tmp_path):
-    """S2-07: 3 s from the forced close that makes a cascade to the order at the venue, which is 200 ms away each way and loses 1 % of the packets."""
-    speed = 100.0
+    """S2-07: 3 s from the forced close that makes a cascade to the order at the venue, which is 200 ms away each way and loses 1 % of the packets. At a
+    higher speed the pauses after lost packets would be gaps of the feed."""
+    speed = 15.0
     folder = tmp_path / "run"
-    _, manifest, audit, verdict, _ = live(folder, 20, speed=speed, seed=3, venue={"latency_s": 0.2, "loss": 0.01},
+    _, manifest, audit, verdict, _ = live(folder, 30, speed=speed, seed=2, venue={"latency_s": 0.2, "loss": 0.01},
                                           policy="entry_offset = 0.001\ncooldown_s = 5\nentry_ttl_s = 30\n")
     assert verdict.identical
     rows = [np.frombuffer(bytes.fromhex(json.loads(mark.frame)["row"]), lc.EVENT_DTYPE)[0]

@@ -530,8 +530,7 @@ cdef class ReactionSink(EventSink):
 
 @cython.final
 cdef class LiveReactionSink(EventSink):
-    """Wire: what a live run does with a frame, and an order for every one: Engine.step, then guard, state image, encoder and socket. (The engine
-    itself answers few frames; the request that it would make is put into its queue.)"""
+    """Wire: a live run, with an order for every frame (the engine answers few: the request that it would make is put into its queue)."""
     cdef Engine engine
     cdef Dispatch dispatch
     cdef int64_t sequence
@@ -549,7 +548,6 @@ cdef class LiveReactionSink(EventSink):
         self.sequence += 1
         r = &self.engine.out.ring[self.engine.out.head & self.engine.out.mask]
         memset(r, 0, sizeof(request_t))
-        r.ts = ts_recv
         r.id = order_id(e.instrument, self.sequence, 0, ROLE_ENTRY)
         r.price = <int64_t> (e.price * 0.9985 / self.engine.inst[e.instrument].tick)
         r.stop = r.price - 5
@@ -565,8 +563,7 @@ cdef class LiveReactionSink(EventSink):
         if self.dispatch.sent != self.sequence:
             raise ValueError(f"an order did not leave: {self.dispatch.take()[-1]}")
         if not self.sequence & 255:
-            self.dispatch.take()
-            self.engine.audit.drain()
+            self.dispatch.take(), self.engine.audit.drain()
         return 0
 
 
