@@ -106,8 +106,6 @@ class Executions:
             if x.side == c.bracket(n)["side"] or (not self.epochs.first_ms(n) and not c.is_open(n)):
                 return None                     # the stop of somebody else's position, or of a bracket before all that this life knows
             sequence = self.epochs.at(n, x.ts_ms, current)
-            if sequence == current and x.side == c.bracket(n)["side"]:
-                return None                     # it closed a position of the other side, which was never this bracket's
             return order_number(n, sequence, Role.ROLE_STOP) if sequence > 0 else None
         held = c.held(n)
         if held * x.side >= 0 or x.ts_ms < self.epochs.first_ms(n):
