@@ -125,6 +125,7 @@ class Process:
             raise Killed
         if self.world.strikes(name):
             self.trace.say(self.clock.now, "killed", name, detail)
+            self.world.counts[f"killed before {name}"] += 1
             raise Killed
 
     # ---- time ----
