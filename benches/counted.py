@@ -52,7 +52,7 @@ def walk(tape: lc.Tape, n: int) -> None:
 
 def guard() -> lc.Guard:
     names = [lc.Instrument(f"S{n}USDT", tick_size="1", lot_size="0.001") for n in range(4)]
-    return lc.Guard(names, orders_per_minute_max=256, total_notional_max=1e12)
+    return lc.Guard(names, orders_per_minute_max=256, total_notional_max=1e12, entry_age_s=4e9)
 
 
 def entries(action: int = Action.ACTION_CREATE):

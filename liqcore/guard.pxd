@@ -30,6 +30,7 @@ ctypedef struct guard_limits_t:
     double total_notional_max    # of all entries of brackets that are not over, as sent
     double collar                # distance of an entry's price from the last trade, share
     int64_t rate_window_ns
+    int64_t entry_age_ns         # from an entry's decision to its sending
     int32_t rate_max             # requests in a window
     int32_t rate_reserve         # of them not for entries
     int32_t orders_per_minute_max

@@ -42,7 +42,8 @@ cdef class Guard:
     instruments: as in the Engine. order_notional_max: one entry. total_notional_max: all entries of brackets that are not over. collar: distance
     of an entry from the last trade. orders_per_minute_max, orders_per_signal_max: entries. requests_per_bracket_max: requests of any kind; more
     latches, and exits go on. rate_max, rate_reserve: requests in any rate_window_s, and how many of them are not for entries; the window is a
-    little longer than the venue's second, because what leaves a second apart may arrive closer together.
+    little longer than the venue's second, because what leaves a second apart may arrive closer together. entry_age_s: an entry that was decided
+    longer ago is refused: a process that stood still decides at past deadlines, and what was right then need not be now.
     """
 
     def __cinit__(self, instruments, *args, **kwargs):
@@ -59,7 +60,7 @@ cdef class Guard:
 
     def __init__(self, instruments, *, double order_notional_max=25_000.0, double total_notional_max=100_000.0, double collar=0.02,
                  int orders_per_minute_max=30, int orders_per_signal_max=3, int requests_per_bracket_max=700, int rate_max=10, int rate_reserve=4,
-                 double rate_window_s=1.05):
+                 double rate_window_s=1.05, double entry_age_s=2.0):
         given = {"order_notional_max": order_notional_max, "total_notional_max": total_notional_max, "collar": collar, "rate_max": rate_max,
                  "rate_reserve": rate_reserve, "orders_per_minute_max": orders_per_minute_max, "orders_per_signal_max": orders_per_signal_max,
                  "requests_per_bracket_max": requests_per_bracket_max}
@@ -69,7 +70,10 @@ cdef class Guard:
             raise ValueError(f"rate_reserve: expected fewer than rate_max, {rate_max}, got {rate_reserve}: no entry could ever be sent")
         if not 0.001 <= rate_window_s <= 60.0:
             raise ValueError(f"rate_window_s: expected a number from 0.001 to 60, got {rate_window_s!r}")
+        if not 0.001 <= entry_age_s <= 4e9:
+            raise ValueError(f"entry_age_s: expected a number from 0.001 to 4e9, got {entry_age_s!r}")
         self.limits.rate_window_ns = <int64_t> (rate_window_s * 1e9)
+        self.limits.entry_age_ns = <int64_t> (entry_age_s * 1e9)
 
     def __dealloc__(self):
         free(self.inst)
@@ -121,6 +125,8 @@ cdef class Guard:
                 return self.state.latched
             if self.state.entries_off:
                 return HALTED
+            if now - r.ts > l.entry_age_ns:
+                return STALE_EVENT
             if not last_price > 0.0:
                 return NO_PRICE
             if r.price > 0 and not (last_price * (1.0 - l.collar) <= price_of(&self.inst[r.instrument], r.price) <= last_price * (1.0 + l.collar)):

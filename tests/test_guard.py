@@ -19,7 +19,7 @@ T0 = 1_700_000_000 * S
 NAMES = [lc.Instrument(name, tick_size="1", lot_size="1") for name in ("A", "B", "C")]
 LAST = 1000.0
 WIDE = {"order_notional_max": 1e9, "total_notional_max": 1e9, "collar": 0.5, "orders_per_minute_max": 256, "orders_per_signal_max": 16,
-        "rate_max": 256, "rate_reserve": 1}
+        "rate_max": 256, "rate_reserve": 1, "entry_age_s": 4e9}
 PASS, LATER = (lc.Verdict.PASS, Reason.OK), (lc.Verdict.LATER, Reason.RISK_RATE)
 
 
@@ -287,9 +287,9 @@ def test_guard_is_its_oracle():
         draw, sequences = random.Random(seed), [1, 1, 1]
         limits = {"order_notional_max": 10_000.0, "total_notional_max": draw.choice([16_000.0, 60_000.0]), "collar": 0.02,
                   "orders_per_minute_max": draw.choice([5, 12]), "orders_per_signal_max": draw.choice([2, 3]),
-                  "requests_per_bracket_max": draw.choice([6, 40]), "rate_max": draw.randrange(3, 9), "rate_reserve": 2}
+                  "requests_per_bracket_max": draw.choice([6, 40]), "rate_max": draw.randrange(3, 9), "rate_reserve": 2, "entry_age_s": 3.0}
         g, word, now = lc.Guard(NAMES, **limits), np.zeros(1, np.int64), T0
-        twin = oracle.Guard(3, 1.0, limits | {"window": 1_050_000_000})
+        twin = oracle.Guard(3, 1.0, limits | {"window": 1_050_000_000, "entry_age": 3 * S})
         g.watch(word.ctypes.data, word)
         for n in range(120):
             now += draw.choice([0, 1, 1, 300_000_000, 1_050_000_000, 2 * S, 20 * S, 60 * S])
@@ -310,10 +310,24 @@ def test_guard_is_its_oracle():
                 g.restore(data)
                 g.watch(word.ctypes.data, word)
             asked, last = random_request(draw, sequences), draw.choice([LAST] * 20 + [0.0])
+            asked["ts"] = now - draw.choice([0] * 10 + [3 * S, 3 * S + 1])
             expected = twin.check(asked, now, last)
             wanted = LATER if expected == oracle.LATER else PASS if expected == Reason.OK else refused(expected)
             assert g.check(asked, now, last) == wanted, f"{seed=} step {n}: {asked} after {event!r}"
             assert g.latched == twin.latched, f"{seed=} step {n}"
             met.add(expected)
     assert met == {Reason.OK, oracle.LATER, Reason.HALTED, Reason.NO_PRICE, Reason.RISK_COLLAR, Reason.RISK_NOTIONAL, Reason.RISK_GUARD,
-                   Reason.RISK_PER_SIGNAL, Reason.RISK_RATE, Reason.RISK_EXPOSURE}
+                   Reason.RISK_PER_SIGNAL, Reason.RISK_RATE, Reason.RISK_EXPOSURE, Reason.STALE_EVENT}
+
+
+@both
+def test_an_entry_decided_long_ago_does_not_leave_but_an_exit_does(side):
+    """A process that stood still serves deadlines at their own, past moments: what it wants to enter then is old."""
+    g = guard(entry_age_s=2.0)
+    late, close = request(side=side), request(Role.ROLE_CLOSE, side=-side, price=0, type=OrderType.ORDER_MARKET)
+    late["ts"] = close["ts"] = T0
+    assert g.check(late, T0 + 2 * S + 1, LAST) == refused(Reason.STALE_EVENT) and not g.latched
+    assert g.check(close, T0 + 60 * S, LAST) == PASS
+    fresh = request(side=side, sequence=2)
+    fresh["ts"] = T0 + 60 * S
+    assert g.check(fresh, T0 + 61 * S, LAST) == PASS

@@ -11,7 +11,7 @@ LATER = "later"
 
 @dataclass
 class Guard:
-    """unit: quote currency of one tick times one lot. limits as in liqcore.Guard, window in ns."""
+    """unit: quote currency of one tick times one lot. limits as in liqcore.Guard, window and entry_age in ns."""
 
     count: int
     unit: float
@@ -47,6 +47,8 @@ class Guard:
                 return self.latched
             if self.entries_off:
                 return Reason.HALTED
+            if now - int(r["ts"]) > self.limits["entry_age"]:
+                return Reason.STALE_EVENT
             if not last > 0:
                 return Reason.NO_PRICE
             if r["price"] and not last * (1 - self.limits["collar"]) <= price <= last * (1 + self.limits["collar"]):

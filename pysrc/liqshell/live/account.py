@@ -41,6 +41,7 @@ STALL_S = 2.0                   # of the event loop, until entries are off
 CALM_S = 1.0                    # how long it must have turned again
 LOOK_S = 0.2                    # between two looks at what changes slowly: kill file, disk, market
 RATE_WINDOW_S = 1.05
+ENTRY_AGE_S = 2.0               # an entry decided longer ago does not leave any more (S2-07 wants it out within 3 s of the event)
 REPEAT_S, NOTICES_MAX = 60.0, 1000      # the same notice is not logged again within; how many are remembered
 _log = logging.getLogger("liqshell.live")
 _LEVELS = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ALARM: logging.ERROR}
@@ -109,7 +110,7 @@ class LiveAccount:
         self.guard = lc.Guard(
             pipeline.instruments, order_notional_max=most.order_notional_max, total_notional_max=most.exposure_max, collar=most.collar / SCALE,
             orders_per_minute_max=min(most.orders_per_minute_max, 256), orders_per_signal_max=most.orders_per_signal_max,
-            rate_window_s=min(60.0, RATE_WINDOW_S * session.speed))
+            rate_window_s=min(60.0, RATE_WINDOW_S * session.speed), entry_age_s=ENTRY_AGE_S * self.patience)
         if state.image.guard:
             self.guard.restore(state.image.guard)
         self.guard.follow(self.engine)
