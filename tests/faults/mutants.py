@@ -75,7 +75,7 @@ def _retry_on_timeout() -> AbstractContextManager[Any]:
                 return
             flight.tries += 1
             flight.ts = self.c.now
-            self.dispatch.again(flight.sent, self.c.now)
+            self.dispatch.again(flight.sent._replace(decided=self.c.now), self.c.now)      # as if it were news: the guard refuses an old entry
         return again
     return _replace(requests.Requests, "lose", make)
 
