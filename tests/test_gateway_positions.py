@@ -326,3 +326,20 @@ def test_the_stop_of_a_position_of_the_other_side_is_no_exit_of_ours(side):
         rig.trade(round(PRICE * (1 + (step - 1) * side), 2))
     rig.wait(40.0)
     assert rig.truth()[0] == 0.0 and rig.engine.account.position(0)["qty"] == 0.0
+
+
+@both
+def test_what_somebody_else_bought_is_no_exit_of_a_belief_that_is_below_nothing(side):
+    """Our entry rests; a person buys, and a stop closes that: it looks like the stop of our bracket, which then has sold more than it bought. What the
+    person bought must not be counted as a reduction of that (found by fault simulation)."""
+    rig = Rig(side)
+    rig.enter()
+    for id, sign, kind in (("bought", side, ""), ("stopped", -side, "StopLoss")):
+        rig.frame(Channel.PRIVATE, {"topic": "execution", "creationTime": 1, "data": [{
+            "category": "linear", "symbol": SYMBOL, "execId": id, "orderId": id, "orderLinkId": "", "side": "Buy" if sign > 0 else "Sell",
+            "execPrice": str(PRICE), "execQty": "0.3", "execFee": "0.1", "execType": "Trade", "stopOrderType": kind,
+            "createType": "CreateByStopLoss" if kind else "CreateByUser", "isMaker": False, "seq": 1, "execTime": str(rig.venue_now // 1_000_000)}]})
+        rig.wait(0.05)
+    assert abs(rig.engine.account.position(0)["qty"]) == pytest.approx(0.3)
+    rig.wait(120.0)
+    assert rig.state() == lc.BracketState.BRACKET_FLAT and rig.truth()[0] == rig.engine.account.position(0)["qty"] == 0.0
