@@ -553,6 +553,7 @@ cdef class LiveReactionSink(EventSink):
         r.stop = r.price - 5
         r.qty = 1000
         r.cause = self.sequence
+        r.ts = self.sequence * 1_000_000_000
         r.instrument = e.instrument
         r.side = LONG
         r.action = ACTION_CREATE
