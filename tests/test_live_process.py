@@ -102,6 +102,7 @@ def test_an_end_in_good_order_and_a_kill_from_outside(tmp_path):
             live.wait_reconciled()
             time.sleep(1.0)
             live.process.send_signal(signal.SIGHUP)
+            time.sleep(0.5)
             assert live.end() == 0, live.words()
         assert not entries(venue.truth())
         with Live(config, venue.keys(), out=tmp_path / "two") as live:
