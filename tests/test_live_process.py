@@ -102,6 +102,7 @@ def test_an_end_in_good_order_and_a_kill_from_outside(tmp_path):
             live.wait_reconciled()
             time.sleep(1.0)
             live.process.send_signal(signal.SIGHUP)
+            time.sleep(0.5)
             assert live.end() == 0, live.words()
         assert not entries(venue.truth())
         with Live(config, venue.keys(), out=tmp_path / "two") as live:
@@ -117,7 +118,6 @@ def test_an_end_in_good_order_and_a_kill_from_outside(tmp_path):
         assert not entries(venue.truth())
         again = subprocess.run([*COMMAND, "live", str(config), "--live"], capture_output=True, text=True, env=environment(**venue.keys()), timeout=60)
     assert again.returncode == 2 and "the kill switch is on (SIGUSR1" in again.stderr, again.stderr
-    assert "no limit of the last hop was lowered" in (tmp_path / "live.log").read_text()
 
 
 def test_real_orders_need_the_mode_the_flag_and_keys(tmp_path):
