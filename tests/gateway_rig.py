@@ -341,3 +341,10 @@ def stop_out(rig: Rig) -> None:
     rig.trade(round(PRICE * (1 - 0.006 * rig.side), 2))
     rig.trade(round(PRICE * (1 - 0.006 * rig.side), 2))
     rig.wait(1.0)
+
+
+def take_stop_away(rig: Rig) -> None:
+    """A person, in the venue's app."""
+    rig.exchange.rest("POST", "/v5/position/trading-stop", "", orjson.dumps({
+        "category": "linear", "symbol": SYMBOL, "stopLoss": "0", "tpslMode": "Full", "positionIdx": 0}), rig.account, rig.venue_now)
+    rig.pushes()

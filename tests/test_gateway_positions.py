@@ -5,29 +5,13 @@ from __future__ import annotations
 import orjson
 import pytest
 from desk import both
-from gateway_rig import PRICE, SYMBOL, Rig, S, at_rest, take_profit
+from gateway_rig import PRICE, SYMBOL, Rig, S, at_rest, take_profit, take_stop_away
 from liqshell.gateway.effects import Answer, Channel
-from liqshell.venues.reports import OrderState
 
 import liqcore as lc
 from liqcore.event import Kind, Role
 
 ENTRY, STOP, TARGET, CLOSE = Role.ROLE_ENTRY, Role.ROLE_STOP, Role.ROLE_TARGET, Role.ROLE_CLOSE
-
-
-def take_stop_away(rig: Rig) -> None:
-    """A person, in the venue's app."""
-    rig.exchange.rest("POST", "/v5/position/trading-stop", "", orjson.dumps({
-        "category": "linear", "symbol": SYMBOL, "stopLoss": "0", "tpslMode": "Full", "positionIdx": 0}), rig.account, rig.venue_now)
-    rig.pushes()
-
-
-def stop_row(rig: Rig, stop: OrderState, status: str) -> dict[str, str]:
-    """A row of the order topic about an attached stop."""
-    return {"category": "linear", "symbol": SYMBOL, "orderId": stop.order_id, "orderLinkId": "", "side": "Sell" if rig.side > 0 else "Buy",
-            "orderStatus": status, "orderType": "Market", "stopOrderType": "StopLoss", "createType": "CreateByStopLoss", "qty": f"{stop.qty}",
-            "price": "0", "triggerPrice": f"{stop.trigger}", "cumExecQty": "0", "leavesQty": f"{stop.qty}", "reduceOnly": True,
-            "createdTime": str(stop.created_ms), "updatedTime": str(rig.venue_now // 1_000_000)}
 
 
 @both
@@ -129,57 +113,6 @@ def test_the_old_brackets_stop_says_nothing_about_the_new_position(side):
         rig.frame(Channel.PRIVATE, {"topic": "order", "creationTime": 1, "data": [row | {"orderStatus": "Cancelled"}]})
     assert rig.order_of(STOP) == stop and len(rig.reports(Kind.ORDER)) == count
     assert order == rig.exchange.order
-
-
-@both
-@pytest.mark.parametrize("lost", ["Deactivated", "Triggered"])
-def test_a_stop_whose_end_was_never_heard_of_does_not_stand_in_for_the_next(side, lost):
-    """The end of a bracket's stop was lost: the next bracket's stop is missed all the same when it goes (found by fault simulation, seed 20053)."""
-    rig = Rig(side, cooldown_s=0.0)
-    rig.on_push = lambda topic, rows: topic != "order" or not any(row["orderStatus"] == "Deactivated" for row in rows)
-    kept = []
-    rig.enter()
-    rig.fill_entry()
-    kept.extend(rig.gateway.stops._live[0].values())
-    assert len(kept) == 1
-    if lost == "Triggered":
-        rig.frame(Channel.PRIVATE, {"topic": "order", "creationTime": 1, "data": [stop_row(rig, kept[0], "Triggered")]})
-    take_profit(rig)
-    at_rest(rig)
-    rig.enter()
-    rig.fill_entry()
-    stop = rig.order_of(STOP)["price"]
-    rig.on_push = lambda topic, rows: topic != "order" or lost == "Deactivated"
-    take_stop_away(rig)
-    rig.wait(1.0)
-    assert rig.truth()[1] == stop and rig.worst_naked_ns < S // 2
-    assert rig.state() == lc.BracketState.BRACKET_HOLDING and rig.order_of(STOP)["status"] == "live"
-
-
-@both
-def test_a_stop_that_goes_without_a_word_shows_in_the_position(side):
-    """Frames of orders are lost; the position's own says that it has no stop any more: that is reason enough to ask."""
-    rig = Rig(side)
-    rig.enter()
-    rig.fill_entry()
-    stop = rig.order_of(STOP)["price"]
-    rig.on_push = lambda topic, rows: topic != "order"
-    take_stop_away(rig)
-    rig.wait(1.0)
-    assert rig.truth()[1] == stop and rig.worst_naked_ns < S
-    assert rig.state() == lc.BracketState.BRACKET_HOLDING and rig.order_of(STOP)["status"] == "live"
-
-
-@both
-def test_a_stop_that_was_triggered_in_vain_is_replaced_though_its_end_is_lost(side):
-    rig = Rig(side)
-    rig.enter()
-    rig.fill_entry()
-    rig.frame(Channel.PRIVATE, {"topic": "order", "creationTime": 1, "data": [stop_row(rig, *rig.gateway.stops._live[0].values(), "Triggered")]})
-    rig.on_push = lambda topic, rows: topic != "order"
-    take_stop_away(rig)
-    rig.wait(2.0)
-    assert rig.truth()[1] != 0.0 and rig.worst_naked_ns < 2 * S
 
 
 @both

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import orjson
 import pytest
 from desk import LONG, both
-from gateway_rig import PRICE, SYMBOL, MemoryStore, Rig, S, at_rest, take_profit
+from gateway_rig import PRICE, SYMBOL, MemoryStore, Rig, S, at_rest, take_profit, take_stop_away
 
 import liqcore as lc
 from liqcore.event import Role
 
 ENTRY, STOP, TARGET, CLOSE = Role.ROLE_ENTRY, Role.ROLE_STOP, Role.ROLE_TARGET, Role.ROLE_CLOSE
-
-
-def take_stop_away(rig: Rig) -> None:
-    """A person, in the venue's app."""
-    rig.exchange.rest("POST", "/v5/position/trading-stop", "", orjson.dumps({
-        "category": "linear", "symbol": SYMBOL, "stopLoss": "0", "tpslMode": "Full", "positionIdx": 0}), rig.account, rig.venue_now)
-    rig.pushes()
 
 
 def reborn(rig: Rig, *, image: bytes | None = None, run: str | None = None, store: MemoryStore | None = None, wait_s: float = 2.0) -> Rig:

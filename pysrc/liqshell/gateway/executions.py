@@ -25,6 +25,10 @@ BY_STOP_CREATOR = ("CreateByStopLoss",)
 NOT_TRADES = ("SessionSettlePnL", "MovePosition", "FutureSpread", "UNKNOWN")
 
 
+def _by_stop(x: Execution) -> bool:
+    return x.stop_kind in BY_STOP or x.creator in BY_STOP_CREATOR
+
+
 class Executions:
     """The engine counts an execution once by (id, role); this table sees to it that the same one never comes under two roles."""
 
@@ -90,6 +94,20 @@ class Executions:
 
     def _whose(self, n: int, x: Execution) -> int | None:
         """The engine's id of the order that was executed; None where it is nobody's that the engine knows."""
+        number = self._order_of(n, x)
+        if number is not None and role_of(number) == Role.ROLE_STOP and self._is_over(n, number):
+            return None                         # it closed what somebody else had added: our part is closed and counted
+        return number
+
+    def _is_over(self, n: int, number: int) -> bool:
+        """Whether nothing is held of a bracket, and no fill of its entry can be missing."""
+        c = self.c
+        if c.held(n) * c.bracket(n)["side"] > 0 or sequence_of(number) != c.bracket(n)["sequence"] & 0xFFFFFFF:
+            return False
+        entry = next((b for b in c.beliefs().values() if b["instrument"] == n and b["role"] == Role.ROLE_ENTRY), None)
+        return entry is None or (entry["status"] == "ended" and entry["executed"] <= entry["filled"])
+
+    def _order_of(self, n: int, x: Execution) -> int | None:
         c = self.c
         mine, number = c.ours(x.link_id)
         if number >= 0:
@@ -102,7 +120,7 @@ class Executions:
         current = c.bracket(n)["sequence"]
         if not current:
             return None
-        if x.stop_kind in BY_STOP or x.creator in BY_STOP_CREATOR:
+        if _by_stop(x):
             if x.side == c.bracket(n)["side"] or (not self.epochs.first_ms(n) and not c.is_open(n)):
                 return None                     # the stop of somebody else's position, or of a bracket before all that this life knows
             sequence = self.epochs.at(n, x.ts_ms, current)
@@ -118,8 +136,10 @@ class Executions:
         role = role_of(number)
         bracket = c.bracket(n)
         outside = role in (Role.ROLE_OUTSIDE, Role.ROLE_LIQUIDATION)
-        held = abs(c.held(n))
-        rest = c.lots(n, x.qty) - held if outside else 0
+        held = max(0, c.held(n) * bracket["side"])
+        # the attached stop is the whole position's, also of what somebody else has added to ours
+        shared = role == Role.ROLE_STOP and held > 0 and sequence_of(number) == bracket["sequence"] & 0xFFFFFFF
+        rest = c.lots(n, x.qty) - held if outside or shared else 0
         whole = x
         if rest > 0:
             x = replace(x, qty=c.engine.instruments[n].qty(held))
@@ -131,14 +151,15 @@ class Executions:
         c.counters["executions"] += 1
         self._keep(x, number, int(Kind.FILL))
         c.report(fill_event(c.stamp(), number, x, int(bracket["end"])))
-        if outside and abs(c.held(n)) == held:
+        counted = max(0, c.held(n) * bracket["side"]) != held
+        if outside and not counted:
             c.counters["executions of another life"] += 1       # the engine had counted it, all of it that there was to count
         elif outside:
             c.counters["outside executions"] += 1
             c.notice(Level.ALARM, "outside", f"{x.kind}: {x.qty:g} of our position was closed at {x.price:g}, not by us", x.symbol)
-            if rest > 0:
-                # an entry of which we have not heard, or somebody opened a position: the comparison of positions will say
-                self._stray(n, replace(whole, id=x.id + "+", qty=c.engine.instruments[n].qty(rest), fee=0.0))
+        if rest > 0 and counted:
+            # an entry of which we have not heard, or somebody opened a position: the comparison of positions will say
+            self._stray(n, replace(whole, id=x.id + "+", qty=c.engine.instruments[n].qty(rest), fee=0.0))
         if self.strays:
             self.judge_again(n)
 
@@ -158,7 +179,7 @@ class Executions:
         """After something was learnt about an instrument's position."""
         for x in sorted((x for x in self.strays.values() if self.c.index.get(x.symbol) == n), key=lambda x: x.ts_ms):
             number = self._whose(n, x) if x.id in self.strays else None         # what one explains may explain others, too
-            if number is not None:
+            if number is not None and sequence_of(number) == self.c.bracket(n)["sequence"] & 0xFFFFFFF:
                 self.strays.pop(x.id, None)
                 self._report(n, x, number)
 
