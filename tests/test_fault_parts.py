@@ -214,6 +214,26 @@ def test_a_stop_that_was_taken_away_counts_from_when_that_can_be_known():
     assert judge.law(2.1) == "protected"
 
 
+def test_a_stop_that_was_triggered_in_vain_counts_from_when_somebody_is_there():
+    """The venue cancels what it cannot execute within its slippage: nobody can mend that who is not alive. Who is, has the two seconds."""
+    spent = {"symbol": "ETHUSDT", "stopOrderType": "StopLoss", "orderStatus": "Cancelled", "rejectReason": "EC_NoImmediateQtyToFill"}
+    for able_since, row, later in ((None, spent, True), (0, spent, False), (None, spent | {"symbol": "SOLUSDT"}, False),
+                                   (None, spent | {"rejectReason": "EC_PerCancelRequest"}, False)):
+        judge = Judge(able_since)
+        judge.truth.stop_ordered(row)
+        judge.hold(0.1)
+        if later:
+            judge.clock.run(60 * NS)
+            judge.able_since = 60 * NS
+            judge.clock.run(69 * NS)
+        assert judge.law(2.1) == "protected"
+    judge = Judge(None)
+    judge.truth.stop_ordered(spent)
+    judge.clock.run(NS)
+    judge.hold(0.1)                     # that was another stop's position: this one is naked for a reason of its own
+    assert judge.law(2.1) == "protected"
+
+
 @pytest.mark.parametrize("orders", [[order(1), order(1)], [order(3, reduce_only=True), order(3, reduce_only=True, link_id=link(3, attempt=1))],
                                     [order(1), order(1, link_id=link(1, sequence=2))]])
 def test_two_live_orders_of_one_role_are_seen(orders):

@@ -17,6 +17,7 @@ from .trace import Trace
 NAKED_MAX_NS = 2 * NS                   # law L7
 FIND_NS = 10 * NS                       # what was done to a position while we could not know it: to be found and mended within, from when we can
 SINGLE_ROLES = (Role.ROLE_ENTRY, Role.ROLE_TARGET, Role.ROLE_CLOSE)
+NO_COUNTERPART = "EC_NoImmediateQtyToFill"
 EPSILON = 1e-9
 
 
@@ -62,7 +63,8 @@ class Truth:
         self.start = clock.now
         self.naked: dict[str, int] = {}                      # symbol -> since
         self.stripped: dict[str, int] = {}                   # symbol -> until when its stops may vanish at the venue
-        self.stripped_now: set[str] = set()                  # naked because of that
+        self.spent: dict[str, int] = {}                      # symbol -> when its stop was triggered in vain
+        self.exposed: set[str] = set()                       # naked because of one of these: by no deed of the program
         self.foreign: set[str] = set()                       # symbols that somebody else trades, too
         self.created: Counter[str] = Counter()               # link id -> how often a create of it arrived
         self.first_qty: dict[tuple[str, int, int], float] = {}    # (run, instrument, bracket) -> quantity of the first entry
@@ -131,22 +133,23 @@ class Truth:
             held.add(symbol)
             if symbol not in self.naked:
                 self.naked[symbol] = now
-                if now <= self.stripped.get(symbol, -1):
-                    self.stripped_now.add(symbol)
+                if now <= self.stripped.get(symbol, -1) or self.spent.get(symbol) == now:
+                    self.exposed.add(symbol)
                 self.trace.say(now, "naked", symbol, qty, position["stop_loss"], position["stop_qty"])
                 self.clock.after(NAKED_MAX_NS + 1, self._check, symbol, now)
         for symbol in [s for s in self.naked if s not in held]:
             since = self.naked.pop(symbol)
-            if symbol not in self.stripped_now:
+            able_since = self.able_since()
+            if symbol not in self.exposed or (able_since is not None and able_since <= since):
                 self.worst_naked_ns = max(self.worst_naked_ns, now - since)
-            self.stripped_now.discard(symbol)
+            self.exposed.discard(symbol)
             self.trace.say(now, "covered", symbol, (now - since) / 1e6)
 
     def _check(self, symbol: str, since: int) -> None:
         if self.naked.get(symbol) != since:
             return
         limit = since + NAKED_MAX_NS
-        if symbol in self.stripped_now:
+        if symbol in self.exposed:
             able_since = self.able_since()
             limit = NEVER if able_since is None else limit if able_since <= since else able_since + FIND_NS
         if self.clock.now <= limit:
@@ -158,6 +161,12 @@ class Truth:
         """Until then somebody, or the venue, takes stops of that symbol away against its own rules: to be noticed and mended, in the time that this
         takes once it can be noticed."""
         self.stripped[symbol] = max(until_ns, self.stripped.get(symbol, 0))
+
+    def stop_ordered(self, row: Mapping[str, Any]) -> None:
+        """What the venue says of an attached stop. One that is triggered and finds nobody within the slippage that the venue allows is cancelled, and
+        leaves the position naked at the venue: nobody can prevent that, and only who is there can mend it. Whoever is, has the two seconds of the law."""
+        if row.get("stopOrderType") == "StopLoss" and row.get("orderStatus") == "Cancelled" and row.get("rejectReason") == NO_COUNTERPART:
+            self.spent[row["symbol"]] = self.clock.now
 
     def _single(self, books: Mapping[str, Any]) -> None:
         live: Counter[tuple[str, int]] = Counter()

@@ -194,6 +194,7 @@ class Venue:
                         self.world.happens("fill")
                 elif topic == "order":
                     truth.ordered(row)
+                    truth.stop_ordered(row)
 
     def close_manually(self, symbol: str) -> None:
         """A person closes what is held of a symbol, and cancels what rests."""

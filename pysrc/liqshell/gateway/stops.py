@@ -22,6 +22,7 @@ from liqshell.venues.reports import ENDED, OrderState, Position, Standing
 
 ENDED_MAX = 2_048
 LONGEST_S = 4.0                 # between two tries for a position without a stop
+AT_WORK_S = 1.0                 # a stop that was triggered longer ago and has not closed the position does not protect it: its end was not heard of
 STOP_KINDS = ("StopLoss",)
 
 
@@ -110,10 +111,10 @@ class Stops:
         elif state.standing == Standing.FILLED:
             c.report(order_event(c.stamp(), ts_ns, number, OrderStatus.ORDER_DONE, executed=state.executed))
         elif state.standing in ENDED:
-            if not any(other.standing == Standing.WAITING for other in live.values()):
+            if not any(other.standing == Standing.WAITING for other in self._alive(n)):
                 reason = c.port.reason(state)
                 c.report(order_event(c.stamp(), ts_ns, number, OrderStatus.ORDER_CANCELLED, reason, executed=state.executed))
-                self.hurry(n)
+            self.hurry(n)                       # even where another seems to take its place: the end of that one may have been lost
         else:
             c.report(order_event(c.stamp(), ts_ns, number, OrderStatus.ORDER_TRIGGERED, executed=state.executed))
 
@@ -150,6 +151,12 @@ class Stops:
         if stop is None or stop["status"] != "live" or stop["asked"] or stop["unknown"]:
             number = order_number(n, c.bracket(n)["sequence"], Role.ROLE_STOP)
             c.report(order_event(c.stamp(), ts_ms * MS, number, OrderStatus.ORDER_NEW, price=price))
+
+    def _alive(self, n: int) -> list[OrderState]:
+        """Stops of the present bracket whose end was not heard of. One of an earlier bracket has ended with its position, told or not."""
+        current = self.c.bracket(n)["sequence"] & 0xFFFFFFF
+        return [order for order in self._live.get(n, {}).values()
+                if self.epochs.at(n, order.created_ms or order.updated_ms, current) & 0xFFFFFFF == current]
 
     # ---- moving ----
 
@@ -206,13 +213,14 @@ class Stops:
             stop = self.stop_of(n)
             held = c.held(n) != 0
             moving = stop is not None and stop["asked"] == "amend"
-            if held and (not self.is_protected(n) or moving) and n not in self._watched:
+            if held and (not self.is_protected(n) or moving or self._is_bare(n)) and n not in self._watched:
                 self._watched[n] = Watch(c.now, c.now + s.ns(s.verify_s if not moving else s.confirm_s))
         for n, watch in list(self._watched.items()):
             stop = self.stop_of(n)
             moving = stop is not None and stop["asked"] == "amend"
             if not c.is_open(n) or (not watch.asking and watch.tries and c.held(n) == 0 and not self._shows(n)) or (
-                    watch.tries and not watch.asking and self.is_protected(n) and not moving and not self._is_looser(n)):
+                    watch.tries and not watch.asking and self.is_protected(n) and not moving and not self._is_looser(n)
+                    and not self._is_bare(n)):
                 del self._watched[n]
             elif not watch.asking and c.now >= watch.due:
                 self._read(n, watch)
@@ -235,6 +243,12 @@ class Stops:
         """Whether the venue's last word is that the bracket holds something, whatever the engine has heard of."""
         position = self.positions.get(n)
         return position is not None and position.qty > 0.0 and position.side == self.c.bracket(n)["side"]
+
+    def _is_bare(self, n: int) -> bool:
+        """Whether the last word on the bracket's position shows it without a stop. It may be a word too early, or all that will ever be heard of a
+        stop that is gone: reason to ask."""
+        position = self.positions.get(n)
+        return position is not None and self._shows(n) and position.stop_loss <= 0.0 and position.updated_ms >= self.epochs.first_ms(n)
 
     def _is_looser(self, n: int) -> bool:
         position = self.positions.get(n)
@@ -299,7 +313,8 @@ class Stops:
         if stop is not None and stop["status"] == "live":
             if c.heard.get(n, 0) > began:
                 return                          # something was heard meanwhile: read again
-            if any(order.standing != Standing.WAITING for order in self._live.get(n, {}).values()):
+            recent_ms = (c.venue_ns() - c.settings.ns(AT_WORK_S)) // MS
+            if any(order.standing != Standing.WAITING and order.updated_ms > recent_ms for order in self._alive(n)):
                 return                          # it has been triggered and is at work
             c.notice(Level.ALARM, "stop lost", f"the venue shows {position.qty:g} held without a stop", c.symbols[n])
             self._live.pop(n, None)
