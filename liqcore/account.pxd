@@ -28,6 +28,7 @@ cdef class Account:
     cdef instrument_t* instruments
     cdef int count
     cdef void fill(self, int32_t instrument, int side, int64_t ticks, int64_t lots, double fee) noexcept nogil
+    cdef void disown(self, int32_t instrument) noexcept nogil
     cdef void fund(self, const event_t* e, int64_t id, int64_t now, AuditRing audit) noexcept nogil
     cdef void mark(self, int32_t instrument, double price) noexcept nogil
     cdef double equity_now(self) noexcept nogil

@@ -63,6 +63,11 @@ cdef class Account:
         if p.mark == 0.0:
             p.mark = ticks * i.tick
 
+    cdef void disown(self, int32_t instrument) noexcept nogil:
+        """No bracket is open, so nothing is held: what is left are exits that turned out to be of somebody else's position."""
+        self.positions[instrument].lots = 0
+        self.positions[instrument].value = 0.0
+
     cdef void fund(self, const event_t* e, int64_t id, int64_t now, AuditRing audit) noexcept nogil:
         """A FUNDING report, counted once per settlement (its ts_event) and audited; id: the entry of the bracket that it belongs to."""
         cdef position_t* p = &self.positions[e.instrument]

@@ -172,6 +172,8 @@ cdef class Engine:
         if bracket_deadline(&self.slot[n], self.out) <= self.clock.now:
             if bracket_timer(&self.slot[n], &self.inst[n], self.clock.now, self.out) < 0:
                 self.risk.control(CONTROL_HALT, self.account, self.clock.now, self.audit)
+            if self.slot[n].state == BRACKET_FLAT:
+                self.account.disown(n)
         return 0
 
     # ---- the door ----
@@ -278,6 +280,8 @@ cdef class Engine:
             self.risk.watch(self.account, self.clock.now, self.audit)
         elif counted < 0:
             self.risk.control(CONTROL_HALT, self.account, self.clock.now, self.audit)
+        if s.state == BRACKET_FLAT:
+            self.account.disown(e.instrument)
         self.reschedule(e.instrument)
         return 0
 

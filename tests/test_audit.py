@@ -94,7 +94,7 @@ def test_every_record_of_a_trade_holds_what_it_documents(side):
     assert (flat["phase"], flat["reason"]) == (BracketState.BRACKET_FLAT, Reason.END_TARGET)
 
 
-LIMIT = {"value": 0.0, "limit": 0.0, "equity": 10_000.0, "gate": 0.0, "gates_closed": 0.0}
+LIMIT = {"value": 0.0, "limit": 0.0, "equity": 10_000.0, "gate": 0.0, "gates_closed": 0.0, "which": 0.0}
 
 
 def test_feed_limit_lapsed_alarm_and_refused_hold_what_they_document():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 import pytest
-from desk import LONG, both
+from desk import both
 from gateway_rig import PRICE, SYMBOL, Rig, S, at_rest, take_profit, take_stop_away
 from liqshell.gateway.effects import Answer, Channel
 
@@ -260,62 +260,3 @@ def test_a_position_that_shrank_without_an_execution(side):
     rig.trade(round(PRICE * (1 - 0.001 * side), 2))
     rig.wait(60.0)
     assert not hidden and rig.held() == rig.truth()[0] == 0.0 and "outside" in rig.alarms()
-
-
-@both
-def test_strays_of_our_own_are_cancelled(side):
-    rig = Rig(side)
-    for number, reduce_only in ((0x5001, False), (0x5003, True)):
-        rig.exchange.order("order.create", [{
-            "category": "linear", "symbol": SYMBOL, "side": "Buy" if side > 0 else "Sell", "orderType": "Limit", "qty": "0.1",
-            "price": f"{PRICE * (1 - 0.02 * side):.2f}", "timeInForce": "GTC", "orderLinkId": f"{rig.run}-{number:x}", "positionIdx": 0,
-            **({"reduceOnly": True} if reduce_only else {})}], rig.account, rig.venue_now)
-    rig.pushes()
-    rig.wait(5.0)
-    assert rig.live() == [] and rig.state() == lc.BracketState.BRACKET_FLAT
-    rig.wait(40.0)
-    assert not rig.gates()
-
-
-def test_somebody_elses_orders_are_left_alone():
-    rig = Rig(LONG)
-    rig.exchange.order("order.create", [{
-        "category": "linear", "symbol": SYMBOL, "side": "Buy", "orderType": "Limit", "qty": "0.1", "price": "1900", "timeInForce": "GTC",
-        "orderLinkId": "a-person", "positionIdx": 0}], rig.account, rig.venue_now)
-    rig.pushes()
-    rig.wait(40.0)
-    assert len(rig.live()) == 1 and any(n.kind == "foreign order" for n in rig.notices) and not rig.gates()
-
-
-@both
-def test_the_stop_of_somebody_elses_position_is_not_ours(side):
-    """An execution by a stop, on the side that would add to what we hold."""
-    rig = Rig(side)
-    rig.enter()
-    rig.fill_entry()
-    held = rig.held()
-    rig.frame(Channel.PRIVATE, {"topic": "execution", "creationTime": 1, "data": [{
-        "category": "linear", "symbol": SYMBOL, "execId": "theirs", "orderId": "theirs", "orderLinkId": "", "side": "Buy" if side > 0 else "Sell",
-        "execPrice": str(PRICE), "execQty": "0.3", "execFee": "0.1", "execType": "Trade", "stopOrderType": "StopLoss", "createType": "CreateByStopLoss",
-        "isMaker": False, "seq": 1, "execTime": str(rig.venue_now // 1_000_000)}]})
-    assert rig.held() == held and rig.order_of(STOP)["status"] == "live"
-
-
-@both
-def test_the_stop_of_a_position_of_the_other_side_is_no_exit_of_ours(side):
-    """A person sells more than we hold, and something stops out what that has opened: our bracket has no part in it (found by fault simulation)."""
-    rig = Rig(side)
-    rig.enter()
-    rig.fill_entry()
-    held = abs(rig.engine.account.position(0)["qty"])
-    rig.exchange.manual_trade(rig.account, SYMBOL, "Sell" if side == LONG else "Buy", f"{2 * held:.10g}", rig.venue_now)
-    rig.pushes()
-    rig.wait(1.0)
-    stop = round(PRICE * (1 + 0.002 * side), 2)
-    rig.exchange.rest("POST", "/v5/position/trading-stop", "", orjson.dumps({
-        "category": "linear", "symbol": SYMBOL, "stopLoss": f"{stop:.2f}", "tpslMode": "Full", "positionIdx": 0}), rig.account, rig.venue_now)
-    rig.pushes()
-    for step in (1.003, 1.004):
-        rig.trade(round(PRICE * (1 + (step - 1) * side), 2))
-    rig.wait(40.0)
-    assert rig.truth()[0] == 0.0 and rig.engine.account.position(0)["qty"] == 0.0

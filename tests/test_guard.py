@@ -236,13 +236,14 @@ def test_limits_go_down_only():
                     "orders_per_minute_max": 2.5, "orders_per_signal_max": True, "entries_off": False})
     assert [line.split(":")[0] for line in said] == ["total_notional_max", "rate_reserve", "rate_max", "collar", "nonsense", "orders_per_minute_max",
                                                      "orders_per_signal_max", "entries_off"]
-    assert g.limits_now == WIDE | {"order_notional_max": 500.0, "rate_max": 10, "rate_reserve": 3, "requests_per_bracket_max": 700}
+    wide = {name: value for name, value in WIDE.items() if name != "entry_age_s"}       # of the process, not of the trader: not reloaded
+    assert g.limits_now == wide | {"order_notional_max": 500.0, "rate_max": 10, "rate_reserve": 3, "requests_per_bracket_max": 700}
     assert g.lower({"rate_max": 6, "rate_reserve": 5, "entries_off": True}) == [] and g.entries_off
     assert g.check(request(), T0, LAST) == refused(Reason.HALTED)
 
 
 @pytest.mark.parametrize(("name", "value"), [("order_notional_max", 0.0), ("collar", 1.5), ("rate_max", 0), ("rate_max", 257), ("rate_reserve", 10),
-                                             ("orders_per_signal_max", 17), ("total_notional_max", float("inf")), ("rate_window_s", 0.0)])
+                                             ("orders_per_signal_max", 17), ("total_notional_max", float("inf")), ("rate_window_s", 0.0), ("entry_age_s", 0.0)])
 def test_bad_limits_are_named(name, value):
     with pytest.raises(ValueError, match=f"{name}: expected"):
         guard(**({"rate_max": 10} | {name: value}))

@@ -552,7 +552,7 @@ cdef class LiveReactionSink(EventSink):
         r.price = <int64_t> (e.price * 0.9985 / self.engine.inst[e.instrument].tick)
         r.stop = r.price - 5
         r.qty = 1000
-        r.cause = self.sequence
+        r.cause, r.ts = self.sequence, self.sequence * 1_000_000_000
         r.instrument = e.instrument
         r.side = LONG
         r.action = ACTION_CREATE

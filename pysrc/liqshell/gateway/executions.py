@@ -126,7 +126,8 @@ class Executions:
             sequence = self.epochs.at(n, x.ts_ms, current)
             return order_number(n, sequence, Role.ROLE_STOP) if sequence > 0 else None
         held = c.held(n)
-        if held * x.side >= 0 or held * c.bracket(n)["side"] <= 0 or x.ts_ms < self.epochs.first_ms(n):
+        # a belief of the wrong sign (more exits than entries) is nothing that somebody else could have reduced
+        if held * c.bracket(n)["side"] <= 0 or held * x.side >= 0 or x.ts_ms < self.epochs.first_ms(n):
             return None
         return order_number(n, current, Role.ROLE_LIQUIDATION if x.kind in LIQUIDATION else Role.ROLE_OUTSIDE)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import subprocess
 import time
@@ -359,8 +358,11 @@ class LiveAccount:
                 state.control.goodbye()
         state.close()
         if self._watchdog is not None and ended:             # it sees the goodbye and ends by itself
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            try:
                 await asyncio.to_thread(self._watchdog.wait, 5.0)
+            except subprocess.TimeoutExpired:                # it came up after the goodbye, and would wait for ever
+                self._watchdog.kill()
+                self._watchdog.wait()
 
     def reload(self, *, force: bool = True) -> None:
         """Lower limits to what the configuration file says now (force: also where it has not changed). Nothing can be raised."""
