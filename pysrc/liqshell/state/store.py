@@ -176,6 +176,7 @@ def connect(path: Path, *, durable: bool = False) -> sqlite3.Connection:
     """A connection with the house's settings. sqlite3.Error where it cannot be opened."""
     database = sqlite3.connect(path, timeout=5.0, isolation_level=None)
     database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA cache_size=-256")        # KiB: rows are written once and not looked up; the default fills to 2 MiB as the file grows
     database.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
     return database
 
