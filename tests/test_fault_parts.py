@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from faults.script import Script
 from faults.shrink import shrink
 from faults.trace import Trace
 from faults.truth import Broken, Caps, Truth
+from faults.world import World
 
 import liqcore as lc
 
@@ -304,3 +306,14 @@ def test_faults_have_options_that_the_emulator_takes():
         for fault in script.draw(seed, 2.0).faults:
             if script.KINDS[fault.kind].layer == "venue":
                 Emulated.of({"kind": fault.kind, "duration_s": fault.duration_s} | {k: v for k, v in fault.options.items() if k in FIELDS})
+
+
+@pytest.mark.parametrize(("banned_s", "readmitted_s", "expected_s"), [(0, 0, 50), (100, 0, None), (0, 120, 120)])
+def test_a_program_that_the_venue_keeps_away_cannot_ask_for_what_it_did_not_hear(banned_s, readmitted_s, expected_s):
+    link = SimpleNamespace(alive=True)
+    process = SimpleNamespace(alive=True, links={1: link}, gateway=SimpleNamespace(orders_ready=True), up_ns=50 * NS, banned_ns=banned_s * NS,
+                              readmitted_ns=readmitted_s * NS)
+    world = SimpleNamespace(process=process, disturbed_ns=0, born_ns=0, clock=SimpleNamespace(now=130 * NS))
+    assert World.able_since(world) == (None if expected_s is None else expected_s * NS)
+    world.clock.now = 1_000 * NS                            # ten minutes are the longest that a ban excuses
+    assert World.able_since(world) is not None

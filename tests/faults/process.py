@@ -63,6 +63,7 @@ class Process:
         self.up_ns = self.private_up_ns = 0     # when a channel, and when the private stream, last came up
         self.halted_ns = 0                      # when entries were last seen to be halted
         self.read_since: set[str] = set()       # REST paths that have been read since then
+        self.banned_ns = self.readmitted_ns = 0     # the latest HTTP 403 not followed by an answer (0 = none); the first answer after one
         self.alarms: list[str] = []
         self._row = np.zeros(1, lc.EVENT_DTYPE)
         self._timer: Appointment | None = None
@@ -229,6 +230,10 @@ class Process:
 
     def on_answer(self, call: Call, sent_ns: int, status: int, body: bytes, headers: dict[str, str], why: str) -> None:
         now = self.now()
+        if status == 403:
+            self.banned_ns = self.clock.now
+        elif status == 200 and self.banned_ns:
+            self.banned_ns, self.readmitted_ns = 0, self.clock.now
         self.trace.say(self.clock.now, "answer", call.number, call.path, status, why, body)
         if status == 200 and self.private_up_ns and sent_ns >= self.private_up_ns and b'"retCode":0' in body:
             self.read_since.add(call.path)

@@ -358,7 +358,9 @@ class World:
             return None
         if any(link is None or not link.alive for link in process.links.values()) or not process.gateway.orders_ready:
             return None
-        return max(self.born_ns + 5 * NS, self.disturbed_ns, process.up_ns)
+        if process.banned_ns and self.clock.now - process.banned_ns < OTHERS_NS:        # told to keep away: what happened before cannot be asked for
+            return None
+        return max(self.born_ns + 5 * NS, self.disturbed_ns, process.up_ns, process.readmitted_ns)
 
 
 def run(script: Script, *, keep: int = 4000, plant: Plant | None = None, lines: int = 50) -> Outcome:
