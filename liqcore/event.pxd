@@ -4,7 +4,7 @@
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
-    LIQCORE_ABI = 3          # raised whenever a struct or an enum below changes
+    LIQCORE_ABI = 4          # raised whenever a struct or an enum below changes
     ALL_INSTRUMENTS = -1     # event_t.instrument of an event that concerns every instrument (FEED, CONTROL, TIMER)
     TIME_MAX = 0x4000000000000000    # ns: 2116-02-20. Times lie in [0, TIME_MAX), so that sums and differences of times never overflow
 
@@ -26,6 +26,11 @@ cpdef enum Kind:
     CONTROL = 9              # code = Control
     FUNDING = 10             # venue report: price = mark it was settled at, qty = position held (absolute), aux_price = amount paid (> 0) or received
                              #   in quote, aux_qty = rate, side = side of the position
+    VERDICT = 11             # an outside judge's answer: id = number of the question (Engine.questions), code = Judgment
+
+cpdef enum Judgment:         # a judge confirms or vetoes what a policy wants; it never chooses side, size or price
+    JUDGE_CONFIRM = 1
+    JUDGE_VETO = 2
 
 cpdef enum Phase:
     IDLE = 0
@@ -149,6 +154,14 @@ cpdef enum Reason:           # why something was refused, rejected, cancelled or
     STALE_EVENT = 25         # the event behind the signal is too old
     NO_PRICE = 26            # no last trade to place an order at
     BAD_BRACKET = 27         # the policy's bracket contradicts itself
+    NETTED = 28              # opposite wishes of one moment on one instrument cancelled each other
+    ASK_LATER = 29           # the policy wants to be asked again
+    POLICY_LEAVE = 30        # the policy wants its position closed
+    WEAKER = 31              # not more confident than the bracket that is open
+    JUDGING = 32             # waits for an outside verdict
+    VETOED = 33
+    UNJUDGED = 34            # no verdict came in time: no entry
+    REPLACING = 35           # waits until the weaker bracket that is open has been closed
     # risk
     HALTED = 40
     RISK_QTY = 41            # below the venue's minimum after rounding
@@ -178,6 +191,7 @@ cpdef enum Reason:           # why something was refused, rejected, cancelled or
     END_REDUCE_ONLY = 70     # nothing left to reduce
     END_LIQUIDATED = 71      # the venue liquidated the position
     END_OUTSIDE = 72         # somebody else closed it
+    END_POLICY = 73          # the policy said so
 
 ctypedef struct event_t:     # 64 bytes
     int64_t ts_event         # the venue's time, ns UTC
@@ -205,7 +219,7 @@ ctypedef struct signal_t:    # 88 bytes
     double rolling           # notional of all liquidations in the last decay window
     int32_t instrument
     int32_t count            # large events so far
-    uint8_t detector
+    uint8_t detector         # place in Engine.detectors, from 1
     uint8_t phase
     int8_t side              # dominant liquidated side
     uint8_t flags

@@ -28,6 +28,11 @@ class Kind(IntEnum):
     FILL = 8
     CONTROL = 9
     FUNDING = 10
+    VERDICT = 11
+
+class Judgment(IntEnum):
+    JUDGE_CONFIRM = 1
+    JUDGE_VETO = 2
 
 class Phase(IntEnum):
     IDLE = 0
@@ -146,6 +151,14 @@ class Reason(IntEnum):
     STALE_EVENT = 25
     NO_PRICE = 26
     BAD_BRACKET = 27
+    NETTED = 28
+    ASK_LATER = 29
+    POLICY_LEAVE = 30
+    WEAKER = 31
+    JUDGING = 32
+    VETOED = 33
+    UNJUDGED = 34
+    REPLACING = 35
     HALTED = 40
     RISK_QTY = 41
     RISK_NOTIONAL = 42
@@ -173,6 +186,7 @@ class Reason(IntEnum):
     END_REDUCE_ONLY = 70
     END_LIQUIDATED = 71
     END_OUTSIDE = 72
+    END_POLICY = 73
 
 PHASES: tuple[Phase, ...]
 LONG_SIDE: Side

@@ -60,3 +60,4 @@ cdef class Instrument:
     cdef readonly str venue
     cdef readonly str tick_size
     cdef readonly str lot_size
+    cdef readonly str asset

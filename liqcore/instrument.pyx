@@ -31,6 +31,15 @@ cdef str _text(int64_t count, int64_t mantissa, int decimals):
     return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}"
 
 
+cdef object _ASSET = re.compile(r"(?:10{3,6}(?=[A-Z])|k(?=[A-Z]{3}))?([A-Z0-9]+?)(?:[-_/]?(?:USDT|USDC|USD|PERP)(?:$|[-_:/].*$|[A-Z]?\d+$)|$)")
+
+
+def asset_of(str symbol) -> str:
+    """The base asset of a contract, by its name as the big venues write it: BTC of BTCUSDT, BTC-USDT-SWAP and BTCUSD_PERP; PEPE of 1000PEPEUSDT and kPEPE."""
+    found = _ASSET.match(symbol)
+    return found[1] if found else symbol
+
+
 cdef class Instrument:
     """One contract of one venue.
 
@@ -38,10 +47,12 @@ cdef class Instrument:
     multiplier: base units of one quantity unit (OKX ctVal x ctMult; 1 on Bybit linear and Binance USD-M).
     min_qty, max_qty: limits of one order in quantity units; min_notional in quote currency.
     completeness: what the venue's public liquidation feed shows (FULL, CENSORED or UNKNOWN).
+    asset: the base asset under one name on all venues ('BTC', 'PEPE'), by which features look across venues; '' = taken from the symbol.
+    `key` is 'venue:symbol', the name that is unique where several venues are in one engine.
     """
 
     def __init__(self, str symbol, *, str venue="", tick_size="0.01", lot_size="0.001", double multiplier=1.0, min_qty=None,
-                 max_qty=None, double min_notional=0.0, completeness=Completeness.COMPLETENESS_UNKNOWN):
+                 max_qty=None, double min_notional=0.0, completeness=Completeness.COMPLETENESS_UNKNOWN, str asset=""):
         if not symbol:
             raise ValueError("symbol: expected a name such as 'ETHUSDT', got an empty string")
         if not (0.0 < multiplier < 1e12):
@@ -65,6 +76,11 @@ cdef class Instrument:
         if self.c.lots_max < self.c.lots_min:
             raise ValueError(f"max_qty: expected at least min_qty ({min_qty}) and below {<int64_t> TICKS_MAX} lots, got {max_qty}")
         self.c.completeness = int(completeness)
+        self.asset = asset or asset_of(symbol)
+
+    @property
+    def key(self):
+        return f"{self.venue}:{self.symbol}" if self.venue else self.symbol
 
     @property
     def multiplier(self):
@@ -118,7 +134,7 @@ cdef class Instrument:
         return {"symbol": self.symbol, "venue": self.venue, "tick_size": self.tick_size, "lot_size": self.lot_size,
                 "multiplier": self.c.multiplier, "min_qty": qty_of(&self.c, self.c.lots_min),
                 "max_qty": None if self.c.lots_max == TICKS_MAX - 1 else qty_of(&self.c, self.c.lots_max),
-                "min_notional": self.c.notional_min, "completeness": int(self.c.completeness)}
+                "min_notional": self.c.notional_min, "completeness": int(self.c.completeness), "asset": self.asset}
 
     def __eq__(self, other):
         return isinstance(other, Instrument) and self.as_dict() == other.as_dict()

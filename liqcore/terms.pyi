@@ -1,9 +1,14 @@
 from decimal import Decimal
+from enum import IntEnum
 from typing import Literal
 
 from typing_extensions import disjoint_base
 
 from liqcore.instrument import Instrument
+
+class TrailBasis(IntEnum):
+    TRAIL_PRICE = 0
+    TRAIL_PROFIT = 1
 
 @disjoint_base
 class Bracket:

@@ -1,0 +1,45 @@
+"""The base class of detectors: see detector.pxd."""
+
+
+cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
+
+
+cdef class Detector:
+    """One detector with one setting, for all instruments of one Engine. Subclasses are compiled; they say what they look at in `wants`.
+
+    name: how presets, policies and reports call it. A Detector serves one engine: open_c raises RuntimeError the second time.
+    """
+
+    def __cinit__(self, *args, **kwargs):
+        self.name = ""
+
+    cdef int open_c(self, tuple instruments) except -1:
+        """Allocate the state of these liqcore.Instruments; afterwards nothing is allocated."""
+        raise NotImplementedError(f"{type(self).__name__}: a detector overrides open_c")
+
+    cdef int push_c(self, const event_t* e, double notional, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil:
+        """One event of a kind in `wants`; notional: of a liquidation, by the price the engine is told to use, else 0; m: its market, updated."""
+        return 0
+
+    cdef int timer_c(self, int32_t n, int64_t now, signal_t* out) noexcept nogil:
+        """deadline_c(n) <= now has come."""
+        return 0
+
+    cdef int64_t deadline_c(self, int32_t n) noexcept nogil:
+        """When timer_c must be called next for instrument n."""
+        return NEVER
+
+    cdef void uncertain_c(self, int32_t n, int64_t until) noexcept nogil:
+        """What was counted may be half of the truth: end the episode silently, keep what was learnt; signals before `until` are UNCERTAIN."""
+        pass
+
+    cdef bytes save_c(self, int32_t n):
+        return b""
+
+    cdef int load_c(self, int32_t n, bytes data) except -1:
+        """ValueError, and no change, unless the bytes are save_c of the same detector with the same setting."""
+        return 0
+
+    def as_dict(self) -> dict:
+        """Everything that recreates it: registry.make_detector(**d.as_dict())."""
+        raise NotImplementedError(f"{type(self).__name__}: a detector overrides as_dict")
