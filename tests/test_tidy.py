@@ -22,13 +22,14 @@ CORE = (
     "instrument layout passage latency",
     "audit market request intake scan encode window quantile zscore hawkes pending density detector",
     "detect anomaly dollar imbalance rate zone excited bars feature_spec feature_kernels",
-    "feature door account terms registry",
+    "feature door account terms registry bank",
     "columns",
     "listen tape_builder",
     "slot",
     "bracket",
     "risk policy sides",
-    "trades",
+    "trades answers",
+    "machine",
     "engine",
     "guard",
     "book",
@@ -82,7 +83,7 @@ CORE_EXCEPTIONS = {("__init__", "os.path")}  # get_include(): the folder of the 
 C_CLOCKS_AND_IO = re.compile(r"\b(clock_gettime|gettimeofday|time_ns|monotonic|perf_counter|fopen|fprintf|printf|puts|getenv|rand|srand|random|"
                              r"drand48|print|open|input)\s*\(")
 ALLOCATION = re.compile(r"\b(malloc|calloc|realloc|PyMem_\w*alloc)\s*\(")
-ALLOWED_TO_ALLOCATE = re.compile(r"__cinit__|__init__|_init$|_new$|_make$|^_?build|_alloc$|capsule|create|^init_|^make_|^_compile$")
+ALLOWED_TO_ALLOCATE = re.compile(r"__cinit__|__init__|_init$|_new$|_make$|^_?build|_alloc$|capsule|create|^init_|^make_|^_compile$|^open_c$")
 BANNED_NAMES = {"utils", "util", "core", "common", "helpers", "helper", "base", "manager", "misc"}
 KERNELS = {"window": "window", "quantile": "quantile", "zscore": "zscore", "detect": "detect", "hawkes": "hawkes"}
 
