@@ -147,6 +147,7 @@ cdef class Dollar(Detector):
         self.name = name
         self.wants = 1 << <int> LIQUIDATION
         self.parameters = p
+        self.window_ns = round(p["window_s"] * 1e9)
         self.g = dollar_config_t(min_usd=p["min_usd"], trigger_usd=p["trigger_usd"], rearm=p["rearm"], fall=p["fall"],
                                  window_ns=round(p["window_s"] * 1e9), silence_ns=round(p["silence_s"] * 1e9))
 
@@ -196,7 +197,7 @@ cdef class Dollar(Detector):
         cdef list parts = unpack(SNAPSHOT_NAME, data, "dollar")
         cdef int i
         if len(parts) != 4 or parts[0] != repr(self.parameters).encode() or len(parts[1]) != sizeof(d.lanes) or len(parts[2]) != 4:
-            raise ValueError(f"dollar snapshot: of other settings ({parts[0].decode(errors='replace')}) or of another version; these are {self.parameters}")
+            raise ValueError(f"dollar snapshot: of other settings ({parts[0].decode(errors='replace')}) or version; these are {self.parameters}")
         window_load(&d.w, parts[3])
         memcpy(d.lanes, <const char*> <bytes> parts[1], sizeof(d.lanes))
         memcpy(&d.sequence, <const char*> <bytes> parts[2], sizeof(d.sequence))

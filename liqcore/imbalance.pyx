@@ -104,6 +104,7 @@ cdef class Imbalance(Detector):
         self.name = name
         self.wants = 1 << <int> LIQUIDATION
         self.parameters = p
+        self.window_ns = round(p["window_s"] * 1e9)
         self.g = imbalance_config_t(share=p["share"], normal=p["normal"], floor_usd=p["floor_usd"], window_ns=round(p["window_s"] * 1e9),
                                     min_events=p["min_events"])
 
