@@ -35,7 +35,7 @@ CORE = (
     "simulate matcher",
     "tape paper",
     "walk",
-    "batch batch_cascade batch_passage",
+    "batch batch_cascade",
     "sweep_state sweep_grid",
     "sweep_columns",
     "sweep_terms",
