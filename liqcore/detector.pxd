@@ -2,12 +2,11 @@
 
 The engine calls push_c for each event of the kinds in `wants`, after the door and after the market was updated; timer_c when deadline_c of an
 instrument has come; uncertain_c when the feed had a gap. Each call writes the signals it has to say into `out` (at most SIGNALS_MAX) and returns how
-many. Deadlines up to an event's
-ts_recv have been served by the engine before push_c is called.
+many. Deadlines up to an event's ts_recv have been served by the engine before push_c is called.
 
-What a detector writes into a signal_t: detector is set by the engine; ts = now; ts_start = first event of the episode; long/short_notional of it;
-threshold = the trigger in force; z = the statistic it judges by (a z-score, a share, an intensity); score = 0 unless it has one; rolling = notional of
-its window; sequence = number of its episode on this instrument; flags = `flags` of the call | SIGNAL_UNCERTAIN before uncertain_until.
+What a detector writes into a signal_t: ts = now; ts_start = first event of the episode; long/short_notional of it; threshold = the trigger in force;
+z = the statistic it judges by (a z-score, a share, an intensity); score = 0 unless it has one; rolling = notional of its window; sequence = number of
+its episode on this instrument; flags = `flags` of the call | SIGNAL_UNCERTAIN before uncertain_until. The engine sets `detector`.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t

@@ -35,6 +35,7 @@ class RunConfig:
     out: str = text("runs", r"[^\0]+", "a folder")
     mode: str = choice("paper", "paper", "live")
     seed: int = integer(0, 0, 2**63 - 1)
+    spin: bool = flag(False)        # busy polling: the process takes a core, and an order leaves some tens of microseconds earlier
 
 
 @dataclass(frozen=True)
