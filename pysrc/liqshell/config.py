@@ -19,11 +19,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from liqshell import wiring
 from liqshell.errors import ConfigError
-from liqshell.sections import (GRADES, DetectorConfig, FeedConfig, LimitsConfig, LiveConfig, PaperConfig, PolicyConfig, PolicyOverride,
-                               RecordConfig, RunConfig)
+from liqshell.sections import (GRADES, DetectorConfig, FeaturesConfig, FeedConfig, LimitsConfig, LiveConfig, PaperConfig, PolicyConfig,
+                               PolicyOverride, RecordConfig, RunConfig, detector_tables)
 from liqshell.study import CONTROLS, BacktestConfig, DataConfig, ForwardConfig, Setting, SweepConfig
-from liqshell.toml import SCALE, choice, credentials, decode, table, text
+from liqshell.toml import SCALE, choice, credentials, decode, plain, table, text
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,9 @@ class PolicyValues:
     equity_share: float
     exit_phase: str
     requotes: int
+    trail_basis: str
+    replaces: bool
+    judge_s: float
 
     def bracket_arguments(self) -> dict[str, Any]:
         """Keyword arguments of liqcore.Bracket, but for its side; fractions as exact Decimals."""
@@ -50,6 +54,9 @@ class PolicyValues:
         for name in ("entry_offset", "take_profit", "stop_loss", "trail"):
             out[name] = Decimal(out[name]) / SCALE
         out["exit_phase"] = {"none": 0, "decelerating": 3, "exhausted": 4}[self.exit_phase]
+        for name, usual in (("trail_basis", "price"), ("replaces", False), ("judge_s", 0.0)):
+            if out[name] == usual:                # a bracket is written with what is special about it
+                del out[name]
         return out
 
 
@@ -87,6 +94,7 @@ class Preset:
     grade: str = choice("claimed", *GRADES)
     evidence: str = text("", r"[\s\S]+", "why it has this grade")
     detector: DetectorConfig = table(DetectorConfig)
+    detectors: Mapping[str, Mapping[str, Any]] = detector_tables()
     policy: PolicyOverride = table(PolicyOverride)
     limits: LimitsConfig = table(LimitsConfig)
 
@@ -96,6 +104,8 @@ class Config:
     run: RunConfig = table(RunConfig)
     feed: FeedConfig = table(FeedConfig)
     detector: DetectorConfig = table(DetectorConfig)
+    detectors: Mapping[str, Mapping[str, Any]] = detector_tables()
+    features: FeaturesConfig = table(FeaturesConfig)
     policy: PolicyConfig = table(PolicyConfig)
     limits: LimitsConfig = table(LimitsConfig)
     paper: PaperConfig = table(PaperConfig)
@@ -127,7 +137,24 @@ class Config:
                 size = {"equity_share": layer.equity_share, "notional": 0.0}
             elif layer.notional is not None:
                 size = {"equity_share": 0.0, "notional": layer.notional}
+        values.pop("parameters", None)
         return PolicyValues(**values | size | {"preset": self.preset_of(symbol).name})
+
+    def rule_for(self, symbol: str | None = None) -> str:
+        """The rule that trades `symbol`: a name of policies.RULES, or file.py:Class."""
+        return self.policy.rule or self.preset_of(symbol).rule
+
+    def parameters_for(self, symbol: str) -> dict[str, Any]:
+        """The numbers of that rule: those of the preset, changed by [policy.parameters] and [policy.symbols.NAME.parameters]. A symbol with a
+        preset of its own takes none from [policy]."""
+        own = self.policy.symbols.get(symbol, PolicyOverride())
+        preset = None if self.policy.rule else self.preset_of(symbol).policy.parameters
+        return wiring.parameters(self.rule_for(symbol), [preset, None if own.preset else self.policy.parameters, own.parameters])
+
+    def detectors_for(self, symbols: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The detectors of a run of these symbols beside the cascade detector, by name: arguments of liqcore.registry.make_detector."""
+        used = {} if self.policy.rule else {(found := self.preset_of(symbol)).name: found.detectors for symbol in symbols}
+        return wiring.detectors([*used.items(), ("the configuration", self.detectors)])
 
     def detector_values(self) -> DetectorValues:
         """The detector of the run: [detector] over the preset of [policy] over `fade`."""
@@ -149,7 +176,7 @@ class Config:
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    return {name: _plain(inner) for name, inner in value.items()} if isinstance(value, Mapping) else value
+    return {name: _plain(inner) for name, inner in value.items()} if isinstance(value, Mapping) else plain(value)
 
 
 def _merged(layers: list[Any], section: type) -> dict[str, Any]:
@@ -271,8 +298,21 @@ def _contradictions(config: Config, file: str, sound: bool) -> list[ConfigError]
         wrong("limits.weekly_loss_max", "smaller than limits.daily_loss_max", "at least the daily limit")
     out += _study_contradictions(config, file)
     if not out:
-        out += _detector_contradictions(config, file)
+        out += _detector_contradictions(config, file) + _rule_contradictions(config, file)
     return out
+
+
+def _rule_contradictions(config: Config, file: str) -> list[ConfigError]:
+    """What is wrong with the numbers of rules, with detectors and with features."""
+    out = wiring.parameter_problems(config.rule_for(), config.policy.parameters, file, "policy.parameters")
+    for symbol, own in config.policy.symbols.items():
+        out += wiring.parameter_problems(config.rule_for(symbol), own.parameters, file, f"policy.symbols.{symbol}.parameters")
+    out += wiring.feature_problems(config.features.names, file, "features.names")
+    try:
+        found = config.detectors_for(["", *config.policy.symbols])
+    except ConfigError as why:
+        return [*out, ConfigError(f"{file}: {why.where}", why.found, why.expected, why.action)]
+    return out + (wiring.detector_problems(found, file) if found else [])
 
 
 def _venue_contradictions(config: Config, file: str) -> list[ConfigError]:
