@@ -19,6 +19,7 @@ cdef enum:
 cdef class Detector:
     cdef readonly str name   # unique in an engine; presets, policies and reports call it so
     cdef readonly uint32_t wants     # one bit (1 << Kind) for each kind of event it looks at
+    cdef readonly int64_t window_ns  # how far back it looks: for so long after a gap its signals are UNCERTAIN; 60 s unless a subclass says otherwise
     cdef int open_c(self, tuple instruments) except -1
     cdef int push_c(self, const event_t* e, double notional, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil
     cdef int timer_c(self, int32_t n, int64_t now, signal_t* out) noexcept nogil
