@@ -24,9 +24,9 @@ POLICIES_MAX = 255
 
 
 cdef class Answers:
-    """Made by the engine. policies: liqcore.Policy objects; detectors: the names of the engine's; shared: feature -> (place, may all read it)."""
-
     """Made by the engine. policies: liqcore.Policy objects; detectors: names of the engine's; shared: feature -> (place, may all read it)."""
+
+    def __cinit__(self, tuple policies, tuple instruments, tuple detectors, Features features, Risk risk, Account account, AuditRing audit, Outbox out,
                   dict shared):
         cdef int p, n
         self.policies = policies

@@ -19,58 +19,56 @@ from liqshell.report.study import Control, Delay, Outcome, outcome_of, trades_of
 Wrap = Callable[[lc.Policy], lc.Policy]
 
 
-Answer = lc.Bracket | lc.Leave | lc.Later | None
-
-
 class Around(lc.Policy):
-    """Stands before a policy: hears what that one listens to, sees what it sees, remembers what it remembers."""
+    """A policy around another one: it hears what that one hears, and is the same to the engine in everything else."""
 
     def __init__(self, inner: lc.Policy):
-        self._inner = inner
-        self.detectors, self.features, self.symbols = inner.detectors, inner.features, inner.symbols
-
-    def on_signal(self, signal: lc.Signal, market: lc.Market) -> Answer:
-        return self._inner.answer(signal, market)
+        self.inner = inner
+        for name in ("detectors", "features", "symbols"):
+            setattr(self, name, tuple(getattr(inner, name, ())))
 
     def snapshot(self) -> bytes:
-        return self._inner.snapshot()
+        return self.inner.snapshot()
 
     def restore(self, data: bytes) -> None:
-        self._inner.restore(data)
+        self.inner.restore(data)
 
 
 class Turned(Around):
-    """Trades the other side of what a policy wants, with the same distances, sizes and times."""
+    """Trades the other side of what a policy wants, with the same distances, sizes and times, and leaves when it does."""
 
-    def on_signal(self, signal: lc.Signal, market: lc.Market) -> Answer:
-        wanted = self._inner.answer(signal, market)
+    def on_signal(self, signal: lc.Signal, market: lc.Market) -> Any:
+        wanted = self.inner.answer(signal, market)
         return wanted.turned(-wanted.side) if isinstance(wanted, lc.Bracket) else wanted
 
 
 class RandomSide(Around):
-    """Trades when a policy wants to, on a side that follows from (seed, contract, number of the cascade) alone: the same whatever else happens."""
+    """Trades when a policy wants to, on a side that follows from (seed, contract, detector and number of the cascade) alone: the same whatever else
+    happens."""
 
     def __init__(self, inner: lc.Policy, seed: int):
         super().__init__(inner)
         self._seed = seed
 
-    def on_signal(self, signal: lc.Signal, market: lc.Market) -> Answer:
-        wanted = self._inner.answer(signal, market)
+    def on_signal(self, signal: lc.Signal, market: lc.Market) -> Any:
+        wanted = self.inner.answer(signal, market)
         if not isinstance(wanted, lc.Bracket):
             return wanted
-        drawn = hashlib.blake2b(f"{self._seed} {market.instrument.symbol} {signal.sequence}".encode(), digest_size=1).digest()[0]
+        of = f"{signal.detector} " if signal.detector > 1 else ""
+        drawn = hashlib.blake2b(f"{self._seed} {market.instrument.symbol} {of}{signal.sequence}".encode(), digest_size=1).digest()[0]
         return wanted.turned(1 if drawn & 1 else -1)
 
 
 class Within(Around):
-    """A policy that acts on signals in [start_ns, end_ns) only; the detector behind it learns from all there is."""
+    """A policy that enters on signals in [start_ns, end_ns) only; what is behind it, detectors and its own memory, learns from all there is."""
 
     def __init__(self, inner: lc.Policy, start_ns: int, end_ns: int):
         super().__init__(inner)
         self._start, self._end = start_ns, end_ns
 
-    def on_signal(self, signal: lc.Signal, market: lc.Market) -> Answer:
-        return self._inner.answer(signal, market) if self._start <= signal.ts < self._end else None
+    def on_signal(self, signal: lc.Signal, market: lc.Market) -> Any:
+        wanted = self.inner.answer(signal, market)
+        return wanted if self._start <= signal.ts < self._end or not isinstance(wanted, lc.Bracket) else None
 
 
 def trade(values: dict[str, Any], history: History, wrap: Wrap | None = None) -> np.ndarray:
