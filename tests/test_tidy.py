@@ -23,7 +23,7 @@ CORE = (
     "audit market request intake scan encode window quantile zscore hawkes pending density detector",
     "episode",
     "detect anomaly dollar imbalance rate zone excited bars feature_spec feature_kernels",
-    "feature door account terms registry standalone bank",
+    "feature door account terms registry standalone bank waiting",
     "columns",
     "listen tape_builder",
     "slot",
