@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from liqshell.toml import SCALE, choice, flag, fraction, integer, names, number, tables, text
+from liqshell.errors import ConfigError
+from liqshell.toml import SCALE, choice, flag, fraction, integer, names, number, plain_table, tables, text
 
 SYMBOL = r"[A-Za-z0-9]{1,30}([-_][A-Z0-9]{1,12})*"
 SYMBOL_TEXT = "a contract name of the venue such as 'ETHUSDT'"
@@ -36,6 +37,8 @@ VENUES: Mapping[str, Mapping[str, Environment]] = {          # the same addresse
                     "testnet": Environment("https://api.hyperliquid-testnet.xyz", "wss://api.hyperliquid-testnet.xyz")},
 }
 SYMBOLS_MAX = 1024
+DETECTOR_NAME = r"[a-z][a-z0-9_-]{0,29}"
+FEATURES_MAX = 256
 GRADES = ("claimed", "contradicted", "verified")
 
 
@@ -45,6 +48,7 @@ class RunConfig:
     out: str = text("runs", r"[^\0]+", "a folder")
     mode: str = choice("paper", "paper", "live")
     seed: int = integer(0, 0, 2**63 - 1)
+    spin: bool = flag(False)        # busy polling: the process takes a core, and an order leaves some tens of microseconds earlier
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,29 @@ class FeedConfig:
         return (self.ws or base).rstrip("/") + "/v5/trade" if base else ""
 
 
+def feed_problems(feed: FeedConfig, feeds: Mapping[str, FeedConfig], file: str) -> list[ConfigError]:
+    """What single fields of [feed] and [feeds.NAME] cannot show."""
+    out = []
+    for name, one in {"feed": feed} | {f"feeds.{venue}": one for venue, one in feeds.items()}.items():
+        venue = feed.venue if name == "feed" else name.removeprefix("feeds.")
+        if bool(one.rest) != bool(one.ws):
+            missing = "ws" if one.rest else "rest"
+            out.append(ConfigError(f"{file}: {name}.{missing}", "not set, though the other address is",
+                                   f"both rest and ws, or neither (then [{name}] environment decides)"))
+        if not one.rest and one.environment not in VENUES[venue]:
+            out.append(ConfigError(f"{file}: {name}.environment", f"found {one.environment!r}",
+                                   f"one of {', '.join(map(repr, VENUES[venue]))} at {venue}"))
+        if name == "feed":
+            continue
+        if venue == feed.venue:
+            out.append(ConfigError(f"{file}: {name}", "the venue of [feed] once more", "a venue beside it", "Put its symbols into [feed]"))
+        if one.venue not in (venue, "bybit"):
+            out.append(ConfigError(f"{file}: {name}.venue", f"found {one.venue!r}", "nothing: the table's name says it", "Remove the key"))
+        if not one.symbols:
+            out.append(ConfigError(f"{file}: {name}.symbols", "empty", "at least one contract name of the venue"))
+    return out
+
+
 @dataclass(frozen=True)
 class DetectorConfig:
     """Values that are None were not set: see `Config.detector_values()`."""
@@ -119,6 +146,10 @@ class PolicyOverride:
     equity_share: float | None = number(None, 0.0, 1000.0, "notional per trade / equity of the account, instead of notional", above=True)
     exit_phase: str | None = choice(None, "none", "decelerating", "exhausted")
     requotes: int | None = integer(None, 0, 3)
+    trail_basis: str | None = choice(None, "price", "profit")
+    replaces: bool | None = flag(None)
+    judge_s: float | None = number(None, 0.0, 3600.0, "seconds that an outside judge has to confirm, 0 = nobody is asked")
+    parameters: Mapping[str, Any] | None = plain_table("the numbers of the rule itself: see `liqcore presets`")
 
 
 @dataclass(frozen=True)
@@ -127,6 +158,18 @@ class PolicyConfig(PolicyOverride):
 
     rule: str = text("", r"[^\0:]+\.py:[A-Za-z_][A-Za-z_0-9]*", "a class in a Python file, such as 'my_policy.py:MyPolicy'")
     symbols: Mapping[str, PolicyOverride] = tables(PolicyOverride, SYMBOL, SYMBOL_TEXT)
+
+
+def detector_tables() -> Any:
+    """[detectors.NAME]: `kind` and the parameters of that kind, as liqcore.registry.make_detector takes them."""
+    return tables(plain_table("a kind and its parameters"), DETECTOR_NAME, "the name of a detector: small letters, digits, '-' and '_'")
+
+
+@dataclass(frozen=True)
+class FeaturesConfig:
+    """Features to compute beside those that the policies ask for; whoever reads the engine may ask for their values."""
+
+    names: tuple[str, ...] = names(r"[A-Za-z0-9_.@:()/,-]{3,120}", "features such as 'liquidations.liq_imbalance@15m:zscore'", most=FEATURES_MAX)
 
 
 @dataclass(frozen=True)
