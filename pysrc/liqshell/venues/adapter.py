@@ -1,5 +1,5 @@
-"""The shape that all venues have for whoever drives them: addresses, connections and what to subscribe on each, heartbeat, limits, polls, instruments,
-and the decoder. Plain data and pure functions: the driver (liqshell.live) owns sockets, clocks and retries.
+"""The shape that all venues have for whoever drives them: addresses, connections and what to subscribe on each, heartbeat, limits, polls,
+instruments, and the decoder. Plain data and pure functions: the driver (liqshell.live) owns sockets, clocks and retries.
 
     adapter = adapters.adapter_of("binance_um")
     for connection in adapter.plan(symbols, adapter.environments["mainnet"].ws):
@@ -8,6 +8,7 @@ and the decoder. Plain data and pure functions: the driver (liqshell.live) owns 
     for poll in adapter.polls(symbols): every poll.every_s ask poll.request, hand the answer to the decoder like a frame
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -35,13 +36,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Subscription:
-    """One frame to send, and the names that must be acknowledged (Frame.acks) before what it asks for is known to come. args: what it asks for, by the
+    """One frame to send, and the names that must be acknowledged (Frame.acks) before what it asks for is known to come. A refusal (ACK_FAILED) is
+    about the subscription that has one of its acks, or its req_id as id; where it has neither, nobody can know. args: what it asks for, by the
     venue's words; symbols: the contracts it is for, () = a whole market."""
 
     frame: bytes
     acks: tuple[str, ...]
     args: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,8 @@ class Connection:
 
 @dataclass(frozen=True)
 class Ping:
-    """The venue's own heartbeat. make(sequence) -> the frame to send every interval_s. Where a venue has none (Binance), the protocol's ping and pong are
-    all there is: `Adapter.ping` is None."""
+    """The venue's own heartbeat. make(sequence) -> the frame to send every interval_s. Where a venue has none (Binance), the protocol's ping and
+    pong are all there is: `Adapter.ping` is None."""
 
     interval_s: float
     make: Callable[[int], bytes]
@@ -96,24 +99,40 @@ class InstrumentPage:
     faces: dict[str, float] = field(default_factory=dict)
 
 
+_FACTOR = re.compile(r"(10{3,6}|1M(?=[A-Z]{4})|k)([A-Z][A-Z0-9]*)|([A-Z]+)(10{3,6})")
+
+
+def asset_and_factor(base: str) -> tuple[str, int]:
+    """A base coin as venues write it -> (the asset under one name, how many of it are one unit of quantity): PEPE, 1000 of 1000PEPE and of kPEPE.
+
+    Price x quantity is the same money whatever the factor; prices and quantities of two venues are comparable only after it."""
+    found = _FACTOR.fullmatch(base)
+    if not found or found[1] == "k" and len(found[2]) < 3:
+        return base, 1
+    if found[4]:
+        return found[3], int(found[4])
+    return found[2], {"1M": 1_000_000, "k": 1000}.get(found[1]) or int(found[1])
+
+
 @dataclass(frozen=True)
 class Adapter:
     """A venue's public side.
 
-    venue: its name in Instrument.venue, recordings and stores. completeness: what its public liquidation feed shows; liquidations False = it has none.
-    plan(symbols, ws root) -> connections. decoder(symbols, first) -> FrameDecoder. retry(subscription, refused) -> what to ask instead of a subscription
-    that the venue refused ([] = nothing is left). instruments(cursor) -> Request, parse_instruments(answer) -> page: from cursor "" on until the
-    page's cursor is "". polls(symbols) -> what to ask by REST, each at its own pace. label(frame) -> (stream, symbol) for recordings.
-    """
+    venue: its name in Instrument.venue, recordings and stores. completeness: what its public liquidation feed shows; liquidations False = it has
+    none. plan(symbols, ws root) -> connections; ValueError where the venue does not take so many. decoder(symbols, first=0, faces={}) ->
+    FrameDecoder; faces: of InstrumentPage. retry(subscription, refused) -> what to ask instead of a subscription that the venue refused ([] =
+    nothing is left). instruments(cursor) -> Request, parse_instruments(answer) -> page: from cursor "" on until the page's cursor is "".
+    polls(symbols) -> what to ask by REST, each at its own pace. label(parsed frame) -> (stream, symbol), for recordings. """
 
     venue: str
     completeness: Completeness
     environments: Mapping[str, Addresses]
     plan: Callable[[Sequence[str], str], tuple[Connection, ...]]
-    decoder: Callable[[Sequence[str], int], FrameDecoder]
+    decoder: Callable[..., FrameDecoder]
     retry: Callable[[Subscription, Frame], tuple[Subscription, ...]]
     instruments: Callable[[str], Request]
     parse_instruments: Callable[[bytes], InstrumentPage]
+    label: Callable[[dict], tuple[str, str]]
     ping: Ping | None = None
     limits: Limits = Limits()
     polls: Callable[[Sequence[str]], tuple[Poll, ...]] = lambda symbols: ()

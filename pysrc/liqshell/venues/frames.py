@@ -1,14 +1,14 @@
 """What every venue's decoder shares: what a frame turned out to be, how its numbers are read, and the two ways through it.
 
-A venue writes a subclass of `FrameDecoder` with its shapes (liqcore.shape) for the frames that are worth being fast at, and `message` for all others.
-"""
+A venue writes a subclass of `FrameDecoder` with its shapes (liqcore.shape) for the frames that are worth being fast at, and `message` for all
+others. """
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import orjson
@@ -40,10 +40,9 @@ class Frame:
     """A frame read by the general path.
 
     reason: of MALFORMED, OTHER and RECONNECT, one of a small set of words, for counters; detail: for people, with the value at fault. topics: of
-    ACK_FAILED the topics that the venue named (empty where it named none), of ACK those it listed, of EVENTS the one topic. acks: of ACK and ACK_FAILED
-    the names, as in Subscription.acks, that need not be waited for any longer. dropped: rows of the frame that gave no event, by reason; the others
-    did.
-    """
+    ACK_FAILED the topics that the venue named (empty where it named none), of ACK those it listed, of EVENTS the one topic. acks: of ACK and
+    ACK_FAILED the names, as in Subscription.acks, that need not be waited for any longer. dropped: rows of the frame that gave no event, by reason;
+    the others did. """
 
     kind: FrameKind
     events: list[tuple] = field(default_factory=list)
@@ -126,7 +125,7 @@ def word(row: dict, key: str, most: int = 64) -> str:
     return value
 
 
-def side(row: dict, key: str, sides: dict[Any, int]) -> int:
+def side(row: dict, key: str, sides: Mapping[Any, int]) -> int:
     value = row.get(key)
     if type(value) not in (str, bool) or value not in sides:
         raise Refused("bad side", f"{key}: expected {' or '.join(map(str, sides))}, got {shown(value)}")
@@ -136,19 +135,16 @@ def side(row: dict, key: str, sides: dict[Any, int]) -> int:
 class FrameDecoder:
     """Frames of a venue's public stream to events.
 
-    symbols: the instruments' symbols as the venue writes them. first: index of the first of them in the engine; the others follow it. `decode` takes
-    the fast way first (liqcore.scan, also callable from Cython as `decoder.scan`), and the general way for what that hands back. Both share the last
-    ticker values of each symbol, so tickers always carry full values. Answers to polls (Adapter.polls) are frames like any other.
-    """
+    symbols: the instruments' symbols as the venue writes them. first: index of the first of them in the engine; the others follow it. shapes,
+    envelope: see liqcore.scan.Decoder. `decode` takes the fast way first (liqcore.scan, also callable from Cython as `decoder.scan`), and the
+    general way for what that hands back. Both share the last ticker values of each symbol, so tickers always carry full values. Answers to polls
+    (Adapter.polls) are frames like any other. """
 
-    SHAPES: ClassVar[tuple[Shape, ...]] = ()
-    ENVELOPE: ClassVar[str] = ""     # see liqcore.scan.Decoder
-
-    def __init__(self, symbols: Sequence[str], first: int = 0):
+    def __init__(self, symbols: Sequence[str], first: int, shapes: Sequence[Shape], envelope: str = ""):
         self.symbols = tuple(symbols)
         self.first = first
         self.carried = np.zeros(max(1, len(self.symbols)), EVENT_DTYPE)
-        self.scan = Decoder(self.SHAPES, self.symbols, self.carried, first=first, envelope=self.ENVELOPE)
+        self.scan = Decoder(shapes, self.symbols, self.carried, first=first, envelope=envelope)
         self._index = {s: i for i, s in enumerate(self.symbols)}
 
     def decode(self, frame: bytes | bytearray | memoryview, ts_recv: int, out: np.ndarray) -> int | Frame:
@@ -179,7 +175,7 @@ class FrameDecoder:
         except (orjson.JSONDecodeError, RecursionError) as error:
             return Frame(FrameKind.MALFORMED, reason="not JSON", detail=f"{error}; begins {bytes(frame[:40])!r}")
         try:
-            return self.message(typed(message, dict, "frame"), ts_recv)
+            return self.array(message, ts_recv) if type(message) is list else self.message(typed(message, dict, "frame"), ts_recv)
         except Refused as refused:
             return Frame(FrameKind.MALFORMED, [], *refused.args)
         except Unwanted as unwanted:
@@ -188,6 +184,10 @@ class FrameDecoder:
     def plain(self, frame: bytes) -> Frame | None:
         """A short frame that need not be JSON (a text pong): subclasses."""
         return None
+
+    def array(self, found: list, ts_recv: int) -> Frame:
+        """A frame that is a JSON array: subclasses of venues that send such."""
+        raise Refused("bad structure", f"expected an object, got {shown(found)}")
 
     def message(self, message: dict, ts_recv: int) -> Frame:
         """A frame that is a JSON object: subclasses. Refused and Unwanted are for the whole frame."""
@@ -213,8 +213,8 @@ class FrameDecoder:
         return ts_event, ts_recv, price, qty, aux_price, aux_qty, number, self.first + index, int(kind), side, 0, 0
 
     def ticker(self, index: int, ts_event: int, ts_recv: int, values: dict[str, float], number: int = 0) -> list[tuple]:
-        """The event of a ticker of which these values came ("price" mark, "qty" open interest, "aux_price" index, "aux_qty" funding rate); the others
-        are as they were. None came: no event."""
+        """The event of a ticker of which these values came ("price" mark, "qty" open interest, "aux_price" index, "aux_qty" funding rate); the
+        others are as they were. None came: no event."""
         if not values:
             return []
         last = self.carried[index]
@@ -224,8 +224,8 @@ class FrameDecoder:
         return [event]
 
     def rows(self, frame: Frame, found: list, read: Any) -> Frame:
-        """read(row) -> events, over the rows of a frame; a row that cannot be used is counted in `frame.dropped` and the others count. A frame none of
-        whose rows could be used is what its first row is."""
+        """read(row) -> events, over the rows of a frame; a row that cannot be used is counted in `frame.dropped` and the others count. A frame none
+        of whose rows could be used is what its first row is."""
         worst: Frame | None = None
         for row in found:
             try:
