@@ -166,8 +166,8 @@ def both(s: dict[str, Any]) -> str:
         return section("Fade and follow on identical events", empty("No detector became active and no preset wanted anything."), anchor="signs")
     columns = ("events of", ">longs / shorts liquidated", ">held", ">n", ">move, bps", ">95 %", ">t", ">fade, net", ">95 %", ">follow, net", ">95 %")
     sub = ("Both signs bought and sold at the market at the same two moments, with the same fees; nothing but the sign differs, and no bracket "
-           "stands between. Move: where the price went, up counts after longs were liquidated and down after shorts. Each event counts, so held times "
-           "overlap.")
+           "stands between. Move: where the price went, up counts after longs were liquidated and down after shorts. Each event counts, so held "
+           "times overlap.")
     lines = "<ul class='plain'>" + "".join(f"<li>{esc(line)}</li>" for line in told) + "</ul>"
     return section("Fade and follow on identical events", lines + table(columns, rows, tall=len(rows) > 40), sub, "signs")
 
@@ -204,7 +204,8 @@ def base_rates(s: dict[str, Any]) -> str:
                      number(lift) + " ×" if lift is not None else NONE, esc(_rate(b["rate"]))))
     columns = ("preset", ">asked", ">all known", "each condition holds", ">all hold", ">if independent", ">ratio", ">per h (95 %)")
     body = table(columns, rows) if rows else empty("None of these presets tells its conditions.")
-    return section("Base rates", body, "Before profit and loss: how often each condition of a rule held when it was asked, and how often all did.", "base")
+    return section("Base rates", body, "Before profit and loss: how often each condition of a rule held when it was asked, and how often all did.",
+                   "base")
 
 
 def _rate(r: dict[str, Any]) -> str:
@@ -235,8 +236,8 @@ def silent(s: dict[str, Any]) -> str:
 def notes(s: dict[str, Any]) -> str:
     grades = table(("preset", "evidence", "why"), [(_name(r), esc(r["grade"]), esc(r["evidence"])) for r in s["presets"]], tall=True)
     lines = ("Each preset runs with its own numbers through the same engine and the same simulated venue as live; of the configuration's [policy] "
-             "only the size of a trade holds for all.", "A preset pays where the lower end of its interval is above zero, with 30 trades or more, and its "
-             "controls do not do as well.", "The best of several presets is better than it will be: the deflated Sharpe ratio counts all trials on "
+             "only the size of a trade holds for all.", "A preset pays where the lower end of its interval is above zero, with 30 trades or more, and "
+             "its controls do not do as well.", "The best of several presets is better than it will be: the deflated Sharpe ratio counts all trials on "
              "this data, those of other runs too.", f"Data {s['data'][:16]} ({s['source']}); liqcore {s['version']}.")
     return section("How to read it", grades + "<h3>Notes</h3><ul class='plain'>" + "".join(f"<li>{esc(line)}</li>" for line in lines) + "</ul>",
                    anchor="notes")
