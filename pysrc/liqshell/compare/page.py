@@ -236,8 +236,9 @@ def silent(s: dict[str, Any]) -> str:
 def notes(s: dict[str, Any]) -> str:
     grades = table(("preset", "evidence", "why"), [(_name(r), esc(r["grade"]), esc(r["evidence"])) for r in s["presets"]], tall=True)
     lines = ("Each preset runs with its own numbers through the same engine and the same simulated venue as live; of the configuration's [policy] "
-             "only the size of a trade holds for all.", "A preset pays where the lower end of its interval is above zero, with 30 trades or more, and "
-             "its controls do not do as well.", "The best of several presets is better than it will be: the deflated Sharpe ratio counts all trials on "
-             "this data, those of other runs too.", f"Data {s['data'][:16]} ({s['source']}); liqcore {s['version']}.")
+             "only the size of a trade holds for all.",
+             "A preset pays where the lower end of its interval is above zero, with 30 trades or more, and its controls do not do as well.",
+             "The best of several presets is better than it will be: the deflated Sharpe ratio counts all trials on this data, those of other runs "
+             "too.", f"Data {s['data'][:16]} ({s['source']}); liqcore {s['version']}.")
     return section("How to read it", grades + "<h3>Notes</h3><ul class='plain'>" + "".join(f"<li>{esc(line)}</li>" for line in lines) + "</ul>",
                    anchor="notes")
