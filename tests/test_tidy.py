@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 CORE = (
     "_version",
     "event shape snapshot parameters",
-    "instrument layout passage latency",
+    "instrument layout passage latency ladder",
     "audit market request intake scan encode window quantile zscore hawkes pending density detector",
     "episode",
     "detect anomaly dollar imbalance rate zone excited bars feature_spec feature_kernels",
