@@ -36,7 +36,7 @@ CORE = (
     "simulate matcher",
     "tape paper",
     "walk",
-    "batch batch_cascade",
+    "batch batch_cascade batch_hawkes",
     "batch_detectors",
     "sweep_state sweep_grid",
     "sweep_columns",
