@@ -37,10 +37,12 @@ from liqcore.paper import Paper
 from liqcore.passage import Passage
 from liqcore.policy import Market, Policy
 from liqcore.quantile import QuantileSketch, RollingQuantile
+from liqcore.registry import make_detector
 from liqcore.request import Request
 from liqcore.risk import Risk
 from liqcore.simulate import SimVenue
 from liqcore.slot import Alarm, BracketState
+from liqcore.standalone import Standalone
 from liqcore.tape import Tape
 from liqcore.tape_builder import TapeBuilder
 from liqcore.terms import Bracket
@@ -60,8 +62,8 @@ def get_include() -> str:
 
 __all__ = [
     "AUDIT_DTYPE", "AUDIT_FIELDS", "EVENT_DTYPE", "LONG", "SECOND", "SHORT", "SIGNAL_DTYPE", "Account", "Alarm", "AuditKind", "Bracket",
-    "BracketState", "Cascade", "CascadeConfig", "Completeness", "Control", "Engine", "FeedState", "FillReason", "Gate", "Guard", "Instrument",
-    "Kind", "Limit", "Latency", "Market", "OrderStatus", "Paper", "Passage", "Phase", "Policy", "QuantileSketch", "Reason", "Request", "Risk",
-    "Role", "RollingQuantile", "SegmentZ", "Side", "Signal", "SimVenue", "Tape", "TapeBuilder", "Verdict", "Walk", "Window", "__version__",
-    "abi_version", "get_include",
+    "BracketState", "Cascade", "CascadeConfig", "Completeness", "Control", "Engine", "FeedState", "FillReason", "Gate", "Guard",
+    "Instrument", "Kind", "Latency", "Limit", "Market", "OrderStatus", "Paper", "Passage", "Phase", "Policy", "QuantileSketch", "Reason",
+    "Request", "Risk", "Role", "RollingQuantile", "SegmentZ", "Side", "Signal", "SimVenue", "Standalone", "Tape", "TapeBuilder", "Verdict",
+    "Walk", "Window", "__version__", "abi_version", "get_include", "make_detector",
 ]

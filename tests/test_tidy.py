@@ -18,11 +18,12 @@ ROOT = Path(__file__).parents[1]
 # Who may import whom. A module imports what stands in lines above its own, and what the notes allow inside a line.
 CORE = (
     "_version",
-    "event shape snapshot",
-    "instrument layout passage latency",
+    "event shape snapshot parameters",
+    "instrument layout passage latency ladder",
     "audit market request intake scan encode window quantile zscore hawkes pending density detector",
+    "episode",
     "detect anomaly dollar imbalance rate zone excited bars feature_spec feature_kernels",
-    "feature door account terms registry",
+    "feature door account terms registry standalone",
     "columns",
     "listen tape_builder",
     "slot",
@@ -35,7 +36,8 @@ CORE = (
     "simulate matcher",
     "tape paper",
     "walk",
-    "batch batch_cascade batch_passage",
+    "batch batch_cascade",
+    "batch_detectors",
     "sweep_state sweep_grid",
     "sweep_columns",
     "sweep_terms",
@@ -65,7 +67,7 @@ SHELL = (
     "parity",
     "progress report research serve store judge notify doctor",
     "backtest gate",
-    "sweep",
+    "sweep compare",
     "demo emulator",
     "commands",
     "cli",
@@ -74,7 +76,7 @@ SHELL = (
 CORE_INSIDE = {"instrument": {"event"}}      # instrument needs the enums; nothing else looks sideways
 # cli knows its commands by name only; report and friends read what a run left, so nothing on the trading path may import them
 TRADING_PATH = "wire dispatch sink venues record gateway pipeline live engine".split()
-OFFLINE = "report research serve store judge notify demo emulator backtest sweep doctor gate".split()
+OFFLINE = "report research serve store judge notify demo emulator backtest sweep compare doctor gate".split()
 
 CLOCKS_AND_IO = {"time", "datetime", "os", "sys", "io", "socket", "ssl", "select", "selectors", "asyncio", "threading", "multiprocessing", "subprocess",
                  "logging", "random", "secrets", "uuid", "pathlib", "shutil", "tempfile", "signal", "urllib", "http", "sqlite3", "warnings"}
@@ -84,7 +86,8 @@ C_CLOCKS_AND_IO = re.compile(r"\b(clock_gettime|gettimeofday|time_ns|monotonic|p
 ALLOCATION = re.compile(r"\b(malloc|calloc|realloc|PyMem_\w*alloc)\s*\(")
 ALLOWED_TO_ALLOCATE = re.compile(r"__cinit__|__init__|_init$|_new$|_make$|^_?build|_alloc$|capsule|create|^init_|^make_|^_compile$")
 BANNED_NAMES = {"utils", "util", "core", "common", "helpers", "helper", "base", "manager", "misc"}
-KERNELS = {"window": "window", "quantile": "quantile", "zscore": "zscore", "detect": "detect", "hawkes": "hawkes"}
+KERNELS = {"window": "window", "quantile": "quantile", "zscore": "zscore", "detect": "detect", "hawkes": "hawkes", "anomaly": "anomaly",
+           "dollar": "dollar", "imbalance": "imbalance", "rate": "rate", "bars": "bars"}
 
 
 @cache

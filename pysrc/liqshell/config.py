@@ -17,14 +17,15 @@ from decimal import Decimal
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from liqshell import wiring
 from liqshell.errors import ConfigError
-from liqshell.sections import (GRADES, DetectorConfig, FeaturesConfig, FeedConfig, LimitsConfig, LiveConfig, PaperConfig, PolicyConfig,
+from liqshell.sections import (GRADES, VENUES, DetectorConfig, FeaturesConfig, FeedConfig, LimitsConfig, LiveConfig, PaperConfig, PolicyConfig,
                                PolicyOverride, RecordConfig, RunConfig, detector_tables)
 from liqshell.study import CONTROLS, BacktestConfig, DataConfig, ForwardConfig, Setting, SweepConfig
-from liqshell.toml import SCALE, choice, credentials, decode, plain, table, text
+from liqshell.toml import SCALE, choice, credentials, decode, plain, table, tables, text
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ class Preset:
 class Config:
     run: RunConfig = table(RunConfig)
     feed: FeedConfig = table(FeedConfig)
+    feeds: Mapping[str, FeedConfig] = tables(FeedConfig, "|".join(VENUES), f"a venue: {', '.join(VENUES)}")
     detector: DetectorConfig = table(DetectorConfig)
     detectors: Mapping[str, Mapping[str, Any]] = detector_tables()
     features: FeaturesConfig = table(FeaturesConfig)
@@ -115,6 +117,10 @@ class Config:
     backtest: BacktestConfig = table(BacktestConfig)
     sweep: SweepConfig = table(SweepConfig)
     forward: ForwardConfig = table(ForwardConfig)
+
+    def all_feeds(self) -> tuple[FeedConfig, ...]:
+        """Every venue of the run, the one of [feed] first: so lie its instruments in the engine."""
+        return self.feed, *(dataclasses.replace(one, venue=name) for name, one in self.feeds.items())
 
     def preset_of(self, symbol: str | None = None) -> Preset:
         """The preset of a symbol, or of [policy] where none is given."""
@@ -229,10 +235,10 @@ def load(path: str | Path, changes: Sequence[str] = ()) -> Config:
     rule = f"{folder / config.policy.rule}" if config.policy.rule else ""
     data = dataclasses.replace(config.data, store=str(folder / config.data.store) if config.data.store else "",
                                files=tuple(str(folder / file) for file in config.data.files))
-    ca = str(folder / config.feed.ca) if config.feed.ca else ""
+    feeds = {name: dataclasses.replace(one, ca=str(folder / one.ca) if one.ca else "") for name, one in {"": config.feed, **config.feeds}.items()}
     samples = str(folder / config.paper.latency_samples) if config.paper.latency_samples else ""
-    return dataclasses.replace(config, policy=dataclasses.replace(config.policy, rule=rule), data=data, feed=dataclasses.replace(config.feed, ca=ca),
-                               paper=dataclasses.replace(config.paper, latency_samples=samples))
+    return dataclasses.replace(config, policy=dataclasses.replace(config.policy, rule=rule), data=data, feed=feeds.pop(""),
+                               feeds=MappingProxyType(feeds), paper=dataclasses.replace(config.paper, latency_samples=samples))
 
 
 def _changed(found: dict[str, Any], change: str) -> None:
@@ -280,9 +286,7 @@ def _contradictions(config: Config, file: str, sound: bool) -> list[ConfigError]
 
     if not sound:
         return out
-    if bool(config.feed.rest) != bool(config.feed.ws):
-        missing = "ws" if config.feed.rest else "rest"
-        wrong(f"feed.{missing}", "not set, though the other address is", "both rest and ws, or neither (then [feed] environment decides)")
+    out += _feed_contradictions(config, file)
     known = presets()
     named = {"policy.preset": config.policy.preset} | {f"policy.symbols.{s}.preset": o.preset for s, o in config.policy.symbols.items()}
     for key, name in named.items():
@@ -291,7 +295,7 @@ def _contradictions(config: Config, file: str, sound: bool) -> list[ConfigError]
     if 0.0 < config.live.leverage < 1.0:
         wrong("live.leverage", f"found {config.live.leverage:g}", "from 1 on, or 0 to leave it as it is")
     for symbol in config.policy.symbols:
-        if config.feed.symbols and symbol not in config.feed.symbols:
+        if config.feed.symbols and not any(symbol in one.symbols for one in config.all_feeds()):
             wrong(f"policy.symbols.{symbol}", "this symbol is not subscribed", "one of feed.symbols",
                   "Add it to [feed] symbols or remove the table")
     if config.limits.weekly_loss_max < config.limits.daily_loss_max:
@@ -313,6 +317,28 @@ def _rule_contradictions(config: Config, file: str) -> list[ConfigError]:
     except ConfigError as why:
         return [*out, ConfigError(f"{file}: {why.where}", why.found, why.expected, why.action)]
     return out + (wiring.detector_problems(found, file) if found else [])
+
+
+def _feed_contradictions(config: Config, file: str) -> list[ConfigError]:
+    out = []
+    for name, one in ({"feed": config.feed} | {f"feeds.{venue}": one for venue, one in config.feeds.items()}).items():
+        venue = config.feed.venue if name == "feed" else name.removeprefix("feeds.")
+        if bool(one.rest) != bool(one.ws):
+            missing = "ws" if one.rest else "rest"
+            out.append(ConfigError(f"{file}: {name}.{missing}", "not set, though the other address is",
+                                   f"both rest and ws, or neither (then [{name}] environment decides)"))
+        if not one.rest and one.environment not in VENUES[venue]:
+            out.append(ConfigError(f"{file}: {name}.environment", f"found {one.environment!r}",
+                                   f"one of {', '.join(map(repr, VENUES[venue]))} at {venue}"))
+        if name == "feed":
+            continue
+        if venue == config.feed.venue:
+            out.append(ConfigError(f"{file}: {name}", "the venue of [feed] once more", "a venue beside it", "Put its symbols into [feed]"))
+        if one.venue not in (venue, "bybit"):
+            out.append(ConfigError(f"{file}: {name}.venue", f"found {one.venue!r}", "nothing: the table's name says it", "Remove the key"))
+        if not one.symbols:
+            out.append(ConfigError(f"{file}: {name}.symbols", "empty", "at least one contract name of the venue"))
+    return out
 
 
 def _venue_contradictions(config: Config, file: str) -> list[ConfigError]:

@@ -15,6 +15,7 @@ import picows
 
 import liqcore as lc
 from liqshell.clock import NS
+from liqshell.live.spin import Spin
 from liqshell.pipeline import Pipeline
 from liqshell.sections import FeedConfig
 from liqshell.venues import bybit
@@ -27,10 +28,11 @@ _log = logging.getLogger("liqshell.live")
 
 
 class PublicFeed:
-    """mark(state, ts_event): called when the feed has come up or gone down. tap: sees every data message, or None. stop: the run's end."""
+    """mark(state, ts_event): called when the feed has come up or gone down. tap: sees every data message, or None. stop: the run's end.
+    spin: reads the socket without being woken, or None."""
 
     def __init__(self, config: FeedConfig, pipeline: Pipeline, clock: WireClock, speed: float, tls: ssl.SSLContext | None, tap: FrameTap | None,
-                 mark: Callable[[lc.FeedState, int], None], stop: asyncio.Event):
+                 mark: Callable[[lc.FeedState, int], None], stop: asyncio.Event, spin: Spin | None = None):
         self.config = config
         self.up = False
         self.reconnects = 0
@@ -42,6 +44,7 @@ class PublicFeed:
         self._tap = tap
         self._mark = mark
         self._stop = stop
+        self._spin = spin
         self._acks: set[str] = set()
         self._lost = asyncio.Event()
         self._listener: FeedListener | None = None
@@ -61,6 +64,9 @@ class PublicFeed:
                                                                   ssl_context=self._tls if url.startswith("wss:") else None)
                 assert isinstance(listener, FeedListener)
                 self._listener = listener
+                if self._spin is not None:
+                    self._spin.watch(transport)
+                    self._spin.start()
                 attempt = 0 if await self._stay(transport) else attempt + 1
                 reason = "the connection ended"
             except (OSError, picows.WSError, TimeoutError) as why:
@@ -108,6 +114,8 @@ class PublicFeed:
             if self._listener.ts_last and self._clock.now_ns() - self._listener.ts_last > stale_ns:
                 _log.warning("feed silent for more than %.1f s of market time, not even a pong: reconnecting", stale_ns / NS)
                 break
+        if self._spin is not None:
+            self._spin.forget(transport)
         transport.disconnect()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(transport.wait_disconnected(), 1.0)

@@ -23,6 +23,7 @@ from liqshell.live.account import LiveAccount
 from liqshell.live.feed import PublicFeed
 from liqshell.live.instruments import fetch_instruments
 from liqshell.live.rest import tls_context
+from liqshell.live.spin import Spin
 from liqshell.pipeline import LiveStart, Pipeline, settings
 from liqshell.venue_clock import is_loopback
 from liqshell.record import END, FEED, META, REPORT, Recorder
@@ -66,6 +67,7 @@ class Session:
         self._stop = asyncio.Event()                # asked to end
         self._over = asyncio.Event()                # nothing more is to be done: the feed hangs up
         self._feed: PublicFeed | None = None
+        self._spin = Spin() if config.run.spin else None
         self._recorder: Recorder | None = None
         self._data_hash: str | None = None
 
@@ -139,7 +141,7 @@ class Session:
                                       fsync=self.config.record.fsync, on_alarm=lambda why: _log.error("recording: %s", why))
             self._recorder.mark(self.started_ns, META, values)
         self._feed = PublicFeed(self.config.feed, self.pipeline, self.wire_clock, self.speed, self.tls, self._tap if self._recorder else None,
-                                self._mark_feed, self._over)
+                                self._mark_feed, self._over, self._spin)
         if self.account:
             self.account.bind()
         return self._journal
@@ -234,6 +236,8 @@ class Session:
     def _finish(self) -> None:
         """The last moment: what is due is served, the end is marked, everything is written."""
         assert self.pipeline is not None
+        if self._spin is not None:
+            self._spin.stop()
         now = self.wire_clock.now_ns()
         self.drain()
         if not self.account:
