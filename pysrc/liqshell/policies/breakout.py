@@ -1,8 +1,8 @@
 """Breakout: follow price when liquidations come far faster than usual (S4's fourth strategy).
 
-A rate more than 3 sigma above its mean, whichever side is flushed -> in the direction that price has moved. Usually that is the direction of the flush:
-longs flushed -> price fell -> sell; shorts flushed -> price rose -> buy. Out when the rate is normal again ([policy] exit_phase). Stop: price reverses
-first, that is, it is back where the move began.
+A rate more than 3 sigma above its mean, whichever side is flushed -> in the direction that price has moved. Usually that is the direction of the
+flush: longs flushed -> price fell -> sell; shorts flushed -> price rose -> buy. Out when the rate is normal again ([policy] exit_phase). Stop:
+price reverses first, that is, it is back where the move began.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Cascade fade: against a cascade of more than $5M once it slows (S4's first strategy, by liquidated side: C2).
 
-Longs flushed -> buy, shorts flushed -> sell, when the cascade reaches enter_phase. Out between 5 and 15 minutes: from 5 on as soon as price is better
-than at entry, at 15 in any case. The stop is the cascade itself: more liquidations of the same side close the trade; a hard stop stands behind.
+Longs flushed -> buy, shorts flushed -> sell, when the cascade reaches enter_phase. Out between 5 and 15 minutes: from 5 on as soon as price is
+better than at entry, at 15 in any case. The stop is the cascade itself: more liquidations of the same side close the trade; a hard stop stands
+behind.
 """
 
 from __future__ import annotations

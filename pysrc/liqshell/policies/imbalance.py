@@ -1,7 +1,7 @@
 """Imbalance: against liquidations of which more than 70 % are of one side (S4's second strategy).
 
-Mostly longs liquidated -> buy; mostly shorts -> sell. Out when the imbalance is normal again ([policy] exit_phase), after an hour, or, as its stop, when the
-imbalance worsens: the net liquidated notional has grown by `worse` since the entry. A hard stop stands behind.
+Mostly longs liquidated -> buy; mostly shorts -> sell. Out when the imbalance is normal again ([policy] exit_phase), after an hour, or, as its stop,
+when the imbalance worsens: the net liquidated notional has grown by `worse` since the entry. A hard stop stands behind.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Reversal: buy when the forced selling of longs has ended and flow turns, while the crowd is short (written system S0).
 
-On every new bar. Longs flushed (z of the liquidation imbalance below -2) arms the rule for some minutes; the upward cross of order flow's z through +1
-fires it, if funding is below zero; unarmed or too late, nothing happens. S0 buys only. `mirror` adds the other side: shorts flushed (z above +2), flow
-crosses -1 downward, funding above zero -> sell. hourly.py judges the same moment as a bet on the hour.
+On every new bar. Longs flushed (z of the liquidation imbalance below -2) arms the rule for some minutes; the upward cross of order flow's z through
++1 fires it, if funding is below zero; unarmed or too late, nothing happens. S0 buys only. `mirror` adds the other side: shorts flushed (z above
++2), flow crosses -1 downward, funding above zero -> sell. hourly.py judges the same moment as a bet on the hour.
 """
 
 from __future__ import annotations

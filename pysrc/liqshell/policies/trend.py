@@ -1,7 +1,7 @@
 """Trend: follow liquidations of one side that are far above what is usual, if candles agree (written system S1).
 
-Longs flushed -> sell; shorts flushed -> buy: weak positions have not finished clearing. The decision matrix is S1-12's, in plain code; its news column is
-"no" unless a judge is asked (judge_s): then the bracket wants what "yes" would give, and opens only if the judge confirms in time.
+Longs flushed -> sell; shorts flushed -> buy: weak positions have not finished clearing. The decision matrix is S1-12's, in plain code; its news
+column is "no" unless a judge is asked (judge_s): then the bracket wants what "yes" would give, and opens only if the judge confirms in time.
 """
 
 from __future__ import annotations
