@@ -98,7 +98,7 @@ entry_offet = 0.001
 stop_loss = 0
 take_profit = "0.1"
 notional = nan
-[policy.symbols.btc]
+[policy.symbols."b c"]
 preset = "fade"
 [limits]
 positions_max = 2.5
@@ -115,7 +115,7 @@ positions_max = 2.5
     assert "policy.stop_loss: found 0; expected a fraction above 0 and at most 0.5" in joined
     assert "policy.take_profit: found '0.1'" in joined
     assert "policy.notional: found NaN" in joined
-    assert "policy.symbols.btc: found the name 'btc'; expected a contract name" in joined
+    assert "policy.symbols.b c: found the name 'b c'; expected a contract name" in joined
     assert "limits.positions_max: found 2.5" in joined
     assert "polcy: unknown key. Did you mean 'policy'?" in joined
     assert "run.mode: found 'lve'; expected one of 'paper', 'live'; did you mean 'live'?" in joined

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 CORE = (
     "_version",
     "event shape snapshot parameters",
-    "instrument layout passage latency",
+    "instrument layout passage latency ladder",
     "audit market request intake scan encode window quantile zscore hawkes pending density detector",
     "episode",
     "detect anomaly dollar imbalance rate zone excited bars feature_spec feature_kernels",
@@ -36,7 +36,7 @@ CORE = (
     "simulate matcher",
     "tape paper",
     "walk",
-    "batch batch_cascade batch_passage",
+    "batch batch_cascade",
     "batch_detectors",
     "sweep_state sweep_grid",
     "sweep_columns",
@@ -67,7 +67,7 @@ SHELL = (
     "parity",
     "progress report research serve store judge notify doctor",
     "backtest gate",
-    "sweep",
+    "sweep compare",
     "demo emulator",
     "commands",
     "cli",
@@ -76,7 +76,7 @@ SHELL = (
 CORE_INSIDE = {"instrument": {"event"}}      # instrument needs the enums; nothing else looks sideways
 # cli knows its commands by name only; report and friends read what a run left, so nothing on the trading path may import them
 TRADING_PATH = "wire dispatch sink venues record gateway pipeline live engine".split()
-OFFLINE = "report research serve store judge notify demo emulator backtest sweep doctor gate".split()
+OFFLINE = "report research serve store judge notify demo emulator backtest sweep compare doctor gate".split()
 
 CLOCKS_AND_IO = {"time", "datetime", "os", "sys", "io", "socket", "ssl", "select", "selectors", "asyncio", "threading", "multiprocessing", "subprocess",
                  "logging", "random", "secrets", "uuid", "pathlib", "shutil", "tempfile", "signal", "urllib", "http", "sqlite3", "warnings"}

@@ -132,7 +132,8 @@ class OkxLane(Lane):
         if channel == "funding-rate":
             due = (now_ms // 28_800_000 + 1) * 28_800_000
             return named | {"fundingRate": f"{self.funding / 1e8:.10f}", "fundingTime": str(due), "method": "current_period",
-                            "maxFundingRate": "0.00375", "minFundingRate": "-0.00375", "nextFundingRate": "", "nextFundingTime": str(due + 28_800_000), "premium": "0",
+                            "maxFundingRate": "0.00375", "minFundingRate": "-0.00375", "nextFundingRate": "",
+                            "nextFundingTime": str(due + 28_800_000), "premium": "0",
                             "settFundingRate": f"{self.funding / 1e8:.10f}", "settState": "settled", "ts": str(now_ms)}
         return named | self._ticker_values() | {"ts": str(max(self.trade_ms, self.quote_ms))}
 

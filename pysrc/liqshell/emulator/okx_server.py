@@ -144,7 +144,8 @@ class OkxNeighbour(Neighbour):
         if path == "/api/v5/public/time":
             return 200, okx.envelope([{"ts": str(now_ms)}])
         channels = {"/api/v5/public/open-interest": "open-interest", "/api/v5/public/mark-price": "mark-price", "/api/v5/market/ticker": "tickers",
-                    "/api/v5/public/funding-rate": "funding-rate", "/api/v5/market/tickers": "tickers", "/api/v5/market/index-tickers": "index-tickers"}
+                    "/api/v5/public/funding-rate": "funding-rate", "/api/v5/market/tickers": "tickers",
+                    "/api/v5/market/index-tickers": "index-tickers"}
         if kind not in okx.TYPES:
             return 200, okx.envelope([], "51000", "Parameter instType error")
         if path not in channels and path not in ("/api/v5/public/instruments", "/api/v5/market/books", "/api/v5/market/trades"):

@@ -105,6 +105,8 @@ class Emulator:
         clock = Clock(self.config.speed, self.feed.start_ns) if self.clock.speed == STANDSTILL else self.clock
         line: dict[str, object] = {"rest": self.rest, "ws": self.ws, "synthetic": self.synthetic, "market": self.label, "seed": self.config.seed,
                                    "clock": clock.as_dict(), "symbols": list(self.states)}
+        if isinstance(self.feed, SyntheticFeed):
+            line["scale"] = self.feed.market.parameters.scale
         if self.keys:
             line |= {"api_key": self.keys[0].key, "api_secret": self.keys[0].secret}
         if len(self.keys) > 1:
