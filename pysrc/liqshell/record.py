@@ -92,7 +92,7 @@ class Recorder:
         atexit.register(self.close)
 
     def append(self, ts_recv: int, frame: bytes, exchange: str | None = None, source: str = WS) -> None:
-        """Keep one frame. `frame` must be bytes of its own, not a view into a receive buffer. exchange: whose it is, where the run has several venues;
+        """Keep one frame. `frame` must be bytes of its own, not a view into a receive buffer. exchange: whose it is, where a run has several venues;
         source: WS, or REST for the answer to a poll."""
         size = len(frame) + FRAME_OVERHEAD
         if self._bytes_in + size - self._bytes_out > self._bytes_max:
@@ -189,7 +189,8 @@ class Recorder:
         found = TOPIC.search(frame, 0, 400)
         topic = found[1] if found and not found[1].startswith(b"liqcore.") else b""      # a venue cannot forge a line of ours
         return b'{"ts":%d,"ts_recv":%d,"exchange":"%b","source":"%b","stream":"%b","symbol":"%b",%b}\n' % (
-            ts_recv // 1_000_000, ts_recv, exchange.encode(), source.encode(), topic, topic.rpartition(b".")[2] if b"." in topic else b"", _result(frame))
+            ts_recv // 1_000_000, ts_recv, exchange.encode(), source.encode(), topic, topic.rpartition(b".")[2] if b"." in topic else b"",
+            _result(frame))
 
     def _write(self) -> bool:
         """Append the waiting member whole, or leave the file as it was."""

@@ -92,8 +92,9 @@ class FeedConfig:
 def feed_problems(feed: FeedConfig, feeds: Mapping[str, FeedConfig], file: str) -> list[ConfigError]:
     """What single fields of [feed] and [feeds.NAME] cannot show."""
     out = []
-    for name, one in {"feed": feed} | {f"feeds.{venue}": one for venue, one in feeds.items()}.items():
-        venue = feed.venue if name == "feed" else name.removeprefix("feeds.")
+    every = {"feed": feed} | {f"feeds.{venue}": one for venue, one in feeds.items()}
+    for name, one in every.items():
+        venue = name.removeprefix("feeds.") if name != "feed" else feed.venue
         if bool(one.rest) != bool(one.ws):
             missing = "ws" if one.rest else "rest"
             out.append(ConfigError(f"{file}: {name}.{missing}", "not set, though the other address is",

@@ -27,9 +27,9 @@ ROOM = 4096                      # events of one frame on the fast way; a frame 
 
 
 def feeds_of(instruments: Sequence[lc.Instrument], speed: float = 1.0, watched: Collection[str] = ()) -> list[dict[str, Any]]:
-    """The feeds of a run as settings: venue, its instruments (first, count), the silence that means a gap, and whether they are watched only. DataError
-    where the instruments of a venue are not neighbours. A market that runs faster than the wall multiplies our own delays, so what counts as silence
-    grows with it."""
+    """The feeds of a run as settings: venue, its instruments (first, count), the silence that means a gap, and whether they are watched only.
+    DataError where the instruments of a venue are not neighbours. A market that runs faster than the wall multiplies our own delays, so what counts
+    as silence grows with it."""
     out, first = [], 0
     for venue, group in groupby(instruments, key=lambda i: i.venue):
         count = len(list(group))
@@ -57,7 +57,7 @@ class Source:
         first = self.first = int(told["first"])
         self.venue, self.symbols, self.gap_ns = str(told["venue"]), tuple(symbols[first:first + told["count"]]), int(told["gap_ns"])
         self.watched, self.alone = bool(told["watched"]), alone
-        self.adapter: Adapter = adapter_of(venue)
+        self.adapter: Adapter = adapter_of(self.venue)
         self.decoder: FrameDecoder = self.adapter.decoder(self.symbols, first)
         self.sink = VenueSink(sink, self.gap_ns, first, -1 if alone else len(self.symbols), self.watched) if sink is not None else None
         self.counters: Counter[str] = Counter()

@@ -31,9 +31,9 @@ _log = logging.getLogger("liqshell.live")
 
 
 class VenueFeed:
-    """mark(state, ts_event): called when the venue's feed has come up or gone down. buffer: gets every data message and every answer to a poll, tagged
-    2 * number, and 2 * number + 1 for polls; None = nothing is kept. stop: the run's end. spin: reads the sockets without being woken, or None.
-    VenueError where the venue allows fewer connections than the symbols need."""
+    """mark(state, ts_event): called when the venue's feed has come up or gone down. buffer: gets every data message and every answer to a poll,
+    tagged 2 * number, and 2 * number + 1 for polls; None = nothing is kept. stop: the run's end. spin: reads the sockets without being woken, or
+    None. VenueError where the venue allows fewer connections than the symbols need."""
 
     def __init__(self, config: FeedConfig, source: Source, clock: WireClock, speed: float, tls: ssl.SSLContext | None, buffer: FrameBuffer | None,
                  number: int, mark: Callable[[lc.FeedState, int], None], stop: asyncio.Event, spin: Spin | None = None):
@@ -73,7 +73,8 @@ class VenueFeed:
 
     def lost(self, stream: Stream, why: str, was_up: bool) -> None:
         """A connection has gone down, or did not come up."""
-        self.drops.append(f"{stream.name}: {why}" if len(self.streams) > 1 else why)
+        if not self.stop.is_set():
+            self.drops.append(f"{stream.name}: {why}" if len(self.streams) > 1 else why)
         if was_up:
             self.changed(stream)
 

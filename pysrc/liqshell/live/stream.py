@@ -66,7 +66,8 @@ class Stream:
                 async with asyncio.timeout(CONNECT_TIMEOUT_S):
                     transport, listener = await picows.ws_connect(self._make_listener, url, enable_auto_pong=True, max_redirects=0,
                                                                   ssl_context=feed.tls if url.startswith("wss:") else None)
-                assert isinstance(listener, FeedListener)
+                if not isinstance(listener, FeedListener):
+                    raise ConnectionResetError("closed right after the handshake")       # picows has dropped the listener by then
                 if feed.spin is not None:
                     feed.spin.watch(transport)
                     feed.spin.start()
