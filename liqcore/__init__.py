@@ -32,6 +32,7 @@ from liqcore.event import (
     Signal,
     abi_version,
 )
+from liqcore.feature import Features
 from liqcore.guard import Guard, Verdict
 from liqcore.instrument import Instrument
 from liqcore.latency import Latency
@@ -64,8 +65,9 @@ def get_include() -> str:
 
 __all__ = [
     "AUDIT_DTYPE", "AUDIT_FIELDS", "EVENT_DTYPE", "LONG", "SECOND", "SHORT", "SIGNAL_DTYPE", "Account", "Alarm", "AuditKind", "Bracket",
-    "BracketState", "Cascade", "CascadeConfig", "CascadeDetector", "Completeness", "Control", "Detector", "Engine", "FeedState", "FillReason",
-    "Gate", "Guard", "Instrument", "Judgment", "Kind", "Latency", "Later", "Leave", "Limit", "Market", "OrderStatus", "Paper", "Passage", "Phase",
-    "Policy", "QuantileSketch", "Reason", "Request", "Risk", "Role", "RollingQuantile", "SegmentZ", "Side", "Signal", "SimVenue", "Standalone",
-    "Tape", "TapeBuilder", "Verdict", "Walk", "Window", "__version__", "abi_version", "get_include", "make_detector", "whose",
+    "BracketState", "Cascade", "CascadeConfig", "CascadeDetector", "Completeness", "Control", "Detector", "Engine", "Features", "FeedState",
+    "FillReason", "Gate", "Guard", "Instrument", "Judgment", "Kind", "Latency", "Later", "Leave", "Limit", "Market", "OrderStatus", "Paper",
+    "Passage", "Phase", "Policy", "QuantileSketch", "Reason", "Request", "Risk", "Role", "RollingQuantile", "SegmentZ", "Side", "Signal",
+    "SimVenue", "Standalone", "Tape", "TapeBuilder", "Verdict", "Walk", "Window", "__version__", "abi_version", "get_include", "make_detector",
+    "whose",
 ]
