@@ -25,7 +25,7 @@ CORE = (
     "detect anomaly dollar imbalance rate zone excited bars feature_kernels",
     "feature_formulas",
     "feature_state door account terms registry standalone",
-    "feature bank",
+    "feature bank waiting",
     "columns",
     "listen tape_builder",
     "slot",
