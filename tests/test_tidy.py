@@ -40,6 +40,7 @@ CORE = (
     "tape paper",
     "walk",
     "batch batch_cascade batch_hawkes",
+    "batch_phases",
     "batch_detectors",
     "sweep_state sweep_grid",
     "sweep_columns",
