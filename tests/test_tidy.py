@@ -18,12 +18,14 @@ ROOT = Path(__file__).parents[1]
 # Who may import whom. A module imports what stands in lines above its own, and what the notes allow inside a line.
 CORE = (
     "_version",
-    "event shape snapshot parameters",
+    "event shape snapshot parameters feature_table",
     "instrument layout passage latency ladder",
-    "audit market request intake scan encode window quantile zscore hawkes pending density detector",
+    "audit market request intake scan encode window quantile zscore hawkes pending density detector feature_spec",
     "episode",
-    "detect anomaly dollar imbalance rate zone excited bars feature_spec feature_kernels",
-    "feature door account terms registry standalone",
+    "detect anomaly dollar imbalance rate zone excited bars feature_kernels",
+    "feature_formulas",
+    "feature_state door account terms registry standalone",
+    "feature",
     "columns",
     "listen tape_builder",
     "slot",
