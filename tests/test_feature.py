@@ -36,3 +36,34 @@ def test_stream_equals_the_definition(seed):
             assert same(got[n, r], expected), (names[r], n, ts, got[n, r], expected)
     assert features.refused == {}
     assert np.array_equal(features.table(ts), idle.table(ts), equal_nan=True)      # reading on the way changed nothing
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_batch_equals_stream(seed):
+    """At every event of a longer stream, and between them; the batch is asked in random order."""
+    from liqcore import batch_feature
+
+    rng = np.random.default_rng(100 + seed)
+    names = names_of(seed)
+    rows = events(rng, 4000, feed=0.001 if seed % 2 else 0.0)
+    features = lc.Features(names, INSTRUMENTS)
+    times, got, at = [], [], 0
+    ts = rows["ts_recv"].astype(int)
+    for stop in range(1, len(rows) + 1):
+        if stop < len(rows) and ts[stop] == ts[stop - 1] or rng.random() < 0.8:
+            continue
+        features.push(rows[at:stop])
+        at = stop
+        room = int(ts[stop]) - int(ts[stop - 1]) if stop < len(rows) else 10 * SECOND
+        for moment in {int(ts[stop - 1]), int(ts[stop - 1]) + int(rng.random() * room)}:
+            if stop == len(rows) or moment < ts[stop]:
+                times.append(moment)
+        for moment in sorted(times[len(got):]):
+            times[len(got)] = moment
+            got.append(features.table(moment))
+    order = rng.permutation(len(times))
+    batch = batch_feature.features(names, rows[:at], INSTRUMENTS, np.array(times)[order])
+    for row, k in zip(batch, order, strict=True):
+        wrong = ~((row == got[k]) | (np.isnan(row) & np.isnan(got[k])))
+        assert not wrong.any(), [(names[r], n, times[k], row[n, r], got[k][n, r]) for n, r in np.argwhere(wrong)[:3]]
+    assert not np.isnan(batch).all((0, 1)).any(), [n for n, unknown in zip(names, np.isnan(batch).all((0, 1)), strict=True) if unknown]

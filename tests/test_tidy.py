@@ -38,6 +38,8 @@ CORE = (
     "tape paper",
     "walk",
     "batch batch_cascade batch_passage",
+    "batch_feature_kernels",
+    "batch_feature",
     "sweep_state sweep_grid",
     "sweep_columns",
     "sweep_terms",
