@@ -218,7 +218,8 @@ class History:
         now = self.base(f, n, at) if f.transform in ("zscore", "rank", "change") else np.full(at.size, np.nan)
         out = judge(f.transform, np.searchsorted(moments, first), np.searchsorted(moments, last, "right"), history, now,
                     min(30, f.samples) if f.transform in ("zscore", "rank") else 1 if lags else f.samples)
-        return np.where(at >= self.start, out, np.nan)
+        spans = (first * step - f.window_ns < self.logs[n].since(at, False, self.start)) & (f.transform in ("mean", "std", "max", "min"))
+        return np.where((at >= self.start) & ~spans, out, np.nan)     # plain statistics need a history without a gap
 
 
 def features(names: Iterable[str], events: NDArray[np.void], instruments: Sequence[str | Instrument], at: ArrayLike) -> Floats:

@@ -283,6 +283,8 @@ cdef class Features(FeatureState):
             x = history_at(h, (now - r.time_ns) / h.step_ns) if now >= r.time_ns else NAN
             return x if r.transform == LAG else self.value(r.base, n, now) - x
         index = now / h.step_ns
+        if MEAN <= r.transform <= MIN and (index - h.samples + 1) * h.step_ns - self.base[r.base].window_ns < self.known[n].since:
+            return NAN                      # the history spans a gap
         if h.course.at != index:
             history_scan(h, index)
         x = self.value(r.base, n, now) if r.transform == ZSCORE or r.transform == RANK else NAN

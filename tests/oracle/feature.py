@@ -275,6 +275,8 @@ class Features:
             then = self.base(key, w, n, index * step, True) if index * step > self.start else NAN
             return then if transform == "lag" else now - then
         last = t // step
+        if transform in ("mean", "std", "max", "min") and (last - samples + 1) * step - w < self.since(n, t, False):
+            return NAN
         history = [self.base(key, w, n, k * step, True) for k in range(last - samples + 1, last + 1) if k * step > self.start]
         history = [x for x in history if not math.isnan(x)]
         if len(history) < (min(30, samples) if transform in ("zscore", "rank") else samples):
