@@ -53,7 +53,7 @@ def test_momentum_follows(side):
 
 
 @BOTH
-def test_momentum_mirrors_exactly(side):
+def test_c23_momentum_mirrors_exactly(side):
     """C23: S3 handles longs only; here what it does after a short flush is the mirror, number by number."""
     ours, other = momentum(side), momentum(-side)
     for stage, flushed in ((ours, side), (other, -side)):
