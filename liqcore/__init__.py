@@ -68,6 +68,6 @@ __all__ = [
     "BracketState", "Cascade", "CascadeConfig", "CascadeDetector", "Completeness", "Control", "Detector", "Engine", "Features", "FeedState",
     "FillReason", "Gate", "Guard", "Instrument", "Judgment", "Kind", "Latency", "Later", "Leave", "Limit", "Market", "OrderStatus", "Paper",
     "Passage", "Phase", "Policy", "QuantileSketch", "Reason", "Request", "Risk", "Role", "RollingQuantile", "SegmentZ", "Side", "Signal",
-    "SimVenue", "Standalone", "Tape", "TapeBuilder", "Verdict", "Walk", "Window", "__version__", "abi_version", "get_include",
-    "make_detector", "whose",
+    "SimVenue", "Standalone", "Tape", "TapeBuilder", "Verdict", "Walk", "Window", "__version__", "abi_version", "get_include", "make_detector",
+    "whose",
 ]
