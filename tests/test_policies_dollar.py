@@ -1,6 +1,7 @@
 """The two policies on more than $5M of one side: momentum (S3) follows, cascade-fade (S4-10) goes against. What each does after a long and a short flush."""
 
 import pytest
+from liqcore.event import Role
 from stage import BOTH, PRICE, Stage
 
 from liqcore import LONG, SHORT, Reason
@@ -42,9 +43,9 @@ def test_momentum_follows(side):
     assert (terms["stop_loss"], terms["take_profit"]) == (0.008, 0.02), "S3-10a: 1 : 2.5 at the tightest stop"
     assert terms["notional"] == pytest.approx(0.06 * PRICE), "S3-09: 0.1 x 10 / 10 x 6M / 10M"
     assert terms["confidence"] >= 9 and s.risk == [Reason.OK]
-    assert s.bracket["position"] == pytest.approx(-side * 0.06)
-    entry = s.bracket["entry_price"]
-    assert s.bracket["stop_price"] == pytest.approx(entry * (1 + side * 0.008), abs=0.1) and s.bracket["target_price"] == pytest.approx(
+    assert s.held == pytest.approx(-side * 0.06)
+    entry = s.entry
+    assert s.order(Role.ROLE_STOP) == pytest.approx(entry * (1 + side * 0.008), abs=0.1) and s.order(Role.ROLE_TARGET) == pytest.approx(
         entry * (1 - side * 0.02), abs=0.1)
     s.wait(200)
     (why, way, *_, held), = s.trades
@@ -179,7 +180,7 @@ def test_momentum_never_adds_and_counts_its_day(side):
         if k == 0:
             burst(s, side, usd=3 * MILLION)
             s.wait(8)
-            assert len(s.records(7)) >= 1 and abs(s.bracket["position"]) == pytest.approx(0.06), "nothing was added"
+            assert len(s.records(7)) >= 1 and abs(s.held) == pytest.approx(0.06), "nothing was added"
         s.wait(700, every=2)
     assert len(s.asked) == 2
     s.until(12 * HOUR + 1, every=20)

@@ -15,7 +15,7 @@ def lopsided(side, share=0.9, extra="", each=100_000.0):
     s = Stage("imbalance", extra)
     s.wait(60)
     for k in range(10):
-        s.forced(-side if k < round(10 * (1 - share)) else side, each)
+        s.forced(-side if k < round(10 * (1 - share)) else side, each, price=PRICE)
         s.wait(1)
     return s
 
@@ -40,7 +40,7 @@ def test_imbalance_goes_against(side):
 @pytest.mark.parametrize(("share", "acts"), [(0.5, False), (0.6, False), (0.7, False), (0.8, True), (1.0, True)])
 def test_c04_seventy_percent_is_an_imbalance_of_0_4(side, share, acts):
     """S4-11: more than 70 %; C4: (short - long) / total beyond -+0.4."""
-    s = lopsided(side, share)
+    s = lopsided(side, share, "[detectors.imbalance]\nmin_events = 10\n")       # judged at the tenth
     s.wait(1)
     signals = [said for said in s.said if said[:2] == ("imbalance", "ACTIVE")]
     assert bool(s.asked) is acts and all(said[2] == side for said in signals)
@@ -63,7 +63,8 @@ def test_imbalance_is_stopped_when_it_worsens(side):
     """The net notional in the window grows by half -> out at the next bar; by less -> stays."""
     for more, leaves in ((0.6, True), (0.4, False)):
         s = Stage("imbalance")
-        s.wait(60)
+        s.forced(side, 1.0)
+        s.wait(360, every=5)                                    # the features' window
         for _ in range(5):
             s.forced(side, 100_000.0)
             s.wait(1)

@@ -1,7 +1,7 @@
 """Trend (S1): follows anomalies that candles confirm. What it does after a long and after a short flush, with every number of its rows."""
 
 import pytest
-from liqcore.event import Judgment, Kind
+from liqcore.event import Judgment, Kind, Role
 from stage import BOTH, PRICE, Stage
 
 from liqcore import LONG, SECOND, SHORT, Reason
@@ -24,9 +24,9 @@ def learnt(extra=""):
 def segment(stage, side, z=10.0, purity=1.0, drift=0.0):
     """One segment whose volume has the z-score `z`, a share `purity` of it of one side; price drifts by `drift` within it."""
     usd = 50_000.0 + 10_000.0 * z
-    stage.forced(side, usd * purity)
+    stage.forced(side, usd * purity, price=PRICE)
     if purity < 1.0:
-        stage.forced(-side, usd * (1.0 - purity))
+        stage.forced(-side, usd * (1.0 - purity), price=PRICE)
     start = stage.price
     for k in range(60):
         stage.wait(5, price=round(start * (1 + drift * (k + 1) / 60), 1), every=1)
@@ -46,7 +46,7 @@ def test_trend_follows(side):
     assert terms["reference"] == pytest.approx(s.price - 0.1 if way == SHORT else s.price + 0.1, abs=0.15), "S1-16a: refPrice from the depth"
     assert s.risk == [Reason.OK]
     lots = int(500.0 / terms["reference"] * 1000) / 1000
-    assert s.bracket["position"] == pytest.approx(way * lots), "S1-16a: floored to the step"
+    assert s.held == pytest.approx(way * lots), "S1-16a: floored to the step"
 
 
 @BOTH
@@ -84,12 +84,12 @@ def test_c08_both_stops_at_once_and_the_tighter_one_holds(side):
     s = learnt()
     segment(s, side, drift=-0.005 * side)
     s.wait(2)
-    entry = s.bracket["entry_price"]
-    assert s.bracket["stop_price"] == pytest.approx(entry * (1 - 0.02 * way), rel=1e-4), "at the start the trail is the tighter one: 2 % < 3 %"
+    entry = s.entry
+    assert s.order(Role.ROLE_STOP) == pytest.approx(entry * (1 - 0.02 * way), rel=1e-4), "at the start the trail is the tighter one: 2 % < 3 %"
     stops = []
     for move in (0.01, 0.03, 0.02, 0.05, 0.045):
         s.wait(3, price=round(entry * (1 + way * move), 1))
-        stops.append(s.bracket["stop_price"])
+        stops.append(s.order(Role.ROLE_STOP))
     assert all(way * (b - a) >= 0 for a, b in zip(stops, stops[1:], strict=False)), "never looser"
     best = round(entry * (1 + way * 0.05), 1)
     assert stops[-1] == pytest.approx(best * (1 - way * 0.02), rel=1e-4), "max(trail, fall) for a long, min for a short"
@@ -105,10 +105,10 @@ def test_trend_trail_of_profit(side):
     s = learnt("trail = 0.5\ntrail_basis = 'profit'\n")
     segment(s, side, drift=-0.005 * side)
     s.wait(2)
-    entry = s.bracket["entry_price"]
-    assert s.bracket["stop_price"] == pytest.approx(entry * (1 - 0.03 * way), rel=1e-4), "no profit yet: the fallback"
+    entry = s.entry
+    assert s.order(Role.ROLE_STOP) == pytest.approx(entry * (1 - 0.03 * way), rel=1e-4), "no profit yet: the fallback"
     s.wait(3, price=round(entry * (1 + way * 0.10), 1))
-    assert s.bracket["stop_price"] == pytest.approx(entry * (1 + way * 0.05), rel=1e-3)
+    assert s.order(Role.ROLE_STOP) == pytest.approx(entry * (1 + way * 0.05), rel=1e-3)
 
 
 @BOTH
@@ -124,7 +124,7 @@ def test_trend_asks_its_judge(side):
                 s.push(Kind.VERDICT, id=question["id"], code=verdict)
             s.wait(40)
             assert [(way, terms["confidence"]) for _, way, terms in s.asked] == [(-side, confidence)]
-            assert (s.bracket["position"] != 0.0) is (verdict == Judgment.JUDGE_CONFIRM)
+            assert (s.held != 0.0) is (verdict == Judgment.JUDGE_CONFIRM)
 
 
 @BOTH
