@@ -272,6 +272,7 @@ def loads(raw: bytes | str, file: str = "<config>", changes: Sequence[str] = ())
     problems += _contradictions(config, file, not problems)
     if problems:
         raise ConfigError(file, problems=problems)
+    config = dataclasses.replace(config, feed=dataclasses.replace(config.feed, venue=venue_named(config.feed.venue)))
     # limits that the file leaves out come from the preset (S2-18), so that naming a preset is enough to be inside its rules
     from_preset = config.preset_of().limits
     given = found.get("limits", {})
