@@ -5,8 +5,8 @@
         "data": rows({"T": millis("ts_event"), "s": symbol(), "S": side({"Buy": 1, "Sell": -1}), "v": decimal("qty"), "p": decimal("price"),
                       "i": text(), "seq": optional(integer("id"))})})
 
-    Shape(Kind.TRADE, {"e": literal("aggTrade"), "E": integer(), "a": integer("id"), "s": symbol(), "p": decimal("price"), "T": millis("ts_event")})
-frame is, and names the contract where it does:
+Slots are the number fields of an event: ts_event, price, qty, aux_price, aux_qty, id. A venue without topics says by a literal at the beginning
+what a frame is, and names the contract where it does:
 
     Shape(Kind.TRADE, {"e": literal("aggTrade"), "E": integer(), "a": integer("id"), "s": symbol(), "p": decimal("price")})
 """

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
+from liqcore.registry import make_detector
 from liqshell.config import Config
 from liqshell.toml import SCALE
 from liqshell.errors import ConfigError, DataError
@@ -152,7 +153,6 @@ def make_engine(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] |
     wrapped = [wrap(policy) for policy in policies] if wrap is not None else policies
     heard: dict[str, Any] = {}
     if values["detectors"] or features:
-        from liqcore.registry import make_detector
         heard = {"detectors": [make_detector(**told) for told in values["detectors"]], "features": features}
     cascade = lc.CascadeConfig(**values["cascade"]) if values["cascade"] is not None else None
     return lc.Engine(instruments, cascade, wrapped[0] if len(wrapped) == 1 else wrapped or None, lc.Risk(**values["limits"]),
