@@ -61,6 +61,7 @@ SHELL = (
     "wire venues record state tables",
     "dispatch",
     "recording sink rules keys",
+    "source",
     "gateway journal trials blocking",
     "rescue limits",
     "watchdog",

@@ -21,6 +21,7 @@ def demo(
     hours: Annotated[float, Parameter(validator=Number(gt=0, lte=240))] = 2.0,
     from_: Annotated[tuple[Path, ...], Parameter(name="--from", consume_multiple=True, negative=())] = (),
     paper: Annotated[bool, Parameter(negative=())] = False,
+    venues: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
     out: Path | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
@@ -42,6 +43,8 @@ def demo(
         Recordings to trade on instead of a generated market.
     paper
         Trade at the simulated venue of this process instead of the account: such a run can be proven as a backtest too.
+    venues
+        Further venues whose feeds are read, too: binance, okx. Their contracts are watched; with --paper they are traded as well.
     out
         New folder for the run; a temporary one if not given.
     json_
@@ -54,7 +57,8 @@ def demo(
         if not path.exists():
             raise ConfigError(f"--from {path}", "no such file or folder", "a recording")
     folder = out or Path(tempfile.mkdtemp(prefix="liqcore-demo-")) / "run"
-    plan = show.Plan(folder, seed, speed, hours, tuple(path.resolve() for path in from_), paper=paper)
+    plan = show.Plan(folder, seed, speed, hours, tuple(path.resolve() for path in from_), paper=paper,
+                     venues=tuple(name for one in venues for name in one.split(",") if name))
     _run(plan, quiet=json_)
     verdict = show.prove(folder)
     report = make_report(folder)
