@@ -12,7 +12,7 @@ from liqcore.event import EVENT_DTYPE, Kind, Side
 from liqshell.venues import binance, hyperliquid, okx
 from liqshell.venues.adapters import ADAPTERS, adapter_of
 from liqshell.venues.frames import FrameKind
-from tests.venue_frames import BINANCE, FRAMES, HYPERLIQUID, OKX, SYMBOLS, TS, both
+from venue_frames import BINANCE, FRAMES, HYPERLIQUID, OKX, SYMBOLS, TS, both
 
 NS = 1_000_000
 FORCED = [("binance_um", "long", Side.LONG), ("binance_um", "short", Side.SHORT), ("okx", "long", Side.LONG), ("okx", "short", Side.SHORT)]
