@@ -1,7 +1,7 @@
 """Fade and follow on identical events (C1), who wants the same moments, and how often the conditions of a rule hold (C20).
 
-An event here is a moment, a contract and the side that was liquidated. Both signs are bought and sold at the same two moments, at the market, with the
-same fees: nothing but the sign differs, no bracket and no limit stands between. Each event counts, also where a position would still be open.
+An event here is a moment, a contract and the side that was liquidated. Both signs are bought and sold at the same two moments, at the market, with
+the same fees: nothing but the sign differs, no bracket and no limit stands between. Each event counts, also where a position would still be open.
 """
 
 from __future__ import annotations
@@ -121,8 +121,8 @@ def told_of(name: str, horizons: Sequence[dict[str, Any]]) -> str:
     costs = -(best["fade_bps"]["mean"] + best["follow_bps"]["mean"]) / 2
     net = best[f"{sign}_bps"]["mean"]
     told = "neither sign earns its costs at any horizon" if net <= 0 else "no gain of either sign is beyond chance"
-    return (f"{name}: {told}; the best is to {sign} for {seconds(best['horizon_s'])}, {number(net, 1, True)} bps net (n = {best['n']:,}; a round trip "
-            f"costs {number(costs, 1)}).")
+    return (f"{name}: {told}; the best is to {sign} for {seconds(best['horizon_s'])}, {number(net, 1, True)} bps net (n = {best['n']:,}; a round "
+            f"trip costs {number(costs, 1)}).")
 
 
 def signs(listened: Listened) -> dict[str, int]:

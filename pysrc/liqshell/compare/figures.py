@@ -12,12 +12,13 @@ from liqshell.report.text import number, percent, plural, seconds, verdict
 
 CONTROLS = ("inverted_side", "random_side", "random_time")
 #: columns of compare.csv: keys of a row, "a.b" = key b of its table a
-COLUMNS = ("preset rule grade asked wanted fade follow wanted_rate.per_hour wanted_rate.low wanted_rate.high entries filled trades trades_rate.per_hour "
-           "trades_rate.low trades_rate.high open win.share win.low win.high win.break_even_realised win.break_even_planned money.gross_decided "
-           "money.slippage money.gross money.fees money.funding money.net money.notional money.net_on_notional_bps money.net_on_account "
-           "money.max_drawdown_on_account trade.mean trade.low trade.high trade.t trade.sharpe_per_trade sharpe.value sharpe.low sharpe.high "
-           "sharpe.days deflated.deflated deflated.trials exposure_hours exposure_share controls.inverted_side.median_bps "
-           "controls.random_side.median_bps controls.random_side.p controls.random_time.median_bps controls.random_time.p state").split()
+COLUMNS = ("preset rule grade asked wanted fade follow wanted_rate.per_hour wanted_rate.low wanted_rate.high entries filled trades "
+           "trades_rate.per_hour trades_rate.low trades_rate.high open win.share win.low win.high win.break_even_realised "
+           "win.break_even_planned money.gross_decided money.slippage money.gross money.fees money.funding money.net money.notional "
+           "money.net_on_notional_bps money.net_on_account money.max_drawdown_on_account trade.mean trade.low trade.high trade.t "
+           "trade.sharpe_per_trade sharpe.value sharpe.low sharpe.high sharpe.days deflated.deflated deflated.trials exposure_hours "
+           "exposure_share controls.inverted_side.median_bps controls.random_side.median_bps controls.random_side.p "
+           "controls.random_time.median_bps controls.random_time.p state").split()
 
 
 def row_of(name: str, config: Config, s: dict[str, Any], signs: dict[str, int], hours: float, report: str) -> dict[str, Any]:

@@ -100,8 +100,8 @@ def beside(s: dict[str, Any]) -> str:
                ">Sharpe, daily (95 %)", ">deflated", ">exposure")
     sub = ("Dot and bar: mean net return of a trade, 95 % interval, clustered by day where there are days enough. Hollow: the other side of the same "
            "trades. Line: the middle 90 % of random sides; dashed: of random times.")
-    legend = ("✓ a gain beyond chance and its controls, ✕ a loss beyond chance, ? cannot tell, – no trade. needed: win rate at which it would break "
-              "even. t is per trade. Sharpe: daily returns on the account × √365, from two whole days on; deflated by all trials on this data.")
+    legend = ("✓ a gain beyond chance and its controls, ✕ a loss beyond chance, ? cannot tell, – no trade. needed: win rate at which it would "
+              "break even. t is per trade. Sharpe: daily returns on the account × √365, from two whole days on; deflated by all trials on this data.")
     return section("Side by side", forest(s["presets"]) + table(columns, rows) + f'<p class="sub">{esc(legend)}</p>', sub, "beside")
 
 
@@ -119,8 +119,8 @@ def waterfalls(s: dict[str, Any]) -> str:
         return section("From gross to net", empty("No trade was closed."))
     columns = ("preset", ">gross as decided", ">slippage", ">gross", ">maker fees", ">taker fees", ">funding", ">net", ">notional traded",
                ">net on notional, bps", ">net on account", ">drawdown")
-    return section("From gross to net", table(columns, rows), "Both denominators: a trade uses a part of the account only, so a return on notional is "
-                   "not one on the account.", "waterfall")
+    return section("From gross to net", table(columns, rows), "Both denominators: a trade uses a part of the account only, so a return on notional "
+                   "is not one on the account.", "waterfall")
 
 
 def controls(s: dict[str, Any]) -> str:
@@ -165,8 +165,9 @@ def both(s: dict[str, Any]) -> str:
     if not rows:
         return section("Fade and follow on identical events", empty("No detector became active and no preset wanted anything."), anchor="signs")
     columns = ("events of", ">longs / shorts liquidated", ">held", ">n", ">move, bps", ">95 %", ">t", ">fade, net", ">95 %", ">follow, net", ">95 %")
-    sub = ("Both signs bought and sold at the market at the same two moments, with the same fees; nothing but the sign differs, and no bracket stands "
-           "between. Move: where the price went, up counts after longs were liquidated and down after shorts. Each event counts, so held times overlap.")
+    sub = ("Both signs bought and sold at the market at the same two moments, with the same fees; nothing but the sign differs, and no bracket "
+           "stands between. Move: where the price went, up counts after longs were liquidated and down after shorts. Each event counts, so held "
+           "times overlap.")
     lines = "<ul class='plain'>" + "".join(f"<li>{esc(line)}</li>" for line in told) + "</ul>"
     return section("Fade and follow on identical events", lines + table(columns, rows, tall=len(rows) > 40), sub, "signs")
 
@@ -198,11 +199,12 @@ def base_rates(s: dict[str, Any]) -> str:
     for b in s["base_rates"]:
         each = "; ".join(f"{c['name']}: {percent(c['held'] / c['known'] if c['known'] else None, 2)}" for c in b["conditions"])
         lift = b["share"] / b["independent"] if b["share"] is not None and b["independent"] else None
-        rows.append((f"<b>{esc(b['preset'])}</b>", f"{b['asked']:,}", f"{b['known']:,}", esc(each), percent(b["share"], 3), percent(b["independent"], 3),
+        rows.append((f"<b>{esc(b['preset'])}</b>", f"{b['asked']:,}", f"{b['known']:,}", esc(each), percent(b["share"], 3),
+                     percent(b["independent"], 3),
                      number(lift) + " ×" if lift is not None else NONE, esc(_rate(b["rate"]))))
-    body = table(("preset", ">asked", ">all known", "each condition holds", ">all hold", ">if independent", ">ratio", ">per h (95 %)"), rows) if rows \
-        else empty("None of these presets tells its conditions.")
-    return section("Base rates", body, "Before profit and loss: how often each condition of a rule held when it was asked, and how often all of them did.",
+    columns = ("preset", ">asked", ">all known", "each condition holds", ">all hold", ">if independent", ">ratio", ">per h (95 %)")
+    body = table(columns, rows) if rows else empty("None of these presets tells its conditions.")
+    return section("Base rates", body, "Before profit and loss: how often each condition of a rule held when it was asked, and how often all did.",
                    "base")
 
 
@@ -215,8 +217,8 @@ def rates(s: dict[str, Any]) -> str:
              number(r["trades_rate"]["per_hour"] * 24, 1) if r["trades_rate"]["per_hour"] is not None else NONE,
              percent(r["filled"], 0), seconds(r["hold_s"]["p50"]), percent(r["exposure_share"], 2),
              esc(", ".join(f"{e['reason']} {e['n']}" for e in r["exits"]) or NONE)) for r in s["presets"]]
-    columns = ("preset", ">wanted", ">per h (95 %)", ">trades", ">per h (95 %)", ">per day", ">entries filled", ">held, median", ">time in a position",
-               "how trades ended")
+    columns = ("preset", ">wanted", ">per h (95 %)", ">trades", ">per h (95 %)", ">per day", ">entries filled", ">held, median",
+               ">time in a position", "how trades ended")
     return section("Rates per covered hour", table(columns, rows), "Per covered hour of one contract, Poisson interval; gaps do not count.", "rates")
 
 
@@ -233,9 +235,10 @@ def silent(s: dict[str, Any]) -> str:
 
 def notes(s: dict[str, Any]) -> str:
     grades = table(("preset", "evidence", "why"), [(_name(r), esc(r["grade"]), esc(r["evidence"])) for r in s["presets"]], tall=True)
-    lines = ("Each preset runs with its own numbers through the same engine and the same simulated venue as live; of the configuration's [policy] only "
-             "the size of a trade holds for all.", "A preset pays where the lower end of its interval is above zero, with 30 trades or more, and its "
-             "controls do not do as well.", "The best of several presets is better than it will be: the deflated Sharpe ratio counts all trials on "
-             "this data, those of other runs too.", f"Data {s['data'][:16]} ({s['source']}); liqcore {s['version']}.")
+    lines = ("Each preset runs with its own numbers through the same engine and the same simulated venue as live; of the configuration's [policy] "
+             "only the size of a trade holds for all.",
+             "A preset pays where the lower end of its interval is above zero, with 30 trades or more, and its controls do not do as well.",
+             "The best of several presets is better than it will be: the deflated Sharpe ratio counts all trials on this data, those of other runs "
+             "too.", f"Data {s['data'][:16]} ({s['source']}); liqcore {s['version']}.")
     return section("How to read it", grades + "<h3>Notes</h3><ul class='plain'>" + "".join(f"<li>{esc(line)}</li>" for line in lines) + "</ul>",
                    anchor="notes")

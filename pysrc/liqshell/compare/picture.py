@@ -1,4 +1,4 @@
-"""The picture of a comparison: each preset's mean net return of a trade with its interval, among its controls. Its numbers are in the table below it."""
+"""The picture of a comparison: each preset's mean net return of a trade with its interval, among its controls. The table below it has the numbers."""
 
 from __future__ import annotations
 
