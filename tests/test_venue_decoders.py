@@ -64,9 +64,9 @@ def test_binance_liquidation_is_what_was_filled_at_the_average_price():
 
 def test_binance_values():
     trade, = events_of("binance_um", BINANCE["bought"])
-    assert (trade["price"], trade["qty"], trade["id"], trade["ts_event"]) == (35100.1, 0.1, 5933014, 1698871323059 * NS)
+    assert (trade["price"], trade["qty"], trade["id"], trade["ts_event"]) == (82100.1, 0.1, 5933014, 1698871323059 * NS)
     quote, = events_of("binance_um", BINANCE["quote"])
-    assert (quote["price"], quote["qty"], quote["aux_price"], quote["aux_qty"], quote["ts_event"]) == (25.35, 31.21, 25.36, 40.66, 1568014460891 * NS)
+    assert (quote["price"], quote["qty"], quote["aux_price"], quote["aux_qty"], quote["ts_event"]) == (82100.1, 31.21, 82100.2, 40.66, 1568014460891 * NS)
 
 
 def test_okx_values_are_contracts():
@@ -148,9 +148,9 @@ def test_binance_mark_price_keeps_the_open_interest_that_was_polled():
     polled = decoder.read(b'{"openInterest":"10659.509","symbol":"BTCUSDT","time":1589437530011}', TS)
     assert polled.events == [(1589437530011 * NS, TS, 0.0, 10659.509, 0.0, 0.0, 0, 0, Kind.TICKER, 0, 0, 0)]
     scanned, _ = both(decoder, BINANCE["ticker"])
-    assert scanned[0][2:6] == (11794.15, 10659.509, 11784.62, -0.00038167)
+    assert scanned[0][2:6] == (82794.15, 10659.509, 82784.62, -0.00038167)
     again = decoder.read(b'{"openInterest":"7","symbol":"BTCUSDT","time":1589437530012}', TS)
-    assert again.events[0][2:6] == (11794.15, 7.0, 11784.62, -0.00038167)
+    assert again.events[0][2:6] == (82794.15, 7.0, 82784.62, -0.00038167)
     decoder.forget()
     assert both(decoder, BINANCE["ticker"])[0][0][3] == 0.0
 

@@ -63,7 +63,7 @@ class Unwanted(Exception):
 
 
 _DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
-_TYPES = {dict: "an object", list: "an array", str: "text"}
+_TYPES: dict[Any, str] = {dict: "an object", list: "an array", str: "text"}
 _DIGITS = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 
 
