@@ -30,6 +30,7 @@ from liqcore.event import (
     Signal,
     abi_version,
 )
+from liqcore.feature import Features
 from liqcore.guard import Guard, Verdict
 from liqcore.instrument import Instrument
 from liqcore.latency import Latency
@@ -62,7 +63,7 @@ def get_include() -> str:
 
 __all__ = [
     "AUDIT_DTYPE", "AUDIT_FIELDS", "EVENT_DTYPE", "LONG", "SECOND", "SHORT", "SIGNAL_DTYPE", "Account", "Alarm", "AuditKind", "Bracket",
-    "BracketState", "Cascade", "CascadeConfig", "Completeness", "Control", "Engine", "FeedState", "FillReason", "Gate", "Guard",
+    "BracketState", "Cascade", "CascadeConfig", "Completeness", "Control", "Engine", "Features", "FeedState", "FillReason", "Gate", "Guard",
     "Instrument", "Kind", "Latency", "Limit", "Market", "OrderStatus", "Paper", "Passage", "Phase", "Policy", "QuantileSketch", "Reason",
     "Request", "Risk", "Role", "RollingQuantile", "SegmentZ", "Side", "Signal", "SimVenue", "Standalone", "Tape", "TapeBuilder", "Verdict",
     "Walk", "Window", "__version__", "abi_version", "get_include", "make_detector",

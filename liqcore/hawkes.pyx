@@ -111,12 +111,13 @@ cdef void _close(hawkes_t* h, const hawkes_config_t* g, int64_t bin) noexcept no
     h.first = h.first * g.bin_keep + h.in_bin
     h.second = h.second * g.bin_keep + (<double> h.in_bin) * h.in_bin
     h.weight = h.weight * g.bin_keep + 1.0
-    h.bins = <int32_t> min(h.bins + 1 + min(empty, <int64_t> BINS_MAX), <int64_t> BINS_MAX)
+    h.bins += 1
     if h.bins >= COUNT_BINS_MIN and h.first > 0.0:
         mean = h.first / h.weight
         variance = h.second / h.weight - mean * mean
         h.counts = 1.0 - sqrt(mean / variance) if variance > mean else 0.0
     _remember(h, g, h.bin, bin - 1)
+    h.bins = <int32_t> min(h.bins + empty, <int64_t> BINS_MAX)
     if empty > 0:
         keep = pow(g.bin_keep, <double> empty)
         h.first *= keep

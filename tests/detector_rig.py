@@ -4,12 +4,15 @@ import numpy as np
 from hypothesis import strategies as st
 from liqcore.event import SignalFlag
 from liqcore.registry import make_detector
+from oracle.anomaly import AnomalyOracle
+from oracle.bars import BarsOracle
 from oracle.dollar import DollarOracle
 from oracle.imbalance import ImbalanceOracle
+from oracle.rate import RateOracle
 
 from liqcore import SECOND, Instrument, Standalone
 
-ORACLES = {"dollar": DollarOracle, "imbalance": ImbalanceOracle}
+ORACLES = {"anomaly": AnomalyOracle, "bars": BarsOracle, "dollar": DollarOracle, "imbalance": ImbalanceOracle, "rate": RateOracle}
 SHAPES = ("calm", "bursts", "onesided", "ties", "spikes", "gaps", "mixed")
 START = 1_700_000_000 * SECOND
 
@@ -43,6 +46,16 @@ def generated(shape: str, seed: int, count: int) -> tuple[list[int], list[int], 
 
 
 OPTIONS = {
+    "anomaly": st.fixed_dictionaries({"segment_s": st.sampled_from([1.0, 30.0, 300.0]), "baseline": st.sampled_from([4, 30, 288]),
+                                      "min_segments": st.integers(1, 4),
+                                      "z_normal": st.sampled_from([-1.0, 0.0, 0.5])}, optional={
+        "z_min": st.sampled_from([0.5, 1.5, 3.0]), "purity": st.sampled_from([0.5, 0.75, 0.9]),
+        "floor_usd": st.sampled_from([0.0, 50_000.0, 1e6])}),
+    "bars": st.fixed_dictionaries({"period_s": st.sampled_from([600.0, 3600.0, 977.0])}),
+    "rate": st.fixed_dictionaries({"window_s": st.sampled_from([1.0, 30.0, 60.0]), "baseline": st.sampled_from([4, 30, 360]),
+                                   "min_segments": st.integers(1, 4),
+                                   "sigma_normal": st.sampled_from([-1.03, 0.11, 0.47])}, optional={
+        "sigma": st.sampled_from([0.51, 1.53, 3.0]), "floor_per_minute": st.sampled_from([0.0, 5.0, 60.0])}),
     "dollar": st.fixed_dictionaries({}, optional={
         "min_usd": st.sampled_from([0.0, 1000.0, 50_000.0]), "window_s": st.sampled_from([0.001, 5.0, 90.0, 600.0]),
         "trigger_usd": st.sampled_from([1.0, 100_000.0, 1e6, 5e6]), "fall": st.sampled_from([0.0, 0.3, 0.6, 1.0]),
@@ -53,6 +66,9 @@ OPTIONS = {
 }
 #: settings that speak on every capture, the quiet ones too
 LOUD = {
+    "anomaly": {"segment_s": 30.0, "min_segments": 4, "baseline": 60, "z_min": 1.5, "z_normal": 0.5, "floor_usd": 1000.0},
+    "bars": {"period_s": 3600.0},
+    "rate": {"window_s": 30.0, "min_segments": 4, "baseline": 60, "sigma": 2.1234, "sigma_normal": 0.5678, "floor_per_minute": 0.0},
     "dollar": {"min_usd": 500.0, "trigger_usd": 20_000.0, "silence_s": 20.0},
     "imbalance": {"floor_usd": 1000.0, "min_events": 3},
 }
@@ -72,7 +88,7 @@ def exact(said) -> tuple:
 
 
 def assert_same(signals, says) -> None:
-    assert [exact(s) for s in signals] == [exact(s) for s in says]
+    assert [exact(s) for s in signals] == [exact(s) for s in says], "\n".join(map(str, [*signals, "", *says]))
     for signal, said in zip(signals, says, strict=True):
         assert abs(signal.z - said.z) <= said.z_error, (signal, said)
         assert abs(signal.threshold - said.threshold) <= said.threshold_error, (signal, said)

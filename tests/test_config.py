@@ -131,7 +131,7 @@ def test_live_has_to_be_said():
 
 
 @pytest.mark.parametrize(("text", "part"), [
-    ("[policy]\npreset = 'fad'", "policy.preset: found 'fad'; expected one of 'fade', 'fade-btc'"),
+    ("[policy]\npreset = 'fad'", "policy.preset: found 'fad'; expected one of 'breakout', 'cascade-fade', 'fade', 'fade-btc', "),
     ("[feed]\nws = 'ws://127.0.0.1:1'", "feed.rest: not set, though the other address is"),
     ("[feed]\nrest = 'http://user:pw@127.0.0.1:1'\nws = 'ws://127.0.0.1:1'", "feed.rest: found"),
     ("[feed]\nsymbols = ['ETHUSDT', 'ETHUSDT']", "ETHUSDT stands there more than once"),

@@ -23,7 +23,7 @@ from typing import Any
 from liqshell import wiring
 from liqshell.errors import ConfigError
 from liqshell.sections import (GRADES, VENUES, DetectorConfig, FeaturesConfig, FeedConfig, LimitsConfig, LiveConfig, PaperConfig, PolicyConfig,
-                               PolicyOverride, RecordConfig, RunConfig, detector_tables)
+                               PolicyOverride, RecordConfig, RunConfig, detector_tables, feed_problems)
 from liqshell.study import CONTROLS, BacktestConfig, DataConfig, ForwardConfig, Setting, SweepConfig
 from liqshell.toml import SCALE, choice, credentials, decode, plain, table, tables, text
 
@@ -289,7 +289,7 @@ def _contradictions(config: Config, file: str, sound: bool) -> list[ConfigError]
 
     if not sound:
         return out
-    out += _feed_contradictions(config, file)
+    out += feed_problems(config.feed, config.feeds, file)
     known = presets()
     named = {"policy.preset": config.policy.preset} | {f"policy.symbols.{s}.preset": o.preset for s, o in config.policy.symbols.items()}
     for key, name in named.items():
@@ -339,28 +339,6 @@ def _axis_contradictions(config: Config, file: str) -> list[ConfigError]:
             else:
                 wrong = [*(wiring.detector_problems(found, file) if found else [])]
             out += [ConfigError(here, why.found, why.expected, why.action) for why in wrong]
-    return out
-
-
-def _feed_contradictions(config: Config, file: str) -> list[ConfigError]:
-    out = []
-    for name, one in ({"feed": config.feed} | {f"feeds.{venue}": one for venue, one in config.feeds.items()}).items():
-        venue = config.feed.venue if name == "feed" else name.removeprefix("feeds.")
-        if bool(one.rest) != bool(one.ws):
-            missing = "ws" if one.rest else "rest"
-            out.append(ConfigError(f"{file}: {name}.{missing}", "not set, though the other address is",
-                                   f"both rest and ws, or neither (then [{name}] environment decides)"))
-        if not one.rest and one.environment not in VENUES[venue]:
-            out.append(ConfigError(f"{file}: {name}.environment", f"found {one.environment!r}",
-                                   f"one of {', '.join(map(repr, VENUES[venue]))} at {venue}"))
-        if name == "feed":
-            continue
-        if venue == config.feed.venue:
-            out.append(ConfigError(f"{file}: {name}", "the venue of [feed] once more", "a venue beside it", "Put its symbols into [feed]"))
-        if one.venue not in (venue, "bybit"):
-            out.append(ConfigError(f"{file}: {name}.venue", f"found {one.venue!r}", "nothing: the table's name says it", "Remove the key"))
-        if not one.symbols:
-            out.append(ConfigError(f"{file}: {name}.symbols", "empty", "at least one contract name of the venue"))
     return out
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
+from liqcore.registry import make_detector
 from liqshell.config import Config
 from liqshell.toml import SCALE
 from liqshell.errors import ConfigError, DataError
@@ -22,10 +23,9 @@ from liqshell.policies import RULES
 from liqshell.rules import digest_of, is_file, make_policy
 from liqshell.sections import PaperConfig
 from liqshell.sink import LiveSink, PaperSink
+from liqshell.source import GAP_S, feeds_of, source_named, sources_of
 from liqshell.wiring import CASCADE
-from liqshell.venues import bybit
 
-GAP_S = 5.0             # silence of the whole feed that means missing data: every quote is repeated after 3 s
 AUDIT_CAPACITY = 1 << 18
 LATENCY_QUANTILES = 1000
 SIMULATED, GATEWAY = "simulated", "gateway"      # settings["venue"]
@@ -56,7 +56,8 @@ def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float 
         "brackets": {symbol: {key: str(v) if key in ("entry_offset", "take_profit", "stop_loss", "trail") else v
                               for key, v in values.bracket_arguments().items()} for symbol, values in policies.items()},
         "limits": config.limits.risk_arguments(),
-        "gap_ns": int(max(GAP_S, 0.1 * speed) * lc.SECOND),
+        "gap_ns": int(max(GAP_S["bybit"], 0.1 * speed) * lc.SECOND),
+        "feeds": feeds_of(instruments, speed, {one.venue for one in config.all_feeds() if not one.trade}),
         **({"venue": SIMULATED, "equity": paper.equity, "paper": venue_arguments(paper)} if live is None else
            {"venue": GATEWAY, "equity": live.equity, "patience": live.patience, "restored": base64.b64encode(live.restored).decode(),
             "resumed_ns": live.resumed_ns}),
@@ -152,7 +153,6 @@ def make_engine(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] |
     wrapped = [wrap(policy) for policy in policies] if wrap is not None else policies
     heard: dict[str, Any] = {}
     if values["detectors"] or features:
-        from liqcore.registry import make_detector
         heard = {"detectors": [make_detector(**told) for told in values["detectors"]], "features": features}
     cascade = lc.CascadeConfig(**values["cascade"]) if values["cascade"] is not None else None
     return lc.Engine(instruments, cascade, wrapped[0] if len(wrapped) == 1 else wrapped or None, lc.Risk(**values["limits"]),
@@ -204,33 +204,20 @@ class Pipeline:
             self.engine = self.paper.engine
             self.sink = PaperSink(self.paper, values["gap_ns"], on_signals)
         self.instruments = self.engine.instruments
-        self.decoder = bybit.PublicDecoder([i.symbol for i in self.instruments])
-        self.counters: Counter[str] = Counter()
-        self._rows = np.zeros(2048, lc.EVENT_DTYPE)
+        self.sources = sources_of(values, self.sink)
 
-    def feed(self, state: lc.FeedState, ts_event: int, ts_recv: int) -> None:
-        """The feed came up, went down or is known to have a gap. ts_event: last good data, ns."""
-        if state == lc.FeedState.FEED_UP:
-            self.decoder.forget()
-        self.sink.feed(int(state), ts_event, ts_recv)
+    @property
+    def counters(self) -> Counter[str]:
+        """What the general parser was given, over all venues."""
+        return sum((source.counters for source in self.sources.values()), Counter())
 
-    def other(self, raw: bytes, ts_recv: int) -> bybit.Frame:
-        """A frame that the fast scanner handed back. Its events, if it has any, go into the engine; what it was is counted and returned."""
-        frame = self.decoder.read(raw, ts_recv)
-        self.counters[frame.kind.name.lower()] += 1
-        if frame.kind == bybit.FrameKind.MALFORMED:
-            self.counters[f"malformed: {frame.reason}"] += 1
-        if frame.events:
-            self.sink.rows(np.array(frame.events, lc.EVENT_DTYPE))
-        return frame
+    def feed(self, state: lc.FeedState, ts_event: int, ts_recv: int, venue: str = "") -> None:
+        """A venue's feed came up, went down or is known to have a gap; '' = the only one. ts_event: last good data, ns."""
+        source_named(self.sources, venue, "feed").feed(state, ts_event, ts_recv)
 
-    def frame(self, raw: bytes, ts_recv: int) -> None:
-        """Any frame, as the listener would treat it."""
-        count = self.decoder.scan.decode(raw, ts_recv, self._rows)
-        if count > 0:
-            self.sink.rows(self._rows[:count])
-        elif count < 0:
-            self.other(raw, ts_recv)
+    def frame(self, raw: bytes, ts_recv: int, venue: str = "", polled: bool = False) -> None:
+        """Any frame, as the listener would treat it; polled: it is the answer to a REST request."""
+        source_named(self.sources, venue, "recording").frame(raw, ts_recv, polled)
 
     def report(self, event: tuple[Any, ...] | bytes) -> bytes:
         """One event of the venue's or the operator's of a live run: an EVENT_DTYPE row as a tuple or as its bytes. Returns the bytes of what was

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from liqshell.errors import ConfigError
 from liqshell.toml import SCALE, choice, flag, fraction, integer, names, number, plain_table, tables, text
 
 SYMBOL = r"[A-Za-z0-9]{1,30}([-_][A-Z0-9]{1,12})*"
@@ -86,6 +87,30 @@ class FeedConfig:
         """Of order entry by websocket; "" where this environment has none (orders go by REST then)."""
         base = self._place.trade
         return (self.ws or base).rstrip("/") + "/v5/trade" if base else ""
+
+
+def feed_problems(feed: FeedConfig, feeds: Mapping[str, FeedConfig], file: str) -> list[ConfigError]:
+    """What single fields of [feed] and [feeds.NAME] cannot show."""
+    out = []
+    every = {"feed": feed} | {f"feeds.{venue}": one for venue, one in feeds.items()}
+    for name, one in every.items():
+        venue = name.removeprefix("feeds.") if name != "feed" else feed.venue
+        if bool(one.rest) != bool(one.ws):
+            missing = "ws" if one.rest else "rest"
+            out.append(ConfigError(f"{file}: {name}.{missing}", "not set, though the other address is",
+                                   f"both rest and ws, or neither (then [{name}] environment decides)"))
+        if not one.rest and one.environment not in VENUES[venue]:
+            out.append(ConfigError(f"{file}: {name}.environment", f"found {one.environment!r}",
+                                   f"one of {', '.join(map(repr, VENUES[venue]))} at {venue}"))
+        if name == "feed":
+            continue
+        if venue == feed.venue:
+            out.append(ConfigError(f"{file}: {name}", "the venue of [feed] once more", "a venue beside it", "Put its symbols into [feed]"))
+        if one.venue not in (venue, "bybit"):
+            out.append(ConfigError(f"{file}: {name}.venue", f"found {one.venue!r}", "nothing: the table's name says it", "Remove the key"))
+        if not one.symbols:
+            out.append(ConfigError(f"{file}: {name}.symbols", "empty", "at least one contract name of the venue"))
+    return out
 
 
 @dataclass(frozen=True)

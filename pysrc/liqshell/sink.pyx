@@ -5,12 +5,13 @@ There are two venues: the simulated one (PaperSink), and the gateway's (LiveSink
 
 from libc.math cimport fabs, log2
 from libc.stdint cimport int64_t
+from libc.string cimport memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from liqcore.event import as_events
 
 from liqcore.engine cimport Engine
-from liqcore.event cimport ALL_INSTRUMENTS, FEED, FEED_DOWN, FEED_GAP, LIQUIDATION, event_t
+from liqcore.event cimport ALL_INSTRUMENTS, CONTROL, CONTROL_PAUSE, FEED, FEED_DOWN, FEED_GAP, GATE_SYMBOL, LIQUIDATION, event_t
 from liqcore.paper cimport Paper
 from liqshell.dispatch cimport Dispatch
 from liqshell.wire cimport EventSink
@@ -236,10 +237,11 @@ cdef class LiveSink(EngineSink):
 cdef class VenueSink(EventSink):
     """One venue's frames on their way into an EngineSink, where several venues share an engine: its silences and its breaks concern its instruments alone.
 
-    first, count: the venue's instruments in the engine; count -1 = all there are, whose marks are one event for all.
+    first, count: the venue's instruments in the engine; count -1 = all there are, whose marks are one event for all. watched: they are not traded: before
+    anything else, the gate of each is closed (GATE_SYMBOL), and nobody opens it.
     """
 
-    def __init__(self, EngineSink sink not None, int64_t gap_ns, int first=0, int count=-1):
+    def __init__(self, EngineSink sink not None, int64_t gap_ns, int first=0, int count=-1, watched=False):
         if gap_ns <= 0:
             raise ValueError(f"gap_ns: expected a positive time, got {gap_ns}")
         if count != -1 and not (count > 0 and 0 <= first <= sink.engine.count - count):
@@ -248,7 +250,23 @@ cdef class VenueSink(EventSink):
         self.gap_ns = gap_ns
         self.first = first
         self.count = count
+        self.watched = watched
         self.last_recv = 0
+
+    cdef int begin(self, int64_t ts_recv) except -1:
+        """The first thing that is heard of a venue that is watched only."""
+        cdef event_t e
+        cdef int n
+        self.watched = False
+        memset(&e, 0, sizeof(e))
+        e.ts_recv = e.ts_event = max(ts_recv, self.sink.engine.clock.now)
+        e.kind = CONTROL
+        e.code = CONTROL_PAUSE
+        e.flags = GATE_SYMBOL
+        for n in range(self.first, self.first + (self.count if self.count != -1 else self.sink.engine.count)):
+            e.instrument = n
+            self.sink.step_c(&e)
+        return 0
 
     cdef int on_events_c(self, const event_t* events, int n, const char* raw, Py_ssize_t raw_n, int64_t ts_recv) except -1:
         return self.take(events, n)
@@ -256,6 +274,8 @@ cdef class VenueSink(EventSink):
     cdef int take(self, const event_t* events, Py_ssize_t n) except -1:
         if n == 0:
             return 0
+        if self.watched:
+            self.begin(events[0].ts_recv)
         if self.last_recv and events[0].ts_recv - self.last_recv > self.gap_ns:
             self.gaps += 1
             self.sink.gaps += 1
@@ -268,6 +288,8 @@ cdef class VenueSink(EventSink):
 
     cdef int mark(self, int state, int64_t ts_event, int64_t ts_recv) except -1:
         cdef int n
+        if self.watched:
+            self.begin(ts_recv)
         if self.count == -1:
             return self.sink.mark_c(ALL_INSTRUMENTS, state, ts_event, ts_recv)
         for n in range(self.first, self.first + self.count):
@@ -287,6 +309,8 @@ cdef class VenueSink(EventSink):
         events = as_events(events)
         address = events.ctypes.data
         if len(events):
+            if self.watched:
+                self.begin(events["ts_recv"][0])
             self.sink.pass_c(<const event_t*> address, len(events))
             self.events += len(events)
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from liqcore.feature import Features
+from liqcore.registry import KINDS, make_detector, settled
+from liqcore.registry import parameters as parameters_of
 from liqshell.errors import ConfigError
 from liqshell.policies import RULES
 from liqshell.toml import decode, plain, shown
@@ -40,6 +42,9 @@ def parameter_problems(rule: str, found: Mapping[str, Any] | None, file: str, pa
     problems: list[ConfigError] = []
     if found and rule in RULES:
         decode(RULES[rule].Parameters, found, file, path, problems)
+        for name, value in found.items():
+            if name.startswith("feature_") and isinstance(value, str):
+                problems += feature_problems((value,), file, f"{path}.{name}")
     return problems
 
 
@@ -55,16 +60,14 @@ def detectors(layers: Sequence[tuple[str, Tables]]) -> dict[str, dict[str, Any]]
                 known = out.get(name, {})
                 out[name] = known | told if told.get("kind", known.get("kind")) == known.get("kind") else told
             elif out.setdefault(name, told) != told:
-                raise ConfigError(f"[detectors.{name}]", f"preset {where} means another detector than preset {said_by[name]}", "one meaning of a name",
-                                  "Give [policy.symbols] presets that agree, or run them one after the other")
+                raise ConfigError(f"[detectors.{name}]", f"preset {where} means another detector than preset {said_by[name]}",
+                                  "one meaning of a name", "Give [policy.symbols] presets that agree, or run them one after the other")
             said_by.setdefault(name, where)
     return out
 
 
 def detector_problems(found: Mapping[str, Mapping[str, Any]], file: str) -> list[ConfigError]:
     """What is wrong with detectors as they are after merging; each is made once to see it."""
-    from liqcore.registry import KINDS, make_detector
-
     out: list[ConfigError] = []
     for name, told in found.items():
         here = f"{file}: detectors.{name}"
@@ -76,10 +79,28 @@ def detector_problems(found: Mapping[str, Mapping[str, Any]], file: str) -> list
             wrong = f"found {shown(told['kind'])}" if "kind" in told else "not set, and no preset of this run has a detector of this name"
             out.append(ConfigError(f"{here}.kind", wrong, f"one of {', '.join(map(repr, KINDS))}", f"Did you mean {near[0]!r}?" if near else ""))
             continue
+        wrong_keys = _detector_keys(here, told["kind"], {key: value for key, value in told.items() if key != "kind"})
         try:
-            make_detector(name=name, **told)
-        except (ValueError, TypeError) as why:
-            out.append(ConfigError(here, str(why)))
+            if not wrong_keys:
+                make_detector(name=name, **told)
+        except (ValueError, TypeError) as why:          # what several of them say together
+            wrong_keys.append(ConfigError(here, str(why)))
+        out += wrong_keys
+    return out
+
+
+def _detector_keys(here: str, kind: str, told: Mapping[str, Any]) -> list[ConfigError]:
+    """What is wrong with single parameters of a detector."""
+    known, out = {row.name: row for row in parameters_of(kind)}, []
+    for key, value in told.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1, 0.5)
+            out.append(ConfigError(f"{here}.{key}", "unknown key", "", f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(known)}"))
+            continue
+        try:
+            settled(kind, (known[key],), {key: value})
+        except ValueError:
+            out.append(ConfigError(f"{here}.{key}", f"found {shown(value)}", known[key].accepts))
     return out
 
 

@@ -64,12 +64,17 @@ def _plain(preset: Preset) -> dict[str, object]:
             "evidence": preset.evidence.strip(), **_sections(preset)}
 
 
+def _word(value: object) -> str:
+    """A number or word as TOML would have it."""
+    return str(value).lower() if isinstance(value, bool) else f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
 def _print(preset: Preset) -> None:
     print(f"{preset.name}  [{preset.grade.upper()}]  from {preset.source}")
     print(textwrap.fill(preset.summary, WIDTH, initial_indent="  ", subsequent_indent="  "))
     for title, values in _sections(preset).items():
         if values:
-            text = ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items())
+            text = ", ".join(f"{name} {_word(value)}" for name, value in values.items())
             print(textwrap.fill(text, WIDTH, initial_indent=f"  {title}: ", subsequent_indent="    "))
     print(textwrap.fill(preset.evidence.strip(), WIDTH, initial_indent="  evidence: ", subsequent_indent="    "))
     print()

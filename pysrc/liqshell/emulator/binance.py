@@ -1,7 +1,7 @@
 """The Binance USD-M public protocol as the venue writes it: streams, acknowledgements, REST answers. Pure functions, no clock, no socket.
 
-Side of a forceOrder is that of the ORDER: a long that is closed by force is a SELL. st and ps stand beside `o` (st 1 = USD-M, 2 = COIN-M). Sources: the
-venue's change log until 2026-07 and its page "Important WebSocket Change Notice".
+Side of a forceOrder is that of the ORDER: a long that is closed by force is a SELL. st and ps stand beside `o` (st 1 = USD-M, 2 = COIN-M). Sources:
+the venue's change log until 2026-07 and its page "Important WebSocket Change Notice".
 """
 
 import orjson

@@ -1,6 +1,7 @@
 """The emulated Binance USD-M feed: the market's rows become its streams, with the venue's own aggregation and throttles.
 
-forceOrder shows at most one order per symbol and second, the largest by value, sent when the second is over; !forceOrder@arr carries COIN-M orders too.
+forceOrder shows at most one order per symbol and second, the largest by value, sent when the second is over; !forceOrder@arr carries COIN-M orders,
+too.
 """
 
 from collections.abc import Sequence
@@ -40,7 +41,8 @@ class BinanceLane(Lane):
     def texts(self) -> tuple[tuple[str, str], tuple[str, str]]:
         """Bid and ask: (price, quantity)."""
         c = self.contract
-        return ((binance.price_text(c, self.bid), binance.qty_text(c, self.bid_lots)), (binance.price_text(c, self.ask), binance.qty_text(c, self.ask_lots)))
+        return ((binance.price_text(c, self.bid), binance.qty_text(c, self.bid_lots)),
+                (binance.price_text(c, self.ask), binance.qty_text(c, self.ask_lots)))
 
     def _later(self) -> None:
         self.due = min((ms for ms in (self.aggregate_ms, self.forced_ms, self.depth_ms) if ms), default=0)

@@ -192,7 +192,8 @@ class BinanceNeighbour(Neighbour):
 
     @staticmethod
     def _interest(lane: BinanceLane, now_ms: int, query: dict[str, str]) -> object:
-        return {"symbol": lane.contract.symbol, "openInterest": decimal_text(lane.interest, lane.contract.lot_decimals), "time": lane.ticker_ms or now_ms}
+        return {"symbol": lane.contract.symbol, "openInterest": decimal_text(lane.interest, lane.contract.lot_decimals),
+                "time": lane.ticker_ms or now_ms}
 
     @staticmethod
     def _premium(lane: BinanceLane, now_ms: int, query: dict[str, str]) -> object:

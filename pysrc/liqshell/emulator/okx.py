@@ -1,7 +1,7 @@
 """The OKX V5 public protocol as the venue writes it: channels, acknowledgements, REST answers. Pure functions, no clock, no socket.
 
-Quantities are contracts: base = sz x ctVal. `side` of a liquidation is that of the ORDER (a long that is closed by force is a sell), posSide is net in
-one-way mode. Source: the venue's documentation of 2026-07.
+Quantities are contracts: base = sz x ctVal. `side` of a liquidation is that of the ORDER (a long that is closed by force is a sell), posSide is net
+in one-way mode. Source: the venue's documentation of 2026-07.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The emulated OKX feed: the market's rows become its pushes.
 
-liquidation-orders comes for the whole market: rows of 100 ms in the `details` of one push, not always in order of time. Older copies of the venue's page say
-at most one row per contract and second; whether that holds is not known, so one_per_second chooses.
+liquidation-orders comes for the whole market: rows of 100 ms in the `details` of one push, not always in order of time. Older copies of the venue's
+page say at most one row per contract and second; whether that holds is not known, so one_per_second chooses.
 """
 
 from collections.abc import Sequence
@@ -81,9 +81,12 @@ class OkxLane(Lane):
     def book_frame(self, channel: str) -> bytes:
         """bbo-tbt or books5 in force."""
         c = self.contract
-        row = okx.book_row((okx.price_text(c, self.bid), okx.size_text(c, self.bid_lots)), (okx.price_text(c, self.ask), okx.size_text(c, self.ask_lots)),
-                           self.quote_ms, self.update_id)
-        return okx.frame(self.arg(channel), [row])
+        return okx.frame(self.arg(channel), [okx.book_row(*self.texts(), self.quote_ms, self.update_id)])
+
+    def texts(self) -> tuple[tuple[str, str], tuple[str, str]]:
+        """Bid and ask: (price, contracts)."""
+        c = self.contract
+        return (okx.price_text(c, self.bid), okx.size_text(c, self.bid_lots)), (okx.price_text(c, self.ask), okx.size_text(c, self.ask_lots))
 
     def _send_book(self, now_ms: int, out: list[Frame]) -> None:
         self.book_sent_ms, self.book_due_ms = now_ms, 0
@@ -128,8 +131,9 @@ class OkxLane(Lane):
                             "ts": str(now_ms)}
         if channel == "funding-rate":
             due = (now_ms // 28_800_000 + 1) * 28_800_000
-            return named | {"fundingRate": f"{self.funding / 1e8:.10f}", "fundingTime": str(due), "method": "current_period", "maxFundingRate": "0.00375",
-                            "minFundingRate": "-0.00375", "nextFundingRate": "", "nextFundingTime": str(due + 28_800_000), "premium": "0",
+            return named | {"fundingRate": f"{self.funding / 1e8:.10f}", "fundingTime": str(due), "method": "current_period",
+                            "maxFundingRate": "0.00375", "minFundingRate": "-0.00375", "nextFundingRate": "",
+                            "nextFundingTime": str(due + 28_800_000), "premium": "0",
                             "settFundingRate": f"{self.funding / 1e8:.10f}", "settState": "settled", "ts": str(now_ms)}
         return named | self._ticker_values() | {"ts": str(max(self.trade_ms, self.quote_ms))}
 
@@ -138,8 +142,8 @@ class OkxLane(Lane):
         price = {key: okx.price_text(c, ticks) if ticks else "" for key, ticks in (
             ("last", self.last), ("askPx", self.ask), ("bidPx", self.bid), ("open24h", self.open_24h), ("high24h", self.high_24h),
             ("low24h", self.low_24h), ("sodUtc0", self.open_24h), ("sodUtc8", self.open_24h))}
-        return price | {"lastSz": okx.size_text(c, self.last_lots), "askSz": okx.size_text(c, self.ask_lots), "bidSz": okx.size_text(c, self.bid_lots),
-                        "vol24h": okx.size_text(c, self.volume_lots), "volCcy24h": f"{volume:.4f}"}
+        return price | {"lastSz": okx.size_text(c, self.last_lots), "askSz": okx.size_text(c, self.ask_lots),
+                        "bidSz": okx.size_text(c, self.bid_lots), "vol24h": okx.size_text(c, self.volume_lots), "volCcy24h": f"{volume:.4f}"}
 
     def flush(self, now_ms: int, out: list[Frame]) -> None:
         if self.book_due_ms and self.book_due_ms <= now_ms:

@@ -144,7 +144,8 @@ class OkxNeighbour(Neighbour):
         if path == "/api/v5/public/time":
             return 200, okx.envelope([{"ts": str(now_ms)}])
         channels = {"/api/v5/public/open-interest": "open-interest", "/api/v5/public/mark-price": "mark-price", "/api/v5/market/ticker": "tickers",
-                    "/api/v5/public/funding-rate": "funding-rate", "/api/v5/market/tickers": "tickers", "/api/v5/market/index-tickers": "index-tickers"}
+                    "/api/v5/public/funding-rate": "funding-rate", "/api/v5/market/tickers": "tickers",
+                    "/api/v5/market/index-tickers": "index-tickers"}
         if kind not in okx.TYPES:
             return 200, okx.envelope([], "51000", "Parameter instType error")
         if path not in channels and path not in ("/api/v5/public/instruments", "/api/v5/market/books", "/api/v5/market/trades"):
@@ -156,14 +157,9 @@ class OkxNeighbour(Neighbour):
         if path == "/api/v5/public/instruments":
             return 200, okx.envelope([okx.instrument(lane.contract) for lane in lanes])
         if path == "/api/v5/market/books":
-            return 200, okx.envelope([okx.book_row(*self._book(lane), lane.quote_ms, lane.update_id) for lane in lanes if lane.bid])
+            return 200, okx.envelope([okx.book_row(*lane.texts(), lane.quote_ms, lane.update_id) for lane in lanes if lane.bid])
         if path == "/api/v5/market/trades":
             return 200, okx.envelope([okx.trade_row(lane.inst, lane.trade_id - k, okx.price_text(lane.contract, ticks),
                                                     okx.size_text(lane.contract, lots), side, lane.trade_ms, 1)
                                       for lane in lanes for k, (side, ticks, lots) in enumerate(reversed(lane.prints))])
         return 200, okx.envelope([lane.value_row(channels[path], now_ms) for lane in lanes])
-
-    @staticmethod
-    def _book(lane: OkxLane) -> tuple[tuple[str, str], tuple[str, str]]:
-        c = lane.contract
-        return ((okx.price_text(c, lane.bid), okx.size_text(c, lane.bid_lots)), (okx.price_text(c, lane.ask), okx.size_text(c, lane.ask_lots)))

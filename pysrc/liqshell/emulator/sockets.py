@@ -53,7 +53,8 @@ class Connection:
 
 
 class Hub:
-    """All clients of /v5/public/... Only linear has topics. always: topics that are wanted although no client listens. Other venues' hubs build on it."""
+    """All clients of /v5/public/... Only linear has topics. always: topics that are wanted although no client listens. Other venues' hubs build on
+    it."""
 
     connection_type = Connection
 

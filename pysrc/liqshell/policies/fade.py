@@ -1,7 +1,7 @@
 """Fade: rest a post-only order beyond the cascade and take the snap-back (written system S2).
 
-Longs flushed -> the price was pushed down -> buy below the market. Shorts flushed -> sell above it. It acts when the cascade becomes ACTIVE, while it
-still runs, and asks for the same bracket every time; risk decides whether it may.
+Longs flushed -> the price was pushed down -> buy below the market. Shorts flushed -> sell above it. It acts when the cascade becomes ACTIVE, while
+it still runs, and asks for the same bracket every time; risk decides whether it may.
 """
 
 from __future__ import annotations

@@ -1,0 +1,2 @@
+FORMULAS: tuple[str, ...]
+TRANSFORMS: tuple[str, ...]

@@ -1,0 +1,88 @@
+"""The formulas of the features: see feature_formulas.pxd; feature_spec.py says what each means."""
+
+from liqcore.feature_kernels cimport *
+
+#: names by number, in the order of the enums
+FORMULAS = tuple((
+    "liquidations.liq_volume liquidations.liq_long_volume liquidations.liq_short_volume liquidations.liq_count liquidations.liq_rate "
+    "liquidations.liq_max liquidations.liq_imbalance liquidations.liq_long_share liquidations.liq_cascade_flag liquidations.liq_cascade_size "
+    "liquidations.liq_correlation flow.ofi flow.trade_imbalance flow.volume flow.buy_volume flow.sell_volume flow.trade_count flow.spread_bps "
+    "price.last price.mark price.basis price.return price.range price.open price.high price.low price.close volatility.realised volatility.atr "
+    "volatility.natr funding.funding funding.funding_avg oi.oi oi.oi_value oi.oi_change").split())
+TRANSFORMS = ("", "zscore", "mean", "std", "max", "min", "rank", "lag", "change")
+
+
+cdef double value_sums(int32_t formula, const sums_t* w, int64_t window_ns) noexcept nogil:
+    cdef double total
+    cdef int64_t count = w.count[0] + w.count[1]
+    if formula == LIQ_VOLUME or formula == FLOW_VOLUME:
+        return sums_total(w)
+    if formula == LIQ_LONG or formula == FLOW_BUY:
+        return sums_long(w)
+    if formula == LIQ_SHORT or formula == FLOW_SELL:
+        return sums_short(w)
+    if formula == LIQ_COUNT or formula == FLOW_COUNT:
+        return <double> count
+    if formula == LIQ_RATE:
+        return count * 6e10 / window_ns
+    if formula == LIQ_MAX:
+        return sums_max(w)
+    if formula == FLOW_OFI:
+        return sums_net(w)
+    total = sums_total(w)
+    if formula == LIQ_SHARE:
+        return sums_long(w) / total if total > 0.0 else 0.5
+    if formula == LIQ_IMBALANCE:
+        return (sums_short(w) - sums_long(w)) / total if total > 0.0 else 0.0
+    return (sums_long(w) - sums_short(w)) / total if total > 0.0 else 0.0      # FLOW_IMBALANCE
+
+
+cdef double value_track(int32_t formula, const track_t* t) noexcept nogil:
+    if t.value != t.value:
+        return NAN
+    if formula == PRICE_RANGE:
+        return track_spread(t) / t.value if track_before(t) == track_before(t) else NAN
+    if formula == VOLATILITY_REALISED:
+        return track_realised(t)
+    return t.value / track_before(t) - 1.0                                     # PRICE_RETURN, OI_CHANGE
+
+
+cdef double value_candles(int32_t formula, const candles_t* c, const known_t* k) noexcept nogil:
+    cdef int64_t bars = ATR_BARS + 1 if formula == VOLATILITY_ATR or formula == VOLATILITY_NATR else 1
+    if c.bar < bars or (c.bar - bars) * c.step_ns < k.since:
+        return NAN
+    if formula == PRICE_OPEN:
+        return c.done.open
+    if formula == PRICE_HIGH:
+        return c.done.high
+    if formula == PRICE_LOW:
+        return c.done.low
+    if formula == PRICE_CLOSE:
+        return c.done.close
+    return candles_atr(c) if formula == VOLATILITY_ATR else candles_atr(c) / c.done.close
+
+
+cdef double value_state(int32_t formula, const known_t* k) noexcept nogil:
+    if formula == FLOW_SPREAD:
+        return (k.ask - k.bid) / ((k.ask + k.bid) * 0.5) * 1e4
+    if formula == PRICE_LAST:
+        return k.last
+    if formula == PRICE_MARK:
+        return k.mark
+    if formula == PRICE_BASIS:
+        return k.mark / k.index - 1.0
+    if formula == FUNDING_NOW:
+        return k.funding
+    return k.oi if formula == OI_NOW else k.oi * k.mark
+
+
+cdef double judged(const history_t* h, int32_t transform, int64_t index, double x) noexcept nogil:
+    """A transform that looks at the whole history. z-score and rank are known from 30 samples on, the others when none is missing."""
+    cdef const course_t* c = &h.course
+    if c.count < (min(h.samples, <int64_t> 30) if transform == ZSCORE or transform == RANK else h.samples):
+        return NAN
+    if transform == ZSCORE:
+        return NAN if x != x else (x - c.mean) / c.std if c.std > 0.0 else 0.0
+    if transform == RANK:
+        return history_rank(h, index, x) if x == x else NAN
+    return c.mean if transform == MEAN else c.std if transform == STD else c.most if transform == MAX else c.least

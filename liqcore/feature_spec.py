@@ -1,0 +1,240 @@
+"""The names of features: their grammar, what each one means, and the plan of kernels that a list of them needs.
+
+    [ASSET/]group.name[@window][:transform[(time)]]      liquidations.liq_imbalance@15m:zscore      BTC/liquidations.liq_volume@1s:lag(30s)
+
+A window or time is a number with a unit: 500ms, 30s, 5m, 1h, 1d. `ASSET/` looks at another asset's contract (on the same venue where it has one).
+A transform looks at the feature's own history: its values on a grid of times, each as it stood just before its moment.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+from liqcore.feature_table import DAY, ENTRIES, HOUR, MILLISECOND, MINUTE, SECOND, Entry
+
+UNITS = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": MILLISECOND}
+WINDOW_MIN_NS, WINDOW_MAX_NS = 10 * MILLISECOND, 30 * DAY
+TIME_MAX_NS = 90 * DAY
+SLOTS = (120, 125)               # slots of a window: the first that gives whole milliseconds, else the last
+STEP_NS = MINUTE                 # a history is sampled every window, at most every minute
+SAMPLES = 1440                   # of a history without a stated length
+SAMPLES_MAX = 3600
+SAMPLES_KNOWN = 30               # a z-score or rank needs so many known samples, or all where the history is shorter
+
+COUNTED = ("liquidations",)      # groups that count liquidations: what they say depends on how complete the feed is
+GROUPS: tuple[str, ...] = tuple(dict.fromkeys(entry.group for entry in ENTRIES.values()))
+ALIASES = {"liq_buy_volume": "liq_long_volume", "liq_sell_volume": "liq_short_volume"}      # S4's words: "buy" = longs were closed
+#: transform: what it says
+TRANSFORMS: dict[str, str] = {
+    "zscore": "(value now - mean) / population std of the history; 0 where the history does not vary", "mean": "mean of the history",
+    "std": "population standard deviation of the history", "max": "largest of the history", "min": "smallest of the history",
+    "rank": "share of the history below the value now, equals counting half: 0..1", "lag": "the value of that time ago",
+    "change": "value now - value of that time ago"}
+LEAD = "30s"
+#: the written research system's own spellings
+STUDY_WINDOWS = {"liq_imbalance": "15m", "liq_correlation": "5m", "liq_btc_lead": "1s"}
+_STUDY = re.compile(r"(liq_[a-z_]+?)(?:_(mean|std|max))?(?:_(\d+(?:ms|s|m|h|d)))?(?:_(zscore))?")
+_NAME = re.compile(r"(?:(?P<asset>[A-Za-z0-9]+)/)?(?P<group>\w+)\.(?P<name>\w+)(?:@(?P<window>[^:@]*))?"
+                   r"(?::(?P<transform>\w+)(?:\((?P<time>[^()]*)\))?)?")
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One parsed name. window_ns 0 = none; time_ns: history or lag of the transform."""
+
+    asset: str
+    entry: Entry
+    window_ns: int
+    transform: str
+    time_ns: int
+
+    @property
+    def step_ns(self) -> int:
+        """Grid of the history; 0 without a transform."""
+        return _grid(self)[0]
+
+    @property
+    def samples(self) -> int:
+        """Moments of the history."""
+        return _grid(self)[1]
+
+    @property
+    def unit(self) -> str:
+        """Of its value: a z-score has none, a rank is a share."""
+        return {"zscore": "standard deviations", "rank": "0..1"}.get(self.transform, self.entry.unit)
+
+    @property
+    def text(self) -> str:
+        """The canonical name."""
+        out = f"{self.asset}/" * bool(self.asset) + self.entry.key + f"@{duration(self.window_ns)}" * bool(self.window_ns)
+        if not self.transform:
+            return out
+        stated = self.transform in ("lag", "change") or (self.time_ns != _history(self.window_ns))
+        return f"{out}:{self.transform}" + f"({duration(self.time_ns)})" * stated
+
+
+def duration(ns: int) -> str:
+    """90000000000 -> '90s': the largest unit that divides it."""
+    for unit, size in UNITS.items():
+        if ns % size == 0:
+            return f"{ns // size}{unit}"
+    raise ValueError(f"expected whole milliseconds, got {ns} ns")
+
+
+def nanoseconds(text: str) -> int:
+    """'15m' -> ns. ValueError for anything else than a number with a unit."""
+    found = re.fullmatch(r"(\d{1,9})(ms|s|m|h|d)", text)
+    if found is None:
+        raise ValueError(f"expected a number with a unit such as 500ms, 30s, 5m, 1h or 1d, got {text!r}")
+    return int(found[1]) * UNITS[found[2]]
+
+
+def slots(window_ns: int) -> int:
+    """How many slots make a window: see feature_kernels.pxd."""
+    return SLOTS[0] if window_ns % (SLOTS[0] * MILLISECOND) == 0 else SLOTS[1]
+
+
+def _base_step(window_ns: int) -> int:
+    return min(window_ns or STEP_NS, STEP_NS)
+
+
+def _history(window_ns: int) -> int:
+    return SAMPLES * _base_step(window_ns)
+
+
+def _grid(feature: Feature) -> tuple[int, int]:
+    """(step, samples) of a feature's history: never more than SAMPLES_MAX moments, for a longer one they lie further apart."""
+    if not feature.transform:
+        return 0, 0
+    base, time = _base_step(feature.window_ns), feature.time_ns
+    if feature.transform in ("lag", "change"):   # how long ago is true to a thirtieth
+        base = min(base, max(time // 30, MILLISECOND))
+    step = base * -(-time // (SAMPLES_MAX * base))
+    return step, max(time // step, 1)
+
+
+def _nearest(word: str, words: Iterable[str]) -> str:
+    words = list(words)
+    close = difflib.get_close_matches(word, words, 1, 0.5)
+    return (f"; did you mean {close[0]!r}?" if close else "") + f" (there are: {', '.join(words)})"
+
+
+def _window(entry: Entry, text: str | None) -> int:
+    if text is None:
+        if entry.window == 0:
+            raise ValueError(f"{entry.key} needs a window, such as {entry.key}@1m")
+        return entry.window or 0
+    if entry.window is None:
+        raise ValueError(f"{entry.key} is the latest value and takes no window; its history is asked for with a transform, such as "
+                         f"{entry.key}:change(1h)")
+    window = nanoseconds(text)
+    if not WINDOW_MIN_NS <= window <= WINDOW_MAX_NS:
+        raise ValueError(f"window: expected {duration(WINDOW_MIN_NS)} to {duration(WINDOW_MAX_NS)}, got {text}")
+    return window
+
+
+def _time(transform: str, text: str | None, window_ns: int) -> int:
+    if transform == "lag" and not text:
+        raise ValueError("lag needs a time, such as lag(30s)")
+    if not text:
+        return (window_ns or STEP_NS) if transform == "change" else _history(window_ns)
+    time = nanoseconds(text)
+    least = MILLISECOND if transform in ("lag", "change") else 2 * _base_step(window_ns)
+    if not least <= time <= TIME_MAX_NS:
+        raise ValueError(f"{transform}: expected {duration(least)} to {duration(TIME_MAX_NS)}, got {text}")
+    return time
+
+
+def of_study(name: str) -> str:
+    """'liq_volume_5s' -> 'liquidations.liq_volume@5s': the written research system's spellings, and short ones ('liq_rate'), in this grammar.
+
+    Rolling means, deviations and maxima ('liq_volume_mean_15m') are of 5-second bars. What it does not know is returned as it is.
+    """
+    found = _STUDY.fullmatch(name)
+    if found is None:
+        return name
+    key, rolling, window, z = found[1], found[2] or "", found[3], found[4] or ""
+    key = ALIASES.get(key, key)
+    if key != "liq_btc_lead" and f"liquidations.{key}" not in ENTRIES:
+        return name
+    if rolling:
+        return f"liquidations.{key}@5s:{rolling}({window or '5m'})" if not z else name
+    return f"liquidations.{key}@{window or STUDY_WINDOWS.get(key, '1m')}" + f":{z}" * bool(z)
+
+
+def _parse(name: str) -> Feature:
+    found = _NAME.fullmatch(of_study(name))
+    if found is None:
+        raise ValueError("expected [ASSET/]group.name[@window][:transform[(time)]], such as liquidations.liq_imbalance@15m:zscore")
+    asset, group, key = (found["asset"] or "").upper(), found["group"], ALIASES.get(found["name"], found["name"])
+    if group not in GROUPS:
+        raise ValueError(f"no group {group!r}" + _nearest(group, GROUPS))
+    lead = (group, key) == ("liquidations", "liq_btc_lead")
+    if lead:
+        if asset or found["transform"]:
+            raise ValueError("liq_btc_lead is BTC/liquidations.liq_volume@1s:lag(30s), and takes neither an asset nor a transform of its own")
+        asset, key = "BTC", "liq_volume"
+    entry = ENTRIES.get(f"{group}.{key}")
+    if entry is None:
+        raise ValueError(f"{group} has no {key!r}" + _nearest(key, (e.name for e in ENTRIES.values() if e.group == group)))
+    window = _window(entry, "1s" if lead and found["window"] is None else found["window"])
+    transform, time = ("lag", LEAD) if lead else (found["transform"] or "", found["time"])
+    if transform and transform not in TRANSFORMS:
+        raise ValueError(f"no transform {transform!r}" + _nearest(transform, TRANSFORMS))
+    return Feature(asset, entry, window, transform, _time(transform, time, window) if transform else 0)
+
+
+@cache
+def parse(name: str) -> Feature:
+    """The parsed feature; ValueError that names it, says what is wrong and suggests the nearest."""
+    try:
+        return _parse(name)
+    except ValueError as why:
+        raise ValueError(f"feature {name!r}: {why}") from None
+
+
+def canonical(name: str) -> str:
+    """The one spelling of a feature: 'liquidations.liq_buy_volume@60s' -> 'liquidations.liq_long_volume@1m'."""
+    return parse(name).text
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a list of features needs. Features that need the same kernel share it. Every list holds plain tuples:
+
+    kernels: (source, window_ns); bases: (name, kernel or -1, window_ns); histories: (base, step_ns, samples);
+    readers, one a feature: (asset, base, transform, history or -1, time_ns). assets: of each base, those that need it; None = all instruments do.
+    """
+
+    features: tuple[Feature, ...]
+    kernels: tuple[tuple[str, int], ...]
+    bases: tuple[tuple[str, int, int], ...]
+    histories: tuple[tuple[int, int, int], ...]
+    readers: tuple[tuple[str, int, str, int, int], ...]
+    assets: tuple[frozenset[str] | None, ...]
+
+    @property
+    def kinds(self) -> frozenset[int]:
+        """event.Kind of what must be fed."""
+        return frozenset(ENTRIES[name].kind for name, _, _ in self.bases)
+
+
+def plan(names: Iterable[str]) -> Plan:
+    """ValueError for a name that is not one."""
+    features = tuple(parse(name) for name in names)
+    kernels: dict[tuple[str, int], int] = {}
+    bases: dict[tuple[str, int, int], int] = {}
+    histories: dict[tuple[int, int, int], int] = {}
+    readers, assets = [], {}
+    for f in features:
+        kernel = -1 if f.entry.source == "state" else kernels.setdefault((f.entry.source, f.window_ns), len(kernels))
+        row = (f.entry.key, kernel, f.window_ns)
+        base = bases.setdefault(row, len(bases))
+        history = histories.setdefault((base, f.step_ns, f.samples), len(histories)) if f.transform else -1
+        readers.append((f.asset, base, f.transform, history, f.time_ns))
+        assets.setdefault(base, set()).add(f.asset)
+    needs = tuple(None if "" in assets[n] or row[0] in ("liquidations.liq_correlation", "funding.funding_avg") else frozenset(assets[n])
+                  for row, n in bases.items())
+    return Plan(features, tuple(kernels), tuple(bases), tuple(histories), tuple(readers), needs)

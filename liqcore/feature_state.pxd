@@ -1,0 +1,64 @@
+"""What features keep: the plan of their names as C arrays, and the kernels of every instrument. Python-free between open_c and the end."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+
+from liqcore.event cimport market_t
+from liqcore.feature_formulas cimport known_t
+from liqcore.feature_kernels cimport burst_t, candles_t, history_t, sums_t, track_t
+from liqcore.instrument cimport instrument_t
+
+ctypedef struct base_t:          # a feature without its transform
+    int64_t window_ns
+    int32_t formula              # Formula
+    int32_t column               # of its kernel among those of one kind; -1 = none
+    uint8_t across               # reads other instruments too
+
+ctypedef struct reader_t:        # one name asked for
+    int64_t time_ns
+    int32_t base
+    int32_t history              # -1 = none
+    int32_t transform            # Transform
+
+cdef class FeatureState:
+    cdef readonly tuple names        # canonical, in the order asked for
+    cdef readonly uint32_t wants     # one bit (1 << Kind) for each kind of event that they need
+    cdef readonly tuple instruments  # empty until open_c
+    cdef readonly int64_t nbytes     # memory of the state
+    cdef object plan
+    cdef list order                  # kernels of each kind, by column
+    cdef dict index                  # place of each name
+    cdef dict places                 # of instruments' keys and symbols
+    cdef int count
+    cdef int columns[5]              # kernels of each kind an instrument has: sums, tracks, candles, bursts, histories
+    cdef int streams[6]              # where the sums of liquidations, trades, quotes end; and the tracks of price, open interest, funding
+    cdef int bases
+    cdef base_t* base
+    cdef reader_t* reader
+    cdef int32_t* base_of            # base of each history
+    cdef int32_t* target             # instrument that reader r reads for instrument n: r * count + n
+    cdef int32_t* bitcoin            # BTC's contract for each instrument; -1 = none
+    cdef int32_t* fellow             # next instrument of the same asset, in a circle
+    cdef known_t* known
+    cdef sums_t* sums
+    cdef track_t* tracks
+    cdef candles_t* candles
+    cdef burst_t* bursts
+    cdef history_t* histories
+    cdef double* pool                # rings of all of them
+    cdef int64_t pool_bytes
+    cdef int64_t started             # ns of the first event; -1 = none yet
+    cdef int64_t due_across          # next sample of a history that reads several instruments
+    cdef int64_t now                 # of push() and read() from Python, with what follows
+    cdef int64_t accepted
+    cdef int64_t turned_away[128]    # by Reason
+    cdef instrument_t* inst
+    cdef market_t* market
+    cdef int open_c(self, tuple instruments) except -1
+    cdef bytes save_c(self)
+    cdef int load_c(self, bytes data) except -1
+    cdef list plain(self)
+    cdef int _free(self) except -1
+    cdef int _build_plan(self) except -1
+    cdef int _build_kernels(self) except -1
+    cdef int _build_links(self) except -1
+    cdef int64_t _build_rings(self, int n, int64_t size, list whose, list rooms) except -1

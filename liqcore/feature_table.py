@@ -1,0 +1,88 @@
+"""Every feature there is: what it means, its unit, and the kernel behind it. docs/features.md shows this table."""
+
+from dataclasses import dataclass
+
+MILLISECOND, SECOND, MINUTE, HOUR, DAY = 1_000_000, 1_000_000_000, 60_000_000_000, 3_600_000_000_000, 86_400_000_000_000
+LIQUIDATION, TRADE, BBO, TICKER = 1, 2, 3, 4     # event.Kind
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row. source: the kernel. window: the default in ns, 0 = must be given, None = takes none. kind: of the events it is fed with.
+    across: it reads other instruments too."""
+
+    group: str
+    name: str
+    source: str
+    unit: str
+    meaning: str
+    window: int | None = 0
+    kind: int = LIQUIDATION
+    across: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"{self.group}.{self.name}"
+
+
+def _rows(group: str, source: str, kind: int, *rows: tuple[str, str, str], window: int | None = 0, across: bool = False) -> list[Entry]:
+    return [Entry(group, name, source, unit, meaning, window, kind, across) for name, unit, meaning in rows]
+
+
+CANDLE = "of the last complete candle of this length (grid of UTC time; a candle without a trade stands at the close before)"
+TABLE = (
+    *_rows("liquidations", "liquidations", LIQUIDATION,
+           ("liq_volume", "quote", "liquidated notional, both sides"),
+           ("liq_long_volume", "quote", "notional of liquidated longs"),
+           ("liq_short_volume", "quote", "notional of liquidated shorts"),
+           ("liq_count", "events", "number of liquidations"),
+           ("liq_rate", "events/min", "liquidations a minute: count / window"),
+           ("liq_max", "quote", "largest notional of one liquidation; 0 = there was none"),
+           ("liq_imbalance", "-1..1", "(short - long) / total notional: -1 = only longs were liquidated; 0 where nothing was"),
+           ("liq_long_share", "0..1", "long / total notional; 0.5 where nothing was liquidated")),
+    *_rows("liquidations", "cascade", LIQUIDATION,
+           ("liq_cascade_flag", "0 or 1", "1 while a cascade runs: at least 2 liquidations at or above the P95 of the contract's last 1000 (known "
+                                          "after 100), each within the window of the one before"),
+           ("liq_cascade_size", "quote", "notional of the large liquidations of the running cascade; 0 where none runs"), window=MINUTE),
+    *_rows("liquidations", "liquidations", LIQUIDATION,
+           ("liq_correlation", "-1..1", "Pearson correlation with BTC of the notional liquidated per slot (a 120th of the window), complete slots "
+                                        "only; not known where one of the two does not vary"), window=5 * MINUTE, across=True),
+    *_rows("flow", "ofi", BBO,
+           ("ofi", "base", "order-flow imbalance of the best quotes: size that came to the bid or left the ask, minus the reverse "
+                           "(Cont, Kukanov, Stoikov 2014)")),
+    *_rows("flow", "trades", TRADE,
+           ("trade_imbalance", "-1..1", "(bought - sold) / total notional, by aggressor; 0 without trades"),
+           ("volume", "quote", "traded notional"),
+           ("buy_volume", "quote", "notional of aggressive buys"),
+           ("sell_volume", "quote", "notional of aggressive sells"),
+           ("trade_count", "trades", "number of trades")),
+    *_rows("flow", "state", BBO, ("spread_bps", "bps", "(ask - bid) / mid"), window=None),
+    *_rows("price", "state", TRADE, ("last", "quote", "price of the last trade"), window=None),
+    *_rows("price", "state", TICKER,
+           ("mark", "quote", "mark price"),
+           ("basis", "fraction", "mark / index - 1"), window=None),
+    *_rows("price", "price", TRADE,
+           ("return", "fraction", "last trade / last trade before the window - 1"),
+           ("range", "fraction", "(highest - lowest price that stood in the window) / last trade")),
+    *_rows("price", "candles", TRADE,
+           ("open", "quote", f"first price {CANDLE}"),
+           ("high", "quote", f"highest price {CANDLE}"),
+           ("low", "quote", f"lowest price {CANDLE}"),
+           ("close", "quote", f"last price {CANDLE}")),
+    *_rows("volatility", "price", TRADE,
+           ("realised", "fraction", "square root of the summed squared log returns from slot to slot (a 120th of the window), complete slots only; "
+                                    "not annualised")),
+    *_rows("volatility", "candles", TRADE,
+           ("atr", "quote", "average true range: plain mean of the true ranges of the last 14 complete candles of this length"),
+           ("natr", "fraction", "atr / close of the last complete candle")),
+    *_rows("funding", "state", TICKER, ("funding", "fraction", "funding rate of the running interval, as the venue states it"), window=None),
+    *_rows("funding", "funding", TICKER,
+           ("funding_avg", "fraction", "funding rate, averaged over time (at the 120 slot ends of the window), then over those venues of the "
+                                       "asset where it is known"), across=True),
+    *_rows("oi", "state", TICKER,
+           ("oi", "base", "open interest"),
+           ("oi_value", "quote", "open interest x mark price"), window=None),
+    *_rows("oi", "oi", TICKER, ("oi_change", "fraction", "open interest / open interest before the window - 1")),
+)
+#: every feature by 'group.name'
+ENTRIES: dict[str, Entry] = {entry.key: entry for entry in TABLE}
