@@ -25,13 +25,14 @@ CORE = (
     "detect anomaly dollar imbalance rate zone excited bars feature_kernels",
     "feature_formulas",
     "feature_state door account terms registry standalone",
-    "feature",
+    "feature bank",
     "columns",
     "listen tape_builder",
     "slot",
     "bracket",
     "risk policy sides",
-    "trades",
+    "trades answers",
+    "machine",
     "engine",
     "guard",
     "book",
@@ -86,7 +87,7 @@ CORE_EXCEPTIONS = {("__init__", "os.path")}  # get_include(): the folder of the 
 C_CLOCKS_AND_IO = re.compile(r"\b(clock_gettime|gettimeofday|time_ns|monotonic|perf_counter|fopen|fprintf|printf|puts|getenv|rand|srand|random|"
                              r"drand48|print|open|input)\s*\(")
 ALLOCATION = re.compile(r"\b(malloc|calloc|realloc|PyMem_\w*alloc)\s*\(")
-ALLOWED_TO_ALLOCATE = re.compile(r"__cinit__|__init__|_init$|_new$|_make$|^_?build|_alloc$|capsule|create|^init_|^make_|^_compile$")
+ALLOWED_TO_ALLOCATE = re.compile(r"__cinit__|__init__|_init$|_new$|_make$|^_?build|_alloc$|capsule|create|^init_|^make_|^_compile$|^open_c$")
 BANNED_NAMES = {"utils", "util", "core", "common", "helpers", "helper", "base", "manager", "misc"}
 KERNELS = {"window": "window", "quantile": "quantile", "zscore": "zscore", "detect": "detect", "hawkes": "hawkes", "anomaly": "anomaly",
            "dollar": "dollar", "imbalance": "imbalance", "rate": "rate", "bars": "bars"}
