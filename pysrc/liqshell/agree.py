@@ -111,8 +111,8 @@ def _of_tables(paths: Sequence[Path]) -> Data:
     events = table.events
     _, first = np.unique(events["instrument"], return_index=True)
     classes = [lc.Completeness["COMPLETENESS_" + COMPLETENESS.get(venue, UNKNOWN)] for venue in table.venues]
-    instruments = tuple(lc.Instrument(symbol, venue=venue, tick_size=_tick(float(price)), completeness=completeness) for symbol, venue, price, completeness
-                        in zip(table.symbols, table.venues, events["price"][first], classes, strict=True))
+    instruments = tuple(lc.Instrument(symbol, venue=venue, tick_size=_tick(float(price)), completeness=completeness)
+                        for symbol, venue, price, completeness in zip(table.symbols, table.venues, events["price"][first], classes, strict=True))
     notes = [f"skipped rows: {count} of {table.rows}: {reason}" for reason, count in table.skipped.most_common()]
     return Data(events, instruments, int(events["ts_recv"][0]), int(events["ts_recv"][-1]) + 1, ", ".join(p.name for p in paths), marked=False,
                 notes=notes)
@@ -125,7 +125,8 @@ def _tick(price: float) -> str:
 
 
 def parse(texts: Iterable[str]) -> list[Told]:
-    """--detector NAME=KIND,param=value,... (or KIND,...: the kind is the name) -> arguments of make_detector. None given: all kinds but bars and zone."""
+    """--detector NAME=KIND,param=value,... (or KIND,...: the kind is the name) -> arguments of make_detector. None given: all kinds but bars and
+    zone."""
     out: list[Told] = []
     for text in texts:
         head, *rest = text.split(",")
@@ -176,7 +177,7 @@ def episodes_of(data: Data, told: Sequence[Told]) -> tuple[list[list[Episode]], 
         s = running.pop(key)
         out[key[0]].append(Episode(s.instrument, int(s.side), s.ts, end, s.threshold))
 
-    for s in engine.run(data.events):
+    for s in [*engine.run(data.events), *engine.advance(max(data.end_ns, engine.now))]:
         key = (s.detector - 1, s.instrument, s.sequence)
         if s.phase == lc.Phase.ACTIVE:
             running.setdefault(key, s)

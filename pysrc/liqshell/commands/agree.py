@@ -64,30 +64,38 @@ def agree(
         Print everything as one JSON object.
     """
     from liqshell import agree as found_by
-    from liqshell import detection
+    from liqshell.detection import throttle_report
 
     if not 0.0 <= tolerance_s <= 86_400.0:
         raise ConfigError("--tolerance-s", f"{tolerance_s}", "0 to 86400 seconds")
     told = found_by.parse(detector)
     if labelled:
-        if data or not 0.0 < labelled <= 1000.0:
-            raise ConfigError("--labelled", "data beside it" if data else f"{labelled:g}", "0 to 1000 hours, and no DATA: the market is generated")
-        chosen = {"symbols": tuple(name.strip() for name in symbols.split(","))} if symbols else {}
-        try:
-            report = detection.quality_report(labelled, told, seed, least_count, scale=scale, **chosen)
-        except (ValueError, KeyError) as why:
-            raise ConfigError("--labelled", str(why)) from why
-        print(json.dumps(report)) if json_ else show_quality(report)
-        return 0
+        if data:
+            raise ConfigError("--labelled", "data beside it", "no DATA: the market is generated")
+        return _labelled(told, labelled, seed, symbols, scale, least_count, json_)
     if not data:
         raise ConfigError("agree", "no data", "event tables, a store, a run or a recording; or --labelled HOURS", "See `liqcore agree --help`")
     feed = found_by.read_data(data)
     report = found_by.agreement(feed, told, tolerance_s)
     if throttle:
-        report["throttle"] = detection.throttle_report(feed, told, tolerance_s)
+        report["throttle"] = throttle_report(feed, told, tolerance_s)
     if csv is not None:
         csv.write_text(found_by.as_csv(report), encoding="utf-8")
     print(json.dumps(report)) if json_ else show(report)
+    return 0
+
+
+def _labelled(told: list[dict[str, Any]], hours: float, seed: int, symbols: str, scale: float, least_count: int, json_: bool) -> int:
+    from liqshell.detection import quality_report
+
+    if not 0.0 < hours <= 1000.0:
+        raise ConfigError("--labelled", f"{hours:g}", "0 to 1000 hours")
+    chosen = {"symbols": tuple(name.strip() for name in symbols.split(","))} if symbols else {}
+    try:
+        report = quality_report(hours, told, seed, least_count, scale=scale, **chosen)
+    except (ValueError, KeyError) as why:
+        raise ConfigError("--labelled", str(why)) from why
+    print(json.dumps(report)) if json_ else show_quality(report)
     return 0
 
 
@@ -98,13 +106,19 @@ def _console() -> Console:
     return console
 
 
-def _table(title: str, columns: Sequence[str], note: str = "") -> Table:
-    """The first column is text, the others are numbers."""
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim",
-                  caption=Text(note, style="dim") if note else None, caption_justify="left")
+def _table(console: Console, title: str, columns: Sequence[str]) -> Table:
+    """Under its title; the first column is text, the others are numbers."""
+    console.print(Text(title, style="bold"), soft_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for n, column in enumerate(columns):
         table.add_column(Text(column), justify="right" if n else "left", overflow="fold")
     return table
+
+
+def _print(console: Console, table: Table, note: str) -> None:
+    console.print(table)
+    console.print(Text(note, style="dim"), soft_wrap=True)
+    console.print()
 
 
 def _share(found: Mapping[str, Any]) -> str:
@@ -117,34 +131,33 @@ def _share(found: Mapping[str, Any]) -> str:
 def show(report: Mapping[str, Any]) -> None:
     console = _console()
     for text in report["warnings"]:
-        console.print(Text(f"warning: {text}", style="yellow"))
+        console.print(Text(f"warning: {text}", style="yellow"), soft_wrap=True)
     for text in report["notes"]:
         console.print(text)
     for venue in report["venues"]:
-        console.print(_rates(venue))
-        console.print(_matrix(venue, report["tolerance_s"]))
+        _rates(console, venue)
+        _matrix(console, venue, report["tolerance_s"])
     if "throttle" in report:
         _throttle(console, report["throttle"])
 
 
-def _rates(venue: Mapping[str, Any]) -> Table:
-    table = _table(f"{venue['venue'] or 'no venue'} [{'+'.join(venue['completeness'])}]: {venue['liquidations']:,} liquidations of "
-                   f"{venue['instruments']} instruments in {venue['covered_hours']:,.1f} covered hours", ("detector", "kind", "episodes", "per hour", "95 %", "active"),
-                   "per covered hour of an instrument, with the Poisson interval; active: share of that time")
+def _rates(console: Console, venue: Mapping[str, Any]) -> None:
+    table = _table(console, f"{venue['venue'] or 'no venue'} [{'+'.join(venue['completeness'])}]: {venue['liquidations']:,} liquidations of "
+                   f"{venue['instruments']} instruments in {venue['covered_hours']:,.1f} covered hours",
+                   ("detector", "kind", "episodes", "per hour", "95 %", "active"))
     for row in venue["detectors"]:
         if row["per_hour"] is None:
             table.add_row(row["detector"], row["kind"], str(row["n"]), "–", "–", "–")
         else:
             table.add_row(row["detector"], row["kind"], str(row["n"]), f"{row['per_hour']:.3g}", f"{row['low']:.3g}-{row['high']:.3g}",
                           f"{row['active_share']:.1%}")
-    return table
+    _print(console, table, "per covered hour of an instrument, with the Poisson interval; active: share of that time")
 
 
-def _matrix(venue: Mapping[str, Any], tolerance_s: float) -> Table:
+def _matrix(console: Console, venue: Mapping[str, Any], tolerance_s: float) -> None:
     names = [row["detector"] for row in venue["detectors"]]
     pairs = {(p["a"], p["b"]): p for p in venue["pairs"]}
-    table = _table(f"Episodes of the row that overlap one of the column within {tolerance_s:g} s", ("", "n", *names),
-                   "share (95 % Wilson interval), and what chance gives: the row's episodes shifted around the data")
+    table = _table(console, f"Episodes of the row that overlap one of the column within {tolerance_s:g} s", ("", "n", *names))
     for a, row in zip(names, venue["detectors"], strict=True):
         cells = []
         for b in names:
@@ -152,35 +165,32 @@ def _matrix(venue: Mapping[str, Any], tolerance_s: float) -> Table:
             cells.append("" if p is None else "–" if p["share"] is None
                          else f"{p['share']:.0%} ({p['low']:.0%}-{p['high']:.0%}) {p['by_chance']:.0%}")
         table.add_row(a, str(row["n"]), *cells)
-    return table
+    _print(console, table, "share (95 % Wilson interval), and what chance gives: the row's episodes shifted around the data")
 
 
 def _throttle(console: Console, found: Mapping[str, Any]) -> None:
     for name in found["already_censored"]:
-        console.print(Text(f"warning: {name} is CENSORED already: the throttle finds little to hide", style="yellow"))
-    table = _table("The largest liquidation of a symbol and second only (Binance's rule): what is kept",
-                   ("instrument", "events", "kept", "of value", "in bursts", "kept", "of value"),
-                   "burst: at least 20 liquidations in the 10 s around")
+        console.print(Text(f"warning: {name} is CENSORED already: the throttle finds little to hide", style="yellow"), soft_wrap=True)
+    table = _table(console, "The largest liquidation of a symbol and second only (Binance's rule): what is kept",
+                   ("instrument", "events", "kept", "of value", "in bursts", "kept", "of value"))
     for row in found["kept"]:
         cells = [text for part in (row["all"], row["bursts"]) for text in (
             f"{part['events']:,}", *("–" if part[key] is None else f"{part[key]:.0%}" for key in ("events_kept", "value_kept")))]
         table.add_row(row["instrument"], *cells)
-    console.print(table)
-    table = _table("What it costs the detectors", ("detector", "full", "throttled", "found again", "new"),
-                   "found again: episodes of the full feed that the throttled one has, too; new: of the throttled one that the full one has not")
+    _print(console, table, "burst: at least 20 liquidations in the 10 s around")
+    table = _table(console, "What it costs the detectors", ("detector", "full", "throttled", "found again", "new"))
     for row in found["detectors"]:
         table.add_row(row["detector"], str(row["full"]), str(row["throttled"]), _share(row["found"]), _share(row["new"]))
-    console.print(table)
+    _print(console, table, "found again: episodes of the full feed that the throttled one has, too; new: of the throttled one, not in the full one")
 
 
 def show_quality(report: Mapping[str, Any]) -> None:
     console = _console()
     console.print(Text(f"SYNTHETIC: {report['hours']:g} hours of a generated market, seed {report['seed']}: {report['cascades']} cascades of at "
-                       f"least {report['least_count']} liquidations, {report['cascades_any']} of at least two", style="yellow"))
+                       f"least {report['least_count']} liquidations, {report['cascades_any']} of at least two", style="yellow"), soft_wrap=True)
     for view, title in (("full", "The full feed"), ("throttled", "Throttled: the largest liquidation of a symbol and second")):
-        table = _table(title, ("detector", "episodes", "recall", "precision", "in any cascade", "delay"),
-                       "95 % Wilson intervals; delay: median seconds")
+        table = _table(console, title, ("detector", "episodes", "recall", "precision", "in any cascade", "delay"))
         for row in report[view]:
             table.add_row(row["detector"], str(row["episodes"]), _share(row["recall"]), _share(row["precision"]), _share(row["in_any"]),
                           "–" if row["delay_s"] is None else f"{row['delay_s']:.1f}")
-        console.print(table)
+        _print(console, table, "95 % Wilson intervals; delay: median seconds")
