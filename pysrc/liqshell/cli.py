@@ -32,6 +32,7 @@ COMMANDS = {
     "emulate": "A Bybit-compatible venue on loopback.",
     "doctor": "Is it safe to start? Clock, key, contracts, fees, account, disk, limits.",
     "gate": "Whether paper runs, and then live ones, are good enough to go on: measured against what was required.",
+    "maps": "How good the estimated liquidation map is: its levels against later liquidations.",
     "presets": "The policies that ship, their numbers and how good their evidence is.",
     "version": "Versions of liqcore and of what it runs on.",
 }
