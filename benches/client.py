@@ -10,6 +10,8 @@ import importlib
 import os
 import sys
 
+from benches.spinning import SPIN
+
 
 def find(name: str):
     if name.startswith("ours"):
@@ -19,11 +21,8 @@ def find(name: str):
 
 
 async def serve(name: str, port: int, count: int, spin: bool) -> None:
-    loop = asyncio.get_running_loop()
     if spin:
-        def again() -> None:
-            loop.call_soon(again)
-        loop.call_later(0.1, again)          # connect first: a spinning loop starves its own resolver threads
+        asyncio.get_running_loop().call_later(0.1, SPIN.start)          # connect first: a spinning loop starves its own resolver threads
     with contextlib.suppress(ConnectionError, EOFError):
         await find(name)(port, count)
 

@@ -133,7 +133,14 @@ async def _connect(port, listener, sink):
     transport, _ = await picows.ws_connect(lambda: listener, f"ws://127.0.0.1:{port}/")
     if sink is not None:
         sink.transport = transport
+    _spin(transport)
     await transport.wait_disconnected()
+
+
+def _spin(transport):
+    """Where the client spins, its socket is read between the loop's turns, as in a live run with [run] spin."""
+    from benches.spinning import SPIN
+    SPIN.watch(transport)
 
 
 def _listener(sink):
@@ -176,6 +183,7 @@ async def client_ours_live(port, count):
         with Recorder(Path(folder) / "frames") as recorder:
             transport, _ = await picows.ws_connect(lambda: listener, f"ws://127.0.0.1:{port}/")
             wire.transport = transport
+            _spin(transport)
             ended = asyncio.ensure_future(transport.wait_disconnected())
             while not ended.done():
                 await asyncio.wait([ended], timeout=0.1)

@@ -2,12 +2,11 @@
 
 The engine calls push_c for each event of the kinds in `wants`, after the door and after the market was updated; timer_c when deadline_c of an
 instrument has come; uncertain_c when the feed had a gap. Each call writes the signals it has to say into `out` (at most SIGNALS_MAX) and returns how
-many. Deadlines up to an event's
-ts_recv have been served by the engine before push_c is called.
+many. Deadlines up to an event's ts_recv have been served by the engine before push_c is called.
 
-What a detector writes into a signal_t: detector is set by the engine; ts = now; ts_start = first event of the episode; long/short_notional of it;
-threshold = the trigger in force; z = the statistic it judges by (a z-score, a share, an intensity); score = 0 unless it has one; rolling = notional of
-its window; sequence = number of its episode on this instrument; flags = `flags` of the call | SIGNAL_UNCERTAIN before uncertain_until.
+What a detector writes into a signal_t: ts = now; ts_start = first event of the episode; long/short_notional of it; threshold = the trigger in force;
+z = the statistic it judges by (a z-score, a share, an intensity); score = 0 unless it has one; rolling = notional of its window; sequence = number of
+its episode on this instrument; flags = `flags` of the call | SIGNAL_UNCERTAIN before uncertain_until. The engine sets `detector`.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
@@ -20,6 +19,7 @@ cdef enum:
 cdef class Detector:
     cdef readonly str name   # unique in an engine; presets, policies and reports call it so
     cdef readonly uint32_t wants     # one bit (1 << Kind) for each kind of event it looks at
+    cdef readonly int64_t window_ns  # how far back it looks: for so long after a gap its signals are UNCERTAIN; 60 s unless a subclass says otherwise
     cdef int open_c(self, tuple instruments) except -1
     cdef int push_c(self, const event_t* e, double notional, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil
     cdef int timer_c(self, int32_t n, int64_t now, signal_t* out) noexcept nogil

@@ -12,6 +12,7 @@ cdef class Detector:
 
     def __cinit__(self, *args, **kwargs):
         self.name = ""
+        self.window_ns = 60000000000
 
     cdef int open_c(self, tuple instruments) except -1:
         """Allocate the state of these liqcore.Instruments; afterwards nothing is allocated."""
@@ -30,7 +31,8 @@ cdef class Detector:
         return NEVER
 
     cdef void uncertain_c(self, int32_t n, int64_t until) noexcept nogil:
-        """What was counted may be half of the truth: end the episode silently, keep what was learnt; signals before `until` are UNCERTAIN."""
+        """What was counted may be half of the truth: end the episode silently, keep what was learnt. until: when the data will have been whole for
+        window_ns, NEVER while the feed is down."""
         pass
 
     cdef bytes save_c(self, int32_t n):

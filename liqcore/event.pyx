@@ -106,7 +106,7 @@ cdef class Signal:
 
     @property
     def side(self):
-        return LONG_SIDE if self.c.side > 0 else SHORT_SIDE
+        return LONG_SIDE if self.c.side > 0 else SHORT_SIDE if self.c.side < 0 else NO_SIDE
 
     @property
     def flags(self):
@@ -178,5 +178,13 @@ cdef class Signal:
 
 
 PHASES = tuple(Phase)
+
+
+class NoSide(int):
+    """The side, 0, of a signal that has none: a bar."""
+    name = "NONE"
+
+
+NO_SIDE = NoSide(0)
 LONG_SIDE = Side.LONG
 SHORT_SIDE = Side.SHORT

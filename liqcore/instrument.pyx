@@ -35,7 +35,7 @@ cdef object _ASSET = re.compile(r"(?:10{3,6}(?=[A-Z])|k(?=[A-Z]{3}))?([A-Z0-9]+?
 
 
 def asset_of(str symbol) -> str:
-    """The base asset of a contract, by its name as the big venues write it: BTC of BTCUSDT, BTC-USDT-SWAP and BTCUSD_PERP; PEPE of 1000PEPEUSDT and kPEPE."""
+    """Base asset of a contract by its name: BTC of BTCUSDT, BTC-USDT-SWAP and BTCUSD_PERP; PEPE of 1000PEPEUSDT and kPEPE."""
     found = _ASSET.match(symbol)
     return found[1] if found else symbol
 

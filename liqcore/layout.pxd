@@ -25,7 +25,9 @@ cdef enum:                   # what a value must be
     FLAG = 10                # true or false, skipped
     RECORD = 11              # an object
     ROWS = 12                # an array of objects, one event each
-    LEVEL = 13               # [["price","qty"]]
+    LEVEL = 13               # [["price","qty"]], perhaps with texts behind them
+    TEXTS = 14               # an array of plain texts, skipped
+    LIST = 15                # an array of exactly `flags` objects, each with its own keys
     # only in layouts
     LOOKUP = 20              # a symbol: find its instrument
     NOTHING = 21
@@ -76,6 +78,8 @@ ctypedef struct shape_t:
     int8_t side              # of events whose frames have none
     uint8_t carry
     uint8_t rows
+    uint8_t own              # every row names its own symbol
+    uint8_t untimed          # the venue gives no time: the event's is that of receipt
 
 ctypedef struct step_t:      # predicted layout: this text, then this hole
     text_t text
@@ -91,6 +95,7 @@ ctypedef struct tables_t:    # shapes, compiled
     shape_t* shapes
     text_t* texts
     char* names              # 32 zero-padded bytes a symbol
+    int32_t first            # number of the first symbol's instrument
     int32_t* index           # open addressing: number of a symbol, or -1
     uint64_t index_mask
     event_t* carry           # last full values per instrument, of shapes with carry

@@ -200,7 +200,7 @@ cdef int predict(const tables_t* d, const layout_t* layout, const char* src, int
         elif step.hole == ROW_END:
             if rows >= capacity:
                 return FULL
-            emit(&out[rows], slots, shape, instrument, side, ts_recv)
+            emit(&out[rows], slots, shape, d.first + instrument, side, ts_recv)
             rows += 1
             if p[0] != 44 and p[0] != 93:
                 return REFUSED
@@ -215,6 +215,6 @@ cdef int predict(const tables_t* d, const layout_t* layout, const char* src, int
     if not shape.rows:
         if capacity < 1:
             return FULL
-        emit(out, slots, shape, instrument, side, ts_recv)
+        emit(out, slots, shape, d.first + instrument, side, ts_recv)
         rows = 1
     return rows

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from liqcore.event cimport event_t
-from liqcore.layout cimport layout_t, tables_t
+from liqcore.layout cimport layout_t, tables_t, text_t
 
 cdef enum:
     NOT_MINE = -1            # not a described frame, or anything odd in one: ask the general parser
@@ -14,6 +14,8 @@ cdef class Decoder:
     cdef layout_t* layouts
     cdef uint64_t spread     # multiplier that sends the shapes' openings to different layouts
     cdef int shape_count
+    cdef int at              # where in a frame the eight bytes stand that tell the shapes apart
+    cdef text_t envelope     # how a frame begins that is wrapped in {"stream":"...","data": }; size 0: none is
     cdef readonly tuple symbols
     cdef readonly object carried
     cdef readonly int64_t predicted, scanned   # frames by the predicted and by the general way
@@ -22,4 +24,5 @@ cdef class Decoder:
     cdef int _row_count
     cdef int _compile(self, list shapes) except -1
     cdef int _attach(self, object out) except -1
+    cdef Py_ssize_t unwrap(self, const char* p, Py_ssize_t n) noexcept nogil
     cdef int decode_c(self, const char* p, Py_ssize_t n, int64_t ts_recv, event_t* out, int capacity) noexcept nogil

@@ -48,6 +48,7 @@ cdef extern from "scan_text.h" nogil:
 cdef enum:                   # key_t.flags
     SIGNED = 1
     MAY_BE_EMPTY = 2         # "" leaves the value as it was
+    QUOTED = 4               # an integer as text
 
 
 ctypedef struct scan_t:      # the state of reading one frame
@@ -66,6 +67,7 @@ ctypedef struct scan_t:      # the state of reading one frame
     uint8_t fresh            # the mode says that carried values start anew
     uint8_t marking
     uint8_t predictable
+    uint8_t in_row
     int64_t ts_recv
     event_t* out
     const shape_t* shape
@@ -87,8 +89,8 @@ cdef inline void mark(scan_t* s, const char* p, int size, uint8_t hole, uint8_t 
     s.mark_count += 1
 
 
-cdef const char* scan_symbol(Decoder d, scan_t* s, const char* p, bint is_topic) noexcept nogil:
-    """The symbol at p up to its closing quote; every symbol of a frame is the same one. NULL: not so, or not ours."""
+cdef const char* scan_symbol(Decoder d, scan_t* s, const char* p) noexcept nogil:
+    """The symbol at p up to its closing quote; every symbol of a frame (of a row that has its own) is the same one. NULL: not so, or not ours."""
     cdef scan_name_t name
     cdef int size
     p = scan_near(&s.window, p)
@@ -100,8 +102,8 @@ cdef const char* scan_symbol(Decoder d, scan_t* s, const char* p, bint is_topic)
         if s.instrument < 0:
             return NULL
         s.name = name
-        if not is_topic:
-            s.predictable = 0   # a row names it before the topic does: a layout could not check that all rows agree
+        if s.in_row and not s.shape.own:
+            s.predictable = 0   # a row names it before the frame does: a layout could not check that all rows agree
         mark(s, p, size, LOOKUP, NOWHERE)
     else:
         if not scan_name_same(&name, &s.name):
@@ -170,6 +172,9 @@ cdef const char* scan_rows(Decoder d, scan_t* s, const key_t* key, const char* p
         memset(s.slots, 0, sizeof(s.slots))
         s.present = 0
         s.side = s.shape.side
+        s.in_row = 1
+        if s.shape.own:
+            s.instrument = -1
         if s.rows == 0:
             s.row_first = s.mark_count
             mark(s, p, 0, ROW_BEGIN, NOWHERE)
@@ -179,7 +184,8 @@ cdef const char* scan_rows(Decoder d, scan_t* s, const key_t* key, const char* p
         if s.rows >= s.capacity:
             s.rows = OUT_TOO_SMALL
             return NULL
-        emit(&s.out[s.rows], s.slots, s.shape, s.instrument, s.side, s.ts_recv)
+        emit(&s.out[s.rows], s.slots, s.shape, d.t.first + s.instrument, s.side, s.ts_recv)
+        s.in_row = 0
         p = scan_near(&s.window, p)
         if s.rows == 0:
             mark(s, p, 0, ROW_END, NOWHERE)
@@ -195,6 +201,55 @@ cdef const char* scan_rows(Decoder d, scan_t* s, const key_t* key, const char* p
     return p + 1
 
 
+cdef const char* scan_level(scan_t* s, const key_t* key, const char* p) noexcept nogil:
+    """One book level: price and size, and as many texts as the venue writes behind them."""
+    cdef int i
+    if p[0] != 91 or p[1] != 91 or p[2] != 34:
+        return NULL
+    p = scan_quoted_decimal(s, p + 3, key.slot, 0)
+    if p == NULL:
+        return NULL
+    p = scan_near(&s.window, p)
+    if p[0] != 44 or p[1] != 34:
+        return NULL
+    p = scan_quoted_decimal(s, p + 2, <uint8_t> key.node, 0)
+    if p == NULL:
+        return NULL
+    for i in range(key.flags):
+        p = scan_near(&s.window, p)
+        if p[0] != 44:
+            return NULL
+        p = scan_text(s, p + 1)
+        if p == NULL:
+            return NULL
+    p = scan_near(&s.window, p)
+    return p + 2 if p[0] == 93 and p[1] == 93 else NULL
+
+
+cdef const char* scan_array(Decoder d, scan_t* s, const key_t* key, const char* p) noexcept nogil:
+    """An array that is no rows: texts that nobody wants, or exactly so many objects."""
+    cdef int i = 0
+    if p[0] != 91:
+        return NULL
+    p = scan_near(&s.window, p + 1)
+    if key.kind == TEXTS and p[0] == 93:
+        return p + 1
+    while True:
+        if key.kind == LIST and i == key.flags:
+            return NULL
+        p = scan_text(s, p) if key.kind == TEXTS else scan_object(d, s, &d.t.nodes[key.node + i], p)
+        if p == NULL:
+            return NULL
+        i += 1
+        p = scan_near(&s.window, p)
+        if p[0] != 44:
+            break
+        p = scan_near(&s.window, p + 1)
+    if p[0] != 93 or (key.kind == LIST and i != key.flags):
+        return NULL
+    return p + 1
+
+
 cdef const char* scan_value(Decoder d, scan_t* s, const key_t* key, const char* p) noexcept nogil:
     """The value at p as `key` wants it. Returns the position behind it; NULL refuses the frame."""
     cdef const text_t* t
@@ -206,21 +261,28 @@ cdef const char* scan_value(Decoder d, scan_t* s, const key_t* key, const char* 
     elif key.kind == TEXT:
         return scan_text(s, p)
     elif key.kind == MILLIS or key.kind == INTEGER:
+        if key.flags & QUOTED:
+            if p[0] != 34:
+                return NULL
+            p += 1
         size = <int> scan_integer(p, &value)
         if size == 0 or (key.kind == MILLIS and value > MILLIS_MAX):
             return NULL
         s.slots[key.slot].i = value * 1000000 if key.kind == MILLIS else value
         s.present |= <uint32_t> 1 << key.slot
         mark(s, p, size, key.kind, key.slot)
-        return p + size
+        p += size
+        if key.flags & QUOTED:
+            return p + 1 if p[0] == 34 else NULL
+        return p
     elif key.kind == SYMBOL:
-        return scan_symbol(d, s, p + 1, False) if p[0] == 34 else NULL
+        return scan_symbol(d, s, p + 1) if p[0] == 34 else NULL
     elif key.kind == LITERAL or key.kind == MODE or key.kind == SIDE or key.kind == TOPIC:
         for i in range(key.text_count):
             t = &d.t.texts[key.text_first + i]
             if scan_same(p, t.text, t.mask):
                 if key.kind == TOPIC:
-                    return scan_symbol(d, s, p + t.size, True)
+                    return scan_symbol(d, s, p + t.size)
                 if key.kind == MODE:
                     s.fresh = <uint8_t> t.value
                 elif key.kind == SIDE:
@@ -237,18 +299,9 @@ cdef const char* scan_value(Decoder d, scan_t* s, const key_t* key, const char* 
     elif key.kind == ROWS:
         return scan_rows(d, s, key, p)
     elif key.kind == LEVEL:
-        if p[0] != 91 or p[1] != 91 or p[2] != 34:
-            return NULL
-        p = scan_quoted_decimal(s, p + 3, key.slot, 0)
-        if p == NULL:
-            return NULL
-        p = scan_near(&s.window, p)
-        if p[0] != 44 or p[1] != 34:
-            return NULL
-        p = scan_quoted_decimal(s, p + 2, <uint8_t> key.node, 0)
-        if p == NULL or p[0] != 93 or p[1] != 93:
-            return NULL
-        return p + 2
+        return scan_level(s, key, p)
+    elif key.kind == TEXTS or key.kind == LIST:
+        return scan_array(d, s, key, p)
     return NULL
 
 
@@ -294,9 +347,12 @@ cdef int finish(Decoder d, scan_t* s) noexcept nogil:
     if s.instrument < 0:
         return NOT_MINE
     if not s.present & 1 << TS:
-        if not s.present & 1 << TS_FALLBACK:
+        if s.present & 1 << TS_FALLBACK:
+            s.slots[TS] = s.slots[TS_FALLBACK]
+        elif s.shape.untimed:
+            s.slots[TS].i = s.ts_recv
+        else:
             return NOT_MINE
-        s.slots[TS] = s.slots[TS_FALLBACK]
     if s.capacity < 1:
         return OUT_TOO_SMALL
     if s.shape.carry:
@@ -308,8 +364,8 @@ cdef int finish(Decoder d, scan_t* s) noexcept nogil:
                 s.slots[i].d = (&last.price)[i - PRICE]
         if values == 0:
             return 0
-        emit(last, s.slots, s.shape, s.instrument, s.side, s.ts_recv)
-    emit(s.out, s.slots, s.shape, s.instrument, s.side, s.ts_recv)
+        emit(last, s.slots, s.shape, d.t.first + s.instrument, s.side, s.ts_recv)
+    emit(s.out, s.slots, s.shape, d.t.first + s.instrument, s.side, s.ts_recv)
     return 1
 
 
@@ -324,6 +380,7 @@ cdef int scan_frame(Decoder d, int32_t shape, layout_t* layout, const char* src,
     s.fresh = 0
     s.instrument = -1
     s.row_first = -1
+    s.in_row = 0
     s.resume = 0
     s.mark_count = 0
     s.rows = 0
@@ -359,12 +416,13 @@ cdef int set_text(text_t* t, bytes text, int value) except -1:
 cdef class Decoder:
     """Frames of some shapes to events.
 
-    shapes: list of Shape. symbols: the instruments' symbols; an event's `instrument` is the position here. carried: array of EVENT_DTYPE with one
-    row per symbol that holds the last full values of shapes with carry; made here where None. The venue's general parser shares it, so that
-    frames of either way go on from the same values.
+    shapes: list of Shape. symbols: the instruments' symbols; an event's `instrument` is the position here plus `first`. carried: array of EVENT_DTYPE
+    with one row per symbol that holds the last full values of shapes with carry; made here where None. The venue's general parser shares it, so that
+    frames of either way go on from the same values. envelope: key of the text before "data" in frames {"stream":"...","data":{...}}, which are then
+    read like what they wrap; "" = the venue wraps none.
     """
 
-    def __init__(self, shapes, symbols, carried=None):
+    def __init__(self, shapes, symbols, carried=None, *, int first=0, str envelope=""):
         cdef size_t address
         if self.t.keys != NULL:
             raise ValueError("a Decoder cannot be initialised twice")
@@ -375,6 +433,11 @@ cdef class Decoder:
             raise ValueError(f"carried: expected a contiguous array of EVENT_DTYPE with one row for each of {len(self.symbols)} symbols")
         address = self.carried.ctypes.data
         self.t.carry = <event_t*> address
+        if first < 0:
+            raise ValueError(f"first: expected the number of an instrument, got {first}")
+        self.t.first = first
+        if envelope:
+            set_text(&self.envelope, f'{{"{envelope}":"'.encode(), 0)
         self._compile(list(shapes))
 
     cdef int _compile(self, list shapes) except -1:
@@ -401,18 +464,14 @@ cdef class Decoder:
         for i, (key_first, key_count, required) in enumerate(nodes):
             self.t.nodes[i].key_first, self.t.nodes[i].key_count, self.t.nodes[i].required = key_first, key_count, required
         for i, shape in enumerate(shapes):
-            prefix = next(f.texts[0][0] for f in shape.keys.values() if f.is_topic)
-            name_of_topic = next(k for k, f in shape.keys.items() if f.is_topic)
-            set_text(&self.t.shapes[i].opening, f'{{"{name_of_topic}":{prefix}'.encode()[:32], 0)
+            set_text(&self.t.shapes[i].opening, shape.opening[:32].encode(), 0)
             self.t.shapes[i].node, self.t.shapes[i].kind, self.t.shapes[i].side = roots[i], shape.kind, shape.fixed_side
             self.t.shapes[i].carry = shape.carry
-            self.t.shapes[i].rows = any(f.is_rows for f in shape.keys.values())
-            if self.t.shapes[i].opening.size < 16:
-                raise ValueError(f"shape {i}: its topic prefix is too short to tell frames apart")
+            self.t.shapes[i].rows, self.t.shapes[i].own, self.t.shapes[i].untimed = shape.has_rows, shape.rows_name_symbols, shape.untimed
         self.shape_count = len(shapes)
         for i in range(LAYOUTS):
             self.layouts[i].shape = -1
-        self.spread = spread([bytes((<char*> self.t.shapes[i].opening.text)[8:16]) for i in range(len(shapes))])
+        self.at, self.spread = spread([shape.opening[:32].encode() for shape in shapes])
         for i in range(<Py_ssize_t> self.t.index_mask + 1):
             self.t.index[i] = -1
         for i, text in enumerate(self.symbols):
@@ -442,9 +501,17 @@ cdef class Decoder:
         """Events of the frame p[0:n] into out; NOT_MINE, OUT_TOO_SMALL, or their number. Behind that number, rows of out are scratch."""
         cdef layout_t* layout
         cdef int i, rows
+        cdef Py_ssize_t inner
         if n < 32 or n > 1 << 30:
             return NOT_MINE
-        layout = &self.layouts[scan_load8(p + 8) * self.spread >> 59]
+        if self.envelope.size:
+            inner = self.unwrap(p, n)
+            if inner:
+                p += inner
+                n -= inner + 1
+                if inner < 0 or n < 32:
+                    return NOT_MINE
+        layout = &self.layouts[scan_load8(p + self.at) * self.spread >> 59]
         if layout.shape >= 0:
             rows = predict(&self.t, layout, p, <int> n, ts_recv, out, capacity)
             if rows != NOT_MINE:
@@ -460,6 +527,20 @@ cdef class Decoder:
                 self.scanned += 1
                 return rows
         return NOT_MINE
+
+    cdef Py_ssize_t unwrap(self, const char* p, Py_ssize_t n) noexcept nogil:
+        """Where the object begins that a frame of at least 32 bytes wraps; 0: none, -1: something odd."""
+        cdef Py_ssize_t i = self.envelope.size
+        cdef uint32_t stops
+        if not scan_same(p, self.envelope.text, self.envelope.mask):
+            return 0
+        while i + 32 <= n:
+            stops = scan_stops(p + i)
+            if stops:
+                i += __builtin_ctz(stops)
+                return i + 9 if i + 32 <= n and scan_same(p + i, b'","data":', (1 << 9) - 1) and p[n - 1] == 125 else -1
+            i += 16
+        return -1
 
     cdef int _attach(self, object out) except -1:
         cdef Py_buffer view

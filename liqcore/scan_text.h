@@ -119,10 +119,12 @@ static const uint64_t SCAN_POWER[17] = {1ull, 10ull, 100ull, 1000ull, 10000ull, 
 static const double SCAN_SCALE[23] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
     1e19, 1e20, 1e21, 1e22};
 
-/* Length of a JSON integer of 1..15 digits, no sign, no leading zero; else 0. */
+/* Length of a JSON integer of 1..16 digits, no sign, no leading zero; else 0. */
 static inline uint32_t scan_integer_size(const char* p) {
     uint32_t k = (uint32_t) __builtin_ctz(scan_nondigits(p) | 0x10000u);
-    return k > 15 || (k > 1 && *p == '0') ? 0 : k;
+    if (__builtin_expect(k > 15, 0) && (uint32_t) (unsigned char) p[16] - '0' <= 9)
+        return 0;
+    return k > 1 && *p == '0' ? 0 : k;
 }
 
 /* The same with its value. */

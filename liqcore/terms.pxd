@@ -33,7 +33,8 @@ cdef void bracket_prices(const bracket_t* b, int64_t reference, int64_t* entry, 
 cdef int64_t target_price(int8_t side, int64_t fill, int64_t fraction, int64_t reference) noexcept nogil
 cdef int64_t stop_price(int8_t side, int64_t fill, int64_t fraction) noexcept nogil
 cdef int check_bracket(const bracket_t* b) noexcept nogil
-cdef void audit_answer(const bracket_t* b, const signal_t* s, double reference, uint8_t reason, int64_t now, AuditRing audit) noexcept nogil
+cdef void audit_answer(const bracket_t* b, const signal_t* s, double reference, uint8_t reason, int policy, int64_t now,
+                       AuditRing audit) noexcept nogil
 
 cdef class Bracket:
     cdef bracket_t c

@@ -1,6 +1,6 @@
 """The terms of a trade: see terms.pxd. Both sides run through the same lines; only the price rules and the sign of `side` know which it is."""
 
-from liqcore.audit cimport AUDIT_POLICY
+from liqcore.audit cimport AUDIT_POLICY, numbered
 from liqcore.event cimport *
 from liqcore.instrument cimport SCALE, TICKS_MAX, scale_ticks
 
@@ -42,11 +42,14 @@ cdef int check_bracket(const bracket_t* b) noexcept nogil:
         return 5
     if b.reference < 0 or b.reference >= <int64_t> TICKS_MAX or b.exit_phase > EXHAUSTED or b.requotes_max > 3:
         return 6
+    if b.judge_ns < 0 or b.trail_basis > TRAIL_PROFIT:
+        return 7
     return 0
 
 
-cdef void audit_answer(const bracket_t* b, const signal_t* s, double reference, uint8_t reason, int64_t now, AuditRing audit) noexcept nogil:
-    """What the policy answered to a signal; reference: price that the entry offset counts from."""
+cdef void audit_answer(const bracket_t* b, const signal_t* s, double reference, uint8_t reason, int policy, int64_t now,
+                       AuditRing audit) noexcept nogil:
+    """What the policy (by its place, from 1) answered to a signal; reference: price that the entry offset counts from."""
     cdef audit_t* a = audit.put(now, AUDIT_POLICY, reason, s.phase, s.instrument, b.side, s.ts_start)
     a.x[0] = reference
     a.x[1] = b.entry_offset / <double> SCALE
@@ -55,7 +58,7 @@ cdef void audit_answer(const bracket_t* b, const signal_t* s, double reference, 
     a.x[4] = b.notional
     a.x[5] = b.entry_ttl_ns / 1e9
     a.x[6] = b.max_hold_ns / 1e9
-    a.x[7] = b.confidence
+    a.x[7] = numbered(b.confidence, policy)
 
 
 cdef int64_t _fraction(str name, object value, double high) except? -1:
@@ -82,10 +85,14 @@ cdef class Bracket:
     reference: price that the offset counts from; None = last trade. stop_loss is required: no position without a stop.
     trail: trailing distance, never looser than stop_loss. exit_phase: leave at market when the cascade reaches this Phase.
     quantity: either `notional`, or `equity_share` of the account. requotes: new tries after a post-only reject (0-3).
+    trail_basis: 'price' (the trail is a share of the best price since the fill) or 'profit' (of the best profit). confidence: answers of one moment
+    are judged highest first. replaces: a bracket of lower confidence that is open on the instrument is closed first. judge_s: an outside verdict
+    (Engine.questions, Engine.on_verdict) must confirm the entry within this time; without one there is none; 0 = nobody is asked.
     """
 
     def __init__(self, side, *, stop_loss, take_profit=0, entry="post_only", entry_offset=0, reference=0, trail=0, entry_ttl_s=1800,
-                 max_hold_s=1800, cooldown_s=300, notional=0.0, equity_share=0.0, confidence=0, exit_phase=0, requotes=0):
+                 max_hold_s=1800, cooldown_s=300, notional=0.0, equity_share=0.0, confidence=0, exit_phase=0, requotes=0, judge_s=0.0, replaces=False,
+                 trail_basis="price"):
         if entry not in ("post_only", "market"):
             raise ValueError(f"entry: expected 'post_only' or 'market', got {entry!r}")
         if int(side) not in (1, -1):
@@ -105,15 +112,24 @@ cdef class Bracket:
         self.c.exit_phase = int(exit_phase)
         self.c.requotes_max = requotes
         self.c.reference = reference
+        self.c.judge_ns = _seconds("judge_s", judge_s)
+        self.c.replaces = bool(replaces)
+        if trail_basis not in ("price", "profit"):
+            raise ValueError(f"trail_basis: expected 'price' or 'profit', got {trail_basis!r}")
+        self.c.trail_basis = TRAIL_PRICE if trail_basis == "price" else TRAIL_PROFIT
         rule = check_bracket(&self.c)
         if rule:
             raise ValueError(("", "side: LONG or SHORT", "entry: post_only or market", "stop_loss must be above 0; fractions at most 0.5",
                               "entry_ttl_s and max_hold_s must be above 0", "notional (or equity_share) must be above 0",
-                              "reference, exit_phase (0-4) or requotes (0-3) out of range")[rule])
+                              "reference, exit_phase (0-4) or requotes (0-3) out of range", "judge_s or trail_basis out of range")[rule])
 
     @property
     def side(self):
         return self.c.side
+
+    @property
+    def confidence(self):
+        return self.c.confidence
 
     @property
     def reference(self):

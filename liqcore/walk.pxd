@@ -64,6 +64,9 @@ cdef class Walk:
     cdef int64_t at_trades       # rows of at_instrument before the position
     cdef int64_t at_quotes
     cdef bint started
+    cdef bint every_trade        # detectors or features want all of them
+    cdef bint every_quote
+    cdef bint plain              # they are cascades only, and there are no features
     cdef list _keep
     cdef int run_c(self, int64_t until, bint advance) except -1
     cdef int serve(self, int64_t due, int what) except -1
@@ -83,6 +86,5 @@ cdef class Walk:
     cdef void bound(self, int32_t n, bounds_t* b) noexcept nogil
     cdef void search(self, int32_t n, const bounds_t* b) noexcept nogil
 
-cdef class Asked(Policy):
+cdef class Usher(Policy):
     cdef Walk walk
-    cdef Policy policy

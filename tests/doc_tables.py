@@ -79,6 +79,7 @@ def configuration() -> str:
     fade = config.presets()["fade"]
     sections = (("[run]", config.RunConfig, None), ("[feed]", config.FeedConfig, None),
                 ("[detector] (defaults: preset `fade`)", config.DetectorConfig, fade.detector),
+                ("[features]", config.FeaturesConfig, None),
                 ("[policy], and but for rule [policy.symbols.NAME] for one contract (defaults: preset `fade`)", config.PolicyConfig, fade.policy),
                 ("[limits]", config.LimitsConfig, None), ("[paper]", config.PaperConfig, None), ("[record]", config.RecordConfig, None),
                 ("[live]", config.LiveConfig, None))

@@ -141,7 +141,7 @@ def test_detect_reports_what_it_did_not_use(tmp_path, capsys):
     (("detect", "{other}"), "missing columns"),
     (("detect", "{table}", "{lines}"), "a recording among event tables"),
     (("detect", "{lines}"), "frames of 'binance'; expected frames of bybit"),
-    (("presets", "fadee"), "no preset is called 'fadee'; expected one of fade, fade-btc"),
+    (("presets", "fadee"), "no preset is called 'fadee'; expected one of breakout, cascade-fade, fade, fade-btc, "),
     (("emulate", "--host", "192.0.2.1"), "loopback"),
     (("emulate", "--from", "absent"), "--from absent: no such file"),
     (("emulate", "--speed", "0"), "speed"),
@@ -156,11 +156,15 @@ def test_wrong_usage_is_status_2_and_says_what_to_do(tmp_path, capsys, arguments
 
 def test_presets_and_version(capsys):
     status, out, _ = run(capsys, "presets", "--json")
-    fade, btc = (json.loads(line) for line in out.splitlines())
+    told = {preset["name"]: preset for preset in map(json.loads, out.splitlines())}
+    assert sorted(told) == ["breakout", "cascade-fade", "fade", "fade-btc", "imbalance", "momentum", "reversal", "trend", "zone"]
+    fade, btc = told["fade"], told["fade-btc"]
     assert status == 0 and fade["grade"] == btc["grade"] == "contradicted"
     assert fade["policy"]["entry_offset"] == 0.0015 and fade["policy"]["entry_ttl_s"] == 1800 and fade["detector"]["quantile"] == 0.95
     assert btc["policy"] == {"entry_offset": 0.001, "take_profit": 0.005, "stop_loss": 0.0025}
-    assert "CONTRADICTED" in run(capsys, "presets", "fade")[1]
+    assert told["momentum"]["detectors.momentum"]["trigger_usd"] == 5_000_000 and told["momentum"]["policy.parameters"]["score_min"] == 7.0
+    assert told["trend"]["limits"] == {"positions_max": 5}
+    assert "CONTRADICTED" in run(capsys, "presets", "fade")[1] and "CLAIMED" in run(capsys, "presets", "zone")[1]
     assert json.loads(run(capsys, "version", "--json")[1])["liqcore"] == lc.__version__
     assert run(capsys, "--version")[1].strip() == lc.__version__
 

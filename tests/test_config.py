@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import liqcore as lc
-from liqshell import config
+from liqshell import config, pipeline, wiring
 from liqshell.config import SCALE, Config, loads, presets
 from liqshell.errors import ConfigError, DataError
 from liqshell.pipeline import make_paper, settings
@@ -98,7 +98,7 @@ entry_offet = 0.001
 stop_loss = 0
 take_profit = "0.1"
 notional = nan
-[policy.symbols.btc]
+[policy.symbols."b c"]
 preset = "fade"
 [limits]
 positions_max = 2.5
@@ -115,7 +115,7 @@ positions_max = 2.5
     assert "policy.stop_loss: found 0; expected a fraction above 0 and at most 0.5" in joined
     assert "policy.take_profit: found '0.1'" in joined
     assert "policy.notional: found NaN" in joined
-    assert "policy.symbols.btc: found the name 'btc'; expected a contract name" in joined
+    assert "policy.symbols.b c: found the name 'b c'; expected a contract name" in joined
     assert "limits.positions_max: found 2.5" in joined
     assert "polcy: unknown key. Did you mean 'policy'?" in joined
     assert "run.mode: found 'lve'; expected one of 'paper', 'live'; did you mean 'live'?" in joined
@@ -131,7 +131,7 @@ def test_live_has_to_be_said():
 
 
 @pytest.mark.parametrize(("text", "part"), [
-    ("[policy]\npreset = 'fad'", "policy.preset: found 'fad'; expected one of 'fade', 'fade-btc'"),
+    ("[policy]\npreset = 'fad'", "policy.preset: found 'fad'; expected one of 'breakout', 'cascade-fade', 'fade', 'fade-btc', "),
     ("[feed]\nws = 'ws://127.0.0.1:1'", "feed.rest: not set, though the other address is"),
     ("[feed]\nrest = 'http://user:pw@127.0.0.1:1'\nws = 'ws://127.0.0.1:1'", "feed.rest: found"),
     ("[feed]\nsymbols = ['ETHUSDT', 'ETHUSDT']", "ETHUSDT stands there more than once"),
@@ -355,3 +355,41 @@ def test_addresses_of_the_account(text, rest, private, trade):
     feed = loads(f"[feed]\n{text}").feed
     assert (feed.rest_url, feed.private_url, feed.trade_url) == (rest, private, trade)
     assert feed.ws_url == ("ws://127.0.0.1:2" if "127" in text else ENVIRONMENTS[feed.environment].ws)
+
+
+# ---- detectors, parameters, features ----
+
+def test_the_cascade_detector_runs_where_somebody_listens_to_it():
+    values = pipeline.settings(loads("[policy]\npreset = 'fade'"), [lc.Instrument("ETHUSDT")])
+    assert values["cascade"]["quantile"] == 0.95 and values["detectors"] == [] and values["rule"] == "fade"
+    assert values["policies"] == [{"rule": "fade", "symbols": ["ETHUSDT"], "parameters": {"ETHUSDT": {}}}]
+    assert [type(p).__name__ for p in pipeline.make_policies(values)] == ["Fade"]
+    signals_only = pipeline.settings(loads(""), [lc.Instrument("ETHUSDT")], trade=False)
+    assert signals_only["policies"] == [] and signals_only["rule"] is None and signals_only["cascade"] is not None
+
+
+def test_a_symbol_with_a_preset_of_the_same_rule_shares_the_policy():
+    values = pipeline.settings(loads(FADE), [lc.Instrument(s) for s in ("ETHUSDT", "BTCUSDT")])
+    assert [(told["rule"], told["symbols"]) for told in values["policies"]] == [("fade", ["ETHUSDT", "BTCUSDT"])]
+
+
+def test_detectors_of_presets_and_of_the_configuration_are_merged_by_name():
+    presets_say = {"flush": {"kind": "dollar", "window_s": 90, "trigger_usd": Decimal("5e6")}}
+    out = wiring.detectors([("one", presets_say), ("two", presets_say), ("here", {"flush": {"window_s": 30}, "own": {"kind": "rate"}})])
+    assert out == {"flush": {"kind": "dollar", "window_s": 30, "trigger_usd": 5e6}, "own": {"kind": "rate"}}
+    assert wiring.detectors([("one", presets_say), ("here", {"flush": {"kind": "rate"}})]) == {"flush": {"kind": "rate"}}, "another kind starts anew"
+    with pytest.raises(ConfigError, match="means another detector than preset one"):
+        wiring.detectors([("one", presets_say), ("two", {"flush": {"kind": "dollar", "window_s": 60}}), ("here", {})])
+
+
+@pytest.mark.parametrize(("text", "part"), [
+    ("[detectors.Big]\nkind = 'dollar'", "detectors.Big: found the name 'Big'; expected the name of a detector"),
+    ("[detectors.big]\nkind = {a = 1}", "detectors.big: found a table; expected a table of a kind and its parameters"),
+    ("[policy.parameters]\nz_min = 3", "policy.parameters.z_min: unknown key"),
+    ("[policy]\nparameters = 3", "policy.parameters: found 3; expected a table of the numbers of the rule itself"),
+    ("[features]\nnames = ['liquidations.liq_cnt@5m']", "features.names: feature 'liquidations.liq_cnt@5m'"),
+    ("[policy]\ntrail_basis = 'prize'", "policy.trail_basis: found 'prize'; expected one of 'price', 'profit'; did you mean 'price'?"),
+])
+def test_what_is_wrong_with_detectors_parameters_and_features_is_named(text, part):
+    found, = faults(text)
+    assert part in found

@@ -63,6 +63,20 @@ def test_a_stop_that_goes_without_a_word_shows_in_the_position(side):
 
 
 @both
+def test_a_stop_that_goes_while_no_frame_tells_of_it_is_missed_within_seconds(side):
+    """Every private frame is lost on a connection that stands: what is held is asked for at a short period (found by fault simulation, seed 912)."""
+    rig = Rig(side)
+    rig.enter()
+    rig.fill_entry()
+    rig.wait(2.0)
+    stop = rig.order_of(STOP)["price"]
+    rig.on_push = lambda topic, rows: False
+    take_stop_away(rig)
+    rig.wait(7.0)
+    assert rig.truth()[1] == stop and S < rig.worst_naked_ns < 6 * S
+
+
+@both
 def test_a_stop_that_was_triggered_in_vain_is_replaced_though_its_end_is_lost(side):
     rig = Rig(side)
     rig.enter()

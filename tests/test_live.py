@@ -25,10 +25,10 @@ SPEED = 120.0
 NS = lc.SECOND
 
 
-def configuration(emulator, symbols=SYMBOLS, **limits):
+def configuration(emulator, symbols=SYMBOLS, spin=False, **limits):
     ages = {"data_age_max_s": 12.0, "event_age_max_s": 12.0} | limits
     lines = "\n".join(f"{key} = {value}" for key, value in ages.items())
-    return loads(f'[run]\nname = "test"\n[feed]\nrest = "{emulator.rest}"\nws = "{emulator.ws}"\nsymbols = {json.dumps(list(symbols))}\n'
+    return loads(f'[run]\nname = "test"\nspin = {str(spin).lower()}\n[feed]\nrest = "{emulator.rest}"\nws = "{emulator.ws}"\nsymbols = {json.dumps(list(symbols))}\n'
                  f"[detector]\nrefresh_s = 0\nwarmup = 30\n[limits]\n{lines}\n")
 
 
@@ -76,6 +76,11 @@ def test_a_run_is_recorded_and_replays_to_the_same_bytes(tmp_path):
     assert (audit["seq"] == np.arange(len(audit))).all() and (np.diff(audit["ts"]) >= 0).all()
     phases = set(of_kind(audit, lc.AuditKind.AUDIT_SIGNAL)["phase"])
     assert int(lc.Phase.ACTIVE) in phases, "no cascade in this market: choose another seed"
+
+
+def test_a_run_that_polls_decides_the_same_way(tmp_path):
+    manifest, audit, verdict, _ = live(tmp_path / "run", 12, spin=True)
+    assert verdict.identical and len(audit) > 0 and manifest["counters"]["frames"] > 300 and manifest["counters"]["reconnects"] == 0
 
 
 def test_a_tampered_recording_is_found_out(tmp_path):

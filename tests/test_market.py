@@ -218,3 +218,18 @@ def test_fewer_symbols_do_not_change_the_others_tape() -> None:
     together = together[together["symbol"] == 2]
     for name in ("t", "price", "qty", "aux_price", "aux_qty", "kind", "side"):
         assert np.array_equal(alone[name], together[name]), name
+
+
+def test_a_scaled_market_is_the_same_path_with_more_money_in_it():
+    """`--scale`: presets that ask for millions in a minute find them, at prices that move as ever."""
+    small, large = Market(Parameters(seed=1)), Market(Parameters(seed=1, scale=25.0))
+    one, many = small.take(1.0), large.take(1.0)
+    for symbol in ("BTCUSDT", "SOLUSDT"):
+        (t, side, usd), (t25, side25, usd25) = liquidations(one, small, symbol), liquidations(many, large, symbol)
+        # lots round differently, so that now and then an order is tripped by another one
+        assert len(t) == len(t25) and (side == side25).mean() > 0.95 and np.median(np.abs(t - t25)) < 1.0
+        assert 15.0 < usd25.sum() / usd.sum() < 26.0               # the largest are cut at the venue's largest order
+        prices = [np.sort(r["price"][(r["kind"] == KIND_TRADE) & (r["symbol"] == small.parameters.symbols.index(symbol))]) for r in (one, many)]
+        assert abs(prices[0][0] / prices[1][0] - 1) < 1e-3 and abs(prices[0][-1] / prices[1][-1] - 1) < 1e-3
+    with pytest.raises(ValueError, match="scale"):
+        Parameters(scale=0.0)

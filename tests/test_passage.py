@@ -40,24 +40,31 @@ def test_oracle_equals_cython(case):
 
 @settings(deadline=None, max_examples=40)
 @given(walks())
-def test_oracle_equals_numba(case):
-    batch = pytest.importorskip("liqcore.batch_passage")
+def test_oracle_equals_the_sweep(case):
+    """The searches that the sweep's kernels use: in blocks from the start of a block, row by row before it."""
+    columns = pytest.importorskip("liqcore.sweep_columns")
     low, high, start, stop, (below, above) = case
-    index = Passage(low, high).index
-    assert batch.first_below(low, index["low"], index["offsets"], start, stop, below) == oracle.first_below(low, start, stop, below)
-    assert batch.first_above(high, index["high"], index["offsets"], start, stop, above) == oracle.first_above(high, start, stop, above)
+    index, block = Passage(low, high).index, start >> 6 << 6
+    assert columns.first_outside(low, high, start, stop, below, above) == oracle.first_outside(low, high, start, stop, below, above)
+    if len(index["offsets"]) > 1:            # a column of one block has no pyramid, and is searched row by row
+        found = columns.passage(low, high, index["low"], index["high"], index["offsets"], block, below, above)
+        assert found == oracle.first_outside(low, high, block, len(low), below, above)
+    if start < stop:
+        for side, best in ((1, low[start:stop].max()), (-1, low[start:stop].min())):
+            over = Passage(low, low).index
+            assert columns.extreme(low, over["low"], over["high"], over["offsets"], start, stop, side) == best
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 20), max_size=150), st.data())
 def test_rows_before(steps, data):
-    batch = pytest.importorskip("liqcore.batch_passage")
+    columns = pytest.importorskip("liqcore.sweep_columns")
     ts = np.cumsum(np.array(steps, np.int64))
     start = data.draw(st.integers(0, len(ts)))
     stop = data.draw(st.integers(start, len(ts)))
     t = data.draw(st.integers(-1, int(ts[-1]) + 2 if len(ts) else 1))
     expected = oracle.rows_before(ts, start, stop, t)
-    assert rows_before_ts(ts, start, stop, t) == batch.rows_before(ts, start, stop, t) == expected
+    assert rows_before_ts(ts, start, stop, t) == columns.rows_before(ts[:stop], start, t) == expected
 
 
 @settings(deadline=None)

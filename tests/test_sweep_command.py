@@ -148,7 +148,7 @@ def test_restart_replaces_what_was_there(tmp_path):
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ("paper.fills=queue", r"\[paper\] fills.*liqcore backtest"), ("paper.taker=walk", r"\[paper\] taker"), ("paper.leverage=5", r"\[paper\] leverage"),
+    ("paper.fills=queue", r"\[paper\] fills.*[\s\S]*liqcore backtest"), ("paper.taker=walk", r"\[paper\] taker"), ("paper.leverage=5", r"\[paper\] leverage"),
     ("sweep.settings_max=3", "24 settings"), ("policy.equity_share=0.1", "equity_share")])
 def test_what_a_sweep_cannot_do_is_said(configured, tmp_path, change, message):
     with pytest.raises(ConfigError, match=message):
@@ -167,7 +167,7 @@ def test_a_policy_of_ones_own_is_refused(configured, tmp_path):
     file = configured.parent / "mood.py"
     file.write_text("import liqcore as lc\nclass Mood(lc.Policy):\n    def on_signal(self, s, m):\n"
                     "        return lc.Bracket(s.side, stop_loss=0.002, take_profit=0.001 * (1 + s.count % 3), notional=500) if s.phase == 2 else None\n")
-    with pytest.raises(ConfigError, match=r"\[policy\] rule.*liqcore backtest"):
+    with pytest.raises(ConfigError, match=r"\[policy\] rule[\s\S]*liqcore backtest"):
         sweeps.run_sweep(load(configured, [f"policy.rule={file}:Mood"]), tmp_path / "out")
 
 
@@ -197,13 +197,12 @@ def test_the_page_says_what_the_table_allows(swept):
 
 def test_signals_and_sides_are_those_of_the_engine(configured):
     """The halted walk asks the policy exactly what a trading run asks it."""
+    from liqshell.backtest.swept import heard
     from liqshell.pipeline import settings
-    from liqshell.sweep.work import answers_of, policy_maker
 
     config = load(configured)
     history = load_history(config)
-    values = settings(config, history.instruments)
-    answers = answers_of(history.tape, values["cascade"], policy_maker(values), values["limits"])
+    answers = heard(config, settings(config, history.instruments), history.tape, {})
     for n, found in enumerate(answers):
         assert (found.sides == np.where(found.signals["phase"] == lc.Phase.ACTIVE, found.signals["side"], 0)).all()
         assert (found.signals["instrument"] == n).all() and len(found.signals)

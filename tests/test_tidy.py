@@ -18,27 +18,29 @@ ROOT = Path(__file__).parents[1]
 # Who may import whom. A module imports what stands in lines above its own, and what the notes allow inside a line.
 CORE = (
     "_version",
-    "event shape snapshot feature_table",
-    "instrument layout passage latency",
+    "event shape snapshot parameters feature_table",
+    "instrument layout passage latency ladder",
     "audit market request intake scan encode window quantile zscore hawkes pending density detector feature_spec",
+    "episode",
     "detect anomaly dollar imbalance rate zone excited bars feature_kernels",
     "feature_formulas",
-    "feature_state door account terms registry",
-    "feature",
+    "feature_state door account terms registry standalone",
+    "feature bank",
     "columns",
     "listen tape_builder",
     "slot",
     "bracket",
     "risk policy sides",
-    "trades",
+    "trades answers",
+    "machine",
     "engine",
     "guard",
     "book",
     "simulate matcher",
     "tape paper",
     "walk",
-    "batch batch_cascade batch_passage",
-    "batch_feature_kernels",
+    "batch batch_cascade batch_passage batch_hawkes",
+    "batch_detectors batch_feature_kernels",
     "batch_feature",
     "sweep_state sweep_grid",
     "sweep_columns",
@@ -53,10 +55,10 @@ SHELL = (
     "errors clock",
     "log",
     "toml",
-    "sections",
-    "study",
+    "sections policies",
+    "study wiring",
     "config",
-    "wire venues record state tables policies",
+    "wire venues record state tables",
     "dispatch",
     "recording sink rules keys",
     "gateway journal trials blocking",
@@ -69,7 +71,7 @@ SHELL = (
     "parity",
     "progress report research serve store judge notify doctor",
     "backtest gate",
-    "sweep",
+    "sweep compare",
     "demo emulator",
     "commands",
     "cli",
@@ -78,7 +80,7 @@ SHELL = (
 CORE_INSIDE = {"instrument": {"event"}}      # instrument needs the enums; nothing else looks sideways
 # cli knows its commands by name only; report and friends read what a run left, so nothing on the trading path may import them
 TRADING_PATH = "wire dispatch sink venues record gateway pipeline live engine".split()
-OFFLINE = "report research serve store judge notify demo emulator backtest sweep doctor gate".split()
+OFFLINE = "report research serve store judge notify demo emulator backtest sweep compare doctor gate".split()
 
 CLOCKS_AND_IO = {"time", "datetime", "os", "sys", "io", "socket", "ssl", "select", "selectors", "asyncio", "threading", "multiprocessing", "subprocess",
                  "logging", "random", "secrets", "uuid", "pathlib", "shutil", "tempfile", "signal", "urllib", "http", "sqlite3", "warnings"}
@@ -86,9 +88,10 @@ CORE_EXCEPTIONS = {("__init__", "os.path")}  # get_include(): the folder of the 
 C_CLOCKS_AND_IO = re.compile(r"\b(clock_gettime|gettimeofday|time_ns|monotonic|perf_counter|fopen|fprintf|printf|puts|getenv|rand|srand|random|"
                              r"drand48|print|open|input)\s*\(")
 ALLOCATION = re.compile(r"\b(malloc|calloc|realloc|PyMem_\w*alloc)\s*\(")
-ALLOWED_TO_ALLOCATE = re.compile(r"__cinit__|__init__|_init$|_new$|_make$|^_?build|_alloc$|capsule|create|^init_|^make_|^_compile$")
+ALLOWED_TO_ALLOCATE = re.compile(r"__cinit__|__init__|_init$|_new$|_make$|^_?build|_alloc$|capsule|create|^init_|^make_|^_compile$|^open_c$")
 BANNED_NAMES = {"utils", "util", "core", "common", "helpers", "helper", "base", "manager", "misc"}
-KERNELS = {"window": "window", "quantile": "quantile", "zscore": "zscore", "detect": "detect", "hawkes": "hawkes"}
+KERNELS = {"window": "window", "quantile": "quantile", "zscore": "zscore", "detect": "detect", "hawkes": "hawkes", "anomaly": "anomaly",
+           "dollar": "dollar", "imbalance": "imbalance", "rate": "rate", "bars": "bars"}
 
 
 @cache

@@ -24,6 +24,7 @@ COMMANDS = {
     "kill": "Stop trading now, with or without the live process.",
     "backtest": "Run a configuration on recorded data: one run, one report.",
     "sweep": "Every setting of a grid on recorded data: table, stability pictures; resumable.",
+    "compare": "Presets side by side on the same data and events, each with its controls.",
     "forward": "Walk forward: choose parameters on one span, judge them on the next.",
     "record": "Record a venue's public feed.",
     "replay": "Run a recording again and prove that it decides the same.",

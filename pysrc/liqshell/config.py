@@ -17,13 +17,15 @@ from decimal import Decimal
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from liqshell import wiring
 from liqshell.errors import ConfigError
-from liqshell.sections import (GRADES, DetectorConfig, FeedConfig, LimitsConfig, LiveConfig, PaperConfig, PolicyConfig, PolicyOverride,
-                               RecordConfig, RunConfig)
+from liqshell.sections import (GRADES, VENUES, DetectorConfig, FeaturesConfig, FeedConfig, LimitsConfig, LiveConfig, PaperConfig, PolicyConfig,
+                               PolicyOverride, RecordConfig, RunConfig, detector_tables, feed_problems)
 from liqshell.study import CONTROLS, BacktestConfig, DataConfig, ForwardConfig, Setting, SweepConfig
-from liqshell.toml import SCALE, choice, credentials, decode, table, text
+from liqshell.toml import SCALE, choice, credentials, decode, plain, table, tables, text
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,9 @@ class PolicyValues:
     equity_share: float
     exit_phase: str
     requotes: int
+    trail_basis: str
+    replaces: bool
+    judge_s: float
 
     def bracket_arguments(self) -> dict[str, Any]:
         """Keyword arguments of liqcore.Bracket, but for its side; fractions as exact Decimals."""
@@ -50,6 +55,9 @@ class PolicyValues:
         for name in ("entry_offset", "take_profit", "stop_loss", "trail"):
             out[name] = Decimal(out[name]) / SCALE
         out["exit_phase"] = {"none": 0, "decelerating": 3, "exhausted": 4}[self.exit_phase]
+        for name, usual in (("trail_basis", "price"), ("replaces", False), ("judge_s", 0.0)):
+            if out[name] == usual:                # a bracket is written with what is special about it
+                del out[name]
         return out
 
 
@@ -87,6 +95,7 @@ class Preset:
     grade: str = choice("claimed", *GRADES)
     evidence: str = text("", r"[\s\S]+", "why it has this grade")
     detector: DetectorConfig = table(DetectorConfig)
+    detectors: Mapping[str, Mapping[str, Any]] = detector_tables()
     policy: PolicyOverride = table(PolicyOverride)
     limits: LimitsConfig = table(LimitsConfig)
 
@@ -95,7 +104,10 @@ class Preset:
 class Config:
     run: RunConfig = table(RunConfig)
     feed: FeedConfig = table(FeedConfig)
+    feeds: Mapping[str, FeedConfig] = tables(FeedConfig, "|".join(VENUES), f"a venue: {', '.join(VENUES)}")
     detector: DetectorConfig = table(DetectorConfig)
+    detectors: Mapping[str, Mapping[str, Any]] = detector_tables()
+    features: FeaturesConfig = table(FeaturesConfig)
     policy: PolicyConfig = table(PolicyConfig)
     limits: LimitsConfig = table(LimitsConfig)
     paper: PaperConfig = table(PaperConfig)
@@ -105,6 +117,10 @@ class Config:
     backtest: BacktestConfig = table(BacktestConfig)
     sweep: SweepConfig = table(SweepConfig)
     forward: ForwardConfig = table(ForwardConfig)
+
+    def all_feeds(self) -> tuple[FeedConfig, ...]:
+        """Every venue of the run, the one of [feed] first: so lie its instruments in the engine."""
+        return self.feed, *(dataclasses.replace(one, venue=name) for name, one in self.feeds.items())
 
     def preset_of(self, symbol: str | None = None) -> Preset:
         """The preset of a symbol, or of [policy] where none is given."""
@@ -127,7 +143,24 @@ class Config:
                 size = {"equity_share": layer.equity_share, "notional": 0.0}
             elif layer.notional is not None:
                 size = {"equity_share": 0.0, "notional": layer.notional}
+        values.pop("parameters", None)
         return PolicyValues(**values | size | {"preset": self.preset_of(symbol).name})
+
+    def rule_for(self, symbol: str | None = None) -> str:
+        """The rule that trades `symbol`: a name of policies.RULES, or file.py:Class."""
+        return self.policy.rule or self.preset_of(symbol).rule
+
+    def parameters_for(self, symbol: str) -> dict[str, Any]:
+        """The numbers of that rule: those of the preset, changed by [policy.parameters] and [policy.symbols.NAME.parameters]. A symbol with a
+        preset of its own takes none from [policy]."""
+        own = self.policy.symbols.get(symbol, PolicyOverride())
+        preset = None if self.policy.rule else self.preset_of(symbol).policy.parameters
+        return wiring.parameters(self.rule_for(symbol), [preset, None if own.preset else self.policy.parameters, own.parameters])
+
+    def detectors_for(self, symbols: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The detectors of a run of these symbols beside the cascade detector, by name: arguments of liqcore.registry.make_detector."""
+        used = {} if self.policy.rule else {(found := self.preset_of(symbol)).name: found.detectors for symbol in symbols}
+        return wiring.detectors([*used.items(), ("the configuration", self.detectors)])
 
     def detector_values(self) -> DetectorValues:
         """The detector of the run: [detector] over the preset of [policy] over `fade`."""
@@ -149,7 +182,7 @@ class Config:
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    return {name: _plain(inner) for name, inner in value.items()} if isinstance(value, Mapping) else value
+    return {name: _plain(inner) for name, inner in value.items()} if isinstance(value, Mapping) else plain(value)
 
 
 def _merged(layers: list[Any], section: type) -> dict[str, Any]:
@@ -202,10 +235,10 @@ def load(path: str | Path, changes: Sequence[str] = ()) -> Config:
     rule = f"{folder / config.policy.rule}" if config.policy.rule else ""
     data = dataclasses.replace(config.data, store=str(folder / config.data.store) if config.data.store else "",
                                files=tuple(str(folder / file) for file in config.data.files))
-    ca = str(folder / config.feed.ca) if config.feed.ca else ""
+    feeds = {name: dataclasses.replace(one, ca=str(folder / one.ca) if one.ca else "") for name, one in {"": config.feed, **config.feeds}.items()}
     samples = str(folder / config.paper.latency_samples) if config.paper.latency_samples else ""
-    return dataclasses.replace(config, policy=dataclasses.replace(config.policy, rule=rule), data=data, feed=dataclasses.replace(config.feed, ca=ca),
-                               paper=dataclasses.replace(config.paper, latency_samples=samples))
+    return dataclasses.replace(config, policy=dataclasses.replace(config.policy, rule=rule), data=data, feed=feeds.pop(""),
+                               feeds=MappingProxyType(feeds), paper=dataclasses.replace(config.paper, latency_samples=samples))
 
 
 def _changed(found: dict[str, Any], change: str) -> None:
@@ -253,9 +286,7 @@ def _contradictions(config: Config, file: str, sound: bool) -> list[ConfigError]
 
     if not sound:
         return out
-    if bool(config.feed.rest) != bool(config.feed.ws):
-        missing = "ws" if config.feed.rest else "rest"
-        wrong(f"feed.{missing}", "not set, though the other address is", "both rest and ws, or neither (then [feed] environment decides)")
+    out += feed_problems(config.feed, config.feeds, file)
     known = presets()
     named = {"policy.preset": config.policy.preset} | {f"policy.symbols.{s}.preset": o.preset for s, o in config.policy.symbols.items()}
     for key, name in named.items():
@@ -264,15 +295,28 @@ def _contradictions(config: Config, file: str, sound: bool) -> list[ConfigError]
     if 0.0 < config.live.leverage < 1.0:
         wrong("live.leverage", f"found {config.live.leverage:g}", "from 1 on, or 0 to leave it as it is")
     for symbol in config.policy.symbols:
-        if config.feed.symbols and symbol not in config.feed.symbols:
+        if config.feed.symbols and not any(symbol in one.symbols for one in config.all_feeds()):
             wrong(f"policy.symbols.{symbol}", "this symbol is not subscribed", "one of feed.symbols",
                   "Add it to [feed] symbols or remove the table")
     if config.limits.weekly_loss_max < config.limits.daily_loss_max:
         wrong("limits.weekly_loss_max", "smaller than limits.daily_loss_max", "at least the daily limit")
     out += _study_contradictions(config, file)
     if not out:
-        out += _detector_contradictions(config, file)
+        out += _detector_contradictions(config, file) + _rule_contradictions(config, file)
     return out
+
+
+def _rule_contradictions(config: Config, file: str) -> list[ConfigError]:
+    """What is wrong with the numbers of rules, with detectors and with features."""
+    out = wiring.parameter_problems(config.rule_for(), config.policy.parameters, file, "policy.parameters")
+    for symbol, own in config.policy.symbols.items():
+        out += wiring.parameter_problems(config.rule_for(symbol), own.parameters, file, f"policy.symbols.{symbol}.parameters")
+    out += wiring.feature_problems(config.features.names, file, "features.names")
+    try:
+        found = config.detectors_for(["", *config.policy.symbols])
+    except ConfigError as why:
+        return [*out, ConfigError(f"{file}: {why.where}", why.found, why.expected, why.action)]
+    return out + (wiring.detector_problems(found, file) if found else [])
 
 
 def _venue_contradictions(config: Config, file: str) -> list[ConfigError]:

@@ -15,15 +15,17 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
+from liqcore.registry import make_detector
 from liqshell.config import Config
 from liqshell.toml import SCALE
 from liqshell.errors import ConfigError, DataError
+from liqshell.policies import RULES
 from liqshell.rules import digest_of, is_file, make_policy
 from liqshell.sections import PaperConfig
 from liqshell.sink import LiveSink, PaperSink
-from liqshell.venues import bybit
+from liqshell.source import GAP_S, feeds_of, source_named, sources_of
+from liqshell.wiring import CASCADE
 
-GAP_S = 5.0             # silence of the whole feed that means missing data: every quote is repeated after 3 s
 AUDIT_CAPACITY = 1 << 18
 LATENCY_QUANTILES = 1000
 SIMULATED, GATEWAY = "simulated", "gateway"      # settings["venue"]
@@ -44,26 +46,43 @@ def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float 
              live: LiveStart | None = None) -> dict[str, Any]:
     """Everything that decides what the engine does, as JSON values. A market that runs faster than the wall multiplies our own delays, so what
     counts as silence grows with it. trade: False = signals only. live: the venue is the gateway's."""
-    symbols = [i.symbol for i in instruments]
-    cascade = config.detector_values().cascade_arguments()
+    symbols = list(dict.fromkeys(i.symbol for i in instruments))
     policies = {symbol: config.policy_for(symbol) for symbol in symbols}
-    rules = {config.policy.rule or config.preset_of(symbol).rule for symbol in symbols}
-    if len(rules) != 1:
-        raise ConfigError("[policy.symbols]", f"presets of different rules: {', '.join(sorted(rules))}", "one rule for all symbols of a run")
-    rule = rules.pop() if trade else None
     paper = config.paper
     return {
         "version": lc.__version__, "abi": lc.abi_version(),
         "instruments": [i.as_dict() for i in instruments],
-        "cascade": cascade,
-        "rule": rule, **({"rule_sha256": digest_of(rule)} if rule and is_file(rule) else {}),
+        **wires(config, symbols, trade),
         "brackets": {symbol: {key: str(v) if key in ("entry_offset", "take_profit", "stop_loss", "trail") else v
                               for key, v in values.bracket_arguments().items()} for symbol, values in policies.items()},
         "limits": config.limits.risk_arguments(),
-        "gap_ns": int(max(GAP_S, 0.1 * speed) * lc.SECOND),
+        "gap_ns": int(max(GAP_S["bybit"], 0.1 * speed) * lc.SECOND),
+        "feeds": feeds_of(instruments, speed, {one.venue for one in config.all_feeds() if not one.trade}),
         **({"venue": SIMULATED, "equity": paper.equity, "paper": venue_arguments(paper)} if live is None else
            {"venue": GATEWAY, "equity": live.equity, "patience": live.patience, "restored": base64.b64encode(live.restored).decode(),
             "resumed_ns": live.resumed_ns}),
+    }
+
+
+def wires(config: Config, symbols: Sequence[str], trade: bool = True) -> dict[str, Any]:
+    """What decides which policies run and what they hear, as JSON values.
+
+    cascade: arguments of the cascade detector, or None where nobody listens to it; detectors: those of the others, in the order after it; features:
+    names beside what the policies themselves ask for; policies: rule, symbols and parameters by symbol, one entry a rule; rule: of all, as a label.
+    """
+    rules: dict[str, list[str]] = {}
+    for symbol in symbols if trade else ():
+        rules.setdefault(config.rule_for(symbol), []).append(symbol)
+    others = [{"name": name, **told} for name, told in config.detectors_for(symbols).items()]
+    heard = any(is_file(rule) or CASCADE in RULES[rule].detectors for rule in rules)
+    said = any(value is not None for value in vars(config.detector).values())
+    label = "+".join(rules) if trade else None
+    return {
+        "cascade": config.detector_values().cascade_arguments() if heard or said or not others else None,
+        "detectors": others, "features": list(config.features.names),
+        "policies": [{"rule": rule, "symbols": mine, "parameters": {symbol: config.parameters_for(symbol) for symbol in mine}}
+                     for rule, mine in rules.items()],
+        "rule": label, **({"rule_sha256": digest_of(label)} if label and is_file(label) else {}),
     }
 
 
@@ -119,17 +138,31 @@ def make_engine(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] |
     settings come from a recording, a person must say so.
     """
     instruments = tuple(lc.Instrument(**fields) for fields in values["instruments"])
-    brackets = values["brackets"]
     rule = values["rule"]
     if rule and is_file(rule) and not trust:
         raise ConfigError("policy", f"this run was decided by the Python code in {rule}", "your consent to run that code on this machine",
                           "Read the file; then add --trust-policy")
-    policy = make_policy(rule, brackets, values.get("rule_sha256")) if rule else None
-    if policy is not None and wrap is not None:
-        policy = wrap(policy)
-    engine = lc.Engine(instruments, lc.CascadeConfig(**values["cascade"]), policy, lc.Risk(**values["limits"]), equity=values["equity"],
-                       audit_capacity=AUDIT_CAPACITY, patience=values.get("patience", 1.0))
-    return engine
+    policies = make_policies(values)
+    known = [CASCADE] * (values["cascade"] is not None) + [told["name"] for told in values["detectors"]]
+    for policy in policies:
+        for name in getattr(policy, "detectors", ()):
+            if name not in known:
+                raise ConfigError(f"[detectors.{name}]", f"{type(policy).__name__} listens to it, and it is not there", f"one of {', '.join(known)}",
+                                  "Add it to the configuration or to the preset")
+    features = list(dict.fromkeys([*values["features"], *(name for policy in policies for name in getattr(policy, "features", ()))]))
+    wrapped = [wrap(policy) for policy in policies] if wrap is not None else policies
+    heard: dict[str, Any] = {}
+    if values["detectors"] or features:
+        heard = {"detectors": [make_detector(**told) for told in values["detectors"]], "features": features}
+    cascade = lc.CascadeConfig(**values["cascade"]) if values["cascade"] is not None else None
+    return lc.Engine(instruments, cascade, wrapped[0] if len(wrapped) == 1 else wrapped or None, lc.Risk(**values["limits"]),
+                     equity=values["equity"], audit_capacity=AUDIT_CAPACITY, patience=values.get("patience", 1.0), **heard)
+
+
+def make_policies(values: dict[str, Any]) -> list[lc.Policy]:
+    """The policies of a run from its settings, one a rule; those of a user's file are run."""
+    return [make_policy(told["rule"], {symbol: values["brackets"][symbol] for symbol in told["symbols"]}, values.get("rule_sha256"),
+                        told["parameters"], only=told["symbols"] if len(values["policies"]) > 1 else ()) for told in values["policies"]]
 
 
 def make_paper(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] | None = None, *, trust: bool = False) -> lc.Paper:
@@ -171,33 +204,20 @@ class Pipeline:
             self.engine = self.paper.engine
             self.sink = PaperSink(self.paper, values["gap_ns"], on_signals)
         self.instruments = self.engine.instruments
-        self.decoder = bybit.PublicDecoder([i.symbol for i in self.instruments])
-        self.counters: Counter[str] = Counter()
-        self._rows = np.zeros(2048, lc.EVENT_DTYPE)
+        self.sources = sources_of(values, self.sink)
 
-    def feed(self, state: lc.FeedState, ts_event: int, ts_recv: int) -> None:
-        """The feed came up, went down or is known to have a gap. ts_event: last good data, ns."""
-        if state == lc.FeedState.FEED_UP:
-            self.decoder.forget()
-        self.sink.feed(int(state), ts_event, ts_recv)
+    @property
+    def counters(self) -> Counter[str]:
+        """What the general parser was given, over all venues."""
+        return sum((source.counters for source in self.sources.values()), Counter())
 
-    def other(self, raw: bytes, ts_recv: int) -> bybit.Frame:
-        """A frame that the fast scanner handed back. Its events, if it has any, go into the engine; what it was is counted and returned."""
-        frame = self.decoder.read(raw, ts_recv)
-        self.counters[frame.kind.name.lower()] += 1
-        if frame.kind == bybit.FrameKind.MALFORMED:
-            self.counters[f"malformed: {frame.reason}"] += 1
-        if frame.events:
-            self.sink.rows(np.array(frame.events, lc.EVENT_DTYPE))
-        return frame
+    def feed(self, state: lc.FeedState, ts_event: int, ts_recv: int, venue: str = "") -> None:
+        """A venue's feed came up, went down or is known to have a gap; '' = the only one. ts_event: last good data, ns."""
+        source_named(self.sources, venue, "feed").feed(state, ts_event, ts_recv)
 
-    def frame(self, raw: bytes, ts_recv: int) -> None:
-        """Any frame, as the listener would treat it."""
-        count = self.decoder.scan.decode(raw, ts_recv, self._rows)
-        if count > 0:
-            self.sink.rows(self._rows[:count])
-        elif count < 0:
-            self.other(raw, ts_recv)
+    def frame(self, raw: bytes, ts_recv: int, venue: str = "", polled: bool = False) -> None:
+        """Any frame, as the listener would treat it; polled: it is the answer to a REST request."""
+        source_named(self.sources, venue, "recording").frame(raw, ts_recv, polled)
 
     def report(self, event: tuple[Any, ...] | bytes) -> bytes:
         """One event of the venue's or the operator's of a live run: an EVENT_DTYPE row as a tuple or as its bytes. Returns the bytes of what was

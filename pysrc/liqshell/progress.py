@@ -70,5 +70,6 @@ def describe(session: Session) -> str:
     moment = np.datetime64(session.wire_clock.now_ns(), "ns").astype("datetime64[s]")
     account = pipeline.engine.account
     open_brackets = sum(pipeline.engine.bracket(n)["state"] != lc.BracketState.BRACKET_FLAT for n in range(len(pipeline.instruments)))
+    down = f"  FEED DOWN{': ' + ', '.join(session.down) if len(pipeline.sources) > 1 else ''}"
     return (f"{moment} UTC  {pipeline.sink.frames:,} frames  {session.signals} signals  {open_brackets} brackets open  "
-            f"equity {account.equity:,.2f}{'' if session.up else '  FEED DOWN'}")
+            f"equity {account.equity:,.2f}{'' if session.up else down}")

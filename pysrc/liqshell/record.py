@@ -36,6 +36,7 @@ from liqshell.errors import DataError
 FORMAT = "liqcore-recording"
 VERSION = 1
 META, FEED, END, GAP = "liqcore.meta", "liqcore.feed", "liqcore.end", "liqcore.gap"
+WS, REST = "ws", "rest"                # source of a frame: a websocket, or the answer to a poll
 REPORT = "liqcore.report"              # of a live run: one event of the venue or the operator, {"row": its bytes in hexadecimal}
 PENDING_BYTES_MAX = 256 << 20
 FRAME_OVERHEAD = 160                 # what one waiting frame costs besides its bytes: tuple, int, bytes header, slot in the deque
@@ -69,8 +70,8 @@ class Recorder:
         self.written = 0                # lines that the operating system has
         self.alarms = 0                 # failed writes
         self.error = ""                 # the present failure, "" when all is well
-        self._frame_start = b',"exchange":"%b","source":"ws","stream":"' % exchange.encode()
-        self._pending: deque[tuple[int, bytes, str | None]] = deque()
+        self._exchange = exchange
+        self._pending: deque[tuple[int, bytes, str | None, str | None, str]] = deque()
         self._bytes_in = 0              # written by the appending thread only
         self._bytes_out = 0             # written by the flusher only: no lock is needed, the difference is what waits
         self._bytes_max = pending_bytes_max
@@ -90,14 +91,15 @@ class Recorder:
         self._thread.start()
         atexit.register(self.close)
 
-    def append(self, ts_recv: int, frame: bytes) -> None:
-        """Keep one frame. `frame` must be bytes of its own, not a view into a receive buffer."""
+    def append(self, ts_recv: int, frame: bytes, exchange: str | None = None, source: str = WS) -> None:
+        """Keep one frame. `frame` must be bytes of its own, not a view into a receive buffer. exchange: whose it is, where a run has several venues;
+        source: WS, or REST for the answer to a poll."""
         size = len(frame) + FRAME_OVERHEAD
         if self._bytes_in + size - self._bytes_out > self._bytes_max:
             self.dropped += 1
             return
         self._bytes_in += size
-        self._pending.append((ts_recv, frame, None))
+        self._pending.append((ts_recv, frame, None, exchange, source))
 
     def mark(self, ts_recv: int, stream: str, value: dict[str, Any]) -> None:
         """Keep one line of our own, in order with the frames. Call it from the thread that appends."""
@@ -105,7 +107,7 @@ class Recorder:
             raise ValueError(f"stream: expected a name that starts with 'liqcore.', got {stream!r}")
         line = json.dumps(value, separators=(",", ":")).encode()
         self._bytes_in += len(line) + FRAME_OVERHEAD      # marks are few and needed for replay: they ignore the bound
-        self._pending.append((ts_recv, line, stream))
+        self._pending.append((ts_recv, line, stream, None, WS))
 
     def flush(self) -> bool:
         """Write everything that waits; True when the operating system has all of it."""
@@ -155,10 +157,10 @@ class Recorder:
         # ts_recv that goes back stays in the current file: files in name order are the frames in order of receipt
         hour = max(self._hour, pending[0][0] // HOUR_NS)
         while pending and size < MEMBER_BYTES_MAX and max(hour, pending[0][0] // HOUR_NS) == hour:
-            last, frame, stream = pending.popleft()
+            last, frame, stream, exchange, source = pending.popleft()
             taken += len(frame) + FRAME_OVERHEAD
             try:
-                line = self._line(last, frame, stream)
+                line = self._line(last, frame, stream, exchange or self._exchange, source)
             except Exception as why:          # one frame that is not bytes must not cost those around it
                 self.unusable += 1
                 self._failed(f"a frame could not be kept: {type(why).__name__}: {why}")
@@ -180,14 +182,15 @@ class Recorder:
             self._write_manifest()
         return True
 
-    def _line(self, ts_recv: int, frame: bytes, stream: str | None) -> bytes:
+    def _line(self, ts_recv: int, frame: bytes, stream: str | None, exchange: str = "", source: str = WS) -> bytes:
         if stream is not None:
             return b'{"ts":%d,"ts_recv":%d,"exchange":"liqcore","source":"liqcore","stream":"%b","symbol":"","result":%b}\n' % (
                 ts_recv // 1_000_000, ts_recv, stream.encode(), frame)
         found = TOPIC.search(frame, 0, 400)
         topic = found[1] if found and not found[1].startswith(b"liqcore.") else b""      # a venue cannot forge a line of ours
-        return b'{"ts":%d,"ts_recv":%d%b%b","symbol":"%b",%b}\n' % (
-            ts_recv // 1_000_000, ts_recv, self._frame_start, topic, topic.rpartition(b".")[2] if b"." in topic else b"", _result(frame))
+        return b'{"ts":%d,"ts_recv":%d,"exchange":"%b","source":"%b","stream":"%b","symbol":"%b",%b}\n' % (
+            ts_recv // 1_000_000, ts_recv, exchange.encode(), source.encode(), topic, topic.rpartition(b".")[2] if b"." in topic else b"",
+            _result(frame))
 
     def _write(self) -> bool:
         """Append the waiting member whole, or leave the file as it was."""

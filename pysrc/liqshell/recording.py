@@ -28,7 +28,7 @@ LINE_BYTES_MAX = 64 << 20
 GZIP_MAGIC = b"\x1f\x8b\x08"
 SKIP = "liqcore.skip"                # stream of lines that hold no frame
 SUFFIXES = (".jsonl.gz", ".jsonl", ".json.gz", ".ndjson", ".ndjson.gz")
-_OURS = re.compile(rb'\{"ts":-?\d{1,18},"ts_recv":(-?\d{1,19}),"exchange":"([^"\\]*)","source":"[^"\\]*","stream":"([^"\\]*)",'
+_OURS = re.compile(rb'\{"ts":-?\d{1,18},"ts_recv":(-?\d{1,19}),"exchange":"([^"\\]*)","source":"([^"\\]*)","stream":"([^"\\]*)",'
                    rb'"symbol":"([^"\\]*)",(?:"raw":"(text|base64)",)?"result":')
 
 
@@ -38,6 +38,7 @@ class Record(NamedTuple):
     stream: str                 # topic, or liqcore.meta / .feed / .end / .gap for the recorder's own lines
     symbol: str
     exchange: str
+    source: str = "ws"          # "rest": the answer to a poll
 
 
 @dataclass
@@ -209,11 +210,11 @@ def _next_member(stream: Any, offset: int, size: int) -> int:
 def _record(line: bytes, file: Path, number: int) -> Record:
     ours = _OURS.match(line)
     if ours and line.endswith(b"}"):
-        ts, exchange, stream, symbol, raw = ours.groups()
+        ts, exchange, source, stream, symbol, raw = ours.groups()
         frame = line[ours.end():-1]
         if raw:
             frame = _unwrap(frame, raw, file, number)
-        return Record(int(ts), frame, stream.decode(), symbol.decode(), exchange.decode())
+        return Record(int(ts), frame, stream.decode(), symbol.decode(), exchange.decode(), source.decode())
     try:
         found = orjson.loads(line)
     except orjson.JSONDecodeError as why:
@@ -274,7 +275,8 @@ def _foreign(found: dict[str, Any], file: Path, number: int) -> Record:
     frame = result.encode() if isinstance(result, str) else orjson.dumps(result)
     named = TOPIC.search(frame, 0, 400)
     topic = named[1].decode() if named else stream
-    return Record(_nanoseconds(ts, file, number), frame, topic, symbol or topic.rpartition(".")[2], str(found.get("exchange", "")))
+    return Record(_nanoseconds(ts, file, number), frame, topic, symbol or topic.rpartition(".")[2], str(found.get("exchange", "")),
+                  str(found.get("source", "ws")))
 
 
 def _nanoseconds(value: Any, file: Path, number: int) -> int:

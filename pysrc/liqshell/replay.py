@@ -14,7 +14,7 @@ import liqcore as lc
 from liqshell import journal, recording
 from liqshell.errors import DataError
 from liqshell.pipeline import Pipeline
-from liqshell.record import END, FEED, GAP, META, REPORT
+from liqshell.record import END, FEED, GAP, META, REPORT, REST
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def run(frames: str | Path, on_frame: Callable[[int], None] | None = None, *, tr
                             "Use `liqcore detect` for other recordings")
         elif record.stream == FEED:
             mark = _object(record.frame, frames)
-            pipeline.feed(lc.FeedState(mark["state"]), mark["ts_event"], record.ts_recv)
+            pipeline.feed(lc.FeedState(mark["state"]), mark["ts_event"], record.ts_recv, mark.get("venue", ""))
         elif record.stream == REPORT:
             pipeline.report(_row(_object(record.frame, frames), frames))
         elif record.stream == END:
@@ -60,7 +60,7 @@ def run(frames: str | Path, on_frame: Callable[[int], None] | None = None, *, tr
         elif record.stream in (GAP, recording.SKIP):
             continue
         else:
-            pipeline.frame(record.frame, record.ts_recv)
+            pipeline.frame(record.frame, record.ts_recv, record.exchange, record.source == REST)
         if number % 4096 == 0 and pipeline is not None:
             parts.append(pipeline.drain_audit())
             if on_frame is not None:

@@ -4,7 +4,8 @@
     make_policy("folder/my_policy.py:MyPolicy", brackets, digest)      # runs that file's code, with your rights
 
 A class of your own derives from liqcore.Policy. Where it (or a base of it below Policy) defines __init__, that is called as (default, brackets): the
-keyword arguments of liqcore.Bracket from [policy], and the same per symbol. Else it is made without arguments.
+keyword arguments of liqcore.Bracket from [policy], and the same per symbol; with [policy.parameters], as (default, brackets, parameters): those per
+symbol too. Else it is made without arguments.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import hashlib
 import sys
 import traceback
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,17 @@ def digest_of(rule: str) -> str:
     return hashlib.sha256(_read(rule)[1]).hexdigest()
 
 
-def make_policy(rule: str, brackets: dict[str, dict[str, Any]], digest: str | None = None) -> lc.Policy:
-    """The policy of a rule. digest: what the file must be, None = whatever it is now. ConfigError where there is no such policy."""
+def make_policy(rule: str, brackets: dict[str, dict[str, Any]], digest: str | None = None, parameters: dict[str, dict[str, Any]] | None = None,
+                only: Sequence[str] = ()) -> lc.Policy:
+    """The policy of a rule. digest: what the file must be, None = whatever it is now. parameters: the rule's own numbers by symbol. only: symbols
+    that it trades, () = all. ConfigError where there is no such policy."""
     default = next(iter(brackets.values()))
     if not is_file(rule):
         if rule not in RULES:
             raise ConfigError("policy rule", f"found {rule!r}", f"one of {', '.join(RULES)}, or 'file.py:Class'")
-        return RULES[rule](default, brackets)
+        shipped = RULES[rule](default, brackets, parameters)
+        shipped.symbols = tuple(only)
+        return shipped
     path, source = _read(rule)
     name = rule.rpartition(":")[2]
     found = hashlib.sha256(source).hexdigest()
@@ -46,7 +51,8 @@ def make_policy(rule: str, brackets: dict[str, dict[str, Any]], digest: str | No
         raise ConfigError(str(path), "this file has changed since the run was made", f"SHA-256 {digest}, found {found}", "Restore it to run the same")
     made: Callable[..., lc.Policy] = _class(path, source, name)
     try:
-        return made(default, brackets) if _own_init(made) else made()
+        numbers = [parameters] if any((parameters or {}).values()) else []
+        return made(default, brackets, *numbers) if _own_init(made) else made()
     except Exception as why:
         raise ConfigError(rule, f"cannot be made: {type(why).__name__}: {why}{_place(why, path)}",
                           "a class that is made as (default, brackets)") from why

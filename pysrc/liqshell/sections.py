@@ -4,19 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from liqshell.toml import SCALE, choice, flag, fraction, integer, names, number, tables, text
+from liqshell.errors import ConfigError
+from liqshell.toml import SCALE, choice, flag, fraction, integer, names, number, plain_table, tables, text
 
-SYMBOL = r"[A-Z0-9]{2,30}(-[A-Z0-9]{1,12})*"
+SYMBOL = r"[A-Za-z0-9]{1,30}([-_][A-Z0-9]{1,12})*"
 SYMBOL_TEXT = "a contract name of the venue such as 'ETHUSDT'"
 
 
 class Environment(NamedTuple):
-    """Addresses of the venue; the paths /v5/... are added to them. trade "": this environment takes no orders by websocket."""
+    """Addresses of the venue; its paths are added to them. private, trade "": this environment takes no orders by websocket, or we have no gateway
+    for the venue."""
 
     rest: str
     ws: str
-    private: str
-    trade: str
+    private: str = ""
+    trade: str = ""
 
 
 ENVIRONMENTS: Mapping[str, Environment] = {          # the public feed of the demo environment is mainnet's
@@ -25,7 +27,18 @@ ENVIRONMENTS: Mapping[str, Environment] = {          # the public feed of the de
                            "wss://stream-testnet.bybit.com"),
     "demo": Environment("https://api-demo.bybit.com", "wss://stream.bybit.com", "wss://stream-demo.bybit.com", ""),
 }
+VENUES: Mapping[str, Mapping[str, Environment]] = {          # the same addresses as in the venues' adapters; a test compares them
+    "bybit": ENVIRONMENTS,
+    "binance": {"mainnet": Environment("https://fapi.binance.com", "wss://fstream.binance.com"),
+                "testnet": Environment("https://testnet.binancefuture.com", "wss://fstream.binancefuture.com")},
+    "okx": {"mainnet": Environment("https://www.okx.com", "wss://ws.okx.com:8443"),
+            "demo": Environment("https://www.okx.com", "wss://wspap.okx.com:8443")},
+    "hyperliquid": {"mainnet": Environment("https://api.hyperliquid.xyz", "wss://api.hyperliquid.xyz"),
+                    "testnet": Environment("https://api.hyperliquid-testnet.xyz", "wss://api.hyperliquid-testnet.xyz")},
+}
 SYMBOLS_MAX = 1024
+DETECTOR_NAME = r"[a-z][a-z0-9_-]{0,29}"
+FEATURES_MAX = 256
 GRADES = ("claimed", "contradicted", "verified")
 
 
@@ -35,36 +48,69 @@ class RunConfig:
     out: str = text("runs", r"[^\0]+", "a folder")
     mode: str = choice("paper", "paper", "live")
     seed: int = integer(0, 0, 2**63 - 1)
+    spin: bool = flag(False)        # busy polling: the process takes a core, and an order leaves some tens of microseconds earlier
 
 
 @dataclass(frozen=True)
 class FeedConfig:
-    venue: str = choice("bybit", "bybit")
+    """[feed]: the venue that is traded. venue: in [feeds.NAME] it is the name of the table. trade: False = its contracts are watched only."""
+
+    venue: str = choice("bybit", *VENUES)
     environment: str = choice("mainnet", *ENVIRONMENTS)
     rest: str = text("", r"https?://[^\s/@]+(/\S*)?", "an address such as 'http://127.0.0.1:8080', without user name")
     ws: str = text("", r"wss?://[^\s/@]+(/\S*)?", "an address such as 'ws://127.0.0.1:8081', without user name")
     symbols: tuple[str, ...] = names(SYMBOL, "contract names of the venue such as 'ETHUSDT'", most=SYMBOLS_MAX)
     ca: str = text("", r"[^\0]+", "a PEM file: the only authority that is trusted for TLS, for a venue of one's own")
     stale_after_s: float = number(25.0, 1.0, 3600.0, "seconds")
+    trade: bool = flag(True)
+
+    @property
+    def _place(self) -> Environment:
+        """Addresses; config.py has seen that the venue has this environment."""
+        return VENUES[self.venue].get(self.environment) or VENUES[self.venue]["mainnet"]
 
     @property
     def rest_url(self) -> str:
-        return (self.rest or ENVIRONMENTS[self.environment].rest).rstrip("/")
+        return (self.rest or self._place.rest).rstrip("/")
 
     @property
     def ws_url(self) -> str:
-        return (self.ws or ENVIRONMENTS[self.environment].ws).rstrip("/")
+        return (self.ws or self._place.ws).rstrip("/")
 
     @property
     def private_url(self) -> str:
-        """Of the account's stream."""
-        return (self.ws or ENVIRONMENTS[self.environment].private).rstrip("/") + "/v5/private"
+        """Of the account's stream (bybit)."""
+        return (self.ws or self._place.private).rstrip("/") + "/v5/private"
 
     @property
     def trade_url(self) -> str:
         """Of order entry by websocket; "" where this environment has none (orders go by REST then)."""
-        base = ENVIRONMENTS[self.environment].trade
+        base = self._place.trade
         return (self.ws or base).rstrip("/") + "/v5/trade" if base else ""
+
+
+def feed_problems(feed: FeedConfig, feeds: Mapping[str, FeedConfig], file: str) -> list[ConfigError]:
+    """What single fields of [feed] and [feeds.NAME] cannot show."""
+    out = []
+    every = {"feed": feed} | {f"feeds.{venue}": one for venue, one in feeds.items()}
+    for name, one in every.items():
+        venue = name.removeprefix("feeds.") if name != "feed" else feed.venue
+        if bool(one.rest) != bool(one.ws):
+            missing = "ws" if one.rest else "rest"
+            out.append(ConfigError(f"{file}: {name}.{missing}", "not set, though the other address is",
+                                   f"both rest and ws, or neither (then [{name}] environment decides)"))
+        if not one.rest and one.environment not in VENUES[venue]:
+            out.append(ConfigError(f"{file}: {name}.environment", f"found {one.environment!r}",
+                                   f"one of {', '.join(map(repr, VENUES[venue]))} at {venue}"))
+        if name == "feed":
+            continue
+        if venue == feed.venue:
+            out.append(ConfigError(f"{file}: {name}", "the venue of [feed] once more", "a venue beside it", "Put its symbols into [feed]"))
+        if one.venue not in (venue, "bybit"):
+            out.append(ConfigError(f"{file}: {name}.venue", f"found {one.venue!r}", "nothing: the table's name says it", "Remove the key"))
+        if not one.symbols:
+            out.append(ConfigError(f"{file}: {name}.symbols", "empty", "at least one contract name of the venue"))
+    return out
 
 
 @dataclass(frozen=True)
@@ -101,6 +147,10 @@ class PolicyOverride:
     equity_share: float | None = number(None, 0.0, 1000.0, "notional per trade / equity of the account, instead of notional", above=True)
     exit_phase: str | None = choice(None, "none", "decelerating", "exhausted")
     requotes: int | None = integer(None, 0, 3)
+    trail_basis: str | None = choice(None, "price", "profit")
+    replaces: bool | None = flag(None)
+    judge_s: float | None = number(None, 0.0, 3600.0, "seconds that an outside judge has to confirm, 0 = nobody is asked")
+    parameters: Mapping[str, Any] | None = plain_table("the numbers of the rule itself: see `liqcore presets`")
 
 
 @dataclass(frozen=True)
@@ -109,6 +159,18 @@ class PolicyConfig(PolicyOverride):
 
     rule: str = text("", r"[^\0:]+\.py:[A-Za-z_][A-Za-z_0-9]*", "a class in a Python file, such as 'my_policy.py:MyPolicy'")
     symbols: Mapping[str, PolicyOverride] = tables(PolicyOverride, SYMBOL, SYMBOL_TEXT)
+
+
+def detector_tables() -> Any:
+    """[detectors.NAME]: `kind` and the parameters of that kind, as liqcore.registry.make_detector takes them."""
+    return tables(plain_table("a kind and its parameters"), DETECTOR_NAME, "the name of a detector: small letters, digits, '-' and '_'")
+
+
+@dataclass(frozen=True)
+class FeaturesConfig:
+    """Features to compute beside those that the policies ask for; whoever reads the engine may ask for their values."""
+
+    names: tuple[str, ...] = names(r"[A-Za-z0-9_.@:()/,-]{3,120}", "features such as 'liquidations.liq_imbalance@15m:zscore'", most=FEATURES_MAX)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ cdef class EngineSink(EventSink):
     cdef int advance_c(self, int64_t ts) except -1
     cdef int64_t next_c(self) except? -1
     cdef int take(self, const event_t* events, Py_ssize_t n) except -1
+    cdef int pass_c(self, const event_t* events, Py_ssize_t n) except -1
+    cdef int mark_c(self, int instrument, int state, int64_t ts_event, int64_t ts_recv) except -1
     cdef int tell(self) except -1
 
 cdef class PaperSink(EngineSink):
@@ -33,3 +35,17 @@ cdef class LiveSink(EngineSink):
     cdef public Dispatch dispatch
     cdef readonly int64_t reports
     cdef int pump(self) except -1
+
+cdef class VenueSink(EventSink):
+    cdef readonly EngineSink sink
+    cdef readonly int64_t gap_ns
+    cdef readonly int first
+    cdef readonly int count
+    cdef readonly bint watched       # and its gates are not closed yet
+    cdef readonly int64_t frames
+    cdef readonly int64_t events
+    cdef readonly int64_t gaps
+    cdef int64_t last_recv
+    cdef int begin(self, int64_t ts_recv) except -1
+    cdef int take(self, const event_t* events, Py_ssize_t n) except -1
+    cdef int mark(self, int state, int64_t ts_event, int64_t ts_recv) except -1

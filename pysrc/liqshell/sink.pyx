@@ -5,12 +5,13 @@ There are two venues: the simulated one (PaperSink), and the gateway's (LiveSink
 
 from libc.math cimport fabs, log2
 from libc.stdint cimport int64_t
+from libc.string cimport memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from liqcore.event import as_events
 
 from liqcore.engine cimport Engine
-from liqcore.event cimport ALL_INSTRUMENTS, FEED, FEED_DOWN, FEED_GAP, LIQUIDATION, event_t
+from liqcore.event cimport ALL_INSTRUMENTS, CONTROL, CONTROL_PAUSE, FEED, FEED_DOWN, FEED_GAP, GATE_SYMBOL, LIQUIDATION, event_t
 from liqcore.paper cimport Paper
 from liqshell.dispatch cimport Dispatch
 from liqshell.wire cimport EventSink
@@ -75,18 +76,23 @@ cdef class EngineSink(EventSink):
         return self.take(events, n)
 
     cdef int take(self, const event_t* events, Py_ssize_t n) except -1:
-        cdef Py_ssize_t k
-        cdef int64_t begun = monotonic(), spent, asked = self.engine.out.head
         if n == 0:
             return 0
         if self.last_recv and events[0].ts_recv - self.last_recv > self.gap_ns:
             self.gaps += 1
-            self.feed(FEED_GAP, self.last_recv, events[0].ts_recv)
+            self.mark_c(ALL_INSTRUMENTS, FEED_GAP, self.last_recv, events[0].ts_recv)
+        self.pass_c(events, n)
+        self.last_recv = events[n - 1].ts_recv
+        return 0
+
+    cdef int pass_c(self, const event_t* events, Py_ssize_t n) except -1:
+        """The events of one frame into the engine, without a look at silence."""
+        cdef Py_ssize_t k
+        cdef int64_t begun = monotonic(), spent, asked = self.engine.out.head
         for k in range(n):
             if events[k].kind == LIQUIDATION:
                 note(self.delay_ns, events[k].ts_recv - events[k].ts_event)
             self.step_c(&events[k])
-        self.last_recv = events[n - 1].ts_recv
         self.frames += 1
         self.events += n
         spent = monotonic() - begun
@@ -111,19 +117,23 @@ cdef class EngineSink(EventSink):
 
     def feed(self, int state, int64_t ts_event, int64_t ts_recv):
         """The feed's state changed; ts_event = last good data."""
+        if state == FEED_DOWN:
+            self.last_recv = 0
+        self.mark_c(ALL_INSTRUMENTS, state, ts_event, ts_recv)
+
+    cdef int mark_c(self, int instrument, int state, int64_t ts_event, int64_t ts_recv) except -1:
+        """The feed of an instrument, or of all, has changed its state."""
         cdef event_t e
         e.ts_event = ts_event
         e.ts_recv = max(ts_recv, self.engine.clock.now)
         e.price = e.qty = e.aux_price = e.aux_qty = 0.0
         e.id = 0
-        e.instrument = ALL_INSTRUMENTS
+        e.instrument = instrument
         e.kind = FEED
         e.side = 0
         e.flags = 0
         e.code = state
-        if state == FEED_DOWN:
-            self.last_recv = 0
-        self.step_c(&e)
+        return self.step_c(&e)
 
     def advance(self, int64_t ts):
         """Let time pass up to ts (ns): deadlines, and at a simulated venue its answers. A time that has passed does nothing."""
@@ -222,3 +232,96 @@ cdef class LiveSink(EngineSink):
             raise IndexError(f"no instrument {instrument}")
         mark, last = self.engine.market[instrument].mark, self.engine.market[instrument].last
         return mark > 0.0 and last > 0.0 and fabs(last - mark) > share * mark
+
+
+cdef class VenueSink(EventSink):
+    """One venue's frames on their way into an EngineSink, where several venues share an engine: its silences and its breaks concern its instruments alone.
+
+    first, count: the venue's instruments in the engine; count -1 = all there are, whose marks are one event for all. watched: they are not traded: before
+    anything else, the gate of each is closed (GATE_SYMBOL), and nobody opens it.
+    """
+
+    def __init__(self, EngineSink sink not None, int64_t gap_ns, int first=0, int count=-1, watched=False):
+        if gap_ns <= 0:
+            raise ValueError(f"gap_ns: expected a positive time, got {gap_ns}")
+        if count != -1 and not (count > 0 and 0 <= first <= sink.engine.count - count):
+            raise ValueError(f"first, count: {first}, {count} are not instruments of an engine of {sink.engine.count}")
+        self.sink = sink
+        self.gap_ns = gap_ns
+        self.first = first
+        self.count = count
+        self.watched = watched
+        self.last_recv = 0
+
+    cdef int begin(self, int64_t ts_recv) except -1:
+        """The first thing that is heard of a venue that is watched only."""
+        cdef event_t e
+        cdef int n
+        self.watched = False
+        memset(&e, 0, sizeof(e))
+        e.ts_recv = e.ts_event = max(ts_recv, self.sink.engine.clock.now)
+        e.kind = CONTROL
+        e.code = CONTROL_PAUSE
+        e.flags = GATE_SYMBOL
+        for n in range(self.first, self.first + (self.count if self.count != -1 else self.sink.engine.count)):
+            e.instrument = n
+            self.sink.step_c(&e)
+        return 0
+
+    cdef int on_events_c(self, const event_t* events, int n, const char* raw, Py_ssize_t raw_n, int64_t ts_recv) except -1:
+        return self.take(events, n)
+
+    cdef int take(self, const event_t* events, Py_ssize_t n) except -1:
+        if n == 0:
+            return 0
+        if self.watched:
+            self.begin(events[0].ts_recv)
+        if self.last_recv and events[0].ts_recv - self.last_recv > self.gap_ns:
+            self.gaps += 1
+            self.sink.gaps += 1
+            self.mark(FEED_GAP, self.last_recv, events[0].ts_recv)
+        self.sink.pass_c(events, n)
+        self.last_recv = events[n - 1].ts_recv
+        self.frames += 1
+        self.events += n
+        return 0
+
+    cdef int mark(self, int state, int64_t ts_event, int64_t ts_recv) except -1:
+        cdef int n
+        if self.watched:
+            self.begin(ts_recv)
+        if self.count == -1:
+            return self.sink.mark_c(ALL_INSTRUMENTS, state, ts_event, ts_recv)
+        for n in range(self.first, self.first + self.count):
+            self.sink.mark_c(n, state, ts_event, ts_recv)
+        return 0
+
+    def rows(self, events):
+        """The events of one frame as an array of EVENT_DTYPE: frames that needed the general parser, and replay."""
+        cdef size_t address
+        events = as_events(events)
+        address = events.ctypes.data
+        self.take(<const event_t*> address, len(events))
+
+    def polled(self, events):
+        """The same of an answer to a poll, which is no sign of life of the stream."""
+        cdef size_t address
+        events = as_events(events)
+        address = events.ctypes.data
+        if len(events):
+            if self.watched:
+                self.begin(events["ts_recv"][0])
+            self.sink.pass_c(<const event_t*> address, len(events))
+            self.events += len(events)
+
+    def feed(self, int state, int64_t ts_event, int64_t ts_recv):
+        """The venue's feed came up, went down or has a gap; ts_event = last good data."""
+        if state == FEED_DOWN:
+            self.last_recv = 0
+        self.mark(state, ts_event, ts_recv)
+        self.sink.tell()
+
+    @property
+    def last_ts_recv(self):
+        """Receipt of the last frame with events, ns; 0 = none since the feed came up."""
+        return self.last_recv

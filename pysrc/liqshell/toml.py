@@ -91,7 +91,7 @@ def choice(default: str | None, *names: str) -> Any:
     return _make(Rule(f"one of {', '.join(map(repr, names))}", read), default)
 
 
-def flag(default: bool) -> Any:
+def flag(default: bool | None) -> Any:
     def read(value: Any) -> bool:
         if not isinstance(value, bool):
             raise ValueError
@@ -122,13 +122,36 @@ def names(pattern: str, expected: str, *, most: int) -> Any:
     return field(default=(), metadata={"rule": Rule(f"a list of 1 to {most} {expected}", read)})
 
 
-def tables(section: type, pattern: str, expected: str) -> Any:
-    """A table of named sub-tables, all of the same section type."""
+def tables(section: Any, pattern: str, expected: str) -> Any:
+    """A table of named sub-tables, all of the same section type, or of what `plain_table` makes."""
     return field(default_factory=lambda: MappingProxyType({}), metadata={"section": section, "pattern": pattern, "expected": expected})
 
 
 def table(section: type) -> Any:
     return field(default_factory=section, metadata={"section": section})
+
+
+def plain_table(expected: str, *, required: tuple[str, ...] = ()) -> Any:
+    """A table of plain values whose keys are not known here (parameters of a rule, of a detector), kept as they were written; None = not set.
+    Whoever knows the keys judges them."""
+    def read(value: Any) -> Mapping[str, Any]:
+        if not isinstance(value, Mapping) or not all(name in value for name in required) or not all(map(_is_plain, value.values())):
+            raise ValueError
+        return MappingProxyType(dict(value))
+    return field(default=None, metadata={"rule": Rule(f"a table of {expected}", read)})
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, bool | int | Decimal | str) or isinstance(value, list) and all(map(_is_plain, value))
+
+
+def plain(value: Any) -> Any:
+    """A value of a parsed file as JSON knows it: decimals become the nearest doubles."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, Mapping):
+        return {name: plain(inner) for name, inner in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list) else value
 
 
 def shown(value: Any) -> str:
@@ -213,5 +236,12 @@ def _named(metadata: Mapping[str, Any], found: Any, file: str, path: str, proble
         if not re.fullmatch(metadata["pattern"], name):
             problems.append(ConfigError(f"{file}: {path}.{name}", f"found the name {name!r}", metadata["expected"]))
             continue
-        out[name] = decode(metadata["section"], inner, file, f"{path}.{name}", problems)
+        section = metadata["section"]
+        if isinstance(section, type):
+            out[name] = decode(section, inner, file, f"{path}.{name}", problems)
+            continue
+        try:
+            out[name] = section.metadata["rule"].read(inner)
+        except ValueError:
+            problems.append(ConfigError(f"{file}: {path}.{name}", f"found {shown(inner)}", section.metadata["rule"].expected))
     return MappingProxyType(out)

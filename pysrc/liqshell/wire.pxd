@@ -32,6 +32,11 @@ cdef class FrameBuffer(FrameTap):
     cdef readonly Py_ssize_t used
     cdef readonly int64_t frames
     cdef readonly int64_t dropped
+    cdef int keep_c(self, const char* raw, Py_ssize_t raw_n, int64_t ts_recv, int64_t tag) except -1
+
+cdef class TaggedTap(FrameTap):
+    cdef readonly FrameBuffer buffer
+    cdef readonly int tag
 
 cdef class FeedListener(WSListener):
     cdef readonly Decoder decoder

@@ -97,9 +97,12 @@ cdef class FrameTap:
         raise NotImplementedError("FrameTap: override on_frame in Python or on_frame_c in Cython")
 
 
+cdef int TAG_SHIFT = 48           # of record_t.size: its upper bits are the tag
+
+
 cdef struct record_t:
     int64_t ts_recv
-    int64_t size
+    int64_t size                  # of the frame, and its tag
 
 
 @cython.final
@@ -130,6 +133,9 @@ cdef class FrameBuffer(FrameTap):
         PyMem_RawFree(self._data)
 
     cdef int on_frame_c(self, const char* raw, Py_ssize_t raw_n, int64_t ts_recv) except -1:
+        return self.keep_c(raw, raw_n, ts_recv, 0)
+
+    cdef int keep_c(self, const char* raw, Py_ssize_t raw_n, int64_t ts_recv, int64_t tag) except -1:
         cdef Py_ssize_t need = sizeof(record_t) + raw_n
         cdef record_t head
         if self.used + need > self.capacity and self.used and self._on_full is not None:
@@ -138,25 +144,52 @@ cdef class FrameBuffer(FrameTap):
             self.dropped += 1
             return 0
         head.ts_recv = ts_recv
-        head.size = raw_n
+        head.size = raw_n | tag << TAG_SHIFT
         memcpy(self._data + self.used, &head, sizeof(head))
         memcpy(self._data + self.used + sizeof(head), raw, raw_n)
         self.used += need
         self.frames += 1
         return 0
 
+    def tagged(self, tag):
+        """A tap that writes into this buffer and marks each frame with `tag` (0 to 32767): where several feeds keep their common order."""
+        return TaggedTap(self, tag)
+
     def drain(self):
         """Take everything: a list of (ts_recv, raw bytes) in order of receipt."""
-        cdef Py_ssize_t at = 0
+        return [(ts_recv, raw) for ts_recv, _, raw in self.drain_tagged()]
+
+    def drain_tagged(self):
+        """Take everything: a list of (ts_recv, tag, raw bytes) in order of receipt; the tag is 0 where the frame came by no tagged tap."""
+        cdef Py_ssize_t at = 0, size
         cdef record_t head
         out = []
         while at < self.used:
             memcpy(&head, self._data + at, sizeof(head))
+            size = head.size & ((<int64_t> 1 << TAG_SHIFT) - 1)
             at += sizeof(head)
-            out.append((head.ts_recv, PyBytes_FromStringAndSize(self._data + at, head.size)))
-            at += head.size
+            out.append((head.ts_recv, head.size >> TAG_SHIFT, PyBytes_FromStringAndSize(self._data + at, size)))
+            at += size
         self.used = 0
         return out
+
+
+@cython.final
+cdef class TaggedTap(FrameTap):
+    """Made by FrameBuffer.tagged."""
+
+    def __init__(self, FrameBuffer buffer not None, tag):
+        if not 0 <= tag < 32768:
+            raise ValueError(f"tag: expected 0 to 32767, got {tag!r}")
+        self.buffer = buffer
+        self.tag = tag
+
+    cdef int on_frame_c(self, const char* raw, Py_ssize_t raw_n, int64_t ts_recv) except -1:
+        return self.buffer.keep_c(raw, raw_n, ts_recv, self.tag)
+
+    def keep(self, bytes raw not None, int64_t ts_recv):
+        """A message that came by no listener, such as the answer to a REST request."""
+        self.buffer.keep_c(<const char*> raw, len(raw), ts_recv, self.tag)
 
 
 @cython.final

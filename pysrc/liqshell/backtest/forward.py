@@ -147,6 +147,7 @@ def _by_sweep(config: Config, history: History, count: int, symbols: Sequence[st
     if config.forward.by == "backtest" or config.forward.by == "auto" and count < SWEEP_FROM:
         return False, []
     why = swept.why_not(config, settings(config, history.instruments), symbols)
+    why += (", " if why else "") + "[sweep] objective = 'sharpe'" if config.sweep.objective == "sharpe" else ""
     if why and config.forward.by == "sweep":
         raise ConfigError("forward.by", f"'sweep', which knows nothing of {why}", "'auto' or 'backtest'")
     said = ("the settings were judged by the sweep: every symbol for itself, without limits of the account and without funding; what was chosen was "

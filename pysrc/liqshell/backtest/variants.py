@@ -19,41 +19,56 @@ from liqshell.report.study import Control, Delay, Outcome, outcome_of, trades_of
 Wrap = Callable[[lc.Policy], lc.Policy]
 
 
-class Turned(lc.Policy):
-    """Trades the other side of what a policy wants, with the same distances, sizes and times."""
+class Around(lc.Policy):
+    """A policy around another one: it hears what that one hears, and is the same to the engine in everything else."""
 
     def __init__(self, inner: lc.Policy):
-        self._inner = inner
+        self.inner = inner
+        for name in ("detectors", "features", "symbols"):
+            setattr(self, name, tuple(getattr(inner, name, ())))
 
-    def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | None:
-        wanted = self._inner.answer(signal, market)
-        return None if wanted is None else wanted.turned(-wanted.side)
+    def snapshot(self) -> bytes:
+        return self.inner.snapshot()
+
+    def restore(self, data: bytes) -> None:
+        self.inner.restore(data)
 
 
-class RandomSide(lc.Policy):
-    """Trades when a policy wants to, on a side that follows from (seed, contract, number of the cascade) alone: the same whatever else happens."""
+class Turned(Around):
+    """Trades the other side of what a policy wants, with the same distances, sizes and times, and leaves when it does."""
+
+    def on_signal(self, signal: lc.Signal, market: lc.Market) -> Any:
+        wanted = self.inner.answer(signal, market)
+        return wanted.turned(-wanted.side) if isinstance(wanted, lc.Bracket) else wanted
+
+
+class RandomSide(Around):
+    """Trades when a policy wants to, on a side that follows from (seed, contract, detector and number of the cascade) alone: the same whatever else
+    happens."""
 
     def __init__(self, inner: lc.Policy, seed: int):
-        self._inner = inner
+        super().__init__(inner)
         self._seed = seed
 
-    def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | None:
-        wanted = self._inner.answer(signal, market)
-        if wanted is None:
-            return None
-        drawn = hashlib.blake2b(f"{self._seed} {market.instrument.symbol} {signal.sequence}".encode(), digest_size=1).digest()[0]
+    def on_signal(self, signal: lc.Signal, market: lc.Market) -> Any:
+        wanted = self.inner.answer(signal, market)
+        if not isinstance(wanted, lc.Bracket):
+            return wanted
+        of = f"{signal.detector} " if signal.detector > 1 else ""
+        drawn = hashlib.blake2b(f"{self._seed} {market.instrument.symbol} {of}{signal.sequence}".encode(), digest_size=1).digest()[0]
         return wanted.turned(1 if drawn & 1 else -1)
 
 
-class Within(lc.Policy):
-    """A policy that acts on signals in [start_ns, end_ns) only; the detector behind it learns from all there is."""
+class Within(Around):
+    """A policy that enters on signals in [start_ns, end_ns) only; what is behind it, detectors and its own memory, learns from all there is."""
 
     def __init__(self, inner: lc.Policy, start_ns: int, end_ns: int):
-        self._inner = inner
+        super().__init__(inner)
         self._start, self._end = start_ns, end_ns
 
-    def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | None:
-        return self._inner.answer(signal, market) if self._start <= signal.ts < self._end else None
+    def on_signal(self, signal: lc.Signal, market: lc.Market) -> Any:
+        wanted = self.inner.answer(signal, market)
+        return wanted if self._start <= signal.ts < self._end or not isinstance(wanted, lc.Bracket) else None
 
 
 def trade(values: dict[str, Any], history: History, wrap: Wrap | None = None) -> np.ndarray:

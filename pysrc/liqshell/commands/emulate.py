@@ -82,6 +82,8 @@ def emulate(
     from_: Annotated[tuple[Path, ...], Parameter(name=("--from", "--data"), consume_multiple=True, negative=())] = (),
     symbols: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
     hours: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    scale: Annotated[float, Parameter(validator=Number(gt=0, lte=1000))] = 1.0,
+    funding: Annotated[float, Parameter(validator=Number(gte=-0.005, lte=0.005))] = 0.0001,
     venue: VenueOptions = DEFAULT,
     host: str = "127.0.0.1",
     port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))] = 0,
@@ -107,6 +109,10 @@ def emulate(
         Contracts to offer; the emulator's own choice where none is named.
     hours
         Stop after so much market time.
+    scale
+        How many times the real market's size the generated one has: liquidations, trades and quotes grow, prices move as they would at 1.
+    funding
+        Funding rate of the generated market, a share per eight hours; below 0 the shorts pay.
     host
         Loopback address to listen on.
     port
@@ -125,7 +131,8 @@ def emulate(
             raise ConfigError(f"--from {path}", "no such file or folder", "a recording")
     try:
         config = Config(seed=seed, speed=speed, symbols=symbols or SYMBOLS, hours=hours, from_=tuple(map(str, from_)), host=host, port=port,
-                        wait_for_client=wait, lead_s=lead_s, **venue.fields())
+                        wait_for_client=wait, lead_s=lead_s,
+                        parameters={"scale": scale, "funding_rate": funding}, **venue.fields())
         return run(config, parent=parent)
     except ValueError as why:
         raise ConfigError("emulate", str(why)) from why

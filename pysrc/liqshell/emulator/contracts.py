@@ -1,6 +1,6 @@
 """The contracts of the synthetic market: trading rules as the venue states them, and what the agents on them do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Contract:
     trade_size_median: float                         # calm trades, USD
     trades_per_s: float
     open_interest: float                             # base units held by everybody else
+    scale: float = 1.0                               # how many times the size of the real market: see scaled()
 
     @property
     def base(self) -> str:
@@ -50,6 +51,16 @@ CONTRACTS = (
     Contract("XRPUSDT", 1.4, 4, 1, 4, 27_000_000, 75, 75.0, 1.3, 1.55, 0.22, 480.0, 2.2, 140.0, 4.0, 240.0, 400.0, 1.1, 210_000_000.0),
     Contract("DOGEUSDT", 0.095, 5, 0, 5, 16_000_000, 75, 75.0, 1.5, 1.8, 0.22, 460.0, 2.2, 140.0, 3.2, 240.0, 350.0, 1.0, 2_100_000_000.0),
 )
+SCALE_MAX = 1_000.0
+
+
+def scaled(contract: Contract, scale: float) -> Contract:
+    """The same market with `scale` times the money in it: positions, trades, quotes and open interest grow, the impact of a dollar shrinks with their
+    square root, so that the same draws give the same price path (but for rounding to lots). At 1 nothing changes."""
+    return replace(contract, size_median=contract.size_median * scale, trade_size_median=contract.trade_size_median * scale,
+                   open_interest=contract.open_interest * scale, impact_bps=contract.impact_bps / scale ** 0.5, scale=scale)
+
+
 BY_SYMBOL = {contract.symbol: contract for contract in CONTRACTS}
 
 

@@ -18,6 +18,7 @@ from .state import SymbolState
 from .synthetic import Frame
 
 NS = 1_000_000_000
+VENUES = ("bybit", "binance", "okx")
 CHANNELS = ("public", "private", "trade", "rest")
 OPERATIONS = ("create", "amend", "cancel", "stop", "set", "query")
 CONNECTION = {
@@ -74,6 +75,8 @@ ACCOUNT = {
     "halt": "the symbol stops trading for duration_s (110074)",
 }
 KINDS = CONNECTION | PUBLIC | REQUEST | PRIVATE | ACCOUNT
+LIQUIDATION_TOPIC = {"bybit": "allLiquidation.", "binance": "forceOrder", "okx": "liquidation-orders"}
+SIDE_TEXTS = {"bybit": (b'"S":"Buy"', b'"S":"Sell"'), "binance": (b'"S":"BUY"', b'"S":"SELL"'), "okx": (b'"side":"buy"', b'"side":"sell"')}
 MOMENTARY = {"drop", "book_restart", "book_gap", "cancel_stops", "adl", "liquidate", "manual_trade"}
 NUMBERS = ("at_s", "on_cascade", "on_order", "duration_s", "delay_s", "jitter_s", "probability", "code", "booked", "count", "share", "rows")
 
@@ -94,6 +97,7 @@ class Fault:
     operation: str = ""
     topic: str = ""
     symbol: str = ""
+    venue: str = ""
     code: int = 0
     booked: float = 0.5
     count: int = 0
@@ -114,6 +118,8 @@ class Fault:
         for name, words in (("channel", CHANNELS), ("operation", OPERATIONS)):
             if getattr(self, name) not in ("", *words):
                 raise ValueError(f"fault {self.kind}: {name} must be one of {', '.join(words)}, got {getattr(self, name)!r}")
+        if self.venue not in ("", *VENUES):
+            raise ValueError(f"fault {self.kind}: venue must be one of {', '.join(VENUES)}, got {self.venue!r}")
         for name in ("topic", "symbol"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"fault {self.kind}: {name} must be a text, got {getattr(self, name)!r}")
@@ -131,10 +137,10 @@ class Fault:
             raise ValueError(f"a fault needs a kind: one of {', '.join(KINDS)}")
         return cls(**spec)                                            # type: ignore[arg-type]
 
-    def fits(self, channel: str, operation: str, topic: str) -> bool:
-        """Whether it is about that channel, operation and topic."""
-        return ((not self.channel or self.channel == channel) and (not self.operation or self.operation == operation)
-                and (not self.topic or self.topic == topic))
+    def fits(self, channel: str, operation: str, topic: str, venue: str = "bybit") -> bool:
+        """Whether it is about that channel, operation, topic and venue."""
+        return (self.venue in ("", venue) and (not self.channel or self.channel == channel)
+                and (not self.operation or self.operation == operation) and (not self.topic or self.topic == topic))
 
 
 class Faults:
@@ -150,7 +156,7 @@ class Faults:
         self._active: list[list] = []                                 # [end, fault, strikes left or -1]
         self._kinds: set[str] = set()                                 # of them: most questions are about a fault that does not act
         self._end = 0                                                 # when the first of them ends
-        self._late: list[tuple[int, int, Frame]] = []
+        self._late: dict[str, list[tuple[int, int, Frame]]] = {venue: [] for venue in VENUES}
         self._count = 0
         self.orders = 0
         self.fired: list[dict[str, object]] = []
@@ -187,18 +193,20 @@ class Faults:
         self._kinds = {fault.kind for _, fault, _ in self._active}
         self._end = min((end for end, _, _ in self._active), default=0)
 
-    def active(self, kind: str, now_ns: int, channel: str = "") -> Fault | None:
-        """The fault of that kind that acts now (on that channel), if any."""
+    def active(self, kind: str, now_ns: int, channel: str = "", venue: str = "bybit") -> Fault | None:
+        """The fault of that kind that acts now on that venue (and channel), if any."""
         if kind not in self._kinds:
             return None
         return next((fault for end, fault, left in self._active
-                     if fault.kind == kind and now_ns < end and left and (not channel or not fault.channel or fault.channel == channel)), None)
+                     if fault.kind == kind and now_ns < end and left and fault.venue in ("", venue)
+                     and (not channel or not fault.channel or fault.channel == channel)), None)
 
-    def named(self, kind: str, now_ns: int, channel: str) -> Fault | None:
+    def named(self, kind: str, now_ns: int, channel: str, venue: str = "bybit") -> Fault | None:
         """The fault of that kind that acts now and names that channel."""
         if kind not in self._kinds:
             return None
-        return next((fault for end, fault, left in self._active if fault.kind == kind and now_ns < end and left and fault.channel == channel), None)
+        return next((fault for end, fault, left in self._active if fault.kind == kind and now_ns < end and left and fault.channel == channel
+                     and fault.venue in ("", venue)), None)
 
     def symbols(self, kind: str, now_ns: int) -> set[str]:
         """Symbols that faults of that kind name now."""
@@ -211,11 +219,11 @@ class Faults:
         return max((end for end, fault, left in self._active
                     if fault.kind == kind and left and (not channel or not fault.channel or fault.channel == channel)), default=now_ns)
 
-    def strike(self, kind: str, now_ns: int, channel: str = "", operation: str = "", topic: str = "") -> Fault | None:
+    def strike(self, kind: str, now_ns: int, channel: str = "", operation: str = "", topic: str = "", venue: str = "bybit") -> Fault | None:
         """The fault of that kind that hits this request or frame, if any: counted, and used up where it may hit only so many times."""
         for entry in self._active if kind in self._kinds else ():
             end, fault, left = entry
-            if fault.kind == kind and now_ns < end and left and fault.fits(channel, operation, topic) and self.happens(fault.probability):
+            if fault.kind == kind and now_ns < end and left and fault.fits(channel, operation, topic, venue) and self.happens(fault.probability):
                 entry[2] = left - 1 if left > 0 else left
                 self.struck[kind] += 1
                 return fault
@@ -228,7 +236,7 @@ class Faults:
     @property
     def quiet(self) -> bool:
         """Nothing acts and nothing is held back."""
-        return not self._active and not self._late
+        return not self._active and not any(self._late.values())
 
     @property
     def idle(self) -> bool:
@@ -238,7 +246,7 @@ class Faults:
     @property
     def next_ns(self) -> int | None:
         """When a delayed frame is due or something that waits or acts may change."""
-        times = [self._late[0][0]] if self._late else []
+        times = [late[0][0] for late in self._late.values() if late]
         times += [end for end, _, _ in self._active]
         times += [self._start + int((fault.at_s or 0.0) * NS) for fault in self._waiting if fault.on_cascade is None and fault.on_order is None]
         return min(times, default=None)
@@ -249,36 +257,37 @@ class Faults:
             self._active = [entry for entry in self._active if now_ns < entry[0]]
             self._count_active()
 
-    def apply(self, now_ns: int, frames: list[Frame]) -> list[Frame]:
-        """Frames as they leave: delayed, doubled, lost or inverted."""
-        if not self._active and not self._late:
+    def apply(self, now_ns: int, frames: list[Frame], venue: str = "bybit") -> list[Frame]:
+        """Frames of a venue as they leave: delayed, doubled, lost or inverted."""
+        late = self._late[venue]
+        if not self._active and not late:
             return frames
         self.expire(now_ns)
         out = []
         for frame in frames:
-            if self.strike("garbage_public", now_ns, "public"):
+            if self.strike("garbage_public", now_ns, "public", venue=venue):
                 out.append(frame._replace(payload=damaged(frame.payload, self.random)))
-            out += self._liquidations(now_ns, frame) if frame.topic.startswith("allLiquidation.") else [frame]
-        while self._late and self._late[0][0] <= now_ns:
-            out.append(heappop(self._late)[2])
+            out += self._liquidations(now_ns, frame, venue) if LIQUIDATION_TOPIC[venue] in frame.topic else [frame]
+        while late and late[0][0] <= now_ns:
+            out.append(heappop(late)[2])
         return out
 
-    def _liquidations(self, now_ns: int, frame: Frame) -> list[Frame]:
-        if self.active("invert_side", now_ns):
-            buys = frame.payload.split(b'"S":"Buy"')
-            frame = frame._replace(payload=b'"S":"Sell"'.join(part.replace(b'"S":"Sell"', b'"S":"Buy"') for part in buys))
-        if (fault := self.active("lose_liquidations", now_ns)) and self.random.random() < fault.probability:
+    def _liquidations(self, now_ns: int, frame: Frame, venue: str) -> list[Frame]:
+        if self.active("invert_side", now_ns, venue=venue):
+            buy, sell = SIDE_TEXTS[venue]
+            frame = frame._replace(payload=sell.join(part.replace(sell, buy) for part in frame.payload.split(buy)))
+        if (fault := self.active("lose_liquidations", now_ns, venue=venue)) and self.random.random() < fault.probability:
             return []
-        if fault := self.strike("many_liquidations", now_ns, "public"):
+        if venue == "bybit" and (fault := self.strike("many_liquidations", now_ns, "public")):
             frame = frame._replace(payload=_repeated(frame.payload, int(fault.rows)))
         frames = [frame]
-        if (fault := self.active("duplicate_liquidations", now_ns)) and self.random.random() < fault.probability:
+        if (fault := self.active("duplicate_liquidations", now_ns, venue=venue)) and self.random.random() < fault.probability:
             frames.append(frame)
-        if fault := self.active("delay_liquidations", now_ns):
+        if fault := self.active("delay_liquidations", now_ns, venue=venue):
             for late in frames:
                 self._count += 1
                 wait = fault.delay_s + fault.jitter_s * self.random.random()
-                heappush(self._late, (now_ns + int(wait * NS), self._count, late))
+                heappush(self._late[venue], (now_ns + int(wait * NS), self._count, late))
             return []
         return frames
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .contracts import CONTRACTS, Contract, contracts_of
+from .contracts import CONTRACTS, SCALE_MAX, Contract, contracts_of, scaled
 from .draws import Draws, Floats, on_grid
 from .positions import LONG, NS, SHORT, Forced, Mechanics, Positions
 from .quotes import KIND_LIQUIDATION, RECORD_DTYPE, Quotes
@@ -56,10 +56,13 @@ class Parameters:
     warmup_hours: float = 2.0                        # simulated before the start, unseen
     cascade_gap_s: float = 10.0                      # ground truth: forced orders of one side with shorter gaps are one cascade
     funding_rate: float = 1e-4
+    scale: float = 1.0                               # the money in the market; prices move as at 1 (contracts.scaled)
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.permanent_share <= 1.0:
             raise ValueError(f"permanent_share must lie in [0, 1], got {self.permanent_share!r}")
+        if not 0.0 < self.scale <= SCALE_MAX:
+            raise ValueError(f"scale must lie in (0, {SCALE_MAX:g}], got {self.scale!r}")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed!r}")
         if not 0.0 < self.cascade_gap_s <= BLOCK_NS / NS:
@@ -67,7 +70,8 @@ class Parameters:
 
     def mechanics(self) -> Mechanics:
         """The part that positions.py works with."""
-        return Mechanics(STEP_NS, *(getattr(self, name) for name in Mechanics._fields[1:]))
+        own = Mechanics(STEP_NS, *(getattr(self, name) for name in Mechanics._fields[1:]))
+        return own._replace(size_max=self.size_max * self.scale)
 
 
 @dataclass(slots=True)
@@ -107,7 +111,7 @@ class Market:
 
     def __init__(self, parameters: Parameters | None = None, **changes: Any) -> None:
         p = self.parameters = replace(parameters or Parameters(), **changes)
-        self.contracts = contracts_of(p.symbols)
+        self.contracts = tuple(scaled(contract, p.scale) for contract in contracts_of(p.symbols))
         self.truth: list[Cascade] = []
         self._shared = Draws(p.seed, "market")
         self._regime = 0.0

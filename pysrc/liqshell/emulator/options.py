@@ -10,9 +10,10 @@ from ..clock import NS
 from .contracts import CONTRACTS
 from .market import START_NS, Market, Parameters
 from .state import SymbolState
-from .synthetic import Frame, SyntheticFeed
+from .synthetic import Frame, SyntheticFeed, Tap
 from .tape import TapeFeed
 
+VENUES = ("bybit", "binance", "okx")
 SYMBOLS = tuple(contract.symbol for contract in CONTRACTS)
 
 
@@ -22,6 +23,7 @@ class Feed(Protocol):
     synthetic: bool
     wanted: set[str]
     states: dict[str, SymbolState]
+    taps: list[Tap]
 
     @property
     def start_ns(self) -> int: ...
@@ -65,6 +67,8 @@ class Config:
     tls: bool = False
     tls_port: int = 0
     stream_delay_s: tuple[float, float] = (0.001, 0.004)
+    venues: tuple[str, ...] = ("bybit",)             # whose protocols are spoken, each at an address of its own; bybit always is
+    okx_one_per_second: bool = False                 # liquidation-orders with the throttle that older copies of the venue's page tell of
 
     def __post_init__(self) -> None:
         try:
@@ -75,6 +79,8 @@ class Config:
             raise ValueError(f"the emulator serves loopback addresses only, got host {self.host!r}; use 127.0.0.1")
         if self.hours is not None and not self.hours > 0:
             raise ValueError(f"hours must be positive, got {self.hours!r}")
+        if unknown := [name for name in self.venues if name not in VENUES]:
+            raise ValueError(f"venues are {', '.join(VENUES)}; got {', '.join(unknown)}")
         for name, low, high in (("equity", 0.0, 1e12), ("latency_s", 0.0, 60.0), ("loss", 0.0, 0.9), ("limit_factor", 0.0, 1e6)):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} must lie in [{low:g}, {high:g}], got {getattr(self, name)!r}")

@@ -47,7 +47,7 @@ class Quotes:
         stress, pressure = self._stress * self._fade[:n + 1], self._pressure * self._fade[:n + 1]
         for order in forced:
             at = min(max((order.ts - start) // self.step_ns, 0), n)
-            bump = 0.15 + 0.1 * (order.lots * self._lot_usd * 1e-3) ** 0.5
+            bump = 0.15 + 0.1 * (order.lots * self._lot_usd * 1e-3 / self.contract.scale) ** 0.5
             stress[at:] += bump * self._fade[:n + 1 - at]
             pressure[at:] -= order.side * bump * self._fade[:n + 1 - at]
         self._stress, self._pressure = float(stress[n]), float(pressure[n])
@@ -80,7 +80,8 @@ class Quotes:
         levels = np.concatenate([stress[at], stress[order_at]])
         by_time = np.argsort(times, kind="stable")
         times, (bid, ask) = times[by_time], self._quote(values[by_time], levels[by_time])
-        bid_size, ask_size = self._sizes(len(times), 20_000.0, 1.0), self._sizes(len(times), 20_000.0, 1.0)
+        shown = 20_000.0 * self.contract.scale
+        bid_size, ask_size = self._sizes(len(times), shown, 1.0), self._sizes(len(times), shown, 1.0)
         all_times = np.concatenate([[start - 1], times])
         all_bid, all_ask = np.concatenate([[self._last[0]], bid]), np.concatenate([[self._last[1]], ask])
         fresh = np.ones(len(times), bool)

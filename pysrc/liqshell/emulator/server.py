@@ -14,6 +14,8 @@ from aiohttp import web
 
 from ..clock import NS, Clock
 from .account_sockets import AccountSockets
+from .binance_server import BinanceNeighbour
+from .contracts import Contract
 from .depth import Depth
 from .desk import Desk, Ending, Response, Session, Times
 from .exchange import Exchange
@@ -22,6 +24,8 @@ from .feeder import Feeder
 from .limits import Limits
 from .link import Link
 from .market import BLOCK_NS, Cascade
+from .neighbour import Neighbour
+from .okx_server import OkxNeighbour
 from .options import SYMBOLS, Config, Feed, feed_of
 from .queries import MarketQueries
 from .rest import Rest
@@ -33,6 +37,14 @@ from .venue_settings import Settings
 
 TICK_S = 0.0005                                      # frames due within so much wall time leave together
 STANDSTILL = 1e-6                                    # speed of market time while it waits for a client
+
+
+def neighbours(emulator: "Emulator", contracts: list[Contract]) -> list[Neighbour]:
+    """The other venues of the configuration."""
+    states = list(emulator.states.values())
+    makers: dict[str, Callable[[], Neighbour]] = {"binance": lambda: BinanceNeighbour(emulator, contracts, states),
+                                                  "okx": lambda: OkxNeighbour(emulator, contracts)}
+    return [makers[name]() for name in dict.fromkeys(emulator.config.venues) if name in makers]
 
 
 class Emulator:
@@ -56,10 +68,10 @@ class Emulator:
         self.desk.on_fault = self._on_fault
         self.keys = [self.desk.open_account(config.equity) for _ in range(config.accounts)]
         self.feeder = Feeder(self.desk, list(self.states))
-        self.sockets = AccountSockets(self, self._link, config.buffer_max)
+        self.sockets = AccountSockets(self, self.link, config.buffer_max)
         self._rest = Rest(self)
-        self._public = self._link("public")
-        self._towards, self._back = self._link("towards REST", False), self._link("back from REST", False)
+        self._public = self.link("public")
+        self._towards, self._back = self.link("towards REST", False), self.link("back from REST", False)
         self.finished = asyncio.Event()              # the feed has ended
         self.lag_ns_max = 0
         self._wake = asyncio.Event()
@@ -68,11 +80,14 @@ class Emulator:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = self._now_ns = 0
         self._extra: list[Frame] = []
-        self._certificate: Certificate | None = None
+        self.certificate: Certificate | None = None
         self._anchored_s = 0.0
         self.port = self.tls_port = 0
+        self.neighbours = neighbours(self, contracts)
+        feed.taps += [one.board.take for one in self.neighbours]
 
-    def _link(self, name: str, ordered: bool = True) -> Link:
+    def link(self, name: str, ordered: bool = True) -> Link:
+        """One direction of one connection."""
         return Link(self.config.latency_s, self.config.loss, self.times.wall, f"{self.config.seed} {name}", ordered)
 
     @property
@@ -90,13 +105,18 @@ class Emulator:
         clock = Clock(self.config.speed, self.feed.start_ns) if self.clock.speed == STANDSTILL else self.clock
         line: dict[str, object] = {"rest": self.rest, "ws": self.ws, "synthetic": self.synthetic, "market": self.label, "seed": self.config.seed,
                                    "clock": clock.as_dict(), "symbols": list(self.states)}
+        if isinstance(self.feed, SyntheticFeed):
+            line["scale"] = self.feed.market.parameters.scale
         if self.keys:
             line |= {"api_key": self.keys[0].key, "api_secret": self.keys[0].secret}
         if len(self.keys) > 1:
             line["accounts"] = [{"api_key": one.key, "api_secret": one.secret} for one in self.keys]
-        if self._certificate is not None:
+        if self.certificate is not None:
             host = f"localhost:{self.tls_port}"
-            line["tls"] = {"rest": f"https://{host}", "ws": f"wss://{host}", "ca": self._certificate.ca}
+            line["tls"] = {"rest": f"https://{host}", "ws": f"wss://{host}", "ca": self.certificate.ca}
+        if self.neighbours:
+            own = {key: line[key] for key in ("rest", "ws", "symbols", "tls") if key in line}
+            line["venues"] = {"bybit": own} | {one.name: one.ready() for one in self.neighbours}
         return line
 
     def truth(self) -> list[Cascade]:
@@ -111,7 +131,7 @@ class Emulator:
                 "finished": self.finished.is_set(), "connections": len(hub.connections), "connected": hub.connected, "refused": hub.refused,
                 "slow_consumers": hub.slow_consumers, "idle_cuts": hub.idle_cuts, "frames_sent": hub.frames_sent,
                 "lag_ns_max": self.lag_ns_max, "faults": self.faults.fired, "struck": dict(self.faults.struck), "account": self.desk.status(),
-                "unread": self.feeder.unread}
+                "unread": self.feeder.unread, "venues": {one.name: one.status() for one in self.neighbours}}
 
     def _first_frame(self, topic: str, ts_ms: int) -> bytes | None:
         if topic in self.depth.topics:
@@ -135,9 +155,11 @@ class Emulator:
         await web.TCPSite(self._runner, self.config.host, self.config.port).start()
         self.port = self._runner.addresses[0][1]
         if self.config.tls:
-            self._certificate = Certificate()
-            await web.TCPSite(self._runner, self.config.host, self.config.tls_port, ssl_context=self._certificate.context).start()
+            self.certificate = Certificate()
+            await web.TCPSite(self._runner, self.config.host, self.config.tls_port, ssl_context=self.certificate.context).start()
             self.tls_port = self._runner.addresses[1][1]
+        for one in self.neighbours:
+            await one.start()
         self.feed.prepare()
         self._set_clock(Clock(self.config.speed, self.feed.start_ns - int(self.config.lead_s * self.config.speed * NS)))
         self._task = asyncio.create_task(self._pump(), name="emulator")
@@ -166,10 +188,12 @@ class Emulator:
         self.hub.drop()
         self.sockets.drop()
         self._rest.tear()
+        for one in self.neighbours:
+            await one.close()
         if self._runner is not None:
             await self._runner.cleanup()
-        if self._certificate is not None:
-            self._certificate.close()
+        if self.certificate is not None:
+            self.certificate.close()
 
     async def __aenter__(self) -> "Emulator":
         return self
@@ -181,7 +205,8 @@ class Emulator:
         """Send what is due, for ever."""
         if self.config.wait_for_client:
             self._set_clock(Clock(STANDSTILL, self.feed.start_ns))           # answers take their time, though the market has none
-            while not any(connection.topics for connection in self.hub.connections):
+            hubs = [self.hub, *(one.hub for one in self.neighbours)]
+            while not any(connection.topics for hub in hubs for connection in hub.connections):
                 self._deliver(self.now_ns())
                 await asyncio.sleep(0.001)
             self._set_clock(Clock(self.config.speed, self.feed.start_ns))
@@ -198,13 +223,15 @@ class Emulator:
                 self.finished.set()
             if loop.time() >= every_second:
                 every_second = loop.time() + 1.0
-                self.hub.cut_idle(loop.time())
+                for hub in (self.hub, *(one.hub for one in self.neighbours)):
+                    hub.cut_idle(loop.time())
                 self._anchor()
             await self._pause()
 
     async def _pause(self) -> None:
         """Until the next frame or fault is due; generate ahead first, so that this is done while nothing is due."""
-        times = [t for t in (self.feed.next_ns, self.faults.next_ns) if t is not None]
+        waiting = (self.feed.next_ns, self.faults.next_ns, *(one.board.next_ns for one in self.neighbours))
+        times = [t for t in waiting if t is not None]
         wall_s = self.clock.to_wall(min(times) - self.clock.now_ns()) / NS if times else 1.0
         if wall_s > 0.002 or self.clock.speed > 20:
             self.feed.prepare()
@@ -233,9 +260,15 @@ class Emulator:
             self.hub.send(frames)
         else:
             self.desk.later(due, lambda _: self.hub.send(frames))
+        for one in self.neighbours:
+            one.move(now)
 
     def _on_fault(self, fault: Fault, now: int) -> None:
         """The public side of a fault that begins."""
+        for one in self.neighbours:
+            one.on_fault(fault, now)
+        if fault.venue not in ("", "bybit"):
+            return
         public = fault.channel in ("", "public")
         if fault.kind == "maintenance" or (fault.kind == "refuse" and public):
             self.hub.refusing = True                 # at once: whoever is torn off comes back within microseconds

@@ -53,7 +53,10 @@ class Connection:
 
 
 class Hub:
-    """All clients of /v5/public/... Only linear has topics. always: topics that are wanted although no client listens."""
+    """All clients of /v5/public/... Only linear has topics. always: topics that are wanted although no client listens. Other venues' hubs build on
+    it."""
+
+    connection_type = Connection
 
     def __init__(self, symbols: Iterable[str], now_ns: Callable[[], int], wanted: set[str], first_frame: Callable[[str, int], bytes | None],
                  seed: int = 0, ack_delay_s: tuple[float, float] = (0.001, 0.003), buffer_max: int = 8 << 20, idle_s: float = IDLE_S,
@@ -69,8 +72,8 @@ class Hub:
         self._random = random.Random(seed)
         self._ids = itertools.count(1)
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        """The websocket route."""
+    async def handle(self, request: web.Request, category: str | None = None) -> web.StreamResponse:
+        """The websocket route. category: which of the venue's streams; by default as the path says."""
         transport = request.transport
         assert transport is not None
         if self.refusing:
@@ -79,16 +82,21 @@ class Hub:
             return web.Response(status=503)
         ws = web.WebSocketResponse(compress=False, autoping=False, max_msg_size=1 << 20)
         await ws.prepare(request)
-        connection = Connection(self, transport, f"synthetic-{next(self._ids):06d}", request.match_info.get("category", "linear"))
+        category = request.match_info.get("category", "linear") if category is None else category
+        connection = self.connection_type(self, transport, f"synthetic-{next(self._ids):06d}", category)
         connection.last_read = asyncio.get_running_loop().time()
         self.connections.add(connection)
         self.connected += 1
+        self.opened(connection, request)
         try:
             await self._read(ws, connection)
         finally:
             self.connections.discard(connection)
             self.count_wanted()
         return ws
+
+    def opened(self, connection: Connection, request: web.Request) -> None:
+        """A client has connected: where a venue lets it subscribe by the path."""
 
     async def _read(self, ws: web.WebSocketResponse, connection: Connection) -> None:
         loop = asyncio.get_running_loop()
@@ -183,6 +191,11 @@ class Hub:
         """Reset every connection."""
         for connection in tuple(self.connections):
             connection.transport.abort()
+
+    def part(self) -> None:
+        """Close every connection once what was written has gone out."""
+        for connection in tuple(self.connections):
+            connection.transport.close()
 
     def freeze(self, until_ns: int) -> None:
         """Make every present connection half-open."""

@@ -1,5 +1,6 @@
 """The generator as a feed: records of `market.Market` become frames at the moment they are due."""
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from . import bybit
@@ -13,6 +14,10 @@ BOOK_MS = 10                                         # at most one quote in so m
 BOOK_SILENCE_MS = 3_000                              # then the last one is sent again, with the same u
 TRADES_PER_FRAME = 1_024
 SIDES = {1: "Buy", -1: "Sell"}
+
+
+# sees the rows of one contract, kind and moment as they become due: what the other venues make of the same market
+Tap = Callable[[Sequence[tuple[int, ...]]], None]
 
 
 class Frame(NamedTuple):
@@ -34,6 +39,7 @@ class SyntheticFeed:
     def __init__(self, market: Market, end_ns: int | None = None) -> None:
         self.market, self.end_ns = market, end_ns
         self.wanted: set[str] = set()
+        self.taps: list[Tap] = []
         self.states = {c.symbol: SymbolState(c) for c in market.contracts}
         self._lanes = [_Lane(i, state, self.wanted) for i, state in enumerate(self.states.values())]
         self._rows: list[tuple[int, ...]] = []
@@ -99,6 +105,8 @@ class SyntheticFeed:
                 while last < n and rows[last][0] == t and rows[last][7] == KIND_TRADE and rows[last][6] == symbol:
                     last += 1
                 lane.trades(rows[at - 1:last], out)
+                for tap in self.taps:
+                    tap(rows[at - 1:last])
                 at = last
             elif kind == KIND_BBO:
                 lane.quote(row, out)
@@ -106,6 +114,9 @@ class SyntheticFeed:
                 lane.liquidation(row)
             else:
                 lane.ticker(row, out)
+            if kind != KIND_TRADE:
+                for tap in self.taps:
+                    tap((row,))
             if lane.due and (not self._earliest or lane.due < self._earliest):
                 self._earliest = lane.due
         self._at = at

@@ -13,7 +13,8 @@ from ..errors import DataError
 from ..recording import Record, read
 from .contracts import BY_SYMBOL, CONTRACTS, Contract
 from .state import SymbolState
-from .synthetic import MS, Frame
+from .quotes import KIND_BBO, KIND_LIQUIDATION, KIND_TICKER, KIND_TRADE
+from .synthetic import MS, Frame, Tap
 
 LOOK_AHEAD = 20_000                                  # frames from which symbols and decimals are learnt
 _TIMES = re.compile(rb'"(ts|T|cts|start|end|timestamp)":(\d{13})\b')
@@ -51,6 +52,33 @@ def guess_contract(symbol: str, price: str, price_decimals: int, lot_decimals: i
                    lot_decimals=lot_decimals, lots_max=10_000_000)
 
 
+def rows_of(frame: dict, state: SymbolState, index: int, due_ns: int) -> list[list[tuple[int, ...]]]:
+    """The rows of a frame for the emulated venues beside Bybit, at the moment it is due: liquidations one by one, prints of a frame together. What a
+    ticker does not say is taken from the state before it."""
+    topic, data, c = frame["topic"], frame["data"], state.contract
+
+    def ticks(text: str) -> int:
+        return round(float(text) * c.tick_power)
+
+    def lots(text: str) -> int:
+        return max(1, round(float(text) * c.lot_power))
+
+    if topic.startswith(("publicTrade.", "allLiquidation.")) and isinstance(data, list):
+        kind = KIND_TRADE if topic.startswith("publicTrade.") else KIND_LIQUIDATION
+        rows = [(due_ns, ticks(row["p"]), lots(row["v"]), 0, 0, 0, index, kind, 1 if row["S"] == "Buy" else -1) for row in data]
+        return [rows] if kind == KIND_TRADE and rows else [[row] for row in rows]
+    if topic.startswith("orderbook.1.") and data.get("b") and data.get("a"):
+        (bid, bid_size), (ask, ask_size) = data["b"][0][:2], data["a"][0][:2]
+        return [[(due_ns, ticks(bid), lots(bid_size), ticks(ask), lots(ask_size), 0, index, KIND_BBO, 0)]]
+    if topic.startswith("tickers."):
+        known = state.ticker | data
+        if known.get("markPrice"):
+            funding = round(float(known.get("fundingRate") or 0.0) * 1e8)
+            return [[(due_ns, ticks(known["markPrice"]), round(float(known.get("openInterest") or 0.0) * c.lot_power),
+                      ticks(known.get("indexPrice") or known["markPrice"]), funding, 0, index, KIND_TICKER, 0)]]
+    return []
+
+
 class TapeFeed:
     """Frames of one or more recordings, in order of receipt; read as they are needed.
 
@@ -62,9 +90,11 @@ class TapeFeed:
     def __init__(self, paths: Iterable[Path], start_ns: int | None = None) -> None:
         self.paths = [Path(path) for path in paths]
         self.wanted: set[str] = set()
+        self.taps: list[Tap] = []
         self.topics: set[str] = set()
         self.states: dict[str, SymbolState] = {}
         self._learn()
+        self._index = {symbol: n for n, symbol in enumerate(self.states)}
         self._frames = self._read()
         self._ahead: tuple[int, str, bytes, dict] | None = next(self._frames, None)
         if self._ahead is None:
@@ -112,7 +142,7 @@ class TapeFeed:
             assert self._ahead is not None
             _, topic, raw, frame = self._ahead
             self._ahead = next(self._frames, None)
-            self._know(frame)
+            self._know(frame, due)
             if topic in self.wanted:
                 out.append(Frame(topic, self._moved(raw)))
         return out
@@ -122,12 +152,15 @@ class TapeFeed:
             return raw
         return _TIMES.sub(lambda found: b'"%b":%d' % (found[1], int(found[2]) + self._shift_ms), raw)
 
-    def _know(self, frame: dict) -> None:
+    def _know(self, frame: dict, due_ns: int) -> None:
         """Keep the state behind REST and first frames. What a recording lacks is not made up."""
         topic, data = frame["topic"], frame["data"]
         state = self.states.get(topic.rpartition(".")[2])
         if state is None:
             return
+        for rows in rows_of(frame, state, self._index[state.contract.symbol], due_ns) if self.taps else ():
+            for tap in self.taps:
+                tap(rows)
         if topic.startswith("publicTrade."):
             for row in data:
                 state.on_trade(int(row["T"]) + self._shift_ms, row["S"], row["v"], row["p"], row.get("i", ""), int(row.get("seq", 0)))

@@ -10,6 +10,7 @@ from liqshell.gateway.context import Context
 from liqshell.gateway.effects import Level
 from liqshell.gateway.epochs import Epochs
 from liqshell.gateway.inquiry import Inquiries
+from liqshell.gateway.recent import Recent
 from liqshell.gateway.translate import fill_event, funding_event, instrument_of, order_number, role_of, sequence_of
 from liqshell.venues.reports import Execution
 
@@ -36,8 +37,8 @@ class Executions:
         self.c = context
         self.epochs = epochs
         self.inquiries = inquiries
-        self._seen: OrderedDict[tuple[str, str], int] = OrderedDict()
-        self._orders: OrderedDict[str, int] = OrderedDict()             # the venue's order id -> ours
+        self._seen = Recent(SEEN_MAX)
+        self._orders = Recent(ORDERS_MAX)               # the venue's order id -> ours
         self.strays: OrderedDict[str, Execution] = OrderedDict()
         self.latest_ms = 0
         self.baseline_ms = 0            # what others did before is history
@@ -45,9 +46,7 @@ class Executions:
     def learn(self, order_id: str, number: int) -> None:
         """The venue's id of an order of ours."""
         if order_id and order_id not in self._orders:
-            self._orders[order_id] = number
-            if len(self._orders) > ORDERS_MAX:
-                self._orders.popitem(last=False)
+            self._orders.put(order_id, number)
 
     def known_as(self, order_id: str) -> int | None:
         return self._orders.get(order_id)
@@ -59,7 +58,7 @@ class Executions:
         if n is None:
             c.counters["executions elsewhere"] += 1
             return
-        if (x.symbol, x.id) in self._seen:
+        if f"{x.symbol} {x.id}" in self._seen:
             c.counters["executions repeated"] += 1
             return
         if x.qty <= 0.0 or x.kind in NOT_TRADES:
@@ -76,16 +75,14 @@ class Executions:
         else:
             self._report(n, x, number)
 
-    def _remember(self, x: Execution, number: int) -> None:
-        self._seen[x.symbol, x.id] = number
-        if len(self._seen) > SEEN_MAX:
-            self._seen.popitem(last=False)
+    def _remember(self, x: Execution) -> None:
+        self._seen.put(f"{x.symbol} {x.id}")
         self.strays.pop(x.id, None)
         self.latest_ms = max(self.latest_ms, x.ts_ms)
 
     def _fund(self, n: int, x: Execution) -> None:
         c = self.c
-        self._remember(x, 0)
+        self._remember(x)
         held = c.held(n)
         side = (1 if held > 0 else -1) if held else x.side
         if side and x.price > 0.0:
@@ -144,7 +141,7 @@ class Executions:
         if rest > 0:
             x = replace(x, qty=c.engine.instruments[n].qty(held))
         c.touch(n)
-        self._remember(x, number)
+        self._remember(x)
         if not outside:
             self.learn(x.order_id, number)
         self.epochs.executed(n, sequence_of(number), x.ts_ms, bracket["sequence"] & 0xFFFFFFF)
@@ -192,7 +189,7 @@ class Executions:
         old_ms = (self.c.venue_ns() - self.c.settings.ns(STRAY_S)) // 1_000_000
         for key in [key for key, x in self.strays.items() if self.c.index.get(x.symbol) == n and x.ts_ms < old_ms]:
             x = self.strays.pop(key)
-            self._remember(x, 0)
+            self._remember(x)
 
     def _keep(self, x: Execution, number: int, code: int) -> None:
         if self.c.store is not None:

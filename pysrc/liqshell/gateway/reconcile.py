@@ -70,6 +70,7 @@ class Reconciler:
         self._reading: Reading | None = None
         self._stale = False                     # what the running reading finds does not count as a whole reconcile
         self._due: int | None = None
+        self._begun = 0                         # the latest reading
 
     def start(self) -> None:
         """Begin; nothing is traded before a first whole reading agrees."""
@@ -94,9 +95,11 @@ class Reconciler:
         if self.inquiries.doubted:
             self.inquiries.doubted.clear()
             self.soon(0.2 * self.c.settings.recheck_s)
-        if self._reading is not None or self._due is None or self.c.now < self._due:
+        due = self.due()
+        if due is None or self.c.now < due:
             return
-        self._due = self.c.now + self.c.settings.ns(self.c.settings.period_s if self.private_ready() else self.c.settings.blind_period_s)
+        self._begun = self.c.now
+        self._due = self._begun + self.c.settings.ns(self.c.settings.period_s)
         since = self.reconciled_ms - int(self.c.settings.overlap_s * self.c.settings.patience * 1000) if self.reconciled_ms else \
             self.c.venue_ns() // 1_000_000 - DAY_MS
         unknown = [(c_symbol, link) for c_symbol, link, n in self._entries() if not self.epochs.first_ms(n)]
@@ -110,7 +113,17 @@ class Reconciler:
         return [(b["symbol"], c.port.link_id(b["id"]), b["instrument"]) for b in c.beliefs().values() if b["role"] == Role.ROLE_ENTRY]
 
     def due(self) -> int | None:
-        return None if self._reading is not None else self._due
+        if self._reading is not None or self._due is None:
+            return None
+        # (after a failure the pause is what _read has set)
+        return self._due if self.failures else min(self._due, self._begun + self.c.settings.ns(self._pace_s()))
+
+    def _pace_s(self) -> float:
+        """While something is held, a report that was lost (somebody cancelled its stop) must not wait for the long period: nothing else finds it."""
+        c = self.c
+        if not self.private_ready():
+            return c.settings.blind_period_s
+        return c.settings.held_period_s if any(c.held(n) for n in {b["instrument"] for b in c.beliefs().values()}) else c.settings.period_s
 
     def _positions(self, rows: list[Position]) -> None:
         """What is held, before the rest of the reading is there, and even if it never is."""

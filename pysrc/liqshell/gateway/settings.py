@@ -16,9 +16,9 @@ class Settings:
     recv_window_ms: as stamped on requests. margin_s: how much longer than the receive window a request may surface at the venue.
     answer_s: a request without a reply for so long is unknown. confirm_s: accepted, but not seen in the private stream for so long: ask.
     verify_s: a position whose stop is not confirmed for so long: ask for it. alarm_s: an unknown order not resolved by then is an alarm.
-    period_s: of reconciliation; blind_period_s: the same while there is no private stream. overlap_s: executions are asked for from so long before
-    the last reconciled moment. recheck_s, absent_s: between two readings (two askings for an order that
-    is not there) that must agree. stale_s: answers may be so far behind in a storm. entry_age_s: an entry that could not be sent by then is refused.
+    period_s: of reconciliation; held_period_s: the same while a position is held; blind_period_s: while there is no private stream.
+    overlap_s: executions are asked for from so long before the last reconciled moment. recheck_s, absent_s: between two readings (two askings for an
+    order that is not there) that must agree. stale_s: answers may be so far behind in a storm. entry_age_s: an entry not sent by then is refused.
     leverage: per symbol or for all (""), set at the start; none = left as it is, 0 < limit refuses more. rescue_stop: distance, as a share of the
     mark price, of a stop for a position of ours whose bracket is lost. watch_clock: False where market time is not wall time (a rehearsal).
     seed: of the jitter of back-offs.
@@ -34,6 +34,7 @@ class Settings:
     verify_s: float = 0.2
     alarm_s: float = 30.0
     period_s: float = 30.0
+    held_period_s: float = 5.0
     blind_period_s: float = 5.0
     recheck_s: float = 1.0
     absent_s: float = 0.5

@@ -1,7 +1,8 @@
 """The live run: sockets, timers and signals around a pipeline, on a real or emulated venue.
 
     session      one run from the first subscription to the last line of its journal
-    feed         the public feed: connect, subscribe, watch, again after every loss
+    feed         the public feed of one venue      stream     one websocket of it: connect, subscribe, watch, again after every loss
+    spin         busy polling, on request
     channel      one websocket of the account      rest     calls to the venue, signed as they are sent
     opening      the state folder and what has to hold before a run may trade
     account      the venue side of a run that trades: gateway, last hop, state, and the effects that the gateway asks for

@@ -1,141 +1,143 @@
-"""The public feed: connect, subscribe, watch; again after every loss, with jitter, until the run ends."""
+"""The public feed of one venue: its connections, each of which connects, subscribes, watches and comes back after every loss, and its polls by REST.
+
+A venue is up while all its connections are: a liquidation feed without prices is no feed, nor the other way round.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import random
 import ssl
-import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
-import picows
+import aiohttp
 
 import liqcore as lc
-from liqshell.clock import NS
-from liqshell.pipeline import Pipeline
+from liqshell.errors import VenueError
+from liqshell.live.spin import Spin
+from liqshell.live.stream import Stream
 from liqshell.sections import FeedConfig
-from liqshell.venues import bybit
-from liqshell.wire import FeedListener, FrameTap, WireClock
+from liqshell.source import Source
+from liqshell.venues.adapter import Poll
+from liqshell.wire import FrameBuffer, TaggedTap, WireClock
 
-ACK_TIMEOUT_S = 10.0
-CONNECT_TIMEOUT_S = 10.0
-RECONNECT_S = (0.2, 30.0)       # first and longest pause, with full jitter
+POLL_TIMEOUT_S = 5.0
+POLL_EVERY_MIN_S = 0.05         # wall: a rehearsal at high speed must not flood its venue
+POLL_BYTES_MAX = 8 << 20
 _log = logging.getLogger("liqshell.live")
 
 
-class PublicFeed:
-    """mark(state, ts_event): called when the feed has come up or gone down. tap: sees every data message, or None. stop: the run's end."""
+class VenueFeed:
+    """mark(state, ts_event): called when the venue's feed has come up or gone down. buffer: gets every data message and every answer to a poll,
+    tagged 2 * number, and 2 * number + 1 for polls; None = nothing is kept. stop: the run's end. spin: reads the sockets without being woken, or
+    None. VenueError where the venue allows fewer connections than the symbols need."""
 
-    def __init__(self, config: FeedConfig, pipeline: Pipeline, clock: WireClock, speed: float, tls: ssl.SSLContext | None, tap: FrameTap | None,
-                 mark: Callable[[lc.FeedState, int], None], stop: asyncio.Event):
-        self.config = config
+    def __init__(self, config: FeedConfig, source: Source, clock: WireClock, speed: float, tls: ssl.SSLContext | None, buffer: FrameBuffer | None,
+                 number: int, mark: Callable[[lc.FeedState, int], None], stop: asyncio.Event, spin: Spin | None = None):
+        self.config, self.source, self.clock, self.speed = config, source, clock, speed
+        self.tls, self.stop, self.spin = tls, stop, spin
         self.up = False
-        self.reconnects = 0
         self.drops: deque[str] = deque(maxlen=20)
-        self._pipeline = pipeline
-        self._clock = clock
-        self._speed = speed
-        self._tls = tls
-        self._tap = tap
+        self.polled = self.poll_failures = 0
         self._mark = mark
-        self._stop = stop
-        self._acks: set[str] = set()
-        self._lost = asyncio.Event()
-        self._listener: FeedListener | None = None
+        self._polls_tap: TaggedTap | None = buffer.tagged(2 * number + 1) if buffer is not None else None
+        tap = buffer.tagged(2 * number) if buffer is not None else None
+        plan = source.adapter.plan(config.symbols, config.ws_url)
+        most = source.adapter.limits.connections_max
+        if most and len(plan) > most:
+            raise VenueError(config.ws_url, f"{len(config.symbols)} symbols need {len(plan)} connections", f"at most {most}", "Name fewer symbols")
+        self.streams = [Stream(self, connection, tap, n) for n, connection in enumerate(plan)]
 
     def hang_up(self) -> None:
         """Look at the end of the run now."""
-        self._lost.set()
+        for stream in self.streams:
+            stream.hang_up()
 
     async def run(self) -> None:
-        attempt = 0
-        url = self.config.ws_url + "/v5/public/linear"
-        while not self._stop.is_set():
-            self._lost.clear()
-            try:
-                async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                    transport, listener = await picows.ws_connect(self._make_listener, url, enable_auto_pong=True, max_redirects=0,
-                                                                  ssl_context=self._tls if url.startswith("wss:") else None)
-                assert isinstance(listener, FeedListener)
-                self._listener = listener
-                attempt = 0 if await self._stay(transport) else attempt + 1
-                reason = "the connection ended"
-            except (OSError, picows.WSError, TimeoutError) as why:
-                attempt += 1
-                reason = f"{type(why).__name__}: {why}"
-            self._down()
-            if self._stop.is_set():
-                return
-            self.reconnects += 1
-            pause = random.uniform(0.0, min(RECONNECT_S[1], RECONNECT_S[0] * 2 ** min(attempt, 10)))
-            self.drops.append(reason)
-            _log.warning("feed lost (%s), next try in %.2f s", reason, pause)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), pause)
+        """Until the end of the run."""
+        gap_s = self.source.adapter.limits.connect_interval_s
+        async with asyncio.TaskGroup() as group:
+            for n, stream in enumerate(self.streams):
+                group.create_task(stream.run(n * gap_s))
+            polls = self.source.adapter.polls(self.config.symbols)
+            if polls:
+                group.create_task(self._poll_all(polls))
 
-    def _make_listener(self) -> FeedListener:
-        return FeedListener(self._pipeline.decoder.scan, self._pipeline.sink, self._on_other, tap=self._tap, clock=self._clock,
-                            on_disconnected=lambda transport: self._lost.set())
+    @property
+    def reconnects(self) -> int:
+        """Of all connections."""
+        return sum(stream.reconnects for stream in self.streams)
 
-    async def _stay(self, transport: picows.WSTransport) -> bool:
-        """Subscribe and stay until the connection is lost, silent, or the run ends. True if it was good for anything."""
-        assert self._listener is not None
-        frames = bybit.subscribe_frames(self.config.symbols)
-        self._acks = {req_id for req_id, _ in frames}
-        for _, frame in frames:
-            transport.send(picows.WSMsgType.TEXT, frame)
-        beat_s = max(bybit.PING_INTERVAL_S / self._speed, 0.25)
-        stale_ns = int(max(self.config.stale_after_s, self._speed) * NS)     # at least a second of the wall
-        opened = pinged = time.monotonic()
-        sequence = 0
-        good = False
-        while not self._stop.is_set() and not self._lost.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._lost.wait(), 0.05)
-            now = time.monotonic()
-            if not self.up and not self._acks:
-                good = self.up = True
-                self._mark(lc.FeedState.FEED_UP, self._clock.now_ns())
-            elif self._acks and now - opened > ACK_TIMEOUT_S:
-                _log.warning("no answer to %s", ", ".join(sorted(self._acks)))
-                break
-            if now - pinged >= beat_s:
-                sequence, pinged = sequence + 1, now
-                transport.send(picows.WSMsgType.TEXT, bybit.ping_frame(sequence))
-            if self._listener.ts_last and self._clock.now_ns() - self._listener.ts_last > stale_ns:
-                _log.warning("feed silent for more than %.1f s of market time, not even a pong: reconnecting", stale_ns / NS)
-                break
-        transport.disconnect()
+    def lost(self, stream: Stream, why: str, was_up: bool) -> None:
+        """A connection has gone down, or did not come up."""
+        if not self.stop.is_set():
+            self.drops.append(f"{stream.name}: {why}" if len(self.streams) > 1 else why)
+        if was_up:
+            self.changed(stream)
+
+    def changed(self, stream: Stream) -> None:
+        """A connection has come up or gone down: has the venue?"""
+        up = all(one.up for one in self.streams)
+        if up != self.up:
+            self.up = up
+            self._mark(lc.FeedState.FEED_UP if up else lc.FeedState.FEED_DOWN, self.clock.now_ns() if up else stream.ts_last)
+
+    def health(self) -> dict[str, Any]:
+        """For run.json, status lines and the report."""
+        adapter, sink = self.source.adapter, self.source.sink
+        assert sink is not None
+        return {
+            "up": self.up, "completeness": adapter.completeness.name.removeprefix("COMPLETENESS_") if adapter.liquidations else "NONE",
+            "symbols": len(self.config.symbols), "watched": self.source.watched, "frames": sink.frames, "events": sink.events, "gaps": sink.gaps,
+            "reconnects": self.reconnects, "drops": list(self.drops), "polled": self.polled, "poll_failures": self.poll_failures,
+            "decode": dict(self.source.counters), "refused": sorted({what for stream in self.streams for what in stream.refused}),
+            "connections": {stream.name: {"up": stream.up, "reconnects": stream.reconnects, "frames": stream.frames} for stream in self.streams}}
+
+    # ---- polls ----
+
+    async def _poll_all(self, polls: tuple[Poll, ...]) -> None:
+        async with (aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=POLL_TIMEOUT_S), cookie_jar=aiohttp.DummyCookieJar()) as http,
+                    asyncio.TaskGroup() as group):
+            for n, poll in enumerate(polls):
+                group.create_task(self._poll(http, poll, n / len(polls)))
+
+    async def _poll(self, http: aiohttp.ClientSession, poll: Poll, phase: float) -> None:
+        """One question at its pace. phase: share of its interval by which it begins later than the first, so that they do not come in bursts."""
+        every_s = max(poll.every_s / self.speed, POLL_EVERY_MIN_S)
+        await self._sleep(phase * every_s)
+        told = False
+        while not self.stop.is_set():
+            why = await self._ask(http, poll)
+            if why:
+                self.poll_failures += 1
+                if not told:
+                    _log.warning("%s: poll %s failed: %s", self.source.venue, poll.name, why)
+            told = bool(why)
+            await self._sleep(every_s * (4.0 if why else 1.0))
+
+    async def _ask(self, http: aiohttp.ClientSession, poll: Poll) -> str:
+        """Ask once; why there was no answer, "" where there was. Nothing waits between the last byte and the engine."""
+        request = poll.request
+        try:
+            async with http.request(request.method, self.config.rest_url + request.path, data=request.body or None, ssl=self.tls or True,
+                                    allow_redirects=False, headers={"Content-Type": "application/json"} if request.body else None) as answer:
+                body = await answer.read()
+                if answer.status != 200 or len(body) > POLL_BYTES_MAX:
+                    return f"HTTP {answer.status}, {len(body)} bytes"
+        except (aiohttp.ClientError, TimeoutError, OSError) as why:
+            return f"{type(why).__name__}: {why}"
+        ts_recv = self.clock.now_ns()
+        try:
+            self.source.other(body, ts_recv, polled=True)
+        finally:
+            if self._polls_tap is not None:
+                self._polls_tap.keep(body, ts_recv)
+        self.polled += 1
+        return ""
+
+    async def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(transport.wait_disconnected(), 1.0)
-        return good
-
-    def _on_other(self, raw: bytes, ts_recv: int) -> None:
-        """Acks, pongs, and what the scanner does not know."""
-        frame = self._pipeline.other(raw, ts_recv)
-        if frame.kind == bybit.FrameKind.ACK:
-            self._acks.discard(frame.req_id)
-        elif frame.kind == bybit.FrameKind.ACK_FAILED:
-            self._acks.discard(frame.req_id)
-            _log.error("subscription refused: %s", frame.detail)
-            self._resubscribe(frame)
-        elif frame.kind == bybit.FrameKind.MALFORMED and self._pipeline.counters["malformed"] <= 10:
-            _log.warning("malformed frame: %s: %s", frame.reason, frame.detail)
-
-    def _resubscribe(self, refused: bybit.Frame) -> None:
-        """One unknown topic makes the venue refuse a whole request: ask again for the others."""
-        symbol = refused.req_id.removeprefix("sub-")
-        named = {topic.rpartition(".")[0] for topic in refused.topics}
-        rest = [topic for topic in bybit.TOPICS if topic not in named]
-        if named and rest and symbol in self.config.symbols and self._listener is not None and self._listener.transport is not None:
-            for req_id, frame in bybit.subscribe_frames([symbol], rest):
-                self._acks.add(req_id)
-                self._listener.transport.send(picows.WSMsgType.TEXT, frame)
-
-    def _down(self) -> None:
-        if self.up:
-            self.up = False
-            self._mark(lc.FeedState.FEED_DOWN, self._listener.ts_last if self._listener else 0)
+            await asyncio.wait_for(self.stop.wait(), seconds)

@@ -9,6 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,13 @@ from liqshell.config import Config
 from liqshell.errors import ConfigError
 from liqshell.journal import FRAMES, Journal
 from liqshell.live.account import LiveAccount
-from liqshell.live.feed import PublicFeed
-from liqshell.live.instruments import fetch_instruments
+from liqshell.live.feed import VenueFeed
+from liqshell.live.instruments import fetch_all
 from liqshell.live.rest import tls_context
+from liqshell.live.spin import Spin
 from liqshell.pipeline import LiveStart, Pipeline, settings
 from liqshell.venue_clock import is_loopback
-from liqshell.record import END, FEED, META, REPORT, Recorder
+from liqshell.record import END, FEED, META, REPORT, REST, WS, Recorder
 from liqshell.wire import FrameBuffer, WireClock
 
 TICK_S = 0.002                  # of timers: deadlines are served at their own moment, whenever we look
@@ -65,7 +67,8 @@ class Session:
         self.signals = 0
         self._stop = asyncio.Event()                # asked to end
         self._over = asyncio.Event()                # nothing more is to be done: the feed hangs up
-        self._feed: PublicFeed | None = None
+        self._feeds: list[VenueFeed] = []
+        self._spin = Spin() if config.run.spin else None
         self._recorder: Recorder | None = None
         self._data_hash: str | None = None
 
@@ -79,8 +82,13 @@ class Session:
 
     @property
     def up(self) -> bool:
-        """The feed delivers."""
-        return self._feed is not None and self._feed.up
+        """Every venue's feed delivers."""
+        return bool(self._feeds) and not self.down
+
+    @property
+    def down(self) -> list[str]:
+        """Venues whose feed does not deliver."""
+        return [feed.source.venue for feed in self._feeds if not feed.up]
 
     @staticmethod
     def hash_of(values: dict[str, Any]) -> str:
@@ -91,7 +99,7 @@ class Session:
     async def run(self, until_ns: int | None = None, progress: Callable[[Session], None] | None = None) -> dict[str, Any]:
         """Run until stop(), or market time `until_ns`; the manifest. VenueError where the venue cannot be reached at the start, or the account cannot
         be reconciled."""
-        instruments = await fetch_instruments(self.config.feed.rest_url, self.config.feed.symbols, self.tls)
+        instruments = await fetch_all(self.config.all_feeds())
 
         def values_of(start: LiveStart | None) -> dict[str, Any]:
             return settings(self.config, instruments, self.speed, self.trade, start)
@@ -138,8 +146,10 @@ class Session:
             self._recorder = Recorder(self.folder / FRAMES, exchange=self.config.feed.venue, flush_s=self.config.record.flush_s,
                                       fsync=self.config.record.fsync, on_alarm=lambda why: _log.error("recording: %s", why))
             self._recorder.mark(self.started_ns, META, values)
-        self._feed = PublicFeed(self.config.feed, self.pipeline, self.wire_clock, self.speed, self.tls, self._tap if self._recorder else None,
-                                self._mark_feed, self._over)
+        for number, feed in enumerate(self.config.all_feeds()):
+            self._feeds.append(VenueFeed(feed, self.pipeline.sources[feed.venue], self.wire_clock, self.speed,
+                                         tls_context(feed.ca, feed.rest_url, feed.ws_url), self._tap if self._recorder else None, number,
+                                         partial(self._mark_feed, feed.venue), self._over, self._spin))
         if self.account:
             self.account.bind()
         return self._journal
@@ -154,14 +164,14 @@ class Session:
 
     # ---- what enters beside the frames ----
 
-    def _mark_feed(self, state: lc.FeedState, ts_event: int) -> None:
+    def _mark_feed(self, venue: str, state: lc.FeedState, ts_event: int) -> None:
         """Into the engine and, in order with the frames, into the recording."""
         assert self.pipeline is not None
         now = self.wire_clock.now_ns()
         self.drain()
         if self._recorder:
-            self._recorder.mark(now, FEED, {"state": int(state), "ts_event": ts_event})
-        self.pipeline.feed(state, ts_event, now)
+            self._recorder.mark(now, FEED, {"state": int(state), "ts_event": ts_event, "venue": venue})
+        self.pipeline.feed(state, ts_event, now, venue)
 
     def report(self, event: tuple[Any, ...]) -> None:
         """One event of the venue's or the operator's: the same. Not from within a frame, whose bytes the recorder does not have yet."""
@@ -175,7 +185,7 @@ class Session:
 
     async def _timers(self, until_ns: int | None, group: asyncio.TaskGroup) -> None:
         """Reconcile where there is an account, then let the feed in; serve deadlines between frames; end the run in good order."""
-        assert self.pipeline is not None and self._feed is not None
+        assert self.pipeline is not None and self._feeds
         if self.account:
             begun = asyncio.ensure_future(self.account.begin())
             try:
@@ -189,7 +199,7 @@ class Session:
             except BaseException:
                 self._over.set()
                 raise
-        feed = group.create_task(self._feed.run())
+        feeds = [group.create_task(feed.run()) for feed in self._feeds]
         try:
             while not self._stop.is_set():
                 now = self._turn()
@@ -202,8 +212,9 @@ class Session:
         finally:
             self._stop.set()
             self._over.set()
-            self._feed.hang_up()
-            await asyncio.wait([feed], timeout=5.0)
+            for feed in self._feeds:
+                feed.hang_up()
+            await asyncio.wait(feeds, timeout=5.0)
 
     def _turn(self) -> int:
         """One turn of the loop; the time."""
@@ -228,12 +239,14 @@ class Session:
     def drain(self) -> None:
         """From the tap to the recorder's queue."""
         if self._recorder is not None:
-            for ts_recv, raw in self._tap.drain():
-                self._recorder.append(ts_recv, raw)
+            for ts_recv, tag, raw in self._tap.drain_tagged():
+                self._recorder.append(ts_recv, raw, self._feeds[tag >> 1].source.venue, REST if tag & 1 else WS)
 
     def _finish(self) -> None:
         """The last moment: what is due is served, the end is marked, everything is written."""
         assert self.pipeline is not None
+        if self._spin is not None:
+            self._spin.stop()
         now = self.wire_clock.now_ns()
         self.drain()
         if not self.account:
@@ -251,10 +264,15 @@ class Session:
 
     def counters(self) -> dict[str, Any]:
         """Frames, events, refusals, reconnects."""
-        assert self.pipeline is not None and self._feed is not None
+        assert self.pipeline is not None and self._feeds
         engine, sink = self.pipeline.engine, self.pipeline.sink
         return {"frames": sink.frames, "events": engine.events, "gaps": sink.gaps, "refused": {r.name: n for r, n in engine.refused.items()},
-                "decode": dict(self.pipeline.counters), "reconnects": self._feed.reconnects, "drops": list(self._feed.drops), "signals": self.signals}
+                "decode": dict(self.pipeline.counters), "reconnects": sum(feed.reconnects for feed in self._feeds),
+                "drops": [why for feed in self._feeds for why in feed.drops], "signals": self.signals, "venues": self.health()}
+
+    def health(self) -> dict[str, Any]:
+        """Each venue's feed: is it up, what its liquidations are worth (completeness), connections, polls."""
+        return {feed.source.venue: feed.health() for feed in self._feeds}
 
     def latency(self) -> dict[str, Any]:
         """Frame -> engine done and frame -> order decided in wall microseconds; venue -> us in market milliseconds."""

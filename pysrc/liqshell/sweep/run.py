@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-from liqcore.sweep import RESULT_DTYPE, Grid
+from liqcore.sweep import RESULT_DTYPE
+from liqshell.backtest.answers import Answers
 from liqshell.backtest.history import History, load_history
+from liqshell.backtest.swept import grids_of, heard, parts_of, venue_of, why_not
 from liqshell.config import Config
 from liqshell.errors import ConfigError
 from liqshell.pipeline import settings
-from liqshell.rules import is_file
 from liqshell.study import Setting
 from liqshell.sweep import cluster
 from liqshell.sweep.parts import Parts
 from liqshell.sweep.table import ALL, columns, write_parquet
-from liqshell.sweep.work import Answers, Unit, Work, answers_of, policy_maker, units_of
+from liqshell.sweep.work import Unit, Work, units_of
 from liqshell.trials import TrialLog, Trials, digest_of, sharpe_sums
 
 Tell = Callable[[str, float], None]
@@ -72,7 +73,7 @@ def run_sweep(config: Config, out: str | Path | None = None, *, restart: bool = 
     missing = parts.missing()
     lap("plan")
     if missing:
-        work = make_work(config, history, plan, cells, sorted({units[n].detector for n in missing}), tell)
+        work = make_work(config, history, plan, sorted({units[n].detector for n in missing}), tell)
         lap("signals")
         compute(work, [units[n] for n in missing], parts, address, config.sweep.workers, tell)
     lap("sweep")
@@ -101,44 +102,23 @@ def grid_of(config: Config) -> list[Setting]:
 
 def plan_of(config: Config, history: History, cells: list[Setting]) -> dict[str, Any]:
     """Everything that decides the results, as JSON values. Cells come detector first, so the table is detectors x policies."""
-    detectors = [dict(d) for d in dict.fromkeys(tuple(s.detector.items()) for s in cells)]
-    policies = [dict(p) for p in dict.fromkeys(tuple(s.policy.items()) for s in cells)]
+    detectors, policies = parts_of(cells)
     values = settings(config, history.instruments)
-    if is_file(values["rule"]):
-        # its brackets may differ from signal to signal, or from [policy]: rows of a grid would then not be what it does
-        raise ConfigError("[policy] rule", f"found {values['rule']!r}, a policy of your own", "a rule that ships in a sweep",
-                          "A grid cannot stand in its place: try its settings with `liqcore backtest`")
-    paper = values["paper"]
-    for name, plain in (("taker", "next"), ("latency", None), ("leverage", 0.0)):
-        if paper.get(name, plain) != plain:
-            raise ConfigError(f"[paper] {name}", f"found {paper[name]!r}", f"{plain!r} in a sweep",
-                              "The sweep knows simpler venues: use `liqcore backtest`")
-    if paper["fills"] not in ("through", "touch"):
-        raise ConfigError("[paper] fills", f"found {paper['fills']!r}", "'through' or 'touch' in a sweep", "Use `liqcore backtest` for queues")
+    why = why_not(config, values, [i.symbol for i in history.instruments])
+    if why:
+        raise ConfigError("[sweep]", f"{why}, of which a sweep knows nothing", "a rule that ships, at a plain venue, of a fixed notional",
+                          "Try its settings with `liqcore backtest`")
     return {"settings": values, "data": history.fingerprint, "detectors": detectors, "policies": policies, "unit": config.sweep.unit}
 
 
-def make_work(config: Config, history: History, plan: dict[str, Any], cells: list[Setting], wanted: list[int], tell: Tell) -> Work:
+def make_work(config: Config, history: History, plan: dict[str, Any], wanted: list[int], tell: Tell) -> Work:
     """Signals and answers of the wanted detectors, and the grid of each symbol."""
-    tape = history.tape
-    make = policy_maker(plan["settings"])
     answers: list[list[Answers]] = []
     for n, detector in enumerate(plan["detectors"]):
         tell(f"signals of detector {n + 1} of {len(plan['detectors'])}", n / len(plan["detectors"]))
-        cascade = config.with_setting(Setting({}, detector)).detector_values().cascade_arguments()
-        answers.append(answers_of(tape, cascade, make, plan["settings"]["limits"]) if n in wanted else [])
-    grids = []
-    for i in history.instruments:
-        with_each = [config.with_setting(Setting(p, {})).policy_for(i.symbol).bracket_arguments() for p in plan["policies"]]
-        if any(b.pop("equity_share", 0.0) for b in with_each):
-            raise ConfigError("[policy] equity_share", "a size that follows the equity", "notional in a sweep: settings do not share an account",
-                              "Set [policy] notional")
-        grids.append(Grid.of(with_each).rows)
-    limits, paper = plan["settings"]["limits"], plan["settings"]["paper"]
-    venue = {"fills": paper["fills"], "maker_fee": paper["maker_fee"], "taker_fee": paper["taker_fee"], "order_latency_s": paper["order_latency_s"],
-             "ack_latency_s": paper["ack_latency_s"], "data_age_max_s": limits["data_age_max_s"], "collar": limits["collar"],
-             "order_notional_max": limits["order_notional_max"], "orders_per_signal_max": limits["orders_per_signal_max"], "end": history.end_ns}
-    return Work([i.as_dict() for i in history.instruments], {"tape": tape}, grids, answers, venue)
+        answers.append(heard(config, plan["settings"], history.tape, detector) if n in wanted else [])
+    grids = [grid.rows for grid in grids_of(config, [i.symbol for i in history.instruments], plan["policies"])]
+    return Work([i.as_dict() for i in history.instruments], {"tape": history.tape}, grids, answers, venue_of(plan["settings"], history.end_ns))
 
 
 def compute(work: Work, units: list[Unit], parts: Parts, address: str | None, workers: int, tell: Tell) -> None:

@@ -1,21 +1,11 @@
 """Bybit V5 linear: the instrument filters of market REST, to instruments. Pure functions, no sockets."""
 
-from dataclasses import dataclass
-
 import orjson
 
 from liqcore.event import Completeness
 from liqcore.instrument import Instrument
+from liqshell.venues.adapter import InstrumentPage, asset_and_factor
 from liqshell.venues.bybit import VENUE, shown
-
-
-@dataclass(frozen=True)
-class InstrumentPage:
-    """One page of instruments-info. cursor: of the next page, empty at the last. refused: what could not be used, and why."""
-
-    instruments: list[Instrument]
-    cursor: str
-    refused: list[str]
 
 
 def instruments_path(cursor: str = "") -> str:
@@ -53,4 +43,4 @@ def _instrument(entry: dict) -> Instrument:
         raise ValueError(f"contractType: expected a linear contract, whose multiplier is 1, got {entry['contractType']!r}")
     return Instrument(entry["symbol"], venue=VENUE, tick_size=price["tickSize"], lot_size=lot["qtyStep"], multiplier=1.0,
                       min_qty=lot["minOrderQty"], max_qty=lot["maxOrderQty"], min_notional=float(lot.get("minNotionalValue") or 0),
-                      completeness=Completeness.COMPLETENESS_FULL)
+                      completeness=Completeness.COMPLETENESS_FULL, asset=asset_and_factor(entry["baseCoin"])[0] if entry.get("baseCoin") else "")

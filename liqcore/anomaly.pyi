@@ -1,0 +1,16 @@
+from typing import Any
+
+from typing_extensions import disjoint_base
+
+from liqcore.detector import Detector
+from liqcore.parameters import Parameter
+
+SNAPSHOT_NAME: bytes
+PARAMETERS: tuple[Parameter, ...]
+
+@disjoint_base
+class Anomaly(Detector):
+    def __init__(self, name: str = "anomaly", **parameters: float) -> None: ...
+    @property
+    def parameters(self) -> dict[str, Any]: ...
+    def as_dict(self) -> dict[str, Any]: ...

@@ -1,0 +1,19 @@
+from typing import Any
+
+from typing_extensions import disjoint_base
+
+from liqcore.detector import Detector
+from liqcore.parameters import Parameter
+
+SNAPSHOT_NAME: bytes
+PARAMETERS: tuple[Parameter, ...]
+
+@disjoint_base
+class Imbalance(Detector):
+    def __init__(self, name: str = "imbalance", **parameters: float) -> None: ...
+    @property
+    def parameters(self) -> dict[str, Any]: ...
+    def as_dict(self) -> dict[str, Any]: ...
+
+def long_share_of(imbalance: float) -> float: ...
+def imbalance_of(long_share: float) -> float: ...

@@ -1,0 +1,164 @@
+"""The event-rate detector: see rate.pxd."""
+
+from libc.stdlib cimport free
+from libc.string cimport memcpy
+
+from liqcore.episode cimport *
+from liqcore.event cimport *
+from liqcore.instrument cimport Instrument
+from liqcore.window cimport (window_advance, window_count, window_free, window_init, window_load, window_long, window_next_expiry, window_push,
+                             window_reset, window_save, window_short, window_total)
+from liqcore.zscore cimport segz_free, segz_init, segz_load, segz_save
+
+from liqcore.parameters import Parameter, settled
+from liqcore.snapshot import pack, unpack
+
+SNAPSHOT_NAME = b"liqcore-rate-1\n"
+PARAMETERS = (
+    Parameter("window_s", 60.0, 1e-3, 1e5, "s", "the rate is the count of the last so many seconds; segments of the baseline are as long (S4-15a)"),
+    Parameter("sigma", 3.0, 0.0, 1e6, "standard deviations", "ACTIVE when the rate is above mean + sigma x std of the baseline (S4-13)"),
+    Parameter("sigma_normal", 1.0, -1e6, 1e6, "standard deviations", "EXHAUSTED when the rate is at most mean + this x std, as they were at ACTIVE "
+              "(hysteresis, C23; ours); at most `sigma`"),
+    Parameter("baseline", 360, 2, 100_000, "segments", "how many completed segments are the baseline (ours: six hours)"),
+    Parameter("min_segments", 30, 1, 100_000, "segments", "completed segments before anything is unusual; at most `baseline` (ours)"),
+    Parameter("floor_per_minute", 5.0, 0.0, 1e6, "liquidations a minute", "least rate for ACTIVE (C14; ours)"),
+)
+cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
+
+
+cdef int say(rate_t* d, int64_t now, uint8_t phase, uint8_t flags, signal_t* out) noexcept nogil:
+    cdef double std = d.s.z.std, count = window_count(&d.w)
+    d.e.long_notional = window_long(&d.w)
+    d.e.short_notional = window_short(&d.w)
+    d.e.count = window_count(&d.w)
+    if d.e.long_notional != d.e.short_notional:
+        d.e.side = LONG if d.e.long_notional > d.e.short_notional else SHORT
+    return episode_speak(&d.e, now, phase, flags, (count - d.s.z.m.mean) / std if std > 0.0 else 0.0, window_total(&d.w), out)
+
+
+cdef int rate_push(rate_t* d, const rate_config_t* g, int64_t now, int8_t side, double notional, uint8_t flags, signal_t* out) noexcept nogil:
+    """One liquidation, after rate_timer(now)."""
+    cdef int said = 0
+    cdef double bound, count
+    window_push(&d.w, now, side, notional)
+    segments_push(&d.s, now, 1.0)
+    if d.e.phase != IDLE or d.s.z.m.count < d.s.z.min_segments or not d.s.z.std > 0.0:
+        return 0
+    bound = d.s.z.m.mean + g.sigma * d.s.z.std
+    count = window_count(&d.w)
+    if count > bound and count * g.per_minute >= g.floor_per_minute:
+        episode_begin(&d.e, d.w.ts[d.w.expired & d.w.mask], side, d.e.sequence + 1)
+        d.e.threshold = bound * g.per_minute
+        d.normal = d.s.z.m.mean + g.sigma_normal * d.s.z.std
+        said = say(d, now, ACTIVE, flags, out)
+    return said
+
+
+cdef int rate_timer(rate_t* d, const rate_config_t* g, int64_t now, signal_t* out) noexcept nogil:
+    """Time has passed: old liquidations leave, the rate falls."""
+    window_advance(&d.w, now)
+    if d.e.phase == IDLE or window_count(&d.w) > 0 and window_count(&d.w) > d.normal:
+        return 0
+    segments_advance(&d.s, now)
+    say(d, now, EXHAUSTED, 0, out)
+    d.e.phase = IDLE
+    return 1
+
+
+cdef int64_t rate_deadline(const rate_t* d) noexcept nogil:
+    return NEVER if d.e.phase == IDLE else window_next_expiry(&d.w)
+
+
+cdef void rate_uncertain(rate_t* d, int64_t until) noexcept nogil:
+    """Begin anew; the baseline of whole segments stays."""
+    window_reset(&d.w)
+    segments_cut(&d.s)
+    d.e.phase = IDLE
+    d.e.uncertain_until = until
+
+
+cdef class Rate(Detector):
+    """Spikes of the event rate. Rate(name="rate", **parameters); the parameters are the rows of rate.PARAMETERS.
+
+    ACTIVE at the liquidation that takes the rate above the bound, EXHAUSTED when the rate is normal again. Signal: ts_start = the oldest liquidation
+    inside the window then; count, long and short notional, rolling = what is inside now; side = the one with more of it; z = of the rate against the
+    baseline; threshold = the bound, liquidations a minute.
+    """
+
+    def __init__(self, str name="rate", **parameters):
+        if self.of != NULL:
+            raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
+        p = settled("rate", PARAMETERS, parameters)
+        for low, high in (("sigma_normal", "sigma"), ("min_segments", "baseline")):
+            if p[low] > p[high]:
+                raise ValueError(f"detector rate, {low}: expected at most {high} ({p[high]}), got {p[low]}")
+        self.name = name
+        self.wants = 1 << <int> LIQUIDATION
+        self.parameters = p
+        self.window_ns = round(p["window_s"] * 1e9)
+        self.baseline, self.min_segments = p["baseline"], p["min_segments"]
+        self.g = rate_config_t(sigma=p["sigma"], sigma_normal=p["sigma_normal"], per_minute=60.0 / p["window_s"],
+                               floor_per_minute=p["floor_per_minute"], window_ns=self.window_ns)
+
+    def __dealloc__(self):
+        cdef int n
+        for n in range(self.count):
+            window_free(&self.of[n].w)
+            segz_free(&self.of[n].s.z)
+        free(self.of)
+
+    cdef int open_c(self, tuple instruments) except -1:
+        cdef int n
+        if self.of != NULL:
+            raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
+        self.of = <rate_t*> states_alloc(len(instruments), sizeof(rate_t))
+        for n in range(len(instruments)):
+            self.count = n + 1
+            window_init(&self.of[n].w, self.g.window_ns, WINDOW_CAPACITY)
+            segz_init(&self.of[n].s.z, self.g.window_ns, self.baseline, self.min_segments)
+            episode_reset(&self.of[n].e, n, SIGNAL_CENSORED if (<Instrument> instruments[n]).c.completeness == COMPLETENESS_CENSORED else 0)
+        return 0
+
+    cdef int push_c(self, const event_t* e, double notional, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil:
+        cdef rate_t* d = &self.of[e.instrument]
+        episode_see(&d.e, e, m, flags)
+        return rate_push(d, &self.g, e.ts_recv, e.side, notional, flags, out)
+
+    cdef int timer_c(self, int32_t n, int64_t now, signal_t* out) noexcept nogil:
+        return rate_timer(&self.of[n], &self.g, now, out)
+
+    cdef int64_t deadline_c(self, int32_t n) noexcept nogil:
+        return rate_deadline(&self.of[n])
+
+    cdef void uncertain_c(self, int32_t n, int64_t until) noexcept nogil:
+        rate_uncertain(&self.of[n], until)
+
+    cdef bytes save_c(self, int32_t n):
+        cdef rate_t* d = &self.of[n]
+        plain = [(<char*> &d.e)[:sizeof(d.e)], (<char*> &d.normal)[:8], (<char*> &d.s.whole_from)[:8], (<char*> &d.s.cut)[:1]]
+        return pack(SNAPSHOT_NAME, [repr(self.parameters).encode(), window_save(&d.w), segz_save(&d.s.z), *plain])
+
+    cdef int load_c(self, int32_t n, bytes data) except -1:
+        cdef rate_t* d = &self.of[n]
+        cdef list parts = unpack(SNAPSHOT_NAME, data, "rate")
+        cdef bytes before = window_save(&d.w)
+        if parts[0] != repr(self.parameters).encode() or [len(part) for part in parts[3:]] != [sizeof(d.e), 8, 8, 1]:
+            raise ValueError(f"rate snapshot: of other settings ({parts[0].decode(errors='replace')}) or version; these are {self.parameters}")
+        window_load(&d.w, parts[1])
+        try:
+            segz_load(&d.s.z, parts[2])
+        except ValueError:
+            window_load(&d.w, before)
+            raise
+        memcpy(&d.e, <const char*> <bytes> parts[3], sizeof(d.e))
+        memcpy(&d.normal, <const char*> <bytes> parts[4], 8)
+        memcpy(&d.s.whole_from, <const char*> <bytes> parts[5], 8)
+        memcpy(&d.s.cut, <const char*> <bytes> parts[6], 1)
+        d.e.instrument = n
+        return 0
+
+    def as_dict(self) -> dict:
+        return {"kind": "rate", "name": self.name, **self.parameters}
+
+    def __repr__(self):
+        return f"Rate({self.name!r}, " + ", ".join(f"{k}={v!r}" for k, v in self.parameters.items()) + ")"

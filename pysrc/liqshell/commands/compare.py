@@ -1,0 +1,61 @@
+"""`liqcore compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+
+def compare(
+    data: Path,
+    /,
+    *,
+    policies: Annotated[str, Parameter(name=("--policies", "--presets"))] = "",
+    out: Path | None = None,
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", consume_multiple=True, negative=())] = (),
+    quick: Annotated[bool, Parameter(negative=())] = False,
+    workers: Annotated[int, Parameter(validator=Number(gte=0, lte=1024))] = 0,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Presets side by side on the same data and events, each with its controls: one page, compare.json, compare.csv, events.csv.
+
+    Also says what fading and following came to on identical events, which presets want the same moments, and how often the conditions of each rule
+    hold. What is finished is kept: an interrupted comparison goes on where it was.
+
+    Parameters
+    ----------
+    data
+        A configuration with [data] (of its [policy] only the size of a trade counts), or the data itself: a store, the folder of a run.
+    policies
+        Presets, separated by commas; all that ship where none is named.
+    out
+        Folder of the results; by default [run] out / name or "compare".
+    set_
+        Changes to the configuration, such as paper.maker_fee=0.
+    quick
+        Leave the delays and the controls out. The page then says that it has none.
+    workers
+        Processes, 0 = one a core.
+    json_
+        Print compare.json instead of the table.
+    """
+    from liqshell.compare import page, plan, run_compare
+    from liqshell.compare.terminal import show
+    from liqshell.progress import Bar
+
+    config = plan.read(data, [*set_, *(["backtest.study=false"] if quick else [])])
+    wanted = [name.strip() for name in policies.split(",") if name.strip()]
+    with Bar("compare", quiet=json_) as bar:
+        found = run_compare(config, wanted, out, workers=workers, tell=bar.show)
+    summary = page.write(found)
+    if json_:
+        print((found.folder / "compare.json").read_text(encoding="utf-8"), end="")
+    else:
+        show(summary)
+        for name, why in found.failed.items():
+            print(f"not run: {name}: {why}")
+        print(f"Page: {found.folder / 'compare.html'}")
+    return 0 if found.rows else 1

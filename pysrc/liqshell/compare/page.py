@@ -1,0 +1,244 @@
+"""The page of a comparison, self-contained, and its files: compare.html, compare.json, compare.csv, events.csv."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import liqcore as lc
+from liqshell.compare.figures import COLUMNS, conclusion, delay_words, flat
+from liqshell.compare.picture import forest
+from liqshell.compare.run import Compared
+from liqshell.report.elements import empty, esc, muted, notice, section, signed, table
+from liqshell.report.html import document
+from liqshell.report.text import NONE, compact, interval, money, number, percent, plural, seconds, when
+
+MARKS = {"pays": ("✓", "good"), "loses": ("✕", "bad"), "open": ("?", "open"), "idle": ("–", "none")}
+
+
+def bps(value: float | None) -> str:
+    return number(value, 1, True)
+
+
+def as_dict(c: Compared) -> dict[str, Any]:
+    """compare.json: stable keys, no NaN."""
+    history = c.history
+    return {"version": lc.__version__, "label": "SYNTHETIC" if history.synthetic else "REAL MARKET", "synthetic": history.synthetic,
+            "data": history.fingerprint, "source": history.source, "symbols": [i.symbol for i in history.instruments],
+            "completeness": sorted({p["completeness"] for p in history.parts}), "started_ns": history.start_ns, "ended_ns": history.end_ns,
+            "covered_instrument_hours": c.hours, "trials": c.tried, "conclusion": conclusion(c.rows, c.failed, c.tried, history.synthetic),
+            "presets": c.rows, "failed": c.failed, "fade_and_follow": c.signs, "together": c.together, "base_rates": c.base_rates}
+
+
+def write(c: Compared) -> dict[str, Any]:
+    """All files of the comparison; what compare.json holds."""
+    found = as_dict(c)
+    (c.folder / "compare.json").write_text(json.dumps(found, indent=1, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+    (c.folder / "compare.html").write_text(page(found), encoding="utf-8")
+    _csv(c.folder / "compare.csv", COLUMNS, (flat(row) for row in c.rows))
+    _csv(c.folder / "events.csv", ["name", "horizon_s", "n", *(f"{sign}_{key}" for sign in ("move", "fade", "follow")
+                                                                    for key in ("bps", "low", "high", "t"))],
+         ({"name": s["name"], "horizon_s": h["horizon_s"], "n": h["n"]}
+          | {f"{sign}_{'bps' if key == 'mean' else key}": h[f"{sign}_bps"][key] for sign in ("move", "fade", "follow")
+             for key in ("mean", "low", "high", "t")} for s in c.signs for h in s["horizons"]))
+    return found
+
+
+def _csv(path: Path, columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(columns))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def page(s: dict[str, Any]) -> str:
+    """One HTML file that asks nobody for anything."""
+    days = (s["ended_ns"] - s["started_ns"]) / 86_400e9
+    span = (f"{when(s['started_ns'])} – {when(s['ended_ns'])} UTC · {number(days, 2)} days · {', '.join(s['symbols'][:8])}"
+            + (f" and {len(s['symbols']) - 8} more" if len(s["symbols"]) > 8 else "")
+            + f" · {number(s['covered_instrument_hours'], 1)} covered instrument hours · feed {'/'.join(s['completeness'])}")
+    badge = ('<span class="badge synthetic">SYNTHETIC MARKET</span>' if s["synthetic"] else '<span class="badge">real market</span>')
+    head = [f'<p class="muted">{esc(span)}</p><div class="badges">{badge}<span class="badge">backtest</span>'
+            f'<span class="badge">{plural(s["trials"], "trial")} on this data</span></div>']
+    if s["synthetic"]:
+        head.append(notice("SYNTHETIC.", "Prices and liquidations were made by a generator: they show how the rules behave and are no evidence about "
+                                         "a real market."))
+    if "CENSORED" in s["completeness"]:
+        head.append(notice("CENSORED feed.", "The venue shows only a sample of its liquidations: triggers in dollars are reached later or never."))
+    head.append(f'<p class="verdict">{esc(s["conclusion"])}</p>')
+    body = [beside(s), waterfalls(s), controls(s), delays(s), both(s), shared(s), base_rates(s), rates(s), silent(s), notes(s)]
+    return document("Presets compared", "".join(head) + "".join(body))
+
+
+def _name(r: dict[str, Any]) -> str:
+    return f'<a class="nowrap" href="{esc(r["report"])}" title="{esc(r["summary"])}"><b>{esc(r["preset"])}</b></a>'
+
+
+def _mark(state: str) -> str:
+    sign, kind = MARKS[state]
+    return f'<span class="mark {kind}" title="{state}">{sign}</span>'
+
+
+def beside(s: dict[str, Any]) -> str:
+    """The main table, and its picture."""
+    rows = []
+    for r in s["presets"]:
+        w, t, d, m = r["win"], r["trade"], r["sharpe"], r["money"]
+        need = w["break_even_realised"] if w["break_even_realised"] is not None else w["break_even_planned"]
+        deflated = r["deflated"]["deflated"]
+        rows.append((_mark(r["state"]), _name(r), esc(r["grade"]), f"{r['wanted']:,}", f"{r['entries']:,}", f"{r['trades']:,}",
+                     esc(f"{percent(w['share'], 0)} ({interval(w['low'], w['high'], lambda v: percent(v, 0).removesuffix(' %'))})")
+                     if r["trades"] else NONE, percent(need, 0), signed(t["mean"], bps(t["mean"])), esc(interval(t["low"], t["high"], bps)),
+                     number(t["t"]), signed(m["net"], money(m["net"], True)) if r["trades"] else NONE,
+                     esc(number(d["value"], 1) + (f" ({interval(d['low'], d['high'], lambda v: number(v, 1))})" if d["value"] is not None else ""))
+                     if d["value"] is not None else f"n/a ({d['days']} d)", percent(deflated, 0) if deflated is not None else "n/a",
+                     f"{number(r['exposure_hours'], 1)} h"))
+    columns = ("", "preset", "evidence", ">wanted", ">entries", ">trades", ">won (95 %)", ">needed", ">bps a trade", ">95 %", ">t", ">net",
+               ">Sharpe, daily (95 %)", ">deflated", ">exposure")
+    sub = ("Dot and bar: mean net return of a trade, 95 % interval, clustered by day where there are days enough. Hollow: the other side of the same "
+           "trades. Line: the middle 90 % of random sides; dashed: of random times.")
+    legend = ("✓ a gain beyond chance and its controls, ✕ a loss beyond chance, ? cannot tell, – no trade. needed: win rate at which it would "
+              "break even. t is per trade. Sharpe: daily returns on the account × √365, from two whole days on; deflated by all trials on this data.")
+    return section("Side by side", forest(s["presets"]) + table(columns, rows) + f'<p class="sub">{esc(legend)}</p>', sub, "beside")
+
+
+def waterfalls(s: dict[str, Any]) -> str:
+    rows = []
+    for r in s["presets"]:
+        m = r["money"]
+        if not r["trades"]:
+            continue
+        rows.append((_name(r), money(m["gross_decided"], True), money(-m["slippage"], True), money(m["gross"], True), money(-m["fees_maker"], True),
+                     money(-m["fees_taker"], True), money(-m["funding"], True) if m["funding_modelled"] else muted("not modelled"),
+                     signed(m["net"], money(m["net"], True)), compact(m["notional"]), bps(m["net_on_notional_bps"]),
+                     percent(m["net_on_account"], 3, True), percent(m["max_drawdown_on_account"], 2)))
+    if not rows:
+        return section("From gross to net", empty("No trade was closed."))
+    columns = ("preset", ">gross as decided", ">slippage", ">gross", ">maker fees", ">taker fees", ">funding", ">net", ">notional traded",
+               ">net on notional, bps", ">net on account", ">drawdown")
+    return section("From gross to net", table(columns, rows), "Both denominators: a trade uses a part of the account only, so a return on notional "
+                   "is not one on the account.", "waterfall")
+
+
+def controls(s: dict[str, Any]) -> str:
+    rows = []
+    for r in s["presets"]:
+        found = [r["controls"].get(kind) for kind in ("inverted_side", "random_side", "random_time")]
+        if not r["trades"] or not any(found):
+            continue
+        cells: list[str] = [_name(r), signed(r["trade"]["mean"], bps(r["trade"]["mean"]))]
+        for c in found:
+            if c is None:
+                cells.append(NONE)
+                continue
+            told = bps(c["median_bps"]) + (f" (p = {number(c['p'], 3)})" if c["p"] is not None else "")
+            cells.append(esc(told))
+        rows.append((*cells, esc(r["controls_verdict"])))
+    body = table(("preset", ">as it is", ">other side", ">random side", ">random time", "")  , rows) if rows else empty("No controls were run.")
+    return section("Controls", body, "Median net bps of a trade. The same rule on the other side, on a side drawn by lot, and on liquidations moved "
+                   "away from the prices they happened at. p: share of draws that did at least as well.", "controls")
+
+
+def delays(s: dict[str, Any]) -> str:
+    traded = [(r, delay_words(r)) for r in s["presets"] if r["delays"]]
+    names = list(dict.fromkeys(name for _, found in traded for name in found))
+    rows = [(_name(r), *(signed(found.get(name), bps(found.get(name))) for name in names)) for r, found in traded]
+    body = table(("preset", *(">" + name for name in names)), rows) if names else empty("No other delays were run.")
+    return section("Reaction delay", body, "Mean net bps of a trade when every liquidation becomes known so much later.", "delays")
+
+
+def both(s: dict[str, Any]) -> str:
+    """Fade and follow on the same events (C1)."""
+    rows, told = [], []
+    for e in s["fade_and_follow"]:
+        told.append(e["told"])
+        for k, h in enumerate(e["horizons"]):
+            lead = f"<b>{esc(e['name'])}</b>" if k == 0 else ""
+            move, fade, follow = h["move_bps"], h["fade_bps"], h["follow_bps"]
+            rows.append((lead, f"{e['longs_liquidated']:,} / {e['shorts_liquidated']:,}" if k == 0 else "", seconds(h["horizon_s"]), f"{h['n']:,}",
+                         bps(move["mean"]), esc(interval(move["low"], move["high"], bps)), number(move["t"]),
+                         signed(fade["mean"], bps(fade["mean"])), esc(interval(fade["low"], fade["high"], bps)),
+                         signed(follow["mean"], bps(follow["mean"])), esc(interval(follow["low"], follow["high"], bps))))
+    if not rows:
+        return section("Fade and follow on identical events", empty("No detector became active and no preset wanted anything."), anchor="signs")
+    columns = ("events of", ">longs / shorts liquidated", ">held", ">n", ">move, bps", ">95 %", ">t", ">fade, net", ">95 %", ">follow, net", ">95 %")
+    sub = ("Both signs bought and sold at the market at the same two moments, with the same fees; nothing but the sign differs, and no bracket "
+           "stands between. Move: where the price went, up counts after longs were liquidated and down after shorts. Each event counts, so held "
+           "times overlap.")
+    lines = "<ul class='plain'>" + "".join(f"<li>{esc(line)}</li>" for line in told) + "</ul>"
+    return section("Fade and follow on identical events", lines + table(columns, rows, tall=len(rows) > 40), sub, "signs")
+
+
+def shared(s: dict[str, Any]) -> str:
+    """Which presets want the same moments."""
+    names = [r["preset"] for r in s["presets"] if r["wanted"]]
+    found = {(r["preset"], r["other"]): r for r in s["together"]}
+    if len(names) < 2:
+        return ""
+    rows = []
+    for r in s["presets"]:
+        if r["preset"] not in names:
+            continue
+        cells = []
+        for other in names:
+            pair = found.get((r["preset"], other))
+            cells.append(NONE if pair is None else muted("0") if not pair["shared"] else
+                         esc(f"{pair['shared']:,}") + (f' <span class="neg">({pair["opposite"]:,} opposite)</span>' if pair["opposite"] else ""))
+        rows.append((_name(r), f"{r['wanted']:,}", f"{r['fade']:,}", f"{r['follow']:,}", f"{r['neither']:,}", *cells))
+    return section("Who wants the same moment", table(("preset", ">wanted", ">fades", ">follows", ">neither", *(">" + n for n in names)), rows),
+                   "Wishes of a row's preset with one of the column's preset on the same contract within a minute. Run together on one account, "
+                   "opposite wishes would net.", "together")
+
+
+def base_rates(s: dict[str, Any]) -> str:
+    """How often the conditions of a rule hold (C20)."""
+    rows = []
+    for b in s["base_rates"]:
+        each = "; ".join(f"{c['name']}: {percent(c['held'] / c['known'] if c['known'] else None, 2)}" for c in b["conditions"])
+        lift = b["share"] / b["independent"] if b["share"] is not None and b["independent"] else None
+        rows.append((f"<b>{esc(b['preset'])}</b>", f"{b['asked']:,}", f"{b['known']:,}", esc(each), percent(b["share"], 3),
+                     percent(b["independent"], 3),
+                     number(lift) + " ×" if lift is not None else NONE, esc(_rate(b["rate"]))))
+    columns = ("preset", ">asked", ">all known", "each condition holds", ">all hold", ">if independent", ">ratio", ">per h (95 %)")
+    body = table(columns, rows) if rows else empty("None of these presets tells its conditions.")
+    return section("Base rates", body, "Before profit and loss: how often each condition of a rule held when it was asked, and how often all did.",
+                   "base")
+
+
+def _rate(r: dict[str, Any]) -> str:
+    return f"{number(r['per_hour'])} ({interval(r['low'], r['high'])})" if r["per_hour"] is not None else NONE
+
+
+def rates(s: dict[str, Any]) -> str:
+    rows = [(_name(r), f"{r['wanted']:,}", esc(_rate(r["wanted_rate"])), f"{r['trades']:,}", esc(_rate(r["trades_rate"])),
+             number(r["trades_rate"]["per_hour"] * 24, 1) if r["trades_rate"]["per_hour"] is not None else NONE,
+             percent(r["filled"], 0), seconds(r["hold_s"]["p50"]), percent(r["exposure_share"], 2),
+             esc(", ".join(f"{e['reason']} {e['n']}" for e in r["exits"]) or NONE)) for r in s["presets"]]
+    columns = ("preset", ">wanted", ">per h (95 %)", ">trades", ">per h (95 %)", ">per day", ">entries filled", ">held, median",
+               ">time in a position", "how trades ended")
+    return section("Rates per covered hour", table(columns, rows), "Per covered hour of one contract, Poisson interval; gaps do not count.", "rates")
+
+
+def silent(s: dict[str, Any]) -> str:
+    """Why presets did not trade, and what could not be run."""
+    rows = [(_name(r), f"{r['asked']:,}", f"{r['wanted']:,}",
+             esc("; ".join(f"{w['reason']} {w['n']:,}" for w in r["why_not"][:4]) or "it was never asked, or wanted nothing")) for r in s["presets"]
+            if not r["trades"]]
+    body = table(("preset", ">asked", ">wanted", "why not"), rows) if rows else ""
+    if s["failed"]:
+        body += "<h3>Not run</h3><ul class='plain'>" + "".join(f"<li><b>{esc(n)}</b>: {esc(why)}</li>" for n, why in s["failed"].items()) + "</ul>"
+    return section("Without a trade", body, anchor="silent") if body else ""
+
+
+def notes(s: dict[str, Any]) -> str:
+    grades = table(("preset", "evidence", "why"), [(_name(r), esc(r["grade"]), esc(r["evidence"])) for r in s["presets"]], tall=True)
+    lines = ("Each preset runs with its own numbers through the same engine and the same simulated venue as live; of the configuration's [policy] "
+             "only the size of a trade holds for all.",
+             "A preset pays where the lower end of its interval is above zero, with 30 trades or more, and its controls do not do as well.",
+             "The best of several presets is better than it will be: the deflated Sharpe ratio counts all trials on this data, those of other runs "
+             "too.", f"Data {s['data'][:16]} ({s['source']}); liqcore {s['version']}.")
+    return section("How to read it", grades + "<h3>Notes</h3><ul class='plain'>" + "".join(f"<li>{esc(line)}</li>" for line in lines) + "</ul>",
+                   anchor="notes")

@@ -1,0 +1,174 @@
+"""One comparison: every preset through the same backtest on the same history, its own folder and report, then what they are beside each other."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from liqshell import journal
+from liqshell.backtest import load_history, run_backtest
+from liqshell.backtest.history import History
+from liqshell.backtest.listen import Listened, listen
+from liqshell.backtest.run import claim, code_hash, manifest
+from liqshell.compare import events
+from liqshell.compare.figures import row_of
+from liqshell.compare.plan import names_of, with_preset
+from liqshell.config import Config
+from liqshell.errors import ConfigError, DataError, LiqshellError
+from liqshell.pipeline import settings
+from liqshell.report import make_report
+from liqshell.report.study import STUDY
+from liqshell.trials import TRIALS, TrialLog
+
+RUNS = "presets"                     # folder of the runs, one a preset
+Tell = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A finished comparison. rows: one a preset (figures.row_of), in the order asked for; failed: presets that could not be run, and why."""
+
+    folder: Path
+    config: Config
+    history: History
+    rows: list[dict[str, Any]]
+    failed: dict[str, str]
+    signs: list[dict[str, Any]]
+    together: list[dict[str, Any]]
+    base_rates: list[dict[str, Any]]
+    tried: int
+    hours: float
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What the processes share: each has it by being forked."""
+
+    config: Config
+    history: History
+    folder: Path
+
+
+_work: _Work | None = None
+
+
+def run_compare(config: Config, wanted: Sequence[str] = (), out: str | Path | None = None, *, workers: int = 0, tell: Tell | None = None,
+                history: History | None = None) -> Compared:
+    """Run the presets on [data] and compare them. wanted: names, () = all. out: by default [run] out / name or "compare"; runs of before that are
+    still right (same settings, data and code) are kept. workers: processes, 0 = one a core. tell(what, share done) is called now and then."""
+    tell = tell or (lambda what, done: None)
+    names = names_of(wanted)
+    tell("loading", 0.0)
+    history = history or load_history(config)
+    folder = Path(out) if out is not None else Path(config.run.out) / (config.run.name or "compare")
+    _claim(folder)
+    heard: dict[str, Listened] = {}
+    failed: dict[str, str] = {}
+    for done, (name, found) in enumerate(_spread(_Work(config, history, folder), _run, names, workers), 1):
+        if isinstance(found, Listened):
+            heard[name] = found
+        else:
+            failed[name] = found
+        tell(f"{done} of {len(names)} presets", 0.9 * done / len(names))
+    heard = {name: heard[name] for name in names if name in heard}
+    tried = _count_trials(config, history, folder, list(heard))
+    summaries = {}
+    for done, (name, found) in enumerate(_spread(_Work(config, history, folder), _report, list(heard), workers), 1):
+        summaries[name] = found
+        tell(f"report {done} of {len(heard)}", 0.9 + 0.1 * done / len(heard))
+    hours = sum(part["covered_hours"] for part in history.parts)
+    rows = [row_of(name, with_preset(config, name), summaries[name], events.signs(heard[name]), hours, f"{RUNS}/{name}/report.html")
+            for name in heard]
+    values = {name: settings(with_preset(config, name), history.instruments) for name in heard}
+    return Compared(folder, config, history, rows, failed, _signs(config, history, heard, values), events.together(heard),
+                    events.base_rates(heard, hours), tried, hours)
+
+
+def _signs(config: Config, history: History, heard: dict[str, Listened], values: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Both signs on the signals of each detector and on the wishes of each preset."""
+    paper = values[next(iter(values))]["paper"] if values else {}
+    out = []
+    for name, rows in events.named(events.of_detectors(heard, values), heard):
+        horizons = events.both_signs(history, rows, paper["order_latency_s"], paper["taker_fee"])
+        out.append({"name": name, "events": len(rows), "longs_liquidated": int((rows["liquidated"] > 0).sum()),
+                    "shorts_liquidated": int((rows["liquidated"] < 0).sum()), "horizons": horizons, "told": events.told_of(name, horizons)})
+    return out
+
+
+def _claim(folder: Path) -> None:
+    """A folder of ours or an empty one."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / RUNS).is_dir():
+        raise ConfigError(str(folder), "this folder holds something that is not a comparison", "a new folder, or one of a comparison",
+                          "Choose another --out")
+    (folder / RUNS).mkdir(parents=True, exist_ok=True)
+
+
+def _spread(work: _Work, task: Callable[[str], Any], names: Sequence[str], workers: int) -> Iterator[tuple[str, Any]]:
+    """The task for every name, on the cores of this machine; each result as it comes."""
+    global _work
+    count = min(workers or os.cpu_count() or 1, len(names))
+    _work = work
+    try:
+        if count <= 1 or "fork" not in multiprocessing.get_all_start_methods():
+            for name in names:
+                yield name, task(name)
+            return
+        with ProcessPoolExecutor(count, multiprocessing.get_context("fork")) as pool:       # forked: the history is there without a copy
+            waiting = {pool.submit(task, name): name for name in names}
+            for done in as_completed(waiting):
+                yield waiting[done], done.result()
+    finally:
+        _work = None
+
+
+def _run(name: str) -> Listened | str:
+    """One preset: its backtest into its folder, and what it was asked; or why it could not be run on this data."""
+    assert _work is not None
+    config = with_preset(_work.config, name)
+    folder = _work.folder / RUNS / name
+    try:
+        values = settings(config, _work.history.instruments)
+        listened = listen(values, _work.history)
+        if not _right(folder, config, _work.history, values):
+            claim(folder, replace_finished=True)
+            run_backtest(config, folder, history=_work.history)
+        return listened
+    except LiqshellError as why:
+        return str(why)
+
+
+def _right(folder: Path, config: Config, history: History, values: dict[str, Any]) -> bool:
+    """Whether the folder holds this very run already."""
+    try:
+        found, now = journal.load_manifest(folder), manifest(config, history, values)
+    except DataError:
+        return False
+    study = {name: getattr(config.backtest, name) for name in ("study", "controls", "random_draws", "delays_s", "delay_of")}
+    known = {name: (found.get("config") or {}).get("backtest", {}).get(name) for name in study}
+    return bool(found.get("finished")) and all(found.get(key) == now[key] for key in ("config_hash", "data_hash")) \
+        and found.get("code_hash") == code_hash() and json.dumps(study, default=str) == json.dumps(known, default=str)
+
+
+def _report(name: str) -> dict[str, Any]:
+    assert _work is not None
+    return make_report(_work.folder / RUNS / name, tape=_work.history.tape).summary
+
+
+def _count_trials(config: Config, history: History, folder: Path, names: Iterable[str]) -> int:
+    """All presets are trials of one search: each run is told how many there were, itself and those after it included."""
+    found = TrialLog.of(config).count(history.fingerprint, history.source, [i.symbol for i in history.instruments], history.start_ns, history.end_ns)
+    for name in names:
+        path = folder / RUNS / name / STUDY
+        study = json.loads(path.read_text())
+        study["trials"] = {"n": found.n, "source": f"{TRIALS}: settings tried on this data", "sharpe_daily_sd": found.sharpe_daily_sd}
+        temporary = path.with_suffix(".new")
+        temporary.write_text(json.dumps(study) + "\n")
+        shutil.move(temporary, path)
+    return found.n

@@ -1,0 +1,192 @@
+"""One websocket of a venue's public feed: connect, subscribe, watch; again after every loss, with jitter, until the run ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from typing import TYPE_CHECKING
+
+import picows
+
+from liqshell.clock import NS
+from liqshell.venues.adapter import Connection, Subscription
+from liqshell.venues.frames import Frame, FrameKind
+from liqshell.wire import FeedListener, FrameTap
+
+if TYPE_CHECKING:
+    from liqshell.live.feed import VenueFeed
+
+ACK_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S = 10.0
+RECONNECT_S = (0.2, 30.0)       # first and longest pause, with full jitter
+PROTOCOL_PING_S = 15.0          # where the venue has no heartbeat of its own
+LIFE_SHARE = (0.9, 0.05)        # of the age at which the venue closes a connection: leave before, not all at once
+TURN_S = 0.05
+_log = logging.getLogger("liqshell.live")
+
+
+class Stream:
+    """connection: what to open and to ask for. tap: sees every data message, or None. up: everything asked for has been acknowledged, or refused for
+    good (`refused`). ts_last: receipt of its last sign of life, ns."""
+
+    def __init__(self, feed: VenueFeed, connection: Connection, tap: FrameTap | None, number: int):
+        self.name = connection.name
+        self.up = False
+        self.reconnects = self._frames = 0
+        self.ts_last = 0
+        self.refused: set[str] = set()
+        self._feed, self._connection, self._tap, self._number = feed, connection, tap, number
+        self._waiting: dict[str, Subscription] = {}      # acknowledgements that have not come
+        self._to_send: list[Subscription] = []
+        self._lost = asyncio.Event()
+        self._why = ""
+        self._listener: FeedListener | None = None
+
+    @property
+    def frames(self) -> int:
+        """Data messages so far, over all its connections."""
+        return self._frames + (self._listener.frames if self._listener is not None else 0)
+
+    def hang_up(self) -> None:
+        """Look at the end of the run now."""
+        self._lost.set()
+
+    async def run(self, wait_s: float = 0.0) -> None:
+        """Until the end of the run. wait_s: before the first try."""
+        feed, url = self._feed, self._connection.url
+        await self._pause(wait_s)
+        attempt = 0
+        while not feed.stop.is_set():
+            self._lost.clear()
+            self._why = ""
+            try:
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    transport, listener = await picows.ws_connect(self._make_listener, url, enable_auto_pong=True, max_redirects=0,
+                                                                  ssl_context=feed.tls if url.startswith("wss:") else None)
+                if not isinstance(listener, FeedListener):
+                    raise ConnectionResetError("closed right after the handshake")       # picows has dropped the listener by then
+                if feed.spin is not None:
+                    feed.spin.watch(transport)
+                    feed.spin.start()
+                attempt = 0 if await self._stay(transport, listener) else attempt + 1
+                reason = self._why or "the connection ended"
+            except (OSError, picows.WSError, TimeoutError) as why:
+                attempt += 1
+                reason = f"{type(why).__name__}: {why}"
+            self._down(reason)
+            if feed.stop.is_set():
+                return
+            self.reconnects += 1
+            pause = random.uniform(0.0, min(RECONNECT_S[1], RECONNECT_S[0] * 2 ** min(attempt, 10)))
+            _log.warning("%s %s lost (%s), next try in %.2f s", feed.source.venue, self.name, reason, pause)
+            await self._pause(max(pause, feed.source.adapter.limits.connect_interval_s))
+
+    async def _pause(self, seconds: float) -> None:
+        if seconds > 0.0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._feed.stop.wait(), seconds)
+
+    def _make_listener(self) -> FeedListener:
+        source = self._feed.source
+        assert source.sink is not None
+        return FeedListener(source.decoder.scan, source.sink, self._on_other, tap=self._tap, clock=self._feed.clock, on_control=self._on_control,
+                            on_disconnected=lambda transport: self._lost.set())
+
+    async def _stay(self, transport: picows.WSTransport, listener: FeedListener) -> bool:
+        """Subscribe and stay until the connection is lost, silent, old, or the run ends. True if it was good for anything."""
+        feed, adapter = self._feed, self._feed.source.adapter
+        self._listener = listener
+        self._to_send = list(self._connection.subscriptions)
+        self._waiting = {name: one for one in self._to_send for name in one.acks}
+        stale_ns = int(max(feed.config.stale_after_s, feed.speed) * NS)      # at least a second of the wall
+        beat_s = max((adapter.ping.interval_s if adapter.ping else PROTOCOL_PING_S) / feed.speed, 0.25)
+        life_s = adapter.limits.life_s * (LIFE_SHARE[0] + LIFE_SHARE[1] * (self._number % 2)) or float("inf")
+        opened = pinged = asked = sent = time.monotonic()
+        sent -= adapter.limits.send_interval_s
+        self.ts_last = feed.clock.now_ns()
+        sequence = 0
+        good = False
+        while not feed.stop.is_set() and not self._lost.is_set():
+            now = time.monotonic()
+            while self._to_send and now - sent >= adapter.limits.send_interval_s:
+                transport.send(picows.WSMsgType.TEXT, self._to_send.pop(0).frame)
+                sent = asked = now
+            if not self.up and not self._waiting and not self._to_send:
+                good = self.up = True
+                feed.changed(self)
+            elif self._waiting and not self._to_send and now - asked > ACK_TIMEOUT_S:
+                self._why = f"no answer to {', '.join(sorted(self._waiting))[:200]}"
+                break
+            if now - pinged >= beat_s:
+                sequence, pinged = sequence + 1, now
+                self._ping(transport, sequence)
+            self.ts_last = max(self.ts_last, listener.ts_last)
+            if feed.clock.now_ns() - self.ts_last > stale_ns:
+                self._why = f"silent for more than {stale_ns / NS:.1f} s of market time, not even a pong"
+                break
+            if now - opened > life_s:
+                self._why = "about to be closed for its age"
+                break
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._lost.wait(), TURN_S)
+        if feed.spin is not None:
+            feed.spin.forget(transport)
+        transport.disconnect()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(transport.wait_disconnected(), 1.0)
+        self._frames, self._listener = self._frames + listener.frames, None
+        self.ts_last = max(self.ts_last, listener.ts_last)
+        return good
+
+    def _ping(self, transport: picows.WSTransport, sequence: int) -> None:
+        ping = self._feed.source.adapter.ping
+        if ping is None:
+            transport.send_ping(b"%d" % sequence)
+        else:
+            transport.send(picows.WSMsgType.TEXT, ping.make(sequence))
+
+    def _on_control(self, transport: picows.WSTransport, kind: picows.WSMsgType, payload: bytes) -> None:
+        """A pong of the protocol is a sign of life; a close is answered."""
+        if kind == picows.WSMsgType.PONG:
+            self.ts_last = self._feed.clock.now_ns()
+        elif kind == picows.WSMsgType.CLOSE:
+            code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1000
+            self._why = f"closed by the venue ({code} {payload[2:80].decode(errors='replace')})".replace(" )", ")")
+            transport.send_close(picows.WSCloseCode.OK)
+            transport.disconnect()
+
+    def _on_other(self, raw: bytes, ts_recv: int) -> None:
+        """Acknowledgements, pongs, and what the scanner does not know."""
+        source = self._feed.source
+        frame = source.other(raw, ts_recv)
+        if frame.kind == FrameKind.ACK:
+            for name in frame.acks:
+                self._waiting.pop(name, None)
+        elif frame.kind == FrameKind.ACK_FAILED:
+            _log.error("%s: subscription refused: %s", source.venue, frame.detail or frame.reason)
+            self._ask_again(frame)
+        elif frame.kind == FrameKind.RECONNECT:
+            self._why = frame.reason or "the venue asks to reconnect"
+            self._lost.set()
+        elif frame.kind == FrameKind.MALFORMED and source.counters["malformed"] <= 10:
+            _log.warning("%s: malformed frame: %s: %s", source.venue, frame.reason, frame.detail)
+
+    def _ask_again(self, refused: Frame) -> None:
+        """What a refusal leaves: the venue may refuse a whole request for one unknown name in it."""
+        hit = {id(one): one for name in refused.acks if (one := self._waiting.get(name)) is not None}
+        for name in refused.acks:
+            self._waiting.pop(name, None)
+        for one in hit.values():
+            rest = self._feed.source.adapter.retry(one, refused)
+            left = {arg for again in rest for arg in again.args}
+            self.refused.update(arg for arg in one.args if arg not in left)
+            for again in rest:
+                self._to_send.append(again)
+                self._waiting |= dict.fromkeys(again.acks, again)
+
+    def _down(self, why: str) -> None:
+        was, self.up = self.up, False
+        self._feed.lost(self, why, was)

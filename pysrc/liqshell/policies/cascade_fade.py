@@ -1,0 +1,47 @@
+"""Cascade fade: against a cascade of more than $5M once it slows (S4's first strategy, by liquidated side: C2).
+
+Longs flushed -> buy, shorts flushed -> sell, when the cascade reaches enter_phase. Out between 5 and 15 minutes: from 5 on as soon as price is
+better than at entry, at 15 in any case. The stop is the cascade itself: more liquidations of the same side close the trade; a hard stop stands
+behind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import liqcore as lc
+from liqshell.policies.ruled import BARS, Ruled
+from liqshell.toml import choice, number
+
+PHASES = {"active": lc.Phase.ACTIVE, "decelerating": lc.Phase.DECELERATING, "exhausted": lc.Phase.EXHAUSTED}
+
+
+@dataclass(frozen=True)
+class Parameters:
+    enter_phase: str = choice(None, *PHASES)
+    hold_min_s: float = number(None, 0.0, 86_400.0, "seconds before which a better price is no reason to leave")
+    revert_min: float = number(None, 0.0, 0.5, "share of price that it must be better by")
+
+
+class CascadeFade(Ruled):
+    """Memory: the wish that is out."""
+
+    Parameters = Parameters
+    detectors = ("cascade-fade", "cascade-fade-more", BARS)
+
+    def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | lc.Leave | None:
+        n, memory = self.numbers(market), self.remembered(signal)
+        wish = memory.get("wish")
+        if market.detector == "cascade-fade":
+            return self.ask(signal, market, signal.side) if signal.phase == PHASES[n.enter_phase] else None
+        if wish is None:
+            return None
+        if market.detector == BARS:
+            better = wish["side"] * (market.last / wish["price"] - 1.0)
+            leave = market.now - wish["ts"] >= n.hold_min_s * lc.SECOND and better > n.revert_min
+        else:
+            leave = signal.phase == lc.Phase.ACTIVE and signal.side == wish["side"]     # it goes on: the side we bought is flushed again
+        if not leave:
+            return None
+        del memory["wish"]
+        return lc.Leave()

@@ -1,0 +1,42 @@
+"""Imbalance: against liquidations of which more than 70 % are of one side (S4's second strategy).
+
+Mostly longs liquidated -> buy; mostly shorts -> sell. Out when the imbalance is normal again ([policy] exit_phase), after an hour, or, as its stop,
+when the imbalance worsens: the net liquidated notional has grown by `worse` since the entry. A hard stop stands behind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import liqcore as lc
+from liqshell.policies.ruled import BARS, Ruled, feature
+from liqshell.toml import number
+
+
+@dataclass(frozen=True)
+class Parameters:
+    feature_long_volume: str = feature("liquidations.liq_long_volume@5m")
+    feature_short_volume: str = feature("liquidations.liq_short_volume@5m")
+    worse: float = number(None, 0.0, 100.0, "growth of the net notional (0.5 = half as much again) that ends the trade")
+
+
+class Imbalance(Ruled):
+    """Memory: the wish that is out, with the net notional at that time."""
+
+    Parameters = Parameters
+    detectors = ("imbalance", BARS)
+
+    def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | lc.Leave | None:
+        n, memory = self.numbers(market), self.remembered(signal)
+        wish = memory.get("wish")
+        if market.detector != BARS:
+            if signal.phase == lc.Phase.ACTIVE:
+                return self.ask(signal, market, signal.side, net=signal.side * (signal.long_notional - signal.short_notional))
+            if signal.phase == lc.Phase.EXHAUSTED:
+                memory.pop("wish", None)                    # normal again: the bracket leaves at this phase
+        elif wish is not None:
+            net = wish["side"] * (market.feature(n.feature_long_volume) - market.feature(n.feature_short_volume))
+            if net > wish["net"] * (1.0 + n.worse):
+                del memory["wish"]
+                return lc.Leave()
+        return None

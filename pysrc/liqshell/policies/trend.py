@@ -1,0 +1,62 @@
+"""Trend: follow liquidations of one side that are far above what is usual, if candles agree (written system S1).
+
+Longs flushed -> sell; shorts flushed -> buy: weak positions have not finished clearing. The decision matrix is S1-12's, in plain code; its news
+column is "no" unless a judge is asked (judge_s): then the bracket wants what "yes" would give, and opens only if the judge confirms in time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import liqcore as lc
+from liqshell.policies.ruled import Ruled, feature
+from liqshell.toml import choice, number
+
+CONFIDENCE = {"low": 1, "medium": 2, "high": 3}
+Action = Literal["enter", "hold", "don't enter"]
+
+
+@dataclass(frozen=True)
+class Parameters:
+    feature_open: str = feature("price.open@1m:lag(4m)")
+    feature_close: str = feature("price.close@1m")
+    feature_volatility: str = feature("volatility.realised@5m")
+    z_strong: float = number(None, 0.0, 1000.0, "standard deviations above which an anomaly is strong")
+    purity_strong: float = number(None, 0.5, 1.0, "share of one side above which an anomaly is strong")
+    trend_min: float = number(None, 0.0, 100.0, "share of the volatility that the candles must have moved to have a direction")
+    confidence_min: str = choice(None, *CONFIDENCE)
+    open_money: float = number(None, 0.0, 1e9, "quote currency of margin per trade", above=True)
+    leverage: float = number(None, 0.0, 100.0, "notional / margin", above=True)
+
+
+def decide(strong: bool, aligned: bool, news: bool) -> tuple[Action, str]:
+    """S1-12: intensity, candles, news -> action and confidence."""
+    if strong and aligned:
+        return "enter", "high" if news else "medium"
+    if strong:
+        return ("hold", "low") if news else ("don't enter", "low")      # S/no/no is not in the table: nothing speaks for it
+    return ("enter", "medium") if aligned and news else ("don't enter", "low")
+
+
+class Trend(Ruled):
+    """Acts when an anomaly begins. A signal of higher confidence replaces an open bracket (S1-15a): [policy] replaces."""
+
+    Parameters = Parameters
+    detectors = ("anomaly",)
+
+    def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | None:
+        if signal.phase != lc.Phase.ACTIVE:
+            return None
+        n, terms = self.numbers(market), self.terms(market)
+        side = lc.SHORT if signal.side == lc.LONG else lc.LONG
+        purity = max(signal.long_notional, signal.short_notional) / signal.notional
+        strong = signal.z > n.z_strong and purity > n.purity_strong
+        change = market.feature(n.feature_close) / market.feature(n.feature_open) - 1.0
+        aligned = side * change > n.trend_min * market.feature(n.feature_volatility)        # not known yet (nan): not aligned
+        action, confidence = decide(strong, aligned, news=terms.get("judge_s", 0.0) > 0.0)
+        if action != "enter" or CONFIDENCE[confidence] < CONFIDENCE[n.confidence_min]:
+            return None
+        depth = market.ask if side == lc.LONG else market.bid                               # S1-16a: the price of the present depth
+        return self.bracket(market, side, notional=n.open_money * n.leverage, equity_share=0.0, confidence=CONFIDENCE[confidence],
+                            reference=market.instrument.ticks(depth) if depth > 0.0 else 0)

@@ -1,0 +1,132 @@
+"""One venue's public data on its way into the engine: which decoder reads its frames, which instruments its silences and breaks concern.
+
+Live, in replay and in whatever else reads recordings, the same object turns the same bytes into the same events.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+import liqcore as lc
+from liqshell.errors import DataError
+from liqshell.sink import EngineSink, VenueSink
+from liqshell.venues.adapter import Adapter
+from liqshell.venues.adapters import adapter_of
+from liqshell.venues.frames import Frame, FrameDecoder, FrameKind
+
+# Silence of a whole venue that means missing data. Bybit repeats every quote after 3 s and Binance sends a mark price every second; on the others a
+# quote comes when it changes, and the slowest sign of life is OKX's mark price after 10 s.
+GAP_S = {"bybit": 5.0, "binance": 5.0}
+GAP_OTHER_S = 12.0
+ROOM = 4096                      # events of one frame on the fast way; a frame with more goes the general way
+
+
+def feeds_of(instruments: Sequence[lc.Instrument], speed: float = 1.0, watched: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The feeds of a run as settings: venue, its instruments (first, count), the silence that means a gap, and whether they are watched only.
+    DataError where the instruments of a venue are not neighbours. A market that runs faster than the wall multiplies our own delays, so what counts
+    as silence grows with it."""
+    out, first = [], 0
+    for venue, group in groupby(instruments, key=lambda i: i.venue):
+        count = len(list(group))
+        gap_s = max(GAP_S.get(venue, GAP_OTHER_S), 0.1 * speed)
+        out.append({"venue": venue, "first": first, "count": count, "gap_ns": int(gap_s * lc.SECOND), "watched": venue in watched})
+        first += count
+    if len({one["venue"] for one in out}) != len(out):
+        raise DataError("settings", "the instruments of a venue are not next to one another", "each venue's together")
+    return out
+
+
+def told_feeds(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The feeds of recorded settings; a run from before there were several has one."""
+    instruments = values["instruments"]
+    found: list[dict[str, Any]] = values.get("feeds") or [
+        {"venue": instruments[0].get("venue") or "bybit", "first": 0, "count": len(instruments), "gap_ns": values["gap_ns"], "watched": False}]
+    return found
+
+
+class Source:
+    """told: of feeds_of. symbols: of all instruments of the engine. sink: of the engine; None = decode only. alone: it is the only venue, so that its
+    marks concern all instruments at once."""
+
+    def __init__(self, told: Mapping[str, Any], symbols: Sequence[str], sink: EngineSink | None, alone: bool):
+        first = self.first = int(told["first"])
+        self.venue, self.symbols, self.gap_ns = str(told["venue"]), tuple(symbols[first:first + told["count"]]), int(told["gap_ns"])
+        self.watched, self.alone = bool(told["watched"]), alone
+        self.adapter: Adapter = adapter_of(self.venue)
+        self.decoder: FrameDecoder = self.adapter.decoder(self.symbols, first)
+        self.sink = VenueSink(sink, self.gap_ns, first, -1 if alone else len(self.symbols), self.watched) if sink is not None else None
+        self.counters: Counter[str] = Counter()
+        self._rows = np.zeros(ROOM, lc.EVENT_DTYPE)
+
+    @property
+    def instruments(self) -> tuple[int, ...]:
+        """Which instrument a mark of this feed names: -1 = all."""
+        return (-1,) if self.alone else tuple(range(self.first, self.first + len(self.symbols)))
+
+    def feed(self, state: lc.FeedState, ts_event: int, ts_recv: int) -> None:
+        """The feed came up, went down or is known to have a gap. ts_event: last good data, ns."""
+        assert self.sink is not None
+        if state == lc.FeedState.FEED_DOWN:
+            self.decoder.forget()                # a new connection begins with whole values, which may come before it counts as up
+        self.sink.feed(int(state), ts_event, ts_recv)
+
+    def other(self, raw: bytes, ts_recv: int, polled: bool = False) -> Frame:
+        """A frame that the fast scanner handed back, or the answer to a poll. Its events go into the engine; what it was is counted and returned."""
+        frame = self.decoder.read(raw, ts_recv)
+        self.count(frame)
+        if frame.events and self.sink is not None:
+            events = np.array(frame.events, lc.EVENT_DTYPE)
+            if polled:
+                self.sink.polled(events)
+            else:
+                self.sink.rows(events)
+        return frame
+
+    def count(self, frame: Frame) -> None:
+        """Into the counters."""
+        self.counters[frame.kind.name.lower()] += 1
+        if frame.kind == FrameKind.MALFORMED:
+            self.counters[f"malformed: {frame.reason}"] += 1
+        for reason, rows in frame.dropped.items():
+            self.counters[f"dropped rows: {reason}"] += rows
+
+    def frame(self, raw: bytes, ts_recv: int, polled: bool = False) -> None:
+        """Any frame, as the listener (or the poll) would treat it."""
+        assert self.sink is not None
+        count = -1 if polled else self.decoder.scan.decode(raw, ts_recv, self._rows)
+        if count > 0:
+            self.sink.rows(self._rows[:count])
+        elif count < 0:
+            self.other(raw, ts_recv, polled)
+
+    def events(self, raw: bytes, ts_recv: int) -> np.ndarray:
+        """The events of a frame, without an engine; valid until the next call."""
+        count = self.decoder.scan.decode(raw, ts_recv, self._rows)
+        if count >= 0:
+            return self._rows[:count]
+        frame = self.decoder.read(raw, ts_recv)
+        self.count(frame)
+        return np.array(frame.events, lc.EVENT_DTYPE)
+
+
+def sources_of(values: Mapping[str, Any], sink: EngineSink | None) -> dict[str, Source]:
+    """The sources of a run's settings by venue, in the order of their instruments."""
+    feeds = told_feeds(values)
+    symbols = [i["symbol"] for i in values["instruments"]]
+    return {one["venue"]: Source(one, symbols, sink, len(feeds) == 1) for one in feeds}
+
+
+def source_named(sources: Mapping[str, Source], venue: str, where: str) -> Source:
+    """The source of a recorded frame or mark; '' = the only one. DataError where the run had no such feed."""
+    found = sources.get(venue) or (next(iter(sources.values())) if len(sources) == 1 else None)
+    if found is None:
+        raise DataError(where, f"a frame of {venue or 'no venue'!r}", f"frames of {', '.join(sources)}")
+    return found
+
+
+__all__ = ["Source", "feeds_of", "source_named", "sources_of", "told_feeds"]

@@ -1,0 +1,140 @@
+"""The shape that all venues have for whoever drives them: addresses, connections and what to subscribe on each, heartbeat, limits, polls,
+instruments, and the decoder. Plain data and pure functions: the driver (liqshell.live) owns sockets, clocks and retries.
+
+    adapter = adapters.adapter_of("binance_um")
+    for connection in adapter.plan(symbols, adapter.environments["mainnet"].ws):
+        open connection.url; send each subscription.frame; wait for every name in subscription.acks
+    decoder = adapter.decoder(symbols, first)            # one for all connections of the venue
+    for poll in adapter.polls(symbols): every poll.every_s ask poll.request, hand the answer to the decoder like a frame
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from liqcore.event import Completeness
+from liqcore.instrument import Instrument
+from liqshell.venues.frames import Frame, FrameDecoder
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where one environment lives: the paths are the adapter's. A test venue or a proxy is an Addresses of its own."""
+
+    rest: str
+    ws: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to ask by REST: the path is added to Addresses.rest. No keys: everything here is public."""
+
+    path: str
+    method: str = "GET"
+    body: bytes = b""
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """One frame to send, and the names that must be acknowledged (Frame.acks) before what it asks for is known to come. A refusal (ACK_FAILED) is
+    about the subscription that has one of its acks, or its req_id as id; where it has neither, nobody can know. args: what it asks for, by the
+    venue's words; symbols: the contracts it is for, () = a whole market."""
+
+    frame: bytes
+    acks: tuple[str, ...]
+    args: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One websocket. sure: whether something comes on it at least every few seconds as long as it is well (quotes do, liquidations do not)."""
+
+    name: str
+    url: str
+    subscriptions: tuple[Subscription, ...]
+    sure: bool = True
+
+
+@dataclass(frozen=True)
+class Ping:
+    """The venue's own heartbeat. make(sequence) -> the frame to send every interval_s. Where a venue has none (Binance), the protocol's ping and
+    pong are all there is: `Adapter.ping` is None."""
+
+    interval_s: float
+    make: Callable[[int], bytes]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the venue allows one address. 0 = nothing is known. send_interval_s: least time between two frames that we send on one connection.
+    connect_interval_s: between two connections. life_s: the venue closes a connection at this age, so leave it before."""
+
+    send_interval_s: float = 0.0
+    connect_interval_s: float = 0.0
+    connections_max: int = 0
+    life_s: float = 0.0
+    subscriptions_max: int = 0           # of one connection: args, streams
+
+
+@dataclass(frozen=True)
+class Poll:
+    """What the venue gives by REST only. The answer goes to the decoder like a frame, and into the recording as one."""
+
+    name: str
+    request: Request
+    every_s: float
+    symbols: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class InstrumentPage:
+    """Contracts of one answer. cursor: for the next page, empty at the last. refused: what could not be used, and why. faces: symbol -> USD of one
+    contract, of inverse ones (see docs/venues.md)."""
+
+    instruments: list[Instrument]
+    cursor: str
+    refused: list[str]
+    faces: dict[str, float] = field(default_factory=dict)
+
+
+_FACTOR = re.compile(r"(10{3,6}|1M(?=[A-Z]{4})|k)([A-Z][A-Z0-9]*)|([A-Z]+)(10{3,6})")
+
+
+def asset_and_factor(base: str) -> tuple[str, int]:
+    """A base coin as venues write it -> (the asset under one name, how many of it are one unit of quantity): PEPE, 1000 of 1000PEPE and of kPEPE.
+
+    Price x quantity is the same money whatever the factor; prices and quantities of two venues are comparable only after it."""
+    found = _FACTOR.fullmatch(base)
+    if not found or found[1] == "k" and len(found[2]) < 3:
+        return base, 1
+    if found[4]:
+        return found[3], int(found[4])
+    return found[2], {"1M": 1_000_000, "k": 1000}.get(found[1]) or int(found[1])
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A venue's public side.
+
+    venue: its name in Instrument.venue, recordings and stores. completeness: what its public liquidation feed shows; liquidations False = it has
+    none. plan(symbols, ws root) -> connections; ValueError where the venue does not take so many. decoder(symbols, first=0, faces={}) ->
+    FrameDecoder; faces: of InstrumentPage. retry(subscription, refused) -> what to ask instead of a subscription that the venue refused ([] =
+    nothing is left). instruments(cursor) -> Request, parse_instruments(answer) -> page: from cursor "" on until the page's cursor is "".
+    polls(symbols) -> what to ask by REST, each at its own pace. label(parsed frame) -> (stream, symbol), for recordings. """
+
+    venue: str
+    completeness: Completeness
+    environments: Mapping[str, Addresses]
+    plan: Callable[[Sequence[str], str], tuple[Connection, ...]]
+    decoder: Callable[..., FrameDecoder]
+    retry: Callable[[Subscription, Frame], tuple[Subscription, ...]]
+    instruments: Callable[[str], Request]
+    parse_instruments: Callable[[bytes], InstrumentPage]
+    label: Callable[[dict], tuple[str, str]]
+    ping: Ping | None = None
+    limits: Limits = Limits()
+    polls: Callable[[Sequence[str]], tuple[Poll, ...]] = lambda symbols: ()
+    liquidations: bool = True
+    symbol: str = r"[A-Z0-9]{2,30}"        # what its contract names look like

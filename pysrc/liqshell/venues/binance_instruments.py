@@ -1,0 +1,53 @@
+"""Binance USD-M: exchangeInfo to instruments. Pure functions, no sockets."""
+
+import orjson
+
+from liqcore.event import Completeness
+from liqcore.instrument import Instrument
+from liqshell.venues.adapter import InstrumentPage, Request, asset_and_factor
+from liqshell.venues.frames import shown
+
+VENUE = "binance_um"
+_CONTRACTS = ("PERPETUAL", "CURRENT_QUARTER", "NEXT_QUARTER", "TRADIFI_PERPETUAL")
+
+
+def instruments_request(cursor: str = "") -> Request:
+    """All contracts are in one answer."""
+    return Request("/fapi/v1/exchangeInfo")
+
+
+def parse_instruments(page: bytes) -> InstrumentPage:
+    """Contracts that trade now. ValueError where the answer is not exchangeInfo; single unusable rows are listed in `refused`."""
+    try:
+        answer = orjson.loads(page)
+        if "symbols" not in answer and "msg" in answer:
+            raise ValueError(f"exchangeInfo: the venue answered {shown(answer.get('code'))}: {shown(answer['msg'])}")
+        entries = list(answer["symbols"])
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"exchangeInfo: expected symbols, got {page[:80]!r} ({error})") from None
+    instruments, refused = [], []
+    for entry in entries:
+        name = entry.get("symbol") if type(entry) is dict else None
+        try:
+            if entry["status"] == "TRADING":
+                instruments.append(_instrument(entry))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            refused.append(f"{shown(name)}: {type(error).__name__} {error}")
+    return InstrumentPage(instruments, "", refused)
+
+
+def _instrument(entry: dict) -> Instrument:
+    if entry["contractType"] not in _CONTRACTS:
+        raise ValueError(f"contractType: expected one of {', '.join(_CONTRACTS)}, got {entry['contractType']!r}")
+    if entry["marginAsset"] == entry["baseAsset"]:
+        raise ValueError("marginAsset: expected a quote currency, got the base coin: a coin-margined contract")
+    filters = {one["filterType"]: one for one in entry["filters"]}
+    price, lot = filters["PRICE_FILTER"], filters["LOT_SIZE"]
+    return Instrument(entry["symbol"], venue=VENUE, tick_size=_plain(price["tickSize"]), lot_size=_plain(lot["stepSize"]), multiplier=1.0,
+                      min_qty=lot["minQty"], max_qty=lot["maxQty"], min_notional=float(filters.get("MIN_NOTIONAL", {}).get("notional") or 0),
+                      completeness=Completeness.COMPLETENESS_CENSORED, asset=asset_and_factor(entry["baseAsset"])[0])
+
+
+def _plain(step: str) -> str:
+    """'0.10000000' -> '0.1': a step's zeros at the end say nothing."""
+    return step.rstrip("0").rstrip(".") if "." in step else step

@@ -1,0 +1,239 @@
+"""OKX v5 swaps and futures: public frames to events, subscriptions. Pure functions and classes, no sockets.
+
+`side` of liquidation-orders is the side of the FORCED ORDER: sell = a long was closed by force; `posSide` is long or short in hedge mode, net in
+one-way mode, and where it says more than `side` both must agree. One frame holds several contracts of the whole market, each with several
+`details`: every one is an event. `bkPx` is the price of the transaction with the liquidation account. Rows come out of order, once eight minutes
+late. Quantities are contracts: x ctVal x ctMult = base units, which the instrument knows as its multiplier; inverse contracts are worth fixed
+dollars, so their liquidations state their notional. Whether the venue shows all of them is not known (it says that it does not). """
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from liqcore.event import Completeness, Kind, Side
+from liqcore.shape import Shape, decimal, integer, level, literal, millis, only, optional, record, rows, side, symbol, text
+from liqshell.venues import frames as read
+from liqshell.venues.adapter import Adapter, Addresses, Connection, Limits, Ping, Subscription
+from liqshell.venues.frames import Frame, FrameDecoder, FrameKind, Refused, Unwanted, shown, typed
+from liqshell.venues.okx_instruments import dollars, instruments_request, parse_instruments
+
+VENUE = "okx"
+PING_INTERVAL_S = 15.0           # the venue hangs up after 30 s of silence
+SYMBOLS_A_CONNECTION = 100
+ARGS_A_FRAME = 50                # 480 requests an hour and connection: few large ones
+CHANNELS = ("trades", "bbo-tbt", "mark-price", "open-interest", "funding-rate")
+LIQUIDATIONS, INDEX = "liquidation-orders", "index-tickers"
+UPGRADE = "64008"                # notice: this connection will be closed in about a minute
+_OTHER_CHANNELS = frozenset(("tickers", "books", "books-l2-tbt", "books50-l2-tbt", "instruments", "adl-warning", "price-limit", "status",
+                             "trades-all", "estimated-price", "candle"))
+
+LIQUIDATED_SIDE = {"sell": Side.LONG, "buy": Side.SHORT}
+POSITION_SIDE = {"long": int(Side.LONG), "short": int(Side.SHORT), "net": 0}
+TAKER_SIDE = {"buy": Side.LONG, "sell": Side.SHORT}
+
+
+def _channel(name: str) -> dict:
+    return {"arg": record({"channel": literal(name), "instId": symbol()})}
+
+
+SHAPES = (
+    Shape(Kind.TRADE, _channel("trades") | {"data": rows({
+        "instId": symbol(), "tradeId": integer("id", quoted=True), "px": decimal("price"), "sz": decimal("qty"), "side": side(TAKER_SIDE),
+        "ts": millis("ts_event", quoted=True), "count": optional(text()), "source": optional(text()), "seqId": optional(integer())})}),
+    Shape(Kind.BBO, _channel("bbo-tbt") | {"data": rows({
+        "asks": level("aux_price", "aux_qty", more=2), "bids": level("price", "qty", more=2), "ts": millis("ts_event", quoted=True),
+        "seqId": optional(integer("id"))})}),
+    Shape(Kind.TICKER, _channel("mark-price") | {"data": only({
+        "instId": symbol(), "instType": text(), "markPx": decimal("price"), "ts": millis("ts_event", quoted=True)})}, carry=True),
+    Shape(Kind.TICKER, _channel("open-interest") | {"data": only({
+        "instId": symbol(), "instType": text(), "oi": decimal("qty"), "oiCcy": optional(text()), "oiUsd": optional(text()),
+        "ts": millis("ts_event", quoted=True)})}, carry=True),
+)
+
+
+class PublicDecoder(FrameDecoder):
+    """faces: symbol -> USD of one contract, of inverse contracts (parse_instruments); those not in it are guessed by their names."""
+
+    def __init__(self, symbols: Sequence[str], first: int = 0, faces: Mapping[str, float] | None = None):
+        super().__init__(symbols, first, SHAPES)
+        self.faces = [(faces or {}).get(name, dollars(name)) for name in self.symbols]
+        self._of_index: dict[str, list[int]] = {}
+        for n, name in enumerate(self.symbols):
+            self._of_index.setdefault(index_of(name), []).append(n)
+        self._readers = {"trades": self._trade, "bbo-tbt": self._quote, "mark-price": self._mark, "open-interest": self._open_interest,
+                         "funding-rate": self._funding, INDEX: self._index_price}
+
+    def plain(self, frame: bytes) -> Frame | None:
+        return Frame(FrameKind.PONG) if frame == b"pong" else None
+
+    def message(self, message: dict, ts_recv: int) -> Frame:
+        if "event" in message:
+            return control_frame(message)
+        if "arg" not in message:
+            return Frame(FrameKind.OTHER, reason="unknown message", detail=shown(message))
+        arg = typed(message["arg"], dict, "arg")
+        channel = arg.get("channel")
+        data = typed(message.get("data"), list, "data")
+        if channel == LIQUIDATIONS:
+            found = [(entry, one) for entry in data for one in _details(entry)]
+            return self.rows(Frame(FrameKind.EVENTS, topics=(LIQUIDATIONS,)), found, lambda pair: self._liquidation(pair[0], pair[1], ts_recv))
+        reader = self._readers.get(channel) if type(channel) is str else None
+        if reader is None:
+            family = "candle" if str(channel).startswith("candle") else channel         # few words for counters
+            raise Unwanted(f"channel {family}" if type(channel) is str and family in _OTHER_CHANNELS else "unknown channel", shown(channel))
+        name = read.word(arg, "instId")
+        index = -1 if channel == INDEX else self.index(name)
+        return self.rows(Frame(FrameKind.EVENTS, topics=(f"{channel}:{name}",)), data,
+                         lambda row: reader(typed(row, dict, "data[]"), ts_recv, index))
+
+    def _same(self, row: dict, index: int) -> None:
+        if row.get("instId") != self.symbols[index]:
+            raise Refused("wrong symbol", f"instId: expected {self.symbols[index]!r} as in arg, got {shown(row.get('instId'))}")
+
+    def _liquidation(self, entry: Any, row: Any, ts_recv: int) -> list[tuple]:
+        entry = typed(entry, dict, "data[]")
+        index = self.index(entry.get("instId"))
+        row = typed(row, dict, "details[]")
+        closed, position = read.side(row, "side", LIQUIDATED_SIDE), row.get("posSide", "net")
+        if type(position) is not str or position not in POSITION_SIDE:
+            raise Refused("bad side", f"posSide: expected long, short or net, got {shown(position)}")
+        if POSITION_SIDE[position] not in (0, closed):
+            raise Refused("sides disagree", f"side {row['side']!r} closes a {'long' if closed > 0 else 'short'}, posSide says {position!r}")
+        qty = read.decimal(row, "sz")
+        return [self.event(Kind.LIQUIDATION, index, read.digit_millis(row, "ts"), ts_recv, read.decimal(row, "bkPx"), qty, qty * self.faces[index],
+                           side=closed)]
+
+    def _trade(self, row: dict, ts_recv: int, index: int) -> list[tuple]:
+        self._same(row, index)
+        return [self.event(Kind.TRADE, index, read.digit_millis(row, "ts"), ts_recv, read.decimal(row, "px"), read.decimal(row, "sz"),
+                           number=read.digits(row, "tradeId"), side=read.side(row, "side", TAKER_SIDE))]
+
+    def _quote(self, row: dict, ts_recv: int, index: int) -> list[tuple]:
+        bid, ask = _best(row, "bids"), _best(row, "asks")
+        ts_event, sequence = read.digit_millis(row, "ts"), row.get("seqId", 0)
+        if bid is None or ask is None:
+            return []
+        number = sequence if type(sequence) is int and 0 <= sequence <= read.INTEGER_MAX else 0
+        return [self.event(Kind.BBO, index, ts_event, ts_recv, *bid, *ask, number=number)]
+
+    def _mark(self, row: dict, ts_recv: int, index: int) -> list[tuple]:
+        self._same(row, index)
+        return self.ticker(index, read.digit_millis(row, "ts"), ts_recv, {"price": read.decimal(row, "markPx")})
+
+    def _open_interest(self, row: dict, ts_recv: int, index: int) -> list[tuple]:
+        self._same(row, index)
+        return self.ticker(index, read.digit_millis(row, "ts"), ts_recv, {"qty": read.decimal(row, "oi")})
+
+    def _funding(self, row: dict, ts_recv: int, index: int) -> list[tuple]:
+        """The rate of the running interval. Older frames have no time of their own (fundingTime lies ahead)."""
+        self._same(row, index)
+        if row.get("fundingRate", "") == "":
+            return []
+        return self.ticker(index, read.digit_millis(row, "ts") if row.get("ts") else ts_recv, ts_recv, {"aux_qty": read.signed(row, "fundingRate")})
+
+    def _index_price(self, row: dict, ts_recv: int, index: int) -> list[tuple]:
+        """One index is that of several contracts: an event each."""
+        found = self._of_index.get(read.word(row, "instId"))
+        if found is None:
+            raise Unwanted("other contract", shown(row["instId"]))
+        ts_event, price = read.digit_millis(row, "ts"), read.decimal(row, "idxPx")
+        return [event for n in found for event in self.ticker(n, ts_event, ts_recv, {"aux_price": price})]
+
+
+def _details(entry: Any) -> list:
+    """The liquidations of one contract; where they are none, one thing that _liquidation refuses."""
+    found = entry.get("details") if type(entry) is dict else None
+    return found if type(found) is list else [found]
+
+
+def _best(row: dict, key: str) -> tuple[float, float] | None:
+    levels = typed(row.get(key), list, key)
+    if not levels:
+        return None
+    best = typed(levels[0], list, f"{key}[0]")
+    if len(best) < 2:
+        raise Refused("bad structure", f"{key}[0]: expected [price, size, ...], got {shown(best)}")
+    return read.decimal({key: best[0]}, key), read.decimal({key: best[1]}, key)
+
+
+def index_of(symbol_text: str) -> str:
+    """The index of a contract: BTC-USDT of BTC-USDT-SWAP."""
+    return "-".join(symbol_text.split("-")[:2])
+
+
+_NAMED = re.compile(r"channel:\s*([a-z0-9-]+)\s*,\s*(?:instId|instType):\s*([A-Z0-9-]+)", re.ASCII)
+_EVENTS = frozenset(("subscribe", "unsubscribe", "error", "notice", "login", "channel-conn-count", "channel-conn-count-error"))
+
+
+def control_frame(message: dict) -> Frame:
+    """Every arg of a request is acknowledged by itself; a refusal names one in its text, or none."""
+    event, text_of = message["event"], message.get("msg", "")
+    text_of = text_of if type(text_of) is str else ""
+    req_id = message.get("id", "")
+    req_id = str(req_id) if type(req_id) in (str, int) else ""
+    if event in ("subscribe", "unsubscribe"):
+        arg = message.get("arg")
+        name = _name(arg) if type(arg) is dict else ""
+        return Frame(FrameKind.ACK, topics=(name,) if name else (), req_id=req_id, acks=(name,) if name else ())
+    if event in ("error", "channel-conn-count-error"):
+        named = _NAMED.search(text_of)
+        acks = (f"{named[1]}:{named[2]}",) if named else ()
+        return Frame(FrameKind.ACK_FAILED, reason="request refused", detail=shown(f"{message.get('code', '')} {text_of}"), topics=acks, req_id=req_id,
+                     acks=acks)
+    if event == "notice" and message.get("code") == UPGRADE:
+        return Frame(FrameKind.RECONNECT, reason="service upgrade", detail=shown(text_of))
+    known = type(event) is str and event in _EVENTS
+    return Frame(FrameKind.OTHER, reason=f"event {event}" if known else "unknown event", detail=shown(message), req_id=req_id)
+
+
+def _name(arg: dict) -> str:
+    return f"{arg.get('channel', '')}:{arg.get('instId', arg.get('instType', ''))}"
+
+
+def _subscription(args: list[dict], number: int) -> Subscription:
+    symbols = tuple(dict.fromkeys(arg["instId"] for arg in args if "instId" in arg and arg["channel"] != INDEX))
+    return Subscription(orjson.dumps({"id": str(number), "op": "subscribe", "args": args}), tuple(map(_name, args)), tuple(map(_name, args)), symbols,
+                        str(number))
+
+
+def plan(symbols: Sequence[str], ws: str) -> tuple[Connection, ...]:
+    """A hundred contracts a connection. The liquidations of whole markets (of those that our contracts are of) are on the first."""
+    out: list[Connection] = []
+    markets = dict.fromkeys("SWAP" if name.endswith("-SWAP") else "FUTURES" for name in symbols)
+    number = 1
+    for n, at in enumerate(range(0, len(symbols), SYMBOLS_A_CONNECTION), 1):
+        some = symbols[at:at + SYMBOLS_A_CONNECTION]
+        args: list[dict] = [{"channel": LIQUIDATIONS, "instType": market} for market in markets] if n == 1 else []
+        args += [{"channel": channel, "instId": name} for name in some for channel in CHANNELS]
+        args += [{"channel": INDEX, "instId": name} for name in dict.fromkeys(map(index_of, some))]
+        frames = [_subscription(args[k:k + ARGS_A_FRAME], number + k // ARGS_A_FRAME) for k in range(0, len(args), ARGS_A_FRAME)]
+        number += len(frames)
+        out.append(Connection(f"public-{n}", f"{ws}/ws/v5/public", tuple(frames)))
+    return tuple(out)
+
+
+def retry(subscription: Subscription, refused: Frame) -> tuple[Subscription, ...]:
+    """A refusal that names an arg leaves the others standing. One that names none: halves, until an arg is alone."""
+    if refused.acks or len(subscription.args) < 2:
+        return ()
+    args, number, middle = orjson.loads(subscription.frame)["args"], int(subscription.id), len(subscription.args) // 2
+    return _subscription(args[:middle], 2 * number + 1_000_000), _subscription(args[middle:], 2 * number + 1_000_001)
+
+
+def label(message: dict[str, Any]) -> tuple[str, str]:
+    """(channel, contract) of a parsed frame, for recordings; of liquidations the first contract."""
+    arg, data = message.get("arg"), message.get("data")
+    if type(arg) is not dict:
+        return "", ""
+    row = data[0] if type(data) is list and data and type(data[0]) is dict else {}
+    return str(arg.get("channel", "")), str(arg.get("instId", row.get("instId", "")))
+
+
+ADAPTER = Adapter(
+    venue=VENUE, completeness=Completeness.COMPLETENESS_UNKNOWN, decoder=PublicDecoder, plan=plan, retry=retry, label=label,
+    environments={"mainnet": Addresses("https://www.okx.com", "wss://ws.okx.com:8443"),
+                  "testnet": Addresses("https://www.okx.com", "wss://wspap.okx.com:8443")},
+    instruments=instruments_request, parse_instruments=parse_instruments, ping=Ping(PING_INTERVAL_S, lambda sequence: b"ping"),
+    limits=Limits(send_interval_s=0.1, connect_interval_s=0.4), symbol=r"[A-Z0-9]{1,20}-[A-Z]{2,8}-(SWAP|[0-9]{6})")

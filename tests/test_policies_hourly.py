@@ -1,0 +1,104 @@
+"""C21: the hourly binary settles on the spot candle's close against its open, a tie is up; what beats the ask, not a bounce, is worth a bet."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from liqcore import SECOND
+from liqshell.policies.hourly import HOUR, HourlyUp, Shift, distance, hit_rate, hour_of, measured_shift, probability_up, settled_up
+
+NOON = 1_772_452_800 * SECOND
+
+
+def test_c21_up_is_close_at_or_above_open_and_a_tie_is_up():
+    assert settled_up(64_000.0, 64_000.01)
+    assert settled_up(64_000.0, 64_000.0), "a tie is up"
+    assert not settled_up(64_000.0, 63_999.99)
+    for bad in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="open and the close of a spot candle"):
+            settled_up(64_000.0, bad)
+        with pytest.raises(ValueError, match="open and the close of a spot candle"):
+            settled_up(bad, 64_000.0)
+
+
+def test_c21_a_bounce_is_not_a_close_above_the_open():
+    """1 % below the open with ten minutes left: price may bounce by half of that and UP still pays nothing."""
+    assert not settled_up(64_000.0, 63_360.0 * 1.005)
+    chance = probability_up(63_360.0, 64_000.0, volatility=0.006, left_s=600.0)
+    assert chance < 0.0001
+    offer = HourlyUp(fee=0.01).judge(NOON + 3000 * SECOND, True, 63_360.0, 64_000.0, 0.006, ask=0.05)
+    assert not offer.buy and offer.value == pytest.approx(chance - 0.06) and "not worth the ask" in offer.why
+
+
+def test_c21_the_hour_is_that_of_utc():
+    assert hour_of(NOON) == hour_of(NOON + HOUR - 1) == NOON and hour_of(NOON + HOUR) == NOON + HOUR
+
+
+def test_c21_expected_value_is_probability_minus_ask_minus_fee():
+    judge = HourlyUp(fee=0.01, value_min=0.02)
+    offer = judge.judge(NOON + 1800 * SECOND, True, 64_000.0, 64_000.0, 0.005, ask=0.46)
+    assert (offer.probability, offer.buy, offer.calibrated) == (0.5, True, False)
+    assert offer.value == pytest.approx(0.5 - 0.46 - 0.01)
+    at_par = {"price": 64_000.0, "open_price": 64_000.0, "volatility": 0.005}
+    assert not HourlyUp(fee=0.125, value_min=0.125).judge(NOON, True, **at_par, ask=0.25).buy, "exactly the least value is not more"
+    assert HourlyUp(fee=0.125, value_min=0.124).judge(NOON, True, **at_par, ask=0.25).buy
+
+
+def test_c21_one_trade_an_hour_and_none_without_the_rule():
+    judge = HourlyUp(fee=0.0)
+    at = {"price": 64_100.0, "open_price": 64_000.0, "volatility": 0.005, "ask": 0.4}
+    assert judge.judge(NOON + 60 * SECOND, False, **at).why == "the rule did not fire"
+    assert judge.judge(NOON + 120 * SECOND, True, **at).buy
+    assert judge.judge(NOON + 3599 * SECOND, True, **at).why == "this hour has had its trade"
+    assert judge.judge(NOON + 3600 * SECOND, True, **at).buy
+
+
+@given(st.floats(50_000, 80_000), st.floats(50_000, 80_000), st.floats(1e-4, 0.05), st.floats(0.0, 3600.0))
+def test_probability_is_a_probability_that_rises_with_price_and_knows_the_end(price, start, volatility, left):
+    found = probability_up(price, start, volatility, left)
+    assert 0.0 <= found <= 1.0
+    assert probability_up(price * 1.01, start, volatility, left) >= found
+    assert probability_up(price, start, volatility, 0.0) == float(settled_up(start, price)), "with nothing left the candle is what it is"
+    assert (found >= 0.5) == (price >= start), "driftless: the likelier side is the one that price stands on"
+
+
+def test_probability_is_that_of_a_simulated_driftless_walk():
+    rng = np.random.default_rng(5)
+    ends = 64_000.0 * 0.998 * np.exp(rng.normal(0.0, 0.006 * math.sqrt(0.5), 200_000))
+    assert probability_up(64_000.0 * 0.998, 64_000.0, 0.006, 1800.0) == pytest.approx(np.mean(ends >= 64_000.0), abs=4 * 0.5 / math.sqrt(200_000))
+
+
+def test_a_shift_counts_only_when_enough_hours_are_behind_it():
+    few, many = Shift(1.0, hours=99), Shift(1.0, hours=100)
+    assert probability_up(64_000.0, 64_000.0, 0.006, 1800.0, few) == 0.5 and not few.calibrated
+    assert probability_up(64_000.0, 64_000.0, 0.006, 1800.0, many) == pytest.approx(0.8413, abs=1e-4)
+
+
+def test_measured_shift_makes_the_mean_probability_the_share_of_up():
+    rng = np.random.default_rng(6)
+    fires = []
+    for _ in range(2000):
+        price, left = 64_000.0 * math.exp(rng.normal(-0.002, 0.002)), rng.uniform(300, 3000)
+        end = price * math.exp(0.006 * math.sqrt(left / 3600) * (rng.normal() + 0.4))         # a bounce of 0.4 standard deviations
+        fires.append({"price": price, "open": 64_000.0, "close": end, "volatility": 0.006, "left_s": left})
+    shift = measured_shift(fires)
+    assert shift.calibrated and shift.hours == 2000 and shift.deviations == pytest.approx(0.4, abs=0.1)
+    mean = np.mean([probability_up(f["price"], f["open"], f["volatility"], f["left_s"], shift) for f in fires])
+    assert mean == pytest.approx(np.mean([f["close"] >= f["open"] for f in fires]), abs=1e-9)
+    assert measured_shift([]) == Shift() and not measured_shift(fires[:99]).calibrated
+
+
+def test_distance_with_nothing_left_or_no_volatility():
+    assert distance(2.0, 1.0, 0.0, 100.0) == math.inf and distance(1.0, 2.0, 0.01, 0.0) == -math.inf and distance(1.0, 1.0, 0.01, 0.0) == math.inf
+
+
+def test_hit_rate_counts_hours_once_and_stands_beside_all_hours():
+    candles = {NOON + k * HOUR: (100.0, 100.0 if k % 2 else 99.0) for k in range(10)}       # five ties, which are up
+    fires = [NOON + 60 * SECOND, NOON + 120 * SECOND, NOON + HOUR, NOON + 3 * HOUR + 5, NOON + 99 * HOUR]
+    found = hit_rate(fires, candles)
+    assert (found["hours"], found["hits"], found["unsettled"], found["all_hours"], found["all_up"]) == (3, 2, 1, 10, 0.5)
+    assert found["rate"] == pytest.approx(2 / 3) and found["low"] == pytest.approx(0.2077, abs=1e-4) and found["high"] == pytest.approx(0.9385, abs=1e-4)
+    assert (hit_rate([], candles)["low"], hit_rate([], candles)["high"]) == (0.0, 1.0)
