@@ -25,6 +25,7 @@ from liqshell import formats
 from liqshell.errors import ConfigError, DataError
 
 TIMES_MAX = 10_000_000
+SORTED_S = 3600.0                # how far a file may be out of order
 DAY_NS = 86_400 * lc.SECOND
 DIGITS = {10: 10 ** 9, 13: 10 ** 6, 16: 10 ** 3, 19: 1}      # of a plain number: seconds, ms, us, ns since 1970
 
@@ -78,7 +79,7 @@ def iso(ns: int) -> str:
 
 
 def times_of(at: Sequence[str], every: str, start: str, end: str, data: Data) -> NDArray[np.int64]:
-    """The times asked for: a list, a file of one time a line (@FILE), or every so long on the grid of UTC time. ConfigError for one outside the data."""
+    """The times asked for: a list, a file of one time a line (@FILE), or every so long on the grid of UTC time. ConfigError outside the data."""
     if bool(at) == bool(every):
         raise ConfigError("features", "both --at and --every" if at else "no time", "--at TIME… or --every 1m")
     if every:
@@ -151,11 +152,12 @@ def _stored(folder: Path, symbols: Sequence[str]) -> Data:
 
 
 def _files(paths: Sequence[Path], symbols: Sequence[str], venue: str) -> Data:
-    """Files, all of them in memory: 64 B an event."""
+    """Files, all of them in memory and sorted there: 64 B an event."""
+    options = formats.Options(venue=venue, limits=formats.Limits(window_s=SORTED_S))
     events, index, rules, prices, notes = [], {}, {}, {}, []
     counts: Counter[str] = Counter()
     for path in [one for path in paths for one in (formats.files_of(path) if path.is_dir() and not _recording(path) else [path])]:
-        with formats.read(path, formats.Options(venue=venue)) as reading:
+        with formats.read(path, options) as reading:
             for of, symbol, block in reading:
                 if symbols and symbol not in symbols and f"{of}:{symbol}" not in symbols and symbol != formats.ALL:
                     continue
@@ -175,7 +177,8 @@ def _files(paths: Sequence[Path], symbols: Sequence[str], venue: str) -> Data:
                 notes.append(modelled)
     missing = [name for name in symbols if not any(name in (symbol, f"{of}:{symbol}") for of, symbol in index)]
     if missing:
-        raise ConfigError("--symbols", f"no data of {', '.join(missing)}", ", ".join(f"{of}:{symbol}" for of, symbol in index) or "contracts of the data")
+        there = ", ".join(f"{of}:{symbol}" for of, symbol in index)
+        raise ConfigError("--symbols", f"no data of {', '.join(missing)}", there or "contracts of the data")
     if not index:
         raise DataError(", ".join(map(str, paths)), "no events", "market data")
     rows = np.concatenate(events)
