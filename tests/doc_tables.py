@@ -135,7 +135,25 @@ def codes() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"codes": codes, "audit": audit, "enums": enums, "alarms": alarms, "configuration": configuration, "studies": studies, "faults": faults}
+def features() -> str:
+    """Every feature, from the table that the grammar reads."""
+    from liqcore.event import Kind
+    from liqcore.feature_spec import ENTRIES, duration
+
+    lines = ["| name | window | unit | meaning | made of |", "|---|---|---|---|---|"]
+    for entry in ENTRIES.values():
+        window = "" if entry.window is None else f"`@…`, default {duration(entry.window)}" if entry.window else "`@…`"
+        lines.append(f"| `{entry.key}` | {window} | {entry.unit} | {entry.meaning} | {Kind(entry.kind).name} |")
+    return "\n".join(lines)
+
+
+def transforms() -> str:
+    from liqcore.feature_spec import TRANSFORMS
+
+    return "\n".join(["| transform | says |", "|---|---|", *(f"| `{name}` | {what} |" for name, what in TRANSFORMS.items())])
+
+
+TABLES = {"features": features, "transforms": transforms, "codes": codes, "audit": audit, "enums": enums, "alarms": alarms, "configuration": configuration, "studies": studies, "faults": faults}
 
 
 def filled(text: str) -> str:
