@@ -111,7 +111,7 @@ def test_c14_what_a_cascade_is_differs_and_every_detector_has_a_floor():
     values = {name: presets()[preset].detectors[name] for name, preset in (
         ("anomaly", "trend"), ("momentum", "momentum"), ("imbalance", "imbalance"), ("breakout", "breakout"))}
     made = [lc.make_detector(name=name, **plain(told)) for name, told in values.items()]
-    engine = lc.Engine([lc.Instrument("BTCUSDT")], lc.CascadeConfig(warmup=10), detectors=made)
+    engine = lc.Engine([lc.Instrument("BTCUSDT")], detectors=[lc.make_detector("cascade", warmup=10), *made])
     said = set()
     for k in range(400):                                        # trifles of one side, thick and fast
         ts = START + k * SECOND
