@@ -58,7 +58,7 @@ def test_prices_are_fraction_arithmetic(side, reference, offset, stop, profit, t
 
 
 @pytest.mark.parametrize(("side", "peak"), [(LONG, 120.0), (SHORT, 80.0)])
-def test_c8_original_trail_loosens_the_stop(side, peak):
+def test_c08_original_trail_loosens_the_stop(side, peak):
     """Regression fixture of C8: with trail 2 %, fall 3 %, entry 100, the original keeps the stop at the last line however far the price ran."""
     assert original_trail(side, peak, 100.0, 0.02, 0.03) == pytest.approx(97.0 if side > 0 else 103.0)
     assert fixed_trail(side, peak, 100.0, 0.02, 0.03) == pytest.approx(117.6 if side > 0 else 81.6)
