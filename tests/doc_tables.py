@@ -77,7 +77,7 @@ def _section(title: str, section: type, preset: object = None) -> list[str]:
 def configuration() -> str:
     """Every key of a configuration file, from the rules that read it."""
     fade = config.presets()["fade"]
-    sections = (("[run]", config.RunConfig, None), ("[feed]", config.FeedConfig, None),
+    sections = (("[run]", config.RunConfig, None), ("[feed], and but for venue [feeds.NAME] for a venue beside it", config.FeedConfig, None),
                 ("[detector] (defaults: preset `fade`)", config.DetectorConfig, fade.detector),
                 ("[features]", config.FeaturesConfig, None),
                 ("[policy], and but for rule [policy.symbols.NAME] for one contract (defaults: preset `fade`)", config.PolicyConfig, fade.policy),

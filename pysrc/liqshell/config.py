@@ -22,8 +22,9 @@ from typing import Any
 
 from liqshell import wiring
 from liqshell.errors import ConfigError
-from liqshell.sections import (GRADES, VENUES, DetectorConfig, FeaturesConfig, FeedConfig, LimitsConfig, LiveConfig, PaperConfig, PolicyConfig,
-                               PolicyOverride, RecordConfig, RunConfig, detector_tables, feed_problems)
+from liqshell.sections import (GRADES, VENUE_NAMES, DetectorConfig, FeaturesConfig, FeedConfig, LimitsConfig, LiveConfig, PaperConfig, PolicyConfig,
+                               PolicyOverride, RecordConfig, RunConfig, detector_tables, feed_problems,
+                               venue_named)
 from liqshell.study import CONTROLS, BacktestConfig, DataConfig, ForwardConfig, Setting, SweepConfig
 from liqshell.toml import SCALE, choice, credentials, decode, plain, table, tables, text
 
@@ -104,7 +105,7 @@ class Preset:
 class Config:
     run: RunConfig = table(RunConfig)
     feed: FeedConfig = table(FeedConfig)
-    feeds: Mapping[str, FeedConfig] = tables(FeedConfig, "|".join(VENUES), f"a venue: {', '.join(VENUES)}")
+    feeds: Mapping[str, FeedConfig] = tables(FeedConfig, "|".join(VENUE_NAMES), f"a venue: {', '.join(VENUE_NAMES)}")
     detector: DetectorConfig = table(DetectorConfig)
     detectors: Mapping[str, Mapping[str, Any]] = detector_tables()
     features: FeaturesConfig = table(FeaturesConfig)
@@ -120,7 +121,8 @@ class Config:
 
     def all_feeds(self) -> tuple[FeedConfig, ...]:
         """Every venue of the run, the one of [feed] first: so lie its instruments in the engine."""
-        return self.feed, *(dataclasses.replace(one, venue=name) for name, one in self.feeds.items())
+        every = {self.feed.venue: self.feed} | dict(self.feeds)
+        return tuple(dataclasses.replace(one, venue=venue_named(name)) for name, one in every.items())
 
     def preset_of(self, symbol: str | None = None) -> Preset:
         """The preset of a symbol, or of [policy] where none is given."""
@@ -273,6 +275,7 @@ def loads(raw: bytes | str, file: str = "<config>", changes: Sequence[str] = ())
     problems += _contradictions(config, file, not problems)
     if problems:
         raise ConfigError(file, problems=problems)
+    config = dataclasses.replace(config, feed=dataclasses.replace(config.feed, venue=venue_named(config.feed.venue)))
     # limits that the file leaves out come from the preset (S2-18), so that naming a preset is enough to be inside its rules
     from_preset = config.preset_of().limits
     given = found.get("limits", {})

@@ -47,7 +47,8 @@ NEEDS = {
 @dataclass(frozen=True)
 class Plan:
     """What to show. hours: market hours of the generated market; speed: market seconds in a second; from_: recordings instead of it. paper: the
-    simulated venue of this process instead of an account at the loopback venue. scale, funding: of the generated market, see NEEDS."""
+    simulated venue of this process instead of an account at the loopback venue. scale, funding: of the generated market, see NEEDS. venues: beside
+    bybit, whose feeds are read too."""
 
     folder: Path
     seed: int = 1
@@ -56,6 +57,7 @@ class Plan:
     from_: tuple[Path, ...] = ()
     preset: str = "fade"
     paper: bool = False
+    venues: tuple[str, ...] = ()
     scale: float = 1.0
     funding: float = 1e-4
 
@@ -65,7 +67,7 @@ async def emulator(plan: Plan) -> AsyncIterator[dict[str, Any]]:
     """The loopback venue as a child process; yields its JSON line."""
     # -P: the current folder must not shadow the installed package (a checkout holds a liqcore/ without compiled modules)
     command = [sys.executable, "-P", "-m", "liqshell", "emulate", "--seed", str(plan.seed), "--speed", str(plan.speed), "--lead-s", str(LEAD_S),
-               "--parent", str(os.getpid())]
+               "--parent", str(os.getpid()), "--venues", ",".join(("bybit", *plan.venues))]
     command += ["--from", *map(str, plan.from_)] if plan.from_ else ["--hours", str(plan.hours + 1.0), "--scale", str(plan.scale), "--funding",
                                                                      str(plan.funding)]
     child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
@@ -95,6 +97,8 @@ def configure(plan: Plan, ready: dict[str, Any], state: str = "") -> Config:
     limited in market time, and a market that runs faster than the wall makes everything on this machine look older: those two limits grow with the
     speed, the others are the preset's."""
     age_s = max(2.0, 0.1 * plan.speed)
+    others = "".join(f"[feeds.{name}]\nrest = {json.dumps(one['rest'])}\nws = {json.dumps(one['ws'])}\nsymbols = {json.dumps(one['symbols'])}\n"
+                     for name, one in ready.get("venues", {}).items() if name != "bybit")
     btc = '\n[policy.symbols.BTCUSDT]\npreset = "fade-btc"\n' if plan.preset == "fade" and "BTCUSDT" in ready["symbols"] else ""
     return loads(f"""
 [run]
@@ -106,6 +110,7 @@ out = {json.dumps(state or "runs")}
 rest = {json.dumps(ready["rest"])}
 ws = {json.dumps(ready["ws"])}
 symbols = {json.dumps(ready["symbols"])}
+{others}
 [policy]
 preset = {json.dumps(plan.preset)}
 {btc}

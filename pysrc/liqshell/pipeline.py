@@ -57,7 +57,7 @@ def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float 
                               for key, v in values.bracket_arguments().items()} for symbol, values in policies.items()},
         "limits": config.limits.risk_arguments(),
         "gap_ns": int(max(GAP_S["bybit"], 0.1 * speed) * lc.SECOND),
-        "feeds": feeds_of(instruments, speed, {one.venue for one in config.all_feeds() if not one.trade}),
+        "feeds": feeds_of(instruments, speed, {one.venue for n, one in enumerate(config.all_feeds()) if not one.trade or n and live}),
         **({"venue": SIMULATED, "equity": paper.equity, "paper": venue_arguments(paper)} if live is None else
            {"venue": GATEWAY, "equity": live.equity, "patience": live.patience, "restored": base64.b64encode(live.restored).decode(),
             "resumed_ns": live.resumed_ns}),

@@ -24,6 +24,7 @@ def demo(
     funding: Annotated[float | None, Parameter(validator=Number(gte=-0.005, lte=0.005))] = None,
     from_: Annotated[tuple[Path, ...], Parameter(name="--from", consume_multiple=True, negative=())] = (),
     paper: Annotated[bool, Parameter(negative=())] = False,
+    venues: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
     out: Path | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
@@ -51,6 +52,8 @@ def demo(
         Recordings to trade on instead of a generated market.
     paper
         Trade at the simulated venue of this process instead of the account: such a run can be proven as a backtest too.
+    venues
+        Further venues whose feeds are read, too: binance, okx. Their contracts are watched; with --paper they are traded as well.
     out
         New folder for the run; a temporary one if not given.
     json_
@@ -69,7 +72,8 @@ def demo(
         raise ConfigError(f"--policy {policy}", "no preset of this name", f"of {', '.join(known)}", "`liqcore presets` prints them")
     needs = show.NEEDS.get(policy, show.Needs())
     plan = show.Plan(folder, seed, speed, hours or needs.hours, tuple(path.resolve() for path in from_), preset=policy,
-                     scale=needs.scale if scale is None else scale, funding=needs.funding if funding is None else funding, paper=paper)
+                     scale=needs.scale if scale is None else scale, funding=needs.funding if funding is None else funding, paper=paper,
+                     venues=tuple(name for one in venues for name in one.split(",") if name))
     _run(plan, quiet=json_)
     verdict = show.prove(folder)
     report = make_report(folder)

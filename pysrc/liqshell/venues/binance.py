@@ -61,7 +61,7 @@ class PublicDecoder(FrameDecoder):
 
     def message(self, message: dict, ts_recv: int) -> Frame:
         if "stream" in message and "data" in message:
-            read.word(message, "stream", 200)
+            typed(message["stream"], str, "stream")
             data = message["data"]
             if type(data) is list:
                 return self.rows(Frame(FrameKind.EVENTS), data, lambda row: self._row(typed(row, dict, "data[]"), ts_recv))

@@ -63,6 +63,7 @@ class Unwanted(Exception):
 
 
 _DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
+_TYPES: dict[Any, str] = {dict: "an object", list: "an array", str: "text"}
 _DIGITS = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 
 
@@ -114,7 +115,7 @@ def digit_millis(row: dict, key: str) -> int:
 
 def typed(value: Any, kind: type, where: str) -> Any:
     if type(value) is not kind:
-        raise Refused("bad structure", f"{where}: expected {'an object' if kind is dict else 'an array'}, got {shown(value)}")
+        raise Refused("bad structure", f"{where}: expected {_TYPES[kind]}, got {shown(value)}")
     return value
 
 
