@@ -25,6 +25,7 @@ ALARMS = {
     "ALARM_POLICY": "the policy raised: entries are halted",
     "ALARM_LIQUIDATED": "the venue closes, or has closed, the position by force; what it leaves over is closed at market",
     "ALARM_OUTSIDE": "somebody else reduced the position: a person, another program, or the venue's deleveraging; the trade is ended",
+    "ALARM_WAITING": "a policy puts off a signal without end, or more waits than there is room for: the newest is given up",
 }
 
 
@@ -41,7 +42,7 @@ def enums() -> str:
     """The numbers that stand in records and events."""
     lines = ["| enum | members |", "|---|---|"]
     for found in (lc.Side, lc.Kind, lc.Phase, lc.Completeness, lc.FeedState, lc.Control, lc.Gate, lc.Limit, lc.OrderStatus, lc.FillReason, lc.Role, OrderType,
-                  RequestFlag, SignalFlag, lc.BracketState, lc.Reason):
+                  RequestFlag, SignalFlag, lc.BracketState, lc.Judgment, lc.Reason):
         lines.append(f"| `{found.__name__}` | {', '.join(f'{name} {int(value)}' for name, value in found.__members__.items())} |")
     return "\n".join(lines)
 
