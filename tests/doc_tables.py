@@ -156,7 +156,7 @@ def quality() -> str:
     from liqshell.agree import parse
     from liqshell.detection import quality_report
 
-    report = quality_report(told=parse([]), **LABELLED)
+    report = quality_report(told=[one | ({"percentile": 0.0} if one["kind"] == "hawkes" else {}) for one in parse([])], **LABELLED)
 
     def share(found: dict) -> str:
         return "–" if found["share"] is None else f"{found['share']:.2f} ({found['low']:.2f}–{found['high']:.2f})"
