@@ -12,6 +12,8 @@ from benches.build import probe
 from benches.simulators import liqcore_step
 from benches.simulators import ours as simulated
 from liqcore.event import REQUEST_DTYPE, Action, OrderType
+from liqcore.instrument import Instrument
+from liqcore.registry import make_detector
 from liqshell.venues.adapters import adapter_of
 
 SHORT, LONG = 2_000, 12_000
@@ -26,6 +28,8 @@ def loops() -> dict[str, tuple]:
     reaction.load(streams.LiquidationStream().take(4096))
     reaction.run(4096)
     engine = p.EngineLoop(ours.engine(), ours.events(50_000))
+    bank = p.EngineLoop(ours.bank(), ours.events(50_000))
+    detectors = {told["kind"]: p.DetectorLoop(make_detector(**told), Instrument("ETHUSDT"), ours.events(50_000)) for told in ours.DETECTORS}
     day = market.day(DAY)
     tape = lc.Tape([simulated.instrument()], liqcore_step.parts(day))
     return {
@@ -41,6 +45,8 @@ def loops() -> dict[str, tuple]:
         "encode.create": (p.EncodeLoop(ours.encoder(), ours.requests(_orders())).run, "order.create message"),
         "reaction": (reaction.run, "frame to order bytes: scan, kernels, encode"),
         "engine.step": (engine.run, "Engine.step of a liquidation: door, kernels, detector, audit"),
+        "engine.bank": (bank.run, "the same with six detectors side by side"),
+        **{f"detector.{kind}": (loop.run, f"liquidation through detector {kind}, its deadlines included") for kind, loop in detectors.items()},
         "walk": (lambda n: walk(tape, n), "liquidation of a backtest of 200,000 trades: all of the run, 1/2000 of it"),
         "passage": (p.PassageLoop(tape, 30).run, "first-passage query, 30 ticks away, over 200,000 trades"),
         "venue.match": (resting(simulated.events(day)[:20_000]).run, "row of the market at the simulated venue, two orders resting"),
