@@ -53,7 +53,7 @@ def test_c03_c11b_flipping_the_sides_flips_the_policy(name):
     extra = f"{SIZE_ONLY}funding_min = -1\n" if name == "momentum" else ""
     ways = []
     for side in (LONG, SHORT):
-        s = Stage(name, extra)
+        s = Stage(name, extra, funding=0.0001)
         for minute in range(65):
             s.forced(LONG if minute % 2 else SHORT, 1000.0 + minute)
             s.wait(60, every=5)
