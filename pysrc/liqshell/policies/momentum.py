@@ -20,7 +20,7 @@ DAY = 86_400 * lc.SECOND
 class Momentum(Ruled):
     """Memory: the phase of each side's cascade, the wish that is out, and the day's count of wishes."""
 
-    Parameters = Parameters
+    numbers_type = Parameters
     detectors = ("momentum", BARS)
 
     def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | lc.Leave | lc.Later | None:

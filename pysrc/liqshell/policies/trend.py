@@ -43,7 +43,7 @@ def decide(strong: bool, aligned: bool, news: bool) -> tuple[Action, str]:
 class Trend(Ruled):
     """Acts when an anomaly begins. A signal of higher confidence replaces an open bracket (S1-15a): [policy] replaces."""
 
-    Parameters = Parameters
+    numbers_type = Parameters
     detectors = ("anomaly",)
 
     def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | None:
