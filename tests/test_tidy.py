@@ -68,6 +68,7 @@ SHELL = (
     "pipeline",
     "venue_clock drive",
     "live replay",
+    "elsewhere",
     "parity",
     "progress report research serve store judge notify doctor",
     "backtest gate",
