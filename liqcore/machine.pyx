@@ -321,7 +321,10 @@ cdef class Machine:
         a.x[1] = self.bank.window_ns / 1e9 if e.code != FEED_DOWN else -1.0
         for n in range(first, last):
             if self.bank.feed(n, e.code, self.clock.now):
-                self.features.gap_c(n, self.clock.now)
+                if e.code == FEED_DOWN:
+                    self.features.down_c(n, self.clock.now)
+                elif self.bank.whole_since[n] != NEVER:
+                    self.features.gap_c(n, self.clock.now)
                 self.answers.waiting.mark(n, SIGNAL_UNCERTAIN)
                 self.reschedule(n)
 

@@ -150,6 +150,21 @@ cdef class Bracket:
         """Ticks; 0 = last trade."""
         return self.c.reference
 
+    def __eq__(self, other):
+        """Whether both ask for exactly the same."""
+        cdef const bracket_t* a = &self.c
+        cdef const bracket_t* b
+        if not isinstance(other, Bracket):
+            return NotImplemented
+        b = &(<Bracket> other).c
+        return (a.reference == b.reference and a.entry_offset == b.entry_offset and a.take_profit == b.take_profit and a.stop_loss == b.stop_loss
+                and a.trail == b.trail and a.entry_ttl_ns == b.entry_ttl_ns and a.max_hold_ns == b.max_hold_ns and a.cooldown_ns == b.cooldown_ns
+                and a.judge_ns == b.judge_ns and a.notional == b.notional and a.equity_share == b.equity_share and a.confidence == b.confidence
+                and a.side == b.side and a.entry_type == b.entry_type and a.exit_phase == b.exit_phase and a.requotes_max == b.requotes_max
+                and a.replaces == b.replaces and a.trail_basis == b.trail_basis)
+
+    __hash__ = None
+
     def turned(self, side):
         """The same terms for the other side or this one: LONG or SHORT. What a control trades instead (inverted or random side)."""
         cdef Bracket out = Bracket.__new__(Bracket)

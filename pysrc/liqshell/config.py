@@ -170,10 +170,13 @@ class Config:
 
     def with_setting(self, setting: Setting) -> "Config":
         """This configuration with the values of one cell of its grid; they win over [policy.symbols] too."""
-        values = dict(setting.policy)
-        symbols = {name: dataclasses.replace(own, **values) for name, own in self.policy.symbols.items()}
-        return dataclasses.replace(self, policy=dataclasses.replace(self.policy, **values, symbols=symbols),
-                                   detector=dataclasses.replace(self.detector, **setting.detector))
+        def changed(own: PolicyOverride) -> dict[str, Any]:
+            return {**setting.policy, **({"parameters": {**(own.parameters or {}), **setting.parameters}} if setting.parameters else {})}
+
+        symbols = {name: dataclasses.replace(own, **changed(own)) for name, own in self.policy.symbols.items()}
+        detectors = {**self.detectors, **{name: {**self.detectors.get(name, {}), **own} for name, own in setting.detectors.items()}}
+        return dataclasses.replace(self, policy=dataclasses.replace(self.policy, **changed(self.policy), symbols=symbols),
+                                   detector=dataclasses.replace(self.detector, **setting.detector), detectors=detectors)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a report or a manifest; fractions stay integers in units of 1e-8."""
@@ -319,7 +322,27 @@ def _rule_contradictions(config: Config, file: str) -> list[ConfigError]:
         found = config.detectors_for(["", *config.policy.symbols])
     except ConfigError as why:
         return [*out, ConfigError(f"{file}: {why.where}", why.found, why.expected, why.action)]
-    return out + (wiring.detector_problems(found, file) if found else [])
+    out += wiring.detector_problems(found, file) if found else []
+    return out or _axis_contradictions(config, file)
+
+
+def _axis_contradictions(config: Config, file: str) -> list[ConfigError]:
+    """What is wrong with the values that a sweep tries of parameters and detectors, each alone."""
+    out: list[ConfigError] = []
+    for key, values in config.sweep.axes.items():
+        if not key.startswith(("parameters.", "detectors.")):
+            continue
+        for value in values:
+            tried, here = config.with_setting(Setting.of({key: value})), f"{file}: sweep.{key}"
+            try:
+                found = tried.detectors_for(["", *config.policy.symbols])
+                tried.parameters_for("")
+            except ConfigError as why:
+                wrong: list[Any] = [*(why.problems or [why])]
+            else:
+                wrong = [*(wiring.detector_problems(found, file) if found else [])]
+            out += [ConfigError(here, why.found, why.expected, why.action) for why in wrong]
+    return out
 
 
 def _venue_contradictions(config: Config, file: str) -> list[ConfigError]:
