@@ -1,3 +1,5 @@
+from typing import Any
+
 from typing_extensions import disjoint_base
 
 from liqcore.policy import Policy
@@ -9,3 +11,4 @@ POLICIES_MAX: int
 class Answers:
     @property
     def policies(self) -> tuple[Policy, ...]: ...
+    def questions(self) -> list[dict[str, Any]]: ...

@@ -271,7 +271,7 @@ cdef int density_load(density_t* d, bytes data) except -1:
     memcpy(&image, PyBytes_AS_STRING(parts[0]), sizeof(image))
     memcpy(d.hot, PyBytes_AS_STRING(parts[1]), len(parts[1]))
     d.hot_low, d.ts, d.refreshed, d.threshold = image.hot_low, image.ts, image.refreshed, image.threshold
-    d.version = max(d.version, image.version) + 1    # whoever remembers a zone by version looks again
+    d.version = image.version
     memcpy(&d.total[0], &image.total[0], 8 * sizeof(double))
     return 0
 

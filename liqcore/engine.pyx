@@ -10,6 +10,7 @@ from liqcore.request cimport Request
 from liqcore.sides cimport side_check_t
 from liqcore.slot cimport slot_orders, slot_position, slot_restart, slot_t
 from liqcore.trades cimport trade_identity, trade_pack, trade_unpack
+from liqcore.waiting cimport tally_t
 
 from liqcore import event as schema
 from liqcore import slot as life
@@ -127,6 +128,17 @@ cdef class Engine(Machine):
             raise KeyError(f"feature {name!r}: expected one of {', '.join(self.known_features) or 'none: no features are declared'}")
         return self.features.read_c(self.known_features[name][0], self._known(instrument), self.clock.now)
 
+    def questions(self) -> list:
+        """What waits for an outside verdict, oldest first, as dicts: id, ts (asked, ns), deadline (ns), instrument (index), symbol, side, confidence,
+        notional, policy (place), detector (name), signal. Answer with on_verdict(ts, id, Judgment.JUDGE_CONFIRM) before the deadline."""
+        return self.answers.questions()
+
+    @property
+    def verdicts(self) -> dict:
+        """Questions and what became of them: asked, confirmed, vetoed, unjudged (no verdict in time), and verdicts ignored."""
+        cdef tally_t* t = &self.answers.waiting.tally
+        return {"asked": t.asked, "confirmed": t.confirmed, "vetoed": t.vetoed, "unjudged": t.unjudged, "ignored": t.ignored}
+
     @property
     def detectors(self) -> tuple:
         """Number k of a signal (signal.detector) is detectors[k - 1]."""
@@ -226,6 +238,7 @@ cdef class Engine(Machine):
         ValueError (and nothing changed) for others, another version, or damage."""
         cdef int n
         self.clock.now, self.clock.halt_heeded = trade_unpack(data, self.instruments, self.slot, self.account, self.risk)
+        self.answers.waiting.forget()
         self.out.head = self.out.tail = 0
         for n in range(self.count):
             self.reschedule(n)

@@ -61,6 +61,7 @@ cdef class Machine(Intake):
     cdef int refuse(self, const event_t* e, uint8_t reason) noexcept nogil
     cdef int moment(self, int64_t due) except -1
     cdef void time_out(self, int n) noexcept nogil
+    cdef int64_t deadline(self, int32_t n) noexcept nogil
     cdef void find_next(self) noexcept nogil
     cdef void reschedule_touched(self) noexcept nogil
     cdef int64_t wake(self) noexcept nogil

@@ -108,7 +108,7 @@ cdef class Machine:
     cdef void reschedule(self, int32_t n) noexcept nogil:
         """Instrument n's deadlines have changed."""
         cdef int64_t before = self.due[n]
-        cdef int64_t due = min(self.bank.deadline(n), bracket_deadline(&self.slot[n], self.out))
+        cdef int64_t due = self.deadline(n)
         if due == before:
             return
         self.due[n] = due
@@ -116,6 +116,9 @@ cdef class Machine:
             self.due_next = due
         elif before == self.due_next:
             self.find_next()
+
+    cdef inline int64_t deadline(self, int32_t n) noexcept nogil:
+        return min(min(self.bank.deadline(n), bracket_deadline(&self.slot[n], self.out)), self.answers.waiting.next_due[n])
 
     cdef void find_next(self) noexcept nogil:
         cdef int n
@@ -162,6 +165,7 @@ cdef class Machine:
             for n in range(self.count):
                 if self.due[n] == due:
                     self.hear(self.bank.timer(n, self.clock.now))
+                    self.answers.timer(n, self.clock.now)
         finally:                        # a policy may raise: what was done until then stands, and time must go on
             self.answers.settle(self.clock.now)
             for n in range(self.count):
@@ -178,7 +182,8 @@ cdef class Machine:
                 self.risk.control(CONTROL_HALT, self.account, self.clock.now, self.audit)
             if self.slot[n].state == BRACKET_FLAT:
                 self.account.disown(n)
-        self.due[n] = min(self.bank.deadline(n), bracket_deadline(&self.slot[n], self.out))
+                self.answers.succeed(n, self.clock.now)
+        self.due[n] = self.deadline(n)
 
     # ---- the door ----
 
@@ -237,6 +242,9 @@ cdef class Machine:
             self.risk.watch(self.account, self.clock.now, self.audit)
         elif e.kind == FEED:
             self.on_feed_c(e)
+        elif e.kind == VERDICT:
+            self.answers.verdict(e.id, e.code, self.clock.now)
+            self.reschedule_touched()
         else:
             self.control_c(e)
         if self.risk.latch.halted != self.clock.halt_heeded:
@@ -291,7 +299,9 @@ cdef class Machine:
             self.risk.control(CONTROL_HALT, self.account, self.clock.now, self.audit)
         if s.state == BRACKET_FLAT:
             self.account.disown(e.instrument)
+            self.answers.succeed(e.instrument, self.clock.now)
         self.reschedule(e.instrument)
+        self.reschedule_touched()
         return 0
 
     cdef void judge_requote(self, slot_t* s, const instrument_t* i) noexcept nogil:
@@ -311,7 +321,11 @@ cdef class Machine:
         a.x[1] = self.bank.window_ns / 1e9 if e.code != FEED_DOWN else -1.0
         for n in range(first, last):
             if self.bank.feed(n, e.code, self.clock.now):
-                self.features.gap_c(n, self.clock.now)
+                if e.code == FEED_DOWN:
+                    self.features.down_c(n, self.clock.now)
+                elif self.bank.whole_since[n] != NEVER:
+                    self.features.gap_c(n, self.clock.now)
+                self.answers.waiting.mark(n, SIGNAL_UNCERTAIN)
                 self.reschedule(n)
 
     cdef void control_c(self, const event_t* e) noexcept nogil:
@@ -320,6 +334,9 @@ cdef class Machine:
         if e.code == CONTROL_PAUSE or e.code == CONTROL_READY:
             n = max(e.instrument, 0)
             self.risk.gate(e, &self.market[n], self.count if e.instrument == ALL_INSTRUMENTS else 1, self.clock.now, self.audit)
+            if e.code == CONTROL_PAUSE:
+                self.answers.withdraw(e.instrument, -1, NOT_READY, self.clock.now)
+                self.reschedule_touched()
             return
         if e.code == CONTROL_LOWER:
             self.risk.lower(e, self.account, self.clock.now, self.audit)
@@ -333,6 +350,9 @@ cdef class Machine:
         """A halt has latched, whoever latched it, or was lifted: entries that rest are withdrawn, what is held stays protected."""
         cdef int n
         self.clock.halt_heeded = self.risk.latch.halted
+        if self.risk.latch.halted:
+            self.answers.withdraw(ALL_INSTRUMENTS, -1, self.risk.latch.halted, self.clock.now)
+            self.reschedule_touched()
         for n in range(self.count if self.risk.latch.halted else 0):
             bracket_withdraw(&self.slot[n], &self.inst[n], self.clock.now, self.out)
             self.reschedule(n)

@@ -35,7 +35,7 @@ _KINDS = {
     "imbalance": ("imbalance", "Imbalance", "most of what is liquidated is of one side: S4-11"),
     "rate": ("rate", "Rate", "liquidations come far faster than usual: S4-13"),
     "zone": ("zone", "Zone", "price comes back to where much was liquidated: S4-12"),
-    "hawkes": ("excited", "Hawkes", "self-excitation: intensity or branching ratio above its own history"),
+    "hawkes": ("excited", "Excited", "self-excitation: intensity or branching ratio above its own history"),
     "bars": ("bars", "Bars", "a signal at every multiple of a period, for policies that look at bars"),
 }
 KINDS = tuple(kind for kind, (module, cls, _) in _KINDS.items()

@@ -44,6 +44,7 @@ cpdef enum Alarm:
     ALARM_LATE = 8              # a fill of a bracket that was believed to be over: what it opened is closed
     ALARM_LIQUIDATED = 10       # the venue closes, or has closed, the position by force
     ALARM_OUTSIDE = 11          # somebody else reduced the position
+    ALARM_WAITING = 12          # a policy puts off without end, or too much waits: the newest is given up
 
 ctypedef struct order_t:
     int64_t id

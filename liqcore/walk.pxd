@@ -79,6 +79,7 @@ cdef class Walk:
     cdef void fold(self, int32_t n, int64_t trades, int64_t quotes) noexcept nogil
     cdef void catch_up(self, int32_t n) noexcept nogil
     cdef void catch_up_active(self) noexcept nogil
+    cdef void catch_up_waiting(self, int64_t due) noexcept nogil
     cdef void settle_all(self) noexcept nogil
     cdef void refresh(self, int32_t n) noexcept nogil
     cdef void watch_over(self, int32_t n) noexcept nogil

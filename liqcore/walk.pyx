@@ -9,13 +9,13 @@ from liqcore.book cimport book_t
 from liqcore.bracket cimport bracket_deadline
 from liqcore.columns cimport fold_market, quote_event, quote_is_next, trade_event
 from liqcore.detect cimport CascadeDetector
-from liqcore.event cimport BBO, LIQUIDATION, OK, TICKER, TRADE, market_t, signal_t
-from liqcore.instrument cimport Instrument, price_of, scale_ticks
+from liqcore.event cimport BBO, LIQUIDATION, OK, TICKER, TRADE, VERDICT, market_t, signal_t
+from liqcore.instrument cimport Instrument, price_of
 from liqcore.paper cimport SERVE_ARRIVAL, SERVE_DEADLINE, SERVE_REPORT
 from liqcore.passage cimport first_above, first_below, first_outside, passage_prefetch, pyramid_t, rows_before
 from liqcore.sides cimport SIDES_SAMPLE
 from liqcore.slot cimport BRACKET_FLAT, slot_position, slot_t
-from liqcore.terms cimport bracket_t, stop_price
+from liqcore.terms cimport bracket_t, trail_stop
 
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef int64_t AUDIT_MIN = 256                     # records: what one event may leave must fit into the other half of the ring
@@ -197,12 +197,14 @@ cdef class Walk:
         cdef cursor_t* c = &self.cursors[n] if n >= 0 else NULL
         cdef const strip_t* s = &self.strips[n] if n >= 0 else NULL
         cdef int64_t row, since = self.engine.out.head
-        cdef bint bare = False
+        cdef bint bare = False, waits = False
         self.stops += 1
         if rare:
             visited = &self.rare[self.rare_next]
             if n >= 0:
                 bare = self.approach(n, visited, &self.place[self.rare_next])
+            elif visited.kind == VERDICT:
+                waits = True
         elif c.quote_first:
             row = c.next_quote
             quote_event(s, &self.inst[n], n, row, &e)
@@ -216,6 +218,8 @@ cdef class Walk:
         self.at_ts, self.at_instrument = visited.ts_recv, n
         if not bare:
             self.catch_up_active()
+        if waits:
+            self.catch_up_waiting(NEVER - 1)
         if rare:                        # the position is behind the event before it is handed in: a policy may raise
             self.rare_next += 1
         else:
@@ -246,6 +250,8 @@ cdef class Walk:
             self.catch_up(n)
         if what != SERVE_DEADLINE or not self.bare_deadline(due):
             self.catch_up_active()
+        if what == SERVE_DEADLINE:
+            self.catch_up_waiting(due)
         try:
             self.paper.serve_c(what)
         finally:
@@ -342,6 +348,14 @@ cdef class Walk:
             if self.cursors[self.watch[k]].active:
                 self.catch_up(self.watch[k])
 
+    cdef void catch_up_waiting(self, int64_t due) noexcept nogil:
+        """The instruments for which something waits until `due` at the latest: the market is looked at when its moment comes."""
+        cdef int n
+        if self.engine.answers.waiting.size:
+            for n in range(self.count):
+                if self.engine.answers.waiting.next_due[n] <= due:
+                    self.catch_up(n)
+
     cdef void settle_all(self) noexcept nogil:
         """Every instrument, so that the Paper can be looked at."""
         cdef int n
@@ -360,8 +374,7 @@ cdef class Walk:
         b.every_trade = b.every_quote = every
         if s.state == BRACKET_FLAT or s.spec.trail == 0 or slot_position(s) <= 0 or s.end != OK:
             return
-        price = stop_price(s.spec.side, s.best, s.spec.trail)
-        if (price - s.stop.price) * s.spec.side * 10 >= scale_ticks(s.best, s.spec.trail, 1) - s.best:
+        if trail_stop(&s.spec, <int64_t> (s.entry_value / s.entered + 0.5), s.best, s.stop.price, &price):
             b.every_trade = True
         elif s.spec.side > 0:
             b.trade_high = min(b.trade_high, s.best + 1)

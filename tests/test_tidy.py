@@ -25,7 +25,7 @@ CORE = (
     "detect anomaly dollar imbalance rate zone excited bars feature_kernels",
     "feature_formulas",
     "feature_state door account terms registry standalone",
-    "feature bank",
+    "feature bank waiting",
     "columns",
     "listen tape_builder",
     "slot",
@@ -40,7 +40,8 @@ CORE = (
     "tape paper",
     "walk",
     "batch batch_cascade batch_hawkes",
-    "batch_detectors",
+    "batch_phases batch_feature_kernels",
+    "batch_detectors batch_feature",
     "sweep_state sweep_grid",
     "sweep_columns",
     "sweep_terms",
@@ -60,6 +61,7 @@ SHELL = (
     "wire venues record state tables",
     "dispatch",
     "recording sink rules keys",
+    "source",
     "gateway journal trials blocking",
     "rescue limits",
     "watchdog",
@@ -69,9 +71,11 @@ SHELL = (
     "live replay",
     "parity",
     "progress report research serve store judge notify doctor",
-    "backtest gate",
+    "backtest gate maps feature_rows",
     "sweep compare",
     "demo emulator",
+    "agree",
+    "detection",
     "commands",
     "cli",
     "__main__",
@@ -79,7 +83,7 @@ SHELL = (
 CORE_INSIDE = {"instrument": {"event"}}      # instrument needs the enums; nothing else looks sideways
 # cli knows its commands by name only; report and friends read what a run left, so nothing on the trading path may import them
 TRADING_PATH = "wire dispatch sink venues record gateway pipeline live engine".split()
-OFFLINE = "report research serve store judge notify demo emulator backtest sweep compare doctor gate".split()
+OFFLINE = "report research serve store judge notify demo emulator backtest sweep compare doctor gate agree detection maps feature_rows".split()
 
 CLOCKS_AND_IO = {"time", "datetime", "os", "sys", "io", "socket", "ssl", "select", "selectors", "asyncio", "threading", "multiprocessing", "subprocess",
                  "logging", "random", "secrets", "uuid", "pathlib", "shutil", "tempfile", "signal", "urllib", "http", "sqlite3", "warnings"}

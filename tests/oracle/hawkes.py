@@ -138,3 +138,27 @@ def simulate(rng, base, fast, slow, fast_decay, slow_decay, horizon_s, marks=Non
             times.append(t)
             sizes.append(mark)
             f, s = f + mark, s + mark
+
+
+def expected(kernel: Hawkes, now, side, horizon_s, instrument=0):
+    """Events of one side expected within the horizon: the exponential of the matrix of the linear system, by scaling and squaring."""
+    import numpy as np
+
+    own, everything, seconds = kernel.counted(now, side, instrument)
+    prior = kernel.prior_events
+    rate = 1.0 / (seconds + prior / (kernel.prior_per_min / 60.0)) * (1 - kernel.n)
+    share = (own + prior) / (everything + prior * kernel.instruments)
+    a, b = kernel.fast * kernel.fast_decay, kernel.slow * kernel.slow_decay
+    c, (d, e) = kernel.cross * kernel.slow_decay, (kernel.fast_decay, kernel.slow_decay)
+    mine = np.array([a, b, 0.0, c * share, rate * (own + prior), 0.0])                       # intensity as a row: own f, s, group f, s, 1, events
+    group = np.array([0.0, 0.0, a, b + c, rate * (everything + prior * kernel.instruments), 0.0])
+    m = np.array([mine, mine, group, group, np.zeros(6), mine]) - np.diag([d, e, d, e, 0.0, 0.0])
+    squarings = max(0, int(np.ceil(np.log2(np.abs(m).max() * horizon_s))) + 4)
+    step, power, term = m * horizon_s / 2**squarings, np.eye(6), np.eye(6)
+    for k in range(1, 16):
+        term = term @ step / k
+        power = power + term
+    for _ in range(squarings):
+        power = power @ power
+    start = [kernel.total(now, side, i, decay, True) for i in (instrument, None) for decay in (d, e)]
+    return float((power @ np.array([*start, 1.0, 0.0]))[5])

@@ -47,9 +47,13 @@ class Ruled(lc.Policy):
         """The parameters of this market's symbol."""
         return self._numbers[market.instrument.symbol]
 
+    def terms(self, market: lc.Market) -> dict[str, Any]:
+        """[policy] for this market's symbol: keyword arguments of liqcore.Bracket."""
+        return self._brackets.get(market.instrument.symbol, self._default)
+
     def bracket(self, market: lc.Market, side: int, **changed: Any) -> lc.Bracket:
         """The bracket of [policy] for this market's symbol, with what the rule says otherwise this time."""
-        return lc.Bracket(side, **(self._brackets.get(market.instrument.symbol, self._default) | changed))
+        return lc.Bracket(side, **(self.terms(market) | changed))
 
     def remembered(self, signal: lc.Signal) -> dict[str, Any]:
         """What this policy remembers of the signal's instrument; may be changed."""
