@@ -142,6 +142,8 @@ cdef class Machine:
         cdef int64_t since
         if self.account.ledger.day_ends == 0:
             self.account.roll(now)
+            if self.features.wants and self.features.started < 0:
+                self.features.start(now)        # a feed that is up and quiet is knowledge, too
         while min(self.due_next, self.account.ledger.day_ends) <= now:
             if self.account.ledger.day_ends <= self.due_next:
                 self.clock.now = max(self.clock.now, self.account.ledger.day_ends)
