@@ -7,9 +7,11 @@ from libc.math cimport INFINITY, exp2
 from libc.stdint cimport INT64_MIN
 from libc.string cimport memcpy, memset
 
+from liqcore.event cimport TICKER, TRADE, event_t
 from liqcore.ladder cimport (ladder_add, ladder_centre, ladder_fade, ladder_first, ladder_free, ladder_index, ladder_init, ladder_last, ladder_load,
                              ladder_next, ladder_previous, ladder_reset, ladder_save, ladder_take, ladder_total, ladder_value)
 
+from liqcore.event import as_events
 from liqcore.snapshot import pack, unpack
 
 SNAPSHOT_NAME = b"liqcore-pending-1\n"
@@ -264,7 +266,8 @@ cdef class PendingConfig:
 cdef class EstimatedPending:
     """The map of one instrument: trade(), price() and interest() as data comes, between() on demand. ESTIMATED, never an observation.
 
-    Quantities are in base units (contracts x multiplier), notionals in quote currency at the liquidation price, times in ns and never before the latest.
+    Quantities are in base units (contracts x multiplier), notionals in quote currency at the liquidation price, times in ns and never before the
+    latest.
     """
     label = "ESTIMATED"
 
@@ -306,6 +309,28 @@ cdef class EstimatedPending:
         self._checked(ts, interest, "interest")
         self.now = ts
         pending_interest(&self.c, &self.config.c, ts, interest)
+
+    def run(self, events, double multiplier=1.0):
+        """Market events (EVENT_DTYPE, one contract, in order of ts_recv): trades are taker flow and price, tickers mark price (where they have one)
+        and open interest; the rest is passed over. multiplier: base units of one quantity unit. Events that the calls above would refuse are a
+        ValueError."""
+        cdef size_t address
+        cdef const event_t* e
+        cdef Py_ssize_t n, count
+        events = as_events(events)
+        address = events.ctypes.data
+        e = <const event_t*> address
+        count = len(events)
+        if not 0.0 < multiplier < 1e12:
+            raise ValueError(f"multiplier: expected a number above 0 and below 1e12, got {multiplier!r}")
+        for n in range(count):
+            if e[n].kind == TRADE:
+                self.trade(e[n].ts_recv, e[n].price, e[n].qty * multiplier, e[n].side)
+            elif e[n].kind == TICKER:
+                if e[n].price > 0.0:
+                    self.price(e[n].ts_recv, e[n].price)
+                if e[n].qty > 0.0:
+                    self.interest(e[n].ts_recv, e[n].qty * multiplier)
 
     def advance(self, int64_t ts):
         """Let time pass."""
@@ -350,4 +375,5 @@ cdef class EstimatedPending:
         self.now = int(parts[2])
 
     def __repr__(self):
-        return f"EstimatedPending(long={ladder_total(&self.c.side[0].ladder):g}, short={ladder_total(&self.c.side[1].ladder):g}, interest={self.c.interest:g})"
+        return (f"EstimatedPending(long={ladder_total(&self.c.side[0].ladder):g}, short={ladder_total(&self.c.side[1].ladder):g}, "
+                f"interest={self.c.interest:g})")

@@ -25,6 +25,7 @@ ALARMS = {
     "ALARM_POLICY": "the policy raised: entries are halted",
     "ALARM_LIQUIDATED": "the venue closes, or has closed, the position by force; what it leaves over is closed at market",
     "ALARM_OUTSIDE": "somebody else reduced the position: a person, another program, or the venue's deleveraging; the trade is ended",
+    "ALARM_WAITING": "a policy puts off a signal without end, or more waits than there is room for: the newest is given up",
 }
 
 
@@ -41,7 +42,7 @@ def enums() -> str:
     """The numbers that stand in records and events."""
     lines = ["| enum | members |", "|---|---|"]
     for found in (lc.Side, lc.Kind, lc.Phase, lc.Completeness, lc.FeedState, lc.Control, lc.Gate, lc.Limit, lc.OrderStatus, lc.FillReason, lc.Role, OrderType,
-                  RequestFlag, SignalFlag, lc.BracketState, lc.Reason):
+                  RequestFlag, SignalFlag, lc.BracketState, lc.Judgment, lc.Reason):
         lines.append(f"| `{found.__name__}` | {', '.join(f'{name} {int(value)}' for name, value in found.__members__.items())} |")
     return "\n".join(lines)
 
@@ -134,6 +135,24 @@ def codes() -> str:
     return "\n".join(lines)
 
 
+def features() -> str:
+    """Every feature, from the table that the grammar reads."""
+    from liqcore.event import Kind
+    from liqcore.feature_spec import ENTRIES, duration
+
+    lines = ["| name | window | unit | meaning | made of |", "|---|---|---|---|---|"]
+    for entry in ENTRIES.values():
+        window = "" if entry.window is None else f"`@…`, default {duration(entry.window)}" if entry.window else "`@…`"
+        lines.append(f"| `{entry.key}` | {window} | {entry.unit} | {entry.meaning} | {Kind(entry.kind).name} |")
+    return "\n".join(lines)
+
+
+def transforms() -> str:
+    from liqcore.feature_spec import TRANSFORMS
+
+    return "\n".join(["| transform | says |", "|---|---|", *(f"| `{name}` | {what} |" for name, what in TRANSFORMS.items())])
+
+
 def detectors() -> str:
     """Every kind of detector and what it can be told."""
     from liqcore.registry import KINDS, meaning, parameters
@@ -168,7 +187,8 @@ def quality() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"codes": codes, "detectors": detectors, "quality": quality, "audit": audit, "enums": enums, "alarms": alarms, "configuration": configuration, "studies": studies, "faults": faults}
+TABLES = {"features": features, "transforms": transforms, "codes": codes, "detectors": detectors, "quality": quality, "audit": audit, "enums": enums,
+          "alarms": alarms, "configuration": configuration, "studies": studies, "faults": faults}
 
 
 def filled(text: str) -> str:

@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": "The whole live path on a loopback market: no keys, no internet; ends with a report.",
     "detect": "Signals of recordings or event tables, as JSON lines.",
     "agree": "Which detectors see the same cascades: rates, agreement matrix, what a throttled feed costs them.",
+    "features": "Features of recorded data at given times, each as it was known then.",
     "import": "Recordings and vendor files into a store, with a report of what is in it.",
     "data": "What a store has: coverage, gaps, refused rows.",
     "live": "Run a configuration: paper trading on a live feed.",
@@ -32,6 +33,7 @@ COMMANDS = {
     "emulate": "A Bybit-compatible venue on loopback.",
     "doctor": "Is it safe to start? Clock, key, contracts, fees, account, disk, limits.",
     "gate": "Whether paper runs, and then live ones, are good enough to go on: measured against what was required.",
+    "maps": "How good the estimated liquidation map is: its levels against later liquidations.",
     "presets": "The policies that ship, their numbers and how good their evidence is.",
     "version": "Versions of liqcore and of what it runs on.",
 }

@@ -1,0 +1,137 @@
+"""`liqcore maps`: the estimated liquidation map against the liquidations that came afterwards."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from liqcore.pending import TIERS, PendingConfig
+from liqshell.errors import ConfigError, DataError
+from liqshell.maps.load import Market, load
+from liqshell.maps.score import WINDOWS_MIN, score_of
+from liqshell.maps.windows import Setting, windows_of
+
+PLAIN_WIDTH = 130
+PRIOR = ",".join(f"{leverage:g}:{share:g}" for leverage, share in TIERS)
+
+
+def maps(
+    data: Path,
+    /,
+    *,
+    symbols: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    interest: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    every_s: float = 900.0,
+    range_pct: float = 5.0,
+    bin_bps: float = 10.0,
+    at: Literal["last", "reported"] = "last",
+    warmup_s: float = 3600.0,
+    tiers: str = PRIOR,
+    maintenance: float = 0.005,
+    split: Literal["flow", "even"] = "flow",
+    half_life_s: float = 259_200.0,
+    by: Literal["events", "notional"] = "events",
+    draws: int = 2000,
+    seed: int = 1,
+    json_: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> int:
+    """Score the ESTIMATED map of pending liquidations: predicted bins against what was liquidated later, and against maps that know nothing.
+
+    DATA is a store, a recording, or an event table of liquidations. It must have open interest and prices, or --interest names files that do. Exit
+    status 1 where the map does not beat both nulls, or there is too little data to tell.
+
+    Parameters
+    ----------
+    symbols
+        Contracts; all if none is named.
+    interest
+        SYMBOL=FILE: open interest of a contract from a CSV file with the columns ts_ms (or t), oi, and mark (or oi_usd).
+    every_s
+        Time between maps; each is scored on the liquidations until the next.
+    range_pct
+        How far from the price.
+    bin_bps
+        Width of a bin.
+    at
+        Where a liquidation lies: at the last price known when it came (where that is less than a minute old), or at its reported price.
+    warmup_s
+        Age of a map before it is scored.
+    tiers
+        The prior: LEVERAGE:SHARE of new open interest, separated by commas.
+    maintenance
+        Maintenance margin rate.
+    split
+        New open interest into longs and shorts: by taker flow, or even.
+    half_life_s
+        Of a level that nothing happens to; 0 = never forgotten.
+    by
+        Liquidations of a window weigh alike, or by notional.
+    draws
+        Random maps for each null.
+    seed
+        Of the draws.
+    json_
+        Write the scores to this file too.
+    """
+    if not 100 <= draws <= 1_000_000 or not 1.0 <= every_s <= 1e6 or not 0.1 <= range_pct <= 50.0 or not 1.0 <= bin_bps <= 1000.0 or warmup_s < 0:
+        raise ConfigError("maps", f"draws {draws}, every-s {every_s}, range-pct {range_pct}, bin-bps {bin_bps}, warmup-s {warmup_s}",
+                          "100 to 1e6 draws, 1 to 1e6 s, 0.1 to 50 %, 1 to 1000 bps, and no negative time")
+    config = _config(tiers, maintenance, split, half_life_s)
+    report = _score(data, load(data, symbols, interest), config, Setting(every_s, range_pct, bin_bps, at, warmup_s), by, draws, seed)
+    if json_ is not None:
+        json_.write_text(json.dumps(report, indent=1) + "\n")
+    show(report)
+    whole = report["scores"]["all"]
+    return 0 if whole["windows"] >= WINDOWS_MIN and all(null["beaten"] for null in whole["null"].values()) else 1
+
+
+def _score(data: Path, markets: list[Market], config: PendingConfig, setting: Setting, by: str, draws: int, seed: int) -> dict[str, Any]:
+    """What is printed and written."""
+    windows = {market.name: found for market in markets if (found := windows_of(market, config, setting))}
+    if not windows:
+        raise DataError(str(data), "no window has predictions and liquidations within reach of the price",
+                        "liquidations, prices and open interest at the same time", "Open interest may come from a file: --interest SYMBOL=FILE")
+    windows["all"] = [window for found in windows.values() for window in found]
+    return {"data": data.name, "map": "ESTIMATED", "synthetic": any(market.synthetic for market in markets), "by": by, "draws": draws, "seed": seed,
+            "setting": vars(setting), "pending": config.as_dict(), "completeness": {market.name: market.completeness for market in markets},
+            "scores": {name: score_of(found, by=by, draws=draws, seed=seed).as_dict() for name, found in windows.items()}}
+
+
+def _config(tiers: str, maintenance: float, split: Literal["flow", "even"], half_life_s: float) -> PendingConfig:
+    try:
+        pairs = [(float(leverage), float(share)) for leverage, _, share in (part.partition(":") for part in tiers.split(","))]
+    except ValueError:
+        raise ConfigError("--tiers", f"{tiers!r}", f"LEVERAGE:SHARE,… such as {PRIOR}") from None
+    try:
+        return PendingConfig(tiers=pairs, maintenance=maintenance, split=split, half_life_s=half_life_s)
+    except ValueError as why:
+        raise ConfigError("maps", str(why)) from why
+
+
+def show(report: dict[str, Any]) -> None:
+    """The report as tables and a verdict."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
+    title = "ESTIMATED map against later liquidations" + (" (SYNTHETIC market)" if report["synthetic"] else "")
+    table = Table("contract", "feed", "windows", "liquidations", "score (0.5 = knows nothing)", "shuffled prices", "p", "other moment", "p",
+                  title=title)
+    for name, s in report["scores"].items():
+        nulls = [cell for null in s["null"].values() for cell in (f"{null['mean']:.3f} [{null['interval'][0]:.3f}, {null['interval'][1]:.3f}]",
+                                                                  f"{null['p']:.4f}")]
+        table.add_row(name, report["completeness"].get(name, ""), str(s["windows"]), str(s["liquidations"]),
+                      f"{s['score']:.3f} [{s['interval'][0]:.3f}, {s['interval'][1]:.3f}]", *nulls)
+    console.print(table)
+    ranks = Table("fifth of predicted rank", "bins", "with a liquidation", "share of liquidations", "share by chance",
+                  title="bins that the price came to")
+    for row in report["scores"]["all"]["ranks"]:
+        ranks.add_row(f"{row['rank']:.0f}{' (largest)' if row['rank'] == 1 else ''}", f"{row['bins']:.0f}", f"{row['hit_rate']:.3f}",
+                      f"{row['share']:.3f}", f"{row['share_by_chance']:.3f}")
+    console.print(ranks)
+    for name, s in report["scores"].items():
+        console.print(f"{name}: {s['verdict']}", highlight=False)
