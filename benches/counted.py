@@ -29,7 +29,7 @@ def loops() -> dict[str, tuple]:
     reaction.run(4096)
     engine = p.EngineLoop(ours.engine(), ours.events(50_000))
     bank = p.EngineLoop(ours.bank(), ours.events(50_000))
-    detectors = {told["kind"]: p.DetectorLoop(make_detector(**told), Instrument("ETHUSDT"), ours.events(50_000)) for told in ours.DETECTORS}
+    detectors = {told["kind"]: probe("probe_detectors").DetectorLoop(make_detector(**told), Instrument("ETHUSDT"), ours.events(50_000)) for told in ours.DETECTORS}
     day = market.day(DAY)
     tape = lc.Tape([simulated.instrument()], liqcore_step.parts(day))
     return {
