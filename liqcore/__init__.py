@@ -8,8 +8,9 @@ from os.path import dirname as _dirname
 from liqcore._version import __version__
 from liqcore.account import Account
 from liqcore.audit import FIELDS as AUDIT_FIELDS
-from liqcore.audit import AuditKind
-from liqcore.detect import Cascade, CascadeConfig
+from liqcore.audit import AuditKind, whose
+from liqcore.detect import Cascade, CascadeConfig, CascadeDetector
+from liqcore.detector import Detector
 from liqcore.engine import Engine
 from liqcore.event import (
     AUDIT_DTYPE,
@@ -20,6 +21,7 @@ from liqcore.event import (
     FeedState,
     FillReason,
     Gate,
+    Judgment,
     Kind,
     Limit,
     OrderStatus,
@@ -36,7 +38,7 @@ from liqcore.instrument import Instrument
 from liqcore.latency import Latency
 from liqcore.paper import Paper
 from liqcore.passage import Passage
-from liqcore.policy import Market, Policy
+from liqcore.policy import Later, Leave, Market, Policy
 from liqcore.quantile import QuantileSketch, RollingQuantile
 from liqcore.registry import make_detector
 from liqcore.request import Request
@@ -63,8 +65,9 @@ def get_include() -> str:
 
 __all__ = [
     "AUDIT_DTYPE", "AUDIT_FIELDS", "EVENT_DTYPE", "LONG", "SECOND", "SHORT", "SIGNAL_DTYPE", "Account", "Alarm", "AuditKind", "Bracket",
-    "BracketState", "Cascade", "CascadeConfig", "Completeness", "Control", "Engine", "Features", "FeedState", "FillReason", "Gate", "Guard",
-    "Instrument", "Kind", "Latency", "Limit", "Market", "OrderStatus", "Paper", "Passage", "Phase", "Policy", "QuantileSketch", "Reason",
-    "Request", "Risk", "Role", "RollingQuantile", "SegmentZ", "Side", "Signal", "SimVenue", "Standalone", "Tape", "TapeBuilder", "Verdict",
-    "Walk", "Window", "__version__", "abi_version", "get_include", "make_detector",
+    "BracketState", "Cascade", "CascadeConfig", "CascadeDetector", "Completeness", "Control", "Detector", "Engine", "Features", "FeedState",
+    "FillReason", "Gate", "Guard", "Instrument", "Judgment", "Kind", "Latency", "Later", "Leave", "Limit", "Market", "OrderStatus", "Paper",
+    "Passage", "Phase", "Policy", "QuantileSketch", "Reason", "Request", "Risk", "Role", "RollingQuantile", "SegmentZ", "Side", "Signal",
+    "SimVenue", "Standalone", "Tape", "TapeBuilder", "Verdict", "Walk", "Window", "__version__", "abi_version", "get_include", "make_detector",
+    "whose",
 ]

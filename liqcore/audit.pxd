@@ -20,6 +20,11 @@ cpdef enum AuditKind:        # the meaning of phase and x[0..7] per kind is in a
     AUDIT_LARGE = 13         # one large liquidation counted by the detector
     AUDIT_ALARM = 14         # something that a person must look at (side check, missing stop)
     AUDIT_FUNDING = 15       # funding was paid or received on a position
+    AUDIT_JUDGE = 16         # a question was put to the outside judge, or answered
+
+cdef inline double numbered(double count, int place) noexcept nogil:
+    """A whole number and, behind the point, whose it is: count + (place - 1) / 256. Where there is one detector, or one policy, it is the number."""
+    return count + (place - 1) * 0.00390625
 
 cdef class AuditRing:
     cdef audit_t* ring

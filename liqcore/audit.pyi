@@ -1,4 +1,5 @@
 from enum import IntEnum
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,14 @@ class AuditKind(IntEnum):
     AUDIT_LARGE = 13
     AUDIT_ALARM = 14
     AUDIT_FUNDING = 15
+    AUDIT_JUDGE = 16
 
 FIELDS: dict[AuditKind, tuple[str, tuple[str, ...]]]
+
+@overload
+def whose(numbered: float) -> tuple[int, int]: ...
+@overload
+def whose(numbered: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
 
 @disjoint_base
 class AuditRing:

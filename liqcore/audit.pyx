@@ -9,7 +9,8 @@ from liqcore.event cimport OK, SIGNAL_STALE, SIGNAL_UNCERTAIN, STALE_EVENT, UNCE
 
 from liqcore.event import AUDIT_DTYPE
 
-#: per AuditKind: (what `phase` holds, names of x[0..7]); prices in quote currency, quantities in base units, unless the name says otherwise
+#: per AuditKind: (what `phase` holds, names of x[0..7]); prices in quote currency, quantities in base units, unless the name says otherwise.
+#: `count` (AUDIT_SIGNAL, AUDIT_LARGE, AUDIT_LAPSED) and `confidence` are numbered: see whose().
 FIELDS = {
     AuditKind.AUDIT_REFUSED: ("Kind", ("price", "qty", "aux_price", "aux_qty", "reference_price", "ts_recv_ns_part", "ts_recv_s", "refused_count")),
     AuditKind.AUDIT_SIGNAL: ("Phase", ("long_notional", "short_notional", "threshold", "z", "score", "price", "count", "rolling")),
@@ -26,8 +27,16 @@ FIELDS = {
     AuditKind.AUDIT_LAPSED: ("Phase", ("long_notional", "short_notional", "threshold", "count", "unused4", "unused5", "unused6", "unused7")),
     AuditKind.AUDIT_LARGE: ("Phase", ("notional", "threshold", "count", "long_notional", "short_notional", "price", "qty", "rolling")),
     AuditKind.AUDIT_FUNDING: ("Side", ("mark_price", "qty", "paid", "rate", "unused4", "unused5", "unused6", "unused7")),
+    AuditKind.AUDIT_JUDGE: ("Judgment", ("question", "waited_s", "judge_s", "confidence", "notional", "reference_price", "last_price", "stop_loss")),
     AuditKind.AUDIT_ALARM: ("Alarm", ("value", "limit", "sample", "unused3", "unused4", "unused5", "unused6", "unused7")),
 }
+
+
+def whose(numbered) -> tuple:
+    """(the number, the place from 1 of the detector or policy that it is of) of a `count` or a `confidence`: number + (place - 1) / 256."""
+    number = np.floor(numbered)
+    place = np.rint((numbered - number) * 256).astype(np.int64) + 1
+    return (number.astype(np.int64), place) if np.ndim(numbered) else (int(number), int(place))
 
 
 cdef class AuditRing:
@@ -87,7 +96,7 @@ cdef class AuditRing:
         a.x[3] = s.z
         a.x[4] = s.score
         a.x[5] = s.price
-        a.x[6] = s.count
+        a.x[6] = numbered(s.count, s.detector)
         a.x[7] = s.rolling
 
     def __len__(self):

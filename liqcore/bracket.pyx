@@ -4,9 +4,9 @@ from libc.string cimport memset
 
 from liqcore.audit cimport AUDIT_BRACKET, AUDIT_FILL, AUDIT_ORDER, AUDIT_TRADE
 from liqcore.event cimport *
-from liqcore.instrument cimport lots_of, price_of, qty_of, scale_ticks, ticks_of
+from liqcore.instrument cimport lots_of, price_of, qty_of, ticks_of
 from liqcore.slot cimport *
-from liqcore.terms cimport bracket_prices, stop_price, target_price
+from liqcore.terms cimport bracket_prices, stop_price, target_price, trail_stop
 
 cdef void audit_state(slot_t* s, const instrument_t* i, uint8_t reason, int64_t now, Outbox out) noexcept nogil:
     cdef audit_t* a = out.audit.put(now, AUDIT_BRACKET, reason, s.state, s.instrument, s.spec.side, s.entry.id)
@@ -437,9 +437,7 @@ cdef void bracket_trade(slot_t* s, const instrument_t* i, int64_t ticks, int64_t
         return
     if (ticks - s.best) * s.spec.side > 0:
         s.best = ticks
-    price = stop_price(s.spec.side, s.best, s.spec.trail)
-    # a tenth of the trail's distance at least: an amend costs a request, and requests are rationed
-    if (price - s.stop.price) * s.spec.side * 10 >= scale_ticks(s.best, s.spec.trail, 1) - s.best:
+    if trail_stop(&s.spec, <int64_t> (s.entry_value / s.entered + 0.5), s.best, s.stop.price, &price):
         move_stop(s, i, price, now, out)
 
 

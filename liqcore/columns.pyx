@@ -5,7 +5,7 @@ import numpy as np
 from libc.stdint cimport uint64_t
 
 from liqcore.door cimport door
-from liqcore.event cimport ALL_INSTRUMENTS, CONTROL, FEED, LIQUIDATION, OK, TICKER, TIME_MAX
+from liqcore.event cimport ALL_INSTRUMENTS, CONTROL, FEED, LIQUIDATION, OK, TICKER, TIME_MAX, VERDICT
 from liqcore.market cimport market_bbo, market_trade
 
 PLACE_DTYPE = np.dtype([("trades_before", "<i8"), ("quotes_before", "<i8")])
@@ -65,7 +65,8 @@ cdef int64_t rare_flaw(const event_t* e, const rare_t* at, int64_t n, const stri
     for r in range(n):
         if not 0 <= e[r].ts_recv < TIME_MAX or not ALL_INSTRUMENTS <= e[r].instrument < count:
             return r
-        if e[r].kind != LIQUIDATION and e[r].kind != TICKER and e[r].kind != FEED and e[r].kind != CONTROL:
+        if e[r].kind != LIQUIDATION and e[r].kind != TICKER and e[r].kind != FEED and e[r].kind != CONTROL and \
+                (e[r].kind != VERDICT or e[r].instrument != ALL_INSTRUMENTS):
             return r
         if r > 0 and (e[r].ts_recv < e[r - 1].ts_recv or (e[r].ts_recv == e[r - 1].ts_recv and e[r].instrument < e[r - 1].instrument)):
             return r

@@ -7,7 +7,9 @@ events make a cascade ACTIVE; in chain mode each must come within the window of 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 
 from liqcore.audit cimport AuditRing
-from liqcore.event cimport event_t, signal_t
+from liqcore.detector cimport Detector
+from liqcore.event cimport event_t, market_t, signal_t
+from liqcore.instrument cimport instrument_t
 from liqcore.quantile cimport quantile_t
 from liqcore.window cimport window_t
 from liqcore.zscore cimport segz_t
@@ -71,11 +73,29 @@ cdef int cascade_timer(cascade_t* c, const cascade_config_t* g, int64_t now, sig
 cdef int64_t cascade_deadline(const cascade_t* c, const cascade_config_t* g) noexcept nogil
 cdef double cascade_threshold(cascade_t* c, const cascade_config_t* g) noexcept nogil
 cdef void cascade_uncertain(cascade_t* c, int64_t until) noexcept nogil
-cdef void cascade_audit_large(const cascade_t* c, const event_t* e, double notional, AuditRing audit) noexcept nogil
-cdef void cascade_audit_lapsed(const cascade_t* c, int64_t now, AuditRing audit) noexcept nogil
+
+cdef inline double basis_price(uint8_t basis, const market_t* m) noexcept nogil:
+    """The price that a liquidation's notional is to be taken at; 0 = the reported one."""
+    return m.mark if basis == NOTIONAL_MARK else m.last if basis == NOTIONAL_LAST else 0.0
+
+cdef inline double notional_at(const event_t* e, double multiplier, double price) noexcept nogil:
+    """Notional of a liquidation at a price; price 0: at the reported one, or as the source states it."""
+    if price > 0.0:
+        return e.qty * multiplier * price
+    return e.aux_price if e.aux_price > 0.0 else e.qty * multiplier * e.price
 
 cdef class CascadeConfig:
     cdef cascade_config_t c
 
 cdef bytes cascade_save(cascade_t* c)
 cdef int cascade_load(cascade_t* c, bytes data) except -1
+
+cdef class CascadeDetector(Detector):
+    cdef readonly CascadeConfig config
+    cdef AuditRing audit         # where large liquidations and lapsed cascades are said; None = nowhere
+    cdef cascade_t* c            # per instrument
+    cdef instrument_t* inst
+    cdef int count
+    cdef int place               # in the engine, from 1
+    cdef void audit_large(self, const cascade_t* c, const event_t* e, double notional) noexcept nogil
+    cdef void audit_lapsed(self, const cascade_t* c, int64_t now) noexcept nogil

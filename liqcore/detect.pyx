@@ -4,8 +4,9 @@ from libc.math cimport NAN, fmax
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from liqcore.audit cimport AUDIT_LAPSED, AUDIT_LARGE
+from liqcore.audit cimport AUDIT_LAPSED, AUDIT_LARGE, numbered
 from liqcore.event cimport *
+from liqcore.instrument cimport Instrument
 from liqcore.quantile cimport (quantile_count, quantile_free, quantile_init, quantile_load, quantile_push, quantile_reached, quantile_save,
                                quantile_value)
 from liqcore.window cimport (WINDOW_NOTIONAL_MAX, window_advance, window_free, window_init, window_load, window_next_expiry, window_push, window_save,
@@ -177,28 +178,6 @@ cdef void cascade_uncertain(cascade_t* c, int64_t until) noexcept nogil:
     c.p.uncertain_until = until
 
 
-cdef void cascade_audit_large(const cascade_t* c, const event_t* e, double notional, AuditRing audit) noexcept nogil:
-    """The push of this liquidation was large."""
-    cdef audit_t* a = audit.put(e.ts_recv, AUDIT_LARGE, OK, c.p.phase, e.instrument, e.side, e.ts_event)
-    a.x[0] = notional
-    a.x[1] = c.p.large_threshold
-    a.x[2] = c.p.count
-    a.x[3] = c.p.long_notional
-    a.x[4] = c.p.short_notional
-    a.x[5] = e.price
-    a.x[6] = e.qty
-    a.x[7] = window_total(&c.w)
-
-
-cdef void cascade_audit_lapsed(const cascade_t* c, int64_t now, AuditRing audit) noexcept nogil:
-    """A cascade that never became ACTIVE was given up."""
-    cdef audit_t* a = audit.put(now, AUDIT_LAPSED, OK, BUILDING, c.p.instrument, c.p.last_side, 0)
-    a.x[0] = c.p.long_notional
-    a.x[1] = c.p.short_notional
-    a.x[2] = c.p.large_threshold
-    a.x[3] = c.p.count
-
-
 cdef bytes cascade_save(cascade_t* c):
     """The state of one detector: its plain part and those of its kernels."""
     return pack(SNAPSHOT_NAME, [(<char*> &c.p)[:sizeof(phase_t)], quantile_save(&c.q), window_save(&c.w), segz_save(&c.z)])
@@ -336,3 +315,104 @@ cdef class Cascade:
 
     def restore(self, bytes data):
         cascade_load(&self.c, data)
+
+
+cdef class CascadeDetector(Detector):
+    """The cascade as one of an engine's detectors.
+
+    config: CascadeConfig, or its settings as keywords. name: 'cascade' unless several of them run side by side.
+    """
+
+    def __init__(self, config=None, *, str name="cascade", **settings):
+        if config is not None and settings:
+            raise TypeError("CascadeDetector: expected a CascadeConfig or its settings, not both: " + ", ".join(settings))
+        if config is None:
+            config = CascadeConfig(**settings)
+        elif not isinstance(config, CascadeConfig):
+            raise TypeError(f"config: expected a liqcore.CascadeConfig, got {type(config).__name__}")
+        if self.c != NULL:
+            raise RuntimeError("CascadeDetector.__init__ called on a detector that is in an engine")
+        self.config = config
+        self.name = name
+        self.wants = 1 << LIQUIDATION
+        self.window_ns = self.config.c.window_ns
+
+    def __dealloc__(self):
+        cdef int n
+        if self.c != NULL:
+            for n in range(self.count):
+                cascade_free(&self.c[n])
+        free(self.c)
+        free(self.inst)
+
+    cdef int open_c(self, tuple instruments) except -1:
+        cdef int n
+        if self.c != NULL:
+            raise RuntimeError(f"detector {self.name!r}: is in an engine already; make another one")
+        self.inst = <instrument_t*> calloc(len(instruments), sizeof(instrument_t))
+        self.c = <cascade_t*> calloc(len(instruments), sizeof(cascade_t))
+        if self.inst == NULL or self.c == NULL:
+            raise MemoryError(f"no memory for {len(instruments)} cascades")
+        for n in range(len(instruments)):
+            self.inst[n] = (<Instrument?> instruments[n]).c
+            # what is true of all signals of the instrument; the engine adds it, too
+            cascade_init(&self.c[n], &self.config.c, n, SIGNAL_MARK_NOTIONAL if self.config.c.basis else 0)
+            self.count = n + 1
+        return 0
+
+    cdef int push_c(self, const event_t* e, double notional, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil:
+        cdef cascade_t* c = &self.c[e.instrument]
+        cdef int said
+        notional = notional_at(e, self.inst[e.instrument].multiplier, basis_price(self.config.c.basis, m))
+        said = cascade_push(c, &self.config.c, e.ts_recv, e.side, notional, m.last if m.last > 0.0 else e.price, flags, out)
+        if c.p.large and self.audit is not None:
+            self.audit_large(c, e, notional)
+        return said
+
+    cdef int timer_c(self, int32_t n, int64_t now, signal_t* out) noexcept nogil:
+        cdef int said = cascade_timer(&self.c[n], &self.config.c, now, out)
+        if self.c[n].p.lapsed and self.audit is not None:
+            self.audit_lapsed(&self.c[n], now)
+        return said
+
+    cdef int64_t deadline_c(self, int32_t n) noexcept nogil:
+        return cascade_deadline(&self.c[n], &self.config.c)
+
+    cdef void uncertain_c(self, int32_t n, int64_t until) noexcept nogil:
+        cascade_uncertain(&self.c[n], until)
+
+    cdef bytes save_c(self, int32_t n):
+        return cascade_save(&self.c[n])
+
+    cdef int load_c(self, int32_t n, bytes data) except -1:
+        return cascade_load(&self.c[n], data)
+
+    cdef void audit_large(self, const cascade_t* c, const event_t* e, double notional) noexcept nogil:
+        """The push of this liquidation was large."""
+        cdef audit_t* a = self.audit.put(e.ts_recv, AUDIT_LARGE, OK, c.p.phase, e.instrument, e.side, e.ts_event)
+        a.x[0] = notional
+        a.x[1] = c.p.large_threshold
+        a.x[2] = numbered(c.p.count, self.place)
+        a.x[3] = c.p.long_notional
+        a.x[4] = c.p.short_notional
+        a.x[5] = e.price
+        a.x[6] = e.qty
+        a.x[7] = window_total(&c.w)
+
+    cdef void audit_lapsed(self, const cascade_t* c, int64_t now) noexcept nogil:
+        """A cascade that never became ACTIVE was given up."""
+        cdef audit_t* a = self.audit.put(now, AUDIT_LAPSED, OK, BUILDING, c.p.instrument, c.p.last_side, 0)
+        a.x[0] = c.p.long_notional
+        a.x[1] = c.p.short_notional
+        a.x[2] = c.p.large_threshold
+        a.x[3] = numbered(c.p.count, self.place)
+
+    def threshold(self, int n) -> float:
+        """What the next liquidation of the engine's instrument n will be compared with; nan during warm-up."""
+        if not 0 <= n < self.count:
+            raise IndexError(f"instrument {n}: expected 0 to {self.count - 1}")
+        return cascade_threshold(&self.c[n], &self.config.c)
+
+    def as_dict(self) -> dict:
+        """Everything that recreates it: registry.make_detector(**d.as_dict())."""
+        return {"kind": "cascade", "name": self.name} | self.config.as_dict()

@@ -82,6 +82,10 @@ cdef uint8_t door(const event_t* e, int64_t now, market_t* markets, const instru
                 return BAD_CODE
             return OK if 0.0 < e.price <= 1e12 else BAD_PRICE
         return OK if 1 <= e.code <= 3 else BAD_CODE
+    if e.kind == VERDICT and e.instrument != ALL_INSTRUMENTS:
+        return BAD_INSTRUMENT
+    if e.kind == VERDICT:
+        return OK if JUDGE_CONFIRM <= e.code <= JUDGE_VETO and e.id > 0 else BAD_CODE
     if e.kind < LIQUIDATION or e.kind > FUNDING:
         return BAD_KIND
     if not 0 <= e.instrument < count:

@@ -1,72 +1,7 @@
-"""The only path of an event: door, clocks, kernels, detector, policy, risk, bracket. No clock, no I/O, no allocation per event."""
+"""The engine. machine.pxd says what it is made of, and how an event goes through it; here is what is added for callers from Python."""
 
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
+from liqcore.machine cimport Machine
 
-from liqcore.account cimport Account
-from liqcore.audit cimport AuditRing
-from liqcore.slot cimport Outbox, slot_t
-from liqcore.detect cimport CascadeConfig, cascade_t
-from liqcore.event cimport event_t, market_t, request_t, signal_t
-from liqcore.instrument cimport instrument_t
-from liqcore.intake cimport Intake
-from liqcore.policy cimport Policy
-from liqcore.risk cimport Risk
-from liqcore.terms cimport bracket_t
-from liqcore.sides cimport side_check_t
-
-ctypedef struct clock_t:         # the engine's plain part
-    int64_t now                  # ns: ts_recv of the latest event, or the deadline being served
-    int64_t events
-    int64_t refused[32]          # by Reason
-    int64_t halt_heeded          # the halt (Reason) that resting entries have been withdrawn for
-
-# For those who keep a copy of the trades outside the process (a state image), written in C before each send. Plain data, no pointers:
-#   engine.slot[n]              slot_t (slot.pxd), one per instrument; changed by reports, deadlines and signals of instrument n only
-#   engine.account.ledger       ledger_t; engine.account.positions[n]: position_t (account.pxd)
-#   engine.risk.latch           latch_t (risk.pxd)
-#   engine.clock.now, .halt_heeded
-# Engine.trade_restore() takes them back, packed as trades.pyx says.
-cdef class Engine(Intake):
-    cdef readonly tuple instruments
-    cdef readonly CascadeConfig config
-    cdef readonly Policy policy
-    cdef readonly Risk risk
-    cdef readonly Account account
-    cdef readonly AuditRing audit
-    cdef Outbox out
-    cdef clock_t clock
-    cdef int count
-    cdef double band
-    cdef readonly double patience
-    cdef instrument_t* inst
-    cdef market_t* market
-    cdef cascade_t* cascade
-    cdef slot_t* slot
-    cdef int64_t* due            # next deadline per instrument
-    cdef int64_t due_next        # and of them all
-    cdef side_check_t* side_checks
-    cdef int32_t* venue_of
-    cdef int venues
-    cdef signal_t* said          # signals of the present call, for those who ask from Python
-    cdef int said_count
-    cdef int said_capacity
-    cdef int64_t said_lost
-    cdef int step_c(self, const event_t* e) except -1
-    cdef int advance_c(self, int64_t now) except -1
-    cdef request_t* next_request(self) noexcept nogil
-    cdef int refuse(self, const event_t* e, uint8_t reason) noexcept nogil
-    cdef int serve(self, int n) except -1
-    cdef int64_t wake(self) noexcept nogil
-    cdef int on_report(self, const event_t* e) except -1
-    cdef void judge_requote(self, slot_t* s, const instrument_t* i) noexcept nogil
+cdef class Engine(Machine):
     cdef tuple take(self)
     cdef int _known(self, object instrument) except -1
-    cdef int on_liquidation_c(self, const event_t* e) except -1
-    cdef int speak(self, const signal_t* s) except -1
-    cdef int ask_policy(self, const signal_t* s, const market_t* m, bracket_t* b) except -1
-    cdef int answer(self, const signal_t* s) except -1
-    cdef void heed_halt(self) noexcept nogil
-    cdef void control_c(self, const event_t* e) noexcept nogil
-    cdef void on_feed_c(self, const event_t* e) noexcept nogil
-    cdef void reschedule(self, int32_t n) noexcept nogil
-    cdef void after_requests(self, int64_t since) noexcept nogil

@@ -228,7 +228,7 @@ cdef class Features(FeatureState):
             return value_candles(f.formula, c, k)
         t = &self.tracks[n * self.columns[1] + f.column]
         track_advance(t, now)
-        return value_track(f.formula, t) if whole(t.slot, t.slots, t.step_ns, k) else NAN
+        return value_track(f.formula, t) if stands(t, k) else NAN
 
     cdef double value_across(self, const base_t* f, int32_t n, int64_t now) noexcept nogil:
         """What reads other instruments too; their own histories are taken first, because reading moves their windows on."""
@@ -247,12 +247,15 @@ cdef class Features(FeatureState):
             if not whole(w.slot, w.slots, w.step_ns, &self.known[n]) or not whole(w.slot, w.slots, w.step_ns, &self.known[i]):
                 return NAN
             return correlation(w, other)
+        while self.fellow[i] > i:           # the mean is the same for all of them: begin with the first
+            i = self.fellow[i]
+        n = i = self.fellow[i]
         while True:
             if self.known[i].due <= now:
                 self.sample(i, now)
             t = &self.tracks[i * self.columns[1] + f.column]
             track_advance(t, now)
-            mean = track_mean(t) if whole(t.slot, t.slots, t.step_ns, &self.known[i]) else NAN
+            mean = track_mean(t) if stands(t, &self.known[i]) else NAN
             if mean == mean:
                 total += mean
                 count += 1
@@ -280,6 +283,8 @@ cdef class Features(FeatureState):
             x = history_at(h, (now - r.time_ns) / h.step_ns) if now >= r.time_ns else NAN
             return x if r.transform == LAG else self.value(r.base, n, now) - x
         index = now / h.step_ns
+        if MEAN <= r.transform <= MIN and (index - h.samples + 1) * h.step_ns - self.base[r.base].window_ns < self.known[n].since:
+            return NAN                      # the history spans a gap
         if h.course.at != index:
             history_scan(h, index)
         x = self.value(r.base, n, now) if r.transform == ZSCORE or r.transform == RANK else NAN

@@ -40,6 +40,11 @@ cdef inline bint whole(const int64_t slot, const int64_t count, const int64_t st
     return slot >= count and (slot - count) * step_ns >= k.since
 
 
+cdef inline bint stands(const track_t* t, const known_t* k) noexcept nogil:
+    """Nothing of the window is missing, nor what stood when it began."""
+    return t.slot >= t.slots and (t.slot - t.slots) * t.step_ns > k.since
+
+
 cdef inline void forget(known_t* k) noexcept nogil:
     k.last = k.mark = k.index = k.oi = k.funding = k.bid = k.bid_qty = k.ask = k.ask_qty = NAN
 

@@ -68,6 +68,10 @@ cdef class Intake:
         """Funding of a position (side, qty held) at ts_event: paid > 0, received < 0, in quote currency. A repeated report is counted once."""
         return self.enter(ts_event, ts_recv, self._index(instrument), FUNDING, side, mark, qty, paid, rate, 0, 0, 0)
 
+    def on_verdict(self, int64_t ts_recv, int64_t question, judgment) -> tuple:
+        """An outside judge's Judgment of a question (Engine.questions): JUDGE_CONFIRM or JUDGE_VETO. Late, repeated and unknown ones are counted."""
+        return self.enter(ts_recv, ts_recv, ALL_INSTRUMENTS, VERDICT, 0, 0.0, 0.0, 0.0, 0.0, question, 0, int(judgment))
+
     def advance(self, int64_t ts) -> tuple:
         """Let time pass up to ts (ns) without an event: deadlines are served. Going back is refused and counted."""
         return self.enter(ts, ts, ALL_INSTRUMENTS, TIMER, 0, 0.0, 0.0, 0.0, 0.0, 0, 0, 0)

@@ -3,13 +3,33 @@
 from libc.stdint cimport int32_t, int64_t
 
 from liqcore.event cimport Signal, market_t, signal_t
+from liqcore.feature cimport Features
 from liqcore.instrument cimport Instrument, instrument_t
 from liqcore.terms cimport Bracket, bracket_t
+
+cdef enum:                   # what on_signal_c returns
+    ANSWER_NOTHING = 0
+    ANSWER_BRACKET = 1       # `out` is filled
+    ANSWER_LEAVE = 2
+    ANSWER_LATER = 3         # Policy.later_ns is set
+
+cdef class Leave:
+    pass
+
+cdef class Later:
+    cdef readonly int64_t at_ns
 
 cdef class Market:
     cdef const market_t* c
     cdef readonly Instrument instrument
+    cdef readonly int64_t now
+    cdef readonly str detector
+    cdef Features features
+    cdef dict places         # of the features that the policy may read, by name
+    cdef int32_t index       # of the instrument
+    cdef void show(self, int64_t now, str detector, int32_t index, Features features, dict places)
 
 cdef class Policy:
     cdef Market view
+    cdef int64_t later_ns    # when to ask again, if the answer is ANSWER_LATER
     cdef int on_signal_c(self, const signal_t* s, const market_t* m, Instrument instrument, bracket_t* out) except -1

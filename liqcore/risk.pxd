@@ -40,6 +40,11 @@ ctypedef struct ask_t:       # what is to be judged
     int8_t side
     uint8_t phase
 
+ctypedef struct load_t:      # what an entry comes on top of
+    double exposure          # positions and open entries, quote currency
+    int32_t open_count       # brackets
+    int32_t minute           # entries sent in the last minute
+
 cdef uint8_t hurdle(const signal_t* s, const market_t* m, const slot_t* slot, int64_t now, Outbox out) noexcept nogil
 
 cdef inline void size_entry(ask_t* ask, const bracket_t* b, int64_t reference, double equity, const instrument_t* i) noexcept nogil:
@@ -66,6 +71,9 @@ cdef class Risk:
     cdef latch_t latch
     cdef int judge(self, const ask_t* ask, const instrument_t* i, const market_t* m, slot_t* slots, int count, Account account, int64_t now,
                    AuditRing audit) noexcept nogil
+    cdef int forecast(self, const ask_t* ask, const instrument_t* i, const market_t* m, slot_t* slots, int count, Account account,
+                      int64_t now) noexcept nogil
+    cdef load_t load_of(self, const ask_t* ask, slot_t* slots, int count, Account account, bint flat, int64_t now) noexcept nogil
     cdef (int, double) rule(self, const ask_t* ask, const instrument_t* i, const market_t* m, double exposure, double equity, int open_count,
                             int minute, double entry, int64_t now) noexcept nogil
     cdef void latch_limit(self, uint8_t reason, double value, double limit, Account account, int64_t now, AuditRing audit) noexcept nogil

@@ -128,36 +128,54 @@ cdef class Risk:
     cdef int judge(self, const ask_t* ask, const instrument_t* i, const market_t* m, slot_t* slots, int count, Account account, int64_t now,
                    AuditRing audit) noexcept nogil:
         """The verdict on one entry, audited with the numbers that it rests on: OK or a Reason."""
-        cdef double exposure = 0.0, equity, limit = 0.0, entry = price_of(i, ask.entry_ticks)
-        cdef int n, open_count = 0, minute = 0, reason
-        cdef int64_t waiting
-        cdef const slot_t* s
+        cdef double equity, limit = 0.0
+        cdef int reason
+        cdef load_t load = self.load_of(ask, slots, count, account, False, now)
         cdef audit_t* a
-        for n in range(count):
-            s = &slots[n]
-            exposure += account.exposure_of(n)
-            if s.state != BRACKET_FLAT and n != ask.instrument:
-                open_count += 1
-                # whatever has not been heard of counts as filled (law L8)
-                waiting = s.entry.qty - s.entry.filled if order_open(&s.entry) else max(s.entry.executed - s.entry.filled, <int64_t> 0)
-                exposure += qty_of(&account.instruments[n], waiting) * account.instruments[n].multiplier * \
-                    price_of(&account.instruments[n], s.entry.price)
-        for n in range(<int> min(self.latch.orders_head, <int64_t> RATE_RING)):
-            if now - self.latch.order_times[n] < MINUTE_NS:
-                minute += 1
         self.watch(account, now, audit)
         equity = account.equity_now()
-        reason, limit = self.rule(ask, i, m, exposure, equity, open_count, minute, entry, now)
+        reason, limit = self.rule(ask, i, m, load.exposure, equity, load.open_count, load.minute, price_of(i, ask.entry_ticks), now)
         a = audit.put(now, AUDIT_RISK, reason, ask.phase, ask.instrument, ask.side, ask.cause)
         a.x[0] = ask.notional
         a.x[1] = limit
-        a.x[2] = exposure
-        a.x[3] = open_count
-        a.x[4] = minute
+        a.x[2] = load.exposure
+        a.x[3] = load.open_count
+        a.x[4] = load.minute
         a.x[5] = equity
         a.x[6] = account.ledger.day_equity - equity
         a.x[7] = account.ledger.week_equity - equity
         return reason
+
+    cdef int forecast(self, const ask_t* ask, const instrument_t* i, const market_t* m, slot_t* slots, int count, Account account,
+                      int64_t now) noexcept nogil:
+        """What judge() would say if the instrument were flat now."""
+        cdef load_t load = self.load_of(ask, slots, count, account, True, now)
+        cdef int reason
+        cdef double limit
+        reason, limit = self.rule(ask, i, m, load.exposure, account.equity_now(), load.open_count, load.minute, price_of(i, ask.entry_ticks), now)
+        return reason
+
+    cdef load_t load_of(self, const ask_t* ask, slot_t* slots, int count, Account account, bint flat, int64_t now) noexcept nogil:
+        """What there is beside the entry; flat: without what the entry's own instrument holds."""
+        cdef load_t load
+        cdef int n
+        cdef int64_t waiting
+        cdef const slot_t* s
+        load.exposure, load.open_count, load.minute = 0.0, 0, 0
+        for n in range(count):
+            s = &slots[n]
+            if n != ask.instrument or not flat:
+                load.exposure += account.exposure_of(n)
+            if s.state != BRACKET_FLAT and n != ask.instrument:
+                load.open_count += 1
+                # whatever has not been heard of counts as filled (law L8)
+                waiting = s.entry.qty - s.entry.filled if order_open(&s.entry) else max(s.entry.executed - s.entry.filled, <int64_t> 0)
+                load.exposure += qty_of(&account.instruments[n], waiting) * account.instruments[n].multiplier * \
+                    price_of(&account.instruments[n], s.entry.price)
+        for n in range(<int> min(self.latch.orders_head, <int64_t> RATE_RING)):
+            if now - self.latch.order_times[n] < MINUTE_NS:
+                load.minute += 1
+        return load
 
     cdef (int, double) rule(self, const ask_t* ask, const instrument_t* i, const market_t* m, double exposure, double equity, int open_count,
                             int minute, double entry, int64_t now) noexcept nogil:

@@ -1,7 +1,7 @@
 """What is believed of the orders of one instrument's trade: plain data, changed by the bracket machine only (bracket.pyx), copied by snapshots and by
 whoever keeps a state image. And the outbox: what it asks of the venue."""
 
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t
 
 from liqcore.audit cimport AuditRing
 from liqcore.event cimport request_t
@@ -44,6 +44,7 @@ cpdef enum Alarm:
     ALARM_LATE = 8              # a fill of a bracket that was believed to be over: what it opened is closed
     ALARM_LIQUIDATED = 10       # the venue closes, or has closed, the position by force
     ALARM_OUTSIDE = 11          # somebody else reduced the position
+    ALARM_WAITING = 12          # a policy puts off without end, or too much waits: the newest is given up
 
 ctypedef struct order_t:
     int64_t id
@@ -87,7 +88,9 @@ ctypedef struct slot_t:         # one per instrument; plain data, so that a snap
     int32_t instrument
     int32_t executions_count    # of this bracket
     int32_t executions_head     # of the ring below, which outlives the bracket
-    int32_t reserved
+    int16_t owner               # the policy that wanted it: its place, from 1
+    uint8_t detector            # that it answered: its number, from 1
+    uint8_t reserved
     int32_t signal_sequence     # cascade that it answered
     int32_t orders              # requests sent for this bracket
     uint8_t state

@@ -23,6 +23,7 @@ class Alarm(IntEnum):
     ALARM_LATE = 8
     ALARM_LIQUIDATED = 10
     ALARM_OUTSIDE = 11
+    ALARM_WAITING = 12
 
 ORDER_STATUS: tuple[str, ...]
 ORDER_ASKED: tuple[str, ...]

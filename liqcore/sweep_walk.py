@@ -1,6 +1,6 @@
 """One bracket of a sweep from its signal to flat (Numba), jumping from one market row that matters to the next.
 
-Order of service, as in paper.pyx and engine.pyx: before a market event everything that is due by its time, each at its own moment: arrivals at the
+Order of service, as in paper.pyx and machine.pyx: before a market event everything that is due by its time, each at its own moment: arrivals at the
 venue first, then reports, then the engine's deadlines; a deadline that falls on the moment of a report is served just before it.
 """
 

@@ -195,7 +195,7 @@ cdef class Tape:
         with nogil:
             row = rare_flaw(self.rare_at, self.place_at, self.rare_n, self.strips, at, self.count)
         if row >= 0:
-            raise ValueError(f"tape: rare events, row {row}: expected LIQUIDATION, TICKER, FEED or CONTROL in order of ts_recv (at equal times by "
+            raise ValueError(f"tape: rare events, row {row}: expected LIQUIDATION, TICKER, FEED, CONTROL or VERDICT in order of ts_recv (at equal times by "
                              f"instrument) at its place between trades and quotes, got {self.rare[row]} at {self.place[row]}")
 
     def _measure(self):

@@ -17,7 +17,7 @@ from liqcore.event import EVENT_DTYPE, as_events
 cdef int64_t INT32_MAX = 0x7FFFFFFF
 cdef double GRID = 1e-5             # of a tick or lot: what a double can be off without having been rounded
 MARKET_KINDS = (schema.Kind.LIQUIDATION, schema.Kind.TRADE, schema.Kind.BBO, schema.Kind.TICKER, schema.Kind.TIMER, schema.Kind.FEED,
-                schema.Kind.CONTROL)
+                schema.Kind.CONTROL, schema.Kind.VERDICT)
 
 
 cdef size_t _address(object array):

@@ -14,7 +14,7 @@ ctypedef struct bracket_t:      # what a policy wants; fractions in units of 1e-
     int64_t entry_offset        # below the reference for a buy, above for a sell
     int64_t take_profit         # from the fill price; 0 = none
     int64_t stop_loss           # from the fill price; required
-    int64_t trail               # distance of a trailing stop from the best price since the fill; 0 = none
+    int64_t trail               # how much of the best price, or of the best profit, a trailing stop gives back; 0 = none
     int64_t entry_ttl_ns
     int64_t max_hold_ns
     int64_t cooldown_ns         # from the moment the trade is flat
@@ -32,8 +32,10 @@ ctypedef struct bracket_t:      # what a policy wants; fractions in units of 1e-
 cdef void bracket_prices(const bracket_t* b, int64_t reference, int64_t* entry, int64_t* stop) noexcept nogil
 cdef int64_t target_price(int8_t side, int64_t fill, int64_t fraction, int64_t reference) noexcept nogil
 cdef int64_t stop_price(int8_t side, int64_t fill, int64_t fraction) noexcept nogil
+cdef bint trail_stop(const bracket_t* b, int64_t entry, int64_t best, int64_t stop, int64_t* price) noexcept nogil
 cdef int check_bracket(const bracket_t* b) noexcept nogil
-cdef void audit_answer(const bracket_t* b, const signal_t* s, double reference, uint8_t reason, int64_t now, AuditRing audit) noexcept nogil
+cdef void audit_answer(const bracket_t* b, const signal_t* s, double reference, uint8_t reason, int policy, int64_t now,
+                       AuditRing audit) noexcept nogil
 
 cdef class Bracket:
     cdef bracket_t c

@@ -1,6 +1,6 @@
 """The terms of a trade: see terms.pxd. Both sides run through the same lines; only the price rules and the sign of `side` know which it is."""
 
-from liqcore.audit cimport AUDIT_POLICY
+from liqcore.audit cimport AUDIT_POLICY, numbered
 from liqcore.event cimport *
 from liqcore.instrument cimport SCALE, TICKS_MAX, scale_ticks
 
@@ -27,6 +27,19 @@ cdef void bracket_prices(const bracket_t* b, int64_t reference, int64_t* entry, 
     stop[0] = stop_price(b.side, entry[0], b.stop_loss)
 
 
+cdef bint trail_stop(const bracket_t* b, int64_t entry, int64_t best, int64_t stop, int64_t* price) noexcept nogil:
+    """Where the trail wants the stop, given the average entry and the best price since, in ticks; and whether that is worth an amend: a tenth of the
+    trail's distance at least, for a request is rationed. Never looser than it is: max() for a long, min() for a short (REQUIREMENTS C8)."""
+    cdef int64_t gain = (best - entry) * b.side, kept
+    if b.trail_basis == TRAIL_PRICE:
+        price[0] = stop_price(b.side, best, b.trail)
+        return (price[0] - stop) * b.side * 10 >= scale_ticks(best, b.trail, 1) - best
+    # of the profit a share is given back; rounded down, so that the stop lies on this side of the best price
+    kept = scale_ticks(gain, -b.trail, 0) if gain > 0 else 0
+    price[0] = entry + kept * b.side
+    return gain > 0 and (price[0] - stop) * b.side > 0 and (price[0] - stop) * b.side * 10 >= gain - kept
+
+
 cdef int check_bracket(const bracket_t* b) noexcept nogil:
     """0 when the bracket makes sense, else the number of the rule that it breaks."""
     cdef int64_t half = SCALE // 2
@@ -34,7 +47,8 @@ cdef int check_bracket(const bracket_t* b) noexcept nogil:
         return 1
     if b.entry_type != ORDER_LIMIT and b.entry_type != ORDER_MARKET:
         return 2
-    if not (0 <= b.entry_offset <= half and 0 <= b.take_profit <= half and 0 < b.stop_loss <= half and 0 <= b.trail <= half):
+    if not (0 <= b.entry_offset <= half and 0 <= b.take_profit <= half and 0 < b.stop_loss <= half
+            and 0 <= b.trail <= (half if b.trail_basis == TRAIL_PRICE else SCALE - 1)):
         return 3
     if b.entry_ttl_ns <= 0 or b.max_hold_ns <= 0 or b.cooldown_ns < 0:
         return 4
@@ -42,11 +56,14 @@ cdef int check_bracket(const bracket_t* b) noexcept nogil:
         return 5
     if b.reference < 0 or b.reference >= <int64_t> TICKS_MAX or b.exit_phase > EXHAUSTED or b.requotes_max > 3:
         return 6
+    if b.judge_ns < 0 or b.trail_basis > TRAIL_PROFIT:
+        return 7
     return 0
 
 
-cdef void audit_answer(const bracket_t* b, const signal_t* s, double reference, uint8_t reason, int64_t now, AuditRing audit) noexcept nogil:
-    """What the policy answered to a signal; reference: price that the entry offset counts from."""
+cdef void audit_answer(const bracket_t* b, const signal_t* s, double reference, uint8_t reason, int policy, int64_t now,
+                       AuditRing audit) noexcept nogil:
+    """What the policy (by its place, from 1) answered to a signal; reference: price that the entry offset counts from."""
     cdef audit_t* a = audit.put(now, AUDIT_POLICY, reason, s.phase, s.instrument, b.side, s.ts_start)
     a.x[0] = reference
     a.x[1] = b.entry_offset / <double> SCALE
@@ -55,7 +72,7 @@ cdef void audit_answer(const bracket_t* b, const signal_t* s, double reference, 
     a.x[4] = b.notional
     a.x[5] = b.entry_ttl_ns / 1e9
     a.x[6] = b.max_hold_ns / 1e9
-    a.x[7] = b.confidence
+    a.x[7] = numbered(b.confidence, policy)
 
 
 cdef int64_t _fraction(str name, object value, double high) except? -1:
@@ -80,12 +97,16 @@ cdef class Bracket:
 
     side: LONG buys below the market, SHORT sells above. entry: 'post_only' (limit at entry_offset from the reference) or 'market'.
     reference: price that the offset counts from; None = last trade. stop_loss is required: no position without a stop.
-    trail: trailing distance, never looser than stop_loss. exit_phase: leave at market when the cascade reaches this Phase.
+    trail: trailing distance, never looser than stop_loss (of a profit less than 1). exit_phase: leave at market when the cascade reaches this Phase.
     quantity: either `notional`, or `equity_share` of the account. requotes: new tries after a post-only reject (0-3).
+    trail_basis: 'price' (the trail is a share of the best price since the fill) or 'profit' (of the best profit). confidence: answers of one moment
+    are judged highest first. replaces: a bracket of lower confidence that is open on the instrument is closed first. judge_s: an outside verdict
+    (Engine.questions, Engine.on_verdict) must confirm the entry within this time; without one there is none; 0 = nobody is asked.
     """
 
     def __init__(self, side, *, stop_loss, take_profit=0, entry="post_only", entry_offset=0, reference=0, trail=0, entry_ttl_s=1800,
-                 max_hold_s=1800, cooldown_s=300, notional=0.0, equity_share=0.0, confidence=0, exit_phase=0, requotes=0):
+                 max_hold_s=1800, cooldown_s=300, notional=0.0, equity_share=0.0, confidence=0, exit_phase=0, requotes=0, judge_s=0.0, replaces=False,
+                 trail_basis="price"):
         if entry not in ("post_only", "market"):
             raise ValueError(f"entry: expected 'post_only' or 'market', got {entry!r}")
         if int(side) not in (1, -1):
@@ -95,7 +116,7 @@ cdef class Bracket:
         self.c.entry_offset = _fraction("entry_offset", entry_offset, 0.5)
         self.c.take_profit = _fraction("take_profit", take_profit, 0.5)
         self.c.stop_loss = _fraction("stop_loss", stop_loss, 0.5)
-        self.c.trail = _fraction("trail", trail, 0.5)
+        self.c.trail = _fraction("trail", trail, 0.5 if trail_basis == "price" else 0.99999999)
         self.c.entry_ttl_ns = _seconds("entry_ttl_s", entry_ttl_s)
         self.c.max_hold_ns = _seconds("max_hold_s", max_hold_s)
         self.c.cooldown_ns = _seconds("cooldown_s", cooldown_s)
@@ -105,20 +126,44 @@ cdef class Bracket:
         self.c.exit_phase = int(exit_phase)
         self.c.requotes_max = requotes
         self.c.reference = reference
+        self.c.judge_ns = _seconds("judge_s", judge_s)
+        self.c.replaces = bool(replaces)
+        if trail_basis not in ("price", "profit"):
+            raise ValueError(f"trail_basis: expected 'price' or 'profit', got {trail_basis!r}")
+        self.c.trail_basis = TRAIL_PRICE if trail_basis == "price" else TRAIL_PROFIT
         rule = check_bracket(&self.c)
         if rule:
             raise ValueError(("", "side: LONG or SHORT", "entry: post_only or market", "stop_loss must be above 0; fractions at most 0.5",
                               "entry_ttl_s and max_hold_s must be above 0", "notional (or equity_share) must be above 0",
-                              "reference, exit_phase (0-4) or requotes (0-3) out of range")[rule])
+                              "reference, exit_phase (0-4) or requotes (0-3) out of range", "judge_s or trail_basis out of range")[rule])
 
     @property
     def side(self):
         return self.c.side
 
     @property
+    def confidence(self):
+        return self.c.confidence
+
+    @property
     def reference(self):
         """Ticks; 0 = last trade."""
         return self.c.reference
+
+    def __eq__(self, other):
+        """Whether both ask for exactly the same."""
+        cdef const bracket_t* a = &self.c
+        cdef const bracket_t* b
+        if not isinstance(other, Bracket):
+            return NotImplemented
+        b = &(<Bracket> other).c
+        return (a.reference == b.reference and a.entry_offset == b.entry_offset and a.take_profit == b.take_profit and a.stop_loss == b.stop_loss
+                and a.trail == b.trail and a.entry_ttl_ns == b.entry_ttl_ns and a.max_hold_ns == b.max_hold_ns and a.cooldown_ns == b.cooldown_ns
+                and a.judge_ns == b.judge_ns and a.notional == b.notional and a.equity_share == b.equity_share and a.confidence == b.confidence
+                and a.side == b.side and a.entry_type == b.entry_type and a.exit_phase == b.exit_phase and a.requotes_max == b.requotes_max
+                and a.replaces == b.replaces and a.trail_basis == b.trail_basis)
+
+    __hash__ = None
 
     def turned(self, side):
         """The same terms for the other side or this one: LONG or SHORT. What a control trades instead (inverted or random side)."""

@@ -64,6 +64,9 @@ cdef class Walk:
     cdef int64_t at_trades       # rows of at_instrument before the position
     cdef int64_t at_quotes
     cdef bint started
+    cdef bint every_trade        # detectors or features want all of them
+    cdef bint every_quote
+    cdef bint plain              # they are cascades only, and there are no features
     cdef list _keep
     cdef int run_c(self, int64_t until, bint advance) except -1
     cdef int serve(self, int64_t due, int what) except -1
@@ -76,6 +79,7 @@ cdef class Walk:
     cdef void fold(self, int32_t n, int64_t trades, int64_t quotes) noexcept nogil
     cdef void catch_up(self, int32_t n) noexcept nogil
     cdef void catch_up_active(self) noexcept nogil
+    cdef void catch_up_waiting(self, int64_t due) noexcept nogil
     cdef void settle_all(self) noexcept nogil
     cdef void refresh(self, int32_t n) noexcept nogil
     cdef void watch_over(self, int32_t n) noexcept nogil
@@ -83,6 +87,5 @@ cdef class Walk:
     cdef void bound(self, int32_t n, bounds_t* b) noexcept nogil
     cdef void search(self, int32_t n, const bounds_t* b) noexcept nogil
 
-cdef class Asked(Policy):
+cdef class Usher(Policy):
     cdef Walk walk
-    cdef Policy policy

@@ -8,13 +8,14 @@ from libc.string cimport memcmp, memset
 from liqcore.book cimport book_t
 from liqcore.bracket cimport bracket_deadline
 from liqcore.columns cimport fold_market, quote_event, quote_is_next, trade_event
-from liqcore.event cimport LIQUIDATION, OK, TICKER, market_t, signal_t
-from liqcore.instrument cimport Instrument, price_of, scale_ticks
+from liqcore.detect cimport CascadeDetector
+from liqcore.event cimport BBO, LIQUIDATION, OK, TICKER, TRADE, VERDICT, market_t, signal_t
+from liqcore.instrument cimport Instrument, price_of
 from liqcore.paper cimport SERVE_ARRIVAL, SERVE_DEADLINE, SERVE_REPORT
 from liqcore.passage cimport first_above, first_below, first_outside, passage_prefetch, pyramid_t, rows_before
 from liqcore.sides cimport SIDES_SAMPLE
 from liqcore.slot cimport BRACKET_FLAT, slot_position, slot_t
-from liqcore.terms cimport bracket_t, stop_price
+from liqcore.terms cimport bracket_t, trail_stop
 
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef int64_t AUDIT_MIN = 256                     # records: what one event may leave must fit into the other half of the ring
@@ -54,6 +55,10 @@ cdef class Walk:
         self.rare, self.place, self.rare_n = tape.rare_at, tape.place_at, tape.rare_n
         self.at_ts = -1
         self.at_instrument = -1
+        self.every_trade = self.engine.wants >> TRADE & 1
+        self.every_quote = self.engine.wants >> BBO & 1
+        # cascades look at the last price only
+        self.plain = self.engine.features.wants == 0 and all(isinstance(d, CascadeDetector) for d in self.engine.detectors)
 
     def __dealloc__(self):
         free(self.cursors)
@@ -87,19 +92,17 @@ cdef class Walk:
         comes through; the next call goes on behind that event.
         """
         cdef int64_t limit = NEVER if until is None else until
-        cdef Policy policy = self.engine.policy
-        cdef Asked asked = Asked.__new__(Asked)
+        cdef Usher usher = Usher.__new__(Usher)
         cdef int n
         self._begin(limit)
         for n in range(self.count):
             self.refresh(n)
-        asked.walk, asked.policy = self, policy
-        if policy is not None:
-            self.engine.policy = asked
+        usher.walk = self
+        self.engine.answers.usher = usher
         try:
             return self.run_c(limit, until is not None) != 0
         finally:
-            self.engine.policy = policy
+            self.engine.answers.usher = None
             self.settle_all()
 
     def _begin(self, int64_t limit):
@@ -194,12 +197,14 @@ cdef class Walk:
         cdef cursor_t* c = &self.cursors[n] if n >= 0 else NULL
         cdef const strip_t* s = &self.strips[n] if n >= 0 else NULL
         cdef int64_t row, since = self.engine.out.head
-        cdef bint bare = False
+        cdef bint bare = False, waits = False
         self.stops += 1
         if rare:
             visited = &self.rare[self.rare_next]
             if n >= 0:
                 bare = self.approach(n, visited, &self.place[self.rare_next])
+            elif visited.kind == VERDICT:
+                waits = True
         elif c.quote_first:
             row = c.next_quote
             quote_event(s, &self.inst[n], n, row, &e)
@@ -213,6 +218,8 @@ cdef class Walk:
         self.at_ts, self.at_instrument = visited.ts_recv, n
         if not bare:
             self.catch_up_active()
+        if waits:
+            self.catch_up_waiting(NEVER - 1)
         if rare:                        # the position is behind the event before it is handed in: a policy may raise
             self.rare_next += 1
         else:
@@ -243,6 +250,8 @@ cdef class Walk:
             self.catch_up(n)
         if what != SERVE_DEADLINE or not self.bare_deadline(due):
             self.catch_up_active()
+        if what == SERVE_DEADLINE:
+            self.catch_up_waiting(due)
         try:
             self.paper.serve_c(what)
         finally:
@@ -259,7 +268,7 @@ cdef class Walk:
         phase, and where the check of sides cannot halt trading with this event, for then requests would be made that say the last price."""
         cdef cursor_t* c = &self.cursors[n]
         self.at_trades, self.at_quotes = place.trades_before, place.quotes_before
-        if (not c.calm or e.kind != LIQUIDATION or self.leaves_by_phase(n)
+        if (not self.plain or not c.calm or e.kind != LIQUIDATION or self.leaves_by_phase(n)
                 or self.engine.side_checks[self.engine.venue_of[n]].sample + 1 >= SIDES_SAMPLE and self.engine.market[n].mark > 0.0):
             self.fold(n, self.at_trades, self.at_quotes)
             return False
@@ -339,6 +348,14 @@ cdef class Walk:
             if self.cursors[self.watch[k]].active:
                 self.catch_up(self.watch[k])
 
+    cdef void catch_up_waiting(self, int64_t due) noexcept nogil:
+        """The instruments for which something waits until `due` at the latest: the market is looked at when its moment comes."""
+        cdef int n
+        if self.engine.answers.waiting.size:
+            for n in range(self.count):
+                if self.engine.answers.waiting.next_due[n] <= due:
+                    self.catch_up(n)
+
     cdef void settle_all(self) noexcept nogil:
         """Every instrument, so that the Paper can be looked at."""
         cdef int n
@@ -357,8 +374,7 @@ cdef class Walk:
         b.every_trade = b.every_quote = every
         if s.state == BRACKET_FLAT or s.spec.trail == 0 or slot_position(s) <= 0 or s.end != OK:
             return
-        price = stop_price(s.spec.side, s.best, s.spec.trail)
-        if (price - s.stop.price) * s.spec.side * 10 >= scale_ticks(s.best, s.spec.trail, 1) - s.best:
+        if trail_stop(&s.spec, <int64_t> (s.entry_value / s.entered + 0.5), s.best, s.stop.price, &price):
             b.every_trade = True
         elif s.spec.side > 0:
             b.trade_high = min(b.trade_high, s.best + 1)
@@ -370,11 +386,11 @@ cdef class Walk:
         cdef cursor_t* c = &self.cursors[n]
         cdef const strip_t* s = &self.strips[n]
         cdef bint same = memcmp(&c.bounds, b, sizeof(bounds_t)) == 0
-        if b.every_trade:
+        if b.every_trade or self.every_trade:
             c.hit_trade = c.trades
         elif not same or c.hit_trade < c.trades:
             c.hit_trade = first_hit(&s.trades.index, c.trades, s.trades.n, b.trade_low, b.trade_high)
-        if b.every_quote:
+        if b.every_quote or self.every_quote:
             c.hit_quote = c.quotes
         elif not same or c.hit_quote < c.quotes:
             c.hit_quote = first_hit(&s.quotes.index, c.quotes, s.quotes.n, b.quote_low, b.quote_high)
@@ -388,7 +404,7 @@ cdef class Walk:
         cdef bounds_t b
         cdef bint wanted
         c.active = self.engine.slot[n].state != BRACKET_FLAT or book.live != 0 or book.position != 0 or self.account.positions[n].lots != 0
-        if not c.active and not c.watched and c.odd_trades[0] >= s.trades.n and c.odd_quotes[0] >= s.quotes.n:
+        if not (c.active or c.watched or self.every_trade or self.every_quote) and c.odd_trades[0] >= s.trades.n and c.odd_quotes[0] >= s.quotes.n:
             return
         while c.odd_trades[0] < c.trades:
             c.odd_trades += 1
@@ -400,7 +416,8 @@ cdef class Walk:
             self.search(n, &b)
         else:
             memset(&c.bounds, 0xFF, sizeof(bounds_t))
-            c.hit_trade, c.hit_quote = s.trades.n, s.quotes.n
+            c.hit_trade = c.trades if self.every_trade else s.trades.n
+            c.hit_quote = c.quotes if self.every_quote else s.quotes.n
         c.next_trade = min(min(c.hit_trade, c.odd_trades[0]), s.trades.n)
         c.next_quote = min(min(c.hit_quote, c.odd_quotes[0]), s.quotes.n)
         c.quote_first = quote_is_next(s, c.next_trade, c.next_quote)
@@ -433,10 +450,10 @@ cdef class Walk:
             self.refresh(self.engine.out.ring[k & self.engine.out.mask].instrument)
 
 
-cdef class Asked(Policy):
-    """Stands before the policy while a walk runs: the market that it is shown, and what risk looks at after it, are brought up first."""
+cdef class Usher(Policy):
+    """Goes before the policies while a walk runs: the market that they are shown, and what risk looks at after them, are brought up first."""
 
     cdef int on_signal_c(self, const signal_t* s, const market_t* m, Instrument instrument, bracket_t* out) except -1:
         self.walk.catch_up(s.instrument)
         self.walk.catch_up_active()
-        return self.policy.on_signal_c(s, m, instrument, out)
+        return 0

@@ -25,6 +25,7 @@ ALARMS = {
     "ALARM_POLICY": "the policy raised: entries are halted",
     "ALARM_LIQUIDATED": "the venue closes, or has closed, the position by force; what it leaves over is closed at market",
     "ALARM_OUTSIDE": "somebody else reduced the position: a person, another program, or the venue's deleveraging; the trade is ended",
+    "ALARM_WAITING": "a policy puts off a signal without end, or more waits than there is room for: the newest is given up",
 }
 
 
@@ -41,7 +42,7 @@ def enums() -> str:
     """The numbers that stand in records and events."""
     lines = ["| enum | members |", "|---|---|"]
     for found in (lc.Side, lc.Kind, lc.Phase, lc.Completeness, lc.FeedState, lc.Control, lc.Gate, lc.Limit, lc.OrderStatus, lc.FillReason, lc.Role, OrderType,
-                  RequestFlag, SignalFlag, lc.BracketState, lc.Reason):
+                  RequestFlag, SignalFlag, lc.BracketState, lc.Judgment, lc.Reason):
         lines.append(f"| `{found.__name__}` | {', '.join(f'{name} {int(value)}' for name, value in found.__members__.items())} |")
     return "\n".join(lines)
 
@@ -77,7 +78,7 @@ def _section(title: str, section: type, preset: object = None) -> list[str]:
 def configuration() -> str:
     """Every key of a configuration file, from the rules that read it."""
     fade = config.presets()["fade"]
-    sections = (("[run]", config.RunConfig, None), ("[feed]", config.FeedConfig, None),
+    sections = (("[run]", config.RunConfig, None), ("[feed], and but for venue [feeds.NAME] for a venue beside it", config.FeedConfig, None),
                 ("[detector] (defaults: preset `fade`)", config.DetectorConfig, fade.detector),
                 ("[features]", config.FeaturesConfig, None),
                 ("[policy], and but for rule [policy.symbols.NAME] for one contract (defaults: preset `fade`)", config.PolicyConfig, fade.policy),
@@ -134,7 +135,60 @@ def codes() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"codes": codes, "audit": audit, "enums": enums, "alarms": alarms, "configuration": configuration, "studies": studies, "faults": faults}
+def features() -> str:
+    """Every feature, from the table that the grammar reads."""
+    from liqcore.event import Kind
+    from liqcore.feature_spec import ENTRIES, duration
+
+    lines = ["| name | window | unit | meaning | made of |", "|---|---|---|---|---|"]
+    for entry in ENTRIES.values():
+        window = "" if entry.window is None else f"`@…`, default {duration(entry.window)}" if entry.window else "`@…`"
+        lines.append(f"| `{entry.key}` | {window} | {entry.unit} | {entry.meaning} | {Kind(entry.kind).name} |")
+    return "\n".join(lines)
+
+
+def transforms() -> str:
+    from liqcore.feature_spec import TRANSFORMS
+
+    return "\n".join(["| transform | says |", "|---|---|", *(f"| `{name}` | {what} |" for name, what in TRANSFORMS.items())])
+
+
+def detectors() -> str:
+    """Every kind of detector and what it can be told."""
+    from liqcore.registry import KINDS, meaning, parameters
+
+    lines = []
+    for kind in KINDS:
+        lines += [f"### {kind}", "", meaning(kind)[0].upper() + meaning(kind)[1:] + ".", "", "| parameter | default | accepts | meaning |", "|---|---|---|---|"]
+        for p in parameters(kind):
+            default = p.default if isinstance(p.default, str) else f"{p.default:,}" if isinstance(p.default, int) else f"{p.default:,.10g}"
+            lines.append(f"| `{p.name}` | {default} | {p.accepts} | {p.meaning} |")
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+LABELLED = {"hours": 6.0, "seed": 1, "symbols": ("BTCUSDT", "SOLUSDT", "DOGEUSDT"), "scale": 30.0}
+
+
+def quality() -> str:
+    """Precision and recall on the generator's labelled cascades; SYNTHETIC."""
+    from liqshell.agree import parse
+    from liqshell.detection import quality_report
+
+    report = quality_report(told=[one | ({"percentile": 0.0} if one["kind"] == "hawkes" else {}) for one in parse([])], **LABELLED)
+
+    def share(found: dict) -> str:
+        return "–" if found["share"] is None else f"{found['share']:.2f} ({found['low']:.2f}–{found['high']:.2f})"
+    lines = [f"{report['hours']:g} hours of {', '.join(LABELLED['symbols'])}, seed {report['seed']}, scale {LABELLED['scale']:g}: {report['cascades']} cascades.", "",
+             "| detector | feed | episodes | recall | precision | delay, median s |", "|---|---|---|---|---|---|"]
+    for full, few in zip(report["full"], report["throttled"], strict=True):
+        lines += [f"| {row['detector']} | {view} | {row['episodes']} | {share(row['recall'])} | {share(row['precision'])} | "
+                  f"{'–' if row['delay_s'] is None else format(row['delay_s'], '.1f')} |" for view, row in (("full", full), ("throttled", few))]
+    return "\n".join(lines)
+
+
+TABLES = {"features": features, "transforms": transforms, "codes": codes, "detectors": detectors, "quality": quality, "audit": audit, "enums": enums,
+          "alarms": alarms, "configuration": configuration, "studies": studies, "faults": faults}
 
 
 def filled(text: str) -> str:

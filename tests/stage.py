@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from liqcore.event import Kind
 
-from liqcore import EVENT_DTYPE, LONG, SECOND, SHORT, AuditKind, Instrument, Reason
+from liqcore import EVENT_DTYPE, LONG, SECOND, SHORT, AuditKind, FeedState, Instrument, Reason
 from liqshell.config import loads
 from liqshell.pipeline import make_paper, settings
 
@@ -27,6 +27,7 @@ class Stage:
         self.price, self.funding, self.interest = PRICE, funding, 100_000.0
         self.now = START
         self.story, self.said = [], []
+        self.push(Kind.FEED, instrument=-1, code=FeedState.FEED_UP)
         self.tick()
 
     # ---- what happens ----
@@ -101,5 +102,16 @@ class Stage:
                 for r in self.records(AuditKind.AUDIT_TRADE)]
 
     @property
-    def bracket(self):
-        return self.engine.bracket(0)
+    def held(self):
+        """The position, base units; negative = short."""
+        return self.engine.account.position(0)["qty"]
+
+    @property
+    def entry(self):
+        """Mean price of what is held."""
+        return self.engine.account.position(0)["entry_price"]
+
+    def order(self, role):
+        """Price of the order of a role that is not over (for a stop: its trigger), 0 where there is none."""
+        found = [order["price"] for order in self.engine.orders(0) if order["role"] == role and order["status"] != "ended"]
+        return found[0] if found else 0.0

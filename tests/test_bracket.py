@@ -13,7 +13,7 @@ from liqcore.audit import AuditKind
 from liqcore.event import Action
 from desk import ALARM, CANCELLED, ETH, FADE, LONG, NEW, REFUSED, SHORT, STATE, T0, UNKNOWN, Answer, Desk, S, both, limits
 from model_venue import CLOSE, TARGET
-from oracle.bracket import entry_ticks, fixed_trail, original_trail, stop_ticks, target_ticks
+from oracle.bracket import entry_ticks, fixed_trail, original_trail, profit_trail_ticks, stop_ticks, target_ticks
 
 # ---- prices ----
 
@@ -58,7 +58,7 @@ def test_prices_are_fraction_arithmetic(side, reference, offset, stop, profit, t
 
 
 @pytest.mark.parametrize(("side", "peak"), [(LONG, 120.0), (SHORT, 80.0)])
-def test_c8_original_trail_loosens_the_stop(side, peak):
+def test_c08_original_trail_loosens_the_stop(side, peak):
     """Regression fixture of C8: with trail 2 %, fall 3 %, entry 100, the original keeps the stop at the last line however far the price ran."""
     assert original_trail(side, peak, 100.0, 0.02, 0.03) == pytest.approx(97.0 if side > 0 else 103.0)
     assert fixed_trail(side, peak, 100.0, 0.02, 0.03) == pytest.approx(117.6 if side > 0 else 81.6)
@@ -66,6 +66,48 @@ def test_c8_original_trail_loosens_the_stop(side, peak):
     entry = desk.enter()
     amend = desk.trade(peak)
     assert [r.action for r in amend] == [Action.ACTION_AMEND] and amend[0].price == pytest.approx(fixed_trail(side, peak, 100.0, 0.02, 0.03))
+
+
+@pytest.mark.parametrize(("side", "peak", "stop"), [(LONG, 120.0, 119.6), (SHORT, 80.0, 80.4)])
+def test_c8_trail_on_profit(side, peak, stop):
+    """The text of the written system says "of the peak profit": with trail 2 % of a profit of 20 the stop gives back 0.4."""
+    desk = Desk(side, price=100.0, entry="market", entry_offset=0, stop_loss="0.03", take_profit=0, trail="0.02", trail_basis="profit")
+    desk.enter()
+    assert desk.trade(100.0 - side * 1.0) == []                        # no profit, nothing to give back: the fallback stands
+    amend = desk.trade(peak)
+    assert [r.action for r in amend] == [Action.ACTION_AMEND] and amend[0].price == pytest.approx(stop)
+    assert profit_trail_ticks(side, 10_000, round(peak * 100), Fraction("0.02")) == round(stop * 100)
+
+
+@settings(deadline=None, max_examples=80)
+@given(side=st.sampled_from([LONG, SHORT]), basis=st.sampled_from(["price", "profit"]), trail=st.integers(1, 4999), walk=st.lists(st.integers(-60, 60), max_size=40),
+       refuse=st.lists(st.booleans(), min_size=40, max_size=40))
+def test_a_stop_never_loosens(side, basis, trail, walk, refuse):
+    """C8: whatever the price does and whichever amend is refused, a stop that was confirmed is never followed by a looser one, and what is asked for is
+    the oracle's price: max() of trail and fallback for a long, min() for a short."""
+    share = Fraction(trail, 10_000)
+    desk = Desk(side, price=100.0, entry="market", entry_offset=0, stop_loss="0.03", take_profit=0, trail=str(float(share)), trail_basis=basis, max_hold_s=1e6)
+    desk.enter()
+    price = best = 10_000
+    stop = stop_ticks(side, 10_000, Fraction("0.03"))
+    for step, refused in zip(walk, refuse):
+        price = max(price + step, 5000)
+        if (price - stop) * side <= 0:
+            break
+        best = max(best, price) if side > 0 else min(best, price)
+        amends = desk.trade(price / 100)
+        wanted = stop_ticks(side, best, share) if basis == "price" else profit_trail_ticks(side, 10_000, best, share)
+        assert len(amends) <= 1
+        for amend in amends:
+            asked = round(amend.price * 100)
+            assert asked == wanted and (asked - stop) * side > 0
+            desk.order(amend.id, REFUSED if refused else NEW)
+            if refused:
+                desk.wait(31.0)
+            else:
+                stop = asked
+    assert round(float(desk.engine.orders(0)[1]["price"]) * 100) == stop
+
 
 
 # ---- the life of one trade, by hand, both sides ----

@@ -93,7 +93,7 @@ def test_recording_raw_frames_foreign_file_and_table_say_the_same(tmp_path, caps
         status, out, err = run(capsys, "detect", tmp_path / path)
         found = [json.loads(line) for line in out.splitlines()]
         assert status == 0 and "refused" not in err
-        assert [s | {"completeness": "unknown"} for s in found] == from_table, path
+        assert [s | {"completeness": "unknown", "venue": ""} for s in found] == from_table, path
         assert {s["completeness"] for s in found} == {"full"}
 
 
@@ -140,7 +140,7 @@ def test_detect_reports_what_it_did_not_use(tmp_path, capsys):
     (("detect", "{table}", "--mode", "both"), "both"),
     (("detect", "{other}"), "missing columns"),
     (("detect", "{table}", "{lines}"), "a recording among event tables"),
-    (("detect", "{lines}"), "frames of 'binance'; expected frames of bybit"),
+    (("detect", "{lines}"), "got 'ftx'; expected frames of a venue"),
     (("presets", "fadee"), "no preset is called 'fadee'; expected one of breakout, cascade-fade, fade, fade-btc, "),
     (("emulate", "--host", "192.0.2.1"), "loopback"),
     (("emulate", "--from", "absent"), "--from absent: no such file"),
@@ -148,7 +148,7 @@ def test_detect_reports_what_it_did_not_use(tmp_path, capsys):
 ])
 def test_wrong_usage_is_status_2_and_says_what_to_do(tmp_path, capsys, arguments, part):
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    (tmp_path / "lines.jsonl").write_text('{"ts":1,"exchange":"binance","stream":"forceOrder","result":{}}\n')
+    (tmp_path / "lines.jsonl").write_text('{"ts":1,"exchange":"ftx","stream":"forceOrder","result":{}}\n')
     places = {"table": table(tmp_path / "a.csv", rows()), "other": tmp_path / "other.csv", "lines": tmp_path / "lines.jsonl"}
     status, out, err = run(capsys, *(str(a).format(**places) for a in arguments))
     assert status == 2 and out == "" and part in " ".join(err.replace("│", " ").split())

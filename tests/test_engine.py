@@ -89,7 +89,7 @@ def test_the_eight_steps_are_each_in_the_audit_stream(side):
 
 
 @SIDES
-def test_the_entry_dies_after_its_time_and_a_position_after_its_own(side):
+def test_c16_the_entry_dies_after_its_time_and_a_position_after_its_own(side):
     s = Scene(Fade(entry_ttl_s=30, max_hold_s=60))
     s.cascade(side)
     entry, = s.engine.drain()
@@ -109,7 +109,7 @@ def test_the_entry_dies_after_its_time_and_a_position_after_its_own(side):
 
 # ---- sides ----
 
-def test_flipping_the_side_map_flips_every_trade_and_trips_the_side_alarm():
+def test_c03_c11b_flipping_the_side_map_flips_every_trade_and_trips_the_side_alarm():
     """C3, C11b: an adapter that reads sides the wrong way round trades the opposite, and is found out by its prices."""
     rows = market(4, 6000)
     rows = rows[np.isin(rows["kind"], (Kind.LIQUIDATION, Kind.TRADE, Kind.BBO))]

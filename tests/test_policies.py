@@ -9,19 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liqcore import LONG, Bracket, Instrument
+from liqcore import LONG, SECOND, SHORT, Bracket, Instrument
 from liqcore.registry import parameters as told_of
 from liqshell.config import loads, presets
 from liqshell.errors import ConfigError
 from liqshell.pipeline import make_policies, settings
 from liqshell.policies import RULES
 from liqshell.policies.momentum_terms import PARTS, Parameters, score_of, size_of, stop_of
-from liqshell.policies.reversal import Reversal
+from liqshell.policies.reversal import Parameters as ReversalParameters
+from liqshell.policies.reversal import Reversal, fires
 from liqshell.policies.trend import CONFIDENCE, decide
 from liqshell.sections import PolicyOverride
 from liqshell.toml import SCALE, plain
 
 NAMES = ("fade", "fade-btc", "reversal", "trend", "momentum", "cascade-fade", "imbalance", "zone", "breakout")
+MINUTE = 60 * SECOND
+REVERSAL = ReversalParameters(**plain(presets()["reversal"].policy.parameters))
+MIRROR = dataclasses.replace(REVERSAL, mirror=True)
 MOMENTUM = Parameters(**plain(presets()["momentum"].policy.parameters))
 
 
@@ -43,7 +47,7 @@ def test_a_preset_leaves_nothing_to_another_one(name):
     preset = presets()[name]
     open_ones = [f.name for f in dataclasses.fields(PolicyOverride) if getattr(preset.policy, f.name) is None]
     assert set(open_ones) <= {"preset", "equity_share", "parameters"}
-    wanted = {f.name for f in dataclasses.fields(RULES[preset.rule].Parameters)}
+    wanted = {f.name for f in dataclasses.fields(RULES[preset.rule].numbers_type)}
     assert set(preset.policy.parameters or {}) == wanted
 
 
@@ -149,6 +153,54 @@ def test_presets_of_different_rules_trade_side_by_side():
     momentum, against, fade = make_policies(values)
     assert (momentum.symbols, against.symbols, fade.symbols) == (("BTCUSDT", "XRPUSDT"), ("ETHUSDT",), ("SOLUSDT",))
     assert values["policies"][0]["parameters"]["XRPUSDT"]["score_min"] == 9.0 and values["policies"][0]["parameters"]["BTCUSDT"]["score_min"] == 7.0
+
+
+# ---- reversal, bar by bar ----
+
+def bars(numbers, *rows, every=MINUTE):
+    """Sides that fire, by bar. rows: (liq z, flow z, funding)."""
+    memory = {}
+    return [fires(numbers, memory, k * every, *row) for k, row in enumerate(rows)]
+
+
+def test_c22_armed_by_the_flush_fired_by_the_upward_cross_of_flow():
+    flushed, turned = (-2.1, 0.0, -0.0001), (0.0, 1.1, -0.0001)
+    assert bars(REVERSAL, flushed, turned) == [None, LONG]
+    assert bars(REVERSAL, (-2.0, 0.0, -0.0001), turned) == [None, None], "S0-05: below -2, not at it"
+    assert bars(REVERSAL, flushed, (0.0, 1.0, -0.0001), turned) == [None, None, LONG], "above +1, not at it"
+    assert bars(REVERSAL, flushed, (0.0, 1.1, 0.0)) == [None, None], "funding below zero, not at it"
+    assert bars(REVERSAL, (0.0, 1.1, -0.0001), (-2.1, 1.2, -0.0001), (-2.1, 1.3, -0.0001)) == [None] * 3, "a level is not a cross"
+    assert bars(REVERSAL, (-2.1, 1.2, -0.0001), turned) == [None, None], "nothing is known of the bar before the first"
+    assert bars(REVERSAL, (0.0, 0.5, -0.0001), (-2.1, 1.2, -0.0001)) == [None, LONG], "both at one bar: the flush is known when flow crosses"
+    assert bars(REVERSAL, turned, (0.0, 0.0, -0.0001), flushed, (0.0, 0.9, -0.0001)) == [None] * 4, "the cross came before the flush"
+
+
+def test_c22_a_flush_expires_and_fires_once():
+    quiet = (0.0, 0.0, -0.0001)
+    assert bars(REVERSAL, (-3.0, 0.0, -0.0001), *[quiet] * 14, (0.0, 2.0, -0.0001))[-1] == LONG, "15 minutes later"
+    assert bars(REVERSAL, (-3.0, 0.0, -0.0001), *[quiet] * 15, (0.0, 2.0, -0.0001))[-1] is None, "16 minutes later: expired"
+    twice = bars(REVERSAL, (-3.0, 0.0, -0.0001), (0.0, 2.0, -0.0001), quiet, (0.0, 2.0, -0.0001))
+    assert twice == [None, LONG, None, None], "fired: it takes another flush"
+
+
+def test_c22_what_is_not_known_neither_arms_nor_crosses():
+    nan = float("nan")
+    assert bars(REVERSAL, (nan, 0.0, -0.0001), (nan, 2.0, -0.0001)) == [None, None]
+    assert bars(REVERSAL, (-3.0, nan, -0.0001), (0.0, 2.0, -0.0001)) == [None, None]
+    assert bars(REVERSAL, (-3.0, 0.0, -0.0001), (0.0, 2.0, nan)) == [None, None]
+
+
+def test_the_mirror_sells_after_shorts_were_flushed_and_is_off_by_default():
+    flushed, turned = (2.1, 0.0, 0.0001), (0.0, -1.1, 0.0001)
+    assert bars(REVERSAL, flushed, turned) == [None, None], "S0 buys UP only"
+    assert bars(MIRROR, flushed, turned) == [None, SHORT] and bars(MIRROR, (-2.1, 0.0, -0.0001), (0.0, 1.1, -0.0001)) == [None, LONG]
+
+
+@given(st.lists(st.tuples(st.floats(-5, 5), st.floats(-3, 3), st.floats(-0.001, 0.001)), max_size=60))
+def test_the_mirror_is_exact(rows):
+    turned = [tuple(-x for x in row) for row in rows]
+    there, back = bars(MIRROR, *rows), bars(MIRROR, *turned)
+    assert [None if side is None else -side for side in there] == back
 
 
 # ---- what policies remember ----

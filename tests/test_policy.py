@@ -75,7 +75,7 @@ def test_an_answer_of_another_type_is_named():
         def on_signal(self, signal, market):
             return {"side": 1}
 
-    with pytest.raises(TypeError, match=r"Odd.on_signal: expected a liqcore.Bracket or None, got dict"):
+    with pytest.raises(TypeError, match=r"Odd.on_signal: expected a liqcore.Bracket, Leave, Later or None, got dict"):
         fed(Odd())
 
 

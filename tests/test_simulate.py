@@ -94,6 +94,8 @@ def draw(seed: int, coarse: bool = False):
         fills=rng.random() < 0.5 and "touch" or "through", order_latency=rng.choice([0, 1, 50 * ms, rng.randrange(500 * ms)]),
         ack_latency=rng.choice([0, 1, 50 * ms, rng.randrange(500 * ms)]), maker_fee=rng.choice([0.0002, 0.0, -0.0001]))
     g.offset = Fraction(0) if g.market or rng.random() < 0.2 else share(rng, 1, 2000)
+    if g.trail and seed % 3 == 0:
+        g.basis, g.trail = "profit", g.trail * 150
     instrument = rng.choice(INSTRUMENTS)
     if coarse:
         g.fills, g.market, instrument = "touch", False, INSTRUMENTS[3]
@@ -102,7 +104,7 @@ def draw(seed: int, coarse: bool = False):
 
 
 def paper(g: Settings, instrument) -> lc.Paper:
-    policy = Answer(stop_loss=decimal(g.loss), take_profit=decimal(g.profit), trail=decimal(g.trail), entry_offset=decimal(g.offset),
+    policy = Answer(stop_loss=decimal(g.loss), take_profit=decimal(g.profit), trail=decimal(g.trail), trail_basis=g.basis, entry_offset=decimal(g.offset),
                     entry="market" if g.market else "post_only", entry_ttl_s=g.ttl / S, max_hold_s=g.hold / S, cooldown_s=g.cooldown / S,
                     requotes=g.requotes, exit_phase=g.exit_phase, notional=g.notional)
     engine = lc.Engine([instrument], detector(), policy, lc.Risk(**BIG), equity=1e6)

@@ -13,7 +13,7 @@ from recorded_run import SETTINGS, audit_of, record_run
 
 import liqcore as lc
 from liqshell.backtest import load_history, run_backtest
-from liqshell.config import load
+from liqshell.config import load, loads
 from liqshell.errors import ConfigError, DataError
 from liqshell.sweep import page as pages
 from liqshell.sweep import run as sweeps
@@ -148,11 +148,46 @@ def test_restart_replaces_what_was_there(tmp_path):
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ("paper.fills=queue", r"\[paper\] fills.*[\s\S]*liqcore backtest"), ("paper.taker=walk", r"\[paper\] taker"), ("paper.leverage=5", r"\[paper\] leverage"),
-    ("sweep.settings_max=3", "24 settings"), ("policy.equity_share=0.1", "equity_share")])
-def test_what_a_sweep_cannot_do_is_said(configured, tmp_path, change, message):
-    with pytest.raises(ConfigError, match=message):
-        sweeps.run_sweep(load(configured, [change]), tmp_path / "out")
+    ("paper.fills=queue", r"\[paper\] fills"), ("paper.taker=walk", r"\[paper\] taker"), ("paper.leverage=5", r"\[paper\] leverage"),
+    ("policy.equity_share=0.1", "equity_share")])
+def test_what_the_kernel_cannot_do_is_said(configured, tmp_path, change, message):
+    with pytest.raises(ConfigError, match=f"sweep.by: 'kernel', which knows nothing of .*{message}"):
+        sweeps.run_sweep(load(configured, [change, "sweep.by=kernel"]), tmp_path / "out")
+
+
+def test_too_large_a_grid_is_said(configured, tmp_path):
+    with pytest.raises(ConfigError, match="24 settings"):
+        sweeps.run_sweep(load(configured, ["sweep.settings_max=3"]), tmp_path / "out")
+
+
+KEYS = ("signals", "refused_open", "refused_cooldown", "refused_data", "refused_risk", "entries", "filled", "trades", "wins", "targets", "stops",
+        "max_holds", "phases", "others", "unfilled_ttl", "unfilled_post_only", "unfilled_other", "entry_makers", "hold_ns", "hold_ns_max", "gross",
+        "fees", "net", "net_squares", "left_open")
+NEAR = ("notional", "drawdown_max")
+
+
+def test_the_kernel_and_the_walks_give_the_same_table(configured, swept, tmp_path):
+    """Two ways, written apart: the same rows, counted and added up from the trades, whatever the way."""
+    few = ["sweep.by=backtest", "sweep.policy.take_profit=[0.001]", "sweep.policy.entry_offset=[0.0005, 0.0015]"]
+    walked = sweeps.run_sweep(load(configured, few), tmp_path / "walked")
+    kernel = sweeps.run_sweep(load(configured, few[1:]), tmp_path / "kernel")
+    assert (walked.by, kernel.by, swept.by) == ("backtest", "kernel", "kernel") and kernel.table["trades"].sum() > 100
+    assert "whole backtest a setting, as asked" in pages.way(walked) and "sweep kernel" in pages.way(kernel)
+    for name in KEYS:
+        assert np.array_equal(walked.table[name], kernel.table[name], equal_nan=True), name
+    for name in NEAR:
+        assert np.allclose(walked.table[name], kernel.table[name], rtol=1e-12, atol=1e-9, equal_nan=True), name
+    assert list(walked.table) == list(kernel.table)
+
+
+def test_walks_go_on_where_they_were(configured, tmp_path):
+    few = ["sweep.by=backtest", "sweep.policy.take_profit=[0.001]", "sweep.policy.entry_offset=[0.0005]"]
+    out = tmp_path / "walked"
+    first = sweeps.run_sweep(load(configured, few), out)
+    assert first.computed == len(first.settings) == 4
+    (out / "parts" / "000002.npy").unlink()
+    before = (out / "sweep.parquet").read_bytes()
+    assert sweeps.run_sweep(load(configured, few), out).computed == 1 and (out / "sweep.parquet").read_bytes() == before
 
 
 def test_nothing_varied_is_said(configured, tmp_path):
@@ -163,12 +198,35 @@ def test_nothing_varied_is_said(configured, tmp_path):
         sweeps.run_sweep(load(file), tmp_path / "out")
 
 
-def test_a_policy_of_ones_own_is_refused(configured, tmp_path):
+def test_a_policy_whose_brackets_change_is_walked(configured, tmp_path):
+    """Its own file, its own numbers: nothing of the grid's bracket but what it asks for."""
     file = configured.parent / "mood.py"
-    file.write_text("import liqcore as lc\nclass Mood(lc.Policy):\n    def on_signal(self, s, m):\n"
-                    "        return lc.Bracket(s.side, stop_loss=0.002, take_profit=0.001 * (1 + s.count % 3), notional=500) if s.phase == 2 else None\n")
-    with pytest.raises(ConfigError, match=r"\[policy\] rule[\s\S]*liqcore backtest"):
-        sweeps.run_sweep(load(configured, [f"policy.rule={file}:Mood"]), tmp_path / "out")
+    file.write_text("import liqcore as lc\nclass Mood(lc.Policy):\n    def __init__(self, default, brackets, parameters):\n"
+                    "        self.terms, self.share = brackets, parameters['SOLUSDT']['share']\n"
+                    "    def on_signal(self, s, m):\n        terms = dict(self.terms[m.instrument.symbol]) | {'notional': self.share * (1 + s.count % 3)}\n"
+                    "        return lc.Bracket(s.side, **terms) if s.phase == 2 else None\n")
+    grid = configured.parent / "mood.toml"
+    grid.write_text(configured.read_text().replace(GRID, f'[policy]\nrule = "{file}:Mood"\n[sweep.parameters]\nshare = [100, 200.5]\n'
+                                                         "[sweep.policy]\ntake_profit = [0.001, 0.002]\n"))
+    found = sweeps.run_sweep(load(grid), tmp_path / "out")
+    assert found.by == "backtest" and "brackets are not always" in found.why and "brackets are not always" in pages.way(found)
+    assert [s.named for s in found.settings][0] == {"parameters.share": 100, "policy.take_profit": 100_000}
+    ones = found.table["symbol"] == "SOLUSDT"
+    assert found.table["parameters.share"][ones].tolist() == [100, 100, 200.5, 200.5] and found.table["trades"].sum() > 20
+    assert 1.9 < found.table["notional"][ones][2] / found.table["notional"][ones][0] < 2.1
+    with pytest.raises(ConfigError, match=r"sweep.by: 'kernel', which knows nothing of a policy whose brackets"):
+        sweeps.run_sweep(load(grid, ["sweep.by=kernel"]), tmp_path / "kernel")
+    assert pages.write_sweep(found)["by"] == "backtest"
+
+
+def test_values_of_parameters_and_detectors_are_judged_when_the_file_is_read(configured):
+    text = configured.read_text()
+    for wrong, where in (("[sweep.parameters]\nnonsense = [1]\n", "sweep.parameters.nonsense"),
+                         ("[sweep.detectors.dollar]\namount = [1e6]\n", "sweep.detectors.dollar.amount"),
+                         ("[sweep.parameters]\nx = {from = 1, to = 2}\n", "sweep.parameters")):
+        with pytest.raises(ConfigError) as why:
+            loads(text + wrong, "grid.toml")
+        assert where in str(why.value)
 
 
 def test_neighbours_differ_by_one_step_of_one_parameter():
@@ -198,11 +256,12 @@ def test_the_page_says_what_the_table_allows(swept):
 def test_signals_and_sides_are_those_of_the_engine(configured):
     """The halted walk asks the policy exactly what a trading run asks it."""
     from liqshell.backtest.swept import heard
-    from liqshell.pipeline import settings
+    from liqshell.study import Setting
 
     config = load(configured)
     history = load_history(config)
-    answers = heard(config, settings(config, history.instruments), history.tape, {})
+    answers, why = heard(config, history, Setting())
+    assert not why
     for n, found in enumerate(answers):
         assert (found.sides == np.where(found.signals["phase"] == lc.Phase.ACTIVE, found.signals["side"], 0)).all()
         assert (found.signals["instrument"] == n).all() and len(found.signals)

@@ -25,13 +25,14 @@ CORE = (
     "detect anomaly dollar imbalance rate zone excited bars feature_kernels",
     "feature_formulas",
     "feature_state door account terms registry standalone",
-    "feature",
+    "feature bank waiting",
     "columns",
     "listen tape_builder",
     "slot",
     "bracket",
     "risk policy sides",
-    "trades",
+    "trades answers",
+    "machine",
     "engine",
     "guard",
     "book",
@@ -39,7 +40,8 @@ CORE = (
     "tape paper",
     "walk",
     "batch batch_cascade batch_hawkes",
-    "batch_detectors",
+    "batch_phases batch_feature_kernels",
+    "batch_detectors batch_feature",
     "sweep_state sweep_grid",
     "sweep_columns",
     "sweep_terms",
@@ -59,6 +61,7 @@ SHELL = (
     "wire venues record state tables",
     "dispatch",
     "recording sink rules keys",
+    "source",
     "gateway journal trials blocking",
     "rescue limits",
     "watchdog",
@@ -66,11 +69,14 @@ SHELL = (
     "pipeline",
     "venue_clock drive",
     "live replay",
+    "elsewhere",
     "parity",
     "progress report research serve store judge notify doctor",
-    "backtest gate maps",
+    "backtest gate maps feature_rows",
     "sweep compare",
     "demo emulator",
+    "agree",
+    "detection",
     "commands",
     "cli",
     "__main__",
@@ -78,7 +84,7 @@ SHELL = (
 CORE_INSIDE = {"instrument": {"event"}}      # instrument needs the enums; nothing else looks sideways
 # cli knows its commands by name only; report and friends read what a run left, so nothing on the trading path may import them
 TRADING_PATH = "wire dispatch sink venues record gateway pipeline live engine".split()
-OFFLINE = "report research serve store judge notify demo emulator backtest sweep compare doctor gate maps".split()
+OFFLINE = "report research serve store judge notify demo emulator backtest sweep compare doctor gate agree detection maps feature_rows".split()
 
 CLOCKS_AND_IO = {"time", "datetime", "os", "sys", "io", "socket", "ssl", "select", "selectors", "asyncio", "threading", "multiprocessing", "subprocess",
                  "logging", "random", "secrets", "uuid", "pathlib", "shutil", "tempfile", "signal", "urllib", "http", "sqlite3", "warnings"}
@@ -86,7 +92,7 @@ CORE_EXCEPTIONS = {("__init__", "os.path")}  # get_include(): the folder of the 
 C_CLOCKS_AND_IO = re.compile(r"\b(clock_gettime|gettimeofday|time_ns|monotonic|perf_counter|fopen|fprintf|printf|puts|getenv|rand|srand|random|"
                              r"drand48|print|open|input)\s*\(")
 ALLOCATION = re.compile(r"\b(malloc|calloc|realloc|PyMem_\w*alloc)\s*\(")
-ALLOWED_TO_ALLOCATE = re.compile(r"__cinit__|__init__|_init$|_new$|_make$|^_?build|_alloc$|capsule|create|^init_|^make_|^_compile$")
+ALLOWED_TO_ALLOCATE = re.compile(r"__cinit__|__init__|_init$|_new$|_make$|^_?build|_alloc$|capsule|create|^init_|^make_|^_compile$|^open_c$")
 BANNED_NAMES = {"utils", "util", "core", "common", "helpers", "helper", "base", "manager", "misc"}
 KERNELS = {"window": "window", "quantile": "quantile", "zscore": "zscore", "detect": "detect", "hawkes": "hawkes", "anomaly": "anomaly",
            "dollar": "dollar", "imbalance": "imbalance", "rate": "rate", "bars": "bars"}

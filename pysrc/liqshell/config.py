@@ -22,8 +22,9 @@ from typing import Any
 
 from liqshell import wiring
 from liqshell.errors import ConfigError
-from liqshell.sections import (GRADES, VENUES, DetectorConfig, FeaturesConfig, FeedConfig, LimitsConfig, LiveConfig, PaperConfig, PolicyConfig,
-                               PolicyOverride, RecordConfig, RunConfig, detector_tables, feed_problems)
+from liqshell.sections import (GRADES, VENUE_NAMES, DetectorConfig, FeaturesConfig, FeedConfig, LimitsConfig, LiveConfig, PaperConfig, PolicyConfig,
+                               PolicyOverride, RecordConfig, RunConfig, detector_tables, feed_problems,
+                               venue_named)
 from liqshell.study import CONTROLS, BacktestConfig, DataConfig, ForwardConfig, Setting, SweepConfig
 from liqshell.toml import SCALE, choice, credentials, decode, plain, table, tables, text
 
@@ -104,7 +105,7 @@ class Preset:
 class Config:
     run: RunConfig = table(RunConfig)
     feed: FeedConfig = table(FeedConfig)
-    feeds: Mapping[str, FeedConfig] = tables(FeedConfig, "|".join(VENUES), f"a venue: {', '.join(VENUES)}")
+    feeds: Mapping[str, FeedConfig] = tables(FeedConfig, "|".join(VENUE_NAMES), f"a venue: {', '.join(VENUE_NAMES)}")
     detector: DetectorConfig = table(DetectorConfig)
     detectors: Mapping[str, Mapping[str, Any]] = detector_tables()
     features: FeaturesConfig = table(FeaturesConfig)
@@ -120,7 +121,8 @@ class Config:
 
     def all_feeds(self) -> tuple[FeedConfig, ...]:
         """Every venue of the run, the one of [feed] first: so lie its instruments in the engine."""
-        return self.feed, *(dataclasses.replace(one, venue=name) for name, one in self.feeds.items())
+        every = {self.feed.venue: self.feed} | dict(self.feeds)
+        return tuple(dataclasses.replace(one, venue=venue_named(name)) for name, one in every.items())
 
     def preset_of(self, symbol: str | None = None) -> Preset:
         """The preset of a symbol, or of [policy] where none is given."""
@@ -168,10 +170,13 @@ class Config:
 
     def with_setting(self, setting: Setting) -> "Config":
         """This configuration with the values of one cell of its grid; they win over [policy.symbols] too."""
-        values = dict(setting.policy)
-        symbols = {name: dataclasses.replace(own, **values) for name, own in self.policy.symbols.items()}
-        return dataclasses.replace(self, policy=dataclasses.replace(self.policy, **values, symbols=symbols),
-                                   detector=dataclasses.replace(self.detector, **setting.detector))
+        def changed(own: PolicyOverride) -> dict[str, Any]:
+            return {**setting.policy, **({"parameters": {**(own.parameters or {}), **setting.parameters}} if setting.parameters else {})}
+
+        symbols = {name: dataclasses.replace(own, **changed(own)) for name, own in self.policy.symbols.items()}
+        detectors = {**self.detectors, **{name: {**self.detectors.get(name, {}), **own} for name, own in setting.detectors.items()}}
+        return dataclasses.replace(self, policy=dataclasses.replace(self.policy, **changed(self.policy), symbols=symbols),
+                                   detector=dataclasses.replace(self.detector, **setting.detector), detectors=detectors)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a report or a manifest; fractions stay integers in units of 1e-8."""
@@ -270,6 +275,7 @@ def loads(raw: bytes | str, file: str = "<config>", changes: Sequence[str] = ())
     problems += _contradictions(config, file, not problems)
     if problems:
         raise ConfigError(file, problems=problems)
+    config = dataclasses.replace(config, feed=dataclasses.replace(config.feed, venue=venue_named(config.feed.venue)))
     # limits that the file leaves out come from the preset (S2-18), so that naming a preset is enough to be inside its rules
     from_preset = config.preset_of().limits
     given = found.get("limits", {})
@@ -316,7 +322,27 @@ def _rule_contradictions(config: Config, file: str) -> list[ConfigError]:
         found = config.detectors_for(["", *config.policy.symbols])
     except ConfigError as why:
         return [*out, ConfigError(f"{file}: {why.where}", why.found, why.expected, why.action)]
-    return out + (wiring.detector_problems(found, file) if found else [])
+    out += wiring.detector_problems(found, file) if found else []
+    return out or _axis_contradictions(config, file)
+
+
+def _axis_contradictions(config: Config, file: str) -> list[ConfigError]:
+    """What is wrong with the values that a sweep tries of parameters and detectors, each alone."""
+    out: list[ConfigError] = []
+    for key, values in config.sweep.axes.items():
+        if not key.startswith(("parameters.", "detectors.")):
+            continue
+        for value in values:
+            tried, here = config.with_setting(Setting.of({key: value})), f"{file}: sweep.{key}"
+            try:
+                found = tried.detectors_for(["", *config.policy.symbols])
+                tried.parameters_for("")
+            except ConfigError as why:
+                wrong: list[Any] = [*(why.problems or [why])]
+            else:
+                wrong = [*(wiring.detector_problems(found, file) if found else [])]
+            out += [ConfigError(here, why.found, why.expected, why.action) for why in wrong]
+    return out
 
 
 def _venue_contradictions(config: Config, file: str) -> list[ConfigError]:

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 
@@ -28,10 +28,27 @@ LEAD_S = 1.5
 SPEED, HOURS = 120.0, 2.0            # about a minute; slow enough that an order's way over sockets stays far below the market's own times
 
 
+class Needs(NamedTuple):
+    """What a preset waits for, where the real market has it rarely: the generated one is made so that it comes. The preset's numbers stay its own."""
+
+    scale: float = 1.0               # emulate --scale
+    funding: float = 1e-4            # emulate --funding
+    hours: float = HOURS
+    why: str = ""
+
+
+NEEDS = {
+    "momentum": Needs(40.0, 3e-4, 3.0, "it waits for more than $5M of one side in 90 s, and elevated funding"),
+    "cascade-fade": Needs(40.0, why="it waits for a cascade of more than $5M"),
+    "reversal": Needs(1.0, -1e-4, 4.0, "it waits for negative funding, and learns for hours"),
+}
+
+
 @dataclass(frozen=True)
 class Plan:
     """What to show. hours: market hours of the generated market; speed: market seconds in a second; from_: recordings instead of it. paper: the
-    simulated venue of this process instead of an account at the loopback venue."""
+    simulated venue of this process instead of an account at the loopback venue. scale, funding: of the generated market, see NEEDS. venues: beside
+    bybit, whose feeds are read too."""
 
     folder: Path
     seed: int = 1
@@ -40,6 +57,9 @@ class Plan:
     from_: tuple[Path, ...] = ()
     preset: str = "fade"
     paper: bool = False
+    venues: tuple[str, ...] = ()
+    scale: float = 1.0
+    funding: float = 1e-4
 
 
 @contextlib.asynccontextmanager
@@ -47,8 +67,9 @@ async def emulator(plan: Plan) -> AsyncIterator[dict[str, Any]]:
     """The loopback venue as a child process; yields its JSON line."""
     # -P: the current folder must not shadow the installed package (a checkout holds a liqcore/ without compiled modules)
     command = [sys.executable, "-P", "-m", "liqshell", "emulate", "--seed", str(plan.seed), "--speed", str(plan.speed), "--lead-s", str(LEAD_S),
-               "--parent", str(os.getpid())]
-    command += ["--from", *map(str, plan.from_)] if plan.from_ else ["--hours", str(plan.hours + 1.0)]
+               "--parent", str(os.getpid()), "--venues", ",".join(("bybit", *plan.venues))]
+    command += ["--from", *map(str, plan.from_)] if plan.from_ else ["--hours", str(plan.hours + 1.0), "--scale", str(plan.scale), "--funding",
+                                                                     str(plan.funding)]
     child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     try:
         assert child.stdout is not None and child.stderr is not None
@@ -76,6 +97,8 @@ def configure(plan: Plan, ready: dict[str, Any], state: str = "") -> Config:
     limited in market time, and a market that runs faster than the wall makes everything on this machine look older: those two limits grow with the
     speed, the others are the preset's."""
     age_s = max(2.0, 0.1 * plan.speed)
+    others = "".join(f"[feeds.{name}]\nrest = {json.dumps(one['rest'])}\nws = {json.dumps(one['ws'])}\nsymbols = {json.dumps(one['symbols'])}\n"
+                     for name, one in ready.get("venues", {}).items() if name != "bybit")
     btc = '\n[policy.symbols.BTCUSDT]\npreset = "fade-btc"\n' if plan.preset == "fade" and "BTCUSDT" in ready["symbols"] else ""
     return loads(f"""
 [run]
@@ -87,6 +110,7 @@ out = {json.dumps(state or "runs")}
 rest = {json.dumps(ready["rest"])}
 ws = {json.dumps(ready["ws"])}
 symbols = {json.dumps(ready["symbols"])}
+{others}
 [policy]
 preset = {json.dumps(plan.preset)}
 {btc}
@@ -125,7 +149,8 @@ async def run(plan: Plan, progress: Callable[[Session, float], None] | None = No
         clock = Clock.from_dict(ready["clock"])
         start = clock.market_ns + int(LEAD_S * plan.speed * NS)
         until = None if plan.from_ else start + int(plan.hours * 3600 * NS)
-        labels = {"synthetic": ready["synthetic"], "market": ready["market"], "seed": ready["seed"]}
+        labels = {"synthetic": ready["synthetic"], "market": ready["market"], "seed": ready["seed"],
+                  **({"market_scale": plan.scale, "market_funding": plan.funding} if ready["synthetic"] else {})}
         with account(plan, ready) as (config, side):
             manifest = await _session(plan, Session(config, plan.folder, clock, labels, account=side), ready, start, until, progress)
         if ready["synthetic"]:

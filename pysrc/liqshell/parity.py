@@ -22,12 +22,11 @@ from liqcore import event, slot
 from liqshell import journal, recording, replay
 from liqshell.drive import Stepper, drive
 from liqshell.errors import DataError
-from liqshell.pipeline import GAP_S, make_paper
-from liqshell.record import END, FEED, GAP, META, REPORT
-from liqshell.venues import bybit
+from liqshell.pipeline import make_paper
+from liqshell.record import END, FEED, GAP, META, REPORT, REST
+from liqshell.source import GAP_OTHER_S, GAP_S, Source, sources_of
 
 BLOCK = 1 << 16
-FRAME_EVENTS_MAX = 2048
 
 
 @dataclass(frozen=True)
@@ -44,88 +43,112 @@ class Recorded:
 
 
 class _Collector:
-    """Events of frames in one growing array, with the feed gaps that liqshell.sink.PaperSink makes."""
+    """Events of frames in one growing array, in the order in which the run's sink stepped them, with the marks that it made itself."""
 
-    def __init__(self, gap_ns: int):
-        self.gap_ns = gap_ns
+    def __init__(self) -> None:
         self.rows = np.zeros(BLOCK, lc.EVENT_DTYPE)
         self.count = 0
-        self.last_recv = 0           # of the last frame with events, 0 = none since the feed came up
         self.now = 0
 
-    def room(self, n: int) -> np.ndarray:
-        """The next n rows to write into; `took` keeps them."""
-        if self.count + n > len(self.rows):
-            rows = np.zeros(max(2 * len(self.rows), self.count + n), lc.EVENT_DTYPE)
+    def keep(self, events: np.ndarray) -> None:
+        """The next ones."""
+        need = self.count + len(events)
+        if need > len(self.rows):
+            rows = np.zeros(max(2 * len(self.rows), need), lc.EVENT_DTYPE)
             rows[:self.count] = self.rows[:self.count]
             self.rows = rows
-        return self.rows[self.count:self.count + n]
+        self.rows[self.count:need] = events
+        self.count = need
 
-    def take(self, events: np.ndarray, ts_recv: int) -> None:
-        """The events of one frame, all received at ts_recv."""
-        if self.last_recv and ts_recv - self.last_recv > self.gap_ns:
-            self.feed(int(lc.FeedState.FEED_GAP), self.last_recv, ts_recv)
-        count = len(events)
-        self.room(count)[:] = events
-        self.count += count
-        self.last_recv = ts_recv
+    def mark(self, kind: lc.Kind, code: int, ts_event: int, ts_recv: int, instruments: tuple[int, ...], flags: int = 0) -> None:
+        """One event without a price for each of these instruments."""
         self.now = max(self.now, ts_recv)
+        self.keep(np.array([(ts_event, self.now, 0.0, 0.0, 0.0, 0.0, 0, n, int(kind), 0, flags, code) for n in instruments],
+                           lc.EVENT_DTYPE))
+
+
+class _Heard:
+    """What liqshell.sink.VenueSink does with the frames of one venue."""
+
+    def __init__(self, source: Source, collector: _Collector):
+        self.source, self.collector = source, collector
+        self.last_recv = 0           # of the last frame with events, 0 = none since the feed came up
+        self.watched = source.watched
+
+    def begin(self, ts_recv: int) -> None:
+        """A venue that is watched only: its gates close before anything else."""
+        if self.watched:
+            self.watched = False
+            first = self.source.first
+            self.collector.mark(lc.Kind.CONTROL, int(lc.Control.CONTROL_PAUSE), ts_recv, ts_recv,
+                                tuple(range(first, first + len(self.source.symbols))), int(lc.Gate.GATE_SYMBOL))
 
     def feed(self, state: int, ts_event: int, ts_recv: int) -> None:
-        row = self.room(1)
-        row[:] = 0
-        self.now = max(self.now, ts_recv)
-        row["ts_event"], row["ts_recv"], row["kind"], row["code"], row["instrument"] = ts_event, self.now, int(lc.Kind.FEED), state, -1
-        self.count += 1
+        self.begin(ts_recv)
         if state == lc.FeedState.FEED_DOWN:
             self.last_recv = 0
+            self.source.decoder.forget()
+        self.collector.mark(lc.Kind.FEED, state, ts_event, ts_recv, self.source.instruments)
+
+    def take(self, frame: bytes, ts_recv: int, polled: bool) -> bool:
+        """One frame; False where it held no event."""
+        events = self.source.events(frame, ts_recv)
+        if not len(events):
+            return False
+        self.begin(ts_recv)
+        if not polled:
+            if self.last_recv and ts_recv - self.last_recv > self.source.gap_ns:
+                self.collector.mark(lc.Kind.FEED, int(lc.FeedState.FEED_GAP), self.last_recv, ts_recv, self.source.instruments)
+            self.last_recv = ts_recv
+        self.collector.keep(events)
+        self.collector.now = max(self.collector.now, ts_recv)
+        return True
 
 
 def read_events(path: str | Path, symbols: tuple[str, ...] = (), tell: Callable[[int], None] | None = None) -> Recorded:
-    """Events of a recording: one of a run of ours, or raw Bybit frames (then `symbols` says which contracts are which index).
+    """Events of a recording: one of a run of ours, or raw frames of one venue (then `symbols` says which contracts are which index).
 
     tell(ts_recv) is called now and then. DataError where it is neither.
     """
     reader = recording.read(path)
     values: dict[str, Any] | None = None
-    collector: _Collector | None = None
-    decoder: bybit.PublicDecoder | None = None
-    unread: Counter[str] = Counter()
+    collector = _Collector()
+    heard: dict[str, _Heard] = {}
     ended = frames = 0
-    scratch = np.zeros(FRAME_EVENTS_MAX, lc.EVENT_DTYPE)
     for number, record in enumerate(reader):
         if record.stream == META:
             if values is not None:
                 raise DataError(str(path), "two runs in one recording", "one", "Name the folders of the runs one by one")
             values = _object(record.frame, path)
-            symbols = tuple(i["symbol"] for i in values["instruments"])
-        if collector is None or decoder is None:
+            heard = {venue: _Heard(source, collector) for venue, source in sources_of(values, None).items()}
+        elif not heard:
             if not symbols:
                 raise DataError(str(path), "does not begin with the settings of a run", "a recording made by liqcore", "Name [data] symbols")
-            collector = _Collector(values["gap_ns"] if values else int(GAP_S * lc.SECOND))
-            decoder = bybit.PublicDecoder(list(symbols))
+            venue = record.exchange or "bybit"
+            told = {"venue": venue, "first": 0, "count": len(symbols), "gap_ns": int(GAP_S.get(venue, GAP_OTHER_S) * lc.SECOND), "watched": False}
+            heard = {venue: _Heard(Source(told, symbols, None, True), collector)}
         if record.stream == FEED:
             mark = _object(record.frame, path)
-            if mark["state"] == lc.FeedState.FEED_UP:
-                decoder.forget()
-            collector.feed(mark["state"], mark["ts_event"], record.ts_recv)
+            _of(heard, mark.get("venue", ""), path).feed(mark["state"], mark["ts_event"], record.ts_recv)
         elif record.stream == END:
             ended = record.ts_recv
         elif record.stream not in (META, GAP, REPORT, recording.SKIP):
             frames += 1
-            found = decoder.decode(record.frame, record.ts_recv, scratch)
-            if isinstance(found, int):
-                if found:
-                    collector.take(scratch[:found], record.ts_recv)
-            elif found.events:
-                collector.take(np.array(found.events, lc.EVENT_DTYPE), record.ts_recv)
-            else:
-                unread[found.kind.name.lower() + (f": {found.reason}" if found.reason else "")] += 1
+            _of(heard, record.exchange, path).take(record.frame, record.ts_recv, record.source == REST)
         if number % 4096 == 0 and tell is not None:
             tell(record.ts_recv)
-    if collector is None:
+    if not heard:
         raise DataError(str(path), "the recording is empty", "a recording made by liqcore")
+    unread: Counter[str] = sum((one.source.unread for one in heard.values()), Counter())
     return Recorded(values, collector.rows[:collector.count], ended, reader.damage_text(), frames, unread)
+
+
+def _of(heard: dict[str, _Heard], venue: str, path: str | Path) -> _Heard:
+    """The venue's; '' = the only one."""
+    found = heard.get(venue) or (next(iter(heard.values())) if len(heard) == 1 else None)
+    if found is None:
+        raise DataError(str(path), f"a frame of {venue or 'no venue'!r}", f"frames of {', '.join(heard)}")
+    return found
 
 
 def _object(text: bytes, where: str | Path) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float 
                               for key, v in values.bracket_arguments().items()} for symbol, values in policies.items()},
         "limits": config.limits.risk_arguments(),
         "gap_ns": int(max(GAP_S["bybit"], 0.1 * speed) * lc.SECOND),
-        "feeds": feeds_of(instruments, speed, {one.venue for one in config.all_feeds() if not one.trade}),
+        "feeds": feeds_of(instruments, speed, {one.venue for n, one in enumerate(config.all_feeds()) if not one.trade or n and live}),
         **({"venue": SIMULATED, "equity": paper.equity, "paper": venue_arguments(paper)} if live is None else
            {"venue": GATEWAY, "equity": live.equity, "patience": live.patience, "restored": base64.b64encode(live.restored).decode(),
             "resumed_ns": live.resumed_ns}),
@@ -151,12 +151,10 @@ def make_engine(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] |
                                   "Add it to the configuration or to the preset")
     features = list(dict.fromkeys([*values["features"], *(name for policy in policies for name in getattr(policy, "features", ()))]))
     wrapped = [wrap(policy) for policy in policies] if wrap is not None else policies
-    heard: dict[str, Any] = {}
-    if values["detectors"] or features:
-        heard = {"detectors": [make_detector(**told) for told in values["detectors"]], "features": features}
-    cascade = lc.CascadeConfig(**values["cascade"]) if values["cascade"] is not None else None
-    return lc.Engine(instruments, cascade, wrapped[0] if len(wrapped) == 1 else wrapped or None, lc.Risk(**values["limits"]),
-                     equity=values["equity"], audit_capacity=AUDIT_CAPACITY, patience=values.get("patience", 1.0), **heard)
+    cascade = [] if values["cascade"] is None else [make_detector(CASCADE, CASCADE, **values["cascade"])]
+    return lc.Engine(instruments, None, wrapped[0] if len(wrapped) == 1 else wrapped or None, lc.Risk(**values["limits"]),
+                     equity=values["equity"], audit_capacity=AUDIT_CAPACITY, patience=values.get("patience", 1.0), features=features,
+                     detectors=cascade + [make_detector(**told) for told in values["detectors"]])
 
 
 def make_policies(values: dict[str, Any]) -> list[lc.Policy]:

@@ -45,6 +45,12 @@ YIELD_EVERY = 32                     # frames encoded before the flusher lets go
 GZIP_LEVEL = 3
 HOUR_NS = 3_600_000_000_000
 TOPIC = re.compile(rb'"topic"\s*:\s*"([A-Za-z0-9_.:@!-]{1,120})"')
+# what a frame is, and of which contract, by venue; all others are asked for a topic
+LABELS = {
+    "binance_um": (re.compile(rb'"e"\s*:\s*"([A-Za-z0-9_]{1,40})"'), re.compile(rb'"(?:s|symbol)"\s*:\s*"([A-Za-z0-9_]{1,40})"')),
+    "okx": (re.compile(rb'"channel"\s*:\s*"([A-Za-z0-9-]{1,40})"'), re.compile(rb'"instId"\s*:\s*"([A-Z0-9-]{1,40})"')),
+    "hyperliquid": (re.compile(rb'"channel"\s*:\s*"([A-Za-z0-9]{1,40})"'), re.compile(rb'"coin"\s*:\s*"([A-Za-z0-9@:/-]{1,40})"')),
+}
 _log = logging.getLogger("liqshell.record")
 
 
@@ -186,11 +192,9 @@ class Recorder:
         if stream is not None:
             return b'{"ts":%d,"ts_recv":%d,"exchange":"liqcore","source":"liqcore","stream":"%b","symbol":"","result":%b}\n' % (
                 ts_recv // 1_000_000, ts_recv, stream.encode(), frame)
-        found = TOPIC.search(frame, 0, 400)
-        topic = found[1] if found and not found[1].startswith(b"liqcore.") else b""      # a venue cannot forge a line of ours
+        topic, symbol = label(exchange, frame)
         return b'{"ts":%d,"ts_recv":%d,"exchange":"%b","source":"%b","stream":"%b","symbol":"%b",%b}\n' % (
-            ts_recv // 1_000_000, ts_recv, exchange.encode(), source.encode(), topic, topic.rpartition(b".")[2] if b"." in topic else b"",
-            _result(frame))
+            ts_recv // 1_000_000, ts_recv, exchange.encode(), source.encode(), topic, symbol, _result(frame))
 
     def _write(self) -> bool:
         """Append the waiting member whole, or leave the file as it was."""
@@ -247,6 +251,16 @@ class Recorder:
             if self._fsync:
                 os.fsync(out.fileno())
         draft.replace(self.folder / "manifest.json")
+
+
+def label(exchange: str, frame: bytes) -> tuple[bytes, bytes]:
+    """(stream, symbol) of a frame, as they go into its line; b"" where it says neither. Of a frame of several contracts the first."""
+    if exchange in LABELS:
+        what, whose = (pattern.search(frame, 0, 400) for pattern in LABELS[exchange])
+        return what[1] if what else b"", whose[1] if whose else b""
+    found = TOPIC.search(frame, 0, 400)
+    topic = found[1] if found and not found[1].startswith(b"liqcore.") else b""      # a venue cannot forge a line of ours
+    return topic, topic.rpartition(b".")[2] if b"." in topic else b""
 
 
 def _result(frame: bytes) -> bytes:

@@ -20,13 +20,14 @@ from typing import Any, NamedTuple
 import orjson
 
 from liqshell.errors import DataError
-from liqshell.record import TOPIC
+from liqshell.record import TOPIC, label
 
 BLOCK = 1 << 18
 FRAMES = "frames"               # where a run keeps its recording: the folder of a run is as good as that of its frames
 LINE_BYTES_MAX = 64 << 20
 GZIP_MAGIC = b"\x1f\x8b\x08"
 SKIP = "liqcore.skip"                # stream of lines that hold no frame
+RAW = "raw"                          # source of frames by themselves: nobody says when they were received
 SUFFIXES = (".jsonl.gz", ".jsonl", ".json.gz", ".ndjson", ".ndjson.gz")
 _OURS = re.compile(rb'\{"ts":-?\d{1,18},"ts_recv":(-?\d{1,19}),"exchange":"([^"\\]*)","source":"([^"\\]*)","stream":"([^"\\]*)",'
                    rb'"symbol":"([^"\\]*)",(?:"raw":"(text|base64)",)?"result":')
@@ -38,7 +39,7 @@ class Record(NamedTuple):
     stream: str                 # topic, or liqcore.meta / .feed / .end / .gap for the recorder's own lines
     symbol: str
     exchange: str
-    source: str = "ws"          # "rest": the answer to a poll
+    source: str = "ws"          # "rest": the answer to a poll; RAW
 
 
 @dataclass
@@ -225,14 +226,36 @@ def _record(line: bytes, file: Path, number: int) -> Record:
         return _foreign(found, file, number)
     if found.get("t") in ("header", "connect", "send", "http", "recv", "close"):
         return _cryptofeed(found, file, number)
-    ts = next((found[key] for key in ("ts", "E", "T") if key in found), None)
-    if ts is None and isinstance(found.get("data"), dict):
-        ts = found["data"].get("E")
+    if (venue := _venue_of(found)) is not None:
+        stream, symbol = label(venue, line)
+        ts = _said(found)
+        return Record(0 if ts is None else _nanoseconds(ts, file, number), line.strip(), stream.decode(), symbol.decode(), venue, RAW)
+    ts = found.get("ts")
     if ts is None and not {"topic", "data", "op", "success"} & found.keys():
         raise DataError(f"{file}:{number}", f"an object with the keys {', '.join(map(repr, list(found)[:6]))}",
                         "a recording line (ts, exchange, stream, symbol, result) or a raw venue frame (topic, ts, data)")
-    topic = str(found.get("topic", found.get("stream", "")))
-    return Record(0 if ts is None else _nanoseconds(ts, file, number), line.strip(), topic, topic.rpartition(".")[2], "")
+    topic = str(found.get("topic", ""))
+    return Record(0 if ts is None else _nanoseconds(ts, file, number), line.strip(), topic, topic.rpartition(".")[2], "", RAW)
+
+
+def _venue_of(frame: dict[str, Any]) -> str | None:
+    """Whose a frame by itself is, where it is one of these; None: Bybit's, or none."""
+    if "e" in frame or "stream" in frame or "openInterest" in frame and "symbol" in frame:
+        return "binance_um"
+    if "arg" in frame or "event" in frame:
+        return "okx"
+    return "hyperliquid" if "channel" in frame else None
+
+
+def _said(frame: Any) -> Any:
+    """The first time that a frame states, from outside in; None where it states none."""
+    while isinstance(frame, dict):
+        ts = next((frame[key] for key in ("ts", "E", "T", "time") if isinstance(frame.get(key), int | str)), None)
+        if ts is not None:
+            return ts
+        inner = next((frame[key] for key in ("data", "details", "o") if key in frame), None)
+        frame = inner[0] if isinstance(inner, list) and inner else inner
+    return None
 
 
 def _unwrap(text: bytes, raw: bytes, file: Path, number: int) -> bytes:
@@ -263,7 +286,7 @@ def _foreign(found: dict[str, Any], file: Path, number: int) -> Record:
     if ts is None:
         raise DataError(f"{file}:{number}", "no 'ts' beside 'result'", "the time of receipt in milliseconds")
     result = found["result"]
-    if isinstance(result, dict) and "topic" not in result and "data" in result:
+    if isinstance(result, dict) and "topic" not in result and "data" in result and _venue_of(result) is None:
         data = result["data"]
         rows = data if isinstance(data, list) else [data]
         if not symbol and rows and isinstance(rows[0], dict):

@@ -29,13 +29,15 @@ ENVIRONMENTS: Mapping[str, Environment] = {          # the public feed of the de
 }
 VENUES: Mapping[str, Mapping[str, Environment]] = {          # the same addresses as in the venues' adapters; a test compares them
     "bybit": ENVIRONMENTS,
-    "binance": {"mainnet": Environment("https://fapi.binance.com", "wss://fstream.binance.com"),
-                "testnet": Environment("https://testnet.binancefuture.com", "wss://fstream.binancefuture.com")},
+    "binance_um": {"mainnet": Environment("https://fapi.binance.com", "wss://fstream.binance.com"),
+                   "testnet": Environment("https://testnet.binancefuture.com", "wss://fstream.binancefuture.com")},
     "okx": {"mainnet": Environment("https://www.okx.com", "wss://ws.okx.com:8443"),
-            "demo": Environment("https://www.okx.com", "wss://wspap.okx.com:8443")},
+            "testnet": Environment("https://www.okx.com", "wss://wspap.okx.com:8443")},
     "hyperliquid": {"mainnet": Environment("https://api.hyperliquid.xyz", "wss://api.hyperliquid.xyz"),
                     "testnet": Environment("https://api.hyperliquid-testnet.xyz", "wss://api.hyperliquid-testnet.xyz")},
 }
+VENUE_ALIASES: Mapping[str, str] = {"binance": "binance_um"}
+VENUE_NAMES = (*VENUES, *VENUE_ALIASES)
 SYMBOLS_MAX = 1024
 DETECTOR_NAME = r"[a-z][a-z0-9_-]{0,29}"
 FEATURES_MAX = 256
@@ -51,11 +53,16 @@ class RunConfig:
     spin: bool = flag(False)        # busy polling: the process takes a core, and an order leaves some tens of microseconds earlier
 
 
+def venue_named(name: str) -> str:
+    """A venue under the name that instruments and recordings have for it."""
+    return VENUE_ALIASES.get(name, name)
+
+
 @dataclass(frozen=True)
 class FeedConfig:
     """[feed]: the venue that is traded. venue: in [feeds.NAME] it is the name of the table. trade: False = its contracts are watched only."""
 
-    venue: str = choice("bybit", *VENUES)
+    venue: str = choice("bybit", *VENUE_NAMES)
     environment: str = choice("mainnet", *ENVIRONMENTS)
     rest: str = text("", r"https?://[^\s/@]+(/\S*)?", "an address such as 'http://127.0.0.1:8080', without user name")
     ws: str = text("", r"wss?://[^\s/@]+(/\S*)?", "an address such as 'ws://127.0.0.1:8081', without user name")
@@ -67,7 +74,8 @@ class FeedConfig:
     @property
     def _place(self) -> Environment:
         """Addresses; config.py has seen that the venue has this environment."""
-        return VENUES[self.venue].get(self.environment) or VENUES[self.venue]["mainnet"]
+        places = VENUES[venue_named(self.venue)]
+        return places.get(self.environment) or places["mainnet"]
 
     @property
     def rest_url(self) -> str:
@@ -99,12 +107,12 @@ def feed_problems(feed: FeedConfig, feeds: Mapping[str, FeedConfig], file: str) 
             missing = "ws" if one.rest else "rest"
             out.append(ConfigError(f"{file}: {name}.{missing}", "not set, though the other address is",
                                    f"both rest and ws, or neither (then [{name}] environment decides)"))
-        if not one.rest and one.environment not in VENUES[venue]:
-            out.append(ConfigError(f"{file}: {name}.environment", f"found {one.environment!r}",
-                                   f"one of {', '.join(map(repr, VENUES[venue]))} at {venue}"))
+        places = VENUES[venue_named(venue)]
+        if not one.rest and one.environment not in places:
+            out.append(ConfigError(f"{file}: {name}.environment", f"found {one.environment!r}", f"one of {', '.join(map(repr, places))} at {venue}"))
         if name == "feed":
             continue
-        if venue == feed.venue:
+        if venue_named(venue) == venue_named(feed.venue):
             out.append(ConfigError(f"{file}: {name}", "the venue of [feed] once more", "a venue beside it", "Put its symbols into [feed]"))
         if one.venue not in (venue, "bybit"):
             out.append(ConfigError(f"{file}: {name}.venue", f"found {one.venue!r}", "nothing: the table's name says it", "Remove the key"))
@@ -227,7 +235,9 @@ class LiveConfig:
     """Trading at the venue. What must survive the process lies in [run] out / state / name: one name per account.
 
     leverage: set at the venue for every symbol at the start, 0 = left as it is. stop_rescue: distance of the stop that is placed for a position of
-    ours whose bracket is lost. divergence_max: of mark and last price, above it no entries. durable: the store waits for the disk.
+    ours whose bracket is lost. divergence_max: of mark and last price, above it no entries. durable: the store waits for the disk. via: "ccxt" =
+    orders go through ccxt, at venues without an account adapter of ours; exchange: its name of the venue, where it is not the feed's.
+    accept_watched_stop: there, no stop travels with an entry.
     """
 
     recv_window_ms: int = integer(5000, 1000, 60_000, "milliseconds")
@@ -238,3 +248,6 @@ class LiveConfig:
     patience: float = number(1.0, 1.0, 1000.0, "factor on what waits for the network: above 1 for rehearsals only")
     durable: bool = flag(False)
     watchdog: bool = flag(True)
+    via: str = choice("own", "own", "ccxt")
+    exchange: str = text("", r"[a-z0-9]+", "ccxt's name of an exchange, such as 'binanceusdm'")
+    accept_watched_stop: bool = flag(False)

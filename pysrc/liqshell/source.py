@@ -61,6 +61,7 @@ class Source:
         self.decoder: FrameDecoder = self.adapter.decoder(self.symbols, first)
         self.sink = VenueSink(sink, self.gap_ns, first, -1 if alone else len(self.symbols), self.watched) if sink is not None else None
         self.counters: Counter[str] = Counter()
+        self.unread: Counter[str] = Counter()    # frames that gave no event, by kind and reason
         self._rows = np.zeros(ROOM, lc.EVENT_DTYPE)
 
     @property
@@ -89,6 +90,8 @@ class Source:
 
     def count(self, frame: Frame) -> None:
         """Into the counters."""
+        if not frame.events:
+            self.unread[frame.kind.name.lower() + (f": {frame.reason}" if frame.reason else "")] += 1
         self.counters[frame.kind.name.lower()] += 1
         if frame.kind == FrameKind.MALFORMED:
             self.counters[f"malformed: {frame.reason}"] += 1

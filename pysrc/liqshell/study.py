@@ -5,6 +5,8 @@
     symbols = ["SOLUSDT"]                     stop_loss = {from = 0.002, to = 0.005, step = 0.0005}
     start = 2026-03-04                        [sweep.detector]
     end = "2026-03-18T12:00"                  quantile = [0.9, 0.95]
+    [sweep.parameters]                        [sweep.detectors.dollar]
+    score_min = [6, 7, 8]                     amount = {from = 1e6, to = 5e6, step = 1e6}
 
 Times are UTC, spans [start, end), paths relative to the folder of the configuration file.
 """
@@ -16,10 +18,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
-from liqshell.sections import SYMBOL, SYMBOLS_MAX, DetectorConfig, PolicyOverride
-from liqshell.toml import Complaint, Rule, choice, flag, integer, names, number, shown, table, text
+from liqshell.sections import DETECTOR_NAME, SYMBOL, SYMBOLS_MAX, DetectorConfig, PolicyOverride
+from liqshell.toml import Complaint, Rule, choice, flag, integer, names, number, shown, table, tables, text
 
 CONTROLS = ("inverted_side", "random_side", "random_time", "every_30_min")
 OBJECTIVES = ("net", "mean_bps", "sharpe")
@@ -59,28 +62,30 @@ def rising(default: tuple[float, ...], low: float, high: float, unit: str, most:
     return dataclasses.field(default=default, metadata={"rule": Rule(f"a list of at most {most} rising values, each {one.expected}", read)})
 
 
+def stepped(value: Any, expected: str) -> list[Any]:
+    """The values of an axis: a list as it is, or {from, to, step} with both ends."""
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, Mapping) or value.keys() != {"from", "to", "step"}:
+        raise Complaint(f"a list of values, or {{from = …, to = …, step = …}}; {expected}")
+    low, high, step = value["from"], value["to"], value["step"]
+    if any(isinstance(v, bool) or not isinstance(v, int | Decimal) for v in (low, high, step)):
+        raise Complaint("numbers for from, to and step")
+    if not step > 0 or high < low:
+        raise Complaint("a step above 0 and from at most to")
+    count = math.floor((high - low) / step) + 1
+    if count > AXIS_MAX:
+        raise Complaint(f"at most {AXIS_MAX} values, this range has {count}")
+    return [low + k * step for k in range(count)]
+
+
 def axis(section: type, name: str) -> Any:
     """Values of one parameter to try: a list, or {from, to, step} with both ends; each as the parameter itself may be. () = not varied."""
     one: Rule = {f.name: f for f in dataclasses.fields(section)}[name].metadata["rule"]
 
-    def values(value: Any) -> list[Any]:
-        if isinstance(value, list):
-            return value
-        if not isinstance(value, Mapping) or value.keys() != {"from", "to", "step"}:
-            raise Complaint(f"a list of values, or {{from = …, to = …, step = …}}; each value {one.expected}")
-        low, high, step = value["from"], value["to"], value["step"]
-        if any(isinstance(v, bool) or not isinstance(v, int | Decimal) for v in (low, high, step)):
-            raise Complaint("numbers for from, to and step")
-        if not step > 0 or high < low:
-            raise Complaint("a step above 0 and from at most to")
-        count = math.floor((high - low) / step) + 1
-        if count > AXIS_MAX:
-            raise Complaint(f"at most {AXIS_MAX} values, this range has {count}")
-        return [low + k * step for k in range(count)]
-
     def read(value: Any) -> tuple[Any, ...]:
         out = []
-        for item in values(value):
+        for item in stepped(value, f"each value {one.expected}"):
             try:
                 out.append(one.read(item))
             except Complaint:
@@ -165,30 +170,69 @@ class DetectorGrid:
     fall: tuple[int, ...] = axis(DetectorConfig, "fall")
 
 
+def axis_tables(expected: str) -> Any:
+    """A table of values to try, whose keys are not known here: whoever knows them judges them. Each a list, or {from, to, step}."""
+    def read(value: Any) -> Mapping[str, tuple[Any, ...]]:
+        if not isinstance(value, Mapping):
+            raise ValueError
+        out = {}
+        for name, found in value.items():
+            listed = stepped(found, "each value as the parameter may be")
+            if not 1 <= len(listed) <= AXIS_MAX or any(isinstance(v, list | Mapping) for v in listed) or len(set(map(repr, listed))) != len(listed):
+                raise Complaint(f"1 to {AXIS_MAX} values of {name}, each once")
+            out[name] = tuple(listed)
+        return MappingProxyType(out)
+    return dataclasses.field(default_factory=lambda: MappingProxyType({}), metadata={"rule": Rule(f"a table of {expected}", read)})
+
+
 @dataclass(frozen=True)
 class Setting:
-    """One cell of a grid: what it sets on top of [policy] and [detector], in the units of the configuration (fractions: integers of 1e-8)."""
+    """One cell of a grid: what it sets on top of [policy] and [detector], in the units of the configuration (fractions: integers of 1e-8), and on
+    top of [policy.parameters] and [detectors.NAME], as it was written."""
 
-    policy: Mapping[str, Any]
-    detector: Mapping[str, Any]
+    policy: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    detector: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    detectors: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, named: Mapping[str, Any]) -> "Setting":
+        """From what `named` gives."""
+        parts: dict[str, dict[str, Any]] = {"policy": {}, "detector": {}, "parameters": {}, "detectors": {}}
+        for key, value in named.items():
+            part, _, name = key.partition(".")
+            if part == "detectors":
+                whose, _, name = name.partition(".")
+                parts[part].setdefault(whose, {})[name] = value
+            else:
+                parts[part][name] = value
+        return cls(**parts)
 
     @property
     def named(self) -> dict[str, Any]:
-        """detector.quantile -> value, policy.take_profit -> value."""
-        return {f"detector.{k}": v for k, v in self.detector.items()} | {f"policy.{k}": v for k, v in self.policy.items()}
+        """detector.quantile -> value, detectors.dollar.amount -> value, parameters.score_min -> value, policy.take_profit -> value: what decides
+        first, what is done about it last."""
+        out = {f"detector.{k}": v for k, v in self.detector.items()}
+        out |= {f"detectors.{name}.{k}": v for name, own in self.detectors.items() for k, v in own.items()}
+        return out | {f"parameters.{k}": v for k, v in self.parameters.items()} | {f"policy.{k}": v for k, v in self.policy.items()}
 
 
 @dataclass(frozen=True)
 class SweepConfig:
     """A grid. objective: what `best` means. heatmap: the two parameters drawn first. top: rows of the table in the terminal.
 
-    unit: settings computed and kept together: what an interruption may cost.
+    parameters: of the rule ([policy.parameters]); detectors: of [detectors.NAME]. by: kernel = liqcore.sweep, where every answer of the policy is the
+    bracket of [policy]; backtest = each setting a whole backtest; auto = the kernel where it trades as the engine does. unit: settings computed and
+    kept together by the kernel: what an interruption may cost (a backtest is a unit of its own).
     """
 
     policy: PolicyGrid = table(PolicyGrid)
     detector: DetectorGrid = table(DetectorGrid)
+    parameters: Mapping[str, tuple[Any, ...]] = axis_tables("values to try by name")
+    detectors: Mapping[str, Mapping[str, tuple[Any, ...]]] = tables(axis_tables("values to try by name"), DETECTOR_NAME, "the name of a detector")
+    by: str = choice("auto", "auto", "kernel", "backtest")
     objective: str = choice("net", *OBJECTIVES)
-    heatmap: tuple[str, ...] = names(r"(policy|detector)\.[a-z_]+", "parameters such as 'policy.take_profit'", most=2)
+    heatmap: tuple[str, ...] = names(r"(policy|detector|parameters|detectors\.[a-z][a-z0-9_-]*)\.[a-z][a-z0-9_]*", "parameters such as 'policy.take_profit'", most=2)
     top: int = integer(10, 1, 1000)
     settings_max: int = integer(1_000_000, 1, 100_000_000)
     workers: int = integer(0, 0, 1024, "threads, 0 = one a core")
@@ -196,11 +240,14 @@ class SweepConfig:
 
     @property
     def axes(self) -> dict[str, tuple[Any, ...]]:
-        """What is varied: 'policy.take_profit' -> its values, in a fixed order: detector first (signals are shared by what follows)."""
-        out: dict[str, tuple[Any, ...]] = {}
-        for part, grid in (("detector", self.detector), ("policy", self.policy)):
-            out |= {f"{part}.{f.name}": getattr(grid, f.name) for f in dataclasses.fields(grid) if getattr(grid, f.name)}
-        return out
+        """What is varied: 'policy.take_profit' -> its values, in a fixed order: detectors first (signals are shared by what follows)."""
+        def of(part: str, grid: Any) -> dict[str, tuple[Any, ...]]:
+            return {f"{part}.{f.name}": found for f in dataclasses.fields(grid) if (found := getattr(grid, f.name))}
+
+        out = of("detector", self.detector)
+        out |= {f"detectors.{name}.{key}": values for name, own in self.detectors.items() for key, values in own.items()}
+        out |= {f"parameters.{key}": values for key, values in self.parameters.items()}
+        return out | of("policy", self.policy)
 
     @property
     def size(self) -> int:
@@ -211,9 +258,7 @@ class SweepConfig:
         """Every cell, the last axis fastest."""
         axes = self.axes
         for cell in itertools.product(*axes.values()):
-            found = dict(zip(axes, cell, strict=True))
-            yield Setting({k.removeprefix("policy."): v for k, v in found.items() if k.startswith("policy.")},
-                          {k.removeprefix("detector."): v for k, v in found.items() if k.startswith("detector.")})
+            yield Setting.of(dict(zip(axes, cell, strict=True)))
 
 
 @dataclass(frozen=True)

@@ -33,3 +33,8 @@ def original_trail(side: int, peak: float, entry: float, trail: float, fall: flo
 def fixed_trail(side: int, peak: float, entry: float, trail: float, fall: float) -> float:
     tightest = max if side > 0 else min
     return tightest(peak * (1 - side * trail), entry * (1 - side * fall))
+
+
+def profit_trail_ticks(side: int, entry: int, best: int, trail: Fraction) -> int:
+    """The stop that gives back at most this share of the best profit, and a tick; the entry where there was none."""
+    return entry + side * floor(max((best - entry) * side, 0) * (1 - trail))

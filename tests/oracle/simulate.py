@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor
 
-from oracle.bracket import entry_ticks, stop_ticks, target_ticks
+from oracle.bracket import entry_ticks, profit_trail_ticks, stop_ticks, target_ticks
 from oracle.orders import Belief, Resting
 from oracle.venue import CLOSE, END_LIQUIDATED, END_MAX_HOLD, END_POST_ONLY, END_VENUE, ENTRY, FORCED, NEVER, STOP, TARGET, VenueOracle
 
@@ -27,6 +27,7 @@ class Settings:
     profit: Fraction = Fraction(0)
     loss: Fraction = Fraction(1, 400)
     trail: Fraction = Fraction(0)
+    basis: str = "price"
     market: bool = False
     ttl: int = 0
     hold: int = 0
@@ -283,8 +284,15 @@ class PaperOracle:
         if self.state == "flat" or not self.g.trail or self.held <= 0 or self.reason:
             return
         self.best = max(self.best, trade) if self.side > 0 else min(self.best, trade)
+        distance = -floor(-self.best * (1 + self.g.trail)) - self.best
         price = stop_ticks(self.side, self.best, self.g.trail)
-        if (price - self.belief[STOP].price) * self.side * 10 >= -floor(-self.best * (1 + self.g.trail)) - self.best:
+        if self.g.basis == "profit":
+            entry = floor(self.entry_value / self.entered + 0.5)
+            price = profit_trail_ticks(self.side, entry, self.best, self.g.trail)
+            distance = max((self.best - price) * self.side, 1)
+            if (self.best - entry) * self.side <= 0:
+                return
+        if (price - self.belief[STOP].price) * self.side * 10 >= distance:
             self.tighten(ts, price)
 
     # ---- time ----

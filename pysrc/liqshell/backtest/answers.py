@@ -1,18 +1,19 @@
-"""What a policy answers to the signals of a tape: found once, whatever is then done with the answers.
+"""What a policy answers to the signals of the cascade detector, as liqcore.sweep wants it: a side a signal, where every answer is one bracket.
 
-A policy sees market data only, never fills, so its answers are those of any execution. The engine walks the tape, halted: it asks and never trades.
+A policy sees market data only, never fills, so its answers are those of any execution: an engine that is halted asks and never trades.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 import liqcore as lc
-from liqshell.errors import InvariantError
+from liqshell.backtest.history import History
+from liqshell.backtest.listen import BRACKET, NOTHING, Listened, listen
 
 STALE = 2                            # SignalFlag
 
@@ -32,33 +33,49 @@ class Answers:
         return Answers(self.signals, np.where((ts >= start_ns) & (ts < end_ns), self.sides, 0).astype(np.int8), self.places)
 
 
-def answers_of(tape: lc.Tape, cascade: dict[str, Any], make: Callable[[], lc.Policy | None], limits: dict[str, Any]) -> list[Answers]:
-    """Signals of a detector and the policy's answers, per instrument."""
-    engine = lc.Engine(tape.instruments, lc.CascadeConfig(**cascade), make(), lc.Risk(**limits), audit_capacity=1 << 18)
-    engine.on_control(tape.start, lc.Control.CONTROL_HALT)
-    walk = lc.Walk(lc.Paper(engine, lc.SimVenue(tape.instruments)), tape)
-    parts, done = [], False
-    while not done:
-        done = walk.run()
-        parts.append(engine.audit.drain())
-    audit = np.concatenate(parts)
-    asked = audit[np.isin(audit["kind"], (lc.AuditKind.AUDIT_SIGNAL, lc.AuditKind.AUDIT_POLICY))]
-    said = np.flatnonzero(asked["kind"] == lc.AuditKind.AUDIT_SIGNAL)
-    answered = np.flatnonzero(asked["kind"] == lc.AuditKind.AUDIT_POLICY)
-    side = np.zeros(len(asked), np.int8)
-    side[answered] = asked["side"][answered]
-    after = np.minimum(said + 1, max(len(asked) - 1, 0))              # the answer to a signal is the record after it
-    sides = np.where(asked["kind"][after] == lc.AuditKind.AUDIT_POLICY, side[after], 0).astype(np.int8)
+def answers_of(values: dict[str, Any], history: History) -> tuple[list[Answers], str]:
+    """Signals of the cascade detector and the answers to them, per instrument; and why a grid of brackets would not be what the policy does, '' where
+    it is. values: pipeline.settings of a run with no other detector."""
+    listened = listen(values, history)
+    why = inconstant(values, listened, [i.symbol for i in history.instruments])
+    cascade, tape, rows = values["cascade"], history.tape, listened.rows
     signals = tape.signals(lc.CascadeConfig(**cascade))
-    if len(signals) != len(said):
-        raise InvariantError("sweep", f"{len(signals)} signals of the tape, {len(said)} of the engine", "the same")
+    asked = {key: k for k, key in enumerate(_keys(rows["signal_ts"], rows))}
+    at = np.array([asked.get(key, -1) for key in _keys(signals["ts"], signals)], np.int64)
+    if len(rows) != (at >= 0).sum() and not why:
+        why = "the policy was asked at moments that are no signals of the cascade detector"
+    heard = at >= 0
+    sides = np.zeros(len(signals), np.int8)
+    sides[heard] = rows["side"][at[heard]]
     # which event was too old is the run's limit, not the tape's
-    signals["flags"] = signals["flags"] & ~np.uint8(STALE) | np.where(asked["reason"][said] == lc.Reason.STALE_EVENT, STALE, 0).astype(np.uint8)
+    signals["flags"][heard] = signals["flags"][heard] & ~np.uint8(STALE) | rows["flags"][at[heard]] & np.uint8(STALE)
     out = []
     for n in range(len(tape.instruments)):
         mine = signals["instrument"] == n
         out.append(Answers(signals[mine], sides[mine], _places(tape, n, signals[mine], cascade)))
+    return out, why
+
+
+def _keys(ts: np.ndarray, rows: np.ndarray) -> list[tuple[int, ...]]:
+    """What tells one signal from the others: a cascade may come to a phase again, even at one moment."""
+    seen: Counter[tuple[int, ...]] = Counter()
+    out = []
+    for key in zip(ts.tolist(), *(rows[name].tolist() for name in ("instrument", "sequence", "phase")), strict=True):
+        out.append((*key, seen[key]))
+        seen[key] += 1
     return out
+
+
+def inconstant(values: dict[str, Any], listened: Listened, symbols: list[str]) -> str:
+    """Why the answers are not all the bracket of [policy], '' where they are."""
+    made = {(symbol, side): lc.Bracket(side, **values["brackets"][symbol]) for symbol in symbols for side in (1, -1)}
+    for row, answer in zip(listened.rows, listened.answers, strict=True):
+        kind = int(row["answer"])
+        if kind not in (NOTHING, BRACKET):
+            return "a policy that leaves or asks again"
+        if kind == BRACKET and answer != made[symbols[row["instrument"]], int(row["side"])]:
+            return "a policy whose brackets are not always that of [policy]"
+    return ""
 
 
 def _places(tape: lc.Tape, instrument: int, signals: np.ndarray, cascade: dict[str, Any]) -> np.ndarray:

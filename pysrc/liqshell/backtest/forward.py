@@ -148,6 +148,7 @@ def _by_sweep(config: Config, history: History, count: int, symbols: Sequence[st
         return False, []
     why = swept.why_not(config, settings(config, history.instruments), symbols)
     why += (", " if why else "") + "[sweep] objective = 'sharpe'" if config.sweep.objective == "sharpe" else ""
+    why = why or swept.heard(config, history, Setting())[1]
     if why and config.forward.by == "sweep":
         raise ConfigError("forward.by", f"'sweep', which knows nothing of {why}", "'auto' or 'backtest'")
     said = ("the settings were judged by the sweep: every symbol for itself, without limits of the account and without funding; what was chosen was "

@@ -19,8 +19,8 @@ from liqshell.drive import drive
 from liqshell.pipeline import make_paper
 
 #: one question. ts: when it was asked; liquidated: dominant side of the signal, 0 = none; side: of the bracket that was wanted, 0 = none
-HEARD_DTYPE = np.dtype([("ts", "i8"), ("signal_ts", "i8"), ("instrument", "i4"), ("detector", "u1"), ("phase", "u1"), ("liquidated", "i1"),
-                        ("side", "i1"), ("answer", "u1")])
+HEARD_DTYPE = np.dtype([("ts", "i8"), ("signal_ts", "i8"), ("sequence", "i8"), ("instrument", "i4"), ("detector", "u1"), ("phase", "u1"),
+                        ("flags", "u1"), ("liquidated", "i1"), ("side", "i1"), ("answer", "u1")])
 NOTHING, BRACKET, LEAVE, LATER = 0, 1, 2, 3
 
 
@@ -52,9 +52,9 @@ class Conditions:
 class Listening(Around):
     """Writes down every question and its answer."""
 
-    def __init__(self, inner: lc.Policy, rows: list[tuple[Any, ...]], conditions: dict[str, Conditions]):
+    def __init__(self, inner: lc.Policy, rows: list[tuple[Any, ...]], answers: list[Any], conditions: dict[str, Conditions]):
         super().__init__(inner)
-        self._rows, self._conditions = rows, conditions
+        self._rows, self._answers, self._conditions = rows, answers, conditions
         self._told = getattr(inner, "conditions", None)
         self._name = type(inner).__name__
 
@@ -65,17 +65,20 @@ class Listening(Around):
                 self._conditions.setdefault(self._name, Conditions()).add(found)
         answer = self.inner.answer(signal, market)
         kind = NOTHING if answer is None else BRACKET if isinstance(answer, lc.Bracket) else LATER if hasattr(answer, "at_ns") else LEAVE
-        self._rows.append((getattr(market, "now", signal.ts), signal.ts, signal.instrument, signal.detector, int(signal.phase), int(signal.side),
-                           answer.side if kind == BRACKET else 0, kind))
+        self._rows.append((getattr(market, "now", signal.ts), signal.ts, signal.sequence, signal.instrument, signal.detector, int(signal.phase),
+                           int(signal.flags), int(signal.side), answer.side if kind == BRACKET else 0, kind))
+        self._answers.append(answer)
         return answer
 
 
 @dataclass(frozen=True)
 class Listened:
-    """rows: HEARD_DTYPE in order; conditions: by the name of the policy's class, of those that tell them."""
+    """rows: HEARD_DTYPE in order; conditions: by the name of the policy's class, of those that tell them; answers: as they were given, row by row
+    (not kept where they go to another process)."""
 
     rows: np.ndarray
     conditions: dict[str, Conditions]
+    answers: list[Any] = field(default_factory=list)
 
     @property
     def wanted(self) -> np.ndarray:
@@ -86,8 +89,9 @@ class Listened:
 def listen(values: dict[str, Any], history: History) -> Listened:
     """Everything that the policies of a run are asked over a history. values: pipeline.settings."""
     rows: list[tuple[Any, ...]] = []
+    answers: list[Any] = []
     conditions: dict[str, Conditions] = {}
-    paper = make_paper(values, lambda inner: Listening(inner, rows, conditions), trust=True)
+    paper = make_paper(values, lambda inner: Listening(inner, rows, answers, conditions), trust=True)
     paper.engine.on_control(history.tape.start, lc.Control.CONTROL_HALT)
     drive(lc.Walk(paper, history.tape), history.end_ns)
-    return Listened(np.array(rows, HEARD_DTYPE), conditions)
+    return Listened(np.array(rows, HEARD_DTYPE), conditions, answers)

@@ -6,36 +6,41 @@ number of it is reported.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-import liqcore as lc
 from liqshell.backtest.answers import Answers, answers_of
 from liqshell.backtest.history import History
 from liqshell.config import Config
+from liqshell.pipeline import settings
 from liqshell.report.study import Outcome
-from liqshell.rules import is_file, make_policy
 from liqshell.study import Setting
 
 
 def why_not(config: Config, values: dict[str, Any], symbols: Sequence[str]) -> str:
-    """Why a sweep would not trade as the engine does, '' where it does. values: pipeline.settings of the configuration."""
+    """What of a configuration a sweep knows nothing of, '' where it may trade as the engine does: the answers of the policy have the last word, see
+    answers.inconstant. values: pipeline.settings of the configuration."""
     paper = values["paper"]
-    # the brackets of a policy of one's own may differ from signal to signal, or from [policy]: rows of a grid would then not be what it does
-    reasons = (("[policy] rule of your own", is_file(values["rule"])), ("[paper] fills = 'queue'", paper["fills"] == "queue"),
+    reasons = (("detectors beside [detector]", bool(values["detectors"]) or values["cascade"] is None),
+               ("several rules", len(values["policies"]) != 1), ("[paper] fills = 'queue'", paper["fills"] == "queue"),
                ("[paper] taker = 'walk'", paper["taker"] != "next"), ("[paper] latency = 'empirical'", "latency" in paper),
                ("[paper] leverage", paper["leverage"] != 0.0),
-               ("equity_share", any(config.policy_for(s).equity_share for s in symbols)))
+               ("equity_share", any(config.policy_for(s).equity_share for s in symbols)),
+               ("trail_basis, replaces, judge_s", any({"trail_basis", "replaces", "judge_s"} & terms.keys() for terms in values["brackets"].values())))
     return ", ".join(name for name, found in reasons if found)
 
 
-def parts_of(cells: Sequence[Setting]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Detector settings and bracket settings of a product, in its order: the cells are detectors x brackets."""
-    return ([dict(found) for found in dict.fromkeys(tuple(cell.detector.items()) for cell in cells)],
-            [dict(found) for found in dict.fromkeys(tuple(cell.policy.items()) for cell in cells)])
+def parts_of(cells: Sequence[Setting]) -> tuple[list[Setting], list[dict[str, Any]]]:
+    """What decides, and what is done about it, of a product in its order: the cells are deciders x brackets."""
+    deciders = {json.dumps(_outer(cell).named, default=str): _outer(cell) for cell in cells}
+    return list(deciders.values()), [dict(found) for found in dict.fromkeys(tuple(cell.policy.items()) for cell in cells)]
+
+
+def _outer(cell: Setting) -> Setting:
+    return Setting({}, cell.detector, cell.parameters, cell.detectors)
 
 
 def grids_of(config: Config, symbols: Sequence[str], brackets: Sequence[Mapping[str, Any]]) -> list[Any]:
@@ -44,7 +49,7 @@ def grids_of(config: Config, symbols: Sequence[str], brackets: Sequence[Mapping[
 
     grids = []
     for symbol in symbols:
-        wanted = [config.with_setting(Setting(own, {})).policy_for(symbol).bracket_arguments() for own in brackets]
+        wanted = [config.with_setting(Setting(own)).policy_for(symbol).bracket_arguments() for own in brackets]
         grids.append(Grid.of([{name: value for name, value in row.items() if name != "equity_share"} for row in wanted]))
     return grids
 
@@ -56,22 +61,21 @@ def venue_of(values: dict[str, Any], end_ns: int) -> dict[str, Any]:
             | {name: limits[name] for name in ("data_age_max_s", "collar", "order_notional_max", "orders_per_signal_max")} | {"end": end_ns})
 
 
-def heard(config: Config, values: dict[str, Any], tape: lc.Tape, detector: Mapping[str, Any]) -> list[Answers]:
-    """What the policy answers to the signals of one detector setting, per instrument."""
-    cascade = config.with_setting(Setting({}, detector)).detector_values().cascade_arguments()
-    return answers_of(tape, cascade, partial(make_policy, values["rule"], values["brackets"], values.get("rule_sha256")), values["limits"])
+def heard(config: Config, history: History, decider: Setting) -> tuple[list[Answers], str]:
+    """What the policy answers with one setting of what decides, per instrument; and why the kernel cannot stand for it, '' where it can."""
+    return answers_of(settings(config.with_setting(decider), history.instruments), history)
 
 
 def outcomes(config: Config, values: dict[str, Any], part: History, cells: Sequence[Setting], span: tuple[int, int]) -> list[Outcome]:
     """What each setting does with the signals of `span`. cells: a product, detectors first. Funding is not part of it."""
     from liqcore import sweep as sweeping
 
-    detectors, brackets = parts_of(cells)
+    deciders, brackets = parts_of(cells)
     total = np.zeros(len(cells), sweeping.RESULT_DTYPE)
     grids = grids_of(config, [i.symbol for i in part.instruments], brackets)
     venue = venue_of(values, part.end_ns)
-    for d, detector in enumerate(detectors):
-        for n, answers in enumerate(heard(config, values, part.tape, detector)):
+    for d, decider in enumerate(deciders):
+        for n, answers in enumerate(heard(config, part, decider)[0]):
             own = answers.within(*span)
             found = sweeping.sweep(part.tape, n, own.signals, own.sides, grids[n], places=own.places, **venue)
             rows = total[d * len(brackets):(d + 1) * len(brackets)]

@@ -16,15 +16,22 @@ import liqcore as lc
 from liqshell import recording
 from liqshell.errors import ConfigError, DataError
 from liqshell.formats.reading import COMPLETENESS, UNKNOWN
-from liqshell.record import FEED, GAP
+from liqshell.formats.venue_frames import NAMED
+from liqshell.record import FEED, GAP, label
 from liqshell.recording import Record
 from liqshell.tables import Table, is_table, read_tables
-from liqshell.venues.bybit import FrameKind, PublicDecoder
+from liqshell.venues.adapters import adapter_of
+from liqshell.venues.frames import FrameDecoder, FrameKind
 
 BLOCK_EVENTS = 65_536
 FRAME_EVENTS_MAX = 4096
-TOPICS = ("allLiquidation.", "liquidation.", "publicTrade.", "orderbook.1.", "tickers.")
-_PRICE = re.compile(rb'"p":"([0-9]{1,12}(?:\.[0-9]{1,12})?)"')
+STREAMS = {                      # what is read: the beginning of a topic, or a channel
+    "bybit": ("allLiquidation.", "liquidation.", "publicTrade.", "orderbook.1.", "tickers."),
+    "binance_um": ("forceOrder", "aggTrade", "trade", "bookTicker", "markPriceUpdate"),
+    "okx": ("liquidation-orders", "trades", "bbo-tbt", "mark-price", "open-interest", "funding-rate"),
+    "hyperliquid": ("trades", "bbo", "activeAssetCtx"),
+}
+_PRICE = re.compile(rb'"(?:p|ap|px|bkPx|markPx)"\s*:\s*"([0-9]{1,12}(?:\.[0-9]{1,12})?)"')
 
 
 def detect(
@@ -121,24 +128,17 @@ def _tick(price: float) -> str:
 
 
 def _recordings(paths: list[Path], config: lc.CascadeConfig) -> int:
-    symbols: dict[str, float] = {}          # with a first price
-    for record in recording.merge(paths, []):
-        if record.exchange not in ("", "bybit", "liqcore"):
-            raise DataError(", ".join(map(str, paths)), f"frames of {record.exchange!r}", "frames of bybit",
-                            "Other venues have no decoder yet: make an event table of them")
-        if record.symbol and record.stream.startswith(TOPICS):
-            if not symbols.get(record.symbol):
-                price = _PRICE.search(record.frame)
-                symbols[record.symbol] = float(price[1]) if price else 0.0
-    if not symbols:
-        raise DataError(", ".join(map(str, paths)), "no frame with a topic that the detector reads",
-                        f"topics {', '.join(t + '*' for t in TOPICS)}")
-    engine = lc.Engine([lc.Instrument(symbol, venue="bybit", completeness=lc.Completeness.COMPLETENESS_FULL, tick_size=_tick(price))
-                        for symbol, price in symbols.items()], config)
+    contracts = _contracts(paths)
+    instruments = [lc.Instrument(symbol, venue=venue, completeness=adapter_of(venue).completeness, tick_size=_tick(price))
+                   for venue, symbols in contracts.items() for symbol, price in symbols.items()]
+    engine = lc.Engine(instruments, config)
+    decoders: dict[str, FrameDecoder] = {}
+    for venue, symbols in contracts.items():
+        decoders[venue] = adapter_of(venue).decoder(tuple(symbols), sum(len(decoder.symbols) for decoder in decoders.values()))
     damage: list[recording.Damage] = []
     unread: Counter[str] = Counter()
     signals = 0
-    for block in _decoded(recording.merge(paths, damage), PublicDecoder(tuple(symbols)), unread):
+    for block in _decoded(recording.merge(paths, damage), decoders, unread):
         signals += _write(engine, engine.run(block))
     for place in damage:
         _note(f"damaged: {place.file}: {place.reason}: {place.bytes_dropped} bytes, {place.lines_dropped} unfinished lines dropped")
@@ -148,7 +148,38 @@ def _recordings(paths: list[Path], config: lc.CascadeConfig) -> int:
     return 0
 
 
-def _decoded(records: Iterable[Record], decoder: PublicDecoder, unread: Counter[str]) -> Iterator[np.ndarray]:
+def _venue(record: Record) -> str:
+    """Of a frame; "" = one of our own lines."""
+    if record.exchange == "liqcore" or record.stream == recording.SKIP:
+        return ""
+    try:
+        return adapter_of(record.exchange or "bybit").venue
+    except ValueError as why:
+        raise DataError(f"a frame at {record.ts_recv}", str(why), "frames of a venue that has a decoder", "Make an event table of them") from None
+
+
+def _contracts(paths: list[Path]) -> dict[str, dict[str, float]]:
+    """Venue -> symbol -> a first price, 0 where none was seen."""
+    out: dict[str, dict[str, float]] = {}
+    for record in recording.merge(paths, []):
+        venue = _venue(record)
+        stream = record.stream if venue in ("", "bybit") else label(venue, record.frame)[0].decode()
+        if not venue or not stream.startswith(STREAMS[venue]):
+            continue
+        named = NAMED[venue].findall(record.frame) if venue in NAMED else [record.symbol.encode()]
+        price = _PRICE.search(record.frame)
+        for symbol in {raw.decode() for raw in named if raw}:
+            if venue in NAMED and not re.fullmatch(adapter_of(venue).symbol, symbol):
+                continue
+            found = out.setdefault(venue, {})
+            found[symbol] = found.get(symbol) or (float(price[1]) if price and len(named) == 1 else 0.0)
+    if not out:
+        raise DataError(", ".join(map(str, paths)), "no frame with a topic that the detector reads",
+                        "; ".join(f"of {venue} {', '.join(streams)}" for venue, streams in STREAMS.items()))
+    return out
+
+
+def _decoded(records: Iterable[Record], decoders: dict[str, FrameDecoder], unread: Counter[str]) -> Iterator[np.ndarray]:
     """Events of the frames, in blocks; each block is overwritten by the next."""
     out = np.zeros(BLOCK_EVENTS, lc.EVENT_DTYPE)
     room = BLOCK_EVENTS - FRAME_EVENTS_MAX
@@ -156,9 +187,9 @@ def _decoded(records: Iterable[Record], decoder: PublicDecoder, unread: Counter[
     for record in records:
         last = max(last, record.ts_recv)        # raw frames without a time of their own take that of the one before
         if record.stream in (FEED, GAP) and record.exchange == "liqcore":
-            count += _feed(record, out[count:])
-        elif record.exchange != "liqcore":
-            found = decoder.decode(record.frame, record.ts_recv or last, out[count:])
+            count += _feed(record, decoders, out[count:])
+        elif (venue := _venue(record)) in decoders:
+            found = decoders[venue].decode(record.frame, record.ts_recv or last, out[count:])
             if isinstance(found, int):
                 count += found
             elif found.kind == FrameKind.EVENTS:
@@ -172,24 +203,25 @@ def _decoded(records: Iterable[Record], decoder: PublicDecoder, unread: Counter[
         yield out[:count]
 
 
-def _feed(record: Record, out: np.ndarray) -> int:
-    """A feed mark of the recorder, or frames that it had to drop, as an event for all instruments: then the detector is uncertain."""
+def _feed(record: Record, decoders: dict[str, FrameDecoder], out: np.ndarray) -> int:
+    """A feed mark of the recorder, or frames that it had to drop, as an event for all instruments (of the venue): then the detector is uncertain."""
     try:
-        state = int(lc.FeedState.FEED_GAP) if record.stream == GAP else int(lc.FeedState(json.loads(record.frame)["state"]))
-    except (ValueError, KeyError, TypeError) as why:
+        found: dict = {"state": int(lc.FeedState.FEED_GAP)} if record.stream == GAP else json.loads(record.frame)
+        state, decoder = int(lc.FeedState(found["state"])), decoders.get(found.get("venue", ""))
+    except (ValueError, KeyError, TypeError, AttributeError) as why:
         raise DataError(f"feed mark at {record.ts_recv}", f"{record.frame[:60]!r}", '{"state": 1, 2 or 3}') from why
-    out[0] = np.zeros((), lc.EVENT_DTYPE)
-    out[0]["ts_event"] = out[0]["ts_recv"] = record.ts_recv
-    out[0]["kind"], out[0]["code"], out[0]["instrument"] = int(lc.Kind.FEED), state, -1
-    return 1
+    marked = range(decoder.first, decoder.first + len(decoder.symbols)) if decoder is not None and len(decoders) > 1 else (-1,)
+    for n, instrument in enumerate(marked):
+        out[n] = (record.ts_recv, record.ts_recv, 0.0, 0.0, 0.0, 0.0, 0, instrument, int(lc.Kind.FEED), 0, 0, state)
+    return len(marked)
 
 
 def _write(engine: lc.Engine, signals: list[lc.Signal]) -> int:
     """One JSON line a signal."""
     instruments = engine.instruments
     sys.stdout.writelines(json.dumps({
-        "ts": s.ts, "instrument": instruments[s.instrument].symbol, "detector": "cascade", "phase": s.phase.name,
-        "side": s.side.name.lower(), "long_notional": s.long_notional, "short_notional": s.short_notional, "count": s.count,
+        "ts": s.ts, "instrument": instruments[s.instrument].symbol, "venue": instruments[s.instrument].venue, "detector": "cascade",
+        "phase": s.phase.name, "side": s.side.name.lower(), "long_notional": s.long_notional, "short_notional": s.short_notional, "count": s.count,
         "threshold": s.threshold, "price": s.price, "z": s.z, "sequence": s.sequence, "ts_start": s.ts_start,
         "completeness": instruments[s.instrument].completeness.name.removeprefix("COMPLETENESS_").lower(), "flags": s.flags}) + "\n"
         for s in signals)

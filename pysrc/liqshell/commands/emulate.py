@@ -44,6 +44,11 @@ class VenueOptions:
         Listen on a TLS port, too, with a certificate for localhost; the line then says where, and the file of its authority.
     tls_port
         0 = any free one.
+    venues
+        Whose protocols are spoken, such as bybit,binance,okx: each at an address of its own, all from the same market. Bybit always is; of the others
+        the public side.
+    okx_one_per_second
+        OKX shows at most one liquidation per contract and second, as older copies of its documentation say.
     """
 
     faults: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = ()
@@ -59,6 +64,8 @@ class VenueOptions:
     orderbook_500: Annotated[bool, Parameter(negative=())] = False
     tls: Annotated[bool, Parameter(negative=())] = False
     tls_port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))] = 0
+    venues: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = ("bybit",)
+    okx_one_per_second: Annotated[bool, Parameter(negative=())] = False
 
     def fields(self) -> dict[str, Any]:
         """Fields of emulator.options.Config; ConfigError."""
@@ -69,7 +76,8 @@ class VenueOptions:
             "faults": tuple(spec for one in self.faults for spec in _faults(one)), "equity": self.equity, "accounts": self.accounts,
             "venue": {"maker_fee": self.maker_fee, "taker_fee": self.taker_fee, "leverage": self.leverage}, "latency_s": self.latency_ms / 1e3,
             "loss": self.loss, "ack_delay_s": (low / 1e3, high / 1e3), "limit_factor": self.limit_factor, "orderbook_500": self.orderbook_500,
-            "tls": self.tls, "tls_port": self.tls_port}
+            "tls": self.tls, "tls_port": self.tls_port, "okx_one_per_second": self.okx_one_per_second,
+            "venues": tuple(name for one in self.venues for name in one.split(",") if name)}
 
 
 DEFAULT = VenueOptions()
@@ -91,7 +99,8 @@ def emulate(
     lead_s: Annotated[float, Parameter(validator=Number(gte=0, lte=3600))] = 0.0,
     parent: Annotated[int | None, Parameter(show=False)] = None,
 ) -> int:
-    """A venue on loopback that speaks Bybit V5: public and private websockets, websocket order entry, REST, with a funded test account.
+    """A venue on loopback that speaks Bybit V5: public and private websockets, websocket order entry, REST, with a funded test account. With --venues
+    also the public side of Binance USD-M and OKX, from the same market.
 
     Prints one JSON line when it is ready, {"rest": "http://...", "ws": "ws://...", "api_key": ..., "api_secret": ..., ...}; the paths below are the
     real venue's. Runs until Ctrl-C, SIGTERM, or the end of the market. Without --from the market is generated and labelled SYNTHETIC. See

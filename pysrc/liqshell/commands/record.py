@@ -27,9 +27,9 @@ def record(
     Parameters
     ----------
     symbols
-        Contracts such as BTCUSDT ETHUSDT.
+        Contracts as the venue writes them, such as BTCUSDT ETHUSDT. For several venues in one run use `liqcore live` with [feeds.NAME].
     venue
-        Only bybit in this version.
+        bybit, binance (USD-M), okx or hyperliquid.
     environment
         mainnet or testnet.
     rest

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +14,13 @@ from liqshell.backtest import load_history, run_backtest
 from liqshell.backtest.history import History
 from liqshell.backtest.listen import Listened, listen
 from liqshell.backtest.run import claim, code_hash, manifest
+from liqshell.backtest.spread import spread
 from liqshell.compare import events
 from liqshell.compare.figures import row_of
 from liqshell.compare.plan import names_of, with_preset
 from liqshell.config import Config
 from liqshell.errors import ConfigError, DataError, LiqshellError
-from liqshell.pipeline import settings
+from liqshell.pipeline import make_engine, settings
 from liqshell.report import make_report
 from liqshell.report.study import STUDY
 from liqshell.trials import TRIALS, TrialLog
@@ -111,19 +109,11 @@ def _claim(folder: Path) -> None:
 
 
 def _spread(work: _Work, task: Callable[[str], Any], names: Sequence[str], workers: int) -> Iterator[tuple[str, Any]]:
-    """The task for every name, on the cores of this machine; each result as it comes."""
+    """The task for every name, each result as it comes."""
     global _work
-    count = min(workers or os.cpu_count() or 1, len(names))
     _work = work
     try:
-        if count <= 1 or "fork" not in multiprocessing.get_all_start_methods():
-            for name in names:
-                yield name, task(name)
-            return
-        with ProcessPoolExecutor(count, multiprocessing.get_context("fork")) as pool:       # forked: the history is there without a copy
-            waiting = {pool.submit(task, name): name for name in names}
-            for done in as_completed(waiting):
-                yield waiting[done], done.result()
+        yield from spread(task, names, workers)
     finally:
         _work = None
 
@@ -135,7 +125,12 @@ def _run(name: str) -> Listened | str:
     folder = _work.folder / RUNS / name
     try:
         values = settings(config, _work.history.instruments)
-        listened = listen(values, _work.history)
+        try:
+            make_engine(values, trust=True)
+        except (ValueError, KeyError) as why:          # a detector or a feature that these contracts do not have
+            return str(why)
+        found = listen(values, _work.history)
+        listened = Listened(found.rows, found.conditions)
         if not _right(folder, config, _work.history, values):
             claim(folder, replace_finished=True)
             run_backtest(config, folder, history=_work.history)

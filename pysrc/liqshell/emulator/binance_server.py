@@ -61,7 +61,7 @@ class BinanceHub(Hub):
 
     def _answer(self, connection: Connection, text: str) -> None:
         assert isinstance(connection, BinanceConnection)
-        if connection not in self.connections or connection.frozen(self.now_ns()):
+        if connection not in self.connections or connection.transport.is_closing() or connection.frozen(self.now_ns()):
             return
         now = asyncio.get_running_loop().time()
         if len(connection.said) == MESSAGES_PER_S and now - connection.said[0] < 1.0:

@@ -1,4 +1,5 @@
-"""Recordings of frames: our own runs, S4's hourly files, cryptofeed's captures, plain JSON lines of frames. Bybit's frames only.
+"""Recordings of frames: our own runs, S4's hourly files, cryptofeed's captures, plain JSON lines of frames. Those of Bybit, Binance USD-M, OKX and
+Hyperliquid; a run may hold several venues.
 
 A run of ours gives the events that the live engine was given, in that order, with the marks of the feed and the gaps that the sink found: a backtest
 of it decides as live did. Nothing is changed in it. Of other recordings rows are refused and sorted like those of every other format.
@@ -20,15 +21,17 @@ from liqshell.errors import DataError
 from liqshell.formats.deep_book import DeepBook
 from liqshell.formats.reading import CENSORED, FULL, Options, Reading
 from liqshell.formats.validate import Block
-from liqshell.record import END, FEED, GAP, META, REPORT
+from liqshell.record import END, FEED, GAP, META, REPORT, REST
 from liqshell.recording import Record
+from liqshell.formats.venue_frames import VenueFrames
+from liqshell.venues.adapters import adapter_of
 from liqshell.venues.bybit import VENUE, FrameKind, PublicDecoder
 
 BLOCK_EVENTS = 1 << 16
 FRAME_EVENTS_MAX = 4096
 LIQUIDATION, FEED_KIND, FEED_GAP = int(lc.Kind.LIQUIDATION), int(lc.Kind.FEED), int(lc.FeedState.FEED_GAP)
 TOPICS = ("allLiquidation.", "liquidation.", "publicTrade.", "orderbook.1.", "tickers.")
-_SENT = re.compile(rb'"ts"\s*:\s*(\d{13})[,}]')
+_SENT = re.compile(rb'"(?:ts|E)"\s*:\s*(\d{13})[,}]')
 _RULES = ("tick_size", "lot_size", "multiplier", "min_qty", "max_qty", "min_notional")
 
 
@@ -42,15 +45,15 @@ class Recordings(Reading):
 
     def prepare(self) -> None:
         self._reader = recording.read(self.path)
-        self._decoders: dict[str, tuple[PublicDecoder, int]] = {}
+        self._decoders: dict[str, tuple[PublicDecoder, int]] = {}      # of Bybit's contracts, where no run names them
+        self._venues: dict[str, VenueFrames] = {}                       # of a run all venues, else all but Bybit
         self._books: dict[str, DeepBook] = {}
         self._shallow: set[str] = set()         # symbols of which orderbook.1 was seen
-        self._gap_ns = 0
         self._run: dict[str, Any] | None = None
         self._out = np.zeros(BLOCK_EVENTS, lc.EVENT_DTYPE)
         self._instruments, self._kinds = self._out["instrument"], self._out["kind"]
         self._lines = np.zeros(BLOCK_EVENTS, np.int64)
-        self._last = self._frame_last = self._damages = 0
+        self._last = self._damages = 0
         self._sent = [0, 0, 0]
         first = self._first()
         if first is not None:
@@ -95,9 +98,8 @@ class Recordings(Reading):
         if self._generated():
             self.synthetic()
         self._run = found
-        self._gap_ns = int(found.get("gap_ns", 0))
         self.validator.faithful = True
-        self._decoders.clear()
+        self._venues = _venues_of(found)
 
     def blocks(self) -> Iterator[Block]:
         self._warm()
@@ -157,15 +159,15 @@ class Recordings(Reading):
 
     def _frame(self, record: Record, at: int) -> int:
         """Events of one frame into the buffer from `at` on, behind a gap where the silence before it was too long; how many."""
-        if record.exchange != VENUE and record.exchange.lower() != VENUE:
-            self._foreign(record)
         ts = record.ts_recv
-        if not ts:
-            ts = self._last                         # an acknowledgement among raw frames: it stays behind the one before it
-        elif not record.exchange:
-            ts += self.options.feed_latency_ns
+        if record.source == recording.RAW:
+            self._raw()
+            ts += self.options.feed_latency_ns if ts else 0
+        ts = ts or self._last                       # an acknowledgement among raw frames: it stays behind the one before it
         self._last = ts
-        if self._run is None and record.stream.startswith("orderbook."):
+        if self._run is not None or record.exchange.lower() not in ("", VENUE):
+            return self._of_venue(self._venue(record), record, ts, at)
+        if record.stream.startswith("orderbook."):
             if not record.stream.startswith("orderbook.1."):
                 return self._deep(record, ts, at)
             self._shallow.add(record.symbol)
@@ -183,10 +185,42 @@ class Recordings(Reading):
             self._instruments[at:at + found] = instrument
         if self._kinds[at] == LIQUIDATION:
             self._note_sent(record.frame, int(self._out["ts_event"][at]))
-        before, self._frame_last = self._frame_last, ts
-        if self._gap_ns and before and ts - before > self._gap_ns:
-            self._out[at + 1:at + 1 + found] = self._out[at:at + found].copy()
-            return found + self._mark(at, FEED_GAP, before, ts)
+        return found
+
+    def _of_venue(self, venue: VenueFrames, record: Record, ts: int, at: int) -> int:
+        """The same, of a venue of a run, or of another venue than Bybit."""
+        found, told = venue.decode(record.frame, ts, self._out[at:])
+        if told is not None:
+            self.counts.update(venue.words(told))
+        if not found:
+            return 0
+        if self._kinds[at] == LIQUIDATION:
+            self._note_sent(record.frame, int(self._out["ts_event"][at]))
+        if record.source == REST:                   # the answer to a poll says nothing about the stream
+            return found
+        before, venue.frame_last = venue.frame_last, ts
+        if venue.gap_ns and before and ts - before > venue.gap_ns:
+            marks = len(venue.marked)
+            self._out[at + marks:at + marks + found] = self._out[at:at + found].copy()
+            return found + self._mark(at, FEED_GAP, before, ts, venue.marked)
+        return found
+
+    def _venue(self, record: Record) -> VenueFrames:
+        found = self._venues.get(record.exchange)
+        if found is None and self._run is not None:
+            if len(self._venues) == 1:
+                return next(iter(self._venues.values()))
+            raise DataError(str(self.path), f"a frame of {record.exchange!r}", f"frames of {', '.join(self._venues)}, as the settings say")
+        if found is None:
+            try:
+                adapter = adapter_of(record.exchange)
+            except ValueError as why:
+                raise DataError(str(self.path), str(why), "frames of a venue that has a decoder", "Make an event table of them") from None
+            completeness = adapter.completeness.name.removeprefix("COMPLETENESS_")
+            found = VenueFrames(adapter, place=lambda symbol: self.instrument(adapter.venue, symbol, completeness=completeness))
+            self._venues[record.exchange] = found
+            if adapter.venue == "okx":
+                self.note("OKX counts in contracts: the notional of linear ones needs their multiplier (ctVal x ctMult)")
         return found
 
     def _deep(self, record: Record, ts: int, at: int) -> int:
@@ -208,19 +242,12 @@ class Recordings(Reading):
         self._out[at] = event
         return 1
 
-    def _foreign(self, record: Record) -> None:
-        if record.exchange:
-            raise DataError(str(self.path), f"frames of {record.exchange!r}", f"frames of {VENUE}",
-                            "Other venues have no decoder yet: make an event table of them")
+    def _raw(self) -> None:
         self.received = "modelled"
         self.note(f"raw frames without a time of receipt: the venue's time of sending + {self.options.feed_latency_ms:g} ms stands for it")
 
     def _decoder(self, record: Record) -> tuple[PublicDecoder | None, int]:
-        """Of a run: one for all its contracts, as live. Else one a symbol, because symbols are not known before they come; its index."""
-        if self._run is not None:
-            if not self._decoders:
-                self._decoders[""] = PublicDecoder(self.symbols), -1
-            return self._decoders[""]
+        """Of Bybit's frames where no run names the contracts: one a symbol, because symbols are not known before they come; its index."""
         if not record.symbol or not record.stream.startswith(TOPICS):
             self.counts[f"frame of no use: {record.stream.split('.')[0][:40] or 'without a topic'}"] += 1
             return None, -1
@@ -239,23 +266,37 @@ class Recordings(Reading):
             state, ts = lc.FeedState(found["state"]), int(found.get("ts_event", record.ts_recv))
         except (KeyError, ValueError, TypeError):
             raise DataError(str(self.path), f"feed mark {record.frame[:60]!r}", '{"state": 1, 2 or 3}') from None
-        if state == lc.FeedState.FEED_UP:
-            for decoder, _ in self._decoders.values():
-                decoder.forget()
-        elif state == lc.FeedState.FEED_DOWN:
-            self._frame_last = 0
-        return self._mark(at, state, ts, record.ts_recv)
+        marked: tuple[int, ...] = (-1,)
+        for name, venue in self._venues.items():
+            if found.get("venue", name) != name:
+                continue
+            if state == lc.FeedState.FEED_DOWN:     # as live: a new connection begins with whole values
+                venue.decoder.forget()
+                venue.frame_last = 0
+            if found.get("venue"):
+                marked = venue.marked
+        return self._mark(at, state, ts, record.ts_recv, marked)
 
-    def _mark(self, at: int, state: int, ts_event: int, ts_recv: int) -> int:
+    def _mark(self, at: int, state: int, ts_event: int, ts_recv: int, marked: tuple[int, ...] = (-1,)) -> int:
         self._last = max(self._last, ts_recv)       # as the sink: a mark never lies before what was seen
-        self._out[at] = (ts_event, self._last, 0.0, 0.0, 0.0, 0.0, 0, -1, FEED_KIND, 0, 0, int(state))
-        return 1
+        for n, instrument in enumerate(marked, at):
+            self._out[n] = (ts_event, self._last, 0.0, 0.0, 0.0, 0.0, 0, instrument, FEED_KIND, 0, 0, int(state))
+        return len(marked)
 
     def _note_sent(self, frame: bytes, ts_event: int) -> None:
         sent = _SENT.search(frame)
         if sent:
             delay = int(sent[1]) - ts_event // 1_000_000
             self._sent = [self._sent[0] + 1, self._sent[1] + delay, max(self._sent[2], delay)]
+
+
+def _venues_of(settings: dict[str, Any]) -> dict[str, VenueFrames]:
+    """The feeds of a run by venue; one from before there were several has one."""
+    symbols = [str(fields["symbol"]) for fields in settings["instruments"]]
+    feeds = settings.get("feeds") or [{"venue": settings["instruments"][0].get("venue") or VENUE, "first": 0, "count": len(symbols),
+                                       "gap_ns": settings.get("gap_ns", 0)}]
+    return {one["venue"]: VenueFrames(adapter_of(one["venue"]), symbols[one["first"]:one["first"] + one["count"]], one["first"],
+                                      gap_ns=int(one["gap_ns"]), alone=len(feeds) == 1) for one in feeds}
 
 
 def _object(record: Record, where: str) -> dict[str, Any]:

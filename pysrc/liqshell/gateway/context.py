@@ -33,7 +33,9 @@ class Context:
         self.now = 0
         self.offset_ns = 0                                  # venue - us
         self.counters: Counter[str] = Counter()
-        self.symbols = tuple(i.symbol for i in engine.instruments)
+        # the contracts of the venue that is traded stand first in the engine; those of other venues are watched only, and no business of ours
+        venue = engine.instruments[0].venue
+        self.symbols = tuple(i.symbol for i in engine.instruments if i.venue == venue)
         self.index = {symbol: n for n, symbol in enumerate(self.symbols)}
         self.heard: dict[int, int] = {}                     # instrument -> when the private stream, or we, last did something about it
         self.after_report: Callable[[], None] = lambda: None

@@ -141,7 +141,7 @@ class ContractWatch:
 
     def _judge(self) -> None:
         c = self.c
-        for n, instrument in enumerate(c.engine.instruments):
+        for n, instrument in enumerate(c.engine.instruments[:len(c.symbols)]):
             listing = self.listed.get(instrument.symbol)
             fault = ""
             if listing is None:

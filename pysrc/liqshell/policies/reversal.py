@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isnan
+from typing import Any
 
 import liqcore as lc
 from liqshell.policies.ruled import BARS, Ruled, feature
@@ -27,26 +28,32 @@ class Parameters:
     mirror: bool = flag(None)
 
 
+def fires(n: Parameters, memory: dict[str, Any], now: int, liq: float, flow: float, funding: float) -> lc.Side | None:
+    """One bar of the rule; the side to take, or None. memory: what the bars before left behind, is brought up to this one."""
+    before, wanted = memory.get("flow", float("nan")), None
+    for side in (lc.LONG, lc.SHORT) if n.mirror else (lc.LONG,):
+        armed = f"armed {side.name}"
+        if side * liq < -n.liq_z:
+            memory[armed] = now + round(n.arm_s * lc.SECOND)
+        turned = side * before <= n.flow_z < side * flow
+        if turned and now <= memory.get(armed, -1) and side * funding < side * n.funding_max:
+            del memory[armed]
+            wanted = side
+    memory["flow"] = flow
+    return wanted
+
+
 class Reversal(Ruled):
     """Memory: the flow's z of the bar before, and until when each side is armed."""
 
-    Parameters = Parameters
+    numbers_type = Parameters
     detectors = (BARS,)
 
     def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | None:
-        n, memory, wanted = self.numbers(market), self.remembered(signal), None
-        liq, flow, funding = (market.feature(name) for name in (n.feature_liquidations, n.feature_flow, n.feature_funding))
-        before = memory.get("flow", float("nan"))
-        for side in (lc.LONG, lc.SHORT) if n.mirror else (lc.LONG,):
-            armed = f"armed {side.name}"
-            if side * liq < -n.liq_z:
-                memory[armed] = market.now + round(n.arm_s * lc.SECOND)
-            turned = side * before <= n.flow_z < side * flow
-            if turned and market.now <= memory.get(armed, -1) and side * funding < side * n.funding_max:
-                del memory[armed]
-                wanted = self.bracket(market, side)
-        memory["flow"] = flow
-        return wanted
+        n = self.numbers(market)
+        side = fires(n, self.remembered(signal), market.now,
+                     *(market.feature(name) for name in (n.feature_liquidations, n.feature_flow, n.feature_funding)))
+        return None if side is None else self.bracket(market, side)
 
     def conditions(self, signal: lc.Signal, market: lc.Market) -> dict[str, bool | None]:
         """Each condition of the conjunction at this bar, for its base rate (C20); None = not known. Changes nothing."""

@@ -22,6 +22,14 @@ REASONS: dict[int, tuple[str, str]] = {
     Reason.STALE_EVENT: ("event too old", "the liquidation behind the signal reached us too late"),
     Reason.NO_PRICE: ("no price", "no trade had been seen to place an order at"),
     Reason.BAD_BRACKET: ("contradictory bracket", "the policy asked for something that makes no sense"),
+    Reason.NETTED: ("netted", "an opposite wish of the same moment on the same instrument cancelled it"),
+    Reason.ASK_LATER: ("asked later", "the policy put its answer off"),
+    Reason.POLICY_LEAVE: ("policy leaves", "the policy wanted its position closed, or took back what it waited to open"),
+    Reason.WEAKER: ("weaker", "not more confident than the trade that was open"),
+    Reason.JUDGING: ("being judged", "waited for an outside verdict"),
+    Reason.VETOED: ("vetoed", "the outside judge said no"),
+    Reason.UNJUDGED: ("unjudged", "no outside verdict came in time"),
+    Reason.REPLACING: ("replacing", "waited until the weaker trade was closed"),
     Reason.HALTED: ("halted", "the kill switch or an operator had stopped entries"),
     Reason.RISK_QTY: ("below venue minimum", "the size rounds to less than the venue accepts"),
     Reason.RISK_NOTIONAL: ("order too large", "one order above its notional limit"),
@@ -46,6 +54,7 @@ REASONS: dict[int, tuple[str, str]] = {
     Reason.END_VENUE: ("venue", "cancelled or rejected by the venue"),
     Reason.END_REDUCE_ONLY: ("nothing to reduce", "the position was already gone"),
     Reason.END_LIQUIDATED: ("liquidated", "the venue closed the position by force: its margin was used up"),
+    Reason.END_POLICY: ("policy", "the policy wanted to leave"),
     Reason.END_OUTSIDE: ("outside", "somebody else closed it: a person, another program, or the venue's deleveraging"),
     Reason.NOT_READY: ("not ready", "the venue could not be trusted with an entry at that moment"),
     Reason.RISK_GUARD: ("guard", "refused in the last hop before the wire"),
@@ -62,7 +71,8 @@ ALARMS: dict[int, str] = {Alarm.ALARM_UNPROTECTED: "no stop confirmed after a fi
           Alarm.ALARM_POLICY: "the policy raised an error: entries were halted",
           Alarm.ALARM_LATE: "a fill of a bracket that was believed to be over",
           Alarm.ALARM_LIQUIDATED: "the venue liquidated the position",
-          Alarm.ALARM_OUTSIDE: "somebody else reduced the position"}
+          Alarm.ALARM_OUTSIDE: "somebody else reduced the position",
+          Alarm.ALARM_WAITING: "a policy put off without end, or too much waited"}
 
 FEEDS: dict[int, str] = {FeedState.FEED_UP: "up", FeedState.FEED_DOWN: "down", FeedState.FEED_GAP: "gap"}
 CONTROLS: dict[int, str] = {Control.CONTROL_HALT: "halted", Control.CONTROL_RESUME: "resumed", Control.CONTROL_FLATTEN: "flattened",

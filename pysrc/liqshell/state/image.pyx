@@ -45,9 +45,10 @@ cdef class Image:
         self.count = len(self.instruments)
         if not self.count:
             raise ValueError("instruments: expected at least one")
-        for i in self.instruments:
-            if len((<Instrument?> i).symbol.encode()) > 31 or len(i.venue.encode()) > 23:
-                raise ValueError(f"{i.symbol}: expected a name of at most 31 and a venue of at most 23 bytes")
+        self.names = tuple([i.symbol if i.venue == self.instruments[0].venue else i.key for i in self.instruments])
+        for name, i in zip(self.names, self.instruments):
+            if len(name.encode()) > 31 or len((<Instrument?> i).venue.encode()) > 23:
+                raise ValueError(f"{name}: expected a name of at most 31 and a venue of at most 23 bytes")
         if not 0 < len(run.encode()) < 32:
             raise ValueError(f"run: expected 1 to 31 characters, got {run!r}")
         damaged = list(self.path.parent.glob(self.path.name + ".damaged-*"))
@@ -230,7 +231,7 @@ cdef class Image:
             engine.slot[k] = t.slot
             engine.account.positions[k] = t.position
             engine.slot[k].instrument = k
-            symbol = self.instruments[k].symbol
+            symbol = self.names[k]
             if t.slot.state == BRACKET_FLAT:
                 # ids are (instrument's place, sequence): places may have changed, and an id is never used twice
                 engine.slot[k].sequence = floor
@@ -287,7 +288,7 @@ cdef class Image:
         memcpy(h.run, <const char*> text, len(text))
         seal_head(h)
         for k in range(len(instruments)):
-            fill_entry(<entry_t*> (base + PAGE) + k, instruments[k], k)
+            fill_entry(<entry_t*> (base + PAGE) + k, instruments[k], self.names[k], k)
         for k in range(2):
             seal_blank(base, records, k)
         return data
@@ -311,7 +312,7 @@ cdef class Image:
             e = <const entry_t*> (base + PAGE) + k
             before[symbol_of(e)] = k
             if k < self.count:
-                same = same and e.index == k and symbol_of(e) == self.instruments[k].symbol and same_units(e, self.instruments[k])
+                same = same and e.index == k and symbol_of(e) == self.names[k] and same_units(e, self.instruments[k])
             else:
                 same = same and e.index < 0
         if same:
@@ -323,7 +324,7 @@ cdef class Image:
         """An open trade whose contract is not what it was cannot be carried over."""
         cdef const char* base = data
         cdef const entry_t* e
-        places = {i.symbol: k for k, i in enumerate(self.instruments)}
+        places = {name: k for k, name in enumerate(self.names)}
         for symbol, k in before.items():
             e = <const entry_t*> (base + PAGE) + <int> k
             if newest(base, len(before), k).slot.state == BRACKET_FLAT:
@@ -345,8 +346,7 @@ cdef class Image:
         cdef entry_t* e
         cdef int k, copy, records, old_records = len(before)
         cdef trade_t t
-        ours = {i.symbol for i in self.instruments}
-        kept = [symbol for symbol in before if symbol not in ours]
+        kept = [symbol for symbol in before if symbol not in self.names]
         made = self.blank(list(self.instruments), (<bytes> (<const file_head_t*> old).run).decode(), (<const file_head_t*> old).created_ns, len(kept))
         new, records = made, self.count + len(kept)
         for k, symbol in enumerate(kept):
@@ -354,7 +354,7 @@ cdef class Image:
             memcpy(e, <const entry_t*> (old + PAGE) + <int> before[symbol], sizeof(entry_t))
             e.index = -1
             seal_entry(e, self.count + k)
-        for k, symbol in enumerate([i.symbol for i in self.instruments] + kept):
+        for k, symbol in enumerate([*self.names, *kept]):
             if symbol in before:
                 for copy in range(2):
                     t = newest(old, old_records, before[symbol])[0]

@@ -86,7 +86,7 @@ cdef uint64_t guard_check(const guard_t* g) noexcept nogil
 cdef void seal_head(file_head_t* h) noexcept nogil
 cdef void seal_entry(entry_t* e, int record) noexcept nogil
 cdef void seal_blank(char* base, int records, int copy) noexcept nogil
-cdef void fill_entry(entry_t* e, Instrument i, int record)
+cdef void fill_entry(entry_t* e, Instrument i, str name, int record)
 cdef bint same_units(const entry_t* e, Instrument i)
 cdef str symbol_of(const entry_t* e)
 cdef const trade_t* newest(const char* base, int records, int record) noexcept nogil

@@ -139,8 +139,8 @@ cdef void seal_entry(entry_t* e, int record) noexcept nogil:
     e.check = fold(e, (<char*> &e.check - <char*> e) // 8, place_seed(0, 4, record))
 
 
-cdef void fill_entry(entry_t* e, Instrument i, int record):
-    cdef bytes symbol = i.symbol.encode(), venue = i.venue.encode()
+cdef void fill_entry(entry_t* e, Instrument i, str name, int record):
+    cdef bytes symbol = name.encode(), venue = i.venue.encode()
     memset(e, 0, sizeof(entry_t))
     memcpy(e.symbol, <const char*> symbol, len(symbol))
     memcpy(e.venue, <const char*> venue, len(venue))

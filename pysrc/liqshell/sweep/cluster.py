@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from liqshell.errors import ConfigError
+from liqshell.sweep.walked import Walks
 from liqshell.sweep.work import Unit, Work
 
 IN_FLIGHT = 4                       # units a worker waits with: enough that none is idle, few enough to lose little
@@ -36,21 +37,21 @@ def connect(address: str) -> Any:
 class Worker:
     """One process of the cluster."""
 
-    def __init__(self, payload: dict[str, Any]):
-        self.work = Work(**payload)
+    def __init__(self, kind: type[Work] | type[Walks], payload: dict[str, Any]):
+        self.work = kind(**payload)
 
     def compute(self, unit: Unit) -> np.ndarray:
         return self.work.compute(unit, threads=1)
 
 
-def run(work: Work, units: list[Unit], keep: Callable[[Unit, np.ndarray], None], address: str = "") -> None:
+def run(work: Work | Walks, units: list[Unit], keep: Callable[[Unit, np.ndarray], None], address: str = "") -> None:
     """Compute the units on a cluster; keep(unit, rows) is called here, in whatever order they end."""
     ray = connect(address)
     try:
         hired: Any = ray.remote(num_cpus=1, max_restarts=3, max_task_retries=3)(Worker)
         payload = ray.put(work.payload())
         count = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        workers = [hired.remote(payload) for _ in range(min(count, len(units)))]
+        workers = [hired.remote(type(work), payload) for _ in range(min(count, len(units)))]
         waiting = list(reversed(units))
         flying: dict[Any, tuple[Unit, Any]] = {}
 

@@ -19,8 +19,8 @@ import liqcore as lc
 from liqshell.report.heatmap import heatmaps
 from liqshell.report.overfit import expected_maximum
 from liqshell.report.text import NONE, money, number, percent, seconds
-from liqshell.sweep.run import Swept
-from liqshell.sweep.table import OBJECTIVES, best, neighbours
+from liqshell.sweep.run import KERNEL, Swept
+from liqshell.sweep.table import OBJECTIVES, best, neighbours, shown
 
 PICTURES = 6                             # pairs of parameters drawn
 Column = tuple[str, str, Callable[[Any], str]]          # key, title, how it is shown
@@ -104,7 +104,7 @@ def write_sweep(swept: Swept) -> dict[str, Any]:
     summary = summarise(swept)
     stamp = {"version": lc.__version__, "data": swept.fingerprint, "symbols": list(swept.symbols), "days": swept.days, "trials": swept.tried,
              "synthetic": swept.synthetic, "seconds": swept.seconds,
-             "axes": {k: [_plain(v) for v in vs] for k, vs in swept.config.sweep.axes.items()}}
+             "axes": {k: [_plain(shown(k, v)) for v in vs] for k, vs in swept.config.sweep.axes.items()}, "by": swept.by, "why": swept.why}
     text = json.dumps(stamp | summary, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     (swept.folder / "summary.json").write_text(text, encoding="utf-8")
     (swept.folder / "sweep.html").write_text(page(swept, summary), encoding="utf-8")
@@ -125,6 +125,7 @@ def page(swept: Swept, summary: dict[str, Any]) -> str:
     body = [f"<header><div><h1>Sweep: {summary['settings']:,} settings</h1><p class=sub>{escape(span)}; {summary['signals']:,} signals; fills "
             f"{escape(swept.config.paper.fills)}</p>{label}</div></header>",
             f"<p class=verdict>{escape(summary['verdict'])}</p>",
+            f"<p class=sub>{escape(way(swept))}</p>",
             "<section><h2>Best rows and their neighbours</h2><p class=sub>A neighbour differs by one step of one parameter. A row worth trusting has "
             f"neighbours like itself.</p>{chance}<div class=scroll>{_top_table(swept, summary)}</div></section>",
             _pictures(swept, summary["objective"])]
@@ -135,6 +136,15 @@ def page(swept: Swept, summary: dict[str, Any]) -> str:
     return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"><title>Sweep</title>"
             f"<style>{css}</style></head><body><main>{''.join(body)}</main></body></html>\n")
+
+
+def way(swept: Swept) -> str:
+    """How the rows were computed, and what that leaves out."""
+    if swept.by == KERNEL:
+        return ("Computed by the sweep kernel: every answer of the policy is the bracket of [policy]. Every symbol stands for itself, without funding "
+                "and without the account's limits (exposure, leverage, positions, losses, orders a minute).")
+    why = f" because the kernel knows nothing of {swept.why}" if swept.why else " as asked ([sweep] by)"
+    return f"Computed by a whole backtest a setting,{why}: the symbols share an account with all its limits, and net is after funding."
 
 
 def _told(rows: list[dict[str, Any]], columns: Sequence[Column]) -> list[Column]:

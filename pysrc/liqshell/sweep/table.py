@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ SUMMED = ("signals", "refused_open", "refused_cooldown", "refused_data", "refuse
 
 def shown(name: str, value: Any) -> Any:
     """A parameter in the units of the configuration file: 150000 -> 0.0015."""
-    return value / SCALE if name in FRACTIONS else value
+    return value / SCALE if name in FRACTIONS else float(value) if isinstance(value, Decimal) else value
 
 
 def columns(results: Sequence[tuple[str, np.ndarray]], settings: Sequence[Setting], days: int) -> dict[str, np.ndarray]:

@@ -1,0 +1,456 @@
+"""From signals to brackets: see answers.pxd.
+
+A moment is one event's step, or all deadlines that fall on one nanosecond. What policies want in it is collected, and then judged by confidence,
+highest first; among equals by instrument, then as asked. Opposite wishes on one instrument are netted before. A wish with judge_ns then waits for its
+verdict; risk looks at it, and at its price, when that has come. A wish that replaces waits until the weaker bracket has been closed.
+"""
+
+from libc.math cimport fmin
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+from liqcore.audit cimport AUDIT_ALARM, AUDIT_JUDGE, AUDIT_POLICY, AUDIT_RISK, numbered
+from liqcore.bracket cimport bracket_leave, bracket_open
+from liqcore.event cimport *
+from liqcore.instrument cimport price_of, ticks_of
+from liqcore.policy cimport ANSWER_BRACKET, ANSWER_LATER, ANSWER_LEAVE
+from liqcore.risk cimport ask_t, hurdle, size_entry
+from liqcore.slot cimport ALARM_POLICY, ALARM_WAITING, BRACKET_FLAT
+from liqcore.terms cimport audit_answer, check_bracket
+from liqcore.waiting cimport WAIT_ASK, WAIT_FLAT, WAIT_VERDICT
+
+from liqcore.snapshot import pack, unpack
+
+SNAPSHOT_NAME = b"liqcore-answers-1\n"
+POLICIES_MAX = 255
+cdef int ASKS_MAX = 100000         # times that a policy may put off one signal
+
+
+cdef class Answers:
+    """Made by the engine. policies: liqcore.Policy objects; detectors: the engine's, by name; shared: feature -> (place, may all read it)."""
+
+    def __cinit__(self, tuple policies, tuple instruments, tuple detectors, Features features, Risk risk, Account account, AuditRing audit, Outbox out,
+                  dict shared):
+        cdef int p, n
+        self.policies = policies
+        self.instruments, self.names, self.features = instruments, detectors, features
+        self.risk, self.account, self.audit, self.out = risk, account, audit, out
+        self.count = len(instruments)
+        self.waiting = Waiting(self.count)
+        self.wishes_max = 256 + 4 * self.count
+        p = max(len(self.policies), 1)
+        self.hears = <uint8_t*> calloc(p * 256, 1)
+        self.trades = <uint8_t*> calloc(p * self.count, 1)
+        self.wishes = <wish_t*> calloc(self.wishes_max, sizeof(wish_t))
+        self.order = <int32_t*> calloc(self.wishes_max, sizeof(int32_t))
+        self.touched = <int32_t*> calloc(self.count, sizeof(int32_t))
+        if self.hears == NULL or self.trades == NULL or self.wishes == NULL or self.order == NULL or self.touched == NULL:
+            raise MemoryError(f"no memory for the answers of {self.count} instruments")
+        self.places = []
+        for p in range(len(self.policies)):
+            policy = self.policies[p]
+            listens = _names("detectors", policy, policy.detectors, detectors)
+            for n in range(len(detectors)):
+                self.hears[p * 256 + n + 1] = not listens or detectors[n] in listens
+            wants = _names("symbols", policy, policy.symbols, [i.symbol for i in instruments] + [i.key for i in instruments])
+            for n in range(self.count):
+                self.trades[p * self.count + n] = not wants or instruments[n].symbol in wants or instruments[n].key in wants
+            own = _names("features", policy, policy.features, None)
+            self.places.append({name: place for name, place in shared.items() if place[1] or name in own or features.names[place[0]] in own})
+            self.places[p] = {name: place[0] for name, place in self.places[p].items()}
+
+    def __dealloc__(self):
+        free(self.hears)
+        free(self.trades)
+        free(self.wishes)
+        free(self.order)
+        free(self.touched)
+
+    cdef void point(self, instrument_t* inst, market_t* market, slot_t* slot) noexcept:
+        self.inst, self.market, self.slot = inst, market, slot
+
+    # ---- asking ----
+
+    cdef int hear(self, const signal_t* s, int64_t now) except -1:
+        """A signal, to every policy that listens to it."""
+        cdef int p
+        for p in range(len(self.policies)):
+            if self.hears[p * 256 + s.detector] and self.trades[p * self.count + s.instrument]:
+                self.ask(p, s, 0, now)
+        return 0
+
+    cdef int ask_policy(self, int p, const signal_t* s, bracket_t* b, int64_t now) except -1:
+        """The policy's answer. One that raises has lost its right to trade: entries halt, exits go on, and the caller gets the exception."""
+        cdef audit_t* a
+        cdef Policy policy = self.policies[p]
+        cdef market_t* m = &self.market[s.instrument]
+        try:
+            if self.usher is not None:
+                self.usher.on_signal_c(s, m, self.instruments[s.instrument], b)
+            policy.view.show(now, self.names[s.detector - 1], s.instrument, self.features, self.places[p])
+            what = policy.on_signal_c(s, m, self.instruments[s.instrument], b)
+            if what == ANSWER_LATER and not now < policy.later_ns < TIME_MAX:
+                raise ValueError(f"{type(policy).__name__}: Later: expected a time after market.now ({now}), got {policy.later_ns}")
+            return what
+        except BaseException:
+            a = self.audit.put(now, AUDIT_ALARM, OK, ALARM_POLICY, s.instrument, s.side, s.ts_start)
+            a.x[0] = s.count
+            self.risk.control(CONTROL_HALT, self.account, now, self.audit)
+            raise
+
+    cdef int ask(self, int p, const signal_t* s, int asks, int64_t now) except -1:
+        """Ask one policy, and note what it wants; settle() comes at the end of the moment."""
+        cdef bracket_t b
+        cdef int what
+        memset(&b, 0, sizeof(b))
+        what = self.ask_policy(p, s, &b, now)
+        if what == ANSWER_BRACKET:
+            self.wish(p, s, &b, now)
+        elif what == ANSWER_LEAVE:
+            self.leave(p, s, now)
+        elif what == ANSWER_LATER:
+            self.put_off(p, s, asks + 1, (<Policy> self.policies[p]).later_ns, now)
+        else:
+            self.say(p, s, NO_TRADE, now)
+        return 0
+
+    cdef audit_t* say(self, int p, const signal_t* s, uint8_t reason, int64_t now) noexcept nogil:
+        """An answer that is no bracket."""
+        cdef audit_t* a = self.audit.put(now, AUDIT_POLICY, reason, s.phase, s.instrument, 0, s.ts_start)
+        a.x[7] = numbered(0, p + 1)
+        return a
+
+    cdef void put_off(self, int p, const signal_t* s, int asks, int64_t due, int64_t now) noexcept nogil:
+        """Ask again at its moment. Not without end: what has no room, or was put off too often, is given up, and said."""
+        cdef wish_t w
+        cdef audit_t* a
+        memset(&w, 0, sizeof(w))
+        w.s = s[0]
+        w.policy = p
+        w.asks = asks
+        if asks > ASKS_MAX or self.waiting.add(WAIT_ASK, &w, due, now) == NULL:
+            a = self.audit.put(now, AUDIT_ALARM, OK, ALARM_WAITING, s.instrument, s.side, s.ts_start)
+            a.x[0] = asks if asks > ASKS_MAX else self.waiting.size
+            a.x[1] = ASKS_MAX if asks > ASKS_MAX else self.waiting.capacity
+            self.say(p, s, NO_TRADE, now)
+            return
+        self.say(p, s, ASK_LATER, now).x[6] = (due - now) / 1e9
+        self.touch(s.instrument)
+
+    cdef void wish(self, int p, const signal_t* s, bracket_t* b, int64_t now) noexcept nogil:
+        cdef const instrument_t* i = &self.inst[s.instrument]
+        cdef int64_t reference = b.reference if b.reference > 0 else max(ticks_of(i, self.market[s.instrument].last), <int64_t> 0)
+        cdef uint8_t reason = BAD_BRACKET if check_bracket(b) else OK
+        cdef wish_t* w
+        b.requotes_max = min(<int> b.requotes_max, self.risk.limits.orders_per_signal_max - 1)
+        audit_answer(b, s, price_of(i, reference), reason, p + 1, now, self.audit)
+        if reason != OK:
+            return
+        if self.wishes_n == self.wishes_max:
+            self.settle(now)            # more than a moment can hold: what there is goes first
+        w = &self.wishes[self.wishes_n]
+        self.wishes_n += 1
+        w.b = b[0]
+        w.s = s[0]
+        w.policy = p
+        w.notional = b.notional if b.notional > 0.0 else b.equity_share * self.account.equity_now()
+
+    cdef void leave(self, int p, const signal_t* s, int64_t now) noexcept nogil:
+        """Close what this policy has open on the instrument, and take back what it waits to open."""
+        cdef slot_t* slot = &self.slot[s.instrument]
+        self.say(p, s, POLICY_LEAVE, now)
+        self.withdraw(s.instrument, p, POLICY_LEAVE, now)
+        if slot.state != BRACKET_FLAT and slot.owner == p + 1:
+            bracket_leave(slot, &self.inst[s.instrument], END_POLICY, now, self.out)
+            self.touch(s.instrument)
+
+    # ---- the end of the moment ----
+
+    cdef void settle(self, int64_t now) noexcept nogil:
+        """Judge what was wanted at this moment."""
+        cdef int k
+        cdef wish_t* w
+        if self.wishes_n == 0:
+            return
+        self.arrange()
+        self.net(now)
+        for k in range(self.wishes_n):
+            w = &self.wishes[self.order[k]]
+            if w.notional <= 0.0:
+                continue
+            if w.b.judge_ns > 0:
+                self.question(w, now)
+            else:
+                self.enter(w, False, now)
+        self.wishes_n = 0
+
+    cdef void arrange(self) noexcept nogil:
+        """By confidence, highest first, then by instrument; else as asked."""
+        cdef int k, j
+        cdef wish_t* w
+        cdef wish_t* other
+        for k in range(self.wishes_n):
+            w = &self.wishes[k]
+            j = k
+            while j > 0:
+                other = &self.wishes[self.order[j - 1]]
+                if other.b.confidence > w.b.confidence or (other.b.confidence == w.b.confidence and other.s.instrument <= w.s.instrument):
+                    break
+                self.order[j] = self.order[j - 1]
+                j -= 1
+            self.order[j] = k
+
+    cdef void net(self, int64_t now) noexcept nogil:
+        """Opposite wishes on one instrument: the first of each side cancel each other, until one side is left."""
+        cdef int k, j
+        cdef wish_t* w
+        cdef wish_t* other
+        cdef double both
+        for k in range(self.wishes_n):
+            w = &self.wishes[self.order[k]]
+            for j in range(k + 1, self.wishes_n):
+                other = &self.wishes[self.order[j]]
+                if other.s.instrument != w.s.instrument or other.b.side == w.b.side or w.notional <= 0.0 or other.notional <= 0.0:
+                    continue
+                both = fmin(w.notional, other.notional)
+                self.lessen(w, both, now)
+                self.lessen(other, both, now)
+
+    cdef void lessen(self, wish_t* w, double notional, int64_t now) noexcept nogil:
+        """Take the other side's notional off a wish; nothing left = it is refused."""
+        w.notional -= notional
+        w.b.notional = w.notional
+        w.b.equity_share = 0.0
+        if w.notional <= 0.0:
+            self.refuse(w, NETTED, notional, now)
+
+    cdef void refuse(self, const wish_t* w, uint8_t reason, double value, int64_t now) noexcept nogil:
+        """What is said of a wish without asking risk for its numbers."""
+        self.audit.put(now, AUDIT_RISK, reason, w.s.phase, w.s.instrument, w.b.side, w.s.ts_start).x[0] = value
+
+    cdef void enter(self, wish_t* w, bint heir, int64_t now) noexcept nogil:
+        """Ask risk; open the bracket or say why not. heir: its place has been made free for it, and has no cooldown."""
+        cdef ask_t ask
+        cdef int32_t n = w.s.instrument
+        cdef slot_t* slot = &self.slot[n]
+        cdef int64_t cooldown = slot.cooldown_until
+        cdef int64_t reference = w.b.reference if w.b.reference > 0 else max(ticks_of(&self.inst[n], self.market[n].last), <int64_t> 0)
+        cdef uint8_t reason
+        if heir and slot.end == END_REPLACED:
+            slot.cooldown_until = 0
+        reason = hurdle(&w.s, &self.market[n], slot, now, self.out)
+        slot.cooldown_until = cooldown
+        if reason == BRACKET_OPEN and w.b.replaces:
+            self.replace(w, reference, now)
+            return
+        if reason != OK:
+            self.refuse(w, reason, 0.0, now)
+            return
+        self.size(&ask, w, reference)
+        if self.risk.judge(&ask, &self.inst[n], &self.market[n], self.slot, self.count, self.account, now, self.audit) == OK:
+            bracket_open(slot, &w.b, &self.inst[n], reference, ask.lots, w.s.sequence, now, self.out)
+            slot.owner = w.policy + 1
+            slot.detector = w.s.detector
+            self.touch(n)
+
+    cdef void size(self, ask_t* ask, const wish_t* w, int64_t reference) noexcept nogil:
+        size_entry(ask, &w.b, reference, self.account.equity_now(), &self.inst[w.s.instrument])
+        ask.instrument = w.s.instrument
+        ask.side = w.b.side
+        ask.phase = w.s.phase
+        ask.cause = w.s.ts_start
+
+    # ---- a stronger one takes the place of a weaker one ----
+
+    cdef void replace(self, wish_t* w, int64_t reference, int64_t now) noexcept nogil:
+        """Close the open bracket for a wish of higher confidence, unless that could not be opened anyway. It has its place for a bounded time; then, and
+        whatever risk says when the place is free, it is refused."""
+        cdef ask_t ask
+        cdef int32_t n = w.s.instrument
+        cdef slot_t* slot = &self.slot[n]
+        cdef int k = self.waiting.find(WAIT_FLAT, n, -1)
+        cdef uint8_t reason
+        if w.b.confidence <= slot.spec.confidence or (k >= 0 and w.b.confidence <= self.waiting.each[k].w.b.confidence):
+            self.refuse(w, WEAKER, k >= 0, now)
+            return
+        self.size(&ask, w, reference)
+        reason = self.risk.forecast(&ask, &self.inst[n], &self.market[n], self.slot, self.count, self.account, now)
+        if reason == OK and self.waiting.size == self.waiting.capacity and k < 0:
+            reason = BRACKET_OPEN
+        if reason != OK:
+            self.refuse(w, reason, ask.notional, now)
+            return
+        if k >= 0:
+            self.refuse(&self.waiting.each[k].w, WEAKER, 1.0, now)
+            self.waiting.remove(k)
+        self.waiting.add(WAIT_FLAT, w, now + self.out.answer_ns, now)
+        self.refuse(w, REPLACING, ask.notional, now)
+        bracket_leave(slot, &self.inst[n], END_REPLACED, now, self.out)
+        self.touch(n)
+        if slot.state == BRACKET_FLAT:
+            self.succeed(n, now)
+
+    cdef void succeed(self, int32_t n, int64_t now) noexcept nogil:
+        """The instrument is flat: who waited for that has the place."""
+        cdef int k = self.waiting.find(WAIT_FLAT, n, -1)
+        cdef wish_t w
+        if k >= 0:
+            w = self.waiting.each[k].w
+            self.waiting.remove(k)
+            self.touch(n)
+            self.enter(&w, True, now)
+
+    # ---- the outside judge ----
+
+    cdef void question(self, const wish_t* w, int64_t now) noexcept nogil:
+        """Ask the judge. Not about what could not be entered now whatever they say."""
+        cdef int32_t n = w.s.instrument
+        cdef slot_t* slot = &self.slot[n]
+        cdef waiting_t* x
+        cdef uint8_t reason = hurdle(&w.s, &self.market[n], slot, now, self.out)
+        if reason == BRACKET_OPEN and w.b.replaces:
+            reason = OK if w.b.confidence > slot.spec.confidence else WEAKER
+        if reason == OK:
+            reason = self.risk.latch.halted if self.risk.latch.halted else NOT_READY if self.market[n].gates else OK
+        x = self.waiting.add(WAIT_VERDICT, w, now + w.b.judge_ns, now) if reason == OK else NULL
+        if x == NULL:
+            self.refuse(w, reason if reason != OK else UNJUDGED, w.notional, now)
+            return
+        self.audit_judge(x, JUDGING, 0, now)
+        self.touch(n)
+
+    cdef void verdict(self, int64_t number, uint8_t code, int64_t now) noexcept nogil:
+        """What the judge says. Only the first answer to an open question counts: it is entered now, at the price of now, or never."""
+        cdef int k = self.waiting.find_question(number)
+        cdef waiting_t x
+        cdef audit_t* a
+        if k < 0:
+            self.waiting.tally.ignored += 1
+            a = self.audit.put(now, AUDIT_JUDGE, UNJUDGED, code, ALL_INSTRUMENTS, 0, 0)
+            a.x[0] = <double> number
+            return
+        x = self.waiting.each[k]
+        self.waiting.remove(k)
+        self.touch(x.w.s.instrument)
+        self.audit_judge(&x, OK if code == JUDGE_CONFIRM else VETOED, code, now)
+        if code == JUDGE_CONFIRM:
+            self.waiting.tally.confirmed += 1
+            self.enter(&x.w, False, now)
+        else:
+            self.waiting.tally.vetoed += 1
+
+    cdef void audit_judge(self, const waiting_t* x, uint8_t reason, uint8_t code, int64_t now) noexcept nogil:
+        cdef int32_t n = x.w.s.instrument
+        cdef audit_t* a = self.audit.put(now, AUDIT_JUDGE, reason, code, n, x.w.b.side, x.w.s.ts_start)
+        a.x[0] = <double> x.number
+        a.x[1] = (now - x.since) / 1e9
+        a.x[2] = x.w.b.judge_ns / 1e9
+        a.x[3] = numbered(x.w.b.confidence, x.w.policy + 1)
+        a.x[4] = x.w.notional
+        a.x[5] = price_of(&self.inst[n], x.w.b.reference)
+        a.x[6] = self.market[n].last
+        a.x[7] = x.w.b.stop_loss * 1e-8
+
+    # ---- what waits ----
+
+    cdef int timer(self, int32_t n, int64_t now) except -1:
+        """The deadlines of what waits for an instrument, in the order in which it came."""
+        cdef waiting_t x
+        cdef int k
+        while self.waiting.next_due[n] <= now:
+            k = self.waiting.find_due(n, now)
+            x = self.waiting.each[k]
+            self.waiting.remove(k)
+            if x.what == WAIT_ASK:
+                self.ask(x.w.policy, &x.w.s, x.w.asks, now)
+            elif x.what == WAIT_VERDICT:
+                self.waiting.tally.unjudged += 1
+                self.audit_judge(&x, UNJUDGED, 0, now)
+            else:
+                self.refuse(&x.w, BRACKET_OPEN, x.w.notional, now)
+        return 0
+
+    cdef void withdraw(self, int32_t n, int policy, uint8_t reason, int64_t now) noexcept nogil:
+        """Wishes that wait are given up: of one instrument or all, of one policy or (-1) all. Who only wants to be asked again will be."""
+        cdef int k = 0
+        cdef waiting_t* x
+        while k < self.waiting.size:
+            x = &self.waiting.each[k]
+            if x.what == WAIT_ASK or (n != ALL_INSTRUMENTS and x.w.s.instrument != n) or (policy >= 0 and x.w.policy != policy):
+                k += 1
+                continue
+            if x.what == WAIT_VERDICT:
+                self.audit_judge(x, reason, 0, now)
+            else:
+                self.refuse(&x.w, reason, x.w.notional, now)
+            self.touch(x.w.s.instrument)
+            self.waiting.remove(k)
+
+    def questions(self) -> list:
+        """See Engine.questions()."""
+        cdef int k
+        cdef waiting_t* x
+        out = []
+        for k in range(self.waiting.size):
+            x = &self.waiting.each[k]
+            if x.what == WAIT_VERDICT:
+                out.append({"id": x.number, "ts": x.since, "deadline": x.due, "instrument": x.w.s.instrument,
+                            "symbol": self.instruments[x.w.s.instrument].symbol, "side": x.w.b.side, "confidence": x.w.b.confidence,
+                            "notional": x.w.notional, "policy": x.w.policy, "detector": self.names[x.w.s.detector - 1], "signal": Signal.of(&x.w.s)})
+        return out
+
+    cdef void touch(self, int32_t n) noexcept nogil:
+        cdef int k
+        for k in range(self.touched_n):
+            if self.touched[k] == n:
+                return
+        self.touched[self.touched_n] = n
+        self.touched_n += 1
+
+    # ---- snapshots ----
+
+    cdef bytes save(self):
+        return pack(SNAPSHOT_NAME, [self.waiting.save()] + [policy.snapshot() for policy in self.policies])
+
+    cdef int load(self, bytes data) except -1:
+        """What waits, and what the policies remember. A policy that refuses its part leaves the others as they were."""
+        cdef list parts = unpack(SNAPSHOT_NAME, data, "answers")
+        cdef list memories = parts[1:]
+        if any(memories) and len(memories) != len(self.policies):
+            raise ValueError(f"engine snapshot: taken with {len(memories)} policies that remember, this engine has {len(self.policies)}")
+        waiting = self.waiting.save()
+        self.waiting.load(parts[0], len(self.policies))
+        done = []
+        try:
+            for policy, part in zip(self.policies, memories if any(memories) else [b""] * len(self.policies)):
+                before = policy.snapshot()
+                policy.restore(part)
+                done.append((policy, before))
+        except ValueError:
+            self.waiting.load(waiting, len(self.policies))
+            for policy, before in done:
+                policy.restore(before)
+            raise
+        return 0
+
+
+cdef tuple policies_of(policy):
+    """A policy, several, or None, as a tuple."""
+    if policy is None or isinstance(policy, Policy):
+        return () if policy is None else (policy,)
+    if not isinstance(policy, (list, tuple)) or not all(isinstance(p, Policy) for p in policy):
+        raise TypeError(f"policy: expected a liqcore.Policy or a sequence of them, got {policy!r}")
+    if len({id(p) for p in policy}) != len(policy) or len(policy) > POLICIES_MAX:
+        raise ValueError(f"policy: expected at most {POLICIES_MAX} different Policy objects")
+    return tuple(policy)
+
+
+cdef tuple _names(str what, policy, names, known):
+    """A policy's declaration as a tuple of str, each of which is known."""
+    where = f"{type(policy).__name__}.{what}"
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{where}: expected a tuple of names, got {names!r}")
+    for name in names:
+        if known is not None and name not in known:
+            raise ValueError(f"{where}: {name!r} is not in this engine; expected some of {', '.join(known)}")
+    return tuple(names)

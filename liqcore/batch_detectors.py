@@ -1,0 +1,168 @@
+"""The detectors over whole arrays: the same signals as liqcore.Standalone and Engine.run, bit for bit, by Numba code written apart (batch_phases).
+
+`detect` takes one instrument's liquidations, `detect_events` a feed. A feed with gaps (FEED events) needs the engine. `import liqcore` does not
+import this module (Numba takes half a second).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from liqcore import batch_phases as phases
+from liqcore.batch_cascade import cascade
+from liqcore.detect import CascadeConfig
+from liqcore.detector import Detector
+from liqcore.event import EVENT_DTYPE, SIGNAL_DTYPE, Kind
+from liqcore.instrument import Instrument
+from liqcore.registry import make_detector
+
+ACTIVE = 2
+STALE, CENSORED = 2, 4
+
+Signals = NDArray[np.void]
+Found = tuple[Signals, NDArray[np.int64]]    # and the event behind each; -1 = time
+
+
+def _run_dollar(o: Mapping[str, Any], ts: Any, side: Any, x: Any, until: int) -> Found:
+    large = np.flatnonzero(x >= o["min_usd"])
+    out, cause = _room(4 * len(large) + 4)
+    n = phases.dollar(ts[large], side[large], x[large], until, _ns(o["window_s"]), _ns(o["silence_s"]), o["trigger_usd"], o["fall"], o["rearm"],
+                      out, cause)
+    by_time = cause[:n] < 0
+    return out[:n], np.where(by_time, -1, large[np.where(by_time, 0, cause[:n])] if len(large) else -1)
+
+
+def _run_imbalance(o: Mapping[str, Any], ts: Any, side: Any, x: Any, until: int) -> Found:
+    out, cause = _room(3 * len(ts) + 2)
+    n = phases.imbalance(ts, side, x, until, _ns(o["window_s"]), o["share"], o["normal"], o["floor_usd"], o["min_events"], out, cause)
+    return out[:n], cause[:n]
+
+
+def _run_rate(o: Mapping[str, Any], ts: Any, side: Any, x: Any, until: int) -> Found:
+    out, cause = _room(2 * len(ts) + 2)
+    n = phases.rate(ts, side, x, until, _ns(o["window_s"]), o["sigma"], o["sigma_normal"], 60.0 / o["window_s"], o["floor_per_minute"], o["baseline"],
+              o["min_segments"], out, cause)
+    return out[:n], cause[:n]
+
+
+def _run_anomaly(o: Mapping[str, Any], ts: Any, side: Any, x: Any, until: int) -> Found:
+    out, cause = _room(4 * len(ts) + 4)
+    n = phases.anomaly(ts, side, x, until, _ns(o["segment_s"]), o["z_min"], o["z_normal"], o["purity"], o["floor_usd"], o["baseline"],
+                       o["min_segments"], out, cause)
+    return out[:n], cause[:n]
+
+
+# ---- bars ----
+
+def _run_bars(o: Mapping[str, Any], ts: Any, side: Any, x: Any, until: int) -> Found:
+    period = _ns(o["period_s"])
+    if not len(ts) or until // period <= ts[0] // period:
+        return _room(0)
+    count = int(until // period - ts[0] // period)
+    place = ts // period - ts[0] // period
+    own = place < count
+    out, cause = _room(count)
+    out["ts_start"] = (ts[0] // period + np.arange(count)) * period
+    out["ts"] = out["ts_start"] + period
+    out["count"] = np.bincount(place[own], minlength=count)
+    for name, sign in (("long_notional", 1), ("short_notional", -1)):
+        out[name] = np.bincount(place[own], np.where(side[own] == sign, x[own], 0.0), count)       # in order, as a running sum
+    out["rolling"] = out["long_notional"] + out["short_notional"]
+    some = out["rolling"] > 0.0
+    out["z"][some] = (out["short_notional"][some] - out["long_notional"][some]) / out["rolling"][some]
+    out["phase"], out["sequence"], cause[:] = ACTIVE, np.arange(1, count + 1), -1
+    return out, cause
+
+
+# ---- the front ----
+
+_RUNS: dict[str, Callable[..., Found]] = {
+    "anomaly": _run_anomaly, "bars": _run_bars, "dollar": _run_dollar, "imbalance": _run_imbalance, "rate": _run_rate}
+KINDS = ("cascade", *_RUNS)
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * 1e9)
+
+
+def _room(count: int) -> Found:
+    return np.zeros(count, SIGNAL_DTYPE), np.full(count, -1, np.int64)
+
+
+def _settings(detector: Detector | Mapping[str, Any]) -> dict[str, Any]:
+    told = make_detector(**(detector.as_dict() if isinstance(detector, Detector) else detector)).as_dict()
+    if told["kind"] not in KINDS:
+        raise ValueError(f"batch: expected a detector of kind {', '.join(KINDS)}, got {told['kind']!r}: run it through an Engine")
+    return told
+
+
+def _priced(found: Found, ts: Any, price: Any, flags: Any) -> Found:
+    """The price is that of the event behind a signal; where time made it, of the latest event before. flags: of each event."""
+    signals, cause = found
+    at = np.where(cause >= 0, cause, np.searchsorted(ts, signals["ts"], "left") - 1)
+    signals["price"], signals["detector"] = price[at], 1
+    signals["flags"] |= np.where(cause >= 0, flags[cause], 0).astype(np.uint8)
+    return signals, cause
+
+
+def detect(detector: Detector | Mapping[str, Any], ts: ArrayLike, side: ArrayLike, notional: ArrayLike, *, price: ArrayLike | None = None,
+           until: int | None = None) -> Signals:
+    """The signals of one instrument's liquidations as an array of SIGNAL_DTYPE: what Standalone.push says of each, and advance(until) after the last.
+
+    detector: a Detector (its settings are taken, not its state) or a dict for make_detector. ts: ns, not decreasing. side: +1 LONG, -1 SHORT.
+    notional: quote currency, above 0 and at most 2**40. price: of the signals; 0 if left out. until: default: the last event. ValueError names the
+    first bad element.
+    """
+    o = _settings(detector)
+    t, s, x = np.ascontiguousarray(ts, np.int64), np.ascontiguousarray(side, np.int8), np.ascontiguousarray(notional, np.float64)
+    p = np.zeros(len(t)) if price is None else np.ascontiguousarray(price, np.float64)
+    if not t.ndim == s.ndim == x.ndim == p.ndim == 1 or not len(t) == len(s) == len(x) == len(p):
+        raise ValueError(f"ts, side, notional, price: expected one-dimensional arrays of one length, got {t.shape}, {s.shape}, {x.shape}, {p.shape}")
+    for name, bad in (("ts: decreases", np.flatnonzero(np.diff(t) < 0) + 1), ("ts: negative", np.flatnonzero(t < 0)),
+                      ("side: expected +1 or -1", np.flatnonzero(np.abs(s) != 1)),
+                      ("notional: expected numbers above 0 and at most 2**40", np.flatnonzero(~((x > 0.0) & (x <= 2.0 ** 40))))):
+        if len(bad):
+            raise ValueError(f"{name}, at index {bad[0]}")
+    end = (int(t[-1]) if len(t) else 0) if until is None else until
+    if o["kind"] == "cascade":
+        return cascade(t, s, x, _cascade_config(o), price=p, until=end)
+    return _priced(_RUNS[o["kind"]](o, t, s, x, end), t, p, np.zeros(len(t) + 1, np.uint8))[0]
+
+
+def _cascade_config(o: Mapping[str, Any]) -> CascadeConfig:
+    return CascadeConfig(**{name: value for name, value in o.items() if name not in ("kind", "name")})
+
+
+def detect_events(detector: Detector | Mapping[str, Any], events: NDArray[np.void], instruments: Sequence[Instrument], *,
+                  event_age_max_s: float = 2.0) -> Signals:
+    """The signals of a feed (EVENT_DTYPE in order of receipt, all of it acceptable to the engine's door) in order of time, up to the last event.
+
+    Liquidations are detected on, trades give the price of the signals; a feed with gaps (FEED) needs the engine. Bars begin with the first
+    liquidation here: where tickers come before it, use the engine.
+    """
+    o = _settings(detector)
+    if events.dtype != EVENT_DTYPE or np.isin(events["kind"], (Kind.FEED,)).any() or o.get("notional", "reported") != "reported":
+        raise ValueError("detect_events: expected an array of EVENT_DTYPE without FEED events, and a detector with notional='reported'")
+    until, parts = int(events["ts_recv"].max()) if len(events) else 0, [np.zeros(0, SIGNAL_DTYPE)]
+    for index, instrument in enumerate(instruments):
+        own = events[(events["instrument"] == index) & np.isin(events["kind"], (Kind.LIQUIDATION, Kind.TRADE))]
+        forced = own["kind"] == Kind.LIQUIDATION
+        if not forced.any():
+            continue
+        traded = np.maximum.accumulate(np.where(forced, -1, np.arange(len(own))))
+        price = np.where(traded >= 0, own["price"][traded], own["price"])[forced]
+        e = own[forced]
+        x = np.where(e["aux_price"] > 0.0, e["aux_price"], e["qty"] * instrument.multiplier * e["price"])
+        flags = np.append(np.where(e["ts_recv"] - e["ts_event"] > int(event_age_max_s * 1e9), STALE, 0), 0).astype(np.uint8)
+        t, s = np.ascontiguousarray(e["ts_recv"], np.int64), np.ascontiguousarray(e["side"], np.int8)
+        if o["kind"] == "cascade":
+            signals = cascade(t, s, x, _cascade_config(o), price=price, until=until)
+        else:
+            signals = _priced(_RUNS[o["kind"]](o, t, s, x, until), t, price, flags)[0]
+        signals["instrument"] = index
+        signals["flags"] |= np.uint8(CENSORED if int(instrument.completeness) == 2 else 0)
+        parts.append(signals)
+    found = np.concatenate(parts)
+    return found[np.argsort(found["ts"], kind="stable")]

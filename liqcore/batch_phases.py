@@ -1,0 +1,273 @@
+"""The state machines of the detectors beside the cascade over whole arrays, in Numba; batch_detectors is their front.
+
+Written apart from the compiled ones: a window is two indices into the arrays with a 128-bit sum a side in two words (as in batch_cascade), segments
+are closed with the arithmetic of zscore.pxd in the same order.
+"""
+
+import numpy as np
+from numba import njit
+
+from liqcore.batch_cascade import U0, U1, _close, _joined, _split
+
+CAPACITY = 2048              # WINDOW_CAPACITY of episode.pxd
+NEVER = 0x7FFFFFFFFFFFFFFF
+IDLE, BUILDING, ACTIVE, DECELERATING, EXHAUSTED = range(5)
+
+
+# ---- windows: acc = [long high, long low, short high, short low], bounds = [oldest, newest] ----
+
+@njit(cache=True)
+def enter(acc, side, x):
+    k = 0 if side > 0 else 2
+    h, l = _split(x)
+    acc[k + 1] += l
+    acc[k] += h + (U1 if acc[k + 1] < l else U0)
+
+
+@njit(cache=True)
+def leave(acc, side, x):
+    k = 0 if side > 0 else 2
+    h, l = _split(x)
+    acc[k] = acc[k] - h - (U1 if acc[k + 1] < l else U0)
+    acc[k + 1] -= l
+
+
+@njit(cache=True)
+def of(acc, side):
+    return _joined(acc[0], acc[1]) if side > 0 else _joined(acc[2], acc[3])
+
+
+@njit(cache=True)
+def both(acc):
+    low = acc[1] + acc[3]
+    return _joined(acc[0] + acc[2] + (U1 if low < acc[1] else U0), low)
+
+
+@njit(cache=True)
+def pass_time(ts, side, x, acc, bounds, now, window):
+    while bounds[0] < bounds[1] and now - ts[bounds[0]] > window:
+        leave(acc, side[bounds[0]], x[bounds[0]])
+        bounds[0] += 1
+
+
+@njit(cache=True)
+def take(ts, side, x, acc, bounds, i, window):
+    pass_time(ts, side, x, acc, bounds, ts[i], window)
+    if bounds[1] - bounds[0] >= CAPACITY:
+        leave(acc, side[bounds[0]], x[bounds[0]])
+        bounds[0] += 1
+    enter(acc, side[i], x[i])
+    bounds[1] = i + 1
+
+
+@njit(cache=True)
+def say(out, cause, n, i, now, first, phase, side, count, longs, shorts, threshold, z, rolling, sequence):
+    s = out[n]
+    s["ts"], s["ts_start"], s["phase"], s["side"], s["count"], s["sequence"] = now, first, phase, side, count, sequence
+    s["long_notional"], s["short_notional"], s["threshold"], s["z"], s["rolling"] = longs, shorts, threshold, z, rolling
+    cause[n] = i
+    return n + 1
+
+
+# ---- dollar: lanes are the rows of `n` = [phase, spent, first, last, count, sequence] and `v` = [peak, own longs, own shorts] ----
+
+@njit(cache=True)
+def _lane_due(phase, last, window, silence):
+    if phase == IDLE:
+        return NEVER
+    return last + (window if phase == BUILDING else silence) + 1
+
+
+@njit(cache=True)
+def _lane_say(out, cause, made, i, now, n, v, k, phase, trigger, volume):
+    n[k, 0] = phase
+    return say(out, cause, made, i, now, n[k, 2], phase, 1 - 2 * k, n[k, 4], v[k, 1], v[k, 2], trigger, volume / trigger, volume, n[k, 5])
+
+
+@njit(cache=True)
+def _dollar_time(ts, side, x, acc, bounds, n, v, now, window, silence, trigger, fall, out, cause, made):
+    """What became true up to now, each at its own moment."""
+    while True:
+        due = min(_lane_due(n[0, 0], n[0, 3], window, silence), _lane_due(n[1, 0], n[1, 3], window, silence))
+        if (n[0, 0] == ACTIVE or n[1, 0] == ACTIVE) and bounds[0] < bounds[1]:
+            due = min(due, ts[bounds[0]] + window + 1)
+        if due > now:
+            return made
+        pass_time(ts, side, x, acc, bounds, due, window)
+        for k in range(2):
+            volume = of(acc, 1 - 2 * k)
+            if n[k, 0] == BUILDING and due - n[k, 3] > window:
+                n[k, 0] = IDLE
+            elif n[k, 0] >= ACTIVE and due - n[k, 3] > silence:
+                made = _lane_say(out, cause, made, -1, due, n, v, k, EXHAUSTED, trigger, volume)
+                n[k, 0], n[k, 1] = IDLE, 1
+            elif n[k, 0] == ACTIVE and volume < (1.0 - fall) * v[k, 0]:
+                made = _lane_say(out, cause, made, -1, due, n, v, k, DECELERATING, trigger, volume)
+
+
+@njit(cache=True)
+def dollar(ts, side, x, until, window, silence, trigger, fall, rearm, out, cause):
+    """Prints of at least min_usd only."""
+    acc, bounds = np.zeros(4, np.uint64), np.zeros(2, np.int64)
+    n, v = np.zeros((2, 6), np.int64), np.zeros((2, 3))
+    made = sequence = 0
+    for i in range(len(ts) + 1):
+        now = ts[i] if i < len(ts) else until
+        made = _dollar_time(ts, side, x, acc, bounds, n, v, now, window, silence, trigger, fall, out, cause, made)
+        if i == len(ts):
+            break
+        k = 0 if side[i] > 0 else 1
+        pass_time(ts, side, x, acc, bounds, now, window)
+        if n[k, 1] == 1 and of(acc, side[i]) < rearm * trigger:
+            n[k, 1] = 0
+        take(ts, side, x, acc, bounds, i, window)
+        if n[1 - k, 0] != IDLE:
+            v[1 - k, 1 + k] += x[i]
+        if n[k, 1] == 1:
+            continue
+        volume, fresh = of(acc, side[i]), n[k, 0] == IDLE
+        if fresh:
+            sequence += 1
+            n[k, 2], n[k, 4], n[k, 5] = now, 0, sequence
+            v[k, 1:] = 0.0
+        n[k, 3] = now
+        n[k, 4] += 1
+        v[k, 1 + k] += x[i]
+        if fresh:
+            made = _lane_say(out, cause, made, i, now, n, v, k, BUILDING, trigger, volume)
+        if n[k, 0] == BUILDING and volume > trigger:
+            if now - n[k, 2] > window:                       # what built up too slowly is forgotten
+                j = bounds[0]
+                while side[j] != side[i]:
+                    j += 1
+                n[k, 2], n[k, 4] = ts[j], 0
+                v[k, 1:] = 0.0
+                for j in range(j, i + 1):
+                    v[k, 1 if side[j] > 0 else 2] += x[j]
+                    n[k, 4] += side[j] == side[i]
+            v[k, 0] = volume
+            made = _lane_say(out, cause, made, i, now, n, v, k, ACTIVE, trigger, volume)
+        elif n[k, 0] == DECELERATING and volume > v[k, 0]:
+            made = _lane_say(out, cause, made, i, now, n, v, k, ACTIVE, trigger, volume)
+        if n[k, 0] >= ACTIVE:
+            v[k, 0] = max(v[k, 0], volume)
+    return made
+
+
+# ---- imbalance ----
+
+@njit(cache=True)
+def _share(acc, side):
+    total = both(acc)
+    return of(acc, side) / total if total > 0.0 else 0.5
+
+
+@njit(cache=True)
+def imbalance(ts, side, x, until, window, share, normal, floor, min_events, out, cause):
+    acc, bounds = np.zeros(4, np.uint64), np.zeros(2, np.int64)
+    n = sequence = first = 0
+    active = 0                                               # side of the running episode
+    for i in range(len(ts) + 1):
+        now = ts[i] if i < len(ts) else until
+        while active != 0:
+            due = ts[bounds[0]] + window + 1
+            if due > now:
+                break
+            pass_time(ts, side, x, acc, bounds, due, window)
+            if bounds[0] == bounds[1] or _share(acc, active) <= normal:
+                n = say(out, cause, n, -1, due, first, EXHAUSTED, active, bounds[1] - bounds[0], of(acc, 1), of(acc, -1), share,
+                         _share(acc, active), both(acc), sequence)
+                active = 0
+        if i == len(ts):
+            break
+        take(ts, side, x, acc, bounds, i, window)
+        inside, total = bounds[1] - bounds[0], both(acc)
+        if active != 0 and _share(acc, active) <= normal:
+            n = say(out, cause, n, i, now, first, EXHAUSTED, active, inside, of(acc, 1), of(acc, -1), share, _share(acc, active), total, sequence)
+            active = 0
+        if active == 0 and inside >= min_events and total >= floor:
+            dominant = 1 if of(acc, 1) >= of(acc, -1) else -1
+            if _share(acc, dominant) > share:
+                active, first = dominant, ts[bounds[0]]
+                sequence += 1
+                n = say(out, cause, n, i, now, first, ACTIVE, active, inside, of(acc, 1), of(acc, -1), share, _share(acc, active), total, sequence)
+    return n
+
+
+# ---- rate ----
+
+@njit(cache=True)
+def rate(ts, side, x, until, window, sigma, sigma_normal, per_minute, floor, baseline, enough, out, cause):
+    acc, bounds = np.zeros(4, np.uint64), np.zeros(2, np.int64)
+    values, totals, squares = np.empty(baseline), np.empty(baseline), np.empty(baseline)
+    m, young, pivots, z = np.zeros(4, np.int64), np.zeros(2), np.zeros(2), np.array([-1.0, 0.0, 0.0, 0.0])
+    n = sequence = first = dominant = 0
+    active, bound, normal = False, 0.0, 0.0
+    for i in range(len(ts) + 1):
+        now = ts[i] if i < len(ts) else until
+        while active:
+            due = ts[bounds[0]] + window + 1
+            if due > now:
+                break
+            pass_time(ts, side, x, acc, bounds, due, window)
+            inside = bounds[1] - bounds[0]
+            if inside == 0 or inside <= normal:
+                _close(values, totals, squares, m, young, pivots, z, due, window)
+                longs, shorts = of(acc, 1), of(acc, -1)
+                dominant = 1 if longs > shorts else -1 if shorts > longs else dominant
+                n = say(out, cause, n, -1, due, first, EXHAUSTED, dominant, inside, longs, shorts, bound * per_minute,
+                         (inside - z[2]) / z[3] if z[3] > 0.0 else 0.0, both(acc), sequence)
+                active = False
+        if i == len(ts):
+            break
+        take(ts, side, x, acc, bounds, i, window)
+        _close(values, totals, squares, m, young, pivots, z, now, window)
+        z[1] += 1.0
+        inside = bounds[1] - bounds[0]
+        if active or m[0] < enough or not z[3] > 0.0:
+            continue
+        limit = z[2] + sigma * z[3]
+        if inside > limit and inside * per_minute >= floor:
+            active, bound, normal, first = True, limit, z[2] + sigma_normal * z[3], ts[bounds[0]]
+            sequence += 1
+            longs, shorts = of(acc, 1), of(acc, -1)
+            dominant = 1 if longs > shorts else -1 if shorts > longs else side[i]
+            n = say(out, cause, n, i, now, first, ACTIVE, dominant, inside, longs, shorts, bound * per_minute, (inside - z[2]) / z[3], both(acc),
+                     sequence)
+    return n
+
+
+# ---- anomaly ----
+
+@njit(cache=True)
+def anomaly(ts, side, x, until, segment_ns, z_min, z_normal, purity, floor, baseline, enough, out, cause):
+    values, totals, squares = np.empty(baseline), np.empty(baseline), np.empty(baseline)
+    m, young, pivots, z = np.zeros(4, np.int64), np.zeros(2), np.zeros(2), np.array([-1.0, 0.0, 0.0, 0.0])
+    sums = np.zeros(2)
+    n = sequence = first = active = count = 0
+    for i in range(len(ts) + 1):
+        now = ts[i] if i < len(ts) else until
+        while count > 0 or active != 0:
+            due = (np.int64(z[0]) + 1) * segment_ns
+            if due > now:
+                break
+            score = (z[1] - z[2]) / z[3] if m[0] >= enough and z[3] > 0.0 else 0.0
+            total, dominant = sums[0] + sums[1], 1 if sums[0] >= sums[1] else -1
+            pure = total > 0.0 and (sums[0] if dominant > 0 else sums[1]) / total > purity
+            if active != 0 and not (score >= z_normal and pure and dominant == active):
+                n = say(out, cause, n, -1, due, first, EXHAUSTED, active, count, sums[0], sums[1], z_min, score, z[1], sequence)
+                active = 0
+            if active == 0 and score >= z_min and score > 0.0 and pure and total >= floor:
+                active, first = dominant, due - segment_ns
+                sequence += 1
+                n = say(out, cause, n, -1, due, first, ACTIVE, active, count, sums[0], sums[1], z_min, score, z[1], sequence)
+            _close(values, totals, squares, m, young, pivots, z, due, segment_ns)
+            sums[:] = 0.0
+            count = 0
+        if i == len(ts):
+            break
+        _close(values, totals, squares, m, young, pivots, z, now, segment_ns)
+        z[1] += x[i]
+        sums[0 if side[i] > 0 else 1] += x[i]
+        count += 1
+    return n

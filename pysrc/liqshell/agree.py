@@ -1,0 +1,268 @@
+"""Do the detectors see the same cascades? Episodes of any number of them on one data set, their rates, and their agreement (REQUIREMENTS C12, C14).
+
+An episode goes from the first ACTIVE signal of a sequence to its EXHAUSTED one. One of A agrees where an episode of B on the same instrument, widened
+by a tolerance, overlaps it. What chance would give is measured: the same with A's episodes shifted around the data. Venues are never added up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import liqcore as lc
+from liqcore.registry import KINDS, parameters
+from liqshell.compare.plan import read as read_config
+from liqshell.errors import ConfigError, DataError
+from liqshell.formats.reading import COMPLETENESS, UNKNOWN
+from liqshell.report.coverage import rate, share, union
+from liqshell.tables import is_table, read_tables
+
+TOLERANCE_S = 60.0
+PAUSE_NS = 1_800 * lc.SECOND          # in a table without marks a longer silence of everything is a recorder that was off
+SHIFTS = 7                            # what chance gives: the mean over A shifted by eighths of the data
+HOUR_NS = 3600 * lc.SECOND
+#: what a throttled feed spoils: counts and sums saturate exactly when a cascade begins (venues.md 0.3)
+COUNTING = ("cascade", "anomaly", "dollar", "imbalance", "rate", "hawkes")
+QUIET = ("bars", "zone")              # not about how much is liquidated now: they take no part unless asked for
+
+Told = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Data:
+    """A feed to detect on: events in order of receipt, and the time that they cover."""
+
+    events: np.ndarray
+    instruments: tuple[lc.Instrument, ...]
+    start_ns: int
+    end_ns: int
+    source: str
+    synthetic: bool = False
+    marked: bool = True               # feed marks say what is missing; otherwise long silences do
+    notes: list[str] = field(default_factory=list)
+
+    def gaps(self, n: int) -> list[tuple[int, int]]:
+        """Spans (ns) that the feed of an instrument did not cover."""
+        if not self.marked:
+            ts = np.unique(self.events["ts_recv"])
+            at = np.flatnonzero(np.diff(ts) > PAUSE_NS)
+            return [(int(ts[k]), int(ts[k + 1])) for k in at]
+        spans: list[tuple[int, int]] = []
+        down: int | None = None
+        for e in self.events[(self.events["kind"] == lc.Kind.FEED) & np.isin(self.events["instrument"], (-1, n))]:
+            begun, now = max(self.start_ns, int(e["ts_event"])), int(e["ts_recv"])
+            if e["code"] == lc.FeedState.FEED_DOWN:
+                down = begun if down is None else down
+            elif e["code"] == lc.FeedState.FEED_GAP:
+                spans.append((begun, now))
+            elif down is not None:
+                spans.append((down, now))
+                down = None
+        return union(spans + ([(down, self.end_ns)] if down is not None else []))
+
+    def hours(self, n: int) -> float:
+        """Hours that the feed of an instrument covered."""
+        return max(0.0, (self.end_ns - self.start_ns - sum(b - a for a, b in self.gaps(n))) / HOUR_NS)
+
+
+@dataclass(frozen=True)
+class Episode:
+    instrument: int
+    side: int
+    ts: int                           # when it became ACTIVE
+    end: int
+    threshold: float
+
+
+# ---- what is read ----
+
+def read_data(paths: Sequence[Path]) -> Data:
+    """Event tables (several are merged), or one store, folder of a run, recording, or file that `liqcore import` reads."""
+    for path in paths:
+        if not path.exists():
+            raise ConfigError(str(path), "no such file or folder", "event tables, a store, a run, or a recording")
+    tables = [path for path in paths if path.is_file() and is_table(path) and _has_columns(path)]
+    if tables and len(tables) == len(paths):
+        return _of_tables(tables)
+    if len(paths) != 1:
+        raise DataError(", ".join(map(str, paths)), f"{len(paths)} paths of which {len(tables)} are event tables", "one store, run or recording; or "
+                        "event tables only", "Import several recordings into a store first: liqcore import FILES --store DIR")
+    from liqshell.backtest.history import load_history
+
+    history = load_history(read_config(paths[0]))
+    return Data(history.tape.events(), history.instruments, history.start_ns, history.end_ns, history.source, history.synthetic,
+                notes=list(history.problems))
+
+
+def _has_columns(path: Path) -> bool:
+    try:
+        read_tables([path])
+    except DataError as why:
+        return "missing column" not in why.found
+    return True
+
+
+def _of_tables(paths: Sequence[Path]) -> Data:
+    table = read_tables(list(paths))
+    events = table.events
+    _, first = np.unique(events["instrument"], return_index=True)
+    classes = [lc.Completeness["COMPLETENESS_" + COMPLETENESS.get(venue, UNKNOWN)] for venue in table.venues]
+    instruments = tuple(lc.Instrument(symbol, venue=venue, tick_size=_tick(float(price)), completeness=completeness)
+                        for symbol, venue, price, completeness in zip(table.symbols, table.venues, events["price"][first], classes, strict=True))
+    notes = [f"skipped rows: {count} of {table.rows}: {reason}" for reason, count in table.skipped.most_common()]
+    return Data(events, instruments, int(events["ts_recv"][0]), int(events["ts_recv"][-1]) + 1, ", ".join(p.name for p in paths), marked=False,
+                notes=notes)
+
+
+def _tick(price: float) -> str:
+    """Detection needs no exact ticks, but the door refuses prices of less than half a tick: 9 significant digits."""
+    decimals = min(12, max(0, 8 - int(np.floor(np.log10(price))))) if price > 0 else 8
+    return f"0.{'1':0>{decimals}}" if decimals else "1"
+
+
+def parse(texts: Iterable[str]) -> list[Told]:
+    """--detector NAME=KIND,param=value,... (or KIND,...: the kind is the name) -> arguments of make_detector. None given: all kinds but bars and
+    zone."""
+    out: list[Told] = []
+    for text in texts:
+        head, *rest = text.split(",")
+        name, _, kind = head.rpartition("=")
+        told: Told = {"kind": kind.strip(), "name": name.strip() or kind.strip()}
+        if told["kind"] not in KINDS:
+            raise ConfigError(f"--detector {text}", f"no detector is of kind {told['kind']!r}",
+                              f"NAME=KIND,param=value; KIND one of {', '.join(KINDS)}")
+        table = {p.name: p for p in parameters(told["kind"])}
+        for part in rest:
+            key, eq, value = (item.strip() for item in part.partition("="))
+            if not eq or key not in table:
+                raise ConfigError(f"--detector {text}", f"{part!r}", f"param=value; {told['kind']} has {', '.join(table) or 'no parameters'}")
+            told[key] = value if table[key].choices else _number(value, text)
+        out.append(told)
+    names = [told["name"] for told in out]
+    if len(set(names)) != len(names):
+        raise ConfigError("--detector", f"the same name twice: {', '.join(names)}", "each its own: NAME=KIND,param=value")
+    out = out or [{"kind": kind, "name": kind} for kind in KINDS if kind not in QUIET]
+    make_detectors(out)
+    return out
+
+
+def _number(value: str, text: str) -> float:
+    try:
+        return int(value) if value.lstrip("+-").isdigit() else float(value)
+    except ValueError:
+        raise ConfigError(f"--detector {text}", f"{value!r}", "a number such as 5000000 or 5e6") from None
+
+
+def make_detectors(told: Sequence[Told]) -> list[Any]:
+    try:
+        return [lc.make_detector(**one) for one in told]
+    except (ValueError, TypeError) as why:
+        raise ConfigError("--detector", str(why)) from why
+
+
+# ---- episodes ----
+
+def episodes_of(data: Data, told: Sequence[Told]) -> tuple[list[list[Episode]], lc.Engine]:
+    """What each detector finds, all of them in one engine, in the order of `told`; and the engine, which knows what its door refused."""
+    engine = lc.Engine(data.instruments, detectors=make_detectors(told))
+    out: list[list[Episode]] = [[] for _ in told]
+    running: dict[tuple[int, int, int], lc.Signal] = {}
+    bars = [one["kind"] == "bars" for one in told]
+
+    def close(key: tuple[int, int, int], end: int) -> None:
+        s = running.pop(key)
+        out[key[0]].append(Episode(s.instrument, int(s.side), s.ts, end, s.threshold))
+
+    for s in [*engine.run(data.events), *engine.advance(max(data.end_ns, engine.now))]:
+        key = (s.detector - 1, s.instrument, s.sequence)
+        if s.phase == lc.Phase.ACTIVE:
+            running.setdefault(key, s)
+            if bars[s.detector - 1]:
+                close(key, s.ts)
+        elif s.phase == lc.Phase.EXHAUSTED and key in running:
+            close(key, s.ts)
+    for key in list(running):             # still running at the end, or forgotten in a gap
+        later = [s.ts for k, s in running.items() if k[:2] == key[:2] and k[2] > key[2]]
+        close(key, min([data.end_ns, running[key].ts + HOUR_NS, *later]))
+    return [sorted(found, key=lambda e: (e.ts, e.instrument)) for found in out], engine
+
+
+def matched(a: Sequence[Episode], b: Sequence[Episode], tolerance_ns: int, shift: int = 0, span: tuple[int, int] = (0, 1)) -> tuple[int, int]:
+    """How many episodes of A overlap one of B on their instrument, and how many of those one of the same side. shift: A moved, around the end of
+    span."""
+    starts: dict[int, np.ndarray] = {}
+    ends: dict[int, np.ndarray] = {}
+    sides: dict[int, np.ndarray] = {}
+    for n in {e.instrument for e in b}:
+        own = [e for e in b if e.instrument == n]
+        starts[n], ends[n] = np.array([e.ts for e in own]) - tolerance_ns, np.array([e.end for e in own]) + tolerance_ns
+        sides[n] = np.array([e.side for e in own])
+    hit = same = 0
+    for e in a:
+        if e.instrument not in starts:
+            continue
+        at = span[0] + (e.ts - span[0] + shift) % (span[1] - span[0]) if shift else e.ts
+        touch = (starts[e.instrument] <= at + e.end - e.ts) & (ends[e.instrument] >= at)
+        hit += bool(touch.any())
+        same += bool((touch & (sides[e.instrument] == e.side)).any())
+    return hit, same
+
+
+def agreement(data: Data, told: Sequence[Told], tolerance_s: float = TOLERANCE_S) -> dict[str, Any]:
+    """Rates and agreement matrix of each venue, as plain data (what --json prints)."""
+    found, engine = episodes_of(data, told)
+    tolerance, span = round(tolerance_s * lc.SECOND), (data.start_ns, max(data.end_ns, data.start_ns + 1))
+    venues = []
+    for venue in sorted({i.venue for i in data.instruments}):
+        inside = {n for n, i in enumerate(data.instruments) if i.venue == venue}
+        hours = sum(data.hours(n) for n in inside)
+        classes = sorted({data.instruments[n].completeness.name.removeprefix("COMPLETENESS_") for n in inside})
+        own = [[e for e in episodes if e.instrument in inside] for episodes in found]
+        rows = [{"detector": one["name"], "kind": one["kind"], **rate(len(es), hours),
+                 "active_share": sum(e.end - e.ts for e in es) / (hours * HOUR_NS) if hours else None}
+                for one, es in zip(told, own, strict=True)]
+        pairs = [_pair(told[i], own[i], told[j], own[j], tolerance, span) for i in range(len(told)) for j in range(len(told)) if i != j]
+        events = data.events[np.isin(data.events["instrument"], list(inside)) & (data.events["kind"] == lc.Kind.LIQUIDATION)]
+        venues.append({"venue": venue, "completeness": classes, "instruments": len(inside), "liquidations": len(events), "covered_hours": hours,
+                       "detectors": rows, "pairs": pairs})
+    return {"source": data.source, "synthetic": data.synthetic, "start_ns": data.start_ns, "end_ns": data.end_ns, "tolerance_s": tolerance_s,
+            "settings": [d.as_dict() for d in engine.detectors], "venues": venues, "warnings": warnings(data, told),
+            "notes": [*data.notes, *(f"refused events: {count}: {reason.name}" for reason, count in engine.refused.items())]}
+
+
+def _pair(one: Told, a: Sequence[Episode], other: Told, b: Sequence[Episode], tolerance: int, span: tuple[int, int]) -> dict[str, Any]:
+    hit, same = matched(a, b, tolerance)
+    moved = [matched(a, b, tolerance, k * (span[1] - span[0]) // (SHIFTS + 1), span)[0] for k in range(1, SHIFTS + 1)]
+    return {"a": one["name"], "b": other["name"], **share(hit, len(a)), "same_side": share(same, hit)["share"],
+            "by_chance": sum(moved) / (SHIFTS * len(a)) if a else None}
+
+
+def warnings(data: Data, told: Sequence[Told]) -> list[str]:
+    """Where a detector that counts or sums runs on a feed that shows only a sample."""
+    out = []
+    counting = [one["name"] for one in told if one["kind"] in COUNTING]
+    for completeness, text in ((lc.Completeness.COMPLETENESS_CENSORED, "is CENSORED (at most one liquidation a symbol and second): counts and sums "
+                                "saturate where a cascade begins"),
+                               (lc.Completeness.COMPLETENESS_UNKNOWN, "is of UNKNOWN completeness: its counts and sums are lower bounds")):
+        venues = sorted({i.venue or "(no venue)" for i in data.instruments if i.completeness == completeness})
+        out += [f"{venue} {text}; affected: {', '.join(counting)}" for venue in venues if counting]
+    if data.synthetic:
+        out.append("SYNTHETIC: a generator made this market")
+    return out
+
+
+def as_csv(found: Mapping[str, Any]) -> str:
+    """The pairs of every venue, one a line."""
+    lines = ["venue,completeness,a,b,episodes,agreeing,share,low,high,by_chance,same_side"]
+    for venue in found["venues"]:
+        for p in venue["pairs"]:
+            numbers = ("" if p[key] is None else f"{p[key]:.6g}" for key in ("share", "low", "high", "by_chance", "same_side"))
+            lines.append(",".join([venue["venue"], "+".join(venue["completeness"]), p["a"], p["b"], str(p["n"]), str(p["k"]), *numbers]))
+    return "\n".join(lines) + "\n"
+
+
+__all__ = ["Data", "Episode", "agreement", "as_csv", "episodes_of", "make_detectors", "matched", "parse", "read_data", "warnings"]

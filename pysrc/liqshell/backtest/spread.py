@@ -1,0 +1,29 @@
+"""Independent runs over one history, on all cores: processes are forked, so that each has the history without a copy."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+
+
+def spread(task: Callable[[Item], Any], items: Sequence[Item], workers: int = 0) -> Iterator[tuple[Item, Any]]:
+    """task(item) for every item, each result as it comes. task: a function of a module, which finds what is shared in the module: whatever it was when
+    this was called. workers: processes, 0 = one a core; with one, or where a process cannot be forked, everything runs here."""
+    count = min(workers or os.cpu_count() or 1, len(items))
+    if count <= 1 or "fork" not in multiprocessing.get_all_start_methods():
+        for item in items:
+            yield item, task(item)
+        return
+    with ProcessPoolExecutor(count, multiprocessing.get_context("fork")) as pool:
+        waiting = {pool.submit(task, item): item for item in items}
+        try:
+            for done in as_completed(waiting):
+                yield waiting[done], done.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

@@ -1,0 +1,196 @@
+"""`liqcore agree`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from liqshell.errors import ConfigError
+
+PLAIN_WIDTH = 130               # where the output goes to a file or another program
+
+
+def agree(
+    data: Annotated[tuple[Path, ...], Parameter(negative=())] = (),
+    /,
+    *,
+    detector: Annotated[tuple[str, ...], Parameter(name=("--detector", "-d"), negative=())] = (),
+    tolerance_s: float = 60.0,
+    throttle: Annotated[bool, Parameter(negative=())] = False,
+    labelled: float = 0.0,
+    seed: int = 1,
+    symbols: str = "",
+    scale: float = 1.0,
+    least_count: int = 5,
+    csv: Path | None = None,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Which detectors see the same cascades. Runs any number of them over the same data in one engine and prints, for each venue, how often each
+    speaks per covered hour, and for each pair which share of the episodes of one overlaps an episode of the other.
+
+    DATA: event tables (CSV with ts_ms, symbol, position, price, qty_base, notional_usd), a store, the folder of a run, or a recording.
+
+    Parameters
+    ----------
+    data
+        What to detect on; not needed with --labelled.
+    detector
+        NAME=KIND,param=value,... or KIND; may be given several times. Every kind but bars and zone where none is given. docs/detectors.md lists them.
+    tolerance_s
+        Episodes this close together agree.
+    throttle
+        Also show the data as Binance would (the largest liquidation of a symbol and second): what is kept, and which episodes are lost.
+    labelled
+        Instead of DATA: so many hours of a generated market (SYNTHETIC) whose cascades are known; prints precision and recall on the full feed and on
+        the throttled view.
+    seed
+        Of the generated market.
+    symbols
+        Of the generated market, separated by commas; all where none is named.
+    scale
+        Money in the generated market, as a multiple; thresholds in dollars need it.
+    least_count
+        Liquidations of a labelled cascade that should be found.
+    csv
+        Also write the pairs as CSV.
+    json_
+        Print everything as one JSON object.
+    """
+    from liqshell import agree as found_by
+    from liqshell.detection import throttle_report
+
+    if not 0.0 <= tolerance_s <= 86_400.0:
+        raise ConfigError("--tolerance-s", f"{tolerance_s}", "0 to 86400 seconds")
+    told = found_by.parse(detector)
+    if labelled:
+        if data:
+            raise ConfigError("--labelled", "data beside it", "no DATA: the market is generated")
+        return _labelled(told, labelled, seed, symbols, scale, least_count, json_)
+    if not data:
+        raise ConfigError("agree", "no data", "event tables, a store, a run or a recording; or --labelled HOURS", "See `liqcore agree --help`")
+    feed = found_by.read_data(data)
+    report = found_by.agreement(feed, told, tolerance_s)
+    if throttle:
+        report["throttle"] = throttle_report(feed, told, tolerance_s)
+    if csv is not None:
+        csv.write_text(found_by.as_csv(report), encoding="utf-8")
+    print(json.dumps(report)) if json_ else show(report)
+    return 0
+
+
+def _labelled(told: list[dict[str, Any]], hours: float, seed: int, symbols: str, scale: float, least_count: int, json_: bool) -> int:
+    from liqshell.detection import quality_report
+
+    if not 0.0 < hours <= 1000.0:
+        raise ConfigError("--labelled", f"{hours:g}", "0 to 1000 hours")
+    chosen = {"symbols": tuple(name.strip() for name in symbols.split(","))} if symbols else {}
+    try:
+        report = quality_report(hours, told, seed, least_count, scale=scale, **chosen)
+    except (ValueError, KeyError) as why:
+        raise ConfigError("--labelled", str(why)) from why
+    print(json.dumps(report)) if json_ else show_quality(report)
+    return 0
+
+
+def _console() -> Console:
+    console = Console()
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
+    return console
+
+
+def _table(console: Console, title: str, columns: Sequence[str]) -> Table:
+    """Under its title; the first column is text, the others are numbers."""
+    console.print(Text(title, style="bold"), soft_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for n, column in enumerate(columns):
+        table.add_column(Text(column), justify="right" if n else "left", overflow="fold")
+    return table
+
+
+def _print(console: Console, table: Table, note: str) -> None:
+    console.print(table)
+    console.print(Text(note, style="dim"), soft_wrap=True)
+    console.print()
+
+
+def _share(found: Mapping[str, Any]) -> str:
+    """Share, its 95 % interval and the count behind it."""
+    if found["share"] is None:
+        return "–"
+    return f"{found['share']:.0%} ({found['low']:.0%}-{found['high']:.0%}) of {found['n']}"
+
+
+def show(report: Mapping[str, Any]) -> None:
+    console = _console()
+    for text in report["warnings"]:
+        console.print(Text(f"warning: {text}", style="yellow"), soft_wrap=True)
+    for text in report["notes"]:
+        console.print(text)
+    for venue in report["venues"]:
+        _rates(console, venue)
+        _matrix(console, venue, report["tolerance_s"])
+    if "throttle" in report:
+        _throttle(console, report["throttle"])
+
+
+def _rates(console: Console, venue: Mapping[str, Any]) -> None:
+    table = _table(console, f"{venue['venue'] or 'no venue'} [{'+'.join(venue['completeness'])}]: {venue['liquidations']:,} liquidations of "
+                   f"{venue['instruments']} instruments in {venue['covered_hours']:,.1f} covered hours",
+                   ("detector", "kind", "episodes", "per hour", "95 %", "active"))
+    for row in venue["detectors"]:
+        if row["per_hour"] is None:
+            table.add_row(row["detector"], row["kind"], str(row["n"]), "–", "–", "–")
+        else:
+            table.add_row(row["detector"], row["kind"], str(row["n"]), f"{row['per_hour']:.3g}", f"{row['low']:.3g}-{row['high']:.3g}",
+                          f"{row['active_share']:.1%}")
+    _print(console, table, "per covered hour of an instrument, with the Poisson interval; active: share of that time")
+
+
+def _matrix(console: Console, venue: Mapping[str, Any], tolerance_s: float) -> None:
+    names = [row["detector"] for row in venue["detectors"]]
+    pairs = {(p["a"], p["b"]): p for p in venue["pairs"]}
+    table = _table(console, f"Episodes of the row that overlap one of the column within {tolerance_s:g} s", ("", "n", *names))
+    for a, row in zip(names, venue["detectors"], strict=True):
+        cells = []
+        for b in names:
+            p = pairs.get((a, b))
+            cells.append("" if p is None else "–" if p["share"] is None
+                         else f"{p['share']:.0%} ({p['low']:.0%}-{p['high']:.0%}) {p['by_chance']:.0%}")
+        table.add_row(a, str(row["n"]), *cells)
+    _print(console, table, "share (95 % Wilson interval), and what chance gives: the row's episodes shifted around the data")
+
+
+def _throttle(console: Console, found: Mapping[str, Any]) -> None:
+    for name in found["already_censored"]:
+        console.print(Text(f"warning: {name} is CENSORED already: the throttle finds little to hide", style="yellow"), soft_wrap=True)
+    table = _table(console, "The largest liquidation of a symbol and second only (Binance's rule): what is kept",
+                   ("instrument", "events", "kept", "of value", "in bursts", "kept", "of value"))
+    for row in found["kept"]:
+        cells = [text for part in (row["all"], row["bursts"]) for text in (
+            f"{part['events']:,}", *("–" if part[key] is None else f"{part[key]:.0%}" for key in ("events_kept", "value_kept")))]
+        table.add_row(row["instrument"], *cells)
+    _print(console, table, "burst: at least 20 liquidations in the 10 s around")
+    table = _table(console, "What it costs the detectors", ("detector", "full", "throttled", "found again", "new"))
+    for row in found["detectors"]:
+        table.add_row(row["detector"], str(row["full"]), str(row["throttled"]), _share(row["found"]), _share(row["new"]))
+    _print(console, table, "found again: episodes of the full feed that the throttled one has, too; new: of the throttled one, not in the full one")
+
+
+def show_quality(report: Mapping[str, Any]) -> None:
+    console = _console()
+    console.print(Text(f"SYNTHETIC: {report['hours']:g} hours of a generated market, seed {report['seed']}: {report['cascades']} cascades of at "
+                       f"least {report['least_count']} liquidations, {report['cascades_any']} of at least two", style="yellow"), soft_wrap=True)
+    for view, title in (("full", "The full feed"), ("throttled", "Throttled: the largest liquidation of a symbol and second")):
+        table = _table(console, title, ("detector", "episodes", "recall", "precision", "in any cascade", "delay"))
+        for row in report[view]:
+            table.add_row(row["detector"], str(row["episodes"]), _share(row["recall"]), _share(row["precision"]), _share(row["in_any"]),
+                          "–" if row["delay_s"] is None else f"{row['delay_s']:.1f}")
+        _print(console, table, "95 % Wilson intervals; delay: median seconds")

@@ -1,0 +1,85 @@
+"""Random streams of market events for the features, and their plain-Python twin fed with the same."""
+
+import math
+
+import numpy as np
+from liqcore.event import FeedState, Kind
+
+import liqcore as lc
+from liqcore.feature_spec import parse
+from tests.oracle import feature as oracle
+
+T0 = 1_700_000_000_000_000_000
+SECOND = lc.SECOND
+INSTRUMENTS = (lc.Instrument("BTCUSDT", venue="bybit"), lc.Instrument("ETHUSDT", venue="bybit"), lc.Instrument("BTC-USDT-SWAP", venue="okx", multiplier=0.01),
+               lc.Instrument("ETH-USDT-SWAP", venue="okx", multiplier=0.1))
+WINDOWED = ("liquidations.liq_volume", "liquidations.liq_buy_volume", "liquidations.liq_sell_volume", "liquidations.liq_count", "liquidations.liq_rate",
+            "liquidations.liq_max", "liquidations.liq_imbalance", "liquidations.liq_long_share", "liquidations.liq_cascade_flag",
+            "liquidations.liq_cascade_size", "liquidations.liq_correlation", "flow.ofi", "flow.trade_imbalance", "flow.volume", "flow.buy_volume",
+            "flow.sell_volume", "flow.trade_count", "price.return", "price.range", "price.open", "price.high", "price.low", "price.close",
+            "volatility.realised", "volatility.atr", "volatility.natr", "funding.funding_avg", "oi.oi_change")
+LATEST = ("flow.spread_bps", "price.last", "price.mark", "price.basis", "funding.funding", "oi.oi", "oi.oi_value")
+TRANSFORMED = ("liquidations.liq_imbalance@6s:zscore(40s)", "flow.ofi@2s:zscore(80s)", "liquidations.liq_volume@1s:mean(12s)",
+               "liquidations.liq_volume@1s:std(12s)", "liquidations.liq_volume@1s:max(12s)", "flow.volume@1s:min(5s)", "flow.trade_imbalance@1s:rank(35s)",
+               "liquidations.liq_btc_lead", "liquidations.liq_volume@500ms:lag(1700ms)", "BTC/flow.volume@3s:change(7s)", "price.last:lag(3s)",
+               "price.return@2s:zscore(60s)", "funding.funding_avg@6s:rank(2m)", "liquidations.liq_correlation@3s:mean(6s)", "volatility.realised@4s:max(8s)",
+               "ETH/price.close@1s:change(4s)", "funding.funding_avg@2s:change(30s)")
+
+
+def events(rng: np.random.Generator, count: int, instruments: int = 4, pace_s: float = 0.2, feed: float = 0.002) -> np.ndarray:
+    """Ties, silences, equal prices and sizes, gaps and times when a feed is down."""
+    out = np.zeros(count, lc.EVENT_DTYPE)
+    grain = int(rng.choice([1, 1_000_000, 100_000_000]))
+    steps = rng.exponential(pace_s * 1e9, count) * rng.choice([0, 1, 5, 100], count, p=[.4, .5, .099, .001])
+    out["ts_recv"] = T0 + int(rng.integers(0, 60)) * SECOND + np.cumsum(np.round(steps / grain).astype(np.int64)) * grain
+    out["ts_event"] = out["ts_recv"] - rng.integers(0, 500_000_000, count)
+    out["kind"] = rng.choice([1, 2, 3, 4], count, p=[.3, .3, .3, .1])
+    out["instrument"] = rng.choice(instruments, count, p=np.array([.55, .25, .1, .1][:instruments]) / sum([.55, .25, .1, .1][:instruments]))
+    out["side"] = rng.choice([-1, 1], count)
+    price = np.round(100 + np.cumsum(rng.normal(0, .02, count)).clip(-50, 50), 2)
+    out["price"] = price
+    out["qty"] = np.round(rng.lognormal(0, 2, count), 3) + .001
+    quote, ticker = out["kind"] == 3, out["kind"] == 4
+    out["aux_price"] = np.where(quote, np.round(price + rng.integers(1, 4, count) * .01, 2), np.where(ticker, np.round(price * 1.001, 3), 0))
+    out["aux_qty"] = np.where(quote, rng.integers(0, 5, count), np.where(ticker, rng.choice([1e-4, -3e-4, 0, 2.5e-5], count), 0))
+    out["qty"] = np.where(ticker, rng.choice([0.0, 1000.5, 990.25, 1010.0], count), np.where(quote, rng.integers(0, 5, count), out["qty"]))
+    down = rng.random(count) < feed
+    out["kind"][down] = Kind.FEED
+    out["code"][down] = rng.integers(1, 4, down.sum())
+    out["instrument"][down] = rng.choice([-1, *range(instruments)], down.sum())
+    return out
+
+
+class Twin:
+    """The oracle, fed with rows of EVENT_DTYPE that a door has accepted."""
+
+    def __init__(self, names, instruments=INSTRUMENTS):
+        parsed = [parse(name) for name in names]
+        self.features = [(f.asset, f.entry.key, f.window_ns, f.transform, f.time_ns, f.step_ns, f.samples) for f in parsed]
+        self.oracle = oracle.Features(self.features, [(i.venue, i.asset, i.multiplier) for i in instruments])
+        self.wants, self.down = {f.entry.kind for f in parsed}, [False] * len(instruments)
+
+    def push(self, e):
+        ts, n, kind = int(e["ts_recv"]), int(e["instrument"]), int(e["kind"])
+        price, qty, aux_price, aux_qty = (float(e[k]) for k in ("price", "qty", "aux_price", "aux_qty"))
+        if kind == Kind.FEED:
+            for k in range(len(self.down)) if n < 0 else [n]:
+                was = self.down[k]
+                if e["code"] == FeedState.FEED_DOWN:
+                    self.oracle.push(k, ts, oracle.DOWN)
+                    self.down[k] = True
+                elif (e["code"] == FeedState.FEED_UP) == was:
+                    self.oracle.push(k, ts, oracle.GAP)
+                    self.down[k] = False
+            return
+        fields = {Kind.LIQUIDATION: (int(e["side"]), aux_price or qty * self.oracle.instruments[n][2] * price), Kind.TRADE: (int(e["side"]), price, qty),
+                  Kind.BBO: (price, qty, aux_price, aux_qty), Kind.TICKER: (price, aux_price, qty, aux_qty)}[Kind(kind)]
+        self.oracle.push(n, ts, kind, *fields, wanted=kind in self.wants)
+
+    def read(self, place, n, ts):
+        return self.oracle.read(self.features[place], n, ts)
+
+
+def same(a: float, b: float) -> bool:
+    """To the bit; any nan is nan."""
+    return a == b and math.copysign(1, a) == math.copysign(1, b) or math.isnan(a) and math.isnan(b)

@@ -1,0 +1,238 @@
+"""Several venues in one process over real sockets: feeds, marks, polls and gaps of each venue alone; recording and replay, byte for byte."""
+
+import asyncio
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+import liqcore as lc
+from liqshell import journal, parity, recording, replay
+from liqshell.config import loads
+from liqshell.emulator.server import Config, serve
+from liqshell.errors import ConfigError, DataError
+from liqshell.live import Session
+from liqshell.live.account import LiveAccount
+from liqshell.source import GAP_OTHER_S, GAP_S, Source, feeds_of, sources_of
+from liqshell.venue_clock import venue_clock
+from liqshell.venues.adapters import ADAPTERS, adapter_of
+from liqshell.venues.bybit_signing import Keys
+
+SPEED = 60.0
+VENUES = ("bybit", "binance", "okx")
+SYMBOLS = {"bybit": ["BTCUSDT", "SOLUSDT"], "binance": ["BTCUSDT", "SOLUSDT"], "okx": ["BTC-USDT-SWAP", "SOL-USDT-SWAP"]}
+FEED, CONTROL = int(lc.AuditKind.AUDIT_FEED), int(lc.AuditKind.AUDIT_LIMIT)
+UP, DOWN = int(lc.FeedState.FEED_UP), int(lc.FeedState.FEED_DOWN)
+
+
+def configuration(emulator, venues=VENUES, more="", mode="paper", out="runs", watched=()):
+    """[feed] is the first venue, [feeds.NAME] the others."""
+    places = emulator.ready()["venues"]
+    text = f'[run]\nname = "test"\nmode = "{mode}"\nout = {json.dumps(str(out))}\n'
+    for n, name in enumerate(venues):
+        text += f'[{"feeds." + name if n else "feed"}]\n' + (f'venue = "{name}"\n' if not n else "")
+        text += f'rest = "{places[name]["rest"]}"\nws = "{places[name]["ws"]}"\nsymbols = {json.dumps(SYMBOLS[name])}\n'
+        text += "trade = false\n" if name in watched else ""
+    return loads(text + "[detector]\nrefresh_s = 0\nwarmup = 15\nquantile = 0.7\n[policy]\nentry_offset = 0.0003\n"
+                 "[limits]\ndata_age_max_s = 20.0\nevent_age_max_s = 20.0\ndaily_loss_max = 0.5\nweekly_loss_max = 0.5\n"
+                 "[live]\nwatchdog = false\n" + more)
+
+
+def run(folder, minutes, *, faults=(), seed=3, speed=SPEED, venues=VENUES, during=None, account=False, watched=(), more=""):
+    """(session, manifest, audit, replay's verdict) of a run of so many market minutes. during(session, emulator): a coroutine beside it."""
+    async def main():
+        config = Config(seed=seed, speed=speed, venues=VENUES, symbols=("BTCUSDT", "SOLUSDT"), parameters={"warmup_hours": 0.5}, faults=tuple(faults),
+                        lead_s=0.5)
+        async with await serve(config) as emulator:
+            mode = "live" if account else "paper"
+            made = configuration(emulator, venues, more, mode, folder.parent, watched)
+            clock, labels = await venue_clock(made.feed.rest_url)
+            assert labels == {"synthetic": True, "market": "SYNTHETIC", "seed": seed}
+            key = emulator.keys[0]
+            session = Session(made, folder, clock, labels, account=LiveAccount(made, Keys(key.key, key.secret)) if account else None)
+            beside = asyncio.create_task(during(session, emulator)) if during else None
+            async with asyncio.timeout(90):
+                manifest = await session.run(emulator.clock.now_ns() + int(minutes * 60e9))
+            if beside is not None:
+                beside.cancel()
+            return session, manifest, emulator.desk.exchange.truth(key.account)
+    session, manifest, truth = asyncio.run(main())
+    return session, manifest, journal.load_audit(folder), replay.prove(folder), truth
+
+
+def marks(audit):
+    """(instrument, state) of the feed's marks, in order."""
+    return [(int(r["instrument"]), int(r["phase"])) for r in audit[audit["kind"] == FEED]]
+
+
+def test_three_venues_one_run_and_its_replay(tmp_path):
+    """Binance is torn off, OKX is in maintenance, Bybit goes on: each venue's instruments are uncertain alone, and everything replays."""
+    faults = [{"kind": "drop", "venue": "binance", "at_s": 240}, {"kind": "maintenance", "venue": "okx", "at_s": 420, "duration_s": 60}]
+    session, manifest, audit, verdict, _ = run(tmp_path / "run", 12, faults=faults)
+    assert verdict.identical and verdict.records == len(audit) > 30, verdict
+    assert [i["venue"] for i in manifest["settings"]["instruments"]] == ["bybit"] * 2 + ["binance_um"] * 2 + ["okx"] * 2
+    health = manifest["counters"]["venues"]
+    assert {name: one["completeness"] for name, one in health.items()} == {"bybit": "FULL", "binance_um": "CENSORED", "okx": "UNKNOWN"}
+    assert health["binance_um"]["reconnects"] >= 2 and health["okx"]["reconnects"] >= 1 and health["bybit"]["reconnects"] == 0
+    assert set(health["binance_um"]["connections"]) == {"public-1", "market-1"} and len(health["bybit"]["connections"]) == 1
+    assert health["binance_um"]["polled"] > 20 and not health["binance_um"]["poll_failures"]
+    assert all(one["frames"] > 500 and one["up"] is not None and not one["refused"] for one in health.values())
+    said = marks(audit)
+    times = Counter(said)
+    assert times[0, DOWN] == times[1, DOWN] == 1                              # bybit: at the end only
+    assert times[2, DOWN] == times[3, DOWN] == 2 and times[2, UP] == 2        # binance: the fault, and the end
+    assert times[4, DOWN] == times[5, DOWN] >= 2
+    assert not any(instrument == -1 for instrument, _ in said)
+    # what the recording says of itself: venue and source of every frame, marks by venue
+    lines = Counter((record.exchange, record.source) for record in recording.read(tmp_path / "run" / "frames"))
+    assert lines["bybit", "ws"] > 500 and lines["binance_um", "ws"] > 500 and lines["okx", "ws"] > 500
+    assert lines["binance_um", "rest"] == health["binance_um"]["polled"] and lines["liqcore", "liqcore"] > 5
+    # the same events as an array, the way a backtest reads them
+    found = parity.read_events(tmp_path / "run")
+    kinds = {n: set(found.events["kind"][found.events["instrument"] == n]) for n in range(6)}
+    assert all({int(lc.Kind.LIQUIDATION), int(lc.Kind.TRADE), int(lc.Kind.BBO), int(lc.Kind.TICKER)} <= one for one in kinds.values())
+    proof = parity.prove_as_backtest(tmp_path / "run")
+    assert proof.identical, proof.difference
+    liquidations = found.events[found.events["kind"] == int(lc.Kind.LIQUIDATION)]
+    count = Counter(liquidations["instrument"].tolist())
+    assert count[0] + count[1] > count[2] + count[3] > 0                      # CENSORED is less than FULL
+
+
+def test_a_venue_that_is_watched_never_trades(tmp_path):
+    """Its gates close with the first thing that is heard of it; its signals go on. Also as a backtest."""
+    _, manifest, audit, verdict, _ = run(tmp_path / "run", 25, watched=("binance", "okx"), seed=1)
+    assert verdict.identical, verdict
+    asked = audit[audit["kind"] == int(lc.AuditKind.AUDIT_REQUEST)]
+    signals = audit[audit["kind"] == int(lc.AuditKind.AUDIT_SIGNAL)]
+    assert set(asked["instrument"].tolist()) <= {0, 1} and set(signals["instrument"].tolist()) & {2, 3, 4, 5}
+    closed = audit[(audit["kind"] == CONTROL) & (audit["phase"] == int(lc.Control.CONTROL_PAUSE))]
+    assert sorted(closed["instrument"].tolist()) == [2, 3, 4, 5]
+    assert parity.prove_as_backtest(tmp_path / "run").identical
+
+
+def test_a_half_dead_venue_is_noticed_by_its_silence(tmp_path):
+    """Half-open sockets: nothing comes, not even a pong. The venue goes down, and comes back."""
+    faults = [{"kind": "half_open", "venue": "okx", "at_s": 120, "duration_s": 3000}]
+    _, manifest, audit, verdict, _ = run(tmp_path / "run", 9, faults=faults)
+    assert verdict.identical, verdict
+    health = manifest["counters"]["venues"]
+    assert any("silent for more than" in why for why in health["okx"]["drops"]) and not health["bybit"]["drops"]
+    assert Counter(marks(audit))[4, DOWN] >= 2 and Counter(marks(audit))[0, DOWN] == 1
+
+
+def test_binance_alone_with_an_unknown_symbol(tmp_path):
+    async def main():
+        async with await serve(Config(seed=1, venues=("binance",), symbols=("BTCUSDT",), parameters={"warmup_hours": 0.2})) as emulator:
+            place = emulator.ready()["venues"]["binance"]
+            config = loads(f'[feed]\nvenue = "binance"\nrest = "{place["rest"]}"\nws = "{place["ws"]}"\nsymbols = ["BTCUSD"]\n')
+            await Session(config, tmp_path / "run").run()
+    with pytest.raises(ConfigError) as told:
+        asyncio.run(main())
+    assert "binance_um does not trade it" in str(told.value) and "BTCUSDT" in str(told.value)
+
+
+@pytest.mark.parametrize("first", ["binance", "okx"])
+def test_another_venue_alone_records_and_replays(tmp_path, first):
+    """One venue: its marks are for all instruments, as always."""
+    _, manifest, audit, verdict, _ = run(tmp_path / "run", 5, venues=(first,))
+    assert verdict.identical and manifest["venue"] == adapter_of(first).venue
+    assert marks(audit) and {instrument for instrument, _ in marks(audit)} == {-1}
+    assert manifest["counters"]["frames"] > 200
+
+
+def test_real_orders_at_one_venue_while_others_are_watched(tmp_path):
+    """The account is Bybit's; the gateway knows Bybit's contracts only, though another venue's have the same names."""
+    session, manifest, audit, verdict, truth = run(tmp_path / "run", 25, account=True, seed=1, speed=40.0)
+    assert verdict.identical and manifest["mode"] == "live", verdict
+    asked = audit[audit["kind"] == int(lc.AuditKind.AUDIT_REQUEST)]
+    assert len(asked) and set(asked["instrument"].tolist()) <= {0, 1}
+    assert not any(one["qty"] for one in truth["positions"].values()) or all(symbol in SYMBOLS["bybit"] for symbol, _ in truth["positions"])
+    with pytest.raises(DataError, match="venue outside"):
+        parity.prove_as_backtest(tmp_path / "run")
+
+
+# ---- without sockets
+
+def test_addresses_are_the_adapters():
+    from liqshell.sections import VENUES as PLACES
+    for name, adapter in ADAPTERS.items():
+        assert {key: (one.rest, one.ws) for key, one in adapter.environments.items()} == {key: (one.rest, one.ws) for key, one in PLACES[name].items()}
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ('[feeds.bybit]\nsymbols = ["X"]\n', "the venue of [feed] once more"),
+    ("[feeds.okx]\n", "at least one contract name"),
+    ('[feeds.okx]\nsymbols = ["BTC-USDT-SWAP"]\nenvironment = "demo"\n', "one of 'mainnet', 'testnet' at okx"),
+    ('[feeds.okx]\nsymbols = ["BTC-USDT-SWAP"]\nrest = "http://127.0.0.1:1"\n', "both rest and ws"),
+    ('[feeds.kraken]\nsymbols = ["X"]\n', "bybit, binance_um, okx, hyperliquid"),
+])
+def test_what_is_wrong_with_feeds_is_said(text, said):
+    with pytest.raises(ConfigError) as told:
+        loads('[feed]\nsymbols = ["BTCUSDT"]\n' + text)
+    assert said in str(told.value)
+
+
+def engine_of(*venues):
+    instruments = [lc.Instrument(f"S{k}{venue.upper()}", venue=venue) for venue in venues for k in range(2)]
+    return lc.Engine(instruments), instruments
+
+
+def test_silence_of_one_venue_is_its_own_gap():
+    """Two venues, one sink: each looks at its own frames only; polls are no sign of life; down forgets the silence."""
+    from liqshell.sink import LiveSink, VenueSink
+    engine, _ = engine_of("bybit", "okx")
+    sink = LiveSink(engine, 5 * lc.SECOND)
+    one, two = VenueSink(sink, 5 * lc.SECOND, 0, 2), VenueSink(sink, 12 * lc.SECOND, 2, 2, True)
+    start = 1_700_000_000 * lc.SECOND
+
+    def quote(instrument, at_s):
+        at = start + int(at_s * lc.SECOND)
+        return np.array([(at, at, 100.0, 1.0, 100.01, 1.0, 0, instrument, int(lc.Kind.BBO), 0, 0, 0)], lc.EVENT_DTYPE)
+
+    one.rows(quote(0, 0))
+    two.rows(quote(2, 1))
+    for k in range(8):
+        one.rows(quote(1, 2 + k))
+    two.rows(quote(3, 10))              # 9 s: not silent enough
+    two.polled(quote(3, 20))            # no sign of life
+    one.rows(quote(0, 23))              # 14 s: a gap of bybit
+    two.rows(quote(3, 23))              # 13 s: a gap of okx
+    one.feed(int(lc.FeedState.FEED_DOWN), start, start + 24 * lc.SECOND)
+    one.rows(quote(0, 60))
+    audit = engine.audit.drain()
+    assert marks(audit) == [(0, 3), (1, 3), (2, 3), (3, 3), (0, DOWN), (1, DOWN)]
+    assert (one.gaps, two.gaps, sink.gaps) == (1, 1, 2) and two.events == 4
+    assert [int(r["instrument"]) for r in audit[audit["kind"] == CONTROL]] == [2, 3]
+
+
+def test_feeds_of_a_run_as_settings():
+    _, instruments = engine_of("bybit", "okx")
+    assert feeds_of(instruments, 1.0, {"okx"}) == [
+        {"venue": "bybit", "first": 0, "count": 2, "gap_ns": int(GAP_S["bybit"] * 1e9), "watched": False},
+        {"venue": "okx", "first": 2, "count": 2, "gap_ns": int(GAP_OTHER_S * 1e9), "watched": True}]
+    with pytest.raises(DataError, match="not next to one another"):
+        feeds_of([instruments[0], instruments[2], instruments[1]])
+    # settings from before there were several feeds
+    old = {"instruments": [i.as_dict() for i in instruments[:2]], "gap_ns": 7}
+    source, = sources_of(old, None).values()
+    assert isinstance(source, Source) and (source.venue, source.gap_ns, source.instruments) == ("bybit", 7, (-1,))
+
+
+def test_subscriptions_that_are_refused_in_part():
+    """Bybit refuses a whole request for one unknown topic: the rest is asked for again; what is refused for good is told."""
+    from liqshell.live.stream import Stream
+    adapter = adapter_of("bybit")
+    connection, = adapter.plan(["BTCUSDT"], "ws://x")
+
+    class Feed:
+        source = Source({"venue": "bybit", "first": 0, "count": 1, "gap_ns": 1, "watched": False}, ["BTCUSDT"], None, True)
+
+    stream = Stream(Feed(), connection, None, 0)
+    stream._waiting = {name: one for one in connection.subscriptions for name in one.acks}
+    name, = stream._waiting
+    bad = connection.subscriptions[0].args[0]
+    stream._on_other(json.dumps({"success": False, "ret_msg": f"error:handler not found,topic:{bad}", "req_id": connection.subscriptions[0].id or name,
+                                 "op": "subscribe"}).encode(), 1)
+    assert stream.refused == {bad} and len(stream._to_send) == 1 and bad not in stream._to_send[0].args
+    assert set(stream._waiting) == set(stream._to_send[0].acks)

@@ -1,0 +1,157 @@
+"""Trend (S1): follows anomalies that candles confirm. What it does after a long and after a short flush, with every number of its rows."""
+
+import pytest
+from liqcore.event import Judgment, Kind, Role
+from stage import BOTH, PRICE, Stage
+
+from liqcore import LONG, SECOND, SHORT, Reason
+
+HOUR, SEGMENT = 3600, 300
+
+
+def learnt(extra=""):
+    """An hour behind it: twelve segments of 40,000 and 60,000 in turn, mixed sides: mean 50,000, standard deviation 10,000."""
+    s = Stage("trend", extra)
+    for k in range(12):
+        usd = 20_000.0 if k % 2 else 30_000.0
+        s.forced(LONG, usd)
+        s.wait(150, every=5)
+        s.forced(SHORT, usd)
+        s.wait(150, every=5)
+    return s
+
+
+def segment(stage, side, z=10.0, purity=1.0, drift=0.0):
+    """One segment whose volume has the z-score `z`, a share `purity` of it of one side; price drifts by `drift` within it."""
+    usd = 50_000.0 + 10_000.0 * z
+    stage.forced(side, usd * purity, price=PRICE)
+    if purity < 1.0:
+        stage.forced(-side, usd * (1.0 - purity), price=PRICE)
+    start = stage.price
+    for k in range(60):
+        stage.wait(5, price=round(start * (1 + drift * (k + 1) / 60), 1), every=1)
+
+
+@BOTH
+def test_trend_follows(side):
+    """After a segment in which longs were flushed far above the usual it SELLS, after shorts it BUYS, if candles go that way: at market, 100 x 5 quote
+    currency at the price of the depth, both stops at once, no target."""
+    s = learnt()
+    segment(s, side, z=10.0, drift=-0.005 * side)
+    s.wait(5)
+    (at, way, terms), = s.asked
+    assert way == -side, "S1-08: longs liquidated -> short, shorts liquidated -> long"
+    assert at == HOUR + SEGMENT, "S1-06: at the end of the segment"
+    assert (terms["stop_loss"], terms["take_profit"], terms["notional"], terms["confidence"]) == (0.03, 0.0, 500.0, 2), "S1-12 S/yes/no: medium"
+    assert terms["reference"] == pytest.approx(s.price - 0.1 if way == SHORT else s.price + 0.1, abs=0.15), "S1-16a: refPrice from the depth"
+    assert s.risk == [Reason.OK]
+    lots = int(500.0 / terms["reference"] * 1000) / 1000
+    assert s.held == pytest.approx(way * lots), "S1-16a: floored to the step"
+
+
+@BOTH
+@pytest.mark.parametrize(("z", "purity", "drift", "enters"), [
+    (10.0, 1.0, 0.005, True),           # S/yes/no: enter medium
+    (10.0, 1.0, -0.005, False),         # S/no/no: opposed candles
+    (10.0, 1.0, 0.0, False),            # no trend at all
+    (4.5, 1.0, 0.005, False),           # M/yes/no: medium needs news
+    (10.0, 0.85, 0.005, False),         # not pure enough for strong: M/yes/no
+    (10.0, 0.92, 0.005, True),
+    (10.0, 0.7, 0.005, False),          # S1-07: 75 % at least: no anomaly
+    (2.5, 1.0, 0.005, False),           # below z_min: no anomaly
+])
+def test_trend_decision_matrix_without_a_judge(side, z, purity, drift, enters):
+    """S1-11, S1-12 with the news column 'no': only strong and aligned is entered, with medium confidence."""
+    s = learnt()
+    segment(s, side, z, purity, -side * drift)
+    s.wait(5)
+    assert [(way, terms["confidence"]) for _, way, terms in s.asked] == ([(-side, 2)] if enters else [])
+    anomaly = [said for said in s.said if said[1] == "ACTIVE"]
+    assert bool(anomaly) is (purity > 0.75 and z >= 3.0)
+
+
+@BOTH
+def test_c07_direction_purity_is_strict(side):
+    s = learnt()
+    segment(s, side, purity=0.75)
+    assert not [said for said in s.said if said[1] == "ACTIVE"], "S1-07: longRatio > 75 %"
+
+
+@BOTH
+def test_c08_both_stops_at_once_and_the_tighter_one_holds(side):
+    """C8: trailing 2 % from the best price and fallback 3 % from the entry; the stop in force is the tighter and never loosens."""
+    way = -side
+    s = learnt()
+    segment(s, side, drift=-0.005 * side)
+    s.wait(2)
+    entry = s.entry
+    assert s.order(Role.ROLE_STOP) == pytest.approx(entry * (1 - 0.02 * way), rel=1e-4), "at the start the trail is the tighter one: 2 % < 3 %"
+    stops = []
+    for move in (0.01, 0.03, 0.02, 0.05, 0.045):
+        s.wait(3, price=round(entry * (1 + way * move), 1))
+        stops.append(s.order(Role.ROLE_STOP))
+    assert all(way * (b - a) >= 0 for a, b in zip(stops, stops[1:], strict=False)), "never looser"
+    best = round(entry * (1 + way * 0.05), 1)
+    assert stops[-1] == pytest.approx(best * (1 - way * 0.02), rel=1e-4), "max(trail, fall) for a long, min for a short"
+    s.wait(3, price=round(best * (1 - way * 0.021), 1))
+    (why, sold, _, out, _), = s.trades
+    assert (why, sold) == (Reason.END_STOP, way) and way * (out / entry - 1) > 0.025, "the trail locked a profit in"
+
+
+@BOTH
+def test_trend_trail_of_profit(side):
+    """C8: S1's text says 'pullback from peak PROFIT': with trail_basis = 'profit' and 0.5, half of the best profit is kept."""
+    way = -side
+    s = learnt("trail = 0.5\ntrail_basis = 'profit'\n")
+    segment(s, side, drift=-0.005 * side)
+    s.wait(2)
+    entry = s.entry
+    assert s.order(Role.ROLE_STOP) == pytest.approx(entry * (1 - 0.03 * way), rel=1e-4), "no profit yet: the fallback"
+    s.wait(3, price=round(entry * (1 + way * 0.10), 1))
+    assert s.order(Role.ROLE_STOP) == pytest.approx(entry * (1 + way * 0.05), rel=1e-3)
+
+
+@BOTH
+def test_trend_asks_its_judge(side):
+    """S1-10, S1-13 with judge_s: the 'news' column is 'yes' if the judge confirms: strong -> high, medium -> medium; no word, or a veto: no entry."""
+    for z, confidence in ((10.0, 3), (4.5, 2)):
+        for verdict in (Judgment.JUDGE_CONFIRM, Judgment.JUDGE_VETO, None):
+            s = learnt("judge_s = 30\n")
+            segment(s, side, z, drift=-0.005 * side)
+            s.wait(1)
+            question, = s.engine.questions()
+            if verdict is not None:
+                s.push(Kind.VERDICT, instrument=-1, id=question["id"], code=verdict)
+            s.wait(40)
+            assert [(way, terms["confidence"]) for _, way, terms in s.asked] == [(-side, confidence)]
+            assert (s.held != 0.0) is (verdict == Judgment.JUDGE_CONFIRM)
+
+
+@BOTH
+def test_trend_replaces_a_weaker_bracket_and_skips_an_equal_one(side):
+    """S1-15a: same token open: a higher confidence closes it first, then opens; otherwise it is skipped."""
+    s = learnt("judge_s = 30\n")
+    for z, held in ((4.5, 1), (10.0, 2), (12.0, 2)):            # medium, then high, then high again
+        s.wait(-(s.now // SECOND) % SEGMENT, every=5)
+        segment(s, side, z, drift=-0.005 * side)
+        s.wait(1)
+        for question in s.engine.questions():
+            s.push(Kind.VERDICT, instrument=-1, id=question["id"], code=Judgment.JUDGE_CONFIRM)
+        s.wait(60)
+        segment(s, side, 0.0, purity=0.5)                       # back to normal
+        assert len([r for r in s.risk if r == Reason.OK]) == held
+    assert [t[0] for t in s.trades] == [Reason.END_REPLACED]
+
+
+def test_trend_has_s1s_cap_of_five_positions():
+    assert Stage("trend", limits=False).values["limits"]["positions_max"] == 5     # S1-15b
+
+
+@BOTH
+def test_trend_needs_its_baseline(side):
+    """S1-04: before the baseline is there, nothing is an anomaly."""
+    s = Stage("trend")
+    for _ in range(4):
+        segment(s, side, drift=-0.005 * side)
+    assert s.asked == [] and not [said for said in s.said if said[1] == "ACTIVE"]
+    assert s.price < PRICE if side == LONG else s.price > PRICE
