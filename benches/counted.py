@@ -37,6 +37,7 @@ def loops() -> dict[str, tuple]:
         "quantile.push": (p.QuantileLoop(values, 0.95, 1000).push, "push and exact P95, window 1000"),
         "window.push": (p.WindowLoop(values).push, "push and signed sum, 60 s"),
         "zscore.push": (p.ZscoreLoop(values, 288).push, "push, mean and std over 288"),
+        **excitation_loops(values),
         "scan.liquidation": (p.DecodeLoop(ours.decoder(), streams.liquidation_frames(256, 1)).run, "allLiquidation frame of one row"),
         "scan.trade": (p.DecodeLoop(ours.decoder(), streams.trade_frames(256, 1)).run, "publicTrade frame of one row"),
         **venue_loops(p),
@@ -61,6 +62,19 @@ def venue_loops(p) -> dict[str, tuple]:
         scan = adapter_of(venue).decoder([venue_streams.SYMBOL[venue].format("C000")]).scan
         out[f"scan.{venue}.{kind}"] = (p.DecodeLoop(scan, venue_streams.frames(venue, kind, 256)).run, f"{kind} frame of {venue}")
     return out
+
+
+def excitation_loops(values) -> dict[str, tuple]:
+    """Hawkes and the liquidation maps."""
+    p = probe("excitation")
+    pending = p.PendingLoop(values)
+    return {
+        "hawkes.push": (p.HawkesLoop(values).push, "liquidation into the Hawkes kernel: intensities, branching, history"),
+        "hawkes.push.500": (p.HawkesLoop(values, 500).push, "the same, 500 contracts that excite each other"),
+        "pending.push": (pending.push, "trade into the estimated map, open interest once in 20"),
+        "pending.read": (pending.read, "estimated notional within 3 % of the price"),
+        "density.push": (p.DensityLoop(values).push, "liquidation into the realised map, zones decided once in 1,200"),
+    }
 
 
 def walk(tape: lc.Tape, n: int) -> None:
