@@ -55,8 +55,8 @@ class Momentum(Ruled):
         if not size or count >= n.trades_per_day or not all(self.filters(n, signal, market).values()):
             return None
         memory["day"] = [market.now // DAY, count + 1]
-        stop = stop_of(n, market.feature(n.feature_volatility))
-        terms = {"stop_loss": stop, "notional": size * market.last, "equity_share": 0.0, "confidence": int(score)}
+        stop = stop_of(n, market.feature(n.feature_volatility), float(self.terms(market)["stop_loss"]))
+        terms = {"stop_loss": stop, "confidence": int(score), **self.sized(market, size * market.last)}
         if n.target == "ratio":
             terms["take_profit"] = round(n.ratio * stop, 6)
         return self.ask(signal, market, -signal.side, terms)

@@ -56,6 +56,12 @@ class Ruled(lc.Policy):
         """The bracket of [policy] for this market's symbol, with what the rule says otherwise this time."""
         return lc.Bracket(side, **(self.terms(market) | changed))
 
+    def sized(self, market: lc.Market, notional: float) -> dict[str, float]:
+        """A size of the rule's own, quote currency. [policy] notional is its ceiling, so that what a person agreed to is never exceeded; where
+        [policy] says equity_share, that is the size."""
+        terms = self.terms(market)
+        return {} if terms.get("equity_share") else {"notional": min(notional, terms["notional"])}
+
     def remembered(self, signal: lc.Signal) -> dict[str, Any]:
         """What this policy remembers of the signal's instrument; may be changed."""
         return self.memory.setdefault(signal.instrument, {})
