@@ -69,6 +69,7 @@ SHELL = (
     "pipeline",
     "venue_clock drive",
     "live replay",
+    "elsewhere",
     "parity",
     "progress report research serve store judge notify doctor",
     "backtest gate maps feature_rows",

@@ -235,8 +235,8 @@ class LiveConfig:
     """Trading at the venue. What must survive the process lies in [run] out / state / name: one name per account.
 
     leverage: set at the venue for every symbol at the start, 0 = left as it is. stop_rescue: distance of the stop that is placed for a position of
-    ours whose bracket is lost. divergence_max: of mark and last price, above it no entries. durable: the store waits for the disk. via: "ccxt" = orders
-    go through ccxt, at venues without an account adapter of ours; exchange: its name of the venue, where it is not the feed's.
+    ours whose bracket is lost. divergence_max: of mark and last price, above it no entries. durable: the store waits for the disk. via: "ccxt" =
+    orders go through ccxt, at venues without an account adapter of ours; exchange: its name of the venue, where it is not the feed's.
     accept_watched_stop: there, no stop travels with an entry.
     """
 

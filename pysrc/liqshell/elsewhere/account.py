@@ -19,8 +19,8 @@ from liqshell.state.prefix import make_prefix
 from liqshell.venues.bybit_signing import Keys
 
 _log = logging.getLogger("liqshell.live")
-WARNING = ("This venue is reached through ccxt, which cannot attach a stop to an entry. From a fill until its stop order rests, the position has NO stop at "
-           "the venue: normally well below two seconds, but nothing protects it if this machine dies in between. Fills are heard of by polling.")
+WARNING = ("This venue is reached through ccxt, which cannot attach a stop to an entry. From a fill until its stop order rests, the position has NO "
+           "stop at the venue: normally well below two seconds, but nothing protects it if this machine dies in between. Fills are polled for.")
 
 
 def refuse_without_consent(config: Config) -> None:
@@ -28,8 +28,8 @@ def refuse_without_consent(config: Config) -> None:
     live = config.live
     problems = []
     if not live.accept_watched_stop:
-        problems.append(ConfigError("live.accept_watched_stop", "not set", "true", "Through ccxt no stop travels with an entry: it is placed as an order of "
-                                    "its own right after the fill, and watched. Read docs/live.md, then set it if that will do"))
+        problems.append(ConfigError("live.accept_watched_stop", "not set", "true", "Through ccxt no stop travels with an entry: it is placed as an "
+                                    "order of its own right after the fill, and watched. Read docs/live.md, then set it if that will do"))
     if live.watchdog:
         problems.append(ConfigError("live.watchdog", "true", "false with via = \"ccxt\"", "It speaks to Bybit only; there is no second process that "
                                     "withdraws orders here"))
@@ -63,7 +63,8 @@ class ElsewhereAccount(LiveAccount):
         try:
             equity, available = await self.exchange.balance()
         except Exception as why:                     # whatever ccxt makes of it
-            raise VenueError(self.exchange.base, f"the key is not accepted, or the wallet cannot be read: {redact(f'{type(why).__name__}: {why}'[:200])}",
+            told = redact(f"{type(why).__name__}: {why}"[:200])
+            raise VenueError(self.exchange.base, f"the key is not accepted, or the wallet cannot be read: {told}",
                              "a key that may trade and may not withdraw") from None
         if equity <= 0.0:
             raise VenueError(self.exchange.base, f"the account holds {equity:g}", "money to trade with", "Fund the account, or choose another")

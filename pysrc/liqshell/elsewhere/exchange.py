@@ -44,8 +44,8 @@ def make_exchange(name: str, keys: Keys, rest: str = "") -> Any:
     made = getattr(ccxt, name)({"apiKey": keys.key, "secret": "redacted", "password": phrase, "enableRateLimit": True,
                                 "options": {"defaultType": "swap", "fetchMarkets": {"types": kinds}, "fetchCurrencies": False}})
     needs = {what for what, wanted in made.requiredCredentials.items() if wanted}
-    if not needs <= {"apiKey", "secret", "password"}:
-        raise ConfigError("[live] exchange", f"{name} signs with {', '.join(sorted(needs - {'apiKey', 'secret', 'password'}))}", "a venue of API keys")
+    if odd := needs - {"apiKey", "secret", "password"}:
+        raise ConfigError("[live] exchange", f"{name} signs with {', '.join(sorted(odd))}", "a venue of API keys")
     if "password" in needs and not phrase:
         raise ConfigError(f"keys for {name}", "no passphrase", f"{PASSPHRASE} in the environment")
 
@@ -65,7 +65,8 @@ def make_exchange(name: str, keys: Keys, rest: str = "") -> Any:
 
 
 class Exchange:
-    """exchange: of ccxt. instruments: those that are traded, as in the engine. prefix: of our client order ids. now_ms: the clock of what has no time.
+    """exchange: of ccxt. instruments: those that are traded, as in the engine. prefix: of our client order ids. now_ms: the clock of what has no
+    time.
 
     Takes the place of live.rest.Rest: call(Call) -> Answer, whose path is an operation here and whose body is its arguments.
     """
@@ -142,7 +143,8 @@ class Exchange:
     async def do_instruments(self) -> dict[str, Any]:
         """Only whether they trade: ticks and lots were asked for at the start, by the venue's own words."""
         markets = await self.exchange.load_markets(True)
-        rows = [[symbol, i.tick_size, i.lot_size] for symbol, i in self.instruments.items() if markets[self.unified[symbol]].get("active") is not False]
+        rows = [[symbol, i.tick_size, i.lot_size] for symbol, i in self.instruments.items()
+                if markets[self.unified[symbol]].get("active") is not False]
         return {"outcome": int(Outcome.DONE), "items": rows}
 
     async def do_open_orders(self) -> dict[str, Any]:
@@ -174,13 +176,13 @@ class Exchange:
         return [self.row(order, symbol) for order in found.values()]
 
     async def past_orders(self, symbol: str) -> list[dict[str, Any]]:
+        """Orders of any end, the newest."""
         unified, x, found = self.unified[symbol], self.exchange, {}
-        ways = ("fetchOrders",) if x.has.get("fetchOrders") is True else ("fetchClosedOrders", "fetchCanceledOrders")
-        for way in ways:
-            if x.has.get(way):
-                method = {"fetchOrders": "fetch_orders", "fetchClosedOrders": "fetch_closed_orders", "fetchCanceledOrders": "fetch_canceled_orders"}[way]
-                for order in await getattr(x, method)(unified, None, ROWS_MAX):
-                    found[order["id"]] = order
+        ways = {"fetchOrders": x.fetch_orders} if x.has.get("fetchOrders") is True else {
+            "fetchClosedOrders": x.fetch_closed_orders, "fetchCanceledOrders": x.fetch_canceled_orders}
+        for name, ask in ways.items():
+            for order in await ask(unified, None, ROWS_MAX) if x.has.get(name) else ():
+                found[order["id"]] = order
         return [self.row(order, symbol) for order in found.values()]
 
     def row(self, order: dict[str, Any], symbol: str) -> dict[str, Any]:

@@ -83,20 +83,25 @@ class PollLink:
     async def run(self) -> None:
         """Serve connect() until cancelled."""
         attempt = 0
-        while True:
-            await self._wanted.wait()
-            if attempt:
-                await asyncio.sleep(min(RECONNECT_S[1], RECONNECT_S[0] * 2 ** min(attempt, 8)))
-            self._wanted.clear()
-            self._up, self._failures = True, 0
-            self._told.clear()
-            self.connects += 1
-            self._on_channel(self.channel, True)
-            while self._up and not self._wanted.is_set():
-                await asyncio.sleep(POLL_S)
-                if self._polling and await self._round():
-                    attempt = 0
-            attempt += 1
+        try:
+            while True:
+                await self._wanted.wait()
+                if attempt:
+                    await asyncio.sleep(min(RECONNECT_S[1], RECONNECT_S[0] * 2 ** min(attempt, 8)))
+                self._wanted.clear()
+                self._up, self._failures = True, 0
+                self._told.clear()
+                self.connects += 1
+                self._on_channel(self.channel, True)
+                while self._up and not self._wanted.is_set():
+                    await asyncio.sleep(POLL_S)
+                    if self._polling and await self._round():
+                        attempt = 0
+                attempt += 1
+        finally:
+            self._up = False                # its end is ours: nobody is told
+            for task in self._tasks:
+                task.cancel()
 
     async def _round(self) -> bool:
         """Everything once. False where it failed."""

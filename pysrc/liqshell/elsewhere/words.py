@@ -50,8 +50,9 @@ def order_row(order: dict[str, Any], symbol: str, link: str, is_stop: bool, now_
         standing = Standing.CANCELLED
     hasty = bool(order.get("postOnly")) and standing in (Standing.CANCELLED, Standing.REJECTED) and not executed and updated - created < POST_ONLY_MS
     return {"order_id": order["id"], "link_id": "" if is_stop else link, "symbol": symbol, "side": 1 if order["side"] == "buy" else -1,
-            "standing": int(standing), "market": order.get("type") == "market", "price": _number(order.get("price")), "qty": qty, "executed": executed,
-            "reduce_only": bool(order.get("reduceOnly")), "stop_kind": "StopLoss" if is_stop else "Stop" if trigger else "", "trigger": trigger,
+            "standing": int(standing), "market": order.get("type") == "market", "price": _number(order.get("price")), "qty": qty,
+            "executed": executed, "reduce_only": bool(order.get("reduceOnly")),
+            "stop_kind": "StopLoss" if is_stop else "Stop" if trigger else "", "trigger": trigger,
             "stop_loss": 0.0, "reason": "post only" if hasty else "", "cancel": "", "creator": "", "index": 0, "created_ms": created,
             "updated_ms": updated}
 
@@ -59,7 +60,8 @@ def order_row(order: dict[str, Any], symbol: str, link: str, is_stop: bool, now_
 def trade_row(trade: dict[str, Any], symbol: str, link: str, is_stop: bool) -> dict[str, Any]:
     """Fields of reports.Execution."""
     fee = trade.get("fee") or {}
-    return {"id": str(trade["id"]), "order_id": trade.get("order") or "", "link_id": link, "symbol": symbol, "side": 1 if trade["side"] == "buy" else -1,
+    return {"id": str(trade["id"]), "order_id": trade.get("order") or "", "link_id": link, "symbol": symbol,
+            "side": 1 if trade["side"] == "buy" else -1,
             "price": _number(trade["price"]), "qty": _number(trade["amount"]), "fee": _number(fee.get("cost")),
             "maker": trade.get("takerOrMaker") == "maker", "kind": "Trade", "stop_kind": "StopLoss" if is_stop else "", "creator": "", "sequence": 0,
             "ts_ms": int(trade["timestamp"])}
