@@ -244,6 +244,31 @@ def test_cascade_fade_is_stopped_by_more_liquidations_of_the_same_side(side):
         assert [(t[0], t[1]) for t in s.trades] == ([(Reason.END_POLICY, side)] if leaves else [])
 
 
+@BOTH
+def test_cascade_fade_leaves_when_the_same_cascade_is_active_again(side):
+    """It slowed, we went against it, and it goes on above its peak: that is "cascade continues", not another entry."""
+    s = Stage("cascade-fade")
+    s.wait(60)
+    burst(s, side)
+    s.wait(100)
+    assert len(s.asked) == 1
+    s.forced(side, 7 * MILLION)
+    s.wait(2)
+    assert len(s.asked) == 1 and s.left == [s.said[-1][3]] and [(t[0], t[1]) for t in s.trades] == [(Reason.END_POLICY, side)]
+
+
+@BOTH
+def test_a_wish_is_forgotten_with_the_position_that_may_have_come_of_it(side):
+    s = Stage("cascade-fade")
+    s.wait(60)
+    burst(s, side)
+    s.wait(100)
+    s.wait(1200, price=PRICE * (1 - 0.0001 * side), every=5)
+    burst(s, side)
+    s.wait(100)
+    assert len(s.asked) == 2 and s.left == [], "the second cascade is one of its own"
+
+
 def test_c01_the_same_trigger_is_followed_and_faded():
     """C1: momentum and cascade-fade see the same $5M; they want opposite sides, and a report can show both on the same events."""
     for side in (LONG, SHORT):
