@@ -94,6 +94,8 @@ def studies() -> str:
     for title, section in (("policy", study.PolicyGrid), ("detector", study.DetectorGrid)):
         lines += [f"### [sweep.{title}]", "", f"Values to try of {', '.join(f'`{f.name}`' for f in dataclasses.fields(section))}: a list, or `{{from, to, step}}` "
                   f"with both ends; each value as in [{title}].", ""]
+    for title, where in (("parameters", "policy.parameters"), ("detectors.NAME", "detectors.NAME")):
+        lines += [f"### [sweep.{title}]", "", f"Values to try of what [{where}] may say, in the same form.", ""]
     return "\n".join(lines).rstrip()
 
 
