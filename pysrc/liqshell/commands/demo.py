@@ -61,11 +61,9 @@ def demo(
     """
     from liqshell import demo as show
     from liqshell.config import presets
-    from liqshell.report import make_report, print_report
+    from liqshell.report import make_report
 
-    for path in from_:
-        if not path.exists():
-            raise ConfigError(f"--from {path}", "no such file or folder", "a recording")
+    _there(from_)
     folder = out or Path(tempfile.mkdtemp(prefix="liqcore-demo-")) / "run"
     known = presets()
     if policy not in known:
@@ -77,18 +75,38 @@ def demo(
     _run(plan, quiet=json_)
     verdict = show.prove(folder)
     report = make_report(folder)
+    _tell(folder, verdict, report, json_, _made_how(plan, needs.why if scale is None and funding is None else ""))
+    return 0 if verdict.identical else 1
+
+
+def _there(paths: tuple[Path, ...]) -> None:
+    for path in paths:
+        if not path.exists():
+            raise ConfigError(f"--from {path}", "no such file or folder", "a recording")
+
+
+def _made_how(plan: Any, why: str) -> str:
+    """What a generated market is that is not as large as the real one."""
+    if plan.from_ or (plan.scale, plan.funding) == (1.0, 1e-4):
+        return ""
+    return (f"The market was made with {plan.scale:g} times the real one's size and a funding rate of {plan.funding:g}"
+            f"{', because ' + why if why else ''}. "
+            f"The numbers of {plan.preset} are unchanged.")
+
+
+def _tell(folder: Path, verdict: Any, report: Any, json_: bool, how: str) -> None:
+    """The summary, and what the replay of the run's own recording said."""
+    from liqshell.report import print_report
+
     if json_:
         print(json.dumps(report.summary | {"replay": verdict.as_dict(), "folder": str(folder), "report": str(report.html)}, default=str))
     else:
         print_report(report.summary)
-        if not plan.from_ and (plan.scale, plan.funding) != (1.0, 1e-4):
-            why = f", because {needs.why}" if needs.why and scale is None and funding is None else ""
-            print(f"The market was made with {plan.scale:g} times the real one's size and a funding rate of {plan.funding:g}{why}. "
-                  f"The numbers of {policy} are unchanged.")
+        if how:
+            print(how)
         print(f"Report: {report.html}")
         print(f"Replay of this run's own recording: {'identical' if verdict.identical else 'DIFFERENT'} "
               f"({verdict.records} audit records{'' if verdict.identical else f', first difference at {verdict.first_difference}'}).")
-    return 0 if verdict.identical else 1
 
 
 def _run(plan: Any, quiet: bool) -> None:
