@@ -157,9 +157,11 @@ class History:
         if key == "liquidations.liq_correlation":
             other = self.place("BTC", n)
             known &= first * step >= self.logs[other].since(at, before, self.start)
-            return np.where(known, correlations(log.entries("liquidations"), self.logs[other].entries("liquidations"), first, count, step), np.nan)
+            values = correlations(log.entries("liquidations"), self.logs[other].entries("liquidations"), first, count, step)
+            return np.where(known, values, np.nan)
         if f.entry.source in ("price", "oi"):
-            return np.where(known & (first * step > since), self._course(f.entry.name, log.course(f.entry.source), first, count, step, at, before), np.nan)
+            values = self._course(f.entry.name, log.course(f.entry.source), first, count, step, at, before)
+            return np.where(known & (first * step > since), values, np.nan)
         return np.where(known, log.entries(f.entry.source).read(f.entry.name, first * step, at, before, w), np.nan)
 
     def _funding(self, w: int, n: int, at: Times, before: bool) -> Floats:
@@ -248,13 +250,14 @@ def features(names: Iterable[str], events: NDArray[np.void], instruments: Sequen
 def _check(rows: NDArray[np.void], count: int) -> None:
     kind = rows["kind"]
     market = (kind >= int(Kind.LIQUIDATION)) & (kind <= int(Kind.TICKER))
+    priced = (kind == int(Kind.LIQUIDATION)) | (kind == int(Kind.TRADE))
     numbers = np.all([np.isfinite(rows[name]) for name in ("price", "qty", "aux_price", "aux_qty")], axis=0)
     for bad, what in ((np.concatenate(([False], np.diff(rows["ts_recv"]) < 0)), "ts_recv that does not go back"),
                       (rows["ts_recv"] < 0, "ts_recv after 1970"),
                       (market & ((rows["instrument"] < 0) | (rows["instrument"] >= count)), f"an instrument below {count}"),
                       (market & ~numbers, "finite numbers"),
-                      (((kind == int(Kind.LIQUIDATION)) | (kind == int(Kind.TRADE))) & ~((rows["price"] > 0) & (rows["qty"] > 0)), "a positive price and quantity"),
-                      (((kind == int(Kind.LIQUIDATION)) | (kind == int(Kind.TRADE))) & (abs(rows["side"].astype(int)) != 1), "side 1 or -1")):
+                      (priced & ~((rows["price"] > 0) & (rows["qty"] > 0)), "a positive price and quantity"),
+                      (priced & (abs(rows["side"].astype(int)) != 1), "side 1 or -1")):
         if bad.any():
             i = int(np.argmax(bad))
             raise ValueError(f"events[{i}]: expected {what}, got {rows[i]}")

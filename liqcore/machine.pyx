@@ -316,14 +316,16 @@ cdef class Machine:
         cdef int first = 0 if e.instrument == ALL_INSTRUMENTS else e.instrument
         cdef int last = self.count if e.instrument == ALL_INSTRUMENTS else e.instrument + 1
         cdef int n
+        cdef bint down
         cdef audit_t* a = self.audit.put(self.clock.now, AUDIT_FEED, OK, e.code, e.instrument, 0, e.ts_event)
         a.x[0] = (self.clock.now - e.ts_event) / 1e9
         a.x[1] = self.bank.window_ns / 1e9 if e.code != FEED_DOWN else -1.0
         for n in range(first, last):
+            down = self.bank.whole_since[n] == NEVER
             if self.bank.feed(n, e.code, self.clock.now):
                 if e.code == FEED_DOWN:
                     self.features.down_c(n, self.clock.now)
-                elif self.bank.whole_since[n] != NEVER:
+                elif (e.code == FEED_UP) == down:        # back again; or a gap of a feed that is up
                     self.features.gap_c(n, self.clock.now)
                 self.answers.waiting.mark(n, SIGNAL_UNCERTAIN)
                 self.reschedule(n)

@@ -30,6 +30,7 @@ def at_one_moment(count, wishes, policies=1, risk=None):
                        detectors=[lc.make_detector("bars", period_s=60.0)])
     for n in range(count):
         engine.on_trade(START + n + 1, START + n + 1, n, 1, 2500.0, 1.0)
+        engine.on_ticker(START + n + 1, START + n + 1, n, 2500.0)          # bars begin with it
     engine.audit.drain()
     engine.advance(START + MINUTE)
     return engine, engine.audit.drain(), engine.drain()
@@ -44,7 +45,7 @@ def test_seven_signals_of_one_moment_and_room_for_five(side):
     verdicts = records[records["kind"] == AuditKind.AUDIT_RISK]
     assert verdicts["instrument"].tolist() == [1, 6, 3, 4, 0, 5, 2]
     assert [lc.Reason(int(r)).name for r in verdicts["reason"]] == ["OK"] * 5 + ["RISK_POSITIONS"] * 2
-    assert [r.instrument for r in requests] == [1, 6, 3, 4, 0] and {r.side for r in requests} == {side}
+    assert [r.instrument.symbol for r in requests] == ["C1USDT", "C6USDT", "C3USDT", "C4USDT", "C0USDT"] and {r.side for r in requests} == {side}
 
 
 WISHES = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.sampled_from([LONG, SHORT]), st.integers(-3, 3), st.integers(1, 40)),
@@ -68,7 +69,7 @@ def test_order_and_netting_are_the_oracles(drawn):
     first = {}
     for w in goes_on:
         first.setdefault(w.instrument, w)
-    assert [(r.instrument, r.side) for r in requests] == [(w.instrument, w.side) for w in first.values()]
+    assert [(r.instrument.symbol, r.side) for r in requests] == [(f"C{w.instrument}USDT", w.side) for w in first.values()]
     for r, w in zip(requests, first.values()):
         assert abs(r.qty * r.price - w.notional) <= 0.001 * r.price + 1e-6        # whole lots of what is left
 
@@ -153,8 +154,8 @@ def test_a_later_that_is_not_later_stops_the_policy():
 def test_a_gap_makes_what_waits_uncertain(side):
     script = Script()
     desk = Play(side, script)
-    script.says = lambda signal, market: lc.Later(market.now + S) if market.now < desk.now + S else bracket(side)
     desk.trade(2500.0)
+    script.says = lambda signal, market: lc.Later(signal.ts + S) if market.now < signal.ts + S else bracket(side)
     desk.liquidate()
     desk.engine.on_feed(desk.now + 1, desk.now + 1, lc.FeedState.FEED_GAP)
     assert desk.wait(2.0) == [] and desk.reasons()[-1] == "UNCERTAIN"
@@ -226,8 +227,11 @@ def test_when_one_policy_raises_the_wishes_of_the_moment_meet_the_halt():
     engine = lc.Engine(names, policy=[Script(lambda s, m: bracket(LONG)), Script(broken)], risk=limits(), detectors=[lc.make_detector("bars", period_s=60.0)])
     for n in range(2):
         engine.on_trade(START + 1, START + 1, n, 1, 2500.0, 1.0)
+        engine.on_ticker(START + 1, START + 1, n, 2500.0)
     with pytest.raises(RuntimeError, match="broken"):
         engine.advance(START + MINUTE)
     records = engine.audit.drain()
     assert engine.drain() == [] and np.isin(records[records["kind"] == AuditKind.AUDIT_RISK]["reason"], [lc.Reason.HALTED]).all()
+    with pytest.raises(RuntimeError, match="broken"):      # the second instrument's signal of that moment
+        engine.advance(START + MINUTE)
     assert engine.next_deadline > START + MINUTE           # time goes on

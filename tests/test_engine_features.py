@@ -8,7 +8,6 @@ import pytest
 from markets import EAGER, instruments, market
 
 import liqcore as lc
-from liqcore.event import FeedState, Kind
 
 NAMES = ("flow.trade_imbalance@30s", "flow.spread_bps", "liquidations.liq_imbalance@1m", "liquidations.liq_volume@60s", "price.last", "oi.oi",
          "liquidations.liq_rate@1m:mean")
@@ -28,7 +27,6 @@ class Reader(lc.Policy):
 def test_a_policy_reads_what_a_features_object_says(seed):
     size = 2
     events = market(seed, 4000, size, feed=True)
-    events = events[(events["kind"] != Kind.FEED) | (events["code"] != FeedState.FEED_UP)]
     reader = Reader()
     engine = lc.Engine(instruments(size), EAGER, reader, features=NAMES[4:])
     alone = lc.Features(NAMES, engine.instruments)
@@ -56,7 +54,7 @@ def test_a_policy_reads_what_a_features_object_says(seed):
     twin = lc.Engine(instruments(size), EAGER, Reader(), features=NAMES[4:])
     engine.drain()
     twin.restore(engine.snapshot())
-    assert twin.snapshot() == engine.snapshot() and twin.feature("price.last", 0) == engine.feature("price.last", 0)
+    assert twin.snapshot() == engine.snapshot() and twin.feature("oi.oi", 0) == pytest.approx(engine.feature("oi.oi", 0), nan_ok=True)
 
 
 def test_only_what_is_declared_can_be_read():

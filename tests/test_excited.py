@@ -6,11 +6,11 @@ from captures import large_streams, needs_data
 from detector_rig import SHAPES, START, alone, generated
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from liqcore.event import Phase, SignalFlag
-from liqcore.registry import make_detector, parameters
 from oracle.excited import ExcitedOracle
 
 from liqcore import LONG, SECOND, SHORT, Engine, Instrument, Standalone
+from liqcore.event import Phase, SignalFlag
+from liqcore.registry import make_detector, parameters
 
 LOUD = {"times": 20.0, "back": 5.0, "percentile": 0.0}
 options = st.fixed_dictionaries({"times": st.sampled_from([3.0, 20.0, 100.0]), "back": st.sampled_from([1.0, 3.0])}, optional={

@@ -47,7 +47,7 @@ def test_a_preset_leaves_nothing_to_another_one(name):
     preset = presets()[name]
     open_ones = [f.name for f in dataclasses.fields(PolicyOverride) if getattr(preset.policy, f.name) is None]
     assert set(open_ones) <= {"preset", "equity_share", "parameters"}
-    wanted = {f.name for f in dataclasses.fields(RULES[preset.rule].Parameters)}
+    wanted = {f.name for f in dataclasses.fields(RULES[preset.rule].numbers_type)}
     assert set(preset.policy.parameters or {}) == wanted
 
 

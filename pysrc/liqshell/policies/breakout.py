@@ -25,7 +25,7 @@ class Parameters:
 class Breakout(Ruled):
     """Remembers nothing: everything is in the bracket."""
 
-    Parameters = Parameters
+    numbers_type = Parameters
     detectors = ("breakout",)
 
     def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | None:

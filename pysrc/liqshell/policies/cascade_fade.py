@@ -26,7 +26,7 @@ class Parameters:
 class CascadeFade(Ruled):
     """Memory: the wish that is out."""
 
-    Parameters = Parameters
+    numbers_type = Parameters
     detectors = ("cascade-fade", "cascade-fade-more", BARS)
 
     def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | lc.Leave | None:

@@ -23,7 +23,7 @@ class Parameters:
 class Imbalance(Ruled):
     """Memory: the wish that is out, with the net notional at that time."""
 
-    Parameters = Parameters
+    numbers_type = Parameters
     detectors = ("imbalance", BARS)
 
     def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | lc.Leave | None:

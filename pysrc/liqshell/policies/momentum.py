@@ -20,7 +20,7 @@ DAY = 86_400 * lc.SECOND
 class Momentum(Ruled):
     """Memory: the phase of each side's cascade, the wish that is out, and the day's count of wishes."""
 
-    Parameters = Parameters
+    numbers_type = Parameters
     detectors = ("momentum", BARS)
 
     def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | lc.Leave | lc.Later | None:
@@ -40,7 +40,8 @@ class Momentum(Ruled):
             return lc.Later(at)
         if market.now > until:
             return None                                     # S3-08: too late, much of the move has happened
-        if not market.feature(n.feature_long_follow if signal.side == lc.LONG else n.feature_short_follow) > 0.0:
+        followed = market.feature(n.feature_long_follow if signal.side == lc.LONG else n.feature_short_follow) > 0.0
+        if not (followed and market.feature(n.feature_count) >= n.several):
             again = market.now + round(n.recheck_s * lc.SECOND)
             return lc.Later(again) if again <= until else None
         return self.enter(n, memory, signal, market)

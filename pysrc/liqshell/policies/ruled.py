@@ -24,20 +24,21 @@ class NoParameters:
 
 
 class Ruled(lc.Policy):
-    """default: keyword arguments of liqcore.Bracket (without side); brackets: the same by symbol; parameters: fields of `Parameters` by symbol.
+    """default: keyword arguments of liqcore.Bracket (without side); brackets: the same by symbol; parameters: fields of `numbers_type` by symbol.
 
-    A subclass names what it listens to in `detectors`, and in `Parameters` the numbers of its rule; a field `feature_*` holds the name of a feature
-    that it reads. What it remembers (signals, features, prices, its own wishes; never fills) is in `memory`, by signal.instrument, as JSON values.
+    A subclass names what it listens to in `detectors`, and the dataclass of its rule's numbers in `numbers_type`; a field `feature_*` holds the name of
+    a feature that it reads. What it remembers (signals, features, prices, its own wishes; never fills) is in `memory`, by signal.instrument, as JSON
+    values.
     """
 
-    Parameters: ClassVar[type] = NoParameters
+    numbers_type: ClassVar[type] = NoParameters
     detectors: tuple[str, ...] = ()
 
     def __init__(self, default: Mapping[str, Any], brackets: Mapping[str, Mapping[str, Any]] | None = None,
                  parameters: Mapping[str, Mapping[str, Any]] | None = None):
         self._default = dict(default)
         self._brackets = {symbol: dict(terms) for symbol, terms in (brackets or {}).items()}
-        self._numbers = {symbol: self.Parameters(**found) for symbol, found in (parameters or {}).items()}
+        self._numbers = {symbol: self.numbers_type(**found) for symbol, found in (parameters or {}).items()}
         self.features: tuple[str, ...] = tuple(dict.fromkeys(getattr(numbers, f.name) for numbers in self._numbers.values() for f in fields(numbers)
                                                              if f.name.startswith("feature_")))
         self.symbols: tuple[str, ...] = ()          # all

@@ -4,7 +4,8 @@
 one-way mode, and where it says more than `side` both must agree. One frame holds several contracts of the whole market, each with several
 `details`: every one is an event. `bkPx` is the price of the transaction with the liquidation account. Rows come out of order, once eight minutes
 late. Quantities are contracts: x ctVal x ctMult = base units, which the instrument knows as its multiplier; inverse contracts are worth fixed
-dollars, so their liquidations state their notional. Whether the venue shows all of them is not known (it says that it does not). """
+dollars, so their liquidations state their notional. Whether the venue shows all of them is not known (it says that it does not).
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -222,17 +223,8 @@ def retry(subscription: Subscription, refused: Frame) -> tuple[Subscription, ...
     return _subscription(args[:middle], 2 * number + 1_000_000), _subscription(args[middle:], 2 * number + 1_000_001)
 
 
-def label(message: dict[str, Any]) -> tuple[str, str]:
-    """(channel, contract) of a parsed frame, for recordings; of liquidations the first contract."""
-    arg, data = message.get("arg"), message.get("data")
-    if type(arg) is not dict:
-        return "", ""
-    row = data[0] if type(data) is list and data and type(data[0]) is dict else {}
-    return str(arg.get("channel", "")), str(arg.get("instId", row.get("instId", "")))
-
-
 ADAPTER = Adapter(
-    venue=VENUE, completeness=Completeness.COMPLETENESS_UNKNOWN, decoder=PublicDecoder, plan=plan, retry=retry, label=label,
+    venue=VENUE, completeness=Completeness.COMPLETENESS_UNKNOWN, decoder=PublicDecoder, plan=plan, retry=retry,
     environments={"mainnet": Addresses("https://www.okx.com", "wss://ws.okx.com:8443"),
                   "testnet": Addresses("https://www.okx.com", "wss://wspap.okx.com:8443")},
     instruments=instruments_request, parse_instruments=parse_instruments, ping=Ping(PING_INTERVAL_S, lambda sequence: b"ping"),
