@@ -81,8 +81,8 @@ class Episode:
 # ---- what is read ----
 
 def read_data(paths: Sequence[Path], dense: bool = True) -> Data:
-    """Event tables (several are merged), or one store, folder of a run, recording, or file that `liqcore import` reads. dense: with trades and quotes,
-    which are nearly all of the rows; see wants_dense."""
+    """Event tables (several are merged), or one store, folder of a run, recording, or file that `liqcore import` reads. dense: with trades and
+    quotes, which are nearly all of the rows; see wants_dense."""
     for path in paths:
         if not path.exists():
             raise ConfigError(str(path), "no such file or folder", "event tables, a store, a run, or a recording")
