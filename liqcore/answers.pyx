@@ -263,8 +263,8 @@ cdef class Answers:
     # ---- a stronger one takes the place of a weaker one ----
 
     cdef void replace(self, wish_t* w, int64_t reference, int64_t now) noexcept nogil:
-        """Close the open bracket for a wish of higher confidence, unless that could not be opened anyway. It waits for a bounded time; when the place is
-        free risk has the last word."""
+        """Close the open bracket for a wish of higher confidence, unless that could not be opened anyway. It waits for a bounded time; when the place
+        is free risk has the last word."""
         cdef ask_t ask
         cdef int32_t n = w.s.instrument
         cdef slot_t* slot = &self.slot[n]
