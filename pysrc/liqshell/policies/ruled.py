@@ -26,9 +26,9 @@ class NoParameters:
 class Ruled(lc.Policy):
     """default: keyword arguments of liqcore.Bracket (without side); brackets: the same by symbol; parameters: fields of `numbers_type` by symbol.
 
-    A subclass names what it listens to in `detectors`, and the dataclass of its rule's numbers in `numbers_type`; a field `feature_*` holds the name of
-    a feature that it reads. What it remembers (signals, features, prices, its own wishes; never fills) is in `memory`, by signal.instrument, as JSON
-    values.
+    A subclass names what it listens to in `detectors`, and the dataclass of its rule's numbers in `numbers_type`; a field `feature_*` holds the name
+    of a feature that it reads. What it remembers (signals, features, prices, its own wishes; never fills) is in `memory`, by signal.instrument, as
+    JSON values.
     """
 
     numbers_type: ClassVar[type] = NoParameters
