@@ -51,30 +51,30 @@ def program(name: str) -> Path:
     return target
 
 
-def probe() -> ModuleType:
-    """Compile and import native/probe.pyx, with the same flags as the package."""
-    if "probe" in sys.modules:
-        return sys.modules["probe"]
+def probe(name: str = "probe") -> ModuleType:
+    """Compile and import native/<name>.pyx, with the same flags as the package."""
+    if name in sys.modules:
+        return sys.modules[name]
     core, shell = ROOT / "liqcore", ROOT / "pysrc" / "liqshell"
-    sources = [NATIVE / "probe.pyx", *core.glob("*.pxd"), *core.glob("*.h"), *shell.glob("*.pxd")]
-    folder = CACHE / f"probe-{_digest(*sources)}"
-    target = folder / f"probe{sysconfig.get_config_var('EXT_SUFFIX')}"
+    sources = [NATIVE / f"{name}.pyx", *core.glob("*.pxd"), *core.glob("*.h"), *shell.glob("*.pxd")]
+    folder = CACHE / f"{name}-{_digest(*sources)}"
+    target = folder / f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
-            _compile_probe(folder, target)
-    spec = importlib.util.spec_from_file_location("probe", target)
+            _compile_probe(name, folder, target)
+    spec = importlib.util.spec_from_file_location(name, target)
     module = importlib.util.module_from_spec(spec)
-    sys.modules["probe"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
 
-def _compile_probe(folder: Path, target: Path) -> None:
-    c = folder / "probe.c"
+def _compile_probe(name: str, folder: Path, target: Path) -> None:
+    c = folder / f"{name}.c"
     _call([sys.executable, "-m", "cython", "-3", "-I", str(ROOT), "-I", str(ROOT / "pysrc"),
-           "-X", "boundscheck=False,wraparound=False,cdivision=True,initializedcheck=False", "-o", str(c), str(NATIVE / "probe.pyx")])
+           "-X", "boundscheck=False,wraparound=False,cdivision=True,initializedcheck=False", "-o", str(c), str(NATIVE / f"{name}.pyx")])
     _call([compiler(), "-shared", "-fPIC", "-O3", "-ffp-contract=off", "-fno-math-errno", "-g", "-I", sysconfig.get_path("include"),
            "-I", str(ROOT / "liqcore"), "-o", str(target) + ".partial", str(c)])
     Path(str(target) + ".partial").replace(target)

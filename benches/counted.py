@@ -7,11 +7,14 @@ Python cancel.
 import numpy as np
 
 import liqcore as lc
-from benches import market, ours, streams
+from benches import market, ours, streams, venue_streams
 from benches.build import probe
 from benches.simulators import liqcore_step
 from benches.simulators import ours as simulated
 from liqcore.event import REQUEST_DTYPE, Action, OrderType
+from liqcore.instrument import Instrument
+from liqcore.registry import make_detector
+from liqshell.venues.adapters import adapter_of
 
 SHORT, LONG = 2_000, 12_000
 DAY = 200_000                # trades of the walk's day: 2,000 liquidations
@@ -25,6 +28,8 @@ def loops() -> dict[str, tuple]:
     reaction.load(streams.LiquidationStream().take(4096))
     reaction.run(4096)
     engine = p.EngineLoop(ours.engine(), ours.events(50_000))
+    bank = p.EngineLoop(ours.bank(), ours.events(50_000))
+    detectors = {told["kind"]: probe("probe_detectors").DetectorLoop(make_detector(**told), Instrument("ETHUSDT"), ours.events(50_000)) for told in ours.DETECTORS}
     day = market.day(DAY)
     tape = lc.Tape([simulated.instrument()], liqcore_step.parts(day))
     return {
@@ -32,16 +37,43 @@ def loops() -> dict[str, tuple]:
         "quantile.push": (p.QuantileLoop(values, 0.95, 1000).push, "push and exact P95, window 1000"),
         "window.push": (p.WindowLoop(values).push, "push and signed sum, 60 s"),
         "zscore.push": (p.ZscoreLoop(values, 288).push, "push, mean and std over 288"),
+        **excitation_loops(values),
         "scan.liquidation": (p.DecodeLoop(ours.decoder(), streams.liquidation_frames(256, 1)).run, "allLiquidation frame of one row"),
         "scan.trade": (p.DecodeLoop(ours.decoder(), streams.trade_frames(256, 1)).run, "publicTrade frame of one row"),
+        **venue_loops(p),
         "guard.entry": (p.GuardLoop(guard(), entries(), float(market.PRICE)).run, "entry through the guard of the last hop, four instruments"),
         "guard.cancel": (p.GuardLoop(guard(), entries(Action.ACTION_CANCEL), float(market.PRICE)).run, "cancel through the guard"),
         "encode.create": (p.EncodeLoop(ours.encoder(), ours.requests(_orders())).run, "order.create message"),
         "reaction": (reaction.run, "frame to order bytes: scan, kernels, encode"),
         "engine.step": (engine.run, "Engine.step of a liquidation: door, kernels, detector, audit"),
+        "engine.bank": (bank.run, "the same with six detectors side by side"),
+        **{f"detector.{kind}": (loop.run, f"liquidation through detector {kind}, its deadlines included") for kind, loop in detectors.items()},
         "walk": (lambda n: walk(tape, n), "liquidation of a backtest of 200,000 trades: all of the run, 1/2000 of it"),
         "passage": (p.PassageLoop(tape, 30).run, "first-passage query, 30 ticks away, over 200,000 trades"),
         "venue.match": (resting(simulated.events(day)[:20_000]).run, "row of the market at the simulated venue, two orders resting"),
+    }
+
+
+def venue_loops(p) -> dict[str, tuple]:
+    """Frames of the other venues that go by shape."""
+    out = {}
+    for venue, kind in (("binance_um", "quote"), ("binance_um", "trade"), ("binance_um", "liquidation"), ("binance_um", "ticker"), ("okx", "quote"),
+                        ("okx", "trade"), ("okx", "ticker"), ("okx", "liquidation"), ("hyperliquid", "quote"), ("hyperliquid", "trade"), ("hyperliquid", "ticker")):
+        scan = adapter_of(venue).decoder([venue_streams.SYMBOL[venue].format("C000")]).scan
+        out[f"scan.{venue}.{kind}"] = (p.DecodeLoop(scan, venue_streams.frames(venue, kind, 256)).run, f"{kind} frame of {venue}")
+    return out
+
+
+def excitation_loops(values) -> dict[str, tuple]:
+    """Hawkes and the liquidation maps."""
+    p = probe("excitation")
+    pending = p.PendingLoop(values)
+    return {
+        "hawkes.push": (p.HawkesLoop(values).push, "liquidation into the Hawkes kernel: intensities, branching, history"),
+        "hawkes.push.500": (p.HawkesLoop(values, 500).push, "the same, 500 contracts that excite each other"),
+        "pending.push": (pending.push, "trade into the estimated map, open interest once in 20"),
+        "pending.read": (pending.read, "estimated notional within 3 % of the price"),
+        "density.push": (p.DensityLoop(values).push, "liquidation into the realised map, zones decided once in 1,200"),
     }
 
 

@@ -95,6 +95,17 @@ def engine():
     return Engine(["ETHUSDT"], CascadeConfig())
 
 
+#: the detectors beside the cascade; thresholds such that each speaks on these streams
+DETECTORS = ({"kind": "anomaly"}, {"kind": "bars"}, {"kind": "dollar", "min_usd": 5_000.0, "trigger_usd": 500_000.0}, {"kind": "imbalance"}, {"kind": "rate"})
+
+
+def bank():
+    """An engine with all of them and the cascade."""
+    from liqcore.engine import Engine
+    from liqcore.registry import make_detector
+    return Engine(["ETHUSDT"], detectors=[make_detector("cascade"), *(make_detector(**told) for told in DETECTORS)])
+
+
 def events(n: int) -> np.ndarray:
     """Liquidations of one instrument: heavy-tailed, clustered in time."""
     rng = np.random.default_rng(streams.SEED)

@@ -1,4 +1,5 @@
-"""Hawkes processes over whole arrays, offline: maximum likelihood by expectation-maximisation, residuals, and the intensity of a whole stream (Numba).
+"""Hawkes processes over whole arrays, offline: maximum likelihood by expectation-maximisation, residuals, and the intensity of a whole stream
+(Numba).
 
 fit() is for complete feeds: a throttled one shows the gaps of its throttle, not those of the market (docs/detectors.md says what it fits there).
 Each EM step is O(n) for exponential kernels, and never lowers the likelihood: Veen, Schoenberg (2008), with Ozaki's recursion (1979).
@@ -68,8 +69,8 @@ def fit(ts: ArrayLike, marks: ArrayLike | None = None, *, start_s: float | None 
         half_life_s: tuple[float, ...] = (0.1, 3.0), steps_max: int = 5000, tolerance: float = 1e-9) -> Fit:
     """Fit base rate, branching ratios and half-lives of as many kernels as half_life_s has values (where the search begins).
 
-    ts: times in s, not decreasing; marks: sizes of the excitation, scaled here to mean 1 (None: all alike); start_s, end_s: of the observation (None: the
-    first and the last event). A fit needs at least 50 events. ValueError names what is wrong.
+    ts: times in s, not decreasing; marks: sizes of the excitation, scaled here to mean 1 (None: all alike); start_s, end_s: of the observation
+    (None: the first and the last event). A fit needs at least 50 events. ValueError names what is wrong.
     """
     t = np.ascontiguousarray(ts, np.float64)
     if t.ndim != 1 or t.size < 50 or not np.isfinite(t).all() or (np.diff(t) < 0).any():
@@ -89,8 +90,9 @@ def fit(ts: ArrayLike, marks: ArrayLike | None = None, *, start_s: float | None 
     branching = np.full(decay.size, 0.8 / decay.size)
     base = 0.2 * t.size / seconds
     out = np.empty((decay.size + 1, 4))
-    previous, steps = -np.inf, 0
-    for steps in range(1, steps_max + 1):  # noqa: B007
+    previous = likelihood = -np.inf
+    steps = 0
+    for steps in range(1, steps_max + 1):
         likelihood = _expect(t, w, before, seconds, base, branching, decay, out)
         if likelihood - previous < tolerance * abs(likelihood) and steps > 20:
             break
@@ -120,15 +122,18 @@ def _compensator(before, marks, base, branching, decay):
 
 
 def residuals(of: Fit, ts: ArrayLike, marks: ArrayLike | None = None) -> Floats:
-    """Expected events between each event and the one before: independent and exponential with mean 1 where the fit is right (Papangelou; Ogata 1988)."""
+    """Expected events between each event and the one before: independent and exponential with mean 1 where the fit is right (Papangelou; Ogata
+    1988)."""
     t = np.ascontiguousarray(ts, np.float64)
-    w = np.ones(t.size) if marks is None else np.ascontiguousarray(marks, np.float64) / np.mean(marks)
+    w = np.ones(t.size) if marks is None else np.ascontiguousarray(marks, np.float64)
+    w = w / w.mean()
     decay = np.log(2.0) / np.array(of.half_life_s)
     return _compensator(np.diff(t, prepend=t[0]), w, of.base_per_s, np.array(of.branching), decay)[1:]
 
 
 def kolmogorov(residual: Floats) -> tuple[float, float]:
-    """Kolmogorov-Smirnov distance of residuals from the exponential distribution with mean 1, and its p-value (asymptotic with Stephens' correction)."""
+    """Kolmogorov-Smirnov distance of residuals from the exponential distribution with mean 1, and its p-value (asymptotic with Stephens'
+    correction)."""
     x = np.sort(1.0 - np.exp(-np.asarray(residual)))
     n = x.size
     grid = np.arange(1, n + 1) / n
@@ -175,5 +180,7 @@ def excitation(ts: ArrayLike, side: ArrayLike, notional: ArrayLike, config: dict
         raise ValueError("expected arrays of one length, times that do not go back, and mark_max 10")
     two, slow = np.log(2.0), config["slow"] + config["cross"]           # alone in its group, all that crosses comes back
     raw = np.sqrt(x) if config["size_power"] == 0.5 else x ** config["size_power"]
-    return _path(np.diff(t, prepend=t[:1]) * 1e-9, s, raw, config["fast"], slow, two / config["fast_s"], two / config["slow_s"], two / config["base_s"],
-                 config["prior_per_min"] / 60.0, config["prior_events"])
+    fast_decay, slow_decay, base_decay = (two / config[name] for name in ("fast_s", "slow_s", "base_s"))
+    out: Floats = _path(np.diff(t, prepend=t[:1]) * 1e-9, s, raw, config["fast"], slow, fast_decay, slow_decay, base_decay,
+                        config["prior_per_min"] / 60.0, config["prior_events"])
+    return out

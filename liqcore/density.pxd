@@ -1,8 +1,8 @@
 """RealisedDensity: where positions were liquidated. REALISED: sums of observed events, forgotten with time.
 
-Notional of the liquidations per price cell (a step in quote currency, such as 100, or in basis points), each side on its own, fading exponentially. A cell is
-hot when its notional, both sides together, is at or above a quantile of the cells that hold anything; adjacent hot cells are one zone. What is hot is
-decided anew on the first liquidation after `refresh`, so that zones stand still in between and reading them costs a bit scan.
+Notional of the liquidations per price cell (a step in quote currency, such as 100, or in basis points), each side on its own, fading exponentially.
+A cell is hot when its notional, both sides together, is at or above a quantile of the cells that hold anything; adjacent hot cells are one zone.
+What is hot is decided anew on the first liquidation after `refresh`, so that zones stand still in between and reading them costs a bit scan.
 
 C use: density_init once; density_push per liquidation; density_between, density_zone, density_below, density_above on demand.
 """

@@ -279,9 +279,9 @@ cdef int density_load(density_t* d, bytes data) except -1:
 cdef class DensityConfig:
     """Settings of the realised map.
 
-    step: width of a price cell in quote currency (100 = per 100 dollars), or 0: bin_bps wide. cells: how many (a power of two). half_life_s: of what has
-    happened, 0 = never forgotten. quantile: cells at or above this quantile of the cells that hold anything are hot; floor: and at least this notional.
-    refresh_s: how often that is decided; occupied_min: cells that must hold something first.
+    step: width of a price cell in quote currency (100 = per 100 dollars), or 0: bin_bps wide. cells: how many (a power of two). half_life_s: of
+    what has happened, 0 = never forgotten. quantile: cells at or above this quantile of the cells that hold anything are hot; floor: and at least
+    this notional. refresh_s: how often that is decided; occupied_min: cells that must hold something first.
     """
 
     def __init__(self, *, double step=0.0, double bin_bps=10.0, int cells=2048, double half_life_s=604_800.0, double quantile=0.9, double floor=0.0,

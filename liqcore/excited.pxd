@@ -1,8 +1,8 @@
 """Self-excitation alarms, kind `hawkes`: more liquidations of one side are to be expected than usual, and the market excites itself more than usual.
 
-Statistic: events of the side expected within `horizon_s` by the Hawkes kernel (hawkes.pxd), over those that its rate of the last hours would bring. A side
-is ACTIVE when, at one of its events, the statistic is at or above `times` and the branching ratio stands at or above `percentile` in its own history;
-EXHAUSTED when the statistic is below `back`, looked at at each event and every `check_s` after it. The other side has its own episode.
+Statistic: events of the side expected within `horizon_s` by the Hawkes kernel (hawkes.pxd), over those that its rate of the last hours would bring.
+A side is ACTIVE when, at one of its events, the statistic is at or above `times` and the branching ratio stands at or above `percentile` in its own
+history; EXHAUSTED when the statistic is below `back`, looked at at each event and every `check_s` after it. The other side has its own episode.
 """
 
 from libc.stdint cimport int32_t, int64_t

@@ -18,7 +18,8 @@ PARAMETERS = (
               "another statistic)"),
     Parameter("back", 30.0, 1.0, 1e6, "x usual", "EXHAUSTED when fewer than so many times (hysteresis; at most `times`)"),
     Parameter("percentile", 0.5, 0.0, 1.0, "", "and the branching ratio stands at least here in its own history; 0 = whatever it is"),
-    Parameter("estimate", "fit", 0, 0, "", "which branching ratio: the exponentially weighted fit, or from mean and variance of counts", ("fit", "counts")),
+    Parameter("estimate", "fit", 0, 0, "", "which branching ratio: the exponentially weighted fit, or from mean and variance of counts",
+              ("fit", "counts")),
     Parameter("horizon_s", 15.0, 0.001, 86_400.0, "s", "events within this time are expected"),
     Parameter("large_share", 0.05, 1e-6, 1.0, "", "share of the events that count as large: the score is 10 x P(a large one within the horizon)"),
     Parameter("floor_usd", 0.0, 0.0, 1e15, "quote currency", "an event smaller than this never begins an episode"),
@@ -37,18 +38,20 @@ PARAMETERS = (
     Parameter("branching_s", 7200.0, 1.0, 1e8, "s", "half-life of the branching ratio from counts"),
     Parameter("fit_events", 300.0, 10.0, 1e9, "events", "memory of the fit"),
     Parameter("history_s", 2_592_000.0, 60.0, 1e9, "s", "span of the history that the percentile is of"),
-    Parameter("history_min_s", 21_600.0, 0.0, 1e9, "s", "least history before a percentile is known; until then a bound above 0 keeps the detector silent"),
+    Parameter("history_min_s", 21_600.0, 0.0, 1e9, "s", "least history before a percentile is known; until then a bound above 0 keeps the "
+              "detector silent"),
 )
 _OWN = ("times", "back", "percentile", "estimate", "horizon_s", "large_share", "floor_usd", "check_s")
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 
 
 cdef class Excited(Detector):
-    """Self-excitation alarms, each liquidated side on its own. Excited(name="hawkes", **parameters); the parameters are the rows of excited.PARAMETERS.
+    """Self-excitation alarms, each liquidated side on its own. Excited(name="hawkes", **parameters); the parameters are the rows of
+    excited.PARAMETERS.
 
-    Signal: side = the excited one; ts_start = the event that began it; count, long and short notional = events of that side since; z = the statistic (times
-    usual); threshold = `times`; score = 10 x the probability of a large event of the side within the horizon (the model's, uncalibrated); rolling =
-    notional expected within the horizon. Instruments of one venue are one group of the kernel.
+    Signal: side = the excited one; ts_start = the event that began it; count, long and short notional = events of that side since; z = the
+    statistic (times usual); threshold = `times`; score = 10 x the probability of a large event of the side within the horizon (the model's,
+    uncalibrated); rolling = notional expected within the horizon. Instruments of one venue are one group of the kernel.
     """
 
     def __init__(self, str name="hawkes", **parameters):

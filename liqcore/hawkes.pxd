@@ -4,13 +4,14 @@
                             + cross p_i  sum over the group's events j of  w_j b_s e^(-b_s (t - t_j))          [events / s]
 
 w_j: mark of an event, its size**size_power over the running mean of that (mean about 1). fast, slow: direct children of an average event through each
-kernel; cross: those spread over the whole group (the instruments of one venue), each instrument getting its share p_i of the group's events, so that the
-branching ratio fast + slow + cross does not grow with the number of instruments and an event costs O(1), not O(instruments). base_i = (1 - branching) x
-the event rate of i over the last hours. Exponential kernels make the sums recursive: S <- S e^(-b dt) + w (Ozaki 1979).
+kernel; cross: those spread over the whole group (the instruments of one venue), each instrument getting its share p_i of the group's events, so
+that the branching ratio fast + slow + cross does not grow with the number of instruments and an event costs O(1), not O(instruments). base_i = (1 -
+branching) x the event rate of i over the last hours. Exponential kernels make the sums recursive: S <- S e^(-b dt) + w (Ozaki 1979).
 
-Branching, two estimates. COUNTS: 1 - 1/sqrt(var/mean) of the counts in equal bins, no model (Hardiman, Bouchaud 2014, arXiv 1403.5227). FIT: exponentially
-weighted online EM of the kernels' total weight with the shape kept: the mean probability that an event was triggered (Cappe, Moulines 2009). An
-absolute level means little (fits give about 1 in every period: arXiv 1302.1405), so both are read as a percentile of their own last 30 days.
+Branching, two estimates. COUNTS: 1 - 1/sqrt(var/mean) of the counts in equal bins, no model (Hardiman, Bouchaud 2014, arXiv 1403.5227). FIT:
+exponentially weighted online EM of the kernels' total weight with the shape kept: the mean probability that an event was triggered (Cappe, Moulines
+2009). An absolute level means little (fits give about 1 in every period: arXiv 1302.1405), so both are read as a percentile of their own last 30
+days.
 
 C use: the class Hawkes holds the arrays; push_c per liquidation, the *_c readers on demand, hawkes_plan once per horizon.
 """

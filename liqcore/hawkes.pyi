@@ -10,8 +10,6 @@ class BranchingEstimate(enum.IntFlag):
     BRANCHING_COUNTS = 0
     BRANCHING_FIT = 1
 
-BRANCHING_COUNTS: BranchingEstimate
-BRANCHING_FIT: BranchingEstimate
 SNAPSHOT_NAME: bytes
 
 @disjoint_base

@@ -191,9 +191,10 @@ cdef class HawkesConfig:
     """Settings of the Hawkes kernel; the defaults are the shape found by maximum likelihood on full public feeds (docs/detectors.md).
 
     fast, slow, cross: branching ratios; their sum stays below 1. fast_s, slow_s: half-lives. size_power: 0 counts events alike, 0.5 weighs them by
-    the square root of their size; mark_max: the largest weight. base_s: half-life of the event rate that is the baseline; prior_per_min, prior_events:
-    the rate of one side assumed before anything is known, and how many events that counts for. bin_s, branching_s: bin width and half-life of the
-    estimate from counts; fit_events: memory of the fit; history_s: span of the percentiles (30 slices); history_min_s: least span before they are known.
+    the square root of their size; mark_max: the largest weight. base_s: half-life of the event rate that is the baseline; prior_per_min,
+    prior_events: the rate of one side assumed before anything is known, and how many events that counts for. bin_s, branching_s: bin width and
+    half-life of the estimate from counts; fit_events: memory of the fit; history_s: span of the percentiles (30 slices); history_min_s: least span
+    before they are known.
     """
 
     def __init__(self, *, double fast=0.59, double slow=0.25, double cross=0.05, double fast_s=0.06, double slow_s=3.0, double size_power=0.5,
@@ -207,8 +208,9 @@ cdef class HawkesConfig:
                                        ("history_min_s", history_min_s, 0.0, 1e9)):
             if not low <= value <= high:
                 raise ValueError(f"{name}: expected {low:g} to {high:g}, got {value!r}")
-        if not fast + slow + cross < 0.999:
-            raise ValueError(f"fast + slow + cross: expected less than 0.999 (else the process explodes), got {fast + slow + cross!r}")
+        if not 0.001 < fast + slow + cross < 0.999:
+            raise ValueError("fast + slow + cross: expected more than 0.001 and less than 0.999 (else the process explodes), "
+                             f"got {fast + slow + cross!r}")
         if not fast_s < slow_s:
             raise ValueError(f"fast_s: expected less than slow_s ({slow_s!r}), got {fast_s!r}")
         self.c.fast, self.c.slow, self.c.cross = fast, slow, cross
@@ -324,7 +326,8 @@ cdef class Hawkes:
         rate = rate_of(g, own, all) * branching_of(g) * (1.0 - h.fit)
         h.fit += fmax(g.fit_step, 1.0 / (h.events + FIT_PRIOR)) * (caused / (caused + rate) - h.fit)
         h.fit = fmin(fmax(h.fit, FIT_MIN), FIT_MAX)
-        raw = notional if g.size_power == 1.0 else sqrt(notional) if g.size_power == 0.5 else 1.0 if g.size_power == 0.0 else pow(notional, g.size_power)
+        # the root is exactly rounded everywhere, and cheaper than a power
+        raw = sqrt(notional) if g.size_power == 0.5 else pow(notional, g.size_power)
         mark = fmin(raw / h.mark_mean, g.mark_max) if h.events > 0 else 1.0
         h.events += 1
         step = fmax(MARK_MEMORY, 1.0 / h.events)
@@ -370,7 +373,8 @@ cdef class Hawkes:
         excite_to(&all, g, now)
         seen = all.elapsed + g.prior_events / g.prior_rate
         return (base * rate_of(g, &own, &all) * k[0] + own.fast * k[1] + own.slow * k[2]
-                + share_of(g, &own, group, &all) * (base * (all.count + g.prior_events * group.instruments) / seen * k[3] + all.fast * k[4] + all.slow * k[5]))
+                + share_of(g, &own, group, &all) * (base * (all.count + g.prior_events * group.instruments) / seen * k[3]
+                                                    + all.fast * k[4] + all.slow * k[5]))
 
     cdef double expected_c(self, const hawkes_plan_t* p, int32_t n, int8_t side, int64_t now) noexcept nogil:
         return self._project(p.mean, n, side, now)

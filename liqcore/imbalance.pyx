@@ -59,14 +59,19 @@ cdef int imbalance_push(imbalance_t* d, const imbalance_config_t* g, int64_t now
                         signal_t* out) noexcept nogil:
     """One liquidation, after imbalance_timer(now)."""
     cdef int said
-    cdef int8_t dominant
+    cdef double longs, shorts, total
     window_push(&d.w, now, side, notional)
     said = end(d, g, now, flags, out)
-    if d.e.phase == IDLE and window_count(&d.w) >= g.min_events and window_total(&d.w) >= g.floor_usd:
-        dominant = LONG if window_long(&d.w) >= window_short(&d.w) else SHORT
-        if share_of(d, dominant) > g.share:
-            episode_begin(&d.e, d.w.ts[d.w.expired & d.w.mask], dominant, d.e.sequence + 1)
-            said += say(d, now, ACTIVE, flags, out + said)
+    if d.e.phase != IDLE or window_count(&d.w) < g.min_events:
+        return said
+    total = window_total(&d.w)
+    if total < g.floor_usd:
+        return said
+    longs = window_long(&d.w)
+    shorts = window_short(&d.w)
+    if (longs if longs >= shorts else shorts) / total > g.share:
+        episode_begin(&d.e, d.w.ts[d.w.expired & d.w.mask], LONG if longs >= shorts else SHORT, d.e.sequence + 1)
+        said += say(d, now, ACTIVE, flags, out + said)
     return said
 
 

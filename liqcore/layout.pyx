@@ -139,6 +139,14 @@ cdef inline const text_t* read_side(const text_t* t, const char* p) noexcept nog
     return t if (word ^ scan_load8(t.text)) << (64 - 8 * t.size) == 0 else NULL
 
 
+cdef inline const text_t* read_claim(const text_t* t, const char* p) noexcept nogil:
+    """Which of the three neighbouring texts stands here, or NULL."""
+    cdef const text_t* found = read_side(t, p)
+    if found == NULL and scan_same(p, t[2].text, t[2].mask):
+        return &t[2]
+    return found
+
+
 cdef inline const char* skip_text(scan_window_t* window, const char* p) noexcept nogil:
     """Behind plain text: at its closing quote."""
     cdef uint32_t stops
@@ -163,7 +171,8 @@ cdef int predict(const tables_t* d, const layout_t* layout, const char* src, int
     cdef int32_t instrument = -1
     cdef uint32_t name_size = 0
     cdef int rows = 0
-    cdef int8_t side = shape.side
+    cdef int8_t side = shape.side, claimed = 0
+    cdef int i
     memset(slots, 0, sizeof(slots))
     while True:
         p = scan_near(&window, p)
@@ -186,6 +195,12 @@ cdef int predict(const tables_t* d, const layout_t* layout, const char* src, int
                 return REFUSED
             side = t.value
             p += t.size
+        elif step.hole == CLAIM:
+            t = read_claim(&d.texts[step.slot], p)
+            if t == NULL:
+                return REFUSED
+            claimed = t.value
+            p += t.size
         elif step.hole == TEXT:
             p = skip_text(&window, p)
         elif step.hole == LOOKUP:
@@ -200,6 +215,8 @@ cdef int predict(const tables_t* d, const layout_t* layout, const char* src, int
         elif step.hole == ROW_END:
             if rows >= capacity:
                 return FULL
+            if claimed != 0 and claimed != side:
+                return REFUSED
             emit(&out[rows], slots, shape, d.first + instrument, side, ts_recv)
             rows += 1
             if p[0] != 44 and p[0] != 93:
@@ -212,6 +229,9 @@ cdef int predict(const tables_t* d, const layout_t* layout, const char* src, int
         step += 1
     if p != window.end:
         return REFUSED
+    if shape.rows and not shape.own:
+        for i in range(rows):           # the frame may have named its contract behind its rows
+            out[i].instrument = d.first + instrument
     if not shape.rows:
         if capacity < 1:
             return FULL

@@ -1,9 +1,9 @@
 """EstimatedPending: where positions that are open now would be liquidated. ESTIMATED: a guess from public data, never an observation.
 
-A rise of open interest is taken as new positions: long and short by the taker flow since the last report (or half and half), entered at the volume-weighted
-price of that flow (or the current price), with leverages as in a stated prior. Each has a liquidation price by the isolated-margin formula; there its
-quantity waits in a price cell until the price comes (consumed), open interest falls (decays, all levels alike, after what consumption explains) or time
-forgets it. Added = consumed + decayed + forgotten + still there, per side, is an invariant.
+A rise of open interest is taken as new positions: long and short by the taker flow since the last report (or half and half), entered at the
+volume-weighted price of that flow (or the current price), with leverages as in a stated prior. Each has a liquidation price by the isolated-margin
+formula; there its quantity waits in a price cell until the price comes (consumed), open interest falls (decays, all levels alike, after what
+consumption explains) or time forgets it. Added = consumed + decayed + forgotten + still there, per side, is an invariant.
 
 C use: pending_init once; pending_trade, pending_price, pending_interest per event; pending_between on demand.
 """

@@ -266,7 +266,8 @@ cdef class PendingConfig:
 cdef class EstimatedPending:
     """The map of one instrument: trade(), price() and interest() as data comes, between() on demand. ESTIMATED, never an observation.
 
-    Quantities are in base units (contracts x multiplier), notionals in quote currency at the liquidation price, times in ns and never before the latest.
+    Quantities are in base units (contracts x multiplier), notionals in quote currency at the liquidation price, times in ns and never before the
+    latest.
     """
     label = "ESTIMATED"
 
@@ -310,8 +311,9 @@ cdef class EstimatedPending:
         pending_interest(&self.c, &self.config.c, ts, interest)
 
     def run(self, events, double multiplier=1.0):
-        """Market events (EVENT_DTYPE, one contract, in order of ts_recv): trades are taker flow and price, tickers mark price (where they have one) and open
-        interest; the rest is passed over. multiplier: base units of one quantity unit. Events that the calls above would refuse are a ValueError."""
+        """Market events (EVENT_DTYPE, one contract, in order of ts_recv): trades are taker flow and price, tickers mark price (where they have one)
+        and open interest; the rest is passed over. multiplier: base units of one quantity unit. Events that the calls above would refuse are a
+        ValueError."""
         cdef size_t address
         cdef const event_t* e
         cdef Py_ssize_t n, count
@@ -373,4 +375,5 @@ cdef class EstimatedPending:
         self.now = int(parts[2])
 
     def __repr__(self):
-        return f"EstimatedPending(long={ladder_total(&self.c.side[0].ladder):g}, short={ladder_total(&self.c.side[1].ladder):g}, interest={self.c.interest:g})"
+        return (f"EstimatedPending(long={ladder_total(&self.c.side[0].ladder):g}, short={ladder_total(&self.c.side[1].ladder):g}, "
+                f"interest={self.c.interest:g})")

@@ -1,11 +1,11 @@
 """Realised zones, kind `zone` (S4-12): the price comes back to where much was liquidated.
 
-A zone is a run of hot cells of the realised map (density.pxd), dominated by the side that was liquidated there. The price enters it from outside, `away_s`
-or longer after it was last inside any zone: ACTIVE. side is the liquidated side of that approach: LONG where the price came down into a zone of
-liquidated longs (the sellers of then are gone, a bounce trade BUYS), SHORT where it came up into one of liquidated shorts (a bounce trade SELLS): trading
-along `side` is the bounce, as it is for the fade. EXHAUSTED, with z = 1 when the price left by more than `leave_bps` on the side it came from (bounced),
-z = -1 when it left through the far side or liquidations of that side since ACTIVE reached `cascade_share` of what the zone holds (a cascade goes through
-it), z = 0 after `stay_s`.
+A zone is a run of hot cells of the realised map (density.pxd), dominated by the side that was liquidated there. The price enters it from outside,
+`away_s` or longer after it was last inside any zone: ACTIVE. side is the liquidated side of that approach: LONG where the price came down into a
+zone of liquidated longs (the sellers of then are gone, a bounce trade BUYS), SHORT where it came up into one of liquidated shorts (a bounce trade
+SELLS): trading along `side` is the bounce, as it is for the fade. EXHAUSTED, with z = 1 when the price left by more than `leave_bps` on the side it
+came from (bounced), z = -1 when it left through the far side or liquidations of that side since ACTIVE reached `cascade_share` of what the zone
+holds (a cascade goes through it), z = 0 after `stay_s`.
 """
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t

@@ -24,10 +24,12 @@ PARAMETERS = (
     Parameter("refresh_s", 60.0, 0.0, 1e8, "s", "how often that is decided"),
     Parameter("occupied_min", 20, 1, 65_536, "cells", "that must hold anything before there are zones"),
     Parameter("zone_usd", 0.0, 0.0, 1e15, "quote currency", "a zone that holds less is passed over"),
-    Parameter("sides", "matching", 0, 0, "", "matching: coming down only zones of liquidated longs count, coming up of shorts; any: all", ("matching", "any")),
+    Parameter("sides", "matching", 0, 0, "", "matching: coming down only zones of liquidated longs count, coming up of shorts; any: all",
+              ("matching", "any")),
     Parameter("away_s", 300.0, 0.0, 1e8, "s", "the price must have been outside of all zones for so long (ours)"),
     Parameter("leave_bps", 50.0, 0.0, 5000.0, "bps", "beyond the zone's edge the price has left it (S4-12: 0.5 %)"),
-    Parameter("cascade_share", 0.5, 0.0, 1e6, "of what the zone holds", "liquidations of the side since ACTIVE that are a cascade through it (S4-12; share ours)"),
+    Parameter("cascade_share", 0.5, 0.0, 1e6, "of what the zone holds", "liquidations of the side since ACTIVE that are a cascade "
+              "through it (S4-12; share ours)"),
     Parameter("stay_s", 3600.0, 1e-3, 1e8, "s", "an episode ends after this (ours)"),
 )
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
@@ -36,9 +38,10 @@ cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef class Zone(Detector):
     """Realised-liquidation zones. Zone(name="zone", **parameters); the parameters are the rows of zone.PARAMETERS.
 
-    Signal: side = see zone.pxd: trading along it is the bounce; long and short notional = what the zone holds; threshold = what a cell must hold to be hot;
-    z of ACTIVE = notional of the zone over the threshold of its cells, of EXHAUSTED 1 bounced, -1 gone through, 0 neither; rolling = liquidated of the
-    side since ACTIVE; count = cells of the zone. A liquidation lies where the market last traded (its own price where no trade is known).
+    Signal: side = see zone.pxd: trading along it is the bounce; long and short notional = what the zone holds; threshold = what a cell must hold to
+    be hot; z of ACTIVE = notional of the zone over the threshold of its cells, of EXHAUSTED 1 bounced, -1 gone through, 0 neither; rolling =
+    liquidated of the side since ACTIVE; count = cells of the zone. A liquidation lies where the market last traded (its own price where no trade is
+    known).
     """
 
     def __init__(self, str name="zone", **parameters):

@@ -94,6 +94,8 @@ def studies() -> str:
     for title, section in (("policy", study.PolicyGrid), ("detector", study.DetectorGrid)):
         lines += [f"### [sweep.{title}]", "", f"Values to try of {', '.join(f'`{f.name}`' for f in dataclasses.fields(section))}: a list, or `{{from, to, step}}` "
                   f"with both ends; each value as in [{title}].", ""]
+    for title, where in (("parameters", "policy.parameters"), ("detectors.NAME", "detectors.NAME")):
+        lines += [f"### [sweep.{title}]", "", f"Values to try of what [{where}] may say, in the same form.", ""]
     return "\n".join(lines).rstrip()
 
 
@@ -135,7 +137,62 @@ def codes() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"codes": codes, "audit": audit, "enums": enums, "alarms": alarms, "configuration": configuration, "studies": studies, "faults": faults}
+def features() -> str:
+    """Every feature, from the table that the grammar reads."""
+    from liqcore.event import Kind
+    from liqcore.feature_spec import ENTRIES, duration
+    from liqcore.feature_table import MORE_KINDS
+
+    lines = ["| name | window | unit | meaning | made of |", "|---|---|---|---|---|"]
+    for entry in ENTRIES.values():
+        window = "" if entry.window is None else f"`@…`, default {duration(entry.window)}" if entry.window else "`@…pct`" if entry.group == "map" else "`@…`"
+        kinds = ", ".join(Kind(kind).name for kind in (entry.kind, *MORE_KINDS.get(entry.source, ())))
+        lines.append(f"| `{entry.key}` | {window} | {entry.unit} | {entry.meaning} | {kinds} |")
+    return "\n".join(lines)
+
+
+def transforms() -> str:
+    from liqcore.feature_spec import TRANSFORMS
+
+    return "\n".join(["| transform | says |", "|---|---|", *(f"| `{name}` | {what} |" for name, what in TRANSFORMS.items())])
+
+
+def detectors() -> str:
+    """Every kind of detector and what it can be told."""
+    from liqcore.registry import KINDS, meaning, parameters
+
+    lines = []
+    for kind in KINDS:
+        lines += [f"### {kind}", "", meaning(kind)[0].upper() + meaning(kind)[1:] + ".", "", "| parameter | default | accepts | meaning |", "|---|---|---|---|"]
+        for p in parameters(kind):
+            default = p.default if isinstance(p.default, str) else f"{p.default:,}" if isinstance(p.default, int) else f"{p.default:,.10g}"
+            lines.append(f"| `{p.name}` | {default} | {p.accepts} | {p.meaning} |")
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+LABELLED = {"hours": 6.0, "seed": 1, "symbols": ("BTCUSDT", "SOLUSDT", "DOGEUSDT"), "scale": 30.0}
+
+
+def quality() -> str:
+    """Precision and recall on the generator's labelled cascades; SYNTHETIC."""
+    from liqshell.agree import parse
+    from liqshell.detection import quality_report
+
+    report = quality_report(told=[one | ({"percentile": 0.0} if one["kind"] == "hawkes" else {}) for one in parse([])], **LABELLED)
+
+    def share(found: dict) -> str:
+        return "–" if found["share"] is None else f"{found['share']:.2f} ({found['low']:.2f}–{found['high']:.2f})"
+    lines = [f"{report['hours']:g} hours of {', '.join(LABELLED['symbols'])}, seed {report['seed']}, scale {LABELLED['scale']:g}: {report['cascades']} cascades.", "",
+             "| detector | feed | episodes | recall | precision | delay, median s |", "|---|---|---|---|---|---|"]
+    for full, few in zip(report["full"], report["throttled"], strict=True):
+        lines += [f"| {row['detector']} | {view} | {row['episodes']} | {share(row['recall'])} | {share(row['precision'])} | "
+                  f"{'–' if row['delay_s'] is None else format(row['delay_s'], '.1f')} |" for view, row in (("full", full), ("throttled", few))]
+    return "\n".join(lines)
+
+
+TABLES = {"features": features, "transforms": transforms, "codes": codes, "detectors": detectors, "quality": quality, "audit": audit, "enums": enums,
+          "alarms": alarms, "configuration": configuration, "studies": studies, "faults": faults}
 
 
 def filled(text: str) -> str:

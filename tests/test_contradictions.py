@@ -4,15 +4,19 @@ test_policies_hourly, C22 test_policies."""
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from liqcore.event import Kind
 from stage import BOTH, PRICE, START, Stage
+from test_policies_dollar import SIZE_ONLY
 
 import liqcore as lc
 from liqcore import LONG, SECOND, SHORT
 from liqshell.config import presets
+from liqshell.policies.momentum import Momentum
+from liqshell.policies.momentum_terms import Parameters
 from liqshell.toml import plain
 
 HERE = Path(__file__).parent
@@ -46,11 +50,11 @@ def test_c02_rules_go_by_the_liquidated_side(side):
 def test_c03_c11b_flipping_the_sides_flips_the_policy(name):
     """The same prices, every liquidation on the other side: what was bought is sold. (breakout goes by price alone; trend's candles and reversal's flow
     then disagree, so they do nothing; the alarm that finds a flipped adapter is test_engine's.)"""
-    extra = "[policy.parameters]\nweight_speed = 0\nweight_fuel = 0\nweight_stretch = 0\nweight_size = 1\nfunding_min = -1\n" if name == "momentum" else ""
+    extra = f"{SIZE_ONLY}funding_min = -1\n" if name == "momentum" else ""
     ways = []
     for side in (LONG, SHORT):
-        s = Stage(name, extra)
-        for minute in range(40):
+        s = Stage(name, extra, funding=0.0001)
+        for minute in range(65):
             s.forced(LONG if minute % 2 else SHORT, 1000.0 + minute)
             s.wait(60, every=5)
         flush(s, side, count=6)
@@ -111,7 +115,7 @@ def test_c14_what_a_cascade_is_differs_and_every_detector_has_a_floor():
     values = {name: presets()[preset].detectors[name] for name, preset in (
         ("anomaly", "trend"), ("momentum", "momentum"), ("imbalance", "imbalance"), ("breakout", "breakout"))}
     made = [lc.make_detector(name=name, **plain(told)) for name, told in values.items()]
-    engine = lc.Engine([lc.Instrument("BTCUSDT")], lc.CascadeConfig(warmup=10), detectors=made)
+    engine = lc.Engine([lc.Instrument("BTCUSDT")], detectors=[lc.make_detector("cascade", warmup=10), *made])
     said = set()
     for k in range(400):                                        # trifles of one side, thick and fast
         ts = START + k * SECOND
@@ -119,6 +123,21 @@ def test_c14_what_a_cascade_is_differs_and_every_detector_has_a_floor():
             if signal.phase == lc.Phase.ACTIVE:
                 said.add(engine.detectors[signal.detector - 1].name)
     assert said == {"cascade"}, "a rolling quantile of trifles calls trifles large; the others have a floor"
+
+
+@BOTH
+@pytest.mark.parametrize(("use", "small", "large", "unknown"), [("obstacle", True, False, True), ("fuel", False, True, True), ("ignore", True, True, True)])
+def test_c19_the_sign_of_use_of_a_pending_cluster_is_a_parameter(side, use, small, large, unknown):
+    """S3 calls a cluster fuel in its score and obstacle in its filter; S4 calls realised clusters bounce zones. Estimated and realised are two objects, and
+    what the estimated one means to momentum is chosen. A long flush looks below price, a short flush above."""
+    told = plain(presets()["momentum"].policy.parameters)
+    numbers = Parameters(**(told | {"cluster_use": use}))
+    ahead, behind = ("feature_fuel_below", "feature_fuel_above") if side == LONG else ("feature_fuel_above", "feature_fuel_below")
+    for rank, passes in ((0.89, small), (0.9, large), (float("nan"), unknown)):
+        known = {told[ahead]: rank, told[behind]: 0.5, told["feature_count"]: 3.0, told["feature_funding"]: 0.0002 * side}
+        found = Momentum.filters(None, numbers, SimpleNamespace(side=side), SimpleNamespace(feature=known.__getitem__))
+        assert found == {"3 liquidations": True, "funding elevated": True, f"cluster ahead as {use}": passes}
+    assert "map.pending" in told[ahead] and presets()["zone"].detectors["zone"]["kind"] == "zone"
 
 
 @pytest.mark.parametrize("name", sorted(presets()))

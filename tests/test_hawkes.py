@@ -10,17 +10,18 @@ import pytest
 from captures import needs_data, streams
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from liqcore.hawkes import Hawkes, HawkesConfig
 from oracle import hawkes as oracle
+
+from liqcore.hawkes import Hawkes, HawkesConfig
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND
 ESTIMATES = ("counts", "fit")
 
 gaps = st.sampled_from([0, 0, 10**6, 5 * 10**7, 2 * 10**8, SECOND, 3 * SECOND, 40 * SECOND, 700 * SECOND, 4000 * SECOND, 3 * 86_400 * SECOND])
-rows = st.lists(st.tuples(gaps, st.sampled_from([1, 1, 1, -1]), st.floats(1.0, 1e7), st.integers(0, 2)), min_size=1, max_size=120)
+rows = st.lists(st.tuples(gaps, st.sampled_from([1, 1, 1, -1]), st.floats(1.0, 1e7), st.integers(0, 2)), min_size=1, max_size=80)
 configs = st.fixed_dictionaries({}, optional={
-    "fast": st.sampled_from([0.0, 0.3, 0.59]), "slow": st.sampled_from([0.0, 0.25, 0.3]), "cross": st.sampled_from([0.0, 0.05]),
+    "fast": st.sampled_from([0.05, 0.3, 0.59]), "slow": st.sampled_from([0.0, 0.25, 0.3]), "cross": st.sampled_from([0.0, 0.05]),
     "fast_s": st.sampled_from([0.01, 0.06, 1.0]), "slow_s": st.sampled_from([1.5, 60.0]), "size_power": st.sampled_from([0.0, 0.3, 0.5, 1.0]),
     "mark_max": st.sampled_from([1.0, 10.0]), "base_s": st.sampled_from([60.0, 21_600.0]), "prior_events": st.sampled_from([1.0, 10.0]),
     "bin_s": st.sampled_from([2.0, 60.0]), "branching_s": st.sampled_from([30.0, 7200.0]), "fit_events": st.sampled_from([10.0, 300.0]),
@@ -31,8 +32,8 @@ def same(a, b, error=1e-9):
     return a == b or math.isnan(a) and math.isnan(b) or abs(a - b) <= error * max(abs(a), abs(b), 1e-6)
 
 
-@settings(max_examples=100, deadline=None)
-@given(rows, configs, st.integers(1, 3), st.integers(0, 120))
+@settings(max_examples=60, deadline=None)
+@given(rows, configs, st.integers(1, 3), st.integers(0, 80))
 def test_the_kernel_equals_sums_over_all_events(steps, options, instruments, cut):
     config = HawkesConfig(**options)
     truth, kernel, ts = oracle.Hawkes(instruments, **config.as_dict()), Hawkes(instruments, config), START
@@ -313,7 +314,7 @@ def test_bad_input_changes_nothing():
         with pytest.raises(ValueError, match="snapshot"):
             kernel.restore(bad)
     assert kernel.snapshot() == image
-    for options in ({"fast": 0.9}, {"fast": -0.1}, {"slow_s": 0.01}, {"size_power": 2.0}, {"bin_s": 0.1, "history_s": 9e8}, {"mark_max": math.nan}):
+    for options in ({"fast": 0.9}, {"fast": 0.0, "slow": 0.0, "cross": 0.0}, {"fast": -0.1}, {"slow_s": 0.01}, {"size_power": 2.0}, {"bin_s": 0.1, "history_s": 9e8}, {"mark_max": math.nan}):
         with pytest.raises(ValueError, match="expected"):
             HawkesConfig(**options)
     for groups in (0, [], [0, 2], [-1]):

@@ -226,7 +226,7 @@ def test_a_position_that_is_not_ours_is_left_alone_and_said(tmp_path):
 
 
 def test_a_configuration_without_a_recording_does_not_trade():
-    from liqshell.live.account import refuse_unsafe
+    from liqshell.live.opening import refuse_unsafe
 
     config = configuration("http://127.0.0.1:1", "ws://127.0.0.1:1", "runs", record="enabled = false")
     with pytest.raises(ConfigError, match="cannot be replayed"):

@@ -8,10 +8,11 @@ import pytest
 from captures import needs_data, streams
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from liqcore.density import DensityConfig, RealisedDensity
-from liqcore.pending import TIERS, EstimatedPending, PendingConfig, liquidation_price
 from oracle import density as realised
 from oracle import pending as estimated
+
+from liqcore.density import DensityConfig, RealisedDensity
+from liqcore.pending import TIERS, EstimatedPending, PendingConfig, liquidation_price
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND

@@ -22,10 +22,15 @@ def learnt(side=LONG, extra="", funding=-0.0001):
     """70 minutes behind it: mixed liquidations, flow that goes a little to and fro."""
     s = Flow("reversal", extra, funding=funding * side)
     for minute in range(70):
-        s.forced(LONG, 10_000.0 + 500.0 * (minute % 3))
-        s.forced(SHORT, 10_000.0 + 500.0 * (minute % 5))
+        mixed(s, minute)
         s.steps(30, 1 if minute % 2 else -1, every=2.0)
     return s
+
+
+def mixed(stage, minute):
+    """Liquidations of both sides, now more of one and now of the other."""
+    stage.forced(LONG, 10_000.0 * (1 + minute % 7))
+    stage.forced(SHORT, 10_000.0 * (1 + 3 * minute % 7))
 
 
 def flush(stage, side, minutes=3):
@@ -92,7 +97,9 @@ def test_c20_base_rate_of_the_conjunction_can_be_counted(side):
 @BOTH
 def test_reversal_needs_the_flush_before_the_turn_and_forgets_it(side):
     calm = learnt(side, MIRROR)
-    calm.steps(600, side)
+    for minute in range(10):
+        mixed(calm, minute)
+        calm.steps(60, side)
     assert calm.asked == [], "flow without a flush"
     late = learnt(side, MIRROR + "arm_s = 60\n")
     flush(late, side)

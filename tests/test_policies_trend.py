@@ -121,7 +121,7 @@ def test_trend_asks_its_judge(side):
             s.wait(1)
             question, = s.engine.questions()
             if verdict is not None:
-                s.push(Kind.VERDICT, id=question["id"], code=verdict)
+                s.push(Kind.VERDICT, instrument=-1, id=question["id"], code=verdict)
             s.wait(40)
             assert [(way, terms["confidence"]) for _, way, terms in s.asked] == [(-side, confidence)]
             assert (s.held != 0.0) is (verdict == Judgment.JUDGE_CONFIRM)
@@ -136,11 +136,21 @@ def test_trend_replaces_a_weaker_bracket_and_skips_an_equal_one(side):
         segment(s, side, z, drift=-0.005 * side)
         s.wait(1)
         for question in s.engine.questions():
-            s.push(Kind.VERDICT, id=question["id"], code=Judgment.JUDGE_CONFIRM)
+            s.push(Kind.VERDICT, instrument=-1, id=question["id"], code=Judgment.JUDGE_CONFIRM)
         s.wait(60)
         segment(s, side, 0.0, purity=0.5)                       # back to normal
         assert len([r for r in s.risk if r == Reason.OK]) == held
     assert [t[0] for t in s.trades] == [Reason.END_REPLACED]
+
+
+@BOTH
+def test_what_a_person_agreed_to_is_the_ceiling(side):
+    """[policy] notional, which a live start shows, bounds the rule's own size; equity_share replaces it."""
+    for extra, notional in (("notional = 300\n", 300.0), ("equity_share = 0.1\n", 0.0), ("notional = 9000\n", 500.0)):
+        s = learnt(extra)
+        segment(s, side, z=10.0, drift=-0.005 * side)
+        s.wait(2)
+        assert s.asked[0][2]["notional"] == notional and s.held != 0.0
 
 
 def test_trend_has_s1s_cap_of_five_positions():

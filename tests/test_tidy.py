@@ -69,9 +69,10 @@ SHELL = (
     "pipeline",
     "venue_clock drive",
     "live replay",
+    "elsewhere",
     "parity",
     "progress report research serve store judge notify doctor",
-    "backtest gate maps",
+    "backtest gate maps feature_rows",
     "sweep compare",
     "demo emulator",
     "agree",
@@ -83,7 +84,7 @@ SHELL = (
 CORE_INSIDE = {"instrument": {"event"}}      # instrument needs the enums; nothing else looks sideways
 # cli knows its commands by name only; report and friends read what a run left, so nothing on the trading path may import them
 TRADING_PATH = "wire dispatch sink venues record gateway pipeline live engine".split()
-OFFLINE = "report research serve store judge notify demo emulator backtest sweep compare doctor gate agree detection maps".split()
+OFFLINE = "report research serve store judge notify demo emulator backtest sweep compare doctor gate agree detection maps feature_rows".split()
 
 CLOCKS_AND_IO = {"time", "datetime", "os", "sys", "io", "socket", "ssl", "select", "selectors", "asyncio", "threading", "multiprocessing", "subprocess",
                  "logging", "random", "secrets", "uuid", "pathlib", "shutil", "tempfile", "signal", "urllib", "http", "sqlite3", "warnings"}
@@ -94,7 +95,8 @@ ALLOCATION = re.compile(r"\b(malloc|calloc|realloc|PyMem_\w*alloc)\s*\(")
 ALLOWED_TO_ALLOCATE = re.compile(r"__cinit__|__init__|_init$|_new$|_make$|^_?build|_alloc$|capsule|create|^init_|^make_|^_compile$|^open_c$")
 BANNED_NAMES = {"utils", "util", "core", "common", "helpers", "helper", "base", "manager", "misc"}
 KERNELS = {"window": "window", "quantile": "quantile", "zscore": "zscore", "detect": "detect", "hawkes": "hawkes", "anomaly": "anomaly",
-           "dollar": "dollar", "imbalance": "imbalance", "rate": "rate", "bars": "bars"}
+           "dollar": "dollar", "imbalance": "imbalance", "rate": "rate", "bars": "bars",
+           "feature": "feature"}
 
 
 @cache

@@ -7,12 +7,12 @@ import pytest
 from detector_rig import START, alone
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from liqcore.event import EVENT_DTYPE, Kind, Phase
-from liqcore.registry import make_detector, parameters
 from oracle.zone import ZoneOracle
 from test_excited import row
 
 from liqcore import LONG, SECOND, SHORT
+from liqcore.event import EVENT_DTYPE, Kind, Phase
+from liqcore.registry import make_detector, parameters
 
 LOUD = {"half_life_s": 0.0, "quantile": 0.6, "refresh_s": 0.0, "occupied_min": 2, "away_s": 10.0, "bin_bps": 50.0, "cells": 256}
 options = st.fixed_dictionaries({"occupied_min": st.sampled_from([1, 2, 4]), "bin_bps": st.sampled_from([20.0, 100.0]), "cells": st.just(256)}, optional={

@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": "The whole live path on a loopback market: no keys, no internet; ends with a report.",
     "detect": "Signals of recordings or event tables, as JSON lines.",
     "agree": "Which detectors see the same cascades: rates, agreement matrix, what a throttled feed costs them.",
+    "features": "Features of recorded data at given times, each as it was known then.",
     "import": "Recordings and vendor files into a store, with a report of what is in it.",
     "data": "What a store has: coverage, gaps, refused rows.",
     "live": "Run a configuration: paper trading on a live feed.",

@@ -151,12 +151,10 @@ def make_engine(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] |
                                   "Add it to the configuration or to the preset")
     features = list(dict.fromkeys([*values["features"], *(name for policy in policies for name in getattr(policy, "features", ()))]))
     wrapped = [wrap(policy) for policy in policies] if wrap is not None else policies
-    heard: dict[str, Any] = {}
-    if values["detectors"] or features:
-        heard = {"detectors": [make_detector(**told) for told in values["detectors"]], "features": features}
-    cascade = lc.CascadeConfig(**values["cascade"]) if values["cascade"] is not None else None
-    return lc.Engine(instruments, cascade, wrapped[0] if len(wrapped) == 1 else wrapped or None, lc.Risk(**values["limits"]),
-                     equity=values["equity"], audit_capacity=AUDIT_CAPACITY, patience=values.get("patience", 1.0), **heard)
+    cascade = [] if values["cascade"] is None else [make_detector(CASCADE, CASCADE, **values["cascade"])]
+    return lc.Engine(instruments, None, wrapped[0] if len(wrapped) == 1 else wrapped or None, lc.Risk(**values["limits"]),
+                     equity=values["equity"], audit_capacity=AUDIT_CAPACITY, patience=values.get("patience", 1.0), features=features,
+                     detectors=cascade + [make_detector(**told) for told in values["detectors"]])
 
 
 def make_policies(values: dict[str, Any]) -> list[lc.Policy]:

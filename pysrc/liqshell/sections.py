@@ -235,7 +235,9 @@ class LiveConfig:
     """Trading at the venue. What must survive the process lies in [run] out / state / name: one name per account.
 
     leverage: set at the venue for every symbol at the start, 0 = left as it is. stop_rescue: distance of the stop that is placed for a position of
-    ours whose bracket is lost. divergence_max: of mark and last price, above it no entries. durable: the store waits for the disk.
+    ours whose bracket is lost. divergence_max: of mark and last price, above it no entries. durable: the store waits for the disk. via: "ccxt" =
+    orders go through ccxt, at venues without an account adapter of ours; exchange: its name of the venue, where it is not the feed's.
+    accept_watched_stop: there, no stop travels with an entry.
     """
 
     recv_window_ms: int = integer(5000, 1000, 60_000, "milliseconds")
@@ -246,3 +248,6 @@ class LiveConfig:
     patience: float = number(1.0, 1.0, 1000.0, "factor on what waits for the network: above 1 for rehearsals only")
     durable: bool = flag(False)
     watchdog: bool = flag(True)
+    via: str = choice("own", "own", "ccxt")
+    exchange: str = text("", r"[a-z0-9]+", "ccxt's name of an exchange, such as 'binanceusdm'")
+    accept_watched_stop: bool = flag(False)

@@ -232,7 +232,8 @@ class SweepConfig:
     detectors: Mapping[str, Mapping[str, tuple[Any, ...]]] = tables(axis_tables("values to try by name"), DETECTOR_NAME, "the name of a detector")
     by: str = choice("auto", "auto", "kernel", "backtest")
     objective: str = choice("net", *OBJECTIVES)
-    heatmap: tuple[str, ...] = names(r"(policy|detector|parameters|detectors\.[a-z][a-z0-9_-]*)\.[a-z][a-z0-9_]*", "parameters such as 'policy.take_profit'", most=2)
+    heatmap: tuple[str, ...] = names(r"(policy|detector|parameters|detectors\.[a-z][a-z0-9_-]*)\.[a-z][a-z0-9_]*",
+                                     "parameters such as 'policy.take_profit'", most=2)
     top: int = integer(10, 1, 1000)
     settings_max: int = integer(1_000_000, 1, 100_000_000)
     workers: int = integer(0, 0, 1024, "threads, 0 = one a core")

@@ -29,7 +29,7 @@ def parameters(rule: str, layers: Iterable[Mapping[str, Any] | None]) -> dict[st
     if rule not in RULES:
         return {name: plain(value) for name, value in found.items()}
     problems: list[ConfigError] = []
-    read = decode(RULES[rule].Parameters, found, f"rule {rule}", "parameters", problems)
+    read = decode(RULES[rule].numbers_type, found, f"rule {rule}", "parameters", problems)
     out = dataclasses.asdict(read)
     problems += [ConfigError(f"rule {rule}: parameters.{name}", "not set") for name, value in out.items() if value is None]
     if problems:
@@ -41,7 +41,7 @@ def parameter_problems(rule: str, found: Mapping[str, Any] | None, file: str, pa
     """What is wrong with one table of parameters."""
     problems: list[ConfigError] = []
     if found and rule in RULES:
-        decode(RULES[rule].Parameters, found, file, path, problems)
+        decode(RULES[rule].numbers_type, found, file, path, problems)
         for name, value in found.items():
             if name.startswith("feature_") and isinstance(value, str):
                 problems += feature_problems((value,), file, f"{path}.{name}")

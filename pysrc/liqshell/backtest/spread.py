@@ -12,8 +12,8 @@ Item = TypeVar("Item")
 
 
 def spread(task: Callable[[Item], Any], items: Sequence[Item], workers: int = 0) -> Iterator[tuple[Item, Any]]:
-    """task(item) for every item, each result as it comes. task: a function of a module, which finds what is shared in the module: whatever it was when
-    this was called. workers: processes, 0 = one a core; with one, or where a process cannot be forked, everything runs here."""
+    """task(item) for every item, each result as it comes. task: a function of a module, which finds what is shared in the module, as it was
+    when this was called. workers: processes, 0 = one a core; with one, or where a process cannot be forked, everything runs here."""
     count = min(workers or os.cpu_count() or 1, len(items))
     if count <= 1 or "fork" not in multiprocessing.get_all_start_methods():
         for item in items:

@@ -20,6 +20,9 @@ from liqshell.report.study import Outcome
 from liqshell.study import Setting
 
 
+SPECIAL = {"trail_basis", "replaces", "judge_s"}         # terms of a bracket that the kernel does not know; absent where they are as usual
+
+
 def why_not(config: Config, values: dict[str, Any], symbols: Sequence[str]) -> str:
     """What of a configuration a sweep knows nothing of, '' where it may trade as the engine does: the answers of the policy have the last word, see
     answers.inconstant. values: pipeline.settings of the configuration."""
@@ -29,7 +32,7 @@ def why_not(config: Config, values: dict[str, Any], symbols: Sequence[str]) -> s
                ("[paper] taker = 'walk'", paper["taker"] != "next"), ("[paper] latency = 'empirical'", "latency" in paper),
                ("[paper] leverage", paper["leverage"] != 0.0),
                ("equity_share", any(config.policy_for(s).equity_share for s in symbols)),
-               ("trail_basis, replaces, judge_s", any({"trail_basis", "replaces", "judge_s"} & terms.keys() for terms in values["brackets"].values())))
+               ("trail_basis, replaces, judge_s", any(SPECIAL & terms.keys() for terms in values["brackets"].values())))
     return ", ".join(name for name, found in reasons if found)
 
 

@@ -125,10 +125,17 @@ def draws_of(kind: str, values: dict[str, Any], history: History, seed: int, dra
             offset = int(np.random.default_rng([seed + k, 1]).integers(span // 100, span - span // 100))
             yield Draw(values, history.shifted(offset))
     else:
-        changed = copy.deepcopy(values)
-        changed["cascade"] |= EVERY_DETECTOR
         for phase in (0, 1):
-            yield Draw(changed, history.every_half_hour(phase))
+            yield Draw(by_the_clock(values), history.every_half_hour(phase))
+
+
+def by_the_clock(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings in which each liquidation of History.every_half_hour is answered with the bracket of [policy], whatever the rule: what the
+    bracket alone earns."""
+    symbols = [told["symbol"] for told in values["instruments"]]
+    brackets = {symbol: {key: value for key, value in terms.items() if key != "judge_s"} for symbol, terms in values["brackets"].items()}
+    return values | {"cascade": (values["cascade"] or {}) | EVERY_DETECTOR, "detectors": [], "features": [], "rule": "fade", "brackets": brackets,
+                     "policies": [{"rule": "fade", "symbols": symbols, "parameters": {symbol: {} for symbol in symbols}}]}
 
 
 def count_of(kind: str, draws: int) -> int:

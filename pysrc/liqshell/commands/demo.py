@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,14 +15,35 @@ from cyclopts.validators import Number
 from liqshell.errors import ConfigError
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Options:
+    """What is traded, in which market.
+
+    Parameters
+    ----------
+    policy
+        A preset: see `liqcore presets`. Its numbers are its own.
+    scale
+        How many times the real market's size the generated one has; by default 1, or what the preset waits for ($5M in 90 s comes at 40).
+    funding
+        Funding rate of the generated market, a share per eight hours; by default 0.0001, or what the preset waits for.
+    """
+
+    policy: Annotated[str, Parameter(name=("--policy", "--preset"))] = "fade"
+    scale: Annotated[float | None, Parameter(validator=Number(gt=0, lte=1000))] = None
+    funding: Annotated[float | None, Parameter(validator=Number(gte=-0.005, lte=0.005))] = None
+
+
+DEFAULT = Options()
+
+
 def demo(
     *,
     seed: Annotated[int, Parameter(validator=Number(gte=0))] = 1,
     speed: Annotated[float, Parameter(validator=Number(gt=0, lte=1000))] = 120.0,
     hours: Annotated[float | None, Parameter(validator=Number(gt=0, lte=240))] = None,
-    policy: Annotated[str, Parameter(name=("--policy", "--preset"))] = "fade",
-    scale: Annotated[float | None, Parameter(validator=Number(gt=0, lte=1000))] = None,
-    funding: Annotated[float | None, Parameter(validator=Number(gte=-0.005, lte=0.005))] = None,
+    options: Options = DEFAULT,
     from_: Annotated[tuple[Path, ...], Parameter(name="--from", consume_multiple=True, negative=())] = (),
     paper: Annotated[bool, Parameter(negative=())] = False,
     venues: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
@@ -42,12 +64,6 @@ def demo(
         Market seconds in a second. Real latencies are multiplied by it.
     hours
         Market hours to run; 2, or what the preset needs.
-    policy
-        A preset: see `liqcore presets`. Its numbers are its own.
-    scale
-        How many times the real market's size the generated one has; by default 1, or what the preset waits for ($5M in 90 s comes at 40).
-    funding
-        Funding rate of the generated market, a share per eight hours; by default 0.0001, or what the preset waits for.
     from_
         Recordings to trade on instead of a generated market.
     paper
@@ -60,19 +76,16 @@ def demo(
         Print the summary as one JSON object instead of the report.
     """
     from liqshell import demo as show
-    from liqshell.config import presets
     from liqshell.report import make_report, print_report
 
     for path in from_:
         if not path.exists():
             raise ConfigError(f"--from {path}", "no such file or folder", "a recording")
     folder = out or Path(tempfile.mkdtemp(prefix="liqcore-demo-")) / "run"
-    known = presets()
-    if policy not in known:
-        raise ConfigError(f"--policy {policy}", "no preset of this name", f"of {', '.join(known)}", "`liqcore presets` prints them")
-    needs = show.NEEDS.get(policy, show.Needs())
-    plan = show.Plan(folder, seed, speed, hours or needs.hours, tuple(path.resolve() for path in from_), preset=policy,
-                     scale=needs.scale if scale is None else scale, funding=needs.funding if funding is None else funding, paper=paper,
+    needs = _needs(options.policy)
+    plan = show.Plan(folder, seed, speed, hours or needs.hours, tuple(path.resolve() for path in from_), preset=options.policy, paper=paper,
+                     scale=needs.scale if options.scale is None else options.scale,
+                     funding=needs.funding if options.funding is None else options.funding,
                      venues=tuple(name for one in venues for name in one.split(",") if name))
     _run(plan, quiet=json_)
     verdict = show.prove(folder)
@@ -82,13 +95,24 @@ def demo(
     else:
         print_report(report.summary)
         if not plan.from_ and (plan.scale, plan.funding) != (1.0, 1e-4):
-            why = f", because {needs.why}" if needs.why and scale is None and funding is None else ""
+            why = f", because {needs.why}" if needs.why and options == Options(policy=options.policy) else ""
             print(f"The market was made with {plan.scale:g} times the real one's size and a funding rate of {plan.funding:g}{why}. "
-                  f"The numbers of {policy} are unchanged.")
+                  f"The numbers of {plan.preset} are unchanged.")
         print(f"Report: {report.html}")
         print(f"Replay of this run's own recording: {'identical' if verdict.identical else 'DIFFERENT'} "
               f"({verdict.records} audit records{'' if verdict.identical else f', first difference at {verdict.first_difference}'}).")
     return 0 if verdict.identical else 1
+
+
+def _needs(policy: str) -> Any:
+    """What a preset waits for; ConfigError where there is no such preset."""
+    from liqshell.config import presets
+    from liqshell.demo import NEEDS, Needs
+
+    known = presets()
+    if policy not in known:
+        raise ConfigError(f"--policy {policy}", "no preset of this name", f"of {', '.join(known)}", "`liqcore presets` prints them")
+    return NEEDS.get(policy, Needs())
 
 
 def _run(plan: Any, quiet: bool) -> None:

@@ -79,12 +79,18 @@ def live(
 def _account(config: Any, resume: bool, flatten: bool, agreed: bool) -> Any:
     """The account's side, with whatever must be there before anything is connected."""
     from liqshell.keys import load_keys
-    from liqshell.live.account import LiveAccount, refuse_unsafe
+    from liqshell.live.account import LiveAccount
+    from liqshell.live.opening import refuse_unsafe
     from liqshell.venue_clock import is_loopback
 
     refuse_unsafe(config)
+    make: Any = LiveAccount
+    if config.live.via == "ccxt":
+        from liqshell.elsewhere.account import ElsewhereAccount, refuse_without_consent
+        refuse_without_consent(config)
+        make = ElsewhereAccount
     keys = load_keys(config.feed.environment)
-    return LiveAccount(config, keys, confirm=None if agreed or is_loopback(config.feed.rest_url) else _confirm, resume=resume, flatten=flatten)
+    return make(config, keys, confirm=None if agreed or is_loopback(config.feed.rest_url) else _confirm, resume=resume, flatten=flatten)
 
 
 def _confirm(terms: str, word: str) -> bool:

@@ -12,6 +12,9 @@ from rich.table import Table
 
 from liqcore.pending import TIERS, PendingConfig
 from liqshell.errors import ConfigError, DataError
+from liqshell.maps.load import Market, load
+from liqshell.maps.score import WINDOWS_MIN, score_of
+from liqshell.maps.windows import Setting, windows_of
 
 PLAIN_WIDTH = 130
 PRIOR = ",".join(f"{leverage:g}:{share:g}" for leverage, share in TIERS)
@@ -75,35 +78,28 @@ def maps(
     json_
         Write the scores to this file too.
     """
-    from liqshell.maps.load import load
-    from liqshell.maps.score import score_of
-    from liqshell.maps.windows import Setting, windows_of
-
     if not 100 <= draws <= 1_000_000 or not 1.0 <= every_s <= 1e6 or not 0.1 <= range_pct <= 50.0 or not 1.0 <= bin_bps <= 1000.0 or warmup_s < 0:
         raise ConfigError("maps", f"draws {draws}, every-s {every_s}, range-pct {range_pct}, bin-bps {bin_bps}, warmup-s {warmup_s}",
                           "100 to 1e6 draws, 1 to 1e6 s, 0.1 to 50 %, 1 to 1000 bps, and no negative time")
     config = _config(tiers, maintenance, split, half_life_s)
-    setting = Setting(every_s, range_pct, bin_bps, at, warmup_s)
-    markets = load(data, symbols, interest)
-    results: dict[str, Any] = {}
-    every = []
-    for market in markets:
-        windows = windows_of(market, config, setting)
-        if windows:
-            results[market.name] = score_of(windows, by=by, draws=draws, seed=seed)
-            every += windows
-    if not every:
-        raise DataError(str(data), "no window has predictions and liquidations within reach of the price", "liquidations, prices and open interest at "
-                        "the same time", "Open interest may come from a file: --interest SYMBOL=FILE")
-    results["all"] = score_of(every, by=by, draws=draws, seed=seed)
-    synthetic = any(market.synthetic for market in markets)
-    report = {"data": data.name, "map": "ESTIMATED", "synthetic": synthetic, "by": by, "draws": draws, "seed": seed, "setting": vars(setting),
-              "pending": config.as_dict(), "completeness": {m.name: m.completeness for m in markets},
-              "scores": {name: score.as_dict() for name, score in results.items()}}
+    report = _score(data, load(data, symbols, interest), config, Setting(every_s, range_pct, bin_bps, at, warmup_s), by, draws, seed)
     if json_ is not None:
         json_.write_text(json.dumps(report, indent=1) + "\n")
     show(report)
-    return 0 if all(results["all"].beats.values()) and results["all"].windows >= 20 else 1
+    whole = report["scores"]["all"]
+    return 0 if whole["windows"] >= WINDOWS_MIN and all(null["beaten"] for null in whole["null"].values()) else 1
+
+
+def _score(data: Path, markets: list[Market], config: PendingConfig, setting: Setting, by: str, draws: int, seed: int) -> dict[str, Any]:
+    """What is printed and written."""
+    windows = {market.name: found for market in markets if (found := windows_of(market, config, setting))}
+    if not windows:
+        raise DataError(str(data), "no window has predictions and liquidations within reach of the price",
+                        "liquidations, prices and open interest at the same time", "Open interest may come from a file: --interest SYMBOL=FILE")
+    windows["all"] = [window for found in windows.values() for window in found]
+    return {"data": data.name, "map": "ESTIMATED", "synthetic": any(market.synthetic for market in markets), "by": by, "draws": draws, "seed": seed,
+            "setting": vars(setting), "pending": config.as_dict(), "completeness": {market.name: market.completeness for market in markets},
+            "scores": {name: score_of(found, by=by, draws=draws, seed=seed).as_dict() for name, found in windows.items()}}
 
 
 def _config(tiers: str, maintenance: float, split: Literal["flow", "even"], half_life_s: float) -> PendingConfig:
@@ -123,14 +119,16 @@ def show(report: dict[str, Any]) -> None:
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
     title = "ESTIMATED map against later liquidations" + (" (SYNTHETIC market)" if report["synthetic"] else "")
-    table = Table("contract", "feed", "windows", "liquidations", "score (0.5 = knows nothing)", "shuffled prices", "p", "other moment", "p", title=title)
+    table = Table("contract", "feed", "windows", "liquidations", "score (0.5 = knows nothing)", "shuffled prices", "p", "other moment", "p",
+                  title=title)
     for name, s in report["scores"].items():
         nulls = [cell for null in s["null"].values() for cell in (f"{null['mean']:.3f} [{null['interval'][0]:.3f}, {null['interval'][1]:.3f}]",
                                                                   f"{null['p']:.4f}")]
         table.add_row(name, report["completeness"].get(name, ""), str(s["windows"]), str(s["liquidations"]),
                       f"{s['score']:.3f} [{s['interval'][0]:.3f}, {s['interval'][1]:.3f}]", *nulls)
     console.print(table)
-    ranks = Table("fifth of predicted rank", "bins", "with a liquidation", "share of liquidations", "share by chance", title="bins that the price came to")
+    ranks = Table("fifth of predicted rank", "bins", "with a liquidation", "share of liquidations", "share by chance",
+                  title="bins that the price came to")
     for row in report["scores"]["all"]["ranks"]:
         ranks.add_row(f"{row['rank']:.0f}{' (largest)' if row['rank'] == 1 else ''}", f"{row['bins']:.0f}", f"{row['hit_rate']:.3f}",
                       f"{row['share']:.3f}", f"{row['share_by_chance']:.3f}")

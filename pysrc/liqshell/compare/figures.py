@@ -69,8 +69,8 @@ def conclusion(rows: list[dict[str, Any]], failed: dict[str, str], tried: int, s
         told += "Nothing pays: no preset's gain is beyond chance and beyond its controls. "
         best = max(traded, key=lambda r: r["trade"]["mean"])
         lost = sum(r["state"] == "loses" for r in rows)
-        told += f"{lost} of {len(traded)} that traded lose beyond chance; " if lost else ""
-        told += f"the best mean is {best['preset']}'s {number(best['trade']['mean'], 1, True)} bps a trade (n = {best['trades']})."
+        told += f"{lost} of {len(traded)} that traded lose beyond chance. " if lost else ""
+        told += f"The best mean is {best['preset']}'s {number(best['trade']['mean'], 1, True)} bps a trade (n = {best['trades']})."
     else:
         told += "; ".join(f"{r['preset']} gains {number(r['trade']['mean'], 1, True)} bps a trade (n = {r['trades']}, t = {number(r['trade']['t'])})"
                           for r in pays)

@@ -199,10 +199,12 @@ def base_rates(s: dict[str, Any]) -> str:
     for b in s["base_rates"]:
         each = "; ".join(f"{c['name']}: {percent(c['held'] / c['known'] if c['known'] else None, 2)}" for c in b["conditions"])
         lift = b["share"] / b["independent"] if b["share"] is not None and b["independent"] else None
+        wanted = next((r["wanted"] for r in s["presets"] if r["preset"] == b["preset"]), 0)
         rows.append((f"<b>{esc(b['preset'])}</b>", f"{b['asked']:,}", f"{b['known']:,}", esc(each), percent(b["share"], 3),
                      percent(b["independent"], 3),
-                     number(lift) + " ×" if lift is not None else NONE, esc(_rate(b["rate"]))))
-    columns = ("preset", ">asked", ">all known", "each condition holds", ">all hold", ">if independent", ">ratio", ">per h (95 %)")
+                     number(lift) + " ×" if lift is not None else NONE, esc(_rate(b["rate"])), f"{wanted:,}"))
+    columns = ("preset", ">asked", ">all known", "each condition holds", ">all hold", ">if independent", ">ratio", ">per h (95 %)",
+               ">wanted a trade")
     body = table(columns, rows) if rows else empty("None of these presets tells its conditions.")
     return section("Base rates", body, "Before profit and loss: how often each condition of a rule held when it was asked, and how often all did.",
                    "base")

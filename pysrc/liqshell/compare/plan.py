@@ -65,4 +65,4 @@ def read(path: Path, changes: Sequence[str] = ()) -> Config:
     return loads("\n".join(lines) + "\n", str(path), changes)
 
 
-__all__ = ["names_of", "read", "with_preset"]
+__all__ = ["loads", "names_of", "read", "with_preset"]

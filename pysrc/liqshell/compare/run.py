@@ -20,7 +20,7 @@ from liqshell.compare.figures import row_of
 from liqshell.compare.plan import names_of, with_preset
 from liqshell.config import Config
 from liqshell.errors import ConfigError, DataError, LiqshellError
-from liqshell.pipeline import settings
+from liqshell.pipeline import make_engine, settings
 from liqshell.report import make_report
 from liqshell.report.study import STUDY
 from liqshell.trials import TRIALS, TrialLog
@@ -125,6 +125,10 @@ def _run(name: str) -> Listened | str:
     folder = _work.folder / RUNS / name
     try:
         values = settings(config, _work.history.instruments)
+        try:
+            make_engine(values, trust=True)
+        except (ValueError, KeyError) as why:          # a detector or a feature that these contracts do not have
+            return str(why)
         found = listen(values, _work.history)
         listened = Listened(found.rows, found.conditions)
         if not _right(folder, config, _work.history, values):

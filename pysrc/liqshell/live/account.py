@@ -16,10 +16,11 @@ from liqcore.event import Gate, Kind, Role
 from liqshell import limits, watchdog
 from liqshell.config import Config
 from liqshell.dispatch import Dispatch, PicowsWire
-from liqshell.errors import ConfigError, VenueError
+from liqshell.errors import VenueError
 from liqshell.gateway.bybit import BybitPort
 from liqshell.gateway.effects import Call, Channel, Level, Notice
 from liqshell.gateway.gateway import Gateway
+from liqshell.gateway.port import Port
 from liqshell.gateway.settings import Settings
 from liqshell.live import opening
 from liqshell.live.channel import Link
@@ -75,18 +76,14 @@ class LiveAccount:
 
     async def open(self, session: Session, instruments: tuple[lc.Instrument, ...], settings_of: Callable[[LiveStart], dict[str, Any]]) -> LiveStart:
         """State folder, account, a person's word; with what the run begins."""
-        self.session = session
-        feed, live = self.config.feed, self.config.live
-        tls = session.tls
-        self.rest = Rest(feed.rest_url, self._keys, live.recv_window_ms, tls, self.now, self.offset_ms)
-        self.links = {Channel.PRIVATE: Link(Channel.PRIVATE, feed.private_url, tls, self._on_frame, self._on_channel)}
-        if feed.trade_url:
-            self.links[Channel.ORDERS] = Link(Channel.ORDERS, feed.trade_url, tls, self._on_frame, self._on_channel)
+        self.session, self.instruments = session, instruments
+        live = self.config.live
+        self._connect()
         self.patience = max(live.patience, session.speed)
         self.dispatch: Dispatch | None = None
         self.state = opening.open_state(self.config, instruments)
         try:
-            account = await opening.check_account(self.rest)
+            account = await self._check()
             first = LiveStart(account.equity, self.patience)
             restored = opening.restore(self.state, make_engine(settings_of(first), trust=True))
             now = max(self.now(), int(self.state.found["now_ns"]))
@@ -98,6 +95,25 @@ class LiveAccount:
             await self.rest.close()
             raise
         return start
+
+    def _connect(self) -> None:
+        """The ways to the venue; nothing is sent yet."""
+        feed, tls = self.config.feed, self.session.tls
+        self.rest = Rest(feed.rest_url, self._keys, self.config.live.recv_window_ms, tls, self.now, self.offset_ms)
+        self.links = {Channel.PRIVATE: Link(Channel.PRIVATE, feed.private_url, tls, self._on_frame, self._on_channel)}
+        if feed.trade_url:
+            self.links[Channel.ORDERS] = Link(Channel.ORDERS, feed.trade_url, tls, self._on_frame, self._on_channel)
+
+    async def _check(self) -> opening.Account:
+        """What the venue says of the key and the wallet; VenueError."""
+        return await opening.check_account(self.rest)
+
+    def _port(self, real: bool) -> Port:
+        """The venue's language. real: at the pace of the wall."""
+        pipeline = self.session.pipeline
+        assert pipeline is not None
+        return BybitPort(self._keys, self.state.prefix, pipeline.instruments, wall_ms=None if real else self._login_ms,
+                         order_socket=bool(self.config.feed.trade_url))
 
     def bind(self) -> None:
         """The pipeline and the recorder are there: put the last hop and the gateway to them."""
@@ -120,8 +136,7 @@ class LiveAccount:
         self.dispatch = Dispatch(self.engine, self.guard, encoder, state.image, self.wire, None if real else self._market_ms)
         self.dispatch.on_waiting = self._on_waiting
         self.sink.dispatch = self.dispatch
-        port = BybitPort(self._keys, state.prefix, pipeline.instruments, wall_ms=None if real else self._login_ms,
-                         order_socket=bool(config.feed.trade_url))
+        port = self._port(real)
         leverage = {"": config.live.leverage} if config.live.leverage else {}
         self.gateway = Gateway(self.engine, self.dispatch, state.store, port, Settings(
             state.prefix, config.run.name, config.live.recv_window_ms, patience=self.patience, period_s=config.live.period_s, leverage=leverage,
@@ -383,9 +398,3 @@ class LiveAccount:
                 "later": self.dispatch.later, "reports": self.sink.reports, "notices": dict(self.counters), "alarms": self.alarms,
                 "stalls": self.stalls, "connects": {link.channel.name.lower(): link.connects for link in self.links.values()},
                 "guard": {reason.name: count for reason, count in self.guard.refused.items()}, "gateway": self.gateway.status()}
-
-
-def refuse_unsafe(config: Config) -> None:
-    """What a configuration may say on paper, and not where money is real."""
-    if not config.record.enabled:
-        raise ConfigError("[record] enabled", "false", "true where real orders are sent", "A run that cannot be replayed cannot be explained")

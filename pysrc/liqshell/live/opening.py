@@ -162,3 +162,12 @@ def halted_before(state: State) -> Reason:
     if halted == Reason.HALTED and lifts and lifts[0]["action"] == "lift" and lifts[0]["ts_ns"] > (begun[0]["started_ns"] if begun else 0):
         state.found["lifted"] = True
     return halted
+
+
+def refuse_unsafe(config: Config) -> None:
+    """What a configuration may say on paper, and not where money is real."""
+    if config.feed.venue != "bybit" and config.live.via != "ccxt":
+        raise ConfigError("[feed] venue", f"found {config.feed.venue!r}", "bybit, whose account we speak to ourselves; or [live] via = \"ccxt\"",
+                          "Or trade it on paper")
+    if not config.record.enabled:
+        raise ConfigError("[record] enabled", "false", "true where real orders are sent", "A run that cannot be replayed cannot be explained")

@@ -38,7 +38,8 @@ class Market:
 
 
 def load(data: Path, symbols: Sequence[str] = (), interest: Sequence[str] = ()) -> list[Market]:
-    """Contracts of DATA that have liquidations, prices and open interest. interest: SYMBOL=FILE, tables of open interest to merge (see read_interest)."""
+    """Contracts of DATA that have liquidations, prices and open interest. interest: SYMBOL=FILE, tables of open interest to merge (see
+    read_interest)."""
     if not data.exists():
         raise ConfigError(str(data), "no such file or folder", "a store, a recording, or an event table")
     more = dict(_named(text) for text in interest)

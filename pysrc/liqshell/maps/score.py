@@ -1,9 +1,9 @@
 """The score of the map, and whether maps that know nothing would have had it.
 
-Only bins that the price came to are judged: no map is praised or blamed for the path. In each window these bins are ranked by what the map predicted in
-them (0..1, ties in the middle); the score is the mean rank of what was liquidated, 0.5 for a map that knows nothing. Two nulls, both drawn from the
-same windows: `prices`, the predictions of a window shuffled among its bins; `moments`, the map of another moment (same contract and side) moved to the
-present price. The second is the harder one: it knows how far from the price levels usually lie.
+Only bins that the price came to are judged: no map is praised or blamed for the path. In each window these bins are ranked by what the map
+predicted in them (0..1, ties in the middle); the score is the mean rank of what was liquidated, 0.5 for a map that knows nothing. Two nulls, both
+drawn from the same windows: `prices`, the predictions of a window shuffled among its bins; `moments`, the map of another moment (same contract and
+side) moved to the present price. The second is the harder one: it knows how far from the price levels usually lie.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def ranks(values: Floats) -> Floats:
 
 
 def score_of(windows: Sequence[Window], *, by: str = "events", draws: int = 2000, seed: int = 1) -> Score:
-    """by: 'events' weighs the liquidations of a window alike (with a tail index of 1 one print would decide), 'notional' by their size. A window counts
-    as one whatever was liquidated in it. ValueError where there is no window."""
+    """by: 'events' weighs the liquidations of a window alike (with a tail index of 1 one print would decide), 'notional' by their size. A window
+    counts as one whatever was liquidated in it. ValueError where there is no window."""
     if not windows:
         raise ValueError("expected at least one window with predictions and liquidations")
     rng = np.random.default_rng(seed)
@@ -124,7 +124,8 @@ def _moved(windows: Sequence[Window], shares: list[Floats], rng: np.random.Gener
 
 
 def _table(windows: Sequence[Window], by: str) -> list[dict[str, float]]:
-    """By fifth of rank: how many bins, which share of them saw a liquidation, which share of the liquidations they saw, and what chance would give."""
+    """By fifth of rank: how many bins, which share of them saw a liquidation, which share of the liquidations they saw, and what chance would
+    give."""
     bins, hits, realised = np.zeros(RANKS), np.zeros(RANKS), np.zeros(RANKS)
     for window in windows:
         group = np.minimum((ranks(window.predicted[:window.reached]) * RANKS).astype(int), RANKS - 1)

@@ -37,7 +37,8 @@ class Setting:
 
 @dataclass(frozen=True)
 class Window:
-    """One side of one window. predicted: notional by bin of distance, nearest first; events, notional: realised in it; reached: bins that the price came to."""
+    """One side of one window. predicted: notional by bin of distance, nearest first; events, notional: realised in it; reached: bins that the price
+    came to."""
 
     contract: str
     start_ns: int

@@ -46,7 +46,7 @@ def fires(n: Parameters, memory: dict[str, Any], now: int, liq: float, flow: flo
 class Reversal(Ruled):
     """Memory: the flow's z of the bar before, and until when each side is armed."""
 
-    Parameters = Parameters
+    numbers_type = Parameters
     detectors = (BARS,)
 
     def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | None:

@@ -7,6 +7,7 @@ column is "no" unless a judge is asked (judge_s): then the bracket wants what "y
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isnan
 from typing import Literal
 
 import liqcore as lc
@@ -42,21 +43,32 @@ def decide(strong: bool, aligned: bool, news: bool) -> tuple[Action, str]:
 class Trend(Ruled):
     """Acts when an anomaly begins. A signal of higher confidence replaces an open bracket (S1-15a): [policy] replaces."""
 
-    Parameters = Parameters
+    numbers_type = Parameters
     detectors = ("anomaly",)
 
     def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | None:
         if signal.phase != lc.Phase.ACTIVE:
             return None
-        n, terms = self.numbers(market), self.terms(market)
-        side = lc.SHORT if signal.side == lc.LONG else lc.LONG
-        purity = max(signal.long_notional, signal.short_notional) / signal.notional
-        strong = signal.z > n.z_strong and purity > n.purity_strong
-        change = market.feature(n.feature_close) / market.feature(n.feature_open) - 1.0
-        aligned = side * change > n.trend_min * market.feature(n.feature_volatility)        # not known yet (nan): not aligned
-        action, confidence = decide(strong, aligned, news=terms.get("judge_s", 0.0) > 0.0)
+        n, side = self.numbers(market), lc.SHORT if signal.side == lc.LONG else lc.LONG
+        action, confidence = decide(*self.seen(n, signal, market), news=self.terms(market).get("judge_s", 0.0) > 0.0)
         if action != "enter" or CONFIDENCE[confidence] < CONFIDENCE[n.confidence_min]:
             return None
         depth = market.ask if side == lc.LONG else market.bid                               # S1-16a: the price of the present depth
-        return self.bracket(market, side, notional=n.open_money * n.leverage, equity_share=0.0, confidence=CONFIDENCE[confidence],
+        return self.bracket(market, side, **self.sized(market, n.open_money * n.leverage), confidence=CONFIDENCE[confidence],
                             reference=market.instrument.ticks(depth) if depth > 0.0 else 0)
+
+    def seen(self, n: Parameters, signal: lc.Signal, market: lc.Market) -> tuple[bool, bool]:
+        """Whether the anomaly is strong (S1-11), and whether candles go the way that we would (S1-09); what is not known yet (nan) does not."""
+        purity = max(signal.long_notional, signal.short_notional) / signal.notional
+        change = market.feature(n.feature_close) / market.feature(n.feature_open) - 1.0
+        return (signal.z > n.z_strong and purity > n.purity_strong,
+                -signal.side * change > n.trend_min * market.feature(n.feature_volatility))
+
+    def conditions(self, signal: lc.Signal, market: lc.Market) -> dict[str, bool | None]:
+        """Each condition at an anomaly, for its base rate (C20); None = not known. Changes nothing."""
+        if signal.phase != lc.Phase.ACTIVE:
+            return {}
+        n = self.numbers(market)
+        strong, aligned = self.seen(n, signal, market)
+        unknown = any(isnan(market.feature(name)) for name in (n.feature_open, n.feature_close, n.feature_volatility))
+        return {"strong": strong, "candles aligned": None if unknown else aligned}

@@ -10,6 +10,7 @@ from liqcore import Control, Phase, Reason, Role
 
 from liqshell.report import breakdown, expected, origin, robust
 from liqshell.report.coverage import covered_hours, rate, share
+from liqshell.report.ledger import UNASKED
 from liqshell.report.stories import Cascade, Ledger
 from liqshell.report.results import daily, entries, exits, left_open, marked, money, per_trade, winning
 from liqshell.report.run import COMPLETENESS, Run
@@ -24,7 +25,7 @@ MATCH_SLACK_NS = 1_000_000_000       # a forced order is reported within a secon
 
 def funnel(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     """From large liquidations to closed trades, each step with what it lost."""
-    asked = [c for c in ledger.seen if any(code not in (Reason.NO_TRADE, Reason.PHASE) for _, code in c.verdicts)]
+    asked = [c for c in ledger.seen if any(code not in UNASKED for _, code in c.verdicts)]
     accepted = [c for c in asked if any(code == Reason.OK for _, code in c.verdicts)]
     filled = [b for b in ledger.brackets if b.fills]
     return [{"step": "large liquidations", "n": ledger.larges}, {"step": "candidates", "n": len(ledger.cascades)},
@@ -138,7 +139,8 @@ def feed_health(run: Run, ledger: Ledger) -> dict[str, Any]:
             code = getattr(Reason, str(key).rsplit(".", 1)[-1], None)
             name = reason(int(key)) if str(key).isdigit() else reason(int(code)) if code is not None else str(key)
             refused[name] = max(n, refused.get(name, 0)) if isinstance(n, int) else refused.get(name, 0)
-    return {"frames": counters.get("frames"), "events": counters.get("events"), "reconnects": counters.get("reconnects"),
+    return {"venues": {name: one for name, one in (counters.get("venues") or {}).items() if isinstance(one, dict)},
+            "frames": counters.get("frames"), "events": counters.get("events"), "reconnects": counters.get("reconnects"),
             "refused": refused,
             "decode": counters.get("decode"), "record": counters.get("record"),
             "incidents": [{"ts": ts, "instrument": run.symbols[n] if n >= 0 else "all", "state": FEEDS.get(s, str(s)), "missed_s": missed}

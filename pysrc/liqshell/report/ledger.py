@@ -9,6 +9,7 @@ import gc
 import numpy as np
 
 from liqcore import AuditKind, Control, FeedState, OrderStatus, Phase, Reason, Role
+from liqcore.audit import whose
 
 from liqshell.report.run import Run
 from liqshell.report.stories import LARGE_DTYPE, ORDER_MARKET, Bracket, Cascade, Fill, Ledger, Order, Trade
@@ -17,7 +18,8 @@ ACTION_CREATE = 1
 BRACKET_FLAT = 0
 PIECE = 1 << 17
 #: a policy is asked at every phase; that it wants nothing is news only while the cascade is ACTIVE
-UNASKED = (int(Reason.NO_TRADE), int(Reason.PHASE))
+UNASKED = (int(Reason.NO_TRADE), int(Reason.PHASE), int(Reason.ASK_LATER), int(Reason.POLICY_LEAVE))
+NONE_LARGE = np.zeros(0, LARGE_DTYPE)
 ENDED = (OrderStatus.ORDER_CANCELLED, OrderStatus.ORDER_REJECTED, OrderStatus.ORDER_DONE)
 
 
@@ -27,7 +29,8 @@ class _Reader:
     def __init__(self, run: Run):
         self.run = run
         self.ledger = Ledger()
-        self.current: dict[int, Cascade] = {}
+        self.current: dict[tuple[int, int], Cascade] = {}       # by instrument and detector
+        self.by_start: dict[tuple[int, int], Cascade] = {}      # by instrument and first event: what an answer says it is about
         self.at = 0                      # position of the record at hand
         self.asking: dict[int, tuple[Cascade | None, float, float]] = {}     # policy wants a bracket, risk has not answered yet
         self.granted: dict[int, tuple[Cascade | None, float, float]] = {}
@@ -37,7 +40,7 @@ class _Reader:
             AuditKind.AUDIT_RISK: self.risk, AuditKind.AUDIT_REQUEST: self.request, AuditKind.AUDIT_ORDER: self.order,
             AuditKind.AUDIT_FILL: self.fill, AuditKind.AUDIT_BRACKET: self.bracket, AuditKind.AUDIT_TRADE: self.trade,
             AuditKind.AUDIT_FEED: self.feed, AuditKind.AUDIT_LIMIT: self.limit, AuditKind.AUDIT_LAPSED: self.lapse,
-            AuditKind.AUDIT_ALARM: self.alarm, AuditKind.AUDIT_FUNDING: self.funding}
+            AuditKind.AUDIT_ALARM: self.alarm, AuditKind.AUDIT_FUNDING: self.funding, AuditKind.AUDIT_JUDGE: self.judge}
 
     def read(self) -> Ledger:
         handlers = {int(kind): handler for kind, handler in self.handlers.items()}
@@ -45,6 +48,7 @@ class _Reader:
         kinds = audit["kind"]
         doors = np.bincount(audit["reason"][kinds == AuditKind.AUDIT_REFUSED])
         self.ledger.door.update({code: int(doors[code]) for code in np.flatnonzero(doors).tolist()})
+        self.with_larges: set[int] = set()       # detectors that name their large liquidations: the cascade's
         self.chains = [self.chains_of(n) for n in range(len(self.run.instruments))]
         silent = (kinds == AuditKind.AUDIT_POLICY) & (audit["phase"] != Phase.ACTIVE) & np.isin(audit["reason"], UNASKED)
         told = np.flatnonzero((kinds != AuditKind.AUDIT_LARGE) & (kinds != AuditKind.AUDIT_REFUSED) & ~silent)
@@ -65,7 +69,9 @@ class _Reader:
         larges = np.empty(len(found), LARGE_DTYPE)
         larges["ts"], larges["ts_event"], larges["side"] = found["ts"], found["id"], found["side"]
         larges["price"], larges["notional"] = found["x"][:, 5], found["x"][:, 0]
-        first = found["x"][:, 2] == 1
+        count, detector = whose(found["x"][:, 2])
+        self.with_larges.update(detector.tolist())
+        first = count == 1
         if len(first):
             first[0] = True
         starts = np.flatnonzero(first)
@@ -79,12 +85,16 @@ class _Reader:
         return larges[starts[k]:starts[k + 1]] if k >= 0 else larges[:0]
 
     def signal(self, ts, id_, n, reason, phase, side, x):
-        c = self.current.get(n)
+        if side == 0:                # a bar: a moment at which a policy is asked, and no event of the market
+            return
+        count, detector = whose(x[6])
+        c = self.current.get((n, detector))
         if c is None or c.start != id_ or c.ended:
-            c = self.current[n] = Cascade(n, id_, self.chain(n))
+            c = Cascade(n, id_, self.chain(n) if detector in self.with_larges else NONE_LARGE)
+            self.current[n, detector] = self.by_start[n, id_] = c
             self.ledger.cascades.append(c)
         c.phases.append((ts, phase))
-        c.side, c.count = side, int(x[6])
+        c.side, c.count = side, count
         c.long_notional, c.short_notional, c.threshold, c.z, c.score, c.price = x[:6]
         self.ledger.marks[n] = (ts, x[5])
         if phase == Phase.ACTIVE and not c.active:
@@ -94,11 +104,12 @@ class _Reader:
 
     def lapse(self, ts, id_, n, reason, phase, side, x):
         self.ledger.lapsed += 1
-        if n in self.current and not self.current[n].active:
-            self.current[n].ended = ts
+        c = self.current.get((n, whose(x[3])[1]))
+        if c is not None and not c.active:
+            c.ended = ts
 
     def policy(self, ts, id_, n, reason, phase, side, x):
-        c = self.current.get(n)
+        c = self.by_start.get((n, id_))
         if reason in UNASKED:
             if c is not None:
                 self.answer(c, ts, reason)
@@ -108,7 +119,7 @@ class _Reader:
             self.asking[n] = (c, x[2], x[3])
 
     def risk(self, ts, id_, n, reason, phase, side, x):
-        asked = self.asking.pop(n, (self.current.get(n), 0.0, 0.0))
+        asked = self.asking.pop(n, (self.by_start.get((n, id_)), 0.0, 0.0))
         if not self.ledger.equity_start and x[5] > 0:
             self.ledger.equity_start = x[5]
         self.answer(asked[0], ts, reason)
@@ -209,8 +220,8 @@ class _Reader:
     def feed(self, ts, id_, n, reason, phase, side, x):
         self.ledger.feed.append((ts, n, phase, x[0]))
         if phase != FeedState.FEED_UP:
-            for c in self.current.values() if n < 0 else [self.current[n]] if n in self.current else []:
-                if not c.ended:
+            for c in self.current.values():
+                if n in (-1, c.instrument) and not c.ended:
                     c.ended, c.interrupted = ts, True
 
     def limit(self, ts, id_, n, reason, phase, side, x):
@@ -218,6 +229,10 @@ class _Reader:
             self.ledger.gates.append((ts, n, phase, int(x[3])))
         else:
             self.ledger.limits.append((ts, phase, reason, x[0], x[1]))
+
+    def judge(self, ts, id_, n, reason, phase, side, x):
+        if reason != Reason.OK:
+            self.answer(self.by_start.get((n, id_)), ts, reason)
 
     def alarm(self, ts, id_, n, reason, phase, side, x):
         self.ledger.alarms.append((ts, n, phase, x[0], x[1]))

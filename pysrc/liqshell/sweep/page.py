@@ -141,8 +141,8 @@ def page(swept: Swept, summary: dict[str, Any]) -> str:
 def way(swept: Swept) -> str:
     """How the rows were computed, and what that leaves out."""
     if swept.by == KERNEL:
-        return ("Computed by the sweep kernel: every answer of the policy is the bracket of [policy]. Every symbol stands for itself, without funding "
-                "and without the account's limits (exposure, leverage, positions, losses, orders a minute).")
+        return ("Computed by the sweep kernel: every answer of the policy is the bracket of [policy]. Every symbol stands for itself, without "
+                "funding and without the account's limits (exposure, leverage, positions, losses, orders a minute).")
     why = f" because the kernel knows nothing of {swept.why}" if swept.why else " as asked ([sweep] by)"
     return f"Computed by a whole backtest a setting,{why}: the symbols share an account with all its limits, and net is after funding."
 

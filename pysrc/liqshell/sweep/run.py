@@ -183,6 +183,7 @@ def log_trials(config: Config, history: History, cells: list[Setting], table: di
     log = TrialLog.of(config)
     ratios = table["sharpe"][table["symbol"] == symbols[0]] / 365.0 ** 0.5
     log.add(Trials("sweep", history.fingerprint, history.source, symbols, history.start_ns, history.end_ns, len(cells),
-                   digest_of([s.named for s in cells]), {k: [shown(k, v) for v in values] for k, values in config.sweep.axes.items()}, **sharpe_sums(ratios.tolist())))
+                   digest_of([s.named for s in cells]),
+                   {k: [shown(k, v) for v in values] for k, values in config.sweep.axes.items()}, **sharpe_sums(ratios.tolist())))
     return log.count(history.fingerprint, history.source, symbols, history.start_ns, history.end_ns).n
 

@@ -122,7 +122,8 @@ class Adapter:
     none. plan(symbols, ws root) -> connections; ValueError where the venue does not take so many. decoder(symbols, first=0, faces={}) ->
     FrameDecoder; faces: of InstrumentPage. retry(subscription, refused) -> what to ask instead of a subscription that the venue refused ([] =
     nothing is left). instruments(cursor) -> Request, parse_instruments(answer) -> page: from cursor "" on until the page's cursor is "".
-    polls(symbols) -> what to ask by REST, each at its own pace. label(parsed frame) -> (stream, symbol), for recordings. """
+    polls(symbols) -> what to ask by REST, each at its own pace.
+    """
 
     venue: str
     completeness: Completeness
@@ -132,7 +133,6 @@ class Adapter:
     retry: Callable[[Subscription, Frame], tuple[Subscription, ...]]
     instruments: Callable[[str], Request]
     parse_instruments: Callable[[bytes], InstrumentPage]
-    label: Callable[[dict], tuple[str, str]]
     ping: Ping | None = None
     limits: Limits = Limits()
     polls: Callable[[Sequence[str]], tuple[Poll, ...]] = lambda symbols: ()

@@ -7,7 +7,6 @@ stream carries the coin-margined contracts too (`st` 2, at the top or inside `o`
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import orjson
 
@@ -189,20 +188,9 @@ def polls(symbols: Sequence[str]) -> tuple[Poll, ...]:
     return tuple(Poll(f"open interest {name}", Request(f"/fapi/v1/openInterest?symbol={name}"), every_s, (name,)) for name in symbols)
 
 
-def label(message: dict[str, Any]) -> tuple[str, str]:
-    """(stream, symbol) of a parsed frame, for recordings: ("aggTrade", "BTCUSDT")."""
-    data = message.get("data", message)
-    row = data[0] if type(data) is list and data else data
-    if type(row) is not dict:
-        return "", ""
-    order = row.get("o")
-    named = order if type(order) is dict else row
-    return str(row.get("e", "openInterest" if "openInterest" in row else "")), str(named.get("s", named.get("symbol", "")))
-
-
 ADAPTER = Adapter(
     venue=VENUE, completeness=Completeness.COMPLETENESS_CENSORED, decoder=PublicDecoder, plan=plan, retry=retry, polls=polls,
     environments={"mainnet": Addresses("https://fapi.binance.com", "wss://fstream.binance.com"),
                   "testnet": Addresses("https://testnet.binancefuture.com", "wss://fstream.binancefuture.com")},
-    instruments=instruments_request, parse_instruments=parse_instruments, label=label,
+    instruments=instruments_request, parse_instruments=parse_instruments,
     limits=Limits(send_interval_s=0.2, connections_max=300, life_s=86_000.0, subscriptions_max=STREAMS_MAX))

@@ -1,7 +1,6 @@
 """Bybit V5 linear behind the shape of all venues (Adapter). What it says on the wire is in bybit."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from liqcore.event import Completeness
 from liqshell.venues import bybit, bybit_instruments
@@ -44,13 +43,8 @@ def retry(subscription: Subscription, refused: Frame) -> tuple[Subscription, ...
     return _subscriptions(subscription.symbols, left) if named and left else ()
 
 
-def label(message: dict[str, Any]) -> tuple[str, str]:
-    topic = message.get("topic")
-    return (topic, topic.rpartition(".")[2] if "." in topic else "") if type(topic) is str else ("", "")
-
-
 ADAPTER = Adapter(
-    venue=bybit.VENUE, completeness=Completeness.COMPLETENESS_FULL, decoder=decoder, plan=plan, retry=retry, label=label,
+    venue=bybit.VENUE, completeness=Completeness.COMPLETENESS_FULL, decoder=decoder, plan=plan, retry=retry,
     environments={name: Addresses(found.rest, found.public.removesuffix(_PATH)) for name, found in bybit.ENDPOINTS.items()},
     instruments=lambda cursor: Request(bybit_instruments.instruments_path(cursor)), parse_instruments=bybit_instruments.parse_instruments,
     ping=Ping(bybit.PING_INTERVAL_S, bybit.ping_frame), limits=Limits(connect_interval_s=0.6, connections_max=1000),

@@ -1,7 +1,8 @@
 """What every venue's decoder shares: what a frame turned out to be, how its numbers are read, and the two ways through it.
 
 A venue writes a subclass of `FrameDecoder` with its shapes (liqcore.shape) for the frames that are worth being fast at, and `message` for all
-others. """
+others.
+"""
 
 import re
 from collections import Counter
@@ -42,7 +43,8 @@ class Frame:
     reason: of MALFORMED, OTHER and RECONNECT, one of a small set of words, for counters; detail: for people, with the value at fault. topics: of
     ACK_FAILED the topics that the venue named (empty where it named none), of ACK those it listed, of EVENTS the one topic. acks: of ACK and
     ACK_FAILED the names, as in Subscription.acks, that need not be waited for any longer. dropped: rows of the frame that gave no event, by reason;
-    the others did. """
+    the others did.
+    """
 
     kind: FrameKind
     events: list[tuple] = field(default_factory=list)
@@ -139,7 +141,8 @@ class FrameDecoder:
     symbols: the instruments' symbols as the venue writes them. first: index of the first of them in the engine; the others follow it. shapes,
     envelope: see liqcore.scan.Decoder. `decode` takes the fast way first (liqcore.scan, also callable from Cython as `decoder.scan`), and the
     general way for what that hands back. Both share the last ticker values of each symbol, so tickers always carry full values. Answers to polls
-    (Adapter.polls) are frames like any other. """
+    (Adapter.polls) are frames like any other.
+    """
 
     def __init__(self, symbols: Sequence[str], first: int, shapes: Sequence[Shape], envelope: str = ""):
         self.symbols = tuple(symbols)

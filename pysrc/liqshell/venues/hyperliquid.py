@@ -2,7 +2,8 @@
 
 The venue has NO public feed of liquidations, and none is made up here: trades, best bid and ask, mark, oracle, funding and open interest are all
 there is. `side` of a trade is the taker's: B bought, A sold. activeAssetCtx has no time: the event's is that of receipt. Its funding is the rate of
-one hour. """
+one hour.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -135,15 +136,8 @@ def ping_frame(sequence: int) -> bytes:
     return b'{"method":"ping"}'
 
 
-def label(message: dict[str, Any]) -> tuple[str, str]:
-    """(channel, coin) of a parsed frame, for recordings."""
-    data = message.get("data")
-    row = data[0] if type(data) is list and data else data
-    return str(message.get("channel", "")), str(row.get("coin", "")) if type(row) is dict else ""
-
-
 ADAPTER = Adapter(
-    venue=VENUE, completeness=Completeness.COMPLETENESS_UNKNOWN, liquidations=False, decoder=PublicDecoder, plan=plan, retry=retry, label=label,
+    venue=VENUE, completeness=Completeness.COMPLETENESS_UNKNOWN, liquidations=False, decoder=PublicDecoder, plan=plan, retry=retry,
     environments={"mainnet": Addresses("https://api.hyperliquid.xyz", "wss://api.hyperliquid.xyz"),
                   "testnet": Addresses("https://api.hyperliquid-testnet.xyz", "wss://api.hyperliquid-testnet.xyz")},
     instruments=instruments_request, parse_instruments=parse_instruments, ping=Ping(PING_INTERVAL_S, ping_frame),

@@ -4,7 +4,8 @@
 one-way mode, and where it says more than `side` both must agree. One frame holds several contracts of the whole market, each with several
 `details`: every one is an event. `bkPx` is the price of the transaction with the liquidation account. Rows come out of order, once eight minutes
 late. Quantities are contracts: x ctVal x ctMult = base units, which the instrument knows as its multiplier; inverse contracts are worth fixed
-dollars, so their liquidations state their notional. Whether the venue shows all of them is not known (it says that it does not). """
+dollars, so their liquidations state their notional. Whether the venue shows all of them is not known (it says that it does not).
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 import orjson
 
 from liqcore.event import Completeness, Kind, Side
-from liqcore.shape import Shape, decimal, integer, level, literal, millis, only, optional, record, rows, side, symbol, text
+from liqcore.shape import Shape, claim, decimal, integer, level, literal, millis, only, optional, record, rows, side, symbol, text
 from liqshell.venues import frames as read
 from liqshell.venues.adapter import Adapter, Addresses, Connection, Limits, Ping, Subscription
 from liqshell.venues.frames import Frame, FrameDecoder, FrameKind, Refused, Unwanted, shown, typed
@@ -38,6 +39,11 @@ def _channel(name: str) -> dict:
     return {"arg": record({"channel": literal(name), "instId": symbol()})}
 
 
+# one contract, any number of details; of inverse contracts the notional is to be stated, which no shape can
+FORCED = Shape(Kind.LIQUIDATION, {"arg": record({"channel": literal(LIQUIDATIONS), "instType": text()}), "data": only({
+    "details": rows({"bkLoss": text(), "bkPx": decimal("price"), "ccy": text(), "posSide": claim(POSITION_SIDE), "side": side(LIQUIDATED_SIDE),
+                     "sz": decimal("qty"), "ts": millis("ts_event", quoted=True)}),
+    "instFamily": text(), "instId": symbol(), "instType": text(), "uly": text()})})
 SHAPES = (
     Shape(Kind.TRADE, _channel("trades") | {"data": rows({
         "instId": symbol(), "tradeId": integer("id", quoted=True), "px": decimal("price"), "sz": decimal("qty"), "side": side(TAKER_SIDE),
@@ -57,8 +63,8 @@ class PublicDecoder(FrameDecoder):
     """faces: symbol -> USD of one contract, of inverse contracts (parse_instruments); those not in it are guessed by their names."""
 
     def __init__(self, symbols: Sequence[str], first: int = 0, faces: Mapping[str, float] | None = None):
-        super().__init__(symbols, first, SHAPES)
-        self.faces = [(faces or {}).get(name, dollars(name)) for name in self.symbols]
+        self.faces = [(faces or {}).get(name, dollars(name)) for name in symbols]
+        super().__init__(symbols, first, SHAPES if any(self.faces) else (FORCED, *SHAPES))
         self._of_index: dict[str, list[int]] = {}
         for n, name in enumerate(self.symbols):
             self._of_index.setdefault(index_of(name), []).append(n)
@@ -222,17 +228,8 @@ def retry(subscription: Subscription, refused: Frame) -> tuple[Subscription, ...
     return _subscription(args[:middle], 2 * number + 1_000_000), _subscription(args[middle:], 2 * number + 1_000_001)
 
 
-def label(message: dict[str, Any]) -> tuple[str, str]:
-    """(channel, contract) of a parsed frame, for recordings; of liquidations the first contract."""
-    arg, data = message.get("arg"), message.get("data")
-    if type(arg) is not dict:
-        return "", ""
-    row = data[0] if type(data) is list and data and type(data[0]) is dict else {}
-    return str(arg.get("channel", "")), str(arg.get("instId", row.get("instId", "")))
-
-
 ADAPTER = Adapter(
-    venue=VENUE, completeness=Completeness.COMPLETENESS_UNKNOWN, decoder=PublicDecoder, plan=plan, retry=retry, label=label,
+    venue=VENUE, completeness=Completeness.COMPLETENESS_UNKNOWN, decoder=PublicDecoder, plan=plan, retry=retry,
     environments={"mainnet": Addresses("https://www.okx.com", "wss://ws.okx.com:8443"),
                   "testnet": Addresses("https://www.okx.com", "wss://wspap.okx.com:8443")},
     instruments=instruments_request, parse_instruments=parse_instruments, ping=Ping(PING_INTERVAL_S, lambda sequence: b"ping"),

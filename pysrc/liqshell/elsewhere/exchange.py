@@ -1,0 +1,315 @@
+"""The operations that the gateway needs, each in terms of ccxt's unified methods; results are plain JSON values. Every one is made at most once."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import liqcore as lc
+from liqshell.elsewhere.words import judge, order_row, position_row, trade_row
+from liqshell.errors import ConfigError, VenueError
+from liqshell.gateway.effects import Answer, Call
+from liqshell.log import protect, redact
+from liqshell.venues.bybit_codes import Asked, Outcome
+from liqshell.venues.bybit_signing import Keys
+
+NEEDED = ("createOrder", "cancelOrder", "fetchOpenOrders", "fetchMyTrades", "fetchPositions", "fetchBalance")
+EXCHANGES = {"bybit": "bybit", "binance_um": "binanceusdm", "okx": "okx"}       # ccxt's name of our venues
+PASSPHRASE = "LIQCORE_API_PASSPHRASE"       # in the environment, for venues whose keys have one (OKX)
+SYMBOLS_MAX = 10                    # each is polled: more would use up what a venue allows
+ROWS_MAX = 50                       # the most that every venue gives
+IDS_MAX = 20_000
+SEPARATOR = {"okx": "Z"}            # of the run's prefix and the number in a client order id; OKX takes letters and digits only
+CHANGES = {"create": Asked.CREATE, "amend": Asked.AMEND, "cancel": Asked.CANCEL, "stop": Asked.STOP, "leverage": Asked.SETTING}
+
+
+def make_exchange(name: str, keys: Keys, rest: str = "") -> Any:
+    """A ccxt exchange. rest: another address for all of its REST, "" = its own. ConfigError where there is no such exchange, or no ccxt."""
+    try:
+        import ccxt.async_support as ccxt
+    except ImportError:
+        raise ConfigError("[live] via", "ccxt is not installed", "pip install 'liqcore[ccxt]'") from None
+    if name not in ccxt.exchanges:
+        raise ConfigError("[live] exchange", f"found {name!r}", "an exchange that ccxt knows, such as 'binanceusdm'")
+    kinds = ["swap"] if name == "okx" else ["linear"]
+    phrase = os.environ.get(PASSPHRASE, "")
+    if phrase:
+        protect(phrase)
+    made = getattr(ccxt, name)({"apiKey": keys.key, "secret": "redacted", "password": phrase, "enableRateLimit": True,
+                                "options": {"defaultType": "swap", "fetchMarkets": {"types": kinds}, "fetchCurrencies": False}})
+    needs = {what for what, wanted in made.requiredCredentials.items() if wanted}
+    if odd := needs - {"apiKey", "secret", "password"}:
+        raise ConfigError("[live] exchange", f"{name} signs with {', '.join(sorted(odd))}", "a venue of API keys")
+    if "password" in needs and not phrase:
+        raise ConfigError(f"keys for {name}", "no passphrase", f"{PASSPHRASE} in the environment")
+
+    def sign(request: bytes, secret: bytes, algorithm: Any = hashlib.sha256, digest: str = "hex") -> str:
+        """In the place of ccxt's: the secret never becomes a text in its hands, which it might print."""
+        if algorithm is not hashlib.sha256:
+            raise ConfigError("[live] exchange", f"{name} does not sign with HMAC-SHA256", "a venue that does")
+        made_hex = keys.sign(request)
+        return made_hex if digest == "hex" else base64.b64encode(bytes.fromhex(made_hex)).decode()
+
+    made.hmac = sign
+    if rest:
+        for key, value in made.urls["api"].items():
+            if isinstance(value, str):
+                made.urls["api"][key] = rest
+    return made
+
+
+class Exchange:
+    """exchange: of ccxt. instruments: those that are traded, as in the engine. prefix: of our client order ids. now_ms: the clock of what has no
+    time.
+
+    Takes the place of live.rest.Rest: call(Call) -> Answer, whose path is an operation here and whose body is its arguments.
+    """
+
+    def __init__(self, exchange: Any, instruments: Sequence[lc.Instrument], prefix: str, now_ms: Callable[[], int]):
+        self.exchange = exchange
+        self.base = f"ccxt {exchange.id}"
+        self.separator = SEPARATOR.get(exchange.id, "-")
+        self.prefix = prefix
+        self.now_ms = now_ms
+        self.instruments = {i.symbol: i for i in instruments}
+        self.unified: dict[str, str] = {}               # our symbol -> ccxt's
+        self.links: OrderedDict[str, str] = OrderedDict()           # order id -> client order id
+        self._locks = {symbol: asyncio.Lock() for symbol in self.instruments}
+        self._stops = 0
+
+    async def open(self) -> None:
+        """Load the markets; VenueError with everything that this exchange cannot do for us."""
+        x = self.exchange
+        try:
+            markets = await x.load_markets()
+        except Exception as why:
+            raise VenueError(self.base, f"no markets: {type(why).__name__} {redact(str(why)[:200])}", "a list of contracts") from None
+        missing = [name for name in NEEDED if not x.has.get(name)]
+        if missing:
+            raise VenueError(self.base, f"cannot {', '.join(missing)}", "everything that a reconciled account needs", "Trade at another venue")
+        by_id = {market["id"]: symbol for symbol, market in markets.items() if market.get("swap") and market.get("linear")}
+        unknown = [symbol for symbol in self.instruments if symbol not in by_id]
+        if unknown:
+            raise VenueError(self.base, f"does not list {', '.join(unknown)}", "the symbols of [feed]")
+        self.unified = {symbol: by_id[symbol] for symbol in self.instruments}
+        if len(self.unified) > SYMBOLS_MAX:
+            raise VenueError(self.base, f"{len(self.unified)} symbols", f"at most {SYMBOLS_MAX}: an account without a stream is polled")
+        if x.has.get("fetchPositionMode"):
+            mode = await self._quietly(x.fetch_position_mode(next(iter(self.unified.values()))))
+            if mode and mode.get("hedged"):
+                raise VenueError(self.base, "the account is in hedge mode", "one-way mode", "Switch it at the venue")
+
+    async def close(self) -> None:
+        await self.exchange.close()
+
+    async def balance(self) -> tuple[float, float]:
+        """(equity, available) in the quote currency. Raises what ccxt raises."""
+        found = await self.exchange.fetch_balance()
+        quote = self.exchange.market(next(iter(self.unified.values())))["settle"]
+        own = found.get(quote) or {}
+        return float(own.get("total") or 0.0), float(own.get("free") or 0.0)
+
+    # ---- calls of the gateway ----
+
+    async def call(self, call: Call) -> Answer:
+        """Do it, once; never raises for what a network or a venue does."""
+        sent = self.now_ms() * 1_000_000
+        asked = CHANGES.get(call.path, Asked.QUERY)
+        try:
+            async with asyncio.timeout(call.timeout_s):
+                body = await self._operation(call.path)(**json.loads(call.body or "{}"))
+        except Exception as why:            # ccxt raises its own, aiohttp's, and KeyErrors of answers that it did not expect
+            outcome = judge(why, asked)
+            if outcome == Outcome.UNKNOWN:
+                return Answer(0, why=redact(f"{type(why).__name__}: {why}"[:200]), sent_ns=sent, received_ns=self.now_ms() * 1_000_000)
+            body = {"outcome": int(outcome), "text": redact(f"{type(why).__name__}: {why}"[:200])}
+        return Answer(200, json.dumps(body).encode(), sent_ns=sent, received_ns=self.now_ms() * 1_000_000)
+
+    def _operation(self, name: str) -> Callable[..., Awaitable[dict[str, Any]]]:
+        found: Callable[..., Awaitable[dict[str, Any]]] = getattr(self, f"do_{name}")
+        return found
+
+    # ---- questions ----
+
+    async def do_time(self) -> dict[str, Any]:
+        return {"outcome": int(Outcome.DONE), "ms": await self.exchange.fetch_time()}
+
+    async def do_instruments(self) -> dict[str, Any]:
+        """Only whether they trade: ticks and lots were asked for at the start, by the venue's own words."""
+        markets = await self.exchange.load_markets(True)
+        rows = [[symbol, i.tick_size, i.lot_size] for symbol, i in self.instruments.items()
+                if markets[self.unified[symbol]].get("active") is not False]
+        return {"outcome": int(Outcome.DONE), "items": rows}
+
+    async def do_open_orders(self) -> dict[str, Any]:
+        rows: list[dict[str, Any]] = []
+        for symbol in self.unified:
+            rows += await self.open_orders(symbol)
+        return {"outcome": int(Outcome.DONE), "items": rows}
+
+    async def do_order(self, symbol: str, link: str, past: bool = False) -> dict[str, Any]:
+        rows = await (self.past_orders(symbol) if past else self.open_orders(symbol))
+        return {"outcome": int(Outcome.DONE), "items": [row for row in rows if row["link_id"] == link]}
+
+    async def do_executions(self, since: int = 0, symbol: str = "", link: str = "") -> dict[str, Any]:
+        rows: list[dict[str, Any]] = []
+        for one in [symbol] if symbol else self.unified:
+            rows += await self.trades(one, since)
+        return {"outcome": int(Outcome.DONE), "items": [row for row in rows if not link or row["link_id"] == link]}
+
+    async def do_positions(self, symbol: str = "") -> dict[str, Any]:
+        rows = [await self.position(one) for one in ([symbol] if symbol else self.unified)]
+        return {"outcome": int(Outcome.DONE), "items": rows}
+
+    async def open_orders(self, symbol: str) -> list[dict[str, Any]]:
+        """Orders that may still do something, stops among them."""
+        unified, found = self.unified[symbol], {}
+        for params in ({}, {"trigger": True}):
+            for order in await self.exchange.fetch_open_orders(unified, params=params):
+                found[order["id"]] = order
+        return [self.row(order, symbol) for order in found.values()]
+
+    async def past_orders(self, symbol: str) -> list[dict[str, Any]]:
+        """Orders of any end, the newest."""
+        unified, x, found = self.unified[symbol], self.exchange, {}
+        ways = {"fetchOrders": x.fetch_orders} if x.has.get("fetchOrders") is True else {
+            "fetchClosedOrders": x.fetch_closed_orders, "fetchCanceledOrders": x.fetch_canceled_orders}
+        for name, ask in ways.items():
+            for order in await ask(unified, None, ROWS_MAX) if x.has.get(name) else ():
+                found[order["id"]] = order
+        return [self.row(order, symbol) for order in found.values()]
+
+    def row(self, order: dict[str, Any], symbol: str) -> dict[str, Any]:
+        link = order.get("clientOrderId") or ""
+        if link:
+            self.learn(order["id"], link)
+        return order_row(order, symbol, link or self.links.get(order["id"], ""), self.is_stop(link), self.now_ms())
+
+    def learn(self, order_id: str | None, link: str) -> None:
+        """Which client id an order has: executions do not say."""
+        if order_id:
+            self.links[order_id] = link
+            if len(self.links) > IDS_MAX:
+                self.links.popitem(last=False)
+
+    def is_stop(self, link: str) -> bool:
+        """A client order id of a stop that we put."""
+        return link.startswith(f"{self.prefix}{self.separator}s")
+
+    async def trades(self, symbol: str, since: int = 0) -> list[dict[str, Any]]:
+        """Executions, each with the client id of its order."""
+        found = await self.exchange.fetch_my_trades(self.unified[symbol], since or None, ROWS_MAX)
+        if any(trade["order"] not in self.links for trade in found):
+            for row in [*await self.open_orders(symbol), *await self.past_orders(symbol)]:
+                self.learn(row["order_id"], row["link_id"])
+        out = []
+        for trade in found:
+            link = self.links.get(trade["order"], "")
+            out.append(trade_row(trade, symbol, "" if self.is_stop(link) else link, self.is_stop(link)))
+        return out
+
+    # ---- the position and its stop ----
+
+    async def position(self, symbol: str) -> dict[str, Any]:
+        """What is held, with the trigger of the stops of ours that cover all of it. Stops that protect nothing any more are withdrawn."""
+        async with self._locks[symbol]:
+            position = await self._held(symbol)
+            stops = await self._own_stops(symbol)
+            if stops and not position["qty"]:
+                position = await self._held(symbol)          # it may have been opened, and protected, between the two questions
+                if not position["qty"]:
+                    for order in stops:
+                        await self._quietly(self._cancel_stop(order, symbol))
+                    stops = []
+            covered = sum(order["qty"] - order["executed"] for order in stops)
+            if stops and covered >= position["qty"] * (1.0 - 1e-9):
+                triggers = [order["trigger"] for order in stops]
+                position["stop_loss"] = min(triggers) if position["side"] > 0 else max(triggers)       # the last that would act
+            return position
+
+    async def _held(self, symbol: str) -> dict[str, Any]:
+        rows = await self.exchange.fetch_positions([self.unified[symbol]])
+        open_ = [row for row in rows if row.get("symbol") == self.unified[symbol] and float(row.get("contracts") or 0.0)]
+        return position_row(open_[0] if open_ else {}, symbol, self.now_ms())
+
+    async def _own_stops(self, symbol: str) -> list[dict[str, Any]]:
+        return [row for row in await self.open_orders(symbol) if row["stop_kind"] and row["trigger"]]
+
+    async def _cancel_stop(self, order: dict[str, Any], symbol: str) -> None:
+        await self.exchange.cancel_order(order["order_id"], self.unified[symbol], {"trigger": True})
+
+    async def do_stop(self, symbol: str, price: str) -> dict[str, Any]:
+        """The stop of the position at this price: the new one first, then the others go, so that there is one at every moment."""
+        async with self._locks[symbol]:
+            position = await self._held(symbol)
+            if not position["qty"]:
+                return {"outcome": int(Outcome.DONE), "text": "nothing is held"}
+            stops = await self._own_stops(symbol)
+            whole = [one for one in stops if one["trigger"] == float(price) and one["qty"] - one["executed"] >= position["qty"] * (1.0 - 1e-9)]
+            if not whole:
+                self._stops += 1
+                link = f"{self.prefix}{self.separator}s{self.now_ms():x}{self._stops:x}"[:36]
+                made = await self.exchange.create_order(
+                    self.unified[symbol], "market", "sell" if position["side"] > 0 else "buy", position["qty"], None,
+                    {"stopLossPrice": float(price), "reduceOnly": True, "clientOrderId": link})
+                self.learn(made.get("id"), link)
+            for one in stops:
+                if one is not (whole[0] if whole else None):
+                    await self._quietly(self._cancel_stop(one, symbol))
+            return {"outcome": int(Outcome.ACCEPTED)}
+
+    async def _quietly(self, work: Awaitable[Any]) -> Any:
+        """What may fail and is seen to again by the next look."""
+        try:
+            return await work
+        except Exception:                   # whatever ccxt makes of it
+            return None
+
+    # ---- orders ----
+
+    async def do_create(self, symbol: str, link: str, side: int, qty: str, price: str = "", post_only: bool = False, reduce_only: bool = False,
+                        trigger: str = "") -> dict[str, Any]:
+        params: dict[str, Any] = {"clientOrderId": link, "reduceOnly": reduce_only}
+        if post_only:
+            params["postOnly"] = True
+        if trigger:
+            params["stopLossPrice"] = float(trigger)
+        made = await self.exchange.create_order(self.unified[symbol], "limit" if price else "market", "buy" if side > 0 else "sell", float(qty),
+                                                float(price) if price else None, params)
+        self.learn(made.get("id"), link)
+        return {"outcome": int(Outcome.ACCEPTED), "order_id": made.get("id") or ""}
+
+    async def do_amend(self, symbol: str, link: str, side: int, qty: str = "", price: str = "") -> dict[str, Any]:
+        order = await self._find(symbol, link)
+        if order is None:
+            return {"outcome": int(Outcome.GONE), "text": "there is no such order"}
+        made = await self.exchange.edit_order(order["order_id"], self.unified[symbol], "limit", "buy" if side > 0 else "sell",
+                                              float(qty) if qty else order["qty"], float(price) if price else order["price"])
+        self.learn(made.get("id"), link)
+        return {"outcome": int(Outcome.ACCEPTED), "order_id": made.get("id") or ""}
+
+    async def do_cancel(self, symbol: str, link: str = "", order_id: str = "") -> dict[str, Any]:
+        if not order_id:
+            order = await self._find(symbol, link)
+            if order is None:
+                return {"outcome": int(Outcome.GONE), "text": "there is no such order"}
+            order_id = order["order_id"]
+        await self.exchange.cancel_order(order_id, self.unified[symbol])
+        return {"outcome": int(Outcome.ACCEPTED)}
+
+    async def _find(self, symbol: str, link: str) -> dict[str, Any] | None:
+        return next((row for row in await self.open_orders(symbol) if row["link_id"] == link), None)
+
+    async def do_leverage(self, symbol: str, leverage: str) -> dict[str, Any]:
+        try:
+            await self.exchange.set_leverage(float(leverage), self.unified[symbol])
+        except Exception as why:
+            if "not modified" not in str(why):
+                raise
+        return {"outcome": int(Outcome.DONE)}

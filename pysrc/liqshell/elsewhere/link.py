@@ -1,0 +1,160 @@
+"""The stream of an account that has none for us: orders, executions and positions are asked for again and again, and what has changed is told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from liqshell.elsewhere.exchange import Exchange
+from liqshell.elsewhere.words import judge
+from liqshell.gateway.effects import Channel
+from liqshell.log import redact
+from liqshell.venues.bybit_codes import Asked, Outcome
+from liqshell.venues.reports import ENDED, Standing
+
+POLL_S = 0.3                    # wall, between two rounds: a fill is heard of, and its stop on its way, within half a second
+FAILURES_MAX = 3                # rounds in a row, then the channel counts as down
+RECONNECT_S = (0.5, 30.0)
+OVERLAP_MS = 60_000
+SEEN_MAX = 10_000
+_log = logging.getLogger("liqshell.live")
+
+
+class PollLink:
+    """In the place of live.channel.Link for Channel.PRIVATE. on_frame(channel, raw), on_channel(channel, up): told what happens."""
+
+    def __init__(self, exchange: Exchange, on_frame: Callable[[Channel, bytes], None], on_channel: Callable[[Channel, bool], None]):
+        self.channel = Channel.PRIVATE
+        self.transport = None
+        self.connects = self.rounds = 0
+        self._exchange = exchange
+        self._on_frame, self._on_channel = on_frame, on_channel
+        self._wanted = asyncio.Event()
+        self._up = self._polling = False
+        self._told: dict[str, str] = {}                 # what was said last of each order and position
+        self._open: dict[str, str] = {}                 # order id -> symbol, of those that may still do something
+        self._seen: dict[str, None] = {}                # executions
+        self._since = 0
+        self._failures = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def connect(self) -> None:
+        """Begin anew; on_channel(channel, True) follows."""
+        if self._up:
+            self._down()
+        self._wanted.set()
+
+    def send(self, frame: bytes) -> bool:
+        """auth, subscribe, ping."""
+        if not self._up:
+            return False
+        if frame == b"auth":
+            task = asyncio.get_running_loop().create_task(self._login())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif frame == b"subscribe":
+            self._polling = True
+            self._say("SUBSCRIBED")
+        elif frame == b"ping" and not self._failures:
+            self._say("PONG")
+        return True
+
+    def _say(self, said: str, text: str = "", fatal: bool = False) -> None:
+        """Later: the gateway is not to be called back from within its own call."""
+        raw = json.dumps({"said": said, "text": text, "fatal": fatal}).encode()
+        asyncio.get_running_loop().call_soon(lambda: self._on_frame(self.channel, raw) if self._up else None)
+
+    async def _login(self) -> None:
+        try:
+            await self._exchange.balance()
+        except Exception as why:            # whatever ccxt makes of it
+            outcome = judge(why, Asked.AUTH)
+            self._say("REFUSED", redact(f"{type(why).__name__}: {why}"[:200]), outcome == Outcome.FATAL)
+        else:
+            self._say("AUTHENTICATED")
+
+    def _down(self) -> None:
+        self._up = self._polling = False
+        self._on_channel(self.channel, False)
+
+    async def run(self) -> None:
+        """Serve connect() until cancelled."""
+        attempt = 0
+        try:
+            while True:
+                await self._wanted.wait()
+                if attempt:
+                    await asyncio.sleep(min(RECONNECT_S[1], RECONNECT_S[0] * 2 ** min(attempt, 8)))
+                self._wanted.clear()
+                self._up, self._failures = True, 0
+                self._told.clear()
+                self.connects += 1
+                self._on_channel(self.channel, True)
+                while self._up and not self._wanted.is_set():
+                    await asyncio.sleep(POLL_S)
+                    if self._polling and await self._round():
+                        attempt = 0
+                attempt += 1
+        finally:
+            self._up = False                # its end is ours: nobody is told
+            for task in self._tasks:
+                task.cancel()
+
+    async def _round(self) -> bool:
+        """Everything once. False where it failed."""
+        try:
+            told = await self._changes()
+        except Exception as why:            # whatever ccxt makes of it
+            self._failures += 1
+            if self._failures == FAILURES_MAX and self._up:
+                _log.warning("account: %d polls failed: %s", FAILURES_MAX, redact(f"{type(why).__name__}: {why}"[:200]))
+                self._down()
+                self._wanted.set()
+            return False
+        self._failures = 0
+        self.rounds += 1
+        if any(told.values()) and self._up:
+            self._on_frame(self.channel, json.dumps(told).encode())
+        return True
+
+    async def _changes(self) -> dict[str, list[dict[str, Any]]]:
+        executions: list[dict[str, Any]] = []
+        orders: list[dict[str, Any]] = []
+        positions: list[dict[str, Any]] = []
+        x = self._exchange
+        for symbol in x.unified:
+            now = await x.open_orders(symbol)
+            gone = {order_id for order_id, owner in self._open.items() if owner == symbol} - {row["order_id"] for row in now}
+            if gone:                        # ended since the last round: how?
+                now += [row for row in await x.past_orders(symbol) if row["order_id"] in gone]
+            found = await x.trades(symbol, max(0, self._since - OVERLAP_MS) if self._since else x.now_ms() - OVERLAP_MS)
+            executions += [row for row in found if self._is_new(row)]
+            for row in now:
+                if Standing(row["standing"]) in ENDED:
+                    self._open.pop(row["order_id"], None)
+                else:
+                    self._open[row["order_id"]] = symbol
+                if self._changed(row["order_id"], {key: value for key, value in row.items() if key != "updated_ms"}):
+                    orders.append(row)
+            position = await x.position(symbol)
+            if self._changed(f"position {symbol}", {key: position[key] for key in ("side", "qty", "entry", "stop_loss")}):
+                positions.append(position)
+        return {"executions": executions, "orders": orders, "positions": positions}
+
+    def _is_new(self, row: dict[str, Any]) -> bool:
+        key = f"{row['symbol']} {row['id']}"
+        if key in self._seen:
+            return False
+        self._seen[key] = None
+        if len(self._seen) > SEEN_MAX:
+            self._seen.pop(next(iter(self._seen)))
+        self._since = max(self._since, row["ts_ms"])
+        return True
+
+    def _changed(self, key: str, value: dict[str, Any]) -> bool:
+        text = json.dumps(value, sort_keys=True)
+        before, self._told[key] = self._told.get(key), text
+        return before != text

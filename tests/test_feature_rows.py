@@ -1,0 +1,126 @@
+"""`liqcore features`: rows as a live engine would have had them, from files and stores; errors that say what to do."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from feature_streams import SECOND, T0, events
+from liqshell import cli, feature_rows
+from liqshell.errors import ConfigError, DataError
+
+import liqcore as lc
+
+NAMES = ("liquidations.liq_volume@5s", "liquidations.liq_imbalance@6s:zscore(40s)", "price.last", "BTC/flow.volume@3s:change(7s)")
+INSTRUMENTS = [lc.Instrument("BTCUSDT", venue="binance_um", completeness=lc.Completeness.COMPLETENESS_CENSORED),
+               lc.Instrument("ETHUSDT", venue="binance_um", completeness=lc.Completeness.COMPLETENESS_CENSORED)]
+
+
+@pytest.fixture(scope="module")
+def stream():
+    rows = events(np.random.default_rng(3), 3000, instruments=2, feed=0.0)
+    return rows[(rows["kind"] != int(lc.Kind.BBO)) & (rows["qty"] > 0)]
+
+
+@pytest.fixture(scope="module")
+def table(stream, tmp_path_factory):
+    """The liquidations as an event table."""
+    path = tmp_path_factory.mktemp("features") / "liquidations.csv"
+    rows = stream[stream["kind"] == int(lc.Kind.LIQUIDATION)]
+    with path.open("w") as file:
+        file.write("ts_ms,venue,symbol,position,price,qty_base,notional_usd\n")
+        for e in rows:
+            file.write(f"{e['ts_recv'] // 1_000_000},binance_um,{INSTRUMENTS[e['instrument']].symbol},{'long' if e['side'] > 0 else 'short'},{float(e['price'])!r},"
+                       f"{float(e['qty'])!r},{float(e['price'] * e['qty'])!r}\n")
+    return path
+
+
+def test_parts_and_ties_do_not_matter(stream):
+    """However the data is cut into parts, every row is what a stream read at that time knows."""
+    times = np.unique(np.concatenate([stream["ts_recv"][::37], stream["ts_recv"][::53] + 1]))
+    times = times[times <= stream["ts_recv"][-1]]
+    whole = feature_rows.rows_of(NAMES, feature_rows.Data(tuple(INSTRUMENTS), [stream], int(stream["ts_recv"][0]), int(stream["ts_recv"][-1])), times)
+    cuts = np.array_split(stream, 29)
+    parts = feature_rows.rows_of(NAMES, feature_rows.Data(tuple(INSTRUMENTS), cuts, whole.times[0], whole.times[-1]), times)
+    assert np.array_equal(whole.values, parts.values, equal_nan=True) and not np.isnan(whole.values).all((0, 1)).any()
+    features, at = lc.Features(NAMES, INSTRUMENTS), 0
+    for k, ts in enumerate(times):
+        stop = int(np.searchsorted(stream["ts_recv"], ts, "right"))
+        features.push(stream[at:stop])
+        at = stop
+        assert np.array_equal(features.table(int(ts)), whole.values[k], equal_nan=True)
+
+
+def test_the_command(table, tmp_path, capsys):
+    at = [feature_rows.iso(T0 + k * 60 * SECOND) for k in (2, 3)]
+    assert cli.main(["features", str(table), "--features", "liq_volume_5s,liq_imbalance_zscore", "--at", ",".join(at)]) == 0
+    out, err = capsys.readouterr()
+    found = list(csv.DictReader(io.StringIO(out)))
+    assert [row["time"] for row in found] == [at[0], at[0], at[1], at[1]] and {row["contract"] for row in found} == {i.key for i in INSTRUMENTS}
+    assert {row["completeness"] for row in found} == {"censored"} and "CENSORED binance_um:BTCUSDT" in err
+    assert float(found[2]["liquidations.liq_volume@5s"]) >= 0 and found[0]["liquidations.liq_imbalance@15m:zscore"] == ""
+    # the same at many times into files
+    for name in ("rows.csv", "rows.parquet"):
+        assert cli.main(["features", str(table), "-f", "liq_volume_5s", "--every", "30s", "--symbols", "BTCUSDT", "--out", str(tmp_path / name)]) == 0
+    import pyarrow.parquet as pq
+
+    written = pq.read_table(tmp_path / "rows.parquet")
+    with (tmp_path / "rows.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == written.num_rows > 3 and {row["contract"] for row in rows} == {"binance_um:BTCUSDT"}
+    values = [float(row["liquidations.liq_volume@5s"] or "nan") for row in rows]
+    assert np.array_equal(values, written["liquidations.liq_volume@5s"].to_numpy(), equal_nan=True)
+    about = json.loads(written.schema.metadata[b"liqcore.features"])
+    assert about[0]["instruments"]["binance_um:BTCUSDT"]["completeness"] == "censored"
+    moments = tmp_path / "moments.txt"
+    moments.write_text("# moments\n" + "\n".join(row["ts"] for row in rows[:3]) + "\n")
+    assert cli.main(["features", str(table), "-f", "liq_volume_5s", "--at", f"@{moments}", "--symbols", "BTCUSDT"]) == 0
+    assert list(csv.DictReader(io.StringIO(capsys.readouterr().out.split("\n", 2)[2]))) == rows[:3]
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["-f", "liq_volum_5s", "--every", "1m"], "feature 'liq_volum_5s'"), (["-f", "liq_rate", "--at", "2020-01-01"], "outside the data"),
+    (["-f", "liq_rate", "--at", "yesterday"], "not a time"), (["-f", "liq_rate", "--at", "12345"], "a number of 5 digits"), (["-f", "liq_rate"], "no time"),
+    (["-f", "liq_rate", "--every", "1m", "--at", "2020-01-01"], "both --at and --every"), (["--every", "1m"], "no names"),
+    (["-f", "liq_rate", "--every", "1x"], "got '1x'"), (["-f", "liq_rate", "--every", "1m", "--symbols", "DOGEUSDT"], "no data of DOGEUSDT"),
+    (["-f", "SOL/price.last", "--every", "1m"], "no instrument here is of that asset"), (["-f", "liq_rate", "--every", "1m", "--out", "x.xls"], ".csv or .parquet"),
+    (["-f", "liq_rate", "--at", "@nowhere.txt"], "cannot be read"), (["-f", "liq_rate", "--every", "1ms", "--start", "2020-01-01"], "more than"),
+])
+def test_what_is_wrong_is_said(table, arguments, said, capsys):
+    assert cli.main(["features", str(table), *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_data_that_is_not_there(tmp_path):
+    with pytest.raises(ConfigError, match="no such file or folder"):
+        feature_rows.open_data([tmp_path / "nothing"])
+    empty = tmp_path / "empty.csv"
+    empty.write_text("ts_ms,symbol,position,price,qty_base,notional_usd\n")
+    with pytest.raises(DataError, match="no usable row"):
+        feature_rows.open_data([empty])
+
+
+def test_names_alone_are_written_in_full(capsys):
+    assert cli.main(["features", "--features", "liq_btc_lead,flow.ofi@300s:zscore(1d)"]) == 0
+    assert capsys.readouterr().out.split() == ["BTC/liquidations.liq_volume@1s:lag(30s)", "flow.ofi@5m:zscore"]
+
+
+def test_times():
+    assert feature_rows.moment("2026-02-09T13:00:00Z") == feature_rows.moment("1770642000") == feature_rows.moment("1770642000000") == 1770642000 * SECOND
+    assert feature_rows.moment("2026-02-09 14:00:00.123456789+01:00") == 1770642000 * SECOND + 123456789
+    assert feature_rows.iso(1770642000 * SECOND + 120_000_000) == "2026-02-09T13:00:00.12Z"
+    for ns in (0, 1, 1770642000 * SECOND + 123456789):
+        assert feature_rows.moment(feature_rows.iso(ns)) == ns
+
+
+def test_a_store_gives_the_rows_of_its_files(table, tmp_path):
+    from liqshell import store
+
+    assert not store.fill(tmp_path / "store", [table]).broken
+    names = ["liq_volume_5s", "liq_rate"]
+    from_files, from_store = feature_rows.open_data([table]), feature_rows.open_data([tmp_path / "store"])
+    times = feature_rows.times_of((), "20s", "", "", from_files)
+    a, b = (feature_rows.rows_of(names, data, times) for data in (from_files, from_store))
+    order = [[i.key for i in b.instruments].index(i.key) for i in a.instruments]
+    assert np.array_equal(a.values, b.values[:, order], equal_nan=True) and (a.values > 0).any()

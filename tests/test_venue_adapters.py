@@ -1,0 +1,157 @@
+"""What is asked of the venues: connections, subscriptions, heartbeats, polls, what follows a refusal; contracts from their REST answers."""
+
+import re
+
+import orjson
+import pytest
+
+from liqshell.venues import binance, binance_instruments, hyperliquid, hyperliquid_instruments, okx, okx_instruments
+from liqshell.venues.adapter import Request, asset_and_factor
+from liqshell.venues.adapters import ADAPTERS, adapter_of
+from liqshell.venues.frames import Frame, FrameKind
+
+MANY = {"bybit": [f"S{n}USDT" for n in range(500)], "binance_um": [f"S{n}USDT" for n in range(500)],
+        "okx": [f"S{n}-USDT-SWAP" for n in range(500)], "hyperliquid": [f"S{n}" for n in range(333)]}
+
+
+def asked(venue, symbols):
+    """(connections, every name that is to be acknowledged)."""
+    adapter = ADAPTERS[venue]
+    connections = adapter.plan(symbols, "ws://x")
+    return connections, [ack for one in connections for sub in one.subscriptions for ack in sub.acks]
+
+
+@pytest.mark.parametrize("venue", ADAPTERS)
+def test_plans_of_many_contracts_keep_the_limits(venue):
+    adapter = ADAPTERS[venue]
+    connections, acks = asked(venue, MANY[venue])
+    assert len(set(acks)) == len(acks) and len({one.name for one in connections}) == len(connections)
+    assert all(one.url.startswith("ws://x/") for one in connections)
+    covered = {name for one in connections for sub in one.subscriptions for name in sub.symbols}
+    assert covered == set(MANY[venue])
+    assert not adapter.limits.connections_max or len(connections) <= adapter.limits.connections_max
+    for one in connections:
+        assert sum(len(sub.frame) for sub in one.subscriptions) < 64_000 and max(len(sub.frame) for sub in one.subscriptions) < 4_096
+        if venue == "okx":
+            assert len(one.subscriptions) < 480
+        if venue == "binance_um":
+            assert sum(len(sub.args) for sub in one.subscriptions) <= adapter.limits.subscriptions_max
+    assert adapter.plan([], "ws://x") == ()
+
+
+@pytest.mark.parametrize("venue", ADAPTERS)
+def test_names_of_contracts(venue):
+    good = {"bybit": "1000PEPEUSDT", "binance_um": "1000PEPEUSDT", "okx": "PEPE-USDT-SWAP", "hyperliquid": "kPEPE"}[venue]
+
+    assert re.fullmatch(ADAPTERS[venue].symbol, good) and not re.fullmatch(ADAPTERS[venue].symbol, 'x"y')
+
+
+def test_binance_streams_come_on_their_own_routes_only():
+    """Since 2026-04 an un-routed connection keeps quotes and loses liquidations, trades and marks, silently."""
+    connections, _ = asked("binance_um", ["BTCUSDT"])
+    streams = {one.url: [stream for sub in one.subscriptions for stream in sub.args] for one in connections}
+    assert streams == {"ws://x/public/ws": ["btcusdt@bookTicker"], "ws://x/market/ws": ["btcusdt@aggTrade", "btcusdt@forceOrder", "btcusdt@markPrice@1s"]}
+    assert orjson.loads(connections[0].subscriptions[0].frame) == {"method": "SUBSCRIBE", "params": ["btcusdt@bookTicker"], "id": 1}
+    assert binance.ADAPTER.ping is None         # the venue pings, by the protocol
+
+
+def test_binance_open_interest_is_polled_within_the_weight():
+    one, = binance.polls(["BTCUSDT"])
+    assert (one.request, one.every_s) == (Request("/fapi/v1/openInterest?symbol=BTCUSDT"), 10.0)
+    many = binance.polls(MANY["binance_um"])
+    assert len(many) / many[0].every_s * 60 <= binance.POLL_WEIGHT_A_MINUTE
+
+
+def test_okx_subscribes_the_liquidations_of_whole_markets_once():
+    connections, acks = asked("okx", ["BTC-USDT-SWAP", "BTC-USDT-261225", *MANY["okx"]])
+    assert [ack for ack in acks if ack.startswith("liquidation-orders")] == ["liquidation-orders:SWAP", "liquidation-orders:FUTURES"]
+    assert acks.count("index-tickers:BTC-USDT") == 1
+    assert okx.ADAPTER.ping.make(7) == b"ping" and okx.ADAPTER.ping.interval_s < 30
+    assert len(connections) == 6
+
+
+def test_hyperliquid_says_how_many_contracts_one_address_may_have():
+    with pytest.raises(ValueError, match="at most 333 contracts"):
+        hyperliquid.plan([f"S{n}" for n in range(334)], "ws://x")
+    frame = hyperliquid.plan(["kPEPE"], "ws://x")[0].subscriptions[0].frame
+    assert orjson.loads(frame) == {"method": "subscribe", "subscription": {"type": "trades", "coin": "kPEPE"}}
+    assert orjson.loads(hyperliquid.ADAPTER.ping.make(1)) == {"method": "ping"}
+
+
+def all_but_one(venue, bad, symbols, refusal):
+    """What is subscribed to in the end by a driver that asks again as retry() says, at a venue that refuses what names `bad`."""
+    adapter, got, rounds = ADAPTERS[venue], set(), 0
+    waiting = [sub for one in adapter.plan(symbols, "ws://x") for sub in one.subscriptions]
+    while waiting:
+        sub, rounds = waiting.pop(), rounds + 1
+        assert rounds < 1000
+        if any(bad in arg for arg in sub.args):
+            waiting += adapter.retry(sub, refusal(sub))
+        else:
+            got |= set(sub.args)
+    return got, {arg for one in adapter.plan(symbols, "ws://x") for sub in one.subscriptions for arg in sub.args}
+
+
+@pytest.mark.parametrize(("venue", "bad", "symbols"), [
+    ("binance_um", "ethusdt@forceOrder", ["BTCUSDT", "ETHUSDT", "XRPUSDT"]), ("okx", "trades:ETH-USDT-SWAP", ["BTC-USDT-SWAP", "ETH-USDT-SWAP"])])
+def test_a_refusal_that_names_nothing_costs_only_the_bad_one(venue, bad, symbols):
+    got, wanted = all_but_one(venue, bad, symbols, lambda sub: Frame(FrameKind.ACK_FAILED, acks=() if venue == "okx" else sub.acks))
+    assert wanted - got == {bad}
+
+
+def test_bybit_is_asked_again_for_what_it_did_not_name():
+    sub = ADAPTERS["bybit"].plan(["BTCUSDT"], "ws://x")[0].subscriptions[0]
+    again, = ADAPTERS["bybit"].retry(sub, Frame(FrameKind.ACK_FAILED, topics=("allLiquidation.BTCUSDT",)))
+    assert again.args == ("publicTrade.BTCUSDT", "orderbook.1.BTCUSDT", "tickers.BTCUSDT") and again.acks == sub.acks
+    assert ADAPTERS["bybit"].retry(sub, Frame(FrameKind.ACK_FAILED)) == ()
+
+
+# --- contracts --------------------------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize(("base", "asset", "factor"), [
+    ("BTC", "BTC", 1), ("1000PEPE", "PEPE", 1000), ("kPEPE", "PEPE", 1000), ("10000SATS", "SATS", 10_000), ("1000000MOG", "MOG", 1_000_000),
+    ("1MBABYDOGE", "BABYDOGE", 1_000_000), ("SHIB1000", "SHIB", 1000), ("1INCH", "1INCH", 1), ("1000X", "X", 1000), ("KAVA", "KAVA", 1), ("KSM", "KSM", 1)])
+def test_multiplied_coins_are_one_asset(base, asset, factor):
+    assert asset_and_factor(base) == (asset, factor)
+
+
+def contract(**changes):
+    return {"symbol": "1000PEPEUSDT", "status": "TRADING", "contractType": "PERPETUAL", "baseAsset": "1000PEPE", "quoteAsset": "USDT", "marginAsset": "USDT",
+            "filters": [{"filterType": "PRICE_FILTER", "tickSize": "0.0000100"}, {"filterType": "LOT_SIZE", "stepSize": "1", "minQty": "1", "maxQty": "300000000"},
+                        {"filterType": "MIN_NOTIONAL", "notional": "5"}]} | changes
+
+
+def test_binance_instruments():
+    page = binance_instruments.parse_instruments(orjson.dumps({"symbols": [
+        contract(), contract(symbol="A", status="SETTLING"), contract(symbol="B", contractType=""), contract(symbol="C", filters=[]), 7,
+        contract(symbol="BTCUSD_PERP", marginAsset="1000PEPE")]}))
+    one, = page.instruments
+    assert (one.key, one.asset, one.tick_size, one.lot_size, one.min_notional, one.multiplier) == (
+        "binance_um:1000PEPEUSDT", "PEPE", "0.00001", "1", 5.0, 1.0)
+    assert one.completeness.name == "COMPLETENESS_CENSORED" and page.cursor == ""
+    assert len(page.refused) == 4 and "coin-margined" in page.refused[-1]
+
+
+def test_okx_instruments_that_cannot_be_used_are_listed():
+    good = {"instId": "PEPE-USDT-SWAP", "instType": "SWAP", "state": "live", "ctType": "linear", "ctVal": "10000000", "ctMult": "1", "ctValCcy": "PEPE",
+            "tickSz": "0.000000001", "lotSz": "0.1", "minSz": "0.1", "maxLmtSz": "1e20"}
+    page = okx_instruments.parse_instruments(orjson.dumps({"code": "0", "data": [
+        good, good | {"instId": "A", "ctVal": ""}, good | {"instId": "B", "state": "suspend"}, good | {"instId": "C", "ctType": "inverse"}, {"state": "live"}]}))
+    one, = page.instruments
+    assert (one.multiplier, one.asset, one.max_lots) == (1e7, "PEPE", (1 << 35) - 1) and len(page.refused) == 3
+    assert okx_instruments.instruments_request(page.cursor).path.endswith("instType=FUTURES")
+
+
+@pytest.mark.parametrize("parse", [binance_instruments.parse_instruments, okx_instruments.parse_instruments, hyperliquid_instruments.parse_instruments])
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"null", b"<html>", b'{"code":"50011","msg":"Too Many Requests","data":[]}', b'{"code":-1003,"msg":"banned"}'])
+def test_answers_that_are_no_list_of_contracts(parse, body):
+    with pytest.raises(ValueError, match="instruments|exchangeInfo|meta"):
+        parse(body)
+
+
+def test_hyperliquid_contracts_that_cannot_be_used_are_listed():
+    page = hyperliquid_instruments.parse_instruments(orjson.dumps({"universe": [
+        {"name": "kPEPE", "szDecimals": 0}, {"name": "OLD", "szDecimals": 1, "isDelisted": True}, {"name": "X", "szDecimals": 9}, {"szDecimals": 1}, None]}))
+    assert [(one.symbol, one.asset, one.lot_size, one.tick_size) for one in page.instruments] == [("kPEPE", "PEPE", "1", "0.000001")]
+    assert len(page.refused) == 3
+    assert adapter_of("hyperliquid").instruments("") == Request("/info", "POST", b'{"type":"meta"}')
