@@ -58,7 +58,8 @@ def venue_loops(p) -> dict[str, tuple]:
     """Frames of the other venues that go by shape."""
     out = {}
     for venue, kind in (("binance_um", "quote"), ("binance_um", "trade"), ("binance_um", "liquidation"), ("binance_um", "ticker"), ("okx", "quote"),
-                        ("okx", "trade"), ("okx", "ticker"), ("okx", "liquidation"), ("hyperliquid", "quote"), ("hyperliquid", "trade"), ("hyperliquid", "ticker")):
+                        ("okx", "trade"), ("okx", "ticker"), ("okx", "liquidation"), ("hyperliquid", "quote"), ("hyperliquid", "trade"),
+                        ("hyperliquid", "ticker")):
         scan = adapter_of(venue).decoder([venue_streams.SYMBOL[venue].format("C000")]).scan
         out[f"scan.{venue}.{kind}"] = (p.DecodeLoop(scan, venue_streams.frames(venue, kind, 256)).run, f"{kind} frame of {venue}")
     return out
