@@ -216,7 +216,8 @@ def test_a_policy_whose_brackets_change_is_walked(configured, tmp_path):
     assert 1.9 < found.table["notional"][ones][2] / found.table["notional"][ones][0] < 2.1
     with pytest.raises(ConfigError, match=r"sweep.by: 'kernel', which knows nothing of a policy whose brackets"):
         sweeps.run_sweep(load(grid, ["sweep.by=kernel"]), tmp_path / "kernel")
-    assert pages.write_sweep(found)["by"] == "backtest"
+    pages.write_sweep(found)
+    assert json.loads((found.folder / "summary.json").read_text())["by"] == "backtest"
 
 
 def test_values_of_parameters_and_detectors_are_judged_when_the_file_is_read(configured):

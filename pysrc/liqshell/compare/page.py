@@ -89,14 +89,14 @@ def beside(s: dict[str, Any]) -> str:
         w, t, d, m = r["win"], r["trade"], r["sharpe"], r["money"]
         need = w["break_even_realised"] if w["break_even_realised"] is not None else w["break_even_planned"]
         deflated = r["deflated"]["deflated"]
-        rows.append((_mark(r["state"]), _name(r), esc(r["grade"]), f"{r['wanted']:,}", f"{r['entries']:,}", f"{r['trades']:,}",
+        rows.append((_mark(r["state"]), _name(r), esc(r["grade"]), f"{r['wanted']:,}", f"{r['trades']:,}",
                      esc(f"{percent(w['share'], 0)} ({interval(w['low'], w['high'], lambda v: percent(v, 0).removesuffix(' %'))})")
                      if r["trades"] else NONE, percent(need, 0), signed(t["mean"], bps(t["mean"])), esc(interval(t["low"], t["high"], bps)),
                      number(t["t"]), signed(m["net"], money(m["net"], True)) if r["trades"] else NONE,
                      esc(number(d["value"], 1) + (f" ({interval(d['low'], d['high'], lambda v: number(v, 1))})" if d["value"] is not None else ""))
                      if d["value"] is not None else f"n/a ({d['days']} d)", percent(deflated, 0) if deflated is not None else "n/a",
                      f"{number(r['exposure_hours'], 1)} h"))
-    columns = ("", "preset", "evidence", ">wanted", ">entries", ">trades", ">won (95 %)", ">needed", ">bps a trade", ">95 %", ">t", ">net",
+    columns = ("", "preset", "evidence", ">wanted", ">trades", ">won (95 %)", ">needed", ">bps a trade", ">95 %", ">t", ">net",
                ">Sharpe, daily (95 %)", ">deflated", ">exposure")
     sub = ("Dot and bar: mean net return of a trade, 95 % interval, clustered by day where there are days enough. Hollow: the other side of the same "
            "trades. Line: the middle 90 % of random sides; dashed: of random times.")
@@ -215,11 +215,11 @@ def _rate(r: dict[str, Any]) -> str:
 
 
 def rates(s: dict[str, Any]) -> str:
-    rows = [(_name(r), f"{r['wanted']:,}", esc(_rate(r["wanted_rate"])), f"{r['trades']:,}", esc(_rate(r["trades_rate"])),
+    rows = [(_name(r), f"{r['wanted']:,}", esc(_rate(r["wanted_rate"])), f"{r['entries']:,}", f"{r['trades']:,}", esc(_rate(r["trades_rate"])),
              number(r["trades_rate"]["per_hour"] * 24, 1) if r["trades_rate"]["per_hour"] is not None else NONE,
              percent(r["filled"], 0), seconds(r["hold_s"]["p50"]), percent(r["exposure_share"], 2),
              esc(", ".join(f"{e['reason']} {e['n']}" for e in r["exits"]) or NONE)) for r in s["presets"]]
-    columns = ("preset", ">wanted", ">per h (95 %)", ">trades", ">per h (95 %)", ">per day", ">entries filled", ">held, median",
+    columns = ("preset", ">wanted", ">per h (95 %)", ">entries", ">trades", ">per h (95 %)", ">per day", ">entries filled", ">held, median",
                ">time in a position", "how trades ended")
     return section("Rates per covered hour", table(columns, rows), "Per covered hour of one contract, Poisson interval; gaps do not count.", "rates")
 
