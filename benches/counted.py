@@ -74,6 +74,9 @@ def excitation_loops(values) -> dict[str, tuple]:
         "hawkes.push.500": (p.HawkesLoop(values, 500).push, "the same, 500 contracts that excite each other"),
         "pending.push": (pending.push, "trade into the estimated map, open interest once in 20"),
         "pending.read": (pending.read, "estimated notional within 3 % of the price"),
+        **{f"detector.{kind}": (probe().DetectorLoop(make_detector(kind, **told), Instrument("ETHUSDT"), ours.events(50_000)).run,
+                                f"liquidation through detector {kind}, its deadlines included")
+           for kind, told in (("hawkes", {"percentile": 0.0}), ("zone", {}))},
         "density.push": (p.DensityLoop(values).push, "liquidation into the realised map, zones decided once in 1,200"),
     }
 
