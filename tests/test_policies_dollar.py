@@ -197,6 +197,23 @@ def test_momentum_target_keeps_its_ratio_if_told_so():
     assert (s.asked[0][2]["stop_loss"], s.asked[0][2]["take_profit"]) == (0.01, 0.025)
 
 
+@BOTH
+def test_momentum_with_the_features_of_its_preset(side):
+    """Nothing overridden but C19's sign: excitation, percentile of volume, estimated map and funding make the score; the burst is worth 7 or more. As an
+    obstacle, an unusually large estimated cluster ahead of price forbids the trade."""
+    for use, trades in (("ignore", True), ("obstacle", side == SHORT)):
+        s = Stage("momentum", f"[policy.parameters]\ncluster_use = '{use}'\n", funding=0.0005 * side)
+        for minute in range(120):                               # funding grows, open interest grows: of longs, below price
+            s.forced(LONG if minute % 2 else SHORT, 1000.0 + minute)
+            s.funding, s.interest = side * (0.0001 + 0.000004 * minute), 100_000.0 + 50.0 * minute
+            s.wait(60, every=5, price=round(PRICE * (1 + 0.0004 * ((minute % 10) - 5)), 1))
+        s.wait(1, price=PRICE)
+        burst(s, side)
+        s.wait(10)
+        assert [way for _, way, _ in s.asked] == ([-side] if trades else [])
+        assert all(7 <= terms["confidence"] <= 10 and terms["stop_loss"] == 0.008 for _, _, terms in s.asked)
+
+
 # ---- cascade-fade ----
 
 @BOTH
