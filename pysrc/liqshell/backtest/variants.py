@@ -130,8 +130,8 @@ def draws_of(kind: str, values: dict[str, Any], history: History, seed: int, dra
 
 
 def by_the_clock(values: dict[str, Any]) -> dict[str, Any]:
-    """Settings in which each liquidation of History.every_half_hour is answered with the bracket of [policy], whatever the rule: what the bracket alone
-    earns."""
+    """Settings in which each liquidation of History.every_half_hour is answered with the bracket of [policy], whatever the rule: what the
+    bracket alone earns."""
     symbols = [told["symbol"] for told in values["instruments"]]
     brackets = {symbol: {key: value for key, value in terms.items() if key != "judge_s"} for symbol, terms in values["brackets"].items()}
     return values | {"cascade": (values["cascade"] or {}) | EVERY_DETECTOR, "detectors": [], "features": [], "rule": "fade", "brackets": brackets,
