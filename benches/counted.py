@@ -29,7 +29,7 @@ def loops() -> dict[str, tuple]:
     reaction.run(4096)
     engine = p.EngineLoop(ours.engine(), ours.events(50_000))
     bank = p.EngineLoop(ours.bank(), ours.events(50_000))
-    detectors = {told["kind"]: p.DetectorLoop(make_detector(**told), Instrument("ETHUSDT"), ours.events(50_000)) for told in ours.DETECTORS}
+    detectors = {told["kind"]: probe("probe_detectors").DetectorLoop(make_detector(**told), Instrument("ETHUSDT"), ours.events(50_000)) for told in ours.DETECTORS}
     day = market.day(DAY)
     tape = lc.Tape([simulated.instrument()], liqcore_step.parts(day))
     return {
@@ -37,6 +37,7 @@ def loops() -> dict[str, tuple]:
         "quantile.push": (p.QuantileLoop(values, 0.95, 1000).push, "push and exact P95, window 1000"),
         "window.push": (p.WindowLoop(values).push, "push and signed sum, 60 s"),
         "zscore.push": (p.ZscoreLoop(values, 288).push, "push, mean and std over 288"),
+        **excitation_loops(values),
         "scan.liquidation": (p.DecodeLoop(ours.decoder(), streams.liquidation_frames(256, 1)).run, "allLiquidation frame of one row"),
         "scan.trade": (p.DecodeLoop(ours.decoder(), streams.trade_frames(256, 1)).run, "publicTrade frame of one row"),
         **venue_loops(p),
@@ -57,10 +58,24 @@ def venue_loops(p) -> dict[str, tuple]:
     """Frames of the other venues that go by shape."""
     out = {}
     for venue, kind in (("binance_um", "quote"), ("binance_um", "trade"), ("binance_um", "liquidation"), ("binance_um", "ticker"), ("okx", "quote"),
-                        ("okx", "trade"), ("okx", "ticker"), ("hyperliquid", "quote"), ("hyperliquid", "trade"), ("hyperliquid", "ticker")):
+                        ("okx", "trade"), ("okx", "ticker"), ("okx", "liquidation"), ("hyperliquid", "quote"), ("hyperliquid", "trade"),
+                        ("hyperliquid", "ticker")):
         scan = adapter_of(venue).decoder([venue_streams.SYMBOL[venue].format("C000")]).scan
         out[f"scan.{venue}.{kind}"] = (p.DecodeLoop(scan, venue_streams.frames(venue, kind, 256)).run, f"{kind} frame of {venue}")
     return out
+
+
+def excitation_loops(values) -> dict[str, tuple]:
+    """Hawkes and the liquidation maps."""
+    p = probe("excitation")
+    pending = p.PendingLoop(values)
+    return {
+        "hawkes.push": (p.HawkesLoop(values).push, "liquidation into the Hawkes kernel: intensities, branching, history"),
+        "hawkes.push.500": (p.HawkesLoop(values, 500).push, "the same, 500 contracts that excite each other"),
+        "pending.push": (pending.push, "trade into the estimated map, open interest once in 20"),
+        "pending.read": (pending.read, "estimated notional within 3 % of the price"),
+        "density.push": (p.DensityLoop(values).push, "liquidation into the realised map, zones decided once in 1,200"),
+    }
 
 
 def walk(tape: lc.Tape, n: int) -> None:

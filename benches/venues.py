@@ -130,7 +130,8 @@ def flood(total: int, distinct: int, contracts: int = CONTRACTS) -> dict:
             loop.run(distinct)
             rates.append(distinct / (time.process_time() - began))
         after = own_mb()
-        out[name] = {"rates": rates, "share_by_shape": loop.by_shape / (loop.by_shape + loop.by_general), "events": loop.events, "signals": loop.signals,
+        out[name] = {"rates": rates, "share_by_shape": loop.by_shape / (loop.by_shape + loop.by_general), "events": loop.events,
+                     "signals": loop.signals,
                      "refused": {key.name: count for key, count in engine.refused.items()} if engine is not None else {},
                      "bytes_a_symbol": (ready - before) * 2**20 / (contracts * len(FLOOD_VENUES)), "grown_mb": after - ready}
         del loop, engine

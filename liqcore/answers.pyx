@@ -29,8 +29,8 @@ cdef int ASKS_MAX = 100000         # times that a policy may put off one signal
 cdef class Answers:
     """Made by the engine. policies: liqcore.Policy objects; detectors: the engine's, by name; shared: feature -> (place, may all read it)."""
 
-    def __cinit__(self, tuple policies, tuple instruments, tuple detectors, Features features, Risk risk, Account account, AuditRing audit, Outbox out,
-                  dict shared):
+    def __cinit__(self, tuple policies, tuple instruments, tuple detectors, Features features, Risk risk, Account account, AuditRing audit,
+                  Outbox out, dict shared):
         cdef int p, n
         self.policies = policies
         self.instruments, self.names, self.features = instruments, detectors, features
@@ -263,8 +263,8 @@ cdef class Answers:
     # ---- a stronger one takes the place of a weaker one ----
 
     cdef void replace(self, wish_t* w, int64_t reference, int64_t now) noexcept nogil:
-        """Close the open bracket for a wish of higher confidence, unless that could not be opened anyway. It has its place for a bounded time; then, and
-        whatever risk says when the place is free, it is refused."""
+        """Close the open bracket for a wish of higher confidence, unless that could not be opened anyway. It waits for a bounded time; when the place
+        is free risk has the last word."""
         cdef ask_t ask
         cdef int32_t n = w.s.instrument
         cdef slot_t* slot = &self.slot[n]

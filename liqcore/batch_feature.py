@@ -4,12 +4,22 @@ Every value is found by searching the arrays: what an event changed is looked up
 which carries everything along, does not know more than it should: the two agree to the bit.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from liqcore.batch_feature_kernels import Course, Sums, bars, burst_states, correlations, judge, mean_ends, realised
+from liqcore.batch_feature_kernels import (
+    Course,
+    Sums,
+    bars,
+    burst_states,
+    correlations,
+    judge,
+    mean_ends,
+    realised,
+)
 from liqcore.event import FeedState, Kind, as_events
 from liqcore.feature_spec import Feature, parse, slots
 from liqcore.instrument import Instrument
@@ -18,6 +28,7 @@ GAP, DOWN = 100, 101             # marks in an instrument's log, beside its even
 NEVER = np.iinfo(np.int64).max
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
+STREAMED = ("hawkes", "pending", "density")      # their state depends on every event before
 CANDLES = ("open", "high", "low", "close")
 
 
@@ -53,7 +64,7 @@ class Log:
         self.ts = np.ascontiguousarray(self.rows["ts_recv"])
         self.mark = _filled(self.kind >= GAP)        # the last gap up to each row
         self.multiplier = multiplier
-        self.known: dict[str, object] = {}           # what has been worked out once
+        self.known: dict[str, Any] = {}           # what has been worked out once
 
     def since(self, at: Times, before: bool, start: int) -> Times:
         """From when on nothing is missing, as known at each time; NEVER while it is."""
@@ -65,7 +76,7 @@ class Log:
             told = np.full(at.size, start)
         return np.where((at <= start) if before else (at < start), NEVER, told)
 
-    def once(self, name: str, make):
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
         if name not in self.known:
             self.known[name] = make()
         return self.known[name]
@@ -148,7 +159,7 @@ class History:
         if f.entry.source == "candles":
             return self._candles(f.entry.name, log, w, at, since, before)
         if f.entry.source == "cascade":
-            seen, flag, size = burst_states(*log.once("chain", log.chain), w, at, before)
+            seen, flag, size = burst_states(log.once("chain", log.chain), w, at, before)
             return np.where((seen < 100) | (since > at) | (at - w < since), np.nan, flag if f.entry.name == "liq_cascade_flag" else size)
         count = slots(w)
         step = w // count
@@ -168,7 +179,8 @@ class History:
         count = slots(w)
         step = w // count
         first = at // step - count
-        total, venues = np.zeros(at.size), np.zeros(at.size)
+        total: Floats = np.zeros(at.size)
+        venues: Floats = np.zeros(at.size)
         for k, i in enumerate(self.instruments):
             if i.asset.upper() == self.instruments[n].asset.upper():
                 log = self.logs[k]
@@ -231,8 +243,12 @@ def features(names: Iterable[str], events: NDArray[np.void], instruments: Sequen
     instruments: of the indices that events carry. at: ns, in any order; each is answered with what had been received until then, that ns included.
     """
     rows = as_events(events)
-    several = [i if isinstance(i, Instrument) else Instrument(i) for i in instruments]
+    names = list(names)
     parsed = [parse(name) for name in names]
+    for name, f in zip(names, parsed, strict=True):
+        if f.entry.source in STREAMED:
+            raise ValueError(f"feature {name!r}: {f.entry.group}.* have no search over arrays; read them from a liqcore.Features stream")
+    several = [i if isinstance(i, Instrument) else Instrument(i) for i in instruments]
     _check(rows, len(several))
     times = np.ascontiguousarray(at, np.int64)
     if times.ndim != 1 or (times < 0).any():

@@ -6,7 +6,12 @@ import numpy as np
 from numba import njit, uint64
 from numpy.typing import NDArray
 
-from liqcore.batch import _quantile_delete, _quantile_new, _quantile_push, _quantile_value
+from liqcore.batch import (
+    _quantile_delete,
+    _quantile_new,
+    _quantile_push,
+    _quantile_value,
+)
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -297,9 +302,9 @@ def _bursts(ts, x, gap_ns, at, before):
     return seen, flag, size
 
 
-def burst_states(ts: Times, x: Floats, gap_ns: int, at: Times, before: bool) -> tuple[NDArray[np.int64], Floats, Floats]:
-    """(liquidations so far, 1 while a cascade runs, its notional) at increasing times; x = 0 marks a gap."""
-    return _bursts(ts, x, gap_ns, at, before)
+def burst_states(chain: tuple[Times, Floats], gap_ns: int, at: Times, before: bool) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """(liquidations so far, 1 while a cascade runs, its notional) at increasing times. chain: (times, notionals), 0 marks a gap."""
+    return _bursts(*chain, gap_ns, at, before)
 
 
 @njit(cache=True, nogil=True)
@@ -311,7 +316,7 @@ def _judge(code, a, b, history, now, least):
         small = most = np.nan
         for k in range(a[i], b[i]):
             x = history[k]
-            if x != x:
+            if math.isnan(x):
                 continue
             count += 1
             total += x
@@ -325,11 +330,11 @@ def _judge(code, a, b, history, now, least):
         mean = total / count
         for k in range(a[i], b[i]):
             x = history[k]
-            if x == x:
+            if not math.isnan(x):
                 square += (x - mean) * (x - mean)
         std = math.sqrt(square / count)
         if code == 0:
-            out[i] = np.nan if now[i] != now[i] else (now[i] - mean) / std if std > 0.0 else 0.0
+            out[i] = np.nan if math.isnan(now[i]) else (now[i] - mean) / std if std > 0.0 else 0.0
         elif code == 1:
             out[i] = mean
         elif code == 2:
@@ -339,7 +344,7 @@ def _judge(code, a, b, history, now, least):
         elif code == 4:
             out[i] = small
         elif code == 5:
-            out[i] = below / (2.0 * count) if now[i] == now[i] else np.nan
+            out[i] = below / (2.0 * count) if not math.isnan(now[i]) else np.nan
         else:
             out[i] = history[b[i] - 1] if code == 6 else now[i] - history[b[i] - 1]
     return out

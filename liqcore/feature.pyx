@@ -4,13 +4,16 @@ from libc.math cimport NAN
 
 import numpy as np
 
+from liqcore.density cimport density_push
 from liqcore.door cimport door
 from liqcore.event cimport *
 from liqcore.feature_formulas cimport *
 from liqcore.feature_kernels cimport *
+from liqcore.hawkes cimport BRANCHING_FIT
 from liqcore.instrument cimport Instrument
 from liqcore.feature_state cimport FeatureState, base_t, reader_t
 from liqcore.market cimport market_bbo, market_ticker, market_trade
+from liqcore.pending cimport pending_interest, pending_trade
 
 from liqcore import event as schema
 from liqcore.event import as_events
@@ -136,6 +139,10 @@ cdef class Features(FeatureState):
             for j in range(self.columns[3]):
                 if self.bursts[n * self.columns[3] + j].gap_ns:
                     burst_push(&self.bursts[n * self.columns[3] + j], ts, notional)
+            if self.horizons != NULL:
+                self.hawkes.push_c(n, ts, e.side, notional)
+            if self.density != NULL:
+                density_push(&self.density[n], &self.density_config.c, ts, e.side, e.price, notional)
         elif e.kind == TRADE:
             k.last = e.price
             for j in range(self.streams[0], self.streams[1]):
@@ -146,6 +153,8 @@ cdef class Features(FeatureState):
                     track_push(&t[j], ts, e.price)
             for j in range(self.columns[2]):
                 candles_push(&self.candles[n * self.columns[2] + j], ts, e.price)
+            if self.pending != NULL:
+                pending_trade(&self.pending[n], &self.pending_config.c, ts, e.price, e.qty * self.inst[n].multiplier, e.side)
         elif e.kind == BBO:
             for j in range(self.streams[1], self.streams[2]):
                 if w[j].cells != NULL:
@@ -163,6 +172,8 @@ cdef class Features(FeatureState):
             k.index = e.aux_price
         if e.qty > 0.0:
             k.oi = e.qty
+            if self.pending != NULL:
+                pending_interest(&self.pending[e.instrument], &self.pending_config.c, e.ts_recv, e.qty)
             for j in range(self.streams[3], self.streams[4]):
                 if t[j].cells != NULL:
                     track_push(&t[j], e.ts_recv, e.qty)
@@ -188,6 +199,8 @@ cdef class Features(FeatureState):
                 track_push(&self.tracks[n * self.columns[1] + j], now, NAN)
         for j in range(self.columns[2]):
             candles_gap(&self.candles[n * self.columns[2] + j], now)
+        if self.horizons != NULL:
+            self.hawkes.gap_c(n)
         for j in range(self.columns[3]):
             self.bursts[n * self.columns[3] + j].count = 0
             self.bursts[n * self.columns[3] + j].total = 0.0
@@ -213,6 +226,12 @@ cdef class Features(FeatureState):
             return NAN
         if f.column < 0:
             return value_state(f.formula, k)
+        if f.formula == PENDING_BELOW or f.formula == PENDING_ABOVE:
+            return value_pending(&self.pending[n], self.pending_config.c.half_life_s, k.last, f.window_ns * 1e-6,
+                                 1 if f.formula == PENDING_BELOW else -1, now)
+        if f.formula == REALISED_BELOW or f.formula == REALISED_ABOVE:
+            return value_density(&self.density[n], self.density_config.c.half_life_s, k.last, f.window_ns * 1e-6,
+                                 1 if f.formula == REALISED_BELOW else -1, now)
         if f.formula <= LIQ_SHARE or FLOW_OFI <= f.formula <= FLOW_COUNT:
             w = &self.sums[n * self.columns[0] + f.column]
             sums_advance(w, now)
@@ -237,6 +256,14 @@ cdef class Features(FeatureState):
         cdef track_t* t
         cdef double total = 0.0, mean
         cdef int32_t i = n, count = 0
+        if HAWKES_LONG <= f.formula <= HAWKES_LARGE:
+            if self.known[n].since > now:
+                return NAN
+            if f.formula == HAWKES_LARGE:
+                return self.hawkes.next_large_c(&self.horizons[f.column], n, 0, now)
+            if f.formula == HAWKES_BRANCHING:
+                return self.hawkes.percentile_c(n, BRANCHING_FIT)
+            return 60.0 * self.hawkes.intensity_c(n, 1 if f.formula == HAWKES_LONG else -1, now)
         if f.formula == LIQ_CORRELATION:
             i = self.bitcoin[n]
             if self.known[i].due <= now:

@@ -3,14 +3,17 @@
 from libc.math cimport NAN, fabs
 from libc.stdint cimport int32_t, int64_t
 
+from liqcore.density cimport density_t
 from liqcore.event cimport event_t
 from liqcore.feature_kernels cimport candles_t, history_t, sums_push, sums_t, track_t
+from liqcore.pending cimport pending_t
 
 cdef enum Formula:
     LIQ_VOLUME, LIQ_LONG, LIQ_SHORT, LIQ_COUNT, LIQ_RATE, LIQ_MAX, LIQ_IMBALANCE, LIQ_SHARE, LIQ_FLAG, LIQ_SIZE, LIQ_CORRELATION
     FLOW_OFI, FLOW_IMBALANCE, FLOW_VOLUME, FLOW_BUY, FLOW_SELL, FLOW_COUNT, FLOW_SPREAD
     PRICE_LAST, PRICE_MARK, PRICE_BASIS, PRICE_RETURN, PRICE_RANGE, PRICE_OPEN, PRICE_HIGH, PRICE_LOW, PRICE_CLOSE
     VOLATILITY_REALISED, VOLATILITY_ATR, VOLATILITY_NATR, FUNDING_NOW, FUNDING_MEAN, OI_NOW, OI_VALUE, OI_CHANGE
+    HAWKES_LONG, HAWKES_SHORT, HAWKES_BRANCHING, HAWKES_LARGE, PENDING_BELOW, PENDING_ABOVE, REALISED_BELOW, REALISED_ABOVE
 
 cdef enum Transform:
     NONE, ZSCORE, MEAN, STD, MAX, MIN, RANK, LAG, CHANGE
@@ -32,6 +35,8 @@ cdef double value_sums(int32_t formula, const sums_t* w, int64_t window_ns) noex
 cdef double value_track(int32_t formula, const track_t* t) noexcept nogil
 cdef double value_candles(int32_t formula, const candles_t* c, const known_t* k) noexcept nogil
 cdef double value_state(int32_t formula, const known_t* k) noexcept nogil
+cdef double value_pending(const pending_t* p, double half_life_s, double price, double share, int side, int64_t now) noexcept nogil
+cdef double value_density(const density_t* d, double half_life_s, double price, double share, int side, int64_t now) noexcept nogil
 cdef double judged(const history_t* h, int32_t transform, int64_t index, double x) noexcept nogil
 
 

@@ -1,6 +1,10 @@
 """The formulas of the features: see feature_formulas.pxd; feature_spec.py says what each means."""
 
+from libc.math cimport exp2
+
+from liqcore.density cimport density_between
 from liqcore.feature_kernels cimport *
+from liqcore.pending cimport pending_between
 
 #: names by number, in the order of the enums
 FORMULAS = tuple((
@@ -8,7 +12,9 @@ FORMULAS = tuple((
     "liquidations.liq_max liquidations.liq_imbalance liquidations.liq_long_share liquidations.liq_cascade_flag liquidations.liq_cascade_size "
     "liquidations.liq_correlation flow.ofi flow.trade_imbalance flow.volume flow.buy_volume flow.sell_volume flow.trade_count flow.spread_bps "
     "price.last price.mark price.basis price.return price.range price.open price.high price.low price.close volatility.realised volatility.atr "
-    "volatility.natr funding.funding funding.funding_avg oi.oi oi.oi_value oi.oi_change").split())
+    "volatility.natr funding.funding funding.funding_avg oi.oi oi.oi_value oi.oi_change "
+    "hawkes.intensity_long hawkes.intensity_short hawkes.branching hawkes.next_large map.pending_below map.pending_above map.realised_below "
+    "map.realised_above").split())
 TRANSFORMS = ("", "zscore", "mean", "std", "max", "min", "rank", "lag", "change")
 
 
@@ -74,6 +80,27 @@ cdef double value_state(int32_t formula, const known_t* k) noexcept nogil:
     if formula == FUNDING_NOW:
         return k.funding
     return k.oi if formula == OI_NOW else k.oi * k.mark
+
+
+cdef inline double kept(int64_t ts, double half_life_s, int64_t now) noexcept nogil:
+    """What is left of an amount as of ts. Maps are faded where they are fed; to read one changes nothing."""
+    return exp2(-((now - ts) * 1e-9) / half_life_s) if half_life_s > 0.0 and 0 <= ts < now else 1.0
+
+
+cdef double value_pending(const pending_t* p, double half_life_s, double price, double share, int side, int64_t now) noexcept nogil:
+    """Longs below the price (side 1), shorts above it (-1)."""
+    if price != price or p.interest <= 0.0:
+        return NAN
+    return kept(p.ts, half_life_s, now) * (pending_between(p, price * (1.0 - share), price, 1) if side > 0
+                                           else pending_between(p, price, price * (1.0 + share), -1))
+
+
+cdef double value_density(const density_t* d, double half_life_s, double price, double share, int side, int64_t now) noexcept nogil:
+    """Both liquidated sides below the price (side 1) or above it (-1)."""
+    if price != price:
+        return NAN
+    return kept(d.ts, half_life_s, now) * (density_between(d, price * (1.0 - share), price, 0) if side > 0
+                                           else density_between(d, price, price * (1.0 + share), 0))
 
 
 cdef double judged(const history_t* h, int32_t transform, int64_t index, double x) noexcept nogil:

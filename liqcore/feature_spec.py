@@ -12,10 +12,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from liqcore.feature_table import DAY, ENTRIES, HOUR, MILLISECOND, MINUTE, SECOND, Entry
+from liqcore.feature_table import (
+    DAY,
+    ENTRIES,
+    HOUR,
+    MILLISECOND,
+    MINUTE,
+    MORE_KINDS,
+    SECOND,
+    Entry,
+)
 
 UNITS = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": MILLISECOND}
 WINDOW_MIN_NS, WINDOW_MAX_NS = 10 * MILLISECOND, 30 * DAY
+PERCENT, PERCENT_MIN, PERCENT_MAX = 10_000, 1_000, 200_000    # of price, in parts of a million: 0.1 % to 20 %
 TIME_MAX_NS = 90 * DAY
 SLOTS = (120, 125)               # slots of a window: the first that gives whole milliseconds, else the last
 STEP_NS = MINUTE                 # a history is sampled every window, at most every minute
@@ -23,7 +33,6 @@ SAMPLES = 1440                   # of a history without a stated length
 SAMPLES_MAX = 3600
 SAMPLES_KNOWN = 30               # a z-score or rank needs so many known samples, or all where the history is shorter
 
-COUNTED = ("liquidations",)      # groups that count liquidations: what they say depends on how complete the feed is
 GROUPS: tuple[str, ...] = tuple(dict.fromkeys(entry.group for entry in ENTRIES.values()))
 ALIASES = {"liq_buy_volume": "liq_long_volume", "liq_sell_volume": "liq_short_volume"}      # S4's words: "buy" = longs were closed
 #: transform: what it says
@@ -42,13 +51,18 @@ _NAME = re.compile(r"(?:(?P<asset>[A-Za-z0-9]+)/)?(?P<group>\w+)\.(?P<name>\w+)(
 
 @dataclass(frozen=True)
 class Feature:
-    """One parsed name. window_ns 0 = none; time_ns: history or lag of the transform."""
+    """One parsed name. window_ns 0 = none; of a map: parts of a million of the price. time_ns: history or lag of the transform."""
 
     asset: str
     entry: Entry
     window_ns: int
     transform: str
     time_ns: int
+
+    @property
+    def span_ns(self) -> int:
+        """How far back it looks; 0 for what stands and for maps."""
+        return 0 if self.entry.group == "map" else self.window_ns
 
     @property
     def step_ns(self) -> int:
@@ -68,10 +82,10 @@ class Feature:
     @property
     def text(self) -> str:
         """The canonical name."""
-        out = f"{self.asset}/" * bool(self.asset) + self.entry.key + f"@{duration(self.window_ns)}" * bool(self.window_ns)
+        out = f"{self.asset}/" * bool(self.asset) + self.entry.key + (f"@{extent(self)}" if self.window_ns else "")
         if not self.transform:
             return out
-        stated = self.transform in ("lag", "change") or (self.time_ns != _history(self.window_ns))
+        stated = self.transform in ("lag", "change") or (self.time_ns != _history(self.span_ns))
         return f"{out}:{self.transform}" + f"({duration(self.time_ns)})" * stated
 
 
@@ -81,6 +95,11 @@ def duration(ns: int) -> str:
         if ns % size == 0:
             return f"{ns // size}{unit}"
     raise ValueError(f"expected whole milliseconds, got {ns} ns")
+
+
+def extent(feature: Feature) -> str:
+    """The window as it is written: 15m, or 3pct."""
+    return f"{feature.window_ns / PERCENT:g}pct" if feature.entry.group == "map" else duration(feature.window_ns)
 
 
 def nanoseconds(text: str) -> int:
@@ -108,7 +127,7 @@ def _grid(feature: Feature) -> tuple[int, int]:
     """(step, samples) of a feature's history: never more than SAMPLES_MAX moments, for a longer one they lie further apart."""
     if not feature.transform:
         return 0, 0
-    base, time = _base_step(feature.window_ns), feature.time_ns
+    base, time = _base_step(feature.span_ns), feature.time_ns
     if feature.transform in ("lag", "change"):   # how long ago is true to a thirtieth
         base = min(base, max(time // 30, MILLISECOND))
     step = base * -(-time // (SAMPLES_MAX * base))
@@ -124,11 +143,17 @@ def _nearest(word: str, words: Iterable[str]) -> str:
 def _window(entry: Entry, text: str | None) -> int:
     if text is None:
         if entry.window == 0:
-            raise ValueError(f"{entry.key} needs a window, such as {entry.key}@1m")
+            raise ValueError(f"{entry.key} needs a window, such as {entry.key}@{'3pct' if entry.group == 'map' else '1m'}")
         return entry.window or 0
     if entry.window is None:
         raise ValueError(f"{entry.key} is the latest value and takes no window; its history is asked for with a transform, such as "
                          f"{entry.key}:change(1h)")
+    if entry.group == "map":
+        found = re.fullmatch(r"(\d{1,2}(?:\.\d{1,2})?)pct", text)
+        share = round(float(found[1]) * PERCENT) if found else 0
+        if not PERCENT_MIN <= share <= PERCENT_MAX:
+            raise ValueError(f"expected a distance from the price such as 3pct, 0.1pct to 20pct, got {text!r}")
+        return share
     window = nanoseconds(text)
     if not WINDOW_MIN_NS <= window <= WINDOW_MAX_NS:
         raise ValueError(f"window: expected {duration(WINDOW_MIN_NS)} to {duration(WINDOW_MAX_NS)}, got {text}")
@@ -183,7 +208,7 @@ def _parse(name: str) -> Feature:
     transform, time = ("lag", LEAD) if lead else (found["transform"] or "", found["time"])
     if transform and transform not in TRANSFORMS:
         raise ValueError(f"no transform {transform!r}" + _nearest(transform, TRANSFORMS))
-    return Feature(asset, entry, window, transform, _time(transform, time, window) if transform else 0)
+    return Feature(asset, entry, window, transform, _time(transform, time, 0 if group == "map" else window) if transform else 0)
 
 
 @cache
@@ -218,7 +243,7 @@ class Plan:
     @property
     def kinds(self) -> frozenset[int]:
         """event.Kind of what must be fed."""
-        return frozenset(ENTRIES[name].kind for name, _, _ in self.bases)
+        return frozenset(kind for name, _, _ in self.bases for kind in (ENTRIES[name].kind, *MORE_KINDS.get(ENTRIES[name].source, ())))
 
 
 def plan(names: Iterable[str]) -> Plan:
@@ -227,7 +252,8 @@ def plan(names: Iterable[str]) -> Plan:
     kernels: dict[tuple[str, int], int] = {}
     bases: dict[tuple[str, int, int], int] = {}
     histories: dict[tuple[int, int, int], int] = {}
-    readers, assets = [], {}
+    readers: list[tuple[str, int, str, int, int]] = []
+    assets: dict[int, set[str]] = {}
     for f in features:
         kernel = -1 if f.entry.source == "state" else kernels.setdefault((f.entry.source, f.window_ns), len(kernels))
         row = (f.entry.key, kernel, f.window_ns)
@@ -235,6 +261,6 @@ def plan(names: Iterable[str]) -> Plan:
         history = histories.setdefault((base, f.step_ns, f.samples), len(histories)) if f.transform else -1
         readers.append((f.asset, base, f.transform, history, f.time_ns))
         assets.setdefault(base, set()).add(f.asset)
-    needs = tuple(None if "" in assets[n] or row[0] in ("liquidations.liq_correlation", "funding.funding_avg") else frozenset(assets[n])
+    needs = tuple(None if "" in assets[n] or ENTRIES[row[0]].across else frozenset(assets[n])
                   for row, n in bases.items())
     return Plan(features, tuple(kernels), tuple(bases), tuple(histories), tuple(readers), needs)

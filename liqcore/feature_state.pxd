@@ -2,10 +2,13 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
+from liqcore.density cimport DensityConfig, density_t
 from liqcore.event cimport market_t
 from liqcore.feature_formulas cimport known_t
 from liqcore.feature_kernels cimport burst_t, candles_t, history_t, sums_t, track_t
+from liqcore.hawkes cimport Hawkes, hawkes_plan_t
 from liqcore.instrument cimport instrument_t
+from liqcore.pending cimport PendingConfig, pending_t
 
 ctypedef struct base_t:          # a feature without its transform
     int64_t window_ns
@@ -44,6 +47,12 @@ cdef class FeatureState:
     cdef candles_t* candles
     cdef burst_t* bursts
     cdef history_t* histories
+    cdef Hawkes hawkes               # None where no name needs it, as the pointers below are NULL
+    cdef hawkes_plan_t* horizons     # of each window of hawkes.next_large
+    cdef pending_t* pending          # one an instrument
+    cdef density_t* density
+    cdef PendingConfig pending_config
+    cdef DensityConfig density_config
     cdef double* pool                # rings of all of them
     cdef int64_t pool_bytes
     cdef int64_t started             # ns of the first event; -1 = none yet
@@ -61,4 +70,6 @@ cdef class FeatureState:
     cdef int _build_plan(self) except -1
     cdef int _build_kernels(self) except -1
     cdef int _build_links(self) except -1
+    cdef int _build_maps(self) except -1
+    cdef list _maps(self)
     cdef int64_t _build_rings(self, int n, int64_t size, list whose, list rooms) except -1

@@ -4,21 +4,26 @@ from libc.math cimport NAN
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from liqcore.density cimport DensityConfig, density_free, density_init, density_load, density_save, density_t
 from liqcore.event cimport market_t
 from liqcore.feature_formulas cimport *
 from liqcore.feature_kernels cimport *
+from liqcore.hawkes cimport Hawkes, hawkes_plan, hawkes_plan_t, hawkes_t
 from liqcore.instrument cimport Instrument, instrument_t
+from liqcore.pending cimport PendingConfig, pending_free, pending_init, pending_load, pending_save, pending_t
 from liqcore.quantile cimport quantile_bytes, quantile_free, quantile_load, quantile_save, quantile_t
 
 from liqcore.feature_formulas import FORMULAS, TRANSFORMS
-from liqcore.feature_spec import COUNTED, ENTRIES, plan, slots
+from liqcore.feature_spec import ENTRIES, plan, slots
+from liqcore.feature_table import LIQUIDATION
 from liqcore.snapshot import pack, unpack
 
 SNAPSHOT_NAME = b"liqcore-features-1\n"
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
+LARGE_SHARE = 0.05                                 # what hawkes.next_large calls large
 SUMS = ("liquidations", "trades", "ofi")           # sources by kind of kernel, in the order of their columns
 TRACKS = ("price", "oi", "funding")
-KINDS = (SUMS, TRACKS, ("candles",), ("cascade",))
+KINDS = (SUMS, TRACKS, ("candles",), ("cascade",), ("hawkes",), ("pending",), ("density",))
 if sorted(FORMULAS) != sorted(ENTRIES):
     raise ImportError(f"liqcore was built for another table of features: {sorted(set(FORMULAS) ^ set(ENTRIES))}; rebuild it")
 
@@ -46,9 +51,15 @@ cdef class FeatureState:
         if self.bursts != NULL:
             for k in range(self.count * self.columns[3]):
                 quantile_free(&self.bursts[k].q)
+        for k in range(self.count):
+            if self.pending != NULL:
+                pending_free(&self.pending[k])
+            if self.density != NULL:
+                density_free(&self.density[k])
         for block in (<size_t> self.base, <size_t> self.reader, <size_t> self.base_of, <size_t> self.target, <size_t> self.bitcoin,
                       <size_t> self.fellow, <size_t> self.known, <size_t> self.sums, <size_t> self.tracks, <size_t> self.candles,
-                      <size_t> self.bursts, <size_t> self.histories, <size_t> self.pool, <size_t> self.inst, <size_t> self.market):
+                      <size_t> self.bursts, <size_t> self.histories, <size_t> self.horizons, <size_t> self.pending,
+                      <size_t> self.density, <size_t> self.pool, <size_t> self.inst, <size_t> self.market):
             free(<void*> <size_t> block)
         return 0
 
@@ -71,6 +82,7 @@ cdef class FeatureState:
         self._build_plan()
         self._build_links()
         self._build_kernels()
+        self._build_maps()
         self.due_across = NEVER
         return 0
 
@@ -165,7 +177,7 @@ cdef class FeatureState:
         users = self._users()
         of_kernel = {kernel: set().union(*(users[b] for b, base in enumerate(self.plan.bases) if base[1] == k))
                      for k, kernel in enumerate(self.plan.kernels)}
-        whose = [[of_kernel[kernel] for kernel in kernels] for kernels in self.order] + [[users[base] for base, _, _ in self.plan.histories]]
+        whose = [[of_kernel[kernel] for kernel in kernels] for kernels in self.order[:4]] + [[users[base] for base, _, _ in self.plan.histories]]
         rooms = [[SLOT_RING * SUMS_CELL_BYTES] * self.columns[0], [SLOT_RING * sizeof(track_cell_t)] * self.columns[1], [0] * self.columns[2],
                  [0] * self.columns[3], [8 * (samples + 2) for _, _, samples in self.plan.histories]]
         self.pool_bytes = sum(len(who) * room for k in range(5) for who, room in zip(whose[k], rooms[k]))
@@ -177,6 +189,35 @@ cdef class FeatureState:
         self.nbytes += self.pool_bytes + c * (sizeof(known_t) + self.columns[0] * sizeof(sums_t) + self.columns[1] * sizeof(track_t)
                                               + self.columns[2] * sizeof(candles_t) + self.columns[3] * sizeof(burst_t)
                                               + self.columns[4] * sizeof(history_t) + 4 * len(self.names))
+        return 0
+
+    cdef int _build_maps(self) except -1:
+        """The kernels with a life of their own: excitation (instruments of one venue excite each other), and the two maps."""
+        cdef int n
+        if self.order[4]:
+            venues = list(dict.fromkeys(i.venue for i in self.instruments))
+            self.hawkes = Hawkes([venues.index(i.venue) for i in self.instruments])
+            self.horizons = <hawkes_plan_t*> calloc(len(self.order[4]), sizeof(hawkes_plan_t))
+            if self.horizons == NULL:
+                raise MemoryError("no memory for the horizons of hawkes.next_large")
+            for n, (_, window_ns) in enumerate(self.order[4]):
+                if window_ns:
+                    hawkes_plan(&self.horizons[n], &self.hawkes.g, window_ns / 1e9, LARGE_SHARE)
+            self.nbytes += self.count * <int64_t> sizeof(hawkes_t)
+        if self.order[5]:
+            self.pending_config = PendingConfig()
+            self.pending = <pending_t*> calloc(self.count, sizeof(pending_t))
+            for n in range(self.count if self.pending != NULL else 0):
+                pending_init(&self.pending[n], &self.pending_config.c)
+            self.nbytes += self.count * (2 * 8 * <int64_t> self.pending_config.c.cells + <int64_t> sizeof(pending_t))
+        if self.order[6]:
+            self.density_config = DensityConfig()
+            self.density = <density_t*> calloc(self.count, sizeof(density_t))
+            for n in range(self.count if self.density != NULL else 0):
+                density_init(&self.density[n], &self.density_config.c)
+            self.nbytes += self.count * (3 * 8 * <int64_t> self.density_config.c.cells + <int64_t> sizeof(density_t))
+        if (self.order[5] and self.pending == NULL) or (self.order[6] and self.density == NULL):
+            raise MemoryError(f"no memory for the maps of {self.count} instruments")
         return 0
 
     cdef int64_t _build_rings(self, int n, int64_t size, list whose, list rooms) except -1:
@@ -229,7 +270,7 @@ cdef class FeatureState:
             for n, i in enumerate(self.instruments):
                 source = self.instruments[self.target[r * self.count + n]]
                 of[i.key] = {"source": source.key}
-                if f.entry.group in COUNTED:
+                if f.entry.kind == LIQUIDATION:
                     of[i.key]["completeness"] = source.completeness.name.removeprefix("COMPLETENESS_").lower()
             out.append({"name": f.text, "unit": f.unit, "meaning": f.entry.meaning, "window_ns": f.window_ns, "transform": f.transform,
                         "history_ns": f.step_ns * f.samples, "step_ns": f.step_ns, "instruments": of})
@@ -266,7 +307,20 @@ cdef class FeatureState:
         for k in range(self.count * self.columns[3]):
             memset(&(<burst_t*> <char*> bursts)[k].q, 0, sizeof(quantile_t))
         return pack(SNAPSHOT_NAME, [self._made_of(), *parts, sums, tracks, histories, bursts,
-                                    *(quantile_save(&self.bursts[k].q) for k in range(self.count * self.columns[3]) if self.bursts[k].gap_ns)])
+                                    *(quantile_save(&self.bursts[k].q) for k in range(self.count * self.columns[3]) if self.bursts[k].gap_ns),
+                                    *self._maps()])
+
+    cdef list _maps(self):
+        """Snapshots of the kernels with a life of their own."""
+        cdef int n
+        cdef list out = []
+        if self.hawkes is not None:
+            out = [self.hawkes.save_groups_c(), *[self.hawkes.save_c(n) for n in range(self.count)]]
+        if self.pending != NULL:
+            out += [pending_save(&self.pending[n]) for n in range(self.count)]
+        if self.density != NULL:
+            out += [density_save(&self.density[n]) for n in range(self.count)]
+        return out
 
     cdef int load_c(self, bytes data) except -1:
         """ValueError, and no change, unless the bytes are a snapshot of the same names and instruments."""
@@ -311,4 +365,15 @@ cdef class FeatureState:
             if b.gap_ns:
                 quantile_load(&b.q, parts[at])
                 at += 1
+        if self.hawkes is not None:
+            self.hawkes.load_groups_c(parts[at])
+            for k in range(self.count):
+                self.hawkes.load_c(k, parts[at + 1 + k])
+            at += 1 + self.count
+        for k in range(self.count if self.pending != NULL else 0):
+            pending_load(&self.pending[k], parts[at])
+            at += 1
+        for k in range(self.count if self.density != NULL else 0):
+            density_load(&self.density[k], parts[at])
+            at += 1
         return 0

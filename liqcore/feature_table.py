@@ -41,15 +41,15 @@ TABLE = (
            ("liq_imbalance", "-1..1", "(short - long) / total notional: -1 = only longs were liquidated; 0 where nothing was"),
            ("liq_long_share", "0..1", "long / total notional; 0.5 where nothing was liquidated")),
     *_rows("liquidations", "cascade", LIQUIDATION,
-           ("liq_cascade_flag", "0 or 1", "1 while a cascade runs: at least 2 liquidations at or above the P95 of the contract's last 1000 (known "
-                                          "after 100), each within the window of the one before"),
+           ("liq_cascade_flag", "0 or 1", ("1 while a cascade runs: at least 2 liquidations at or above the P95 of the contract's last 1000 (known "
+                                          "after 100), each within the window of the one before")),
            ("liq_cascade_size", "quote", "notional of the large liquidations of the running cascade; 0 where none runs"), window=MINUTE),
     *_rows("liquidations", "liquidations", LIQUIDATION,
-           ("liq_correlation", "-1..1", "Pearson correlation with BTC of the notional liquidated per slot (a 120th of the window), complete slots "
-                                        "only; not known where one of the two does not vary"), window=5 * MINUTE, across=True),
+           ("liq_correlation", "-1..1", ("Pearson correlation with BTC of the notional liquidated per slot (a 120th of the window), complete slots "
+                                        "only; not known where one of the two does not vary")), window=5 * MINUTE, across=True),
     *_rows("flow", "ofi", BBO,
-           ("ofi", "base", "order-flow imbalance of the best quotes: size that came to the bid or left the ask, minus the reverse "
-                           "(Cont, Kukanov, Stoikov 2014)")),
+           ("ofi", "base", ("order-flow imbalance of the best quotes: size that came to the bid or left the ask, minus the reverse "
+                           "(Cont, Kukanov, Stoikov 2014)"))),
     *_rows("flow", "trades", TRADE,
            ("trade_imbalance", "-1..1", "(bought - sold) / total notional, by aggressor; 0 without trades"),
            ("volume", "quote", "traded notional"),
@@ -70,19 +70,37 @@ TABLE = (
            ("low", "quote", f"lowest price {CANDLE}"),
            ("close", "quote", f"last price {CANDLE}")),
     *_rows("volatility", "price", TRADE,
-           ("realised", "fraction", "square root of the summed squared log returns from slot to slot (a 120th of the window), complete slots only; "
-                                    "not annualised")),
+           ("realised", "fraction", ("square root of the summed squared log returns from slot to slot (a 120th of the window), complete slots only; "
+                                    "not annualised"))),
     *_rows("volatility", "candles", TRADE,
            ("atr", "quote", "average true range: plain mean of the true ranges of the last 14 complete candles of this length"),
            ("natr", "fraction", "atr / close of the last complete candle")),
     *_rows("funding", "state", TICKER, ("funding", "fraction", "funding rate of the running interval, as the venue states it"), window=None),
     *_rows("funding", "funding", TICKER,
-           ("funding_avg", "fraction", "funding rate, averaged over time (at the 120 slot ends of the window), then over those venues of the "
-                                       "asset where it is known"), across=True),
+           ("funding_avg", "fraction", ("funding rate, averaged over time (at the 120 slot ends of the window), then over those venues of the "
+                                       "asset where it is known")), across=True),
     *_rows("oi", "state", TICKER,
            ("oi", "base", "open interest"),
            ("oi_value", "quote", "open interest x mark price"), window=None),
     *_rows("oi", "oi", TICKER, ("oi_change", "fraction", "open interest / open interest before the window - 1")),
+    *_rows("hawkes", "hawkes", LIQUIDATION,
+           ("intensity_long", "events/min", "expected rate of liquidations of longs at this moment, by self-excitation (Hawkes)"),
+           ("intensity_short", "events/min", "the same of shorts"),
+           ("branching", "0..1", ("share of liquidations that others caused (fitted branching ratio), as a percentile of its own last 30 days; "
+                                  "not known in the first 6 hours")), window=None, across=True),
+    *_rows("hawkes", "hawkes", LIQUIDATION,
+           ("next_large", "0..1", "probability that one of the largest 5 % of liquidations comes within the window, of either side"),
+           window=15 * SECOND, across=True),
+    *_rows("map", "pending", TRADE,
+           ("pending_below", "quote", ("ESTIMATED notional of open longs that would be liquidated on the way down, within so many percent of the "
+                                       "last trade")),
+           ("pending_above", "quote", "ESTIMATED notional of open shorts that would be liquidated on the way up")),
+    *_rows("map", "density", LIQUIDATION,
+           ("realised_below", "quote", ("notional of the liquidations seen at prices below the last trade, within so many percent; half is forgotten "
+                                        "in a week")),
+           ("realised_above", "quote", "the same above")),
 )
+#: what a kernel is fed with beside its own kind of event
+MORE_KINDS = {"pending": (TICKER,), "density": (TRADE,)}
 #: every feature by 'group.name'
 ENTRIES: dict[str, Entry] = {entry.key: entry for entry in TABLE}

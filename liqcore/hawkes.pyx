@@ -209,7 +209,8 @@ cdef class HawkesConfig:
             if not low <= value <= high:
                 raise ValueError(f"{name}: expected {low:g} to {high:g}, got {value!r}")
         if not 0.001 < fast + slow + cross < 0.999:
-            raise ValueError(f"fast + slow + cross: expected more than 0.001 and less than 0.999 (else the process explodes), got {fast + slow + cross!r}")
+            raise ValueError("fast + slow + cross: expected more than 0.001 and less than 0.999 (else the process explodes), "
+                             f"got {fast + slow + cross!r}")
         if not fast_s < slow_s:
             raise ValueError(f"fast_s: expected less than slow_s ({slow_s!r}), got {fast_s!r}")
         self.c.fast, self.c.slow, self.c.cross = fast, slow, cross

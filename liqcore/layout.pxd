@@ -28,6 +28,7 @@ cdef enum:                   # what a value must be
     LEVEL = 13               # [["price","qty"]], perhaps with texts behind them
     TEXTS = 14               # an array of plain texts, skipped
     LIST = 15                # an array of exactly `flags` objects, each with its own keys
+    CLAIM = 16               # a second word on the side: one of two texts that must agree with it, or a third that says nothing
     # only in layouts
     LOOKUP = 20              # a symbol: find its instrument
     NOTHING = 21

@@ -139,6 +139,16 @@ cdef inline const text_t* read_side(const text_t* t, const char* p) noexcept nog
     return t if (word ^ scan_load8(t.text)) << (64 - 8 * t.size) == 0 else NULL
 
 
+cdef inline const text_t* read_word(const text_t* t, const char* p, uint8_t hole, int8_t* value) noexcept nogil:
+    """Which of the neighbouring texts (two of a side, three of a claim) stands here, and what it means; NULL: none."""
+    cdef const text_t* found = read_side(t, p)
+    if found == NULL and hole == CLAIM and scan_same(p, t[2].text, t[2].mask):
+        found = &t[2]
+    if found != NULL:
+        value[0] = found.value
+    return found
+
+
 cdef inline const char* skip_text(scan_window_t* window, const char* p) noexcept nogil:
     """Behind plain text: at its closing quote."""
     cdef uint32_t stops
@@ -148,6 +158,15 @@ cdef inline const char* skip_text(scan_window_t* window, const char* p) noexcept
         if stops:
             return p + __builtin_ctz(stops)
         p += 16
+
+
+cdef inline int named(event_t* out, int rows, const shape_t* shape, int32_t instrument) noexcept nogil:
+    """The rows, of the contract that the frame may have named behind them."""
+    cdef int i
+    if not shape.own:
+        for i in range(rows):
+            out[i].instrument = instrument
+    return rows
 
 
 cdef int predict(const tables_t* d, const layout_t* layout, const char* src, int n, int64_t ts_recv, event_t* out, int capacity) noexcept nogil:
@@ -163,7 +182,7 @@ cdef int predict(const tables_t* d, const layout_t* layout, const char* src, int
     cdef int32_t instrument = -1
     cdef uint32_t name_size = 0
     cdef int rows = 0
-    cdef int8_t side = shape.side
+    cdef int8_t side = shape.side, claimed = 0
     memset(slots, 0, sizeof(slots))
     while True:
         p = scan_near(&window, p)
@@ -180,11 +199,10 @@ cdef int predict(const tables_t* d, const layout_t* layout, const char* src, int
             if not scan_same(p, name_text, <uint32_t> ((<uint64_t> 1 << name_size) - 1)):
                 return REFUSED
             p += name_size
-        elif step.hole == SIDE:
-            t = read_side(&d.texts[step.slot], p)
+        elif step.hole == SIDE or step.hole == CLAIM:
+            t = read_word(&d.texts[step.slot], p, step.hole, &side if step.hole == SIDE else &claimed)
             if t == NULL:
                 return REFUSED
-            side = t.value
             p += t.size
         elif step.hole == TEXT:
             p = skip_text(&window, p)
@@ -200,6 +218,8 @@ cdef int predict(const tables_t* d, const layout_t* layout, const char* src, int
         elif step.hole == ROW_END:
             if rows >= capacity:
                 return FULL
+            if claimed != 0 and claimed != side:
+                return REFUSED
             emit(&out[rows], slots, shape, d.first + instrument, side, ts_recv)
             rows += 1
             if p[0] != 44 and p[0] != 93:
@@ -212,9 +232,9 @@ cdef int predict(const tables_t* d, const layout_t* layout, const char* src, int
         step += 1
     if p != window.end:
         return REFUSED
-    if not shape.rows:
-        if capacity < 1:
-            return FULL
-        emit(out, slots, shape, d.first + instrument, side, ts_recv)
-        rows = 1
-    return rows
+    if shape.rows:
+        return named(out, rows, shape, d.first + instrument)
+    if capacity < 1:
+        return FULL
+    emit(out, slots, shape, d.first + instrument, side, ts_recv)
+    return 1

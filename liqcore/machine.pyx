@@ -6,7 +6,7 @@ from liqcore.answers cimport Answers, policies_of
 from liqcore.audit cimport AUDIT_FEED
 from liqcore.bank cimport Bank
 from liqcore.bracket cimport bracket_deadline, bracket_leave, bracket_report, bracket_timer, bracket_trade, bracket_withdraw
-from liqcore.detect cimport CascadeDetector, basis_price, notional_at
+from liqcore.detect cimport CascadeDetector, basis_price, cascade_deadline, cascade_push, cascade_t, notional_at
 from liqcore.door cimport door
 from liqcore.event cimport *
 from liqcore.instrument cimport Instrument, lots_of, price_of, qty_of, ticks_of
@@ -118,7 +118,12 @@ cdef class Machine:
             self.find_next()
 
     cdef inline int64_t deadline(self, int32_t n) noexcept nogil:
-        return min(min(self.bank.deadline(n), bracket_deadline(&self.slot[n], self.out)), self.answers.waiting.next_due[n])
+        cdef int64_t due = self.answers.waiting.next_due[n]
+        if self.slot[n].state != BRACKET_FLAT:
+            due = min(due, bracket_deadline(&self.slot[n], self.out))
+        if self.bank.size == 1 and self.bank.cascade is not None:
+            return min(due, cascade_deadline(&self.bank.cascade.c[n], &self.bank.cascade.config.c))
+        return min(due, self.bank.deadline(n))
 
     cdef void find_next(self) noexcept nogil:
         cdef int n
@@ -142,6 +147,8 @@ cdef class Machine:
         cdef int64_t since
         if self.account.ledger.day_ends == 0:
             self.account.roll(now)
+            if self.features.wants and self.features.started < 0:
+                self.features.start(now)        # a feed that is up and quiet is knowledge, too
         while min(self.due_next, self.account.ledger.day_ends) <= now:
             if self.account.ledger.day_ends <= self.due_next:
                 self.clock.now = max(self.clock.now, self.account.ledger.day_ends)
@@ -257,30 +264,32 @@ cdef class Machine:
 
     cdef int on_liquidation_c(self, const event_t* e) except -1:
         cdef market_t* m = &self.market[e.instrument]
+        cdef int count
         m.good = e.price
         if m.mark > 0.0 and e.ts_recv - m.ts_ticker <= MARK_FRESH_NS:
             if side_inverted(&self.side_checks[self.venue_of[e.instrument]], e, m.mark, self.audit):
                 self.risk.control(CONTROL_HALT, self.account, e.ts_recv, self.audit)
-        return self.observe(e, notional_at(e, self.inst[e.instrument].multiplier, basis_price(self.bank.basis, m)))
+        if not lone_cascade(self):
+            return self.observe(e, notional_at(e, self.inst[e.instrument].multiplier, basis_price(self.bank.basis, m)))
+        count = push_lone(self.bank.cascade, e, m, SIGNAL_STALE if e.ts_recv - e.ts_event > self.risk.limits.event_age_max_ns else 0, self.bank.said)
+        if count == 0:
+            if self.bank.cascade.c[e.instrument].p.phase != IDLE:       # else it waited for nothing, and does not now
+                self.reschedule(e.instrument)
+            return 0
+        self.bank.finish(0, 0, count, e.ts_recv)
+        return heard(self, e.instrument, count)
 
     cdef int observe(self, const event_t* e, double notional) except -1:
         """An accepted market event, its market updated: to features, then to detectors, and what they say to policies."""
         cdef market_t* m = &self.market[e.instrument]
-        cdef uint8_t flags = SIGNAL_STALE if e.ts_recv - e.ts_event > self.risk.limits.event_age_max_ns else 0
         cdef int count
         if self.features.wants >> e.kind & 1:
             self.features.push_c(e, notional, m)
-        count = self.bank.push(e, notional, m, flags)
-        if count:
-            try:
-                self.hear(count)
-            finally:                    # a policy may raise: what was done until then stands, and time must go on
-                self.answers.settle(self.clock.now)
-                self.reschedule_touched()
-                self.reschedule(e.instrument)
-        else:
+        count = self.bank.push(e, notional, m, SIGNAL_STALE if e.ts_recv - e.ts_event > self.risk.limits.event_age_max_ns else 0)
+        if count == 0:
             self.reschedule(e.instrument)
-        return 0
+            return 0
+        return heard(self, e.instrument, count)
 
     cdef int on_report(self, const event_t* e) except -1:
         """What the venue says of an order: the only thing that changes the account."""
@@ -401,6 +410,32 @@ cdef class Machine:
         r = &self.out.ring[self.out.tail & self.out.mask]
         self.out.tail += 1
         return r
+
+
+cdef inline bint lone_cascade(Machine self) noexcept nogil:
+    """One cascade and nothing else looks at the market: the usual engine, whose path is short."""
+    return self.bank.size == 1 and self.bank.cascade is not None and self.features.wants == 0
+
+
+cdef inline int push_lone(CascadeDetector d, const event_t* e, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil:
+    """CascadeDetector.push_c, without its call."""
+    cdef cascade_t* c = &d.c[e.instrument]
+    cdef double notional = notional_at(e, d.inst[e.instrument].multiplier, basis_price(d.config.c.basis, m))
+    cdef int said = cascade_push(c, &d.config.c, e.ts_recv, e.side, notional, m.last if m.last > 0.0 else e.price, flags, out)
+    if c.p.large:
+        d.audit_large(c, e, notional)
+    return said
+
+
+cdef int heard(Machine self, int32_t n, int count) except -1:
+    """What an event of instrument n made the detectors say."""
+    try:
+        self.hear(count)
+    finally:                        # a policy may raise: what was done until then stands, and time must go on
+        self.answers.settle(self.clock.now)
+        self.reschedule_touched()
+        self.reschedule(n)
+    return 0
 
 
 cdef dict _index_of(tuple instruments):

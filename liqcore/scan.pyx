@@ -64,6 +64,7 @@ ctypedef struct scan_t:      # the state of reading one frame
     int32_t rows
     int32_t capacity
     int8_t side
+    int8_t claimed           # what a second word says of the side, 0: nothing
     uint8_t fresh            # the mode says that carried values start anew
     uint8_t marking
     uint8_t predictable
@@ -173,13 +174,14 @@ cdef const char* scan_rows(Decoder d, scan_t* s, const key_t* key, const char* p
         s.present = 0
         s.side = s.shape.side
         s.in_row = 1
+        s.claimed = 0
         if s.shape.own:
             s.instrument = -1
         if s.rows == 0:
             s.row_first = s.mark_count
             mark(s, p, 0, ROW_BEGIN, NOWHERE)
         p = scan_object(d, s, &d.t.nodes[key.node], p)
-        if p == NULL or s.instrument < 0 or not s.present & 1 << TS:
+        if p == NULL or (s.instrument < 0 and s.shape.own) or not s.present & 1 << TS or (s.claimed != 0 and s.claimed != s.side):
             return NULL
         if s.rows >= s.capacity:
             s.rows = OUT_TOO_SMALL
@@ -277,7 +279,7 @@ cdef const char* scan_value(Decoder d, scan_t* s, const key_t* key, const char* 
         return p
     elif key.kind == SYMBOL:
         return scan_symbol(d, s, p + 1) if p[0] == 34 else NULL
-    elif key.kind == LITERAL or key.kind == MODE or key.kind == SIDE or key.kind == TOPIC:
+    elif key.kind == LITERAL or key.kind == MODE or key.kind == SIDE or key.kind == TOPIC or key.kind == CLAIM:
         for i in range(key.text_count):
             t = &d.t.texts[key.text_first + i]
             if scan_same(p, t.text, t.mask):
@@ -288,6 +290,9 @@ cdef const char* scan_value(Decoder d, scan_t* s, const key_t* key, const char* 
                 elif key.kind == SIDE:
                     s.side = t.value
                     mark(s, p, t.size, SIDE, <uint8_t> key.text_first)
+                elif key.kind == CLAIM:
+                    s.claimed = t.value
+                    mark(s, p, t.size, CLAIM, <uint8_t> key.text_first)
                 return p + t.size
         return NULL
     elif key.kind == FLAG:
@@ -372,6 +377,7 @@ cdef int finish(Decoder d, scan_t* s) noexcept nogil:
 cdef int scan_frame(Decoder d, int32_t shape, layout_t* layout, const char* src, int n, int64_t ts_recv, event_t* out, int capacity) noexcept nogil:
     """Read a frame as one shape, keys in any order."""
     cdef scan_t s
+    cdef int i
     cdef const char* p = scan_open(&s.window, src, n)
     s.shape = &d.t.shapes[shape]
     memset(s.slots, 0, sizeof(s.slots))
@@ -396,6 +402,11 @@ cdef int scan_frame(Decoder d, int32_t shape, layout_t* layout, const char* src,
         return NOT_MINE
     if not s.shape.rows:
         s.rows = finish(d, &s)
+    elif not s.shape.own:
+        if s.instrument < 0:
+            return NOT_MINE
+        for i in range(s.rows):         # it may have named its contract behind its rows
+            out[i].instrument = d.t.first + s.instrument
     if s.rows > 0 and s.predictable:
         learn(layout, s.marks, s.mark_count, s.resume, shape, src, n)
     return s.rows

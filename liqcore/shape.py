@@ -13,7 +13,7 @@ what a frame is, and names the contract where it does:
 
 LAYOUTS = 32
 (TOPIC, SYMBOL, LITERAL, MODE, SIDE, DECIMAL, MILLIS, INTEGER, TEXT, FLAG, RECORD, ROWS, LEVEL, TEXTS,
- LIST) = range(1, 16)   # as in scan.pyx
+ LIST, CLAIM) = range(1, 17)   # as in scan.pyx
 NOWHERE = 7
 SIGNED, MAY_BE_EMPTY, QUOTED = 1, 2, 4
 TS, TS_FALLBACK, PRICE, QTY, AUX_PRICE, AUX_QTY, ID = range(7)
@@ -74,6 +74,14 @@ def side(texts: dict) -> Field:
     if len(texts) != 2 or any(len(t) > 6 for t in texts):
         raise ValueError(f"side: expected two texts of at most 6 characters, got {texts!r}")
     return Field(SIDE, texts=tuple((f'"{text}"', int(value)) for text, value in texts.items()))
+
+
+def claim(texts: dict) -> Field:
+    """One of three texts: a second word on the side of the row, which must not contradict its side; the third says nothing (0)."""
+    values = list(texts.values())
+    if len(texts) != 3 or 0 in values[:2] or values[2] or any(len(t) > 6 for t in texts):
+        raise ValueError(f"claim: expected two texts for sides and then one for none, of at most 6 characters, got {texts!r}")
+    return Field(CLAIM, texts=tuple((f'"{text}"', int(value)) for text, value in texts.items()))
 
 
 def side_flag(true: int, false: int) -> Field:
@@ -153,12 +161,12 @@ class Shape:
 
     @property
     def has_rows(self) -> bool:
-        return any(field.is_rows for field in self.keys.values())
+        return any(map(_has_rows, self.keys.values()))
 
     @property
     def rows_name_symbols(self) -> bool:
         """Whether the contract stands nowhere but in the rows."""
-        return self.has_rows and not any(_names_symbol(field) for field in self.keys.values() if not field.is_rows)
+        return self.has_rows and not any(map(_names_symbol, self.keys.values()))
 
     @property
     def opening(self) -> str:
@@ -180,11 +188,18 @@ class Shape:
         return text
 
 
+def _inside(field: Field) -> list[Field]:
+    """The fields of an object, or of the objects of a list; not those of rows."""
+    return [one for keys in (field.inner if field.kind == LIST else (field.inner,) if field.kind == RECORD else ()) for one in keys.values()]
+
+
+def _has_rows(field: Field) -> bool:
+    return field.is_rows or any(map(_has_rows, _inside(field)))
+
+
 def _names_symbol(field: Field) -> bool:
-    if field.kind in (SYMBOL, TOPIC):
-        return True
-    inner = field.inner if field.kind == LIST else (field.inner,) if field.kind in (RECORD, ROWS) else ()
-    return any(_names_symbol(one) for keys in inner for one in keys.values())
+    """Outside of rows."""
+    return field.kind in (SYMBOL, TOPIC) or any(map(_names_symbol, _inside(field)))
 
 
 def flatten(shapes):

@@ -195,8 +195,8 @@ cdef class Tape:
         with nogil:
             row = rare_flaw(self.rare_at, self.place_at, self.rare_n, self.strips, at, self.count)
         if row >= 0:
-            raise ValueError(f"tape: rare events, row {row}: expected LIQUIDATION, TICKER, FEED, CONTROL or VERDICT in order of ts_recv (at equal times by "
-                             f"instrument) at its place between trades and quotes, got {self.rare[row]} at {self.place[row]}")
+            raise ValueError(f"tape: rare events, row {row}: expected LIQUIDATION, TICKER, FEED, CONTROL or VERDICT in order of ts_recv (at equal "
+                             f"times by instrument) at its place between trades and quotes, got {self.rare[row]} at {self.place[row]}")
 
     def _measure(self):
         """First and last time, and the range of prices that the door will compare with."""

@@ -3,9 +3,9 @@
 import math
 
 import numpy as np
-from liqcore.event import FeedState, Kind
 
 import liqcore as lc
+from liqcore.event import FeedState, Kind
 from liqcore.feature_spec import parse
 from tests.oracle import feature as oracle
 

@@ -5,6 +5,8 @@ import dataclasses
 import gzip
 import json
 import math
+import subprocess
+import sys
 from collections import defaultdict
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 from captures import DATA, needs_data
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recorded_run import record_run
 
 import liqcore as lc
 from liqshell import agree, cli, detection
@@ -239,6 +242,24 @@ def test_what_cannot_be_done_is_said(line, says, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["agree", *line]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_a_run_and_a_store_made_of_it_give_the_same_episodes(tmp_path):
+    run = record_run(tmp_path / "run", hours=0.3, seed=5, symbols=("DOGEUSDT",))
+    done = subprocess.run([sys.executable, "-P", "-m", "liqshell", "import", str(run), "--store", str(tmp_path / "store"), "--quiet"],
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    told = agree.parse(["imbalance,floor_usd=500,min_events=3", "cascade,warmup=5,quantile=0.8,window_events=20", "bars,period_s=300"])
+    one, other = (agree.read_data([path]) for path in (run, tmp_path / "store"))
+    found, again = agree.episodes_of(one, told)[0], agree.episodes_of(other, told)[0]
+    assert sum(len(es) for es in found) > 4
+    assert [[(e.ts, e.side) for e in es] for es in found[:2]] == [[(e.ts, e.side) for e in es] for es in again[:2]]
+    rare = agree.read_data([run], dense=agree.wants_dense(told))
+    assert len(rare.events) < len(one.events) / 3 and agree.episodes_of(rare, told)[0] == found
+    assert agree.wants_dense([{"kind": "zone", "name": "zone"}])
+    report = agree.agreement(one, told)
+    assert report["synthetic"] and "SYNTHETIC" in report["warnings"][-1]
+    assert report["venues"][0]["covered_hours"] == pytest.approx(0.3, abs=0.02) and report["venues"][0]["completeness"] == ["FULL"]
 
 
 def test_an_import_of_a_packed_table_works(table, tmp_path):

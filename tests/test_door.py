@@ -53,7 +53,9 @@ BAD += [(kind, {"side": side}, Reason.BAD_SIDE) for kind in (Kind.LIQUIDATION, K
 BAD += [(kind, {"instrument": n}, Reason.BAD_INSTRUMENT) for kind in (*PRICED, Kind.TICKER, Kind.ORDER) for n in (2, -1, -2, 2**31 - 1)]
 BAD += [(kind, {"instrument": n, "code": 1}, Reason.BAD_INSTRUMENT) for kind in (Kind.FEED, Kind.CONTROL) for n in (2, -2, 2**31 - 1)]
 BAD += [(kind, {"code": code, "instrument": 0}, Reason.BAD_CODE) for kind in (Kind.FEED, Kind.CONTROL, Kind.ORDER) for code in (0, 99, 255)]
-BAD += [(kind, {}, Reason.BAD_KIND) for kind in (0, 11, 200, 255)]
+BAD += [(kind, {}, Reason.BAD_KIND) for kind in (0, 12, 200, 255)]
+BAD += [(Kind.VERDICT, {"id": 5, "code": 1}, Reason.BAD_INSTRUMENT), (Kind.VERDICT, {"instrument": -1, "id": 5, "code": 3}, Reason.BAD_CODE),
+        (Kind.VERDICT, {"instrument": -1, "id": 0, "code": 1}, Reason.BAD_CODE)]
 BAD += [(kind, {"ts_recv": ts, "code": 1}, Reason.BAD_TIME) for kind in Kind for ts in (NOW - 1, 0, -1, -2**63, 2**62, 2**63 - 1)]
 BAD += [(kind, {"ts_event": ts, "code": 1}, Reason.BAD_TIME) for kind in Kind for ts in (-1, -2**63, 2**62, 2**63 - 1)]
 BAD += [(Kind.BBO, {"aux_price": ask}, Reason.BAD_BOOK) for ask in (2000.0, 1999.0, 0.0, -1.0)]

@@ -2,13 +2,21 @@
 
 import numpy as np
 import pytest
+from feature_streams import (
+    INSTRUMENTS,
+    LATEST,
+    SECOND,
+    TRANSFORMED,
+    WINDOWED,
+    Twin,
+    events,
+    same,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from feature_streams import INSTRUMENTS, LATEST, SECOND, TRANSFORMED, WINDOWED, Twin, events, same
-from liqcore.event import Kind
-
 
 import liqcore as lc
+from liqcore.event import Kind
 
 WINDOWS = ("1s", "6s", "2s", "500ms")
 
@@ -176,185 +184,89 @@ def test_bad_snapshots_change_nothing():
         assert features.snapshot() == image
 
 
-# ---- what the numbers are ----
+# ---- kernels with a life of their own ----
 
-def rows_of(*fields) -> np.ndarray:
-    """(second, kind, instrument, side, price, qty, aux_price, aux_qty)"""
-    out = np.zeros(len(fields), lc.EVENT_DTYPE)
-    for row, (second, kind, n, side, price, qty, aux_price, aux_qty) in zip(out, fields, strict=True):
-        row["ts_recv"] = row["ts_event"] = round(second * SECOND)
-        row["kind"], row["instrument"], row["side"], row["price"], row["qty"] = int(kind), n, side, price, qty
-        row["aux_price"], row["aux_qty"] = aux_price, aux_qty
-    return out
+MAPS = ["hawkes.intensity_long", "hawkes.intensity_short", "hawkes.branching", "hawkes.next_large", "hawkes.next_large@1m", "map.pending_below@3pct",
+        "map.pending_above@3pct", "map.realised_below@2pct", "map.realised_above@2pct"]
+MAPS_SAMPLED = [*MAPS, "hawkes.intensity_long:zscore(40m)", "map.pending_below@3pct:max(5m)", "map.realised_above@1.5pct:lag(30s)"]
 
 
-def liquidation(second, side, notional, n=0):
-    return second, Kind.LIQUIDATION, n, side, 1.0, notional, 0.0, 0.0
+def test_excitation_and_maps_are_those_of_their_own_classes():
+    from liqcore.density import RealisedDensity
+    from liqcore.hawkes import Hawkes
+    from liqcore.pending import EstimatedPending
+
+    features, kernel, pending, density = lc.Features(MAPS, INSTRUMENTS), Hawkes([0, 0, 1, 1]), EstimatedPending(), RealisedDensity()
+    last, known = None, 0
+    for e in events(np.random.default_rng(11), 3000, feed=0.0):
+        features.push(np.array([e]))
+        ts, n, side, price, qty = int(e["ts_recv"]), int(e["instrument"]), int(e["side"]), float(e["price"]), float(e["qty"])
+        if e["kind"] == Kind.LIQUIDATION:
+            kernel.push(ts, side, qty * INSTRUMENTS[n].multiplier * price, n)
+        if n == 1 and e["kind"] == Kind.LIQUIDATION:
+            density.push(ts, side, price, qty * price)
+        if n == 1 and e["kind"] == Kind.TRADE:
+            last = price
+            pending.trade(ts, price, qty, side)
+        if n == 1 and e["kind"] == Kind.TICKER and qty > 0:
+            pending.interest(ts, qty)
+        if n != 1 or e["kind"] == Kind.BBO:
+            continue
+        got = features.table()[1].tolist()
+        assert got[0] == 60.0 * kernel.intensity(ts, 1, 1) and got[1] == 60.0 * kernel.intensity(ts, -1, 1)
+        assert got[3] == kernel.next_large(ts, instrument=1) and got[4] == kernel.next_large(ts, horizon_s=60.0, instrument=1)
+        assert same(got[2], kernel.percentile(instrument=1))
+        if e["kind"] == Kind.TICKER and qty > 0 and last:          # the map is as of now
+            assert got[5] == pending.between(last * 0.97, last, 1) and got[6] == pending.between(last, last * 1.03, -1)
+            known += got[5] > 0
+        if e["kind"] == Kind.LIQUIDATION and last:
+            assert got[7] == density.between(last * (1.0 - 20000 * 1e-6), last) and got[8] == density.between(last, last * (1.0 + 20000 * 1e-6))
+            known += got[8] > 0
+    assert known > 100
 
 
-def test_liquidated_sides_and_the_sign_of_the_imbalance():
-    names = ["liq_buy_volume", "liq_sell_volume", "liq_imbalance_1m", "liquidations.liq_long_share@1m", "liq_rate", "liquidations.liq_max@1m"]
-    features = lc.Features(names, "BTCUSDT")
-    features.push(rows_of(liquidation(600, 1, 5.0), liquidation(670, 1, 300.0), liquidation(671, -1, 100.0)))
-    assert features.table(700 * SECOND)[0].tolist() == [300.0, 100.0, -0.5, 0.75, 2.0, 300.0]
-    assert features.names[0] == "liquidations.liq_long_volume@1m"
-    assert features.table(800 * SECOND)[0].tolist() == [0.0, 0.0, 0.0, 0.5, 0.0, 0.0]
+def test_reading_and_snapshots_of_excitation_and_maps():
+    rng = np.random.default_rng(12)
+    rows = events(rng, 2500, feed=0.0)
+    gap = np.flatnonzero(rows["instrument"] == 2)[-120]
+    rows["kind"][gap], rows["code"][gap] = Kind.FEED, int(lc.FeedState.FEED_GAP)
+    read, idle, back = (lc.Features(MAPS_SAMPLED, INSTRUMENTS) for _ in range(3))
+    idle.push(rows)
+    for k in range(0, len(rows), 7):
+        read.push(rows[k:k + 7])
+        read.table()
+        if k == 1400:
+            back.restore(read.snapshot())
+            assert back.snapshot() == read.snapshot()
+    back.push(rows[1407:])
+    end = int(rows["ts_recv"][-1]) + 5 * SECOND
+    assert np.array_equal(read.table(end), idle.table(end), equal_nan=True)
+    assert np.array_equal(back.table(end), idle.table(end), equal_nan=True)
+    known = ~np.isnan(idle.table(end)).all(0)
+    assert known[[0, 1, 3, 5, 6, 7, 8, 11]].all()
+    assert {"completeness"} <= set(idle.describe()[0]["instruments"]["okx:ETH-USDT-SWAP"])
 
 
-def test_at_multiples_of_a_slot_a_window_is_exactly_its_length():
-    """Then it is what liqcore.Window says, to the bit; in between it reaches back at most one slot more."""
-    rng = np.random.default_rng(5)
-    features, exact, wider = lc.Features(["liq_volume_1m"], "BTCUSDT"), lc.Window(60 * SECOND), lc.Window(60 * SECOND + SECOND // 2)
-    at = start = 5 * SECOND
-    for _ in range(400):
-        at += int(rng.integers(0, 3 * SECOND)) // 1000 * 1000
-        side, notional = int(rng.choice([-1, 1])), round(float(rng.lognormal(8, 2)), 2)
-        row = rows_of((0, Kind.LIQUIDATION, 0, side, 1.0, 1.0, notional, 0.0))
-        row["ts_recv"] = at
-        features.push(row)
-        for window in (exact, wider):
-            window.push(at, side, notional)
-        value = features.read("liq_volume_1m", 0)
-        if value == value:
-            assert exact.total <= value <= wider.total
-        at += -at % (SECOND // 2)
-        exact.advance(at)
-        wider.advance(at)
-        value = features.read("liq_volume_1m", 0, at)
-        assert value == exact.total or (value != value and at < start + 64 * SECOND)
+def test_batch_says_what_it_cannot_search_for():
+    from liqcore import batch_feature
+
+    with pytest.raises(ValueError, match=r"feature 'hawkes.branching': hawkes\.\* have no search over arrays"):
+        batch_feature.features(["price.last", "hawkes.branching"], np.zeros(0, lc.EVENT_DTYPE), ["BTCUSDT"], [1])
 
 
-def test_the_cascade_flag_is_the_detectors_phase():
-    rng = np.random.default_rng(7)
-    features = lc.Features(["liquidations.liq_cascade_flag@20s", "liquidations.liq_cascade_size@20s"], "BTCUSDT")
-    detector = lc.Cascade(lc.CascadeConfig(window_s=20.0, window_events=1000, warmup=100))
-    at, runs, ran = 100 * SECOND, 0.0, 0
-    for _ in range(1500):
-        at += int(rng.exponential(8 * SECOND))
-        side, notional = int(rng.choice([-1, 1])), float(rng.lognormal(8, 2))
-        signals = detector.push(at, side, notional)
-        row = rows_of((0, Kind.LIQUIDATION, 0, side, 1.0, 1.0, notional, 0.0))
-        row["ts_recv"] = at
-        features.push(row)
-        for signal in signals:
-            runs = {"ACTIVE": signal.notional, "EXHAUSTED": 0.0}.get(signal.phase.name, runs)
-        flag, size = features.table()[0]
-        if flag == flag:
-            assert flag == (detector.phase.name in ("ACTIVE", "DECELERATING")) and (size > 0) == bool(flag)
-            ran += int(flag)
-    assert ran > 20
-
-
-def test_order_flow_imbalance_of_the_best_quotes():
-    """Cont, Kukanov, Stoikov (2014): a bid that rises brings its size, one that falls takes the old size away; asks the other way round."""
-    quotes = [(100, 5, 101, 7), (100, 8, 101, 7), (101, 2, 102, 4), (100, 6, 101, 3), (100, 6, 101, 1)]
-    expected = [0, 3, 2 + 7, -2 - 3, 2]
-    names = ["flow.ofi@1m", "flow.spread_bps"]
-    features = lc.Features(names, "BTCUSDT")
-    for k, (bid, bid_qty, ask, ask_qty) in enumerate(quotes):
-        features.push(rows_of((600 + k, Kind.BBO, 0, 0, bid, bid_qty, ask, ask_qty)))
-    features.push(rows_of((659.9, Kind.BBO, 0, 0, 100, 6, 101, 1)))
-    assert features.read("flow.ofi@1m", 0, 660 * SECOND) == sum(expected)
-    assert features.read("flow.spread_bps", 0) == 1 / 100.5 * 1e4
-
-
-def test_trades_candles_and_volatility():
-    trade = [(600 + 10 * k, Kind.TRADE, 0, 1 if k % 3 else -1, price, 2.0, 0.0, 0.0) for k, price in enumerate((100, 104, 98, 101, 102, 103, 90))]
-    names = [f"price.{name}@1m" for name in ("open", "high", "low", "close")] + ["flow.trade_imbalance@1m", "flow.volume@1m", "price.return@30s", "price.last"]
-    features = lc.Features(names, "BTCUSDT")
-    features.push(rows_of(*trade))
-    assert features.table(665 * SECOND)[0, :4].tolist() == [100, 104, 98, 103]        # the candle of the trade at 90 is not complete
-    assert features.read("price.close@1m", 0, 725 * SECOND) == 90
-    assert features.table(785 * SECOND)[0, :4].tolist() == [90] * 4                    # a candle without a trade
-    fresh = lc.Features(names, "BTCUSDT")
-    fresh.push(rows_of(*trade))
-    bought = 2.0 * (104 + 98 + 102 + 103)
-    total = 2.0 * (100 + 104 + 98 + 101 + 102 + 103 + 90)
-    assert fresh.read("flow.volume@1m", 0, 660 * SECOND) == total
-    assert fresh.read("flow.trade_imbalance@1m", 0) == (bought - (total - bought)) / total
-    assert fresh.read("price.return@30s", 0) == 90 / 98 - 1                           # the trade of 630 s is in the window, what stood before is 98
-
-
-def test_funding_is_averaged_over_time_and_then_over_venues():
-    def ticker(second, n, rate):
-        return second, Kind.TICKER, n, 0, 100.0, 0.0, 0.0, rate
-
-    venues = [lc.Instrument("BTCUSDT", venue="bybit"), lc.Instrument("BTC-USDT-SWAP", venue="okx"), lc.Instrument("ETHUSDT", venue="bybit")]
-    features = lc.Features(["funding.funding_avg@2m", "funding.funding"], venues)
-    features.push(rows_of(ticker(0.5, 0, 0.0001), ticker(0.5, 1, 0.0003), ticker(60.5, 0, -0.0001)))
-    got = features.table(121 * SECOND)[:, 0]
-    assert got[0] == got[1] and abs(got[0] - (0.0 + 0.0003) / 2) < 2e-6 and np.isnan(got[2])
-    features.push(rows_of((122, Kind.FEED, 1, 0, 0, 0, 0, 0)))                          # code 0 is refused
-    down = rows_of((123, Kind.FEED, 1, 0, 0, 0, 0, 0))
-    down["code"] = int(lc.FeedState.FEED_DOWN)
-    features.push(down)
-    assert features.refused == {lc.Reason.BAD_CODE: 1}
-    assert features.read("funding.funding_avg@2m", 1, 125 * SECOND) == features.read("funding.funding_avg@2m", "bybit:BTCUSDT", 125 * SECOND) < 0.0001
-    assert np.isnan(features.read("funding.funding", 1)) and features.read("funding.funding", 0) == -0.0001
-
-
-def test_a_gap_makes_what_spans_it_unknown():
-    names = ["liq_volume_5s", "price.last", "liquidations.liq_volume@1s:mean(5s)"]
-    features = lc.Features(names, ["BTCUSDT", "ETHUSDT"])
-    features.push(rows_of((10, Kind.TRADE, 0, 1, 100, 1, 0, 0), liquidation(12, 1, 10.0), (20, Kind.TRADE, 0, 1, 101, 1, 0, 0)))
-    assert not np.isnan(features.table(20 * SECOND)[0]).any()
-    gap = rows_of((21, Kind.FEED, 0, 0, 0, 0, 0, 0))
-    gap["code"] = int(lc.FeedState.FEED_GAP)
-    features.push(gap)
-    assert np.isnan(features.table(25 * SECOND)[0]).all() and features.read(names[0], "ETHUSDT") == 0.0
-    assert features.read(names[0], 0, 26 * SECOND) == 0.0 and np.isnan(features.read("price.last", 0)) and features.read(names[2], 0) == 0.0
-    gap["ts_recv"], gap["code"] = 28 * SECOND, int(lc.FeedState.FEED_DOWN)
-    features.push(gap)
-    assert np.isnan(features.read(names[0], 0, 90 * SECOND))                           # however long it lasts
-    gap["ts_recv"], gap["code"] = 100 * SECOND, int(lc.FeedState.FEED_UP)
-    features.push(gap)
-    assert np.isnan(features.read(names[0], 0, 104 * SECOND)) and features.read(names[0], 0, 105 * SECOND) == 0.0
-
-
-# ---- the class ----
-
-def test_what_is_asked_for_must_exist():
-    features = lc.Features(["liq_volume_5s", "BTC/flow.volume@1m"], INSTRUMENTS)
-    assert features.names == ("liquidations.liq_volume@5s", "BTC/flow.volume@1m") and features.wants == 1 << 1 | 1 << 2
-    assert np.isnan(features.read("liq_volume_5s"))
-    with pytest.raises(KeyError, match="not one of those asked for"):
-        features.read("liq_volume_1m")
-    with pytest.raises(KeyError, match="DOGEUSDT"):
-        features.read("liq_volume_5s", "DOGEUSDT")
-    features.read("liquidations.liq_volume@5s", "okx:ETH-USDT-SWAP", 50 * SECOND)
-    with pytest.raises(ValueError, match="at least 50000000000 ns"):
-        features.read("liq_volume_5s", 0, 49 * SECOND)
-    with pytest.raises(ValueError, match="no instrument here is of that asset .there are: ETH"):
-        lc.Features(["liq_btc_lead"], "ETHUSDT")
-    with pytest.raises(RuntimeError, match="no instruments"):
-        lc.Features(["liq_volume_5s"]).table()
-    with pytest.raises(TypeError, match="sequence of names"):
-        lc.Features("liq_volume_5s")
-    with pytest.raises(TypeError, match="EVENT_DTYPE"):
-        features.push(np.zeros(3))
-
-
-def test_the_contract_of_another_asset_is_that_of_the_same_venue():
-    features = lc.Features(["BTC/price.last"], [*INSTRUMENTS, lc.Instrument("SOLUSDT", venue="binance_um")])
-    for k, n in enumerate((0, 2)):
-        features.push(rows_of((10 + k, Kind.TRADE, n, 1, 100 + k, 1, 0, 0)))
-    assert features.table(20 * SECOND)[:, 0].tolist() == [100, 100, 101, 101, 100]
-
-
-def test_completeness_travels():
-    instruments = [lc.Instrument("BTCUSDT", venue="binance_um", completeness=lc.Completeness.COMPLETENESS_CENSORED),
-                   lc.Instrument("ETHUSDT", venue="bybit", completeness=lc.Completeness.COMPLETENESS_FULL)]
-    volume, price, lead = lc.Features(["liq_volume_5s", "price.last", "liq_btc_lead"], instruments).describe()
-    assert volume["instruments"]["binance_um:BTCUSDT"] == {"source": "binance_um:BTCUSDT", "completeness": "censored"}
-    assert lead["instruments"]["bybit:ETHUSDT"] == {"source": "binance_um:BTCUSDT", "completeness": "censored"}
-    assert "completeness" not in price["instruments"]["bybit:ETHUSDT"] and volume["unit"] == "quote" and lead["step_ns"] == SECOND
-
-
-def test_five_hundred_symbols_on_three_venues_fit():
-    instruments = [lc.Instrument(f"A{n}USDT", venue=venue) for venue in ("binance_um", "bybit", "okx") for n in range(500)]
-    names = ["liquidations.liq_imbalance@15m:zscore", "flow.ofi@5m:zscore", "funding.funding_avg@1h", "liq_volume_1m", "liq_rate_zscore", "price.return@1m",
-             "volatility.realised@1h"]
-    features = lc.Features(names, instruments)
-    assert features.nbytes < 150e6
-    features.push(rows_of(liquidation(100, 1, 5.0, 1499)))
-    assert features.read("liq_volume_1m", 1499, 200 * SECOND) == 0.0
+def test_an_engine_and_a_stream_of_ones_own_know_the_same():
+    """What a policy reads at a signal is what Features reads that was fed the same rows, whatever else the engine does."""
+    names = ["liquidations.liq_imbalance@6s:zscore(40s)", "flow.ofi@2s", "price.return@1s", "funding.funding_avg@6s", "BTC/liquidations.liq_volume@1s:lag(30s)",
+             "hawkes.intensity_long"]
+    instruments = [lc.Instrument(i.symbol, venue=i.venue, multiplier=i.multiplier, tick_size="0.01") for i in INSTRUMENTS]
+    engine, features = lc.Engine(instruments, lc.CascadeConfig(warmup=10), features=names), lc.Features(names, instruments)
+    rows = events(np.random.default_rng(21), 2000, feed=0.0)
+    known = 0
+    for k in range(0, len(rows), 40):
+        engine.run(rows[k:k + 40])
+        features.push(rows[k:k + 40])
+        for r, name in enumerate(names):
+            n = (k // 40 + r) % 4
+            assert same(engine.feature(name, instruments[n].key), features.read(name, n))
+            known += not np.isnan(features.read(name, n))
+    assert known > 100

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 from feature_streams import SECOND, T0, events
-
-import liqcore as lc
 from liqshell import cli, feature_rows
 from liqshell.errors import ConfigError, DataError
+
+import liqcore as lc
 
 NAMES = ("liquidations.liq_volume@5s", "liquidations.liq_imbalance@6s:zscore(40s)", "price.last", "BTC/flow.volume@3s:change(7s)")
 INSTRUMENTS = [lc.Instrument("BTCUSDT", venue="binance_um", completeness=lc.Completeness.COMPLETENESS_CENSORED),

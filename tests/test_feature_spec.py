@@ -14,6 +14,7 @@ CANONICAL = {
     "liquidations.liq_sell_volume@24h": "liquidations.liq_short_volume@1d", "btc/price.last": "BTC/price.last",
     "liquidations.liq_cascade_flag": "liquidations.liq_cascade_flag@1m", "liquidations.liq_correlation": "liquidations.liq_correlation@5m",
     "liquidations.liq_btc_lead": "BTC/liquidations.liq_volume@1s:lag(30s)", "liquidations.liq_btc_lead@5s": "BTC/liquidations.liq_volume@5s:lag(30s)",
+    "map.pending_below@3.0pct:zscore": "map.pending_below@3pct:zscore", "hawkes.next_large": "hawkes.next_large@15s",
     "oi.oi:change": "oi.oi:change(1m)", "price.close@5m:change(1h)": "price.close@5m:change(1h)", "price.last:rank(2h)": "price.last:rank(2h)",
 }
 STUDY = {       # the list of the written research system, whole
@@ -37,6 +38,7 @@ def test_one_spelling(name, expected):
     ("liquidations.liq_imbalence@15m", "did you mean 'liq_imbalance'"), ("liquidation.liq_volume@1s", "did you mean 'liquidations'"),
     ("flow.ofi@5m:zcore", "did you mean 'zscore'"), ("flow.ofi", "needs a window, such as flow.ofi@1m"), ("price.last@1m", "takes no window"),
     ("flow.ofi@5x", "got '5x'"), ("flow.ofi@", "got ''"), ("flow.ofi@1ms", "expected 10ms to 30d"), ("flow.ofi@31d", "expected 10ms to 30d"),
+    ("map.pending_below@1m", "such as 3pct"), ("map.pending_below", "map.pending_below@3pct"), ("map.realised_above@30pct", "0.1pct to 20pct"),
     ("flow.ofi@5m:lag", "such as lag(30s)"), ("flow.ofi@5m:zscore(1s)", "expected 2m to 90d"), ("flow.ofi@5m:zscore(1)", "got '1'"), ("", "expected [ASSET/]"),
     ("volume", "expected [ASSET/]"), ("flow.volume@1m:mean:std", "expected [ASSET/]"), ("ETH/liquidations.liq_btc_lead", "takes neither"), ("liq_volume_mean_5x", "expected [ASSET/]"),
 ])
@@ -67,7 +69,7 @@ def test_every_name_has_a_bounded_history_and_whole_slots(key, window, transform
         return
     assert spec.parse(f.text) == f
     assert f.samples <= spec.SAMPLES_MAX
-    if f.window_ns:
+    if f.span_ns:
         assert f.window_ns % spec.slots(f.window_ns) == 0
     if transform:
         assert 0 <= f.time_ns - f.step_ns * f.samples < f.step_ns or f.samples == 1

@@ -67,6 +67,19 @@ def test_ccxt_pro() -> None:
     assert 0.0 < abs(10_000.0 - result["equity"]) < 50.0
 
 
+@pytest.mark.skipif(find_spec("ccxt") is None, reason="ccxt is not installed")
+def test_ccxt_pro_at_binance_and_okx() -> None:
+    """The venues beside Bybit: one market, each in its own units; ccxt hands the side of the order through."""
+    result = with_client("with_ccxt_venues", venues=("bybit", "binance", "okx"))
+    for name, size in (("binance", 1.0), ("okx", 1.0)):
+        one = result[name]
+        assert one["markets"] == ["BTC/USDT:USDT", "SOL/USDT:USDT"] and one["size"] == size and one["tick"] == 0.01
+        assert one["bid"] < one["ask"] and abs(one["trade"] / one["bid"] - 1.0) < 0.05 and one["interest"] > 1e6
+        assert one["liquidation"]["symbol"] == "SOL/USDT:USDT" and one["liquidation"]["side"] in ("buy", "sell")
+    assert result["binance"]["book"][0] < result["binance"]["book"][1]
+    assert abs(result["binance"]["trade"] / result["okx"]["trade"] - 1.0) < 0.05
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("cryptofeed") is None, reason="cryptofeed is not installed")
 @pytest.mark.skipif(find_spec("trustme") is None, reason="trustme is not installed")

@@ -10,18 +10,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_fuzz_decode import SECONDS, SEED, Room, mutate
-from venue_frames import FRAMES, SYMBOLS, both
+from venue_frames import FRAMES, OKX, SYMBOLS, both
 
 from liqcore.event import EVENT_DTYPE
 from liqshell.venues.adapters import adapter_of
 from liqshell.venues.frames import FrameDecoder, FrameKind
 
 
+# OKX twice: where an inverse contract is among the symbols, liquidations go by the general path
+CASES = {venue: (venue, SYMBOLS[venue], FRAMES[venue]) for venue in FRAMES} | {"okx linear": ("okx", ("BTC-USDT-SWAP", "ETH-USDT-SWAP"), OKX)}
+
+
+def decoder_of(case: str, first: int = 0) -> FrameDecoder:
+    return adapter_of(CASES[case][0]).decoder(CASES[case][1], first)
+
+
+def details(frame: bytes, count: int) -> bytes:
+    """A frame of liquidations with so many details."""
+    message = orjson.loads(frame)
+    entry = message["data"][0]
+    entry["details"] = [entry["details"][0] | {"ts": str(1791565600771 + n), "posSide": ("net", "long", "short")[n % 3],
+                                               "side": ("sell", "sell", "buy")[n % 3]} for n in range(count)]
+    return orjson.dumps(message)
+
+
 def seeds(venue: str) -> list[bytes]:
     """Well-formed frames, also with their keys in other orders, with many rows, and wrapped."""
-    out = list(FRAMES[venue].values())
+    out = list(CASES[venue][2].values())
     rng = random.Random(SEED)
-    for frame in FRAMES[venue].values():
+    if venue.startswith("okx"):
+        out += [details(OKX[name], count) for name in ("long", "short") for count in (0, 1, 2, 3, 40)]
+    for frame in CASES[venue][2].values():
         message = orjson.loads(frame)
         out.append(orjson.dumps(shuffled(message, rng)))
         rows = message.get("data")
@@ -63,11 +82,11 @@ def check(decoder: FrameDecoder, frame: bytes, room: Room) -> bool:
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize("venue", FRAMES)
+@pytest.mark.parametrize("venue", CASES)
 def test_campaign(venue):
     rng = random.Random(SEED)
-    decoder, room, good = adapter_of(venue).decoder(SYMBOLS[venue], 2), Room(), seeds(venue)
-    stop, frames, taken = time.monotonic() + SECONDS / len(FRAMES), 0, 0
+    decoder, room, good = decoder_of(venue, 2), Room(), seeds(venue)
+    stop, frames, taken = time.monotonic() + SECONDS / len(CASES), 0, 0
     while time.monotonic() < stop:
         for _ in range(500):
             base = rng.choice(good)
@@ -80,23 +99,23 @@ def test_campaign(venue):
     assert taken > 0
 
 
-@pytest.mark.parametrize("venue", FRAMES)
+@pytest.mark.parametrize("venue", CASES)
 def test_the_order_of_keys_changes_nothing(venue):
     """Whatever the order, and whichever order came before: the same events."""
     rng = random.Random(SEED)
-    decoder = adapter_of(venue).decoder(SYMBOLS[venue])
+    decoder = decoder_of(venue)
     for _ in range(60):
-        for frame in FRAMES[venue].values():
+        for frame in CASES[venue][2].values():
             decoder.forget()
-            usual = both(adapter_of(venue).decoder(SYMBOLS[venue]), frame)[1].events
+            usual = both(decoder_of(venue), frame)[1].events
             assert both(decoder, orjson.dumps(shuffled(orjson.loads(frame), rng)))[1].events == usual
 
 
-@pytest.mark.parametrize("venue", FRAMES)
+@pytest.mark.parametrize("venue", CASES)
 @given(data=st.data())
 def test_prefixes_and_joined_frames(venue, data):
-    decoder, room = adapter_of(venue).decoder(SYMBOLS[venue]), Room()
-    frames = list(FRAMES[venue].values())
+    decoder, room = decoder_of(venue), Room()
+    frames = list(CASES[venue][2].values())
     first, second = data.draw(st.sampled_from(frames)), data.draw(st.sampled_from(frames))
     check(decoder, first, room)
     cut = data.draw(st.integers(0, len(first)))
@@ -105,10 +124,10 @@ def test_prefixes_and_joined_frames(venue, data):
     assert not check(decoder, first + second, room) and room.intact()
 
 
-@pytest.mark.parametrize("venue", FRAMES)
+@pytest.mark.parametrize("venue", CASES)
 def test_frames_at_the_edge_of_their_memory(venue):
     """As slices that end where their buffer ends: with the sanitizer build a read behind the end is an error."""
-    decoder, room = adapter_of(venue).decoder(SYMBOLS[venue]), Room()
+    decoder, room = decoder_of(venue), Room()
     for frame in seeds(venue):
         decoder.scan.decode(np.frombuffer(frame, "u1").copy(), 7, room.out)
         for size in range(max(0, len(frame) - 80), len(frame)):

@@ -101,7 +101,7 @@ def test_three_venues_one_run_and_its_replay(tmp_path):
 
 def test_a_venue_that_is_watched_never_trades(tmp_path):
     """Its gates close with the first thing that is heard of it; its signals go on. Also as a backtest."""
-    _, manifest, audit, verdict, _ = run(tmp_path / "run", 25, watched=("binance", "okx"), seed=1)
+    _, manifest, audit, verdict, _ = run(tmp_path / "run", 12, watched=("binance", "okx"), seed=1)
     assert verdict.identical, verdict
     asked = audit[audit["kind"] == int(lc.AuditKind.AUDIT_REQUEST)]
     signals = audit[audit["kind"] == int(lc.AuditKind.AUDIT_SIGNAL)]
@@ -143,7 +143,7 @@ def test_another_venue_alone_records_and_replays(tmp_path, first):
 
 def test_real_orders_at_one_venue_while_others_are_watched(tmp_path):
     """The account is Bybit's; the gateway knows Bybit's contracts only, though another venue's have the same names."""
-    session, manifest, audit, verdict, truth = run(tmp_path / "run", 25, account=True, seed=1, speed=40.0)
+    session, manifest, audit, verdict, truth = run(tmp_path / "run", 12, account=True, seed=1)
     assert verdict.identical and manifest["mode"] == "live", verdict
     asked = audit[audit["kind"] == int(lc.AuditKind.AUDIT_REQUEST)]
     assert len(asked) and set(asked["instrument"].tolist()) <= {0, 1}

@@ -244,6 +244,52 @@ def test_cascade_fade_is_stopped_by_more_liquidations_of_the_same_side(side):
         assert [(t[0], t[1]) for t in s.trades] == ([(Reason.END_POLICY, side)] if leaves else [])
 
 
+@BOTH
+def test_cascade_fade_leaves_when_the_same_cascade_is_active_again(side):
+    """It slowed, we went against it, and it goes on above its peak: that is "cascade continues", not another entry."""
+    s = Stage("cascade-fade")
+    s.wait(60)
+    burst(s, side)
+    s.wait(100)
+    assert len(s.asked) == 1
+    s.forced(side, 7 * MILLION)
+    s.wait(2)
+    assert len(s.asked) == 1 and s.left == [s.said[-1][3]] and [(t[0], t[1]) for t in s.trades] == [(Reason.END_POLICY, side)]
+
+
+@BOTH
+def test_a_wish_is_forgotten_with_the_position_that_may_have_come_of_it(side):
+    s = Stage("cascade-fade")
+    s.wait(60)
+    burst(s, side)
+    s.wait(100)
+    s.wait(1200, price=PRICE * (1 - 0.0001 * side), every=5)
+    burst(s, side)
+    s.wait(100)
+    assert len(s.asked) == 2 and s.left == [], "the second cascade is one of its own"
+
+
+@pytest.mark.parametrize("preset", ["cascade-fade", "momentum"])
+def test_a_snapshot_in_the_middle_changes_nothing(preset):
+    """What a policy remembers goes with the engine: from a snapshot in the middle of a trade, it leaves as it would have."""
+    def whole(at):
+        s = momentum(LONG) if preset == "momentum" else Stage(preset)
+        s.wait(60)
+        burst(s, LONG)
+        s.wait(3 if preset == "momentum" else 100)              # momentum waits to be asked again; cascade-fade is in
+        if at:
+            taken, now = s.paper.snapshot(), s.now
+            s = Stage(preset, SIZE_ONLY if preset == "momentum" else "")
+            s.paper.restore(taken)
+            s.now, s.funding, s.said, s.story = now, 0.0005 if preset == "momentum" else 0.0, [], []
+        s.wait(800, price=PRICE * 1.0005)
+        return s
+
+    plain, resumed = whole(False), whole(True)
+    assert plain.trades and resumed.trades == plain.trades and resumed.left == plain.left
+    assert plain.engine.policies[0].snapshot() == resumed.engine.policies[0].snapshot()
+
+
 def test_c01_the_same_trigger_is_followed_and_faded():
     """C1: momentum and cascade-fade see the same $5M; they want opposite sides, and a report can show both on the same events."""
     for side in (LONG, SHORT):

@@ -143,6 +143,16 @@ def test_trend_replaces_a_weaker_bracket_and_skips_an_equal_one(side):
     assert [t[0] for t in s.trades] == [Reason.END_REPLACED]
 
 
+@BOTH
+def test_what_a_person_agreed_to_is_the_ceiling(side):
+    """[policy] notional, which a live start shows, bounds the rule's own size; equity_share replaces it."""
+    for extra, notional in (("notional = 300\n", 300.0), ("equity_share = 0.1\n", 0.0), ("notional = 9000\n", 500.0)):
+        s = learnt(extra)
+        segment(s, side, z=10.0, drift=-0.005 * side)
+        s.wait(2)
+        assert s.asked[0][2]["notional"] == notional and s.held != 0.0
+
+
 def test_trend_has_s1s_cap_of_five_positions():
     assert Stage("trend", limits=False).values["limits"]["positions_max"] == 5     # S1-15b
 

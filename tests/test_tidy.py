@@ -95,7 +95,8 @@ ALLOCATION = re.compile(r"\b(malloc|calloc|realloc|PyMem_\w*alloc)\s*\(")
 ALLOWED_TO_ALLOCATE = re.compile(r"__cinit__|__init__|_init$|_new$|_make$|^_?build|_alloc$|capsule|create|^init_|^make_|^_compile$|^open_c$")
 BANNED_NAMES = {"utils", "util", "core", "common", "helpers", "helper", "base", "manager", "misc"}
 KERNELS = {"window": "window", "quantile": "quantile", "zscore": "zscore", "detect": "detect", "hawkes": "hawkes", "anomaly": "anomaly",
-           "dollar": "dollar", "imbalance": "imbalance", "rate": "rate", "bars": "bars"}
+           "dollar": "dollar", "imbalance": "imbalance", "rate": "rate", "bars": "bars",
+           "feature": "feature"}
 
 
 @cache

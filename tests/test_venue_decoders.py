@@ -97,6 +97,18 @@ def test_hot_frames_go_by_shape(venue, name):
     assert scanned is not None
 
 
+@pytest.mark.parametrize("name", ["long", "short"])
+def test_okx_liquidations_go_by_shape_where_no_contract_is_inverse(name):
+    """Also when the contract is named behind its rows, and by the layout learnt from the first frame; sides that disagree do not."""
+    decoder = okx.PublicDecoder(["ETH-USDT-SWAP", "BTC-USDT-SWAP"], 3)
+    for _ in range(3):
+        scanned, general = both(decoder, OKX[name])
+        assert scanned == general.events and [e[7] for e in scanned] == [4]
+        assert both(decoder, OKX[name].replace(b'"side":"sell"', b'"side":"buy"').replace(b'"posSide":"net"', b'"posSide":"long"'))[0] is None
+    assert decoder.scan.predicted >= 2
+    assert both(okx.PublicDecoder(["BTC-USDT-SWAP", "BTC-USD-SWAP"]), OKX[name])[0] is None        # a notional may have to be stated
+
+
 @pytest.mark.parametrize("venue", FRAMES)
 def test_the_first_instrument_of_a_venue_has_its_number_in_the_engine(venue):
     for frame in FRAMES[venue].values():

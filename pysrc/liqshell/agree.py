@@ -80,8 +80,9 @@ class Episode:
 
 # ---- what is read ----
 
-def read_data(paths: Sequence[Path]) -> Data:
-    """Event tables (several are merged), or one store, folder of a run, recording, or file that `liqcore import` reads."""
+def read_data(paths: Sequence[Path], dense: bool = True) -> Data:
+    """Event tables (several are merged), or one store, folder of a run, recording, or file that `liqcore import` reads. dense: with trades and
+    quotes, which are nearly all of the rows; see wants_dense."""
     for path in paths:
         if not path.exists():
             raise ConfigError(str(path), "no such file or folder", "event tables, a store, a run, or a recording")
@@ -94,8 +95,15 @@ def read_data(paths: Sequence[Path]) -> Data:
     from liqshell.backtest.history import load_history
 
     history = load_history(read_config(paths[0]))
-    return Data(history.tape.events(), history.instruments, history.start_ns, history.end_ns, history.source, history.synthetic,
+    rare = history.tape.rare
+    events = history.tape.events() if dense else rare[np.lexsort((rare["instrument"], rare["ts_recv"]))]
+    return Data(events, history.instruments, history.start_ns, history.end_ns, history.source, history.synthetic,
                 notes=list(history.problems))
+
+
+def wants_dense(told: Sequence[Told]) -> bool:
+    """Whether one of these detectors looks at trades or quotes."""
+    return any(d.wants & (1 << lc.Kind.TRADE | 1 << lc.Kind.BBO) for d in make_detectors(told))
 
 
 def _has_columns(path: Path) -> bool:
@@ -265,4 +273,4 @@ def as_csv(found: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-__all__ = ["Data", "Episode", "agreement", "as_csv", "episodes_of", "make_detectors", "matched", "parse", "read_data", "warnings"]
+__all__ = ["Data", "Episode", "agreement", "as_csv", "episodes_of", "make_detectors", "matched", "parse", "read_data", "wants_dense", "warnings"]

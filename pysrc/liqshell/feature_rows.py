@@ -90,7 +90,7 @@ def times_of(at: Sequence[str], every: str, start: str, end: str, data: Data) ->
         first, last = moment(start) if start else data.start, moment(end) if end else data.end
         if step < 1 or (last - first) // step > TIMES_MAX:
             raise ConfigError("--every", f"more than {TIMES_MAX:,} times", "a longer step, or a shorter span with --start and --end")
-        out = np.arange(-(-first // step) * step, last + 1, step, dtype=np.int64)
+        out: NDArray[np.int64] = np.arange(-(-first // step) * step, last + 1, step, dtype=np.int64)
         if not len(out):
             raise ConfigError("--every", f"no multiple of {every} between {iso(first)} and {iso(last)}", "a shorter step")
     else:
@@ -135,7 +135,7 @@ def open_data(paths: Sequence[Path], symbols: Sequence[str] = (), venue: str = "
 
 def _stored(folder: Path, symbols: Sequence[str]) -> Data:
     """A store, day by day."""
-    from liqshell import store                       # pyarrow
+    from liqshell import store  # pyarrow
 
     opened = store.open(folder)
     whole = opened.select(symbols, missing="gap")
@@ -154,9 +154,13 @@ def _stored(folder: Path, symbols: Sequence[str]) -> Data:
 def _files(paths: Sequence[Path], symbols: Sequence[str], venue: str) -> Data:
     """Files, all of them in memory and sorted there: 64 B an event."""
     options = formats.Options(venue=venue, limits=formats.Limits(window_s=SORTED_S))
-    events, index, rules, prices, notes = [], {}, {}, {}, []
+    events: list[NDArray[np.void]] = []
+    index: dict[tuple[str, str], int] = {}
+    rules: dict[tuple[str, str], dict[str, Any]] = {}
+    prices: dict[tuple[str, str], float] = {}
+    notes: list[str] = []
     counts: Counter[str] = Counter()
-    for path in [one for path in paths for one in (formats.files_of(path) if path.is_dir() and not _recording(path) else [path])]:
+    for path in [file for given in paths for file in (formats.files_of(given) if given.is_dir() and not _recording(given) else [given])]:
         with formats.read(path, options) as reading:
             for of, symbol, block in reading:
                 if symbols and symbol not in symbols and f"{of}:{symbol}" not in symbols and symbol != formats.ALL:
@@ -247,7 +251,8 @@ def lines(rows: Rows) -> Iterator[list[str]]:
     yield ["time", "ts", "contract", "completeness", *rows.names]
     for t, ts in enumerate(rows.times):
         for n, instrument in enumerate(rows.instruments):
-            yield [iso(int(ts)), str(ts), instrument.key, completeness(instrument), *("" if x != x else repr(float(x)) for x in rows.values[t, n])]
+            cells = ("" if math.isnan(x) else repr(float(x)) for x in rows.values[t, n])
+            yield [iso(int(ts)), str(ts), instrument.key, completeness(instrument), *cells]
 
 
 def write(rows: Rows, path: Path) -> None:

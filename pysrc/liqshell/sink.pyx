@@ -235,10 +235,11 @@ cdef class LiveSink(EngineSink):
 
 
 cdef class VenueSink(EventSink):
-    """One venue's frames on their way into an EngineSink, where several venues share an engine: its silences and its breaks concern its instruments alone.
+    """One venue's frames on their way into an EngineSink, where several venues share an engine: its silences and its breaks concern its own
+    instruments alone.
 
-    first, count: the venue's instruments in the engine; count -1 = all there are, whose marks are one event for all. watched: they are not traded: before
-    anything else, the gate of each is closed (GATE_SYMBOL), and nobody opens it.
+    first, count: the venue's instruments in the engine; count -1 = all there are, whose marks are one event for all. watched: they are not
+    traded: before anything else, the gate of each is closed (GATE_SYMBOL), and nobody opens it.
     """
 
     def __init__(self, EngineSink sink not None, int64_t gap_ns, int first=0, int count=-1, watched=False):

@@ -75,7 +75,7 @@ def agree(
         return _labelled(told, labelled, seed, symbols, scale, least_count, json_)
     if not data:
         raise ConfigError("agree", "no data", "event tables, a store, a run or a recording; or --labelled HOURS", "See `liqcore agree --help`")
-    feed = found_by.read_data(data)
+    feed = found_by.read_data(data, found_by.wants_dense(told))
     report = found_by.agreement(feed, told, tolerance_s)
     if throttle:
         report["throttle"] = throttle_report(feed, told, tolerance_s)

@@ -182,7 +182,7 @@ class BinanceNeighbour(Neighbour):
             return 404, binance.error(-5000, f"Path {path}, Method {method} is invalid")
         symbol = query.get("symbol", "")
         if not symbol and path in ("/fapi/v1/premiumIndex", "/fapi/v1/ticker/bookTicker"):
-            return 200, orjson.dumps([make(lane, now_ms, query) for lane in self.board.lanes])
+            return 200, orjson.dumps([make(lane, now_ms, query) for lane in self.board.lanes if isinstance(lane, BinanceLane)])
         if not symbol:
             return 400, binance.error(-1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
         lane = self._lane(symbol)

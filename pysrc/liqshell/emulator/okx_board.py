@@ -118,7 +118,8 @@ class OkxLane(Lane):
 
     def value_row(self, channel: str, now_ms: int) -> dict[str, object]:
         """The row of a channel of values, which REST gives too."""
-        c, named = self.contract, {"instType": "SWAP", "instId": self.inst}
+        c = self.contract
+        named: dict[str, object] = {"instType": "SWAP", "instId": self.inst}
         if channel == "mark-price":
             return named | {"markPx": okx.price_text(c, self.mark), "ts": str(now_ms)}
         if channel == "index-tickers":
@@ -139,7 +140,7 @@ class OkxLane(Lane):
 
     def _ticker_values(self) -> dict[str, object]:
         c, volume = self.contract, self.volume_lots / self.contract.lot_power
-        price = {key: okx.price_text(c, ticks) if ticks else "" for key, ticks in (
+        price: dict[str, object] = {key: okx.price_text(c, ticks) if ticks else "" for key, ticks in (
             ("last", self.last), ("askPx", self.ask), ("bidPx", self.bid), ("open24h", self.open_24h), ("high24h", self.high_24h),
             ("low24h", self.low_24h), ("sodUtc0", self.open_24h), ("sodUtc8", self.open_24h))}
         return price | {"lastSz": okx.size_text(c, self.last_lots), "askSz": okx.size_text(c, self.ask_lots),

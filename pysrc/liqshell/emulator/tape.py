@@ -65,7 +65,8 @@ def rows_of(frame: dict, state: SymbolState, index: int, due_ns: int) -> list[li
 
     if topic.startswith(("publicTrade.", "allLiquidation.")) and isinstance(data, list):
         kind = KIND_TRADE if topic.startswith("publicTrade.") else KIND_LIQUIDATION
-        rows = [(due_ns, ticks(row["p"]), lots(row["v"]), 0, 0, 0, index, kind, 1 if row["S"] == "Buy" else -1) for row in data]
+        rows: list[tuple[int, ...]] = [(due_ns, ticks(row["p"]), lots(row["v"]), 0, 0, 0, index, kind, 1 if row["S"] == "Buy" else -1)
+                                       for row in data]
         return [rows] if kind == KIND_TRADE and rows else [[row] for row in rows]
     if topic.startswith("orderbook.1.") and data.get("b") and data.get("a"):
         (bid, bid_size), (ask, ask_size) = data["b"][0][:2], data["a"][0][:2]

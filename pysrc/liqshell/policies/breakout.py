@@ -19,7 +19,6 @@ class Parameters:
     feature_move: str = feature("price.return@1m")
     move_min: float = number(None, 0.0, 0.5, "share of price that it must have moved to have a direction")
     stop_min: float = number(None, 0.0001, 0.5, "share of price")
-    stop_max: float = number(None, 0.0001, 0.5, "share of price")
 
 
 class Breakout(Ruled):
@@ -33,5 +32,5 @@ class Breakout(Ruled):
         move = market.feature(n.feature_move)
         if signal.phase != lc.Phase.ACTIVE or not abs(move) > n.move_min:
             return None
-        stop = round(min(max(abs(move), n.stop_min), n.stop_max), 6)
+        stop = min(round(max(abs(move), n.stop_min), 6), float(self.terms(market)["stop_loss"]))
         return self.bracket(market, lc.LONG if move > 0.0 else lc.SHORT, stop_loss=stop)

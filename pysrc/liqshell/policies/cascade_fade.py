@@ -30,18 +30,13 @@ class CascadeFade(Ruled):
     detectors = ("cascade-fade", "cascade-fade-more", BARS)
 
     def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | lc.Leave | None:
-        n, memory = self.numbers(market), self.remembered(signal)
-        wish = memory.get("wish")
-        if market.detector == "cascade-fade":
-            return self.ask(signal, market, signal.side) if signal.phase == PHASES[n.enter_phase] else None
-        if wish is None:
-            return None
-        if market.detector == BARS:
+        n, wish = self.numbers(market), self.wish(signal, market)
+        if wish is not None and market.detector == BARS:
             better = wish["side"] * (market.last / wish["price"] - 1.0)
-            leave = market.now - wish["ts"] >= n.hold_min_s * lc.SECOND and better > n.revert_min
-        else:
-            leave = signal.phase == lc.Phase.ACTIVE and signal.side == wish["side"]     # it goes on: the side we bought is flushed again
-        if not leave:
-            return None
-        del memory["wish"]
-        return lc.Leave()
+            if market.now - wish["ts"] >= n.hold_min_s * lc.SECOND and better > n.revert_min:
+                return self.leave(signal)
+        elif wish is not None and signal.phase == lc.Phase.ACTIVE and signal.side == wish["side"]:
+            return self.leave(signal)           # it goes on: the side that we bought is flushed again, by either detector
+        elif market.detector == "cascade-fade" and signal.phase == PHASES[n.enter_phase]:
+            return self.ask(signal, market, signal.side)
+        return None

@@ -27,16 +27,14 @@ class Imbalance(Ruled):
     detectors = ("imbalance", BARS)
 
     def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | lc.Leave | None:
-        n, memory = self.numbers(market), self.remembered(signal)
-        wish = memory.get("wish")
+        n, wish = self.numbers(market), self.wish(signal, market)
         if market.detector != BARS:
             if signal.phase == lc.Phase.ACTIVE:
                 return self.ask(signal, market, signal.side, net=signal.side * (signal.long_notional - signal.short_notional))
             if signal.phase == lc.Phase.EXHAUSTED:
-                memory.pop("wish", None)                    # normal again: the bracket leaves at this phase
+                self.remembered(signal).pop("wish", None)   # normal again: the bracket leaves at this phase
         elif wish is not None:
             net = wish["side"] * (market.feature(n.feature_long_volume) - market.feature(n.feature_short_volume))
             if net > wish["net"] * (1.0 + n.worse):
-                del memory["wish"]
-                return lc.Leave()
+                return self.leave(signal)
         return None

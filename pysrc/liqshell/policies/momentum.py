@@ -26,7 +26,7 @@ class Momentum(Ruled):
     def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | lc.Leave | lc.Later | None:
         n, memory = self.numbers(market), self.remembered(signal)
         if market.detector == BARS:
-            return self.leave_when_quiet(n, memory, market)
+            return self.leave_when_quiet(n, signal, market)
         running, now = f"phase {signal.side.name}", [signal.sequence, int(signal.phase)]
         if market.now == signal.ts:                         # first told; asked again, `now` is later and the signal is the old one
             memory[running] = now
@@ -55,8 +55,8 @@ class Momentum(Ruled):
         if not size or count >= n.trades_per_day or not all(self.filters(n, signal, market).values()):
             return None
         memory["day"] = [market.now // DAY, count + 1]
-        stop = stop_of(n, market.feature(n.feature_volatility))
-        terms = {"stop_loss": stop, "notional": size * market.last, "equity_share": 0.0, "confidence": int(score)}
+        stop = stop_of(n, market.feature(n.feature_volatility), float(self.terms(market)["stop_loss"]))
+        terms = {"stop_loss": stop, "confidence": int(score), **self.sized(market, size * market.last)}
         if n.target == "ratio":
             terms["take_profit"] = round(n.ratio * stop, 6)
         return self.ask(signal, market, -signal.side, terms)
@@ -77,13 +77,12 @@ class Momentum(Ruled):
                 "funding elevated": signal.side * market.feature(n.feature_funding) > n.funding_min,
                 f"cluster ahead as {n.cluster_use}": wanted[n.cluster_use]}
 
-    def leave_when_quiet(self, n: Parameters, memory: dict[str, Any], market: lc.Market) -> lc.Leave | None:
+    def leave_when_quiet(self, n: Parameters, signal: lc.Signal, market: lc.Market) -> lc.Leave | None:
         """S3-12a, at the first bar after quiet_s."""
-        wish = memory.get("wish")
+        wish = self.wish(signal, market)
         if wish is None or market.now - wish["ts"] < n.quiet_s * lc.SECOND or abs(market.last / wish["price"] - 1.0) >= n.move_min:
             return None
-        del memory["wish"]
-        return lc.Leave()
+        return self.leave(signal)
 
     def conditions(self, signal: lc.Signal, market: lc.Market) -> dict[str, bool | None]:
         """Each condition at the trigger, for its base rate (C20); none on bars and in other phases. Changes nothing."""

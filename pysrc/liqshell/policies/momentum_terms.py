@@ -44,8 +44,7 @@ class Parameters:
     size_decimals: int = integer(None, 0, 8, "decimals")
     size_min: float = number(None, 0.0, 1e9, "base units")
     stop_min: float = number(None, 0.0001, 0.5, "share of price")
-    stop_max: float = number(None, 0.0001, 0.5, "share of price")
-    stop_volatility: float = number(None, 0.0, 100.0, "stop / volatility, between stop_min and stop_max")
+    stop_volatility: float = number(None, 0.0, 100.0, "stop / volatility, between stop_min and [policy] stop_loss")
     target: str = choice(None, "fixed", "ratio")
     ratio: float = number(None, 0.0, 100.0, "target / stop, where target = 'ratio'")
     quiet_s: float = number(None, 1.0, 86_400.0, "seconds after which a trade without a significant move is left")
@@ -68,6 +67,6 @@ def size_of(n: Parameters, score: float, volume: float) -> float:
     return size if size >= n.size_min else 0.0
 
 
-def stop_of(n: Parameters, volatility: float) -> float:
+def stop_of(n: Parameters, volatility: float, widest: float) -> float:
     """S3-10: the hard stop as a share of price, wider in a wilder market; the tightest where volatility is not known yet."""
-    return n.stop_min if isnan(volatility) else round(min(max(n.stop_volatility * volatility, n.stop_min), n.stop_max), 6)
+    return min(n.stop_min if isnan(volatility) else round(max(n.stop_volatility * volatility, n.stop_min), 6), widest)

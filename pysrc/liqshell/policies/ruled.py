@@ -26,9 +26,9 @@ class NoParameters:
 class Ruled(lc.Policy):
     """default: keyword arguments of liqcore.Bracket (without side); brackets: the same by symbol; parameters: fields of `numbers_type` by symbol.
 
-    A subclass names what it listens to in `detectors`, and the dataclass of its rule's numbers in `numbers_type`; a field `feature_*` holds the name of
-    a feature that it reads. What it remembers (signals, features, prices, its own wishes; never fills) is in `memory`, by signal.instrument, as JSON
-    values.
+    A subclass names what it listens to in `detectors`, and the dataclass of its rule's numbers in `numbers_type`; a field `feature_*` holds the name
+    of a feature that it reads. What it remembers (signals, features, prices, its own wishes; never fills) is in `memory`, by signal.instrument, as
+    JSON values.
     """
 
     numbers_type: ClassVar[type] = NoParameters
@@ -56,15 +56,34 @@ class Ruled(lc.Policy):
         """The bracket of [policy] for this market's symbol, with what the rule says otherwise this time."""
         return lc.Bracket(side, **(self.terms(market) | changed))
 
+    def sized(self, market: lc.Market, notional: float) -> dict[str, float]:
+        """A size of the rule's own, quote currency. [policy] notional is its ceiling, so that what a person agreed to is never exceeded; where
+        [policy] says equity_share, that is the size."""
+        terms = self.terms(market)
+        return {} if terms.get("equity_share") else {"notional": min(notional, terms["notional"])}
+
     def remembered(self, signal: lc.Signal) -> dict[str, Any]:
         """What this policy remembers of the signal's instrument; may be changed."""
         return self.memory.setdefault(signal.instrument, {})
 
     def ask(self, signal: lc.Signal, market: lc.Market, side: int, bracket: Mapping[str, Any] | None = None, **noted: Any) -> lc.Bracket:
-        """A bracket, and a note of when, where and why it was asked for: under "wish", until it is forgotten."""
+        """A bracket, and a note of when, where and why it was asked for: see wish()."""
         out = self.bracket(market, side, **(bracket or {}))
         self.remembered(signal)["wish"] = {"ts": market.now, "side": int(side), "price": market.last, **noted}
         return out
+
+    def wish(self, signal: lc.Signal, market: lc.Market) -> dict[str, Any] | None:
+        """The latest bracket asked for on this instrument, as long as what came of it may still be open. Whether it is, a policy does not know."""
+        found: dict[str, Any] | None = self.remembered(signal).get("wish")
+        if found is not None and market.now - found["ts"] > (self.terms(market)["max_hold_s"] + self.terms(market)["entry_ttl_s"]) * lc.SECOND:
+            del self.remembered(signal)["wish"]
+            return None
+        return found
+
+    def leave(self, signal: lc.Signal) -> lc.Leave:
+        """Leave, and forget the wish."""
+        self.remembered(signal).pop("wish", None)
+        return lc.Leave()
 
     def snapshot(self) -> bytes:
         known = {str(instrument): told for instrument, told in sorted(self.memory.items()) if told}

@@ -54,7 +54,7 @@ class Trend(Ruled):
         if action != "enter" or CONFIDENCE[confidence] < CONFIDENCE[n.confidence_min]:
             return None
         depth = market.ask if side == lc.LONG else market.bid                               # S1-16a: the price of the present depth
-        return self.bracket(market, side, notional=n.open_money * n.leverage, equity_share=0.0, confidence=CONFIDENCE[confidence],
+        return self.bracket(market, side, **self.sized(market, n.open_money * n.leverage), confidence=CONFIDENCE[confidence],
                             reference=market.instrument.ticks(depth) if depth > 0.0 else 0)
 
     def seen(self, n: Parameters, signal: lc.Signal, market: lc.Market) -> tuple[bool, bool]:

@@ -139,7 +139,8 @@ def feed_health(run: Run, ledger: Ledger) -> dict[str, Any]:
             code = getattr(Reason, str(key).rsplit(".", 1)[-1], None)
             name = reason(int(key)) if str(key).isdigit() else reason(int(code)) if code is not None else str(key)
             refused[name] = max(n, refused.get(name, 0)) if isinstance(n, int) else refused.get(name, 0)
-    return {"frames": counters.get("frames"), "events": counters.get("events"), "reconnects": counters.get("reconnects"),
+    return {"venues": {name: one for name, one in (counters.get("venues") or {}).items() if isinstance(one, dict)},
+            "frames": counters.get("frames"), "events": counters.get("events"), "reconnects": counters.get("reconnects"),
             "refused": refused,
             "decode": counters.get("decode"), "record": counters.get("record"),
             "incidents": [{"ts": ts, "instrument": run.symbols[n] if n >= 0 else "all", "state": FEEDS.get(s, str(s)), "missed_s": missed}

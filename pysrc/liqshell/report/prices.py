@@ -3,7 +3,6 @@
 Memory does not grow with the recording: which spans of time will be drawn is known from the audit stream before the first frame is read.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,6 +13,7 @@ from liqshell.errors import DataError
 from liqshell.recording import read
 from liqshell.report.stories import Cascade, Ledger
 from liqshell.report.run import Run
+from liqshell.source import source_named, sources_of
 
 OVERVIEW_BUCKETS = 2000
 WINDOW_BUCKETS = 480
@@ -113,18 +113,7 @@ def windows(run: Run, ledger: Ledger) -> list[list[Series]]:
     return out
 
 
-def decoder_of(run: Run) -> Callable[[bytes, int, np.ndarray], int]:
-    """decode(frame, ts_recv, out) -> number of events, by the decoder of the run's venue."""
-    venue = run.meta.get("venue") or run.instruments[0].venue
-    if venue != "bybit":
-        raise DataError(str(run.folder / "run.json") + ": venue", repr(venue), "'bybit', the only venue whose recordings can be drawn")
-    from liqshell.venues.bybit import PublicDecoder
-    decoder = PublicDecoder(run.symbols)
-
-    def decode(frame: bytes, ts_recv: int, out: np.ndarray) -> int:
-        found = decoder.decode(frame, ts_recv, out)
-        return found if isinstance(found, int) else len(found.events)
-    return decode
+DRAWN = ("publicTrade", "allLiquidation", "liquidation", "aggTrade", "forceOrder", "trades")      # streams of what is drawn, whatever the venue
 
 
 class _Reduction:
@@ -195,10 +184,12 @@ def read_paths(run: Run, ledger: Ledger) -> Paths:
     events, used = np.zeros(CHUNK + FRAME_EVENTS, EVENT_DTYPE), 0
     reader = read(folder)
     try:
-        decode = decoder_of(run)
+        sources = sources_of({"instruments": [i.as_dict() for i in run.instruments], "gap_ns": 1, "feeds": run.table("settings").get("feeds")}, None)
         for record in reader:
-            if record.stream.startswith(("publicTrade", "allLiquidation", "liquidation")):
-                used += decode(record.frame, record.ts_recv, events[used:])
+            if record.stream.startswith(DRAWN):
+                found = source_named(sources, record.exchange, str(folder)).events(record.frame, record.ts_recv)
+                events[used:used + len(found)] = found
+                used += len(found)
                 if used >= CHUNK:
                     reduction.add(events[:used])
                     used = 0

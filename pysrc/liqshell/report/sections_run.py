@@ -86,6 +86,10 @@ def feed(s: dict[str, Any]) -> str:
             rows += [(esc(f"{group}: {key}"), count(v)) for key,
                      v in f[group].items() if isinstance(v, int | float | str) and not isinstance(v, bool)]
     body = table(("", ">count"), rows)
+    if len(f["venues"]) > 1:
+        body += "<h3>Venues</h3>" + table(("", "liquidations", ">contracts", ">frames", ">gaps", ">reconnects", ">polls"), [
+            (esc(name + (" (watched)" if one.get("watched") else "")), esc(str(one.get("completeness"))),
+             *(count(one.get(key)) for key in ("symbols", "frames", "gaps", "reconnects", "polled"))) for name, one in f["venues"].items()])
     if f["held_back"]:
         body += "<h3>Entries held back</h3>" + table(("", ">of the run"), [
             (esc(gate), f"{seconds(s_held)}, {percent(s_held / max(1e-9, s['duration_s']), 1)}") for gate, s_held in f["held_back"].items()])

@@ -158,6 +158,10 @@ def _feet(s: dict[str, Any]) -> list[Text]:
     if s["mode"] != "backtest":
         out.append(Text.assemble(("Feed  ", "bold"), f"{_count(f['frames'])} frames, {_count(f['events'])} "
                                  f"events, {len(gaps)} gaps, reconnects {f['reconnects'] or 0}; refused: {refused}"))
+    if len(f["venues"]) > 1:
+        told = ", ".join(f"{name} {one.get('completeness')}{' (watched)' if one.get('watched') else ''} {one.get('reconnects')} reconnects"
+                         for name, one in f["venues"].items())
+        out.append(Text.assemble(("Venues  ", "bold"), told))
     if f["held_back"]:
         out.append(Text("Entries were held back: " + ", ".join(f"{seconds(span)} {gate}" for gate, span in f["held_back"].items())))
     if not stamp["finished"]:

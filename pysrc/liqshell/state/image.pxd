@@ -23,7 +23,7 @@ cdef class Image:
     cdef list torn              # per record, and one more for the whole: only one copy fitted when it was mapped
     cdef readonly object path
     cdef readonly tuple instruments
-    cdef tuple names            # of the records: symbols; of venues that are watched only, keys
+    cdef tuple names            # of the records: symbols; keys where another venue, which stands before, has the same
     cdef readonly int64_t saves
     cdef file_head_t* head(self) noexcept nogil
     cdef entry_t* entry_at(self, int record) noexcept nogil

@@ -45,7 +45,8 @@ cdef class Image:
         self.count = len(self.instruments)
         if not self.count:
             raise ValueError("instruments: expected at least one")
-        self.names = tuple([i.symbol if i.venue == self.instruments[0].venue else i.key for i in self.instruments])
+        symbols = [i.symbol for i in self.instruments]
+        self.names = tuple([i.key if i.symbol in symbols[:k] else i.symbol for k, i in enumerate(self.instruments)])
         for name, i in zip(self.names, self.instruments):
             if len(name.encode()) > 31 or len((<Instrument?> i).venue.encode()) > 23:
                 raise ValueError(f"{name}: expected a name of at most 31 and a venue of at most 23 bytes")

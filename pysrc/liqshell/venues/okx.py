@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from liqcore.event import Completeness, Kind, Side
-from liqcore.shape import Shape, decimal, integer, level, literal, millis, only, optional, record, rows, side, symbol, text
+from liqcore.shape import Shape, claim, decimal, integer, level, literal, millis, only, optional, record, rows, side, symbol, text
 from liqshell.venues import frames as read
 from liqshell.venues.adapter import Adapter, Addresses, Connection, Limits, Ping, Subscription
 from liqshell.venues.frames import Frame, FrameDecoder, FrameKind, Refused, Unwanted, shown, typed
@@ -39,6 +39,11 @@ def _channel(name: str) -> dict:
     return {"arg": record({"channel": literal(name), "instId": symbol()})}
 
 
+# one contract, any number of details; of inverse contracts the notional is to be stated, which no shape can
+FORCED = Shape(Kind.LIQUIDATION, {"arg": record({"channel": literal(LIQUIDATIONS), "instType": text()}), "data": only({
+    "details": rows({"bkLoss": text(), "bkPx": decimal("price"), "ccy": text(), "posSide": claim(POSITION_SIDE), "side": side(LIQUIDATED_SIDE),
+                     "sz": decimal("qty"), "ts": millis("ts_event", quoted=True)}),
+    "instFamily": text(), "instId": symbol(), "instType": text(), "uly": text()})})
 SHAPES = (
     Shape(Kind.TRADE, _channel("trades") | {"data": rows({
         "instId": symbol(), "tradeId": integer("id", quoted=True), "px": decimal("price"), "sz": decimal("qty"), "side": side(TAKER_SIDE),
@@ -58,8 +63,8 @@ class PublicDecoder(FrameDecoder):
     """faces: symbol -> USD of one contract, of inverse contracts (parse_instruments); those not in it are guessed by their names."""
 
     def __init__(self, symbols: Sequence[str], first: int = 0, faces: Mapping[str, float] | None = None):
-        super().__init__(symbols, first, SHAPES)
-        self.faces = [(faces or {}).get(name, dollars(name)) for name in self.symbols]
+        self.faces = [(faces or {}).get(name, dollars(name)) for name in symbols]
+        super().__init__(symbols, first, SHAPES if any(self.faces) else (FORCED, *SHAPES))
         self._of_index: dict[str, list[int]] = {}
         for n, name in enumerate(self.symbols):
             self._of_index.setdefault(index_of(name), []).append(n)
