@@ -28,6 +28,7 @@ def loops() -> dict[str, tuple]:
     reaction.load(streams.LiquidationStream().take(4096))
     reaction.run(4096)
     engine = p.EngineLoop(ours.engine(), ours.events(50_000))
+    featured = p.EngineLoop(ours.featured(), ours.mixed_events(50_000))
     bank = p.EngineLoop(ours.bank(), ours.events(50_000))
     detectors = {told["kind"]: probe("probe_detectors").DetectorLoop(make_detector(**told), Instrument("ETHUSDT"), ours.events(50_000)) for told in ours.DETECTORS}
     day = market.day(DAY)
@@ -47,6 +48,7 @@ def loops() -> dict[str, tuple]:
         "reaction": (reaction.run, "frame to order bytes: scan, kernels, encode"),
         "engine.step": (engine.run, "Engine.step of a liquidation: door, kernels, detector, audit"),
         "engine.bank": (bank.run, "the same with six detectors side by side"),
+        "engine.features": (featured.run, "event of a whole market (trades, quotes, tickers, liquidations) with the features of `reversal`"),
         **{f"detector.{kind}": (loop.run, f"liquidation through detector {kind}, its deadlines included") for kind, loop in detectors.items()},
         "walk": (lambda n: walk(tape, n), "liquidation of a backtest of 200,000 trades: all of the run, 1/2000 of it"),
         "passage": (p.PassageLoop(tape, 30).run, "first-passage query, 30 ticks away, over 200,000 trades"),
@@ -74,7 +76,7 @@ def excitation_loops(values) -> dict[str, tuple]:
         "hawkes.push.500": (p.HawkesLoop(values, 500).push, "the same, 500 contracts that excite each other"),
         "pending.push": (pending.push, "trade into the estimated map, open interest once in 20"),
         "pending.read": (pending.read, "estimated notional within 3 % of the price"),
-        **{f"detector.{kind}": (probe().DetectorLoop(make_detector(kind, **told), Instrument("ETHUSDT"), ours.events(50_000)).run,
+        **{f"detector.{kind}": (probe("probe_detectors").DetectorLoop(make_detector(kind, **told), Instrument("ETHUSDT"), ours.events(50_000)).run,
                                 f"liquidation through detector {kind}, its deadlines included")
            for kind, told in (("hawkes", {"percentile": 0.0}), ("zone", {}))},
         "density.push": (p.DensityLoop(values).push, "liquidation into the realised map, zones decided once in 1,200"),

@@ -106,6 +106,32 @@ def bank():
     return Engine(["ETHUSDT"], detectors=[make_detector("cascade"), *(make_detector(**told) for told in DETECTORS)])
 
 
+#: those that the preset `reversal` asks for (S0-02 to S0-04)
+FEATURES = ("liquidations.liq_imbalance@15m:zscore", "flow.ofi@5m:zscore", "funding.funding_avg@1h")
+
+
+def featured():
+    """An engine with the cascade and the features of `reversal`."""
+    from liqcore.detect import CascadeConfig
+    from liqcore.engine import Engine
+    return Engine(["ETHUSDT"], CascadeConfig(), features=FEATURES)
+
+
+def mixed_events(n: int) -> np.ndarray:
+    """The whole market of one instrument: of twelve events six trades, four quotes, a ticker and a liquidation."""
+    out = events(n)
+    turn = np.arange(n) % 12
+    for kind, which in ((Kind.TRADE, turn < 6), (Kind.BBO, (turn >= 6) & (turn < 10)), (Kind.TICKER, turn == 10)):
+        out["kind"][which] = kind
+    out["side"][turn >= 6] *= (turn[turn >= 6] == 11).astype(np.int8)
+    quotes, tickers = (turn >= 6) & (turn < 10), turn == 10
+    out["aux_price"][quotes] = out["price"][quotes] + 0.01
+    out["aux_qty"][quotes] = out["qty"][quotes]
+    out["aux_price"][tickers] = out["price"][tickers]
+    out["aux_qty"][tickers] = 1e-4
+    return out
+
+
 def events(n: int) -> np.ndarray:
     """Liquidations of one instrument: heavy-tailed, clustered in time."""
     rng = np.random.default_rng(streams.SEED)
