@@ -66,6 +66,13 @@ class _Collector:
         self.keep(np.array([(ts_event, self.now, 0.0, 0.0, 0.0, 0.0, 0, n, int(kind), 0, flags, code) for n in instruments],
                            lc.EVENT_DTYPE))
 
+    def verdict(self, told: dict[str, Any]) -> None:
+        """Of what a run was told beside its feeds, the judge's word: the rest was the account's, which a backtest has of its own."""
+        row = np.frombuffer(bytes.fromhex(told["row"]), lc.EVENT_DTYPE)
+        if row["kind"][0] == int(lc.Kind.VERDICT):
+            self.now = max(self.now, int(row["ts_recv"][0]))
+            self.keep(row)
+
 
 class _Heard:
     """What liqshell.sink.VenueSink does with the frames of one venue."""
@@ -132,7 +139,9 @@ def read_events(path: str | Path, symbols: tuple[str, ...] = (), tell: Callable[
             _of(heard, mark.get("venue", ""), path).feed(mark["state"], mark["ts_event"], record.ts_recv)
         elif record.stream == END:
             ended = record.ts_recv
-        elif record.stream not in (META, GAP, REPORT, recording.SKIP):
+        elif record.stream == REPORT:
+            collector.verdict(_object(record.frame, path))
+        elif record.stream not in (META, GAP, recording.SKIP):
             frames += 1
             _of(heard, record.exchange, path).take(record.frame, record.ts_recv, record.source == REST)
         if number % 4096 == 0 and tell is not None:

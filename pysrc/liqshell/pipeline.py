@@ -218,12 +218,12 @@ class Pipeline:
         source_named(self.sources, venue, "recording").frame(raw, ts_recv, polled)
 
     def report(self, event: tuple[Any, ...] | bytes) -> bytes:
-        """One event of the venue's or the operator's of a live run: an EVENT_DTYPE row as a tuple or as its bytes. Returns the bytes of what was
-        stepped, for the recording."""
-        if not isinstance(self.sink, LiveSink):
-            raise DataError("recording", "a venue's report in a run of the simulated venue", "reports in live runs only")
+        """One event of the venue's or the operator's of a live run, or a judge's of any run: an EVENT_DTYPE row as a tuple or as its bytes. Returns
+        the bytes of what was stepped, for the recording."""
         try:
             row = np.frombuffer(event, lc.EVENT_DTYPE) if isinstance(event, bytes) else np.array([event], lc.EVENT_DTYPE)
+            if not isinstance(self.sink, LiveSink) and (row["kind"] != int(lc.Kind.VERDICT)).any():
+                raise DataError("recording", "a venue's report in a run of the simulated venue", "reports in live runs only")
             return self.sink.report(row)
         except ValueError as why:
             raise DataError("report", str(why), "one event row") from None

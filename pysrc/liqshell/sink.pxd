@@ -26,6 +26,7 @@ cdef class EngineSink(EventSink):
     cdef int take(self, const event_t* events, Py_ssize_t n) except -1
     cdef int pass_c(self, const event_t* events, Py_ssize_t n) except -1
     cdef int mark_c(self, int instrument, int state, int64_t ts_event, int64_t ts_recv) except -1
+    cdef int report_c(self, const event_t* e) except -1
     cdef int tell(self) except -1
 
 cdef class PaperSink(EngineSink):

@@ -108,6 +108,25 @@ cdef class EngineSink(EventSink):
                 self.on_signals(signals)
         return 0
 
+    cdef int report_c(self, const event_t* e) except -1:
+        return self.step_c(e)
+
+    def report(self, event):
+        """One event that did not come from a feed (an array of one EVENT_DTYPE row): the venue's or the operator's of a live run, a judge's of any run.
+        It is stepped, and what the engine asks for in return goes its way. Its ts_recv is raised to the engine's time where it lies before. Returns the
+        row that was stepped, as bytes, for the recording."""
+        cdef size_t address
+        cdef event_t e
+        rows = as_events(event)
+        if len(rows) != 1:
+            raise ValueError(f"report: expected one event, got {len(rows)}")
+        address = rows.ctypes.data
+        e = (<const event_t*> address)[0]
+        e.ts_recv = max(e.ts_recv, self.engine.clock.now)
+        self.report_c(&e)
+        self.tell()
+        return (<const char*> &e)[:sizeof(event_t)]
+
     def rows(self, events):
         """The events of one frame as an array of EVENT_DTYPE: the way of frames that needed the general parser, and of replay."""
         cdef size_t address
@@ -207,23 +226,12 @@ cdef class LiveSink(EngineSink):
             self.pump()
         return 0
 
-    def report(self, event):
-        """One event of the venue or the operator (an array of one EVENT_DTYPE row): stepped, and what the engine asks for in return dispatched. Its
-        ts_recv is raised to the engine's time where it lies before. Returns the row that was stepped, as bytes, for the recording."""
-        cdef size_t address
-        cdef event_t e
-        rows = as_events(event)
-        if len(rows) != 1:
-            raise ValueError(f"LiveSink.report: expected one event, got {len(rows)}")
-        address = rows.ctypes.data
-        e = (<const event_t*> address)[0]
-        e.ts_recv = max(e.ts_recv, self.engine.clock.now)
+    cdef int report_c(self, const event_t* e) except -1:
         self.reports += 1
-        self.step_c(&e)
+        self.step_c(e)
         if self.dispatch is not None and 0 <= e.instrument < self.engine.count:
             self.dispatch.save_c(e.instrument)
-        self.tell()
-        return (<const char*> &e)[:sizeof(event_t)]
+        return 0
 
     def diverges(self, int instrument, double share) -> bool:
         """Whether mark and last price are further apart than this share of the mark; False while one of them is not known."""
