@@ -35,6 +35,13 @@ def test_a_few_seeds_with_all_faults_break_no_law():
     assert len(summary.fired) > 20, summary.fired
 
 
+@pytest.mark.parametrize("seed", [600, 912])
+def test_seeds_that_found_something(seed):
+    """600: a deadline that nobody served kept the process busy for ever. 912: a stop went while its report was lost."""
+    summary = campaign(range(seed, seed + 1), 4.0)
+    assert not summary.violations, explain(summary)
+
+
 def test_without_faults_everything_is_traded_and_agrees_to_the_cent():
     made = script.draw(3, 1.0)
     made.faults, made.kills = [], []

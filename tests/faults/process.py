@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 NAMES = {Channel.PRIVATE: "private", Channel.ORDERS: "orders"}
 RECONNECT_S = (0.2, 10.0)
 LOOK_NS = 200 * MS
+SPIN_NS, SPIN_WAKES = MS, 2_000     # woken more often than that, the program is busy with a deadline that it does not serve
 
 
 class Killed(BaseException):
@@ -69,6 +70,7 @@ class Process:
         self._timer: Appointment | None = None
         self._gateway_due: int | None = None
         self._collecting = self._looking = False
+        self._woken_ns = self._wakes = 0
         self.assemble()
 
     # ---- what a process is made of ----
@@ -156,6 +158,12 @@ class Process:
 
     def wake(self) -> None:
         self._timer = None
+        if self.clock.now - self._woken_ns < SPIN_NS:
+            self._wakes += 1
+            if self._wakes > SPIN_WAKES:
+                self.world.truth.fail("bounded", f"woken {self._wakes} times within {SPIN_NS / 1e6:g} ms: a deadline that nobody serves")
+        else:
+            self._woken_ns, self._wakes = self.clock.now, 0
         self.guarded(self.on_time)
 
     def on_time(self) -> None:

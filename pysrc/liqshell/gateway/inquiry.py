@@ -138,8 +138,8 @@ class Inquiries:
                 drain = self._drains.setdefault(order, Drain(c.now, c.now + s.ns(0.3)))
                 if not drain.asking and c.now >= drain.due:
                     self._ask_executions(order, drain)
-        for order in [order for order in self._drains if (b := c.belief(order)) is None or b["executed"] <= b["filled"]]:
-            del self._drains[order]
+        for order in [order for order in self._drains if (b := c.belief(order)) is None or b["status"] != "ended" or b["executed"] <= b["filled"]]:
+            del self._drains[order]             # also of an order that turned out to be alive: what nobody asks must not be due
 
     def due(self) -> int | None:
         """When sweep() has something to do."""
