@@ -6,11 +6,10 @@ A window or time is a number with a unit: 500ms, 30s, 5m, 1h, 1d. `ASSET/` looks
 A transform looks at the feature's own history: its values on a grid of times, each as it stood just before its moment.
 """
 
-import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from liqcore.feature_table import (
     DAY,
@@ -49,8 +48,7 @@ _NAME = re.compile(r"(?:(?P<asset>[A-Za-z0-9]+)/)?(?P<group>\w+)\.(?P<name>\w+)(
                    r"(?::(?P<transform>\w+)(?:\((?P<time>[^()]*)\))?)?")
 
 
-@dataclass(frozen=True)
-class Feature:
+class Feature(NamedTuple):
     """One parsed name. window_ns 0 = none; of a map: parts of a million of the price. time_ns: history or lag of the transform."""
 
     asset: str
@@ -135,6 +133,8 @@ def _grid(feature: Feature) -> tuple[int, int]:
 
 
 def _nearest(word: str, words: Iterable[str]) -> str:
+    import difflib                          # not at import: the core starts in milliseconds
+
     words = list(words)
     close = difflib.get_close_matches(word, words, 1, 0.5)
     return (f"; did you mean {close[0]!r}?" if close else "") + f" (there are: {', '.join(words)})"
@@ -225,8 +225,7 @@ def canonical(name: str) -> str:
     return parse(name).text
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """What a list of features needs. Features that need the same kernel share it. Every list holds plain tuples:
 
     kernels: (source, window_ns); bases: (name, kernel or -1, window_ns); histories: (base, step_ns, samples);

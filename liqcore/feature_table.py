@@ -1,13 +1,12 @@
 """Every feature there is: what it means, its unit, and the kernel behind it. docs/features.md shows this table."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MILLISECOND, SECOND, MINUTE, HOUR, DAY = 1_000_000, 1_000_000_000, 60_000_000_000, 3_600_000_000_000, 86_400_000_000_000
 LIQUIDATION, TRADE, BBO, TICKER = 1, 2, 3, 4     # event.Kind
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One row. source: the kernel. window: the default in ns, 0 = must be given, None = takes none. kind: of the events it is fed with.
     across: it reads other instruments too."""
 

@@ -1,12 +1,12 @@
-import enum
 from collections.abc import Sequence
+from enum import IntEnum
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import disjoint_base
 
-class BranchingEstimate(enum.IntFlag):
+class BranchingEstimate(IntEnum):
     BRANCHING_COUNTS = 0
     BRANCHING_FIT = 1
 

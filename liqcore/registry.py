@@ -3,8 +3,6 @@
 Modules are imported when a kind is asked for, so a kind costs nothing to those who do not use it.
 """
 
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from liqcore.detector import Detector
@@ -38,8 +36,13 @@ _KINDS = {
     "hawkes": ("excited", "Excited", "self-excitation: intensity or branching ratio above its own history"),
     "bars": ("bars", "Bars", "a signal at every multiple of a period, for policies that look at bars"),
 }
-KINDS = tuple(kind for kind, (module, cls, _) in _KINDS.items()
-              if find_spec(f"liqcore.{module}") is not None and (module != "detect" or hasattr(import_module("liqcore.detect"), cls)))
+KINDS = tuple(_KINDS)
+
+
+def _module(kind: str) -> Any:
+    from importlib import import_module     # not at import: the core starts in milliseconds
+
+    return import_module(f"liqcore.{_known(kind)[0]}")
 
 
 def _known(kind: str) -> tuple[str, str, str]:
@@ -57,7 +60,7 @@ def parameters(kind: str) -> Table:
     """The parameters of a kind: name, default, range, unit, meaning. ValueError for an unknown kind."""
     if kind == "cascade":
         return CASCADE
-    table: Table = import_module(f"liqcore.{_known(kind)[0]}").PARAMETERS
+    table: Table = _module(kind).PARAMETERS
     return table
 
 
@@ -66,10 +69,10 @@ def make_detector(kind: str, name: str = "", **params: Any) -> Detector:
 
     ValueError, naming what is expected, for an unknown kind or parameter and for a value out of its range.
     """
-    module, cls, _ = _known(kind)
+    _, cls, _ = _known(kind)
     if not isinstance(name, str) or name != name.strip() or len(name) > 64:
         raise ValueError(f"detector {kind}, name: expected a word of at most 64 characters, got {name!r}")
-    made: Detector = getattr(import_module(f"liqcore.{module}"), cls)(name=name or kind, **settled(kind, parameters(kind), params))
+    made: Detector = getattr(_module(kind), cls)(name=name or kind, **settled(kind, parameters(kind), params))
     return made
 
 

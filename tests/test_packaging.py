@@ -53,6 +53,8 @@ def test_every_import_is_a_declared_dependency_and_every_dependency_is_imported(
     assert imported.pop("ray", set()) == {"pysrc/liqshell/sweep/cluster.py"}
     assert imported.pop("keyring", set()) == {"pysrc/liqshell/keys.py"}
     assert imported.pop("trustme", set()) == {"pysrc/liqshell/emulator/tls.py"}
+    assert imported.pop("ccxt", set()) == {"pysrc/liqshell/elsewhere/exchange.py"}
+    assert "ccxt" in {requirement(text) for text in PROJECT["project"]["optional-dependencies"]["ccxt"]}
     assert "trustme" in {requirement(text) for text in PROJECT["project"]["optional-dependencies"]["tls"]}
     assert "keyring" in {requirement(text) for text in PROJECT["project"]["optional-dependencies"]["keyring"]}
     assert "ray" in {requirement(text) for text in PROJECT["project"]["optional-dependencies"]["cluster"]}

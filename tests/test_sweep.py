@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import test_simulate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_simulate import (
@@ -17,7 +18,6 @@ from test_simulate import (
     Answer,
     decimal,
     detector,
-    draw,
     rows,
     table,
     told,
@@ -36,6 +36,12 @@ from liqcore.sweep import (
 S = lc.SECOND
 FREE = {"data_age_max_s": 1e6, "collar": 1.0, "order_notional_max": 1e9, "orders_per_signal_max": 4}
 LIMITS = BIG | {"orders_per_signal_max": 4}
+
+
+def draw(seed: int, **how):
+    """As test_simulate draws it, but for trails on profit, which the kernel does not know (a sweep of such a policy walks)."""
+    g, instrument, events = test_simulate.draw(seed, **how)
+    return (replace(g, basis="price", trail=g.trail / 150) if g.basis == "profit" else g), instrument, events
 
 
 def bracket_options(g) -> dict:

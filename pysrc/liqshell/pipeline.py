@@ -137,6 +137,7 @@ def make_engine(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] |
     wrap: what to put around the policy (a control's other side). trust: whether a policy in a file that the settings name may be run; where the
     settings come from a recording, a person must say so.
     """
+    values = _whole(values)
     instruments = tuple(lc.Instrument(**fields) for fields in values["instruments"])
     rule = values["rule"]
     if rule and is_file(rule) and not trust:
@@ -155,6 +156,13 @@ def make_engine(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] |
     return lc.Engine(instruments, None, wrapped[0] if len(wrapped) == 1 else wrapped or None, lc.Risk(**values["limits"]),
                      equity=values["equity"], audit_capacity=AUDIT_CAPACITY, patience=values.get("patience", 1.0), features=features,
                      detectors=cascade + [make_detector(**told) for told in values["detectors"]])
+
+
+def _whole(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a recording from before there were several detectors and rules, as they are said now."""
+    symbols = list(values["brackets"])
+    policies = [{"rule": values["rule"], "symbols": symbols, "parameters": {symbol: {} for symbol in symbols}}] if values["rule"] else []
+    return {"detectors": [], "features": [], "policies": policies} | values
 
 
 def make_policies(values: dict[str, Any]) -> list[lc.Policy]:

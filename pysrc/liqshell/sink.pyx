@@ -112,9 +112,9 @@ cdef class EngineSink(EventSink):
         return self.step_c(e)
 
     def report(self, event):
-        """One event that did not come from a feed (an array of one EVENT_DTYPE row): the venue's or the operator's of a live run, a judge's of any run.
-        It is stepped, and what the engine asks for in return goes its way. Its ts_recv is raised to the engine's time where it lies before. Returns the
-        row that was stepped, as bytes, for the recording."""
+        """One event that did not come from a feed (an array of one EVENT_DTYPE row): the venue's or the operator's of a live run, a judge's of
+        any run. It is stepped, and what the engine asks for in return goes its way. Its ts_recv is raised to the engine's time where it lies
+        before. Returns the row that was stepped, as bytes, for the recording."""
         cdef size_t address
         cdef event_t e
         rows = as_events(event)

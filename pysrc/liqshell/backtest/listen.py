@@ -66,7 +66,7 @@ class Listening(Around):
         answer = self.inner.answer(signal, market)
         kind = NOTHING if answer is None else BRACKET if isinstance(answer, lc.Bracket) else LATER if hasattr(answer, "at_ns") else LEAVE
         self._rows.append((getattr(market, "now", signal.ts), signal.ts, signal.sequence, signal.instrument, signal.detector, int(signal.phase),
-                           int(signal.flags), int(signal.side), answer.side if kind == BRACKET else 0, kind))
+                           int(signal.flags), int(signal.side), answer.side if isinstance(answer, lc.Bracket) else 0, kind))
         self._answers.append(answer)
         return answer
 

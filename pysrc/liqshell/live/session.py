@@ -182,8 +182,8 @@ class Session:
             self._recorder.mark(int(np.frombuffer(row, lc.EVENT_DTYPE)["ts_recv"][0]), REPORT, {"row": row.hex()})
 
     def judge(self, question: int, judgment: lc.Judgment) -> None:
-        """An outside verdict on a question of the engine (Engine.questions): it can only confirm or veto, and it is recorded, so that a replay decides
-        the same. Late, repeated and unknown ones are counted and change nothing."""
+        """An outside verdict on a question of the engine (Engine.questions): it can only confirm or veto, and it is recorded, so that a replay
+        decides the same. Late, repeated and unknown ones are counted and change nothing."""
         now = self.wire_clock.now_ns()
         self.report((now, now, 0.0, 0.0, 0.0, 0.0, question, -1, int(lc.Kind.VERDICT), 0, 0, int(judgment)))
 
