@@ -47,7 +47,7 @@ def test_a_preset_that_waits_for_millions_trades_on_a_larger_market(tmp_path):
 @pytest.mark.parametrize("name", sorted(presets()))
 def test_every_preset_acts_in_its_demo_and_replays(name, tmp_path):
     """momentum is asked and asks to be asked again, but its four conditions rarely hold together while its map is hours old: docs/policies.md."""
-    found, _ = run(tmp_path, name)
+    found, _ = run(tmp_path, name, "--speed", "480")
     audit = journal.load_audit(tmp_path / name)
     answers = audit["reason"][audit["kind"] == int(lc.AuditKind.AUDIT_POLICY)]
     assert found["replay"]["identical"]
