@@ -53,7 +53,7 @@ cdef class Features(FeatureState):
                 h = &self.histories[n * self.columns[4] + j]
                 if h.values == NULL:
                     continue
-                h.first = now / h.step_ns + 1
+                h.first = now // h.step_ns + 1
                 h.last = h.first - 1
                 if self.base[self.base_of[j]].across:
                     self.due_across = min(self.due_across, h.first * h.step_ns)
@@ -70,8 +70,8 @@ cdef class Features(FeatureState):
         cdef int j
         for j in range(self.columns[4]):
             h = first + j
-            if h.values != NULL and not self.base[self.base_of[j]].across and now / h.step_ns - h.last > h.room:
-                h.last = now / h.step_ns - h.room
+            if h.values != NULL and not self.base[self.base_of[j]].across and now // h.step_ns - h.last > h.room:
+                h.last = now // h.step_ns - h.room
                 h.first = h.last + 1
         k.due = NEVER
         for j in range(self.columns[4]):
@@ -95,8 +95,8 @@ cdef class Features(FeatureState):
         cdef int n, j
         for j in range(self.count * self.columns[4]):
             h = &self.histories[j]
-            if self.base[self.base_of[j % self.columns[4]]].across and now / h.step_ns - h.last > h.room:
-                h.last = now / h.step_ns - h.room
+            if self.base[self.base_of[j % self.columns[4]]].across and now // h.step_ns - h.last > h.room:
+                h.last = now // h.step_ns - h.room
                 h.first = h.last + 1
         self.due_across = NEVER
         for j in range(self.columns[4]):
@@ -307,9 +307,9 @@ cdef class Features(FeatureState):
             return self.value(r.base, n, now)
         h = &self.histories[n * self.columns[4] + r.history]
         if r.transform == LAG or r.transform == CHANGE:
-            x = history_at(h, (now - r.time_ns) / h.step_ns) if now >= r.time_ns else NAN
+            x = history_at(h, (now - r.time_ns) // h.step_ns) if now >= r.time_ns else NAN
             return x if r.transform == LAG else self.value(r.base, n, now) - x
-        index = now / h.step_ns
+        index = now // h.step_ns
         if MEAN <= r.transform <= MIN and (index - h.samples + 1) * h.step_ns - self.base[r.base].window_ns < self.known[n].since:
             return NAN                      # the history spans a gap
         if h.course.at != index:

@@ -39,7 +39,7 @@ cdef void candles_clear(candles_t* c, int64_t step_ns) noexcept nogil:
 
 cdef void track_roll(track_t* t, int64_t ts) noexcept nogil:
     """New slots begin with the value that stands."""
-    cdef int64_t to = ts / t.step_ns, k
+    cdef int64_t to = ts // t.step_ns, k
     cdef track_cell_t* cell
     for k in range(max(t.slot + 1, to - SLOT_RING + 1) if t.slot >= 0 else to, to + 1):
         cell = &t.cells[k & (SLOT_RING - 1)]
@@ -73,7 +73,7 @@ cdef void close_bar(candles_t* c) noexcept nogil:
 
 cdef void candles_roll(candles_t* c, int64_t ts) noexcept nogil:
     """Close the bars that ended. Those without a trade stand at the close before; of a long row of them only the last ones matter."""
-    cdef int64_t to = ts / c.step_ns, k
+    cdef int64_t to = ts // c.step_ns, k
     if c.bar >= 0:
         for k in range(min(to - c.bar, ATR_BARS + 2)):
             close_bar(c)
