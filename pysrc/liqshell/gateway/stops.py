@@ -281,7 +281,9 @@ class Stops:
         rows = [p for p in page.items if isinstance(p, Position) and p.symbol == c.symbols[n] and p.index == 0]
         position = rows[0] if rows else None
         if position is not None:
+            due = watch.due
             self.on_position(position)
+            watch.due = due                     # what an answer shows is judged here; a stop that stays too far away must not be asked for without end
         if not c.is_open(n):
             return
         known = self.positions.get(n)
