@@ -283,7 +283,7 @@ class Stops:
         if position is not None:
             due = watch.due
             self.on_position(position)
-            watch.due = due                     # what an answer shows is judged here; a stop that stays too far away must not be asked for without end
+            watch.due = due                     # what an answer shows is judged here; a stop that stays too far away is not asked for without end
         if not c.is_open(n):
             return
         known = self.positions.get(n)
