@@ -5,13 +5,16 @@ import this module (Numba takes half a second).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from liqcore import batch_phases as phases
 from liqcore.batch_cascade import cascade
+from liqcore.batch_excitation import COUNTS, FIT, plan_of, shape_of, state_of
+from liqcore.batch_maps import realised_of
+from liqcore.density import DensityConfig
 from liqcore.detect import CascadeConfig
 from liqcore.detector import Detector
 from liqcore.event import EVENT_DTYPE, SIGNAL_DTYPE, Kind
@@ -76,11 +79,35 @@ def _run_bars(o: Mapping[str, Any], ts: Any, side: Any, x: Any, until: int) -> F
     return out, cause
 
 
+# ---- those that need more than one instrument's liquidations ----
+
+def _run_hawkes(o: Mapping[str, Any], ts: Any, side: Any, x: Any, until: int) -> Found:
+    return _run_group(o, ts, np.zeros(len(ts), np.int64), side, x, until, 1)
+
+
+def _run_group(o: Mapping[str, Any], ts: Any, who: Any, side: Any, x: Any, until: int, members: int) -> Found:
+    """Instruments that excite each other."""
+    g = shape_of(o)
+    out, cause = _room(2 * len(ts) + 2)
+    n = phases.excited(ts, who, side, x, until, state_of([0] * members, g), g, plan_of(g, o["horizon_s"], -1.0),
+                       plan_of(g, o["horizon_s"], 1.0 - o["large_share"]), o["horizon_s"], o["times"], o["back"], o["percentile"],
+                       FIT if o["estimate"] == "fit" else COUNTS, o["floor_usd"], _ns(o["check_s"]), out, cause)
+    return out[:n], cause[:n]
+
+
+def _run_zone(o: Mapping[str, Any], ts: Any, forced: Any, side: Any, price: Any, x: Any, until: int) -> Found:
+    cells = DensityConfig(step=o["step"], bin_bps=o["bin_bps"], cells=o["cells"], half_life_s=o["half_life_s"], quantile=o["quantile"],
+                          floor=o["floor_usd"], refresh_s=o["refresh_s"], occupied_min=o["occupied_min"])
+    out, cause = _room(2 * len(ts) + 2)
+    n = phases.zone(ts, forced, side, price, x, until, realised_of(cells.as_dict()), 1.0 + o["leave_bps"] / 1e4, o["cascade_share"], o["zone_usd"],
+                    _ns(o["away_s"]), _ns(o["stay_s"]), o["sides"] == "any", out, cause)
+    return out[:n], cause[:n]
+
+
 # ---- the front ----
 
 _RUNS: dict[str, Callable[..., Found]] = {
-    "anomaly": _run_anomaly, "bars": _run_bars, "dollar": _run_dollar, "imbalance": _run_imbalance, "rate": _run_rate}
-KINDS = ("cascade", *_RUNS)
+    "anomaly": _run_anomaly, "bars": _run_bars, "dollar": _run_dollar, "hawkes": _run_hawkes, "imbalance": _run_imbalance, "rate": _run_rate}
 
 
 def _ns(seconds: float) -> int:
@@ -92,10 +119,7 @@ def _room(count: int) -> Found:
 
 
 def _settings(detector: Detector | Mapping[str, Any]) -> dict[str, Any]:
-    told = make_detector(**(detector.as_dict() if isinstance(detector, Detector) else detector)).as_dict()
-    if told["kind"] not in KINDS:
-        raise ValueError(f"batch: expected a detector of kind {', '.join(KINDS)}, got {told['kind']!r}: run it through an Engine")
-    return told
+    return make_detector(**(detector.as_dict() if isinstance(detector, Detector) else detector)).as_dict()
 
 
 def _priced(found: Found, ts: Any, price: Any, flags: Any) -> Found:
@@ -113,9 +137,11 @@ def detect(detector: Detector | Mapping[str, Any], ts: ArrayLike, side: ArrayLik
 
     detector: a Detector (its settings are taken, not its state) or a dict for make_detector. ts: ns, not decreasing. side: +1 LONG, -1 SHORT.
     notional: quote currency, above 0 and at most 2**40. price: of the signals; 0 if left out. until: default: the last event. ValueError names the
-    first bad element.
+    first bad element, and for kind zone, which looks at trades too, says to use detect_events.
     """
     o = _settings(detector)
+    if o["kind"] == "zone":
+        raise ValueError("detect: a detector of kind zone looks at trades too; give detect_events liquidations and trades")
     t, s, x = np.ascontiguousarray(ts, np.int64), np.ascontiguousarray(side, np.int8), np.ascontiguousarray(notional, np.float64)
     p = np.zeros(len(t)) if price is None else np.ascontiguousarray(price, np.float64)
     if not t.ndim == s.ndim == x.ndim == p.ndim == 1 or not len(t) == len(s) == len(x) == len(p):
@@ -146,23 +172,60 @@ def detect_events(detector: Detector | Mapping[str, Any], events: NDArray[np.voi
     if events.dtype != EVENT_DTYPE or np.isin(events["kind"], (Kind.FEED,)).any() or o.get("notional", "reported") != "reported":
         raise ValueError("detect_events: expected an array of EVENT_DTYPE without FEED events, and a detector with notional='reported'")
     until, parts = int(events["ts_recv"].max()) if len(events) else 0, [np.zeros(0, SIGNAL_DTYPE)]
-    for index, instrument in enumerate(instruments):
-        own = events[(events["instrument"] == index) & np.isin(events["kind"], (Kind.LIQUIDATION, Kind.TRADE))]
-        forced = own["kind"] == Kind.LIQUIDATION
-        if not forced.any():
+    feeds = [_feed_of(events, n, i, int(event_age_max_s * 1e9), o["kind"] == "zone") for n, i in enumerate(instruments)]
+    together = _together(o, feeds, instruments, until) if o["kind"] == "hawkes" else {}
+    for n, (f, instrument) in enumerate(zip(feeds, instruments, strict=True)):
+        if not f.forced.any():
             continue
-        traded = np.maximum.accumulate(np.where(forced, -1, np.arange(len(own))))
-        price = np.where(traded >= 0, own["price"][traded], own["price"])[forced]
-        e = own[forced]
-        x = np.where(e["aux_price"] > 0.0, e["aux_price"], e["qty"] * instrument.multiplier * e["price"])
-        flags = np.append(np.where(e["ts_recv"] - e["ts_event"] > int(event_age_max_s * 1e9), STALE, 0), 0).astype(np.uint8)
-        t, s = np.ascontiguousarray(e["ts_recv"], np.int64), np.ascontiguousarray(e["side"], np.int8)
         if o["kind"] == "cascade":
-            signals = cascade(t, s, x, _cascade_config(o), price=price, until=until)
+            signals = cascade(f.ts, f.side, f.notional, _cascade_config(o), price=f.price, until=until)
+        elif o["kind"] == "zone":
+            signals = _priced(_run_zone(o, f.ts, f.forced, f.side, f.price, f.notional, until), f.ts, f.price, f.flags)[0]
         else:
-            signals = _priced(_RUNS[o["kind"]](o, t, s, x, until), t, price, flags)[0]
-        signals["instrument"] = index
+            found = together[n] if n in together else _RUNS[o["kind"]](o, f.ts, f.side, f.notional, until)
+            signals = _priced(found, f.ts, f.price, f.flags)[0]
+        signals["instrument"] = n
         signals["flags"] |= np.uint8(CENSORED if int(instrument.completeness) == 2 else 0)
         parts.append(signals)
-    found = np.concatenate(parts)
-    return found[np.argsort(found["ts"], kind="stable")]
+    out = np.concatenate(parts)
+    return out[np.argsort(out["ts"], kind="stable")]
+
+
+class _Feed(NamedTuple):
+    """What a detector sees of one instrument."""
+
+    place: NDArray[np.int64]     # in the whole feed
+    ts: NDArray[np.int64]
+    forced: NDArray[np.bool_]    # a liquidation, not a trade
+    side: NDArray[np.int8]
+    notional: NDArray[np.float64]
+    price: NDArray[np.float64]   # where the market stands: last traded, or the liquidation's own
+    flags: NDArray[np.uint8]     # and one more, of time
+
+
+def _feed_of(events: NDArray[np.void], n: int, instrument: Instrument, age_max_ns: int, trades: bool) -> _Feed:
+    place = np.flatnonzero((events["instrument"] == n) & np.isin(events["kind"], (Kind.LIQUIDATION, Kind.TRADE)))
+    own = events[place]
+    forced = own["kind"] == Kind.LIQUIDATION
+    traded = np.maximum.accumulate(np.where(forced, -1, np.arange(len(own)))) if len(own) else np.zeros(0, np.int64)
+    price = np.where(traded >= 0, own["price"][traded], own["price"])
+    if not trades:
+        place, own, price, forced = place[forced], own[forced], price[forced], forced[forced]
+    stale = np.append(np.where(own["ts_recv"] - own["ts_event"] > age_max_ns, STALE, 0), 0).astype(np.uint8)
+    notional = np.where(own["aux_price"] > 0.0, own["aux_price"], own["qty"] * instrument.multiplier * own["price"])
+    return _Feed(place, np.ascontiguousarray(own["ts_recv"], np.int64), forced, np.ascontiguousarray(own["side"], np.int8), notional, price, stale)
+
+
+def _together(o: Mapping[str, Any], feeds: Sequence[_Feed], instruments: Sequence[Instrument], until: int) -> dict[int, Found]:
+    """The signals of instruments that excite each other, those of one venue, by instrument."""
+    out: dict[int, Found] = {}
+    for venue in dict.fromkeys(i.venue for i in instruments):
+        members = [n for n, i in enumerate(instruments) if i.venue == venue]
+        order = np.argsort(np.concatenate([feeds[n].place for n in members]), kind="stable")
+        ts, side, x = (np.concatenate([getattr(feeds[n], name) for n in members])[order] for name in ("ts", "side", "notional"))
+        who = np.concatenate([np.full(len(feeds[n].ts), k, np.int64) for k, n in enumerate(members)])[order]
+        found, cause = _run_group(o, ts, who, side, x, until, len(members))
+        for k, n in enumerate(members):
+            mine = found["instrument"] == k
+            out[n] = found[mine], np.where(cause[mine] >= 0, np.searchsorted(np.flatnonzero(who == k), cause[mine]), -1)
+    return out

@@ -1,7 +1,8 @@
 """Features over whole histories: the same names, at any times, in any order, without a stream (Numba; like liqcore.batch it is for research only).
 
 Every value is found by searching the arrays: what an event changed is looked up, never carried along. So this is also the proof that the stream,
-which carries everything along, does not know more than it should: the two agree to the bit.
+which carries everything along, does not know more than it should: the two agree to the bit. Only hawkes.* and map.*, whose state depends on every
+event before, are walked from the beginning, by batch_excitation and batch_maps.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from liqcore.batch_excitation import plan_of, readings, shape_of, state_of
 from liqcore.batch_feature_kernels import (
     Course,
     Sums,
@@ -20,15 +22,20 @@ from liqcore.batch_feature_kernels import (
     mean_ends,
     realised,
 )
+from liqcore.batch_maps import estimated_near, estimated_of, realised_near, realised_of
+from liqcore.density import DensityConfig
 from liqcore.event import FeedState, Kind, as_events
 from liqcore.feature_spec import Feature, parse, slots
+from liqcore.feature_table import LARGE_SHARE, MORE_KINDS
+from liqcore.hawkes import HawkesConfig
 from liqcore.instrument import Instrument
+from liqcore.pending import PendingConfig
 
 GAP, DOWN = 100, 101             # marks in an instrument's log, beside its events' kinds
 NEVER = np.iinfo(np.int64).max
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
-STREAMED = ("hawkes", "pending", "density")      # their state depends on every event before
+EXCITED = ("intensity_long", "intensity_short", "branching", "next_large")       # as batch_excitation.readings numbers them
 CANDLES = ("open", "high", "low", "close")
 
 
@@ -49,7 +56,7 @@ class Log:
         feed = events["kind"] == int(Kind.FEED)
         mine = np.where(feed, (events["instrument"] == n) | (events["instrument"] < 0),
                         np.isin(events["kind"], list(wanted)) & (events["instrument"] == n))
-        self.rows = events[mine]
+        self.rows, self.place = events[mine], np.flatnonzero(mine)
         self.kind = self.rows["kind"].astype(np.int64)
         down = False
         for k in np.flatnonzero(self.kind == int(Kind.FEED)):
@@ -60,7 +67,7 @@ class Log:
                 self.kind[k], down = GAP, False
             else:
                 self.kind[k] = 0
-        self.rows, self.kind = self.rows[self.kind > 0], self.kind[self.kind > 0]
+        self.rows, self.place, self.kind = (each[self.kind > 0] for each in (self.rows, self.place, self.kind))
         self.ts = np.ascontiguousarray(self.rows["ts_recv"])
         self.mark = _filled(self.kind >= GAP)        # the last gap up to each row
         self.multiplier = multiplier
@@ -130,17 +137,19 @@ class Log:
             "index": ("aux_price", ticker & (rows["aux_price"] > 0)), "oi": ("qty", ticker & (rows["qty"] > 0)),
             "funding": ("aux_qty", ticker & (_filled(ticker & (rows["aux_qty"] != 0)) > self.mark))}[name]
         told = said | (self.kind >= GAP)
-        return self.ts[told], np.where(said, rows[field], np.nan)[told]
+        values = rows[field] * self.multiplier if name == "oi" else rows[field]
+        return self.ts[told], np.where(said, values, np.nan)[told]
 
 
 class History:
     """The logs of all instruments, and each base feature at any times."""
 
     def __init__(self, events: NDArray[np.void], instruments: Sequence[Instrument], features: Sequence[Feature]) -> None:
-        wanted = frozenset(f.entry.kind for f in features)
+        wanted = frozenset(kind for f in features for kind in (f.entry.kind, *MORE_KINDS.get(f.entry.source, ())))
         self.instruments = instruments
         self.logs = [Log(events, n, wanted, i.multiplier) for n, i in enumerate(instruments)]
         self.start = min((int(log.ts[0]) for log in self.logs if log.ts.size), default=NEVER)
+        self.walked: dict[tuple[str, int, bool, bytes], dict[int, Floats]] = {}       # readings of excitation, of all instruments at once
 
     def place(self, asset: str, n: int) -> int:
         same = [k for k, i in enumerate(self.instruments) if i.asset.upper() == asset]
@@ -156,6 +165,10 @@ class History:
             return self._funding(w, n, at, before)
         if f.entry.source == "state":
             return np.where(since <= at, self._state(key, log, at, before), np.nan)
+        if f.entry.source == "hawkes":
+            return np.where(since <= at, self._excited(f, n, at, before), np.nan)
+        if f.entry.group == "map":
+            return np.where(since <= at, self._near(f, log, at, before), np.nan)
         if f.entry.source == "candles":
             return self._candles(f.entry.name, log, w, at, since, before)
         if f.entry.source == "cascade":
@@ -189,6 +202,44 @@ class History:
                 total, venues = np.where(here, total + mean, total), venues + here
         with np.errstate(invalid="ignore"):
             return np.where(venues > 0, total / venues, np.nan)
+
+    def _excited(self, f: Feature, n: int, at: Times, before: bool) -> Floats:
+        """One walk reads a venue's instruments together: they excite each other."""
+        venue = self.instruments[n].venue
+        key = (venue + f.entry.key, f.window_ns, before, at.tobytes())
+        if key not in self.walked:
+            if len(self.walked) > 3:                 # of the feature before
+                self.walked.clear()
+            members = [k for k, i in enumerate(self.instruments) if i.venue == venue]
+            g = shape_of(HawkesConfig().as_dict())
+            quiet = plan_of(g, f.window_ns / 1e9, 1.0 - LARGE_SHARE) if f.window_ns else np.zeros(6)
+            values = readings(state_of([0] * len(members), g), g, *self._prints(members), at, before, EXCITED.index(f.entry.name), quiet)
+            self.walked[key] = dict(zip(members, values, strict=True))
+        return self.walked[key][n]
+
+    def _prints(self, members: Sequence[int]) -> tuple[Times, NDArray[np.int64], NDArray[np.int8], Floats]:
+        """Liquidations of several instruments, and gaps (side 0), as they came: ts, place among the members, side, notional."""
+        logs = [self.logs[k] for k in members]
+        told = [(log.kind == int(Kind.LIQUIDATION)) | (log.kind >= GAP) for log in logs]
+        order = np.argsort(np.concatenate([log.place[rows] for log, rows in zip(logs, told, strict=True)]), kind="stable")
+        signed = [log.chain() for log in logs]
+        sides = [np.where(log.kind >= GAP, 0, log.rows["side"])[rows] for log, rows in zip(logs, told, strict=True)]
+        who = np.concatenate([np.full(len(ts), k, np.int64) for k, (ts, _) in enumerate(signed)])
+        return (np.concatenate([ts for ts, _ in signed])[order], who[order], np.concatenate(sides).astype(np.int8)[order],
+                np.concatenate([x for _, x in signed])[order])
+
+    def _near(self, f: Feature, log: Log, at: Times, before: bool) -> Floats:
+        """Notional of a map within a share of the last trade's price."""
+        last, share, below = log.course("price").at(at, before), f.window_ns * 1e-6, f.entry.name.endswith("below")
+        if f.entry.source == "density":
+            rows = log.rows[log.kind == int(Kind.LIQUIDATION)]
+            return realised_near(realised_of(DensityConfig().as_dict()), log.entries("liquidations").ts, np.ascontiguousarray(rows["side"]),
+                                 np.ascontiguousarray(rows["price"]), np.abs(log.entries("liquidations").x), last, at, before, share, below)
+        said = (log.kind == int(Kind.TICKER)) & (log.rows["qty"] > 0)
+        told = said | (log.kind == int(Kind.TRADE))
+        rows = log.rows[told]
+        return estimated_near(estimated_of(PendingConfig().as_dict()), log.ts[told], np.where(said[told], 0, rows["side"]).astype(np.int8),
+                              np.ascontiguousarray(rows["price"]), rows["qty"] * log.multiplier, last, at, before, share, below)
 
     def _state(self, key: str, log: Log, at: Times, before: bool) -> Floats:
         read = {name: log.course(name).at(at, before) for name in
@@ -245,9 +296,6 @@ def features(names: Iterable[str], events: NDArray[np.void], instruments: Sequen
     rows = as_events(events)
     names = list(names)
     parsed = [parse(name) for name in names]
-    for name, f in zip(names, parsed, strict=True):
-        if f.entry.source in STREAMED:
-            raise ValueError(f"feature {name!r}: {f.entry.group}.* have no search over arrays; read them from a liqcore.Features stream")
     several = [i if isinstance(i, Instrument) else Instrument(i) for i in instruments]
     _check(rows, len(several))
     times = np.ascontiguousarray(at, np.int64)

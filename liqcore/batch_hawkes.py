@@ -5,11 +5,14 @@ fit() is for complete feeds: a throttled one shows the gaps of its throttle, not
 Each EM step is O(n) for exponential kernels, and never lowers the likelihood: Veen, Schoenberg (2008), with Ozaki's recursion (1979).
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
+
+from liqcore.batch_excitation import excitations, shape_of, state_of
 
 Floats = NDArray[np.float64]
 KERNELS_MAX = 4
@@ -143,44 +146,20 @@ def kolmogorov(residual: Floats) -> tuple[float, float]:
     return distance, float(np.clip(2.0 * np.sum((-1.0) ** (terms - 1) * np.exp(-2.0 * terms**2 * z**2)), 0.0, 1.0))
 
 
-@njit("float64[:, ::1](float64[::1], int8[::1], float64[::1], float64, float64, float64, float64, float64, float64, float64)", cache=True, nogil=True)
-def _path(dt, side, raw, fast, slow, fast_decay, slow_decay, base_decay, prior_rate, prior_events):
-    """liqcore.hawkes.Hawkes of one instrument, written out; raw: size**size_power, slow: with what crosses."""
-    out = np.empty((dt.size, 2))
-    state = np.zeros((2, 3))
-    elapsed, mean = 0.0, 0.0
-    base = 1.0 - (fast + slow)
-    for i in range(dt.size):
-        keep = np.exp(-base_decay * dt[i])
-        for s in range(2):
-            state[s, 0] *= np.exp(-fast_decay * dt[i])
-            state[s, 1] *= np.exp(-slow_decay * dt[i])
-            state[s, 2] *= keep
-        elapsed = elapsed * keep + (1.0 - keep) / base_decay
-        mark = min(raw[i] / mean, 10.0) if i > 0 else 1.0
-        mean += max(1e-3, 1.0 / (i + 1)) * (raw[i] - mean)
-        s = 0 if side[i] > 0 else 1
-        for k in range(2):
-            state[s, k] += mark
-        state[s, 2] += 1.0
-        rate = (state[s, 2] + prior_events) / (elapsed + prior_events / prior_rate)
-        out[i, 0] = base * rate + (fast * fast_decay * state[s, 0] + slow * slow_decay * state[s, 1])
-        out[i, 1] = rate
-    return out
+def excitation(ts: ArrayLike, side: ArrayLike, notional: ArrayLike, config: Mapping[str, float], instrument: ArrayLike | None = None,
+               groups: Sequence[int] = (0,)) -> Floats:
+    """hawkes.Hawkes(groups, config).run(...) from the beginning, to the bit: intensity and usual rate (events / s) of each event's side just after
+    it, branching ratio by fit and by counts. Shape (n, 4).
 
-
-def excitation(ts: ArrayLike, side: ArrayLike, notional: ArrayLike, config: dict[str, float]) -> Floats:
-    """Intensity and baseline rate (events / s) of each event's side just after it: one instrument, settings as HawkesConfig.as_dict().
-
-    Within 1e-9 of hawkes.Hawkes (which lets each side decay at its own events; here both decay at every event). Shape (n, 2). ValueError for arrays
-    of different length, times (ns) that go back, and a mark_max other than the default.
+    config: settings as HawkesConfig.as_dict(). instrument: of each event, its place in groups (None: 0); groups: the number of each instrument's
+    group. ValueError for arrays of different length, times (ns) that go back, a bad side or notional, or an instrument that groups lacks.
     """
-    t, s, x = np.asarray(ts, np.int64), np.ascontiguousarray(side, np.int8), np.asarray(notional, np.float64)
-    if not len(t) == len(s) == len(x) or (np.diff(t) < 0).any() or config["mark_max"] != 10.0:
-        raise ValueError("expected arrays of one length, times that do not go back, and mark_max 10")
-    two, slow = np.log(2.0), config["slow"] + config["cross"]           # alone in its group, all that crosses comes back
-    raw = np.sqrt(x) if config["size_power"] == 0.5 else x ** config["size_power"]
-    fast_decay, slow_decay, base_decay = (two / config[name] for name in ("fast_s", "slow_s", "base_s"))
-    out: Floats = _path(np.diff(t, prepend=t[:1]) * 1e-9, s, raw, config["fast"], slow, fast_decay, slow_decay, base_decay,
-                        config["prior_per_min"] / 60.0, config["prior_events"])
+    t, s, x = np.ascontiguousarray(ts, np.int64), np.ascontiguousarray(side, np.int8), np.ascontiguousarray(notional, np.float64)
+    who = np.zeros(len(t), np.int64) if instrument is None else np.ascontiguousarray(instrument, np.int64)
+    if not len(t) == len(s) == len(x) == len(who) or (np.diff(t) < 0).any() or not (np.abs(s) == 1).all() or not ((x > 0.0) & (x <= 2.0**40)).all():
+        raise ValueError("expected arrays of one length, times that do not go back, sides 1 or -1, and notionals above 0 and at most 2**40")
+    if not ((who >= 0) & (who < len(groups))).all():
+        raise ValueError(f"instrument: expected 0 to {len(groups) - 1}, got {int(who.min())} to {int(who.max())}")
+    g = shape_of(config)
+    out: Floats = excitations(state_of(groups, g), g, t, who, s, x)
     return out

@@ -4,9 +4,13 @@ Written apart from the compiled ones: a window is two indices into the arrays wi
 are closed with the arithmetic of zscore.pxd in the same order.
 """
 
+import math
+
 import numpy as np
 from numba import njit
 
+from liqcore import batch_excitation as excitation
+from liqcore import batch_maps as maps
 from liqcore.batch_cascade import U0, U1, _close, _joined, _split
 
 CAPACITY = 2048              # WINDOW_CAPACITY of episode.pxd
@@ -271,3 +275,122 @@ def anomaly(ts, side, x, until, segment_ns, z_min, z_normal, purity, floor, base
         sums[0 if side[i] > 0 else 1] += x[i]
         count += 1
     return n
+
+
+# ---- hawkes: lanes are rows of `n` = [phase, next look, first, count, sequence] and `v` = [own longs, own shorts], two an instrument ----
+
+@njit(cache=True)
+def _lane_speak(s, g, plan, quiet, horizon_s, out, cause, made, i, now, n, v, lane, phase, times, value):
+    who, k = lane // 2, lane % 2
+    n[lane, 0] = phase if phase == ACTIVE else IDLE
+    rolling = excitation.project(s, g, plan, who, k, now) * s.learnt[who]["size_mean"]
+    said = say(out, cause, made, i, now, n[lane, 2], phase, 1 - 2 * k, n[lane, 3], v[lane, 0], v[lane, 1], times, value, rolling, n[lane, 4])
+    out[made]["instrument"] = who
+    out[made]["score"] = 10.0 * -math.expm1(excitation.project(s, g, quiet, who, k, now))
+    return said
+
+
+@njit(cache=True)
+def _times_usual(s, g, plan, horizon_s, who, k, now):
+    return excitation.project(s, g, plan, who, k, now) / (excitation.rate(s, g, who, k, now) * horizon_s)
+
+
+@njit(cache=True)
+def excited(ts, who, side, x, until, s, g, plan, quiet, horizon_s, times, back, share, estimate, floor, check, out, cause):
+    """Instruments of one group together; the signals carry their places."""
+    lanes = 2 * s.learnt.size
+    n, v, sequence = np.zeros((lanes, 5), np.int64), np.zeros((lanes, 2)), np.zeros(s.learnt.size, np.int64)
+    made = active = 0
+    for i in range(len(ts) + 1):
+        now = ts[i] if i < len(ts) else until
+        while active > 0:
+            due = NEVER
+            for lane in range(lanes):
+                if n[lane, 0] == ACTIVE:
+                    due = min(due, n[lane, 1])
+            if due > now:
+                break
+            for lane in range(lanes):
+                if n[lane, 0] != ACTIVE or n[lane, 1] > due:
+                    continue
+                n[lane, 1] = due + check
+                value = _times_usual(s, g, plan, horizon_s, lane // 2, lane % 2, due)
+                if value < back:
+                    made = _lane_speak(s, g, plan, quiet, horizon_s, out, cause, made, -1, due, n, v, lane, EXHAUSTED, times, value)
+                    active -= 1
+        if i == len(ts):
+            break
+        k = 0 if side[i] > 0 else 1
+        lane = 2 * who[i] + k
+        excitation.push(s, g, who[i], now, side[i], x[i])
+        n[lane, 1] = now + check
+        if n[lane, 0] != ACTIVE and x[i] < floor:
+            continue
+        value = _times_usual(s, g, plan, horizon_s, who[i], k, now)
+        if n[lane, 0] == ACTIVE:
+            n[lane, 3] += 1
+            v[lane, k] += x[i]
+            if value < back:
+                made = _lane_speak(s, g, plan, quiet, horizon_s, out, cause, made, i, now, n, v, lane, EXHAUSTED, times, value)
+                active -= 1
+        elif value >= times and (not share > 0.0 or excitation.percentile(s, g, who[i], estimate) >= share):
+            sequence[who[i]] += 1
+            active += 1
+            n[lane, 2:] = now, 1, sequence[who[i]]
+            v[lane], v[lane, k] = 0.0, x[i]
+            made = _lane_speak(s, g, plan, quiet, horizon_s, out, cause, made, i, now, n, v, lane, ACTIVE, times, value)
+    return made
+
+
+# ---- zone ----
+
+@njit(cache=True)
+def zone(ts, forced, side, price, x, until, d, leave, share, least, away, stay, any_side, out, cause):
+    """Liquidations (forced) and trades of one instrument; price: where the market stands after each."""
+    sequence = entered = approach = cells = version = made = 0
+    low = high = longs = shorts = through = bound = previous = free_low = free_high = 0.0
+    inside_at, active, inside = np.int64(maps.NONE), False, False
+    for i in range(len(ts) + 1):
+        now = ts[i] if i < len(ts) else until
+        over, verdict, at = active and now >= entered + stay, 0.0, entered + stay
+        for step in range(2):                        # what time ends, then what the event does
+            if over:
+                made = say(out, cause, made, -1 if step == 0 else i, at, entered, EXHAUSTED, approach, cells, longs, shorts, bound, verdict, through,
+                           sequence)
+                active, version, inside_at = False, 0, at
+            if step == 1 or i == len(ts):
+                break
+            over, at = False, now
+            if forced[i]:
+                maps.realise(d, now, side[i], price[i], x[i])
+                if active and side[i] == approach:
+                    through += x[i]
+                    over, verdict = through >= share * (longs + shorts), -1.0
+            elif active and (price[i] > high * leave or price[i] < low / leave):
+                over, verdict = True, float(approach) if price[i] > high * leave else -float(approach)
+        if i == len(ts) or forced[i]:
+            continue
+        was, previous = previous, price[i]
+        if active or over:
+            continue
+        if version == d.t[3] and free_low <= price[i] < free_high:
+            inside_at = now if inside else inside_at
+            continue
+        version, index = d.t[3], maps.place(d, price[i])
+        inside = maps.hot(d, index)
+        if not inside:
+            free_low, free_high = maps.free_around(d, price[i])
+            continue
+        rested = inside_at == maps.NONE or now - inside_at >= away
+        free_low, free_high, long_part, short_part, wide = maps.zone_at(d, index)
+        inside_at = now
+        if not rested or not (was >= free_high or 0.0 < was < free_low):
+            continue
+        ahead = 1 if was >= free_high else -1
+        if long_part + short_part < least or (not any_side and (short_part - long_part) * ahead > 0.0):
+            continue
+        sequence += 1
+        low, high, longs, shorts, cells, through, bound = free_low, free_high, long_part, short_part, wide, 0.0, d.threshold[0]
+        active, entered, approach = True, now, ahead
+        made = say(out, cause, made, i, now, now, ACTIVE, ahead, cells, longs, shorts, bound, (longs + shorts) / (bound * cells), 0.0, sequence)
+    return made

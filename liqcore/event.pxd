@@ -16,7 +16,7 @@ cpdef enum Kind:
     LIQUIDATION = 1          # price, qty; aux_price = notional in quote currency if the source states it, else 0
     TRADE = 2                # price, qty; side = aggressor
     BBO = 3                  # price, qty = best bid; aux_price, aux_qty = best ask
-    TICKER = 4               # price = mark price or 0, aux_price = index price or 0, qty = open interest or 0, aux_qty = funding rate
+    TICKER = 4               # price = mark price or 0, aux_price = index price or 0, qty = open interest in contracts or 0, aux_qty = funding rate
     TIMER = 5                # only ts_recv: time has passed
     FEED = 6                 # code = FeedState; the market-data feed of one instrument, or of all
     ORDER = 7                # venue report: id = order, code = OrderStatus, flags = Reason, price, qty = resting quantity,

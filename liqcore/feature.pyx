@@ -165,18 +165,19 @@ cdef class Features(FeatureState):
 
     cdef void ticker(self, const event_t* e, known_t* k, track_t* t) noexcept nogil:
         """0 = the venue has not said. A rate may be 0, but no venue's first one is: until another is heard, 0 is not known."""
+        cdef double interest = e.qty * self.inst[e.instrument].multiplier
         cdef int j
         if e.price > 0.0:
             k.mark = e.price
         if e.aux_price > 0.0:
             k.index = e.aux_price
         if e.qty > 0.0:
-            k.oi = e.qty
+            k.oi = interest
             if self.pending != NULL:
-                pending_interest(&self.pending[e.instrument], &self.pending_config.c, e.ts_recv, e.qty)
+                pending_interest(&self.pending[e.instrument], &self.pending_config.c, e.ts_recv, interest)
             for j in range(self.streams[3], self.streams[4]):
                 if t[j].cells != NULL:
-                    track_push(&t[j], e.ts_recv, e.qty)
+                    track_push(&t[j], e.ts_recv, interest)
         if e.aux_qty != 0.0 or k.funding == k.funding:
             k.funding = e.aux_qty
             for j in range(self.streams[4], self.streams[5]):

@@ -15,12 +15,11 @@ from liqcore.quantile cimport quantile_bytes, quantile_free, quantile_load, quan
 
 from liqcore.feature_formulas import FORMULAS, TRANSFORMS
 from liqcore.feature_spec import ENTRIES, plan, slots
-from liqcore.feature_table import LIQUIDATION
+from liqcore.feature_table import LARGE_SHARE, LIQUIDATION
 from liqcore.snapshot import pack, unpack
 
 SNAPSHOT_NAME = b"liqcore-features-1\n"
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
-LARGE_SHARE = 0.05                                 # what hawkes.next_large calls large
 SUMS = ("liquidations", "trades", "ofi")           # sources by kind of kernel, in the order of their columns
 TRACKS = ("price", "oi", "funding")
 KINDS = (SUMS, TRACKS, ("candles",), ("cascade",), ("hawkes",), ("pending",), ("density",))

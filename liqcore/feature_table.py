@@ -99,6 +99,7 @@ TABLE = (
                                         "in a week")),
            ("realised_above", "quote", "the same above")),
 )
+LARGE_SHARE = 0.05               # of the liquidations: what hawkes.next_large calls large
 #: what a kernel is fed with beside its own kind of event
 MORE_KINDS = {"pending": (TICKER,), "density": (TRADE,)}
 #: every feature by 'group.name'

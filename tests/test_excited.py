@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle.excited import ExcitedOracle
 
-from liqcore import LONG, SECOND, SHORT, Engine, Instrument, Standalone
-from liqcore.event import Phase, SignalFlag
+from liqcore import EVENT_DTYPE, LONG, SECOND, SHORT, Engine, Instrument, Kind, Standalone
+from liqcore.batch_detectors import detect, detect_events
+from liqcore.event import SIGNAL_DTYPE, Phase, SignalFlag
 from liqcore.registry import make_detector, parameters
 
 LOUD = {"times": 20.0, "back": 5.0, "percentile": 0.0}
@@ -54,6 +55,42 @@ def test_the_detector_equals_its_oracle(chosen, shape, seed, count, where):
     end = ts[-1] + 4000 * SECOND
     assert_same(detector.advance(end), oracle.advance(end))
     assert detector.next_deadline is None             # back to usual
+
+
+@settings(max_examples=60, deadline=None)
+@given(options, st.sampled_from(SHAPES), st.integers(0, 2**32 - 1), st.integers(0, 300))
+def test_the_batch_twin_says_the_same_to_the_last_bit(chosen, shape, seed, count):
+    ts, side, notional = generated(shape, seed, count)
+    price, detector = np.arange(count) + 1.0, alone("hawkes", chosen)
+    signals = [s for row in zip(ts, side, notional, price.tolist(), strict=True) for s in detector.push(*row)]
+    assert_rows(detect({"kind": "hawkes", **chosen}, ts, side, notional, price=price), signals)
+    if count:
+        end = ts[-1] + 4000 * SECOND
+        assert_rows(detect(make_detector("hawkes", **chosen), ts, side, notional, price=price, until=end), signals + detector.advance(end))
+
+
+def assert_rows(batch, signals) -> None:
+    assert [tuple(row) for row in batch] == [tuple(getattr(s, name) for name in SIGNAL_DTYPE.names) for s in signals]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_batch_twin_hears_the_other_instruments_of_a_venue(seed):
+    """A feed of five instruments of two venues, trades between the liquidations, some of them late: the engine says the same."""
+    instruments = [Instrument(name, venue=venue, completeness=1 + (venue == "okx"))
+                   for name, venue in (("A", "bybit"), ("B", "okx"), ("C", "bybit"), ("D", "bybit"), ("E", "okx"))]
+    ts, side, notional = generated(SHAPES[seed % len(SHAPES)], seed, 1500)
+    r, events = np.random.default_rng(seed), np.zeros(1500, EVENT_DTYPE)
+    events["ts_recv"], events["side"], events["instrument"] = ts, side, r.integers(0, 5, 1500)
+    events["ts_event"] = events["ts_recv"] - r.choice([0, 3 * SECOND], 1500, p=[0.9, 0.1])
+    events["kind"] = r.choice([int(Kind.LIQUIDATION), int(Kind.TRADE)], 1500, p=[0.8, 0.2])
+    events["price"], events["qty"] = 100.0 + r.integers(0, 5, 1500), np.minimum(notional, 2.0 ** 30) / 100.0
+    chosen = {**LOUD, "cross": 0.15, "slow": 0.2, "times": 5.0, "back": 2.0}
+    engine = Engine(instruments, detectors=[make_detector("hawkes", **chosen)])
+    signals = [s for n in range(1500) for s in engine.run(events[n:n + 1])]
+    batch = detect_events(make_detector("hawkes", **chosen), events, instruments)
+    assert engine.refused == {} and len(signals) > 50 and len({s.instrument for s in signals}) == 5
+    key = ("ts", "instrument", "sequence", "phase")
+    assert_rows(np.sort(batch, order=key), sorted(signals, key=lambda s: tuple(int(getattr(s, name)) for name in key)))
 
 
 @settings(max_examples=40, deadline=None)

@@ -20,6 +20,9 @@ MARKET = ["flow.ofi@30s", "flow.ofi@5s:zscore(3m)", "flow.trade_imbalance@30s", 
           "price.mark", "price.return@20s", "price.range@30s", "price.close@5s", "price.high@10s", "volatility.realised@1m", "volatility.atr@3s",
           "volatility.natr@2s", "funding.funding", "oi.oi", "oi.oi_change@1m", "price.basis", "flow.buy_volume@5s:max(30s)", "price.last:change(30s)"]
 
+EXCITED = ["hawkes.intensity_long", "hawkes.intensity_short:max(1h)", "hawkes.branching", "hawkes.next_large", "hawkes.next_large@5m"]
+MAPS = ["map.pending_below@1pct", "map.pending_above@5pct", "map.pending_above@5pct:change(5m)"]
+
 
 def compare(names, rows, instruments, moments=40, defined=6, known=0.5):
     """At `moments` places of the tape; the definition, which is slow, at the first events and a few places of the rest."""
@@ -63,6 +66,7 @@ def compare(names, rows, instruments, moments=40, defined=6, known=0.5):
 def test_liquidation_tapes(stream):
     instrument = stream.instrument()
     compare(LIQUIDATIONS, stream.events()[:4000], [lc.Instrument("BTCUSDT", tick_size=instrument.tick_size)], defined=3)
+    compare(EXCITED, stream.events()[:4000], [lc.Instrument("BTCUSDT", tick_size=instrument.tick_size)], defined=0)
 
 
 def test_a_binance_capture_with_book_and_trades():
@@ -107,6 +111,7 @@ def test_hyperliquid_ticks():
         rows[name] = column
     rows["ts_event"] = rows["ts_recv"]
     compare([*MARKET, "funding.funding_avg@1h", "oi.oi_change@15m"], rows, [lc.Instrument("SOL", tick_size="0.0001")], defined=2, known=0.9)
+    compare(MAPS, rows, [lc.Instrument("SOL", tick_size="0.0001")], defined=0, known=1.0)
 
 
 def test_bybit_raw_frames():
@@ -117,3 +122,4 @@ def test_bybit_raw_frames():
     short = [f"{name}" for name in ("flow.ofi@1s", "flow.volume@2s", "flow.trade_imbalance@1s", "flow.spread_bps", "price.last", "price.mark", "funding.funding",
                                     "price.return@1s", "liquidations.liq_volume@1s", "oi.oi", "price.basis", "oi.oi_change@1s", "price.range@2s")]
     compare(short, rows, list(data.instruments), moments=30, known=0.4)
+    compare(["map.realised_below@2pct", "map.pending_below@2pct", "hawkes.next_large"], rows, list(data.instruments), moments=30, defined=0, known=0.9)

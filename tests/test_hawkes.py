@@ -67,14 +67,39 @@ def test_the_kernel_equals_sums_over_all_events(steps, options, instruments, cut
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(gaps, st.sampled_from([1, -1]), st.floats(1.0, 1e7)), min_size=1, max_size=100), st.sampled_from([0.0, 0.5, 1.0]))
-def test_the_numba_twin_agrees(steps, power):
+@given(st.lists(st.tuples(gaps, st.sampled_from([1, -1]), st.floats(1.0, 1e7), st.integers(0, 3)), min_size=1, max_size=100),
+       st.sampled_from([0.0, 0.3, 0.5, 1.0]), st.sampled_from([0.001, 15.0, 600.0]))
+def test_the_numba_twin_agrees_to_the_bit(steps, power, horizon_s):
+    """Streams of four instruments in two groups; readings of every horizon after it; a percentile with little history and much."""
+    from liqcore import batch_excitation, batch_hawkes
+
+    config, groups = HawkesConfig(size_power=power, bin_s=0.5, history_s=3600.0, history_min_s=20.0), [0, 0, 1, 0]
+    ts, side = START + np.cumsum([g for g, *_ in steps]), np.array([s for _, s, *_ in steps], np.int8)
+    notional, who = np.array([x for _, _, x, _ in steps]), np.array([i for *_, i in steps], np.int32)
+    kernel = Hawkes(groups, config)
+    streamed = kernel.run(ts, side, notional, who)
+    assert np.array_equal(batch_hawkes.excitation(ts, side, notional, config.as_dict(), who, groups), streamed, equal_nan=True)
+    g = batch_excitation.shape_of(config.as_dict())
+    state = batch_excitation.state_of(groups, g)
+    batch_excitation.excitations(state, g, ts, who.astype(np.int64), side, notional)
+    mean, quiet = batch_excitation.plan_of(g, horizon_s, -1.0), batch_excitation.plan_of(g, horizon_s, 1.0 - 0.05)
+    for later in (0, SECOND, 90 * SECOND):
+        now = int(ts[-1]) + later
+        for n in range(4):
+            for which, name in enumerate(ESTIMATES):
+                assert same(kernel.percentile(name, n), batch_excitation.percentile(state, g, n, which), 0.0)
+            for k, s in enumerate((1, -1)):
+                assert kernel.expected(now, s, horizon_s, n) == batch_excitation.project(state, g, mean, n, k, now)
+            both = batch_excitation.project(state, g, quiet, n, 0, now) + batch_excitation.project(state, g, quiet, n, 1, now)
+            assert kernel.next_large(now, 0, horizon_s, instrument=n) == -math.expm1(both)
+
+
+@pytest.mark.parametrize("bad", [{"side": [1, 0]}, {"ts": [2, 1]}, {"notional": [1.0, math.nan]}, {"notional": [1.0]}, {"instrument": [0, 1]}])
+def test_the_twin_refuses_bad_arrays(bad):
     from liqcore import batch_hawkes
 
-    config = HawkesConfig(size_power=power)
-    ts, side, notional = START + np.cumsum([g for g, *_ in steps]), np.array([s for _, s, _ in steps], np.int8), np.array([x for *_, x in steps])
-    streamed = Hawkes(1, config).run(ts, side, notional)[:, :2]
-    assert np.allclose(batch_hawkes.excitation(ts, side, notional, config.as_dict()), streamed, rtol=1e-9, atol=0)
+    with pytest.raises(ValueError, match="expected"):
+        batch_hawkes.excitation(**{"ts": [1, 2], "side": [1, -1], "notional": [1.0, 2.0], "config": HawkesConfig().as_dict(), **bad})
 
 
 def test_exact_after_a_million_updates():

@@ -8,10 +8,11 @@ from detector_rig import START, alone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle.zone import ZoneOracle
-from test_excited import row
+from test_excited import assert_rows, row
 
-from liqcore import LONG, SECOND, SHORT
-from liqcore.event import EVENT_DTYPE, Kind, Phase
+from liqcore import LONG, SECOND, SHORT, Engine, Instrument
+from liqcore.batch_detectors import detect, detect_events
+from liqcore.event import EVENT_DTYPE, SIGNAL_DTYPE, Kind, Phase
 from liqcore.registry import make_detector, parameters
 
 LOUD = {"half_life_s": 0.0, "quantile": 0.6, "refresh_s": 0.0, "occupied_min": 2, "away_s": 10.0, "bin_bps": 50.0, "cells": 256}
@@ -56,6 +57,43 @@ def test_the_detector_equals_its_oracle(walk, chosen, cut):
         said += len(got)
     ts += 10_000 * SECOND
     assert [row(s)[0] for s in lone.advance(ts)] == [row(s)[0] for s in oracle.advance(ts)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(moves, options)
+def test_the_batch_twin_says_the_same_to_the_last_bit(walk, chosen):
+    events, ts = np.zeros(len(walk), EVENT_DTYPE), START
+    for n, (what, gap, level, side, notional) in enumerate(walk):
+        ts += gap
+        kind = Kind.TRADE if what == "trade" else Kind.LIQUIDATION
+        events[n] = event(kind, ts, side, 100.0 * math.exp(0.0037 * level), notional)[0]
+    assert_rows(detect_events({"kind": "zone", **chosen}, events, [Instrument("X")]), alone("zone", chosen).run(events))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_batch_twin_over_a_feed_of_several(seed):
+    """Long walks that come back again and again, at prices of a grid (on the edges of cells too), late events among them."""
+    r, count = np.random.default_rng(seed), 6000
+    events = np.zeros(count, EVENT_DTYPE)
+    events["ts_recv"] = START + np.cumsum(r.choice([0, SECOND // 10, SECOND, 30 * SECOND], count))
+    events["ts_event"] = events["ts_recv"] - r.choice([0, 3 * SECOND], count, p=[0.9, 0.1])
+    events["kind"], events["side"] = r.choice([int(Kind.LIQUIDATION), int(Kind.TRADE)], count, p=[0.3, 0.7]), r.choice([1, -1], count)
+    events["instrument"], events["qty"] = r.integers(0, 3, count), np.round(r.lognormal(0, 2, count), 3) + 0.001
+    events["price"] = 100.0 + np.round(8.0 * np.sin(np.arange(count) / 300.0) + np.cumsum(r.normal(0, 0.05, count)).clip(-6, 6), 1)
+    chosen = {**LOUD, "sides": "any", "step": [0.0, 0.5][seed % 2], "bin_bps": 30.0, "quantile": 0.8, "half_life_s": [0.0, 3600.0][seed // 2 % 2]}
+    instruments = [Instrument("A"), Instrument("B", venue="okx", multiplier=0.01, completeness=2), Instrument("C")]
+    engine = Engine(instruments, detectors=[make_detector("zone", **chosen)])
+    signals = [s for n in range(count) for s in engine.run(events[n:n + 1])]
+    batch = detect_events(make_detector("zone", **chosen), events, instruments)
+    assert engine.refused == {} and len(signals) > 30
+    key = ("ts", "instrument", "sequence", "phase")
+    assert_rows(np.sort(batch, order=key), sorted(signals, key=lambda s: tuple(int(getattr(s, name)) for name in key)))
+
+
+def test_liquidations_alone_are_refused():
+    with pytest.raises(ValueError, match="trades too; give detect_events"):
+        detect({"kind": "zone"}, [1], [1], [1.0])
+    assert detect_events({"kind": "zone"}, np.zeros(0, EVENT_DTYPE), [Instrument("X")]).dtype == SIGNAL_DTYPE
 
 
 def flushed(side):

@@ -138,7 +138,7 @@ class Features:
             elif source == "price" and kind == TRADE:
                 out.append((ts, f[1]))
             elif source == "oi" and kind == TICKER and f[2] > 0:
-                out.append((ts, f[2]))
+                out.append((ts, f[2] * self.instruments[n][2]))
             elif source == "funding" and kind == TICKER and (f[3] != 0 or (out and not math.isnan(out[-1][1]))):
                 out.append((ts, f[3]))
         return out
@@ -193,7 +193,7 @@ class Features:
             elif kind == BBO:
                 quote = f
             elif kind == TICKER:
-                mark, index, oi = f[0] or mark, f[1] or index, f[2] or oi
+                mark, index, oi = f[0] or mark, f[1] or index, f[2] * self.instruments[n][2] or oi
                 funding = f[3] if f[3] != 0 or not math.isnan(funding) else funding
         if key == "flow.spread_bps":
             return (quote[2] - quote[0]) / ((quote[2] + quote[0]) * 0.5) * 1e4 if quote else NAN

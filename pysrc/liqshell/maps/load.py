@@ -126,5 +126,7 @@ def read_interest(path: Path) -> np.ndarray:
 
 
 def _merged(market: Market, tickers: np.ndarray) -> Market:
+    tickers = tickers.copy()
+    tickers["qty"] /= market.multiplier              # a table has base units, an event what the venue counts in
     events = np.concatenate([market.events, tickers])
     return Market(market.name, events[np.argsort(events["ts_recv"], kind="stable")], market.multiplier, market.completeness, market.synthetic)

@@ -1,0 +1,435 @@
+"""The price ladder and both liquidation maps in Numba: written apart from ladder, density and pending, and equal to them to the bit.
+
+Without what only people ask for (totals of what was added, faded, consumed). Under batch_detectors and batch_feature. Side 0 = longs, 1 = shorts.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from liqcore.pending import liquidation_price
+
+BLOCK = 64                       # cells that are summed together, as in ladder.pxd
+NONE = np.iinfo(np.int64).min
+EMPTY = 1.0                      # quote currency: a cell with less counts as holding nothing
+
+
+class Ladders(NamedTuple):
+    """The ladders of both sides."""
+
+    cell: NDArray[np.float64]    # (side, cells): amount / scale, at index & (cells - 1)
+    block: NDArray[np.float64]   # (side, cells / BLOCK)
+    scale: NDArray[np.float64]   # (side,)
+    low: NDArray[np.int64]       # (side,): first index inside; NONE = nothing yet
+    step: float                  # quote currency, or natural logarithm
+    logarithmic: bool
+
+
+def ladders_of(step: float, bin_bps: float, cells: int) -> Ladders:
+    return Ladders(np.zeros((2, cells)), np.zeros((2, cells // BLOCK)), np.ones(2), np.full(2, NONE), step if step > 0.0 else math.log1p(bin_bps / 1e4),
+                   not step > 0.0)
+
+
+@njit(cache=True, nogil=True)
+def _index(l, price):
+    return math.floor((math.log(price) if l.logarithmic else price) / l.step)
+
+
+@njit(cache=True, nogil=True)
+def _edge(l, index):
+    return math.exp(index * l.step) if l.logarithmic else index * l.step
+
+
+@njit(cache=True, nogil=True)
+def _centre(l, index):
+    return math.exp((index + 0.5) * l.step) if l.logarithmic else (index + 0.5) * l.step
+
+
+@njit(cache=True, nogil=True)
+def _first(l, price):
+    """The lowest cell whose centre is at or above a price."""
+    index = _index(l, price)
+    return index if _centre(l, index) >= price else index + 1
+
+
+@njit(cache=True, nogil=True)
+def _last(l, price):
+    index = _index(l, price)
+    return index if _centre(l, index) <= price else index - 1
+
+
+@njit(cache=True, nogil=True)
+def _inside(l, k, first, last):
+    """The part of first..last that the ladder holds."""
+    if l.low[k] == NONE:
+        return 0, -1
+    return max(first, l.low[k]), min(last, l.low[k] + l.cell.shape[1] - 1)
+
+
+@njit(cache=True, nogil=True)
+def _sum_block(l, k, block):
+    total = 0.0
+    for slot in range(block * BLOCK, (block + 1) * BLOCK):
+        total += l.cell[k, slot]
+    l.block[k, block] = total
+
+
+@njit(cache=True, nogil=True)
+def _take(l, k, first, last):
+    """Empty the cells; returns their amount."""
+    total, mask = 0.0, l.cell.shape[1] - 1
+    first, last = _inside(l, k, first, last)
+    for index in range(first, last + 1):
+        slot = index & mask
+        total += l.cell[k, slot]
+        l.cell[k, slot] = 0.0
+        if slot % BLOCK == BLOCK - 1 or index == last:
+            _sum_block(l, k, slot // BLOCK)
+    return total * l.scale[k]
+
+
+@njit(cache=True, nogil=True)
+def _move(l, k, index):
+    """Shift the window by as little as brings index inside."""
+    cells = l.cell.shape[1]
+    low = index if index < l.low[k] else index - cells + 1
+    if low < l.low[k]:
+        _take(l, k, low + cells, l.low[k] + cells - 1)
+    else:
+        _take(l, k, l.low[k], low - 1)
+    l.low[k] = low
+
+
+@njit(cache=True, nogil=True)
+def _add(l, k, index, amount):
+    cells = l.cell.shape[1]
+    if l.low[k] == NONE:
+        l.low[k] = index - cells // 2
+    elif index < l.low[k] or index >= l.low[k] + cells:
+        _move(l, k, index)
+    slot = index & (cells - 1)
+    l.cell[k, slot] += amount / l.scale[k]
+    l.block[k, slot // BLOCK] += amount / l.scale[k]
+
+
+@njit(cache=True, nogil=True)
+def _fade(l, k, keep):
+    l.scale[k] *= keep
+    if l.scale[k] < 1e-100:
+        for slot in range(l.cell.shape[1]):
+            l.cell[k, slot] *= l.scale[k]
+        for block in range(l.block.shape[1]):
+            _sum_block(l, k, block)
+        l.scale[k] = 1.0
+
+
+@njit(cache=True, nogil=True)
+def _sum(l, k, first, last):
+    total, mask = 0.0, l.cell.shape[1] - 1
+    index, last = _inside(l, k, first, last)
+    while index <= last:
+        slot = index & mask
+        if slot % BLOCK == 0 and index + BLOCK - 1 <= last:
+            total += l.block[k, slot // BLOCK]
+            index += BLOCK
+        else:
+            total += l.cell[k, slot]
+            index += 1
+    return total * l.scale[k]
+
+
+@njit(cache=True, nogil=True)
+def _value(l, k, first, last):
+    """Sum of amount x price of the cells."""
+    total, mask = 0.0, l.cell.shape[1] - 1
+    index, last = _inside(l, k, first, last)
+    if index > last:
+        return 0.0
+    ratio = math.exp(l.step)
+    price = _centre(l, index)
+    while index <= last:
+        slot = index & mask
+        if slot % BLOCK == 0 and l.block[k, slot // BLOCK] == 0.0:
+            index += BLOCK
+            price = _centre(l, index)
+            continue
+        total += l.cell[k, slot] * price
+        price = price * ratio if l.logarithmic else price + l.step
+        index += 1
+    return total * l.scale[k]
+
+
+@njit(cache=True, nogil=True)
+def _filled(l, k, index, step):
+    """The first cell from index on, up (step 1) or down (-1), that holds anything; NONE."""
+    mask = l.cell.shape[1] - 1
+    low, high = _inside(l, k, NONE, np.iinfo(np.int64).max)
+    index = max(index, low) if step > 0 else min(index, high)
+    while low <= index <= high:
+        if l.cell[k, index & mask] * l.scale[k] > 0.0:
+            return index
+        index += step
+    return NONE
+
+
+@njit(cache=True, nogil=True)
+def _kept(ts, half_life_s, now):
+    """What is left of an amount as of ts."""
+    return np.exp2(-((now - ts) * 1e-9) / half_life_s) if half_life_s > 0.0 and now > ts else 1.0
+
+
+# ---- realised ----
+
+class Realised(NamedTuple):
+    l: Ladders
+    hot: NDArray[np.bool_]       # by slot
+    t: NDArray[np.int64]         # as of, refreshed, first index of the hot cells, version
+    threshold: NDArray[np.float64]
+    half_life_s: float
+    quantile: float
+    floor: float
+    refresh_ns: int
+    occupied_min: int
+
+
+def realised_of(config: Mapping[str, Any]) -> Realised:
+    """A fresh map; config: DensityConfig.as_dict()."""
+    return Realised(ladders_of(config["step"], config["bin_bps"], config["cells"]), np.zeros(config["cells"], np.bool_), np.array([NONE, NONE, NONE, 1]),
+                    np.full(1, np.nan), float(config["half_life_s"]), config["quantile"], float(config["floor"]), round(config["refresh_s"] * 1e9),
+                    config["occupied_min"])
+
+
+@njit(cache=True, nogil=True)
+def _refresh(d, now):
+    """Decide anew which cells are hot."""
+    l = d.l
+    d.t[1], d.t[2] = now, NONE
+    d.t[3] += 1
+    d.hot[:] = False
+    d.threshold[0] = math.nan
+    amounts = l.cell[0] * l.scale[0] + l.cell[1] * l.scale[1]
+    some = np.sort(amounts[amounts >= EMPTY])
+    if some.size < max(d.occupied_min, 1):
+        return
+    d.threshold[0] = some[int(d.quantile * (some.size - 1))]
+    d.t[2] = l.low[0]
+    d.hot[:] = amounts >= max(d.threshold[0], d.floor, EMPTY)
+
+
+@njit(cache=True, nogil=True)
+def realise(d, now, side, price, notional):
+    """One liquidation."""
+    l, k, cells = d.l, 0 if side > 0 else 1, d.l.cell.shape[1]
+    if d.t[0] == NONE:
+        d.t[0] = now
+    elif now > d.t[0]:
+        if d.half_life_s > 0.0:
+            keep = _kept(d.t[0], d.half_life_s, now)
+            _fade(l, 0, keep)
+            _fade(l, 1, keep)
+        d.t[0] = now
+    if d.t[1] == NONE:
+        d.t[1] = now
+    before = l.low[k]
+    _add(l, k, _index(l, price), notional)
+    if l.low[k] != before:                           # both sides keep the same window of prices
+        if before == NONE:
+            l.low[1 - k] = l.low[k]
+        else:
+            _move(l, 1 - k, l.low[k] if l.low[k] < before else l.low[k] + cells - 1)
+        _refresh(d, now)
+    elif now - d.t[1] >= d.refresh_ns:
+        _refresh(d, now)
+
+
+@njit(cache=True, nogil=True)
+def hot(d, index):
+    return d.t[2] != NONE and d.t[2] <= index < d.t[2] + d.hot.size and d.hot[index & (d.hot.size - 1)]
+
+
+@njit(cache=True, nogil=True)
+def zone_at(d, index):
+    """(low, high, longs, shorts, cells) of the zone around a hot cell."""
+    first = last = index
+    while hot(d, first - 1):
+        first -= 1
+    while hot(d, last + 1):
+        last += 1
+    return _edge(d.l, first), _edge(d.l, last + 1), _sum(d.l, 0, first, last), _sum(d.l, 1, first, last), last - first + 1
+
+
+@njit(cache=True, nogil=True)
+def place(d, price):
+    return _index(d.l, price)
+
+
+@njit(cache=True, nogil=True)
+def free_around(d, price):
+    """Between which prices no zone lies, for a price that is in none."""
+    low, high = 0.0, math.inf
+    if d.t[2] == NONE:
+        return low, high
+    index = min(_index(d.l, price), d.t[2] + d.hot.size) - 1
+    while index >= d.t[2]:
+        if hot(d, index):
+            low = _edge(d.l, index + 1)
+            break
+        index -= 1
+    index = max(_index(d.l, price), d.t[2] - 1) + 1
+    while index < d.t[2] + d.hot.size:
+        if hot(d, index):
+            high = _edge(d.l, index)
+            break
+        index += 1
+    return low, high
+
+
+# ---- estimated ----
+
+class Estimated(NamedTuple):
+    l: Ladders
+    v: NDArray[np.float64]       # (side, 3): edge, taker volume, its value
+    now: NDArray[np.float64]     # open interest, price, credit
+    t: NDArray[np.int64]         # as of: levels, credit
+    share: NDArray[np.float64]   # by tier
+    ratio: NDArray[np.float64]   # (side, tier): liquidation price / entry price
+    even: bool
+    half_life_s: float
+    credit_half_life_s: float
+
+
+def estimated_of(config: Mapping[str, Any]) -> Estimated:
+    """A fresh map; config: PendingConfig.as_dict()."""
+    total = math.fsum(share for _, share in config["tiers"])
+    ratio = [[liquidation_price(1.0, side, leverage, rate) for (leverage, _), rate in zip(config["tiers"], config["maintenance"], strict=True)]
+             for side in (1, -1)]
+    return Estimated(ladders_of(0.0, config["bin_bps"], config["cells"]), np.array([[0.0, 0.0, 0.0], [np.inf, 0.0, 0.0]]), np.zeros(3),
+                     np.full(2, NONE), np.array([share / total for _, share in config["tiers"]]), np.array(ratio), config["split"] == "even",
+                     float(config["half_life_s"]), float(config["credit_half_life_s"]))
+
+
+@njit(cache=True, nogil=True)
+def _settle(p, now):
+    if now > p.t[1]:
+        if p.now[2] > 0.0:
+            p.now[2] *= _kept(p.t[1], p.credit_half_life_s, now)
+        p.t[1] = now
+
+
+@njit(cache=True, nogil=True)
+def _cross(p, now, price):
+    """The price is this; levels that it reached are consumed."""
+    l = p.l
+    p.now[1] = price
+    if not (price <= p.v[0, 0] or price >= p.v[1, 0]):
+        return
+    _settle(p, now)
+    if price <= p.v[0, 0]:
+        index = _first(l, price)
+        p.now[2] += _take(l, 0, index, _index(l, p.v[0, 0]) + 1)
+        index = _filled(l, 0, index - 1, -1)
+        p.v[0, 0] = _centre(l, index) if index != NONE else 0.0
+    if price >= p.v[1, 0]:
+        index = _last(l, price)
+        p.now[2] += _take(l, 1, _index(l, p.v[1, 0]) - 1, index)
+        index = _filled(l, 1, index + 1, 1)
+        p.v[1, 0] = _centre(l, index) if index != NONE else math.inf
+
+
+@njit(cache=True, nogil=True)
+def traded(p, now, side, price, qty):
+    """A trade; side: of the taker, qty: base units."""
+    k = 0 if side > 0 else 1
+    p.v[k, 1] += qty
+    p.v[k, 2] += price * qty
+    _cross(p, now, price)
+
+
+@njit(cache=True, nogil=True)
+def _open(p, k, qty):
+    """New positions of one side."""
+    l, price = p.l, p.now[1]
+    entry = p.v[k, 2] / p.v[k, 1] if p.v[k, 1] > 0.0 else price
+    for tier in range(p.share.size):
+        amount = qty * p.share[tier]
+        if amount <= 0.0:
+            continue
+        index = _index(l, entry * p.ratio[k, tier])
+        level = _centre(l, index)
+        if level >= price if k == 0 else level <= price:
+            continue
+        _add(l, k, index, amount)
+        p.v[k, 0] = max(p.v[k, 0], level) if k == 0 else min(p.v[k, 0], level)
+
+
+@njit(cache=True, nogil=True)
+def interested(p, now, interest):
+    """Open interest is this, base units."""
+    if p.t[0] != NONE and now > p.t[0] and p.half_life_s > 0.0:
+        keep = _kept(p.t[0], p.half_life_s, now)
+        _fade(p.l, 0, keep)
+        _fade(p.l, 1, keep)
+    p.t[0] = max(p.t[0], now)
+    _settle(p, now)
+    before, change = p.now[0], interest - p.now[0]
+    if before > 0.0 and p.now[1] > 0.0:
+        if change > 0.0:
+            flow = p.v[0, 1] + p.v[1, 1]
+            longs = 0.5 if p.even or flow <= 0.0 else p.v[0, 1] / flow
+            _open(p, 0, change * longs)
+            _open(p, 1, change * (1.0 - longs))
+        elif change < 0.0:
+            explained = min(p.now[2], -change)
+            p.now[2] -= explained
+            keep = interest / (before - explained)
+            _fade(p.l, 0, keep)
+            _fade(p.l, 1, keep)
+    p.now[0] = interest
+    p.v[:, 1:] = 0.0
+
+
+# ---- whole arrays ----
+
+@njit(cache=True, nogil=True)
+def realised_near(d, ts, side, price, notional, last, at, before, share, below):
+    """At increasing times: notional within `share` below or above the price `last` of that time (nan: not known)."""
+    out = np.empty(at.size)
+    i = 0
+    for q in range(at.size):
+        while i < ts.size and (ts[i] < at[q] if before else ts[i] <= at[q]):
+            realise(d, ts[i], side[i], price[i], notional[i])
+            i += 1
+        low, high = (last[q] * (1.0 - share), last[q]) if below else (last[q], last[q] * (1.0 + share))
+        if math.isnan(last[q]):
+            out[q] = math.nan
+            continue
+        total = 0.0
+        for k in range(2):
+            total += _sum(d.l, k, _first(d.l, low), _last(d.l, high))
+        out[q] = (_kept(d.t[0], d.half_life_s, at[q]) if d.t[0] != NONE else 1.0) * total
+    return out
+
+
+@njit(cache=True, nogil=True)
+def estimated_near(p, ts, side, price, qty, last, at, before, share, below):
+    """The same of the estimated map: longs below, shorts above; nan before open interest is known. side 0: qty is open interest."""
+    out = np.empty(at.size)
+    i = 0
+    for q in range(at.size):
+        while i < ts.size and (ts[i] < at[q] if before else ts[i] <= at[q]):
+            if side[i] == 0:
+                interested(p, ts[i], qty[i])
+            else:
+                traded(p, ts[i], side[i], price[i], qty[i])
+            i += 1
+        if math.isnan(last[q]) or p.now[0] <= 0.0:
+            out[q] = math.nan
+            continue
+        low, high = (last[q] * (1.0 - share), last[q]) if below else (last[q], last[q] * (1.0 + share))
+        total = _value(p.l, 0 if below else 1, _first(p.l, low), _last(p.l, high))
+        out[q] = (_kept(p.t[0], p.half_life_s, at[q]) if p.t[0] != NONE else 1.0) * total
+    return out
