@@ -54,8 +54,9 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
     fast_decay, slow_decay, base_decay = (math.log(2.0) / config[name] for name in ("fast_s", "slow_s", "base_s"))
     bin_ns = round(config["bin_s"] * 1e9)
     return Shape(config["fast"], config["slow"], config["cross"], fast_decay, slow_decay, base_decay, config["size_power"], config["mark_max"],
-                 config["prior_per_min"] / 60.0, config["prior_events"], 2.0 ** (-config["bin_s"] / config["branching_s"]), 1.0 / config["fit_events"],
-                 bin_ns, max(round(config["history_s"] * 1e9) // SLICES // bin_ns, 1), min(math.ceil(config["history_min_s"] / config["bin_s"]), 1 << 30))
+                 config["prior_per_min"] / 60.0, config["prior_events"], 2.0 ** (-config["bin_s"] / config["branching_s"]),
+                 1.0 / config["fit_events"], bin_ns, max(round(config["history_s"] * 1e9) // SLICES // bin_ns, 1),
+                 min(math.ceil(config["history_min_s"] / config["bin_s"]), 1 << 30))
 
 
 def state_of(groups: Sequence[int], g: Shape) -> State:
@@ -68,8 +69,8 @@ def state_of(groups: Sequence[int], g: Shape) -> State:
     learnt["fit"], learnt["counts"] = g.fast + g.slow + g.cross, np.nan
     ts = np.zeros((rows, 2), np.int64)
     ts[count:] = NONE
-    return State(ts, np.zeros((rows, 2, 4)), learnt, np.zeros((count, 2, BUCKETS), np.uint32), np.zeros((count, 2, SLICES, BUCKETS), np.uint16), group,
-                 np.bincount(group, minlength=rows).astype(np.int64))
+    return State(ts, np.zeros((rows, 2, 4)), learnt, np.zeros((count, 2, BUCKETS), np.uint32), np.zeros((count, 2, SLICES, BUCKETS), np.uint16),
+                 group, np.bincount(group, minlength=rows).astype(np.int64))
 
 
 # ---- excitation ----

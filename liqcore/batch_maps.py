@@ -1,4 +1,4 @@
-"""The price ladder and both liquidation maps in Numba: written apart from ladder, density and pending, and equal to them to the bit.
+"""Both liquidation maps in Numba: written apart from density and pending, and equal to them to the bit.
 
 Without what only people ask for (totals of what was added, faded, consumed). Under batch_detectors and batch_feature. Side 0 = longs, 1 = shorts.
 """
@@ -11,169 +11,26 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from liqcore.batch_ladder import (
+    NONE,
+    Ladders,
+    ladder_add,
+    ladder_centre,
+    ladder_edge,
+    ladder_fade,
+    ladder_filled,
+    ladder_first,
+    ladder_index,
+    ladder_last,
+    ladder_move,
+    ladder_sum,
+    ladder_take,
+    ladder_value,
+    ladders_of,
+)
 from liqcore.pending import liquidation_price
 
-BLOCK = 64                       # cells that are summed together, as in ladder.pxd
-NONE = np.iinfo(np.int64).min
 EMPTY = 1.0                      # quote currency: a cell with less counts as holding nothing
-
-
-class Ladders(NamedTuple):
-    """The ladders of both sides."""
-
-    cell: NDArray[np.float64]    # (side, cells): amount / scale, at index & (cells - 1)
-    block: NDArray[np.float64]   # (side, cells / BLOCK)
-    scale: NDArray[np.float64]   # (side,)
-    low: NDArray[np.int64]       # (side,): first index inside; NONE = nothing yet
-    step: float                  # quote currency, or natural logarithm
-    logarithmic: bool
-
-
-def ladders_of(step: float, bin_bps: float, cells: int) -> Ladders:
-    return Ladders(np.zeros((2, cells)), np.zeros((2, cells // BLOCK)), np.ones(2), np.full(2, NONE), step if step > 0.0 else math.log1p(bin_bps / 1e4),
-                   not step > 0.0)
-
-
-@njit(cache=True, nogil=True)
-def _index(l, price):
-    return math.floor((math.log(price) if l.logarithmic else price) / l.step)
-
-
-@njit(cache=True, nogil=True)
-def _edge(l, index):
-    return math.exp(index * l.step) if l.logarithmic else index * l.step
-
-
-@njit(cache=True, nogil=True)
-def _centre(l, index):
-    return math.exp((index + 0.5) * l.step) if l.logarithmic else (index + 0.5) * l.step
-
-
-@njit(cache=True, nogil=True)
-def _first(l, price):
-    """The lowest cell whose centre is at or above a price."""
-    index = _index(l, price)
-    return index if _centre(l, index) >= price else index + 1
-
-
-@njit(cache=True, nogil=True)
-def _last(l, price):
-    index = _index(l, price)
-    return index if _centre(l, index) <= price else index - 1
-
-
-@njit(cache=True, nogil=True)
-def _inside(l, k, first, last):
-    """The part of first..last that the ladder holds."""
-    if l.low[k] == NONE:
-        return 0, -1
-    return max(first, l.low[k]), min(last, l.low[k] + l.cell.shape[1] - 1)
-
-
-@njit(cache=True, nogil=True)
-def _sum_block(l, k, block):
-    total = 0.0
-    for slot in range(block * BLOCK, (block + 1) * BLOCK):
-        total += l.cell[k, slot]
-    l.block[k, block] = total
-
-
-@njit(cache=True, nogil=True)
-def _take(l, k, first, last):
-    """Empty the cells; returns their amount."""
-    total, mask = 0.0, l.cell.shape[1] - 1
-    first, last = _inside(l, k, first, last)
-    for index in range(first, last + 1):
-        slot = index & mask
-        total += l.cell[k, slot]
-        l.cell[k, slot] = 0.0
-        if slot % BLOCK == BLOCK - 1 or index == last:
-            _sum_block(l, k, slot // BLOCK)
-    return total * l.scale[k]
-
-
-@njit(cache=True, nogil=True)
-def _move(l, k, index):
-    """Shift the window by as little as brings index inside."""
-    cells = l.cell.shape[1]
-    low = index if index < l.low[k] else index - cells + 1
-    if low < l.low[k]:
-        _take(l, k, low + cells, l.low[k] + cells - 1)
-    else:
-        _take(l, k, l.low[k], low - 1)
-    l.low[k] = low
-
-
-@njit(cache=True, nogil=True)
-def _add(l, k, index, amount):
-    cells = l.cell.shape[1]
-    if l.low[k] == NONE:
-        l.low[k] = index - cells // 2
-    elif index < l.low[k] or index >= l.low[k] + cells:
-        _move(l, k, index)
-    slot = index & (cells - 1)
-    l.cell[k, slot] += amount / l.scale[k]
-    l.block[k, slot // BLOCK] += amount / l.scale[k]
-
-
-@njit(cache=True, nogil=True)
-def _fade(l, k, keep):
-    l.scale[k] *= keep
-    if l.scale[k] < 1e-100:
-        for slot in range(l.cell.shape[1]):
-            l.cell[k, slot] *= l.scale[k]
-        for block in range(l.block.shape[1]):
-            _sum_block(l, k, block)
-        l.scale[k] = 1.0
-
-
-@njit(cache=True, nogil=True)
-def _sum(l, k, first, last):
-    total, mask = 0.0, l.cell.shape[1] - 1
-    index, last = _inside(l, k, first, last)
-    while index <= last:
-        slot = index & mask
-        if slot % BLOCK == 0 and index + BLOCK - 1 <= last:
-            total += l.block[k, slot // BLOCK]
-            index += BLOCK
-        else:
-            total += l.cell[k, slot]
-            index += 1
-    return total * l.scale[k]
-
-
-@njit(cache=True, nogil=True)
-def _value(l, k, first, last):
-    """Sum of amount x price of the cells."""
-    total, mask = 0.0, l.cell.shape[1] - 1
-    index, last = _inside(l, k, first, last)
-    if index > last:
-        return 0.0
-    ratio = math.exp(l.step)
-    price = _centre(l, index)
-    while index <= last:
-        slot = index & mask
-        if slot % BLOCK == 0 and l.block[k, slot // BLOCK] == 0.0:
-            index += BLOCK
-            price = _centre(l, index)
-            continue
-        total += l.cell[k, slot] * price
-        price = price * ratio if l.logarithmic else price + l.step
-        index += 1
-    return total * l.scale[k]
-
-
-@njit(cache=True, nogil=True)
-def _filled(l, k, index, step):
-    """The first cell from index on, up (step 1) or down (-1), that holds anything; NONE."""
-    mask = l.cell.shape[1] - 1
-    low, high = _inside(l, k, NONE, np.iinfo(np.int64).max)
-    index = max(index, low) if step > 0 else min(index, high)
-    while low <= index <= high:
-        if l.cell[k, index & mask] * l.scale[k] > 0.0:
-            return index
-        index += step
-    return NONE
 
 
 @njit(cache=True, nogil=True)
@@ -198,9 +55,9 @@ class Realised(NamedTuple):
 
 def realised_of(config: Mapping[str, Any]) -> Realised:
     """A fresh map; config: DensityConfig.as_dict()."""
-    return Realised(ladders_of(config["step"], config["bin_bps"], config["cells"]), np.zeros(config["cells"], np.bool_), np.array([NONE, NONE, NONE, 1]),
-                    np.full(1, np.nan), float(config["half_life_s"]), config["quantile"], float(config["floor"]), round(config["refresh_s"] * 1e9),
-                    config["occupied_min"])
+    return Realised(ladders_of(config["step"], config["bin_bps"], config["cells"]), np.zeros(config["cells"], np.bool_),
+                    np.array([NONE, NONE, NONE, 1]), np.full(1, np.nan), float(config["half_life_s"]), config["quantile"], float(config["floor"]),
+                    round(config["refresh_s"] * 1e9), config["occupied_min"])
 
 
 @njit(cache=True, nogil=True)
@@ -229,18 +86,18 @@ def realise(d, now, side, price, notional):
     elif now > d.t[0]:
         if d.half_life_s > 0.0:
             keep = _kept(d.t[0], d.half_life_s, now)
-            _fade(l, 0, keep)
-            _fade(l, 1, keep)
+            ladder_fade(l, 0, keep)
+            ladder_fade(l, 1, keep)
         d.t[0] = now
     if d.t[1] == NONE:
         d.t[1] = now
     before = l.low[k]
-    _add(l, k, _index(l, price), notional)
+    ladder_add(l, k, ladder_index(l, price), notional)
     if l.low[k] != before:                           # both sides keep the same window of prices
         if before == NONE:
             l.low[1 - k] = l.low[k]
         else:
-            _move(l, 1 - k, l.low[k] if l.low[k] < before else l.low[k] + cells - 1)
+            ladder_move(l, 1 - k, l.low[k] if l.low[k] < before else l.low[k] + cells - 1)
         _refresh(d, now)
     elif now - d.t[1] >= d.refresh_ns:
         _refresh(d, now)
@@ -259,12 +116,12 @@ def zone_at(d, index):
         first -= 1
     while hot(d, last + 1):
         last += 1
-    return _edge(d.l, first), _edge(d.l, last + 1), _sum(d.l, 0, first, last), _sum(d.l, 1, first, last), last - first + 1
+    return ladder_edge(d.l, first), ladder_edge(d.l, last + 1), ladder_sum(d.l, 0, first, last), ladder_sum(d.l, 1, first, last), last - first + 1
 
 
 @njit(cache=True, nogil=True)
 def place(d, price):
-    return _index(d.l, price)
+    return ladder_index(d.l, price)
 
 
 @njit(cache=True, nogil=True)
@@ -273,16 +130,16 @@ def free_around(d, price):
     low, high = 0.0, math.inf
     if d.t[2] == NONE:
         return low, high
-    index = min(_index(d.l, price), d.t[2] + d.hot.size) - 1
+    index = min(ladder_index(d.l, price), d.t[2] + d.hot.size) - 1
     while index >= d.t[2]:
         if hot(d, index):
-            low = _edge(d.l, index + 1)
+            low = ladder_edge(d.l, index + 1)
             break
         index -= 1
-    index = max(_index(d.l, price), d.t[2] - 1) + 1
+    index = max(ladder_index(d.l, price), d.t[2] - 1) + 1
     while index < d.t[2] + d.hot.size:
         if hot(d, index):
-            high = _edge(d.l, index)
+            high = ladder_edge(d.l, index)
             break
         index += 1
     return low, high
@@ -329,15 +186,15 @@ def _cross(p, now, price):
         return
     _settle(p, now)
     if price <= p.v[0, 0]:
-        index = _first(l, price)
-        p.now[2] += _take(l, 0, index, _index(l, p.v[0, 0]) + 1)
-        index = _filled(l, 0, index - 1, -1)
-        p.v[0, 0] = _centre(l, index) if index != NONE else 0.0
+        index = ladder_first(l, price)
+        p.now[2] += ladder_take(l, 0, index, ladder_index(l, p.v[0, 0]) + 1)
+        index = ladder_filled(l, 0, index - 1, -1)
+        p.v[0, 0] = ladder_centre(l, index) if index != NONE else 0.0
     if price >= p.v[1, 0]:
-        index = _last(l, price)
-        p.now[2] += _take(l, 1, _index(l, p.v[1, 0]) - 1, index)
-        index = _filled(l, 1, index + 1, 1)
-        p.v[1, 0] = _centre(l, index) if index != NONE else math.inf
+        index = ladder_last(l, price)
+        p.now[2] += ladder_take(l, 1, ladder_index(l, p.v[1, 0]) - 1, index)
+        index = ladder_filled(l, 1, index + 1, 1)
+        p.v[1, 0] = ladder_centre(l, index) if index != NONE else math.inf
 
 
 @njit(cache=True, nogil=True)
@@ -358,11 +215,11 @@ def _open(p, k, qty):
         amount = qty * p.share[tier]
         if amount <= 0.0:
             continue
-        index = _index(l, entry * p.ratio[k, tier])
-        level = _centre(l, index)
+        index = ladder_index(l, entry * p.ratio[k, tier])
+        level = ladder_centre(l, index)
         if level >= price if k == 0 else level <= price:
             continue
-        _add(l, k, index, amount)
+        ladder_add(l, k, index, amount)
         p.v[k, 0] = max(p.v[k, 0], level) if k == 0 else min(p.v[k, 0], level)
 
 
@@ -371,8 +228,8 @@ def interested(p, now, interest):
     """Open interest is this, base units."""
     if p.t[0] != NONE and now > p.t[0] and p.half_life_s > 0.0:
         keep = _kept(p.t[0], p.half_life_s, now)
-        _fade(p.l, 0, keep)
-        _fade(p.l, 1, keep)
+        ladder_fade(p.l, 0, keep)
+        ladder_fade(p.l, 1, keep)
     p.t[0] = max(p.t[0], now)
     _settle(p, now)
     before, change = p.now[0], interest - p.now[0]
@@ -386,8 +243,8 @@ def interested(p, now, interest):
             explained = min(p.now[2], -change)
             p.now[2] -= explained
             keep = interest / (before - explained)
-            _fade(p.l, 0, keep)
-            _fade(p.l, 1, keep)
+            ladder_fade(p.l, 0, keep)
+            ladder_fade(p.l, 1, keep)
     p.now[0] = interest
     p.v[:, 1:] = 0.0
 
@@ -409,7 +266,7 @@ def realised_near(d, ts, side, price, notional, last, at, before, share, below):
             continue
         total = 0.0
         for k in range(2):
-            total += _sum(d.l, k, _first(d.l, low), _last(d.l, high))
+            total += ladder_sum(d.l, k, ladder_first(d.l, low), ladder_last(d.l, high))
         out[q] = (_kept(d.t[0], d.half_life_s, at[q]) if d.t[0] != NONE else 1.0) * total
     return out
 
@@ -430,6 +287,6 @@ def estimated_near(p, ts, side, price, qty, last, at, before, share, below):
             out[q] = math.nan
             continue
         low, high = (last[q] * (1.0 - share), last[q]) if below else (last[q], last[q] * (1.0 + share))
-        total = _value(p.l, 0 if below else 1, _first(p.l, low), _last(p.l, high))
+        total = ladder_value(p.l, 0 if below else 1, ladder_first(p.l, low), ladder_last(p.l, high))
         out[q] = (_kept(p.t[0], p.half_life_s, at[q]) if p.t[0] != NONE else 1.0) * total
     return out

@@ -58,6 +58,44 @@ def test_a_stop_that_was_never_attached(side):
 
 
 @both
+@pytest.mark.parametrize("first_cancel_is_lost", [False, True])
+def test_an_entry_that_rests_without_its_stop_is_cancelled(side, first_cancel_is_lost):
+    """The venue has shown that it echoes an entry's stop, and drops the next one's: nothing fills naked, not even while nobody can reach the venue
+    (found by fault simulation, seed 2016)."""
+    rig = Rig(side, cooldown_s=0.0)
+    rig.enter()
+    rig.fill_entry()
+    take_profit(rig)
+    at_rest(rig)
+    order = rig.exchange.order
+
+    def without_stop(operation, args, account, now):
+        return order(operation, [{k: v for k, v in a.items() if k not in ("stopLoss", "slTriggerBy", "tpslMode")} for a in args], account, now)
+
+    rig.exchange.order = without_stop                   # type: ignore[method-assign]
+    cancels = []
+    if first_cancel_is_lost:
+        rig.on_rest = lambda call: not call.path.endswith("cancel") or cancels.append(call) or len(cancels) > 1
+    rig.enter(wait_s=0.2)
+    if first_cancel_is_lost:
+        rig.wait(40.0)                                  # the account is read every half minute: it shows the entry again
+    assert "entry without stop" in rig.alarms() and sum(n.kind == "entry without stop" for n in rig.notices) == 1
+    rig.fill_entry()
+    at_rest(rig)
+    assert rig.worst_naked_ns == 0
+
+
+@both
+def test_an_entry_whose_stop_a_venue_never_shows_is_left_alone(side):
+    """Not every venue echoes it: without having seen one, its absence says nothing."""
+    rig = Rig(side)
+    rig.on_push = lambda topic, rows: [row.update(stopLoss="") for row in rows if topic == "order" and row["orderLinkId"]] is not None
+    rig.enter()
+    rig.fill_entry()
+    assert rig.truth()[1] != 0.0 and rig.state() == lc.BracketState.BRACKET_HOLDING and "entry without stop" not in rig.alarms()
+
+
+@both
 def test_moving_the_stop(side):
     rig = Rig(side, trail="0.002")
     rig.enter()

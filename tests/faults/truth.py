@@ -64,6 +64,7 @@ class Truth:
         self.naked: dict[str, int] = {}                      # symbol -> since
         self.stripped: dict[str, int] = {}                   # symbol -> until when its stops may vanish at the venue
         self.spent: dict[str, int] = {}                      # symbol -> when its stop was triggered in vain
+        self.bare: set[str] = set()                          # entries whose stop the venue has left out
         self.exposed: set[str] = set()                       # naked because of one of these: by no deed of the program
         self.foreign: set[str] = set()                       # symbols that somebody else trades, too
         self.created: Counter[str] = Counter()               # link id -> how often a create of it arrived
@@ -107,6 +108,8 @@ class Truth:
             self.counts["entries"] += 1
         if self.created[link_id] > 1:
             self.fail("sent twice", f"a create of {link_id} has reached the venue {self.created[link_id]} times")
+        if parse_order_link_id(link_id) and _of(link_id)[1] & 15 == Role.ROLE_ENTRY and not float(arguments.get("stopLoss") or 0.0):
+            self.bare.add(link_id)
 
     # ---- the books ----
 
@@ -211,6 +214,8 @@ class Truth:
         if found is None:
             return
         self.counts["fills"] += 1
+        if row["orderLinkId"] in self.bare:     # the order's own stop: whoever can reach the venue has seen it, and has the two seconds of the law
+            self.spent[row["symbol"]] = self.clock.now
         run, order = found
         if order & 15 == Role.ROLE_ENTRY:
             key = (run, order >> 40, (order >> 12) & 0xFFFFFFF)

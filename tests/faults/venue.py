@@ -210,12 +210,12 @@ class Venue:
         for (found, _), position in sorted(self.books()["positions"].items()):
             lots = max(1, int(abs(position["qty"]) * share * power + 1e-6))
             if found == symbol and position["qty"]:
-                self.trade_manually(symbol, "Sell" if position["qty"] > 0 else "Buy", f"{lots / power:.10g}")
+                self.trade_manually(symbol, "Sell" if position["qty"] > 0 else "Buy", f"{lots / power:.10g}", reduce=True)
 
-    def trade_manually(self, symbol: str, side: Literal["Buy", "Sell"], qty: str) -> bool:
+    def trade_manually(self, symbol: str, side: Literal["Buy", "Sell"], qty: str, *, reduce: bool = False) -> bool:
         """A market order from the venue's own app; False: the venue refuses it."""
         try:
-            self.exchange.manual_trade(self.key.account, symbol, side, qty, self.clock.now)
+            self.exchange.manual_trade(self.key.account, symbol, side, qty, self.clock.now, reduce=reduce)
         except Refused:
             return False
         self.desk.tell(self.clock.now)

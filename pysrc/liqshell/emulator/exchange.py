@@ -220,11 +220,12 @@ class Exchange(Reads):
 
     # ---- what a test, or a person, does to an account ----
 
-    def manual_trade(self, account: Account, symbol: str, side: Literal["Buy", "Sell"], qty: str, now_ns: int) -> str:
+    def manual_trade(self, account: Account, symbol: str, side: Literal["Buy", "Sell"], qty: str, now_ns: int, *, reduce: bool = False) -> str:
         """A market order from the venue's own app (no orderLinkId): returns its orderId. Refused where the venue does not take it."""
         now_ns = max(now_ns, self.matcher.now)
         with _Request(self, now_ns):
-            return self.create(account, {"category": "linear", "symbol": symbol, "side": side, "orderType": "Market", "qty": qty}, now_ns).id
+            fields = {"category": "linear", "symbol": symbol, "side": side, "orderType": "Market", "qty": qty, "reduceOnly": reduce}
+            return self.create(account, fields, now_ns).id
 
     def truth(self, account: Account) -> dict[str, Any]:
         """For tests: what is really so now, as numbers and without any staleness.

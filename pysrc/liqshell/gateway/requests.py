@@ -292,6 +292,8 @@ class Requests:
             self.inquiries.end(order)
             c.report(state_event(c.stamp(), order, state, c.port.reason(state), created=belief["status"] != "sent" or state.executed > 0))
             return
+        if order & 15 == Role.ROLE_ENTRY:
+            self.stops.on_entry(order, state)
         if not asked_at:
             self._seen[order] = c.now
         create = self.flights.get(order, Action.ACTION_CREATE)

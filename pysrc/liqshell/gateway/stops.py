@@ -1,4 +1,4 @@
-"""The stop that is attached to a position: confirmed, lost, put back, moved.
+"""The stop that is attached to an entry and then to its position: confirmed, lost, put back, moved.
 
 It shows at the venue as an order of its own (StopLoss) and as a field of the position. Either confirms it; an absence is believed of an answer to a
 question only. Setting the stop of a position is idempotent and can open nothing, so it may be tried while the machine's own deadline runs.
@@ -60,6 +60,8 @@ class Stops:
         self.positions: dict[int, Position] = {}
         self._moves: dict[int, Move] = {}
         self._watched: dict[int, Watch] = {}
+        self._shown = False                     # the venue has once shown the stop of an entry that rests: not every one does
+        self._bare: dict[int, tuple[int, int]] = {}     # instrument -> entry that rests without its stop, when its cancel was last asked for
 
     # ---- belief ----
 
@@ -117,6 +119,28 @@ class Stops:
             self.hurry(n)                       # even where another seems to take its place: the end of that one may have been lost
         else:
             c.report(order_event(c.stamp(), ts_ns, number, OrderStatus.ORDER_TRIGGERED, executed=state.executed))
+
+    def on_entry(self, order: int, state: OrderState) -> None:
+        """An entry of ours as the venue shows it. One that rests without the stop that was attached to it would fill naked, perhaps while nobody can
+        reach the venue: it is cancelled."""
+        c = self.c
+        if state.stop_loss > 0.0:
+            self._shown = True
+            return
+        n, (known, asked) = c.index[state.symbol], self._bare.get(c.index[state.symbol], (0, 0))
+        if not self._shown or state.standing in ENDED or state.executed > 0.0 or (known == order and c.now - asked < c.settings.ns(AT_WORK_S)):
+            return
+        if known != order:
+            c.counters["entries without their stop"] += 1
+            c.notice(Level.ALARM, "entry without stop", f"entry {state.link_id} rests without its stop: cancelled", state.symbol)
+        self._bare[n] = order, c.now
+
+        def wanted() -> bool:
+            belief = c.belief(order)
+            return belief is not None and belief["status"] != "ended"
+
+        c.ask(c.port.cancel(state.symbol, state.link_id), lambda answer: c.heed(c.port.result_of(answer, Asked.CANCEL), "order"), Urgency.SAVE,
+              f"cancel entry {state.link_id}", wanted=wanted)
 
     def on_position(self, position: Position) -> None:
         """A position as the stream or an answer has it. Only what is not older than what we know."""
