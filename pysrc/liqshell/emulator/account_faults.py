@@ -21,6 +21,7 @@ MESSAGES = {
 OPERATION_OF_PATH = {
     "/v5/order/create": "create", "/v5/order/create-batch": "create", "/v5/order/amend": "amend", "/v5/order/amend-batch": "amend",
     "/v5/order/cancel": "cancel", "/v5/order/cancel-batch": "cancel", "/v5/order/cancel-all": "cancel", "/v5/position/trading-stop": "stop"}
+AT_THE_DOOR = (401, 403, 404)    # a gateway in front of the venue says so: the request has gone no further
 STOP_FIELDS = ("stopLoss", "takeProfit", "trailingStop", "triggerPrice")
 ATTACHED = ("stopLoss", "takeProfit", "slTriggerBy", "tpTriggerBy", "tpslMode", "slOrderType", "tpOrderType", "slLimitPrice", "tpLimitPrice")
 # not numbers, though they may look so
@@ -76,7 +77,7 @@ class Interference:
         if fault := faults.strike("rate_limit", now_ns, channel, operation):
             return Plan(act=False, code=TOO_MANY, reset_header=fault.reset_header)
         if fault := faults.strike("http_error", now_ns, channel, operation) if channel == "rest" else None:
-            plan.act, plan.status = faults.happens(fault.booked), fault.code or 503
+            plan.act, plan.status = fault.code not in AT_THE_DOOR and faults.happens(fault.booked), fault.code or 503
         elif fault := faults.strike("error", now_ns, channel, operation):
             plan.act, plan.code = faults.happens(fault.booked), fault.code or 10016
         if operation in ("create", "amend", "stop") and any(_about_stop(operation, one) for one in args):

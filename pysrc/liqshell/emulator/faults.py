@@ -46,7 +46,8 @@ REQUEST = {
     "lose_ack": "the request is acted on, the answer never comes",
     "lose_request": "the request never arrives",
     "error": "answered with retCode `code` (10000, 10016, 10019: outcome unknown; 10003, 10005: key trouble), acted on with probability `booked`",
-    "http_error": "REST answers HTTP status `code` (500, 502, 503, 403, 429, ...) without a readable body; acted on with probability `booked`",
+    "http_error": "REST answers HTTP status `code` (500, 502, 503, 403, 429, ...) without a readable body; acted on with probability `booked` "
+                  "(401, 403, 404 never: they are said at the door)",
     "rate_limit": "refused with 10006; reset_header: false leaves the reset header out",
     "slow_server": "the request is looked at delay_s + up to jitter_s later: 10002 where its window is over by then",
     "late_ack": "the answer comes delay_s + up to jitter_s later: after the private stream has told the story",
