@@ -23,8 +23,8 @@ class Ladders(NamedTuple):
 
 
 def ladders_of(step: float, bin_bps: float, cells: int) -> Ladders:
-    return Ladders(np.zeros((2, cells)), np.zeros((2, cells // BLOCK)), np.ones(2), np.full(2, NONE), step if step > 0.0 else math.log1p(bin_bps / 1e4),
-                   not step > 0.0)
+    return Ladders(np.zeros((2, cells)), np.zeros((2, cells // BLOCK)), np.ones(2), np.full(2, NONE),
+                   step if step > 0.0 else math.log1p(bin_bps / 1e4), not step > 0.0)
 
 
 @njit(cache=True, nogil=True)
