@@ -23,6 +23,7 @@ from liqshell.venues.reports import ENDED, OrderState, Position, Standing
 ENDED_MAX = 2_048
 LONGEST_S = 4.0                 # between two tries for a position without a stop
 AT_WORK_S = 1.0                 # a stop that was triggered longer ago and has not closed the position does not protect it: its end was not heard of
+AGAIN_S = 1.0                   # between two tries to cancel an entry that rests without its stop
 STOP_KINDS = ("StopLoss",)
 
 
@@ -128,7 +129,7 @@ class Stops:
             self._shown = True
             return
         n, (known, asked) = c.index[state.symbol], self._bare.get(c.index[state.symbol], (0, 0))
-        if not self._shown or state.standing in ENDED or state.executed > 0.0 or (known == order and c.now - asked < c.settings.ns(AT_WORK_S)):
+        if not self._shown or state.standing in ENDED or state.executed > 0.0 or (known == order and c.now - asked < c.settings.ns(AGAIN_S)):
             return
         if known != order:
             c.counters["entries without their stop"] += 1
