@@ -140,7 +140,7 @@ cdef void density_refresh(density_t* d, const density_config_t* g, int64_t now) 
     cdef ladder_t* b = &d.ladder[1]
     cdef int32_t slot
     cdef int n = 0
-    cdef double amount, least
+    cdef double amount
     d.refreshed = now
     d.version += 1
     memset(d.hot, 0, a.cells // 8)
@@ -155,11 +155,10 @@ cdef void density_refresh(density_t* d, const density_config_t* g, int64_t now) 
     d.total[1] = ladder_total(b)
     if n < g.occupied_min or n == 0:
         return
-    d.threshold = _select(d.scratch, n, <int> (g.quantile * (n - 1)))
-    least = max(max(d.threshold, g.floor), EMPTY)
+    d.threshold = max(_select(d.scratch, n, <int> (g.quantile * (n - 1))), g.floor)
     d.hot_low = a.low
     for slot in range(a.cells):
-        if a.cell[slot] * a.scale + b.cell[slot] * b.scale >= least:
+        if a.cell[slot] * a.scale + b.cell[slot] * b.scale >= d.threshold:
             d.hot[slot // 64] |= <uint64_t> 1 << (slot % 64)
 
 
