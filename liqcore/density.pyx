@@ -11,7 +11,7 @@ from libc.string cimport memcpy, memset
 from liqcore.ladder cimport (ladder_add, ladder_centre, ladder_edge, ladder_fade, ladder_first, ladder_free, ladder_index, ladder_init, ladder_last,
                              ladder_load, ladder_move, ladder_next, ladder_reset, ladder_save, ladder_sum, ladder_total)
 
-from liqcore.snapshot import pack, unpack
+from liqcore.snapshot import fitting, pack, unpack
 
 SNAPSHOT_NAME = b"liqcore-density-1\n"
 cdef double NOTIONAL_MAX = 1099511627776.0      # 2**40
@@ -414,11 +414,9 @@ cdef class RealisedDensity:
 
     def restore(self, bytes data):
         """Continue from a snapshot of the same configuration; ValueError, and no change, otherwise."""
-        cdef list parts = unpack(SNAPSHOT_NAME, data, "density map")
-        if len(parts) != 3 or parts[0] != repr(self.config).encode():
-            raise ValueError(f"density map snapshot: of another configuration; this one is {self.config!r}")
-        density_load(&self.c, parts[1])
-        self.now = int(parts[2])
+        cdef list parts = fitting(SNAPSHOT_NAME, data, "density map", self.config, (None, None))
+        density_load(&self.c, parts[0])
+        self.now = int(parts[1])
 
     def __repr__(self):
         return f"RealisedDensity(long={self.c.total[0]:g}, short={self.c.total[1]:g}, threshold={self.c.threshold:g})"
