@@ -1,6 +1,6 @@
 """A running check that liquidations are read the right way round, by prices alone: whoever is closed by force is closed at a bad price. A long's
-bankruptcy price (Bybit's p, most of OKX's bkPx) lies below mark, a short's above; the limit of a forced order (Binance's p, in aux_qty) lies below its
-fill where a long is sold, above where a short is bought. A price that hardly differs from what it is compared with is a fill, and says nothing."""
+bankruptcy price (Bybit's p, most of OKX's bkPx) lies below mark, a short's above; the limit of a forced order (Binance's p, in aux_qty) lies below
+its fill where a long is sold, above where a short is bought. A price that hardly differs from what it is compared with is a fill, and says nothing."""
 
 from libc.stdint cimport int32_t
 

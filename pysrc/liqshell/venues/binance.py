@@ -1,9 +1,10 @@
 """Binance USD-M futures: public frames to events, subscriptions, the poll of open interest. Pure functions and classes, no sockets.
 
 `S` of a forceOrder is the side of the FORCED ORDER: SELL = a long was closed by force. Its price here is the average fill `ap` and its quantity
-what was filled, `z`; `p` is the limit of the order, about 39 bps worse (aux_qty: by it the engine checks that sides are read rightly). `m` of a trade: the buyer was the maker, so the taker sold. At most one
-liquidation a second and contract is sent (the largest, before 2026-04 said to be the latest): the feed is CENSORED. Since 2026-06-30 the all-market
-stream carries the coin-margined contracts too (`st` 2, at the top or inside `o`), whose quantities are contracts: they are counted and left out.
+what was filled, `z`; `p` is the limit of the order, about 39 bps worse: aux_qty, by which the engine checks that sides are read rightly. `m` of a
+trade: the buyer was the maker, so the taker sold. At most one liquidation a second and contract is sent (the largest, before 2026-04 said to be the
+latest): the feed is CENSORED. Since 2026-06-30 the all-market stream carries the coin-margined contracts too (`st` 2, at the top or inside `o`),
+whose quantities are contracts: they are counted and left out.
 """
 
 from collections.abc import Mapping, Sequence
