@@ -160,6 +160,35 @@ def _mean_std(totals, squares, m, young, pivots):
     return mean, np.sqrt(square * (1.0 / m[0]))
 
 
+# ---- sums of both sides: acc = [long high, long low, short high, short low] ----
+
+@njit(cache=True)
+def enter(acc, side, x):
+    k = 0 if side > 0 else 2
+    h, l = _split(x)
+    acc[k + 1] += l
+    acc[k] += h + (U1 if acc[k + 1] < l else U0)
+
+
+@njit(cache=True)
+def leave(acc, side, x):
+    k = 0 if side > 0 else 2
+    h, l = _split(x)
+    acc[k] = acc[k] - h - (U1 if acc[k + 1] < l else U0)
+    acc[k + 1] -= l
+
+
+@njit(cache=True)
+def of(acc, side):
+    return _joined(acc[0], acc[1]) if side > 0 else _joined(acc[2], acc[3])
+
+
+@njit(cache=True)
+def both(acc):
+    low = acc[1] + acc[3]
+    return _joined(acc[0] + acc[2] + (U1 if low < acc[1] else U0), low)
+
+
 @njit(cache=True)
 def _close(values, totals, squares, m, young, pivots, z, now, segment_ns):
     """Close the segments that ended; z = [segment or -1, current sum, mean, std]."""

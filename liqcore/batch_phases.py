@@ -11,7 +11,7 @@ from numba import njit
 
 from liqcore import batch_excitation as excitation
 from liqcore import batch_maps as maps
-from liqcore.batch_cascade import U0, U1, _close, _joined, _split
+from liqcore.batch_cascade import _close, both, enter, leave, of
 
 CAPACITY = 2048              # WINDOW_CAPACITY of episode.pxd
 NEVER = 0x7FFFFFFFFFFFFFFF
@@ -19,33 +19,6 @@ IDLE, BUILDING, ACTIVE, DECELERATING, EXHAUSTED = range(5)
 
 
 # ---- windows: acc = [long high, long low, short high, short low], bounds = [oldest, newest] ----
-
-@njit(cache=True)
-def enter(acc, side, x):
-    k = 0 if side > 0 else 2
-    h, l = _split(x)
-    acc[k + 1] += l
-    acc[k] += h + (U1 if acc[k + 1] < l else U0)
-
-
-@njit(cache=True)
-def leave(acc, side, x):
-    k = 0 if side > 0 else 2
-    h, l = _split(x)
-    acc[k] = acc[k] - h - (U1 if acc[k + 1] < l else U0)
-    acc[k + 1] -= l
-
-
-@njit(cache=True)
-def of(acc, side):
-    return _joined(acc[0], acc[1]) if side > 0 else _joined(acc[2], acc[3])
-
-
-@njit(cache=True)
-def both(acc):
-    low = acc[1] + acc[3]
-    return _joined(acc[0] + acc[2] + (U1 if low < acc[1] else U0), low)
-
 
 @njit(cache=True)
 def pass_time(ts, side, x, acc, bounds, now, window):
@@ -110,6 +83,17 @@ def _dollar_time(ts, side, x, acc, bounds, n, v, now, window, silence, trigger, 
 
 
 @njit(cache=True)
+def _since(ts, side, x, i, first, after):
+    """Of the side of print i: what the window holds from after a time, the newest first."""
+    total, own = 0.0, side[i]
+    while i >= first and ts[i] > after:
+        if side[i] == own:
+            total += x[i]
+        i -= 1
+    return total
+
+
+@njit(cache=True)
 def dollar(ts, side, x, until, window, silence, trigger, fall, rearm, out, cause):
     """Prints of at least min_usd only."""
     acc, bounds = np.zeros(4, np.uint64), np.zeros(2, np.int64)
@@ -128,7 +112,9 @@ def dollar(ts, side, x, until, window, silence, trigger, fall, rearm, out, cause
         if n[1 - k, 0] != IDLE:
             v[1 - k, 1 + k] += x[i]
         if n[k, 1] == 1:
-            continue
+            if _since(ts, side, x, i, bounds[0], n[k, 3]) <= trigger:
+                continue
+            n[k, 1] = 0
         volume, fresh = of(acc, side[i]), n[k, 0] == IDLE
         if fresh:
             sequence += 1

@@ -20,7 +20,8 @@ PARAMETERS = (
     Parameter("trigger_usd", 5_000_000.0, 1.0, 1e15, "quote currency", "ACTIVE when the volume of one side inside the window is above (S3-02)"),
     Parameter("fall", 0.6, 0.0, 1.0, "share", "DECELERATING when the volume has fallen by more than this from its peak (S3-11)"),
     Parameter("silence_s", 60.0, 1e-3, 1e5, "s", "EXHAUSTED this long after the last print of the side (ours; S3-06a speaks of 60 to 120 s)"),
-    Parameter("rearm", 0.5, 0.0, 1.0, "share of the trigger", "after an episode the volume must fall below it before the next begins (C23; ours)"),
+    Parameter("rearm", 0.5, 0.0, 1.0, "share of the trigger", "after an episode the volume must fall below it, or what came since "
+              "exceed the trigger, before the next begins (C23; ours)"),
 )
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 
@@ -49,6 +50,18 @@ cdef void recount(dollar_t* d, lane_t* lane) noexcept nogil:
         lane.e.count += (x < 0) == (lane.e.side < 0)
 
 
+cdef double since(const dollar_t* d, const lane_t* lane, int8_t side) noexcept nogil:
+    """What the window holds of a side from after its last episode, the newest first; looked up only while the side is spent."""
+    cdef int64_t i = d.w.pushed - 1
+    cdef double x, total = 0.0
+    while i >= d.w.expired and d.w.ts[i & d.w.mask] > lane.e.ts_last:
+        x = d.w.notional[i & d.w.mask] * side
+        if x > 0.0:
+            total += x
+        i -= 1
+    return total
+
+
 cdef int dollar_push(dollar_t* d, const dollar_config_t* g, int64_t now, int8_t side, double notional, uint8_t flags, signal_t* out) noexcept nogil:
     """One liquidation, after dollar_timer(now)."""
     cdef lane_t* lane = &d.lanes[side < 0]
@@ -63,6 +76,8 @@ cdef int dollar_push(dollar_t* d, const dollar_config_t* g, int64_t now, int8_t 
     window_push(&d.w, now, side, notional)
     if other.e.phase != IDLE:
         episode_add(&other.e, side, notional)
+    if lane.spent and since(d, lane, side) > g.trigger_usd:
+        lane.spent = 0                   # a flush of its own, right behind the last: what is left of that may still be inside
     if lane.spent:
         return 0
     if lane.e.phase == IDLE:

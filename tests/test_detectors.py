@@ -293,6 +293,17 @@ def test_dollar_is_armed_again_when_the_volume_has_fallen():
     assert d.push(96 * SECOND, LONG, 6e6)[0].sequence == 3         # the other side never was spent
 
 
+@pytest.mark.parametrize("side", [LONG, SHORT])
+def test_dollar_hears_a_larger_flush_right_after_one(side):
+    """The first ends in silence with 6 M still inside; what follows never lets the volume fall, and is fifty times as large."""
+    d = alone("dollar", {})
+    assert [s.phase.name for s in d.push(0, side, 6e6)] == ["BUILDING", "ACTIVE"]
+    assert [s.phase.name for s in d.advance(61 * SECOND)] == ["EXHAUSTED"]
+    signals = [s for n in range(60) for s in d.push((74 + n) * SECOND, side, 5e6)]
+    assert [s.phase.name for s in signals] == ["BUILDING", "ACTIVE"] and signals[0].side == side and signals[1].rolling > 6e6
+    assert signals[1].ts == 75 * SECOND                            # with the second print: 10 M since the first ended
+
+
 def test_dollar_forgets_a_slow_start():
     """ts_start, from which S3-08 counts its 5 to 15 s, is the first print that is still inside when the trigger is reached."""
     d = alone("dollar", {})

@@ -69,6 +69,8 @@ class DollarOracle:
         self.inside.push(ts, side, notional)
         if other.phase != "IDLE":
             other.prints.append((ts, side, notional))
+        if lane.spent and sum(row[2] for row in reversed(list(self.inside.rows)) if row[1] == side and row[0] > lane.last) > self.trigger_usd:
+            lane.spent = False
         if lane.spent:
             return out
         if lane.phase == "IDLE":
