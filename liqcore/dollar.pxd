@@ -1,7 +1,7 @@
 """Dollar window: more than `trigger_usd` of one side liquidated within `window_s`, counting prints of at least `min_usd` (REQUIREMENTS S3-01, S3-02).
 
-Each side of each instrument runs its own state machine, so a squeeze inside a flush is seen. It speaks on changes of phase only; after an episode a
-side is armed again when its volume has fallen below `rearm` times the trigger (C23: the written system re-fires on every event, and sees longs only).
+Each side of each instrument runs its own state machine, so a squeeze inside a flush is seen. It speaks on changes of phase only; a side is
+armed again when its volume has fallen below `rearm` times the trigger (C23: the written system re-fires on every event, and sees longs only).
 """
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t

@@ -261,6 +261,42 @@ def test_cascade_fade_is_stopped_by_more_liquidations_of_the_same_side(side):
         assert [(t[0], t[1]) for t in s.trades] == ([(Reason.END_POLICY, side)] if leaves else [])
 
 
+def trickle(stage, side, seconds, every=5.0):
+    """Small liquidations of one side, one every so often: what a large market never is without."""
+    for _ in range(int(seconds / every)):
+        stage.forced(side, 100.0)
+        stage.wait(every)
+
+
+@BOTH
+def test_cascade_fade_sees_and_is_stopped_though_small_liquidations_never_cease(side):
+    """A liquidation of $100 every 5 s hides neither the second cascade of the hour, smaller than the first, nor the $500,000 in 10 s that stop the trade."""
+    s = Stage("cascade-fade")
+    s.wait(60)
+    burst(s, side, usd=3 * MILLION)
+    trickle(s, side, 1800)
+    assert [way for _, way, _ in s.asked] == [side] and s.left == []
+    burst(s, side)
+    trickle(s, side, 110)
+    assert [way for _, way, _ in s.asked] == [side, side], "the second is one of its own"
+    burst(s, side, count=3, usd=0.2 * MILLION)
+    s.wait(5)
+    assert len(s.left) == 1 and [(t[0], t[1]) for t in s.trades][1:] == [(Reason.END_POLICY, side)]
+
+
+@BOTH
+def test_momentum_sees_the_second_cascade_though_large_prints_never_cease(side):
+    """A print of $60,000 every minute keeps neither the first cascade's peak nor its phase."""
+    s = momentum(side, "score_min = 0\n")
+    for count in (8, 4):
+        burst(s, side, count=count)
+        for _ in range(15):
+            s.wait(60)
+            s.forced(side, 60_000.0)
+        s.wait(91)                                              # S3-08 counts from the first large print: none within 90 s before the next cascade
+    assert [way for _, way, _ in s.asked] == [-side, -side]
+
+
 @BOTH
 def test_cascade_fade_leaves_when_the_same_cascade_is_active_again(side):
     """It slowed, we went against it, and it goes on above its peak: that is "cascade continues", not another entry."""
