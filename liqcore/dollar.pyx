@@ -19,7 +19,8 @@ PARAMETERS = (
     Parameter("window_s", 90.0, 1e-3, 1e5, "s", "rolling window (S3-02)"),
     Parameter("trigger_usd", 5_000_000.0, 1.0, 1e15, "quote currency", "ACTIVE when the volume of one side inside the window is above (S3-02)"),
     Parameter("fall", 0.6, 0.0, 1.0, "share", "DECELERATING when the volume has fallen by more than this from its peak (S3-11)"),
-    Parameter("silence_s", 60.0, 1e-3, 1e5, "s", "EXHAUSTED at the latest this long after the last print of the side (ours; S3-06a speaks of 60 to 120 s)"),
+    Parameter("silence_s", 60.0, 1e-3, 1e5, "s", "EXHAUSTED at the latest this long after the last print of the side (ours; S3-06a speaks "
+              "of 60 to 120 s)"),
     Parameter("rearm", 0.5, 0.0, 1.0, "share of the trigger", "EXHAUSTED when a decelerating side's volume is below it; no other episode begins "
               "before (C23; ours)"),
 )
@@ -143,8 +144,8 @@ cdef class Dollar(Detector):
     """Dollar window of liquidations, both sides. Dollar(name="dollar", **parameters); the parameters are the rows of dollar.PARAMETERS.
 
     BUILDING at the first print of at least min_usd, ACTIVE when the side's volume inside the window is above the trigger, DECELERATING when it has
-    fallen from its peak (ACTIVE again only above that peak), EXHAUSTED when it has then fallen below rearm x trigger, or in silence. Signal: ts_start = the first print; count = prints of the side;
-    long and short notional = prints since; rolling = volume of the side inside the window; z = rolling / trigger; threshold = trigger.
+    fallen from its peak (ACTIVE again only above that peak), EXHAUSTED when it has then fallen below rearm x trigger, or in silence.
+    Signal: ts_start = the first print; count = prints of the side; long and short notional = prints since; rolling = volume of the side inside the window; z = rolling / trigger; threshold = trigger.
     """
 
     def __init__(self, str name="dollar", **parameters):
