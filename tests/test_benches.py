@@ -161,6 +161,7 @@ def test_the_day_is_seeded_and_every_move_of_the_quote_is_made_by_a_trade():
     assert market.settings(50) == market.settings(300)[:50] and len(set(market.detectors(100))) == 100
 
 
+@pytest.mark.slow
 def test_the_loops_and_liqcore_make_the_same_trades(tmp_path):
     """plain Python == Numba == step (queue; walked) == sweep, without latency: number of trades and result, over settings."""
     from benches.simulators import liqcore_step, liqcore_sweep, numba_loop, plain

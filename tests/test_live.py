@@ -95,7 +95,7 @@ def test_a_tampered_recording_is_found_out(tmp_path):
     assert not verdict.identical and verdict.first_difference == len(data) // 2 // lc.AUDIT_DTYPE.itemsize
 
 
-@pytest.mark.parametrize("kind", ["drop", "stall", "half_open", "lose_liquidations"])
+@pytest.mark.parametrize("kind", ["drop", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("stall", "half_open", "lose_liquidations"))])
 def test_fault_in_the_middle_of_a_cascade(tmp_path, kind):
     """The feed is cut, stalled, half-open for 30 s of market time in a cascade: the gap is recorded, nothing is entered until the feed has been
     whole for a detector window, and the run goes on by itself."""

@@ -1,11 +1,20 @@
 """Busy polling: the loop never sleeps, sockets are read without being woken, and everything else goes on."""
 
 import asyncio
+import socket
 
 import picows
 import pytest
+import uvloop
 
 from liqshell.live.spin import READS, Spin
+
+LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+
+
+def run(main, loop) -> None:
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
 
 
 class Echo(picows.WSListener):
@@ -31,7 +40,8 @@ async def pair():
     return server, transport, client
 
 
-def test_a_spinning_loop_delivers_every_frame_once_and_serves_timers():
+@LOOPS
+def test_a_spinning_loop_delivers_every_frame_once_and_serves_timers(loop):
     async def main():
         server, transport, client = await pair()
         spin = Spin()
@@ -51,15 +61,23 @@ def test_a_spinning_loop_delivers_every_frame_once_and_serves_timers():
         assert client.got == sent
         transport.disconnect()
         server.close()
-    asyncio.run(main())
+    run(main, loop)
 
 
-def test_the_socket_is_read_between_the_turns_of_the_loop():
+@LOOPS
+def test_the_socket_is_read_between_the_turns_of_the_loop(loop):
     """What the reader does is counted: READS of each watched socket a turn, none after it was forgotten or the spin has stopped."""
     class Transport:
         def __init__(self):
             self.underlying_transport = self
             self.reads = 0
+            self.socket, self.peer = socket.socketpair()
+
+        def get_extra_info(self, name):
+            return self.socket if name == "socket" else None
+
+        def is_closing(self):
+            return False
 
         def _read_ready(self):
             self.reads += 1
@@ -82,11 +100,44 @@ def test_the_socket_is_read_between_the_turns_of_the_loop():
         last = one.reads
         await asyncio.sleep(0.01)
         assert one.reads == last
-    asyncio.run(main())
+        one.peer.send(b"x")                             # both are the loop's again
+        other.peer.send(b"x")
+        before = other.reads
+        await asyncio.sleep(0.01)
+        assert one.reads > last and other.reads > before
+        for each in (one, other):
+            asyncio.get_running_loop().remove_reader(each.socket)
+            each.socket.close()
+            each.peer.close()
+    run(main, loop)
 
 
+@LOOPS
+def test_a_connection_that_is_given_back_goes_on(loop):
+    """Forgotten while it stands (its age), and after the spin has ended: frames and the close arrive by the loop."""
+    async def main():
+        server, transport, client = await pair()
+        spin = Spin()
+        spin.start()
+        spin.watch(transport)
+        for n, change in enumerate((lambda: None, lambda: spin.forget(transport), lambda: spin.watch(transport), spin.stop)):
+            change()
+            transport.send(picows.WSMsgType.TEXT, b"%d" % n)
+            for _ in range(1000):
+                if len(client.got) > n:
+                    break
+                await asyncio.sleep(0.001)
+            assert client.got[-1] == b"%d" % n
+        transport.disconnect()
+        await asyncio.wait_for(transport.wait_disconnected(), 5.0)
+        spin.forget(transport)
+        server.close()
+    run(main, loop)
+
+
+@LOOPS
 @pytest.mark.parametrize("spin", [False, True])
-def test_a_lost_connection_is_noticed(spin):
+def test_a_lost_connection_is_noticed(spin, loop):
     async def main():
         server, transport, _ = await pair()
         busy = Spin()
@@ -100,4 +151,4 @@ def test_a_lost_connection_is_noticed(spin):
             await asyncio.sleep(0)
         busy.stop()
         server.close()
-    asyncio.run(main())
+    run(main, loop)

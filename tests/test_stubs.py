@@ -69,6 +69,7 @@ def test_checkers_see_the_public_api_as_meant(tmp_path):
     assert {n: revealed.get(n, "").replace("builtins.", "").replace("typing.", "") for n in expected} == expected
 
 
+@pytest.mark.slow
 def test_the_shell_passes_mypy(tmp_path):
     """With the settings of pyproject.toml."""
     done = mypy("mypy", "--config-file", str(ROOT / "pyproject.toml"), str(ROOT / "pysrc" / "liqshell"), str(ROOT / "liqcore" / "__init__.py"),

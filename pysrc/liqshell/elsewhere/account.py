@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from liqshell.config import Config
-from liqshell.elsewhere.exchange import EXCHANGES, Exchange, make_exchange
+from liqshell.elsewhere.exchange import EXCHANGES, OKX, Exchange, make_exchange
 from liqshell.elsewhere.link import PollLink
 from liqshell.elsewhere.port import CcxtPort
 from liqshell.errors import ConfigError, VenueError
@@ -15,12 +15,13 @@ from liqshell.gateway.port import Port
 from liqshell.live.account import LiveAccount
 from liqshell.live.opening import Account
 from liqshell.log import redact
-from liqshell.state.prefix import make_prefix
+from liqshell.state.prefix import make_prefix, short_name
 from liqshell.venues.bybit_signing import Keys
 
 _log = logging.getLogger("liqshell.live")
 WARNING = ("This venue is reached through ccxt, which cannot attach a stop to an entry. From a fill until its stop order rests, the position has NO "
-           "stop at the venue: normally well below two seconds, but nothing protects it if this machine dies in between. Fills are polled for.")
+           "stop at the venue, and nothing protects it if this machine dies in between: one to two seconds, longer with several contracts busy at "
+           "once. Fills are polled for.")
 
 
 def refuse_without_consent(config: Config) -> None:
@@ -33,8 +34,16 @@ def refuse_without_consent(config: Config) -> None:
     if live.watchdog:
         problems.append(ConfigError("live.watchdog", "true", "false with via = \"ccxt\"", "It speaks to Bybit only; there is no second process that "
                                     "withdraws orders here"))
+    if _name_of(config) in OKX and not short_name(config.run.name or "live").isalnum():
+        problems.append(ConfigError("run.name", f"found {config.run.name!r}", "letters and digits", "It begins every client order id, and OKX takes "
+                                    "nothing else in one"))
     if problems:
         raise ConfigError("[live] via = \"ccxt\"", problems=problems)
+
+
+def _name_of(config: Config) -> str:
+    """ccxt's name of the exchange."""
+    return config.live.exchange or EXCHANGES.get(config.feed.venue, "")
 
 
 class ElsewhereAccount(LiveAccount):
@@ -47,9 +56,8 @@ class ElsewhereAccount(LiveAccount):
         self.exchange: Exchange
 
     def _connect(self) -> None:
-        feed, live = self.config.feed, self.config.live
-        name = live.exchange or EXCHANGES.get(feed.venue, "")
-        made = self._made if self._made is not None else make_exchange(name, self._keys, feed.rest_url if feed.rest else "")
+        feed = self.config.feed
+        made = self._made if self._made is not None else make_exchange(_name_of(self.config), self._keys, feed.rest_url if feed.rest else "")
         venue = self.instruments[0].venue
         own = [i for i in self.instruments if i.venue == venue]
         # the prefix of an existing state folder is known only once it is open: bind() sets it

@@ -16,6 +16,7 @@ from liqshell.elsewhere.words import judge, order_row, position_row, trade_row
 from liqshell.errors import ConfigError, VenueError
 from liqshell.gateway.effects import Answer, Call
 from liqshell.log import protect, redact
+from liqshell.state.prefix import TIME_CHARS, is_ours
 from liqshell.venues.bybit_codes import Asked, Outcome
 from liqshell.venues.bybit_signing import Keys
 
@@ -23,9 +24,15 @@ NEEDED = ("createOrder", "cancelOrder", "fetchOpenOrders", "fetchMyTrades", "fet
 EXCHANGES = {"bybit": "bybit", "binance_um": "binanceusdm", "okx": "okx"}       # ccxt's name of our venues
 PASSPHRASE = "LIQCORE_API_PASSPHRASE"       # in the environment, for venues whose keys have one (OKX)
 SYMBOLS_MAX = 10                    # each is polled: more would use up what a venue allows
-ROWS_MAX = 50                       # the most that every venue gives
+ROWS_MAX = 50                       # orders of a question: the most that every venue gives
+FILLS_MAX = 100                     # executions of a question, and how many questions a span of time may take
+PAGES_MAX = 20
 IDS_MAX = 20_000
-SEPARATOR = {"okx": "Z"}            # of the run's prefix and the number in a client order id; OKX takes letters and digits only
+LOOKS_MAX = 3                       # for the order of an execution; then it is nobody's that we know
+OKX = ("okx", "myokx", "okxus")
+SEPARATOR = dict.fromkeys(OKX, "Z")  # of the prefix and the number in a client order id; OKX takes letters and digits only, 32 of them
+# asked beside what is asked for open orders, to see the stops that do_stop places: OKX has several kinds, and ccxt asks for another by default
+STOPS = dict.fromkeys(OKX, {"trigger": True, "ordType": "conditional"})
 CHANGES = {"create": Asked.CREATE, "amend": Asked.AMEND, "cancel": Asked.CANCEL, "stop": Asked.STOP, "leverage": Asked.SETTING}
 
 
@@ -37,7 +44,7 @@ def make_exchange(name: str, keys: Keys, rest: str = "") -> Any:
         raise ConfigError("[live] via", "ccxt is not installed", "pip install 'liqcore[ccxt]'") from None
     if name not in ccxt.exchanges:
         raise ConfigError("[live] exchange", f"found {name!r}", "an exchange that ccxt knows, such as 'binanceusdm'")
-    kinds = ["swap"] if name == "okx" else ["linear"]
+    kinds = ["swap"] if name in OKX else ["linear"]
     phrase = os.environ.get(PASSPHRASE, "")
     if phrase:
         protect(phrase)
@@ -80,8 +87,11 @@ class Exchange:
         self.instruments = {i.symbol: i for i in instruments}
         self.unified: dict[str, str] = {}               # our symbol -> ccxt's
         self.links: OrderedDict[str, str] = OrderedDict()           # order id -> client order id
+        self.sent: dict[str, int] = {}                  # symbol -> when an order of ours was last on its way, now_ms
+        self._stops = STOPS.get(exchange.id, {"trigger": True})
         self._locks = {symbol: asyncio.Lock() for symbol in self.instruments}
-        self._stops = 0
+        self._looks: dict[str, int] = {}                # order id of an execution -> how often its order was looked for in vain
+        self._last_stop = 0
 
     async def open(self) -> None:
         """Load the markets; VenueError with everything that this exchange cannot do for us."""
@@ -98,6 +108,11 @@ class Exchange:
         if unknown:
             raise VenueError(self.base, f"does not list {', '.join(unknown)}", "the symbols of [feed]")
         self.unified = {symbol: by_id[symbol] for symbol in self.instruments}
+        for symbol, i in self.instruments.items():      # sizes go out as the engine counts them
+            size = float(markets[self.unified[symbol]].get("contractSize") or 1.0)
+            if abs(size - i.multiplier) > 1e-9 * i.multiplier:
+                raise VenueError(self.base, f"a contract of {symbol} is {size:g} here and {i.multiplier:g} at the venue of the feed",
+                                 "contracts of one size", "Trade at the venue of the feed")
         if len(self.unified) > SYMBOLS_MAX:
             raise VenueError(self.base, f"{len(self.unified)} symbols", f"at most {SYMBOLS_MAX}: an account without a stream is polled")
         if x.has.get("fetchPositionMode"):
@@ -170,7 +185,7 @@ class Exchange:
     async def open_orders(self, symbol: str) -> list[dict[str, Any]]:
         """Orders that may still do something, stops among them."""
         unified, found = self.unified[symbol], {}
-        for params in ({}, {"trigger": True}):
+        for params in ({}, self._stops):
             for order in await self.exchange.fetch_open_orders(unified, params=params):
                 found[order["id"]] = order
         return [self.row(order, symbol) for order in found.values()]
@@ -186,7 +201,7 @@ class Exchange:
         return [self.row(order, symbol) for order in found.values()]
 
     def row(self, order: dict[str, Any], symbol: str) -> dict[str, Any]:
-        link = order.get("clientOrderId") or ""
+        link = order.get("clientOrderId") or (order.get("info") or {}).get("algoClOrdId") or ""      # OKX: of a stop, and of what it becomes
         if link:
             self.learn(order["id"], link)
         return order_row(order, symbol, link or self.links.get(order["id"], ""), self.is_stop(link), self.now_ms())
@@ -199,47 +214,78 @@ class Exchange:
                 self.links.popitem(last=False)
 
     def is_stop(self, link: str) -> bool:
-        """A client order id of a stop that we put."""
-        return link.startswith(f"{self.prefix}{self.separator}s")
+        """A client order id of a stop that we put, in this life of the run or in one whose state was lost."""
+        run, found, number = link.rpartition(self.separator)
+        return bool(found) and number.startswith("s") and (run == self.prefix or is_ours(run, self.prefix[:-TIME_CHARS]))
 
     async def trades(self, symbol: str, since: int = 0) -> list[dict[str, Any]]:
         """Executions, each with the client id of its order."""
-        found = await self.exchange.fetch_my_trades(self.unified[symbol], since or None, ROWS_MAX)
-        if any(trade["order"] not in self.links for trade in found):
-            for row in [*await self.open_orders(symbol), *await self.past_orders(symbol)]:
-                self.learn(row["order_id"], row["link_id"])
+        found, market = await self._fills(symbol, since), self.exchange.market(self.unified[symbol])
+        if {trade["order"] for trade in found} - self.links.keys():
+            await self.open_orders(symbol)
+            await self.past_orders(symbol)
+        for order in {trade["order"] for trade in found} - self.links.keys():      # somebody else's; or the venue is late with its list
+            self._looks[order] = self._looks.get(order, 0) + 1
+            if self._looks[order] >= LOOKS_MAX:
+                del self._looks[order]
+                self.learn(order, "")
         out = []
         for trade in found:
             link = self.links.get(trade["order"], "")
-            out.append(trade_row(trade, symbol, "" if self.is_stop(link) else link, self.is_stop(link)))
+            out.append(trade_row(trade, symbol, "" if self.is_stop(link) else link, self.is_stop(link), market))
         return out
+
+    async def _fills(self, symbol: str, since: int) -> list[dict[str, Any]]:
+        """All executions since a time, where none is given the newest. A full answer was cut, at its new end or at its old one: which, depends on the
+        venue, so both are asked for."""
+        found: dict[str, dict[str, Any]] = {}
+
+        async def ask(begin: int, **more: int) -> bool:
+            """Whether there may be more."""
+            rows = await self.exchange.fetch_my_trades(self.unified[symbol], begin or None, FILLS_MAX, more)
+            new = {row["id"]: row for row in rows if row["id"] not in found}
+            found.update(new)
+            return len(rows) >= ROWS_MAX and bool(new)
+
+        if await ask(since) and since:
+            for _ in range(PAGES_MAX):
+                if not await ask(max(row["timestamp"] for row in found.values())):
+                    break
+            for _ in range(PAGES_MAX):
+                oldest = min(row["timestamp"] for row in found.values())
+                if oldest <= since or not await ask(since, until=oldest):
+                    break
+        return sorted(found.values(), key=lambda row: row["timestamp"])
 
     # ---- the position and its stop ----
 
     async def position(self, symbol: str) -> dict[str, Any]:
-        """What is held, with the trigger of the stops of ours that cover all of it. Stops that protect nothing any more are withdrawn."""
+        """What is held, with the trigger of the stops that cover all of it. Stops of ours that protect nothing any more are withdrawn."""
+        return (await self.look(symbol))[1]
+
+    async def look(self, symbol: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """Orders that may still do something, and the position as `position` has it: one round of questions for both."""
         async with self._locks[symbol]:
             position = await self._held(symbol)
-            stops = await self._own_stops(symbol)
-            if stops and not position["qty"]:
+            orders = await self.open_orders(symbol)
+            own = [row for row in orders if _is_ours(row)]
+            if own and not position["qty"]:
                 position = await self._held(symbol)          # it may have been opened, and protected, between the two questions
                 if not position["qty"]:
-                    for order in stops:
+                    for order in own:
                         await self._quietly(self._cancel_stop(order, symbol))
-                    stops = []
+                    orders = [row for row in orders if not _is_ours(row)]
+            stops = [row for row in orders if _protects(row, position)]
             covered = sum(order["qty"] - order["executed"] for order in stops)
             if stops and covered >= position["qty"] * (1.0 - 1e-9):
                 triggers = [order["trigger"] for order in stops]
                 position["stop_loss"] = min(triggers) if position["side"] > 0 else max(triggers)       # the last that would act
-            return position
+            return orders, position
 
     async def _held(self, symbol: str) -> dict[str, Any]:
         rows = await self.exchange.fetch_positions([self.unified[symbol]])
         open_ = [row for row in rows if row.get("symbol") == self.unified[symbol] and float(row.get("contracts") or 0.0)]
         return position_row(open_[0] if open_ else {}, symbol, self.now_ms())
-
-    async def _own_stops(self, symbol: str) -> list[dict[str, Any]]:
-        return [row for row in await self.open_orders(symbol) if row["stop_kind"] and row["trigger"]]
 
     async def _cancel_stop(self, order: dict[str, Any], symbol: str) -> None:
         await self.exchange.cancel_order(order["order_id"], self.unified[symbol], {"trigger": True})
@@ -250,14 +296,16 @@ class Exchange:
             position = await self._held(symbol)
             if not position["qty"]:
                 return {"outcome": int(Outcome.DONE), "text": "nothing is held"}
-            stops = await self._own_stops(symbol)
+            stops = [row for row in await self.open_orders(symbol) if _is_ours(row)]
             whole = [one for one in stops if one["trigger"] == float(price) and one["qty"] - one["executed"] >= position["qty"] * (1.0 - 1e-9)]
             if not whole:
-                self._stops += 1
-                link = f"{self.prefix}{self.separator}s{self.now_ms():x}{self._stops:x}"[:36]
-                made = await self.exchange.create_order(
-                    self.unified[symbol], "market", "sell" if position["side"] > 0 else "buy", position["qty"], None,
-                    {"stopLossPrice": float(price), "reduceOnly": True, "clientOrderId": link})
+                self._last_stop = max(self._last_stop + 1, self.now_ms())
+                link = f"{self.prefix}{self.separator}s{self._last_stop:x}"           # at most 31 characters: OKX takes 32
+                params = {"stopLossPrice": float(price), "reduceOnly": True, "clientOrderId": link}
+                if self.exchange.id in OKX:
+                    params["algoClOrdId"] = link            # ccxt sends the other only, under the name that it has on orders that are no stops
+                made = await self.exchange.create_order(self.unified[symbol], "market", "sell" if position["side"] > 0 else "buy", position["qty"],
+                                                        None, params)
                 self.learn(made.get("id"), link)
             for one in stops:
                 if one is not (whole[0] if whole else None):
@@ -276,6 +324,7 @@ class Exchange:
     async def do_create(self, symbol: str, link: str, side: int, qty: str, price: str = "", post_only: bool = False, reduce_only: bool = False,
                         trigger: str = "") -> dict[str, Any]:
         params: dict[str, Any] = {"clientOrderId": link, "reduceOnly": reduce_only}
+        self.sent[symbol] = self.now_ms()
         if post_only:
             params["postOnly"] = True
         if trigger:
@@ -313,3 +362,17 @@ class Exchange:
             if "not modified" not in str(why):
                 raise
         return {"outcome": int(Outcome.DONE)}
+
+
+def _is_ours(order: dict[str, Any]) -> bool:
+    """A stop that do_stop placed: the only orders that are moved and withdrawn here."""
+    return bool(order["stop_kind"] == "StopLoss" and order["trigger"])
+
+
+def _protects(order: dict[str, Any], position: dict[str, Any]) -> bool:
+    """Whether an order would close the position where it loses. One of somebody else only if it can open nothing, and the market has not come to it:
+    what lies on the other side takes a profit."""
+    if not order["trigger"] or not position["qty"] or order["side"] != -position["side"]:
+        return False
+    loses = position["mark"] > 0.0 and (position["mark"] - order["trigger"]) * position["side"] > 0.0
+    return _is_ours(order) or bool(order["reduce_only"] and loses)

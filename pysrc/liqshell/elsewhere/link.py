@@ -15,7 +15,8 @@ from liqshell.log import redact
 from liqshell.venues.bybit_codes import Asked, Outcome
 from liqshell.venues.reports import ENDED, Standing
 
-POLL_S = 0.3                    # wall, between two rounds: a fill is heard of, and its stop on its way, within half a second
+POLL_S = 0.3                    # wall, between two rounds
+HOT_MS = 10_000                 # so long after something rested, was held or was sent a contract is looked at every round; of the others one
 FAILURES_MAX = 3                # rounds in a row, then the channel counts as down
 RECONNECT_S = (0.5, 30.0)
 OVERLAP_MS = 60_000
@@ -37,7 +38,9 @@ class PollLink:
         self._told: dict[str, str] = {}                 # what was said last of each order and position
         self._open: dict[str, str] = {}                 # order id -> symbol, of those that may still do something
         self._seen: dict[str, None] = {}                # executions
-        self._since = 0
+        self._since: dict[str, int] = {}                # symbol -> ms of its newest execution
+        self._active: dict[str, int] = {}               # symbol -> ms, when something last rested or was held there
+        self._whole = True                              # the next round looks at every contract
         self._failures = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -91,6 +94,7 @@ class PollLink:
                 self._wanted.clear()
                 self._up, self._failures = True, 0
                 self._told.clear()
+                self._whole = True
                 self.connects += 1
                 self._on_channel(self.channel, True)
                 while self._up and not self._wanted.is_set():
@@ -104,9 +108,14 @@ class PollLink:
                 task.cancel()
 
     async def _round(self) -> bool:
-        """Everything once. False where it failed."""
+        """Every contract that something may happen to, and one of the others. False where it failed."""
+        x = self._exchange
+        hot_ms = x.now_ms() - HOT_MS
+        hot = [symbol for symbol in x.unified if self._whole or max(self._active.get(symbol, 0), x.sent.get(symbol, 0)) > hot_ms]
+        cold = [symbol for symbol in x.unified if symbol not in hot]
         try:
-            told = await self._changes()
+            for symbol in [*hot, *(cold[self.rounds % len(cold):][:1] if cold else ())]:
+                await self._tell(symbol)
         except Exception as why:            # whatever ccxt makes of it
             self._failures += 1
             if self._failures == FAILURES_MAX and self._up:
@@ -115,34 +124,34 @@ class PollLink:
                 self._wanted.set()
             return False
         self._failures = 0
+        self._whole = False
         self.rounds += 1
-        if any(told.values()) and self._up:
-            self._on_frame(self.channel, json.dumps(told).encode())
         return True
 
-    async def _changes(self) -> dict[str, list[dict[str, Any]]]:
-        executions: list[dict[str, Any]] = []
-        orders: list[dict[str, Any]] = []
-        positions: list[dict[str, Any]] = []
+    async def _tell(self, symbol: str) -> None:
+        """What has changed of a contract. Nothing counts as told before all of its questions are answered."""
         x = self._exchange
-        for symbol in x.unified:
-            now = await x.open_orders(symbol)
-            gone = {order_id for order_id, owner in self._open.items() if owner == symbol} - {row["order_id"] for row in now}
-            if gone:                        # ended since the last round: how?
-                now += [row for row in await x.past_orders(symbol) if row["order_id"] in gone]
-            found = await x.trades(symbol, max(0, self._since - OVERLAP_MS) if self._since else x.now_ms() - OVERLAP_MS)
-            executions += [row for row in found if self._is_new(row)]
-            for row in now:
-                if Standing(row["standing"]) in ENDED:
-                    self._open.pop(row["order_id"], None)
-                else:
-                    self._open[row["order_id"]] = symbol
-                if self._changed(row["order_id"], {key: value for key, value in row.items() if key != "updated_ms"}):
-                    orders.append(row)
-            position = await x.position(symbol)
-            if self._changed(f"position {symbol}", {key: position[key] for key in ("side", "qty", "entry", "stop_loss")}):
-                positions.append(position)
-        return {"executions": executions, "orders": orders, "positions": positions}
+        orders, position = await x.look(symbol)
+        gone = {order_id for order_id, owner in self._open.items() if owner == symbol} - {row["order_id"] for row in orders}
+        if gone:                            # ended since the last round: how?
+            orders += [row for row in await x.past_orders(symbol) if row["order_id"] in gone]
+        found = await x.trades(symbol, self._since.get(symbol, x.now_ms()) - OVERLAP_MS)
+        if not self._up:
+            return
+        told: dict[str, list[dict[str, Any]]] = {"executions": [row for row in found if self._is_new(row)], "orders": [], "positions": []}
+        for row in orders:
+            if Standing(row["standing"]) in ENDED:
+                self._open.pop(row["order_id"], None)
+            else:
+                self._open[row["order_id"]] = symbol
+            if self._changed(row["order_id"], {key: value for key, value in row.items() if key != "updated_ms"}):
+                told["orders"].append(row)
+        if position["qty"] or symbol in self._open.values():
+            self._active[symbol] = x.now_ms()
+        if self._changed(f"position {symbol}", {key: position[key] for key in ("side", "qty", "entry", "stop_loss")}):
+            told["positions"].append(position)
+        if any(told.values()):
+            self._on_frame(self.channel, json.dumps(told).encode())
 
     def _is_new(self, row: dict[str, Any]) -> bool:
         key = f"{row['symbol']} {row['id']}"
@@ -151,7 +160,7 @@ class PollLink:
         self._seen[key] = None
         if len(self._seen) > SEEN_MAX:
             self._seen.pop(next(iter(self._seen)))
-        self._since = max(self._since, row["ts_ms"])
+        self._since[row["symbol"]] = max(self._since.get(row["symbol"], 0), row["ts_ms"])
         return True
 
     def _changed(self, key: str, value: dict[str, Any]) -> bool:

@@ -57,12 +57,21 @@ def order_row(order: dict[str, Any], symbol: str, link: str, is_stop: bool, now_
             "updated_ms": updated}
 
 
-def trade_row(trade: dict[str, Any], symbol: str, link: str, is_stop: bool) -> dict[str, Any]:
-    """Fields of reports.Execution."""
+def fee_of(trade: dict[str, Any], market: dict[str, Any]) -> float:
+    """In the currency that the contract settles in. A fee paid in another (BNB at Binance) is taken at the contract's rate: what it was worth, ccxt
+    does not say."""
     fee = trade.get("fee") or {}
+    if fee.get("currency") in (None, market.get("settle")):
+        return _number(fee.get("cost"))
+    rate = _number(market.get("maker" if trade.get("takerOrMaker") == "maker" else "taker"))
+    return _number(trade["price"]) * _number(trade["amount"]) * (_number(market.get("contractSize")) or 1.0) * rate
+
+
+def trade_row(trade: dict[str, Any], symbol: str, link: str, is_stop: bool, market: dict[str, Any]) -> dict[str, Any]:
+    """Fields of reports.Execution. market: ccxt's, of the contract."""
     return {"id": str(trade["id"]), "order_id": trade.get("order") or "", "link_id": link, "symbol": symbol,
             "side": 1 if trade["side"] == "buy" else -1,
-            "price": _number(trade["price"]), "qty": _number(trade["amount"]), "fee": _number(fee.get("cost")),
+            "price": _number(trade["price"]), "qty": _number(trade["amount"]), "fee": fee_of(trade, market),
             "maker": trade.get("takerOrMaker") == "maker", "kind": "Trade", "stop_kind": "StopLoss" if is_stop else "", "creator": "", "sequence": 0,
             "ts_ms": int(trade["timestamp"])}
 
