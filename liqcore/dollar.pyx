@@ -145,7 +145,8 @@ cdef class Dollar(Detector):
 
     BUILDING at the first print of at least min_usd, ACTIVE when the side's volume inside the window is above the trigger, DECELERATING when it has
     fallen from its peak (ACTIVE again only above that peak), EXHAUSTED when it has then fallen below rearm x trigger, or in silence.
-    Signal: ts_start = the first print; count = prints of the side; long and short notional = prints since; rolling = volume of the side inside the window; z = rolling / trigger; threshold = trigger.
+    Signal: ts_start = the first print; count = prints of the side; long and short notional = prints since;
+    rolling = volume of the side inside the window; z = rolling / trigger; threshold = trigger.
     """
 
     def __init__(self, str name="dollar", **parameters):
