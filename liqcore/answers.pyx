@@ -156,9 +156,16 @@ cdef class Answers:
         w.notional = b.notional if b.notional > 0.0 else b.equity_share * self.account.equity_now()
 
     cdef void leave(self, int p, const signal_t* s, int64_t now) noexcept nogil:
-        """Close what this policy has open on the instrument, and take back what it waits to open."""
+        """Close what this policy has open on the instrument, and take back what it waits, or has asked for at this moment, to open."""
         cdef slot_t* slot = &self.slot[s.instrument]
+        cdef wish_t* w
+        cdef int k
         self.say(p, s, POLICY_LEAVE, now)
+        for k in range(self.wishes_n):
+            w = &self.wishes[k]
+            if w.policy == p and w.s.instrument == s.instrument and w.notional > 0.0:
+                self.refuse(w, POLICY_LEAVE, w.notional, now)
+                w.notional = 0.0
         self.withdraw(s.instrument, p, POLICY_LEAVE, now)
         if slot.state != BRACKET_FLAT and slot.owner == p + 1:
             bracket_leave(slot, &self.inst[s.instrument], END_POLICY, now, self.out)

@@ -62,11 +62,11 @@ def _lane_say(out, cause, made, i, now, n, v, k, phase, trigger, volume):
 
 
 @njit(cache=True)
-def _dollar_time(ts, side, x, acc, bounds, n, v, now, window, silence, trigger, fall, out, cause, made):
+def _dollar_time(ts, side, x, acc, bounds, n, v, now, window, silence, trigger, fall, rearm, out, cause, made):
     """What became true up to now, each at its own moment."""
     while True:
         due = min(_lane_due(n[0, 0], n[0, 3], window, silence), _lane_due(n[1, 0], n[1, 3], window, silence))
-        if (n[0, 0] == ACTIVE or n[1, 0] == ACTIVE) and bounds[0] < bounds[1]:
+        if (n[0, 0] >= ACTIVE or n[1, 0] >= ACTIVE) and bounds[0] < bounds[1]:
             due = min(due, ts[bounds[0]] + window + 1)
         if due > now:
             return made
@@ -78,8 +78,12 @@ def _dollar_time(ts, side, x, acc, bounds, n, v, now, window, silence, trigger, 
             elif n[k, 0] >= ACTIVE and due - n[k, 3] > silence:
                 made = _lane_say(out, cause, made, -1, due, n, v, k, EXHAUSTED, trigger, volume)
                 n[k, 0], n[k, 1] = IDLE, 1
-            elif n[k, 0] == ACTIVE and volume < (1.0 - fall) * v[k, 0]:
-                made = _lane_say(out, cause, made, -1, due, n, v, k, DECELERATING, trigger, volume)
+            else:
+                if n[k, 0] == ACTIVE and volume < (1.0 - fall) * v[k, 0]:
+                    made = _lane_say(out, cause, made, -1, due, n, v, k, DECELERATING, trigger, volume)
+                if n[k, 0] == DECELERATING and volume < rearm * trigger:
+                    made = _lane_say(out, cause, made, -1, due, n, v, k, EXHAUSTED, trigger, volume)
+                    n[k, 0], n[k, 1] = IDLE, 1
 
 
 @njit(cache=True)
@@ -101,7 +105,7 @@ def dollar(ts, side, x, until, window, silence, trigger, fall, rearm, out, cause
     made = sequence = 0
     for i in range(len(ts) + 1):
         now = ts[i] if i < len(ts) else until
-        made = _dollar_time(ts, side, x, acc, bounds, n, v, now, window, silence, trigger, fall, out, cause, made)
+        made = _dollar_time(ts, side, x, acc, bounds, n, v, now, window, silence, trigger, fall, rearm, out, cause, made)
         if i == len(ts):
             break
         k = 0 if side[i] > 0 else 1

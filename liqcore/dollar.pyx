@@ -19,9 +19,10 @@ PARAMETERS = (
     Parameter("window_s", 90.0, 1e-3, 1e5, "s", "rolling window (S3-02)"),
     Parameter("trigger_usd", 5_000_000.0, 1.0, 1e15, "quote currency", "ACTIVE when the volume of one side inside the window is above (S3-02)"),
     Parameter("fall", 0.6, 0.0, 1.0, "share", "DECELERATING when the volume has fallen by more than this from its peak (S3-11)"),
-    Parameter("silence_s", 60.0, 1e-3, 1e5, "s", "EXHAUSTED this long after the last print of the side (ours; S3-06a speaks of 60 to 120 s)"),
-    Parameter("rearm", 0.5, 0.0, 1.0, "share of the trigger", "after an episode the volume must fall below it, or what came since "
-              "exceed the trigger, before the next begins (C23; ours)"),
+    Parameter("silence_s", 60.0, 1e-3, 1e5, "s", "EXHAUSTED at the latest this long after the last print of the side (ours; S3-06a speaks "
+              "of 60 to 120 s)"),
+    Parameter("rearm", 0.5, 0.0, 1.0, "share of the trigger", "EXHAUSTED when a decelerating side's volume is below it; no other episode begins "
+              "before, unless what came since exceeds the trigger (C23; ours)"),
 )
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 
@@ -102,6 +103,7 @@ cdef int dollar_push(dollar_t* d, const dollar_config_t* g, int64_t now, int8_t 
 
 
 cdef int lane_timer(dollar_t* d, const dollar_config_t* g, lane_t* lane, int64_t now, signal_t* out) noexcept nogil:
+    cdef int said = 0
     if lane.e.phase == BUILDING:
         if now - lane.e.ts_last > g.window_ns:
             lane.e.phase = IDLE
@@ -110,9 +112,15 @@ cdef int lane_timer(dollar_t* d, const dollar_config_t* g, lane_t* lane, int64_t
         lane.e.phase = IDLE
         lane.spent = 1
         return 1
-    elif lane.e.phase == ACTIVE and volume(d, lane.e.side) < (1.0 - g.fall) * lane.peak:
-        return say(d, g, lane, now, DECELERATING, 0, out)
-    return 0
+    else:
+        if lane.e.phase == ACTIVE and volume(d, lane.e.side) < (1.0 - g.fall) * lane.peak:
+            said = say(d, g, lane, now, DECELERATING, 0, out)
+        # not by silence alone: one small print a minute would keep the episode, and its peak, for ever, and hide the next cascade
+        if lane.e.phase == DECELERATING and volume(d, lane.e.side) < g.rearm * g.trigger_usd:
+            said += say(d, g, lane, now, EXHAUSTED, 0, out + said)
+            lane.e.phase = IDLE
+            lane.spent = 1
+    return said
 
 
 cdef int dollar_timer(dollar_t* d, const dollar_config_t* g, int64_t now, signal_t* out) noexcept nogil:
@@ -132,8 +140,7 @@ cdef int64_t dollar_deadline(const dollar_t* d, const dollar_config_t* g) noexce
             due = min(due, d.lanes[i].e.ts_last + g.window_ns + 1)
         elif d.lanes[i].e.phase != IDLE:
             due = min(due, d.lanes[i].e.ts_last + g.silence_ns + 1)
-            if d.lanes[i].e.phase == ACTIVE:
-                due = min(due, window_next_expiry(&d.w))
+            due = min(due, window_next_expiry(&d.w))
     return due
 
 
@@ -151,8 +158,9 @@ cdef class Dollar(Detector):
     """Dollar window of liquidations, both sides. Dollar(name="dollar", **parameters); the parameters are the rows of dollar.PARAMETERS.
 
     BUILDING at the first print of at least min_usd, ACTIVE when the side's volume inside the window is above the trigger, DECELERATING when it has
-    fallen from its peak (ACTIVE again only above that peak), EXHAUSTED in silence. Signal: ts_start = the first print; count = prints of the side;
-    long and short notional = prints since; rolling = volume of the side inside the window; z = rolling / trigger; threshold = trigger.
+    fallen from its peak (ACTIVE again only above that peak), EXHAUSTED when it has then fallen below rearm x trigger, or in silence.
+    Signal: ts_start = the first print; count = prints of the side; long and short notional = prints since;
+    rolling = volume of the side inside the window; z = rolling / trigger; threshold = trigger.
     """
 
     def __init__(self, str name="dollar", **parameters):

@@ -181,6 +181,27 @@ def test_leave_closes_what_this_policy_opened_and_nothing_else(side):
     assert desk.ended() == ["END_POLICY"] and desk.reasons(AuditKind.AUDIT_POLICY).count("POLICY_LEAVE") == 2
 
 
+@pytest.mark.parametrize("other", [False, True], ids=["its own", "another's"])
+def test_leave_takes_back_what_the_policy_has_asked_for_at_this_moment(other):
+    """Two detectors speak at one moment: enter, then leave. The later word holds, for this policy and this instrument only."""
+    def says(signal, market):
+        return bracket(LONG, notional=1000.0) if market.detector == "first" else lc.Leave() if signal.instrument == 0 else None
+
+    names, detectors = ["A", "B"], [lc.make_detector("bars", name, period_s=60.0) for name in ("first", "second")]
+    policies = [Script(says)] + [Script(lambda s, m: bracket(LONG, notional=500.0) if m.detector == "second" and s.instrument == 0 else None)] * other
+    engine = lc.Engine(names, policy=policies, risk=limits(), detectors=detectors)
+    for n in range(2):
+        engine.on_trade(START + 1, START + 1, n, 1, 2500.0, 1.0)
+        engine.on_ticker(START + 1, START + 1, n, 2500.0)
+    for n in range(2):
+        engine.on_trade(START + MINUTE - 1, START + MINUTE - 1, n, 1, 2500.0, 1.0)
+    engine.advance(START + MINUTE)
+    entries = [r for r in engine.drain() if r.role == lc.Role.ROLE_ENTRY]
+    assert [r.instrument.symbol for r in entries] == (["A", "B"] if other else ["B"])
+    reasons = [(int(r["instrument"]), lc.Reason(int(r["reason"])).name) for r in engine.audit.drain() if r["kind"] == AuditKind.AUDIT_RISK]
+    assert sorted(reasons) == sorted([(0, "POLICY_LEAVE"), (1, "OK")] + [(0, "OK")] * other)
+
+
 def test_what_a_policy_remembers_survives_and_is_refused_by_one_that_cannot():
     class Counts(Script):
         def __init__(self):

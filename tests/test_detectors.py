@@ -275,7 +275,7 @@ def test_dollar_long_flush_and_short_squeeze_by_the_numbers_of_s3(side):
 
 
 def test_dollar_decelerates_at_sixty_percent_and_speeds_up_above_its_peak_only():
-    d = alone("dollar", {"silence_s": 300.0})
+    d = alone("dollar", {"silence_s": 300.0, "rearm": 0.2})
     d.push(0, LONG, 6e6)
     d.push(60 * SECOND, LONG, 1e6)
     slow, = d.advance(100 * SECOND)
@@ -302,6 +302,21 @@ def test_dollar_hears_a_larger_flush_right_after_one(side):
     signals = [s for n in range(60) for s in d.push((74 + n) * SECOND, side, 5e6)]
     assert [s.phase.name for s in signals] == ["BUILDING", "ACTIVE"] and signals[0].side == side and signals[1].rolling > 6e6
     assert signals[1].ts == 75 * SECOND                            # with the second print: 10 M since the first ended
+
+
+@pytest.mark.parametrize("side", [LONG, SHORT])
+def test_dollar_small_prints_do_not_keep_an_episode_for_ever(side):
+    """A cascade that is over ends though somebody is liquidated every minute: else its peak would hide every smaller cascade of the day."""
+    d, said = alone("dollar", {"min_usd": 0.0, "silence_s": 120.0}), []
+    for start in (0, 1800):
+        for n in range(2 if start else 3):
+            said += d.push((start + n) * SECOND, side, 3e6)
+        for minute in range(1, 29):
+            said += d.push((start + minute * 60) * SECOND, side, 100.0)
+            said += d.push((start + minute * 60 + 30) * SECOND, -side, 100.0)
+    found = [(s.ts // SECOND, s.phase.name) for s in said if s.side == side and s.phase.name != "BUILDING"]
+    assert found == [(1, "ACTIVE"), (91, "DECELERATING"), (92, "EXHAUSTED"),                   # 9 M, 3 M, nothing: 2.5 M is half the trigger
+                     (1801, "ACTIVE"), (1891, "DECELERATING"), (1891, "EXHAUSTED")]             # 6 M, then 60 % and half the trigger at once
 
 
 def test_dollar_forgets_a_slow_start():

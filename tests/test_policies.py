@@ -98,8 +98,9 @@ def test_brackets_have_the_written_numbers(name, expected):
     ("trend", "anomaly", {"kind": "anomaly", "purity": 0.75}),                                                      # S1-07
     ("momentum", "momentum", {"kind": "dollar", "min_usd": 50_000, "window_s": 90, "trigger_usd": 5_000_000, "fall": 0.6}),           # S3-01, S3-02, S3-11
     ("cascade-fade", "cascade-fade", {"kind": "dollar", "trigger_usd": 5_000_000}),                                 # S4-10
-    ("imbalance", "imbalance", {"kind": "imbalance", "share": 0.7}),                                                # S4-11
-    ("breakout", "breakout", {"kind": "rate", "sigma": 3.0}),                                                       # S4-13
+    ("imbalance", "imbalance", {"kind": "imbalance", "share": 0.7, "window_s": 300}),                               # S4-11, S4-04
+    ("zone", "zone", {"kind": "zone", "leave_bps": 50, "sides": "matching"}),                                       # S4-12
+    ("breakout", "breakout", {"kind": "rate", "sigma": 3.0, "window_s": 60}),                                       # S4-13, S4-15a
     ("reversal", "bars", {"kind": "bars", "period_s": 60}),                                                         # S0-05, S0-07
 ])
 def test_detectors_have_the_written_numbers(name, detector, expected):
@@ -111,8 +112,13 @@ def test_detectors_have_the_written_numbers(name, detector, expected):
 @pytest.mark.parametrize(("name", "expected"), [
     ("reversal", {"liq_z": 2.0, "flow_z": 1.0, "funding_max": 0.0, "mirror": False, "feature_liquidations": "liquidations.liq_imbalance@15m:zscore",
                   "feature_flow": "flow.ofi@5m:zscore", "feature_funding": "funding.funding_avg@1h"}),              # S0-02 to S0-05
-    ("momentum", {"score_min": 7.0, "entry_after_s": 5, "entry_until_s": 15, "volume_unit": 10_000_000, "volume_factor_max": 2.0, "size_decimals": 4,
-                  "size_min": 0.001, "size": 0.1, "stop_min": 0.008, "ratio": 2.5, "quiet_s": 600, "trades_per_day": 8}),   # S3
+    ("momentum", {"score_min": 7.0, "entry_from": "first", "entry_after_s": 5, "entry_until_s": 15, "volume_unit": 10_000_000, "volume_factor_max": 2.0,
+                  "size_decimals": 4, "size_min": 0.001, "size": 0.1, "stop_min": 0.008, "ratio": 2.5, "target": "fixed", "quiet_s": 600,
+                  "trades_per_day": 8}),                                                                            # S3-02, S3-08 to S3-12
+    ("momentum", {"feature_speed": "hawkes.next_large@15s", "feature_size": "liquidations.liq_volume@90s:rank", "feature_stretch": "funding.funding:rank",
+                  "feature_fuel_below": "map.pending_below@3pct:rank", "feature_fuel_above": "map.pending_above@3pct:rank",
+                  "feature_count": "liquidations.liq_count@90s", "cluster_use": "obstacle"}),                       # S3-04 to S3-06c: 60 to 120 s, next 3 %
+    ("imbalance", {"feature_long_volume": "liquidations.liq_long_volume@5m", "feature_short_volume": "liquidations.liq_short_volume@5m"}),   # S4-04
     ("cascade-fade", {"hold_min_s": 300}),                                                                          # S4-10
 ])
 def test_parameters_have_the_written_numbers(name, expected):

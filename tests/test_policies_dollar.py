@@ -1,4 +1,4 @@
-"""The two policies on more than $5M of one side: momentum (S3) follows, cascade-fade (S4-10) goes against. What each does after a long and a short flush."""
+"""Momentum (S3) follows more than $5M of one side: what it does after a long and after a short flush. Its opposite: test_policies_cascade_fade.py."""
 
 import pytest
 from liqcore.event import Role
@@ -214,77 +214,68 @@ def test_momentum_with_the_features_of_its_preset(side):
         assert all(7 <= terms["confidence"] <= 10 and terms["stop_loss"] == 0.008 for _, _, terms in s.asked)
 
 
-# ---- cascade-fade ----
+@BOTH
+def test_momentum_sees_the_second_cascade_though_large_prints_never_cease(side):
+    """A print of $60,000 every minute keeps neither the first cascade's peak nor its phase."""
+    s = momentum(side, "score_min = 0\n")
+    for count in (8, 4):
+        burst(s, side, count=count)
+        for _ in range(15):
+            s.wait(60)
+            s.forced(side, 60_000.0)
+        s.wait(91)                                              # S3-08 counts from the first large print: none within 90 s before the next cascade
+    assert [way for _, way, _ in s.asked] == [-side, -side]
+
 
 @BOTH
-def test_cascade_fade_goes_against(side):
-    """C2. After longs were flushed for more than $5M it BUYS, after shorts it SELLS: at market, once the cascade slows; out at 15 minutes at the latest."""
-    s = Stage("cascade-fade")
-    s.wait(60)
+def test_momentum_counts_its_ten_minutes_from_the_trade_that_is_open(side):
+    """S3-12a, S3-12c: a cascade of the other side, whose entry would be refused, does not begin them anew, and is no trade of the day."""
+    s = momentum(side, "funding_min = -1\nscore_min = 0\n")
     burst(s, side)
-    assert s.asked == [], "not while it runs"
-    s.wait(100)
-    (at, way, terms), = s.asked
-    assert way == side, "longs flushed -> buy; shorts flushed -> sell"
-    assert at == pytest.approx(60 + 92.0, abs=0.5), "when the volume inside 90 s had fallen by 60 %"
-    assert (terms["max_hold_s"], terms["stop_loss"], terms["take_profit"], terms["notional"]) == (900.0, 0.02, 0.0, 2000.0)
-    s.wait(900, price=PRICE * (1 - 0.0001 * side))
-    (why, way, *_, held), = s.trades
-    assert (why, way) == (Reason.END_MAX_HOLD, side) and held == pytest.approx(900.0, abs=1.0), "S4-10: 15 minutes"
-    assert s.left == []
-
-
-@BOTH
-def test_cascade_fade_takes_its_reversion_from_5_minutes_on(side):
-    s = Stage("cascade-fade")
-    s.wait(60)
-    burst(s, side)
-    s.wait(100)
-    asked_at = s.asked[0][0]
-    s.wait(800, price=PRICE * (1 + 0.0005 * side))
-    assert s.left == [480.0], "better from the start, but the first bar 300 s after 152 ends at 480"
-    (why, way, *_), = s.trades
-    assert (why, way) == (Reason.END_POLICY, side) and 300.0 <= s.left[0] - asked_at <= 360.0
-
-
-@BOTH
-def test_cascade_fade_is_stopped_by_more_liquidations_of_the_same_side(side):
-    """S4-10. More of the same side -> out; as many of the other side -> stays."""
-    for more, leaves in ((side, True), (-side, False)):
-        s = Stage("cascade-fade")
-        s.wait(60)
-        burst(s, side)
-        s.wait(110)
-        burst(s, more, count=3, usd=0.2 * MILLION)
-        s.wait(5)
-        assert bool(s.left) is leaves
-        assert [(t[0], t[1]) for t in s.trades] == ([(Reason.END_POLICY, side)] if leaves else [])
-
-
-@BOTH
-def test_cascade_fade_leaves_when_the_same_cascade_is_active_again(side):
-    """It slowed, we went against it, and it goes on above its peak: that is "cascade continues", not another entry."""
-    s = Stage("cascade-fade")
-    s.wait(60)
-    burst(s, side)
-    s.wait(100)
+    s.wait(7)
     assert len(s.asked) == 1
-    s.forced(side, 7 * MILLION)
-    s.wait(2)
-    assert len(s.asked) == 1 and s.left == [s.said[-1][3]] and [(t[0], t[1]) for t in s.trades] == [(Reason.END_POLICY, side)]
+    for k in range(34):                                         # as much again every 20 s: it does not slow down
+        s.forced(side, 1.6 * MILLION)
+        if k == 15:
+            burst(s, -side, gap=0.5)
+            s.wait(18.5)
+        else:
+            s.wait(20)
+    assert len(s.asked) == 1 and s.left == [BEGIN + 660.0]
 
 
 @BOTH
-def test_a_wish_is_forgotten_with_the_position_that_may_have_come_of_it(side):
-    s = Stage("cascade-fade")
+def test_momentum_without_a_price_asks_nothing(side):
+    """Liquidations may be heard before the first trade; a size in quote currency needs a price. It once raised, which halts all entries."""
+    s = momentum(side)
     s.wait(60)
-    burst(s, side)
-    s.wait(100)
-    s.wait(1200, price=PRICE * (1 - 0.0001 * side), every=5)
-    burst(s, side)
-    s.wait(100)
-    assert len(s.asked) == 2 and s.left == [], "the second cascade is one of its own"
+    policy, = s.engine.policies
+    decide, seen = policy.on_signal, []
 
+    def blind(signal, market):
+        class Blind:
+            last = 0.0
+
+            def __getattr__(self, name):
+                return getattr(market, name)
+
+        seen.append(answer := decide(signal, Blind()))
+        return answer
+
+    policy.on_signal = blind
+    burst(s, side)
+    s.wait(20)
+    assert len(seen) >= 3 and s.asked == []
+
+
+def test_momentum_never_asks_for_a_target_that_no_bracket_has():
+    s = momentum(LONG, "target = 'ratio'\nratio = 100\n")
+    burst(s, LONG)
+    s.wait(7)
+    assert s.asked[0][2]["take_profit"] == 0.5
+
+
+# ---- both ----
 
 @pytest.mark.parametrize("preset", ["cascade-fade", "momentum"])
 def test_a_snapshot_in_the_middle_changes_nothing(preset):

@@ -91,6 +91,22 @@ def test_measured_shift_makes_the_mean_probability_the_share_of_up():
     assert measured_shift([]) == Shift() and not measured_shift(fires[:99]).calibrated
 
 
+def test_what_is_not_known_is_no_certainty():
+    """A volatility that is not known yet (nan) once made P(UP) 1 above the open, and every ask cheap; an ask that is not known is not paid."""
+    at = {"price": 64_100.0, "open_price": 64_000.0}
+    for volatility, ask in ((math.nan, 0.9), (0.005, math.nan)):
+        judge = HourlyUp(fee=0.01)
+        offer = judge.judge(NOON + 60 * SECOND, True, **at, volatility=volatility, ask=ask)
+        assert not offer.buy and offer.why == "volatility or ask not known" and math.isnan(offer.value)
+        assert judge.judge(NOON + 120 * SECOND, True, **at, volatility=0.005, ask=0.4).buy, "the hour is not used up"
+    known = {"price": 64_000.0, "open": 64_000.0, "close": 64_000.0, "volatility": 0.006, "left_s": 600.0}
+    assert measured_shift([known, known | {"volatility": math.nan}]).hours == 1
+    for bad in (0.0, -1.0, math.nan, math.inf):
+        for wrong in ({"price": bad}, {"open_price": bad}):
+            with pytest.raises(ValueError, match="expected the price and the open of a spot candle"):
+                HourlyUp(fee=0.0).judge(NOON, True, **(at | wrong), volatility=0.005, ask=0.5)
+
+
 def test_distance_with_nothing_left_or_no_volatility():
     assert distance(2.0, 1.0, 0.0, 100.0) == math.inf and distance(1.0, 2.0, 0.01, 0.0) == -math.inf and distance(1.0, 1.0, 0.01, 0.0) == math.inf
 

@@ -1,9 +1,10 @@
 """Strategies 2 to 4 of S4: imbalance, zone, breakout. What each does after a long and after a short flush, with every number of its rows."""
 
 import pytest
+from liqcore.event import Kind
 from stage import BOTH, PRICE, Stage
 
-from liqcore import LONG, SHORT, Reason
+from liqcore import LONG, SHORT, FeedState, Reason
 
 HOUR = 3600
 
@@ -74,6 +75,22 @@ def test_imbalance_is_stopped_when_it_worsens(side):
         assert [(t[0], t[1]) for t in s.trades] == ([(Reason.END_POLICY, side)] if leaves else [])
 
 
+@BOTH
+def test_imbalance_that_turned_behind_a_gap_is_left(side):
+    """S4-11: out when normal. During a gap nobody sees that; when the other side is lopsided afterwards, it has been normal."""
+    s = lopsided(side)
+    s.wait(5)
+    assert s.risk == [Reason.OK]
+    s.push(Kind.FEED, instrument=-1, code=FeedState.FEED_GAP)
+    s.wait(400)
+    assert s.trades == []
+    for _ in range(6):
+        s.forced(-side, 100_000.0)
+        s.wait(1)
+    s.wait(2)
+    assert len(s.asked) == 1 and [(t[0], t[1]) for t in s.trades] == [(Reason.END_POLICY, side)]
+
+
 # ---- breakout ----
 
 def rate(move, extra=""):
@@ -96,7 +113,8 @@ def test_breakout_follows_price(side):
     s = rate(-0.006 * side)
     (at, way, terms), *more = s.asked
     assert way == -side and not more, "S4-13: follow price"
-    assert terms["stop_loss"] == pytest.approx(0.006, rel=0.02) and terms["take_profit"] == 0.0
+    assert terms["stop_loss"] == pytest.approx(0.006 / (1 - 0.006 * side), abs=2e-6), "from here back to where it began"
+    assert terms["take_profit"] == 0.0
     assert s.risk == [Reason.OK]
     s.wait(150)
     (why, way, *_), = s.trades

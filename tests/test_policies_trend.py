@@ -128,6 +128,19 @@ def test_trend_asks_its_judge(side):
 
 
 @BOTH
+def test_trend_that_was_judged_is_sized_by_the_price_of_the_verdict(side):
+    """S1-16a: refPrice is the present one: 500 at 50,500 are 0.009, at 49,500 they are 0.010; at the price of the question it was the other way round."""
+    s = learnt("judge_s = 30\n")
+    segment(s, side, drift=-0.005 * side)
+    s.wait(1)
+    question, = s.engine.questions()
+    s.wait(5, price=PRICE * (1 + 0.01 * side))
+    s.push(Kind.VERDICT, instrument=-1, id=question["id"], code=Judgment.JUDGE_CONFIRM)
+    s.wait(2)
+    assert s.held == pytest.approx(-side * (0.009 if side == LONG else 0.010))
+
+
+@BOTH
 def test_trend_replaces_a_weaker_bracket_and_skips_an_equal_one(side):
     """S1-15a: same token open: a higher confidence closes it first, then opens; otherwise it is skipped."""
     s = learnt("judge_s = 30\n")

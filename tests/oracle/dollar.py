@@ -41,7 +41,7 @@ class DollarOracle:
             return lane.last + self.window_ns + 1
         ends = lane.last + self.silence_ns + 1
         expiry = self.inside.next_expiry()
-        return min(ends, expiry) if lane.phase == "ACTIVE" and expiry is not None else ends
+        return min(ends, expiry) if expiry is not None else ends
 
     def advance(self, ts: int) -> list[Said]:
         out = []
@@ -53,8 +53,12 @@ class DollarOracle:
                 elif lane.phase in ("ACTIVE", "DECELERATING") and due > lane.last + self.silence_ns:
                     out.append(self.say(lane, due, "EXHAUSTED"))
                     lane.phase, lane.spent = "IDLE", True
-                elif lane.phase == "ACTIVE" and self.inside.of(lane.side) < (1.0 - self.fall) * lane.peak:
-                    out.append(self.say(lane, due, "DECELERATING"))
+                else:
+                    if lane.phase == "ACTIVE" and self.inside.of(lane.side) < (1.0 - self.fall) * lane.peak:
+                        out.append(self.say(lane, due, "DECELERATING"))
+                    if lane.phase == "DECELERATING" and self.inside.of(lane.side) < self.rearm * self.trigger_usd:
+                        out.append(self.say(lane, due, "EXHAUSTED"))
+                        lane.phase, lane.spent = "IDLE", True
         return out
 
     def push(self, ts: int, side: int, notional: float, price: float = 0.0) -> list[Said]:

@@ -32,5 +32,6 @@ class Breakout(Ruled):
         move = market.feature(n.feature_move)
         if signal.phase != lc.Phase.ACTIVE or not abs(move) > n.move_min:
             return None
-        stop = min(round(max(abs(move), n.stop_min), 6), float(self.terms(market)["stop_loss"]))
+        back = abs(move) / (1.0 + move)                     # from here to where it began, as a share of the price here
+        stop = min(round(max(back, n.stop_min), 6), float(self.terms(market)["stop_loss"]))
         return self.bracket(market, lc.LONG if move > 0.0 else lc.SHORT, stop_loss=stop)

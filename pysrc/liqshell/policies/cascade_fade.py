@@ -2,7 +2,7 @@
 
 Longs flushed -> buy, shorts flushed -> sell, when the cascade reaches enter_phase. Out between 5 and 15 minutes: from 5 on as soon as price is
 better than at entry, at 15 in any case. The stop is the cascade itself: more liquidations of the same side close the trade; a hard stop stands
-behind.
+behind. While one may be out, a cascade of the other side is passed over.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class CascadeFade(Ruled):
                 return self.leave(signal)
         elif wish is not None and signal.phase == lc.Phase.ACTIVE and signal.side == wish["side"]:
             return self.leave(signal)           # it goes on: the side that we bought is flushed again, by either detector
-        elif market.detector == "cascade-fade" and signal.phase == PHASES[n.enter_phase]:
+        elif wish is None and market.detector == "cascade-fade" and signal.phase == PHASES[n.enter_phase]:
+            # with one out, a cascade of the other side would be refused, and its note would stand for a trade of the wrong side
             return self.ask(signal, market, signal.side)
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import copysign, erf, inf, isfinite, log, sqrt
+from math import copysign, erf, inf, isfinite, isnan, log, nan, sqrt
 
 import liqcore as lc
 
@@ -29,7 +29,12 @@ def settled_up(open_price: float, close_price: float) -> bool:
 
 
 def distance(price: float, open_price: float, volatility: float, left_s: float) -> float:
-    """log(price / open) in standard deviations of what is left of the hour. volatility: of log price, per hour."""
+    """log(price / open) in standard deviations of what is left of the hour. volatility: of log price, per hour; nan = not known, and so is the
+    distance. ValueError where a price is none."""
+    if not (price > 0.0 and open_price > 0.0 and isfinite(price) and isfinite(open_price)) or volatility < 0.0:
+        raise ValueError(f"expected the price and the open of a spot candle and a volatility, got {price!r}, {open_price!r} and {volatility!r}")
+    if isnan(volatility):
+        return nan
     away, deviation = log(price / open_price), volatility * sqrt(max(left_s, 0.0) / 3600.0)
     return away / deviation if deviation > 0.0 else copysign(inf, away) if away else inf         # at the open with nothing left: a tie, up
 
@@ -55,9 +60,11 @@ def probability_up(price: float, open_price: float, volatility: float, left_s: f
 def measured_shift(fires: Iterable[Mapping[str, float]], hours_min: int = 100) -> Shift:
     """The shift that makes the mean probability of past fires equal to their share of UP; each has price, open, close, volatility, left_s.
 
-    Fit it on hours before those that it judges: a shift learnt from the hours it is tried on has seen the answer.
+    Fit it on hours before those that it judges: a shift learnt from the hours it is tried on has seen the answer. Fires whose volatility was not
+    known are left out.
     """
-    rows = [(distance(f["price"], f["open"], f["volatility"], f["left_s"]), settled_up(f["open"], f["close"])) for f in fires]
+    rows = [(distance(f["price"], f["open"], f["volatility"], f["left_s"]), settled_up(f["open"], f["close"])) for f in fires
+            if not isnan(f["volatility"])]
     if not rows:
         return Shift(hours_min=hours_min)
     share, low, high = sum(up for _, up in rows) / len(rows), -5.0, 5.0
@@ -90,11 +97,13 @@ class HourlyUp:
         self.hour = -1              # of the last trade
 
     def judge(self, now: int, fired: bool, price: float, open_price: float, volatility: float, ask: float) -> Offer:
-        """fired: whether the reversal's rule fired at this bar. price, open_price: SPOT, of the hour that now lies in. A buy uses the hour up."""
+        """fired: whether the reversal's rule fired at this bar. price, open_price: SPOT, of the hour that now lies in. A buy uses the hour up.
+        volatility or ask nan = not known: no buy. ValueError where a price is none."""
         hour = hour_of(now)
         up = probability_up(price, open_price, volatility, (hour + HOUR - now) / lc.SECOND, self.shift)
         value = up - ask - self.fee
-        why = ("the rule did not fire" if not fired else "this hour has had its trade" if hour == self.hour else "" if value > self.value_min
+        why = ("the rule did not fire" if not fired else "this hour has had its trade" if hour == self.hour
+               else "volatility or ask not known" if isnan(value) else "" if value > self.value_min
                else f"not worth the ask: {up:.3f} - {ask:.3f} - {self.fee:.3f} = {value:.3f}")
         if not why:
             self.hour = hour

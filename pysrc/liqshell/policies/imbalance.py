@@ -29,6 +29,8 @@ class Imbalance(Ruled):
     def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | lc.Leave | None:
         n, wish = self.numbers(market), self.wish(signal, market)
         if market.detector != BARS:
+            if signal.phase == lc.Phase.ACTIVE and wish is not None and wish["side"] == -signal.side:
+                return self.leave(signal)                       # it has been normal in between: behind a gap, where nobody saw it
             if signal.phase == lc.Phase.ACTIVE:
                 return self.ask(signal, market, signal.side, net=signal.side * (signal.long_notional - signal.short_notional))
             if signal.phase == lc.Phase.EXHAUSTED:

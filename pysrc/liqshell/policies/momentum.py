@@ -48,6 +48,8 @@ class Momentum(Ruled):
 
     def enter(self, n: Parameters, memory: dict[str, Any], signal: lc.Signal, market: lc.Market) -> lc.Bracket | None:
         """Filters, score, size, stop (S3-04 to S3-10)."""
+        if self.wish(signal, market) is not None or not market.last > 0.0:
+            return None                                     # S3-12c; and one that is refused must not take the place of the note of one that is open
         score = self.score(n, signal, market)
         size = size_of(n, score, signal.rolling) if score >= n.score_min else 0.0
         day, count = memory.get("day", [0, 0])
@@ -58,7 +60,7 @@ class Momentum(Ruled):
         stop = stop_of(n, market.feature(n.feature_volatility), float(self.terms(market)["stop_loss"]))
         terms = {"stop_loss": stop, "confidence": int(score), **self.sized(market, size * market.last)}
         if n.target == "ratio":
-            terms["take_profit"] = round(n.ratio * stop, 6)
+            terms["take_profit"] = min(round(n.ratio * stop, 6), 0.5)       # a bracket has no target further away
         return self.ask(signal, market, -signal.side, terms)
 
     def score(self, n: Parameters, signal: lc.Signal, market: lc.Market) -> float:

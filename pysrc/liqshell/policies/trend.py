@@ -50,10 +50,12 @@ class Trend(Ruled):
         if signal.phase != lc.Phase.ACTIVE:
             return None
         n, side = self.numbers(market), lc.SHORT if signal.side == lc.LONG else lc.LONG
-        action, confidence = decide(*self.seen(n, signal, market), news=self.terms(market).get("judge_s", 0.0) > 0.0)
+        judged = self.terms(market).get("judge_s", 0.0) > 0.0
+        action, confidence = decide(*self.seen(n, signal, market), news=judged)
         if action != "enter" or CONFIDENCE[confidence] < CONFIDENCE[n.confidence_min]:
             return None
-        depth = market.ask if side == lc.LONG else market.bid                               # S1-16a: the price of the present depth
+        # S1-16a: the price of the present depth; a judge answers later, and then it is the last price of that moment
+        depth = 0.0 if judged else market.ask if side == lc.LONG else market.bid
         return self.bracket(market, side, **self.sized(market, n.open_money * n.leverage), confidence=CONFIDENCE[confidence],
                             reference=market.instrument.ticks(depth) if depth > 0.0 else 0)
 
