@@ -9,7 +9,7 @@ from liqcore.instrument cimport Instrument
 from liqcore.zscore cimport segz_free, segz_init, segz_load, segz_save, segz_value
 
 from liqcore.parameters import Parameter, settled
-from liqcore.snapshot import pack, unpack
+from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-anomaly-1\n"
 PARAMETERS = (
@@ -149,16 +149,14 @@ cdef class Anomaly(Detector):
 
     cdef int load_c(self, int32_t n, bytes data) except -1:
         cdef anomaly_t* d = &self.of[n]
-        cdef list parts = unpack(SNAPSHOT_NAME, data, "anomaly")
-        if parts[0] != repr(self.parameters).encode() or [len(part) for part in parts[2:]] != [sizeof(d.e), 8, 8, 4, 8, 1]:
-            raise ValueError(f"anomaly snapshot: of other settings ({parts[0].decode(errors='replace')}) or version; these are {self.parameters}")
-        segz_load(&d.s.z, parts[1])
-        memcpy(&d.e, <const char*> <bytes> parts[2], sizeof(d.e))
-        memcpy(&d.long_notional, <const char*> <bytes> parts[3], 8)
-        memcpy(&d.short_notional, <const char*> <bytes> parts[4], 8)
-        memcpy(&d.count, <const char*> <bytes> parts[5], 4)
-        memcpy(&d.s.whole_from, <const char*> <bytes> parts[6], 8)
-        memcpy(&d.s.cut, <const char*> <bytes> parts[7], 1)
+        cdef list parts = fitting(SNAPSHOT_NAME, data, "anomaly", self.parameters, (None, sizeof(d.e), 8, 8, 4, 8, 1))
+        segz_load(&d.s.z, parts[0])
+        memcpy(&d.e, <const char*> <bytes> parts[1], sizeof(d.e))
+        memcpy(&d.long_notional, <const char*> <bytes> parts[2], 8)
+        memcpy(&d.short_notional, <const char*> <bytes> parts[3], 8)
+        memcpy(&d.count, <const char*> <bytes> parts[4], 4)
+        memcpy(&d.s.whole_from, <const char*> <bytes> parts[5], 8)
+        memcpy(&d.s.cut, <const char*> <bytes> parts[6], 1)
         d.e.instrument = n
         return 0
 

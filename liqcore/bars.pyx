@@ -8,7 +8,7 @@ from liqcore.event cimport *
 from liqcore.instrument cimport Instrument
 
 from liqcore.parameters import Parameter, settled
-from liqcore.snapshot import pack, unpack
+from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-bars-1\n"
 PARAMETERS = (Parameter("period_s", 60.0, 0.1, 604_800.0, "s", "length of a bar; bars end at the multiples of it since 1970-01-01 00:00 UTC"),)
@@ -79,10 +79,8 @@ cdef class Bars(Detector):
         return pack(SNAPSHOT_NAME, [repr(self.parameters).encode(), (<char*> &self.of[n])[:sizeof(bars_t)]])
 
     cdef int load_c(self, int32_t n, bytes data) except -1:
-        cdef list parts = unpack(SNAPSHOT_NAME, data, "bars")
-        if len(parts) != 2 or parts[0] != repr(self.parameters).encode() or len(parts[1]) != sizeof(bars_t):
-            raise ValueError(f"bars snapshot: of other settings ({parts[0].decode(errors='replace')}) or version; these are {self.parameters}")
-        memcpy(&self.of[n], <const char*> <bytes> parts[1], sizeof(bars_t))
+        cdef list parts = fitting(SNAPSHOT_NAME, data, "bars", self.parameters, (sizeof(bars_t),))
+        memcpy(&self.of[n], <const char*> <bytes> parts[0], sizeof(bars_t))
         self.of[n].e.instrument = n
         return 0
 

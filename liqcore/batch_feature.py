@@ -232,9 +232,11 @@ class History:
         """Notional of a map within a share of the last trade's price."""
         last, share, below = log.course("price").at(at, before), f.window_ns * 1e-6, f.entry.name.endswith("below")
         if f.entry.source == "density":
-            rows = log.rows[log.kind == int(Kind.LIQUIDATION)]
-            return realised_near(realised_of(DensityConfig().as_dict()), log.entries("liquidations").ts, np.ascontiguousarray(rows["side"]),
-                                 np.ascontiguousarray(rows["price"]), np.abs(log.entries("liquidations").x), last, at, before, share, below)
+            forced, traded = log.kind == int(Kind.LIQUIDATION), _filled(log.kind == int(Kind.TRADE))
+            price = np.where(traded > log.mark, log.rows["price"][traded], log.rows["price"])      # where the market stood
+            seen = log.entries("liquidations")
+            return realised_near(realised_of(DensityConfig().as_dict()), seen.ts, np.ascontiguousarray(log.rows["side"][forced]), price[forced],
+                                 np.abs(seen.x), last, at, before, share, below)
         said = (log.kind == int(Kind.TICKER)) & (log.rows["qty"] > 0)
         told = said | (log.kind == int(Kind.TRADE))
         rows = log.rows[told]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 BLOCK = 64                       # cells that are summed together, as in ladder.pxd
 NONE = np.iinfo(np.int64).min
+INDEX_MAX = 2.0 ** 52            # of a cell, either way
 
 
 class Ladders(NamedTuple):
@@ -29,7 +30,7 @@ def ladders_of(step: float, bin_bps: float, cells: int) -> Ladders:
 
 @njit(cache=True, nogil=True)
 def ladder_index(l, price):
-    return math.floor((math.log(price) if l.logarithmic else price) / l.step)
+    return math.floor(min(max((math.log(price) if l.logarithmic else price) / l.step, -INDEX_MAX), INDEX_MAX))
 
 
 @njit(cache=True, nogil=True)

@@ -72,9 +72,9 @@ def _refresh(d, now):
     some = np.sort(amounts[amounts >= EMPTY])
     if some.size < max(d.occupied_min, 1):
         return
-    d.threshold[0] = some[int(d.quantile * (some.size - 1))]
+    d.threshold[0] = max(some[int(d.quantile * (some.size - 1))], d.floor)
     d.t[2] = l.low[0]
-    d.hot[:] = amounts >= max(d.threshold[0], d.floor, EMPTY)
+    d.hot[:] = amounts >= d.threshold[0]
 
 
 @njit(cache=True, nogil=True)

@@ -11,7 +11,7 @@ from libc.string cimport memcpy, memset
 from liqcore.ladder cimport (ladder_add, ladder_centre, ladder_edge, ladder_fade, ladder_first, ladder_free, ladder_index, ladder_init, ladder_last,
                              ladder_load, ladder_move, ladder_next, ladder_reset, ladder_save, ladder_sum, ladder_total)
 
-from liqcore.snapshot import pack, unpack
+from liqcore.snapshot import fitting, pack, unpack
 
 SNAPSHOT_NAME = b"liqcore-density-1\n"
 cdef double NOTIONAL_MAX = 1099511627776.0      # 2**40
@@ -140,7 +140,7 @@ cdef void density_refresh(density_t* d, const density_config_t* g, int64_t now) 
     cdef ladder_t* b = &d.ladder[1]
     cdef int32_t slot
     cdef int n = 0
-    cdef double amount, least
+    cdef double amount
     d.refreshed = now
     d.version += 1
     memset(d.hot, 0, a.cells // 8)
@@ -155,11 +155,10 @@ cdef void density_refresh(density_t* d, const density_config_t* g, int64_t now) 
     d.total[1] = ladder_total(b)
     if n < g.occupied_min or n == 0:
         return
-    d.threshold = _select(d.scratch, n, <int> (g.quantile * (n - 1)))
-    least = max(max(d.threshold, g.floor), EMPTY)
+    d.threshold = max(_select(d.scratch, n, <int> (g.quantile * (n - 1))), g.floor)
     d.hot_low = a.low
     for slot in range(a.cells):
-        if a.cell[slot] * a.scale + b.cell[slot] * b.scale >= least:
+        if a.cell[slot] * a.scale + b.cell[slot] * b.scale >= d.threshold:
             d.hot[slot // 64] |= <uint64_t> 1 << (slot % 64)
 
 
@@ -415,11 +414,9 @@ cdef class RealisedDensity:
 
     def restore(self, bytes data):
         """Continue from a snapshot of the same configuration; ValueError, and no change, otherwise."""
-        cdef list parts = unpack(SNAPSHOT_NAME, data, "density map")
-        if len(parts) != 3 or parts[0] != repr(self.config).encode():
-            raise ValueError(f"density map snapshot: of another configuration; this one is {self.config!r}")
-        density_load(&self.c, parts[1])
-        self.now = int(parts[2])
+        cdef list parts = fitting(SNAPSHOT_NAME, data, "density map", self.config, (None, None))
+        density_load(&self.c, parts[0])
+        self.now = int(parts[1])
 
     def __repr__(self):
         return f"RealisedDensity(long={self.c.total[0]:g}, short={self.c.total[1]:g}, threshold={self.c.threshold:g})"

@@ -11,7 +11,7 @@ from liqcore.window cimport (window_advance, window_free, window_init, window_lo
                              window_save, window_short)
 
 from liqcore.parameters import Parameter, settled
-from liqcore.snapshot import pack, unpack
+from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-dollar-1\n"
 PARAMETERS = (
@@ -194,13 +194,11 @@ cdef class Dollar(Detector):
 
     cdef int load_c(self, int32_t n, bytes data) except -1:
         cdef dollar_t* d = &self.of[n]
-        cdef list parts = unpack(SNAPSHOT_NAME, data, "dollar")
+        cdef list parts = fitting(SNAPSHOT_NAME, data, "dollar", self.parameters, (sizeof(d.lanes), sizeof(d.sequence), None))
         cdef int i
-        if len(parts) != 4 or parts[0] != repr(self.parameters).encode() or len(parts[1]) != sizeof(d.lanes) or len(parts[2]) != 4:
-            raise ValueError(f"dollar snapshot: of other settings ({parts[0].decode(errors='replace')}) or version; these are {self.parameters}")
-        window_load(&d.w, parts[3])
-        memcpy(d.lanes, <const char*> <bytes> parts[1], sizeof(d.lanes))
-        memcpy(&d.sequence, <const char*> <bytes> parts[2], sizeof(d.sequence))
+        window_load(&d.w, parts[2])
+        memcpy(d.lanes, <const char*> <bytes> parts[0], sizeof(d.lanes))
+        memcpy(&d.sequence, <const char*> <bytes> parts[1], sizeof(d.sequence))
         for i in range(2):
             d.lanes[i].e.instrument = n
         return 0

@@ -60,6 +60,8 @@ cdef uint8_t price_qty(const event_t* e, market_t* m, const instrument_t* i, dou
         return OK if 0.0 <= e.aux_qty < 9007199254740992.0 else BAD_QTY
     if e.side != LONG and e.side != SHORT:
         return BAD_SIDE
+    if e.kind == LIQUIDATION and e.aux_qty < 0.0:
+        return BAD_PRICE
     if e.kind == LIQUIDATION and (e.aux_price < 0.0 or e.aux_price > WINDOW_NOTIONAL_MAX
                                   or not 0.0 < e.qty * i.multiplier * e.price <= WINDOW_NOTIONAL_MAX):
         return BAD_QTY

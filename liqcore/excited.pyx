@@ -10,7 +10,7 @@ from liqcore.hawkes cimport BRANCHING_COUNTS, BRANCHING_FIT, HawkesConfig, hawke
 from liqcore.instrument cimport Instrument
 
 from liqcore.parameters import Parameter, settled
-from liqcore.snapshot import pack, unpack
+from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-excited-1\n"
 PARAMETERS = (
@@ -167,19 +167,16 @@ cdef class Excited(Detector):
                                     self.kernel.save_groups_c()])
 
     cdef int load_c(self, int32_t n, bytes data) except -1:
-        cdef list parts = unpack(SNAPSHOT_NAME, data, "hawkes")
-        cdef bytes before
+        cdef list parts = fitting(SNAPSHOT_NAME, data, "hawkes", self.parameters, (sizeof(excited_t), None, None))
+        cdef bytes before = self.kernel.save_c(n)
         cdef int k
-        if len(parts) != 4 or parts[0] != repr(self.parameters).encode() or len(parts[1]) != <Py_ssize_t> sizeof(excited_t):
-            raise ValueError(f"hawkes snapshot: of other settings ({parts[0].decode(errors='replace')}) or version; these are {self.parameters}")
-        before = self.kernel.save_c(n)
-        self.kernel.load_c(n, parts[2])
+        self.kernel.load_c(n, parts[1])
         try:
-            self.kernel.load_groups_c(parts[3])
+            self.kernel.load_groups_c(parts[2])
         except ValueError:
             self.kernel.load_c(n, before)
             raise
-        memcpy(&self.of[n], <const char*> <bytes> parts[1], sizeof(excited_t))
+        memcpy(&self.of[n], <const char*> <bytes> parts[0], sizeof(excited_t))
         for k in range(2):
             self.of[n].side[k].instrument = n
         return 0

@@ -142,7 +142,8 @@ cdef class Features(FeatureState):
             if self.horizons != NULL:
                 self.hawkes.push_c(n, ts, e.side, notional)
             if self.density != NULL:
-                density_push(&self.density[n], &self.density_config.c, ts, e.side, e.price, notional)
+                # where the market stood: the reported price is a bankruptcy price on most venues (C6)
+                density_push(&self.density[n], &self.density_config.c, ts, e.side, k.last if k.last == k.last else e.price, notional)
         elif e.kind == TRADE:
             k.last = e.price
             for j in range(self.streams[0], self.streams[1]):

@@ -24,6 +24,7 @@ from liqcore.feature_table import (
 
 UNITS = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": MILLISECOND}
 WINDOW_MIN_NS, WINDOW_MAX_NS = 10 * MILLISECOND, 30 * DAY
+HORIZON_MAX_NS = DAY             # of what hawkes.* looks ahead: see hawkes_plan
 PERCENT, PERCENT_MIN, PERCENT_MAX = 10_000, 1_000, 200_000    # of price, in parts of a million: 0.1 % to 20 %
 TIME_MAX_NS = 90 * DAY
 SLOTS = (120, 125)               # slots of a window: the first that gives whole milliseconds, else the last
@@ -155,8 +156,9 @@ def _window(entry: Entry, text: str | None) -> int:
             raise ValueError(f"expected a distance from the price such as 3pct, 0.1pct to 20pct, got {text!r}")
         return share
     window = nanoseconds(text)
-    if not WINDOW_MIN_NS <= window <= WINDOW_MAX_NS:
-        raise ValueError(f"window: expected {duration(WINDOW_MIN_NS)} to {duration(WINDOW_MAX_NS)}, got {text}")
+    longest = HORIZON_MAX_NS if entry.group == "hawkes" else WINDOW_MAX_NS
+    if not WINDOW_MIN_NS <= window <= longest:
+        raise ValueError(f"window: expected {duration(WINDOW_MIN_NS)} to {duration(longest)}, got {text}")
     return window
 
 

@@ -73,9 +73,10 @@ cdef class FeatureState:
             raise ValueError("instruments: expected at least one")
         self.instruments = instruments
         self.count = len(instruments)
-        self.places = {}
-        for n in range(self.count - 1, -1, -1):
-            self.places[instruments[n].symbol] = n
+        self.places = {}                # symbols only where one venue alone has them, as in an Engine
+        for n in range(self.count):
+            self.places[instruments[n].symbol] = -1 if instruments[n].symbol in self.places else n
+        self.places = {symbol: place for symbol, place in self.places.items() if place >= 0}
         for n in range(self.count):
             self.places[instruments[n].key] = n
         self._build_plan()
@@ -323,8 +324,24 @@ cdef class FeatureState:
 
     cdef int load_c(self, bytes data) except -1:
         """ValueError, and no change, unless the bytes are a snapshot of the same names and instruments."""
+        cdef list parts = unpack(SNAPSHOT_NAME, data, "features"), sizes = [size for _, size in self.plain()] + [
+            self.count * self.columns[0] * sizeof(sums_t), self.count * self.columns[1] * sizeof(track_t),
+            self.count * self.columns[4] * sizeof(history_t), self.count * self.columns[3] * sizeof(burst_t)]
+        cdef bytes before = self.save_c()
+        cdef list own = unpack(SNAPSHOT_NAME, before, "features")
+        if len(parts) != len(own) or parts[0] != own[0] or [len(part) for part in parts[1:1 + len(sizes)]] != sizes:
+            raise ValueError("features snapshot: of other features or instruments than these, or of another version of liqcore")
+        try:
+            self._put(parts)
+        except ValueError:              # of a kernel with a snapshot of its own
+            self._put(own)
+            raise
+        return 0
+
+    def _put(self, list parts):
+        """What save_c has packed."""
         cdef Py_ssize_t k, at
-        cdef list parts = unpack(SNAPSHOT_NAME, data, "features"), plain = self.plain()
+        cdef list plain = self.plain()
         cdef sums_t* w
         cdef track_t* t
         cdef history_t* h
@@ -333,10 +350,6 @@ cdef class FeatureState:
         cdef track_cell_t* course
         cdef double* values
         cdef quantile_t q
-        sizes = [size for _, size in plain] + [self.count * self.columns[0] * sizeof(sums_t), self.count * self.columns[1] * sizeof(track_t),
-                                               self.count * self.columns[4] * sizeof(history_t), self.count * self.columns[3] * sizeof(burst_t)]
-        if not parts or parts[0] != self._made_of() or [len(part) for part in parts[1:1 + len(sizes)]] != sizes:
-            raise ValueError("features snapshot: of other features or instruments than these, or of another version of liqcore")
         for (at, size), part in zip(plain, parts[1:]):
             memcpy(<void*> at, <char*> <bytes> part, size)
         parts = parts[1 + len(plain):]
@@ -375,4 +388,3 @@ cdef class FeatureState:
         for k in range(self.count if self.density != NULL else 0):
             density_load(&self.density[k], parts[at])
             at += 1
-        return 0

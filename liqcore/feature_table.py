@@ -95,8 +95,8 @@ TABLE = (
                                        "last trade")),
            ("pending_above", "quote", "ESTIMATED notional of open shorts that would be liquidated on the way up")),
     *_rows("map", "density", LIQUIDATION,
-           ("realised_below", "quote", ("notional of the liquidations seen at prices below the last trade, within so many percent; half is forgotten "
-                                        "in a week")),
+           ("realised_below", "quote", ("notional of the liquidations that came while the market traded below the last trade, within so many "
+                                        "percent; half is forgotten in a week")),
            ("realised_above", "quote", "the same above")),
 )
 LARGE_SHARE = 0.05               # of the liquidations: what hawkes.next_large calls large

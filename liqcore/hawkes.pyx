@@ -421,7 +421,7 @@ cdef class Hawkes:
         if h.group != self.h[n].group:
             raise ValueError(f"Hawkes snapshot: of an instrument of group {h.group}, this one is in group {self.h[n].group}")
         self.h[n] = h
-        self.now = max(self.now, <int64_t> int(parts[2]))
+        self.now = <int64_t> int(parts[2])       # that of all instruments, also where it lies in the past
         return 0
 
     cdef bytes save_groups_c(self):

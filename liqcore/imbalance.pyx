@@ -10,7 +10,7 @@ from liqcore.window cimport (window_advance, window_count, window_free, window_i
                              window_reset, window_save, window_short, window_total)
 
 from liqcore.parameters import Parameter, settled
-from liqcore.snapshot import pack, unpack
+from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-imbalance-1\n"
 PARAMETERS = (
@@ -151,11 +151,9 @@ cdef class Imbalance(Detector):
 
     cdef int load_c(self, int32_t n, bytes data) except -1:
         cdef imbalance_t* d = &self.of[n]
-        cdef list parts = unpack(SNAPSHOT_NAME, data, "imbalance")
-        if len(parts) != 3 or parts[0] != repr(self.parameters).encode() or len(parts[1]) != sizeof(d.e):
-            raise ValueError(f"imbalance snapshot: of other settings ({parts[0].decode(errors='replace')}) or version; these are {self.parameters}")
-        window_load(&d.w, parts[2])
-        memcpy(&d.e, <const char*> <bytes> parts[1], sizeof(d.e))
+        cdef list parts = fitting(SNAPSHOT_NAME, data, "imbalance", self.parameters, (sizeof(d.e), None))
+        window_load(&d.w, parts[1])
+        memcpy(&d.e, <const char*> <bytes> parts[0], sizeof(d.e))
         d.e.instrument = n
         return 0
 

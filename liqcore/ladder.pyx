@@ -17,7 +17,7 @@ cdef struct ladder_cell_t:
     int64_t index
     double amount
 
-cdef int64_t INDEX_MAX = 1 << 52  # of a price below 2**40 and a step that ladder_init allows
+cdef int64_t INDEX_MAX = 1 << 52  # of ladder_index
 
 
 cdef int ladder_init(ladder_t* l, double step, bint logarithmic, int cells) except -1:

@@ -12,7 +12,7 @@ from liqcore.ladder cimport (ladder_add, ladder_centre, ladder_fade, ladder_firs
                              ladder_next, ladder_previous, ladder_reset, ladder_save, ladder_take, ladder_total, ladder_value)
 
 from liqcore.event import as_events
-from liqcore.snapshot import pack, unpack
+from liqcore.snapshot import fitting, pack, unpack
 
 SNAPSHOT_NAME = b"liqcore-pending-1\n"
 
@@ -368,11 +368,9 @@ cdef class EstimatedPending:
 
     def restore(self, bytes data):
         """Continue from a snapshot of the same configuration; ValueError, and no change, otherwise."""
-        cdef list parts = unpack(SNAPSHOT_NAME, data, "pending map")
-        if len(parts) != 3 or parts[0] != repr(self.config).encode():
-            raise ValueError(f"pending map snapshot: of another configuration; this one is {self.config!r}")
-        pending_load(&self.c, parts[1])
-        self.now = int(parts[2])
+        cdef list parts = fitting(SNAPSHOT_NAME, data, "pending map", self.config, (None, None))
+        pending_load(&self.c, parts[0])
+        self.now = int(parts[1])
 
     def __repr__(self):
         return (f"EstimatedPending(long={ladder_total(&self.c.side[0].ladder):g}, short={ladder_total(&self.c.side[1].ladder):g}, "

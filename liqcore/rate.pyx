@@ -11,7 +11,7 @@ from liqcore.window cimport (window_advance, window_count, window_free, window_i
 from liqcore.zscore cimport segz_free, segz_init, segz_load, segz_save
 
 from liqcore.parameters import Parameter, settled
-from liqcore.snapshot import pack, unpack
+from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-rate-1\n"
 PARAMETERS = (
@@ -140,20 +140,18 @@ cdef class Rate(Detector):
 
     cdef int load_c(self, int32_t n, bytes data) except -1:
         cdef rate_t* d = &self.of[n]
-        cdef list parts = unpack(SNAPSHOT_NAME, data, "rate")
+        cdef list parts = fitting(SNAPSHOT_NAME, data, "rate", self.parameters, (None, None, sizeof(d.e), 8, 8, 1))
         cdef bytes before = window_save(&d.w)
-        if parts[0] != repr(self.parameters).encode() or [len(part) for part in parts[3:]] != [sizeof(d.e), 8, 8, 1]:
-            raise ValueError(f"rate snapshot: of other settings ({parts[0].decode(errors='replace')}) or version; these are {self.parameters}")
-        window_load(&d.w, parts[1])
+        window_load(&d.w, parts[0])
         try:
-            segz_load(&d.s.z, parts[2])
+            segz_load(&d.s.z, parts[1])
         except ValueError:
             window_load(&d.w, before)
             raise
-        memcpy(&d.e, <const char*> <bytes> parts[3], sizeof(d.e))
-        memcpy(&d.normal, <const char*> <bytes> parts[4], 8)
-        memcpy(&d.s.whole_from, <const char*> <bytes> parts[5], 8)
-        memcpy(&d.s.cut, <const char*> <bytes> parts[6], 1)
+        memcpy(&d.e, <const char*> <bytes> parts[2], sizeof(d.e))
+        memcpy(&d.normal, <const char*> <bytes> parts[3], 8)
+        memcpy(&d.s.whole_from, <const char*> <bytes> parts[4], 8)
+        memcpy(&d.s.cut, <const char*> <bytes> parts[5], 1)
         d.e.instrument = n
         return 0
 

@@ -1,5 +1,6 @@
 """How every snapshot is wrapped: a name with its version, parts with their lengths, and a checksum over all of it."""
 
+from collections.abc import Sequence
 from zlib import crc32
 
 WORD = 8        # bytes of a length, and of the checksum at the end
@@ -23,6 +24,17 @@ def unpack(name: bytes, data: bytes, what: str) -> list[bytes]:
         size = int.from_bytes(data[at:at + WORD], "little")
         parts.append(data[at + WORD:at + WORD + size])
         at += WORD + size
+    return parts
+
+
+def fitting(name: bytes, data: bytes, what: str, settings: object, sizes: Sequence[int | None]) -> list[bytes]:
+    """The parts behind the first one, which is the repr of the settings that it was made with. sizes: bytes of each, None = it checks itself.
+    ValueError for other settings or other parts, and for whatever unpack() refuses."""
+    first, *parts = unpack(name, data, what) or [b""]
+    if first != repr(settings).encode():
+        raise ValueError(f"{what} snapshot: of other settings ({first.decode(errors='replace')}); these are {settings!r}")
+    if len(parts) != len(sizes) or any(size not in (None, len(part)) for part, size in zip(parts, sizes, strict=True)):
+        raise ValueError(f"{what} snapshot: of another version of liqcore")
     return parts
 
 

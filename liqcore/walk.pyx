@@ -269,7 +269,8 @@ cdef class Walk:
         cdef cursor_t* c = &self.cursors[n]
         self.at_trades, self.at_quotes = place.trades_before, place.quotes_before
         if (not self.plain or not c.calm or e.kind != LIQUIDATION or self.leaves_by_phase(n)
-                or self.engine.side_checks[self.engine.venue_of[n]].sample + 1 >= SIDES_SAMPLE and self.engine.market[n].mark > 0.0):
+                or self.engine.side_checks[self.engine.venue_of[n]].sample + 1 >= SIDES_SAMPLE
+                and (self.engine.market[n].mark > 0.0 or e.aux_qty > 0.0)):
             self.fold(n, self.at_trades, self.at_quotes)
             return False
         self.look_ahead()

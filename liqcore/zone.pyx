@@ -11,7 +11,7 @@ from liqcore.event cimport *
 from liqcore.instrument cimport Instrument
 
 from liqcore.parameters import Parameter, settled
-from liqcore.snapshot import pack, unpack
+from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-zone-1\n"
 PARAMETERS = (
@@ -159,11 +159,9 @@ cdef class Zone(Detector):
         return pack(SNAPSHOT_NAME, [repr(self.parameters).encode(), (<char*> &self.of[n])[:sizeof(standing_t)], density_save(&self.density[n])])
 
     cdef int load_c(self, int32_t n, bytes data) except -1:
-        cdef list parts = unpack(SNAPSHOT_NAME, data, "zone")
-        if len(parts) != 3 or parts[0] != repr(self.parameters).encode() or len(parts[1]) != <Py_ssize_t> sizeof(standing_t):
-            raise ValueError(f"zone snapshot: of other settings ({parts[0].decode(errors='replace')}) or version; these are {self.parameters}")
-        density_load(&self.density[n], parts[2])
-        memcpy(&self.of[n], <const char*> <bytes> parts[1], sizeof(standing_t))
+        cdef list parts = fitting(SNAPSHOT_NAME, data, "zone", self.parameters, (sizeof(standing_t), None))
+        density_load(&self.density[n], parts[1])
+        memcpy(&self.of[n], <const char*> <bytes> parts[0], sizeof(standing_t))
         self.of[n].e.instrument = n
         return 0
 

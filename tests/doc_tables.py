@@ -19,7 +19,7 @@ ALARMS = {
     "ALARM_STUCK": "an exit could not be placed in 5 attempts; a market close is tried on, ever more slowly",
     "ALARM_OVERFILL": "more was sold than bought: the venue's position is not ours",
     "ALARM_FOREIGN": "a report for an order that is not ours",
-    "ALARM_SIDE": "reported liquidation prices lie on the wrong side of mark: are the sides read the wrong way round?",
+    "ALARM_SIDE": "liquidation prices lie on the wrong side of the mark, or of the fill: are the sides read the wrong way round?",
     "ALARM_EXECUTIONS": "more executions of one bracket than can be remembered",
     "ALARM_LATE": "a fill of a bracket that was believed to be over: what it opened is closed",
     "ALARM_POLICY": "the policy raised: entries are halted",

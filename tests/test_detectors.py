@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from liqcore.batch_detectors import detect
 from liqcore.event import SIGNAL_DTYPE, SignalFlag
 from liqcore.registry import KINDS, make_detector, parameters
+from liqcore.snapshot import pack, unpack
 
 from liqcore import LONG, SECOND, SHORT, Completeness, Instrument, Standalone
 
@@ -152,6 +153,22 @@ def test_a_damaged_or_foreign_snapshot_is_refused_and_changes_nothing(kind):
     for bad in (b"", before[:-1], before[:90], before + b"x", foreign.snapshot(), other.snapshot()):
         with pytest.raises(ValueError, match="snapshot"):
             detector.restore(bad)
+        assert detector.snapshot() == before
+
+
+@pytest.mark.parametrize("kind", [*KIND, "zone", "hawkes"])
+def test_a_snapshot_of_another_layout_is_refused_and_changes_nothing(kind):
+    """Whole and of the same settings, but by a build whose parts were others."""
+    detector = alone(kind, {})
+    detector.push(0, LONG, 1000.0, 10.0)
+    before = detector.snapshot()
+    outside = before[:before.index(b"\n") + 1]
+    now, market, inner = unpack(outside, before, "")
+    name = inner[:inner.index(b"\n") + 1]
+    parts = unpack(name, inner, "")
+    for bad in ([], parts[:1], parts[:-1], [*parts, b"x"], [parts[0], *(part + b"x" for part in parts[1:])]):
+        with pytest.raises(ValueError, match="snapshot"):
+            detector.restore(pack(outside, [now, market, pack(name, bad)]))
         assert detector.snapshot() == before
 
 

@@ -152,7 +152,7 @@ def test_half_a_sample_of_the_side_check_survives_a_restart():
             engine.restore(data)
         assert engine.risk.halted == Reason.OK, n
         engine.on_ticker(START + n * SECOND, START + n * SECOND, 0, 2000.0)
-        engine.on_liquidation(START + n * SECOND, START + n * SECOND, 0, LONG, 2001.0, 1.0)
+        engine.on_liquidation(START + n * SECOND, START + n * SECOND, 0, LONG, 2008.0, 1.0)
     alarm, = [r for r in engine.audit.drain() if r["kind"] == AuditKind.AUDIT_ALARM]
     assert alarm["phase"] == Alarm.ALARM_SIDE and (alarm["x"][0], alarm["x"][2]) == (0.0, 128.0) and engine.risk.halted == Reason.HALTED
 

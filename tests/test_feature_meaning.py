@@ -172,6 +172,14 @@ def test_the_contract_of_another_asset_is_that_of_the_same_venue():
     assert features.table(20 * SECOND)[:, 0].tolist() == [100, 100, 101, 101, 100]
 
 
+def test_a_symbol_of_two_venues_is_not_read_by_chance():
+    features = lc.Features(["price.last"], [lc.Instrument("BTCUSDT", venue=venue) for venue in ("bybit", "binance_um", "okx")] + ["ETHUSDT"])
+    features.push(rows_of(*((10 + n, Kind.TRADE, n, 1, 100 + n, 1, 0, 0) for n in range(4))))
+    assert features.read("price.last", "binance_um:BTCUSDT") == 101 and features.read("price.last", "ETHUSDT") == 103
+    with pytest.raises(KeyError, match="bybit:BTCUSDT, binance_um:BTCUSDT"):
+        features.read("price.last", "BTCUSDT")
+
+
 def test_completeness_travels():
     instruments = [lc.Instrument("BTCUSDT", venue="binance_um", completeness=lc.Completeness.COMPLETENESS_CENSORED),
                    lc.Instrument("ETHUSDT", venue="bybit", completeness=lc.Completeness.COMPLETENESS_FULL)]

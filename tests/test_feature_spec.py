@@ -37,7 +37,7 @@ def test_one_spelling(name, expected):
 @pytest.mark.parametrize("name, said", [
     ("liquidations.liq_imbalence@15m", "did you mean 'liq_imbalance'"), ("liquidation.liq_volume@1s", "did you mean 'liquidations'"),
     ("flow.ofi@5m:zcore", "did you mean 'zscore'"), ("flow.ofi", "needs a window, such as flow.ofi@1m"), ("price.last@1m", "takes no window"),
-    ("flow.ofi@5x", "got '5x'"), ("flow.ofi@", "got ''"), ("flow.ofi@1ms", "expected 10ms to 30d"), ("flow.ofi@31d", "expected 10ms to 30d"),
+    ("flow.ofi@5x", "got '5x'"), ("flow.ofi@", "got ''"), ("flow.ofi@1ms", "expected 10ms to 30d"), ("flow.ofi@31d", "expected 10ms to 30d"), ("hawkes.next_large@2d", "expected 10ms to 1d"),
     ("map.pending_below@1m", "such as 3pct"), ("map.pending_below", "map.pending_below@3pct"), ("map.realised_above@30pct", "0.1pct to 20pct"),
     ("flow.ofi@5m:lag", "such as lag(30s)"), ("flow.ofi@5m:zscore(1s)", "expected 2m to 90d"), ("flow.ofi@5m:zscore(1)", "got '1'"), ("", "expected [ASSET/]"),
     ("volume", "expected [ASSET/]"), ("flow.volume@1m:mean:std", "expected [ASSET/]"), ("ETH/liquidations.liq_btc_lead", "takes neither"), ("liq_volume_mean_5x", "expected [ASSET/]"),

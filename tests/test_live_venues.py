@@ -14,7 +14,8 @@ from liqshell.emulator.server import Config, serve
 from liqshell.errors import ConfigError, DataError
 from liqshell.live import Session
 from liqshell.live.account import LiveAccount
-from liqshell.source import GAP_OTHER_S, GAP_S, Source, feeds_of, sources_of
+from liqshell.sink import PaperSink
+from liqshell.source import Source, feeds_of, sources_of
 from liqshell.venue_clock import venue_clock
 from liqshell.venues.adapters import ADAPTERS, adapter_of
 from liqshell.venues.bybit_signing import Keys
@@ -207,10 +208,12 @@ def test_silence_of_one_venue_is_its_own_gap():
 
 
 def test_feeds_of_a_run_as_settings():
-    _, instruments = engine_of("bybit", "okx")
+    _, instruments = engine_of("bybit", "okx", "binance_um", "hyperliquid")
     assert feeds_of(instruments, 1.0, {"okx"}) == [
-        {"venue": "bybit", "first": 0, "count": 2, "gap_ns": int(GAP_S["bybit"] * 1e9), "watched": False},
-        {"venue": "okx", "first": 2, "count": 2, "gap_ns": int(GAP_OTHER_S * 1e9), "watched": True}]
+        {"venue": "bybit", "first": 0, "count": 2, "gap_ns": 5 * lc.SECOND, "watched": False},
+        {"venue": "okx", "first": 2, "count": 2, "gap_ns": 12 * lc.SECOND, "watched": True},
+        {"venue": "binance_um", "first": 4, "count": 2, "gap_ns": 5 * lc.SECOND, "watched": False},
+        {"venue": "hyperliquid", "first": 6, "count": 2, "gap_ns": 12 * lc.SECOND, "watched": False}]
     with pytest.raises(DataError, match="not next to one another"):
         feeds_of([instruments[0], instruments[2], instruments[1]])
     # settings from before there were several feeds
@@ -236,3 +239,45 @@ def test_subscriptions_that_are_refused_in_part():
                                  "op": "subscribe"}).encode(), 1)
     assert stream.refused == {bad} and len(stream._to_send) == 1 and bad not in stream._to_send[0].args
     assert set(stream._waiting) == set(stream._to_send[0].acks)
+
+
+def test_a_refusal_that_names_only_the_request_is_heard():
+    """OKX may refuse a whole request and say which by its id alone: halves are asked for, until the bad one is alone; the feed then comes up."""
+    from liqshell.live.stream import Stream
+    symbols = ["BTC-USDT-SWAP", "GONE-USDT-SWAP"]
+    connection, = adapter_of("okx").plan(symbols, "ws://x")
+
+    class Feed:
+        source = Source({"venue": "okx", "first": 0, "count": 2, "gap_ns": 1, "watched": False}, symbols, None, True)
+
+    stream = Stream(Feed(), connection, None, 0)
+    stream._to_send = list(connection.subscriptions)
+    stream._waiting = {name: one for one in stream._to_send for name in one.acks}
+    while stream._to_send:
+        asked = stream._to_send.pop(0)
+        if any("GONE" in name for name in asked.acks):
+            stream._on_other(json.dumps({"event": "error", "id": asked.id, "code": "60012", "msg": "Invalid request", "connId": "x"}).encode(), 1)
+        else:
+            for arg in json.loads(asked.frame)["args"]:
+                stream._on_other(json.dumps({"event": "subscribe", "id": asked.id, "arg": arg, "connId": "x"}).encode(), 1)
+    wanted = {arg for one in connection.subscriptions for arg in one.args}
+    assert stream.refused == {arg for arg in wanted if "GONE" in arg} and not stream._waiting
+
+
+@pytest.mark.parametrize("venue", ["bybit", "okx"])
+def test_a_break_of_one_connection_loses_no_funding_rate(venue):
+    """A venue has several connections; when one breaks the others go on saying what changes, which for hours may not be the rate. 0 is a rate, too."""
+    first, then = {
+        "bybit": ('{"topic":"tickers.S","type":"snapshot","data":{"symbol":"S","markPrice":"1.5","fundingRate":"-0.0001"},"cs":3,"ts":1786310818684}',
+                  '{"topic":"tickers.S","type":"delta","data":{"symbol":"S","markPrice":"1.6"},"cs":4,"ts":1786310818784}'),
+        "okx": ('{"arg":{"channel":"funding-rate","instId":"S"},"data":[{"instId":"S","fundingRate":"-0.0001","ts":"1786310818684"}]}',
+                '{"arg":{"channel":"mark-price","instId":"S"},"data":[{"instId":"S","instType":"SWAP","markPx":"1.6","ts":"1786310818784"}]}')}[venue]
+    engine = lc.Engine([lc.Instrument("S", venue=venue)], features=("funding.funding",))
+    sink = PaperSink(lc.Paper(engine, lc.SimVenue(engine.instruments)), 5 * lc.SECOND)
+    source = Source({"venue": venue, "first": 0, "count": 1, "gap_ns": 5 * lc.SECOND, "watched": False}, ["S"], sink, True)
+    at = 1_786_310_819 * lc.SECOND
+    source.frame(first.encode(), at)
+    source.feed(lc.FeedState.FEED_DOWN, at, at + 1)
+    source.feed(lc.FeedState.FEED_UP, at + 2, at + 2)
+    source.frame(then.encode(), at + lc.SECOND)
+    assert engine.feature("funding.funding", "S") == -0.0001

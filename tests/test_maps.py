@@ -228,6 +228,43 @@ def test_bad_input_changes_nothing():
     assert DensityConfig(**DensityConfig(step=100.0).as_dict()) == DensityConfig(step=100.0)
 
 
+@pytest.mark.parametrize("step", [100.0, 0.0])
+def test_prices_that_no_market_has_are_answered(step):
+    """Beyond every cell number: the lowest and the highest zone are still the nearest, and nothing runs for ever."""
+    made = RealisedDensity(DensityConfig(step=step, occupied_min=1, half_life_s=0.0, quantile=0.1))
+    for n in range(30):
+        made.push(START + n, 1, 50_000.0 * 1.01 ** n, 1e6)
+    made.refresh()
+    for far in (1e9, 1e30, 1e300, math.inf):
+        assert made.below(far) == made.below(1e6) is not None and made.above(far) is None and made.zone(far) is None
+    assert made.above(1e-300) == made.above(1.0) is not None and made.below(1e-300) is None
+    assert made.between(1e-300, 1e300) == made.between(1.0, 1e9) == 3e7
+
+
+def test_cells_too_small_for_their_prices_are_kept_apart_from_the_rest():
+    """1e-9 wide, at prices up to the largest there is: counted, and a snapshot continues."""
+    made, back = (RealisedDensity(DensityConfig(step=1e-9, occupied_min=1)) for _ in range(2))
+    for n, price in enumerate((1e7, 2.0 ** 40, 1e-3, 2.0 ** 40)):
+        made.push(START + n, 1, price, 1e6)
+        totals = made.totals(1)
+        assert totals["added"] == pytest.approx(totals["faded"] + totals["dropped"] + totals["present"])
+        back.restore(made.snapshot())
+        assert back.snapshot() == made.snapshot() and back.cells(1) == made.cells(1)
+
+
+def test_the_threshold_is_what_a_cell_must_hold():
+    made = RealisedDensity(DensityConfig(occupied_min=1, half_life_s=0.0, floor=5000.0))
+    for n in range(30):
+        made.push(START + n, 1, 100.0 * 1.01 ** n, 1000.0 * (1 + n % 2 * 5))
+    made.refresh()
+    assert made.threshold == 6000.0 and made.zone(101.0) and not made.zone(100.0)
+    made = RealisedDensity(DensityConfig(occupied_min=1, half_life_s=0.0, floor=50_000.0))
+    for n in range(30):
+        made.push(START + n, 1, 100.0 * 1.01 ** n, 6000.0)
+    made.refresh()
+    assert made.threshold == 50_000.0 and not made.zone(101.0)
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_the_array_twins_of_both_maps_agree_to_the_bit(seed):
     """Every setting, prices that leave the map and come back, long silences."""

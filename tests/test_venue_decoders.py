@@ -252,6 +252,7 @@ def test_okx_ticker_is_put_together_from_four_channels():
     (b'{"event":"error","code":"60018","msg":"Wrong URL or channel:trades,instId:XX-USDT-SWAP doesn\'t exist.","connId":"x"}', FrameKind.ACK_FAILED,
      ("trades:XX-USDT-SWAP",), "request refused"),
     (b'{"event":"error","code":"60012","msg":"Invalid request: {}","connId":"x"}', FrameKind.ACK_FAILED, (), "request refused"),
+    (b'{"event":"error","id":"3","code":"60014","msg":"Requests too frequent","connId":"x"}', FrameKind.RECONNECT, (), "too many requests"),
     (b'{"event":"notice","code":"64008","msg":"The connection will soon be closed for a service upgrade.","connId":"x"}', FrameKind.RECONNECT, (),
      "service upgrade"),
     (b'{"event":"channel-conn-count","channel":"orders","connCount":"2"}', FrameKind.OTHER, (), "event channel-conn-count"),

@@ -19,10 +19,6 @@ from liqshell.venues.adapter import Adapter
 from liqshell.venues.adapters import adapter_of
 from liqshell.venues.frames import Frame, FrameDecoder, FrameKind
 
-# Silence of a whole venue that means missing data. Bybit repeats every quote after 3 s and Binance sends a mark price every second; on the others a
-# quote comes when it changes, and the slowest sign of life is OKX's mark price after 10 s.
-GAP_S = {"bybit": 5.0, "binance": 5.0}
-GAP_OTHER_S = 12.0
 ROOM = 4096                      # events of one frame on the fast way; a frame with more goes the general way
 
 
@@ -33,7 +29,7 @@ def feeds_of(instruments: Sequence[lc.Instrument], speed: float = 1.0, watched: 
     out, first = [], 0
     for venue, group in groupby(instruments, key=lambda i: i.venue):
         count = len(list(group))
-        gap_s = max(GAP_S.get(venue, GAP_OTHER_S), 0.1 * speed)
+        gap_s = max(adapter_of(venue).gap_s, 0.1 * speed)
         out.append({"venue": venue, "first": first, "count": count, "gap_ns": int(gap_s * lc.SECOND), "watched": venue in watched})
         first += count
     if len({one["venue"] for one in out}) != len(out):

@@ -55,8 +55,8 @@ class RealisedDensity:
         held = {i: x for i, x in self.amounts(0).items() if x >= 1.0}
         if len(held) < self.occupied_min:
             return
-        self.threshold = sorted(held.values())[int(self.quantile * (len(held) - 1))]
-        self.hot = {i for i, x in held.items() if x >= max(self.threshold * (1 - 1e-12), self.floor)}
+        self.threshold = max(sorted(held.values())[int(self.quantile * (len(held) - 1))], self.floor)
+        self.hot = {i for i, x in held.items() if x >= self.threshold * (1 - 1e-12)}
 
     def between(self, low, high, side=0):
         return math.fsum(x for i, x in self.amounts(side).items() if low <= self.centre(i) <= high)

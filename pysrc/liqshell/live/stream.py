@@ -176,8 +176,8 @@ class Stream:
 
     def _ask_again(self, refused: Frame) -> None:
         """What a refusal leaves: the venue may refuse a whole request for one unknown name in it."""
-        hit = {id(one): one for name in refused.acks if (one := self._waiting.get(name)) is not None}
-        for name in refused.acks:
+        hit = {id(one): one for name, one in self._waiting.items() if (name in refused.acks if refused.acks else one.id and one.id == refused.req_id)}
+        for name in refused.acks or [name for one in hit.values() for name in one.acks]:
             self._waiting.pop(name, None)
         for one in hit.values():
             rest = self._feed.source.adapter.retry(one, refused)

@@ -66,7 +66,7 @@ FILLS: dict[int, str] = {FillReason.FILL_CROSS: "crossed the spread", FillReason
 
 ALARMS: dict[int, str] = {Alarm.ALARM_UNPROTECTED: "no stop confirmed after a fill", Alarm.ALARM_UNKNOWN: "a request without an answer",
           Alarm.ALARM_STUCK: "attempts to place an exit used up", Alarm.ALARM_OVERFILL: "more sold than bought",
-          Alarm.ALARM_FOREIGN: "report for an order that is not ours", Alarm.ALARM_SIDE: "liquidation prices on the wrong side of mark",
+          Alarm.ALARM_FOREIGN: "report for an order that is not ours", Alarm.ALARM_SIDE: "liquidation prices on the wrong side of the mark or fill",
           Alarm.ALARM_EXECUTIONS: "more executions than can be remembered",
           Alarm.ALARM_POLICY: "the policy raised an error: entries were halted",
           Alarm.ALARM_LATE: "a fill of a bracket that was believed to be over",

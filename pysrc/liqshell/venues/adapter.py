@@ -138,3 +138,4 @@ class Adapter:
     polls: Callable[[Sequence[str]], tuple[Poll, ...]] = lambda symbols: ()
     liquidations: bool = True
     symbol: str = r"[A-Z0-9]{2,30}"        # what its contract names look like
+    gap_s: float = 12.0                    # silence of the whole venue that means missing data; OKX's slowest sign of life is a mark after 10 s

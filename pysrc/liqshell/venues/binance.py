@@ -1,9 +1,10 @@
 """Binance USD-M futures: public frames to events, subscriptions, the poll of open interest. Pure functions and classes, no sockets.
 
 `S` of a forceOrder is the side of the FORCED ORDER: SELL = a long was closed by force. Its price here is the average fill `ap` and its quantity
-what was filled, `z`; `p` is the limit of the order, about 39 bps worse. `m` of a trade: the buyer was the maker, so the taker sold. At most one
-liquidation a second and contract is sent (the largest, before 2026-04 said to be the latest): the feed is CENSORED. Since 2026-06-30 the all-market
-stream carries the coin-margined contracts too (`st` 2, at the top or inside `o`), whose quantities are contracts: they are counted and left out.
+what was filled, `z`; `p` is the limit of the order, about 39 bps worse: aux_qty, by which the engine checks that sides are read rightly. `m` of a
+trade: the buyer was the maker, so the taker sold. At most one liquidation a second and contract is sent (the largest, before 2026-04 said to be the
+latest): the feed is CENSORED. Since 2026-06-30 the all-market stream carries the coin-margined contracts too (`st` 2, at the top or inside `o`),
+whose quantities are contracts: they are counted and left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,7 @@ _OTHER_EVENTS = frozenset(("depthUpdate", "kline", "24hrTicker", "24hrMiniTicker
 _STATUSES = frozenset(("NEW", "PARTIALLY_FILLED", "CANCELED", "EXPIRED", "REJECTED", "EXPIRED_IN_MATCH"))
 
 _OURS = {"ps": optional(text()), "st": optional(number(_USD_M))}
-_ORDER = {"s": symbol(), "S": side(LIQUIDATED_SIDE), "o": text(), "f": text(), "q": decimal(), "p": decimal(), "ap": decimal("price"),
+_ORDER = {"s": symbol(), "S": side(LIQUIDATED_SIDE), "o": text(), "f": text(), "q": decimal(), "p": decimal("aux_qty"), "ap": decimal("price"),
           "X": literal("FILLED"), "l": decimal(), "z": decimal("qty"), "T": millis("ts_event")} | _OURS
 SHAPES = (
     Shape(Kind.LIQUIDATION, {"e": literal("forceOrder"), "E": integer()} | _OURS | {"o": record(_ORDER)}),
@@ -102,10 +103,10 @@ class PublicDecoder(FrameDecoder):
         status = order.get("X")
         if status != "FILLED":          # its quantity is not final: a later frame would count it again
             raise Unwanted(f"order {status}" if type(status) is str and status in _STATUSES else "order of unknown status", shown(order))
-        for key in ("q", "p", "l"):
+        for key in ("q", "l"):
             read.decimal(order, key)
         return [self.event(Kind.LIQUIDATION, index, read.millis(order, "T"), ts_recv, read.decimal(order, "ap"), read.decimal(order, "z"),
-                           side=read.side(order, "S", LIQUIDATED_SIDE))]
+                           aux_qty=read.decimal(order, "p"), side=read.side(order, "S", LIQUIDATED_SIDE))]
 
     def _trade(self, row: dict, ts_recv: int, number_key: str) -> list[tuple]:
         index = self._mine(row)
@@ -192,5 +193,5 @@ ADAPTER = Adapter(
     venue=VENUE, completeness=Completeness.COMPLETENESS_CENSORED, decoder=PublicDecoder, plan=plan, retry=retry, polls=polls,
     environments={"mainnet": Addresses("https://fapi.binance.com", "wss://fstream.binance.com"),
                   "testnet": Addresses("https://testnet.binancefuture.com", "wss://fstream.binancefuture.com")},
-    instruments=instruments_request, parse_instruments=parse_instruments,
+    instruments=instruments_request, parse_instruments=parse_instruments, gap_s=5.0,      # a mark price comes every second
     limits=Limits(send_interval_s=0.2, connections_max=300, life_s=86_000.0, subscriptions_max=STREAMS_MAX))

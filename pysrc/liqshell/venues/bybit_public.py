@@ -47,5 +47,6 @@ ADAPTER = Adapter(
     venue=bybit.VENUE, completeness=Completeness.COMPLETENESS_FULL, decoder=decoder, plan=plan, retry=retry,
     environments={name: Addresses(found.rest, found.public.removesuffix(_PATH)) for name, found in bybit.ENDPOINTS.items()},
     instruments=lambda cursor: Request(bybit_instruments.instruments_path(cursor)), parse_instruments=bybit_instruments.parse_instruments,
+    gap_s=5.0,                             # every quote is repeated after 3 s
     ping=Ping(bybit.PING_INTERVAL_S, bybit.ping_frame), limits=Limits(connect_interval_s=0.6, connections_max=1000),
     symbol=r"[A-Z0-9]{2,30}(-[A-Z0-9]{1,12})*")

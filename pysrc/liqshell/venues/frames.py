@@ -198,8 +198,11 @@ class FrameDecoder:
         raise NotImplementedError
 
     def forget(self) -> None:
-        """Forget the ticker values: what a new connection says comes first."""
+        """Forget the ticker values: what a new connection says comes first. But for funding, whose 0 is a rate and not the lack of one: contracts
+        on other connections, and the next mark of this one, would be told a rate that nobody said."""
+        rates = self.carried["aux_qty"].copy()
         self.scan.forget()
+        self.carried["aux_qty"] = rates
 
     # ---- what subclasses use
 

@@ -27,6 +27,7 @@ ARGS_A_FRAME = 50                # 480 requests an hour and connection: few larg
 CHANNELS = ("trades", "bbo-tbt", "mark-price", "open-interest", "funding-rate")
 LIQUIDATIONS, INDEX = "liquidation-orders", "index-tickers"
 UPGRADE = "64008"                # notice: this connection will be closed in about a minute
+TOO_MANY = "60014"               # more requests than a connection may send: only another one helps, asking again for less does not
 _OTHER_CHANNELS = frozenset(("tickers", "books", "books-l2-tbt", "books50-l2-tbt", "instruments", "adl-warning", "price-limit", "status",
                              "trades-all", "estimated-price", "candle"))
 
@@ -183,6 +184,8 @@ def control_frame(message: dict) -> Frame:
         arg = message.get("arg")
         name = _name(arg) if type(arg) is dict else ""
         return Frame(FrameKind.ACK, topics=(name,) if name else (), req_id=req_id, acks=(name,) if name else ())
+    if event == "error" and str(message.get("code")) == TOO_MANY:
+        return Frame(FrameKind.RECONNECT, reason="too many requests", detail=shown(text_of), req_id=req_id)
     if event in ("error", "channel-conn-count-error"):
         named = _NAMED.search(text_of)
         acks = (f"{named[1]}:{named[2]}",) if named else ()
