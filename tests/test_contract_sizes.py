@@ -61,3 +61,11 @@ def test_maps_read_raw_frames_with_their_size_and_the_class_of_their_feed(raw, s
     """It had all recordings of a foreign venue for FULL feeds, and a contract for a coin."""
     (market,) = load(raw, (NAME,), instruments=sizes)
     assert (market.name, market.multiplier, market.completeness, market.synthetic, len(market.events)) == (NAME, 0.01, "UNKNOWN", False, COUNT)
+
+
+@pytest.mark.parametrize("line", ["features {0} -f liquidations.liq_volume@1m --every 1m --out {1}", "agree {0} -d rate --csv {1}", "maps {0} --json {1}"])
+def test_a_file_that_cannot_be_written_is_named_before_the_work(line, tmp_path, raw, capsys):
+    for where, says in ((tmp_path / "nowhere" / "x.csv", "no such folder"), (tmp_path, "")):
+        assert main(line.format(raw, where).split()) == 2
+        told = capsys.readouterr().err
+        assert str(where) in told and says in told and "Traceback" not in told

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from liqcore.feature_spec import parse
-from liqshell.errors import ConfigError
+from liqshell.errors import ConfigError, check_output
 
 ROWS_SHOWN = 200
 
@@ -70,6 +70,7 @@ def features(
         return 0
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise ConfigError(f"--out {out}", f"ending {out.suffix!r}", "a name that ends with .csv or .parquet")
+    check_output("--out", out)
     chosen = [name.strip() for text in symbols for name in text.split(",") if name.strip()]
     source = feature_rows.open_data(data, chosen, venue, instruments)
     rows = feature_rows.rows_of(full, source, feature_rows.times_of(at, every, start, end, source))

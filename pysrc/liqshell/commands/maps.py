@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from liqcore.pending import TIERS, PendingConfig
-from liqshell.errors import ConfigError, DataError
+from liqshell.errors import ConfigError, DataError, check_output
 from liqshell.maps.load import Market, load
 from liqshell.maps.score import WINDOWS_MIN, score_of
 from liqshell.maps.windows import Setting, windows_of
@@ -85,7 +85,7 @@ def maps(
     if not 100 <= draws <= 1_000_000 or not 1.0 <= every_s <= 1e6 or not 0.1 <= range_pct <= 50.0 or not 1.0 <= bin_bps <= 1000.0 or warmup_s < 0:
         raise ConfigError("maps", f"draws {draws}, every-s {every_s}, range-pct {range_pct}, bin-bps {bin_bps}, warmup-s {warmup_s}",
                           "100 to 1e6 draws, 1 to 1e6 s, 0.1 to 50 %, 1 to 1000 bps, and no negative time")
-    report = _score(data, _markets(data, symbols, interest, instruments), _config(tiers, maintenance, split, half_life_s),
+    report = _score(data, _markets(data, symbols, interest, instruments, json_), _config(tiers, maintenance, split, half_life_s),
                     Setting(every_s, range_pct, bin_bps, at, warmup_s), by, draws, seed)
     if json_ is not None:
         json_.write_text(json.dumps(report, indent=1) + "\n")
@@ -97,8 +97,9 @@ def _beats_both(score: dict[str, Any]) -> bool:
     return score["windows"] >= WINDOWS_MIN and all(null["beaten"] for null in score["null"].values())
 
 
-def _markets(data: Path, symbols: tuple[str, ...], interest: tuple[str, ...], instruments: Path | None) -> list[Market]:
+def _markets(data: Path, symbols: tuple[str, ...], interest: tuple[str, ...], instruments: Path | None, out: Path | None) -> list[Market]:
     """What is read, and what a person should know of it on stderr."""
+    check_output("--json", out)
     markets = load(data, symbols, interest, instruments)
     for note in dict.fromkeys(note for market in markets for note in market.notes):
         print(note, file=sys.stderr)
