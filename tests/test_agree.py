@@ -68,6 +68,33 @@ def test_a_detector_agrees_with_itself_and_chance_does_not():
     assert (rates["n"], rates["hours"], rates["per_hour"]) == (3, 4.0, 0.75) and rates["low"] < 0.75 < rates["high"]
 
 
+def test_chance_is_measured_in_covered_time():
+    """Hours in which the recorder was off can hold no episode of anybody: moved into them, everything would look better than chance."""
+    events = flush(600) + flush(1800, 1, -1) + flush(3000) + flush(2100, 1)
+    told = [{"kind": "dollar", "name": name} for name in ("one", "other")]
+    short = agree.agreement(feed(events, end_s=3600), told, 200.0)["venues"][0]["pairs"][0]
+    off = [(3600, -1, lc.FeedState.FEED_DOWN, 3600)]
+    long_ = agree.agreement(feed(events, marks=off, end_s=10 * 3600), told, 200.0)["venues"][0]["pairs"][0]
+    assert short["by_chance"] > 0.1 and long_["by_chance"] == pytest.approx(short["by_chance"], abs=0.1)
+
+
+def test_packing_takes_the_gaps_out():
+    marks = [(100, -1, lc.FeedState.FEED_DOWN, 100), (300, -1, lc.FeedState.FEED_UP, 300), (500, -1, lc.FeedState.FEED_DOWN, 500),
+             (900, -1, lc.FeedState.FEED_UP, 900)]
+    data = feed(flush(50), marks=marks, end_s=1000)
+    start = data.start_ns
+    told = [agree.Episode(0, 1, start + a * SECOND, start + b * SECOND, 0.0) for a, b in ((50, 60), (90, 200), (310, 320), (490, 950), (999, 1000))]
+    spans, (found,) = agree.packed_of(data, [told])
+    assert spans[0] == 400 * SECOND
+    assert [(e.ts // SECOND, e.end // SECOND) for e in found] == [(50, 60), (90, 100), (110, 120), (290, 350), (399, 400)]
+
+
+def test_bursts_are_found_whatever_the_order():
+    ts = np.array([k * SECOND // 10 for k in range(25)] + [10**12])
+    mixed = np.random.default_rng(3).permutation(26)
+    assert detection.in_bursts(ts).sum() == 25 and (detection.in_bursts(ts[mixed]) == detection.in_bursts(ts)[mixed]).all()
+
+
 def test_an_episode_goes_from_active_to_exhausted_and_instruments_are_kept_apart():
     data = feed(flush(1000) + flush(1004, 1, -1))
     (found,), _ = agree.episodes_of(data, [{"kind": "dollar", "name": "dollar"}])

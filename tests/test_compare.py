@@ -120,6 +120,43 @@ def test_both_signs_pay_the_same_costs_on_the_same_prices(history):
     assert other["move_bps"]["mean"] == pytest.approx(-free["move_bps"]["mean"]) and other["fade_bps"]["mean"] == pytest.approx(free["follow_bps"]["mean"])
 
 
+def test_many_events_of_few_cascades_are_no_evidence():
+    """Sixty events within one rise are one observation of it sixty times over; events hours apart are as many as they are."""
+    class Tape:
+        def __init__(self, ts, ticks):
+            self.told = {"ts": ts, "bid": ticks, "ask": ticks}
+
+        def quotes(self, n):
+            return self.told
+
+        trades = quotes
+
+    class Market:
+        instruments = (lc.Instrument("X", tick_size="0.01"),)
+
+        def __init__(self, drift):
+            ts = np.arange(0, 30 * 3600, 10) * lc.SECOND
+            self.tape, self.end_ns = Tape(ts, 1_000_000 + drift(np.arange(len(ts)))), int(ts[-1])
+
+    def moved(market, seconds_):
+        rows = np.zeros(60, HEARD_DTYPE)
+        rows["ts"], rows["liquidated"] = (np.asarray(seconds_) * 1e9).astype(np.int64), 1
+        return events.both_signs(market, rows, 0.05, 0.0)[2]
+    noise = np.random.default_rng(1).normal(0.0, 300.0, 30 * 360).cumsum()
+    rising = Market(lambda k: k * 50)
+    few = moved(rising, np.linspace(3600, 5400, 60))
+    assert few["n"] == 60 and few["fade_bps"]["mean"] > 0 and few["fade_bps"]["low"] is None and few["fade_bps"]["t"] is None
+    assert "beyond chance" in events.told_of("x", [few])
+    many = moved(rising, np.arange(60) * 1700 + 3600)
+    assert many["fade_bps"]["low"] > 0 and "above zero at 95 %" in events.told_of("x", [many])
+    burst = moved(Market(lambda k: noise), np.repeat(np.arange(6) * 9000 + 5000, 10) + np.tile(np.arange(10), 6))
+    alone = moved(Market(lambda k: noise), np.arange(60) * 1700 + 3600)
+
+    def wide(h):
+        return h["move_bps"]["high"] - h["move_bps"]["low"]
+    assert wide(burst) > 2.0 * wide(alone)
+
+
 def heard_of(*wishes):
     rows = np.zeros(len(wishes), HEARD_DTYPE)
     for k, (ts, instrument, liquidated, side) in enumerate(wishes):

@@ -1,7 +1,8 @@
 """Do the detectors see the same cascades? Episodes of any number of them on one data set, their rates, and their agreement (REQUIREMENTS C12, C14).
 
 An episode goes from the first ACTIVE signal of a sequence to its EXHAUSTED one. One of A agrees where an episode of B on the same instrument, widened
-by a tolerance, overlaps it. What chance would give is measured: the same with A's episodes shifted around the data. Venues are never added up.
+by a tolerance, overlaps it. What chance would give is measured: the same with A's episodes shifted around the time that the feed covered (in a gap
+neither can have any). Venues are never added up.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from liqshell.tables import is_table, read_tables
 
 TOLERANCE_S = 60.0
 PAUSE_NS = 1_800 * lc.SECOND          # in a table without marks a longer silence of everything is a recorder that was off
-SHIFTS = 7                            # what chance gives: the mean over A shifted by eighths of the data
+SHIFTS = 7                            # what chance gives: the mean over A shifted by eighths of the covered time
 HOUR_NS = 3600 * lc.SECOND
 #: what a throttled feed spoils: counts and sums saturate exactly when a cascade begins (venues.md 0.3)
 COUNTING = ("cascade", "anomaly", "dollar", "imbalance", "rate", "hawkes")
@@ -223,7 +224,8 @@ def matched(a: Sequence[Episode], b: Sequence[Episode], tolerance_ns: int, shift
 def agreement(data: Data, told: Sequence[Told], tolerance_s: float = TOLERANCE_S) -> dict[str, Any]:
     """Rates and agreement matrix of each venue, as plain data (what --json prints)."""
     found, engine = episodes_of(data, told)
-    tolerance, span = round(tolerance_s * lc.SECOND), (data.start_ns, max(data.end_ns, data.start_ns + 1))
+    tolerance = round(tolerance_s * lc.SECOND)
+    spans, packed = packed_of(data, found)
     venues = []
     for venue in sorted({i.venue for i in data.instruments}):
         inside = {n for n, i in enumerate(data.instruments) if i.venue == venue}
@@ -233,7 +235,9 @@ def agreement(data: Data, told: Sequence[Told], tolerance_s: float = TOLERANCE_S
         rows = [{"detector": one["name"], "kind": one["kind"], **rate(len(es), hours),
                  "active_share": sum(e.end - e.ts for e in es) / (hours * HOUR_NS) if hours else None}
                 for one, es in zip(told, own, strict=True)]
-        pairs = [_pair(told[i], own[i], told[j], own[j], tolerance, span) for i in range(len(told)) for j in range(len(told)) if i != j]
+        close = [[e for e in episodes if e.instrument in inside] for episodes in packed]
+        pairs = [_pair(told[i]["name"], told[j]["name"], own[i], own[j], tolerance) | {"by_chance": _by_chance(close[i], close[j], tolerance, spans)}
+                 for i in range(len(told)) for j in range(len(told)) if i != j]
         events = data.events[np.isin(data.events["instrument"], list(inside)) & (data.events["kind"] == lc.Kind.LIQUIDATION)]
         venues.append({"venue": venue, "completeness": classes, "instruments": len(inside), "liquidations": len(events), "covered_hours": hours,
                        "detectors": rows, "pairs": pairs})
@@ -242,11 +246,38 @@ def agreement(data: Data, told: Sequence[Told], tolerance_s: float = TOLERANCE_S
             "notes": [*data.notes, *(f"refused events: {count}: {reason.name}" for reason, count in engine.refused.items())]}
 
 
-def _pair(one: Told, a: Sequence[Episode], other: Told, b: Sequence[Episode], tolerance: int, span: tuple[int, int]) -> dict[str, Any]:
+def packed_of(data: Data, found: Sequence[Sequence[Episode]]) -> tuple[dict[int, int], list[list[Episode]]]:
+    """Covered ns of each instrument, and the episodes with times in ns of covered time."""
+    spans, gaps = {}, {}
+    for n in range(len(data.instruments)):
+        missing = np.array(data.gaps(n), np.int64).reshape(-1, 2)
+        gaps[n] = missing, np.concatenate([[0], np.cumsum(missing[:, 1] - missing[:, 0])])
+        spans[n] = max(1, data.end_ns - data.start_ns - int(gaps[n][1][-1]))
+
+    def packed(n: int, ts: int) -> int:
+        missing, before = gaps[n]
+        k = int(np.searchsorted(missing[:, 0], ts, "right"))            # gaps that begin before
+        inside = max(0, int(missing[k - 1, 1]) - ts) if k else 0        # of the last one, what is still to come
+        return ts - data.start_ns - int(before[k]) + inside
+
+    return spans, [[Episode(e.instrument, e.side, packed(e.instrument, e.ts), packed(e.instrument, e.end), e.threshold) for e in episodes]
+                   for episodes in found]
+
+
+def _pair(one: str, other: str, a: Sequence[Episode], b: Sequence[Episode], tolerance: int) -> dict[str, Any]:
     hit, same = matched(a, b, tolerance)
-    moved = [matched(a, b, tolerance, k * (span[1] - span[0]) // (SHIFTS + 1), span)[0] for k in range(1, SHIFTS + 1)]
-    return {"a": one["name"], "b": other["name"], **share(hit, len(a)), "same_side": share(same, hit)["share"],
-            "by_chance": sum(moved) / (SHIFTS * len(a)) if a else None}
+    return {"a": one, "b": other, **share(hit, len(a)), "same_side": share(same, hit)["share"]}
+
+
+def _by_chance(a: Sequence[Episode], b: Sequence[Episode], tolerance: int, spans: Mapping[int, int]) -> float | None:
+    """Share of A that would agree if it knew nothing of B. Episodes in covered time; spans: how much of that an instrument has."""
+    if not a:
+        return None
+    moved = 0
+    for n in {e.instrument for e in a}:
+        own, other, span = [e for e in a if e.instrument == n], [e for e in b if e.instrument == n], (0, spans[n])
+        moved += sum(matched(own, other, tolerance, k * spans[n] // (SHIFTS + 1), span)[0] for k in range(1, SHIFTS + 1))
+    return moved / (SHIFTS * len(a))
 
 
 def warnings(data: Data, told: Sequence[Told]) -> list[str]:

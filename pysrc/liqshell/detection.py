@@ -65,8 +65,8 @@ def kept_shares(events: np.ndarray, instruments: Sequence[lc.Instrument]) -> dic
 
 def in_bursts(ts: np.ndarray, events: int = BURST_EVENTS, within_s: float = BURST_S) -> np.ndarray:
     """Which events have at least `events` of them within the `within_s` around them."""
-    half = int(within_s * lc.SECOND) // 2
-    inside: np.ndarray = np.searchsorted(ts, ts + half, "right") - np.searchsorted(ts, ts - half, "left") >= events
+    half, ordered = int(within_s * lc.SECOND) // 2, np.sort(ts)         # events come by receipt, and venues do not send them in order
+    inside: np.ndarray = np.searchsorted(ordered, ts + half, "right") - np.searchsorted(ordered, ts - half, "left") >= events
     return inside
 
 

@@ -7,6 +7,7 @@ InvariantError  us: something that cannot happen has happened; trading stops
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class LiqshellError(Exception):
@@ -45,6 +46,12 @@ class ConfigError(LiqshellError):
         count = len(self.problems)
         head = f"{self.where}: {count} problem{'s' if count > 1 else ''}; nothing was started"
         return "\n  ".join([head, *map(str, self.problems)])
+
+
+def check_output(option: str, path: Path | None) -> None:
+    """ConfigError where a file cannot be written: said before the work, not after it."""
+    if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+        raise ConfigError(f"{option} {path}", "is a folder" if path.is_dir() else "no such folder", "a file in a folder that exists")
 
 
 class DataError(LiqshellError):

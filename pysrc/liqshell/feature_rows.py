@@ -23,6 +23,7 @@ import liqcore as lc
 from liqcore.feature_spec import nanoseconds
 from liqshell import formats
 from liqshell.errors import ConfigError, DataError
+from liqshell.store.rules import load_file
 
 TIMES_MAX = 10_000_000
 SORTED_S = 3600.0                # how far a file may be out of order
@@ -117,8 +118,9 @@ def _listed(at: Sequence[str]) -> Iterator[str]:
 
 # ---- data ----
 
-def open_data(paths: Sequence[Path], symbols: Sequence[str] = (), venue: str = "") -> Data:
-    """A store, or recordings and event files of any format that `liqcore import` reads. Empty or missing data is a DataError."""
+def open_data(paths: Sequence[Path], symbols: Sequence[str] = (), venue: str = "", instruments: Path | None = None) -> Data:
+    """A store, or recordings and event files of any format that `liqcore import` reads. instruments: what such files do not say of their contracts,
+    in the form of `liqcore import --instruments`. Empty or missing data is a DataError."""
     if not paths:
         raise ConfigError("features", "no data", "a store, a recording, or event files")
     for path in paths:
@@ -127,7 +129,10 @@ def open_data(paths: Sequence[Path], symbols: Sequence[str] = (), venue: str = "
     stores = [path for path in paths if path.is_dir() and (path / "catalogue.sqlite").is_file()]
     if stores and len(paths) > 1:
         raise ConfigError(str(stores[0]), "a store among other data", "one store alone, or files", "Import the files into it: `liqcore import`")
-    found = _stored(stores[0], symbols) if stores else _files(paths, symbols, venue)
+    if stores and instruments is not None:
+        raise ConfigError("--instruments", "given with a store", "files", "A store knows its contracts: say it to `liqcore import`")
+    given = load_file(instruments) if instruments is not None else {}
+    found = _stored(stores[0], symbols) if stores else _files(paths, symbols, venue, given)
     if found.end < found.start:
         raise DataError(", ".join(map(str, paths)), "no events", "market data")
     return found
@@ -151,9 +156,10 @@ def _stored(folder: Path, symbols: Sequence[str]) -> Data:
     return Data(whole.instruments, parts(), ends[0].start, ends[1].end, [*notes, *(["SYNTHETIC data"] if whole.synthetic else [])])
 
 
-def _files(paths: Sequence[Path], symbols: Sequence[str], venue: str) -> Data:
+def _files(paths: Sequence[Path], symbols: Sequence[str], venue: str, given: dict[tuple[str, str], dict[str, Any]]) -> Data:
     """Files, all of them in memory and sorted there: 64 B an event."""
-    options = formats.Options(venue=venue, limits=formats.Limits(window_s=SORTED_S))
+    options = formats.Options(venue=venue, limits=formats.Limits(window_s=SORTED_S),
+                              multipliers={key: float(about["multiplier"]) for key, about in given.items() if "multiplier" in about})
     events: list[NDArray[np.void]] = []
     index: dict[tuple[str, str], int] = {}
     rules: dict[tuple[str, str], dict[str, Any]] = {}
@@ -170,7 +176,7 @@ def _files(paths: Sequence[Path], symbols: Sequence[str], venue: str) -> Data:
                     rows["instrument"] = -1
                 else:
                     rows["instrument"] = index.setdefault((of, symbol), len(index))
-                    rules[of, symbol] = reading.rules.get((of, symbol), {})
+                    rules[of, symbol] = reading.rules.get((of, symbol), {}) | given.get((of, symbol), {})
                     stated = rows["price"][rows["price"] > 0]
                     if len(stated):
                         prices.setdefault((of, symbol), float(stated[0]))
@@ -205,7 +211,7 @@ def _instrument(venue: str, symbol: str, rules: dict[str, Any], price: float) ->
     decimals = min(12, max(0, 8 - math.floor(math.log10(price)))) if price > 0 else 8
     tick = f"0.{'1':0>{decimals}}" if decimals else "1"
     return lc.Instrument(symbol, venue=venue, tick_size=tick, multiplier=float(rules.get("multiplier", 1.0)),
-                         completeness=lc.Completeness["COMPLETENESS_" + rules.get("completeness", "UNKNOWN")])
+                         completeness=lc.Completeness["COMPLETENESS_" + str(rules.get("completeness", "UNKNOWN")).upper()])
 
 
 # ---- rows ----

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from liqshell.errors import ConfigError
+from liqshell.errors import ConfigError, check_output
 
 PLAIN_WIDTH = 130               # where the output goes to a file or another program
 
@@ -68,6 +68,7 @@ def agree(
 
     if not 0.0 <= tolerance_s <= 86_400.0:
         raise ConfigError("--tolerance-s", f"{tolerance_s}", "0 to 86400 seconds")
+    check_output("--csv", csv)
     told = found_by.parse(detector)
     if labelled:
         if data:

@@ -5,9 +5,9 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from cyclopts import Parameter
@@ -17,8 +17,9 @@ from liqshell import recording
 from liqshell.errors import ConfigError, DataError
 from liqshell.formats.reading import COMPLETENESS, UNKNOWN
 from liqshell.formats.venue_frames import NAMED
-from liqshell.record import FEED, GAP, label
+from liqshell.record import FEED, GAP, META, label
 from liqshell.recording import Record
+from liqshell.store.rules import load_file
 from liqshell.tables import Table, is_table, read_tables
 from liqshell.venues.adapters import adapter_of
 from liqshell.venues.frames import FrameDecoder, FrameKind
@@ -46,6 +47,7 @@ def detect(
     refresh_s: float = 0.0,
     mode: Literal["chain", "anchored"] = "chain",
     floor: float = 0.0,
+    instruments: Path | None = None,
 ) -> int:
     """Signals of recordings or event tables: one JSON line a phase change on stdout, a summary on stderr.
 
@@ -73,6 +75,8 @@ def detect(
         chain: within window-s of the last large event; anchored: of the first.
     floor
         Least notional of a large event, quote currency.
+    instruments
+        TOML file of contracts as `liqcore import` takes it: the multiplier of raw OKX frames, which count in contracts. A run says its own.
     """
     if not files:
         raise ConfigError("detect", "no files", "at least one recording or event table", "See `liqcore detect --help`")
@@ -88,7 +92,9 @@ def detect(
     if tables and len(tables) != len(files):
         other = next(path for path in files if path not in tables)
         raise DataError(str(other), "a recording among event tables", "recordings only, or tables only", "Run detect once for each kind")
-    return _tables(tables, config) if tables else _recordings(list(files), config)
+    if tables and instruments is not None:
+        raise ConfigError("--instruments", "given with event tables", "recordings", "Tables have base units")
+    return _tables(tables, config) if tables else _recordings(list(files), config, load_file(instruments) if instruments is not None else {})
 
 
 def _tables(paths: list[Path], config: lc.CascadeConfig) -> int:
@@ -127,9 +133,15 @@ def _tick(price: float) -> str:
     return f"0.{'1':0>{decimals}}" if decimals else "1"
 
 
-def _recordings(paths: list[Path], config: lc.CascadeConfig) -> int:
-    contracts = _contracts(paths)
-    instruments = [lc.Instrument(symbol, venue=venue, completeness=adapter_of(venue).completeness, tick_size=_tick(price))
+def _recordings(paths: list[Path], config: lc.CascadeConfig, given: Mapping[tuple[str, str], Mapping[str, Any]]) -> int:
+    contracts, said = _contracts(paths)
+    said |= {key: float(about["multiplier"]) for key, about in given.items() if "multiplier" in about}
+    silent = [symbol for symbol in contracts.get("okx", ()) if ("okx", symbol) not in said]
+    if silent:
+        _note(f"OKX counts in contracts: notionals of {', '.join(silent)} are contracts x price, not dollars, until --instruments says the "
+              "multiplier (ctVal x ctMult)")
+    instruments = [lc.Instrument(symbol, venue=venue, completeness=adapter_of(venue).completeness, tick_size=_tick(price),
+                                 multiplier=said.get((venue, symbol), 1.0))
                    for venue, symbols in contracts.items() for symbol, price in symbols.items()]
     engine = lc.Engine(instruments, config)
     decoders: dict[str, FrameDecoder] = {}
@@ -158,10 +170,13 @@ def _venue(record: Record) -> str:
         raise DataError(f"a frame at {record.ts_recv}", str(why), "frames of a venue that has a decoder", "Make an event table of them") from None
 
 
-def _contracts(paths: list[Path]) -> dict[str, dict[str, float]]:
-    """Venue -> symbol -> a first price, 0 where none was seen."""
+def _contracts(paths: list[Path]) -> tuple[dict[str, dict[str, float]], dict[tuple[str, str], float]]:
+    """Venue -> symbol -> a first price, 0 where none was seen; and the multipliers that runs say."""
     out: dict[str, dict[str, float]] = {}
+    said: dict[tuple[str, str], float] = {}
     for record in recording.merge(paths, []):
+        if record.stream == META:
+            said |= _multipliers(record)
         venue = _venue(record)
         stream = record.stream if venue in ("", "bybit") else label(venue, record.frame)[0].decode()
         if not venue or not stream.startswith(STREAMS[venue]):
@@ -176,7 +191,15 @@ def _contracts(paths: list[Path]) -> dict[str, dict[str, float]]:
     if not out:
         raise DataError(", ".join(map(str, paths)), "no frame with a topic that the detector reads",
                         "; ".join(f"of {venue} {', '.join(streams)}" for venue, streams in STREAMS.items()))
-    return out
+    return out, said
+
+
+def _multipliers(record: Record) -> dict[tuple[str, str], float]:
+    """Of the contracts of a run, from its settings."""
+    try:
+        return {(str(i["venue"]), str(i["symbol"])): float(i["multiplier"]) for i in json.loads(record.frame)["instruments"] if i.get("multiplier")}
+    except (ValueError, KeyError, TypeError, AttributeError) as why:
+        raise DataError(f"the settings of a run at {record.ts_recv}", f"{record.frame[:60]!r}", "what a run of liqcore wrote") from why
 
 
 def _decoded(records: Iterable[Record], decoders: dict[str, FrameDecoder], unread: Counter[str]) -> Iterator[np.ndarray]:

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from liqcore.feature_spec import parse
-from liqshell.errors import ConfigError
+from liqshell.errors import ConfigError, check_output
 
 ROWS_SHOWN = 200
 
@@ -25,6 +25,7 @@ def features(
     end: str = "",
     symbols: Annotated[tuple[str, ...], Parameter(negative=(), consume_multiple=True)] = (),
     venue: str = "",
+    instruments: Path | None = None,
     out: Path | None = None,
 ) -> int:
     """Features of recorded data at given times, each as it was known then: a table, or a CSV or Parquet file.
@@ -50,6 +51,8 @@ def features(
         Contracts, separated by commas; default: all. Others are not read, so name BTC too where a feature looks at it.
     venue
         Of files that do not say it.
+    instruments
+        TOML file of contracts as `liqcore import` takes it: the multiplier of raw OKX frames, which count in contracts.
     out
         FILE.csv or FILE.parquet instead of the table.
     """
@@ -67,8 +70,9 @@ def features(
         return 0
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise ConfigError(f"--out {out}", f"ending {out.suffix!r}", "a name that ends with .csv or .parquet")
+    check_output("--out", out)
     chosen = [name.strip() for text in symbols for name in text.split(",") if name.strip()]
-    source = feature_rows.open_data(data, chosen, venue)
+    source = feature_rows.open_data(data, chosen, venue, instruments)
     rows = feature_rows.rows_of(full, source, feature_rows.times_of(at, every, start, end, source))
     for note in [*source.notes, *(f"refused events: {n}: {reason}" for reason, n in rows.refused.items()), *feature_rows.censored(rows)]:
         print(note, file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from liqcore.pending import TIERS, PendingConfig
-from liqshell.errors import ConfigError, DataError
+from liqshell.errors import ConfigError, DataError, check_output
 from liqshell.maps.load import Market, load
 from liqshell.maps.score import WINDOWS_MIN, score_of
 from liqshell.maps.windows import Setting, windows_of
@@ -26,6 +27,7 @@ def maps(
     *,
     symbols: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     interest: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    instruments: Path | None = None,
     every_s: float = 900.0,
     range_pct: float = 5.0,
     bin_bps: float = 10.0,
@@ -51,6 +53,8 @@ def maps(
         Contracts; all if none is named.
     interest
         SYMBOL=FILE: open interest of a contract from a CSV file with the columns ts_ms (or t), oi, and mark (or oi_usd).
+    instruments
+        TOML file of contracts as `liqcore import` takes it: the multiplier of raw OKX frames, which count in contracts.
     every_s
         Time between maps; each is scored on the liquidations until the next.
     range_pct
@@ -81,13 +85,25 @@ def maps(
     if not 100 <= draws <= 1_000_000 or not 1.0 <= every_s <= 1e6 or not 0.1 <= range_pct <= 50.0 or not 1.0 <= bin_bps <= 1000.0 or warmup_s < 0:
         raise ConfigError("maps", f"draws {draws}, every-s {every_s}, range-pct {range_pct}, bin-bps {bin_bps}, warmup-s {warmup_s}",
                           "100 to 1e6 draws, 1 to 1e6 s, 0.1 to 50 %, 1 to 1000 bps, and no negative time")
-    config = _config(tiers, maintenance, split, half_life_s)
-    report = _score(data, load(data, symbols, interest), config, Setting(every_s, range_pct, bin_bps, at, warmup_s), by, draws, seed)
+    report = _score(data, _markets(data, symbols, interest, instruments, json_), _config(tiers, maintenance, split, half_life_s),
+                    Setting(every_s, range_pct, bin_bps, at, warmup_s), by, draws, seed)
     if json_ is not None:
         json_.write_text(json.dumps(report, indent=1) + "\n")
     show(report)
-    whole = report["scores"]["all"]
-    return 0 if whole["windows"] >= WINDOWS_MIN and all(null["beaten"] for null in whole["null"].values()) else 1
+    return 0 if _beats_both(report["scores"]["all"]) else 1
+
+
+def _beats_both(score: dict[str, Any]) -> bool:
+    return score["windows"] >= WINDOWS_MIN and all(null["beaten"] for null in score["null"].values())
+
+
+def _markets(data: Path, symbols: tuple[str, ...], interest: tuple[str, ...], instruments: Path | None, out: Path | None) -> list[Market]:
+    """What is read, and what a person should know of it on stderr."""
+    check_output("--json", out)
+    markets = load(data, symbols, interest, instruments)
+    for note in dict.fromkeys(note for market in markets for note in market.notes):
+        print(note, file=sys.stderr)
+    return markets
 
 
 def _score(data: Path, markets: list[Market], config: PendingConfig, setting: Setting, by: str, draws: int, seed: int) -> dict[str, Any]:

@@ -15,8 +15,8 @@ import numpy as np
 import liqcore as lc
 from liqshell.backtest.history import History
 from liqshell.backtest.listen import Listened
-from liqshell.report.breakdown import interval_of
-from liqshell.report.coverage import DAY_NS, rate
+from liqshell.report.coverage import DAY_NS, HOUR_NS, rate
+from liqshell.report.statistics import clustered_mean
 from liqshell.report.text import number, seconds
 
 HORIZONS_S = (10.0, 60.0, 300.0, 900.0, 3600.0)
@@ -63,8 +63,9 @@ def named(detectors: Mapping[str, np.ndarray], heard: Mapping[str, Listened]) ->
 def both_signs(history: History, rows: np.ndarray, latency_s: float, taker_fee: float) -> list[dict[str, Any]]:
     """One row a horizon: what the price did after the events, and what fading and following them came to after spread and fees.
 
-    rows: HEARD_DTYPE. move_bps > 0: the price went the fade's way (up after longs were liquidated), middle to middle. Clustered by day where there
-    are days enough.
+    rows: HEARD_DTYPE. move_bps > 0: the price went the fade's way (up after longs were liquidated), middle to middle. Events of one cascade share
+    their price path, and so do the contracts: intervals are clustered by day, on few days by stretches that are longer than the horizon, and there is
+    none where even those are too few.
     """
     out = []
     for horizon_s in HORIZONS_S:
@@ -78,20 +79,26 @@ def both_signs(history: History, rows: np.ndarray, latency_s: float, taker_fee: 
             bid, ask = quoted(history, n, begin)
             bid_then, ask_then = quoted(history, n, end)
             known = np.isfinite(bid) & np.isfinite(bid_then) & (end < history.end_ns)
-            side, day = mine["liquidated"][known].astype(np.int64), (mine["ts"][known] // DAY_NS).tolist()
+            side, at = mine["liquidated"][known].astype(np.int64), mine["ts"][known].tolist()
             bid, ask, bid_then, ask_then = bid[known], ask[known], bid_then[known], ask_then[known]
             bought, sold = (bid_then - ask) / ask * 1e4, (bid - ask_then) / bid * 1e4
             fees = 2.0 * taker_fee * 1e4
-            moves += zip((side * ((bid_then + ask_then) / (bid + ask) - 1.0) * 1e4).tolist(), day, strict=True)
-            fades += zip((np.where(side > 0, bought, sold) - fees).tolist(), day, strict=True)
-            follows += zip((np.where(side > 0, sold, bought) - fees).tolist(), day, strict=True)
-        out.append({"horizon_s": horizon_s, "n": len(moves), "move_bps": _interval(moves), "fade_bps": _interval(fades),
-                    "follow_bps": _interval(follows)})
+            moves += zip((side * ((bid_then + ask_then) / (bid + ask) - 1.0) * 1e4).tolist(), at, strict=True)
+            fades += zip((np.where(side > 0, bought, sold) - fees).tolist(), at, strict=True)
+            follows += zip((np.where(side > 0, sold, bought) - fees).tolist(), at, strict=True)
+        out.append({"horizon_s": horizon_s, "n": len(moves), "move_bps": _interval(moves, horizon_s),
+                    "fade_bps": _interval(fades, horizon_s), "follow_bps": _interval(follows, horizon_s)})
     return out
 
 
-def _interval(found: list[tuple[float, int]]) -> dict[str, Any]:
-    return {key: value for key, value in interval_of(found).items() if key in ("mean", "low", "high", "t")}
+def _interval(found: list[tuple[float, int]], horizon_s: float) -> dict[str, Any]:
+    """mean, low, high, t of (value, ns)."""
+    values, told = [value for value, _ in found], {}
+    for span in (DAY_NS, max(HOUR_NS, 2 * round(horizon_s * lc.SECOND))):
+        told = clustered_mean(values, [ts // span for _, ts in found])
+        if told["low"] is not None:
+            break
+    return {key: told[key] for key in ("mean", "low", "high", "t")}
 
 
 def quoted(history: History, n: int, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -167,7 +167,7 @@ def both(s: dict[str, Any]) -> str:
     columns = ("events of", ">longs / shorts liquidated", ">held", ">n", ">move, bps", ">95 %", ">t", ">fade, net", ">95 %", ">follow, net", ">95 %")
     sub = ("Both signs bought and sold at the market at the same two moments, with the same fees; nothing but the sign differs, and no bracket "
            "stands between. Move: where the price went, up counts after longs were liquidated and down after shorts. Each event counts, so held "
-           "times overlap.")
+           "times overlap: intervals are clustered by day, on few days by stretches of at least an hour, and left out where those are too few.")
     lines = "<ul class='plain'>" + "".join(f"<li>{esc(line)}</li>" for line in told) + "</ul>"
     return section("Fade and follow on identical events", lines + table(columns, rows, tall=len(rows) > 40), sub, "signs")
 

@@ -219,7 +219,7 @@ class Recordings(Reading):
             completeness = adapter.completeness.name.removeprefix("COMPLETENESS_")
             found = VenueFrames(adapter, place=lambda symbol: self.instrument(adapter.venue, symbol, completeness=completeness))
             self._venues[record.exchange] = found
-            if adapter.venue == "okx":
+            if adapter.venue == "okx" and not self.options.multipliers:
                 self.note("OKX counts in contracts: the notional of linear ones needs their multiplier (ctVal x ctMult)")
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import gzip
 import math
 from collections.abc import Sequence
@@ -13,8 +14,8 @@ import numpy as np
 
 import liqcore as lc
 from liqshell.errors import ConfigError, DataError
-from liqshell.formats.reading import COMPLETENESS, UNKNOWN
-from liqshell.parity import read_events
+from liqshell.feature_rows import completeness, open_data
+from liqshell.formats.reading import COMPLETENESS, SYNTHETIC, UNKNOWN
 from liqshell.store.load import Store
 from liqshell.tables import is_table, read_tables
 
@@ -32,19 +33,20 @@ class Market:
     multiplier: float = 1.0
     completeness: str = "UNKNOWN"
     synthetic: bool = False
+    notes: Sequence[str] = ()        # what a person should know of the data
 
     def of(self, kind: lc.Kind) -> np.ndarray:
         return self.events[self.events["kind"] == int(kind)]
 
 
-def load(data: Path, symbols: Sequence[str] = (), interest: Sequence[str] = ()) -> list[Market]:
+def load(data: Path, symbols: Sequence[str] = (), interest: Sequence[str] = (), instruments: Path | None = None) -> list[Market]:
     """Contracts of DATA that have liquidations, prices and open interest. interest: SYMBOL=FILE, tables of open interest to merge (see
-    read_interest)."""
+    read_interest). instruments: of contracts of a recording that does not say, as `liqcore import` takes it."""
     if not data.exists():
         raise ConfigError(str(data), "no such file or folder", "a store, a recording, or an event table")
     more = dict(_named(text) for text in interest)
     markets = _store(data, symbols) if data.is_dir() and (data / CATALOGUE).exists() else _table(data, symbols) if data.is_file() and is_table(data) \
-        else _recording(data, symbols)
+        else _recording(data, symbols, instruments)
     for symbol in more:
         if symbol not in {m.name for m in markets}:
             raise ConfigError(f"--interest {symbol}", "no such contract in the data", ", ".join(m.name for m in markets))
@@ -80,15 +82,15 @@ def _table(data: Path, symbols: Sequence[str]) -> list[Market]:
     return _found(out, symbols, data)
 
 
-def _recording(data: Path, symbols: Sequence[str]) -> list[Market]:
-    recorded = read_events(data, tuple(symbols))
-    values = recorded.values or {"instruments": [{"symbol": s} for s in symbols]}
-    rows = recorded.events
+def _recording(data: Path, symbols: Sequence[str], instruments: Path | None) -> list[Market]:
+    """Any file that features read: with its contracts' multipliers, the class of its feed, and whether a generator made it."""
+    opened = open_data([data], instruments=instruments)
+    (rows,) = opened.parts
     out = []
-    for n, of in enumerate(values["instruments"]):
+    for n, i in enumerate(opened.instruments):
         events = rows[rows["instrument"] == n].copy()
         events["instrument"] = 0
-        out.append(Market(of["symbol"], events, float(of.get("multiplier", 1.0)), "FULL"))
+        out.append(Market(i.symbol, events, i.multiplier, completeness(i).upper(), SYNTHETIC in opened.notes, opened.notes))
     return _found([m for m in out if not symbols or m.name in symbols], symbols, data)
 
 
@@ -129,4 +131,4 @@ def _merged(market: Market, tickers: np.ndarray) -> Market:
     tickers = tickers.copy()
     tickers["qty"] /= market.multiplier              # a table has base units, an event what the venue counts in
     events = np.concatenate([market.events, tickers])
-    return Market(market.name, events[np.argsort(events["ts_recv"], kind="stable")], market.multiplier, market.completeness, market.synthetic)
+    return dataclasses.replace(market, events=events[np.argsort(events["ts_recv"], kind="stable")])
