@@ -203,7 +203,7 @@ cdef class Engine(Machine):
         cdef int n
         cdef list parts = unpack(SNAPSHOT_NAME, data, "engine")
         sizes = [sizeof(clock_t), 8, self.count * sizeof(market_t), self.count * sizeof(slot_t), self.venues * sizeof(side_check_t)]
-        if parts[0] != self._identity():
+        if parts and parts[0] != self._identity():
             raise ValueError("engine snapshot: taken with other instruments or settings; make the Engine with the same ones: "
                              + parts[0].decode(errors="replace"))
         if len(parts) < 10 or [len(part) for part in parts[1:6]] != sizes:

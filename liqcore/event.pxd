@@ -13,7 +13,8 @@ cpdef enum Side:
     LONG = 1                 # orders, trades (aggressor): BUY
 
 cpdef enum Kind:
-    LIQUIDATION = 1          # price, qty; aux_price = notional in quote currency if the source states it, else 0
+    LIQUIDATION = 1          # price, qty; aux_price = notional in quote currency if the source states it, else 0; aux_qty = limit of the
+                             #   forced order if stated (its fill is the price), else 0
     TRADE = 2                # price, qty; side = aggressor
     BBO = 3                  # price, qty = best bid; aux_price, aux_qty = best ask
     TICKER = 4               # price = mark price or 0, aux_price = index price or 0, qty = open interest in contracts or 0, aux_qty = funding rate

@@ -25,7 +25,7 @@ from liqshell.errors import DataError
 from liqshell.pipeline import make_paper
 from liqshell.record import END, FEED, GAP, META, REPORT, REST
 from liqshell.source import Source, sources_of
-from liqshell.venues.adapters import adapter_of
+from liqshell.venues.adapters import gap_s_of
 
 BLOCK = 1 << 16
 
@@ -133,7 +133,7 @@ def read_events(path: str | Path, symbols: tuple[str, ...] = (), tell: Callable[
             if not symbols:
                 raise DataError(str(path), "does not begin with the settings of a run", "a recording made by liqcore", "Name [data] symbols")
             venue = record.exchange or "bybit"
-            told = {"venue": venue, "first": 0, "count": len(symbols), "gap_ns": int(adapter_of(venue).gap_s * lc.SECOND), "watched": False}
+            told = {"venue": venue, "first": 0, "count": len(symbols), "gap_ns": int(gap_s_of(venue) * lc.SECOND), "watched": False}
             heard = {venue: _Heard(Source(told, symbols, None, True), collector)}
         if record.stream == FEED:
             mark = _object(record.frame, path)

@@ -24,7 +24,7 @@ from liqshell.rules import digest_of, is_file, make_policy
 from liqshell.sections import PaperConfig
 from liqshell.sink import LiveSink, PaperSink
 from liqshell.source import feeds_of, source_named, sources_of
-from liqshell.venues.adapters import adapter_of
+from liqshell.venues.adapters import gap_s_of
 from liqshell.wiring import CASCADE
 
 AUDIT_CAPACITY = 1 << 18
@@ -57,7 +57,7 @@ def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float 
         "brackets": {symbol: {key: str(v) if key in ("entry_offset", "take_profit", "stop_loss", "trail") else v
                               for key, v in values.bracket_arguments().items()} for symbol, values in policies.items()},
         "limits": config.limits.risk_arguments(),
-        "gap_ns": int(max(adapter_of("bybit").gap_s, 0.1 * speed) * lc.SECOND),
+        "gap_ns": int(max(gap_s_of("bybit"), 0.1 * speed) * lc.SECOND),
         "feeds": feeds_of(instruments, speed, {one.venue for n, one in enumerate(config.all_feeds()) if not one.trade or n and live}),
         **({"venue": SIMULATED, "equity": paper.equity, "paper": venue_arguments(paper)} if live is None else
            {"venue": GATEWAY, "equity": live.equity, "patience": live.patience, "restored": base64.b64encode(live.restored).decode(),

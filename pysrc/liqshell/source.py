@@ -16,7 +16,7 @@ import liqcore as lc
 from liqshell.errors import DataError
 from liqshell.sink import EngineSink, VenueSink
 from liqshell.venues.adapter import Adapter
-from liqshell.venues.adapters import adapter_of
+from liqshell.venues.adapters import adapter_of, gap_s_of
 from liqshell.venues.frames import Frame, FrameDecoder, FrameKind
 
 ROOM = 4096                      # events of one frame on the fast way; a frame with more goes the general way
@@ -29,7 +29,7 @@ def feeds_of(instruments: Sequence[lc.Instrument], speed: float = 1.0, watched: 
     out, first = [], 0
     for venue, group in groupby(instruments, key=lambda i: i.venue):
         count = len(list(group))
-        gap_s = max(adapter_of(venue).gap_s, 0.1 * speed)
+        gap_s = max(gap_s_of(venue), 0.1 * speed)
         out.append({"venue": venue, "first": first, "count": count, "gap_ns": int(gap_s * lc.SECOND), "watched": venue in watched})
         first += count
     if len({one["venue"] for one in out}) != len(out):

@@ -114,6 +114,9 @@ def asset_and_factor(base: str) -> tuple[str, int]:
     return found[2], {"1M": 1_000_000, "k": 1000}.get(found[1]) or int(found[1])
 
 
+GAP_S = 12.0                      # where nothing else is said: OKX's slowest sign of life is a mark after 10 s
+
+
 @dataclass(frozen=True)
 class Adapter:
     """A venue's public side.
@@ -138,4 +141,4 @@ class Adapter:
     polls: Callable[[Sequence[str]], tuple[Poll, ...]] = lambda symbols: ()
     liquidations: bool = True
     symbol: str = r"[A-Z0-9]{2,30}"        # what its contract names look like
-    gap_s: float = 12.0                    # silence of the whole venue that means missing data; OKX's slowest sign of life is a mark after 10 s
+    gap_s: float = GAP_S                   # silence of the whole venue that means missing data
