@@ -122,6 +122,79 @@ def test_a_half_dead_venue_is_noticed_by_its_silence(tmp_path):
     assert Counter(marks(audit))[4, DOWN] >= 2 and Counter(marks(audit))[0, DOWN] == 1
 
 
+def mute(emulator, venue, route="", deaf=False):
+    """The venue has lost what was subscribed on its connections (of a route), says nothing of it and goes on answering pings. deaf: it also
+    acknowledges new subscriptions and sends nothing."""
+    hub = next((one.hub for one in emulator.neighbours if one.name == venue), emulator.hub)
+    found = [connection for connection in hub.connections if connection.topics and connection.category.startswith(route)]
+    for connection in found:
+        connection.topics.clear()
+    if deaf:
+        take = hub._take
+
+        def nothing(connection, names):
+            take(connection, names)
+            if connection.category.startswith(route):
+                connection.topics = set()
+        hub._take = nothing
+    return len(found)
+
+
+def muted(folder, venue, route="", after_s=0.5, venues=None, deaf=False, minutes=0.75):
+    """A run at a pace at which a second of the wall is 10 s: another connection's word is waited for 1 s, any word for 2.5 s."""
+    lost = []
+
+    async def later(session, emulator):
+        while not session.up:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(after_s)
+        lost.append(mute(emulator, venue, route, deaf))
+    _, manifest, audit, verdict, _ = run(folder, minutes, venues=venues or (venue,), during=later, speed=10.0)
+    assert verdict.identical and lost == [1], (verdict, lost)
+    proof = parity.prove_as_backtest(folder)
+    assert proof.identical, proof.difference
+    return manifest["counters"]["venues"], audit
+
+
+def test_a_route_that_says_nothing_while_another_speaks_is_a_gap(tmp_path):
+    """Binance's marks come every second on the route of the liquidations: without them, prints may be missing though quotes and pongs come."""
+    health, audit = muted(tmp_path / "run", "binance", "market", venues=("bybit", "binance"))
+    found = health["binance_um"]
+    assert [why for why in found["drops"] if "market-1: silent for more than 10.0 s" in why and "other connections speak" in why], found["drops"]
+    assert found["connections"]["market-1"]["reconnects"] == 1 and found["connections"]["public-1"]["reconnects"] == 0
+    assert not health["bybit"]["drops"] and health["bybit"]["reconnects"] == 0
+    said = audit[audit["kind"] == FEED]
+    of = [(int(r["phase"]), float(r["x"][0])) for r in said[said["instrument"] == 2]]
+    assert [state for state, _ in of] == [UP, DOWN, UP, DOWN], of               # up, the silence, back, the end of the run
+    assert 10.0 < of[1][1] < 30.0, of                                           # it is uncertain from the last word on, not from the last pong
+    assert marks(audit).count((0, DOWN)) == 1
+
+
+@pytest.mark.slow
+def test_a_route_that_acknowledges_and_says_nothing_does_not_come_up(tmp_path):
+    """The venue acknowledges streams that it never sends: an acknowledgement alone brings nothing up again."""
+    health, audit = muted(tmp_path / "run", "binance", "market", deaf=True, minutes=0.9)
+    found = health["binance_um"]
+    assert found["connections"]["market-1"]["reconnects"] >= 2 and found["connections"]["public-1"]["reconnects"] == 0
+    assert [state for _, state in marks(audit)] == [UP, DOWN] and not found["connections"]["market-1"]["up"]
+
+
+def test_silence_where_nothing_is_certain_is_no_gap(tmp_path):
+    """Quotes of Binance come when they change, liquidations when there are some: pongs are enough."""
+    health, audit = muted(tmp_path / "run", "binance", "public", after_s=0.0)
+    assert not health["binance_um"]["drops"] and health["binance_um"]["reconnects"] == 0 and health["binance_um"]["gaps"] == 0
+    assert [state for _, state in marks(audit)] == [UP, DOWN]
+
+
+@pytest.mark.parametrize("venue", ["bybit", pytest.param("okx", marks=pytest.mark.slow)])
+def test_a_venue_of_one_connection_that_answers_pings_only(tmp_path, venue):
+    """Nobody else speaks by which one could tell: after stale_after_s it is opened anew, pongs or not."""
+    health, audit = muted(tmp_path / "run", venue, minutes=0.8)
+    found, = health.values()
+    assert found["reconnects"] == 1 and any("silent for more than 25.0 s" in why and "pong" not in why for why in found["drops"]), found["drops"]
+    assert [state for _, state in marks(audit)] == [UP, DOWN, UP, DOWN]
+
+
 def test_binance_alone_with_an_unknown_symbol(tmp_path):
     async def main():
         async with await serve(Config(seed=1, venues=("binance",), symbols=("BTCUSDT",), parameters={"warmup_hours": 0.2})) as emulator:
@@ -281,3 +354,30 @@ def test_a_break_of_one_connection_loses_no_funding_rate(venue):
     source.feed(lc.FeedState.FEED_UP, at + 2, at + 2)
     source.frame(then.encode(), at + lc.SECOND)
     assert engine.feature("funding.funding", "S") == -0.0001
+
+
+def test_what_is_sure_to_come():
+    """By venue: of which arguments something is heard within Adapter.gap_s though nothing happens; each is one that is asked for on that connection."""
+    found = {}
+    for name, adapter in ADAPTERS.items():
+        for connection in adapter.plan([f"S{n}USDT" if name != "okx" else f"S{n}-USDT-SWAP" for n in range(120)], "ws://x"):
+            asked = {arg for one in connection.subscriptions for arg in one.args}
+            assert set(connection.sure) <= asked and not any("iquidation" in arg or "force" in arg for arg in connection.sure)
+            assert len(connection.sure) in (0, len({symbol for one in connection.subscriptions for symbol in one.symbols}))
+            found.setdefault((name, connection.name.partition("-")[0]), set()).update(arg.replace("S0", "S").replace("s0", "s") for arg in
+                                                                                      connection.sure[:1] if "0" in arg)
+    assert found[("binance_um", "public")] == found[("hyperliquid", "public")] == set()
+    assert "susdt@markPrice@1s" in found[("binance_um", "market")] and "mark-price:S-USDT-SWAP" in found[("okx", "public")]
+    assert "orderbook.1.SUSDT" in found[("bybit", "linear")]
+
+
+def test_what_was_refused_is_not_waited_for():
+    """A contract whose marks the venue does not know: then nothing is sure any more, and pongs are a sign of life."""
+    from liqshell.live.stream import Stream
+    connection = adapter_of("binance").plan(["AUSDT", "BUSDT"], "ws://x")[1]
+    stream = Stream(type("Feed", (), {}), connection, None, 0)
+    assert stream._must_speak
+    stream.refused = {"ausdt@markPrice@1s", "busdt@forceOrder"}
+    assert stream._must_speak
+    stream.refused |= {"busdt@markPrice@1s"}
+    assert not stream._must_speak

@@ -25,12 +25,14 @@ RECONNECT_S = (0.2, 30.0)       # first and longest pause, with full jitter
 PROTOCOL_PING_S = 15.0          # where the venue has no heartbeat of its own
 LIFE_SHARE = (0.9, 0.05)        # of the age at which the venue closes a connection: leave before, not all at once
 TURN_S = 0.05
+DOUBTS = 2                      # looks in a row at which others speak and it does not: after a pause of our own some sockets are read first
 _log = logging.getLogger("liqshell.live")
 
 
 class Stream:
     """connection: what to open and to ask for. tap: sees every data message, or None. up: everything asked for has been acknowledged, or refused for
-    good (`refused`). ts_last: receipt of its last sign of life, ns."""
+    good (`refused`), and where something is sure to come, it has. ts_last: receipt of its last sign of life, ns: of its last events where they are
+    sure to come, as a venue that has lost our subscriptions goes on answering pings; else of anything."""
 
     def __init__(self, feed: VenueFeed, connection: Connection, tap: FrameTap | None, number: int):
         self.name = connection.name
@@ -44,6 +46,7 @@ class Stream:
         self._lost = asyncio.Event()
         self._why = ""
         self._listener: FeedListener | None = None
+        self._others = self._seen = 0                    # events of the general parser; all events when it was looked at last
 
     @property
     def frames(self) -> int:
@@ -97,49 +100,82 @@ class Stream:
 
     async def _stay(self, transport: picows.WSTransport, listener: FeedListener) -> bool:
         """Subscribe and stay until the connection is lost, silent, old, or the run ends. True if it was good for anything."""
-        feed, adapter = self._feed, self._feed.source.adapter
+        feed, adapter, sink = self._feed, self._feed.source.adapter, self._feed.source.sink
+        assert sink is not None
         self._listener = listener
         self._to_send = list(self._connection.subscriptions)
         self._waiting = {name: one for one in self._to_send for name in one.acks}
-        stale_ns = int(max(feed.config.stale_after_s, feed.speed) * NS)      # at least a second of the wall
+        stale_ns, mute_ns = self._patience()
         beat_s = max((adapter.ping.interval_s if adapter.ping else PROTOCOL_PING_S) / feed.speed, 0.25)
         life_s = adapter.limits.life_s * (LIFE_SHARE[0] + LIFE_SHARE[1] * (self._number % 2)) or float("inf")
         opened = pinged = asked = sent = time.monotonic()
         sent -= adapter.limits.send_interval_s
         self.ts_last = feed.clock.now_ns()
-        sequence = 0
-        good = False
+        self._others = self._seen = sequence = doubts = 0
+        good = heard = False
         while not feed.stop.is_set() and not self._lost.is_set():
             now = time.monotonic()
             while self._to_send and now - sent >= adapter.limits.send_interval_s:
                 transport.send(picows.WSMsgType.TEXT, self._to_send.pop(0).frame)
                 sent = asked = now
+            heard = self._look(listener) or heard
             if not self.up and not self._waiting and not self._to_send:
-                good = self.up = True
-                feed.changed(self)
+                good, self.up = True, heard or not self._sure
+                if self.up:
+                    feed.changed(self)
             elif self._waiting and not self._to_send and now - asked > ACK_TIMEOUT_S:
                 self._why = f"no answer to {', '.join(sorted(self._waiting))[:200]}"
                 break
             if now - pinged >= beat_s:
                 sequence, pinged = sequence + 1, now
                 self._ping(transport, sequence)
-            self.ts_last = max(self.ts_last, listener.ts_last)
             if feed.clock.now_ns() - self.ts_last > stale_ns:
-                self._why = f"silent for more than {stale_ns / NS:.1f} s of market time, not even a pong"
+                self._why = f"silent for more than {stale_ns / NS:.1f} s of market time" + (", not even a pong" if not self._must_speak else "")
+                break
+            doubts = doubts + 1 if self._must_speak and sink.last_ts_recv - self.ts_last > mute_ns else 0
+            if doubts >= DOUBTS:
+                self._why = f"silent for more than {mute_ns / NS:.1f} s of market time while other connections speak"
                 break
             if now - opened > life_s:
                 self._why = "about to be closed for its age"
                 break
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._lost.wait(), TURN_S)
+        if not self._why:
+            self._look(listener)       # not after a silence: what came while we hang up would hide it
         if feed.spin is not None:
             feed.spin.forget(transport)
         transport.disconnect()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(transport.wait_disconnected(), 1.0)
         self._frames, self._listener = self._frames + listener.frames, None
-        self.ts_last = max(self.ts_last, listener.ts_last)
         return good
+
+    @property
+    def _sure(self) -> bool:
+        """Whether something that the venue has not refused is sure to come."""
+        return not self.refused.issuperset(self._connection.sure)
+
+    @property
+    def _must_speak(self) -> bool:
+        """Whether only events are a sign of life: not while we are asking for them."""
+        return not self._waiting and not self._to_send and self._sure
+
+    def _patience(self) -> tuple[int, int]:
+        """Market time without a sign of life after which it is lost; and without events that are sure, while other connections of the venue have
+        some. At least a second of the wall each. A silence of the whole venue between the two is the sink's to find, when it ends: then nothing tells
+        a lost connection from a stall, which delivers everything later."""
+        feed = self._feed
+        mute_ns = max(feed.source.gap_ns, int(feed.speed * NS))
+        return max(int(max(feed.config.stale_after_s, feed.speed) * NS), mute_ns if self._connection.sure else 0), mute_ns
+
+    def _look(self, listener: FeedListener) -> bool:
+        """Note signs of life; True where events have come since the last look."""
+        seen = listener.events + self._others
+        new, self._seen = seen > self._seen, seen
+        if new or not self._must_speak:
+            self.ts_last = max(self.ts_last, listener.ts_last)
+        return new
 
     def _ping(self, transport: picows.WSTransport, sequence: int) -> None:
         ping = self._feed.source.adapter.ping
@@ -149,8 +185,8 @@ class Stream:
             transport.send(picows.WSMsgType.TEXT, ping.make(sequence))
 
     def _on_control(self, transport: picows.WSTransport, kind: picows.WSMsgType, payload: bytes) -> None:
-        """A pong of the protocol is a sign of life; a close is answered."""
-        if kind == picows.WSMsgType.PONG:
+        """A pong of the protocol is a sign of life where no event is sure; a close is answered."""
+        if kind == picows.WSMsgType.PONG and not self._must_speak:
             self.ts_last = self._feed.clock.now_ns()
         elif kind == picows.WSMsgType.CLOSE:
             code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1000
@@ -162,6 +198,7 @@ class Stream:
         """Acknowledgements, pongs, and what the scanner does not know."""
         source = self._feed.source
         frame = source.other(raw, ts_recv)
+        self._others += len(frame.events)
         if frame.kind == FrameKind.ACK:
             for name in frame.acks:
                 self._waiting.pop(name, None)

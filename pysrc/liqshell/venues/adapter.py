@@ -49,12 +49,14 @@ class Subscription:
 
 @dataclass(frozen=True)
 class Connection:
-    """One websocket. sure: whether something comes on it at least every few seconds as long as it is well (quotes do, liquidations do not)."""
+    """One websocket. sure: those of its subscriptions' args that say something at least every `Adapter.gap_s`, in a dead market too, as long as all
+    is well: repeated quotes and marks, never liquidations. Where there are some, silence is a loss even while pings are answered; () = nothing is
+    certain."""
 
     name: str
     url: str
     subscriptions: tuple[Subscription, ...]
-    sure: bool = True
+    sure: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

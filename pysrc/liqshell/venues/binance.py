@@ -23,7 +23,8 @@ STREAMS_MAX = 300                # of one connection; the venue allows 1024, the
 STREAMS_A_FRAME = 50             # keeps a request well below 4 kB
 POLL_WEIGHT_A_MINUTE = 600       # of the 2400 that one address has for everything, USD-M and COIN-M together
 POLL_INTERVAL_S = 10.0
-ROUTES = {"public": ("bookTicker",), "market": ("aggTrade", "forceOrder", "markPrice@1s")}      # since 2026-04 a stream comes on its own route only
+SURE = "markPrice@1s"            # quotes come only when they change
+ROUTES = {"public": ("bookTicker",), "market": ("aggTrade", "forceOrder", SURE)}      # since 2026-04 a stream comes on its own route only
 
 LIQUIDATED_SIDE = {"SELL": Side.LONG, "BUY": Side.SHORT}
 BUYER_IS_MAKER = {True: Side.SHORT, False: Side.LONG}
@@ -168,9 +169,10 @@ def plan(symbols: Sequence[str], ws: str) -> tuple[Connection, ...]:
     for route, kinds in ROUTES.items():
         each = STREAMS_MAX // len(kinds)
         for n, at in enumerate(range(0, len(symbols), each), 1):
-            asked = subscriptions([f"{name.lower()}@{kind}" for name in symbols[at:at + each] for kind in kinds], number)
+            streams = [f"{name.lower()}@{kind}" for name in symbols[at:at + each] for kind in kinds]
+            asked = subscriptions(streams, number)
             number += len(asked)
-            out.append(Connection(f"{route}-{n}", f"{ws}/{route}/ws", asked))
+            out.append(Connection(f"{route}-{n}", f"{ws}/{route}/ws", asked, tuple(name for name in streams if name.endswith(SURE))))
     return tuple(out)
 
 

@@ -19,6 +19,11 @@ def _subscriptions(symbols: Sequence[str], topics: Sequence[str]) -> tuple[Subsc
                  for name, (req_id, frame) in zip(symbols, bybit.subscribe_frames(symbols, topics), strict=True))
 
 
+def _connection(number: int, symbols: Sequence[str], ws: str) -> Connection:
+    """Quotes are repeated after 3 s in which nothing has changed; tickers and trades come when there is something to say."""
+    return Connection(f"linear-{number}", ws + _PATH, _subscriptions(symbols, bybit.TOPICS), tuple(f"orderbook.1.{name}" for name in symbols))
+
+
 def plan(symbols: Sequence[str], ws: str) -> tuple[Connection, ...]:
     """As few connections as the number of characters that one may subscribe to allows."""
     out: list[Connection] = []
@@ -27,12 +32,12 @@ def plan(symbols: Sequence[str], ws: str) -> tuple[Connection, ...]:
     for name in symbols:
         cost = sum(len(topic) + 1 + len(name) for topic in bybit.TOPICS)
         if size + cost > bybit.SUBSCRIBE_CHARS_MAX:
-            out.append(Connection(f"linear-{len(out) + 1}", ws + _PATH, _subscriptions(some, bybit.TOPICS)))
+            out.append(_connection(len(out) + 1, some, ws))
             some, size = [], 0
         some.append(name)
         size += cost
     if some:
-        out.append(Connection(f"linear-{len(out) + 1}", ws + _PATH, _subscriptions(some, bybit.TOPICS)))
+        out.append(_connection(len(out) + 1, some, ws))
     return tuple(out)
 
 

@@ -24,7 +24,8 @@ VENUE = "okx"
 PING_INTERVAL_S = 15.0           # the venue hangs up after 30 s of silence
 SYMBOLS_A_CONNECTION = 100
 ARGS_A_FRAME = 50                # 480 requests an hour and connection: few large ones
-CHANNELS = ("trades", "bbo-tbt", "mark-price", "open-interest", "funding-rate")
+SURE = "mark-price"              # at least every 10 s
+CHANNELS = ("trades", "bbo-tbt", SURE, "open-interest", "funding-rate")
 LIQUIDATIONS, INDEX = "liquidation-orders", "index-tickers"
 UPGRADE = "64008"                # notice: this connection will be closed in about a minute
 TOO_MANY = "60014"               # more requests than a connection may send: only another one helps, asking again for less does not
@@ -219,7 +220,7 @@ def plan(symbols: Sequence[str], ws: str) -> tuple[Connection, ...]:
         args += [{"channel": INDEX, "instId": name} for name in dict.fromkeys(map(index_of, some))]
         frames = [_subscription(args[k:k + ARGS_A_FRAME], number + k // ARGS_A_FRAME) for k in range(0, len(args), ARGS_A_FRAME)]
         number += len(frames)
-        out.append(Connection(f"public-{n}", f"{ws}/ws/v5/public", tuple(frames)))
+        out.append(Connection(f"public-{n}", f"{ws}/ws/v5/public", tuple(frames), tuple(f"{SURE}:{name}" for name in some)))
     return tuple(out)
 
 
