@@ -122,6 +122,7 @@ cdef class Anomaly(Detector):
         self.of = <anomaly_t*> states_alloc(len(instruments), sizeof(anomaly_t))
         for n in range(len(instruments)):
             segz_init(&self.of[n].s.z, self.g.segment_ns, self.baseline, self.min_segments)
+            segments_cut(&self.of[n].s)
             self.count = n + 1
             episode_reset(&self.of[n].e, n, SIGNAL_CENSORED if (<Instrument> instruments[n]).c.completeness == COMPLETENESS_CENSORED else 0)
             self.of[n].e.threshold = self.g.z_min

@@ -31,22 +31,23 @@ Found = tuple[Signals, NDArray[np.int64]]    # and the event behind each; -1 = t
 def _run_dollar(o: Mapping[str, Any], ts: Any, side: Any, x: Any, until: int) -> Found:
     large = np.flatnonzero(x >= o["min_usd"])
     out, cause = _room(4 * len(large) + 4)
-    n = phases.dollar(ts[large], side[large], x[large], until, _ns(o["window_s"]), _ns(o["silence_s"]), o["trigger_usd"], o["fall"], o["rearm"],
-                      out, cause)
+    n = phases.dollar(ts[large], side[large], x[large], until, _ns(o["window_s"]), o["window_events"], _ns(o["silence_s"]), o["trigger_usd"],
+                      o["fall"], o["rearm"], out, cause)
     by_time = cause[:n] < 0
     return out[:n], np.where(by_time, -1, large[np.where(by_time, 0, cause[:n])] if len(large) else -1)
 
 
 def _run_imbalance(o: Mapping[str, Any], ts: Any, side: Any, x: Any, until: int) -> Found:
     out, cause = _room(3 * len(ts) + 2)
-    n = phases.imbalance(ts, side, x, until, _ns(o["window_s"]), o["share"], o["normal"], o["floor_usd"], o["min_events"], out, cause)
+    n = phases.imbalance(ts, side, x, until, _ns(o["window_s"]), o["window_events"], o["share"], o["normal"], o["floor_usd"], o["min_events"],
+                         out, cause)
     return out[:n], cause[:n]
 
 
 def _run_rate(o: Mapping[str, Any], ts: Any, side: Any, x: Any, until: int) -> Found:
     out, cause = _room(2 * len(ts) + 2)
-    n = phases.rate(ts, side, x, until, _ns(o["window_s"]), o["sigma"], o["sigma_normal"], 60.0 / o["window_s"], o["floor_per_minute"], o["baseline"],
-              o["min_segments"], out, cause)
+    n = phases.rate(ts, side, x, until, _ns(o["window_s"]), o["window_events"], o["sigma"], o["sigma_normal"], 60.0 / o["window_s"],
+                    o["floor_per_minute"], o["baseline"], o["min_segments"], out, cause)
     return out[:n], cause[:n]
 
 

@@ -13,7 +13,6 @@ from liqcore import batch_excitation as excitation
 from liqcore import batch_maps as maps
 from liqcore.batch_cascade import _close, both, enter, leave, of
 
-CAPACITY = 2048              # WINDOW_CAPACITY of episode.pxd
 NEVER = 0x7FFFFFFFFFFFFFFF
 IDLE, BUILDING, ACTIVE, DECELERATING, EXHAUSTED = range(5)
 
@@ -28,9 +27,9 @@ def pass_time(ts, side, x, acc, bounds, now, window):
 
 
 @njit(cache=True)
-def take(ts, side, x, acc, bounds, i, window):
+def take(ts, side, x, acc, bounds, i, window, capacity):
     pass_time(ts, side, x, acc, bounds, ts[i], window)
-    if bounds[1] - bounds[0] >= CAPACITY:
+    if bounds[1] - bounds[0] >= capacity:
         leave(acc, side[bounds[0]], x[bounds[0]])
         bounds[0] += 1
     enter(acc, side[i], x[i])
@@ -98,7 +97,7 @@ def _since(ts, side, x, i, first, after):
 
 
 @njit(cache=True)
-def dollar(ts, side, x, until, window, silence, trigger, fall, rearm, out, cause):
+def dollar(ts, side, x, until, window, capacity, silence, trigger, fall, rearm, out, cause):
     """Prints of at least min_usd only."""
     acc, bounds = np.zeros(4, np.uint64), np.zeros(2, np.int64)
     n, v = np.zeros((2, 6), np.int64), np.zeros((2, 3))
@@ -112,7 +111,7 @@ def dollar(ts, side, x, until, window, silence, trigger, fall, rearm, out, cause
         pass_time(ts, side, x, acc, bounds, now, window)
         if n[k, 1] == 1 and of(acc, side[i]) < rearm * trigger:
             n[k, 1] = 0
-        take(ts, side, x, acc, bounds, i, window)
+        take(ts, side, x, acc, bounds, i, window, capacity)
         if n[1 - k, 0] != IDLE:
             v[1 - k, 1 + k] += x[i]
         if n[k, 1] == 1:
@@ -157,7 +156,7 @@ def _share(acc, side):
 
 
 @njit(cache=True)
-def imbalance(ts, side, x, until, window, share, normal, floor, min_events, out, cause):
+def imbalance(ts, side, x, until, window, capacity, share, normal, floor, min_events, out, cause):
     acc, bounds = np.zeros(4, np.uint64), np.zeros(2, np.int64)
     n = sequence = first = 0
     active = 0                                               # side of the running episode
@@ -174,7 +173,7 @@ def imbalance(ts, side, x, until, window, share, normal, floor, min_events, out,
                 active = 0
         if i == len(ts):
             break
-        take(ts, side, x, acc, bounds, i, window)
+        take(ts, side, x, acc, bounds, i, window, capacity)
         inside, total = bounds[1] - bounds[0], both(acc)
         if active != 0 and _share(acc, active) <= normal:
             n = say(out, cause, n, i, now, first, EXHAUSTED, active, inside, of(acc, 1), of(acc, -1), share, _share(acc, active), total, sequence)
@@ -191,7 +190,7 @@ def imbalance(ts, side, x, until, window, share, normal, floor, min_events, out,
 # ---- rate ----
 
 @njit(cache=True)
-def rate(ts, side, x, until, window, sigma, sigma_normal, per_minute, floor, baseline, enough, out, cause):
+def rate(ts, side, x, until, window, capacity, sigma, sigma_normal, per_minute, floor, baseline, enough, out, cause):
     acc, bounds = np.zeros(4, np.uint64), np.zeros(2, np.int64)
     values, totals, squares = np.empty(baseline), np.empty(baseline), np.empty(baseline)
     m, young, pivots, z = np.zeros(4, np.int64), np.zeros(2), np.zeros(2), np.array([-1.0, 0.0, 0.0, 0.0])
@@ -200,24 +199,34 @@ def rate(ts, side, x, until, window, sigma, sigma_normal, per_minute, floor, bas
     for i in range(len(ts) + 1):
         now = ts[i] if i < len(ts) else until
         while active:
-            due = ts[bounds[0]] + window + 1
+            due, ends = ts[bounds[0]] + window + 1, (np.int64(z[0]) + 1) * window
+            if bounds[1] - bounds[0] == capacity:            # how many are inside is known when a segment ends
+                due = min(due, ends)
             if due > now:
                 break
             pass_time(ts, side, x, acc, bounds, due, window)
-            inside = bounds[1] - bounds[0]
-            if inside == 0 or inside <= normal:
+            full = bounds[1] - bounds[0] == capacity
+            inside = z[1] if full else float(bounds[1] - bounds[0])
+            if inside == 0.0 or inside <= normal:
                 _close(values, totals, squares, m, young, pivots, z, due, window)
                 longs, shorts = of(acc, 1), of(acc, -1)
                 dominant = 1 if longs > shorts else -1 if shorts > longs else dominant
                 n = say(out, cause, n, -1, due, first, EXHAUSTED, dominant, inside, longs, shorts, bound * per_minute,
                          (inside - z[2]) / z[3] if z[3] > 0.0 else 0.0, both(acc), sequence)
                 active = False
+            elif full:
+                _close(values, totals, squares, m, young, pivots, z, due, window)
         if i == len(ts):
             break
-        take(ts, side, x, acc, bounds, i, window)
-        _close(values, totals, squares, m, young, pivots, z, now, window)
-        z[1] += 1.0
-        inside = bounds[1] - bounds[0]
+        take(ts, side, x, acc, bounds, i, window, capacity)
+        if i == 0:
+            z[0] = now // window + 1                         # the first segment is not whole
+        if now // window >= z[0]:
+            _close(values, totals, squares, m, young, pivots, z, now, window)
+            z[1] += 1.0
+        inside = float(bounds[1] - bounds[0])
+        if inside == capacity:                               # at least; and all of the running segment is inside
+            inside = max(inside, z[1])
         if active or m[0] < enough or not z[3] > 0.0:
             continue
         limit = z[2] + sigma * z[3]
@@ -260,6 +269,10 @@ def anomaly(ts, side, x, until, segment_ns, z_min, z_normal, purity, floor, base
             count = 0
         if i == len(ts):
             break
+        if i == 0:
+            z[0] = now // segment_ns + 1                     # the first segment is not whole
+        if now // segment_ns < z[0]:
+            continue
         _close(values, totals, squares, m, young, pivots, z, now, segment_ns)
         z[1] += x[i]
         sums[0 if side[i] > 0 else 1] += x[i]

@@ -42,6 +42,12 @@ cdef class Detector:
         """ValueError, and no change, unless the bytes are save_c of the same detector with the same setting."""
         return 0
 
+    @property
+    def dropped(self) -> int:
+        """Liquidations, of all instruments, that gave way to newer ones before their time because a window was full: its sums and counts were bounds
+        from below. Not 0 = raise `window_events`. Always 0 of kinds without a window of liquidations."""
+        return 0
+
     def as_dict(self) -> dict:
         """Everything that recreates it: registry.make_detector(**d.as_dict())."""
         raise NotImplementedError(f"{type(self).__name__}: a detector overrides as_dict")

@@ -7,10 +7,10 @@ from libc.string cimport memcpy
 from liqcore.episode cimport *
 from liqcore.event cimport *
 from liqcore.instrument cimport Instrument
-from liqcore.window cimport (window_advance, window_free, window_init, window_load, window_long, window_next_expiry, window_push, window_reset,
-                             window_save, window_short)
+from liqcore.window cimport (window_advance, window_free, window_init, window_load, window_long, window_next_expiry, window_push, window_save,
+                             window_short)
 
-from liqcore.parameters import Parameter, settled
+from liqcore.parameters import Parameter, power_of_two, settled
 from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-dollar-1\n"
@@ -23,6 +23,8 @@ PARAMETERS = (
               "of 60 to 120 s)"),
     Parameter("rearm", 0.5, 0.0, 1.0, "share of the trigger", "EXHAUSTED when a decelerating side's volume is below it; no other episode begins "
               "before, unless what came since exceeds the trigger (C23; ours)"),
+    Parameter("window_events", 2048, 2, 1_000_000, "liquidations, a power of two", "how many the window remembers, 24 B each; "
+              "then the oldest give way (2,048 of min_usd are $100 M; ours)"),
 )
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 
@@ -147,7 +149,7 @@ cdef int64_t dollar_deadline(const dollar_t* d, const dollar_config_t* g) noexce
 cdef void dollar_uncertain(dollar_t* d, int64_t until) noexcept nogil:
     """Begin anew: what comes next is made of what was seen after the gap only."""
     cdef int i
-    window_reset(&d.w)
+    window_anew(&d.w)
     for i in range(2):
         d.lanes[i].e.phase = IDLE
         d.lanes[i].spent = 0
@@ -167,6 +169,7 @@ cdef class Dollar(Detector):
         if self.of != NULL:
             raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
         p = settled("dollar", PARAMETERS, parameters)
+        power_of_two("dollar", "window_events", p)
         self.name = name
         self.wants = 1 << <int> LIQUIDATION
         self.parameters = p
@@ -187,7 +190,7 @@ cdef class Dollar(Detector):
             raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
         self.of = <dollar_t*> states_alloc(len(instruments), sizeof(dollar_t))
         for n in range(len(instruments)):
-            window_init(&self.of[n].w, self.g.window_ns, WINDOW_CAPACITY)
+            window_init(&self.of[n].w, self.g.window_ns, self.parameters["window_events"])
             self.count = n + 1
             flags = SIGNAL_CENSORED if (<Instrument> instruments[n]).c.completeness == COMPLETENESS_CENSORED else 0
             for i in range(2):
@@ -225,6 +228,15 @@ cdef class Dollar(Detector):
         for i in range(2):
             d.lanes[i].e.instrument = n
         return 0
+
+    @property
+    def dropped(self) -> int:
+        """See Detector.dropped."""
+        cdef int n
+        cdef int64_t total = 0
+        for n in range(self.count):
+            total += self.of[n].w.dropped
+        return total
 
     def as_dict(self) -> dict:
         return {"kind": "dollar", "name": self.name, **self.parameters}

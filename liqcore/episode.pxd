@@ -5,10 +5,8 @@ from libc.stdlib cimport calloc
 from libc.string cimport memset
 
 from liqcore.event cimport IDLE, SIGNAL_CENSORED, SIGNAL_MARK_NOTIONAL, SIGNAL_STALE, SIGNAL_UNCERTAIN, event_t, market_t, signal_t
+from liqcore.window cimport window_reset, window_t
 from liqcore.zscore cimport segz_advance, segz_push, segz_t
-
-cdef enum:
-    WINDOW_CAPACITY = 2048       # liquidations of one instrument that a detector's window remembers; in a denser burst the oldest give way
 
 ctypedef struct episode_t:       # plain: a snapshot is a copy
     double long_notional
@@ -27,8 +25,8 @@ ctypedef struct episode_t:       # plain: a snapshot is a copy
 
 ctypedef struct segments_t:      # the baseline of equal segments; only whole ones are learnt from
     segz_t z
-    int64_t whole_from           # ns: what comes before belongs to a segment that a gap has cut
-    uint8_t cut                  # a gap: whole_from follows from the next event
+    int64_t whole_from           # ns: what comes before belongs to a segment that the start or a gap has cut
+    uint8_t cut                  # a start or a gap: whole_from follows from the next event
 
 
 cdef inline void* states_alloc(Py_ssize_t count, size_t size) except NULL:
@@ -90,8 +88,15 @@ cdef inline int episode_speak(episode_t* e, int64_t now, uint8_t phase, uint8_t 
     return 1
 
 
+cdef inline void window_anew(window_t* w) noexcept nogil:
+    """Forget what is inside, but not how many liquidations gave way before their time."""
+    cdef int64_t dropped = w.dropped
+    window_reset(w)
+    w.dropped = dropped
+
+
 cdef inline void segments_cut(segments_t* s) noexcept nogil:
-    """The feed had a gap: the running segment is not whole, and what was between is unknown, not zero."""
+    """We have just begun, or the feed had a gap: the running segment is not whole, and what was before is unknown, not zero."""
     s.z.ends = INT64_MIN
     s.z.current = 0.0
     s.z.count = 0
@@ -99,10 +104,13 @@ cdef inline void segments_cut(segments_t* s) noexcept nogil:
 
 
 cdef inline bint segments_open(segments_t* s, int64_t now) noexcept nogil:
-    """Whether what happens now belongs to a whole segment. After a gap the first one that begins after the first event is whole for certain."""
+    """Whether what happens now belongs to a whole segment. The first one that begins after the first event is whole for certain: it is learnt, and
+    those behind it, though nothing happens in them."""
     if s.cut:
         s.cut = 0
         s.whole_from = (now // s.z.segment_ns + 1) * s.z.segment_ns
+        s.z.segment = s.whole_from // s.z.segment_ns
+        s.z.ends = s.whole_from + s.z.segment_ns if s.whole_from <= INT64_MAX - s.z.segment_ns else INT64_MAX
     return now >= s.whole_from
 
 

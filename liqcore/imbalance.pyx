@@ -7,9 +7,9 @@ from liqcore.episode cimport *
 from liqcore.event cimport *
 from liqcore.instrument cimport Instrument
 from liqcore.window cimport (window_advance, window_count, window_free, window_init, window_load, window_long, window_next_expiry, window_push,
-                             window_reset, window_save, window_short, window_total)
+                             window_save, window_short, window_total)
 
-from liqcore.parameters import Parameter, settled
+from liqcore.parameters import Parameter, power_of_two, settled
 from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-imbalance-1\n"
@@ -18,7 +18,10 @@ PARAMETERS = (
     Parameter("share", 0.7, 0.5, 1.0, "share of one side", "ACTIVE when one side has more; 0.7 is an imbalance of +-0.4 (S4-11, C4)"),
     Parameter("normal", 0.6, 0.5, 1.0, "share of one side", "EXHAUSTED when the side has no more than that (hysteresis, C23; ours); at most `share`"),
     Parameter("floor_usd", 100_000.0, 0.0, 1e15, "quote currency", "least notional inside the window for ACTIVE (C14; ours)"),
-    Parameter("min_events", 5, 1, 2048, "liquidations", "least number inside the window for ACTIVE: a single one is always one-sided (ours)"),
+    Parameter("min_events", 5, 1, 1_000_000, "liquidations", "least number inside the window for ACTIVE: a single one is always one-sided (ours); "
+              "at most `window_events`"),
+    Parameter("window_events", 8192, 2, 1_000_000, "liquidations, a power of two", "how many the window remembers, 24 B each; "
+              "then the oldest give way (27 a second for 300 s; ours)"),
 )
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 
@@ -87,7 +90,7 @@ cdef int64_t imbalance_deadline(const imbalance_t* d) noexcept nogil:
 
 cdef void imbalance_uncertain(imbalance_t* d, int64_t until) noexcept nogil:
     """Begin anew: a share of half the truth is no share."""
-    window_reset(&d.w)
+    window_anew(&d.w)
     d.e.phase = IDLE
     d.e.uncertain_until = until
 
@@ -104,8 +107,11 @@ cdef class Imbalance(Detector):
         if self.of != NULL:
             raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
         p = settled("imbalance", PARAMETERS, parameters)
+        power_of_two("imbalance", "window_events", p)
         if p["normal"] > p["share"]:
             raise ValueError(f"detector imbalance, normal: expected at most share ({p['share']}), got {p['normal']}")
+        if p["min_events"] > p["window_events"]:
+            raise ValueError(f"detector imbalance, min_events: expected at most window_events ({p['window_events']}), got {p['min_events']}")
         self.name = name
         self.wants = 1 << <int> LIQUIDATION
         self.parameters = p
@@ -125,7 +131,7 @@ cdef class Imbalance(Detector):
             raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
         self.of = <imbalance_t*> states_alloc(len(instruments), sizeof(imbalance_t))
         for n in range(len(instruments)):
-            window_init(&self.of[n].w, self.g.window_ns, WINDOW_CAPACITY)
+            window_init(&self.of[n].w, self.g.window_ns, self.parameters["window_events"])
             self.count = n + 1
             episode_reset(&self.of[n].e, n, SIGNAL_CENSORED if (<Instrument> instruments[n]).c.completeness == COMPLETENESS_CENSORED else 0)
             self.of[n].e.threshold = self.g.share
@@ -156,6 +162,15 @@ cdef class Imbalance(Detector):
         memcpy(&d.e, <const char*> <bytes> parts[0], sizeof(d.e))
         d.e.instrument = n
         return 0
+
+    @property
+    def dropped(self) -> int:
+        """See Detector.dropped."""
+        cdef int n
+        cdef int64_t total = 0
+        for n in range(self.count):
+            total += self.of[n].w.dropped
+        return total
 
     def as_dict(self) -> dict:
         return {"kind": "imbalance", "name": self.name, **self.parameters}

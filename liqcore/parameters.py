@@ -44,3 +44,10 @@ def settled(kind: str, table: Table, given: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"detector {kind}, {p.name}: expected {p.accepts}, got {value!r}")
         out[p.name] = value if p.choices else type(p.default)(value)
     return out
+
+
+def power_of_two(kind: str, name: str, values: dict[str, Any]) -> None:
+    """ValueError unless the settled value of `name` is one: rings are indexed by a mask."""
+    if values[name] & (values[name] - 1):
+        above = 1 << values[name].bit_length()
+        raise ValueError(f"detector {kind}, {name}: expected a power of two, such as {above // 2} or {above}, got {values[name]}")

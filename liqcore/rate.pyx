@@ -7,10 +7,10 @@ from liqcore.episode cimport *
 from liqcore.event cimport *
 from liqcore.instrument cimport Instrument
 from liqcore.window cimport (window_advance, window_count, window_free, window_init, window_load, window_long, window_next_expiry, window_push,
-                             window_reset, window_save, window_short, window_total)
+                             window_save, window_short, window_total)
 from liqcore.zscore cimport segz_free, segz_init, segz_load, segz_save
 
-from liqcore.parameters import Parameter, settled
+from liqcore.parameters import Parameter, power_of_two, settled
 from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-rate-1\n"
@@ -22,15 +22,27 @@ PARAMETERS = (
     Parameter("baseline", 360, 2, 100_000, "segments", "how many completed segments are the baseline (ours: six hours)"),
     Parameter("min_segments", 30, 1, 100_000, "segments", "completed segments before anything is unusual; at most `baseline` (ours)"),
     Parameter("floor_per_minute", 5.0, 0.0, 1e6, "liquidations a minute", "least rate for ACTIVE (C14; ours)"),
+    Parameter("window_events", 2048, 2, 1_000_000, "liquidations, a power of two", "how many the window remembers, 24 B each; "
+              "beyond it the rate is known from below (34 a second for 60 s; ours)"),
 )
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 
 
-cdef int say(rate_t* d, int64_t now, uint8_t phase, uint8_t flags, signal_t* out) noexcept nogil:
-    cdef double std = d.s.z.std, count = window_count(&d.w)
+cdef inline bint full(const rate_t* d) noexcept nogil:
+    return window_count(&d.w) > <int> d.w.mask
+
+
+cdef inline double known(const rate_t* d) noexcept nogil:
+    """How many are inside: exactly, or at least while the window is full; the running segment, all of it inside, may have counted more."""
+    cdef double count = window_count(&d.w)
+    return d.s.z.current if full(d) and d.s.z.current > count else count
+
+
+cdef int say(rate_t* d, int64_t now, uint8_t phase, uint8_t flags, double count, signal_t* out) noexcept nogil:
+    cdef double std = d.s.z.std
     d.e.long_notional = window_long(&d.w)
     d.e.short_notional = window_short(&d.w)
-    d.e.count = window_count(&d.w)
+    d.e.count = <int32_t> count
     if d.e.long_notional != d.e.short_notional:
         d.e.side = LONG if d.e.long_notional > d.e.short_notional else SHORT
     return episode_speak(&d.e, now, phase, flags, (count - d.s.z.m.mean) / std if std > 0.0 else 0.0, window_total(&d.w), out)
@@ -45,33 +57,42 @@ cdef int rate_push(rate_t* d, const rate_config_t* g, int64_t now, int8_t side, 
     if d.e.phase != IDLE or d.s.z.m.count < d.s.z.min_segments or not d.s.z.std > 0.0:
         return 0
     bound = d.s.z.m.mean + g.sigma * d.s.z.std
-    count = window_count(&d.w)
+    count = known(d)
     if count > bound and count * g.per_minute >= g.floor_per_minute:
         episode_begin(&d.e, d.w.ts[d.w.expired & d.w.mask], side, d.e.sequence + 1)
         d.e.threshold = bound * g.per_minute
         d.normal = d.s.z.m.mean + g.sigma_normal * d.s.z.std
-        said = say(d, now, ACTIVE, flags, out)
+        said = say(d, now, ACTIVE, flags, count, out)
     return said
 
 
 cdef int rate_timer(rate_t* d, const rate_config_t* g, int64_t now, signal_t* out) noexcept nogil:
-    """Time has passed: old liquidations leave, the rate falls."""
+    """Time has passed: old liquidations leave, the rate falls. When one leaves, all the others inside are known; in a full window none leaves, but
+    the count of a segment that ends is what is inside then."""
+    cdef double count
     window_advance(&d.w, now)
-    if d.e.phase == IDLE or window_count(&d.w) > 0 and window_count(&d.w) > d.normal:
+    if d.e.phase == IDLE or full(d) and now < d.s.z.ends:
+        return 0
+    count = d.s.z.current if full(d) else window_count(&d.w)
+    if count > 0.0 and count > d.normal:
+        if full(d):
+            segments_advance(&d.s, now)
         return 0
     segments_advance(&d.s, now)
-    say(d, now, EXHAUSTED, 0, out)
+    say(d, now, EXHAUSTED, 0, count, out)
     d.e.phase = IDLE
     return 1
 
 
 cdef int64_t rate_deadline(const rate_t* d) noexcept nogil:
-    return NEVER if d.e.phase == IDLE else window_next_expiry(&d.w)
+    if d.e.phase == IDLE:
+        return NEVER
+    return min(window_next_expiry(&d.w), d.s.z.ends) if full(d) else window_next_expiry(&d.w)
 
 
 cdef void rate_uncertain(rate_t* d, int64_t until) noexcept nogil:
     """Begin anew; the baseline of whole segments stays."""
-    window_reset(&d.w)
+    window_anew(&d.w)
     segments_cut(&d.s)
     d.e.phase = IDLE
     d.e.uncertain_until = until
@@ -81,7 +102,8 @@ cdef class Rate(Detector):
     """Spikes of the event rate. Rate(name="rate", **parameters); the parameters are the rows of rate.PARAMETERS.
 
     ACTIVE at the liquidation that takes the rate above the bound, EXHAUSTED when the rate is normal again. Signal: ts_start = the oldest liquidation
-    inside the window then; count, long and short notional, rolling = what is inside now; side = the one with more of it; z = of the rate against the
+    inside the window then; count, long and short notional, rolling = what is inside now (of a full window: of the newest `window_events`, and count
+    is the least that it can be); side = the one with more of it; z = of the rate against the
     baseline; threshold = the bound, liquidations a minute.
     """
 
@@ -89,6 +111,7 @@ cdef class Rate(Detector):
         if self.of != NULL:
             raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
         p = settled("rate", PARAMETERS, parameters)
+        power_of_two("rate", "window_events", p)
         for low, high in (("sigma_normal", "sigma"), ("min_segments", "baseline")):
             if p[low] > p[high]:
                 raise ValueError(f"detector rate, {low}: expected at most {high} ({p[high]}), got {p[low]}")
@@ -114,8 +137,9 @@ cdef class Rate(Detector):
         self.of = <rate_t*> states_alloc(len(instruments), sizeof(rate_t))
         for n in range(len(instruments)):
             self.count = n + 1
-            window_init(&self.of[n].w, self.g.window_ns, WINDOW_CAPACITY)
+            window_init(&self.of[n].w, self.g.window_ns, self.parameters["window_events"])
             segz_init(&self.of[n].s.z, self.g.window_ns, self.baseline, self.min_segments)
+            segments_cut(&self.of[n].s)
             episode_reset(&self.of[n].e, n, SIGNAL_CENSORED if (<Instrument> instruments[n]).c.completeness == COMPLETENESS_CENSORED else 0)
         return 0
 
@@ -154,6 +178,15 @@ cdef class Rate(Detector):
         memcpy(&d.s.cut, <const char*> <bytes> parts[5], 1)
         d.e.instrument = n
         return 0
+
+    @property
+    def dropped(self) -> int:
+        """See Detector.dropped."""
+        cdef int n
+        cdef int64_t total = 0
+        for n in range(self.count):
+            total += self.of[n].w.dropped
+        return total
 
     def as_dict(self) -> dict:
         return {"kind": "rate", "name": self.name, **self.parameters}

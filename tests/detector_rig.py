@@ -45,6 +45,7 @@ def generated(shape: str, seed: int, count: int) -> tuple[list[int], list[int], 
     return (START + np.cumsum(gaps)).tolist(), sides.tolist(), notional.tolist()
 
 
+FEW = st.sampled_from([2, 4, 16, 64])         # windows that the streams fill
 OPTIONS = {
     "anomaly": st.fixed_dictionaries({"segment_s": st.sampled_from([1.0, 30.0, 300.0]), "baseline": st.sampled_from([4, 30, 288]),
                                       "min_segments": st.integers(1, 4),
@@ -55,14 +56,14 @@ OPTIONS = {
     "rate": st.fixed_dictionaries({"window_s": st.sampled_from([1.0, 30.0, 60.0]), "baseline": st.sampled_from([4, 30, 360]),
                                    "min_segments": st.integers(1, 4),
                                    "sigma_normal": st.sampled_from([-1.03, 0.11, 0.47])}, optional={
-        "sigma": st.sampled_from([0.51, 1.53, 3.0]), "floor_per_minute": st.sampled_from([0.0, 5.0, 60.0])}),
+        "sigma": st.sampled_from([0.51, 1.53, 3.0]), "floor_per_minute": st.sampled_from([0.0, 5.0, 60.0]), "window_events": FEW}),
     "dollar": st.fixed_dictionaries({}, optional={
         "min_usd": st.sampled_from([0.0, 1000.0, 50_000.0]), "window_s": st.sampled_from([0.001, 5.0, 90.0, 600.0]),
         "trigger_usd": st.sampled_from([1.0, 100_000.0, 1e6, 5e6]), "fall": st.sampled_from([0.0, 0.3, 0.6, 1.0]),
-        "silence_s": st.sampled_from([0.001, 10.0, 60.0, 1000.0]), "rearm": st.sampled_from([0.0, 0.5, 1.0])}),
+        "silence_s": st.sampled_from([0.001, 10.0, 60.0, 1000.0]), "rearm": st.sampled_from([0.0, 0.5, 1.0]), "window_events": FEW}),
     "imbalance": st.fixed_dictionaries({}, optional={
         "window_s": st.sampled_from([0.001, 5.0, 60.0, 3600.0]), "share": st.sampled_from([0.6, 0.7, 0.9, 1.0]),
-        "normal": st.sampled_from([0.5, 0.55, 0.6]), "floor_usd": st.sampled_from([0.0, 1e5, 1e7]), "min_events": st.integers(1, 10)}),
+        "normal": st.sampled_from([0.5, 0.55, 0.6]), "floor_usd": st.sampled_from([0.0, 1e5, 1e7]), "min_events": st.integers(1, 10), "window_events": st.sampled_from([16, 64])}),
 }
 #: settings that speak on every capture, the quiet ones too
 LOUD = {

@@ -8,7 +8,7 @@ from liqcore.batch_detectors import detect_events
 from liqcore.event import SIGNAL_DTYPE, SignalFlag
 from liqcore.registry import make_detector
 
-from liqcore import EVENT_DTYPE, LONG, SECOND, SHORT, Engine, FeedState, Instrument, Kind
+from liqcore import EVENT_DTYPE, LONG, SECOND, SHORT, Engine, FeedState, Instrument, Kind, Standalone
 
 KINDS = sorted(ORACLES)
 MINUTE = 60 * SECOND
@@ -24,6 +24,7 @@ def names(signals) -> list[str]:
 def learnt(count: int = 20, side: int = LONG, **options):
     """Segments of 300 s with 10,000 and 12,000 in turn: mean 11,000, population deviation 1,000."""
     d = alone("anomaly", options)
+    d.push(BASE - 1, side, 1e9)                                     # of the segment that we came into: not learnt
     for n in range(count):
         assert d.push(BASE + n * 300 * SECOND, side, 10_000.0 if n % 2 else 12_000.0) == []
     return d, BASE + count * 300 * SECOND
@@ -53,6 +54,7 @@ def test_purity_is_above_75_percent():
 
 def test_without_deviation_history_or_floor_nothing_is_an_anomaly():
     d = alone("anomaly", {})
+    d.push(BASE - 1, LONG, 1e9)
     for n in range(30):
         d.push(BASE + n * 300 * SECOND, LONG, 10_000.0)
     d.push(BASE + 30 * 300 * SECOND, LONG, 1e9)
@@ -84,11 +86,27 @@ def test_a_segment_that_a_gap_has_cut_is_neither_judged_nor_learnt():
     assert active.z == pytest.approx(49.0)                          # against the twenty learnt before the gap
 
 
+def test_the_segment_that_a_start_falls_into_is_neither_judged_nor_learnt():
+    """It holds what came after the start only: a baseline of it is too low, and what stands out in it is half seen."""
+    for before in (299, 1):                                         # s into the segment
+        d = alone("anomaly", {"min_segments": 2, "z_min": 1.0})
+        for n in range(50):                                         # as a whole it would be the largest of all
+            d.push(BASE - before * SECOND + n, LONG, 1e6)
+        assert d.next_deadline is None
+        for n in range(1, 20):                                      # the first whole segment is empty, and is learnt: 0, then 12,000 and 10,000
+            d.push(BASE + n * 300 * SECOND, LONG, 10_000.0 if n % 2 else 12_000.0)
+        d.push(BASE + 20 * 300 * SECOND, LONG, 60_000.0)
+        active, = d.advance(BASE + 21 * 300 * SECOND)
+        values = np.array([0.0, *(10_000.0 if n % 2 else 12_000.0 for n in range(1, 20))])
+        assert active.z == pytest.approx((60_000 - values.mean()) / values.std())
+
+
 # ---- rate ----
 
 def calm(minutes: int = 40, **options):
     """One and three liquidations a minute in turn: mean 2, deviation 1."""
     d = alone("rate", options)
+    d.push(BASE - 1, LONG, 1000.0)                                  # of the segment that we came into: not learnt
     for minute in range(minutes):
         for n in range(3 if minute % 2 else 1):
             assert d.push(BASE + minute * MINUTE + n * SECOND, LONG, 1000.0) == []
@@ -113,6 +131,36 @@ def test_the_rate_needs_its_floor_and_its_history():
     assert [s.count for n in range(10) for s in d.push(at + MINUTE // 2 + n * SECOND, LONG, 1.0)] == [8]
     d, at = calm(20)
     assert [s for n in range(50) for s in d.push(at + MINUTE // 2 + n, LONG, 1.0)] == []
+
+
+def hourly(per_hour: int, hours: int, **options):
+    """So many an hour, and a tenth more in every other one, evenly; then the made detector, it alone, and the start of the next hour."""
+    made = make_detector("rate", window_s=3600.0, min_segments=4, **options)
+    d, hour = Standalone(made, "X"), 3600 * SECOND
+    start, said = BASE // hour * hour + hour, []
+    said += d.push(start - 1, LONG, 1.0)
+    for n in range(hours):
+        count = per_hour + (per_hour // 10 if n % 2 else 0)
+        for k in range(count):
+            said += d.push(start + n * hour + k * hour // count, LONG, 1.0)
+    return made, d, start + hours * hour, said
+
+
+@pytest.mark.parametrize("room", [1024, 65_536])
+@pytest.mark.parametrize("side", [LONG, SHORT])
+def test_a_rate_is_heard_though_its_bound_is_beyond_the_window(room, side):
+    """2,000 an hour is usual, more than the window of 1,024 holds: at 18 times that the running segment's count is beyond mean + 3 sigma. It ends at
+    the end of the first hour that was usual again: in a full window only that is known for certain; with room enough, when the old ones have left."""
+    made, d, at, said = hourly(2000, 8, window_events=room)
+    hour = 3600 * SECOND
+    assert said == []
+    burst = [s for k in range(36_000) for s in d.push(at + k * hour // 36_000, side, 1.0)]
+    active, = burst
+    assert active.phase.name == "ACTIVE" and active.count > 2050 + 3 * 50 and active.threshold * 60 == pytest.approx(2100 + 3 * 100)
+    assert active.ts < at + hour // 8 and (made.dropped > 0) == (room == 1024)
+    over, = [s for n in (1, 2) for k in range(2000) for s in d.push(at + n * hour + k * hour // 2000, side, 1.0)]
+    assert over.phase.name == "EXHAUSTED" and over.count <= 2100 + 100 and at + hour < over.ts <= at + 2 * hour
+    assert over.ts == at + 2 * hour or room == 65_536
 
 
 # ---- bars ----

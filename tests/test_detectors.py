@@ -190,15 +190,45 @@ def test_a_censored_feed_stands_in_every_signal(kind):
     assert signals and all(s.flags == SignalFlag.SIGNAL_CENSORED for s in signals)
 
 
-@pytest.mark.parametrize("kind", KIND)
-def test_a_burst_denser_than_the_window_remembers_only_its_newest_liquidations(kind):
-    """2,048 of one instrument; more, and the oldest give way."""
-    options = LOUD[kind]
-    detector, oracle, r = alone(kind, options), ORACLES[kind](**options), random.Random(3)
-    for n in range(2090):
+WINDOWED = ("dollar", "imbalance", "rate")
+
+
+@pytest.mark.parametrize("kind", WINDOWED)
+def test_a_burst_denser_than_the_window_remembers_only_its_newest_liquidations_and_says_so(kind):
+    """window_events of one instrument; more, and the oldest give way and are counted, also over gaps and restarts."""
+    options = LOUD[kind] | {"window_events": 1024}
+    made = make_detector(kind, **options)
+    detector, oracle, r = Standalone(made, "X"), ORACLES[kind](**options), random.Random(3)
+    for n in range(1200):
         row = (START + n * 1000, r.choice((1, 1, -1)), r.lognormvariate(9, 2), 1.0)
         assert_same(detector.push(*row), oracle.push(*row))
     assert_same(detector.advance(START + 4000 * SECOND), oracle.advance(START + 4000 * SECOND))
+    assert made.dropped == oracle.inside.dropped > 30
+    detector.uncertain(START)
+    again = make_detector(kind, **options)
+    Standalone(again, "X").restore(detector.snapshot())
+    assert again.dropped == made.dropped
+    with pytest.raises(ValueError, match=f"{kind} snapshot: of other settings"):
+        alone(kind, options | {"window_events": 2048}).restore(detector.snapshot())
+
+
+@pytest.mark.parametrize("kind", WINDOWED)
+def test_window_events_is_a_power_of_two_and_room_for_what_is_asked(kind):
+    with pytest.raises(ValueError, match=f"detector {kind}, window_events: expected a power of two, such as 2048 or 4096, got 3000"):
+        make_detector(kind, window_events=3000)
+    if kind == "imbalance":
+        with pytest.raises(ValueError, match=r"min_events: expected at most window_events \(4\), got 5"):
+            make_detector(kind, window_events=4)
+
+
+@pytest.mark.parametrize("side", [LONG, SHORT])
+def test_a_burst_of_thousands_of_small_prints_is_heard_where_there_is_room(side):
+    """12,000 prints of $500 in a minute are 6 M; of the newest 2,048 it is one million."""
+    for room, says in ((2048, ["BUILDING"]), (16_384, ["BUILDING", "ACTIVE"])):
+        made = make_detector("dollar", min_usd=0.0, window_events=room)
+        d = Standalone(made, "X")
+        assert [s.phase.name for n in range(12_000) for s in d.push(n * SECOND // 200, side, 500.0)] == says
+        assert made.dropped == max(0, 12_000 - room)
 
 
 # ---- the registry ----

@@ -10,8 +10,10 @@ HOUR, SEGMENT = 3600, 300
 
 
 def learnt(extra=""):
-    """An hour behind it: twelve segments of 40,000 and 60,000 in turn, mixed sides: mean 50,000, standard deviation 10,000."""
+    """An hour behind it, and the segment before, which it came into: twelve segments of 40,000 and 60,000 in turn, mixed sides: mean 50,000, standard deviation 10,000."""
     s = Stage("trend", extra)
+    s.forced(LONG, 1e6)
+    s.wait(300, every=5)
     for k in range(12):
         usd = 20_000.0 if k % 2 else 30_000.0
         s.forced(LONG, usd)
@@ -41,7 +43,7 @@ def test_trend_follows(side):
     s.wait(5)
     (at, way, terms), = s.asked
     assert way == -side, "S1-08: longs liquidated -> short, shorts liquidated -> long"
-    assert at == HOUR + SEGMENT, "S1-06: at the end of the segment"
+    assert at == HOUR + 2 * SEGMENT, "S1-06: at the end of the segment"
     assert (terms["stop_loss"], terms["take_profit"], terms["notional"], terms["confidence"]) == (0.03, 0.0, 500.0, 2), "S1-12 S/yes/no: medium"
     assert terms["reference"] == pytest.approx(s.price - 0.1 if way == SHORT else s.price + 0.1, abs=0.15), "S1-16a: refPrice from the depth"
     assert s.risk == [Reason.OK]

@@ -243,7 +243,13 @@ def agreement(data: Data, told: Sequence[Told], tolerance_s: float = TOLERANCE_S
                        "detectors": rows, "pairs": pairs})
     return {"source": data.source, "synthetic": data.synthetic, "start_ns": data.start_ns, "end_ns": data.end_ns, "tolerance_s": tolerance_s,
             "settings": [d.as_dict() for d in engine.detectors], "venues": venues, "warnings": warnings(data, told),
-            "notes": [*data.notes, *(f"refused events: {count}: {reason.name}" for reason, count in engine.refused.items())]}
+            "notes": [*data.notes, *(f"refused events: {count}: {reason.name}" for reason, count in engine.refused.items()), *full_windows(engine)]}
+
+
+def full_windows(engine: lc.Engine) -> list[str]:
+    """Which detectors knew a burst from below only."""
+    return [f"detector {d.name}: its window was full, {d.dropped:,} liquidations gave way before their time; give it more window_events"
+            for d in engine.detectors if d.dropped]
 
 
 def packed_of(data: Data, found: Sequence[Sequence[Episode]]) -> tuple[dict[int, int], list[list[Episode]]]:

@@ -20,10 +20,11 @@ class DollarOracle:
     fall: float = 0.6
     silence_s: float = 60.0
     rearm: float = 0.5
+    window_events: int = 2048
 
     def __post_init__(self):
         self.window_ns, self.silence_ns = round(self.window_s * NS), round(self.silence_s * NS)
-        self.inside, self.lanes = Inside(self.window_ns), {side: Lane(side) for side in (1, -1)}
+        self.inside, self.lanes = Inside(self.window_ns, self.window_events), {side: Lane(side) for side in (1, -1)}
         self.sequence, self.price, self.until = 0, 0.0, 0
 
     def say(self, lane: Lane, ts: int, phase: str) -> Said:

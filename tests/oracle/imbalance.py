@@ -12,9 +12,10 @@ class ImbalanceOracle:
     normal: float = 0.6
     floor_usd: float = 100_000.0
     min_events: int = 5
+    window_events: int = 8192
 
     def __post_init__(self):
-        self.inside = Inside(round(self.window_s * NS))
+        self.inside = Inside(round(self.window_s * NS), self.window_events)
         self.active, self.side, self.first, self.sequence, self.price, self.until = False, 0, 0, 0, 0.0, 0
 
     def share_of(self, side: int) -> float:

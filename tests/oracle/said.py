@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass, field
 
-CAPACITY = 2048              # liquidations remembered by a window; in a denser burst the oldest give way
 NS = 1_000_000_000
 
 
@@ -28,17 +27,23 @@ class Said:
 
 @dataclass
 class Inside:
-    """(ts, side, notional) of the last horizon_ns, oldest first."""
+    """(ts, side, notional) of the last horizon_ns, oldest first, at most `capacity`: in a denser burst the oldest give way."""
 
     horizon_ns: int
+    capacity: int
     rows: list = field(default_factory=list)
+    dropped: int = 0
 
     def advance(self, ts: int) -> None:
         self.rows = [row for row in self.rows if ts - row[0] <= self.horizon_ns]
 
     def push(self, ts: int, side: int, notional: float) -> None:
         self.advance(ts)
-        self.rows = [*self.rows, (ts, side, notional)][-CAPACITY:]
+        self.dropped += len(self.rows) == self.capacity
+        self.rows = [*self.rows, (ts, side, notional)][-self.capacity:]
+
+    def full(self) -> bool:
+        return len(self.rows) == self.capacity
 
     def of(self, side: int) -> float:
         return math.fsum(x for _, s, x in self.rows if s == side)
@@ -60,7 +65,7 @@ def added(values) -> float:
 
 @dataclass
 class Segments:
-    """Sums of equal time segments; those that a gap has cut are neither learnt nor judged."""
+    """Sums of equal time segments; those that the start or a gap has cut are neither learnt nor judged."""
 
     segment_ns: int
     baseline: int
@@ -69,14 +74,15 @@ class Segments:
     running: int | None = None
     values: list = field(default_factory=list)
     whole_from: int = 0
-    was_cut: bool = False
+    was_cut: bool = True
 
     def cut(self) -> None:
         self.running, self.values, self.was_cut = None, [], True
 
     def open(self, ts: int) -> bool:
         if self.was_cut:
-            self.was_cut, self.whole_from = False, (ts // self.segment_ns + 1) * self.segment_ns
+            self.was_cut, self.running = False, ts // self.segment_ns + 1
+            self.whole_from = self.running * self.segment_ns
         return ts >= self.whole_from
 
     def advance(self, ts: int) -> None:
@@ -89,8 +95,6 @@ class Segments:
     def push(self, ts: int, x: float) -> None:
         if self.open(ts):
             self.advance(ts)
-            if self.running is None:
-                self.running = ts // self.segment_ns
             self.values.append(x)
 
     def ends(self) -> int | None:
