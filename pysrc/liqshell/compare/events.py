@@ -138,10 +138,10 @@ def told_of(name: str, horizons: Sequence[dict[str, Any]]) -> str:
     net = best[f"{sign}_bps"]["mean"]
     if net <= 0:
         told = "neither sign earns its fees at any horizon, and no spread is counted" if bare else "neither sign earns its costs at any horizon"
-    elif any(h[f"{s}_bps"]["low"] is not None for h in counted for s in ("fade", "follow")):
+    elif best[f"{sign}_bps"]["low"] is not None:
         told = "no gain of either sign is beyond chance"
     else:
-        told = f"too few to tell from chance (an interval needs {CLUSTERS_MIN} days, or as many stretches of an hour or twice the time held)"
+        told = f"too few to tell the best from chance (an interval needs {CLUSTERS_MIN} days, or as many stretches of an hour or twice the time held)"
     cost = f"fees of a round trip are {number(costs, 1)}, no spread is counted" if bare else f"a round trip costs {number(costs, 1)}"
     return (f"{name}: {told}; the best mean is to {sign} for {seconds(best['horizon_s'])}, {number(net, 1, True)} bps "
             f"{'after fees' if bare else 'net'} (n = {best['n']:,}; {cost}).")

@@ -11,7 +11,7 @@ from liqshell.report.coverage import rate
 from liqshell.report.statistics import FEW
 from liqshell.report.text import number, percent, plural, seconds, verdict
 
-CONTROLS = ("inverted_side", "random_side", "random_time")
+CONTROLS = ("inverted_side", "random_side", "random_time", "every_30_min")
 #: columns of compare.csv: keys of a row, "a.b" = key b of its table a
 COLUMNS = ("preset rule grade asked wanted fade follow wanted_rate.per_hour wanted_rate.low wanted_rate.high entries filled trades "
            "trades_rate.per_hour trades_rate.low trades_rate.high open win.share win.low win.high win.break_even_realised "

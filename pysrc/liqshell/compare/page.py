@@ -10,7 +10,7 @@ from typing import Any
 
 import liqcore as lc
 from liqshell.compare.events import has_quotes
-from liqshell.compare.figures import COLUMNS, conclusion, delay_words, flat
+from liqshell.compare.figures import COLUMNS, CONTROLS, conclusion, delay_words, flat
 from liqshell.compare.picture import forest
 from liqshell.compare.run import Compared
 from liqshell.report.elements import empty, esc, muted, notice, section, signed, table
@@ -88,6 +88,11 @@ def _name(r: dict[str, Any]) -> str:
     return f'<a class="nowrap" href="{esc(r["report"])}" title="{esc(r["summary"])}"><b>{esc(r["preset"])}</b></a>'
 
 
+def _words(text: str) -> str:
+    """A cell of words, which on a narrow window keeps a readable width and is scrolled to."""
+    return f'<div class="words">{esc(text)}</div>'
+
+
 def _mark(state: str) -> str:
     sign, kind = MARKS[state]
     return f'<span class="mark {kind}" title="{state}">{sign}</span>'
@@ -113,8 +118,8 @@ def beside(s: dict[str, Any]) -> str:
            "twice the longest time held; no bar where those are fewer than five. Hollow: the other side of the same "
            "trades. Line: the middle 90 % of random sides; dashed: of random times.")
     legend = ("✓ a gain beyond chance and its controls, ✕ a loss beyond chance, ? cannot tell, – no trade. needed: win rate at which it would "
-              "break even. t is per trade. Sharpe: daily returns on the account × √365, from two whole days on; deflated by all trials on this data.")
-    return section("Side by side", forest(s["presets"]) + table(columns, rows) + f'<p class="sub">{esc(legend)}</p>', sub, "beside")
+              "break even. t: of the mean of a trade, clustered like its interval. Sharpe: daily returns on the account × √365, from two whole days on; deflated by all trials on this data.")
+    return section("Side by side", f'<div class="scroll lanes">{forest(s["presets"])}</div>' + table(columns, rows) + f'<p class="sub">{esc(legend)}</p>', sub, "beside")
 
 
 def waterfalls(s: dict[str, Any]) -> str:
@@ -138,7 +143,7 @@ def waterfalls(s: dict[str, Any]) -> str:
 def controls(s: dict[str, Any]) -> str:
     rows = []
     for r in s["presets"]:
-        found = [r["controls"].get(kind) for kind in ("inverted_side", "random_side", "random_time")]
+        found = [r["controls"].get(kind) for kind in CONTROLS]
         if not r["trades"] or not any(found):
             continue
         cells: list[str] = [_name(r), signed(r["trade"]["mean"], bps(r["trade"]["mean"]))]
@@ -148,16 +153,17 @@ def controls(s: dict[str, Any]) -> str:
                 continue
             told = bps(c["median_bps"]) + (f" (p = {number(c['p'], 3)})" if c["p"] is not None else "")
             cells.append(esc(told))
-        rows.append((*cells, esc(r["controls_verdict"])))
-    body = table(("preset", ">as it is", ">other side", ">random side", ">random time", "")  , rows) if rows else empty("No controls were run.")
-    return section("Controls", body, "Median net bps of a trade. The same rule on the other side, on a side drawn by lot, and on liquidations moved "
-                   "away from the prices they happened at. p: share of draws that did at least as well.", "controls")
+        rows.append((*cells, _words(r["controls_verdict"])))
+    body = table(("preset", ">as it is", ">inverted side", ">random side", ">random time", ">every 30 min", ""), rows) if rows else empty("No controls were run.")
+    return section("Controls", body, "Median net bps of a trade. The same rule on the other side, on a side drawn by lot, on liquidations moved "
+                   "away from the prices they happened at, and an entry every half hour. p: share of draws that did at least as well.", "controls")
 
 
 def delays(s: dict[str, Any]) -> str:
     traded = [(r, delay_words(r)) for r in s["presets"] if r["delays"]]
     names = list(dict.fromkeys(name for _, found in traded for name in found))
-    rows = [(_name(r), *(signed(found.get(name), bps(found.get(name))) for name in names)) for r, found in traded]
+    rows = [(_name(r), *(signed(found.get(name), bps(found.get(name))) for name in names)) for r, found in traded
+            if any(value is not None for value in found.values())]
     body = table(("preset", *(">" + name for name in names)), rows) if names else empty("No other delays were run.")
     return section("Reaction delay", body, "Mean net bps of a trade when every liquidation becomes known so much later.", "delays")
 
@@ -215,7 +221,7 @@ def base_rates(s: dict[str, Any]) -> str:
         each = "; ".join(f"{c['name']}: {percent(c['held'] / c['known'] if c['known'] else None, 2)}" for c in b["conditions"])
         lift = b["share"] / b["independent"] if b["share"] is not None and b["independent"] else None
         wanted = next((r["wanted"] for r in s["presets"] if r["preset"] == b["preset"]), 0)
-        rows.append((f"<b>{esc(b['preset'])}</b>", f"{b['asked']:,}", f"{b['known']:,}", esc(each), percent(b["share"], 3),
+        rows.append((f"<b>{esc(b['preset'])}</b>", f"{b['asked']:,}", f"{b['known']:,}", _words(each), percent(b["share"], 3),
                      percent(b["independent"], 3),
                      number(lift) + " ×" if lift is not None else NONE, esc(_rate(b["rate"])), f"{wanted:,}"))
     columns = ("preset", ">asked", ">all known", "each condition holds", ">all hold", ">if independent", ">ratio", ">per h (95 %)",
@@ -233,7 +239,7 @@ def rates(s: dict[str, Any]) -> str:
     rows = [(_name(r), f"{r['wanted']:,}", esc(_rate(r["wanted_rate"])), f"{r['entries']:,}", f"{r['trades']:,}", esc(_rate(r["trades_rate"])),
              number(r["trades_rate"]["per_hour"] * 24, 1) if r["trades_rate"]["per_hour"] is not None else NONE,
              percent(r["filled"], 0), seconds(r["hold_s"]["p50"]), percent(r["exposure_share"], 2),
-             esc(", ".join(f"{e['reason']} {e['n']}" for e in r["exits"]) or NONE)) for r in s["presets"]]
+             _words(", ".join(f"{e['reason']} {e['n']}" for e in r["exits"]) or NONE)) for r in s["presets"]]
     columns = ("preset", ">wanted", ">per h (95 %)", ">entries", ">trades", ">per h (95 %)", ">per day", ">entries filled", ">held, median",
                ">time in a position", "how trades ended")
     return section("Rates per covered hour", table(columns, rows), "Per covered hour of one contract, Poisson interval; gaps do not count.", "rates")
@@ -242,7 +248,7 @@ def rates(s: dict[str, Any]) -> str:
 def silent(s: dict[str, Any]) -> str:
     """Why presets did not trade, and what could not be run."""
     rows = [(_name(r), f"{r['asked']:,}", f"{r['wanted']:,}",
-             esc("; ".join(f"{w['reason']} {w['n']:,}" for w in r["why_not"][:4]) or "it was never asked, or wanted nothing")) for r in s["presets"]
+             _words("; ".join(f"{w['reason']} {w['n']:,}" for w in r["why_not"][:4]) or "it was never asked, or wanted nothing")) for r in s["presets"]
             if not r["trades"]]
     body = table(("preset", ">asked", ">wanted", "why not"), rows) if rows else ""
     if s["failed"]:
@@ -251,7 +257,7 @@ def silent(s: dict[str, Any]) -> str:
 
 
 def notes(s: dict[str, Any]) -> str:
-    grades = table(("preset", "evidence", "why"), [(_name(r), esc(r["grade"]), esc(r["evidence"])) for r in s["presets"]], tall=True)
+    grades = table(("preset", "evidence", "why"), [(_name(r), esc(r["grade"]), _words(r["evidence"])) for r in s["presets"]], tall=True)
     lines = ("Each preset runs with its own numbers through the same engine and the same simulated venue as live; of the configuration's [policy] "
              "only the size of a trade holds for all.",
              "A preset pays where the lower end of its interval is above zero, with 30 trades or more, its controls do not do as well, and quotes "
