@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from desk import LONG, SHORT, both
-from gateway_rig import SYMBOL, Rig, S, at_rest, take_profit
+from gateway_rig import SYMBOL, Rig, S, at_rest, take_profit, take_stop_away
 from liqshell.gateway.effects import Answer, Channel
 
 from liqcore.event import Role
@@ -40,6 +40,27 @@ def test_clock_offset(side):
     rig.offset = 0
     rig.wait(61.0)
     assert not rig.gates()
+
+
+@both
+def test_a_question_whose_time_stamp_is_refused_has_the_clock_measured(side):
+    """Our clock was set while a position is held: nothing can be asked before the offset is known again, so that does not wait for its period (found by
+    fault simulation, seed 1417)."""
+    rig = Rig(side)
+    rig.enter()
+    rig.fill_entry()
+    before = rig.counts["/v5/market/time"]
+
+    def refused(call, answer):
+        wrong = rig.counts["/v5/market/time"] == before and "market" not in call.path
+        return answer | {"retCode": 10002, "retMsg": "invalid request, please check your server timestamp", "result": {}} if wrong else answer
+
+    rig.alter_answer = refused
+    rig.on_push = lambda topic, rows: False
+    take_stop_away(rig)
+    rig.wait(7.0)                                       # what is held is asked for every 5 s
+    assert before < rig.counts["/v5/market/time"] <= before + 6
+    assert rig.truth()[1] != 0.0 and rig.order_of(STOP)["status"] == "live"
 
 
 def test_a_rate_limit_waits_and_then_sends_what_protects():

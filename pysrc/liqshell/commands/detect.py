@@ -197,7 +197,8 @@ def _contracts(paths: list[Path]) -> tuple[dict[str, dict[str, float]], dict[tup
 def _multipliers(record: Record) -> dict[tuple[str, str], float]:
     """Of the contracts of a run, from its settings."""
     try:
-        return {(str(i["venue"]), str(i["symbol"])): float(i["multiplier"]) for i in json.loads(record.frame)["instruments"] if i.get("multiplier")}
+        told = json.loads(record.frame).get("instruments", ())
+        return {(str(i["venue"]), str(i["symbol"])): float(i["multiplier"]) for i in told if i.get("multiplier")}
     except (ValueError, KeyError, TypeError, AttributeError) as why:
         raise DataError(f"the settings of a run at {record.ts_recv}", f"{record.frame[:60]!r}", "what a run of liqcore wrote") from why
 

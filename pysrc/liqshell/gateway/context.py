@@ -32,6 +32,7 @@ class Context:
         self.effects = effects
         self.now = 0
         self.offset_ns = 0                                  # venue - us
+        self.clock_doubt = False                            # a time stamp of ours was refused: measure
         self.counters: Counter[str] = Counter()
         # the contracts of the venue that is traded stand first in the engine; those of other venues are watched only, and no business of ours
         venue = engine.instruments[0].venue
@@ -147,6 +148,9 @@ class Context:
         if page.outcome == Outcome.LATER and (page.wait_s > 0.0 or page.code > 0):
             self.budget.block(self.now + self.settings.ns(page.wait_s or 1.0), weight)
             self.counters["rate limited"] += 1
+        elif page.outcome == Outcome.CLOCK:
+            self.clock_doubt = True                         # a clock that was set makes every question fail until it is measured again
+            self.counters["time stamps refused"] += 1
         elif page.outcome == Outcome.FATAL:
             self.counters["fatal answers"] += 1
             self.halt("rights", f"the venue refuses for good: {page.code} {page.text}. Check the API key and its rights; entries are halted")

@@ -239,8 +239,8 @@ class Gateway:
         self._drain()
         if not self._started:
             return
-        if self.requests.clock_doubt:
-            self.requests.clock_doubt = False
+        if c.clock_doubt:
+            c.clock_doubt = False
             self.clock.measure_now()
         if self.requests.contract_doubt:
             self.requests.contract_doubt = False

@@ -72,6 +72,7 @@ class Reading:
     def _entry(self, symbol: str, link: str, *, past: bool) -> None:
         def answered(answer: Answer) -> None:
             page = self.c.port.orders_of(answer)
+            self.c.heed(page, "query")
             if not page.ok:
                 self._fail(f"order {link}: {page.text or page.code}")
                 return

@@ -33,7 +33,6 @@ class Requests:
         self.inquiries = inquiries
         self.stops = stops
         self.held_back: deque[tuple[Any, int]] = deque()            # (sent, not before) of what the last hop had no room for
-        self.clock_doubt = False                                    # a time stamp was refused: measure
         self.flat: dict[int, int] = {}                              # instrument -> when the venue last said that there is nothing to reduce
         self._seen: dict[int, int] = {}                             # order -> when it was last known to be alive
         self.contract_doubt = False                                 # a contract was refused: look at what is listed
@@ -199,7 +198,7 @@ class Requests:
         c = self.c
         what = f"{_WORD[flight.action]} {flight.id:#x}: {code} {text}"
         if outcome == Outcome.CLOCK:
-            self.clock_doubt = True
+            c.clock_doubt = True
             c.notice(Level.WARNING, "clock", f"the venue refused our time stamp; {what}", symbol)
         elif outcome == Outcome.HALT_SYMBOL:
             self.contract_doubt = True
