@@ -146,7 +146,7 @@ def test_many_events_of_few_cascades_are_no_evidence():
     rising = Market(lambda k: k * 50)
     few = moved(rising, np.linspace(3600, 5400, 60))
     assert few["n"] == 60 and few["fade_bps"]["mean"] > 0 and few["fade_bps"]["low"] is None and few["fade_bps"]["t"] is None
-    assert "too few to tell from chance" in events.told_of("x", [few])
+    assert "too few to tell the best from chance" in events.told_of("x", [few])
     many = moved(rising, np.arange(60) * 1700 + 3600)
     assert many["fade_bps"]["low"] > 0 and "above zero at 95 %" in events.told_of("x", [many])
     burst = moved(Market(lambda k: noise), np.repeat(np.arange(6) * 9000 + 5000, 10) + np.tile(np.arange(10), 6))

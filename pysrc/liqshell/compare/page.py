@@ -118,8 +118,10 @@ def beside(s: dict[str, Any]) -> str:
            "twice the longest time held; no bar where those are fewer than five. Hollow: the other side of the same "
            "trades. Line: the middle 90 % of random sides; dashed: of random times.")
     legend = ("✓ a gain beyond chance and its controls, ✕ a loss beyond chance, ? cannot tell, – no trade. needed: win rate at which it would "
-              "break even. t: of the mean of a trade, clustered like its interval. Sharpe: daily returns on the account × √365, from two whole days on; deflated by all trials on this data.")
-    return section("Side by side", f'<div class="scroll lanes">{forest(s["presets"])}</div>' + table(columns, rows) + f'<p class="sub">{esc(legend)}</p>', sub, "beside")
+              "break even. t: of the mean of a trade, clustered like its interval. Sharpe: daily returns on the account × √365, from two "
+              "whole days on; deflated by all trials on this data.")
+    picture = f'<div class="scroll lanes">{forest(s["presets"])}</div>'
+    return section("Side by side", picture + table(columns, rows) + f'<p class="sub">{esc(legend)}</p>', sub, "beside")
 
 
 def waterfalls(s: dict[str, Any]) -> str:
@@ -154,7 +156,8 @@ def controls(s: dict[str, Any]) -> str:
             told = bps(c["median_bps"]) + (f" (p = {number(c['p'], 3)})" if c["p"] is not None else "")
             cells.append(esc(told))
         rows.append((*cells, _words(r["controls_verdict"])))
-    body = table(("preset", ">as it is", ">inverted side", ">random side", ">random time", ">every 30 min", ""), rows) if rows else empty("No controls were run.")
+    columns = ("preset", ">as it is", ">inverted side", ">random side", ">random time", ">every 30 min", "")
+    body = table(columns, rows) if rows else empty("No controls were run.")
     return section("Controls", body, "Median net bps of a trade. The same rule on the other side, on a side drawn by lot, on liquidations moved "
                    "away from the prices they happened at, and an entry every half hour. p: share of draws that did at least as well.", "controls")
 
@@ -248,7 +251,7 @@ def rates(s: dict[str, Any]) -> str:
 def silent(s: dict[str, Any]) -> str:
     """Why presets did not trade, and what could not be run."""
     rows = [(_name(r), f"{r['asked']:,}", f"{r['wanted']:,}",
-             _words("; ".join(f"{w['reason']} {w['n']:,}" for w in r["why_not"][:4]) or "it was never asked, or wanted nothing")) for r in s["presets"]
+             _words("; ".join(f"{w['reason']} {w['n']:,}" for w in r["why_not"][:4]) or "never asked, or wanted nothing")) for r in s["presets"]
             if not r["trades"]]
     body = table(("preset", ">asked", ">wanted", "why not"), rows) if rows else ""
     if s["failed"]:

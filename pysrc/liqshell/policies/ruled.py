@@ -67,7 +67,7 @@ class Ruled(lc.Policy):
         return self.memory.setdefault(signal.instrument, {})
 
     def ask(self, signal: lc.Signal, market: lc.Market, side: int, bracket: Mapping[str, Any] | None = None, **noted: Any) -> lc.Bracket | None:
-        """A bracket, and a note of when, where and why it was asked for: see wish(). None before any price is known: there is nothing to compare with."""
+        """A bracket, and a note of when, where and why it was asked for: see wish(). None before any price is known."""
         if not market.last > 0.0:
             return None
         out = self.bracket(market, side, **(bracket or {}))
