@@ -146,7 +146,7 @@ def test_many_events_of_few_cascades_are_no_evidence():
     rising = Market(lambda k: k * 50)
     few = moved(rising, np.linspace(3600, 5400, 60))
     assert few["n"] == 60 and few["fade_bps"]["mean"] > 0 and few["fade_bps"]["low"] is None and few["fade_bps"]["t"] is None
-    assert "beyond chance" in events.told_of("x", [few])
+    assert "too few to tell the best from chance" in events.told_of("x", [few])
     many = moved(rising, np.arange(60) * 1700 + 3600)
     assert many["fade_bps"]["low"] > 0 and "above zero at 95 %" in events.told_of("x", [many])
     burst = moved(Market(lambda k: noise), np.repeat(np.arange(6) * 9000 + 5000, 10) + np.tile(np.arange(10), 6))
@@ -155,6 +155,42 @@ def test_many_events_of_few_cascades_are_no_evidence():
     def wide(h):
         return h["move_bps"]["high"] - h["move_bps"]["low"]
     assert wide(burst) > 2.0 * wide(alone)
+
+
+def test_costs_without_quotes_are_said_to_have_no_spread():
+    """The same rise, once with quotes and once with trades alone: a gain after fees only is told as one that shows nothing."""
+    ts = np.arange(0, 30 * 3600, 10) * lc.SECOND
+    ticks = 1_000_000 + np.arange(len(ts)) * 50
+    none = np.zeros(0, np.int64)
+
+    class Tape:
+        def __init__(self, quoted):
+            self.spread = {"ts": ts, "bid": ticks - 20, "ask": ticks + 20} if quoted else {"ts": none, "bid": none, "ask": none}
+
+        def quotes(self, n):
+            return self.spread
+
+        def trades(self, n):
+            return {"ts": ts, "price": ticks}
+
+    class Market:
+        instruments, end_ns = (lc.Instrument("X", tick_size="0.01"),), int(ts[-1])
+
+        def __init__(self, quoted):
+            self.tape = Tape(quoted)
+    rows = np.zeros(60, HEARD_DTYPE)
+    rows["ts"], rows["liquidated"] = (np.arange(60) * 1700 + 3600) * lc.SECOND, 1
+    quoted, bare = (events.both_signs(Market(known), rows, 0.05, 0.0) for known in (True, False))
+    assert [h["without_spread"] for h in quoted] == [0] * 5 and [h["without_spread"] for h in bare] == [h["n"] for h in bare]
+    assert quoted[2]["fade_bps"]["mean"] < bare[2]["fade_bps"]["mean"] and bare[2]["fade_bps"]["low"] > 0
+    assert "earns" in events.told_of("x", quoted) and "above zero" in events.told_of("x", quoted)
+    told = events.told_of("x", bare)
+    assert "earns" not in told and "no spread is paid here" in told and "not known" in told
+    rows["liquidated"] = -1
+    follow = events.told_of("x", events.both_signs(Market(False), rows, 0.05, 0.0))
+    assert "earns" not in follow and "no spread is paid here" in follow
+    dear = events.told_of("x", events.both_signs(Market(False), rows, 0.05, 0.05))
+    assert "neither sign earns its fees at any horizon, and no spread is counted" in dear
 
 
 def heard_of(*wishes):
@@ -183,8 +219,8 @@ def test_base_rates_are_of_all_conditions_together():
     assert rows[0]["independent"] == pytest.approx(0.5 * 0.25 * 1.0) and rows[0]["rate"]["per_hour"] == 2.0
 
 
-def row(preset, mean, low, high, n=40, edge=True, state="open"):
-    return {"preset": preset, "trades": n, "state": state, "edge": edge, "deflated": {"deflated": None},
+def row(preset, mean, low, high, n=40, edge=True, state="open", without_spread=0):
+    return {"preset": preset, "trades": n, "without_spread": without_spread, "state": state, "edge": edge, "deflated": {"deflated": None},
             "trade": {"mean": mean, "low": low, "high": high, "n": n, "t": 2.5}}
 
 
@@ -193,6 +229,11 @@ def test_the_conclusion_claims_no_more_than_the_numbers():
     assert state(row("a", 3.0, 1.0, 5.0)) == "pays" and state(row("a", 3.0, 1.0, 5.0, edge=False)) == "open"
     assert state(row("a", 3.0, 1.0, 5.0, n=12)) == "open" and state(row("a", -3.0, -5.0, -1.0)) == "loses"
     assert state(row("a", None, None, None, n=0)) == "idle"
+    assert state(row("a", 3.0, 1.0, 5.0, without_spread=1)) == "open" and state(row("a", -3.0, -5.0, -1.0, without_spread=9)) == "loses"
+    assert "1 of 2 that traded did so in too few separate stretches" in conclusion([row("a", 3.0, None, None), row("b", 1.0, -1.0, 3.0)], {}, 7, False)
+    assert "holds no liquidation" in conclusion([row("a", None, None, None, n=0, state="idle")], {}, 7, False, liquidations=0)
+    assert "No quotes of X: " in conclusion([row("a", 3.0, 1.0, 5.0)], {}, 7, False, ["X"]) and "Nothing pays" in conclusion(
+        [row("a", 3.0, 1.0, 5.0, without_spread=40)], {}, 7, False, ["X"])
     told = conclusion([row("a", -1.0, -2.0, 0.5), row("b", -3.0, -5.0, -1.0, state="loses")], {"zone": "why"}, 7, True)
     assert told.startswith("2 presets, 80 closed trades. Nothing pays:") and "1 of 2 that traded lose" in told and "zone" in told and "SYNTHETIC" in told
     assert "a gains +3.0 bps" in conclusion([row("a", 3.0, 1.0, 5.0, state="pays")], {}, 7, False)

@@ -26,6 +26,20 @@ def test_cascade_fade_goes_against(side):
 
 
 @BOTH
+def test_cascade_fade_wants_nothing_before_a_price_is_known(side):
+    """A feed may begin with liquidations, and a control moves them before the first trade: no wish without a price, and no price divided by zero."""
+    class Unpriced(Stage):
+        def tick(self, price=None):
+            pass
+    s = Unpriced("cascade-fade")
+    s.wait(60)
+    burst(s, side)
+    s.wait(1000)
+    assert any(name == "cascade-fade" and phase == "DECELERATING" for name, phase, *_ in s.said), "it would be asked"
+    assert s.asked == [] and s.trades == [] and s.left == []
+
+
+@BOTH
 def test_cascade_fade_takes_its_reversion_from_5_minutes_on(side):
     s = Stage("cascade-fade")
     s.wait(60)

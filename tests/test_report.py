@@ -63,7 +63,9 @@ def test_sums_equal_those_of_the_audit_records(folder, report):
     assert report.summary["win_rate"]["k"] == int((trades["x"][:, 5] > 0).sum()) and report.summary["win_rate"]["n"] == len(trades)
     bps = trades["x"][:, 5] / (trades["x"][:, 0] * trades["x"][:, 2]) * 1e4
     t = report.summary["per_trade"]
-    assert t["mean"] == pytest.approx(bps.mean()) and t["t"] == pytest.approx(bps.mean() / (bps.std(ddof=1) / math.sqrt(len(bps))))
+    assert t["mean"] == pytest.approx(bps.mean()) and t["independent"]["t"] == pytest.approx(bps.mean() / (bps.std(ddof=1) / math.sqrt(len(bps))))
+    stretches = set((trades["ts"] // round(t["cluster_s"] * 1e9)).tolist())
+    assert t["clusters"] == len(stretches) < 5 and (t["low"], t["high"], t["t"]) == (None, None, None), "one short run is no five observations"
     assert sum(r["n"] for r in report.summary["exits"]) == len(trades)
     assert math.fsum(r["net"] for r in report.summary["exits"]) == pytest.approx(m["net"])
     assert math.fsum(r["net"] for r in report.summary["instruments"]) == pytest.approx(m["net"])

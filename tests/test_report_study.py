@@ -68,7 +68,8 @@ def test_sums_equal_those_of_the_audit_records(folder, report):
     for r in s["money"]["fees_by_leg"]:
         assert r["bps"] == pytest.approx(2.0 if r["role"] == "maker" else 5.5)
     clustered = statistics.clustered_mean(bps.tolist(), (trades["ts"] // DAY_NS).tolist())
-    assert s["per_trade"]["clustered"]["t"] == pytest.approx(clustered["t"]) and clustered["clusters"] == 11, "a day has no data"
+    assert s["per_trade"]["t"] == pytest.approx(clustered["t"]) and clustered["clusters"] == 11, "a day has no data"
+    assert (s["per_trade"]["cluster_s"], s["per_trade"]["clusters"]) == (86_400, 11)
 
 
 def test_daily_returns_leave_out_the_day_without_data(folder, report):
@@ -322,8 +323,7 @@ def test_backtest_without_a_study_says_so(folder, tmp_path):
 def test_good_news_is_told_too():
     """believe() finds for a result that stands everything."""
     good = {"mode": "backtest", "synthetic": False,
-            "per_trade": {"n": 400, "mean": 4.0, "low": 2.0, "high": 6.0, "t": 4.0, "few": False,
-                          "clustered": {"clusters": 40, "low": 1.5, "high": 6.5, "t": 3.2}},
+            "per_trade": {"n": 400, "mean": 4.0, "low": 2.0, "high": 6.0, "t": 4.0, "few": False, "clusters": 40, "cluster_s": 86_400.0},
             "controls": {"edge": True, "verdict": "v"}, "delays": {"rows": [{"delay_s": s, "mean_bps": 1.0} for s in (0.05, 60.0)], "verdict": "v"},
             "forward": {"low_bps": 0.5, "high_bps": 3.0, "verdict": "v"},
             "trials": {"deflated": 0.97, "trials": 100, "logged": True, "days": 80, "overfitting": {"pbo": 0.05}},

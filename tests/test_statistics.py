@@ -75,6 +75,23 @@ def test_trades_that_repeat_within_a_day_do_not_count_as_more_evidence():
     assert statistics.mean_test(np.repeat(days, 16).tolist())["t"] > 3.5 * once["t"], "the plain t statistic is fooled"
 
 
+def test_trades_of_few_days_are_clustered_by_stretches_longer_than_they_were_held():
+    """Forty trades of one burst are one observation; with five days the days decide; what is held for long needs long stretches."""
+    rng, hour, day = np.random.default_rng(6), statistics.HOUR_NS, statistics.DAY_NS
+    burst = statistics.spaced_mean(rng.normal(5.0, 1.0, 40), [k * 1_000_000_000 for k in range(40)], 60 * 10**9)
+    assert (burst["n"], burst["clusters"], burst["cluster_ns"]) == (40, 1, hour) and burst["low"] is burst["high"] is burst["t"] is None
+    path = rng.normal(0.0, 1.0, 8)
+    at = [k // 5 * 2 * hour + k % 5 * 10**9 for k in range(40)]
+    shared = statistics.spaced_mean(np.repeat(path, 5), at, 60 * 10**9)
+    assert shared["clusters"] == 8 and shared["t"] == pytest.approx(statistics.mean_test(path.tolist())["t"])
+    assert (shared["high"] - shared["low"]) > 2.0 * (lambda t: t["high"] - t["low"])(statistics.mean_test(np.repeat(path, 5).tolist()))
+    long = statistics.spaced_mean(np.repeat(path, 5), at, 3 * hour)
+    assert (long["cluster_ns"], long["clusters"], long["low"]) == (6 * hour, 3, None), "two hours apart is no distance for what is held for three"
+    days = statistics.spaced_mean(np.repeat(path, 5), [k // 5 * day + k % 5 * hour for k in range(40)], 60 * 10**9)
+    assert (days["cluster_ns"], days["clusters"]) == (day, 8) and days["t"] == pytest.approx(shared["t"])
+    assert statistics.spaced_mean([], [], 0)["mean"] is None
+
+
 def test_wrong_lengths_are_an_error():
     with pytest.raises(ValueError, match="2 values, 1 clusters"):
         statistics.clustered_mean([1.0, 2.0], [1])

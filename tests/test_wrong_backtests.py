@@ -7,7 +7,7 @@ from liqcore.audit import AuditKind
 from test_simulate import BIG
 
 import liqcore as lc
-from liqshell.report.breakdown import interval_of
+from liqshell.report.statistics import spaced_mean
 
 ETH = lc.Instrument("ETHUSDT", tick_size="0.01", lot_size="0.001")
 DETECTOR = {"quantile": 0.95, "window_events": 1000, "warmup": 100, "window_s": 60.0}
@@ -100,10 +100,10 @@ def test_a_known_reversal_is_found_and_the_interval_covers_the_truth():
     runs = known_edge(range(100, 140), 120)
     truth, error = np.concatenate(runs).mean(), np.concatenate(runs).std() / np.sqrt(sum(map(len, runs)))
     assert truth > 4 * error and truth > 1.0                                # the rule does win on this market: bps a trade, before fees
-    days = [np.arange(len(made)) * 4 * wrong.GAP // 86_400 for made in runs]
-    told = [interval_of(list(zip(made.tolist(), day.tolist(), strict=True))) for made, day in zip(runs, days, strict=True)]
+    held, at = 600 * 10**9, [(np.arange(len(made)) * 4 * wrong.GAP * 10**9).tolist() for made in runs]
+    told = [spaced_mean(made.tolist(), ts, held) for made, ts in zip(runs, at, strict=True)]
     covered = [t["low"] <= truth <= t["high"] for t in told]
     assert 0.85 <= np.mean(covered) <= 1.0
     wide = known_edge(range(1), 1500)[0]
-    found = interval_of([(x, n // 96) for n, x in enumerate(wide.tolist())])
+    found = spaced_mean(wide.tolist(), [n * 900 * 10**9 for n in range(len(wide))], held)
     assert found["low"] > 0.0 and found["low"] <= truth <= found["high"]     # with enough trades it is told from nothing

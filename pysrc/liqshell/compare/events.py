@@ -15,8 +15,8 @@ import numpy as np
 import liqcore as lc
 from liqshell.backtest.history import History
 from liqshell.backtest.listen import Listened
-from liqshell.report.coverage import DAY_NS, HOUR_NS, rate
-from liqshell.report.statistics import clustered_mean
+from liqshell.report.coverage import rate
+from liqshell.report.statistics import CLUSTERS_MIN, spaced_mean
 from liqshell.report.text import number, seconds
 
 HORIZONS_S = (10.0, 60.0, 300.0, 900.0, 3600.0)
@@ -65,10 +65,12 @@ def both_signs(history: History, rows: np.ndarray, latency_s: float, taker_fee: 
 
     rows: HEARD_DTYPE. move_bps > 0: the price went the fade's way (up after longs were liquidated), middle to middle. Events of one cascade share
     their price path, and so do the contracts: intervals are clustered by day, on few days by stretches that are longer than the horizon, and there is
-    none where even those are too few.
+    none where even those are too few. without_spread: how many events have no quotes, so that the last trade stands for bid and ask: their costs are
+    fees alone, and a gain of theirs shows nothing.
     """
     out = []
     for horizon_s in HORIZONS_S:
+        bare = 0
         moves: list[tuple[float, int]] = []
         fades: list[tuple[float, int]] = []
         follows: list[tuple[float, int]] = []
@@ -83,22 +85,24 @@ def both_signs(history: History, rows: np.ndarray, latency_s: float, taker_fee: 
             bid, ask, bid_then, ask_then = bid[known], ask[known], bid_then[known], ask_then[known]
             bought, sold = (bid_then - ask) / ask * 1e4, (bid - ask_then) / bid * 1e4
             fees = 2.0 * taker_fee * 1e4
+            bare += 0 if has_quotes(history, n) else len(at)
             moves += zip((side * ((bid_then + ask_then) / (bid + ask) - 1.0) * 1e4).tolist(), at, strict=True)
             fades += zip((np.where(side > 0, bought, sold) - fees).tolist(), at, strict=True)
             follows += zip((np.where(side > 0, sold, bought) - fees).tolist(), at, strict=True)
-        out.append({"horizon_s": horizon_s, "n": len(moves), "move_bps": _interval(moves, horizon_s),
-                    "fade_bps": _interval(fades, horizon_s), "follow_bps": _interval(follows, horizon_s)})
+        out.append({"horizon_s": horizon_s, "n": len(moves), "without_spread": bare,
+                    "move_bps": _interval(moves, horizon_s), "fade_bps": _interval(fades, horizon_s), "follow_bps": _interval(follows, horizon_s)})
     return out
 
 
 def _interval(found: list[tuple[float, int]], horizon_s: float) -> dict[str, Any]:
     """mean, low, high, t of (value, ns)."""
-    values, told = [value for value, _ in found], {}
-    for span in (DAY_NS, max(HOUR_NS, 2 * round(horizon_s * lc.SECOND))):
-        told = clustered_mean(values, [ts // span for _, ts in found])
-        if told["low"] is not None:
-            break
+    told = spaced_mean([value for value, _ in found], [ts for _, ts in found], round(horizon_s * lc.SECOND))
     return {key: told[key] for key in ("mean", "low", "high", "t")}
+
+
+def has_quotes(history: History, n: int) -> bool:
+    """Whether anything is known of what a contract's market orders pay for the spread."""
+    return len(history.tape.quotes(n)["ts"]) > 0
 
 
 def quoted(history: History, n: int, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -119,17 +123,28 @@ def told_of(name: str, horizons: Sequence[dict[str, Any]]) -> str:
     counted = [h for h in horizons if h["n"] and h["move_bps"]["mean"] is not None]
     if not counted:
         return f"{name}: no event with a price before and after."
+    bare = any(h["without_spread"] for h in counted)
     beyond = [(h, sign) for h in counted for sign in ("fade", "follow") if (h[f"{sign}_bps"]["low"] or 0.0) > 0.0]
     if beyond:
         h, sign = max(beyond, key=lambda found: found[0][f"{found[1]}_bps"]["mean"])
+        if bare:
+            return (f"{name}: no quotes, so no spread is paid here. Before it, to {sign} comes to "
+                    f"{number(h[f'{sign}_bps']['mean'], 1, True)} bps after fees at {seconds(h['horizon_s'])} (n = {h['n']:,}), above zero at 95 %; "
+                    "what is left after a spread is not known.")
         return (f"{name}: to {sign} earns {number(h[f'{sign}_bps']['mean'], 1, True)} bps net at {seconds(h['horizon_s'])} "
                 f"(n = {h['n']:,}), above zero at 95 %; one horizon of {len(counted)}.")
     best, sign = max(((h, sign) for h in counted for sign in ("fade", "follow")), key=lambda found: found[0][f"{found[1]}_bps"]["mean"])
     costs = -(best["fade_bps"]["mean"] + best["follow_bps"]["mean"]) / 2
     net = best[f"{sign}_bps"]["mean"]
-    told = "neither sign earns its costs at any horizon" if net <= 0 else "no gain of either sign is beyond chance"
-    return (f"{name}: {told}; the best is to {sign} for {seconds(best['horizon_s'])}, {number(net, 1, True)} bps net (n = {best['n']:,}; a round "
-            f"trip costs {number(costs, 1)}).")
+    if net <= 0:
+        told = "neither sign earns its fees at any horizon, and no spread is counted" if bare else "neither sign earns its costs at any horizon"
+    elif best[f"{sign}_bps"]["low"] is not None:
+        told = "no gain of either sign is beyond chance"
+    else:
+        told = f"too few to tell the best from chance (an interval needs {CLUSTERS_MIN} days, or as many stretches of an hour or twice the time held)"
+    cost = f"fees of a round trip are {number(costs, 1)}, no spread is counted" if bare else f"a round trip costs {number(costs, 1)}"
+    return (f"{name}: {told}; the best mean is to {sign} for {seconds(best['horizon_s'])}, {number(net, 1, True)} bps "
+            f"{'after fees' if bare else 'net'} (n = {best['n']:,}; {cost}).")
 
 
 def signs(listened: Listened) -> dict[str, int]:

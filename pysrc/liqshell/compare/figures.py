@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from liqshell.config import Config
@@ -10,7 +11,7 @@ from liqshell.report.coverage import rate
 from liqshell.report.statistics import FEW
 from liqshell.report.text import number, percent, plural, seconds, verdict
 
-CONTROLS = ("inverted_side", "random_side", "random_time")
+CONTROLS = ("inverted_side", "random_side", "random_time", "every_30_min")
 #: columns of compare.csv: keys of a row, "a.b" = key b of its table a
 COLUMNS = ("preset rule grade asked wanted fade follow wanted_rate.per_hour wanted_rate.low wanted_rate.high entries filled trades "
            "trades_rate.per_hour trades_rate.low trades_rate.high open win.share win.low win.high win.break_even_realised "
@@ -24,8 +25,7 @@ COLUMNS = ("preset rule grade asked wanted fade follow wanted_rate.per_hour want
 def row_of(name: str, config: Config, s: dict[str, Any], signs: dict[str, int], hours: float, report: str) -> dict[str, Any]:
     """One preset. s: the summary of its report; signs: events.signs; hours: covered instrument hours; report: where its own report is."""
     preset = config.preset_of()
-    t, c = s["per_trade"], s["per_trade"]["clustered"]
-    best = c if c["low"] is not None else t
+    t, blind = s["per_trade"], {p["symbol"] for p in s["data"]["parts"] if not p["quotes"]}
     held = math.fsum(r["hold_s"] for r in s["trades"]) + math.fsum(r["age_s"] for r in s["left_open"] if r["what"] == "position")
     found = {r["kind"]: {key: r[key] for key in ("draws", "trades_per_draw", "p05_bps", "median_bps", "p95_bps", "p")}
              for r in (s["controls"] or {"rows": []})["rows"] if r["kind"] in CONTROLS}
@@ -35,8 +35,9 @@ def row_of(name: str, config: Config, s: dict[str, Any], signs: dict[str, int], 
         "filled": s["entries"]["filled"]["share"], "trades": t["n"], "trades_rate": rate(t["n"], hours),
         "open": sum(r["what"] == "position" for r in s["left_open"]), "unrealised": math.fsum(r["unrealised"] for r in s["left_open"]),
         "win": s["win_rate"], "money": s["money"],
-        "trade": {key: t[key] for key in ("n", "sd", "sharpe_per_trade", "few")} | {key: best[key] for key in ("mean", "low", "high", "t")}
-        | {"clustered": c["low"] is not None}, "sharpe": s["daily_sharpe"], "deflated": s["trials"], "exposure_hours": held / 3600.0,
+        "trade": {key: t[key] for key in ("n", "mean", "sd", "low", "high", "t", "clusters", "cluster_s", "sharpe_per_trade", "few")},
+        "without_spread": sum(r["symbol"] in blind for r in s["trades"]),
+        "sharpe": s["daily_sharpe"], "deflated": s["trials"], "exposure_hours": held / 3600.0,
         "exposure_share": held / 3600.0 / hours if hours else None, "hold_s": s["hold_s"], "exits": s["exits"], "why_not": s["why_not"],
         "delays": s["delays"], "controls": found, "controls_verdict": (s["controls"] or {"verdict": "No controls were run."})["verdict"],
         "edge": (s["controls"] or {"edge": None})["edge"], "verdict": verdict(s), "report": report}
@@ -44,26 +45,29 @@ def row_of(name: str, config: Config, s: dict[str, Any], signs: dict[str, int], 
 
 
 def state(row: dict[str, Any]) -> str:
-    """pays: a gain beyond chance, beyond its controls too where they were run; loses: a loss beyond chance; open: the numbers cannot tell; idle: no
-    trade was closed."""
+    """pays: a gain beyond chance, beyond its controls too where they were run, and after a spread that is known; loses: a loss beyond chance; open:
+    the numbers cannot tell; idle: no trade was closed."""
     t = row["trade"]
     if not row["trades"]:
         return "idle"
     if t["low"] is None:
         return "open"
     if t["low"] > 0 and row["edge"] is not False:
-        return "pays" if t["n"] >= FEW else "open"
+        return "pays" if t["n"] >= FEW and not row["without_spread"] else "open"
     return "loses" if t["high"] < 0 else "open"
 
 
-def conclusion(rows: list[dict[str, Any]], failed: dict[str, str], tried: int, synthetic: bool) -> str:
-    """What the comparison comes to, claiming no more than the numbers allow."""
+def conclusion(rows: list[dict[str, Any]], failed: dict[str, str], tried: int, synthetic: bool, blind: Sequence[str] = (),
+               liquidations: int | None = None) -> str:
+    """What the comparison comes to, claiming no more than the numbers allow. blind: contracts without quotes; liquidations: how many the data has."""
     if not rows:
         return "No preset could be run on this data."
     pays = [r for r in rows if r["state"] == "pays"]
     traded = [r for r in rows if r["trades"]]
     told = f"{plural(len(rows), 'preset')}, {plural(sum(r['trades'] for r in rows), 'closed trade')}. "
-    if not traded:
+    if not traded and liquidations == 0:
+        told += "Nothing traded: the data holds no liquidation, and these presets trade on liquidations."
+    elif not traded:
         told += "Nothing traded: the market of this data never reached what the presets wait for, or the data is too short for them to know."
     elif not pays:
         told += "Nothing pays: no preset's gain is beyond chance and beyond its controls. "
@@ -71,12 +75,17 @@ def conclusion(rows: list[dict[str, Any]], failed: dict[str, str], tried: int, s
         lost = sum(r["state"] == "loses" for r in rows)
         told += f"{lost} of {len(traded)} that traded lose beyond chance. " if lost else ""
         told += f"The best mean is {best['preset']}'s {number(best['trade']['mean'], 1, True)} bps a trade (n = {best['trades']})."
+        untold = sum(r["trade"]["low"] is None for r in traded)
+        told += f" {untold} of {len(traded)} that traded did so in too few separate stretches of time for an interval." if untold else ""
     else:
         told += "; ".join(f"{r['preset']} gains {number(r['trade']['mean'], 1, True)} bps a trade (n = {r['trades']}, t = {number(r['trade']['t'])})"
                           for r in pays)
         deflated = [r["deflated"]["deflated"] for r in pays if r["deflated"]["deflated"] is not None]
         told += (f". After {plural(tried, 'trial')} on this data the best deflated Sharpe is {percent(max(deflated))}." if deflated else
                  f". {plural(tried, 'trial')} on this data, and too few whole days for a deflated Sharpe: the best of so many is no proof.")
+    if blind and traded:
+        told += (f" No quotes of {', '.join(blind[:6])}{' and more' if len(blind) > 6 else ''}: market orders there paid fees and no "
+                 "spread, so these results are too good and a gain would show nothing.")
     if failed:
         told += f" {plural(len(failed), 'preset')} could not be run: {', '.join(failed)}."
     return told + (" SYNTHETIC market: this shows how the rules behave, not what they earn." if synthetic else "")

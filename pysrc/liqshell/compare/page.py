@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import liqcore as lc
-from liqshell.compare.figures import COLUMNS, conclusion, delay_words, flat
+from liqshell.compare.events import has_quotes
+from liqshell.compare.figures import COLUMNS, CONTROLS, conclusion, delay_words, flat
 from liqshell.compare.picture import forest
 from liqshell.compare.run import Compared
 from liqshell.report.elements import empty, esc, muted, notice, section, signed, table
@@ -26,10 +27,13 @@ def bps(value: float | None) -> str:
 def as_dict(c: Compared) -> dict[str, Any]:
     """compare.json: stable keys, no NaN."""
     history = c.history
+    blind = [i.symbol for n, i in enumerate(history.instruments) if not has_quotes(history, n)]
+    liquidations = sum(p["liquidations"] for p in history.parts)
+    told = conclusion(c.rows, c.failed, c.tried, history.synthetic, blind, liquidations)
     return {"version": lc.__version__, "label": "SYNTHETIC" if history.synthetic else "REAL MARKET", "synthetic": history.synthetic,
             "data": history.fingerprint, "source": history.source, "symbols": [i.symbol for i in history.instruments],
             "completeness": sorted({p["completeness"] for p in history.parts}), "started_ns": history.start_ns, "ended_ns": history.end_ns,
-            "covered_instrument_hours": c.hours, "trials": c.tried, "conclusion": conclusion(c.rows, c.failed, c.tried, history.synthetic),
+            "covered_instrument_hours": c.hours, "trials": c.tried, "liquidations": liquidations, "without_quotes": blind, "conclusion": told,
             "presets": c.rows, "failed": c.failed, "fade_and_follow": c.signs, "together": c.together, "base_rates": c.base_rates}
 
 
@@ -39,9 +43,9 @@ def write(c: Compared) -> dict[str, Any]:
     (c.folder / "compare.json").write_text(json.dumps(found, indent=1, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
     (c.folder / "compare.html").write_text(page(found), encoding="utf-8")
     _csv(c.folder / "compare.csv", COLUMNS, (flat(row) for row in c.rows))
-    _csv(c.folder / "events.csv", ["name", "horizon_s", "n", *(f"{sign}_{key}" for sign in ("move", "fade", "follow")
+    _csv(c.folder / "events.csv", ["name", "horizon_s", "n", "without_spread", *(f"{sign}_{key}" for sign in ("move", "fade", "follow")
                                                                     for key in ("bps", "low", "high", "t"))],
-         ({"name": s["name"], "horizon_s": h["horizon_s"], "n": h["n"]}
+         ({"name": s["name"], "horizon_s": h["horizon_s"], "n": h["n"], "without_spread": h["without_spread"]}
           | {f"{sign}_{'bps' if key == 'mean' else key}": h[f"{sign}_bps"][key] for sign in ("move", "fade", "follow")
              for key in ("mean", "low", "high", "t")} for s in c.signs for h in s["horizons"]))
     return found
@@ -68,6 +72,13 @@ def page(s: dict[str, Any]) -> str:
                                          "a real market."))
     if "CENSORED" in s["completeness"]:
         head.append(notice("CENSORED feed.", "The venue shows only a sample of its liquidations: triggers in dollars are reached later or never."))
+    if s["without_quotes"]:
+        every = len(s["without_quotes"]) == len(s["symbols"])
+        named = "" if every else f" of {', '.join(s['without_quotes'][:8])}" + (" and more" if len(s["without_quotes"]) > 8 else "")
+        head.append(notice("NO SPREAD.", f"The data has trades and no quotes{named}: market orders there fill at trade prices and pay fees "
+                                         "alone. Costs are too low, results too good; nothing here can show that something pays."))
+    if not s["liquidations"]:
+        head.append(notice("NO LIQUIDATIONS.", "The data holds none, so nothing that waits for them can act."))
     head.append(f'<p class="verdict">{esc(s["conclusion"])}</p>')
     body = [beside(s), waterfalls(s), controls(s), delays(s), both(s), shared(s), base_rates(s), rates(s), silent(s), notes(s)]
     return document("Presets compared", "".join(head) + "".join(body))
@@ -75,6 +86,11 @@ def page(s: dict[str, Any]) -> str:
 
 def _name(r: dict[str, Any]) -> str:
     return f'<a class="nowrap" href="{esc(r["report"])}" title="{esc(r["summary"])}"><b>{esc(r["preset"])}</b></a>'
+
+
+def _words(text: str) -> str:
+    """A cell of words, which on a narrow window keeps a readable width and is scrolled to."""
+    return f'<div class="words">{esc(text)}</div>'
 
 
 def _mark(state: str) -> str:
@@ -98,11 +114,14 @@ def beside(s: dict[str, Any]) -> str:
                      f"{number(r['exposure_hours'], 1)} h"))
     columns = ("", "preset", "evidence", ">wanted", ">trades", ">won (95 %)", ">needed", ">bps a trade", ">95 %", ">t", ">net",
                ">Sharpe, daily (95 %)", ">deflated", ">exposure")
-    sub = ("Dot and bar: mean net return of a trade, 95 % interval, clustered by day where there are days enough. Hollow: the other side of the same "
+    sub = ("Dot and bar: mean net return of a trade and its 95 % interval, clustered by day, on few days by stretches of at least an hour and "
+           "twice the longest time held; no bar where those are fewer than five. Hollow: the other side of the same "
            "trades. Line: the middle 90 % of random sides; dashed: of random times.")
     legend = ("✓ a gain beyond chance and its controls, ✕ a loss beyond chance, ? cannot tell, – no trade. needed: win rate at which it would "
-              "break even. t is per trade. Sharpe: daily returns on the account × √365, from two whole days on; deflated by all trials on this data.")
-    return section("Side by side", forest(s["presets"]) + table(columns, rows) + f'<p class="sub">{esc(legend)}</p>', sub, "beside")
+              "break even. t: of the mean of a trade, clustered like its interval. Sharpe: daily returns on the account × √365, from two "
+              "whole days on; deflated by all trials on this data.")
+    picture = f'<div class="scroll lanes">{forest(s["presets"])}</div>'
+    return section("Side by side", picture + table(columns, rows) + f'<p class="sub">{esc(legend)}</p>', sub, "beside")
 
 
 def waterfalls(s: dict[str, Any]) -> str:
@@ -126,7 +145,7 @@ def waterfalls(s: dict[str, Any]) -> str:
 def controls(s: dict[str, Any]) -> str:
     rows = []
     for r in s["presets"]:
-        found = [r["controls"].get(kind) for kind in ("inverted_side", "random_side", "random_time")]
+        found = [r["controls"].get(kind) for kind in CONTROLS]
         if not r["trades"] or not any(found):
             continue
         cells: list[str] = [_name(r), signed(r["trade"]["mean"], bps(r["trade"]["mean"]))]
@@ -136,16 +155,18 @@ def controls(s: dict[str, Any]) -> str:
                 continue
             told = bps(c["median_bps"]) + (f" (p = {number(c['p'], 3)})" if c["p"] is not None else "")
             cells.append(esc(told))
-        rows.append((*cells, esc(r["controls_verdict"])))
-    body = table(("preset", ">as it is", ">other side", ">random side", ">random time", "")  , rows) if rows else empty("No controls were run.")
-    return section("Controls", body, "Median net bps of a trade. The same rule on the other side, on a side drawn by lot, and on liquidations moved "
-                   "away from the prices they happened at. p: share of draws that did at least as well.", "controls")
+        rows.append((*cells, _words(r["controls_verdict"])))
+    columns = ("preset", ">as it is", ">inverted side", ">random side", ">random time", ">every 30 min", "")
+    body = table(columns, rows) if rows else empty("No controls were run.")
+    return section("Controls", body, "Median net bps of a trade. The same rule on the other side, on a side drawn by lot, on liquidations moved "
+                   "away from the prices they happened at, and an entry every half hour. p: share of draws that did at least as well.", "controls")
 
 
 def delays(s: dict[str, Any]) -> str:
     traded = [(r, delay_words(r)) for r in s["presets"] if r["delays"]]
     names = list(dict.fromkeys(name for _, found in traded for name in found))
-    rows = [(_name(r), *(signed(found.get(name), bps(found.get(name))) for name in names)) for r, found in traded]
+    rows = [(_name(r), *(signed(found.get(name), bps(found.get(name))) for name in names)) for r, found in traded
+            if any(value is not None for value in found.values())]
     body = table(("preset", *(">" + name for name in names)), rows) if names else empty("No other delays were run.")
     return section("Reaction delay", body, "Mean net bps of a trade when every liquidation becomes known so much later.", "delays")
 
@@ -156,7 +177,7 @@ def both(s: dict[str, Any]) -> str:
     for e in s["fade_and_follow"]:
         told.append(e["told"])
         for k, h in enumerate(e["horizons"]):
-            lead = f"<b>{esc(e['name'])}</b>" if k == 0 else ""
+            lead = f"<b>{esc(e['name'])}</b>" if k == 0 else muted("no spread in these costs") if k == 1 and h["without_spread"] else ""
             move, fade, follow = h["move_bps"], h["fade_bps"], h["follow_bps"]
             rows.append((lead, f"{e['longs_liquidated']:,} / {e['shorts_liquidated']:,}" if k == 0 else "", seconds(h["horizon_s"]), f"{h['n']:,}",
                          bps(move["mean"]), esc(interval(move["low"], move["high"], bps)), number(move["t"]),
@@ -167,7 +188,10 @@ def both(s: dict[str, Any]) -> str:
     columns = ("events of", ">longs / shorts liquidated", ">held", ">n", ">move, bps", ">95 %", ">t", ">fade, net", ">95 %", ">follow, net", ">95 %")
     sub = ("Both signs bought and sold at the market at the same two moments, with the same fees; nothing but the sign differs, and no bracket "
            "stands between. Move: where the price went, up counts after longs were liquidated and down after shorts. Each event counts, so held "
-           "times overlap: intervals are clustered by day, on few days by stretches of at least an hour, and left out where those are too few.")
+           "times overlap: intervals are clustered by day, on few days by stretches of at least an hour and twice the time held, and left out where "
+           "those are fewer than five.")
+    if any(h["without_spread"] for e in s["fade_and_follow"] for h in e["horizons"]):
+        sub += " Where there are no quotes the last trade stands for bid and ask: net is after fees alone, and a gain shows nothing."
     lines = "<ul class='plain'>" + "".join(f"<li>{esc(line)}</li>" for line in told) + "</ul>"
     return section("Fade and follow on identical events", lines + table(columns, rows, tall=len(rows) > 40), sub, "signs")
 
@@ -200,7 +224,7 @@ def base_rates(s: dict[str, Any]) -> str:
         each = "; ".join(f"{c['name']}: {percent(c['held'] / c['known'] if c['known'] else None, 2)}" for c in b["conditions"])
         lift = b["share"] / b["independent"] if b["share"] is not None and b["independent"] else None
         wanted = next((r["wanted"] for r in s["presets"] if r["preset"] == b["preset"]), 0)
-        rows.append((f"<b>{esc(b['preset'])}</b>", f"{b['asked']:,}", f"{b['known']:,}", esc(each), percent(b["share"], 3),
+        rows.append((f"<b>{esc(b['preset'])}</b>", f"{b['asked']:,}", f"{b['known']:,}", _words(each), percent(b["share"], 3),
                      percent(b["independent"], 3),
                      number(lift) + " ×" if lift is not None else NONE, esc(_rate(b["rate"])), f"{wanted:,}"))
     columns = ("preset", ">asked", ">all known", "each condition holds", ">all hold", ">if independent", ">ratio", ">per h (95 %)",
@@ -218,7 +242,7 @@ def rates(s: dict[str, Any]) -> str:
     rows = [(_name(r), f"{r['wanted']:,}", esc(_rate(r["wanted_rate"])), f"{r['entries']:,}", f"{r['trades']:,}", esc(_rate(r["trades_rate"])),
              number(r["trades_rate"]["per_hour"] * 24, 1) if r["trades_rate"]["per_hour"] is not None else NONE,
              percent(r["filled"], 0), seconds(r["hold_s"]["p50"]), percent(r["exposure_share"], 2),
-             esc(", ".join(f"{e['reason']} {e['n']}" for e in r["exits"]) or NONE)) for r in s["presets"]]
+             _words(", ".join(f"{e['reason']} {e['n']}" for e in r["exits"]) or NONE)) for r in s["presets"]]
     columns = ("preset", ">wanted", ">per h (95 %)", ">entries", ">trades", ">per h (95 %)", ">per day", ">entries filled", ">held, median",
                ">time in a position", "how trades ended")
     return section("Rates per covered hour", table(columns, rows), "Per covered hour of one contract, Poisson interval; gaps do not count.", "rates")
@@ -227,7 +251,7 @@ def rates(s: dict[str, Any]) -> str:
 def silent(s: dict[str, Any]) -> str:
     """Why presets did not trade, and what could not be run."""
     rows = [(_name(r), f"{r['asked']:,}", f"{r['wanted']:,}",
-             esc("; ".join(f"{w['reason']} {w['n']:,}" for w in r["why_not"][:4]) or "it was never asked, or wanted nothing")) for r in s["presets"]
+             _words("; ".join(f"{w['reason']} {w['n']:,}" for w in r["why_not"][:4]) or "never asked, or wanted nothing")) for r in s["presets"]
             if not r["trades"]]
     body = table(("preset", ">asked", ">wanted", "why not"), rows) if rows else ""
     if s["failed"]:
@@ -236,10 +260,11 @@ def silent(s: dict[str, Any]) -> str:
 
 
 def notes(s: dict[str, Any]) -> str:
-    grades = table(("preset", "evidence", "why"), [(_name(r), esc(r["grade"]), esc(r["evidence"])) for r in s["presets"]], tall=True)
+    grades = table(("preset", "evidence", "why"), [(_name(r), esc(r["grade"]), _words(r["evidence"])) for r in s["presets"]], tall=True)
     lines = ("Each preset runs with its own numbers through the same engine and the same simulated venue as live; of the configuration's [policy] "
              "only the size of a trade holds for all.",
-             "A preset pays where the lower end of its interval is above zero, with 30 trades or more, and its controls do not do as well.",
+             "A preset pays where the lower end of its interval is above zero, with 30 trades or more, its controls do not do as well, and quotes "
+             "tell what the spread costs.",
              "The best of several presets is better than it will be: the deflated Sharpe ratio counts all trials on this data, those of other runs "
              "too.", f"Data {s['data'][:16]} ({s['source']}); liqcore {s['version']}.")
     return section("How to read it", grades + "<h3>Notes</h3><ul class='plain'>" + "".join(f"<li>{esc(line)}</li>" for line in lines) + "</ul>",

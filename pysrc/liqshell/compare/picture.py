@@ -15,7 +15,8 @@ def forest(rows: list[dict[str, Any]]) -> str:
     """One lane a preset. Dot and bar: mean and 95 % interval. Hollow: the other side of the same trades. Thin line: the middle 90 % of random sides,
     and of random times below it. An interval that would flatten the others is cut, with an arrow."""
     centres = [v for r in rows for v in (r["trade"]["mean"], *(c["median_bps"] for c in r["controls"].values())) if v is not None]
-    ends = [v for r in rows for v in (r["trade"]["low"], r["trade"]["high"]) if v is not None]
+    drawn = [c[end] for r in rows for c in r["controls"].values() for end in ("p05_bps", "p95_bps")]
+    ends = [v for v in (*drawn, *(r["trade"][end] for r in rows for end in ("low", "high"))) if v is not None]
     reach = 3.0 * max([10.0, *(abs(v) for v in centres)])
     low, high = max(min([-10.0, *centres, *ends]), -reach), min(max([10.0, *centres, *ends]), reach)
     scale = (WIDTH - LEFT - RIGHT) / (high - low)

@@ -66,8 +66,10 @@ class Ruled(lc.Policy):
         """What this policy remembers of the signal's instrument; may be changed."""
         return self.memory.setdefault(signal.instrument, {})
 
-    def ask(self, signal: lc.Signal, market: lc.Market, side: int, bracket: Mapping[str, Any] | None = None, **noted: Any) -> lc.Bracket:
-        """A bracket, and a note of when, where and why it was asked for: see wish()."""
+    def ask(self, signal: lc.Signal, market: lc.Market, side: int, bracket: Mapping[str, Any] | None = None, **noted: Any) -> lc.Bracket | None:
+        """A bracket, and a note of when, where and why it was asked for: see wish(). None before any price is known."""
+        if not market.last > 0.0:
+            return None
         out = self.bracket(market, side, **(bracket or {}))
         self.remembered(signal)["wish"] = {"ts": market.now, "side": int(side), "price": market.last, **noted}
         return out

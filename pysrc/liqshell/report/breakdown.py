@@ -1,37 +1,30 @@
 """The result cut in pieces: by side, by instrument and together, by hour of day, by day, by time held."""
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from liqshell.report.coverage import DAY_NS, HOUR_NS, covered_hours, gaps, rate, share
 from liqshell.report.stories import Bracket, Ledger
-from liqshell.report.results import equity_of
+from liqshell.report.results import equity_of, longest
 from liqshell.report.run import COMPLETENESS, Run
-from liqshell.report.statistics import clustered_mean, histogram, mean_test, spread
+from liqshell.report.statistics import histogram, spaced_mean, spread
 
 HOLD_EDGES_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 
 
 def sums(found: Iterable[Bracket]) -> dict[str, Any]:
-    """What a group of closed trades came to. mean_bps: net return of a trade, with its interval (interval_of)."""
+    """What a group of closed trades came to. mean_bps: net return of a trade, with its interval (spaced_mean)."""
     brackets = [b for b in found if b.closed is not None]
     trades = [b.closed for b in brackets if b.closed is not None]
     notional, net = math.fsum(t.entry_notional for t in trades), math.fsum(t.net for t in trades)
-    mean = interval_of([(t.bps, b.flat // DAY_NS) for b, t in zip(brackets, trades, strict=True)])
+    mean = spaced_mean([t.bps for t in trades], [b.flat for b in brackets], longest(trades))
     wins = share(sum(t.net > 0 for t in trades), len(trades))
     return {"n": len(trades), "wins": wins["k"], "win_rate": wins, "gross": math.fsum(t.gross for t in trades),
             "fees": math.fsum(t.fees for t in trades), "slippage": math.fsum(t.slippage for t in trades),
             "funding": math.fsum(t.funding for t in trades), "net": net, "notional": notional, "net_bps": net / notional * 1e4 if notional else None,
             "mean_bps": mean["mean"], "low_bps": mean["low"], "high_bps": mean["high"], "hold_s": spread([t.hold_s for t in trades])["p50"]}
-
-
-def interval_of(found: Sequence[tuple[float, Hashable]]) -> dict[str, Any]:
-    """mean, low, high, t of (value, day) pairs: clustered by day where there are days enough, else as independent trades."""
-    values, days = [v for v, _ in found], [d for _, d in found]
-    clustered = clustered_mean(values, days)
-    return clustered if clustered["low"] is not None else mean_test(values)
 
 
 def grouped(ledger: Ledger, key: Callable[[Bracket], Hashable]) -> dict[Hashable, list[Bracket]]:

@@ -4,9 +4,10 @@ from liqcore import FeedState
 
 from liqshell.report.stories import Ledger
 from liqshell.report.run import Run
+from liqshell.report.statistics import DAY_NS as DAY_NS
+from liqshell.report.statistics import HOUR_NS as HOUR_NS
 from liqshell.report.statistics import poisson, wilson
 
-HOUR_NS, DAY_NS = 3_600_000_000_000, 86_400_000_000_000
 COVERED_LEAST = 0.5          # of a day: below it the day is one without data, not one without trades
 
 

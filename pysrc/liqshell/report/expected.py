@@ -42,8 +42,7 @@ def _per_symbol_day(key: str) -> Callable[[dict[str, Any]], Seen]:
 
 def _bps(s: dict[str, Any]) -> Seen:
     t = s["per_trade"]
-    c = t["clustered"] if t["clustered"]["low"] is not None else t
-    return t["mean"], c["low"], c["high"]
+    return t["mean"], t["low"], t["high"]
 
 
 def _day_on_notional(s: dict[str, Any]) -> Seen:

@@ -12,14 +12,14 @@ from liqshell.report import breakdown, expected, origin, robust
 from liqshell.report.coverage import covered_hours, rate, share
 from liqshell.report.ledger import UNASKED
 from liqshell.report.stories import Cascade, Ledger
-from liqshell.report.results import daily, entries, exits, left_open, marked, money, per_trade, winning
+from liqshell.report.results import daily, entries, exits, left_open, longest, marked, money, per_trade, winning
 from liqshell.report.run import COMPLETENESS, Run
 from liqshell.report.statistics import spread
 from liqshell.report.study import Study
 from liqshell.report.text import iso
 from liqshell.report.words import ALARMS, CONTROLS, FEEDS, GATES, ROLES, liquidated, meaning, position, reason
 
-REPORT_VERSION = 1                   # raised when a key of report.json changes its meaning or goes
+REPORT_VERSION = 2                   # raised when a key of report.json changes its meaning or goes
 MATCH_SLACK_NS = 1_000_000_000       # a forced order is reported within a second of its execution
 
 
@@ -221,7 +221,7 @@ def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str,
     study = study or {}
     hours = sum(covered_hours(run, ledger, n) for n in range(len(run.instruments)))
     classes = sorted({COMPLETENESS[i.completeness] for i in run.instruments})
-    trades = per_trade(ledger)
+    trades, held = per_trade(ledger), longest(b.closed for b in ledger.trades if b.closed) / 1e9
     out: dict[str, Any] = {
         "report_version": REPORT_VERSION, "name": run.meta.get("name") or run.folder.name, "mode": _mode(run),
         "venue": run.meta.get("venue", ""), "synthetic": run.synthetic, "label": "SYNTHETIC" if run.synthetic else "REAL MARKET",
@@ -236,7 +236,7 @@ def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str,
         "hours": breakdown.hours(ledger), "days": breakdown.days(run, ledger), "holds": breakdown.holds(ledger),
         "truth": truth(run, ledger), "latency": latencies(run, ledger), "feed": feed_health(run, ledger),
         "data": origin.data(run, ledger, study), "assumptions": origin.assumptions(run, ledger, study), "stamp": stamp(run),
-        "delays": robust.delays(study), "controls": robust.controls(study, trades), "forward": robust.forward(study),
+        "delays": robust.delays(study, held), "controls": robust.controls(study, trades), "forward": robust.forward(study, held),
         "trials": robust.trials(run, ledger, study), "timing_s": study.get("timing_s", {}), "problems": study.get("problems", []),
         "trades": trade_rows(run, ledger)}
     out["expected"] = expected.compare(run, study, out)

@@ -2,15 +2,16 @@
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from liqcore import Reason, Role
 
 from liqshell.report.coverage import DAY_NS, HOUR_NS, share, whole_days
-from liqshell.report.stories import Bracket, Ledger
+from liqshell.report.stories import Bracket, Ledger, Trade
 from liqshell.report.run import Run
-from liqshell.report.statistics import (FEW, break_even, break_even_planned, clustered_mean, daily_sharpe, day_bootstrap, drawdown,
-                                        expected_shortfall, mean_test, spread)
+from liqshell.report.statistics import (FEW, break_even, break_even_planned, daily_sharpe, day_bootstrap, drawdown,
+                                        expected_shortfall, mean_test, spaced_mean, spread)
 from liqshell.report.study import Study
 from liqshell.report.words import ROLES, meaning, position, reason
 
@@ -134,14 +135,21 @@ def winning(run: Run, ledger: Ledger) -> dict[str, Any]:
 def per_trade(ledger: Ledger) -> dict[str, Any]:
     """Net return per trade on its notional, in bps. The Sharpe here is per trade and is never annualised (C9).
 
-    low, high, t: trades taken as independent. clustered: trades of one UTC day may hang together. bootstrap: whole days drawn anew.
+    low, high, t: trades of one stretch of time may hang together (spaced_mean): clusters of cluster_s seconds, null where they are too few.
+    independent: the same as if each trade were one observation, which trades of one cascade are not. bootstrap: whole days drawn anew.
     """
-    found = [(b.closed.bps, b.flat // DAY_NS) for b in ledger.trades if b.closed and b.closed.entry_notional > 0]
-    values, days = [v for v, _ in found], [d for _, d in found]
-    test = mean_test(values)
-    mean, sd = test["mean"], test["sd"]
-    return {**test, "sharpe_per_trade": mean / sd if mean is not None and sd else None, "clustered": clustered_mean(values, days),
-            "bootstrap": day_bootstrap(values, days), "few": len(values) < FEW}
+    found = [(b.closed, b.flat) for b in ledger.trades if b.closed and b.closed.entry_notional > 0]
+    values, at = [t.bps for t, _ in found], [ts for _, ts in found]
+    plain, told = mean_test(values), spaced_mean(values, at, longest(t for t, _ in found))
+    mean, sd = plain["mean"], plain["sd"]
+    return {**{key: told[key] for key in ("n", "mean", "t", "low", "high", "clusters")}, "cluster_s": (told["cluster_ns"] or 0) / 1e9, "sd": sd,
+            "sharpe_per_trade": mean / sd if mean is not None and sd else None, "independent": {key: plain[key] for key in ("t", "low", "high")},
+            "bootstrap": day_bootstrap(values, [ts // DAY_NS for ts in at]), "few": len(values) < FEW}
+
+
+def longest(trades: Iterable[Trade]) -> int:
+    """ns that the longest of the trades was held."""
+    return round(max((t.hold_s for t in trades), default=0.0) * 1e9)
 
 
 def daily_returns(run: Run, ledger: Ledger) -> tuple[list[float], int]:

@@ -2,19 +2,19 @@
 after the number of settings that were tried. Reads study.json; every answer has a plain sentence that claims no more than the numbers allow."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from liqshell.errors import DataError
-from liqshell.report.breakdown import interval_of
 from liqshell.report.coverage import DAY_NS
 from liqshell.report.stories import Ledger
 from liqshell.report.overfit import deflated_sharpe, overfitting
 from liqshell.report.results import daily_returns
 from liqshell.report.run import Run
-from liqshell.report.statistics import FEW, sharpe
+from liqshell.report.statistics import FEW, sharpe, spaced_mean
 from liqshell.report.study import Control, Study, Trades
 from liqshell.report.text import number, seconds
 
@@ -26,18 +26,21 @@ FIXED = ("inverted_side", "every_30_min")        # nothing is drawn: their few r
 LIKELY = 0.05
 
 
-def mean_of(trades: Trades) -> dict[str, Any]:
-    return interval_of([(v, ts // DAY_NS) for v, ts in zip(trades["return_bps"], trades["closed_ns"], strict=True)])
+def mean_of(found: Sequence[Trades], held_s: float) -> dict[str, Any]:
+    """Mean net bps of trades and its interval (spaced_mean). held_s: how long the run's own were held, for a study that does not tell."""
+    held = max((s for trades in found for s in trades.get("held_s", [held_s])), default=0.0)
+    return spaced_mean([v for trades in found for v in trades["return_bps"]], [ts for trades in found for ts in trades["closed_ns"]],
+                       round(held * 1e9))
 
 
-def delays(study: Study) -> dict[str, Any] | None:
-    """The result at each reaction delay, shortest first, and what it says."""
+def delays(study: Study, held_s: float = 0.0) -> dict[str, Any] | None:
+    """The result at each reaction delay, shortest first, and what it says. held_s: see mean_of."""
     found = study.get("delays")
     if not found:
         return None
     rows = []
     for d in sorted(found, key=lambda d: d["delay_s"]):
-        o, mean = d["outcome"], mean_of(d["trades"])
+        o, mean = d["outcome"], mean_of([d["trades"]], held_s)
         rows.append({"delay_s": d["delay_s"], "entries": o["entries"], "trades": o["trades"],
                      "win_rate": o["wins"] / o["trades"] if o["trades"] else None,
                      "net": o["net"], "mean_bps": mean["mean"], "low_bps": mean["low"], "high_bps": mean["high"],
@@ -98,13 +101,12 @@ def _list(names: list[str]) -> str:
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
-def forward(study: Study) -> dict[str, Any] | None:
-    """The walk: each fold in and out of sample, and all test spans together."""
+def forward(study: Study, held_s: float = 0.0) -> dict[str, Any] | None:
+    """The walk: each fold in and out of sample, and all test spans together. held_s: see mean_of."""
     walk = study.get("forward")
     if not walk or not walk["folds"]:
         return None
     rows: list[dict[str, Any]] = []
-    pooled: list[tuple[float, int]] = []
     returns: list[float] = []
     for k, f in enumerate(walk["folds"], 1):
         inside, outside = f["train_outcome"], f["test_outcome"]
@@ -113,14 +115,13 @@ def forward(study: Study) -> dict[str, Any] | None:
                      "settings": f["settings"], "chosen": f["chosen"], "train_value": f["train_value"], "test_value": f["test_value"],
                      "train_trades": inside["trades"], "test_trades": outside["trades"], "train_bps": inside["mean_bps"],
                      "test_bps": outside["mean_bps"], "train_net": inside["net"], "test_net": outside["net"], "test_rank": f.get("test_rank")})
-        pooled += list(zip(f["test_trades"]["return_bps"], (ts // DAY_NS for ts in f["test_trades"]["closed_ns"]), strict=True))
         returns += _daily_nets(f["test_trades"], f["test"])
-    mean = interval_of(pooled)
+    mean = mean_of([f["test_trades"] for f in walk["folds"]], held_s)
     inside_bps = _weighted([(r["train_bps"], r["train_trades"]) for r in rows])
     ranks = [r["test_rank"] for r in rows if r["test_rank"] is not None]
     daily = sharpe(returns)
     out = {"objective": walk["objective"], "scheme": walk["scheme"], "embargo_s": walk["embargo_s"], "rows": rows, "in_sample_bps": inside_bps,
-           "out_of_sample_bps": mean["mean"], "low_bps": mean["low"], "high_bps": mean["high"], "trades": len(pooled),
+           "out_of_sample_bps": mean["mean"], "low_bps": mean["low"], "high_bps": mean["high"], "trades": mean["n"],
            "net": math.fsum(r["test_net"] for r in rows), "positive_folds": sum(r["test_net"] > 0 for r in rows),
            "mean_rank": sum(ranks) / len(ranks) if ranks else None, "days": len(returns),
            "daily_sharpe": daily * math.sqrt(365) if daily is not None else None,
@@ -154,6 +155,8 @@ def _forward_verdict(f: dict[str, Any]) -> str:
         return told + "The gain out of sample is beyond chance."
     if f["high_bps"] is not None and f["high_bps"] < 0:
         return told + "Out of sample it is a loss beyond chance."
+    if f["low_bps"] is None:
+        return told + "The trades out of sample lie in too few stretches of time to tell it from chance."
     return told + "Out of sample it is not distinguishable from zero."
 
 

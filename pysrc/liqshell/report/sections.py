@@ -4,8 +4,7 @@ from typing import Any
 
 from liqshell.report import plots, svg
 from liqshell.report.elements import empty, esc, muted, section, signed, table, two
-from liqshell.report.statistics import CLUSTERS_MIN
-from liqshell.report.text import NONE, compact, interval, money, number, percent, plural, price, seconds, when
+from liqshell.report.text import NONE, clustered, compact, interval, money, number, percent, plural, price, seconds, when
 
 TRADES_SHOWN = 500
 
@@ -58,7 +57,7 @@ def statistics(s: dict[str, Any]) -> str:
     """Every figure with its interval or its reason for having none."""
     w, t, d, h, m, e, x = s["win_rate"], s["per_trade"], s["daily_sharpe"], s["hold_s"], s["money"], s["entries"], s["trials"]
     bps = lambda v: number(v, 1, True)  # noqa: E731
-    c, b = t["clustered"], t["bootstrap"]
+    b, alone = t["bootstrap"], t["independent"]
     rows = [("win rate", percent(w["share"]), f"{interval(w['low'], w['high'], percent)}, n = {w['n']}"),
             ("break-even win rate, realised", percent(w["break_even_realised"]),
              f"mean win {money(w['mean_win'])}, mean loss {money(w['mean_loss'])}"),
@@ -66,11 +65,11 @@ def statistics(s: dict[str, Any]) -> str:
              f"fees paid: maker {number(w['fee_maker'] * 1e4 if w['fee_maker'] is not None else None, 2)} bps, "
              f"taker {number(w['fee_taker'] * 1e4 if w['fee_taker'] is not None else None, 2)} bps a leg"),
             ("net per trade, on notional", bps(t["mean"]) + " bps" if t["mean"] is not None else NONE,
-             f"{interval(t['low'], t['high'], bps)}; sd {number(t['sd'], 1)}"),
-            ("t statistic", number(t["t"]), f"n = {t['n']}, trades taken as independent"),
-            ("t statistic, clustered by day", number(c["t"]) if c["t"] is not None else NONE,
-             f"{interval(c['low'], c['high'], bps)} bps, {c['clusters']} days" if c["low"] is not None
-             else f"{plural(c['clusters'], 'day')} with trades, {CLUSTERS_MIN} are needed"),
+             (f"{interval(t['low'], t['high'], bps)}, " if t["low"] is not None else "") + (clustered(t) if t["n"] else "no trade")
+             + (f"; sd {number(t['sd'], 1)}" if t["sd"] is not None else "")),
+            ("t statistic", number(t["t"]), f"n = {t['n']}, {t['clusters']} clusters"),
+            ("t statistic if trades were independent", number(alone["t"]),
+             f"{interval(alone['low'], alone['high'], bps)} bps: too narrow, trades of one cascade share one price path"),
             ("net per trade, days drawn anew", bps(t["mean"]) + " bps" if b["low"] is not None else NONE,
              interval(b["low"], b["high"], bps) + f" (bootstrap over {b['days']} days)" if b["low"] is not None else b["why"]),
             ("expected shortfall, worst 5 %", bps(m["shortfall_bps"]) + " bps" if m["shortfall_bps"] is not None else NONE,

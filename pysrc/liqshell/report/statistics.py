@@ -14,9 +14,10 @@ LEVEL = 0.95
 Z = 1.959963984540054
 FEW = 30                 # below this n the report says that it is little
 DAYS_MIN = 10            # a bootstrap over fewer days would draw its interval from almost nothing
-CLUSTERS_MIN = 5         # with fewer days nobody can say how much trades of a day hang together
+CLUSTERS_MIN = 5         # with fewer days, or stretches, nobody can say how much what lies in one of them hangs together
 DRAWS = 2000
 YEAR_DAYS = 365          # crypto markets do not close
+HOUR_NS, DAY_NS = 3_600_000_000_000, 86_400_000_000_000
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
@@ -100,6 +101,20 @@ def clustered_mean(values: Sequence[float], clusters: Sequence[Any]) -> dict[str
     half = t_quantile(count - 1) * error
     return {"n": n, "clusters": count, "mean": mean, "error": error, "t": mean / error if error > 1e-12 * abs(mean) else None, "low": mean - half,
             "high": mean + half}
+
+
+def spaced_mean(values: Sequence[float], at_ns: Sequence[int], held_ns: int) -> dict[str, float | int | None]:
+    """clustered_mean of what happened at at_ns and was held for held_ns at most: what of one cascade shares one price path.
+
+    Clustered by UTC day; where those are fewer than CLUSTERS_MIN, by stretches of at least an hour and twice held_ns, so that what lies two stretches
+    apart has no price in common; where even those are too few there is no interval. cluster_ns: how long the last clusters tried were.
+    """
+    told: dict[str, float | int | None] = {}
+    for span in (max(DAY_NS, 2 * held_ns), max(HOUR_NS, 2 * held_ns)):
+        told = clustered_mean(values, [ts // span for ts in at_ns]) | {"cluster_ns": span}
+        if told["low"] is not None:
+            break
+    return told
 
 
 def sharpe(returns: Sequence[float] | np.ndarray) -> float | None:

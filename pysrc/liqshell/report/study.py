@@ -51,6 +51,7 @@ class Trades(TypedDict):
     closed_ns: list[int]
     net: list[float]
     return_bps: list[float]
+    held_s: NotRequired[list[float]]         # older backtests do not tell
 
 
 class Delay(TypedDict):
@@ -178,7 +179,7 @@ def trades_of(audit: np.ndarray, multipliers: np.ndarray | list[float]) -> Trade
     net = x[:, 5] - funding_of(audit, trades)
     with np.errstate(divide="ignore", invalid="ignore"):
         bps = np.where(notional > 0, net / notional * 1e4, 0.0)
-    return {"closed_ns": trades["ts"].tolist(), "net": net.tolist(), "return_bps": bps.tolist()}
+    return {"closed_ns": trades["ts"].tolist(), "net": net.tolist(), "return_bps": bps.tolist(), "held_s": x[:, 6].tolist()}
 
 
 def funding_of(audit: np.ndarray, trades: np.ndarray) -> np.ndarray:

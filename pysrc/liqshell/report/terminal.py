@@ -10,7 +10,7 @@ from rich.text import Text
 
 from liqshell.report import terminal_study
 from liqshell.report.terminal_study import coloured, table_of
-from liqshell.report.text import NONE, compact, evidence, halted, interval, millis, money, number, percent, plural, seconds, verdict, when
+from liqshell.report.text import NONE, clustered, compact, evidence, halted, interval, millis, money, number, percent, plural, seconds, verdict, when
 
 
 def _head(s: dict[str, Any]) -> Panel:
@@ -51,12 +51,11 @@ def _statistics(s: dict[str, Any]) -> Table:
     table.add_row("win rate", percent(w["share"]), f"{interval(w['low'], w['high'], percent)}, n = {w['n']}")
     table.add_row("break-even win rate", percent(w["break_even_realised"]),
                   f"as realised; {percent(w['break_even_planned'])} as planned with the fees paid")
-    c, x, fall = t["clustered"], s["trials"], s["money"]["drawdown"]
+    x, fall = s["trials"], s["money"]["drawdown"]
     signed = lambda v: number(v, 1, True)  # noqa: E731
-    table.add_row("net per trade", number(t["mean"], 1, True) + " bps", f"{interval(t['low'], t['high'], signed)}, t = {number(t['t'])}, n = {t['n']}"
-                  + (": below 30, a hint at most" if t["few"] else ""))
-    if c["low"] is not None:
-        table.add_row("  clustered by day", "", f"{interval(c['low'], c['high'], signed)}, t = {number(c['t'])}, {c['clusters']} days")
+    table.add_row("net per trade", number(t["mean"], 1, True) + " bps",
+                  (f"{interval(t['low'], t['high'], signed)}, t = {number(t['t'])}, " if t["low"] is not None else "")
+                  + (f"{clustered(t)}, " if t["n"] else "") + f"n = {t['n']}" + (": below 30, a hint at most" if t["few"] else ""))
     table.add_row("Sharpe per trade", number(t["sharpe_per_trade"], 3), "never annualised")
     table.add_row("Sharpe, daily x √365", number(d["value"]) if d["value"] is not None else "not enough days",
                   f"{interval(d['low'], d['high'])}, {d['days']} days" if d["value"] is not None

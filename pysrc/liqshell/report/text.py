@@ -4,7 +4,7 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
-from liqshell.report.statistics import FEW
+from liqshell.report.statistics import CLUSTERS_MIN, FEW
 
 NONE = "–"
 
@@ -104,22 +104,28 @@ def evidence(text: str | None) -> tuple[str, str, str]:
     return grade.strip(), first + ("." if stop else ""), rest
 
 
+def clustered(t: dict[str, Any]) -> str:
+    """What the interval of per_trade takes together, or why there is none."""
+    by_day = t["cluster_s"] == 86_400
+    if t["low"] is not None:
+        return "clustered by day" if by_day else f"clustered by stretches of {seconds(t['cluster_s'])}"
+    count = plural(t["clusters"], "day") if by_day else f"{t['clusters']} stretch{'es' * (t['clusters'] != 1)} of {seconds(t['cluster_s'])}"
+    return f"trades in {count}, an interval needs {CLUSTERS_MIN}"
+
+
 def verdict(s: dict[str, Any]) -> str:
     """The result of a run in a sentence that claims no more than its n allows."""
     t = s["per_trade"]
     if not t["n"]:
         return "No trade was closed, so nothing can be said about the policy."
     trades = plural(t["n"], "closed trade")
-    if t["t"] is None:
-        return f"{trades}, mean net {number(t['mean'], 1, True)} bps of notional: too few to say more."
-    by_day = t["clustered"]["low"] is not None
-    c = t["clustered"] if by_day else t
+    if t["low"] is None:
+        return f"{trades}, mean net {number(t['mean'], 1, True)} bps of notional: too few to say more. {clustered(t)[0].upper()}{clustered(t)[1:]}."
     head = (f"{trades}, mean net {number(t['mean'], 1, True)} bps of notional per trade "
-            f"(95 % interval {number(c['low'], 1, True)} to {number(c['high'], 1, True)}, t = {number(c['t'], 2)}"
-            f"{', clustered by day' if by_day else ''}): ")
+            f"(95 % interval {number(t['low'], 1, True)} to {number(t['high'], 1, True)}, t = {number(t['t'], 2)}, {clustered(t)}): ")
     if t["few"]:
         head = head[:-2] + f"; n below {FEW}, a hint at most): "
-    if c["low"] <= 0 <= c["high"]:
+    if t["low"] <= 0 <= t["high"]:
         return head + "not distinguishable from zero."
     return head + ("a gain" if t["mean"] > 0 else "a loss") + " beyond chance at this level, on this run only."
 
@@ -127,16 +133,12 @@ def verdict(s: dict[str, Any]) -> str:
 def believe(s: dict[str, Any]) -> list[tuple[str, str, str]]:
     """(question, state, answer): state is good, bad, open (the numbers cannot tell) or none (it was not tried)."""
     t, d = s["per_trade"], s["delays"]
-    c = t["clustered"] if t["clustered"]["low"] is not None else t
-    if c["low"] is None:
+    if t["low"] is None:
         rows = [("Does it earn its costs?", "open", verdict(s))]
     else:
-        state = "good" if c["low"] > 0 else "bad" if c["high"] < 0 else "open"
-        told = f"{number(t['mean'], 1, True)} bps a trade net, 95 % {interval(c['low'], c['high'], lambda v: number(v, 1, True))}"
-        rows = [("Does it earn its costs?", state, told
-                 + (", trades of a day taken together" if "clusters" in c
-                    else f", trades taken as independent: only {plural(t['clustered']['clusters'], 'day')}")
-                 + f"; n = {t['n']:,}.")]
+        state = "good" if t["low"] > 0 else "bad" if t["high"] < 0 else "open"
+        told = f"{number(t['mean'], 1, True)} bps a trade net, 95 % {interval(t['low'], t['high'], lambda v: number(v, 1, True))}"
+        rows = [("Does it earn its costs?", state, f"{told}, {clustered(t)}; n = {t['n']:,}.")]
     found = s["controls"]
     state = "none" if found is None else "open" if found["edge"] is None else "good" if found["edge"] else "bad"
     rows.append(("Is it more than chance entries?", state,
@@ -181,7 +183,9 @@ ASSUMPTIONS = (
     "Break-even win rate = mean loss / (mean win + mean loss), after costs. The planned one uses the bracket's own distances with the fees of "
     "its entry, a maker target and a taker stop.",
     "Rates are per hour that the feed covered; gaps do not count. Intervals are 95 %: Poisson for rates, Wilson for shares, Student's t "
-    "for means. Trades of one day are not independent: the figures that are clustered by day allow for it, the others are too narrow.",
+    "for means. Trades of one cascade share one price path: means are clustered by day, on fewer than five days by stretches of at least an hour and "
+    "twice the longest time held, and have no interval where those are fewer than five. Rates and shares take each trade as one observation: their "
+    "intervals are too narrow where trades come in bursts.",
     "The per-trade Sharpe ratio is never annualised. A yearly figure needs whole days of returns on the account, at least two.",
     "Deflated Sharpe: the probability that the true ratio exceeds what the best of so many worthless settings would have shown (Bailey, Lopez de "
     "Prado).",
