@@ -5,7 +5,7 @@ holds the cells [low, low + cells); an amount that falls outside moves it, and w
 accounts for it. Adding is O(1), a sum over n cells is O(n / 64 + 128), fading all cells is O(1): cells hold amount / scale.
 """
 
-from libc.math cimport exp, floor, fmax, fmin, log
+from libc.math cimport exp, floor, log
 from libc.stdint cimport INT64_MIN, int32_t, int64_t
 
 cdef enum:
@@ -38,7 +38,10 @@ cdef int ladder_load(ladder_t* l, bytes data, str what) except -1
 
 cdef inline int64_t ladder_index(const ladder_t* l, double price) noexcept nogil:
     """The cell that a positive price falls into; beyond 2**52 cells, where neighbours can no longer be told apart, all prices share the last one."""
-    return <int64_t> fmin(fmax(floor((log(price) if l.logarithmic else price) / l.step), -4503599627370496.0), 4503599627370496.0)
+    cdef double cell = (log(price) if l.logarithmic else price) / l.step
+    if cell >= 4503599627370496.0:                   # before the floor, which then needs no call
+        return 1 << 52
+    return <int64_t> floor(cell) if cell > -4503599627370496.0 else -(1 << 52)
 
 
 cdef inline double ladder_edge(const ladder_t* l, int64_t index) noexcept nogil:

@@ -264,10 +264,13 @@ cdef class Machine:
 
     cdef int on_liquidation_c(self, const event_t* e) except -1:
         cdef market_t* m = &self.market[e.instrument]
+        cdef double mark
         cdef int count
         m.good = e.price
-        if side_inverted(&self.side_checks[self.venue_of[e.instrument]], e, m.mark if e.ts_recv - m.ts_ticker <= MARK_FRESH_NS else 0.0, self.audit):
-            self.risk.control(CONTROL_HALT, self.account, e.ts_recv, self.audit)
+        if m.mark > 0.0 or e.aux_qty > 0.0:
+            mark = m.mark if e.ts_recv - m.ts_ticker <= MARK_FRESH_NS else 0.0
+            if side_inverted(&self.side_checks[self.venue_of[e.instrument]], e, mark, self.audit):
+                self.risk.control(CONTROL_HALT, self.account, e.ts_recv, self.audit)
         if not lone_cascade(self):
             return self.observe(e, notional_at(e, self.inst[e.instrument].multiplier, basis_price(self.bank.basis, m)))
         count = push_lone(self.bank.cascade, e, m, SIGNAL_STALE if e.ts_recv - e.ts_event > self.risk.limits.event_age_max_ns else 0, self.bank.said)

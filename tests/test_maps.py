@@ -93,6 +93,8 @@ def test_the_realised_map_equals_its_oracle(rows, options, cut):
         for low, high in ((price * 0.97, price * 1.03), (price * 0.8, price), (1e-3, 1e6)):
             for s in (1, -1, 0):
                 assert close(made.between(low, high, s), truth.between(low, high, s))
+        if truth.ambiguous:
+            return
         assert close(made.threshold, truth.threshold) or math.isnan(made.threshold) and math.isnan(truth.threshold)
         for at in (price, price * 1.01, price * 0.95):
             for got, want in ((made.zone(at), truth.zone(at)), (made.below(at), truth.beside(at, False)), (made.above(at), truth.beside(at, True))):

@@ -10,6 +10,7 @@ class RealisedDensity:
         self.__dict__.update(config)
         self.seen, self.low, self.now, self.refreshed, self.hot, self.threshold = [], None, None, None, set(), math.nan
         self.added, self.dropped = {1: 0.0, -1: 0.0}, {1: 0.0, -1: 0.0}
+        self.ambiguous = False       # which cells are hot has once hung on the last bits of sums that are made in another order here
 
     def index(self, price):
         return math.floor((price if self.step else math.log(price)) / self.width)
@@ -52,11 +53,15 @@ class RealisedDensity:
 
     def refresh(self):
         self.refreshed, self.hot, self.threshold = self.now, set(), math.nan
-        held = {i: x for i, x in self.amounts(0).items() if x >= 1.0}
+        amounts = self.amounts(0)
+        self.ambiguous |= any(abs(x - 1.0) <= 1e-9 for x in amounts.values()) and self.half_life_s > 0.0
+        held = {i: x for i, x in amounts.items() if x >= 1.0}
         if len(held) < self.occupied_min:
             return
         self.threshold = max(sorted(held.values())[int(self.quantile * (len(held) - 1))], self.floor)
-        self.hot = {i for i, x in held.items() if x >= self.threshold * (1 - 1e-12)}
+        near = [x for x in held.values() if abs(x - self.threshold) <= 1e-9 * self.threshold]
+        self.ambiguous |= len(near) > 1 and (min(near) != max(near) or self.half_life_s > 0.0)
+        self.hot = {i for i, x in held.items() if x >= self.threshold}
 
     def between(self, low, high, side=0):
         return math.fsum(x for i, x in self.amounts(side).items() if low <= self.centre(i) <= high)
