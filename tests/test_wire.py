@@ -200,6 +200,20 @@ def test_wire_clock_equals_the_formula_of_the_shared_clock():
     assert real.backsteps == 0
 
 
+def test_wire_clock_after_a_backward_step_neither_goes_back_nor_stands_still():
+    """15 s back: deadlines go on at nine tenths of the pace, until the system clock has caught up; then it is the system clock again."""
+    clock, s = WireClock(), 10**9
+    assert clock.read(100 * s, 7 * s) == 100 * s and clock.monotonic_at(101 * s) is None
+    assert clock.read(85 * s, 7 * s) == 100 * s and clock.backsteps == 1
+    assert clock.read(95 * s, 17 * s) == 109 * s                           # ten seconds later
+    due = clock.monotonic_at(118 * s)
+    assert 118 * s <= clock.read(due - 7 * s + 85 * s, due) <= 118 * s + 2
+    assert clock.read(235 * s, 157 * s) == 235 * s and clock.backsteps == 1     # after 150 s both say the same: 85 + 150, 100 + 135
+    assert clock.read(236 * s, 158 * s) == 236 * s and clock.monotonic_at(237 * s) is None
+    said = [clock.read(236 * s + n - 10**6 * (n > 500), 158 * s + n) for n in range(0, 20_000_000, 1000)]
+    assert said == sorted(said) and clock.backsteps == 2
+
+
 @pytest.mark.parametrize("bad", [dict(speed=-1.0), dict(speed=float("nan")), dict(speed=1e7), dict(market_ns=5)])
 def test_wire_clock_refuses_nonsense(bad):
     with pytest.raises(ValueError, match="WireClock"):

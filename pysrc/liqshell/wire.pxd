@@ -16,7 +16,10 @@ cdef class WireClock:
     cdef readonly double speed    # 0: plain CLOCK_REALTIME
     cdef readonly int64_t backsteps
     cdef int64_t last_ns
+    cdef int64_t slew_ns          # where a backward step was found; 0 = none is being made up for
+    cdef int64_t slew_monotonic
     cdef int64_t now_c(self) noexcept nogil
+    cdef int64_t slew_c(self, int64_t realtime, int64_t monotonic) noexcept nogil
 
 cdef class EventSink:
     # events and raw are valid only during the call; returns 0, or -1 with an exception set

@@ -36,8 +36,9 @@ cdef class WireClock:
 
     With speed 0 it is CLOCK_REALTIME. With a speed it is market time, market_ns + (CLOCK_MONOTONIC - wall_ns) * speed:
     `WireClock(**clock.as_dict())` reads the same as that `liqshell.clock.Clock`. It never goes back: the engine refuses events whose
-    ts_recv does, so after a backward step of the system clock the last time is repeated until the clock has caught up, and `backsteps`
-    counts the readings held back that way. Share one instance between all connections of an engine.
+    ts_recv does. Nor does it stand still, because stops and deadlines wait for it: after a backward step of the system clock it goes on at
+    nine tenths of the pace until the clock has caught up. `backsteps` counts such steps. Share one instance between all connections of an
+    engine.
     """
 
     def __init__(self, speed=0.0, market_ns=0, wall_ns=0):
@@ -49,7 +50,7 @@ cdef class WireClock:
         self.market_ns = market_ns
         self.wall_ns = wall_ns
         self.backsteps = 0
-        self.last_ns = 0
+        self.last_ns = self.slew_ns = self.slew_monotonic = 0
 
     cdef int64_t now_c(self) noexcept nogil:
         cdef int64_t t
@@ -58,11 +59,33 @@ cdef class WireClock:
         else:
             t = _read_clock(CLOCK_MONOTONIC) - self.wall_ns
             t = self.market_ns + (t if self.speed == 1.0 else <int64_t> (<double> t * self.speed))
-        if t < self.last_ns:
-            self.backsteps += 1
-            return self.last_ns
+        if t < self.last_ns or self.slew_ns:
+            return self.slew_c(t, _read_clock(CLOCK_MONOTONIC))
         self.last_ns = t
         return t
+
+    cdef int64_t slew_c(self, int64_t realtime, int64_t monotonic) noexcept nogil:
+        cdef int64_t t
+        if self.slew_ns == 0:
+            self.slew_ns, self.slew_monotonic = self.last_ns, monotonic
+            self.backsteps += 1
+        t = self.slew_ns + (monotonic - self.slew_monotonic) * 9 // 10
+        if realtime >= t:
+            self.slew_ns = 0
+            t = realtime
+        self.last_ns = max(self.last_ns, t)
+        return self.last_ns
+
+    def read(self, int64_t realtime, int64_t monotonic):
+        """now_ns() for given readings (ns) of the system's clocks: for simulations, and to test it. Only with speed 0."""
+        if realtime < self.last_ns or self.slew_ns:
+            return self.slew_c(realtime, monotonic)
+        self.last_ns = realtime
+        return realtime
+
+    def monotonic_at(self, int64_t due):
+        """While a backward step is being made up for: the reading of the monotonic clock at which it says `due` at the latest; else None."""
+        return self.slew_monotonic + (due - self.slew_ns) * 10 // 9 + 1 if self.slew_ns else None
 
     def now_ns(self):
         """Time now, ns UTC (market time where the clock is scaled)."""

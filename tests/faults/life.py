@@ -93,7 +93,7 @@ def assemble(world: World, process: Process) -> None:
     process.image = image = Image(folder / IMAGE, engine.instruments, make_prefix(NAME, now), now)
     found = restore(image, engine)
     if not found["fresh"]:
-        process.last_ns = max(process.last_ns, found["now_ns"])
+        process.wire_clock.read(max(now, found["now_ns"]), world.clock.now)
         engine.resume(process.now())
     encoder = order_encoder(image.run, engine.instruments)
     process.guard = guard = lc.Guard(engine.instruments, **world.bot.guard())

@@ -15,6 +15,7 @@ import numpy as np
 from liqshell.dispatch import Wire
 from liqshell.errors import DataError
 from liqshell.gateway.effects import Answer, Call, Channel, Level, Notice
+from liqshell.wire import WireClock
 
 import liqcore as lc
 from liqcore.event import Control
@@ -60,7 +61,7 @@ class Process:
         self.attempts = {Channel.PRIVATE: 0, Channel.ORDERS: 0}
         self.connecting: dict[Channel, Appointment | None] = {Channel.PRIVATE: None, Channel.ORDERS: None}
         self.feed: Connection | None = None
-        self.last_ns = 0
+        self.wire_clock = WireClock()
         self.up_ns = self.private_up_ns = 0     # when a channel, and when the private stream, last came up
         self.halted_ns = 0                      # when entries were last seen to be halted
         self.read_since: set[str] = set()       # REST paths that have been read since then
@@ -135,8 +136,12 @@ class Process:
 
     def now(self) -> int:
         """The machine's clock: never back (as live), but not always right."""
-        self.last_ns = max(self.last_ns, self.clock.now + self.world.offset_ns)
-        return self.last_ns
+        return self.wire_clock.read(self.clock.now + self.world.offset_ns, self.clock.now)
+
+    def _when(self, due: int) -> int:
+        """When the machine's clock will say `due`, if nobody sets it meanwhile."""
+        slewed = self.wire_clock.monotonic_at(due)
+        return due - self.world.offset_ns if slewed is None else slewed
 
     def arm(self) -> None:
         """See to it that somebody wakes us for the next deadline."""
@@ -151,7 +156,7 @@ class Process:
             due = mine
         if due is None:
             return
-        when = max(due - self.world.offset_ns, self.clock.now + 1)
+        when = max(self._when(due), self.clock.now + 1)
         if self._timer is None or self._timer[2] is None or when < self._timer[0]:
             self.clock.call_off(self._timer)
             self._timer = self.clock.at(when, self.wake)
@@ -216,7 +221,7 @@ class Process:
                 self.arm()
             else:                                   # the gateway knows nothing of the market: its deadline is as it was
                 due = self.engine.next_deadline
-                if due is not None and (self._timer is None or due - self.world.offset_ns < self._timer[0]):
+                if due is not None and (self._timer is None or self._when(due) < self._timer[0]):
                     self.arm()
         except Killed:
             self.world.died(self)
