@@ -20,6 +20,8 @@ STRAYS_MAX = 256
 STRAY_S = 120.0                 # a fill of ours that explains it may be heard of so much later
 FUNDING = "Funding"
 LIQUIDATION = ("BustTrade",)
+# the venue reduces in steps before it takes over: such an execution may be a plain Trade
+BY_LIQUIDATION = ("CreateByLiq", "CreateByTakeOver_PassThrough")
 BY_STOP = ("StopLoss",)
 BY_STOP_CREATOR = ("CreateByStopLoss",)
 # not trades of a position: nothing that the engine keeps changes
@@ -126,7 +128,8 @@ class Executions:
         # a belief of the wrong sign (more exits than entries) is nothing that somebody else could have reduced
         if held * c.bracket(n)["side"] <= 0 or held * x.side >= 0 or x.ts_ms < self.epochs.first_ms(n):
             return None
-        return order_number(n, current, Role.ROLE_LIQUIDATION if x.kind in LIQUIDATION else Role.ROLE_OUTSIDE)
+        taken = x.kind in LIQUIDATION or x.creator in BY_LIQUIDATION
+        return order_number(n, current, Role.ROLE_LIQUIDATION if taken else Role.ROLE_OUTSIDE)
 
     def _report(self, n: int, x: Execution, number: int) -> None:
         c = self.c
