@@ -205,6 +205,10 @@ class Gateway:
         found += [f"{channel.name.lower()} channel: {link.fatal}" for channel, link in self.links.items() if link.fatal]
         return found
 
+    def waiting_for(self) -> list[str]:
+        """Why it is not ready, in words."""
+        return list(dict.fromkeys(gate["why"] for gate in self.context.gates.status()))
+
     # ---- one input ----
 
     def _enter(self, now: int) -> Context:
