@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 from desk import both
-from gateway_rig import Rig
+from gateway_rig import PRICE, Rig, at_rest
 from liqshell.gateway.bybit import BybitPort
 from liqshell.gateway.channels import Stage
-from liqshell.gateway.effects import Channel
+from liqshell.gateway.effects import Answer, Channel
 from liqshell.gateway.port import Word
 from liqshell.venues.bybit_signing import Keys
+
+import liqcore as lc
 
 
 def first_login(rig, channel, refusal):
@@ -73,3 +75,31 @@ def test_a_reply_that_does_not_even_name_the_operation_is_heard(side, op):
         "retCode": 10404, "retMsg": "op type is not found", "connId": "c"} | ({} if op is None else {"op": op}))))
     rig.enter(wait_s=0.1)
     assert "rights" in rig.alarms(), "nobody was told until the reply was overdue"
+
+
+@both
+def test_an_exit_does_not_wait_behind_a_ban_while_the_order_socket_is_up(side):
+    rig = Rig(side)
+    rig.enter()
+    rig.fill_entry()
+    rig.reachable[Channel.ORDERS] = False
+    rig.drop(Channel.ORDERS)
+    rig.alter_answer = lambda call, answer: Answer(403, b"access too frequent", {}, "")
+    rig.wait(31.0)                                      # a reading is refused: REST is left alone for half a minute, then for a whole one, ...
+    assert "GATE_RATE" in rig.gates() and rig.held()
+    rig.engine.on_control(rig.now, lc.Control.CONTROL_FLATTEN)
+    rig.dispatch.pump(rig.now)
+    rig.gateway.collect(rig.now)
+    sent = len(rig.orders)
+    rig.reachable[Channel.ORDERS] = True
+    rig.wait(3.0)
+    assert rig.gateway.orders_ready and "GATE_RATE" in rig.gates()
+    assert {"order.cancel", "order.create"} >= {m["op"] for m in rig.orders[sent:]} != set(), "it waits for the end of the ban"
+    rig.trade(PRICE)
+    rig.wait(2.0)
+    assert rig.held() == rig.truth()[0] == 0.0 and rig.live() == []
+    rig.alter_answer = lambda call, answer: answer
+    rig.wait(700.0)
+    at_rest(rig)
+    creates = [m["args"][0]["orderLinkId"] for m in rig.orders if m["op"] == "order.create"]
+    assert len(creates) == len(set(creates)) and not rig.counts["/v5/order/create"], "sent twice"

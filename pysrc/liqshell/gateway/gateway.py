@@ -250,6 +250,8 @@ class Gateway:
             self.requests.contract_doubt = False
             self.contracts.refresh_soon()
         self._heed_rate()
+        if self.dispatch is not None and self.orders_ready and c.budget.banned(c.now):
+            self.requests.leave_rest()
         self.requests.retry_held_back()
         self.requests.sweep()
         self._drain()

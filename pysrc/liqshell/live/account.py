@@ -330,7 +330,7 @@ class LiveAccount:
     # ---- the end ----
 
     async def wind_down(self) -> str:
-        """Good order: no new entries, resting ones withdrawn, positions left with their stops (or closed). Says how; raises what the run failed of."""
+        """Good order: no new entries, resting ones withdrawn, positions left with their stops (or closed). How it ended; raises what failed."""
         if self._ending or self.dispatch is None:
             return ""
         self._ending = True
