@@ -42,6 +42,9 @@ class ClockWatch:
         if self._due is None or c.now < self._due:
             return
         self._due = c.now + c.settings.ns(c.settings.clock_period_s)
+        if self._left:
+            self._doubt()                       # the last question still waits to be sent, or for its answer: one is enough
+            return
         self._samples.clear()
         self._left = SAMPLES
         self._ask()
@@ -63,14 +66,18 @@ class ClockWatch:
         else:
             self._done()
 
+    def _doubt(self) -> None:
+        c = self.c
+        if not self.measured or c.now > self.measured + c.settings.ns(5 * c.settings.clock_period_s):
+            c.gates.close(Gate.GATE_CLOCK, "the venue's clock could not be read", c.now)
+
     def _done(self) -> None:
         c, s = self.c, self.c.settings
         self._left = 0
         if not self._samples:
             # as long as it is not known it is as good as the last time, but not for ever
             self._due = c.now + s.ns(min(5.0, s.clock_period_s))
-            if not self.measured or c.now > self.measured + s.ns(5 * s.clock_period_s):
-                c.gates.close(Gate.GATE_CLOCK, "the venue's clock could not be read", c.now)
+            self._doubt()
             return
         self.rtt_ns, self.offset_ns = min(self._samples)
         self.measured = c.now
