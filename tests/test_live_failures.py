@@ -5,12 +5,13 @@ import logging
 
 import pytest
 from live_rig import live
-from liqshell.gateway.effects import Channel
+from liqshell.gateway.effects import Answer, Channel
 from liqshell.state.control import Control, Life
 from liqshell.state.store import Store
 
 from liqshell.errors import VenueError
 from liqshell.live import account as live_account
+from liqshell.live import opening
 from liqshell.live.channel import Link
 
 
@@ -49,3 +50,17 @@ def test_a_start_that_cannot_reconcile_says_what_it_waits_for(tmp_path, monkeypa
     with pytest.raises(VenueError, match=r"cannot be reconciled: not within 1.5 s \(.*") as refused:
         live(tmp_path / "run", 5)
     assert "not known yet" in str(refused.value) or "connection" in str(refused.value), refused.value
+
+
+@pytest.mark.parametrize(("code", "said"), [(10002, "clock"), (10016, "cannot say"), (10003, "key is not accepted")])
+def test_a_start_that_the_venue_refuses_names_what_is_wrong(code, said):
+    """A clock that is off was reported as a bad key."""
+    class Answering:
+        base = "http://127.0.0.1"
+
+        async def call(self, call):
+            return Answer(200, b'{"retCode":%d,"retMsg":"no","result":{}}' % code)
+
+    with pytest.raises(VenueError, match=said) as refused:
+        asyncio.run(opening.check_account(Answering()))
+    assert refused.value.code == code and ("NTP" in str(refused.value)) == (code == 10002)

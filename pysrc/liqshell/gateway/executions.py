@@ -44,6 +44,7 @@ class Executions:
         self.strays: OrderedDict[str, Execution] = OrderedDict()
         self.latest_ms = 0
         self.baseline_ms = 0            # what others did before is history
+        self.funds_from_ms = 0          # the equity of a first start is what funding before it has left
 
     def learn(self, order_id: str, number: int) -> None:
         """The venue's id of an order of ours."""
@@ -85,6 +86,9 @@ class Executions:
     def _fund(self, n: int, x: Execution) -> None:
         c = self.c
         self._remember(x)
+        if x.ts_ms < self.funds_from_ms:
+            c.counters["executions of history"] += 1
+            return
         held = c.held(n)
         side = (1 if held > 0 else -1) if held else x.side
         if side and x.price > 0.0:
