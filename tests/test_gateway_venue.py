@@ -7,6 +7,7 @@ from desk import LONG, SHORT, both
 from gateway_rig import SYMBOL, Rig, S, at_rest, take_profit, take_stop_away
 from liqshell.gateway.effects import Answer, Channel, Level
 
+import liqcore as lc
 from liqcore.event import Role
 
 ENTRY, STOP, TARGET, CLOSE = Role.ROLE_ENTRY, Role.ROLE_STOP, Role.ROLE_TARGET, Role.ROLE_CLOSE
@@ -249,3 +250,16 @@ def test_no_frame_raises(raw):
     assert not rig.gates()
 
 
+
+
+@both
+def test_an_order_that_was_accepted_is_not_absent_because_answers_are_late(side):
+    """Accepted, its reports lost, and REST 12 s behind: it was believed never to have arrived, while it rested."""
+    rig = Rig(side)
+    rig.on_push = lambda topic, rows: False
+    rig.exchange.stale_ns = 12 * S
+    rig.enter()
+    for _ in range(40):
+        rig.wait(0.5)
+        assert rig.state() == lc.BracketState.BRACKET_ENTERING and len(rig.live()) == 1, rig.notices[-3:]
+    assert rig.order_of(ENTRY)["status"] == "live" and not any(n.kind == "absent" for n in rig.notices)

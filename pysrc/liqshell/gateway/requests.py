@@ -274,7 +274,9 @@ class Requests:
             elif flight.stage == Stage.WAITING and c.now >= flight.ts + s.ns(s.answer_s):
                 self.lose(flight, "no reply in time")
             elif flight.stage == Stage.ACCEPTED and c.now >= flight.accepted + s.ns(s.confirm_s):
-                self.inquiries.begin(flight.id, flight.expires, "accepted, but nothing was heard of it")
+                # the venue took it: an answer without it is late rather than right. (A close may be sent twice: it can only reduce)
+                late = flight.accepted + s.ns(s.stale_s) if flight.role != Role.ROLE_CLOSE else 0
+                self.inquiries.begin(flight.id, max(flight.expires, late), "accepted, but nothing was heard of it")
         for order in [order for order in self._seen if order not in c.beliefs()]:
             del self._seen[order]
         waiting = {sent.id for sent, _ in self.held_back}
