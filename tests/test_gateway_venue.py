@@ -263,3 +263,25 @@ def test_an_order_that_was_accepted_is_not_absent_because_answers_are_late(side)
         rig.wait(0.5)
         assert rig.state() == lc.BracketState.BRACKET_ENTERING and len(rig.live()) == 1, rig.notices[-3:]
     assert rig.order_of(ENTRY)["status"] == "live" and not any(n.kind == "absent" for n in rig.notices)
+
+
+@both
+def test_an_order_seen_alive_a_moment_ago_is_not_gone_because_answers_are_late(side):
+    """Its cancel was lost on the way, and REST shows a time before it was made."""
+    rig = Rig(side)
+    rig.wait(20.0)
+    rig.enter()
+    assert rig.order_of(ENTRY)["status"] == "live"
+    rig.on_push = lambda topic, rows: False
+    rig.exchange.stale_ns = 12 * S
+    rig.on_request = lambda op, message: op != "order.cancel"
+    rig.alter_answer = lambda call, answer: answer
+    rig.engine.on_control(rig.now, lc.Control.CONTROL_HALT)
+    rig.dispatch.pump(rig.now)
+    rig.gateway.collect(rig.now)
+    for _ in range(48):
+        rig.wait(0.25)
+        assert len(rig.live()) == 1 and rig.state() != lc.BracketState.BRACKET_FLAT, [n.text for n in rig.notices[-3:]]
+    rig.on_request = lambda op, message: True
+    rig.wait(60.0)
+    at_rest(rig)
