@@ -169,10 +169,11 @@ class Requests:
                 return
         else:
             candidates = self.flights.waiting(by_socket=True)
+            late = any(f.stage == Stage.UNKNOWN and f.by_socket and f.cause for f in self.flights.all())      # whose reply may still come
             parsed = c.port.parse_link_id(reply.link_id)
             if parsed is not None:
-                candidates = [f for f in candidates if f.id == parsed[1]]
-            if len(candidates) != 1:
+                candidates, late = [f for f in candidates if f.id == parsed[1]], False
+            if len(candidates) != 1 or late:
                 c.counters["replies without an owner"] += 1
                 for flight in candidates:
                     self.lose(flight, f"a reply that names no request: {reply.code} {reply.message}")
