@@ -19,9 +19,9 @@ from aiohttp import web
 from liqcore.instrument import Instrument
 from liqshell import log
 from liqshell.config import load, loads
-from liqshell.doctor import examine, gather, limits_in_words
+from liqshell.doctor import checks, examine, facts, gather, limits_in_words
 from liqshell.doctor.checks import config_hash
-from liqshell.doctor.facts import Disk, Facts, Sample, offset
+from liqshell.doctor.facts import Disk, Facts, Sample, is_secure, offset
 from liqshell.doctor.folder import StateFolder, read_state
 from liqshell.doctor.words import dead_man, exposure
 from liqshell.state.control import Control, Kill
@@ -130,6 +130,25 @@ def test_each_fault_is_found_and_only_it(changes, check, verdict):
 def test_on_paper_the_account_only_warns(changes):
     found = verdicts(healthy(**changes), live=False)
     assert "fail" not in found.values() and "warn" in found.values()
+
+
+@pytest.mark.parametrize(("text", "limit"), [("[policy]\nnotional = 30000\n", "order_notional_max (25,000)"),
+                                             ("[policy]\nnotional = 20000\n[limits]\nexposure_max = 15000\n", "exposure_max (15,000)"),
+                                             ("[policy]\nequity_share = 2.0\n[limits]\nleverage_max = 1\n", "leverage_max (10,000)")])
+def test_a_trade_that_the_limits_would_always_refuse_is_found(text, limit):
+    """Risk refuses an order above a limit, it does not make it smaller."""
+    found = [check for check in examine(loads(CONFIG + text), healthy()) if check.id == "symbols"]
+    assert {check.verdict for check in found} == {"fail"} and all(limit in check.text for check in found)
+
+
+def test_another_venue_is_said_not_to_be_known(tmp_path):
+    """Nothing of Bybit's REST is asked of it, with or without keys."""
+    text = f"[run]\nout = '{tmp_path}'\n[feed]\nvenue = 'okx'\nsymbols = ['ETH-USDT-SWAP']\nrest = 'http://127.0.0.1:1'\nws = 'ws://127.0.0.1:1'\n"
+    facts = asyncio.run(gather(loads(text), Keys(KEY, SECRET)))
+    assert facts.disks and facts.state is not None and not facts.samples
+    for live, verdict in ((True, "fail"), (False, "warn")):
+        found = {check.id: check for check in examine(loads(text), facts, live=live)}
+        assert found["venue"].verdict == verdict and "knows Bybit's REST only, not that of okx" in found["venue"].text and "limits" in found
 
 
 def test_liquidation_before_the_stop_is_found_in_isolated_margin():
@@ -333,6 +352,18 @@ def test_without_keys_nothing_private_is_asked(tmp_path):
     venue = LoopbackVenue()
     _, said = ask(venue, tmp_path, keys=False)
     assert said["keys"].startswith("fail") and not [path for _, path, _ in venue.asked if not path.startswith(("/v5/market/", "/emulator/"))]
+
+
+def test_nothing_is_signed_for_an_address_that_is_not_encrypted(tmp_path, monkeypatch):
+    """Key and signature would go over the line for all to see."""
+    assert is_secure("https://api.example") and is_secure("http://localhost:8080") and is_secure("http://[::1]:1")
+    assert not is_secure("http://api.example") and not is_secure("http://127.evil.example")
+    for module in (checks, facts):
+        monkeypatch.setattr(module, "is_secure", lambda rest: False)
+    venue = LoopbackVenue()
+    _, said = ask(venue, tmp_path)
+    assert said["transport"].startswith("fail") and not [path for _, path, _ in venue.asked if not path.startswith(("/v5/market/", "/emulator/"))]
+    assert "clock" in said and "keys" not in said
 
 
 @pytest.mark.parametrize("answer", [lambda: web.Response(status=502, text="<html>"), lambda: web.Response(text="{}"), lambda: web.Response(body=b"\xff" * 9),
