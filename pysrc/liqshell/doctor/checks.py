@@ -10,7 +10,13 @@ from dataclasses import dataclass
 
 from liqshell.config import Config
 from liqshell.doctor.facts import Facts, is_secure, offset
-from liqshell.doctor.words import contradictions, dead_man, exposure, limits_in_words, money
+from liqshell.doctor.words import (
+    contradictions,
+    dead_man,
+    exposure,
+    limits_in_words,
+    money,
+)
 from liqshell.state.prefix import is_ours
 from liqshell.toml import SCALE
 from liqshell.venues.bybit_orders import parse_order_link_id
@@ -35,8 +41,10 @@ class Check:
 
 def examine(config: Config, facts: Facts, *, live: bool = True, now_s: float | None = None) -> list[Check]:
     """All checks in order. live: whether it is to be safe for real orders; on paper what concerns the account only warns."""
-    known = live or config.feed.venue == "bybit"
-    out = [*(c if known else _softer(c) for c in _way(config, facts)), *_clock(facts), *_disk(facts), *(c if live else _softer(c) for c in _state(facts))]
+    way, state = list(_way(config, facts)), list(_state(facts))
+    if not live:
+        way, state = way if config.feed.venue == "bybit" else [_softer(c) for c in way], [_softer(c) for c in state]
+    out = [*way, *_clock(facts), *_disk(facts), *state]
     if facts.samples:
         out += _symbols(config, facts, live)
         account = list(_account(config, facts)) if is_secure(facts.rest) else []

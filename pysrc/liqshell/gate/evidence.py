@@ -153,8 +153,8 @@ def gather(opened: Iterable[Opened], prove: Callable[[Opened], tuple[bool, str]]
 
 def traded(run: Run) -> dict[int, str]:
     """The contracts of a run that could be traded, by index: their symbols, with the venue where two have the same."""
-    feeds = run.table("settings").get("feeds")
-    watched = {n for one in feeds if one.get("watched") for n in range(one["first"], one["first"] + one["count"])} if isinstance(feeds, list) else set()
+    feeds = run.table("settings").get("feeds") or []
+    watched = {n for one in feeds if one.get("watched") for n in range(one["first"], one["first"] + one["count"])}
     ours = {n: i for n, i in enumerate(run.instruments) if n not in watched}
     symbols = Counter(i.symbol for i in ours.values())
     return {n: i.symbol if symbols[i.symbol] == 1 else i.key for n, i in ours.items()}
