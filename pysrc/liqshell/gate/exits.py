@@ -83,8 +83,8 @@ def _stop_faults(run: Run, b: Bracket, slack: float, fault: Any) -> Iterator[Fau
     stop = b.first(Role.ROLE_STOP)
     steps = [price for _, price in stop.steps] if stop is not None else []
     # the bracket says where its stop is wanted when its state changes, the venue where it is: of a trade that is still open only the latter is new
-    known = [price for price in (b.stop_price, *steps[-1:]) if price]
-    price = steps[0] if steps and b.entry_limit else max(known, key=lambda at: at * side, default=0.0)
+    stood = [price for price in (b.stop_price, *steps[-1:]) if price]
+    price = steps[0] if steps and b.entry_limit else max(stood, key=lambda at: at * side, default=0.0)
     trails = float(_terms(run, b).get("trail") or 0.0) > 0.0
     if not price:
         yield fault(b.opened, "no stop was ever placed")
