@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -101,6 +102,48 @@ def test_an_entry_known_from_the_image_leaves_before_anything_is_asked(venue, fo
     assert act(folder).clean
     assert ("POST", "/v5/order/cancel") in [(method, path) for _, method, path, _ in sorted(venue.requests)[:3]]
     assert not venue.links
+
+
+@both
+@pytest.mark.parametrize("fills", [False, True])
+def test_an_entry_that_was_on_its_way_when_the_process_died_is_waited_for(venue, tmp_path, side, fills):
+    """It left the process and not yet the network: the venue knows nothing of it when it is asked, and books it a moment later."""
+    Sheet(venue.url, "testnet", "fade", ("ETHUSDT",), recv_window_ms=1000).save(tmp_path)
+    entry = image_of(tmp_path, side, "sent")
+
+    def arrive():
+        venue.ask(bybit_rest.create("ETHUSDT", order_link_id(RUN, entry.id), side, "0.10", f"{entry.price:.2f}", post_only=True))
+        if fills:
+            venue.market(0, entry.price - side)
+    late = threading.Timer(0.7, arrive)
+    late.start()
+    result = act(tmp_path)
+    late.join()
+    assert result.clean and not venue.links - {"StopLoss"}
+    assert len(result.cancelled) == (not fills) and (venue.position()[0], venue.position()[1] > 0.0) == (side * 0.1 * fills, fills)
+
+
+def test_an_entry_that_has_ended_is_not_waited_for(venue, folder):
+    entry = image_of(folder, LONG, "sent")
+    rest_entry(venue, LONG, order_link_id(RUN, entry.id))
+    venue.ask(bybit_rest.cancel("ETHUSDT", order_link_id(RUN, entry.id)))
+    result = act(folder)
+    assert result.clean and result.seconds < 3.0
+
+
+@both
+def test_the_stop_of_a_trade_that_is_over_is_not_that_of_another_position(venue, folder, side):
+    """It may lie beyond the market of today: the venue would refuse it, and the position would be closed for nothing."""
+    desk = Desk(side, ETH, price=2000.0 + side * 200.0)
+    entry = desk.enter()
+    desk.fill(entry.stop_id, entry.stop, entry.qty)
+    image = Image(folder / IMAGE, [ETH], RUN, 0)
+    image.save(desk.engine)
+    image.close()
+    hold(venue, side)
+    result = act(folder)
+    assert result.clean and result.placed and not result.closed
+    assert venue.position() == (side * 0.5, pytest.approx(2000 * (1 - side * 0.005), abs=0.02))
 
 
 @both
