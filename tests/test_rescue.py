@@ -340,6 +340,22 @@ def test_whatever_fails_the_switch_is_set_and_no_secret_is_shown(venue, folder, 
     no_canary_in(folder)
 
 
+def test_a_folder_that_cannot_be_written_keeps_nobody_from_the_venue(venue, tmp_path):
+    """Another user's, or a disk that is read-only: it ended in a traceback, with the entries at work."""
+    (tmp_path / "runs").write_text("a file where a folder should be")
+    (tmp_path / "my.toml").write_text(f'[run]\nname = "fade"\n[feed]\nrest = "{venue.url}"\nws = "ws://127.0.0.1:9"\nsymbols = ["ETHUSDT"]\n[policy]\npreset = "fade"\n')
+    rest_entry(venue, LONG, link(1, 5))
+    done = command("my.toml", cwd=tmp_path)
+    assert done.returncode == 1 and "Traceback" not in done.stderr and "THE SWITCH IS NOT SET" in done.stderr, done.stderr
+    assert not venue.links and "cancelled: ETHUSDT entry" in done.stdout
+
+
+def test_a_folder_that_no_run_has_used_is_said(venue, folder, tmp_path):
+    """`liqcore kill` from the wrong folder: a relative [run] out leads elsewhere, and the process that was meant goes on."""
+    assert "No live run has used" in command("--state", folder, cwd=tmp_path).stderr
+    assert "No live run has used" not in command("--state", folder, cwd=tmp_path).stderr
+
+
 def test_the_only_state_folder_is_found_and_two_are_not_guessed(venue, tmp_path):
     for name in ("one", "two"):
         folder = tmp_path / "runs" / "state" / name
