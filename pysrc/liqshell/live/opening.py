@@ -78,8 +78,8 @@ def open_state(config: Config, instruments: tuple[lc.Instrument, ...]) -> State:
 
 def restore(state: State, engine: lc.Engine) -> bytes:
     """The trades that the image holds, as a snapshot for the engine of the run; b"" where nothing was ever saved. engine: a new one of the same
-    settings, for this purpose only."""
-    state.found = state.image.restore(engine)
+    settings, for this purpose only; its equity is the account's."""
+    state.found = state.image.restore(engine, engine.account.equity)
     if state.found["torn"]:
         _log.warning("state image: the last write of %s did not end; what was believed one write before counts", ", ".join(state.found["torn"]))
     return b"" if state.found["fresh"] else engine.trade_snapshot()
