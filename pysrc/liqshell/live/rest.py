@@ -49,9 +49,7 @@ class Rest:
 
     def _pool(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
-            # no limit of connections: a cancel must not wait, its signature growing old, for questions that a slow venue leaves open. How many
-            # calls there are is the gateway's to bound
-            connector = aiohttp.TCPConnector(ssl=self._tls or True, keepalive_timeout=KEEP_ALIVE_S, limit=0)
+            connector = aiohttp.TCPConnector(ssl=self._tls or True, keepalive_timeout=KEEP_ALIVE_S, limit=8)
             self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=True)
         return self._session
 
