@@ -15,7 +15,8 @@ from liqshell.venues.bybit_private import ReportKind
 from liqshell.venues.bybit_signing import Keys, private_auth_frame, trade_auth_frame
 from liqshell.venues.reports import OrderReply, OrderState
 
-_BY_CANCEL = {"CancelByReduceOnly": Reason.END_REDUCE_ONLY, "CancelAllBeforeLiq": Reason.END_LIQUIDATED, "CancelByUser": Reason.OK}
+_BY_CANCEL = {"CancelByReduceOnly": Reason.END_REDUCE_ONLY, "CancelByPrepareLiq": Reason.END_LIQUIDATED,
+              "CancelAllBeforeLiq": Reason.END_LIQUIDATED, "CancelByUser": Reason.OK}
 
 
 class BybitPort:
@@ -59,10 +60,11 @@ class BybitPort:
             word = {"auth": Word.AUTHENTICATED, "subscribe": Word.SUBSCRIBED}.get(report.operation, Word.OTHER)
             return (Said(word, report.detail),)
         if report.kind == ReportKind.ACK_FAILED:
-            fatal = outcome(report.code, Asked.AUTH) == Outcome.FATAL
-            if report.operation == "auth" and outcome(report.code, Asked.AUTH) == Outcome.DONE:
-                return (Said(Word.AUTHENTICATED),)
-            return (Said(Word.REFUSED, f"{report.operation} {report.code}: {report.detail or report.message}", fatal),)
+            # the private stream refuses without a code, and no code is not code 0
+            found = outcome(report.code, Asked.AUTH) if report.code else Outcome.UNKNOWN
+            if report.operation == "auth" and found == Outcome.DONE:
+                return (Said(Word.AUTHENTICATED),)              # a second login on a connection that has one
+            return (Said(Word.REFUSED, f"{report.operation} {report.code}: {report.detail or report.message}", found == Outcome.FATAL),)
         # a frame whose rows were all unreadable may have told of a fill
         word = Word.OTHER if report.kind == ReportKind.OTHER else Word.LOST_ROWS if report.refused else Word.MALFORMED
         return (Said(word, f"{report.reason}: {report.detail}"),)

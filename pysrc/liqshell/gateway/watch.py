@@ -12,6 +12,7 @@ from liqshell.gateway.port import Listing
 
 MS = 1_000_000
 SAMPLES = 3                     # of one measurement; the smallest round trip says most
+SHUT_PERIOD_S = 10.0            # between two measurements while nothing may be entered because of the clock: whoever sets it should see that soon
 PAGES_MAX = 50
 
 
@@ -42,6 +43,9 @@ class ClockWatch:
         if self._due is None or c.now < self._due:
             return
         self._due = c.now + c.settings.ns(c.settings.clock_period_s)
+        if self._left:
+            self._doubt()                       # the last question still waits to be sent, or for its answer: one is enough
+            return
         self._samples.clear()
         self._left = SAMPLES
         self._ask()
@@ -63,14 +67,18 @@ class ClockWatch:
         else:
             self._done()
 
+    def _doubt(self) -> None:
+        c = self.c
+        if not self.measured or c.now > self.measured + c.settings.ns(5 * c.settings.clock_period_s):
+            c.gates.close(Gate.GATE_CLOCK, "the venue's clock could not be read", c.now)
+
     def _done(self) -> None:
         c, s = self.c, self.c.settings
         self._left = 0
         if not self._samples:
             # as long as it is not known it is as good as the last time, but not for ever
             self._due = c.now + s.ns(min(5.0, s.clock_period_s))
-            if not self.measured or c.now > self.measured + s.ns(5 * s.clock_period_s):
-                c.gates.close(Gate.GATE_CLOCK, "the venue's clock could not be read", c.now)
+            self._doubt()
             return
         self.rtt_ns, self.offset_ns = min(self._samples)
         self.measured = c.now
@@ -78,8 +86,9 @@ class ClockWatch:
         self._on_offset(self.offset_ns)
         off_ms = max(0.0, abs(self.offset_ns) - self.rtt_ns / 2) / MS          # what cannot be explained by the way
         if off_ms > s.clock_max_ms:
-            c.gates.close(Gate.GATE_CLOCK, f"our clock is {off_ms:.0f} ms from the venue's", c.now)
-            c.notice(Level.ALARM, "clock", f"our clock is {off_ms:.0f} ms from the venue's: no entries until it is set")
+            news = c.gates.close(Gate.GATE_CLOCK, f"our clock is {off_ms:.0f} ms from the venue's", c.now)
+            c.notice(Level.ALARM if news else Level.WARNING, "clock", f"our clock is {off_ms:.0f} ms from the venue's: no entries until it is set")
+            self._due = c.now + s.ns(min(SHUT_PERIOD_S, s.clock_period_s))
             return
         if off_ms > s.clock_warn_ms:
             c.notice(Level.WARNING, "clock", f"our clock is {off_ms:.0f} ms from the venue's")

@@ -1,0 +1,66 @@
+"""A run that trades and fails by a defect of its own, or cannot begin: it says so, and leaves the account to the watchdog."""
+
+import asyncio
+import logging
+
+import pytest
+from live_rig import live
+from liqshell.gateway.effects import Answer, Channel
+from liqshell.state.control import Control, Life
+from liqshell.state.store import Store
+
+from liqshell.errors import VenueError
+from liqshell.live import account as live_account
+from liqshell.live import opening
+from liqshell.live.channel import Link
+
+
+def test_a_defect_in_the_gateway_is_no_good_end(tmp_path, caplog):
+    """It was swallowed: the run ended "flat" with success, and told the watchdog that all was well."""
+    class Defect(Exception):
+        pass
+
+    async def during(session):
+        await session.account.ready.wait()
+
+        def planted(*_):
+            raise Defect("planted")
+
+        session.account.gateway.on_frame = planted
+        session.account._on_frame(Channel.PRIVATE, b"{}")         # as a socket hands it on
+        await asyncio.sleep(60.0)
+
+    with caplog.at_level(logging.ERROR, "liqshell.live"), pytest.raises(Defect, match="planted"):
+        live(tmp_path / "run", 30, during=during)
+    state = tmp_path / "state" / "test"
+    assert any("defect of our own (Defect)" in record.message for record in caplog.records)
+    control = Control(state)
+    assert control.life != Life.NONE, "the watchdog was told goodbye"
+    control.close()
+    store = Store(state)
+    assert store.rows("runs", last=1)[0]["ended"] == "failed"
+    assert any(row["kind"] == "failed" for row in store.rows("notices", last=50))
+    store.close()
+
+
+def test_a_start_that_cannot_reconcile_says_what_it_waits_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(live_account, "START_S", 1.5)
+    connect = Link.connect
+    monkeypatch.setattr(Link, "connect", lambda self: connect(self) if self.channel == Channel.ORDERS else None)
+    with pytest.raises(VenueError, match=r"cannot be reconciled: not within 1.5 s \(.*") as refused:
+        live(tmp_path / "run", 5)
+    assert "not known yet" in str(refused.value) or "connection" in str(refused.value), refused.value
+
+
+@pytest.mark.parametrize(("code", "said"), [(10002, "clock"), (10016, "cannot say"), (10003, "key is not accepted")])
+def test_a_start_that_the_venue_refuses_names_what_is_wrong(code, said):
+    """A clock that is off was reported as a bad key."""
+    class Answering:
+        base = "http://127.0.0.1"
+
+        async def call(self, call):
+            return Answer(200, b'{"retCode":%d,"retMsg":"no","result":{}}' % code)
+
+    with pytest.raises(VenueError, match=said) as refused:
+        asyncio.run(opening.check_account(Answering()))
+    assert refused.value.code == code and ("NTP" in str(refused.value)) == (code == 10002)
