@@ -297,6 +297,7 @@ def test_the_command_kills_notes_it_and_stays_until_lifted(venue, folder):
     done = command("--state", folder, "--reason", "looks wrong", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "killed" in done.stdout and "cancelled: ETHUSDT entry" in done.stdout and "stop placed" in done.stdout
+    assert "No live run has used" in done.stderr          # from the wrong folder, a relative [run] out leads elsewhere: what was meant goes on
     assert venue.position()[1] > 0.0
     control = Control(folder)
     assert (control.kill, control.reason) == (Kill.KILLED, "looks wrong") and control.killed_at_ns and control.rescued_at_ns
@@ -305,6 +306,7 @@ def test_the_command_kills_notes_it_and_stays_until_lifted(venue, folder):
     store.close()
     assert command("--state", folder, "--lift", cwd=folder, stdin="yes\n").returncode == 1 and control.kill == Kill.KILLED
     assert command("--state", folder, "--lift", cwd=folder, stdin=f"{folder.name}\n").returncode == 0 and control.kill == Kill.NO
+    assert "No live run has used" not in command("--state", folder, cwd=folder).stderr
     canaries(done.stdout, done.stderr)
     no_canary_in(folder)
 
@@ -348,12 +350,6 @@ def test_a_folder_that_cannot_be_written_keeps_nobody_from_the_venue(venue, tmp_
     done = command("my.toml", cwd=tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr and "THE SWITCH IS NOT SET" in done.stderr, done.stderr
     assert not venue.links and "cancelled: ETHUSDT entry" in done.stdout
-
-
-def test_a_folder_that_no_run_has_used_is_said(venue, folder, tmp_path):
-    """`liqcore kill` from the wrong folder: a relative [run] out leads elsewhere, and the process that was meant goes on."""
-    assert "No live run has used" in command("--state", folder, cwd=tmp_path).stderr
-    assert "No live run has used" not in command("--state", folder, cwd=tmp_path).stderr
 
 
 def test_the_only_state_folder_is_found_and_two_are_not_guessed(venue, tmp_path):
