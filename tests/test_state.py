@@ -248,6 +248,18 @@ def test_a_full_disk_delays_nothing_loses_nothing_and_takes_entries_away(tmp_pat
     store.close()
 
 
+@pytest.mark.parametrize("row", [{"ts_ns": 2**63}, {"text": "\ud83d"}, {"text": object()}])
+def test_a_row_that_cannot_be_written_does_not_keep_the_others_from_the_disk(tmp_path, caplog, row):
+    """It ended the writing thread, and nobody heard of it until 65,536 rows later."""
+    store = Store(tmp_path)
+    store.put("notices", kind="before")
+    store.put("notices", kind="bad", **row)
+    store.put("notices", kind="after")
+    assert store.flush(10.0) and not store.entries_off()
+    assert [found["kind"] for found in store.rows("notices")] == ["before", "after"] and "a row of notices cannot be written" in caplog.text
+    assert store.close()
+
+
 def test_a_queue_that_overflows_is_counted_and_said(tmp_path, monkeypatch):
     monkeypatch.setattr(store_module, "QUEUE_MAX", 5)
     monkeypatch.setattr(store_module, "write_rows", lambda *_: time.sleep(0.5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import sys
@@ -40,23 +41,38 @@ def kill(
     lift
         Allow trading again, after a typed confirmation. A process that still runs stays halted until it is restarted.
     """
-    from liqshell.state.control import Control, Kill
+    from liqshell.state.control import CONTROL, Control, Kill
 
     folder = _folder(config, state)
     if lift:
         return _lift(folder)
     word = Kill.FLATTEN if flatten else Kill.KILLED
     by = f"{_user()}, liqcore kill, pid {os.getpid()}"
+    used, switched = (folder / CONTROL).exists(), True
     try:
         control = Control(folder)
         control.set_kill(word, reason or "liqcore kill", by)
         control.close()
         print(f"{folder}: killed. No entry leaves from now on, until `liqcore kill --lift`.", flush=True)
-    except LiqshellError as why:            # a damaged page must not keep us from the rest
+    except LiqshellError as why:            # a page that is damaged or not ours to write must not keep us from the rest
         print(f"{why}", file=sys.stderr, flush=True)
+        switched = _touch(folder)
+    if not used:
+        print(f"No live run has used {folder.absolute()} so far: a process that was started in another folder, or under another name, goes on "
+              "trading. Give its state folder with --state.", file=sys.stderr, flush=True)
+    return _act(folder, config, flatten, reason, by) or (0 if switched else 1)
+
+
+def _touch(folder: Path) -> bool:
+    """The file KILL, where the control page cannot be used. False, and said, where not even that can be made."""
+    try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "KILL").touch()
-    return _act(folder, config, flatten, reason, by)
+    except OSError as why:
+        print(f"THE SWITCH IS NOT SET: {folder / 'KILL'}: {why.strerror}. A live process goes on: end it, or run this as its user.", file=sys.stderr,
+              flush=True)
+        return False
+    return True
 
 
 def _act(folder: Path, config: Path | None, flatten: bool, reason: str, by: str) -> int:
@@ -79,12 +95,10 @@ def _act(folder: Path, config: Path | None, flatten: bool, reason: str, by: str)
         print(f"  {line}")
     note_kill(folder, "flatten" if flatten else "kill", reason, by, "; ".join(result.lines()), lambda line: print(line, file=sys.stderr))
     if result.reached:
-        try:
+        with contextlib.suppress(DataError):            # it has been said above
             control = Control(folder)
             control.rescued()
             control.close()
-        except DataError as why:
-            print(f"{why}", file=sys.stderr)
     return 0 if result.clean else 1
 
 
