@@ -114,7 +114,7 @@ cdef void settle_position(slot_t* s, const instrument_t* i, int64_t position, in
                 alarm(s, ALARM_STUCK, qty_of(i, position), ATTEMPTS_MAX, s.close.id, now, out)
             elif s.close.attempt == 255:
                 s.close.attempt = ATTEMPTS_MAX + 1      # two hours of refusals: ids start again, a position is never abandoned
-            s.close.qty = left_to_close(s, now, out)
+            s.close.qty = min(left_to_close(s, now, out), i.lots_max)      # the venue may take less at once than when it was entered
             s.close.price = 0
             ask_create(s, &s.close, ROLE_CLOSE, i, ORDER_MARKET, REDUCE_ONLY, exit_side, 0, now, out)
         return
@@ -180,7 +180,7 @@ cdef void move_stop(slot_t* s, const instrument_t* i, int64_t price, int64_t now
     """A stop never loosens: max() for a long, min() for a short."""
     if (price - s.stop.price) * s.spec.side <= 0 or s.stop.status != O_LIVE or s.stop.asked != ASKED_NOTHING or now < s.stop.not_before:
         return
-    if s.stop.fired:
+    if s.stop.fired or slot_position(s) < 0:       # more exits than entries so far: there is nothing to protect
         return
     s.stop.before = s.stop.price
     s.stop.price = price
