@@ -316,7 +316,7 @@ cdef class Machine:
         return 0
 
     cdef void judge_requote(self, slot_t* s, const instrument_t* i) noexcept nogil:
-        """A post-only entry was rejected; its next try is an entry like any other, at a new price and time: risk may refuse it. And the feed must have
+        """A post-only entry was rejected; its next try is an entry like any other, at a new price and time: risk may refuse it. The feed must have
         been whole since the try before: while the connection is down nothing is entered, also on a signal that was certain."""
         cdef ask_t ask
         size_requote(&ask, s, i)

@@ -292,7 +292,8 @@ class Requests:
                 self.flights.drop(flight)
             self.inquiries.end(order)
             reason = c.port.reason(state)
-            if reason == Reason.END_POST_ONLY and order & 15 == Role.ROLE_ENTRY and c.venue_ns() - state.updated_ms * MS > c.settings.ns(OLD_REJECT_S):
+            age = c.venue_ns() - state.updated_ms * MS
+            if reason == Reason.END_POST_ONLY and order & 15 == Role.ROLE_ENTRY and age > c.settings.ns(OLD_REJECT_S):
                 c.counters["old rejects"] += 1          # the market has moved on: the engine must not answer it with a new price
                 reason = Reason.END_VENUE
             c.report(state_event(c.stamp(), order, state, reason, created=belief["status"] != "sent" or state.executed > 0))
