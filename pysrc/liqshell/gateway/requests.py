@@ -19,11 +19,8 @@ from liqshell.venues.reports import ENDED, OrderReply, OrderState
 
 SENT, REFUSED, LATER = 1, 2, 3                  # liqshell.dispatch.Fate
 BUDGET, DOWN, NO_FORM, DOUBT = 1, 2, 3, 4       # liqshell.dispatch.Why
-<<<<<<< HEAD
 OLD_REJECT_S = 2.0                              # a post-only reject older than that is no reason for another try: as of events, see Risk
-=======
 AGAIN_S = 1.0                                   # what waits for REST in vain tries the socket so often
->>>>>>> main
 TRIES_MAX = 5                                   # of one request that the venue definitely did not take
 _WANT = {int(Action.ACTION_AMEND): "amend", int(Action.ACTION_CANCEL): "cancel"}
 _WORD = {int(Action.ACTION_CREATE): "create", int(Action.ACTION_AMEND): "amend", int(Action.ACTION_CANCEL): "cancel"}
