@@ -191,6 +191,40 @@ def test_contracts_that_change_are_not_traded():
 
 
 @both
+@pytest.mark.parametrize("filled", [False, True])
+def test_an_entry_does_not_rest_in_a_contract_that_has_changed(side, filled):
+    rig = Rig(side, settings={"instruments_period_s": 60.0})
+    rig.enter()
+    if filled:
+        rig.fill_entry()
+    assert len(rig.live()) == 1
+    rig.alter_answer = lambda call, answer: answer | {"result": {"list": [], "nextPageCursor": ""}} if call.path.endswith("instruments-info") else answer
+    rig.wait(62.0)
+    assert rig.gates() == {"GATE_SYMBOL"}
+    if filled:                                          # stop and target stay, and a person is told
+        assert rig.held() == rig.truth()[0] != 0.0 and rig.truth()[1] and len(rig.live()) == 1 and "symbol" in rig.alarms()
+        take_profit(rig)
+    else:
+        assert rig.live() == [] and rig.counts["/v5/order/cancel"] == 1 and "symbol" not in rig.alarms()
+    rig.wait(5.0)
+    at_rest(rig)
+
+
+@pytest.mark.parametrize("body", [b"", b"too many requests"])
+def test_a_question_refused_for_the_pace_waits_though_only_the_status_says_so(body):
+    rig = Rig(LONG)
+    rig.reachable[Channel.PRIVATE] = False
+    rig.drop(Channel.PRIVATE)                           # readings are more frequent now
+    rig.alter_answer = lambda call, answer: Answer(429, body, {}, "")
+    rig.wait(6.0)
+    assert "GATE_RATE" in rig.gates() or rig.gateway.context.counters["rate limited"] > 0
+    rig.alter_answer = lambda call, answer: answer
+    rig.reachable[Channel.PRIVATE] = True
+    rig.wait(90.0)
+    assert not rig.gates()
+
+
+@both
 def test_the_same_inputs_give_the_same_run(side):
     def once() -> tuple:
         rig = Rig(side)

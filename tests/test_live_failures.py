@@ -3,12 +3,16 @@
 import asyncio
 import logging
 
+import numpy as np
 import pytest
-from live_rig import live
+from live_rig import live, trade
+from liqcore.event import REQUEST_DTYPE
+from liqshell.emulator.server import Config, serve
 from liqshell.gateway.effects import Answer, Channel
 from liqshell.state.control import Control, Life
 from liqshell.state.store import Store
 
+import liqcore as lc
 from liqshell.errors import VenueError
 from liqshell.live import account as live_account
 from liqshell.live import opening
@@ -64,3 +68,28 @@ def test_a_start_that_the_venue_refuses_names_what_is_wrong(code, said):
     with pytest.raises(VenueError, match=said) as refused:
         asyncio.run(opening.check_account(Answering()))
     assert refused.value.code == code and ("NTP" in str(refused.value)) == (code == 10002)
+
+
+def test_resume_lifts_what_the_last_hop_has_latched(tmp_path):
+    """Nothing did: where only the guard had latched, entries stayed refused for the life of the state folder, --resume or not."""
+    found = []
+
+    async def broken(session):                                     # a request that only a broken engine can make
+        await session.account.ready.wait()
+        row = np.zeros((), REQUEST_DTYPE)
+        row["id"], row["action"], row["qty"], row["side"] = (1 << 12) | 1, 1, 5, 1
+        assert session.account.guard.check(row.tobytes(), session.account.now(), 2000.0) == (lc.Verdict.REFUSE, lc.Reason.RISK_GUARD)
+        await asyncio.sleep(60.0)
+
+    async def looking(session):
+        await session.account.ready.wait()
+        found.append((session.account.guard.latched, session.account.counters["halted"]))
+        await asyncio.sleep(60.0)
+
+    async def main():
+        async with await serve(Config(seed=1, speed=60.0, lead_s=0.3)) as emulator:
+            for n, (during, resume) in enumerate([(broken, False), (looking, False), (looking, True)]):
+                await trade(emulator, tmp_path / f"run{n}", tmp_path, 1.5, during=during, resume=resume)
+
+    asyncio.run(main())
+    assert found == [(lc.Reason.RISK_GUARD, 1), (lc.Reason.OK, 0)]

@@ -72,9 +72,8 @@ class LiveAccount:
     async def open(self, session: Session, instruments: tuple[lc.Instrument, ...], settings_of: Callable[[LiveStart], dict[str, Any]]) -> LiveStart:
         """State folder, account, a person's word; with what the run begins."""
         self.session, self.instruments = session, instruments
-        live = self.config.live
         self._connect()
-        self.patience = max(live.patience, session.speed)
+        self.patience = max(self.config.live.patience, session.speed)
         self.dispatch: Dispatch | None = None
         self.state = opening.open_state(self.config, instruments)
         try:
@@ -148,11 +147,12 @@ class LiveAccount:
         """Private channels up, everything asked, reconciled. VenueError where that cannot be done: then nothing was traded."""
         for link in self.links.values():
             self._spawn(link.run())
-        if self._halted and (self._resume or self.state.found.get("lifted")):
+        halted = self._halted or self.guard.latched         # each of the two lines of limits has its own latch
+        if halted and (self._resume or self.state.found.get("lifted")):
             self.guard.lift()
             self.report(self._control(Order.CONTROL_RESUME))
-        elif self._halted:
-            self.notice(Notice(Level.WARNING, "halted", f"entries are halted since the run before ({self._halted.name}); --resume lifts it"))
+        elif halted:
+            self.notice(Notice(Level.WARNING, "halted", f"entries are halted since the run before ({halted.name}); --resume lifts it"))
         self._input(self.gateway.start)
         until = time.monotonic() + START_S
         while not self.gateway.ready:
