@@ -84,6 +84,8 @@ def _act(folder: Path, config: Path | None, flatten: bool, reason: str, by: str)
 
     try:
         sheet = _sheet(folder, config)
+        if not sheet.rest:
+            raise ConfigError(str(folder), "its orders go through ccxt, and this command speaks to Bybit only")
         keys = load_keys(sheet.environment)
     except LiqshellError as why:
         print(f"Nothing was done at the venue: {why}", file=sys.stderr)
@@ -166,4 +168,5 @@ def _sheet(folder: Path, config: Path | None) -> Any:
     from liqshell.config import load
 
     loaded = load(config)
-    return Sheet(loaded.feed.rest_url, loaded.feed.environment, _run_section(config)[1], loaded.feed.symbols, ca=loaded.feed.ca)
+    rest = loaded.feed.rest_url if loaded.feed.venue == "bybit" else ""
+    return Sheet(rest, loaded.feed.environment, _run_section(config)[1], loaded.feed.symbols, ca=loaded.feed.ca)

@@ -71,7 +71,8 @@ def open_state(config: Config, instruments: tuple[lc.Instrument, ...]) -> State:
         now = time.time_ns()
         image = Image(folder / IMAGE, instruments, make_prefix(config.run.name or "live", now), now)
         stop = max(config.policy_for(symbol).stop_loss for symbol in config.feed.symbols) / SCALE
-        sheet = Sheet(config.feed.rest_url, config.feed.environment, config.run.name or "live", config.feed.symbols, stop,
+        rest = config.feed.rest_url if config.feed.venue == "bybit" else ""        # a rescue speaks its language only
+        sheet = Sheet(rest, config.feed.environment, config.run.name or "live", config.feed.symbols, stop,
                       config.live.recv_window_ms, config.feed.ca)
         sheet.save(folder)
         undo.pop_all()
