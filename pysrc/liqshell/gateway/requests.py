@@ -11,6 +11,7 @@ from liqshell.gateway.context import Context
 from liqshell.gateway.effects import Answer, Level
 from liqshell.gateway.inflight import Flight, Flights, Stage
 from liqshell.gateway.inquiry import Inquiries
+from liqshell.gateway.settings import MS
 from liqshell.gateway.stops import Stops
 from liqshell.gateway.translate import order_event, state_event
 from liqshell.venues.bybit_codes import Asked, Outcome
@@ -18,6 +19,7 @@ from liqshell.venues.reports import ENDED, OrderReply, OrderState
 
 SENT, REFUSED, LATER = 1, 2, 3                  # liqshell.dispatch.Fate
 BUDGET, DOWN, NO_FORM, DOUBT = 1, 2, 3, 4       # liqshell.dispatch.Why
+OLD_REJECT_S = 2.0                              # a post-only reject older than that is no reason for another try: as of events, see Risk
 AGAIN_S = 1.0                                   # what waits for REST in vain tries the socket so often
 TRIES_MAX = 5                                   # of one request that the venue definitely did not take
 _WANT = {int(Action.ACTION_AMEND): "amend", int(Action.ACTION_CANCEL): "cancel"}
@@ -305,7 +307,12 @@ class Requests:
             for flight in self.flights.of(order):
                 self.flights.drop(flight)
             self.inquiries.end(order)
-            c.report(state_event(c.stamp(), order, state, c.port.reason(state), created=belief["status"] != "sent" or state.executed > 0))
+            reason = c.port.reason(state)
+            age = c.venue_ns() - state.updated_ms * MS
+            if reason == Reason.END_POST_ONLY and order & 15 == Role.ROLE_ENTRY and age > c.settings.ns(OLD_REJECT_S):
+                c.counters["old rejects"] += 1          # the market has moved on: the engine must not answer it with a new price
+                reason = Reason.END_VENUE
+            c.report(state_event(c.stamp(), order, state, reason, created=belief["status"] != "sent" or state.executed > 0))
             return
         if order & 15 == Role.ROLE_ENTRY:
             self.stops.on_entry(order, state)
