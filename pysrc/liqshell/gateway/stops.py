@@ -109,7 +109,9 @@ class Stops:
             return
         number = order_number(n, current, Role.ROLE_STOP)
         ts_ns = state.updated_ms * MS
-        if state.standing == Standing.WAITING:
+        if state.standing == Standing.WAITING and state.trigger <= 0.0:
+            self.hurry(n)                       # at no price: the position will say
+        elif state.standing == Standing.WAITING:
             self._confirm(n, state.trigger, state.updated_ms)
         elif state.standing == Standing.FILLED:
             c.report(order_event(c.stamp(), ts_ns, number, OrderStatus.ORDER_DONE, executed=state.executed))
