@@ -17,6 +17,7 @@ from liqshell.venues.reports import Execution, OrderReply, OrderState, Position
 
 _BY_CANCEL = {"CancelByReduceOnly": Reason.END_REDUCE_ONLY, "CancelByPrepareLiq": Reason.END_LIQUIDATED,
               "CancelAllBeforeLiq": Reason.END_LIQUIDATED, "CancelByUser": Reason.OK}
+Row = OrderState | Execution | Position
 
 
 class BybitPort:
@@ -53,7 +54,7 @@ class BybitPort:
         if report.kind == ReportKind.REPLY and report.reply is not None:
             return (report.reply,)
         if report.kind in (ReportKind.ORDERS, ReportKind.EXECUTIONS, ReportKind.POSITIONS, ReportKind.WALLETS):
-            rows = (*report.orders, *report.executions, *report.positions)
+            rows: tuple[Row, ...] = (*report.orders, *report.executions, *report.positions)
             faults = [f"{report.reason}: {report.detail}"] * bool(report.refused) + list(filter(None, map(self._beyond, rows)))
             found: tuple[Message, ...] = (*(row for row in rows if not self._beyond(row)), *report.wallets)
             return (*found, Said(Word.LOST_ROWS, faults[0])) if faults else found
@@ -72,7 +73,7 @@ class BybitPort:
         word = Word.OTHER if report.kind == ReportKind.OTHER else Word.LOST_ROWS if report.refused else Word.MALFORMED
         return (Said(word, f"{report.reason}: {report.detail}"),)
 
-    def _beyond(self, row: OrderState | Execution | Position) -> str:
+    def _beyond(self, row: Row) -> str:
         """What is wrong with the numbers of a row: well-formed ones that no order of this contract can have; "" = nothing."""
         unit = self._units.get(row.symbol)
         if unit is None:
