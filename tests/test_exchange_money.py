@@ -295,7 +295,7 @@ class Books(RuleBasedStateMachine):
         for row in self.executions:
             money += float(row["execPnl"]) - float(row["execFee"])
             if row["execType"] != "Funding":
-                idx = row["positionIdx"]
+                idx = self.account.orders[row["orderId"]].idx
                 lots[idx] = lots.get(idx, 0.0) + float(row["execQty"]) * (1 if row["side"] == "Buy" else -1)
         assert {k: round(v, 6) for k, v in lots.items() if abs(v) > 1e-9} == {k: round(v, 6) for k, v in self.size().items()}
         assert abs(self.equity + money - truth["balance"]) < 1e-6 * (1 + len(self.executions))

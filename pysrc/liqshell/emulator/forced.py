@@ -44,7 +44,7 @@ class Forced(Amending):
         text = ticks_text(c, round(mark * c.tick_power))
         row = {
             "category": "linear", "symbol": c.symbol, "execId": self.uid(), "orderId": f"{now_ns // 1_000_000_000}-8-{h.account.uid}-{h.idx}-{h.n}",
-            "orderLinkId": "", "side": "Buy" if h.size > 0 else "Sell", "positionIdx": h.idx, "orderPrice": "0", "orderQty": "0", "leavesQty": "0",
+            "orderLinkId": "", "side": "Buy" if h.size > 0 else "Sell", "orderPrice": "0", "orderQty": "0", "leavesQty": "0",
             "createType": "", "orderType": "UNKNOWN", "stopOrderType": "UNKNOWN", "execFee": number(fee), "execFeeV2": "", "feeCurrency": "",
             "feeCoin": "USDT", "execPrice": text, "execQty": lots_text(c, abs(h.size)), "execPnl": "0", "execType": "Funding",
             "execValue": number(value), "execTime": str(now_ns // 1_000_000), "isMaker": False, "feeRate": number(rate), "isLeverage": "0",

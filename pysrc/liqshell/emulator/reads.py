@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import Any
 
-from .accounts import Account
+from .accounts import Account, Closing
 from .forced import Forced
 from .holdings import Holding, listed
 from .ledger import REALTIME_ENDED
@@ -57,6 +57,20 @@ def _window(fields: Fields, now_ms: int) -> tuple[int, int]:
 
 def _symbol(fields: Fields) -> str:
     return text(fields, "symbol").removesuffix("-LINEAR")                # some clients leave their own suffix in
+
+
+def _closed(group: list[tuple[Row, Closing]]) -> Row:
+    """What the executions of one order have closed."""
+    first, last = group[0][0], group[-1][0]
+    size, profit = sum(part.qty for _, part in group), sum(part.profit for _, part in group)
+    opened, closed = sum(part.open_fee for _, part in group), sum(part.close_fee for _, part in group)
+    out = sum(float(row["execPrice"]) * part.qty for row, part in group)
+    entry = out + profit * (1 if last["side"] == "Buy" else -1)            # a buyer closes a short: profit = entry - exit
+    return {"symbol": last["symbol"], "orderId": last["orderId"], "side": last["side"], "qty": last["orderQty"], "orderPrice": last["orderPrice"],
+            "orderType": last["orderType"], "execType": last["execType"], "closedSize": number(size), "cumEntryValue": number(entry),
+            "avgEntryPrice": number(entry / size), "cumExitValue": number(out), "avgExitPrice": number(out / size),
+            "closedPnl": number(profit - opened - closed), "openFee": number(opened), "closeFee": number(closed), "fillCount": str(len(group)),
+            "leverage": number(group[-1][1].leverage), "createdTime": first["execTime"], "updatedTime": last["execTime"]}
 
 
 class Reads(Forced):
@@ -129,30 +143,17 @@ class Reads(Forced):
         return _page(fields, rows, 50, 100)
 
     def closed_profit(self, account: Account, fields: Fields, now_ns: int) -> Row:
-        """GET /v5/position/closed-pnl: what each order that closed something has earned, fees of the closing included."""
+        """GET /v5/position/closed-pnl: what each order that closed something has earned, less the fees of opening and closing that part."""
         if not _linear(fields):
             return _page(fields, (), 50, 100)
         seen = self._seen(now_ns)
         start, end = _window(fields, now_ns // 1_000_000)
-        by_order: dict[str, list[Row]] = {}
-        for ts, row in account.executions:
-            if ts <= seen and start <= ts // 1_000_000 <= end and row["closedSize"] != "0" and _symbol(fields) in ("", row["symbol"]):
-                by_order.setdefault(row["orderId"], []).append(row)
-        rows = sorted(((group[-1]["seq"], self._closed(account, group)) for group in by_order.values()), key=lambda pair: -pair[0])
+        by_order: dict[str, list[tuple[Row, Closing]]] = {}
+        for ts, row, closing in account.closings:
+            if ts <= seen and start <= ts // 1_000_000 <= end and _symbol(fields) in ("", row["symbol"]):
+                by_order.setdefault(row["orderId"], []).append((row, closing))
+        rows = sorted(((group[-1][0]["seq"], _closed(group)) for group in by_order.values()), key=lambda pair: -pair[0])
         return _page(fields, rows, 50, 100)
-
-    def _closed(self, account: Account, group: list[Row]) -> Row:
-        last, closed = group[-1], [float(row["closedSize"]) for row in group]
-        size, profit = sum(closed), sum(float(row["execPnl"]) for row in group)
-        out = sum(float(row["execPrice"]) * part for row, part in zip(group, closed, strict=True))
-        entry = out + profit * (1 if last["side"] == "Buy" else -1)        # a buyer closes a short: profit = entry - exit
-        fee = sum(float(row["execFee"]) * part / float(row["execQty"]) for row, part in zip(group, closed, strict=True))
-        h = account.holdings[self.index[last["symbol"]], last["positionIdx"]]
-        return {"symbol": last["symbol"], "orderId": last["orderId"], "side": last["side"], "qty": last["orderQty"], "orderPrice": last["orderPrice"],
-                "orderType": last["orderType"], "execType": last["execType"], "closedSize": number(size), "cumEntryValue": number(entry),
-                "avgEntryPrice": number(entry / size), "cumExitValue": number(out), "avgExitPrice": number(out / size),
-                "closedPnl": number(profit - fee), "openFee": "0", "closeFee": number(fee), "fillCount": str(len(group)),
-                "leverage": number(h.leverage), "createdTime": group[0]["execTime"], "updatedTime": last["execTime"]}
 
     # ---- positions and money ----
 
