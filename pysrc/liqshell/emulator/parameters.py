@@ -91,6 +91,6 @@ def instrument(index: Mapping[str, int], halted: set[str], fields: Fields) -> in
     n = index.get(symbol)
     if n is None:
         raise bad("params error: symbol invalid " + symbol)
-    if symbol in halted:
+    if symbol in halted or "" in halted:             # a fault that names no symbol is about all of them
         raise refused(NOT_TRADING)
     return n
