@@ -35,9 +35,10 @@ class Forced(Amending):
         self.flush(now_ns)
 
     def _fund(self, h: Holding, now_ns: int) -> None:
-        c, rate, mark = h.contract, self.matcher.rate(h.n), self.mark(h.n)
+        c, mark = h.contract, self.mark(h.n)
+        rate = self.matcher.rate(h.n) * (1 if h.size > 0 else -1)            # as the venue says it: of a short with the sign turned
         value = abs(h.qty) * mark
-        fee = value * rate * (1 if h.size > 0 else -1)
+        fee = value * rate
         self._sequence += 1
         h.sequence = self._sequence
         self.pay(h, -fee)

@@ -95,7 +95,7 @@ class Holding:
             "takeProfit": ticks_text(c, target.trigger) if target else "0", "stopLoss": ticks_text(c, stop.trigger) if stop else "0",
             "trailingStop": ticks_text(c, trail.trail) if trail else "0", "tpslMode": "Full",
             "unrealisedPnl": number(self.unrealised(mark)), "curRealisedPnl": number(self.realised), "cumRealisedPnl": number(self.realised_total),
-            "liqPrice": number(liquidation) if liquidation > 0.0 else "", "bustPrice": "", "positionStatus": self.status,
+            "liqPrice": ticks_text(c, ticks) if 0 < (ticks := round(liquidation * c.tick_power)) < c.ticks_max else "", "bustPrice": "", "positionStatus": self.status,
             "adlRankIndicator": 2, "autoAddMargin": 0, "isReduceOnly": False, "tradeMode": 0, "riskId": 1, "riskLimitValue": "2000000",
             "mmrSysUpdatedTime": "", "leverageSysUpdatedTime": "", "delta": "", "createdTime": str(self.created_ms),
             "updatedTime": str(self.updated_ms), "seq": self.sequence}
