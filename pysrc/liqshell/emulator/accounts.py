@@ -24,7 +24,7 @@ class Account:
     """A unified account in cross margin. Created by Exchange.open_account.
 
     key, secret: for whoever checks signatures. topics: what anybody listens to; the rest is not said. hedge: indices of the symbols in hedge mode.
-    balance: wallet, USDT. closings: (time, execution, its part that closed something). open: orders that have not ended, oldest first. ended: oldest first. links: orders by orderLinkId.
+    balance: wallet, USDT. closings: (time, execution, its part that closed something). log: (time, execution, balance and signed position after it). open: orders that have not ended, oldest first. ended: oldest first. links: orders by orderLinkId.
     """
 
     def __init__(self, key: str, secret: str, uid: int, name: str, equity: float, history_max: int) -> None:
@@ -40,6 +40,7 @@ class Account:
         self.used_links: set[str] = set()
         self.ended_links: dict[str, str] = {}        # orderLinkId -> how it ended
         self.executions: deque[tuple[int, dict[str, Any]]] = deque(maxlen=history_max)
+        self.log: deque[tuple[int, dict[str, Any], float, float]] = deque(maxlen=history_max)
         self.closings: deque[tuple[int, dict[str, Any], Closing]] = deque(maxlen=history_max)
         self.wallets: list[tuple[int, dict[str, Any]]] = []
         self.liquidating = False

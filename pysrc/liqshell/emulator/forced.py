@@ -52,6 +52,7 @@ class Forced(Amending):
             "tradeIv": "", "markIv": "", "markPrice": text, "indexPrice": "", "underlyingPrice": "", "blockTradeId": "", "closedSize": "0",
             "seq": self._sequence, "marketUnit": "", "extraFees": ""}
         h.account.executions.append((now_ns, row))
+        h.account.log.append((now_ns, row, h.account.balance, h.qty))
         self._filled.append((h.account, row))
 
     # ---- liquidation ----

@@ -218,6 +218,7 @@ class Ledger:
             "isLeverage": "0", "tradeIv": "", "markIv": "", "markPrice": number(mark), "indexPrice": number(index), "underlyingPrice": "",
             "blockTradeId": "", "closedSize": lots_text(c, closed), "seq": self._sequence, "marketUnit": "", "extraFees": ""}
         account.executions.append((now_ns, row))
+        account.log.append((now_ns, row, account.balance, h.qty))
         if closed:
             account.closings.append((now_ns, row, Closing(closed / c.lot_power, pnl, opening, closing, h.leverage)))
         self._filled.append((account, row))

@@ -12,6 +12,7 @@ from .orders import OPEN, Order, number, status_at, ticks_text
 from .parameters import Fields, text, whole
 from .refusals import bad
 
+LOG_TYPES = {"Trade": "TRADE", "BustTrade": "LIQUIDATION", "AdlTrade": "ADL", "Funding": "SETTLEMENT"}
 WEEK_MS = 7 * 86_400_000
 Row = dict[str, Any]
 MISSING = "Missing some parameters that must be filled in, symbol or settleCoin or baseCoin"
@@ -71,6 +72,19 @@ def _closed(group: list[tuple[Row, Closing]]) -> Row:
             "avgEntryPrice": number(entry / size), "cumExitValue": number(out), "avgExitPrice": number(out / size),
             "closedPnl": number(profit - opened - closed), "openFee": number(opened), "closeFee": number(closed), "fillCount": str(len(group)),
             "leverage": number(group[-1][1].leverage), "createdTime": first["execTime"], "updatedTime": last["execTime"]}
+
+
+def _entry(row: Row, balance: float, size: float) -> Row:
+    """An execution as the account's log writes it: what it changed, and what there was after it."""
+    kind, fee = LOG_TYPES[row["execType"]], float(row["execFee"])
+    funding = -fee if kind == "SETTLEMENT" else 0.0
+    paid = 0.0 if kind == "SETTLEMENT" else fee
+    flow = float(row["execPnl"])
+    return {"id": f"{row['symbol']}_{row['seq']}", "symbol": row["symbol"], "category": "linear", "side": row["side"], "transactionTime": row["execTime"],
+            "type": kind, "transSubType": "", "qty": row["execQty"], "size": number(size), "currency": "USDT", "tradePrice": row["execPrice"],
+            "funding": number(funding) if kind == "SETTLEMENT" else "", "fee": number(paid), "cashFlow": number(flow),
+            "change": number(flow + funding - paid), "cashBalance": number(balance), "feeRate": row["feeRate"], "bonusChange": "",
+            "tradeId": row["execId"], "orderId": row["orderId"], "orderLinkId": row["orderLinkId"], "extraFees": ""}
 
 
 class Reads(Forced):
@@ -154,6 +168,19 @@ class Reads(Forced):
                 by_order.setdefault(row["orderId"], []).append((row, closing))
         rows = sorted(((group[-1][0]["seq"], _closed(group)) for group in by_order.values()), key=lambda pair: -pair[0])
         return _page(fields, rows, 50, 100)
+
+    def transactions(self, account: Account, fields: Fields, now_ns: int) -> Row:
+        """GET /v5/account/transaction-log: every change of the balance."""
+        seen = self._seen(now_ns)
+        start, end = _window(fields, now_ns // 1_000_000)
+        base, kind = text(fields, "baseCoin"), text(fields, "type")
+        ours = text(fields, "currency") in ("", "USDT") and (not text(fields, "category") or _linear(fields))
+        rows = ((row["seq"], _entry(row, balance, size)) for ts, row, balance, size in reversed(account.log if ours else ())
+                if ts <= seen and start <= ts // 1_000_000 <= end and kind in ("", LOG_TYPES[row["execType"]])
+                and base in ("", self.contracts[self.index[row["symbol"]]].base))
+        page = _page(fields, rows, 20, 50)
+        del page["category"]
+        return page
 
     # ---- positions and money ----
 
