@@ -12,6 +12,7 @@ from liqshell.gateway.port import Listing
 
 MS = 1_000_000
 SAMPLES = 3                     # of one measurement; the smallest round trip says most
+SHUT_PERIOD_S = 10.0            # between two measurements while nothing may be entered because of the clock: whoever sets it should see that soon
 PAGES_MAX = 50
 
 
@@ -78,8 +79,9 @@ class ClockWatch:
         self._on_offset(self.offset_ns)
         off_ms = max(0.0, abs(self.offset_ns) - self.rtt_ns / 2) / MS          # what cannot be explained by the way
         if off_ms > s.clock_max_ms:
-            c.gates.close(Gate.GATE_CLOCK, f"our clock is {off_ms:.0f} ms from the venue's", c.now)
-            c.notice(Level.ALARM, "clock", f"our clock is {off_ms:.0f} ms from the venue's: no entries until it is set")
+            news = c.gates.close(Gate.GATE_CLOCK, f"our clock is {off_ms:.0f} ms from the venue's", c.now)
+            c.notice(Level.ALARM if news else Level.WARNING, "clock", f"our clock is {off_ms:.0f} ms from the venue's: no entries until it is set")
+            self._due = c.now + s.ns(min(SHUT_PERIOD_S, s.clock_period_s))
             return
         if off_ms > s.clock_warn_ms:
             c.notice(Level.WARNING, "clock", f"our clock is {off_ms:.0f} ms from the venue's")
