@@ -206,7 +206,7 @@ def test_candles() -> None:
         assert [float(bar[name]) for name in ("open", "high", "low", "close")] == [prices[0], max(prices), min(prices), prices[-1]]
         assert abs(float(bar["volume"]) - sum(float(row["v"]) for row in rows)) < 1e-6
         unconfirmed = [frame["data"][0] for frame in client.frames if frame.get("topic") == "kline.1.BTCUSDT" and not frame["data"][0]["confirm"]]
-        assert 20 < sum(one["start"] == bar["start"] for one in unconfirmed) <= 62
+        assert 10 < sum(one["start"] == bar["start"] for one in unconfirmed) <= 62
         assert not (await client.request({"op": "subscribe", "args": ["kline.7.BTCUSDT"]}))["success"]
     talk(conversation, speed=20.0)
 

@@ -24,7 +24,8 @@ class Account:
     """A unified account in cross margin. Created by Exchange.open_account.
 
     key, secret: for whoever checks signatures. topics: what anybody listens to; the rest is not said. hedge: indices of the symbols in hedge mode.
-    balance: wallet, USDT. closings: (time, execution, its part that closed something). log: (time, execution, balance and signed position after it). open: orders that have not ended, oldest first. ended: oldest first. links: orders by orderLinkId.
+    balance: wallet, USDT. open: orders that have not ended, oldest first. ended: oldest first. links: orders by orderLinkId. closings: (time,
+    execution, its part that closed something). log: (time, execution, balance and signed position after it).
     """
 
     def __init__(self, key: str, secret: str, uid: int, name: str, equity: float, history_max: int) -> None:

@@ -123,7 +123,8 @@ class Amending(Trading):
         c = order.contract
         base = price or order.price or self.matcher.touch(order.n, order.side)
         wanted: dict[str, Any] = {}
-        for name, key, kind, at, by in (("stopLoss", "slTriggerBy", STOP_LOSS, "sl", "sl_by"), ("takeProfit", "tpTriggerBy", TAKE_PROFIT, "tp", "tp_by")):
+        for name, key, kind, at, by in (("stopLoss", "slTriggerBy", STOP_LOSS, "sl", "sl_by"),
+                                        ("takeProfit", "tpTriggerBy", TAKE_PROFIT, "tp", "tp_by")):
             if text(fields, name):
                 value, watch = ticks(c, fields, name), choice(fields, key, WATCHES, getattr(order, by) or "LastPrice")
                 if value and order.reduce:

@@ -72,7 +72,8 @@ ACCOUNT = {
     "cancel_stops": "the venue cancels the stops that protect positions",
     "adl": "auto-deleveraging closes `share` of the positions (of `symbol`) at the mark",
     "liquidate": "the account is liquidated",
-    "manual_trade": "a person trades `share` of the position (of `symbol`) away in the venue's app; opens a small one where there is none and `symbol` is given",
+    "manual_trade": "a person trades `share` of the position (of `symbol`) away in the venue's app; opens a small one where there is none and "
+                    "`symbol` is given",
     "halt": "the symbol (left out: every one) stops trading for duration_s (110074)",
 }
 KINDS = CONNECTION | PUBLIC | REQUEST | PRIVATE | ACCOUNT

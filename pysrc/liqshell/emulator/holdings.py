@@ -85,7 +85,7 @@ class Holding:
         margin = number(value / self.leverage + value * fee)
         mm = number(value * maintenance + value * fee)
         stop, target, trail = self.stops.get(STOP_LOSS), self.stops.get(TAKE_PROFIT), self.stops.get(TRAILING)
-        entry = number(self.entry)
+        entry, level = number(self.entry), round(liquidation * c.tick_power)
         cost = number(abs(self.qty) * self.entry)
         return {
             "category": "linear", "symbol": c.symbol, "positionIdx": self.idx, "side": "Buy" if held > 0 else "Sell",
@@ -95,7 +95,7 @@ class Holding:
             "takeProfit": ticks_text(c, target.trigger) if target else "0", "stopLoss": ticks_text(c, stop.trigger) if stop else "0",
             "trailingStop": ticks_text(c, trail.trail) if trail else "0", "tpslMode": "Full",
             "unrealisedPnl": number(self.unrealised(mark)), "curRealisedPnl": number(self.realised), "cumRealisedPnl": number(self.realised_total),
-            "liqPrice": ticks_text(c, ticks) if 0 < (ticks := round(liquidation * c.tick_power)) < c.ticks_max else "", "bustPrice": "", "positionStatus": self.status,
+            "liqPrice": ticks_text(c, level) if 0 < level < c.ticks_max else "", "bustPrice": "", "positionStatus": self.status,
             "adlRankIndicator": 2, "autoAddMargin": 0, "isReduceOnly": False, "tradeMode": 0, "riskId": 1, "riskLimitValue": "2000000",
             "mmrSysUpdatedTime": "", "leverageSysUpdatedTime": "", "delta": "", "createdTime": str(self.created_ms),
             "updatedTime": str(self.updated_ms), "seq": self.sequence}

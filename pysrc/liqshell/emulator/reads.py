@@ -80,8 +80,9 @@ def _entry(row: Row, balance: float, size: float) -> Row:
     funding = -fee if kind == "SETTLEMENT" else 0.0
     paid = 0.0 if kind == "SETTLEMENT" else fee
     flow = float(row["execPnl"])
-    return {"id": f"{row['symbol']}_{row['seq']}", "symbol": row["symbol"], "category": "linear", "side": row["side"], "transactionTime": row["execTime"],
-            "type": kind, "transSubType": "", "qty": row["execQty"], "size": number(size), "currency": "USDT", "tradePrice": row["execPrice"],
+    return {"id": f"{row['symbol']}_{row['seq']}", "symbol": row["symbol"], "category": "linear", "side": row["side"],
+            "transactionTime": row["execTime"], "type": kind, "transSubType": "", "qty": row["execQty"], "size": number(size), "currency": "USDT",
+            "tradePrice": row["execPrice"],
             "funding": number(funding) if kind == "SETTLEMENT" else "", "fee": number(paid), "cashFlow": number(flow),
             "change": number(flow + funding - paid), "cashBalance": number(balance), "feeRate": row["feeRate"], "bonusChange": "",
             "tradeId": row["execId"], "orderId": row["orderId"], "orderLinkId": row["orderLinkId"], "extraFees": ""}

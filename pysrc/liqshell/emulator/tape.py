@@ -53,6 +53,10 @@ def _decimal(text: object) -> TypeGuard[str]:
     return isinstance(text, str) and _DECIMAL.fullmatch(text) is not None
 
 
+def _levels(side: object) -> bool:
+    return isinstance(side, list) and all(isinstance(one, list) and len(one) > 1 and _decimal(one[0]) and _decimal(one[1]) for one in side)
+
+
 def sound(frame: dict) -> bool:
     """Whether what a frame says can be taken for a fact about its symbol. A recording holds what was received: damaged frames, too."""
     topic, data = frame["topic"], frame["data"]
@@ -62,11 +66,11 @@ def sound(frame: dict) -> bool:
             isinstance(row, dict) and row.get("s") == symbol and row.get("S") in ("Buy", "Sell") and _decimal(row.get("p"))
             and _decimal(row.get("v")) and isinstance(row.get("T"), int) and isinstance(row.get("seq", 0), int) for row in data)
     if topic.startswith("orderbook."):
-        return (isinstance(data, dict) and data.get("s") == symbol and all(isinstance(value, int) for value in (data.get("u", 0), data.get("seq", 0), frame.get("cts", 0)))
-                and all(isinstance(data.get(side), list) and all(isinstance(level, list) and len(level) > 1 and _decimal(level[0])
-                                                                 and _decimal(level[1]) for level in data[side]) for side in ("b", "a")))
+        return (isinstance(data, dict) and data.get("s") == symbol and isinstance(frame.get("cts", 0), int)
+                and all(isinstance(data.get(name, 0), int) for name in ("u", "seq")) and all(map(_levels, (data.get("b"), data.get("a")))))
     if topic.startswith("tickers."):
-        return (isinstance(data, dict) and data.get("symbol") == symbol and isinstance(frame.get("cs", 0), int) and all(isinstance(value, str) for value in data.values())
+        return (isinstance(data, dict) and data.get("symbol") == symbol and isinstance(frame.get("cs", 0), int)
+                and all(isinstance(value, str) for value in data.values())
                 and all(not data.get(name) or _decimal(data[name]) for name in ("lastPrice", "markPrice", "indexPrice", "openInterest")))
     return True
 
