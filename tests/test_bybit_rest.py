@@ -220,6 +220,7 @@ DOCUMENTED = [
     *[(code, Asked.CREATE, Outcome.REJECTED) for code in (110004, 110006, 110007, 110012, 110044, 110045, 110009, 110020, 110061, 110092, 110093,
                                                           110094, 110118, 110108, 110109)],
     (110008, Asked.CANCEL, Outcome.GONE), (110010, Asked.CANCEL, Outcome.GONE), (110017, Asked.CREATE, Outcome.DONE),
+    (110034, Asked.CREATE, Outcome.DONE), (110034, Asked.CANCEL, Outcome.UNKNOWN),
     (110072, Asked.CREATE, Outcome.LANDED), (110030, Asked.CREATE, Outcome.LANDED),
     *[(code, Asked.SETTING, Outcome.DONE) for code in (110043, 110025, 110026, 34040)], (34040, Asked.STOP, Outcome.DONE),
     *[(code, Asked.CREATE, Outcome.HALT_SYMBOL) for code in (110074, 110042, 110063, 30228)], (110079, Asked.CANCEL, Outcome.LATER),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from desk import LONG, both
-from gateway_rig import PRICE, SYMBOL, MemoryStore, Rig, S, at_rest, take_profit, take_stop_away
+from gateway_rig import MS, PRICE, SYMBOL, MemoryStore, Rig, S, at_rest, take_profit, take_stop_away
 
 import liqcore as lc
-from liqcore.event import Role
+from liqcore.event import Kind, Role
 
 ENTRY, STOP, TARGET, CLOSE = Role.ROLE_ENTRY, Role.ROLE_STOP, Role.ROLE_TARGET, Role.ROLE_CLOSE
 
@@ -122,3 +122,27 @@ def test_a_start_without_an_answer_stays_closed():
     rig.on_rest = lambda call: True
     rig.wait(60.0)
     assert not rig.gates()
+
+
+@both
+@pytest.mark.parametrize("paid", [12.5, -12.5])
+def test_funding_from_before_the_first_start_is_in_the_equity_already(side, paid):
+    """It was counted once more, as a loss or a gain of the day."""
+    rig = Rig(side, start=False)
+    row = {"symbol": SYMBOL, "execId": "f-1", "orderId": "o-1", "orderLinkId": "", "side": "Buy", "execType": "Funding", "execPrice": "2000", "execQty": "5",
+           "execFee": str(paid), "isMaker": False, "seq": 5, "execTime": str(rig.now // MS - 3_600_000), "stopOrderType": "UNKNOWN"}
+    later = row | {"execId": "f-2"}
+    old = [row]
+
+    def add(call, answer):
+        if call.path.endswith("execution/list"):
+            answer["result"]["list"] = [*answer["result"]["list"], *old]
+        return answer
+
+    rig.alter_answer = add
+    rig.gateway.start(rig.now)
+    rig.wait(5.0)
+    assert rig.gateway.ready and rig.engine.account.equity == 100_000.0 and not rig.reports(Kind.FUNDING)
+    old.append(later | {"execTime": str(rig.now // MS)})
+    rig.wait(61.0)
+    assert rig.engine.account.equity == 100_000.0 - paid and len(rig.reports(Kind.FUNDING)) == 1

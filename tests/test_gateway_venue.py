@@ -142,6 +142,36 @@ def test_leverage_is_set_where_it_is_configured():
     assert rig.counts["/v5/position/set-leverage"] == 1 and rig.gateway.ready
 
 
+@pytest.mark.parametrize(("code", "ready"), [(10006, True), (10016, True), (10002, True), (110013, False)])
+def test_leverage_that_cannot_be_set_just_now_is_no_fault_of_the_account(code, ready):
+    """A start was refused for good because of one time-out, or the pace."""
+    rig = Rig(LONG, start=False, settings={"leverage": {"": 5.0}})
+    rig.alter_answer = lambda call, answer: (answer | {"retCode": code, "retMsg": "no", "result": {}}
+                                             if call.path.endswith("set-leverage") and rig.counts[call.path] <= 3 else answer)
+    exchange_set = rig.exchange.rest
+    rig.exchange.rest = lambda method, path, *more: (0, "OK", {}) if path.endswith("set-leverage") and rig.counts[path] <= 3 \
+        else exchange_set(method, path, *more)                   # refused: nothing is set
+    rig.gateway.start(rig.now)
+    seen = []
+    for _ in range(60):
+        rig.wait(1.0)
+        seen += rig.gateway.problems()
+    assert rig.gateway.ready == ready and bool(seen) != ready
+    assert rig.counts["/v5/position/set-leverage"] == (4 if ready else 3)
+
+
+def test_the_clock_is_asked_once_however_long_that_takes():
+    """Behind a ban a question was added every minute, and their answers were taken for one measurement."""
+    rig = Rig(LONG)
+    rig.alter_answer = lambda call, answer: Answer(403, b"", {}, "")
+    rig.wait(900.0)
+    waiting = [item for item in rig.gateway.context.budget._queue if item.about == "the venue's clock"]
+    assert len(waiting) <= 1 and "GATE_CLOCK" in rig.gates()
+    rig.alter_answer = lambda call, answer: answer
+    rig.wait(700.0)
+    assert not rig.gates()
+
+
 def test_contracts_that_change_are_not_traded():
     rig = Rig(LONG, settings={"instruments_period_s": 60.0})
     real = {"tick": "0.05"}
@@ -157,6 +187,40 @@ def test_contracts_that_change_are_not_traded():
     assert rig.gates() == {"GATE_SYMBOL"} and any("tick" in n.text for n in rig.notices)
     real["tick"] = "0.010"
     rig.wait(61.0)
+    assert not rig.gates()
+
+
+@both
+@pytest.mark.parametrize("filled", [False, True])
+def test_an_entry_does_not_rest_in_a_contract_that_has_changed(side, filled):
+    rig = Rig(side, settings={"instruments_period_s": 60.0})
+    rig.enter()
+    if filled:
+        rig.fill_entry()
+    assert len(rig.live()) == 1
+    rig.alter_answer = lambda call, answer: answer | {"result": {"list": [], "nextPageCursor": ""}} if call.path.endswith("instruments-info") else answer
+    rig.wait(62.0)
+    assert rig.gates() == {"GATE_SYMBOL"}
+    if filled:                                          # stop and target stay, and a person is told
+        assert rig.held() == rig.truth()[0] != 0.0 and rig.truth()[1] and len(rig.live()) == 1 and "symbol" in rig.alarms()
+        take_profit(rig)
+    else:
+        assert rig.live() == [] and rig.counts["/v5/order/cancel"] == 1 and "symbol" not in rig.alarms()
+    rig.wait(5.0)
+    at_rest(rig)
+
+
+@pytest.mark.parametrize("body", [b"", b"too many requests"])
+def test_a_question_refused_for_the_pace_waits_though_only_the_status_says_so(body):
+    rig = Rig(LONG)
+    rig.reachable[Channel.PRIVATE] = False
+    rig.drop(Channel.PRIVATE)                           # readings are more frequent now
+    rig.alter_answer = lambda call, answer: Answer(429, body, {}, "")
+    rig.wait(6.0)
+    assert "GATE_RATE" in rig.gates() or rig.gateway.context.counters["rate limited"] > 0
+    rig.alter_answer = lambda call, answer: answer
+    rig.reachable[Channel.PRIVATE] = True
+    rig.wait(90.0)
     assert not rig.gates()
 
 

@@ -8,7 +8,7 @@ from liqcore.event import Gate
 from liqshell.gateway.budget import Urgency
 from liqshell.gateway.context import Context
 from liqshell.gateway.effects import Answer, Level
-from liqshell.venues.bybit_codes import Asked
+from liqshell.venues.bybit_codes import Asked, Outcome
 from liqshell.venues.reports import Position
 
 
@@ -88,6 +88,10 @@ class AccountCheck:
         def answered(answer: Answer) -> None:
             page = c.port.result_of(answer, Asked.SETTING)
             c.heed(page, "setting")
+            if page.outcome in (Outcome.LATER, Outcome.UNKNOWN, Outcome.CLOCK):
+                self._set[n] -= 1           # nothing is wrong with the account: look again after the pause, and set it if it is still to be set
+                c.gates.close(Gate.GATE_START, f"{c.symbols[n]}: leverage not set yet: {page.code} {page.text}", c.now)
+                return
             if not page.ok:
                 self.problems[c.symbols[n]] = f"leverage {wanted:g} cannot be set: {page.code} {page.text}"
             self._due = c.now + c.settings.ns(0.2)

@@ -142,6 +142,10 @@ class Budget:
         """Something was answered."""
         self._bans = 0
 
+    def banned(self, now: int) -> bool:
+        """Whether the address is banned, as far as we know."""
+        return self._bans > 0 and self._blocked.get("", 0) > now
+
     def blocked_until(self, now: int) -> int:
         """The latest end of a block that still holds; 0 = none does."""
         for weight in [weight for weight, until in self._blocked.items() if until <= now]:

@@ -15,7 +15,8 @@ from liqshell.venues.bybit_private import ReportKind
 from liqshell.venues.bybit_signing import Keys, private_auth_frame, trade_auth_frame
 from liqshell.venues.reports import OrderReply, OrderState
 
-_BY_CANCEL = {"CancelByReduceOnly": Reason.END_REDUCE_ONLY, "CancelAllBeforeLiq": Reason.END_LIQUIDATED, "CancelByUser": Reason.OK}
+_BY_CANCEL = {"CancelByReduceOnly": Reason.END_REDUCE_ONLY, "CancelByPrepareLiq": Reason.END_LIQUIDATED,
+              "CancelAllBeforeLiq": Reason.END_LIQUIDATED, "CancelByUser": Reason.OK}
 
 
 class BybitPort:
@@ -59,10 +60,11 @@ class BybitPort:
             word = {"auth": Word.AUTHENTICATED, "subscribe": Word.SUBSCRIBED}.get(report.operation, Word.OTHER)
             return (Said(word, report.detail),)
         if report.kind == ReportKind.ACK_FAILED:
-            fatal = outcome(report.code, Asked.AUTH) == Outcome.FATAL
-            if report.operation == "auth" and outcome(report.code, Asked.AUTH) == Outcome.DONE:
-                return (Said(Word.AUTHENTICATED),)
-            return (Said(Word.REFUSED, f"{report.operation} {report.code}: {report.detail or report.message}", fatal),)
+            # the private stream refuses without a code, and no code is not code 0
+            told = outcome(report.code, Asked.AUTH) if report.code else Outcome.UNKNOWN
+            if report.operation == "auth" and told == Outcome.DONE:
+                return (Said(Word.AUTHENTICATED),)              # a second login on a connection that has one
+            return (Said(Word.REFUSED, f"{report.operation} {report.code}: {report.detail or report.message}", told == Outcome.FATAL),)
         # a frame whose rows were all unreadable may have told of a fill
         word = Word.OTHER if report.kind == ReportKind.OTHER else Word.LOST_ROWS if report.refused else Word.MALFORMED
         return (Said(word, f"{report.reason}: {report.detail}"),)
@@ -177,7 +179,7 @@ def _wait(answer: Answer) -> float:
     """How long the venue wants to be left alone, 0 = it does not say."""
     reset_ms = bybit_answers.rate_state(answer.headers).reset_ms
     ahead_s = reset_ms / 1e3 - answer.received_ns / 1e9
-    return ahead_s if 0.0 < ahead_s <= 60.0 else 0.0
+    return ahead_s if 0.0 < ahead_s <= 60.0 else 1.0 if answer.status == 429 else 0.0       # (an overloaded venue may say nothing but its status)
 
 
 def _page(answer: Answer, found: bybit_answers.Parsed[Any]) -> Page:

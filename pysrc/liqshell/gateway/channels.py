@@ -100,6 +100,7 @@ class Link:
         c = self.c
         self.stage = Stage.READY
         self.failures = 0
+        self.fatal = ""                     # it did help: the key was put right, or the other sessions are gone
         self._deadline = None
         self._ping_due = c.now + c.settings.ns(c.settings.ping_s)
         c.gates.open(self.gate)

@@ -20,6 +20,8 @@ STRAYS_MAX = 256
 STRAY_S = 120.0                 # a fill of ours that explains it may be heard of so much later
 FUNDING = "Funding"
 LIQUIDATION = ("BustTrade",)
+# the venue reduces in steps before it takes over: such an execution may be a plain Trade
+BY_LIQUIDATION = ("CreateByLiq", "CreateByTakeOver_PassThrough")
 BY_STOP = ("StopLoss",)
 BY_STOP_CREATOR = ("CreateByStopLoss",)
 # not trades of a position: nothing that the engine keeps changes
@@ -42,6 +44,7 @@ class Executions:
         self.strays: OrderedDict[str, Execution] = OrderedDict()
         self.latest_ms = 0
         self.baseline_ms = 0            # what others did before is history
+        self.funds_from_ms = 0          # the equity of a first start is what funding before it has left
 
     def learn(self, order_id: str, number: int) -> None:
         """The venue's id of an order of ours."""
@@ -83,6 +86,9 @@ class Executions:
     def _fund(self, n: int, x: Execution) -> None:
         c = self.c
         self._remember(x)
+        if x.ts_ms < self.funds_from_ms:
+            c.counters["executions of history"] += 1
+            return
         held = c.held(n)
         side = (1 if held > 0 else -1) if held else x.side
         if side and x.price > 0.0:
@@ -126,7 +132,8 @@ class Executions:
         # a belief of the wrong sign (more exits than entries) is nothing that somebody else could have reduced
         if held * c.bracket(n)["side"] <= 0 or held * x.side >= 0 or x.ts_ms < self.epochs.first_ms(n):
             return None
-        return order_number(n, current, Role.ROLE_LIQUIDATION if x.kind in LIQUIDATION else Role.ROLE_OUTSIDE)
+        taken = x.kind in LIQUIDATION or x.creator in BY_LIQUIDATION
+        return order_number(n, current, Role.ROLE_LIQUIDATION if taken else Role.ROLE_OUTSIDE)
 
     def _report(self, n: int, x: Execution, number: int) -> None:
         c = self.c

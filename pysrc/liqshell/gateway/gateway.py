@@ -205,6 +205,10 @@ class Gateway:
         found += [f"{channel.name.lower()} channel: {link.fatal}" for channel, link in self.links.items() if link.fatal]
         return found
 
+    def waiting_for(self) -> list[str]:
+        """Why it is not ready, in words."""
+        return list(dict.fromkeys(gate["why"] for gate in self.context.gates.status()))
+
     # ---- one input ----
 
     def _enter(self, now: int) -> Context:
@@ -246,6 +250,8 @@ class Gateway:
             self.requests.contract_doubt = False
             self.contracts.refresh_soon()
         self._heed_rate()
+        if self.dispatch is not None and self.orders_ready and c.budget.banned(c.now):
+            self.requests.leave_rest()
         self.requests.retry_held_back()
         self.requests.sweep()
         self._drain()

@@ -23,7 +23,7 @@ class Stage(IntEnum):
 @dataclass(slots=True)
 class Flight:
     """One request. ts: when it was sent, our clock. expires: when, by our clock, the venue can no longer take it. tries: times that it was sent after
-    definite refusals."""
+    definite refusals. queued: since when it waits for REST."""
 
     id: int
     action: int
@@ -35,6 +35,7 @@ class Flight:
     by_socket: bool = True
     accepted: int = 0
     tries: int = 0
+    queued: int = 0
 
     @property
     def role(self) -> int:

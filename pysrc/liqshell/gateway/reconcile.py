@@ -78,6 +78,7 @@ class Reconciler:
         venue_ms = c.venue_ns() // 1_000_000
         self.reconciled_ms = c.store.reconciled_ms()[0] if c.store is not None else 0
         self.executions.baseline_ms = self.reconciled_ms or venue_ms
+        self.executions.funds_from_ms = 0 if self.reconciled_ms else venue_ms       # (later the engine itself knows what it has counted)
         self._due = c.now
 
     def soon(self, pause_s: float = 0.0) -> None:

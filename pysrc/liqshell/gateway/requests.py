@@ -18,6 +18,7 @@ from liqshell.venues.reports import ENDED, OrderReply, OrderState
 
 SENT, REFUSED, LATER = 1, 2, 3                  # liqshell.dispatch.Fate
 BUDGET, DOWN, NO_FORM, DOUBT = 1, 2, 3, 4       # liqshell.dispatch.Why
+AGAIN_S = 1.0                                   # what waits for REST in vain tries the socket so often
 TRIES_MAX = 5                                   # of one request that the venue definitely did not take
 _WANT = {int(Action.ACTION_AMEND): "amend", int(Action.ACTION_CANCEL): "cancel"}
 _WORD = {int(Action.ACTION_CREATE): "create", int(Action.ACTION_AMEND): "amend", int(Action.ACTION_CANCEL): "cancel"}
@@ -124,16 +125,30 @@ class Requests:
         def on_sent(now: int) -> None:
             flight.stage, flight.ts, flight.expires = Stage.WAITING, now, self.expiry(now)
 
-        def on_dropped() -> None:
-            self.flights.drop(flight)
-            if self.wanted(flight.id, flight.action):
-                self._refuse(flight.id, flight.action, Reason.NOT_READY)
+        def current() -> bool:              # else it has gone another way
+            return self.flights.get(flight.id, flight.action) is flight and self.wanted(flight.id, flight.action)
 
+        def on_dropped() -> None:
+            if current():
+                self.flights.drop(flight)
+                self._refuse(flight.id, flight.action, Reason.NOT_READY)
+            self.flights.drop(flight)
+
+        flight.queued = c.now
         c.counters["orders by rest"] += 1
         entry = flight.is_entry
         c.ask(ask, lambda answer: self.on_result(flight, answer), Urgency.ENTER if entry else Urgency.SAVE, f"{_WORD[flight.action]} {sent.id:#x}",
-              wanted=lambda: self.wanted(flight.id, flight.action), until=sent.decided + c.settings.ns(c.settings.entry_age_s) if entry else 0,
+              wanted=current, until=sent.decided + c.settings.ns(c.settings.entry_age_s) if entry else 0,
               on_sent=on_sent, on_dropped=on_dropped)
+
+    def leave_rest(self) -> None:
+        """REST is to be left alone for minutes, and the order socket is up: an exit that waits for REST goes that way. None of it was sent."""
+        for flight in self.flights.all():
+            if flight.stage == Stage.QUEUED and self.c.now >= flight.queued + self.c.settings.ns(AGAIN_S):
+                self.flights.drop(flight)
+                if self.wanted(flight.id, flight.action):
+                    self.c.counters["orders back by socket"] += 1
+                    self.on_sent(self.dispatch.again(flight.sent, self.c.now))
 
     def on_result(self, flight: Flight, answer: Answer) -> None:
         """The REST answer to an order request."""

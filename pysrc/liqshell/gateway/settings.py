@@ -19,7 +19,7 @@ class Settings:
     period_s: of reconciliation; held_period_s: the same while a position is held; blind_period_s: while there is no private stream.
     overlap_s: executions are asked for from so long before the last reconciled moment. recheck_s, absent_s: between two readings (two askings for an
     order that is not there) that must agree. stale_s: answers may be so far behind in a storm. entry_age_s: an entry not sent by then is refused.
-    leverage: per symbol or for all (""), set at the start; none = left as it is, 0 < limit refuses more. rescue_stop: distance, as a share of the
+    leverage: per symbol or for all (""), set at the start; none or 0 = left as it is. rescue_stop: distance, as a share of the
     mark price, of a stop for a position of ours whose bracket is lost. watch_clock: False where market time is not wall time (a rehearsal).
     seed: of the jitter of back-offs.
     """

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from liqcore.event import Gate
+from liqcore.event import Gate, Role
 from liqshell.gateway.budget import Urgency
 from liqshell.gateway.context import Context
 from liqshell.gateway.effects import Answer, Level
 from liqshell.gateway.port import Listing
+from liqshell.venues.bybit_codes import Asked
 
 MS = 1_000_000
 SAMPLES = 3                     # of one measurement; the smallest round trip says most
@@ -43,6 +44,9 @@ class ClockWatch:
         if self._due is None or c.now < self._due:
             return
         self._due = c.now + c.settings.ns(c.settings.clock_period_s)
+        if self._left:
+            self._doubt()                       # the last question still waits to be sent, or for its answer: one is enough
+            return
         self._samples.clear()
         self._left = SAMPLES
         self._ask()
@@ -64,14 +68,18 @@ class ClockWatch:
         else:
             self._done()
 
+    def _doubt(self) -> None:
+        c = self.c
+        if not self.measured or c.now > self.measured + c.settings.ns(5 * c.settings.clock_period_s):
+            c.gates.close(Gate.GATE_CLOCK, "the venue's clock could not be read", c.now)
+
     def _done(self) -> None:
         c, s = self.c, self.c.settings
         self._left = 0
         if not self._samples:
             # as long as it is not known it is as good as the last time, but not for ever
             self._due = c.now + s.ns(min(5.0, s.clock_period_s))
-            if not self.measured or c.now > self.measured + s.ns(5 * s.clock_period_s):
-                c.gates.close(Gate.GATE_CLOCK, "the venue's clock could not be read", c.now)
+            self._doubt()
             return
         self.rtt_ns, self.offset_ns = min(self._samples)
         self.measured = c.now
@@ -153,8 +161,26 @@ class ContractWatch:
                          f"{instrument.lot_size}; restart to trade it again")
             if not fault:
                 c.gates.open(Gate.GATE_SYMBOL, n)
-            elif c.gates.close(Gate.GATE_SYMBOL, fault, c.now, n) or c.gates.why(Gate.GATE_SYMBOL, n) == fault:
-                c.notice(Level.WARNING, "symbol", fault, instrument.symbol)
+                continue
+            c.gates.close(Gate.GATE_SYMBOL, fault, c.now, n)
+            held = f"; {c.bracket(n)['held']:g} is held: look at it" if c.held(n) else ""
+            c.notice(Level.ALARM if held else Level.WARNING, "symbol", fault + held, instrument.symbol)
+            self._withdraw(n)
+
+    def _withdraw(self, n: int) -> None:
+        """An entry that rests was made for another contract than this has become. Exits stay: they only reduce."""
+        c = self.c
+        entry = next((b for b in c.beliefs().values() if b["instrument"] == n and b["role"] == Role.ROLE_ENTRY and b["status"] != "ended"), None)
+        if entry is None:
+            return
+
+        def wanted() -> bool:
+            belief = c.belief(entry["id"])
+            return belief is not None and belief["status"] != "ended"
+
+        c.counters["entries withdrawn"] += 1
+        c.ask(c.port.cancel(c.symbols[n], c.port.link_id(entry["id"])), lambda answer: c.heed(c.port.result_of(answer, Asked.CANCEL), "order"),
+              Urgency.SAVE, f"cancel entry of {c.symbols[n]}", wanted=wanted)
 
 
 def _plain(number: str) -> str:

@@ -52,22 +52,18 @@ class LiveAccount:
     order. keys: of the account. Life: open() -> bind() -> begin() -> turn() at every turn of the loop -> wind_down() -> close()."""
 
     def __init__(self, config: Config, keys: Keys, *, confirm: Callable[[str, str], bool] | None = None, resume: bool = False, flatten: bool = False):
-        self.config = config
-        self.flatten = flatten
+        self.config, self.flatten = config, flatten
         self.counters: Counter[str] = Counter()
         self.alarms: list[str] = []
         self.stalls = 0
         self.ready = asyncio.Event()
         self.failed: BaseException | None = None
-        self._keys = keys
-        self._confirm = confirm
-        self._resume = resume
+        self._keys, self._confirm, self._resume = keys, confirm, resume
         self._tasks: set[asyncio.Task[None]] = set()
         self.limits_file: limits.LimitsFile | None = None       # watched, where the configuration is a file
         self._heeded = Kill.NO
         self._gates: dict[tuple[Gate, int], bool] = {}
-        self._turned = self._looked = 0.0
-        self._calm_at = 0.0
+        self._turned = self._looked = self._calm_at = 0.0
         self._ending = False
         self._said: dict[tuple[str, str, str], float] = {}
         self._watchdog: subprocess.Popen[bytes] | None = None
@@ -77,9 +73,8 @@ class LiveAccount:
     async def open(self, session: Session, instruments: tuple[lc.Instrument, ...], settings_of: Callable[[LiveStart], dict[str, Any]]) -> LiveStart:
         """State folder, account, a person's word; with what the run begins."""
         self.session, self.instruments = session, instruments
-        live = self.config.live
         self._connect()
-        self.patience = max(live.patience, session.speed)
+        self.patience = max(self.config.live.patience, session.speed)
         self.dispatch: Dispatch | None = None
         self.state = opening.open_state(self.config, instruments)
         try:
@@ -153,11 +148,12 @@ class LiveAccount:
         """Private channels up, everything asked, reconciled. VenueError where that cannot be done: then nothing was traded."""
         for link in self.links.values():
             self._spawn(link.run())
-        if self._halted and (self._resume or self.state.found.get("lifted")):
+        halted = self._halted or self.guard.latched         # each of the two lines of limits has its own latch
+        if halted and (self._resume or self.state.found.get("lifted")):
             self.guard.lift()
             self.report(self._control(Order.CONTROL_RESUME))
-        elif self._halted:
-            self.notice(Notice(Level.WARNING, "halted", f"entries are halted since the run before ({self._halted.name}); --resume lifts it"))
+        elif halted:
+            self.notice(Notice(Level.WARNING, "halted", f"entries are halted since the run before ({halted.name}); --resume lifts it"))
         self._input(self.gateway.start)
         until = time.monotonic() + START_S
         while not self.gateway.ready:
@@ -165,7 +161,7 @@ class LiveAccount:
                 raise self.failed
             problems = list(self.gateway.problems())
             if problems or time.monotonic() > until:
-                why = "; ".join(problems) or f"not within {START_S:g} s"
+                why = "; ".join(problems) or f"not within {START_S:g} s ({'; '.join(self.gateway.waiting_for())})"
                 raise VenueError(self.config.feed.rest_url, f"this account cannot be reconciled: {why}",
                                  "orders, positions and stops that are all known", "Nothing new was sent; look at the account at the venue")
             if self.session.stopping:
@@ -270,7 +266,9 @@ class LiveAccount:
             self._fail(why)
 
     def _fail(self, why: BaseException) -> None:
-        self.failed = self.failed or why
+        if self.failed is None:
+            self.failed = why
+            self.notice(Notice(Level.ALARM, "failed", f"a defect of our own ({type(why).__name__}) ends the run"))
         self.session.stop()
 
     def _on_waiting(self) -> None:
@@ -332,7 +330,7 @@ class LiveAccount:
     # ---- the end ----
 
     async def wind_down(self) -> str:
-        """Good order: no new entries, resting ones withdrawn, positions left protected by their stops (or closed). Says how it ended."""
+        """Good order: no new entries, resting ones withdrawn, positions left with their stops (or closed). How it ended; raises what failed."""
         if self._ending or self.dispatch is None:
             return ""
         self._ending = True
@@ -347,6 +345,8 @@ class LiveAccount:
             self.report(self._control(Order.CONTROL_RESUME))
         held = [f"{i.symbol} {self.engine.bracket(n)['held']:g}" for n, i in enumerate(self.engine.instruments) if self.engine.bracket(n)["held"]]
         left = "could not be withdrawn in time: " + ", ".join(self._working()) if self._working() else ""
+        if self.failed is not None:         # nobody keeps up to date what is believed: no good end, and no goodbye to the watchdog
+            raise self.failed
         ended = "; ".join(filter(None, [f"held, with stops at the venue: {', '.join(held)}" if held else "flat", left]))
         self.notice(Notice(Level.WARNING if held or left else Level.INFO, "end", ended))
         return ended

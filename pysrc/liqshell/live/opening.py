@@ -27,6 +27,7 @@ from liqshell.state.sheet import Sheet, state_folder
 from liqshell.state.store import Store
 from liqshell.toml import SCALE
 from liqshell.venues import bybit_answers, bybit_rest
+from liqshell.venues.bybit_codes import Asked, Outcome, outcome
 
 _log = logging.getLogger("liqshell.live")
 
@@ -101,8 +102,14 @@ async def check_account(rest: Rest) -> Account:
     answer = await _ask(rest, 1, bybit_rest.key_info())
     info = bybit_answers.parse_key_info(answer)
     if not info.ok or info.value is None:
-        raise VenueError(rest.base, f"the key is not accepted: {info.code} {info.message or info.reason}", "a valid API key",
-                         "Check the key, its address list and the environment", info.code)
+        told, said = outcome(info.code, Asked.QUERY), f"{info.code} {info.message or info.reason}"
+        if told == Outcome.CLOCK:
+            raise VenueError(rest.base, f"our clock is not the venue's: {said}", "a time stamp within a second of the venue's",
+                             "Set this machine's clock (NTP), then start again", info.code)
+        if told == Outcome.LATER:
+            raise VenueError(rest.base, f"the venue cannot say what the key may do: {said}", "an answer", "Start again in a while", info.code)
+        raise VenueError(rest.base, f"the key is not accepted: {said}", "a valid API key", "Check the key, its address list and the environment",
+                         info.code)
     key = info.value
     if key.may_withdraw:
         raise VenueError(rest.base, "this key may withdraw money", "a key without that right", "Remove the right at the venue: a bot never needs it")

@@ -19,6 +19,7 @@ BODY_BYTES_MAX = 1 << 20
 LIST_BYTES_MAX = 8 << 20        # of public market data: the list of all contracts has nearly 1 MiB
 CONNECT_TIMEOUT_S = 3.0
 KEEP_ALIVE_S = 30.0
+CONNECTIONS_MAX = 128           # more than the gateway's budget has out at once: a stop or a cancel never queues here behind slow questions
 
 
 def tls_context(ca: str, *urls: str) -> ssl.SSLContext | None:
@@ -49,7 +50,7 @@ class Rest:
 
     def _pool(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
-            connector = aiohttp.TCPConnector(ssl=self._tls or True, keepalive_timeout=KEEP_ALIVE_S, limit=8)
+            connector = aiohttp.TCPConnector(ssl=self._tls or True, keepalive_timeout=KEEP_ALIVE_S, limit=CONNECTIONS_MAX)
             self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=True)
         return self._session
 

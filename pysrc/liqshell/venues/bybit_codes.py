@@ -113,6 +113,7 @@ CODES: Mapping[int, Code] = {
     110061: Code("too many partial take-profits and stops", _R),
     # idempotent
     110017: Code("reduce-only: nothing left to reduce", _U, {Asked.CREATE: _D, Asked.AMEND: _G}),
+    110034: Code("no net position: nothing to reduce", _U, {Asked.CREATE: _D}),
     110072: Code("duplicate orderLinkId: the first attempt landed", _L, {Asked.AMEND: _U, Asked.CANCEL: _U}),
     110030: Code("duplicate order id: the first attempt landed", _L, {Asked.AMEND: _U, Asked.CANCEL: _U}),
     110025: Code("position mode not modified", _D),
@@ -120,6 +121,9 @@ CODES: Mapping[int, Code] = {
     110027: Code("margin not modified", _D),
     110043: Code("leverage not modified", _D),
     34040: Code("not modified", _D),
+    110013: Code("leverage above what the risk limit allows", _R),
+    110036: Code("leverage cannot change in this margin mode", _R),
+    110038: Code("leverage cannot change in portfolio margin", _R),
     110024: Code("position mode cannot change: there is a position", _R),
     110028: Code("position mode cannot change: there are open orders", _R),
     # the contract

@@ -122,11 +122,13 @@ _CONTROL = {FrameKind.ACK: ReportKind.ACK, FrameKind.ACK_FAILED: ReportKind.ACK_
 
 
 def _answer(message: dict[str, Any]) -> Report:
-    """A frame without a topic. Some rejections come without reqId, or even without op: they are a REPLY with request_id "", so that somebody asks."""
-    operation = message.get("op")
+    """A frame without a topic. Some rejections come without reqId, or even without op (absent or ""): they are a REPLY with request_id "", so that
+    somebody asks."""
+    request = message.get("request")                # repeated by some refusals, which then have no op of their own
+    operation = message.get("op", request.get("op") if type(request) is dict else None)
     if operation is not None and type(operation) is not str:
         raise Refused("bad structure", f"op: expected text, got {shown(operation)}")
-    if type(operation) is str and operation.startswith("order.") or operation is None and "retCode" in message:
+    if operation and operation.startswith("order.") or not operation and "retCode" in message:
         return Report(ReportKind.REPLY, reply=_reply(message, operation or ""))
     frame = control_frame(message)
     kind = _CONTROL.get(frame.kind, ReportKind.OTHER)

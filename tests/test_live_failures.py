@@ -1,0 +1,95 @@
+"""A run that trades and fails by a defect of its own, or cannot begin: it says so, and leaves the account to the watchdog."""
+
+import asyncio
+import logging
+
+import numpy as np
+import pytest
+from live_rig import live, trade
+from liqcore.event import REQUEST_DTYPE
+from liqshell.emulator.server import Config, serve
+from liqshell.gateway.effects import Answer, Channel
+from liqshell.state.control import Control, Life
+from liqshell.state.store import Store
+
+import liqcore as lc
+from liqshell.errors import VenueError
+from liqshell.live import account as live_account
+from liqshell.live import opening
+from liqshell.live.channel import Link
+
+
+def test_a_defect_in_the_gateway_is_no_good_end(tmp_path, caplog):
+    """It was swallowed: the run ended "flat" with success, and told the watchdog that all was well."""
+    class Defect(Exception):
+        pass
+
+    async def during(session):
+        await session.account.ready.wait()
+
+        def planted(*_):
+            raise Defect("planted")
+
+        session.account.gateway.on_frame = planted
+        session.account._on_frame(Channel.PRIVATE, b"{}")         # as a socket hands it on
+        await asyncio.sleep(60.0)
+
+    with caplog.at_level(logging.ERROR, "liqshell.live"), pytest.raises(Defect, match="planted"):
+        live(tmp_path / "run", 30, during=during)
+    state = tmp_path / "state" / "test"
+    assert any("defect of our own (Defect)" in record.message for record in caplog.records)
+    control = Control(state)
+    assert control.life != Life.NONE, "the watchdog was told goodbye"
+    control.close()
+    store = Store(state)
+    assert store.rows("runs", last=1)[0]["ended"] == "failed"
+    assert any(row["kind"] == "failed" for row in store.rows("notices", last=50))
+    store.close()
+
+
+def test_a_start_that_cannot_reconcile_says_what_it_waits_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(live_account, "START_S", 1.5)
+    connect = Link.connect
+    monkeypatch.setattr(Link, "connect", lambda self: connect(self) if self.channel == Channel.ORDERS else None)
+    with pytest.raises(VenueError, match=r"cannot be reconciled: not within 1.5 s \(.*") as refused:
+        live(tmp_path / "run", 5)
+    assert "not known yet" in str(refused.value) or "connection" in str(refused.value), refused.value
+
+
+@pytest.mark.parametrize(("code", "said"), [(10002, "clock"), (10016, "cannot say"), (10003, "key is not accepted")])
+def test_a_start_that_the_venue_refuses_names_what_is_wrong(code, said):
+    """A clock that is off was reported as a bad key."""
+    class Answering:
+        base = "http://127.0.0.1"
+
+        async def call(self, call):
+            return Answer(200, b'{"retCode":%d,"retMsg":"no","result":{}}' % code)
+
+    with pytest.raises(VenueError, match=said) as refused:
+        asyncio.run(opening.check_account(Answering()))
+    assert refused.value.code == code and ("NTP" in str(refused.value)) == (code == 10002)
+
+
+def test_resume_lifts_what_the_last_hop_has_latched(tmp_path):
+    """Nothing did: where only the guard had latched, entries stayed refused for the life of the state folder, --resume or not."""
+    found = []
+
+    async def broken(session):                                     # a request that only a broken engine can make
+        await session.account.ready.wait()
+        row = np.zeros((), REQUEST_DTYPE)
+        row["id"], row["action"], row["qty"], row["side"] = (1 << 12) | 1, 1, 5, 1
+        assert session.account.guard.check(row.tobytes(), session.account.now(), 2000.0) == (lc.Verdict.REFUSE, lc.Reason.RISK_GUARD)
+        await asyncio.sleep(60.0)
+
+    async def looking(session):
+        await session.account.ready.wait()
+        found.append((session.account.guard.latched, session.account.counters["halted"]))
+        await asyncio.sleep(60.0)
+
+    async def main():
+        async with await serve(Config(seed=1, speed=60.0, lead_s=0.3)) as emulator:
+            for n, (during, resume) in enumerate([(broken, False), (looking, False), (looking, True)]):
+                await trade(emulator, tmp_path / f"run{n}", tmp_path, 1.5, during=during, resume=resume)
+
+    asyncio.run(main())
+    assert found == [(lc.Reason.RISK_GUARD, 1), (lc.Reason.OK, 0)]
