@@ -3,7 +3,7 @@
 from libc.stdlib cimport calloc, free
 
 from liqcore.answers cimport Answers, policies_of
-from liqcore.audit cimport AUDIT_FEED
+from liqcore.audit cimport AUDIT_FEED, AUDIT_RISK
 from liqcore.bank cimport Bank
 from liqcore.bracket cimport bracket_deadline, bracket_leave, bracket_report, bracket_timer, bracket_trade, bracket_withdraw
 from liqcore.detect cimport CascadeDetector, basis_price, cascade_deadline, cascade_push, cascade_t, notional_at
@@ -316,10 +316,14 @@ cdef class Machine:
         return 0
 
     cdef void judge_requote(self, slot_t* s, const instrument_t* i) noexcept nogil:
-        """A post-only entry was rejected; its next try is an entry like any other, at a new price and time: risk may refuse it."""
+        """A post-only entry was rejected; its next try is an entry like any other, at a new price and time: risk may refuse it. The feed must have
+        been whole since the try before: while the connection is down nothing is entered, also on a signal that was certain."""
         cdef ask_t ask
         size_requote(&ask, s, i)
-        if self.risk.judge(&ask, i, &self.market[s.instrument], self.slot, self.count, self.account, self.clock.now, self.audit) != OK:
+        if self.bank.whole_since[s.instrument] >= s.entry.ts_asked:      # NEVER = it is down
+            self.audit.put(self.clock.now, AUDIT_RISK, UNCERTAIN, ask.phase, ask.instrument, ask.side, ask.cause)
+            s.requotes = s.spec.requotes_max
+        elif self.risk.judge(&ask, i, &self.market[s.instrument], self.slot, self.count, self.account, self.clock.now, self.audit) != OK:
             s.requotes = s.spec.requotes_max
 
     cdef void on_feed_c(self, const event_t* e) noexcept nogil:

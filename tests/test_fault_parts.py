@@ -114,7 +114,8 @@ def test_a_script_is_a_function_of_its_seed_and_survives_json():
     one = script.draw(5, 2.0)
     assert one == script.draw(5, 2.0) != script.draw(6, 2.0) and Script.of_json(one.to_json()) == one
     kinds = {fault.kind for seed in range(40) for fault in script.draw(seed, 2.0).faults}
-    assert kinds == set(script.KINDS)
+    assert kinds == set(script.ALL)
+    assert not any(fault.kind in script.LATER for seed in (600, 912, 1417, 2441) for fault in script.draw(seed, 4.0).faults)
     assert {kill.effect for seed in range(60) for kill in script.draw(seed, 2.0).kills} == set(script.EFFECTS)
 
 
@@ -236,6 +237,39 @@ def test_a_stop_that_was_triggered_in_vain_counts_from_when_somebody_is_there():
     assert judge.law(2.1) == "protected"
 
 
+@pytest.mark.parametrize("qty", [0.1, -0.1])
+def test_a_stop_far_away_is_none(qty):
+    side = 1 if qty > 0 else -1
+    judge = Judge()
+    judge.hold(qty, 2000.0 * (1 - 0.05 * side))
+    judge.positions = {("ETHUSDT", 0): position(qty, 2000.0 * (1 - 0.07 * side))}
+    assert judge.law() == "protected"
+
+
+def test_market_entries_are_judged_by_what_they_filled():
+    """The venue never calls them New."""
+    row = {"orderLinkId": link(1), "orderType": "Market", "orderStatus": "Filled", "qty": "0.7", "price": "1500", "avgPrice": "2000"}
+    for status in ("Filled", "PartiallyFilled"):
+        with pytest.raises(Broken, match="an entry of 1400"):
+            Judge().truth.ordered(row | {"orderStatus": status})
+    judge = Judge()
+    judge.truth.executed({"execId": "a", "orderLinkId": link(1), "execQty": "0.3", "execPrice": "2000", "symbol": "ETHUSDT"})
+    with pytest.raises(Broken, match="approved were 0.2"):
+        judge.truth.ordered(row | {"qty": "0.2"})
+
+
+def test_how_long_something_is_held_or_rests_is_counted_from_its_beginning():
+    judge = Judge()
+    judge.hold(0.1, 1990.0)
+    judge.clock.now = 5 * NS
+    judge.orders = [order(1), order(3, reduce_only=True)]
+    judge.hold(0.2, 1990.0)
+    assert judge.truth.since == {("ETHUSDT", "long"): 0, ("ETHUSDT", link(1)): 5 * NS}
+    judge.orders = []
+    judge.hold(-0.2, 2010.0)
+    assert judge.truth.since == {("ETHUSDT", "short"): 5 * NS}
+
+
 @pytest.mark.parametrize("orders", [[order(1), order(1)], [order(3, reduce_only=True), order(3, reduce_only=True, link_id=link(3, attempt=1))],
                                     [order(1), order(1, link_id=link(1, sequence=2))]])
 def test_two_live_orders_of_one_role_are_seen(orders):
@@ -253,9 +287,9 @@ def test_one_of_each_role_and_orders_of_others_are_good():
 
 
 @pytest.mark.parametrize("positions, orders", [
-    ({("ETHUSDT", 0): position(1.0, 1990.0), ("SOLUSDT", 0): position(10.0, 80.0, entry=100.0)}, []),
+    ({("ETHUSDT", 0): position(1.0, 1990.0), ("SOLUSDT", 0): position(10.0, 98.0, entry=100.0)}, []),
     ({}, [order(1, left=1.4, price=2000.0)]),
-    ({("A", 0): position(0.1, 1.0), ("B", 0): position(-0.1, 1.0)}, [order(1, left=0.1, symbol="C")]),
+    ({("A", 0): position(0.1, 1990.0), ("B", 0): position(-0.1, 2010.0)}, [order(1, left=0.1, symbol="C")]),
 ])
 def test_exposure_and_the_number_of_positions_are_counted_at_the_venue(positions, orders):
     judge = Judge()
@@ -304,8 +338,8 @@ def test_faults_have_options_that_the_emulator_takes():
 
     for seed in range(30):
         for fault in script.draw(seed, 2.0).faults:
-            if script.KINDS[fault.kind].layer == "venue":
-                Emulated.of({"kind": fault.kind, "duration_s": fault.duration_s} | {k: v for k, v in fault.options.items() if k in FIELDS})
+            if script.ALL[fault.kind].layer == "venue":
+                Emulated.of({"kind": "error" if fault.kind == "rights" else fault.kind, "duration_s": fault.duration_s} | {k: v for k, v in fault.options.items() if k in FIELDS})
 
 
 @pytest.mark.parametrize(("banned_s", "readmitted_s", "expected_s"), [(0, 0, 50), (100, 0, None), (0, 120, 120)])

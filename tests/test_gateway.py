@@ -105,6 +105,22 @@ def test_a_venue_that_cannot_be_asked_is_no_answer(side):
 
 
 @both
+def test_fills_that_the_venue_counts_and_nobody_can_learn_of_are_an_alarm(side):
+    """Its end is known, so nobody asks about the order any more: only its executions are missing (fault simulation, seed 430)."""
+    rig = Rig(side)
+    rig.enter()
+    rig.on_push = lambda topic, rows: topic != "execution"
+    rig.on_rest = lambda call: call.path != "/v5/execution/list"
+    rig.fill_entry(wait_s=29.0)
+    assert rig.order_of(ENTRY)["status"] == "ended" and rig.order_of(ENTRY)["executed"] > 0.0 and "unresolved" not in rig.alarms()
+    rig.wait(5.0)
+    assert "unresolved" in rig.alarms()
+    rig.on_rest = lambda call: True
+    rig.wait(10.0)
+    assert rig.held() == rig.truth()[0] != 0.0
+
+
+@both
 @pytest.mark.parametrize(("code", "status"), [(10001, "rejected"), (110007, "rejected"), (10002, "rejected"), (10016, "unknown"), (99999, "unknown"),
                                               (110072, "asked"), (10006, "rejected")])
 def test_result_codes_of_an_entry(side, code, status):
@@ -187,6 +203,25 @@ def test_post_only_reject_storm_is_bounded(side):
     rig.wait(5.0)
     assert sum(m["op"] == "order.create" for m in rig.orders) <= 3
     assert rig.worst_naked_ns <= 2 * S
+
+
+@both
+@pytest.mark.parametrize(("late_s", "creates"), [(0.5, 2), (2.5, 1)])
+def test_a_post_only_reject_that_is_old_news_is_not_answered_by_a_new_price(side, late_s, creates):
+    """The process stood still, and hears of the reject before it hears of the market (fault simulation, seed 142)."""
+    rig = Rig(side, requotes=3)
+    late = []
+    rig.on_push = lambda topic, rows: topic != "order" or late.append(rows)
+    rig.on_rest = lambda call: not call.path.startswith("/v5/order")
+    rig.trade(PRICE)
+    rig.liquidate()
+    rig.trade(round(PRICE * (1 - 0.004 * side), 2))
+    rig.wait(0.04 + late_s)
+    assert len(late) == 1 and sum(m["op"] == "order.create" for m in rig.orders) == 1
+    rig.on_push, rig.on_rest = lambda topic, rows: True, lambda call: True
+    rig.frame(Channel.PRIVATE, {"id": "x", "topic": "order", "creationTime": rig.venue_now // 1_000_000, "data": late[0]})
+    rig.wait(5.0)
+    assert sum(m["op"] == "order.create" for m in rig.orders) == creates and not rig.gates()
 
 
 @both

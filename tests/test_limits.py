@@ -14,6 +14,7 @@ from liqcore import (
     BracketState,
     Control,
     Engine,
+    FeedState,
     Instrument,
     OrderStatus,
     Reason,
@@ -245,6 +246,22 @@ def test_a_requote_passes_risk_like_any_entry(side):
     s.records()
     s.engine.on_order(s.now, s.now, entry.id, OrderStatus.ORDER_REJECTED, Reason.END_POST_ONLY)
     assert [r["reason"] for r in s.only(AuditKind.AUDIT_RISK)] == [Reason.RISK_STALE_DATA] and s.engine.drain() == []
+
+
+@SIDES
+def test_no_requote_while_the_feed_is_down_or_was_since_the_entry(side):
+    """Its connection was lost between the entry and the reject: the age of the data does not show that yet (fault simulation, seed 5011)."""
+    for states in ((), (FeedState.FEED_DOWN,), (FeedState.FEED_DOWN, FeedState.FEED_UP), (FeedState.FEED_GAP,)):
+        s = Scene(Fade(requotes=2))
+        s.cascade(side)
+        entry, = s.engine.drain()
+        s.records()
+        for state in states:
+            s.now += 1_000_000
+            s.engine.on_feed(s.now, s.now, state)
+        s.engine.on_order(s.now, s.now, entry.id, OrderStatus.ORDER_REJECTED, Reason.END_POST_ONLY)
+        assert [r["reason"] for r in s.only(AuditKind.AUDIT_RISK)] == [Reason.UNCERTAIN if states else Reason.OK]
+        assert len(s.engine.drain()) == (0 if states else 1)
 
 
 def test_nothing_is_entered_while_nobody_takes_the_requests():

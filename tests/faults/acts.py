@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .clock import NS
-from .script import KINDS, Fault
+from .script import ALL, Fault
 
 if TYPE_CHECKING:
     from .world import World
@@ -14,11 +14,12 @@ FACTOR, LOSS, REST_LOSS = 20.0, 0.2, 0.6
 OPENED_USD = 50.0
 SEEN_NS = 40 * NS               # a foreign position is to be found within a period of reconciliation
 BANNED_NS = 660 * NS
+RIGHT_NS = 400 * NS             # a clock that was set back goes on at nine tenths of its pace
 
 
 def act(world: World, fault: Fault, until: int) -> None:
     """Begin a fault that ends at `until`."""
-    layer = KINDS[fault.kind].layer
+    layer = ALL[fault.kind].layer
     if layer == "wires":
         _WIRES[fault.kind](world, fault.options, until)
     elif layer == "venue":
@@ -30,7 +31,11 @@ def act(world: World, fault: Fault, until: int) -> None:
             options["code"] = 503       # a ban of the address lasts ten minutes: not at the end
         if fault.kind == "halt":
             options["symbol"] = _symbol(world, options)
-        world.venue.fault(fault.kind, (until - world.clock.now) / NS, options)
+        kind = fault.kind
+        if kind == "rights":
+            kind = "http_error" if options["code"] == 401 else "error"
+            options["channel"] = "rest" if options["code"] == 401 else options["channel"]
+        world.venue.fault(kind, (until - world.clock.now) / NS, options)
     else:
         _PEOPLE[fault.kind](world, fault.options, until)
 
@@ -136,7 +141,18 @@ def _manual_open(world: World, options: dict[str, Any], until: int) -> None:
 
 def _clock_step(world: World, options: dict[str, Any], until: int) -> None:
     world.offset_ns = int(options["offset_s"] * NS)
+    world.clock_right_ns = max(world.clock_right_ns, until + RIGHT_NS)
     world.clock.at(until, setattr, world, "offset_ns", 0)
+
+
+def _freeze(world: World, options: dict[str, Any], until: int) -> None:
+    """The machine lets the process stand still: a paused guest, a swap, a collector of garbage."""
+    if world.process is not None:
+        world.process.frozen_until = max(until, world.process.frozen_until)
+
+
+def _bad_market(world: World, options: dict[str, Any], until: int) -> None:
+    world.bad_market_until = max(until, world.bad_market_until)
 
 
 def _kill_word(world: World, options: dict[str, Any], until: int) -> None:
@@ -151,5 +167,5 @@ def _kill_word(world: World, options: dict[str, Any], until: int) -> None:
 
 
 _WIRES = {"reset": _reset, "refuse": _refuse, "half_open": _half_open, "stall": _stall, "slow_wires": _slow_wires, "lossy_wires": _lossy_wires,
-          "rest_requests_lost": _requests_lost, "rest_answers_lost": _answers_lost, "maintenance": _maintenance}
-_PEOPLE = {"manual_reduce": _manual_reduce, "manual_open": _manual_open, "clock_step": _clock_step, "kill_word": _kill_word}
+          "rest_requests_lost": _requests_lost, "rest_answers_lost": _answers_lost, "maintenance": _maintenance, "bad_market": _bad_market}
+_PEOPLE = {"manual_reduce": _manual_reduce, "manual_open": _manual_open, "clock_step": _clock_step, "kill_word": _kill_word, "freeze": _freeze}

@@ -10,11 +10,13 @@ from liqshell.emulator.contracts import Contract
 
 import liqcore as lc
 
+from .script import has_later
 from .truth import Caps
 
 EQUITY = 50_000.0
 DETECTOR = {"warmup": 20, "quantile": 0.9, "window_events": 100, "window_s": 20.0, "decay_s": 5.0}
 NOTIONAL = (300.0, 1_400.0)
+DAILY_LOSS = (1.0, 0.0005, 0.0012)
 
 
 class Anything(lc.Policy):
@@ -46,9 +48,10 @@ class Bot:
     seed: int
     instruments: tuple[lc.Instrument, ...]
     limits: dict[str, Any]
+    daily_loss: float = 1.0         # share of the equity; 1 = no limit that could be reached
 
     def risk(self) -> lc.Risk:
-        return lc.Risk(**self.limits, daily_loss_max=1.0, weekly_loss_max=1.0)
+        return lc.Risk(**self.limits, daily_loss_max=self.daily_loss, weekly_loss_max=1.0)
 
     def guard(self) -> dict[str, Any]:
         """Keyword arguments of liqcore.Guard, as the live session takes them from the limits."""
@@ -72,4 +75,4 @@ def bot_of(seed: int, contracts: tuple[Contract, ...]) -> Bot:
     limits = {"order_notional_max": 1_200.0, "exposure_max": r.choice((1_500.0, 2_500.0, 4_000.0)), "leverage_max": 5.0,
               "positions_max": r.randint(1, 3),
               "orders_per_minute_max": r.choice((3, 6, 20)), "orders_per_signal_max": r.randint(1, 3)}
-    return Bot(seed, instruments, limits)
+    return Bot(seed, instruments, limits, Random(f"loss/{seed}").choice(DAILY_LOSS) if has_later(seed) else 1.0)

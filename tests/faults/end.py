@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from liqcore.event import Gate
 from liqshell.venues.bybit_orders import parse_order_link_id
 
+from liqcore.event import Role
+
 from .clock import NS
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def compare(world: World) -> None:
     now, since = world.clock.now, world.able_since()
     if since is not None and now - max(since, world.venue.changed_ns, world.trouble_ended_ns) > CALM_NS and not world.image_lost:
         _leaks(world, process)
+        _ghosts(world, process)
     if world.troubled or now - max(world.born_ns, world.venue.changed_ns, world.trouble_ended_ns) < SETTLED_NS:
         return
     if not process.gateway.ready:           # it says so itself; for ten minutes it may (that long an address is banned)
@@ -82,6 +85,7 @@ def at_rest(world: World) -> None:
         truth.fail("nothing unknown", f"{unknown}")
     if world.clock.now - world.venue.changed_ns > CALM_NS:       # what changed a moment ago may still be on its way
         _leaks(world, process)
+        _ghosts(world, process)
         found = differences(world, process)
         if found:
             truth.fail("reconciled", "; ".join(found))
@@ -98,6 +102,15 @@ def _leaks(world: World, process: Process) -> None:
             leaked.append(f"{order['symbol']} {order['link_id']} {order['status']}")
     if leaked:
         world.truth.fail("no leaks", f"live at the venue, and unknown to every bracket: {'; '.join(leaked)}")
+
+
+def _ghosts(world: World, process: Process) -> None:
+    """Orders that a bracket believes to rest, and that the venue has not."""
+    there = {found[1] for order in world.venue.books()["orders"] if (found := parse_order_link_id(order["link_id"])) is not None}
+    ghosts = [f"{order['symbol']} {order['id']:x}" for order in process.engine.orders()
+              if order["status"] == "live" and not order["asked"] and not order["unknown"] and order["role"] != Role.ROLE_STOP and order["id"] not in there]
+    if ghosts:
+        world.truth.fail("no ghosts", f"believed to rest, and unknown to the venue: {'; '.join(ghosts)}")
 
 
 def _money(world: World, process: Process) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from random import Random
 
 import numpy as np
 from liqshell.emulator.contracts import Contract, contracts_of
@@ -138,6 +139,24 @@ def _calm(times: np.ndarray, episodes: list[np.ndarray]) -> list[int]:
     n = np.arange(len(times))
     following = np.minimum.accumulate(np.where(busy, n, len(times))[::-1])[::-1]        # the next busy one
     return np.where(busy, n + 1, np.minimum(np.maximum(following, n + 1), n + CALM_MAX)).tolist()
+
+
+def damaged(r: Random, rows: np.ndarray) -> np.ndarray:
+    """The rows, and behind them one or two that no venue should send: to be refused, or not to be traded on."""
+    out = np.concatenate([rows, rows[[r.randrange(len(rows)) for _ in range(r.randint(1, 2))]]])
+    for row in out[len(rows):]:
+        how = r.choice(("price", "qty", "crossed", "old", "stranger"))
+        if how == "price":
+            row["price"] *= r.choice((0.0, -1.0, np.nan, np.inf, 1000.0, 0.001))
+        elif how == "qty":
+            row["qty"] = r.choice((-1.0, np.nan, np.inf, 1e17))
+        elif how == "crossed":
+            row["kind"], row["aux_price"], row["aux_qty"] = Kind.BBO, row["price"] * 0.9, 1.0
+        elif how == "old":
+            row["ts_event"] -= 10 * NS
+        else:
+            row["instrument"] = r.choice((-2, 99))
+    return out
 
 
 def hour(seed: int, number: int, symbols: int, last: np.ndarray | None = None, start_ns: int = 0) -> Hour:

@@ -8,17 +8,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
+import orjson
 from liqshell.gateway import executions, gates, inquiry, reconcile, requests, stops, translate
 from liqshell.gateway.bybit import BybitPort
 from liqshell.gateway.port import Page
 from liqshell.venues.bybit_codes import Outcome
+from liqshell.venues.reports import ENDED
 
+import liqcore as lc
 from liqcore.event import Action, OrderStatus, Reason, Role
 
-from . import life
+from . import bot, life
 from . import script as scripts
 from .process import Process
 from .world import Outcome as Run
@@ -236,6 +240,56 @@ def _kill_word_ignored() -> AbstractContextManager[Any]:
     return planted()
 
 
+def _cancels_blocked() -> AbstractContextManager[Any]:
+    """The kill switch stops everything that leaves, the cancels too."""
+    def make(send_order: Any) -> Any:
+        def blocked(self: Any, frame: bytes) -> bool:
+            return True if self.control.kill and b"order.cancel" in frame else bool(send_order(self, frame))
+        return blocked
+    return _replace(Process, "send_order", make)
+
+
+def _old_market_traded() -> AbstractContextManager[Any]:
+    """However old an event and the market are, they are traded on."""
+    return patch.object(bot.Bot, "risk", lambda self: lc.Risk(**self.limits, daily_loss_max=self.daily_loss, weekly_loss_max=1.0,
+                                                              data_age_max_s=3600.0, event_age_max_s=3600.0))
+
+
+def _close_not_sent() -> AbstractContextManager[Any]:
+    """What closes a position at its time limit never leaves, and nobody notices."""
+    def make(send_order: Any) -> Any:
+        def forgetful(self: Any, frame: bytes) -> bool:
+            one = orjson.loads(frame)
+            closes = one["op"] == "order.create" and one["args"][0]["orderLinkId"].endswith(f"{int(Role.ROLE_CLOSE):x}")
+            return True if closes else bool(send_order(self, frame))
+        return forgetful
+    return _replace(Process, "send_order", make)
+
+
+def _doubt_not_said() -> AbstractContextManager[Any]:
+    return patch.object(life, "Settings", partial(life.Settings, alarm_s=1e9))
+
+
+def _end_not_believed() -> AbstractContextManager[Any]:
+    """An order that the venue ended without being asked is believed to rest on."""
+    def make(on_state: Any) -> Any:
+        def deaf(self: Any, order: int, state: Any, *, asked_at: int = 0) -> None:
+            belief = self.c.belief(order)
+            if belief is None or belief["asked"] or belief["status"] != "live" or state.standing not in ENDED:
+                on_state(self, order, state, asked_at=asked_at)
+        return deaf
+    return _replace(requests.Requests, "on_state", make)
+
+
+def _loss_limit_ignored() -> AbstractContextManager[Any]:
+    @contextmanager
+    def planted() -> Iterator[None]:
+        with (patch.object(bot, "DAILY_LOSS", (0.0002,)),        # so little that an hour is enough
+              patch.object(bot.Bot, "risk", lambda self: lc.Risk(**self.limits, daily_loss_max=1.0, weekly_loss_max=1.0))):
+            yield
+    return planted()
+
+
 MUTANTS = {mutant.name: mutant for mutant in (
     Mutant("ack_is_fill", "the acknowledgement of an order is taken for its execution", _ack_is_fill, ("reset",)),
     Mutant("retry_on_timeout", "a request without an answer is sent again", _retry_on_timeout, ("lose_ack", "late_ack", "reset")),
@@ -258,6 +312,12 @@ MUTANTS = {mutant.name: mutant for mutant in (
            {"delay_s": 0.0, "jitter_s": 3.0}, "order", 30.0),
     Mutant("foreign_ignored", "positions of others are ignored", _foreign_ignored, ("manual_open",)),
     Mutant("kill_word_ignored", "the kill switch is not heeded", _kill_word_ignored, ("kill_word",)),
+    Mutant("cancels_blocked", "the kill switch stops the cancels, too", _cancels_blocked, ("kill_word",), {}, "order", 60.0),
+    Mutant("old_market_traded", "old market data is traded on", _old_market_traded, ("stall",), {"channel": "public"}, "fill", 9.0),
+    Mutant("close_not_sent", "the order that closes is not sent", _close_not_sent, ("reset",)),
+    Mutant("doubt_not_said", "an unknown outcome is no alarm", _doubt_not_said, ("maintenance",), {}, "order", 90.0),
+    Mutant("end_not_believed", "an order ended by the venue is believed to rest", _end_not_believed, ("cancel_rest", "post_only_rejected")),
+    Mutant("loss_limit_ignored", "the loss of a day is not limited", _loss_limit_ignored, ("reset",)),
 )}
 
 

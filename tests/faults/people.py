@@ -70,4 +70,5 @@ class Person:
         for name in (IMAGE, STORE):
             for file in world.folder.glob(name + "*"):
                 file.unlink()
+        world.duties.count_from_here()
         world.clock.after(5 * NS, world.begin)

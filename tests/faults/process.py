@@ -18,7 +18,7 @@ from liqshell.gateway.effects import Answer, Call, Channel, Level, Notice
 from liqshell.wire import WireClock
 
 import liqcore as lc
-from liqcore.event import Control
+from liqcore.event import Control, Reason
 
 from . import life
 from .bot import DETECTOR, Bot
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 NAMES = {Channel.PRIVATE: "private", Channel.ORDERS: "orders"}
 RECONNECT_S = (0.2, 10.0)
 LOOK_NS = 200 * MS
+LOSSES = (Reason.RISK_DAILY_LOSS, Reason.RISK_WEEKLY_LOSS)
 SPIN_NS, SPIN_WAKES = MS, 2_000     # woken more often than that, the program is busy with a deadline that it does not serve
 
 
@@ -66,7 +67,10 @@ class Process:
         self.halted_ns = 0                      # when entries were last seen to be halted
         self.read_since: set[str] = set()       # REST paths that have been read since then
         self.banned_ns = self.readmitted_ns = 0     # the latest HTTP 403 not followed by an answer (0 = none); the first answer after one
-        self.alarms: list[str] = []
+        self.unresolved: set[int] = set()       # orders of which an alarm has said that their outcome is unknown
+        self.told_ns: dict[int, int] = {}       # instrument -> venue's time of its newest market data
+        self.asked_back: set[int] = set()       # orders of which a cancel has left
+        self.frozen_until = 0                   # until then the machine does not let it run: what comes meanwhile waits
         self._row = np.zeros(1, lc.EVENT_DTYPE)
         self._timer: Appointment | None = None
         self._gateway_due: int | None = None
@@ -116,6 +120,9 @@ class Process:
     def guarded(self, what: Callable[..., None], *arguments: Any) -> None:
         """Call into the program from outside: everything enters here, and being killed ends here."""
         if not self.alive:
+            return
+        if self.clock.now < self.frozen_until:
+            self.clock.at(self.frozen_until, self.guarded, what, *arguments)
             return
         try:
             what(*arguments)
@@ -185,16 +192,24 @@ class Process:
     def heed_kill(self) -> None:
         """The live process looks at the control page a few times a second."""
         now = self.now()
-        word = Control.CONTROL_HALT if self.control.kill else Control.CONTROL_RESUME
-        self.engine.on_control(now, word)
+        if not self.control.kill:
+            self.lift(now)
+            return
+        self.engine.on_control(now, Control.CONTROL_HALT)
         self.dispatch.pump(now)
+        self.world.duties.killed(self)
 
     def resume(self) -> None:
         """A person allows entries again."""
         now = self.now()
         if not self.control.kill:
-            self.engine.on_control(now, Control.CONTROL_RESUME)
-            self.dispatch.pump(now)
+            self.lift(now)
+
+    def lift(self, now: int) -> None:
+        if self.engine.risk.halted in LOSSES:
+            self.world.duties.count_from_here()     # so does the engine
+        self.engine.on_control(now, Control.CONTROL_RESUME)
+        self.dispatch.pump(now)
 
     def halted_since(self, then_ns: int) -> bool:
         """Whether entries have been halted for good at some moment since then, or are."""
@@ -204,7 +219,7 @@ class Process:
 
     def begin(self) -> None:
         now = self.now()
-        if self.engine.risk.halted:             # a person has looked, and starts it with --resume
+        if self.engine.risk.halted and self.engine.risk.halted not in LOSSES:       # a person has looked, and starts it with --resume
             self.engine.on_control(now, Control.CONTROL_RESUME)
         self.gateway.start(now)
         self.connect_feed()
@@ -213,8 +228,14 @@ class Process:
         """A frame of the public feed: rows that nobody else needs any more."""
         if not self.alive:
             return
+        if self.clock.now < self.frozen_until:
+            self.clock.at(self.frozen_until, self.on_market, rows)
+            return
         now = self.now()
         rows["ts_recv"] = now
+        for n, ts in zip(rows["instrument"].tolist(), rows["ts_event"].tolist(), strict=True):
+            if ts > self.told_ns.get(n, 0):
+                self.told_ns[n] = ts
         try:
             self.engine.run(rows)
             if self.dispatch.pump(now):
@@ -368,5 +389,5 @@ class Process:
             self.halted_ns = self.clock.now
         if notice.level == Level.ALARM:
             self.world.person.alarmed(notice.kind)
-            self.alarms.append(notice.kind)
-            del self.alarms[:-100]
+            if notice.kind == "unresolved":
+                self.unresolved.add(int(notice.text.split()[1], 16))

@@ -15,7 +15,7 @@ from typing import Any
 
 Options = dict[str, Any]
 CHANNELS = ("private", "orders")
-UNKNOWN_CODES, FATAL_CODES = (10000, 10016, 10019), (10003, 10005)
+UNKNOWN_CODES, FATAL_CODES = (10000, 10016, 10019), (10003, 10005, 10010, 33004, 401)      # 401: an HTTP status
 
 
 def _plain(r: Random) -> Options:
@@ -71,6 +71,10 @@ def _account(r: Random) -> Options:
     return {"share": r.choice((1.0, 0.5)), "size": round(r.random(), 3)}
 
 
+def _rights(r: Random) -> Options:
+    return {"channel": r.choice(("", "trade", "rest")), "code": r.choice(FATAL_CODES), "booked": 0.0, "probability": r.choice((1.0, 0.5))}
+
+
 def _clock(r: Random) -> Options:
     return {"offset_s": round(r.choice((-1, 1)) * r.choice((0.2, 0.5, 1.5, 4.0, 30.0)) * r.uniform(0.5, 1.0), 3)}
 
@@ -105,6 +109,12 @@ KINDS: dict[str, Kind] = {
     "manual_reduce": Kind("people", (0, 0), 1.5, _account), "manual_open": Kind("people", (50, 120), 0.4, _account),
     "clock_step": Kind("people", (5, 60), 2, _clock), "kill_word": Kind("people", (5, 240), 0.7),
 }
+# Kinds that came later, drawn by a generator of their own and only where has_later(seed) says so: the other seeds are the runs that they were when
+# they found something, and tests quote them.
+LATER: dict[str, Kind] = {
+    "freeze": Kind("people", (0.3, 12), 4), "rights": Kind("venue", (5, 60), 1, _rights), "bad_market": Kind("wires", (1, 30), 3),
+}
+ALL = KINDS | LATER
 ON = ("time", "order", "fill")
 EFFECTS = ("any", "report", "call", "send", "connect", "notice", "image", "wire", "sent")     # sent: between a send and whatever follows it
 QUIET_S = 240.0             # at the end of a run nothing goes wrong any more: everything must come to rest
@@ -112,7 +122,7 @@ QUIET_S = 240.0             # at the end of a run nothing goes wrong any more: e
 
 @dataclass(slots=True)
 class Fault:
-    """kind: of KINDS. at_s: armed, from the start. on: what it waits for then. after_ms: from that moment."""
+    """kind: of ALL. at_s: armed, from the start. on: what it waits for then. after_ms: from that moment."""
 
     kind: str
     at_s: float
@@ -160,10 +170,22 @@ class Script:
         return cls(**value)
 
 
+def has_later(seed: int) -> bool:
+    """Every fourth seed."""
+    return seed % 4 == 2
+
+
 def _when(r: Random, seconds: float) -> tuple[float, str, float]:
     on = r.choices(ON, (2, 5, 3))[0]
     after_ms = 0.0 if r.random() < 0.3 else r.expovariate(1.0) * r.choice((1.0, 10.0, 200.0, 3000.0))
     return round(r.uniform(1.0, max(2.0, seconds - QUIET_S)), 3), on, round(after_ms, 3)
+
+
+def _fault(r: Random, kinds: list[str], seconds: float) -> Fault:
+    name = r.choices(kinds, [ALL[k].weight for k in kinds])[0]
+    at_s, on, after_ms = _when(r, seconds)
+    kind = ALL[name]
+    return Fault(name, at_s, on, after_ms, round(r.uniform(*kind.duration_s), 3), kind.options(r))
 
 
 def draw(seed: int, hours: float, *, faults_per_hour: float = 30.0, kills_per_hour: float = 5.0, only: tuple[str, ...] = ()) -> Script:
@@ -176,16 +198,17 @@ def draw(seed: int, hours: float, *, faults_per_hour: float = 30.0, kills_per_ho
     kinds = [kind for kind in KINDS if r.random() < 0.5] if not only else [kind for kind in only if kind != "kill"]
     rate = faults_per_hour * r.uniform(0.2, 1.8)
     for _ in range(round(rate * hours) if kinds else 0):
-        name = r.choices(kinds, [KINDS[k].weight for k in kinds])[0]
-        at_s, on, after_ms = _when(r, seconds)
-        kind = KINDS[name]
-        script.faults.append(Fault(name, at_s, on, after_ms, round(r.uniform(*kind.duration_s), 3), kind.options(r)))
+        script.faults.append(_fault(r, kinds, seconds))
     if not only or "kill" in only:
         for _ in range(max(1, round(kills_per_hour * hours * r.uniform(0.3, 1.7)))):
             at_s, on, _after = _when(r, seconds)
             pause = r.uniform(0.1, 3.0) if r.random() < 0.6 else min(600.0, 3.0 + r.expovariate(0.02))
             script.kills.append(Kill(at_s, on, r.choice(EFFECTS), int(r.expovariate(0.25)), round(pause, 3),
                                      r.choices(("kept", "lost", "torn"), (90, 4, 6))[0], r.choices(("kept", "lost", "torn"), (90, 5, 5))[0]))
+    if not only and has_later(seed):
+        r = Random(f"later/{seed}")
+        kinds = [kind for kind in LATER if r.random() < 0.6]
+        script.faults += [_fault(r, kinds, seconds) for _ in range(round(0.3 * rate * hours) if kinds else 0)]
     script.faults.sort(key=lambda f: f.at_s)
     script.kills.sort(key=lambda k: k.at_s)
     return script

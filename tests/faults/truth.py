@@ -15,6 +15,7 @@ from .clock import NEVER, NS, Clock
 from .trace import Trace
 
 NAKED_MAX_NS = 2 * NS                   # law L7
+STOP_AWAY = 0.06                        # share of the entry price: the widest stop of the bot, and a gap between decision and fill
 FIND_NS = 10 * NS                       # what was done to a position while we could not know it: to be found and mended within, from when we can
 SINGLE_ROLES = (Role.ROLE_ENTRY, Role.ROLE_TARGET, Role.ROLE_CLOSE)
 NO_COUNTERPART = "EC_NoImmediateQtyToFill"
@@ -75,6 +76,7 @@ class Truth:
         self.seen: set[str] = set()                          # execution ids
         self.booked: set[str] = set()                        # entries that the venue has taken into its book
         self.flat = True                                     # nothing rests and nothing is held
+        self.since: dict[tuple[str, str], int] = {}          # (symbol, "held" or an entry's link id) -> since when the books have it
         self.worst_naked_ns = 0
         self.counts: Counter[str] = Counter()
 
@@ -117,9 +119,20 @@ class Truth:
         """After every event of the venue."""
         books = self.books()
         self.flat = not books["orders"] and not any(position["qty"] for position in books["positions"].values())
+        self._count_time(books)
         self._protected(books)
         self._single(books)
         self._limits(books)
+
+    def _count_time(self, books: Mapping[str, Any]) -> None:
+        """Since when each position is held, and each entry rests."""
+        now = self.clock.now
+        seen = {(symbol, "long" if position["qty"] > 0 else "short") for (symbol, _), position in books["positions"].items() if position["qty"]}
+        for order in books["orders"]:
+            found = parse_order_link_id(order["link_id"])
+            if found is not None and found[0].startswith(self.name) and found[1] & 15 == Role.ROLE_ENTRY:
+                seen.add((order["symbol"], order["link_id"]))
+        self.since = {key: self.since.get(key, now) for key in seen}
 
     def _protected(self, books: Mapping[str, Any]) -> None:
         now = self.clock.now
@@ -129,6 +142,9 @@ class Truth:
             if abs(qty) < EPSILON or symbol in self.foreign:
                 continue
             covered = abs(qty) if position["stop_loss"] else position["stop_qty"]
+            away = (position["entry"] - position["stop_loss"]) * (1 if qty > 0 else -1)
+            if position["stop_loss"] and away > STOP_AWAY * position["entry"]:
+                self.fail("protected", f"{symbol}: the stop at {position['stop_loss']:g} is too far from the entry at {position['entry']:g} to be one")
             closing = sum(o["left"] for o in books["orders"] if o["symbol"] == symbol and o["reduce_only"] and o["side"] * qty < 0
                           and (o["status"] == "Triggered" or not o["price"] and not o["trigger"]))
             if covered + closing >= abs(qty) - EPSILON:
@@ -227,16 +243,19 @@ class Truth:
     def ordered(self, row: Mapping[str, Any]) -> None:
         """What the venue says of an order, as it says it."""
         found = parse_order_link_id(row.get("orderLinkId") or "")
-        if found is None or found[1] & 15 != Role.ROLE_ENTRY or row.get("orderStatus") != "New":
-            return
+        if found is None or found[1] & 15 != Role.ROLE_ENTRY or row.get("orderStatus") not in ("New", "PartiallyFilled", "Filled"):
+            return                          # a market order is never New: what the venue says first of it is its fill
         if row["orderLinkId"] not in self.booked:
             self.booked.add(row["orderLinkId"])
-            self.entry_accepted(row["orderLinkId"], float(row["qty"]), float(row.get("price") or 0.0))
+            price = row.get("avgPrice") if row.get("orderType") == "Market" else row.get("price")
+            self.entry_accepted(row["orderLinkId"], float(row["qty"]), float(price or 0.0))
 
     def entry_accepted(self, link_id: str, qty: float, price: float) -> None:
         """The venue has booked an entry; price: its limit, or what it was worth."""
         run, order = _of(link_id)
-        self.first_qty.setdefault((run, order >> 40, (order >> 12) & 0xFFFFFFF), qty)
+        key = (run, order >> 40, (order >> 12) & 0xFFFFFFF)
+        if self.filled[key] > self.first_qty.setdefault(key, qty) + EPSILON:
+            self.fail("overfilled", f"entries of one bracket filled {self.filled[key]}, approved were {self.first_qty[key]}: {link_id}")
         if qty * price > self.caps.order_notional * (1.0 + self.caps.slack):
             self.fail("limits", f"an entry of {qty * price:.2f}, {self.caps.order_notional:.2f} are allowed: {link_id}")
 

@@ -23,11 +23,13 @@ from liqshell.venues.bybit_signing import Keys, rest_headers
 
 from liqcore.event import Role
 
+from .acts import act
 from .bot import bot_of
 from .clock import MS, NS, Clock
+from .duties import Duties
 from .end import at_rest, compare
 from .life import NAME, assemble, spoil
-from .market import HOUR_NS, Hour, contracts, hour
+from .market import HOUR_NS, Hour, contracts, damaged, hour
 from .network import Connection, Network, Weather
 from .people import PERSON_NS, Person
 from .process import Process
@@ -99,6 +101,9 @@ class World:
         self.acting: list[int] = []                      # ends of the faults that act
         self.left: list[tuple[str, str]] = []            # what the next process finds of image and store
         self.person = Person(self)
+        self.duties = Duties(self)
+        self.bad_market_until = self.clock_right_ns = self.start
+        self.bad = Random(f"bad/{script.seed}")
         self.money_unknown = self.image_lost = False
         self.trouble_ended_ns = self.disturbed_ns = self.others_ns = self.start
         self.end = self.start + int(script.hours * 3600 * NS)
@@ -142,6 +147,8 @@ class World:
             spoil(self.folder, image, store, self)
             self.image_lost |= image != "kept"
             self.money_unknown |= self.image_lost
+            if image != "kept":
+                self.duties.count_from_here()
         self.lives += 1
         self.born_ns = self.clock.now
         self.trace.say(self.clock.now, "begins", self.lives)
@@ -183,6 +190,7 @@ class World:
                 self.trace.feed(records.tobytes())
             process.guarded(process.housekeep)
             compare(self)
+            self.duties.look()
         if self.clock.pending > 20_000:
             self.truth.fail("bounded", f"{self.clock.pending} things wait in the world's queue")
         self.clock.after(HOUSEKEEPING_NS, self._housekeep)
@@ -214,7 +222,7 @@ class World:
             rows["ts_recv"] = self.clock.now
         self.venue.on_market(rows)
         if self._feed is not None:
-            self._feed.to_client(rows)       # type: ignore[arg-type]
+            self._feed.to_client(damaged(self.bad, rows) if self.clock.now < self.bad_market_until else rows)       # type: ignore[arg-type]
         if end < len(found.times):
             self.clock.at(found.times[end], self._market, end)
         else:
@@ -252,12 +260,14 @@ class World:
             self._judge(process, message["op"], one)
 
     def leaving(self, process: Process, path: str, body: str) -> None:
-        if path == "/v5/order/create":
-            self._judge(process, "order.create", orjson.loads(body))
+        if path in ("/v5/order/create", "/v5/order/cancel"):
+            self._judge(process, path.removeprefix("/v5/").replace("/", "."), orjson.loads(body))
 
     def _judge(self, process: Process, operation: str, wish: dict[str, Any]) -> None:
         """No entry while anything is uncertain."""
         found = parse_order_link_id(str(wish.get("orderLinkId", "")))
+        if operation == "order.cancel" and found is not None:
+            process.asked_back.add(found[1])
         if operation != "order.create" or found is None or found[1] & 15 != Role.ROLE_ENTRY:
             return
         self.truth.entry_leaves(wish["orderLinkId"])
@@ -273,6 +283,8 @@ class World:
         elif unknown := [order for order in process.engine.orders() if order["unknown"] and order["role"] != Role.ROLE_STOP
                          and process.now() - order["ts_asked"] > UNKNOWN_NS]:       # a stop on its way is a stop: here or there
             status = f"an order's outcome is unknown: {unknown}"
+        else:
+            status = self.duties.entry_leaves(process, found[1] >> 40)
         if status:
             self.truth.fail("certain", f"an entry leaves ({wish['orderLinkId']}) although {status}")
 
@@ -324,8 +336,6 @@ class World:
             if fault.kind not in HARMLESS:
                 self.disturbed_ns = max(self.disturbed_ns, until)
             self.trace.say(self.clock.now, "fault", fault.kind, fault.duration_s, str(fault.options))
-            from .acts import act
-
             act(self, fault, until)
 
     def strikes(self, effect: str) -> bool:

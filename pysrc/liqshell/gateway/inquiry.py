@@ -48,6 +48,7 @@ class Drain:
     due: int
     askings: int = 0
     asking: bool = False
+    alarmed: bool = False
 
 
 class Inquiries:
@@ -136,6 +137,12 @@ class Inquiries:
         for order, belief in list(c.beliefs().items()):
             if belief["status"] == "ended" and belief["executed"] > belief["filled"]:
                 drain = self._drains.setdefault(order, Drain(c.now, c.now + s.ns(0.3)))
+                if not drain.alarmed and c.now >= drain.began + s.ns(s.alarm_s):
+                    drain.alarmed = True
+                    self.alarms += 1
+                    c.notice(Level.ALARM, "unresolved", f"order {order:#x} has ended with {belief['executed']:g} executed, of which "
+                             f"{belief['filled']:g} could be learnt within {s.alarm_s:g} s, {drain.askings} askings; asking goes on. Look at the "
+                             "venue's own page", belief["symbol"])
                 if not drain.asking and c.now >= drain.due:
                     self._ask_executions(order, drain)
         for order in [order for order in self._drains if (b := c.belief(order)) is None or b["status"] != "ended" or b["executed"] <= b["filled"]]:

@@ -11,6 +11,7 @@ from liqshell.gateway.context import Context
 from liqshell.gateway.effects import Answer, Level
 from liqshell.gateway.inflight import Flight, Flights, Stage
 from liqshell.gateway.inquiry import Inquiries
+from liqshell.gateway.settings import MS
 from liqshell.gateway.stops import Stops
 from liqshell.gateway.translate import order_event, state_event
 from liqshell.venues.bybit_codes import Asked, Outcome
@@ -18,6 +19,7 @@ from liqshell.venues.reports import ENDED, OrderReply, OrderState
 
 SENT, REFUSED, LATER = 1, 2, 3                  # liqshell.dispatch.Fate
 BUDGET, DOWN, NO_FORM, DOUBT = 1, 2, 3, 4       # liqshell.dispatch.Why
+OLD_REJECT_S = 2.0                              # a post-only reject older than that is no reason for another try: as of events, see Risk
 AGAIN_S = 1.0                                   # what waits for REST in vain tries the socket so often
 TRIES_MAX = 5                                   # of one request that the venue definitely did not take
 _WANT = {int(Action.ACTION_AMEND): "amend", int(Action.ACTION_CANCEL): "cancel"}
@@ -169,10 +171,11 @@ class Requests:
                 return
         else:
             candidates = self.flights.waiting(by_socket=True)
+            late = any(f.stage == Stage.UNKNOWN and f.by_socket and f.cause for f in self.flights.all())      # whose reply may still come
             parsed = c.port.parse_link_id(reply.link_id)
             if parsed is not None:
-                candidates = [f for f in candidates if f.id == parsed[1]]
-            if len(candidates) != 1:
+                candidates, late = [f for f in candidates if f.id == parsed[1]], False
+            if len(candidates) != 1 or late:
                 c.counters["replies without an owner"] += 1
                 for flight in candidates:
                     self.lose(flight, f"a reply that names no request: {reply.code} {reply.message}")
@@ -195,7 +198,7 @@ class Requests:
             self.lose(flight, f"{code} {text}")
         elif outcome in (Outcome.GONE, Outcome.LANDED) or (outcome == Outcome.DONE and flight.action != Action.ACTION_CREATE):
             flight.stage = Stage.UNKNOWN
-            self.inquiries.begin(flight.id, flight.expires, f"{code} {text}")
+            self.inquiries.begin(flight.id, self.decidable(flight), f"{code} {text}")
         elif outcome == Outcome.LATER:
             self._later(flight, f"{code} {text}", wait_s)
         else:
@@ -255,7 +258,7 @@ class Requests:
         flight.stage = Stage.UNKNOWN
         c.counters["unknown"] += 1
         c.notice(Level.WARNING, "unknown", f"outcome of {_WORD[flight.action]} {flight.id:#x} unknown: {why}", c.symbols[flight.instrument])
-        self.inquiries.begin(flight.id, flight.expires, why, hard=True)
+        self.inquiries.begin(flight.id, self.decidable(flight), why, hard=True)
 
     def lose_all(self, why: str) -> None:
         """The order socket is gone: what was under way on it may have arrived or not."""
@@ -274,7 +277,7 @@ class Requests:
             elif flight.stage == Stage.WAITING and c.now >= flight.ts + s.ns(s.answer_s):
                 self.lose(flight, "no reply in time")
             elif flight.stage == Stage.ACCEPTED and c.now >= flight.accepted + s.ns(s.confirm_s):
-                self.inquiries.begin(flight.id, flight.expires, "accepted, but nothing was heard of it")
+                self.inquiries.begin(flight.id, self.decidable(flight), "accepted, but nothing was heard of it")
         for order in [order for order in self._seen if order not in c.beliefs()]:
             del self._seen[order]
         waiting = {sent.id for sent, _ in self.held_back}
@@ -304,7 +307,12 @@ class Requests:
             for flight in self.flights.of(order):
                 self.flights.drop(flight)
             self.inquiries.end(order)
-            c.report(state_event(c.stamp(), order, state, c.port.reason(state), created=belief["status"] != "sent" or state.executed > 0))
+            reason = c.port.reason(state)
+            age = c.venue_ns() - state.updated_ms * MS
+            if reason == Reason.END_POST_ONLY and order & 15 == Role.ROLE_ENTRY and age > c.settings.ns(OLD_REJECT_S):
+                c.counters["old rejects"] += 1          # the market has moved on: the engine must not answer it with a new price
+                reason = Reason.END_VENUE
+            c.report(state_event(c.stamp(), order, state, reason, created=belief["status"] != "sent" or state.executed > 0))
             return
         if order & 15 == Role.ROLE_ENTRY:
             self.stops.on_entry(order, state)
@@ -344,9 +352,18 @@ class Requests:
 
     def doubtable(self, order: int, belief: dict[str, Any]) -> int:
         """From when on an answer that does not have the order may say something. Answers are late in a storm; what was alive a moment ago is."""
-        if belief["status"] == "sent" or belief["asked"]:
+        if belief["status"] == "sent":
             return self.expiry(belief["ts_asked"])
-        return max(self.c.now, self._seen.get(order, belief["ts_asked"]) + self.c.settings.ns(self.c.settings.stale_s))
+        alive = max(self.c.now, self._seen.get(order, belief["ts_asked"]) + self.c.settings.ns(self.c.settings.stale_s))
+        return max(alive, self.expiry(belief["ts_asked"])) if belief["asked"] else alive
+
+    def decidable(self, flight: Flight) -> int:
+        """The same of a request under way. What the venue took, or showed a moment ago, is rather missing from an answer that is late than not
+        there. (A close may be sent twice: it can only reduce.)"""
+        known = max(flight.accepted if flight.action == Action.ACTION_CREATE else 0, self._seen.get(flight.id, 0))
+        if not known or flight.role == Role.ROLE_CLOSE:
+            return flight.expires
+        return max(flight.expires, known + self.c.settings.ns(self.c.settings.stale_s))
 
     def on_absent(self, order: int, venue_ns: int) -> None:
         """The venue has been asked twice, after the last moment at which it could have been taken: there is no such order."""
