@@ -148,7 +148,7 @@ def load_run(folder: str | Path) -> Run:
                         f"0 to {len(instruments) - 1}, as run.json lists {len(instruments)} instruments",
                         "run.json and audit.bin are of different runs")
     first, last = (int(audit["ts"].min()), int(audit["ts"].max())) if len(audit) else (0, 0)
-    started = int(_number(folder / "run.json", meta, "started_ns") or first)
-    speed = _number(folder / "run.json", meta, "speed") or 1.0
+    started_ns, ended_ns, speed = (_number(folder / "run.json", meta, key) for key in ("started_ns", "ended_ns", "speed"))
+    started = int(started_ns or first)
     return Run(folder=folder, meta=meta, audit=audit, instruments=instruments, truth=_truth(folder / "truth.json"), started_ns=started,
-               ended_ns=max(int(_number(folder / "run.json", meta, "ended_ns")), last, started), speed=speed, symbols=tuple(i.symbol for i in instruments))
+               ended_ns=max(int(ended_ns), last, started), speed=speed or 1.0, symbols=tuple(i.symbol for i in instruments))
