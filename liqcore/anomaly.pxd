@@ -32,7 +32,5 @@ cdef void anomaly_uncertain(anomaly_t* d, int64_t until) noexcept nogil
 cdef class Anomaly(Detector):
     cdef anomaly_config_t g
     cdef anomaly_t* of
-    cdef int count
     cdef int baseline
     cdef int min_segments
-    cdef readonly dict parameters

@@ -8,7 +8,7 @@ from liqcore.event cimport *
 from liqcore.instrument cimport Instrument
 from liqcore.zscore cimport segz_free, segz_init, segz_load, segz_save, segz_value
 
-from liqcore.parameters import Parameter, settled
+from liqcore.parameters import Parameter
 from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-anomaly-1\n"
@@ -95,15 +95,11 @@ cdef class Anomaly(Detector):
     """
 
     def __init__(self, str name="anomaly", **parameters):
-        if self.of != NULL:
-            raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
-        p = settled("anomaly", PARAMETERS, parameters)
+        p = self.settle("anomaly", name, PARAMETERS, parameters)
         for low, high in (("z_normal", "z_min"), ("min_segments", "baseline")):
             if p[low] > p[high]:
                 raise ValueError(f"detector anomaly, {low}: expected at most {high} ({p[high]}), got {p[low]}")
-        self.name = name
         self.wants = 1 << <int> LIQUIDATION
-        self.parameters = p
         self.window_ns = round(p["segment_s"] * 1e9)
         self.baseline, self.min_segments = p["baseline"], p["min_segments"]
         self.g = anomaly_config_t(z_min=p["z_min"], z_normal=p["z_normal"], purity=p["purity"], floor_usd=p["floor_usd"],
@@ -117,8 +113,7 @@ cdef class Anomaly(Detector):
 
     cdef int open_c(self, tuple instruments) except -1:
         cdef int n
-        if self.of != NULL:
-            raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
+        self.claim()
         self.of = <anomaly_t*> states_alloc(len(instruments), sizeof(anomaly_t))
         for n in range(len(instruments)):
             segz_init(&self.of[n].s.z, self.g.segment_ns, self.baseline, self.min_segments)
@@ -160,9 +155,3 @@ cdef class Anomaly(Detector):
         memcpy(&d.s.cut, <const char*> <bytes> parts[6], 1)
         d.e.instrument = n
         return 0
-
-    def as_dict(self) -> dict:
-        return {"kind": "anomaly", "name": self.name, **self.parameters}
-
-    def __repr__(self):
-        return f"Anomaly({self.name!r}, " + ", ".join(f"{k}={v!r}" for k, v in self.parameters.items()) + ")"

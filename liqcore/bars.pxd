@@ -17,4 +17,3 @@ ctypedef struct bars_t:
 cdef class Bars(Detector):
     cdef int64_t period_ns
     cdef bars_t* of
-    cdef readonly dict parameters

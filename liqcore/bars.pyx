@@ -7,7 +7,7 @@ from liqcore.episode cimport *
 from liqcore.event cimport *
 from liqcore.instrument cimport Instrument
 
-from liqcore.parameters import Parameter, settled
+from liqcore.parameters import Parameter
 from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-bars-1\n"
@@ -23,12 +23,8 @@ cdef class Bars(Detector):
     """
 
     def __init__(self, str name="bars", **parameters):
-        if self.of != NULL:
-            raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
-        p = settled("bars", PARAMETERS, parameters)
-        self.name = name
+        p = self.settle("bars", name, PARAMETERS, parameters)
         self.wants = 1 << <int> LIQUIDATION | 1 << <int> TICKER
-        self.parameters = p
         self.period_ns = self.window_ns = round(p["period_s"] * 1e9)
 
     def __dealloc__(self):
@@ -36,8 +32,7 @@ cdef class Bars(Detector):
 
     cdef int open_c(self, tuple instruments) except -1:
         cdef int n
-        if self.of != NULL:
-            raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
+        self.claim()
         self.of = <bars_t*> states_alloc(len(instruments), sizeof(bars_t))
         for n in range(len(instruments)):
             episode_reset(&self.of[n].e, n, SIGNAL_CENSORED if (<Instrument> instruments[n]).c.completeness == COMPLETENESS_CENSORED else 0)
@@ -83,9 +78,3 @@ cdef class Bars(Detector):
         memcpy(&self.of[n], <const char*> <bytes> parts[0], sizeof(bars_t))
         self.of[n].e.instrument = n
         return 0
-
-    def as_dict(self) -> dict:
-        return {"kind": "bars", "name": self.name, **self.parameters}
-
-    def __repr__(self):
-        return f"Bars({self.name!r}, period_s={self.parameters['period_s']!r})"

@@ -8,6 +8,8 @@ from liqcore.instrument cimport lots_of, price_of, qty_of, ticks_of
 from liqcore.slot cimport *
 from liqcore.terms cimport bracket_prices, stop_price, target_price, trail_stop
 
+cdef int64_t LATE_NS = 60000000000         # a fill that is older than that when it is heard of
+
 cdef void audit_state(slot_t* s, const instrument_t* i, uint8_t reason, int64_t now, Outbox out) noexcept nogil:
     cdef audit_t* a = out.audit.put(now, AUDIT_BRACKET, reason, s.state, s.instrument, s.spec.side, s.entry.id)
     cdef int64_t deadline = bracket_deadline(s, out)
@@ -87,9 +89,16 @@ cdef inline int64_t left_to_close(const slot_t* s, int64_t now, Outbox out) noex
     return slot_position(s) - unheard(&s.stop, now, out) - unheard(&s.target, now, out) - unheard(&s.close, now, out)
 
 
+cdef inline int64_t target_ticks(const slot_t* s) noexcept nogil:
+    """The take-profit's price, from the average that was paid."""
+    return target_price(s.spec.side, <int64_t> (s.entry_value / s.entered + 0.5), s.spec.take_profit, s.reference)
+
+
 cdef inline bint target_misfits(const slot_t* s) noexcept nogil:
-    """It rests, nothing is on its way to it, and it is not of the size of the position."""
-    return s.target.status == O_LIVE and s.target.asked == ASKED_NOTHING and s.target.qty - s.target.filled != slot_position(s)
+    """It rests, nothing is on its way to it, and it is not of the size of the position, or not where the average of a market entry's fills wants it
+    (a limit's fills have one price)."""
+    return s.target.status == O_LIVE and s.target.asked == ASKED_NOTHING and (
+        s.target.qty - s.target.filled != slot_position(s) or (s.spec.entry_type == ORDER_MARKET and s.target.price != target_ticks(s)))
 
 
 cdef void settle_position(slot_t* s, const instrument_t* i, int64_t position, int64_t now, Outbox out) noexcept nogil:
@@ -105,7 +114,7 @@ cdef void settle_position(slot_t* s, const instrument_t* i, int64_t position, in
                 alarm(s, ALARM_STUCK, qty_of(i, position), ATTEMPTS_MAX, s.close.id, now, out)
             elif s.close.attempt == 255:
                 s.close.attempt = ATTEMPTS_MAX + 1      # two hours of refusals: ids start again, a position is never abandoned
-            s.close.qty = left_to_close(s, now, out)
+            s.close.qty = min(left_to_close(s, now, out), i.lots_max)      # the venue may take less at once than when it was entered
             s.close.price = 0
             ask_create(s, &s.close, ROLE_CLOSE, i, ORDER_MARKET, REDUCE_ONLY, exit_side, 0, now, out)
         return
@@ -116,7 +125,7 @@ cdef void settle_position(slot_t* s, const instrument_t* i, int64_t position, in
             return
         if s.target.attempt < ATTEMPTS_MAX:
             s.target.qty = position
-            s.target.price = target_price(s.spec.side, <int64_t> (s.entry_value / s.entered + 0.5), s.spec.take_profit, s.reference)
+            s.target.price = target_ticks(s)
             ask_create(s, &s.target, ROLE_TARGET, i, ORDER_LIMIT, REDUCE_ONLY if s.target_taker else REDUCE_ONLY | POST_ONLY, exit_side, 0,
                        now, out)
         elif s.target.attempt == ATTEMPTS_MAX:
@@ -125,6 +134,7 @@ cdef void settle_position(slot_t* s, const instrument_t* i, int64_t position, in
     elif target_misfits(s) and now >= s.target.not_before:
         s.target.before = s.target.qty
         s.target.qty = s.target.filled + position
+        s.target.price = target_ticks(s)
         s.target.asked = ASKED_AMEND
         out.ask(now, s, &s.target, i, ACTION_AMEND, ORDER_LIMIT, REDUCE_ONLY, exit_side, 0)
 
@@ -170,7 +180,7 @@ cdef void move_stop(slot_t* s, const instrument_t* i, int64_t price, int64_t now
     """A stop never loosens: max() for a long, min() for a short."""
     if (price - s.stop.price) * s.spec.side <= 0 or s.stop.status != O_LIVE or s.stop.asked != ASKED_NOTHING or now < s.stop.not_before:
         return
-    if s.stop.fired:
+    if s.stop.fired or slot_position(s) < 0:       # more exits than entries so far: there is nothing to protect
         return
     s.stop.before = s.stop.price
     s.stop.price = price
@@ -202,13 +212,15 @@ cdef void remember(slot_t* s, int64_t key) noexcept nogil:
     s.executions_count += 1
 
 
-cdef void on_entry_fill(slot_t* s, const instrument_t* i, int64_t ticks, int64_t lots, bint maker, int64_t now, Outbox out) noexcept nogil:
+cdef void on_entry_fill(slot_t* s, const instrument_t* i, const event_t* e, int64_t ticks, int64_t lots, bint maker, int64_t now,
+                        Outbox out) noexcept nogil:
     cdef bint first = s.entered == 0
     s.entered += lots
     s.entry_value += <double> ticks * <double> lots
     if first:
         s.ts_open = now
-        s.hold_deadline = now + s.spec.max_hold_ns
+        # one that was heard of late (a restart, an outage of the venue) has been held since its own time; else that is the line's latency only
+        s.hold_deadline = (e.ts_event if now - e.ts_event > LATE_NS else now) + s.spec.max_hold_ns
         s.best = ticks
         s.entry_maker = maker
     else:
@@ -285,7 +297,7 @@ cdef int on_fill(slot_t* s, const event_t* e, const instrument_t* i, order_t* o,
             o.status = O_ENDED
             o.unknown = 0
     if role == ROLE_ENTRY:
-        on_entry_fill(s, i, ticks, lots, maker, now, out)
+        on_entry_fill(s, i, e, ticks, lots, maker, now, out)
     else:
         s.exited += lots
         s.exit_value += <double> ticks * <double> lots

@@ -95,7 +95,6 @@ cdef class CascadeDetector(Detector):
     cdef AuditRing audit         # where large liquidations and lapsed cascades are said; None = nowhere
     cdef cascade_t* c            # per instrument
     cdef instrument_t* inst
-    cdef int count
     cdef int place               # in the engine, from 1
     cdef void audit_large(self, const cascade_t* c, const event_t* e, double notional) noexcept nogil
     cdef void audit_lapsed(self, const cascade_t* c, int64_t now) noexcept nogil

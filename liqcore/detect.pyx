@@ -330,10 +330,9 @@ cdef class CascadeDetector(Detector):
             config = CascadeConfig(**settings)
         elif not isinstance(config, CascadeConfig):
             raise TypeError(f"config: expected a liqcore.CascadeConfig, got {type(config).__name__}")
-        if self.c != NULL:
-            raise RuntimeError("CascadeDetector.__init__ called on a detector that is in an engine")
+        self.settle("cascade", name, (), {})
         self.config = config
-        self.name = name
+        self.parameters = config.as_dict()
         self.wants = 1 << LIQUIDATION
         self.window_ns = self.config.c.window_ns
 
@@ -347,8 +346,7 @@ cdef class CascadeDetector(Detector):
 
     cdef int open_c(self, tuple instruments) except -1:
         cdef int n
-        if self.c != NULL:
-            raise RuntimeError(f"detector {self.name!r}: is in an engine already; make another one")
+        self.claim()
         self.inst = <instrument_t*> calloc(len(instruments), sizeof(instrument_t))
         self.c = <cascade_t*> calloc(len(instruments), sizeof(cascade_t))
         if self.inst == NULL or self.c == NULL:
@@ -412,7 +410,3 @@ cdef class CascadeDetector(Detector):
         if not 0 <= n < self.count:
             raise IndexError(f"instrument {n}: expected 0 to {self.count - 1}")
         return cascade_threshold(&self.c[n], &self.config.c)
-
-    def as_dict(self) -> dict:
-        """Everything that recreates it: registry.make_detector(**d.as_dict())."""
-        return {"kind": "cascade", "name": self.name} | self.config.as_dict()

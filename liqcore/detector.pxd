@@ -17,13 +17,20 @@ cdef enum:
     SIGNALS_MAX = 4          # room that a caller of push_c and timer_c gives
 
 cdef class Detector:
+    cdef readonly str kind   # what registry.make_detector calls it
     cdef readonly str name   # unique in an engine; presets, policies and reports call it so
+    cdef readonly dict parameters    # by name, settled: given or default
     cdef readonly uint32_t wants     # one bit (1 << Kind) for each kind of event it looks at
     cdef readonly int64_t window_ns  # how far back it looks: for so long after a gap its signals are UNCERTAIN; 60 s unless a subclass says otherwise
+    cdef int32_t count       # instruments that it serves; 0 before open_c
+    cdef bint claimed
+    cdef dict settle(self, str kind, str name, tuple table, dict given)
+    cdef int claim(self) except -1
     cdef int open_c(self, tuple instruments) except -1
     cdef int push_c(self, const event_t* e, double notional, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil
     cdef int timer_c(self, int32_t n, int64_t now, signal_t* out) noexcept nogil
     cdef int64_t deadline_c(self, int32_t n) noexcept nogil
     cdef void uncertain_c(self, int32_t n, int64_t until) noexcept nogil
+    cdef int64_t dropped_c(self, int32_t n) noexcept nogil
     cdef bytes save_c(self, int32_t n)
     cdef int load_c(self, int32_t n, bytes data) except -1

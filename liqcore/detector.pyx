@@ -1,5 +1,7 @@
 """The base class of detectors: see detector.pxd."""
 
+from liqcore.parameters import settled
+
 
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 
@@ -11,11 +13,27 @@ cdef class Detector:
     """
 
     def __cinit__(self, *args, **kwargs):
-        self.name = ""
+        self.kind = self.name = ""
+        self.parameters = {}
         self.window_ns = 60000000000
 
+    cdef dict settle(self, str kind, str name, tuple table, dict given):
+        """For __init__: take the name and the parameters, which are returned; ValueError that names the one that is wrong."""
+        if self.claimed:
+            raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
+        self.parameters = settled(kind, table, given)
+        self.kind, self.name = kind, name
+        return self.parameters
+
+    cdef int claim(self) except -1:
+        """For open_c, before it allocates."""
+        if self.claimed:
+            raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
+        self.claimed = True
+        return 0
+
     cdef int open_c(self, tuple instruments) except -1:
-        """Allocate the state of these liqcore.Instruments; afterwards nothing is allocated."""
+        """Allocate the state of these liqcore.Instruments; afterwards nothing is allocated. `count` says whose state stands."""
         raise NotImplementedError(f"{type(self).__name__}: a detector overrides open_c")
 
     cdef int push_c(self, const event_t* e, double notional, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil:
@@ -35,6 +53,10 @@ cdef class Detector:
         window_ns, NEVER while the feed is down."""
         pass
 
+    cdef int64_t dropped_c(self, int32_t n) noexcept nogil:
+        """Of instrument n: see `dropped`."""
+        return 0
+
     cdef bytes save_c(self, int32_t n):
         return b""
 
@@ -46,8 +68,15 @@ cdef class Detector:
     def dropped(self) -> int:
         """Liquidations, of all instruments, that gave way to newer ones before their time because a window was full: its sums and counts were bounds
         from below. Not 0 = raise `window_events`. Always 0 of kinds without a window of liquidations."""
-        return 0
+        cdef int32_t n
+        cdef int64_t total = 0
+        for n in range(self.count):
+            total += self.dropped_c(n)
+        return total
 
     def as_dict(self) -> dict:
         """Everything that recreates it: registry.make_detector(**d.as_dict())."""
-        raise NotImplementedError(f"{type(self).__name__}: a detector overrides as_dict")
+        return {"kind": self.kind, "name": self.name, **self.parameters}
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.name!r}" + "".join(f", {k}={v!r}" for k, v in self.parameters.items()) + ")"

@@ -38,5 +38,3 @@ cdef void dollar_uncertain(dollar_t* d, int64_t until) noexcept nogil
 cdef class Dollar(Detector):
     cdef dollar_config_t g
     cdef dollar_t* of
-    cdef int count
-    cdef readonly dict parameters

@@ -10,7 +10,7 @@ from liqcore.instrument cimport Instrument
 from liqcore.window cimport (window_advance, window_free, window_init, window_load, window_long, window_next_expiry, window_push, window_save,
                              window_short)
 
-from liqcore.parameters import Parameter, power_of_two, settled
+from liqcore.parameters import Parameter, power_of_two
 from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-dollar-1\n"
@@ -166,13 +166,9 @@ cdef class Dollar(Detector):
     """
 
     def __init__(self, str name="dollar", **parameters):
-        if self.of != NULL:
-            raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
-        p = settled("dollar", PARAMETERS, parameters)
+        p = self.settle("dollar", name, PARAMETERS, parameters)
         power_of_two("dollar", "window_events", p)
-        self.name = name
         self.wants = 1 << <int> LIQUIDATION
-        self.parameters = p
         self.window_ns = round(p["window_s"] * 1e9)
         self.g = dollar_config_t(min_usd=p["min_usd"], trigger_usd=p["trigger_usd"], rearm=p["rearm"], fall=p["fall"],
                                  window_ns=round(p["window_s"] * 1e9), silence_ns=round(p["silence_s"] * 1e9))
@@ -186,8 +182,7 @@ cdef class Dollar(Detector):
     cdef int open_c(self, tuple instruments) except -1:
         cdef int n, i
         cdef uint8_t flags
-        if self.of != NULL:
-            raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
+        self.claim()
         self.of = <dollar_t*> states_alloc(len(instruments), sizeof(dollar_t))
         for n in range(len(instruments)):
             window_init(&self.of[n].w, self.g.window_ns, self.parameters["window_events"])
@@ -229,17 +224,5 @@ cdef class Dollar(Detector):
             d.lanes[i].e.instrument = n
         return 0
 
-    @property
-    def dropped(self) -> int:
-        """See Detector.dropped."""
-        cdef int n
-        cdef int64_t total = 0
-        for n in range(self.count):
-            total += self.of[n].w.dropped
-        return total
-
-    def as_dict(self) -> dict:
-        return {"kind": "dollar", "name": self.name, **self.parameters}
-
-    def __repr__(self):
-        return f"Dollar({self.name!r}, " + ", ".join(f"{k}={v!r}" for k, v in self.parameters.items()) + ")"
+    cdef int64_t dropped_c(self, int32_t n) noexcept nogil:
+        return self.of[n].w.dropped

@@ -25,12 +25,10 @@ ctypedef struct excited_t:
     int32_t sequence
 
 cdef class Excited(Detector):
-    cdef readonly dict parameters
     cdef readonly Hawkes kernel      # None before the detector serves an engine
     cdef excited_config_t g
     cdef hawkes_plan_t plan
     cdef excited_t* of
-    cdef int count
     cdef object shape                # HawkesConfig
     cdef double statistic(self, int32_t n, int side, int64_t now) noexcept nogil
     cdef int speak(self, int32_t n, int k, int64_t now, int phase, int flags, double value, void* out) noexcept nogil

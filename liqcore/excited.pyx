@@ -9,7 +9,7 @@ from liqcore.event cimport *
 from liqcore.hawkes cimport BRANCHING_COUNTS, BRANCHING_FIT, HawkesConfig, hawkes_plan
 from liqcore.instrument cimport Instrument
 
-from liqcore.parameters import Parameter, settled
+from liqcore.parameters import Parameter
 from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-excited-1\n"
@@ -55,18 +55,14 @@ cdef class Excited(Detector):
     """
 
     def __init__(self, str name="hawkes", **parameters):
-        if self.of != NULL:
-            raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
-        p = settled("hawkes", PARAMETERS, parameters)
+        p = self.settle("hawkes", name, PARAMETERS, parameters)
         if p["back"] > p["times"]:
             raise ValueError(f"detector hawkes, back: expected at most times ({p['times']:g}), got {p['back']!r}")
         try:
             self.shape = HawkesConfig(**{k: v for k, v in p.items() if k not in _OWN})
         except ValueError as why:
             raise ValueError(f"detector hawkes, {why}") from None
-        self.name = name
         self.wants = 1 << <int> LIQUIDATION
-        self.parameters = p
         self.window_ns = round(max(p["horizon_s"], 10.0 * p["slow_s"]) * 1e9)      # what came before has no say any more
         self.g = excited_config_t(times=p["times"], back=p["back"], percentile=p["percentile"], floor_usd=p["floor_usd"],
                                   check_ns=round(p["check_s"] * 1e9), estimate=BRANCHING_FIT if p["estimate"] == "fit" else BRANCHING_COUNTS)
@@ -77,8 +73,7 @@ cdef class Excited(Detector):
 
     cdef int open_c(self, tuple instruments) except -1:
         cdef int n, k
-        if self.of != NULL:
-            raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
+        self.claim()
         venues = sorted({i.venue for i in instruments})
         self.kernel = Hawkes([venues.index(i.venue) for i in instruments], self.shape)
         self.of = <excited_t*> states_alloc(len(instruments), sizeof(excited_t))
@@ -180,9 +175,3 @@ cdef class Excited(Detector):
         for k in range(2):
             self.of[n].side[k].instrument = n
         return 0
-
-    def as_dict(self) -> dict:
-        return {"kind": "hawkes", "name": self.name, **self.parameters}
-
-    def __repr__(self):
-        return f"Excited({self.name!r}, " + ", ".join(f"{k}={v!r}" for k, v in self.parameters.items()) + ")"

@@ -371,24 +371,33 @@ cdef class Guard:
     def snapshot(self) -> bytes:
         """What must survive the process: the latch, entries off, the entries of the last minute, what was sent of each instrument. Not the limits,
         not the budget of the last second."""
-        symbols = ",".join(i.symbol for i in self.instruments).encode()
-        return pack(SNAPSHOT_NAME, [symbols, (<char*> &self.state)[:sizeof(guard_state_t)],
+        return pack(SNAPSHOT_NAME, [",".join(self._names()).encode(), (<char*> &self.state)[:sizeof(guard_state_t)],
                                     (<char*> self.tracks)[:self.count * sizeof(guard_track_t)]])
 
     def restore(self, bytes data):
-        """Take up what snapshot() left; instruments may have been added at the end. ValueError, and nothing changed, for others or damage."""
-        cdef int n
+        """Take up what snapshot() left. Instruments are matched by name: new ones begin empty, what was sent of one that is gone counts no more (a
+        contract with an open trade cannot be taken out, see the state image). ValueError, and nothing changed, for damage."""
+        cdef int n, k
+        cdef bytes rows
         parts = unpack(SNAPSHOT_NAME, data, "guard")
         if len(parts) != 3 or <size_t> len(parts[1]) != sizeof(guard_state_t) or len(parts[2]) % sizeof(guard_track_t):
             raise ValueError("guard snapshot: not one of this version of liqcore")
-        then, ours = parts[0].decode().split(","), [i.symbol for i in self.instruments]
-        if then != ours[:len(then)] or <size_t> len(parts[2]) != len(then) * sizeof(guard_track_t):
-            raise ValueError(f"guard snapshot: taken with the instruments {', '.join(then)}, found {', '.join(ours)}")
+        then, rows = parts[0].decode().split(","), parts[2]
+        if <size_t> len(rows) != len(then) * sizeof(guard_track_t):
+            raise ValueError(f"guard snapshot: {len(then)} names for {len(rows) // sizeof(guard_track_t)} instruments")
+        places = {name: k for k, name in enumerate(then)}
         memcpy(&self.state, <const char*> <bytes> parts[1], sizeof(guard_state_t))
         memset(self.tracks, 0, self.count * sizeof(guard_track_t))
-        memcpy(self.tracks, <const char*> <bytes> parts[2], len(parts[2]))
         self.active_count = 0
-        for n in range(self.count):
+        for n, name in enumerate(self._names()):
+            if name not in places:
+                continue
+            k = places[name]
+            self.tracks[n] = (<const guard_track_t*> <const char*> rows)[k]
             if self.tracks[n].notional > 0.0:
                 self.active[self.active_count] = n
                 self.active_count += 1
+
+    def _names(self) -> list:
+        """As snapshots call the instruments; no two alike (a symbol may be traded at several venues)."""
+        return [i.key for i in self.instruments]

@@ -31,5 +31,3 @@ cdef void imbalance_uncertain(imbalance_t* d, int64_t until) noexcept nogil
 cdef class Imbalance(Detector):
     cdef imbalance_config_t g
     cdef imbalance_t* of
-    cdef int count
-    cdef readonly dict parameters

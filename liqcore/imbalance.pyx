@@ -9,7 +9,7 @@ from liqcore.instrument cimport Instrument
 from liqcore.window cimport (window_advance, window_count, window_free, window_init, window_load, window_long, window_next_expiry, window_push,
                              window_save, window_short, window_total)
 
-from liqcore.parameters import Parameter, power_of_two, settled
+from liqcore.parameters import Parameter, power_of_two
 from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-imbalance-1\n"
@@ -104,17 +104,13 @@ cdef class Imbalance(Detector):
     """
 
     def __init__(self, str name="imbalance", **parameters):
-        if self.of != NULL:
-            raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
-        p = settled("imbalance", PARAMETERS, parameters)
+        p = self.settle("imbalance", name, PARAMETERS, parameters)
         power_of_two("imbalance", "window_events", p)
         if p["normal"] > p["share"]:
             raise ValueError(f"detector imbalance, normal: expected at most share ({p['share']}), got {p['normal']}")
         if p["min_events"] > p["window_events"]:
             raise ValueError(f"detector imbalance, min_events: expected at most window_events ({p['window_events']}), got {p['min_events']}")
-        self.name = name
         self.wants = 1 << <int> LIQUIDATION
-        self.parameters = p
         self.window_ns = round(p["window_s"] * 1e9)
         self.g = imbalance_config_t(share=p["share"], normal=p["normal"], floor_usd=p["floor_usd"], window_ns=round(p["window_s"] * 1e9),
                                     min_events=p["min_events"])
@@ -127,8 +123,7 @@ cdef class Imbalance(Detector):
 
     cdef int open_c(self, tuple instruments) except -1:
         cdef int n
-        if self.of != NULL:
-            raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
+        self.claim()
         self.of = <imbalance_t*> states_alloc(len(instruments), sizeof(imbalance_t))
         for n in range(len(instruments)):
             window_init(&self.of[n].w, self.g.window_ns, self.parameters["window_events"])
@@ -163,17 +158,5 @@ cdef class Imbalance(Detector):
         d.e.instrument = n
         return 0
 
-    @property
-    def dropped(self) -> int:
-        """See Detector.dropped."""
-        cdef int n
-        cdef int64_t total = 0
-        for n in range(self.count):
-            total += self.of[n].w.dropped
-        return total
-
-    def as_dict(self) -> dict:
-        return {"kind": "imbalance", "name": self.name, **self.parameters}
-
-    def __repr__(self):
-        return f"Imbalance({self.name!r}, " + ", ".join(f"{k}={v!r}" for k, v in self.parameters.items()) + ")"
+    cdef int64_t dropped_c(self, int32_t n) noexcept nogil:
+        return self.of[n].w.dropped

@@ -32,7 +32,5 @@ cdef void rate_uncertain(rate_t* d, int64_t until) noexcept nogil
 cdef class Rate(Detector):
     cdef rate_config_t g
     cdef rate_t* of
-    cdef int count
     cdef int baseline
     cdef int min_segments
-    cdef readonly dict parameters

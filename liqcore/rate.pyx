@@ -10,7 +10,7 @@ from liqcore.window cimport (window_advance, window_count, window_free, window_i
                              window_save, window_short, window_total)
 from liqcore.zscore cimport segz_free, segz_init, segz_load, segz_save
 
-from liqcore.parameters import Parameter, power_of_two, settled
+from liqcore.parameters import Parameter, power_of_two
 from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-rate-1\n"
@@ -108,16 +108,12 @@ cdef class Rate(Detector):
     """
 
     def __init__(self, str name="rate", **parameters):
-        if self.of != NULL:
-            raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
-        p = settled("rate", PARAMETERS, parameters)
+        p = self.settle("rate", name, PARAMETERS, parameters)
         power_of_two("rate", "window_events", p)
         for low, high in (("sigma_normal", "sigma"), ("min_segments", "baseline")):
             if p[low] > p[high]:
                 raise ValueError(f"detector rate, {low}: expected at most {high} ({p[high]}), got {p[low]}")
-        self.name = name
         self.wants = 1 << <int> LIQUIDATION
-        self.parameters = p
         self.window_ns = round(p["window_s"] * 1e9)
         self.baseline, self.min_segments = p["baseline"], p["min_segments"]
         self.g = rate_config_t(sigma=p["sigma"], sigma_normal=p["sigma_normal"], per_minute=60.0 / p["window_s"],
@@ -132,8 +128,7 @@ cdef class Rate(Detector):
 
     cdef int open_c(self, tuple instruments) except -1:
         cdef int n
-        if self.of != NULL:
-            raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
+        self.claim()
         self.of = <rate_t*> states_alloc(len(instruments), sizeof(rate_t))
         for n in range(len(instruments)):
             self.count = n + 1
@@ -179,17 +174,5 @@ cdef class Rate(Detector):
         d.e.instrument = n
         return 0
 
-    @property
-    def dropped(self) -> int:
-        """See Detector.dropped."""
-        cdef int n
-        cdef int64_t total = 0
-        for n in range(self.count):
-            total += self.of[n].w.dropped
-        return total
-
-    def as_dict(self) -> dict:
-        return {"kind": "rate", "name": self.name, **self.parameters}
-
-    def __repr__(self):
-        return f"Rate({self.name!r}, " + ", ".join(f"{k}={v!r}" for k, v in self.parameters.items()) + ")"
+    cdef int64_t dropped_c(self, int32_t n) noexcept nogil:
+        return self.of[n].w.dropped

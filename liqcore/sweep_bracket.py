@@ -21,6 +21,7 @@ from liqcore.sweep_state import (
     ENTRY,
     EXECUTIONS_MAX,
     FILL,
+    LATE_NS,
     LIVE,
     NEVER,
     NEW,
@@ -224,7 +225,7 @@ def _hear_fill(g, p, s, o, asked, e):
         return
     if s.entered == 0:
         s.ts_open = s.now
-        s.hold_deadline = s.now + p.max_hold_ns
+        s.hold_deadline = s.now + p.max_hold_ns - (g.ack_latency if g.ack_latency > LATE_NS else 0)
         s.best = e.price
         s.entry_maker = e.maker
     elif not e.maker:

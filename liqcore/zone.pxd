@@ -37,11 +37,9 @@ ctypedef struct standing_t:      # plain: a snapshot is a copy
     int32_t inside           # the last trade was in a zone
 
 cdef class Zone(Detector):
-    cdef readonly dict parameters
     cdef zone_config_t g
     cdef DensityConfig cells
     cdef density_t* density
     cdef standing_t* of
-    cdef int count
     cdef int look(self, int32_t n, int64_t now, double price, uint8_t flags, signal_t* out) noexcept nogil
     cdef int leave(self, int32_t n, int64_t now, double verdict, uint8_t flags, signal_t* out) noexcept nogil

@@ -10,7 +10,7 @@ from liqcore.episode cimport episode_begin, episode_reset, episode_see, episode_
 from liqcore.event cimport *
 from liqcore.instrument cimport Instrument
 
-from liqcore.parameters import Parameter, settled
+from liqcore.parameters import Parameter
 from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-zone-1\n"
@@ -45,17 +45,13 @@ cdef class Zone(Detector):
     """
 
     def __init__(self, str name="zone", **parameters):
-        if self.of != NULL:
-            raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
-        p = settled("zone", PARAMETERS, parameters)
+        p = self.settle("zone", name, PARAMETERS, parameters)
         try:
             self.cells = DensityConfig(step=p["step"], bin_bps=p["bin_bps"], cells=p["cells"], half_life_s=p["half_life_s"], quantile=p["quantile"],
                                        floor=p["floor_usd"], refresh_s=p["refresh_s"], occupied_min=p["occupied_min"])
         except ValueError as why:
             raise ValueError(f"detector zone, {why}") from None
-        self.name = name
         self.wants = 1 << <int> LIQUIDATION | 1 << <int> TRADE
-        self.parameters = p
         self.g = zone_config_t(leave=1.0 + p["leave_bps"] / 1e4, cascade_share=p["cascade_share"], zone_usd=p["zone_usd"],
                                away_ns=round(p["away_s"] * 1e9), stay_ns=round(p["stay_s"] * 1e9), any_side=p["sides"] == "any")
 
@@ -68,8 +64,7 @@ cdef class Zone(Detector):
 
     cdef int open_c(self, tuple instruments) except -1:
         cdef int n
-        if self.of != NULL:
-            raise RuntimeError(f"detector {self.name}: it already serves an engine; make another one")
+        self.claim()
         self.of = <standing_t*> states_alloc(len(instruments), sizeof(standing_t))
         self.density = <density_t*> states_alloc(len(instruments), sizeof(density_t))
         for n in range(len(instruments)):
@@ -164,9 +159,3 @@ cdef class Zone(Detector):
         memcpy(&self.of[n], <const char*> <bytes> parts[0], sizeof(standing_t))
         self.of[n].e.instrument = n
         return 0
-
-    def as_dict(self) -> dict:
-        return {"kind": "zone", "name": self.name, **self.parameters}
-
-    def __repr__(self):
-        return f"Zone({self.name!r}, " + ", ".join(f"{k}={v!r}" for k, v in self.parameters.items()) + ")"

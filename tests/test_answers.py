@@ -109,7 +109,7 @@ def test_misuse_is_named():
         lc.Engine(["A"], lc.CascadeConfig(), detectors=[lc.CascadeDetector()])
     used = lc.CascadeDetector()
     lc.Engine(["A"], detectors=[used])
-    with pytest.raises(RuntimeError, match="in an engine already"):
+    with pytest.raises(RuntimeError, match="already serves"):
         lc.Engine(["A"], detectors=[used])
     with pytest.raises(ValueError, match="different Policy objects"):
         same = Script()

@@ -137,6 +137,43 @@ def test_entry_target_stop_sizes(side):
 
 
 @both
+def test_the_target_of_a_market_entry_counts_from_the_average_of_its_fills(side):
+    """S3-10a: stop and take-profit from avg_price. A market order that eats into the book fills at several prices; the target is asked for at the
+    first of them and follows the average, as the stop does; a stop's rule of never loosening is not its."""
+    desk = Desk(side, price=100.0, entry="market", entry_offset=0, stop_loss="0.008", take_profit="0.02")
+    entry, = desk.liquidate()
+    desk.order(entry.id, NEW)
+    desk.order(entry.stop_id, NEW)
+    target, = desk.fill(entry.id, 100.0, entry.qty / 2, maker=False)
+    assert target.price == pytest.approx(100.0 + side * 2.0)
+    desk.fill(entry.id, 100.0 + side * 1.0, entry.qty / 2, maker=False)          # a worse price
+    amend, = desk.order(target.id, NEW)
+    assert (amend.id, amend.qty, amend.price) == (target.id, pytest.approx(entry.qty), pytest.approx(102.51 if side > 0 else 97.51))
+    assert desk.order(target.id, NEW) == []                                      # as wanted: nothing more is asked
+    desk.fill(target.id, amend.price, entry.qty)
+    trade, = desk.kinds(AuditKind.AUDIT_TRADE)
+    assert trade["reason"] == lc.Reason.END_TARGET and trade["x"][3] == pytest.approx(entry.qty * abs(amend.price - (100.0 + side * 0.5)))
+
+
+@both
+@pytest.mark.parametrize(("heard_after_s", "closes_after_s"), [(50.0, 600.0), (400.0, 200.0), (3000.0, 0.0)])
+def test_max_hold_of_a_fill_that_was_heard_of_late_counts_from_the_fill(side, heard_after_s, closes_after_s):
+    """S2-10b after a restart or an outage: the position has been held since its fill, not since we heard of it."""
+    desk = Desk(side, entry_ttl_s=86_400, max_hold_s=600)
+    entry, = desk.liquidate()
+    desk.order(entry.id, NEW)
+    desk.order(entry.stop_id, NEW)
+    filled = desk.now
+    desk.wait(heard_after_s)
+    desk.fill(entry.id, entry.price, entry.qty, ts=filled)
+    if closes_after_s:
+        assert CLOSE not in [r.role for r in desk.wait(closes_after_s - 1.0)] and desk.state == STATE.BRACKET_HOLDING
+    closing = desk.wait(1.0)
+    assert [(r.role, r.qty) for r in closing if r.role == CLOSE] == [(CLOSE, pytest.approx(entry.qty))]
+    assert desk.engine.bracket(0)["end"] == lc.Reason.END_MAX_HOLD
+
+
+@both
 def test_fill_reported_after_the_cancel(side):
     """CANCELLED overtakes the FILL that came before it at the venue: nobody is reported flat early (part 6)."""
     desk = Desk(side, entry_ttl_s=10)

@@ -116,6 +116,8 @@ def test_wallets():
 
 
 def test_a_bad_row_does_not_take_the_good_ones_along():
+    report = read(af.frame("order", af.ORDER | {"qty": ".1", "leavesQty": ".1"}, af.ORDER | {"qty": "."}))
+    assert [state.qty for state in report.orders] == [0.1] and report.refused == 1
     report = read(af.frame("execution", af.EXECUTION, af.EXECUTION | {"execPrice": "NaN"}, af.EXECUTION | {"execId": "z"}))
     assert report.kind == ReportKind.EXECUTIONS and [e.id for e in report.executions] == [af.EXECUTION["execId"], "z"]
     assert report.refused == 1 and report.reason == "bad number" and "execPrice" in report.detail

@@ -5,9 +5,12 @@ import hashlib
 import io
 import json
 import logging
+import os
 import pickle
+import subprocess
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -196,3 +199,17 @@ def test_no_keys_at_all_is_none():
 def test_without_the_keyring_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "keyring", None)
     assert find_keys("testnet", {}) is None
+
+
+def test_a_process_that_knows_a_secret_leaves_no_core_dump():
+    """A crash would have written the whole memory, keys included, beside the run."""
+    resource = pytest.importorskip("resource")
+    code = ("import resource, sys; resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2); "
+            "from liqshell.keys import load_keys; load_keys('demo', {'LIQCORE_API_KEY': 'k' * 20, 'LIQCORE_API_SECRET': 's' * 30}); "
+            "print(resource.getrlimit(resource.RLIMIT_CORE)[0])")
+    if resource.getrlimit(resource.RLIMIT_CORE)[1] == 0:
+        pytest.skip("core dumps are forbidden here already")
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
+                          env=os.environ | {"PYTHONPATH": f"{root}:{root / 'pysrc'}"})
+    assert done.stdout == "0\n", done.stderr

@@ -15,13 +15,11 @@ from pathlib import Path
 import account_frames as af
 import pytest
 from aiohttp import web
-
-from liqcore.instrument import Instrument
 from liqshell import log
 from liqshell.config import load, loads
-from liqshell.doctor import examine, gather, limits_in_words
+from liqshell.doctor import checks, examine, facts, gather, limits_in_words
 from liqshell.doctor.checks import config_hash
-from liqshell.doctor.facts import Disk, Facts, Sample, offset
+from liqshell.doctor.facts import Disk, Facts, Sample, is_secure, offset
 from liqshell.doctor.folder import StateFolder, read_state
 from liqshell.doctor.words import dead_man, exposure
 from liqshell.state.control import Control, Kill
@@ -32,6 +30,8 @@ from liqshell.state.sheet import state_folder
 from liqshell.venues.bybit_answers import AccountInfo, FeeRate, KeyInfo
 from liqshell.venues.bybit_signing import Keys
 from liqshell.venues.reports import OrderState, Position, Standing, Wallet
+
+from liqcore.instrument import Instrument
 
 ROOT = Path(__file__).parents[1]
 KEY, SECRET = "Zk3xCanaryKey09aQp", "cAnArYsEcReT0123456789abcdefABCDEF77"
@@ -130,6 +130,22 @@ def test_each_fault_is_found_and_only_it(changes, check, verdict):
 def test_on_paper_the_account_only_warns(changes):
     found = verdicts(healthy(**changes), live=False)
     assert "fail" not in found.values() and "warn" in found.values()
+
+
+@pytest.mark.parametrize(("policy", "limits", "limit"), [("notional = 30000", "", "order_notional_max (25,000)"), ("notional = 20000", "exposure_max = 15000", "exposure_max (15,000)"),
+                                                         ("equity_share = 2.0", "leverage_max = 1", "leverage_max (10,000)")])
+def test_a_trade_that_the_limits_would_always_refuse_is_found(policy, limits, limit):
+    """Risk refuses an order above a limit, it does not make it smaller."""
+    found = [c for c in examine(loads(f"{CONFIG}[policy]\n{policy}\n[limits]\n{limits}\n"), healthy()) if c.id == "symbols"]
+    assert {check.verdict for check in found} == {"fail"} and all(limit in check.text for check in found)
+
+
+def test_another_venue_is_said_not_to_be_known(tmp_path):
+    text = f"[run]\nout = '{tmp_path}'\n[feed]\nvenue = 'okx'\nsymbols = ['ETH-USDT-SWAP']\nrest = 'http://127.0.0.1:1'\nws = 'ws://127.0.0.1:1'\n"
+    assert (facts := asyncio.run(gather(loads(text), Keys(KEY, SECRET)))).disks and facts.state is not None and not facts.samples
+    for live, verdict in ((True, "fail"), (False, "warn")):
+        found = {check.id: check for check in examine(loads(text), facts, live=live)}
+        assert found["venue"].verdict == verdict and "knows Bybit's REST only, not that of okx" in found["venue"].text and "limits" in found
 
 
 def test_liquidation_before_the_stop_is_found_in_isolated_margin():
@@ -333,6 +349,15 @@ def test_without_keys_nothing_private_is_asked(tmp_path):
     venue = LoopbackVenue()
     _, said = ask(venue, tmp_path, keys=False)
     assert said["keys"].startswith("fail") and not [path for _, path, _ in venue.asked if not path.startswith(("/v5/market/", "/emulator/"))]
+
+
+def test_nothing_is_signed_for_an_address_that_is_not_encrypted(tmp_path, monkeypatch):
+    assert [is_secure(a) for a in ("https://a.b", "http://localhost:80", "http://[::1]:1", "http://a.b", "http://127.evil.example")] == [True] * 3 + [False] * 2
+    for module in (checks, facts):
+        monkeypatch.setattr(module, "is_secure", lambda rest: False)
+    _, said = ask(venue := LoopbackVenue(), tmp_path)
+    assert said["transport"].startswith("fail") and "clock" in said and "keys" not in said
+    assert not [path for _, path, _ in venue.asked if not path.startswith(("/v5/market/", "/emulator/"))]
 
 
 @pytest.mark.parametrize("answer", [lambda: web.Response(status=502, text="<html>"), lambda: web.Response(text="{}"), lambda: web.Response(body=b"\xff" * 9),

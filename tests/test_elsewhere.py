@@ -220,3 +220,14 @@ def test_an_exchange_that_cannot_is_refused():
             return {}
     with pytest.raises(VenueError, match="cannot cancelOrder, fetchOpenOrders, fetchMyTrades, fetchPositions, fetchBalance"):
         asyncio.run(Exchange(Poor(), [BTC], "r", lambda: 0).open())
+
+
+def test_kill_asks_no_other_venue_in_the_language_of_bybit(tmp_path, monkeypatch, capsys):
+    """It sent signed Bybit calls to Binance, and reported that the key was refused."""
+    from liqshell.commands.kill import kill
+    from liqshell.state.control import Control, Kill
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.toml").write_text('[feed]\nvenue = "binance"\nrest = "http://127.0.0.1:9"\nws = "ws://127.0.0.1:9"\nsymbols = ["ETHUSDT"]\n')
+    assert kill(tmp_path / "my.toml") == 1
+    assert "speaks to Bybit only" in capsys.readouterr().err and Control(tmp_path / "runs/state/my").kill == Kill.KILLED

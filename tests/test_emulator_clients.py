@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -15,9 +16,16 @@ from account_client import AccountClient, trade
 from emulator_client import ALL, SYMBOLS, Client, drain, talk
 
 from liqshell.clock import Clock
+from liqshell.emulator import server
+from liqshell.emulator.candles import Candles
+from liqshell.emulator.contracts import contracts_of
+from liqshell.emulator.faults import damaged
 from liqshell.emulator.market import Market, Parameters
+from liqshell.emulator.options import feed_of
 from liqshell.emulator.server import Config, serve
+from liqshell.emulator.state import SymbolState
 from liqshell.emulator.synthetic import SyntheticFeed
+from liqshell.emulator.tape import TapeFeed
 from liqshell.errors import DataError
 
 ROOT = Path(__file__).parents[1]
@@ -120,3 +128,94 @@ def test_command_prints_one_json_line_and_ends_on_sigterm() -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def damaged_recording(folder: Path) -> Path:
+    """The half minute again, as it is recorded while a fault damages frames."""
+    path, frames = recording(folder)
+    random_ = random.Random(2)
+    out = []
+    for number, frame in enumerate(frames):
+        raw = json.dumps(frame, separators=(",", ":")).encode()
+        found = [raw, damaged(raw, random_), raw.replace(b'"v":"', b'"v":"NaN'), raw.replace(b'"p":"', b'"p":"-'), raw.replace(b'"data":{', b'"data":{"b":5,"u":"x",'),
+                 raw.replace(b'Price":"', b'Price":"6x'), raw.replace(b'"S":"Buy"', b'"S":null').replace(b'"seq":', b'"seq":"",'), raw.replace(b'"data":', b'"data":0,"was":')]
+        for one in found:
+            try:
+                body = json.loads(one)
+            except (json.JSONDecodeError, RecursionError):
+                continue
+            stamp = 1_772_629_200_000 + number
+            out.append(json.dumps({"ts": stamp, "ts_recv": stamp * 1_000_000, "exchange": "bybit", "source": "ws", "stream": frame["topic"],
+                                   "symbol": "", "result": body}, separators=(",", ":")))
+    with gzip.open(path, "wt") as file:
+        file.write("\n".join(out) + "\n")
+    return path
+
+
+def test_damaged_frames_of_a_recording_are_sent_but_teach_nothing(tmp_path: Path) -> None:
+    """They used to end the market: the emulator stood still for ever."""
+    feed = TapeFeed([damaged_recording(tmp_path)])
+    assert set(feed.states) == set(SYMBOLS)
+    feed.wanted.update(ALL)
+    feed.taps.append(lambda rows: None)
+    sent = feed.until(feed.start_ns + 3_600 * 10**9)
+    assert feed.next_ns is None and feed.damaged > 100 and len(sent) > feed.damaged
+    for state in feed.states.values():
+        assert len(state.trades) > 10 and all(float(p) > 0.0 < float(v) for _, _, v, p, _, _ in state.trades)
+        assert float(state.ticker["markPrice"]) > 0.0 and float(state.bid[0]) < float(state.ask[0])
+
+
+def test_a_part_of_a_recording(tmp_path: Path) -> None:
+    path, _ = recording(tmp_path)
+    feed = feed_of(Config(from_=(str(path),), symbols=("SOLUSDT",), hours=10 / 3600))
+    feed.wanted.update(set(ALL) & feed.topics)
+    sent = feed.until(feed.start_ns + 3_600 * 10**9)
+    assert list(feed.states) == ["SOLUSDT"] and {frame.topic.rpartition(".")[2] for frame in sent} == {"SOLUSDT"} and feed.next_ns is None
+    stamps = [json.loads(frame.payload)["ts"] for frame in sent]
+    assert 8_000 < stamps[-1] - feed.start_ns / 1e6 < 10_100
+    with pytest.raises(ValueError, match="the recording has BTCUSDT, SOLUSDT; asked for XRPUSDT"):
+        feed_of(Config(from_=(str(path),), symbols=("XRPUSDT",)))
+
+
+def test_a_market_that_fails_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must not stand still, looking alive."""
+    def broken(self: SyntheticFeed, now_ns: int) -> list:
+        raise ZeroDivisionError("broken on purpose")
+    monkeypatch.setattr(SyntheticFeed, "until", broken)
+
+    async def run() -> None:
+        async with asyncio.timeout(30.0):
+            await server._main(Config(symbols=("BTCUSDT",), parameters={"warmup_hours": 0.1}))
+    with pytest.raises(ZeroDivisionError, match="on purpose"):
+        asyncio.run(run())
+
+
+def test_candles() -> None:
+    """One frame a second, and the whole candle once its time is over: what was traded in it."""
+    async def conversation(client: Client) -> None:
+        await client.subscribe(["kline.1.BTCUSDT", "publicTrade.BTCUSDT"])
+        done = await client.next(lambda frame: frame.get("topic") == "kline.1.BTCUSDT" and frame["data"][0]["confirm"])
+        first = done["data"][0]["end"]
+        done = await client.next(lambda frame: frame.get("topic") == "kline.1.BTCUSDT" and frame["data"][0]["confirm"])
+        bar = done["data"][0]
+        assert set(bar) == {"start", "end", "interval", "open", "close", "high", "low", "volume", "turnover", "confirm", "timestamp"}
+        assert done["type"] == "snapshot" and bar["start"] == first + 1 and bar["end"] == bar["start"] + 59_999 and bar["interval"] == "1"
+        rows = [row for frame in client.frames if frame.get("topic") == "publicTrade.BTCUSDT" for row in frame["data"]
+                if bar["start"] <= row["T"] <= bar["end"]]
+        prices = [float(row["p"]) for row in rows]
+        assert [float(bar[name]) for name in ("open", "high", "low", "close")] == [prices[0], max(prices), min(prices), prices[-1]]
+        assert abs(float(bar["volume"]) - sum(float(row["v"]) for row in rows)) < 1e-6
+        unconfirmed = [frame["data"][0] for frame in client.frames if frame.get("topic") == "kline.1.BTCUSDT" and not frame["data"][0]["confirm"]]
+        assert 10 < sum(one["start"] == bar["start"] for one in unconfirmed) <= 62
+        assert not (await client.request({"op": "subscribe", "args": ["kline.7.BTCUSDT"]}))["success"]
+    talk(conversation, speed=20.0)
+
+
+def test_a_minute_without_trades_has_a_flat_candle() -> None:
+    state = SymbolState(contracts_of(("BTCUSDT",))[0])
+    candles, topic, start = Candles({"BTCUSDT": state}), "kline.1.BTCUSDT", 1_772_629_200_000
+    assert candles.frames({topic}, start) == [] and candles.first_frame(topic, start) is None
+    state.on_trade(start + 10, "Buy", "0.500", "68000.00", "u", 1)
+    seen = [json.loads(frame.payload)["data"][0] for now in range(start + 500, start + 180_500, 500) for frame in candles.frames({topic}, now)]
+    assert [(bar["start"], bar["open"], bar["close"], bar["volume"]) for bar in seen if bar["confirm"]] == [
+        (start, "68000.00", "68000.00", "0.500"), (start + 60_000, "68000.00", "68000.00", "0.000"), (start + 120_000, "68000.00", "68000.00", "0.000")]

@@ -1,11 +1,13 @@
 """The account side of the emulated venue without sockets: who may, in which shape, how often."""
 
+import hashlib
+import hmac
 import json
 
 import pytest
 from desk_client import ENTRY, MARKET, MS, NS, SYMBOLS, DeskClient, sign
 
-from liqshell.emulator.desk import Ending, Response
+from liqshell.emulator.desk import Ending, Request, Response
 
 
 def test_auth_takes_expiry_as_number_and_text_and_refuses_the_rest() -> None:
@@ -205,3 +207,42 @@ def test_the_same_seed_says_the_same_to_the_byte() -> None:
             client.wait(0.05)
         return [what for _, _, what in client.said]
     assert run() == run()
+
+
+def test_a_batch_that_is_too_large_is_refused_as_a_whole() -> None:
+    """Not cut at the rate limit first: the venue looks at the request before it counts its orders."""
+    client = DeskClient()
+    trade = client.open("/v5/trade")
+    orders = [{"symbol": "BTCUSDT", **ENTRY, "orderLinkId": f"big-{k}"} for k in range(21)]
+    reply = client.ask(trade, {"reqId": "big", "op": "order.create-batch", "header": {"X-BAPI-TIMESTAMP": str(client.utc_ms())},
+                               "args": [{"category": "linear", "request": orders}]})
+    assert reply["retCode"] == 10001 and client.orders() == []
+    assert client.rest("POST", "/v5/order/create-batch", {"category": "linear", "request": orders})["retCode"] == 10001 and client.orders() == []
+
+
+def test_bytes_that_are_no_text_are_answered() -> None:
+    client = DeskClient()
+    body = '{"category":"linear","symbol":"\udcff"}'
+    stamp = str(client.utc_ms())
+    right = hmac.new(client.key.secret.encode(), f"{stamp}{client.key.key}5000{body}".encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
+
+    def ask(method: str, path: str, query: str = "", **headers: str) -> tuple[int, bytes]:
+        made = {"X-BAPI-API-KEY": client.key.key, "X-BAPI-TIMESTAMP": stamp, "X-BAPI-RECV-WINDOW": "5000", **headers}
+        client.tickets += 1
+        client.desk.request(client.tickets, Request(method, path, query, body.encode("utf-8", "surrogateescape"), made), client.now)
+        answer = next(what for what in client.wait() if isinstance(what, Response))
+        return answer.status, answer.body
+    for sign_, code in ((right, 10001), ("0" * 64, 10004), ("\udcff", 10004)):
+        status, answer = ask("POST", "/v5/order/create", **{"X-BAPI-SIGN": sign_})
+        assert status == 200 and json.loads(answer)["retCode"] == code
+    assert ask("GET", "/v5/market/tickers", "category=linear&symbol=\udcff")[0] == 400
+    assert ask("GET", "/v5/market/\udcff")[0] == 400
+
+
+def test_a_halt_that_names_no_symbol_is_about_all() -> None:
+    client = DeskClient({"kind": "halt", "duration_s": 5})
+    trade = client.open("/v5/trade")
+    assert [client.order(trade, "create", **{**ENTRY, "symbol": symbol, "price": price})["retCode"] for symbol, price in
+            (("BTCUSDT", "67900.0"), ("ETHUSDT", "1990.00"))] == [110074, 110074]
+    client.wait(6.0)
+    assert client.order(trade, "create", **ENTRY)["retCode"] == 0

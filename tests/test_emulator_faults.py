@@ -143,7 +143,9 @@ def test_a_client_that_does_not_read_is_cut_off() -> None:
 
 def test_bad_faults_and_configurations() -> None:
     for spec, words in (({"kind": "explode"}, "unknown fault"), ({"at_s": 1}, "needs a kind"), ({"kind": "drop", "when": 1}, "an object"),
-                        ({"kind": "drop", "at_s": 1, "on_cascade": 2}, "not both"), ({"kind": "drop", "at_s": "x"}, "must be a number")):
+                        ({"kind": "drop", "at_s": 1, "on_cascade": 2}, "not both"), ({"kind": "drop", "at_s": "x"}, "must be a number"),
+                        ({"kind": "lose_private", "topic": "orders"}, "topic must be one of order, execution"),
+                        ({"kind": "http_error", "code": 500.5}, "code must be a whole number"), ({"kind": "halt", "symbol": 1}, "must be a text")):
         with pytest.raises(ValueError, match=words):
             Fault.of(spec)
     with pytest.raises(ValueError, match="loopback"):

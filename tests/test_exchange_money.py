@@ -63,6 +63,7 @@ def test_funding(side, rate):
     floor.hear()
     row = floor.rows["execution"][-1]
     assert row["execType"] == "Funding" and float(row["execFee"]) == pytest.approx(paid) and row["execQty"] == "2" and row["orderLinkId"] == ""
+    assert float(row["feeRate"]) * float(row["execValue"]) == pytest.approx(paid) and row["side"] == floor.open
     floor.exchange.advance(T0 + 21 * HOUR)                             # two more are due
     assert floor.truth["balance"] == pytest.approx(before - 3 * paid)
     floor.now = T0 + 21 * HOUR
@@ -295,7 +296,7 @@ class Books(RuleBasedStateMachine):
         for row in self.executions:
             money += float(row["execPnl"]) - float(row["execFee"])
             if row["execType"] != "Funding":
-                idx = row["positionIdx"]
+                idx = self.account.orders[row["orderId"]].idx
                 lots[idx] = lots.get(idx, 0.0) + float(row["execQty"]) * (1 if row["side"] == "Buy" else -1)
         assert {k: round(v, 6) for k, v in lots.items() if abs(v) > 1e-9} == {k: round(v, 6) for k, v in self.size().items()}
         assert abs(self.equity + money - truth["balance"]) < 1e-6 * (1 + len(self.executions))
@@ -352,3 +353,26 @@ class Books(RuleBasedStateMachine):
 
 TestBooks = Books.TestCase
 TestBooks.settings = settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@both
+def test_the_liquidation_price_of_a_hedge(side):
+    """Both sides move with one mark; "" where no mark within the contract's prices liquidates."""
+    floor = Floor(side, equity=2000.0)
+    floor.post("/v5/position/switch-mode", mode=3)
+    mine, other = (1, 2) if side == LONG else (2, 1)
+    floor.create(qty="3", positionIdx=mine)
+    alone = float(floor.rows["position"][-1]["liqPrice"])
+    assert floor.create(floor.close, qty="1", positionIdx=other)[0] == 0
+    rows = {row["positionIdx"]: row for row in floor.get("/v5/position/list")["list"]}
+    level = float(rows[mine]["liqPrice"])
+    assert (alone - level) * side > 200.0 and rows[other]["liqPrice"] == "", "a third of it is hedged; the hedge itself gains by that move"
+    for mark in (level + 1.0 * side, level - 1.0 * side):
+        floor.put(kind=Kind.TICKER, price=mark)
+        assert floor.account.liquidating == (mark == level - 1.0 * side)
+
+
+def test_a_liquidation_price_beyond_the_highest_price_is_none():
+    floor = Floor(SHORT, equity=100_000.0)
+    floor.enter("1")
+    assert floor.rows["position"][-1]["liqPrice"] == "" and floor.rows["position"][-1]["size"] == "1"

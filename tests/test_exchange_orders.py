@@ -122,7 +122,7 @@ def test_a_closed_position_takes_its_reduce_only_orders_along(side):
         _, stop = floor.create(floor.close, triggerPrice=floor.text(2450.0), triggerDirection=2 if side == LONG else 1, reduceOnly=True)
         floor.create(floor.close, qty="1", reduceOnly=True)
         assert floor.held == 0.0 and floor.states(target) == ["New", "Cancelled"]
-        assert floor.states(stop) == (["Untriggered"] if survives else ["Untriggered", "Cancelled"])
+        assert floor.states(stop) == (["Untriggered"] if survives else ["Untriggered", "Deactivated"])
         if survives:                                                  # and finds nothing when its time comes
             floor.trade(2449.0)
             floor.hear()

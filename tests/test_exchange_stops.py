@@ -217,3 +217,16 @@ def test_a_market_stop_whose_cap_is_passed_leaves_the_position_open(side):
     floor.hear()
     assert floor.held == 1.0 and floor.kind("StopLoss")["orderStatus"] == "Cancelled" and floor.truth["positions"]["ETHUSDT", 0]["stop_qty"] == 0.0
     assert floor.get("/v5/position/list")["list"][0]["stopLoss"] == ""
+
+
+@both
+def test_the_two_stops_of_a_pair_end_together(side):
+    """As on the real venue: cancelling one of a pair that came with an entry takes the other one along."""
+    floor = Floor(side)
+    floor.create(stopLoss=floor.text(2490.0), takeProfit=floor.text(2510.0), tpslMode="Partial")
+    target = floor.kind("PartialTakeProfit")
+    assert floor.ask("order.cancel", orderId=target["orderId"])[0] == 0
+    assert floor.truth["orders"] == [] and floor.held == 1.0
+    assert {floor.kind(kind)["orderStatus"] for kind in ("PartialTakeProfit", "PartialStopLoss")} == {"Deactivated"}
+    assert floor.ask("order.cancel", orderId=floor.kind("PartialStopLoss")["orderId"])[0] == 110001
+    assert floor.rows["position"][-1]["tpslMode"] == "Full"

@@ -8,10 +8,13 @@ from gateway_rig import PRICE, Rig, at_rest
 from liqshell.gateway.bybit import BybitPort
 from liqshell.gateway.channels import Stage
 from liqshell.gateway.effects import Answer, Channel
+from liqshell.gateway.inflight import Flight
+from liqshell.gateway.inflight import Stage as Known
 from liqshell.gateway.port import Word
 from liqshell.venues.bybit_signing import Keys
 
 import liqcore as lc
+from liqcore.event import Action
 
 
 def first_login(rig, channel, refusal):
@@ -103,3 +106,16 @@ def test_an_exit_does_not_wait_behind_a_ban_while_the_order_socket_is_up(side):
     at_rest(rig)
     creates = [m["args"][0]["orderLinkId"] for m in rig.orders if m["op"] == "order.create"]
     assert len(creates) == len(set(creates)) and not rig.counts["/v5/order/create"], "sent twice"
+
+
+@both
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_reply_that_names_nothing_may_be_that_of_an_earlier_request(side, earlier):
+    """It was taken for the refusal of the only order that waited, though the reply to another was overdue."""
+    rig = Rig(side)
+    rig.on_request = lambda op, message: not op.startswith("order.")
+    rig.enter(wait_s=0.05)
+    if earlier:
+        rig.gateway.requests.flights.add(Flight(7 << 12 | 4, int(Action.ACTION_CANCEL), 5, None, rig.now, rig.now + lc.SECOND, Known.UNKNOWN))
+    rig.frame(Channel.ORDERS, {"retCode": 10001, "retMsg": "?", "op": "order.create", "connId": "c"})
+    assert (rig.state() == lc.BracketState.BRACKET_FLAT) != earlier and bool(rig.order_of(1) and rig.order_of(1)["unknown"]) == earlier

@@ -68,6 +68,20 @@ def test_a_full_queue_drops_and_says_so():
     assert not calls and dropped == [QUEUE_MAX, QUEUE_MAX + 1, QUEUE_MAX + 2] and b.waiting == QUEUE_MAX
 
 
+def test_in_a_full_queue_what_protects_takes_the_place_of_what_only_watches():
+    """A thousand questions of a start, held up by a block, left no place for a stop."""
+    b, calls = budget(order=1.0)
+    dropped = []
+    b.block(100 * S)
+    for n in range(QUEUE_MAX):
+        b.submit(ask(), lambda answer: None, 0, Urgency.WATCH if n else Urgency.ASK, on_dropped=lambda n=n: dropped.append(n))
+    for n in (-1, -2):
+        b.submit(ask(path="/stop"), lambda answer: None, 0, Urgency.SAVE, on_dropped=lambda n=n: dropped.append(n))
+    assert dropped == [QUEUE_MAX - 1, QUEUE_MAX - 2] and b.waiting == QUEUE_MAX
+    b.pump(101 * S)
+    assert [call.path for call in calls] == ["/stop"]
+
+
 def test_what_is_no_longer_wanted_or_too_late_is_not_sent():
     b, calls = budget()
     dropped = []

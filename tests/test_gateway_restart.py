@@ -146,3 +146,26 @@ def test_funding_from_before_the_first_start_is_in_the_equity_already(side, paid
     old.append(later | {"execTime": str(rig.now // MS)})
     rig.wait(61.0)
     assert rig.engine.account.equity == 100_000.0 - paid and len(rig.reports(Kind.FUNDING)) == 1
+
+
+@both
+def test_a_lost_bracket_at_no_price_gets_its_stop_as_soon_as_there_is_one(side):
+    """The venue left mark and average price empty: the gateway raised, with a position without a stop."""
+    rig = Rig(side)
+    rig.enter()
+    rig.fill_entry()
+    take_stop_away(rig)
+    other = reborn(rig, run="test1111c3d4", store=MemoryStore(), wait_s=0.0)
+
+    def empty(call, answer):
+        if call.path.endswith("position/list"):
+            for row in answer["result"]["list"]:
+                row["markPrice"] = row["avgPrice"] = ""
+        return answer
+
+    other.alter_answer = empty
+    other.wait(5.0)
+    assert "lost bracket" in other.alarms() and not other.truth()[1]
+    other.alter_answer = lambda call, answer: answer
+    other.wait(5.0)
+    assert other.truth()[1] > 0.0

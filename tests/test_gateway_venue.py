@@ -7,6 +7,7 @@ from desk import LONG, SHORT, both
 from gateway_rig import SYMBOL, Rig, S, at_rest, take_profit, take_stop_away
 from liqshell.gateway.effects import Answer, Channel, Level
 
+import liqcore as lc
 from liqcore.event import Role
 
 ENTRY, STOP, TARGET, CLOSE = Role.ROLE_ENTRY, Role.ROLE_STOP, Role.ROLE_TARGET, Role.ROLE_CLOSE
@@ -249,3 +250,69 @@ def test_no_frame_raises(raw):
     assert not rig.gates()
 
 
+
+
+@both
+def test_an_order_that_was_accepted_is_not_absent_because_answers_are_late(side):
+    """Accepted, its reports lost, and REST 12 s behind: it was believed never to have arrived, while it rested."""
+    rig = Rig(side)
+    rig.on_push = lambda topic, rows: False
+    rig.exchange.stale_ns = 12 * S
+    rig.enter()
+    for _ in range(40):
+        rig.wait(0.5)
+        assert rig.state() == lc.BracketState.BRACKET_ENTERING and len(rig.live()) == 1, rig.notices[-3:]
+    assert rig.order_of(ENTRY)["status"] == "live" and not any(n.kind == "absent" for n in rig.notices)
+
+
+@both
+def test_an_order_seen_alive_a_moment_ago_is_not_gone_because_answers_are_late(side):
+    """Its cancel was lost on the way, and REST shows a time before it was made."""
+    rig = Rig(side)
+    rig.wait(20.0)
+    rig.enter()
+    assert rig.order_of(ENTRY)["status"] == "live"
+    rig.on_push = lambda topic, rows: False
+    rig.exchange.stale_ns = 12 * S
+    rig.on_request = lambda op, message: op != "order.cancel"
+    rig.alter_answer = lambda call, answer: answer
+    rig.engine.on_control(rig.now, lc.Control.CONTROL_HALT)
+    rig.dispatch.pump(rig.now)
+    rig.gateway.collect(rig.now)
+    for _ in range(48):
+        rig.wait(0.25)
+        assert len(rig.live()) == 1 and rig.state() != lc.BracketState.BRACKET_FLAT, [n.text for n in rig.notices[-3:]]
+    rig.on_request = lambda op, message: True
+    rig.wait(60.0)
+    at_rest(rig)
+
+
+@both
+@pytest.mark.parametrize("by", ["stream", "rest"])
+def test_numbers_that_no_order_of_the_contract_can_have_are_no_news(side, by):
+    """Well-formed and finite; the first of them ended the run with a traceback, whatever was held."""
+    rig = Rig(side)
+    rig.enter()
+    rig.fill_entry()
+    order = {"symbol": SYMBOL, "orderId": "o-9", "orderLinkId": rig.live()[0]["link_id"], "side": "Buy", "orderStatus": "New", "orderType": "Limit",
+             "price": "1e30", "qty": "1", "cumExecQty": "0", "createdTime": "1", "updatedTime": str(rig.now // 10 ** 6 + 900), "category": "linear"}
+    position = {"symbol": SYMBOL, "side": "Buy", "size": "1e30", "positionIdx": 0, "markPrice": "2000", "avgPrice": "2000", "stopLoss": "1",
+                "updatedTime": str(rig.now // 10 ** 6 + 900), "seq": 1, "category": "linear"}
+    execution = {"symbol": SYMBOL, "execId": "x-9", "orderId": "o-9", "side": "Buy", "execType": "Trade", "execPrice": "2000", "execQty": "1e30", "execFee": "0",
+                 "isMaker": False, "seq": 1, "execTime": str(rig.now // 10 ** 6), "category": "linear"}
+    topics = {"order": [order, order | {"qty": "1e30"}, order | {"triggerPrice": "9e39", "stopOrderType": "StopLoss", "orderLinkId": ""}],
+              "position": [position, position | {"size": "1", "stopLoss": "1e30"}, position | {"size": "1", "markPrice": "1e30"}], "execution": [execution]}
+    if by == "stream":
+        for topic, rows in topics.items():
+            for row in rows:
+                rig.frame(Channel.PRIVATE, {"id": "x", "topic": topic, "creationTime": 1, "data": [row]})
+        assert rig.gateway.context.counters["frames not understood"] == 7
+    else:
+        paths = {"/v5/order/realtime": topics["order"], "/v5/position/list": topics["position"], "/v5/execution/list": topics["execution"]}
+        rig.alter_answer = lambda call, answer: answer | {"result": {"list": [paths[call.path][len(rig.calls) % len(paths[call.path])]]}} \
+            if call.path in paths else answer
+        rig.wait(20.0)
+        assert "GATE_RECONCILE" in rig.gates()
+    rig.alter_answer = lambda call, answer: answer
+    rig.wait(60.0)
+    assert rig.held() == rig.truth()[0] != 0.0 and rig.truth()[1] and not rig.gates() and not rig.alarms()

@@ -263,8 +263,30 @@ def test_latches_survive():
     for wrong, words in ((g.snapshot()[:-1], "guard snapshot: truncated"), (b"x", "guard snapshot: not one")):
         with pytest.raises(ValueError, match=words):
             twin.restore(wrong)
-    with pytest.raises(ValueError, match="taken with the instruments A, B, C"):
-        lc.Guard(NAMES[1:]).restore(g.snapshot())
+
+
+def test_latches_survive_another_list_of_contracts():
+    """Symbols may be taken out, added and moved while nothing is open; a start must not fail for it, and what was sent stays with its contract."""
+    limits = {"orders_per_signal_max": 1, "total_notional_max": 9000.0}
+    g = guard(**limits)
+    g.check(request(instrument=0, qty=2), T0, LAST), g.check(request(instrument=2, qty=4, sequence=5), T0, LAST)
+    g.check(request(instrument=2, sequence=5, attempt=1), T0 + 1, LAST)
+    other = lc.Guard([NAMES[2], lc.Instrument("D", tick_size="1", lot_size="1"), NAMES[0]], **(WIDE | limits))
+    other.restore(g.snapshot())
+    assert other.latched == Reason.RISK_PER_SIGNAL
+    assert [other.as_sent(n) for n in range(3)] == [g.as_sent(2), {"sequence": 0, "entries": 0, "requests": 0, "notional": 0.0}, g.as_sent(0)]
+    other.lift()
+    assert other.check(request(instrument=0, sequence=5, attempt=2), T0 + 2, LAST) == refused(Reason.RISK_PER_SIGNAL)
+    other.lift()
+    assert other.check(request(instrument=1, qty=4), T0 + 2, LAST) == refused(Reason.RISK_EXPOSURE)        # 2000 and 4000 were sent
+    less = lc.Guard(NAMES[1:2], **(WIDE | limits))
+    less.restore(g.snapshot())
+    assert less.latched == Reason.RISK_PER_SIGNAL and less.as_sent(0)["notional"] == 0.0
+    twice = [lc.Instrument("A", venue=venue, tick_size="1", lot_size="1") for venue in "xy"]                              # one symbol at two venues
+    one, two = (lc.Guard(twice, **WIDE) for _ in range(2))
+    one.check(request(instrument=1, qty=3), T0, LAST)
+    two.restore(one.snapshot())
+    assert [two.as_sent(n)["notional"] for n in range(2)] == [one.as_sent(n)["notional"] for n in range(2)] and two.as_sent(1)["notional"] > 0.0
 
 
 # ---- the oracle ----

@@ -9,7 +9,8 @@ from desk import Desk, both, limits
 import liqcore as lc
 from liqcore.audit import AuditKind
 from liqcore.risk import LIMIT_NAMES
-from liqshell.limits import GUARD_NAMES, LimitsFile, Reading, plan, read_limits
+from liqshell.limits import GUARD_NAMES, LimitsFile, Reading, apply, plan, read_limits
+from liqshell.state.store import Store
 
 LOWER, HALVES = lc.Control.CONTROL_LOWER, {"positions_max": 2, "orders_per_minute_max": 15, "orders_per_signal_max": 2}
 
@@ -103,3 +104,42 @@ def test_what_is_stricter_is_sent_and_what_is_looser_is_said():
     assert [name for name, _, _ in found.lowered] == ["order_notional_max", "orders_per_minute_max", "weekly_loss_max"]
     assert found.refused == ("limits.exposure_max: 1e+06 is looser than the 100000 in force; it takes a restart",)
     assert set(GUARD_NAMES.values()) <= set(guard.limits_now)
+
+
+class Said:
+    """Effects that keep what they are told."""
+
+    def __init__(self, engine):
+        self.engine, self.notices = engine, []
+
+    def report(self, event):
+        self.engine.run(np.array([event], lc.EVENT_DTYPE))
+
+    def notice(self, notice):
+        self.notices.append(notice.text)
+
+
+def test_a_limit_of_the_last_hop_that_is_stricter_already_is_no_refusal(tmp_path):
+    """The guard counts at most 256 entries a minute: lowering 1000 to 500 is a lowering, and was reported as refused."""
+    engine, guard, store = lc.Engine(["A"], risk=lc.Risk(orders_per_minute_max=1000)), lc.Guard([lc.Instrument("A")], orders_per_minute_max=256), Store(tmp_path)
+    said = Said(engine)
+    apply(Reading({"orders_per_minute_max": 500.0}), engine, guard, store, said, 7, "test")
+    assert said.notices == ["orders_per_minute_max: 1000 -> 500"]
+    apply(Reading({"orders_per_minute_max": 100.0}), engine, guard, store, said, 8, "test")
+    assert said.notices[1:] == ["orders_per_minute_max: 500 -> 100"]
+    assert (engine.risk.limits_now["orders_per_minute_max"], guard.limits_now["orders_per_minute_max"]) == (100, 100)
+    store.close()
+
+
+@pytest.mark.parametrize("name", list(HALVES))
+def test_what_the_configuration_accepts_the_limits_of_the_engine_and_of_the_last_hop_accept(tmp_path, name):
+    """orders_per_signal_max = 5 passed the check of the file, and ended in a traceback."""
+    accepted = []
+    for value in (1, 4, 5, 17, 100, 256, 1024, 1025):
+        write(tmp_path / "fade.toml", f"[limits]\n{name} = {value}\n")
+        if not read_limits(tmp_path / "fade.toml").problems:
+            accepted.append(value)
+            lc.Risk(**{name: value})
+            if name in GUARD_NAMES:
+                lc.Guard([lc.Instrument("A")], **{GUARD_NAMES[name]: min(value, 256)})
+    assert 4 in accepted

@@ -5,18 +5,18 @@ import logging
 
 import numpy as np
 import pytest
-from live_rig import live, trade
-from liqcore.event import REQUEST_DTYPE
 from liqshell.emulator.server import Config, serve
-from liqshell.gateway.effects import Answer, Channel
-from liqshell.state.control import Control, Life
-from liqshell.state.store import Store
-
-import liqcore as lc
 from liqshell.errors import VenueError
+from liqshell.gateway.effects import Answer, Channel
 from liqshell.live import account as live_account
 from liqshell.live import opening
 from liqshell.live.channel import Link
+from liqshell.state.control import Control, Life
+from liqshell.state.store import Store
+from live_rig import live, trade
+
+import liqcore as lc
+from liqcore.event import REQUEST_DTYPE
 
 
 def test_a_defect_in_the_gateway_is_no_good_end(tmp_path, caplog):

@@ -17,6 +17,8 @@ from liqshell.errors import ConfigError, DataError, VenueError
 from liqshell.record import REPORT
 from liqshell.report import make_report
 from liqshell.state.control import Control, Kill
+from liqshell.state.image import IMAGE
+from liqshell.state.image_file import inspect
 from liqshell.state.store import Store
 
 
@@ -232,3 +234,32 @@ def test_a_configuration_without_a_recording_does_not_trade():
     with pytest.raises(ConfigError, match="cannot be replayed"):
         refuse_unsafe(config)
     assert NS == 10**9
+
+
+@pytest.mark.parametrize(("symbols", "wrong"), [(("BTCPERP",), "BTCPERP"), (("ETHUSDT", "ETH-27NOV26", "USDTPERP"), "ETH-27NOV26, USDTPERP"),
+                                                (("ETHUSDT", "1000PEPEUSDT", "BTCUSDT-27NOV26"), "")])
+def test_a_contract_of_which_the_account_would_not_be_seen_is_not_traded(symbols, wrong):
+    """Lists of positions and orders are asked for by the coin of settlement: a position in USDC was nowhere, and taken for flat."""
+    from liqshell.live.opening import refuse_unsafe
+
+    config = configuration("http://127.0.0.1:1", "ws://127.0.0.1:1", "runs", symbols)
+    if not wrong:
+        refuse_unsafe(config)
+        return
+    with pytest.raises(ConfigError, match=f"not settled in USDT: {wrong}"):
+        refuse_unsafe(config)
+
+
+def test_a_good_end_does_not_make_a_lasting_halt_of_that_of_a_day(tmp_path):
+    """Ctrl-C while the day's loss limit had latched: the next start found a halt of an operator, which midnight does not lift."""
+    async def lower(session):
+        await session.account.ready.wait()
+        now = session.account.now()
+        session.account.report((now, now, 1e-9, 0.0, 0.0, 0.0, 0, -1, int(lc.Kind.CONTROL), 0, int(lc.Limit.LIMIT_DAILY_LOSS),
+                                int(lc.Control.CONTROL_LOWER)))
+
+    session, manifest, audit, verdict, _ = live(tmp_path / "run", 12, speed=120.0, seed=2, during=lower,
+                                             policy="entry_offset = 0\nentry = 'market'\nmax_hold_s = 60\ncooldown_s = 5\n")
+    assert len(requests(audit, Role.ROLE_ENTRY)), "nothing was traded: choose another seed"
+    assert inspect(tmp_path / "state" / "test" / IMAGE)["halted"] == lc.Reason.RISK_DAILY_LOSS
+    assert manifest["ended"] and verdict.identical

@@ -362,6 +362,9 @@ def test_wrong_folders_are_named(folder, tmp_path):
     (few / "run.json").write_text("{")
     with pytest.raises(DataError, match="not JSON"):
         make_report(few)
+    for key, value in (("speed", "fast"), ("started_ns", float("nan")), ("ended_ns", -1)):
+        with pytest.raises(DataError, match=f"run\\.json: {key}: {value!r}; expected a number"):
+            load_run(copy(folder, tmp_path / f"wrong {key}", **{key: value}))
     broken = copy(folder, tmp_path / "broken")
     (broken / "truth.json").write_text('[{"id": 1}]')
     with pytest.raises(DataError, match=r"truth\.json: \[0\].*symbol"):

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -101,6 +102,48 @@ def test_an_entry_known_from_the_image_leaves_before_anything_is_asked(venue, fo
     assert act(folder).clean
     assert ("POST", "/v5/order/cancel") in [(method, path) for _, method, path, _ in sorted(venue.requests)[:3]]
     assert not venue.links
+
+
+@both
+@pytest.mark.parametrize("fills", [False, True])
+def test_an_entry_that_was_on_its_way_when_the_process_died_is_waited_for(venue, tmp_path, side, fills):
+    """It left the process and not yet the network: the venue knows nothing of it when it is asked, and books it a moment later."""
+    Sheet(venue.url, "testnet", "fade", ("ETHUSDT",), recv_window_ms=1000).save(tmp_path)
+    entry = image_of(tmp_path, side, "sent")
+
+    def arrive():
+        venue.ask(bybit_rest.create("ETHUSDT", order_link_id(RUN, entry.id), side, "0.10", f"{entry.price:.2f}", post_only=True))
+        if fills:
+            venue.market(0, entry.price - side)
+    late = threading.Timer(0.7, arrive)
+    late.start()
+    result = act(tmp_path)
+    late.join()
+    assert result.clean and not venue.links - {"StopLoss"}
+    assert len(result.cancelled) == (not fills) and (venue.position()[0], venue.position()[1] > 0.0) == (side * 0.1 * fills, fills)
+
+
+def test_an_entry_that_has_ended_is_not_waited_for(venue, folder):
+    entry = image_of(folder, LONG, "sent")
+    rest_entry(venue, LONG, order_link_id(RUN, entry.id))
+    venue.ask(bybit_rest.cancel("ETHUSDT", order_link_id(RUN, entry.id)))
+    result = act(folder)
+    assert result.clean and result.seconds < 3.0
+
+
+@both
+def test_the_stop_of_a_trade_that_is_over_is_not_that_of_another_position(venue, folder, side):
+    """It may lie beyond the market of today: the venue would refuse it, and the position would be closed for nothing."""
+    desk = Desk(side, ETH, price=2000.0 + side * 200.0)
+    entry = desk.enter()
+    desk.fill(entry.stop_id, entry.stop, entry.qty)
+    image = Image(folder / IMAGE, [ETH], RUN, 0)
+    image.save(desk.engine)
+    image.close()
+    hold(venue, side)
+    result = act(folder)
+    assert result.clean and result.placed and not result.closed
+    assert venue.position() == (side * 0.5, pytest.approx(2000 * (1 - side * 0.005), abs=0.02))
 
 
 @both
@@ -254,6 +297,7 @@ def test_the_command_kills_notes_it_and_stays_until_lifted(venue, folder):
     done = command("--state", folder, "--reason", "looks wrong", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "killed" in done.stdout and "cancelled: ETHUSDT entry" in done.stdout and "stop placed" in done.stdout
+    assert "No live run has used" in done.stderr          # from the wrong folder, a relative [run] out leads elsewhere: what was meant goes on
     assert venue.position()[1] > 0.0
     control = Control(folder)
     assert (control.kill, control.reason) == (Kill.KILLED, "looks wrong") and control.killed_at_ns and control.rescued_at_ns
@@ -262,6 +306,7 @@ def test_the_command_kills_notes_it_and_stays_until_lifted(venue, folder):
     store.close()
     assert command("--state", folder, "--lift", cwd=folder, stdin="yes\n").returncode == 1 and control.kill == Kill.KILLED
     assert command("--state", folder, "--lift", cwd=folder, stdin=f"{folder.name}\n").returncode == 0 and control.kill == Kill.NO
+    assert "No live run has used" not in command("--state", folder, cwd=folder).stderr
     canaries(done.stdout, done.stderr)
     no_canary_in(folder)
 
@@ -295,6 +340,16 @@ def test_whatever_fails_the_switch_is_set_and_no_secret_is_shown(venue, folder, 
         assert Control(folder).kill == Kill.KILLED
     canaries(done.stdout, done.stderr)
     no_canary_in(folder)
+
+
+def test_a_folder_that_cannot_be_written_keeps_nobody_from_the_venue(venue, tmp_path):
+    """Another user's, or a disk that is read-only: it ended in a traceback, with the entries at work."""
+    (tmp_path / "runs").write_text("a file where a folder should be")
+    (tmp_path / "my.toml").write_text(f'[run]\nname = "fade"\n[feed]\nrest = "{venue.url}"\nws = "ws://127.0.0.1:9"\nsymbols = ["ETHUSDT"]\n[policy]\npreset = "fade"\n')
+    rest_entry(venue, LONG, link(1, 5))
+    done = command("my.toml", cwd=tmp_path)
+    assert done.returncode == 1 and "Traceback" not in done.stderr and "THE SWITCH IS NOT SET" in done.stderr, done.stderr
+    assert not venue.links and "cancelled: ETHUSDT entry" in done.stdout
 
 
 def test_the_only_state_folder_is_found_and_two_are_not_guessed(venue, tmp_path):

@@ -21,7 +21,7 @@ from liqshell.state import control as control_module
 from liqshell.state import store as store_module
 from liqshell.state.control import Control, Kill, Life, boot_id, process_start
 from liqshell.state.lock import Lock, holder, is_locked
-from liqshell.state.prefix import is_ours, make_prefix
+from liqshell.state.prefix import is_ours, make_prefix, short_name
 from liqshell.state.sheet import Sheet, state_folder
 from liqshell.state.store import Store
 from liqshell.venues.bybit_orders import order_link_id, parse_order_link_id
@@ -155,10 +155,20 @@ def test_a_longer_name_is_not_a_shorter_one():
     assert not is_ours(make_prefix("fade", 10**18), "fad") and not is_ours(make_prefix("fad", 10**18), "fade") and not is_ours("fade", "fade")
 
 
+def test_long_names_that_begin_alike_are_not_each_other(tmp_path):
+    """Two runs of one account cancelled each other's entries: the prefix knew ten letters."""
+    names = [f"cascade-fade-{asset}" for asset in ("eth", "sol", "btc", "xrp", "doge")]
+    assert len({short_name(name) for name in names}) == 5 and all(len(short_name(name)) == 10 for name in names)
+    for name in names:
+        assert [is_ours(make_prefix(name, 10**18), other) for other in names] == [other == name for other in names]
+        assert short_name(short_name(name)) == short_name(name)
+    assert short_name("eth-one") == "eth_one" and short_name("") == "run"
+
+
 def test_the_sheet_comes_back_and_a_broken_one_is_refused(tmp_path):
     sheet = Sheet("http://127.0.0.1:1", "testnet", "a name.of-mine", ("ETHUSDT", "SOLUSDT"), 0.01)
     sheet.save(tmp_path)
-    assert Sheet.load(tmp_path) == sheet and sheet.name == "a_name_of_"
+    assert Sheet.load(tmp_path) == sheet and sheet.name == short_name("a name.of-mine") and is_ours(make_prefix("a name.of-mine", 10**18), sheet.name)
     for text in ("", "[]", "{}", '{"rest": 1, "environment": "x", "name": "y", "symbols": []}'):
         (tmp_path / "rescue.json").write_text(text)
         with pytest.raises(DataError, match=r"rescue\.json"):
@@ -246,6 +256,18 @@ def test_a_full_disk_delays_nothing_loses_nothing_and_takes_entries_away(tmp_pat
     monkeypatch.setattr(store_module, "free_bytes", lambda _: 499 * 2**20)
     assert "499 MiB free on the disk, at least 500" in store.entries_off()
     store.close()
+
+
+@pytest.mark.parametrize("row", [{"ts_ns": 2**63}, {"text": "\ud83d"}, {"text": object()}])
+def test_a_row_that_cannot_be_written_does_not_keep_the_others_from_the_disk(tmp_path, caplog, row):
+    """It ended the writing thread, and nobody heard of it until 65,536 rows later."""
+    store = Store(tmp_path)
+    store.put("notices", kind="before")
+    store.put("notices", kind="bad", **row)
+    store.put("notices", kind="after")
+    assert store.flush(10.0) and not store.entries_off()
+    assert [found["kind"] for found in store.rows("notices")] == ["before", "after"] and "a row of notices cannot be written" in caplog.text
+    assert store.close()
 
 
 def test_a_queue_that_overflows_is_counted_and_said(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import struct
 import time
 
 import pytest
-from desk import ETH, LONG, NEW, REJECTED, SHORT, T0, Desk, S, both
+from desk import CANCELLED, ETH, LONG, NEW, REJECTED, SHORT, T0, Desk, S, both
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -112,13 +112,20 @@ def test_a_new_image_is_fresh_and_keeps_its_prefix(tmp_path):
 def test_the_guard_keeps_what_it_is_given(tmp_path):
     image = Image(tmp_path / "image.bin", [ETH], RUN, 0)
     assert image.guard == b""
-    for data in (b"first", b"", b"x" * 32768, b"last"):
+    for data in (b"first", b"", b"x" * 262144, b"last"):
         image.save_guard(data)
         assert image.guard == data
-    with pytest.raises(ValueError, match="at most 32768"):
-        image.save_guard(b"x" * 32769)
+    with pytest.raises(ValueError, match="at most 262144"):
+        image.save_guard(b"x" * 262145)
     image.close()
     assert Image(tmp_path / "image.bin", [ETH], RUN, 0).guard == b"last"
+
+
+def test_the_snapshot_of_as_many_contracts_as_can_be_configured_fits_the_state_image(tmp_path):
+    many = [lc.Instrument(f"1000000SYMBOL{n}USDT", venue="bybit") for n in range(1024)]
+    image = Image(tmp_path / "image.bin", many[:1], "fade00000001", 0)
+    image.save_guard(lc.Guard(many).snapshot())
+    assert image.guard == lc.Guard(many).snapshot()
 
 
 # ---- killed processes ----
@@ -316,6 +323,53 @@ def test_one_more_symbol_restores_the_others(tmp_path, side):
     engine = lc.Engine([ETH, BTC])
     assert image.restore(engine)["kept"] == ["SOLUSDT"]
     assert engine.bracket(0) == desk.engine.bracket(0)
+
+
+def earned(folder, side):
+    """An image in which ETH has had a trade that cost something; the equity after it."""
+    desk = Desk(side)
+    entry = desk.enter()
+    desk.fill(entry.stop_id, entry.stop, entry.qty, fee=1.0)
+    desk.order(next(r.id for r in desk.requests if r.role == lc.Role.ROLE_TARGET), CANCELLED, 1)
+    assert desk.state == lc.BracketState.BRACKET_FLAT and desk.engine.account.equity < 99_999.0
+    image = Image(folder / "image.bin", [ETH], RUN, 7)
+    image.save(desk.engine)
+    image.close()
+    return desk.engine.account.equity
+
+
+@both
+def test_what_a_contract_earned_stays_in_the_equity_once_also_when_it_is_taken_out(tmp_path, side):
+    equity = earned(tmp_path, side)
+    for instruments in ([SOL], [SOL], [SOL], [SOL, BTC], [SOL, ETH], [SOL, ETH], [SOL]):
+        image, engine = Image(tmp_path / "image.bin", instruments, "other", 0), lc.Engine(instruments)
+        image.restore(engine)
+        assert engine.account.equity == pytest.approx(equity, abs=1e-9)
+        image.save(engine)
+        image.close()
+
+
+@both
+@pytest.mark.parametrize("equity", [500.0, 1_000_000.0])
+def test_money_that_came_or_went_between_two_runs_counts(tmp_path, side, equity):
+    """Limits are shares of the equity: of what is there, not of what was there. What was lost today stays the same share."""
+    before = earned(tmp_path, side)
+    image, engine = Image(tmp_path / "image.bin", [ETH], "other", 0), lc.Engine([ETH])
+    image.restore(engine, equity)
+    account = engine.account
+    assert account.equity == pytest.approx(equity) and account.day_start_equity == pytest.approx(100_000.0 * equity / before)
+    assert account.week_start_equity == pytest.approx(100_000.0 * equity / before)
+    with pytest.raises(ValueError, match="equity: expected"):
+        image.restore(lc.Engine([ETH]), 0.0)
+
+
+@both
+def test_an_open_trade_keeps_the_equity_that_was_believed(tmp_path, side):
+    """What happened to it meanwhile is still to be reported: it would count twice."""
+    desk = saved(tmp_path, [ETH], side)
+    engine = lc.Engine([ETH])
+    Image(tmp_path / "image.bin", [ETH], "other", 0).restore(engine, 123.0)
+    assert engine.account.equity == desk.engine.account.equity
 
 
 @pytest.mark.parametrize(("instruments", "why"), [

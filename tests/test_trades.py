@@ -243,6 +243,21 @@ def test_a_fill_whose_stop_was_not_confirmed_before_the_kill(side, confirmed):
     assert [r.role for r in sent if r.action == Action.ACTION_CREATE] == ([] if confirmed else [CLOSE])
 
 
+@both
+def test_what_the_venue_no_longer_takes_at_once_is_closed_in_pieces(side):
+    """Venues re-tune their largest orders; a position from before may be above it. A market order above it is refused, however often it is asked."""
+    desk = Survivor(side, max_hold_s=60)
+    held = round(desk.enter().qty, 3)
+    later(desk, 100.0, (lc.Instrument("ETHUSDT", tick_size="0.01", lot_size="0.001", max_qty="0.15"), lc.Instrument("SOLUSDT")))
+    pieces = []
+    while desk.held > 0 and len(pieces) < 9:
+        desk.wait(5.0)
+        close = [r for r in desk.requests if r.role == CLOSE][-1]
+        pieces.append(close.qty)
+        desk.fill(close.id, 2500.0, close.qty, maker=False)
+    assert 0.3 < held < 0.45 and pieces == [0.15, 0.15, pytest.approx(held - 0.3)]
+
+
 def test_instruments_may_be_added_at_the_end_only():
     desk = Survivor(1)
     desk.enter()

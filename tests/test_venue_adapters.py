@@ -128,7 +128,10 @@ def test_binance_instruments():
     one, = page.instruments
     assert (one.key, one.asset, one.tick_size, one.lot_size, one.min_notional, one.multiplier) == (
         "binance_um:1000PEPEUSDT", "PEPE", "0.00001", "1", 5.0, 1.0)
-    assert one.completeness.name == "COMPLETENESS_CENSORED" and page.cursor == ""
+    assert one.completeness.name == "COMPLETENESS_CENSORED" and page.cursor == "" and one.max_lots == 300_000_000
+    market = [*contract()["filters"], {"filterType": "MARKET_LOT_SIZE", "stepSize": "1", "minQty": "1", "maxQty": "40000000"}]
+    small, = binance_instruments.parse_instruments(orjson.dumps({"symbols": [contract(filters=market)]})).instruments
+    assert small.max_lots == 40_000_000                                     # what is entered must be closed by one market order
     assert len(page.refused) == 4 and "coin-margined" in page.refused[-1]
 
 
@@ -139,6 +142,8 @@ def test_okx_instruments_that_cannot_be_used_are_listed():
         good, good | {"instId": "A", "ctVal": ""}, good | {"instId": "B", "state": "suspend"}, good | {"instId": "C", "ctType": "inverse"}, {"state": "live"}]}))
     one, = page.instruments
     assert (one.multiplier, one.asset, one.max_lots) == (1e7, "PEPE", (1 << 35) - 1) and len(page.refused) == 3
+    small, = okx_instruments.parse_instruments(orjson.dumps({"code": "0", "data": [good | {"maxLmtSz": "500", "maxMktSz": "20"}]})).instruments
+    assert small.max_lots == 200                                            # what is entered must be closed by one market order
     assert okx_instruments.instruments_request(page.cursor).path.endswith("instType=FUTURES")
 
 

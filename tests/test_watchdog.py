@@ -224,6 +224,41 @@ def test_the_process_rescues_what_died_or_is_stuck_and_only_that(tmp_path, side,
                 os.kill(pid, signal.SIGKILL)
 
 
+def test_a_watchdog_that_is_gone_or_looks_no_more_is_replaced(tmp_path, monkeypatch):
+    """Killed by whoever was short of memory, nobody missed it: the live process went on unwatched."""
+    monkeypatch.setattr(watchdog, "PAUSE_S", 0.0)
+    monkeypatch.setattr(watchdog, "UNSEEN_S", 1.0)
+    Sheet("http://127.0.0.1:9", "testnet", "fade", ("ETHUSDT",)).save(tmp_path)
+    control = Control(tmp_path)
+    control.begin(RUN)
+    keeper = watchdog.Keeper(tmp_path, control)
+
+    def wait(condition, seconds=30.0):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            control.beat()
+            found = condition()
+            if found:
+                return found
+            time.sleep(0.02)
+        raise AssertionError("not within the time")
+    try:
+        wait(lambda: control.watched_age_s < 0.5)
+        assert keeper.look() == ""
+        first = control._page.watchdog_pid
+        os.kill(first, signal.SIGKILL)
+        assert wait(keeper.look) == "had ended (status -9); another one has been started"
+        second = wait(lambda: control._page.watchdog_pid != first and control._page.watchdog_pid)
+        os.kill(second, signal.SIGSTOP)
+        assert wait(keeper.look) == "had not looked for 1 s; another one has been started"
+        wait(lambda: control._page.watchdog_pid not in (first, second) and control.watched_age_s < 0.5)
+        assert gone(second)
+    finally:
+        control.goodbye()
+        keeper.end()
+    assert gone(control._page.watchdog_pid)
+
+
 def test_no_secret_in_a_traceback_of_what_holds_one():
     """A fault of our own in the middle of a rescue, with everything that a traceback can show."""
     import io

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import numpy as np
 import liqcore as lc
 from liqshell.errors import ConfigError, DataError
 
+PENDING_MAX = 64 << 20          # bytes of records that wait for a disk
+_log = logging.getLogger("liqshell.journal")
 AUDIT, MANIFEST, TRUTH, FRAMES = "audit.bin", "run.json", "truth.json", "frames"
 
 
@@ -25,22 +28,38 @@ class Journal:
             self.folder.mkdir(parents=True, exist_ok=True)
             if any(self.folder.iterdir()):
                 raise ConfigError(str(self.folder), "this folder is not empty", "a new folder for the run", "Choose another [run] name or remove it")
-            self._audit = open(self.folder / AUDIT, "wb")
+            self._audit = open(self.folder / AUDIT, "wb", buffering=0)
         except OSError as why:
             raise ConfigError(str(self.folder), f"cannot be written: {why.strerror or why}", "a folder for the run") from None
         self.manifest = manifest
-        self.records = 0
+        self.records = 0                # written, or waiting to be
+        self.dropped = 0                # that found PENDING_MAX bytes waiting already
+        self.trouble = ""               # why audit.bin cannot be written now; "" = it can
+        self._pending = bytearray()
         self._hash = hashlib.sha256()
-        self.save()
+        try:
+            self.save()
+        except OSError as why:
+            self._audit.close()
+            raise ConfigError(str(self.folder), f"cannot be written: {why.strerror or why}", "a folder for the run, on a disk with room") from None
 
     def audit(self, records: np.ndarray) -> None:
-        """Append records to audit.bin."""
-        if len(records):
+        """Append records to audit.bin. Never raises for the disk: what cannot be written waits in memory for the next call, up to PENDING_MAX."""
+        if len(records) and (self.dropped or len(self._pending) > PENDING_MAX):
+            self.dropped += len(records)        # and all that follow: a stream with a hole in it proves nothing
+        elif len(records):
             data = records.tobytes()
             self._hash.update(data)
-            self._audit.write(data)
-            self._audit.flush()
+            self._pending += data
             self.records += len(records)
+        try:
+            while self._pending:
+                del self._pending[:self._audit.write(self._pending)]
+            self.trouble = ""
+        except OSError as why:
+            if not self.trouble:
+                _log.error("%s cannot be written: %s; it is tried again, and the run goes on", self.folder / AUDIT, why.strerror)
+            self.trouble = why.strerror or str(why)
 
     def save(self, **changes: Any) -> None:
         """Write run.json anew, whole or not at all."""
@@ -48,8 +67,15 @@ class Journal:
         _write(self.folder, self.manifest)
 
     def close(self, **changes: Any) -> None:
-        self._audit.close()
-        self.save(audit_records=self.records, audit_sha256=self._hash.hexdigest(), **changes)
+        """DataError where the last of it cannot be written."""
+        self.audit(np.zeros(0, lc.AUDIT_DTYPE))
+        try:
+            self._audit.close()
+            lost = {"audit_dropped": self.dropped} if self.dropped else {}
+            self.save(audit_records=self.records, audit_sha256=self._hash.hexdigest(), **lost, **changes)
+        except OSError as why:
+            raise DataError(str(self.folder / MANIFEST), f"cannot be written: {why.strerror or why}", "a disk with room",
+                            "The run itself ended in good order") from None
 
 
 def _write(folder: Path, manifest: dict[str, Any]) -> None:

@@ -65,7 +65,17 @@ def _keys(names: tuple[str, str], key: str, secret: str) -> tuple[Keys | None, s
     except ValueError as why:
         return None, str(why)
     protect(key, secret)
+    _no_core_dump()
     return keys, ""
+
+
+def _no_core_dump() -> None:
+    """A process that knows a secret leaves no copy of its memory on the disk when it crashes."""
+    try:
+        import resource
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    except (ImportError, OSError, ValueError) as why:
+        _log.info("core dumps cannot be switched off: %s", why)
 
 
 def _judged(keys: Keys | None, where: str, fault: str) -> Keys:

@@ -113,7 +113,8 @@ def apply(reading: Reading, engine: Engine, guard: Guard, store: Store, effects:
     for name, before, after in found.lowered:
         store.put("limits", ts_ns=now, name=name, before=before, after=after, source=source, verdict="lowered")
         effects.notice(Notice(Level.WARNING, "limits", f"{name}: {before:g} -> {after:g}"))
-    for sentence in [*found.refused, *guard.lower(found.guard)]:
+    stricter = {name: value for name, value in found.guard.items() if value < guard.limits_now[name]}      # its own may be lower already
+    for sentence in [*found.refused, *guard.lower(stricter)]:
         store.put("limits", ts_ns=now, source=source, verdict=sentence)
         effects.notice(Notice(Level.WARNING, "limits", sentence))
     return found

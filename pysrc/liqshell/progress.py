@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -34,11 +35,18 @@ class Bar:
         self._task = self._bar.add_task(title, total=1.0)
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        self._dead(self._bar.start)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        self._bar.stop()
+        self._dead(self._bar.stop)
+
+    def _dead(self, act: Callable[[], object]) -> None:
+        """A terminal that has gone away ends the showing, not what is shown."""
+        try:
+            act()
+        except OSError:
+            self._quiet = True
 
     def show(self, what: str, done: float) -> None:
         """done: share of the whole, 0..1."""
@@ -48,9 +56,9 @@ class Bar:
         if self._plain:
             if time.monotonic() - self._said >= PLAIN_EVERY_S:
                 self._said = time.monotonic()
-                print(f"{done:4.0%} {text}", file=sys.stderr, flush=True)
+                self._dead(lambda: print(f"{done:4.0%} {text}", file=sys.stderr, flush=True))
             return
-        self._bar.update(self._task, completed=done, description=text)
+        self._dead(lambda: self._bar.update(self._task, completed=done, description=text))
 
 
 class Progress(Bar):

@@ -31,6 +31,7 @@ from liqshell.venues.reports import ENDED, OrderState, Position
 
 ROUNDS = 4                      # of looking again
 FLAT_WAIT_S = 0.25              # between closing and looking
+LATE_WAIT_S, LATE_MARGIN_S = 0.5, 1.0       # between two looks for what may still be on its way; beyond the receive window
 WORKERS = 4
 PAGES_MAX = 50
 STOP_KINDS = ("StopLoss", "TrailingStop", "Stop")
@@ -76,24 +77,26 @@ class Rescue:
         self.run: str = self.image.get("run", "")
         self.trades: dict[str, dict[str, Any]] = {trade["symbol"]: trade for trade in self.image.get("trades", ())}
         self.symbols = set(sheet.symbols) | {symbol for symbol, trade in self.trades.items() if trade["state"] != "flat"}
+        self.late: set[str] = set()             # entries that had been sent, and that the venue knows nothing of yet
         self._fatal = ""
         self._ticks: dict[str, Decimal] = {}
-        self._tried_close: set[str] = set()
 
     def act(self) -> Result:
-        """Do it. Never raises for the venue or the network."""
+        """Do it. Never raises for the venue or the network.
+
+        An entry that left just before may still be on its way: the venue takes it until its receive window is over, and nobody else will be there to
+        cancel it then. So as long as one is unheard of, it is looked for."""
         begun = time.monotonic()
         with ThreadPoolExecutor(WORKERS) as pool:
-            known = [pool.submit(self.cancel, symbol, link, "") for symbol, link in self.entries_of_image()]
+            known = [pool.submit(self.cancel_known, *entry) for entry in self.entries_of_image()]
             orders, positions = pool.submit(self.open_orders), pool.submit(self.positions)
             for one in known:           # these left first: nothing had to be asked for them
                 one.result()
-            found, held = orders.result(), positions.result()
-            for turn in range(ROUNDS):
-                if found is None or held is None or self._fatal:
-                    break
+            found, held, turn = orders.result(), positions.result(), 0
+            while found is not None and held is not None and not self._fatal:
                 self.result.reached = True
                 entries = [order for order in found if self.is_entry(order)]
+                self.late -= {order.link_id for order in found}
                 list(pool.map(lambda order: self.cancel(order.symbol, order.link_id, order.order_id), entries))
                 again = bool(entries) | bool(known)
                 if again:               # an entry may have filled while it was being cancelled
@@ -101,9 +104,11 @@ class Rescue:
                     if found is None or held is None:
                         break
                 again = self.attend(found, held) or any(self.is_entry(order) for order in found)
-                if not again:
+                late = bool(self.late) and time.monotonic() - begun < self.sheet.recv_window_ms / 1000.0 + LATE_MARGIN_S
+                if not late and (not again or turn == ROUNDS):
                     break
-                time.sleep(FLAT_WAIT_S if turn else 0.05)
+                time.sleep(LATE_WAIT_S if not again else FLAT_WAIT_S if turn else 0.05)
+                turn = min(turn + again, ROUNDS)
                 found, held = self.open_orders(), self.positions()
         self.client.close()
         self.report(found, held)
@@ -112,11 +117,12 @@ class Rescue:
 
     # ---- what is ours ----
 
-    def entries_of_image(self) -> Iterable[tuple[str, str]]:
+    def entries_of_image(self) -> Iterable[tuple[str, str, bool]]:
+        """(symbol, our id, whether the venue has said that it has it)."""
         for symbol, trade in self.trades.items():
             for order in trade["orders"]:
                 if order["role"] == "entry" and order["status"] in ("sent", "live"):
-                    yield symbol, order_link_id(self.run, order["id"])
+                    yield symbol, order_link_id(self.run, order["id"]), order["status"] == "live"
 
     def ours(self, order: OrderState) -> int | None:
         """Our order id, None where it is not ours by its name."""
@@ -131,14 +137,23 @@ class Rescue:
 
     # ---- acts ----
 
+    def cancel_known(self, symbol: str, link_id: str, had: bool) -> None:
+        """An entry of the image, without asking first."""
+        reply = self.client.ask(bybit_rest.cancel(symbol, link_id), Asked.CANCEL)
+        self._cancelled(reply, symbol, link_id)
+        if not had and reply.outcome not in (Outcome.ACCEPTED, Outcome.DONE) and not self.heard_of(symbol, link_id):
+            self.late.add(link_id)
+
     def cancel(self, symbol: str, link_id: str, order_id: str) -> bool:
-        reply = self.client.ask(bybit_rest.cancel(symbol, link_id, order_id), Asked.CANCEL)
+        return self._cancelled(self.client.ask(bybit_rest.cancel(symbol, link_id, order_id), Asked.CANCEL), symbol, link_id or order_id)
+
+    def _cancelled(self, reply: Reply, symbol: str, name: str) -> bool:
         self._heed(reply)
         if reply.outcome in _GOOD:
             if reply.outcome != Outcome.GONE:
-                self._done(self.result.cancelled, f"{symbol} entry {link_id or order_id}")
+                self._done(self.result.cancelled, f"{symbol} entry {name}")
             return True
-        self.say(f"{symbol} {link_id or order_id}: not cancelled yet ({reply.text})")
+        self.say(f"{symbol} {name}: not cancelled yet ({reply.text})")
         return False
 
     def attend(self, orders: list[OrderState], held: list[Position]) -> bool:
@@ -181,7 +196,7 @@ class Rescue:
     def stop_price(self, position: Position) -> str:
         """The bracket's own stop, else the sheet's distance from the entry, on the tick on the side of less loss; "" where neither is possible."""
         trade = self.trades.get(position.symbol)
-        if trade and trade["side"] == position.side and Decimal(trade["stop_price"]) > 0:
+        if trade and trade["side"] == position.side and Decimal(trade["stop_price"]) > 0 and holds(trade):
             return str(trade["stop_price"])
         tick = self.tick(position.symbol)
         if not tick or not self.sheet.stop_share or position.entry <= 0.0:
@@ -214,6 +229,14 @@ class Rescue:
         return True
 
     # ---- questions ----
+
+    def heard_of(self, symbol: str, link_id: str) -> bool:
+        """Whether the venue has, or had, an order of this id."""
+        for build in (bybit_rest.order_now, bybit_rest.order_past):
+            found = parse_orders(self.client.ask(build(symbol, link_id)).body)
+            if found.ok and any(order.link_id == link_id for order in found.value or ()):
+                return True
+        return False
 
     def open_orders(self) -> list[OrderState] | None:
         return self._pages(bybit_rest.open_orders, parse_orders, "open orders")
@@ -286,6 +309,11 @@ def read_image(folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
     if found["damaged"]:
         say(f"{folder / IMAGE}: {', '.join(found['damaged'])}: damaged; the venue is asked")
     return found
+
+
+def holds(trade: dict[str, Any]) -> bool:
+    """Whether a trade of the image has a position, or may have: the stop of one that is over says nothing of another position."""
+    return Decimal(trade["position"]) > 0 or any(order["role"] == "entry" and order["status"] in ("sent", "live") for order in trade["orders"])
 
 
 def stop_of(position: Position, orders: Iterable[OrderState]) -> float:

@@ -188,7 +188,7 @@ class LimitsConfig:
     leverage_max: float = number(10.0, 0.0, 1000.0, "exposure / equity", above=True)
     positions_max: int = integer(4, 1, 100_000)
     orders_per_minute_max: int = integer(30, 1, 1024)
-    orders_per_signal_max: int = integer(3, 1, 100)
+    orders_per_signal_max: int = integer(3, 1, 4)
     daily_loss_max: int = fraction("0.01", "0", "1", above=True)
     weekly_loss_max: int = fraction("0.02", "0", "1", above=True)
     data_age_max_s: float = number(1.0, 0.0, 1e6, "seconds", above=True)

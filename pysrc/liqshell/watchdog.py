@@ -33,6 +33,7 @@ STARTING_FACTOR = 6.0           # a start may be busy with reading and asking fo
 PERIOD_S = 0.1
 UNSEEN_S = 60.0                 # nobody has begun: there is nothing to watch
 STOOD_S = 1.0                   # a longer pause between two looks of ours is ours, not the live process's
+PAUSE_S = 5.0                   # between two watchdogs that end at once
 PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)      # between rescues that did not come through
 RESCUES_MAX = 200
 LOG = "watchdog.log"
@@ -186,6 +187,38 @@ def start(folders: Sequence[str | Path]) -> subprocess.Popen[bytes]:
     with open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as out:
         return subprocess.Popen([sys.executable, "-m", "liqshell.watchdog", *map(str, folders)], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                 start_new_session=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+
+
+class Keeper:
+    """The watchdog of a live process, kept: one that has ended before its time (killed, out of memory) or looks no more is replaced."""
+
+    def __init__(self, folder: str | Path, control: Control):
+        self._folder, self._control = folder, control
+        self._process = start([folder])
+        self._since = time.monotonic()
+
+    def look(self) -> str:
+        """What was wrong with it, another one has been started; "" = nothing. Cheap; ask a few times a second."""
+        ended, age_s = self._process.poll() is not None, time.monotonic() - self._since
+        if age_s < (PAUSE_S if ended else UNSEEN_S) or not ended and self._control.watched_age_s < UNSEEN_S:
+            return ""
+        why = f"had ended (status {self._process.returncode})" if ended else f"had not looked for {UNSEEN_S:g} s"
+        self._since = time.monotonic()
+        self._process.kill()
+        self._process.wait()
+        try:
+            self._process = start([self._folder])
+        except OSError as failed:
+            return f"{why}, and no other one can be started: {failed.strerror}"
+        return f"{why}; another one has been started"
+
+    def end(self) -> None:
+        """After a goodbye: it ends by itself, within seconds; or it came up after the goodbye, and would wait."""
+        try:
+            self._process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 def main(folders: Sequence[str]) -> int:

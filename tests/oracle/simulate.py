@@ -136,14 +136,14 @@ class PaperOracle:
                 self.finish(ts)
 
     def keep_target(self, ts, target):
+        wanted = target_ticks(self.side, floor(self.entry_value / self.entered + 0.5), self.g.profit, self.reference)
         if not target.open:
             if ts >= target.not_before and target.attempt < 5:
-                target.attempt, target.lots = target.attempt + 1, self.held
-                target.price = target_ticks(self.side, floor(self.entry_value / self.entered + 0.5), self.g.profit, self.reference)
+                target.attempt, target.lots, target.price = target.attempt + 1, self.held, wanted
                 self.ask_for(ts, "create", TARGET, Resting(TARGET, target.attempt, -self.side, target.price, target.lots, False,
                                                            not self.taker_target, True))
-        elif target.state == "live" and not target.asked and target.lots - target.filled != self.held:
-            target.lots = target.filled + self.held
+        elif target.state == "live" and not target.asked and (target.lots - target.filled != self.held or target.price != wanted):
+            target.lots, target.price = target.filled + self.held, wanted       # the average of the fills, not the first of them
             self.ask_for(ts, "amend", TARGET)
 
     def finish(self, ts):

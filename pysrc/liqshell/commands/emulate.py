@@ -115,7 +115,7 @@ def emulate(
     from_
         Recordings to send instead of a generated market.
     symbols
-        Contracts to offer; the emulator's own choice where none is named.
+        Contracts to offer; where none is named, the emulator's own choice, or all of the recording.
     hours
         Stop after so much market time.
     scale

@@ -30,7 +30,7 @@ def gate(
     runs
         Run folders of `liqcore live`, paper and live ones. The paper gate is filled in from the paper runs, the go-live gate from the live ones.
     against
-        Run folders of your own record: the rate of cascades is compared with theirs.
+        Run folders of your own record, of other days (of `liqcore record`, or earlier runs): the rate of cascades is compared with theirs.
     replay
         Replay every run and compare it byte for byte; without, that requirement has no data.
     trust_policy
@@ -56,11 +56,12 @@ def gate(
 
     opened = [open_run(run, rehearsal=rehearsal) for run in runs]
     found = judge(opened, against=[open_run(run, rehearsal=rehearsal) for run in against], prove=replays if replay else None, rehearsal=rehearsal)
-    page = save(found, out or runs[0])
     if json_:
-        print(json.dumps(found.as_dict()))
+        print(json.dumps(found.as_dict()), flush=True)
     else:
         print_gate(found)
+    page = save(found, out or runs[0])           # after what was found has been said: replays take their time, and a folder may be read-only
+    if not json_:
         print(f"Page: {page}")
     # live runs are judged by the go-live gate, with the paper runs as what they are compared with
     wanted = LIVE if any(one.use == "live" for one in opened) else PAPER

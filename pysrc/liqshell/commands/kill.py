@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import sys
@@ -40,23 +41,38 @@ def kill(
     lift
         Allow trading again, after a typed confirmation. A process that still runs stays halted until it is restarted.
     """
-    from liqshell.state.control import Control, Kill
+    from liqshell.state.control import CONTROL, Control, Kill
 
     folder = _folder(config, state)
     if lift:
         return _lift(folder)
     word = Kill.FLATTEN if flatten else Kill.KILLED
     by = f"{_user()}, liqcore kill, pid {os.getpid()}"
+    used, switched = (folder / CONTROL).exists(), True
     try:
         control = Control(folder)
         control.set_kill(word, reason or "liqcore kill", by)
         control.close()
         print(f"{folder}: killed. No entry leaves from now on, until `liqcore kill --lift`.", flush=True)
-    except LiqshellError as why:            # a damaged page must not keep us from the rest
+    except LiqshellError as why:            # a page that is damaged or not ours to write must not keep us from the rest
         print(f"{why}", file=sys.stderr, flush=True)
+        switched = _touch(folder)
+    if not used:
+        print(f"No live run has used {folder.absolute()} so far: a process that was started in another folder, or under another name, goes on "
+              "trading. Give its state folder with --state.", file=sys.stderr, flush=True)
+    return _act(folder, config, flatten, reason, by) or (0 if switched else 1)
+
+
+def _touch(folder: Path) -> bool:
+    """The file KILL, where the control page cannot be used. False, and said, where not even that can be made."""
+    try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "KILL").touch()
-    return _act(folder, config, flatten, reason, by)
+    except OSError as why:
+        print(f"THE SWITCH IS NOT SET: {folder / 'KILL'}: {why.strerror}. A live process goes on: end it, or run this as its user.", file=sys.stderr,
+              flush=True)
+        return False
+    return True
 
 
 def _act(folder: Path, config: Path | None, flatten: bool, reason: str, by: str) -> int:
@@ -68,6 +84,8 @@ def _act(folder: Path, config: Path | None, flatten: bool, reason: str, by: str)
 
     try:
         sheet = _sheet(folder, config)
+        if not sheet.rest:
+            raise ConfigError(str(folder), "its orders go through ccxt, and this command speaks to Bybit only")
         keys = load_keys(sheet.environment)
     except LiqshellError as why:
         print(f"Nothing was done at the venue: {why}", file=sys.stderr)
@@ -79,12 +97,10 @@ def _act(folder: Path, config: Path | None, flatten: bool, reason: str, by: str)
         print(f"  {line}")
     note_kill(folder, "flatten" if flatten else "kill", reason, by, "; ".join(result.lines()), lambda line: print(line, file=sys.stderr))
     if result.reached:
-        try:
+        with contextlib.suppress(DataError):            # it has been said above
             control = Control(folder)
             control.rescued()
             control.close()
-        except DataError as why:
-            print(f"{why}", file=sys.stderr)
     return 0 if result.clean else 1
 
 
@@ -152,4 +168,5 @@ def _sheet(folder: Path, config: Path | None) -> Any:
     from liqshell.config import load
 
     loaded = load(config)
-    return Sheet(loaded.feed.rest_url, loaded.feed.environment, _run_section(config)[1], loaded.feed.symbols, ca=loaded.feed.ca)
+    rest = loaded.feed.rest_url if loaded.feed.venue == "bybit" else ""
+    return Sheet(rest, loaded.feed.environment, _run_section(config)[1], loaded.feed.symbols, ca=loaded.feed.ca)

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 
 from liqshell.config import Config
 from liqshell.doctor.facts import Facts, is_secure, offset
-from liqshell.doctor.words import contradictions, dead_man, exposure, limits_in_words, money
+from liqshell.doctor.words import (
+    contradictions,
+    dead_man,
+    exposure,
+    limits_in_words,
+    money,
+)
 from liqshell.state.prefix import is_ours
 from liqshell.toml import SCALE
 from liqshell.venues.bybit_orders import parse_order_link_id
@@ -35,10 +41,13 @@ class Check:
 
 def examine(config: Config, facts: Facts, *, live: bool = True, now_s: float | None = None) -> list[Check]:
     """All checks in order. live: whether it is to be safe for real orders; on paper what concerns the account only warns."""
-    out = [*_way(config, facts), *_clock(facts), *_disk(facts), *(c if live else _softer(c) for c in _state(facts))]
+    way, state = list(_way(config, facts)), list(_state(facts))
+    if not live:
+        way, state = way if config.feed.venue == "bybit" else [_softer(c) for c in way], [_softer(c) for c in state]
+    out = [*way, *_clock(facts), *_disk(facts), *state]
     if facts.samples:
-        out += _symbols(config, facts)
-        account = list(_account(config, facts))
+        out += _symbols(config, facts, live)
+        account = list(_account(config, facts)) if is_secure(facts.rest) else []
         out += account if live else map(_softer, account)
     out += _limits(config, facts)
     return out
@@ -57,11 +66,15 @@ def config_hash(config: Config) -> str:
 def _way(config: Config, facts: Facts) -> Iterator[Check]:
     where = f"{facts.rest} ({config.feed.environment}{', an emulated ' + facts.emulator + ' market' if facts.emulator else ''})"
     if not facts.samples:
-        yield Check("venue", FAIL, f"{where}: {facts.missing.get('samples', 'no answer')}", "Correct [feed] environment, rest and ws, or the network")
+        action = "Correct [feed] environment, rest and ws, or the network"
+        if config.feed.venue != "bybit":
+            action = "Look at the account at the venue; docs/live.md says what is not checked there"
+        yield Check("venue", FAIL, f"{where}: {facts.missing.get('samples', 'no answer')}", action)
         return
     yield Check("venue", OK, f"{where} answers")
     if not is_secure(facts.rest):
-        yield Check("transport", FAIL, f"{facts.rest} is not encrypted, and keys would go there", "Use an https address")
+        yield Check("transport", FAIL, f"{facts.rest} is not encrypted: nothing was signed for it, the account was not looked at",
+                    "Use an https address")
     elif config.feed.rest and not facts.emulator:
         yield Check("transport", WARN, f"[feed] rest is set: requests signed with your key go to {facts.rest}",
                     "Leave rest and ws out unless you mean it")
@@ -130,10 +143,13 @@ def _state(facts: Facts) -> Iterator[Check]:
         yield Check("state", OK, f"{state.path}: whole; {len(state.believed)} open positions known")
 
 
-def _symbols(config: Config, facts: Facts) -> Iterator[Check]:
+def _symbols(config: Config, facts: Facts, live: bool) -> Iterator[Check]:
     if not config.feed.symbols:
         yield Check("symbols", FAIL, "[feed] symbols is empty", "Name the contracts to trade")
-    equity = facts.wallet.equity if facts.wallet else config.paper.equity
+    equity = facts.wallet.equity if facts.wallet and live else config.paper.equity
+    limits = config.limits
+    bounds = (("order_notional_max", limits.order_notional_max), ("exposure_max", limits.exposure_max),
+              ("leverage_max", limits.leverage_max * equity))
     for symbol in config.feed.symbols:
         instrument, price = facts.instruments.get(symbol), facts.prices.get(symbol)
         if instrument is None:
@@ -154,6 +170,9 @@ def _symbols(config: Config, facts: Facts) -> Iterator[Check]:
                         f"Raise the notional above {money(max(least * price, instrument.min_notional))}")
         elif instrument.max_lots and lots > instrument.max_lots:
             yield Check("symbols", FAIL, f"{text}; a trade of {money(size)} is {qty:g} at {price:g}: above the largest order", "Lower the notional")
+        elif over := next((f"{name} ({money(bound)})" for name, bound in bounds if qty * price > bound), ""):
+            yield Check("symbols", FAIL, f"{text}; a trade of {money(size)} is {qty:g} at {price:g}: above [limits] {over}, each would be refused",
+                        "Lower the notional, or raise the limit")
         else:
             yield Check("symbols", OK, f"{text}; a trade of {money(size)} is {qty:g} at {price:g}")
 

@@ -20,7 +20,7 @@ from liqshell.config import Config
 from liqshell.doctor.folder import StateFolder, read_state
 from liqshell.live.rest import tls_context
 from liqshell.log import redact
-from liqshell.venue_clock import venue_clock
+from liqshell.venue_clock import is_loopback, venue_clock
 from liqshell.venues import bybit_answers as answers
 from liqshell.venues import bybit_instruments, bybit_rest
 from liqshell.venues.bybit_answers import AccountInfo, FeeRate, KeyInfo, Parsed
@@ -134,12 +134,15 @@ async def gather(config: Config, keys: Keys | None, *, samples: int = 10) -> Fac
     """Ask everything that doctor wants to know. Raises nothing for what a venue may do; ConfigError where [feed] ca cannot be used."""
     feed = config.feed
     facts = Facts(rest=feed.rest_url, with_keys=keys is not None)
+    facts.state = read_state(config)
+    facts.disks = [_disk(path) for path in dict.fromkeys((config.run.out, facts.state.path))]
+    if feed.venue != "bybit":
+        facts.missing["samples"] = f"doctor knows Bybit's REST only, not that of {feed.venue}: neither clock nor contracts nor account were looked at"
+        return facts
     tls = tls_context(feed.ca, feed.rest_url)
     clock, labels = await venue_clock(feed.rest_url, tls)
     if clock is not None:
         facts.emulator, facts.speed = str(labels.get("market", "emulator")), clock.speed
-    facts.state = read_state(config)
-    facts.disks = [_disk(path) for path in dict.fromkeys((config.run.out, facts.state.path))]
     connector = aiohttp.TCPConnector(ssl=tls or True)
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), connector=connector) as http:
         venue = Venue(http, feed.rest_url, keys, clock)
@@ -147,7 +150,7 @@ async def gather(config: Config, keys: Keys | None, *, samples: int = 10) -> Fac
         if facts.samples:
             venue.offset_ns = offset(facts.samples)[0]
             await _market(venue, facts, feed.symbols)
-            if keys is not None:
+            if keys is not None and is_secure(feed.rest_url):     # else examine() says why nothing was signed
                 await _account(venue, facts, feed.symbols)
     return facts
 
@@ -160,8 +163,7 @@ def offset(samples: list[Sample]) -> tuple[int, int]:
 
 def is_secure(rest: str) -> bool:
     """https, or an address of this machine."""
-    parts = urlsplit(rest)
-    return parts.scheme == "https" or (parts.hostname or "") in ("localhost", "::1") or (parts.hostname or "").startswith("127.")
+    return urlsplit(rest).scheme == "https" or is_loopback(rest)
 
 
 def _disk(path: str) -> Disk:

@@ -1,7 +1,7 @@
 """One account of the emulated venue: its money, orders and positions."""
 
 from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
 from .holdings import Holding
 from .orders import Order, number
@@ -10,11 +10,22 @@ TOPICS = ("order", "execution", "position", "wallet")
 ROWS_KEPT = 16
 
 
+class Closing(NamedTuple):
+    """The part of an execution that closed: quantity, price profit, what opening that part had cost, the closing fee; leverage at the time."""
+
+    qty: float
+    profit: float
+    open_fee: float
+    close_fee: float
+    leverage: float
+
+
 class Account:
     """A unified account in cross margin. Created by Exchange.open_account.
 
     key, secret: for whoever checks signatures. topics: what anybody listens to; the rest is not said. hedge: indices of the symbols in hedge mode.
-    balance: wallet, USDT. open: orders that have not ended, oldest first. ended: oldest first. links: orders by orderLinkId.
+    balance: wallet, USDT. open: orders that have not ended, oldest first. ended: oldest first. links: orders by orderLinkId. closings: (time,
+    execution, its part that closed something). log: (time, execution, balance and signed position after it).
     """
 
     def __init__(self, key: str, secret: str, uid: int, name: str, equity: float, history_max: int) -> None:
@@ -30,6 +41,8 @@ class Account:
         self.used_links: set[str] = set()
         self.ended_links: dict[str, str] = {}        # orderLinkId -> how it ended
         self.executions: deque[tuple[int, dict[str, Any]]] = deque(maxlen=history_max)
+        self.log: deque[tuple[int, dict[str, Any], float, float]] = deque(maxlen=history_max)
+        self.closings: deque[tuple[int, dict[str, Any], Closing]] = deque(maxlen=history_max)
         self.wallets: list[tuple[int, dict[str, Any]]] = []
         self.liquidating = False
         self._rows: dict[tuple[float, ...], dict[str, Any]] = {}          # wallets written lately: orders come and go, and leave the same behind

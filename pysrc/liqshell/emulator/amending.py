@@ -18,6 +18,7 @@ from .refusals import (
 )
 from .trading import POST_ONLY_REASON, Trading
 
+UNCHANGED = "The order remains unchanged as the parameters entered match the existing ones."
 STOP_KINDS = ("StopLoss", "TakeProfit", "PartialStopLoss", "PartialTakeProfit")
 FILTERS: dict[str, tuple[str, ...] | None] = {
     "": None, "Order": ("",), "OpenOrder": ("",), "StopOrder": ("Stop", "TrailingStop", *STOP_KINDS), "tpslOrder": STOP_KINDS}
@@ -26,19 +27,20 @@ FILTERS: dict[str, tuple[str, ...] | None] = {
 class Amending(Trading):
     """Changing and ending orders."""
 
-    def find(self, account: Account, fields: Fields, now_ns: int) -> Order:
+    def find(self, account: Account, fields: Fields, now_ns: int, wish: str = "cancel") -> Order:
         """The open order that a request is about; orderId wins over orderLinkId."""
+        missing = f"order not exists or too late to {wish}"
         instrument(self.index, set(), fields)
         order_id, link = text(fields, "orderId"), text(fields, "orderLinkId")
         if not order_id and not link:
             raise bad("params error: orderId or orderLinkId is required")
         order = account.orders.get(order_id) if order_id else account.links.get(link)
         if order is None or order.contract.symbol != text(fields, "symbol"):
-            raise refused(NO_ORDER)
+            raise refused(NO_ORDER, missing)
         if not order.open and not self._races(order, now_ns):
             if self.settings.ended_codes:
                 raise refused(ORDER_FILLED if order.status == "Filled" else ORDER_CANCELLED)
-            raise refused(NO_ORDER)
+            raise refused(NO_ORDER, missing)
         return order
 
     def _races(self, order: Order, now_ns: int) -> bool:
@@ -55,15 +57,16 @@ class Amending(Trading):
         return order
 
     def withdraw(self, orders: Iterable[Order], now_ns: int, cancel: str = "CancelByUser") -> None:
-        """Cancel orders; a position's stop goes as when it is removed from the position."""
+        """Cancel orders; a position's stop goes as when it is removed from the position, and takes the other one of its pair along."""
         for order in orders:
             if not order.open:
                 continue
             h = self.holding(order.account, order.n, order.idx)
             self.forget_stop(h, order)
             ours = order.kind in ("", "Stop")
-            self.finish(order, "Cancelled" if ours or not order.waiting else "Deactivated", now_ns, cancel=cancel if ours else "CancelByTpSlTsClear",
+            self.finish(order, "Deactivated" if order.waiting else "Cancelled", now_ns, cancel=cancel if ours else "CancelByTpSlTsClear",
                         reject="EC_PerCancelRequest" if cancel == "CancelByUser" else "")
+            self.drop_twin(h, order, now_ns)
             self._moved[h] = None
             self._paid[order.account] = None
 
@@ -88,10 +91,10 @@ class Amending(Trading):
         return {"list": [dict(acknowledgement(o)) for o in chosen], "success": "1"}
 
     def amend(self, account: Account, fields: Fields, now_ns: int) -> Order:
-        """Change price, quantity, trigger or attached stops of an open order."""
-        order = self.find(account, fields, now_ns)
+        """Change price, quantity, trigger or attached stops of an open order: all that is asked for, or nothing."""
+        order = self.find(account, fields, now_ns, "replace")
         if not order.open:
-            raise refused(NO_ORDER)
+            raise refused(NO_ORDER, "order not exists or too late to replace")
         c = order.contract
         price, qty = ticks(c, fields, "price"), lots(c, fields, "qty")
         trigger = ticks(c, fields, "triggerPrice")
@@ -103,58 +106,68 @@ class Amending(Trading):
             raise bad("params error: price invalid")
         if order.market and not order.waiting or order.kind == TRAILING or qty > 0 and order.kind not in ("", "Stop"):
             raise bad("Order does not support modification: it is on its way, or follows its position")
-        stops = self._amend_stops(order, fields, price)
+        stops = self._wanted_stops(order, fields, price)
+        same = price in (0, order.price) and qty in (-1, order.qty) and trigger in (0, order.trigger)
+        if same and all(getattr(order, name) == value for name, value in stops.items()):
+            raise bad(UNCHANGED)
         if order.waiting:
-            self._amend_waiting(order, price, qty, trigger, now_ns)
-        elif price or qty > 0:
-            self._amend_booked(order, price, qty, now_ns)
-        elif stops:
-            self.say_order(order, now_ns)
+            self._amend_waiting(order, price, qty, trigger, stops, now_ns)
         else:
-            raise bad("The order remains unchanged as the parameters entered match the existing ones.")
+            self._amend_booked(order, price, qty, stops, now_ns)
         self._moved[self.holding(account, order.n, order.idx)] = None
         self._paid[account] = None
         return order
 
-    def _amend_stops(self, order: Order, fields: Fields, price: int) -> bool:
-        """Attached stops: only for the executions to come. "0" removes."""
-        c, changed = order.contract, False
+    def _wanted_stops(self, order: Order, fields: Fields, price: int) -> dict[str, Any]:
+        """Attached stops as they shall be, by attribute of Order: only for the executions to come. "0" removes."""
+        c = order.contract
         base = price or order.price or self.matcher.touch(order.n, order.side)
-        for name, kind, at, by in (("stopLoss", STOP_LOSS, "sl", "sl_by"), ("takeProfit", TAKE_PROFIT, "tp", "tp_by")):
+        wanted: dict[str, Any] = {}
+        for name, key, kind, at, by in (("stopLoss", "slTriggerBy", STOP_LOSS, "sl", "sl_by"),
+                                        ("takeProfit", "tpTriggerBy", TAKE_PROFIT, "tp", "tp_by")):
             if text(fields, name):
-                value = ticks(c, fields, name)
+                value, watch = ticks(c, fields, name), choice(fields, key, WATCHES, getattr(order, by) or "LastPrice")
                 if value and order.reduce:
                     raise bad("reduceOnly order can not set tp/sl")
-                self.check_stop(order.side, kind, value, base, getattr(order, by), order.n)
-                setattr(order, at, value)
-                setattr(order, by, choice(fields, f"{name[:1]}{'l' if at == 'sl' else 'p'}TriggerBy", WATCHES, getattr(order, by) or "LastPrice"))
-                order.tpsl_mode = order.tpsl_mode or "Full"
-                order.sent, changed = None, True
-        return changed
+                self.check_stop(order.side, kind, value, base, watch, order.n)
+                if value or getattr(order, at):
+                    wanted |= {at: value, by: watch, "tpsl_mode": order.tpsl_mode or "Full"}
+        return wanted
 
-    def _amend_waiting(self, order: Order, price: int, qty: int, trigger: int, now_ns: int) -> None:
+    def _amend_waiting(self, order: Order, price: int, qty: int, trigger: int, stops: dict[str, Any], now_ns: int) -> None:
         if trigger:
             base = self._base(order.n, order.trigger_by)
             if base and (trigger - base) * order.direction <= 0:
                 raise refused(TRIGGER_MUST_RISE if order.direction > 0 else TRIGGER_MUST_FALL)
             order.trigger = trigger
             self.matcher.arm(order.slot, trigger)
-        order.price, order.qty, order.sent = price or order.price, qty if qty > 0 else order.qty, None
+        self._change(order, price, qty, stops)
         self.say_order(order, now_ns)
 
-    def _amend_booked(self, order: Order, price: int, qty: int, now_ns: int) -> None:
+    @staticmethod
+    def _change(order: Order, price: int, qty: int, stops: dict[str, Any]) -> None:
+        order.price, order.qty, order.sent = price or order.price, qty if qty > 0 else order.qty, None
+        for name, value in stops.items():
+            setattr(order, name, value)
+
+    def _amend_booked(self, order: Order, price: int, qty: int, stops: dict[str, Any], now_ns: int) -> None:
         before = order.price, order.qty
         self.release(order)
-        order.price, order.qty, order.sent = price or order.price, qty if qty > 0 else order.qty, None
+        self._change(order, price, qty, {})
         try:
-            self.check_price(order)
-            if not order.reduce and (order.price, order.qty) != before:
-                self.check_margin(order)
+            if (order.price, order.qty) != before:
+                self.check_price(order)
+                if not order.reduce:
+                    self.check_margin(order)
         except Exception:
             order.price, order.qty, order.sent = *before, None
             raise
         finally:
             self.reserve(order)
+        self._change(order, 0, 0, stops)
+        if (order.price, order.qty) == before:
+            self.say_order(order, now_ns)
+            return
         touch = self.matcher.touch(order.n, order.side)
         crosses = touch > 0 and (touch - order.price) * order.side <= 0
         if crosses and order.tif == "PostOnly":

@@ -79,7 +79,7 @@ def instrument_info(contract: Contract) -> dict[str, object]:
     """One entry of instruments-info."""
     tick = f"{10.0 ** -contract.tick_decimals:.{contract.price_decimals}f}"
     lot = f"{10.0 ** -contract.lot_decimals:.{contract.lot_decimals}f}"
-    highest = price_text(contract, round(contract.price * contract.tick_power * 20))
+    highest = price_text(contract, contract.ticks_max)
     largest = qty_text(contract, contract.lots_max)
     return {
         "symbol": contract.symbol, "contractType": "LinearPerpetual", "status": "Trading", "baseCoin": contract.base, "quoteCoin": "USDT",

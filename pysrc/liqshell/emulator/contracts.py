@@ -39,6 +39,11 @@ class Contract:
         return 10.0 ** self.tick_decimals
 
     @property
+    def ticks_max(self) -> int:
+        """The highest price of an order, ticks."""
+        return round(self.price * self.tick_power * 20)
+
+    @property
     def lot_power(self) -> float:
         """quantity = lots / lot_power, correctly rounded."""
         return 10.0 ** self.lot_decimals

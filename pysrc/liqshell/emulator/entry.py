@@ -31,7 +31,7 @@ from .refusals import (
     bad,
     refused,
 )
-from .triggers import Triggers
+from .triggers import CREATORS, Triggers
 
 NOTIONAL_MIN = 5.0
 LIMIT_TIFS = ("GTC", "IOC", "FOK", "PostOnly", "RPI")
@@ -85,7 +85,7 @@ class Entry(Triggers):
         direction = whole(fields, "triggerDirection", 0)
         if direction not in (1, 2):
             raise bad("params error: TriggerDirection invalid")
-        order.kind, order.direction = "Stop", 1 if direction == 1 else -1
+        order.kind, order.creator, order.direction = "Stop", CREATORS["Stop"], 1 if direction == 1 else -1
         order.trigger_by = choice(fields, "triggerBy", WATCHES, "LastPrice")
         base = self._base(order.n, order.trigger_by)
         if base and (order.trigger - base) * order.direction <= 0:

@@ -29,12 +29,14 @@ from .refusals import (
     BAD_PARAMETER,
     LEVERAGE_LIMIT,
     LEVERAGE_NOT_MODIFIED,
+    MARGIN_MODE_FAILED,
     MODE_BLOCKED_BY_ORDERS,
     MODE_BLOCKED_BY_POSITION,
     MODE_NOT_MODIFIED,
     NO_BALANCE,
     NO_ROUTE,
     NOT_PERMITTED,
+    UNIFIED_FORBIDDEN,
     Refused,
     bad,
     refused,
@@ -50,10 +52,12 @@ PUBLIC = {"/v5/market/price-limit": "price_limit"}
 READS = {
     "/v5/order/realtime": "realtime", "/v5/order/history": "history", "/v5/execution/list": "executions", "/v5/position/list": "positions",
     "/v5/account/wallet-balance": "wallet", "/v5/account/fee-rate": "fee_rates", "/v5/account/info": "info", "/v5/user/query-api": "key_info",
-    "/v5/position/closed-pnl": "closed_profit", "/v5/asset/coin/query-info": "coins", "/v5/account/query-dcp-info": "no_switch"}
+    "/v5/position/closed-pnl": "closed_profit", "/v5/asset/coin/query-info": "coins", "/v5/account/query-dcp-info": "no_switch",
+    "/v5/account/transaction-log": "transactions"}
 WRITES = {
     "/v5/order/cancel-all": "cancel_all", "/v5/order/pre-check": "pre_check", "/v5/position/trading-stop": "trading_stop",
-    "/v5/position/set-leverage": "set_leverage", "/v5/position/switch-mode": "switch_mode", "/v5/order/disconnected-cancel-all": "dead_man_switch"}
+    "/v5/position/set-leverage": "set_leverage", "/v5/position/switch-mode": "switch_mode", "/v5/order/disconnected-cancel-all": "dead_man_switch",
+    "/v5/account/set-margin-mode": "set_margin_mode", "/v5/position/switch-isolated": "no_isolation"}
 ORDERS = {f"/v5/order/{operation.removeprefix('order.')}": operation for operation in OPERATIONS}
 
 
@@ -199,6 +203,19 @@ class Exchange(Reads):
             raise refused(MODE_BLOCKED_BY_ORDERS)
         account.hedge = account.hedge | changing if mode == 3 else account.hedge - changing
         return {}
+
+    def set_margin_mode(self, account: Account, fields: Fields, now_ns: int) -> dict[str, Any]:
+        """POST /v5/account/set-margin-mode: the account is in cross margin and stays so."""
+        mode = text(fields, "setMarginMode")
+        if mode not in ("REGULAR_MARGIN", "ISOLATED_MARGIN", "PORTFOLIO_MARGIN"):
+            raise bad("params error: setMarginMode invalid")
+        if mode != "REGULAR_MARGIN":
+            raise refused(MARGIN_MODE_FAILED)
+        return {"reasons": []}
+
+    def no_isolation(self, account: Account, fields: Fields, now_ns: int) -> dict[str, Any]:
+        """POST /v5/position/switch-isolated: not of a unified account."""
+        raise refused(UNIFIED_FORBIDDEN)
 
     def dead_man_switch(self, account: Account, fields: Fields, now_ns: int) -> dict[str, Any]:
         """POST /v5/order/disconnected-cancel-all: institutions only."""

@@ -72,13 +72,16 @@ ACCOUNT = {
     "cancel_stops": "the venue cancels the stops that protect positions",
     "adl": "auto-deleveraging closes `share` of the positions (of `symbol`) at the mark",
     "liquidate": "the account is liquidated",
-    "manual_trade": "a person trades `share` of the position (of `symbol`) away in the venue's app; opens a small one where there is none",
-    "halt": "the symbol stops trading for duration_s (110074)",
+    "manual_trade": "a person trades `share` of the position (of `symbol`) away in the venue's app; opens a small one where there is none and "
+                    "`symbol` is given",
+    "halt": "the symbol (left out: every one) stops trading for duration_s (110074)",
 }
 KINDS = CONNECTION | PUBLIC | REQUEST | PRIVATE | ACCOUNT
 LIQUIDATION_TOPIC = {"bybit": "allLiquidation.", "binance": "forceOrder", "okx": "liquidation-orders"}
 SIDE_TEXTS = {"bybit": (b'"S":"Buy"', b'"S":"Sell"'), "binance": (b'"S":"BUY"', b'"S":"SELL"'), "okx": (b'"side":"buy"', b'"side":"sell"')}
 MOMENTARY = {"drop", "book_restart", "book_gap", "cancel_stops", "adl", "liquidate", "manual_trade"}
+TOPICS = ("order", "execution", "position", "wallet")
+WHOLE = ("on_cascade", "on_order", "code", "count", "rows")
 NUMBERS = ("at_s", "on_cascade", "on_order", "duration_s", "delay_s", "jitter_s", "probability", "code", "booked", "count", "share", "rows")
 
 
@@ -116,14 +119,15 @@ class Fault:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9):
                 raise ValueError(f"fault {self.kind}: {name} must be a number in [0, 1e9), got {value!r}")
-        for name, words in (("channel", CHANNELS), ("operation", OPERATIONS)):
+            if name in WHOLE and isinstance(value, float):
+                raise ValueError(f"fault {self.kind}: {name} must be a whole number, got {value!r}")
+        for name, words in (("channel", CHANNELS), ("operation", OPERATIONS), ("topic", TOPICS)):
             if getattr(self, name) not in ("", *words):
                 raise ValueError(f"fault {self.kind}: {name} must be one of {', '.join(words)}, got {getattr(self, name)!r}")
         if self.venue not in ("", *VENUES):
             raise ValueError(f"fault {self.kind}: venue must be one of {', '.join(VENUES)}, got {self.venue!r}")
-        for name in ("topic", "symbol"):
-            if not isinstance(getattr(self, name), str):
-                raise ValueError(f"fault {self.kind}: {name} must be a text, got {getattr(self, name)!r}")
+        if not isinstance(self.symbol, str):
+            raise ValueError(f"fault {self.kind}: symbol must be a text, got {self.symbol!r}")
         for name in ("reset_header", "backward"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"fault {self.kind}: {name} must be true or false, got {getattr(self, name)!r}")

@@ -35,22 +35,24 @@ class Forced(Amending):
         self.flush(now_ns)
 
     def _fund(self, h: Holding, now_ns: int) -> None:
-        c, rate, mark = h.contract, self.matcher.rate(h.n), self.mark(h.n)
+        c, mark = h.contract, self.mark(h.n)
+        rate = self.matcher.rate(h.n) * (1 if h.size > 0 else -1)            # as the venue says it: of a short with the sign turned
         value = abs(h.qty) * mark
-        fee = value * rate * (1 if h.size > 0 else -1)
+        fee = value * rate
         self._sequence += 1
         h.sequence = self._sequence
         self.pay(h, -fee)
         text = ticks_text(c, round(mark * c.tick_power))
         row = {
             "category": "linear", "symbol": c.symbol, "execId": self.uid(), "orderId": f"{now_ns // 1_000_000_000}-8-{h.account.uid}-{h.idx}-{h.n}",
-            "orderLinkId": "", "side": "Buy" if h.size > 0 else "Sell", "positionIdx": h.idx, "orderPrice": "0", "orderQty": "0", "leavesQty": "0",
+            "orderLinkId": "", "side": "Buy" if h.size > 0 else "Sell", "orderPrice": "0", "orderQty": "0", "leavesQty": "0",
             "createType": "", "orderType": "UNKNOWN", "stopOrderType": "UNKNOWN", "execFee": number(fee), "execFeeV2": "", "feeCurrency": "",
             "feeCoin": "USDT", "execPrice": text, "execQty": lots_text(c, abs(h.size)), "execPnl": "0", "execType": "Funding",
             "execValue": number(value), "execTime": str(now_ns // 1_000_000), "isMaker": False, "feeRate": number(rate), "isLeverage": "0",
             "tradeIv": "", "markIv": "", "markPrice": text, "indexPrice": "", "underlyingPrice": "", "blockTradeId": "", "closedSize": "0",
             "seq": self._sequence, "marketUnit": "", "extraFees": ""}
         h.account.executions.append((now_ns, row))
+        h.account.log.append((now_ns, row, h.account.balance, h.qty))
         self._filled.append((h.account, row))
 
     # ---- liquidation ----

@@ -16,18 +16,18 @@ class Holding:
     """The position of one symbol and index (0 = one-way; 1 long, 2 short in hedge mode).
 
     size: lots, signed. entry: average price. buys, sells: value of the open orders that may add to it. stops: what protects all of it, by kind;
-    partial: the pairs attached to entries, in order of creation.
+    partial: the pairs attached to entries, in order of creation. fees: what opening the part that is still held has cost.
     """
 
     __slots__ = (
-        "account", "active", "buys", "contract", "created_ms", "entry", "idx", "leverage", "n", "partial", "realised",
+        "account", "active", "buys", "contract", "created_ms", "entry", "fees", "idx", "leverage", "n", "partial", "realised",
         "realised_total", "sells", "sequence", "size", "sl_by", "status", "stops", "tp_by", "updated_ms", "versions")
 
     def __init__(self, account: "Account", n: int, contract: Contract, idx: int, leverage: float) -> None:
         self.account, self.n, self.contract, self.idx, self.leverage = account, n, contract, idx, leverage
         self.size = self.active = self.created_ms = self.updated_ms = 0
         self.sequence = -1
-        self.entry = self.buys = self.sells = self.realised = self.realised_total = 0.0
+        self.entry = self.buys = self.sells = self.fees = self.realised = self.realised_total = 0.0
         self.status = "Normal"
         self.stops: dict[str, Order] = {}
         self.partial: list[Order] = []
@@ -68,6 +68,14 @@ class Holding:
             self.entry = 0.0
         return pnl, closed
 
+    def charge(self, fee: float, lots: int, closed: int) -> tuple[float, float]:
+        """The fee of an execution that move() has just booked: (what opening the closed part had cost, the fee's share that closes)."""
+        closing = fee * closed / lots
+        before = abs(self.size) + closed if closed == lots else closed           # lots held before: what turns a position closes all of it
+        opening = self.fees * closed / before if closed else 0.0
+        self.fees = self.fees - opening + fee - closing if self.size else 0.0
+        return opening, closing
+
     def row(self, mark: float, liquidation: float, maintenance: float, fee: float) -> dict[str, Any]:
         """The position as the private stream writes it; the REST spelling differs in listed()."""
         c, held = self.contract, self.size
@@ -77,7 +85,7 @@ class Holding:
         margin = number(value / self.leverage + value * fee)
         mm = number(value * maintenance + value * fee)
         stop, target, trail = self.stops.get(STOP_LOSS), self.stops.get(TAKE_PROFIT), self.stops.get(TRAILING)
-        entry = number(self.entry)
+        entry, level = number(self.entry), round(liquidation * c.tick_power)
         cost = number(abs(self.qty) * self.entry)
         return {
             "category": "linear", "symbol": c.symbol, "positionIdx": self.idx, "side": "Buy" if held > 0 else "Sell",
@@ -85,9 +93,9 @@ class Holding:
             "leverage": number(self.leverage), "positionValue": cost, "positionBalance": "0", "markPrice": ticks_text(c, round(mark * c.tick_power)),
             "positionIM": margin, "positionIMByMp": margin, "positionMM": mm, "positionMMByMp": mm,
             "takeProfit": ticks_text(c, target.trigger) if target else "0", "stopLoss": ticks_text(c, stop.trigger) if stop else "0",
-            "trailingStop": ticks_text(c, trail.trail) if trail else "0", "tpslMode": "Partial" if self.partial else "Full",
+            "trailingStop": ticks_text(c, trail.trail) if trail else "0", "tpslMode": "Full",
             "unrealisedPnl": number(self.unrealised(mark)), "curRealisedPnl": number(self.realised), "cumRealisedPnl": number(self.realised_total),
-            "liqPrice": number(liquidation) if liquidation > 0.0 else "", "bustPrice": "", "positionStatus": self.status,
+            "liqPrice": ticks_text(c, level) if 0 < level < c.ticks_max else "", "bustPrice": "", "positionStatus": self.status,
             "adlRankIndicator": 2, "autoAddMargin": 0, "isReduceOnly": False, "tradeMode": 0, "riskId": 1, "riskLimitValue": "2000000",
             "mmrSysUpdatedTime": "", "leverageSysUpdatedTime": "", "delta": "", "createdTime": str(self.created_ms),
             "updatedTime": str(self.updated_ms), "seq": self.sequence}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from .account_faults import MESSAGES, TOO_MANY, Plan, operation_of
+from .exchange import BATCH_MAX
 from .keys import BAD_PARAMETER, PERMISSION, Key, Refusal, check_rest
 from .limits import Room
 
@@ -58,7 +59,7 @@ class Intake:
         """(what the rate limit leaves, the arguments that it lets through, how many orders of a batch it does not): a batch draws a unit an order."""
         limits, batch = self.desk.limits, path.endswith("-batch")
         orders = args[0].get("request") if batch and args and isinstance(args[0], Mapping) else None
-        if not isinstance(orders, list) or not orders:
+        if not isinstance(orders, list) or not 1 <= len(orders) <= BATCH_MAX:         # refused as a whole, whatever the limit leaves
             return limits.endpoint(key.uid, path, now_ns), list(args), 0
         room = limits.endpoint(key.uid, path, now_ns, len(orders))
         return room, [{**args[0], "request": orders[:room.granted]}], len(orders) - room.granted
@@ -101,6 +102,8 @@ class Intake:
         elif faults.named("refuse", now_ns, "rest"):
             desk.turned_away += 1
             desk.answer(ticket, Ending.RESET, now_ns)
+        elif not _encodable(request.path + request.query):
+            desk.answer(ticket, Response(400, dict(JSON), b"<html>Bad Request</html>"), now_ns)
         elif not desk.limits.ip(request.ip, now_ns):
             desk.refused[403] += 1
             desk.answer(ticket, Response(403, dict(JSON), orjson.dumps({"retCode": 10018, "retMsg": FORBIDDEN})), now_ns)
@@ -133,7 +136,7 @@ class Intake:
                 plan, room, (code, message, result), extra = self._signed(request, key, utc, now_ns)
         except Refusal as refusal:
             plan, room, result = Plan(), None, {}
-            code, message, utc = refusal.code, refusal.message, refusal.utc
+            code, message, utc = refusal.code, refusal.message.encode("utf-8", "replace").decode(), refusal.utc
             if refusal.status != 200:
                 plan.status = refusal.status
         if not plan.answer:
@@ -182,6 +185,15 @@ class Intake:
         desk.exchange.stale_ns = 0
         extra = result.pop("retExtInfo", {}) if isinstance(result, dict) else {}
         return plan, room, (code, message, result), extra
+
+
+def _encodable(text: str) -> bool:
+    """Whether an address is text at all: bytes that are none come as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _each(args: Sequence[Any]) -> list[Any]:

@@ -86,13 +86,13 @@ class Refusal(Exception):
 
 
 def signature(secret: str, text: str) -> str:
-    """hex(HMAC-SHA256)."""
-    return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+    """hex(HMAC-SHA256) of a text as it came, bytes that are no text included."""
+    return hmac.new(secret.encode(), text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
 
 
 def signed(secret: str, text: str, given: object) -> bool:
     """Whether `given` is the signature of the text; upper-case hex is accepted."""
-    return hmac.compare_digest(signature(secret, text).encode(), str(given).lower().encode())
+    return hmac.compare_digest(signature(secret, text).encode(), str(given).lower().encode("utf-8", "surrogateescape"))
 
 
 def whole(value: object) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any
 from liqcore.instrument import Instrument
 from liqcore.matcher import Matcher
 
-from .accounts import Account
+from .accounts import Account, Closing
 from .contracts import Contract
 from .holdings import Holding
 from .orders import Order, lots_text, number, ticks_text
@@ -145,11 +145,13 @@ class Ledger:
         return h.row(mark, self.liquidation_price(h, mark) if h.size else 0.0, self.maintenance(h.n), self.settings.taker_fee)
 
     def liquidation_price(self, h: Holding, mark: float) -> float:
-        """The mark at which the account has no more than its maintenance margin, all other marks as they are; <= 0 = never."""
+        """The mark at which the account has no more than its maintenance margin, all other marks as they are; <= 0 = never. Both sides of a hedge
+        move with it: the side that gains by that move has none."""
         equity, _, _, _, kept = self.totals(h.account)
         rate = self.maintenance(h.n) + self.settings.taker_fee
-        side = 1 if h.size > 0 else -1
-        return mark - side * (equity - kept) / (abs(h.qty) * (1.0 - side * rate))
+        both = [one.qty for (n, _), one in h.account.holdings.items() if n == h.n and one.size]
+        slope = sum(both) - rate * sum(map(abs, both))                       # what the account has to spare changes so with the mark
+        return mark - (equity - kept) / slope if slope * h.size > 0 else 0.0
 
     def watch_margin(self) -> None:
         """Tell the matcher within which marks nobody can be liquidated: each position may lose its share of what the account has to spare."""
@@ -197,17 +199,18 @@ class Ledger:
         order.done += lots
         order.avg_value += value
         order.fee += fee
-        order.closed_pnl += pnl
+        opening, closing = h.charge(fee, lots, closed)
+        order.closed_pnl += pnl - opening - closing
         self.reserve(order)
         self.pay(h, pnl - fee)
         if before == 0 or (before > 0) != (h.size > 0) and h.size:
-            h.created_ms, h.realised = now_ns // 1_000_000, -fee
+            h.created_ms, h.realised = now_ns // 1_000_000, closing - fee
         self._sequence += 1
         h.sequence = self._sequence
         _, mark, index = self.matcher.prices(order.n)
         row = {
             "category": "linear", "symbol": c.symbol, "execId": self.uid(), "orderId": order.id, "orderLinkId": order.link_id,
-            "side": "Buy" if order.side > 0 else "Sell", "positionIdx": order.idx, "orderPrice": ticks_text(c, order.price or order.cap),
+            "side": "Buy" if order.side > 0 else "Sell", "orderPrice": ticks_text(c, order.price or order.cap),
             "orderQty": lots_text(c, order.qty), "leavesQty": lots_text(c, order.left), "createType": order.creator,
             "orderType": "Market" if order.market else "Limit", "stopOrderType": order.kind or "UNKNOWN", "execFee": number(fee), "execFeeV2": "",
             "feeCurrency": "", "feeCoin": "USDT", "execPrice": ticks_text(c, ticks), "execQty": lots_text(c, lots), "execPnl": number(pnl),
@@ -215,6 +218,9 @@ class Ledger:
             "isLeverage": "0", "tradeIv": "", "markIv": "", "markPrice": number(mark), "indexPrice": number(index), "underlyingPrice": "",
             "blockTradeId": "", "closedSize": lots_text(c, closed), "seq": self._sequence, "marketUnit": "", "extraFees": ""}
         account.executions.append((now_ns, row))
+        account.log.append((now_ns, row, account.balance, h.qty))
+        if closed:
+            account.closings.append((now_ns, row, Closing(closed / c.lot_power, pnl, opening, closing, h.leverage)))
         self._filled.append((account, row))
         return h
 

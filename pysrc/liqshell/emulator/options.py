@@ -45,7 +45,7 @@ class Config:
     seed: int = 0
     speed: float = 1.0
     symbols: tuple[str, ...] = SYMBOLS
-    hours: float | None = None                       # generated market: stop sending after so much market time; None = never
+    hours: float | None = None                       # stop sending after so much market time; None = never, or at the end of the recording
     start_ns: int | None = None
     from_: tuple[str, ...] = ()                      # recordings; empty = generated market
     host: str = "127.0.0.1"
@@ -89,7 +89,7 @@ class Config:
 def feed_of(config: Config) -> Feed:
     """The market of a configuration: generated, or recordings."""
     if config.from_:
-        return TapeFeed(map(Path, config.from_), config.start_ns)
+        return TapeFeed(map(Path, config.from_), config.start_ns, () if config.symbols == SYMBOLS else config.symbols, config.hours)
     start = START_NS if config.start_ns is None else config.start_ns
     market = Market(Parameters(seed=config.seed, symbols=config.symbols, start_ns=start, **config.parameters))      # type: ignore[arg-type]
     return SyntheticFeed(market, None if config.hours is None else start + int(config.hours * 3600 * NS))

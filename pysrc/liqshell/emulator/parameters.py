@@ -56,7 +56,7 @@ def ticks(contract: Contract, fields: Fields, name: str) -> int:
         raise bad(f"params error: {name} invalid")
     exact = float(value) * contract.tick_power
     whole_ticks = round(exact)
-    if abs(exact - whole_ticks) > 1e-6 * max(1.0, exact * 1e-6) or whole_ticks > contract.price * contract.tick_power * 20:
+    if abs(exact - whole_ticks) > 1e-6 * max(1.0, exact * 1e-6) or whole_ticks > contract.ticks_max:
         raise bad(f"params error: {name} invalid")
     return whole_ticks
 
@@ -91,6 +91,6 @@ def instrument(index: Mapping[str, int], halted: set[str], fields: Fields) -> in
     n = index.get(symbol)
     if n is None:
         raise bad("params error: symbol invalid " + symbol)
-    if symbol in halted:
+    if symbol in halted or "" in halted:             # a fault that names no symbol is about all of them
         raise refused(NOT_TRADING)
     return n

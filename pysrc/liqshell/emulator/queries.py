@@ -9,6 +9,7 @@ from .state import SymbolState
 INTERVALS = {**{str(m): m * 60_000 for m in (1, 3, 5, 15, 30, 60, 120, 240, 360, 720)}, "D": 86_400_000}
 BAD_PARAMETER, UNKNOWN_ROUTE = 10001, 10017
 CATEGORIES = ("linear", "inverse", "spot", "option")
+OPEN_INTEREST_MS = {"5min": 300_000, "15min": 900_000, "30min": 1_800_000, "1h": 3_600_000, "4h": 14_400_000, "1d": 86_400_000}
 FUNDING_MS = 28_800_000
 
 
@@ -23,7 +24,7 @@ class MarketQueries:
         self.states = states
         self._answers: dict[str, Callable[[Mapping[str, str], int], object]] = {
             "time": self.time, "instruments-info": self.instruments, "tickers": self.tickers, "orderbook": self.orderbook,
-            "recent-trade": self.trades, "kline": self.kline,
+            "recent-trade": self.trades, "kline": self.kline, "open-interest": self.open_interest,
             "funding/history": self.funding, "risk-limit": self.risk_limit, "price-limit": self.price_limit}
 
     def __call__(self, path: str, query: str, now_ns: int) -> tuple[int, str, object]:
@@ -118,6 +119,16 @@ class MarketQueries:
         count = self._number(query, "limit", 200, 1, 200)
         return {"category": "linear", "list": [
             {"symbol": state.contract.symbol, "fundingRate": rate, "fundingRateTimestamp": str(last - k * FUNDING_MS)} for k in range(min(count, 3))]}
+
+    def open_interest(self, query: Mapping[str, str], now_ns: int) -> object:
+        """The open interest as it is, at the last full interval; of the time before the start nothing is known."""
+        state = self._state(query)
+        interval = OPEN_INTEREST_MS.get(query.get("intervalTime", ""))
+        if interval is None:
+            raise Refused(BAD_PARAMETER, "params error: intervalTime invalid, expected one of " + ", ".join(OPEN_INTEREST_MS))
+        now_ms, found = now_ns // 1_000_000, state.ticker.get("openInterest")
+        rows = [{"openInterest": found, "timestamp": str(now_ms - now_ms % interval)}] if found else []
+        return {"category": "linear", "symbol": state.contract.symbol, "list": rows, "nextPageCursor": ""}
 
     def risk_limit(self, query: Mapping[str, str], now_ns: int) -> object:
         """One tier a symbol."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import Any
 
-from .accounts import Account
+from .accounts import Account, Closing
 from .forced import Forced
 from .holdings import Holding, listed
 from .ledger import REALTIME_ENDED
@@ -12,6 +12,7 @@ from .orders import OPEN, Order, number, status_at, ticks_text
 from .parameters import Fields, text, whole
 from .refusals import bad
 
+LOG_TYPES = {"Trade": "TRADE", "BustTrade": "LIQUIDATION", "AdlTrade": "ADL", "Funding": "SETTLEMENT"}
 WEEK_MS = 7 * 86_400_000
 Row = dict[str, Any]
 MISSING = "Missing some parameters that must be filled in, symbol or settleCoin or baseCoin"
@@ -57,6 +58,34 @@ def _window(fields: Fields, now_ms: int) -> tuple[int, int]:
 
 def _symbol(fields: Fields) -> str:
     return text(fields, "symbol").removesuffix("-LINEAR")                # some clients leave their own suffix in
+
+
+def _closed(group: list[tuple[Row, Closing]]) -> Row:
+    """What the executions of one order have closed."""
+    first, last = group[0][0], group[-1][0]
+    size, profit = sum(part.qty for _, part in group), sum(part.profit for _, part in group)
+    opened, closed = sum(part.open_fee for _, part in group), sum(part.close_fee for _, part in group)
+    out = sum(float(row["execPrice"]) * part.qty for row, part in group)
+    entry = out + profit * (1 if last["side"] == "Buy" else -1)            # a buyer closes a short: profit = entry - exit
+    return {"symbol": last["symbol"], "orderId": last["orderId"], "side": last["side"], "qty": last["orderQty"], "orderPrice": last["orderPrice"],
+            "orderType": last["orderType"], "execType": last["execType"], "closedSize": number(size), "cumEntryValue": number(entry),
+            "avgEntryPrice": number(entry / size), "cumExitValue": number(out), "avgExitPrice": number(out / size),
+            "closedPnl": number(profit - opened - closed), "openFee": number(opened), "closeFee": number(closed), "fillCount": str(len(group)),
+            "leverage": number(group[-1][1].leverage), "createdTime": first["execTime"], "updatedTime": last["execTime"]}
+
+
+def _entry(row: Row, balance: float, size: float) -> Row:
+    """An execution as the account's log writes it: what it changed, and what there was after it."""
+    kind, fee = LOG_TYPES[row["execType"]], float(row["execFee"])
+    funding = -fee if kind == "SETTLEMENT" else 0.0
+    paid = 0.0 if kind == "SETTLEMENT" else fee
+    flow = float(row["execPnl"])
+    return {"id": f"{row['symbol']}_{row['seq']}", "symbol": row["symbol"], "category": "linear", "side": row["side"],
+            "transactionTime": row["execTime"], "type": kind, "transSubType": "", "qty": row["execQty"], "size": number(size), "currency": "USDT",
+            "tradePrice": row["execPrice"],
+            "funding": number(funding) if kind == "SETTLEMENT" else "", "fee": number(paid), "cashFlow": number(flow),
+            "change": number(flow + funding - paid), "cashBalance": number(balance), "feeRate": row["feeRate"], "bonusChange": "",
+            "tradeId": row["execId"], "orderId": row["orderId"], "orderLinkId": row["orderLinkId"], "extraFees": ""}
 
 
 class Reads(Forced):
@@ -129,30 +158,30 @@ class Reads(Forced):
         return _page(fields, rows, 50, 100)
 
     def closed_profit(self, account: Account, fields: Fields, now_ns: int) -> Row:
-        """GET /v5/position/closed-pnl: what each order that closed something has earned, fees of the closing included."""
+        """GET /v5/position/closed-pnl: what each order that closed something has earned, less the fees of opening and closing that part."""
         if not _linear(fields):
             return _page(fields, (), 50, 100)
         seen = self._seen(now_ns)
         start, end = _window(fields, now_ns // 1_000_000)
-        by_order: dict[str, list[Row]] = {}
-        for ts, row in account.executions:
-            if ts <= seen and start <= ts // 1_000_000 <= end and row["closedSize"] != "0" and _symbol(fields) in ("", row["symbol"]):
-                by_order.setdefault(row["orderId"], []).append(row)
-        rows = sorted(((group[-1]["seq"], self._closed(account, group)) for group in by_order.values()), key=lambda pair: -pair[0])
+        by_order: dict[str, list[tuple[Row, Closing]]] = {}
+        for ts, row, closing in account.closings:
+            if ts <= seen and start <= ts // 1_000_000 <= end and _symbol(fields) in ("", row["symbol"]):
+                by_order.setdefault(row["orderId"], []).append((row, closing))
+        rows = sorted(((group[-1][0]["seq"], _closed(group)) for group in by_order.values()), key=lambda pair: -pair[0])
         return _page(fields, rows, 50, 100)
 
-    def _closed(self, account: Account, group: list[Row]) -> Row:
-        last, closed = group[-1], [float(row["closedSize"]) for row in group]
-        size, profit = sum(closed), sum(float(row["execPnl"]) for row in group)
-        out = sum(float(row["execPrice"]) * part for row, part in zip(group, closed, strict=True))
-        entry = out + profit * (1 if last["side"] == "Buy" else -1)        # a buyer closes a short: profit = entry - exit
-        fee = sum(float(row["execFee"]) * part / float(row["execQty"]) for row, part in zip(group, closed, strict=True))
-        h = account.holdings[self.index[last["symbol"]], last["positionIdx"]]
-        return {"symbol": last["symbol"], "orderId": last["orderId"], "side": last["side"], "qty": last["orderQty"], "orderPrice": last["orderPrice"],
-                "orderType": last["orderType"], "execType": last["execType"], "closedSize": number(size), "cumEntryValue": number(entry),
-                "avgEntryPrice": number(entry / size), "cumExitValue": number(out), "avgExitPrice": number(out / size),
-                "closedPnl": number(profit - fee), "openFee": "0", "closeFee": number(fee), "fillCount": str(len(group)),
-                "leverage": number(h.leverage), "createdTime": group[0]["execTime"], "updatedTime": last["execTime"]}
+    def transactions(self, account: Account, fields: Fields, now_ns: int) -> Row:
+        """GET /v5/account/transaction-log: every change of the balance."""
+        seen = self._seen(now_ns)
+        start, end = _window(fields, now_ns // 1_000_000)
+        base, kind = text(fields, "baseCoin"), text(fields, "type")
+        ours = text(fields, "currency") in ("", "USDT") and (not text(fields, "category") or _linear(fields))
+        rows = ((row["seq"], _entry(row, balance, size)) for ts, row, balance, size in reversed(account.log if ours else ())
+                if ts <= seen and start <= ts // 1_000_000 <= end and kind in ("", LOG_TYPES[row["execType"]])
+                and base in ("", self.contracts[self.index[row["symbol"]]].base))
+        page = _page(fields, rows, 20, 50)
+        del page["category"]
+        return page
 
     # ---- positions and money ----
 

@@ -35,6 +35,8 @@ TRIGGER_MUST_FALL = 110093
 NOTIONAL_TOO_SMALL = 110094
 TOLERANCE_OUT_OF_RANGE = 110108
 STOPS_NOT_MODIFIED = 34040
+UNIFIED_FORBIDDEN = 100028
+MARGIN_MODE_FAILED = 3400045
 
 TEXTS = {
     NO_ORDER: "order not exists or too late to cancel",
@@ -60,6 +62,8 @@ TEXTS = {
     TRIGGER_MUST_RISE: "trigger price should be higher than the current price",
     TRIGGER_MUST_FALL: "trigger price should be lower than the current price",
     STOPS_NOT_MODIFIED: "not modified",
+    UNIFIED_FORBIDDEN: "unified account is forbidden",
+    MARGIN_MODE_FAILED: "Set margin mode failed",
 }
 
 

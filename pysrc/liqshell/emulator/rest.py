@@ -38,8 +38,8 @@ class Rest:
         ticket = self._tickets
         future = self.waiting[ticket] = asyncio.get_running_loop().create_future()
         asked = Request(request.method, path, query, body, dict(request.headers), request.remote or "")
-        emulator.enter(None, lambda now_ns: emulator.desk.request(ticket, asked, now_ns), not path.startswith("/v5/market/"))
         try:
+            emulator.enter(None, lambda now_ns: emulator.desk.request(ticket, asked, now_ns), not path.startswith("/v5/market/"))
             async with asyncio.timeout(LOST_S):
                 answer = await future
         except TimeoutError:

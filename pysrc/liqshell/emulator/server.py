@@ -15,6 +15,7 @@ from aiohttp import web
 from ..clock import NS, Clock
 from .account_sockets import AccountSockets
 from .binance_server import BinanceNeighbour
+from .candles import Candles
 from .contracts import Contract
 from .depth import Depth
 from .desk import Desk, Ending, Response, Session, Times
@@ -57,9 +58,11 @@ class Emulator:
         self.faults = Faults(config.seed, feed.start_ns, config.faults)
         recorded: set[str] = getattr(feed, "topics", set())
         self.depth = Depth(self.states, config.orderbook_500)
-        self.depth.topics -= recorded                # a recording's own deep books are better
+        self.candles = Candles(self.states)
+        self.depth.topics -= recorded                # a recording's own deep books and candles are better
+        self.candles.topics -= recorded
         self.hub = Hub(self.states, lambda: self.clock.now_ns(), feed.wanted, self._first_frame, config.seed, config.ack_delay_s,
-                       config.buffer_max, config.idle_s, recorded | self.depth.topics)
+                       config.buffer_max, config.idle_s, recorded | self.depth.topics | self.candles.topics)
         contracts = [state.contract for state in self.states.values()]
         self.times = Times(speed=config.speed)
         self.desk = Desk(Exchange(contracts, Settings(**config.venue), config.seed), self.faults, times=self.times,      # type: ignore[arg-type]
@@ -76,7 +79,7 @@ class Emulator:
         self.lag_ns_max = 0
         self._wake = asyncio.Event()
         self._runner: web.AppRunner | None = None
-        self._task: asyncio.Task[None] | None = None
+        self.pump: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = self._now_ns = 0
         self._extra: list[Frame] = []
@@ -136,6 +139,8 @@ class Emulator:
     def _first_frame(self, topic: str, ts_ms: int) -> bytes | None:
         if topic in self.depth.topics:
             return self.depth.first_frame(topic, ts_ms)
+        if topic in self.candles.topics:
+            return self.candles.first_frame(topic, ts_ms)
         state = self.states.get(topic.rsplit(".", 1)[1])
         return state.first_frame(topic, ts_ms) if state else None
 
@@ -162,7 +167,7 @@ class Emulator:
             await one.start()
         self.feed.prepare()
         self._set_clock(Clock(self.config.speed, self.feed.start_ns - int(self.config.lead_s * self.config.speed * NS)))
-        self._task = asyncio.create_task(self._pump(), name="emulator")
+        self.pump = asyncio.create_task(self._pump(), name="emulator")
         return self
 
     def now_ns(self) -> int:
@@ -180,9 +185,9 @@ class Emulator:
 
     async def close(self) -> None:
         """Stop sending, close every connection and the ports."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        if self.pump is not None:
+            self.pump.cancel()
+            await asyncio.gather(self.pump, return_exceptions=True)
         if self._timer is not None:
             self._timer.cancel()
         self.hub.drop()
@@ -245,7 +250,7 @@ class Emulator:
     def _move(self, now: int) -> None:
         """The market up to now: the exchange sees it as it is, the clients as the faults leave it."""
         frames = self.feed.until(now)
-        frames += self.depth.frames(self.hub.wanted, now // 1_000_000)
+        frames += self.depth.frames(self.hub.wanted, now // 1_000_000) + self.candles.frames(self.hub.wanted, now // 1_000_000)
         if self.hub.always:
             self.feeder.feed(frames, now)
         self.desk.begin(now, max((frame.cascade for frame in frames), default=0))
@@ -354,12 +359,15 @@ async def _main(config: Config, parent: int | None = None) -> int:
         loop.add_signal_handler(number, stop.set)
     async with await serve(config) as emulator:
         print(json.dumps(emulator.ready()), flush=True)
-        waits: list[asyncio.Task[object]] = [asyncio.create_task(stop.wait())]
+        assert emulator.pump is not None
+        waits: list[asyncio.Task[Any]] = [asyncio.create_task(stop.wait()), emulator.pump]
         if config.hours is not None or config.from_:
             waits.append(asyncio.create_task(emulator.finished.wait()))
         if parent is not None:
             waits.append(asyncio.create_task(_orphaned(parent)))
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        if emulator.pump.done():
+            emulator.pump.result()                   # the market has stopped for an error: say it and end, rather than stand still for ever
         for task in waits:
             task.cancel()
         if not stop.is_set():

@@ -68,16 +68,19 @@ class SymbolState:
     def klines(self, interval_ms: int, start: int, end: int, limit: int) -> list[list[str]]:
         """Bars newest first, as REST gives them."""
         merged: dict[int, list[float]] = {}
-        for t, o, h, low, c, v, turnover in self.bars:
+        for t, o, h, low, c, v, turnover in reversed(self.bars):
             key = int(t) - int(t) % interval_ms
             bar = merged.get(key)
+            if key < start or bar is None and len(merged) == limit:
+                break
+            if key > end:
+                continue
             if bar is None:
                 merged[key] = [key, o, h, low, c, v, turnover]
             else:
-                bar[2], bar[3], bar[4] = max(bar[2], h), min(bar[3], low), c
+                bar[1], bar[2], bar[3] = o, max(bar[2], h), min(bar[3], low)
                 bar[5] += v
                 bar[6] += turnover
-        chosen = [bar for key, bar in merged.items() if start <= key <= end][-limit:]
         decimals = self.contract.price_decimals
         return [[str(int(bar[0])), *(f"{x:.{decimals}f}" for x in bar[1:5]), f"{bar[5]:.{self.contract.lot_decimals}f}", f"{bar[6]:.4f}"]
-                for bar in reversed(chosen)]
+                for bar in merged.values()]

@@ -3,12 +3,14 @@
 import heapq
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeGuard
 
 import orjson
 
+from ..clock import NS
 from ..errors import DataError
 from ..recording import Record, read
 from .contracts import BY_SYMBOL, CONTRACTS, Contract
@@ -17,6 +19,7 @@ from .quotes import KIND_BBO, KIND_LIQUIDATION, KIND_TICKER, KIND_TRADE
 from .synthetic import MS, Frame, Tap
 
 LOOK_AHEAD = 20_000                                  # frames from which symbols and decimals are learnt
+_DECIMAL = re.compile(r"\d{1,15}(\.\d{1,15})?", re.ASCII)
 _TIMES = re.compile(rb'"(ts|T|cts|start|end|timestamp)":(\d{13})\b')
 
 
@@ -37,13 +40,39 @@ def market_data(record: Record) -> dict | None:
 
 
 def texts_of(frame: dict) -> Iterator[tuple[str, str, str]]:
-    """(symbol, price, quantity) texts of a frame, as far as it has any."""
+    """(symbol, price, quantity) texts of a sound frame, as far as it has any."""
     data, topic = frame["data"], frame["topic"]
     symbol = topic.rpartition(".")[2]
-    if topic.startswith("orderbook.") and isinstance(data, dict):
-        yield from ((symbol, level[0], level[1]) for level in [*data.get("b", []), *data.get("a", [])])
+    if topic.startswith("orderbook."):
+        yield from ((symbol, level[0], level[1]) for level in [*data["b"], *data["a"]])
     elif topic.startswith(("publicTrade.", "allLiquidation.")):
-        yield from ((str(row.get("s", symbol)), str(row["p"]), str(row["v"])) for row in data if "p" in row and "v" in row)
+        yield from ((symbol, row["p"], row["v"]) for row in data)
+
+
+def _decimal(text: object) -> TypeGuard[str]:
+    return isinstance(text, str) and _DECIMAL.fullmatch(text) is not None
+
+
+def _levels(side: object) -> bool:
+    return isinstance(side, list) and all(isinstance(one, list) and len(one) > 1 and _decimal(one[0]) and _decimal(one[1]) for one in side)
+
+
+def sound(frame: dict) -> bool:
+    """Whether what a frame says can be taken for a fact about its symbol. A recording holds what was received: damaged frames, too."""
+    topic, data = frame["topic"], frame["data"]
+    symbol = topic.rpartition(".")[2]
+    if topic.startswith(("publicTrade.", "allLiquidation.")):
+        return isinstance(data, list) and all(
+            isinstance(row, dict) and row.get("s") == symbol and row.get("S") in ("Buy", "Sell") and _decimal(row.get("p"))
+            and _decimal(row.get("v")) and isinstance(row.get("T"), int) and isinstance(row.get("seq", 0), int) for row in data)
+    if topic.startswith("orderbook."):
+        return (isinstance(data, dict) and data.get("s") == symbol and isinstance(frame.get("cts", 0), int)
+                and all(isinstance(data.get(name, 0), int) for name in ("u", "seq")) and all(map(_levels, (data.get("b"), data.get("a")))))
+    if topic.startswith("tickers."):
+        return (isinstance(data, dict) and data.get("symbol") == symbol and isinstance(frame.get("cs", 0), int)
+                and all(isinstance(value, str) for value in data.values())
+                and all(not data.get(name) or _decimal(data[name]) for name in ("lastPrice", "markPrice", "indexPrice", "openInterest")))
+    return True
 
 
 def guess_contract(symbol: str, price: str, price_decimals: int, lot_decimals: int) -> Contract:
@@ -84,17 +113,26 @@ class TapeFeed:
     """Frames of one or more recordings, in order of receipt; read as they are needed.
 
     start_ns  market time of the first frame; then the ms times inside the frames are moved by as much. None = as recorded
+    symbols   of the recording that are sent; none named = all
+    hours     stop after so much market time
+    damaged   frames from which nothing could be learnt; they are sent as they were received
     """
 
     synthetic = False
 
-    def __init__(self, paths: Iterable[Path], start_ns: int | None = None) -> None:
+    def __init__(self, paths: Iterable[Path], start_ns: int | None = None, symbols: Sequence[str] = (), hours: float | None = None) -> None:
         self.paths = [Path(path) for path in paths]
+        self.damaged = 0
         self.wanted: set[str] = set()
         self.taps: list[Tap] = []
         self.topics: set[str] = set()
         self.states: dict[str, SymbolState] = {}
         self._learn()
+        if unknown := set(symbols) - set(self.states):
+            raise ValueError(f"the recording has {', '.join(self.states)}; asked for {', '.join(sorted(unknown))}")
+        if symbols:
+            self.states = {symbol: state for symbol, state in self.states.items() if symbol in symbols}
+            self.topics = {topic for topic in self.topics if topic.rpartition(".")[2] in symbols}
         self._index = {symbol: n for n, symbol in enumerate(self.states)}
         self._frames = self._read()
         self._ahead: tuple[int, str, bytes, dict] | None = next(self._frames, None)
@@ -103,6 +141,7 @@ class TapeFeed:
         first = self._ahead[0]
         self._shift_ms = 0 if start_ns is None else (start_ns - first) // MS
         self.start_ns = first + self._shift_ms * MS
+        self._end_ns = None if hours is None else self.start_ns + int(hours * 3600 * NS)
 
     def _read(self) -> Iterator[tuple[int, str, bytes, dict]]:
         def one(path: Path) -> Iterator[tuple[int, str, bytes, dict]]:
@@ -115,6 +154,8 @@ class TapeFeed:
         """Symbols, topics and decimals of the beginning of the recording."""
         found: dict[str, tuple[str, int, int]] = {}
         for _, topic, _, frame in itertools.islice(self._read(), LOOK_AHEAD):
+            if not sound(frame):
+                continue
             self.topics.add(topic)
             for symbol, price, qty in texts_of(frame):
                 _, p, q = found.get(symbol, ("", 0, 0))
@@ -134,7 +175,8 @@ class TapeFeed:
     @property
     def next_ns(self) -> int | None:
         """When the next frame is due, or None at the end."""
-        return None if self._ahead is None else self._ahead[0] + self._shift_ms * MS
+        due = None if self._ahead is None else self._ahead[0] + self._shift_ms * MS
+        return None if due is None or self._end_ns is not None and due >= self._end_ns else due
 
     def until(self, now_ns: int) -> list[Frame]:
         """Every frame due by now."""
@@ -143,7 +185,10 @@ class TapeFeed:
             assert self._ahead is not None
             _, topic, raw, frame = self._ahead
             self._ahead = next(self._frames, None)
-            self._know(frame, due)
+            if sound(frame):
+                self._know(frame, due)
+            else:
+                self.damaged += 1
             if topic in self.wanted:
                 out.append(Frame(topic, self._moved(raw)))
         return out

@@ -15,11 +15,10 @@ class Trading(Entry):
 
     # ---- create ----
 
-    def create(self, account: Account, fields: Fields, now_ns: int, creator: str = "CreateByUser") -> Order:
+    def create(self, account: Account, fields: Fields, now_ns: int) -> Order:
         """A new order, as far as it gets at once; Refused where the venue does not take it."""
         n = instrument(self.index, self.halted, fields)
         order = self.read(account, n, fields, now_ns)
-        order.creator = creator
         self.judge(order)
         self.admit(order)
         if order.trigger:

@@ -9,7 +9,7 @@ from .orders import Order, lots_text, ticks_text
 from .parameters import WATCHES, Fields, choice, instrument, lots, text, ticks, whole
 from .refusals import STOPS_NOT_MODIFIED, TOO_MANY_PARTIAL, bad, refused
 
-CREATORS = {STOP_LOSS: "CreateByStopLoss", TAKE_PROFIT: "CreateByTakeProfit", TRAILING: "CreateByTrailingStop",
+CREATORS = {"Stop": "CreateByStopOrder", STOP_LOSS: "CreateByStopLoss", TAKE_PROFIT: "CreateByTakeProfit", TRAILING: "CreateByTrailingStop",
             "PartialStopLoss": "CreateByPartialStopLoss", "PartialTakeProfit": "CreateByPartialTakeProfit"}
 CLEARED = "CancelByTpSlTsClear"
 PARTIAL_MAX = 20
@@ -171,7 +171,7 @@ class Triggers(Ledger):
             h.active = 0
             for order in [o for o in h.account.open.values() if o.reduce and o.n == h.n and o.idx == h.idx]:
                 if not (order.waiting and self.settings.conditional_survives) and order.open:
-                    self.finish(order, "Cancelled", now_ns, cancel="CancelByReduceOnly")
+                    self.finish(order, "Deactivated" if order.waiting else "Cancelled", now_ns, cancel="CancelByReduceOnly")
 
     def drop(self, h: Holding, stop: Order, now_ns: int) -> None:
         """A stop of a position ends because there is nothing left for it."""

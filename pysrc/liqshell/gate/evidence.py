@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 from liqcore import Phase, Role
 from liqshell.errors import DataError, LiqshellError
 from liqshell.gate.exits import NS, Fault, exit_faults, limit_faults, reduce_only_faults
-from liqshell.report.coverage import covered_hours, gaps, union
+from liqshell.report.coverage import gaps, union
 from liqshell.report.ledger import read_ledger
 from liqshell.report.run import Run, load_run
 from liqshell.report.stories import Bracket, Ledger
@@ -27,15 +29,19 @@ class Evidence:
 
     stretches: lengths of feed without a gap. detection_s: from the venue's time of the event that made a cascade to the decision. answer_s: from
     the decision to the venue's acknowledgement. reaction_s: both. fees_bps: of maker fills. stop_bps: what stops lost against their trigger. trips:
-    closed round trips. exits: filled brackets by side. sizes: (notional, smallest possible) of each entry. covered: market hours.
+    closed round trips. exits: filled brackets by side. sizes: (notional, smallest possible) of each entry. Of the contracts that could be traded:
+    spans: when the feed covered them, ns UTC; covered: hours of it; cascades: of those hours; beside: (hours, cascades) of it that were counted
+    elsewhere already. Time that several runs cover is there once.
     """
 
     runs: int = 0
     stretches: list[float] = field(default_factory=list)
     hours: float = 0.0
     reconnects: int = 0
+    spans: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     covered: dict[str, float] = field(default_factory=dict)
     cascades: dict[str, int] = field(default_factory=dict)
+    beside: dict[str, tuple[float, int]] = field(default_factory=dict)
     detection_s: list[float] = field(default_factory=list)
     answer_s: list[float] = field(default_factory=list)
     reaction_s: list[float] = field(default_factory=list)
@@ -75,6 +81,11 @@ class Opened:
     def name(self) -> str:
         return self.run.folder.name
 
+    @property
+    def counts(self) -> bool:
+        """Whether it is evidence of anything."""
+        return self.use in ("paper", "live")
+
 
 def open_run(folder: str | Path, *, rehearsal: bool = False) -> Opened:
     """Load a run and say what it may be evidence of. rehearsal: take generated and accelerated markets too, for trying the gate itself."""
@@ -87,16 +98,37 @@ def open_run(folder: str | Path, *, rehearsal: bool = False) -> Opened:
         use = "a generated market"
     elif not rehearsal and run.speed != 1.0:
         use = f"a market at {run.speed:g} times real time"
+    elif not rehearsal:
+        use = _elsewhere(mode, str(run.meta.get("environment") or "")) or mode
     return Opened(run, read_ledger(run), use)
 
 
-def gather(opened: Iterable[Opened], prove: Callable[[Opened], tuple[bool, str]] | None) -> Evidence:
-    """Add up. prove: whether a run replays identically, and what it found; None = not to be tried."""
+def _elsewhere(mode: str, environment: str) -> str:
+    """What speaks against where a run was made: an environment of the venue, "loopback", or an address of the user's own."""
+    if environment == "loopback":
+        return "a market on this machine"
+    if "testnet" in environment:
+        return "a market of the testnet"
+    return "orders of a demo account, whose fills are the venue's model" if mode == "live" and "demo" in environment else ""
+
+
+def once(opened: Iterable[Opened], known: set[bytes]) -> list[Opened]:
+    """The same runs; one whose records are known, or come twice, counts for nothing."""
+    out = []
+    for one in opened:
+        digest = hashlib.sha256(one.run.audit.tobytes()).digest()
+        out.append(replace(one, use="a run that is there already") if one.counts and digest in known else one)
+        known.add(digest)
+    return out
+
+
+def gather(opened: Iterable[Opened], prove: Callable[[Opened], tuple[bool, str]] | None, *elsewhere: Evidence) -> Evidence:
+    """Add up. prove: whether a run replays identically, and what it found; None = not to be tried. elsewhere: what has been gathered already."""
     out = Evidence()
     for one in opened:
         run, ledger = one.run, one.ledger
         out.runs += 1
-        _feed(out, run, ledger)
+        _feed(out, run, ledger, elsewhere)
         for b in ledger.brackets:
             _bracket(out, run, b)
         last: set[int] = set()
@@ -119,15 +151,55 @@ def gather(opened: Iterable[Opened], prove: Callable[[Opened], tuple[bool, str]]
     return out
 
 
-def _feed(out: Evidence, run: Run, ledger: Ledger) -> None:
-    holes = union([hole for n in range(len(run.instruments)) for hole in gaps(run, ledger, n)])
-    edges = [run.started_ns, *(edge for hole in holes for edge in hole), run.ended_ns]
-    out.stretches += [max(0.0, (end - start) / HOUR_NS / run.speed) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+def traded(run: Run) -> dict[int, str]:
+    """The contracts of a run that could be traded, by index: their symbols, with the venue where two have the same."""
+    feeds = run.table("settings").get("feeds") or []
+    watched = {n for one in feeds if one.get("watched") for n in range(one["first"], one["first"] + one["count"])}
+    ours = {n: i for n, i in enumerate(run.instruments) if n not in watched}
+    symbols = Counter(i.symbol for i in ours.values())
+    return {n: i.symbol if symbols[i.symbol] == 1 else i.key for n, i in ours.items()}
+
+
+def _feed(out: Evidence, run: Run, ledger: Ledger, elsewhere: Iterable[Evidence]) -> None:
+    contracts = traded(run)
+    missing = {n: gaps(run, ledger, n) for n in contracts}
+    whole = _without([(run.started_ns, run.ended_ns)], union([hole for holes in missing.values() for hole in holes]))
+    out.stretches += [(end - start) / HOUR_NS / run.speed for start, end in whole]
     out.hours += run.duration_s / 3600 / run.speed
     out.reconnects += int(run.table("counters").get("reconnects") or 0)
-    for n, symbol in enumerate(run.symbols):
-        out.covered[symbol] = out.covered.get(symbol, 0.0) + covered_hours(run, ledger, n)
-        out.cascades[symbol] = out.cascades.get(symbol, 0) + sum(c.instrument == n for c in ledger.seen)
+    # bars and rates have phases, too: where there is a cascade detector, its cascades are those that are meant
+    seen = [c for c in ledger.seen if len(c.larges)] or ledger.seen
+    for n, symbol in contracts.items():
+        known = out.spans.setdefault(symbol, [])
+        fresh = _without(_without([(run.started_ns, run.ended_ns)], missing[n]), known)
+        others = union([span for one in elsewhere for span in one.spans.get(symbol, [])])
+        active = [c.active for c in seen if c.instrument == n]
+        hours, cascades = _within(fresh, active)
+        own_hours, own_cascades = _within(_without(fresh, others), active)
+        before = out.beside.get(symbol, (0.0, 0))
+        out.covered[symbol] = out.covered.get(symbol, 0.0) + hours
+        out.cascades[symbol] = out.cascades.get(symbol, 0) + cascades
+        out.beside[symbol] = before[0] + hours - own_hours, before[1] + cascades - own_cascades
+        out.spans[symbol] = union(known + fresh)
+
+
+def _without(spans: list[tuple[int, int]], holes: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What is left of spans outside of holes (in order, apart from one another)."""
+    out = []
+    for start, end in spans:
+        for first, last in holes:
+            if last > start and first < end:
+                if first > start:
+                    out.append((start, first))
+                start = max(start, last)
+        if start < end:
+            out.append((start, end))
+    return out
+
+
+def _within(spans: list[tuple[int, int]], times: list[int]) -> tuple[float, int]:
+    """Hours of the spans, and how many of the times fall into them."""
+    return sum(end - start for start, end in spans) / HOUR_NS, sum(any(start <= ts <= end for start, end in spans) for ts in times)
 
 
 def _latency(out: Evidence, run: Run, c: Any) -> None:

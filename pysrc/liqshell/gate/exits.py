@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from liqcore import AuditKind, Control, Role
+from liqcore import AuditKind, Control, Reason, Role
 from liqcore.event import Action, RequestFlag
 from liqshell.report.run import Run
-from liqshell.report.stories import Bracket, Ledger
+from liqshell.report.stories import Bracket, Ledger, Order
 
 PROTECT_S = 2.0
 NS = 1_000_000_000
@@ -54,7 +54,7 @@ def exit_faults(run: Run, b: Bracket) -> Iterator[Fault]:
             wanted = entry * (1 + side * b.take_profit)
             if o.side != -side:
                 yield fault(o.created, "the take-profit is on the side of the entry")
-            if o.steps and len({f.ts for f in b.entry_fills}) == 1 and abs(o.price - wanted) > slack:
+            if o.steps and all(abs(o.price - price) > slack for price in _targets(b, o)):
                 yield fault(o.created, f"take-profit at {o.price:g}, expected {wanted:.8g}")
             if o.qty > entered * (1 + 1e-9):
                 yield fault(o.created, f"take-profit for {o.qty:g}, filled were {entered:g}")
@@ -68,12 +68,23 @@ def exit_faults(run: Run, b: Bracket) -> Iterator[Fault]:
             yield fault(f.ts, "an exit on the side of the entry")
 
 
+def _targets(b: Bracket, o: Order) -> list[float]:
+    """Where a take-profit may stand: at the fraction from what had been paid on average when it was set. In the end that is the average of all, if it
+    lived long enough to follow."""
+    fills = sorted(b.entry_fills, key=lambda f: f.ts)
+    averages = [sum(f.price * f.qty for f in fills[:n]) / sum(f.qty for f in fills[:n]) for n in range(1, len(fills) + 1)]
+    followed = not o.ended or o.ended - fills[-1].ts > PROTECT_S * NS
+    return [average * (1 + b.side * b.take_profit) for average in (averages[-1:] if followed else averages)]
+
+
 def _stop_faults(run: Run, b: Bracket, slack: float, fault: Any) -> Iterator[Fault]:
     side, entry = b.side, b.entry_price
     wanted = entry * (1 - side * b.stop_loss)
     stop = b.first(Role.ROLE_STOP)
-    price = (stop.steps[0][1] if stop is not None and stop.steps else 0.0) if b.entry_limit else b.stop_price
-    price = price or b.stop_price
+    steps = [price for _, price in stop.steps] if stop is not None else []
+    # the bracket says where its stop is wanted when its state changes, the venue where it is: of a trade that is still open only the latter is new
+    stood = [price for price in (b.stop_price, *steps[-1:]) if price]
+    price = steps[0] if steps and b.entry_limit else max(stood, key=lambda at: at * side, default=0.0)
     trails = float(_terms(run, b).get("trail") or 0.0) > 0.0
     if not price:
         yield fault(b.opened, "no stop was ever placed")
@@ -147,6 +158,8 @@ def _cooldown_faults(run: Run, ledger: Ledger) -> Iterator[Fault]:
             wait = float(_terms(run, before).get("cooldown_s") or 0.0) if before.fills else 0.0
             if not before.flat or b.opened < before.flat:
                 yield Fault(b.opened, run.symbols[b.instrument], "a second bracket while one was open")
+            elif before.end == Reason.END_REPLACED and b.opened == before.flat:
+                pass                                                 # closed to make room for it: a stronger signal has no cooldown to wait for
             elif b.opened - before.flat < wait * NS:
                 yield Fault(b.opened, run.symbols[b.instrument], f"{(b.opened - before.flat) / NS:.1f} s after a trade, the cooldown is {wait:g} s")
         last[b.instrument] = b

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from liqshell.gate.evidence import Evidence, Opened, gather
+from liqshell.gate.evidence import Evidence, Opened, gather, once
 from liqshell.gate.exits import PROTECT_S, Fault
 from liqshell.gate.items import FAIL, PASS, THIN, Item, flawless, inside, share_inside
 from liqshell.report.coverage import rate
@@ -17,7 +17,8 @@ from liqshell.report.text import interval, millis, number, percent, plural, when
 PAPER, LIVE = "S2-22", "S2-23"
 STABLE_H = 24.0
 DAYS_LEAST = 7.0                    # "1-2 weeks"
-CASCADES = (5.0, 9.0)               # a day and contract
+CASCADES = (5.0, 9.0)               # a day and contract: claimed. It is a rate of days without data, too (REQUIREMENTS C12), and no measure
+SAME = (0.5, 2.0)                   # so many times the rate of the user's own record
 ORDER_S, ORDER_SHARE = 3.0, 0.95
 FILLS = (0.5, 0.8)
 WINS = 0.65                         # more than the claimed 75 % is no fault
@@ -48,12 +49,17 @@ class Gate:
 
 def judge(runs: Sequence[Opened], *, against: Sequence[Opened] = (), prove: Any = None, rehearsal: bool = False) -> Gate:
     """Fill in both gates. against: runs of the user's own record, whose rate of cascades the others are compared with. prove: see gather()."""
-    paper = gather([one for one in runs if one.use == "paper"], prove)
-    live = gather([one for one in runs if one.use == "live"], prove)
-    record = gather([one for one in against if one.use in ("paper", "live")], None)
-    excluded = [(one.name, one.use) for one in [*runs, *against] if one.use not in ("paper", "live")]
-    names = tuple(one.name for one in runs if one.use in ("paper", "live"))
-    return Gate(fill_in(paper, live, record), names, tuple(excluded), rehearsal)
+    known: set[bytes] = set()
+    runs = once(runs, known)
+    ours = [one for one in runs if one.counts]
+    detectors = [one.run.table("settings").get("cascade") for one in ours]
+    against = [replace(one, use="a record by another cascade detector") if one.counts and detectors and
+               one.run.table("settings").get("cascade") not in detectors else one for one in once(against, known)]
+    paper = gather([one for one in ours if one.use == "paper"], prove)
+    live = gather([one for one in ours if one.use == "live"], prove, paper)
+    record = gather([one for one in against if one.counts], None, paper, live)
+    excluded = [(one.name, one.use) for one in [*runs, *against] if not one.counts]
+    return Gate(fill_in(paper, live, record), tuple(one.name for one in ours), tuple(excluded), rehearsal)
 
 
 def fill_in(paper: Evidence, live: Evidence, record: Evidence) -> tuple[Item, ...]:
@@ -72,30 +78,33 @@ def _feed_items(paper: Evidence, live: Evidence) -> Iterator[Item]:
 
 
 def _cascades(paper: Evidence, live: Evidence, record: Evidence) -> Iterator[Item]:
-    required = f"{CASCADES[0]:g} to {CASCADES[1]:g} a day, over {DAYS_LEAST:g} days at least"
+    required = f"{SAME[0]:g} to {SAME[1]:g} times the rate of your own record, over {DAYS_LEAST:g} days at least"
     symbols = sorted({*paper.covered, *live.covered})
     if not symbols:
         yield Item("cascades", PAPER, "Cascades a day", required, "", THIN)
     for symbol in symbols:
-        k = paper.cascades.get(symbol, 0) + live.cascades.get(symbol, 0)
-        hours = paper.covered.get(symbol, 0.0) + live.covered.get(symbol, 0.0)
+        twice = live.beside.get(symbol, (0.0, 0))
+        hours = paper.covered.get(symbol, 0.0) + live.covered.get(symbol, 0.0) - twice[0]
+        k = paper.cascades.get(symbol, 0) + live.cascades.get(symbol, 0) - twice[1]
         found = rate(k, hours)
         a_day, low, high = ((value * 24 if value is not None else None) for value in (found["per_hour"], found["low"], found["high"]))
-        verdict = inside(low, high, *CASCADES) if hours >= 24 * DAYS_LEAST else THIN
-        measured = f"{number(a_day)} ({interval(low, high)}), {k} in {hours / 24:.1f} days"
-        yield Item(f"cascades.{symbol}", PAPER, f"Cascades of {symbol} a day", required, measured + _against(symbol, k, hours, record), verdict, k,
-                   a_day, low, high, "What the written system claims of its own feed; yours decides what yours has.")
+        told, verdict = _against(symbol, k, hours, record)
+        yield Item(f"cascades.{symbol}", PAPER, f"Cascades of {symbol} a day", required,
+                   f"{number(a_day)} ({interval(low, high)}), {k} in {hours / 24:.1f} days; {told}", verdict if hours >= 24 * DAYS_LEAST else THIN, k,
+                   a_day, low, high, f"The written system claims {CASCADES[0]:g} to {CASCADES[1]:g} for its own feed and days; "
+                   "what counts is whether your feed still has what your record had.")
 
 
-def _against(symbol: str, k: int, hours: float, record: Evidence) -> str:
-    """The share of all cascades that fell into these hours, against the share of the hours: exact for two Poisson rates."""
-    before, then = record.cascades.get(symbol, 0), record.covered.get(symbol, 0.0)
-    if not then or not hours or not k + before:
-        return ""
-    low, high = wilson(k, k + before)
-    expected = hours / (hours + then)
-    word = "as in" if low <= expected <= high else "more than in" if expected < low else "fewer than in"
-    return f"; {word} your record ({before / then * 24:.2f} a day, {before} in {then / 24:.1f} days)"
+def _against(symbol: str, k: int, hours: float, record: Evidence) -> tuple[str, str]:
+    """The rate against that of the record, where that covers other hours: the share of all cascades that fell into ours is binomial for two Poisson
+    rates."""
+    apart = record.beside.get(symbol, (0.0, 0))
+    before, then = record.cascades.get(symbol, 0) - apart[1], record.covered.get(symbol, 0.0) - apart[0]
+    if then <= 0.0 or hours <= 0.0 or not k + before:
+        return "no record of yours of other days to compare with (--against)", THIN
+    low, high = (share / (1.0 - share) * then / hours if share < 1.0 else math.inf for share in wilson(k, k + before))
+    return (f"{number(low)} to {number(high)} times your record ({before / then * 24:.2f} a day, {before} in {then / 24:.1f} days)",
+            inside(low, high, *SAME))
 
 
 def _seconds(values: Sequence[float]) -> str:

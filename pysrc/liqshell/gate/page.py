@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from liqshell.errors import ConfigError
 from liqshell.gate.items import FAIL, PASS, Item
 from liqshell.gate.judge import LIVE, PAPER, Gate
 from liqshell.report.elements import empty, esc, muted, notice, section, table
@@ -80,7 +81,10 @@ def _row(item: Item) -> list[str]:
 def save(gate: Gate, folder: str | Path) -> Path:
     """gate.json and gate.html into a folder; the page's path."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "gate.json").write_text(json.dumps(gate.as_dict(), indent=1, allow_nan=False) + "\n")
-    (folder / "gate.html").write_text(page(gate), encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "gate.json").write_text(json.dumps(gate.as_dict(), indent=1, allow_nan=False) + "\n")
+        (folder / "gate.html").write_text(page(gate), encoding="utf-8")
+    except OSError as why:
+        raise ConfigError("--out", f"{folder} cannot be written: {why.strerror or why}", "a folder for gate.json and gate.html") from None
     return folder / "gate.html"

@@ -69,10 +69,17 @@ class Budget:
         on_dropped(): what became of it. handler(answer) is called exactly once if it was sent."""
         self._number += 1
         item = _Waiting(int(urgency), self._number, ask, handler, about, wanted, until, on_sent, on_dropped)
+        given_up = None
         if len(self._queue) >= QUEUE_MAX:
-            self._drop(item)
-            return
+            given_up = max(self._queue)             # the least urgent, and of those the latest
+            if given_up.urgency <= item.urgency:
+                self._drop(item)
+                return
+            self._queue.remove(given_up)
+            heapq.heapify(self._queue)
         heapq.heappush(self._queue, item)
+        if given_up is not None:
+            self._drop(given_up)
         self.pump(now)
 
     def pump(self, now: int) -> None:

@@ -13,10 +13,11 @@ from liqshell.venues import bybit_answers, bybit_instruments, bybit_orders, bybi
 from liqshell.venues.bybit_codes import Asked, Outcome, outcome
 from liqshell.venues.bybit_private import ReportKind
 from liqshell.venues.bybit_signing import Keys, private_auth_frame, trade_auth_frame
-from liqshell.venues.reports import OrderReply, OrderState
+from liqshell.venues.reports import Execution, OrderReply, OrderState, Position
 
 _BY_CANCEL = {"CancelByReduceOnly": Reason.END_REDUCE_ONLY, "CancelByPrepareLiq": Reason.END_LIQUIDATED,
               "CancelAllBeforeLiq": Reason.END_LIQUIDATED, "CancelByUser": Reason.OK}
+Row = OrderState | Execution | Position
 
 
 class BybitPort:
@@ -29,6 +30,7 @@ class BybitPort:
         self._keys = keys
         self._run = run
         self._instruments = tuple(instruments)
+        self._units = {i.symbol: i for i in self._instruments if i.venue == self._instruments[0].venue}
         self._wall_ms = wall_ms
         self._pings = 0
         bybit_orders.order_link_id(run, 0)                  # a prefix that cannot be one is found out here
@@ -52,8 +54,10 @@ class BybitPort:
         if report.kind == ReportKind.REPLY and report.reply is not None:
             return (report.reply,)
         if report.kind in (ReportKind.ORDERS, ReportKind.EXECUTIONS, ReportKind.POSITIONS, ReportKind.WALLETS):
-            found: tuple[Message, ...] = (*report.orders, *report.executions, *report.positions, *report.wallets)
-            return (*found, Said(Word.LOST_ROWS, f"{report.reason}: {report.detail}")) if report.refused else found
+            rows: tuple[Row, ...] = (*report.orders, *report.executions, *report.positions)
+            faults = [f"{report.reason}: {report.detail}"] * bool(report.refused) + list(filter(None, map(self._beyond, rows)))
+            found: tuple[Message, ...] = (*(row for row in rows if not self._beyond(row)), *report.wallets)
+            return (*found, Said(Word.LOST_ROWS, faults[0])) if faults else found
         if report.kind == ReportKind.PONG:
             return (Said(Word.PONG),)
         if report.kind == ReportKind.ACK:
@@ -68,6 +72,22 @@ class BybitPort:
         # a frame whose rows were all unreadable may have told of a fill
         word = Word.OTHER if report.kind == ReportKind.OTHER else Word.LOST_ROWS if report.refused else Word.MALFORMED
         return (Said(word, f"{report.reason}: {report.detail}"),)
+
+    def _beyond(self, row: Row) -> str:
+        """What is wrong with the numbers of a row: well-formed ones that no order of this contract can have; "" = nothing."""
+        unit = self._units.get(row.symbol)
+        if unit is None:
+            return ""
+        prices = [row.price] if isinstance(row, Execution) else [row.entry, row.stop_loss, row.mark] if isinstance(row, Position) else \
+            [row.price, row.trigger, row.stop_loss]
+        try:
+            for qty in (row.qty, row.executed if isinstance(row, OrderState) else 0.0):
+                unit.lots(qty)
+            for price in filter(None, prices):
+                unit.ticks(price)
+        except ValueError as why:
+            return str(why)
+        return ""
 
     def outcome(self, reply: OrderReply, asked: Asked) -> Outcome:
         return outcome(reply.code, asked)
@@ -152,13 +172,18 @@ class BybitPort:
         return found.value if answer.status == 200 and found.ok else None
 
     def orders_of(self, answer: Answer) -> Page:
-        return _page(answer, bybit_answers.parse_orders(answer.body))
+        return self._whole(_page(answer, bybit_answers.parse_orders(answer.body)))
 
     def executions_of(self, answer: Answer) -> Page:
-        return _page(answer, bybit_answers.parse_executions(answer.body))
+        return self._whole(_page(answer, bybit_answers.parse_executions(answer.body)))
 
     def positions_of(self, answer: Answer) -> Page:
-        return _page(answer, bybit_answers.parse_positions(answer.body))
+        return self._whole(_page(answer, bybit_answers.parse_positions(answer.body)))
+
+    def _whole(self, page: Page) -> Page:
+        """A list with one row that cannot be is no list."""
+        fault = next(filter(None, map(self._beyond, page.items)), "")
+        return Page(False, Outcome.LATER, 0, fault) if fault else page
 
     def instruments_of(self, answer: Answer) -> Page:
         try:

@@ -350,6 +350,10 @@ class Reconciler:
         self._lost.add(n)
         unit = c.engine.instruments[n]
         price = (row.mark or row.entry) * (1.0 - row.side * c.settings.rescue_stop)
+        if price <= 0.0:                        # nothing to measure from: the next reading may have it
+            c.notice(Level.ALARM, "lost bracket", f"{row.qty:g} held without a stop by a bracket of ours that is lost, at no price", row.symbol)
+            self.soon(c.settings.recheck_s)
+            return
         text = unit.price_text(unit.ticks(price))
         c.counters["stops of lost brackets"] += 1
         c.notice(Level.ALARM, "lost bracket", f"{row.qty:g} held without a stop by a bracket of ours that is lost: one is placed at {text}",

@@ -171,10 +171,11 @@ class Requests:
                 return
         else:
             candidates = self.flights.waiting(by_socket=True)
+            late = any(f.stage == Stage.UNKNOWN and f.by_socket and f.cause for f in self.flights.all())      # whose reply may still come
             parsed = c.port.parse_link_id(reply.link_id)
             if parsed is not None:
-                candidates = [f for f in candidates if f.id == parsed[1]]
-            if len(candidates) != 1:
+                candidates, late = [f for f in candidates if f.id == parsed[1]], False
+            if len(candidates) != 1 or late:
                 c.counters["replies without an owner"] += 1
                 for flight in candidates:
                     self.lose(flight, f"a reply that names no request: {reply.code} {reply.message}")
@@ -197,7 +198,7 @@ class Requests:
             self.lose(flight, f"{code} {text}")
         elif outcome in (Outcome.GONE, Outcome.LANDED) or (outcome == Outcome.DONE and flight.action != Action.ACTION_CREATE):
             flight.stage = Stage.UNKNOWN
-            self.inquiries.begin(flight.id, flight.expires, f"{code} {text}")
+            self.inquiries.begin(flight.id, self.decidable(flight), f"{code} {text}")
         elif outcome == Outcome.LATER:
             self._later(flight, f"{code} {text}", wait_s)
         else:
@@ -257,7 +258,7 @@ class Requests:
         flight.stage = Stage.UNKNOWN
         c.counters["unknown"] += 1
         c.notice(Level.WARNING, "unknown", f"outcome of {_WORD[flight.action]} {flight.id:#x} unknown: {why}", c.symbols[flight.instrument])
-        self.inquiries.begin(flight.id, flight.expires, why, hard=True)
+        self.inquiries.begin(flight.id, self.decidable(flight), why, hard=True)
 
     def lose_all(self, why: str) -> None:
         """The order socket is gone: what was under way on it may have arrived or not."""
@@ -276,7 +277,7 @@ class Requests:
             elif flight.stage == Stage.WAITING and c.now >= flight.ts + s.ns(s.answer_s):
                 self.lose(flight, "no reply in time")
             elif flight.stage == Stage.ACCEPTED and c.now >= flight.accepted + s.ns(s.confirm_s):
-                self.inquiries.begin(flight.id, flight.expires, "accepted, but nothing was heard of it")
+                self.inquiries.begin(flight.id, self.decidable(flight), "accepted, but nothing was heard of it")
         for order in [order for order in self._seen if order not in c.beliefs()]:
             del self._seen[order]
         waiting = {sent.id for sent, _ in self.held_back}
@@ -351,9 +352,18 @@ class Requests:
 
     def doubtable(self, order: int, belief: dict[str, Any]) -> int:
         """From when on an answer that does not have the order may say something. Answers are late in a storm; what was alive a moment ago is."""
-        if belief["status"] == "sent" or belief["asked"]:
+        if belief["status"] == "sent":
             return self.expiry(belief["ts_asked"])
-        return max(self.c.now, self._seen.get(order, belief["ts_asked"]) + self.c.settings.ns(self.c.settings.stale_s))
+        alive = max(self.c.now, self._seen.get(order, belief["ts_asked"]) + self.c.settings.ns(self.c.settings.stale_s))
+        return max(alive, self.expiry(belief["ts_asked"])) if belief["asked"] else alive
+
+    def decidable(self, flight: Flight) -> int:
+        """The same of a request under way. What the venue took, or showed a moment ago, is rather missing from an answer that is late than not
+        there. (A close may be sent twice: it can only reduce.)"""
+        known = max(flight.accepted if flight.action == Action.ACTION_CREATE else 0, self._seen.get(flight.id, 0))
+        if not known or flight.role == Role.ROLE_CLOSE:
+            return flight.expires
+        return max(flight.expires, known + self.c.settings.ns(self.c.settings.stale_s))
 
     def on_absent(self, order: int, venue_ns: int) -> None:
         """The venue has been asked twice, after the last moment at which it could have been taken: there is no such order."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -66,7 +65,7 @@ class LiveAccount:
         self._turned = self._looked = self._calm_at = 0.0
         self._ending = False
         self._said: dict[tuple[str, str, str], float] = {}
-        self._watchdog: subprocess.Popen[bytes] | None = None
+        self._watchdog: watchdog.Keeper | None = None
 
     # ---- the start ----
 
@@ -139,7 +138,7 @@ class LiveAccount:
         self._halted = opening.halted_before(state)
         state.control.begin(state.prefix)
         if config.live.watchdog:
-            self._watchdog = watchdog.start([state.folder])
+            self._watchdog = watchdog.Keeper(state.folder, state.control)
         state.store.put("runs", prefix=state.prefix, started_ns=time.time_ns(), version=lc.__version__, config=str(session.folder),
                         config_hash=session.config_hash, environment=config.feed.environment)
         self._turned = time.monotonic()
@@ -228,6 +227,8 @@ class LiveAccount:
                 acted = "; it has acted at the venue: restart, so that everything is asked for" if control.rescued_at_ns else ""
                 self.notice(Notice(Level.ALARM, "watchdog", f"the watchdog holds entries back{acted}"))
             self._gate(Gate.GATE_STALL, True)
+        if self._watchdog is not None and (wrong := self._watchdog.look()):
+            self.notice(Notice(Level.ALARM, "watchdog", f"the watchdog {wrong}"))
         why = self.state.store.entries_off()
         if why and not self._gates.get((Gate.GATE_DISK, -1)):
             self.notice(Notice(Level.ALARM, "disk", why))
@@ -336,7 +337,8 @@ class LiveAccount:
         self._ending = True
         was_halted = self.engine.risk.halted
         self._gate(Gate.GATE_START, True)
-        self.report(self._control(Order.CONTROL_FLATTEN if self.flatten else Order.CONTROL_HALT))
+        if self.flatten or not was_halted:      # over a halt there is nothing to withdraw, and a day's must still end with its day
+            self.report(self._control(Order.CONTROL_FLATTEN if self.flatten else Order.CONTROL_HALT))
         until = time.monotonic() + WIND_DOWN_S * (3.0 if self.flatten else 1.0)
         while self._working() and time.monotonic() < until and self.failed is None:
             self.turn(self.now())
@@ -372,12 +374,8 @@ class LiveAccount:
             if ended:                        # else the watchdog is right to look after the account
                 state.control.goodbye()
         state.close()
-        if self._watchdog is not None and ended:             # it sees the goodbye and ends by itself
-            try:
-                await asyncio.to_thread(self._watchdog.wait, 5.0)
-            except subprocess.TimeoutExpired:                # it came up after the goodbye, and would wait for ever
-                self._watchdog.kill()
-                self._watchdog.wait()
+        if self._watchdog is not None and ended:
+            await asyncio.to_thread(self._watchdog.end)
 
     def reload(self, *, force: bool = True) -> None:
         """Lower limits to what the configuration file says now (force: also where it has not changed). Nothing can be raised."""

@@ -14,7 +14,8 @@ import picows
 from liqshell.gateway.effects import Channel
 
 RECONNECT_S = (0.2, 30.0)       # first and longest pause, with full jitter
-HANDSHAKE_S = 5.0
+HANDSHAKE_S = 5.0               # of the websocket
+CONNECT_S = 10.0                # of all: name, TCP, TLS and websocket; what is swallowed on the way must not keep us from trying again
 MESSAGE_MAX = 1 << 20
 _log = logging.getLogger("liqshell.live")
 
@@ -93,9 +94,10 @@ class Link:
     async def _open(self) -> None:
         self._attempt += 1
         try:
-            transport, _ = await picows.ws_connect(
-                lambda: _Listener(self._receive, self._lost), self.url, ssl_context=self._tls if self.url.startswith("wss:") else None,
-                websocket_handshake_timeout=HANDSHAKE_S, max_frame_size=MESSAGE_MAX, max_redirects=0, enable_auto_pong=True)
+            async with asyncio.timeout(CONNECT_S):
+                transport, _ = await picows.ws_connect(
+                    lambda: _Listener(self._receive, self._lost), self.url, ssl_context=self._tls if self.url.startswith("wss:") else None,
+                    websocket_handshake_timeout=HANDSHAKE_S, max_frame_size=MESSAGE_MAX, max_redirects=0, enable_auto_pong=True)
         except (OSError, picows.WSError, TimeoutError) as why:
             _log.warning("%s: no connection (%s: %s)", self.channel.name, type(why).__name__, why)
             return

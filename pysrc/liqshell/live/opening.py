@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -70,7 +71,8 @@ def open_state(config: Config, instruments: tuple[lc.Instrument, ...]) -> State:
         now = time.time_ns()
         image = Image(folder / IMAGE, instruments, make_prefix(config.run.name or "live", now), now)
         stop = max(config.policy_for(symbol).stop_loss for symbol in config.feed.symbols) / SCALE
-        sheet = Sheet(config.feed.rest_url, config.feed.environment, config.run.name or "live", config.feed.symbols, stop,
+        rest = config.feed.rest_url if config.feed.venue == "bybit" else ""        # a rescue speaks its language only
+        sheet = Sheet(rest, config.feed.environment, config.run.name or "live", config.feed.symbols, stop,
                       config.live.recv_window_ms, config.feed.ca)
         sheet.save(folder)
         undo.pop_all()
@@ -79,8 +81,8 @@ def open_state(config: Config, instruments: tuple[lc.Instrument, ...]) -> State:
 
 def restore(state: State, engine: lc.Engine) -> bytes:
     """The trades that the image holds, as a snapshot for the engine of the run; b"" where nothing was ever saved. engine: a new one of the same
-    settings, for this purpose only."""
-    state.found = state.image.restore(engine)
+    settings, for this purpose only; its equity is the account's."""
+    state.found = state.image.restore(engine, engine.account.equity)
     if state.found["torn"]:
         _log.warning("state image: the last write of %s did not end; what was believed one write before counts", ", ".join(state.found["torn"]))
     return b"" if state.found["fresh"] else engine.trade_snapshot()
@@ -176,5 +178,9 @@ def refuse_unsafe(config: Config) -> None:
     if config.feed.venue != "bybit" and config.live.via != "ccxt":
         raise ConfigError("[feed] venue", f"found {config.feed.venue!r}", "bybit, whose account we speak to ourselves; or [live] via = \"ccxt\"",
                           "Or trade it on paper")
+    foreign = [symbol for symbol in config.feed.symbols if not re.search(r"[^-]USDT(-|$)", symbol)] if config.feed.venue == "bybit" else []
+    if foreign:             # positions, orders and the wallet are asked for by this coin: of another one none would be seen
+        raise ConfigError("[feed] symbols", f"not settled in USDT: {', '.join(foreign)}", "contracts such as 'ETHUSDT', where real orders are sent",
+                          "Or trade them on paper")
     if not config.record.enabled:
         raise ConfigError("[record] enabled", "false", "true where real orders are sent", "A run that cannot be replayed cannot be explained")

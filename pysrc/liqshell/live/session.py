@@ -31,6 +31,7 @@ from liqshell.record import END, FEED, META, REPORT, REST, WS, Recorder
 from liqshell.wire import FrameBuffer, WireClock
 
 TICK_S = 0.002                  # of timers: deadlines are served at their own moment, whenever we look
+HANG_UP_S = 1.5                 # for the feeds at the end; below the watchdog's patience, because nothing beats while we wait
 HOUSEKEEPING_S = 0.1            # tap -> recorder, audit -> disk
 _log = logging.getLogger("liqshell.live")
 
@@ -220,7 +221,9 @@ class Session:
             self._over.set()
             for feed in self._feeds:
                 feed.hang_up()
-            await asyncio.wait(feeds, timeout=5.0)
+            await asyncio.wait(feeds, timeout=HANG_UP_S)
+            for left in feeds:              # one that is in the middle of connecting to a venue that does not answer
+                left.cancel()
 
     def _turn(self) -> int:
         """One turn of the loop; the time."""

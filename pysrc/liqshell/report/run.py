@@ -127,6 +127,14 @@ def _truth(path: Path) -> tuple[Truth, ...] | None:
     return tuple(out)
 
 
+def _number(path: Path, meta: dict[str, Any], key: str) -> float:
+    """A number of run.json, 0 where it has none."""
+    found = meta.get(key) or 0
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found < 1e19:
+        raise DataError(str(path), f"{key}: {found!r}", "a number, 0 or more")
+    return found
+
+
 def load_run(folder: str | Path) -> Run:
     """Read a run's folder. DataError says what is wrong where. Unknown keys of run.json are kept, missing ones allowed."""
     folder = Path(folder)
@@ -140,7 +148,7 @@ def load_run(folder: str | Path) -> Run:
                         f"0 to {len(instruments) - 1}, as run.json lists {len(instruments)} instruments",
                         "run.json and audit.bin are of different runs")
     first, last = (int(audit["ts"].min()), int(audit["ts"].max())) if len(audit) else (0, 0)
-    started = int(meta.get("started_ns") or first)
-    speed = float(meta.get("speed") or 1.0)
+    started_ns, ended_ns, speed = (_number(folder / "run.json", meta, key) for key in ("started_ns", "ended_ns", "speed"))
+    started = int(started_ns or first)
     return Run(folder=folder, meta=meta, audit=audit, instruments=instruments, truth=_truth(folder / "truth.json"), started_ns=started,
-               ended_ns=max(int(meta.get("ended_ns") or 0), last, started), speed=speed, symbols=tuple(i.symbol for i in instruments))
+               ended_ns=max(int(ended_ns), last, started), speed=speed or 1.0, symbols=tuple(i.symbol for i in instruments))

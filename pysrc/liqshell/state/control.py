@@ -144,7 +144,7 @@ class Control:
 
     @property
     def watched_age_s(self) -> float:
-        """How long ago the watchdog looked last; a live process that is not watched for seconds starts another one."""
+        """How long ago the watchdog looked last; inf = never. A live process that is not watched any more starts another one."""
         return (time.monotonic_ns() - self._page.watchdog_at_ns) / 1e9 if self._page.watchdog_at_ns else float("inf")
 
     # ---- who runs ----

@@ -137,7 +137,7 @@ cdef class Image:
         g = self.guard_at(self.guard_sequence & 1)
         g.length = length
         memcpy(g.data, data, length)
-        memset(g.data + length, 0, GUARD_BYTES_MAX - length)
+        memset(g.data + length, 0, min(<int64_t> 8, GUARD_BYTES_MAX - length))      # of the last word that is sealed
         g.seal.sequence = self.guard_sequence
         g.seal.check = guard_check(g)
         return 0
@@ -150,7 +150,7 @@ cdef class Image:
         self.save_c(engine, instrument)
 
     def save_guard(self, bytes data not None):
-        """The guard's latches; at most 32768 bytes."""
+        """The guard's latches; at most 262144 bytes."""
         self._open()
         if self.save_guard_c(data, len(data)):
             raise ValueError(f"guard: expected at most {int(GUARD_BYTES_MAX)} bytes, got {len(data)}")
@@ -196,8 +196,10 @@ cdef class Image:
 
     # ---- reading back ----
 
-    def restore(self, Engine engine not None) -> dict:
-        """Put slots, account, latches and clock into a new engine, exactly as they were at the last save. Returns what was found:
+    def restore(self, Engine engine not None, equity=None) -> dict:
+        """Put slots, account, latches and clock into a new engine, exactly as they were at the last save. equity: what the account has now by the
+        venue's word. Money may have come and gone since, by hand, and limits are shares of it: it is taken where no trade is open (where one is, what
+        has happened to it meanwhile is still to be reported, and would count twice). Returns what was found:
 
         fresh (nothing was ever saved), run, now_ns (the engine's time then: events must not be older), open (symbols with an open trade), restored,
         kept (symbols of the image that are not configured), halted, torn (records of which only one copy fits: the last write did not end, or the
@@ -224,11 +226,8 @@ cdef class Image:
         engine.account.ledger = w.ledger
         engine.risk.latch = w.latch
         out["now_ns"], out["halted"] = w.now, Reason(w.latch.halted)
-        for k in range(self.records):
+        for k in range(self.count):
             t = self.trade_at(k, self.twins[k].sequence & 1)
-            if k >= self.count:     # what it earned stays in the equity
-                engine.account.ledger.equity_start += t.position.realized - t.position.fees - t.position.funding
-                continue
             engine.slot[k] = t.slot
             engine.account.positions[k] = t.position
             engine.slot[k].instrument = k
@@ -241,7 +240,19 @@ cdef class Image:
             if t.seal.sequence > 1:
                 out["restored"].append(symbol)
             engine.reschedule(k)
+        if equity is not None and not out["open"]:
+            self._at_equity(engine, equity)
         return out
+
+    def _at_equity(self, Engine engine, double equity):
+        """Begin at what the account has now. In shares the losses of the day and of the week stay what they were."""
+        cdef double before = engine.account.equity_now()
+        if not 0.0 < equity < 1e15:
+            raise ValueError(f"equity: expected a positive amount, got {equity!r}")
+        if before > 0.0:
+            engine.account.ledger.day_equity *= equity / before
+            engine.account.ledger.week_equity *= equity / before
+        engine.account.ledger.equity_start += equity - before
 
     # ---- making, mapping, carrying over ----
 
@@ -347,6 +358,7 @@ cdef class Image:
         cdef entry_t* e
         cdef int k, copy, records, old_records = len(before)
         cdef trade_t t
+        cdef whole_t w
         kept = [symbol for symbol in before if symbol not in self.names]
         made = self.blank(list(self.instruments), (<bytes> (<const file_head_t*> old).run).decode(), (<const file_head_t*> old).created_ns, len(kept))
         new, records = made, self.count + len(kept)
@@ -355,14 +367,22 @@ cdef class Image:
             memcpy(e, <const entry_t*> (old + PAGE) + <int> before[symbol], sizeof(entry_t))
             e.index = -1
             seal_entry(e, self.count + k)
+        w = newest_whole(old, old_records)[0]
         for k, symbol in enumerate([*self.names, *kept]):
             if symbol in before:
+                t = newest(old, old_records, before[symbol])[0]
+                if k >= self.count:     # what it earned stays in the equity, once
+                    w.ledger.equity_start += t.position.realized - t.position.fees - t.position.funding
+                    t.position.realized = t.position.fees = t.position.funding = 0.0
                 for copy in range(2):
-                    t = newest(old, old_records, before[symbol])[0]
                     t.seal.sequence += copy              # both copies: the same content under two following numbers
                     t.seal.check = trade_check(&t, ring_sum(t.slot.executions, EXECUTIONS_MAX), k)
                     memcpy(new + trades_at(records) + (2 * k + (t.seal.sequence & 1)) * pages(sizeof(trade_t)), &t, sizeof(trade_t))
         memcpy(new + wholes_at(records), old + wholes_at(old_records), trades_at(old_records) - wholes_at(old_records))
+        for copy in range(2):
+            w.seal.sequence += copy
+            w.seal.check = whole_check(&w, ring_sum(w.latch.order_times, RATE_RING))
+            memcpy(new + wholes_at(records) + (w.seal.sequence & 1) * pages(sizeof(whole_t)), &w, sizeof(whole_t))
         return made
 
     cdef write_new(self, bytearray data):

@@ -13,8 +13,8 @@ from liqcore.risk cimport latch_t
 
 cdef enum:
     PAGE = 4096
-    GUARD_BYTES_MAX = 32768
-    IMAGE_VERSION = 1
+    GUARD_BYTES_MAX = 262144    # some 4000 instruments
+    IMAGE_VERSION = 2
 
 ctypedef struct file_head_t:    # page 0; written once, sealed by a checksum
     uint64_t magic
@@ -56,7 +56,7 @@ ctypedef struct whole_t:        # one copy of what concerns all
 ctypedef struct guard_t:
     seal_t seal
     int64_t length
-    char data[32768]
+    char data[262144]
 
 # head, table of instruments, two wholes, two guards, two copies of each trade, all on pages of their own
 

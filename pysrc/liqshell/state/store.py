@@ -7,6 +7,7 @@ not here but in the image: the store is for finding out afterwards, and for know
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import queue
 import shutil
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from liqshell.errors import DataError
+from liqshell.log import redact
 
 STORE = "store.sqlite"
 VERSION = 1
@@ -26,6 +28,7 @@ QUEUE_MAX = 65_536              # rows waiting; more is an alarm, and what is dr
 ROWS_MAX = 2_000_000            # of a table; older ones go at the next start
 _BATCH = 2_000
 _RETRY_S = 0.5
+_log = logging.getLogger("liqshell.state")
 _LOOK = "Look at the account at the venue, then move the file out of the folder; the next start makes a new one"
 
 # table -> columns; every table has a number of its own, and when and in which run (its prefix) a row was written
@@ -119,6 +122,8 @@ class Store:
         database: sqlite3.Connection | None = None
         while True:
             if not self._pending:
+                if self._closing and self._queue.empty():
+                    break
                 item = self._queue.get()
                 if item is None:
                     break
@@ -229,12 +234,16 @@ def quarantine(path: Path, fault: str) -> None:
 
 
 def write_rows(database: sqlite3.Connection, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-    """All of them or none. An execution that is there already stays as it is."""
+    """All of them or none. An execution that is there already stays as it is. A row that SQLite cannot hold whatever the disk (a number beyond 64
+    bits, half a surrogate pair in a text of the venue's) is left out and logged: it must not keep the others from the disk."""
     database.execute("BEGIN IMMEDIATE")
     try:
         for table, row in rows:
             names = ", ".join(row)
-            database.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({', '.join('?' * len(row))})", tuple(row.values()))
+            try:
+                database.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({', '.join('?' * len(row))})", tuple(row.values()))
+            except (OverflowError, ValueError, sqlite3.ProgrammingError) as why:
+                _log.error("store: a row of %s cannot be written: %s", table, redact(f"{type(why).__name__}: {why}"))
         database.execute("COMMIT")
     except BaseException:
         with contextlib.suppress(sqlite3.Error):

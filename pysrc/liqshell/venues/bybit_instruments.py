@@ -41,6 +41,8 @@ def _instrument(entry: dict) -> Instrument:
     price, lot = entry["priceFilter"], entry["lotSizeFilter"]
     if entry["contractType"] not in ("LinearPerpetual", "LinearFutures"):
         raise ValueError(f"contractType: expected a linear contract, whose multiplier is 1, got {entry['contractType']!r}")
+    # a market order may be smaller than a limit order (a tenth, on BTCUSDT), and whatever was entered must be closed by one
+    most = min(lot["maxOrderQty"], lot.get("maxMktOrderQty") or lot["maxOrderQty"], key=float)
     return Instrument(entry["symbol"], venue=VENUE, tick_size=price["tickSize"], lot_size=lot["qtyStep"], multiplier=1.0,
-                      min_qty=lot["minOrderQty"], max_qty=lot["maxOrderQty"], min_notional=float(lot.get("minNotionalValue") or 0),
+                      min_qty=lot["minOrderQty"], max_qty=most, min_notional=float(lot.get("minNotionalValue") or 0),
                       completeness=Completeness.COMPLETENESS_FULL, asset=asset_and_factor(entry["baseCoin"])[0] if entry.get("baseCoin") else "")

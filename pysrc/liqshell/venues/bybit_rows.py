@@ -12,7 +12,8 @@ from typing import Any
 from liqshell.venues.bybit import shown
 from liqshell.venues.reports import Execution, OrderState, Position, Standing, Wallet
 
-_NUMBER = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
+# the venue writes some quantities without the zero before the point (seen: ".1" of a stop that came with an entry)
+_NUMBER = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{1,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _DIGITS = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 _SIGNED = re.compile(r"origin_string\s*\[[^\]]*\]?", re.IGNORECASE)
 TEXT_MAX = 256

@@ -73,7 +73,8 @@ def _instrument(entry: Mapping[str, str]) -> Instrument:
                           completeness=Completeness.COMPLETENESS_UNKNOWN)
     if entry["ctType"] != "linear":
         raise ValueError(f"ctType: expected linear or inverse, got {entry['ctType']!r}")
-    most = entry.get("maxLmtSz") or ""
+    # what was entered must be closed by one market order, which may be smaller than a limit order
+    most = min((size for size in (entry.get("maxLmtSz"), entry.get("maxMktSz")) if size), key=float, default="")
     return Instrument(name, venue=VENUE, tick_size=entry["tickSz"], lot_size=lot, multiplier=_worth(entry), min_qty=entry["minSz"],
                       max_qty=most if most and float(most) / float(lot) < TICKS_LIMIT - 1 else None, asset=asset,
                       completeness=Completeness.COMPLETENESS_UNKNOWN)
