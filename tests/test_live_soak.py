@@ -44,6 +44,7 @@ def test_memory_heartbeats_and_queues_over_half_an_hour(tmp_path):
     if minutes >= 10.0:                 # before that a process is still touching what it allocated at its start
         assert found["growth"] < GROWTH_MAX, found
     assert found["missed_heartbeats"] == 0 and found["replay"], found
+    assert found["sent"] > minutes and found["reports"] > minutes and found["reconnects"] > 0, found      # it traded, and the faults were there
     assert found["held_back"] == found["calls_waiting"] == 0 and not found["naked"], found
 
 
