@@ -187,6 +187,38 @@ def test_the_venue_takes_the_position(side, kind):
 
 
 @both
+def test_a_liquidation_goes_on_over_a_deleveraging(side):
+    """The venue withdraws our orders first, not its own: else what is left could never be closed by anybody (fault seed 1374)."""
+    rig = Rig(side)
+    rig.enter()
+    rig.fill_entry()
+    rig.exchange.liquidate(rig.account, rig.venue_now)
+    rig.exchange.deleverage(rig.account, SYMBOL, rig.venue_now, share=0.5)
+    rig.trade(round(PRICE * (1 - 0.001 * side), 2))
+    rig.wait(5.0)
+    assert rig.truth()[0] == 0.0
+    at_rest(rig)
+
+
+@both
+def test_a_market_close_whose_end_was_not_heard_of_is_asked_for(side):
+    """Half of the position was gone before the close, so half of it ended at the venue; the stream does not say so, and nothing is held any more that
+    would be looked at every 5 s (fault seed 1283)."""
+    rig = Rig(side, max_hold_s=8)
+    rig.enter()
+    rig.fill_entry()
+    rig.wait(7.3)
+    rig.on_push = lambda topic, rows: False
+    rig.exchange.deleverage(rig.account, SYMBOL, rig.venue_now, share=0.5)
+    while not any(m["op"] == "order.create" and m["args"][0].get("orderType") == "Market" for m in rig.orders):
+        rig.wait(0.1)
+    assert rig.order_of(CLOSE)["qty"] > abs(rig.truth()[0])
+    rig.wait(15.0)
+    assert rig.truth()[0] == 0.0
+    at_rest(rig)
+
+
+@both
 def test_somebody_else_adds_to_our_position(side):
     rig = Rig(side)
     rig.enter()

@@ -103,7 +103,8 @@ class Forced(Amending):
         h = account.holdings.get((n, position_idx))
         if h is None or h.size == 0:
             return False
-        mine = [o for o in account.open.values() if o.n == n and o.idx == position_idx and o.kind in ("", "Stop")]
+        # (a liquidation under way goes on: were its order withdrawn, nothing would ever end it)
+        mine = [o for o in account.open.values() if o.n == n and o.idx == position_idx and o.kind in ("", "Stop") and o.creator != "CreateByLiq"]
         self.withdraw(mine, now_ns, "CancelAllBeforeAdl")
         order = self._close(h, "CreateByAdl_PassThrough", max(1, min(abs(h.size), round(abs(h.size) * share))), now_ns)
         self.execute(order, order.cap, order.qty, False, now_ns, "AdlTrade")
