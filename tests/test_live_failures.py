@@ -56,6 +56,20 @@ def test_a_start_that_cannot_reconcile_says_what_it_waits_for(tmp_path, monkeypa
     assert "not known yet" in str(refused.value) or "connection" in str(refused.value), refused.value
 
 
+def test_a_run_that_is_stopped_before_it_has_reconciled_does_not_say_flat(tmp_path, monkeypatch):
+    connect = Link.connect
+    monkeypatch.setattr(Link, "connect", lambda self: connect(self) if self.channel == Channel.ORDERS else None)
+
+    async def during(session):
+        await asyncio.sleep(1.5)
+        session.stop()
+
+    live(tmp_path / "run", 30, during=during)
+    store = Store(tmp_path / "state" / "test")
+    assert store.rows("runs", last=1)[0]["ended"].startswith("before the account could be reconciled")
+    store.close()
+
+
 @pytest.mark.parametrize(("code", "said"), [(10002, "clock"), (10016, "cannot say"), (10003, "key is not accepted")])
 def test_a_start_that_the_venue_refuses_names_what_is_wrong(code, said):
     """A clock that is off was reported as a bad key."""

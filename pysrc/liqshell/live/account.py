@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 START_S = 60.0                  # to reconcile at the start
 WIND_DOWN_S = 10.0              # to withdraw entries at the end; to flatten, three times that
+UNBEGUN = "before the account could be reconciled: nothing was begun; look at the account at the venue"
 STALL_S = 2.0                   # of the event loop, until entries are off
 CALM_S = 1.0                    # how long it must have turned again
 LOOK_S = 0.2                    # between two looks at what changes slowly: kill file, disk, market
@@ -349,8 +350,9 @@ class LiveAccount:
         left = "could not be withdrawn in time: " + ", ".join(self._working()) if self._working() else ""
         if self.failed is not None:         # nobody keeps up to date what is believed: no good end, and no goodbye to the watchdog
             raise self.failed
-        ended = "; ".join(filter(None, [f"held, with stops at the venue: {', '.join(held)}" if held else "flat", left]))
-        self.notice(Notice(Level.WARNING if held or left else Level.INFO, "end", ended))
+        said = UNBEGUN if not self.ready.is_set() else f"held, with stops at the venue: {', '.join(held)}" if held else "flat"
+        ended = "; ".join(filter(None, [said, left]))
+        self.notice(Notice(Level.INFO if ended == "flat" else Level.WARNING, "end", ended))
         return ended
 
     def _working(self) -> list[str]:
