@@ -236,6 +236,21 @@ def test_a_configuration_without_a_recording_does_not_trade():
     assert NS == 10**9
 
 
+def test_more_entries_than_the_last_hop_counts_are_refused_at_the_start():
+    from liqshell.live.opening import ENTRIES_MAX, refuse_unsafe
+
+    for most in (ENTRIES_MAX, ENTRIES_MAX + 1):
+        config = configuration("http://127.0.0.1:1", "ws://127.0.0.1:1", "runs", orders_per_minute_max=most)
+        if most == ENTRIES_MAX:
+            refuse_unsafe(config)
+            lc.Guard(lc.Engine(["ETHUSDT"]).instruments, order_notional_max=1.0, orders_per_minute_max=most)
+            continue
+        with pytest.raises(ConfigError, match="orders_per_minute_max: 257; expected at most 256"):
+            refuse_unsafe(config)
+        with pytest.raises(ValueError, match="orders_per_minute_max"):
+            lc.Guard(lc.Engine(["ETHUSDT"]).instruments, order_notional_max=1.0, orders_per_minute_max=most)
+
+
 @pytest.mark.parametrize(("symbols", "wrong"), [(("BTCPERP",), "BTCPERP"), (("ETHUSDT", "ETH-27NOV26", "USDTPERP"), "ETH-27NOV26, USDTPERP"),
                                                 (("ETHUSDT", "1000PEPEUSDT", "BTCUSDT-27NOV26"), "")])
 def test_a_contract_of_which_the_account_would_not_be_seen_is_not_traded(symbols, wrong):

@@ -119,7 +119,7 @@ class LiveAccount:
         most = config.limits
         self.guard = lc.Guard(
             pipeline.instruments, order_notional_max=most.order_notional_max, total_notional_max=most.exposure_max, collar=most.collar / SCALE,
-            orders_per_minute_max=min(most.orders_per_minute_max, 256), orders_per_signal_max=most.orders_per_signal_max,
+            orders_per_minute_max=most.orders_per_minute_max, orders_per_signal_max=most.orders_per_signal_max,
             rate_window_s=min(60.0, RATE_WINDOW_S * session.speed), entry_age_s=ENTRY_AGE_S * self.patience)
         if state.image.guard:
             self.guard.restore(state.image.guard)

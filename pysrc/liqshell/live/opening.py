@@ -30,6 +30,7 @@ from liqshell.toml import SCALE
 from liqshell.venues import bybit_answers, bybit_rest
 from liqshell.venues.bybit_codes import Asked, Outcome, outcome
 
+ENTRIES_MAX = 256               # a minute: the ring of liqcore.Guard
 _log = logging.getLogger("liqshell.live")
 
 
@@ -182,5 +183,8 @@ def refuse_unsafe(config: Config) -> None:
     if foreign:             # positions, orders and the wallet are asked for by this coin: of another one none would be seen
         raise ConfigError("[feed] symbols", f"not settled in USDT: {', '.join(foreign)}", "contracts such as 'ETHUSDT', where real orders are sent",
                           "Or trade them on paper")
+    if config.limits.orders_per_minute_max > ENTRIES_MAX:
+        raise ConfigError("[limits] orders_per_minute_max", f"{config.limits.orders_per_minute_max}",
+                          f"at most {ENTRIES_MAX} where real orders are sent", "The last hop counts no further, and would halt the run there")
     if not config.record.enabled:
         raise ConfigError("[record] enabled", "false", "true where real orders are sent", "A run that cannot be replayed cannot be explained")
