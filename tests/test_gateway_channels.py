@@ -109,6 +109,26 @@ def test_an_exit_does_not_wait_behind_a_ban_while_the_order_socket_is_up(side):
 
 
 @both
+def test_an_exit_that_cannot_be_sent_is_an_alarm(side):
+    """It waits for REST behind a ban, and the order socket stays down: nobody was told before it could be asked for (fault seed 502)."""
+    rig = Rig(side)
+    rig.enter()
+    rig.fill_entry()
+    rig.reachable[Channel.ORDERS] = False
+    rig.drop(Channel.ORDERS)
+    rig.alter_answer = lambda call, answer: Answer(403, b"access too frequent", {}, "")
+    rig.wait(31.0)
+    rig.engine.on_control(rig.now, lc.Control.CONTROL_FLATTEN)
+    rig.dispatch.pump(rig.now)
+    rig.gateway.collect(rig.now)
+    rig.wait(9.0)
+    assert "unresolved" not in rig.alarms()
+    rig.wait(4.0)
+    assert [n.text for n in rig.notices if n.kind == "unresolved" and "has waited for more than 10 s" in n.text]
+    assert "unresolved" in rig.alarms()
+
+
+@both
 @pytest.mark.parametrize("earlier", [False, True])
 def test_a_reply_that_names_nothing_may_be_that_of_an_earlier_request(side, earlier):
     """It was taken for the refusal of the only order that waited, though the reply to another was overdue."""

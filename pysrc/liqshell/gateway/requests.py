@@ -20,6 +20,7 @@ from liqshell.venues.reports import ENDED, OrderReply, OrderState
 SENT, REFUSED, LATER = 1, 2, 3                  # liqshell.dispatch.Fate
 BUDGET, DOWN, NO_FORM, DOUBT = 1, 2, 3, 4       # liqshell.dispatch.Why
 OLD_REJECT_S = 2.0                              # a post-only reject older than that is no reason for another try: as of events, see Risk
+STUCK_S = 10.0                                  # an exit that cannot be sent for so long is an alarm
 AGAIN_S = 1.0                                   # what waits for REST in vain tries the socket so often
 TRIES_MAX = 5                                   # of one request that the venue definitely did not take
 _WANT = {int(Action.ACTION_AMEND): "amend", int(Action.ACTION_CANCEL): "cancel"}
@@ -270,6 +271,9 @@ class Requests:
         c, s = self.c, self.c.settings
         for flight in self.flights.all():
             if flight.stage == Stage.QUEUED:
+                if not flight.is_entry and c.now >= flight.queued + s.ns(STUCK_S):
+                    c.notice(Level.ALARM, "unresolved", f"order {flight.id:#x} has waited for more than {STUCK_S:g} s to be sent by REST: the order "
+                             "socket is down, and REST is not to be asked now", c.symbols[flight.instrument])
                 continue
             if not self.wanted(flight.id, flight.action):
                 if c.now > flight.expires:
