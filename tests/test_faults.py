@@ -36,14 +36,14 @@ def test_a_few_seeds_with_all_faults_break_no_law():
     assert len(summary.fired) > 20, summary.fired
 
 
-@pytest.mark.parametrize("seed", [142, 400, 430, 502, 600, 912, 1036, 1195, 1283, 1374, 1417, 1597, 2016, 2441])
+@pytest.mark.parametrize("seed", [142, 400, 430, 502, 600, 912, 1036, 1095, 1195, 1283, 1374, 1417, 1597, 2016, 2441])
 def test_seeds_that_found_something(seed):
     """600: a deadline that nobody served kept the process busy for ever. 912: a stop went while its report was lost. 1597: a stop that could not be put
     where it belonged was asked for without a pause. 2016: an entry whose stop the venue had left out filled while nobody could reach the venue. 1036:
     people who reduce twice at once are not to open a position of their own. 1195: what is refused at the venue's door was not done. 1417:
     a clock that was set back made every question fail until the next measurement. 2441: one that was set back stopped every deadline meanwhile. 142:
     a process that had stood still answered an old post-only reject with a new entry. 430: executions could not be learnt for a minute, and nobody was
-    told. 400: the gate of a clock that was right again stayed shut for up to a minute more. 1283: the end of a market close that was partly filled was
+    told. 400: the gate of a clock that was right again stayed shut for up to a minute more. 1283, 1095: the end of a market close that was partly filled was
     not asked for. 1374: the venue's model let a deleveraging withdraw the order of a liquidation, which then never ended. 502: an exit waited for REST, and
     nobody was told."""
     summary = campaign(range(seed, seed + 1), 4.0)

@@ -11,7 +11,7 @@ from liqshell.venues.bybit_orders import parse_order_link_id
 
 from liqcore.event import Role
 
-from .clock import MS, NS
+from .clock import NS
 
 if TYPE_CHECKING:
     from .process import Process
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 HELD_MAX_NS = (60 + 60) * NS            # the bot's longest max_hold_s, and what closing it may take
 RESTS_MAX_NS = (20 + 60) * NS           # its longest entry_ttl_s
 UNKNOWN_MAX_NS = 40 * NS                # the alarm comes after thirty seconds
-MARKET_AGE_NS = 3_500 * MS              # of the newest row at an entry: two seconds for the event, one for the way to the wire, and the way itself
+# Of the newest row at an entry, by the venue's clock. A silence of up to five seconds is no gap, and what then comes in a burst counts as new (age is
+# counted from receipt: docs/uncertainty.md); one second more is allowed, and two on the way to the wire.
+MARKET_AGE_NS = 8 * NS
 CANCELS_NS = 1 * NS                     # after the word has been heard
 LOSS_SLACK_USD = 20.0                   # what may be lost between a fill and its report
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from liqcore.event import Action, Gate, OrderStatus, OrderType, Reason, Role
+from liqcore.event import Action, Gate, OrderStatus, Reason, Role
 from liqshell.gateway.budget import Urgency
 from liqshell.gateway.context import Context
 from liqshell.gateway.effects import Answer, Level
@@ -278,7 +278,6 @@ class Requests:
             if not self.wanted(flight.id, flight.action):
                 if c.now > flight.expires:
                     self.flights.drop(flight)
-                    self._never_rests(flight)
             elif flight.stage == Stage.WAITING and c.now >= flight.ts + s.ns(s.answer_s):
                 self.lose(flight, "no reply in time")
             elif flight.stage == Stage.ACCEPTED and c.now >= flight.accepted + s.ns(s.confirm_s):
@@ -298,12 +297,9 @@ class Requests:
                 self.inquiries.begin(order, self.expiry(belief["ts_asked"]), "sent in an earlier life, or forgotten", hard=True)
             elif belief["unknown"] and not action:
                 self.inquiries.begin(order, c.now, "the engine is in doubt")
-
-    def _never_rests(self, flight: Flight) -> None:
-        """A market order of which a fill is known, and no end: what was left of it ended at the venue, and somebody must say so."""
-        belief = self.c.belief(flight.id)
-        if belief is not None and belief["status"] == "live" and flight.sent is not None and flight.sent.type == OrderType.ORDER_MARKET:
-            self.inquiries.begin(flight.id, self.doubtable(flight.id, belief), "a market order does not rest")
+            elif belief["status"] == "live" and belief["role"] == Role.ROLE_CLOSE and c.now >= belief["ts_asked"] + s.ns(s.confirm_s):
+                # filled in part: what was left of it has ended by now, and with nothing held nobody would look for half a minute
+                self.inquiries.begin(order, self.doubtable(order, belief), "a market order does not rest")
 
     # ---- what the venue says of an order ----
 
