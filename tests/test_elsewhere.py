@@ -144,7 +144,7 @@ def configuration(emulator, out, more=""):
     return loads(f'[run]\nname = "else"\nmode = "live"\nout = {json.dumps(str(out))}\n[feed]\nrest = "{emulator.rest}"\nws = "{emulator.ws}"\n'
                  f'symbols = ["BTCUSDT", "SOLUSDT"]\n[detector]\nrefresh_s = 0\nwarmup = 10\nquantile = 0.6\n'
                  f'[policy]\nentry = "market"\ncooldown_s = 1\nmax_hold_s = 30\nnotional = 500\n'
-                 f"[limits]\ndata_age_max_s = 60\nevent_age_max_s = 60\ndaily_loss_max = 0.5\nweekly_loss_max = 0.5\norders_per_minute_max = 1000\n"
+                 f"[limits]\ndata_age_max_s = 60\nevent_age_max_s = 60\ndaily_loss_max = 0.5\nweekly_loss_max = 0.5\norders_per_minute_max = 256\n"
                  f'[live]\nvia = "ccxt"\naccept_watched_stop = true\nwatchdog = false\n{more}')
 
 
