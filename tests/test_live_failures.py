@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import threading
 
 import numpy as np
 import pytest
+from liqshell import journal
 from liqshell.emulator.server import Config, serve
 from liqshell.errors import VenueError
 from liqshell.gateway.effects import Answer, Channel
@@ -54,6 +56,18 @@ def test_a_start_that_cannot_reconcile_says_what_it_waits_for(tmp_path, monkeypa
     with pytest.raises(VenueError, match=r"cannot be reconciled: not within 1.5 s \(.*") as refused:
         live(tmp_path / "run", 5)
     assert "not known yet" in str(refused.value) or "connection" in str(refused.value), refused.value
+
+
+def test_a_run_that_cannot_begin_leaves_nothing_open(tmp_path, monkeypatch):
+    """The recorder's thread lived on, and run.json did not say how it ended."""
+    def bind(self):
+        raise ValueError("planted")
+
+    monkeypatch.setattr(live_account.LiveAccount, "bind", bind)
+    with pytest.raises(ValueError, match="planted"):
+        live(tmp_path / "run", 5)
+    assert not [thread for thread in threading.enumerate() if thread.name == "liqcore-record"]
+    assert journal.load_manifest(tmp_path / "run")["ended"] == "could not begin"
 
 
 def test_a_run_that_is_stopped_before_it_has_reconciled_does_not_say_flat(tmp_path, monkeypatch):

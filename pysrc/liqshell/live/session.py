@@ -109,8 +109,7 @@ class Session:
         try:
             journal = self._open(values)
         except BaseException:
-            if self.account:
-                await self.account.close("")
+            await self._abandon()
             raise
         why: BaseException | None = None
         try:
@@ -128,6 +127,17 @@ class Session:
         if why is not None:
             raise why
         return journal.manifest
+
+    async def _abandon(self) -> None:
+        """The run could not begin: what was opened for it is closed."""
+        try:
+            if self.account:
+                await self.account.close("")
+        finally:
+            if self._recorder is not None:
+                self._recorder.close()
+            if "_journal" in vars(self):
+                self._journal.close(ended="could not begin")
 
     def _open(self, values: dict[str, Any]) -> Journal:
         """Recorder first, then the venue's side: what the account says is recorded from its first word."""
