@@ -34,7 +34,8 @@ cdef class Bars(Detector):
         cdef int n
         self.claim()
         self.of = <bars_t*> states_alloc(len(instruments), sizeof(bars_t))
-        for n in range(len(instruments)):
+        self.count = len(instruments)
+        for n in range(self.count):
             episode_reset(&self.of[n].e, n, SIGNAL_CENSORED if (<Instrument> instruments[n]).c.completeness == COMPLETENESS_CENSORED else 0)
         return 0
 

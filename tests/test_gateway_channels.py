@@ -80,8 +80,8 @@ def test_a_reply_that_does_not_even_name_the_operation_is_heard(side, op):
     assert "rights" in rig.alarms(), "nobody was told until the reply was overdue"
 
 
-@both
-def test_an_exit_does_not_wait_behind_a_ban_while_the_order_socket_is_up(side):
+def exit_without_a_way(side):
+    """A position that is to be closed: REST is banned, the order socket down."""
     rig = Rig(side)
     rig.enter()
     rig.fill_entry()
@@ -93,6 +93,12 @@ def test_an_exit_does_not_wait_behind_a_ban_while_the_order_socket_is_up(side):
     rig.engine.on_control(rig.now, lc.Control.CONTROL_FLATTEN)
     rig.dispatch.pump(rig.now)
     rig.gateway.collect(rig.now)
+    return rig
+
+
+@both
+def test_an_exit_does_not_wait_behind_a_ban_while_the_order_socket_is_up(side):
+    rig = exit_without_a_way(side)
     sent = len(rig.orders)
     rig.reachable[Channel.ORDERS] = True
     rig.wait(3.0)
@@ -111,16 +117,7 @@ def test_an_exit_does_not_wait_behind_a_ban_while_the_order_socket_is_up(side):
 @both
 def test_an_exit_that_cannot_be_sent_is_an_alarm(side):
     """It waits for REST behind a ban, and the order socket stays down: nobody was told before it could be asked for (fault seed 502)."""
-    rig = Rig(side)
-    rig.enter()
-    rig.fill_entry()
-    rig.reachable[Channel.ORDERS] = False
-    rig.drop(Channel.ORDERS)
-    rig.alter_answer = lambda call, answer: Answer(403, b"access too frequent", {}, "")
-    rig.wait(31.0)
-    rig.engine.on_control(rig.now, lc.Control.CONTROL_FLATTEN)
-    rig.dispatch.pump(rig.now)
-    rig.gateway.collect(rig.now)
+    rig = exit_without_a_way(side)
     rig.wait(9.0)
     assert "unresolved" not in rig.alarms()
     rig.wait(4.0)

@@ -10,13 +10,7 @@ from dataclasses import dataclass
 
 from liqshell.config import Config
 from liqshell.doctor.facts import Facts, is_secure, offset
-from liqshell.doctor.words import (
-    contradictions,
-    dead_man,
-    exposure,
-    limits_in_words,
-    money,
-)
+from liqshell.doctor.words import contradictions, dead_man, exposure, limits_in_words, money
 from liqshell.state.prefix import is_ours
 from liqshell.toml import SCALE
 from liqshell.venues.bybit_orders import parse_order_link_id

@@ -145,7 +145,8 @@ class Requests:
               on_sent=on_sent, on_dropped=on_dropped)
 
     def leave_rest(self) -> None:
-        """REST is to be left alone for minutes, and the order socket is up: an exit that waits for REST goes that way. None of it was sent."""
+        """REST is to be left alone for minutes, and the order socket is up: what waits for REST goes that way (an entry only while the last hop
+        finds it young enough). None of it was sent."""
         for flight in self.flights.all():
             if flight.stage == Stage.QUEUED and self.c.now >= flight.queued + self.c.settings.ns(AGAIN_S):
                 self.flights.drop(flight)
