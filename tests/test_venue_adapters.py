@@ -4,7 +4,9 @@ import re
 
 import orjson
 import pytest
+from yarl import URL
 
+from liqshell.sections import VENUES
 from liqshell.venues import binance, binance_instruments, hyperliquid, hyperliquid_instruments, okx, okx_instruments
 from liqshell.venues.adapter import Request, asset_and_factor
 from liqshell.venues.adapters import ADAPTERS, adapter_of
@@ -60,6 +62,14 @@ def test_binance_open_interest_is_polled_within_the_weight():
     assert (one.request, one.every_s) == (Request("/fapi/v1/openInterest?symbol=BTCUSDT"), 10.0)
     many = binance.polls(MANY["binance_um"])
     assert len(many) / many[0].every_s * 60 <= binance.POLL_WEIGHT_A_MINUTE
+
+
+def test_no_built_in_address_names_a_port():
+    """OKX closed its port 8443 on 31 October 2026; every venue answers at the port of its scheme."""
+    addresses = [address for venue in VENUES.values() for environment in venue.values() for address in environment if address]
+    assert len(addresses) >= 15
+    for address in addresses:
+        assert URL(address).explicit_port is None, address
 
 
 def test_okx_subscribes_the_liquidations_of_whole_markets_once():

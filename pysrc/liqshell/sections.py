@@ -31,8 +31,8 @@ VENUES: Mapping[str, Mapping[str, Environment]] = {          # the same addresse
     "bybit": ENVIRONMENTS,
     "binance_um": {"mainnet": Environment("https://fapi.binance.com", "wss://fstream.binance.com"),
                    "testnet": Environment("https://testnet.binancefuture.com", "wss://fstream.binancefuture.com")},
-    "okx": {"mainnet": Environment("https://www.okx.com", "wss://ws.okx.com:8443"),
-            "testnet": Environment("https://www.okx.com", "wss://wspap.okx.com:8443")},
+    "okx": {"mainnet": Environment("https://www.okx.com", "wss://ws.okx.com"),
+            "testnet": Environment("https://www.okx.com", "wss://wspap.okx.com")},
     "hyperliquid": {"mainnet": Environment("https://api.hyperliquid.xyz", "wss://api.hyperliquid.xyz"),
                     "testnet": Environment("https://api.hyperliquid-testnet.xyz", "wss://api.hyperliquid-testnet.xyz")},
 }

@@ -234,7 +234,7 @@ def retry(subscription: Subscription, refused: Frame) -> tuple[Subscription, ...
 
 ADAPTER = Adapter(
     venue=VENUE, completeness=Completeness.COMPLETENESS_UNKNOWN, decoder=PublicDecoder, plan=plan, retry=retry,
-    environments={"mainnet": Addresses("https://www.okx.com", "wss://ws.okx.com:8443"),
-                  "testnet": Addresses("https://www.okx.com", "wss://wspap.okx.com:8443")},
+    environments={"mainnet": Addresses("https://www.okx.com", "wss://ws.okx.com"),
+                  "testnet": Addresses("https://www.okx.com", "wss://wspap.okx.com")},
     instruments=instruments_request, parse_instruments=parse_instruments, ping=Ping(PING_INTERVAL_S, lambda sequence: b"ping"),
     limits=Limits(send_interval_s=0.1, connect_interval_s=0.4), symbol=r"[A-Z0-9]{1,20}-[A-Z]{2,8}-(SWAP|[0-9]{6})")
