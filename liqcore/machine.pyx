@@ -153,7 +153,7 @@ cdef class Machine:
         if self.account.ledger.day_ends == 0:
             self.account.roll(now)
             if self.features.wants and self.features.started < 0:
-                self.features.start(now)        # a feed that is up and quiet is knowledge, too
+                self.features.start(now)
         while min(self.due_next, self.account.ledger.day_ends) <= now:
             if self.account.ledger.day_ends <= self.due_next:
                 self.clock.now = max(self.clock.now, self.account.ledger.day_ends)
@@ -224,6 +224,8 @@ cdef class Machine:
         if e.kind == TIMER:
             return 0
         since = self.out.head
+        if self.features.unheard:
+            self.features.hear_c(e)
         if e.kind == LIQUIDATION:
             self.on_liquidation_c(e)
         elif e.kind == TRADE:
@@ -337,7 +339,7 @@ cdef class Machine:
         cdef int first = 0 if e.instrument == ALL_INSTRUMENTS else e.instrument
         cdef int last = self.count if e.instrument == ALL_INSTRUMENTS else e.instrument + 1
         cdef int n
-        cdef bint down, blind = e.flags == 0 or e.flags & STREAM_LIQUIDATION
+        cdef bint blind = e.flags == 0 or e.flags & STREAM_LIQUIDATION
         cdef audit_t* a = self.audit.put(self.clock.now, AUDIT_FEED, OK, e.code, e.instrument, 0, e.ts_event)
         a.x[0] = (self.clock.now - e.ts_event) / 1e9
         a.x[1] = 0.0 if not blind else self.bank.window_ns / 1e9 if e.code != FEED_DOWN else -1.0
@@ -345,12 +347,9 @@ cdef class Machine:
         for n in range(first, last):
             if e.code != FEED_UP:
                 market_broken(&self.market[n], e.flags)
-            down = self.bank.whole_since[n] == NEVER
+            if self.features.wants:
+                self.features.feed_c(n, e.code, e.flags, self.clock.now)
             if blind and self.bank.feed(n, e.code, self.clock.now):
-                if e.code == FEED_DOWN:
-                    self.features.down_c(n, self.clock.now)
-                elif (e.code == FEED_UP) == down:        # back again; or a gap of a feed that is up
-                    self.features.gap_c(n, self.clock.now)
                 self.answers.waiting.mark(n, SIGNAL_UNCERTAIN)
                 self.reschedule(n)
 
