@@ -6,12 +6,13 @@ could see: samples on the time grid are taken at their own moment, whenever some
 became of the feed of an instrument's streams. open_c, save_c and load_c are in feature_state.pxd, what is read in feature_value.pxd.
 """
 
+cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from liqcore.event cimport event_t, market_t
-from liqcore.feature_formulas cimport known_t
 from liqcore.feature_value cimport FeatureValues
 
+@cython.final
 cdef class Features(FeatureValues):
     cdef void hear_c(self, const event_t* e) noexcept nogil
     cdef void push_c(self, const event_t* e, double notional, const market_t* m) noexcept nogil
@@ -22,10 +23,6 @@ cdef class Features(FeatureValues):
     cdef void stand(self, int32_t n, int64_t now) noexcept nogil
     cdef void ended(self, int32_t n, int64_t now) noexcept nogil
     cdef void enter(self, int32_t n, int fed, int64_t ts, double x, double y) noexcept nogil
-    cdef void liquidation(self, const event_t* e, known_t* k, double signed) noexcept nogil
-    cdef void trade(self, const event_t* e, known_t* k) noexcept nogil
-    cdef void quote(self, const event_t* e, known_t* k) noexcept nogil
-    cdef void ticker(self, const event_t* e, known_t* k) noexcept nogil
     cdef void lose(self, int32_t n, int32_t streams, int64_t now) noexcept nogil
     cdef void feed(self, const event_t* e) noexcept nogil
     cdef int _opened(self) except -1

@@ -1,5 +1,6 @@
 """Features: see feature.pxd, and feature_spec.py for their names."""
 
+cimport cython
 from libc.math cimport NAN, fabs
 
 import numpy as np
@@ -22,6 +23,115 @@ cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef double BAND = 10.0             # of the door, as in an Engine
 
 
+# Kinds of events, as functions: what push_c calls once is part of it.
+
+cdef inline void liquidation(Features self, const event_t* e, known_t* k, double notional) noexcept nogil:
+    cdef int32_t n = e.instrument
+    cdef sums_t* w = &self.sums[n * self.columns[0]]
+    cdef double signed = notional if e.side > 0 else -notional
+    cdef int j
+    if self.logged and self.logs[n * self.log_width + FED_LIQUIDATIONS].mask >= 0:
+        self.keep(n, FED_LIQUIDATIONS, e.ts_recv, signed, 0.0)
+    for j in range(self.streams[0]):
+        if w[j].cells != NULL:
+            sums_push(&w[j], e.ts_recv, e.side, notional)
+    for j in range(self.columns[3]):
+        if self.bursts[n * self.columns[3] + j].gap_ns:
+            burst_push(&self.bursts[n * self.columns[3] + j], e.ts_recv, notional)
+    if self.horizons != NULL:
+        if self.prints[self.venue_of[n]].mask >= 0:
+            self.keep_print(n, e.ts_recv, signed)
+        self.hawkes.push_c(n, e.ts_recv, e.side, notional)
+    if self.density != NULL:
+        # where the market stood: the reported price is a bankruptcy price on most venues (C6)
+        self.enter(n, FED_DENSITY, e.ts_recv, k.last if k.last == k.last else e.price, signed)
+
+
+cdef inline void trade(Features self, const event_t* e, known_t* k) noexcept nogil:
+    cdef int32_t n = e.instrument
+    cdef sums_t* w = &self.sums[n * self.columns[0]]
+    cdef track_t* t = &self.tracks[n * self.columns[1]]
+    cdef double qty = e.qty * self.inst[n].multiplier
+    cdef int j
+    for j in range(self.columns[2]):
+        self.roll(n, j, e.ts_recv)
+        candles_push(&self.candles[n * self.columns[2] + j], e.ts_recv, e.price)
+    if k.silent & STREAM_TRADE:
+        self.spoke(n, OF_TRADE, e.ts_recv)
+    k.last = e.price
+    if self.logged and self.logs[n * self.log_width + FED_TRADES].mask >= 0:
+        self.keep(n, FED_TRADES, e.ts_recv, qty * e.price if e.side > 0 else -(qty * e.price), 0.0)
+    for j in range(self.streams[0], self.streams[1]):
+        if w[j].cells != NULL:
+            sums_push(&w[j], e.ts_recv, e.side, qty * e.price)
+    if self.logged and self.logs[n * self.log_width + FED_PRICE].mask >= 0:
+        self.keep(n, FED_PRICE, e.ts_recv, e.price, 0.0)
+    for j in range(self.streams[3]):
+        if t[j].cells != NULL:
+            track_push(&t[j], e.ts_recv, e.price)
+    if self.pending != NULL:
+        self.enter(n, FED_PENDING, e.ts_recv, e.price, qty if e.side > 0 else -qty)
+
+
+cdef inline void quote(Features self, const event_t* e, known_t* k) noexcept nogil:
+    cdef int32_t n = e.instrument
+    cdef int64_t ts = e.ts_recv
+    cdef sums_t* w = &self.sums[n * self.columns[0]]
+    cdef double bid, ask, multiplier = self.inst[n].multiplier
+    cdef int j
+    if k.silent & STREAM_QUOTE:
+        self.spoke(n, OF_QUOTE, ts)
+    if k.follows:
+        bid = bid_flow(k, e)
+        ask = ask_flow(k, e)
+        if self.logged and self.logs[n * self.log_width + FED_QUOTES].mask >= 0:
+            if bid != 0.0:
+                self.keep(n, FED_QUOTES, ts, bid * multiplier, 0.0)
+            if ask != 0.0:
+                self.keep(n, FED_QUOTES, ts, ask * multiplier, 0.0)
+        for j in range(self.streams[1], self.streams[2]):
+            if w[j].cells != NULL:
+                if bid != 0.0:
+                    sums_push(&w[j], ts, 1 if bid > 0.0 else -1, fabs(bid) * multiplier)
+                if ask != 0.0:
+                    sums_push(&w[j], ts, 1 if ask > 0.0 else -1, fabs(ask) * multiplier)
+    k.bid, k.bid_qty, k.ask, k.ask_qty = e.price, e.qty, e.aux_price, e.aux_qty
+    k.follows = 1
+
+
+cdef inline void ticker(Features self, const event_t* e, known_t* k) noexcept nogil:
+    """What it does not state stays as it was."""
+    cdef int32_t n = e.instrument, states = ticker_states(e)
+    cdef int64_t ts = e.ts_recv
+    cdef track_t* t = &self.tracks[n * self.columns[1]]
+    cdef int j, s
+    if states & k.silent:
+        for s in range(OF_MARK, STREAMS):
+            if states & k.silent & 1 << s:
+                self.spoke(n, s, ts)
+    if states & STREAM_MARK:
+        k.mark = e.price
+    if states & STREAM_INDEX:
+        k.index = e.aux_price
+    if states & STREAM_OPEN_INTEREST:
+        k.oi = e.qty * self.inst[n].multiplier
+        if self.pending != NULL:
+            self.enter(n, FED_PENDING, ts, NAN, k.oi)
+        if self.logged and self.logs[n * self.log_width + FED_INTEREST].mask >= 0:
+            self.keep(n, FED_INTEREST, ts, k.oi, 0.0)
+        for j in range(self.streams[3], self.streams[4]):
+            if t[j].cells != NULL:
+                track_push(&t[j], ts, k.oi)
+    if states & STREAM_FUNDING:
+        k.funding = e.aux_qty
+        if self.logged and self.logs[n * self.log_width + FED_FUNDING].mask >= 0:
+            self.keep(n, FED_FUNDING, ts, k.funding, 0.0)
+        for j in range(self.streams[4], self.streams[5]):
+            if t[j].cells != NULL:
+                track_push(&t[j], ts, k.funding)
+
+
+@cython.final
 cdef class Features(FeatureValues):
     """The features of some names for all instruments of one Engine; or on its own: `Features(names, instruments)`, then push(events) and read(...).
 
@@ -63,10 +173,12 @@ cdef class Features(FeatureValues):
             self.sample(n, now)
 
     cdef void turned(self, int32_t n, int stream, int64_t now) noexcept nogil:
-        """Since when a stream is whole has changed: for lags."""
+        """Since when a stream is whole has changed."""
         cdef log_t* l = &self.logs[n * self.log_width + FEEDS + stream]
+        cdef known_t* k = &self.known[n]
+        k.silent = k.silent | 1 << stream if k.since[stream] == NEVER else k.silent & ~(1 << stream)
         if l.mask >= 0:
-            log_say(l, now, (<double*> &self.known[n].since[stream])[0])
+            log_say(l, now, (<double*> &k.since[stream])[0])
 
     cdef void spoke(self, int32_t n, int stream, int64_t now) noexcept nogil:
         """The first word of a stream, or the first since its feed was up again."""
@@ -95,91 +207,28 @@ cdef class Features(FeatureValues):
         cdef int32_t n = e.instrument
         cdef int64_t ts = e.ts_recv
         cdef known_t* k = &self.known[n]
-        self.until(n, ts)
-        if self.spread_state >= 0:
+        if k.due <= ts or self.due_across <= ts:
+            self.until(n, ts)
+        if self.logged and self.spread_state >= 0:
             self.ended(n, ts)
         if e.kind == LIQUIDATION:
-            self.liquidation(e, k, notional if e.side > 0 else -notional)
+            liquidation(self, e, k, notional)
         elif e.kind == TRADE:
-            self.trade(e, k)
+            trade(self, e, k)
             k.quote_until = m.quote_until
         elif e.kind == BBO:
-            self.quote(e, k)
+            quote(self, e, k)
             k.quote_until = m.quote_until
         elif e.kind == TICKER:
-            self.ticker(e, k)
-        if self.states:
+            ticker(self, e, k)
+        if self.logged and self.states:
             self.stand(n, ts)
 
-    cdef inline void enter(self, int32_t n, int fed, int64_t ts, double x, double y) noexcept nogil:
+    cdef void enter(self, int32_t n, int fed, int64_t ts, double x, double y) noexcept nogil:
+        """Into the kernels, and into their log."""
         if self.logs[n * self.log_width + fed].mask >= 0:
             self.keep(n, fed, ts, x, y)
         self.take(n, fed, ts, x, y)
-
-    cdef void liquidation(self, const event_t* e, known_t* k, double signed) noexcept nogil:
-        cdef int32_t n = e.instrument
-        self.enter(n, FED_LIQUIDATIONS, e.ts_recv, signed, 0.0)
-        if self.horizons != NULL:
-            if self.prints[self.venue_of[n]].mask >= 0:
-                self.keep_print(n, e.ts_recv, signed)
-            self.hawkes.push_c(n, e.ts_recv, e.side, fabs(signed))
-        if self.density != NULL:
-            # where the market stood: the reported price is a bankruptcy price on most venues (C6)
-            self.enter(n, FED_DENSITY, e.ts_recv, k.last if k.last == k.last else e.price, signed)
-
-    cdef void trade(self, const event_t* e, known_t* k) noexcept nogil:
-        cdef int32_t n = e.instrument
-        cdef int j
-        cdef double qty = e.qty * self.inst[n].multiplier
-        for j in range(self.columns[2]):
-            self.roll(n, j, e.ts_recv)
-            candles_push(&self.candles[n * self.columns[2] + j], e.ts_recv, e.price)
-        if k.since[OF_TRADE] == NEVER:
-            self.spoke(n, OF_TRADE, e.ts_recv)
-        k.last = e.price
-        if self.streams[1] > self.streams[0]:
-            self.enter(n, FED_TRADES, e.ts_recv, qty * e.price if e.side > 0 else -(qty * e.price), 0.0)
-        if self.streams[3] > 0:
-            self.enter(n, FED_PRICE, e.ts_recv, e.price, 0.0)
-        if self.pending != NULL:
-            self.enter(n, FED_PENDING, e.ts_recv, e.price, qty if e.side > 0 else -qty)
-
-    cdef void quote(self, const event_t* e, known_t* k) noexcept nogil:
-        cdef int32_t n = e.instrument
-        cdef double bid, ask
-        if k.since[OF_QUOTE] == NEVER:
-            self.spoke(n, OF_QUOTE, e.ts_recv)
-        if k.follows and self.streams[2] > self.streams[1]:
-            bid, ask = bid_flow(k, e) * self.inst[n].multiplier, ask_flow(k, e) * self.inst[n].multiplier
-            if bid != 0.0:
-                self.enter(n, FED_QUOTES, e.ts_recv, bid, 0.0)
-            if ask != 0.0:
-                self.enter(n, FED_QUOTES, e.ts_recv, ask, 0.0)
-        k.bid, k.bid_qty, k.ask, k.ask_qty = e.price, e.qty, e.aux_price, e.aux_qty
-        k.follows = 1
-
-    cdef void ticker(self, const event_t* e, known_t* k) noexcept nogil:
-        """What it does not state stays as it was."""
-        cdef int32_t n = e.instrument, states = ticker_states(e)
-        cdef int64_t ts = e.ts_recv
-        cdef int s
-        for s in range(OF_MARK, STREAMS):
-            if states >> s & 1 and k.since[s] == NEVER:
-                self.spoke(n, s, ts)
-        if states & STREAM_MARK:
-            k.mark = e.price
-        if states & STREAM_INDEX:
-            k.index = e.aux_price
-        if states & STREAM_OPEN_INTEREST:
-            k.oi = e.qty * self.inst[n].multiplier
-            if self.pending != NULL:
-                self.enter(n, FED_PENDING, ts, NAN, k.oi)
-            if self.streams[4] > self.streams[3]:
-                self.enter(n, FED_INTEREST, ts, k.oi, 0.0)
-        if states & STREAM_FUNDING:
-            k.funding = e.aux_qty
-            if self.streams[5] > self.streams[4]:
-                self.enter(n, FED_FUNDING, ts, k.funding, 0.0)
 
     cdef void feed_c(self, int32_t n, uint8_t code, uint8_t streams, int64_t now) noexcept nogil:
         """The feed of an instrument's Streams (0 = all) went down, is up, or dropped something. What stands is broken as in market.market_broken; a
@@ -341,6 +390,12 @@ cdef class Features(FeatureValues):
     def refused(self):
         """Events that push() refused, by Reason."""
         return {schema.Reason(n): self.turned_away[n] for n in range(128) if self.turned_away[n]}
+
+    @property
+    def lost(self):
+        """Changes that had to be forgotten before the longest lag that asks for them had passed: where there are any, some lags were unknown."""
+        self._opened()
+        return sum([(<const log_t*> <size_t> at).lost for at in self._logs()])
 
     def snapshot(self) -> bytes:
         self._opened()

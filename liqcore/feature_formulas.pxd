@@ -36,6 +36,7 @@ ctypedef struct known_t:         # the latest of one instrument; nan = not known
     int64_t told[STREAMS]        # ns: its feed was said to be up, or to have had a gap; NEVER = nothing was said
     int64_t due                  # ns: next sample of its own histories
     int32_t down                 # bits of event.Stream: their feed is down
+    int32_t silent               # bits of event.Stream: `since` is NEVER
     int32_t follows              # bid and ask are those before the next ones: nothing between them is missing
 
 cdef double value_sums(int32_t formula, const sums_t* w, int64_t window_ns) noexcept nogil

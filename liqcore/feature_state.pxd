@@ -84,6 +84,7 @@ cdef class FeatureState:
     cdef int64_t bar_bytes
     cdef uint8_t* heard              # by instrument: something was received, or said of its feed
     cdef int log_width
+    cdef bint logged                 # somebody asks for a lag
     cdef int states
     cdef int bar_count
     cdef int venues

@@ -264,7 +264,8 @@ cdef class FeatureState:
         self.pool_bytes = sum(len(who) * each for k in range(5) for who, each in zip(whose[k], rooms[k]))
         build_slots(&self.pool, self.pool_bytes)
         for n in range(c):
-            self.known[n].due = NEVER
+            self.known[n].due = 0 if n < self.count else NEVER       # the first event begins the histories
+            self.known[n].silent = 0xFF
             for k in range(STREAMS):
                 self.known[n].since[k] = self.known[n].told[k] = NEVER
             forget(&self.known[n], 0xFF)
@@ -378,6 +379,7 @@ cdef class FeatureState:
         self.last_state, self.oi_state, self.spread_state = [keys.index(key) if key in keys else -1 for key in ("price.last", "oi.oi", "flow.spread_bps")]
         self.states, self.bar_count, self.venues, self.log_width = len(states), len(candles), len(venues), FEEDS + STREAMS + len(states)
         asked = self._asked()
+        self.logged = len(asked) > 0
         spans = {b: max(time_ns for base, time_ns in self.plan.lags if base == b) for b in candles}
         sizes = [spans[b] // self.plan.bases[b][2] + 2 for b in candles]
         users = self._users()
@@ -398,6 +400,12 @@ cdef class FeatureState:
         if (self.logs == NULL or self.prints == NULL or self.bars == NULL or self.cursors == NULL or self.print_cursors == NULL
                 or self.venue_of == NULL or self.state_base == NULL or self.bar_base == NULL or self.heard == NULL):
             raise MemoryError(f"no memory for the past of {self.count} instruments")
+        for n in range(self.rows * FEEDS):
+            self.cursors[n] = NEVER         # it follows nothing, but for those below
+        followed = self._followed()
+        for b, time_ns in self.plan.lags:
+            for n in users[b] if time_ns in followed and self.base[b].fed >= 0 else ():
+                self.cursors[(followed.index(time_ns) * self.count + n) * FEEDS + self.base[b].fed] = 0
         for n in range(self.count):
             self.venue_of[n] = venues.index(self.instruments[n].venue)
         for n in range(self.count * self.log_width):

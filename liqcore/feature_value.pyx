@@ -131,6 +131,7 @@ cdef class FeatureValues(FeatureState):
         cdef history_t* h
         self.started = now
         for n in range(self.count):
+            self.known[n].due = NEVER
             for j in range(self.columns[4]):
                 h = &self.histories[n * self.columns[4] + j]
                 if h.values == NULL:

@@ -80,7 +80,13 @@ cdef class Machine:
         self.answers = Answers(policies, self.instruments, tuple([d.name for d in self.bank.detectors]), self.features, self.risk, self.account,
                                self.audit, self.out, self.known_features)
         self.answers.point(self.inst, self.market, self.slot)
+        self.want()
+
+    cdef void want(self) noexcept nogil:
+        """Kinds of events that detectors or features look at; all of the market while features do not know yet from when on it is listened to."""
         self.wants = self.bank.wants | self.features.wants
+        if self.features.unheard:
+            self.wants |= 1 << LIQUIDATION | 1 << TRADE | 1 << BBO | 1 << TICKER
 
     def _declare(self, features, policies):
         """One Features for all that is declared; known_features: name -> (its place, whether everybody may read it)."""
@@ -224,8 +230,6 @@ cdef class Machine:
         if e.kind == TIMER:
             return 0
         since = self.out.head
-        if self.features.unheard:
-            self.features.hear_c(e)
         if e.kind == LIQUIDATION:
             self.on_liquidation_c(e)
         elif e.kind == TRADE:
@@ -292,6 +296,9 @@ cdef class Machine:
         """An accepted market event, its market updated: to features, then to detectors, and what they say to policies."""
         cdef market_t* m = &self.market[e.instrument]
         cdef int count
+        if self.features.unheard:
+            self.features.hear_c(e)
+            self.want()
         if self.features.wants >> e.kind & 1:
             self.features.push_c(e, notional, m)
         count = self.bank.push(e, notional, m, SIGNAL_STALE if e.ts_recv - e.ts_event > self.risk.limits.event_age_max_ns else 0)
@@ -349,6 +356,7 @@ cdef class Machine:
                 market_broken(&self.market[n], e.flags)
             if self.features.wants:
                 self.features.feed_c(n, e.code, e.flags, self.clock.now)
+                self.want()
             if blind and self.bank.feed(n, e.code, self.clock.now):
                 self.answers.waiting.mark(n, SIGNAL_UNCERTAIN)
                 self.reschedule(n)

@@ -295,7 +295,7 @@ class Features(Log):
         if entry in CANDLES:
             return False
         if key in LATEST:
-            moments = sorted({x for ts in self.times[n] if then < ts <= t for x in (ts, ts + QUOTE_AGE + 1) if then < x <= t})
+            moments = sorted({x for ts in self.times[n] for x in (ts, ts + QUOTE_AGE + 1) if then < x <= t})
             values = [self.latest(key, n, x, False) for x in [then, *moments]]
             return sum(not alike(a, b) for a, b in zip(values, values[1:], strict=False)) > room
         whose = [n]
