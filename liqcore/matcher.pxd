@@ -60,7 +60,8 @@ cdef class Matcher:
     cdef int64_t half_spread
     cdef int64_t print_wait_ns
     cdef int64_t quote_age_ns
-    cdef readonly int64_t wait_next  # ns: when an order has waited long enough for a price; pass_time() serves it
+    cdef readonly int64_t wait_next  # ns: when an order has waited long enough for a price, which pass_time() serves; NEVER = none waits
+    cdef int32_t takers              # orders that wait for a price
     cdef int64_t serial
     cdef int64_t ids
     cdef int32_t free_slot
@@ -75,6 +76,7 @@ cdef class Matcher:
     cdef void feed(self, const event_t* e) noexcept nogil
     cdef int start_waiting(self, resting_t* r, int64_t ts) except -1
     cdef int end_waits(self) except -1
+    cdef void find_wait(self) noexcept nogil
     cdef void bounds(self, int32_t n) noexcept nogil
     cdef int meet(self, const event_t* e, int64_t trade, int64_t lots) except -1
     cdef int watch(self, int32_t n, uint8_t which, double price, int64_t ts) except -1

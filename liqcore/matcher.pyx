@@ -251,6 +251,7 @@ cdef class Matcher:
 
     cdef int start_waiting(self, resting_t* r, int64_t ts) except -1:
         """The order takes at the next price that is known."""
+        self.takers += 1 - r.o.taking
         r.o.taking = 1
         r.o.since = self.serial
         r.o.wait = ts + self.print_wait_ns
@@ -265,7 +266,6 @@ cdef class Matcher:
         cdef resting_t* r
         cdef int32_t n, k, count
         self.now = max(self.now, now)
-        self.wait_next = NEVER
         for n in range(self.count):
             m = &self.markets[n]
             count = self.note(n)
@@ -283,9 +283,19 @@ cdef class Matcher:
                         self.fill(self.met_slot[k], price, NEVER, False, now)
                     if r.o.id == self.met_id[k] and r.o.wait <= now:      # what the host did not execute waits anew
                         r.o.wait = now + max(self.print_wait_ns, <int64_t> 1)
-                if r.o.id == self.met_id[k]:
-                    self.wait_next = min(self.wait_next, r.o.wait)
+        self.find_wait()
         return 0
+
+    cdef void find_wait(self) noexcept nogil:
+        """When the first wait is over."""
+        cdef int32_t n, k
+        self.wait_next = NEVER
+        for n in range(self.count if self.takers else 0):
+            k = self.lanes[n].first
+            while k >= 0:
+                if self.pool[k].o.taking:
+                    self.wait_next = min(self.wait_next, self.pool[k].o.wait)
+                k = self.pool[k].behind
 
     cdef bint reached_c(self, const resting_t* r) noexcept nogil:
         cdef double price
@@ -409,6 +419,10 @@ cdef class Matcher:
         r.o.id = 0
         r.behind = self.free_slot
         self.free_slot = slot
+        if r.o.taking:
+            self.takers -= 1
+            if self.takers == 0 or r.o.wait == self.wait_next:      # most often nobody else takes: no list to go through
+                self.find_wait()
 
     # ---- what is known ----
 
