@@ -98,6 +98,7 @@ cdef inline int64_t trade_meets(sim_order_t* o, int fills, int64_t trade, int64_
     reason[0] = FILL_QUEUE
     return lots - ahead
 
+cdef int64_t share_of(object half_spread) except -2
 cdef uint8_t taker_reason(const sim_order_t* o) noexcept nogil
 cdef int64_t queue_ahead(const market_t* m, const instrument_t* i, const sim_order_t* o, bint hidden, int64_t now) noexcept nogil
 cdef int64_t quote_meets(const market_t* m, const instrument_t* i, sim_order_t* o, int fills, bint hidden, uint8_t* reason,
@@ -105,4 +106,6 @@ cdef int64_t quote_meets(const market_t* m, const instrument_t* i, sim_order_t* 
 cdef void order_bounds(const sim_order_t* o, int direction, int fills, int64_t* low, int64_t* high, bint* every) noexcept nogil
 cdef void book_move(book_t* b, int side, int64_t price, int64_t lots, double margin) noexcept nogil
 cdef bint book_leaving(const book_t* b) noexcept nogil
+cdef sim_order_t* book_order(book_t* b, int64_t id) noexcept nogil
+cdef void book_wait(book_t* b) noexcept nogil
 cdef void book_bounds(const book_t* b, int fills, int64_t* low, int64_t* high, bint* every) noexcept nogil

@@ -3,7 +3,17 @@
 from libc.math cimport ceil, floor
 
 from liqcore.event cimport *
+from liqcore.instrument cimport SCALE
 from liqcore.market cimport touch
+
+
+cdef int64_t share_of(object half_spread) except -2:
+    """A half-spread in parts of SCALE; -1 for None."""
+    if half_spread is None:
+        return -1
+    if not 0.0 <= half_spread <= 0.1:
+        raise ValueError(f"half_spread: expected a share of the price from 0 to 0.1 (0.0001 = 1 bp) or None, got {half_spread!r}")
+    return round(half_spread * SCALE)
 
 
 cdef uint8_t taker_reason(const sim_order_t* o) noexcept nogil:
@@ -78,6 +88,24 @@ cdef bint book_leaving(const book_t* b) noexcept nogil:
         if b.orders[k].live and b.orders[k].taking and b.orders[k].flags & REDUCE_ONLY:
             return True
     return False
+
+
+cdef sim_order_t* book_order(book_t* b, int64_t id) noexcept nogil:
+    """The live order of this id; NULL = none."""
+    cdef int k
+    for k in range(ORDERS_MAX):
+        if b.orders[k].live and b.orders[k].id == id:
+            return &b.orders[k]
+    return NULL
+
+
+cdef void book_wait(book_t* b) noexcept nogil:
+    """When the first wait is over."""
+    cdef int k
+    b.wait_next = NEVER
+    for k in range(ORDERS_MAX):
+        if b.orders[k].live and b.orders[k].taking:
+            b.wait_next = min(b.wait_next, b.orders[k].wait)
 
 
 cdef void order_bounds(const sim_order_t* o, int direction, int fills, int64_t* low, int64_t* high, bint* every) noexcept nogil:

@@ -1,7 +1,7 @@
 """What is known of the market of one instrument, and for how long it holds.
 
-Each stream has the time at which it was last received, and one rule says whether it still holds. A mark, an index, a funding rate and an open interest
-hold until their connection is interrupted or they are too old. A quote ends
+Each stream has the time at which it was last received, and one rule says whether it still holds. A mark, an index, a funding rate and an open
+interest hold until their connection is interrupted or they are too old. A quote ends
 
 - when it is older than the `quote_age_ns` of whoever keeps the market,
 - when its connection is down or has dropped something (FEED),
@@ -84,6 +84,13 @@ cdef inline int64_t moved_last(const market_t* m, const instrument_t* i, int sid
         half = usual_spread(m, i.tick, &count)
         half = (half + 2 * count - 1) // (2 * count)
     return max(last + side * half, <int64_t> 1)
+
+
+cdef inline double settled_at(const market_t* m, int side, int64_t now) noexcept nogil:
+    """What funding of a position of this side is settled at: the mark if it holds or is no older than the last trade, else that trade; where neither
+    was ever seen, the quote that would close the position."""
+    cdef double price = m.mark if mark_alive(m, now) or m.ts_mark >= m.ts_trade else m.last
+    return price if price > 0.0 else m.bid if side > 0 else m.ask
 
 
 cdef inline void market_trade(market_t* m, const event_t* e, double tick) noexcept nogil:

@@ -11,7 +11,6 @@ from liqcore.event import as_events
 from liqcore.instrument cimport Instrument, price_of, ticks_of
 from liqcore.market cimport (QUOTE_AGE_NS, last_ticks, mark_alive, market_broken, market_quote, market_ticker, market_trade, moved_last, quote_alive,
                              ticker_states, touch)
-from liqcore.simulate cimport share_of
 
 
 cdef class Matcher:
@@ -440,7 +439,7 @@ cdef class Matcher:
         return self.live(slot).o.price
 
     def touch(self, int instrument, int side) -> int:
-        """Ticks at which a buyer (side 1) or seller (-1) would take now; where no quote holds, the last trade moved by the half-spread; 0 = unknown."""
+        """Ticks at which a buyer (side 1) or seller (-1) would take now; where no quote holds, the last trade moved by the half-spread; 0 = none."""
         cdef int64_t near = touch(&self.markets[instrument], &self.inst[instrument], side, self.now)
         return near if near else moved_last(&self.markets[instrument], &self.inst[instrument], side, self.half_spread)
 

@@ -30,8 +30,6 @@ ctypedef struct sim_t:
     int64_t serial           # market events so far that met orders
     int64_t lost             # reports dropped because the ring was full: a broken driver
 
-cdef int64_t share_of(object half_spread) except -2
-
 cdef class SimVenue:
     cdef readonly tuple instruments
     cdef readonly Latency latency

@@ -5,23 +5,14 @@ from libc.string cimport memcpy, memset
 
 from liqcore.book cimport *
 from liqcore.event cimport *
-from liqcore.instrument cimport SCALE, Instrument, price_of, qty_of, ticks_of
+from liqcore.instrument cimport Instrument, price_of, qty_of, ticks_of
 from liqcore.latency cimport Latency
-from liqcore.market cimport last_ticks, mark_alive, moved_last, quote_alive, ticker_states, touch
+from liqcore.market cimport last_ticks, mark_alive, moved_last, quote_alive, settled_at, ticker_states, touch
 
 SNAPSHOT_MAGIC = b"liqcore-simvenue-3\n"
 FILLS = ("through", "touch", "queue")
 TAKERS = ("next", "walk")
 HIDDEN = ("none", "wait")
-
-
-cdef int64_t share_of(object half_spread) except -2:
-    """A half-spread in parts of SCALE; -1 for None."""
-    if half_spread is None:
-        return -1
-    if not 0.0 <= half_spread <= 0.1:
-        raise ValueError(f"half_spread: expected a share of the price from 0 to 0.1 (0.0001 = 1 bp) or None, got {half_spread!r}")
-    return round(half_spread * SCALE)
 
 
 cdef class SimVenue:
@@ -33,8 +24,8 @@ cdef class SimVenue:
     taker, of a market order, a stop that has fired and a limit that crosses: 'next', all of it at the next price; 'walk', of each event what is
     shown or traded, and the rest at the next. Either way never better than a live quote. Without one: at the first later trade of an aggressor of its
     own side; where none comes in print_wait_s, at the last trade moved by half_spread against it. Post-only is judged likewise.
-    half_spread: share of the price, one for all or one an instrument; None = half of the mean spread of the last 16 quotes, or a tick where there never
-    was a quote.
+    half_spread: share of the price, one for all or one an instrument; None = half of the mean spread of the last 16 quotes, or a tick where there
+    never was a quote.
     maker_fee, taker_fee: shares of notional. latency: a Latency, instead of the constants order_latency_s and ack_latency_s.
     funding_interval_s: positions pay or receive funding at its multiples (UTC), 0 = never. leverage: isolated margin of a position is 1 / leverage
     of its entry value; it is liquidated when what remains falls to maintenance_margin, 0 = never.
@@ -334,16 +325,13 @@ cdef class SimVenue:
     cdef void arrive(self) noexcept nogil:
         """The oldest request reaches the venue."""
         cdef request_t* r = &self.arrivals[self.state.arrivals_tail & self.mask]
-        cdef sim_order_t* o = NULL
+        cdef sim_order_t* o
         cdef sim_order_t missing
-        cdef int k
         self.state.arrivals_tail += 1
         if r.action == ACTION_CREATE:
             self.create(r)
             return
-        for k in range(ORDERS_MAX):
-            if self.books[r.instrument].orders[k].live and self.books[r.instrument].orders[k].id == r.id:
-                o = &self.books[r.instrument].orders[k]
+        o = book_order(&self.books[r.instrument], r.id)
         if o == NULL:
             memset(&missing, 0, sizeof(missing))
             missing.id = r.id
@@ -420,10 +408,7 @@ cdef class SimVenue:
                     o = &b.orders[k]
                     if o.live and o.taking and o.wait <= now:
                         self.end_wait(n, o, now)
-                b.wait_next = NEVER
-                for k in range(ORDERS_MAX):
-                    if b.orders[k].live and b.orders[k].taking:
-                        b.wait_next = min(b.wait_next, b.orders[k].wait)
+                book_wait(b)
             self.state.wait_next = min(self.state.wait_next, b.wait_next)
 
     cdef void meet_trade(self, int32_t n, sim_order_t* o, const event_t* e, int64_t trade, int64_t lots) noexcept nogil:
@@ -478,8 +463,7 @@ cdef class SimVenue:
 
     cdef void fund(self) noexcept nogil:
         """Funding of every position that was opened before this moment and is still held: longs pay shorts when the rate is positive."""
-        cdef int64_t now = self.state.funding_next
-        cdef int64_t next_one = NEVER
+        cdef int64_t now = self.state.funding_next, next_one = NEVER
         cdef const instrument_t* i
         cdef const market_t* m
         cdef book_t* b
@@ -493,9 +477,7 @@ cdef class SimVenue:
                 side = 1 if b.position > 0 else -1
                 b.funding_at = now + self.funding_ns
                 e = self.put(n, FUNDING, now, n, now)
-                e.price = m.mark if mark_alive(m, now) or m.ts_mark >= m.ts_trade else m.last
-                if e.price == 0.0:          # neither a mark nor a trade was ever seen
-                    e.price = m.bid if side > 0 else m.ask
+                e.price = settled_at(m, side, now)
                 e.qty = qty_of(i, b.position * side)
                 e.aux_price = e.price * e.qty * i.multiplier * m.funding * side
                 e.aux_qty = m.funding
@@ -543,8 +525,8 @@ cdef class SimVenue:
 
         return json.dumps({"abi": LIQCORE_ABI, "instruments": [i.as_dict() for i in self.instruments], "fills": self.fills,
                            "walk": bool(self.walk), "hidden": bool(self.hidden), "fees": [self.maker_fee, self.taker_fee],
-                           "latency": self.latency.as_dict(), "funding_ns": self.funding_ns, "half_spread": [self.half_spread[n] for n in range(self.count)],
-                           "print_wait_ns": self.print_wait_ns, "leverage": self.leverage, "margin": self.margin,
+                           "latency": self.latency.as_dict(), "funding_ns": self.funding_ns, "leverage": self.leverage, "margin": self.margin,
+                           "half_spread": [self.half_spread[n] for n in range(self.count)], "print_wait_ns": self.print_wait_ns,
                            "capacity": self.mask + 1}, sort_keys=True).encode()
 
     def orders(self, int instrument) -> list:

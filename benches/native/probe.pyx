@@ -16,17 +16,14 @@ import numpy as np
 
 from liqcore.encode cimport OrderEncoder
 from liqcore.engine cimport Engine
-from liqcore.event cimport (ACTION_CREATE, ACTIVE, BBO, LONG, ORDER_LIMIT, POST_ONLY, ROLE_ENTRY, SHORT, TICKER, TRADE, event_t, market_t, request_t,
-                            signal_t)
+from liqcore.event cimport ACTION_CREATE, ACTIVE, LONG, ORDER_LIMIT, POST_ONLY, ROLE_ENTRY, SHORT, event_t, market_t, request_t, signal_t
 from liqcore.guard cimport Guard
 from liqcore.instrument cimport Instrument
-from liqcore.market cimport QUOTE_AGE_NS, market_quote, market_ticker, market_trade
 from liqcore.passage cimport first_outside, pyramid_t
 from liqcore.policy cimport Policy
 from liqcore.quantile cimport quantile_bytes, quantile_free, quantile_init, quantile_push, quantile_reached, quantile_t, quantile_value
 from liqcore.scan cimport Decoder
 from liqcore.slot cimport order_id
-from liqcore.simulate cimport SimVenue
 from liqcore.tape cimport Tape
 from liqcore.terms cimport Bracket, bracket_t
 from liqcore.window cimport window_advance, window_free, window_init, window_long, window_push, window_short, window_t
@@ -481,50 +478,6 @@ cdef class PassageLoop:
             level = p.low[0][start]
             found += first_outside(p, start, rows, level - self.distance, level + self.distance)
         return found
-
-
-@cython.final
-cdef class MatchLoop:
-    """SimVenue.on_market over the rows of a market, with orders that rest away from it. The market is kept here, as an engine keeps it."""
-    cdef SimVenue venue
-    cdef market_t* market
-    cdef event_t* events
-    cdef Py_ssize_t count, at
-
-    def __init__(self, SimVenue venue not None, events, requests):
-        cdef const request_t* r
-        cdef Py_ssize_t k
-        raw, self.count, self.venue = events.tobytes(), len(events), venue
-        self.events = <event_t*> calloc(self.count, sizeof(event_t))
-        memcpy(self.events, PyBytes_AS_STRING(raw), self.count * sizeof(event_t))
-        self.market = <market_t*> calloc(venue.count, sizeof(market_t))
-        venue.market = self.market
-        asked = requests.tobytes()
-        r = <const request_t*> PyBytes_AS_STRING(asked)
-        self.meet(&self.events[0])
-        for k in range(len(requests)):
-            venue.submit(&r[k], self.events[0].ts_recv)
-            venue.arrive()
-
-    def __dealloc__(self):
-        free(self.market)
-        free(self.events)
-
-    cdef inline void meet(self, const event_t* e) noexcept nogil:
-        cdef market_t* m = &self.market[e.instrument]
-        if e.kind == TRADE:
-            market_trade(m, e, self.venue.inst[e.instrument].tick)
-        elif e.kind == BBO:
-            market_quote(m, e, QUOTE_AGE_NS)
-        elif e.kind == TICKER:
-            market_ticker(m, e)
-        self.venue.on_market(e)
-
-    def run(self, Py_ssize_t n):
-        cdef Py_ssize_t i
-        for i in range(n):
-            self.meet(&self.events[self.at])
-            self.at = self.at + 1 if self.at + 1 < self.count else 0
 
 
 @cython.final
