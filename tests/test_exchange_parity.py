@@ -54,7 +54,7 @@ def test_the_same_fills_in_the_generated_market(model, taker):
 def test_paper_and_the_emulated_venue_give_the_same_fills(model, taker, options):
     total = 0
     for seed in range(6):
-        events = market(seed, 3000)
+        events = market(seed, 3000, feed=True, spread=(0.01, 2.0)[seed % 2], masks=True)
         events["aux_qty"] = np.where(events["kind"] == int(lc.Kind.TICKER), 1e-4, events["aux_qty"])
         on_paper = paper(Fade(**options), risk=LIMITS, fills=model, taker=taker, order_latency_s=0.0, ack_latency_s=0.0)
         on_paper.run(events)
