@@ -23,9 +23,9 @@ from liqshell.formats.reading import CENSORED, FULL, Options, Reading
 from liqshell.formats.validate import Block
 from liqshell.record import END, FEED, GAP, META, REPORT, REST
 from liqshell.recording import Record
-from liqshell.formats.venue_frames import VenueFrames
+from liqshell.formats.venue_frames import VenueFrames, words
 from liqshell.venues.adapters import adapter_of
-from liqshell.venues.bybit import VENUE, FrameKind, PublicDecoder
+from liqshell.venues.bybit import VENUE, PublicDecoder
 
 BLOCK_EVENTS = 1 << 16
 FRAME_EVENTS_MAX = 4096
@@ -176,8 +176,7 @@ class Recordings(Reading):
             return 0
         found = decoder.decode(record.frame, ts, self._out[at:])
         if not isinstance(found, int):
-            if found.kind not in (FrameKind.EVENTS, FrameKind.ACK, FrameKind.PONG):
-                self.counts[f"frame {found.kind.name.lower()}" + (f": {found.reason}" if found.reason else "")] += 1
+            self.counts.update(words(found))
             found = len(found.events)
         if not found:
             return 0
@@ -191,7 +190,7 @@ class Recordings(Reading):
         """The same, of a venue of a run, or of another venue than Bybit."""
         found, told = venue.decode(record.frame, ts, self._out[at:])
         if told is not None:
-            self.counts.update(venue.words(told))
+            self.counts.update(words(told))
         if not found:
             return 0
         if self._kinds[at] == LIQUIDATION:

@@ -44,13 +44,6 @@ class VenueFrames:
             out["instrument"][:count] = self._places[out["instrument"][:count]]
         return count, told
 
-    def words(self, told: Frame) -> dict[str, int]:
-        """What a frame was, for counters: nothing for what is as it should be."""
-        out = {f"row of no use: {reason}": count for reason, count in told.dropped.items()}
-        if told.kind not in (FrameKind.EVENTS, FrameKind.ACK, FrameKind.PONG) and not told.dropped:
-            out[f"frame {told.kind.name.lower()}" + (f": {told.reason}" if told.reason else "")] = 1
-        return out
-
     def _meet(self, frame: bytes) -> None:
         known = self.decoder.symbols
         new = dict.fromkeys(name for raw in (self._named.findall(frame) if self._named else ()) if (name := raw.decode()) not in self._strange
@@ -70,3 +63,11 @@ class VenueFrames:
         symbols = tuple(dict.fromkeys(raw.decode() for raw in self._named.findall(frame))) if self._named else ()
         trial = self.adapter.decoder(tuple(name for name in symbols if self._pattern.fullmatch(name)))
         return trial.scan.decode(frame, 0, np.zeros(FRAME_EVENTS_MAX, EVENT_DTYPE)) > 0 or bool(trial.read(frame, 0).events)
+
+
+def words(told: Frame) -> dict[str, int]:
+    """What a frame was, for counters: nothing for what is as it should be."""
+    out = {f"row of no use: {reason}": count for reason, count in told.dropped.items()}
+    if told.kind not in (FrameKind.EVENTS, FrameKind.ACK, FrameKind.PONG) and not told.dropped:
+        out[f"frame {told.kind.name.lower()}" + (f": {told.reason}" if told.reason else "")] = 1
+    return out
