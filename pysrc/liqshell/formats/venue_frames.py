@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from liqcore.event import EVENT_DTYPE
+from liqshell.marks import Concern
 from liqshell.venues.adapter import Adapter
 from liqshell.venues.frames import Frame, FrameKind
 
@@ -32,6 +33,11 @@ class VenueFrames:
         self._place = place
         self._places: np.ndarray = np.zeros(0, np.int32)
         self._pattern, self._named, self._strange = re.compile(adapter.symbol), NAMED.get(adapter.venue), set[str]()
+
+    def forget(self, marked: Sequence[Concern]) -> None:
+        """What tickers have said of these contracts: a connection was lost."""
+        lost = [n for n, _ in marked]
+        self.decoder.forget(None if -1 in lost else lost)
 
     def decode(self, frame: bytes, ts_recv: int, out: np.ndarray) -> tuple[int, Frame | None]:
         """Events of a frame into out (their number), and what the frame was where it took the general way."""
