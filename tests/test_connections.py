@@ -146,6 +146,13 @@ def test_silence_of_the_whole_venue_is_one_gap_of_everything():
     w.rows(w.quotes, 9.5)
     w.rows(w.market, 10, lc.Kind.TRADE)
     assert w.told == [] and w.marks == []
+    w.rows(w.quotes, 20)                         # the one that ends it was not the one that is sure
+    w.rows(w.market, 21, lc.Kind.TRADE)
+    assert w.told == [] and w.marks == [(2, GAP, 0), (3, GAP, 0)]
+    for k in range(6):
+        w.rows(w.quotes, 22 + k)
+    w.rows(w.market, 26.5, lc.Kind.TRADE)
+    assert w.told[-1][:3] == ("market", 21.0, 26.5)
 
 
 def test_a_poll_is_no_sign_of_life():

@@ -47,6 +47,7 @@ cdef class VenueSink(EventSink):
     cdef readonly int64_t events
     cdef readonly int64_t gaps
     cdef int64_t last_recv
+    cdef int64_t gap_recv            # when a silence of the whole venue was marked last
     cdef int begin(self, int64_t ts_recv) except -1
     cdef int take(self, const event_t* events, Py_ssize_t n) except -1
     cdef int mark(self, int state, int64_t ts_event, int64_t ts_recv) except -1

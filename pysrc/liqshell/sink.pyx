@@ -261,7 +261,7 @@ cdef class VenueSink(EventSink):
         self.first = first
         self.count = count
         self.watched = watched
-        self.last_recv = 0
+        self.last_recv = self.gap_recv = 0
 
     cdef int begin(self, int64_t ts_recv) except -1:
         """The first thing that is heard of a venue that is watched only."""
@@ -289,7 +289,8 @@ cdef class VenueSink(EventSink):
         if self.last_recv and events[0].ts_recv - self.last_recv > self.gap_ns:
             self.gaps += 1
             self.sink.gaps += 1
-            self.mark(FEED_GAP, self.last_recv, events[0].ts_recv)
+            self.gap_recv = events[0].ts_recv
+            self.mark(FEED_GAP, self.last_recv, self.gap_recv)
         self.sink.pass_c(events, n)
         self.last_recv = events[n - 1].ts_recv
         self.frames += 1
@@ -364,8 +365,8 @@ cdef class ConnectionSink(EventSink):
         self.last_recv = 0
 
     cdef int hear(self, int64_t ts_recv) except -1:
-        """A sign of life."""
-        cdef int64_t last = self.last_recv
+        """A sign of life. A silence of the whole venue has been told as such."""
+        cdef int64_t last = max(self.last_recv, self.venue.gap_recv) if self.last_recv else 0
         self.last_recv = ts_recv
         if not last or not self.gap_ns or ts_recv - last <= self.gap_ns or self.on_gap is None:
             return 0

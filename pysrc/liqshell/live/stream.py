@@ -31,9 +31,9 @@ _log = logging.getLogger("liqshell.live")
 
 
 class Stream:
-    """connection: what to open and to ask for. tap: sees every data message, or None. sink: gets its events. up: everything asked for has been acknowledged, or refused for
-    good (`refused`), and where something is sure to come, it has. ts_last: receipt of its last sign of life, ns: of its last events where they are
-    sure to come, as a venue that has lost our subscriptions goes on answering pings; else of anything."""
+    """connection: what to open and to ask for. tap: sees every data message, or None. sink: gets its events. up: everything asked for has been
+    acknowledged, or refused for good (`refused`), and where something is sure to come, it has. ts_last: receipt of its last sign of life, ns: of its
+    last events where they are sure to come, as a venue that has lost our subscriptions goes on answering pings; else of anything."""
 
     def __init__(self, feed: VenueFeed, connection: Connection, tap: FrameTap | None, number: int, sink: ConnectionSink | None = None):
         self.name, self.number = connection.name, number
@@ -123,6 +123,8 @@ class Stream:
             if not self.up and not self._waiting and not self._to_send:
                 good, self.up = True, heard or not self._sure
                 if self.up:
+                    if self._sink is not None and not self._sure:
+                        self._sink.gap_ns = 0       # all that was sure has been refused: silence says nothing
                     feed.changed(self)
             elif self._waiting and not self._to_send and now - asked > ACK_TIMEOUT_S:
                 self._why = f"no answer to {', '.join(sorted(self._waiting))[:200]}"
