@@ -9,9 +9,12 @@ from venue_frames import OKX
 
 import liqcore as lc
 from liqcore.event import Stream
-from liqshell import formats, parity
+from liqshell import formats, journal, parity, recording, replay
+from liqshell.config import loads
 from liqshell.errors import DataError
+from liqshell.live.session import Session
 from liqshell.marks import concerns_of, outages, told
+from liqshell.pipeline import settings
 from liqshell.record import FEED, META, Recorder
 from liqshell.sink import ConnectionSink, LiveSink, PaperSink, VenueSink
 from liqshell.source import Source, feeds_of
@@ -21,7 +24,6 @@ S = lc.SECOND
 START = 1_700_000_000 * S
 UP, DOWN, GAP = (int(state) for state in lc.FeedState)
 LIQUIDATION, TRADE, QUOTE, MARK, INDEX, FUNDING, INTEREST = (int(bit) for bit in Stream)
-MARKED = (lc.AuditKind.AUDIT_FEED,)
 
 
 def source_of(venue, symbols, first=0, sink=None, alone=True):
@@ -174,6 +176,42 @@ def test_what_was_lost_says_more_than_its_silence():
     w.venue.feed(DOWN, START, START + 9 * S, ((2, 59), (3, 59)))
     w.rows(w.market, 9.5, lc.Kind.TRADE)
     assert w.told == [] and w.marks == [(2, DOWN, 59), (3, DOWN, 59)]
+
+
+# ---- a run -----------------------------------------------------------------------------------------------------------------------------------
+
+def frames_of(ts: int, stream: str) -> bytes:
+    ms = ts // 1_000_000
+    return {"market": b'{"e":"markPriceUpdate","E":%d,"s":"BTCUSDT","p":"82794.15","P":"82784.25","i":"82784.62","r":"0.0001","T":1}' % ms,
+            "public": b'{"e":"bookTicker","u":4,"s":"BTCUSDT","b":"82100.1","B":"3","a":"82100.2","A":"4","T":%d,"E":%d}' % (ms, ms)}[stream]
+
+
+def test_a_gap_of_one_connection_live_in_replay_and_in_a_backtest(tmp_path):
+    """Through the compiled listeners of a session, which records: the quotes go on, the marks are away for 7 s, then a connection is lost."""
+    config = loads('[run]\nname = "t"\n[feed]\nvenue = "binance"\nsymbols = ["BTCUSDT"]\n')
+    session = Session(config, tmp_path / "run")
+    session._open(settings(config, [lc.Instrument("BTCUSDT", venue="binance_um", tick_size="0.1", lot_size="0.001")]))
+    feed, = session._feeds
+    listeners = {stream.name.partition("-")[0]: stream._make_listener() for stream in feed.streams}
+    start = session.wire_clock.now_ns() - 60 * S
+    for at_ms in range(0, 20_000, 250):
+        ts = start + at_ms * 1_000_000
+        if at_ms % 1000 == 0 and not 5000 < at_ms < 12_000:
+            assert listeners["market"].feed(frames_of(ts, "market"), ts) == 1
+        assert listeners["public"].feed(frames_of(ts, "public"), ts + 1) == 1
+        if at_ms == 15_000:
+            feed.streams[0].ts_last = ts
+            feed._mark(lc.FeedState.FEED_DOWN, ts, ts + 2, feed._concerns[0], "public-1")
+    assert [one.gaps for one in feed.streams] == [0, 1] and feed.health()["gaps"] == 1
+    session._finish()
+    audit = journal.load_audit(tmp_path / "run")
+    marks = [(int(r["phase"]), int(r["x"][2]), round(float(r["x"][0]), 3)) for r in audit[audit["kind"] == int(lc.AuditKind.AUDIT_FEED)]]
+    assert marks == [(GAP, 59, 7.0), (DOWN, QUOTE, 0.0)]
+    assert replay.prove(tmp_path / "run").identical
+    proof = parity.prove_as_backtest(tmp_path / "run")
+    assert proof.identical, proof.difference
+    said = [json.loads(record.frame) for record in recording.read(tmp_path / "run" / "frames") if record.stream == FEED]
+    assert [(one["state"], one["connection"], one["parts"]) for one in said] == [(GAP, "market-1", [{"streams": 59}]), (DOWN, "public-1", [{"streams": QUOTE}])]
 
 
 # ---- decoders --------------------------------------------------------------------------------------------------------------------------------

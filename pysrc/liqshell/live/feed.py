@@ -30,6 +30,7 @@ from liqshell.wire import FrameBuffer, TaggedTap, WireClock
 POLL_TIMEOUT_S = 5.0
 POLL_EVERY_MIN_S = 0.05         # wall: a rehearsal at high speed must not flood its venue
 POLL_BYTES_MAX = 8 << 20
+Mark = Callable[[lc.FeedState, int, "int | None", tuple[Concern, ...], str], None]
 _log = logging.getLogger("liqshell.live")
 
 
@@ -40,7 +41,7 @@ class VenueFeed:
     None. VenueError where the venue allows fewer connections than the symbols need."""
 
     def __init__(self, config: FeedConfig, source: Source, clock: WireClock, speed: float, tls: ssl.SSLContext | None, buffer: FrameBuffer | None,
-                 number: int, mark: Callable[[lc.FeedState, int, int | None, tuple[Concern, ...], str], None], stop: asyncio.Event, spin: Spin | None = None):
+                 number: int, mark: Mark, stop: asyncio.Event, spin: Spin | None = None):
         self.config, self.source, self.clock, self.speed = config, source, clock, speed
         self.tls, self.stop, self.spin = tls, stop, spin
         self.drops: deque[str] = deque(maxlen=20)
