@@ -30,7 +30,7 @@ from liqshell.wire import FrameBuffer, TaggedTap, WireClock
 POLL_TIMEOUT_S = 5.0
 POLL_EVERY_MIN_S = 0.05         # wall: a rehearsal at high speed must not flood its venue
 POLL_BYTES_MAX = 8 << 20
-Mark = Callable[[lc.FeedState, int, "int | None", tuple[Concern, ...], str], None]
+Mark = Callable[[lc.FeedState, int, int | None, tuple[Concern, ...], str], None]
 _log = logging.getLogger("liqshell.live")
 
 
