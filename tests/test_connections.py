@@ -1,6 +1,7 @@
 """What one connection carries, and whom its loss and its silence concern: live, in a recording, in its replay and in a backtest of it."""
 
 import json
+from collections import Counter
 
 import numpy as np
 import orjson
@@ -10,6 +11,7 @@ from venue_frames import OKX
 import liqcore as lc
 from liqcore.event import Stream
 from liqshell import formats, journal, parity, recording, replay
+from liqshell.commands import detect
 from liqshell.config import loads
 from liqshell.errors import DataError
 from liqshell.live.session import Session
@@ -259,6 +261,8 @@ def test_every_reader_of_a_recording_hears_the_same_marks(recorded):
     reading = formats.read(recorded)
     by_contract = {(symbol, *mark[1:]) for _, symbol, events in reading for mark in seen(events)}
     names = ("BTCUSDT", "BTC-USDT-SWAP", "ETH-USDT-SWAP")
+    decoders = {"bybit": adapter_of("bybit").decoder(names[:1]), "okx": adapter_of("okx").decoder(names[1:], 1)}
+    assert [mark for rows in detect._decoded(recording.read(recorded), decoders, Counter()) for mark in seen(rows)] == EXPECTED
     assert by_contract == {(names[n], state, streams) for n, state, streams in EXPECTED}
 
 
