@@ -38,6 +38,16 @@ cdef inline bint mark_alive(const market_t* m, int64_t now) noexcept nogil:
     return m.ts_mark > 0 and not m.broken & STREAM_MARK and now - m.ts_mark <= <int64_t> STATE_AGE_NS
 
 
+cdef inline bint last_holds(const market_t* m) noexcept nogil:
+    """The last trade is the latest there was, as far as its connection can say. How old it may be its reader knows: quiet contracts trade seldom."""
+    return m.last > 0.0 and not m.broken & STREAM_TRADE
+
+
+cdef inline double known_price(const market_t* m, int64_t now) noexcept nogil:
+    """What orders are measured by: the last trade, where its connection was interrupted since then the mark; 0 = neither holds."""
+    return m.last if last_holds(m) else m.mark if mark_alive(m, now) else 0.0
+
+
 cdef inline int32_t ticker_states(const event_t* e) noexcept nogil:
     """Which Streams a TICKER states."""
     return ((STREAM_MARK if e.price > 0.0 else 0) | (STREAM_INDEX if e.aux_price > 0.0 else 0)
