@@ -5,8 +5,7 @@ which carries everything along, does not know more than it should: the two agree
 event before, are walked from the beginning, by batch_excitation and batch_maps.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 from liqcore.batch_excitation import plan_of, readings, shape_of, state_of
 from liqcore.batch_feature_kernels import (
     Course,
-    Sums,
     bars,
     burst_states,
     correlations,
@@ -22,16 +20,16 @@ from liqcore.batch_feature_kernels import (
     mean_ends,
     realised,
 )
+from liqcore.batch_feature_log import MARKET, Log
 from liqcore.batch_maps import estimated_near, estimated_of, realised_near, realised_of
 from liqcore.density import DensityConfig
-from liqcore.event import FeedState, Kind, as_events
-from liqcore.feature_spec import Feature, parse, slots
-from liqcore.feature_table import LARGE_SHARE, MORE_KINDS
+from liqcore.event import Kind, as_events
+from liqcore.feature_spec import SAMPLES_KNOWN, TURNS_MAX, Feature, parse, room, slots
+from liqcore.feature_table import FORCED, FUNDED, LARGE_SHARE, OPEN, TRADED
 from liqcore.hawkes import HawkesConfig
 from liqcore.instrument import Instrument
 from liqcore.pending import PendingConfig
 
-GAP, DOWN = 100, 101             # marks in an instrument's log, beside its events' kinds
 NEVER = np.iinfo(np.int64).max
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -39,116 +37,15 @@ EXCITED = ("intensity_long", "intensity_short", "branching", "next_large")      
 CANDLES = ("open", "high", "low", "close")
 
 
-def _upto(ts: Times, at: Times, before: bool) -> NDArray[np.int64]:
-    """How many of ts have come by each time: or, of a history's sample, before it."""
-    return np.searchsorted(ts, at, "left" if before else "right")
-
-
-def _filled(index: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Of each row, the last row up to it that is marked; -1 = none."""
-    return np.maximum.accumulate(np.where(index, np.arange(index.size), -1)) if index.size else np.zeros(0, np.int64)
-
-
-class Log:
-    """What one instrument was told: its events of the wanted kinds, and the marks of its feed, in their order."""
-
-    def __init__(self, events: NDArray[np.void], n: int, wanted: frozenset[int], multiplier: float) -> None:
-        feed = events["kind"] == int(Kind.FEED)
-        mine = np.where(feed, (events["instrument"] == n) | (events["instrument"] < 0),
-                        np.isin(events["kind"], list(wanted)) & (events["instrument"] == n))
-        self.rows, self.place = events[mine], np.flatnonzero(mine)
-        self.kind = self.rows["kind"].astype(np.int64)
-        down = False
-        for k in np.flatnonzero(self.kind == int(Kind.FEED)):
-            code = self.rows["code"][k]
-            if code == FeedState.FEED_DOWN:
-                self.kind[k], down = DOWN, True
-            elif (code == FeedState.FEED_UP) == down:
-                self.kind[k], down = GAP, False
-            else:
-                self.kind[k] = 0
-        self.rows, self.place, self.kind = (each[self.kind > 0] for each in (self.rows, self.place, self.kind))
-        self.ts = np.ascontiguousarray(self.rows["ts_recv"])
-        self.mark = _filled(self.kind >= GAP)        # the last gap up to each row
-        self.multiplier = multiplier
-        self.known: dict[str, Any] = {}           # what has been worked out once
-
-    def since(self, at: Times, before: bool, start: int) -> Times:
-        """From when on nothing is missing, as known at each time; NEVER while it is."""
-        row = _upto(self.ts, at, before) - 1
-        mark = np.where(row >= 0, self.mark[row], -1) if self.ts.size else np.full(at.size, -1)
-        if self.ts.size:
-            told = np.where(mark >= 0, np.where(self.kind[mark] == DOWN, NEVER, self.ts[mark]), start)
-        else:
-            told = np.full(at.size, start)
-        return np.where((at <= start) if before else (at < start), NEVER, told)
-
-    def once(self, name: str, make: Callable[[], Any]) -> Any:
-        if name not in self.known:
-            self.known[name] = make()
-        return self.known[name]
-
-    def chain(self) -> tuple[Times, Floats]:
-        """Notionals of liquidations, and 0 at each gap."""
-        rows = (self.kind == int(Kind.LIQUIDATION)) | (self.kind >= GAP)
-        out = np.zeros(self.ts.size)
-        out[self.kind == int(Kind.LIQUIDATION)] = np.abs(self.entries("liquidations").x)
-        return self.ts[rows], out[rows]
-
-    # ---- streams of entries ----
-
-    def entries(self, source: str) -> Sums:
-        return self.once(source, lambda: Sums(*getattr(self, f"_{source}")()))
-
-    def _liquidations(self) -> tuple[Times, Floats]:
-        rows = self.rows[self.kind == int(Kind.LIQUIDATION)]
-        notional = np.where(rows["aux_price"] > 0, rows["aux_price"], rows["qty"] * self.multiplier * rows["price"])
-        return np.ascontiguousarray(rows["ts_recv"]), notional * rows["side"]
-
-    def _trades(self) -> tuple[Times, Floats]:
-        rows = self.rows[self.kind == int(Kind.TRADE)]
-        return np.ascontiguousarray(rows["ts_recv"]), rows["qty"] * self.multiplier * rows["price"] * rows["side"]
-
-    def _ofi(self) -> tuple[Times, Floats]:
-        """Two entries a quote that follows another without a gap: of the bid, of the ask; those without a change are left out."""
-        quote = self.kind == int(Kind.BBO)
-        rows, mark = self.rows[quote], self.mark[quote]
-        row = np.flatnonzero(quote)
-        if rows.size < 2:
-            return np.zeros(0, np.int64), np.zeros(0)
-        a, b, follows = rows[:-1], rows[1:], mark[1:] < row[:-1]
-        bid = np.where(b["price"] >= a["price"], b["qty"], 0.0) - np.where(b["price"] <= a["price"], a["qty"], 0.0)
-        ask = np.where(b["aux_price"] >= a["aux_price"], a["aux_qty"], 0.0) - np.where(b["aux_price"] <= a["aux_price"], b["aux_qty"], 0.0)
-        x = np.stack((bid, ask), 1)[follows].ravel()
-        ts = np.repeat(b["ts_recv"][follows], 2)
-        return ts[x != 0], x[x != 0] * self.multiplier
-
-    # ---- courses of values ----
-
-    def course(self, name: str) -> Course:
-        """The value each time that it is said, and nan at each gap."""
-        return self.once("course " + name, lambda: Course(*self._said(name)))
-
-    def _said(self, name: str) -> tuple[Times, Floats]:
-        ticker, rows = self.kind == int(Kind.TICKER), self.rows
-        field, said = {
-            "price": ("price", self.kind == int(Kind.TRADE)), "bid": ("price", self.kind == int(Kind.BBO)),
-            "ask": ("aux_price", self.kind == int(Kind.BBO)), "mark": ("price", ticker & (rows["price"] > 0)),
-            "index": ("aux_price", ticker & (rows["aux_price"] > 0)), "oi": ("qty", ticker & (rows["qty"] > 0)),
-            "funding": ("aux_qty", ticker & (_filled(ticker & (rows["aux_qty"] != 0)) > self.mark))}[name]
-        told = said | (self.kind >= GAP)
-        values = rows[field] * self.multiplier if name == "oi" else rows[field]
-        return self.ts[told], np.where(said, values, np.nan)[told]
-
-
 class History:
     """The logs of all instruments, and each base feature at any times."""
 
     def __init__(self, events: NDArray[np.void], instruments: Sequence[Instrument], features: Sequence[Feature]) -> None:
-        wanted = frozenset(kind for f in features for kind in (f.entry.kind, *MORE_KINDS.get(f.entry.source, ())))
+        wanted = frozenset(kind for f in features for kind in f.entry.kinds)
         self.instruments = instruments
-        self.logs = [Log(events, n, wanted, i.multiplier) for n, i in enumerate(instruments)]
-        self.start = min((int(log.ts[0]) for log in self.logs if log.ts.size), default=NEVER)
+        self.logs = [Log(events, n, wanted, i) for n, i in enumerate(instruments)]
+        heard = np.isin(events["kind"], MARKET) | (events["kind"] == int(Kind.FEED))
+        self.start = int(events["ts_recv"][np.argmax(heard)]) if heard.any() else NEVER
         self.walked: dict[tuple[str, int, bool, bytes], dict[int, Floats]] = {}       # readings of excitation, of all instruments at once
 
     def place(self, asset: str, n: int) -> int:
@@ -160,15 +57,15 @@ class History:
     def base(self, f: Feature, n: int, at: Times, before: bool = False) -> Floats:
         """A feature without its transform, at increasing times."""
         key, log, w = f.entry.key, self.logs[n], f.window_ns
-        since = log.since(at, before, self.start)
         if key == "funding.funding_avg":
             return self._funding(w, n, at, before)
         if f.entry.source == "state":
-            return np.where(since <= at, self._state(key, log, at, before), np.nan)
+            return log.latest(key, at, before)
+        if f.entry.group == "map":
+            return self._near(f, log, at, before)
+        since = log.since(f.entry.streams, at, before)
         if f.entry.source == "hawkes":
             return np.where(since <= at, self._excited(f, n, at, before), np.nan)
-        if f.entry.group == "map":
-            return np.where(since <= at, self._near(f, log, at, before), np.nan)
         if f.entry.source == "candles":
             return self._candles(f.entry.name, log, w, at, since, before)
         if f.entry.source == "cascade":
@@ -180,7 +77,7 @@ class History:
         known = (first >= 0) & (first * step >= since)
         if key == "liquidations.liq_correlation":
             other = self.place("BTC", n)
-            known &= first * step >= self.logs[other].since(at, before, self.start)
+            known &= first * step >= self.logs[other].since(f.entry.streams, at, before)
             values = correlations(log.entries("liquidations"), self.logs[other].entries("liquidations"), first, count, step)
             return np.where(known, values, np.nan)
         if f.entry.source in ("price", "oi"):
@@ -194,14 +91,51 @@ class History:
         first = at // step - count
         total: Floats = np.zeros(at.size)
         venues: Floats = np.zeros(at.size)
-        for k, i in enumerate(self.instruments):
-            if i.asset.upper() == self.instruments[n].asset.upper():
-                log = self.logs[k]
-                mean = mean_ends(log.course("funding"), first, count, step)
-                here = (first >= 0) & (first * step > log.since(at, before, self.start)) & ~np.isnan(mean)
-                total, venues = np.where(here, total + mean, total), venues + here
+        for k in self.fellows(n):
+            log = self.logs[k]
+            mean = mean_ends(log.course("funding"), first, count, step)
+            here = (first >= 0) & (first * step > log.since(FUNDED, at, before)) & ~np.isnan(mean)
+            total, venues = np.where(here, total + mean, total), venues + here
         with np.errstate(invalid="ignore"):
             return np.where(venues > 0, total / venues, np.nan)
+
+    def fellows(self, n: int) -> list[int]:
+        """The contracts of the same asset."""
+        return [k for k, i in enumerate(self.instruments) if i.asset.upper() == self.instruments[n].asset.upper()]
+
+    # ---- what was known some time ago ----
+
+    def lagged(self, f: Feature, n: int, at: Times) -> Floats:
+        """As a reader at that time would have read it; nan where more has come since than a stream remembers."""
+        then, known = at - f.time_ns, at >= f.time_ns
+        ask = then[known]                # increasing, as at is
+        out = np.full(at.size, np.nan)
+        if ask.size:
+            out[known] = np.where(self._since(f, n, ask, at[known]), np.nan, self.base(f, n, ask))
+        return out
+
+    def _since(self, f: Feature, n: int, then: Times, now: Times) -> NDArray[np.bool_]:
+        """Whether more has come between two times than is remembered."""
+        most, source, over = room(f.time_ns), f.entry.source, np.zeros(then.size, bool)
+        if source == "candles":
+            return over
+        if source == "state":
+            return self.logs[n].between(f.entry.key, then, now) > most
+        members = ([k for k, i in enumerate(self.instruments) if i.venue == self.instruments[n].venue] if source == "hawkes" else self.fellows(n)
+                   if f.entry.key == "funding.funding_avg" else [n, self.place("BTC", n)] if f.entry.key == "liquidations.liq_correlation" else [n])
+        if source == "hawkes":
+            over |= sum(self.logs[k].between("liquidations", then, now) for k in members) > most
+            members = [n]
+        else:
+            for k in members:
+                over |= self.logs[k].between({"cascade": "liquidations"}.get(source, source), then, now) > most
+        for key in {"pending": ("price.last", "oi.oi"), "density": ("price.last",)}.get(source, ()):
+            over |= self.logs[n].between(key, then, now) > most
+        for k in members:
+            over |= self.logs[k].turns(f.entry.streams & -f.entry.streams, then, now) > TURNS_MAX
+        return over
+
+    # ---- excitation and maps ----
 
     def _excited(self, f: Feature, n: int, at: Times, before: bool) -> Floats:
         """One walk reads a venue's instruments together: they excite each other."""
@@ -220,38 +154,31 @@ class History:
     def _prints(self, members: Sequence[int]) -> tuple[Times, NDArray[np.int64], NDArray[np.int8], Floats]:
         """Liquidations of several instruments, and gaps (side 0), as they came: ts, place among the members, side, notional."""
         logs = [self.logs[k] for k in members]
-        told = [(log.kind == int(Kind.LIQUIDATION)) | (log.kind >= GAP) for log in logs]
+        lost = [log.lost(FORCED) for log in logs]
+        told = [(log.kind == int(Kind.LIQUIDATION)) | gaps for log, gaps in zip(logs, lost, strict=True)]
         order = np.argsort(np.concatenate([log.place[rows] for log, rows in zip(logs, told, strict=True)]), kind="stable")
         signed = [log.chain() for log in logs]
-        sides = [np.where(log.kind >= GAP, 0, log.rows["side"])[rows] for log, rows in zip(logs, told, strict=True)]
+        sides = [np.where(gaps, 0, log.rows["side"])[rows] for log, gaps, rows in zip(logs, lost, told, strict=True)]
         who = np.concatenate([np.full(len(ts), k, np.int64) for k, (ts, _) in enumerate(signed)])
         return (np.concatenate([ts for ts, _ in signed])[order], who[order], np.concatenate(sides).astype(np.int8)[order],
                 np.concatenate([x for _, x in signed])[order])
 
     def _near(self, f: Feature, log: Log, at: Times, before: bool) -> Floats:
         """Notional of a map within a share of the last trade's price."""
-        last, share, below = log.course("price").at(at, before), f.window_ns * 1e-6, f.entry.name.endswith("below")
+        last, share, below = log.latest("price.last", at, before), f.window_ns * 1e-6, f.entry.name.endswith("below")
         if f.entry.source == "density":
-            forced, traded = log.kind == int(Kind.LIQUIDATION), _filled(log.kind == int(Kind.TRADE))
-            price = np.where(traded > log.mark, log.rows["price"][traded], log.rows["price"])      # where the market stood
+            forced, traded = log.kind == int(Kind.LIQUIDATION), log.filled(log.kind == int(Kind.TRADE))
+            price = np.where(traded > log.broken(TRADED), log.rows["price"][traded], log.rows["price"])      # where the market stood
             seen = log.entries("liquidations")
+            last = np.where(log.since(FORCED, at, before) <= at, last, np.nan)
             return realised_near(realised_of(DensityConfig().as_dict()), seen.ts, np.ascontiguousarray(log.rows["side"][forced]), price[forced],
                                  np.abs(seen.x), last, at, before, share, below)
-        said = (log.kind == int(Kind.TICKER)) & (log.rows["qty"] > 0)
+        said = log.says(OPEN)
         told = said | (log.kind == int(Kind.TRADE))
         rows = log.rows[told]
+        last = np.where(np.isnan(log.latest("oi.oi", at, before)), np.nan, last)
         return estimated_near(estimated_of(PendingConfig().as_dict()), log.ts[told], np.where(said[told], 0, rows["side"]).astype(np.int8),
                               np.ascontiguousarray(rows["price"]), rows["qty"] * log.multiplier, last, at, before, share, below)
-
-    def _state(self, key: str, log: Log, at: Times, before: bool) -> Floats:
-        read = {name: log.course(name).at(at, before) for name in
-                {"flow.spread_bps": ("bid", "ask"), "price.last": ("price",), "price.mark": ("mark",), "price.basis": ("mark", "index"),
-                 "funding.funding": ("funding",), "oi.oi": ("oi",), "oi.oi_value": ("oi", "mark")}[key]}
-        if key == "flow.spread_bps":
-            return (read["ask"] - read["bid"]) / ((read["ask"] + read["bid"]) * 0.5) * 1e4
-        if key == "price.basis":
-            return read["mark"] / read["index"] - 1.0
-        return read["oi"] * read["mark"] if key == "oi.oi_value" else next(iter(read.values()))
 
     def _course(self, name: str, course: Course, first: Times, count: int, step: int, at: Times, before: bool) -> Floats:
         now = course.at(at, before)
@@ -275,17 +202,23 @@ class History:
         n = self.place(f.asset, n) if f.asset else n
         if not f.transform:
             return self.base(f, n, at)
+        if f.transform == "lag":
+            return self.lagged(f, n, at)
+        if f.transform == "change":
+            return self.base(f, n, at) - self.lagged(f, n, at)
         step = f.step_ns
-        lags = f.transform in ("lag", "change")
-        last = (at - f.time_ns) // step if lags else at // step
-        first = last if lags else last - f.samples + 1
-        moments = np.unique((first[:, None] + np.arange(1 if lags else f.samples)[None, :]).ravel())
+        last = at // step
+        first = last - f.samples + 1
+        moments = np.unique((first[:, None] + np.arange(f.samples)[None, :]).ravel())
         moments = moments[(moments * step > self.start) & (moments > 0)]
         history = self.base(f, n, moments * step, True)
-        now = self.base(f, n, at) if f.transform in ("zscore", "rank", "change") else np.full(at.size, np.nan)
-        out = judge(f.transform, np.searchsorted(moments, first), np.searchsorted(moments, last, "right"), history, now,
-                    min(30, f.samples) if f.transform in ("zscore", "rank") else 1 if lags else f.samples)
-        spans = (first * step - f.window_ns < self.logs[n].since(at, False, self.start)) & (f.transform in ("mean", "std", "max", "min"))
+        now = self.base(f, n, at) if f.transform in ("zscore", "rank") else np.full(at.size, np.nan)
+        apart = f.transform == "zscore" or f.least > 0
+        least = (f.least or SAMPLES_KNOWN if apart else min(SAMPLES_KNOWN, f.samples) if f.transform == "rank"
+                 else 1 if f.transform in ("n", "n_eff") else f.samples)
+        out = judge(f.transform, np.searchsorted(moments, first), np.searchsorted(moments, last, "right"), history, now, least, apart,
+                    moments * step, f.reach_ns)
+        spans = (first * step - f.window_ns < self.logs[n].since(f.entry.streams, at, False)) & (f.transform in ("mean", "std", "max", "min"))
         return np.where((at >= self.start) & ~spans, out, np.nan)     # plain statistics need a history without a gap
 
 

@@ -308,16 +308,41 @@ def burst_states(chain: tuple[Times, Floats], gap_ns: int, at: Times, before: bo
 
 
 @njit(cache=True, nogil=True)
-def _judge(code, a, b, history, now, least):
-    """What the samples a[i] to b[i] - 1 say; nan where fewer than `least` of them are known."""
+def quote_ends(kind, bid, ask, ts, tick, age_ns):
+    """After each row the spread in basis points, and until when the quote holds: market.pxd. kind: event.Kind; of FEED: its quotes are interrupted."""
+    spreads, count = np.zeros(16, np.int64), 0
+    out, until = np.full(ts.size, np.nan), np.zeros(ts.size, np.int64)
+    holds, low, high, now = 0, 0.0, 0.0, np.nan
+    for i in range(ts.size):
+        if kind[i] == 3:
+            low, high, holds = bid[i], ask[i], ts[i] + age_ns
+            spreads[count & 15] = np.int64(np.rint((high - low) / tick))
+            count += 1
+            now = (high - low) / ((high + low) * 0.5) * 1e4
+        elif kind[i] != 2:
+            holds = 0
+        elif holds and (bid[i] > high or bid[i] < low):
+            beyond = bid[i] - high if bid[i] > high else low - bid[i]
+            if np.int64(np.rint(beyond / tick)) * min(count, 16) > spreads[:min(count, 16)].sum():
+                holds = 0
+        out[i], until[i] = now, holds
+    return out, until
+
+
+@njit(cache=True, nogil=True)
+def _judge(code, a, b, history, now, least, apart, moments, reach_ns):
+    """What the samples a[i] to b[i] - 1 say; nan where fewer than `least` of them are known. apart: where fewer independent ones are."""
     out = np.full(a.size, np.nan)
     for i in range(a.size):
         count, below, total, square = 0, 0, 0.0, 0.0
         small = most = np.nan
+        free, latest = 0, 0
         for k in range(a[i], b[i]):
             x = history[k]
             if math.isnan(x):
                 continue
+            if free == 0 or (moments[k] - moments[latest] >= reach_ns if reach_ns else x != history[latest]):
+                free, latest = free + 1, k
             count += 1
             total += x
             below += 2 if x < now[i] else 1 if x == now[i] else 0
@@ -325,7 +350,7 @@ def _judge(code, a, b, history, now, least):
                 small = x
             if not most >= x:
                 most = x
-        if count < least:
+        if (free if apart else count) < least:
             continue
         mean = total / count
         for k in range(a[i], b[i]):
@@ -346,10 +371,11 @@ def _judge(code, a, b, history, now, least):
         elif code == 5:
             out[i] = below / (2.0 * count) if not math.isnan(now[i]) else np.nan
         else:
-            out[i] = history[b[i] - 1] if code == 6 else now[i] - history[b[i] - 1]
+            out[i] = count if code == 6 else free
     return out
 
 
-def judge(transform: str, a: NDArray[np.int64], b: NDArray[np.int64], history: Floats, now: Floats, least: int) -> Floats:
-    """A transform of `now` by the samples [a, b) of its history."""
-    return _judge(("zscore", "mean", "std", "max", "min", "rank", "lag", "change").index(transform), a, b, history, now, least)
+def judge(transform: str, a: NDArray[np.int64], b: NDArray[np.int64], history: Floats, now: Floats, least: int, apart: bool, moments: Times,
+          reach_ns: int) -> Floats:
+    """A transform of `now` by the samples [a, b) of its history, which were taken at `moments`."""
+    return _judge(("zscore", "mean", "std", "max", "min", "rank", "n", "n_eff").index(transform), a, b, history, now, least, apart, moments, reach_ns)

@@ -213,6 +213,7 @@ cdef class Engine(Machine):
         self.answers.load(parts[9])
         self.bank.load(parts[10:])
         self.features.load_c(parts[8])
+        self.want()
         self.account.restore(parts[6])
         self.risk.restore(parts[7])
         memcpy(&self.clock, <const char*> <bytes> parts[1], sizeof(clock_t))

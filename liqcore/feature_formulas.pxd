@@ -1,11 +1,11 @@
 """What is read from the kernels: a formula a feature. Every one is a function of one instrument's kernels at one time; nan = not known."""
 
-from libc.math cimport NAN, fabs
+from libc.math cimport NAN
 from libc.stdint cimport int32_t, int64_t
 
 from liqcore.density cimport density_t
-from liqcore.event cimport event_t
-from liqcore.feature_kernels cimport candles_t, history_t, sums_push, sums_t, track_t
+from liqcore.event cimport (STREAM_FUNDING, STREAM_INDEX, STREAM_MARK, STREAM_OPEN_INTEREST, STREAM_QUOTE, STREAM_TRADE, event_t)
+from liqcore.feature_kernels cimport candles_t, history_t, sums_t, track_t
 from liqcore.pending cimport pending_t
 
 cdef enum Formula:
@@ -16,7 +16,10 @@ cdef enum Formula:
     HAWKES_LONG, HAWKES_SHORT, HAWKES_BRANCHING, HAWKES_LARGE, PENDING_BELOW, PENDING_ABOVE, REALISED_BELOW, REALISED_ABOVE
 
 cdef enum Transform:
-    NONE, ZSCORE, MEAN, STD, MAX, MIN, RANK, LAG, CHANGE
+    NONE, ZSCORE, MEAN, STD, MAX, MIN, RANK, LAG, CHANGE, COUNT, APART
+
+cdef enum:                       # streams by number: the bits of event.Stream
+    OF_FORCED, OF_TRADE, OF_QUOTE, OF_MARK, OF_INDEX, OF_FUNDING, OF_INTEREST, STREAMS
 
 ctypedef struct known_t:         # the latest of one instrument; nan = not known
     double last
@@ -28,40 +31,65 @@ ctypedef struct known_t:         # the latest of one instrument; nan = not known
     double bid_qty
     double ask
     double ask_qty
-    int64_t since                # ns: from here on nothing is missing
+    int64_t quote_until          # as market.pxd says it
+    int64_t since[STREAMS]       # ns: from here on nothing of the stream is missing; NEVER = it is not known, or has not spoken
+    int64_t told[STREAMS]        # ns: its feed was said to be up, or to have had a gap; NEVER = nothing was said
     int64_t due                  # ns: next sample of its own histories
+    int32_t down                 # bits of event.Stream: their feed is down
+    int32_t silent               # bits of event.Stream: `since` is NEVER
+    int32_t follows              # bid and ask are those before the next ones: nothing between them is missing
 
 cdef double value_sums(int32_t formula, const sums_t* w, int64_t window_ns) noexcept nogil
 cdef double value_track(int32_t formula, const track_t* t) noexcept nogil
-cdef double value_candles(int32_t formula, const candles_t* c, const known_t* k) noexcept nogil
-cdef double value_state(int32_t formula, const known_t* k) noexcept nogil
+cdef double value_candles(int32_t formula, const candles_t* c, int64_t since) noexcept nogil
+cdef double value_state(int32_t formula, const known_t* k, int64_t now) noexcept nogil
 cdef double value_pending(const pending_t* p, double half_life_s, double price, double share, int side, int64_t now) noexcept nogil
 cdef double value_density(const density_t* d, double half_life_s, double price, double share, int side, int64_t now) noexcept nogil
-cdef double judged(const history_t* h, int32_t transform, int64_t index, double x) noexcept nogil
+cdef double judged(const history_t* h, int32_t transform, int64_t least, bint apart, int64_t index, double x) noexcept nogil
 
 
-cdef inline bint whole(const int64_t slot, const int64_t count, const int64_t step_ns, const known_t* k) noexcept nogil:
+cdef inline bint whole(const sums_t* w, int64_t since) noexcept nogil:
     """Nothing of the window is missing."""
-    return slot >= count and (slot - count) * step_ns >= k.since
+    return w.slot >= w.slots and (w.slot - w.slots) * w.step_ns >= since
 
 
-cdef inline bint stands(const track_t* t, const known_t* k) noexcept nogil:
+cdef inline bint stands(const track_t* t, int64_t since) noexcept nogil:
     """Nothing of the window is missing, nor what stood when it began."""
-    return t.slot >= t.slots and (t.slot - t.slots) * t.step_ns > k.since
+    return t.slot >= t.slots and (t.slot - t.slots) * t.step_ns > since
 
 
-cdef inline void forget(known_t* k) noexcept nogil:
-    k.last = k.mark = k.index = k.oi = k.funding = k.bid = k.bid_qty = k.ask = k.ask_qty = NAN
+cdef inline int64_t whole_since(const known_t* k, int32_t streams) noexcept nogil:
+    """From when on nothing of several streams is missing."""
+    cdef int64_t since = 0
+    cdef int s
+    for s in range(STREAMS):
+        if streams >> s & 1:
+            since = max(since, k.since[s])
+    return since
 
 
-cdef inline void quote_flow(sums_t* w, const known_t* k, const event_t* e, double multiplier) noexcept nogil:
-    """What a new best bid and ask say of the flow of orders (Cont, Kukanov, Stoikov 2014). Both sides enter one by one: their sum is exact."""
-    cdef double bid, ask
-    if k.bid != k.bid:                  # nothing to compare with
-        return
-    bid = e.qty - k.bid_qty if e.price == k.bid else e.qty if e.price > k.bid else -k.bid_qty
-    ask = k.ask_qty - e.aux_qty if e.aux_price == k.ask else k.ask_qty if e.aux_price > k.ask else -e.aux_qty
-    if bid != 0.0:
-        sums_push(w, e.ts_recv, 1 if bid > 0.0 else -1, fabs(bid) * multiplier)
-    if ask != 0.0:
-        sums_push(w, e.ts_recv, 1 if ask > 0.0 else -1, fabs(ask) * multiplier)
+cdef inline void forget(known_t* k, int32_t streams) noexcept nogil:
+    """What these streams said holds no longer (market.market_broken)."""
+    if streams & STREAM_TRADE:
+        k.last = NAN
+    if streams & STREAM_MARK:
+        k.mark = NAN
+    if streams & STREAM_INDEX:
+        k.index = NAN
+    if streams & STREAM_FUNDING:
+        k.funding = NAN
+    if streams & STREAM_OPEN_INTEREST:
+        k.oi = NAN
+    if streams & STREAM_QUOTE:
+        k.bid = k.bid_qty = k.ask = k.ask_qty = NAN
+        k.quote_until = 0
+        k.follows = 0
+
+
+cdef inline double bid_flow(const known_t* k, const event_t* e) noexcept nogil:
+    """What a new best bid says of the flow of orders (Cont, Kukanov, Stoikov 2014), quantity. Both sides enter one by one: their sum is exact."""
+    return e.qty - k.bid_qty if e.price == k.bid else e.qty if e.price > k.bid else -k.bid_qty
+
+
+cdef inline double ask_flow(const known_t* k, const event_t* e) noexcept nogil:
+    return k.ask_qty - e.aux_qty if e.aux_price == k.ask else k.ask_qty if e.aux_price > k.ask else -e.aux_qty

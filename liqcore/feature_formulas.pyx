@@ -15,7 +15,7 @@ FORMULAS = tuple((
     "volatility.natr funding.funding funding.funding_avg oi.oi oi.oi_value oi.oi_change "
     "hawkes.intensity_long hawkes.intensity_short hawkes.branching hawkes.next_large map.pending_below map.pending_above map.realised_below "
     "map.realised_above").split())
-TRANSFORMS = ("", "zscore", "mean", "std", "max", "min", "rank", "lag", "change")
+TRANSFORMS = ("", "zscore", "mean", "std", "max", "min", "rank", "lag", "change", "n", "n_eff")
 
 
 cdef double value_sums(int32_t formula, const sums_t* w, int64_t window_ns) noexcept nogil:
@@ -53,9 +53,9 @@ cdef double value_track(int32_t formula, const track_t* t) noexcept nogil:
     return t.value / track_before(t) - 1.0                                     # PRICE_RETURN, OI_CHANGE
 
 
-cdef double value_candles(int32_t formula, const candles_t* c, const known_t* k) noexcept nogil:
+cdef double value_candles(int32_t formula, const candles_t* c, int64_t since) noexcept nogil:
     cdef int64_t bars = ATR_BARS + 1 if formula == VOLATILITY_ATR or formula == VOLATILITY_NATR else 1
-    if c.bar < bars or (c.bar - bars) * c.step_ns < k.since:
+    if c.bar < bars or (c.bar - bars) * c.step_ns < since:
         return NAN
     if formula == PRICE_OPEN:
         return c.done.open
@@ -68,9 +68,9 @@ cdef double value_candles(int32_t formula, const candles_t* c, const known_t* k)
     return candles_atr(c) if formula == VOLATILITY_ATR else candles_atr(c) / c.done.close
 
 
-cdef double value_state(int32_t formula, const known_t* k) noexcept nogil:
+cdef double value_state(int32_t formula, const known_t* k, int64_t now) noexcept nogil:
     if formula == FLOW_SPREAD:
-        return (k.ask - k.bid) / ((k.ask + k.bid) * 0.5) * 1e4
+        return (k.ask - k.bid) / ((k.ask + k.bid) * 0.5) * 1e4 if now <= k.quote_until else NAN
     if formula == PRICE_LAST:
         return k.last
     if formula == PRICE_MARK:
@@ -103,13 +103,15 @@ cdef double value_density(const density_t* d, double half_life_s, double price, 
                                            else density_between(d, price, price * (1.0 + share), 0))
 
 
-cdef double judged(const history_t* h, int32_t transform, int64_t index, double x) noexcept nogil:
-    """A transform that looks at the whole history. z-score and rank are known from 30 samples on, the others when none is missing."""
+cdef double judged(const history_t* h, int32_t transform, int64_t least, bint apart, int64_t index, double x) noexcept nogil:
+    """A transform that looks at the whole history, if `least` samples of it are known; apart: independent ones."""
     cdef const course_t* c = &h.course
-    if c.count < (min(h.samples, <int64_t> 30) if transform == ZSCORE or transform == RANK else h.samples):
+    if (c.apart if apart else c.count) < least:
         return NAN
     if transform == ZSCORE:
         return NAN if x != x else (x - c.mean) / c.std if c.std > 0.0 else 0.0
     if transform == RANK:
         return history_rank(h, index, x) if x == x else NAN
+    if transform == COUNT or transform == APART:
+        return <double> (c.count if transform == COUNT else c.apart)
     return c.mean if transform == MEAN else c.std if transform == STD else c.most if transform == MAX else c.least

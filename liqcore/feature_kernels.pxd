@@ -156,6 +156,7 @@ ctypedef struct burst_t:         # the running cascade of large liquidations, by
 ctypedef struct course_t:        # what a scan of the history found, kept until the next sample
     int64_t at                   # grid index it holds for; -1 = none
     int64_t count                # known samples
+    int64_t apart                # independent ones: their windows do not overlap
     double mean
     double std
     double least
@@ -168,6 +169,7 @@ ctypedef struct history_t:       # a feature's values on a grid of times, each a
     int64_t last
     int64_t samples
     int64_t room                 # samples + 2
+    int64_t reach_ns             # how far back a sample looks; 0 = it is what stands
     course_t course
 
 cdef int build_slots(double** pool, int64_t bytes) except -1

@@ -116,16 +116,20 @@ cdef int burst_init(burst_t* b, int64_t gap_ns) except -1:
 
 cdef void history_scan(history_t* h, int64_t index) noexcept nogil:
     """Count, mean, deviation and extremes of the known samples up to a grid index, the oldest first. Two passes, once per new sample and only
-    if asked: nothing accumulates, so nothing drifts."""
+    if asked: nothing accumulates, so nothing drifts. A sample is independent of the one counted before where their windows do not overlap; of what
+    stands, where it says something else."""
     cdef course_t* c = &h.course
-    cdef int64_t k, first = max(index - h.samples + 1, 0)
-    cdef double x, total = 0.0, square = 0.0
+    cdef int64_t k, first = max(index - h.samples + 1, 0), latest = 0
+    cdef double x, total = 0.0, square = 0.0, before = NAN
     c.at = index
-    c.count = 0
+    c.count = c.apart = 0
     c.least = c.most = c.mean = c.std = NAN
     for k in range(first, index + 1):
         x = history_at(h, k)
         if x == x:
+            if c.count == 0 or ((k - latest) * h.step_ns >= h.reach_ns if h.reach_ns else x != before):
+                c.apart += 1
+                latest, before = k, x
             c.count += 1
             total += x
             c.least = fmin(c.least, x)

@@ -3,7 +3,8 @@
     [ASSET/]group.name[@window][:transform[(time)]]      liquidations.liq_imbalance@15m:zscore      BTC/liquidations.liq_volume@1s:lag(30s)
 
 A window or time is a number with a unit: 500ms, 30s, 5m, 1h, 1d. `ASSET/` looks at another asset's contract (on the same venue where it has one).
-A transform looks at the feature's own history: its values on a grid of times, each as it stood just before its moment.
+`lag` and `change` read the feature as it was known exactly that long ago. The other transforms look at its history: its values on a grid of times, each
+as it stood just before its moment. `zscore(7d,min=10)` is known from 10 independent samples on instead of 30.
 """
 
 import re
@@ -17,7 +18,6 @@ from liqcore.feature_table import (
     HOUR,
     MILLISECOND,
     MINUTE,
-    MORE_KINDS,
     SECOND,
     Entry,
 )
@@ -31,7 +31,12 @@ SLOTS = (120, 125)               # slots of a window: the first that gives whole
 STEP_NS = MINUTE                 # a history is sampled every window, at most every minute
 SAMPLES = 1440                   # of a history without a stated length
 SAMPLES_MAX = 3600
-SAMPLES_KNOWN = 30               # a z-score or rank needs so many known samples, or all where the history is shorter
+SAMPLES_KNOWN = 30               # a z-score needs so many independent samples, unless its name says another number; a rank so many known ones
+WINDOWS = 48                     # a z-score without a stated length holds so many windows, where those are longer than SAMPLES steps
+ATR_WINDOWS = 15                 # 14 true ranges, and the close before them
+ROOM_PER_S, ROOM_MIN, ROOM_MAX = 60, 4000, 120_000     # changes of a value that are remembered for a lag: see room()
+TURNS_MAX = 254                  # the same of a stream between known and unknown
+CANDLES_MAX = 20_000             # candles that a lag may reach back
 
 GROUPS: tuple[str, ...] = tuple(dict.fromkeys(entry.group for entry in ENTRIES.values()))
 ALIASES = {"liq_buy_volume": "liq_long_volume", "liq_sell_volume": "liq_short_volume"}      # S4's words: "buy" = longs were closed
@@ -39,8 +44,11 @@ ALIASES = {"liq_buy_volume": "liq_long_volume", "liq_sell_volume": "liq_short_vo
 TRANSFORMS: dict[str, str] = {
     "zscore": "(value now - mean) / population std of the history; 0 where the history does not vary", "mean": "mean of the history",
     "std": "population standard deviation of the history", "max": "largest of the history", "min": "smallest of the history",
-    "rank": "share of the history below the value now, equals counting half: 0..1", "lag": "the value of that time ago",
-    "change": "value now - value of that time ago"}
+    "rank": "share of the history below the value now, equals counting half: 0..1",
+    "n": "number of known samples of the z-score's history; not known while there is none",
+    "n_eff": "how many of them are independent: no two of their windows overlap; of what has no window, they differ from the one counted before",
+    "lag": "the value that was known exactly that time ago", "change": "value now - value that was known exactly that time ago"}
+LAGS = ("lag", "change")
 LEAD = "30s"
 #: the written research system's own spellings
 STUDY_WINDOWS = {"liq_imbalance": "15m", "liq_correlation": "5m", "liq_btc_lead": "1s"}
@@ -50,13 +58,15 @@ _NAME = re.compile(r"(?:(?P<asset>[A-Za-z0-9]+)/)?(?P<group>\w+)\.(?P<name>\w+)(
 
 
 class Feature(NamedTuple):
-    """One parsed name. window_ns 0 = none; of a map: parts of a million of the price. time_ns: history or lag of the transform."""
+    """One parsed name. window_ns 0 = none; of a map: parts of a million of the price. time_ns: history or lag of the transform. least: independent
+    samples that a z-score or rank was asked to be known from; 0 = not said."""
 
     asset: str
     entry: Entry
     window_ns: int
     transform: str
     time_ns: int
+    least: int = 0
 
     @property
     def span_ns(self) -> int:
@@ -64,8 +74,13 @@ class Feature(NamedTuple):
         return 0 if self.entry.group == "map" else self.window_ns
 
     @property
+    def reach_ns(self) -> int:
+        """The same with all that it is made of: samples that lie closer together are not independent."""
+        return self.span_ns * (ATR_WINDOWS if self.entry.name in ("atr", "natr") else 1)
+
+    @property
     def step_ns(self) -> int:
-        """Grid of the history; 0 without a transform."""
+        """Grid of the history; 0 where there is none."""
         return _grid(self)[0]
 
     @property
@@ -76,7 +91,7 @@ class Feature(NamedTuple):
     @property
     def unit(self) -> str:
         """Of its value: a z-score has none, a rank is a share."""
-        return {"zscore": "standard deviations", "rank": "0..1"}.get(self.transform, self.entry.unit)
+        return {"zscore": "standard deviations", "rank": "0..1", "n": "samples", "n_eff": "samples"}.get(self.transform, self.entry.unit)
 
     @property
     def text(self) -> str:
@@ -84,8 +99,9 @@ class Feature(NamedTuple):
         out = f"{self.asset}/" * bool(self.asset) + self.entry.key + (f"@{extent(self)}" if self.window_ns else "")
         if not self.transform:
             return out
-        stated = self.transform in ("lag", "change") or (self.time_ns != _history(self.span_ns))
-        return f"{out}:{self.transform}" + f"({duration(self.time_ns)})" * stated
+        stated = self.transform in LAGS or self.time_ns != _history(self.transform, self.span_ns, self.reach_ns)
+        told = [duration(self.time_ns)] * stated + [f"min={self.least}"] * bool(self.least)
+        return f"{out}:{self.transform}" + f"({','.join(told)})" * bool(told)
 
 
 def duration(ns: int) -> str:
@@ -118,19 +134,24 @@ def _base_step(window_ns: int) -> int:
     return min(window_ns or STEP_NS, STEP_NS)
 
 
-def _history(window_ns: int) -> int:
-    return SAMPLES * _base_step(window_ns)
+def _history(transform: str, window_ns: int, reach_ns: int) -> int:
+    """Of a transform that says none: of a z-score so long that it can be known."""
+    time = SAMPLES * _base_step(window_ns)
+    return min(max(time, WINDOWS * reach_ns), TIME_MAX_NS) if transform in ("zscore", "n", "n_eff") else time
 
 
 def _grid(feature: Feature) -> tuple[int, int]:
     """(step, samples) of a feature's history: never more than SAMPLES_MAX moments, for a longer one they lie further apart."""
-    if not feature.transform:
+    if not feature.transform or feature.transform in LAGS:
         return 0, 0
     base, time = _base_step(feature.span_ns), feature.time_ns
-    if feature.transform in ("lag", "change"):   # how long ago is true to a thirtieth
-        base = min(base, max(time // 30, MILLISECOND))
     step = base * -(-time // (SAMPLES_MAX * base))
     return step, max(time // step, 1)
+
+
+def room(time_ns: int) -> int:
+    """How many changes a lag of so long remembers: 60 a second, 4000 to 120 000. With more of them since, it is not known."""
+    return min(max(ROOM_PER_S * time_ns // SECOND, ROOM_MIN), ROOM_MAX)
 
 
 def _nearest(word: str, words: Iterable[str]) -> str:
@@ -162,16 +183,31 @@ def _window(entry: Entry, text: str | None) -> int:
     return window
 
 
-def _time(transform: str, text: str | None, window_ns: int) -> int:
+def _time(transform: str, text: str, entry: Entry, window_ns: int, reach_ns: int) -> int:
     if transform == "lag" and not text:
         raise ValueError("lag needs a time, such as lag(30s)")
     if not text:
-        return (window_ns or STEP_NS) if transform == "change" else _history(window_ns)
+        return (window_ns or STEP_NS) if transform == "change" else _history(transform, window_ns, reach_ns)
     time = nanoseconds(text)
-    least = MILLISECOND if transform in ("lag", "change") else 2 * _base_step(window_ns)
-    if not least <= time <= TIME_MAX_NS:
-        raise ValueError(f"{transform}: expected {duration(least)} to {duration(TIME_MAX_NS)}, got {text}")
+    least = MILLISECOND if transform in LAGS else 2 * _base_step(window_ns)
+    most = min(TIME_MAX_NS, CANDLES_MAX * window_ns) if transform in LAGS and entry.source == "candles" else TIME_MAX_NS
+    if not least <= time <= most:
+        raise ValueError(f"{transform}: expected {duration(least)} to {duration(most)}, got {text}")
     return time
+
+
+def _told(transform: str, text: str | None) -> tuple[str, int]:
+    """What stands in a transform's brackets: '7d,min=10' -> a time, and the least number of independent samples (0 = not said)."""
+    if text is None:
+        return "", 0
+    time, comma, more = text.partition(",") if not text.startswith("min=") else ("", ",", text)
+    if not comma:
+        return time, 0
+    found = re.fullmatch(r"min=(\d{1,4})", more)
+    if found is None or not 2 <= int(found[1]) <= SAMPLES_MAX or transform not in ("zscore", "rank"):
+        raise ValueError(f"expected a time, and of a zscore or rank the least number of independent samples from 2 on, such as zscore(7d,min=10), "
+                         f"got {text!r}")
+    return time, int(found[1])
 
 
 def of_study(name: str) -> str:
@@ -207,10 +243,14 @@ def _parse(name: str) -> Feature:
     if entry is None:
         raise ValueError(f"{group} has no {key!r}" + _nearest(key, (e.name for e in ENTRIES.values() if e.group == group)))
     window = _window(entry, "1s" if lead and found["window"] is None else found["window"])
-    transform, time = ("lag", LEAD) if lead else (found["transform"] or "", found["time"])
-    if transform and transform not in TRANSFORMS:
+    transform, told = ("lag", LEAD) if lead else (found["transform"] or "", found["time"])
+    if not transform:
+        return Feature(asset, entry, window, "", 0)
+    if transform not in TRANSFORMS:
         raise ValueError(f"no transform {transform!r}" + _nearest(transform, TRANSFORMS))
-    return Feature(asset, entry, window, transform, _time(transform, time, 0 if group == "map" else window) if transform else 0)
+    time, least = _told(transform, told)
+    plain = Feature(asset, entry, window, transform, 0, least)
+    return plain._replace(time_ns=_time(transform, time, entry, plain.span_ns, plain.reach_ns))
 
 
 @cache
@@ -230,21 +270,23 @@ def canonical(name: str) -> str:
 class Plan(NamedTuple):
     """What a list of features needs. Features that need the same kernel share it. Every list holds plain tuples:
 
-    kernels: (source, window_ns); bases: (name, kernel or -1, window_ns); histories: (base, step_ns, samples);
-    readers, one a feature: (asset, base, transform, history or -1, time_ns). assets: of each base, those that need it; None = all instruments do.
+    kernels: (source, window_ns); bases: (name, kernel or -1, window_ns); histories: (base, step_ns, samples, reach_ns);
+    readers, one a feature: (asset, base, transform, history or -1, time_ns, least). assets: of each base, those that need it; None = all instruments do.
+    lags: (base, time_ns) of what is read as it was known so long ago.
     """
 
     features: tuple[Feature, ...]
     kernels: tuple[tuple[str, int], ...]
     bases: tuple[tuple[str, int, int], ...]
-    histories: tuple[tuple[int, int, int], ...]
-    readers: tuple[tuple[str, int, str, int, int], ...]
+    histories: tuple[tuple[int, int, int, int], ...]
+    readers: tuple[tuple[str, int, str, int, int, int], ...]
     assets: tuple[frozenset[str] | None, ...]
+    lags: tuple[tuple[int, int], ...]
 
     @property
     def kinds(self) -> frozenset[int]:
         """event.Kind of what must be fed."""
-        return frozenset(kind for name, _, _ in self.bases for kind in (ENTRIES[name].kind, *MORE_KINDS.get(ENTRIES[name].source, ())))
+        return frozenset(kind for name, _, _ in self.bases for kind in ENTRIES[name].kinds)
 
 
 def plan(names: Iterable[str]) -> Plan:
@@ -252,16 +294,25 @@ def plan(names: Iterable[str]) -> Plan:
     features = tuple(parse(name) for name in names)
     kernels: dict[tuple[str, int], int] = {}
     bases: dict[tuple[str, int, int], int] = {}
-    histories: dict[tuple[int, int, int], int] = {}
-    readers: list[tuple[str, int, str, int, int]] = []
+    histories: dict[tuple[int, int, int, int], int] = {}
+    readers: list[tuple[str, int, str, int, int, int]] = []
     assets: dict[int, set[str]] = {}
+    lags: dict[tuple[int, int], None] = {}
     for f in features:
         kernel = -1 if f.entry.source == "state" else kernels.setdefault((f.entry.source, f.window_ns), len(kernels))
         row = (f.entry.key, kernel, f.window_ns)
         base = bases.setdefault(row, len(bases))
-        history = histories.setdefault((base, f.step_ns, f.samples), len(histories)) if f.transform else -1
-        readers.append((f.asset, base, f.transform, history, f.time_ns))
-        assets.setdefault(base, set()).add(f.asset)
+        lagged = f.transform in LAGS
+        history = histories.setdefault((base, f.step_ns, f.samples, f.reach_ns), len(histories)) if f.transform and not lagged else -1
+        readers.append((f.asset, base, f.transform, history, f.time_ns, f.least))
+        needed = [base]
+        if lagged and f.entry.group == "map":        # it is read around the last price, while open interest is known
+            needed += [bases.setdefault((key, -1, 0), len(bases)) for key in ("price.last", "oi.oi")
+                       if f.entry.source == "pending" or key == "price.last"]
+        for n in needed:
+            assets.setdefault(n, set()).add(f.asset)
+            if lagged:
+                lags[n, f.time_ns] = None
     needs = tuple(None if "" in assets[n] or ENTRIES[row[0]].across else frozenset(assets[n])
                   for row, n in bases.items())
-    return Plan(features, tuple(kernels), tuple(bases), tuple(histories), tuple(readers), needs)
+    return Plan(features, tuple(kernels), tuple(bases), tuple(histories), tuple(readers), needs, tuple(lags))

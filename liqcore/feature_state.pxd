@@ -6,22 +6,36 @@ from liqcore.density cimport DensityConfig, density_t
 from liqcore.event cimport market_t
 from liqcore.feature_formulas cimport known_t
 from liqcore.feature_kernels cimport burst_t, candles_t, history_t, sums_t, track_t
+from liqcore.feature_log cimport bars_t, log_t
 from liqcore.hawkes cimport Hawkes, hawkes_plan_t
 from liqcore.instrument cimport instrument_t
 from liqcore.pending cimport PendingConfig, pending_t
+
+cdef enum:                       # what is fed to the kernels: sums, courses, and the maps
+    FED_LIQUIDATIONS, FED_TRADES, FED_QUOTES, FED_PRICE, FED_INTEREST, FED_FUNDING, FED_PENDING, FED_DENSITY, FEEDS
 
 ctypedef struct base_t:          # a feature without its transform
     int64_t window_ns
     int32_t formula              # Formula
     int32_t column               # of its kernel among those of one kind; -1 = none
+    int32_t streams              # bits of event.Stream that it is made of
+    int32_t stream               # the first of them by number
+    int32_t fed                  # what its kernel is fed with; -1 = it has none, or a candle, or hawkes
+    int32_t past                 # place of its log among those of what stands, or of its candles among those that are remembered; -1 = neither
     uint8_t across               # reads other instruments too
 
 ctypedef struct reader_t:        # one name asked for
     int64_t time_ns
+    int64_t least                # samples from which on it is known
+    int64_t room                 # changes that a lag remembers
     int32_t base
     int32_t history              # -1 = none
     int32_t transform            # Transform
+    int32_t follower             # which set of kernels follows behind; -1 = none
+    uint8_t apart                # `least` counts independent samples
 
+#: An instrument has one row of kernels that is as of now, and one for each time that a lag of windows looks back: the followers. Those are fed from the
+#: logs, no further than they are asked for; a log that is full feeds them before it forgets. Row of follower f: n + count * (1 + f).
 cdef class FeatureState:
     cdef readonly tuple names        # canonical, in the order asked for
     cdef readonly uint32_t wants     # one bit (1 << Kind) for each kind of event that they need
@@ -32,6 +46,8 @@ cdef class FeatureState:
     cdef dict index                  # place of each name
     cdef dict places                 # of instruments' keys and symbols
     cdef int count
+    cdef int rows                    # count * (1 + followers)
+    cdef int followers
     cdef int columns[5]              # kernels of each kind an instrument has: sums, tracks, candles, bursts, histories
     cdef int streams[6]              # where the sums of liquidations, trades, quotes end; and the tracks of price, open interest, funding
     cdef int bases
@@ -55,6 +71,29 @@ cdef class FeatureState:
     cdef DensityConfig density_config
     cdef double* pool                # rings of all of them
     cdef int64_t pool_bytes
+    cdef log_t* logs                 # n * log_width + what is fed, streams (since when they are whole), what stands
+    cdef log_t* prints               # of each venue: its liquidations, for hawkes.*
+    cdef bars_t* bars                # n * bar_count + place
+    cdef int64_t* cursors            # of a follower in each log of what is fed: (f * count + n) * FEEDS + which
+    cdef int64_t* print_cursors      # f * venues + venue
+    cdef int32_t* venue_of
+    cdef int32_t* state_base         # base of each log of what stands
+    cdef int32_t* bar_base
+    cdef double* past                # memory of the logs
+    cdef double* bar_cells           # and of candles, within it
+    cdef int64_t bar_bytes
+    cdef uint8_t* heard              # by instrument: something was received, or said of its feed
+    cdef int log_width
+    cdef bint logged                 # somebody asks for a lag
+    cdef int states
+    cdef int bar_count
+    cdef int venues
+    cdef int last_state              # place of price.last and oi.oi among what stands; -1 = not there
+    cdef int oi_state
+    cdef int spread_state
+    cdef list pending_rows           # rows that have a map
+    cdef list density_rows
+    cdef int unheard                 # instruments of which nothing has been received, while features of liquidations need to know
     cdef int64_t started             # ns of the first event; -1 = none yet
     cdef int64_t due_across          # next sample of a history that reads several instruments
     cdef int64_t now                 # of push() and read() from Python, with what follows
@@ -71,5 +110,8 @@ cdef class FeatureState:
     cdef int _build_kernels(self) except -1
     cdef int _build_links(self) except -1
     cdef int _build_maps(self) except -1
+    cdef int _build_past(self) except -1
+    cdef int _count_unheard(self) except -1
     cdef list _maps(self)
     cdef int64_t _build_rings(self, int n, int64_t size, list whose, list rooms) except -1
+    cdef list _logs(self)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 MILLISECOND, SECOND, MINUTE, HOUR, DAY = 1_000_000, 1_000_000_000, 60_000_000_000, 3_600_000_000_000, 86_400_000_000_000
 LIQUIDATION, TRADE, BBO, TICKER = 1, 2, 3, 4     # event.Kind
+FORCED, TRADED, QUOTED, MARKED, INDEXED, FUNDED, OPEN = 1, 2, 4, 8, 16, 32, 64     # event.Stream
 
 
 class Entry(NamedTuple):
@@ -22,6 +23,16 @@ class Entry(NamedTuple):
     @property
     def key(self) -> str:
         return f"{self.group}.{self.name}"
+
+    @property
+    def kinds(self) -> tuple[int, ...]:
+        """event.Kind of all that it is made of."""
+        return (self.kind, *MORE_KINDS.get(self.key if self.source == "state" else self.source, ()))
+
+    @property
+    def streams(self) -> int:
+        """Bits of event.Stream: where one of them is interrupted, it is not known."""
+        return STREAMS[self.key if self.source == "state" else self.source]
 
 
 def _rows(group: str, source: str, kind: int, *rows: tuple[str, str, str], window: int | None = 0, across: bool = False) -> list[Entry]:
@@ -55,7 +66,7 @@ TABLE = (
            ("buy_volume", "quote", "notional of aggressive buys"),
            ("sell_volume", "quote", "notional of aggressive sells"),
            ("trade_count", "trades", "number of trades")),
-    *_rows("flow", "state", BBO, ("spread_bps", "bps", "(ask - bid) / mid"), window=None),
+    *_rows("flow", "state", BBO, ("spread_bps", "bps", "(ask - bid) / mid; not known while the quote has ended"), window=None),
     *_rows("price", "state", TRADE, ("last", "quote", "price of the last trade"), window=None),
     *_rows("price", "state", TICKER,
            ("mark", "quote", "mark price"),
@@ -100,7 +111,11 @@ TABLE = (
            ("realised_above", "quote", "the same above")),
 )
 LARGE_SHARE = 0.05               # of the liquidations: what hawkes.next_large calls large
-#: what a kernel is fed with beside its own kind of event
-MORE_KINDS = {"pending": (TICKER,), "density": (TRADE,)}
+#: what a kernel is fed with beside its own kind of event; a quote ends when trades contradict it
+MORE_KINDS: dict[str, tuple[int, ...]] = {"pending": (TICKER,), "density": (TRADE,), "flow.spread_bps": (TRADE,)}
+#: by source; of what stands, by name
+STREAMS = {"liquidations": FORCED, "cascade": FORCED, "hawkes": FORCED, "trades": TRADED, "price": TRADED, "candles": TRADED, "ofi": QUOTED,
+           "funding": FUNDED, "oi": OPEN, "pending": TRADED | OPEN, "density": FORCED | TRADED, "flow.spread_bps": QUOTED, "price.last": TRADED,
+           "price.mark": MARKED, "price.basis": MARKED | INDEXED, "funding.funding": FUNDED, "oi.oi": OPEN, "oi.oi_value": OPEN | MARKED}
 #: every feature by 'group.name'
 ENTRIES: dict[str, Entry] = {entry.key: entry for entry in TABLE}

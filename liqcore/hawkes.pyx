@@ -311,7 +311,7 @@ cdef class Hawkes:
         cdef int64_t bin
         if now > self.now:
             self.now = now
-        now = self.now
+        now = max(now, group.side[0].ts, group.side[1].ts)      # time does not go back within a group; one of the past is behind the others
         if all.ts == INT64_MIN:
             group.side[0].ts = group.side[1].ts = now       # both sides of a group are as old as its first event
         excite_to(own, g, now)

@@ -75,5 +75,6 @@ cdef class Machine(Intake):
     cdef void heed_halt(self) noexcept nogil
     cdef void control_c(self, const event_t* e) noexcept nogil
     cdef void on_feed_c(self, const event_t* e) noexcept nogil
+    cdef void want(self) noexcept nogil
     cdef void reschedule(self, int32_t n) noexcept nogil
     cdef void after_requests(self, int64_t since) noexcept nogil

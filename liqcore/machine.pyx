@@ -80,7 +80,13 @@ cdef class Machine:
         self.answers = Answers(policies, self.instruments, tuple([d.name for d in self.bank.detectors]), self.features, self.risk, self.account,
                                self.audit, self.out, self.known_features)
         self.answers.point(self.inst, self.market, self.slot)
+        self.want()
+
+    cdef void want(self) noexcept nogil:
+        """Kinds of events that detectors or features look at; all of the market while features do not know yet from when on it is listened to."""
         self.wants = self.bank.wants | self.features.wants
+        if self.features.unheard:
+            self.wants |= 1 << LIQUIDATION | 1 << TRADE | 1 << BBO | 1 << TICKER
 
     def _declare(self, features, policies):
         """One Features for all that is declared; known_features: name -> (its place, whether everybody may read it)."""
@@ -153,7 +159,7 @@ cdef class Machine:
         if self.account.ledger.day_ends == 0:
             self.account.roll(now)
             if self.features.wants and self.features.started < 0:
-                self.features.start(now)        # a feed that is up and quiet is knowledge, too
+                self.features.start(now)
         while min(self.due_next, self.account.ledger.day_ends) <= now:
             if self.account.ledger.day_ends <= self.due_next:
                 self.clock.now = max(self.clock.now, self.account.ledger.day_ends)
@@ -290,6 +296,9 @@ cdef class Machine:
         """An accepted market event, its market updated: to features, then to detectors, and what they say to policies."""
         cdef market_t* m = &self.market[e.instrument]
         cdef int count
+        if self.features.unheard:
+            self.features.hear_c(e)
+            self.want()
         if self.features.wants >> e.kind & 1:
             self.features.push_c(e, notional, m)
         count = self.bank.push(e, notional, m, SIGNAL_STALE if e.ts_recv - e.ts_event > self.risk.limits.event_age_max_ns else 0)
@@ -337,7 +346,7 @@ cdef class Machine:
         cdef int first = 0 if e.instrument == ALL_INSTRUMENTS else e.instrument
         cdef int last = self.count if e.instrument == ALL_INSTRUMENTS else e.instrument + 1
         cdef int n
-        cdef bint down, blind = e.flags == 0 or e.flags & STREAM_LIQUIDATION
+        cdef bint blind = e.flags == 0 or e.flags & STREAM_LIQUIDATION
         cdef audit_t* a = self.audit.put(self.clock.now, AUDIT_FEED, OK, e.code, e.instrument, 0, e.ts_event)
         a.x[0] = (self.clock.now - e.ts_event) / 1e9
         a.x[1] = 0.0 if not blind else self.bank.window_ns / 1e9 if e.code != FEED_DOWN else -1.0
@@ -345,12 +354,10 @@ cdef class Machine:
         for n in range(first, last):
             if e.code != FEED_UP:
                 market_broken(&self.market[n], e.flags)
-            down = self.bank.whole_since[n] == NEVER
+            if self.features.wants:
+                self.features.feed_c(n, e.code, e.flags, self.clock.now)
+                self.want()
             if blind and self.bank.feed(n, e.code, self.clock.now):
-                if e.code == FEED_DOWN:
-                    self.features.down_c(n, self.clock.now)
-                elif (e.code == FEED_UP) == down:        # back again; or a gap of a feed that is up
-                    self.features.gap_c(n, self.clock.now)
                 self.answers.waiting.mark(n, SIGNAL_UNCERTAIN)
                 self.reschedule(n)
 

@@ -56,8 +56,8 @@ cdef class Walk:
         self.rare, self.place, self.rare_n = tape.rare_at, tape.place_at, tape.rare_n
         self.at_ts = -1
         self.at_instrument = -1
-        self.every_trade = self.engine.wants >> TRADE & 1
-        self.every_quote = self.engine.wants >> BBO & 1
+        self.every_trade = (self.engine.bank.wants | self.engine.features.wants) >> TRADE & 1
+        self.every_quote = (self.engine.bank.wants | self.engine.features.wants) >> BBO & 1
         # cascades look at the last price only
         self.plain = self.engine.features.wants == 0 and all(isinstance(d, CascadeDetector) for d in self.engine.detectors)
 
@@ -133,6 +133,10 @@ cdef class Walk:
         self._keep = []
         for n in range(self.count):
             odd = [rows.tolist() for rows in self.tape.odd_rows(n, &self.engine.market[n], self.engine.band)]
+            if self.engine.features.unheard:                 # the first word of an instrument is knowledge
+                for rows in odd:
+                    if 0 not in rows:
+                        rows.insert(0, 0)
             if n == last and row not in odd[is_quote]:       # so that what falls due before the last event is served before it, as ever
                 odd[is_quote].append(row)
             arrays = [np.array([*rows, NEVER], np.int64) for rows in odd]

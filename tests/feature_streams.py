@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 import liqcore as lc
-from liqcore.event import FeedState, Kind
-from liqcore.feature_spec import parse
+from liqcore.event import Kind
+from liqcore.feature_spec import parse, room
 from tests.oracle import feature as oracle
 
 T0 = 1_700_000_000_000_000_000
@@ -19,15 +19,24 @@ WINDOWED = ("liquidations.liq_volume", "liquidations.liq_buy_volume", "liquidati
             "flow.sell_volume", "flow.trade_count", "price.return", "price.range", "price.open", "price.high", "price.low", "price.close",
             "volatility.realised", "volatility.atr", "volatility.natr", "funding.funding_avg", "oi.oi_change")
 LATEST = ("flow.spread_bps", "price.last", "price.mark", "price.basis", "funding.funding", "oi.oi", "oi.oi_value")
-TRANSFORMED = ("liquidations.liq_imbalance@6s:zscore(40s)", "flow.ofi@2s:zscore(80s)", "liquidations.liq_volume@1s:mean(12s)",
+TRANSFORMED = ("liquidations.liq_imbalance@6s:zscore(40s,min=4)", "flow.ofi@2s:zscore(80s)", "liquidations.liq_volume@1s:mean(12s)",
                "liquidations.liq_volume@1s:std(12s)", "liquidations.liq_volume@1s:max(12s)", "flow.volume@1s:min(5s)", "flow.trade_imbalance@1s:rank(35s)",
                "liquidations.liq_btc_lead", "liquidations.liq_volume@500ms:lag(1700ms)", "BTC/flow.volume@3s:change(7s)", "price.last:lag(3s)",
                "price.return@2s:zscore(60s)", "funding.funding_avg@6s:rank(2m)", "liquidations.liq_correlation@3s:mean(6s)", "volatility.realised@4s:max(8s)",
-               "ETH/price.close@1s:change(4s)", "funding.funding_avg@2s:change(30s)")
+               "ETH/price.close@1s:change(4s)", "funding.funding_avg@2s:change(30s)", "liquidations.liq_imbalance@6s:n(2m)",
+               "liquidations.liq_imbalance@6s:n_eff(2m)", "price.last:n_eff(2m)", "price.mark:zscore(10m,min=3)", "volatility.atr@1s:n_eff(2m)",
+               "flow.spread_bps:mean(3m)", "price.last:max(2m)")
+#: one of every kind that is remembered in its own way
+LAGGED = ("liquidations.liq_volume@2s:lag(7s)", "liquidations.liq_max@1s:lag(1300ms)", "liquidations.liq_cascade_size@20s:lag(9s)",
+          "liquidations.liq_correlation@3s:lag(11s)", "flow.ofi@2s:lag(4s)", "flow.trade_count@1s:change(2s)", "flow.spread_bps:lag(15s)", "price.last:lag(3s)",
+          "price.mark:change(20s)", "price.basis:lag(9s)", "price.return@2s:lag(7s)", "price.range@4s:lag(9s)", "price.open@1s:lag(4s)", "price.high@6s:lag(13s)",
+          "price.close@2s:lag(7s)", "volatility.realised@2s:lag(7s)", "volatility.atr@1s:lag(5s)", "volatility.natr@500ms:change(3s)",
+          "funding.funding:lag(30s)", "funding.funding_avg@6s:lag(7s)", "oi.oi:change(10s)", "oi.oi_value:lag(4s)", "oi.oi_change@6s:lag(7s)",
+          "BTC/liquidations.liq_imbalance@6s:lag(7s)")
 
 
 def events(rng: np.random.Generator, count: int, instruments: int = 4, pace_s: float = 0.2, feed: float = 0.002) -> np.ndarray:
-    """Ties, silences, equal prices and sizes, gaps and times when a feed is down."""
+    """Ties, silences, equal prices and sizes, gaps and times when a feed is down, of all streams or some, tickers that do not say everything."""
     out = np.zeros(count, lc.EVENT_DTYPE)
     grain = int(rng.choice([1, 1_000_000, 100_000_000]))
     steps = rng.exponential(pace_s * 1e9, count) * rng.choice([0, 1, 5, 100], count, p=[.4, .5, .099, .001])
@@ -47,6 +56,8 @@ def events(rng: np.random.Generator, count: int, instruments: int = 4, pace_s: f
     out["kind"][down] = Kind.FEED
     out["code"][down] = rng.integers(1, 4, down.sum())
     out["instrument"][down] = rng.choice([-1, *range(instruments)], down.sum())
+    out["flags"][ticker] = rng.choice([0, 32, 8 | 32, 64, 16], ticker.sum())
+    out["flags"][down] = np.where(rng.random(down.sum()) < .5, 0, rng.integers(1, 128, down.sum()))
     return out
 
 
@@ -55,26 +66,19 @@ class Twin:
 
     def __init__(self, names, instruments=INSTRUMENTS):
         parsed = [parse(name) for name in names]
-        self.features = [(f.asset, f.entry.key, f.window_ns, f.transform, f.time_ns, f.step_ns, f.samples) for f in parsed]
-        self.oracle = oracle.Features(self.features, [(i.venue, i.asset, i.multiplier) for i in instruments])
-        self.wants, self.down = {f.entry.kind for f in parsed}, [False] * len(instruments)
+        self.features = [(f.asset, f.entry.key, f.window_ns, f.transform, f.time_ns, f.step_ns, f.samples, f.least, room(f.time_ns)) for f in parsed]
+        self.oracle = oracle.Features(self.features, [(i.venue, i.asset, i.multiplier, float(i.tick_size)) for i in instruments])
 
     def push(self, e):
         ts, n, kind = int(e["ts_recv"]), int(e["instrument"]), int(e["kind"])
         price, qty, aux_price, aux_qty = (float(e[k]) for k in ("price", "qty", "aux_price", "aux_qty"))
         if kind == Kind.FEED:
-            for k in range(len(self.down)) if n < 0 else [n]:
-                was = self.down[k]
-                if e["code"] == FeedState.FEED_DOWN:
-                    self.oracle.push(k, ts, oracle.DOWN)
-                    self.down[k] = True
-                elif (e["code"] == FeedState.FEED_UP) == was:
-                    self.oracle.push(k, ts, oracle.GAP)
-                    self.down[k] = False
+            for k in range(len(self.oracle.instruments)) if n < 0 else [n]:
+                self.oracle.push(k, ts, kind, int(e["code"]), int(e["flags"]))
             return
         fields = {Kind.LIQUIDATION: (int(e["side"]), aux_price or qty * self.oracle.instruments[n][2] * price), Kind.TRADE: (int(e["side"]), price, qty),
-                  Kind.BBO: (price, qty, aux_price, aux_qty), Kind.TICKER: (price, aux_price, qty, aux_qty)}[Kind(kind)]
-        self.oracle.push(n, ts, kind, *fields, wanted=kind in self.wants)
+                  Kind.BBO: (price, qty, aux_price, aux_qty), Kind.TICKER: (price, aux_price, qty, aux_qty, int(e["flags"]))}[Kind(kind)]
+        self.oracle.push(n, ts, kind, *fields)
 
     def read(self, place, n, ts):
         return self.oracle.read(self.features[place], n, ts)

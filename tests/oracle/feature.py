@@ -1,18 +1,40 @@
 """Features in plain Python: the whole past is kept, and each answer is worked out anew from the definition.
 
-A feature is (asset, key, window_ns, transform, time_ns, step_ns, samples); an instrument is (venue, asset, multiplier). Times: `entries(n, t, before)`
-are the log of instrument n up to t, or strictly before t for a sample of a history.
+A feature is (asset, key, window_ns, transform, time_ns, step_ns, samples, least, room); an instrument is (venue, asset, multiplier, tick). Times:
+`entries(n, t, before)` are the log of instrument n up to t, or strictly before t for a sample of a history.
 """
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from fractions import Fraction
 
 from tests.oracle import quantile
+from tests.oracle.feature_log import (
+    BBO,
+    FEED,
+    FORCED,
+    FUNDED,
+    INDEXED,
+    LIQUIDATION,
+    MARKED,
+    OPEN,
+    QUOTED,
+    TICKER,
+    TRADE,
+    TRADED,
+    UP,
+    Log,
+)
 
 NAN = math.nan
-NEVER = 2 ** 63 - 1
-LIQUIDATION, TRADE, BBO, TICKER, GAP, DOWN = 1, 2, 3, 4, 100, 101
+QUOTE_AGE = 10 * 10 ** 9
+TURNS = 254                      # of a stream between known and unknown: a lag over more of them is not known
+COURSES = {"price": TRADED, "oi": OPEN, "funding": FUNDED}
+FLOWS = {"liquidations": FORCED, "trades": TRADED, "ofi": QUOTED}
+LATEST = {"flow.spread_bps": [QUOTED], "price.last": [TRADED], "price.mark": [MARKED], "price.basis": [MARKED, INDEXED], "funding.funding": [FUNDED],
+          "oi.oi": [OPEN], "oi.oi_value": [OPEN, MARKED]}
+CANDLES = ("open", "high", "low", "close", "atr", "natr")
+COURSED = ("return", "range", "realised", "oi_change", "funding_avg")
 SIDES = {"liq_volume": 0, "volume": 0, "liq_long_volume": 1, "buy_volume": 1, "liq_short_volume": -1, "sell_volume": -1}
 
 
@@ -27,29 +49,19 @@ def total(values):
     return count / 2 ** 64
 
 
-class Features:
+def alike(a, b):
+    return a == b or math.isnan(a) and math.isnan(b)
+
+
+def source_of(key):
+    group, entry = key.split(".")
+    return "ofi" if entry == "ofi" else "trades" if group == "flow" else "liquidations"
+
+
+class Features(Log):
     def __init__(self, features, instruments):
-        self.features, self.instruments, self.start = features, instruments, None
-        self.log = [[] for _ in instruments]     # rows (ts, kind, fields...)
-        self.times = [[] for _ in instruments]
-        self.kinds = {LIQUIDATION: set(), TRADE: set(), BBO: set(), TICKER: set()}
-
-    def push(self, n, ts, kind, *fields, wanted=True):
-        if not wanted:
-            return
-        self.start = ts if self.start is None else self.start
-        self.log[n].append((ts, kind, *fields))
-        self.times[n].append(ts)
-
-    def entries(self, n, t, before):
-        return self.log[n][:(bisect_left if before else bisect_right)(self.times[n], t)]
-
-    def since(self, n, t, before):
-        """From when on nothing is missing."""
-        if self.start is None or (self.start >= t if before else self.start > t):
-            return NEVER
-        marks = [row for row in self.entries(n, t, before) if row[1] in (GAP, DOWN)]
-        return self.start if not marks else NEVER if marks[-1][1] == DOWN else marks[-1][0]
+        super().__init__(len(instruments))
+        self.features, self.instruments = features, instruments
 
     def place(self, asset, n):
         same = [k for k, i in enumerate(self.instruments) if i[1] == asset]
@@ -57,12 +69,12 @@ class Features:
 
     # ---- windows ----
 
-    def window(self, n, window_ns, t, before, stands=0):
+    def window(self, n, window_ns, t, before, stream, stands=0):
         """(slots, slot length, running slot) where the whole window is known (stands = 1: and what stood when it began), else None."""
         slots = 120 if window_ns % 120_000_000 == 0 else 125
         step = window_ns // slots
         slot = t // step
-        return (slots, step, slot) if slot >= slots and (slot - slots) * step >= self.since(n, t, before) + stands else None
+        return (slots, step, slot) if slot >= slots and (slot - slots) * step >= self.since(n, t, before, stream) + stands else None
 
     def sided(self, source, n, t, before):
         """(ts, side, x) of all entries of a stream."""
@@ -72,9 +84,9 @@ class Features:
             return [(ts, side, notional) for ts, kind, *f in rows if kind == LIQUIDATION for side, notional in [f]]
         if source == "trades":
             return [(ts, f[0], f[2] * multiplier * f[1]) for ts, kind, *f in rows if kind == TRADE]
-        out, last = [], None
-        for ts, kind, *f in rows:
-            if kind in (GAP, DOWN):
+        out, last, breaks = [], None, set(self.breaks(n, t, before, QUOTED))
+        for k, (ts, kind, *f) in enumerate(rows):
+            if k in breaks:
                 last = None
             elif kind == BBO:
                 if last is not None:
@@ -87,7 +99,7 @@ class Features:
         return out
 
     def sums(self, entry, n, w, t, before, source):
-        found = self.window(n, w, t, before)
+        found = self.window(n, w, t, before, FLOWS[source])
         if found is None:
             return NAN
         slots, step, slot = found
@@ -114,8 +126,8 @@ class Features:
 
     def correlation(self, n, w, t, before):
         other = self.place("BTC", n)
-        found = self.window(n, w, t, before)
-        if found is None or self.window(other, w, t, before) is None:
+        found = self.window(n, w, t, before, FORCED)
+        if found is None or self.window(other, w, t, before, FORCED) is None:
             return NAN
         a, b = self.slot_sums(n, found, t, before), self.slot_sums(other, found, t, before)
         mean_a = mean_b = aa = bb = ab = 0.0
@@ -130,17 +142,15 @@ class Features:
     # ---- what stands ----
 
     def course(self, source, n, t, before):
-        """(ts, value) each time that it is said; nan after a gap."""
-        out = []
-        for ts, kind, *f in self.entries(n, t, before):
-            if kind in (GAP, DOWN):
+        """(ts, value) each time that it is said; nan where something was lost."""
+        out, stream = [], COURSES[source]
+        breaks = set(self.breaks(n, t, before, stream))
+        for k, row in enumerate(self.entries(n, t, before)):
+            ts, _, *f = row
+            if k in breaks:
                 out.append((ts, NAN))
-            elif source == "price" and kind == TRADE:
-                out.append((ts, f[1]))
-            elif source == "oi" and kind == TICKER and f[2] > 0:
-                out.append((ts, f[2] * self.instruments[n][2]))
-            elif source == "funding" and kind == TICKER and (f[3] != 0 or (out and not math.isnan(out[-1][1]))):
-                out.append((ts, f[3]))
+            elif self.says(row) & stream:
+                out.append((ts, {"price": lambda f=f: f[1], "oi": lambda f=f: f[2] * self.instruments[n][2], "funding": lambda f=f: f[3]}[source]()))
         return out
 
     def stood(self, course, ts):
@@ -149,7 +159,7 @@ class Features:
         return course[k - 1][1] if k else NAN
 
     def standing(self, entry, source, n, w, t, before):
-        found = self.window(n, w, t, before, 1)
+        found = self.window(n, w, t, before, COURSES[source], 1)
         course = self.course(source, n, t, before)
         now = course[-1][1] if course else NAN
         if found is None or entry != "funding_avg" and math.isnan(now):
@@ -182,28 +192,36 @@ class Features:
         return out / len(known) if known else NAN
 
     def latest(self, key, n, t, before):
-        mark = index = oi = funding = last = NAN
-        quote = None
-        for _, kind, *f in self.entries(n, t, before):
-            if kind in (GAP, DOWN):
-                mark = index = oi = funding = last = NAN
-                quote = None
+        """What holds of what was said last: until its stream is interrupted, and of a quote until it ends."""
+        said, spreads, until, tick = {}, [], 0, self.instruments[n][3]
+        for row in self.entries(n, t, before):
+            ts, kind, *f = row
+            if kind == FEED and f[0] != UP:
+                said = {stream: x for stream, x in said.items() if f[1] and not f[1] & stream}
+                until = until if f[1] and not f[1] & QUOTED else 0
             elif kind == TRADE:
-                last = f[1]
+                said[TRADED] = f[1]
+                bid, _, ask, _ = said.get(QUOTED, (0.0,) * 4)
+                if until and not bid <= f[1] <= ask:
+                    beyond = round((f[1] - ask if f[1] > ask else bid - f[1]) / tick)
+                    until = 0 if beyond * len(spreads) > sum(spreads) else until
             elif kind == BBO:
-                quote = f
+                said[QUOTED], until = f, ts + QUOTE_AGE
+                spreads = [*spreads, round((f[2] - f[0]) / tick)][-16:]
             elif kind == TICKER:
-                mark, index, oi = f[0] or mark, f[1] or index, f[2] * self.instruments[n][2] or oi
-                funding = f[3] if f[3] != 0 or not math.isnan(funding) else funding
+                told = {MARKED: f[0], INDEXED: f[1], OPEN: f[2] * self.instruments[n][2], FUNDED: f[3]}
+                said |= {stream: x for stream, x in told.items() if self.says(row) & stream}
         if key == "flow.spread_bps":
-            return (quote[2] - quote[0]) / ((quote[2] + quote[0]) * 0.5) * 1e4 if quote else NAN
+            quote = said.get(QUOTED)
+            return (quote[2] - quote[0]) / ((quote[2] + quote[0]) * 0.5) * 1e4 if quote and t <= until else NAN
+        last, mark, index, funding, oi = (said.get(stream, NAN) for stream in (TRADED, MARKED, INDEXED, FUNDED, OPEN))
         return {"price.last": last, "price.mark": mark, "price.basis": mark / index - 1.0, "funding.funding": funding, "oi.oi": oi,
                 "oi.oi_value": oi * mark}[key]
 
     # ---- candles and cascades ----
 
     def candle(self, entry, n, w, t, before):
-        bar, since = t // w, self.since(n, t, before)
+        bar, since = t // w, self.since(n, t, before, TRADED)
         back = 15 if "atr" in entry else 1
         if since > t or bar < back or (bar - back) * w < since:
             return NAN
@@ -225,10 +243,10 @@ class Features:
         return spread / 14 if entry == "atr" else spread / 14 / ohlc(bar - 1)[3]
 
     def cascade(self, entry, n, w, t, before):
-        since = self.since(n, t, before)
+        since, breaks = self.since(n, t, before, FORCED), set(self.breaks(n, t, before, FORCED))
         rule, seen, count, size, last = quantile.RollingQuantile(0.95, 1000), 0, 0, 0.0, 0
-        for ts, kind, *f in self.entries(n, t, before):
-            if kind in (GAP, DOWN):
+        for k, (ts, kind, *f) in enumerate(self.entries(n, t, before)):
+            if k in breaks:
                 count, size = 0, 0.0
             elif kind == LIQUIDATION:
                 large = seen >= 100 and f[1] >= rule.value
@@ -253,34 +271,96 @@ class Features:
         if entry == "funding_avg":
             return self.funding_avg(n, w, t, before)
         if not w:
-            return self.latest(key, n, t, before) if self.since(n, t, before) <= t else NAN
-        if entry in ("open", "high", "low", "close", "atr", "natr"):
+            return self.latest(key, n, t, before)
+        if entry in CANDLES:
             return self.candle(entry, n, w, t, before)
         if "cascade" in entry:
             return self.cascade(entry, n, w, t, before)
-        if entry in ("return", "range", "realised", "oi_change"):
+        if entry in COURSED:
             return self.standing(entry, "oi" if group == "oi" else "price", n, w, t, before)
-        return self.sums(entry, n, w, t, before, "ofi" if entry == "ofi" else "trades" if group == "flow" else "liquidations")
+        return self.sums(entry, n, w, t, before, source_of(key))
+
+    def streams(self, key):
+        """Those that a feature is made of."""
+        if key in LATEST:
+            return LATEST[key]
+        group, entry = key.split(".")
+        return [FORCED if group == "liquidations" else FUNDED if group == "funding" else OPEN if group == "oi" else QUOTED if entry == "ofi" else TRADED]
+
+    # ---- what is remembered for a lag ----
+
+    def forgotten(self, key, w, n, then, t, room):
+        """Whether more than `room` things were told between `then` and t that change what the feature is made of: so much is remembered."""
+        entry = key.split(".")[1]
+        if entry in CANDLES:
+            return False
+        if key in LATEST:
+            moments = sorted({x for ts in self.times[n] for x in (ts, ts + QUOTE_AGE + 1) if then < x <= t})
+            values = [self.latest(key, n, x, False) for x in [then, *moments]]
+            return sum(not alike(a, b) for a, b in zip(values, values[1:], strict=False)) > room
+        whose = [n]
+        if entry == "liq_correlation":
+            whose.append(self.place("BTC", n))
+        if entry == "funding_avg":
+            whose = [k for k, i in enumerate(self.instruments) if i[1] == self.instruments[n][1]]
+        stream = self.streams(key)[0]
+        for k in whose:
+            moments = sorted({ts for ts in self.times[k] if then < ts <= t})
+            turns = [self.since(k, x, False, stream) for x in [then, *moments]]
+            told = ([x for x, *_ in self.told(key, k, t)] if entry in COURSED
+                    else [ts for ts, *_ in self.sided(source_of(key), k, t, False)]
+                    + [self.times[k][b] for b in self.breaks(k, t, False, stream) if stream == FORCED])
+            if sum(a != b for a, b in zip(turns, turns[1:], strict=False)) > TURNS or sum(x > then for x in told) > room:
+                return True
+        return False
+
+    def told(self, key, n, t):
+        """The changes of a value's course."""
+        course = [(-1, NAN), *self.course({"o": "oi", "f": "funding"}.get(key[0], "price"), n, t, False)]
+        return [b for a, b in zip(course, course[1:], strict=False) if not alike(a[1], b[1])]
+
+    def lagged(self, feature, n, t):
+        """What a reader at that time would have read, of everything that had come until then, that ns included."""
+        _, key, w, _, time, _, _, _, room = feature
+        return NAN if t < time or self.forgotten(key, w, n, t - time, t, room) else self.base(key, w, n, t - time)
+
+    def apart(self, key, w, history):
+        """How many samples (moment, value) are independent: no two of their windows overlap; of what has no window, those that say something new."""
+        reach, count, last = (15 * w if "atr" in key else w), 0, None
+        for moment, x in history:
+            if last is None or (moment - last[0] >= reach if w else x != last[1]):
+                count, last = count + 1, (moment, x)
+        return count
 
     def read(self, feature, n, t):
-        asset, key, w, transform, time, step, samples = feature
+        asset, key, w, transform, time, step, samples, least, _ = feature
         n = self.place(asset, n) if asset else n
         if not transform:
             return self.base(key, w, n, t)
         if self.start is None or self.start > t:
             return NAN
+        if transform == "lag":
+            return self.lagged(feature, n, t)
         now = self.base(key, w, n, t)
-        if transform in ("lag", "change"):
-            index = (t - time) // step
-            then = self.base(key, w, n, index * step, True) if index * step > self.start else NAN
-            return then if transform == "lag" else now - then
+        if transform == "change":
+            return now - self.lagged(feature, n, t)
         last = t // step
-        if transform in ("mean", "std", "max", "min") and (last - samples + 1) * step - w < self.since(n, t, False):
+        since = max(self.since(n, t, False, stream) for stream in self.streams(key))
+        if transform in ("mean", "std", "max", "min") and (last - samples + 1) * step - w < since:
             return NAN
-        history = [self.base(key, w, n, k * step, True) for k in range(last - samples + 1, last + 1) if k * step > self.start]
-        history = [x for x in history if not math.isnan(x)]
-        if len(history) < (min(30, samples) if transform in ("zscore", "rank") else samples):
+        history = [(k * step, self.base(key, w, n, k * step, True)) for k in range(last - samples + 1, last + 1) if k * step > self.start]
+        history = [(moment, x) for moment, x in history if not math.isnan(x)]
+        apart, history = self.apart(key, w, history), [x for _, x in history]
+        if not history or transform in ("n", "n_eff"):
+            return NAN if not history else float(len(history) if transform == "n" else apart)
+        if transform in ("zscore", "rank"):
+            if apart < (least or 30) if transform == "zscore" or least else len(history) < min(30, samples):
+                return NAN
+        elif len(history) < samples:
             return NAN
+        return self.judged(transform, history, now)
+
+    def judged(self, transform, history, now):
         if transform in ("max", "min"):
             return {"max": max, "min": min}[transform](history)
         if transform == "rank":

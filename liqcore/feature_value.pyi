@@ -1,0 +1,3 @@
+from liqcore.feature_state import FeatureState
+
+class FeatureValues(FeatureState): ...
