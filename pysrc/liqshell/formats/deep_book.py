@@ -23,6 +23,14 @@ class DeepBook:
         self._last: tuple[float, ...] | None = None
         self.lost = 0
 
+    @property
+    def known(self) -> bool:
+        return self._update >= 0
+
+    def forget(self) -> None:
+        """Changes were missed: nothing is known before the next snapshot."""
+        self._update = -1
+
     def event(self, frame: bytes, ts_recv: int, instrument: int) -> tuple | None:
         """A row of EVENT_DTYPE where the best levels are others now. ValueError where the frame is no book."""
         try:

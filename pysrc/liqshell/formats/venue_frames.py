@@ -6,7 +6,7 @@ with the ticker values that were known. """
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -31,7 +31,18 @@ class VenueFrames:
         self.decoder = adapter.decoder(symbols, first)
         self._place = place
         self._places: np.ndarray = np.zeros(0, np.int32)
+        self._known: Mapping[tuple[str, str], np.void] = {}
         self._pattern, self._named, self._strange = re.compile(adapter.symbol), NAMED.get(adapter.venue), set[str]()
+
+    def remember(self, tickers: Mapping[tuple[str, str], np.void]) -> None:
+        """What earlier files have said, by (venue, symbol): also of contracts that are still to come up."""
+        self._known = tickers
+        self._recall(self.decoder.symbols)
+
+    def _recall(self, symbols: Sequence[str]) -> None:
+        for n, symbol in enumerate(self.decoder.symbols):
+            if symbol in symbols and (self.adapter.venue, symbol) in self._known:
+                self.decoder.carried[n] = self._known[self.adapter.venue, symbol]
 
     def decode(self, frame: bytes, ts_recv: int, out: np.ndarray) -> tuple[int, Frame | None]:
         """Events of a frame into out (their number), and what the frame was where it took the general way."""
@@ -62,6 +73,7 @@ class VenueFrames:
         before = self.decoder.carried
         self.decoder = self.adapter.decoder((*known, *fit))
         self.decoder.carried[:len(known)] = before[:len(known)]
+        self._recall(fit)
         assert self._place is not None
         self._places = np.array([*self._places, *(self._place(name) for name in fit)], np.int32)
 

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from liqshell.errors import DataError
 from liqshell.store.grid import Grid
 from liqshell.store.rows import (
+    BEFORE,
     DAY_NS,
     FORMAT,
     HOUR_NS,
@@ -92,7 +93,7 @@ class Writer:
         self.content = Content()
         self._path = path
         self._sources = sorted(sources)
-        self._hash = hashlib.sha256(json.dumps([FORMAT, key.venue, key.symbol, key.kind, key.day]).encode())
+        self._hash = hashlib.sha256(json.dumps([key.layout.format, key.venue, key.symbol, key.kind, key.day]).encode())
         self._waiting: list[np.ndarray] = []
         self._rows = 0
         self._grids: dict[str, list[Grid]] = {"price": [], "qty": []}
@@ -103,7 +104,7 @@ class Writer:
         self._writer = pq.ParquetWriter(
             path, layout.schema, compression="zstd", compression_level=3, use_dictionary=words, write_statistics=True, version="2.6",
             column_encoding={"ts_event": "DELTA_BINARY_PACKED", "ts_recv": "DELTA_BINARY_PACKED", "id": "DELTA_BINARY_PACKED"}
-            | {column: "BYTE_STREAM_SPLIT" for column, _, _ in layout.numbers})
+            | {number.column: "BYTE_STREAM_SPLIT" for number in layout.numbers})
 
     def push(self, events: np.ndarray) -> None:
         if not len(events):
@@ -125,7 +126,8 @@ class Writer:
         content.fingerprint = self._hash.hexdigest()[:32]
         for name, grids in self._grids.items():
             setattr(content, name, Grid.sum(grids).as_dict())
-        about = {"format": FORMAT, **asdict(self.key), "rows": content.rows, "fingerprint": content.fingerprint, "sources": self._sources}
+        about = {"format": self.key.layout.format, **asdict(self.key), "rows": content.rows, "fingerprint": content.fingerprint,
+                 "sources": self._sources}
         self._writer.add_key_value_metadata({_META: json.dumps(about).encode()})
         self._writer.close()
         content.bytes = self._path.stat().st_size
@@ -183,24 +185,42 @@ def read(path: Path, key: Key, start: int = 0) -> Iterator[np.ndarray]:
     """The rows from ts_recv `start` on as EVENT_DTYPE, one row group after the other."""
     try:
         with pq.ParquetFile(path) as file:
-            if not file.schema_arrow.remove_metadata().equals(key.layout.schema):
-                raise DataError(str(path), "other columns than a partition of " + key.kind, ", ".join(key.layout.schema.names))
+            layout = _layout(path, key, file)
             for group in range(file.num_row_groups):
                 if start > 0:
                     last = file.metadata.row_group(group).column(1).statistics
                     if last is not None and last.has_min_max and last.max_raw < start:
                         continue
-                events = from_arrow(key.layout, file.read_row_group(group))
+                events = from_arrow(layout, file.read_row_group(group))
                 yield events[np.searchsorted(events["ts_recv"], start, "left"):] if start > 0 else events
+    except _DAMAGED as why:
+        raise damaged(path, why) from None
+
+
+def _layout(path: Path, key: Key, file: pq.ParquetFile) -> Layout:
+    """Of the columns that the file has: ours, or those of the format before."""
+    found = file.schema_arrow.remove_metadata()
+    for layout in (key.layout, BEFORE.get(key.kind, key.layout)):
+        if found.equals(layout.schema):
+            return layout
+    raise DataError(str(path), "other columns than a partition of " + key.kind, ", ".join(key.layout.schema.names))
+
+
+def is_before(path: Path, key: Key) -> bool:
+    """Whether a partition is of the format before, which could not say what was not stated."""
+    try:
+        with pq.ParquetFile(path) as file:
+            return _layout(path, key, file) is not key.layout
     except _DAMAGED as why:
         raise damaged(path, why) from None
 
 
 def fingerprint(path: Path, key: Key) -> str:
     """Of what is in the file now, read anew."""
-    digest = hashlib.sha256(json.dumps([FORMAT, key.venue, key.symbol, key.kind, key.day]).encode())
+    layout = BEFORE[key.kind] if is_before(path, key) else key.layout
+    digest = hashlib.sha256(json.dumps([layout.format, key.venue, key.symbol, key.kind, key.day]).encode())
     for events in read(path, key):
-        for name in key.layout.fields:
+        for name in layout.fields:
             digest.update(np.ascontiguousarray(events[name]).data)
     return digest.hexdigest()[:32]
 
