@@ -149,3 +149,23 @@ def test_the_bits_are_those_of_the_core():
     assert {name: int(getattr(Stream, f"STREAM_{key}")) for name, key in (
         ("liquidations", "LIQUIDATION"), ("trades", "TRADE"), ("quotes", "QUOTE"), ("mark", "MARK"), ("index", "INDEX"), ("funding", "FUNDING"),
         ("open_interest", "OPEN_INTEREST"))} == streams.BITS
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_age_over_blocks_of_a_day_is_the_same_as_over_the_whole(seed):
+    """By age alone: rows of one day, however they are cut."""
+    rng = np.random.default_rng(seed)
+    ts = T0 + np.sort(rng.integers(0, 24 * HOUR, 4000 if seed % 2 else 200))
+    ts[seed::7] = ts[seed::7] // HOUR * HOUR                 # on the hour
+    ts = np.sort(ts)
+    for name, age in (("quotes", 10), ("trades", 60), ("funding", 900)):
+        found = streams.Age(name, T0)
+        for part in np.split(ts, np.sort(rng.integers(0, len(ts), 5))):
+            found.push(part)
+        out = found.as_dict()
+        spans = streams.union(np.stack([ts, np.minimum(np.append(ts[1:], 1 << 62), ts + age * SECOND)], axis=1))
+        whole = streams.Held(name, T0, T0 + 24 * HOUR, len(ts), int(ts[0]), int(ts[-1]), np.clip(spans, T0, T0 + 24 * HOUR))
+        assert np.array(out["held"]) / HOUR == pytest.approx(whole.by_hour(), abs=1e-9)
+        assert out["rows"] == len(ts) and (out["first"], out["last"]) == (ts[0], ts[-1])
+        between = [(a, b) for a, b in whole.gaps() if a > ts[0] and b <= ts[-1]]
+        assert out["dark"] == between

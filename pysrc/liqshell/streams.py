@@ -187,6 +187,50 @@ def without(spans: Spans, lost: Iterable[Span]) -> Spans:
     return np.array(out, np.int64).reshape(-1, 2)
 
 
+class Age:
+    """How long the rows of a day hold by age alone, hour by hour, and when none does: for rows that come block by block and are not kept."""
+
+    def __init__(self, name: str, start: int):
+        self.age, self.start = AGE_NS.get(name, 0), start
+        self.rows = self.first = self.last = 0
+        self.held = [0] * 24        # ns of each hour
+        self.dark: list[Span] = []  # of at least a minute, between rows
+
+    def push(self, ts: NDArray[np.int64]) -> None:
+        """Rows in order of time."""
+        if not len(ts):
+            return
+        before = self.last if self.rows else int(ts[0])
+        since = np.concatenate([[before], ts[:-1]])
+        self._hold(since, np.minimum(ts, since + self.age))
+        if self.age:
+            dark = ts - since - self.age
+            self.dark += [(int(ts[n] - dark[n]), int(ts[n])) for n in np.flatnonzero(dark >= MINUTE_NS)]
+        self.first = self.first if self.rows else int(ts[0])
+        self.rows, self.last = self.rows + len(ts), int(ts[-1])
+
+    def _hold(self, begins: NDArray[np.int64], ends: NDArray[np.int64]) -> None:
+        hour = (begins - self.start) // HOUR_NS
+        inside = np.minimum(ends, self.start + (hour + 1) * HOUR_NS) - begins
+        for n, ns in enumerate(np.bincount(hour, inside.astype(np.float64), 24)[:24].tolist()):
+            self.held[n] += round(ns)
+        for n in np.flatnonzero(ends - begins > inside).tolist():         # over the end of an hour
+            self._add(begins[n] + inside[n], ends[n])
+
+    def _add(self, begin: int, end: int) -> None:
+        for hour in range(int(begin - self.start) // HOUR_NS, 24):
+            low, high = self.start + hour * HOUR_NS, self.start + (hour + 1) * HOUR_NS
+            if low >= end:
+                return
+            self.held[hour] += max(0, int(min(end, high)) - max(int(begin), low))
+
+    def as_dict(self) -> dict[str, Any]:
+        """After the last row, which holds for its age, too."""
+        if self.rows and self.age:
+            self._add(self.last, self.last + self.age)
+        return {"rows": self.rows, "first": self.first, "last": self.last, "held": self.held, "dark": self.dark}
+
+
 def sentences(by_stream: Mapping[str, Held], name: str = "") -> list[str]:
     """What must be said of a contract's streams before anything else is read off them; [] where quotes hold whenever there are trades, and where
     there are none at all (which other pages say)."""

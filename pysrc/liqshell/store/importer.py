@@ -182,16 +182,16 @@ class _Import:
                     yield step
             return
         with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-            ahead: list[tuple[_Chain, Future[Any]] | tuple[Path, str | None]] = []
-            for step in itertools.chain(work, itertools.repeat(None, jobs)):
-                if step is not None:
-                    ahead.append((step, pool.submit(_spill_chain, step, self._opener)) if isinstance(step, _Chain) else step)
-                while ahead and (step is None or len(ahead) > jobs):
+            ahead: list[tuple[_Chain | tuple[Path, str | None], Future[Any] | None]] = []
+            for coming in itertools.chain(work, (None,)):
+                if coming is not None:
+                    ahead.append((coming, pool.submit(_spill_chain, coming, self._opener) if isinstance(coming, _Chain) else None))
+                while ahead and (coming is None or len(ahead) > jobs):
                     first, found = ahead.pop(0)
                     if isinstance(first, _Chain):
-                        yield from zip(first.paths, map(_taken, found.result()), strict=True)       # type: ignore[union-attr]
+                        yield from zip(first.paths, map(_taken, found.result() if found else ()), strict=True)
                     else:
-                        yield first, found                                                          # type: ignore[misc]
+                        yield first
 
     def _work(self, files: list[Path]) -> Iterator[_Chain | tuple[Path, str | None]]:
         """What is to be read, files that follow each other together; and of the others why not, None where the store has them."""
@@ -353,12 +353,14 @@ def spill_file(path: Path, fingerprint: str, folder: Path, opener: Opener, befor
         return f"cannot be read as what it seems to be ({type(why).__name__}: {why})", None
     spill.close()
     rules = dict(reading.rules)
-    if not spill.rows and not (carried is not None and carried.run):
+    spans = list(spill.spans.values())
+    if not spill.rows and carried is not None and carried.run:
+        spans = [(carried.last, carried.last)]          # the hour in which a run ended
+    if not spans:
         return f"{path}: no market events in it", carried
     counts = dict(reading.counts)
     for reason, count in spill.unusable.items():
         counts[reason] = counts.get(reason, 0) + count
-    spans = list(spill.spans.values()) or [(carried.last, carried.last)]
     source = Source(fingerprint, str(path), path.stat().st_size, reading.format, spill.rows, 0, min(s[0] for s in spans), max(s[1] for s in spans),
                     reading.received, counts, list(reading.notes))
     return (source, spill, rules), carried

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from liqshell import streams
 from liqshell.errors import DataError
 from liqshell.store.grid import Grid
 from liqshell.store.rows import (
@@ -77,9 +78,11 @@ class Content:
     hours: list[int] = field(default_factory=lambda: [0] * 24)
     silences: list[tuple[int, int]] = field(default_factory=list)      # (from, to) in ns: no row of this kind
     busiest: int = 0            # most rows in one second of ts_event
+    streams: dict[str, dict[str, Any]] = field(default_factory=dict)   # of streams.Age; {} of what an earlier version wrote
     price: dict[str, Any] = field(default_factory=dict)
     qty: dict[str, Any] = field(default_factory=dict)
     bytes: int = 0
+    format: int = 1             # of the file: see rows.py
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -98,6 +101,8 @@ class Writer:
         self._rows = 0
         self._grids: dict[str, list[Grid]] = {"price": [], "qty": []}
         self._second = (-1, 0)
+        self._ages = {name: streams.Age(name, key.start) for name in (streams.FIELDS if key.kind == "tickers" else (key.kind,))
+                      if name in streams.STREAMS}
         path.parent.mkdir(parents=True, exist_ok=True)
         layout = key.layout
         words = [layout.word] if layout.word else []
@@ -124,13 +129,17 @@ class Writer:
             self._waiting, self._rows = [], 0
         content = self.content
         content.fingerprint = self._hash.hexdigest()[:32]
+        for name, age in self._ages.items():
+            found = age.as_dict()
+            found["dark"] = sorted(sorted(found["dark"], key=lambda s: s[0] - s[1])[:SILENCES_MAX])
+            content.streams[name] = found
         for name, grids in self._grids.items():
             setattr(content, name, Grid.sum(grids).as_dict())
         about = {"format": self.key.layout.format, **asdict(self.key), "rows": content.rows, "fingerprint": content.fingerprint,
                  "sources": self._sources}
         self._writer.add_key_value_metadata({_META: json.dumps(about).encode()})
         self._writer.close()
-        content.bytes = self._path.stat().st_size
+        content.bytes, content.format = self._path.stat().st_size, self.key.layout.format
         return content
 
     def abandon(self) -> None:
@@ -159,6 +168,8 @@ class Writer:
         content.rows += len(ts)
         content.last = int(ts[-1])
         self._busiest(events)
+        for name, age in self._ages.items():
+            age.push(ts[streams.stated(events, name)] if name in streams.FIELDS else ts)
         for name, fields in (("price", self.key.layout.prices), ("qty", self.key.layout.quantities)):
             self._grids[name] += [Grid.of(events[field]) for field in fields]
 

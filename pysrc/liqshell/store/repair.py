@@ -91,5 +91,5 @@ def _content(root: Path, key: Key) -> Content:
     content.fingerprint = partition.fingerprint(path, key)          # of the file: the copy may be of a later format
     if content.fingerprint != said["fingerprint"]:
         raise partition.damaged(path, ValueError("its rows are not those that its fingerprint names"))
-    content.bytes = path.stat().st_size
+    content.bytes, content.format = path.stat().st_size, int(said["format"])
     return content
