@@ -1,18 +1,22 @@
 """A feature of a run, of the store that is made of it and of the live engine is the same number (law L11): over seven hour files of a run whose
 tickers say funding, index and open interest once, in the first hour."""
 
+import contextlib
 import gzip
 import json
 import shutil
+from collections import Counter
 
 import numpy as np
 import pytest
 import said_once
+from captures import DATA, needs_data
 from said_once import HOUR, NAMES, SYMBOLS, T0
 
 import liqcore as lc
 from liqcore.event import Stream
 from liqshell import formats, journal, store
+from liqshell.errors import DataError
 from liqshell.store import importer
 
 HOURS = 7
@@ -148,3 +152,72 @@ def test_hours_of_somebody_elses_recording_go_on_from_one_another(frames, tmp_pa
     first = tickers_of(files, tmp_path / "a")
     assert (first["flags"] == 0).all() and {0.0001, 0.0} == set(first["aux_qty"])
     assert tickers_of(files[::-1], tmp_path / "b").tobytes() == first.tobytes()
+
+
+def differences(events: np.ndarray, found: np.ndarray, contracts: int) -> dict[str, int]:
+    """In how many events of each contract and kind a field is another one."""
+    out: Counter[str] = Counter()
+    for n in range(-1, contracts):
+        for kind in lc.Kind:
+            mine, theirs = (rows[(rows["instrument"] == n) & (rows["kind"] == int(kind))] for rows in (events, found))
+            assert len(mine) == len(theirs), (n, kind)
+            out.update({f"{kind.name} {name}": int((mine[name] != theirs[name]).sum()) for name in events.dtype.names if (mine[name] != theirs[name]).any()})
+    return dict(out)
+
+
+def read_and_stored(file, folder, **options) -> dict[str, int]:
+    opened = store.open(folder) if not store.fill(folder, [file], formats.Options(**options)).broken else None
+    contracts, parts = [(c.venue, c.symbol) for c in opened.contracts], []
+    with formats.read(file, formats.Options(**options)) as reading:
+        for venue, symbol, rows in reading:
+            parts.append(rows.copy())
+            parts[-1]["instrument"] = -1 if symbol == formats.ALL else contracts.index((venue, symbol))
+    events = np.concatenate(parts)
+    return differences(events[np.argsort(events["ts_recv"], kind="stable")], opened.tape().events(), len(contracts))
+
+
+def test_a_store_loses_nothing_but_the_venues_time_and_number_of_trades_and_quotes(run, tmp_path):
+    """A tape keeps 17 bytes a trade. Nothing is decided by what it leaves out."""
+    only = {"TRADE ts_event", "TRADE id", "BBO ts_event", "BBO id"}
+    assert set(read_and_stored(formats.files_of(run)[2], tmp_path / "run")) <= only
+
+
+@needs_data
+def test_so_it_is_with_captures(tmp_path):
+    only = {"TRADE ts_event", "TRADE id", "BBO ts_event", "BBO id"}
+    lines = gzip.decompress(next((DATA / "market-bybit-v5-rawws-2026-08").glob("*.gz")).read_bytes()).decode().splitlines()
+    frames = sorted((line for line in lines if '"t":"recv"' in line), key=lambda line: json.loads(line)["ts"])
+    (tmp_path / "bybit.jsonl").write_text("\n".join(frames) + "\n")
+    assert set(read_and_stored(tmp_path / "bybit.jsonl", tmp_path / "a")) == only
+    forced = DATA / "liq-binance-btcusdt-2024-12" / "forceOrder_reconstructed.jsonl.gz"       # with the limit of each order
+    assert read_and_stored(forced, tmp_path / "b") == {}
+    rare = store.open(tmp_path / "b").tape().rare
+    assert (rare["aux_qty"] > 0).mean() > 0.9 and len(rare) > 1000
+
+
+def test_any_damage_gives_what_is_left_or_an_error_and_file_by_file_the_same_as_in_one(run, tmp_path):
+    """Bytes turned, files cut and hours gone, by seed."""
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        folder = tmp_path / str(seed) / journal.FRAMES
+        shutil.copytree(run / journal.FRAMES, folder)
+        for file in formats.files_of(folder.parent)[1:-1]:
+            raw, what = bytearray(file.read_bytes()), rng.random()
+            if what < 0.15:
+                file.unlink()
+            elif what < 0.3:
+                file.write_bytes(raw[:int(rng.integers(20, len(raw)))])
+            elif what < 0.45:
+                at = int(rng.integers(0, len(raw)))
+                raw[at] ^= 1 << int(rng.integers(0, 8))
+                file.write_bytes(raw)
+        try:
+            whole = np.concatenate(list(formats.read(folder).ordered()))
+        except DataError:
+            continue
+        parts = []
+        for file in formats.files_of(folder.parent):
+            with contextlib.suppress(DataError):            # nothing of that file could be read
+                parts += list(formats.read(file).ordered())
+        assert whole.tobytes() == np.concatenate(parts).tobytes(), seed
+        assert (np.diff(whole["ts_recv"]) >= 0).all() and len(whole) > 5000

@@ -12,11 +12,11 @@ import json
 import re
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
@@ -24,7 +24,7 @@ from liqshell.errors import DataError
 from liqshell.record import TOPIC, label
 
 BLOCK = 1 << 18
-HELD_BYTES = 4 << 20            # of a member whose end, and with it its sum, is still to come: lines that are not handed on yet
+HELD_BYTES = 16 << 20           # of a member whose end, and with it its sum, is still to come: more than one of ours holds
 FRAMES = "frames"               # where a run keeps its recording: the folder of a run is as good as that of its frames
 LINE_BYTES_MAX = 64 << 20
 GZIP_MAGIC = b"\x1f\x8b\x08"
@@ -83,27 +83,18 @@ class Reader:
 
     def _lines(self, file: Path) -> Iterator[bytes]:
         """Complete lines. What a tear leaves unfinished goes to `damage`."""
-        tail, held, size = b"", deque[bytes](), 0
+        tail = b""
         for piece in _gunzip(file) if _is_gzip(file) else _blocks(file):
             if isinstance(piece, Damage):           # a tear: the line across it is gone
-                sound = _sound(held)
-                yield from sound
-                piece.lines_dropped = len(held) - len(sound)
                 self.damage.append(piece)
                 self._tear(file, tail)
-                tail, size = b"", 0
-                held.clear()
+                tail = b""
                 continue
             lines = (tail + piece if tail else piece).split(b"\n")
             tail = lines.pop()
-            held.extend(lines)
-            size += len(piece)
-            while held and (size > HELD_BYTES or not piece):
-                size -= len(held[0]) + 1
-                yield held.popleft()
+            yield from lines
             if len(tail) > LINE_BYTES_MAX:
                 raise DataError(str(file), f"a line longer than {LINE_BYTES_MAX} bytes", "JSON lines")
-        yield from held
         if tail:
             try:
                 orjson.loads(tail)                  # the last line of a file may lack its newline
@@ -199,45 +190,56 @@ def _blocks(file: Path) -> Iterator[bytes]:
             yield block
 
 
-def _sound(lines: Iterable[bytes]) -> list[bytes]:
-    """Those before the first that is no JSON: a decompressor goes on for a while behind the place that is damaged."""
-    out: list[bytes] = []
-    for line in lines:
-        if line and not line.isspace():
-            try:
-                orjson.loads(line)
-            except orjson.JSONDecodeError:
-                break
-        out.append(line)
-    return out
-
-
 def _gunzip(file: Path) -> Iterator[bytes | Damage]:
-    """Decompressed pieces, member after member; b"" at the end of each whose sum is right; each damaged place, and on from the next member that can
-    be read."""
+    """Decompressed pieces, member after member. Of a damaged member nothing is handed on, because any of it may be wrong; of one that is cut, what
+    stands before the cut. Then the damage, and on from the next member that can be read."""
     with file.open("rb") as stream:
         offset, size = 0, file.stat().st_size       # start of the member
         while offset < size:
-            stream.seek(offset)
+            held, bytes_held, given, reason = deque[bytes](), 0, 0, ""
             member = zlib.decompressobj(31)
-            used, reason = 0, "the gzip member is cut"
+            stream.seek(offset)
             try:
-                while not member.eof:
-                    block = member.unconsumed_tail or stream.read(BLOCK)
-                    if not block:
-                        break
-                    if not member.unconsumed_tail:
-                        used += len(block)
-                    yield member.decompress(block, BLOCK)
-                used -= len(member.unused_data)
+                for piece in _inflated(stream, member, size - offset):
+                    held.append(piece)
+                    bytes_held += len(piece)
+                    while bytes_held > HELD_BYTES:          # members of others may be as large as their file
+                        bytes_held, given = bytes_held - len(held[0]), given + len(held[0])
+                        yield held.popleft()
             except zlib.error as why:
                 reason = f"the gzip member is damaged ({why})"
             if member.eof:
-                offset += used
-                yield b""
+                yield from held
+                offset = stream.tell() - len(member.unused_data)
                 continue
             start, offset = offset, _next_member(stream, offset + 1, size)
-            yield Damage(str(file), offset - start, 0, reason)
+            if not reason:
+                yield from held
+            elif (before := _cut(stream, start, offset)) is not None:
+                reason = "the gzip member is cut"
+                yield before[given:]
+            yield Damage(str(file), offset - start, 0, reason or "the gzip member is cut")
+
+
+def _inflated(stream: BinaryIO, member: Any, room: int) -> Iterator[bytes]:
+    """What the next `room` bytes hold, up to the end of the member."""
+    while not member.eof:
+        block = member.unconsumed_tail
+        if not block:
+            block = stream.read(min(BLOCK, room))
+            room -= len(block)
+        if not block:
+            return
+        yield member.decompress(block, BLOCK)
+
+
+def _cut(stream: BinaryIO, start: int, end: int) -> bytes | None:
+    """What a member holds that another one follows before its end; None where it is not that, but damaged."""
+    stream.seek(start)
+    try:
+        return b"".join(_inflated(stream, zlib.decompressobj(31), end - start))
+    except zlib.error:
+        return None
 
 
 def _next_member(stream: Any, offset: int, size: int) -> int:
