@@ -18,8 +18,9 @@ import orjson
 import liqcore as lc
 from liqshell import journal, recording
 from liqshell.errors import DataError
+from liqshell.formats.carried import Remembering, unsaid, venues_of
 from liqshell.formats.deep_book import DeepBook
-from liqshell.formats.reading import CENSORED, FULL, Options, Reading
+from liqshell.formats.reading import CENSORED, FULL, Options
 from liqshell.formats.validate import Block
 from liqshell.record import END, FEED, GAP, META, REPORT, REST
 from liqshell.recording import Record
@@ -36,7 +37,7 @@ _SENT = re.compile(rb'"(?:ts|E)"\s*:\s*(\d{13})[,}]')
 _RULES = ("tick_size", "lot_size", "multiplier", "min_qty", "max_qty", "min_notional")
 
 
-class Recordings(Reading):
+class Recordings(Remembering):
     """The frames of a file, or of the folder of a run.
 
     send_delay_ms: (liquidation frames, mean, most) of the venue's time of sending less the time of the first event in the frame
@@ -46,19 +47,13 @@ class Recordings(Reading):
 
     def prepare(self) -> None:
         self._reader = recording.read(self.path)
-        self._decoders: dict[str, tuple[PublicDecoder, int]] = {}      # of Bybit's contracts, where no run names them
-        self._venues: dict[str, VenueFrames] = {}                       # of a run all venues, else all but Bybit
-        self._books: dict[str, DeepBook] = {}
-        self._shallow: set[str] = set()         # symbols of which orderbook.1 was seen
-        self._run: dict[str, Any] | None = None
         self._out = np.zeros(BLOCK_EVENTS, lc.EVENT_DTYPE)
         self._instruments, self._kinds = self._out["instrument"], self._out["kind"]
         self._lines = np.zeros(BLOCK_EVENTS, np.int64)
-        self._last = self._damages = 0
-        self._sent = [0, 0, 0]
-        first = self._first()
-        if first is not None:
-            self._begin(first)
+        self.remember_nothing()
+        self._meta = self._first()
+        if self._meta is not None:
+            self._begin(self._meta)
 
     @property
     def send_delay_ms(self) -> tuple[int, float, int]:
@@ -100,7 +95,7 @@ class Recordings(Reading):
             self.synthetic()
         self._run = found
         self.validator.faithful = True
-        self._venues = _venues_of(found)
+        self._venues = venues_of(found)
 
     def blocks(self) -> Iterator[Block]:
         self._warm()
@@ -108,9 +103,7 @@ class Recordings(Reading):
         room = BLOCK_EVENTS - FRAME_EVENTS_MAX
         for number, record in enumerate(self._reader, 1):
             before = count
-            if len(self._reader.damage) > self._damages:
-                self._damages = len(self._reader.damage)
-                count += self._mark(count, FEED_GAP, self._last, record.ts_recv)
+            count += self._torn(self._reader, record, count)
             count += self._take(record, count)
             if count > before:
                 lines[before:count] = number
@@ -128,24 +121,11 @@ class Recordings(Reading):
         elif record.stream == FEED:
             return self._feed(record, at)
         elif record.stream == GAP:
+            self._lose()
             return self._mark(at, FEED_GAP, self._last, record.ts_recv)
         elif record.stream not in (END, REPORT, recording.SKIP):
             return self._frame(record, at)
         return 0
-
-    def _warm(self) -> None:
-        """A later hour of a run begins where the one before it ended: with the tickers known by then, and the time of its last frame."""
-        file = self._reader.files[0]
-        if self._run is None or file.parent.name != recording.FRAMES or self.path.is_dir():
-            return
-        files = recording.read(file.parent).files
-        at = files.index(file) if file in files else 0
-        if not at:
-            return
-        for record in recording.read(files[at - 1]):
-            self._take(record, 0)
-        self.counts.clear()
-        self._sent = [0, 0, 0]
 
     def _conclude(self) -> None:
         for damage in self._reader.damage:
@@ -218,6 +198,7 @@ class Recordings(Reading):
                 raise DataError(str(self.path), str(why), "frames of a venue that has a decoder", "Make an event table of them") from None
             completeness = adapter.completeness.name.removeprefix("COMPLETENESS_")
             found = VenueFrames(adapter, place=lambda symbol: self.instrument(adapter.venue, symbol, completeness=completeness))
+            found.remember({} if self._looking or self._before is None else self._before.tickers)
             self._venues[record.exchange] = found
             if adapter.venue == "okx" and not self.options.multipliers:
                 self.note("OKX counts in contracts: the notional of linear ones needs their multiplier (ctVal x ctMult)")
@@ -251,14 +232,18 @@ class Recordings(Reading):
         if not record.symbol or not record.stream.startswith(TOPICS):
             self.counts[f"frame of no use: {record.stream.split('.')[0][:40] or 'without a topic'}"] += 1
             return None, -1
-        known = self._decoders.get(record.symbol)
-        if known is None:
+        found = self._decoders.get(record.symbol)
+        if found is None:
             instrument = self.instrument(VENUE, record.symbol, completeness=FULL)
-            known = self._decoders[record.symbol] = PublicDecoder((record.symbol,)), instrument
+            found = self._decoders[record.symbol] = PublicDecoder((record.symbol,)), instrument
+            if self._looking:
+                found[0].carried[:] = unsaid(1)
+            elif self._before is not None and (VENUE, record.symbol) in self._before.tickers:
+                found[0].carried[0] = self._before.tickers[VENUE, record.symbol]
         if record.stream.startswith("liquidation."):
             self.rules[VENUE, record.symbol]["completeness"] = CENSORED
             self.note("topic liquidation.*: at most one liquidation a second and contract")
-        return known
+        return found
 
     def _feed(self, record: Record, at: int) -> int:
         found = _object(record, str(self.path))
@@ -287,15 +272,6 @@ class Recordings(Reading):
         if sent:
             delay = int(sent[1]) - ts_event // 1_000_000
             self._sent = [self._sent[0] + 1, self._sent[1] + delay, max(self._sent[2], delay)]
-
-
-def _venues_of(settings: dict[str, Any]) -> dict[str, VenueFrames]:
-    """The feeds of a run by venue; one from before there were several has one."""
-    symbols = [str(fields["symbol"]) for fields in settings["instruments"]]
-    feeds = settings.get("feeds") or [{"venue": settings["instruments"][0].get("venue") or VENUE, "first": 0, "count": len(symbols),
-                                       "gap_ns": settings.get("gap_ns", 0)}]
-    return {one["venue"]: VenueFrames(adapter_of(one["venue"]), symbols[one["first"]:one["first"] + one["count"]], one["first"],
-                                      gap_ns=int(one["gap_ns"]), alone=len(feeds) == 1) for one in feeds}
 
 
 def _object(record: Record, where: str) -> dict[str, Any]:

@@ -6,16 +6,17 @@ with the ticker values that were known. """
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from liqcore.event import EVENT_DTYPE
 from liqshell.marks import Concern
 from liqshell.venues.adapter import Adapter
-from liqshell.venues.frames import Frame, FrameKind
+from liqshell.venues.frames import TICKER, Frame, FrameKind
 
 FRAME_EVENTS_MAX = 4096
+TICKERS = sum(TICKER.values())       # the streams that tickers state
 # where a frame names contracts: frames of whole markets name several
 NAMED = {"binance_um": re.compile(rb'"(?:s|symbol)"\s*:\s*"([A-Za-z0-9_]{1,40})"'), "okx": re.compile(rb'"instId"\s*:\s*"([A-Z0-9-]{1,40})"'),
          "hyperliquid": re.compile(rb'"coin"\s*:\s*"([A-Za-z0-9]{1,40})"')}
@@ -32,11 +33,22 @@ class VenueFrames:
         self.decoder = adapter.decoder(symbols, first)
         self._place = place
         self._places: np.ndarray = np.zeros(0, np.int32)
+        self._known: Mapping[tuple[str, str], np.void] = {}
         self._pattern, self._named, self._strange = re.compile(adapter.symbol), NAMED.get(adapter.venue), set[str]()
+
+    def remember(self, tickers: Mapping[tuple[str, str], np.void]) -> None:
+        """What earlier files have said, by (venue, symbol): also of contracts that are still to come up."""
+        self._known = tickers
+        self._recall(self.decoder.symbols)
+
+    def _recall(self, symbols: Sequence[str]) -> None:
+        for n, symbol in enumerate(self.decoder.symbols):
+            if symbol in symbols and (self.adapter.venue, symbol) in self._known:
+                self.decoder.carried[n] = self._known[self.adapter.venue, symbol]
 
     def forget(self, marked: Sequence[Concern]) -> None:
         """What tickers have said of these contracts: a connection was lost."""
-        lost = [n for n, _ in marked]
+        lost = [n for n, streams in marked if not streams or streams & TICKERS]
         self.decoder.forget(None if -1 in lost else lost)
 
     def decode(self, frame: bytes, ts_recv: int, out: np.ndarray) -> tuple[int, Frame | None]:
@@ -61,6 +73,7 @@ class VenueFrames:
         before = self.decoder.carried
         self.decoder = self.adapter.decoder((*known, *fit))
         self.decoder.carried[:len(known)] = before[:len(known)]
+        self._recall(fit)
         assert self._place is not None
         self._places = np.array([*self._places, *(self._place(name) for name in fit)], np.int32)
 

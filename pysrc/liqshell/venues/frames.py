@@ -151,6 +151,7 @@ class FrameDecoder:
         self.symbols = tuple(symbols)
         self.first = first
         self.carried = np.zeros(max(1, len(self.symbols)), EVENT_DTYPE)
+        self.carries = any(shape.carry for shape in shapes)        # whether what a frame gives depends on those before it
         self.scan = Decoder(shapes, self.symbols, self.carried, first=first, envelope=envelope)
         self._index = {s: i for i, s in enumerate(self.symbols)}
 
