@@ -14,6 +14,7 @@ import numpy as np
 import liqcore as lc
 from liqcore.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS
 from liqshell import journal
+from liqshell.backtest.half_spread import Measured, measure
 from liqshell.config import Config
 from liqshell.errors import DataError
 from liqshell.parity import read_events
@@ -30,7 +31,8 @@ EVERY_LEAD = 2                   # liquidations before the first that can open a
 
 @dataclass(frozen=True)
 class History:
-    """What was received of some contracts in [start_ns, end_ns). source: the name of where it is from; parts: as study.json describes them."""
+    """What was received of some contracts in [start_ns, end_ns). source: the name of where it is from; parts: as study.json describes them; spreads:
+    the half-spread that the trades of each show, of the whole that this may be a part of."""
 
     tape: lc.Tape
     start_ns: int
@@ -40,6 +42,7 @@ class History:
     synthetic: bool = False
     parts: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    spreads: tuple[Measured, ...] = ()
 
     @property
     def instruments(self) -> tuple[lc.Instrument, ...]:
@@ -283,7 +286,7 @@ def _only(instruments: tuple[lc.Instrument, ...], events: np.ndarray, symbols: S
 
 
 def described(history: History) -> History:
-    """With `parts`, and a fingerprint of just this span and these contracts."""
+    """With `parts`, `spreads`, and a fingerprint of just this span and these contracts."""
     parts = []
     feeds = history.rare(lc.Kind.FEED)
     for n, instrument in enumerate(history.instruments):
@@ -296,7 +299,7 @@ def described(history: History) -> History:
                 "tickers": int(kinds[lc.Kind.TICKER]), "covered_hours": covered / HOUR_NS, "gaps": gaps, "receipt": "recorded"}
         parts.append(part | (history.parts[n] if history.parts else {}))
     digest = hashlib.sha256(f"{history.fingerprint} {history.start_ns} {history.end_ns} {[i.symbol for i in history.instruments]}".encode())
-    return replace(history, parts=parts, fingerprint=digest.hexdigest())
+    return replace(history, parts=parts, fingerprint=digest.hexdigest(), spreads=measure(history.tape))
 
 
 def with_gaps(history: History) -> History:
