@@ -8,7 +8,7 @@ import numpy as np
 
 from liqcore import Control, Phase, Reason, Role
 
-from liqshell.report import breakdown, expected, origin, robust
+from liqshell.report import breakdown, expected, origin, quotes, robust
 from liqshell.report.coverage import covered_hours, rate, share
 from liqshell.report.ledger import UNASKED
 from liqshell.report.stories import Cascade, Ledger
@@ -221,6 +221,7 @@ def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str,
     study = study or {}
     hours = sum(covered_hours(run, ledger, n) for n in range(len(run.instruments)))
     classes = sorted({COMPLETENESS[i.completeness] for i in run.instruments})
+    data = origin.data(run, ledger, study)
     trades, held = per_trade(ledger), longest(b.closed for b in ledger.trades if b.closed) / 1e9
     out: dict[str, Any] = {
         "report_version": REPORT_VERSION, "name": run.meta.get("name") or run.folder.name, "mode": _mode(run),
@@ -235,7 +236,7 @@ def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str,
         "instruments": breakdown.instruments(run, ledger), "portfolio": breakdown.portfolio(run, ledger), "sides": breakdown.sides(ledger),
         "hours": breakdown.hours(ledger), "days": breakdown.days(run, ledger), "holds": breakdown.holds(ledger),
         "truth": truth(run, ledger), "latency": latencies(run, ledger), "feed": feed_health(run, ledger),
-        "data": origin.data(run, ledger, study), "assumptions": origin.assumptions(run, ledger, study), "stamp": stamp(run),
+        "data": data, "quotes": quotes.summarise(run, ledger, data["parts"]), "half_spread": study.get("half_spread", []), "assumptions": origin.assumptions(run, ledger, study), "stamp": stamp(run),
         "delays": robust.delays(study, held), "controls": robust.controls(study, trades), "forward": robust.forward(study, held),
         "trials": robust.trials(run, ledger, study), "timing_s": study.get("timing_s", {}), "problems": study.get("problems", []),
         "trades": trade_rows(run, ledger)}

@@ -30,6 +30,8 @@ def data(run: Run, ledger: Ledger, study: Study) -> dict[str, Any]:
                      "completeness": part.get("completeness") or COMPLETENESS[instrument.completeness], "covered_hours": hours,
                      "covered": hours / span if span > 0 else None, "gaps": [list(g) for g in part.get("gaps", found)],
                      "trades": part.get("trades"), "quotes": part.get("quotes"), "liquidations": part.get("liquidations"),
+                     "traded_hours": part.get("traded_hours", hours), "quoted": part.get("quoted", 0.0 if part.get("quotes") == 0 else None),
+                     "streams": part.get("streams"), "said": part.get("said", []),
                      "receipt": part.get("receipt") or ("recorded" if live else None), "receipt_model": part.get("receipt_model"),
                      "refused": part.get("refused", {}), "off_grid": part.get("off_grid"), "fingerprint": part.get("fingerprint")})
     return {"parts": rows, "store": given.get("store") if given else None,
