@@ -53,7 +53,7 @@ CORE = (
     "__init__",
 )
 SHELL = (
-    "errors clock",
+    "errors clock streams",
     "log",
     "toml",
     "sections policies",

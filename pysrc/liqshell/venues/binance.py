@@ -16,7 +16,7 @@ from liqcore.shape import Shape, decimal, integer, literal, millis, number, opti
 from liqshell.venues import frames as read
 from liqshell.venues.adapter import Adapter, Addresses, Connection, Limits, Poll, Request, Subscription
 from liqshell.venues.binance_instruments import instruments_request, parse_instruments
-from liqshell.venues.frames import Frame, FrameDecoder, FrameKind, Refused, Unwanted, shown, typed
+from liqshell.venues.frames import OFF_BOOK, Frame, FrameDecoder, FrameKind, Refused, Unwanted, shown, typed
 
 VENUE = "binance_um"
 STREAMS_MAX = 300                # of one connection; the venue allows 1024, the big clients ask for 200
@@ -50,7 +50,7 @@ SHAPES = (
     Shape(Kind.TICKER, {
         "e": literal("markPriceUpdate"), "E": millis("ts_event"), "s": symbol(), "p": decimal("price"), "ap": optional(decimal()),
         "P": optional(decimal(may_be_empty=True)), "i": optional(decimal("aux_price", may_be_empty=True)),
-        "r": optional(decimal("aux_qty", signed=True, may_be_empty=True)), "T": optional(integer())} | _OURS, carry=True),
+        "r": optional(decimal("aux_qty", signed=True, may_be_empty=True)), "T": optional(integer())} | _OURS),
 )
 
 
@@ -112,7 +112,7 @@ class PublicDecoder(FrameDecoder):
     def _trade(self, row: dict, ts_recv: int, number_key: str) -> list[tuple]:
         index = self._mine(row)
         if row.get("X", "MARKET") != "MARKET":      # @trade only: insurance fund, ADL
-            raise Unwanted("trade off the market", shown(row["X"]))
+            raise Unwanted(OFF_BOOK, shown(row["X"]))
         return [self.event(Kind.TRADE, index, read.millis(row, "T"), ts_recv, read.decimal(row, "p"), read.decimal(row, "q"),
                            number=read.integer(row, number_key) if number_key in row else 0, side=read.side(row, "m", BUYER_IS_MAKER))]
 

@@ -36,7 +36,7 @@ SHAPES = (
     Shape(Kind.TICKER, {"channel": literal("activeAssetCtx"), "data": record({"coin": symbol(), "ctx": record({
         "funding": optional(decimal("aux_qty", signed=True)), "openInterest": optional(decimal("qty")), "prevDayPx": optional(text()),
         "dayNtlVlm": optional(text()), "premium": optional(text()), "oraclePx": optional(decimal("aux_price")), "markPx": optional(decimal("price")),
-        "midPx": optional(text()), "impactPxs": optional(texts()), "dayBaseVlm": optional(text())})})}, carry=True, untimed=True),
+        "midPx": optional(text()), "impactPxs": optional(texts()), "dayBaseVlm": optional(text())})})}, untimed=True),
 )
 
 

@@ -54,10 +54,10 @@ SHAPES = (
         "asks": level("aux_price", "aux_qty", more=2), "bids": level("price", "qty", more=2), "ts": millis("ts_event", quoted=True),
         "seqId": optional(integer("id"))})}),
     Shape(Kind.TICKER, _channel("mark-price") | {"data": only({
-        "instId": symbol(), "instType": text(), "markPx": decimal("price"), "ts": millis("ts_event", quoted=True)})}, carry=True),
+        "instId": symbol(), "instType": text(), "markPx": decimal("price"), "ts": millis("ts_event", quoted=True)})}),
     Shape(Kind.TICKER, _channel("open-interest") | {"data": only({
         "instId": symbol(), "instType": text(), "oi": decimal("qty"), "oiCcy": optional(text()), "oiUsd": optional(text()),
-        "ts": millis("ts_event", quoted=True)})}, carry=True),
+        "ts": millis("ts_event", quoted=True)})}),
 )
 
 
