@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import liqcore as lc
+from liqshell.config import Config
+from liqshell.pipeline import settings
 from liqshell.report.text import number, seconds
 from liqshell.sections import PaperConfig
 from liqshell.toml import SCALE
@@ -91,6 +93,11 @@ def shares(history: History) -> list[float | None]:
     return [None if len(history.tape.quotes(n)["ts"]) else found.share for n, found in enumerate(measured)]
 
 
+def settings_of(config: Config, history: History) -> dict[str, Any]:
+    """pipeline.settings of a study: with the half-spread that the data show."""
+    return settings(config, history.instruments, measured=shares(history))
+
+
 def of_history(paper: PaperConfig, history: History) -> list[HalfSpread]:
     """What each contract is charged with, where that is from, and what there is to be warned of."""
     return [_of(paper, history, n, found) for n, found in enumerate(history.spreads or measure(history.tape))]
@@ -119,4 +126,4 @@ def _of(paper: PaperConfig, history: History, n: int, found: Measured) -> HalfSp
                       f"{symbol} has no quotes and its trades show no spread: takers pay one tick, which may be far too little. Set [paper] half_spread")
 
 
-__all__ = ["HalfSpread", "Measured", "from_trades", "measure", "of_history", "shares"]
+__all__ = ["HalfSpread", "Measured", "from_trades", "measure", "of_history", "settings_of", "shares"]

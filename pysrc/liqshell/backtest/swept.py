@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from liqshell.backtest.answers import Answers, answers_of
+from liqshell.backtest.half_spread import settings_of
 from liqshell.backtest.history import History
 from liqshell.config import Config
-from liqshell.pipeline import settings
 from liqshell.report.study import Outcome
 from liqshell.study import Setting
 
@@ -66,7 +66,7 @@ def venue_of(values: dict[str, Any], end_ns: int) -> dict[str, Any]:
 
 def heard(config: Config, history: History, decider: Setting) -> tuple[list[Answers], str]:
     """What the policy answers with one setting of what decides, per instrument; and why the kernel cannot stand for it, '' where it can."""
-    return answers_of(settings(config.with_setting(decider), history.instruments), history)
+    return answers_of(settings_of(config.with_setting(decider), history), history)
 
 
 def outcomes(config: Config, values: dict[str, Any], part: History, cells: Sequence[Setting], span: tuple[int, int]) -> list[Outcome]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from liqshell import journal
 from liqshell.backtest import load_history, run_backtest
+from liqshell.backtest.half_spread import of_history, settings_of
 from liqshell.backtest.history import History
 from liqshell.backtest.listen import Listened, listen
 from liqshell.backtest.run import claim, code_hash, manifest
@@ -20,7 +21,7 @@ from liqshell.compare.figures import row_of
 from liqshell.compare.plan import names_of, with_preset
 from liqshell.config import Config
 from liqshell.errors import ConfigError, DataError, LiqshellError
-from liqshell.pipeline import make_engine, settings
+from liqshell.pipeline import make_engine
 from liqshell.report import make_report
 from liqshell.report.study import STUDY
 from liqshell.trials import TRIALS, TrialLog
@@ -84,7 +85,7 @@ def run_compare(config: Config, wanted: Sequence[str] = (), out: str | Path | No
     hours = sum(part["covered_hours"] for part in history.parts)
     rows = [row_of(name, with_preset(config, name), summaries[name], events.signs(heard[name]), hours, f"{RUNS}/{name}/report.html")
             for name in heard]
-    values = {name: settings(with_preset(config, name), history.instruments) for name in heard}
+    values = {name: settings_of(with_preset(config, name), history) for name in heard}
     return Compared(folder, config, history, rows, failed, _signs(config, history, heard, values), events.together(heard),
                     events.base_rates(heard, hours), tried, hours)
 
@@ -124,7 +125,7 @@ def _run(name: str) -> Listened | str:
     config = with_preset(_work.config, name)
     folder = _work.folder / RUNS / name
     try:
-        values = settings(config, _work.history.instruments)
+        values = settings_of(config, _work.history)
         try:
             make_engine(values, trust=True)
         except (ValueError, KeyError) as why:          # a detector or a feature that these contracts do not have

@@ -66,6 +66,12 @@ def assumptions(run: Run, ledger: Ledger, study: Study) -> list[dict[str, str]]:
     leverage = venue.get("leverage")
     say("own liquidation", (f"at {leverage:g} x leverage, maintenance margin {venue.get('maintenance_margin', 0.005):.2%}" if leverage
                             else "never: the account is taken to be large enough") if venue else None)
+    words.pop("half-spread", None)
+    for one in study.get("half_spread", []):
+        what = one["told"][:1].upper() + one["told"][1:] + (f". WARNING: {one['warning']}" if one["warning"] else "")
+        rows.append({"about": f"half-spread: {one['symbol']}", "what": what})
+    if "half_spread" not in study and venue.get("half_spread") is not None:
+        rows.append({"about": "half-spread", "what": f"{_bps(venue['half_spread'])} of price where no quote holds, as configured"})
     for about in list(words):
         say(about, None)
     absent = "our own impact on the market, outages of order entry, rejects other than post-only and reduce-only, auto-deleveraging"
@@ -75,6 +81,10 @@ def assumptions(run: Run, ledger: Ledger, study: Study) -> list[dict[str, str]]:
         absent = "depth beyond the best price, " + absent
     say("not simulated", absent + ". Fills at size are therefore optimistic." if venue else None)
     return rows
+
+
+def _bps(value: Any) -> str:
+    return ", ".join("by the last quotes" if v is None else f"{v * 1e4:g} bps" for v in (value if isinstance(value, list) else [value]))
 
 
 def _seconds(venue: dict[str, Any], config: Any, name: str) -> float | None:

@@ -14,11 +14,11 @@ import numpy as np
 import liqcore as lc
 from liqcore.sweep import RESULT_DTYPE
 from liqshell.backtest.answers import Answers
+from liqshell.backtest.half_spread import of_history, settings_of
 from liqshell.backtest.history import History, load_history
 from liqshell.backtest.swept import grids_of, heard, parts_of, venue_of, why_not
 from liqshell.config import Config
 from liqshell.errors import ConfigError
-from liqshell.pipeline import settings
 from liqshell.study import Setting
 from liqshell.sweep import cluster
 from liqshell.sweep.parts import Parts
@@ -119,7 +119,7 @@ def plan_of(config: Config, history: History, cells: list[Setting]) -> dict[str,
     """Everything that decides the results, as JSON values. Cells come with what decides first, so the table is deciders x brackets. by: which way it
     is computed; why: what the kernel does not know."""
     deciders, policies = parts_of(cells)
-    values = settings(config, history.instruments)
+    values = settings_of(config, history)
     why = why_not(config, values, [i.symbol for i in history.instruments])
     if not why and config.sweep.by != BACKTEST:
         # the first and the last bracket: a policy might look at its own numbers
@@ -152,7 +152,7 @@ def make_work(config: Config, history: History, plan: dict[str, Any], cells: lis
 
 def walks_of(config: Config, history: History, cells: list[Setting]) -> Walks:
     """One backtest a cell."""
-    each = [settings(config.with_setting(cell), history.instruments) for cell in cells]
+    each = [settings_of(config.with_setting(cell), history) for cell in cells]
     return Walks([i.as_dict() for i in history.instruments], {"tape": history.tape}, each, (history.start_ns, history.end_ns))
 
 
