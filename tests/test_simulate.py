@@ -151,7 +151,7 @@ def contrast(seed: int, g: Settings, instrument: lc.Instrument, events: list[tup
     desk.run(table(instrument, events))
     desk.advance(events[-1][0] + 3600 * S)
     records = desk.engine.audit.drain()
-    fills = [(int(r["ts"]), int(r["x"][7]), r["x"][0], r["x"][1], r["x"][2], bool(r["x"][3]), int(r["phase"])) for r in rows(records, AuditKind.AUDIT_FILL)]
+    fills = [(int(r["ts"]), int(r["x"][7]), r["x"][0], r["x"][1], r["x"][2], bool(int(r["x"][3]) & 1), int(r["phase"])) for r in rows(records, AuditKind.AUDIT_FILL)]
     trades = [(int(r["ts"]), int(r["reason"]), *r["x"][3:7]) for r in rows(records, AuditKind.AUDIT_TRADE)]
     told_fills = [(ts, role, price, qty, fee, maker, reason) for ts, role, price, qty, fee, maker, reason in oracle.fills]
     for n, (mine, theirs) in enumerate(zip(told_fills, fills)):
