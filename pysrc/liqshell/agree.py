@@ -20,6 +20,7 @@ from liqshell.compare.plan import read as read_config
 from liqshell.errors import ConfigError, DataError
 from liqshell.formats.reading import COMPLETENESS, UNKNOWN
 from liqshell.report.coverage import rate, share, union
+from liqshell.streams import BITS
 from liqshell.tables import is_table, read_tables
 
 TOLERANCE_S = 60.0
@@ -54,7 +55,8 @@ class Data:
             return [(int(ts[k]), int(ts[k + 1])) for k in at]
         spans: list[tuple[int, int]] = []
         down: int | None = None
-        for e in self.events[(self.events["kind"] == lc.Kind.FEED) & np.isin(self.events["instrument"], (-1, n))]:
+        whole = (self.events["flags"] == 0) | (self.events["flags"] & (BITS["trades"] | BITS["liquidations"]) != 0)
+        for e in self.events[(self.events["kind"] == lc.Kind.FEED) & np.isin(self.events["instrument"], (-1, n)) & whole]:
             begun, now = max(self.start_ns, int(e["ts_event"])), int(e["ts_recv"])
             if e["code"] == lc.FeedState.FEED_DOWN:
                 down = begun if down is None else down

@@ -185,7 +185,6 @@ def make_paper(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] | 
                         "What the venue answered is part of it: `liqcore replay` without --as proves it; backtest its configuration instead")
     engine = make_engine(values, wrap, trust=trust)
     venue = dict(values["paper"])
-    for name in ("half_spread", "print_wait_s"): venue.pop(name, None)   # SHIM
     if "latency" in venue:
         venue["latency"] = lc.Latency(**venue["latency"])
     return lc.Paper(engine, lc.SimVenue(engine.instruments, **venue))

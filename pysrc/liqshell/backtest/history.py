@@ -72,11 +72,12 @@ class History:
         return replace(self, tape=self.tape.with_liquidations(rows))
 
     def between(self, start_ns: int, end_ns: int) -> History:
-        """The part in [start_ns, end_ns); a feed that was down at its start is down."""
+        """The part in [start_ns, end_ns); a feed that was down at its start is down, each of its streams by itself."""
         marks = self.rare(lc.Kind.FEED)
         tape = self.tape.between(start_ns, end_ns)
         before = marks[marks["ts_recv"] < start_ns]
-        down = [own[-1:] for n in range(-1, len(self.instruments)) if len(own := before[before["instrument"] == n])
+        down = [own[-1:] for n in range(-1, len(self.instruments)) for bits in np.unique(before["flags"][before["instrument"] == n])
+                if (own := before[(before["instrument"] == n) & ((before["flags"] == bits) | (before["flags"] == 0))])["flags"][-1] == bits
                 and own["code"][-1] == int(lc.FeedState.FEED_DOWN)]
         if down:
             events = np.concatenate(down)
@@ -295,7 +296,8 @@ def described(history: History, quote_age_s: float = 10.0) -> History:
     feeds = history.rare(lc.Kind.FEED)
     for n, instrument in enumerate(history.instruments):
         kinds = np.bincount(history.tape.rare["kind"][history.tape.rare["instrument"] == n], minlength=16)
-        gaps = union(_gaps(feeds[(feeds["instrument"] == -1) | (feeds["instrument"] == n)], history) + _silences(history, n))
+        whole = (feeds["flags"] == 0) | (feeds["flags"] & (streams.BITS["trades"] | streams.BITS["liquidations"]) != 0)
+        gaps = union(_gaps(feeds[whole & ((feeds["instrument"] == -1) | (feeds["instrument"] == n))], history) + _silences(history, n))
         covered = history.end_ns - history.start_ns - sum(b - a for a, b in gaps)
         part = {"symbol": instrument.symbol, "source": history.source, "completeness": COMPLETENESS[instrument.completeness],
                 "start_ns": history.start_ns, "end_ns": history.end_ns, "trades": len(history.tape.trades(n)["ts"]),

@@ -44,6 +44,7 @@ class Compared:
     base_rates: list[dict[str, Any]]
     tried: int
     hours: float
+    half_spread: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def run_compare(config: Config, wanted: Sequence[str] = (), out: str | Path | No
             for name in heard]
     values = {name: settings_of(with_preset(config, name), history) for name in heard}
     return Compared(folder, config, history, rows, failed, _signs(config, history, heard, values), events.together(heard),
-                    events.base_rates(heard, hours), tried, hours)
+                    events.base_rates(heard, hours), tried, hours, [one.as_dict() for one in of_history(config.paper, history)])
 
 
 def _signs(config: Config, history: History, heard: dict[str, Listened], values: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -95,7 +96,7 @@ def _signs(config: Config, history: History, heard: dict[str, Listened], values:
     paper = values[next(iter(values))]["paper"] if values else {}
     out = []
     for name, rows in events.named(events.of_detectors(heard, values), heard):
-        horizons = events.both_signs(history, rows, paper["order_latency_s"], paper["taker_fee"])
+        horizons = events.both_signs(history, rows, paper["order_latency_s"], paper["taker_fee"], paper["half_spread"], paper["print_wait_s"])
         out.append({"name": name, "events": len(rows), "longs_liquidated": int((rows["liquidated"] > 0).sum()),
                     "shorts_liquidated": int((rows["liquidated"] < 0).sum()), "horizons": horizons, "told": events.told_of(name, horizons)})
     return out

@@ -23,10 +23,11 @@ def union(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def gaps(run: Run, ledger: Ledger, instrument: int) -> list[tuple[int, int]]:
-    """Spans (ns) in which the instrument's feed is known to have been incomplete."""
+    """Spans (ns) in which the instrument's trades or liquidations are known to have been incomplete. Quotes have figures of their own."""
     spans, down = [], None
-    for ts, n, state, missed_s in ledger.feed:
-        if n not in (-1, instrument):
+    for mark in ledger.feed:
+        ts, n, state, missed_s, _ = mark
+        if n not in (-1, instrument) or not mark.whole:
             continue
         begun = max(run.started_ns, ts - round(max(0.0, missed_s) * 1e9))
         if state == FeedState.FEED_DOWN:

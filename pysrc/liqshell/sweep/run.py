@@ -19,6 +19,7 @@ from liqshell.backtest.history import History, load_history
 from liqshell.backtest.swept import grids_of, heard, parts_of, venue_of, why_not
 from liqshell.config import Config
 from liqshell.errors import ConfigError
+from liqshell.report.quotes import coverage
 from liqshell.study import Setting
 from liqshell.sweep import cluster
 from liqshell.sweep.parts import Parts
@@ -35,7 +36,7 @@ Tell = Callable[[str, float], None]
 @dataclass(frozen=True)
 class Swept:
     """A finished sweep. table: columns, one row per symbol and setting (and their sums). seconds: where the time went. by: kernel or backtest; why:
-    what the kernel does not know."""
+    what the kernel does not know. quoted, half_spread, said: of the data, as in report.json."""
 
     folder: Path
     config: Config
@@ -50,6 +51,9 @@ class Swept:
     synthetic: bool
     by: str = KERNEL
     why: str = ""
+    quoted: float | None = None
+    half_spread: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    said: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def total(self) -> str:
@@ -101,7 +105,8 @@ def run_sweep(config: Config, out: str | Path | None = None, *, restart: bool = 
     lap("table")
     tried = log_trials(config, history, cells, table, symbols)
     return Swept(parts.folder, config, cells, table, symbols, seconds, days, history.fingerprint, tried, len(missing), history.synthetic, plan["by"],
-                 plan["why"])
+                 plan["why"], coverage(history.parts), [one.as_dict() for one in of_history(config.paper, history)],
+                 [line for part in history.parts for line in part["said"]])
 
 
 def grid_of(config: Config) -> list[Setting]:
