@@ -30,6 +30,7 @@ def with_flags(folder, to, *, printed=3, moved=5, refused=0):
     shutil.copytree(folder, to)
     audit = np.fromfile(to / "audit.bin", lc.AUDIT_DTYPE)
     fills = np.flatnonzero(audit["kind"] == lc.AuditKind.AUDIT_FILL)
+    audit["x"][fills, 3] = audit["x"][fills, 3] == int(FillFlag.FILL_MAKER)
     takers = fills[audit["x"][fills, 3] == 0]
     assert len(takers) > printed + moved
     audit["x"][takers[:printed], 3] = int(FillFlag.FILL_PRINT)
