@@ -253,7 +253,7 @@ def test_quotes_and_fills_stand_on_the_page_and_in_its_json(compared, found):
         assert preset["fills"] == report["quotes"]["fills"] and preset["quoted"] == report["quotes"]["quoted"] == pytest.approx(found["quoted"])
         assert sum(rule["all"]["k"] for rule in preset["fills"]["rules"]) == preset["fills"]["n"] > 0
     told = " ".join(" ".join(Page(page.page(found)).text).split())
-    for words in ("At which prices orders filled", "entries: live quote", "exits: moved print", "quotes held", "silences of quotes", "half-spread, bps"):
+    for words in ("At which prices orders filled", "live quote", "moved print", "entries", "exits", "no quote", "quotes held", "silences of quotes", "half-spread, bps"):
         assert words in told, words
     cut = found | {"quoted": 0.56, "contracts": [c | {"said": ["X: quotes end at noon"]} for c in found["contracts"]]}
     told = " ".join(" ".join(Page(page.page(cut)).text).split())

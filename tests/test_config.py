@@ -287,11 +287,6 @@ def test_changes_of_the_command_line_win_and_are_checked_alike(tmp_path):
     ("[paper]\nleverage = 0.5", "paper.leverage: found 0.5; expected from 1 on, or 0"),
     ("[paper]\nleverage = 100\nmaintenance_margin = 0.01", "less than 1 / leverage (0.01)"),
     ("[paper]\nlatency = 'empirical'", "paper.latency_samples: not set"),
-    ("[paper]\nhalf_spread = 0", "paper.half_spread: found 0; expected a fraction above 0 and at most 0.1"),
-    ("[paper]\nhalf_spread = 'usual'", "paper.half_spread: found 'usual'"),
-    ("[paper]\nprint_wait_s = 0", "paper.print_wait_s: found 0; expected a number above 0"),
-    ("[engine]\nquote_age_s = 0", "engine.quote_age_s: found 0; expected a number above 0"),
-    ("[engine]\nquote_age = 5", "Did you mean 'quote_age_s'?"),
     ("[paper]\nlatency_samples = 'x.csv'", "paper.latency_samples: set, but latency is 'constant'"),
 ])
 def test_faults_of_a_study_name_key_and_range(text, says):
@@ -313,26 +308,6 @@ def test_measured_latencies_go_into_the_settings(tmp_path):
         samples.write_text(text)
         with pytest.raises(DataError, match=says):
             settings(config.load(tmp_path / "c.toml"), [lc.Instrument("ETHUSDT")])
-
-
-def test_what_prices_are_taken_for_is_in_the_settings_of_every_run():
-    """A run's settings decide its replay and its backtest: how long a quote holds, how long a taker waits for a print, and what a spread is."""
-    two = [lc.Instrument("ETHUSDT"), lc.Instrument("SOLUSDT")]
-    usual = settings(loads(""), two)
-    assert usual["quote_age_s"] == 10.0 and usual["paper"]["print_wait_s"] == 5.0 and usual["paper"]["half_spread"] is None
-    read = loads("[engine]\nquote_age_s = 3\n[paper]\nhalf_spread = 0.0004\nprint_wait_s = 2.5\n")
-    values = settings(read, two, measured=(0.0001, None))
-    assert values["quote_age_s"] == 3.0 and values["paper"]["print_wait_s"] == 2.5
-    assert values["paper"]["half_spread"] == 0.0004, "what is configured is not measured"
-    assert settings(loads(""), two, measured=(0.0001, None))["paper"]["half_spread"] == [0.0001, None]
-    assert settings(loads(""), two, measured=(None, None))["paper"]["half_spread"] is None
-    assert values == json.loads(json.dumps(values))
-
-
-def test_a_market_that_runs_faster_than_the_wall_has_quotes_that_last_as_long_on_the_wall():
-    """Our own delays count `speed` times: at 240 times the wall 10 s of the market are 42 ms of ours."""
-    assert settings(loads(""), [lc.Instrument("ETHUSDT")], 240.0)["quote_age_s"] == 24.0
-    assert settings(loads(""), [lc.Instrument("ETHUSDT")], 60.0)["quote_age_s"] == 10.0
 
 
 def test_everything_that_paper_may_say_is_taken_by_the_venue():

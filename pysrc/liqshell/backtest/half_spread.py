@@ -44,8 +44,8 @@ class Measured(NamedTuple):
 
 @dataclass(frozen=True)
 class HalfSpread:
-    """Of one contract. source: configured, quotes, trades or tick. share: as liqcore.SimVenue is told it, None = by its last quotes, where it has none
-    one tick. bps: what that is on these data, about; None where nobody knows. n: what was measured (quotes, pairs of prints)."""
+    """Of one contract. source: configured, quotes, trades or tick. share: as liqcore.SimVenue is told it, None = by its last quotes, where it has
+    none one tick. bps: what that is on these data, about; None where nobody knows. n: what was measured (quotes, pairs of prints)."""
 
     symbol: str
     source: str
@@ -113,17 +113,19 @@ def _of(paper: PaperConfig, history: History, n: int, found: Measured) -> HalfSp
         step = max(1, len(quotes["ts"]) // BLOCK)
         bid, ask = (quotes[name][::step].astype(np.float64) for name in ("bid", "ask"))
         bps = float(np.median((ask - bid) / (ask + bid))) * 1e4
-        return HalfSpread(symbol, "quotes", None, bps, len(quotes["ts"]),
-                          f"half of the mean spread of the last 16 quotes at that moment; {number(bps)} bps in the middle of {len(quotes['ts']):,} quotes")
+        count = len(quotes["ts"])
+        return HalfSpread(symbol, "quotes", None, bps, count,
+                          f"half of the mean spread of the last 16 quotes at that moment; {number(bps)} bps, the median of {count:,} quotes")
     if found.share is not None:
         return HalfSpread(symbol, "trades", found.share, found.share * 1e4, found.n,
-                          f"{number(found.share * 1e4)} bps: half of the median difference between neighbouring prints that were bought and sold within "
-                          f"{found.window_s:g} s (n = {found.n:,})")
+                          f"{number(found.share * 1e4)} bps: half of the median difference between neighbouring prints that were bought and sold "
+                          f"within {found.window_s:g} s (n = {found.n:,})")
     bps = 1e4 / float(np.median(trades["price"])) if len(trades["ts"]) else None
     said = f"one tick ({number(bps)} bps): " if bps is not None else "one tick: "
     return HalfSpread(symbol, "tick", None, bps, found.n,
                       said + f"{found.n:,} pairs of prints bought and sold within {seconds(found.window_s)} show no spread",
-                      f"{symbol} has no quotes and its trades show no spread: takers pay one tick, which may be far too little. Set [paper] half_spread")
+                      f"{symbol} has no quotes and its trades show no spread: takers pay one tick, which may be far too little. "
+                      "Set [paper] half_spread")
 
 
 __all__ = ["HalfSpread", "Measured", "from_trades", "measure", "of_history", "settings_of", "shares"]

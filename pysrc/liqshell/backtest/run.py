@@ -190,9 +190,9 @@ def models(config: Config, history: History) -> dict[str, str]:
            "own liquidation": f"at {paper.leverage:g} x isolated margin, maintenance {paper.maintenance_margin / SCALE:.2%}" if paper.leverage
            else "not modelled: leverage is only a limit", "delays": slow, "own impact": "none: our orders do not move the market"}
     out["no live quote"] = (
-        f"a best bid and ask older than {config.engine.quote_age_s:g} s, cut off by the feed or contradicted by a trade is none. Takers then fill at the "
-        f"first later trade of an aggressor of their own side; where none comes within {paper.print_wait_s:g} s, at the last trade moved by the "
-        "half-spread against them. Post-only is judged by the last trade, moved likewise. Entries are refused where there were quotes before")
+        f"a best bid and ask older than {config.engine.quote_age_s:g} s, cut off by the feed or contradicted by a trade is none. Takers then fill at "
+        f"the first later trade of an aggressor of their own side; where none comes within {paper.print_wait_s:g} s, by the last trade and the "
+        "half-spread, against them. Post-only is judged by the last trade, moved likewise. Entries are refused where there were quotes before")
     if not history.count("quotes"):
         out["no quotes"] = "the data has no best bid and ask: what the spread costs is estimated, and no gain is claimed"
     if not len(history.rare(lc.Kind.TICKER)):

@@ -61,7 +61,8 @@ def venue_of(values: dict[str, Any], end_ns: int) -> dict[str, Any]:
     """Options of liqcore.sweep.sweep: the venue, how long a quote holds, and the limits that look at one order. See of_contract."""
     paper, limits = values["paper"], values["limits"]
     return ({name: paper[name] for name in ("fills", "maker_fee", "taker_fee", "order_latency_s", "ack_latency_s", "half_spread", "print_wait_s")}
-            | {"quote_age_s": values["quote_age_s"]} | {name: limits[name] for name in ("data_age_max_s", "collar", "order_notional_max", "orders_per_signal_max")} | {"end": end_ns})
+            | {"quote_age_s": values["quote_age_s"]}
+            | {name: limits[name] for name in ("data_age_max_s", "collar", "order_notional_max", "orders_per_signal_max")} | {"end": end_ns})
 
 
 def of_contract(venue: Mapping[str, Any], n: int) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """At which prices a taker would have dealt at given moments, by the rule of the simulated venue: for studies over columns that run no engine.
 
 Where a quote holds (liqshell.streams: by its age, unless a trade contradicts it or the feed broke), at that quote. Where none does, a buyer pays what
-the next comes to: a quote, or a trade of a buyer; and where neither comes within `print_wait_s`, the middle that the last trade shows and half a spread:
-what the last buyer paid, or what the last seller got and a whole spread more. Sellers the same on the other side. To move every last print by half a
-spread would be a gift: where no buyer came, a seller has mostly been the last.
+the next comes to: a quote, or a trade of a buyer; and where neither comes within `print_wait_s`, the middle that the last trade shows and half a
+spread: what the last buyer paid, or what the last seller got and a whole spread more. Sellers the same on the other side. To move every last print
+by half a spread would be a gift: where no buyer came, a seller has mostly been the last.
 """
 
 from __future__ import annotations

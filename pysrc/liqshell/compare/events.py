@@ -112,8 +112,8 @@ def told_of(name: str, horizons: Sequence[dict[str, Any]]) -> str:
         h, sign = max(beyond, key=lambda found: found[0][f"{found[1]}_bps"]["mean"])
         if h["without_quote"] > (1.0 - ENOUGH) * h["n"]:
             return (f"{name}: to {sign} comes to {number(h[f'{sign}_bps']['mean'], 1, True)} bps after fees at {seconds(h['horizon_s'])} "
-                    f"(n = {h['n']:,}), above zero at 95 %, but {percent(h['without_quote'] / h['n'], 0)} of these events met no live quote: the spread is "
-                    "estimated there, and no gain is claimed.")
+                    f"(n = {h['n']:,}), above zero at 95 %, but {percent(h['without_quote'] / h['n'], 0)} of these events met no live quote: the "
+                    "spread is estimated there, and no gain is claimed.")
         return (f"{name}: to {sign} earns {number(h[f'{sign}_bps']['mean'], 1, True)} bps net at {seconds(h['horizon_s'])} "
                 f"(n = {h['n']:,}), above zero at 95 %; one horizon of {len(counted)}.")
     best, sign = max(((h, sign) for h in counted for sign in ("fade", "follow")), key=lambda found: found[0][f"{found[1]}_bps"]["mean"])

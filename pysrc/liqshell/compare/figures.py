@@ -92,8 +92,8 @@ def conclusion(rows: list[dict[str, Any]], failed: dict[str, str], tried: int, s
         told += (f". After {plural(tried, 'trial')} on this data the best deflated Sharpe is {percent(max(deflated))}." if deflated else
                  f". {plural(tried, 'trial')} on this data, and too few whole days for a deflated Sharpe: the best of so many is no proof.")
     if blind and traded:
-        told += (f" No quotes of {', '.join(blind[:6])}{' and more' if len(blind) > 6 else ''}: what market orders there paid for the spread is estimated, "
-                 "and no gain is claimed.")
+        told += (f" No quotes of {', '.join(blind[:6])}{' and more' if len(blind) > 6 else ''}: what market orders there paid for the spread is "
+                 "estimated, and no gain is claimed.")
     elif traded and (quoted is None or quoted < ENOUGH):
         told += f" Quotes hold for {percent(quoted, 0)} of the traded time, {percent(ENOUGH, 0)} are needed: no gain is claimed."
     if failed:

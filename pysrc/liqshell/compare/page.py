@@ -37,7 +37,8 @@ def as_dict(c: Compared) -> dict[str, Any]:
     return {"version": lc.__version__, "label": "SYNTHETIC" if history.synthetic else "REAL MARKET", "synthetic": history.synthetic,
             "data": history.fingerprint, "source": history.source, "symbols": [i.symbol for i in history.instruments],
             "completeness": sorted({p["completeness"] for p in history.parts}), "started_ns": history.start_ns, "ended_ns": history.end_ns,
-            "covered_instrument_hours": c.hours, "trials": c.tried, "liquidations": liquidations, "without_quotes": blind, "quoted": quoted, "contracts": [{key: part[key] for key in CONTRACT} for part in history.parts],
+            "covered_instrument_hours": c.hours, "trials": c.tried, "liquidations": liquidations, "without_quotes": blind,
+            "quoted": quoted, "contracts": [{key: part[key] for key in CONTRACT} for part in history.parts],
             "half_spread": c.half_spread, "conclusion": told,
             "presets": c.rows, "failed": c.failed, "fade_and_follow": c.signs, "together": c.together, "base_rates": c.base_rates}
 
@@ -81,7 +82,8 @@ def page(s: dict[str, Any]) -> str:
     if not s["liquidations"]:
         head.append(notice("NO LIQUIDATIONS.", "The data holds none, so nothing that waits for them can act."))
     head.append(f'<p class="verdict">{esc(s["conclusion"])}</p>')
-    body = [beside(s), waterfalls(s), fills(s), controls(s), delays(s), both(s), shared(s), base_rates(s), rates(s), silent(s), contracts(s), notes(s)]
+    body = [beside(s), waterfalls(s), fills(s), controls(s), delays(s), both(s), shared(s), base_rates(s), rates(s), silent(s),
+            contracts(s), notes(s)]
     return document("Presets compared", "".join(head) + "".join(body))
 
 
@@ -178,23 +180,24 @@ def both(s: dict[str, Any]) -> str:
     for e in s["fade_and_follow"]:
         told.append(e["told"])
         for k, h in enumerate(e["horizons"]):
-            bare = f"no live quote: {percent(h['without_quote'] / h['n'], 0)}" if h["without_quote"] else ""
-            lead = f"<b>{esc(e['name'])}</b>" if k == 0 else muted(bare) if k == 1 else ""
+            lead = f"<b>{esc(e['name'])}</b>" if k == 0 else ""
             move, fade, follow = h["move_bps"], h["fade_bps"], h["follow_bps"]
             rows.append((lead, f"{e['longs_liquidated']:,} / {e['shorts_liquidated']:,}" if k == 0 else "", seconds(h["horizon_s"]), f"{h['n']:,}",
+                         percent(h["without_quote"] / h["n"], 0) if h["n"] else NONE,
                          bps(move["mean"]), esc(interval(move["low"], move["high"], bps)), number(move["t"]),
                          signed(fade["mean"], bps(fade["mean"])), esc(interval(fade["low"], fade["high"], bps)),
                          signed(follow["mean"], bps(follow["mean"])), esc(interval(follow["low"], follow["high"], bps))))
     if not rows:
         return section("Fade and follow on identical events", empty("No detector became active and no preset wanted anything."), anchor="signs")
-    columns = ("events of", ">longs / shorts liquidated", ">held", ">n", ">move, bps", ">95 %", ">t", ">fade, net", ">95 %", ">follow, net", ">95 %")
+    columns = ("events of", ">longs / shorts liquidated", ">held", ">n", ">no quote", ">move, bps", ">95 %", ">t", ">fade, net", ">95 %",
+               ">follow, net", ">95 %")
     sub = ("Both signs bought and sold at the market at the same two moments, with the same fees; nothing but the sign differs, and no bracket "
            "stands between. Move: where the price went, up counts after longs were liquidated and down after shorts. Each event counts, so held "
            "times overlap: intervals are clustered by day, on few days by stretches of at least an hour and twice the time held, and left out where "
            "those are fewer than five.")
     if any(h["without_quote"] for e in s["fade_and_follow"] for h in e["horizons"]):
-        sub += (" Where no quote held, prices are as the simulated venue makes them: the next quote or the next trade of that side within the waiting time, "
-                "else the last trade and the half-spread; a gain that rests on them is not claimed.")
+        sub += (" Where no quote held, prices are as the simulated venue makes them: the next quote or the next trade of that side within the waiting "
+                "time, else the last trade and the half-spread; a gain that rests on them is not claimed. No quote: their share.")
     lines = "<ul class='plain'>" + "".join(f"<li>{esc(line)}</li>" for line in told) + "</ul>"
     return section("Fade and follow on identical events", lines + table(columns, rows, tall=len(rows) > 40), sub, "signs")
 

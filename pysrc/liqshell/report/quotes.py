@@ -57,7 +57,8 @@ def coverage(parts: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def summarise(run: Run, ledger: Ledger, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The key `quotes` of report.json. enough: whether they allow a tick; weakness: why not, or "". told: what must be said of them, in sentences, the worst first."""
+    """The key `quotes` of report.json. enough: whether they allow a tick; weakness: why not, or "". told: what must be said of them, in sentences, the
+    worst first."""
     found = {"quoted": coverage(parts), "refused": refused(run), "fills": fills(run, ledger)}
     return found | {"enough": not weakness(found["quoted"]), "weakness": weakness(found["quoted"]), "told": told(found, parts)}
 
@@ -68,12 +69,13 @@ def told(found: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> list[s
     none = [p["symbol"] for p in parts if p["quoted"] is not None and not p["quotes"]]
     if quoted is not None and quoted < 1.0 - SHORT:
         if len(none) == len(parts):
-            out.append("The data has trades and no quotes: what a taker pays for the spread is estimated, and nothing here can show that something pays.")
+            out.append("The data has trades and no quotes: what a taker pays for the spread is estimated, and nothing here can show that something "
+                       "pays.")
         else:
             weak = [f"{p['symbol']} {percent(p['quoted'], 0)}" for p in parts if p["quoted"] is not None and p["quoted"] < 1.0 - SHORT]
             out.append(f"Quotes hold for {percent(quoted, 0 if quoted < ENOUGH else 1)} of the traded time"
                        + (f" ({', '.join(weak[:6])}{' and more' if len(weak) > 6 else ''})." if len(parts) > 1 else "."))
-    out += [f"{said[0].upper()}{said[1:]}." for p in parts for said in p["said"][:2] if p["quotes"]][:6]
+    out += [f"{said}." for p in parts for said in p["said"] if "quotes hold for" not in said][:6]       # the share is told above
     bare, no = found["fills"]["without_quote"], found["refused"]
     if bare["k"]:
         out.append(f"{percent(bare['share'], 0 if bare['share'] >= 0.01 else 1)} of {plural(bare['n'], 'fill')} met no live quote: "

@@ -35,7 +35,7 @@ def fills(s: dict[str, Any]) -> str:
     if not found["modelled"]:
         names["quote"] = ("taker", "as the venue executed it")
     rows = [(f"<b>{esc(names[r['rule']][0])}</b>", cell(r["entry"]), cell(r["exit"]), cell(r["all"]), compact(r["notional"]),
-             muted(names[r["rule"]][1])) for r in shown]
+             f'<div class="words muted">{esc(names[r["rule"]][1])}</div>') for r in shown]
     told = [line for line in s["quotes"]["told"] if "met no live quote" in line]
     return section("At which prices orders filled", table(("", ">entries", ">exits", ">all fills", ">notional", ""), rows), anchor="fills",
                    verdict=" ".join(told))
@@ -52,8 +52,8 @@ def streams(s: dict[str, Any]) -> str:
     if not rows:
         return ""
     body = table(("symbol", "stream", ">rows", ">held, h", ">of the time", ">silences", ">longest"), rows, tall=len(rows) > SHOWN_OPEN)
-    sub = muted("Held: a row vouches for a trade stream for a minute, for a best bid and ask as long as the engine trades against it, for marks a minute, "
-                "for funding and open interest a quarter of an hour; not while the feed was down. Silences: of a minute and more.")
+    sub = muted("Held: a row vouches for a trade stream for a minute, for a best bid and ask as long as the engine trades against it, for marks a "
+                "minute, for funding and open interest a quarter of an hour; not while the feed was down. Silences: of a minute and more.")
     return f"<h3>Streams</h3><p class='sub'>{sub}</p>{body}"
 
 

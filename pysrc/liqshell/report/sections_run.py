@@ -28,7 +28,8 @@ def data(s: dict[str, Any]) -> str:
     if refused:
         body += "<p class='sub'>Refused while reading: " + esc(", ".join(f"{symbol} {name} {n:,}" for symbol, name, n in refused[:12])) + ".</p>"
     classes = {p["completeness"] for p in s["data"]["parts"]}
-    sub = "Quotes held: of the traded time, by the engine's rule. FULL: every liquidation that the venue closed by force. CENSORED: a sample; its volumes are lower bounds."
+    sub = ("Quotes held: of the traded time, by the engine's rule. FULL: every liquidation that the venue closed by force. CENSORED: a sample; its "
+           "volumes are lower bounds.")
     if len(classes) > 1:
         sub += " This run mixes classes: volumes are counted apart and never added."
     if any(p["receipt"] == "modelled" for p in s["data"]["parts"]):

@@ -158,7 +158,8 @@ def believe(s: dict[str, Any]) -> list[tuple[str, str, str]]:
     covered = [p["covered"] for p in parts if p["covered"] is not None]
     share = sum(covered) / len(covered) if covered else 0.0
     quoted, why = s["quotes"]["quoted"], s["quotes"]["weakness"]
-    told = f"{percent(share, 0)} of the time is covered, quotes hold for {percent(quoted, 0) if quoted is not None else 'an unknown part'} of the traded time"
+    held = percent(quoted, 0) if quoted is not None else "an unknown part"
+    told = f"{percent(share, 0)} of the time is covered, quotes hold for {held} of the traded time"
     told += f"; {', '.join(weak)}." if weak else "; every feed is FULL."
     if s["synthetic"]:
         told = "SYNTHETIC: no evidence about a real market. " + told

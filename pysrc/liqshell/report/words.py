@@ -59,7 +59,7 @@ REASONS: dict[int, tuple[str, str]] = {
     Reason.END_OUTSIDE: ("outside", "somebody else closed it: a person, another program, or the venue's deleveraging"),
     Reason.NOT_READY: ("not ready", "the venue could not be trusted with an entry at that moment"),
     Reason.RISK_GUARD: ("guard", "refused in the last hop before the wire"),
-    Reason.QUOTE_ENDED: ("quote had ended", "the best bid and ask were too old, cut off or contradicted by a trade: there was nothing to enter against"),
+    Reason.QUOTE_ENDED: ("quote had ended", "the best bid and ask were too old, cut off or contradicted by a trade: nothing to enter against"),
 }
 
 FILLS: dict[int, str] = {FillReason.FILL_CROSS: "crossed the spread", FillReason.FILL_THROUGH: "traded through", FillReason.FILL_TOUCH: "touched",

@@ -148,8 +148,8 @@ def unquoted(swept: Swept) -> tuple[str, str] | None:
         return None
     if all(one["source"] != "quotes" for one in swept.half_spread) and not swept.quoted:
         return "NO QUOTES.", "What takers pay for the spread is estimated: no row here can show that something pays."
-    return (f"QUOTES COVER {percent(swept.quoted, 0)}.", f"Of the traded time, where {percent(ENOUGH, 0)} are needed: no row here can show that something "
-            "pays. " + " ".join(f"{line[0].upper()}{line[1:]}." for line in swept.said[:3]))
+    return (f"QUOTES COVER {percent(swept.quoted, 0)}.", f"Of the traded time, where {percent(ENOUGH, 0)} are needed: no row here can show that "
+            "something pays. " + " ".join(f"{line}." for line in swept.said[:3]))
 
 
 def spreads(swept: Swept) -> str:
