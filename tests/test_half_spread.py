@@ -1,12 +1,20 @@
 """The half-spread of contracts without quotes: measured from prints that are known to have been bought and sold, and said where it is from."""
 
+import json
+
 import numpy as np
 import pytest
+from recorded_run import SETTINGS, audit_of, record_run, study_of
 
 import liqcore as lc
+from liqshell import journal
+from liqshell.backtest import load_history, run_backtest
 from liqshell.backtest.half_spread import MEASURED_MIN, HalfSpread, from_trades, of_history, shares
 from liqshell.backtest.history import History, described
-from liqshell.config import loads
+from liqshell.config import load, loads
+from liqshell.sweep.page import write_sweep
+from liqshell.sweep.run import run_sweep
+from liqshell.sweep.table import shown
 
 TICK = 0.001
 START = 1_772_452_800 * lc.SECOND
@@ -102,3 +110,37 @@ def test_a_part_without_quotes_of_a_contract_that_has_some_goes_by_its_trades():
 def test_what_is_measured_is_plain_data():
     assert HalfSpread("X", "trades", 0.0004, 4.0, 120, "told").as_dict() == {
         "symbol": "X", "source": "trades", "share": 0.0004, "bps": 4.0, "n": 120, "told": "told", "warning": ""}
+
+
+# ---- it reaches whoever trades ----
+
+def test_backtest_and_sweep_of_trades_alone_pay_what_was_measured(tmp_path):
+    """Measured once before they begin, the same number in settings, study, table and page; row for row the same trades."""
+    record_run(tmp_path / "market", hours=2, seed=12, topics=("publicTrade", "allLiquidation", "tickers"))
+    (tmp_path / "grid.toml").write_text(
+        f'[run]\nname = "grid"\nout = "{tmp_path / "runs"}"\n{SETTINGS}order_notional_max = 1e9\nexposure_max = 1e9\nleverage_max = 1000\n'
+        "positions_max = 100\norders_per_minute_max = 1000\ndaily_loss_max = 1\nweekly_loss_max = 1\n[data]\nfiles = ['market']\n[paper]\n"
+        "funding_interval_s = 0\nprint_wait_s = 0.3\n[backtest]\nstudy = false\n[sweep.policy]\ntake_profit = [0.001, 0.0025]\nentry_offset = [0.0005]\n")
+    config = load(tmp_path / "grid.toml")
+    history = load_history(config)
+    spreads = shares(history)
+    assert all(spreads) and all(0.2e-4 < share < 2e-4 for share in spreads)
+    swept = run_sweep(config)
+    assert swept.by == "kernel" and [one["share"] for one in swept.half_spread] == spreads and swept.quoted == 0.0
+    for at, setting in enumerate(swept.settings):
+        named = [f"{name}={shown(name, value)}" for name, value in setting.named.items()]
+        folder = run_backtest(load(tmp_path / "grid.toml", named), tmp_path / str(at))
+        assert journal.load_manifest(folder)["settings"]["paper"]["half_spread"] == spreads
+        assert [one["share"] for one in study_of(folder)["half_spread"]] == spreads
+        audit = audit_of(folder)
+        fills, trades = (audit[audit["kind"] == int(kind)] for kind in (lc.AuditKind.AUDIT_FILL, lc.AuditKind.AUDIT_TRADE))
+        assert (fills["x"][:, 3] == 4).any() and (fills["x"][:, 3] == 2).any(), "at prints, and at moved prints"
+        for n, symbol in enumerate(swept.symbols):
+            row = np.flatnonzero(swept.table["symbol"] == symbol)[at]
+            mine = trades[trades["instrument"] == n]
+            assert swept.table["trades"][row] == len(mine) and swept.table["net"][row] == float(sum(mine["x"][:, 5].tolist()))
+    summary = write_sweep(swept)
+    assert summary["settings"] == 2
+    page = (swept.folder / "sweep.html").read_text()
+    assert "NO QUOTES." in page and "bought and sold within" in page
+    assert json.loads((swept.folder / "summary.json").read_text())["half_spread"][0]["source"] == "trades"
