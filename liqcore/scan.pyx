@@ -55,7 +55,6 @@ ctypedef struct scan_t:      # the state of reading one frame
     scan_window_t window
     slot_t slots[8]
     uint32_t present         # slots filled
-    uint32_t row_present
     scan_name_t name
     int32_t instrument       # -1: no symbol seen yet
     int32_t row_first        # mark of the first row, -1: no rows
@@ -305,9 +304,7 @@ cdef const char* scan_value(Decoder d, scan_t* s, const key_t* key, const char* 
         return scan_rows(d, s, key, p)
     elif key.kind == LEVEL:
         return scan_level(s, key, p)
-    elif key.kind == TEXTS or key.kind == LIST:
-        return scan_array(d, s, key, p)
-    return NULL
+    return scan_array(d, s, key, p) if key.kind == TEXTS or key.kind == LIST else NULL
 
 
 cdef const char* scan_object(Decoder d, scan_t* s, const node_t* node, const char* p) noexcept nogil:
@@ -357,10 +354,8 @@ cdef int finish(Decoder d, scan_t* s) noexcept nogil:
             return NOT_MINE
     if s.capacity < 1:
         return OUT_TOO_SMALL
-    if s.shape.kind == TICKER:
-        return finish_ticker(d, s)
     emit(s.out, s.slots, s.shape, d.t.first + s.instrument, s.side, s.ts_recv)
-    return 1
+    return finish_ticker(d, s) if s.shape.kind == TICKER else 1
 
 
 cdef int finish_ticker(Decoder d, scan_t* s) noexcept nogil:
@@ -380,15 +375,12 @@ cdef int finish_ticker(Decoder d, scan_t* s) noexcept nogil:
         funding = funding or (last.kind == TICKER and not last.flags & STREAM_FUNDING)
         for i in range(PRICE, AUX_QTY + 1):
             if not s.present >> i & 1:
-                s.slots[i].d = (&last.price)[i - PRICE]
-    if not says:
-        return 0
-    emit(s.out, s.slots, s.shape, d.t.first + s.instrument, s.side, s.ts_recv)
+                (&s.out.price)[i - PRICE] = (&last.price)[i - PRICE]
     s.out.flags = unstated(s.out, funding)
-    if s.shape.carry:
+    if says and s.shape.carry:
         last[0] = s.out[0]
         last.id = id
-    return 1
+    return says
 
 
 cdef int scan_frame(Decoder d, int32_t shape, layout_t* layout, const char* src, int n, int64_t ts_recv, event_t* out, int capacity) noexcept nogil:

@@ -18,6 +18,7 @@ from liqshell.backtest.half_spread import Measured, measure
 from liqshell.backtest.touch import shared_ns
 from liqshell.config import Config
 from liqshell.errors import DataError
+from liqshell.marks import outages
 from liqshell.parity import read_events
 from liqshell.report.coverage import union
 from liqshell.report.run import COMPLETENESS
@@ -76,9 +77,8 @@ class History:
         marks = self.rare(lc.Kind.FEED)
         tape = self.tape.between(start_ns, end_ns)
         before = marks[marks["ts_recv"] < start_ns]
-        down = [own[-1:] for n in range(-1, len(self.instruments)) for bits in np.unique(before["flags"][before["instrument"] == n])
-                if (own := before[(before["instrument"] == n) & ((before["flags"] == bits) | (before["flags"] == 0))])["flags"][-1] == bits
-                and own["code"][-1] == int(lc.FeedState.FEED_DOWN)]
+        down = [own[-1:] for n in range(-1, len(self.instruments)) for bits in np.unique(before["flags"])
+                if len(own := before[(before["instrument"] == n) & (before["flags"] == bits)]) and own["code"][-1] == int(lc.FeedState.FEED_DOWN)]
         if down:
             events = np.concatenate(down)
             events["ts_recv"] = start_ns
@@ -296,8 +296,7 @@ def described(history: History, quote_age_s: float = 10.0) -> History:
     feeds = history.rare(lc.Kind.FEED)
     for n, instrument in enumerate(history.instruments):
         kinds = np.bincount(history.tape.rare["kind"][history.tape.rare["instrument"] == n], minlength=16)
-        whole = (feeds["flags"] == 0) | (feeds["flags"] & (streams.BITS["trades"] | streams.BITS["liquidations"]) != 0)
-        gaps = union(_gaps(feeds[whole & ((feeds["instrument"] == -1) | (feeds["instrument"] == n))], history) + _silences(history, n))
+        gaps = union(_gaps(feeds[(feeds["instrument"] == -1) | (feeds["instrument"] == n)], history) + _silences(history, n))
         covered = history.end_ns - history.start_ns - sum(b - a for a, b in gaps)
         part = {"symbol": instrument.symbol, "source": history.source, "completeness": COMPLETENESS[instrument.completeness],
                 "start_ns": history.start_ns, "end_ns": history.end_ns, "trades": len(history.tape.trades(n)["ts"]),
@@ -358,18 +357,8 @@ def _silences(history: History, n: int) -> list[tuple[int, int]]:
 
 def _gaps(marks: np.ndarray, history: History) -> list[tuple[int, int]]:
     """Spans in which data is known to be missing."""
-    out: list[tuple[int, int]] = []
-    down = 0
-    for ts_event, ts, code in zip(marks["ts_event"].tolist(), marks["ts_recv"].tolist(), marks["code"].tolist(), strict=True):
-        begun = max(history.start_ns, ts_event)
-        if code == lc.FeedState.FEED_DOWN:
-            down = down or begun
-        elif code == lc.FeedState.FEED_GAP:
-            out.append((begun, ts))
-        elif down:
-            out.append((down, ts))
-            down = 0
-    return out + ([(down, history.end_ns)] if down else [])
+    columns = (np.maximum(marks["ts_event"], history.start_ns), marks["ts_recv"], marks["code"], marks["flags"])
+    return outages(zip(*(column.tolist() for column in columns), strict=True), history.end_ns)
 
 
 def _iso(ts: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from liqcore import AuditKind, Control, Phase, Reason, Role
+from liqcore.event import Stream
 
 from liqshell.report import breakdown, expected, origin, quotes, robust
 from liqshell.report.coverage import covered_hours, rate, share
@@ -17,7 +18,7 @@ from liqshell.report.run import COMPLETENESS, Run
 from liqshell.report.statistics import spread
 from liqshell.report.study import Study
 from liqshell.report.text import iso
-from liqshell.report.words import ALARMS, CONTROLS, FEEDS, GATES, ROLES, liquidated, meaning, position, reason, streams_of
+from liqshell.report.words import ALARMS, CONTROLS, FEEDS, GATES, ROLES, liquidated, meaning, position, reason
 
 REPORT_VERSION = 2                   # raised when a key of report.json changes its meaning or goes
 MATCH_SLACK_NS = 1_000_000_000       # a forced order is reported within a second of its execution
@@ -149,7 +150,8 @@ def feed_health(run: Run, ledger: Ledger) -> dict[str, Any]:
             "refused": refused,
             "decode": counters.get("decode"), "record": counters.get("record"),
             "incidents": [{"ts": ts, "instrument": run.symbols[n] if n >= 0 else "all", "state": FEEDS.get(s, str(s)), "missed_s": missed,
-                           "streams": streams_of(bits)} for ts, n, s, missed, bits in ledger.feed],
+                           "streams": [bit.name.removeprefix("STREAM_").lower() for bit in Stream if streams & bit] or ["all"]}
+                          for ts, n, s, missed, streams in ledger.feed],
             "alarms": [{"ts": ts, "instrument": run.symbols[n] if n >= 0 else "all", "what": ALARMS.get(a, str(a)), "value": v,
                         "limit": limit}
                        for ts, n, a, v, limit in ledger.alarms],

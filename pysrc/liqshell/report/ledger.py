@@ -13,7 +13,7 @@ from liqcore.audit import whose
 from liqcore.event import Stream
 
 from liqshell.report.run import Run
-from liqshell.report.stories import LARGE_DTYPE, ORDER_MARKET, Bracket, Cascade, FeedMark, Fill, Ledger, Order, Trade
+from liqshell.report.stories import LARGE_DTYPE, ORDER_MARKET, Bracket, Cascade, Fill, Ledger, Order, Trade
 
 ACTION_CREATE = 1
 BRACKET_FLAT = 0
@@ -219,9 +219,9 @@ class _Reader:
                 b.closed.funding += x[2]
 
     def feed(self, ts, id_, n, reason, phase, side, x):
-        mark = FeedMark(ts, n, phase, x[0], int(x[2]))
-        self.ledger.feed.append(mark)
-        if phase != FeedState.FEED_UP and (not mark.streams or mark.streams & Stream.STREAM_LIQUIDATION):
+        streams = int(x[2])
+        self.ledger.feed.append((ts, n, phase, x[0], streams))
+        if phase != FeedState.FEED_UP and (not streams or streams & Stream.STREAM_LIQUIDATION):
             for c in self.current.values():
                 if n in (-1, c.instrument) and not c.ended:
                     c.ended, c.interrupted = ts, True

@@ -3,12 +3,11 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
 from liqcore import Role
-from liqcore.event import FillFlag, Stream
+from liqcore.event import FillFlag
 
 ORDER_MARKET = 2
 #: one large liquidation: `price` is the reported one, on most venues the bankruptcy price
@@ -173,22 +172,6 @@ class Trade:
         return self.net / self.entry_notional * 1e4 if self.entry_notional else 0.0
 
 
-class FeedMark(NamedTuple):
-    """The feed of an instrument (-1 = all) changed. state: FeedState; missed_s: seconds that nothing is known of; streams: bits of Stream concerned,
-    0 = all."""
-
-    ts: int
-    instrument: int
-    state: int
-    missed_s: float
-    streams: int = 0
-
-    @property
-    def whole(self) -> bool:
-        """Whether trades or liquidations are concerned: what a covered hour is made of."""
-        return not self.streams or bool(self.streams & (Stream.STREAM_TRADE | Stream.STREAM_LIQUIDATION))
-
-
 @dataclass
 class Ledger:
     """All stories of a run, and the counts of what was not done."""
@@ -203,7 +186,7 @@ class Ledger:
     alarms: list[tuple[int, int, int, float, float]] = field(default_factory=list)   # ts, instrument, Alarm, value, limit
     limits: list[tuple[int, int, int, float, float]] = field(default_factory=list)   # ts, Control, Reason, value, limit
     gates: list[tuple[int, int, int, int]] = field(default_factory=list)             # ts, instrument, PAUSE or READY, Gate
-    feed: list[FeedMark] = field(default_factory=list)
+    feed: list[tuple[int, int, int, float, int]] = field(default_factory=list)       # ts, instrument, FeedState, seconds missed, Stream bits
     equity_start: float = 0.0
     marks: dict[int, tuple[int, float]] = field(default_factory=dict)   # instrument -> (ts, last market price that the audit mentions)
 

@@ -1,7 +1,6 @@
 """The words of the report: every code of the audit stream as a person would say it."""
 
 from liqcore import Alarm, Control, FeedState, FillReason, Gate, Reason, Role, Side
-from liqcore.event import Stream
 
 #: short name for tables, and what it means
 REASONS: dict[int, tuple[str, str]] = {
@@ -99,11 +98,6 @@ RULES: dict[str, tuple[str, str]] = {
 #: what an order was for
 ROLES: dict[int, str] = {Role.ROLE_ENTRY: "entry", Role.ROLE_STOP: "stop", Role.ROLE_TARGET: "target", Role.ROLE_CLOSE: "close",
                          Role.ROLE_LIQUIDATION: "liquidation", Role.ROLE_OUTSIDE: "somebody else"}
-
-
-def streams_of(bits: int) -> list[str]:
-    """The streams that a mark of the feed concerns; [] = all of them."""
-    return [stream.name.removeprefix("STREAM_").lower().replace("_", " ") for stream in Stream if bits & stream]
 
 
 def reason(code: int) -> str:
