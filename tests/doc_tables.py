@@ -79,7 +79,7 @@ def configuration() -> str:
     """Every key of a configuration file, from the rules that read it."""
     fade = config.presets()["fade"]
     sections = (("[run]", config.RunConfig, None), ("[feed], and but for venue [feeds.NAME] for a venue beside it", config.FeedConfig, None),
-                ("[detector] (defaults: preset `fade`)", config.DetectorConfig, fade.detector),
+                ("[engine]", config.EngineConfig, None), ("[detector] (defaults: preset `fade`)", config.DetectorConfig, fade.detector),
                 ("[features]", config.FeaturesConfig, None),
                 ("[policy], and but for rule [policy.symbols.NAME] for one contract (defaults: preset `fade`)", config.PolicyConfig, fade.policy),
                 ("[limits]", config.LimitsConfig, None), ("[paper]", config.PaperConfig, None), ("[record]", config.RecordConfig, None),

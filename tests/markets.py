@@ -86,12 +86,10 @@ def market(seed: int, count: int, size: int = 2, rubbish: float = 0.0, feed: boo
     return e
 
 
-def paper(policy=None, *, size: int = 2, risk: dict | None = None, config: CascadeConfig = EAGER, quote_age_s: float = 10.0,
-          **venue) -> Paper:
+def paper(policy=None, *, size: int = 2, risk: dict | None = None, config: CascadeConfig = EAGER, quote_age_s: float = 10.0, **venue) -> Paper:
     limits = {"data_age_max_s": 60.0, "orders_per_minute_max": 1000, "daily_loss_max": 0.5, "weekly_loss_max": 0.5} | (risk or {})
     names = instruments(size)
-    engine = Engine(names, config, Fade() if policy is None else policy, Risk(**limits), audit_capacity=1 << 17,
-                    quote_age_s=quote_age_s)
+    engine = Engine(names, config, Fade() if policy is None else policy, Risk(**limits), audit_capacity=1 << 17, quote_age_s=quote_age_s)
     return Paper(engine, SimVenue(engine.instruments, **venue))
 
 

@@ -45,9 +45,10 @@ class LiveStart:
 
 
 def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float = 1.0, trade: bool = True,
-             live: LiveStart | None = None) -> dict[str, Any]:
+             live: LiveStart | None = None, measured: Sequence[float | None] = ()) -> dict[str, Any]:
     """Everything that decides what the engine does, as JSON values. A market that runs faster than the wall multiplies our own delays, so what
-    counts as silence grows with it. trade: False = signals only. live: the venue is the gateway's."""
+    counts as silence, and as an old quote, grows with it. trade: False = signals only. live: the venue is the gateway's. measured: see
+    venue_arguments."""
     symbols = list(dict.fromkeys(i.symbol for i in instruments))
     policies = {symbol: config.policy_for(symbol) for symbol in symbols}
     paper = config.paper
@@ -58,9 +59,10 @@ def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float 
         "brackets": {symbol: {key: str(v) if key in ("entry_offset", "take_profit", "stop_loss", "trail") else v
                               for key, v in values.bracket_arguments().items()} for symbol, values in policies.items()},
         "limits": config.limits.risk_arguments(),
+        "quote_age_s": max(config.engine.quote_age_s, 0.1 * speed),
         "gap_ns": int(max(gap_s_of("bybit"), 0.1 * speed) * lc.SECOND),
         "feeds": feeds_of(instruments, speed, {one.venue for n, one in enumerate(config.all_feeds()) if not one.trade or n and live}),
-        **({"venue": SIMULATED, "equity": paper.equity, "paper": venue_arguments(paper)} if live is None else
+        **({"venue": SIMULATED, "equity": paper.equity, "paper": venue_arguments(paper, measured)} if live is None else
            {"venue": GATEWAY, "equity": live.equity, "patience": live.patience, "restored": base64.b64encode(live.restored).decode(),
             "resumed_ns": live.resumed_ns}),
     }
@@ -88,13 +90,16 @@ def wires(config: Config, symbols: Sequence[str], trade: bool = True) -> dict[st
     }
 
 
-def venue_arguments(paper: PaperConfig) -> dict[str, Any]:
-    """Keyword arguments of liqcore.SimVenue as JSON values; `latency`, where it is there, is that of liqcore.Latency."""
+def venue_arguments(paper: PaperConfig, measured: Sequence[float | None] = ()) -> dict[str, Any]:
+    """Keyword arguments of liqcore.SimVenue as JSON values; `latency`, where it is there, is that of liqcore.Latency. measured: the half-spread of
+    each contract as its data show it, where none is configured; None = that of its last quotes."""
+    spread = paper.half_spread / SCALE if paper.half_spread is not None else list(measured) if any(measured) else None
     out: dict[str, Any] = {
         "fills": paper.fills, "taker": paper.taker, "hidden": paper.hidden,
         "maker_fee": paper.maker_fee / SCALE, "taker_fee": paper.taker_fee / SCALE,
         "order_latency_s": paper.order_latency_ms / 1e3, "ack_latency_s": paper.ack_latency_ms / 1e3, "funding_interval_s": paper.funding_interval_s,
-        "leverage": paper.leverage, "maintenance_margin": paper.maintenance_margin / SCALE}
+        "leverage": paper.leverage, "maintenance_margin": paper.maintenance_margin / SCALE,
+        "half_spread": spread, "print_wait_s": paper.print_wait_s}
     if paper.latency == "empirical":
         out["latency"] = {"order_s": out["order_latency_s"], "ack_s": out["ack_latency_s"], "seed": paper.latency_seed,
                           **_latency_samples(paper.latency_samples)}
@@ -157,6 +162,7 @@ def make_engine(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] |
     cascade = [] if values["cascade"] is None else [make_detector(CASCADE, CASCADE, **values["cascade"])]
     return lc.Engine(instruments, None, wrapped[0] if len(wrapped) == 1 else wrapped or None, lc.Risk(**values["limits"]),
                      equity=values["equity"], audit_capacity=AUDIT_CAPACITY, patience=values.get("patience", 1.0), features=features,
+                     quote_age_s=values["quote_age_s"],
                      detectors=cascade + [make_detector(**told) for told in values["detectors"]])
 
 

@@ -182,7 +182,7 @@ class _Reader:
         if b is None:
             return
         role = int(x[7])
-        b.fills.append(Fill(ts, id_, role, side, x[0], x[1], x[2], bool(x[3]), phase))
+        b.fills.append(Fill(ts, id_, role, side, x[0], x[1], x[2], int(x[3]), phase))
         b.position = x[4]
         self.ledger.marks[n] = (ts, x[0])
         o = b.orders.get(id_)
