@@ -313,7 +313,7 @@ cdef int on_fill(slot_t* s, const event_t* e, const instrument_t* i, order_t* o,
     a.x[0] = e.price
     a.x[1] = e.qty
     a.x[2] = e.aux_price
-    a.x[3] = maker
+    a.x[3] = e.flags
     a.x[4] = qty_of(i, slot_position(s)) * s.spec.side
     a.x[5] = s.entry_value / s.entered * i.tick if s.entered > 0 else 0.0
     a.x[6] = e.aux_qty

@@ -10,9 +10,10 @@ ALL_INSTRUMENTS comes first, then the lower index. So a tape has exactly one ord
 from libc.stdint cimport int8_t, int32_t, int64_t
 from libc.string cimport memset
 
-from liqcore.event cimport BBO, TRADE, event_t, market_t
-from liqcore.instrument cimport instrument_t, price_of, qty_of
-from liqcore.passage cimport pyramid_t
+from liqcore.event cimport BBO, SPREADS, STREAM_QUOTE, STREAM_TRADE, TRADE, event_t, market_t
+from liqcore.instrument cimport instrument_t, price_of, qty_of, ticks_of
+from liqcore.market cimport usual_spread
+from liqcore.passage cimport first_outside, pyramid_t
 
 cdef enum:                        # what can be wrong with columns
     FLAW_TIME = 1
@@ -79,22 +80,47 @@ cdef inline bint quote_is_next(const strip_t* s, int64_t trade, int64_t quote) n
     return quote < s.quotes.n and s.quotes.trades_before[quote] <= trade
 
 
-cdef inline void fold_market(const strip_t* s, const instrument_t* i, market_t* m, int64_t t0, int64_t t1, int64_t q0, int64_t q1) noexcept nogil:
-    """The market after trades [t0, t1) and quotes [q0, q1), which the door lets in every one: only the last of each leaves a trace."""
+cdef inline bint contradicted(const strip_t* s, const instrument_t* i, const market_t* m, int64_t first, int64_t stop) noexcept nogil:
+    """Whether one of the trades [first, stop) contradicts the quote of m: see market.pxd."""
+    cdef int64_t bid = ticks_of(i, m.bid), ask = ticks_of(i, m.ask), count, beyond
+    if first_outside(&s.trades.index, first, stop, bid - 1, ask + 1) == stop:
+        return False
+    beyond = usual_spread(m, i.tick, &count)
+    beyond = beyond // count + 1
+    return first_outside(&s.trades.index, first, stop, bid - beyond, ask + beyond) < stop
+
+
+cdef inline void fold_market(const strip_t* s, const instrument_t* i, market_t* m, int64_t t0, int64_t t1, int64_t q0, int64_t q1,
+                             int64_t quote_age_ns) noexcept nogil:
+    """The market after trades [t0, t1) and quotes [q0, q1), which the door lets in every one: of trades only the last leaves a trace, of quotes the
+    last and the spreads of the latest; and whether a trade after the last quote contradicts it."""
+    cdef int64_t q
     if q1 > q0:
         m.bid = price_of(i, s.quotes.bid[q1 - 1])
         m.bid_qty = qty_of(i, s.quotes.bid_lots[q1 - 1])
         m.ask = price_of(i, s.quotes.ask[q1 - 1])
         m.ask_qty = qty_of(i, s.quotes.ask_lots[q1 - 1])
-        m.ts_bbo = s.quotes.ts[q1 - 1]
+        m.ts_quote = s.quotes.ts[q1 - 1]
+        m.quote_until = m.ts_quote + quote_age_ns
+        q = max(q0, q1 - <int64_t> SPREADS)
+        m.quotes += q - q0
+        for q in range(q, q1):
+            m.spreads[m.quotes & (SPREADS - 1)] = price_of(i, s.quotes.ask[q]) - price_of(i, s.quotes.bid[q])
+            m.quotes += 1
+        m.broken &= ~STREAM_QUOTE
         m.good = m.bid
         m.suspects = 0
     if t1 > t0:
         m.last = price_of(i, s.trades.price[t1 - 1])
+        m.last_side = s.trades.side[t1 - 1]
         m.ts_trade = s.trades.ts[t1 - 1]
+        m.broken &= ~STREAM_TRADE
         m.suspects = 0
         if q1 == q0 or s.quotes.trades_before[q1 - 1] < t1:
             m.good = m.last
+        q = max(t0, s.quotes.trades_before[q1 - 1]) if q1 > q0 else t0
+        if m.quote_until and q < t1 and contradicted(s, i, m, q, t1):
+            m.quote_until = 0
 
 
 cdef int64_t pyramid_min(const pyramid_t* p) noexcept nogil

@@ -6,7 +6,7 @@ from libc.stdint cimport uint64_t
 
 from liqcore.door cimport door
 from liqcore.event cimport ALL_INSTRUMENTS, CONTROL, FEED, LIQUIDATION, OK, TICKER, TIME_MAX, VERDICT
-from liqcore.market cimport market_bbo, market_trade
+from liqcore.market cimport QUOTE_AGE_NS, market_quote, market_trade
 
 PLACE_DTYPE = np.dtype([("trades_before", "<i8"), ("quotes_before", "<i8")])
 TRADE_COLUMNS = {"ts": np.dtype("<i8"), "price": np.dtype("<i4"), "lots": np.dtype("<i4"), "side": np.dtype("i1")}
@@ -167,9 +167,9 @@ cdef tuple search_odd(const strip_t* s, const instrument_t* i, const event_t* ra
         if door(&e, 0, &m, i, 1, band) != OK:
             odd = True
         elif quote:
-            market_bbo(&m, &e)
+            market_quote(&m, &e, QUOTE_AGE_NS)
         else:
-            market_trade(&m, &e)
+            market_trade(&m, &e, i.tick)
         if odd:
             (quotes if quote else trades).append(q if quote else t)
         if quote:

@@ -10,6 +10,7 @@ from liqcore.audit cimport AuditRing
 from liqcore.detector cimport Detector
 from liqcore.event cimport event_t, market_t, signal_t
 from liqcore.instrument cimport instrument_t
+from liqcore.market cimport mark_alive
 from liqcore.quantile cimport quantile_t
 from liqcore.window cimport window_t
 from liqcore.zscore cimport segz_t
@@ -74,9 +75,11 @@ cdef int64_t cascade_deadline(const cascade_t* c, const cascade_config_t* g) noe
 cdef double cascade_threshold(cascade_t* c, const cascade_config_t* g) noexcept nogil
 cdef void cascade_uncertain(cascade_t* c, int64_t until) noexcept nogil
 
-cdef inline double basis_price(uint8_t basis, const market_t* m) noexcept nogil:
+cdef inline double basis_price(uint8_t basis, const market_t* m, int64_t now) noexcept nogil:
     """The price that a liquidation's notional is to be taken at; 0 = the reported one."""
-    return m.mark if basis == NOTIONAL_MARK else m.last if basis == NOTIONAL_LAST else 0.0
+    if basis == NOTIONAL_MARK:
+        return m.mark if mark_alive(m, now) else 0.0
+    return m.last if basis == NOTIONAL_LAST else 0.0
 
 cdef inline double notional_at(const event_t* e, double multiplier, double price) noexcept nogil:
     """Notional of a liquidation at a price; price 0: at the reported one, or as the source states it."""

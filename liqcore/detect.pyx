@@ -361,7 +361,7 @@ cdef class CascadeDetector(Detector):
     cdef int push_c(self, const event_t* e, double notional, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil:
         cdef cascade_t* c = &self.c[e.instrument]
         cdef int said
-        notional = notional_at(e, self.inst[e.instrument].multiplier, basis_price(self.config.c.basis, m))
+        notional = notional_at(e, self.inst[e.instrument].multiplier, basis_price(self.config.c.basis, m, e.ts_recv))
         said = cascade_push(c, &self.config.c, e.ts_recv, e.side, notional, m.last if m.last > 0.0 else e.price, flags, out)
         if c.p.large and self.audit is not None:
             self.audit_large(c, e, notional)

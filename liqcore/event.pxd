@@ -4,7 +4,7 @@
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
-    LIQCORE_ABI = 4          # raised whenever a struct or an enum below changes
+    LIQCORE_ABI = 5          # raised whenever a struct or an enum below changes
     ALL_INSTRUMENTS = -1     # event_t.instrument of an event that concerns every instrument (FEED, CONTROL, TIMER)
     TIME_MAX = 0x4000000000000000    # ns: 2116-02-20. Times lie in [0, TIME_MAX), so that sums and differences of times never overflow
 
@@ -17,17 +17,27 @@ cpdef enum Kind:
                              #   forced order if stated (its fill is the price), else 0
     TRADE = 2                # price, qty; side = aggressor
     BBO = 3                  # price, qty = best bid; aux_price, aux_qty = best ask
-    TICKER = 4               # price = mark price or 0, aux_price = index price or 0, qty = open interest in contracts or 0, aux_qty = funding rate
+    TICKER = 4               # price = mark price or 0, aux_price = index price or 0, qty = open interest in contracts or 0, aux_qty = funding rate;
+                             #   0 = not stated; flags = the Streams that it does not state (a funding rate of 0 is a rate)
     TIMER = 5                # only ts_recv: time has passed
-    FEED = 6                 # code = FeedState; the market-data feed of one instrument, or of all
+    FEED = 6                 # code = FeedState; the market-data feed of one instrument, or of all; flags = the Streams concerned, 0 = all of them
     ORDER = 7                # venue report: id = order, code = OrderStatus, flags = Reason, price, qty = resting quantity,
                              #   aux_qty = executed so far (cumulative; 0 if the venue does not say)
     FILL = 8                 # venue report: id = order, price, qty, aux_price = fee paid in quote, aux_qty = execution id (integer < 2**53),
-                             #   code = FillReason, flags = FILL_MAKER or 0
+                             #   code = FillReason, flags = FillFlag bits
     CONTROL = 9              # code = Control
     FUNDING = 10             # venue report: price = mark it was settled at, qty = position held (absolute), aux_price = amount paid (> 0) or received
                              #   in quote, aux_qty = rate, side = side of the position
     VERDICT = 11             # an outside judge's answer: id = number of the question (Engine.questions), code = Judgment
+
+cpdef enum Stream:           # bits: what is received of an instrument; each has its own time of receipt and its own validity (market.pxd)
+    STREAM_LIQUIDATION = 1
+    STREAM_TRADE = 2
+    STREAM_QUOTE = 4
+    STREAM_MARK = 8
+    STREAM_INDEX = 16
+    STREAM_FUNDING = 32
+    STREAM_OPEN_INTEREST = 64
 
 cpdef enum Judgment:         # a judge confirms or vetoes what a policy wants; it never chooses side, size or price
     JUDGE_CONFIRM = 1
@@ -103,8 +113,10 @@ cpdef enum FillReason:
     FILL_LIQUIDATED = 7      # taker: the venue closed the position by force (role ROLE_LIQUIDATION)
     FILL_CLOSE = 8           # taker: closed at market for another reason than time (phase, control, no protection)
 
-cdef enum:
-    FILL_MAKER = 1           # event_t.flags of a FILL
+cpdef enum FillFlag:         # bits of event_t.flags of a FILL. A taker without FILL_PRINT and FILL_MOVED met a live quote
+    FILL_MAKER = 1
+    FILL_PRINT = 2           # no live quote: at the first later trade of an aggressor of the order's own side
+    FILL_MOVED = 4           # no live quote and no such trade in time: at the last trade, moved by the half-spread against the order
 
 cpdef enum Role:             # the low 4 bits of an order id: what the order is for
     ROLE_ENTRY = 1
@@ -178,6 +190,7 @@ cpdef enum Reason:           # why something was refused, rejected, cancelled or
     RISK_LEVERAGE = 51
     NOT_READY = 52           # a gate is closed (Gate): see CONTROL_PAUSE
     RISK_GUARD = 53          # refused in the last hop, after risk had approved
+    QUOTE_ENDED = 54         # there were quotes, and the last one no longer holds
     # why an order or position ended
     END_TTL = 60             # entry lived its time and was cancelled
     END_TARGET = 61
@@ -250,7 +263,10 @@ ctypedef struct audit_t:     # 96 bytes; what x[0..7] mean depends on kind: see 
     uint8_t phase            # Phase, OrderStatus, Action, ... see audit.FIELDS
     int8_t side
     double x[8]
-ctypedef struct market_t:    # the last good market data of one instrument; 0 = never seen
+cdef enum:
+    SPREADS = 16             # quotes whose spread is remembered
+
+ctypedef struct market_t:    # what is known of the market of one instrument, in quote currency; 0 = never stated. market.pxd keeps and reads it
     double last
     double bid
     double bid_qty
@@ -260,13 +276,22 @@ ctypedef struct market_t:    # the last good market data of one instrument; 0 = 
     double index
     double open_interest
     double funding
-    int64_t ts_trade         # ts_recv, ns
-    int64_t ts_bbo
-    int64_t ts_ticker
+    int64_t ts_trade         # of receipt, ns; 0 = never. One for each stream
+    int64_t ts_quote
+    int64_t ts_mark
+    int64_t ts_index
+    int64_t ts_funding
+    int64_t ts_open_interest
+    int64_t ts_liquidation
+    int64_t quote_until      # ns: bid and ask hold through this moment, unless ended before; 0 = never quoted, or ended
+    int64_t quotes           # so far
     double good              # the door: last accepted price of any kind
     double suspect           # the door: an implausible price that waits for company
     int32_t suspects
     int32_t gates            # one bit (1 << Gate) a closed gate: no entries while any is closed
+    int32_t broken           # bits of Stream: it was interrupted and has not spoken since
+    int32_t last_side        # aggressor of the last trade
+    double spreads[16]       # of the latest quotes, in the place of their number
 
 cdef class Signal:
     cdef signal_t c

@@ -12,7 +12,7 @@ from liqcore.feature_kernels cimport *
 from liqcore.hawkes cimport BRANCHING_FIT
 from liqcore.instrument cimport Instrument
 from liqcore.feature_state cimport FeatureState, base_t, reader_t
-from liqcore.market cimport market_bbo, market_ticker, market_trade
+from liqcore.market cimport QUOTE_AGE_NS, market_quote, market_ticker, market_trade
 from liqcore.pending cimport pending_interest, pending_trade
 
 from liqcore import event as schema
@@ -352,9 +352,9 @@ cdef class Features(FeatureState):
                 continue
             m = &self.market[e.instrument]
             if e.kind == TRADE:
-                market_trade(m, e)
+                market_trade(m, e, self.inst[e.instrument].tick)
             elif e.kind == BBO:
-                market_bbo(m, e)
+                market_quote(m, e, QUOTE_AGE_NS)
             elif e.kind == TICKER:
                 market_ticker(m, e)
             else:

@@ -36,13 +36,16 @@ cdef class Intake:
         return self.enter(ts_event, ts_recv, self._index(instrument), BBO, 0, bid, bid_qty, ask, ask_qty, 0, 0, 0)
 
     def on_ticker(self, int64_t ts_event, int64_t ts_recv, instrument, double mark, double index=0.0, double open_interest=0.0,
-                  double funding=0.0) -> tuple:
-        """Mark and index price, open interest (base units), funding rate per interval."""
-        return self.enter(ts_event, ts_recv, self._index(instrument), TICKER, 0, mark, open_interest, index, funding, 0, 0, 0)
+                  funding=None) -> tuple:
+        """Mark and index price, open interest (base units), funding rate per interval. 0 = not stated; of the rate, for which 0 is a value, None."""
+        cdef uint8_t unstated = STREAM_FUNDING if funding is None else 0
+        return self.enter(ts_event, ts_recv, self._index(instrument), TICKER, 0, mark, open_interest, index, 0.0 if funding is None else funding, 0,
+                          unstated, 0)
 
-    def on_feed(self, int64_t ts_event, int64_t ts_recv, state, instrument=ALL_INSTRUMENTS) -> tuple:
-        """The feed's FeedState; ts_event = last good data. After DOWN or GAP nothing is entered until it was UP for a detector window."""
-        return self.enter(ts_event, ts_recv, self._index(instrument), FEED, 0, 0.0, 0.0, 0.0, 0.0, 0, 0, int(state))
+    def on_feed(self, int64_t ts_event, int64_t ts_recv, state, instrument=ALL_INSTRUMENTS, streams=0) -> tuple:
+        """The feed's FeedState; ts_event = last good data; streams: the Stream bits that it is about, 0 = all. What these streams said no longer holds
+        after DOWN or GAP; where liquidations are among them, nothing is entered until the feed was UP for a detector window."""
+        return self.enter(ts_event, ts_recv, self._index(instrument), FEED, 0, 0.0, 0.0, 0.0, 0.0, 0, int(streams), int(state))
 
     def on_control(self, int64_t ts_recv, control, gate=0, instrument=ALL_INSTRUMENTS) -> tuple:
         """An operator's Control (HALT, RESUME, FLATTEN), or a Gate that closes (PAUSE) or opens (READY) for one instrument or for all."""

@@ -9,7 +9,7 @@ from liqcore.detect cimport SIGNALS_PER_CALL, cascade_deadline, cascade_free, ca
 from liqcore.door cimport door
 from liqcore.event cimport *
 from liqcore.instrument cimport Instrument, price_of
-from liqcore.market cimport market_bbo, market_ticker, market_trade
+from liqcore.market cimport QUOTE_AGE_NS, mark_alive, market_broken, market_quote, market_ticker, market_trade
 
 from liqcore.event import SIGNAL_DTYPE
 
@@ -116,23 +116,23 @@ cdef class Listener:
             t, q = ear.odd_trades[0], ear.odd_quotes[0]
             if q < quotes and (t >= trades or quote_is_next(s, t, q)):
                 t = s.quotes.trades_before[q]
-                fold_market(s, i, &ear.market, ear.trades, t, ear.quotes, q)
+                fold_market(s, i, &ear.market, ear.trades, t, ear.quotes, q, QUOTE_AGE_NS)
                 quote_event(s, i, n, q, &e)
                 if door_of(&e, &ear.market, i, self.band) == OK:
-                    market_bbo(&ear.market, &e)
+                    market_quote(&ear.market, &e, QUOTE_AGE_NS)
                 ear.odd_quotes += 1
                 ear.trades, ear.quotes = t, q + 1
                 continue
             q = ear.quotes
             while q < s.quotes.n and s.quotes.trades_before[q] <= t:
                 q += 1
-            fold_market(s, i, &ear.market, ear.trades, t, ear.quotes, q)
+            fold_market(s, i, &ear.market, ear.trades, t, ear.quotes, q, QUOTE_AGE_NS)
             trade_event(s, i, n, t, &e)
             if door_of(&e, &ear.market, i, self.band) == OK:
-                market_trade(&ear.market, &e)
+                market_trade(&ear.market, &e, i.tick)
             ear.odd_trades += 1
             ear.trades, ear.quotes = t + 1, q
-        fold_market(s, i, &ear.market, ear.trades, trades, ear.quotes, quotes)
+        fold_market(s, i, &ear.market, ear.trades, trades, ear.quotes, quotes, QUOTE_AGE_NS)
         ear.trades, ear.quotes = trades, quotes
 
     cdef double last_price(self, const event_t* e) noexcept nogil:
@@ -147,7 +147,7 @@ cdef class Listener:
         cdef ear_t* ear = &self.ears[e.instrument]
         cdef double price = e.price, notional = e.aux_price, last
         cdef int64_t before = self.said
-        if self.config.c.basis == 1 and ear.market.mark > 0.0:
+        if self.config.c.basis == 1 and mark_alive(&ear.market, e.ts_recv):
             price = ear.market.mark
             notional = 0.0
         elif self.config.c.basis == 2:
@@ -174,6 +174,10 @@ cdef class Listener:
         cdef cascade_t* c
         for n in range(first, last):
             c = &self.ears[n].cascade
+            if e.code != FEED_UP:
+                market_broken(&self.ears[n].market, e.flags)
+            if e.flags and not e.flags & STREAM_LIQUIDATION:
+                continue
             if e.code != FEED_UP or c.p.uncertain_until > self.now:
                 cascade_uncertain(c, max(until, c.p.uncertain_until) if e.code == FEED_GAP else until)
                 self.reschedule(n)

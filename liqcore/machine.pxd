@@ -42,6 +42,7 @@ cdef class Machine(Intake):
     cdef clock_t clock
     cdef int count
     cdef double band
+    cdef int64_t quote_age_ns    # a quote holds for so long
     cdef readonly double patience
     cdef instrument_t* inst
     cdef market_t* market

@@ -1,5 +1,6 @@
 """The event path: see machine.pxd. The order inside a step is fixed: door, time, state, features, detectors, policies, risk, bracket."""
 
+from libc.math cimport rint
 from libc.stdlib cimport calloc, free
 
 from liqcore.answers cimport Answers, policies_of
@@ -10,7 +11,8 @@ from liqcore.detect cimport CascadeDetector, basis_price, cascade_deadline, casc
 from liqcore.door cimport door
 from liqcore.event cimport *
 from liqcore.instrument cimport Instrument, lots_of, price_of, qty_of, ticks_of
-from liqcore.market cimport market_bbo, market_ticker, market_trade
+from liqcore.market cimport (QUOTE_AGE_NS, mark_alive, market_broken, market_liquidation, market_quote, market_ticker,
+                             market_trade, ticker_states)
 from liqcore.risk cimport ask_t, size_requote
 from liqcore.sides cimport side_inverted
 from liqcore.slot cimport BRACKET_FLAT, Outbox, id_role, slot_t
@@ -56,7 +58,7 @@ cdef class Machine:
         self.clock.now = -NEVER
 
     def __init__(self, instruments, config=None, policy=None, risk=None, *, detectors=None, features=(), double equity=10_000.0,
-                 audit_capacity=65536, double band=10.0, double patience=1.0):
+                 audit_capacity=65536, double band=10.0, double patience=1.0, double quote_age_s=QUOTE_AGE_NS / 1e9):
         if len({i.key for i in self.instruments}) != self.count:
             raise ValueError("instruments: the same name twice: " + ", ".join(i.key for i in self.instruments))
         if self.bank is not None:
@@ -65,7 +67,10 @@ cdef class Machine:
             raise ValueError(f"band: expected a factor from 1.5 to 1e6, got {band!r}")
         if config is not None and detectors is not None:
             raise ValueError("Engine: expected config (of one cascade detector) or detectors, not both")
+        if not 0.001 <= quote_age_s <= 1e9:
+            raise ValueError(f"quote_age_s: expected seconds from 0.001 to 1e9, got {quote_age_s!r}")
         self.band = band
+        self.quote_age_ns = <int64_t> rint(quote_age_s * 1e9)
         self.risk = Risk() if risk is None else risk
         self.account = Account(self.instruments, equity)
         policies = policies_of(policy)
@@ -224,8 +229,8 @@ cdef class Machine:
         elif e.kind == TRADE:
             m = &self.market[e.instrument]
             s = &self.slot[e.instrument]
-            market_trade(m, e)
-            if m.mark == 0.0:
+            market_trade(m, e, self.inst[e.instrument].tick)
+            if not mark_alive(m, e.ts_recv):
                 self.account.mark(e.instrument, e.price)
             if s.state != BRACKET_FLAT:
                 bracket_trade(s, &self.inst[e.instrument], ticks_of(&self.inst[e.instrument], e.price), self.clock.now, self.out)
@@ -233,12 +238,12 @@ cdef class Machine:
             if self.wants & (1 << TRADE):
                 self.observe(e, 0.0)
         elif e.kind == BBO:
-            market_bbo(&self.market[e.instrument], e)
+            market_quote(&self.market[e.instrument], e, self.quote_age_ns)
             if self.wants & (1 << BBO):
                 self.observe(e, 0.0)
         elif e.kind == TICKER:
             market_ticker(&self.market[e.instrument], e)
-            if e.price > 0.0:
+            if ticker_states(e) & STREAM_MARK:
                 self.account.mark(e.instrument, e.price)
             if self.wants & (1 << TICKER):
                 self.observe(e, 0.0)
@@ -266,13 +271,13 @@ cdef class Machine:
         cdef market_t* m = &self.market[e.instrument]
         cdef double mark
         cdef int count
-        m.good = e.price
+        market_liquidation(m, e)
         if m.mark > 0.0 or e.aux_qty > 0.0:
-            mark = m.mark if e.ts_recv - m.ts_ticker <= MARK_FRESH_NS else 0.0
+            mark = m.mark if mark_alive(m, e.ts_recv) and e.ts_recv - m.ts_mark <= MARK_FRESH_NS else 0.0
             if side_inverted(&self.side_checks[self.venue_of[e.instrument]], e, mark, self.audit):
                 self.risk.control(CONTROL_HALT, self.account, e.ts_recv, self.audit)
         if not lone_cascade(self):
-            return self.observe(e, notional_at(e, self.inst[e.instrument].multiplier, basis_price(self.bank.basis, m)))
+            return self.observe(e, notional_at(e, self.inst[e.instrument].multiplier, basis_price(self.bank.basis, m, e.ts_recv)))
         count = push_lone(self.bank.cascade, e, m, SIGNAL_STALE if e.ts_recv - e.ts_event > self.risk.limits.event_age_max_ns else 0, self.bank.said)
         if count == 0:
             if self.bank.cascade.c[e.instrument].p.phase != IDLE:       # else it waited for nothing, and does not now
@@ -327,17 +332,21 @@ cdef class Machine:
             s.requotes = s.spec.requotes_max
 
     cdef void on_feed_c(self, const event_t* e) noexcept nogil:
-        """Down or gap: running episodes are forgotten and nothing is entered until the feed has been whole for a detector window."""
+        """Down or gap: what its streams said no longer holds. Where liquidations are among them, running episodes are forgotten and nothing is
+        entered until the feed has been whole for a detector window."""
         cdef int first = 0 if e.instrument == ALL_INSTRUMENTS else e.instrument
         cdef int last = self.count if e.instrument == ALL_INSTRUMENTS else e.instrument + 1
         cdef int n
-        cdef bint down
+        cdef bint down, blind = e.flags == 0 or e.flags & STREAM_LIQUIDATION
         cdef audit_t* a = self.audit.put(self.clock.now, AUDIT_FEED, OK, e.code, e.instrument, 0, e.ts_event)
         a.x[0] = (self.clock.now - e.ts_event) / 1e9
-        a.x[1] = self.bank.window_ns / 1e9 if e.code != FEED_DOWN else -1.0
+        a.x[1] = 0.0 if not blind else self.bank.window_ns / 1e9 if e.code != FEED_DOWN else -1.0
+        a.x[2] = e.flags
         for n in range(first, last):
+            if e.code != FEED_UP:
+                market_broken(&self.market[n], e.flags)
             down = self.bank.whole_since[n] == NEVER
-            if self.bank.feed(n, e.code, self.clock.now):
+            if blind and self.bank.feed(n, e.code, self.clock.now):
                 if e.code == FEED_DOWN:
                     self.features.down_c(n, self.clock.now)
                 elif (e.code == FEED_UP) == down:        # back again; or a gap of a feed that is up
@@ -426,7 +435,7 @@ cdef inline bint lone_cascade(Machine self) noexcept nogil:
 cdef inline int push_lone(CascadeDetector d, const event_t* e, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil:
     """CascadeDetector.push_c, without its call."""
     cdef cascade_t* c = &d.c[e.instrument]
-    cdef double notional = notional_at(e, d.inst[e.instrument].multiplier, basis_price(d.config.c.basis, m))
+    cdef double notional = notional_at(e, d.inst[e.instrument].multiplier, basis_price(d.config.c.basis, m, e.ts_recv))
     cdef int said = cascade_push(c, &d.config.c, e.ts_recv, e.side, notional, m.last if m.last > 0.0 else e.price, flags, out)
     if c.p.large:
         d.audit_large(c, e, notional)

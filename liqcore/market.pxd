@@ -1,26 +1,109 @@
-"""The last good market data of one instrument: what the door let in, each kind of event its own fields."""
+"""What is known of the market of one instrument, and for how long it holds.
 
-from liqcore.event cimport event_t, market_t
+Each stream has the time at which it was last received, and one rule says whether it still holds. A mark, an index, a funding rate and an open interest
+hold until their connection is interrupted or they are too old. A quote ends
+
+- when it is older than the `quote_age_ns` of whoever keeps the market,
+- when its connection is down or has dropped something (FEED),
+- when a trade contradicts it: the trade lies beyond bid or ask by more than the mean spread of the last 16 quotes.
+
+The next quote holds again. Who trades, sizes or judges by a price asks here: engine, risk, guard, simulated and emulated venue, walk and sweep.
+"""
+
+from libc.math cimport rint
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+from liqcore.event cimport (SPREADS, STREAM_FUNDING, STREAM_INDEX, STREAM_LIQUIDATION, STREAM_MARK, STREAM_OPEN_INTEREST, STREAM_QUOTE,
+                            STREAM_TRADE, event_t, market_t)
+
+cdef enum:
+    QUOTE_AGE_NS = 10000000000       # unless configured: venues repeat an unchanged quote every 3 s, or a quiet contract has none to repeat
+    STATE_AGE_NS = 60000000000       # of a mark or an index: venues state it every second, at the latest every ten
 
 
-cdef inline void market_trade(market_t* m, const event_t* e) noexcept nogil:
+cdef inline bint quote_alive(const market_t* m, int64_t now) noexcept nogil:
+    """Bid and ask may be traded against, sized by and judged by."""
+    return now <= m.quote_until
+
+
+cdef inline bint quote_ended(const market_t* m, int64_t now) noexcept nogil:
+    """There have been quotes, and the last one no longer holds. Where there has never been one, trades are all that is known."""
+    return m.quotes > 0 and now > m.quote_until
+
+
+cdef inline bint mark_alive(const market_t* m, int64_t now) noexcept nogil:
+    return m.ts_mark > 0 and not m.broken & STREAM_MARK and now - m.ts_mark <= <int64_t> STATE_AGE_NS
+
+
+cdef inline int32_t ticker_states(const event_t* e) noexcept nogil:
+    """Which Streams a TICKER states."""
+    return ((STREAM_MARK if e.price > 0.0 else 0) | (STREAM_INDEX if e.aux_price > 0.0 else 0)
+            | (STREAM_OPEN_INTEREST if e.qty > 0.0 else 0) | STREAM_FUNDING) & ~<int32_t> e.flags
+
+
+cdef inline int64_t usual_spread(const market_t* m, double tick, int64_t* count) noexcept nogil:
+    """Sum of the spreads (ticks) of the latest quotes, and how many they are: their mean is the usual spread."""
+    cdef int64_t total = 0
+    cdef int k
+    count[0] = m.quotes if m.quotes < SPREADS else <int64_t> SPREADS
+    for k in range(<int> count[0]):
+        total += <int64_t> rint(m.spreads[k] / tick)
+    return total
+
+
+cdef inline bint contradicts(const market_t* m, double price, double tick) noexcept nogil:
+    """A trade at this price, outside of bid and ask, says that the quote is not the market's any more."""
+    cdef int64_t count, total = usual_spread(m, tick, &count)
+    return <int64_t> rint((price - m.ask if price > m.ask else m.bid - price) / tick) * count > total
+
+
+cdef inline void market_trade(market_t* m, const event_t* e, double tick) noexcept nogil:
     m.last = m.good = e.price
+    m.last_side = e.side
     m.ts_trade = e.ts_recv
+    m.broken &= ~STREAM_TRADE
+    if m.quote_until and (e.price > m.ask or e.price < m.bid) and contradicts(m, e.price, tick):
+        m.quote_until = 0
 
 
-cdef inline void market_bbo(market_t* m, const event_t* e) noexcept nogil:
+cdef inline void market_quote(market_t* m, const event_t* e, int64_t age_ns) noexcept nogil:
     m.bid = m.good = e.price
     m.bid_qty = e.qty
     m.ask = e.aux_price
     m.ask_qty = e.aux_qty
-    m.ts_bbo = e.ts_recv
+    m.ts_quote = e.ts_recv
+    m.quote_until = e.ts_recv + age_ns
+    m.spreads[m.quotes & (SPREADS - 1)] = e.aux_price - e.price
+    m.quotes += 1
+    m.broken &= ~STREAM_QUOTE
 
 
 cdef inline void market_ticker(market_t* m, const event_t* e) noexcept nogil:
-    """A ticker without a mark price (0) leaves the last one."""
-    if e.price > 0.0:
+    """What a ticker does not state stays as it was, and as old."""
+    cdef int32_t states = ticker_states(e)
+    if states & STREAM_MARK:
         m.mark = e.price
-    m.index = e.aux_price
-    m.open_interest = e.qty
-    m.funding = e.aux_qty
-    m.ts_ticker = e.ts_recv
+        m.ts_mark = e.ts_recv
+    if states & STREAM_INDEX:
+        m.index = e.aux_price
+        m.ts_index = e.ts_recv
+    if states & STREAM_OPEN_INTEREST:
+        m.open_interest = e.qty
+        m.ts_open_interest = e.ts_recv
+    if states & STREAM_FUNDING:
+        m.funding = e.aux_qty
+        m.ts_funding = e.ts_recv
+    m.broken &= ~states
+
+
+cdef inline void market_liquidation(market_t* m, const event_t* e) noexcept nogil:
+    m.good = e.price
+    m.ts_liquidation = e.ts_recv
+    m.broken &= ~STREAM_LIQUIDATION
+
+
+cdef inline void market_broken(market_t* m, uint8_t streams) noexcept nogil:
+    """A connection was lost, or dropped something: these Streams (0 = all) say nothing until they speak again."""
+    m.broken |= streams if streams else 0xFF
+    if streams == 0 or streams & STREAM_QUOTE:
+        m.quote_until = 0

@@ -1,5 +1,7 @@
 """The base class of policies, for Python and for Cython, and the answers that are no bracket."""
 
+from liqcore.market cimport mark_alive, quote_alive
+
 
 cdef class Leave:
     """Answer of a policy: close at market what this policy has open on the signal's instrument, and take back what it waits to open."""
@@ -19,7 +21,7 @@ cdef class Later:
 
 
 cdef class Market:
-    """The market of the signal's instrument at this moment (a view: valid only during the call; prices in quote currency, 0 = never seen)."""
+    """The market of the signal's instrument at this moment (a view: valid only during the call; prices in quote currency, 0 = never seen, or no longer held)."""
 
     def __init__(self):
         raise TypeError("a Market view is made by the engine and handed to on_signal")
@@ -45,23 +47,25 @@ cdef class Market:
 
     @property
     def bid(self):
-        return self.c.bid if self.c != NULL else 0.0
+        """Best bid; 0 = no live quote: never seen, or ended (market.pxd)."""
+        return self.c.bid if self.c != NULL and quote_alive(self.c, self.now) else 0.0
 
     @property
     def ask(self):
-        return self.c.ask if self.c != NULL else 0.0
+        return self.c.ask if self.c != NULL and quote_alive(self.c, self.now) else 0.0
 
     @property
     def bid_qty(self):
-        return self.c.bid_qty if self.c != NULL else 0.0
+        return self.c.bid_qty if self.c != NULL and quote_alive(self.c, self.now) else 0.0
 
     @property
     def ask_qty(self):
-        return self.c.ask_qty if self.c != NULL else 0.0
+        return self.c.ask_qty if self.c != NULL and quote_alive(self.c, self.now) else 0.0
 
     @property
     def mark(self):
-        return self.c.mark if self.c != NULL else 0.0
+        """Mark price; 0 = none that holds."""
+        return self.c.mark if self.c != NULL and mark_alive(self.c, self.now) else 0.0
 
     @property
     def index(self):

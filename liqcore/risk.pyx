@@ -6,6 +6,7 @@ from liqcore.audit cimport AUDIT_LIMIT, AUDIT_RISK
 from liqcore.slot cimport BRACKET_FLAT, order_open
 from liqcore.event cimport *
 from liqcore.instrument cimport price_of, qty_of
+from liqcore.market cimport quote_ended
 
 from liqcore import event as schema
 
@@ -94,7 +95,7 @@ cdef class Risk:
     order_notional_max: one entry. exposure_max: all positions and open entries. leverage_max: exposure / equity (never above 10 in S2).
     positions_max: open brackets. orders_per_minute_max, orders_per_signal_max: entries sent.
     daily_loss_max, weekly_loss_max: share of the equity at 00:00 UTC (Monday for the week); a breach latches: the day's until the next day, the
-    week's until an operator resumes. data_age_max_s: age of the last trade or quote of the instrument at an entry; event_age_max_s: age of the
+    week's until an operator resumes. data_age_max_s: age of the last trade, which entries count from; event_age_max_s: age of the
     event behind the signal; collar: distance of the entry from the last trade.
     """
 
@@ -197,7 +198,9 @@ cdef class Risk:
             return RISK_LEVERAGE, l.leverage_max * equity
         if minute >= l.orders_per_minute_max:
             return RISK_RATE, l.orders_per_minute_max
-        if now - max(m.ts_trade, m.ts_bbo) > l.data_age_max_ns:
+        if quote_ended(m, now):
+            return QUOTE_ENDED, 0.0
+        if now - m.ts_trade > l.data_age_max_ns:
             return RISK_STALE_DATA, l.data_age_max_ns / 1e9
         if entry > m.last * (1.0 + l.collar) or entry < m.last * (1.0 - l.collar):
             return RISK_COLLAR, l.collar

@@ -6,7 +6,7 @@ from libc.string cimport memcpy, memset
 
 from liqcore.detector cimport SIGNALS_MAX
 from liqcore.event cimport *
-from liqcore.market cimport market_bbo, market_ticker, market_trade
+from liqcore.market cimport QUOTE_AGE_NS, market_quote, market_ticker, market_trade
 
 from liqcore.event import as_events
 from liqcore.snapshot import pack, unpack
@@ -57,9 +57,9 @@ cdef class Standalone:
         if e.kind == LIQUIDATION:
             notional = e.aux_price if e.aux_price > 0.0 else e.qty * self.instrument.c.multiplier * e.price
         elif e.kind == TRADE:
-            market_trade(&self.market, e)
+            market_trade(&self.market, e, self.instrument.c.tick)
         elif e.kind == BBO:
-            market_bbo(&self.market, e)
+            market_quote(&self.market, e, QUOTE_AGE_NS)
         elif e.kind == TICKER:
             market_ticker(&self.market, e)
         if e.kind < 32 and self.detector.wants >> e.kind & 1:

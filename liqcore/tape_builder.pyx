@@ -8,7 +8,7 @@ from libc.stdlib cimport calloc, free
 from liqcore.door cimport door
 from liqcore.event cimport *
 from liqcore.instrument cimport Instrument, lots_of, price_of, qty_of, ticks_of
-from liqcore.market cimport market_bbo, market_trade
+from liqcore.market cimport QUOTE_AGE_NS, market_quote, market_trade
 
 from liqcore import event as schema
 from liqcore.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS
@@ -175,7 +175,7 @@ cdef class TapeBuilder:
             s.trade_lots[s.trades] = <int32_t> lots_of(i, e.qty)
             s.trade_side[s.trades] = e.side
             s.trades += 1
-            market_trade(&self.market[e.instrument], e)
+            market_trade(&self.market[e.instrument], e, i.tick)
             return
         if e.kind == BBO:
             s, i = &self.strips[e.instrument], &self.inst[e.instrument]
@@ -186,7 +186,7 @@ cdef class TapeBuilder:
             s.quote_ask_lots[s.quotes] = <int32_t> lots_of(i, e.aux_qty)
             s.quote_before[s.quotes] = s.trades
             s.quotes += 1
-            market_bbo(&self.market[e.instrument], e)
+            market_quote(&self.market[e.instrument], e, QUOTE_AGE_NS)
             return
         if e.kind == LIQUIDATION:
             self.market[e.instrument].good = e.price

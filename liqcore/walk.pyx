@@ -11,6 +11,7 @@ from liqcore.columns cimport fold_market, quote_event, quote_is_next, trade_even
 from liqcore.detect cimport CascadeDetector
 from liqcore.event cimport BBO, LIQUIDATION, OK, TICKER, TRADE, VERDICT, market_t, signal_t
 from liqcore.instrument cimport Instrument, price_of
+from liqcore.market cimport mark_alive
 from liqcore.paper cimport SERVE_ARRIVAL, SERVE_DEADLINE, SERVE_REPORT
 from liqcore.passage cimport first_above, first_below, first_outside, passage_prefetch, pyramid_t, rows_before
 from liqcore.sides cimport SIDES_SAMPLE
@@ -310,13 +311,13 @@ cdef class Walk:
         cdef double good = m.good
         if rows == 0:
             return
-        fold_market(s, &self.inst[n], m, c.trades, trades, c.quotes, quotes)
+        fold_market(s, &self.inst[n], m, c.trades, trades, c.quotes, quotes, self.engine.quote_age_ns)
         if trades == c.good_trades and quotes == c.good_quotes:
             m.good = good           # a liquidation came after these rows, and has been
         self.engine.clock.events += rows
         if traded:
             self.engine.clock.now = max(self.engine.clock.now, s.trades.ts[trades - 1])
-            if m.mark == 0.0:
+            if not mark_alive(m, m.ts_trade):
                 self.account.mark(n, m.last)
             if self.engine.slot[n].state != BRACKET_FLAT:
                 self.engine.slot[n].last = s.trades.price[trades - 1]
