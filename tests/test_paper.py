@@ -66,7 +66,7 @@ class Floor:
 
     def fills(self):
         """(role, price as for a long, qty, maker, reason)"""
-        return [(int(r["x"][7]), round(self.price(r["x"][0]), 2), round(r["x"][1], 3), bool(r["x"][3]), int(r["phase"])) for r in self.kinds(AuditKind.AUDIT_FILL)]
+        return [(int(r["x"][7]), round(self.price(r["x"][0]), 2), round(r["x"][1], 3), bool(int(r["x"][3]) & 1), int(r["phase"])) for r in self.kinds(AuditKind.AUDIT_FILL)]
 
     @property
     def trades(self):
