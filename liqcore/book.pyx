@@ -3,6 +3,7 @@
 from libc.math cimport ceil, floor
 
 from liqcore.event cimport *
+from liqcore.market cimport touch
 
 
 cdef uint8_t taker_reason(const sim_order_t* o) noexcept nogil:
@@ -16,20 +17,25 @@ cdef uint8_t taker_reason(const sim_order_t* o) noexcept nogil:
     return FILL_CROSS
 
 
-cdef int64_t queue_ahead(const book_t* b, const sim_order_t* o, bint hidden) noexcept nogil:
-    """What the present quote shows to be before a newcomer at this price. Without a quote nothing is known to be there: 0."""
-    cdef int64_t best = b.bid if o.side > 0 else b.ask
-    if best == 0 or (best - o.price) * o.side < 0:
+cdef int64_t queue_ahead(const market_t* m, const instrument_t* i, const sim_order_t* o, bint hidden, int64_t now) noexcept nogil:
+    """What the present quote shows to be before a newcomer at this price. Where there was never a quote nothing is known to be there: 0; where the
+    last one has ended, its place is as unknown as that of a level behind the best."""
+    cdef int64_t best
+    if m.quotes == 0:
+        return 0
+    best = touch(m, i, -o.side, now)
+    if best and (best - o.price) * o.side < 0:
         return 0
     if best == o.price:
-        return b.bid_lots if o.side > 0 else b.ask_lots
+        return shown(m, i, -o.side)
     return <int64_t> AHEAD_UNKNOWN if hidden else 0
 
 
-cdef int64_t quote_meets(const book_t* b, sim_order_t* o, int fills, bint hidden, uint8_t* reason) noexcept nogil:
+cdef int64_t quote_meets(const market_t* m, const instrument_t* i, sim_order_t* o, int fills, bint hidden, uint8_t* reason,
+                         int64_t now) noexcept nogil:
     """Lots of a resting limit order that the present quote fills, 0 = none; the queue before it shrinks to what is shown."""
-    cdef int64_t opposite = b.ask if o.side > 0 else b.bid
-    if opposite and (opposite - o.price) * o.side < 0:
+    cdef int64_t opposite = touch(m, i, o.side, now)
+    if (opposite - o.price) * o.side < 0:
         reason[0] = FILL_THROUGH
         return o.qty
     if fills != FILLS_QUEUE:
@@ -37,7 +43,7 @@ cdef int64_t quote_meets(const book_t* b, sim_order_t* o, int fills, bint hidden
     if opposite == o.price:         # nobody could offer at our price while we stand there
         reason[0] = FILL_QUEUE
         return o.qty
-    o.ahead = min(o.ahead, queue_ahead(b, o, hidden))
+    o.ahead = min(o.ahead, queue_ahead(m, i, o, hidden, now))
     return 0
 
 
@@ -99,7 +105,7 @@ cdef void book_bounds(const book_t* b, int fills, int64_t* low, int64_t* high, b
     for k in range(ORDERS_MAX if b.live else 0):
         if b.orders[k].live:
             order_bounds(&b.orders[k], b.orders[k].side, fills, low, high, every)
-    if b.liquidation and b.mark == 0.0:
+    if b.liquidation:               # judged by trades while no mark holds
         if b.position > 0:
             low[0] = max(low[0], b.liquidation)
         else:

@@ -285,13 +285,13 @@ ctypedef struct market_t:    # what is known of the market of one instrument, in
     int64_t ts_liquidation
     int64_t quote_until      # ns: bid and ask hold through this moment, unless ended before; 0 = never quoted, or ended
     int64_t quotes           # so far
+    int32_t broken           # bits of Stream: it was interrupted and has not spoken since
+    int32_t last_side        # aggressor of the last trade
+    double spreads[16]       # of the latest quotes, in the place of their number
     double good              # the door: last accepted price of any kind
     double suspect           # the door: an implausible price that waits for company
     int32_t suspects
     int32_t gates            # one bit (1 << Gate) a closed gate: no entries while any is closed
-    int32_t broken           # bits of Stream: it was interrupted and has not spoken since
-    int32_t last_side        # aggressor of the last trade
-    double spreads[16]       # of the latest quotes, in the place of their number
 
 cdef class Signal:
     cdef signal_t c

@@ -15,6 +15,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from liqcore.event cimport (SPREADS, STREAM_FUNDING, STREAM_INDEX, STREAM_LIQUIDATION, STREAM_MARK, STREAM_OPEN_INTEREST, STREAM_QUOTE,
                             STREAM_TRADE, event_t, market_t)
+from liqcore.instrument cimport SCALE, instrument_t, ticks_of
 
 cdef enum:
     QUOTE_AGE_NS = 10000000000       # unless configured: venues repeat an unchanged quote every 3 s, or a quiet contract has none to repeat
@@ -55,6 +56,32 @@ cdef inline bint contradicts(const market_t* m, double price, double tick) noexc
     """A trade at this price, outside of bid and ask, says that the quote is not the market's any more."""
     cdef int64_t count, total = usual_spread(m, tick, &count)
     return <int64_t> rint((price - m.ask if price > m.ask else m.bid - price) / tick) * count > total
+
+
+cdef inline int64_t last_ticks(const market_t* m, const instrument_t* i) noexcept nogil:
+    """The last trade; 0 = none."""
+    return ticks_of(i, m.last) if m.last > 0.0 else 0
+
+
+cdef inline int64_t touch(const market_t* m, const instrument_t* i, int side, int64_t now) noexcept nogil:
+    """Ticks at which a buyer (side 1) or seller (-1) would take now; 0 = no live quote."""
+    if not quote_alive(m, now):
+        return 0
+    return ticks_of(i, m.ask if side > 0 else m.bid)
+
+
+cdef inline int64_t moved_last(const market_t* m, const instrument_t* i, int side, int64_t share) noexcept nogil:
+    """Where no quote holds: the last trade, moved by the half-spread against a buyer or seller; 0 = there was none. share: the half-spread in parts
+    of SCALE of the price; -1 = half of the usual spread of the latest quotes, and where there never was one, a tick."""
+    cdef int64_t last = last_ticks(m, i), count, half = 1
+    if last <= 0:
+        return 0
+    if share >= 0:
+        half = (last * share + SCALE - 1) // SCALE
+    elif m.quotes > 0:
+        half = usual_spread(m, i.tick, &count)
+        half = (half + 2 * count - 1) // (2 * count)
+    return max(last + side * half, <int64_t> 1)
 
 
 cdef inline void market_trade(market_t* m, const event_t* e, double tick) noexcept nogil:
