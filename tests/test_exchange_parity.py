@@ -25,7 +25,7 @@ def fills(engine: lc.Engine) -> list[tuple]:
     records = engine.audit.drain()
     found = records[records["kind"] == int(AuditKind.AUDIT_FILL)]
     leaving = {int(Role.ROLE_STOP): "out", int(Role.ROLE_CLOSE): "out"}
-    return [(int(r["ts"]), int(r["id"]) >> 12, leaving.get(int(r["id"]) & 15, int(r["id"]) & 15), *(round(float(x), 9) for x in r["x"][:2]), bool(int(r["x"][3]) & 1)) for r in found]
+    return [(int(r["ts"]), int(r["id"]) >> 12, leaving.get(int(r["id"]) & 15, int(r["id"]) & 15), *(round(float(x), 9) for x in r["x"][:2]), bool(r["x"][3])) for r in found]
 
 
 @pytest.mark.parametrize(("model", "taker"), [("through", "next"), ("queue", "walk")])
