@@ -214,7 +214,7 @@ def test_takers_never_fill_better_than_the_market_was(walk):
                 best = max(low for low, _ in seen) if side < 0 else min(high for _, high in seen)
                 assert flags == 0 and (price - best) * side >= 0, (seed, price, seen)
             count[int(r["x"][7]), side, flags] += 1
-    assert len(count) == 12 and min(count.values()) > 1, count
+    assert len(count) == 12 and min(n for (_, _, flags), n in count.items() if not flags) > 3, count
 
 
 # ---- by hand: the entry of either side rests at 2496.25, 0.40 (as for a long) ----
