@@ -41,6 +41,7 @@ LIMITS = BIG | {"orders_per_signal_max": 4}
 def draw(seed: int, **how):
     """As test_simulate draws it, but for trails on profit, which the kernel does not know (a sweep of such a policy walks)."""
     g, instrument, events = test_simulate.draw(seed, **how)
+    events = [event for event in events if event[1] != "feed"]      # a kernel's signals are of a feed that is whole
     return (replace(g, basis="price", trail=g.trail / 150) if g.basis == "profit" else g), instrument, events
 
 
