@@ -27,7 +27,8 @@ from liqshell.config import Config, loads
 from liqshell.pipeline import settings
 from liqshell.report.overfit import deflated_sharpe
 from liqshell.report.robust import controls
-from liqshell.report.study import outcome_of, trades_of
+from liqshell.report.statistics import spaced_mean
+from liqshell.report.study import trades_of
 
 from martingales.market import QUOTES, history, path
 
@@ -141,7 +142,7 @@ def judge(case: Case, policy: str) -> Verdict:
     values = settings(config, where.instruments)
     audit = variants.trade(values, where)
     found = trades_of(audit, where.multipliers)
-    real = {"mean": outcome_of(audit, where.multipliers)["mean_bps"], "n": len(found["net"])}
+    real = spaced_mean(found["return_bps"], found["closed_ns"], round(max(found["held_s"], default=0.0) * 1e9))      # as report.results.per_trade
     told, runs = verdict_of(real, values, where, config, bool(case.planted))
     days = daily_returns(audit, where, config.paper.equity)
     return Verdict(case, policy, found["return_bps"], bool(told["edge"]), "No edge" not in told["verdict"] and real["mean"] is not None,
