@@ -277,15 +277,13 @@ cdef class Matcher:
                     price = moved_last(m, &self.inst[n], r.o.side, self.half_spread)
                     if quote_alive(m, now):
                         r.o.wait = m.quote_until + 1
-                    elif price == 0:
-                        r.o.wait = now + max(self.print_wait_ns, <int64_t> 1)
-                    elif r.cap and (price - r.cap) * r.o.side > 0:
+                    elif price and r.cap and (price - r.cap) * r.o.side > 0:
                         self.host.on_capped(self.met_slot[k], now)
-                    else:
+                    elif price:
                         self.fill(self.met_slot[k], price, NEVER, False, now)
-                if r.o.id == self.met_id[k] and r.o.live and r.o.taking:
-                    # what is left although a price was there, because the host had no more to execute, waits for the next one
-                    r.o.wait = max(r.o.wait, now + 1) if r.o.wait > now else now + max(self.print_wait_ns, <int64_t> 1)
+                    if r.o.id == self.met_id[k] and r.o.wait <= now:      # what the host did not execute waits anew
+                        r.o.wait = now + max(self.print_wait_ns, <int64_t> 1)
+                if r.o.id == self.met_id[k]:
                     self.wait_next = min(self.wait_next, r.o.wait)
         return 0
 
@@ -449,7 +447,7 @@ cdef class Matcher:
         """(last, mark, index); what is not known is the last trade, else the middle of the quote, else 0."""
         cdef const market_t* m = &self.markets[instrument]
         cdef double last = m.last if m.last > 0.0 or not quote_alive(m, self.now) else (m.bid + m.ask) / 2.0
-        cdef double mark = m.mark if mark_alive(m, self.now) or m.last == 0.0 and m.mark > 0.0 else last
+        cdef double mark = m.mark if mark_alive(m, self.now) or m.ts_mark > 0 and m.ts_mark >= m.ts_trade else last
         return last, mark, m.index if m.index > 0.0 else mark
 
     def rate(self, int instrument) -> float:

@@ -493,7 +493,7 @@ cdef class SimVenue:
                 side = 1 if b.position > 0 else -1
                 b.funding_at = now + self.funding_ns
                 e = self.put(n, FUNDING, now, n, now)
-                e.price = m.mark if mark_alive(m, now) or m.last == 0.0 else m.last
+                e.price = m.mark if mark_alive(m, now) or m.ts_mark >= m.ts_trade else m.last
                 if e.price == 0.0:          # neither a mark nor a trade was ever seen
                     e.price = m.bid if side > 0 else m.ask
                 e.qty = qty_of(i, b.position * side)

@@ -41,7 +41,8 @@ LIMITS = BIG | {"orders_per_signal_max": 4}
 def draw(seed: int, **how):
     """As test_simulate draws it, but for trails on profit, which the kernel does not know (a sweep of such a policy walks)."""
     g, instrument, events = test_simulate.draw(seed, **how)
-    events = [event for event in events if event[1] != "feed"]      # a kernel's signals are of a feed that is whole
+    if any(event[1] == "feed" for event in events):
+        g = replace(g, exit_phase=0)        # with feed marks, the kernel's signals end with the tape
     return (replace(g, basis="price", trail=g.trail / 150) if g.basis == "profit" else g), instrument, events
 
 
@@ -53,12 +54,14 @@ def bracket_options(g) -> dict:
 
 def venue_options(g) -> dict:
     return {"fills": g.fills, "maker_fee": g.maker_fee, "taker_fee": g.taker_fee, "order_latency_s": g.order_latency / S,
-            "ack_latency_s": g.ack_latency / S}
+            "ack_latency_s": g.ack_latency / S, "print_wait_s": g.print_wait / S, "quote_age_s": g.quote_age / S,
+            "half_spread": None if g.half_spread is None else float(g.half_spread)}
 
 
-def stepped(instruments, events, policy, config, *, end: int, limits: dict, **venue) -> tuple[np.ndarray, lc.Paper]:
+def stepped(instruments, events, policy, config, *, end: int, limits: dict, quote_age_s: float,
+            **venue) -> tuple[np.ndarray, lc.Paper]:
     """The audit stream of Paper.run, and the machine as it was left."""
-    engine = lc.Engine(instruments, config, policy, lc.Risk(**limits), equity=1e6, audit_capacity=1 << 17)
+    engine = lc.Engine(instruments, config, policy, lc.Risk(**limits), equity=1e6, audit_capacity=1 << 17, quote_age_s=quote_age_s)
     desk = lc.Paper(engine, lc.SimVenue(engine.instruments, **venue))
     desk.run(events)
     desk.advance(end)
@@ -84,7 +87,8 @@ def agree(g, instrument, events, *, end: int, config=None, reference=None, limit
     policy = Answer(**bracket_options(g) | ({} if reference is None else {"reference": reference}))
     records, desk = stepped([instrument], events, policy, config, end=end, limits=limits, **venue_options(g))
     tape = lc.Tape.of([instrument], events)
-    signals, places = signals_of(tape, 0, config, event_age_max_s=limits["event_age_max_s"], end=end)
+    marks = (events["kind"] == lc.Kind.FEED).any()
+    signals, places = signals_of(tape, 0, config, **({} if marks else {"event_age_max_s": limits["event_age_max_s"], "end": end}))
     grid, sides = Grid.of([bracket_options(g)]), fade(signals)
     options = {"places": places, "end": end, "reference": None if reference is None else np.full(len(signals), reference)} | venue_options(g) | free
     trades = trades_of(tape, 0, signals, sides, grid, **options)
@@ -178,7 +182,7 @@ def hard(seed: int):
         mid = max(50, mid + round(mid * rng.gauss(0.0, step) * (20 if rng.random() < 0.01 else 1)))
         what = rng.random()
         if what < 0.5 or what < 0.9 and not quotes:
-            events.append((ts, "trade", max(40, mid + rng.choice([0, 0, 0, 1, -1, 5, -5])), rng.choice([1, 1, 2] if thin else [1, 1000, 10 ** 6]), 1))
+            events.append((ts, "trade", max(40, mid + rng.choice([0, 0, 0, 1, -1, 5, -5])), rng.choice([1, 1, 2] if thin else [1, 1000, 10 ** 6]), rng.choice([1, -1])))
         elif what < 0.9:
             events.append((ts, "quote", max(40, mid - rng.randrange(1, 4)), mid + rng.randrange(1, 4), 1, 1))
         else:
