@@ -284,6 +284,7 @@ ctypedef struct market_t:    # what is known of the market of one instrument, in
     int64_t ts_open_interest
     int64_t ts_liquidation
     int64_t quote_until      # ns: bid and ask hold through this moment, unless ended before; 0 = never quoted, or ended
+    int64_t quote_doubt      # ns: contradicted by a trade, which a quote may yet follow until this moment; 0 = it is not
     int64_t quotes           # so far
     int32_t broken           # bits of Stream: it was interrupted and has not spoken since
     int32_t last_side        # aggressor of the last trade

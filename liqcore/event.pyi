@@ -30,6 +30,15 @@ class Kind(IntEnum):
     FUNDING = 10
     VERDICT = 11
 
+class Stream(IntEnum):
+    STREAM_LIQUIDATION = 1
+    STREAM_TRADE = 2
+    STREAM_QUOTE = 4
+    STREAM_MARK = 8
+    STREAM_INDEX = 16
+    STREAM_FUNDING = 32
+    STREAM_OPEN_INTEREST = 64
+
 class Judgment(IntEnum):
     JUDGE_CONFIRM = 1
     JUDGE_VETO = 2

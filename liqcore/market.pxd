@@ -5,7 +5,8 @@ hold until their connection is interrupted or they are too old. A quote ends
 
 - when it is older than the `quote_age_ns` of whoever keeps the market,
 - when its connection is down or has dropped something (FEED),
-- when a trade contradicts it: the trade lies beyond bid or ask by more than the mean spread of the last 16 quotes.
+- when a trade contradicts it: the trade lies beyond bid or ask by more than the mean spread of the last 16 quotes. For a second this is only a
+  doubt, as in a flush trades are often heard of before the quote that follows them: nothing is filled or judged by it, but entries are not refused.
 
 The next quote holds again. Who trades, sizes or judges by a price asks here: engine, risk, guard, simulated and emulated venue, walk and sweep.
 """
@@ -19,6 +20,7 @@ from liqcore.instrument cimport SCALE, instrument_t, ticks_of
 
 cdef enum:
     QUOTE_AGE_NS = 10000000000       # unless configured: venues repeat an unchanged quote every 3 s, or a quiet contract has none to repeat
+    QUOTE_DOUBT_NS = 1000000000      # so long a quote may follow a trade that contradicts the one before
     STATE_AGE_NS = 60000000000       # of a mark or an index: venues state it every second, at the latest every ten
 
 
@@ -29,11 +31,21 @@ cdef inline bint quote_alive(const market_t* m, int64_t now) noexcept nogil:
 
 cdef inline bint quote_ended(const market_t* m, int64_t now) noexcept nogil:
     """There have been quotes, and the last one no longer holds. Where there has never been one, trades are all that is known."""
-    return m.quotes > 0 and now > m.quote_until
+    return m.quotes > 0 and now > m.quote_until and now > m.quote_doubt
 
 
 cdef inline bint mark_alive(const market_t* m, int64_t now) noexcept nogil:
     return m.ts_mark > 0 and not m.broken & STREAM_MARK and now - m.ts_mark <= <int64_t> STATE_AGE_NS
+
+
+cdef inline bint last_holds(const market_t* m) noexcept nogil:
+    """The last trade is the latest there was, as far as its connection can say. How old it may be its reader knows: quiet contracts trade seldom."""
+    return m.last > 0.0 and not m.broken & STREAM_TRADE
+
+
+cdef inline double known_price(const market_t* m, int64_t now) noexcept nogil:
+    """What orders are measured by: the last trade, where its connection was interrupted since then the mark; 0 = neither holds."""
+    return m.last if last_holds(m) else m.mark if mark_alive(m, now) else 0.0
 
 
 cdef inline int32_t ticker_states(const event_t* e) noexcept nogil:
@@ -89,8 +101,9 @@ cdef inline void market_trade(market_t* m, const event_t* e, double tick) noexce
     m.last_side = e.side
     m.ts_trade = e.ts_recv
     m.broken &= ~STREAM_TRADE
-    if m.quote_until and (e.price > m.ask or e.price < m.bid) and contradicts(m, e.price, tick):
+    if e.ts_recv <= m.quote_until and (e.price > m.ask or e.price < m.bid) and contradicts(m, e.price, tick):
         m.quote_until = 0
+        m.quote_doubt = e.ts_recv + QUOTE_DOUBT_NS
 
 
 cdef inline void market_quote(market_t* m, const event_t* e, int64_t age_ns) noexcept nogil:
@@ -100,6 +113,7 @@ cdef inline void market_quote(market_t* m, const event_t* e, int64_t age_ns) noe
     m.ask_qty = e.aux_qty
     m.ts_quote = e.ts_recv
     m.quote_until = e.ts_recv + age_ns
+    m.quote_doubt = 0
     m.spreads[m.quotes & (SPREADS - 1)] = e.aux_price - e.price
     m.quotes += 1
     m.broken &= ~STREAM_QUOTE
@@ -133,4 +147,4 @@ cdef inline void market_broken(market_t* m, uint8_t streams) noexcept nogil:
     """A connection was lost, or dropped something: these Streams (0 = all) say nothing until they speak again."""
     m.broken |= streams if streams else 0xFF
     if streams == 0 or streams & STREAM_QUOTE:
-        m.quote_until = 0
+        m.quote_until = m.quote_doubt = 0

@@ -17,6 +17,7 @@ FANOUT = 1 << FANOUT_BITS
 NOWHERE = -1                     # a level that no price reaches from above
 BEYOND = (1 << 31) - 1           # and one that none reaches from below
 SPREADS = 16                     # quotes whose spread is remembered
+QUOTE_DOUBT_NS = 1_000_000_000
 
 
 class Columns(NamedTuple):
@@ -131,12 +132,12 @@ def extreme(price, low, high, offsets, start, stop, side):
 
 @compiled
 def outside(m, row, stop, below, above):
-    """Whether a trade of the rows [row, stop) is at or below `below`, or at or above `above`."""
+    """First trade of the rows [row, stop) at or below `below`, or at or above `above`; stop = none."""
     end = min(stop, (row | (FANOUT - 1)) + 1)
     row = first_outside(m.price, m.price, row, end, below, above)
     if row < end or end == stop:
-        return row < end
-    return passage(m.price, m.price, m.low, m.high, m.offsets, end, below, above) < stop
+        return row
+    return min(passage(m.price, m.price, m.low, m.high, m.offsets, end, below, above), stop)
 
 
 @compiled
@@ -155,12 +156,31 @@ def quote_alive(m, g, trade, quote, now, place):
     row = quote - 1
     if row < 0 or now - m.quote_ts[row] > g.quote_age or (len(m.gap_ts) and interrupted(m, quote, now, place)):
         return False
+    return contradiction(m, trade, quote) == trade
+
+
+@compiled
+def contradiction(m, trade, quote):
+    """The first of `trade` trades that contradicts the last of `quote` quotes; `trade` = none."""
+    row = quote - 1
     first, bid, ask = m.before[row], m.bid[row], m.ask[row]
-    if first >= trade or not outside(m, first, trade, bid - 1, ask + 1):
-        return True
+    if first >= trade or outside(m, first, trade, bid - 1, ask + 1) == trade:
+        return trade
     total, count = usual_spread(m, quote)
     beyond = total // count + 1
-    return not outside(m, first, trade, bid - beyond, ask + beyond)
+    return outside(m, first, trade, bid - beyond, ask + beyond)
+
+
+@compiled
+def quote_ended(m, g, trade, quote, now, place):
+    """Whether there were quotes and the last one no longer holds: the rule of market.pxd for entries, which lets pass for a second what only a trade
+    contradicts."""
+    if quote == 0 or quote_alive(m, g, trade, quote, now, place):
+        return False
+    if len(m.gap_ts) and interrupted(m, quote, now, place):
+        return True
+    row = contradiction(m, trade, quote)
+    return row == trade or m.ts[row] - m.quote_ts[quote - 1] > g.quote_age or now - m.ts[row] > QUOTE_DOUBT_NS
 
 
 @compiled
@@ -188,6 +208,6 @@ def moved_last(m, g, s, side):
 
 @compiled
 def ended_at(m, g, trades, quotes, ts, timed, out):
-    """For each moment, whether there were quotes and the last one no longer held."""
+    """quote_ended at each of some moments."""
     for n in range(len(ts)):
-        out[n] = quotes[n] > 0 and not quote_alive(m, g, trades[n], quotes[n], ts[n], 0 if timed[n] else trades[n] + 1)
+        out[n] = quote_ended(m, g, trades[n], quotes[n], ts[n], 0 if timed[n] else trades[n] + 1)

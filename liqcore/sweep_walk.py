@@ -21,7 +21,7 @@ from liqcore.sweep_columns import (
     extreme,
     first_outside,
     passage,
-    quote_alive,
+    quote_ended,
     rows_before,
 )
 from liqcore.sweep_state import (
@@ -222,7 +222,7 @@ def _hear(m, g, p, s, o, asked, e):
         _pass_to(m, s, s.now)
         if s.trade > s.opened_at:
             last_seen = s.last
-        ended = s.quote > 0 and not quote_alive(m, g, s.trade, s.quote, s.now, 0)
+        ended = quote_ended(m, g, s.trade, s.quote, s.now, 0)
         entry, lots = entry_price(p, s.side, last_seen), o[ENTRY].qty
         if forbidden(g, lots, entry, s.last, notional_of(g, lots, entry), ended, s.now - m.ts[s.trade - 1] > g.data_age_max):
             s.requotes = 9

@@ -61,7 +61,7 @@ SHELL = (
     "config",
     "wire venues record state tables",
     "dispatch",
-    "recording sink rules keys",
+    "recording sink rules keys marks",
     "source",
     "gateway journal trials blocking",
     "rescue limits",

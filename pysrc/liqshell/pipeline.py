@@ -19,6 +19,7 @@ from liqcore.registry import make_detector
 from liqshell.config import Config
 from liqshell.toml import SCALE
 from liqshell.errors import ConfigError, DataError
+from liqshell.marks import Concern, concerns_of
 from liqshell.policies import RULES
 from liqshell.rules import digest_of, is_file, make_policy
 from liqshell.sections import PaperConfig
@@ -218,9 +219,15 @@ class Pipeline:
         """What the general parser was given, over all venues."""
         return sum((source.counters for source in self.sources.values()), Counter())
 
-    def feed(self, state: lc.FeedState, ts_event: int, ts_recv: int, venue: str = "") -> None:
-        """A venue's feed came up, went down or is known to have a gap; '' = the only one. ts_event: last good data, ns."""
-        source_named(self.sources, venue, "feed").feed(state, ts_event, ts_recv)
+    def feed(self, state: lc.FeedState, ts_event: int, ts_recv: int, venue: str = "", concerns: Sequence[Concern] | None = None) -> None:
+        """A venue's feed came up, went down or is known to have a gap; '' = the only one. ts_event: last good data, ns. concerns: the contracts and
+        streams that it is about, None = all of the venue."""
+        source_named(self.sources, venue, "feed").feed(state, ts_event, ts_recv, concerns)
+
+    def mark(self, mark: dict[str, Any], ts_recv: int) -> None:
+        """The same from a recording."""
+        source = source_named(self.sources, mark.get("venue", ""), "feed")
+        source.feed(lc.FeedState(mark["state"]), mark["ts_event"], ts_recv, concerns_of(mark, source.instruments, source.symbols, source.first))
 
     def frame(self, raw: bytes, ts_recv: int, venue: str = "", polled: bool = False) -> None:
         """Any frame, as the listener would treat it; polled: it is the answer to a REST request."""

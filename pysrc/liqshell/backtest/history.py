@@ -16,6 +16,7 @@ from liqcore.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS
 from liqshell import journal
 from liqshell.config import Config
 from liqshell.errors import DataError
+from liqshell.marks import outages
 from liqshell.parity import read_events
 from liqshell.report.coverage import union
 from liqshell.report.run import COMPLETENESS
@@ -70,8 +71,8 @@ class History:
         marks = self.rare(lc.Kind.FEED)
         tape = self.tape.between(start_ns, end_ns)
         before = marks[marks["ts_recv"] < start_ns]
-        down = [own[-1:] for n in range(-1, len(self.instruments)) if len(own := before[before["instrument"] == n])
-                and own["code"][-1] == int(lc.FeedState.FEED_DOWN)]
+        down = [own[-1:] for n in range(-1, len(self.instruments)) for streams in np.unique(before["flags"])
+                if len(own := before[(before["instrument"] == n) & (before["flags"] == streams)]) and own["code"][-1] == int(lc.FeedState.FEED_DOWN)]
         if down:
             events = np.concatenate(down)
             events["ts_recv"] = start_ns
@@ -336,18 +337,8 @@ def _silences(history: History, n: int) -> list[tuple[int, int]]:
 
 def _gaps(marks: np.ndarray, history: History) -> list[tuple[int, int]]:
     """Spans in which data is known to be missing."""
-    out: list[tuple[int, int]] = []
-    down = 0
-    for ts_event, ts, code in zip(marks["ts_event"].tolist(), marks["ts_recv"].tolist(), marks["code"].tolist(), strict=True):
-        begun = max(history.start_ns, ts_event)
-        if code == lc.FeedState.FEED_DOWN:
-            down = down or begun
-        elif code == lc.FeedState.FEED_GAP:
-            out.append((begun, ts))
-        elif down:
-            out.append((down, ts))
-            down = 0
-    return out + ([(down, history.end_ns)] if down else [])
+    columns = (np.maximum(marks["ts_event"], history.start_ns), marks["ts_recv"], marks["code"], marks["flags"])
+    return outages(zip(*(column.tolist() for column in columns), strict=True), history.end_ns)
 
 
 def _iso(ts: int) -> str:

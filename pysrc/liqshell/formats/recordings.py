@@ -8,7 +8,7 @@ of it decides as live did. Nothing is changed in it. Of other recordings rows ar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,10 @@ from liqshell.formats.reading import CENSORED, FULL, Options, Reading
 from liqshell.formats.validate import Block
 from liqshell.record import END, FEED, GAP, META, REPORT, REST
 from liqshell.recording import Record
-from liqshell.formats.venue_frames import VenueFrames
+from liqshell.formats.venue_frames import VenueFrames, words
+from liqshell.marks import Concern, concerns_of
 from liqshell.venues.adapters import adapter_of
-from liqshell.venues.bybit import VENUE, FrameKind, PublicDecoder
+from liqshell.venues.bybit import VENUE, PublicDecoder
 
 BLOCK_EVENTS = 1 << 16
 FRAME_EVENTS_MAX = 4096
@@ -176,8 +177,7 @@ class Recordings(Reading):
             return 0
         found = decoder.decode(record.frame, ts, self._out[at:])
         if not isinstance(found, int):
-            if found.kind not in (FrameKind.EVENTS, FrameKind.ACK, FrameKind.PONG):
-                self.counts[f"frame {found.kind.name.lower()}" + (f": {found.reason}" if found.reason else "")] += 1
+            self.counts.update(words(found))
             found = len(found.events)
         if not found:
             return 0
@@ -191,7 +191,7 @@ class Recordings(Reading):
         """The same, of a venue of a run, or of another venue than Bybit."""
         found, told = venue.decode(record.frame, ts, self._out[at:])
         if told is not None:
-            self.counts.update(venue.words(told))
+            self.counts.update(words(told))
         if not found:
             return 0
         if self._kinds[at] == LIQUIDATION:
@@ -202,7 +202,7 @@ class Recordings(Reading):
         if venue.gap_ns and before and ts - before > venue.gap_ns:
             marks = len(venue.marked)
             self._out[at + marks:at + marks + found] = self._out[at:at + found].copy()
-            return found + self._mark(at, FEED_GAP, before, ts, venue.marked)
+            return found + self._mark(at, FEED_GAP, before, ts, [(n, 0) for n in venue.marked])
         return found
 
     def _venue(self, record: Record) -> VenueFrames:
@@ -266,21 +266,20 @@ class Recordings(Reading):
             state, ts = lc.FeedState(found["state"]), int(found.get("ts_event", record.ts_recv))
         except (KeyError, ValueError, TypeError):
             raise DataError(str(self.path), f"feed mark {record.frame[:60]!r}", '{"state": 1, 2 or 3}') from None
-        marked: tuple[int, ...] = (-1,)
+        own = self._venues.get(found.get("venue", ""))
+        marked: tuple[Concern, ...] = ((-1, 0),)
+        if own is not None:
+            marked = concerns_of(found, own.marked, own.decoder.symbols, own.decoder.first)
         for name, venue in self._venues.items():
-            if found.get("venue", name) != name:
-                continue
-            if state == lc.FeedState.FEED_DOWN:     # as live: a new connection begins with whole values
-                venue.decoder.forget()
+            if state == lc.FeedState.FEED_DOWN and found.get("venue", name) == name:     # as live: a new connection begins with whole values
+                venue.forget(marked)
                 venue.frame_last = 0
-            if found.get("venue"):
-                marked = venue.marked
         return self._mark(at, state, ts, record.ts_recv, marked)
 
-    def _mark(self, at: int, state: int, ts_event: int, ts_recv: int, marked: tuple[int, ...] = (-1,)) -> int:
+    def _mark(self, at: int, state: int, ts_event: int, ts_recv: int, marked: Sequence[Concern] = ((-1, 0),)) -> int:
         self._last = max(self._last, ts_recv)       # as the sink: a mark never lies before what was seen
-        for n, instrument in enumerate(marked, at):
-            self._out[n] = (ts_event, self._last, 0.0, 0.0, 0.0, 0.0, 0, instrument, FEED_KIND, 0, 0, int(state))
+        for n, (instrument, streams) in enumerate(marked, at):
+            self._out[n] = (ts_event, self._last, 0.0, 0.0, 0.0, 0.0, 0, instrument, FEED_KIND, 0, streams, int(state))
         return len(marked)
 
     def _note_sent(self, frame: bytes, ts_event: int) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from liqcore.event import EVENT_DTYPE
+from liqshell.marks import Concern
 from liqshell.venues.adapter import Adapter
 from liqshell.venues.frames import Frame, FrameKind
 
@@ -33,6 +34,11 @@ class VenueFrames:
         self._places: np.ndarray = np.zeros(0, np.int32)
         self._pattern, self._named, self._strange = re.compile(adapter.symbol), NAMED.get(adapter.venue), set[str]()
 
+    def forget(self, marked: Sequence[Concern]) -> None:
+        """What tickers have said of these contracts: a connection was lost."""
+        lost = [n for n, _ in marked]
+        self.decoder.forget(None if -1 in lost else lost)
+
     def decode(self, frame: bytes, ts_recv: int, out: np.ndarray) -> tuple[int, Frame | None]:
         """Events of a frame into out (their number), and what the frame was where it took the general way."""
         if self._place is not None:
@@ -43,13 +49,6 @@ class VenueFrames:
         if count and self._place is not None:
             out["instrument"][:count] = self._places[out["instrument"][:count]]
         return count, told
-
-    def words(self, told: Frame) -> dict[str, int]:
-        """What a frame was, for counters: nothing for what is as it should be."""
-        out = {f"row of no use: {reason}": count for reason, count in told.dropped.items()}
-        if told.kind not in (FrameKind.EVENTS, FrameKind.ACK, FrameKind.PONG) and not told.dropped:
-            out[f"frame {told.kind.name.lower()}" + (f": {told.reason}" if told.reason else "")] = 1
-        return out
 
     def _meet(self, frame: bytes) -> None:
         known = self.decoder.symbols
@@ -70,3 +69,11 @@ class VenueFrames:
         symbols = tuple(dict.fromkeys(raw.decode() for raw in self._named.findall(frame))) if self._named else ()
         trial = self.adapter.decoder(tuple(name for name in symbols if self._pattern.fullmatch(name)))
         return trial.scan.decode(frame, 0, np.zeros(FRAME_EVENTS_MAX, EVENT_DTYPE)) > 0 or bool(trial.read(frame, 0).events)
+
+
+def words(told: Frame) -> dict[str, int]:
+    """What a frame was, for counters: nothing for what is as it should be."""
+    out = {f"row of no use: {reason}": count for reason, count in told.dropped.items()}
+    if told.kind not in (FrameKind.EVENTS, FrameKind.ACK, FrameKind.PONG) and not told.dropped:
+        out[f"frame {told.kind.name.lower()}" + (f": {told.reason}" if told.reason else "")] = 1
+    return out

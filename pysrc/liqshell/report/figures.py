@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from liqcore import Control, Phase, Reason, Role
+from liqcore.event import Stream
 
 from liqshell.report import breakdown, expected, origin, robust
 from liqshell.report.coverage import covered_hours, rate, share
@@ -143,8 +144,9 @@ def feed_health(run: Run, ledger: Ledger) -> dict[str, Any]:
             "frames": counters.get("frames"), "events": counters.get("events"), "reconnects": counters.get("reconnects"),
             "refused": refused,
             "decode": counters.get("decode"), "record": counters.get("record"),
-            "incidents": [{"ts": ts, "instrument": run.symbols[n] if n >= 0 else "all", "state": FEEDS.get(s, str(s)), "missed_s": missed}
-                          for ts, n, s, missed in ledger.feed],
+            "incidents": [{"ts": ts, "instrument": run.symbols[n] if n >= 0 else "all", "state": FEEDS.get(s, str(s)), "missed_s": missed,
+                           "streams": [bit.name.removeprefix("STREAM_").lower() for bit in Stream if streams & bit] or ["all"]}
+                          for ts, n, s, missed, streams in ledger.feed],
             "alarms": [{"ts": ts, "instrument": run.symbols[n] if n >= 0 else "all", "what": ALARMS.get(a, str(a)), "value": v,
                         "limit": limit}
                        for ts, n, a, v, limit in ledger.alarms],

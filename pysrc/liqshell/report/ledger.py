@@ -10,6 +10,7 @@ import numpy as np
 
 from liqcore import AuditKind, Control, FeedState, OrderStatus, Phase, Reason, Role
 from liqcore.audit import whose
+from liqcore.event import Stream
 
 from liqshell.report.run import Run
 from liqshell.report.stories import LARGE_DTYPE, ORDER_MARKET, Bracket, Cascade, Fill, Ledger, Order, Trade
@@ -218,8 +219,9 @@ class _Reader:
                 b.closed.funding += x[2]
 
     def feed(self, ts, id_, n, reason, phase, side, x):
-        self.ledger.feed.append((ts, n, phase, x[0]))
-        if phase != FeedState.FEED_UP:
+        streams = int(x[2])
+        self.ledger.feed.append((ts, n, phase, x[0], streams))
+        if phase != FeedState.FEED_UP and (not streams or streams & Stream.STREAM_LIQUIDATION):
             for c in self.current.values():
                 if n in (-1, c.instrument) and not c.ended:
                     c.ended, c.interrupted = ts, True

@@ -93,7 +93,7 @@ def feed(s: dict[str, Any]) -> str:
     if f["held_back"]:
         body += "<h3>Entries held back</h3>" + table(("", ">of the run"), [
             (esc(gate), f"{seconds(s_held)}, {percent(s_held / max(1e-9, s['duration_s']), 1)}") for gate, s_held in f["held_back"].items()])
-    events: list[tuple[str, ...]] = [(when(i["ts"]), esc(i["instrument"]), "feed " + esc(i["state"]),
+    events: list[tuple[str, ...]] = [(when(i["ts"]), esc(i["instrument"]), "feed " + esc(f"{i['state']}: {', '.join(i['streams'])}"),
                                       f"{number(i['missed_s'], 1)} s missing" if i["state"] != "up" else "") for i in f["incidents"]]
     events += [(when(a["ts"]), esc(a["instrument"]), "ALARM: " + esc(a["what"]), f"value {a['value']:g}, limit {a['limit']:g}")
                for a in f["alarms"]]

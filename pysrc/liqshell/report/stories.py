@@ -174,7 +174,7 @@ class Ledger:
     alarms: list[tuple[int, int, int, float, float]] = field(default_factory=list)   # ts, instrument, Alarm, value, limit
     limits: list[tuple[int, int, int, float, float]] = field(default_factory=list)   # ts, Control, Reason, value, limit
     gates: list[tuple[int, int, int, int]] = field(default_factory=list)             # ts, instrument, PAUSE or READY, Gate
-    feed: list[tuple[int, int, int, float]] = field(default_factory=list)            # ts, instrument, FeedState, seconds missed
+    feed: list[tuple[int, int, int, float, int]] = field(default_factory=list)       # ts, instrument, FeedState, seconds missed, Stream bits
     equity_start: float = 0.0
     marks: dict[int, tuple[int, float]] = field(default_factory=dict)   # instrument -> (ts, last market price that the audit mentions)
 
