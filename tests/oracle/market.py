@@ -1,0 +1,94 @@
+"""What is known of the market of one instrument, and for how long it holds. Prices in ticks, times in ns."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+QUOTE, MARK, FUNDING, LIQUIDATION = 4, 8, 32, 1         # bits of streams
+UP, DOWN, GAP = 1, 2, 3                                 # of a feed
+REMEMBERED = 16                                         # quotes whose spread counts
+MARK_AGE = 60 * 10 ** 9
+
+
+def concerns(streams: int, one: int) -> bool:
+    """0 = all of them."""
+    return streams == 0 or bool(streams & one)
+
+
+class MarketOracle:
+    """half_spread: share of the price, or None: as measured."""
+
+    def __init__(self, quote_age: int, half_spread: Fraction | None = None):
+        self.quote_age, self.half_spread = quote_age, half_spread
+        self.last = self.bid = self.ask = self.bid_lots = self.ask_lots = 0
+        self.mark = self.rate = 0.0
+        self.spreads: list[int] = []
+        self.quote_until = self.mark_until = -1
+        self.ended_by = ""                              # the quote: '' = it holds, or was too old
+
+    # ---- what happens ----
+
+    def trade(self, ts: int, ticks: int, lots: int, aggressor: int) -> None:
+        self.last = ticks
+        beyond = max(ticks - self.ask, self.bid - ticks)
+        latest = self.spreads[-REMEMBERED:]
+        if latest and beyond > 0 and beyond > Fraction(sum(latest), len(latest)):
+            self.end("print", ts)
+
+    def quote(self, ts: int, bid: int, ask: int, bid_lots: int, ask_lots: int) -> None:
+        self.bid, self.ask, self.bid_lots, self.ask_lots = bid, ask, bid_lots, ask_lots
+        self.spreads.append(ask - bid)
+        self.quote_until, self.ended_by = ts + self.quote_age, ""
+
+    def ticker(self, ts: int, mark: float, rate: float, unstated: int = 0) -> None:
+        if self.states_mark(mark, unstated):
+            self.mark, self.mark_until = mark, ts + MARK_AGE
+        if not unstated & FUNDING:
+            self.rate = rate
+
+    @staticmethod
+    def states_mark(mark: float, unstated: int) -> bool:
+        return mark > 0 and not unstated & MARK
+
+    def feed(self, ts: int, state: int, streams: int, instrument: int = 0) -> None:
+        if state == UP:
+            return
+        if concerns(streams, QUOTE):
+            self.end("feed", ts)
+        if concerns(streams, MARK):
+            self.mark_until = -1
+
+    def end(self, why: str, ts: int) -> None:
+        if self.alive(ts):
+            self.ended_by = why
+        self.quote_until = -1
+
+    # ---- what holds ----
+
+    def alive(self, now: int) -> bool:
+        return now <= self.quote_until
+
+    def ended(self, now: int) -> bool:
+        return bool(self.spreads) and not self.alive(now)
+
+    def mark_alive(self, now: int) -> bool:
+        return now <= self.mark_until
+
+    @property
+    def half(self) -> int:
+        """Half of the spread, rounded up; where nothing is known of it, a tick."""
+        if self.half_spread is not None:
+            return -(-self.last * round(self.half_spread * 10 ** 8) // 10 ** 8)
+        latest = self.spreads[-REMEMBERED:]
+        return -(-sum(latest) // (2 * len(latest))) if latest else 1
+
+    def touch(self, side: int, now: int) -> int:
+        """What an order of this side meets; 0 = no live quote."""
+        return (self.ask if side > 0 else self.bid) if self.alive(now) else 0
+
+    def moved(self, side: int) -> int:
+        """The last trade, moved against an order of this side; 0 = there was none."""
+        return max(1, self.last + side * self.half) if self.last else 0
+
+    def estimate(self, side: int, now: int) -> int:
+        return self.touch(side, now) or self.moved(side)
