@@ -8,6 +8,7 @@ QUOTE, MARK, FUNDING, LIQUIDATION = 4, 8, 32, 1         # bits of streams
 UP, DOWN, GAP = 1, 2, 3                                 # of a feed
 REMEMBERED = 16                                         # quotes whose spread counts
 MARK_AGE = 60 * 10 ** 9
+DOUBT = 10 ** 9                                         # so long a quote may follow a trade that contradicts the one before
 
 
 def concerns(streams: int, one: int) -> bool:
@@ -23,26 +24,28 @@ class MarketOracle:
         self.last = self.bid = self.ask = self.bid_lots = self.ask_lots = 0
         self.mark = self.rate = 0.0
         self.spreads: list[int] = []
-        self.quote_until = self.mark_until = -1
+        self.quote_until = self.mark_until = self.doubt_until = self.last_at = self.mark_at = -1
         self.ended_by = ""                              # the quote: '' = it holds, or was too old
 
     # ---- what happens ----
 
     def trade(self, ts: int, ticks: int, lots: int, aggressor: int) -> None:
-        self.last = ticks
+        self.last, self.last_at = ticks, ts
         beyond = max(ticks - self.ask, self.bid - ticks)
         latest = self.spreads[-REMEMBERED:]
         if latest and beyond > 0 and beyond > Fraction(sum(latest), len(latest)):
+            if self.alive(ts):
+                self.doubt_until = ts + DOUBT           # perhaps a quote follows
             self.end("print", ts)
 
     def quote(self, ts: int, bid: int, ask: int, bid_lots: int, ask_lots: int) -> None:
         self.bid, self.ask, self.bid_lots, self.ask_lots = bid, ask, bid_lots, ask_lots
         self.spreads.append(ask - bid)
-        self.quote_until, self.ended_by = ts + self.quote_age, ""
+        self.quote_until, self.ended_by, self.doubt_until = ts + self.quote_age, "", -1
 
     def ticker(self, ts: int, mark: float, rate: float, unstated: int = 0) -> None:
         if self.states_mark(mark, unstated):
-            self.mark, self.mark_until = mark, ts + MARK_AGE
+            self.mark, self.mark_at, self.mark_until = mark, ts, ts + MARK_AGE
         if not unstated & FUNDING:
             self.rate = rate
 
@@ -55,6 +58,7 @@ class MarketOracle:
             return
         if concerns(streams, QUOTE):
             self.end("feed", ts)
+            self.doubt_until = -1
         if concerns(streams, MARK):
             self.mark_until = -1
 
@@ -70,6 +74,9 @@ class MarketOracle:
 
     def ended(self, now: int) -> bool:
         return bool(self.spreads) and not self.alive(now)
+
+    def forbids_entries(self, now: int) -> bool:
+        return self.ended(now) and now > self.doubt_until
 
     def mark_alive(self, now: int) -> bool:
         return now <= self.mark_until

@@ -88,9 +88,11 @@ class PaperOracle:
 
     def may_enter(self, ts):
         """Not against a quote that has ended. Where there never was one, trades are all there is."""
-        if self.market.ended(ts):
+        if self.market.forbids_entries(ts):
             self.venue.met["refused: " + (self.market.ended_by or "age")] += 1
-        return not self.market.ended(ts)
+        elif self.market.ended(ts):
+            self.venue.met["in doubt"] += 1
+        return not self.market.forbids_entries(ts)
 
     def enter(self, ts, side, sequence):
         g = self.g

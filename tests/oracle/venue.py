@@ -293,8 +293,9 @@ class VenueOracle:
         side = 1 if self.position > 0 else -1
         m = self.market
         known = self.instrument.price(m.last) if m.last else m.mark or self.instrument.price(m.bid if side > 0 else m.ask)
-        price = m.mark if m.mark_alive(ts) else known
-        self.met["funding at the " + ("mark" if m.mark_alive(ts) else "last trade" if m.last else "stale mark" if m.mark else "quote")] += 1
+        by_mark = m.mark_alive(ts) or m.mark and m.mark_at >= m.last_at
+        price = m.mark if by_mark else known
+        self.met["funding at the " + ("mark" if by_mark else "last trade" if m.last else "stale mark" if m.mark else "quote")] += 1
         qty = self.instrument.qty(abs(self.position))
         self.post(ts, ts, 0, "funding", self.bracket, 0, 0, {"price": price, "qty": qty, "rate": m.rate, "side": side,
                                                             "paid": price * qty * self.instrument.multiplier * m.rate * side})
