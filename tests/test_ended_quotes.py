@@ -286,7 +286,8 @@ def test_post_only_is_judged_by_the_last_trade_and_half_the_spread(side, last, r
 def test_a_requote_is_an_entry_and_needs_a_live_quote(side):
     floor = Floor(side, requotes=1)
     floor.liquidate()
-    floor.quote(2490.0, 2490.02)                        # refused on arrival
+    floor.quote(2490.0, 2490.02)
+    floor.wait(0.06)                                    # refused on arrival
     feed(floor, FeedState.FEED_GAP, int(Stream.STREAM_QUOTE))         # and the quote has ended by the time this is known
     floor.wait(1.0)
     assert len([r for r in floor.kinds(AuditKind.AUDIT_ORDER) if r["reason"] == Reason.END_POST_ONLY]) == 1
