@@ -116,7 +116,7 @@ cpdef enum FillReason:
 cpdef enum FillFlag:         # bits of event_t.flags of a FILL. A taker without FILL_PRINT and FILL_MOVED met a live quote
     FILL_MAKER = 1
     FILL_PRINT = 2           # no live quote: at the first later trade of an aggressor of the order's own side
-    FILL_MOVED = 4           # no live quote and no such trade in time: at the last trade, moved by the half-spread against the order
+    FILL_MOVED = 4           # no live quote and no such trade in time: at the last trade, moved by the spread against the order
 
 cpdef enum Role:             # the low 4 bits of an order id: what the order is for
     ROLE_ENTRY = 1

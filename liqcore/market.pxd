@@ -83,17 +83,23 @@ cdef inline int64_t touch(const market_t* m, const instrument_t* i, int side, in
 
 
 cdef inline int64_t moved_last(const market_t* m, const instrument_t* i, int side, int64_t share) noexcept nogil:
-    """Where no quote holds: the last trade, moved by the half-spread against a buyer or seller; 0 = there was none. share: the half-spread in parts
-    of SCALE of the price; -1 = half of the usual spread of the latest quotes, and where there never was one, a tick."""
+    """Where no quote holds: what a buyer or seller would meet by the last trade, moved against the order; 0 = there was none.
+
+    The last trade lies half a spread from the middle, on the side of its aggressor; a taker of the other side meets the market half a spread beyond
+    the middle. So it is moved by the whole spread where its aggressor was of the other side. Where he was of the order's own side it is moved by
+    one tick: it shows the price, and has passed. share: the half-spread in parts of SCALE of the price; -1 = half of the usual spread of the latest
+    quotes, and where there never was one, a tick."""
     cdef int64_t last = last_ticks(m, i), count, half = 1
     if last <= 0:
         return 0
+    if m.last_side == side:
+        return max(last + side, <int64_t> 1)
     if share >= 0:
         half = (last * share + SCALE - 1) // SCALE
     elif m.quotes > 0:
         half = usual_spread(m, i.tick, &count)
         half = (half + 2 * count - 1) // (2 * count)
-    return max(last + side * half, <int64_t> 1)
+    return max(last + side * max(2 * half, <int64_t> 1), <int64_t> 1)
 
 
 cdef inline double settled_at(const market_t* m, int side, int64_t now) noexcept nogil:

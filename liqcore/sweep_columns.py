@@ -194,16 +194,18 @@ def usual_spread(m, quote):
 
 @compiled
 def moved_last(m, g, s, side):
-    """Where no quote holds: the last trade, moved by the half-spread against a buyer or seller; 0 = there was none."""
+    """Where no quote holds: what a buyer or seller would meet by the last trade, moved against the order; 0 = there was none: see market.pxd."""
     if s.last <= 0:
         return 0
+    if m.side[s.trade - 1] == side:
+        return max(s.last + side, 1)
     half = 1
     if g.half_spread >= 0:
         half = (s.last * g.half_spread + SCALE - 1) // SCALE
     elif s.quote > 0:
         total, count = usual_spread(m, s.quote)
         half = (total + 2 * count - 1) // (2 * count)
-    return max(s.last + side * half, 1)
+    return max(s.last + side * max(2 * half, 1), 1)
 
 
 @compiled

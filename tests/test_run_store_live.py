@@ -54,7 +54,7 @@ def test_every_feature_is_the_same_number_live_in_the_run_and_in_its_store(run, 
     assert said_once.differ(live, said_once.of_events(stored(files, tmp_path / "s"), MOMENTS)) == []
     known = ~np.isnan(live).all((0, 1))
     rates = live[:, :, NAMES.index("funding.funding")]
-    assert set(rates[:, 0]) == {0.0001} and known.mean() > 0.9, [n for n, k in zip(NAMES, known, strict=True) if not k]
+    assert set(rates[:, 0]) == {0.0001} and set(rates[:, 1]) == {0.0} and known.mean() > 0.9, [n for n, k in zip(NAMES, known, strict=True) if not k]
 
 
 def test_the_files_may_come_in_any_order_by_any_number_of_processes_and_in_several_imports(run, tmp_path):

@@ -61,7 +61,7 @@ def plain(events, t, side, wait=5 * S, age=10 * S, share=None):
             until = 0
     if not asked and t < until:
         return (ask if side > 0 else bid), True
-    return (max(1, last + (0 if last_side == side else 2 * side * half())), False) if last and t + wait - last_ts <= STALE_NS else (None, False)
+    return (max(1, last + side * (1 if last_side == side else max(1, 2 * half()))), False) if last and t + wait - last_ts <= STALE_NS else (None, False)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -101,7 +101,7 @@ def test_a_quote_that_has_ended_is_no_price():
     nothing = touch(history_of([(T0, 10_000, 1)], end=T0 + 1000 * S), 0, np.array([T0 + 200 * S]))
     assert not nothing.known[0]
     never = touch(history_of([(T0, 10_000, 1)]), 0, np.array([T0 + S]))
-    assert (never.bid[0], never.ask[0]) == (pytest.approx(99.98), pytest.approx(100.0))                      # a buyer's print, one tick of half a spread
+    assert (never.bid[0], never.ask[0]) == (pytest.approx(99.98), pytest.approx(100.01))                     # a buyer's print has passed: a tick; a seller gets a spread of two less
 
 
 @pytest.mark.parametrize("half_bps", [1.0, 8.0])

@@ -167,10 +167,10 @@ def make_engine(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] |
 
 
 def _whole(values: dict[str, Any]) -> dict[str, Any]:
-    """Settings of a recording from before there were several detectors and rules, as they are said now."""
+    """Settings of a recording from before there were several detectors and rules, and an age of quotes, as they are said now."""
     symbols = list(values["brackets"])
     policies = [{"rule": values["rule"], "symbols": symbols, "parameters": {symbol: {} for symbol in symbols}}] if values["rule"] else []
-    return {"detectors": [], "features": [], "policies": policies} | values
+    return {"detectors": [], "features": [], "policies": policies, "quote_age_s": 10.0} | values
 
 
 def make_policies(values: dict[str, Any]) -> list[lc.Policy]:

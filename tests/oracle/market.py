@@ -21,7 +21,7 @@ class MarketOracle:
 
     def __init__(self, quote_age: int, half_spread: Fraction | None = None):
         self.quote_age, self.half_spread = quote_age, half_spread
-        self.last = self.bid = self.ask = self.bid_lots = self.ask_lots = 0
+        self.last = self.last_side = self.bid = self.ask = self.bid_lots = self.ask_lots = 0
         self.mark = self.rate = 0.0
         self.spreads: list[int] = []
         self.quote_until = self.mark_until = self.doubt_until = self.last_at = self.mark_at = -1
@@ -30,7 +30,7 @@ class MarketOracle:
     # ---- what happens ----
 
     def trade(self, ts: int, ticks: int, lots: int, aggressor: int) -> None:
-        self.last, self.last_at = ticks, ts
+        self.last, self.last_at, self.last_side = ticks, ts, aggressor
         beyond = max(ticks - self.ask, self.bid - ticks)
         latest = self.spreads[-REMEMBERED:]
         if latest and beyond > 0 and beyond > Fraction(sum(latest), len(latest)):
@@ -94,8 +94,11 @@ class MarketOracle:
         return (self.ask if side > 0 else self.bid) if self.alive(now) else 0
 
     def moved(self, side: int) -> int:
-        """The last trade, moved against an order of this side; 0 = there was none."""
-        return max(1, self.last + side * self.half) if self.last else 0
+        """The last trade, moved against an order of this side; 0 = there was none. Its aggressor met the market half a spread from the middle; whoever
+        takes the other way meets it a whole spread from there, and whoever takes the same way meets it there: but that trade has passed, so a tick."""
+        if not self.last:
+            return 0
+        return max(1, self.last + side * (1 if self.last_side == side else max(1, 2 * self.half)))
 
     def estimate(self, side: int, now: int) -> int:
         return self.touch(side, now) or self.moved(side)

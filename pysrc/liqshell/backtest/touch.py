@@ -1,9 +1,8 @@
 """At which prices a taker would have dealt at given moments, by the rule of the simulated venue: for studies over columns that run no engine.
 
 Where a quote holds (liqshell.streams: by its age, unless a trade contradicts it or the feed broke), at that quote. Where none does, a buyer pays what
-the next comes to: a quote, or a trade of a buyer; and where neither comes within `print_wait_s`, the middle that the last trade shows and half a
-spread: what the last buyer paid, or what the last seller got and a whole spread more. Sellers the same on the other side. To move every last print
-by half a spread would be a gift: where no buyer came, a seller has mostly been the last.
+the next comes to: a quote, or a trade of a buyer; and where neither comes within `print_wait_s`, what the last trade shows (liqcore/market.pxd): a tick
+more than the last buyer paid, or what the last seller got and a whole spread more. Sellers the same on the other side.
 """
 
 from __future__ import annotations
@@ -87,8 +86,8 @@ def _without(side: int, times: np.ndarray, quotes: Mapping[str, Any], trades: Ma
     deadline = times + wait_ns
     last_at = np.searchsorted(trades["ts"], deadline, "right") - 1
     last = _taken(trades["price"], last_at).astype(np.int64)
-    apart = np.where(_taken(trades["side"], last_at) == side, 0, 2 * side)
-    moved = np.maximum(1, last + apart * _half(last, np.searchsorted(quotes["ts"], deadline, "right"), quotes, share))
+    spread = 2 * _half(last, np.searchsorted(quotes["ts"], deadline, "right"), quotes, share)
+    moved = np.maximum(1, last + side * np.where(_taken(trades["side"], last_at) == side, 1, np.maximum(1, spread)))
     out = np.where((last_at >= 0) & (deadline - _taken(trades["ts"], last_at) <= STALE_NS), moved, np.nan)
     out = np.where(print_ts <= deadline, _taken(trades["price"][own], print_at), out)
     opposite = quotes["ask"] if side > 0 else quotes["bid"]

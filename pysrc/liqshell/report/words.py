@@ -93,7 +93,7 @@ RULES: dict[str, tuple[str, str]] = {
     "maker": ("resting order", "at the price of an order that rested"),
     "quote": ("live quote", "against a quote that held"),
     "print": ("next print", "no quote held: at the first later trade of an aggressor of the order's own side"),
-    "moved": ("moved print", "no quote held and no such trade came in time: at the last trade, moved by the half-spread against the order")}
+    "moved": ("moved print", "no quote held and no such trade came in time: at the last trade, moved by the spread against the order")}
 
 #: what an order was for
 ROLES: dict[int, str] = {Role.ROLE_ENTRY: "entry", Role.ROLE_STOP: "stop", Role.ROLE_TARGET: "target", Role.ROLE_CLOSE: "close",
