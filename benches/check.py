@@ -27,6 +27,7 @@ def counts() -> dict[str, float]:
     """Instructions per item of every loop, now."""
     build.probe()                            # compiled here, not under valgrind
     build.probe("probe_detectors")
+    build.probe("probe_venue")
     build.probe("excitation")
     with tempfile.TemporaryDirectory() as folder:
         # the hash seed decides how long dictionary chains are, so it is fixed; AVX-512 does not exist under valgrind, so its paths are not

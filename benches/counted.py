@@ -108,7 +108,7 @@ def resting(events):
     orders = np.zeros(2, REQUEST_DTYPE)
     orders["id"], orders["side"], orders["price"], orders["qty"] = (1, 4097), (1, -1), (market.PRICE * 19 // 20, market.PRICE * 21 // 20), 1
     orders["action"], orders["type"] = Action.ACTION_CREATE, OrderType.ORDER_LIMIT
-    return probe().MatchLoop(liqcore_step.venue(0.0), events[events["kind"] != lc.Kind.LIQUIDATION], orders)
+    return probe("probe_venue").MatchLoop(liqcore_step.venue(0.0), events[events["kind"] != lc.Kind.LIQUIDATION], orders)
 
 
 def _orders():

@@ -3,6 +3,17 @@
 from libc.math cimport ceil, floor
 
 from liqcore.event cimport *
+from liqcore.instrument cimport SCALE
+from liqcore.market cimport touch
+
+
+cdef int64_t share_of(object half_spread) except -2:
+    """A half-spread in parts of SCALE; -1 for None."""
+    if half_spread is None:
+        return -1
+    if not 0.0 <= half_spread <= 0.1:
+        raise ValueError(f"half_spread: expected a share of the price from 0 to 0.1 (0.0001 = 1 bp) or None, got {half_spread!r}")
+    return round(half_spread * SCALE)
 
 
 cdef uint8_t taker_reason(const sim_order_t* o) noexcept nogil:
@@ -16,20 +27,25 @@ cdef uint8_t taker_reason(const sim_order_t* o) noexcept nogil:
     return FILL_CROSS
 
 
-cdef int64_t queue_ahead(const book_t* b, const sim_order_t* o, bint hidden) noexcept nogil:
-    """What the present quote shows to be before a newcomer at this price. Without a quote nothing is known to be there: 0."""
-    cdef int64_t best = b.bid if o.side > 0 else b.ask
-    if best == 0 or (best - o.price) * o.side < 0:
+cdef int64_t queue_ahead(const market_t* m, const instrument_t* i, const sim_order_t* o, bint hidden, int64_t now) noexcept nogil:
+    """What the present quote shows to be before a newcomer at this price. Where there was never a quote nothing is known to be there: 0; where the
+    last one has ended, its place is as unknown as that of a level behind the best."""
+    cdef int64_t best
+    if m.quotes == 0:
+        return 0
+    best = touch(m, i, -o.side, now)
+    if best and (best - o.price) * o.side < 0:
         return 0
     if best == o.price:
-        return b.bid_lots if o.side > 0 else b.ask_lots
+        return shown(m, i, -o.side)
     return <int64_t> AHEAD_UNKNOWN if hidden else 0
 
 
-cdef int64_t quote_meets(const book_t* b, sim_order_t* o, int fills, bint hidden, uint8_t* reason) noexcept nogil:
+cdef int64_t quote_meets(const market_t* m, const instrument_t* i, sim_order_t* o, int fills, bint hidden, uint8_t* reason,
+                         int64_t now) noexcept nogil:
     """Lots of a resting limit order that the present quote fills, 0 = none; the queue before it shrinks to what is shown."""
-    cdef int64_t opposite = b.ask if o.side > 0 else b.bid
-    if opposite and (opposite - o.price) * o.side < 0:
+    cdef int64_t opposite = touch(m, i, o.side, now)
+    if (opposite - o.price) * o.side < 0:
         reason[0] = FILL_THROUGH
         return o.qty
     if fills != FILLS_QUEUE:
@@ -37,7 +53,7 @@ cdef int64_t quote_meets(const book_t* b, sim_order_t* o, int fills, bint hidden
     if opposite == o.price:         # nobody could offer at our price while we stand there
         reason[0] = FILL_QUEUE
         return o.qty
-    o.ahead = min(o.ahead, queue_ahead(b, o, hidden))
+    o.ahead = min(o.ahead, queue_ahead(m, i, o, hidden, now))
     return 0
 
 
@@ -74,6 +90,24 @@ cdef bint book_leaving(const book_t* b) noexcept nogil:
     return False
 
 
+cdef sim_order_t* book_order(book_t* b, int64_t id) noexcept nogil:
+    """The live order of this id; NULL = none."""
+    cdef int k
+    for k in range(ORDERS_MAX):
+        if b.orders[k].live and b.orders[k].id == id:
+            return &b.orders[k]
+    return NULL
+
+
+cdef void book_wait(book_t* b) noexcept nogil:
+    """When the first wait is over."""
+    cdef int k
+    b.wait_next = NEVER
+    for k in range(ORDERS_MAX):
+        if b.orders[k].live and b.orders[k].taking:
+            b.wait_next = min(b.wait_next, b.orders[k].wait)
+
+
 cdef void order_bounds(const sim_order_t* o, int direction, int fills, int64_t* low, int64_t* high, bint* every) noexcept nogil:
     """Narrow what may pass without a look (SimVenue.bounds) by one live order; direction: of a stop's trigger, 1 = fires above."""
     cdef int64_t beyond = 1 if fills == FILLS_THROUGH else 0
@@ -99,7 +133,7 @@ cdef void book_bounds(const book_t* b, int fills, int64_t* low, int64_t* high, b
     for k in range(ORDERS_MAX if b.live else 0):
         if b.orders[k].live:
             order_bounds(&b.orders[k], b.orders[k].side, fills, low, high, every)
-    if b.liquidation and b.mark == 0.0:
+    if b.liquidation:               # judged by trades while no mark holds
         if b.position > 0:
             low[0] = max(low[0], b.liquidation)
         else:

@@ -12,7 +12,7 @@ from libc.string cimport memset
 
 from liqcore.event cimport BBO, SPREADS, STREAM_QUOTE, STREAM_TRADE, TRADE, event_t, market_t
 from liqcore.instrument cimport instrument_t, price_of, qty_of, ticks_of
-from liqcore.market cimport usual_spread
+from liqcore.market cimport QUOTE_DOUBT_NS, usual_spread
 from liqcore.passage cimport first_outside, pyramid_t
 
 cdef enum:                        # what can be wrong with columns
@@ -80,14 +80,17 @@ cdef inline bint quote_is_next(const strip_t* s, int64_t trade, int64_t quote) n
     return quote < s.quotes.n and s.quotes.trades_before[quote] <= trade
 
 
-cdef inline bint contradicted(const strip_t* s, const instrument_t* i, const market_t* m, int64_t first, int64_t stop) noexcept nogil:
-    """Whether one of the trades [first, stop) contradicts the quote of m: see market.pxd."""
+cdef inline void contradict(const strip_t* s, const instrument_t* i, market_t* m, int64_t first, int64_t stop) noexcept nogil:
+    """The quote of m ends where one of the trades [first, stop) contradicts it: see market.pxd."""
     cdef int64_t bid = ticks_of(i, m.bid), ask = ticks_of(i, m.ask), count, beyond
     if first_outside(&s.trades.index, first, stop, bid - 1, ask + 1) == stop:
-        return False
+        return
     beyond = usual_spread(m, i.tick, &count)
     beyond = beyond // count + 1
-    return first_outside(&s.trades.index, first, stop, bid - beyond, ask + beyond) < stop
+    first = first_outside(&s.trades.index, first, stop, bid - beyond, ask + beyond)
+    if first < stop and s.trades.ts[first] <= m.quote_until:
+        m.quote_until = 0
+        m.quote_doubt = s.trades.ts[first] + QUOTE_DOUBT_NS
 
 
 cdef inline void fold_market(const strip_t* s, const instrument_t* i, market_t* m, int64_t t0, int64_t t1, int64_t q0, int64_t q1,
@@ -102,6 +105,7 @@ cdef inline void fold_market(const strip_t* s, const instrument_t* i, market_t* 
         m.ask_qty = qty_of(i, s.quotes.ask_lots[q1 - 1])
         m.ts_quote = s.quotes.ts[q1 - 1]
         m.quote_until = m.ts_quote + quote_age_ns
+        m.quote_doubt = 0
         q = max(q0, q1 - <int64_t> SPREADS)
         m.quotes += q - q0
         for q in range(q, q1):
@@ -119,8 +123,8 @@ cdef inline void fold_market(const strip_t* s, const instrument_t* i, market_t* 
         if q1 == q0 or s.quotes.trades_before[q1 - 1] < t1:
             m.good = m.last
         q = max(t0, s.quotes.trades_before[q1 - 1]) if q1 > q0 else t0
-        if m.quote_until and q < t1 and contradicted(s, i, m, q, t1):
-            m.quote_until = 0
+        if m.quote_until and q < t1:
+            contradict(s, i, m, q, t1)
 
 
 cdef int64_t pyramid_min(const pyramid_t* p) noexcept nogil

@@ -30,6 +30,7 @@ cdef class Engine(Machine):
     risk: liqcore.Risk. equity: starting capital. audit_capacity: records kept until drained (a power of two).
     band: a price more than this factor away from the last good one is refused. patience (1 to 1000): stretches the limits that measure the
     machine and the network, not the market (a stop's confirmation, an answer, back-offs), for rehearsals faster than real time; law L7 holds at 1.
+    quote_age_s: a best bid and ask holds for so long at most (market.pxd says what else ends it).
 
     Feed it with on_liquidation(...), on_trade(...), ... (each returns the signals it caused), or run(array). Take the order requests with
     drain(), and bring the venue's answers back with on_order and on_fill. Time is data: nothing happens between calls.
@@ -185,7 +186,7 @@ cdef class Engine(Machine):
 
         return json.dumps({"abi": LIQCORE_ABI, "instruments": [i.as_dict() for i in self.instruments],
                            "detectors": [d.as_dict() for d in self.bank.detectors], "features": self.features.names, "band": self.band,
-                           "patience": self.patience}, sort_keys=True).encode()
+                           "patience": self.patience, "quote_age_ns": self.quote_age_ns}, sort_keys=True).encode()
 
     def snapshot(self) -> bytes:
         """Everything that decides what comes next (the audit ring's content and undrained requests are not part of it)."""

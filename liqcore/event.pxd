@@ -116,7 +116,7 @@ cpdef enum FillReason:
 cpdef enum FillFlag:         # bits of event_t.flags of a FILL. A taker without FILL_PRINT and FILL_MOVED met a live quote
     FILL_MAKER = 1
     FILL_PRINT = 2           # no live quote: at the first later trade of an aggressor of the order's own side
-    FILL_MOVED = 4           # no live quote and no such trade in time: at the last trade, moved by the half-spread against the order
+    FILL_MOVED = 4           # no live quote and no such trade in time: at the last trade, moved by the spread against the order
 
 cpdef enum Role:             # the low 4 bits of an order id: what the order is for
     ROLE_ENTRY = 1
@@ -284,14 +284,15 @@ ctypedef struct market_t:    # what is known of the market of one instrument, in
     int64_t ts_open_interest
     int64_t ts_liquidation
     int64_t quote_until      # ns: bid and ask hold through this moment, unless ended before; 0 = never quoted, or ended
+    int64_t quote_doubt      # ns: contradicted by a trade, which a quote may yet follow until this moment; 0 = it is not
     int64_t quotes           # so far
+    int32_t broken           # bits of Stream: it was interrupted and has not spoken since
+    int32_t last_side        # aggressor of the last trade
+    double spreads[16]       # of the latest quotes, in the place of their number
     double good              # the door: last accepted price of any kind
     double suspect           # the door: an implausible price that waits for company
     int32_t suspects
     int32_t gates            # one bit (1 << Gate) a closed gate: no entries while any is closed
-    int32_t broken           # bits of Stream: it was interrupted and has not spoken since
-    int32_t last_side        # aggressor of the last trade
-    double spreads[16]       # of the latest quotes, in the place of their number
 
 cdef class Signal:
     cdef signal_t c

@@ -30,6 +30,15 @@ class Kind(IntEnum):
     FUNDING = 10
     VERDICT = 11
 
+class Stream(IntEnum):
+    STREAM_LIQUIDATION = 1
+    STREAM_TRADE = 2
+    STREAM_QUOTE = 4
+    STREAM_MARK = 8
+    STREAM_INDEX = 16
+    STREAM_FUNDING = 32
+    STREAM_OPEN_INTEREST = 64
+
 class Judgment(IntEnum):
     JUDGE_CONFIRM = 1
     JUDGE_VETO = 2
@@ -104,6 +113,11 @@ class FillReason(IntEnum):
     FILL_LIQUIDATED = 7
     FILL_CLOSE = 8
 
+class FillFlag(IntEnum):
+    FILL_MAKER = 1
+    FILL_PRINT = 2
+    FILL_MOVED = 4
+
 class Role(IntEnum):
     ROLE_ENTRY = 1
     ROLE_STOP = 2
@@ -173,6 +187,7 @@ class Reason(IntEnum):
     RISK_LEVERAGE = 51
     NOT_READY = 52
     RISK_GUARD = 53
+    QUOTE_ENDED = 54
     END_TTL = 60
     END_TARGET = 61
     END_STOP = 62

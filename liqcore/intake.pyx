@@ -43,8 +43,8 @@ cdef class Intake:
                           unstated, 0)
 
     def on_feed(self, int64_t ts_event, int64_t ts_recv, state, instrument=ALL_INSTRUMENTS, streams=0) -> tuple:
-        """The feed's FeedState; ts_event = last good data; streams: the Stream bits that it is about, 0 = all. What these streams said no longer holds
-        after DOWN or GAP; where liquidations are among them, nothing is entered until the feed was UP for a detector window."""
+        """The feed's FeedState; ts_event = last good data; streams: the Stream bits that it is about, 0 = all. What these streams said no longer
+        holds after DOWN or GAP; where liquidations are among them, nothing is entered until the feed was UP for a detector window."""
         return self.enter(ts_event, ts_recv, self._index(instrument), FEED, 0, 0.0, 0.0, 0.0, 0.0, 0, int(streams), int(state))
 
     def on_control(self, int64_t ts_recv, control, gate=0, instrument=ALL_INSTRUMENTS) -> tuple:

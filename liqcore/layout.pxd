@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from liqcore.event cimport event_t
+from liqcore.event cimport STREAM_FUNDING, STREAM_INDEX, STREAM_MARK, STREAM_OPEN_INTEREST, event_t
 
 cdef enum:
     REFUSED = -1             # another layout, or anything odd
@@ -99,7 +99,7 @@ ctypedef struct tables_t:    # shapes, compiled
     int32_t first            # number of the first symbol's instrument
     int32_t* index           # open addressing: number of a symbol, or -1
     uint64_t index_mask
-    event_t* carry           # last full values per instrument, of shapes with carry
+    event_t* carry           # last event per instrument of shapes with carry; its id is the largest so far
 
 ctypedef struct layout_t:
     int32_t shape            # -1: nothing learnt yet
@@ -128,6 +128,12 @@ cdef inline void emit(event_t* e, const slot_t* slots, const shape_t* shape, int
     e.side = side
     e.flags = 0
     e.code = 0
+
+
+cdef inline uint8_t unstated(const event_t* e, bint funding) noexcept nogil:
+    """The flags of a TICKER: the Streams that it does not state. funding: it states a funding rate, which may be 0."""
+    return ((0 if e.price > 0.0 else STREAM_MARK) | (0 if e.aux_price > 0.0 else STREAM_INDEX) | (0 if e.qty > 0.0 else STREAM_OPEN_INTEREST)
+            | (0 if funding else STREAM_FUNDING))
 
 
 cdef inline int flag_size(const char* p) noexcept nogil:

@@ -1,11 +1,12 @@
 """What is known of the market of one instrument, and for how long it holds.
 
-Each stream has the time at which it was last received, and one rule says whether it still holds. A mark, an index, a funding rate and an open interest
-hold until their connection is interrupted or they are too old. A quote ends
+Each stream has the time at which it was last received, and one rule says whether it still holds. A mark, an index, a funding rate and an open
+interest hold until their connection is interrupted or they are too old. A quote ends
 
 - when it is older than the `quote_age_ns` of whoever keeps the market,
 - when its connection is down or has dropped something (FEED),
-- when a trade contradicts it: the trade lies beyond bid or ask by more than the mean spread of the last 16 quotes.
+- when a trade contradicts it: the trade lies beyond bid or ask by more than the mean spread of the last 16 quotes. For a second this is only a
+  doubt, as in a flush trades are often heard of before the quote that follows them: nothing is filled or judged by it, but entries are not refused.
 
 The next quote holds again. Who trades, sizes or judges by a price asks here: engine, risk, guard, simulated and emulated venue, walk and sweep.
 """
@@ -15,9 +16,11 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from liqcore.event cimport (SPREADS, STREAM_FUNDING, STREAM_INDEX, STREAM_LIQUIDATION, STREAM_MARK, STREAM_OPEN_INTEREST, STREAM_QUOTE,
                             STREAM_TRADE, event_t, market_t)
+from liqcore.instrument cimport SCALE, instrument_t, ticks_of
 
 cdef enum:
     QUOTE_AGE_NS = 10000000000       # unless configured: venues repeat an unchanged quote every 3 s, or a quiet contract has none to repeat
+    QUOTE_DOUBT_NS = 1000000000      # so long a quote may follow a trade that contradicts the one before
     STATE_AGE_NS = 60000000000       # of a mark or an index: venues state it every second, at the latest every ten
 
 
@@ -28,11 +31,21 @@ cdef inline bint quote_alive(const market_t* m, int64_t now) noexcept nogil:
 
 cdef inline bint quote_ended(const market_t* m, int64_t now) noexcept nogil:
     """There have been quotes, and the last one no longer holds. Where there has never been one, trades are all that is known."""
-    return m.quotes > 0 and now > m.quote_until
+    return m.quotes > 0 and now > m.quote_until and now > m.quote_doubt
 
 
 cdef inline bint mark_alive(const market_t* m, int64_t now) noexcept nogil:
     return m.ts_mark > 0 and not m.broken & STREAM_MARK and now - m.ts_mark <= <int64_t> STATE_AGE_NS
+
+
+cdef inline bint last_holds(const market_t* m) noexcept nogil:
+    """The last trade is the latest there was, as far as its connection can say. How old it may be its reader knows: quiet contracts trade seldom."""
+    return m.last > 0.0 and not m.broken & STREAM_TRADE
+
+
+cdef inline double known_price(const market_t* m, int64_t now) noexcept nogil:
+    """What orders are measured by: the last trade, where its connection was interrupted since then the mark; 0 = neither holds."""
+    return m.last if last_holds(m) else m.mark if mark_alive(m, now) else 0.0
 
 
 cdef inline int32_t ticker_states(const event_t* e) noexcept nogil:
@@ -57,13 +70,53 @@ cdef inline bint contradicts(const market_t* m, double price, double tick) noexc
     return <int64_t> rint((price - m.ask if price > m.ask else m.bid - price) / tick) * count > total
 
 
+cdef inline int64_t last_ticks(const market_t* m, const instrument_t* i) noexcept nogil:
+    """The last trade; 0 = none."""
+    return ticks_of(i, m.last) if m.last > 0.0 else 0
+
+
+cdef inline int64_t touch(const market_t* m, const instrument_t* i, int side, int64_t now) noexcept nogil:
+    """Ticks at which a buyer (side 1) or seller (-1) would take now; 0 = no live quote."""
+    if not quote_alive(m, now):
+        return 0
+    return ticks_of(i, m.ask if side > 0 else m.bid)
+
+
+cdef inline int64_t moved_last(const market_t* m, const instrument_t* i, int side, int64_t share) noexcept nogil:
+    """Where no quote holds: what a buyer or seller would meet by the last trade, moved against the order; 0 = there was none.
+
+    The last trade lies half a spread from the middle, on the side of its aggressor; a taker of the other side meets the market half a spread beyond
+    the middle. So it is moved by the whole spread where its aggressor was of the other side. Where he was of the order's own side it is moved by
+    one tick: it shows the price, and has passed. share: the half-spread in parts of SCALE of the price; -1 = half of the usual spread of the latest
+    quotes, and where there never was one, a tick."""
+    cdef int64_t last = last_ticks(m, i), count, half = 1
+    if last <= 0:
+        return 0
+    if m.last_side == side:
+        return max(last + side, <int64_t> 1)
+    if share >= 0:
+        half = (last * share + SCALE - 1) // SCALE
+    elif m.quotes > 0:
+        half = usual_spread(m, i.tick, &count)
+        half = (half + 2 * count - 1) // (2 * count)
+    return max(last + side * max(2 * half, <int64_t> 1), <int64_t> 1)
+
+
+cdef inline double settled_at(const market_t* m, int side, int64_t now) noexcept nogil:
+    """What funding of a position of this side is settled at: the mark if it holds or is no older than the last trade, else that trade; where neither
+    was ever seen, the quote that would close the position."""
+    cdef double price = m.mark if mark_alive(m, now) or m.ts_mark >= m.ts_trade else m.last
+    return price if price > 0.0 else m.bid if side > 0 else m.ask
+
+
 cdef inline void market_trade(market_t* m, const event_t* e, double tick) noexcept nogil:
     m.last = m.good = e.price
     m.last_side = e.side
     m.ts_trade = e.ts_recv
     m.broken &= ~STREAM_TRADE
-    if m.quote_until and (e.price > m.ask or e.price < m.bid) and contradicts(m, e.price, tick):
+    if e.ts_recv <= m.quote_until and (e.price > m.ask or e.price < m.bid) and contradicts(m, e.price, tick):
         m.quote_until = 0
+        m.quote_doubt = e.ts_recv + QUOTE_DOUBT_NS
 
 
 cdef inline void market_quote(market_t* m, const event_t* e, int64_t age_ns) noexcept nogil:
@@ -73,6 +126,7 @@ cdef inline void market_quote(market_t* m, const event_t* e, int64_t age_ns) noe
     m.ask_qty = e.aux_qty
     m.ts_quote = e.ts_recv
     m.quote_until = e.ts_recv + age_ns
+    m.quote_doubt = 0
     m.spreads[m.quotes & (SPREADS - 1)] = e.aux_price - e.price
     m.quotes += 1
     m.broken &= ~STREAM_QUOTE
@@ -106,4 +160,4 @@ cdef inline void market_broken(market_t* m, uint8_t streams) noexcept nogil:
     """A connection was lost, or dropped something: these Streams (0 = all) say nothing until they speak again."""
     m.broken |= streams if streams else 0xFF
     if streams == 0 or streams & STREAM_QUOTE:
-        m.quote_until = 0
+        m.quote_until = m.quote_doubt = 0

@@ -12,8 +12,8 @@ A host may place, move and remove orders in these calls. An order meets the even
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 
-from liqcore.book cimport book_t, sim_order_t
-from liqcore.event cimport event_t
+from liqcore.book cimport sim_order_t
+from liqcore.event cimport event_t, market_t
 from liqcore.instrument cimport instrument_t
 
 cpdef enum Watch:            # which price triggers a conditional order
@@ -39,7 +39,6 @@ ctypedef struct lane_t:      # one instrument
     int32_t dirty            # the bounds below are to be worked out again
     int64_t low              # trades and quotes between these can change nothing
     int64_t high
-    double index
     double mark_low          # marks strictly between these can change nothing
     double mark_high
     double index_low
@@ -57,19 +56,27 @@ cdef class Matcher:
     cdef int count
     cdef int fills
     cdef bint walk
-    cdef bint sized
     cdef bint hidden
+    cdef int64_t half_spread
+    cdef int64_t print_wait_ns
+    cdef int64_t quote_age_ns
+    cdef readonly int64_t wait_next  # ns: when an order has waited long enough for a price, which pass_time() serves; NEVER = none waits
+    cdef int32_t takers              # orders that wait for a price
     cdef int64_t serial
     cdef int64_t ids
     cdef int32_t free_slot
     cdef instrument_t* inst
-    cdef book_t* books
+    cdef market_t* markets
     cdef lane_t* lanes
     cdef resting_t* pool
     cdef int32_t* met_slot           # orders of one instrument, taken down before any is met
     cdef int64_t* met_id
     cdef int run_c(self, const event_t* e, Py_ssize_t count) except -1
     cdef int step_c(self, const event_t* e) except -1
+    cdef void feed(self, const event_t* e) noexcept nogil
+    cdef int start_waiting(self, resting_t* r, int64_t ts) except -1
+    cdef int end_waits(self) except -1
+    cdef void find_wait(self) noexcept nogil
     cdef void bounds(self, int32_t n) noexcept nogil
     cdef int meet(self, const event_t* e, int64_t trade, int64_t lots) except -1
     cdef int watch(self, int32_t n, uint8_t which, double price, int64_t ts) except -1

@@ -9,8 +9,9 @@ from liqcore.simulate cimport SimVenue
 cdef enum:                       # what is served at one moment, in this order
     SERVE_ARRIVAL = 1            # a request reaches the venue
     SERVE_FUNDING = 2
-    SERVE_REPORT = 3             # what the venue said reaches the engine
-    SERVE_DEADLINE = 4           # the engine's own
+    SERVE_WAIT = 3               # an order has waited long enough for a price
+    SERVE_REPORT = 4             # what the venue said reaches the engine
+    SERVE_DEADLINE = 5           # the engine's own
 
 cdef class Paper:
     cdef readonly Engine engine

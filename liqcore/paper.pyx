@@ -18,6 +18,7 @@ cdef class Paper:
             raise ValueError("Paper: engine and venue must be made with the same instruments in the same order")
         self.engine = engine
         self.venue = venue
+        venue.market = engine.market
 
     cdef void pump(self) noexcept nogil:
         cdef request_t* r = self.engine.next_request()
@@ -26,13 +27,17 @@ cdef class Paper:
             r = self.engine.next_request()
 
     cdef int64_t next_c(self, int* what) noexcept nogil:
-        """When the next thing is due that is no market event, and which it is; at one moment first what arrives at the venue, then funding, then
-        reports, then the engine's own deadlines."""
+        """When the next thing is due that is no market event, and which it is; at one moment first what arrives at the venue, then funding,
+        then orders that have waited long enough for a price, then reports, then the engine's own deadlines."""
         cdef int64_t at = self.venue.next_arrival(), t = self.venue.next_funding()
         what[0] = SERVE_ARRIVAL
         if t < at:
             at = t
             what[0] = SERVE_FUNDING
+        t = self.venue.next_wait()
+        if t < at:
+            at = t
+            what[0] = SERVE_WAIT
         t = self.venue.next_report()
         if t < at:
             at = t
@@ -50,6 +55,8 @@ cdef class Paper:
             self.venue.arrive()
         elif what == SERVE_FUNDING:
             self.venue.fund()
+        elif what == SERVE_WAIT:
+            self.venue.end_waits()
         elif what == SERVE_REPORT:
             e = self.venue.reports[self.venue.state.reports_tail & self.venue.mask]
             self.venue.state.reports_tail += 1

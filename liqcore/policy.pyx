@@ -21,7 +21,8 @@ cdef class Later:
 
 
 cdef class Market:
-    """The market of the signal's instrument at this moment (a view: valid only during the call; prices in quote currency, 0 = never seen, or no longer held)."""
+    """The market of the signal's instrument at this moment. A view: valid only during the call. Prices in quote currency; 0 = never seen, or it holds
+    no longer."""
 
     def __init__(self):
         raise TypeError("a Market view is made by the engine and handed to on_signal")

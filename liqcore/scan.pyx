@@ -20,7 +20,7 @@ import numpy as np
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
-from liqcore.event cimport event_t
+from liqcore.event cimport STREAM_FUNDING, TICKER, event_t
 from liqcore.layout cimport *
 from liqcore.event import EVENT_DTYPE
 from liqcore.shape import flatten, spread
@@ -55,7 +55,6 @@ ctypedef struct scan_t:      # the state of reading one frame
     scan_window_t window
     slot_t slots[8]
     uint32_t present         # slots filled
-    uint32_t row_present
     scan_name_t name
     int32_t instrument       # -1: no symbol seen yet
     int32_t row_first        # mark of the first row, -1: no rows
@@ -305,9 +304,7 @@ cdef const char* scan_value(Decoder d, scan_t* s, const key_t* key, const char* 
         return scan_rows(d, s, key, p)
     elif key.kind == LEVEL:
         return scan_level(s, key, p)
-    elif key.kind == TEXTS or key.kind == LIST:
-        return scan_array(d, s, key, p)
-    return NULL
+    return scan_array(d, s, key, p) if key.kind == TEXTS or key.kind == LIST else NULL
 
 
 cdef const char* scan_object(Decoder d, scan_t* s, const node_t* node, const char* p) noexcept nogil:
@@ -345,10 +342,7 @@ cdef const char* scan_object(Decoder d, scan_t* s, const node_t* node, const cha
 
 
 cdef int finish(Decoder d, scan_t* s) noexcept nogil:
-    """The event of a frame without rows. Carried values change only here, when the whole frame has been accepted."""
-    cdef event_t* last
-    cdef uint32_t values = s.present & (1 << PRICE | 1 << QTY | 1 << AUX_PRICE | 1 << AUX_QTY)
-    cdef int i
+    """The event of a frame without rows."""
     if s.instrument < 0:
         return NOT_MINE
     if not s.present & 1 << TS:
@@ -360,18 +354,33 @@ cdef int finish(Decoder d, scan_t* s) noexcept nogil:
             return NOT_MINE
     if s.capacity < 1:
         return OUT_TOO_SMALL
+    emit(s.out, s.slots, s.shape, d.t.first + s.instrument, s.side, s.ts_recv)
+    return finish_ticker(d, s) if s.shape.kind == TICKER else 1
+
+
+cdef int finish_ticker(Decoder d, scan_t* s) noexcept nogil:
+    """A ticker states what it says, and of a stream of changes also what it has said before. Carried values change only here, when the whole frame
+    has been accepted; a change that is older than what is known is handed back, to be counted."""
+    cdef event_t* last = &d.t.carry[s.instrument]
+    cdef bint says = s.present & (1 << PRICE | 1 << QTY | 1 << AUX_PRICE | 1 << AUX_QTY) != 0
+    cdef bint funding = s.present >> AUX_QTY & 1
+    cdef int64_t id = s.slots[ID].i
+    cdef int i
     if s.shape.carry:
-        last = &d.t.carry[s.instrument]
         if s.fresh:
             memset(last, 0, sizeof(event_t))
+        elif s.present >> ID & 1 and id < last.id:
+            return NOT_MINE
+        id = last.id = max(last.id, id)
+        funding = funding or (last.kind == TICKER and not last.flags & STREAM_FUNDING)
         for i in range(PRICE, AUX_QTY + 1):
             if not s.present >> i & 1:
-                s.slots[i].d = (&last.price)[i - PRICE]
-        if values == 0:
-            return 0
-        emit(last, s.slots, s.shape, d.t.first + s.instrument, s.side, s.ts_recv)
-    emit(s.out, s.slots, s.shape, d.t.first + s.instrument, s.side, s.ts_recv)
-    return 1
+                (&s.out.price)[i - PRICE] = (&last.price)[i - PRICE]
+    s.out.flags = unstated(s.out, funding)
+    if says and s.shape.carry:
+        last[0] = s.out[0]
+        last.id = id
+    return says
 
 
 cdef int scan_frame(Decoder d, int32_t shape, layout_t* layout, const char* src, int n, int64_t ts_recv, event_t* out, int capacity) noexcept nogil:
@@ -391,7 +400,7 @@ cdef int scan_frame(Decoder d, int32_t shape, layout_t* layout, const char* src,
     s.mark_count = 0
     s.rows = 0
     s.capacity = capacity
-    s.predictable = not s.shape.carry   # frames of changing keys: predicting them costs more than it saves
+    s.predictable = s.shape.kind != TICKER   # frames of changing keys: predicting them costs more than it saves
     s.marking = s.predictable
     s.ts_recv = ts_recv
     s.out = out
@@ -428,7 +437,7 @@ cdef class Decoder:
     """Frames of some shapes to events.
 
     shapes: list of Shape. symbols: the instruments' symbols; an event's `instrument` is the position here plus `first`. carried: array of EVENT_DTYPE
-    with one row per symbol that holds the last full values of shapes with carry; made here where None. The venue's general parser shares it, so that
+    with one row per symbol that holds the last event of shapes with carry; made here where None. The venue's general parser shares it, so that
     frames of either way go on from the same values. envelope: key of the text before "data" in frames {"stream":"...","data":{...}}, which are then
     read like what they wrap; "" = the venue wraps none.
     """

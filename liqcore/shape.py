@@ -15,6 +15,7 @@ LAYOUTS = 32
 (TOPIC, SYMBOL, LITERAL, MODE, SIDE, DECIMAL, MILLIS, INTEGER, TEXT, FLAG, RECORD, ROWS, LEVEL, TEXTS,
  LIST, CLAIM) = range(1, 17)   # as in scan.pyx
 NOWHERE = 7
+TICKER = 4                     # Kind
 SIGNED, MAY_BE_EMPTY, QUOTED = 1, 2, 4
 TS, TS_FALLBACK, PRICE, QTY, AUX_PRICE, AUX_QTY, ID = range(7)
 
@@ -62,6 +63,11 @@ def literal(text: str) -> Field:
 def number(value: int) -> Field:
     """This JSON integer and no other."""
     return Field(LITERAL, texts=((str(value), 0),))
+
+
+def false() -> Field:
+    """This JSON value; true is handed back."""
+    return Field(LITERAL, texts=(("false", 0),))
 
 
 def mode(texts: dict) -> Field:
@@ -150,13 +156,14 @@ def optional(field: Field) -> Field:
 class Shape:
     """One kind of frame. kind: the event Kind it becomes. keys: {key: Field} of the frame's object, usual order first.
 
-    fixed_side: side of the events of a frame without side. carry: absent keys keep the last value of the same instrument (tickers), and a frame
-    whose keys change nothing gives no event. untimed: the venue gives no time, the event's is that of receipt; tickers only.
+    fixed_side: side of the events of a frame without side. Tickers: the event's flags are the Streams that are not stated, and a frame that states
+    nothing gives no event. carry: the stream tells changes: absent keys keep the last value of the same instrument, which is then stated, too; a
+    frame with a smaller id than one before is handed back. untimed: the venue gives no time, the event's is that of receipt.
     """
 
     def __init__(self, kind: int, keys: dict, *, fixed_side: int = 0, carry: bool = False, untimed: bool = False):
-        if untimed and not carry:
-            raise ValueError("shape: untimed is for shapes that carry values")
+        if (untimed or carry) and int(kind) != TICKER:
+            raise ValueError("shape: untimed and carry are for tickers")
         self.kind, self.keys, self.fixed_side, self.carry, self.untimed = int(kind), dict(keys), fixed_side, carry, untimed
 
     @property

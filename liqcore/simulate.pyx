@@ -7,12 +7,12 @@ from liqcore.book cimport *
 from liqcore.event cimport *
 from liqcore.instrument cimport Instrument, price_of, qty_of, ticks_of
 from liqcore.latency cimport Latency
+from liqcore.market cimport last_ticks, mark_alive, moved_last, quote_alive, settled_at, ticker_states, touch
 
-SNAPSHOT_MAGIC = b"liqcore-simvenue-2\n"
+SNAPSHOT_MAGIC = b"liqcore-simvenue-3\n"
 FILLS = ("through", "touch", "queue")
 TAKERS = ("next", "walk")
 HIDDEN = ("none", "wait")
-
 
 
 cdef class SimVenue:
@@ -22,7 +22,10 @@ cdef class SimVenue:
     price, by the trade's quantity. 'queue', as 'through', and trades against it at its price first consume what was shown there when it arrived,
     then fill it; hidden='wait': behind the best price an order waits until its level is shown, 'none': such a level is taken to be empty.
     taker, of a market order, a stop that has fired and a limit that crosses: 'next', all of it at the next price; 'walk', of each event what is
-    shown or traded, and the rest at the next. Either way never better than the quote.
+    shown or traded, and the rest at the next. Either way never better than a live quote. Without one: at the first later trade of an aggressor of its
+    own side; where none comes in print_wait_s, at the last trade moved by half_spread against it. Post-only is judged likewise.
+    half_spread: share of the price, one for all or one an instrument; None = half of the mean spread of the last 16 quotes, or a tick where there
+    never was a quote.
     maker_fee, taker_fee: shares of notional. latency: a Latency, instead of the constants order_latency_s and ack_latency_s.
     funding_interval_s: positions pay or receive funding at its multiples (UTC), 0 = never. leverage: isolated margin of a position is 1 / leverage
     of its entry value; it is liquidated when what remains falls to maintenance_margin, 0 = never.
@@ -38,17 +41,19 @@ cdef class SimVenue:
         self.books = <book_t*> calloc(self.count, sizeof(book_t))
         self.arrivals = <request_t*> calloc(capacity, sizeof(request_t))
         self.reports = <event_t*> calloc(capacity, sizeof(event_t))
+        self.half_spread = <int64_t*> calloc(self.count, sizeof(int64_t))
         self.mask = capacity - 1
-        if self.inst == NULL or self.books == NULL or self.arrivals == NULL or self.reports == NULL:
+        if self.inst == NULL or self.books == NULL or self.arrivals == NULL or self.reports == NULL or self.half_spread == NULL:
             raise MemoryError("no memory for the simulated venue")
         for n in range(self.count):
             self.inst[n] = (<Instrument?> self.instruments[n]).c
-            self.books[n].funding_at = NEVER
-        self.state.funding_next = NEVER
+            self.books[n].funding_at = self.books[n].wait_next = NEVER
+        self.state.funding_next = self.state.wait_next = NEVER
 
     def __init__(self, instruments, *, str fills="through", str taker="next", str hidden="wait", double maker_fee=0.0002,
                  double taker_fee=0.00055, Latency latency=None, double order_latency_s=0.05, double ack_latency_s=0.05,
-                 double funding_interval_s=28800.0, double leverage=0.0, double maintenance_margin=0.005, int capacity=4096):
+                 double funding_interval_s=28800.0, double leverage=0.0, double maintenance_margin=0.005, half_spread=None, double print_wait_s=5.0,
+                 int capacity=4096):
         for name, value, known in (("fills", fills, FILLS), ("taker", taker, TAKERS), ("hidden", hidden, HIDDEN)):
             if value not in known:
                 raise ValueError(f"{name}: expected {' or '.join(map(repr, known))}, got {value!r}")
@@ -64,9 +69,16 @@ cdef class SimVenue:
             raise ValueError(f"leverage: expected 1 to 1000, or 0 for a position that is never liquidated, got {leverage!r}")
         if not 0.0 <= maintenance_margin < 1.0 or leverage != 0.0 and maintenance_margin >= 1.0 / leverage:
             raise ValueError(f"maintenance_margin: expected a share from 0 to below 1 / leverage, got {maintenance_margin!r}")
+        if not 0.0 <= print_wait_s <= 3600.0:
+            raise ValueError(f"print_wait_s: expected seconds from 0 to 3600, got {print_wait_s!r}")
+        shares = list(half_spread) if isinstance(half_spread, (list, tuple)) else [half_spread] * self.count
+        if len(shares) != self.count:
+            raise ValueError(f"half_spread: expected one share or one for each of {self.count} instruments, got {len(shares)}")
+        for n in range(self.count):
+            self.half_spread[n] = share_of(shares[n])
+        self.print_wait_ns = round(print_wait_s * 1e9)
         self.fills = FILLS.index(fills)
         self.walk = taker == "walk"
-        self.sized = self.walk or self.fills == FILLS_QUEUE
         self.hidden = hidden == "wait"
         self.maker_fee = maker_fee
         self.taker_fee = taker_fee
@@ -80,6 +92,7 @@ cdef class SimVenue:
         free(self.books)
         free(self.arrivals)
         free(self.reports)
+        free(self.half_spread)
 
     # ---- in and out ----
 
@@ -109,22 +122,14 @@ cdef class SimVenue:
         """When fund() must be called; NEVER while nothing is held."""
         return self.state.funding_next
 
+    cdef int64_t next_wait(self) noexcept nogil:
+        """When end_waits() must be called; NEVER while no order waits for a price."""
+        return self.state.wait_next
+
     cdef void bounds(self, int32_t n, int64_t* low, int64_t* high, bint* every) noexcept nogil:
         """What of instrument n's market can change anything here: a trade at or below `low` or at or above `high` (ticks), a quote with its ask at
         or below `low` or its bid at or above `high`; `every`: any trade or quote. Tickers are never to be skipped."""
         book_bounds(&self.books[n], self.fills, low, high, every)
-
-    cdef void sync(self, int32_t n, int64_t last, int64_t bid, int64_t bid_lots, int64_t ask, int64_t ask_lots) noexcept nogil:
-        """The last trade and quote (ticks, lots) of events that were skipped; last = 0 or bid = 0 leaves what was known."""
-        cdef book_t* b = &self.books[n]
-        if last:
-            b.last = last
-        if bid:
-            b.bid = bid
-            b.ask = ask
-        if bid and self.sized:
-            b.bid_lots = bid_lots
-            b.ask_lots = ask_lots
 
     cdef event_t* put(self, int32_t n, uint8_t kind, int64_t id, int64_t number, int64_t now) noexcept nogil:
         """An empty report on its way; `number` of the reports on this id."""
@@ -202,9 +207,8 @@ cdef class SimVenue:
     cdef void trigger(self, int32_t n, sim_order_t* o, int64_t now) noexcept nogil:
         """A stop whose trigger the last price has reached fires, also when it is placed or moved there: the trade that swept through an entry and
         its stop takes both, the stop at the next price."""
-        if not o.taking and trigger_reached(self.books[n].last, o.price, o.side):
-            o.taking = 1
-            o.since = self.state.serial
+        if not o.taking and trigger_reached(last_ticks(&self.market[n], &self.inst[n]), o.price, o.side):
+            self.start_waiting(n, o, now)
             self.report(o, n, ORDER, ORDER_TRIGGERED, OK, now)
 
     cdef void schedule(self, int32_t n, int64_t now) noexcept nogil:
@@ -216,7 +220,7 @@ cdef class SimVenue:
         for k in range(self.count):
             self.state.funding_next = min(self.state.funding_next, self.books[k].funding_at)
 
-    cdef void fill(self, int32_t n, sim_order_t* o, int64_t price, int64_t lots, uint8_t reason, bint maker, int64_t now) noexcept nogil:
+    cdef void fill(self, int32_t n, sim_order_t* o, int64_t price, int64_t lots, uint8_t reason, uint8_t flags, int64_t now) noexcept nogil:
         """An execution of at most `lots`; a reduce-only order never turns the position, a stop covers all of it."""
         cdef book_t* b = &self.books[n]
         cdef int64_t before = b.position, held = book_held(b)
@@ -232,10 +236,10 @@ cdef class SimVenue:
             b.opened = o.id
             self.schedule(n, now)
         self.state.execution += 1
-        e = self.report(o, n, FILL, reason, FILL_MAKER if maker else 0, now)
+        e = self.report(o, n, FILL, reason, flags, now)
         e.price = price_of(&self.inst[n], price)
         e.qty = qty_of(&self.inst[n], lots)
-        e.aux_price = e.price * e.qty * self.inst[n].multiplier * (self.maker_fee if maker else self.taker_fee)
+        e.aux_price = e.price * e.qty * self.inst[n].multiplier * (self.maker_fee if flags & FILL_MAKER else self.taker_fee)
         e.aux_qty = <double> self.state.execution
         if (lots == held) if o.type == ORDER_STOP_MARKET else (o.filled >= o.qty):
             self.end(n, o, ORDER_DONE, OK, now)
@@ -244,14 +248,14 @@ cdef class SimVenue:
         elif o.stop != 0:
             self.protect(n, o[0], now)
 
-    cdef uint8_t refusal(self, const request_t* r, int64_t touch, bint crosses) noexcept nogil:
-        """What the venue has against a new order, judged on its arrival."""
+    cdef uint8_t refusal(self, const request_t* r, int64_t near, bint crosses) noexcept nogil:
+        """What the venue has against a new order, judged on its arrival. near: the price that it would take at; 0 = nothing is known."""
         cdef const instrument_t* i = &self.inst[r.instrument]
         cdef book_t* b = &self.books[r.instrument]
         cdef bint market = r.type == ORDER_MARKET
         if b.liquidating:
             return END_LIQUIDATED
-        if b.live == ORDERS_MAX or (market and touch == 0):
+        if b.live == ORDERS_MAX or (market and near == 0):
             return END_VENUE
         if r.flags & REDUCE_ONLY and b.position * r.side >= 0:
             return END_REDUCE_ONLY
@@ -261,17 +265,21 @@ cdef class SimVenue:
             return END_VENUE
         if r.flags & REDUCE_ONLY:       # what is held may always be closed
             return OK
-        if r.qty < i.lots_min or qty_of(i, r.qty) * i.multiplier * price_of(i, touch if market else r.price) < i.notional_min:
+        if r.qty < i.lots_min or qty_of(i, r.qty) * i.multiplier * price_of(i, near if market else r.price) < i.notional_min:
             return END_VENUE
         return OK
 
     cdef void create(self, const request_t* r) noexcept nogil:
         cdef int32_t n = r.instrument
         cdef book_t* b = &self.books[n]
-        cdef int64_t touch = book_touch(b, r.side)
-        cdef bint crosses = book_crosses(touch, r.price, r.side)
+        cdef const market_t* m = &self.market[n]
+        cdef const instrument_t* i = &self.inst[n]
+        cdef int64_t near = touch(m, i, r.side, r.ts)
+        cdef int64_t known = near if near else moved_last(m, i, r.side, self.half_spread[n])
         cdef bint market = r.type == ORDER_MARKET
-        cdef uint8_t reason = self.refusal(r, touch, crosses)
+        # that an order takes at once is known of a live quote only; that it might is enough to refuse a post-only one
+        cdef bint crosses = book_crosses(known if r.flags & POST_ONLY else near, r.price, r.side)
+        cdef uint8_t reason = self.refusal(r, known, crosses)
         cdef sim_order_t fresh
         cdef sim_order_t* o = &b.orders[0]
         memset(&fresh, 0, sizeof(fresh))
@@ -289,20 +297,16 @@ cdef class SimVenue:
         fresh.flags = r.flags
         fresh.reason = <uint8_t> r.reserved
         fresh.live = 1
-        fresh.taking = market and self.walk
         fresh.since = self.state.serial
         if self.fills == FILLS_QUEUE and not market:
-            fresh.ahead = queue_ahead(b, &fresh, self.hidden)
+            fresh.ahead = queue_ahead(m, i, &fresh, self.hidden, r.ts)
         o[0] = fresh
         b.live += 1
         self.report(o, n, ORDER, ORDER_NEW, OK, r.ts)
-        if market or (r.type == ORDER_LIMIT and crosses):
-            if self.walk:       # of a price that no quote shows, nothing is known to be there
-                self.fill(n, o, touch, book_shown(b, r.side), taker_reason(o), False, r.ts)
-            else:
-                self.fill(n, o, touch, r.qty, taker_reason(o), False, r.ts)
-                if market and o.live and o.id == r.id:      # a filled entry's place may have been taken by its stop
-                    self.end(n, o, ORDER_CANCELLED, END_REDUCE_ONLY, r.ts)
+        if market and (self.walk or near == 0):
+            self.start_waiting(n, o, r.ts)
+        if near and (market or (r.type == ORDER_LIMIT and crosses)):
+            self.take_now(n, o, near, shown(m, i, r.side) if self.walk else r.qty, 0, r.ts)
 
     cdef void amend(self, const request_t* r, sim_order_t* o) noexcept nogil:
         """Less keeps the place in the queue; more, or another price, goes to its end."""
@@ -313,7 +317,7 @@ cdef class SimVenue:
             self.end(r.instrument, o, ORDER_CANCELLED, OK, r.ts)
             return
         if back and self.fills == FILLS_QUEUE and o.type == ORDER_LIMIT:
-            o.ahead = queue_ahead(&self.books[r.instrument], o, self.hidden)
+            o.ahead = queue_ahead(&self.market[r.instrument], &self.inst[r.instrument], o, self.hidden, r.ts)
         self.report(o, r.instrument, ORDER, ORDER_NEW, OK, r.ts)
         if o.type == ORDER_STOP_MARKET:
             self.trigger(r.instrument, o, r.ts)
@@ -321,16 +325,13 @@ cdef class SimVenue:
     cdef void arrive(self) noexcept nogil:
         """The oldest request reaches the venue."""
         cdef request_t* r = &self.arrivals[self.state.arrivals_tail & self.mask]
-        cdef sim_order_t* o = NULL
+        cdef sim_order_t* o
         cdef sim_order_t missing
-        cdef int k
         self.state.arrivals_tail += 1
         if r.action == ACTION_CREATE:
             self.create(r)
             return
-        for k in range(ORDERS_MAX):
-            if self.books[r.instrument].orders[k].live and self.books[r.instrument].orders[k].id == r.id:
-                o = &self.books[r.instrument].orders[k]
+        o = book_order(&self.books[r.instrument], r.id)
         if o == NULL:
             memset(&missing, 0, sizeof(missing))
             missing.id = r.id
@@ -343,26 +344,72 @@ cdef class SimVenue:
 
     # ---- matching ----
 
+    cdef void take_now(self, int32_t n, sim_order_t* o, int64_t price, int64_t lots, uint8_t flags, int64_t now) noexcept nogil:
+        """An order takes. What a market order of the model 'next' leaves, because it only reduces, is cancelled."""
+        cdef int64_t id = o.id
+        cdef bint market = o.type == ORDER_MARKET
+        self.fill(n, o, price, lots, taker_reason(o), flags, now)
+        if market and not self.walk and o.live and o.id == id:      # a filled entry's place may have been taken by its stop
+            self.end(n, o, ORDER_CANCELLED, END_REDUCE_ONLY, now)
+
     cdef void take(self, int32_t n, const event_t* e, int64_t trade, int64_t lots) noexcept nogil:
-        """Orders on their way to the next price meet it: the opposite quote, or the trade where that is worse."""
+        """Orders on their way to the next price meet it."""
         cdef book_t* b = &self.books[n]
         cdef sim_order_t* o
         cdef int64_t price, held
+        cdef uint8_t flags = 0
         cdef int k
         for k in range(ORDERS_MAX):
             o = &b.orders[k]
             if not o.live or not o.taking or o.since == self.state.serial:
                 continue
-            price = taker_price(b, o.side, trade)
+            price = taker_price(&self.market[n], &self.inst[n], o.side, trade, e.side, e.ts_recv, &flags)
+            if price == 0:
+                continue
             if not self.walk:
-                self.fill(n, o, price, NEVER, taker_reason(o), False, e.ts_recv)
+                self.take_now(n, o, price, NEVER, flags, e.ts_recv)
                 continue
             if not trade:
-                lots = book_shown(b, o.side)
+                lots = shown(&self.market[n], &self.inst[n], o.side)
             held = b.position
-            self.fill(n, o, price, lots, taker_reason(o), False, e.ts_recv)
+            self.take_now(n, o, price, lots, flags, e.ts_recv)
             if trade:                   # what one has taken is not there for the next
                 lots -= (b.position - held) * (1 if b.position > held else -1)
+
+    cdef void start_waiting(self, int32_t n, sim_order_t* o, int64_t now) noexcept nogil:
+        """The order takes at the next price that is known."""
+        o.taking = 1
+        o.since = self.state.serial
+        o.wait = now + self.print_wait_ns
+        self.books[n].wait_next = min(self.books[n].wait_next, o.wait)
+        self.state.wait_next = min(self.state.wait_next, o.wait)
+
+    cdef void end_wait(self, int32_t n, sim_order_t* o, int64_t now) noexcept nogil:
+        """Nothing has told the order's price in time. A live quote is a price, which the next event meets; it is waited for until it ends."""
+        cdef int64_t price = moved_last(&self.market[n], &self.inst[n], o.side, self.half_spread[n])
+        if quote_alive(&self.market[n], now):
+            o.wait = self.market[n].quote_until + 1
+        elif price == 0:
+            o.wait = now + max(self.print_wait_ns, <int64_t> 1)
+        else:
+            self.take_now(n, o, price, NEVER, FILL_MOVED, now)
+
+    cdef void end_waits(self) noexcept nogil:
+        """Every wait that is over now."""
+        cdef int64_t now = self.state.wait_next
+        cdef book_t* b
+        cdef sim_order_t* o
+        cdef int n, k
+        self.state.wait_next = NEVER
+        for n in range(self.count):
+            b = &self.books[n]
+            if b.wait_next <= now:
+                for k in range(ORDERS_MAX):
+                    o = &b.orders[k]
+                    if o.live and o.taking and o.wait <= now:
+                        self.end_wait(n, o, now)
+                book_wait(b)
+            self.state.wait_next = min(self.state.wait_next, b.wait_next)
 
     cdef void meet_trade(self, int32_t n, sim_order_t* o, const event_t* e, int64_t trade, int64_t lots) noexcept nogil:
         """One resting order against a trade (ticks, lots)."""
@@ -372,7 +419,7 @@ cdef class SimVenue:
             return
         lots = trade_meets(o, self.fills, trade, lots, e.side, &reason)
         if lots > 0:
-            self.fill(n, o, o.price, lots, reason, True, e.ts_recv)
+            self.fill(n, o, o.price, lots, reason, FILL_MAKER, e.ts_recv)
 
     cdef void meet_quote(self, int32_t n, sim_order_t* o, int64_t now) noexcept nogil:
         """One resting order against the present quote."""
@@ -380,9 +427,9 @@ cdef class SimVenue:
         cdef int64_t lots
         if o.type == ORDER_STOP_MARKET:
             return
-        lots = quote_meets(&self.books[n], o, self.fills, self.hidden, &reason)
+        lots = quote_meets(&self.market[n], &self.inst[n], o, self.fills, self.hidden, &reason, now)
         if lots > 0:
-            self.fill(n, o, o.price, lots, reason, True, now)
+            self.fill(n, o, o.price, lots, reason, FILL_MAKER, now)
 
     cdef void on_market(self, const event_t* e) noexcept nogil:
         """A trade, a quote or a ticker that the engine's door has let in."""
@@ -390,22 +437,15 @@ cdef class SimVenue:
         cdef book_t* b
         cdef int64_t trade = 0, lots = 0
         cdef int k
-        if e.kind == TRADE:
-            b = &self.books[n]
-            b.last = trade = ticks_of(&self.inst[n], e.price)
-        elif e.kind == BBO:
-            b = &self.books[n]
-            book_quote(b, &self.inst[n], e, self.sized)
-        else:
-            if e.kind == TICKER:
-                self.books[n].rate = e.aux_qty
-                if e.price > 0.0:
-                    self.books[n].mark = e.price
-                    self.judge(n, e.price, e.ts_recv)
+        if e.kind == TICKER and ticker_states(e) & STREAM_MARK:
+            self.judge(n, e.price, e.ts_recv)
+        if e.kind != TRADE and e.kind != BBO:
             return
+        b = &self.books[n]
         if b.live == 0 and b.liquidation == 0:
             return
-        if trade:
+        if e.kind == TRADE:
+            trade = ticks_of(&self.inst[n], e.price)
             lots = max(<int64_t> 1, quantity(&self.inst[n], e.qty))
         self.state.serial += 1
         # an order that takes goes first: it is on its way since an earlier event
@@ -416,30 +456,31 @@ cdef class SimVenue:
                     self.meet_trade(n, &b.orders[k], e, trade, lots)
                 else:
                     self.meet_quote(n, &b.orders[k], e.ts_recv)
-        if trade and b.mark == 0.0:
+        if trade and not mark_alive(&self.market[n], e.ts_recv):
             self.judge(n, price_of(&self.inst[n], trade), e.ts_recv)
 
     # ---- what the venue does by itself ----
 
     cdef void fund(self) noexcept nogil:
         """Funding of every position that was opened before this moment and is still held: longs pay shorts when the rate is positive."""
-        cdef int64_t now = self.state.funding_next
-        cdef int64_t next_one = NEVER
+        cdef int64_t now = self.state.funding_next, next_one = NEVER
         cdef const instrument_t* i
+        cdef const market_t* m
         cdef book_t* b
         cdef event_t* e
         cdef int n, side
         for n in range(self.count):
             b = &self.books[n]
+            m = &self.market[n]
             i = &self.inst[n]
             if b.funding_at <= now:
                 side = 1 if b.position > 0 else -1
                 b.funding_at = now + self.funding_ns
                 e = self.put(n, FUNDING, now, n, now)
-                e.price = b.mark if b.mark > 0.0 else price_of(i, b.last if b.last else b.bid if side > 0 else b.ask)
+                e.price = settled_at(m, side, now)
                 e.qty = qty_of(i, b.position * side)
-                e.aux_price = e.price * e.qty * i.multiplier * b.rate * side
-                e.aux_qty = b.rate
+                e.aux_price = e.price * e.qty * i.multiplier * m.funding * side
+                e.aux_qty = m.funding
                 e.side = side
             next_one = min(next_one, b.funding_at)
         self.state.funding_next = next_one
@@ -468,8 +509,7 @@ cdef class SimVenue:
         o.type = ORDER_STOP_MARKET
         o.flags = REDUCE_ONLY
         o.live = 1
-        o.taking = 1
-        o.since = self.state.serial
+        self.start_waiting(n, o, now)
         b.live = 1
         b.liquidating = 1
 
@@ -486,6 +526,7 @@ cdef class SimVenue:
         return json.dumps({"abi": LIQCORE_ABI, "instruments": [i.as_dict() for i in self.instruments], "fills": self.fills,
                            "walk": bool(self.walk), "hidden": bool(self.hidden), "fees": [self.maker_fee, self.taker_fee],
                            "latency": self.latency.as_dict(), "funding_ns": self.funding_ns, "leverage": self.leverage, "margin": self.margin,
+                           "half_spread": [self.half_spread[n] for n in range(self.count)], "print_wait_ns": self.print_wait_ns,
                            "capacity": self.mask + 1}, sort_keys=True).encode()
 
     def orders(self, int instrument) -> list:

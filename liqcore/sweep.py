@@ -25,7 +25,7 @@ from liqcore.batch_cascade import CENSORED, STALE, _run
 from liqcore.detect import CascadeConfig
 from liqcore.event import SIGNAL_DTYPE, Completeness, FeedState, Kind, Phase
 from liqcore.instrument import Instrument
-from liqcore.sweep_columns import Columns, columns
+from liqcore.sweep_columns import Columns, columns, ended_at
 from liqcore.sweep_grid import GRID_DTYPE, Grid
 from liqcore.sweep_kernel import DAY_NS, run
 from liqcore.sweep_state import (
@@ -35,6 +35,7 @@ from liqcore.sweep_state import (
     REASON_STALE_EVENT,
     REASON_UNCERTAIN,
     RESULT_DTYPE,
+    SCALE,
     TERMS,
     TRADE_DTYPE,
 )
@@ -154,11 +155,14 @@ def _terms(instrument: Instrument) -> dict[str, float | int]:
 
 
 def _settings(instrument: Instrument, end: int, *, fills: str, maker_fee: float, taker_fee: float, order_latency_s: float, ack_latency_s: float,
-              data_age_max_s: float, collar: float, order_notional_max: float, orders_per_signal_max: int) -> NDArray:
+              half_spread: float | None, print_wait_s: float, quote_age_s: float, data_age_max_s: float, collar: float,
+              order_notional_max: float, orders_per_signal_max: int) -> NDArray:
     if fills not in ("through", "touch"):
         raise ValueError(f"fills: a sweep knows 'through' and 'touch', got {fills!r}; for queue models use a backtest")
     for name, value, low, high in (("maker_fee", maker_fee, -0.01, 0.01), ("taker_fee", taker_fee, -0.01, 0.01),
                                    ("order_latency_s", order_latency_s, 0.0, 3600.0), ("ack_latency_s", ack_latency_s, 0.0, 3600.0),
+                                   ("half_spread", 0.0 if half_spread is None else half_spread, 0.0, 0.1),
+                                   ("print_wait_s", print_wait_s, 0.0, 3600.0), ("quote_age_s", quote_age_s, 0.001, 1e9),
                                    ("data_age_max_s", data_age_max_s, 1e-9, 1e6), ("collar", collar, 1e-12, 1.0),
                                    ("order_notional_max", order_notional_max, 1e-12, 1e15), ("orders_per_signal_max", orders_per_signal_max, 1, 4)):
         if not isinstance(value, int | float) or not low <= value <= high:
@@ -166,7 +170,9 @@ def _settings(instrument: Instrument, end: int, *, fills: str, maker_fee: float,
     t = np.zeros(1, TERMS)
     for name, value in (_terms(instrument) | {
             "touch": fills == "touch", "order_latency": round(order_latency_s * 1e9), "ack_latency": round(ack_latency_s * 1e9),
-            "data_age_max": int(data_age_max_s * 1e9), "lots_min": instrument.min_lots, "lots_max": instrument.max_lots,
+            "half_spread": -1 if half_spread is None else round(half_spread * SCALE), "print_wait": round(print_wait_s * 1e9),
+            "quote_age": round(quote_age_s * 1e9), "data_age_max": int(data_age_max_s * 1e9),
+            "lots_min": instrument.min_lots, "lots_max": instrument.max_lots,
             "requotes_max": orders_per_signal_max - 1, "end": end, "maker_fee": maker_fee, "taker_fee": taker_fee,
             "multiplier": instrument.multiplier, "notional_min": instrument.min_notional, "notional_max": order_notional_max,
             "collar": collar}).items():
@@ -195,8 +201,8 @@ def _calls(m: Columns, signals: NDArray, sides: NDArray, places: NDArray, refere
     calls["last"] = np.where(trade > 0, m.price[np.maximum(trade - 1, 0)] if len(m.price) else 0, 0)
     calls["reference"] = calls["last"] if reference is None else np.where(reference[at] > 0, reference[at], calls["last"])
     fresh = np.where(trade > 0, m.ts[np.maximum(trade - 1, 0)] if len(m.ts) else 0, 0)
-    fresh = np.maximum(fresh, np.where(quote > 0, m.quote_ts[np.maximum(quote - 1, 0)] if len(m.quote_ts) else 0, 0))
     calls["stale"] = calls["ts"] - fresh > terms["data_age_max"][0]
+    ended_at(m, terms[0], trade, quote, ts[at], timed[at], calls["ended"])
     flags = signals["flags"][at]
     calls["reason"] = np.where(flags & UNCERTAIN_FLAG, REASON_UNCERTAIN, np.where(flags & STALE_FLAG, REASON_STALE_EVENT, 0))
     return calls, phases
@@ -229,17 +235,20 @@ def sweep(tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, grid:
           reference: ArrayLike | None = None, end: int | None = None, threads: int | None = None, chunk: int = 4096,
           on_progress: Callable[[int, int], None] | None = None,
           fills: str = "through", maker_fee: float = 0.0002, taker_fee: float = 0.00055, order_latency_s: float = 0.05, ack_latency_s: float = 0.05,
-          data_age_max_s: float = 1.0, collar: float = 0.02, order_notional_max: float = 25_000.0, orders_per_signal_max: int = 3) -> NDArray:
+          half_spread: float | None = None, print_wait_s: float = 5.0, quote_age_s: float = 10.0, data_age_max_s: float = 1.0,
+          collar: float = 0.02, order_notional_max: float = 25_000.0, orders_per_signal_max: int = 3) -> NDArray:
     """Run every setting of a grid over the same signals: an array of RESULT_DTYPE, one row a setting.
 
     tape: liqcore.Tape. signals: SIGNAL_DTYPE, all of one instrument's (all phases), in order; sides: +1 or -1 where the policy wants a bracket of
     that side, else 0. places: where the signals stand (signals_of returns them; None = found by their times). reference: ticks that entry offsets
     count from; 0 or None = last trade. end: stop there, ns (None = end of the tape): what is due by then is served, then positions stay open.
-    fills, fees, latencies: as SimVenue; data_age_max_s, collar, order_notional_max, orders_per_signal_max: as Risk.
+    fills, fees, latencies, half_spread, print_wait_s: as SimVenue; quote_age_s: as Engine; data_age_max_s, collar, order_notional_max,
+    orders_per_signal_max: as Risk.
     threads: None = all. on_progress(done, total) is called after every `chunk` settings. The result does not depend on threads or chunk.
     ValueError for what makes no sense; RuntimeError where a setting had more than 4096 reports under way.
     """
     options = {"fills": fills, "maker_fee": maker_fee, "taker_fee": taker_fee, "order_latency_s": order_latency_s, "ack_latency_s": ack_latency_s,
+               "half_spread": half_spread, "print_wait_s": print_wait_s, "quote_age_s": quote_age_s,
                "data_age_max_s": data_age_max_s, "collar": collar, "order_notional_max": order_notional_max,
                "orders_per_signal_max": orders_per_signal_max}
     m, terms, calls, phases = _prepare(tape, instrument, signals, sides, places, reference, end, options)
@@ -267,7 +276,7 @@ def _run_chunks(m, terms, rows, calls, phases, results, threads, chunk, on_progr
         raise RuntimeError(f"setting {int(np.argmax(results['lost'] > 0))}: more than 4096 reports were under way at once; shorten the ack latency")
 
 
-OPTIONS = {name: parameter.default for name, parameter in list(signature(sweep).parameters.items())[-9:]}
+OPTIONS = {name: parameter.default for name, parameter in list(signature(sweep).parameters.items())[-12:]}
 
 
 def trades_of(tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, grid: Grid, setting: int = 0, *, places: NDArray | None = None,

@@ -1,4 +1,4 @@
-"""What the sweep reads of a market: columns and their pyramids, and the searches over them (Numba).
+"""What the sweep reads of a market: columns and their pyramids, the searches over them, and whether a quote holds (Numba).
 
 Prices are integer ticks. The pyramids are those of Tape.index (passage.pxd says what they are); the searches are written out once more here, for both
 directions at once and without reference counts: several run for every trade of every setting.
@@ -8,13 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from liqcore.sweep_state import compiled, inlined
+from liqcore.event import FeedState, Kind, Stream
+from liqcore.sweep_state import SCALE, compiled, inlined
 from liqcore.tape import Tape
 
 FANOUT_BITS = 6
 FANOUT = 1 << FANOUT_BITS
 NOWHERE = -1                     # a level that no price reaches from above
 BEYOND = (1 << 31) - 1           # and one that none reaches from below
+SPREADS = 16                     # quotes whose spread is remembered
+QUOTE_DOUBT_NS = 1_000_000_000
 
 
 class Columns(NamedTuple):
@@ -23,6 +26,7 @@ class Columns(NamedTuple):
     ts: np.ndarray
     price: np.ndarray
     lots: np.ndarray
+    side: np.ndarray             # aggressor
     low: np.ndarray
     high: np.ndarray
     offsets: np.ndarray
@@ -33,14 +37,28 @@ class Columns(NamedTuple):
     quote_low: np.ndarray
     quote_high: np.ndarray
     quote_offsets: np.ndarray
+    gap_ts: np.ndarray           # when the stream of quotes was interrupted
+    gap_trades: np.ndarray       # trades and quotes before it
+    gap_quotes: np.ndarray
 
 
 def columns(tape: Tape, instrument: int) -> Columns:
     """The columns of one instrument of a tape, with the pyramids that the tape keeps."""
     trades, quotes, index = tape.trades(instrument), tape.quotes(instrument), tape.index(instrument)
     over, over_quotes = index["trades"], index["quotes"]
-    return Columns(trades["ts"], trades["price"], trades["lots"], over["low"], over["high"], over["offsets"], quotes["ts"], quotes["bid"],
-                   quotes["ask"], quotes["trades_before"], over_quotes["low"], over_quotes["high"], over_quotes["offsets"])
+    return Columns(trades["ts"], trades["price"], trades["lots"], trades["side"], over["low"], over["high"], over["offsets"], quotes["ts"], quotes["bid"],
+                   quotes["ask"], quotes["trades_before"], over_quotes["low"], over_quotes["high"], over_quotes["offsets"],
+                   *_gaps(tape, instrument, trades["ts"], quotes["ts"]))
+
+
+def _gaps(tape: Tape, instrument: int, trades: np.ndarray, quotes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Interruptions of the instrument's quotes: ts, trades before, quotes before."""
+    rare, place = tape.rare, tape.place
+    at = np.flatnonzero((rare["kind"] == Kind.FEED) & (rare["code"] != FeedState.FEED_UP) & np.isin(rare["instrument"], (instrument, -1))
+                        & ((rare["flags"] == 0) | (rare["flags"] & Stream.STREAM_QUOTE > 0)))
+    ts, everybody = np.ascontiguousarray(rare["ts_recv"][at]), rare["instrument"][at] < 0
+    return ts, *(np.where(everybody, np.searchsorted(column, ts), place[name][at])
+                 for name, column in (("trades_before", trades), ("quotes_before", quotes)))
 
 
 @compiled
@@ -110,3 +128,88 @@ def extreme(price, low, high, offsets, start, stop, side):
             best = max(best, high[at]) if side > 0 else min(best, low[at])
         row += 1 << (FANOUT_BITS * level)
     return best
+
+
+@compiled
+def outside(m, row, stop, below, above):
+    """First trade of the rows [row, stop) at or below `below`, or at or above `above`; stop = none."""
+    end = min(stop, (row | (FANOUT - 1)) + 1)
+    row = first_outside(m.price, m.price, row, end, below, above)
+    if row < end or end == stop:
+        return row
+    return min(passage(m.price, m.price, m.low, m.high, m.offsets, end, below, above), stop)
+
+
+@compiled
+def interrupted(m, quote, now, place):
+    """Whether the stream of quotes was interrupted after the last of `quote` quotes. place: of an interruption at `now` itself, it comes before this
+    number of trades has been; 0 = nothing that was received at `now` has been."""
+    k = np.searchsorted(m.gap_quotes, quote)
+    if k == len(m.gap_ts) or m.gap_quotes[k] != quote:
+        return False
+    return m.gap_ts[k] < now or (m.gap_ts[k] == now and m.gap_trades[k] < place)
+
+
+@compiled
+def quote_alive(m, g, trade, quote, now, place):
+    """Whether the last of `quote` quotes holds when `trade` trades have been: the rule of market.pxd."""
+    row = quote - 1
+    if row < 0 or now - m.quote_ts[row] > g.quote_age or (len(m.gap_ts) and interrupted(m, quote, now, place)):
+        return False
+    return contradiction(m, trade, quote) == trade
+
+
+@compiled
+def contradiction(m, trade, quote):
+    """The first of `trade` trades that contradicts the last of `quote` quotes; `trade` = none."""
+    row = quote - 1
+    first, bid, ask = m.before[row], m.bid[row], m.ask[row]
+    if first >= trade or outside(m, first, trade, bid - 1, ask + 1) == trade:
+        return trade
+    total, count = usual_spread(m, quote)
+    beyond = total // count + 1
+    return outside(m, first, trade, bid - beyond, ask + beyond)
+
+
+@compiled
+def quote_ended(m, g, trade, quote, now, place):
+    """Whether there were quotes and the last one no longer holds: the rule of market.pxd for entries, which lets pass for a second what only a trade
+    contradicts."""
+    if quote == 0 or quote_alive(m, g, trade, quote, now, place):
+        return False
+    if len(m.gap_ts) and interrupted(m, quote, now, place):
+        return True
+    row = contradiction(m, trade, quote)
+    return row == trade or m.ts[row] - m.quote_ts[quote - 1] > g.quote_age or now - m.ts[row] > QUOTE_DOUBT_NS
+
+
+@compiled
+def usual_spread(m, quote):
+    """Sum of the spreads of the latest of `quote` quotes, and how many they are."""
+    total, count = 0, min(quote, SPREADS)
+    for row in range(quote - count, quote):
+        total += m.ask[row] - m.bid[row]
+    return total, count
+
+
+@compiled
+def moved_last(m, g, s, side):
+    """Where no quote holds: what a buyer or seller would meet by the last trade, moved against the order; 0 = there was none: see market.pxd."""
+    if s.last <= 0:
+        return 0
+    if m.side[s.trade - 1] == side:
+        return max(s.last + side, 1)
+    half = 1
+    if g.half_spread >= 0:
+        half = (s.last * g.half_spread + SCALE - 1) // SCALE
+    elif s.quote > 0:
+        total, count = usual_spread(m, s.quote)
+        half = (total + 2 * count - 1) // (2 * count)
+    return max(s.last + side * max(2 * half, 1), 1)
+
+
+@compiled
+def ended_at(m, g, trades, quotes, ts, timed, out):
+    """quote_ended at each of some moments."""
+    for n in range(len(ts)):
+        out[n] = quote_ended(m, g, trades[n], quotes[n], ts[n], 0 if timed[n] else trades[n] + 1)

@@ -25,6 +25,7 @@ from liqcore.sweep_state import (
     ENTRY,
     NEVER,
     ORDER,
+    REASON_QUOTE_ENDED,
     REASON_STALE_DATA,
     REPORT,
     REPORTS,
@@ -60,11 +61,11 @@ def _begin(g, p, s, o, asked, call, lots):
     s.now = s.seen = call.ts
     s.trade, s.quote, s.opened_at = call.trade, call.quote, call.trade
     s.entry_deadline = call.ts + p.entry_ttl_ns
-    s.hold_deadline = s.finished = NEVER
+    s.hold_deadline = s.finished = s.wait_at = NEVER
     for role in range(ENTRY, len(o)):
         q = o[role]
         q.status = q.asked = q.price = q.qty = q.filled = q.attempt = q.not_before = q.ts_asked = q.unknown = q.triggered = q.live = 0
-        q.at = q.size = q.done = q.made = 0
+        q.at = q.size = q.done = q.made = q.taking = q.wait = q.place = 0
     o[ENTRY].qty = lots
     place_entry(g, p, s, o, asked)
 
@@ -160,8 +161,8 @@ def _refuse(g, p, call, cooldown_until, r):
         return 0
     entry = entry_price(p, call.side, call.reference)
     lots = lots_for(g, p.notional, entry)
-    why = forbidden(g, lots, entry, call.last, notional_of(g, lots, entry), call.stale)
-    if why == REASON_STALE_DATA:
+    why = forbidden(g, lots, entry, call.last, notional_of(g, lots, entry), call.ended, call.stale)
+    if why == REASON_STALE_DATA or why == REASON_QUOTE_ENDED:
         r.refused_data += 1
     elif why:
         r.refused_risk += 1

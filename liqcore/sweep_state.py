@@ -27,7 +27,7 @@ ANSWER_NS = 5_000_000_000
 LATE_NS = 60_000_000_000
 BACKOFF_NS, BACKOFF_MAX_NS = 100_000_000, 30_000_000_000
 (REASON_OPEN, REASON_COOLDOWN, REASON_UNCERTAIN, REASON_STALE_EVENT, REASON_NO_PRICE, REASON_QTY, REASON_NOTIONAL, REASON_STALE_DATA,
- REASON_COLLAR) = 22, 23, 24, 25, 26, 41, 42, 49, 50
+ REASON_COLLAR, REASON_QUOTE_ENDED) = 22, 23, 24, 25, 26, 41, 42, 49, 50, 54
 END_TTL, END_TARGET, END_STOP, END_MAX_HOLD, END_PHASE, END_POST_ONLY, END_VENUE, END_REDUCE = 60, 61, 62, 63, 64, 65, 69, 70
 
 
@@ -36,20 +36,21 @@ def _record(*groups: tuple[str, str]) -> np.dtype:
 
 
 #: an order twice: as the engine believes it to be, and as it stands at the venue (`live` and what follows)
-ORDER = _record(("i8", "status asked price qty filled attempt not_before ts_asked unknown triggered live at size done made"))
+ORDER = _record(("i8", "status asked price qty filled attempt not_before ts_asked unknown triggered live at size done made taking wait place"))
 #: what is fixed for a whole sweep
-TERMS = _record(("i8", "touch order_latency ack_latency data_age_max slow tick_mantissa lot_mantissa lots_min lots_max requotes_max end"),
+TERMS = _record(("i8", "touch order_latency ack_latency data_age_max quote_age print_wait half_spread slow tick_mantissa lot_mantissa"),
+                ("i8", "lots_min lots_max requotes_max end"),
                 ("f8", "maker_fee taker_fee tick_power lot_power tick lot multiplier notional_min notional_max collar"))
 #: a bracket, the venue's side of it, and where in the market it stands
 STATE = _record(("i8", "active side reference entered exited best best_row entry_deadline hold_deadline ts_open ts_exit end requotes entry_maker"),
                 ("i8", "last_exit entry_end target_taker executions requests opened_at finished"),
                 ("f8", "entry_value exit_value fees"),
                 ("i8", "position fired attached last bid ask"),
-                ("i8", "now seen trade quote known next_trade next_quote next_ts asked_head asked_tail said_head said_tail lost"))
+                ("i8", "now seen trade quote known next_trade next_quote next_ts wait_at asked_head asked_tail said_head said_tail lost"))
 REQUEST = _record(("i8", "ts action role attempt price qty stop passive"))
 REPORT = _record(("i8", "ts kind role attempt price lots maker reason"), ("f8", "fee"))
 #: a signal that the policy acts on, and what is the same for every setting
-CALL = _record(("i8", "ts timed trade quote side reference last reason stale sequence row"))
+CALL = _record(("i8", "ts timed trade quote side reference last reason ended stale sequence row"))
 #: every signal of the instrument, for exits by phase
 PHASES = _record(("i8", "ts timed trade quote phase sequence"))
 

@@ -4,6 +4,7 @@ from liqcore.sweep_state import (
     REASON_COLLAR,
     REASON_NOTIONAL,
     REASON_QTY,
+    REASON_QUOTE_ENDED,
     REASON_STALE_DATA,
     SCALE,
     compiled,
@@ -62,12 +63,14 @@ def lots_for(g, notional, ticks):
 
 
 @compiled
-def forbidden(g, lots, entry, last, notional, stale):
+def forbidden(g, lots, entry, last, notional, ended, stale):
     """The first limit that an entry would break, or 0."""
     if lots < g.lots_min or notional < g.notional_min:
         return REASON_QTY
     if notional > g.notional_max:
         return REASON_NOTIONAL
+    if ended:
+        return REASON_QUOTE_ENDED
     if stale:
         return REASON_STALE_DATA
     price, at = price_of(g, entry), price_of(g, last)

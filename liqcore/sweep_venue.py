@@ -3,6 +3,7 @@
 At the venue an order is the latter half of an ORDER record; the entry stands before all others in the order of matching.
 """
 
+from liqcore.sweep_columns import moved_last, quote_alive
 from liqcore.sweep_state import (
     AMEND,
     CANCEL,
@@ -15,6 +16,7 @@ from liqcore.sweep_state import (
     END_VENUE,
     ENTRY,
     FILL,
+    NEVER,
     NEW,
     REJECTED,
     REPORTS,
@@ -51,11 +53,33 @@ def _end(g, s, o, said, role, kind, reason, now):
 
 
 @compiled
+def _free_place(o):
+    """The first place at the venue that no live order has: what takes is met in the order of places."""
+    place, taken = 0, True
+    while taken:
+        taken = False
+        for role in (ENTRY, STOP, TARGET, CLOSE):
+            if o[role].live and o[role].place == place:
+                taken = True
+        place += taken
+    return place
+
+
+@compiled
+def _wait(g, s, q, now):
+    """The order takes at the next price that is known."""
+    q.taking = 1
+    q.wait = now + g.print_wait
+    s.wait_at = min(s.wait_at, q.wait)
+    s.known = 0
+
+
+@compiled
 def _trigger(g, s, o, said, now):
-    """The stop fires when the last price has reached it, also when it is placed or moved there; it fills at the next market event."""
+    """The stop fires when the last price has reached it, also when it is placed or moved there; it takes at the next price that is known."""
     if s.fired == 0 and s.last > 0 and (o[STOP].at - s.last) * s.side >= 0:
         s.fired = 1
-        s.known = 0
+        _wait(g, s, o[STOP], now)
         _say(g, s, said, TRIGGERED, STOP, 0, 0, now)
 
 
@@ -86,10 +110,12 @@ def _execute(g, s, o, said, role, price, lots, maker, now):
             if o[other].live:
                 _end(g, s, o, said, other, CANCELLED, END_REDUCE, now)
     elif role == ENTRY and o[STOP].live == 0:
+        place = _free_place(o)
         stop = o[STOP]
         stop.live = 1
         stop.at = s.attached
-        stop.made = 0
+        stop.made = stop.taking = 0
+        stop.place = place
         s.fired = 0
         s.known = 0
         _say(g, s, said, NEW, STOP, 0, 0, now)
@@ -97,50 +123,81 @@ def _execute(g, s, o, said, role, price, lots, maker, now):
 
 
 @compiled
-def _create(g, s, o, said, a):
+def _take_now(g, s, o, said, role, price, lots, now):
+    """An order takes. What a market order leaves, because it only reduces, is cancelled."""
+    _execute(g, s, o, said, role, price, lots, 0, now)
+    if role != STOP and o[role].live and o[role].at == 0:
+        _end(g, s, o, said, role, CANCELLED, END_REDUCE, now)
+
+
+@compiled
+def end_waits(m, g, s, o, said):
+    """Orders that have waited long enough for a price: see SimVenue.end_wait."""
+    now = s.wait_at
+    s.wait_at = NEVER
+    stop_first = o[STOP].place < o[CLOSE].place
+    for turn in range(3):
+        role = ENTRY if turn == 0 else STOP if (turn == 1) == stop_first else CLOSE
+        q = o[role]
+        if q.live and q.taking and q.wait <= now:
+            price = moved_last(m, g, s, s.side if role == ENTRY else -s.side)
+            if quote_alive(m, g, s.trade, s.quote, now, 0):
+                q.wait = m.quote_ts[s.quote - 1] + g.quote_age + 1
+            elif price == 0:
+                q.wait = now + max(g.print_wait, 1)
+            else:
+                _take_now(g, s, o, said, role, price, q.size, now)
+        if q.live and q.taking:
+            s.wait_at = min(s.wait_at, q.wait)
+
+
+@compiled
+def _create(m, g, s, o, said, a):
     now, role, entry = a.ts, a.role, a.role == ENTRY
     side = s.side if entry else -s.side
-    touch = s.ask if side > 0 else s.bid
-    if touch == 0:
-        touch = s.last
+    touch = 0
+    if quote_alive(m, g, s.trade, s.quote, now, 0):
+        touch = s.ask if side > 0 else s.bid
+    known = touch if touch else moved_last(m, g, s, side)
     market = a.price == 0
-    crosses = touch > 0 and (touch - a.price) * side <= 0
+    near = known if a.passive else touch         # that it takes is known of a live quote only; that it might is enough to refuse it
+    crosses = near > 0 and (near - a.price) * side <= 0
     reason = 0
-    if market and touch == 0:
+    if market and known == 0:
         reason = END_VENUE
     elif not entry and s.position * side >= 0:
         reason = END_REDUCE
     elif a.passive and crosses:
         reason = END_POST_ONLY
-    elif entry and (a.qty < g.lots_min or qty_of(g, a.qty) * g.multiplier * price_of(g, touch if market else a.price) < g.notional_min):
+    elif entry and (a.qty < g.lots_min or qty_of(g, a.qty) * g.multiplier * price_of(g, known if market else a.price) < g.notional_min):
         reason = END_VENUE
     if reason:
         _say(g, s, said, REJECTED, role, a.attempt, reason, now)
         return
     q = o[role]
+    q.place = _free_place(o)
     q.live = 1
     q.at = a.price
     q.size = a.qty
     q.done = 0
     q.made = a.attempt
+    q.taking = 0
     s.known = 0
     if entry:
         s.attached = a.stop
-    if role == TARGET or g.slow:             # that an entry or a close is there changes nothing but what is waited for
+    if role == TARGET or g.slow or (market and touch == 0):      # that others are there changes nothing but what is waited for
         _say(g, s, said, NEW, role, a.attempt, 0, now)
-    if market:
-        _execute(g, s, o, said, role, touch, a.qty, 0, now)
-        if q.live:
-            _end(g, s, o, said, role, CANCELLED, END_REDUCE, now)
-    elif crosses:
-        _execute(g, s, o, said, role, touch, a.qty, 0, now)
+    if market and touch == 0:
+        _wait(g, s, q, now)
+    elif market or crosses:
+        _take_now(g, s, o, said, role, touch, a.qty, now)
 
 
 @compiled
-def arrive(g, s, o, said, a):
+def arrive(m, g, s, o, said, a):
     """A request reaches the venue. One about an order that has ended is refused, which the engine, told of the end before, passes over."""
     if a.action == CREATE:
-        _create(g, s, o, said, a)
+        _create(m, g, s, o, said, a)
         return
     q = o[a.role]
     if not q.live or q.made != a.attempt:
@@ -174,18 +231,30 @@ def _match(g, s, o, said, role, trade, lots, now):
 
 
 @compiled
-def meet(g, s, o, said, trade, lots, now):
-    """The resting orders meet a trade, or (trade = 0) a new quote: a stop that has fired first, then the others. What comes to be here waits."""
+def _taken_at(m, g, s, side, trade, aggressor, now):
+    """Where an order that takes meets a trade or, with trade = 0, the present quote; 0 = it goes on waiting."""
+    near = s.ask if side > 0 else s.bid
+    if trade == 0:
+        return near
+    if quote_alive(m, g, s.trade, s.quote, now, s.trade):
+        return trade if (trade - near) * side > 0 else near
+    return trade if aggressor == side else 0
+
+
+@compiled
+def meet(m, g, s, o, said, trade, lots, aggressor, now):
+    """The orders meet a trade, or (trade = 0) a new quote: those that take first, then the others. What comes to be here waits."""
     waiting_stop = o[STOP].live and not s.fired
     waiting_target = o[TARGET].live
-    if o[STOP].live and s.fired:
-        price = s.bid if s.side > 0 else s.ask
-        if price == 0:
-            price = s.last
-        if trade > 0 and (price - trade) * s.side > 0:
-            price = trade
-        _execute(g, s, o, said, STOP, price, o[STOP].size, 0, now)
-    if o[ENTRY].live:
+    waiting_entry = o[ENTRY].live and not o[ENTRY].taking
+    taking_stop, stop_first = o[STOP].live and o[STOP].taking, o[STOP].place < o[CLOSE].place
+    for turn in range(3):
+        role = ENTRY if turn == 0 else STOP if (turn == 1) == stop_first else CLOSE
+        if o[role].live and o[role].taking and (role != STOP or taking_stop):
+            price = _taken_at(m, g, s, s.side if role == ENTRY else -s.side, trade, aggressor, now)
+            if price > 0:
+                _take_now(g, s, o, said, role, price, o[role].size, now)
+    if waiting_entry and o[ENTRY].live:
         _match(g, s, o, said, ENTRY, trade, lots, now)
     if waiting_target and o[TARGET].live:
         _match(g, s, o, said, TARGET, trade, lots, now)

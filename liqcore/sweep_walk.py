@@ -21,11 +21,13 @@ from liqcore.sweep_columns import (
     extreme,
     first_outside,
     passage,
+    quote_ended,
     rows_before,
 )
 from liqcore.sweep_state import (
     AMEND,
     ARRIVALS,
+    CLOSE,
     CREATE,
     END_PHASE,
     END_POST_ONLY,
@@ -40,7 +42,7 @@ from liqcore.sweep_state import (
     inlined,
 )
 from liqcore.sweep_terms import entry_price, forbidden, notional_of
-from liqcore.sweep_venue import arrive, meet
+from liqcore.sweep_venue import arrive, end_waits, meet
 
 # ---- where in the market ----
 
@@ -112,7 +114,7 @@ def _look(m, g, p, s, o, due):
             above = min(above, trail_level(p, s, o))
         else:
             below = max(below, trail_level(p, s, o))
-    if o[STOP].live and s.fired:
+    if s.wait_at != NEVER and ((o[STOP].live and s.fired) or (o[ENTRY].live and o[ENTRY].taking) or (o[CLOSE].live and o[CLOSE].taking)):
         s.next_trade, s.next_quote = s.trade, s.quote
     else:
         if below == NOWHERE and above == BEYOND:
@@ -169,12 +171,12 @@ def _take(m, g, p, s, o, asked, said):
             follow(g, p, s, o, asked, m.price[row])
         _prices(m, s)
         lots = max(m.lots[row], 1)
-        meet(g, s, o, said, s.last, lots, s.now)
+        meet(m, g, s, o, said, s.last, lots, m.side[row], s.now)
     else:
         s.quote = s.next_quote + 1
         s.trade = max(s.trade, m.before[s.next_quote])
         _prices(m, s)
-        meet(g, s, o, said, 0, 0, s.now)
+        meet(m, g, s, o, said, 0, 0, 0, s.now)
 
 
 # ---- what is due ----
@@ -220,11 +222,9 @@ def _hear(m, g, p, s, o, asked, e):
         _pass_to(m, s, s.now)
         if s.trade > s.opened_at:
             last_seen = s.last
-        fresh = m.ts[s.trade - 1]
-        if s.quote > 0:
-            fresh = max(fresh, m.quote_ts[s.quote - 1])
+        ended = quote_ended(m, g, s.trade, s.quote, s.now, 0)
         entry, lots = entry_price(p, s.side, last_seen), o[ENTRY].qty
-        if forbidden(g, lots, entry, s.last, notional_of(g, lots, entry), s.now - fresh > g.data_age_max):
+        if forbidden(g, lots, entry, s.last, notional_of(g, lots, entry), ended, s.now - m.ts[s.trade - 1] > g.data_age_max):
             s.requotes = 9
     hear(g, p, s, o, asked, e, last_seen)
     s.best_row = s.trade
@@ -244,7 +244,7 @@ def live(m, g, p, s, o, asked, said, phases, leave):
             else:
                 signal = phases[leave].ts
         alarm = min(wake, timed)
-        due = min(arrival, report, alarm)
+        due = min(arrival, report, alarm, s.wait_at)
         if due > s.seen:                     # else it is due now, before whatever the market brings
             if not s.known:
                 _look(m, g, p, s, o, due)
@@ -271,7 +271,13 @@ def live(m, g, p, s, o, asked, said, phases, leave):
             s.seen = due
             if a.action == CREATE or a.action == AMEND and a.role == STOP:
                 _pass_to(m, s, due)
-            arrive(g, s, o, said, a)
+            arrive(m, g, s, o, said, a)
+            continue
+        if s.wait_at == due:
+            s.seen = due
+            _pass_to(m, s, due)
+            s.known = 0
+            end_waits(m, g, s, o, said)
             continue
         if alarm == due:                     # also one that falls on the moment of a report
             leave = _wakes(g, p, s, o, asked, phases, leave, due)

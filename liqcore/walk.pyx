@@ -9,10 +9,10 @@ from liqcore.book cimport book_t
 from liqcore.bracket cimport bracket_deadline
 from liqcore.columns cimport fold_market, quote_event, quote_is_next, trade_event
 from liqcore.detect cimport CascadeDetector
-from liqcore.event cimport BBO, LIQUIDATION, OK, TICKER, TRADE, VERDICT, market_t, signal_t
+from liqcore.event cimport BBO, FEED, LIQUIDATION, OK, TICKER, TRADE, VERDICT, market_t, signal_t
 from liqcore.instrument cimport Instrument, price_of
 from liqcore.market cimport mark_alive
-from liqcore.paper cimport SERVE_ARRIVAL, SERVE_DEADLINE, SERVE_REPORT
+from liqcore.paper cimport SERVE_ARRIVAL, SERVE_DEADLINE, SERVE_REPORT, SERVE_WAIT
 from liqcore.passage cimport first_above, first_below, first_outside, passage_prefetch, pyramid_t, rows_before
 from liqcore.sides cimport SIDES_SAMPLE
 from liqcore.slot cimport BRACKET_FLAT, slot_position, slot_t
@@ -202,7 +202,7 @@ cdef class Walk:
         cdef cursor_t* c = &self.cursors[n] if n >= 0 else NULL
         cdef const strip_t* s = &self.strips[n] if n >= 0 else NULL
         cdef int64_t row, since = self.engine.out.head
-        cdef bint bare = False, waits = False
+        cdef bint bare = False, waits = False, broken = False
         self.stops += 1
         if rare:
             visited = &self.rare[self.rare_next]
@@ -210,6 +210,7 @@ cdef class Walk:
                 bare = self.approach(n, visited, &self.place[self.rare_next])
             elif visited.kind == VERDICT:
                 waits = True
+            broken = visited.kind == FEED
         elif c.quote_first:
             row = c.next_quote
             quote_event(s, &self.inst[n], n, row, &e)
@@ -221,7 +222,9 @@ cdef class Walk:
         if not rare:
             self.at_trades, self.at_quotes = c.trades, c.quotes
         self.at_ts, self.at_instrument = visited.ts_recv, n
-        if not bare:
+        if broken and n < 0:            # it ends what was said before it, and nothing that comes after it
+            self.settle_all()
+        elif not bare:
             self.catch_up_active()
         if waits:
             self.catch_up_waiting(NEVER - 1)
@@ -262,6 +265,9 @@ cdef class Walk:
         finally:
             if n >= 0:
                 self.refresh(n)
+            for n in range(self.count if what == SERVE_WAIT else 0):
+                if self.cursors[n].active:
+                    self.refresh(n)
             self.refresh_asked(since)
         return 0
 
@@ -329,9 +335,6 @@ cdef class Walk:
             self.engine.clock.now = max(self.engine.clock.now, s.quotes.ts[quotes - 1])
         if b.live or b.liquidation:
             self.venue.state.serial += rows
-        self.venue.sync(n, s.trades.price[trades - 1] if traded else 0, s.quotes.bid[quotes - 1] if quoted else 0,
-                        s.quotes.bid_lots[quotes - 1] if quoted else 0, s.quotes.ask[quotes - 1] if quoted else 0,
-                        s.quotes.ask_lots[quotes - 1] if quoted else 0)
         c.trades = trades
         c.quotes = quotes
 

@@ -42,9 +42,13 @@ class Bridge:
         for k in range(len(events)):
             now = int(events["ts_recv"][k])
             self.settle()
-            while (due := self.engine.next_deadline) is not None and due <= now:
-                self.engine.advance(due)
-                self.requests.extend(self.engine.drain())
+            while (due := min(filter(None, (self.exchange.next_ns, self.engine.next_deadline)), default=now + 1)) <= now:
+                if due == self.exchange.next_ns:         # the venue first, as in Paper
+                    self.exchange.advance(due)
+                    self.hear()
+                else:
+                    self.engine.advance(due)
+                    self.requests.extend(self.engine.drain())
                 self.settle()
             self.exchange.advance(now)
             self.hear()
@@ -112,15 +116,16 @@ class Bridge:
         return self.entries[row["symbol"]] & ~0xFFF | Role.ROLE_STOP
 
     def tell(self, topic: str, ts: int, row) -> None:
+        now = max(ts, self.engine.now)                   # what the venue does by itself comes at its own time
         if topic == "refused":
-            self.engine.on_order(ts, self.engine.now, *row)
+            self.engine.on_order(ts, now, *row)
         elif topic == "execution":
             if row["execType"] == "Funding":
-                self.engine.on_funding(ts, self.engine.now, row["symbol"], 1 if row["side"] == "Buy" else -1, float(row["execPrice"]),
+                self.engine.on_funding(ts, now, row["symbol"], 1 if row["side"] == "Buy" else -1, float(row["execPrice"]),
                                        float(row["execQty"]), float(row["execFee"]), float(row["feeRate"]))
                 return
             self.executions += 1
-            self.engine.on_fill(ts, self.engine.now, self.order_id(row), float(row["execPrice"]), float(row["execQty"]), float(row["execFee"]),
+            self.engine.on_fill(ts, now, self.order_id(row), float(row["execPrice"]), float(row["execQty"]), float(row["execFee"]),
                                 self.executions, row["isMaker"])
         elif row["orderStatus"] in BOOKED:
             status, reason = BOOKED[row["orderStatus"]], Reason.OK
@@ -128,4 +133,4 @@ class Bridge:
                 status, reason = OrderStatus.ORDER_REJECTED, Reason.END_POST_ONLY
             elif row["cancelType"] in ("CancelByReduceOnly", "CancelByTpSlTsClear"):
                 reason = Reason.END_REDUCE_ONLY
-            self.engine.on_order(ts, self.engine.now, self.order_id(row), status, reason, float(row["leavesQty"]), filled=float(row["cumExecQty"]))
+            self.engine.on_order(ts, now, self.order_id(row), status, reason, float(row["leavesQty"]), filled=float(row["cumExecQty"]))

@@ -55,6 +55,7 @@ class Floor:
 
     def quote(self, near: float, far: float, near_qty: float = 5.0, far_qty: float = 5.0) -> None:
         """near: where an opening order rests, far: what it takes from."""
+        self.shown = near, far, near_qty, far_qty
         (low, low_qty), (high, high_qty) = sorted(((self.price(near), near_qty), (self.price(far), far_qty)))
         self.put(kind=Kind.BBO, price=low, qty=low_qty, aux_price=high, aux_qty=high_qty)
 
@@ -107,6 +108,7 @@ class Floor:
         code, link = self.limit(2499.5, qty=qty, **fields)
         assert code == 0
         self.trade(2499.4)
+        self.quote(*self.shown)                # that trade was through the book, which then stands where it was
         self.hear()
         return link
 

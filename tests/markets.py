@@ -1,7 +1,7 @@
 """Markets for the laws: seeded events of every kind with cascades in them, and the plainest fade policy."""
 
 import numpy as np
-from liqcore.event import FeedState, Kind
+from liqcore.event import FeedState, Kind, Stream
 
 from liqcore import (
     EVENT_DTYPE,
@@ -19,6 +19,7 @@ from liqcore import (
 from liqcore.snapshot import unpack
 
 ALL_INSTRUMENTS = -1
+LIQUIDATION, TRADE, QUOTE, MARK, FUNDING = (int(bit) for bit in list(Stream)[:4] + [Stream.STREAM_FUNDING])
 START = 1_772_452_800 * SECOND         # a Monday, 12:00 UTC
 EAGER = CascadeConfig(warmup=10, quantile=0.6, window_events=50, window_s=20.0, decay_s=5.0)
 
@@ -40,8 +41,11 @@ def instruments(count: int = 2) -> list[Instrument]:
     return [Instrument(name, tick_size="0.01", lot_size="0.001", min_qty="0.001") for name in ("ETHUSDT", "SOLUSDT", "XRPUSDT")[:count]]
 
 
-def market(seed: int, count: int, size: int = 2, rubbish: float = 0.0, feed: bool = False) -> np.ndarray:
-    """`count` events over some hours: trades and quotes on a random walk that liquidations push, bursts of same-sided liquidations."""
+def market(seed: int, count: int, size: int = 2, rubbish: float = 0.0, feed: bool = False, spread: float = 0.01,
+           masks: bool = False) -> np.ndarray:
+    """`count` events over some hours: trades and quotes on a random walk that liquidations push, bursts of same-sided liquidations. spread: of the
+    quotes; where it is small, most trades contradict them. feed: connections that break; masks: some of them for some streams, and tickers that do
+    not state all."""
     r = np.random.default_rng(seed)
     e = np.zeros(count, EVENT_DTYPE)
     calm = np.where(r.random(count) < 0.02, r.integers(0, 100 * SECOND, count), r.integers(0, 2 * SECOND, count))
@@ -59,7 +63,7 @@ def market(seed: int, count: int, size: int = 2, rubbish: float = 0.0, feed: boo
     e["side"] = np.where(burst, side, r.choice([1, -1], count))
     e["qty"] = np.round(np.exp(r.normal(0, 1.5, count)) + 0.001, 3)
     quote = kinds == Kind.BBO
-    e["aux_price"] = np.where(quote, price + 0.01, 0.0)
+    e["aux_price"] = np.where(quote, np.round(price + spread, 2), 0.0)
     e["aux_qty"] = np.where(quote, 1.0, 0.0)
     beyond = kinds == Kind.LIQUIDATION
     e["price"] = np.where(beyond, np.round(price * (1 - 0.003 * e["side"]), 2), e["price"])
@@ -76,13 +80,16 @@ def market(seed: int, count: int, size: int = 2, rubbish: float = 0.0, feed: boo
             e[at]["kind"], e[at]["code"] = Kind.FEED, r.choice([FeedState.FEED_UP, FeedState.FEED_DOWN, FeedState.FEED_GAP, FeedState.FEED_UP])
             e[at]["instrument"] = r.choice([ALL_INSTRUMENTS, 0])
         e["ts_recv"] = np.maximum.accumulate(e["ts_recv"])
+    if masks:
+        about, unstated = r.choice([0, 0, QUOTE, QUOTE | TRADE, MARK, LIQUIDATION], count), r.choice([0, 0, MARK, FUNDING], count)
+        e["flags"] = np.where(e["kind"] == Kind.FEED, about, np.where(e["kind"] == Kind.TICKER, unstated, 0))
     return e
 
 
-def paper(policy=None, *, size: int = 2, risk: dict | None = None, config: CascadeConfig = EAGER, **venue) -> Paper:
+def paper(policy=None, *, size: int = 2, risk: dict | None = None, config: CascadeConfig = EAGER, quote_age_s: float = 10.0, **venue) -> Paper:
     limits = {"data_age_max_s": 60.0, "orders_per_minute_max": 1000, "daily_loss_max": 0.5, "weekly_loss_max": 0.5} | (risk or {})
     names = instruments(size)
-    engine = Engine(names, config, Fade() if policy is None else policy, Risk(**limits), audit_capacity=1 << 17)
+    engine = Engine(names, config, Fade() if policy is None else policy, Risk(**limits), audit_capacity=1 << 17, quote_age_s=quote_age_s)
     return Paper(engine, SimVenue(engine.instruments, **venue))
 
 

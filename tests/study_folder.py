@@ -7,6 +7,8 @@ import markets
 import numpy as np
 
 import liqcore as lc
+from liqshell import streams
+from liqshell.backtest.history import by_stream
 from liqshell.report import study
 
 DAY_NS = 86_400 * lc.SECOND
@@ -27,8 +29,12 @@ class Chosen(markets.Fade):
 
 
 def events(seed: int, days: float, count: int, size: int) -> np.ndarray:
-    """Seeded events stretched to a number of days from midnight UTC, with one hole of a tenth of the time told by the feed."""
+    """Seeded events stretched to a number of days from midnight UTC, with one hole of a tenth of the time told by the feed. Quotes are as wide as
+    prices move between two events, so that trades do not contradict them."""
     e = markets.market(seed, count, size)
+    quote = e["kind"] == lc.Kind.BBO
+    e["aux_price"][quote] = np.round(e["price"][quote] * 1.0004, 2) + 0.01
+    e["price"][quote] = np.round(e["price"][quote] * 0.9996, 2) - 0.01
     begin = markets.START // DAY_NS * DAY_NS
     stretch = days * DAY_NS / (e["ts_recv"][-1] - e["ts_recv"][0])
     lag = e["ts_recv"] - e["ts_event"]
@@ -46,7 +52,7 @@ def events(seed: int, days: float, count: int, size: int) -> np.ndarray:
 def traded(e: np.ndarray, size: int, turn=None, latency_s: float = 0.05, **options) -> np.ndarray:
     """The audit stream of one run."""
     paper = markets.paper(Chosen(turn, **{"entry_ttl_s": 900, "max_hold_s": 1800} | options), size=size, risk={"data_age_max_s": 3600.0},
-                          order_latency_s=latency_s, maker_fee=0.0002, taker_fee=0.00055)
+                          quote_age_s=3600.0, order_latency_s=latency_s, maker_fee=0.0002, taker_fee=0.00055)
     if len(e):
         paper.run(e)
     return paper.engine.audit.drain()
@@ -99,8 +105,10 @@ def make_backtest(folder: Path, *, days: float = 12.0, count: int = 60_000, size
     controls = [{"kind": "random_side", "seed": seed,
                  "draws": [_measured(traded(e, size, lambda side: int(rng.choice([-1, 1])), **options), size)["outcome"] for _ in range(draws)]},
                 {"kind": "inverted_side", "seed": None, "draws": [_measured(traded(e, size, lambda side: -side, **options), size)["outcome"]]}]
-    parts = [{"symbol": i["symbol"], "source": "seeded events", "completeness": ("FULL", "CENSORED", "FULL")[n], "covered_hours": 24 * days * .9,
-              "trades": int(((e["instrument"] == n) & (e["kind"] == lc.Kind.TRADE)).sum()), "quotes": 0,
+    tape = lc.Tape.of(markets.instruments(size), e)
+    held = streams.of_tape(tape, start, end, quote_age_ns=3600 * lc.SECOND)
+    parts = [{**by_stream(i["symbol"], held[n]), "symbol": i["symbol"], "source": "seeded events", "completeness": ("FULL", "CENSORED", "FULL")[n], "covered_hours": 24 * days * .9,
+              "trades": int(((e["instrument"] == n) & (e["kind"] == lc.Kind.TRADE)).sum()), "quotes": len(tape.quotes(n)["ts"]),
               "liquidations": int(((e["instrument"] == n) & (e["kind"] == lc.Kind.LIQUIDATION)).sum()),
               "gaps": [[start + round(.4 * days * DAY_NS), start + round(.5 * days * DAY_NS)]], "receipt": ("recorded", "modelled", "recorded")[n],
               "receipt_model": ("", "venue's time + 250 ms", "")[n], "refused": {"BAD_TIME": 2}} for n, i in enumerate(instruments)]
@@ -108,7 +116,9 @@ def make_backtest(folder: Path, *, days: float = 12.0, count: int = 60_000, size
            "delays": [{"delay_s": d, **_measured(traded(e, size, latency_s=d, **options), size)} for d in (0.05, 0.25, 1.0, 5.0, 15.0, 60.0)],
            "controls": controls, "forward": _walk(e, size, start, end, folds),
            "trials": {"n": len(SETTINGS), "source": "sweep of this folder", "sharpe_daily_sd": float(ratios.std(ddof=1)), "matrix": "trials.npy"},
-           "data": {"fingerprint": "ab" * 32, "store": "store", "parts": parts}, "timing_s": {"load": 0.4, "run": 1.25, "controls": 8.0},
+           "data": {"fingerprint": "ab" * 32, "store": "store", "parts": parts},
+           "half_spread": [{"symbol": i["symbol"], "source": "quotes", "share": None, "bps": 4.1, "n": 100, "told": "half of the mean spread of the last "
+                            "16 quotes at that moment", "warning": ""} for i in instruments], "timing_s": {"load": 0.4, "run": 1.25, "controls": 8.0},
            "problems": ["random_time was left out: the test does not make it"]}
     (folder / "study.json").write_text(json.dumps(out))
     return folder

@@ -152,7 +152,7 @@ def test_captured_frames_agree():
         stem = message.get("topic", "").rpartition(".")[0]
         if general.kind == FrameKind.EVENTS:
             same_as_oracle(decoder, general.events, oracle.events(frame, last))
-        elif stem in bybit.TOPICS:
+        elif stem in bybit.TOPICS and (general.reason not in ("late ticker", "trade off the market") or oracle.events(frame, last)):
             pytest.fail(f"{general} for {frame[:200]}")
     assert kinds.count(FrameKind.ACK) >= 24
     assert taken >= 300, "the capture has hundreds of tickers and trades of the shapes that scan knows"
@@ -202,7 +202,8 @@ def messages(draw, numbers=GOOD, times=TIMES):
     fields = st.fixed_dictionaries({"symbol": st.just(name)}, optional={
         "markPrice": numbers, "indexPrice": numbers, "openInterest": numbers, "lastPrice": numbers, "bid1Price": numbers,
         "fundingRate": st.one_of(numbers, numbers.map(lambda n: "-" + n)), "nextFundingTime": st.just("1"), "unknownKey": st.just(1)})
-    return {"topic": f"tickers.{name}", "type": draw(st.sampled_from(["snapshot", "delta"])), "data": draw(fields), "cs": 5, "ts": draw(times)}
+    return {"topic": f"tickers.{name}", "type": draw(st.sampled_from(["snapshot", "delta"])), "data": draw(fields), "cs": draw(st.integers(3, 6)),
+            "ts": draw(times)}
 
 
 def shuffled(value, rng: random.Random):
@@ -219,10 +220,11 @@ def test_generated_frames_agree(sequence, rng, shuffle):
     decoder, last = PublicDecoder(SYMBOLS), {}
     for message in sequence:
         frame = orjson.dumps(shuffled(message, rng) if shuffle else message)
-        agree(decoder, frame)
-        general = decoder.read(frame, TS) if not frame.startswith(b'{"topic":"tickers') else None
-        if general is not None and general.kind == FrameKind.EVENTS and not message["topic"].startswith("tickers"):
-            same_as_oracle(decoder, general.events, oracle.events(frame, last))
+        general = both(decoder, frame)[1]
+        if agree(decoder, frame) or general.kind == FrameKind.EVENTS:
+            same_as_oracle(decoder, decoder.read(frame, TS).events, oracle.events(frame, last))
+        elif general.reason in ("late ticker", "trade off the market"):
+            assert oracle.events(frame, last) == []
 
 
 @settings(max_examples=150, deadline=None)
@@ -299,26 +301,6 @@ def test_nothing_is_written_behind_the_room():
         assert (memory[4 * 64:] == 0x5A).all()
         assert decoder.scan.decode(orjson.dumps({**json.loads(frame), "data": rows[:4]}), TS, out) == 4
         assert (memory[4 * 64:] == 0x5A).all()
-
-
-def test_ticker_deltas_carry_full_values():
-    decoder = PublicDecoder(SYMBOLS)
-    out = np.zeros(4, EVENT_DTYPE)
-    assert decoder.decode(TICKER, TS, out) == 1
-    quiet = b'{"topic":"tickers.BTCUSDT","type":"delta","data":{"symbol":"BTCUSDT","bid1Price":"65114.20","bid1Size":"6.124"},"cs":1,"ts":1786310818484}'
-    assert decoder.decode(quiet, TS, out) == 0
-    delta = b'{"topic":"tickers.BTCUSDT","type":"delta","data":{"symbol":"BTCUSDT","indexPrice":"65000.5"},"cs":2,"ts":1786310818584}'
-    assert decoder.decode(delta, TS, out) == 1
-    assert out[0].tolist() == (1786310818584000000, TS, 65117.44, 59891.732, 65000.5, -0.0001, 2, 0, Kind.TICKER, 0, 0, 0)
-    spaced = delta.replace(b'"indexPrice":', b'"indexPrice": ').replace(b"65000.5", b"65001.5")   # the general path goes on from the same values
-    result = decoder.decode(spaced, TS, out)
-    assert isinstance(result, Frame) and result.events == [(1786310818584000000, TS, 65117.44, 59891.732, 65001.5, -0.0001, 2, 0, Kind.TICKER, 0, 0, 0)]
-    assert out[0].tolist() == result.events[0]
-    snapshot = b'{"topic":"tickers.BTCUSDT","type":"snapshot","data":{"symbol":"BTCUSDT","markPrice":"1.5","fundingRate":""},"cs":3,"ts":1786310818684}'
-    assert decoder.decode(snapshot, TS, out) == 1
-    assert out[0].tolist()[2:6] == (1.5, 0.0, 0.0, 0.0)
-    decoder.forget()
-    assert decoder.carried["price"].tolist() == [0.0] * len(SYMBOLS)
 
 
 def test_empty_book_side_is_no_event():

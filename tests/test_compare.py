@@ -12,7 +12,9 @@ from report_page import Page
 
 import liqcore as lc
 from liqshell.backtest import load_history
+from liqshell.backtest.history import History, described
 from liqshell.backtest.listen import HEARD_DTYPE, Listened, listen
+from liqshell.backtest.touch import touch
 from liqshell.compare import events, page, plan, run_compare
 from liqshell.compare.figures import COLUMNS, conclusion, flat
 from liqshell.config import load
@@ -108,89 +110,87 @@ def test_both_signs_pay_the_same_costs_on_the_same_prices(history):
         assert free[sign]["mean"] - dear[sign]["mean"] == pytest.approx(10.0)
     assert free["fade_bps"]["mean"] + free["follow_bps"]["mean"] < 0 < free["fade_bps"]["mean"] - free["follow_bps"]["mean"] or \
         free["fade_bps"]["mean"] < free["follow_bps"]["mean"]
-    bid, ask = events.quoted(history, n, rows["ts"] + 50_000_000)
-    later_bid, later_ask = events.quoted(history, n, rows["ts"] + 50_000_000 + 60 * lc.SECOND)
-    known = np.isfinite(bid) & np.isfinite(later_bid)
-    long_, short = (later_bid / ask - 1) * 1e4, (1 - later_ask / bid) * 1e4
+    now, then = (touch(history, n, rows["ts"] + 50_000_000 + wait) for wait in (0, 60 * lc.SECOND))
+    known = now.known & then.known
+    long_, short = (then.bid / now.ask - 1) * 1e4, (1 - then.ask / now.bid) * 1e4
     assert free["fade_bps"]["mean"] == pytest.approx(float(np.where(rows["liquidated"] > 0, long_, short)[known].mean()))
     assert free["follow_bps"]["mean"] == pytest.approx(float(np.where(rows["liquidated"] > 0, short, long_)[known].mean()))
+    assert free["without_quote"] == int((~(now.live & then.live))[known].sum())
     turned = rows.copy()
     turned["liquidated"] *= -1
     other = events.both_signs(history, turned, 0.05, 0.0)[1]
     assert other["move_bps"]["mean"] == pytest.approx(-free["move_bps"]["mean"]) and other["fade_bps"]["mean"] == pytest.approx(free["follow_bps"]["mean"])
 
 
+def market_of(ticks, *, half=20, quotes=True, until=1.0):
+    """A price every ten seconds for thirty hours, each printed on both sides; quotes as often, up to a part of the time."""
+    ts = np.arange(0, 30 * 3600, 10) * lc.SECOND
+    ts, count = ts + 1_772_452_800 * lc.SECOND, len(ts)
+    rows = np.zeros((3, count), lc.EVENT_DTYPE)
+    for k, side in enumerate((1, -1)):
+        rows[k]["kind"], rows[k]["side"], rows[k]["price"], rows[k]["qty"] = int(lc.Kind.TRADE), side, (ticks + side * half) * 0.01, 1.0
+        rows[k]["ts_recv"] = ts + k * 400_000_000
+    rows[2]["kind"], rows[2]["price"], rows[2]["aux_price"] = int(lc.Kind.BBO), (ticks - half) * 0.01, (ticks + half) * 0.01
+    rows[2]["qty"] = rows[2]["aux_qty"] = 1.0
+    rows[2]["ts_recv"] = ts - 1
+    made = np.concatenate([rows[0], rows[1], rows[2][:int(until * count)] if quotes else rows[2][:0]])
+    made["ts_event"] = made["ts_recv"]
+    made = made[np.argsort(made["ts_recv"], kind="stable")]
+    tape = lc.Tape.of([lc.Instrument("X", tick_size="0.01", lot_size="0.001")], made)
+    return described(History(tape, int(ts[0]) - 1, int(ts[-1]) + lc.SECOND, "f", "x"), quote_age_s=12.0)
+
+
+def moved(market, seconds_, liquidated=1, fee=0.0):
+    rows = np.zeros(60, HEARD_DTYPE)
+    rows["ts"], rows["liquidated"] = market.start_ns + (np.asarray(seconds_) * 1e9).astype(np.int64), liquidated
+    return events.both_signs(market, rows, 0.05, fee, market.spreads[0].share if not market.count("quotes") else None)
+
+
 def test_many_events_of_few_cascades_are_no_evidence():
     """Sixty events within one rise are one observation of it sixty times over; events hours apart are as many as they are."""
-    class Tape:
-        def __init__(self, ts, ticks):
-            self.told = {"ts": ts, "bid": ticks, "ask": ticks}
-
-        def quotes(self, n):
-            return self.told
-
-        trades = quotes
-
-    class Market:
-        instruments = (lc.Instrument("X", tick_size="0.01"),)
-
-        def __init__(self, drift):
-            ts = np.arange(0, 30 * 3600, 10) * lc.SECOND
-            self.tape, self.end_ns = Tape(ts, 1_000_000 + drift(np.arange(len(ts)))), int(ts[-1])
-
-    def moved(market, seconds_):
-        rows = np.zeros(60, HEARD_DTYPE)
-        rows["ts"], rows["liquidated"] = (np.asarray(seconds_) * 1e9).astype(np.int64), 1
-        return events.both_signs(market, rows, 0.05, 0.0)[2]
-    noise = np.random.default_rng(1).normal(0.0, 300.0, 30 * 360).cumsum()
-    rising = Market(lambda k: k * 50)
-    few = moved(rising, np.linspace(3600, 5400, 60))
+    k = np.arange(30 * 360)
+    noise = np.random.default_rng(1).normal(0.0, 300.0, 30 * 360).cumsum().astype(np.int64)
+    rising, walking = market_of(1_000_000 + k * 50, half=1), market_of(1_000_000 + noise, half=1)
+    few = moved(rising, np.linspace(3600, 5400, 60))[2]
     assert few["n"] == 60 and few["fade_bps"]["mean"] > 0 and few["fade_bps"]["low"] is None and few["fade_bps"]["t"] is None
     assert "too few to tell the best from chance" in events.told_of("x", [few])
-    many = moved(rising, np.arange(60) * 1700 + 3600)
+    many = moved(rising, np.arange(60) * 1700 + 3600)[2]
     assert many["fade_bps"]["low"] > 0 and "above zero at 95 %" in events.told_of("x", [many])
-    burst = moved(Market(lambda k: noise), np.repeat(np.arange(6) * 9000 + 5000, 10) + np.tile(np.arange(10), 6))
-    alone = moved(Market(lambda k: noise), np.arange(60) * 1700 + 3600)
+    burst = moved(walking, np.repeat(np.arange(6) * 9000 + 5000, 10) + np.tile(np.arange(10), 6))[2]
+    alone = moved(walking, np.arange(60) * 1700 + 3600)[2]
 
     def wide(h):
         return h["move_bps"]["high"] - h["move_bps"]["low"]
     assert wide(burst) > 2.0 * wide(alone)
 
 
-def test_costs_without_quotes_are_said_to_have_no_spread():
-    """The same rise, once with quotes and once with trades alone: a gain after fees only is told as one that shows nothing."""
-    ts = np.arange(0, 30 * 3600, 10) * lc.SECOND
-    ticks = 1_000_000 + np.arange(len(ts)) * 50
-    none = np.zeros(0, np.int64)
-
-    class Tape:
-        def __init__(self, quoted):
-            self.spread = {"ts": ts, "bid": ticks - 20, "ask": ticks + 20} if quoted else {"ts": none, "bid": none, "ask": none}
-
-        def quotes(self, n):
-            return self.spread
-
-        def trades(self, n):
-            return {"ts": ts, "price": ticks}
-
-    class Market:
-        instruments, end_ns = (lc.Instrument("X", tick_size="0.01"),), int(ts[-1])
-
-        def __init__(self, quoted):
-            self.tape = Tape(quoted)
-    rows = np.zeros(60, HEARD_DTYPE)
-    rows["ts"], rows["liquidated"] = (np.arange(60) * 1700 + 3600) * lc.SECOND, 1
-    quoted, bare = (events.both_signs(Market(known), rows, 0.05, 0.0) for known in (True, False))
-    assert [h["without_spread"] for h in quoted] == [0] * 5 and [h["without_spread"] for h in bare] == [h["n"] for h in bare]
-    assert quoted[2]["fade_bps"]["mean"] < bare[2]["fade_bps"]["mean"] and bare[2]["fade_bps"]["low"] > 0
+def test_without_quotes_the_spread_is_paid_by_estimate_and_no_gain_is_claimed():
+    """The same rise, once with quotes, once with trades alone, once with quotes that end halfway: the costs are alike within a basis point, and only
+    what rests on quotes is told as earned."""
+    ticks, at = 1_000_000 + np.arange(30 * 360) * 50, np.arange(60) * 1700 + 3600
+    whole, none, half = market_of(ticks), market_of(ticks, quotes=False), market_of(ticks, until=0.5)
+    assert none.spreads[0].share == pytest.approx(20 / 1_270_000, rel=0.2)
+    quoted, bare, cut = (moved(market, at) for market in (whole, none, half))
+    assert [h["without_quote"] for h in quoted] == [0] * 5 and [h["without_quote"] for h in bare] == [h["n"] for h in bare]
+    assert 0 < cut[2]["without_quote"] < cut[2]["n"]
+    for others in (bare, cut):
+        for k in (2, 3):
+            assert others[k]["fade_bps"]["mean"] == pytest.approx(quoted[k]["fade_bps"]["mean"], abs=1.0) and others[k]["fade_bps"]["low"] > 0
     assert "earns" in events.told_of("x", quoted) and "above zero" in events.told_of("x", quoted)
-    told = events.told_of("x", bare)
-    assert "earns" not in told and "no spread is paid here" in told and "not known" in told
-    rows["liquidated"] = -1
-    follow = events.told_of("x", events.both_signs(Market(False), rows, 0.05, 0.0))
-    assert "earns" not in follow and "no spread is paid here" in follow
-    dear = events.told_of("x", events.both_signs(Market(False), rows, 0.05, 0.05))
-    assert "neither sign earns its fees at any horizon, and no spread is counted" in dear
+    for others, share in ((bare, "100 %"), (cut, "")):
+        told = events.told_of("x", others)
+        assert "earns" not in told and f"{share} of these events met no live quote" in told and "no gain is claimed" in told
+    dear = events.told_of("x", moved(none, at, fee=0.05))
+    assert "neither sign earns its costs at any horizon" in dear and "its spread estimated from prints in 100 % of the events" in dear
+
+
+def test_a_quote_that_has_ended_prices_no_event():
+    """Quotes end at noon, the price runs away: what is bought in the afternoon is not bought at the ask of noon."""
+    half = market_of(1_000_000 + np.arange(30 * 360) * 50, until=0.5)
+    afternoon = np.linspace(17 * 3600, 27 * 3600, 60)
+    found = moved(half, afternoon)[1]
+    assert found["without_quote"] == found["n"] == 60
+    assert abs(found["fade_bps"]["mean"] - moved(market_of(1_000_000 + np.arange(30 * 360) * 50), afternoon)[1]["fade_bps"]["mean"]) < 1.0
 
 
 def heard_of(*wishes):
@@ -219,9 +219,9 @@ def test_base_rates_are_of_all_conditions_together():
     assert rows[0]["independent"] == pytest.approx(0.5 * 0.25 * 1.0) and rows[0]["rate"]["per_hour"] == 2.0
 
 
-def row(preset, mean, low, high, n=40, edge=True, state="open", without_spread=0):
-    return {"preset": preset, "trades": n, "without_spread": without_spread, "state": state, "edge": edge, "deflated": {"deflated": None},
-            "trade": {"mean": mean, "low": low, "high": high, "n": n, "t": 2.5}}
+def row(preset, mean, low, high, n=40, edge=True, state="open", bare=0, quoted=1.0):
+    return {"preset": preset, "trades": n, "fills": {"n": 2 * n, "without_quote": {"k": bare, "n": 2 * n}}, "quoted": quoted, "state": state, "edge": edge,
+            "deflated": {"deflated": None}, "trade": {"mean": mean, "low": low, "high": high, "n": n, "t": 2.5}}
 
 
 def test_the_conclusion_claims_no_more_than_the_numbers():
@@ -229,15 +229,37 @@ def test_the_conclusion_claims_no_more_than_the_numbers():
     assert state(row("a", 3.0, 1.0, 5.0)) == "pays" and state(row("a", 3.0, 1.0, 5.0, edge=False)) == "open"
     assert state(row("a", 3.0, 1.0, 5.0, n=12)) == "open" and state(row("a", -3.0, -5.0, -1.0)) == "loses"
     assert state(row("a", None, None, None, n=0)) == "idle"
-    assert state(row("a", 3.0, 1.0, 5.0, without_spread=1)) == "open" and state(row("a", -3.0, -5.0, -1.0, without_spread=9)) == "loses"
+    assert state(row("a", 3.0, 1.0, 5.0, bare=4)) == "pays" and state(row("a", 3.0, 1.0, 5.0, bare=5)) == "open"
+    assert state(row("a", -3.0, -5.0, -1.0, bare=60)) == "loses"
+    assert state(row("a", 3.0, 1.0, 5.0, quoted=0.56)) == "open" and state(row("a", 3.0, 1.0, 5.0, quoted=None)) == "open"
     assert "1 of 2 that traded did so in too few separate stretches" in conclusion([row("a", 3.0, None, None), row("b", 1.0, -1.0, 3.0)], {}, 7, False)
     assert "holds no liquidation" in conclusion([row("a", None, None, None, n=0, state="idle")], {}, 7, False, liquidations=0)
     assert "No quotes of X: " in conclusion([row("a", 3.0, 1.0, 5.0)], {}, 7, False, ["X"]) and "Nothing pays" in conclusion(
-        [row("a", 3.0, 1.0, 5.0, without_spread=40)], {}, 7, False, ["X"])
+        [row("a", 3.0, 1.0, 5.0, bare=80)], {}, 7, False, ["X"])
+    assert "Quotes hold for 56 % of the traded time, 95 % are needed: no gain is claimed" in conclusion([row("a", 3.0, 1.0, 5.0)], {}, 7, False, quoted=0.56)
+    assert "Quotes hold" not in conclusion([row("a", 3.0, 1.0, 5.0)], {}, 7, False, quoted=0.96)
     told = conclusion([row("a", -1.0, -2.0, 0.5), row("b", -3.0, -5.0, -1.0, state="loses")], {"zone": "why"}, 7, True)
     assert told.startswith("2 presets, 80 closed trades. Nothing pays:") and "1 of 2 that traded lose" in told and "zone" in told and "SYNTHETIC" in told
     assert "a gains +3.0 bps" in conclusion([row("a", 3.0, 1.0, 5.0, state="pays")], {}, 7, False)
     assert "Nothing traded" in conclusion([row("a", None, None, None, n=0, state="idle")], {}, 7, False)
+
+
+def test_quotes_and_fills_stand_on_the_page_and_in_its_json(compared, found):
+    assert 0 < found["quoted"] <= 1.0 and [one["source"] for one in found["half_spread"]] == ["quotes", "quotes"]
+    for contract, part in zip(found["contracts"], compared.history.parts, strict=True):
+        assert (contract["quoted"], contract["quotes"]) == (part["quoted"], part["quotes"]) and contract["streams"]["quotes"]["rows"] == part["quotes"]
+    for preset in found["presets"]:
+        report = json.loads((compared.folder / "presets" / preset["preset"] / "report.json").read_text())
+        assert preset["fills"] == report["quotes"]["fills"] and preset["quoted"] == report["quotes"]["quoted"] == pytest.approx(found["quoted"])
+        assert sum(rule["all"]["k"] for rule in preset["fills"]["rules"]) == preset["fills"]["n"] > 0
+    told = " ".join(" ".join(Page(page.page(found)).text).split())
+    for words in ("At which prices orders filled", "live quote", "moved print", "entries", "exits", "no quote", "quotes held", "silences of quotes", "half-spread, bps"):
+        assert words in told, words
+    cut = found | {"quoted": 0.56, "contracts": [c | {"said": ["X: quotes end at noon"]} for c in found["contracts"]]}
+    told = " ".join(" ".join(Page(page.page(cut)).text).split())
+    assert "QUOTES COVER 56 %." in told and "X: quotes end at noon." in told
+    none = found | {"quoted": 0.0, "without_quotes": found["symbols"]}
+    assert "NO QUOTES." in " ".join(Page(page.page(none)).text)
 
 
 def test_the_page_is_self_contained_and_says_synthetic(compared, found):

@@ -5,11 +5,11 @@ import json
 
 import picows
 import pytest
-from liqcore.event import Action, Role
+from liqcore.event import Action, Role, Stream
 from markets import Fade
-from scene import SIDES, Scene
+from scene import PRICE, SIDES, Scene
 
-from liqcore import LONG, Control, FillReason, OrderStatus
+from liqcore import LONG, Control, FeedState, FillReason, Guard, OrderStatus, Reason
 from liqshell.dispatch import Dispatch, Fate, PicowsWire, Why, Wire
 from liqshell.venues.bybit_orders import order_encoder, parse_order_link_id, parse_request_id
 
@@ -65,6 +65,23 @@ def test_an_entry_reaches_the_wire_as_it_was_decided(side):
     assert (order["price"], order["qty"], order["stopLoss"]) == (instrument.price_text(sent.price), instrument.qty_text(sent.qty),
                                                                  instrument.price_text(sent.stop))
     assert hop.dispatch.take() == [] and hop.dispatch.waiting == 0
+
+
+@SIDES
+@pytest.mark.parametrize(("mark", "reason"), [(PRICE, Reason.OK), (PRICE * 1.05, Reason.RISK_COLLAR), (0.0, Reason.NO_PRICE)])
+def test_the_guard_measures_by_a_price_that_holds(side, mark, reason):
+    """Trades were lost between the decision and the last hop: what holds then is the mark, and without one nothing is entered."""
+    hop = Hop(mark=False)
+    engine, now = hop.scene.engine, hop.scene.now
+    dispatch = Dispatch(engine, Guard(engine.instruments, order_notional_max=1e9, total_notional_max=1e9), hop.dispatch.encoder, None, hop.wire, lambda: WALL_MS)
+    hop.scene.cascade(side)
+    now = hop.scene.now
+    engine.on_feed(now, now, FeedState.FEED_DOWN, 0, Stream.STREAM_TRADE)
+    if mark:
+        engine.on_ticker(now, now, 0, mark)
+    assert dispatch.pump(now) == 1
+    sent, = dispatch.take()
+    assert (sent.fate, sent.reason) == (Fate.SENT if reason == Reason.OK else Fate.REFUSED, reason)
 
 
 def test_the_offset_of_the_venues_clock_is_in_every_time_stamp():

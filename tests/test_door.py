@@ -159,7 +159,7 @@ def test_an_absurd_ask_fills_nothing():
 def test_a_refused_event_never_reaches_the_simulated_venue():
     """A report delivered in the same step once made a refused event look accepted: the venue matched rubbish prices, or crashed."""
     p = paper(size=1, order_latency_s=0.0, ack_latency_s=1.0)
-    rows = market(1, 600, 1)
+    rows = market(5, 600, 1)               # a market in which a buy of an entry rests while a report is on its way
     for n in range(len(rows)):
         p.run(rows[n:n + 1])
         resting = [o for o in p.venue.orders(0) if o["side"] == 1 and o["type"] == 1]

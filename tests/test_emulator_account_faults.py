@@ -84,6 +84,7 @@ def test_a_slow_server_lets_the_window_pass() -> None:
     trade = client.open("/v5/trade")
     assert client.order(trade, "create", seconds=7.0, **MARKET)["retCode"] == 10002
     assert json.loads(client.request("POST", "/v5/order/create", CREATE, seconds=7.0).body)["retCode"] == 10002      # type: ignore[union-attr]
+    client.quote("BTCUSDT", 68_000.0)                                        # the one from the start has ended meanwhile
     wide = {"X-BAPI-TIMESTAMP": str(client.utc_ms()), "X-BAPI-RECV-WINDOW": "20000"}
     assert client.order(trade, "create", seconds=7.0, header=wide, **MARKET)["retCode"] == 0
     assert client.held() == 0.01

@@ -67,8 +67,9 @@ def test_funding(side, rate):
     floor.exchange.advance(T0 + 21 * HOUR)                             # two more are due
     assert floor.truth["balance"] == pytest.approx(before - 3 * paid)
     floor.now = T0 + 21 * HOUR
+    floor.quote(2499.99, 2500.01)                                      # the one of the morning has ended
     floor.create(floor.close, qty="2")
-    assert floor.exchange.next_ns is None
+    assert floor.held == 0.0 and floor.exchange.next_ns is None
     after = floor.truth["balance"]
     floor.exchange.advance(T0 + 60 * HOUR)
     assert floor.truth["balance"] == after

@@ -262,6 +262,7 @@ def test_the_log_of_the_account_adds_up(side):
     floor.enter("2")
     floor.exchange.advance(floor.now + 4 * 3600 * lc.SECOND)             # a funding
     floor.now += 4 * 3600 * lc.SECOND
+    floor.quote(2499.99, 2500.01)                                       # the one before has ended
     floor.create(floor.close, qty="3")                                  # closes and turns
     floor.exchange.deleverage(floor.account, "ETHUSDT", floor.now)
     rows = floor.get("/v5/account/transaction-log", "accountType=UNIFIED&category=linear&currency=USDT")["list"]

@@ -12,6 +12,7 @@ def partly(side: int, **settings) -> Floor:
     """An entry for 2 of which 0.5 has been executed, with a stop-loss."""
     floor = Floor(side, fills="touch", **settings)
     floor.limit(2499.5, qty="2", stopLoss=floor.text(2490.0), takeProfit=floor.text(2510.0))
+    floor.quote(2499.5, 2499.52)                                       # the market comes down to it
     floor.trade(2499.5, qty=0.5)
     floor.hear()
     return floor
@@ -160,11 +161,27 @@ def test_partial_stops_of_an_entry(side):
     floor.hear()
     stop, target = floor.kind("PartialStopLoss"), floor.kind("PartialTakeProfit")
     assert (stop["qty"], target["qty"], target["orderType"], stop["parentOrderLinkId"]) == ("1", "1", "Limit", link)
-    floor.quote(2510.4, 2510.5)
+    floor.quote(2510.0, 2510.1)
     floor.trade(2510.0)                                                # triggers, and sells at 2509.5 or better: at once at the quote
     floor.hear()
     assert floor.kind("PartialTakeProfit")["orderStatus"] == "Filled" and floor.kind("PartialStopLoss")["orderStatus"] == "Deactivated"
-    assert floor.held == 0.0
+    assert floor.held == 0.0 and float(floor.rows["execution"][-1]["execPrice"]) == floor.price(2510.0)
+
+
+@both
+def test_a_limit_take_profit_meets_no_quote_that_its_own_trigger_contradicts(side):
+    """The trade that triggers it lies further below the bid than the spread is wide: that bid is not there any more. It rests, and a live quote fills it."""
+    floor = Floor(side, fills="touch")
+    floor.limit(2499.5, stopLoss=floor.text(2490.0), takeProfit=floor.text(2510.0), tpslMode="Partial", tpOrderType="Limit", tpLimitPrice=floor.text(2509.5))
+    floor.trade(2499.4)
+    floor.quote(2510.4, 2510.5)
+    floor.trade(2510.0)
+    floor.hear()
+    assert floor.held == 1.0 and floor.kind("PartialTakeProfit")["orderStatus"] == "New" and floor.kind("PartialStopLoss")["orderStatus"] == "Deactivated"
+    floor.quote(2509.6, 2509.7)
+    floor.hear()
+    assert floor.held == 0.0 and floor.kind("PartialTakeProfit")["orderStatus"] == "Filled"
+    assert float(floor.rows["execution"][-1]["execPrice"]) == floor.price(2509.5) and floor.rows["execution"][-1]["isMaker"]
 
 
 @both

@@ -58,7 +58,8 @@ def test_reports_and_requests_never_overtake(side):
     """Draws from a microsecond to 1.5 s: what left first arrives first, on both ways."""
     rng = np.random.default_rng(1)
     latency = lc.Latency(order_samples=rng.exponential(0.2, 500), ack_samples=rng.exponential(0.2, 500), seed=5)
-    floor = Floor(side, "touch", venue={"latency": latency}, trail="0.001", cooldown_s=0, max_hold_s=20, entry_ttl_s=5)
+    floor = Floor(side, "touch", venue={"latency": latency}, trail="0.001", cooldown_s=0, max_hold_s=20, entry_ttl_s=5, quote_age_s=1e6)
+    floor.quote(2493.0, 2507.0)                         # no print contradicts it
     for n in range(900):
         floor.trade(2500.0 + 6 * np.sin(n / 7), qty=0.05)
         floor.wait(0.05)
@@ -75,7 +76,8 @@ def test_reports_and_requests_never_overtake(side):
 def test_another_seed_is_another_run_and_another_order_is_not():
     """A run with one order more: the latencies of the others stay what they were."""
     def answered(seed, early):
-        floor = Floor(LONG, venue={"latency": lc.Latency(order_samples=SAMPLES[:3], ack_samples=SAMPLES[:3], seed=seed)}, entry_ttl_s=4, cooldown_s=0)
+        floor = Floor(LONG, venue={"latency": lc.Latency(order_samples=SAMPLES[:3], ack_samples=SAMPLES[:3], seed=seed)}, entry_ttl_s=4, cooldown_s=0,
+                      quote_age_s=1e6)
         for n in range(8):
             if n or early:
                 floor.liquidate()

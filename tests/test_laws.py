@@ -14,7 +14,7 @@ import pytest
 from captures import large_streams, needs_data
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from liqcore.event import Kind
+from liqcore.event import FillFlag, Kind, Reason
 from markets import EAGER, Fade, instruments, market, paper
 
 import liqcore
@@ -33,20 +33,34 @@ def driven(target, pieces) -> bytes:
     return engine.audit.drain().tobytes()
 
 
-def test_the_random_market_trades_both_sides_and_every_way_out():
+def broken(seed: int, count: int, rubbish: float = 0.02) -> np.ndarray:
+    """A market with rubbish in it and connections that break; of every second seed the quotes are wide, so that few trades contradict them."""
+    return market(seed, count, rubbish=rubbish, feed=True, spread=(0.01, 2.0)[seed % 2], masks=True)
+
+
+@pytest.mark.parametrize("spread", [0.01, 2.0])
+def test_the_random_market_trades_both_sides_and_every_way_out(spread):
     """The laws below would be empty if nothing happened in it."""
-    records = np.concatenate([np.frombuffer(driven(paper(), [market(seed, 4000)]), liqcore.AUDIT_DTYPE) for seed in range(3)])
+    streams = [driven(paper(), [market(seed, 4000, spread=spread)]) for seed in range(3)]
+    records = np.concatenate([np.frombuffer(stream, liqcore.AUDIT_DTYPE) for stream in streams])
     trades = records[records["kind"] == AuditKind.AUDIT_TRADE]
     assert {(int(t["side"]), int(t["reason"])) for t in trades} >= {(s, r) for s in (1, -1) for r in (61, 62, 63)}
     assert {1, 2, 3, 4} <= set(records[records["kind"] == AuditKind.AUDIT_SIGNAL]["phase"])
 
 
+def test_in_the_broken_market_orders_are_filled_in_every_way_and_quotes_end():
+    records = np.concatenate([np.frombuffer(driven(paper(), [broken(seed, 4000)]), liqcore.AUDIT_DTYPE) for seed in range(4)])
+    fills = records[records["kind"] == AuditKind.AUDIT_FILL]
+    assert {int(flags) for flags in fills["x"][:, 3]} == {0, FillFlag.FILL_MAKER, FillFlag.FILL_PRINT, FillFlag.FILL_MOVED}
+    assert int(Reason.QUOTE_ENDED) in records[records["kind"] == AuditKind.AUDIT_RISK]["reason"]
+
+
 @settings(max_examples=80, deadline=None)
 @given(SEEDS, st.integers(0, 1500))
 def test_prefix_law_what_is_said_of_the_first_events_never_depends_on_the_rest(seed, k):
-    rows = market(seed, 1500, rubbish=0.02, feed=True)
+    rows = broken(seed, 1500)
     changed = rows.copy()
-    changed[k:] = market(seed + 1, 1500)[k:]
+    changed[k:] = broken(seed + 1, 1500)[k:]
     changed["ts_recv"][k:] = np.maximum(changed["ts_recv"][k:], rows["ts_recv"][k - 1] if k else 0)
     whole, other = paper(), paper()
     assert driven(whole, [rows[:k]]) == driven(other, [changed[:k]])
@@ -60,7 +74,7 @@ def test_prefix_law_what_is_said_of_the_first_events_never_depends_on_the_rest(s
 @settings(max_examples=80, deadline=None)
 @given(SEEDS, SEEDS)
 def test_replay_law_splitting_waking_and_restoring_change_nothing(seed, how):
-    rows = market(seed, 1500, rubbish=0.02, feed=True)
+    rows = broken(seed, 1500)
     choose = random.Random(how)
     expected = driven(paper(), [rows])
     assert driven(paper(), [rows]) == expected
@@ -91,7 +105,7 @@ def test_replay_law_splitting_waking_and_restoring_change_nothing(seed, how):
 @settings(max_examples=40, deadline=None)
 @given(SEEDS, SEEDS)
 def test_the_engine_alone_does_not_depend_on_when_it_is_woken(seed, how):
-    rows = market(seed, 1200, rubbish=0.05, feed=True)
+    rows = broken(seed, 1200, rubbish=0.05)
     choose = random.Random(how)
     streams = []
     for woken in (False, True):

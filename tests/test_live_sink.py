@@ -110,3 +110,22 @@ def test_refused_reports_are_counted_at_the_door_like_any_event():
     sink = LiveSink(engine(), GAP_NS)
     sink.report(row(99, SECOND))
     assert sink.engine.refused == {Reason.BAD_KIND: 1}
+
+
+def test_only_prices_that_hold_diverge():
+    """A mark that nobody states any more, or a last trade from before a break of its connection, says nothing of the market (market.pxd)."""
+    sink, at = LiveSink(engine(), GAP_NS), 1_700_000_000 * SECOND
+    e = sink.engine
+    assert not sink.diverges(0, 0.01, at)
+    e.on_trade(at, at, 0, 1, 2000.0, 1.0)
+    e.on_ticker(at, at, 0, 1900.0)
+    assert sink.diverges(0, 0.01, at) and not sink.diverges(0, 0.06, at) and not sink.diverges(1, 0.01, at)
+    assert sink.diverges(0, 0.01, at + 60 * SECOND) and not sink.diverges(0, 0.01, at + 61 * SECOND)      # the mark is too old
+    sink.feed(FeedState.FEED_DOWN, at, at + SECOND)
+    assert not sink.diverges(0, 0.01, at + SECOND)
+    e.on_ticker(at, at + 2 * SECOND, 0, 1900.0)
+    assert not sink.diverges(0, 0.01, at + 2 * SECOND), "trades may have been missed"
+    e.on_trade(at, at + 3 * SECOND, 0, 1, 2000.0, 1.0)
+    assert sink.diverges(0, 0.01, at + 3 * SECOND)
+    with pytest.raises(IndexError):
+        sink.diverges(2, 0.01, at)

@@ -25,6 +25,7 @@ VENUES = ("bybit", "binance", "okx")
 SYMBOLS = {"bybit": ["BTCUSDT", "SOLUSDT"], "binance": ["BTCUSDT", "SOLUSDT"], "okx": ["BTC-USDT-SWAP", "SOL-USDT-SWAP"]}
 FEED, CONTROL = int(lc.AuditKind.AUDIT_FEED), int(lc.AuditKind.AUDIT_LIMIT)
 UP, DOWN = int(lc.FeedState.FEED_UP), int(lc.FeedState.FEED_DOWN)
+QUOTES, MARKET = 4, 1 | 2 | 8 | 16 | 32        # of Binance, by route: quotes; liquidations, trades, mark, index and funding. Open interest is polled
 
 
 def configuration(emulator, venues=VENUES, more="", mode="paper", out="runs", watched=()):
@@ -67,6 +68,12 @@ def marks(audit):
     return [(int(r["instrument"]), int(r["phase"])) for r in audit[audit["kind"] == FEED]]
 
 
+def states(audit, instrument, streams):
+    """The states of some streams of an instrument, and the seconds since the last word."""
+    said = audit[(audit["kind"] == FEED) & (audit["instrument"] == instrument)]
+    return [(int(r["phase"]), float(r["x"][0])) for r in said[said["x"][:, 2] == streams]]
+
+
 def test_three_venues_one_run_and_its_replay(tmp_path):
     """Binance is torn off, OKX is in maintenance, Bybit goes on: each venue's instruments are uncertain alone, and everything replays."""
     faults = [{"kind": "drop", "venue": "binance", "at_s": 240}, {"kind": "maintenance", "venue": "okx", "at_s": 420, "duration_s": 60}]
@@ -82,7 +89,10 @@ def test_three_venues_one_run_and_its_replay(tmp_path):
     said = marks(audit)
     times = Counter(said)
     assert times[0, DOWN] == times[1, DOWN] == 1                              # bybit: at the end only
-    assert times[2, DOWN] == times[3, DOWN] == 2 and times[2, UP] == 2        # binance: the fault, and the end
+    assert times[2, DOWN] == times[3, DOWN] == 4 and times[2, UP] == 4        # both connections of binance: the fault, and the end
+    for streams in (QUOTES, MARKET):
+        assert [state for state, _ in states(audit, 2, streams)] == [UP, DOWN, UP, DOWN]
+    assert {int(r["x"][2]) for r in audit[audit["kind"] == FEED] if r["instrument"] not in (2, 3)} == {0}       # a connection that carries everything
     assert times[4, DOWN] == times[5, DOWN] >= 2
     assert not any(instrument == -1 for instrument, _ in said)
     # what the recording says of itself: venue and source of every frame, marks by venue
@@ -163,9 +173,9 @@ def test_a_route_that_says_nothing_while_another_speaks_is_a_gap(tmp_path):
     assert [why for why in found["drops"] if "market-1: silent for more than 10.0 s" in why and "other connections speak" in why], found["drops"]
     assert found["connections"]["market-1"]["reconnects"] == 1 and found["connections"]["public-1"]["reconnects"] == 0
     assert not health["bybit"]["drops"] and health["bybit"]["reconnects"] == 0
-    said = audit[audit["kind"] == FEED]
-    of = [(int(r["phase"]), float(r["x"][0])) for r in said[said["instrument"] == 2]]
+    of = states(audit, 2, MARKET)
     assert [state for state, _ in of] == [UP, DOWN, UP, DOWN], of               # up, the silence, back, the end of the run
+    assert [state for state, _ in states(audit, 2, QUOTES)] == [UP, DOWN]       # its quotes went on
     assert 10.0 < of[1][1] < 30.0, of                                           # it is uncertain from the last word on, not from the last pong
     assert marks(audit).count((0, DOWN)) == 1
 
@@ -176,14 +186,14 @@ def test_a_route_that_acknowledges_and_says_nothing_does_not_come_up(tmp_path):
     health, audit = muted(tmp_path / "run", "binance", "market", deaf=True, minutes=0.9)
     found = health["binance_um"]
     assert found["connections"]["market-1"]["reconnects"] >= 2 and found["connections"]["public-1"]["reconnects"] == 0
-    assert [state for _, state in marks(audit)] == [UP, DOWN] and not found["connections"]["market-1"]["up"]
+    assert [state for _, state in marks(audit)] == [UP, UP, DOWN, DOWN] and not found["connections"]["market-1"]["up"]
 
 
 def test_silence_where_nothing_is_certain_is_no_gap(tmp_path):
     """Quotes of Binance come when they change, liquidations when there are some: pongs are enough."""
     health, audit = muted(tmp_path / "run", "binance", "public", after_s=0.0)
     assert not health["binance_um"]["drops"] and health["binance_um"]["reconnects"] == 0 and health["binance_um"]["gaps"] == 0
-    assert [state for _, state in marks(audit)] == [UP, DOWN]
+    assert [state for _, state in marks(audit)] == [UP, UP, DOWN, DOWN]
 
 
 @pytest.mark.parametrize("venue", ["bybit", pytest.param("okx", marks=pytest.mark.slow)])
@@ -335,25 +345,6 @@ def test_a_refusal_that_names_only_the_request_is_heard():
                 stream._on_other(json.dumps({"event": "subscribe", "id": asked.id, "arg": arg, "connId": "x"}).encode(), 1)
     wanted = {arg for one in connection.subscriptions for arg in one.args}
     assert stream.refused == {arg for arg in wanted if "GONE" in arg} and not stream._waiting
-
-
-@pytest.mark.parametrize("venue", ["bybit", "okx"])
-def test_a_break_of_one_connection_loses_no_funding_rate(venue):
-    """A venue has several connections; when one breaks the others go on saying what changes, which for hours may not be the rate. 0 is a rate, too."""
-    first, then = {
-        "bybit": ('{"topic":"tickers.S","type":"snapshot","data":{"symbol":"S","markPrice":"1.5","fundingRate":"-0.0001"},"cs":3,"ts":1786310818684}',
-                  '{"topic":"tickers.S","type":"delta","data":{"symbol":"S","markPrice":"1.6"},"cs":4,"ts":1786310818784}'),
-        "okx": ('{"arg":{"channel":"funding-rate","instId":"S"},"data":[{"instId":"S","fundingRate":"-0.0001","ts":"1786310818684"}]}',
-                '{"arg":{"channel":"mark-price","instId":"S"},"data":[{"instId":"S","instType":"SWAP","markPx":"1.6","ts":"1786310818784"}]}')}[venue]
-    engine = lc.Engine([lc.Instrument("S", venue=venue)], features=("funding.funding",))
-    sink = PaperSink(lc.Paper(engine, lc.SimVenue(engine.instruments)), 5 * lc.SECOND)
-    source = Source({"venue": venue, "first": 0, "count": 1, "gap_ns": 5 * lc.SECOND, "watched": False}, ["S"], sink, True)
-    at = 1_786_310_819 * lc.SECOND
-    source.frame(first.encode(), at)
-    source.feed(lc.FeedState.FEED_DOWN, at, at + 1)
-    source.feed(lc.FeedState.FEED_UP, at + 2, at + 2)
-    source.frame(then.encode(), at + lc.SECOND)
-    assert engine.feature("funding.funding", "S") == -0.0001
 
 
 def test_what_is_sure_to_come():

@@ -88,7 +88,7 @@ def some_orders(events, r, count):
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=15, deadline=None)
 def test_many_orders_fare_as_each_alone(model, taker, seed):
-    events = market(seed % 50, 1200)
+    events = market(seed % 50, 1200, feed=True, spread=(0.01, 2.0)[seed % 2], masks=True)
     events["aux_price"] = np.where(events["kind"] == lc.Kind.TICKER, events["price"] + 0.5, events["aux_price"])
     orders = some_orders(events, np.random.default_rng(seed), 12)
     together = run(events, orders, model, taker)
@@ -99,7 +99,7 @@ def test_many_orders_fare_as_each_alone(model, taker, seed):
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=15, deadline=None)
 def test_what_is_skipped_could_not_have_mattered(model, taker, seed):
-    events = market(seed % 50, 1200)
+    events = market(seed % 50, 1200, feed=True, spread=(0.01, 2.0)[seed % 2], masks=True)
     events["aux_price"] = np.where(events["kind"] == lc.Kind.TICKER, events["price"] + 0.5, events["aux_price"])
     orders = some_orders(events, np.random.default_rng(seed), 12)
     looked_at = run(events, orders, model, taker, every=True)

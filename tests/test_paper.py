@@ -18,10 +18,11 @@ class Floor:
     """Paper trading by hand: prices are given for a long and mirrored about 2500 for a short."""
 
     def __init__(self, side: int = LONG, fills: str = "through", latency_s: float = 0.05, risk: dict | None = None, venue: dict | None = None,
-                 instrument: lc.Instrument = ETH, quotes: bool = True, **bracket):
+                 instrument: lc.Instrument = ETH, quotes: bool = True, quote_age_s: float = 10.0, **bracket):
         self.side, self.now = side, T0
         bracket = {"stop_loss": "0.0025", "take_profit": "0.0015", "entry_offset": "0.0015", "notional": 1002.0, "cooldown_s": 300} | bracket
-        engine = lc.Engine([instrument], detector(0.001 if not bracket.get("exit_phase") else 60.0), Answer(**bracket), lc.Risk(**(BIG | (risk or {}))), equity=1e5)
+        engine = lc.Engine([instrument], detector(0.001 if not bracket.get("exit_phase") else 60.0), Answer(**bracket), lc.Risk(**(BIG | (risk or {}))), equity=1e5,
+                           quote_age_s=quote_age_s)
         self.paper = lc.Paper(engine, lc.SimVenue([instrument], fills=fills, order_latency_s=latency_s, ack_latency_s=latency_s, **(venue or {})))
         self.records = []
         if quotes:
@@ -66,7 +67,7 @@ class Floor:
 
     def fills(self):
         """(role, price as for a long, qty, maker, reason)"""
-        return [(int(r["x"][7]), round(self.price(r["x"][0]), 2), round(r["x"][1], 3), bool(r["x"][3]), int(r["phase"])) for r in self.kinds(AuditKind.AUDIT_FILL)]
+        return [(int(r["x"][7]), round(self.price(r["x"][0]), 2), round(r["x"][1], 3), bool(int(r["x"][3]) & 1), int(r["phase"])) for r in self.kinds(AuditKind.AUDIT_FILL)]
 
     @property
     def trades(self):
@@ -84,7 +85,7 @@ def test_golden_prices_through_paper(side, reference, tick, expected, exit_by):
     entry, target, stop = (instrument.ticks(price) for price in expected)
     beyond = target + side if exit_by == "target" else stop
     events = [(T0, "trade", instrument.ticks(reference), 9), (T0 + 1, "signal", side, 0), (T0 + 10 * S, "signal", side, 0),
-              (T0 + 11 * S, "trade", entry - side, 9), (T0 + 12 * S, "trade", beyond, 9), (T0 + 13 * S, "trade", beyond - side, 9)]
+              (T0 + 11 * S, "trade", entry - side, 9), (T0 + 12 * S, "trade", beyond, 9), (T0 + 13 * S, "trade", beyond - side, 9, -side)]
     rows_ = table(instrument, events)
     rows_["price"][1:3] = reference
     desk.run(rows_)
@@ -148,7 +149,7 @@ def test_stop_fills_at_the_next_price_through_a_jump(side):
     floor.wait(1.0)
     floor.trade(2496.0)
     floor.wait(1.0)
-    floor.quote(2460.0, 2460.02)
+    floor.quote(2460.0, 2471.0)
     floor.trade(2470.0)             # the jump: trigger
     assert len(floor.paper.venue.orders(0)) == 2
     floor.trade(2465.0)             # the next price is worse than the trigger, and so is the bid
@@ -207,7 +208,8 @@ def test_market_entry_keeps_its_stop_and_anchors_it_at_the_fill(side):
 
 @both
 def test_ttl_max_hold_and_cooldown(side):
-    floor = Floor(side, entry_ttl_s=10, max_hold_s=20, cooldown_s=300)
+    floor = Floor(side, entry_ttl_s=10, max_hold_s=20, cooldown_s=300, quote_age_s=1e6)
+    floor.quote(2496.0, 2500.01)                        # holds throughout: no print contradicts it
     floor.liquidate()
     sent = floor.now
     floor.wait(11.0)

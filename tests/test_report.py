@@ -126,8 +126,8 @@ def test_rates_are_per_covered_hour(report):
 
 def test_gap_without_an_end_lasts_until_the_end(folder):
     run = load_run(folder)
-    book = stories.Ledger(feed=[(run.ended_ns - 10**9, 1, int(lc.FeedState.FEED_DOWN), 4.0),
-                               (run.started_ns + 10**10, -1, int(lc.FeedState.FEED_GAP), 2.0)])
+    book = stories.Ledger(feed=[(run.ended_ns - 10**9, 1, int(lc.FeedState.FEED_DOWN), 4.0, 0),
+                               (run.started_ns + 10**10, -1, int(lc.FeedState.FEED_GAP), 2.0, 4)])
     assert coverage.gaps(run, book, 1) == [(run.started_ns + 8 * 10**9, run.started_ns + 10**10), (run.ended_ns - 5 * 10**9, run.ended_ns)]
     assert len(coverage.gaps(run, book, 0)) == 1
 

@@ -327,7 +327,7 @@ def test_good_news_is_told_too():
             "controls": {"edge": True, "verdict": "v"}, "delays": {"rows": [{"delay_s": s, "mean_bps": 1.0} for s in (0.05, 60.0)], "verdict": "v"},
             "forward": {"low_bps": 0.5, "high_bps": 3.0, "verdict": "v"},
             "trials": {"deflated": 0.97, "trials": 100, "logged": True, "days": 80, "overfitting": {"pbo": 0.05}},
-            "data": {"parts": [{"symbol": "X", "completeness": "FULL", "receipt": "recorded", "covered": 0.99}]}}
+            "data": {"parts": [{"symbol": "X", "completeness": "FULL", "receipt": "recorded", "covered": 0.99}]}, "quotes": {"quoted": 0.99, "weakness": ""}}
     assert [state for _, state, _ in text.believe(good)] == ["good"] * 6
     censored = {"parts": [good["data"]["parts"][0] | {"completeness": "CENSORED"}]}
     worse = good | {"trials": good["trials"] | {"overfitting": {"pbo": 0.6}}, "data": censored}

@@ -195,7 +195,7 @@ def test_many_symbols():
     ([ROWS], ["A", "A"], "given twice"), ([ROWS], ["a" * 32], "symbol"), ([ROWS], [""], "symbol"), ([ROWS], ['a"b'], "symbol"),
     ([Shape(2, {"a": literal("x")})], ["A"], "a topic or a symbol"), ([Shape(2, {"c": topic("x"), "t": millis("ts_event"), "r": rows({"p": decimal("price")})})], ["A"], "rows"),
     ([Shape(2, {"c": topic("x")})], ["A"], "nothing tells frames apart"), ([Shape(2, {"c": topic("prints/"), "k" * 40: text()})], ["A"], "32 bytes"),
-    ([Shape(2, {"c": topic("prints/"), "r": rows({"s": symbol()})}, carry=True)], ["A"], "carry")])
+    ([Shape(4, {"c": topic("prints/"), "r": rows({"s": symbol()})}, carry=True)], ["A"], "carry")])
 def test_bad_shapes_are_errors(shapes, symbols, message):
     with pytest.raises(ValueError, match=message):
         Decoder(shapes, symbols)

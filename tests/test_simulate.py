@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from fractions import Fraction
 
 import numpy as np
@@ -11,7 +12,7 @@ from oracle.simulate import PaperOracle, Settings
 
 import liqcore as lc
 from liqcore.audit import AuditKind
-from liqcore.event import Action
+from liqcore.event import Action, FillFlag
 
 S = lc.SECOND
 T0 = 1_700_000_000 * S
@@ -20,6 +21,7 @@ BIG = {"order_notional_max": 1e9, "exposure_max": 1e9, "leverage_max": 1000.0, "
        "collar": 1.0, "daily_loss_max": 1.0, "weekly_loss_max": 1.0, "event_age_max_s": 1e6}
 INSTRUMENTS = [lc.Instrument("ETHUSDT", tick_size="0.01", lot_size="0.001"), lc.Instrument("OKX", tick_size="0.1", lot_size="1", multiplier=0.01),
                lc.Instrument("DOGEUSDT", tick_size="0.00001", lot_size="1"), lc.Instrument("COARSE", tick_size="1", lot_size="0.001")]
+MASKS = [0, 0, 4, 4, 4 | 2, 8, 8 | 32, 1, 1 | 2]       # of streams
 PRICES = {"ETHUSDT": 2500.0, "OKX": 60000.0, "DOGEUSDT": 0.25, "COARSE": 2500.0}
 
 
@@ -36,18 +38,29 @@ def detector(window_s: float = 2.0) -> lc.CascadeConfig:
 
 
 def market(rng: random.Random, instrument: lc.Instrument, count: int, volatility: float) -> list[tuple]:
-    """(ts, kind, a, b, ...): trades in ticks, lots and aggressor, quotes with their lots, and liquidations (side, 0). Bursts, equal times, jumps,
-    stale and missing quotes."""
+    """(ts, kind, a, b, ...): trades in ticks, lots and aggressor, quotes with their lots, liquidations (side, 0) and marks of the feed (state,
+    streams, instrument). Bursts, equal times, jumps, silences; quotes that never come, come late, are cut, are few, are contradicted by prints."""
     ts, mid, sizes = T0, instrument.ticks(PRICES[instrument.symbol]), random.Random(count)
-    out, quotes = [(ts, "trade", mid, 5, LONG)], rng.random() < 0.8
-    for _ in range(count):
+    few, first, last = rng.choice([1.0, 1.0, 1.0, 0.1]), rng.choice([0, 0, 0, 0, count // 3, count]), rng.choice([count, count, count, count // 2])
+    wide = rng.choice([1, round(mid * volatility) + 1, 4 * round(mid * volatility) + 1])        # else most prints contradict the quote
+    wild, silent, broken = rng.choice([0.0, 0.0, 0.05]), rng.choice([0.0, 0.0, 0.01]), rng.choice([0.0, 0.0, 0.01])
+    out, down = [(ts, "trade", mid, 5, LONG)], 0
+    for n in range(count):
         ts += rng.choice([0, 1, 10 ** 6, rng.randrange(10 ** 8), rng.randrange(10 ** 9), 7 * 10 ** 7])
+        ts += rng.randrange(100 * S) if rng.random() < silent else 0
         mid = max(1000, mid + round(mid * rng.gauss(0.0, volatility) * (12 if rng.random() < 0.02 else 1)))
         what = rng.random()
-        if what < 0.6:
-            out.append((ts, "trade", mid + rng.choice([0, 0, 1, -1]), rng.choice([1, 3, 50, 400]), sizes.choice([LONG, SHORT])))
-        elif what < 0.9 and quotes:
-            out.append((ts, "quote", mid - rng.randrange(1, 4), mid + rng.randrange(1, 4), sizes.choice([0, 2, 60, 500]), sizes.choice([0, 2, 60, 500])))
+        if rng.random() < broken + 0.2 * bool(down):
+            state = lc.FeedState.FEED_UP if down else rng.choice([lc.FeedState.FEED_DOWN, lc.FeedState.FEED_GAP])
+            streams = down - 1 if down else rng.choice(MASKS)
+            down = streams + 1 if state == lc.FeedState.FEED_DOWN else 0
+            out.append((ts, "feed", int(state), streams, rng.choice([0, -1])))
+        elif what < 0.6:
+            price = mid + (rng.choice([-1, 1]) * rng.randrange(2, 40) if rng.random() < wild else rng.choice([0, 0, 1, -1]))
+            out.append((ts, "trade", price, rng.choice([1, 3, 50, 400]), sizes.choice([LONG, SHORT])))
+        elif what < 0.9 and first <= n < last and rng.random() < few:
+            bid, ask = max(1, mid - wide * rng.randrange(1, 4)), mid + wide * rng.randrange(1, 4)
+            out.append((ts, "quote", bid, ask, sizes.choice([0, 2, 60, 500]), sizes.choice([0, 2, 60, 500])))
         elif what > 0.97:
             out.append((ts, "signal", rng.choice([LONG, SHORT]), 0))
     return out
@@ -62,20 +75,29 @@ def enter(target, instrument, event) -> tuple:
         return target.on_bbo(ts, ts, 0, instrument.price(a), instrument.qty(more[0]), instrument.price(b), instrument.qty(more[1]))
     if kind == "ticker":
         return target.on_ticker(ts, ts, 0, a, funding=b)
+    if kind == "feed":
+        return target.on_feed(ts, ts, a, more[0], b)
     return target.on_liquidation(ts, ts, 0, a, PRICES[instrument.symbol], 10.0, 1000.0)
+
+
+KINDS = {"trade": lc.Kind.TRADE, "quote": lc.Kind.BBO, "signal": lc.Kind.LIQUIDATION, "ticker": lc.Kind.TICKER, "feed": lc.Kind.FEED}
 
 
 def table(instrument, events) -> np.ndarray:
     out = np.zeros(len(events), lc.EVENT_DTYPE)
     for row, (ts, kind, a, b, *more) in zip(out, events):
         row["ts_event"] = row["ts_recv"] = ts
-        row["kind"] = {"trade": lc.Kind.TRADE, "quote": lc.Kind.BBO, "signal": lc.Kind.LIQUIDATION, "ticker": lc.Kind.TICKER}[kind]
+        row["kind"] = KINDS[kind]
+        if kind == "feed":
+            row["code"], row["flags"], row["instrument"] = a, b, more[0]
+            continue
         if kind == "trade":
             values = more[0] if more else LONG, instrument.price(a), instrument.qty(b), 0.0, 0.0
         elif kind == "quote":
             values = 0, instrument.price(a), instrument.qty(more[0]), instrument.price(b), instrument.qty(more[1])
         else:
             values = (a, PRICES[instrument.symbol], 10.0, 1000.0, 0.0) if kind == "signal" else (0, a, 0.0, 0.0, b)
+        row["flags"] = more[0] if kind == "ticker" and more else 0
         row["side"], row["price"], row["qty"], row["aux_price"], row["aux_qty"] = values
     return out
 
@@ -96,6 +118,9 @@ def draw(seed: int, coarse: bool = False):
     g.offset = Fraction(0) if g.market or rng.random() < 0.2 else share(rng, 1, 2000)
     if g.trail and seed % 3 == 0:
         g.basis, g.trail = "profit", g.trail * 150
+    g.quote_age = rng.choice([200 * ms, 2 * S, 10 * S, 10 * S, 10 ** 6 * S])
+    g.print_wait = rng.choice([1 * ms, 100 * ms, 1 * S, 5 * S, 5 * S])
+    g.half_spread = rng.choice([None, None, share(rng, 0, 500)])
     instrument = rng.choice(INSTRUMENTS)
     if coarse:
         g.fills, g.market, instrument = "touch", False, INSTRUMENTS[3]
@@ -107,12 +132,13 @@ def paper(g: Settings, instrument) -> lc.Paper:
     policy = Answer(stop_loss=decimal(g.loss), take_profit=decimal(g.profit), trail=decimal(g.trail), trail_basis=g.basis, entry_offset=decimal(g.offset),
                     entry="market" if g.market else "post_only", entry_ttl_s=g.ttl / S, max_hold_s=g.hold / S, cooldown_s=g.cooldown / S,
                     requotes=g.requotes, exit_phase=g.exit_phase, notional=g.notional)
-    engine = lc.Engine([instrument], detector(), policy, lc.Risk(**BIG), equity=1e6)
+    engine = lc.Engine([instrument], detector(), policy, lc.Risk(**BIG), equity=1e6, quote_age_s=g.quote_age / S)
     there, back = (("_s", g_ns / S) if isinstance(g_ns, int) else ("_samples", np.array(g_ns) / S) for g_ns in (g.order_latency, g.ack_latency))
     latency = lc.Latency(**{"order" + there[0]: there[1], "ack" + back[0]: back[1], "seed": g.seed})
     venue = lc.SimVenue([instrument], fills=g.fills, taker="walk" if g.walk else "next", hidden="wait" if g.hidden else "none", maker_fee=g.maker_fee,
                         taker_fee=g.taker_fee, latency=latency, funding_interval_s=g.funding / S, leverage=g.leverage,
-                        maintenance_margin=float(g.maintenance))
+                        maintenance_margin=float(g.maintenance), print_wait_s=g.print_wait / S,
+                        half_spread=None if g.half_spread is None else float(g.half_spread))
     return lc.Paper(engine, venue)
 
 
@@ -151,12 +177,11 @@ def contrast(seed: int, g: Settings, instrument: lc.Instrument, events: list[tup
     desk.run(table(instrument, events))
     desk.advance(events[-1][0] + 3600 * S)
     records = desk.engine.audit.drain()
-    fills = [(int(r["ts"]), int(r["x"][7]), r["x"][0], r["x"][1], r["x"][2], bool(r["x"][3]), int(r["phase"])) for r in rows(records, AuditKind.AUDIT_FILL)]
+    fills = [(int(r["ts"]), int(r["x"][7]), r["x"][0], r["x"][1], r["x"][2], int(r["x"][3]), int(r["phase"])) for r in rows(records, AuditKind.AUDIT_FILL)]
     trades = [(int(r["ts"]), int(r["reason"]), *r["x"][3:7]) for r in rows(records, AuditKind.AUDIT_TRADE)]
-    told_fills = [(ts, role, price, qty, fee, maker, reason) for ts, role, price, qty, fee, maker, reason in oracle.fills]
-    for n, (mine, theirs) in enumerate(zip(told_fills, fills)):
+    for n, (mine, theirs) in enumerate(zip(oracle.fills, fills)):
         assert mine == theirs, f"seed={seed}: fill {n}: oracle {mine}, paper {theirs}"
-    assert len(told_fills) == len(fills), f"seed={seed}"
+    assert len(oracle.fills) == len(fills), f"seed={seed}"
     assert oracle.trades == trades, f"seed={seed}"
     assert desk.venue.lost == 0 and desk.engine.audit.lost == 0
     names = {int(lc.Alarm.ALARM_LIQUIDATED): "liquidated", int(lc.Alarm.ALARM_UNPROTECTED): "unprotected",
@@ -186,12 +211,14 @@ def check_books(desk, records, seed) -> None:
 @pytest.mark.parametrize("block", range(6))
 def test_paper_equals_oracle(block):
     """Random markets and brackets, both sides: every fill and trade, its time, price, role, reason, fee and result, to the last bit."""
-    reasons, roles, trades = set(), set(), 0
+    reasons, roles, trades, met = set(), set(), 0, Counter()
     for seed in range(block * 25, block * 25 + 25):
         oracle, records = compare(seed)
         reasons |= {reason for _, reason, *_ in oracle.trades} | {reason for _, reason in oracle.skipped}
-        roles |= {(role, maker, reason) for _, role, _, _, _, maker, reason in oracle.fills}
+        roles |= {(role, flags & 1, reason) for _, role, _, _, _, flags, reason in oracle.fills}
         trades += len(oracle.trades)
+        met += oracle.venue.met + Counter(FillFlag(flags) for _, _, _, _, _, flags, _ in oracle.fills if flags)
+    assert met["refused: age"] and met["refused: print"] and met["moved: next"] and met[FillFlag.FILL_PRINT], met
     assert trades > 50 and {60, 61, 62, 63} <= reasons and len(roles) >= 6      # the comparison was about something
 
 

@@ -13,7 +13,7 @@ from liqshell.errors import ConfigError, DataError
 from liqshell.store import assemble, importer, merge
 from liqshell.store.grid import Grid
 from liqshell.store.merge import Overlap
-from liqshell.store.rows import LAYOUT, LAYOUTS, from_arrow, to_arrow
+from liqshell.store.rows import LAYOUT, LAYOUTS, canonical, from_arrow, to_arrow
 from store_files import (
     DAY,
     HOUR,
@@ -53,13 +53,20 @@ def test_rows_become_columns_and_rows_again(layout):
     rng = np.random.default_rng(3)
     events["kind"] = layout.kind
     for field in layout.fields:
-        events[field] = rng.integers(0, 1 << 40, 300) if field in ("ts_event", "ts_recv", "id") else rng.normal(size=300)
-    for _, field, unknown in layout.numbers:
-        if unknown:
-            events[field][:50] = 0.0
+        whole = {"ts_event": 1 << 40, "ts_recv": 1 << 40, "id": 1 << 40, "flags": 256}.get(field)
+        events[field] = rng.integers(0, whole, 300) if whole else rng.normal(size=300)
+    for number in layout.numbers:
+        if number.nullable:
+            events[number.field][:50] = 0.0
     if layout.word:
         events[layout.word_field] = rng.choice([value for value, _ in layout.words], 300)
-    assert from_arrow(layout, to_arrow(layout, events)).tobytes() == events.tobytes()
+    said = canonical(layout, events)
+    assert from_arrow(layout, to_arrow(layout, said)).tobytes() == said.tobytes() == canonical(layout, said).tobytes()
+    for number in layout.numbers:
+        stated = events["flags"] & number.bit == 0 if number.bit else np.ones(300, bool)
+        stated &= ~((events[number.field] == 0.0) & number.nullable)
+        assert (said[number.field] == np.where(stated, events[number.field], 0.0)).all()
+        assert not number.bit or ((said["flags"] & number.bit == 0) == stated).all()
 
 
 def test_events_in_are_events_out(tmp_path):

@@ -1,17 +1,23 @@
 """The data report, the commands, and the files of others on their way into a store."""
 
 import gzip
+import hashlib
 import json
 import re
+import shutil
+import sqlite3
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from captures import DATA, needs_data
 import liqcore as lc
-from liqshell import cli, store
+from liqshell import cli, store, streams
 from liqshell.parity import read_events
-from liqshell.store import importer, page, quality
+from liqshell.store import importer, page, partition, quality
+from liqshell.store.rows import BEFORE, to_arrow
 from recorded_run import record_run
 from store_files import DAY, HOUR, SECOND, T0, market, opener, save
 
@@ -197,3 +203,108 @@ def test_real_liquidations_go_in_with_sides_that_agree_with_the_price(tmp_path):
     assert contracts["BTCUSDT"]["completeness"] == "CENSORED" and contracts["BTCUSDT"]["kinds"]["liquidations"]["busiest_second"] == 1
     assert contracts["BTC-USDT-SWAP"]["kinds"]["liquidations"]["busiest_second"] == 25
     assert not any(c["side"]["verdict"].startswith("SWAPPED") for c in contracts.values()) and contracts["BTCUSDT"]["side"]["verdict"] == "agrees"
+
+
+def flat(every: int, until: int, kind: Kind, offset: int = 0) -> np.ndarray:
+    """Rows of one kind every so many seconds."""
+    out = np.zeros(until // every, EVENT_DTYPE)
+    out["ts_recv"] = out["ts_event"] = T0 + np.arange(len(out)) * every * SECOND + offset
+    out["kind"], out["price"], out["qty"], out["side"] = kind, 2000.0, 1.0, 1 if kind == Kind.TRADE else 0
+    if kind == Kind.BBO:
+        out["aux_price"], out["aux_qty"] = 2000.5, 1.0
+    return out
+
+
+def test_a_book_that_ends_at_noon_is_said_in_the_first_lines(tmp_path, capsys):
+    """The day of ETH whose book file ends at 13:27 while its trades go on: the page, the commands and the JSON say so before anything else."""
+    ends = 13 * 3600 + 27 * 60
+    events = np.concatenate([flat(5, 86_400, Kind.TRADE), flat(3, ends, Kind.BBO, 7)])
+    report = report_of(tmp_path / "s", ETHUSDT=events[np.argsort(events["ts_recv"], kind="stable")])
+    contract = report["contracts"][0]
+    said = contract["said_first"]
+    assert said[0] == ("bybit:ETHUSDT: quotes end at 2026-02-09 13:26:57 while trades go on to 2026-02-09 23:59:55: "
+                       "10.5 h without a quote to trade against")
+    assert said[1] == "bybit:ETHUSDT: quotes hold for 13.5 h, trades for 24.0 h: 56.0%"
+    held = contract["stream_hours"]["2026-02-09"]
+    assert held["trades"] == [1.0] * 24
+    assert held["quotes"][:13] == [1.0] * 13 and held["quotes"][13] == pytest.approx((27 * 60 + 7) / 3600, abs=1e-3) and not any(held["quotes"][14:])
+    assert contract["streams"]["quotes"]["gaps"] == [(T0 + (ends + 7) * SECOND + 7, T0 + 86_395 * SECOND)]
+    assert contract["hours"]["2026-02-09"][20]["covered"] == 1.0                  # as before: something came
+    text = page.html(report)
+    assert text.index("quotes end at 2026-02-09 13:26:57") < text.index('class="tiles"')
+    assert cli.main(["data", str(tmp_path / "s")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("QUOTES bybit:ETHUSDT: quotes end at 2026-02-09 13:26:57")
+    assert cli.main(["data", str(tmp_path / "s"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["contracts"][0]["said_first"] == said
+
+
+def test_streams_of_a_store_are_those_of_its_tape_but_for_contradictions(tmp_path):
+    """By age and the marks of the feed, over midnight, with marks of one stream and of all."""
+    rng = np.random.default_rng(4)
+    parts = [flat(4, 2 * 86_400, Kind.TRADE), flat(7, 2 * 86_400, Kind.BBO, 11)]
+    events = np.concatenate([part[rng.random(len(part)) < 0.7] for part in parts])
+    events = events[(events["ts_recv"] < T0 + 30 * HOUR) | (events["ts_recv"] > T0 + 31 * HOUR)]
+    marks = np.zeros(5, EVENT_DTYPE)
+    marks["kind"] = Kind.FEED
+    marks["ts_recv"] = [T0 + HOUR, T0 + HOUR + 50 * SECOND, T0 + 5 * HOUR + 1, T0 + 30 * HOUR + 5 * SECOND, T0 + 31 * HOUR]
+    marks["ts_event"] = marks["ts_recv"] - np.array([0, 0, 20 * SECOND, 3 * SECOND, 0])
+    marks["code"] = [FeedState.FEED_DOWN, FeedState.FEED_UP, FeedState.FEED_GAP, FeedState.FEED_DOWN, FeedState.FEED_UP]
+    marks["flags"] = [4, 4, 0, 0, 0]
+    events = events[~((events["kind"] == Kind.BBO) & (events["ts_recv"] > T0 + HOUR) & (events["ts_recv"] < T0 + HOUR + 50 * SECOND))]
+    events = events[(events["ts_recv"] <= T0 + 5 * HOUR - 20 * SECOND) | (events["ts_recv"] > T0 + 5 * HOUR + 1)]
+    together = np.concatenate([marks, events])
+    found = report_of(tmp_path / "s", ETHUSDT=together[np.argsort(together["ts_recv"], kind="stable")])["contracts"][0]
+    tape = store.open(tmp_path / "s").tape("ETHUSDT")
+    assert set(tape.rare["flags"].tolist()) == {0, 4}
+    exact = streams.of_tape(tape, T0, T0 + 2 * DAY)[0]
+    for name in ("trades", "quotes"):
+        shares = [share for day in sorted(found["stream_hours"]) for share in found["stream_hours"][day][name]]
+        a_mark = streams.AGE_NS[name] / HOUR                # what a mark of the feed can be off by: the age of a row
+        assert shares == pytest.approx(exact[name].by_hour(), abs=a_mark), name
+        assert sum(a != pytest.approx(b, abs=1e-4) for a, b in zip(shares, exact[name].by_hour(), strict=True)) <= 3
+        assert found["streams"][name]["covered_hours"] == pytest.approx(exact[name].covered_hours, abs=3 * a_mark)
+        assert found["streams"][name]["rows"] == exact[name].rows
+
+
+def test_a_store_of_an_earlier_version_is_read_and_says_what_it_could_not(tmp_path, capsys):
+    """Format 1: no limit of a liquidation, and 0 for a funding rate that was not stated."""
+    root = tmp_path / "s"
+    events = market(4000)
+    ticker = events["kind"] == Kind.TICKER
+    events["aux_qty"][np.flatnonzero(ticker)[::2]] = 0.0
+    fill_earlier(root, events)
+    at = store.open(root)
+    tape = at.tape("ETHUSDT")
+    tickers = tape.rare[tape.rare["kind"] == Kind.TICKER]
+    assert len(tickers) == ticker.sum() and ((tickers["flags"] & 32 != 0) == (tickers["aux_qty"] == 0.0)).all() and (tickers["aux_qty"] != 0).any()
+    assert cli.main(["data", str(root), "--verify"]) == 0
+    out = capsys.readouterr().out
+    assert "EARLIER VERSION bybit:ETHUSDT" in out and "verified" in out
+    at.close()
+    assert cli.main(["data", str(root), "--rebuild"]) == 0 and "EARLIER VERSION" in capsys.readouterr().out
+    assert (store.open(root).tape("ETHUSDT").rare == tape.rare).all()
+    importer.run(root, [save(tmp_path / "more.npz", {"bybit~ETHUSDT": market(500, 9, T0 + DAY)})], opener)      # what is new is of the new format
+    found = quality.data_report(store.open(root))["contracts"][0]
+    assert found["before"] and found["kinds"]["tickers"]["rows"] > ticker.sum()
+
+
+def fill_earlier(root: Path, events: np.ndarray) -> None:
+    """The store that the version before would have made: its partitions and its catalogue."""
+    importer.run(root, [save(root.with_suffix(".npz"), {"bybit~ETHUSDT": events})], opener)
+    with sqlite3.connect(root / "catalogue.sqlite") as base:
+        for key, content in store.open(root).catalogue.partitions().items():
+            layout = BEFORE.get(key.kind, key.layout)
+            path = key.file(root)
+            rows = np.concatenate(list(partition.read(path, key)))
+            digest = hashlib.sha256(json.dumps([1, key.venue, key.symbol, key.kind, key.day]).encode())
+            for name in layout.fields:
+                digest.update(np.ascontiguousarray(rows[name]).data)
+            said = {"format": 1, **vars(key), "rows": len(rows), "fingerprint": digest.hexdigest()[:32], "sources": []}
+            batch = to_arrow(layout, rows)
+            pq.write_table(pa.Table.from_batches([batch]).replace_schema_metadata({b"liqcore": json.dumps(said).encode()}), path)
+            about = {name: value for name, value in content.as_dict().items() if name not in ("streams", "format")} | {"fingerprint": said["fingerprint"]}
+            base.execute("update partitions set about = ? where kind = ?", (json.dumps(about), key.kind))
+        base.execute("update about set value = '1' where name = 'version'")
+    base.close()
+    shutil.rmtree(root / ".cache", ignore_errors=True)

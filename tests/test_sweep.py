@@ -25,6 +25,7 @@ from test_simulate import (
 
 import liqcore as lc
 from liqcore.audit import AuditKind
+from liqcore.event import Stream
 from liqcore.sweep import (
     Grid,
     fade,
@@ -38,9 +39,13 @@ FREE = {"data_age_max_s": 1e6, "collar": 1.0, "order_notional_max": 1e9, "orders
 LIMITS = BIG | {"orders_per_signal_max": 4}
 
 
-def draw(seed: int, **how):
-    """As test_simulate draws it, but for trails on profit, which the kernel does not know (a sweep of such a policy walks)."""
+def draw(seed: int, feeds: bool = False, **how):
+    """As test_simulate draws it, but for trails on profit, which the kernel does not know (a sweep of such a policy walks). feeds: with marks of a
+    feed whose liquidations stay whole; with any marks, signals of one moment have no places of their own."""
     g, instrument, events = test_simulate.draw(seed, **how)
+    events = [event for event in events if event[1] != "feed" or feeds and event[3] and not event[3] & Stream.STREAM_LIQUIDATION]
+    if any(event[1] == "feed" for event in events):
+        g = replace(g, exit_phase=0)        # with marks, the kernel's signals end with the tape
     return (replace(g, basis="price", trail=g.trail / 150) if g.basis == "profit" else g), instrument, events
 
 
@@ -52,12 +57,14 @@ def bracket_options(g) -> dict:
 
 def venue_options(g) -> dict:
     return {"fills": g.fills, "maker_fee": g.maker_fee, "taker_fee": g.taker_fee, "order_latency_s": g.order_latency / S,
-            "ack_latency_s": g.ack_latency / S}
+            "ack_latency_s": g.ack_latency / S, "print_wait_s": g.print_wait / S, "quote_age_s": g.quote_age / S,
+            "half_spread": None if g.half_spread is None else float(g.half_spread)}
 
 
-def stepped(instruments, events, policy, config, *, end: int, limits: dict, **venue) -> tuple[np.ndarray, lc.Paper]:
+def stepped(instruments, events, policy, config, *, end: int, limits: dict, quote_age_s: float,
+            **venue) -> tuple[np.ndarray, lc.Paper]:
     """The audit stream of Paper.run, and the machine as it was left."""
-    engine = lc.Engine(instruments, config, policy, lc.Risk(**limits), equity=1e6, audit_capacity=1 << 17)
+    engine = lc.Engine(instruments, config, policy, lc.Risk(**limits), equity=1e6, audit_capacity=1 << 17, quote_age_s=quote_age_s)
     desk = lc.Paper(engine, lc.SimVenue(engine.instruments, **venue))
     desk.run(events)
     desk.advance(end)
@@ -83,7 +90,8 @@ def agree(g, instrument, events, *, end: int, config=None, reference=None, limit
     policy = Answer(**bracket_options(g) | ({} if reference is None else {"reference": reference}))
     records, desk = stepped([instrument], events, policy, config, end=end, limits=limits, **venue_options(g))
     tape = lc.Tape.of([instrument], events)
-    signals, places = signals_of(tape, 0, config, event_age_max_s=limits["event_age_max_s"], end=end)
+    marks = (events["kind"] == lc.Kind.FEED).any()
+    signals, places = signals_of(tape, 0, config, **({} if marks else {"event_age_max_s": limits["event_age_max_s"], "end": end}))
     grid, sides = Grid.of([bracket_options(g)]), fade(signals)
     options = {"places": places, "end": end, "reference": None if reference is None else np.full(len(signals), reference)} | venue_options(g) | free
     trades = trades_of(tape, 0, signals, sides, grid, **options)
@@ -129,7 +137,7 @@ def test_sweep_equals_step_and_oracle(block):
     """The markets and settings on which paper trading is compared with its oracle: all three tell the same trades."""
     count = 0
     for seed in range(20_000 + block * 20, 20_020 + block * 20):
-        g, instrument, events = draw(seed, coarse=seed % 4 == 0)
+        g, instrument, events = draw(seed, feeds=True, coarse=seed % 4 == 0)
         end = events[-1][0] + 3600 * S
         trades, records = agree(g, instrument, events, end=end, label=f"seed={seed}")
         oracle = told(g, instrument, events)
@@ -145,7 +153,8 @@ def tied(seed: int):
     grid = 10 ** 7
     events = [(ts // grid * grid, *rest) for ts, *rest in events]
     g = replace(g, order_latency=rng.choice([0, grid, 5 * grid]), ack_latency=rng.choice([0, grid, 5 * grid]), ttl=rng.choice([1, 5, 50]) * grid * 10,
-                hold=rng.choice([1, 3, 20]) * grid * 10, cooldown=rng.choice([0, 0, 10 * grid]), exit_phase=rng.choice([0, 2, 3, 4]))
+                hold=rng.choice([1, 3, 20]) * grid * 10, cooldown=rng.choice([0, 0, 10 * grid]),
+                exit_phase=rng.choice([0, 2, 3, 4]))
     return g, instrument, events
 
 
@@ -177,7 +186,7 @@ def hard(seed: int):
         mid = max(50, mid + round(mid * rng.gauss(0.0, step) * (20 if rng.random() < 0.01 else 1)))
         what = rng.random()
         if what < 0.5 or what < 0.9 and not quotes:
-            events.append((ts, "trade", max(40, mid + rng.choice([0, 0, 0, 1, -1, 5, -5])), rng.choice([1, 1, 2] if thin else [1, 1000, 10 ** 6]), 1))
+            events.append((ts, "trade", max(40, mid + rng.choice([0, 0, 0, 1, -1, 5, -5])), rng.choice([1, 1, 2] if thin else [1, 1000, 10 ** 6]), rng.choice([1, -1])))
         elif what < 0.9:
             events.append((ts, "quote", max(40, mid - rng.randrange(1, 4)), mid + rng.randrange(1, 4), 1, 1))
         else:

@@ -55,7 +55,7 @@ CORE = (
     "__init__",
 )
 SHELL = (
-    "errors clock",
+    "errors clock streams",
     "log",
     "toml",
     "sections policies",
@@ -63,7 +63,7 @@ SHELL = (
     "config",
     "wire venues record state tables",
     "dispatch",
-    "recording sink rules keys",
+    "recording sink rules keys marks",
     "source",
     "gateway journal trials blocking",
     "rescue limits",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
 from collections import Counter
 from fractions import Fraction
 
@@ -15,7 +16,7 @@ from test_simulate import INSTRUMENTS, LONG, SHORT, S, contrast, draw, market, p
 
 import liqcore as lc
 from liqcore.audit import AuditKind
-from liqcore.event import FillReason, Reason, Role
+from liqcore.event import FillFlag, FillReason, Reason, Role
 
 MINIMUM = lc.Instrument("ETHUSDT", tick_size="0.01", lot_size="0.001", min_qty="0.01", max_qty="1.5", min_notional=998.0)
 MS = 10 ** 6
@@ -28,14 +29,14 @@ def samples(rng: random.Random) -> list[int]:
 
 def with_tickers(rng: random.Random, instrument: lc.Instrument, events: list[tuple], marks: bool) -> list[tuple]:
     """Tickers between the events: a mark near the last trade (or none) and a funding rate; and at the end enough trading to let everybody out."""
-    out, last = [], events[0][2]
+    out, last, often = [], events[0][2], rng.choice([0.1, 0.1, 0.01])
     for event in events:
         out.append(event)
         if event[1] == "trade":
             last = event[2]
-        if rng.random() < 0.1:
+        if rng.random() < often:
             mark = instrument.price(last) * (1 + rng.gauss(0, 0.0003)) if marks and rng.random() < 0.8 else 0.0
-            out.append((event[0], "ticker", mark, rng.choice([0.0, 0.0001, -0.0003, 0.001])))
+            out.append((event[0], "ticker", mark, rng.choice([0.0, 0.0001, -0.0003, 0.001]), rng.choice([0, 0, 0, 8, 32])))
     for n in range(1, 12):
         out.append((events[-1][0] + n * 100 * S, "trade", last + n % 3, 10 ** 7, rng.choice([LONG, SHORT])))
     return out
@@ -63,6 +64,13 @@ def draw_models(seed: int, **fixed):
     return g, instrument, with_tickers(rng, instrument, events, rng.random() < 0.6)
 
 
+#: what must be met: a quote ends in each way, and every kind of order in each state of it
+WITHOUT_QUOTES = ["refused: age", "refused: print", "refused: feed", "post-only by estimate: refused", "post-only by estimate: rests",
+                  "market order without a quote", "limit without a quote", "waits for a live quote", "funding at the mark", "funding at the last trade",
+                  *((role, flag) for role in (Role.ROLE_ENTRY, Role.ROLE_STOP, Role.ROLE_CLOSE, Role.ROLE_LIQUIDATION)
+                    for flag in (FillFlag.FILL_PRINT, FillFlag.FILL_MOVED))]
+
+
 @pytest.mark.parametrize("walk", [False, True], ids=["next", "walk"])
 @pytest.mark.parametrize("fills", ["through", "touch", "queue"])
 def test_paper_equals_oracle_in_every_model(fills, walk):
@@ -71,12 +79,15 @@ def test_paper_equals_oracle_in_every_model(fills, walk):
     for seed in range(20_000, 20_090):
         oracle, _ = contrast(seed, *draw_models(seed, fills=fills, walk=walk))
         seen.update((role, reason) for _, role, _, _, _, _, reason in oracle.fills)
+        seen.update((role, FillFlag(flags)) for _, role, _, _, _, flags, _ in oracle.fills if flags)
+        seen.update(oracle.venue.met)
         seen.update(("end", reason) for _, reason, *_ in oracle.trades)
         seen.update(("funded", np.sign(paid)) for *_, paid, _ in oracle.funded)
     maker = {"through": FillReason.FILL_THROUGH, "touch": FillReason.FILL_TOUCH, "queue": FillReason.FILL_QUEUE}[fills]
     for what in (("funded", 1.0), ("funded", -1.0), (Role.ROLE_ENTRY, maker), (Role.ROLE_TARGET, maker), (Role.ROLE_STOP, FillReason.FILL_STOP),
                  (Role.ROLE_LIQUIDATION, FillReason.FILL_LIQUIDATED), (Role.ROLE_CLOSE, FillReason.FILL_TIMEOUT), (Role.ROLE_CLOSE, FillReason.FILL_CLOSE),
-                 ("end", Reason.END_LIQUIDATED), ("end", Reason.END_STOP), ("end", Reason.END_TARGET)):
+                 ("end", Reason.END_LIQUIDATED), ("end", Reason.END_STOP), ("end", Reason.END_TARGET), *WITHOUT_QUOTES,
+                 f"moved: {'walk' if walk else 'next'}"):
         assert seen[what], f"the comparison was about something: {what} in {seen}"
 
 
@@ -160,7 +171,7 @@ def test_laws_of_every_model(seed):
             assert r["x"][4] == instrument.qty(abs(held)) * np.sign(held)
             if role != Role.ROLE_ENTRY:
                 assert before * held >= 0 and abs(held) < abs(before)
-            if r["x"][3]:
+            if int(r["x"][3]) & FillFlag.FILL_MAKER:
                 assert r["x"][0] == asked[int(r["id"])]
         elif r["kind"] == AuditKind.AUDIT_FUNDING:
             mark, qty, paid, rate = r["x"][:4]
@@ -169,35 +180,41 @@ def test_laws_of_every_model(seed):
 
 
 def near_prices(events: list[tuple]) -> dict[int, list[tuple]]:
-    """Per time: what the market was at each of its events: (bid or last, ask or last) or the trade where that is worse."""
-    out, bid, ask, last = {}, 0, 0, 0
+    """Per time: what the quoted market was at each of its events: (bid, ask), or the trade where that is worse."""
+    out, bid, ask = {}, 0, 0
     for ts, kind, a, b, *_ in events:
         if kind == "quote":
             bid, ask = a, b
-        elif kind == "trade":
-            last = a
-        low, high = bid or last, ask or last
-        out.setdefault(ts, []).append((min(low, last) if kind == "trade" else low, max(high, last) if kind == "trade" else high))
+        out.setdefault(ts, []).append((min(bid, a), max(ask, a)) if kind == "trade" else (bid, ask))
     return out
 
 
 @pytest.mark.parametrize("walk", [False, True], ids=["next", "walk"])
 def test_takers_never_fill_better_than_the_market_was(walk):
-    """A stop through a jump, a forced close, a timeout: sells at most at the bid of an event of that moment, or at its trade where that is lower."""
+    """A stop through a jump, a forced close: sells at most at the bid of an event of that moment, or at its trade where that is lower. Without a live
+    quote: at a trade of that moment that a seller made; or, between events, no better than the last trade before."""
     count = Counter()
-    for seed in range(25_000, 25_040):
+    for seed in range(25_000, 25_060):
         g, instrument, events = draw_models(seed, walk=walk, order_latency=3 * MS, ack_latency=7 * MS)
         desk, market_at = paper(g, instrument), near_prices(events)
+        trades = [event for event in events if event[1] == "trade"]
         desk.run(table(instrument, events))
         desk.advance(events[-1][0] + 3600 * S)
         for r in rows(desk.engine.audit.drain(), AuditKind.AUDIT_FILL):
             if int(r["x"][7]) not in (Role.ROLE_STOP, Role.ROLE_LIQUIDATION):
                 continue
-            price, seen = instrument.ticks(r["x"][0]), market_at[int(r["ts"]) - 7 * MS]
-            best = max(low for low, _ in seen) if r["side"] < 0 else min(high for _, high in seen)
-            assert (price - best) * int(r["side"]) >= 0, (seed, price, seen)
-            count[int(r["x"][7]), int(r["side"])] += 1
-    assert len(count) == 4 and min(count.values()) > 3, count
+            price, side, at, flags = instrument.ticks(r["x"][0]), int(r["side"]), int(r["ts"]) - 7 * MS, int(r["x"][3])
+            if flags == FillFlag.FILL_PRINT:
+                assert (price, side) in [(a, aggressor) for ts, _, a, _, aggressor in trades if ts == at], (seed, price)
+            elif flags == FillFlag.FILL_MOVED:
+                last = trades[bisect_left(trades, at, key=lambda event: event[0]) - 1][2]
+                assert (price - last) * side >= (0 if g.half_spread == 0 else 1), (seed, price, last)
+            else:
+                seen = market_at[at]
+                best = max(low for low, _ in seen) if side < 0 else min(high for _, high in seen)
+                assert flags == 0 and (price - best) * side >= 0, (seed, price, seen)
+            count[int(r["x"][7]), side, flags] += 1
+    assert len(count) == 12 and min(n for (_, _, flags), n in count.items() if not flags) > 3, count
 
 
 # ---- by hand: the entry of either side rests at 2496.25, 0.40 (as for a long) ----
@@ -295,12 +312,12 @@ def test_a_taker_walks_through_what_is_shown_and_traded(side):
     floor = resting(side, fills="through", venue={"taker": "walk"}, take_profit=0)
     floor.trade(2496.0)
     floor.wait(1.0)
-    floor.quote(2480.0, 2480.02, bid_qty=0.1)
+    floor.quote(2480.0, 2486.0, bid_qty=0.1)            # so wide that no print contradicts it
     floor.trade(2485.0, 0.01)                           # triggers (2490.01); never in the same event
     assert len(floor.fills()) == 1
     floor.trade(2479.0, 0.05)
-    floor.quote(2478.0, 2478.02, bid_qty=0.2)
-    floor.quote(2477.0, 2477.02, bid_qty=0.0)
+    floor.quote(2478.0, 2484.0, bid_qty=0.2)
+    floor.quote(2477.0, 2483.0, bid_qty=0.0)
     floor.trade(2478.5, 3.0)                            # worse of the two: the quote
     floor.wait(1.0)
     out = [(price, qty, reason) for role, price, qty, _, reason in floor.fills() if role == Role.ROLE_STOP]

@@ -18,8 +18,9 @@ FORCED = Role.ROLE_LIQUIDATION
 
 
 def holding(side: int, venue: dict, **options) -> Floor:
-    """Long (or short) 0.40 at 2496.25 since T0 + 2 s."""
-    floor = Floor(side, venue=venue, **(WIDE | options))
+    """Long (or short) 0.40 at 2496.25 since T0 + 2 s, in a market whose quote holds for long."""
+    floor = Floor(side, venue=venue, quote_age_s=1e6, **(WIDE | options))
+    floor.quote(2496.0, 2500.01)
     floor.liquidate()
     floor.wait(1.0)
     floor.trade(2496.0)
@@ -40,7 +41,10 @@ def test_funding_is_settled_at_multiples_on_what_is_held(side, rate):
     first = (T0 // HOUR + 1) * HOUR
     floor.wait((first - floor.now) / 1e9 - 0.001)
     assert funded(floor) == [] and floor.paper.next_deadline == first
-    floor.wait(2 * 3600.0 + 1.0)
+    for n in range(3):
+        floor.wait((first + n * HOUR - floor.now) / 1e9 - 0.001)
+        floor.ticker(2510.0, rate)                      # a mark holds for a minute
+    floor.wait(1.0)
     mark = floor.price(2510.0)
     paid = round(0.4 * mark * rate * side, 9)           # longs pay when the rate is positive
     assert funded(floor) == [(first + n * HOUR + S // 20, side, mark, 0.4, paid, rate) for n in range(3)]
@@ -155,7 +159,7 @@ def test_liquidated_by_the_last_trade_where_no_mark_is_known(side):
     floor = holding(side, {"leverage": 50.0, "funding_interval_s": 0.0})
     floor.wait(1.0)
     at = floor.price(floor.paper.venue.liquidation_price(0))
-    floor.quote(at - 5.0, at - 4.98)                    # quotes do not decide
+    floor.quote(at - 5.0, at + 2.0)                     # quotes do not decide
     floor.trade(at + 0.01)
     assert [o["id"] & 15 for o in floor.paper.venue.orders(0)] == [Role.ROLE_STOP]
     floor.trade(at)

@@ -130,7 +130,7 @@ def test_a_run_of_several_venues(tmp_path):
     feed, gap = (lc.Kind.FEED, 1), (lc.Kind.FEED, 3)
     assert kinds == {("okx", "BTC-USDT-SWAP"): [feed, (1, 0), (1, 0), (1, 0)], ("binance_um", "1000PEPEUSDT"): [feed, gap],
                      ("binance_um", "BTCUSDT"): [feed, (3, 0), (4, 0), gap, (4, 0)]}
-    assert rows["binance_um", "BTCUSDT"][-1][3] == 7.0          # the open interest that was polled
+    assert rows["binance_um", "BTCUSDT"][-1][2:6] == (82794.15, 0.0, 82784.62, -0.00038167)      # a mark says nothing of open interest
 
 
 def test_detect_over_several_venues(tmp_path, capsys):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -27,6 +29,7 @@ from liqcore import (
     Phase,
     Reason,
     Risk,
+    Role,
     SimVenue,
     Tape,
     TapeBuilder,
@@ -84,13 +87,16 @@ DRAWN = Latency(order_samples=np.array([0.0, 0.004, 0.3, 2.0]), ack_samples=np.a
 VENUES = st.fixed_dictionaries({"fills": st.sampled_from(["through", "touch", "queue"]), "taker": st.sampled_from(["next", "walk"]),
                                 "order_latency_s": LATENCIES, "ack_latency_s": LATENCIES,
                                 "hidden": st.sampled_from(["none", "wait"]), "latency": st.sampled_from([None, None, DRAWN]), "leverage": st.sampled_from([0.0, 0.0, 50.0, 150.0]),
-                                "funding_interval_s": st.sampled_from([0.0, 60.0, 28800.0])})
-MARKETS = st.tuples(st.integers(0, 2**32 - 1), st.integers(1, 1500), st.integers(1, 3), st.booleans(), st.booleans(), st.booleans())
+                                "funding_interval_s": st.sampled_from([0.0, 60.0, 28800.0]), "print_wait_s": st.sampled_from([0.01, 1.0, 5.0]),
+                                "half_spread": st.sampled_from([None, None, 0.0, 0.0003])})
+MARKETS = st.tuples(st.integers(0, 2**32 - 1), st.integers(1, 1500), st.integers(1, 3), st.booleans(), st.booleans(), st.booleans(),
+                    st.sampled_from([0.01, 2.0, 10.0]))
+AGES = st.sampled_from([0.2, 3.0, 10.0, 1e6])
 
 
 def tape_of(case) -> Tape:
-    seed, count, size, feed, ties, tickers = case
-    events = market(seed, count, size, feed=feed)
+    seed, count, size, feed, ties, tickers, *spread = case
+    events = market(seed, count, size, feed=feed, masks=feed, spread=spread[0] if spread else 0.01)
     if ties:
         events["ts_recv"] -= events["ts_recv"] % (SECOND // 2)
     if not tickers:
@@ -99,18 +105,33 @@ def tape_of(case) -> Tape:
 
 
 @settings(deadline=None, max_examples=400)
-@given(MARKETS, BRACKETS, VENUES)
-def test_skipping_equals_stepping(case, bracket, venue):
+@given(MARKETS, BRACKETS, VENUES, AGES)
+def test_skipping_equals_stepping(case, bracket, venue, age):
     tape = tape_of(case)
-    same_run(tape, lambda: paper(Fade(**bracket), size=case[2], **venue))
+    same_run(tape, lambda: paper(Fade(**bracket), size=case[2], quote_age_s=age, **venue))
+
+
+def test_skipping_equals_stepping_in_every_state_of_a_quote():
+    """Quotes that end by age, by prints and by their connection: entries refused, takers by quote, by print and moved, with others around them."""
+    seen: Counter = Counter()
+    for n, (spread, age, taker, market_order) in enumerate(itertools.product((0.01, 2.0, 10.0), (0.2, 10.0, 1e6), ("next", "walk"), (False, True))):
+        tape = tape_of((n, 2500, 2, n % 3 == 0, n % 4 == 0, n % 2 == 0, spread))
+        fade = {"cooldown_s": 0, "entry_ttl_s": 60} | ({"entry": "market", "entry_offset": 0} if market_order else {})
+        stream, _ = same_run(tape, lambda: paper(Fade(**fade), quote_age_s=age, taker=taker, leverage=150.0 * (n % 4 < 2)))   # noqa: B023
+        records = np.frombuffer(stream, AUDIT_DTYPE)
+        fills = records[records["kind"] == AuditKind.AUDIT_FILL]["x"]
+        seen.update((int(role), int(flags)) for flags, role in fills[:, [3, 7]])
+        seen["refused"] += int((records["reason"] == Reason.QUOTE_ENDED).sum())
+    roles = Role.ROLE_ENTRY, Role.ROLE_STOP, Role.ROLE_CLOSE, Role.ROLE_LIQUIDATION
+    assert seen["refused"] > 100 and min(seen[role, flags] for role in roles for flags in (0, 2, 4)) > 0, seen
 
 
 @settings(deadline=None, max_examples=100)
-@given(MARKETS, BRACKETS, VENUES, st.lists(st.integers(-5, 1600), max_size=5))
-def test_interrupted_anywhere(case, bracket, venue, cuts):
+@given(MARKETS, BRACKETS, VENUES, AGES, st.lists(st.integers(-5, 1600), max_size=5))
+def test_interrupted_anywhere(case, bracket, venue, age, cuts):
     """run(until) is Paper.run of what was received by then and Paper.advance(until), however often; the Paper is whole at each stop."""
     tape = tape_of(case)
-    slow, fast = (paper(Fade(**bracket), size=case[2], **venue) for _ in range(2))
+    slow, fast = (paper(Fade(**bracket), size=case[2], quote_age_s=age, **venue) for _ in range(2))
     events, walk, done = tape.events(), Walk(fast, tape), START - 10 * SECOND
     for cut in sorted(START + cut * (SECOND // 2) for cut in cuts):
         assert walked(walk, cut) == stepped(slow, events[(events["ts_recv"] > done)], cut)

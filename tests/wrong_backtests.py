@@ -17,7 +17,7 @@ GAP = 900                      # seconds from one cascade to the next: longer th
 
 @dataclass(frozen=True)
 class Market:
-    """A trade every second. start, end: seconds (index of the trade) of each cascade's first and last liquidation; side: who was closed."""
+    """A trade every second, and before it a quote a tick on either side of it: no spread to speak of. start, end: seconds (index of the trade) of each cascade's first and last liquidation; side: who was closed."""
 
     price: np.ndarray
     start: np.ndarray
@@ -26,11 +26,14 @@ class Market:
     liquidations: np.ndarray   # (second, side, notional) in order
 
     def events(self) -> np.ndarray:
-        """Trades and liquidations as the engine takes them; a liquidation comes before the trade of its second."""
-        out = np.zeros(len(self.price) + len(self.liquidations), lc.EVENT_DTYPE)
-        at = np.argsort(np.concatenate([np.arange(len(self.price)) + 0.5, self.liquidations["second"]]), kind="stable")
-        trades, forced = out[:len(self.price)], out[len(self.price):]
-        trades["ts_recv"] = (START + np.arange(len(self.price))) * lc.SECOND + lc.SECOND // 2
+        """Trades, quotes and liquidations as the engine takes them; a liquidation comes before the trade of its second."""
+        n = len(self.price)
+        out = np.zeros(2 * n + len(self.liquidations), lc.EVENT_DTYPE)
+        at = np.argsort(np.concatenate([np.arange(n) + 0.5, np.arange(n) + 0.4, self.liquidations["second"]]), kind="stable")
+        trades, quotes, forced = out[:n], out[n:2 * n], out[2 * n:]
+        trades["ts_recv"] = quotes["ts_recv"] = (START + np.arange(n)) * lc.SECOND + lc.SECOND // 2
+        quotes["kind"], quotes["price"], quotes["aux_price"] = lc.Kind.BBO, np.round(self.price - 0.01, 2), np.round(self.price + 0.01, 2)
+        quotes["qty"] = quotes["aux_qty"] = 1000.0
         trades["kind"], trades["price"], trades["side"], trades["qty"] = lc.Kind.TRADE, self.price, 1, 1000.0
         forced["ts_recv"] = (START + self.liquidations["second"]) * lc.SECOND
         forced["kind"], forced["side"] = lc.Kind.LIQUIDATION, self.liquidations["side"]

@@ -24,7 +24,6 @@ from liqcore.policy cimport Policy
 from liqcore.quantile cimport quantile_bytes, quantile_free, quantile_init, quantile_push, quantile_reached, quantile_t, quantile_value
 from liqcore.scan cimport Decoder
 from liqcore.slot cimport order_id
-from liqcore.simulate cimport SimVenue
 from liqcore.tape cimport Tape
 from liqcore.terms cimport Bracket, bracket_t
 from liqcore.window cimport window_advance, window_free, window_init, window_long, window_push, window_short, window_t
@@ -479,36 +478,6 @@ cdef class PassageLoop:
             level = p.low[0][start]
             found += first_outside(p, start, rows, level - self.distance, level + self.distance)
         return found
-
-
-@cython.final
-cdef class MatchLoop:
-    """SimVenue.on_market over the rows of a market, with orders that rest away from it."""
-    cdef SimVenue venue
-    cdef event_t* events
-    cdef Py_ssize_t count, at
-
-    def __init__(self, SimVenue venue not None, events, requests):
-        cdef const request_t* r
-        cdef Py_ssize_t k
-        raw, self.count, self.venue = events.tobytes(), len(events), venue
-        self.events = <event_t*> calloc(self.count, sizeof(event_t))
-        memcpy(self.events, PyBytes_AS_STRING(raw), self.count * sizeof(event_t))
-        asked = requests.tobytes()
-        r = <const request_t*> PyBytes_AS_STRING(asked)
-        venue.on_market(&self.events[0])
-        for k in range(len(requests)):
-            venue.submit(&r[k], self.events[0].ts_recv)
-            venue.arrive()
-
-    def __dealloc__(self):
-        free(self.events)
-
-    def run(self, Py_ssize_t n):
-        cdef Py_ssize_t i
-        for i in range(n):
-            self.venue.on_market(&self.events[self.at])
-            self.at = self.at + 1 if self.at + 1 < self.count else 0
 
 
 @cython.final

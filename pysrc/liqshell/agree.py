@@ -19,6 +19,7 @@ from liqcore.registry import KINDS, parameters
 from liqshell.compare.plan import read as read_config
 from liqshell.errors import ConfigError, DataError
 from liqshell.formats.reading import COMPLETENESS, UNKNOWN
+from liqshell.marks import outages
 from liqshell.report.coverage import rate, share, union
 from liqshell.tables import is_table, read_tables
 
@@ -52,18 +53,9 @@ class Data:
             ts = np.unique(self.events["ts_recv"])
             at = np.flatnonzero(np.diff(ts) > PAUSE_NS)
             return [(int(ts[k]), int(ts[k + 1])) for k in at]
-        spans: list[tuple[int, int]] = []
-        down: int | None = None
-        for e in self.events[(self.events["kind"] == lc.Kind.FEED) & np.isin(self.events["instrument"], (-1, n))]:
-            begun, now = max(self.start_ns, int(e["ts_event"])), int(e["ts_recv"])
-            if e["code"] == lc.FeedState.FEED_DOWN:
-                down = begun if down is None else down
-            elif e["code"] == lc.FeedState.FEED_GAP:
-                spans.append((begun, now))
-            elif down is not None:
-                spans.append((down, now))
-                down = None
-        return union(spans + ([(down, self.end_ns)] if down is not None else []))
+        marks = self.events[(self.events["kind"] == lc.Kind.FEED) & np.isin(self.events["instrument"], (-1, n))]
+        return union(outages(((max(self.start_ns, int(e["ts_event"])), int(e["ts_recv"]), int(e["code"]), int(e["flags"])) for e in marks),
+                             self.end_ns))
 
     def hours(self, n: int) -> float:
         """Hours that the feed of an instrument covered."""

@@ -22,9 +22,8 @@ from typing import Any
 
 from liqshell import wiring
 from liqshell.errors import ConfigError
-from liqshell.sections import (GRADES, VENUE_NAMES, DetectorConfig, FeaturesConfig, FeedConfig, LimitsConfig, LiveConfig, PaperConfig, PolicyConfig,
-                               PolicyOverride, RecordConfig, RunConfig, detector_tables, feed_problems,
-                               venue_named)
+from liqshell.sections import (GRADES, VENUE_NAMES, DetectorConfig, EngineConfig, FeaturesConfig, FeedConfig, LimitsConfig, LiveConfig, PaperConfig,
+                               PolicyConfig, PolicyOverride, RecordConfig, RunConfig, detector_tables, feed_problems, venue_named)
 from liqshell.study import CONTROLS, BacktestConfig, DataConfig, ForwardConfig, Setting, SweepConfig
 from liqshell.toml import SCALE, choice, credentials, decode, plain, table, tables, text
 
@@ -106,6 +105,7 @@ class Config:
     run: RunConfig = table(RunConfig)
     feed: FeedConfig = table(FeedConfig)
     feeds: Mapping[str, FeedConfig] = tables(FeedConfig, "|".join(VENUE_NAMES), f"a venue: {', '.join(VENUE_NAMES)}")
+    engine: EngineConfig = table(EngineConfig)
     detector: DetectorConfig = table(DetectorConfig)
     detectors: Mapping[str, Mapping[str, Any]] = detector_tables()
     features: FeaturesConfig = table(FeaturesConfig)

@@ -18,6 +18,7 @@ from liqcore.encode cimport OrderEncoder
 from liqcore.engine cimport Engine
 from liqcore.event cimport OK, ROLE_STOP, request_t
 from liqcore.guard cimport GUARD_LATER, Guard
+from liqcore.market cimport known_price
 from liqcore.slot cimport id_role
 from liqshell.state.image cimport Image
 
@@ -139,7 +140,7 @@ cdef class Dispatch:
         # the stop is attached to the entry: at the venue it belongs to the position and has no id of ours to be amended by
         n = -1 if id_role(r.id) == ROLE_STOP else self.encoder.encode_c(r, self.wall_ms(), self._frame, self.encoder.size_max)
         if self.guard is not None:
-            s.reason = self.guard.check_c(r, now, self.engine.market[r.instrument].last)
+            s.reason = self.guard.check_c(r, now, known_price(&self.engine.market[r.instrument], now))
         if self.image is not None:         # before the send, and also where nothing is sent: what the engine believes now is what a restart finds
             self.image.save_c(self.engine, r.instrument)
         if s.reason == GUARD_LATER:

@@ -22,6 +22,7 @@ from liqcore import event, slot
 from liqshell import journal, recording, replay
 from liqshell.drive import Stepper, drive
 from liqshell.errors import DataError
+from liqshell.marks import concerns_of
 from liqshell.pipeline import make_paper
 from liqshell.record import END, FEED, GAP, META, REPORT, REST
 from liqshell.source import Source, sources_of
@@ -91,12 +92,14 @@ class _Heard:
             self.collector.mark(lc.Kind.CONTROL, int(lc.Control.CONTROL_PAUSE), ts_recv, ts_recv,
                                 tuple(range(first, first + len(self.source.symbols))), int(lc.Gate.GATE_SYMBOL))
 
-    def feed(self, state: int, ts_event: int, ts_recv: int) -> None:
+    def feed(self, mark: dict[str, Any], ts_recv: int) -> None:
         self.begin(ts_recv)
-        if state == lc.FeedState.FEED_DOWN:
+        concerns = concerns_of(mark, self.source.instruments, self.source.symbols, self.source.first)
+        if mark["state"] == lc.FeedState.FEED_DOWN:
             self.last_recv = 0
-            self.source.decoder.forget()
-        self.collector.mark(lc.Kind.FEED, state, ts_event, ts_recv, self.source.instruments)
+            self.source.forget(concerns)
+        for n, streams in concerns:
+            self.collector.mark(lc.Kind.FEED, mark["state"], mark["ts_event"], ts_recv, (n,), streams)
 
     def take(self, frame: bytes, ts_recv: int, polled: bool) -> bool:
         """One frame; False where it held no event."""
@@ -137,7 +140,7 @@ def read_events(path: str | Path, symbols: tuple[str, ...] = (), tell: Callable[
             heard = {venue: _Heard(Source(told, symbols, None, True), collector)}
         if record.stream == FEED:
             mark = _object(record.frame, path)
-            _of(heard, mark.get("venue", ""), path).feed(mark["state"], mark["ts_event"], record.ts_recv)
+            _of(heard, mark.get("venue", ""), path).feed(mark, record.ts_recv)
         elif record.stream == END:
             ended = record.ts_recv
         elif record.stream == REPORT:

@@ -19,6 +19,7 @@ from liqcore.registry import make_detector
 from liqshell.config import Config
 from liqshell.toml import SCALE
 from liqshell.errors import ConfigError, DataError
+from liqshell.marks import Concern, concerns_of
 from liqshell.policies import RULES
 from liqshell.rules import digest_of, is_file, make_policy
 from liqshell.sections import PaperConfig
@@ -44,9 +45,10 @@ class LiveStart:
 
 
 def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float = 1.0, trade: bool = True,
-             live: LiveStart | None = None) -> dict[str, Any]:
+             live: LiveStart | None = None, measured: Sequence[float | None] = ()) -> dict[str, Any]:
     """Everything that decides what the engine does, as JSON values. A market that runs faster than the wall multiplies our own delays, so what
-    counts as silence grows with it. trade: False = signals only. live: the venue is the gateway's."""
+    counts as silence, and as an old quote, grows with it. trade: False = signals only. live: the venue is the gateway's. measured: see
+    venue_arguments."""
     symbols = list(dict.fromkeys(i.symbol for i in instruments))
     policies = {symbol: config.policy_for(symbol) for symbol in symbols}
     paper = config.paper
@@ -57,9 +59,10 @@ def settings(config: Config, instruments: Sequence[lc.Instrument], speed: float 
         "brackets": {symbol: {key: str(v) if key in ("entry_offset", "take_profit", "stop_loss", "trail") else v
                               for key, v in values.bracket_arguments().items()} for symbol, values in policies.items()},
         "limits": config.limits.risk_arguments(),
+        "quote_age_s": max(config.engine.quote_age_s, 0.1 * speed),
         "gap_ns": int(max(gap_s_of("bybit"), 0.1 * speed) * lc.SECOND),
         "feeds": feeds_of(instruments, speed, {one.venue for n, one in enumerate(config.all_feeds()) if not one.trade or n and live}),
-        **({"venue": SIMULATED, "equity": paper.equity, "paper": venue_arguments(paper)} if live is None else
+        **({"venue": SIMULATED, "equity": paper.equity, "paper": venue_arguments(paper, measured)} if live is None else
            {"venue": GATEWAY, "equity": live.equity, "patience": live.patience, "restored": base64.b64encode(live.restored).decode(),
             "resumed_ns": live.resumed_ns}),
     }
@@ -87,13 +90,16 @@ def wires(config: Config, symbols: Sequence[str], trade: bool = True) -> dict[st
     }
 
 
-def venue_arguments(paper: PaperConfig) -> dict[str, Any]:
-    """Keyword arguments of liqcore.SimVenue as JSON values; `latency`, where it is there, is that of liqcore.Latency."""
+def venue_arguments(paper: PaperConfig, measured: Sequence[float | None] = ()) -> dict[str, Any]:
+    """Keyword arguments of liqcore.SimVenue as JSON values; `latency`, where it is there, is that of liqcore.Latency. measured: the half-spread of
+    each contract as its data show it, where none is configured; None = that of its last quotes."""
+    spread = paper.half_spread / SCALE if paper.half_spread is not None else list(measured) if any(measured) else None
     out: dict[str, Any] = {
         "fills": paper.fills, "taker": paper.taker, "hidden": paper.hidden,
         "maker_fee": paper.maker_fee / SCALE, "taker_fee": paper.taker_fee / SCALE,
         "order_latency_s": paper.order_latency_ms / 1e3, "ack_latency_s": paper.ack_latency_ms / 1e3, "funding_interval_s": paper.funding_interval_s,
-        "leverage": paper.leverage, "maintenance_margin": paper.maintenance_margin / SCALE}
+        "leverage": paper.leverage, "maintenance_margin": paper.maintenance_margin / SCALE,
+        "half_spread": spread, "print_wait_s": paper.print_wait_s}
     if paper.latency == "empirical":
         out["latency"] = {"order_s": out["order_latency_s"], "ack_s": out["ack_latency_s"], "seed": paper.latency_seed,
                           **_latency_samples(paper.latency_samples)}
@@ -156,14 +162,15 @@ def make_engine(values: dict[str, Any], wrap: Callable[[lc.Policy], lc.Policy] |
     cascade = [] if values["cascade"] is None else [make_detector(CASCADE, CASCADE, **values["cascade"])]
     return lc.Engine(instruments, None, wrapped[0] if len(wrapped) == 1 else wrapped or None, lc.Risk(**values["limits"]),
                      equity=values["equity"], audit_capacity=AUDIT_CAPACITY, patience=values.get("patience", 1.0), features=features,
+                     quote_age_s=values["quote_age_s"],
                      detectors=cascade + [make_detector(**told) for told in values["detectors"]])
 
 
 def _whole(values: dict[str, Any]) -> dict[str, Any]:
-    """Settings of a recording from before there were several detectors and rules, as they are said now."""
+    """Settings of a recording from before there were several detectors and rules, and an age of quotes, as they are said now."""
     symbols = list(values["brackets"])
     policies = [{"rule": values["rule"], "symbols": symbols, "parameters": {symbol: {} for symbol in symbols}}] if values["rule"] else []
-    return {"detectors": [], "features": [], "policies": policies} | values
+    return {"detectors": [], "features": [], "policies": policies, "quote_age_s": 10.0} | values
 
 
 def make_policies(values: dict[str, Any]) -> list[lc.Policy]:
@@ -218,9 +225,15 @@ class Pipeline:
         """What the general parser was given, over all venues."""
         return sum((source.counters for source in self.sources.values()), Counter())
 
-    def feed(self, state: lc.FeedState, ts_event: int, ts_recv: int, venue: str = "") -> None:
-        """A venue's feed came up, went down or is known to have a gap; '' = the only one. ts_event: last good data, ns."""
-        source_named(self.sources, venue, "feed").feed(state, ts_event, ts_recv)
+    def feed(self, state: lc.FeedState, ts_event: int, ts_recv: int, venue: str = "", concerns: Sequence[Concern] | None = None) -> None:
+        """A venue's feed came up, went down or is known to have a gap; '' = the only one. ts_event: last good data, ns. concerns: the contracts and
+        streams that it is about, None = all of the venue."""
+        source_named(self.sources, venue, "feed").feed(state, ts_event, ts_recv, concerns)
+
+    def mark(self, mark: dict[str, Any], ts_recv: int) -> None:
+        """The same from a recording."""
+        source = source_named(self.sources, mark.get("venue", ""), "feed")
+        source.feed(lc.FeedState(mark["state"]), mark["ts_event"], ts_recv, concerns_of(mark, source.instruments, source.symbols, source.first))
 
     def frame(self, raw: bytes, ts_recv: int, venue: str = "", polled: bool = False) -> None:
         """Any frame, as the listener would treat it; polled: it is the answer to a REST request."""

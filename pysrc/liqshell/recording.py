@@ -11,11 +11,12 @@ import heapq
 import json
 import re
 import zlib
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
@@ -23,12 +24,14 @@ from liqshell.errors import DataError
 from liqshell.record import TOPIC, label
 
 BLOCK = 1 << 18
+HELD_BYTES = 16 << 20           # of a member whose end, and with it its sum, is still to come: more than one of ours holds
 FRAMES = "frames"               # where a run keeps its recording: the folder of a run is as good as that of its frames
 LINE_BYTES_MAX = 64 << 20
 GZIP_MAGIC = b"\x1f\x8b\x08"
 SKIP = "liqcore.skip"                # stream of lines that hold no frame
 RAW = "raw"                          # source of frames by themselves: nobody says when they were received
 SUFFIXES = (".jsonl.gz", ".jsonl", ".json.gz", ".ndjson", ".ndjson.gz")
+_HOURLY = re.compile(r"(.*?)(\d{4}-\d\d-\d\d)[_T-](\d\d)(?!\d)")      # BTCUSDT_2024-08-05_00.jsonl.gz: of what, and which hour
 _OURS = re.compile(rb'\{"ts":-?\d{1,18},"ts_recv":(-?\d{1,19}),"exchange":"([^"\\]*)","source":"([^"\\]*)","stream":"([^"\\]*)",'
                    rb'"symbol":"([^"\\]*)",(?:"raw":"(text|base64)",)?"result":')
 
@@ -59,6 +62,7 @@ class Reader:
         self.path = Path(path)
         self.damage: list[Damage] = []
         self.lines = 0
+        self.file: Path | None = None   # the one that the last record is from
         if self.path.is_dir():
             self.files = _recordings(self.path) or _recordings(self.path / FRAMES)
             if not self.files:
@@ -70,7 +74,7 @@ class Reader:
 
     def __iter__(self) -> Iterator[Record]:
         for file in self.files:
-            number = 0
+            number, self.file = 0, file
             for line in self._lines(file):
                 number += 1
                 if line and not line.isspace():
@@ -80,9 +84,9 @@ class Reader:
     def _lines(self, file: Path) -> Iterator[bytes]:
         """Complete lines. What a tear leaves unfinished goes to `damage`."""
         tail = b""
-        pieces = _gunzip(file, self.damage) if _is_gzip(file) else _blocks(file)
-        for piece in pieces:
-            if piece is None:                       # a tear: the line across it is gone
+        for piece in _gunzip(file) if _is_gzip(file) else _blocks(file):
+            if isinstance(piece, Damage):           # a tear: the line across it is gone
+                self.damage.append(piece)
                 self._tear(file, tail)
                 tail = b""
                 continue
@@ -114,6 +118,30 @@ class Reader:
 def read(path: str | Path) -> Reader:
     """The records of a file or folder; raises DataError where it is no recording. Reading is lazy: one block at a time."""
     return Reader(path)
+
+
+def hour_of(path: Path) -> tuple[str, int] | None:
+    """Of an hourly file: whose it is (what stands before the date), and its hour since 1970; None where its name says no hour."""
+    found = _HOURLY.match(path.name)
+    try:
+        return (found[1], int(datetime.fromisoformat(f"{found[2]}T{found[3]}:00:00+00:00").timestamp()) // 3600) if found else None
+    except ValueError:
+        return None
+
+
+def follows(path: Path, before: Path) -> bool:
+    """Whether a file is the hour after another one of the same recording."""
+    mine, theirs = hour_of(path), hour_of(before)
+    return mine is not None and theirs is not None and path.parent == before.parent and mine[0] == theirs[0] and mine[1] == theirs[1] + 1
+
+
+def earlier(path: Path) -> list[Path]:
+    """The hourly files of the same recording that lie beside a file and before it, in order of time."""
+    mine = hour_of(path)
+    if mine is None or not path.is_file():
+        return []
+    found = [(other[1], file) for file in _recordings(path.parent) if (other := hour_of(file)) is not None and other[0] == mine[0]]
+    return [file for hour, file in sorted(found) if hour < mine[1]]
 
 
 def _recordings(folder: Path) -> list[Path]:
@@ -162,31 +190,56 @@ def _blocks(file: Path) -> Iterator[bytes]:
             yield block
 
 
-def _gunzip(file: Path, damage: list[Damage]) -> Iterator[bytes | None]:
-    """Decompressed pieces, member after member; None after each damaged place, then on from the next member that can be read."""
+def _gunzip(file: Path) -> Iterator[bytes | Damage]:
+    """Decompressed pieces, member after member. Of a damaged member nothing is handed on, because any of it may be wrong; of one that is cut, what
+    stands before the cut. Then the damage, and on from the next member that can be read."""
     with file.open("rb") as stream:
         offset, size = 0, file.stat().st_size       # start of the member
         while offset < size:
-            stream.seek(offset)
+            held, bytes_held, given, reason = deque[bytes](), 0, 0, ""
             member = zlib.decompressobj(31)
-            used, reason = 0, "the gzip member is cut"
+            stream.seek(offset)
             try:
-                while not member.eof:
-                    block = member.unconsumed_tail or stream.read(BLOCK)
-                    if not block:
-                        break
-                    if not member.unconsumed_tail:
-                        used += len(block)
-                    yield member.decompress(block, BLOCK)
-                used -= len(member.unused_data)
+                for piece in _inflated(stream, member, size - offset):
+                    held.append(piece)
+                    bytes_held += len(piece)
+                    while bytes_held > HELD_BYTES:          # members of others may be as large as their file
+                        bytes_held, given = bytes_held - len(held[0]), given + len(held[0])
+                        yield held.popleft()
             except zlib.error as why:
                 reason = f"the gzip member is damaged ({why})"
             if member.eof:
-                offset += used
+                yield from held
+                offset = stream.tell() - len(member.unused_data)
                 continue
             start, offset = offset, _next_member(stream, offset + 1, size)
-            damage.append(Damage(str(file), offset - start, 0, reason))
-            yield None
+            if not reason:
+                yield from held
+            elif (before := _cut(stream, start, offset)) is not None:
+                reason = "the gzip member is cut"
+                yield before[given:]
+            yield Damage(str(file), offset - start, 0, reason or "the gzip member is cut")
+
+
+def _inflated(stream: BinaryIO, member: Any, room: int) -> Iterator[bytes]:
+    """What the next `room` bytes hold, up to the end of the member."""
+    while not member.eof:
+        block = member.unconsumed_tail
+        if not block:
+            block = stream.read(min(BLOCK, room))
+            room -= len(block)
+        if not block:
+            return
+        yield member.decompress(block, BLOCK)
+
+
+def _cut(stream: BinaryIO, start: int, end: int) -> bytes | None:
+    """What a member holds that another one follows before its end; None where it is not that, but damaged."""
+    stream.seek(start)
+    try:
+        return b"".join(_inflated(stream, zlib.decompressobj(31), end - start))
+    except zlib.error:
+        return None
 
 
 def _next_member(stream: Any, offset: int, size: int) -> int:

@@ -50,8 +50,7 @@ def run(frames: str | Path, on_frame: Callable[[int], None] | None = None, *, tr
             raise DataError(str(frames), "does not begin with the settings of a run", "a recording made by liqcore live or demo",
                             "Use `liqcore detect` for other recordings")
         elif record.stream == FEED:
-            mark = _object(record.frame, frames)
-            pipeline.feed(lc.FeedState(mark["state"]), mark["ts_event"], record.ts_recv, mark.get("venue", ""))
+            pipeline.mark(_object(record.frame, frames), record.ts_recv)
         elif record.stream == REPORT:
             pipeline.report(_row(_object(record.frame, frames), frames))
         elif record.stream == END:

@@ -201,10 +201,19 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True)
+class EngineConfig:
+    """quote_age_s: a best bid and ask that is older is none, for engine, risk, guard and the simulated venue alike."""
+
+    quote_age_s: float = number(10.0, 0.0, 3600.0, "seconds", above=True)
+
+
+@dataclass(frozen=True)
 class PaperConfig:
     """The account and the simulated venue (docs/engine.md says what each model does).
 
     latency_samples: a CSV file with the columns order_ms and ack_ms (either may be missing: then its constant holds), relative to this file.
+    half_spread: what a taker pays beyond the last trade where no quote holds; not set = what the last quotes, else the trades, show.
+    print_wait_s: how long such a taker waits for a trade of an aggressor of its own side.
     """
 
     equity: float = number(10_000.0, 0.0, 1e12, "quote currency", above=True)
@@ -218,6 +227,8 @@ class PaperConfig:
     fills: str = choice("through", "through", "touch", "queue")
     taker: str = choice("next", "next", "walk")
     hidden: str = choice("wait", "wait", "none")
+    half_spread: int | None = fraction(None, "0", "0.1", above=True)
+    print_wait_s: float = number(5.0, 0.0, 3600.0, "seconds", above=True)
     funding_interval_s: float = number(28_800.0, 0.0, 604_800.0, "seconds from 60 on, 0 = no funding")
     leverage: float = number(0.0, 0.0, 1000.0, "from 1 on, 0 = our position is never liquidated")
     maintenance_margin: int = fraction("0.005", "0", "0.99")

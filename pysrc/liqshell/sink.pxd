@@ -25,7 +25,7 @@ cdef class EngineSink(EventSink):
     cdef int64_t next_c(self) except? -1
     cdef int take(self, const event_t* events, Py_ssize_t n) except -1
     cdef int pass_c(self, const event_t* events, Py_ssize_t n) except -1
-    cdef int mark_c(self, int instrument, int state, int64_t ts_event, int64_t ts_recv) except -1
+    cdef int mark_c(self, int instrument, int state, int64_t ts_event, int64_t ts_recv, int streams) except -1
     cdef int report_c(self, const event_t* e) except -1
     cdef int tell(self) except -1
 
@@ -47,6 +47,14 @@ cdef class VenueSink(EventSink):
     cdef readonly int64_t events
     cdef readonly int64_t gaps
     cdef int64_t last_recv
+    cdef int64_t gap_recv            # when a silence of the whole venue was marked last
     cdef int begin(self, int64_t ts_recv) except -1
     cdef int take(self, const event_t* events, Py_ssize_t n) except -1
     cdef int mark(self, int state, int64_t ts_event, int64_t ts_recv) except -1
+
+cdef class ConnectionSink(EventSink):
+    cdef readonly VenueSink venue
+    cdef public int64_t gap_ns
+    cdef object on_gap
+    cdef int64_t last_recv
+    cdef int hear(self, int64_t ts_recv) except -1

@@ -11,7 +11,8 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from liqcore.event import as_events
 
 from liqcore.engine cimport Engine
-from liqcore.event cimport ALL_INSTRUMENTS, CONTROL, CONTROL_PAUSE, FEED, FEED_DOWN, FEED_GAP, GATE_SYMBOL, LIQUIDATION, event_t
+from liqcore.event cimport ALL_INSTRUMENTS, CONTROL, CONTROL_PAUSE, FEED, FEED_DOWN, FEED_GAP, GATE_SYMBOL, LIQUIDATION, event_t, market_t
+from liqcore.market cimport last_holds, mark_alive
 from liqcore.paper cimport Paper
 from liqshell.dispatch cimport Dispatch
 from liqshell.wire cimport EventSink
@@ -80,7 +81,7 @@ cdef class EngineSink(EventSink):
             return 0
         if self.last_recv and events[0].ts_recv - self.last_recv > self.gap_ns:
             self.gaps += 1
-            self.mark_c(ALL_INSTRUMENTS, FEED_GAP, self.last_recv, events[0].ts_recv)
+            self.mark_c(ALL_INSTRUMENTS, FEED_GAP, self.last_recv, events[0].ts_recv, 0)
         self.pass_c(events, n)
         self.last_recv = events[n - 1].ts_recv
         return 0
@@ -138,10 +139,10 @@ cdef class EngineSink(EventSink):
         """The feed's state changed; ts_event = last good data."""
         if state == FEED_DOWN:
             self.last_recv = 0
-        self.mark_c(ALL_INSTRUMENTS, state, ts_event, ts_recv)
+        self.mark_c(ALL_INSTRUMENTS, state, ts_event, ts_recv, 0)
 
-    cdef int mark_c(self, int instrument, int state, int64_t ts_event, int64_t ts_recv) except -1:
-        """The feed of an instrument, or of all, has changed its state."""
+    cdef int mark_c(self, int instrument, int state, int64_t ts_event, int64_t ts_recv, int streams) except -1:
+        """These Streams (0 = all) of an instrument, or of all, have changed their state."""
         cdef event_t e
         e.ts_event = ts_event
         e.ts_recv = max(ts_recv, self.engine.clock.now)
@@ -150,7 +151,7 @@ cdef class EngineSink(EventSink):
         e.instrument = instrument
         e.kind = FEED
         e.side = 0
-        e.flags = 0
+        e.flags = streams
         e.code = state
         return self.step_c(&e)
 
@@ -233,13 +234,13 @@ cdef class LiveSink(EngineSink):
             self.dispatch.save_c(e.instrument)
         return 0
 
-    def diverges(self, int instrument, double share) -> bool:
-        """Whether mark and last price are further apart than this share of the mark; False while one of them is not known."""
-        cdef double mark, last
+    def diverges(self, int instrument, double share, int64_t now) -> bool:
+        """Whether mark and last price are further apart than this share of the mark; False while one of them does not hold. now: ns."""
+        cdef market_t* m
         if not 0 <= instrument < self.engine.count:
             raise IndexError(f"no instrument {instrument}")
-        mark, last = self.engine.market[instrument].mark, self.engine.market[instrument].last
-        return mark > 0.0 and last > 0.0 and fabs(last - mark) > share * mark
+        m = &self.engine.market[instrument]
+        return mark_alive(m, now) and last_holds(m) and fabs(m.last - m.mark) > share * m.mark
 
 
 cdef class VenueSink(EventSink):
@@ -260,7 +261,7 @@ cdef class VenueSink(EventSink):
         self.first = first
         self.count = count
         self.watched = watched
-        self.last_recv = 0
+        self.last_recv = self.gap_recv = 0
 
     cdef int begin(self, int64_t ts_recv) except -1:
         """The first thing that is heard of a venue that is watched only."""
@@ -288,7 +289,8 @@ cdef class VenueSink(EventSink):
         if self.last_recv and events[0].ts_recv - self.last_recv > self.gap_ns:
             self.gaps += 1
             self.sink.gaps += 1
-            self.mark(FEED_GAP, self.last_recv, events[0].ts_recv)
+            self.gap_recv = events[0].ts_recv
+            self.mark(FEED_GAP, self.last_recv, self.gap_recv)
         self.sink.pass_c(events, n)
         self.last_recv = events[n - 1].ts_recv
         self.frames += 1
@@ -300,9 +302,9 @@ cdef class VenueSink(EventSink):
         if self.watched:
             self.begin(ts_recv)
         if self.count == -1:
-            return self.sink.mark_c(ALL_INSTRUMENTS, state, ts_event, ts_recv)
+            return self.sink.mark_c(ALL_INSTRUMENTS, state, ts_event, ts_recv, 0)
         for n in range(self.first, self.first + self.count):
-            self.sink.mark_c(n, state, ts_event, ts_recv)
+            self.sink.mark_c(n, state, ts_event, ts_recv, 0)
         return 0
 
     def rows(self, events):
@@ -323,14 +325,66 @@ cdef class VenueSink(EventSink):
             self.sink.pass_c(<const event_t*> address, len(events))
             self.events += len(events)
 
-    def feed(self, int state, int64_t ts_event, int64_t ts_recv):
-        """The venue's feed came up, went down or has a gap; ts_event = last good data."""
+    def feed(self, int state, int64_t ts_event, int64_t ts_recv, concerns=None):
+        """The venue's feed came up, went down or has a gap; ts_event = last good data. concerns: pairs of an instrument of the engine (-1 = all) and
+        its Stream bits (0 = all), where it is not the whole feed."""
         if state == FEED_DOWN:
             self.last_recv = 0
-        self.mark(state, ts_event, ts_recv)
+        if state == FEED_GAP:
+            self.gaps += 1
+            self.sink.gaps += 1
+        if concerns is None:
+            self.mark(state, ts_event, ts_recv)
+        else:
+            if self.watched:
+                self.begin(ts_recv)
+            for n, streams in concerns:
+                self.sink.mark_c(n, state, ts_event, ts_recv, streams)
         self.sink.tell()
 
     @property
     def last_ts_recv(self):
         """Receipt of the last frame with events, ns; 0 = none since the feed came up."""
         return self.last_recv
+
+
+cdef class ConnectionSink(EventSink):
+    """The frames of one connection on their way into its venue's sink. A silence of this connection while others of the venue speak is told to
+    on_gap(last receipt, receipt of the frame that ends it), before that frame goes anywhere: the caller knows whom it concerns, and records it.
+    A silence of the whole venue is found by the venue's sink.
+
+    gap_ns: silence that means missing data; 0 = nothing is sure to come, so that silence says nothing.
+    """
+
+    def __init__(self, VenueSink venue not None, int64_t gap_ns, on_gap=None):
+        if gap_ns < 0:
+            raise ValueError(f"gap_ns: expected a time, or 0, got {gap_ns}")
+        self.venue = venue
+        self.gap_ns = gap_ns
+        self.on_gap = on_gap
+        self.last_recv = 0
+
+    cdef int hear(self, int64_t ts_recv) except -1:
+        """A sign of life. A silence of the whole venue has been told as such."""
+        cdef int64_t last = max(self.last_recv, self.venue.gap_recv) if self.last_recv else 0
+        self.last_recv = ts_recv
+        if not last or not self.gap_ns or ts_recv - last <= self.gap_ns or self.on_gap is None:
+            return 0
+        if not self.venue.last_recv or ts_recv - self.venue.last_recv <= self.venue.gap_ns:
+            self.on_gap(last, ts_recv)
+        return 0
+
+    cdef int on_events_c(self, const event_t* events, int n, const char* raw, Py_ssize_t raw_n, int64_t ts_recv) except -1:
+        if n > 0:
+            self.hear(events[0].ts_recv)
+        return self.venue.take(events, n)
+
+    def rows(self, events):
+        """The events of one frame as an array of EVENT_DTYPE: frames that needed the general parser."""
+        if len(events):
+            self.hear(events["ts_recv"][0])
+        self.venue.rows(events)
+
+    def down(self):
+        """The connection was lost: that says more than its silence."""
+        self.last_recv = 0

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from functools import reduce
 from itertools import groupby
+from operator import or_
 from typing import Any
 
 import numpy as np
 
 import liqcore as lc
 from liqshell.errors import DataError
-from liqshell.sink import EngineSink, VenueSink
-from liqshell.venues.adapter import Adapter
+from liqshell.marks import Concern
+from liqshell.sink import ConnectionSink, EngineSink, VenueSink
+from liqshell.venues.adapter import Adapter, Connection
 from liqshell.venues.adapters import adapter_of, gap_s_of
-from liqshell.venues.frames import Frame, FrameDecoder, FrameKind
+from liqshell.venues.frames import TICKER, Frame, FrameDecoder, FrameKind
 
+TICKERS = sum(TICKER.values())
 ROOM = 4096                      # events of one frame on the fast way; a frame with more goes the general way
 
 
@@ -65,15 +69,33 @@ class Source:
         """Which instrument a mark of this feed names: -1 = all."""
         return (-1,) if self.alone else tuple(range(self.first, self.first + len(self.symbols)))
 
-    def feed(self, state: lc.FeedState, ts_event: int, ts_recv: int) -> None:
-        """The feed came up, went down or is known to have a gap. ts_event: last good data, ns."""
+    def concerns(self, connections: Sequence[Connection]) -> list[tuple[Concern, ...]]:
+        """Whom each connection of the venue's plan concerns. Where it carries all that there is of a contract, its marks are of all streams (0)."""
+        carried = [self.adapter.carries(one, self.symbols) for one in connections]
+        whole = {symbol: reduce(or_, (one.get(symbol, 0) for one in carried)) for symbol in self.symbols}
+        out: list[tuple[Concern, ...]] = []
+        for one in carried:
+            found = tuple((n, 0 if one[symbol] == whole[symbol] else one[symbol]) for n, symbol in enumerate(self.symbols, self.first)
+                          if symbol in one)
+            alike = self.alone and len(found) == len(self.symbols) and len({streams for _, streams in found}) == 1
+            out.append(((-1, found[0][1]),) if alike else found)
+        return out
+
+    def forget(self, concerns: Sequence[Concern]) -> None:
+        """A connection was lost: a new one begins with whole values, which may come before it counts as up."""
+        lost = [n for n, streams in concerns if not streams or streams & TICKERS]
+        self.decoder.forget(None if -1 in lost else lost)
+
+    def feed(self, state: lc.FeedState, ts_event: int, ts_recv: int, concerns: Sequence[Concern] | None = None) -> None:
+        """The feed, or what `concerns` says of it, came up, went down or is known to have a gap. ts_event: last good data, ns."""
         assert self.sink is not None
         if state == lc.FeedState.FEED_DOWN:
-            self.decoder.forget()                # a new connection begins with whole values, which may come before it counts as up
-        self.sink.feed(int(state), ts_event, ts_recv)
+            self.forget(concerns if concerns is not None else ((-1, 0),))
+        self.sink.feed(int(state), ts_event, ts_recv, concerns)
 
-    def other(self, raw: bytes, ts_recv: int, polled: bool = False) -> Frame:
-        """A frame that the fast scanner handed back, or the answer to a poll. Its events go into the engine; what it was is counted and returned."""
+    def other(self, raw: bytes, ts_recv: int, polled: bool = False, into: ConnectionSink | None = None) -> Frame:
+        """A frame that the fast scanner handed back, or the answer to a poll. Its events go into the engine, those of a connection through its own
+        sink; what it was is counted and returned."""
         frame = self.decoder.read(raw, ts_recv)
         self.count(frame)
         if frame.events and self.sink is not None:
@@ -81,7 +103,7 @@ class Source:
             if polled:
                 self.sink.polled(events)
             else:
-                self.sink.rows(events)
+                (into or self.sink).rows(events)
         return frame
 
     def count(self, frame: Frame) -> None:

@@ -17,6 +17,7 @@ class Resting:
     filled: int = 0
     taking: bool = False        # a stop that has fired, the rest of a market order
     born: int = 0
+    wait: int = 0               # of one that takes: until when it waits for somebody of its own side to trade
     why: int = 0                # of a close
     ahead: int | None = 0       # lots before it in the queue; None = not to be seen
     said: int = 0               # reports about it

@@ -1,8 +1,8 @@
 """Plain-Python oracle of paper trading on one instrument: a venue of trades and quotes, and the life of a bracket, told as a story of queues.
 
-Three queues are served in order of time, at equal times in this order: requests that reach the venue, the engine's own deadlines, reports that reach
-the engine; funding comes between the first two. A market event comes after everything that was due by then; the engine sees it first, the venue
-(oracle/venue.py) matches it next.
+Queues are served in order of time, at equal times in this order: requests that reach the venue, funding, taking orders that have waited long enough,
+the engine's own deadlines, reports that reach the engine. A market event comes after everything that was due by then; it is known of the market
+(oracle/market.py) first, then the engine sees it, then the venue (oracle/venue.py) matches it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from fractions import Fraction
 from math import floor
 
 from oracle.bracket import entry_ticks, profit_trail_ticks, stop_ticks, target_ticks
+from oracle.market import LIQUIDATION, UP, concerns
 from oracle.orders import Belief, Resting
 from oracle.venue import CLOSE, END_LIQUIDATED, END_MAX_HOLD, END_POST_ONLY, END_VENUE, ENTRY, FORCED, NEVER, STOP, TARGET, VenueOracle
 
 END_TTL, END_TARGET, END_STOP, END_PHASE, END_UNPROTECTED = 60, 61, 62, 64, 67
 SECOND = 10 ** 9
+UNCERTAIN = 1                # flag of a signal: the feed has not been whole
 
 
 @dataclass
@@ -45,6 +47,9 @@ class Settings:
     funding: int = 0                                # ns, 0 = never
     leverage: int = 0
     maintenance: Fraction = Fraction(1, 200)
+    quote_age: int = 10 * SECOND
+    print_wait: int = 5 * SECOND
+    half_spread: Fraction | None = None             # share of the price; None = as the quotes show it
 
 
 @dataclass
@@ -53,7 +58,7 @@ class PaperOracle:
     g: Settings
     tick: float
     lot: float
-    fills: list = field(default_factory=list)       # (ts known, role, price, lots, fee, maker, reason)
+    fills: list = field(default_factory=list)       # (ts known, role, price, lots, fee, flags, reason)
     trades: list = field(default_factory=list)      # (ts, reason, gross, fees, net, hold_s)
     skipped: list = field(default_factory=list)     # (ts, reason) brackets that ended without a fill
     funded: list = field(default_factory=list)      # (ts, bracket, side, price, qty, paid, rate)
@@ -61,7 +66,8 @@ class PaperOracle:
 
     def __post_init__(self):
         self.venue, self.number = VenueOracle(self.instrument, self.g), 0
-        self.state, self.flat_until, self.seen_last, self.now = "flat", 0, 0, 0
+        self.market = self.venue.market                 # the engine and its simulated venue hear the same
+        self.state, self.flat_until, self.now, self.interrupted = "flat", 0, 0, 0
 
     # ---- the engine ----
 
@@ -77,15 +83,27 @@ class PaperOracle:
         self.venue.submit(ts, action, order)
 
     def open_bracket(self, ts, side, sequence):
+        if self.may_enter(ts):
+            self.enter(ts, side, sequence)
+
+    def may_enter(self, ts):
+        """Not against a quote that has ended. Where there never was one, trades are all there is."""
+        if self.market.forbids_entries(ts):
+            self.venue.met["refused: " + (self.market.ended_by or "age")] += 1
+        elif self.market.ended(ts):
+            self.venue.met["in doubt"] += 1
+        return not self.market.forbids_entries(ts)
+
+    def enter(self, ts, side, sequence):
         g = self.g
-        price = entry_ticks(side, self.seen_last, g.offset, g.market)
+        price = entry_ticks(side, self.market.last, g.offset, g.market)
         lots = floor(g.notional / (self.instrument.price(price) * self.instrument.multiplier) / self.lot * (1 + 1e-12))
         lots = min(lots, self.instrument.max_lots)
         if lots < self.instrument.min_lots or (self.instrument.qty(lots) * self.instrument.multiplier * self.instrument.price(price)
                                                < self.instrument.min_notional):
             return
         self.number += 1
-        self.side, self.sequence, self.reference, self.state = side, sequence, self.seen_last, "entering"
+        self.side, self.sequence, self.reference, self.state = side, sequence, self.market.last, "entering"
         self.belief = {role: Belief() for role in (ENTRY, STOP, TARGET, CLOSE)}
         self.belief[ENTRY].lots, self.belief[STOP].attempt = lots, 0
         self.entered = self.exited = 0
@@ -97,7 +115,7 @@ class PaperOracle:
         self.place_entry(ts)
 
     def place_entry(self, ts):
-        b = self.belief[ENTRY]
+        b, self.entry_asked = self.belief[ENTRY], ts
         b.attempt += 1
         b.price = entry_ticks(self.side, self.reference, self.g.offset, self.g.market)
         self.belief[STOP].price = stop_ticks(self.side, b.price, self.g.loss)
@@ -204,7 +222,7 @@ class PaperOracle:
 
     def hear_fill(self, ts, b, role, more):
         self.paid += more["fee"]
-        self.fills.append((ts, role, self.instrument.price(more["price"]), self.instrument.qty(more["lots"]), more["fee"], more["maker"],
+        self.fills.append((ts, role, self.instrument.price(more["price"]), self.instrument.qty(more["lots"]), more["fee"], more["flags"],
                            more["reason"]))
         if b is not None:
             b.filled += more["lots"]
@@ -249,9 +267,9 @@ class PaperOracle:
         elif role == ENTRY:
             self.entry_reason = reason
             if (reason == END_POST_ONLY and self.tried < self.g.requotes and not self.entered and not self.reason and asked != "cancel"
-                    and ts < self.ttl_at):
+                    and ts < self.ttl_at and self.interrupted < self.entry_asked and self.may_enter(ts)):
                 self.tried += 1
-                self.reference = self.seen_last
+                self.reference = self.market.last
                 self.place_entry(ts)
 
     def deadline(self):
@@ -275,12 +293,12 @@ class PaperOracle:
             if not self.reason:
                 self.reason = END_PHASE
                 self.settle(ts)
-        if signal.phase == 2 and self.state == "flat" and ts >= self.flat_until and self.seen_last:
+        certain = not signal.flags & UNCERTAIN
+        if signal.phase == 2 and certain and self.state == "flat" and ts >= self.flat_until and self.market.last:
             self.open_bracket(ts, int(signal.side), signal.sequence)
 
     def follow(self, ts, trade):
         """The trail follows a trade; an amend must be worth a tenth of the trail."""
-        self.seen_last = trade
         if self.state == "flat" or not self.g.trail or self.held <= 0 or self.reason:
             return
         self.best = max(self.best, trade) if self.side > 0 else min(self.best, trade)
@@ -301,8 +319,8 @@ class PaperOracle:
         """`signals`: those that the engine's own clock causes, in order; the due ones are taken out."""
         while True:
             arrivals, reports = self.venue.arrivals, self.venue.reports
-            times = (arrivals[0][0] if arrivals else NEVER, self.venue.next_funding, min(signals[0].ts if signals else NEVER, self.deadline()),
-                     reports[0][0] if reports else NEVER)
+            times = (arrivals[0][0] if arrivals else NEVER, self.venue.next_funding, self.venue.next_wait,
+                     min(signals[0].ts if signals else NEVER, self.deadline()), reports[0][0] if reports else NEVER)
             ts = min(times)
             if ts > now:
                 return
@@ -311,7 +329,9 @@ class PaperOracle:
                 self.venue.arrive(*arrivals.pop(0))
             elif ts == times[1]:
                 self.venue.fund()
-            elif ts != times[2]:
+            elif ts == times[2]:
+                self.venue.serve()
+            elif ts != times[3]:
                 self.hear(*reports.pop(0))
             else:
                 while signals and signals[0].ts <= self.now:
@@ -326,13 +346,17 @@ class PaperOracle:
                         self.reason = END_MAX_HOLD
                     self.settle(self.now)
 
-    def step(self, ts, kind, a, b, *more, timed, caused):
-        """One market event: ('trade', ticks, lots, aggressor), ('quote', bid, ask, their lots), ('ticker', mark or 0, rate) or ('signal', ...);
-        `timed` and `caused`: signals by time and by it."""
+    def step(self, ts, kind, *what, timed, caused):
+        """One market event: ('trade', ticks, lots, aggressor), ('quote', bid, ask, their lots), ('ticker', mark or 0, rate, unstated),
+        ('feed', state, streams, instrument) or ('signal', ...); `timed` and `caused`: signals by time and by it."""
         self.advance(ts, timed)
+        if kind != "signal":
+            getattr(self.market, kind)(ts, *what)
         if kind == "trade":
-            self.follow(ts, a)
+            self.follow(ts, what[0])
+        if kind == "feed" and what[0] != UP and concerns(what[1], LIQUIDATION):
+            self.interrupted = ts
         for signal in caused:
             self.hear_signal(ts, signal)
-        if kind != "signal":
-            getattr(self.venue, kind)(ts, a, b, *more)
+        if kind in ("trade", "quote", "ticker"):
+            getattr(self.venue, kind)(ts, *what)

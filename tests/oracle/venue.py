@@ -1,13 +1,16 @@
 """Plain-Python oracle of the simulated venue on one instrument: sixteen places for orders, a position, a line for requests and a line for reports.
 
-Told order by order and in exact fractions. What a test needs of the venue is public: `arrivals`, `reports`, `position`, `next_funding`.
+Told order by order and in exact fractions. What a test needs of the venue is public: `market`, `arrivals`, `reports`, `position`, `next_funding`,
+`next_wait`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from fractions import Fraction
 from math import ceil, floor
 
+from oracle.market import MarketOracle
 from oracle.orders import Resting
 
 ENTRY, STOP, TARGET, CLOSE, FORCED = 1, 2, 3, 4, 5
@@ -16,6 +19,7 @@ END_MAX_HOLD, END_POST_ONLY, END_VENUE, END_REDUCE, END_LIQUIDATED = 63, 65, 69,
 NEVER = 1 << 62
 CREATE, AMEND, CANCEL = 1, 2, 3
 MILLIONTH = Fraction(1, 10 ** 6)
+MAKER, PRINT, MOVED = 1, 2, 4           # how a fill was priced; a taker's 0 = by a live quote
 
 
 def scrambled(x: int) -> int:
@@ -38,10 +42,11 @@ def delay(model: int | list[int], seed: int, order: int, what: int, way: int) ->
 class VenueOracle:
     def __init__(self, instrument, g):
         self.instrument, self.g = instrument, g
+        self.market = MarketOracle(g.quote_age, g.half_spread)
         self.arrivals, self.reports = [], []
         self.places: list[Resting | None] = [None] * 16
-        self.bid = self.ask = self.bid_lots = self.ask_lots = self.last = self.position = self.serial = 0
-        self.mark = self.rate = 0.0
+        self.position = self.serial = 0
+        self.met: Counter[str] = Counter()              # which branches were reached
         self.cost, self.bracket, self.paid_until, self.forcing = Fraction(0), 0, 0, False
         self.last_arrival = self.last_report = 0
 
@@ -84,18 +89,22 @@ class VenueOracle:
         if known.role != STOP and known.lots == known.filled:
             return self.end(ts, known)
         if farther and known.role != STOP:
-            known.ahead = self.before(known)
+            known.ahead = self.before(ts, known)
         self.say(ts, "new", known)
         if known.role == STOP:
             self.fire(ts, known)
 
-    def complaint(self, order, near, crosses):
+    def complaint(self, ts, order):
         if self.forcing:
             return END_LIQUIDATED
+        near = self.market.estimate(order.side, ts)
         if None not in self.places or order.market and not near:
             return END_VENUE
         if order.reduce_only and self.position * order.side >= 0:
             return END_REDUCE
+        crosses = near and (near - order.price) * order.side <= 0
+        if order.post_only and not self.market.touch(order.side, ts):
+            self.met[f"post-only by estimate: {'refused' if crosses else 'rests'}"] += 1
         if order.post_only and crosses:
             return END_POST_ONLY
         i = self.instrument
@@ -105,20 +114,31 @@ class VenueOracle:
         return END_VENUE if not order.reduce_only and (small or order.lots < i.min_lots) else 0
 
     def create(self, ts, order):
-        near = (self.ask if order.side > 0 else self.bid) or self.last
-        crosses = near > 0 and (near - order.price) * order.side <= 0
-        trouble = self.complaint(order, near, crosses)
+        trouble = self.complaint(ts, order)
         if trouble:
             return self.say(ts, "rejected", order, reason=trouble)
+        touch = self.market.touch(order.side, ts)
+        if not touch and not order.post_only:
+            self.met["market order without a quote" if order.market else "limit without a quote"] += 1
         self.put(order)
-        order.taking = order.market and self.g.walk
-        order.ahead = 0 if order.market else self.before(order)
+        if order.market and (self.g.walk or not touch):
+            self.start_taking(ts, order)
+        order.ahead = 0 if order.market else self.before(ts, order)
         self.say(ts, "new", order)
-        if order.market or crosses:
-            shown = self.ask_lots if order.side > 0 else self.bid_lots
-            self.execute(ts, order, near, shown if self.g.walk else order.lots, self.why(order), False)
-            if order.market and not self.g.walk and order in self.places:
-                self.end(ts, order, END_REDUCE)
+        if touch and (order.market or (touch - order.price) * order.side <= 0):
+            shown = self.market.ask_lots if order.side > 0 else self.market.bid_lots
+            self.take(ts, order, touch, shown if self.g.walk else order.lots, 0)
+
+    def start_taking(self, ts, order):
+        """It meets what comes from now on; if that is nothing for so long, it is served by `serve`."""
+        order.taking, order.born, order.wait = True, self.serial, ts + self.g.print_wait
+
+    def take(self, ts, order, price, lots, flags):
+        """A market order that does not walk is done after its execution, whatever that left."""
+        done = self.execute(ts, order, price, lots, self.why(order), flags)
+        if done and order.market and not self.g.walk and order in self.places:
+            self.end(ts, order, END_REDUCE)
+        return done
 
     @staticmethod
     def why(order):
@@ -126,7 +146,7 @@ class VenueOracle:
             return TIMED if order.why == END_MAX_HOLD else CLOSED
         return {STOP: FIRED, FORCED: LIQUIDATED}.get(order.role, CROSS)
 
-    def execute(self, ts, order, price, lots, reason, maker):
+    def execute(self, ts, order, price, lots, reason, flags):
         """At most `lots`; what was done."""
         held = abs(self.position)
         lots = min(lots, held if order.role in (STOP, FORCED) else order.lots - order.filled)
@@ -137,8 +157,8 @@ class VenueOracle:
         order.filled += lots
         self.move(ts, order, price, lots)
         value = self.instrument.price(price) * self.instrument.qty(lots) * self.instrument.multiplier
-        fee = value * (self.g.maker_fee if maker else self.g.taker_fee)
-        self.say(ts, "fill", order, price=price, lots=lots, fee=fee, maker=maker, reason=reason)
+        fee = value * (self.g.maker_fee if flags & MAKER else self.g.taker_fee)
+        self.say(ts, "fill", order, price=price, lots=lots, fee=fee, flags=flags, reason=reason)
         if lots == held if order.role in (STOP, FORCED) else order.filled >= order.lots:
             self.end(ts, order)
         if self.position == 0:
@@ -164,79 +184,102 @@ class VenueOracle:
             self.cost, self.forcing = Fraction(0), False
 
     def fire(self, ts, stop):
-        if not stop.taking and self.last and (self.last - stop.price) * stop.side >= 0:
-            stop.taking, stop.born = True, self.serial
+        if not stop.taking and self.market.last and (self.market.last - stop.price) * stop.side >= 0:
+            self.start_taking(ts, stop)
             self.say(ts, "fired", stop)
 
-    def before(self, order):
+    def before(self, ts, order):
         """The queue that the quote shows; None = not to be seen from here."""
-        best = self.bid if order.side > 0 else self.ask
+        m, unseen = self.market, None if self.g.hidden else 0
+        if m.ended(ts):
+            return unseen
+        best = m.bid if order.side > 0 else m.ask
         if not best or (order.price - best) * order.side > 0:
             return 0
         if best == order.price:
-            return self.bid_lots if order.side > 0 else self.ask_lots
-        return None if self.g.hidden else 0
+            return m.bid_lots if order.side > 0 else m.ask_lots
+        return unseen
 
-    # ---- the market ----
+    # ---- the market: it has been told before ----
 
     def trade(self, ts, ticks, lots, aggressor):
-        self.last = ticks
         self.serial += 1
-        self.take(ts, ticks, lots)
-        for order in self.meeting():
+        rest = lots
+        for order in self.taking():
+            near = self.market.touch(order.side, ts)
+            there = rest if self.g.walk else NEVER
+            if near:
+                rest -= self.take(ts, order, max(near, ticks) if order.side > 0 else min(near, ticks), there, 0)
+            elif aggressor == order.side:
+                rest -= self.take(ts, order, ticks, there, PRINT)
+        for order in self.resting():
             gap = (ticks - order.price) * order.side
             if order.role == STOP:
                 self.fire(ts, order)
             elif gap < 0:
-                self.execute(ts, order, order.price, order.lots, THROUGH, True)
+                self.execute(ts, order, order.price, order.lots, THROUGH, MAKER)
             elif gap == 0 and self.g.fills == "touch":
-                self.execute(ts, order, order.price, lots, TOUCH, True)
+                self.execute(ts, order, order.price, lots, TOUCH, MAKER)
             elif gap == 0 and self.g.fills == "queue" and aggressor == -order.side and order.ahead is not None:
-                rest = lots - order.ahead
-                order.ahead = max(0, -rest)
-                self.execute(ts, order, order.price, rest, QUEUE, True)
-        if not self.mark:
+                left = lots - order.ahead
+                order.ahead = max(0, -left)
+                self.execute(ts, order, order.price, left, QUEUE, MAKER)
+        if not self.market.mark_alive(ts):
             self.judge(ts, self.instrument.price(ticks))
 
     def quote(self, ts, bid, ask, bid_lots, ask_lots):
-        self.bid, self.ask, self.bid_lots, self.ask_lots = bid, ask, bid_lots, ask_lots
         self.serial += 1
-        self.take(ts, 0, 0)
-        for order in self.meeting():
+        for order in self.taking():
+            there = ask_lots if order.side > 0 else bid_lots
+            self.take(ts, order, ask if order.side > 0 else bid, there if self.g.walk else NEVER, 0)
+        for order in self.resting():
             gap = ((ask if order.side > 0 else bid) - order.price) * order.side
             if order.role == STOP:
                 continue
             if gap < 0:
-                self.execute(ts, order, order.price, order.lots, THROUGH, True)
+                self.execute(ts, order, order.price, order.lots, THROUGH, MAKER)
             elif self.g.fills == "queue" and gap == 0:
-                self.execute(ts, order, order.price, order.lots, QUEUE, True)
+                self.execute(ts, order, order.price, order.lots, QUEUE, MAKER)
             elif self.g.fills == "queue":
-                seen = self.before(order)
+                seen = self.before(ts, order)
                 if seen is not None:
                     order.ahead = seen if order.ahead is None else min(order.ahead, seen)
 
-    def ticker(self, ts, mark, rate):
-        self.rate = rate
-        if mark:
-            self.mark = mark
+    def ticker(self, ts, mark, rate, unstated=0):
+        if self.market.states_mark(mark, unstated):
             self.judge(ts, mark)
 
-    def meeting(self):
-        """Orders that rest and were there before this event; place by place, because one execution may end or make others."""
+    def resting(self):
+        """Orders that were there before this event; place by place, because one execution may end or make others."""
         for n in range(16):
             order = self.places[n]
             if order and not order.taking and order.born != self.serial:
                 yield order
 
-    def take(self, ts, trade, lots):
+    def taking(self):
         for n in range(16):
             order = self.places[n]
-            if not order or not order.taking or order.born == self.serial:
-                continue
-            near = (self.ask if order.side > 0 else self.bid) or self.last
-            price = max(near, trade) if order.side > 0 else min(near, trade or near)
-            there = lots if trade else self.ask_lots if order.side > 0 else self.bid_lots
-            lots -= self.execute(ts, order, price, there if self.g.walk else NEVER, self.why(order), False)
+            if order and order.taking and order.born != self.serial:
+                yield order
+
+    # ---- without a live quote: nobody of the order's own side has traded for so long ----
+
+    @property
+    def next_wait(self):
+        return min((order.wait for order in self.places if order and order.taking), default=NEVER)
+
+    def serve(self):
+        """One order: of those that are due together, the one in the first place."""
+        ts = self.next_wait
+        order = next(order for order in self.places if order and order.taking and order.wait == ts)
+        if self.market.alive(ts):
+            order.wait = self.market.quote_until + 1
+            self.met["waits for a live quote"] += 1
+        elif self.market.last:
+            self.met[f"moved: {'walk' if self.g.walk else 'next'}"] += 1
+            self.take(ts, order, self.market.moved(order.side), NEVER, MOVED)
+        else:
+            order.wait = ts + self.g.print_wait
 
     # ---- the venue itself ----
 
@@ -248,10 +291,14 @@ class VenueOracle:
     def fund(self):
         ts = self.paid_until = self.next_funding
         side = 1 if self.position > 0 else -1
-        price = self.mark or self.instrument.price(self.last or (self.bid if side > 0 else self.ask))
+        m = self.market
+        known = self.instrument.price(m.last) if m.last else m.mark or self.instrument.price(m.bid if side > 0 else m.ask)
+        by_mark = m.mark_alive(ts) or m.mark and m.mark_at >= m.last_at
+        price = m.mark if by_mark else known
+        self.met["funding at the " + ("mark" if by_mark else "last trade" if m.last else "stale mark" if m.mark else "quote")] += 1
         qty = self.instrument.qty(abs(self.position))
-        self.post(ts, ts, 0, "funding", self.bracket, 0, 0, {"price": price, "qty": qty, "rate": self.rate, "side": side,
-                                                            "paid": price * qty * self.instrument.multiplier * self.rate * side})
+        self.post(ts, ts, 0, "funding", self.bracket, 0, 0, {"price": price, "qty": qty, "rate": m.rate, "side": side,
+                                                            "paid": price * qty * self.instrument.multiplier * m.rate * side})
 
     @property
     def forced_at(self):
@@ -272,4 +319,6 @@ class VenueOracle:
         for order in list(filter(None, self.places)):
             self.end(ts, order, END_LIQUIDATED)
         self.forcing = True
-        self.put(Resting(FORCED, 0, -1 if self.position > 0 else 1, level, abs(self.position), reduce_only=True, taking=True, number=self.bracket))
+        forced = Resting(FORCED, 0, -1 if self.position > 0 else 1, level, abs(self.position), reduce_only=True, number=self.bracket)
+        self.put(forced)
+        self.start_taking(ts, forced)

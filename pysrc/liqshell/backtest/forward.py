@@ -18,10 +18,10 @@ import numpy as np
 
 import liqcore as lc
 from liqshell.backtest import swept, variants
+from liqshell.backtest.half_spread import settings_of
 from liqshell.backtest.history import HOUR_NS, History
 from liqshell.config import Config
 from liqshell.errors import ConfigError
-from liqshell.pipeline import settings
 from liqshell.report.statistics import sharpe
 from liqshell.report.study import Fold, Forward, Outcome, Trades, trades_of
 from liqshell.study import ForwardConfig, Setting
@@ -94,7 +94,7 @@ def part_of(history: History, span: tuple[int, int], warm_ns: int, embargo_ns: i
 
 def judge(config: Config, part: History, setting: Setting, span: tuple[int, int]) -> Result:
     """Trade the signals of `span` with one setting over a part of the data."""
-    values = settings(config.with_setting(setting), part.instruments)
+    values = settings_of(config.with_setting(setting), part)
     audit = variants.trade(values, part, lambda inner: variants.Within(inner, *span))
     outcome, trades = variants.outcome(audit, part), trades_of(audit, part.multipliers)
     days = max(1, round((span[1] - span[0]) / DAY_NS))
@@ -146,7 +146,7 @@ def _by_sweep(config: Config, history: History, count: int, symbols: Sequence[st
     """Whether the sweep judges the grid, and what is to be said about it."""
     if config.forward.by == "backtest" or config.forward.by == "auto" and count < SWEEP_FROM:
         return False, []
-    why = swept.why_not(config, settings(config, history.instruments), symbols)
+    why = swept.why_not(config, settings_of(config, history), symbols)
     why += (", " if why else "") + "[sweep] objective = 'sharpe'" if config.sweep.objective == "sharpe" else ""
     why = why or swept.heard(config, history, Setting())[1]
     if why and config.forward.by == "sweep":
@@ -162,7 +162,7 @@ class _Jury:
     def __init__(self, config: Config, history: History, cells: Sequence[Setting], embargo_ns: int, by_sweep: bool, folds: int,
                  done: Callable[[str, float], None]):
         self.config, self.history, self.cells, self.embargo_ns, self.by_sweep = config, history, cells, embargo_ns, by_sweep
-        self.values = settings(config, history.instruments)
+        self.values = settings_of(config, history)
         self.runs = folds * len(cells) * (2 if config.forward.judge_all else 1)
         self.count = 0
         self.done = done

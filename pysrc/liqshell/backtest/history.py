@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,12 @@ import numpy as np
 
 import liqcore as lc
 from liqcore.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS
-from liqshell import journal
+from liqshell import journal, streams
+from liqshell.backtest.half_spread import Measured, measure
+from liqshell.backtest.touch import shared_ns
 from liqshell.config import Config
 from liqshell.errors import DataError
+from liqshell.marks import outages
 from liqshell.parity import read_events
 from liqshell.report.coverage import union
 from liqshell.report.run import COMPLETENESS
@@ -25,12 +28,14 @@ HALF_HOUR_NS = HOUR_NS // 2
 EMPTY: dict[str, Any] = {"trades": {name: np.zeros(0, dtype) for name, dtype in TRADE_COLUMNS.items()},
                          "quotes": {name: np.zeros(0, dtype) for name, dtype in QUOTE_COLUMNS.items()}}
 SILENCE_NS = HALF_HOUR_NS
+SILENCES = 100                   # longest silences of a stream that are told one by one
 EVERY_LEAD = 2                   # liquidations before the first that can open a trade: the detector's shortest warm-up
 
 
 @dataclass(frozen=True)
 class History:
-    """What was received of some contracts in [start_ns, end_ns). source: the name of where it is from; parts: as study.json describes them."""
+    """What was received of some contracts in [start_ns, end_ns). source: the name of where it is from; parts: as study.json describes them; spreads:
+    the half-spread that the trades of each show, held: over which time each stream of each held, of the whole that this may be a part of."""
 
     tape: lc.Tape
     start_ns: int
@@ -40,6 +45,8 @@ class History:
     synthetic: bool = False
     parts: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    spreads: tuple[Measured, ...] = ()
+    held: tuple[Mapping[str, streams.Held], ...] = ()
 
     @property
     def instruments(self) -> tuple[lc.Instrument, ...]:
@@ -66,12 +73,12 @@ class History:
         return replace(self, tape=self.tape.with_liquidations(rows))
 
     def between(self, start_ns: int, end_ns: int) -> History:
-        """The part in [start_ns, end_ns); a feed that was down at its start is down."""
+        """The part in [start_ns, end_ns); a feed that was down at its start is down, each of its streams by itself."""
         marks = self.rare(lc.Kind.FEED)
         tape = self.tape.between(start_ns, end_ns)
         before = marks[marks["ts_recv"] < start_ns]
-        down = [own[-1:] for n in range(-1, len(self.instruments)) if len(own := before[before["instrument"] == n])
-                and own["code"][-1] == int(lc.FeedState.FEED_DOWN)]
+        down = [own[-1:] for n in range(-1, len(self.instruments)) for bits in np.unique(before["flags"])
+                if len(own := before[(before["instrument"] == n) & (before["flags"] == bits)]) and own["code"][-1] == int(lc.FeedState.FEED_DOWN)]
         if down:
             events = np.concatenate(down)
             events["ts_recv"] = start_ns
@@ -151,7 +158,7 @@ def load_history(config: Config, tell: Callable[[int], None] | None = None) -> H
     elif data.files:
         own = all((Path(file) / journal.MANIFEST).is_file() for file in data.files)
         if not own:
-            return _checked(_imported(config, wanted))
+            return _checked(_imported(config, wanted), config)
         found = _recorded(data.files, wanted, tell)
         start, end = max(data.start, found.start_ns), min(data.end or found.end_ns, found.end_ns)
         if start >= end:
@@ -161,16 +168,16 @@ def load_history(config: Config, tell: Callable[[int], None] | None = None) -> H
         found = found.between(start, end) if (start, end) != (found.start_ns, found.end_ns) else found
     else:
         raise DataError("[data]", "neither store nor files", "store = a folder made by `liqcore import`, or files = [folders of runs]")
-    return _checked(found)
+    return _checked(found, config)
 
 
-def _checked(found: History) -> History:
+def _checked(found: History, config: Config) -> History:
     """Described, and with trades to fill at."""
     silent = [i.symbol for n, i in enumerate(found.instruments) if not len(found.tape.trades(n)["ts"])]
     if len(silent) == len(found.instruments):
         raise DataError(found.source, "no trades", "trades and liquidations of the contracts", "Without trades there is no price to fill at")
     problems = [*found.problems, *([f"no trades of {', '.join(silent)}: nothing can be filled there"] if silent else [])]
-    return described(replace(found, problems=problems))
+    return described(replace(found, problems=problems), config.engine.quote_age_s)
 
 
 def _stored(folder: str, symbols: Sequence[str], start: int, end: int) -> History:
@@ -282,9 +289,10 @@ def _only(instruments: tuple[lc.Instrument, ...], events: np.ndarray, symbols: S
     return tuple(instruments[known[s]] for s in symbols), events[events["instrument"] != -2]
 
 
-def described(history: History) -> History:
-    """With `parts`, and a fingerprint of just this span and these contracts."""
+def described(history: History, quote_age_s: float = 10.0) -> History:
+    """With `parts`, `spreads`, `held`, and a fingerprint of just this span and these contracts. quote_age_s: of the engine."""
     parts = []
+    held = streams.of_tape(history.tape, history.start_ns, history.end_ns, quote_age_ns=round(quote_age_s * lc.SECOND))
     feeds = history.rare(lc.Kind.FEED)
     for n, instrument in enumerate(history.instruments):
         kinds = np.bincount(history.tape.rare["kind"][history.tape.rare["instrument"] == n], minlength=16)
@@ -294,9 +302,22 @@ def described(history: History) -> History:
                 "start_ns": history.start_ns, "end_ns": history.end_ns, "trades": len(history.tape.trades(n)["ts"]),
                 "quotes": len(history.tape.quotes(n)["ts"]), "liquidations": int(kinds[lc.Kind.LIQUIDATION]),
                 "tickers": int(kinds[lc.Kind.TICKER]), "covered_hours": covered / HOUR_NS, "gaps": gaps, "receipt": "recorded"}
-        parts.append(part | (history.parts[n] if history.parts else {}))
+        parts.append(part | by_stream(instrument.symbol, held[n]) | (history.parts[n] if history.parts else {}))
     digest = hashlib.sha256(f"{history.fingerprint} {history.start_ns} {history.end_ns} {[i.symbol for i in history.instruments]}".encode())
-    return replace(history, parts=parts, fingerprint=digest.hexdigest())
+    return replace(history, parts=parts, fingerprint=digest.hexdigest(), spreads=measure(history.tape),
+                   held=tuple(held))
+
+
+def by_stream(symbol: str, held: Mapping[str, streams.Held]) -> dict[str, Any]:
+    """Of a part: each stream by itself, with the longest of its silences; for how much of the traded time quotes held; what must be said of it."""
+    traded, quoted = held["trades"].covered_ns, shared_ns(held["trades"].held, held["quotes"].held)
+    told = {}
+    for name, one in held.items():
+        gaps = one.gaps() if one.judged else []
+        longest = sorted(sorted(gaps, key=lambda gap: gap[0] - gap[1])[:SILENCES])
+        told[name] = one.as_dict() | {"gaps": longest, "silences": len(gaps), "longest_s": max((b - a for a, b in gaps), default=0) / 1e9}
+    return {"streams": told, "traded_hours": traded / HOUR_NS, "quoted": quoted / traded if traded else 0.0,
+            "said": streams.sentences(held, symbol)}
 
 
 def with_gaps(history: History) -> History:
@@ -336,18 +357,8 @@ def _silences(history: History, n: int) -> list[tuple[int, int]]:
 
 def _gaps(marks: np.ndarray, history: History) -> list[tuple[int, int]]:
     """Spans in which data is known to be missing."""
-    out: list[tuple[int, int]] = []
-    down = 0
-    for ts_event, ts, code in zip(marks["ts_event"].tolist(), marks["ts_recv"].tolist(), marks["code"].tolist(), strict=True):
-        begun = max(history.start_ns, ts_event)
-        if code == lc.FeedState.FEED_DOWN:
-            down = down or begun
-        elif code == lc.FeedState.FEED_GAP:
-            out.append((begun, ts))
-        elif down:
-            out.append((down, ts))
-            down = 0
-    return out + ([(down, history.end_ns)] if down else [])
+    columns = (np.maximum(marks["ts_event"], history.start_ns), marks["ts_recv"], marks["code"], marks["flags"])
+    return outages(zip(*(column.tolist() for column in columns), strict=True), history.end_ns)
 
 
 def _iso(ts: int) -> str:

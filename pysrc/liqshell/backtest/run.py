@@ -16,11 +16,12 @@ import liqcore as lc
 from liqshell import journal
 from liqshell.backtest import variants
 from liqshell.drive import drive
+from liqshell.backtest.half_spread import of_history, settings_of
 from liqshell.backtest.history import HOUR_NS, History, load_history
 from liqshell.config import Config
 from liqshell.errors import ConfigError, DataError
 from liqshell.journal import Journal
-from liqshell.pipeline import make_paper, settings
+from liqshell.pipeline import make_paper
 from liqshell.report.statistics import sharpe
 from liqshell.report.study import STUDY, VERSION, trades_of
 from liqshell.toml import SCALE
@@ -30,7 +31,8 @@ FILLS = {"through": "a resting order fills, all of it, when a trade or the oppos
          "touch": "a resting order fills when a trade touches its price, by the size of that trade: optimistic",
          "queue": "trades at its price first consume the size that was shown there before a resting order, then fill it; "
                   "a trade beyond fills all of it"}
-TAKERS = {"next": "all of it at the next price, never better than the quote", "walk": "of each event what is shown or traded, the rest at the next"}
+TAKERS = {"next": "all of it at the next price, never better than a quote that holds",
+          "walk": "of each event what is shown or traded, the rest at the next"}
 DAY_NS = 24 * HOUR_NS
 SAMPLES_MAX = 20_000                 # of the equity series
 RETURNS = "returns.npy"              # (days of the test spans, settings), float64: daily net results
@@ -53,7 +55,7 @@ def run_backtest(config: Config, folder: str | Path | None = None, tell: Tell | 
     tell("loading", 0.0)
     history = history or load_history(config)
     timing["load"] = time.perf_counter() - began
-    values = settings(config, history.instruments)
+    values = settings_of(config, history)
     key = _hash({"settings": values, "data": history.fingerprint} | ({"forward": _plan(config)} if forward else {}))
     paper = make_paper(values, trust=True)         # before the folder: a policy that cannot be made leaves none
     made = Path(folder) if folder is not None else Path(config.run.out) / f"{config.run.name or name}-{key[:8]}"
@@ -65,6 +67,7 @@ def run_backtest(config: Config, folder: str | Path | None = None, tell: Tell | 
         audit, equity, counters = _run(paper, history, book)
         timing["run"] = time.perf_counter() - began
         study: dict[str, Any] = {"version": VERSION, "timing_s": timing, "problems": history.problems, "models": models(config, history),
+                                 "half_spread": [one.as_dict() for one in of_history(config.paper, history)],
                                  "data": {"fingerprint": history.fingerprint, "store": history.source, "parts": history.parts}, "equity": equity}
         if config.backtest.study:
             study |= _variants(config, values, history, timing, tell)
@@ -186,8 +189,12 @@ def models(config: Config, history: History) -> dict[str, str]:
            "funding": f"every {paper.funding_interval_s / 3600:g} h at the rate of the tickers" if paper.funding_interval_s else "none",
            "own liquidation": f"at {paper.leverage:g} x isolated margin, maintenance {paper.maintenance_margin / SCALE:.2%}" if paper.leverage
            else "not modelled: leverage is only a limit", "delays": slow, "own impact": "none: our orders do not move the market"}
+    out["no live quote"] = (
+        f"a best bid and ask older than {config.engine.quote_age_s:g} s, cut off by the feed or contradicted by a trade is none. Takers then fill at "
+        f"the first later trade of an aggressor of their own side; where none comes within {paper.print_wait_s:g} s, by the last trade and the "
+        "half-spread, against them. Post-only is judged by the last trade, moved likewise. Entries are refused where there were quotes before")
     if not history.count("quotes"):
-        out["no quotes"] = "the data has no best bid and ask: post-only is judged, and market orders fill, at the last trade"
+        out["no quotes"] = "the data has no best bid and ask: what the spread costs is estimated, and no gain is claimed"
     if not len(history.rare(lc.Kind.TICKER)):
         out["no tickers"] = ("the data has no mark price and no funding rate: positions are marked at the last trade, no funding is paid, and the "
                              "side of liquidations is not checked against mark")

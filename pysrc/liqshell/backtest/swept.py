@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from liqshell.backtest.answers import Answers, answers_of
+from liqshell.backtest.half_spread import settings_of
 from liqshell.backtest.history import History
 from liqshell.config import Config
-from liqshell.pipeline import settings
 from liqshell.report.study import Outcome
 from liqshell.study import Setting
 
@@ -58,15 +58,22 @@ def grids_of(config: Config, symbols: Sequence[str], brackets: Sequence[Mapping[
 
 
 def venue_of(values: dict[str, Any], end_ns: int) -> dict[str, Any]:
-    """Options of liqcore.sweep.sweep: the venue, and the limits that look at one order."""
+    """Options of liqcore.sweep.sweep: the venue, how long a quote holds, and the limits that look at one order. See of_contract."""
     paper, limits = values["paper"], values["limits"]
-    return ({name: paper[name] for name in ("fills", "maker_fee", "taker_fee", "order_latency_s", "ack_latency_s")}
+    return ({name: paper[name] for name in ("fills", "maker_fee", "taker_fee", "order_latency_s", "ack_latency_s", "half_spread", "print_wait_s")}
+            | {"quote_age_s": values["quote_age_s"]}
             | {name: limits[name] for name in ("data_age_max_s", "collar", "order_notional_max", "orders_per_signal_max")} | {"end": end_ns})
+
+
+def of_contract(venue: Mapping[str, Any], n: int) -> dict[str, Any]:
+    """The same for one contract: with its own half-spread, where they differ."""
+    spread = venue["half_spread"]
+    return {**venue, "half_spread": spread[n] if isinstance(spread, list | tuple) else spread}
 
 
 def heard(config: Config, history: History, decider: Setting) -> tuple[list[Answers], str]:
     """What the policy answers with one setting of what decides, per instrument; and why the kernel cannot stand for it, '' where it can."""
-    return answers_of(settings(config.with_setting(decider), history.instruments), history)
+    return answers_of(settings_of(config.with_setting(decider), history), history)
 
 
 def outcomes(config: Config, values: dict[str, Any], part: History, cells: Sequence[Setting], span: tuple[int, int]) -> list[Outcome]:
@@ -80,7 +87,7 @@ def outcomes(config: Config, values: dict[str, Any], part: History, cells: Seque
     for d, decider in enumerate(deciders):
         for n, answers in enumerate(heard(config, part, decider)[0]):
             own = answers.within(*span)
-            found = sweeping.sweep(part.tape, n, own.signals, own.sides, grids[n], places=own.places, **venue)
+            found = sweeping.sweep(part.tape, n, own.signals, own.sides, grids[n], places=own.places, **of_contract(venue, n))
             rows = total[d * len(brackets):(d + 1) * len(brackets)]
             for name in ("entries", "trades", "wins", "gross", "fees", "net", "notional"):
                 rows[name] += found[name]

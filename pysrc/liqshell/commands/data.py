@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from liqshell.store.load import Store
-from liqshell.store.page import longest_gaps
+from liqshell.store.page import longest_gaps, said_first
 
 CONTRACTS_SHOWN = 40
 GAPS_SHOWN = 10
@@ -74,6 +74,12 @@ def show(report: dict[str, Any]) -> None:
     if not report["contracts"]:
         console.print("the store is empty")
         return
+    for text in said_first(report):
+        console.print(Text(f"QUOTES {text}", style="yellow"), soft_wrap=True)
+    for c in report["contracts"]:
+        if c["before"]:
+            console.print(Text(f"EARLIER VERSION {c['venue']}:{c['symbol']}: a funding rate of 0 is read as not stated; import its files again, "
+                               "into a new store", style="yellow"), soft_wrap=True)
     console.print(_contracts(report))
     gaps = longest_gaps(report["contracts"])
     if gaps:
@@ -98,8 +104,8 @@ def _table(title: str, *columns: str, note: str = "") -> Table:
 
 def _contracts(report: dict[str, Any]) -> Table:
     modelled = sum("modelled" in c["received"] for c in report["contracts"])
-    table = _table("Contracts", "contract", "feed", "days", ">trades", ">quotes", ">liq.", ">covered h", ">gaps", ">tick", ">lot", "sides",
-                   note="* inferred from the data. sides: do liquidations agree with the price move"
+    table = _table("Contracts", "contract", "feed", "days", ">trades", ">quotes", ">liq.", ">covered h", ">quotes h", ">gaps", ">tick", ">lot",
+                   "sides", note="* inferred from the data. sides: do liquidations agree with the price move"
                    + (f". The {CONTRACTS_SHOWN} with most rows of {len(report['contracts'])}" if len(report["contracts"]) > CONTRACTS_SHOWN else "")
                    + (f". ~ {modelled} without a time of receipt: ts_recv is modelled" if modelled else ""))
     most = sorted(report["contracts"], key=lambda c: -sum(k["rows"] for k in c["kinds"].values()))[:CONTRACTS_SHOWN]
@@ -111,9 +117,13 @@ def _contracts(report: dict[str, Any]) -> Table:
                       Text(c["completeness"], style="yellow" if c["completeness"] == "CENSORED" else ""),
                       days[0] if len(days) == 1 else f"{days[0]} + {len(days) - 1}",
                       *(_compact(c["kinds"][k]["rows"]) if k in c["kinds"] else "–" for k in ("trades", "quotes", "liquidations")),
-                      f"{c['covered_hours']:,.1f}", str(c["gap_count"]), *steps,
+                      f"{c['covered_hours']:,.1f}", _held(c, "quotes"), str(c["gap_count"]), *steps,
                       Text(verdict, style="bold red" if side["verdict"].startswith("SWAPPED") else ""))
     return table
+
+
+def _held(c: dict[str, Any], stream: str) -> str:
+    return f"{c['streams'][stream]['covered_hours']:,.1f}" if stream in c["streams"] else "–"
 
 
 def _compact(rows: int) -> str:

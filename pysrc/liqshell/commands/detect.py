@@ -17,6 +17,7 @@ from liqshell import recording
 from liqshell.errors import ConfigError, DataError
 from liqshell.formats.reading import COMPLETENESS, UNKNOWN
 from liqshell.formats.venue_frames import NAMED
+from liqshell.marks import concerns_of
 from liqshell.record import FEED, GAP, META, label
 from liqshell.recording import Record
 from liqshell.store.rules import load_file
@@ -234,9 +235,10 @@ def _feed(record: Record, decoders: dict[str, FrameDecoder], out: np.ndarray) ->
         state, decoder = int(lc.FeedState(found["state"])), decoders.get(found.get("venue", ""))
     except (ValueError, KeyError, TypeError, AttributeError) as why:
         raise DataError(f"feed mark at {record.ts_recv}", f"{record.frame[:60]!r}", '{"state": 1, 2 or 3}') from why
-    marked = range(decoder.first, decoder.first + len(decoder.symbols)) if decoder is not None and len(decoders) > 1 else (-1,)
-    for n, instrument in enumerate(marked):
-        out[n] = (record.ts_recv, record.ts_recv, 0.0, 0.0, 0.0, 0.0, 0, instrument, int(lc.Kind.FEED), 0, 0, state)
+    whole = range(decoder.first, decoder.first + len(decoder.symbols)) if decoder is not None and len(decoders) > 1 else (-1,)
+    marked = concerns_of(found, whole, decoder.symbols, decoder.first) if decoder is not None else ((-1, 0),)
+    for n, (instrument, streams) in enumerate(marked):
+        out[n] = (record.ts_recv, record.ts_recv, 0.0, 0.0, 0.0, 0.0, 0, instrument, int(lc.Kind.FEED), 0, streams, state)
     return len(marked)
 
 

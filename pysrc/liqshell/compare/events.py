@@ -15,12 +15,13 @@ import numpy as np
 import liqcore as lc
 from liqshell.backtest.history import History
 from liqshell.backtest.listen import Listened
+from liqshell.backtest.touch import touch
 from liqshell.report.coverage import rate
+from liqshell.report.quotes import ENOUGH
 from liqshell.report.statistics import CLUSTERS_MIN, spaced_mean
-from liqshell.report.text import number, seconds
+from liqshell.report.text import number, percent, seconds
 
 HORIZONS_S = (10.0, 60.0, 300.0, 900.0, 3600.0)
-STALE_NS = 120 * lc.SECOND           # a price older than that is none
 TOGETHER_NS = 60 * lc.SECOND
 
 
@@ -60,13 +61,15 @@ def named(detectors: Mapping[str, np.ndarray], heard: Mapping[str, Listened]) ->
     return [(", ".join(names), rows) for names, rows in sets.values()]
 
 
-def both_signs(history: History, rows: np.ndarray, latency_s: float, taker_fee: float) -> list[dict[str, Any]]:
-    """One row a horizon: what the price did after the events, and what fading and following them came to after spread and fees.
+def both_signs(history: History, rows: np.ndarray, latency_s: float, taker_fee: float, half_spread: Any = None,
+               print_wait_s: float = 5.0) -> list[dict[str, Any]]:
+    """One row a horizon: what the price did after the events, and what fading and following them came to after spread and fees. half_spread,
+    print_wait_s: as of lc.SimVenue, by whose rule prices are taken where no quote holds (backtest.touch).
 
     rows: HEARD_DTYPE. move_bps > 0: the price went the fade's way (up after longs were liquidated), middle to middle. Events of one cascade share
     their price path, and so do the contracts: intervals are clustered by day, on few days by stretches that are longer than the horizon, and there is
-    none where even those are too few. without_spread: how many events have no quotes, so that the last trade stands for bid and ask: their costs are
-    fees alone, and a gain of theirs shows nothing.
+    none where even those are too few. without_quote: how many events met no live quote at one of their two moments: what they pay for the spread is
+    of prints and estimated, and a gain that rests on them is not claimed.
     """
     out = []
     for horizon_s in HORIZONS_S:
@@ -78,18 +81,17 @@ def both_signs(history: History, rows: np.ndarray, latency_s: float, taker_fee: 
             mine = rows[(rows["instrument"] == n) & (rows["liquidated"] != 0)]
             begin = mine["ts"] + round(latency_s * lc.SECOND)
             end = begin + round(horizon_s * lc.SECOND)
-            bid, ask = quoted(history, n, begin)
-            bid_then, ask_then = quoted(history, n, end)
-            known = np.isfinite(bid) & np.isfinite(bid_then) & (end < history.end_ns)
+            now, then = (touch(history, n, times, half_spread, print_wait_s) for times in (begin, end))
+            known = now.known & then.known & (end < history.end_ns)
             side, at = mine["liquidated"][known].astype(np.int64), mine["ts"][known].tolist()
-            bid, ask, bid_then, ask_then = bid[known], ask[known], bid_then[known], ask_then[known]
+            bid, ask, bid_then, ask_then = now.bid[known], now.ask[known], then.bid[known], then.ask[known]
             bought, sold = (bid_then - ask) / ask * 1e4, (bid - ask_then) / bid * 1e4
             fees = 2.0 * taker_fee * 1e4
-            bare += 0 if has_quotes(history, n) else len(at)
+            bare += int((~(now.live & then.live))[known].sum())
             moves += zip((side * ((bid_then + ask_then) / (bid + ask) - 1.0) * 1e4).tolist(), at, strict=True)
             fades += zip((np.where(side > 0, bought, sold) - fees).tolist(), at, strict=True)
             follows += zip((np.where(side > 0, sold, bought) - fees).tolist(), at, strict=True)
-        out.append({"horizon_s": horizon_s, "n": len(moves), "without_spread": bare,
+        out.append({"horizon_s": horizon_s, "n": len(moves), "without_quote": bare,
                     "move_bps": _interval(moves, horizon_s), "fade_bps": _interval(fades, horizon_s), "follow_bps": _interval(follows, horizon_s)})
     return out
 
@@ -100,51 +102,34 @@ def _interval(found: list[tuple[float, int]], horizon_s: float) -> dict[str, Any
     return {key: told[key] for key in ("mean", "low", "high", "t")}
 
 
-def has_quotes(history: History, n: int) -> bool:
-    """Whether anything is known of what a contract's market orders pay for the spread."""
-    return len(history.tape.quotes(n)["ts"]) > 0
-
-
-def quoted(history: History, n: int, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bid and ask of a contract at each time, the last trade for both where there are no quotes; nan where nothing was seen in STALE_NS."""
-    tick = float(history.instruments[n].tick_size)
-    quotes, trades = history.tape.quotes(n), history.tape.trades(n)
-    ts, sides = (quotes["ts"], (quotes["bid"], quotes["ask"])) if len(quotes["ts"]) else (trades["ts"], (trades["price"], trades["price"]))
-    if not len(ts):
-        return np.full(len(times), np.nan), np.full(len(times), np.nan)
-    at = np.searchsorted(ts, times, side="right") - 1
-    known = (at >= 0) & (times - ts[np.maximum(at, 0)] <= STALE_NS)
-    bid, ask = (np.where(known, column[np.maximum(at, 0)] * tick, np.nan) for column in sides)
-    return bid, ask
-
-
 def told_of(name: str, horizons: Sequence[dict[str, Any]]) -> str:
     """What an event's horizons come to, in a sentence."""
     counted = [h for h in horizons if h["n"] and h["move_bps"]["mean"] is not None]
     if not counted:
         return f"{name}: no event with a price before and after."
-    bare = any(h["without_spread"] for h in counted)
     beyond = [(h, sign) for h in counted for sign in ("fade", "follow") if (h[f"{sign}_bps"]["low"] or 0.0) > 0.0]
     if beyond:
         h, sign = max(beyond, key=lambda found: found[0][f"{found[1]}_bps"]["mean"])
-        if bare:
-            return (f"{name}: no quotes, so no spread is paid here. Before it, to {sign} comes to "
-                    f"{number(h[f'{sign}_bps']['mean'], 1, True)} bps after fees at {seconds(h['horizon_s'])} (n = {h['n']:,}), above zero at 95 %; "
-                    "what is left after a spread is not known.")
+        if h["without_quote"] > (1.0 - ENOUGH) * h["n"]:
+            return (f"{name}: to {sign} comes to {number(h[f'{sign}_bps']['mean'], 1, True)} bps after fees at {seconds(h['horizon_s'])} "
+                    f"(n = {h['n']:,}), above zero at 95 %, but {percent(h['without_quote'] / h['n'], 0)} of these events met no live quote: the "
+                    "spread is estimated there, and no gain is claimed.")
         return (f"{name}: to {sign} earns {number(h[f'{sign}_bps']['mean'], 1, True)} bps net at {seconds(h['horizon_s'])} "
                 f"(n = {h['n']:,}), above zero at 95 %; one horizon of {len(counted)}.")
     best, sign = max(((h, sign) for h in counted for sign in ("fade", "follow")), key=lambda found: found[0][f"{found[1]}_bps"]["mean"])
     costs = -(best["fade_bps"]["mean"] + best["follow_bps"]["mean"]) / 2
     net = best[f"{sign}_bps"]["mean"]
     if net <= 0:
-        told = "neither sign earns its fees at any horizon, and no spread is counted" if bare else "neither sign earns its costs at any horizon"
+        told = "neither sign earns its costs at any horizon"
     elif best[f"{sign}_bps"]["low"] is not None:
         told = "no gain of either sign is beyond chance"
     else:
         told = f"too few to tell the best from chance (an interval needs {CLUSTERS_MIN} days, or as many stretches of an hour or twice the time held)"
-    cost = f"fees of a round trip are {number(costs, 1)}, no spread is counted" if bare else f"a round trip costs {number(costs, 1)}"
-    return (f"{name}: {told}; the best mean is to {sign} for {seconds(best['horizon_s'])}, {number(net, 1, True)} bps "
-            f"{'after fees' if bare else 'net'} (n = {best['n']:,}; {cost}).")
+    cost = f"a round trip costs {number(costs, 1)}"
+    if best["without_quote"]:
+        cost += f", its spread estimated from prints in {percent(best['without_quote'] / best['n'], 0)} of the events"
+    return (f"{name}: {told}; the best mean is to {sign} for {seconds(best['horizon_s'])}, {number(net, 1, True)} bps net "
+            f"(n = {best['n']:,}; {cost}).")
 
 
 def signs(listened: Listened) -> dict[str, int]:

@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import liqcore as lc
-from liqshell.compare.events import has_quotes
 from liqshell.compare.figures import COLUMNS, CONTROLS, conclusion, delay_words, flat
 from liqshell.compare.picture import forest
 from liqshell.compare.run import Compared
+from liqshell.compare.sections_quotes import contracts, fills
+from liqshell.compare.sections_quotes import head as quotes_first
 from liqshell.report.elements import empty, esc, muted, notice, section, signed, table
 from liqshell.report.html import document
+from liqshell.report.quotes import coverage
 from liqshell.report.text import NONE, compact, interval, money, number, percent, plural, seconds, when
 
+#: of the data of a contract, in compare.json
+CONTRACT = ("symbol", "completeness", "trades", "quotes", "liquidations", "covered_hours", "traded_hours", "quoted", "streams", "said")
 MARKS = {"pays": ("✓", "good"), "loses": ("✕", "bad"), "open": ("?", "open"), "idle": ("–", "none")}
 
 
@@ -27,13 +31,15 @@ def bps(value: float | None) -> str:
 def as_dict(c: Compared) -> dict[str, Any]:
     """compare.json: stable keys, no NaN."""
     history = c.history
-    blind = [i.symbol for n, i in enumerate(history.instruments) if not has_quotes(history, n)]
+    blind, quoted = [p["symbol"] for p in history.parts if not p["quotes"]], coverage(history.parts)
     liquidations = sum(p["liquidations"] for p in history.parts)
-    told = conclusion(c.rows, c.failed, c.tried, history.synthetic, blind, liquidations)
+    told = conclusion(c.rows, c.failed, c.tried, history.synthetic, blind, liquidations, quoted)
     return {"version": lc.__version__, "label": "SYNTHETIC" if history.synthetic else "REAL MARKET", "synthetic": history.synthetic,
             "data": history.fingerprint, "source": history.source, "symbols": [i.symbol for i in history.instruments],
             "completeness": sorted({p["completeness"] for p in history.parts}), "started_ns": history.start_ns, "ended_ns": history.end_ns,
-            "covered_instrument_hours": c.hours, "trials": c.tried, "liquidations": liquidations, "without_quotes": blind, "conclusion": told,
+            "covered_instrument_hours": c.hours, "trials": c.tried, "liquidations": liquidations, "without_quotes": blind,
+            "quoted": quoted, "contracts": [{key: part[key] for key in CONTRACT} for part in history.parts],
+            "half_spread": c.half_spread, "conclusion": told,
             "presets": c.rows, "failed": c.failed, "fade_and_follow": c.signs, "together": c.together, "base_rates": c.base_rates}
 
 
@@ -43,9 +49,9 @@ def write(c: Compared) -> dict[str, Any]:
     (c.folder / "compare.json").write_text(json.dumps(found, indent=1, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
     (c.folder / "compare.html").write_text(page(found), encoding="utf-8")
     _csv(c.folder / "compare.csv", COLUMNS, (flat(row) for row in c.rows))
-    _csv(c.folder / "events.csv", ["name", "horizon_s", "n", "without_spread", *(f"{sign}_{key}" for sign in ("move", "fade", "follow")
+    _csv(c.folder / "events.csv", ["name", "horizon_s", "n", "without_quote", *(f"{sign}_{key}" for sign in ("move", "fade", "follow")
                                                                     for key in ("bps", "low", "high", "t"))],
-         ({"name": s["name"], "horizon_s": h["horizon_s"], "n": h["n"], "without_spread": h["without_spread"]}
+         ({"name": s["name"], "horizon_s": h["horizon_s"], "n": h["n"], "without_quote": h["without_quote"]}
           | {f"{sign}_{'bps' if key == 'mean' else key}": h[f"{sign}_bps"][key] for sign in ("move", "fade", "follow")
              for key in ("mean", "low", "high", "t")} for s in c.signs for h in s["horizons"]))
     return found
@@ -72,15 +78,12 @@ def page(s: dict[str, Any]) -> str:
                                          "a real market."))
     if "CENSORED" in s["completeness"]:
         head.append(notice("CENSORED feed.", "The venue shows only a sample of its liquidations: triggers in dollars are reached later or never."))
-    if s["without_quotes"]:
-        every = len(s["without_quotes"]) == len(s["symbols"])
-        named = "" if every else f" of {', '.join(s['without_quotes'][:8])}" + (" and more" if len(s["without_quotes"]) > 8 else "")
-        head.append(notice("NO SPREAD.", f"The data has trades and no quotes{named}: market orders there fill at trade prices and pay fees "
-                                         "alone. Costs are too low, results too good; nothing here can show that something pays."))
+    head.append(quotes_first(s))
     if not s["liquidations"]:
         head.append(notice("NO LIQUIDATIONS.", "The data holds none, so nothing that waits for them can act."))
     head.append(f'<p class="verdict">{esc(s["conclusion"])}</p>')
-    body = [beside(s), waterfalls(s), controls(s), delays(s), both(s), shared(s), base_rates(s), rates(s), silent(s), notes(s)]
+    body = [beside(s), waterfalls(s), fills(s), controls(s), delays(s), both(s), shared(s), base_rates(s), rates(s), silent(s),
+            contracts(s), notes(s)]
     return document("Presets compared", "".join(head) + "".join(body))
 
 
@@ -177,21 +180,24 @@ def both(s: dict[str, Any]) -> str:
     for e in s["fade_and_follow"]:
         told.append(e["told"])
         for k, h in enumerate(e["horizons"]):
-            lead = f"<b>{esc(e['name'])}</b>" if k == 0 else muted("no spread in these costs") if k == 1 and h["without_spread"] else ""
+            lead = f"<b>{esc(e['name'])}</b>" if k == 0 else ""
             move, fade, follow = h["move_bps"], h["fade_bps"], h["follow_bps"]
             rows.append((lead, f"{e['longs_liquidated']:,} / {e['shorts_liquidated']:,}" if k == 0 else "", seconds(h["horizon_s"]), f"{h['n']:,}",
+                         percent(h["without_quote"] / h["n"], 0) if h["n"] else NONE,
                          bps(move["mean"]), esc(interval(move["low"], move["high"], bps)), number(move["t"]),
                          signed(fade["mean"], bps(fade["mean"])), esc(interval(fade["low"], fade["high"], bps)),
                          signed(follow["mean"], bps(follow["mean"])), esc(interval(follow["low"], follow["high"], bps))))
     if not rows:
         return section("Fade and follow on identical events", empty("No detector became active and no preset wanted anything."), anchor="signs")
-    columns = ("events of", ">longs / shorts liquidated", ">held", ">n", ">move, bps", ">95 %", ">t", ">fade, net", ">95 %", ">follow, net", ">95 %")
+    columns = ("events of", ">longs / shorts liquidated", ">held", ">n", ">no quote", ">move, bps", ">95 %", ">t", ">fade, net", ">95 %",
+               ">follow, net", ">95 %")
     sub = ("Both signs bought and sold at the market at the same two moments, with the same fees; nothing but the sign differs, and no bracket "
            "stands between. Move: where the price went, up counts after longs were liquidated and down after shorts. Each event counts, so held "
            "times overlap: intervals are clustered by day, on few days by stretches of at least an hour and twice the time held, and left out where "
            "those are fewer than five.")
-    if any(h["without_spread"] for e in s["fade_and_follow"] for h in e["horizons"]):
-        sub += " Where there are no quotes the last trade stands for bid and ask: net is after fees alone, and a gain shows nothing."
+    if any(h["without_quote"] for e in s["fade_and_follow"] for h in e["horizons"]):
+        sub += (" Where no quote held, prices are as the simulated venue makes them: the next quote or the next trade of that side within the waiting "
+                "time, else the last trade and the half-spread; a gain that rests on them is not claimed. No quote: their share.")
     lines = "<ul class='plain'>" + "".join(f"<li>{esc(line)}</li>" for line in told) + "</ul>"
     return section("Fade and follow on identical events", lines + table(columns, rows, tall=len(rows) > 40), sub, "signs")
 
@@ -264,7 +270,7 @@ def notes(s: dict[str, Any]) -> str:
     lines = ("Each preset runs with its own numbers through the same engine and the same simulated venue as live; of the configuration's [policy] "
              "only the size of a trade holds for all.",
              "A preset pays where the lower end of its interval is above zero, with 30 trades or more, its controls do not do as well, and quotes "
-             "tell what the spread costs.",
+             "tell what the spread costs: they cover 95 % of the traded time, and 95 % of the fills rested or met one.",
              "The best of several presets is better than it will be: the deflated Sharpe ratio counts all trials on this data, those of other runs "
              "too.", f"Data {s['data'][:16]} ({s['source']}); liqcore {s['version']}.")
     return section("How to read it", grades + "<h3>Notes</h3><ul class='plain'>" + "".join(f"<li>{esc(line)}</li>" for line in lines) + "</ul>",

@@ -56,12 +56,14 @@ def read(path: Path, changes: Sequence[str] = ()) -> Config:
     else:
         lines = [f"[data]\nfiles = [{at}]"]
         try:
-            limits = (journal.load_manifest(path).get("settings") or {}).get("limits", {})
+            told = journal.load_manifest(path).get("settings") or {}
         except DataError:
-            limits = {}
-        # a rehearsal faster than the wall is late by so much more: what its own run allowed is allowed here
-        late = [f"{key} = {float(limits[key])!r}" for key in ("data_age_max_s", "event_age_max_s") if isinstance(limits.get(key), int | float)]
-        lines += ["[limits]", *late] if late else []
+            told = {}
+        # a rehearsal faster than the wall is late by so much more: what its own run allowed is allowed here, and what it took for a price is one here
+        for table, values, keys in (("limits", told.get("limits"), ("data_age_max_s", "event_age_max_s")), ("engine", told, ("quote_age_s",)),
+                                    ("paper", told.get("paper"), ("half_spread", "print_wait_s"))):
+            same = [f"{key} = {float(values[key])!r}" for key in keys if isinstance((values or {}).get(key), int | float)]
+            lines += [f"[{table}]", *same] if same else []
     return loads("\n".join(lines) + "\n", str(path), changes)
 
 

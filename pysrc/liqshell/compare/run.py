@@ -11,6 +11,7 @@ from typing import Any
 
 from liqshell import journal
 from liqshell.backtest import load_history, run_backtest
+from liqshell.backtest.half_spread import of_history, settings_of
 from liqshell.backtest.history import History
 from liqshell.backtest.listen import Listened, listen
 from liqshell.backtest.run import claim, code_hash, manifest
@@ -20,7 +21,7 @@ from liqshell.compare.figures import row_of
 from liqshell.compare.plan import names_of, with_preset
 from liqshell.config import Config
 from liqshell.errors import ConfigError, DataError, LiqshellError
-from liqshell.pipeline import make_engine, settings
+from liqshell.pipeline import make_engine
 from liqshell.report import make_report
 from liqshell.report.study import STUDY
 from liqshell.trials import TRIALS, TrialLog
@@ -43,6 +44,7 @@ class Compared:
     base_rates: list[dict[str, Any]]
     tried: int
     hours: float
+    half_spread: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,9 @@ def run_compare(config: Config, wanted: Sequence[str] = (), out: str | Path | No
     hours = sum(part["covered_hours"] for part in history.parts)
     rows = [row_of(name, with_preset(config, name), summaries[name], events.signs(heard[name]), hours, f"{RUNS}/{name}/report.html")
             for name in heard]
-    values = {name: settings(with_preset(config, name), history.instruments) for name in heard}
+    values = {name: settings_of(with_preset(config, name), history) for name in heard}
     return Compared(folder, config, history, rows, failed, _signs(config, history, heard, values), events.together(heard),
-                    events.base_rates(heard, hours), tried, hours)
+                    events.base_rates(heard, hours), tried, hours, [one.as_dict() for one in of_history(config.paper, history)])
 
 
 def _signs(config: Config, history: History, heard: dict[str, Listened], values: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -94,7 +96,7 @@ def _signs(config: Config, history: History, heard: dict[str, Listened], values:
     paper = values[next(iter(values))]["paper"] if values else {}
     out = []
     for name, rows in events.named(events.of_detectors(heard, values), heard):
-        horizons = events.both_signs(history, rows, paper["order_latency_s"], paper["taker_fee"])
+        horizons = events.both_signs(history, rows, paper["order_latency_s"], paper["taker_fee"], paper["half_spread"], paper["print_wait_s"])
         out.append({"name": name, "events": len(rows), "longs_liquidated": int((rows["liquidated"] > 0).sum()),
                     "shorts_liquidated": int((rows["liquidated"] < 0).sum()), "horizons": horizons, "told": events.told_of(name, horizons)})
     return out
@@ -124,7 +126,7 @@ def _run(name: str) -> Listened | str:
     config = with_preset(_work.config, name)
     folder = _work.folder / RUNS / name
     try:
-        values = settings(config, _work.history.instruments)
+        values = settings_of(config, _work.history)
         try:
             make_engine(values, trust=True)
         except (ValueError, KeyError) as why:          # a detector or a feature that these contracts do not have

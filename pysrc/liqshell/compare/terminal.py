@@ -31,4 +31,12 @@ def show(s: dict[str, Any]) -> None:
                      number(drawn["p"], 3) if drawn and drawn["p"] is not None else NONE, number(r["sharpe"]["value"], 1),
                      f"{number(r['exposure_hours'], 1)} h")
     console.print(rich)
+    told = [f"Quotes hold for {percent(s['quoted'], 0)} of the traded time"]
+    told += [f"{one['symbol']} half-spread {one['told']}" for one in s["half_spread"] if one["source"] != "quotes"]
+    bare, every = sum(r["fills"]["without_quote"]["k"] for r in s["presets"]), sum(r["fills"]["n"] for r in s["presets"])
+    told += [f"{bare:,} of {every:,} fills met no live quote"] if bare else []
+    console.print(Text("; ".join(told) + ".", style="dim"))
+    for one in s["half_spread"]:
+        if one["warning"]:
+            console.print(Text(f"WARNING: {one['warning']}", style="yellow"))
     console.print(Text(s["conclusion"]))

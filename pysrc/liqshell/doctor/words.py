@@ -60,7 +60,8 @@ def limits_in_words(config: Config, equity: float, maker: float, taker: float) -
         "resumes it.",
         f"A loss of {limits.daily_loss_max / SCALE:.2%} of the equity in a day ({money(equity * limits.daily_loss_max / SCALE)}) stops entries until "
         f"00:00 UTC, {limits.weekly_loss_max / SCALE:.2%} in a week ({money(equity * limits.weekly_loss_max / SCALE)}) until a person resumes them.",
-        f"No entry on data older than {limits.data_age_max_s:g} s, nor at a price more than {limits.collar / SCALE:.2%} from the last.",
+        f"No entry on data older than {limits.data_age_max_s:g} s, nor on a best bid and ask that is older than {config.engine.quote_age_s:g} s, cut "
+        f"off or contradicted by a trade, nor at a price more than {limits.collar / SCALE:.2%} from the last.",
         f"One trade stopped where it should be loses up to {money(worst.trade)} with fees. At most {money(worst.open)} can be open at once.",
         f"Worst planned day: the daily limit, and then everything open is stopped: {money(worst.day)} ({_share(worst.day, equity)} of the equity).",
         f"Stops are market orders: were prices to jump {GAP:.0%} past all of them, {money(worst.gap)} ({_share(worst.gap, equity)}).",

@@ -22,6 +22,7 @@ import orjson
 from numpy.typing import NDArray
 
 from .accounts import TOPICS, Account
+from .forced import NEVER
 from .orders import Order, acknowledgement
 from .parameters import Fields, instrument, text, whole
 from .reads import Reads
@@ -90,7 +91,9 @@ class Exchange(Reads):
     @property
     def next_ns(self) -> int | None:
         """When advance() has something to do; None = never, as things stand."""
-        return self.matcher.wake if self.held_now and self.settings.funding_interval_s > 0.0 else None
+        funding = self.matcher.wake if self.held_now and self.settings.funding_interval_s > 0.0 else NEVER
+        due = min(funding, self.matcher.wait_next)
+        return None if due == NEVER else due
 
     # ---- requests ----
 

@@ -36,7 +36,7 @@ class Ledger:
         self.index = {contract.symbol: n for n, contract in enumerate(self.contracts)}
         s = self.settings
         self.matcher = Matcher([instrument_of(contract) for contract in self.contracts], self, fills=s.fills, taker=s.taker, hidden=s.hidden,
-                               capacity=CAPACITY)
+                               half_spread=s.half_spread, print_wait_s=s.print_wait_s, quote_age_s=s.quote_age_s, capacity=CAPACITY)
         self.matcher.wake = 0                        # the first event or request tells the time
         self.slots: list[Order | None] = [None] * CAPACITY
         self.accounts: dict[str, Account] = {}

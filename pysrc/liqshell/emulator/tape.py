@@ -95,7 +95,7 @@ def rows_of(frame: dict, state: SymbolState, index: int, due_ns: int) -> list[li
     if topic.startswith(("publicTrade.", "allLiquidation.")) and isinstance(data, list):
         kind = KIND_TRADE if topic.startswith("publicTrade.") else KIND_LIQUIDATION
         rows: list[tuple[int, ...]] = [(due_ns, ticks(row["p"]), lots(row["v"]), 0, 0, 0, index, kind, 1 if row["S"] == "Buy" else -1)
-                                       for row in data]
+                                       for row in data if not row.get("BT")]        # a block trade meets no order
         return [rows] if kind == KIND_TRADE and rows else [[row] for row in rows]
     if topic.startswith("orderbook.1.") and data.get("b") and data.get("a"):
         (bid, bid_size), (ask, ask_size) = data["b"][0][:2], data["a"][0][:2]
@@ -209,7 +209,8 @@ class TapeFeed:
                 tap(rows)
         if topic.startswith("publicTrade."):
             for row in data:
-                state.on_trade(int(row["T"]) + self._shift_ms, row["S"], row["v"], row["p"], row.get("i", ""), int(row.get("seq", 0)))
+                if not row.get("BT"):
+                    state.on_trade(int(row["T"]) + self._shift_ms, row["S"], row["v"], row["p"], row.get("i", ""), int(row.get("seq", 0)))
         elif topic.startswith("tickers."):
             state.ticker |= {key: value for key, value in data.items() if key != "symbol"}
             state.seq = int(frame.get("cs", state.seq))

@@ -61,7 +61,7 @@ class Trading(Entry):
         if not crosses:
             self.say_order(order, now_ns)
             return
-        m.arrive(order.slot, now_ns)
+        m.arrive(order.slot, now_ns)                                         # without a live quote it rests
         if not order.open:
             return
         if order.tif in ("IOC", "FOK"):
@@ -76,8 +76,8 @@ class Trading(Entry):
             return
         self.enter(order, self.room(m.place(order.n, order.side, 0)))
         m.take(order.slot, order.cap)
-        m.arrive(order.slot, now_ns)
-        if order.open and self.settings.taker == "next":                     # a reduce-only order that was larger than the position
+        met = m.arrive(order.slot, now_ns)
+        if order.open and met and self.settings.taker == "next":             # a reduce-only order that was larger than the position
             self.finish(order, "Cancelled", now_ns, cancel="CancelByReduceOnly" if order.reduce else "", reject=NOTHING_THERE)
         elif order.open and not order.done:
             self.say_order(order, now_ns)

@@ -8,7 +8,8 @@ from typing import Literal
 class Settings:
     """How this venue behaves where the real one may differ from day to day.
 
-    fills, taker, hidden: the fill models of liqcore.SimVenue. post_only_status: how a post-only order that would take liquidity ends.
+    fills, taker, hidden, half_spread, print_wait_s: the fill models of liqcore.SimVenue; quote_age_s: as in liqcore.Engine. post_only_status: how a
+    post-only order that would take liquidity ends.
     reduce_only_total: reduce-only orders together may not be for more than the position: a new one gets what is left, or 110017.
     conditional_survives: conditional reduce-only orders stay when the position is closed. stops_replace: moving a position's stop ends the old order
     and creates another; else the order is amended. filled_twice_s: a cancel that comes within so many seconds after the complete fill is accepted and
@@ -22,6 +23,9 @@ class Settings:
     fills: Literal["through", "touch", "queue"] = "through"
     taker: Literal["next", "walk"] = "next"
     hidden: Literal["wait", "none"] = "wait"
+    half_spread: float | None = None
+    print_wait_s: float = 5.0
+    quote_age_s: float = 10.0
     maker_fee: float = 0.0002
     taker_fee: float = 0.00055
     leverage: float = 10.0

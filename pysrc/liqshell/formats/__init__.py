@@ -12,12 +12,16 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from liqshell import recording
 from liqshell.errors import DataError
 from liqshell.formats import delimited, unpack
 from liqshell.formats.reading import ALL, FEED_LATENCY_MS, Options, Reading
 from liqshell.formats.validate import Findings, Gap, Limits
+
+if TYPE_CHECKING:
+    from liqshell.formats.carried import Carried
 
 __all__ = ["ALL", "FEED_LATENCY_MS", "FORMATS", "Findings", "Gap", "Limits", "Options", "Reading", "files_of", "read", "sniff"]
 
@@ -67,13 +71,18 @@ def files_of(folder: str | Path) -> list[Path]:
     return out
 
 
-def read(path: str | Path, options: Options | None = None, format: str = "") -> Reading:
+def read(path: str | Path, options: Options | None = None, format: str = "", before: Carried | None = None) -> Reading:
     """A reading of the file, of the given format or of the one that it looks like. DataError where it is none; ConfigError where what reads it is
-    not installed. Rows are read when the reading is iterated."""
+    not installed. Rows are read when the reading is iterated.
+
+    before: `carried` of the reading of the hourly file before this one. Without it a file of a recording looks back into the files beside it."""
     name = format or sniff(path)
     if name not in FORMATS:
         raise ValueError(f"format: expected one of {', '.join(FORMATS)}, got {name!r}")
-    return _module(name).read(Path(path), options or Options())
+    found: Reading = _module(name).read(Path(path), options or Options())
+    if before is not None:
+        found.after(before)
+    return found
 
 
 def _module(name: str) -> ModuleType:

@@ -6,6 +6,7 @@ import heapq
 import math
 
 BID, ASK = 0, 1
+REPEAT_NS = 3_000_000_000       # a book that speaks while its best levels rest gives them again once in so long: a quote is no older than its book
 
 
 class Top:

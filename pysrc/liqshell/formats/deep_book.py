@@ -9,7 +9,7 @@ from __future__ import annotations
 import orjson
 
 from liqcore.event import Kind
-from liqshell.formats.book import ASK, BID, Top
+from liqshell.formats.book import ASK, BID, REPEAT_NS, Top
 
 _KIND = int(Kind.BBO)
 
@@ -20,11 +20,19 @@ class DeepBook:
     def __init__(self) -> None:
         self._top = Top()
         self._update = -1                   # id of the last frame; -1: the book is not known
-        self._last: tuple[float, ...] | None = None
+        self._last: tuple[float, ...] = ()          # the best levels that were given, and when
         self.lost = 0
 
+    @property
+    def known(self) -> bool:
+        return self._update >= 0
+
+    def forget(self) -> None:
+        """Changes were missed: nothing is known before the next snapshot."""
+        self._update = -1
+
     def event(self, frame: bytes, ts_recv: int, instrument: int) -> tuple | None:
-        """A row of EVENT_DTYPE where the best levels are others now. ValueError where the frame is no book."""
+        """A row of EVENT_DTYPE where the best levels are others now, or are to be said again. ValueError where the frame is no book."""
         try:
             message = orjson.loads(frame)
             data, snapshot = message["data"], message["type"] == "snapshot"
@@ -44,7 +52,7 @@ class DeepBook:
         for level in levels:
             self._top.set(*level)
         best = self._top.best()
-        if best is None or best == self._last:
+        if best is None or (*best, ts_recv // REPEAT_NS) == self._last:
             return None
-        self._last = best
+        self._last = *best, ts_recv // REPEAT_NS
         return ts, ts_recv, *best, update, instrument, _KIND, 0, 0, 0

@@ -15,7 +15,7 @@ import numpy as np
 
 from liqcore.event import EVENT_DTYPE, Kind, Side
 from liqshell.errors import DataError
-from liqshell.formats.book import ASK, BID, Top
+from liqshell.formats.book import ASK, BID, REPEAT_NS, Top
 from liqshell.formats.reading import Options, Reading
 from liqshell.formats.unpack import ZIP, members, opened
 from liqshell.formats.validate import Block
@@ -119,13 +119,14 @@ class HftBacktest(Reading):
 
 def _tops(rows: np.ndarray, kinds: np.ndarray, sides: np.ndarray, at: np.ndarray, book: Top,
           last: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray, tuple[float, ...]]:
-    """The rows after which the best levels are others, and these. A message is the depth rows of one local_ts: within it the book is half done."""
+    """The rows after which the best levels are others, or are to be said again, and these. A message is the depth rows of one local_ts: within it the
+    book is half done."""
     stamps = rows["local_ts"][at]
     ends = np.append(stamps[1:] != stamps[:-1], True).tolist() if len(at) else []
-    prices, sizes = rows["px"][at].tolist(), rows["qty"][at].tolist()
     places: list[int] = []
     quotes: list[tuple[float, ...]] = []
-    for place, kind, side, price, size, end in zip(at.tolist(), kinds[at].tolist(), sides[at].tolist(), prices, sizes, ends, strict=True):
+    columns = (at, kinds[at], sides[at], rows["px"][at], rows["qty"][at], stamps)
+    for place, kind, side, price, size, stamp, end in zip(*(column.tolist() for column in columns), ends, strict=True):
         if kind == CLEAR:
             for half in (BID, ASK) if side == 0 else (BID if side > 0 else ASK,):
                 book.drop(half, price if side else 0.0)
@@ -135,8 +136,8 @@ def _tops(rows: np.ndarray, kinds: np.ndarray, sides: np.ndarray, at: np.ndarray
             book.set(BID if side > 0 else ASK, price, size)
         if end:
             best = book.best()
-            if best is not None and best != last:
-                last = best
+            if best is not None and (*best, stamp // REPEAT_NS) != last:
+                last = *best, stamp // REPEAT_NS
                 places.append(place)
                 quotes.append(best)
     return np.array(places, np.int64), np.array(quotes, np.float64).reshape(-1, 4), last

@@ -1,8 +1,8 @@
 """Parquet with our column names. Two layouts, told by their columns:
 
     long    ts_recv, kind, price, qty [, ts_event, symbol, venue, side, aux_price, aux_qty, id, flags, code]: one row an event, fields as in event_t
-    kind    as a partition of the store holds: ts_event, ts_recv, id and side, price, qty [notional] | bid, bid_qty, ask, ask_qty | mark, index,
-            open_interest, funding_rate | state
+    kind    as a partition of the store holds: ts_event, ts_recv, id and side, price, qty [notional, limit] | bid, bid_qty, ask, ask_qty | mark,
+            index, open_interest, funding_rate (null = not stated) | state [streams]
 
 Times are timestamps, or integers of ns. kind is a name (TRADE) or its number; side BUY / SELL for trades, LONG / SHORT for liquidations, or +1 / -1.
 """
@@ -20,11 +20,12 @@ from liqshell.errors import DataError
 from liqshell.formats.reading import Options, Reading
 from liqshell.formats.unpack import PARQUET, arrow
 from liqshell.formats.validate import Block
+from liqshell.streams import BITS
 
 BLOCK_ROWS = 1 << 18
-_FIELDS = {"price": "price", "qty": "qty", "aux_price": "aux_price", "aux_qty": "aux_qty", "notional": "aux_price", "bid": "price", "bid_qty": "qty",
-           "ask": "aux_price", "ask_qty": "aux_qty", "mark": "price", "index": "aux_price", "open_interest": "qty", "funding_rate": "aux_qty",
-           "id": "id", "flags": "flags", "code": "code"}
+_FIELDS = {"price": "price", "qty": "qty", "aux_price": "aux_price", "aux_qty": "aux_qty", "notional": "aux_price", "limit": "aux_qty",
+           "bid": "price", "bid_qty": "qty", "ask": "aux_price", "ask_qty": "aux_qty", "mark": "price", "index": "aux_price",
+           "open_interest": "qty", "funding_rate": "aux_qty", "id": "id", "flags": "flags", "streams": "flags", "code": "code"}
 _SIDES = {"buy": int(Side.LONG), "long": int(Side.LONG), "1": int(Side.LONG), "+1": int(Side.LONG), "sell": int(Side.SHORT), "short": int(Side.SHORT),
           "-1": int(Side.SHORT)}
 _KINDS = {kind.name.lower(): int(kind) for kind in Kind} | {str(int(kind)): int(kind) for kind in Kind}
@@ -97,6 +98,10 @@ class Parquet(Reading):
         for name, field in _FIELDS.items():
             if name in names:
                 events[field] = _numbers(batch.column(name))
+        if "funding_rate" in names:
+            events["flags"][batch.column("funding_rate").is_null().to_numpy(zero_copy_only=False)] |= BITS["funding"]
+        elif self._kind == int(Kind.TICKER):
+            events["flags"] |= BITS["funding"]
         if self._kind is not None:
             events["kind"] = self._kind
         else:

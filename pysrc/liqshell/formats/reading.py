@@ -13,13 +13,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from liqcore.event import EVENT_DTYPE
 from liqshell.errors import DataError
 from liqshell.formats.validate import Block, Findings, Limits, Validator
+
+if TYPE_CHECKING:
+    from liqshell.formats.carried import Carried
 
 SYNTHETIC = "SYNTHETIC: made by a generator, no evidence about a real market"      # a note of Reading.notes
 ALL = "_all"                        # the symbol of marks that concern every contract of a venue; their instrument is -1
@@ -137,6 +140,16 @@ class Reading:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    # ---- of one file after the other
+
+    @property
+    def carried(self) -> Carried | None:
+        """What the reading of the next file of the same recording has to know; after the last event. None: nothing."""
+        return None
+
+    def after(self, before: Carried) -> None:
+        """To be called before the first event, with `carried` of the file before this one."""
 
     def close(self) -> None:
         """Let go of the file. Files are open only while `blocks` runs, so most have nothing to do."""

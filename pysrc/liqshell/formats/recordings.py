@@ -8,7 +8,7 @@ of it decides as live did. Nothing is changed in it. Of other recordings rows ar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,16 @@ import orjson
 import liqcore as lc
 from liqshell import journal, recording
 from liqshell.errors import DataError
+from liqshell.formats.carried import Remembering, unsaid, venues_of
 from liqshell.formats.deep_book import DeepBook
-from liqshell.formats.reading import CENSORED, FULL, Options, Reading
+from liqshell.formats.reading import CENSORED, FULL, Options
 from liqshell.formats.validate import Block
 from liqshell.record import END, FEED, GAP, META, REPORT, REST
 from liqshell.recording import Record
-from liqshell.formats.venue_frames import VenueFrames
+from liqshell.formats.venue_frames import VenueFrames, words
+from liqshell.marks import Concern, concerns_of
 from liqshell.venues.adapters import adapter_of
-from liqshell.venues.bybit import VENUE, FrameKind, PublicDecoder
+from liqshell.venues.bybit import VENUE, PublicDecoder
 
 BLOCK_EVENTS = 1 << 16
 FRAME_EVENTS_MAX = 4096
@@ -35,7 +37,7 @@ _SENT = re.compile(rb'"(?:ts|E)"\s*:\s*(\d{13})[,}]')
 _RULES = ("tick_size", "lot_size", "multiplier", "min_qty", "max_qty", "min_notional")
 
 
-class Recordings(Reading):
+class Recordings(Remembering):
     """The frames of a file, or of the folder of a run.
 
     send_delay_ms: (liquidation frames, mean, most) of the venue's time of sending less the time of the first event in the frame
@@ -45,19 +47,13 @@ class Recordings(Reading):
 
     def prepare(self) -> None:
         self._reader = recording.read(self.path)
-        self._decoders: dict[str, tuple[PublicDecoder, int]] = {}      # of Bybit's contracts, where no run names them
-        self._venues: dict[str, VenueFrames] = {}                       # of a run all venues, else all but Bybit
-        self._books: dict[str, DeepBook] = {}
-        self._shallow: set[str] = set()         # symbols of which orderbook.1 was seen
-        self._run: dict[str, Any] | None = None
         self._out = np.zeros(BLOCK_EVENTS, lc.EVENT_DTYPE)
         self._instruments, self._kinds = self._out["instrument"], self._out["kind"]
         self._lines = np.zeros(BLOCK_EVENTS, np.int64)
-        self._last = self._damages = 0
-        self._sent = [0, 0, 0]
-        first = self._first()
-        if first is not None:
-            self._begin(first)
+        self.remember_nothing()
+        self._meta = self._first()
+        if self._meta is not None:
+            self._begin(self._meta)
 
     @property
     def send_delay_ms(self) -> tuple[int, float, int]:
@@ -99,7 +95,7 @@ class Recordings(Reading):
             self.synthetic()
         self._run = found
         self.validator.faithful = True
-        self._venues = _venues_of(found)
+        self._venues = venues_of(found)
 
     def blocks(self) -> Iterator[Block]:
         self._warm()
@@ -107,9 +103,7 @@ class Recordings(Reading):
         room = BLOCK_EVENTS - FRAME_EVENTS_MAX
         for number, record in enumerate(self._reader, 1):
             before = count
-            if len(self._reader.damage) > self._damages:
-                self._damages = len(self._reader.damage)
-                count += self._mark(count, FEED_GAP, self._last, record.ts_recv)
+            count += self._torn(self._reader, record, count)
             count += self._take(record, count)
             if count > before:
                 lines[before:count] = number
@@ -127,24 +121,11 @@ class Recordings(Reading):
         elif record.stream == FEED:
             return self._feed(record, at)
         elif record.stream == GAP:
+            self._lose()
             return self._mark(at, FEED_GAP, self._last, record.ts_recv)
         elif record.stream not in (END, REPORT, recording.SKIP):
             return self._frame(record, at)
         return 0
-
-    def _warm(self) -> None:
-        """A later hour of a run begins where the one before it ended: with the tickers known by then, and the time of its last frame."""
-        file = self._reader.files[0]
-        if self._run is None or file.parent.name != recording.FRAMES or self.path.is_dir():
-            return
-        files = recording.read(file.parent).files
-        at = files.index(file) if file in files else 0
-        if not at:
-            return
-        for record in recording.read(files[at - 1]):
-            self._take(record, 0)
-        self.counts.clear()
-        self._sent = [0, 0, 0]
 
     def _conclude(self) -> None:
         for damage in self._reader.damage:
@@ -176,8 +157,7 @@ class Recordings(Reading):
             return 0
         found = decoder.decode(record.frame, ts, self._out[at:])
         if not isinstance(found, int):
-            if found.kind not in (FrameKind.EVENTS, FrameKind.ACK, FrameKind.PONG):
-                self.counts[f"frame {found.kind.name.lower()}" + (f": {found.reason}" if found.reason else "")] += 1
+            self.counts.update(words(found))
             found = len(found.events)
         if not found:
             return 0
@@ -191,7 +171,7 @@ class Recordings(Reading):
         """The same, of a venue of a run, or of another venue than Bybit."""
         found, told = venue.decode(record.frame, ts, self._out[at:])
         if told is not None:
-            self.counts.update(venue.words(told))
+            self.counts.update(words(told))
         if not found:
             return 0
         if self._kinds[at] == LIQUIDATION:
@@ -202,7 +182,7 @@ class Recordings(Reading):
         if venue.gap_ns and before and ts - before > venue.gap_ns:
             marks = len(venue.marked)
             self._out[at + marks:at + marks + found] = self._out[at:at + found].copy()
-            return found + self._mark(at, FEED_GAP, before, ts, venue.marked)
+            return found + self._mark(at, FEED_GAP, before, ts, [(n, 0) for n in venue.marked])
         return found
 
     def _venue(self, record: Record) -> VenueFrames:
@@ -218,6 +198,7 @@ class Recordings(Reading):
                 raise DataError(str(self.path), str(why), "frames of a venue that has a decoder", "Make an event table of them") from None
             completeness = adapter.completeness.name.removeprefix("COMPLETENESS_")
             found = VenueFrames(adapter, place=lambda symbol: self.instrument(adapter.venue, symbol, completeness=completeness))
+            found.remember({} if self._looking or self._before is None else self._before.tickers)
             self._venues[record.exchange] = found
             if adapter.venue == "okx" and not self.options.multipliers:
                 self.note("OKX counts in contracts: the notional of linear ones needs their multiplier (ctVal x ctMult)")
@@ -251,14 +232,18 @@ class Recordings(Reading):
         if not record.symbol or not record.stream.startswith(TOPICS):
             self.counts[f"frame of no use: {record.stream.split('.')[0][:40] or 'without a topic'}"] += 1
             return None, -1
-        known = self._decoders.get(record.symbol)
-        if known is None:
+        found = self._decoders.get(record.symbol)
+        if found is None:
             instrument = self.instrument(VENUE, record.symbol, completeness=FULL)
-            known = self._decoders[record.symbol] = PublicDecoder((record.symbol,)), instrument
+            found = self._decoders[record.symbol] = PublicDecoder((record.symbol,)), instrument
+            if self._looking:
+                found[0].carried[:] = unsaid(1)
+            elif self._before is not None and (VENUE, record.symbol) in self._before.tickers:
+                found[0].carried[0] = self._before.tickers[VENUE, record.symbol]
         if record.stream.startswith("liquidation."):
             self.rules[VENUE, record.symbol]["completeness"] = CENSORED
             self.note("topic liquidation.*: at most one liquidation a second and contract")
-        return known
+        return found
 
     def _feed(self, record: Record, at: int) -> int:
         found = _object(record, str(self.path))
@@ -266,21 +251,20 @@ class Recordings(Reading):
             state, ts = lc.FeedState(found["state"]), int(found.get("ts_event", record.ts_recv))
         except (KeyError, ValueError, TypeError):
             raise DataError(str(self.path), f"feed mark {record.frame[:60]!r}", '{"state": 1, 2 or 3}') from None
-        marked: tuple[int, ...] = (-1,)
+        own = self._venues.get(found.get("venue", ""))
+        marked: tuple[Concern, ...] = ((-1, 0),)
+        if own is not None:
+            marked = concerns_of(found, own.marked, own.decoder.symbols, own.decoder.first)
         for name, venue in self._venues.items():
-            if found.get("venue", name) != name:
-                continue
-            if state == lc.FeedState.FEED_DOWN:     # as live: a new connection begins with whole values
-                venue.decoder.forget()
+            if state == lc.FeedState.FEED_DOWN and found.get("venue", name) == name:     # as live: a new connection begins with whole values
+                venue.forget(marked)
                 venue.frame_last = 0
-            if found.get("venue"):
-                marked = venue.marked
         return self._mark(at, state, ts, record.ts_recv, marked)
 
-    def _mark(self, at: int, state: int, ts_event: int, ts_recv: int, marked: tuple[int, ...] = (-1,)) -> int:
+    def _mark(self, at: int, state: int, ts_event: int, ts_recv: int, marked: Sequence[Concern] = ((-1, 0),)) -> int:
         self._last = max(self._last, ts_recv)       # as the sink: a mark never lies before what was seen
-        for n, instrument in enumerate(marked, at):
-            self._out[n] = (ts_event, self._last, 0.0, 0.0, 0.0, 0.0, 0, instrument, FEED_KIND, 0, 0, int(state))
+        for n, (instrument, streams) in enumerate(marked, at):
+            self._out[n] = (ts_event, self._last, 0.0, 0.0, 0.0, 0.0, 0, instrument, FEED_KIND, 0, streams, int(state))
         return len(marked)
 
     def _note_sent(self, frame: bytes, ts_event: int) -> None:
@@ -288,15 +272,6 @@ class Recordings(Reading):
         if sent:
             delay = int(sent[1]) - ts_event // 1_000_000
             self._sent = [self._sent[0] + 1, self._sent[1] + delay, max(self._sent[2], delay)]
-
-
-def _venues_of(settings: dict[str, Any]) -> dict[str, VenueFrames]:
-    """The feeds of a run by venue; one from before there were several has one."""
-    symbols = [str(fields["symbol"]) for fields in settings["instruments"]]
-    feeds = settings.get("feeds") or [{"venue": settings["instruments"][0].get("venue") or VENUE, "first": 0, "count": len(symbols),
-                                       "gap_ns": settings.get("gap_ns", 0)}]
-    return {one["venue"]: VenueFrames(adapter_of(one["venue"]), symbols[one["first"]:one["first"] + one["count"]], one["first"],
-                                      gap_ns=int(one["gap_ns"]), alone=len(feeds) == 1) for one in feeds}
 
 
 def _object(record: Record, where: str) -> dict[str, Any]:

@@ -16,11 +16,12 @@ import numpy as np
 from liqcore.event import Kind, Side
 from liqshell.errors import DataError
 from liqshell.formats import delimited
-from liqshell.formats.book import ASK, BID, Top
+from liqshell.formats.book import ASK, BID, REPEAT_NS, Top
 from liqshell.formats.delimited import INTEGER, NUMBER, TEXT, WORD, Columns, Layout
 from liqshell.formats.inverse import dollars, state_notional
 from liqshell.formats.reading import CENSORED, UNKNOWN, Options, Reading, blank
 from liqshell.formats.validate import Block
+from liqshell.streams import BITS
 
 VENUES = {"binance-futures": "binance_um", "binance-delivery": "binance_cm", "okex-swap": "okx", "okex-futures": "okx", "huobi-dm-linear-swap": "htx",
           "huobi-dm-swap": "htx", "gate-io-futures": "gateio", "bitget-futures": "bitget", "aster-futures": "aster", "bybit": "bybit",
@@ -134,12 +135,12 @@ class Tardis(Reading):
         return self._half(Block(self._book(columns, instruments, ("bid_price", "bid_amount", "ask_price", "ask_amount")), columns.line))
 
     def _snapshots(self, columns: Columns, instruments: np.ndarray) -> Block:
-        """The best level of each snapshot, where it is not that of the one before."""
+        """The best level of each snapshot, where it is not that of the one before, or is to be said again."""
         names = ("bids[0].price", "bids[0].amount", "asks[0].price", "asks[0].amount")
         block = self._half(Block(self._book(columns, instruments, names), columns.line))
         events = block.events
         keep = np.ones(len(events), bool)
-        values = np.stack([events[name] for name in ("price", "qty", "aux_price", "aux_qty")], axis=1)
+        values = np.stack([*(events[name] for name in ("price", "qty", "aux_price", "aux_qty")), events["ts_recv"] // REPEAT_NS], axis=1)
         for n in np.unique(events["instrument"]).tolist():
             rows = np.flatnonzero(events["instrument"] == n)
             keep[rows[1:]] = (values[rows[1:]] != values[rows[:-1]]).any(axis=1)
@@ -163,6 +164,8 @@ class Tardis(Reading):
         events = self._common(columns, instruments, int(Kind.TICKER))
         for field, name in (("price", "mark_price"), ("aux_price", "index_price"), ("qty", "open_interest"), ("aux_qty", "funding_rate")):
             events[field] = columns.numbers(name, missing=0.0)
+        unstated = np.isnan(columns.numbers("funding_rate"))
+        events["flags"][unstated] = BITS["funding"]
         return Block(events, columns.line)
 
     def _changes(self, columns: Columns, instruments: np.ndarray) -> Block:
@@ -192,8 +195,9 @@ class Tardis(Reading):
             book.set(side, price, size)
             if row == last or received[row + 1] != received[row] or owners[row + 1] != n:
                 best = book.best()
-                if best is not None and best != self._tops.get(n):
-                    self._tops[n] = best
+                said = () if best is None else (*best, received[row] * 1000 // REPEAT_NS)
+                if best is not None and said != self._tops.get(n):
+                    self._tops[n] = said
                     out.append((_nanoseconds(stamps[row]), _nanoseconds(received[row]), *best, 0, n, int(Kind.BBO), 0, 0, 0))
                     lines.append(columns.line + row)
         self.findings.rows += refused

@@ -6,15 +6,17 @@ with the ticker values that were known. """
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from liqcore.event import EVENT_DTYPE
+from liqshell.marks import Concern
 from liqshell.venues.adapter import Adapter
-from liqshell.venues.frames import Frame, FrameKind
+from liqshell.venues.frames import TICKER, Frame, FrameKind
 
 FRAME_EVENTS_MAX = 4096
+TICKERS = sum(TICKER.values())       # the streams that tickers state
 # where a frame names contracts: frames of whole markets name several
 NAMED = {"binance_um": re.compile(rb'"(?:s|symbol)"\s*:\s*"([A-Za-z0-9_]{1,40})"'), "okx": re.compile(rb'"instId"\s*:\s*"([A-Z0-9-]{1,40})"'),
          "hyperliquid": re.compile(rb'"coin"\s*:\s*"([A-Za-z0-9]{1,40})"')}
@@ -31,7 +33,23 @@ class VenueFrames:
         self.decoder = adapter.decoder(symbols, first)
         self._place = place
         self._places: np.ndarray = np.zeros(0, np.int32)
+        self._known: Mapping[tuple[str, str], np.void] = {}
         self._pattern, self._named, self._strange = re.compile(adapter.symbol), NAMED.get(adapter.venue), set[str]()
+
+    def remember(self, tickers: Mapping[tuple[str, str], np.void]) -> None:
+        """What earlier files have said, by (venue, symbol): also of contracts that are still to come up."""
+        self._known = tickers
+        self._recall(self.decoder.symbols)
+
+    def _recall(self, symbols: Sequence[str]) -> None:
+        for n, symbol in enumerate(self.decoder.symbols):
+            if symbol in symbols and (self.adapter.venue, symbol) in self._known:
+                self.decoder.carried[n] = self._known[self.adapter.venue, symbol]
+
+    def forget(self, marked: Sequence[Concern]) -> None:
+        """What tickers have said of these contracts: a connection was lost."""
+        lost = [n for n, streams in marked if not streams or streams & TICKERS]
+        self.decoder.forget(None if -1 in lost else lost)
 
     def decode(self, frame: bytes, ts_recv: int, out: np.ndarray) -> tuple[int, Frame | None]:
         """Events of a frame into out (their number), and what the frame was where it took the general way."""
@@ -44,13 +62,6 @@ class VenueFrames:
             out["instrument"][:count] = self._places[out["instrument"][:count]]
         return count, told
 
-    def words(self, told: Frame) -> dict[str, int]:
-        """What a frame was, for counters: nothing for what is as it should be."""
-        out = {f"row of no use: {reason}": count for reason, count in told.dropped.items()}
-        if told.kind not in (FrameKind.EVENTS, FrameKind.ACK, FrameKind.PONG) and not told.dropped:
-            out[f"frame {told.kind.name.lower()}" + (f": {told.reason}" if told.reason else "")] = 1
-        return out
-
     def _meet(self, frame: bytes) -> None:
         known = self.decoder.symbols
         new = dict.fromkeys(name for raw in (self._named.findall(frame) if self._named else ()) if (name := raw.decode()) not in self._strange
@@ -62,6 +73,7 @@ class VenueFrames:
         before = self.decoder.carried
         self.decoder = self.adapter.decoder((*known, *fit))
         self.decoder.carried[:len(known)] = before[:len(known)]
+        self._recall(fit)
         assert self._place is not None
         self._places = np.array([*self._places, *(self._place(name) for name in fit)], np.int32)
 
@@ -70,3 +82,11 @@ class VenueFrames:
         symbols = tuple(dict.fromkeys(raw.decode() for raw in self._named.findall(frame))) if self._named else ()
         trial = self.adapter.decoder(tuple(name for name in symbols if self._pattern.fullmatch(name)))
         return trial.scan.decode(frame, 0, np.zeros(FRAME_EVENTS_MAX, EVENT_DTYPE)) > 0 or bool(trial.read(frame, 0).events)
+
+
+def words(told: Frame) -> dict[str, int]:
+    """What a frame was, for counters: nothing for what is as it should be."""
+    out = {f"row of no use: {reason}": count for reason, count in told.dropped.items()}
+    if told.kind not in (FrameKind.EVENTS, FrameKind.ACK, FrameKind.PONG) and not told.dropped:
+        out[f"frame {told.kind.name.lower()}" + (f": {told.reason}" if told.reason else "")] = 1
+    return out

@@ -235,7 +235,7 @@ class LiveAccount:
             self.notice(Notice(Level.ALARM, "disk", why))
         self._gate(Gate.GATE_DISK, bool(why))
         for n in range(len(self.engine.instruments)):
-            self._gate(Gate.GATE_MARKET, self.sink.diverges(n, self.config.live.divergence_max / SCALE), n)
+            self._gate(Gate.GATE_MARKET, self.sink.diverges(n, self.config.live.divergence_max / SCALE, self.now()), n)
         if self.guard.latched and not self.counters["guard latched"]:
             self.notice(Notice(Level.ALARM, "guard latched", f"the last hop refused an entry for good: {self.guard.latched.name}"))
         snapshot = self.guard.snapshot()

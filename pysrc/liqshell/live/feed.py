@@ -1,6 +1,6 @@
 """The public feed of one venue: its connections, each of which connects, subscribes, watches and comes back after every loss, and its polls by REST.
 
-A venue is up while all its connections are: a liquidation feed without prices is no feed, nor the other way round.
+Each connection has marks of its own: its loss concerns the contracts and the streams that it carries, and no others.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import ssl
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -19,7 +20,9 @@ import liqcore as lc
 from liqshell.errors import VenueError
 from liqshell.live.spin import Spin
 from liqshell.live.stream import Stream
+from liqshell.marks import Concern
 from liqshell.sections import FeedConfig
+from liqshell.sink import ConnectionSink
 from liqshell.source import Source
 from liqshell.venues.adapter import Poll
 from liqshell.wire import FrameBuffer, TaggedTap, WireClock
@@ -27,19 +30,20 @@ from liqshell.wire import FrameBuffer, TaggedTap, WireClock
 POLL_TIMEOUT_S = 5.0
 POLL_EVERY_MIN_S = 0.05         # wall: a rehearsal at high speed must not flood its venue
 POLL_BYTES_MAX = 8 << 20
+Mark = Callable[[lc.FeedState, int, int | None, tuple[Concern, ...], str], None]
 _log = logging.getLogger("liqshell.live")
 
 
 class VenueFeed:
-    """mark(state, ts_event): called when the venue's feed has come up or gone down. buffer: gets every data message and every answer to a poll,
+    """mark(state, ts_event, ts_recv, concerns, connection): called when a connection has come up or gone down, or was silent while others spoke; whom
+    it concerns, and its name. ts_recv: of the frame that ended a silence, None = now. buffer: gets every data message and every answer to a poll,
     tagged 2 * number, and 2 * number + 1 for polls; None = nothing is kept. stop: the run's end. spin: reads the sockets without being woken, or
     None. VenueError where the venue allows fewer connections than the symbols need."""
 
     def __init__(self, config: FeedConfig, source: Source, clock: WireClock, speed: float, tls: ssl.SSLContext | None, buffer: FrameBuffer | None,
-                 number: int, mark: Callable[[lc.FeedState, int], None], stop: asyncio.Event, spin: Spin | None = None):
+                 number: int, mark: Mark, stop: asyncio.Event, spin: Spin | None = None):
         self.config, self.source, self.clock, self.speed = config, source, clock, speed
         self.tls, self.stop, self.spin = tls, stop, spin
-        self.up = False
         self.drops: deque[str] = deque(maxlen=20)
         self.polled = self.poll_failures = 0
         self._mark = mark
@@ -49,7 +53,10 @@ class VenueFeed:
         most = source.adapter.limits.connections_max
         if most and len(plan) > most:
             raise VenueError(config.ws_url, f"{len(config.symbols)} symbols need {len(plan)} connections", f"at most {most}", "Name fewer symbols")
-        self.streams = [Stream(self, connection, tap, n) for n, connection in enumerate(plan)]
+        self._concerns = source.concerns(plan)
+        assert source.sink is not None
+        sinks = [ConnectionSink(source.sink, source.gap_ns if one.sure else 0, partial(self._silent, n)) for n, one in enumerate(plan)]
+        self.streams = [Stream(self, one, tap, n, sink) for n, (one, sink) in enumerate(zip(plan, sinks, strict=True))]
 
     def hang_up(self) -> None:
         """Look at the end of the run now."""
@@ -67,6 +74,11 @@ class VenueFeed:
                 group.create_task(self._poll_all(polls))
 
     @property
+    def up(self) -> bool:
+        """A venue is up while all its connections are."""
+        return all(one.up for one in self.streams)
+
+    @property
     def reconnects(self) -> int:
         """Of all connections."""
         return sum(stream.reconnects for stream in self.streams)
@@ -79,11 +91,15 @@ class VenueFeed:
             self.changed(stream)
 
     def changed(self, stream: Stream) -> None:
-        """A connection has come up or gone down: has the venue?"""
-        up = all(one.up for one in self.streams)
-        if up != self.up:
-            self.up = up
-            self._mark(lc.FeedState.FEED_UP if up else lc.FeedState.FEED_DOWN, self.clock.now_ns() if up else stream.ts_last)
+        """A connection has come up or gone down."""
+        state, ts_event = (lc.FeedState.FEED_UP, self.clock.now_ns()) if stream.up else (lc.FeedState.FEED_DOWN, stream.ts_last)
+        self._mark(state, ts_event, None, self._concerns[stream.number], stream.name)
+
+    def _silent(self, number: int, ts_event: int, ts_recv: int) -> None:
+        """A connection speaks again after a silence in which others spoke, and in which something was sure to come."""
+        stream = self.streams[number]
+        stream.gaps += 1
+        self._mark(lc.FeedState.FEED_GAP, ts_event, ts_recv, self._concerns[number], stream.name)
 
     def health(self) -> dict[str, Any]:
         """For run.json, status lines and the report."""
@@ -94,7 +110,8 @@ class VenueFeed:
             "symbols": len(self.config.symbols), "watched": self.source.watched, "frames": sink.frames, "events": sink.events, "gaps": sink.gaps,
             "reconnects": self.reconnects, "drops": list(self.drops), "polled": self.polled, "poll_failures": self.poll_failures,
             "decode": dict(self.source.counters), "refused": sorted({what for stream in self.streams for what in stream.refused}),
-            "connections": {stream.name: {"up": stream.up, "reconnects": stream.reconnects, "frames": stream.frames} for stream in self.streams}}
+            "connections": {stream.name: {"up": stream.up, "reconnects": stream.reconnects, "frames": stream.frames, "gaps": stream.gaps}
+                            for stream in self.streams}}
 
     # ---- polls ----
 

@@ -25,6 +25,7 @@ from liqshell.live.feed import VenueFeed
 from liqshell.live.instruments import fetch_all
 from liqshell.live.rest import tls_context
 from liqshell.live.spin import Spin
+from liqshell.marks import Concern, told
 from liqshell.pipeline import LiveStart, Pipeline, settings
 from liqshell.venue_clock import is_loopback
 from liqshell.record import END, FEED, META, REPORT, REST, WS, Recorder
@@ -175,14 +176,16 @@ class Session:
 
     # ---- what enters beside the frames ----
 
-    def _mark_feed(self, venue: str, state: lc.FeedState, ts_event: int) -> None:
+    def _mark_feed(self, venue: str, state: lc.FeedState, ts_event: int, ts_recv: int | None, concerns: tuple[Concern, ...], connection: str) -> None:
         """Into the engine and, in order with the frames, into the recording."""
         assert self.pipeline is not None
-        now = self.wire_clock.now_ns()
+        now, source = self.wire_clock.now_ns() if ts_recv is None else ts_recv, self.pipeline.sources[venue]
+        whole = concerns == tuple((n, 0) for n in source.instruments)
         self.drain()
         if self._recorder:
-            self._recorder.mark(now, FEED, {"state": int(state), "ts_event": ts_event, "venue": venue})
-        self.pipeline.feed(state, ts_event, now, venue)
+            self._recorder.mark(now, FEED, {"state": int(state), "ts_event": ts_event, "venue": venue, "connection": connection,
+                                            **({} if whole else {"parts": told(concerns, source.symbols, source.first)})})
+        self.pipeline.feed(state, ts_event, now, venue, concerns)
 
     def report(self, event: tuple[Any, ...]) -> None:
         """One event of the venue's or the operator's: the same. Not from within a frame, whose bytes the recorder does not have yet."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import picows
 
 from liqshell.clock import NS
+from liqshell.sink import ConnectionSink
 from liqshell.venues.adapter import Connection, Subscription
 from liqshell.venues.frames import Frame, FrameKind
 from liqshell.wire import FeedListener, FrameTap
@@ -30,17 +31,17 @@ _log = logging.getLogger("liqshell.live")
 
 
 class Stream:
-    """connection: what to open and to ask for. tap: sees every data message, or None. up: everything asked for has been acknowledged, or refused for
-    good (`refused`), and where something is sure to come, it has. ts_last: receipt of its last sign of life, ns: of its last events where they are
-    sure to come, as a venue that has lost our subscriptions goes on answering pings; else of anything."""
+    """connection: what to open and to ask for. tap: sees every data message, or None. sink: gets its events. up: everything asked for has been
+    acknowledged, or refused for good (`refused`), and where something is sure to come, it has. ts_last: receipt of its last sign of life, ns: of its
+    last events where they are sure to come, as a venue that has lost our subscriptions goes on answering pings; else of anything."""
 
-    def __init__(self, feed: VenueFeed, connection: Connection, tap: FrameTap | None, number: int):
-        self.name = connection.name
+    def __init__(self, feed: VenueFeed, connection: Connection, tap: FrameTap | None, number: int, sink: ConnectionSink | None = None):
+        self.name, self.number = connection.name, number
         self.up = False
-        self.reconnects = self._frames = 0
+        self.reconnects = self.gaps = self._frames = 0
         self.ts_last = 0
         self.refused: set[str] = set()
-        self._feed, self._connection, self._tap, self._number = feed, connection, tap, number
+        self._feed, self._connection, self._tap, self._sink = feed, connection, tap, sink
         self._waiting: dict[str, Subscription] = {}      # acknowledgements that have not come
         self._to_send: list[Subscription] = []
         self._lost = asyncio.Event()
@@ -94,8 +95,8 @@ class Stream:
 
     def _make_listener(self) -> FeedListener:
         source = self._feed.source
-        assert source.sink is not None
-        return FeedListener(source.decoder.scan, source.sink, self._on_other, tap=self._tap, clock=self._feed.clock, on_control=self._on_control,
+        assert self._sink is not None
+        return FeedListener(source.decoder.scan, self._sink, self._on_other, tap=self._tap, clock=self._feed.clock, on_control=self._on_control,
                             on_disconnected=lambda transport: self._lost.set())
 
     async def _stay(self, transport: picows.WSTransport, listener: FeedListener) -> bool:
@@ -107,7 +108,7 @@ class Stream:
         self._waiting = {name: one for one in self._to_send for name in one.acks}
         stale_ns, mute_ns = self._patience()
         beat_s = max((adapter.ping.interval_s if adapter.ping else PROTOCOL_PING_S) / feed.speed, 0.25)
-        life_s = adapter.limits.life_s * (LIFE_SHARE[0] + LIFE_SHARE[1] * (self._number % 2)) or float("inf")
+        life_s = adapter.limits.life_s * (LIFE_SHARE[0] + LIFE_SHARE[1] * (self.number % 2)) or float("inf")
         opened = pinged = asked = sent = time.monotonic()
         sent -= adapter.limits.send_interval_s
         self.ts_last = feed.clock.now_ns()
@@ -122,6 +123,8 @@ class Stream:
             if not self.up and not self._waiting and not self._to_send:
                 good, self.up = True, heard or not self._sure
                 if self.up:
+                    if self._sink is not None and not self._sure:
+                        self._sink.gap_ns = 0       # all that was sure has been refused: silence says nothing
                     feed.changed(self)
             elif self._waiting and not self._to_send and now - asked > ACK_TIMEOUT_S:
                 self._why = f"no answer to {', '.join(sorted(self._waiting))[:200]}"
@@ -197,7 +200,7 @@ class Stream:
     def _on_other(self, raw: bytes, ts_recv: int) -> None:
         """Acknowledgements, pongs, and what the scanner does not know."""
         source = self._feed.source
-        frame = source.other(raw, ts_recv)
+        frame = source.other(raw, ts_recv, into=self._sink)
         self._others += len(frame.events)
         if frame.kind == FrameKind.ACK:
             for name in frame.acks:
@@ -226,4 +229,6 @@ class Stream:
 
     def _down(self, why: str) -> None:
         was, self.up = self.up, False
+        if self._sink is not None:
+            self._sink.down()
         self._feed.lost(self, why, was)

@@ -1,7 +1,6 @@
 """Which time the data covered: gaps, covered hours, whole days, and rates per covered hour."""
 
-from liqcore import FeedState
-
+from liqshell.marks import outages
 from liqshell.report.stories import Ledger
 from liqshell.report.run import Run
 from liqshell.report.statistics import DAY_NS as DAY_NS
@@ -24,21 +23,9 @@ def union(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def gaps(run: Run, ledger: Ledger, instrument: int) -> list[tuple[int, int]]:
     """Spans (ns) in which the instrument's feed is known to have been incomplete."""
-    spans, down = [], None
-    for ts, n, state, missed_s in ledger.feed:
-        if n not in (-1, instrument):
-            continue
-        begun = max(run.started_ns, ts - round(max(0.0, missed_s) * 1e9))
-        if state == FeedState.FEED_DOWN:
-            down = begun if down is None else down
-        elif state == FeedState.FEED_GAP:
-            spans.append((begun, ts))
-        elif down is not None:
-            spans.append((down, ts))
-            down = None
-    if down is not None:
-        spans.append((down, run.ended_ns))
-    return union(spans)
+    marks = ((max(run.started_ns, ts - round(max(0.0, missed_s) * 1e9)), ts, state, streams) for ts, n, state, missed_s, streams in ledger.feed
+             if n in (-1, instrument))
+    return union(outages(marks, run.ended_ns))
 
 
 def covered_hours(run: Run, ledger: Ledger, instrument: int) -> float:

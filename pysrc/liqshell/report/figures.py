@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from liqcore import Control, Phase, Reason, Role
+from liqcore import AuditKind, Control, Phase, Reason, Role
+from liqcore.event import Stream
 
-from liqshell.report import breakdown, expected, origin, robust
+from liqshell.report import breakdown, expected, origin, quotes, robust
 from liqshell.report.coverage import covered_hours, rate, share
 from liqshell.report.ledger import UNASKED
 from liqshell.report.stories import Cascade, Ledger
@@ -34,18 +35,23 @@ def funnel(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
             {"step": "entries filled", "n": len(filled)}, {"step": "trades closed", "n": len(ledger.trades)}]
 
 
-def why_not(ledger: Ledger) -> list[dict[str, Any]]:
-    """Every reason for which no order was placed, and how often. asked: policy or risk was asked and said no."""
-    rows = [{"reason": reason(code), "meaning": meaning(code), "n": n, "asked": True} for code, n in ledger.refusals.most_common()]
+def why_not(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
+    """Every reason for which no order was placed, and how often. asked: policy or risk was asked and said no; share: of all that risk was asked for,
+    where it was risk that said no."""
+    verdicts = np.bincount(run.of_kind(AuditKind.AUDIT_RISK)["reason"], minlength=256)
+    rows = [{"reason": reason(code), "meaning": meaning(code), "n": n, "asked": True,
+             "share": n / int(verdicts.sum()) if verdicts[code] == n else None} for code, n in ledger.refusals.most_common()]
     silent = sum(not c.verdicts for c in ledger.seen)
     if silent:
-        rows.append({"reason": "policy silent", "meaning": "the cascade became active and the policy asked for nothing", "n": silent, "asked": False})
+        rows.append({"reason": "policy silent", "meaning": "the cascade became active and the policy asked for nothing", "n": silent, "asked": False,
+                     "share": None})
     if ledger.lapsed:
         rows.append({"reason": "not a cascade", "meaning": "a large liquidation that no second one followed inside the window",
-                     "n": ledger.lapsed, "asked": False})
+                     "n": ledger.lapsed, "asked": False, "share": None})
     cut = sum(c.interrupted and not c.active for c in ledger.cascades)
     if cut:
-        rows.append({"reason": "feed gap", "meaning": "a candidate was forgotten because the feed had a gap", "n": cut, "asked": False})
+        rows.append({"reason": "feed gap", "meaning": "a candidate was forgotten because the feed had a gap", "n": cut, "asked": False,
+                     "share": None})
     return rows
 
 
@@ -143,8 +149,9 @@ def feed_health(run: Run, ledger: Ledger) -> dict[str, Any]:
             "frames": counters.get("frames"), "events": counters.get("events"), "reconnects": counters.get("reconnects"),
             "refused": refused,
             "decode": counters.get("decode"), "record": counters.get("record"),
-            "incidents": [{"ts": ts, "instrument": run.symbols[n] if n >= 0 else "all", "state": FEEDS.get(s, str(s)), "missed_s": missed}
-                          for ts, n, s, missed in ledger.feed],
+            "incidents": [{"ts": ts, "instrument": run.symbols[n] if n >= 0 else "all", "state": FEEDS.get(s, str(s)), "missed_s": missed,
+                           "streams": [bit.name.removeprefix("STREAM_").lower() for bit in Stream if streams & bit] or ["all"]}
+                          for ts, n, s, missed, streams in ledger.feed],
             "alarms": [{"ts": ts, "instrument": run.symbols[n] if n >= 0 else "all", "what": ALARMS.get(a, str(a)), "value": v,
                         "limit": limit}
                        for ts, n, a, v, limit in ledger.alarms],
@@ -221,6 +228,7 @@ def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str,
     study = study or {}
     hours = sum(covered_hours(run, ledger, n) for n in range(len(run.instruments)))
     classes = sorted({COMPLETENESS[i.completeness] for i in run.instruments})
+    data = origin.data(run, ledger, study)
     trades, held = per_trade(ledger), longest(b.closed for b in ledger.trades if b.closed) / 1e9
     out: dict[str, Any] = {
         "report_version": REPORT_VERSION, "name": run.meta.get("name") or run.folder.name, "mode": _mode(run),
@@ -230,12 +238,13 @@ def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str,
         "money": money(run, ledger) | {"drawdown_marked": marked(study)}, "win_rate": winning(run, ledger), "per_trade": trades,
         "daily_sharpe": daily(run, ledger),
         "hold_s": spread([b.closed.hold_s for b in ledger.trades if b.closed]), "exits": exits(ledger), "entries": entries(ledger),
-        "left_open": left_open(run, ledger), "funnel": funnel(run, ledger), "why_not": why_not(ledger),
+        "left_open": left_open(run, ledger), "funnel": funnel(run, ledger), "why_not": why_not(run, ledger),
         "cascades": {**cascade_rows(run, ledger.seen), "rate": rate(len(ledger.seen), hours)}, "trades_rate": rate(len(ledger.trades), hours),
         "instruments": breakdown.instruments(run, ledger), "portfolio": breakdown.portfolio(run, ledger), "sides": breakdown.sides(ledger),
         "hours": breakdown.hours(ledger), "days": breakdown.days(run, ledger), "holds": breakdown.holds(ledger),
         "truth": truth(run, ledger), "latency": latencies(run, ledger), "feed": feed_health(run, ledger),
-        "data": origin.data(run, ledger, study), "assumptions": origin.assumptions(run, ledger, study), "stamp": stamp(run),
+        "data": data, "quotes": quotes.summarise(run, ledger, data["parts"]), "half_spread": study.get("half_spread", []),
+        "assumptions": origin.assumptions(run, ledger, study), "stamp": stamp(run),
         "delays": robust.delays(study, held), "controls": robust.controls(study, trades), "forward": robust.forward(study, held),
         "trials": robust.trials(run, ledger, study), "timing_s": study.get("timing_s", {}), "problems": study.get("problems", []),
         "trades": trade_rows(run, ledger)}

@@ -5,7 +5,7 @@ import re
 from importlib.resources import files
 from typing import Any
 
-from liqshell.report import sections, sections_run, sections_study
+from liqshell.report import sections, sections_quotes, sections_run, sections_study
 from liqshell.report.elements import esc, notice, tile
 from liqshell.report.text import NONE, evidence, halted, interval, money, number, percent, seconds, verdict, when
 
@@ -70,6 +70,7 @@ def _head(s: dict[str, Any]) -> str:
     if "CENSORED" in s["completeness"]:
         out.append(notice("CENSORED feed.", "The venue shows only a sample of its liquidations: volumes are lower bounds and are never added to "
                           "those of a full feed."))
+    out.append(sections_quotes.head(s))
     if halted(s):
         out.append(notice("HALTED.", halted(s)))
     for alarm in s["feed"]["alarms"][:3]:
@@ -119,7 +120,7 @@ def page(summary: dict[str, Any], drawn: dict[str, Any]) -> str:
     aside, below = ("", sections.left_open(s)) if s["left_open"] else (sections.left_open(s), "")
     study = sections_study.all_of(s)
     lead = sections_study.belief(s) + sections.result(s, drawn["equity"], drawn["end"])
-    body = [study, sections.exits(s),
+    body = [study, sections.exits(s), sections_quotes.fills(s),
             f'<div class="two"><div>{sections.statistics(s)}</div><div>{sections.funnel(s)}{sections.why(s)}{aside}</div></div>',
             sections.pieces(s), below, sections.instruments(s), sections.trades(s), sections_run.data(s), sections_run.assumptions(s),
             sections_run.truth(s), sections_run.latency(s),

@@ -10,6 +10,7 @@ import numpy as np
 
 from liqcore import AuditKind, Control, FeedState, OrderStatus, Phase, Reason, Role
 from liqcore.audit import whose
+from liqcore.event import Stream
 
 from liqshell.report.run import Run
 from liqshell.report.stories import LARGE_DTYPE, ORDER_MARKET, Bracket, Cascade, Fill, Ledger, Order, Trade
@@ -181,7 +182,7 @@ class _Reader:
         if b is None:
             return
         role = int(x[7])
-        b.fills.append(Fill(ts, id_, role, side, x[0], x[1], x[2], bool(x[3]), phase))
+        b.fills.append(Fill(ts, id_, role, side, x[0], x[1], x[2], int(x[3]), phase))
         b.position = x[4]
         self.ledger.marks[n] = (ts, x[0])
         o = b.orders.get(id_)
@@ -218,8 +219,9 @@ class _Reader:
                 b.closed.funding += x[2]
 
     def feed(self, ts, id_, n, reason, phase, side, x):
-        self.ledger.feed.append((ts, n, phase, x[0]))
-        if phase != FeedState.FEED_UP:
+        streams = int(x[2])
+        self.ledger.feed.append((ts, n, phase, x[0], streams))
+        if phase != FeedState.FEED_UP and (not streams or streams & Stream.STREAM_LIQUIDATION):
             for c in self.current.values():
                 if n in (-1, c.instrument) and not c.ended:
                     c.ended, c.interrupted = ts, True

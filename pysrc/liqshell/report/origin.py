@@ -30,6 +30,8 @@ def data(run: Run, ledger: Ledger, study: Study) -> dict[str, Any]:
                      "completeness": part.get("completeness") or COMPLETENESS[instrument.completeness], "covered_hours": hours,
                      "covered": hours / span if span > 0 else None, "gaps": [list(g) for g in part.get("gaps", found)],
                      "trades": part.get("trades"), "quotes": part.get("quotes"), "liquidations": part.get("liquidations"),
+                     "traded_hours": part.get("traded_hours", hours), "quoted": part.get("quoted", 0.0 if part.get("quotes") == 0 else None),
+                     "streams": part.get("streams"), "said": part.get("said", []),
                      "receipt": part.get("receipt") or ("recorded" if live else None), "receipt_model": part.get("receipt_model"),
                      "refused": part.get("refused", {}), "off_grid": part.get("off_grid"), "fingerprint": part.get("fingerprint")})
     return {"parts": rows, "store": given.get("store") if given else None,
@@ -64,6 +66,12 @@ def assumptions(run: Run, ledger: Ledger, study: Study) -> list[dict[str, str]]:
     leverage = venue.get("leverage")
     say("own liquidation", (f"at {leverage:g} x leverage, maintenance margin {venue.get('maintenance_margin', 0.005):.2%}" if leverage
                             else "never: the account is taken to be large enough") if venue else None)
+    words.pop("half-spread", None)
+    for one in study.get("half_spread", []):
+        what = one["told"][:1].upper() + one["told"][1:] + (f". WARNING: {one['warning']}" if one["warning"] else "")
+        rows.append({"about": f"half-spread: {one['symbol']}", "what": what})
+    if "half_spread" not in study and venue.get("half_spread") is not None:
+        rows.append({"about": "half-spread", "what": f"{_bps(venue['half_spread'])} of price where no quote holds, as configured"})
     for about in list(words):
         say(about, None)
     absent = "our own impact on the market, outages of order entry, rejects other than post-only and reduce-only, auto-deleveraging"
@@ -73,6 +81,10 @@ def assumptions(run: Run, ledger: Ledger, study: Study) -> list[dict[str, str]]:
         absent = "depth beyond the best price, " + absent
     say("not simulated", absent + ". Fills at size are therefore optimistic." if venue else None)
     return rows
+
+
+def _bps(value: Any) -> str:
+    return ", ".join("by the last quotes" if v is None else f"{v * 1e4:g} bps" for v in (value if isinstance(value, list) else [value]))
 
 
 def _seconds(venue: dict[str, Any], config: Any, name: str) -> float | None:

@@ -139,10 +139,11 @@ def funnel(s: dict[str, Any]) -> str:
 
 def why(s: dict[str, Any]) -> str:
     """Refusals by reason."""
-    why = (table(("reason", ">n", ""), [(esc(r["reason"]), f"{r['n']:,}", f'<span class="muted">{esc(r["meaning"])}</span>')
-                                         for r in s["why_not"]])
+    why = (table(("reason", ">n", ">of entries", ""), [(esc(r["reason"]), f"{r['n']:,}", percent(r["share"], 0),
+                                                        f'<span class="muted">{esc(r["meaning"])}</span>') for r in s["why_not"]])
            if s["why_not"] else empty("Nothing was refused."))
-    return section("Why it did not trade", why, "Answers of policy and risk; one cascade can ask more than once.", "refused")
+    return section("Why it did not trade", why, "Answers of policy and risk; one cascade can ask more than once. Of entries: the share of all "
+                   "entries that risk was asked for.", "refused")
 
 
 def left_open(s: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from liqshell.report import sections_quotes
 from liqshell.report.elements import count, empty, esc, muted, section, slim, table
 from liqshell.report.text import ASSUMPTIONS, NONE, interval, millis, number, percent, seconds, when
 
@@ -14,10 +15,11 @@ def data(s: dict[str, Any]) -> str:
         receipt = esc(receipt) + (" " + muted(p["receipt_model"]) if p["receipt_model"] else "")
         kind = f'<b class="neg">{esc(p["completeness"])}</b>' if p["completeness"] == "CENSORED" else esc(p["completeness"])
         rows.append((f"<b>{esc(p['symbol'])}</b>", kind, esc(p["source"] or NONE), count(p["trades"]), count(p["quotes"]), count(p["liquidations"]),
-                     number(p["covered_hours"], 1), percent(p["covered"], 1), f"{len(p['gaps']):,}", receipt))
+                     number(p["covered_hours"], 1), percent(p["covered"], 1), percent(p["quoted"], 1), f"{len(p['gaps']):,}", receipt))
         holes += [(when(a), p["symbol"], seconds((b - a) / 1e9)) for a, b in p["gaps"]]
-    body = table(("symbol", "liquidations are", "source", ">trades", ">quotes", ">liquidations", ">covered h", ">covered", ">gaps",
+    body = table(("symbol", "liquidations are", "source", ">trades", ">quotes", ">liquidations", ">covered h", ">covered", ">quotes held", ">gaps",
                   "time of receipt"), rows)
+    body = sections_quotes.told(s) + body + sections_quotes.streams(s)
     if holes:
         longest = sorted(holes, key=lambda row: row[0])[:200]
         body += (f"<details class='block'><summary>{len(holes):,} gaps</summary>"
@@ -26,7 +28,8 @@ def data(s: dict[str, Any]) -> str:
     if refused:
         body += "<p class='sub'>Refused while reading: " + esc(", ".join(f"{symbol} {name} {n:,}" for symbol, name, n in refused[:12])) + ".</p>"
     classes = {p["completeness"] for p in s["data"]["parts"]}
-    sub = "FULL: every liquidation that the venue closed by force. CENSORED: a sample; its volumes are lower bounds."
+    sub = ("Quotes held: of the traded time, by the engine's rule. FULL: every liquidation that the venue closed by force. CENSORED: a sample; its "
+           "volumes are lower bounds.")
     if len(classes) > 1:
         sub += " This run mixes classes: volumes are counted apart and never added."
     if any(p["receipt"] == "modelled" for p in s["data"]["parts"]):
@@ -93,7 +96,7 @@ def feed(s: dict[str, Any]) -> str:
     if f["held_back"]:
         body += "<h3>Entries held back</h3>" + table(("", ">of the run"), [
             (esc(gate), f"{seconds(s_held)}, {percent(s_held / max(1e-9, s['duration_s']), 1)}") for gate, s_held in f["held_back"].items()])
-    events: list[tuple[str, ...]] = [(when(i["ts"]), esc(i["instrument"]), "feed " + esc(i["state"]),
+    events: list[tuple[str, ...]] = [(when(i["ts"]), esc(i["instrument"]), "feed " + esc(f"{i['state']}: {', '.join(i['streams'])}"),
                                       f"{number(i['missed_s'], 1)} s missing" if i["state"] != "up" else "") for i in f["incidents"]]
     events += [(when(a["ts"]), esc(a["instrument"]), "ALARM: " + esc(a["what"]), f"value {a['value']:g}, limit {a['limit']:g}")
                for a in f["alarms"]]

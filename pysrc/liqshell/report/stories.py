@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from liqcore import Role
+from liqcore.event import FillFlag
 
 ORDER_MARKET = 2
 #: one large liquidation: `price` is the reported one, on most venues the bankruptcy price
@@ -40,7 +41,7 @@ class Order:
 
 @dataclass(slots=True)
 class Fill:
-    """One execution."""
+    """One execution. flags: FillFlag bits."""
 
     ts: int
     order: int
@@ -49,8 +50,19 @@ class Fill:
     price: float
     qty: float
     fee: float
-    maker: bool
+    flags: int
     reason: int
+
+    @property
+    def maker(self) -> bool:
+        return bool(self.flags & FillFlag.FILL_MAKER)
+
+    @property
+    def rule(self) -> str:
+        """What decided the price: see words.RULES."""
+        if self.maker:
+            return "maker"
+        return "print" if self.flags & FillFlag.FILL_PRINT else "moved" if self.flags & FillFlag.FILL_MOVED else "quote"
 
 
 @dataclass(slots=True)
@@ -174,7 +186,7 @@ class Ledger:
     alarms: list[tuple[int, int, int, float, float]] = field(default_factory=list)   # ts, instrument, Alarm, value, limit
     limits: list[tuple[int, int, int, float, float]] = field(default_factory=list)   # ts, Control, Reason, value, limit
     gates: list[tuple[int, int, int, int]] = field(default_factory=list)             # ts, instrument, PAUSE or READY, Gate
-    feed: list[tuple[int, int, int, float]] = field(default_factory=list)            # ts, instrument, FeedState, seconds missed
+    feed: list[tuple[int, int, int, float, int]] = field(default_factory=list)       # ts, instrument, FeedState, seconds missed, Stream bits
     equity_start: float = 0.0
     marks: dict[int, tuple[int, float]] = field(default_factory=dict)   # instrument -> (ts, last market price that the audit mentions)
 

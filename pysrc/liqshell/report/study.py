@@ -12,6 +12,7 @@ returns are in bps of the entry's notional and net (after fees and funding), and
      "expected": [Claim, ...],           overrides the claims that the report knows of a preset (expected.py)
      "data":     Data,                   what the market data was
      "models":   {"fills": "...", ...}     what is simulated and how, as sentences: shown under the assumptions
+     "half_spread": [Spread, ...],       what takers pay where no quote holds, by contract, and where that number is from
      "equity":   Equity,                 the account at mark over time
      "timing_s": {"load": 1.2, ...},     where the time went
      "problems": ["...", ...]}           what could not be done and why: shown as they stand
@@ -132,12 +133,28 @@ class Part(TypedDict, total=False):
     quotes: int
     liquidations: int
     covered_hours: float
+    traded_hours: float              # that trades vouch for, a minute each
+    quoted: float                    # share of the traded time in which a quote held, by the engine's rule
+    streams: dict[str, Any]          # each by itself: rows, first, last, covered_hours, share, silences and the longest of them
+    said: list[str]                  # what must be said of the streams, in sentences
     gaps: list[tuple[int, int]]
     receipt: str
     receipt_model: str
     refused: dict[str, int]          # reason -> rows that the door refused
     off_grid: int                    # prices and quantities that were rounded to tick or lot
     fingerprint: str
+
+
+class Spread(TypedDict):
+    """The half-spread that takers of one contract pay where no quote holds (backtest/half_spread.py). source: configured, quotes, trades or tick."""
+
+    symbol: str
+    source: str
+    share: float | None
+    bps: float | None
+    n: int
+    told: str
+    warning: str
 
 
 class Data(TypedDict):
@@ -166,6 +183,7 @@ class Study(TypedDict, total=False):
     expected: list[Claim]
     data: Data | None
     models: dict[str, str]
+    half_spread: list[Spread]
     equity: Equity | None
     timing_s: dict[str, float]
     problems: list[str]
@@ -225,6 +243,7 @@ _SHAPE: dict[str, Any] = {
     "trials": {"n": int, "source": str, "sharpe_daily_sd": float | None},
     "expected": [{"id": str, "measure": str, "low": float | None, "high": float | None}],
     "data": {"fingerprint": str, "parts": [dict]},
+    "half_spread": [{"symbol": str, "source": str, "share": float | None, "bps": float | None, "n": int, "told": str, "warning": str}],
     "equity": _EQUITY, "models": dict, "timing_s": dict, "problems": [str],
 }
 

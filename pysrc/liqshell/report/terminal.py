@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from liqshell.report import terminal_study
+from liqshell.report.sections_quotes import label
 from liqshell.report.terminal_study import coloured, table_of
 from liqshell.report.text import NONE, clustered, compact, evidence, halted, interval, millis, money, number, percent, plural, seconds, verdict, when
 
@@ -25,6 +26,8 @@ def _head(s: dict[str, Any]) -> Panel:
     wall = f" in {seconds(s['wall_s'])} of wall time" if s["wall_s"] is not None else ""
     span = Text(f"{when(s['started_ns'])} to {when(s['ended_ns'])} UTC: {seconds(s['duration_s'])} of market{wall}{speed}", style="dim")
     lines = [badge, span, Text(verdict(s), style="bold"), *(Text(line) for line in s["silence"])]
+    if label(s):
+        lines.append(Text(" ".join([label(s), *s["quotes"]["told"], "No tick is given below."]), style="bold red"))
     if halted(s):
         lines.append(Text(halted(s), style="red"))
     if s["synthetic"]:
@@ -78,6 +81,18 @@ def _exits(s: dict[str, Any]) -> Table:
                       coloured(row["net"], money(row["net"], sign=True)), seconds(row["hold_s"]))
     for row in s["entries"]["unfilled"]:
         table.add_row(Text(f"not filled: {row['reason']}", style="dim"), str(row["n"]))
+    return table
+
+
+def _fills(s: dict[str, Any]) -> Table:
+    found = s["quotes"]["fills"]
+    table = table_of("At which prices orders filled", "", ">entries", ">exits", ">all fills", "")
+    for row in found["rules"]:
+        if not found["modelled"] and row["rule"] not in ("maker", "quote"):
+            continue
+        name, meaning = (row["name"], row["meaning"]) if found["modelled"] or row["rule"] == "maker" else ("taker", "as the venue executed it")
+        table.add_row(name, *(f"{row[leg]['k']:,} ({percent(row[leg]['share'], 0)})" if row[leg]["n"] else NONE for leg in ("entry", "exit", "all")),
+                      Text(meaning, style="dim"))
     return table
 
 
@@ -167,6 +182,8 @@ def _feet(s: dict[str, Any]) -> list[Text]:
         out.append(Text(f"UNFINISHED: the run was cut off, everything above is of a part of it. {stamp['problem'] or ''}", style="bold red"))
     if stamp["audit_lost"]:
         out.append(Text(f"INCOMPLETE: {stamp['audit_lost']:,} audit records are missing, no sum above can be trusted", style="bold red"))
+    if s["mode"] != "backtest":
+        out += [Text(line) for line in s["quotes"]["told"]]
     for alarm in f["alarms"][:5]:
         out.append(Text(f"ALARM {when(alarm['ts'], date=False)} {alarm['instrument']}: {alarm['what']}", style="bold red"))
     replay = stamp["replay"]
@@ -196,6 +213,8 @@ def print_report(summary: dict[str, Any], console: Console | None = None) -> Non
         parts += [_money(s), _statistics(s)]
     if s["exits"] or s["entries"]["unfilled"]:
         parts.append(_exits(s))
+    if s["quotes"]["fills"]["n"]:
+        parts.append(_fills(s))
     if s["left_open"]:
         parts.append(_open(s))
     if s["exits"]:

@@ -58,12 +58,18 @@ def _forward(s: dict[str, Any]) -> Table:
 
 
 def _data(s: dict[str, Any]) -> Table:
-    table = table_of("Data", "symbol", "liquidations", ">trades", ">liq.", ">covered", ">gaps", "time of receipt")
+    table = table_of("Data", "symbol", "liquidations", ">trades", ">quotes", ">liq.", ">covered", ">quotes held", ">gaps", "time of receipt")
     for p in s["data"]["parts"]:
-        count = [f"{p[k]:,}" if p[k] is not None else NONE for k in ("trades", "liquidations")]
+        count = [f"{p[k]:,}" if p[k] is not None else NONE for k in ("trades", "quotes", "liquidations")]
         table.add_row(escape(p["symbol"]), Text(p["completeness"], style="bold red" if p["completeness"] == "CENSORED" else ""), *count,
-                      percent(p["covered"], 0), f"{len(p['gaps']):,}", p["receipt"] or NONE)
+                      percent(p["covered"], 0), percent(p["quoted"], 0), f"{len(p['gaps']):,}", p["receipt"] or NONE)
     return table
+
+
+def _spreads(s: dict[str, Any]) -> list[Text]:
+    """What takers paid where no quote held, and where that number is from: what was measured or must be warned of."""
+    out = [Text.assemble(("Half-spread  ", "bold"), f"{one['symbol']}: {one['told']}") for one in s["half_spread"] if one["source"] != "quotes"]
+    return out + [Text(f"WARNING: {one['warning']}", style="yellow") for one in s["half_spread"] if one["warning"]]
 
 
 def _belief(s: dict[str, Any]) -> Table:
@@ -80,7 +86,7 @@ def parts(s: dict[str, Any]) -> list[Any]:
     if s["mode"] != "backtest":
         return []
     out: list[Any] = [build(s) for key, build in (("delays", _delays), ("controls", _controls), ("forward", _forward)) if s[key] is not None]
-    out += [_data(s), _belief(s)]
+    out += [_data(s), *_spreads(s), _belief(s)]
     if s["problems"]:
         out.append(Text("Not done: " + "; ".join(s["problems"]), style="yellow"))
     return out

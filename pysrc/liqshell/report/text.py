@@ -87,8 +87,8 @@ def iso(ns: int) -> str:
     return datetime.fromtimestamp(ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ns % 1_000_000_000 // 1000:06d}Z"
 
 
-def plural(n: int, word: str) -> str:
-    return f"{n:,} {word}" + ("" if n == 1 else "s")
+def plural(n: int, word: str, many: str = "") -> str:
+    return f"{n:,} {word}" if n == 1 else f"{n:,} {many or word + 's'}"
 
 
 def interval(low: float | None, high: float | None, show: Any = number) -> str:
@@ -131,7 +131,8 @@ def verdict(s: dict[str, Any]) -> str:
 
 
 def believe(s: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """(question, state, answer): state is good, bad, open (the numbers cannot tell) or none (it was not tried)."""
+    """(question, state, answer): state is good, bad, open (the numbers cannot tell) or none (it was not tried). Nothing is good where quotes do not
+    cover the traded time: what a taker would have paid is then not known."""
     t, d = s["per_trade"], s["delays"]
     if t["low"] is None:
         rows = [("Does it earn its costs?", "open", verdict(s))]
@@ -156,11 +157,15 @@ def believe(s: dict[str, Any]) -> list[tuple[str, str, str]]:
     weak += ["time of receipt is modelled"] if any(p["receipt"] == "modelled" for p in parts) else []
     covered = [p["covered"] for p in parts if p["covered"] is not None]
     share = sum(covered) / len(covered) if covered else 0.0
-    told = f"{percent(share, 0)} of the time is covered" + (f"; {', '.join(weak)}." if weak else "; every feed is FULL.")
+    quoted, why = s["quotes"]["quoted"], s["quotes"]["weakness"]
+    held = percent(quoted, 0) if quoted is not None else "an unknown part"
+    told = f"{percent(share, 0)} of the time is covered, quotes hold for {held} of the traded time"
+    told += f"; {', '.join(weak)}." if weak else "; every feed is FULL."
     if s["synthetic"]:
         told = "SYNTHETIC: no evidence about a real market. " + told
-    rows.append(("Is the data good enough?", "bad" if s["synthetic"] or share < 0.5 else "open" if weak or share < 0.9 else "good", told))
-    return rows
+    bad = s["synthetic"] or share < 0.5 or quoted is not None and quoted < 0.5
+    rows.append(("Is the data good enough?", "bad" if bad else "open" if weak or share < 0.9 else "good", told))
+    return [(q, "open", f"{told} No tick: {why}.") if why and state == "good" else (q, state, told) for q, state, told in rows]
 
 
 def _luck(t: dict[str, Any]) -> tuple[str, str, str]:

@@ -58,6 +58,7 @@ REASONS: dict[int, tuple[str, str]] = {
     Reason.END_OUTSIDE: ("outside", "somebody else closed it: a person, another program, or the venue's deleveraging"),
     Reason.NOT_READY: ("not ready", "the venue could not be trusted with an entry at that moment"),
     Reason.RISK_GUARD: ("guard", "refused in the last hop before the wire"),
+    Reason.QUOTE_ENDED: ("quote had ended", "the best bid and ask were too old, cut off or contradicted by a trade: nothing to enter against"),
 }
 
 FILLS: dict[int, str] = {FillReason.FILL_CROSS: "crossed the spread", FillReason.FILL_THROUGH: "traded through", FillReason.FILL_TOUCH: "touched",
@@ -86,6 +87,13 @@ GATES: dict[int, str] = {Gate.GATE_START: "the account was not reconciled since 
                          Gate.GATE_DISK: "too little disk", Gate.GATE_STALL: "the process stood still",
                          Gate.GATE_SYMBOL: "the contract did not trade", Gate.GATE_MARKET: "crossed or stale market"}
 
+
+#: what decided the price of a fill of the simulated venue (FillFlag), as it stands in a table and in a sentence
+RULES: dict[str, tuple[str, str]] = {
+    "maker": ("resting order", "at the price of an order that rested"),
+    "quote": ("live quote", "against a quote that held"),
+    "print": ("next print", "no quote held: at the first later trade of an aggressor of the order's own side"),
+    "moved": ("moved print", "no quote held and no such trade came in time: at the last trade, moved by the spread against the order")}
 
 #: what an order was for
 ROLES: dict[int, str] = {Role.ROLE_ENTRY: "entry", Role.ROLE_STOP: "stop", Role.ROLE_TARGET: "target", Role.ROLE_CLOSE: "close",

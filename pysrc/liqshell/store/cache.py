@@ -30,7 +30,7 @@ BAND = 10.0                     # of the door, as in lc.Engine
 WARMUP_NS = HOUR_NS
 SLICE_NS = 600_000_000_000      # of a day that are events at once
 RANGES_MAX = 8                  # joined strips kept of one contract; the oldest go first
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from liqshell.errors import DataError
 from liqshell.store.partition import Content, Key
 
 FILE = "catalogue.sqlite"
-VERSION = 1
+VERSION = 2                     # 2: what partitions hold is told by stream
 STAGING = ".staging"
 CACHE = ".cache"
 _TABLES = """
@@ -187,6 +187,7 @@ class Catalogue:
                origins: Iterable[tuple[Key, str, int, int]], rules: dict[tuple[str, str], dict[str, Any]] | None = None) -> None:
         """Book an import and move its files. written: key -> (staged file, what is in it)."""
         with self._transaction() as base:
+            base.execute("update about set value = ? where name = 'version'", (str(VERSION),))
             for source in sources:
                 base.execute("insert or replace into sources values (?, ?, ?)", (source.fingerprint, source.name, json.dumps(asdict(source))))
                 base.execute("delete from refused where name = ?", (source.name,))
@@ -240,6 +241,7 @@ class Catalogue:
     def replace_partitions(self, found: dict[Key, Content]) -> None:
         """After a rebuild: these and no others. Sources are forgotten, because a damaged catalogue cannot say that one was imported whole."""
         with self._transaction() as base:
+            base.execute("update about set value = ? where name = 'version'", (str(VERSION),))
             for table in ("partitions", "origins", "sources", "refused", "moves"):
                 base.execute(f"delete from {table}")
             for key, content in found.items():

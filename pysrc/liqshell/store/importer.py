@@ -21,14 +21,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from liqshell import formats
+from liqshell import formats, recording
 from liqshell.errors import DataError
+from liqshell.formats.carried import Carried
 from liqshell.store.catalogue import STAGING, Catalogue, Lock, Source, sync
 from liqshell.store.merge import Overlap, merge
 from liqshell.store.partition import Content, Key, Writer, read
 from liqshell.store.spill import Cursor, Spill
 
 BATCH_BYTES = 1 << 30           # of spilled events before a commit
+CHAIN = 8                       # hourly files that follow each other which one process reads: the first of them has to look back
 SLICE_NS = 300_000_000_000      # how much time of one partition is merged at once
 
 
@@ -74,6 +76,10 @@ class FormatOpener:
 
     def __call__(self, path: Path) -> Reading:
         return formats.read(path, self.options)
+
+    def following(self, path: Path, before: Carried) -> Reading:
+        """The same of a file whose predecessor has just been read."""
+        return formats.read(path, self.options, before=before)
 
 
 Tell = Callable[[str, int, int], None]      # (file, bytes done, bytes in all)
@@ -167,25 +173,43 @@ class _Import:
 
     def _spilled(self, files: list[Path], jobs: int) -> Iterator[tuple[Path, _Taken | str | None]]:
         """Each file in order: what it gave, why it is broken, or None where the store has it."""
-        work = ((path, *self._fresh(path)) for path in files)
+        work = self._work(files)
         if jobs < 2:
-            for path, fingerprint, reason in work:
-                yield path, (reason or None) if reason is not None else self._taken(spill_file(path, fingerprint, self._folder(), self._opener))
+            for step in work:
+                if isinstance(step, _Chain):
+                    yield from zip(step.paths, map(_taken, step.spill(self._opener)), strict=True)
+                else:
+                    yield step
             return
         with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-            ahead: list[tuple[Path, Future[Any] | str]] = []
-            for path, fingerprint, reason in itertools.chain(work, itertools.repeat((Path(), "", "end"), jobs)):
-                ahead.append((path, reason if reason is not None else pool.submit(spill_file, path, fingerprint, self._folder(), self._opener)))
-                if len(ahead) > jobs:
+            ahead: list[tuple[_Chain | tuple[Path, str | None], Future[Any] | None]] = []
+            for coming in itertools.chain(work, (None,)):
+                if coming is not None:
+                    ahead.append((coming, pool.submit(_spill_chain, coming, self._opener) if isinstance(coming, _Chain) else None))
+                while ahead and (coming is None or len(ahead) > jobs):
                     first, found = ahead.pop(0)
-                    if first != Path():
-                        yield first, (found or None) if isinstance(found, str) else self._taken(found.result())
+                    if isinstance(first, _Chain):
+                        yield from zip(first.paths, map(_taken, found.result() if found else ()), strict=True)
+                    else:
+                        yield first
+
+    def _work(self, files: list[Path]) -> Iterator[_Chain | tuple[Path, str | None]]:
+        """What is to be read, files that follow each other together; and of the others why not, None where the store has them."""
+        chain = _Chain()
+        for path in files:
+            fingerprint, reason = self._fresh(path)
+            if chain.paths and (reason is not None or len(chain.paths) == CHAIN or not recording.follows(path, chain.paths[-1])):
+                yield chain
+                chain = _Chain()
+            if reason is not None:
+                yield path, reason or None
+            else:
+                chain.add(path, fingerprint, self._folder())
+        if chain.paths:
+            yield chain
 
     def _folder(self) -> Path:
         return self._root / STAGING / f"source-{next(self._number):06}"
-
-    def _taken(self, found: tuple[Source, Spill, dict[tuple[str, str], dict[str, Any]]] | str) -> _Taken | str:
-        return found if isinstance(found, str) else _Taken(*found)
 
     def _fresh(self, path: Path) -> tuple[str, str | None]:
         """Fingerprint of a file, and '' where the store has it, the reason where it cannot be read, None where it is to be read."""
@@ -283,23 +307,60 @@ def _conflicts(taken: _Taken) -> list[Key]:
             if key.kind != "feed" and overlap.stored and totals[key.venue, key.symbol, key.kind].conflict]
 
 
-def spill_file(path: Path, fingerprint: str, folder: Path, opener: Opener) -> tuple[Source, Spill, dict[tuple[str, str], dict[str, Any]]] | str:
-    """Read one file aside. What is returned instead of raised: why the file is broken."""
+Spilled = tuple[Source, Spill, dict[tuple[str, str], dict[str, Any]]]
+
+
+@dataclass
+class _Chain:
+    """Files to be read one after the other, what one knows at its end handed to the next."""
+
+    paths: list[Path] = field(default_factory=list)
+    fingerprints: list[str] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
+
+    def add(self, path: Path, fingerprint: str, folder: Path) -> None:
+        self.paths.append(path)
+        self.fingerprints.append(fingerprint)
+        self.folders.append(folder)
+
+    def spill(self, opener: Opener) -> Iterator[Spilled | str]:
+        before = None
+        for path, fingerprint, folder in zip(self.paths, self.fingerprints, self.folders, strict=True):
+            found, before = spill_file(path, fingerprint, folder, opener, before)
+            yield found
+
+
+def _spill_chain(chain: _Chain, opener: Opener) -> list[Spilled | str]:
+    """In a process of its own."""
+    return list(chain.spill(opener))
+
+
+def _taken(found: Spilled | str) -> _Taken | str:
+    return found if isinstance(found, str) else _Taken(*found)
+
+
+def spill_file(path: Path, fingerprint: str, folder: Path, opener: Opener, before: Carried | None = None) -> tuple[Spilled | str, Carried | None]:
+    """Read one file aside; and what the file after it has to know. What is returned instead of raised: why the file is broken."""
     spill = Spill(folder)
     try:
-        with opener(path) as reading:
+        with opener(path) if before is None or not isinstance(opener, FormatOpener) else opener.following(path, before) as reading:
             for venue, symbol, events in reading:
                 spill.add(venue, symbol, events)
+            carried = getattr(reading, "carried", None)
     except DataError as why:
-        return str(why)
+        return str(why), None
     except Exception as why:        # whatever a reader trips over, the other files must not suffer from it
-        return f"cannot be read as what it seems to be ({type(why).__name__}: {why})"
+        return f"cannot be read as what it seems to be ({type(why).__name__}: {why})", None
     spill.close()
-    if not spill.rows:
-        return f"{path}: no market events in it"
+    rules = dict(reading.rules)
+    spans = list(spill.spans.values())
+    if not spill.rows and carried is not None and carried.run:
+        spans = [(carried.last, carried.last)]          # the hour in which a run ended
+    if not spans:
+        return f"{path}: no market events in it", carried
     counts = dict(reading.counts)
     for reason, count in spill.unusable.items():
         counts[reason] = counts.get(reason, 0) + count
-    first, last = min(s[0] for s in spill.spans.values()), max(s[1] for s in spill.spans.values())
-    return Source(fingerprint, str(path), path.stat().st_size, reading.format, spill.rows, 0, first, last, reading.received,
-                  counts, list(reading.notes)), spill, dict(reading.rules)
+    source = Source(fingerprint, str(path), path.stat().st_size, reading.format, spill.rows, 0, min(s[0] for s in spans), max(s[1] for s in spans),
+                    reading.received, counts, list(reading.notes))
+    return (source, spill, rules), carried

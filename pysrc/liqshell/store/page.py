@@ -17,6 +17,8 @@ from liqshell.store.rows import day_number, day_text
 
 CONTRACTS_MAX = 40              # drawn hour by hour: those with most rows
 REFUSED_SHOWN = 5
+SAID_FIRST_MAX = 5              # contracts
+CONTRACTS_NAMED = 8
 GAPS_MAX = 200
 SOURCES_MAX = 500
 TALL_DAYS = 35                  # from here on days run to the right
@@ -81,6 +83,12 @@ def _notices(report: dict[str, Any]) -> str:
     swapped = [_name(c) for c in report["contracts"] if c["side"]["verdict"].startswith("SWAPPED")]
     if swapped:
         out.append(("SIDES LOOK SWAPPED", f"{', '.join(swapped)}: prices rise before liquidations of longs. Check what the source calls a side."))
+    for text in said_first(report):
+        out.append(("QUOTES", text))
+    before = [_name(c) for c in report["contracts"] if c["before"]]
+    if before:
+        out.append(("EARLIER VERSION", f"{', '.join(before)}: its store could not say what a ticker does not state, so a funding rate of 0 is "
+                    "read as not stated. Import the files again, into a new store."))
     censored = [_name(c) for c in report["contracts"] if c["completeness"] == "CENSORED"]
     if censored:
         out.append(("CENSORED", f"{', '.join(censored)}: a sample of the liquidations; volumes are lower bounds and must not be added to "
@@ -91,6 +99,19 @@ def _notices(report: dict[str, Any]) -> str:
     return "".join(f'<p class="notice"><b>{_esc(head)}.</b> {_esc(text)}</p>' for head, text in out)
 
 
+def said_first(report: dict[str, Any]) -> list[str]:
+    """Where quotes do not go as far as trades do: of a few contracts, and how many more."""
+    found = [c["said_first"] for c in report["contracts"] if c["said_first"]]
+    out = [text for said in found[:SAID_FIRST_MAX] for text in said]
+    if len(found) > SAID_FIRST_MAX:
+        out.append(f"and {len(found) - SAID_FIRST_MAX} more contracts; report.json has all")
+    none = [_name(c) for c in report["contracts"] if "trades" in c["kinds"] and "quotes" not in c["kinds"]]
+    if none:
+        out.append(f"none of {', '.join(none[:CONTRACTS_NAMED])}{f' and {len(none) - CONTRACTS_NAMED} more' if len(none) > CONTRACTS_NAMED else ''}: "
+                   "what is not post-only fills at later trades")
+    return out
+
+
 def _tiles(report: dict[str, Any]) -> str:
     contracts = report["contracts"]
     rows = sum(k["rows"] for c in contracts for k in c["kinds"].values())
@@ -98,6 +119,7 @@ def _tiles(report: dict[str, Any]) -> str:
     tiles = [("Contracts", f"{len(contracts)}", f"of {len({c['venue'] for c in contracts})} venues"),
              ("Rows", _compact(rows), f"{report['bytes'] / 1e6:,.1f} MB on disk"),
              ("Covered", f"{sum(c['covered_hours'] for c in contracts):,.0f} h", "contract hours with data"),
+             ("Quotes held", f"{_held(contracts, 'quotes'):,.0f} h", f"trades {_held(contracts, 'trades'):,.0f} contract hours"),
              ("Gaps", f"{sum(c['gap_count'] for c in contracts):,}", f"{sum(c['gap_hours'] for c in contracts):,.1f} contract hours"),
              ("Refused", _compact(refused), f"rows; {_compact(report['duplicates'])} duplicates dropped"),
              ("Files", f"{len(report['sources']):,}", f"{len(report['refused_files'])} could not be imported")]
@@ -112,12 +134,23 @@ def _contracts(contracts: list[dict[str, Any]]) -> str:
         kinds = c["kinds"]
         rows.append((f"<b>{_esc(_name(c))}</b>", _esc(c["completeness"]), _esc(", ".join(c["received"])), f"{len(c['days'])}",
                      *(f"{kinds[k]['rows']:,}" if k in kinds else "–" for k in ("trades", "quotes", "liquidations", "tickers")),
-                     f"{c['covered_hours']:,.1f}", f"{c['gap_count']}", _rule(c, "tick_size"), _rule(c, "lot_size"),
+                     f"{c['covered_hours']:,.1f}", _hours(c, "trades"), _hours(c, "quotes"), f"{c['gap_count']}",
+                     _rule(c, "tick_size"), _rule(c, "lot_size"),
                      f"{c['rules']['multiplier']:g}"))
-    columns = ("|contract", "|feed", "|ts_recv", ">days", ">trades", ">quotes", ">liquidations", ">tickers", ">covered h", ">gaps", ">tick", ">lot",
-               ">multiplier")
+    columns = ("|contract", "|feed", "|ts_recv", ">days", ">trades", ">quotes", ">liquidations", ">tickers", ">covered h", ">trades h", ">quotes h",
+               ">gaps", ">tick", ">lot", ">multiplier")
     return _section("Contracts", _table(columns, rows, tall=len(rows) > 12),
-                    "Covered: hours in which something came at least every minute; of contracts with liquidations only, hours with one.")
+                    "Covered: hours in which something came at least every minute; of contracts with liquidations only, hours with one. "
+                    "Trades h, quotes h: hours in which a trade was at most a minute old, a quote at most 10 s, and their feed not interrupted.")
+
+
+def _held(contracts: list[dict[str, Any]], stream: str) -> float:
+    return sum(c["streams"][stream]["covered_hours"] for c in contracts if stream in c["streams"])
+
+
+def _hours(c: dict[str, Any], stream: str) -> str:
+    """For how long a stream held; – where there is none, or an earlier version did not measure it."""
+    return f"{c['streams'][stream]['covered_hours']:,.1f}" if stream in c["streams"] else "–"
 
 
 def _rule(c: dict[str, Any], field: str) -> str:
@@ -139,18 +172,34 @@ def _contract(c: dict[str, Any]) -> str:
     text += f"Tick {c['rules']['tick_size']} {origin['tick_size']}; lot {c['rules']['lot_size']} {origin['lot_size']}; "
     text += f"feed {c['completeness']}: {origin.get('completeness', 'said')}."
     most = max((h.get("liquidations", 0) for day in c["hours"].values() for h in day), default=0)
-    maps = f'<div><h3>Coverage by hour (UTC)</h3>{_map(c, _coverage_class, True)}{_key(_COVERED)}</div>'
+    maps = ""
+    for stream in ("trades", "quotes"):
+        if stream in c["streams"]:
+            maps += f"<div><h3>{stream.title()} held, by hour (UTC)</h3>{_map(c, _coverage_class, True, stream)}{_key(_COVERED)}</div>"
+    maps = maps or f'<div><h3>Coverage by hour (UTC)</h3>{_map(c, _coverage_class, True)}{_key(_COVERED)}</div>'
     if most:
         steps = [math.ceil(most ** (n / 5)) for n in range(6)]
         words = [("none", "none")] + [(f"l{n}", f"to {steps[n]:,}") for n in range(1, 6) if steps[n] > steps[n - 1] or n == 1]
         maps += (f'<div><h3>Liquidations by hour (UTC)</h3>{_map(c, lambda h: _heat_class(h.get("liquidations", 0), most), False)}'
                  f"{_key(words)}</div>")
     head = f'<h2>{_esc(_name(c))}</h2><div class="badges">{marks}</div><p class="sub">{_esc(text)}</p>'
-    return f'<section>{head}<div class="maps">{maps}</div></section>'
+    return f'<section>{head}<div class="maps">{maps}</div>{_streams(c)}</section>'
+
+
+def _streams(c: dict[str, Any]) -> str:
+    """A row a stream."""
+    rows = []
+    for name, found in c["streams"].items():
+        longest = max(found["gaps"], key=lambda g: g[1] - g[0], default=None)
+        rows.append((_esc(name.replace("_", " ")), f"{found['rows']:,}", _when(found["first"]), _when(found["last"]),
+                     f"{found['covered_hours']:,.1f}" if found["judged"] else "not judged", str(found["gap_count"]) if found["judged"] else "–",
+                     f"{_duration(longest[1] - longest[0])} from {_when(longest[0])}" if longest else "–"))
+    columns = ("|stream", ">rows", "|first (UTC)", "|last", ">held h", ">silences", "|longest silence")
+    return f"<h3>Streams</h3>{_table(columns, rows)}" if rows else ""
 
 
 def _coverage_class(hour: dict[str, Any]) -> str:
-    covered = hour["covered"]
+    covered = hour["held"] if "held" in hour else hour["covered"]
     if covered <= 0.0:
         return "none"
     return "c1" if covered < 0.5 else "c2" if covered < 0.95 else "c3" if covered < 0.999 else "c4"
@@ -160,8 +209,8 @@ def _heat_class(count: int, most: int) -> str:
     return "none" if count == 0 else f"l{min(5, max(1, math.ceil(5 * math.log(count) / math.log(most)))) if most > 1 else 5}"
 
 
-def _map(c: dict[str, Any], class_of: Any, told: bool) -> str:
-    """Hours by days; days run down where they are few and to the right where they are many."""
+def _map(c: dict[str, Any], class_of: Any, told: bool, stream: str = "") -> str:
+    """Hours by days; days run down where they are few and to the right where they are many. stream: when it held, '' = anything."""
     first, last = day_number(c["days"][0]), day_number(c["days"][-1])
     count = last - first + 1
     across = count > TALL_DAYS
@@ -170,7 +219,9 @@ def _map(c: dict[str, Any], class_of: Any, told: bool) -> str:
     cells, labels = [], []
     for n in range(count):
         day = day_text(first + n)
+        shares = c["stream_hours"].get(day, {}).get(stream, [0.0] * 24)
         for hour, found in enumerate(c["hours"].get(day) or [{"covered": 0.0}] * 24):
+            found = found | {"held": shares[hour]} if stream else found
             x, y = (n, hour) if across else (hour, n)
             title = f"<title>{_esc(_told(day, hour, found))}</title>" if told else ""
             cells.append(f'<rect class="{class_of(found)}" x="{left + x * width}" y="{top + y * height}" width="{width - 1}" height="{height - 1}">'
@@ -184,12 +235,14 @@ def _map(c: dict[str, Any], class_of: Any, told: bool) -> str:
         labels.append(f'<text x="{left - 6}" y="{top + hour * height + 8}" text-anchor="end">{hour:02}:00</text>' if across
                       else f'<text x="{left + hour * width}" y="{top - 5}">{hour:02}</text>')
     w, h = (left + count * width + 30, top + 24 * height + 14) if across else (left + 24 * width, top + count * height)
-    return f'<svg width="{w}" height="{h}" viewBox="0 0 {w} {h}" role="img">{"".join(cells)}{"".join(labels)}</svg>'
+    fits = "" if across else ' class="fit"'
+    return f'<svg{fits} width="{w}" height="{h}" viewBox="0 0 {w} {h}" role="img">{"".join(cells)}{"".join(labels)}</svg>'
 
 
 def _told(day: str, hour: int, found: dict[str, Any]) -> str:
-    rows = ", ".join(f"{n:,} {kind}" for kind, n in found.items() if kind != "covered")
-    return f"{day} {hour:02}:00: {found['covered']:.1%} covered" + (f", {rows}" if rows else "")
+    rows = ", ".join(f"{n:,} {kind}" for kind, n in found.items() if kind not in ("covered", "held"))
+    share = f"held for {found['held']:.1%}" if "held" in found else f"{found['covered']:.1%} covered"
+    return f"{day} {hour:02}:00: {share}" + (f", {rows}" if rows else "")
 
 
 def _key(words: Iterable[tuple[str, str]]) -> str:
@@ -201,7 +254,10 @@ def longest_gaps(contracts: list[dict[str, Any]]) -> list[tuple[int, str, dict[s
     """(length, whose, gap), longest first; those of all contracts of a venue once."""
     found: dict[tuple[str, int, int], tuple[int, str, dict[str, Any]]] = {}
     for c in contracts:
-        for gap in c["gaps"]:
+        listed = [(gap["from"], gap["to"]) for gap in c["gaps"]]
+        alone = [{"from": a, "to": b, "what": "no quote"} for a, b in c["streams"].get("quotes", {"gaps": ()})["gaps"]
+                 if not any(low <= b and high >= b for low, high in listed)]
+        for gap in [*c["gaps"], *alone]:
             name = c["venue"] if gap["what"].endswith("all contracts") else _name(c)
             found[name, gap["from"], gap["to"]] = gap["to"] - gap["from"], name, gap
     return sorted(found.values(), key=lambda g: (-g[0], g[2]["from"], g[1]))
@@ -226,8 +282,9 @@ def _refused(report: dict[str, Any]) -> str:
 
 
 def _sources(report: dict[str, Any]) -> str:
-    rows = [(_esc(Path(s["name"]).name), _esc(s["format"]), f"{s['rows']:,}", f"{s['duplicates']:,}", _when(s["first"]), _when(s["last"]),
-             _esc(s["received"]), f'<span class="muted">{_esc(s["fingerprint"][:12])}</span>', _esc("; ".join(s["notes"])))
+    rows = [(_esc(Path(s["name"]).name), _esc(s["format"]), f"{s['rows']:,}", f"{s['duplicates']:,}",
+             *(_when(s[end]) if s["rows"] else "–" for end in ("first", "last")), _esc(s["received"]),
+             f'<span class="muted">{_esc(s["fingerprint"][:12])}</span>', _esc("; ".join(s["notes"])))
             for s in report["sources"][:SOURCES_MAX]]
     more = f"The first {len(rows)} of {len(report['sources'])}." if len(report["sources"]) > len(rows) else ""
     columns = ("file", "|format", ">rows", ">duplicates", "|first (UTC)", "|last", "|ts_recv", "|fingerprint", "notes")

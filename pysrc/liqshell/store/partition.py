@@ -18,9 +18,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from liqshell import streams
 from liqshell.errors import DataError
 from liqshell.store.grid import Grid
 from liqshell.store.rows import (
+    BEFORE,
     DAY_NS,
     FORMAT,
     HOUR_NS,
@@ -76,9 +78,11 @@ class Content:
     hours: list[int] = field(default_factory=lambda: [0] * 24)
     silences: list[tuple[int, int]] = field(default_factory=list)      # (from, to) in ns: no row of this kind
     busiest: int = 0            # most rows in one second of ts_event
+    streams: dict[str, dict[str, Any]] = field(default_factory=dict)   # of streams.Age; {} of what an earlier version wrote
     price: dict[str, Any] = field(default_factory=dict)
     qty: dict[str, Any] = field(default_factory=dict)
     bytes: int = 0
+    format: int = 1             # of the file: see rows.py
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -92,18 +96,20 @@ class Writer:
         self.content = Content()
         self._path = path
         self._sources = sorted(sources)
-        self._hash = hashlib.sha256(json.dumps([FORMAT, key.venue, key.symbol, key.kind, key.day]).encode())
+        self._hash = hashlib.sha256(json.dumps([key.layout.format, key.venue, key.symbol, key.kind, key.day]).encode())
         self._waiting: list[np.ndarray] = []
         self._rows = 0
         self._grids: dict[str, list[Grid]] = {"price": [], "qty": []}
         self._second = (-1, 0)
+        self._ages = {name: streams.Age(name, key.start) for name in (streams.FIELDS if key.kind == "tickers" else (key.kind,))
+                      if name in streams.STREAMS}
         path.parent.mkdir(parents=True, exist_ok=True)
         layout = key.layout
         words = [layout.word] if layout.word else []
         self._writer = pq.ParquetWriter(
             path, layout.schema, compression="zstd", compression_level=3, use_dictionary=words, write_statistics=True, version="2.6",
             column_encoding={"ts_event": "DELTA_BINARY_PACKED", "ts_recv": "DELTA_BINARY_PACKED", "id": "DELTA_BINARY_PACKED"}
-            | {column: "BYTE_STREAM_SPLIT" for column, _, _ in layout.numbers})
+            | {number.column: "BYTE_STREAM_SPLIT" for number in layout.numbers})
 
     def push(self, events: np.ndarray) -> None:
         if not len(events):
@@ -123,12 +129,17 @@ class Writer:
             self._waiting, self._rows = [], 0
         content = self.content
         content.fingerprint = self._hash.hexdigest()[:32]
+        for name, age in self._ages.items():
+            found = age.as_dict()
+            found["dark"] = sorted(sorted(found["dark"], key=lambda s: s[0] - s[1])[:SILENCES_MAX])
+            content.streams[name] = found
         for name, grids in self._grids.items():
             setattr(content, name, Grid.sum(grids).as_dict())
-        about = {"format": FORMAT, **asdict(self.key), "rows": content.rows, "fingerprint": content.fingerprint, "sources": self._sources}
+        about = {"format": self.key.layout.format, **asdict(self.key), "rows": content.rows, "fingerprint": content.fingerprint,
+                 "sources": self._sources}
         self._writer.add_key_value_metadata({_META: json.dumps(about).encode()})
         self._writer.close()
-        content.bytes = self._path.stat().st_size
+        content.bytes, content.format = self._path.stat().st_size, self.key.layout.format
         return content
 
     def abandon(self) -> None:
@@ -157,6 +168,8 @@ class Writer:
         content.rows += len(ts)
         content.last = int(ts[-1])
         self._busiest(events)
+        for name, age in self._ages.items():
+            age.push(ts[streams.stated(events, name)] if name in streams.FIELDS else ts)
         for name, fields in (("price", self.key.layout.prices), ("qty", self.key.layout.quantities)):
             self._grids[name] += [Grid.of(events[field]) for field in fields]
 
@@ -183,24 +196,42 @@ def read(path: Path, key: Key, start: int = 0) -> Iterator[np.ndarray]:
     """The rows from ts_recv `start` on as EVENT_DTYPE, one row group after the other."""
     try:
         with pq.ParquetFile(path) as file:
-            if not file.schema_arrow.remove_metadata().equals(key.layout.schema):
-                raise DataError(str(path), "other columns than a partition of " + key.kind, ", ".join(key.layout.schema.names))
+            layout = _layout(path, key, file)
             for group in range(file.num_row_groups):
                 if start > 0:
                     last = file.metadata.row_group(group).column(1).statistics
                     if last is not None and last.has_min_max and last.max_raw < start:
                         continue
-                events = from_arrow(key.layout, file.read_row_group(group))
+                events = from_arrow(layout, file.read_row_group(group))
                 yield events[np.searchsorted(events["ts_recv"], start, "left"):] if start > 0 else events
+    except _DAMAGED as why:
+        raise damaged(path, why) from None
+
+
+def _layout(path: Path, key: Key, file: pq.ParquetFile) -> Layout:
+    """Of the columns that the file has: ours, or those of the format before."""
+    found = file.schema_arrow.remove_metadata()
+    for layout in (key.layout, BEFORE.get(key.kind, key.layout)):
+        if found.equals(layout.schema):
+            return layout
+    raise DataError(str(path), "other columns than a partition of " + key.kind, ", ".join(key.layout.schema.names))
+
+
+def is_before(path: Path, key: Key) -> bool:
+    """Whether a partition is of the format before, which could not say what was not stated."""
+    try:
+        with pq.ParquetFile(path) as file:
+            return _layout(path, key, file) is not key.layout
     except _DAMAGED as why:
         raise damaged(path, why) from None
 
 
 def fingerprint(path: Path, key: Key) -> str:
     """Of what is in the file now, read anew."""
-    digest = hashlib.sha256(json.dumps([FORMAT, key.venue, key.symbol, key.kind, key.day]).encode())
+    layout = BEFORE[key.kind] if is_before(path, key) else key.layout
+    digest = hashlib.sha256(json.dumps([layout.format, key.venue, key.symbol, key.kind, key.day]).encode())
     for events in read(path, key):
-        for name in key.layout.fields:
+        for name in layout.fields:
             digest.update(np.ascontiguousarray(events[name]).data)
     return digest.hexdigest()[:32]
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from liqcore.event import FeedState, Kind
+from liqcore.event import Kind
 from liqshell.store.cache import Contract
+from liqshell.store.held import by_stream, down, feed_of, said_first
 from liqshell.store.load import Store
-from liqshell.store.partition import SILENCE_NS, Content, Key, read
-from liqshell.store.rows import DAY_NS, HOUR_NS, KINDS, VENUE_WIDE, day_number
+from liqshell.store.partition import SILENCE_NS, Content, Key
+from liqshell.store.rows import DAY_NS, HOUR_NS, KINDS, LAYOUT, VENUE_WIDE, day_number
 from liqshell.store.strip import Strip
 
 DENSE = ("trades", "quotes", "tickers")         # kinds that never rest while a contract trades
@@ -30,13 +31,13 @@ def data_report(store: Store) -> dict[str, Any]:
     """Everything as plain values for JSON. Makes strips that are missing; times are ns UTC."""
     catalogue = store.catalogue
     sources = catalogue.sources()
-    marks = {c.venue: c for c in store._contracts.values() if c.symbol == VENUE_WIDE}
+    marks = {c.venue: feed_of(c) for c in store._contracts.values() if c.symbol == VENUE_WIDE}
     counts: Counter[str] = Counter()
     for source in sources.values():
         counts.update(source.counts)
     return {
         "store": str(store.root),
-        "contracts": [_contract(c, marks.get(c.venue), sources, catalogue) for c in store.contracts],
+        "contracts": [_contract(c, marks.get(c.venue, feed_of(None)), sources, catalogue) for c in store.contracts],
         "sources": [vars(source) for source in sources.values()],
         "refused_files": [{"name": name, **about} for name, about in catalogue.refused().items()],
         "refused_rows": dict(sorted(counts.items())),
@@ -45,7 +46,7 @@ def data_report(store: Store) -> dict[str, Any]:
     }
 
 
-def _contract(contract: Contract, marks: Contract | None, sources: Any, catalogue: Any) -> dict[str, Any]:
+def _contract(contract: Contract, marks: np.ndarray, sources: Any, catalogue: Any) -> dict[str, Any]:
     kinds = {}
     for kind in KINDS:
         held = [content for key, content in contract.contents.items() if key.kind == kind]
@@ -56,11 +57,13 @@ def _contract(contract: Contract, marks: Contract | None, sources: Any, catalogu
     received = sorted({sources[o].received for o in origins if o in sources and sources[o].received})
     dense = any(kind in kinds for kind in DENSE)
     dark = _dark(contract, dense)
-    down, down_all = _down(contract), _down(marks)
-    hours = coverage(contract, dark + down + down_all, dense)
+    feed = feed_of(contract)
+    lost, lost_all = down(feed), down(marks)
+    hours = coverage(contract, dark + lost + lost_all, dense)
+    totals, shares = by_stream(contract, (feed, marks))
     found = _measured(contract)
     gaps: list[dict[str, Any]] = [{"from": a, "to": b, "what": f"feed down or rows lost{of}"}
-                                  for found_down, of in ((down, ""), (down_all, ", all contracts")) for a, b in found_down]
+                                  for found_down, of in ((lost, ""), (lost_all, ", all contracts")) for a, b in found_down]
     least = GAP_NS if dense else _rare_gap(contract)
     ends = day_number(contract.days()[0]) * DAY_NS, (day_number(contract.days()[-1]) + 1) * DAY_NS      # outside the record there are no gaps
     gaps += [{"from": a, "to": b, "what": "silence of every kind" if dense else "no liquidation"}
@@ -69,7 +72,9 @@ def _contract(contract: Contract, marks: Contract | None, sources: Any, catalogu
         "venue": contract.venue, "symbol": contract.symbol, "rules": contract.rules.as_dict(),
         "completeness": contract.rules.instrument.completeness.name.removeprefix("COMPLETENESS_"),
         "received": received or ["unknown"], "kinds": kinds, "sources": len(origins),
-        "days": contract.days(), "hours": hours,
+        "days": contract.days(), "hours": hours, "streams": totals, "stream_hours": shares,
+        "said_first": said_first(f"{contract.venue}:{contract.symbol}", totals),
+        "before": any(content.format < LAYOUT["tickers"].format for key, content in contract.contents.items() if key.kind == "tickers"),
         "covered_hours": round(sum(sum(h["covered"] for h in day) for day in hours.values()), 3),
         "gaps": sorted(sorted(gaps, key=lambda g: g["from"] - g["to"])[:GAPS_MAX], key=lambda g: g["from"]), "gap_count": len(gaps),
         "gap_hours": round(sum(b - a for a, b in _union((g["from"], g["to"]) for g in gaps)) / HOUR_NS, 3), **found,
@@ -126,23 +131,6 @@ def _rare_gap(contract: Contract) -> int:
     rows = sum(content.rows for content in held)
     span = max((c.last for c in held), default=0) - min((c.first for c in held), default=0)
     return max(RARE_GAP_NS, RARE_GAP_PAUSES * span // max(rows, 1))
-
-
-def _down(of: Contract | None) -> list[Interval]:
-    """From each DOWN mark of the feed to the next UP; a GAP mark says since when (ts_event)."""
-    out: list[Interval] = []
-    since = None
-    for key in sorted(key for key in of.contents if key.kind == "feed") if of is not None else ():
-        for events in read(key.file(of.root), key) if of is not None else ():
-            for began, ts, state in zip(events["ts_event"].tolist(), events["ts_recv"].tolist(), events["code"].tolist(), strict=True):
-                if state == FeedState.FEED_DOWN:
-                    since = ts if since is None else since
-                elif state == FeedState.FEED_GAP:
-                    out.append((min(began, ts), ts))
-                elif state == FeedState.FEED_UP and since is not None:
-                    out.append((since, ts))
-                    since = None
-    return out
 
 
 def _measured(contract: Contract) -> dict[str, Any]:

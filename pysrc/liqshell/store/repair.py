@@ -88,7 +88,8 @@ def _content(root: Path, key: Key) -> Content:
         content = writer.close()
     finally:
         aside.unlink(missing_ok=True)
+    content.fingerprint = partition.fingerprint(path, key)          # of the file: the copy may be of a later format
     if content.fingerprint != said["fingerprint"]:
         raise partition.damaged(path, ValueError("its rows are not those that its fingerprint names"))
-    content.bytes = path.stat().st_size
+    content.bytes, content.format = path.stat().st_size, int(said["format"])
     return content

@@ -4,12 +4,14 @@
 |---|---|
 | trades | price, qty, side (BUY, SELL: the aggressor) |
 | quotes | bid, bid_qty, ask, ask_qty |
-| liquidations | side (LONG, SHORT: the position that was closed by force), price, qty, notional (null where the source states none) |
-| tickers | mark, index, open_interest (null where unknown), funding_rate |
-| feed | state (UP, DOWN, GAP) |
+| liquidations | side (LONG, SHORT: the position that was closed by force), price, qty, notional, limit (of the forced order); null = not stated |
+| tickers | mark, index, open_interest, funding_rate; null = not stated |
+| feed | state (UP, DOWN, GAP), streams (bits of liqcore.event.Stream; null = all) |
 
 Times are timestamp[ns, UTC]; `id` is the venue's sequence or trade number, 0 where it has none. Quantities are as the venue states them: contracts
 stay contracts.
+
+Format 1 had no `limit` and no `streams`, and 0 for a funding rate that was not stated: such a 0 is read as not stated.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ import numpy as np
 import pyarrow as pa
 
 from liqcore.event import EVENT_DTYPE, FeedState, Kind, Side
+from liqshell.streams import BITS
 
-FORMAT = 1                      # of the partitions; a reader refuses what is newer
+FORMAT = 2                      # of the partitions; a reader refuses what is newer
 DAY_NS = 86_400_000_000_000
 HOUR_NS = 3_600_000_000_000
 VENUE_WIDE = "_all"             # stands where a symbol stands, for feed marks that concern every contract of a venue
@@ -32,46 +35,76 @@ _STATES = {int(FeedState.FEED_UP): "UP", int(FeedState.FEED_DOWN): "DOWN", int(F
 
 
 @dataclass(frozen=True)
+class Number:
+    """A column of numbers. field: of event_t. nullable: 0 means not stated. bit: of event_t.flags, set where it is not stated; then a 0 is a number
+    unless `nullable`, too."""
+
+    column: str
+    field: str
+    nullable: bool = False
+    bit: int = 0
+
+    @property
+    def may_be_null(self) -> bool:
+        return self.nullable or bool(self.bit)
+
+
+@dataclass(frozen=True)
 class Layout:
-    """One kind of rows. numbers: (column, field of event_t, does 0 mean unknown)."""
+    """One kind of rows."""
 
     name: str
     kind: int
-    numbers: tuple[tuple[str, str, bool], ...]
+    numbers: tuple[Number, ...]
     word: str = ""              # column of words, if any
     word_field: str = ""        # field of event_t that it stands for
     words: tuple[tuple[int, str], ...] = ()
     prices: tuple[str, ...] = ()        # fields of event_t that stand on the tick grid
     quantities: tuple[str, ...] = ()    # ... on the lot grid
+    bits: str = ""              # column of event_t.flags as they are, null = 0
+    format: int = 1             # the first format that has it like this
 
     @property
     def schema(self) -> pa.Schema:
         fields = [pa.field("ts_event", _TIME, False), pa.field("ts_recv", _TIME, False)]
         if self.word:
             fields.append(pa.field(self.word, pa.dictionary(pa.int8(), pa.string()), False))
-        fields += [pa.field(column, pa.float64(), unknown) for column, _, unknown in self.numbers]
+        fields += [pa.field(number.column, pa.float64(), number.may_be_null) for number in self.numbers]
+        fields += [pa.field(self.bits, pa.uint8(), True)] if self.bits else []
         return pa.schema([*fields, pa.field("id", pa.int64(), False)])
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The fields of event_t that a row of this kind carries; all others are 0, but for kind and instrument."""
-        return ("ts_event", "ts_recv", *((self.word_field,) if self.word else ()), *(field for _, field, _ in self.numbers), "id")
+        flags = ("flags",) if self.bits or any(number.bit for number in self.numbers) else ()
+        return ("ts_event", "ts_recv", *((self.word_field,) if self.word else ()), *(number.field for number in self.numbers), *flags, "id")
 
 
 # the order is that in which events of one contract at one ts_recv enter the engine: what is known of the feed first; a trade before the quote that
 # it leaves behind; liquidations last, so that a decision at that moment knows the prices of that moment
 LAYOUTS = (
-    Layout("feed", int(Kind.FEED), (), "state", "code", tuple(_STATES.items())),
-    Layout("trades", int(Kind.TRADE), (("price", "price", False), ("qty", "qty", False)), "side", "side", tuple(_SIDES["trades"].items()),
+    Layout("feed", int(Kind.FEED), (), "state", "code", tuple(_STATES.items()), bits="streams", format=2),
+    Layout("trades", int(Kind.TRADE), (Number("price", "price"), Number("qty", "qty")), "side", "side", tuple(_SIDES["trades"].items()),
            ("price",), ("qty",)),
     Layout("quotes", int(Kind.BBO),
-           (("bid", "price", False), ("bid_qty", "qty", False), ("ask", "aux_price", False), ("ask_qty", "aux_qty", False)),
+           (Number("bid", "price"), Number("bid_qty", "qty"), Number("ask", "aux_price"), Number("ask_qty", "aux_qty")),
            prices=("price", "aux_price"), quantities=("qty", "aux_qty")),
     Layout("tickers", int(Kind.TICKER),
-           (("mark", "price", True), ("index", "aux_price", True), ("open_interest", "qty", True), ("funding_rate", "aux_qty", False))),
-    Layout("liquidations", int(Kind.LIQUIDATION), (("price", "price", False), ("qty", "qty", False), ("notional", "aux_price", True)),
-           "side", "side", tuple(_SIDES["liquidations"].items()), ("price",), ("qty",)),
+           (Number("mark", "price", True, BITS["mark"]), Number("index", "aux_price", True, BITS["index"]),
+            Number("open_interest", "qty", True, BITS["open_interest"]), Number("funding_rate", "aux_qty", False, BITS["funding"])), format=2),
+    Layout("liquidations", int(Kind.LIQUIDATION),
+           (Number("price", "price"), Number("qty", "qty"), Number("notional", "aux_price", True), Number("limit", "aux_qty", True)),
+           "side", "side", tuple(_SIDES["liquidations"].items()), ("price",), ("qty",), format=2),
 )
+# as partitions of format 1 have them
+BEFORE = {
+    "feed": Layout("feed", int(Kind.FEED), (), "state", "code", tuple(_STATES.items())),
+    "tickers": Layout("tickers", int(Kind.TICKER), (Number("mark", "price", True), Number("index", "aux_price", True),
+                                                    Number("open_interest", "qty", True), Number("funding_rate", "aux_qty"))),
+    "liquidations": Layout("liquidations", int(Kind.LIQUIDATION),
+                           (Number("price", "price"), Number("qty", "qty"), Number("notional", "aux_price", True)),
+                           "side", "side", tuple(_SIDES["liquidations"].items()), ("price",), ("qty",)),
+}
 LAYOUT = {layout.name: layout for layout in LAYOUTS}
 OF_KIND = {layout.kind: layout for layout in LAYOUTS}
 KINDS = tuple(LAYOUT)
@@ -87,17 +120,39 @@ def storable(layout: Layout, events: np.ndarray) -> np.ndarray:
     return good
 
 
+def canonical(layout: Layout, events: np.ndarray) -> np.ndarray:
+    """The same rows, each in the one way of saying what it says: a value that is not stated is 0 and has its bit. A copy where that changes them."""
+    wanted = np.zeros(len(events), np.uint8) if not layout.bits else events["flags"]
+    for number in layout.numbers:
+        if number.bit:
+            unstated = events["flags"] & number.bit != 0
+            if number.nullable:
+                unstated |= events[number.field] == 0.0
+            wanted |= np.where(unstated, number.bit, 0).astype(np.uint8)
+            if (unstated & (events[number.field] != 0.0)).any():
+                events = events.copy()
+                events[number.field][unstated] = 0.0
+    if (events["flags"] != wanted).any():
+        events = events.copy()
+        events["flags"] = wanted
+    return events
+
+
 def to_arrow(layout: Layout, events: np.ndarray) -> pa.RecordBatch:
-    """EVENT_DTYPE rows of one kind -> columns. Every row must be `storable`."""
+    """EVENT_DTYPE rows of one kind -> columns. Every row must be `storable`, and `canonical`."""
     columns: list[Any] = [pa.array(np.ascontiguousarray(events[name]), pa.int64()).cast(_TIME) for name in ("ts_event", "ts_recv")]
+    flags = np.ascontiguousarray(events["flags"])
     if layout.word:
         index = np.zeros(256, np.int8)
         for n, (value, _) in enumerate(layout.words):
             index[value] = n
         columns.append(pa.DictionaryArray.from_arrays(index[events[layout.word_field].view(np.uint8)], [word for _, word in layout.words]))
-    for _, field, unknown in layout.numbers:
-        values = np.ascontiguousarray(events[field])
-        columns.append(pa.array(values, mask=values == 0.0) if unknown else pa.array(values))
+    for number in layout.numbers:
+        values = np.ascontiguousarray(events[number.field])
+        mask = flags & number.bit != 0 if number.bit else values == 0.0 if number.nullable else None
+        columns.append(pa.array(values, mask=mask))
+    if layout.bits:
+        columns.append(pa.array(flags, mask=flags == 0))
     columns.append(pa.array(np.ascontiguousarray(events["id"])))
     return pa.RecordBatch.from_arrays(columns, schema=layout.schema)
 
@@ -119,9 +174,16 @@ def from_arrow(layout: Layout, table: pa.RecordBatch | pa.Table) -> np.ndarray:
             meaning = np.array([values[word] for word in chunk.dictionary.to_pylist()] or [0], np.int8)
             events[layout.word_field][start:start + len(chunk)] = meaning[_numpy(chunk.indices)]
             start += len(chunk)
-    for column_name, field, unknown in layout.numbers:
-        column = table.column(column_name)
-        events[field] = _numpy(column.fill_null(0.0) if unknown else column)
+    for number in layout.numbers:
+        column = table.column(number.column)
+        events[number.field] = _numpy(column.fill_null(0.0) if number.may_be_null else column)
+        if number.bit:
+            events["flags"] |= np.where(_numpy(column.is_null()), number.bit, 0).astype(np.uint8)
+    if layout.bits:
+        events["flags"] = _numpy(table.column(layout.bits).fill_null(0))
+    if layout is BEFORE["tickers"]:
+        for number in LAYOUT["tickers"].numbers:
+            events["flags"] |= np.where(events[number.field] == 0.0, number.bit, 0).astype(np.uint8)
     return events
 
 

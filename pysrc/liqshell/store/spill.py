@@ -11,7 +11,7 @@ import numpy as np
 from liqcore.event import EVENT_DTYPE
 from liqshell.errors import DataError
 from liqshell.store.partition import Key
-from liqshell.store.rows import DAY_NS, OF_KIND, day_text, storable
+from liqshell.store.rows import DAY_NS, OF_KIND, canonical, day_text, storable
 
 BUFFER_BYTES = 96 << 20
 
@@ -58,7 +58,7 @@ class Spill:
                 self.unusable[f"{layout.name} without a side or with an impossible time"] += int((~good).sum())
                 rows = rows[good]
             if len(rows):
-                self._by_day(venue, symbol, layout.name, rows)
+                self._by_day(venue, symbol, layout.name, canonical(layout, rows))
         if self._bytes >= BUFFER_BYTES:
             self._flush()
 

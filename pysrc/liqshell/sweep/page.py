@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
+from liqshell.report.elements import notice
 from liqshell.report.heatmap import heatmaps
 from liqshell.report.overfit import expected_maximum
+from liqshell.report.quotes import ENOUGH
 from liqshell.report.text import NONE, money, number, percent, seconds
 from liqshell.sweep.run import KERNEL, Swept
 from liqshell.sweep.table import OBJECTIVES, best, neighbours, shown
@@ -104,7 +106,8 @@ def write_sweep(swept: Swept) -> dict[str, Any]:
     summary = summarise(swept)
     stamp = {"version": lc.__version__, "data": swept.fingerprint, "symbols": list(swept.symbols), "days": swept.days, "trials": swept.tried,
              "synthetic": swept.synthetic, "seconds": swept.seconds,
-             "axes": {k: [_plain(shown(k, v)) for v in vs] for k, vs in swept.config.sweep.axes.items()}, "by": swept.by, "why": swept.why}
+             "axes": {k: [_plain(shown(k, v)) for v in vs] for k, vs in swept.config.sweep.axes.items()}, "by": swept.by, "why": swept.why,
+             "quoted": swept.quoted, "half_spread": swept.half_spread}
     text = json.dumps(stamp | summary, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     (swept.folder / "summary.json").write_text(text, encoding="utf-8")
     (swept.folder / "sweep.html").write_text(page(swept, summary), encoding="utf-8")
@@ -125,7 +128,8 @@ def page(swept: Swept, summary: dict[str, Any]) -> str:
     body = [f"<header><div><h1>Sweep: {summary['settings']:,} settings</h1><p class=sub>{escape(span)}; {summary['signals']:,} signals; fills "
             f"{escape(swept.config.paper.fills)}</p>{label}</div></header>",
             f"<p class=verdict>{escape(summary['verdict'])}</p>",
-            f"<p class=sub>{escape(way(swept))}</p>",
+            *([notice(*weak)] if (weak := unquoted(swept)) else []),
+            f"<p class=sub>{escape(way(swept))}</p>", f"<p class=sub>{escape(spreads(swept))}</p>",
             "<section><h2>Best rows and their neighbours</h2><p class=sub>A neighbour differs by one step of one parameter. A row worth trusting has "
             f"neighbours like itself.</p>{chance}<div class=scroll>{_top_table(swept, summary)}</div></section>",
             _pictures(swept, summary["objective"])]
@@ -136,6 +140,23 @@ def page(swept: Swept, summary: dict[str, Any]) -> str:
     return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"><title>Sweep</title>"
             f"<style>{css}</style></head><body><main>{''.join(body)}</main></body></html>\n")
+
+
+def unquoted(swept: Swept) -> tuple[str, str] | None:
+    """What must be said first where quotes do not cover the traded time."""
+    if swept.quoted is None or swept.quoted >= ENOUGH:
+        return None
+    if all(one["source"] != "quotes" for one in swept.half_spread) and not swept.quoted:
+        return "NO QUOTES.", "What takers pay for the spread is estimated: no row here can show that something pays."
+    return (f"QUOTES COVER {percent(swept.quoted, 0)}.", f"Of the traded time, where {percent(ENOUGH, 0)} are needed: no row here can show that "
+            "something pays. " + " ".join(f"{line}." for line in swept.said[:3]))
+
+
+def spreads(swept: Swept) -> str:
+    """What takers pay where no quote holds."""
+    told = "; ".join(f"{one['symbol']} {one['told']}" for one in swept.half_spread[:4]) + (" and more" if len(swept.half_spread) > 4 else "")
+    warned = " ".join(f"WARNING: {one['warning']}." for one in swept.half_spread if one["warning"])
+    return f"Half-spread where no quote holds: {told}. {warned}".strip()
 
 
 def way(swept: Swept) -> str:
@@ -213,6 +234,9 @@ def print_sweep(swept: Swept, summary: dict[str, Any]) -> None:
         setting = "  ".join(f"{name.partition('.')[2]} {value}" for name, value in row["setting"].items())
         rich.add_row(setting, *[show(row[key]) if row[key] is not None else NONE for key, _, show in numbers])
     console.print(rich)
+    if weak := unquoted(swept):
+        console.print(" ".join(weak), style="bold red")
+    console.print(spreads(swept), style="dim", highlight=False)
     if swept.synthetic:
         console.print(" SYNTHETIC MARKET ", style="black on yellow")
     console.print("A neighbour differs by one step of one parameter; shown is their median.", style="dim")

@@ -14,11 +14,12 @@ import numpy as np
 import liqcore as lc
 from liqcore.sweep import RESULT_DTYPE
 from liqshell.backtest.answers import Answers
+from liqshell.backtest.half_spread import of_history, settings_of
 from liqshell.backtest.history import History, load_history
 from liqshell.backtest.swept import grids_of, heard, parts_of, venue_of, why_not
 from liqshell.config import Config
 from liqshell.errors import ConfigError
-from liqshell.pipeline import settings
+from liqshell.report.quotes import coverage
 from liqshell.study import Setting
 from liqshell.sweep import cluster
 from liqshell.sweep.parts import Parts
@@ -35,7 +36,7 @@ Tell = Callable[[str, float], None]
 @dataclass(frozen=True)
 class Swept:
     """A finished sweep. table: columns, one row per symbol and setting (and their sums). seconds: where the time went. by: kernel or backtest; why:
-    what the kernel does not know."""
+    what the kernel does not know. quoted, half_spread, said: of the data, as in report.json."""
 
     folder: Path
     config: Config
@@ -50,6 +51,9 @@ class Swept:
     synthetic: bool
     by: str = KERNEL
     why: str = ""
+    quoted: float | None = None
+    half_spread: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    said: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def total(self) -> str:
@@ -101,7 +105,8 @@ def run_sweep(config: Config, out: str | Path | None = None, *, restart: bool = 
     lap("table")
     tried = log_trials(config, history, cells, table, symbols)
     return Swept(parts.folder, config, cells, table, symbols, seconds, days, history.fingerprint, tried, len(missing), history.synthetic, plan["by"],
-                 plan["why"])
+                 plan["why"], coverage(history.parts), [one.as_dict() for one in of_history(config.paper, history)],
+                 [line for part in history.parts for line in part["said"]])
 
 
 def grid_of(config: Config) -> list[Setting]:
@@ -119,7 +124,7 @@ def plan_of(config: Config, history: History, cells: list[Setting]) -> dict[str,
     """Everything that decides the results, as JSON values. Cells come with what decides first, so the table is deciders x brackets. by: which way it
     is computed; why: what the kernel does not know."""
     deciders, policies = parts_of(cells)
-    values = settings(config, history.instruments)
+    values = settings_of(config, history)
     why = why_not(config, values, [i.symbol for i in history.instruments])
     if not why and config.sweep.by != BACKTEST:
         # the first and the last bracket: a policy might look at its own numbers
@@ -152,7 +157,7 @@ def make_work(config: Config, history: History, plan: dict[str, Any], cells: lis
 
 def walks_of(config: Config, history: History, cells: list[Setting]) -> Walks:
     """One backtest a cell."""
-    each = [settings(config.with_setting(cell), history.instruments) for cell in cells]
+    each = [settings_of(config.with_setting(cell), history) for cell in cells]
     return Walks([i.as_dict() for i in history.instruments], {"tape": history.tape}, each, (history.start_ns, history.end_ns))
 
 

@@ -18,7 +18,7 @@ from liqshell.pipeline import make_paper
 from liqshell.report.coverage import DAY_NS
 from liqshell.report.study import funding_of
 
-DATA = tuple(int(r) for r in (Reason.UNCERTAIN, Reason.STALE_EVENT, Reason.NO_PRICE, Reason.RISK_STALE_DATA))
+DATA = tuple(int(r) for r in (Reason.UNCERTAIN, Reason.STALE_EVENT, Reason.NO_PRICE, Reason.RISK_STALE_DATA, Reason.QUOTE_ENDED))
 NO_WISH = tuple(int(r) for r in (Reason.NO_TRADE, Reason.PHASE, Reason.ASK_LATER, Reason.POLICY_LEAVE))
 ENDS = {int(Reason.END_TARGET): "targets", int(Reason.END_STOP): "stops", int(Reason.END_MAX_HOLD): "max_holds", int(Reason.END_PHASE): "phases"}
 UNFILLED = {int(Reason.END_TTL): "unfilled_ttl", int(Reason.END_POST_ONLY): "unfilled_post_only"}

@@ -14,6 +14,7 @@ import numpy as np
 import liqcore as lc
 from liqcore.sweep import Grid, sweep
 from liqshell.backtest.answers import Answers
+from liqshell.backtest.swept import of_contract
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Work:
         """RESULT rows of a unit."""
         found = self.answers[unit.detector][unit.instrument]
         return sweep(self.tape, unit.instrument, found.signals, found.sides, Grid(self.grids[unit.instrument][unit.first:unit.last]),
-                     places=found.places, threads=threads, **self.venue)
+                     places=found.places, threads=threads, **of_contract(self.venue, unit.instrument))
 
 
 def units_of(detectors: int, instruments: int, rows: int, chunk: int) -> list[Unit]:

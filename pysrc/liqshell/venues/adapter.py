@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from liqcore.event import Completeness
+from liqcore.event import Completeness, Stream
 from liqcore.instrument import Instrument
 from liqshell.venues.frames import Frame, FrameDecoder
 
@@ -116,6 +116,7 @@ def asset_and_factor(base: str) -> tuple[str, int]:
     return found[2], {"1M": 1_000_000, "k": 1000}.get(found[1]) or int(found[1])
 
 
+ALL_STREAMS = sum(Stream)         # a bit each
 GAP_S = 12.0                      # where nothing else is said: OKX's slowest sign of life is a mark after 10 s
 
 
@@ -127,7 +128,8 @@ class Adapter:
     none. plan(symbols, ws root) -> connections; ValueError where the venue does not take so many. decoder(symbols, first=0, faces={}) ->
     FrameDecoder; faces: of InstrumentPage. retry(subscription, refused) -> what to ask instead of a subscription that the venue refused ([] =
     nothing is left). instruments(cursor) -> Request, parse_instruments(answer) -> page: from cursor "" on until the page's cursor is "".
-    polls(symbols) -> what to ask by REST, each at its own pace.
+    polls(symbols) -> what to ask by REST, each at its own pace. streams(arg, symbols) -> what comes by one of a subscription's args: of which of the
+    symbols, and the bits of the Streams.
     """
 
     venue: str
@@ -143,4 +145,15 @@ class Adapter:
     polls: Callable[[Sequence[str]], tuple[Poll, ...]] = lambda symbols: ()
     liquidations: bool = True
     symbol: str = r"[A-Z0-9]{2,30}"        # what its contract names look like
-    gap_s: float = GAP_S                   # silence of the whole venue that means missing data
+    gap_s: float = GAP_S                   # silence of the whole venue, or of what is sure on a connection, that means missing data
+    streams: Callable[[str, Sequence[str]], tuple[Sequence[str], int]] = lambda arg, symbols: (symbols, ALL_STREAMS)
+
+    def carries(self, connection: Connection, symbols: Sequence[str]) -> dict[str, int]:
+        """What a connection brings: the bits of the Streams by symbol."""
+        out: dict[str, int] = {}
+        for one in connection.subscriptions:
+            for arg in one.args:
+                whose, bits = self.streams(arg, symbols)
+                for name in whose:
+                    out[name] = out.get(name, 0) | bits
+        return out

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from liqcore.event import Completeness, Kind, Side
+from liqcore.event import Completeness, Kind, Side, Stream
 from liqcore.shape import Shape, decimal, integer, literal, millis, number, optional, record, side, side_flag, symbol, text
 from liqshell.venues import frames as read
 from liqshell.venues.adapter import Adapter, Addresses, Connection, Limits, Poll, Request, Subscription
 from liqshell.venues.binance_instruments import instruments_request, parse_instruments
-from liqshell.venues.frames import Frame, FrameDecoder, FrameKind, Refused, Unwanted, shown, typed
+from liqshell.venues.frames import OFF_BOOK, Frame, FrameDecoder, FrameKind, Refused, Unwanted, shown, typed
 
 VENUE = "binance_um"
 STREAMS_MAX = 300                # of one connection; the venue allows 1024, the big clients ask for 200
@@ -25,6 +25,9 @@ POLL_WEIGHT_A_MINUTE = 600       # of the 2400 that one address has for everythi
 POLL_INTERVAL_S = 10.0
 SURE = "markPrice@1s"            # quotes come only when they change
 ROUTES = {"public": ("bookTicker",), "market": ("aggTrade", "forceOrder", SURE)}      # since 2026-04 a stream comes on its own route only
+
+STREAMS = {"bookTicker": Stream.STREAM_QUOTE, "aggTrade": Stream.STREAM_TRADE, "forceOrder": Stream.STREAM_LIQUIDATION,
+           SURE: Stream.STREAM_MARK | Stream.STREAM_INDEX | Stream.STREAM_FUNDING}       # open interest is polled
 
 LIQUIDATED_SIDE = {"SELL": Side.LONG, "BUY": Side.SHORT}
 BUYER_IS_MAKER = {True: Side.SHORT, False: Side.LONG}
@@ -50,7 +53,7 @@ SHAPES = (
     Shape(Kind.TICKER, {
         "e": literal("markPriceUpdate"), "E": millis("ts_event"), "s": symbol(), "p": decimal("price"), "ap": optional(decimal()),
         "P": optional(decimal(may_be_empty=True)), "i": optional(decimal("aux_price", may_be_empty=True)),
-        "r": optional(decimal("aux_qty", signed=True, may_be_empty=True)), "T": optional(integer())} | _OURS, carry=True),
+        "r": optional(decimal("aux_qty", signed=True, may_be_empty=True)), "T": optional(integer())} | _OURS),
 )
 
 
@@ -112,7 +115,7 @@ class PublicDecoder(FrameDecoder):
     def _trade(self, row: dict, ts_recv: int, number_key: str) -> list[tuple]:
         index = self._mine(row)
         if row.get("X", "MARKET") != "MARKET":      # @trade only: insurance fund, ADL
-            raise Unwanted("trade off the market", shown(row["X"]))
+            raise Unwanted(OFF_BOOK, shown(row["X"]))
         return [self.event(Kind.TRADE, index, read.millis(row, "T"), ts_recv, read.decimal(row, "p"), read.decimal(row, "q"),
                            number=read.integer(row, number_key) if number_key in row else 0, side=read.side(row, "m", BUYER_IS_MAKER))]
 
@@ -191,8 +194,14 @@ def polls(symbols: Sequence[str]) -> tuple[Poll, ...]:
     return tuple(Poll(f"open interest {name}", Request(f"/fapi/v1/openInterest?symbol={name}"), every_s, (name,)) for name in symbols)
 
 
+def streams(arg: str, symbols: Sequence[str]) -> tuple[Sequence[str], int]:
+    name, _, kind = arg.partition("@")
+    return (name.upper(),), int(STREAMS[kind])
+
+
 ADAPTER = Adapter(
     venue=VENUE, completeness=Completeness.COMPLETENESS_CENSORED, decoder=PublicDecoder, plan=plan, retry=retry, polls=polls,
+    streams=streams,
     environments={"mainnet": Addresses("https://fapi.binance.com", "wss://fstream.binance.com"),
                   "testnet": Addresses("https://testnet.binancefuture.com", "wss://fstream.binancefuture.com")},
     instruments=instruments_request, parse_instruments=parse_instruments, gap_s=5.0,      # a mark price comes every second

@@ -2,18 +2,20 @@
 filters in bybit_instruments.
 
 Sides (venue documentation, page all-liquidation): `S` of allLiquidation is the side of the POSITION: Buy = a long was closed by force. `S` of
-publicTrade is the taker's side. Prices of liquidations are bankruptcy prices, not fills.
+publicTrade is the taker's side. Prices of liquidations are bankruptcy prices, not fills. A block trade (`BT`) was agreed on off the book: its price
+is none of the market's. Tickers tell changes, whose order is `cs`: one that comes late does not count.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import orjson
 
 from liqcore.event import Kind, Side
-from liqcore.shape import (Shape, decimal, flag, integer, level, literal, millis, mode, optional, record, rows, side, symbol, text, topic)
-from liqshell.venues.frames import FRAME_BYTES_MAX, Frame, FrameDecoder, FrameKind, Refused, shown, signed, typed
+from liqcore.shape import Shape, decimal, false, flag, integer, level, literal, millis, mode, optional, record, rows, side, symbol, text, topic
+from liqshell.venues.frames import FRAME_BYTES_MAX, OFF_BOOK, Frame, FrameDecoder, FrameKind, Refused, shown, signed, typed
 from liqshell.venues.frames import decimal as decimal_of
 from liqshell.venues.frames import integer as integer_of
 from liqshell.venues.frames import millis as millis_of
@@ -59,7 +61,7 @@ SHAPES = (
     Shape(Kind.TRADE, {
         "topic": topic("publicTrade."), "type": literal("snapshot"), "ts": integer(),
         "data": rows({"T": millis("ts_event"), "s": symbol(), "S": side(TAKER_SIDE), "v": decimal("qty"), "p": decimal("price"),
-                      "L": optional(text()), "i": text(), "BT": optional(flag()), "RPI": optional(flag()), "seq": optional(integer("id"))}),
+                      "L": optional(text()), "i": text(), "BT": optional(false()), "RPI": optional(flag()), "seq": optional(integer("id"))}),
     }),
     Shape(Kind.BBO, {
         "topic": topic("orderbook.1."), "ts": millis("ts_fallback"), "type": literal("snapshot"),
@@ -109,13 +111,17 @@ class PublicDecoder(FrameDecoder):
         index = self._index.get(symbol_text)
         if index is None:
             raise Refused("unknown symbol", f"{shown(name)}: not among the {len(self.symbols)} symbols subscribed")
-        return Frame(FrameKind.EVENTS, reader(message, ts_recv, index), topics=(name,))
+        frame = Frame(FrameKind.EVENTS, topics=(name,))
+        frame.events = reader(message, ts_recv, index, frame.dropped)
+        if frame.dropped and not frame.events:
+            frame.kind, frame.reason = FrameKind.OTHER, OFF_BOOK
+        return frame
 
     def _row_symbol(self, row: dict, key: str, index: int) -> None:
         if row.get(key) != self.symbols[index]:
             raise Refused("wrong symbol", f"{key}: expected {self.symbols[index]!r} as in the topic, got {shown(row.get(key))}")
 
-    def _liquidations(self, message: dict, ts_recv: int, index: int) -> list[tuple]:
+    def _liquidations(self, message: dict, ts_recv: int, index: int, dropped: Counter[str]) -> list[tuple]:
         events = []
         for row in typed(message.get("data"), list, "data"):
             row = typed(row, dict, "data[]")
@@ -124,24 +130,27 @@ class PublicDecoder(FrameDecoder):
                                      side=side_of(row, "S", LIQUIDATED_SIDE)))
         return events
 
-    def _old_liquidation(self, message: dict, ts_recv: int, index: int) -> list[tuple]:
+    def _old_liquidation(self, message: dict, ts_recv: int, index: int, dropped: Counter[str]) -> list[tuple]:
         """liquidation.{symbol}: one object, at most one a second; deprecated 2025-02, in old recordings."""
         row = typed(message.get("data"), dict, "data")
         self._row_symbol(row, "symbol", index)
         return [self.event(Kind.LIQUIDATION, index, millis_of(row, "updatedTime"), ts_recv, decimal_of(row, "price"), decimal_of(row, "size"),
                            side=side_of(row, "side", LIQUIDATED_SIDE))]
 
-    def _trades(self, message: dict, ts_recv: int, index: int) -> list[tuple]:
+    def _trades(self, message: dict, ts_recv: int, index: int, dropped: Counter[str]) -> list[tuple]:
         events = []
         for row in typed(message.get("data"), list, "data"):
             row = typed(row, dict, "data[]")
             self._row_symbol(row, "s", index)
             sequence = integer_of(row, "seq") if "seq" in row else 0
+            if row.get("BT") not in (None, False):
+                dropped[OFF_BOOK] += 1
+                continue
             events.append(self.event(Kind.TRADE, index, millis_of(row, "T"), ts_recv, decimal_of(row, "p"), decimal_of(row, "v"), number=sequence,
                                      side=side_of(row, "S", TAKER_SIDE)))
         return events
 
-    def _book(self, message: dict, ts_recv: int, index: int) -> list[tuple]:
+    def _book(self, message: dict, ts_recv: int, index: int, dropped: Counter[str]) -> list[tuple]:
         """Best bid and ask. Level 1 has been snapshot-only since 2025-03; a delta of an older recording says too little alone: no event."""
         data = typed(message.get("data"), dict, "data")
         self._row_symbol(data, "s", index)
@@ -159,7 +168,7 @@ class PublicDecoder(FrameDecoder):
             return []
         return [self.event(Kind.BBO, index, ts_event, ts_recv, *sides[0], *sides[1], number=update)]
 
-    def _ticker(self, message: dict, ts_recv: int, index: int) -> list[tuple]:
+    def _ticker(self, message: dict, ts_recv: int, index: int, dropped: Counter[str]) -> list[tuple]:
         data = typed(message.get("data"), dict, "data")
         self._row_symbol(data, "symbol", index)
         kind = message.get("type")
@@ -172,9 +181,7 @@ class PublicDecoder(FrameDecoder):
                 continue
             values[name] = signed(data, key) if key == "fundingRate" else decimal_of(data, key)
         ts_event, sequence = millis_of(message, "ts"), (integer_of(message, "cs") if "cs" in message else 0)
-        if kind == "snapshot":
-            self.carried[index] = 0
-        return self.ticker(index, ts_event, ts_recv, values, sequence)
+        return self.change(index, ts_event, ts_recv, values, sequence, fresh=kind == "snapshot")
 
 
 _NAMED_TOPICS = re.compile(r"topic:\s*([\w.]+(?:,[\w.]+)*)", re.ASCII | re.IGNORECASE)

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from liqcore.event import Completeness
+from liqcore.event import Completeness, Stream
 from liqshell.venues import bybit, bybit_instruments
 from liqshell.venues.adapter import Adapter, Addresses, Connection, Limits, Ping, Request, Subscription
 from liqshell.venues.frames import Frame
 
 _PATH = "/v5/public/linear"
+STREAMS = {"allLiquidation": Stream.STREAM_LIQUIDATION, "publicTrade": Stream.STREAM_TRADE, "orderbook.1": Stream.STREAM_QUOTE,
+           "tickers": Stream.STREAM_MARK | Stream.STREAM_INDEX | Stream.STREAM_FUNDING | Stream.STREAM_OPEN_INTEREST}
 
 
 def decoder(symbols: Sequence[str], first: int = 0, faces: Mapping[str, float] | None = None) -> bybit.PublicDecoder:
@@ -48,10 +50,16 @@ def retry(subscription: Subscription, refused: Frame) -> tuple[Subscription, ...
     return _subscriptions(subscription.symbols, left) if named and left else ()
 
 
+def streams(arg: str, symbols: Sequence[str]) -> tuple[Sequence[str], int]:
+    topic, _, name = arg.rpartition(".")
+    return (name,), int(STREAMS[topic])
+
+
 ADAPTER = Adapter(
     venue=bybit.VENUE, completeness=Completeness.COMPLETENESS_FULL, decoder=decoder, plan=plan, retry=retry,
     environments={name: Addresses(found.rest, found.public.removesuffix(_PATH)) for name, found in bybit.ENDPOINTS.items()},
     instruments=lambda cursor: Request(bybit_instruments.instruments_path(cursor)), parse_instruments=bybit_instruments.parse_instruments,
     gap_s=5.0,                             # every quote is repeated after 3 s
+    streams=streams,
     ping=Ping(bybit.PING_INTERVAL_S, bybit.ping_frame), limits=Limits(connect_interval_s=0.6, connections_max=1000),
     symbol=r"[A-Z0-9]{2,30}(-[A-Z0-9]{1,12})*")

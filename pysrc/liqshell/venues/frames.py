@@ -6,7 +6,7 @@ others.
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -14,14 +14,17 @@ from typing import Any
 import numpy as np
 import orjson
 
-from liqcore.event import EVENT_DTYPE, Kind
+from liqcore.event import EVENT_DTYPE, Kind, Stream
 from liqcore.scan import Decoder
 from liqcore.shape import Shape
 
 FRAME_BYTES_MAX = 1 << 20        # larger frames are not market data of ours
 MILLIS_MAX = 9_223_372_036_854   # ns must fit in int64
 INTEGER_MAX = 2 ** 63 - 1
-TICKER = {"price": 2, "qty": 3, "aux_price": 4, "aux_qty": 5}      # place in an event row: mark, open interest, index, funding rate
+# what a ticker may state: field of an event row -> its Stream. A funding rate of 0 is a rate; the others are unknown where they are 0
+TICKER = {"price": int(Stream.STREAM_MARK), "qty": int(Stream.STREAM_OPEN_INTEREST), "aux_price": int(Stream.STREAM_INDEX),
+          "aux_qty": int(Stream.STREAM_FUNDING)}
+OFF_BOOK = "trade off the market"      # a price that was agreed on, or set: a block trade, the insurance fund, deleveraging
 
 
 class FrameKind(IntEnum):
@@ -140,14 +143,15 @@ class FrameDecoder:
 
     symbols: the instruments' symbols as the venue writes them. first: index of the first of them in the engine; the others follow it. shapes,
     envelope: see liqcore.scan.Decoder. `decode` takes the fast way first (liqcore.scan, also callable from Cython as `decoder.scan`), and the
-    general way for what that hands back. Both share the last ticker values of each symbol, so tickers always carry full values. Answers to polls
-    (Adapter.polls) are frames like any other.
+    general way for what that hands back. Both share what earlier changes have said of each symbol's ticker. Answers to polls (Adapter.polls) are
+    frames like any other.
     """
 
     def __init__(self, symbols: Sequence[str], first: int, shapes: Sequence[Shape], envelope: str = ""):
         self.symbols = tuple(symbols)
         self.first = first
         self.carried = np.zeros(max(1, len(self.symbols)), EVENT_DTYPE)
+        self.carries = any(shape.carry for shape in shapes)        # whether what a frame gives depends on those before it
         self.scan = Decoder(shapes, self.symbols, self.carried, first=first, envelope=envelope)
         self._index = {s: i for i, s in enumerate(self.symbols)}
 
@@ -197,12 +201,13 @@ class FrameDecoder:
         """A frame that is a JSON object: subclasses. Refused and Unwanted are for the whole frame."""
         raise NotImplementedError
 
-    def forget(self) -> None:
-        """Forget the ticker values: what a new connection says comes first. But for funding, whose 0 is a rate and not the lack of one: contracts
-        on other connections, and the next mark of this one, would be told a rate that nobody said."""
-        rates = self.carried["aux_qty"].copy()
-        self.scan.forget()
-        self.carried["aux_qty"] = rates
+    def forget(self, instruments: Iterable[int] | None = None) -> None:
+        """Forget the ticker values of these instruments of the engine (None = of all): what a new connection says comes first."""
+        if instruments is None:
+            self.scan.forget()
+            return
+        mine = [n - self.first for n in instruments if 0 <= n - self.first < len(self.symbols)]
+        self.carried[mine] = np.zeros(1, EVENT_DTYPE)
 
     # ---- what subclasses use
 
@@ -216,18 +221,32 @@ class FrameDecoder:
         return found
 
     def event(self, kind: Kind, index: int, ts_event: int, ts_recv: int, price: float, qty: float, aux_price: float = 0.0, aux_qty: float = 0.0, *,
-              number: int = 0, side: int = 0) -> tuple:
-        return ts_event, ts_recv, price, qty, aux_price, aux_qty, number, self.first + index, int(kind), side, 0, 0
+              number: int = 0, side: int = 0, flags: int = 0) -> tuple:
+        return ts_event, ts_recv, price, qty, aux_price, aux_qty, number, self.first + index, int(kind), side, flags, 0
 
     def ticker(self, index: int, ts_event: int, ts_recv: int, values: dict[str, float], number: int = 0) -> list[tuple]:
-        """The event of a ticker of which these values came ("price" mark, "qty" open interest, "aux_price" index, "aux_qty" funding rate); the
-        others are as they were. None came: no event."""
+        """The event of a ticker that states these values ("price" mark, "qty" open interest, "aux_price" index, "aux_qty" funding rate) and no
+        others. None came: no event."""
         if not values:
             return []
+        flags = sum(bit for name, bit in TICKER.items() if not (values.get(name, 0.0) > 0.0 or name == "aux_qty" and name in values))
+        return [self.event(Kind.TICKER, index, ts_event, ts_recv, *(values.get(name, 0.0) for name in TICKER), number=number, flags=flags)]
+
+    def change(self, index: int, ts_event: int, ts_recv: int, values: dict[str, float], number: int, *, fresh: bool) -> list[tuple]:
+        """The same of a stream that tells changes: what did not come is as it was, and stated, too, once it has come. number: 0 = none; one that
+        is smaller than one before says what was true earlier: Unwanted. fresh: everything begins anew."""
+        if fresh:
+            self.carried[index] = np.zeros(1, EVENT_DTYPE)[0]
         last = self.carried[index]
-        full = [values.get(name, float(last[name])) for name in TICKER]
-        event = self.event(Kind.TICKER, index, ts_event, ts_recv, *full, number=number)
+        if number and number < last["id"]:
+            raise Unwanted("late ticker", f"number {number} after {last['id']}")
+        largest = last["id"] = max(int(last["id"]), number)
+        if not values:
+            return []
+        known = {name: float(last[name]) for name, bit in TICKER.items() if last["kind"] and not last["flags"] & bit}
+        event, = self.ticker(index, ts_event, ts_recv, known | values, number)
         self.carried[index] = event
+        self.carried[index]["id"] = largest
         return [event]
 
     def rows(self, frame: Frame, found: list, read: Any) -> Frame:

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from liqcore.event import Completeness, Kind, Side
+from liqcore.event import Completeness, Kind, Side, Stream
 from liqcore.shape import Shape, decimal, integer, literal, millis, optional, pair, record, rows, side, symbol, text, texts
 from liqshell.venues import frames as read
 from liqshell.venues.adapter import Adapter, Addresses, Connection, Limits, Ping, Subscription
@@ -22,7 +22,9 @@ VENUE = "hyperliquid"
 PING_INTERVAL_S = 30.0           # the venue hangs up after 60 s of silence
 SUBSCRIPTIONS_MAX = 1000         # of one address, over all its connections
 SYMBOLS_A_CONNECTION = 100
-TYPES = ("trades", "bbo", "activeAssetCtx")
+STREAMS = {"trades": Stream.STREAM_TRADE, "bbo": Stream.STREAM_QUOTE, "activeAssetCtx": Stream.STREAM_MARK | Stream.STREAM_INDEX
+           | Stream.STREAM_FUNDING | Stream.STREAM_OPEN_INTEREST}
+TYPES = tuple(STREAMS)
 TAKER_SIDE = {"B": Side.LONG, "A": Side.SHORT}
 _OTHER_CHANNELS = frozenset(("l2Book", "allMids", "candle", "activeSpotAssetCtx", "user", "userFills", "userEvents", "notification", "webData2"))
 
@@ -36,7 +38,7 @@ SHAPES = (
     Shape(Kind.TICKER, {"channel": literal("activeAssetCtx"), "data": record({"coin": symbol(), "ctx": record({
         "funding": optional(decimal("aux_qty", signed=True)), "openInterest": optional(decimal("qty")), "prevDayPx": optional(text()),
         "dayNtlVlm": optional(text()), "premium": optional(text()), "oraclePx": optional(decimal("aux_price")), "markPx": optional(decimal("price")),
-        "midPx": optional(text()), "impactPxs": optional(texts()), "dayBaseVlm": optional(text())})})}, carry=True, untimed=True),
+        "midPx": optional(text()), "impactPxs": optional(texts()), "dayBaseVlm": optional(text())})})}, untimed=True),
 )
 
 
@@ -136,8 +138,14 @@ def ping_frame(sequence: int) -> bytes:
     return b'{"method":"ping"}'
 
 
+def streams(arg: str, symbols: Sequence[str]) -> tuple[Sequence[str], int]:
+    kind, _, name = arg.partition(":")
+    return (name,), int(STREAMS[kind])
+
+
 ADAPTER = Adapter(
     venue=VENUE, completeness=Completeness.COMPLETENESS_UNKNOWN, liquidations=False, decoder=PublicDecoder, plan=plan, retry=retry,
+    streams=streams,
     environments={"mainnet": Addresses("https://api.hyperliquid.xyz", "wss://api.hyperliquid.xyz"),
                   "testnet": Addresses("https://api.hyperliquid-testnet.xyz", "wss://api.hyperliquid-testnet.xyz")},
     instruments=instruments_request, parse_instruments=parse_instruments, ping=Ping(PING_INTERVAL_S, ping_frame),

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from liqcore.event import Completeness, Kind, Side
+from liqcore.event import Completeness, Kind, Side, Stream
 from liqcore.shape import Shape, claim, decimal, integer, level, literal, millis, only, optional, record, rows, side, symbol, text
 from liqshell.venues import frames as read
 from liqshell.venues.adapter import Adapter, Addresses, Connection, Limits, Ping, Subscription
@@ -27,6 +27,8 @@ ARGS_A_FRAME = 50                # 480 requests an hour and connection: few larg
 SURE = "mark-price"              # at least every 10 s
 CHANNELS = ("trades", "bbo-tbt", SURE, "open-interest", "funding-rate")
 LIQUIDATIONS, INDEX = "liquidation-orders", "index-tickers"
+STREAMS = {"trades": Stream.STREAM_TRADE, "bbo-tbt": Stream.STREAM_QUOTE, SURE: Stream.STREAM_MARK, "open-interest": Stream.STREAM_OPEN_INTEREST,
+           "funding-rate": Stream.STREAM_FUNDING, LIQUIDATIONS: Stream.STREAM_LIQUIDATION, INDEX: Stream.STREAM_INDEX}
 UPGRADE = "64008"                # notice: this connection will be closed in about a minute
 TOO_MANY = "60014"               # more requests than a connection may send: only another one helps, asking again for less does not
 _OTHER_CHANNELS = frozenset(("tickers", "books", "books-l2-tbt", "books50-l2-tbt", "instruments", "adl-warning", "price-limit", "status",
@@ -54,10 +56,10 @@ SHAPES = (
         "asks": level("aux_price", "aux_qty", more=2), "bids": level("price", "qty", more=2), "ts": millis("ts_event", quoted=True),
         "seqId": optional(integer("id"))})}),
     Shape(Kind.TICKER, _channel("mark-price") | {"data": only({
-        "instId": symbol(), "instType": text(), "markPx": decimal("price"), "ts": millis("ts_event", quoted=True)})}, carry=True),
+        "instId": symbol(), "instType": text(), "markPx": decimal("price"), "ts": millis("ts_event", quoted=True)})}),
     Shape(Kind.TICKER, _channel("open-interest") | {"data": only({
         "instId": symbol(), "instType": text(), "oi": decimal("qty"), "oiCcy": optional(text()), "oiUsd": optional(text()),
-        "ts": millis("ts_event", quoted=True)})}, carry=True),
+        "ts": millis("ts_event", quoted=True)})}),
 )
 
 
@@ -171,6 +173,11 @@ def index_of(symbol_text: str) -> str:
     return "-".join(symbol_text.split("-")[:2])
 
 
+def market_of(symbol_text: str) -> str:
+    """The instType of a contract."""
+    return "SWAP" if symbol_text.endswith("-SWAP") else "FUTURES"
+
+
 _NAMED = re.compile(r"channel:\s*([a-z0-9-]+)\s*,\s*(?:instId|instType):\s*([A-Z0-9-]+)", re.ASCII)
 _EVENTS = frozenset(("subscribe", "unsubscribe", "error", "notice", "login", "channel-conn-count", "channel-conn-count-error"))
 
@@ -211,7 +218,7 @@ def _subscription(args: list[dict], number: int) -> Subscription:
 def plan(symbols: Sequence[str], ws: str) -> tuple[Connection, ...]:
     """A hundred contracts a connection. The liquidations of whole markets (of those that our contracts are of) are on the first."""
     out: list[Connection] = []
-    markets = dict.fromkeys("SWAP" if name.endswith("-SWAP") else "FUTURES" for name in symbols)
+    markets = dict.fromkeys(map(market_of, symbols))
     number = 1
     for n, at in enumerate(range(0, len(symbols), SYMBOLS_A_CONNECTION), 1):
         some = symbols[at:at + SYMBOLS_A_CONNECTION]
@@ -232,9 +239,16 @@ def retry(subscription: Subscription, refused: Frame) -> tuple[Subscription, ...
     return _subscription(args[:middle], 2 * number + 1_000_000), _subscription(args[middle:], 2 * number + 1_000_001)
 
 
+def streams(arg: str, symbols: Sequence[str]) -> tuple[Sequence[str], int]:
+    """The liquidations are those of a whole market, an index is that of several contracts."""
+    channel, _, name = arg.partition(":")
+    whose = {LIQUIDATIONS: market_of, INDEX: index_of}.get(channel)
+    return (name,) if whose is None else [one for one in symbols if whose(one) == name], int(STREAMS[channel])
+
+
 ADAPTER = Adapter(
     venue=VENUE, completeness=Completeness.COMPLETENESS_UNKNOWN, decoder=PublicDecoder, plan=plan, retry=retry,
-    environments={"mainnet": Addresses("https://www.okx.com", "wss://ws.okx.com"),
+    streams=streams, environments={"mainnet": Addresses("https://www.okx.com", "wss://ws.okx.com"),
                   "testnet": Addresses("https://www.okx.com", "wss://wspap.okx.com")},
     instruments=instruments_request, parse_instruments=parse_instruments, ping=Ping(PING_INTERVAL_S, lambda sequence: b"ping"),
     limits=Limits(send_interval_s=0.1, connect_interval_s=0.4), symbol=r"[A-Z0-9]{1,20}-[A-Z]{2,8}-(SWAP|[0-9]{6})")

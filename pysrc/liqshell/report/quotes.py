@@ -1,0 +1,93 @@
+"""What a result owes to live quotes: for how much of the traded time they held, which rule filled the orders, and how many entries they cost.
+
+A result says what a taker would have paid only where quotes tell the spread. So no answer about a backtest is given a tick where they cover less than
+`ENOUGH` of the traded time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from liqcore import AuditKind, Reason, Role
+
+from liqshell.report.coverage import share
+from liqshell.report.run import Run
+from liqshell.report.stories import Fill, Ledger
+from liqshell.report.text import percent, plural
+from liqshell.report.words import RULES
+from liqshell.streams import SHORT
+
+ENOUGH = 0.95                        # of the traded time; of the fills of a result that may be called a gain
+
+
+def fills(run: Run, ledger: Ledger) -> dict[str, Any]:
+    """Which rule filled what share of the fills, of entries, exits and all. without_quote: fills at a print because no quote held. modelled: whether
+    a simulated venue chose the rule; of an account's fills it is known only whether the order rested."""
+    found = [(b.instrument, f) for b in ledger.brackets for f in b.fills]
+    rows = []
+    for rule, (name, meaning) in RULES.items():
+        mine = [(n, f) for n, f in found if f.rule == rule]
+        rows.append({"rule": rule, "name": name, "meaning": meaning, "all": share(len(mine), len(found)),
+                     "notional": math.fsum(f.price * f.qty * run.instruments[n].multiplier for n, f in mine),
+                     **{leg: _of_leg(found, rule, entry) for leg, entry in (("entry", True), ("exit", False))}})
+    return {"n": len(found), "rules": rows, "without_quote": share(sum(f.rule in ("print", "moved") for _, f in found), len(found)),
+            "modelled": run.table("settings").get("venue", "simulated") == "simulated"}
+
+
+def _of_leg(found: Sequence[tuple[int, Fill]], rule: str, entry: bool) -> dict[str, Any]:
+    leg = [f for _, f in found if (f.role == Role.ROLE_ENTRY) is entry]
+    return share(sum(f.rule == rule for f in leg), len(leg))
+
+
+def refused(run: Run) -> dict[str, Any]:
+    """Entries that risk was asked for and refused because the last quote had ended, of all that it was asked for."""
+    verdicts = run.of_kind(AuditKind.AUDIT_RISK)["reason"]
+    return share(int((verdicts == Reason.QUOTE_ENDED).sum()), len(verdicts))
+
+
+def coverage(parts: Sequence[Mapping[str, Any]]) -> float | None:
+    """The share of the traded time in which a quote held, over all contracts; None where it was not measured."""
+    known = [p for p in parts if p["quoted"] is not None]
+    hours = math.fsum(p["traded_hours"] for p in known)
+    if len(known) < len(parts) or not parts:
+        return None
+    return math.fsum(p["quoted"] * p["traded_hours"] for p in known) / hours if hours > 0 else 0.0
+
+
+def summarise(run: Run, ledger: Ledger, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The key `quotes` of report.json. enough: whether they allow a tick; weakness: why not, or "". told: what must be said of them, in sentences, the
+    worst first."""
+    found = {"quoted": coverage(parts), "refused": refused(run), "fills": fills(run, ledger)}
+    return found | {"enough": not weakness(found["quoted"]), "weakness": weakness(found["quoted"]), "told": told(found, parts)}
+
+
+def told(found: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """[] where quotes held whenever there were trades, and every taker met one."""
+    out, quoted = [], found["quoted"]
+    none = [p["symbol"] for p in parts if p["quoted"] is not None and not p["quotes"]]
+    if quoted is not None and quoted < 1.0 - SHORT:
+        if len(none) == len(parts):
+            out.append("The data has trades and no quotes: what a taker pays for the spread is estimated, and nothing here can show that something "
+                       "pays.")
+        else:
+            weak = [f"{p['symbol']} {percent(p['quoted'], 0)}" for p in parts if p["quoted"] is not None and p["quoted"] < 1.0 - SHORT]
+            out.append(f"Quotes hold for {percent(quoted, 0 if quoted < ENOUGH else 1)} of the traded time"
+                       + (f" ({', '.join(weak[:6])}{' and more' if len(weak) > 6 else ''})." if len(parts) > 1 else "."))
+    out += [f"{said}." for p in parts for said in p["said"] if "quotes hold for" not in said][:6]       # the share is told above
+    bare, no = found["fills"]["without_quote"], found["refused"]
+    if bare["k"]:
+        out.append(f"{percent(bare['share'], 0 if bare['share'] >= 0.01 else 1)} of {plural(bare['n'], 'fill')} met no live quote: "
+                   + ", ".join(f"{r['all']['k']:,} at the {r['name']}" for r in found["fills"]["rules"] if r["rule"] in ("print", "moved")) + ".")
+    if no["k"]:
+        out.append(f"{no['k']:,} of {plural(no['n'], 'entry', 'entries')} that were wanted ({percent(no['share'], 0)}) were refused because the last "
+                   "quote had ended.")
+    return out
+
+
+def weakness(quoted: float | None) -> str:
+    """Why no tick is given, '' where one may be."""
+    if quoted is None:
+        return "for how much of the time quotes held was not measured"
+    return "" if quoted >= ENOUGH else f"quotes hold for {percent(quoted, 0)} of the traded time, {percent(ENOUGH, 0)} are needed"
