@@ -321,7 +321,7 @@ def quote_ends(kind, bid, ask, ts, tick, age_ns):
             now = (high - low) / ((high + low) * 0.5) * 1e4
         elif kind[i] != 2:
             holds = 0
-        elif holds and (bid[i] > high or bid[i] < low):
+        elif ts[i] <= holds and (bid[i] > high or bid[i] < low):
             beyond = bid[i] - high if bid[i] > high else low - bid[i]
             if np.int64(np.rint(beyond / tick)) * min(count, 16) > spreads[:min(count, 16)].sum():
                 holds = 0

@@ -144,12 +144,11 @@ def features() -> str:
     """Every feature, from the table that the grammar reads."""
     from liqcore.event import Kind
     from liqcore.feature_spec import ENTRIES, duration
-    from liqcore.feature_table import MORE_KINDS
 
     lines = ["| name | window | unit | meaning | made of |", "|---|---|---|---|---|"]
     for entry in ENTRIES.values():
         window = "" if entry.window is None else f"`@…`, default {duration(entry.window)}" if entry.window else "`@…pct`" if entry.group == "map" else "`@…`"
-        kinds = ", ".join(Kind(kind).name for kind in (entry.kind, *MORE_KINDS.get(entry.source, ())))
+        kinds = ", ".join(Kind(kind).name for kind in entry.kinds)
         lines.append(f"| `{entry.key}` | {window} | {entry.unit} | {entry.meaning} | {kinds} |")
     return "\n".join(lines)
 

@@ -104,6 +104,10 @@ def test_data_that_is_not_there(tmp_path):
 def test_names_alone_are_written_in_full(capsys):
     assert cli.main(["features", "--features", "liq_btc_lead,flow.ofi@300s:zscore(1d)"]) == 0
     assert capsys.readouterr().out.split() == ["BTC/liquidations.liq_volume@1s:lag(30s)", "flow.ofi@5m:zscore"]
+    assert cli.main(["features", "--features", "flow.ofi@5m:zscore(2d,min=10),flow.ofi@15m:zscore(4h),flow.ofi@15m:n_eff"]) == 0
+    out, err = capsys.readouterr()
+    assert out.split() == ["flow.ofi@5m:zscore(2d,min=10)", "flow.ofi@15m:zscore(4h)", "flow.ofi@15m:n_eff"]
+    assert "flow.ofi@15m:zscore(4h) is never known: its history holds at most 16 independent samples of 30" in err and "zscore(4h,min=16)" in err
 
 
 def test_times():

@@ -202,7 +202,7 @@ class Features(Log):
             elif kind == TRADE:
                 said[TRADED] = f[1]
                 bid, _, ask, _ = said.get(QUOTED, (0.0,) * 4)
-                if until and not bid <= f[1] <= ask:
+                if ts <= until and not bid <= f[1] <= ask:
                     beyond = round((f[1] - ask if f[1] > ask else bid - f[1]) / tick)
                     until = 0 if beyond * len(spreads) > sum(spreads) else until
             elif kind == BBO:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +40,7 @@ def features(
     data
         A store, recordings, event files.
     features
-        Names such as liquidations.liq_imbalance@15m:zscore, separated by commas.
+        Names such as liquidations.liq_imbalance@15m:zscore, separated by commas; with :n and :n_eff in place of :zscore, on how many samples it stands.
     at
         Times: ISO (UTC) or since 1970 in s, ms, us or ns, separated by commas; @FILE = one a line.
     every
@@ -59,16 +60,7 @@ def features(
     """
     from liqshell import feature_rows
 
-    names = [name.strip() for text in features for name in re.split(r",(?![^()]*\))", text) if name.strip()]     # not within zscore(7d,min=10)
-    if not names:
-        raise ConfigError("--features", "no names", "one or more such as liquidations.liq_volume@1m", "docs/features.md lists them")
-    try:
-        full = [parse(name).text for name in names]
-    except ValueError as why:
-        raise ConfigError("--features", str(why)) from None
-    for name in full:
-        if why := _never(name):
-            print(why, file=sys.stderr)
+    full = _names(features)
     if not data and not at and not every:
         print("\n".join(full))
         return 0
@@ -90,13 +82,28 @@ def features(
     return 0
 
 
+def _names(features: Sequence[str]) -> list[str]:
+    """In full; what can never be known is said."""
+    names = [name.strip() for text in features for name in re.split(r",(?![^()]*\))", text) if name.strip()]     # not within zscore(7d,min=10)
+    if not names:
+        raise ConfigError("--features", "no names", "one or more such as liquidations.liq_volume@1m", "docs/features.md lists them")
+    try:
+        full = [parse(name).text for name in names]
+    except ValueError as why:
+        raise ConfigError("--features", str(why)) from None
+    for name in full:
+        if said := _never(name):
+            print(said, file=sys.stderr)
+    return full
+
+
 def _never(name: str) -> str:
     """Why a z-score can never be known; "" for one that can."""
     f = parse(name)
     if f.independent_max >= f.independent_min:
         return ""
-    return (f"{name} is never known: its history holds at most {f.independent_max} independent samples of {f.independent_min}. Ask for a longer one, or "
-            f"for fewer: {f.transform}({duration(f.time_ns)},min={max(f.independent_max, 2)})")
+    return (f"{name} is never known: its history holds at most {f.independent_max} independent samples of {f.independent_min}. Ask for a longer "
+            f"one, or for fewer: {f.transform}({duration(f.time_ns)},min={max(f.independent_max, 2)})")
 
 
 def _show(rows: object) -> None:
