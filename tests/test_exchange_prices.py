@@ -45,17 +45,21 @@ def test_a_market_order_takes_the_first_later_trade_of_its_own_side(side, how):
 
 
 @both
-@pytest.mark.parametrize(("half_spread", "moved"), [(None, 0.01), (0.0, 0.0), (0.0001, 0.26)])
-def test_where_no_such_trade_comes_it_pays_the_last_one_and_the_half_spread(side, half_spread, moved):
-    """Measured: a spread of 0.02, half of it a tick. Configured: 0.01 % of the last price, rounded up to a tick against the order."""
+@pytest.mark.parametrize(("half_spread", "moved"), [(None, 0.02), (0.0, 0.01), (0.0001, 0.52)])
+@pytest.mark.parametrize("aggressor", [-1, 1])
+def test_where_no_such_trade_comes_it_pays_the_last_one_and_what_lies_between(side, half_spread, moved, aggressor):
+    """Where somebody took on the other side last, a whole spread: measured (0.02, two ticks), or configured (twice 0.01 % of the price, each half
+    rounded up to a tick), and never nothing. Where he took on the order's own side, which was before it arrived, a tick."""
     floor = floor_without(side, half_spread=half_spread)
+    last = 2500.2 if side == LONG else 2500 - 0.2           # 2500.2 on either side
+    floor.trade(last, aggressor=aggressor)
     floor.create()
     due = floor.exchange.next_ns
-    floor.trade(2500.2 if side == LONG else 2500 - 0.2, aggressor=-1)       # 2500.2 on either side
     floor.exchange.advance(due - 1)
     assert floor.held == 0.0
     floor.exchange.advance(due)
-    assert floor.held == 1.0 and paid(floor) == pytest.approx(2500.2 + moved * side, abs=1e-9) and floor.exchange.next_ns is None
+    assert floor.held == 1.0 and floor.exchange.next_ns is None
+    assert paid(floor) == pytest.approx(2500.2 + (moved if aggressor < 0 else 0.01) * side, abs=1e-9)
 
 
 @both
@@ -99,11 +103,13 @@ def test_the_clock_forgets_the_wait_of_an_order_that_has_gone(side):
 
 
 @both
-def test_post_only_is_judged_by_the_last_trade_and_the_half_spread(side):
+@pytest.mark.parametrize(("aggressor", "meets"), [(-1, 2500.02), (1, 2500.01)])
+def test_post_only_is_judged_by_the_last_trade_and_what_lies_between(side, aggressor, meets):
     floor = floor_without(side)
-    floor.limit(2500.01)
+    floor.trade(2500.0, aggressor=aggressor)
+    floor.limit(meets)
     assert floor.states("L1") == ["Cancelled"] and floor.rows["order"][-1]["rejectReason"] == "EC_PostOnlyWillTakeLiquidity"
-    floor.limit(2500.0)
+    floor.limit(meets - 0.01)
     assert floor.states("L2") == ["New"]
 
 
