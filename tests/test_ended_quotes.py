@@ -69,10 +69,35 @@ def test_a_quote_holds_through_its_age(side, age_ns, expected):
 def test_a_print_beyond_it_by_more_than_the_usual_spread_ends_it(side, price, expected):
     floor = Floor(side)                 # bid and ask are two ticks apart
     floor.trade(price)
+    floor.wait(1.1)                     # for so long, a quote that follows may still explain it
     assert verdict(floor) == expected
     floor.quote(2499.99, 2500.01)
     floor.wait(0.01)                    # the next cascade
     assert verdict(floor) == (Reason.OK if expected else Reason.BRACKET_OPEN), "the next quote holds again"
+
+
+@both
+@pytest.mark.parametrize(("after_ns", "expected"), [(1, Reason.OK), (S, Reason.OK), (S + 1, Reason.QUOTE_ENDED)])
+def test_such_a_print_is_a_doubt_for_a_second_and_the_quote_is_met_by_nobody(side, after_ns, expected):
+    """Trades of a flush are heard of before the quote that follows them: entries may be decided, and meet what comes, not the quote that was."""
+    floor = Floor(side, **TAKES)
+    floor.trade(2495.0)
+    floor.now += after_ns - 1           # the next event is a nanosecond later
+    assert verdict(floor) == expected
+    floor.wait(0.1)
+    assert floor.fills() == []
+    floor.trade(2494.0, aggressor=OTHER)
+    floor.trade(2494.5, aggressor=OWN)
+    floor.wait(0.1)
+    assert fills(floor) == ([(Role.ROLE_ENTRY, 2494.5, PRINT)] if expected == Reason.OK else [])
+
+
+@both
+def test_a_gap_of_the_quotes_ends_the_doubt(side):
+    floor = Floor(side)
+    floor.trade(2495.0)
+    feed(floor, FeedState.FEED_GAP, int(Stream.STREAM_QUOTE))
+    assert verdict(floor) == Reason.QUOTE_ENDED
 
 
 @both
@@ -84,6 +109,7 @@ def test_the_usual_spread_is_the_mean_of_the_last_sixteen(side):
         for _ in range(more):
             floor.quote(2499.99, 2500.01)
         floor.trade(2500.01 + beyond / 100)
+        floor.wait(1.1)
         assert verdict(floor) == expected, (more, beyond)
 
 
@@ -260,8 +286,9 @@ def test_post_only_is_judged_by_the_last_trade_and_half_the_spread(side, last, r
 def test_a_requote_is_an_entry_and_needs_a_live_quote(side):
     floor = Floor(side, requotes=1)
     floor.liquidate()
-    floor.quote(2490.0, 2490.02)                        # refused on arrival
-    floor.trade(2480.0)                                 # and the quote has ended by the time this is known
+    floor.quote(2490.0, 2490.02)
+    floor.wait(0.06)                                    # refused on arrival
+    feed(floor, FeedState.FEED_GAP, int(Stream.STREAM_QUOTE))         # and the quote has ended by the time this is known
     floor.wait(1.0)
     assert len([r for r in floor.kinds(AuditKind.AUDIT_ORDER) if r["reason"] == Reason.END_POST_ONLY]) == 1
     assert floor.kinds(AuditKind.AUDIT_RISK)[-1]["reason"] == Reason.QUOTE_ENDED and floor.paper.venue.orders(0) == []

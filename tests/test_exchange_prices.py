@@ -46,20 +46,27 @@ def test_a_market_order_takes_the_first_later_trade_of_its_own_side(side, how):
 
 @both
 @pytest.mark.parametrize(("half_spread", "moved"), [(None, 0.02), (0.0, 0.01), (0.0001, 0.52)])
-@pytest.mark.parametrize("aggressor", [-1, 1])
-def test_where_no_such_trade_comes_it_pays_the_last_one_and_what_lies_between(side, half_spread, moved, aggressor):
-    """Where somebody took on the other side last, a whole spread: measured (0.02, two ticks), or configured (twice 0.01 % of the price, each half
-    rounded up to a tick), and never nothing. Where he took on the order's own side, which was before it arrived, a tick."""
+def test_where_no_such_trade_comes_it_pays_the_last_one_and_the_spread(side, half_spread, moved):
+    """Of the other side, the last one lies a spread away. Measured: 0.02. Configured: twice 0.01 % of the last price, the half rounded up to a tick;
+    at least a tick."""
     floor = floor_without(side, half_spread=half_spread)
-    last = 2500.2 if side == LONG else 2500 - 0.2           # 2500.2 on either side
-    floor.trade(last, aggressor=aggressor)
     floor.create()
     due = floor.exchange.next_ns
+    floor.trade(2500.2 if side == LONG else 2500 - 0.2, aggressor=-1)       # 2500.2 on either side
     floor.exchange.advance(due - 1)
     assert floor.held == 0.0
     floor.exchange.advance(due)
-    assert floor.held == 1.0 and floor.exchange.next_ns is None
-    assert paid(floor) == pytest.approx(2500.2 + (moved if aggressor < 0 else 0.01) * side, abs=1e-9)
+    assert floor.held == 1.0 and paid(floor) == pytest.approx(2500.2 + moved * side, abs=1e-9) and floor.exchange.next_ns is None
+
+
+@both
+def test_a_trade_of_its_own_side_that_has_passed_is_paid_with_a_tick_more(side):
+    """It shows the price, and nobody can deal at it any more."""
+    floor = floor_without(side)
+    floor.trade(2500.2, aggressor=1)
+    floor.create()
+    floor.exchange.advance(floor.exchange.next_ns)
+    assert floor.held == 1.0 and paid(floor) == pytest.approx(floor.price(2500.21), abs=1e-9)
 
 
 @both

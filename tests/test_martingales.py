@@ -13,7 +13,7 @@ from martingales.verdicts import problems, table, unlikely
 from test_report_study import outcome
 
 from liqshell.backtest import run_backtest, variants
-from liqshell.pipeline import settings
+from liqshell.backtest.half_spread import settings_of
 from liqshell.report import make_report
 from liqshell.report.robust import controls
 from liqshell.report.statistics import spaced_mean
@@ -88,7 +88,7 @@ def test_the_judge_is_the_report(case, edge, tmp_path):
 
 
 @pytest.mark.xfail(strict=True, reason="where nobody of the order's own side has traded, the last print is the other side's: the touch is a whole spread away")
-@pytest.mark.parametrize("half_spread", [None, 0.0008], ids=["unknown", "configured"])
+@pytest.mark.parametrize("half_spread", [None, 0.0008], ids=["measured", "configured"])
 def test_the_last_resort_is_unbiased_too(half_spread):
     """A quiet contract without quotes (a trade in three seconds): a quarter of the takers are filled at the moved last trade."""
     means, fills = {}, {}
@@ -96,7 +96,7 @@ def test_the_last_resort_is_unbiased_too(half_spread):
         config, bps = configured("market fade", "free", 8), []
         for seed in range(3):
             history = markets.history(markets.path(seed, busy=markets.QUIET), 8, quotes)
-            values = settings(config, history.instruments)
+            values = settings_of(config, history)
             values["paper"] |= {} if half_spread is None else {"half_spread": half_spread}
             audit = variants.trade(values, history)
             bps += trades_of(audit, history.multipliers)["return_bps"]

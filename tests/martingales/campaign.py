@@ -20,11 +20,11 @@ import numpy as np
 
 from liqcore import AuditKind
 from liqshell.backtest import variants
+from liqshell.backtest.half_spread import settings_of
 from liqshell.backtest.history import History
 from liqshell.backtest.run import daily_returns
 from liqshell.backtest.spread import spread
 from liqshell.config import Config, loads
-from liqshell.pipeline import settings
 from liqshell.report.overfit import deflated_sharpe
 from liqshell.report.robust import controls
 from liqshell.report.statistics import spaced_mean
@@ -139,7 +139,7 @@ def judge(case: Case, policy: str) -> Verdict:
     """Run, then as many controls as the verdict needs."""
     config = configured(policy, case.cell.fees, case.cell.half_bps)
     where = market(case.seed, case.planted, case.cell.half_bps, case.cell.quotes)
-    values = settings(config, where.instruments)
+    values = settings_of(config, where)
     audit = variants.trade(values, where)
     found = trades_of(audit, where.multipliers)
     real = spaced_mean(found["return_bps"], found["closed_ns"], round(max(found["held_s"], default=0.0) * 1e9))      # as report.results.per_trade
