@@ -309,7 +309,7 @@ def burst_states(chain: tuple[Times, Floats], gap_ns: int, at: Times, before: bo
 
 @njit(cache=True, nogil=True)
 def quote_ends(kind, bid, ask, ts, tick, age_ns):
-    """After each row the spread in basis points, and until when the quote holds: market.pxd. kind: event.Kind; of FEED: its quotes are interrupted."""
+    """After each row the spread in basis points, and until when the quote holds: market.pxd. kind: event.Kind; FEED: quotes are interrupted."""
     spreads, count = np.zeros(16, np.int64), 0
     out, until = np.full(ts.size, np.nan), np.zeros(ts.size, np.int64)
     holds, low, high, now = 0, 0.0, 0.0, np.nan

@@ -1,4 +1,4 @@
-"""What one contract was told, as arrays: for liqcore.batch_feature. From when on each stream is whole, what was entered, what stood, and how often it changed."""
+"""What one contract was told, as arrays, under batch_feature: since when each stream is whole, what was entered, what stood, how it changed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,8 @@ Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
 Rows = NDArray[np.bool_]
 #: what stands: its stream, and the field that says it
-STANDS = {"last": (TRADED, "price"), "mark": (MARKED, "price"), "index": (INDEXED, "aux_price"), "rate": (FUNDED, "aux_qty"), "interest": (OPEN, "qty")}
+STANDS = {"last": (TRADED, "price"), "mark": (MARKED, "price"), "index": (INDEXED, "aux_price"), "rate": (FUNDED, "aux_qty"),
+          "interest": (OPEN, "qty")}
 #: by name of the feature
 LATEST = {"price.last": ("last",), "price.mark": ("mark",), "price.basis": ("mark", "index"), "funding.funding": ("rate",), "oi.oi": ("interest",),
           "oi.oi_value": ("interest", "mark")}

@@ -1,18 +1,16 @@
 """Named point-in-time features, `group.name@window:transform`, of all instruments of an engine: fed by every event, read at any moment.
 
-push_c takes every accepted market event of a kind in `wants` in order of ts_recv, after its market was updated; while `unheard` is not 0, hear_c takes
-every market event before. read_c answers what was known at `now`, which is not before the last event. Reading changes nothing that a later reading
-could see: samples on the time grid are taken at their own moment, whenever somebody looks, and hold what was known just before it. feed_c says what
-became of the feed of an instrument's streams. open_c, save_c and load_c are in feature_state.pxd, what is read in feature_value.pxd.
+push_c takes every accepted market event of a kind in `wants` in order of ts_recv, after its market was updated; while `unheard` is not 0, hear_c
+takes every market event before. read_c answers what was known at `now`, which is not before the last event. Reading changes nothing that a later
+reading could see: samples on the time grid are taken at their own moment, whenever somebody looks, and hold what was known just before it. feed_c
+says what became of the feed of an instrument's streams. open_c, save_c and load_c are in feature_state.pxd, what is read in feature_value.pxd.
 """
 
-cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from liqcore.event cimport event_t, market_t
 from liqcore.feature_value cimport FeatureValues
 
-@cython.final
 cdef class Features(FeatureValues):
     cdef void hear_c(self, const event_t* e) noexcept nogil
     cdef void push_c(self, const event_t* e, double notional, const market_t* m) noexcept nogil
@@ -21,7 +19,6 @@ cdef class Features(FeatureValues):
     cdef void turned(self, int32_t n, int stream, int64_t now) noexcept nogil
     cdef void spoke(self, int32_t n, int stream, int64_t now) noexcept nogil
     cdef void stand(self, int32_t n, int64_t now) noexcept nogil
-    cdef void ended(self, int32_t n, int64_t now) noexcept nogil
     cdef void enter(self, int32_t n, int fed, int64_t ts, double x, double y) noexcept nogil
     cdef void lose(self, int32_t n, int32_t streams, int64_t now) noexcept nogil
     cdef void feed(self, const event_t* e) noexcept nogil

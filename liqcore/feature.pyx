@@ -1,6 +1,5 @@
 """Features: see feature.pxd, and feature_spec.py for their names."""
 
-cimport cython
 from libc.math cimport NAN, fabs
 
 import numpy as np
@@ -131,7 +130,6 @@ cdef inline void ticker(Features self, const event_t* e, known_t* k) noexcept no
                 track_push(&t[j], ts, k.funding)
 
 
-@cython.final
 cdef class Features(FeatureValues):
     """The features of some names for all instruments of one Engine; or on its own: `Features(names, instruments)`, then push(events) and read(...).
 
@@ -194,13 +192,6 @@ cdef class Features(FeatureValues):
         for j in range(self.states):
             if l[j].mask >= 0:
                 log_say(&l[j], now, value_state(self.base[self.state_base[j]].formula, &self.known[n], now))
-
-    cdef void ended(self, int32_t n, int64_t now) noexcept nogil:
-        """Before an event: a quote that has grown too old ended at its own moment."""
-        cdef log_t* l = &self.logs[n * self.log_width + FEEDS + STREAMS + self.spread_state]
-        cdef int64_t until = self.known[n].quote_until
-        if l.mask >= 0 and 0 < until < now:
-            log_say(l, max(until + 1, l.ts[(l.total - 1) & l.mask] if l.total > 0 else 0), NAN)
 
     cdef void push_c(self, const event_t* e, double notional, const market_t* m) noexcept nogil:
         """One accepted event of a kind in `wants`; notional: of a liquidation, else 0."""

@@ -3,8 +3,8 @@
     [ASSET/]group.name[@window][:transform[(time)]]      liquidations.liq_imbalance@15m:zscore      BTC/liquidations.liq_volume@1s:lag(30s)
 
 A window or time is a number with a unit: 500ms, 30s, 5m, 1h, 1d. `ASSET/` looks at another asset's contract (on the same venue where it has one).
-`lag` and `change` read the feature as it was known exactly that long ago. The other transforms look at its history: its values on a grid of times, each
-as it stood just before its moment. `zscore(7d,min=10)` is known from 10 independent samples on instead of 30.
+`lag` and `change` read the feature as it was known exactly that long ago. The other transforms look at its history: its values on a grid of times,
+each as it stood just before its moment. `zscore(7d,min=10)` is known from 10 independent samples on instead of 30.
 """
 
 import re
@@ -87,6 +87,17 @@ class Feature(NamedTuple):
     def samples(self) -> int:
         """Moments of the history."""
         return _grid(self)[1]
+
+    @property
+    def independent_min(self) -> int:
+        """Independent samples from which on it is known; 0 where it does not count them."""
+        return self.least or (SAMPLES_KNOWN if self.transform == "zscore" else 0)
+
+    @property
+    def independent_max(self) -> int:
+        """How many its history can hold."""
+        step, samples = _grid(self)
+        return 1 + (samples - 1) // max(-(-self.reach_ns // step), 1) if samples else 0
 
     @property
     def unit(self) -> str:
@@ -271,7 +282,7 @@ class Plan(NamedTuple):
     """What a list of features needs. Features that need the same kernel share it. Every list holds plain tuples:
 
     kernels: (source, window_ns); bases: (name, kernel or -1, window_ns); histories: (base, step_ns, samples, reach_ns);
-    readers, one a feature: (asset, base, transform, history or -1, time_ns, least). assets: of each base, those that need it; None = all instruments do.
+    readers, one a feature: (asset, base, transform, history or -1, time_ns, least). assets: of each base, those that need it; None = all do.
     lags: (base, time_ns) of what is read as it was known so long ago.
     """
 

@@ -34,8 +34,8 @@ ctypedef struct reader_t:        # one name asked for
     int32_t follower             # which set of kernels follows behind; -1 = none
     uint8_t apart                # `least` counts independent samples
 
-#: An instrument has one row of kernels that is as of now, and one for each time that a lag of windows looks back: the followers. Those are fed from the
-#: logs, no further than they are asked for; a log that is full feeds them before it forgets. Row of follower f: n + count * (1 + f).
+# An instrument has one row of kernels that is as of now, and one for each time that a lag of windows looks back: the followers. Those are fed from
+# the logs, no further than they are asked for; a log that is full feeds them before it forgets. Row of follower f: n + count * (1 + f).
 cdef class FeatureState:
     cdef readonly tuple names        # canonical, in the order asked for
     cdef readonly uint32_t wants     # one bit (1 << Kind) for each kind of event that they need
@@ -111,6 +111,7 @@ cdef class FeatureState:
     cdef int _build_links(self) except -1
     cdef int _build_maps(self) except -1
     cdef int _build_past(self) except -1
+    cdef int _build_logs(self, dict asked, list candles, list sizes) except -1
     cdef int _count_unheard(self) except -1
     cdef list _maps(self)
     cdef int64_t _build_rings(self, int n, int64_t size, list whose, list rooms) except -1

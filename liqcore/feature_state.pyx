@@ -185,6 +185,10 @@ cdef class FeatureState:
         """Bases of some sources whose past is asked for."""
         return sorted({base for base, _ in self.plan.lags if self._source(base) in sources})
 
+    def _span(self, int base) -> int:
+        """The longest lag of a base."""
+        return max([time_ns for b, time_ns in self.plan.lags if b == base])
+
     def _followed(self) -> list:
         """Times that a second set of kernels lags behind: of all but what stands, and candles."""
         return sorted({time_ns for base, time_ns in self.plan.lags if self._source(base) not in ("state", "candles")})
@@ -371,17 +375,16 @@ cdef class FeatureState:
 
     cdef int _build_past(self) except -1:
         """Logs and candles of the past, and where the followers stand in them."""
-        cdef int n, j, f
-        cdef int64_t size = 0, cells = 0, many, keep_ns
-        cdef log_t* l
+        cdef int n, j
+        cdef int64_t size = 0, cells = 0
         states, candles, venues = self._remembered("state"), self._remembered("candles"), list(dict.fromkeys(i.venue for i in self.instruments))
         keys = [self.plan.bases[b][0] for b in states]
-        self.last_state, self.oi_state, self.spread_state = [keys.index(key) if key in keys else -1 for key in ("price.last", "oi.oi", "flow.spread_bps")]
+        self.last_state, self.oi_state, self.spread_state = [keys.index(key) if key in keys else -1
+                                                             for key in ("price.last", "oi.oi", "flow.spread_bps")]
         self.states, self.bar_count, self.venues, self.log_width = len(states), len(candles), len(venues), FEEDS + STREAMS + len(states)
         asked = self._asked()
         self.logged = len(asked) > 0
-        spans = {b: max(time_ns for base, time_ns in self.plan.lags if base == b) for b in candles}
-        sizes = [spans[b] // self.plan.bases[b][2] + 2 for b in candles]
+        sizes = [self._span(b) // self.plan.bases[b][2] + 2 for b in candles]
         users = self._users()
         self.logs = <log_t*> calloc(self.count * self.log_width, sizeof(log_t))
         self.prints = <log_t*> calloc(self.venues, sizeof(log_t))
@@ -414,7 +417,15 @@ cdef class FeatureState:
             self.prints[n].mask = -1
         for j in range(self.states):
             self.state_base[j] = states[j]
-        size = 0
+        self._build_logs(asked, candles, sizes)
+        return 0
+
+    cdef int _build_logs(self, dict asked, list candles, list sizes) except -1:
+        """Their places in the memory of the past."""
+        cdef int n, j
+        cdef int64_t size = 0, many, keep_ns
+        cdef log_t* l
+        users = self._users()
         for (n, j), (many, keep_ns, two) in asked.items():
             l = &self.prints[j] if n < 0 else &self.logs[n * self.log_width + j]
             l.mask, l.keep_ns = many - 1, keep_ns
@@ -425,7 +436,7 @@ cdef class FeatureState:
         for j, b in enumerate(candles):
             self.bar_base[j] = b
             for n in users[b]:
-                self.bars[n * self.bar_count + j] = bars_t(cells=<bar_cell_t*> (self.past + size), size=sizes[j], lag_ns=spans[b])
+                self.bars[n * self.bar_count + j] = bars_t(cells=<bar_cell_t*> (self.past + size), size=sizes[j], lag_ns=self._span(b))
                 size += sizes[j] * 3
         return 0
 

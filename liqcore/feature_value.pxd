@@ -17,6 +17,7 @@ cdef class FeatureValues(FeatureState):
     cdef void roll_bar(self, int32_t n, int column, int64_t bar) noexcept nogil
     cdef double value(self, int32_t b, int32_t row, int64_t now) noexcept nogil
     cdef double value_across(self, const base_t* f, int32_t row, int64_t now) noexcept nogil
+    cdef void ended(self, int32_t n, int64_t now) noexcept nogil
     cdef double stood(self, int state, int32_t n, int64_t t, int64_t room) noexcept nogil
     cdef bint follow(self, const base_t* f, const reader_t* r, int32_t n, int64_t t) noexcept nogil
     cdef bint follow_prints(self, const reader_t* r, int32_t n, int64_t t) noexcept nogil

@@ -279,13 +279,19 @@ cdef class FeatureValues(FeatureState):
 
     # ---- what was known some time ago ----
 
+    cdef void ended(self, int32_t n, int64_t now) noexcept nogil:
+        """A quote that has grown too old by now ended at a moment of its own: for lags."""
+        cdef log_t* l = &self.logs[n * self.log_width + FEEDS + STREAMS + self.spread_state]
+        cdef int64_t until = self.known[n].quote_until
+        cdef double x = log_x(l, l.total)
+        if l.mask >= 0 and 0 < until < now and x == x:
+            log_say(l, until + 1, NAN)
+
     cdef double stood(self, int state, int32_t n, int64_t t, int64_t room) noexcept nogil:
         """What stands, as of t."""
         cdef const log_t* l = &self.logs[n * self.log_width + FEEDS + STREAMS + state]
         cdef int64_t at = log_at(l, t)
-        if l.total - at > room or (state == self.spread_state and at == l.total and t > self.known[n].quote_until):
-            return NAN                      # the latest quote has not been said to have ended: nothing came since
-        return log_x(l, at)
+        return log_x(l, at) if l.total - at <= room else NAN
 
     cdef bint follow(self, const base_t* f, const reader_t* r, int32_t n, int64_t t) noexcept nogil:
         """Bring the follower's kernel of an instrument up to t. False = more has come since than is remembered."""
@@ -332,6 +338,8 @@ cdef class FeatureValues(FeatureState):
         if t < 0:
             return NAN
         if f.column < 0:
+            if f.past == self.spread_state:
+                self.ended(n, now)
             return self.stood(f.past, n, t, r.room)
         if f.past >= 0:
             self.roll(n, f.column, now)

@@ -16,7 +16,7 @@ LIQUIDATIONS = [f"liquidations.{name}" for name in (
     "liq_volume@1s", "liq_volume@5s", "liq_volume@1m", "liq_buy_volume@1m", "liq_sell_volume@1m", "liq_count@5m", "liq_rate@1m", "liq_max@15m",
     "liq_imbalance@15m", "liq_long_share@1h", "liq_cascade_flag", "liq_cascade_size", "liq_imbalance@15m:zscore", "liq_rate@1m:zscore",
     "liq_volume@5s:mean(5m)", "liq_volume@5s:std(15m)", "liq_volume@5s:max(1h)", "liq_volume@1s:lag(30s)", "liq_correlation@5m")]
-MARKET = ["flow.ofi@30s", "flow.ofi@5s:zscore(3m)", "flow.trade_imbalance@30s", "flow.volume@10s", "flow.trade_count@1s", "flow.spread_bps", "price.last",
+MARKET = ["flow.ofi@30s", "flow.ofi@5s:zscore(3m,min=20)", "flow.trade_imbalance@30s", "flow.volume@10s", "flow.trade_count@1s", "flow.spread_bps", "price.last",
           "price.mark", "price.return@20s", "price.range@30s", "price.close@5s", "price.high@10s", "volatility.realised@1m", "volatility.atr@3s",
           "volatility.natr@2s", "funding.funding", "oi.oi", "oi.oi_change@1m", "price.basis", "flow.buy_volume@5s:max(30s)", "price.last:change(30s)"]
 

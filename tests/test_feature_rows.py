@@ -12,7 +12,7 @@ from liqshell.errors import ConfigError, DataError
 
 import liqcore as lc
 
-NAMES = ("liquidations.liq_volume@5s", "liquidations.liq_imbalance@6s:zscore(40s)", "price.last", "BTC/flow.volume@3s:change(7s)")
+NAMES = ("liquidations.liq_volume@5s", "liquidations.liq_imbalance@6s:zscore(40s,min=4)", "price.last", "BTC/flow.volume@3s:change(7s)")
 INSTRUMENTS = [lc.Instrument("BTCUSDT", venue="binance_um", completeness=lc.Completeness.COMPLETENESS_CENSORED),
                lc.Instrument("ETHUSDT", venue="binance_um", completeness=lc.Completeness.COMPLETENESS_CENSORED)]
 

@@ -15,7 +15,9 @@ CANONICAL = {
     "liquidations.liq_cascade_flag": "liquidations.liq_cascade_flag@1m", "liquidations.liq_correlation": "liquidations.liq_correlation@5m",
     "liquidations.liq_btc_lead": "BTC/liquidations.liq_volume@1s:lag(30s)", "liquidations.liq_btc_lead@5s": "BTC/liquidations.liq_volume@5s:lag(30s)",
     "map.pending_below@3.0pct:zscore": "map.pending_below@3pct:zscore", "hawkes.next_large": "hawkes.next_large@15s",
-    "oi.oi:change": "oi.oi:change(1m)", "price.close@5m:change(1h)": "price.close@5m:change(1h)", "price.last:rank(2h)": "price.last:rank(2h)",
+    "oi.oi:change": "oi.oi:change(1m)", "flow.ofi@5m:zscore(min=10)": "flow.ofi@5m:zscore(min=10)", "flow.ofi@300s:zscore(1d,min=10)": "flow.ofi@5m:zscore(min=10)",
+    "flow.ofi@1h:zscore(2d)": "flow.ofi@1h:zscore", "flow.ofi@1h:mean(1d)": "flow.ofi@1h:mean", "flow.ofi@5m:n_eff": "flow.ofi@5m:n_eff",
+    "flow.ofi@5m:rank(7d,min=30)": "flow.ofi@5m:rank(7d,min=30)", "price.close@5m:change(1h)": "price.close@5m:change(1h)", "price.last:rank(2h)": "price.last:rank(2h)",
 }
 STUDY = {       # the list of the written research system, whole
     "liq_volume_1s": "liquidations.liq_volume@1s", "liq_volume_5s": "liquidations.liq_volume@5s", "liq_volume_1m": "liquidations.liq_volume@1m",
@@ -40,6 +42,8 @@ def test_one_spelling(name, expected):
     ("flow.ofi@5x", "got '5x'"), ("flow.ofi@", "got ''"), ("flow.ofi@1ms", "expected 10ms to 30d"), ("flow.ofi@31d", "expected 10ms to 30d"), ("hawkes.next_large@2d", "expected 10ms to 1d"),
     ("map.pending_below@1m", "such as 3pct"), ("map.pending_below", "map.pending_below@3pct"), ("map.realised_above@30pct", "0.1pct to 20pct"),
     ("flow.ofi@5m:lag", "such as lag(30s)"), ("flow.ofi@5m:zscore(1s)", "expected 2m to 90d"), ("flow.ofi@5m:zscore(1)", "got '1'"), ("", "expected [ASSET/]"),
+    ("flow.ofi@5m:zscore(7d,10)", "such as zscore(7d,min=10)"), ("flow.ofi@5m:mean(7d,min=10)", "such as zscore(7d,min=10)"),
+    ("flow.ofi@5m:zscore(min=1)", "from 2 on"), ("flow.ofi@5m:lag(min=10)", "such as zscore(7d,min=10)"), ("price.open@1s:lag(1d)", "expected 1ms to 20000s"),
     ("volume", "expected [ASSET/]"), ("flow.volume@1m:mean:std", "expected [ASSET/]"), ("ETH/liquidations.liq_btc_lead", "takes neither"), ("liq_volume_mean_5x", "expected [ASSET/]"),
 ])
 def test_errors_name_the_feature(name, said):
@@ -72,10 +76,13 @@ def test_every_name_has_a_bounded_history_and_whole_slots(key, window, transform
     if f.span_ns:
         assert f.window_ns % spec.slots(f.window_ns) == 0
     if transform:
-        assert 0 <= f.time_ns - f.step_ns * f.samples < f.step_ns or f.samples == 1
+        assert 0 <= f.time_ns - f.step_ns * f.samples < f.step_ns or f.samples == 1 or (f.transform in spec.LAGS and f.samples == 0)
+        if f.transform in spec.LAGS and f.entry.source == "candles":
+            assert f.time_ns <= spec.CANDLES_MAX * f.window_ns
 
 
 def test_features_that_need_the_same_share_it():
     plan = spec.plan(["liq_volume_1m", "liq_rate", "liquidations.liq_rate@1m:zscore", "liquidations.liq_rate@1m:rank", "liq_btc_lead", "liq_volume_1s"])
-    assert plan.kernels == (("liquidations", 60 * 10 ** 9), ("liquidations", 10 ** 9)) and len(plan.histories) == 2
+    assert plan.kernels == (("liquidations", 60 * 10 ** 9), ("liquidations", 10 ** 9)) and len(plan.histories) == 1
+    assert plan.lags == ((2, 30 * 10 ** 9),)
     assert plan.kinds == {1} and plan.readers[4][0] == "BTC"

@@ -6,7 +6,10 @@ from stage import BOTH, START, Stage
 from liqcore import LONG, SECOND, SHORT, Reason
 
 HOUR = 3600
-MIRROR = "[policy.parameters]\nmirror = true\n"
+PARAMETERS = "[policy.parameters]\n"
+MIRROR = PARAMETERS + "mirror = true\n"
+#: what the preset asks for is known from 30 independent windows on; here from what an hour holds
+HASTY = 'feature_liquidations = "liquidations.liq_imbalance@15m:zscore(min=4)"\nfeature_flow = "flow.ofi@5m:zscore(min=10)"\n'
 
 
 class Flow(Stage):
@@ -18,9 +21,9 @@ class Flow(Stage):
             self.wait(every, price=round(self.price + 0.1 * (up or (1 if k % 2 else -1)), 1), every=every)
 
 
-def learnt(side=LONG, extra="", funding=-0.0001):
+def learnt(side=LONG, extra="", funding=-0.0001, hasty=HASTY):
     """70 minutes behind it: mixed liquidations, flow that goes a little to and fro."""
-    s = Flow("reversal", extra, funding=funding * side)
+    s = Flow("reversal", (extra or PARAMETERS) + hasty, funding=funding * side)
     for minute in range(70):
         mixed(s, minute)
         s.steps(30, 1 if minute % 2 else -1, every=2.0)
@@ -109,6 +112,14 @@ def test_reversal_needs_the_flush_before_the_turn_and_forgets_it(side):
         late.steps(60, 0)
     late.steps(600, side)
     assert late.asked == [], "the flush has expired"
+
+
+def test_reversal_waits_for_thirty_independent_windows():
+    """A z-score of 15-minute windows that has seen 70 minutes stands on four of them: it is not known, unless it is asked for."""
+    s = learnt(hasty="")
+    flush(s, LONG)
+    s.steps(600, 1)
+    assert s.asked == []
 
 
 def test_reversal_trades_once_an_hour():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from liqcore.feature_spec import parse
+from liqcore.feature_spec import duration, parse
 from liqshell.errors import ConfigError, check_output
 
 ROWS_SHOWN = 200
@@ -58,13 +59,16 @@ def features(
     """
     from liqshell import feature_rows
 
-    names = [name.strip() for text in features for name in text.split(",") if name.strip()]
+    names = [name.strip() for text in features for name in re.split(r",(?![^()]*\))", text) if name.strip()]     # not within zscore(7d,min=10)
     if not names:
         raise ConfigError("--features", "no names", "one or more such as liquidations.liq_volume@1m", "docs/features.md lists them")
     try:
         full = [parse(name).text for name in names]
     except ValueError as why:
         raise ConfigError("--features", str(why)) from None
+    for name in full:
+        if why := _never(name):
+            print(why, file=sys.stderr)
     if not data and not at and not every:
         print("\n".join(full))
         return 0
@@ -84,6 +88,15 @@ def features(
     else:
         feature_rows.write_csv(rows, sys.stdout)
     return 0
+
+
+def _never(name: str) -> str:
+    """Why a z-score can never be known; "" for one that can."""
+    f = parse(name)
+    if f.independent_max >= f.independent_min:
+        return ""
+    return (f"{name} is never known: its history holds at most {f.independent_max} independent samples of {f.independent_min}. Ask for a longer one, or "
+            f"for fewer: {f.transform}({duration(f.time_ns)},min={max(f.independent_max, 2)})")
 
 
 def _show(rows: object) -> None:

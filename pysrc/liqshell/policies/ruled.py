@@ -15,7 +15,7 @@ BARS = "bars"           # name of the detector that makes a policy look at every
 
 def feature(group: str) -> Any:
     """A parameter that holds the name of a feature. group: for the message."""
-    return text(None, r"[A-Za-z0-9_.@:()/,-]{3,120}", f"the name of a feature, such as '{group}'")
+    return text(None, r"[A-Za-z0-9_.@:()/,=-]{3,120}", f"the name of a feature, such as '{group}'")
 
 
 @dataclass(frozen=True)
