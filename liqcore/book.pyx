@@ -53,7 +53,8 @@ cdef int64_t quote_meets(const market_t* m, const instrument_t* i, sim_order_t* 
     if opposite == o.price:         # nobody could offer at our price while we stand there
         reason[0] = FILL_QUEUE
         return o.qty
-    o.ahead = min(o.ahead, queue_ahead(m, i, o, hidden, now))
+    if o.ahead > 0:
+        o.ahead = min(o.ahead, queue_ahead(m, i, o, hidden, now))
     return 0
 
 

@@ -1,5 +1,5 @@
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +8,7 @@ from liqcore.event import Reason
 from liqcore.feature_value import FeatureValues
 from liqcore.instrument import Instrument
 
+@final
 class Features(FeatureValues):
     def __init__(self, names: Iterable[str] = (), instruments: str | Instrument | Iterable[str | Instrument] | None = None) -> None: ...
     def push(self, events: NDArray[Any]) -> int: ...

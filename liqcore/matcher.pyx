@@ -439,7 +439,7 @@ cdef class Matcher:
         return self.live(slot).o.price
 
     def touch(self, int instrument, int side) -> int:
-        """Ticks at which a buyer (side 1) or seller (-1) would take now; where no quote holds, the last trade moved by the half-spread; 0 = none."""
+        """Ticks at which a buyer (side 1) or seller (-1) would take now; where no quote holds, the last trade moved against him; 0 = none."""
         cdef int64_t near = touch(&self.markets[instrument], &self.inst[instrument], side, self.now)
         return near if near else moved_last(&self.markets[instrument], &self.inst[instrument], side, self.half_spread)
 

@@ -123,7 +123,7 @@ cdef class SimVenue:
         return self.state.funding_next
 
     cdef int64_t next_wait(self) noexcept nogil:
-        """When end_waits() must be called; NEVER while no order waits for a price."""
+        """When end_waits() must be called at the latest; what waited may have gone meanwhile. NEVER where nothing waits."""
         return self.state.wait_next
 
     cdef void bounds(self, int32_t n, int64_t* low, int64_t* high, bint* every) noexcept nogil:
@@ -448,8 +448,8 @@ cdef class SimVenue:
             trade = ticks_of(&self.inst[n], e.price)
             lots = max(<int64_t> 1, quantity(&self.inst[n], e.qty))
         self.state.serial += 1
-        # an order that takes goes first: it is on its way since an earlier event
-        self.take(n, e, trade, lots)
+        if b.wait_next != NEVER:            # an order that takes goes first: it is on its way since an earlier event
+            self.take(n, e, trade, lots)
         for k in range(ORDERS_MAX):
             if b.orders[k].live and not b.orders[k].taking and b.orders[k].since != self.state.serial:
                 if trade:

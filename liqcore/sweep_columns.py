@@ -46,8 +46,8 @@ def columns(tape: Tape, instrument: int) -> Columns:
     """The columns of one instrument of a tape, with the pyramids that the tape keeps."""
     trades, quotes, index = tape.trades(instrument), tape.quotes(instrument), tape.index(instrument)
     over, over_quotes = index["trades"], index["quotes"]
-    return Columns(trades["ts"], trades["price"], trades["lots"], trades["side"], over["low"], over["high"], over["offsets"], quotes["ts"], quotes["bid"],
-                   quotes["ask"], quotes["trades_before"], over_quotes["low"], over_quotes["high"], over_quotes["offsets"],
+    return Columns(trades["ts"], trades["price"], trades["lots"], trades["side"], over["low"], over["high"], over["offsets"],
+                   quotes["ts"], quotes["bid"], quotes["ask"], quotes["trades_before"], over_quotes["low"], over_quotes["high"], over_quotes["offsets"],
                    *_gaps(tape, instrument, trades["ts"], quotes["ts"]))
 
 

@@ -110,11 +110,13 @@ def test_the_clock_forgets_the_wait_of_an_order_that_has_gone(side):
 
 
 @both
-def test_post_only_is_judged_by_the_last_trade_and_the_spread(side):
+@pytest.mark.parametrize(("aggressor", "meets"), [(-1, 2500.02), (1, 2500.01)])
+def test_post_only_is_judged_by_the_last_trade_and_what_lies_between(side, aggressor, meets):
     floor = floor_without(side)
-    floor.limit(2500.02)
+    floor.trade(2500.0, aggressor=aggressor)
+    floor.limit(meets)
     assert floor.states("L1") == ["Cancelled"] and floor.rows["order"][-1]["rejectReason"] == "EC_PostOnlyWillTakeLiquidity"
-    floor.limit(2500.01)
+    floor.limit(meets - 0.01)
     assert floor.states("L2") == ["New"]
 
 

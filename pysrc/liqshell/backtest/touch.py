@@ -1,8 +1,8 @@
 """At which prices a taker would have dealt at given moments, by the rule of the simulated venue: for studies over columns that run no engine.
 
 Where a quote holds (liqshell.streams: by its age, unless a trade contradicts it or the feed broke), at that quote. Where none does, a buyer pays what
-the next comes to: a quote, or a trade of a buyer; and where neither comes within `print_wait_s`, what the last trade shows (liqcore/market.pxd): a tick
-more than the last buyer paid, or what the last seller got and a whole spread more. Sellers the same on the other side.
+the next comes to: a quote, or a trade of a buyer; and where neither comes within `print_wait_s`, what the last trade shows (liqcore/market.pxd): a
+tick more than the last buyer paid, or what the last seller got and a whole spread more. Sellers the same on the other side.
 """
 
 from __future__ import annotations

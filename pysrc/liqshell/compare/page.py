@@ -196,8 +196,8 @@ def both(s: dict[str, Any]) -> str:
            "times overlap: intervals are clustered by day, on few days by stretches of at least an hour and twice the time held, and left out where "
            "those are fewer than five.")
     if any(h["without_quote"] for e in s["fade_and_follow"] for h in e["horizons"]):
-        sub += (" Where no quote held, prices are as the simulated venue makes them: the next quote or the next trade of that side within the waiting "
-                "time, else the last trade and the half-spread; a gain that rests on them is not claimed. No quote: their share.")
+        sub += (" Where no quote held, prices are as the simulated venue makes them: the next quote or the next trade of that side within the "
+                "waiting time, else the last trade and the half-spread; a gain that rests on them is not claimed. No quote: their share.")
     lines = "<ul class='plain'>" + "".join(f"<li>{esc(line)}</li>" for line in told) + "</ul>"
     return section("Fade and follow on identical events", lines + table(columns, rows, tall=len(rows) > 40), sub, "signs")
 

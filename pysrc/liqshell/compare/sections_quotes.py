@@ -15,8 +15,8 @@ def head(s: dict[str, Any]) -> str:
         return ""
     said = " ".join(f"{line}." for c in s["contracts"] for line in c["said"][:1])
     if len(s["without_quotes"]) == len(s["symbols"]):
-        return notice("NO QUOTES.", "The data has trades and no quotes: what a taker pays for the spread is estimated (see the data), and nothing here "
-                                    "can show that something pays.")
+        return notice("NO QUOTES.", "The data has trades and no quotes: what a taker pays for the spread is estimated (see the data), and nothing "
+                                    "here can show that something pays.")
     return notice(f"QUOTES COVER {percent(s['quoted'], 0)}.", f"Of the traded time, where {percent(ENOUGH, 0)} are needed: elsewhere entries are "
                   f"refused and takers fill at prints, so nothing here can show that something pays. {said}")
 

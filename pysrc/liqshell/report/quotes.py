@@ -57,8 +57,8 @@ def coverage(parts: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def summarise(run: Run, ledger: Ledger, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The key `quotes` of report.json. enough: whether they allow a tick; weakness: why not, or "". told: what must be said of them, in sentences, the
-    worst first."""
+    """The key `quotes` of report.json. enough: whether they allow a tick; weakness: why not, or "". told: what must be said of them, in sentences,
+    the worst first."""
     found = {"quoted": coverage(parts), "refused": refused(run), "fills": fills(run, ledger)}
     return found | {"enough": not weakness(found["quoted"]), "weakness": weakness(found["quoted"]), "told": told(found, parts)}
 
