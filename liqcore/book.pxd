@@ -11,6 +11,7 @@ from liqcore.market cimport touch
 cdef enum:
     NEVER = 0x7FFFFFFFFFFFFFFF
     AHEAD_UNKNOWN = 0x7FFFFFFFFFFFFFFF
+    WAIT_AGAIN_NS = 1000000000   # an order that waited for a price in vain looks again, at the earliest
     ORDERS_MAX = 16          # live orders of one instrument; one more is rejected
 
 cdef enum:                   # SimVenue.fills

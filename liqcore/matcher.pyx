@@ -273,7 +273,8 @@ cdef class Matcher:
                 if r.o.id != self.met_id[k] or not r.o.taking:
                     continue
                 if r.o.wait <= now:
-                    price = moved_last(m, &self.inst[n], r.o.side, self.half_spread)
+                    # what was traded before an interruption of the trades shows no price
+                    price = 0 if m.broken & STREAM_TRADE else moved_last(m, &self.inst[n], r.o.side, self.half_spread)
                     if quote_alive(m, now):
                         r.o.wait = m.quote_until + 1
                     elif price and r.cap and (price - r.cap) * r.o.side > 0:
@@ -281,7 +282,7 @@ cdef class Matcher:
                     elif price:
                         self.fill(self.met_slot[k], price, NEVER, False, now)
                     if r.o.id == self.met_id[k] and r.o.wait <= now:      # what the host did not execute waits anew
-                        r.o.wait = now + max(self.print_wait_ns, <int64_t> 1)
+                        r.o.wait = now + max(self.print_wait_ns, <int64_t> WAIT_AGAIN_NS)
         self.find_wait()
         return 0
 

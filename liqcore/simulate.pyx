@@ -389,8 +389,8 @@ cdef class SimVenue:
         cdef int64_t price = moved_last(&self.market[n], &self.inst[n], o.side, self.half_spread[n])
         if quote_alive(&self.market[n], now):
             o.wait = self.market[n].quote_until + 1
-        elif price == 0:
-            o.wait = now + max(self.print_wait_ns, <int64_t> 1)
+        elif price == 0 or self.market[n].broken & STREAM_TRADE:       # what was traded before the interruption shows no price
+            o.wait = now + max(self.print_wait_ns, <int64_t> WAIT_AGAIN_NS)
         else:
             self.take_now(n, o, price, NEVER, FILL_MOVED, now)
 

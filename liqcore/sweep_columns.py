@@ -40,6 +40,8 @@ class Columns(NamedTuple):
     gap_ts: np.ndarray           # when the stream of quotes was interrupted
     gap_trades: np.ndarray       # trades and quotes before it
     gap_quotes: np.ndarray
+    stop_ts: np.ndarray          # when the stream of trades was
+    stop_trades: np.ndarray
 
 
 def columns(tape: Tape, instrument: int) -> Columns:
@@ -48,14 +50,15 @@ def columns(tape: Tape, instrument: int) -> Columns:
     over, over_quotes = index["trades"], index["quotes"]
     return Columns(trades["ts"], trades["price"], trades["lots"], trades["side"], over["low"], over["high"], over["offsets"],
                    quotes["ts"], quotes["bid"], quotes["ask"], quotes["trades_before"], over_quotes["low"], over_quotes["high"], over_quotes["offsets"],
-                   *_gaps(tape, instrument, trades["ts"], quotes["ts"]))
+                   *_gaps(tape, instrument, Stream.STREAM_QUOTE, trades["ts"], quotes["ts"]),
+                   *_gaps(tape, instrument, Stream.STREAM_TRADE, trades["ts"], quotes["ts"])[:2])
 
 
-def _gaps(tape: Tape, instrument: int, trades: np.ndarray, quotes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Interruptions of the instrument's quotes: ts, trades before, quotes before."""
+def _gaps(tape: Tape, instrument: int, stream: int, trades: np.ndarray, quotes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Interruptions of a Stream of the instrument: ts, trades before, quotes before."""
     rare, place = tape.rare, tape.place
     at = np.flatnonzero((rare["kind"] == Kind.FEED) & (rare["code"] != FeedState.FEED_UP) & np.isin(rare["instrument"], (instrument, -1))
-                        & ((rare["flags"] == 0) | (rare["flags"] & Stream.STREAM_QUOTE > 0)))
+                        & ((rare["flags"] == 0) | (rare["flags"] & stream > 0)))
     ts, everybody = np.ascontiguousarray(rare["ts_recv"][at]), rare["instrument"][at] < 0
     return ts, *(np.where(everybody, np.searchsorted(column, ts), place[name][at])
                  for name, column in (("trades_before", trades), ("quotes_before", quotes)))
@@ -148,6 +151,13 @@ def interrupted(m, quote, now, place):
     if k == len(m.gap_ts) or m.gap_quotes[k] != quote:
         return False
     return m.gap_ts[k] < now or (m.gap_ts[k] == now and m.gap_trades[k] < place)
+
+
+@compiled
+def trades_stopped(m, trade, now):
+    """Whether the stream of trades was interrupted before `now` and after the last of `trade` trades."""
+    k = np.searchsorted(m.stop_trades, trade)
+    return k < len(m.stop_ts) and m.stop_trades[k] == trade and m.stop_ts[k] < now
 
 
 @compiled

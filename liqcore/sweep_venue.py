@@ -3,7 +3,7 @@
 At the venue an order is the latter half of an ORDER record; the entry stands before all others in the order of matching.
 """
 
-from liqcore.sweep_columns import moved_last, quote_alive
+from liqcore.sweep_columns import moved_last, quote_alive, trades_stopped
 from liqcore.sweep_state import (
     AMEND,
     CANCEL,
@@ -23,6 +23,7 @@ from liqcore.sweep_state import (
     STOP,
     TARGET,
     TRIGGERED,
+    WAIT_AGAIN_NS,
     compiled,
 )
 from liqcore.sweep_terms import price_of, qty_of
@@ -143,8 +144,8 @@ def end_waits(m, g, s, o, said):
             price = moved_last(m, g, s, s.side if role == ENTRY else -s.side)
             if quote_alive(m, g, s.trade, s.quote, now, 0):
                 q.wait = m.quote_ts[s.quote - 1] + g.quote_age + 1
-            elif price == 0:
-                q.wait = now + max(g.print_wait, 1)
+            elif price == 0 or trades_stopped(m, s.trade, now):
+                q.wait = now + max(g.print_wait, WAIT_AGAIN_NS)
             else:
                 _take_now(g, s, o, said, role, price, q.size, now)
         if q.live and q.taking:

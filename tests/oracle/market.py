@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-QUOTE, MARK, FUNDING, LIQUIDATION = 4, 8, 32, 1         # bits of streams
+TRADE, QUOTE, MARK, FUNDING, LIQUIDATION = 2, 4, 8, 32, 1         # bits of streams
 UP, DOWN, GAP = 1, 2, 3                                 # of a feed
 REMEMBERED = 16                                         # quotes whose spread counts
 MARK_AGE = 60 * 10 ** 9
@@ -25,12 +25,13 @@ class MarketOracle:
         self.mark = self.rate = 0.0
         self.spreads: list[int] = []
         self.quote_until = self.mark_until = self.doubt_until = self.last_at = self.mark_at = -1
+        self.stopped = False                            # trades were interrupted, and none has come since
         self.ended_by = ""                              # the quote: '' = it holds, or was too old
 
     # ---- what happens ----
 
     def trade(self, ts: int, ticks: int, lots: int, aggressor: int) -> None:
-        self.last, self.last_at, self.last_side = ticks, ts, aggressor
+        self.last, self.last_at, self.last_side, self.stopped = ticks, ts, aggressor, False
         beyond = max(ticks - self.ask, self.bid - ticks)
         latest = self.spreads[-REMEMBERED:]
         if latest and beyond > 0 and beyond > Fraction(sum(latest), len(latest)):
@@ -59,6 +60,8 @@ class MarketOracle:
         if concerns(streams, QUOTE):
             self.end("feed", ts)
             self.doubt_until = -1
+        if concerns(streams, TRADE):
+            self.stopped = True
         if concerns(streams, MARK):
             self.mark_until = -1
 

@@ -275,11 +275,14 @@ class VenueOracle:
         if self.market.alive(ts):
             order.wait = self.market.quote_until + 1
             self.met["waits for a live quote"] += 1
+        elif self.market.stopped:
+            order.wait = ts + max(self.g.print_wait, 10 ** 9)
+            self.met["waits for trades to come back"] += 1
         elif self.market.last:
             self.met[f"moved: {'walk' if self.g.walk else 'next'}"] += 1
             self.take(ts, order, self.market.moved(order.side), NEVER, MOVED)
         else:
-            order.wait = ts + self.g.print_wait
+            order.wait = ts + max(self.g.print_wait, 10 ** 9)
 
     # ---- the venue itself ----
 
