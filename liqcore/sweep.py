@@ -171,7 +171,8 @@ def _settings(instrument: Instrument, end: int, *, fills: str, maker_fee: float,
     for name, value in (_terms(instrument) | {
             "touch": fills == "touch", "order_latency": round(order_latency_s * 1e9), "ack_latency": round(ack_latency_s * 1e9),
             "half_spread": -1 if half_spread is None else round(half_spread * SCALE), "print_wait": round(print_wait_s * 1e9),
-            "quote_age": round(quote_age_s * 1e9), "data_age_max": int(data_age_max_s * 1e9), "lots_min": instrument.min_lots, "lots_max": instrument.max_lots,
+            "quote_age": round(quote_age_s * 1e9), "data_age_max": int(data_age_max_s * 1e9),
+            "lots_min": instrument.min_lots, "lots_max": instrument.max_lots,
             "requotes_max": orders_per_signal_max - 1, "end": end, "maker_fee": maker_fee, "taker_fee": taker_fee,
             "multiplier": instrument.multiplier, "notional_min": instrument.min_notional, "notional_max": order_notional_max,
             "collar": collar}).items():
@@ -234,13 +235,15 @@ def sweep(tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, grid:
           reference: ArrayLike | None = None, end: int | None = None, threads: int | None = None, chunk: int = 4096,
           on_progress: Callable[[int, int], None] | None = None,
           fills: str = "through", maker_fee: float = 0.0002, taker_fee: float = 0.00055, order_latency_s: float = 0.05, ack_latency_s: float = 0.05,
-          half_spread: float | None = None, print_wait_s: float = 5.0, quote_age_s: float = 10.0, data_age_max_s: float = 1.0, collar: float = 0.02, order_notional_max: float = 25_000.0, orders_per_signal_max: int = 3) -> NDArray:
+          half_spread: float | None = None, print_wait_s: float = 5.0, quote_age_s: float = 10.0, data_age_max_s: float = 1.0,
+          collar: float = 0.02, order_notional_max: float = 25_000.0, orders_per_signal_max: int = 3) -> NDArray:
     """Run every setting of a grid over the same signals: an array of RESULT_DTYPE, one row a setting.
 
     tape: liqcore.Tape. signals: SIGNAL_DTYPE, all of one instrument's (all phases), in order; sides: +1 or -1 where the policy wants a bracket of
     that side, else 0. places: where the signals stand (signals_of returns them; None = found by their times). reference: ticks that entry offsets
     count from; 0 or None = last trade. end: stop there, ns (None = end of the tape): what is due by then is served, then positions stay open.
-    fills, fees, latencies, half_spread, print_wait_s: as SimVenue; quote_age_s: as Engine; data_age_max_s, collar, order_notional_max, orders_per_signal_max: as Risk.
+    fills, fees, latencies, half_spread, print_wait_s: as SimVenue; quote_age_s: as Engine; data_age_max_s, collar, order_notional_max,
+    orders_per_signal_max: as Risk.
     threads: None = all. on_progress(done, total) is called after every `chunk` settings. The result does not depend on threads or chunk.
     ValueError for what makes no sense; RuntimeError where a setting had more than 4096 reports under way.
     """

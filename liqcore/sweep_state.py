@@ -38,7 +38,8 @@ def _record(*groups: tuple[str, str]) -> np.dtype:
 #: an order twice: as the engine believes it to be, and as it stands at the venue (`live` and what follows)
 ORDER = _record(("i8", "status asked price qty filled attempt not_before ts_asked unknown triggered live at size done made taking wait place"))
 #: what is fixed for a whole sweep
-TERMS = _record(("i8", "touch order_latency ack_latency data_age_max quote_age print_wait half_spread slow tick_mantissa lot_mantissa lots_min lots_max requotes_max end"),
+TERMS = _record(("i8", "touch order_latency ack_latency data_age_max quote_age print_wait half_spread slow tick_mantissa lot_mantissa"),
+                ("i8", "lots_min lots_max requotes_max end"),
                 ("f8", "maker_fee taker_fee tick_power lot_power tick lot multiplier notional_min notional_max collar"))
 #: a bracket, the venue's side of it, and where in the market it stands
 STATE = _record(("i8", "active side reference entered exited best best_row entry_deadline hold_deadline ts_open ts_exit end requotes entry_maker"),

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import liqcore as lc
-from liqcore.event import OrderType, RequestFlag, SignalFlag
+from liqcore.event import FillFlag, OrderType, RequestFlag, SignalFlag, Stream
 from liqshell import config, study
 from liqshell.toml import SCALE
 
@@ -29,11 +29,14 @@ ALARMS = {
 }
 
 
+BITS = {"flags": "FillFlag bits", "streams": "Stream bits, 0 = all"}
+
+
 def audit() -> str:
     """Every kind of record: what `phase` holds and what x[0] to x[7] hold."""
     lines = ["| kind | `phase` holds | x[0] … x[7] |", "|---|---|---|"]
     for kind, (phase, names) in sorted(lc.AUDIT_FIELDS.items()):
-        used = [f"`{name}`" for name in names if not name.startswith("unused")]
+        used = [f"`{name}`" + (f" ({BITS[name]})" if name in BITS else "") for name in names if not name.startswith("unused")]
         lines.append(f"| `{kind.name}` = {kind.value} | {phase} | {', '.join(used)} |")
     return "\n".join(lines)
 
@@ -41,8 +44,8 @@ def audit() -> str:
 def enums() -> str:
     """The numbers that stand in records and events."""
     lines = ["| enum | members |", "|---|---|"]
-    for found in (lc.Side, lc.Kind, lc.Phase, lc.Completeness, lc.FeedState, lc.Control, lc.Gate, lc.Limit, lc.OrderStatus, lc.FillReason, lc.Role, OrderType,
-                  RequestFlag, SignalFlag, lc.BracketState, lc.Judgment, lc.Reason):
+    for found in (lc.Side, lc.Kind, lc.Phase, lc.Completeness, lc.FeedState, lc.Control, lc.Gate, lc.Limit, lc.OrderStatus, lc.FillReason, FillFlag, lc.Role, OrderType,
+                  Stream, RequestFlag, SignalFlag, lc.BracketState, lc.Judgment, lc.Reason):
         lines.append(f"| `{found.__name__}` | {', '.join(f'{name} {int(value)}' for name, value in found.__members__.items())} |")
     return "\n".join(lines)
 

@@ -45,9 +45,10 @@ def test_a_market_order_takes_the_first_later_trade_of_its_own_side(side, how):
 
 
 @both
-@pytest.mark.parametrize(("half_spread", "moved"), [(None, 0.01), (0.0, 0.0), (0.0001, 0.26)])
-def test_where_no_such_trade_comes_it_pays_the_last_one_and_the_half_spread(side, half_spread, moved):
-    """Measured: a spread of 0.02, half of it a tick. Configured: 0.01 % of the last price, rounded up to a tick against the order."""
+@pytest.mark.parametrize(("half_spread", "moved"), [(None, 0.02), (0.0, 0.01), (0.0001, 0.52)])
+def test_where_no_such_trade_comes_it_pays_the_last_one_and_the_spread(side, half_spread, moved):
+    """Of the other side, the last one lies a spread away. Measured: 0.02. Configured: twice 0.01 % of the last price, the half rounded up to a tick;
+    at least a tick."""
     floor = floor_without(side, half_spread=half_spread)
     floor.create()
     due = floor.exchange.next_ns
@@ -56,6 +57,16 @@ def test_where_no_such_trade_comes_it_pays_the_last_one_and_the_half_spread(side
     assert floor.held == 0.0
     floor.exchange.advance(due)
     assert floor.held == 1.0 and paid(floor) == pytest.approx(2500.2 + moved * side, abs=1e-9) and floor.exchange.next_ns is None
+
+
+@both
+def test_a_trade_of_its_own_side_that_has_passed_is_paid_with_a_tick_more(side):
+    """It shows the price, and nobody can deal at it any more."""
+    floor = floor_without(side)
+    floor.trade(2500.2, aggressor=1)
+    floor.create()
+    floor.exchange.advance(floor.exchange.next_ns)
+    assert floor.held == 1.0 and paid(floor) == pytest.approx(floor.price(2500.21), abs=1e-9)
 
 
 @both
@@ -99,11 +110,11 @@ def test_the_clock_forgets_the_wait_of_an_order_that_has_gone(side):
 
 
 @both
-def test_post_only_is_judged_by_the_last_trade_and_the_half_spread(side):
+def test_post_only_is_judged_by_the_last_trade_and_the_spread(side):
     floor = floor_without(side)
-    floor.limit(2500.01)
+    floor.limit(2500.02)
     assert floor.states("L1") == ["Cancelled"] and floor.rows["order"][-1]["rejectReason"] == "EC_PostOnlyWillTakeLiquidity"
-    floor.limit(2500.0)
+    floor.limit(2500.01)
     assert floor.states("L2") == ["New"]
 
 
