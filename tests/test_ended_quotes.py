@@ -157,16 +157,17 @@ def test_a_market_order_waits_for_somebody_of_its_own_side(side):
 
 
 @both
-@pytest.mark.parametrize(("venue", "price"), [({}, 2500.51), ({"half_spread": 0.0001}, 2500.76), ({"half_spread": 0.0}, 2500.50)])
-def test_where_nobody_comes_it_fills_at_the_last_trade_moved_by_half_the_spread(side, venue, price):
-    """Measured: half of two ticks. Configured: a share of the last price (25.005 ticks, rounded up)."""
+@pytest.mark.parametrize(("venue", "price"), [({}, 2500.52), ({"half_spread": 0.0001}, 2501.02), ({"half_spread": 0.0}, 2500.51)])
+def test_where_nobody_comes_it_fills_a_spread_away_from_the_other_sides_last_trade(side, venue, price):
+    """Half of the spread, measured: a tick. Configured: a share of the last price (25.005 ticks, rounded up). At least a tick from a trade that has
+    passed."""
     floor = arriving_late(side, **venue)
     floor.trade(2500.50, aggressor=OTHER)
     floor.wait(4.8)
     assert floor.fills() == []
     floor.wait(0.3)
     (role, at, flags), = fills(floor)
-    assert (role, flags) == (Role.ROLE_ENTRY, MOVED) and at == pytest.approx(price, abs=0.0101 if venue.get("half_spread") else 1e-9)
+    assert (role, flags) == (Role.ROLE_ENTRY, MOVED) and at == pytest.approx(price, abs=0.0201 if venue.get("half_spread") else 1e-9)
     assert int(floor.kinds(AuditKind.AUDIT_FILL)[0]["ts"]) == int(floor.kinds(AuditKind.AUDIT_REQUEST)[0]["ts"]) + 5 * S + S // 10
 
 
@@ -181,7 +182,7 @@ def test_a_quote_that_comes_meanwhile_is_met(side):
 @both
 def test_data_of_trades_alone_are_traded_by_prints_and_by_a_tick(side):
     """Never quoted: entries are allowed, and of the spread nothing is known but the tick."""
-    for own, expected in ((True, (Role.ROLE_ENTRY, 2500.20, PRINT)), (False, (Role.ROLE_ENTRY, 2500.11, MOVED))):
+    for own, expected in ((True, (Role.ROLE_ENTRY, 2500.20, PRINT)), (False, (Role.ROLE_ENTRY, 2500.12, MOVED))):
         floor = Floor(side, quotes=False, **TAKES)
         assert verdict(floor) == Reason.OK
         floor.trade(2500.15, aggressor=OWN)             # it is still on its way: a print that has passed
@@ -197,7 +198,17 @@ def test_data_of_trades_alone_are_traded_by_prints_and_by_a_tick(side):
 def test_print_wait_is_a_setting(side):
     floor = arriving_late(side, print_wait_s=0.5)
     floor.wait(0.6)
-    assert fills(floor) == [(Role.ROLE_ENTRY, 2500.01, MOVED)]
+    assert fills(floor) == [(Role.ROLE_ENTRY, 2500.02, MOVED)]
+
+
+@both
+def test_where_the_last_trade_was_by_the_own_side_it_is_a_tick_away(side):
+    """It was a print of our own side, but it has passed: while the order was under way."""
+    floor = Floor(side, quotes=False, venue={"half_spread": 0.0001}, **TAKES)
+    assert verdict(floor) == Reason.OK
+    floor.trade(2500.50, aggressor=OWN)
+    floor.wait(6.0)
+    assert fills(floor) == [(Role.ROLE_ENTRY, 2500.51, MOVED)]
 
 
 @both
@@ -209,7 +220,7 @@ def test_walking_takes_of_own_prints_what_they_traded_and_the_rest_is_moved(side
     floor.trade(2500.20, 1.0, aggressor=OTHER)
     floor.wait(6.0)
     found = [(round(floor.price(r["x"][0]), 2), round(r["x"][1], 2), int(r["x"][3])) for r in floor.kinds(AuditKind.AUDIT_FILL)]
-    assert found == [(2500.50, 0.1, PRINT), (2500.60, 0.05, PRINT), (2500.21, 0.25, MOVED)]
+    assert found == [(2500.50, 0.1, PRINT), (2500.60, 0.05, PRINT), (2500.22, 0.25, MOVED)]
 
 
 @both
@@ -271,12 +282,12 @@ def test_a_target_is_neither_crossed_nor_filled_by_a_dead_quote(side):
 
 
 @both
-@pytest.mark.parametrize(("last", "refused"), [(2496.25, False), (2496.24, True), (2496.23, True)])
-def test_post_only_is_judged_by_the_last_trade_and_half_the_spread(side, last, refused):
-    """Buy at 2496.25, half a spread is a tick: where the last trade was at 2496.24, the ask is thought to be there."""
+@pytest.mark.parametrize(("last", "aggressor", "refused"), [(2496.24, OTHER, False), (2496.23, OTHER, True), (2496.25, OWN, False), (2496.24, OWN, True)])
+def test_post_only_is_judged_by_the_last_trade_and_the_spread(side, last, aggressor, refused):
+    """Buy at 2496.25, half a spread is a tick: the ask is thought to be a spread above what a seller got, and a tick above what a buyer paid."""
     floor = Floor(side, quotes=False)
     floor.liquidate()
-    floor.trade(last)
+    floor.trade(last, aggressor=aggressor)
     floor.wait(0.2)
     rejects = [r for r in floor.kinds(AuditKind.AUDIT_ORDER) if r["reason"] == Reason.END_POST_ONLY]
     assert (len(rejects) == 1) is refused and (len(floor.paper.venue.orders(0)) == 0) is refused

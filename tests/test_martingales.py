@@ -87,7 +87,6 @@ def test_the_judge_is_the_report(case, edge, tmp_path):
     assert summary["trials"]["deflated"] == pytest.approx(found.deflated, abs=1e-9)
 
 
-@pytest.mark.xfail(strict=True, reason="where nobody of the order's own side has traded, the last print is the other side's: the touch is a whole spread away")
 @pytest.mark.parametrize("half_spread", [None, 0.0008], ids=["measured", "configured"])
 def test_the_last_resort_is_unbiased_too(half_spread):
     """A quiet contract without quotes (a trade in three seconds): a quarter of the takers are filled at the moved last trade."""
