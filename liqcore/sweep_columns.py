@@ -49,8 +49,8 @@ def columns(tape: Tape, instrument: int) -> Columns:
     trades, quotes, index = tape.trades(instrument), tape.quotes(instrument), tape.index(instrument)
     over, over_quotes = index["trades"], index["quotes"]
     return Columns(trades["ts"], trades["price"], trades["lots"], trades["side"], over["low"], over["high"], over["offsets"],
-                   quotes["ts"], quotes["bid"], quotes["ask"], quotes["trades_before"], over_quotes["low"], over_quotes["high"], over_quotes["offsets"],
-                   *_gaps(tape, instrument, Stream.STREAM_QUOTE, trades["ts"], quotes["ts"]),
+                   quotes["ts"], quotes["bid"], quotes["ask"], quotes["trades_before"], over_quotes["low"], over_quotes["high"],
+                   over_quotes["offsets"], *_gaps(tape, instrument, Stream.STREAM_QUOTE, trades["ts"], quotes["ts"]),
                    *_gaps(tape, instrument, Stream.STREAM_TRADE, trades["ts"], quotes["ts"])[:2])
 
 

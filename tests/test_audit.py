@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from liqcore.audit import AuditRing
-from liqcore.event import Action, FillReason, OrderType, Role
+from liqcore.event import Action, FillFlag, FillReason, OrderType, Role
 from markets import EAGER, START, Fade, instruments, market, paper
 from scene import PRICE, SIDES, Scene
 
@@ -75,7 +75,7 @@ def test_every_record_of_a_trade_holds_what_it_documents(side):
     assert {k: named(report)[k] for k in ("price", "qty", "latency_ms")} == {"price": limit, "qty": qty, "latency_ms": 250.0}
     s.engine.on_fill(s.now, s.now, entry.id, limit, qty, 0.4, 77, True, FillReason.FILL_THROUGH)
     fill = next(r for r in s.records() if r["kind"] == AuditKind.AUDIT_FILL)
-    assert named(fill) == {"price": limit, "qty": qty, "fee": 0.4, "is_maker": 1.0, "position": qty * side, "entry_price": pytest.approx(limit),
+    assert named(fill) == {"price": limit, "qty": qty, "fee": 0.4, "flags": float(FillFlag.FILL_MAKER), "position": qty * side, "entry_price": pytest.approx(limit),
                            "execution_id": 77.0, "role": Role.ROLE_ENTRY}
     assert (fill["phase"], fill["side"]) == (FillReason.FILL_THROUGH, side)
     s.engine.on_order(s.now, s.now, entry.stop_id, OrderStatus.ORDER_NEW)
@@ -103,7 +103,7 @@ def test_feed_limit_lapsed_alarm_and_refused_hold_what_they_document():
     s.engine.on_control(s.now, Control.CONTROL_HALT)
     s.engine.on_control(s.now, Control.CONTROL_RESUME)
     feed, halt, resume = s.records()
-    assert (feed["phase"], named(feed)) == (FeedState.FEED_GAP, {"gap_s": 3.0, "uncertain_until_s": 60.0})
+    assert (feed["phase"], named(feed)) == (FeedState.FEED_GAP, {"gap_s": 3.0, "uncertain_until_s": 60.0, "streams": 0.0})
     assert (halt["phase"], halt["reason"], named(halt)) == (Control.CONTROL_HALT, Reason.HALTED, LIMIT)
     assert (resume["phase"], resume["reason"], named(resume)["equity"]) == (Control.CONTROL_RESUME, Reason.HALTED, 10_000.0)
     s.pass_time(100)

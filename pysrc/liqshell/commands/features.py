@@ -40,7 +40,7 @@ def features(
     data
         A store, recordings, event files.
     features
-        Names such as liquidations.liq_imbalance@15m:zscore, separated by commas; with :n and :n_eff in place of :zscore, on how many samples it stands.
+        Names such as liquidations.liq_imbalance@15m:zscore, separated by commas; :n and :n_eff in place of :zscore say on how many samples it stands.
     at
         Times: ISO (UTC) or since 1970 in s, ms, us or ns, separated by commas; @FILE = one a line.
     every
