@@ -86,6 +86,7 @@ def test_entries_refused_for_an_ended_quote_are_counted_and_told(folder, tmp_pat
     assert "refused because the last quote had ended" in " ".join(Page((tmp_path / "run" / "report.html").read_text("utf-8")).text)
 
 
+MET = {"k": 0, "n": 800, "share": 0.0}          # fills without a live quote
 GOOD = {"mode": "backtest", "synthetic": False,
         "per_trade": {"n": 400, "mean": 4.0, "low": 2.0, "high": 6.0, "t": 4.0, "few": False, "clusters": 40, "cluster_s": 86_400.0},
         "controls": {"edge": True, "verdict": "v"}, "delays": {"rows": [{"delay_s": s, "mean_bps": 1.0} for s in (0.05, 60.0)], "verdict": "v"},
@@ -98,7 +99,7 @@ GOOD = {"mode": "backtest", "synthetic": False,
                                                (None, {"open"})])
 def test_no_answer_gets_a_tick_where_quotes_do_not_cover_the_traded_time(share, states):
     """A result that stands everything else. Half the quotes of a market without an edge gave daily Sharpe ratios of 9 to 13."""
-    found = text.believe(GOOD | {"quotes": {"quoted": share, "weakness": quotes.weakness(share)}})
+    found = text.believe(GOOD | {"quotes": {"quoted": share, "weakness": quotes.weakness(share, MET)}})
     assert {state for _, state, _ in found} == states
     if "good" not in states:
         assert all("No tick" in answer for _, state, answer in found if state == "open")
@@ -107,8 +108,14 @@ def test_no_answer_gets_a_tick_where_quotes_do_not_cover_the_traded_time(share, 
     assert (last[0] == "bad") is (share is not None and share < 0.5)
 
 
+def test_quotes_that_are_missing_just_where_it_trades_give_no_tick():
+    """Quotes hold for 97 % of the time, and half of the fills met none."""
+    assert "56 of 112 fills met no live quote" in quotes.weakness(0.97, {"k": 56, "n": 112, "share": 0.5})
+    assert quotes.weakness(0.97, {"k": 5, "n": 112, "share": 5 / 112}) == "" == quotes.weakness(0.97, {"k": 0, "n": 0, "share": None})
+
+
 def test_bad_answers_stay_bad_without_quotes():
-    lost = GOOD | {"controls": {"edge": False, "verdict": "v"}, "quotes": {"quoted": 0.2, "weakness": quotes.weakness(0.2)}}
+    lost = GOOD | {"controls": {"edge": False, "verdict": "v"}, "quotes": {"quoted": 0.2, "weakness": quotes.weakness(0.2, MET)}}
     assert [state for _, state, _ in text.believe(lost)][1] == "bad"
 
 

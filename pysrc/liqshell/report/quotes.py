@@ -60,7 +60,8 @@ def summarise(run: Run, ledger: Ledger, parts: Sequence[Mapping[str, Any]]) -> d
     """The key `quotes` of report.json. enough: whether they allow a tick; weakness: why not, or "". told: what must be said of them, in sentences,
     the worst first."""
     found = {"quoted": coverage(parts), "refused": refused(run), "fills": fills(run, ledger)}
-    return found | {"enough": not weakness(found["quoted"]), "weakness": weakness(found["quoted"]), "told": told(found, parts)}
+    weak = weakness(found["quoted"], found["fills"]["without_quote"])
+    return found | {"enough": not weak, "weakness": weak, "told": told(found, parts)}
 
 
 def told(found: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -86,8 +87,12 @@ def told(found: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> list[s
     return out
 
 
-def weakness(quoted: float | None) -> str:
-    """Why no tick is given, '' where one may be."""
+def weakness(quoted: float | None, bare: Mapping[str, Any]) -> str:
+    """Why no tick is given, '' where one may be. bare: fills that met no live quote; few moments without quotes may be the very ones traded in."""
     if quoted is None:
         return "for how much of the time quotes held was not measured"
-    return "" if quoted >= ENOUGH else f"quotes hold for {percent(quoted, 0)} of the traded time, {percent(ENOUGH, 0)} are needed"
+    if quoted < ENOUGH:
+        return f"quotes hold for {percent(quoted, 0)} of the traded time, {percent(ENOUGH, 0)} are needed"
+    if bare["k"] > (1.0 - ENOUGH) * bare["n"]:
+        return f"{bare['k']:,} of {plural(bare['n'], 'fill')} met no live quote, at most {percent(1.0 - ENOUGH, 0)} may"
+    return ""

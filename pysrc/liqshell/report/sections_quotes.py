@@ -3,6 +3,7 @@
 from typing import Any
 
 from liqshell.report.elements import count, esc, muted, notice, section, table
+from liqshell.report.quotes import ENOUGH
 from liqshell.report.text import NONE, compact, number, percent, seconds
 
 SHOWN_OPEN = 12                      # rows of the table of streams; a longer one is folded
@@ -13,6 +14,8 @@ def label(s: dict[str, Any]) -> str:
     q = s["quotes"]
     if s["mode"] != "backtest" or q["enough"] or q["quoted"] is None:
         return ""
+    if q["quoted"] >= ENOUGH:
+        return f"NO QUOTE AT {percent(q['fills']['without_quote']['share'], 0)} OF THE FILLS."
     return f"QUOTES COVER {percent(q['quoted'], 0)}." if any(p["quotes"] for p in s["data"]["parts"]) else "NO QUOTES."
 
 
