@@ -40,8 +40,8 @@ class Needs(NamedTuple):
 NEEDS = {
     "momentum": Needs(40.0, 3e-4, 3.0, "it waits for more than $5M of one side in 90 s, and elevated funding"),
     "cascade-fade": Needs(40.0, why="it waits for a cascade of more than $5M"),
-    "trend": Needs(hours=4.0, why="it learns for hours, and trades rarely"),
-    "reversal": Needs(1.0, -1e-4, 4.0, "it waits for negative funding, and learns for hours"),
+    "trend": Needs(hours=8.0, why="it learns for hours, and trades rarely"),
+    "reversal": Needs(1.0, -1e-4, 14.0, "it waits for negative funding, and learns for hours"),
 }
 
 

@@ -120,9 +120,9 @@ def _of(paper: PaperConfig, history: History, n: int, found: Measured) -> HalfSp
         return HalfSpread(symbol, "trades", found.share, found.share * 1e4, found.n,
                           f"{number(found.share * 1e4)} bps: half of the median difference between neighbouring prints that were bought and sold "
                           f"within {found.window_s:g} s (n = {found.n:,})")
-    bps = 1e4 / float(np.median(trades["price"])) if len(trades["ts"]) else None
-    said = f"one tick ({number(bps)} bps): " if bps is not None else "one tick: "
-    return HalfSpread(symbol, "tick", None, bps, found.n,
+    tick_bps = 1e4 / float(np.median(trades["price"])) if len(trades["ts"]) else None
+    said = f"one tick ({number(tick_bps)} bps): " if tick_bps is not None else "one tick: "
+    return HalfSpread(symbol, "tick", None, tick_bps, found.n,
                       said + f"{found.n:,} pairs of prints bought and sold within {seconds(found.window_s)} show no spread",
                       f"{symbol} has no quotes and its trades show no spread: takers pay one tick, which may be far too little. "
                       "Set [paper] half_spread")

@@ -62,7 +62,8 @@ def read(path: Path, changes: Sequence[str] = ()) -> Config:
         # a rehearsal faster than the wall is late by so much more: what its own run allowed is allowed here, and what it took for a price is one here
         for table, values, keys in (("limits", told.get("limits"), ("data_age_max_s", "event_age_max_s")), ("engine", told, ("quote_age_s",)),
                                     ("paper", told.get("paper"), ("half_spread", "print_wait_s"))):
-            same = [f"{key} = {float(values[key])!r}" for key in keys if isinstance((values or {}).get(key), int | float)]
+            known = values or {}
+            same = [f"{key} = {float(known[key])!r}" for key in keys if isinstance(known.get(key), int | float)]
             lines += [f"[{table}]", *same] if same else []
     return loads("\n".join(lines) + "\n", str(path), changes)
 

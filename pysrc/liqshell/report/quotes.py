@@ -59,8 +59,9 @@ def coverage(parts: Sequence[Mapping[str, Any]]) -> float | None:
 def summarise(run: Run, ledger: Ledger, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The key `quotes` of report.json. enough: whether they allow a tick; weakness: why not, or "". told: what must be said of them, in sentences,
     the worst first."""
-    found = {"quoted": coverage(parts), "refused": refused(run), "fills": fills(run, ledger)}
-    weak = weakness(found["quoted"], found["fills"]["without_quote"])
+    quoted, filled = coverage(parts), fills(run, ledger)
+    weak = weakness(quoted, filled["without_quote"])
+    found: dict[str, Any] = {"quoted": quoted, "refused": refused(run), "fills": filled}
     return found | {"enough": not weak, "weakness": weak, "told": told(found, parts)}
 
 
