@@ -41,7 +41,7 @@ NEEDS = {
     "momentum": Needs(40.0, 3e-4, 3.0, "it waits for more than $5M of one side in 90 s, and elevated funding"),
     "cascade-fade": Needs(40.0, why="it waits for a cascade of more than $5M"),
     "trend": Needs(hours=8.0, why="it learns for hours, and trades rarely"),
-    "reversal": Needs(1.0, -1e-4, 14.0, "it waits for negative funding, and learns for hours"),
+    "reversal": Needs(1.0, -1e-4, 9.0, "it waits for negative funding, and learns for hours"),
 }
 
 
