@@ -4,6 +4,7 @@ Environment switches:
   LIQCORE_DEBUG=1      bounds, overflow, None and division checks on, -O1, assertions
   LIQCORE_COVERAGE=1   line tracing for Cython.Coverage (C files beside the sources)
   LIQCORE_SANITIZE=1   address and undefined-behaviour sanitizers (run with LD_PRELOAD=libasan)
+  LIQCORE_BUILD_JOBS=N modules that are translated and compiled at once (default: one for each processor)
 """
 
 import os
@@ -16,9 +17,9 @@ DEBUG = os.environ.get("LIQCORE_DEBUG") == "1"
 COVERAGE = os.environ.get("LIQCORE_COVERAGE") == "1"
 SANITIZE = os.environ.get("LIQCORE_SANITIZE") == "1"
 
-ROOT = Path(__file__).parent
-CORE = sorted(p.stem for p in (ROOT / "liqcore").glob("*.pyx"))
-SHELL = sorted(".".join(p.relative_to(ROOT / "pysrc" / "liqshell").with_suffix("").parts) for p in (ROOT / "pysrc" / "liqshell").rglob("*.pyx"))
+JOBS = int(os.environ.get("LIQCORE_BUILD_JOBS", os.cpu_count() or 1))
+
+PACKAGES = {"liqcore": "liqcore", "liqshell": "pysrc/liqshell"}
 
 
 def flags() -> tuple[list[str], list[str], list[tuple[str, str]]]:
@@ -27,6 +28,8 @@ def flags() -> tuple[list[str], list[str], list[tuple[str, str]]]:
     link_args, macros = [], []
     if DEBUG or SANITIZE or COVERAGE:
         compile_args += ["-g", "-UNDEBUG"]
+    else:
+        compile_args += ["-g0"]          # Python's own flags ask for -g, which doubles the size and nobody reads
     if SANITIZE:
         compile_args += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined"]
         link_args += ["-fsanitize=address,undefined"]
@@ -35,24 +38,25 @@ def flags() -> tuple[list[str], list[str], list[tuple[str, str]]]:
     return compile_args, link_args, macros
 
 
-def extension(module: str, source: str) -> Extension:
+def extension(package: str, folder: Path, source: Path) -> Extension:
     compile_args, link_args, macros = flags()
-    return Extension(module, [source], include_dirs=["liqcore"], extra_compile_args=compile_args,
-                     extra_link_args=link_args, define_macros=macros, depends=sorted(map(str, Path("liqcore").glob("*.h"))))
+    module = ".".join((package, *source.relative_to(folder).with_suffix("").parts))
+    return Extension(module, [str(source)], include_dirs=["liqcore"], extra_compile_args=compile_args,
+                     extra_link_args=link_args, define_macros=macros, depends=sorted(map(str, Path("liqcore").rglob("*.h"))))
 
 
 CHECKS = DEBUG or SANITIZE
 setup(
     ext_modules=cythonize(
-        [extension(f"liqcore.{name}", f"liqcore/{name}.pyx") for name in CORE]
-        + [extension(f"liqshell.{name}", f"pysrc/liqshell/{name.replace('.', '/')}.pyx") for name in SHELL],
+        [extension(package, Path(folder), path) for package, folder in PACKAGES.items() for path in sorted(Path(folder).rglob("*.pyx"))],
         build_dir=None if COVERAGE else "build/cython",
         include_path=["."],
-        nthreads=int(os.environ.get("LIQCORE_BUILD_JOBS", os.cpu_count() or 1)),
+        nthreads=JOBS,
         compiler_directives={
             "language_level": 3, "boundscheck": CHECKS, "wraparound": False, "cdivision": not CHECKS,
             "initializedcheck": CHECKS, "overflowcheck": False,
             "embedsignature": True, "auto_pickle": False, "linetrace": COVERAGE,
         },
     ),
+    options={"build_ext": {"parallel": JOBS}},
 )

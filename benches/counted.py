@@ -13,7 +13,7 @@ from benches.simulators import liqcore_step
 from benches.simulators import ours as simulated
 from liqcore.event import REQUEST_DTYPE, Action, OrderType
 from liqcore.instrument import Instrument
-from liqcore.registry import make_detector
+from liqcore.detectors.registry import make_detector
 from liqshell.venues.adapters import adapter_of
 
 SHORT, LONG = 2_000, 12_000

@@ -36,7 +36,7 @@ def python_calls(name: str, shape: str, frames: list[bytes]) -> Case:
     if shape in ours.SHAPES:
         entries.insert(0, ("ours", ours.decode(shape), ""))
     else:
-        absent = {"ours": f"liqcore.scan has no shape for '{shape}' frames yet", **absent}
+        absent = {"ours": f"liqcore.codec.decode has no shape for '{shape}' frames yet", **absent}
     expected = {frame: present["json_stdlib"].decode(shape)(frame) for frame in frames}
     for rival, decode, _ in entries:
         last = ours.last_row if rival == "ours" else (lambda result: result)

@@ -8,9 +8,10 @@ from benches import streams
 from benches.build import probe
 from liqcore.event import EVENT_DTYPE, REQUEST_DTYPE, Action, Kind, OrderType, RequestFlag, Side
 from liqcore.instrument import Instrument
-from liqcore.quantile import RollingQuantile, rolling_quantile_approximate
-from liqcore.zscore import RollingZ
-from liqshell.venues import bybit, bybit_orders
+from liqcore.kernels.quantile import RollingQuantile, rolling_quantile_approximate
+from liqcore.kernels.zscore import RollingZ
+from liqshell.venues.bybit import decoder as bybit
+from liqshell.venues.bybit import orders as bybit_orders
 
 NOTES = {"quantile_push": "exact, NumPy's linear interpolation", "quantile_batch": "exact, NumPy's linear interpolation"}
 SHAPES = ("liquidation", "trade", "top")
@@ -90,7 +91,7 @@ def reaction():
 
 
 def engine():
-    from liqcore.detect import CascadeConfig
+    from liqcore.detectors.cascade import CascadeConfig
     from liqcore.engine import Engine
     return Engine(["ETHUSDT"], CascadeConfig())
 
@@ -102,17 +103,17 @@ DETECTORS = ({"kind": "anomaly"}, {"kind": "bars"}, {"kind": "dollar", "min_usd"
 def bank():
     """An engine with all of them and the cascade."""
     from liqcore.engine import Engine
-    from liqcore.registry import make_detector
+    from liqcore.detectors.registry import make_detector
     return Engine(["ETHUSDT"], detectors=[make_detector("cascade"), *(make_detector(**told) for told in DETECTORS)])
 
 
-#: those that the preset `reversal` asks for (S0-02 to S0-04)
+#: those that the preset `reversal` asks for
 FEATURES = ("liquidations.liq_imbalance@15m:zscore", "flow.ofi@5m:zscore", "funding.funding_avg@1h")
 
 
 def featured():
     """An engine with the cascade and the features of `reversal`."""
-    from liqcore.detect import CascadeConfig
+    from liqcore.detectors.cascade import CascadeConfig
     from liqcore.engine import Engine
     return Engine(["ETHUSDT"], CascadeConfig(), features=FEATURES)
 
@@ -181,7 +182,7 @@ def _spin(transport):
 
 
 def _listener(sink):
-    from liqshell.wire import FeedListener
+    from liqshell.run.feed_listener import FeedListener
     return FeedListener(decoder(), sink, lambda raw, ts_recv: None)
 
 
@@ -199,13 +200,13 @@ async def client_ours_live(port, count):
 
     import picows
 
-    from liqcore.detect import CascadeConfig
+    from liqcore.detectors.cascade import CascadeConfig
     from liqcore.engine import Engine
     from liqcore.guard import Guard
-    from liqshell.dispatch import Dispatch, PicowsWire
-    from liqshell.record import Recorder
+    from liqshell.run.dispatch import Dispatch, PicowsWire
+    from liqshell.recording.recorder import Recorder
     from liqshell.state.image import Image
-    from liqshell.wire import FeedListener, FrameBuffer
+    from liqshell.run.feed_listener import FeedListener, FrameBuffer
 
     with tempfile.TemporaryDirectory() as folder:
         found = Engine(instruments(), CascadeConfig())

@@ -52,7 +52,7 @@ def step(scene: Scene, setting: market.Setting, latency_s: float, touch: bool) -
         raise AssertionError(f"the run was not whole: {done}, {engine.audit.lost} records lost, refused {engine.refused}, venue {paper.venue.lost}")
     fills = audit[audit["kind"] == lc.AuditKind.AUDIT_FILL]
     x = fills["x"]
-    rows = [(int(ts) - round(latency_s * 1e9), round(p / day.tick), q, s, bool(m))
+    rows = [(int(ts) - round(latency_s * 1e9), round(p / day.tick), q, s, bool(int(m) & lc.FillFlag.FILL_MAKER))
             for ts, p, q, s, m in zip(fills["ts"], x[:, 0], x[:, 1], fills["side"], x[:, 3], strict=True)]
     held = float((x[:, 1] * fills["side"]).sum())
     if abs(paper.venue.position(0) - held) > 1e-9 or abs(engine.account.position(0)["qty"] - held) > 1e-9:

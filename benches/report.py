@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from benches.figures import FIGURES, Missing, quantity
+from benches.stale import label, section
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benches" / "results"
@@ -77,9 +78,9 @@ def page(result: dict) -> str:
             "`measured` compares the best samples, `medians` the medians; floors and prototype values are the project's plan. A missed "
             "floor is written MISSED, and a rival that wins is listed below.", "",
             "| # | figure | measured | medians | floor | prototype | ours / rival | verdict |", "|---|---|---|---|---|---|---|---|"]
-    text += [f"| {r['row']} | {r['text']} | {r['measured']} | {r['typical']} | {r['floor']} | {r['prototype']} | {r['sides']} | "
+    text += [f"| {r['row']} | {label(r['text'])} | {r['measured']} | {r['typical']} | {r['floor']} | {r['prototype']} | {r['sides']} | "
              f"{'**MISSED**' if r['verdict'] == 'MISSED' else r['verdict']} |" for r in rows]
-    text += ["", "## Where a rival wins", "", *rival_wins(result), "", "## All measurements", ""]
+    text += ["", *section(result), "## Where a rival wins", "", *rival_wins(result), "", "## All measurements", ""]
     for case in result["cases"]:
         text += _table(case)
     return "\n".join(text).rstrip() + "\n"

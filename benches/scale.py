@@ -32,9 +32,9 @@ def generate(folder: Path, first: int, last: int, seed: int) -> int:
     import pyarrow.parquet as pq
 
     import liqcore as lc
-    from liqshell.emulator.contracts import contracts_of
+    from liqshell.emulator.market.contracts import contracts_of
     from liqshell.emulator.market import Market, Parameters
-    from liqshell.emulator.quotes import KIND_BBO, KIND_LIQUIDATION, KIND_TRADE
+    from liqshell.emulator.market.quotes import KIND_BBO, KIND_LIQUIDATION, KIND_TRADE
 
     done = first
     while done < last and (folder / f"day{done:04d}.parquet").exists():

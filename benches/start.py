@@ -17,7 +17,7 @@ print(time.perf_counter_ns() - before, 'numba' in sys.modules)
 
 def run(quick: bool) -> list[dict]:
     out = []
-    for module, title in (("liqcore", "import liqcore, after numpy"), ("liqshell.wire", "import liqshell.wire with picows, after numpy")):
+    for module, title in (("liqcore", "import liqcore, after numpy"), ("liqshell.run.feed_listener", "import liqshell.run.feed_listener with picows, after numpy")):
         took, numba = [], False
         for _ in range(3 if quick else 15):
             line = subprocess.run([sys.executable, "-c", SCRIPT.format(module=module)], capture_output=True, text=True, check=True,

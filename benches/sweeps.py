@@ -18,6 +18,7 @@ from benches.backtest import case, export
 from benches.simulators import liqcore_step, liqcore_sweep
 from benches.simulators import ours as simulated
 from benches.worker import Worker
+from liqcore.detectors.registry import make_detector
 
 ROOM_GB = 14.0                         # what making and holding 100 M trades takes
 COUNT = 100
@@ -115,23 +116,26 @@ def scale(counts: tuple[int, ...], rounds: int) -> list[dict]:
 
 
 def detection(count: int, rounds: int) -> dict:
-    """S11: exact P95 of the last 1000, two in 60 s, over an array of liquidations."""
-    from liqcore.batch_cascade import cascades
-
-    events = ours.events(count)
-    instruments, config = [lc.Instrument("ETHUSDT")], lc.CascadeConfig()
-    cascades(events, instruments, config)
-    tape = lc.Tape.of(instruments, events)
-    if len(tape.signals(config)) != len(cascades(events, instruments, config)):
-        raise AssertionError("the two batch detectors disagree")
+    """S11: exact P95 of the last 1000, two in 60 s, over an array of liquidations: of one contract, and of eight in two threads."""
+    events, config, contracts = ours.events(count), lc.CascadeConfig(), 8
+    many = events.copy()
+    many["instrument"] = np.random.default_rng(7).integers(0, contracts, count)
+    tape = lc.Tape.of([lc.Instrument("ETHUSDT")], events)
     few = min(count, 3_000)
-    samples: dict[str, list[float]] = {"ours": [], "ours, Numba": [], "plain Python": []}
+    samples: dict[str, list[float]] = {"ours": [], "ours, one stream": [], "ours, 8 streams": [], "ours, 8 streams, 2 threads": [], "plain Python": []}
     for _ in range(rounds):
         samples["ours"].append(1e6 * timed(tape.signals, config)[0] / count)
-        samples["ours, Numba"].append(1e6 * timed(cascades, events, instruments, config)[0] / count)
+        samples["ours, one stream"].append(1e6 * timed(cascades(1)[0].run, events)[0] / count)
+        samples["ours, 8 streams"].append(1e6 * timed(lc.Standalone.run_all, cascades(contracts), many, 1)[0] / count)
+        samples["ours, 8 streams, 2 threads"].append(1e6 * timed(lc.Standalone.run_all, cascades(contracts), many, 2)[0] / count)
     samples["plain Python"].append(1e6 * timed(by_percentile, (events["qty"] * events["price"])[:few])[0] / few)
     return case("detect.batch", f"Cascade detector over {count:,} liquidations: P95 of 1000, z-score, phases", "ns/liquidation", samples, {},
-                {"ours": "Tape.signals", "ours, Numba": "liqcore.batch.cascades", "plain Python": "the P95 alone: deque and numpy.percentile"})
+                {"ours": "Tape.signals", "ours, one stream": "Standalone.run", "ours, 8 streams": "Standalone.run_all, signals as objects",
+                 "ours, 8 streams, 2 threads": "the same without the GIL", "plain Python": "the P95 alone: deque and numpy.percentile"})
+
+
+def cascades(count: int) -> list[lc.Standalone]:
+    return [lc.Standalone(make_detector("cascade"), f"X{n}USDT") for n in range(count)]
 
 
 def by_percentile(notional: np.ndarray) -> int:

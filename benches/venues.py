@@ -98,7 +98,7 @@ def own_mb() -> float:
 def loop_of(frames, features, detectors, contracts=CONTRACTS):
     """A VenuesLoop over an engine with all contracts of all venues."""
     import liqcore as lc
-    from liqcore.registry import make_detector
+    from liqcore.detectors.registry import make_detector
     from liqshell.venues.adapters import adapter_of
 
     instruments, decoders = [], []

@@ -5,12 +5,15 @@ The core does no I/O and reads no clock: hand it events, take signals and order 
 
 from os.path import dirname as _dirname
 
+import liqcore.old_paths as _old_paths  # noqa: F401  modules under their old names
 from liqcore._version import __version__
-from liqcore.account import Account
+from liqcore.execution.account import Account
 from liqcore.audit import FIELDS as AUDIT_FIELDS
 from liqcore.audit import AuditKind, whose
-from liqcore.detect import Cascade, CascadeConfig, CascadeDetector
-from liqcore.detector import Detector
+from liqcore.detectors.cascade import Cascade, CascadeConfig, CascadeDetector
+from liqcore.detectors.custom import CustomDetector, MarketEvent, PhaseChange
+from liqcore.detectors.detector import Detector
+from liqcore.detectors.parameters import Parameter
 from liqcore.engine import Engine
 from liqcore.event import (
     AUDIT_DTYPE,
@@ -19,6 +22,7 @@ from liqcore.event import (
     Completeness,
     Control,
     FeedState,
+    FillFlag,
     FillReason,
     Gate,
     Judgment,
@@ -30,28 +34,32 @@ from liqcore.event import (
     Role,
     Side,
     Signal,
+    Stream,
     abi_version,
 )
-from liqcore.feature import Features
+from liqcore.features.custom import CustomFeature, needs
+from liqcore.features.features import Features
 from liqcore.guard import Guard, Verdict
 from liqcore.instrument import Instrument
-from liqcore.latency import Latency
-from liqcore.paper import Paper
-from liqcore.passage import Passage
-from liqcore.policy import Later, Leave, Market, Policy
-from liqcore.quantile import QuantileSketch, RollingQuantile
-from liqcore.registry import make_detector
+from liqcore.simulation.latency import Latency
+from liqcore.simulation.paper import Paper
+from liqcore.kernels.first_passage import Passage
+from liqcore.policy import Declined, Later, Leave, Market, Policy
+from liqcore.kernels.quantile import QuantileSketch, RollingQuantile
+from liqcore.refused import Refused
+from liqcore.detectors.registry import make_detector
 from liqcore.request import Request
-from liqcore.risk import Risk
-from liqcore.simulate import SimVenue
-from liqcore.slot import Alarm, BracketState
-from liqcore.standalone import Standalone
-from liqcore.tape import Tape
-from liqcore.tape_builder import TapeBuilder
-from liqcore.terms import Bracket
-from liqcore.walk import Walk
-from liqcore.window import Window
-from liqcore.zscore import SegmentZ
+from liqcore.execution.risk import Risk
+from liqcore.simulation.venue import SimVenue
+from liqcore.execution.order_state import Alarm, BracketState
+from liqcore.detectors.single import Standalone
+from liqcore.simulation.tape import Tape
+from liqcore.simulation.tape_builder import TapeBuilder
+from liqcore.bracket_spec import Bracket
+from liqcore.timetable import Timetable
+from liqcore.simulation.tape_runner import Walk
+from liqcore.kernels.window import Window
+from liqcore.kernels.zscore import SegmentZ
 
 LONG = Side.LONG
 SHORT = Side.SHORT
@@ -65,9 +73,14 @@ def get_include() -> str:
 
 __all__ = [
     "AUDIT_DTYPE", "AUDIT_FIELDS", "EVENT_DTYPE", "LONG", "SECOND", "SHORT", "SIGNAL_DTYPE", "Account", "Alarm", "AuditKind", "Bracket",
-    "BracketState", "Cascade", "CascadeConfig", "CascadeDetector", "Completeness", "Control", "Detector", "Engine", "Features", "FeedState",
-    "FillReason", "Gate", "Guard", "Instrument", "Judgment", "Kind", "Latency", "Later", "Leave", "Limit", "Market", "OrderStatus", "Paper",
-    "Passage", "Phase", "Policy", "QuantileSketch", "Reason", "Request", "Risk", "Role", "RollingQuantile", "SegmentZ", "Side", "Signal",
-    "SimVenue", "Standalone", "Tape", "TapeBuilder", "Verdict", "Walk", "Window", "__version__", "abi_version", "get_include", "make_detector",
-    "whose",
+    "BracketState", "Cascade", "CascadeConfig", "CascadeDetector", "Completeness", "Control", "CustomDetector", "CustomFeature",
+    "Declined", "Detector", "Engine", "Features",
+    "FeedState",
+    "FillFlag", "FillReason", "Gate", "Guard", "Instrument", "Judgment", "Kind", "Latency", "Later", "Leave", "Limit", "Market",
+    "MarketEvent", "OrderStatus",
+    "Paper", "Parameter", "Passage", "Phase", "PhaseChange", "Policy", "QuantileSketch",
+    "Reason", "Refused", "Request", "Risk", "Role", "RollingQuantile",
+    "SegmentZ", "Side",
+    "Signal", "SimVenue", "Standalone", "Stream", "Tape", "TapeBuilder", "Timetable", "Verdict", "Walk", "Window", "__version__", "abi_version",
+    "get_include", "make_detector", "needs", "whose",
 ]

@@ -4,7 +4,8 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 
 from liqcore.event cimport audit_t, event_t, signal_t
 
-cpdef enum AuditKind:        # the meaning of phase and x[0..7] per kind is in audit.FIELDS
+cpdef enum AuditKind:        # what a record of each kind holds is in event.pxd: audit_refused_t and so on
+    """What an audit record says; the meaning of its phase and the names of its fields for each kind are in AUDIT_FIELDS."""
     AUDIT_REFUSED = 1        # the door refused an event
     AUDIT_SIGNAL = 2
     AUDIT_POLICY = 3         # what the policy answered to a signal: a bracket, or nothing and why
@@ -21,10 +22,6 @@ cpdef enum AuditKind:        # the meaning of phase and x[0..7] per kind is in a
     AUDIT_ALARM = 14         # something that a person must look at (side check, missing stop)
     AUDIT_FUNDING = 15       # funding was paid or received on a position
     AUDIT_JUDGE = 16         # a question was put to the outside judge, or answered
-
-cdef inline double numbered(double count, int place) noexcept nogil:
-    """A whole number and, behind the point, whose it is: count + (place - 1) / 256. Where there is one detector, or one policy, it is the number."""
-    return count + (place - 1) * 0.00390625
 
 cdef class AuditRing:
     cdef audit_t* ring

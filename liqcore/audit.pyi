@@ -1,5 +1,5 @@
 from enum import IntEnum
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,23 @@ class AuditKind(IntEnum):
     AUDIT_JUDGE = 16
 
 FIELDS: dict[AuditKind, tuple[str, tuple[str, ...]]]
+VIEWS: dict[AuditKind, np.dtype[np.void]]
+DECLINED: frozenset[int]
+GAVE_WAY: frozenset[int]
+DECLINED_DTYPE: np.dtype[np.void]
+GAVE_WAY_DTYPE: np.dtype[np.void]
 
+def form(kind: int, reason: int = 0) -> np.dtype[np.void]: ...
+def view(records: NDArray[np.void], kind: int) -> NDArray[np.void]: ...
+def named(record: np.void) -> np.void: ...
+def rows(records: NDArray[np.void]) -> list[Any]: ...
+def converted(records: NDArray[np.void]) -> NDArray[np.void]: ...
 @overload
 def whose(numbered: float) -> tuple[int, int]: ...
 @overload
 def whose(numbered: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
+
+def declined(record: Any) -> tuple[str, float, float] | None: ...
 
 @disjoint_base
 class AuditRing:

@@ -1,42 +1,125 @@
 """The audit ring, and the names of what its records hold."""
 
+from collections import namedtuple
+
 import numpy as np
 
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from liqcore.event cimport OK, SIGNAL_STALE, SIGNAL_UNCERTAIN, STALE_EVENT, UNCERTAIN
+from liqcore.event cimport *
 
 from liqcore.event import AUDIT_DTYPE
 
-#: per AuditKind: (what `phase` holds, names of x[0..7]); prices in quote currency, quantities in base units, unless the name says otherwise.
-#: `count` (AUDIT_SIGNAL, AUDIT_LARGE, AUDIT_LAPSED) and `confidence` are numbered: see whose().
-FIELDS = {
-    AuditKind.AUDIT_REFUSED: ("Kind", ("price", "qty", "aux_price", "aux_qty", "reference_price", "ts_recv_ns_part", "ts_recv_s", "refused_count")),
-    AuditKind.AUDIT_SIGNAL: ("Phase", ("long_notional", "short_notional", "threshold", "z", "score", "price", "count", "rolling")),
-    AuditKind.AUDIT_POLICY: ("Phase", ("reference_price", "entry_offset", "take_profit", "stop_loss", "notional", "entry_ttl_s", "max_hold_s",
-                                       "confidence")),
-    AuditKind.AUDIT_RISK: ("Phase", ("notional", "limit", "exposure", "open_brackets", "orders_last_minute", "equity", "day_loss", "week_loss")),
-    AuditKind.AUDIT_REQUEST: ("Action", ("price", "qty", "stop_price", "order_type", "request_flags", "sequence", "last_price", "role")),
-    AuditKind.AUDIT_ORDER: ("OrderStatus", ("price", "qty", "role", "latency_ms", "unused4", "unused5", "unused6", "unused7")),
-    AuditKind.AUDIT_FILL: ("FillReason", ("price", "qty", "fee", "flags", "position", "entry_price", "execution_id", "role")),
-    AuditKind.AUDIT_BRACKET: ("BracketState", ("entry_price", "target_price", "stop_price", "qty", "filled", "position", "deadline_s", "sequence")),
-    AuditKind.AUDIT_TRADE: ("Side", ("entry_price", "exit_price", "qty", "gross", "fees", "net", "hold_s", "entry_is_maker")),
-    AuditKind.AUDIT_FEED: ("FeedState", ("gap_s", "uncertain_until_s", "streams", "unused3", "unused4", "unused5", "unused6", "unused7")),
-    AuditKind.AUDIT_LIMIT: ("Control", ("value", "limit", "equity", "gate", "gates_closed", "which", "unused6", "unused7")),
-    AuditKind.AUDIT_LAPSED: ("Phase", ("long_notional", "short_notional", "threshold", "count", "unused4", "unused5", "unused6", "unused7")),
-    AuditKind.AUDIT_LARGE: ("Phase", ("notional", "threshold", "count", "long_notional", "short_notional", "price", "qty", "rolling")),
-    AuditKind.AUDIT_FUNDING: ("Side", ("mark_price", "qty", "paid", "rate", "unused4", "unused5", "unused6", "unused7")),
-    AuditKind.AUDIT_JUDGE: ("Judgment", ("question", "waited_s", "judge_s", "confidence", "notional", "reference_price", "last_price", "stop_loss")),
-    AuditKind.AUDIT_ALARM: ("Alarm", ("value", "limit", "sample", "unused3", "unused4", "unused5", "unused6", "unused7")),
-}
+
+def _form(body):
+    """The dtype of a record whose numbers are those of a C struct, given as a view of one."""
+    found = np.asarray(body).dtype
+    header = [(name, AUDIT_DTYPE.fields[name]) for name in AUDIT_DTYPE.names if name != "x"]
+    first = AUDIT_DTYPE.fields["x"][1]
+    fields = header + [(name, (_plain(dtype), first + offset)) for name, (dtype, offset) in found.fields.items() if name != "unused"]
+    return np.dtype({"names": [name for name, _ in fields], "formats": [dtype for _, (dtype, _) in fields],
+                     "offsets": [offset for _, (_, offset) in fields], "itemsize": AUDIT_DTYPE.itemsize})
+
+
+def _plain(dtype):
+    """A char[n] of C is one text of n bytes."""
+    return np.dtype(("S", dtype.itemsize)) if dtype.subdtype else dtype
+
+
+def _forms() -> dict:
+    cdef audit_body_t b
+    memset(&b, 0, sizeof(b))
+    return {name: _form(body) for name, body in (
+        ("refused", <audit_refused_t[:1]> &b.refused), ("signal", <audit_signal_t[:1]> &b.signal), ("policy", <audit_policy_t[:1]> &b.policy),
+        ("risk", <audit_risk_t[:1]> &b.risk), ("request", <audit_request_t[:1]> &b.request), ("order", <audit_order_t[:1]> &b.order),
+        ("fill", <audit_fill_t[:1]> &b.fill), ("bracket", <audit_bracket_t[:1]> &b.bracket), ("trade", <audit_trade_t[:1]> &b.trade),
+        ("feed", <audit_feed_t[:1]> &b.feed), ("limit", <audit_limit_t[:1]> &b.limit), ("lapsed", <audit_lapsed_t[:1]> &b.lapsed),
+        ("large", <audit_large_t[:1]> &b.large), ("alarm", <audit_alarm_t[:1]> &b.alarm), ("funding", <audit_funding_t[:1]> &b.funding),
+        ("judge", <audit_judge_t[:1]> &b.judge), ("declined", <audit_declined_t[:1]> &b.declined), ("gave_way", <audit_gave_way_t[:1]> &b.gave_way))}
+
+
+_FORMS = _forms()
+
+#: the Reasons of an AUDIT_POLICY that is no bracket but says its condition, and of an AUDIT_RISK that says what stands against the wish
+DECLINED = frozenset((NO_TRADE, ASK_LATER, POLICY_LEAVE))
+GAVE_WAY = frozenset((NETTED, WEAKER, BRACKET_OPEN, REPLACING))
+
+#: the dtypes of an AUDIT_POLICY and of an AUDIT_RISK with such a Reason
+DECLINED_DTYPE, GAVE_WAY_DTYPE = _FORMS["declined"], _FORMS["gave_way"]
+
+#: per AuditKind the dtype by which its records are read: the fields of AUDIT_DTYPE but for x, and in the place of x those of the kind
+VIEWS = {kind: _FORMS[kind.name.removeprefix("AUDIT_").lower()] for kind in AuditKind}
+
+_PHASES = ("Kind", "Phase", "Phase", "Phase", "Action", "OrderStatus", "FillReason", "BracketState", "Side", "FeedState", "Control", "Phase", "Phase",
+           "Alarm", "Side", "Judgment")
+
+#: per AuditKind: (what `phase` holds, names of its own fields, in their order); units and meanings are in event.pxd
+FIELDS = {kind: (phase, VIEWS[kind].names[len(AUDIT_DTYPE.names) - 1:]) for kind, phase in zip(AuditKind, _PHASES, strict=True)}
+
+_ROWS = {form: namedtuple(name, form.names) for name, form in _FORMS.items()}
+
+
+def form(kind, reason=0):
+    """The dtype by which a record of this AuditKind and Reason is read."""
+    if kind == AUDIT_POLICY and reason in DECLINED:
+        return DECLINED_DTYPE
+    return GAVE_WAY_DTYPE if kind == AUDIT_RISK and reason in GAVE_WAY else VIEWS[kind]
+
+
+def view(records, kind):
+    """The records of one kind, in their order, with its fields by name (VIEWS). An AUDIT_POLICY or an AUDIT_RISK of some Reasons has another form:
+    such rows are read by DECLINED_DTYPE or GAVE_WAY_DTYPE, or by named() and rows(), which choose by themselves."""
+    return records[records["kind"] == kind].view(VIEWS[kind])
+
+
+def named(record):
+    """One record of AUDIT_DTYPE with the fields of its kind by name."""
+    return record.view(form(record["kind"], record["reason"]))
+
+
+def rows(records) -> list:
+    """Each record as a named tuple of its kind, in their order: for walks over many."""
+    out = [None] * len(records)
+    what = records["kind"].astype(np.uint16) << 8 | records["reason"] * np.isin(records["kind"], (AUDIT_POLICY, AUDIT_RISK))
+    for code in np.unique(what).tolist():
+        at = np.flatnonzero(what == code)
+        dtype = form(code >> 8, code & 255)
+        for k, row in zip(at.tolist(), map(_ROWS[dtype]._make, records[at].view(dtype).tolist()), strict=True):
+            out[k] = row
+    return out
+
+
+def converted(records):
+    """Records of abi_version() 6 as they are written now. There the number of a detector or a policy was the fraction of a double: see whose()."""
+    out = records.copy()
+    kind, x, gave_way = out["kind"], out["x"], np.isin(out["reason"], list(GAVE_WAY))
+    for of, place, which in ((AUDIT_SIGNAL, 6, True), (AUDIT_LARGE, 2, True), (AUDIT_LAPSED, 3, True), (AUDIT_POLICY, 7, True),
+                             (AUDIT_JUDGE, 3, out["instrument"] >= 0), (AUDIT_RISK, 1, gave_way & (x[:, 2:4] != 0.0).any(axis=1))):
+        at = np.flatnonzero((kind == of) & which)
+        pair = np.stack(whose(x[at, place]), axis=1).astype("<i4")
+        x[at, place] = np.ascontiguousarray(pair).view("<f8")[:, 0]
+    return out
 
 
 def whose(numbered) -> tuple:
-    """(the number, the place from 1 of the detector or policy that it is of) of a `count` or a `confidence`: number + (place - 1) / 256."""
+    """(the number, the place from 1 of the detector or policy that it is of) of a `count` or a `confidence` as records of abi_version() 6 hold it:
+    number + (place - 1) / 256. Records of today have a field for each."""
     number = np.floor(numbered)
     place = np.rint((numbered - number) * 256).astype(np.int64) + 1
     return (number.astype(np.int64), place) if np.ndim(numbered) else (int(number), int(place))
+
+
+def declined(record) -> tuple | None:
+    """The condition of a policy's answer that is no bracket: (its name, the value found, the threshold). record: an AUDIT_POLICY record whose reason
+    is NO_TRADE or ASK_LATER (the condition was not met, or not yet) or POLICY_LEAVE (for it the policy leaves), as AUDIT_DTYPE, named() or rows()
+    give it, or its x alone; None where the policy said no condition. A value of nan was not known, a threshold of nan is none."""
+    if isinstance(record, np.ndarray):
+        x, record = record, np.zeros(1, AUDIT_DTYPE)[0]
+        record["x"] = x
+    if isinstance(record, np.void):
+        record = _ROWS[DECLINED_DTYPE]._make(record.view(DECLINED_DTYPE).item())
+    return (record.condition.decode(errors="replace"), record.value, record.threshold) if record.condition else None
 
 
 cdef class AuditRing:
@@ -58,12 +141,12 @@ cdef class AuditRing:
 
     cdef audit_t* put(self, int64_t ts, uint8_t kind, uint8_t reason, uint8_t phase, int32_t instrument, int8_t side,
                       int64_t id) noexcept nogil:
-        """A zeroed record with these fields set; the caller fills x. The oldest record is overwritten when the ring is full."""
+        """A zeroed record with these fields set; the caller fills what is of its kind. The oldest record is overwritten when the ring is full."""
         cdef audit_t* a = &self.ring[self.next_seq & self.mask]
         if self.next_seq - self.read_seq > self.mask:
             self.read_seq += 1
             self.lost += 1
-        memset(a.x, 0, sizeof(a.x))
+        memset(&a.of, 0, sizeof(a.of))
         a.seq = self.next_seq
         a.ts = ts
         a.id = id
@@ -78,26 +161,27 @@ cdef class AuditRing:
     cdef void refused(self, int64_t now, const event_t* e, uint8_t reason, double good, int64_t count) noexcept nogil:
         """An event that the door refused. good: the last good price; count: refusals for this reason so far."""
         cdef audit_t* a = self.put(now, AUDIT_REFUSED, reason, e.kind, e.instrument, e.side, e.ts_event)
-        a.x[0] = e.price
-        a.x[1] = e.qty
-        a.x[2] = e.aux_price
-        a.x[3] = e.aux_qty
-        a.x[4] = good
-        a.x[5] = <double> (e.ts_recv % <int64_t> 1000000000)
-        a.x[6] = <double> (e.ts_recv // <int64_t> 1000000000)
-        a.x[7] = count
+        a.of.refused.price = e.price
+        a.of.refused.qty = e.qty
+        a.of.refused.aux_price = e.aux_price
+        a.of.refused.aux_qty = e.aux_qty
+        a.of.refused.reference_price = good
+        a.of.refused.ts_recv_ns_part = <double> (e.ts_recv % <int64_t> 1000000000)
+        a.of.refused.ts_recv_s = <double> (e.ts_recv // <int64_t> 1000000000)
+        a.of.refused.refused_count = count
 
     cdef void signal(self, const signal_t* s) noexcept nogil:
         cdef uint8_t reason = UNCERTAIN if s.flags & SIGNAL_UNCERTAIN else STALE_EVENT if s.flags & SIGNAL_STALE else OK
         cdef audit_t* a = self.put(s.ts, AUDIT_SIGNAL, reason, s.phase, s.instrument, s.side, s.ts_start)
-        a.x[0] = s.long_notional
-        a.x[1] = s.short_notional
-        a.x[2] = s.threshold
-        a.x[3] = s.z
-        a.x[4] = s.score
-        a.x[5] = s.price
-        a.x[6] = numbered(s.count, s.detector)
-        a.x[7] = s.rolling
+        a.of.signal.long_notional = s.long_notional
+        a.of.signal.short_notional = s.short_notional
+        a.of.signal.threshold = s.threshold
+        a.of.signal.z = s.z
+        a.of.signal.score = s.score
+        a.of.signal.price = s.price
+        a.of.signal.count = s.count
+        a.of.signal.detector = s.detector
+        a.of.signal.rolling = s.rolling
 
     def __len__(self):
         return self.next_seq - self.read_seq

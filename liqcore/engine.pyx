@@ -1,27 +1,80 @@
-"""The engine: see engine.pxd. What a caller from Python sees of it; the event path is in machine.pyx."""
+"""The engine: see engine.pxd. The order inside a step is fixed: validation, time, state, features, detectors, policies, risk, brackets."""
 
-from libc.string cimport memcpy
+import operator
 
-from liqcore.detect cimport CascadeDetector
+from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
+from libc.math cimport rint
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+from liqcore.argument cimport describe, one_of, real, several, truth, whole, whole32, string
+from liqcore.audit cimport AUDIT_ALARM, AUDIT_FEED, AUDIT_RISK
+from liqcore.detectors.cascade cimport basis_price, cascade_deadline, cascade_push, cascade_t, CascadeDetector, notional_at
+from liqcore.detectors.detector cimport Detector
+from liqcore.detectors.detector_set cimport DetectorSet
 from liqcore.event cimport *
-from liqcore.instrument cimport qty_of
-from liqcore.machine cimport clock_t
+from liqcore.execution.bracket cimport bracket_deadline, bracket_leave, bracket_report, bracket_timer, bracket_trade, bracket_withdraw
+from liqcore.execution.decisions cimport Decisions, policies_of
+from liqcore.execution.order_state cimport (ALARM_POLICY, BRACKET_FLAT, bracket_orders, bracket_position, bracket_restart, bracket_state_t, id_role,
+                                            RequestQueue)
+from liqcore.execution.pending_decisions cimport tally_t
+from liqcore.execution.risk cimport ask_t, size_requote
+from liqcore.execution.side_check cimport side_check_t, side_inverted
+from liqcore.execution.trade_snapshot cimport trade_identity, trade_pack, trade_unpack
+from liqcore.instrument cimport Instrument, instruments_of, lots_of, price_of, qty_of, ticks_of
+from liqcore.market cimport (last_holds, mark_alive, market_broken, market_liquidation, market_quote, market_ticker, market_trade, no_market,
+                             QUOTE_AGE_NS, quote_alive, STATE_AGE_NS, ticker_states)
 from liqcore.request cimport Request
-from liqcore.sides cimport side_check_t
-from liqcore.slot cimport slot_orders, slot_position, slot_restart, slot_t
-from liqcore.trades cimport trade_identity, trade_pack, trade_unpack
-from liqcore.waiting cimport tally_t
+from liqcore.validate cimport validate_event
 
 from liqcore import event as schema
-from liqcore import slot as life
 from liqcore.event import as_events
+from liqcore.execution import order_state as life
+from liqcore.features.custom import CustomFeature
+from liqcore.refused import Refused, times_text
 from liqcore.snapshot import pack, unpack
 
 SNAPSHOT_NAME = b"liqcore-engine-4\n"
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
+cdef int64_t EARLY = 10_000_000_000_000_000          # ns: 1970-04-26. No market data is older; a number below it may be of another unit
+cdef int64_t TEN_EARLY = 10 * EARLY
+cdef int64_t SINCE_2015 = 1_420_070_400, UNTIL_2040 = 2_208_988_800         # s
+cdef int64_t SECONDS_UNTIL = 2_000_000_000           # s: 2033-05-18. From here on a count of seconds may be the 2nd second of a market of one's own
+cdef int64_t MARK_FRESH_NS = 5000000000
+cdef int REQUESTS_RUNAWAY = 600    # requests of one bracket; more means that something runs wild
 
 
-cdef class Engine(Machine):
+cdef inline int side_of(object value) except? -1000:
+    """LONG or SHORT; anything else becomes a side that the door refuses."""
+    cdef int64_t n = whole(value, "side")
+    return <int> n if -128 <= n <= 127 else 0
+
+
+cdef uint8_t code_of(object value, str name) except? 255:
+    """A value of one of the enums."""
+    cdef int64_t n = whole(value, name)
+    if not 0 <= n <= 255:
+        raise ValueError(f"{name}: expected 0 to 255, got {value!r}")
+    return <uint8_t> n
+
+
+cdef bint not_nanoseconds(int64_t ts_event, int64_t ts_recv, int64_t now, uint8_t kind) noexcept nogil:
+    """Whether these times cannot all be ns: one of today and one of the first days of 1970, or a first time that is one of these years in another
+    unit. A market of one's own may begin at 0, and stays there."""
+    if ts_event < 0 or ts_recv < 0:                  # no time at all: the door says so
+        return False
+    if ts_recv >= TEN_EARLY:
+        return -NEVER < now < EARLY or (ts_event < EARLY and not (ts_event == 0 and (kind == FEED or kind == ORDER or kind == FILL)))
+    if ts_recv >= EARLY:
+        return False
+    if now >= TEN_EARLY or ts_event >= TEN_EARLY:
+        return True
+    if now > -NEVER:
+        return False
+    return SINCE_2015 <= ts_recv < SECONDS_UNTIL or SINCE_2015 <= ts_recv // 1000 < UNTIL_2040 or SINCE_2015 <= ts_recv // 1000000 < UNTIL_2040
+
+
+cdef class Engine:
     """Recognises cascades in a stream of events and answers them with brackets.
 
     instruments: names or liqcore.Instrument; the index of each is what events carry; a symbol may be there once a venue. config: CascadeConfig, short
@@ -29,25 +82,607 @@ cdef class Engine(Machine):
     of them, or None for detection only. features: names that may be read with feature(), beside those that the policies declare.
     risk: liqcore.Risk. equity: starting capital. audit_capacity: records kept until drained (a power of two).
     band: a price more than this factor away from the last good one is refused. patience (1 to 1000): stretches the limits that measure the
-    machine and the network, not the market (a stop's confirmation, an answer, back-offs), for rehearsals faster than real time; law L7 holds at 1.
-    quote_age_s: a best bid and ask holds for so long at most (market.pxd says what else ends it).
+    machine and the network, not the market (a stop's confirmation, an answer, back-offs), for rehearsals faster than real time. At 1 a position is
+    without a stop for at most 2 s.
+    quote_age_s: a best bid and ask holds for so long at most (market.pxd says what else ends it). timetable: liqcore.Timetable, None = entries at any
+    time. strict: what the door refuses raises ValueError at the call, instead of being counted in `refused` and told by the return.
 
-    Feed it with on_liquidation(...), on_trade(...), ... (each returns the signals it caused), or run(array). Take the order requests with
-    drain(), and bring the venue's answers back with on_order and on_fill. Time is data: nothing happens between calls.
+    Feed it with on_liquidation(...), on_trade(...), ... (each returns the signals it caused, or a Refused), or run(array). Take the order requests
+    with drain(), and bring the venue's answers back with on_order and on_fill. Time is data: nothing happens between calls.
     """
+
+    def __cinit__(self, instruments, *args, audit_capacity=65536, patience=1.0, **kwargs):
+        cdef int n
+        self.instruments = instruments_of(instruments, True)
+        self.count = len(self.instruments)
+        if not 0 < self.count <= 100_000:
+            raise ValueError(f"instruments: expected 1 to 100000 names or Instruments, got {self.count}")
+        self.index = _index_of(self.instruments)
+        venues = sorted({i.venue for i in self.instruments})
+        self.venues = len(venues)
+        self.audit = AuditRing(whole32(audit_capacity, "audit_capacity"))
+        self.patience = real(patience, "patience")
+        self.out = RequestQueue(self.audit, 4096, self.patience)
+        self.inst = <instrument_t*> calloc(self.count, sizeof(instrument_t))
+        self.market = <market_t*> calloc(self.count, sizeof(market_t))
+        self.slot = <bracket_state_t*> calloc(self.count, sizeof(bracket_state_t))
+        self.due = <int64_t*> calloc(self.count, sizeof(int64_t))
+        self.venue_of = <int32_t*> calloc(self.count, sizeof(int32_t))
+        self.side_checks = <side_check_t*> calloc(self.venues, sizeof(side_check_t))
+        self.emitted_capacity = 64 + 4 * self.count
+        self.emitted = <signal_t*> calloc(self.emitted_capacity, sizeof(signal_t))
+        if (self.inst == NULL or self.market == NULL or self.slot == NULL or self.due == NULL or self.venue_of == NULL or self.side_checks == NULL
+                or self.emitted == NULL):
+            raise MemoryError(f"no memory for {self.count} instruments")
+        for n in range(self.count):
+            self.inst[n] = (<Instrument> self.instruments[n]).c
+            self.venue_of[n] = venues.index(self.instruments[n].venue)
+            self.slot[n].instrument = n
+            self.due[n] = NEVER
+        self.due_next = NEVER
+        self.clock.now = -NEVER
+
+    def __init__(self, instruments, config=None, policy=None, risk=None, *, detectors=None, features=(), equity=10_000.0, audit_capacity=65536,
+                 band=10.0, patience=1.0, quote_age_s=QUOTE_AGE_NS / 1e9, timetable=None, strict=False):
+        if len({i.key for i in self.instruments}) != self.count:
+            raise ValueError("instruments: the same name twice: " + ", ".join(i.key for i in self.instruments))
+        if self.bank is not None:
+            raise RuntimeError("Engine.__init__ called twice: make a new Engine")
+        if not 1.5 <= real(band, "band") <= 1e6:
+            raise ValueError(f"band: expected a factor from 1.5 to 1e6, got {band!r}")
+        if config is not None and detectors is not None:
+            raise ValueError("Engine: expected config (of one cascade detector) or detectors, not both")
+        if not 0.001 <= real(quote_age_s, "quote_age_s") <= 1e9:
+            raise ValueError(f"quote_age_s: expected seconds from 0.001 to 1e9, got {quote_age_s!r}")
+        self.band = band
+        self.strict = truth(strict, "strict")
+        self.quote_age_ns = <int64_t> rint(<double> quote_age_s * 1e9)
+        self.risk = one_of(Risk, risk, "risk") or Risk()
+        self.account = Account(self.instruments, equity)
+        self.timetable = one_of(Timetable, timetable, "timetable") or Timetable()
+        self.hours_next = NEVER
+        policies = policies_of(policy)
+        self._declare(features, policies)
+        self.bank = DetectorSet([CascadeDetector(config)] if detectors is None else several(detectors, "detectors"), self.instruments, self.audit)
+        self.config = self.bank.cascade.config if self.bank.cascade is not None else None
+        self.answers = Decisions(policies, self.instruments, tuple([d.name for d in self.bank.detectors]), self.features, self.risk, self.account,
+                               self.audit, self.out, self.known_features)
+        self.answers.point(self.inst, self.market, self.slot)
+        self.want()
+
+    cdef void want(self) noexcept nogil:
+        """Kinds of events that detectors or features look at; all of the market while features do not know yet from when on it is listened to."""
+        self.wants = self.bank.wants | self.features.wants
+        if self.features.without_data:
+            self.wants |= 1 << LIQUIDATION | 1 << TRADE | 1 << BBO | 1 << TICKER
+
+    def _declare(self, features, policies):
+        """One Features for all that is declared; known_features: name -> (its place, whether everybody may read it)."""
+        asked = {}
+        for names, shared in [(features, True), *[(p.features, False) for p in policies]]:
+            for name in several(names, "features"):
+                if not isinstance(name, CustomFeature):
+                    string(name, "features")
+                asked[name] = asked.get(name, False) or shared
+        canonical = {name: Features((name,)).names[0] for name in asked}
+        self.features = Features(tuple(dict.fromkeys(canonical.values())))
+        self.features.open_c(self.instruments)
+        self.known_features = {}
+        for name, shared in asked.items():
+            for spelling in (name, canonical[name]):
+                before = self.known_features.get(spelling, (0, False))
+                self.known_features[spelling] = (self.features.names.index(canonical[name]), before[1] or shared)
+
+    def __dealloc__(self):
+        free(self.inst)
+        free(self.market)
+        free(self.slot)
+        free(self.due)
+        free(self.venue_of)
+        free(self.side_checks)
+        free(self.emitted)
+
+    # ---- time ----
+
+    cdef void reschedule(self, int32_t n) noexcept nogil:
+        """Instrument n's deadlines have changed."""
+        cdef int64_t before = self.due[n]
+        cdef int64_t due = self.deadline(n)
+        if due == before:
+            return
+        self.due[n] = due
+        if due <= self.due_next:
+            self.due_next = due
+        elif before == self.due_next:
+            self.find_next()
+
+    cdef inline int64_t deadline(self, int32_t n) noexcept nogil:
+        cdef int64_t due = self.answers.waiting.next_due[n]
+        if self.slot[n].state != BRACKET_FLAT:
+            due = min(due, bracket_deadline(&self.slot[n], self.out))
+        if self.bank.size == 1 and self.bank.cascade is not None:
+            return min(due, cascade_deadline(&self.bank.cascade.c[n], &self.bank.cascade.config.c))
+        return min(due, self.bank.deadline(n))
+
+    cdef void find_next(self) noexcept nogil:
+        cdef int n
+        self.due_next = NEVER
+        for n in range(self.count):
+            self.due_next = min(self.due_next, self.due[n])
+
+    cdef void reschedule_touched(self) noexcept nogil:
+        """The instruments that answers have changed."""
+        cdef int k
+        for k in range(self.answers.touched_n):
+            self.reschedule(self.answers.touched[k])
+        self.answers.touched_n = 0
+
+    cdef int64_t wake(self) noexcept nogil:
+        """When advance_c must be called next."""
+        return min(self.due_next, self.turn) if self.turn else self.due_next
+
+    cdef int advance_c(self, int64_t now) except -1:
+        """Serve every deadline up to `now`, each at its own moment and in order of time: what the engine does never depends on when it was woken."""
+        cdef int64_t since
+        if self.account.ledger.day_ends == 0:
+            self.account.roll(now)
+            if self.features.wants and self.features.started < 0:
+                self.features.start(now)
+            if self.timetable.ever_closed():
+                self.hours_next = now
+            self.turned()
+        while min(self.due_next, self.turn) <= now:
+            if self.turn <= self.due_next:
+                self.clock.now = max(self.clock.now, self.turn)
+                self.turn_over()
+                continue
+            self.clock.now = max(self.clock.now, self.due_next)
+            since = self.out.head
+            try:
+                self.run_deadlines(self.due_next)
+            finally:
+                if self.risk.latch.halted != self.clock.halt_applied:
+                    self.apply_halt()
+                self.after_requests(since)
+        self.clock.now = max(self.clock.now, now)
+        return 0
+
+    cdef void turned(self) noexcept nogil:
+        self.turn = min(self.account.ledger.day_ends, self.hours_next) if self.account.ledger.day_ends else 0
+
+    cdef void return_to(self) noexcept nogil:
+        """The state of an earlier engine has been taken up: its timetable may have been another one."""
+        cdef int n, gate
+        self.hours_next = NEVER
+        if self.account.ledger.day_ends and self.clock.now >= 0:
+            if self.timetable.ever_closed():
+                self.hours_next = self.timetable.next_after(self.clock.now)
+            for n in range(self.count):
+                for gate in range(GATE_HOURS, GATE_BLACKOUT + 1):
+                    if (self.market[n].gates >> gate & 1) != (self.closed_by(gate, n) != 0):
+                        self.hours_next = self.clock.now
+        self.turned()
+
+    cdef void turn_over(self) noexcept nogil:
+        """The day ends, or the timetable has something to say."""
+        if self.account.ledger.day_ends <= self.clock.now:
+            self.risk.new_day(self.account.roll(self.clock.now), self.account, self.clock.now, self.audit)
+        if self.hours_next <= self.clock.now:
+            self.keep_hours()
+        self.turned()
+
+    cdef void keep_hours(self) noexcept nogil:
+        """Close and open what the timetable says. One record where it says the same of all instruments."""
+        cdef int gate
+        cdef int32_t n
+        for gate in range(GATE_HOURS, GATE_BLACKOUT + 1):
+            if gate == GATE_HOURS or not self.timetable.own:
+                self.set_gate(gate, ALL_INSTRUMENTS, self.closed_by(gate, ALL_INSTRUMENTS))
+                continue
+            for n in range(self.count):
+                self.set_gate(gate, n, self.closed_by(gate, n))
+        self.hours_next = self.timetable.next_after(self.clock.now)
+
+    cdef int32_t closed_by(self, int gate, int32_t n) noexcept nogil:
+        """0 = open; else the number of the window, or -1 for the hours."""
+        if gate == GATE_HOURS:
+            return 0 if self.timetable.open_at(self.clock.now) else -1
+        return self.timetable.window_at(n, self.clock.now)
+
+    cdef void set_gate(self, int gate, int32_t n, int32_t window) noexcept nogil:
+        """As if it had come as an event."""
+        cdef event_t e
+        cdef audit_t* a
+        memset(&e, 0, sizeof(event_t))
+        e.code = CONTROL_PAUSE if window else CONTROL_READY
+        e.flags = gate
+        e.instrument = n
+        a = self.risk.gate(&e, &self.market[max(n, 0)], self.count if n == ALL_INSTRUMENTS else 1, self.clock.now, self.audit)
+        if a == NULL:
+            return
+        a.of.limit.which = max(window, 0)
+        if window:
+            self.answers.withdraw(n, -1, NOT_READY, self.clock.now)
+            self.reschedule_touched()
+
+    cdef int run_deadlines(self, int64_t due) except -1:
+        """All deadlines of one moment: first the detectors of every instrument, then what is made of their signals, then the brackets."""
+        cdef int n
+        try:
+            for n in range(self.count):
+                if self.due[n] == due:
+                    self.on_signals(self.bank.timer(n, self.clock.now))
+                    self.answers.timer(n, self.clock.now)
+        finally:                        # a policy may raise: what was done until then stands, and time must go on
+            self.answers.resolve_intents(self.clock.now)
+            for n in range(self.count):
+                if self.due[n] == due:
+                    self.time_out(n)
+            self.find_next()
+            self.reschedule_touched()
+        return 0
+
+    cdef void time_out(self, int n) noexcept nogil:
+        """The bracket's deadline, if that is what has come; and when the next one will."""
+        if bracket_deadline(&self.slot[n], self.out) <= self.clock.now:
+            if bracket_timer(&self.slot[n], &self.inst[n], self.clock.now, self.out) < 0:
+                self.risk.control(CONTROL_HALT, self.account, self.clock.now, self.audit)
+            if self.slot[n].state == BRACKET_FLAT:
+                self.over(n)
+        self.due[n] = self.deadline(n)
+
+    cdef void over(self, int32_t n) noexcept nogil:
+        """The instrument's bracket is over, or was."""
+        self.account.clear_owner(n)
+        self.risk.count_entry(&self.slot[n], self.clock.now)
+        self.answers.promote_replacement(n, self.clock.now)
+
+    # ---- the door ----
+
+    cdef int refuse(self, const event_t* e, uint8_t reason) noexcept nogil:
+        """Count it, say it, change nothing, but for a quote that shows no market: the quote before it ends. Its time has passed all the same (it is
+        ours, not the event's): so where the record stands in the audit stream does not depend on whether advance() was called before."""
+        self.clock.refused[reason] += 1
+        self.refusal = reason
+        if reason != BAD_TIME and reason != BAD_INSTRUMENT and no_market(e):
+            market_broken(&self.market[e.instrument], STREAM_QUOTE)
+        self.audit.refused(self.clock.now, e, reason, self.market[e.instrument].good if 0 <= e.instrument < self.count else 0.0,
+                           self.clock.refused[reason])
+        return 0
+
+    cdef int step_c(self, const event_t* e) except -1:
+        """One event through the whole engine. 0 = accepted or refused (the audit says which); -1 = a policy raised."""
+        cdef market_t* m
+        cdef bracket_state_t* s
+        cdef int64_t since
+        cdef uint8_t reason = validate_event(e, self.clock.now, self.market, self.inst, self.count, self.band)
+        if reason == BAD_TIME and not (e.ts_recv >= self.clock.now and 0 <= e.ts_recv < TIME_MAX):
+            return self.refuse(e, reason)
+        if self.due_next <= e.ts_recv or e.ts_recv >= self.turn:
+            self.advance_c(e.ts_recv)
+        self.clock.now = e.ts_recv
+        if reason != OK:
+            return self.refuse(e, reason)
+        self.clock.events += 1
+        if e.kind == TIMER:
+            return 0
+        since = self.out.head
+        if e.kind == LIQUIDATION:
+            self.on_liquidation_c(e)
+        elif e.kind == TRADE:
+            m = &self.market[e.instrument]
+            s = &self.slot[e.instrument]
+            market_trade(m, e, self.inst[e.instrument].tick)
+            if not mark_alive(m, e.ts_recv):
+                self.account.mark(e.instrument, e.price)
+            if s.state != BRACKET_FLAT:
+                bracket_trade(s, &self.inst[e.instrument], ticks_of(&self.inst[e.instrument], e.price), self.clock.now, self.out)
+                self.reschedule(e.instrument)
+            if self.wants & (1 << TRADE):
+                self.observe(e, 0.0)
+        elif e.kind == BBO:
+            market_quote(&self.market[e.instrument], e, self.quote_age_ns)
+            if self.wants & (1 << BBO):
+                self.observe(e, 0.0)
+        elif e.kind == TICKER:
+            market_ticker(&self.market[e.instrument], e)
+            if ticker_states(e) & STREAM_MARK:
+                self.account.mark(e.instrument, e.price)
+            if self.wants & (1 << TICKER):
+                self.observe(e, 0.0)
+        elif e.kind == ORDER or e.kind == FILL:
+            self.on_report(e)
+        elif e.kind == FUNDING:
+            self.account.fund(e, self.slot[e.instrument].entry.id, self.clock.now, self.audit)
+            self.risk.watch(self.account, self.clock.now, self.audit)
+        elif e.kind == FEED:
+            self.on_feed_c(e)
+        elif e.kind == DELEVERAGE or e.kind == VENUE_STATE:
+            if self.wants >> e.kind & 1:
+                self.observe(e, notional_at(e, self.inst[e.instrument].multiplier, 0.0) if e.kind == DELEVERAGE else 0.0)
+        elif e.kind == VERDICT:
+            self.answers.verdict(e.id, e.code, self.clock.now)
+            self.reschedule_touched()
+        else:
+            self.control_c(e)
+        if self.risk.latch.halted != self.clock.halt_applied:
+            self.apply_halt()
+        if self.out.head != since:
+            self.after_requests(since)
+        return 0
+
+    # ---- events ----
+
+    cdef int on_liquidation_c(self, const event_t* e) except -1:
+        cdef market_t* m = &self.market[e.instrument]
+        cdef double mark
+        cdef int count
+        market_liquidation(m, e)
+        if m.mark > 0.0 or e.aux_qty > 0.0:
+            mark = m.mark if mark_alive(m, e.ts_recv) and e.ts_recv - m.ts_mark <= MARK_FRESH_NS else 0.0
+            if side_inverted(&self.side_checks[self.venue_of[e.instrument]], e, mark, self.audit):
+                self.risk.control(CONTROL_HALT, self.account, e.ts_recv, self.audit)
+        if not lone_cascade(self):
+            return self.observe(e, notional_at(e, self.inst[e.instrument].multiplier, basis_price(self.bank.basis, m, e.ts_recv)))
+        count = push_lone(self.bank.cascade, e, m, SIGNAL_STALE if e.ts_recv - e.ts_event > self.risk.limits.event_age_max_ns else 0,
+                          self.bank.emitted)
+        if count == 0:
+            if self.bank.cascade.c[e.instrument].p.phase != IDLE:       # else it waited for nothing, and does not now
+                self.reschedule(e.instrument)
+            return 0
+        self.bank.finish(0, 0, count, e.ts_recv)
+        return after_signals(self, e.instrument, count)
+
+    cdef int observe(self, const event_t* e, double notional) except -1:
+        """An accepted market event, its market updated: to features, then to detectors, and what they say to policies."""
+        cdef market_t* m = &self.market[e.instrument]
+        cdef int count
+        if self.features.without_data:
+            self.features.first_event_c(e)
+            self.want()
+        if self.features.wants >> e.kind & 1:
+            self.features.push_c(e, notional, m)
+        if not self.bank.wants >> e.kind & 1:
+            return 0                    # no deadline has changed
+        count = self.bank.push(e, notional, m, SIGNAL_STALE if e.ts_recv - e.ts_event > self.risk.limits.event_age_max_ns else 0)
+        if count == 0:
+            self.reschedule(e.instrument)
+            return 0
+        return after_signals(self, e.instrument, count)
+
+    cdef int on_report(self, const event_t* e) except -1:
+        """What the venue says of an order: the only thing that changes the account."""
+        cdef instrument_t* i = &self.inst[e.instrument]
+        cdef bracket_state_t* s = &self.slot[e.instrument]
+        cdef int side
+        cdef int counted
+        if e.kind == ORDER and e.flags == END_POST_ONLY and e.id == s.entry.id and s.requotes < s.spec.requotes_max:
+            self.approve_requote(s, i)
+        counted = bracket_report(s, e, i, self.clock.now, self.out)
+        if counted > 0:
+            side = s.spec.side if id_role(e.id) == ROLE_ENTRY else -s.spec.side
+            self.account.fill(e.instrument, side, ticks_of(i, e.price), lots_of(i, e.qty), e.aux_price)
+            self.risk.watch(self.account, self.clock.now, self.audit)
+        elif counted < 0:
+            self.risk.control(CONTROL_HALT, self.account, self.clock.now, self.audit)
+        if s.state == BRACKET_FLAT:
+            self.over(e.instrument)
+        self.reschedule(e.instrument)
+        self.reschedule_touched()
+        return 0
+
+    cdef void approve_requote(self, bracket_state_t* s, const instrument_t* i) noexcept nogil:
+        """A post-only entry was rejected; its next try is an entry like any other, at a new price and time: risk may refuse it. The feed must have
+        been whole since the try before: while the connection is down nothing is entered, also on a signal that was certain."""
+        cdef ask_t ask
+        size_requote(&ask, s, i)
+        if self.bank.whole_since[s.instrument] >= s.entry.ts_asked:      # NEVER = it is down
+            self.audit.put(self.clock.now, AUDIT_RISK, UNCERTAIN, ask.phase, ask.instrument, ask.side, ask.cause)
+            s.requotes = s.spec.requotes_max
+        elif self.risk.approve(&ask, i, &self.market[s.instrument], self.slot, self.count, self.account, self.clock.now, self.audit) != OK:
+            s.requotes = s.spec.requotes_max
+
+    cdef void on_feed_c(self, const event_t* e) noexcept nogil:
+        """Down or gap: what its streams said no longer holds. Where liquidations are among them, running episodes are forgotten and nothing is
+        entered until the feed has been whole for a detector window."""
+        cdef int first = 0 if e.instrument == ALL_INSTRUMENTS else e.instrument
+        cdef int last = self.count if e.instrument == ALL_INSTRUMENTS else e.instrument + 1
+        cdef int n
+        cdef bint blind = e.flags == 0 or e.flags & STREAM_LIQUIDATION
+        cdef audit_t* a = self.audit.put(self.clock.now, AUDIT_FEED, OK, e.code, e.instrument, 0, e.ts_event)
+        a.of.feed.gap_s = (self.clock.now - e.ts_event) / 1e9
+        a.of.feed.uncertain_until_s = 0.0 if not blind else self.bank.window_ns / 1e9 if e.code != FEED_DOWN else -1.0
+        a.of.feed.streams = e.flags
+        for n in range(first, last):
+            if e.code != FEED_UP:
+                market_broken(&self.market[n], e.flags)
+            if self.features.wants:
+                self.features.feed_c(n, e.code, e.flags, self.clock.now)
+                self.want()
+            if blind and self.bank.feed(n, e.code, self.clock.now):
+                self.answers.waiting.mark(n, SIGNAL_UNCERTAIN)
+                self.reschedule(n)
+
+    cdef void control_c(self, const event_t* e) noexcept nogil:
+        """An operator's word; or a gate: what rests may stay, what is held is never touched by one."""
+        cdef int n
+        if e.code == CONTROL_PAUSE or e.code == CONTROL_READY:
+            n = max(e.instrument, 0)
+            self.risk.gate(e, &self.market[n], self.count if e.instrument == ALL_INSTRUMENTS else 1, self.clock.now, self.audit)
+            if e.code == CONTROL_PAUSE:
+                self.answers.withdraw(e.instrument, -1, NOT_READY, self.clock.now)
+                self.reschedule_touched()
+            return
+        if e.code == CONTROL_LOWER:
+            self.risk.lower(e, self.account, self.clock.now, self.audit)
+            return
+        self.risk.control(e.code, self.account, self.clock.now, self.audit)
+        for n in range(self.count if e.code == CONTROL_FLATTEN else 0):
+            bracket_leave(&self.slot[n], &self.inst[n], END_CONTROL, self.clock.now, self.out)
+            self.reschedule(n)
+
+    cdef void apply_halt(self) noexcept nogil:
+        """A halt has latched, whoever latched it, or was lifted: entries that rest are withdrawn, what is held stays protected."""
+        cdef int n
+        self.clock.halt_applied = self.risk.latch.halted
+        if self.risk.latch.halted:
+            self.answers.withdraw(ALL_INSTRUMENTS, -1, self.risk.latch.halted, self.clock.now)
+            self.reschedule_touched()
+        for n in range(self.count if self.risk.latch.halted else 0):
+            bracket_withdraw(&self.slot[n], &self.inst[n], self.clock.now, self.out)
+            self.reschedule(n)
+
+    # ---- signals ----
+
+    cdef int on_signals(self, int count) except -1:
+        """What the detectors have said just now."""
+        cdef int k
+        if count < 0:                   # a detector in Python raised: as with a policy, entries halt, exits go on, the caller gets the exception
+            self.audit.put(self.clock.now, AUDIT_ALARM, OK, ALARM_POLICY, ALL_INSTRUMENTS, 0, 0)
+            self.risk.control(CONTROL_HALT, self.account, self.clock.now, self.audit)
+            return (<Detector> self.bank.detectors[self.bank.failed]).fail()
+        for k in range(count):
+            self.emit_signal(&self.bank.emitted[k])
+        return 0
+
+    cdef int emit_signal(self, const signal_t* s) except -1:
+        cdef bracket_state_t* slot = &self.slot[s.instrument]
+        self.audit.signal(s)
+        if self.emitted_count < self.emitted_capacity:
+            self.emitted[self.emitted_count] = s[0]
+            self.emitted_count += 1
+        else:
+            self.emitted_lost += 1
+        if slot.state != BRACKET_FLAT and slot.spec.exit_phase and s.phase >= slot.spec.exit_phase and slot.signal_sequence == s.sequence and \
+                slot.detector == s.detector:
+            bracket_leave(slot, &self.inst[s.instrument], END_PHASE, self.clock.now, self.out)
+            self.answers.touch(s.instrument)
+        return self.answers.on_signal(s, self.clock.now)
+
+    cdef void after_requests(self, int64_t since) noexcept nogil:
+        """Count what was sent; a bracket that asks without end latches the halt."""
+        cdef int64_t k
+        cdef request_t* r
+        for k in range(since, self.out.head):
+            r = &self.out.ring[k & self.out.mask]
+            if r.action == ACTION_CREATE and id_role(r.id) == ROLE_ENTRY:
+                self.risk.count_order(r.ts)
+            if self.slot[r.instrument].orders > REQUESTS_RUNAWAY and not self.risk.latch.halted:
+                self.risk.latch_limit(RISK_PER_SIGNAL, self.slot[r.instrument].orders, REQUESTS_RUNAWAY, self.account, r.ts, self.audit)
+
+    cdef request_t* next_request(self) noexcept nogil:
+        """The oldest request not yet taken, or NULL."""
+        cdef request_t* r
+        if self.out.tail == self.out.head:
+            return NULL
+        r = &self.out.ring[self.out.tail & self.out.mask]
+        self.out.tail += 1
+        return r
+
+    # ---- what comes in from Python: the names and units that a bot author sees. TypeError names the argument ----
+
+    cdef int _index(self, object instrument) except? -1:
+        """Index of a name or an index; an unknown one becomes an index that the door refuses and counts."""
+        cdef int overflow = 0
+        cdef long n
+        if PyLong_CheckExact(instrument):   # the usual one, without comparing Python objects
+            n = PyLong_AsLongAndOverflow(instrument, &overflow)
+            return <int> n if overflow == 0 and -1 <= n < 0x7FFFFFFF else 0x7FFFFFFF
+        if isinstance(instrument, str):
+            return self.index.get(instrument, 0x7FFFFFFF)
+        try:
+            instrument = operator.index(instrument)
+        except TypeError:
+            raise TypeError(f"instrument: expected a name or an index, got {instrument!r} ({type(instrument).__name__})") from None
+        return instrument if -1 <= instrument < 0x7FFFFFFF else 0x7FFFFFFF
+
+    def on_liquidation(self, ts_event, ts_recv, instrument, side, price, qty, notional=0.0):
+        """A forced close: side LONG (+1) or SHORT (-1) of the position. notional in quote currency if the source states it. -> signals"""
+        return self.enter(whole(ts_event, "ts_event"), whole(ts_recv, "ts_recv"), self._index(instrument), LIQUIDATION, side_of(side),
+                          real(price, "price"), real(qty, "qty"), real(notional, "notional"), 0.0, 0, 0, 0)
+
+    def on_trade(self, ts_event, ts_recv, instrument, side, price, qty):
+        """A public trade; side = aggressor, +1 bought."""
+        return self.enter(whole(ts_event, "ts_event"), whole(ts_recv, "ts_recv"), self._index(instrument), TRADE, side_of(side), real(price, "price"),
+                          real(qty, "qty"), 0.0, 0.0, 0, 0, 0)
+
+    def on_bbo(self, ts_event, ts_recv, instrument, bid, bid_qty, ask, ask_qty):
+        """Best bid and ask."""
+        return self.enter(whole(ts_event, "ts_event"), whole(ts_recv, "ts_recv"), self._index(instrument), BBO, 0, real(bid, "bid"),
+                          real(bid_qty, "bid_qty"), real(ask, "ask"), real(ask_qty, "ask_qty"), 0, 0, 0)
+
+    def on_ticker(self, ts_event, ts_recv, instrument, mark, index=0.0, open_interest=0.0,
+                  funding=None):
+        """Mark and index price, open interest (base units), funding rate per interval. 0 = not stated; of the rate, for which 0 is a value, None."""
+        cdef uint8_t unstated = STREAM_FUNDING if funding is None else 0
+        return self.enter(whole(ts_event, "ts_event"), whole(ts_recv, "ts_recv"), self._index(instrument), TICKER, 0, real(mark, "mark"),
+                          real(open_interest, "open_interest"), real(index, "index"), 0.0 if funding is None else real(funding, "funding"), 0,
+                          unstated, 0)
+
+    def on_feed(self, ts_event, ts_recv, state, instrument=ALL_INSTRUMENTS, streams=0):
+        """The feed's FeedState; ts_event = last good data; streams: the Stream bits that it is about, 0 = all; others are refused. What these
+        streams said no longer holds after DOWN or GAP; where liquidations are among them, nothing is entered until the feed was UP for a detector
+        window."""
+        cdef int64_t about = whole(streams, "streams")
+        cdef bint known = 0 <= about <= STREAM_ALL
+        return self.enter(whole(ts_event, "ts_event"), whole(ts_recv, "ts_recv"), self._index(instrument), FEED, 0, 0.0, 0.0, 0.0, 0.0, 0,
+                          <uint8_t> about if known else 0, code_of(state, "state") if known else 0)
+
+    def on_control(self, ts_recv, control, gate=0, instrument=ALL_INSTRUMENTS):
+        """An operator's Control (HALT, RESUME, FLATTEN), or a Gate that closes (PAUSE) or opens (READY) for one instrument or for all."""
+        cdef int64_t ts = whole(ts_recv, "ts_recv")
+        return self.enter(ts, ts, self._index(instrument), CONTROL, 0, 0.0, 0.0, 0.0, 0.0, 0, code_of(gate, "gate"), code_of(control, "control"))
+
+    def on_limit(self, ts_recv, limit, value):
+        """A Limit of risk becomes stricter, in the unit of Risk's argument. What would loosen it changes nothing; see Risk.limits_now."""
+        cdef int64_t ts = whole(ts_recv, "ts_recv")
+        return self.enter(ts, ts, ALL_INSTRUMENTS, CONTROL, 0, real(value, "value"), 0.0, 0.0, 0.0, 0, code_of(limit, "limit"), CONTROL_LOWER)
+
+    def on_order(self, ts_event, ts_recv, order, status, reason=0, qty=0.0, price=0.0,
+                 filled=0.0):
+        """The venue's report on one of our orders: OrderStatus, the Reason if it ended, resting quantity. filled: executed so far; give it where the
+        venue says it: an order that ended with more executed than has been reported is waited for, whatever the order of the reports."""
+        cdef int64_t number = whole(order, "order")
+        return self.enter(whole(ts_event, "ts_event"), whole(ts_recv, "ts_recv"), <int> (number >> 40), ORDER, 0, real(price, "price"),
+                          real(qty, "qty"), 0.0, real(filled, "filled"), number, code_of(reason, "reason"), code_of(status, "status"))
+
+    def on_fill(self, ts_event, ts_recv, order, price, qty, fee, execution,
+                maker=False, reason=FILL_CROSS):
+        """One execution of one of our orders; execution: the venue's id as an integer below 2**53, repeated reports are counted once."""
+        cdef int64_t number = whole(order, "order")
+        return self.enter(whole(ts_event, "ts_event"), whole(ts_recv, "ts_recv"), <int> (number >> 40), FILL, 0, real(price, "price"),
+                          real(qty, "qty"), real(fee, "fee"), <double> whole(execution, "execution"), number, FILL_MAKER if maker else 0,
+                          code_of(reason, "reason"))
+
+    def on_funding(self, ts_event, ts_recv, instrument, side, mark, qty, paid, rate=0.0):
+        """Funding of a position (side, qty held) at ts_event: paid > 0, received < 0, in quote currency. A repeated report is counted once."""
+        return self.enter(whole(ts_event, "ts_event"), whole(ts_recv, "ts_recv"), self._index(instrument), FUNDING, side_of(side), real(mark, "mark"),
+                          real(qty, "qty"), real(paid, "paid"), real(rate, "rate"), 0, 0, 0)
+
+    def on_verdict(self, ts_recv, question, judgment):
+        """An outside judge's Judgment of a question (Engine.questions): JUDGE_CONFIRM or JUDGE_VETO. Late, repeated and unknown ones are counted."""
+        cdef int64_t ts = whole(ts_recv, "ts_recv")
+        return self.enter(ts, ts, ALL_INSTRUMENTS, VERDICT, 0, 0.0, 0.0, 0.0, 0.0, whole(question, "question"), 0,
+                          code_of(judgment, "judgment"))
+
+    def advance(self, ts):
+        """Let time pass up to ts (ns) without an event: deadlines are served. Going back is refused and counted."""
+        cdef int64_t at = whole(ts, "ts")
+        return self.enter(at, at, ALL_INSTRUMENTS, TIMER, 0, 0.0, 0.0, 0.0, 0.0, 0, 0, 0)
 
     cdef tuple take(self):
         """The signals of this call."""
         cdef int n
-        if self.said_count == 0:
+        if self.emitted_count == 0:
             return ()
-        out = tuple([Signal.of(&self.said[n]) for n in range(self.said_count)])
-        self.said_count = 0
+        out = tuple([Signal.of(&self.emitted[n]) for n in range(self.emitted_count)])
+        self.emitted_count = 0
         return out
 
-    cdef tuple enter(self, int64_t ts_event, int64_t ts_recv, int instrument, uint8_t kind, int side, double price, double qty,
-                     double aux_price, double aux_qty, int64_t id, uint8_t flags, uint8_t code):
+    cdef object enter(self, int64_t ts_event, int64_t ts_recv, int instrument, uint8_t kind, int side, double price, double qty,
+                      double aux_price, double aux_qty, int64_t id, uint8_t flags, uint8_t code):
         cdef event_t e
+        cdef int64_t accepted = self.clock.events
         e.ts_event = ts_event
         e.ts_recv = ts_recv
         e.price = price
@@ -60,7 +695,32 @@ cdef class Engine(Machine):
         e.side = side if -128 <= side <= 127 else 0
         e.flags = flags
         e.code = code
+        if (ts_event < EARLY or ts_recv < EARLY or self.clock.now < EARLY) and not_nanoseconds(ts_event, ts_recv, self.clock.now, kind):
+            self.refuse(&e, BAD_TIME)
+            return self.refused_call(&e)
         self.step_c(&e)
+        return self.take() if self.clock.events != accepted else self.refused_call(&e)
+
+    cdef int check_times(self, const event_t* e, str where) except -1:
+        """ValueError for times that cannot be ns, where there is no call that could return a Refused. A recording need not say ts_event: 0, and one
+        that begins with a row of rubbish at 0 goes on today."""
+        if not -NEVER < self.clock.now < EARLY and not_nanoseconds(e.ts_event, e.ts_recv, self.clock.now, FEED):
+            raise ValueError(where + times_text(e.ts_event, e.ts_recv, self.now))
+        return 0
+
+    cdef object refused_call(self, const event_t* e):
+        """What a call returns, or raises, whose event the door has refused."""
+        answer = Refused(self.take(), schema.Reason(self.refusal), schema.Kind(e.kind), e[0], self.now, list(self.index))
+        if self.strict:
+            raise ValueError(answer.text)
+        return answer
+
+    cdef tuple strictly(self, const event_t* e, Py_ssize_t n):
+        """One row of an array, of which none may be refused."""
+        cdef int64_t accepted = self.clock.events
+        self.step_c(e)
+        if self.clock.events == accepted:
+            raise ValueError(f"row {n}: {Refused((), schema.Reason(self.refusal), schema.Kind(e.kind), e[0], self.now, list(self.index)).text}")
         return self.take()
 
     def run(self, events) -> list:
@@ -73,13 +733,19 @@ cdef class Engine(Machine):
         address = events.ctypes.data
         e = <const event_t*> address
         count = len(events)
+        if count and e.ts_recv >= self.clock.now:          # what goes back is for the door to count
+            self.check_times(e, "row 0: ")
         out = []
+        if self.strict:
+            for n in range(count):
+                out.extend(self.strictly(&e[n], n))
+            return out
         for n in range(count):
             self.step_c(&e[n])
-            if self.said_count:
-                for k in range(self.said_count):
-                    out.append(Signal.of(&self.said[k]))
-                self.said_count = 0
+            if self.emitted_count:
+                for k in range(self.emitted_count):
+                    out.append(Signal.of(&self.emitted[k]))
+                self.emitted_count = 0
         return out
 
     def drain(self) -> list:
@@ -114,20 +780,25 @@ cdef class Engine(Machine):
 
     def threshold(self, instrument, detector=1) -> float:
         """What a cascade detector (by name or number) will compare the instrument's next liquidation with; nan during warm-up."""
-        d = self.bank.detectors[self.bank.place(detector)]
-        if not isinstance(d, CascadeDetector):
-            raise TypeError(f"detector {d.name!r}: only cascades have a threshold that is known ahead")
-        return d.threshold(self._known(instrument))
+        return self.bank.detectors[self.bank.place(detector)].threshold(self._known(instrument))
 
     def phase(self, instrument, detector=1):
         """Phase of the instrument, by one detector (its name, or its number): of a cascade the one it is in, of others the last one said."""
         return schema.Phase(self.bank.phase(self.bank.place(detector), self._known(instrument)))
 
+    def holds(self, instrument, now=None) -> int:
+        """Which streams hold, as bits of Stream: a quote that may be traded against, a mark of the last minute, a trade of the last minute. now: ns,
+        by default the engine's; the other streams are not looked at."""
+        cdef market_t* m = &self.market[self._known(instrument)]
+        cdef int64_t t = self.clock.now if now is None else now
+        return ((STREAM_QUOTE if quote_alive(m, t) else 0) | (STREAM_MARK if mark_alive(m, t) else 0)
+                | (STREAM_TRADE if last_holds(m) and t - m.ts_trade <= <int64_t> STATE_AGE_NS else 0))
+
     def feature(self, str name, instrument) -> float:
         """A feature as known now, nan = not known yet; KeyError for one that neither the engine nor a policy declared."""
         if name not in self.known_features:
             raise KeyError(f"feature {name!r}: expected one of {', '.join(self.known_features) or 'none: no features are declared'}")
-        return self.features.read_c(self.known_features[name][0], self._known(instrument), self.clock.now)
+        return self.features.known_c(self.known_features[name][0], self._known(instrument), self.clock.now)
 
     def questions(self) -> list:
         """What waits for an outside verdict, oldest first, as dicts: id, ts (asked, ns), deadline (ns), instrument (index), symbol, side, confidence,
@@ -147,6 +818,7 @@ cdef class Engine(Machine):
 
     @property
     def policies(self) -> tuple:
+        """The policies, in the order of their places."""
         return self.answers.policies
 
     @property
@@ -156,8 +828,8 @@ cdef class Engine(Machine):
 
     def bracket(self, instrument) -> dict:
         """The instrument's bracket: state, side, quantity held (base units), cooldown_until (ns)."""
-        cdef slot_t* s = &self.slot[self._known(instrument)]
-        return {"state": life.BracketState(s.state), "side": s.spec.side, "held": qty_of(&self.inst[s.instrument], slot_position(s)),
+        cdef bracket_state_t* s = &self.slot[self._known(instrument)]
+        return {"state": life.BracketState(s.state), "side": s.spec.side, "held": qty_of(&self.inst[s.instrument], bracket_position(s)),
                 "sequence": s.sequence, "cooldown_until": s.cooldown_until, "end": schema.Reason(s.end)}
 
     def orders(self, instrument=None) -> list:
@@ -165,7 +837,7 @@ cdef class Engine(Machine):
         'ended'), asked ('', 'amend', 'cancel': the request on its way), unknown, price (limit, or trigger of the stop; 0 = market), stop_price
         (attached to the entry), qty, filled, executed (base units), attempt, ts_asked (ns)."""
         which = range(self.count) if instrument is None else [self._known(instrument)]
-        return [order for n in which for order in slot_orders(&self.slot[<int> n], &self.inst[<int> n], self.instruments[n].symbol)]
+        return [order for n in which for order in bracket_orders(&self.slot[<int> n], &self.inst[<int> n], self.instruments[n].symbol)]
 
     def gates(self, instrument) -> tuple:
         """The Gates that are closed for the instrument, lowest first; empty = entries are allowed as far as gates go."""
@@ -184,7 +856,7 @@ cdef class Engine(Machine):
         """What a snapshot must have been taken with."""
         import json                     # not at import: the core starts in milliseconds
 
-        return json.dumps({"abi": LIQCORE_ABI, "instruments": [i.as_dict() for i in self.instruments],
+        return json.dumps({"abi": STATE_ABI, "instruments": [i.as_dict() for i in self.instruments],
                            "detectors": [d.as_dict() for d in self.bank.detectors], "features": self.features.names, "band": self.band,
                            "patience": self.patience, "quote_age_ns": self.quote_age_ns}, sort_keys=True).encode()
 
@@ -194,7 +866,7 @@ cdef class Engine(Machine):
         if self.out.head != self.out.tail:
             raise RuntimeError("snapshot: drain() the pending requests first, they would be lost")
         parts = [self._identity(), (<char*> &self.clock)[:sizeof(clock_t)], seq.to_bytes(8, "little"),
-                 (<char*> self.market)[:self.count * sizeof(market_t)], (<char*> self.slot)[:self.count * sizeof(slot_t)],
+                 (<char*> self.market)[:self.count * sizeof(market_t)], (<char*> self.slot)[:self.count * sizeof(bracket_state_t)],
                  (<char*> self.side_checks)[:self.venues * sizeof(side_check_t)], self.account.snapshot(), self.risk.snapshot(),
                  self.features.save_c(), self.answers.save()]
         return pack(SNAPSHOT_NAME, parts + self.bank.save())
@@ -203,7 +875,7 @@ cdef class Engine(Machine):
         """Continue where snapshot() was taken. ValueError (and nothing changed) for other instruments, settings or versions, or damage."""
         cdef int n
         cdef list parts = unpack(SNAPSHOT_NAME, data, "engine")
-        sizes = [sizeof(clock_t), 8, self.count * sizeof(market_t), self.count * sizeof(slot_t), self.venues * sizeof(side_check_t)]
+        sizes = [sizeof(clock_t), 8, self.count * sizeof(market_t), self.count * sizeof(bracket_state_t), self.venues * sizeof(side_check_t)]
         if parts and parts[0] != self._identity():
             raise ValueError("engine snapshot: taken with other instruments or settings; make the Engine with the same ones: "
                              + parts[0].decode(errors="replace"))
@@ -219,12 +891,13 @@ cdef class Engine(Machine):
         memcpy(&self.clock, <const char*> <bytes> parts[1], sizeof(clock_t))
         self.audit.next_seq = self.audit.read_seq = int.from_bytes(parts[2], "little")
         memcpy(self.market, <const char*> <bytes> parts[3], self.count * sizeof(market_t))
-        memcpy(self.slot, <const char*> <bytes> parts[4], self.count * sizeof(slot_t))
+        memcpy(self.slot, <const char*> <bytes> parts[4], self.count * sizeof(bracket_state_t))
         memcpy(self.side_checks, <const char*> <bytes> parts[5], self.venues * sizeof(side_check_t))
         self.out.head = self.out.tail = 0
-        self.said_count = 0
+        self.emitted_count = 0
         for n in range(self.count):
             self.reschedule(n)
+        self.return_to()
 
     def trade_identity(self) -> bytes:
         """What trades are counted in: the first part of a trade_snapshot(), and the head of a state image."""
@@ -233,17 +906,18 @@ cdef class Engine(Machine):
     def trade_snapshot(self) -> bytes:
         """What must survive the process: brackets and their orders, account, risk's latch, the time. Not the market, not the detectors: those are
         learnt anew. Its parts are said in trades.pyx."""
-        return trade_pack(self.instruments, self.clock.now, self.clock.halt_heeded, self.slot, self.account, self.risk)
+        return trade_pack(self.instruments, self.clock.now, self.clock.halt_applied, self.slot, self.account, self.risk)
 
     def trade_restore(self, bytes data):
         """Take up the trades where trade_snapshot(), or a state image, left them; resume() must follow. Instruments may have been added at the end.
         ValueError (and nothing changed) for others, another version, or damage."""
         cdef int n
-        self.clock.now, self.clock.halt_heeded = trade_unpack(data, self.instruments, self.slot, self.account, self.risk)
+        self.clock.now, self.clock.halt_applied = trade_unpack(data, self.instruments, self.slot, self.account, self.risk)
         self.answers.waiting.forget()
         self.out.head = self.out.tail = 0
         for n in range(self.count):
             self.reschedule(n)
+        self.return_to()
 
     def resume(self, int64_t now, double grace_s=2.0):
         """Call it after trade_restore(), before anything else: the world went on until `now`. Every request without an answer is of unknown outcome
@@ -254,5 +928,47 @@ cdef class Engine(Machine):
             raise ValueError(f"resume: expected a time from {self.clock.now} on and a grace of 0 to 3600 s, got {now} and {grace_s!r}")
         self.clock.now = now
         for n in range(self.count):
-            slot_restart(&self.slot[n], <int64_t> (grace_s * self.patience * 1e9), now, self.out)
+            bracket_restart(&self.slot[n], <int64_t> (grace_s * self.patience * 1e9), now, self.out)
             self.reschedule(n)
+
+
+cdef inline bint lone_cascade(Engine self) noexcept nogil:
+    """One cascade and nothing else looks at the market: the usual engine, whose path is short."""
+    return self.bank.size == 1 and self.bank.cascade is not None and self.features.wants == 0
+
+
+cdef inline int push_lone(CascadeDetector d, const event_t* e, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil:
+    """CascadeDetector.push_c, without its call."""
+    cdef cascade_t* c = &d.c[e.instrument]
+    cdef double notional = notional_at(e, d.inst[e.instrument].multiplier, basis_price(d.config.c.basis, m, e.ts_recv))
+    cdef int answer = cascade_push(c, &d.config.c, e.ts_recv, e.side, notional, m.last if m.last > 0.0 else e.price, flags, out)
+    if c.p.large:
+        d.audit_large(c, e, notional)
+    return answer
+
+
+cdef int after_signals(Engine self, int32_t n, int count) except -1:
+    """What an event of instrument n made the detectors say."""
+    try:
+        self.on_signals(count)
+    finally:                        # a policy may raise: what was done until then stands, and time must go on
+        self.answers.resolve_intents(self.clock.now)
+        self.reschedule_touched()
+        self.reschedule(n)
+    return 0
+
+
+cdef dict _index_of(tuple instruments):
+    """Every name that means one instrument: 'venue:symbol', and the symbol where it is there once."""
+    symbols = [i.symbol for i in instruments]
+    index = {i.key: n for n, i in enumerate(instruments)}
+    index.update({i.symbol: n for n, i in enumerate(instruments) if symbols.count(i.symbol) == 1})
+    return index
+
+
+describe(Engine, {"instruments": "The instruments, in the order of their indexes.",
+                   "config": "CascadeConfig of the first cascade among the detectors, or None.", "features": "The Features that are declared.",
+                   "risk": "The limits: a Risk.", "account": "Positions and equity: an Account.",
+                   "timetable": "When entries are allowed: a Timetable.", "audit": "The ring of audit records: drain() takes what is new.",
+                   "patience": "Factor that stretches the limits of machine and network.",
+                   "strict": "Whether what the door refuses raises at the call."})

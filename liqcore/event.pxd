@@ -4,15 +4,18 @@
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
-    LIQCORE_ABI = 5          # raised whenever a struct or an enum below changes
+    LIQCORE_ABI = 7          # raised whenever a struct or an enum below changes
+    STATE_ABI = 6            # its value when a struct that a recording, a snapshot or a state image holds last changed: those since then are read
     ALL_INSTRUMENTS = -1     # event_t.instrument of an event that concerns every instrument (FEED, CONTROL, TIMER)
     TIME_MAX = 0x4000000000000000    # ns: 2116-02-20. Times lie in [0, TIME_MAX), so that sums and differences of times never overflow
 
 cpdef enum Side:
+    """A side: of a liquidation that of the position that was closed by force, of an order or a trade's aggressor LONG = buy, SHORT = sell."""
     SHORT = -1               # liquidations: side of the position that was closed by force. Orders, trades: SELL
     LONG = 1                 # orders, trades (aggressor): BUY
 
 cpdef enum Kind:
+    """What an event is; which of its fields mean what is said in event.pxd."""
     LIQUIDATION = 1          # price, qty; aux_price = notional in quote currency if the source states it, else 0; aux_qty = limit of the
                              #   forced order if stated (its fill is the price), else 0
     TRADE = 2                # price, qty; side = aggressor
@@ -29,8 +32,11 @@ cpdef enum Kind:
     FUNDING = 10             # venue report: price = mark it was settled at, qty = position held (absolute), aux_price = amount paid (> 0) or received
                              #   in quote, aux_qty = rate, side = side of the position
     VERDICT = 11             # an outside judge's answer: id = number of the question (Engine.questions), code = Judgment
+    DELEVERAGE = 12          # a winner's position that the venue closed by auto-deleveraging: fields as of a LIQUIDATION; no detector sees it
+    VENUE_STATE = 13         # what a venue says of its own safety; code = Statement, which says what the fields mean
 
 cpdef enum Stream:           # bits: what is received of an instrument; each has its own time of receipt and its own validity (market.pxd)
+    """Bits: what is received of an instrument. Each has its own time of receipt and its own validity."""
     STREAM_LIQUIDATION = 1
     STREAM_TRADE = 2
     STREAM_QUOTE = 4
@@ -38,12 +44,30 @@ cpdef enum Stream:           # bits: what is received of an instrument; each has
     STREAM_INDEX = 16
     STREAM_FUNDING = 32
     STREAM_OPEN_INTEREST = 64
+    STREAM_VENUE = 128       # VENUE_STATE. A DELEVERAGE comes with the liquidations
+
+cdef enum:
+    STREAM_ALL = 255
+
+cpdef enum Statement:        # what a VENUE_STATE states
+    """What an event of kind VENUE_STATE states: price limits, or the insurance pool."""
+    STATES_LIMITS = 1        # price = the highest price of a buy order, aux_price = the lowest of a sell order; 0 = none
+    STATES_POOL = 2          # qty = balance of the insurance pool behind the contract, in its coin, of any sign; aux_qty = share of it lost in 8 h;
+                             #   aux_price = distance to auto-deleveraging: 1 = far, 0 = it runs or may run; flags = PoolFlags of what is not stated
+
+cpdef enum PoolFlag:
+    """Bits: what a statement about the insurance pool does not say."""
+    POOL_NO_BALANCE = 1
+    POOL_NO_DRAWDOWN = 2
+    POOL_NO_DISTANCE = 4
 
 cpdef enum Judgment:         # a judge confirms or vetoes what a policy wants; it never chooses side, size or price
+    """What an outside judge says to a question; it never chooses side, size or price."""
     JUDGE_CONFIRM = 1
     JUDGE_VETO = 2
 
 cpdef enum Phase:
+    """The phase of a cascade, as its detector says it."""
     IDLE = 0
     BUILDING = 1
     ACTIVE = 2
@@ -51,16 +75,19 @@ cpdef enum Phase:
     EXHAUSTED = 4
 
 cpdef enum Completeness:
+    """How much of the liquidations a venue's public feed shows: all, a sample, or unknown."""
     COMPLETENESS_UNKNOWN = 0
     COMPLETENESS_FULL = 1
     COMPLETENESS_CENSORED = 2
 
 cpdef enum FeedState:
+    """What has become of a feed: up, down, or known to have missed something."""
     FEED_UP = 1
     FEED_DOWN = 2            # connection lost: what happened meanwhile is unknown
     FEED_GAP = 3             # data is known to be missing though the connection stands
 
 cpdef enum Control:
+    """What an operator, or a driver about a gate, tells the engine (Engine.on_control)."""
     CONTROL_HALT = 1         # no new entries until RESUME; exits go on
     CONTROL_RESUME = 2
     CONTROL_FLATTEN = 3      # halt, cancel entries, close positions at market
@@ -69,6 +96,7 @@ cpdef enum Control:
     CONTROL_LOWER = 6        # flags = Limit, price = its new value: takes effect only where it is stricter than the one in force
 
 cpdef enum Limit:            # the limits of Risk, each in the unit of its argument
+    """The limits of Risk that can be made stricter while it runs (Engine.on_limit), each in the unit of Risk's argument."""
     LIMIT_ORDER_NOTIONAL = 1
     LIMIT_EXPOSURE = 2
     LIMIT_LEVERAGE = 3
@@ -80,8 +108,10 @@ cpdef enum Limit:            # the limits of Risk, each in the unit of its argum
     LIMIT_DATA_AGE = 9
     LIMIT_EVENT_AGE = 10
     LIMIT_COLLAR = 11
+    LIMIT_SIZE = 12          # factor on the size of entries: follows from the share that is filled, no event may set it
 
 cpdef enum Gate:             # why a venue cannot be trusted with an entry at the moment; unlike a halt it opens by itself
+    """Why a venue cannot be trusted with an entry at the moment; unlike a halt it opens by itself."""
     GATE_START = 1           # not reconciled since the start
     GATE_PRIVATE = 2         # no private stream: fills would not be heard of
     GATE_ORDERS = 3          # no way to send orders
@@ -93,8 +123,12 @@ cpdef enum Gate:             # why a venue cannot be trusted with an entry at th
     GATE_STALL = 9           # the event loop stood still
     GATE_SYMBOL = 10         # the venue does not trade this instrument at the moment, or its filters are unknown
     GATE_MARKET = 11         # crossed or stale market, mark far from last
+    GATE_LATE = 12           # trades reach us later than usual, by the venue's own times: prices are old though they have just come
+    GATE_HOURS = 13          # not an hour or a day of the timetable. This one and the next follow from the time alone; no event may set them
+    GATE_BLACKOUT = 14       # a window of the timetable: news, maintenance
 
 cpdef enum OrderStatus:
+    """What the venue says of one of our orders (Engine.on_order)."""
     ORDER_NEW = 1            # the venue has it (resting, or a stop waiting for its trigger)
     ORDER_REJECTED = 2
     ORDER_CANCELLED = 3
@@ -104,6 +138,7 @@ cpdef enum OrderStatus:
     ORDER_REFUSED = 7        # an amend or cancel was refused: the order is as it was (REJECTED = it was never created)
 
 cpdef enum FillReason:
+    """Why the simulated venue filled an order; a real venue's fills are FILL_CROSS."""
     FILL_CROSS = 1           # taker: met a resting order on arrival
     FILL_THROUGH = 2         # maker: a trade strictly beyond our price
     FILL_TOUCH = 3           # maker: a trade at our price (model 'touch')
@@ -114,11 +149,13 @@ cpdef enum FillReason:
     FILL_CLOSE = 8           # taker: closed at market for another reason than time (phase, control, no protection)
 
 cpdef enum FillFlag:         # bits of event_t.flags of a FILL. A taker without FILL_PRINT and FILL_MOVED met a live quote
+    """Bits of a fill: maker or taker, and what price a taker got where no quote was live."""
     FILL_MAKER = 1
     FILL_PRINT = 2           # no live quote: at the first later trade of an aggressor of the order's own side
     FILL_MOVED = 4           # no live quote and no such trade in time: at the last trade, moved by the spread against the order
 
 cpdef enum Role:             # the low 4 bits of an order id: what the order is for
+    """What an order is for: the low 4 bits of its id."""
     ROLE_ENTRY = 1
     ROLE_STOP = 2
     ROLE_TARGET = 3
@@ -127,26 +164,31 @@ cpdef enum Role:             # the low 4 bits of an order id: what the order is 
     ROLE_OUTSIDE = 6         # not ours: somebody else reduced our position (a person, another program, ADL); FILLs under the bracket's sequence
 
 cpdef enum Action:
+    """What a request asks of the venue: create, amend or cancel an order."""
     ACTION_CREATE = 1
     ACTION_AMEND = 2
     ACTION_CANCEL = 3
 
 cpdef enum OrderType:
+    """Type of an order: limit, market, or a stop that becomes a market order."""
     ORDER_LIMIT = 1
     ORDER_MARKET = 2
     ORDER_STOP_MARKET = 3
 
 cpdef enum RequestFlag:
+    """Bits of a request: post-only, reduce-only."""
     POST_ONLY = 1
     REDUCE_ONLY = 2
 
 cpdef enum SignalFlag:
+    """Bits of a signal: what makes it less than certain."""
     SIGNAL_UNCERTAIN = 1     # the feed had a gap and the detector has not re-warmed: information only, never an entry
     SIGNAL_STALE = 2         # the event behind it reached us later than max_age: never an entry
     SIGNAL_CENSORED = 4      # the feed shows only a sample of the liquidations
     SIGNAL_MARK_NOTIONAL = 8 # notional at mark (or last trade) instead of the reported price
 
 cpdef enum Reason:           # why something was refused, rejected, cancelled or not done; one vocabulary for door, risk, bracket and venue
+    """Why something was refused, rejected, cancelled or not done: one vocabulary for door, risk, bracket and venue. 0 = OK."""
     OK = 0
     # the door
     BAD_INSTRUMENT = 1
@@ -191,6 +233,7 @@ cpdef enum Reason:           # why something was refused, rejected, cancelled or
     NOT_READY = 52           # a gate is closed (Gate): see CONTROL_PAUSE
     RISK_GUARD = 53          # refused in the last hop, after risk had approved
     QUOTE_ENDED = 54         # there were quotes, and the last one no longer holds
+    STOP_PASSED = 55         # the last hop: the market stands beyond the stop of the entry already
     # why an order or position ended
     END_TTL = 60             # entry lived its time and was cancelled
     END_TARGET = 61
@@ -251,18 +294,200 @@ ctypedef struct request_t:   # 64 bytes
     uint8_t action
     uint8_t type
     uint8_t flags
-    int64_t reserved         # a close: Reason of the exit, which a simulated venue repeats in its fill; else 0
+    int64_t reserved         # a close: Reason of the exit, which a simulated venue repeats in its fill; an entry: the price in ticks that it was
+                             #   sized by; else 0
 
-ctypedef struct audit_t:     # 96 bytes; what x[0..7] mean depends on kind: see audit.FIELDS
+# What an audit record says, by its kind: one struct each, of which audit.pyx makes the NumPy dtype of the same names. Prices and money in quote
+# currency, quantities in base units, unless the name says otherwise. A policy or a detector is named by its place in the engine, from 1; 0 = none.
+
+ctypedef struct audit_refused_t:     # phase = Kind
+    double price
+    double qty
+    double aux_price
+    double aux_qty
+    double reference_price   # the last good one
+    double ts_recv_ns_part
+    double ts_recv_s
+    double refused_count     # for this reason so far
+
+ctypedef struct audit_signal_t:      # phase = Phase, id = first large event of the cascade, ns
+    double long_notional
+    double short_notional
+    double threshold
+    double z
+    double score
+    double price
+    int32_t count
+    int32_t detector
+    double rolling
+
+ctypedef struct audit_policy_t:      # a bracket that a policy wants; phase = Phase
+    double reference_price   # what the entry offset counts from
+    double entry_offset
+    double take_profit
+    double stop_loss
+    double notional
+    double entry_ttl_s
+    double max_hold_s
+    int32_t confidence
+    int32_t policy
+
+ctypedef struct audit_declined_t:    # a policy's answer that is no bracket: Reason NO_TRADE, ASK_LATER or POLICY_LEAVE; phase = Phase
+    double value             # of the condition; nan = not known
+    double threshold         # nan = there is none
+    char condition[32]       # its name, UTF-8, zero-padded; empty = the policy named none
+    double later_s           # ASK_LATER: seconds until the policy is asked again
+    int32_t unused
+    int32_t policy
+
+ctypedef struct audit_risk_t:        # phase = Phase
+    double notional
+    double limit
+    double exposure
+    double open_brackets
+    double orders_last_minute
+    double equity
+    double day_loss
+    double week_loss
+
+ctypedef struct audit_gave_way_t:     # a wish that another one stands against: Reason NETTED, WEAKER, BRACKET_OPEN or REPLACING; phase = Phase
+    double notional
+    int32_t other_confidence # of what it gave way to, or (REPLACING) takes the place of
+    int32_t other_policy
+    double other_wish        # sequence of that wish's AUDIT_POLICY record; 0 = it is the open bracket
+    double other_bracket     # that bracket's sequence on the instrument, as in its AUDIT_BRACKET records
+
+ctypedef struct audit_request_t:     # phase = Action
+    double price
+    double qty
+    double stop_price
+    double order_type
+    double request_flags
+    double sequence
+    double last_price
+    double role
+
+ctypedef struct audit_order_t:       # phase = OrderStatus
+    double price
+    double qty
+    double role
+    double latency_ms
+
+ctypedef struct audit_fill_t:        # phase = FillReason
+    double price
+    double qty
+    double fee
+    double flags
+    double position
+    double entry_price
+    double execution_id
+    double role
+
+ctypedef struct audit_bracket_t:     # phase = BracketState
+    double entry_price
+    double target_price
+    double stop_price
+    double qty
+    double filled
+    double position
+    double deadline_s
+    double sequence
+
+ctypedef struct audit_trade_t:       # phase = Side
+    double entry_price
+    double exit_price
+    double qty
+    double gross
+    double fees
+    double net
+    double hold_s
+    double entry_is_maker
+
+ctypedef struct audit_feed_t:        # phase = FeedState
+    double gap_s
+    double uncertain_until_s
+    double streams
+
+ctypedef struct audit_limit_t:       # phase = Control
+    double value
+    double limit
+    double equity
+    double gate
+    double gates_closed
+    double which             # Limit of a CONTROL_LOWER; window of the timetable of a CONTROL_PAUSE
+
+ctypedef struct audit_lapsed_t:      # phase = Phase
+    double long_notional
+    double short_notional
+    double threshold
+    int32_t count
+    int32_t detector
+
+ctypedef struct audit_large_t:       # phase = Phase
+    double notional
+    double threshold
+    int32_t count
+    int32_t detector
+    double long_notional
+    double short_notional
+    double price
+    double qty
+    double rolling
+
+ctypedef struct audit_alarm_t:       # phase = Alarm
+    double value
+    double limit
+    double sample
+
+ctypedef struct audit_funding_t:     # phase = Side
+    double mark_price
+    double qty
+    double paid
+    double rate
+
+ctypedef struct audit_judge_t:       # phase = Judgment
+    double question
+    double waited_s
+    double judge_s
+    int32_t confidence
+    int32_t policy
+    double notional
+    double reference_price
+    double last_price
+    double stop_loss
+
+ctypedef union audit_body_t:         # 64 bytes
+    double x[8]
+    audit_refused_t refused
+    audit_signal_t signal
+    audit_policy_t policy
+    audit_declined_t declined
+    audit_risk_t risk
+    audit_gave_way_t gave_way
+    audit_request_t request
+    audit_order_t order
+    audit_fill_t fill
+    audit_bracket_t bracket
+    audit_trade_t trade
+    audit_feed_t feed
+    audit_limit_t limit
+    audit_lapsed_t lapsed
+    audit_large_t large
+    audit_alarm_t alarm
+    audit_funding_t funding
+    audit_judge_t judge
+
+ctypedef struct audit_t:     # 96 bytes
     int64_t seq
     int64_t ts               # engine time, ns
     int64_t id               # order id, or ts_event of the event behind it, or 0
     int32_t instrument
-    uint8_t kind             # AuditKind (audit.pxd)
+    uint8_t kind             # AuditKind (audit.pxd): which member of `of` it is
     uint8_t reason           # Reason
-    uint8_t phase            # Phase, OrderStatus, Action, ... see audit.FIELDS
+    uint8_t phase            # Phase, OrderStatus, Action, ...: see the structs
     int8_t side
-    double x[8]
+    audit_body_t of
+
 cdef enum:
     SPREADS = 16             # quotes whose spread is remembered
 

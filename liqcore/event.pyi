@@ -12,6 +12,7 @@ AUDIT_DTYPE: np.dtype[np.void]
 
 def as_events(events: NDArray[np.void]) -> NDArray[np.void]: ...
 def abi_version() -> int: ...
+def reads_abi(number: object) -> bool: ...
 
 class Side(IntEnum):
     SHORT = -1
@@ -29,6 +30,8 @@ class Kind(IntEnum):
     CONTROL = 9
     FUNDING = 10
     VERDICT = 11
+    DELEVERAGE = 12
+    VENUE_STATE = 13
 
 class Stream(IntEnum):
     STREAM_LIQUIDATION = 1
@@ -38,6 +41,16 @@ class Stream(IntEnum):
     STREAM_INDEX = 16
     STREAM_FUNDING = 32
     STREAM_OPEN_INTEREST = 64
+    STREAM_VENUE = 128
+
+class Statement(IntEnum):
+    STATES_LIMITS = 1
+    STATES_POOL = 2
+
+class PoolFlag(IntEnum):
+    POOL_NO_BALANCE = 1
+    POOL_NO_DRAWDOWN = 2
+    POOL_NO_DISTANCE = 4
 
 class Judgment(IntEnum):
     JUDGE_CONFIRM = 1
@@ -80,6 +93,7 @@ class Limit(IntEnum):
     LIMIT_DATA_AGE = 9
     LIMIT_EVENT_AGE = 10
     LIMIT_COLLAR = 11
+    LIMIT_SIZE = 12
 
 class Gate(IntEnum):
     GATE_START = 1
@@ -93,6 +107,9 @@ class Gate(IntEnum):
     GATE_STALL = 9
     GATE_SYMBOL = 10
     GATE_MARKET = 11
+    GATE_LATE = 12
+    GATE_HOURS = 13
+    GATE_BLACKOUT = 14
 
 class OrderStatus(IntEnum):
     ORDER_NEW = 1
@@ -188,6 +205,7 @@ class Reason(IntEnum):
     NOT_READY = 52
     RISK_GUARD = 53
     QUOTE_ENDED = 54
+    STOP_PASSED = 55
     END_TTL = 60
     END_TARGET = 61
     END_STOP = 62

@@ -32,6 +32,11 @@ def abi_version() -> int:
     return LIQCORE_ABI
 
 
+def reads_abi(number) -> bool:
+    """Whether recordings and states of this abi_version() can be read. Audit records of 6 are converted: see audit.converted()."""
+    return isinstance(number, int) and STATE_ABI <= number <= LIQCORE_ABI
+
+
 cdef int _same(object dtype, size_t size, list offsets) except -1:
     """Raise ImportError unless the dtype has the C struct's size and field offsets."""
     actual = [dtype.fields[name][1] for name in dtype.names]
@@ -65,7 +70,7 @@ cdef int _prove_layout() except -1:
     b = <char*> &a
     _same(AUDIT_DTYPE, sizeof(audit_t), [
         <char*> &a.seq - b, <char*> &a.ts - b, <char*> &a.id - b, <char*> &a.instrument - b, <char*> &a.kind - b,
-        <char*> &a.reason - b, <char*> &a.phase - b, <char*> &a.side - b, <char*> &a.x - b])
+        <char*> &a.reason - b, <char*> &a.phase - b, <char*> &a.side - b, <char*> &a.of - b])
     return 0
 
 
@@ -86,51 +91,62 @@ cdef class Signal:
 
     @property
     def ts(self):
+        """Engine time when it was said, ns UTC: ts_recv of the event behind it, or the deadline that passed."""
         return self.c.ts
 
     @property
     def ts_start(self):
+        """First large event of the cascade, ns UTC."""
         return self.c.ts_start
 
     @property
     def instrument(self):
+        """Index of the instrument in Engine.instruments."""
         return self.c.instrument
 
     @property
     def detector(self):
+        """Which detector said it: its place in Engine.detectors, from 1."""
         return self.c.detector
 
     @property
     def phase(self):
+        """The Phase that begins."""
         return PHASES[self.c.phase]
 
     @property
     def side(self):
+        """Dominant liquidated side (Side): LONG = longs were closed by force; 0 where there is none."""
         return LONG_SIDE if self.c.side > 0 else SHORT_SIDE if self.c.side < 0 else NO_SIDE
 
     @property
     def flags(self):
+        """Bits of SignalFlag, 0 = none: uncertain, stale, censored, valued at the mark price."""
         return self.c.flags
 
     @property
     def count(self):
+        """Large events of the cascade so far."""
         return self.c.count
 
     @property
     def sequence(self):
+        """Number of the cascade on this instrument."""
         return self.c.sequence
 
     @property
     def long_notional(self):
+        """Notional of the large events of this cascade that closed longs, quote currency."""
         return self.c.long_notional
 
     @property
     def short_notional(self):
+        """Notional of the large events of this cascade that closed shorts, quote currency."""
         return self.c.short_notional
 
     @property
     def notional(self):
-        """Long plus short."""
+        """Long plus short, quote currency."""
         return self.c.long_notional + self.c.short_notional
 
     @property
@@ -141,22 +157,27 @@ cdef class Signal:
 
     @property
     def threshold(self):
+        """What made the latest large event large (the quantile, or the floor where that is higher), quote currency."""
         return self.c.threshold
 
     @property
     def z(self):
+        """z-score of the running segment's notional against the baseline, standard deviations; 0 = not known."""
         return self.c.z
 
     @property
     def score(self):
+        """Strength from 0 to 10, uncalibrated."""
         return self.c.score
 
     @property
     def price(self):
+        """Last trade price when it was said, quote currency; the event's own where none is known."""
         return self.c.price
 
     @property
     def rolling(self):
+        """Notional of all liquidations in the last decay window, quote currency."""
         return self.c.rolling
 
     def as_dict(self) -> dict:

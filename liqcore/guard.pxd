@@ -1,8 +1,9 @@
 """The guard: the last question in the last hop, asked of every request that is about to leave, with limits, counters and a kill word of its own.
 
-It trusts nothing that risk has said. An entry passes only if it is sane, small, protected by a stop, near the market and within every limit; what
-reduces or cancels passes always, unless it is not what it says it is or the venue's rate budget is used up. The first limit that an entry breaks
-latches: no entry passes until a person lifts it, because the engine's own limits should have refused it before.
+It trusts nothing that risk has said. An entry passes only if it is young, sane, small, protected by a stop, near the market and within every limit;
+what reduces or cancels passes always, unless it is not what it says it is or the venue's rate budget is used up. What an engine in good health can
+ask for and must not get is refused, and no more comes of it: an entry that waited too long, a market that has moved past its stop or away from its
+price, a used-up budget. What no such engine asks for is a Breach, and latches: no entry passes until a person lifts it.
 
     budget      of requests to the venue: a sliding window; `rate_reserve` of `rate_max` are kept for what reduces, amends an exit or cancels
     as sent     notional of entries counts from the moment of sending until the bracket is over, whatever has been heard of it
@@ -20,7 +21,22 @@ cdef enum:
     GUARD_LATER = 255        # check_c: not now, the budget is used up; it may be asked again
     GUARD_RING = 256         # requests a second, and entries a minute, can be limited to at most this
 
+cpdef enum Breach:           # found and allowed are given behind each
+    """What a Guard has latched for; found and allowed are given with it."""
+    BREACH_NONE = 0
+    BREACH_ADDRESS = 1       # an instrument, id or action that no request has; instrument, number of instruments
+    BREACH_QTY = 2           # quantity, price or side is none; quantity in lots, 1
+    BREACH_EXIT = 3          # marked as reducing, and no stop, target or close; role, 0
+    BREACH_ENTRY = 4         # it can open a position, and is no new entry order with a price of its kind; role, that of an entry
+    BREACH_NO_STOP = 5       # an entry without a stop; stop in ticks, 1
+    BREACH_STOP_SIDE = 6     # a stop on the wrong side of the price by which the entry was sized; the stop, that price
+    BREACH_NOTIONAL = 7      # one order, at the price by which it was sized; its notional, order_notional_max
+    BREACH_OLD_BRACKET = 8   # an entry, decided just now, of a bracket before the one that entered last; sequence, that one's
+    BREACH_PER_SIGNAL = 9    # entries of one bracket; their count with this one, orders_per_signal_max
+    BREACH_REQUESTS = 10     # requests of any kind of one bracket; their count with this one, requests_per_bracket_max
+
 cpdef enum Verdict:
+    """What Guard.check answers: send it, never send it, or ask again later."""
     PASS = 0
     REFUSE = 1
     LATER = 2
@@ -43,6 +59,10 @@ ctypedef struct guard_state_t:   # what must survive the process, apart from the
     int64_t entry_times[256]
     uint8_t latched              # Reason, 0 = nothing
     uint8_t entries_off
+    uint8_t breach               # Breach behind it, with its instrument and two numbers
+    int32_t breach_instrument
+    double found
+    double allowed
 
 ctypedef struct guard_track_t:   # one instrument
     int64_t sequence             # of the bracket that was seen last; 0 = none
@@ -50,6 +70,7 @@ ctypedef struct guard_track_t:   # one instrument
     double notional              # of the bracket's entries as sent
     int32_t entries
     int32_t requests
+    int64_t entered_ns           # when the first of its entries passed
 
 cdef class Guard:
     cdef readonly tuple instruments
@@ -62,6 +83,7 @@ cdef class Guard:
     cdef int32_t* active         # instruments with notional > 0
     cdef int active_count
     cdef int count
+    cdef int64_t lowered_ns      # when a limit became stricter last
     cdef int64_t refused_by[256] # by Reason
     cdef int64_t sent_head       # of the ring below
     cdef int64_t sent_times[256]
@@ -70,7 +92,9 @@ cdef class Guard:
     cdef Engine engine
     cdef uint8_t check_c(self, const request_t* r, int64_t now, double last_price) noexcept nogil
     cdef uint8_t limit_c(self, const request_t* r, guard_track_t* t, int64_t now, double last_price) noexcept nogil
-    cdef uint8_t form_c(self, const request_t* r, double last_price) noexcept nogil
+    cdef uint8_t entry_c(self, const request_t* r, guard_track_t* t, int64_t now, double last_price) noexcept nogil
+    cdef uint8_t form_c(self, const request_t* r, int64_t now) noexcept nogil
+    cdef uint8_t breach_c(self, const request_t* r, uint8_t breach, uint8_t reason, double found, double allowed, int64_t now) noexcept nogil
     cdef double others_c(self, int32_t instrument) noexcept nogil
     cdef void enter_c(self, const request_t* r, guard_track_t* t, int64_t now, double notional) noexcept nogil
     cdef void listed_c(self, int32_t instrument) noexcept nogil

@@ -10,7 +10,21 @@ from liqcore.instrument import Instrument
 from liqcore.request import Request
 
 SNAPSHOT_NAME: bytes
+SNAPSHOTS: dict[bytes, tuple[int, int]]
 LIMITS: dict[str, tuple[float, float, bool]]
+
+class Breach(IntEnum):
+    BREACH_NONE = 0
+    BREACH_ADDRESS = 1
+    BREACH_QTY = 2
+    BREACH_EXIT = 3
+    BREACH_ENTRY = 4
+    BREACH_NO_STOP = 5
+    BREACH_STOP_SIDE = 6
+    BREACH_NOTIONAL = 7
+    BREACH_OLD_BRACKET = 8
+    BREACH_PER_SIGNAL = 9
+    BREACH_REQUESTS = 10
 
 class Verdict(IntEnum):
     PASS = 0
@@ -42,6 +56,8 @@ class Guard:
     @property
     def latched_ns(self) -> int: ...
     @property
+    def breach(self) -> tuple[Breach, int, float, float] | None: ...
+    @property
     def entries_off(self) -> bool: ...
     @entries_off.setter
     def entries_off(self, value: bool) -> None: ...
@@ -51,6 +67,6 @@ class Guard:
     def as_sent(self, instrument: int) -> dict[str, Any]: ...
     @property
     def limits_now(self) -> dict[str, Any]: ...
-    def lower(self, limits: Mapping[str, object]) -> list[str]: ...
+    def lower(self, limits: Mapping[str, object], now: int = 0) -> list[str]: ...
     def snapshot(self) -> bytes: ...
     def restore(self, data: bytes) -> None: ...

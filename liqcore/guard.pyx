@@ -4,15 +4,18 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from liqcore.argument cimport describe, real
 from liqcore.event cimport *
-from liqcore.instrument cimport Instrument, price_of, qty_of
+from liqcore.instrument cimport Instrument, instruments_of, price_of, qty_of
 from liqcore.request cimport Request
-from liqcore.slot cimport BRACKET_FLAT, id_role, id_sequence
+from liqcore.execution.order_state cimport BRACKET_FLAT, id_role, id_sequence
 
 from liqcore import event as schema
 from liqcore.snapshot import pack, unpack
 
-SNAPSHOT_NAME = b"liqcore-guard-1\n"
+SNAPSHOT_NAME = b"liqcore-guard-2\n"
+# name -> bytes of the state and of a track. Version 1 ended before the breach and before entered_ns
+SNAPSHOTS = {SNAPSHOT_NAME: (sizeof(guard_state_t), sizeof(guard_track_t)), b"liqcore-guard-1\n": (2072, 32)}
 cdef int64_t MINUTE_NS = 60000000000
 cdef int64_t SEQUENCES = 0x10000000        # sequences of brackets count modulo this
 
@@ -25,6 +28,11 @@ LIMITS = {"order_notional_max": (0.0, 1e12, False), "total_notional_max": (0.0, 
 cdef inline bint opens(const request_t* r) noexcept nogil:
     """Whether it can make a position larger: whatever is not a cancel and is not marked as reducing."""
     return r.action != ACTION_CANCEL and not r.flags & REDUCE_ONLY
+
+
+cdef inline double decided_at(const request_t* r, const instrument_t* i, double last_price) noexcept nogil:
+    """The price by which an entry was sized; of one that does not say it, the last trade."""
+    return price_of(i, r.price) if r.price > 0 else price_of(i, r.reserved) if r.reserved > 0 else last_price
 
 
 def _valid(name: str, value: object) -> float | int:
@@ -44,11 +52,13 @@ cdef class Guard:
     latches, and exits go on. rate_max, rate_reserve: requests in any rate_window_s, and how many of them are not for entries; the window is a
     little longer than the venue's second, because what leaves a second apart may arrive closer together. entry_age_s: an entry that was decided
     longer ago is refused: a process that stood still decides at past deadlines, and what was right then need not be now.
+
+    What latches is named in Breach, all of it; everything else that is refused is refused once.
     """
 
     def __cinit__(self, instruments, *args, **kwargs):
         cdef int n
-        self.instruments = tuple(instruments)
+        self.instruments = instruments_of(instruments, False)
         self.count = len(self.instruments)
         self.inst = <instrument_t*> calloc(max(1, self.count), sizeof(instrument_t))
         self.tracks = <guard_track_t*> calloc(max(1, self.count), sizeof(guard_track_t))
@@ -56,11 +66,11 @@ cdef class Guard:
         if self.inst == NULL or self.tracks == NULL or self.active == NULL:
             raise MemoryError(f"no memory for {self.count} instruments")
         for n in range(self.count):
-            self.inst[n] = (<Instrument?> self.instruments[n]).c
+            self.inst[n] = (<Instrument> self.instruments[n]).c
 
-    def __init__(self, instruments, *, double order_notional_max=25_000.0, double total_notional_max=100_000.0, double collar=0.02,
-                 int orders_per_minute_max=30, int orders_per_signal_max=3, int requests_per_bracket_max=700, int rate_max=10, int rate_reserve=4,
-                 double rate_window_s=1.05, double entry_age_s=2.0):
+    def __init__(self, instruments, *, order_notional_max=25_000.0, total_notional_max=100_000.0, collar=0.02,
+                 orders_per_minute_max=30, orders_per_signal_max=3, requests_per_bracket_max=700, rate_max=10, rate_reserve=4,
+                 rate_window_s=1.05, entry_age_s=2.0):
         given = {"order_notional_max": order_notional_max, "total_notional_max": total_notional_max, "collar": collar, "rate_max": rate_max,
                  "rate_reserve": rate_reserve, "orders_per_minute_max": orders_per_minute_max, "orders_per_signal_max": orders_per_signal_max,
                  "requests_per_bracket_max": requests_per_bracket_max}
@@ -68,12 +78,13 @@ cdef class Guard:
             self._set(name, _valid(name, value))
         if rate_reserve >= rate_max:
             raise ValueError(f"rate_reserve: expected fewer than rate_max, {rate_max}, got {rate_reserve}: no entry could ever be sent")
-        if not 0.001 <= rate_window_s <= 60.0:
+        if not 0.001 <= real(rate_window_s, "rate_window_s") <= 60.0:
             raise ValueError(f"rate_window_s: expected a number from 0.001 to 60, got {rate_window_s!r}")
-        if not 0.001 <= entry_age_s <= 4e9:
+        if not 0.001 <= real(entry_age_s, "entry_age_s") <= 4e9:
             raise ValueError(f"entry_age_s: expected a number from 0.001 to 4e9, got {entry_age_s!r}")
-        self.limits.rate_window_ns = <int64_t> (rate_window_s * 1e9)
-        self.limits.entry_age_ns = <int64_t> (entry_age_s * 1e9)
+        self.lowered_ns = -1
+        self.limits.rate_window_ns = <int64_t> (<double> rate_window_s * 1e9)
+        self.limits.entry_age_ns = <int64_t> (<double> entry_age_s * 1e9)
 
     def __dealloc__(self):
         free(self.inst)
@@ -85,11 +96,13 @@ cdef class Guard:
     cdef uint8_t check_c(self, const request_t* r, int64_t now, double last_price) noexcept nogil:
         """OK: send it, it is counted. GUARD_LATER: the budget is used up. Else the Reason why it must never be sent. now: ns, not going back."""
         cdef guard_track_t* t
-        cdef uint8_t reason = RISK_GUARD
+        cdef uint8_t reason
         cdef int64_t room = self.limits.rate_max
         if 0 <= r.instrument < self.count and r.id >> 40 == r.instrument and ACTION_CREATE <= r.action <= ACTION_CANCEL:
             t = &self.tracks[r.instrument]
             reason = self.limit_c(r, t, now, last_price)
+        else:
+            reason = self.breach_c(r, BREACH_ADDRESS, RISK_GUARD, r.instrument, self.count, now)
         if reason != OK:
             self.refused_by[reason] += 1
             return reason
@@ -100,7 +113,7 @@ cdef class Guard:
             return GUARD_LATER
         if opens(r):
             self.enter_c(r, t, now, qty_of(&self.inst[r.instrument], r.qty) * self.inst[r.instrument].multiplier *
-                         (price_of(&self.inst[r.instrument], r.price) if r.price > 0 else last_price))
+                         decided_at(r, &self.inst[r.instrument], last_price))
         if t.sequence == id_sequence(r.id):
             t.requests += 1
         self.spend_c(now)
@@ -108,63 +121,85 @@ cdef class Guard:
         return OK
 
     cdef uint8_t limit_c(self, const request_t* r, guard_track_t* t, int64_t now, double last_price) noexcept nogil:
-        """The first thing that forbids it, or OK. What can only come of a broken engine latches."""
-        cdef const guard_limits_t* l = &self.limits
-        cdef bint again = r.id == t.last_entry, same = t.sequence == id_sequence(r.id)
-        cdef uint8_t reason = self.form_c(r, last_price)
-        cdef double notional
-        if same and t.requests >= l.requests_per_bracket_max and not self.state.latched:
-            self.state.latched = RISK_PER_SIGNAL
-            self.state.latched_ns = now
-        if reason == OK and not opens(r):
-            return OK
-        if reason == OK:
-            if self.word != NULL and self.word[0] != 0:
-                return HALTED
-            if self.state.latched:
-                return self.state.latched
-            if self.state.entries_off:
-                return HALTED
-            if now - r.ts > l.entry_age_ns:
-                return STALE_EVENT
-            if not last_price > 0.0:
-                return NO_PRICE
-            if r.price > 0 and not (last_price * (1.0 - l.collar) <= price_of(&self.inst[r.instrument], r.price) <= last_price * (1.0 + l.collar)):
-                return RISK_COLLAR
-            notional = qty_of(&self.inst[r.instrument], r.qty) * self.inst[r.instrument].multiplier * \
-                (price_of(&self.inst[r.instrument], r.price) if r.price > 0 else last_price)
-            if not notional <= l.order_notional_max:
-                reason = RISK_NOTIONAL
-            elif again:
-                return OK
-            elif t.sequence != 0 and ((id_sequence(r.id) - t.sequence) & (SEQUENCES - 1)) > SEQUENCES // 2:
-                reason = RISK_GUARD             # a bracket from before: an old decision is being repeated
-            elif same and t.entries >= l.orders_per_signal_max:
-                reason = RISK_PER_SIGNAL
-            elif self.state.entries_head >= l.orders_per_minute_max and \
-                    now - self.state.entry_times[(self.state.entries_head - l.orders_per_minute_max) & (GUARD_RING - 1)] < MINUTE_NS:
-                reason = RISK_RATE
-            elif not self.others_c(r.instrument) + (t.notional if same else 0.0) + notional <= l.total_notional_max:
-                reason = RISK_EXPOSURE
-        if reason != OK and not self.state.latched:
-            self.state.latched = reason
-            self.state.latched_ns = now
-        return reason
+        """The first thing that forbids it, or OK. Where nothing may be entered, nothing else is asked of an entry; its age comes before its form,
+        because what was right when it was decided need not be right now."""
+        if t.sequence == id_sequence(r.id) and t.requests >= self.limits.requests_per_bracket_max:
+            self.breach_c(r, BREACH_REQUESTS, RISK_PER_SIGNAL, t.requests + 1, self.limits.requests_per_bracket_max, now)
+        if not opens(r):
+            return self.form_c(r, now)
+        if self.word != NULL and self.word[0] != 0:
+            return HALTED
+        if self.state.latched:
+            return self.state.latched
+        if self.state.entries_off:
+            return HALTED
+        if now - r.ts > self.limits.entry_age_ns:
+            return STALE_EVENT
+        return self.entry_c(r, t, now, last_price) if self.form_c(r, now) == OK else <uint8_t> RISK_GUARD
 
-    cdef uint8_t form_c(self, const request_t* r, double last_price) noexcept nogil:
-        """Whether it is what its id says: an entry with a stop on the right side of it, an exit that reduces."""
+    cdef uint8_t entry_c(self, const request_t* r, guard_track_t* t, int64_t now, double last_price) noexcept nogil:
+        """A well-formed young entry against the market and the limits. A limit that became stricter after it was decided refuses it, and no more."""
+        cdef const guard_limits_t* l = &self.limits
+        cdef const instrument_t* i = &self.inst[r.instrument]
+        cdef bint same = t.sequence == id_sequence(r.id), known = r.ts > self.lowered_ns and (r.price > 0 or r.reserved > 0)
+        cdef double price = decided_at(r, i, last_price), notional
+        if not last_price > 0.0:
+            return NO_PRICE
+        if not last_price * (1.0 - l.collar) <= price <= last_price * (1.0 + l.collar):
+            return RISK_COLLAR
+        if (last_price - price_of(i, r.stop)) * r.side <= 0.0:
+            return STOP_PASSED
+        notional = qty_of(i, r.qty) * i.multiplier * price
+        if not notional <= l.order_notional_max:
+            if not known:
+                return RISK_NOTIONAL
+            return self.breach_c(r, BREACH_NOTIONAL, RISK_NOTIONAL, notional, l.order_notional_max, now)
+        if r.id == t.last_entry:
+            return OK
+        if t.sequence != 0 and ((id_sequence(r.id) - t.sequence) & (SEQUENCES - 1)) > SEQUENCES // 2:
+            if r.ts <= t.entered_ns:            # it waited while the next one entered
+                return STALE_EVENT
+            return self.breach_c(r, BREACH_OLD_BRACKET, RISK_GUARD, id_sequence(r.id), t.sequence, now)
+        if same and t.entries >= l.orders_per_signal_max:
+            if r.ts <= self.lowered_ns:
+                return RISK_PER_SIGNAL
+            return self.breach_c(r, BREACH_PER_SIGNAL, RISK_PER_SIGNAL, t.entries + 1, l.orders_per_signal_max, now)
+        if self.state.entries_head >= l.orders_per_minute_max and \
+                now - self.state.entry_times[(self.state.entries_head - l.orders_per_minute_max) & (GUARD_RING - 1)] < MINUTE_NS:
+            return RISK_RATE
+        if not self.others_c(r.instrument) + (t.notional if same else 0.0) + notional <= l.total_notional_max:
+            return RISK_EXPOSURE
+        return OK
+
+    cdef uint8_t form_c(self, const request_t* r, int64_t now) noexcept nogil:
+        """Whether it is what its id says: an entry with a stop on the right side of it, an exit that reduces. The market has no part in it."""
         cdef int role = id_role(r.id)
-        cdef double price
+        cdef int64_t price = r.price if r.price > 0 else r.reserved
         if r.action == ACTION_CANCEL:
             return OK
         if r.qty <= 0 or r.price < 0 or (r.side != LONG and r.side != SHORT):
-            return RISK_GUARD
+            return self.breach_c(r, BREACH_QTY, RISK_GUARD, r.qty, 1, now)
         if not opens(r):
-            return OK if ROLE_STOP <= role <= ROLE_CLOSE else RISK_GUARD
-        if role != ROLE_ENTRY or r.action != ACTION_CREATE or r.stop <= 0 or (r.type == ORDER_MARKET) != (r.price == 0):
-            return RISK_GUARD
-        price = price_of(&self.inst[r.instrument], r.price) if r.price > 0 else last_price
-        return RISK_GUARD if (price - price_of(&self.inst[r.instrument], r.stop)) * r.side <= 0.0 and price > 0.0 else OK
+            return OK if ROLE_STOP <= role <= ROLE_CLOSE else self.breach_c(r, BREACH_EXIT, RISK_GUARD, role, 0, now)
+        if role != ROLE_ENTRY or r.action != ACTION_CREATE or (r.type == ORDER_MARKET) != (r.price == 0):
+            return self.breach_c(r, BREACH_ENTRY, RISK_GUARD, role, <int> ROLE_ENTRY, now)
+        if r.stop <= 0:
+            return self.breach_c(r, BREACH_NO_STOP, RISK_GUARD, r.stop, 1, now)
+        if price > 0 and (price - r.stop) * r.side <= 0:
+            return self.breach_c(r, BREACH_STOP_SIDE, RISK_GUARD, price_of(&self.inst[r.instrument], r.stop),
+                                 price_of(&self.inst[r.instrument], price), now)
+        return OK
+
+    cdef uint8_t breach_c(self, const request_t* r, uint8_t breach, uint8_t reason, double found, double allowed, int64_t now) noexcept nogil:
+        """No engine in good health asks for this. The first one is kept until a person lifts it."""
+        if not self.state.latched:
+            self.state.latched = reason
+            self.state.latched_ns = now
+            self.state.breach = breach
+            self.state.breach_instrument = r.instrument
+            self.state.found = found
+            self.state.allowed = allowed
+        return reason
 
     cdef double others_c(self, int32_t instrument) noexcept nogil:
         """Notional as sent of the other instruments' brackets; those that are over are dropped."""
@@ -191,6 +226,7 @@ cdef class Guard:
         if t.sequence != id_sequence(r.id):
             t.sequence = id_sequence(r.id)
             t.entries = t.requests = 0
+            t.entered_ns = now
             if t.notional > 0.0:
                 t.notional = 0.0
             else:
@@ -289,10 +325,20 @@ cdef class Guard:
 
     @property
     def latched_ns(self):
+        """When, ns; 0 = nothing is latched."""
         return self.state.latched_ns
 
     @property
+    def breach(self):
+        """(Breach, instrument, found, allowed) of the first breach since the last lift(), the two numbers as Breach says of each; None where there
+        was none. instrument: index."""
+        if not self.state.latched:
+            return None
+        return Breach(self.state.breach), self.state.breach_instrument, self.state.found, self.state.allowed
+
+    @property
     def entries_off(self):
+        """Whether entries are refused, whatever else holds; may be set."""
         return bool(self.state.entries_off)
 
     @entries_off.setter
@@ -306,7 +352,7 @@ cdef class Guard:
 
     def lift(self):
         """A person has looked: entries may pass again. What had been sent stays counted."""
-        self.state.latched = OK
+        self.state.latched = self.state.breach = OK
         self.state.latched_ns = 0
 
     def as_sent(self, int instrument) -> dict:
@@ -342,12 +388,14 @@ cdef class Guard:
         else:
             self.limits.requests_per_bracket_max = value
 
-    def lower(self, limits) -> list:
+    def lower(self, limits, int64_t now=0) -> list:
         """Make limits stricter while running: a mapping of names to values; `entries_off` may be set to True. What would loosen one, or is none, is
-        left as it was and said in the list that is returned, one sentence each; the others are in force at once."""
+        left as it was and said in the list that is returned, one sentence each; the others are in force at once. now: ns; an entry that was decided
+        until then and breaks a limit is refused without a latch. 0 = the time of the engine that is followed."""
         refused = []
+        self.lowered_ns = max(self.lowered_ns, now or (self.engine.clock.now if self.engine is not None else 0))
         for name, value in limits.items():
-            now = self.limits_now
+            limit = self.limits_now
             try:
                 if name == "entries_off":
                     if value is not True:
@@ -357,9 +405,9 @@ cdef class Guard:
                 if name not in LIMITS:
                     raise ValueError(f"{name}: expected one of {', '.join(LIMITS)}, entries_off")
                 _valid(name, value)
-                if value < now[name] if name == "rate_reserve" else value > now[name]:
-                    raise ValueError(f"{name}: {value!r} would loosen the limit of {now[name]!r}; limits are loosened by a restart only")
-                if value >= now["rate_max"] if name == "rate_reserve" else name == "rate_max" and value <= now["rate_reserve"]:
+                if value < limit[name] if name == "rate_reserve" else value > limit[name]:
+                    raise ValueError(f"{name}: {value!r} would loosen the limit of {limit[name]!r}; limits are loosened by a restart only")
+                if value >= limit["rate_max"] if name == "rate_reserve" else name == "rate_max" and value <= limit["rate_reserve"]:
                     raise ValueError(f"{name}: {value!r} would leave nothing for entries; set entries_off to say so")
                 self._set(name, value)
             except ValueError as wrong:
@@ -377,23 +425,26 @@ cdef class Guard:
     def restore(self, bytes data):
         """Take up what snapshot() left. Instruments are matched by name: new ones begin empty, what was sent of one that is gone counts no more (a
         contract with an open trade cannot be taken out, see the state image). ValueError, and nothing changed, for damage."""
-        cdef int n, k
-        cdef bytes rows
-        parts = unpack(SNAPSHOT_NAME, data, "guard")
-        if len(parts) != 3 or <size_t> len(parts[1]) != sizeof(guard_state_t) or len(parts[2]) % sizeof(guard_track_t):
+        cdef int n
+        cdef bytes row
+        name = next((name for name in SNAPSHOTS if data.startswith(name)), SNAPSHOT_NAME)
+        state, track = SNAPSHOTS[name]
+        parts = unpack(name, data, "guard")
+        if len(parts) != 3 or len(parts[1]) != state or len(parts[2]) % track:
             raise ValueError("guard snapshot: not one of this version of liqcore")
         then, rows = parts[0].decode().split(","), parts[2]
-        if <size_t> len(rows) != len(then) * sizeof(guard_track_t):
-            raise ValueError(f"guard snapshot: {len(then)} names for {len(rows) // sizeof(guard_track_t)} instruments")
-        places = {name: k for k, name in enumerate(then)}
-        memcpy(&self.state, <const char*> <bytes> parts[1], sizeof(guard_state_t))
+        if len(rows) != len(then) * track:
+            raise ValueError(f"guard snapshot: {len(then)} names for {len(rows) // track} instruments")
+        places = {key: rows[k * track:(k + 1) * track] for k, key in enumerate(then)}
+        memset(&self.state, 0, sizeof(guard_state_t))
+        memcpy(&self.state, <const char*> <bytes> parts[1], <size_t> state)
         memset(self.tracks, 0, self.count * sizeof(guard_track_t))
         self.active_count = 0
-        for n, name in enumerate(self._names()):
-            if name not in places:
+        for n, key in enumerate(self._names()):
+            if key not in places:
                 continue
-            k = places[name]
-            self.tracks[n] = (<const guard_track_t*> <const char*> rows)[k]
+            row = places[key]
+            memcpy(&self.tracks[n], <const char*> row, <size_t> track)
             if self.tracks[n].notional > 0.0:
                 self.active[self.active_count] = n
                 self.active_count += 1
@@ -401,3 +452,7 @@ cdef class Guard:
     def _names(self) -> list:
         """As snapshots call the instruments; no two alike (a symbol may be traded at several venues)."""
         return [i.key for i in self.instruments]
+
+
+describe(Guard, {"instruments": "The instruments, in the order of their indexes.", "passed": "Requests that were let through.",
+                 "later": "Requests that were told to come later."})

@@ -61,3 +61,5 @@ cdef class Instrument:
     cdef readonly str tick_size
     cdef readonly str lot_size
     cdef readonly str asset
+
+cdef tuple instruments_of(object given, bint named)

@@ -5,6 +5,7 @@ interest hold until their connection is interrupted or they are too old. A quote
 
 - when it is older than the `quote_age_ns` of whoever keeps the market,
 - when its connection is down or has dropped something (FEED),
+- when the next one is crossed, locked or has one side only,
 - when a trade contradicts it: the trade lies beyond bid or ask by more than the mean spread of the last 16 quotes. For a second this is only a
   doubt, as in a flush trades are often heard of before the quote that follows them: nothing is filled or judged by it, but entries are not refused.
 
@@ -14,8 +15,8 @@ The next quote holds again. Who trades, sizes or judges by a price asks here: en
 from libc.math cimport rint
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from liqcore.event cimport (SPREADS, STREAM_FUNDING, STREAM_INDEX, STREAM_LIQUIDATION, STREAM_MARK, STREAM_OPEN_INTEREST, STREAM_QUOTE,
-                            STREAM_TRADE, event_t, market_t)
+from liqcore.event cimport (BBO, FEED, FEED_GAP, SPREADS, STREAM_FUNDING, STREAM_INDEX, STREAM_LIQUIDATION, STREAM_MARK, STREAM_OPEN_INTEREST,
+                            STREAM_QUOTE, STREAM_TRADE, event_t, market_t)
 from liqcore.instrument cimport SCALE, instrument_t, ticks_of
 
 cdef enum:
@@ -102,7 +103,7 @@ cdef inline int64_t moved_last(const market_t* m, const instrument_t* i, int sid
     return max(last + side * max(2 * half, <int64_t> 1), <int64_t> 1)
 
 
-cdef inline double settled_at(const market_t* m, int side, int64_t now) noexcept nogil:
+cdef inline double funding_price(const market_t* m, int side, int64_t now) noexcept nogil:
     """What funding of a position of this side is settled at: the mark if it holds or is no older than the last trade, else that trade; where neither
     was ever seen, the quote that would close the position."""
     cdef double price = m.mark if mark_alive(m, now) or m.ts_mark >= m.ts_trade else m.last
@@ -154,6 +155,17 @@ cdef inline void market_liquidation(market_t* m, const event_t* e) noexcept nogi
     m.good = e.price
     m.ts_liquidation = e.ts_recv
     m.broken &= ~STREAM_LIQUIDATION
+
+
+cdef inline bint no_market(const event_t* e) noexcept nogil:
+    """A quote that nobody can trade against: crossed, locked, or a side is missing. The door refuses it, and the quote before it ends."""
+    return e.kind == BBO and not 0.0 < e.price < e.aux_price
+
+
+cdef inline void quotes_interrupted(event_t* e) noexcept nogil:
+    """Such a quote as a tape keeps it: a FEED event that ends the quote before it."""
+    e.kind, e.code, e.flags, e.side, e.id = FEED, FEED_GAP, STREAM_QUOTE, 0, 0
+    e.price = e.qty = e.aux_price = e.aux_qty = 0.0
 
 
 cdef inline void market_broken(market_t* m, uint8_t streams) noexcept nogil:

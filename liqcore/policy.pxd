@@ -3,21 +3,33 @@
 from libc.stdint cimport int32_t, int64_t
 
 from liqcore.event cimport Signal, market_t, signal_t
-from liqcore.feature cimport Features
+from liqcore.features.features cimport Features
 from liqcore.instrument cimport Instrument, instrument_t
-from liqcore.terms cimport Bracket, bracket_t
+from liqcore.bracket_spec cimport Bracket, bracket_t
 
 cdef enum:                   # what on_signal_c returns
-    ANSWER_NOTHING = 0
+    ANSWER_NOTHING = 0       # wants nothing; a condition that was not met: decline_c() before it
     ANSWER_BRACKET = 1       # `out` is filled
     ANSWER_LEAVE = 2
     ANSWER_LATER = 3         # Policy.later_ns is set
 
+cdef enum:
+    CONDITION_BYTES = 32     # the name of a condition, UTF-8
+
+ctypedef struct declined_t:  # the condition that was not met
+    double value             # nan = not known
+    double threshold         # nan = there is none
+    char name[32]            # zero-padded; empty = nothing was said
+
+cdef class Declined:
+    cdef declined_t c
+
 cdef class Leave:
-    pass
+    cdef readonly Declined why
 
 cdef class Later:
     cdef readonly int64_t at_ns
+    cdef readonly Declined why
 
 cdef class Market:
     cdef const market_t* c
@@ -32,4 +44,6 @@ cdef class Market:
 cdef class Policy:
     cdef Market view
     cdef int64_t later_ns    # when to ask again, if the answer is ANSWER_LATER
+    cdef declined_t declined # why, if the answer is no bracket; the engine empties it before it asks
+    cdef int decline_c(self, const char* name, double value, double threshold) noexcept nogil
     cdef int on_signal_c(self, const signal_t* s, const market_t* m, Instrument instrument, bracket_t* out) except -1

@@ -1,23 +1,72 @@
 """The base class of policies, for Python and for Cython, and the answers that are no bracket."""
 
+from libc.math cimport NAN
+from libc.string cimport memcpy, memset, strlen
+
+from liqcore.argument cimport describe, real, whole, string
 from liqcore.market cimport mark_alive, quote_alive
 
 
-cdef class Leave:
-    """Answer of a policy: close at market what this policy has open on the signal's instrument, and take back what it waits to open."""
+cdef class Declined:
+    """Answer of a policy: it wants nothing, because this condition was not met. It stands in the audit record of the question. Leave and Later
+    take one, too: the condition for which the policy leaves, or which it waits for.
+
+    condition: what was asked, in words, at most 32 bytes of printable UTF-8, such as 'funding at least'. value: what was found, nan = not known;
+    threshold: what it was compared with, nan = nothing. ValueError where the name does not fit.
+    """
+
+    def __init__(self, condition, value=NAN, threshold=NAN):
+        cdef bytes name = string(condition, "condition").encode()
+        if not condition.isprintable() or not 0 < len(name) <= CONDITION_BYTES:
+            raise ValueError(f"condition: expected a name of 1 to {CONDITION_BYTES} printable bytes, got {condition!r} ({len(name)})")
+        self.c.value, self.c.threshold = real(value, "value"), real(threshold, "threshold")
+        memset(self.c.name, 0, CONDITION_BYTES)
+        memcpy(self.c.name, <const char*> name, len(name))
+
+    @property
+    def condition(self):
+        """Name of the condition that was not met."""
+        return self.c.name[:CONDITION_BYTES].rstrip(b"\0").decode(errors="replace")
+
+    @property
+    def value(self):
+        """What was found; nan = not known."""
+        return self.c.value
+
+    @property
+    def threshold(self):
+        """What was expected; nan = there is none."""
+        return self.c.threshold
 
     def __repr__(self):
-        return "Leave()"
+        return f"Declined({self.condition!r}, {self.value!r}, {self.threshold!r})"
+
+
+cdef class Leave:
+    """Answer of a policy: close at market what this policy has open on the signal's instrument, and take back what it waits to open.
+
+    why: the condition for which it leaves; None = it names none.
+    """
+
+    def __init__(self, Declined why=None):
+        self.why = why
+
+    def __repr__(self):
+        return f"Leave({self.why!r})" if self.why is not None else "Leave()"
 
 
 cdef class Later:
-    """Answer of a policy: ask me again with this signal at `at_ns` (engine time, ns; after Market.now)."""
+    """Answer of a policy: ask me again with this signal at `at_ns` (engine time, ns; after Market.now).
 
-    def __init__(self, int64_t at_ns):
-        self.at_ns = at_ns
+    why: the condition that is not met yet; None = it names none.
+    """
+
+    def __init__(self, at_ns, Declined why=None):
+        self.at_ns = whole(at_ns, "at_ns")
+        self.why = why
 
     def __repr__(self):
-        return f"Later({self.at_ns})"
+        return f"Later({self.at_ns}, {self.why!r})" if self.why is not None else f"Later({self.at_ns})"
 
 
 cdef class Market:
@@ -40,55 +89,64 @@ cdef class Market:
         place = self.places.get(name) if self.places is not None and self.c != NULL else None
         if place is None:
             raise KeyError(f"feature {name!r}: expected one of {', '.join(self.places or ()) or 'none: the policy declares no features'}")
-        return self.features.read_c(place, self.index, self.now)
+        return self.features.known_c(place, self.index, self.now)
 
     @property
     def last(self):
+        """Last trade, quote currency; 0 = none yet."""
         return self.c.last if self.c != NULL else 0.0
 
     @property
     def bid(self):
-        """Best bid; 0 = no live quote: never seen, or ended (market.pxd)."""
+        """Best bid, quote currency; 0 = no live quote: never seen, or ended (market.pxd)."""
         return self.c.bid if self.c != NULL and quote_alive(self.c, self.now) else 0.0
 
     @property
     def ask(self):
+        """Best ask, quote currency; 0 = no live quote."""
         return self.c.ask if self.c != NULL and quote_alive(self.c, self.now) else 0.0
 
     @property
     def bid_qty(self):
+        """Quantity at the best bid, the venue's quantity units; 0 = no live quote."""
         return self.c.bid_qty if self.c != NULL and quote_alive(self.c, self.now) else 0.0
 
     @property
     def ask_qty(self):
+        """Quantity at the best ask, the venue's quantity units; 0 = no live quote."""
         return self.c.ask_qty if self.c != NULL and quote_alive(self.c, self.now) else 0.0
 
     @property
     def mark(self):
-        """Mark price; 0 = none that holds."""
+        """Mark price, quote currency; 0 = none that holds."""
         return self.c.mark if self.c != NULL and mark_alive(self.c, self.now) else 0.0
 
     @property
     def index(self):
+        """Index price, quote currency; 0 = not stated."""
         return self.c.index if self.c != NULL else 0.0
 
     @property
     def open_interest(self):
+        """Open interest, base units; 0 = not stated."""
         return self.c.open_interest if self.c != NULL else 0.0
 
     @property
     def funding(self):
+        """Funding rate of the running interval, a share of notional; 0 also where none was stated."""
         return self.c.funding if self.c != NULL else 0.0
 
 
 cdef class Policy:
-    """Subclass and override `on_signal(signal, market) -> Bracket | Leave | Later | None`.
+    """Subclass and override `on_signal(signal, market) -> Bracket | Leave | Later | Declined | None`.
 
     It is called at every phase change of every detector that it listens to. Return a Bracket to ask for a trade (risk may refuse it), Leave() to
-    close what it has open there, Later(at_ns) to be asked again, or None.
+    close what it has open there, Later(at_ns) to be asked again, self.decline(condition, value, threshold) to say which condition was not met, or
+    None to say nothing. Leave(why) and Later(at_ns, why) name a condition, too: why = self.decline(...).
     It must depend on what it is shown only: no clock (market.now is the time), no randomness, no memory of fills, so that live and backtest decide
     alike. What it remembers of signals and features goes into snapshot() and comes back with restore().
-    A Cython subclass overrides `on_signal_c` instead: fill `out` and return 1, or return 0; -1 with an exception set stops the engine.
+    A Cython subclass overrides `on_signal_c` instead: fill `out` and return 1, or return 0 (after self.decline_c(...), where there is a reason); -1
+    with an exception set stops the engine.
 
     detectors: names of those that it listens to; () = all. features: names that market.feature(name) knows. symbols: symbols or 'venue:symbol' keys
     that it trades; () = all. Class attributes, or set in __init__ before the engine is made.
@@ -109,27 +167,54 @@ cdef class Policy:
             self.view.c = NULL
         if answer is None:
             return ANSWER_NOTHING
+        if isinstance(answer, Declined):
+            self.declined = (<Declined> answer).c
+            return ANSWER_NOTHING
         if isinstance(answer, Bracket):
             out[0] = (<Bracket> answer).c
             return ANSWER_BRACKET
         if isinstance(answer, Leave):
+            if (<Leave> answer).why is not None:
+                self.declined = (<Leave> answer).why.c
             return ANSWER_LEAVE
         if not isinstance(answer, Later):
-            raise TypeError(f"{type(self).__name__}.on_signal: expected a liqcore.Bracket, Leave, Later or None, got {type(answer).__name__}")
+            raise TypeError(f"{type(self).__name__}.on_signal: expected a liqcore.Bracket, Leave, Later, Declined or None, "
+                            f"got {type(answer).__name__}")
         self.later_ns = (<Later> answer).at_ns
+        if (<Later> answer).why is not None:
+            self.declined = (<Later> answer).why.c
         return ANSWER_LATER
 
     def answer(self, Signal signal not None, Market market not None):
-        """What this policy answers, in whatever language it is written: a Bracket, Leave, Later or None. For a policy that wraps another one."""
+        """What this policy answers, in whatever language it is written: a Bracket, Leave, Later, Declined or None. For a policy that wraps another
+        one."""
         cdef Bracket out = Bracket.__new__(Bracket)
+        cdef Declined declined = None
         cdef int what
         if market.c == NULL:
             return None
         self.view.show(market.now, market.detector, market.index, market.features, market.places)
+        self.declined.name[0] = 0
         what = self.on_signal_c(&signal.c, market.c, market.instrument, &out.c)
+        if self.declined.name[0]:
+            declined = Declined.__new__(Declined)
+            declined.c = self.declined
         if what == ANSWER_LATER:
-            return Later(self.later_ns)
-        return out if what == ANSWER_BRACKET else Leave() if what == ANSWER_LEAVE else None
+            return Later(self.later_ns, declined)
+        return out if what == ANSWER_BRACKET else Leave(declined) if what == ANSWER_LEAVE else declined
+
+    cdef int decline_c(self, const char* name, double value, double threshold) noexcept nogil:
+        """For Cython: note the condition of this answer (longer names are cut); returns ANSWER_NOTHING. Return ANSWER_LATER or ANSWER_LEAVE after
+        it to name the condition of these."""
+        cdef size_t size = strlen(name)
+        memset(self.declined.name, 0, CONDITION_BYTES)
+        memcpy(self.declined.name, name, size if size < CONDITION_BYTES else CONDITION_BYTES)
+        self.declined.value, self.declined.threshold = value, threshold
+        return ANSWER_NOTHING
+
+    def decline(self, str condition, double value=NAN, double threshold=NAN):
+        """The answer that wants nothing and says why: see Declined."""
+        return Declined(condition, value, threshold)
 
     def on_signal(self, signal, market):
         """Answer a signal. The default wants nothing: detection only."""
@@ -143,3 +228,9 @@ cdef class Policy:
         """Take up what snapshot() gave; ValueError where that cannot be."""
         if data:
             raise ValueError(f"{type(self).__name__}: the snapshot is of a policy that remembers; this one has no restore()")
+
+
+describe(Market, {"instrument": "The Instrument of the signal.", "now": "Engine time, ns UTC.",
+                  "detector": "Name of the detector that gave the signal."})
+describe(Later, {"at_ns": "When to ask again, ns UTC.", "why": "The condition that is not met yet, a Declined, or None."})
+describe(Leave, {"why": "The condition for which it leaves, a Declined, or None."})

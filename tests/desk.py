@@ -76,6 +76,12 @@ class Desk:
         self.engine.on_order(self.now if ts is None else ts, self.now, order, status, reason, filled=filled)
         return self.collect()
 
+    def alive(self, entry) -> list:
+        """The venue attaches the stop of an entry, and says where."""
+        self.now += 1
+        self.engine.on_order(self.now, self.now, entry.stop_id, NEW, price=entry.stop)
+        return self.collect()
+
     def fill(self, order, price, qty, maker=True, fee=0.0, execution=None, ts=None) -> list:
         self.now += 1
         self.execution += 1

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from liqcore.event import EVENT_DTYPE, Kind
-from liqshell.emulator.contracts import contracts_of
-from liqshell.emulator.desk import Desk, Request, Response, Session, Times
+from liqshell.emulator.market.contracts import contracts_of
+from liqshell.emulator.api.account_api import AccountApi, Request, Response, Session, Times
 from liqshell.emulator.exchange import Exchange, Settings
-from liqshell.emulator.faults import Faults
-from liqshell.emulator.queries import MarketQueries
-from liqshell.emulator.state import SymbolState
+from liqshell.emulator.api.faults import Faults
+from liqshell.emulator.server.market_queries import MarketQueries
+from liqshell.emulator.market.market_state import SymbolState
 
 MS, NS = 1_000_000, 1_000_000_000
 T0 = 1_772_629_200 * NS
@@ -36,7 +36,7 @@ class DeskClient:
         self.faults = Faults(seed, T0, script)
         self.states = {contract.symbol: SymbolState(contract) for contract in CONTRACTS}
         self.exchange = Exchange(CONTRACTS, Settings(**(venue or {})), seed)
-        self.desk = Desk(self.exchange, self.faults, times=Times(T0, UTC0, speed), seed=seed, market=MarketQueries(self.states), contracts=CONTRACTS,
+        self.desk = AccountApi(self.exchange, self.faults, times=Times(T0, UTC0, speed), seed=seed, market=MarketQueries(self.states), contracts=CONTRACTS,
                          **options)
         self.key = self.desk.open_account(10_000.0)
         self.said: list[tuple[int, Any, Any]] = []   # (time, to, what)

@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 from liqcore.event import SignalFlag
-from liqcore.registry import make_detector
+from liqcore.detectors.registry import make_detector
 from oracle.anomaly import AnomalyOracle
 from oracle.bars import BarsOracle
 from oracle.dollar import DollarOracle

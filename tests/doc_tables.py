@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import liqcore as lc
-from liqcore.event import FillFlag, OrderType, RequestFlag, SignalFlag, Stream
-from liqshell import config, study
-from liqshell.toml import SCALE
+from liqcore import audit as audit_fields
+from liqcore.event import FillFlag, OrderType, PoolFlag, RequestFlag, SignalFlag, Statement, Stream
+from liqshell.config import load as config
+from liqshell.config import study_sections as study
+from liqshell.fields import SCALE
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -26,6 +28,7 @@ ALARMS = {
     "ALARM_LIQUIDATED": "the venue closes, or has closed, the position by force; what it leaves over is closed at market",
     "ALARM_OUTSIDE": "somebody else reduced the position: a person, another program, or the venue's deleveraging; the trade is ended",
     "ALARM_WAITING": "a policy puts off a signal without end, or more waits than there is room for: the newest is given up",
+    "ALARM_FILLS": "of the resting entries of 30 days, at least 20, fewer than `fill_rate_min` were filled: entries are made smaller (`fill_rate_size`)",
 }
 
 
@@ -33,11 +36,14 @@ BITS = {"flags": "FillFlag bits", "streams": "Stream bits, 0 = all"}
 
 
 def audit() -> str:
-    """Every kind of record: what `phase` holds and what x[0] to x[7] hold."""
-    lines = ["| kind | `phase` holds | x[0] … x[7] |", "|---|---|---|"]
+    """Every kind of record: what `phase` holds, and its own fields."""
+    lines = ["| kind | `phase` holds | fields |", "|---|---|---|"]
     for kind, (phase, names) in sorted(lc.AUDIT_FIELDS.items()):
-        used = [f"`{name}`" + (f" ({BITS[name]})" if name in BITS else "") for name in names if not name.startswith("unused")]
-        lines.append(f"| `{kind.name}` = {kind.value} | {phase} | {', '.join(used)} |")
+        lines.append(f"| `{kind.name}` = {kind.value} | {phase} | {', '.join(f'`{name}`' + (f' ({BITS[name]})' if name in BITS else '') for name in names)} |")
+    for which, reasons, dtype in (("AUDIT_POLICY", audit_fields.DECLINED, audit_fields.DECLINED_DTYPE),
+                                  ("AUDIT_RISK", audit_fields.GAVE_WAY, audit_fields.GAVE_WAY_DTYPE)):
+        names = [name for name in dtype.names if name not in lc.AUDIT_DTYPE.names]
+        lines.append(f"| `{which}` of {', '.join(lc.Reason(reason).name for reason in sorted(reasons))} | Phase | {', '.join(f'`{name}`' for name in names)} |")
     return "\n".join(lines)
 
 
@@ -45,7 +51,7 @@ def enums() -> str:
     """The numbers that stand in records and events."""
     lines = ["| enum | members |", "|---|---|"]
     for found in (lc.Side, lc.Kind, lc.Phase, lc.Completeness, lc.FeedState, lc.Control, lc.Gate, lc.Limit, lc.OrderStatus, lc.FillReason, FillFlag, lc.Role, OrderType,
-                  Stream, RequestFlag, SignalFlag, lc.BracketState, lc.Judgment, lc.Reason):
+                  Stream, Statement, PoolFlag, RequestFlag, SignalFlag, lc.BracketState, lc.Judgment, lc.Reason):
         lines.append(f"| `{found.__name__}` | {', '.join(f'{name} {int(value)}' for name, value in found.__members__.items())} |")
     return "\n".join(lines)
 
@@ -82,10 +88,12 @@ def configuration() -> str:
     """Every key of a configuration file, from the rules that read it."""
     fade = config.presets()["fade"]
     sections = (("[run]", config.RunConfig, None), ("[feed], and but for venue [feeds.NAME] for a venue beside it", config.FeedConfig, None),
-                ("[engine]", config.EngineConfig, None), ("[detector] (defaults: preset `fade`)", config.DetectorConfig, fade.detector),
+                ("[engine]", config.EngineConfig, None), ("[detectors.cascade], for short [detector] (defaults: preset `fade`)", config.DetectorConfig, config.loads("").detector_values()),
                 ("[features]", config.FeaturesConfig, None),
                 ("[policy], and but for rule [policy.symbols.NAME] for one contract (defaults: preset `fade`)", config.PolicyConfig, fade.policy),
-                ("[limits]", config.LimitsConfig, None), ("[paper]", config.PaperConfig, None), ("[record]", config.RecordConfig, None),
+                ("[limits]", config.LimitsConfig, None),
+                ("[hours]", config.HoursConfig, None), ("[blackout]", config.BlackoutConfig, None), ("[paper]", config.PaperConfig, None), ("[record]", config.RecordConfig, None),
+                ("[warm]", config.WarmConfig, None),
                 ("[live]", config.LiveConfig, None))
     return "\n".join(line for title, section, preset in sections for line in _section(title, section, preset)).rstrip()
 
@@ -94,7 +102,7 @@ def studies() -> str:
     """The same for what only a study of history reads."""
     sections = (("[data]", study.DataConfig), ("[backtest]", study.BacktestConfig), ("[sweep]", study.SweepConfig), ("[forward]", study.ForwardConfig))
     lines = [line for title, section in sections for line in _section(title, section)]
-    for title, section in (("policy", study.PolicyGrid), ("detector", study.DetectorGrid)):
+    for title, section in (("policy", study.PolicyGrid), ("detector", study.DetectorGrid), ("hours", study.HoursGrid)):
         lines += [f"### [sweep.{title}]", "", f"Values to try of {', '.join(f'`{f.name}`' for f in dataclasses.fields(section))}: a list, or `{{from, to, step}}` "
                   f"with both ends; each value as in [{title}].", ""]
     for title, where in (("parameters", "policy.parameters"), ("detectors.NAME", "detectors.NAME")):
@@ -104,11 +112,31 @@ def studies() -> str:
 
 def faults() -> str:
     """What the emulator can do to its clients."""
-    from liqshell.emulator.faults import ACCOUNT, CONNECTION, PRIVATE, PUBLIC, REQUEST
+    from liqshell.emulator.api.faults import ACCOUNT, CONNECTION, PRIVATE, PUBLIC, REQUEST
 
     groups = (("connections", CONNECTION), ("public frames", PUBLIC), ("requests", REQUEST), ("private frames", PRIVATE), ("the account", ACCOUNT))
     return "\n".join(["| on | kind | what happens |", "|---|---|---|",
                       *(f"| {name} | `{kind}` | {what} |" for name, kinds in groups for kind, what in kinds.items())])
+
+
+CLIENT_CODES = {"404": "no such path here", "-5000": "no such path here", "50404": "no such path here", "10001": "a parameter that the venue's page calls "
+                "mandatory is not sent", "-4120": "refused as on the venue: conditional orders have a path of their own"}
+
+
+def clients() -> str:
+    """Which calls of client libraries work, as test_client_calls.py has found."""
+    import json
+
+    lines = ["| client | calls that work | calls that do not |", "|---|---|---|"]
+    for client, found in json.loads((ROOT / "tests" / "foreign_clients" / "calls.json").read_text()).items():
+        good = [name for name, why in found["calls"].items() if not why]
+        bad: dict[str, list[str]] = {}
+        for name, why in found["calls"].items():
+            if why:
+                bad.setdefault(f"{CLIENT_CODES.get(why, 'fails')} ({why})", []).append(name)
+        told = "; ".join(f"{', '.join(names)}: {why}" for why, names in bad.items())
+        lines.append(f"| {client} {found['version']} | {len(good)}: {', '.join(good)} | {told} |")
+    return "\n".join(lines)
 
 
 OUTCOMES = {
@@ -128,7 +156,8 @@ OUTCOMES = {
 
 def codes() -> str:
     """Result codes of orders, by what follows from them."""
-    from liqshell.venues.bybit_codes import CODES, Asked, Outcome, outcome
+    from liqshell.venues.bybit.error_codes import CODES, outcome
+    from liqshell.venues.outcome import Asked, Outcome
 
     lines = ["| outcome | what is believed and done | result codes (of a new order, unless said otherwise) |", "|---|---|---|"]
     for found in Outcome:
@@ -143,7 +172,7 @@ def codes() -> str:
 def features() -> str:
     """Every feature, from the table that the grammar reads."""
     from liqcore.event import Kind
-    from liqcore.feature_spec import ENTRIES, duration
+    from liqcore.features.spec import ENTRIES, duration
 
     lines = ["| name | window | unit | meaning | made of |", "|---|---|---|---|---|"]
     for entry in ENTRIES.values():
@@ -154,14 +183,14 @@ def features() -> str:
 
 
 def transforms() -> str:
-    from liqcore.feature_spec import TRANSFORMS
+    from liqcore.features.spec import TRANSFORMS
 
     return "\n".join(["| transform | says |", "|---|---|", *(f"| `{name}` | {what} |" for name, what in TRANSFORMS.items())])
 
 
 def detectors() -> str:
     """Every kind of detector and what it can be told."""
-    from liqcore.registry import KINDS, meaning, parameters
+    from liqcore.detectors.registry import KINDS, meaning, parameters
 
     lines = []
     for kind in KINDS:
@@ -178,10 +207,10 @@ LABELLED = {"hours": 6.0, "seed": 1, "symbols": ("BTCUSDT", "SOLUSDT", "DOGEUSDT
 
 def quality() -> str:
     """Precision and recall on the generator's labelled cascades; SYNTHETIC."""
-    from liqshell.agree import parse
-    from liqshell.detection import quality_report
+    from liqshell.research.detector_agreement import parse
+    from liqshell.research.detector_quality import quality_report
 
-    report = quality_report(told=[one | ({"percentile": 0.0} if one["kind"] == "hawkes" else {}) for one in parse([])], **LABELLED)
+    report = quality_report(specs=[one | ({"percentile": 0.0} if one["kind"] == "hawkes" else {}) for one in parse([])], **LABELLED)
 
     def share(found: dict) -> str:
         return "–" if found["share"] is None else f"{found['share']:.2f} ({found['low']:.2f}–{found['high']:.2f})"
@@ -193,15 +222,25 @@ def quality() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"features": features, "transforms": transforms, "codes": codes, "detectors": detectors, "quality": quality, "audit": audit, "enums": enums,
-          "alarms": alarms, "configuration": configuration, "studies": studies, "faults": faults}
+def preset(name: str) -> str:
+    """Every number of a preset, as `liqcore presets NAME` prints them."""
+    from liqshell.commands.presets import _sections, _literal
+
+    lines = ["| section | key | value |", "|---|---|---|"]
+    return "\n".join(lines + [f"| `[{title}]` | `{key}` | {_literal(value)} |" for title, values in _sections(config.presets()[name]).items()
+                              for key, value in values.items()])
+
+
+TABLES = {"preset": preset, "features": features, "transforms": transforms, "codes": codes, "detectors": detectors, "quality": quality, "audit": audit, "enums": enums,
+          "alarms": alarms, "configuration": configuration, "studies": studies, "faults": faults, "clients": clients}
 
 
 def filled(text: str) -> str:
     """The page with its tables made anew."""
     def fill(match: re.Match[str]) -> str:
-        return f"<!-- table: {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
-    return re.sub(r"<!-- table: (\w+) -->\n.*?<!-- end -->", fill, text, flags=re.S)
+        name, _, of = match[1].partition(" ")
+        return f"<!-- table: {match[1]} -->\n{TABLES[name](*filter(None, [of]))}\n<!-- end -->"
+    return re.sub(r"<!-- table: (\w+(?: [\w-]+)?) -->\n.*?<!-- end -->", fill, text, flags=re.S)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import orjson
-from liqshell.emulator.contracts import BY_SYMBOL, Contract
+from liqshell.emulator.market.contracts import BY_SYMBOL, Contract
 from liqshell.emulator.exchange import Exchange, Settings
 
 import liqcore as lc

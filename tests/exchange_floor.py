@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import orjson
-from liqshell.emulator.contracts import CONTRACTS
+from liqshell.emulator.market.contracts import CONTRACTS
 from liqshell.emulator.exchange import Exchange, Settings
 
 import liqcore as lc

@@ -1,6 +1,7 @@
 """Files of market data in the layouts of their publishers, written by the tests, and what is read back from them."""
 
 import gzip
+import random
 import zipfile
 from pathlib import Path
 
@@ -53,6 +54,25 @@ def tuples(found: np.ndarray) -> list[tuple]:
     """(kind, ts_event, ts_recv, side, price, qty, aux_price, aux_qty) of each event."""
     return [(lc.Kind(int(e["kind"])), int(e["ts_event"]), int(e["ts_recv"]), int(e["side"]), float(e["price"]), float(e["qty"]), float(e["aux_price"]),
              float(e["aux_qty"])) for e in found]
+
+
+def damaged(data: bytes, draw: random.Random) -> bytes:
+    """Cut, bytes overwritten, pieces doubled, put in and taken out: one to three times."""
+    found = bytearray(data)
+    for _ in range(draw.randint(1, 3)):
+        at = draw.randrange(len(found) + 1)
+        how = draw.randrange(5)
+        if how == 0:
+            del found[at:]
+        elif how == 1:
+            found[at:at + 1] = bytes([draw.randrange(256)])
+        elif how == 2:
+            found[at:at] = found[at // 2:at // 2 + draw.randrange(60)]
+        elif how == 3:
+            found[at:at] = draw.choice([b"\n", b",", b'"', b"\0", b"\r", b"-", b"9" * 25, b"\xff\xfe", b"\n\n\n", b"e400", b"nan", b"{", b"]", b"null", b" <-> "])
+        else:
+            del found[at:at + draw.randrange(1, 30)]
+    return bytes(found)
 
 
 def hft(path: Path, rows: list[tuple]) -> Path:

@@ -13,16 +13,17 @@ import numpy as np
 import orjson
 from desk import FADE, LONG, WIDE
 from desk import Answer as Policy
-from liqshell.dispatch import Dispatch, Wire
-from liqshell.emulator.contracts import contracts_of
+from liqshell.run.dispatch import Dispatch, Wire
+from liqshell.emulator.market.contracts import contracts_of
 from liqshell.emulator.exchange import Exchange
 from liqshell.emulator.exchange import Settings as VenueSettings
-from liqshell.gateway.bybit import BybitPort
-from liqshell.gateway.effects import Answer, Call, Channel, Level, Notice
+from liqshell.venues.bybit.port import BybitPort
+from liqshell.venues.effects import Answer, Call, Channel, Level, Notice
 from liqshell.gateway.gateway import Gateway
 from liqshell.gateway.settings import Settings
-from liqshell.venues.bybit_orders import order_encoder
-from liqshell.venues.bybit_signing import Keys
+from liqshell.transport import Endpoint
+from liqshell.venues.bybit.orders import order_encoder
+from liqshell.venues.bybit.signing import Keys
 
 import liqcore as lc
 
@@ -57,11 +58,11 @@ class Line(Wire):
 
 class Rig:
     """side: of the cascades, and so of the brackets (a liquidated LONG is bought). latency_ms: one way. Filters, each called with what passes and
-    answering whether it may: on_request(path or operation, args), on_reply(message), on_push(topic, rows), on_rest(call), on_rest_answer(call)."""
+    answering whether it may (guarded: with the last hop's limits and the venue's rate budget): on_request(path or operation, args), on_reply(message), on_push(topic, rows), on_rest(call), on_rest_answer(call)."""
 
     def __init__(self, side: int = LONG, *, latency_ms: float = 20.0, venue: VenueSettings | None = None, store: MemoryStore | None = None,
                  exchange: Exchange | None = None, now: int = T0, symbols: tuple[str, ...] = (SYMBOL,), settings: dict[str, Any] | None = None,
-                 run: str = RUN, start: bool = True, risk: lc.Risk | None = None, **bracket: Any) -> None:
+                 run: str = RUN, start: bool = True, risk: lc.Risk | None = None, guarded: bool = False, **bracket: Any) -> None:
         self.side, self.now, self.latency = side, now, int(latency_ms * MS)
         self.store = store or MemoryStore()
         contracts = contracts_of(symbols)
@@ -72,8 +73,9 @@ class Rig:
         config = lc.CascadeConfig(warmup=1, min_events=1, window_events=2, decay_s=0.001, window_s=0.001)
         self.engine = lc.Engine(self.instruments, config, Policy(**(FADE | bracket)), risk or lc.Risk(**WIDE), equity=100_000.0)
         self.run = run
-        self.dispatch = Dispatch(self.engine, None, order_encoder(run, self.instruments), None, Line(self), lambda: self.now // MS)
-        port = BybitPort(Keys("rigkey00", "rigsecret0"), run, self.instruments)
+        self.guard = lc.Guard(self.instruments, order_notional_max=1e9, total_notional_max=1e12) if guarded else None
+        self.dispatch = Dispatch(self.engine, self.guard, order_encoder(run, self.instruments), None, Line(self), lambda: self.now // MS)
+        port = BybitPort(Keys("rigkey00", "rigsecret0"), run, self.instruments, dict.fromkeys(Channel, Endpoint("ws://127.0.0.1:1")))
         self.gateway = Gateway(self.engine, self.dispatch, self.store, port, Settings(run, "test", **(settings or {})), self)
         self.up = {Channel.PRIVATE: False, Channel.ORDERS: False}
         self.reachable = {Channel.PRIVATE: True, Channel.ORDERS: True}

@@ -13,7 +13,7 @@ from pathlib import Path
 from liqshell.state.control import Control
 
 COMMAND = [sys.executable, "-P", "-m", "liqshell"]
-READY_S = 60.0
+READY_S = 180.0
 
 
 def environment(**more):
@@ -21,11 +21,12 @@ def environment(**more):
 
 
 class Venue:
-    """`liqcore emulate` as a child process."""
+    """`liqcore emulate` as a child process. log: a file for what it says."""
 
-    def __init__(self, *arguments):
-        self.process = subprocess.Popen([*COMMAND, "emulate", "--parent", str(os.getpid()), *map(str, arguments)], stdout=subprocess.PIPE,
-                                        stderr=subprocess.DEVNULL, env=environment())
+    def __init__(self, *arguments, log=os.devnull):
+        with open(log, "ab") as sink:
+            self.process = subprocess.Popen([*COMMAND, "emulate", "--parent", str(os.getpid()), *map(str, arguments)], stdout=subprocess.PIPE,
+                                            stderr=sink, env=environment())
         self.ready = json.loads(self.process.stdout.readline())
 
     def __enter__(self):
@@ -34,13 +35,13 @@ class Venue:
     def __exit__(self, *_):
         self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(10)
+            self.process.wait(60)
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()
 
     def get(self, path):
-        with urllib.request.urlopen(self.ready["rest"] + path, timeout=10) as answer:
+        with urllib.request.urlopen(self.ready["rest"] + path, timeout=60) as answer:
             return json.loads(answer.read())
 
     def truth(self):
@@ -107,7 +108,7 @@ class Live:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
-    def end(self, timeout_s=60.0):
+    def end(self, timeout_s=180.0):
         """In good order; the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout_s)

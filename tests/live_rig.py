@@ -3,12 +3,13 @@
 import asyncio
 import json
 
-from liqshell import journal, replay
-from liqshell.config import loads
+from liqshell.recording import journal
+from liqshell.run import replay
+from liqshell.config.load import loads
 from liqshell.emulator.server import Config, serve
 from liqshell.live import Session
 from liqshell.live.account import LiveAccount
-from liqshell.venues.bybit_signing import Keys
+from liqshell.venues.bybit.signing import Keys
 
 SPEED = 60.0
 NS = 1_000_000_000
@@ -23,13 +24,13 @@ def configuration(rest, ws, out, symbols=("ETHUSDT", "SOLUSDT"), policy="entry_o
                  f"[live]\nwatchdog = false\n[limits]\n{lines}\n")
 
 
-async def trade(emulator, folder, out, minutes, *, policy="entry_offset = 0.0003\n", during=None, **account):
-    """Trade for some market minutes; the session and its manifest. during(session): a coroutine beside it."""
+async def trade(emulator, folder, out, minutes, *, policy="entry_offset = 0.0003\n", during=None, start_patience_s=300.0, rest=None, **account):
+    """Trade for some market minutes; the session and its manifest. during(session): a coroutine beside it. rest: another way to the venue's REST."""
     place = emulator.ready().get("tls") or {"rest": emulator.rest, "ws": emulator.ws, "ca": ""}
-    config = configuration(place["rest"], place["ws"], out, tuple(emulator.states)[:3], policy, ca=place["ca"])
+    config = configuration(rest or place["rest"], place["ws"], out, tuple(emulator.states)[:3], policy, ca=place["ca"])
     key = emulator.keys[0]
     account = LiveAccount(config, Keys(key.key, key.secret), **account)
-    session = Session(config, folder, emulator.clock, {"synthetic": True}, account=account)
+    session = Session(config, folder, emulator.clock, {"synthetic": True}, account=account, start_patience_s=start_patience_s)
     beside = asyncio.create_task(during(session)) if during else None
     try:
         manifest = await session.run(emulator.clock.now_ns() + int(minutes * 60 * NS))

@@ -16,10 +16,10 @@ import numpy as np
 import orjson
 
 import liqcore as lc
-from liqshell.emulator import bybit
-from liqshell.emulator.contracts import BY_SYMBOL
+from liqshell.emulator.market import bybit_frames as bybit
+from liqshell.emulator.market.contracts import BY_SYMBOL
 from liqshell.emulator.exchange import Exchange, Settings
-from liqshell.venues.bybit_rest import Request
+from liqshell.venues.bybit.rest_requests import Request
 
 KEY, SECRET = "canarykey000000001", "canarysecret9f8e7d6c5b4a39281706"
 Fault = Callable[[str, str], Any]       # (method, path) -> None (nothing), "lose" (done, not answered), "down", (status, body, headers)

@@ -75,8 +75,9 @@ def market(seed: int, count: int, size: int = 2, rubbish: float = 0.0, feed: boo
         e["side"] = np.where(bad & (r.random(count) < 0.2), 0, e["side"])
     if feed:
         for at in r.integers(0, count, max(1, count // 300)):
+            ts = e[max(at - 1, 0)]["ts_recv"]
             e[at] = 0
-            e[at]["ts_recv"] = e[at]["ts_event"] = e[max(at - 1, 0)]["ts_recv"]
+            e[at]["ts_recv"] = e[at]["ts_event"] = ts
             e[at]["kind"], e[at]["code"] = Kind.FEED, r.choice([FeedState.FEED_UP, FeedState.FEED_DOWN, FeedState.FEED_GAP, FeedState.FEED_UP])
             e[at]["instrument"] = r.choice([ALL_INSTRUMENTS, 0])
         e["ts_recv"] = np.maximum.accumulate(e["ts_recv"])

@@ -8,14 +8,14 @@ import numpy as np
 from run_folder import instruments_of
 
 import liqcore as lc
-from liqshell import journal
-from liqshell.config import Config, loads
+from liqshell.recording import journal
+from liqshell.config.load import Config, loads
 from liqshell.emulator.market import Market
-from liqshell.emulator.synthetic import SyntheticFeed
-from liqshell.journal import Journal
-from liqshell.pipeline import Pipeline, settings
-from liqshell.record import END, FEED, META, Recorder
-from liqshell.venues.bybit import TOPICS
+from liqshell.emulator.market.synthetic_feed import SyntheticFeed
+from liqshell.recording.journal import Journal
+from liqshell.run.pipeline import Pipeline, settings
+from liqshell.recording.recorder import END, FEED, META, Recorder
+from liqshell.venues.bybit.decoder import TOPICS
 
 MS = 1_000_000
 SETTINGS = """

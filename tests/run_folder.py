@@ -9,9 +9,9 @@ import numpy as np
 
 import liqcore as lc
 from liqshell.emulator.market import Market
-from liqshell.emulator.synthetic import SyntheticFeed
-from liqshell.record import Recorder
-from liqshell.venues.bybit import PublicDecoder
+from liqshell.emulator.market.synthetic_feed import SyntheticFeed
+from liqshell.recording.recorder import Recorder
+from liqshell.venues.bybit.decoder import PublicDecoder
 
 HOUR_NS = 3_600_000_000_000
 MS = 1_000_000

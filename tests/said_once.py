@@ -7,11 +7,11 @@ import numpy as np
 import orjson
 
 import liqcore as lc
-from liqcore.feature_table import TABLE
-from liqshell import journal
-from liqshell.config import loads
-from liqshell.pipeline import Pipeline, settings
-from liqshell.record import END, FEED, META, Recorder
+from liqcore.features.table import TABLE
+from liqshell.recording import journal
+from liqshell.config.load import loads
+from liqshell.run.pipeline import Pipeline, settings
+from liqshell.recording.recorder import END, FEED, META, Recorder
 
 HOUR = 3600 * lc.SECOND
 T0 = 1_770_595_200_000_000_000          # 2026-02-09 00:00 UTC
@@ -66,6 +66,14 @@ def frames(hours: float, seed: int = 3, quotes: bool = True):
                 rows = [{"T": ts // 10**6 - 90 + n, "s": symbol, "S": str(rng.choice(["Buy", "Sell"])), "v": size(), "p": text(at - 40 + n)}
                         for n in range(int(rng.integers(1, 4)))]
                 out.append((ts + 40_000, topic("allLiquidation", symbol, ts - 80_000_000, rows)))
+            if step % 50 == 1:
+                said = {"symbol": symbol, "buyLmt": text(at + 500), "sellLmt": text(at - 500)} if step < 2000 or k else {
+                    "symbol": symbol, "buyLmt": "", "sellLmt": ""}
+                out.append((ts + 50_000, orjson.dumps({"topic": f"priceLimit.{symbol}", "data": said, "ts": ts // 10**6})))
+            if step % 200 == 3 and k == 0:
+                rows = [{"c": "USDT", "s": name, "b": 20_000.5 - step, "mb": "", "i_pr": -0.3, "pr": -0.00005 * step, "adl_tt": 10_000, "adl_sr": -0.25}
+                        for name in ("FWOGUSDT", *SYMBOLS)]
+                out.append((ts + 60_000, orjson.dumps({"topic": "adlAlert.USDT", "type": "snapshot", "data": rows, "ts": ts // 10**6})))
     return sorted(out, key=lambda f: f[0])
 
 

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from liqcore.audit import declined, named
 from liqcore.event import Kind
 
 from liqcore import EVENT_DTYPE, LONG, SECOND, SHORT, AuditKind, FeedState, Instrument, Reason
-from liqshell.config import loads
-from liqshell.pipeline import make_paper, settings
+from liqshell.config.load import loads
+from liqshell.run.pipeline import make_paper, settings
+from liqshell.policies.ruled import LEAVE, PHASE_IS
 
 START = 1_772_452_800 * SECOND          # a Monday, 12:00 UTC: a multiple of the hour
 PRICE = 50_000.0
@@ -80,10 +82,17 @@ class Stage:
         out = []
         for r in self.records(AuditKind.AUDIT_POLICY):
             if r["reason"] == Reason.OK:
-                names = ("reference", "entry_offset", "take_profit", "stop_loss", "notional", "entry_ttl_s", "max_hold_s")
-                terms = {name: float(x) for name, x in zip(names, r["x"], strict=False)} | {"confidence": int(r["x"][7])}
+                said = named(r)
+                names = ("entry_offset", "take_profit", "stop_loss", "notional", "entry_ttl_s", "max_hold_s")
+                terms = {name: float(said[name]) for name in names} | {"reference": float(said["reference_price"]), "confidence": int(said["confidence"])}
                 out.append(((int(r["ts"]) - START) / SECOND, int(r["side"]), terms))
         return out
+
+    @property
+    def unmet(self):
+        """Conditions of an entry for which the policy wanted nothing, in the end: (name, value, threshold)."""
+        answers = [declined(r["x"]) for r in self.records(AuditKind.AUDIT_POLICY) if r["reason"] == Reason.NO_TRADE]
+        return [found for found in answers if found is not None and not found[0].startswith((PHASE_IS, LEAVE))]
 
     @property
     def risk(self):

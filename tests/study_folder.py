@@ -7,7 +7,7 @@ import markets
 import numpy as np
 
 import liqcore as lc
-from liqshell import streams
+from liqshell.recording import streams
 from liqshell.backtest.history import by_stream
 from liqshell.report import study
 
@@ -101,7 +101,6 @@ def make_backtest(folder: Path, *, days: float = 12.0, count: int = 60_000, size
         found = study.trades_of(traded(e, size, **s), [1.0] * size)
         np.add.at(matrix[:, k], (np.array(found["closed_ns"]) - start) // DAY_NS, found["net"])
     np.save(folder / "trials.npy", matrix)
-    ratios = matrix.mean(axis=0) / matrix.std(axis=0, ddof=1)
     controls = [{"kind": "random_side", "seed": seed,
                  "draws": [_measured(traded(e, size, lambda side: int(rng.choice([-1, 1])), **options), size)["outcome"] for _ in range(draws)]},
                 {"kind": "inverted_side", "seed": None, "draws": [_measured(traded(e, size, lambda side: -side, **options), size)["outcome"]]}]
@@ -115,7 +114,7 @@ def make_backtest(folder: Path, *, days: float = 12.0, count: int = 60_000, size
     out = {"version": study.VERSION,
            "delays": [{"delay_s": d, **_measured(traded(e, size, latency_s=d, **options), size)} for d in (0.05, 0.25, 1.0, 5.0, 15.0, 60.0)],
            "controls": controls, "forward": _walk(e, size, start, end, folds),
-           "trials": {"n": len(SETTINGS), "source": "sweep of this folder", "sharpe_daily_sd": float(ratios.std(ddof=1)), "matrix": "trials.npy"},
+           "trials": {"n": len(SETTINGS), "source": "sweep of this folder", "matrix": "trials.npy"},
            "data": {"fingerprint": "ab" * 32, "store": "store", "parts": parts},
            "half_spread": [{"symbol": i["symbol"], "source": "quotes", "share": None, "bps": 4.1, "n": 100, "told": "half of the mean spread of the last "
                             "16 quotes at that moment", "warning": ""} for i in instruments], "timing_s": {"load": 0.4, "run": 1.25, "controls": 8.0},

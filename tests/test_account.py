@@ -11,6 +11,8 @@ from oracle.account import AccountOracle, day_of, week_of
 
 import liqcore as lc
 
+pytestmark = pytest.mark.core
+
 DAY = 86_400 * lc.SECOND
 
 fills = st.lists(st.tuples(st.sampled_from([1, -1]), st.integers(1, 10 ** 7), st.integers(1, 10 ** 6),

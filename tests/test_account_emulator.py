@@ -13,15 +13,18 @@ from yarl import URL
 
 from liqcore.event import Action, OrderType, RequestFlag
 from liqcore.instrument import Instrument
-from liqshell.config import loads
+from liqshell.config.load import loads
 from liqshell.doctor import examine, gather
-from liqshell.doctor.facts import is_secure
-from liqshell.venues import bybit_answers as answers
-from liqshell.venues import bybit_orders, bybit_private, bybit_rest
-from liqshell.venues.bybit_codes import Asked, Outcome, outcome
-from liqshell.venues.bybit_private import Report, ReportKind, read_frame
-from liqshell.venues.bybit_rest import Request
-from liqshell.venues.bybit_signing import Keys, private_auth_frame, rest_headers, trade_auth_frame
+from liqshell.transport import Endpoint, tls_context
+from liqshell.venues.bybit import rest_responses as answers
+from liqshell.venues.bybit import orders as bybit_orders
+from liqshell.venues.bybit import private_stream as bybit_private
+from liqshell.venues.bybit import rest_requests as bybit_rest
+from liqshell.venues.bybit.error_codes import outcome
+from liqshell.venues.outcome import Asked, Outcome
+from liqshell.venues.bybit.private_stream import Report, ReportKind, read_frame
+from liqshell.venues.bybit.rest_requests import Request
+from liqshell.venues.bybit.signing import Keys, private_auth_frame, rest_headers, trade_auth_frame
 from liqshell.venues.reports import Standing
 from test_bybit_orders import request
 
@@ -34,18 +37,18 @@ class Adapter:
 
     def __init__(self, client: Any) -> None:
         self.http, self.rest, self.ws = client.session, client.rest_url, client.ws_url
-        self.keys = Keys(client.key, client.secret)
+        self.keys, self.tls = Keys(client.key, client.secret), tls_context((client.emulator.ready().get("tls") or {}).get("ca", ""), self.rest)
         self.sockets: list[aiohttp.ClientWebSocketResponse] = []
 
     async def call(self, made: Request) -> tuple[int, bytes, Any]:
         url = URL(self.rest + made.path + (f"?{made.query}" if made.query else ""), encoded=True)
-        headers = rest_headers(self.keys, time.time_ns() // 1_000_000, made.query or made.body)
+        headers = rest_headers(self.keys, Endpoint(self.rest, self.tls), time.time_ns() // 1_000_000, made.query or made.body)
         async with self.http.request(made.method, url, data=made.body.encode() or None, headers=headers) as answer:
             return answer.status, await answer.read(), answer.headers
 
     async def do(self, made: Request, asked: Asked) -> answers.Verdict:
         status, body, _ = await self.call(made)
-        return answers.judge(status, body, asked)
+        return answers.interpret_reply(status, body, asked)
 
     async def get(self, made: Request, parse: Any) -> Any:
         _, body, _ = await self.call(made)
@@ -62,7 +65,7 @@ class Adapter:
 
 async def until(socket: aiohttp.ClientWebSocketResponse, wanted: Any) -> Report:
     """The first report that fits; every frame on the way must have been readable."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while True:
             report = read_frame((await socket.receive()).data)
             assert report.kind != ReportKind.MALFORMED and not report.refused, report
@@ -86,12 +89,12 @@ async def last_price(adapter: Adapter) -> float:
 def test_a_trade_by_websocket_and_what_rest_says_of_it(side: int) -> None:
     async def conversation(client: Any) -> None:
         adapter = Adapter(client)
-        private = await adapter.socket("/v5/private", private_auth_frame(adapter.keys, wall_ms()), bybit_private.subscribe_frame(),
+        private = await adapter.socket("/v5/private", private_auth_frame(adapter.keys, Endpoint(adapter.ws), wall_ms()), bybit_private.subscribe_frame(),
                                        bybit_private.private_ping(1))
         assert (await until(private, lambda r: r.kind in (ReportKind.ACK, ReportKind.ACK_FAILED))).kind == ReportKind.ACK
         await until(private, lambda r: r.kind == ReportKind.ACK and r.operation == "subscribe")
         await until(private, lambda r: r.kind == ReportKind.PONG)
-        orders = await adapter.socket("/v5/trade", trade_auth_frame(adapter.keys, wall_ms()), bybit_private.trade_ping(1))
+        orders = await adapter.socket("/v5/trade", trade_auth_frame(adapter.keys, Endpoint(adapter.ws), wall_ms()), bybit_private.trade_ping(1))
         assert (await until(orders, lambda r: r.kind in (ReportKind.ACK, ReportKind.ACK_FAILED))).operation == "auth"
         await until(orders, lambda r: r.kind == ReportKind.PONG)
 
@@ -177,7 +180,7 @@ def test_doctor_finds_an_emulated_account_healthy(tmp_path: Any, tls: bool) -> N
                        "[policy]\nnotional = 2000\n")
         await last_price(Adapter(client))
         facts = await gather(config, Keys(client.key, client.secret), samples=5)
-        assert is_secure(client.rest_url) and facts.emulator == "SYNTHETIC" and facts.speed == 20.0
+        assert facts.unsafe is None and facts.emulator == "SYNTHETIC" and facts.speed == 20.0
         checks = examine(config, facts)
         assert not [(check.id, check.text) for check in checks if check.verdict == "fail"], json.dumps(facts.missing)
         seen = {check.id for check in checks}

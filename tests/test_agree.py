@@ -17,7 +17,10 @@ from hypothesis import strategies as st
 from recorded_run import record_run
 
 import liqcore as lc
-from liqshell import agree, cli, detection
+from liqcore.detectors import registry
+from liqshell import cli
+from liqshell.research import detector_agreement as agree
+from liqshell.research import detector_quality as detection
 from liqshell.errors import ConfigError
 
 SECOND = lc.SECOND
@@ -63,6 +66,8 @@ def test_a_detector_agrees_with_itself_and_chance_does_not():
     found = agree.agreement(data, told)
     pair = found["venues"][0]["pairs"][0]
     assert (pair["a"], pair["b"], pair["n"], pair["k"], pair["share"], pair["same_side"]) == ("one", "other", 3, 3, 1.0, 1.0)
+    # 3 of 3: Wilson's interval begins at 3 / (3 + 1.96^2)
+    assert pair["same_side_n"] == 3 and pair["same_side_low"] == pytest.approx(3 / (3 + 1.959964 ** 2)) and pair["same_side_high"] == pytest.approx(1.0)
     assert pair["low"] == pytest.approx(0.4385, abs=1e-3) and pair["by_chance"] < 0.5
     rates = found["venues"][0]["detectors"][0]
     assert (rates["n"], rates["hours"], rates["per_hour"]) == (3, 4.0, 0.75) and rates["low"] < 0.75 < rates["high"]
@@ -187,7 +192,7 @@ def test_what_the_throttle_costs_the_detectors_is_reported():
 
 @pytest.fixture(scope="module")
 def market():
-    return detection.labelled(1.0, seed=2, lead_h=0.5, symbols=("SOLUSDT", "DOGEUSDT"), scale=30.0)
+    return detection.labelled(4.0, seed=2, lead_h=1.0, symbols=("SOLUSDT", "DOGEUSDT"), scale=30.0)
 
 
 def test_the_labels_are_those_of_the_prints(market):
@@ -292,4 +297,58 @@ def test_a_run_and_a_store_made_of_it_give_the_same_episodes(tmp_path):
 def test_an_import_of_a_packed_table_works(table, tmp_path):
     packed = tmp_path / "events.csv.gz"
     packed.write_bytes(gzip.compress(table.read_bytes()))
-    assert agree.read_data([packed, table]).events["kind"].tolist() == [lc.Kind.LIQUIDATION] * 32
+    kinds = agree.read_data([packed, table]).events["kind"].tolist()
+    assert kinds == [lc.Kind.LIQUIDATION] * 16 + [lc.Kind.FEED] * 2 + [lc.Kind.LIQUIDATION] * 16       # behind half an hour of silence a mark of each
+
+
+# ---- liqcore detect: any detector, on liquidations alone ----
+
+@pytest.fixture(scope="module")
+def forced(tmp_path_factory):
+    """Liquidations alone: a table, and a store made of it."""
+    folder = tmp_path_factory.mktemp("forced")
+    rng = np.random.default_rng(5)
+    ts = 1_772_409_600_000 + np.cumsum(np.where(rng.random(800) < 0.8, rng.integers(1, 900, 800), rng.integers(10_000, 200_000, 800)))
+    rows = [f"{t},BTCUSDT,{'long' if rng.random() < 0.7 else 'short'},{50_000 + rng.normal(0, 50):.1f},{q:.4f},{q * 50_000:.2f}"
+            for t, q in zip(ts.tolist(), np.exp(rng.normal(-3, 2, 800)).tolist(), strict=True)]
+    table = folder / "forced.csv"
+    table.write_text("ts_ms,symbol,position,price,qty_base,notional_usd\n" + "\n".join(rows) + "\n")
+    assert cli.main(["import", str(table), "--store", str(folder / "store"), "--venue", "bybit"]) == 0
+    return folder
+
+
+def said_by(capsys, *arguments) -> tuple[list[dict], str]:
+    assert cli.main(["detect", *map(str, arguments)]) == 0
+    out, err = capsys.readouterr()
+    return [json.loads(line) for line in out.splitlines()], err
+
+
+@pytest.mark.parametrize("kind", registry.KINDS)
+def test_every_kind_of_detector_runs_on_liquidations_alone(forced, capsys, kind):
+    capsys.readouterr()
+    table, err = said_by(capsys, forced / "forced.csv", "-d", f"mine={kind}")
+    store, _ = said_by(capsys, forced / "store", "-d", f"mine={kind}")
+    assert {s["detector"] for s in table + store} <= {"mine"}
+    keys = ("phase", "side", "count", "long_notional", "short_notional", "sequence")
+    if kind in ("cascade", "imbalance", "rate"):         # (a store of days goes on to the end of its last day)
+        assert table and [[s[k] for k in keys] for s in store[:len(table)]] == [[s[k] for k in keys] for s in table]
+    assert ("mine looks at trades" in err) is (kind == "zone")
+
+
+def test_a_presets_detectors_and_what_has_not_warmed_up(forced, capsys):
+    capsys.readouterr()
+    found, err = said_by(capsys, forced / "forced.csv", "--preset", "momentum")
+    assert {s["detector"] for s in found} >= {"bars"} and "momentum: " in err
+    _, err = said_by(capsys, forced / "forced.csv", "--warmup", "900")
+    assert "no contract has had the liquidations that its warm-up asks for" in err
+    assert cli.main(["detect", str(forced / "store"), "--preset", "fade", "-d", "rate"]) != 0
+    assert "one of the two" in capsys.readouterr().err
+    assert cli.main(["detect", str(forced / "store"), str(forced / "forced.csv")]) != 0
+    assert "one store alone" in capsys.readouterr().err
+
+
+def test_agree_and_features_take_liquidations_alone(forced, capsys):
+    assert cli.main(["agree", str(forced / "store")]) == 0
+    assert "what looks at trades says nothing there" in capsys.readouterr().out
+    assert cli.main(["features", str(forced / "store"), "--features", "liquidations.liq_volume@1h", "--every", "1h"]) == 0
+    assert cli.main(["compare", str(forced / "store")]) != 0 and "price to fill at" in capsys.readouterr().err

@@ -88,8 +88,8 @@ def test_who_listens_to_what(side):
     heard = [[(detector, phase) for _, detector, phase, _ in s.heard] for s in scripts]
     assert {d for d, _ in heard[0]} == {"cascade", "slow"} and {d for d, _ in heard[1]} == {"slow"} and heard[1]
     records = engine.audit.drain()
-    count, detector = lc.whose(records["x"][records["kind"] == AuditKind.AUDIT_SIGNAL][:, 6])
-    assert [("cascade", "slow")[d - 1] for d in detector] == [d for d, _ in heard[0]] and (count >= 1).all()
+    said = lc.audit.view(records, AuditKind.AUDIT_SIGNAL)
+    assert [("cascade", "slow")[d - 1] for d in said["detector"]] == [d for d, _ in heard[0]] and (said["count"] >= 1).all()
     assert len(heard[2]) == len(heard[3]) == len(heard[0]) / 3
     assert engine.phase("BTCUSDT", "slow") == lc.Phase.IDLE and engine.threshold("okx:ETHUSDT", 2) > 0
     with pytest.raises(KeyError, match="bybit:ETHUSDT"):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from liqcore import audit
 from liqcore.audit import AuditRing
 from liqcore.event import Action, FillFlag, FillReason, OrderType, Role
 from markets import EAGER, START, Fade, instruments, market, paper
@@ -24,18 +25,55 @@ from liqcore import (
     Risk,
 )
 
+pytestmark = pytest.mark.core
+HEADER = AUDIT_DTYPE.names[:-1]
+
 
 def named(record) -> dict:
-    """The record by the documented names, without what it leaves unused (which must be zero)."""
-    names = AUDIT_FIELDS[AuditKind(record["kind"])][1]
-    assert all(x == 0.0 for name, x in zip(names, record["x"], strict=True) if name.startswith("unused"))
-    return {name: float(x) for name, x in zip(names, record["x"], strict=True) if not name.startswith("unused")}
+    """The record's own fields by name."""
+    found = audit.named(record)
+    return {name: found[name].item() for name in found.dtype.names if name not in AUDIT_DTYPE.names}
 
 
-def test_every_kind_names_all_eight_numbers():
-    assert set(AUDIT_FIELDS) == set(AuditKind)
-    for kind, (phase, names) in AUDIT_FIELDS.items():
-        assert phase and len(names) == 8 and len(set(names)) == 8, kind
+def test_every_kind_has_a_form_of_its_own_inside_the_96_bytes():
+    assert set(AUDIT_FIELDS) == set(audit.VIEWS) == set(AuditKind)
+    for kind, dtype in [*audit.VIEWS.items(), (AuditKind.AUDIT_POLICY, audit.DECLINED_DTYPE), (AuditKind.AUDIT_RISK, audit.GAVE_WAY_DTYPE)]:
+        assert dtype.itemsize == AUDIT_DTYPE.itemsize == 96
+        assert {name: dtype.fields[name] for name in HEADER} == {name: AUDIT_DTYPE.fields[name] for name in HEADER}, kind
+        ends = [(offset, offset + field.itemsize) for field, offset in dtype.fields.values()]
+        assert all(end <= begin for (_, end), (begin, _) in zip(ends, ends[1:], strict=False)) and ends[-1][1] <= 96, f"{kind}: fields overlap"
+    assert AUDIT_FIELDS[AuditKind.AUDIT_LAPSED] == ("Phase", ("long_notional", "short_notional", "threshold", "count", "detector"))
+    assert audit.DECLINED_DTYPE["condition"] == np.dtype("S32") and audit.VIEWS[AuditKind.AUDIT_SIGNAL]["detector"] == np.dtype("i4")
+
+
+def test_records_of_struct_version_6_are_read_as_those_of_today():
+    """There one double held the number and, as a fraction, whose it was: count + (place - 1) / 256."""
+    places = ((AuditKind.AUDIT_SIGNAL, 0, 6, "count", "detector"), (AuditKind.AUDIT_LARGE, 0, 2, "count", "detector"),
+              (AuditKind.AUDIT_LAPSED, 0, 3, "count", "detector"), (AuditKind.AUDIT_POLICY, 0, 7, "confidence", "policy"),
+              (AuditKind.AUDIT_JUDGE, Reason.JUDGING, 3, "confidence", "policy"), (AuditKind.AUDIT_RISK, Reason.WEAKER, 1, "other_confidence", "other_policy"))
+    for kind, reason, place, number, of in places:
+        old = np.zeros(3, AUDIT_DTYPE)
+        old["kind"], old["reason"], old["x"] = kind, reason, 2.5
+        old["x"][:, place] = [7.0, 200.0 + 1 / 256, 65_000 + 254 / 256]
+        new = audit.rows(audit.converted(old))
+        assert [(getattr(r, number), getattr(r, of)) for r in new] == [(7, 1), (200, 2), (65_000, 255)], kind
+        assert all(value == 2.5 for r in new for value in r[len(HEADER):] if isinstance(value, float)), f"{kind}: nothing else has changed"
+    same = np.zeros(3, AUDIT_DTYPE)
+    same["kind"] = AuditKind.AUDIT_RISK, AuditKind.AUDIT_FILL, AuditKind.AUDIT_JUDGE
+    same["x"], same["instrument"] = 2.5, -1                 # limits, fills, an answer to no question: no number of a policy in them
+    assert audit.converted(same).tobytes() == same.tobytes()
+
+
+def test_rows_keep_the_order_and_name_the_fields_of_each():
+    p = paper(funding_interval_s=60.0)
+    p.run(market(3, 3000, rubbish=0.01, feed=True))
+    records = p.engine.audit.drain()
+    told = audit.rows(records)
+    assert [r.seq for r in told] == records["seq"].tolist() and len({r.kind for r in told}) > 8
+    for record, row in zip(records, told, strict=True):
+        assert repr(tuple(row)) == repr(audit.named(record).item())        # nan is not nan
+    for kind in AuditKind:
+        assert audit.view(records, kind)["seq"].tolist() == [r.seq for r in told if r.kind == kind]
 
 
 @SIDES
@@ -48,13 +86,13 @@ def test_every_record_of_a_trade_holds_what_it_documents(side):
     large, said, answer, risk, request, bracket = s.records()
     price = PRICE * (1 - 0.003 * side)
     sums = (price * 100.0, 0.0) if side == LONG else (0.0, price * 100.0)
-    assert named(large) == {"notional": 60.0 * price, "threshold": signal.threshold, "count": 2, "long_notional": sums[0],
+    assert named(large) == {"notional": 60.0 * price, "threshold": signal.threshold, "count": 2, "detector": 1, "long_notional": sums[0],
                             "short_notional": sums[1], "price": price, "qty": 60.0, "rolling": pytest.approx(100.0 * price)}
     assert (large["side"], large["phase"], large["id"], large["ts"]) == (side, Phase.ACTIVE, s.now, s.now)
     assert named(said) == {name: float(getattr(signal, name)) for name in AUDIT_FIELDS[AuditKind.AUDIT_SIGNAL][1]}
     assert (said["side"], said["phase"], said["id"]) == (side, Phase.ACTIVE, signal.ts_start)
     assert named(answer) == {"reference_price": PRICE, "entry_offset": 0.0015, "take_profit": 0.0015, "stop_loss": 0.0025, "notional": 2000.0,
-                             "entry_ttl_s": 20.0, "max_hold_s": 30.0, "confidence": 7.0}
+                             "entry_ttl_s": 20.0, "max_hold_s": 30.0, "confidence": 7, "policy": 1}
     limit = PRICE * (1 - 0.0015 * side)
     assert named(risk) == {"notional": pytest.approx(limit * 1.001 if side == LONG else limit * 0.998), "limit": 0.0, "exposure": 0.0,
                            "open_brackets": 0, "orders_last_minute": 0, "equity": 50_000.0, "day_loss": 0.0, "week_loss": 0.0}
@@ -112,10 +150,10 @@ def test_feed_limit_lapsed_alarm_and_refused_hold_what_they_document():
     s.pass_time(61)
     lapsed = s.records()[-1]
     assert (lapsed["kind"], lapsed["phase"], lapsed["ts"]) == (AuditKind.AUDIT_LAPSED, Phase.BUILDING, since + 60 * SECOND + 1)
-    assert named(lapsed) == {"long_notional": 90.0 * PRICE * 0.997, "short_notional": 0.0, "threshold": threshold, "count": 1.0}
+    assert named(lapsed) == {"long_notional": 90.0 * PRICE * 0.997, "short_notional": 0.0, "threshold": threshold, "count": 1, "detector": 1}
     s.engine.on_fill(s.now, s.now, (5 << 12) | 1, 1999.0, 3.0, 0.0, 1)
     alarm = next(r for r in s.records() if r["kind"] == AuditKind.AUDIT_ALARM)
-    assert (alarm["phase"], alarm["id"], alarm["x"][0], alarm["x"][1]) == (Alarm.ALARM_FOREIGN, (5 << 12) | 1, 1999.0, 3.0)
+    assert (alarm["phase"], alarm["id"], named(alarm)["value"], named(alarm)["limit"]) == (Alarm.ALARM_FOREIGN, (5 << 12) | 1, 1999.0, 3.0)
     assert s.engine.risk.halted == Reason.HALTED, "a position that is not ours: stop"
 
 

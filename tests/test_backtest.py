@@ -15,13 +15,13 @@ import pytest
 from recorded_run import SETTINGS, audit_of, of_kind, record_run, study_of
 
 import liqcore as lc
-from liqshell import journal
+from liqshell.recording import journal
 from liqshell.backtest import load_history, run_backtest, variants
 from liqshell.backtest.history import HALF_HOUR_NS
 from liqshell.backtest.run import claim, daily_returns
-from liqshell.config import load, loads
+from liqshell.config.load import load, loads
 from liqshell.errors import ConfigError, DataError
-from liqshell.pipeline import settings
+from liqshell.run.pipeline import settings
 from liqshell.report import make_report
 from liqshell.report.study import load_study, outcome_of
 
@@ -276,7 +276,7 @@ def test_a_policy_in_a_file_beside_the_configuration(written, history):
         run_backtest(load(written, [*QUICK, "policy.rule=follow.py:Follow"]), history=history)
     with pytest.raises(ConfigError, match="one of Follow"):
         run_backtest(load(written, [*QUICK, "policy.rule=follow.py:Fellow"]), history=history)
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="missing.py does not exist"):
         run_backtest(load(written, [*QUICK, "policy.rule=missing.py:Follow"]), history=history)
     assert set(own.parent.iterdir()) == folders
 

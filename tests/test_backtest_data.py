@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import shutil
 import subprocess
 import sys
 
@@ -12,10 +13,11 @@ from recorded_run import SETTINGS, audit_of, of_kind, record_run, study_of
 import liqcore as lc
 from liqshell.backtest import load_history, run_backtest, variants
 from liqshell.backtest.history import described, with_gaps
-from liqshell.config import load
+from liqshell.config.load import load, loads
 from liqshell.errors import ConfigError, DataError
-from liqshell.pipeline import settings
+from liqshell.run.pipeline import settings
 from liqshell.report import make_report
+from liqshell.report.study import load_study
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +34,9 @@ def store(market):
     return folder
 
 
-def write(folder, data, name="c.toml"):
+def write(folder, data, name="c.toml", more=""):
     file = folder / name
-    file.write_text(f'[run]\nname = "x"\nout = "runs"\n{SETTINGS}\n[backtest]\nstudy = false\n[data]\n{data}\n')
+    file.write_text(f'[run]\nname = "x"\nout = "runs"\n{SETTINGS}\n[backtest]\nstudy = false\n[data]\n{data}\n{more}')
     return load(file, [f"run.out={folder / 'runs'}"])
 
 
@@ -95,9 +97,24 @@ def test_a_long_silence_of_a_store_is_a_gap_of_the_feed(market):
     assert len(of_kind(audit, lc.AuditKind.AUDIT_FEED)) == 3
 
 
-def test_trials_of_a_store_are_logged_beside_it(market, store):
-    run_backtest(write(market.parent, 'store = "store"', "t.toml"))
-    assert (store / "trials.jsonl").exists()
+def test_a_new_store_of_the_same_data_resets_no_count(market, store, tmp_path, monkeypatch):
+    monkeypatch.setenv("LIQCORE_TRIALS", str(tmp_path / "trials.jsonl"))
+    for folder in (store, market.parent / "runs"):
+        (folder / "trials.head.json").unlink(missing_ok=True)       # of other tests, which have logs of their own
+    config = write(market.parent, 'store = "store"', "t.toml")
+    first = load_study(run_backtest(config, tmp_path / "one"))["trials"]
+    shutil.copytree(store, market.parent / "again")
+    again = load_study(run_backtest(write(market.parent, 'store = "again"', "t.toml"), tmp_path / "two"))["trials"]
+    other = load_study(run_backtest(write(market.parent, 'store = "again"', "t.toml", "[policy.symbols.SOLUSDT]\ntake_profit = 0.0042\n"), tmp_path / "three"))["trials"]
+    assert (first["n"], again["n"], other["n"]) == (1, 1, 2) and other["problems"] == []
+    assert np.load(tmp_path / "three" / "tried.npy").shape[1] == 2 and other["own"] in (0, 1)
+    (tmp_path / "trials.jsonl").unlink()
+    gone = load_study(run_backtest(config, tmp_path / "four"))["trials"]
+    assert gone["n"] == 1 and "lacks lines" in gone["problems"][0], "its first line is another one"
+    later = load_study(run_backtest(config, tmp_path / "five"))["trials"]
+    assert later["problems"] == gone["problems"], "until somebody removes the note"
+    for folder in (store, market.parent / "runs"):
+        (folder / "trials.head.json").unlink(missing_ok=True)       # later tests go on with the other log
 
 
 def test_frames_without_a_run_are_imported_first_and_once(market, tmp_path):
@@ -155,3 +172,15 @@ def test_what_a_generator_made_stays_labelled_through_a_store(market, store):
     config = write(market.parent, 'store = "store"', "label.toml")
     assert load_history(config).synthetic
     assert make_report(run_backtest(config)).summary["label"] == "SYNTHETIC"
+
+
+def test_files_that_cannot_be_imported_are_named_and_what_is_known_is_said_once(tmp_path):
+    (tmp_path / "market").mkdir()
+    for name in ("one.csv", "two.csv"):
+        (tmp_path / "market" / name).write_text("When,How much\n1,2\n")
+    config = loads(f'[data]\nfiles = ["{tmp_path}/market"]\n[run]\nout = "{tmp_path}/runs"\n')
+    with pytest.raises(DataError) as why:
+        load_history(config)
+    lines = str(why.value).splitlines()
+    assert "2 of 2 cannot be imported" in lines[0] and [line.partition(":")[0] for line in lines[1:3]] == [f"{tmp_path}/market/{n}.csv" for n in ("one", "two")]
+    assert len(lines) == 4 and str(why.value).count("tardis.dev") == 1

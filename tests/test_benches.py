@@ -5,6 +5,8 @@ import math
 import shutil
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,6 +102,7 @@ def test_the_published_page_is_what_the_published_results_say():
         assert row["verdict"] in ("reached", "MISSED") or row["verdict"].startswith("not measured: "), row
 
 
+@pytest.mark.slow
 def test_budgets_cover_every_loop():
     pytest.importorskip("Cython")
     from benches import counted
@@ -108,6 +111,7 @@ def test_budgets_cover_every_loop():
         assert all(math.isfinite(x) and x > 0 for x in budgets.values())
 
 
+@pytest.mark.slow
 def test_one_group_runs_end_to_end(tmp_path):
     """encode is the smallest group that has ours, rivals, a probe inside C and equal bytes from all."""
     done = subprocess.run([sys.executable, "-c", "import json; from benches import encode; print(json.dumps(encode.run(True)))"],
@@ -118,6 +122,7 @@ def test_one_group_runs_end_to_end(tmp_path):
     assert cases["encode.create.c"]["contestants"]["ours"]["min"] > 0
 
 
+@pytest.mark.slow
 def test_the_loopback_market_times_an_order(tmp_path):
     from benches import wire
     frames = tmp_path / "frames"
@@ -136,6 +141,10 @@ def test_a_client_that_fails_is_reported_with_its_words(tmp_path):
     frames.write_bytes(b"{}\n")
     with pytest.raises(wire.WireError, match="no_such_client"):
         wire.trial(wire.Peer("broken", "no_such_client"), "react", frames, 5, build.program("wire_server"), build.program("wire_client"))
+    start = time.monotonic()                # one that ends without a word and never connects is reported as well, long before the server gives up
+    with pytest.raises(wire.WireError, match="ended with status 0"):
+        wire.trial(wire.Peer("silent", "c_block"), "react", frames, 5, build.program("wire_server"), Path(shutil.which("true")))
+    assert time.monotonic() - start < wire.TIMEOUT_S / 4
 
 
 # ---- the simulator's task ----

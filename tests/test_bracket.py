@@ -15,6 +15,8 @@ from desk import ALARM, CANCELLED, ETH, FADE, LONG, NEW, REFUSED, SHORT, STATE, 
 from model_venue import CLOSE, TARGET
 from oracle.bracket import entry_ticks, fixed_trail, original_trail, profit_trail_ticks, stop_ticks, target_ticks
 
+pytestmark = pytest.mark.core
+
 # ---- prices ----
 
 GOLDEN = [("ETHUSDT", LONG, 2500.0, "0.0015", "0.0015", ("2496.25", "2500.00", "2490.01")),
@@ -63,7 +65,7 @@ def test_c08_original_trail_loosens_the_stop(side, peak):
     assert original_trail(side, peak, 100.0, 0.02, 0.03) == pytest.approx(97.0 if side > 0 else 103.0)
     assert fixed_trail(side, peak, 100.0, 0.02, 0.03) == pytest.approx(117.6 if side > 0 else 81.6)
     desk = Desk(side, price=100.0, entry="market", entry_offset=0, stop_loss="0.03", take_profit=0, trail="0.02")
-    entry = desk.enter()
+    desk.enter()
     amend = desk.trade(peak)
     assert [r.action for r in amend] == [Action.ACTION_AMEND] and amend[0].price == pytest.approx(fixed_trail(side, peak, 100.0, 0.02, 0.03))
 
@@ -77,6 +79,30 @@ def test_c8_trail_on_profit(side, peak, stop):
     amend = desk.trade(peak)
     assert [r.action for r in amend] == [Action.ACTION_AMEND] and amend[0].price == pytest.approx(stop)
     assert profit_trail_ticks(side, 10_000, round(peak * 100), Fraction("0.02")) == round(stop * 100)
+
+
+@pytest.mark.parametrize("side", [LONG, SHORT])
+def test_a_trail_of_profit_begins_with_a_least_profit(side):
+    """Entry 100, trail 50 % of the profit from 1 % on: at 100.99 the fallback stands, at 101.00 half of it is kept, and it goes on from there. Without
+    a least profit half of one tick would be a stop."""
+    terms = {"price": 100.0, "entry": "market", "entry_offset": 0, "stop_loss": "0.03", "take_profit": 0, "trail": "0.5", "trail_basis": "profit"}
+    desk = Desk(side, trail_from="0.01", **terms)
+    desk.enter()
+    for gain, stop in ((0.01, None), (0.5, None), (0.99, None), (1.0, 0.5), (2.0, 1.0), (1.5, None)):
+        amends = desk.trade(100.0 + side * gain)
+        assert [a.price for a in amends] == ([] if stop is None else [pytest.approx(100.0 + side * stop)])
+        for amend in amends:
+            desk.order(amend.id, NEW)
+    desk = Desk(side, **terms)
+    desk.enter()
+    assert [a.price for a in desk.trade(100.0 + side * 0.02)] == [pytest.approx(100.0 + side * 0.01)]
+
+
+def test_a_least_profit_is_of_a_trail_of_profit():
+    with pytest.raises(ValueError, match="trail_from without a trail of profit"):
+        lc.Bracket(LONG, stop_loss="0.03", notional=100.0, trail="0.02", trail_from="0.01")
+    a, b = (lc.Bracket(LONG, stop_loss="0.03", notional=100.0, trail="0.02", trail_basis="profit", trail_from=x) for x in ("0.01", "0.02"))
+    assert a != b and a == a.turned(LONG)
 
 
 @settings(deadline=None, max_examples=80)
@@ -307,3 +333,30 @@ def test_unknown_entry_is_never_sent_again_and_counts_as_exposure(side):
     assert engine.drain() == []
     verdict = records[records["kind"] == AuditKind.AUDIT_RISK][-1]
     assert verdict["reason"] == lc.Reason.RISK_EXPOSURE and verdict["x"][2] == pytest.approx(entry.qty * entry.price)
+
+
+@both
+@pytest.mark.parametrize("refused_first", [True, False])
+def test_the_stop_of_a_second_position_is_where_the_entry_put_it(side, refused_first):
+    """The attached stop ends with a position while an amend of it is on its way; the rest of the entry is filled, and the venue attaches it again at
+    the entry's price. The trail moves that one, and does not wait for the answer to the amend of the first (found by a seed of the sweep)."""
+    desk = Desk(side, price=100.0, entry_offset="0.001", stop_loss="0.03", take_profit="0.02", trail="0.01")
+    entry, = desk.liquidate()
+    desk.order(entry.id, NEW)
+    desk.alive(entry)
+    target, = desk.fill(entry.id, entry.price, 0.1)
+    desk.order(target.id, NEW)
+    amend, = desk.trade(100.0 + side * 1.5)
+    assert (amend.action, amend.id) == (Action.ACTION_AMEND, entry.stop_id)
+    cancel, = desk.fill(target.id, target.price, 0.1)
+    assert (cancel.action, cancel.id) == (Action.ACTION_CANCEL, entry.id)
+    desk.order(entry.stop_id, CANCELLED, lc.Reason.END_REDUCE_ONLY)
+    if refused_first:
+        desk.order(entry.stop_id, REFUSED, lc.Reason.END_VENUE)
+    desk.fill(entry.id, entry.price, 0.2)
+    desk.alive(entry)
+    if not refused_first:
+        desk.order(entry.stop_id, REFUSED, lc.Reason.END_VENUE, ts=desk.now - 2)          # the venue had refused it before the second fill
+    again = [r for r in desk.trade(100.0 + side * 1.6) if r.id == entry.stop_id]
+    expected = fixed_trail(side, 100.0 + side * 1.6, 100.0, 0.01, 0.03)
+    assert [r.action for r in again] == [Action.ACTION_AMEND] and again[0].price == pytest.approx(expected, abs=0.011)

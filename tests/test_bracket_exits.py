@@ -10,6 +10,8 @@ import liqcore as lc
 from liqcore.audit import AuditKind
 from liqcore.event import Action
 
+pytestmark = pytest.mark.core
+
 
 @both
 def test_stop_cancelled_by_the_venue_is_closed_within_two_seconds(side):

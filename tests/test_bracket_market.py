@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -10,6 +11,9 @@ from desk import CANCELLED, DONE, ETH, LONG, NEW, REJECTED, SHORT, STATE, T0, TR
 
 import liqcore as lc
 from liqcore.event import Action
+
+pytestmark = pytest.mark.core
+
 
 class Market(RuleBasedStateMachine):
     """One rule = one thing that can happen at the venue, on the wire or in time. Between them nothing may ever break; at the end, when everything has
@@ -260,8 +264,9 @@ class Market(RuleBasedStateMachine):
 
     def reconcile(self):
         """What a gateway does with an order of unknown outcome: ask, and report what is true."""
+        on_its_way = {r.id for r in self.venue.inbox}           # of such a one an absence says nothing
         for order in self.desk.engine.orders():
-            if order["id"] not in self.venue.orders and order["status"] == "sent":
+            if order["id"] not in self.venue.orders and order["id"] not in on_its_way and order["status"] == "sent":
                 self.venue.truth(order["id"])
         for order in list(self.venue.orders.values()):
             if order.live:

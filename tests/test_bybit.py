@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liqcore.event import EVENT_DTYPE, Kind, Side
-from liqshell.venues import bybit
-from liqshell.venues.bybit import Frame, FrameKind, PublicDecoder
+from liqshell.venues.bybit import decoder as bybit
+from liqshell.venues.bybit.decoder import Frame, FrameKind, PublicDecoder
+from liqshell.venues.bybit.adapter import ADAPTER
 from tests.oracle import bybit as oracle
 
 DATA = Path(os.environ.get("LIQCORE_DATA", Path(__file__).parents[1].parent / "shared" / "data"))
@@ -303,10 +304,40 @@ def test_nothing_is_written_behind_the_room():
         assert (memory[4 * 64:] == 0x5A).all()
 
 
-def test_empty_book_side_is_no_event():
+@pytest.mark.parametrize(("frame", "stem"), [
+    ({"topic": "allLiquidation.BTCUSDT", "type": "snapshot", "ts": 9}, {"S": "Buy", "v": "0.5", "p": "100"}),
+    ({"topic": "publicTrade.BTCUSDT", "type": "snapshot", "ts": 9}, {"S": "Buy", "v": "0.5", "p": "100", "L": "PlusTick", "i": "x", "BT": False})])
+def test_a_bad_row_costs_a_row(frame, stem):
+    """Fifty rows of which one has a defect: forty-nine events, and one counted reason."""
+    for key, bad, reason in (("p", "1e5", "bad number"), ("v", 3, "bad number"), ("S", "Up", "bad side"), ("T", "7", "bad integer"), ("s", "OTHER", "wrong symbol")):
+        rows = [stem | {"T": 1_000 + n, "s": "BTCUSDT"} for n in range(50)]
+        rows[17] |= {key: bad}
+        found = PublicDecoder(SYMBOLS).read(orjson.dumps(frame | {"data": rows}), TS)
+        assert found.kind == FrameKind.EVENTS and found.dropped == {reason: 1}
+        assert [event[0] for event in found.events] == [(1_000 + n) * 10 ** 6 for n in range(50) if n != 17]
+    alone = PublicDecoder(SYMBOLS).read(orjson.dumps(frame | {"data": [stem | {"T": "7", "s": "BTCUSDT"}]}), TS)
+    assert (alone.kind, alone.reason, alone.events) == (FrameKind.MALFORMED, "bad integer", [])
+
+
+@pytest.mark.parametrize(("key", "value", "lost"), [("openInterest", "1e5", "qty"), ("indexPrice", 7, "aux_price"), ("fundingRate", "abc", "aux_qty"), ("cs", "12", ""),
+                                                    ("cs", 2 ** 63, ""), ("cs", None, "")])
+def test_a_bad_field_costs_a_field_of_a_ticker(key, value, lost):
+    data = {"symbol": "BTCUSDT", "markPrice": "100", "indexPrice": "101", "openInterest": "7", "fundingRate": "0.0001"}
+    message = {"topic": "tickers.BTCUSDT", "type": "snapshot", "cs": 5, "ts": 9, "data": data}
+    (message if key == "cs" else data)[key] = value
+    found = PublicDecoder(SYMBOLS).read(orjson.dumps(message), TS)
+    event, = found.events
+    want = {"price": 100.0, "qty": 7.0, "aux_price": 101.0, "aux_qty": 0.0001} | ({lost: 0.0} if lost else {})
+    assert dict(zip(("price", "qty", "aux_price", "aux_qty"), event[2:6], strict=True)) == want and sum(found.dropped.values()) == 1
+
+
+def test_an_empty_side_of_the_book_has_no_price():
+    """The engine's door refuses such a quote, and the quote before it ends."""
     decoder = PublicDecoder(SYMBOLS)
-    scanned, general = both(decoder, BOOK.replace(b'[["65114.30","10.470"]]', b"[]"))
-    assert scanned is None and general.kind == FrameKind.EVENTS and general.events == []
+    whole, general = both(decoder, BOOK.replace(b'[["65114.30","10.470"]]', b"[]"))
+    assert whole is None and general.kind == FrameKind.EVENTS
+    (event,), (before,) = general.events, both(decoder, BOOK)[0]
+    assert sorted([event[2:4], event[4:6]]) == sorted([(0.0, 0.0), before[2:4] if event[2] else before[4:6]])
 
 
 # --- what is not market data ------------------------------------------------------------------------------------------------------------------
@@ -378,5 +409,6 @@ def test_one_symbol_a_subscribe_frame():
 
 
 def test_endpoints():
-    assert bybit.ENDPOINTS["demo"].public == bybit.ENDPOINTS["mainnet"].public and bybit.ENDPOINTS["demo"].trade is None
-    assert "testnet" in bybit.ENDPOINTS["testnet"].public
+    places = ADAPTER.environments
+    assert places["demo"].ws == places["mainnet"].ws and places["demo"].trade == ""
+    assert all("testnet" in address for address in (places["testnet"].rest, places["testnet"].ws, places["testnet"].private, places["testnet"].trade))

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from liqcore.event import Completeness
-from liqshell.venues import bybit_instruments as bybit
+from liqshell.venues.bybit import instruments as bybit
 
 DATA = Path(os.environ.get("LIQCORE_DATA", Path(__file__).parents[1].parent / "shared" / "data"))
 needs_data = pytest.mark.skipif(not (DATA / "frames-nautilus").is_dir(), reason=f"no captures at {DATA}: set LIQCORE_DATA")

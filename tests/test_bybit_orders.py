@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from liqcore.event import REQUEST_DTYPE, Action, OrderType, RequestFlag
 from liqcore.instrument import Instrument
-from liqshell.venues import bybit_orders
+from liqshell.venues.bybit import orders as bybit_orders
 
 INSTRUMENTS = [Instrument("BTCUSDT", tick_size="0.10", lot_size="0.001"), Instrument("1000PEPEUSDT", tick_size="0.0000001", lot_size="100")]
 

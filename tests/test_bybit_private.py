@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_fuzz_decode import mutate
 
-from liqshell.venues import bybit_answers as answers
-from liqshell.venues import bybit_private as private
-from liqshell.venues.bybit_private import Report, ReportKind, read_frame
-from liqshell.venues.bybit_rows import STANDINGS
+from liqshell.venues.bybit import rest_responses as answers
+from liqshell.venues.bybit import private_stream as private
+from liqshell.venues.bybit.private_stream import Report, ReportKind, read_frame
+from liqshell.venues.bybit.rows import STANDINGS
 from liqshell.venues.reports import ENDED, Execution, OrderReply, OrderState, Position, Standing, Wallet
 
 
@@ -121,6 +121,16 @@ def test_a_bad_row_does_not_take_the_good_ones_along():
     report = read(af.frame("execution", af.EXECUTION, af.EXECUTION | {"execPrice": "NaN"}, af.EXECUTION | {"execId": "z"}))
     assert report.kind == ReportKind.EXECUTIONS and [e.id for e in report.executions] == [af.EXECUTION["execId"], "z"]
     assert report.refused == 1 and report.reason == "bad number" and "execPrice" in report.detail
+
+
+@pytest.mark.parametrize("key", ["execPrice", "execQty"])
+@pytest.mark.parametrize("value", [None, "", "0"])
+def test_a_trade_without_price_or_quantity_is_no_trade_at_zero(key, value):
+    """Its id would hide the row that REST has (schema drift of the fault simulation)."""
+    report = read(af.frame("execution", af.EXECUTION | {key: value}))
+    assert report.refused == 1 and not report.executions and key in report.detail
+    funding = af.EXECUTION | {"execType": "Funding", "orderId": "", "orderLinkId": "", "side": ""}
+    assert read(af.frame("execution", funding | {key: value})).executions
 
 
 def test_other_markets_of_the_account_are_left_out():

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from liqcore.event import Action
 from liqcore.instrument import Instrument
-from liqshell.gateway.effects import Call
-from liqshell.venues import bybit_answers as answers
-from liqshell.venues import bybit_orders, bybit_rest
-from liqshell.venues.bybit_codes import CODES, HTTP, Asked, Outcome, http_outcome, meaning, outcome
-from liqshell.venues.bybit_rest import Request
+from liqshell.venues.effects import Call
+from liqshell.venues.bybit import rest_responses as answers
+from liqshell.venues.bybit import orders as bybit_orders
+from liqshell.venues.bybit import rest_requests as bybit_rest
+from liqshell.venues.bybit.error_codes import CODES, HTTP, http_outcome, meaning, outcome
+from liqshell.venues.outcome import Asked, Outcome
+from liqshell.venues.bybit.rest_requests import Request
 from test_bybit_orders import request
 
 WRITES = [Asked.CREATE, Asked.AMEND, Asked.CANCEL, Asked.STOP, Asked.SETTING]
@@ -197,14 +199,14 @@ def test_rate_state():
     (302, None, Asked.CREATE, Outcome.UNKNOWN),
 ])
 def test_judgement_of_an_answer(status, raw, asked, expected):
-    verdict = answers.judge(status, b"<html>" if raw is None and status else b"" if raw is None else bytes_of(raw), asked)
+    verdict = answers.interpret_reply(status, b"<html>" if raw is None and status else b"" if raw is None else bytes_of(raw), asked)
     assert verdict.outcome == expected and verdict.message
     assert verdict.order_id == ("1" if expected == Outcome.ACCEPTED else "")
 
 
 def test_a_bad_signature_does_not_leak_the_key():
     said = "error sign! please check your signature generation algorithm. origin_string[1658384314791Zk3xCanaryKey09aQp5000a=b]"
-    for found in (answers.judge(200, bytes_of(af.envelope({}, 10004, said)), Asked.CREATE), answers.parse_orders(bytes_of(af.envelope({}, 10004, said)))):
+    for found in (answers.interpret_reply(200, bytes_of(af.envelope({}, 10004, said)), Asked.CREATE), answers.parse_orders(bytes_of(af.envelope({}, 10004, said)))):
         assert "Zk3xCanary" not in repr(found) and "origin_string[redacted]" in repr(found)
 
 

@@ -19,10 +19,12 @@ from hypothesis import strategies as st
 
 from liqshell import log
 from liqshell.errors import ConfigError
-from liqshell.keys import find_keys, load_keys
-from liqshell.venues import bybit_signing
-from liqshell.venues.bybit_signing import Keys
+from liqshell.live.keys import find_keys, load_keys
+from liqshell.transport import Endpoint
+from liqshell.venues.bybit import signing as bybit_signing
+from liqshell.venues.bybit.signing import Keys
 
+ENDPOINT = Endpoint("http://127.0.0.1:1")
 KEY, SECRET = "Zk3xCanaryKey09aQp", "cAnArYsEcReT0123456789abcdefABCDEF77"
 
 
@@ -40,7 +42,7 @@ def by_hand(secret: str, text: str) -> str:
     (1658385579423, '{"category": "option"}', 5000, "250e5a09ff77afa6d0d0270cd8f7cc99a6e3ecd1d01f6c398a5a78c5d90dc461"),
 ])
 def test_vectors_of_rest(now_ms, payload, window, expected):
-    headers = bybit_signing.rest_headers(Keys(KEY, SECRET), now_ms, payload, window)
+    headers = bybit_signing.rest_headers(Keys(KEY, SECRET), ENDPOINT, now_ms, payload, window)
     assert headers["X-BAPI-SIGN"] == expected == by_hand(SECRET, f"{now_ms}{KEY}{window}{payload}")
     assert headers["X-BAPI-TIMESTAMP"] == str(now_ms) and headers["X-BAPI-RECV-WINDOW"] == str(window) and headers["X-BAPI-API-KEY"] == KEY
 
@@ -52,7 +54,7 @@ def test_any_signature_is_the_one_computed_by_hand(secret, payload, now_ms, wind
     payload = payload.encode("utf-8", "replace").decode()
     if secret.startswith("-----BEGIN"):
         return
-    sign = bybit_signing.rest_headers(Keys(KEY, secret), now_ms, payload, window)["X-BAPI-SIGN"]
+    sign = bybit_signing.rest_headers(Keys(KEY, secret), ENDPOINT, now_ms, payload, window)["X-BAPI-SIGN"]
     assert sign == by_hand(secret, f"{now_ms}{KEY}{window}{payload}")
 
 
@@ -61,15 +63,15 @@ def test_signatures_are_pybits():
     generate = pybit.generate_signature if hasattr(pybit, "generate_signature") else pybit._http_manager.generate_signature
     keys = Keys(KEY, SECRET)
     body = json.dumps({"category": "linear", "symbol": "ETHUSDT", "qty": "0.1"})
-    assert bybit_signing.rest_headers(keys, 1700000000123, body)["X-BAPI-SIGN"] == generate(False, SECRET, f"1700000000123{KEY}5000{body}")
-    args = json.loads(bybit_signing.private_auth_frame(keys, 1700000000123))["args"]
+    assert bybit_signing.rest_headers(keys, ENDPOINT, 1700000000123, body)["X-BAPI-SIGN"] == generate(False, SECRET, f"1700000000123{KEY}5000{body}")
+    args = json.loads(bybit_signing.private_auth_frame(keys, ENDPOINT, 1700000000123))["args"]
     assert args == [KEY, 1700000010123, generate(False, SECRET, "GET/realtime1700000010123")]
 
 
 def test_each_socket_gets_its_own_spelling():
     keys = Keys(KEY, SECRET)
-    private = json.loads(bybit_signing.private_auth_frame(keys, 5, "r1", 1000))
-    trade = json.loads(bybit_signing.trade_auth_frame(keys, 5, "r1", 1000))
+    private = json.loads(bybit_signing.private_auth_frame(keys, ENDPOINT, 5, "r1", 1000))
+    trade = json.loads(bybit_signing.trade_auth_frame(keys, ENDPOINT, 5, "r1", 1000))
     assert private == {"req_id": "r1", "op": "auth", "args": [KEY, 1005, by_hand(SECRET, "GET/realtime1005")]}
     assert trade == {"reqId": "r1", "op": "auth", "args": private["args"]}
 
@@ -100,14 +102,14 @@ def test_refused_keys_are_not_in_the_traceback(key, secret):
     except ValueError as why:
         text = shown_locals(why)
     assert "Keys" in text or "API" in text
-    inner = text.split("bybit_signing.py", 1)[1]
+    inner = text.split("signing.py", 1)[1]
     assert KEY not in inner and SECRET not in inner
 
 
 def test_a_failure_while_signing_shows_nothing():
     keys = Keys(KEY, SECRET)
     try:
-        bybit_signing.rest_headers(keys, 1, None)       # type: ignore[arg-type]
+        bybit_signing.rest_headers(keys, ENDPOINT, 1, None)       # type: ignore[arg-type]
     except TypeError as why:
         text = shown_locals(why)
     assert SECRET not in text and "Keys([redacted])" in text
@@ -147,7 +149,7 @@ class Quiet(Vault):
 ])
 def test_where_keys_come_from(environ, vault, signature_of, clean_log):
     keys = load_keys("demo", environ, Vault(**vault))
-    assert keys.key == KEY and keys.sign(b"x") == by_hand(signature_of, "x")
+    assert keys.key == KEY and keys.sign(b"x", ENDPOINT) == by_hand(signature_of, "x")
     assert log.redact(f"see {KEY} and {SECRET}") == f"see {log.MASK} and {log.MASK}"
 
 
@@ -205,7 +207,7 @@ def test_a_process_that_knows_a_secret_leaves_no_core_dump():
     """A crash would have written the whole memory, keys included, beside the run."""
     resource = pytest.importorskip("resource")
     code = ("import resource, sys; resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2); "
-            "from liqshell.keys import load_keys; load_keys('demo', {'LIQCORE_API_KEY': 'k' * 20, 'LIQCORE_API_SECRET': 's' * 30}); "
+            "from liqshell.live.keys import load_keys; load_keys('demo', {'LIQCORE_API_KEY': 'k' * 20, 'LIQCORE_API_SECRET': 's' * 30}); "
             "print(resource.getrlimit(resource.RLIMIT_CORE)[0])")
     if resource.getrlimit(resource.RLIMIT_CORE)[1] == 0:
         pytest.skip("core dumps are forbidden here already")

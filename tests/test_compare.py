@@ -13,13 +13,13 @@ from report_page import Page
 import liqcore as lc
 from liqshell.backtest import load_history
 from liqshell.backtest.history import History, described
-from liqshell.backtest.listen import HEARD_DTYPE, Listened, listen
+from liqshell.backtest.policy_log import SIGNAL_DTYPE, Listened, listen
 from liqshell.backtest.touch import touch
-from liqshell.compare import events, page, plan, run_compare
-from liqshell.compare.figures import COLUMNS, conclusion, flat
-from liqshell.config import load
+from liqshell.research.compare import events, page, plan, run_compare
+from liqshell.research.compare.figures import COLUMNS, conclusion, flat
+from liqshell.config.load import load
 from liqshell.errors import ConfigError
-from liqshell.pipeline import settings
+from liqshell.run.pipeline import settings
 
 DATA = '[run]\nname = "both"\nout = "{out}"\n' + SETTINGS + '[data]\nfiles = ["market"]\n[backtest]\nrandom_draws = 2\ndelays_s = [0, 5]\n'
 TWO = ("fade", "fade-btc")
@@ -101,7 +101,7 @@ def test_listening_hears_what_a_trading_run_is_asked(config, history, compared):
 def test_both_signs_pay_the_same_costs_on_the_same_prices(history):
     """Bought at the ask and sold at the bid, whoever does it: fade and follow together lose two round trips."""
     n, quotes = 0, history.tape.quotes(0)
-    rows = np.zeros(40, HEARD_DTYPE)
+    rows = np.zeros(40, SIGNAL_DTYPE)
     rows["ts"] = rows["signal_ts"] = np.linspace(quotes["ts"][0], quotes["ts"][-1] - 120 * lc.SECOND, 40).astype(np.int64)
     rows["instrument"], rows["liquidated"], rows["phase"] = n, np.where(np.arange(40) % 3, 1, -1), 2
     free, dear = (events.both_signs(history, rows, 0.05, fee)[1] for fee in (0.0, 0.0005))
@@ -141,7 +141,7 @@ def market_of(ticks, *, half=20, quotes=True, until=1.0):
 
 
 def moved(market, seconds_, liquidated=1, fee=0.0):
-    rows = np.zeros(60, HEARD_DTYPE)
+    rows = np.zeros(60, SIGNAL_DTYPE)
     rows["ts"], rows["liquidated"] = market.start_ns + (np.asarray(seconds_) * 1e9).astype(np.int64), liquidated
     return events.both_signs(market, rows, 0.05, fee, market.spreads[0].share if not market.count("quotes") else None)
 
@@ -153,9 +153,9 @@ def test_many_events_of_few_cascades_are_no_evidence():
     rising, walking = market_of(1_000_000 + k * 50, half=1), market_of(1_000_000 + noise, half=1)
     few = moved(rising, np.linspace(3600, 5400, 60))[2]
     assert few["n"] == 60 and few["fade_bps"]["mean"] > 0 and few["fade_bps"]["low"] is None and few["fade_bps"]["t"] is None
-    assert "too few to tell the best from chance" in events.told_of("x", [few])
+    assert "too few to tell the best from chance" in events.conclusion_of("x", [few])
     many = moved(rising, np.arange(60) * 1700 + 3600)[2]
-    assert many["fade_bps"]["low"] > 0 and "above zero at 95 %" in events.told_of("x", [many])
+    assert many["fade_bps"]["low"] > 0 and "above zero at 95 %" in events.conclusion_of("x", [many])
     burst = moved(walking, np.repeat(np.arange(6) * 9000 + 5000, 10) + np.tile(np.arange(10), 6))[2]
     alone = moved(walking, np.arange(60) * 1700 + 3600)[2]
 
@@ -176,11 +176,11 @@ def test_without_quotes_the_spread_is_paid_by_estimate_and_no_gain_is_claimed():
     for others in (bare, cut):
         for k in (2, 3):
             assert others[k]["fade_bps"]["mean"] == pytest.approx(quoted[k]["fade_bps"]["mean"], abs=1.0) and others[k]["fade_bps"]["low"] > 0
-    assert "earns" in events.told_of("x", quoted) and "above zero" in events.told_of("x", quoted)
+    assert "earns" in events.conclusion_of("x", quoted) and "above zero" in events.conclusion_of("x", quoted)
     for others, share in ((bare, "100 %"), (cut, "")):
-        told = events.told_of("x", others)
+        told = events.conclusion_of("x", others)
         assert "earns" not in told and f"{share} of these events met no live quote" in told and "no gain is claimed" in told
-    dear = events.told_of("x", moved(none, at, fee=0.05))
+    dear = events.conclusion_of("x", moved(none, at, fee=0.05))
     assert "neither sign earns its costs at any horizon" in dear and "its spread estimated from prints in 100 % of the events" in dear
 
 
@@ -194,7 +194,7 @@ def test_a_quote_that_has_ended_prices_no_event():
 
 
 def heard_of(*wishes):
-    rows = np.zeros(len(wishes), HEARD_DTYPE)
+    rows = np.zeros(len(wishes), SIGNAL_DTYPE)
     for k, (ts, instrument, liquidated, side) in enumerate(wishes):
         rows[k]["ts"] = rows[k]["signal_ts"] = ts * lc.SECOND
         rows[k]["instrument"], rows[k]["liquidated"], rows[k]["side"], rows[k]["answer"] = instrument, liquidated, side, 1 if side else 0
@@ -209,38 +209,42 @@ def test_shared_moments_and_opposite_wishes():
 
 
 def test_base_rates_are_of_all_conditions_together():
-    from liqshell.backtest.listen import Conditions
+    from liqshell.backtest.policy_log import Conditions
 
     c = Conditions()
     for k in range(100):
         c.add({"deep": k % 2 == 0, "turns": k % 4 == 0, "cheap": None if k >= 80 else True})
-    rows = events.base_rates({"x": Listened(np.zeros(0, HEARD_DTYPE), {"X": c})}, 10.0)
+    rows = events.base_rates({"x": Listened(np.zeros(0, SIGNAL_DTYPE), {"X": c})}, 10.0)
     assert rows[0]["known"] == 80 and rows[0]["together"] == 20 and rows[0]["share"] == 0.25
     assert rows[0]["independent"] == pytest.approx(0.5 * 0.25 * 1.0) and rows[0]["rate"]["per_hour"] == 2.0
 
 
 def row(preset, mean, low, high, n=40, edge=True, state="open", bare=0, quoted=1.0):
     return {"preset": preset, "trades": n, "fills": {"n": 2 * n, "without_quote": {"k": bare, "n": 2 * n}}, "quoted": quoted, "state": state, "edge": edge,
-            "deflated": {"deflated": None}, "trade": {"mean": mean, "low": low, "high": high, "n": n, "t": 2.5}}
+            "deflated": {"deflated": None, "edge": None, "p_superior": None}, "trade": {"mean": mean, "low": low, "high": high, "n": n, "t": 2.5}}
 
 
 def test_the_conclusion_claims_no_more_than_the_numbers():
-    from liqshell.compare.figures import state
+    from liqshell.research.compare.figures import state
     assert state(row("a", 3.0, 1.0, 5.0)) == "pays" and state(row("a", 3.0, 1.0, 5.0, edge=False)) == "open"
     assert state(row("a", 3.0, 1.0, 5.0, n=12)) == "open" and state(row("a", -3.0, -5.0, -1.0)) == "loses"
     assert state(row("a", None, None, None, n=0)) == "idle"
     assert state(row("a", 3.0, 1.0, 5.0, bare=4)) == "pays" and state(row("a", 3.0, 1.0, 5.0, bare=5)) == "open"
     assert state(row("a", -3.0, -5.0, -1.0, bare=60)) == "loses"
     assert state(row("a", 3.0, 1.0, 5.0, quoted=0.56)) == "open" and state(row("a", 3.0, 1.0, 5.0, quoted=None)) == "open"
-    assert "1 of 2 that traded did so in too few separate stretches" in conclusion([row("a", 3.0, None, None), row("b", 1.0, -1.0, 3.0)], {}, 7, False)
+    assert "1 of 2 that traded closed too few trades, or in too few separate stretches" in conclusion([row("a", 3.0, None, None), row("b", 1.0, -1.0, 3.0)], {}, 7, False)
     assert "holds no liquidation" in conclusion([row("a", None, None, None, n=0, state="idle")], {}, 7, False, liquidations=0)
-    assert "No quotes of X: " in conclusion([row("a", 3.0, 1.0, 5.0)], {}, 7, False, ["X"]) and "Nothing pays" in conclusion(
+    assert "No quotes of X: " in conclusion([row("a", 3.0, 1.0, 5.0)], {}, 7, False, ["X"]) and "Nothing is shown to pay" in conclusion(
         [row("a", 3.0, 1.0, 5.0, bare=80)], {}, 7, False, ["X"])
-    assert "Quotes hold for 56 % of the traded time, 95 % are needed: no gain is claimed" in conclusion([row("a", 3.0, 1.0, 5.0)], {}, 7, False, quoted=0.56)
+    assert "Quotes hold for 56.0 % of the traded time, 95 % are needed: no gain is claimed" in conclusion([row("a", 3.0, 1.0, 5.0)], {}, 7, False, quoted=0.56)
     assert "Quotes hold" not in conclusion([row("a", 3.0, 1.0, 5.0)], {}, 7, False, quoted=0.96)
     told = conclusion([row("a", -1.0, -2.0, 0.5), row("b", -3.0, -5.0, -1.0, state="loses")], {"zone": "why"}, 7, True)
-    assert told.startswith("2 presets, 80 closed trades. Nothing pays:") and "1 of 2 that traded lose" in told and "zone" in told and "SYNTHETIC" in told
-    assert "a gains +3.0 bps" in conclusion([row("a", 3.0, 1.0, 5.0, state="pays")], {}, 7, False)
+    assert told.startswith("2 presets, 80 closed trades. Nothing is shown to pay: of 2 presets that rest on enough") and "1 of 2 that traded lose" in told and "zone" in told and "SYNTHETIC" in told
+    assert "a gains +3.0 bps a trade (95 % +1.0 to +5.0, n = 40)" in conclusion([row("a", 3.0, 1.0, 5.0, state="pays")], {}, 7, False)
+    few = conclusion([row("a", 9.0, 1.0, 17.0, n=4), row("b", -3.0, None, None, n=2)], {}, 7, False)
+    assert "Nothing can be judged: none of the 2 that traded rests on enough" in few and "pay" not in few and "n = 4" in few
+    alone = conclusion([row("a", 3.0, 1.0, 5.0, state="pays", edge=None), row("b", 1.0, -1.0, 3.0)], {}, 7, False)
+    assert "no control speaks for a" in alone and "the best of several is better than it will be" in alone
     assert "Nothing traded" in conclusion([row("a", None, None, None, n=0, state="idle")], {}, 7, False)
 
 
@@ -257,7 +261,7 @@ def test_quotes_and_fills_stand_on_the_page_and_in_its_json(compared, found):
         assert words in told, words
     cut = found | {"quoted": 0.56, "contracts": [c | {"said": ["X: quotes end at noon"]} for c in found["contracts"]]}
     told = " ".join(" ".join(Page(page.page(cut)).text).split())
-    assert "QUOTES COVER 56 %." in told and "X: quotes end at noon." in told
+    assert "QUOTES COVER 56.0 %." in told and "X: quotes end at noon." in told
     none = found | {"quoted": 0.0, "without_quotes": found["symbols"]}
     assert "NO QUOTES." in " ".join(Page(page.page(none)).text)
 

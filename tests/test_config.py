@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from decimal import Decimal
 
 import pytest
@@ -9,11 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import liqcore as lc
-from liqshell import config, pipeline, wiring
-from liqshell.config import SCALE, Config, loads, presets
+from liqcore.detectors.registry import parameters
+from liqshell.config import load as config
+from liqshell.run import pipeline
+from liqshell.config import line_numbers as toml_lines
+from liqshell.config import components as wiring
+from liqshell.config.load import SCALE, Config, loads, presets
 from liqshell.errors import ConfigError, DataError
-from liqshell.pipeline import make_paper, settings
-from liqshell.sections import ENVIRONMENTS
+from liqshell.run.pipeline import make_paper, settings
+from liqshell.venues.adapters import ADAPTERS
 
 FADE = """
 [run]
@@ -57,7 +62,7 @@ def test_presets_have_the_written_numbers():
 def test_presets_say_that_their_claims_were_contradicted():
     for name in ("fade", "fade-btc"):
         assert presets()[name].grade == "contradicted"
-        assert "C9" in presets()[name].evidence
+    assert "annualises per-trade returns" in presets()["fade"].evidence and "The objections to `fade`" in presets()["fade-btc"].evidence
 
 
 @pytest.mark.parametrize(("symbol", "side", "price", "expected"), [
@@ -71,8 +76,44 @@ def test_preset_through_the_core_gives_the_golden_prices(symbol, side, price, ex
 
 def test_values_are_accepted_by_the_core():
     read = loads(FADE)
-    assert lc.CascadeConfig(**read.detector_values().cascade_arguments()).as_dict()["decay_s"] == 10.0
+    assert lc.CascadeConfig(**read.cascade_arguments()).as_dict()["decay_s"] == 10.0
     lc.Risk(**read.limits.risk_arguments())
+
+
+def test_the_file_takes_what_the_table_of_the_detector_takes():
+    """One statement of range and default: every parameter at both ends of its range, in TOML and in the core."""
+    rows = parameters("cascade")
+    assert list(loads("").cascade_arguments()) == [row.name for row in rows if row.name not in ("segment_s", "baseline")]
+    for row in rows:
+        for value in row.choices or (row.low, row.high):
+            value = value if row.choices or row.unit != "share" else min(max(value, 1e-8), 1 - 1e-8)      # shares have 8 decimals in a file
+            given = int(value) if isinstance(row.default, int) else value
+            beside = "" if row.name == "warmup" else "warmup = 1\n"
+            beside += "window_events = 1_000_000\n" if row.name == "warmup" else ""
+            if row.name == "warmup" and given > 1_000_000:
+                continue                                # more than any window holds
+            read = loads(f"[detectors.cascade]\n{beside}{row.name} = {given!r}\n").cascade_arguments()
+            assert read.get(row.name, row.default) == given and lc.CascadeConfig(**read).as_dict()[row.name] == given
+
+
+def test_detector_is_short_for_detectors_cascade_and_the_old_name_of_decay_s_is_read():
+    short, whole = loads("[detector]\ndecay_window_s = 5\nwarmup = 20"), loads("[detectors.cascade]\nkind = 'cascade'\ndecay_s = 5\nwarmup = 20")
+    assert short == whole and short.cascade_arguments()["decay_s"] == 5.0 and not whole.detectors
+    swept = loads("[sweep.detectors.cascade]\ndecay_window_s = [5, 6]\nsegment_s = [30]")
+    assert swept == loads("[sweep.detector]\ndecay_s = [5, 6]\nsegment_s = [30]") and swept.sweep.axes == {"detector.decay_s": (5.0, 6.0), "detector.segment_s": (30.0,)}
+    assert loads("[detector]\nwarmup = 20", changes=["detectors.cascade.warmup=30"]).cascade_arguments()["warmup"] == 30
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    ("[detector]\nwarmup = 20\n[detectors.cascade]\nwarmup = 30", "my.toml:4: detectors.cascade.warmup: said once more in [detector]"),
+    ("[detector]\ndecay_s = 5\ndecay_window_s = 5", "my.toml:3: detector.decay_window_s: said once more in decay_s"),
+    ("[detectors.cascade]\nwarmup = 0", "my.toml:2: detectors.cascade.warmup: found 0; expected a whole number from 1 to 1000000000"),
+    ("[detectors.cascade]\ndecay_window_s = 0", "my.toml:2: detectors.cascade.decay_window_s: found 0"),
+    ("[detectors.cascade]\nkind = 'dollar'", "my.toml:2: detectors.cascade.kind: found 'dollar'; expected 'cascade', or no kind"),
+])
+def test_faults_of_the_cascade_stand_where_they_were_written(text, says):
+    found = faults(text)
+    assert len(found) == 1 and says in found[0], found
 
 
 def test_own_preset_of_a_symbol_is_not_mixed_with_the_offsets_of_policy():
@@ -106,9 +147,10 @@ positions_max = 2.5
 """)
     joined = "\n".join(found)
     assert len(found) == 12
-    assert all(text.startswith("my.toml: ") for text in found)
+    lines = [int(re.match(r"my\.toml:(\d+): ", text)[1]) for text in found]
+    assert lines == sorted(lines) == [3, 4, 6, 7, 8, 10, 11, 12, 13, 14, 17, 18]
     assert "run.sed: unknown key. Did you mean 'seed'?" in joined
-    assert "detector.quantile: found 1.0; expected a fraction above 0 and at most 0.9999" in joined
+    assert "detector.quantile: found 1.0; expected a fraction from 1e-09 to 0.999999999" in joined
     assert "detector.window_events: found true; expected a whole number from 2 to 1000000" in joined
     assert "detector.mode: found 'chian'; expected one of 'chain', 'anchored'; did you mean 'chain'?" in joined
     assert "policy.entry_offet: unknown key. Did you mean 'entry_offset'?" in joined
@@ -119,6 +161,54 @@ positions_max = 2.5
     assert "limits.positions_max: found 2.5" in joined
     assert "polcy: unknown key. Did you mean 'policy'?" in joined
     assert "run.mode: found 'lve'; expected one of 'paper', 'live'; did you mean 'live'?" in joined
+
+
+def test_contradictions_and_an_unknown_preset_stand_beside_what_cannot_be_read():
+    found = faults("""
+[run]
+mode = "lve"
+[feed]
+symbols = [
+    "ETHUSDT",
+]
+[policy]
+preset = "fad"
+notional = 5
+equity_share = 0.1
+[limits]
+daily_loss_max = 0.03
+[features]
+names = ['liquidations.liq_cnt@5m']
+[data]
+start = 2026-03-05
+end = 2026-03-05
+[paper]
+latency = "empirical"
+latency_sample = "x.csv"
+[policy.symbols.XRPUSDT]
+preset = "nosuch"
+""")
+    assert [text.split(": ")[0] + " " + text.split(": ")[1] for text in found] == [
+        "my.toml:3 run.mode", "my.toml:9 policy.preset", "my.toml:11 policy.equity_share", "my.toml:12 limits.weekly_loss_max",
+        "my.toml:15 features.names", "my.toml:18 data.end", "my.toml:21 paper.latency_sample", "my.toml:22 policy.symbols.XRPUSDT",
+        "my.toml:23 policy.symbols.XRPUSDT.preset"]
+    assert "found 'fad'; expected one of 'breakout', " in found[1] and "Did you mean 'fade'? `liqcore presets` prints them" in found[1]
+
+
+@pytest.mark.parametrize(("text", "path", "line"), [
+    ("a = 1\n\n# [b]\n[b]\nc = 2\n", "b.c", 5), ("[b]\nc.d = 1\n'e f' = 2\n", "b.e f", 3), ("[b]\nc.d = 1\n", "b.c.d", 2),
+    ("x = \"\"\"\n[b]\nc = 1\n\"\"\"\n[b]\nc = 2", "b.c", 6), ("[b]\nx = [\n  1,\n  [2,\n 3]\n]\ny = 1\n", "b.y", 7),
+    ("[b.c]\n[b]\nz = 1\n", "b.z", 3), ("[b]\nx = {p = 1, q = {r = 2}}\n", "b.x.q.r", 2), ("[[b]]\nx = 1\n[[b]]\ny = 2\n", "b.y", 4),
+    ("[b]\r\nc = 1\r\n", "b.c", 2), ("[b]\nc = 1\n", "b.nosuch", 1), ("[b]\n", "other", 0), ("", "b", 0),
+])
+def test_lines_of_keys(text, path, line):
+    assert toml_lines.line_of(toml_lines.lines_of(text), path) == line
+
+
+def test_a_fault_of_the_command_line_is_named_as_such():
+    with pytest.raises(ConfigError) as caught:
+        loads("[run]\nmode = 'lve'\n[policy]\npreset = 'fade'", "my.toml", ["policy.preset=fad"])
+    assert [why.where for why in caught.value.problems] == ["--set policy.preset", "my.toml:2: run.mode"]
 
 
 def test_a_password_in_an_address_is_refused_and_not_repeated():
@@ -176,7 +266,7 @@ def test_fractions_are_exact(units):
                     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3), max_leaves=8),
        st.sampled_from(["run", "feed", "detector", "policy", "limits", "paper", "record"]), st.data())
 def test_any_value_anywhere_is_accepted_or_named(value, section, data):
-    from liqshell.toml import decode
+    from liqshell.fields import decode
 
     fields = [f.name for f in dataclasses.fields(next(f.metadata["section"] for f in dataclasses.fields(Config) if f.name == section))]
     key = data.draw(st.sampled_from(fields))
@@ -249,6 +339,7 @@ def test_the_last_word_on_size_wins():
 
 def test_changes_of_the_command_line_win_and_are_checked_alike(tmp_path):
     file = tmp_path / "c.toml"
+    (tmp_path / "mine.py").touch()
     file.write_text('[policy]\ntake_profit = 0.001\nrule = "mine.py:Mine"\n[data]\nfiles = ["a", "/b"]\n[paper]\nlatency = "empirical"\n'
                     'latency_samples = "l.csv"\n')
     read = config.load(file, ["policy.take_profit=0.002", "data.symbols=['ETHUSDT']", "paper.fills=queue", "policy.symbols.ETHUSDT.trail = 0.01"])
@@ -330,7 +421,7 @@ def test_a_configuration_with_a_key_in_it_is_refused_and_the_key_not_shown(text,
     with pytest.raises(ConfigError) as caught:
         loads(text, "my.toml")
     said = str(caught.value)
-    assert SECRET not in said and f"my.toml: {where}: this looks like a credential (not shown)" in said and "LIQCORE_API_KEY" in said
+    assert SECRET not in said and re.search(rf"my\.toml:\d+: {re.escape(where)}: this looks like a credential \(not shown\)", said) and "LIQCORE_API_KEY" in said
 
 
 def test_a_known_secret_is_refused_wherever_it_stands():
@@ -354,7 +445,7 @@ def test_a_known_secret_is_refused_wherever_it_stands():
 def test_addresses_of_the_account(text, rest, private, trade):
     feed = loads(f"[feed]\n{text}").feed
     assert (feed.rest_url, feed.private_url, feed.trade_url) == (rest, private, trade)
-    assert feed.ws_url == ("ws://127.0.0.1:2" if "127" in text else ENVIRONMENTS[feed.environment].ws)
+    assert feed.ws_url == ("ws://127.0.0.1:2" if "127" in text else ADAPTERS["bybit"].environments[feed.environment].ws)
 
 
 # ---- detectors, parameters, features ----
@@ -362,10 +453,73 @@ def test_addresses_of_the_account(text, rest, private, trade):
 def test_the_cascade_detector_runs_where_somebody_listens_to_it():
     values = pipeline.settings(loads("[policy]\npreset = 'fade'"), [lc.Instrument("ETHUSDT")])
     assert values["cascade"]["quantile"] == 0.95 and values["detectors"] == [] and values["rule"] == "fade"
-    assert values["policies"] == [{"rule": "fade", "symbols": ["ETHUSDT"], "parameters": {"ETHUSDT": {}}}]
+    assert values["policies"] == [{"rule": "fade", "symbols": ["ETHUSDT"], "parameters": {"ETHUSDT": {"skip_unless_free": False, "maker_fee": 0.0002}}}]
     assert [type(p).__name__ for p in pipeline.make_policies(values)] == ["Fade"]
     signals_only = pipeline.settings(loads(""), [lc.Instrument("ETHUSDT")], trade=False)
     assert signals_only["policies"] == [] and signals_only["rule"] is None and signals_only["cascade"] is not None
+
+
+NUMBERS = ("entry_offset", "take_profit", "stop_loss")
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "BTCUSDC", "BTC-USDT-SWAP", "BTC", "BTC/USDT:USDT", "BTCPERP", "BTCUSD_PERP"])
+def test_fade_takes_the_exception_for_btc_by_itself(symbol):
+    """Offset 0.10 %, target 0.50 %, stop 0.25 %, under the exception's name; what a person says of [policy] or of the contract wins over it."""
+    def numbers(text):
+        values = loads(text).policy_for(symbol)
+        return [getattr(values, name) / 1e8 for name in NUMBERS], values.preset
+
+    assert numbers("") == numbers("[policy]\npreset = 'fade'") == ([0.001, 0.005, 0.0025], "fade-btc")
+    assert numbers("[policy]\ntake_profit = 0.002") == ([0.001, 0.002, 0.0025], "fade-btc")
+    if symbol.isalnum():
+        assert numbers(f"[policy.symbols.{symbol}]\nentry_offset = 0.003")[0] == [0.003, 0.005, 0.0025]
+    assert numbers("[policy]\npreset = 'zone'")[1] == "zone"
+    if symbol == "BTCUSDT":
+        assert numbers("[policy.symbols.BTCUSDT]\npreset = 'fade'") == ([0.0015, 0.0015, 0.0025], "fade"), "named for the contract itself: as it was said"
+
+
+@pytest.mark.parametrize("symbol", ["ETHUSDT", "BTCDOMUSDT", "WBTCUSDT", "1000BTTUSDT", "BTCSTUSDT"])
+def test_other_coins_keep_the_numbers_of_fade(symbol):
+    values = loads("").policy_for(symbol)
+    assert ([getattr(values, name) / 1e8 for name in NUMBERS], values.preset) == ([0.0015, 0.0015, 0.0025], "fade")
+
+
+def test_skip_btc_unless_the_maker_fee_is_zero_is_a_rule_with_a_switch():
+    """Off as it ships; on, it declines where [paper] maker_fee is above 0, and says so; a rebate or 0 lets it trade."""
+    for fee, on, trades in (("0.0002", False, True), ("0.0002", True, False), ("0", True, True), ("-0.0001", True, True)):
+        config = loads(f"[paper]\nmaker_fee = {fee}\n[policy.symbols.BTCUSDT.parameters]\nskip_unless_free = {str(on).lower()}")
+        stage = [lc.Instrument(s, tick_size="0.1", lot_size="0.001") for s in ("BTCUSDT", "ETHUSDT")]
+        engine = pipeline.make_engine(pipeline.settings(config, stage))
+        start = 1_772_452_800 * lc.SECOND
+        for n in range(2):
+            engine.on_trade(start, start, n, 1, 50_000.0, 1.0)
+            for k in range(120):
+                engine.on_liquidation(start + k * lc.SECOND, start + k * lc.SECOND, n, lc.LONG, 49_000.0, 0.1 + 0.01 * k) if n == 0 else None
+        for k in range(120):
+            ts = start + (200 + k) * lc.SECOND
+            engine.on_liquidation(ts, ts, 1, lc.LONG, 49_000.0, 0.1 + 0.01 * k)
+        audit = engine.audit.drain()
+        answers = audit[(audit["kind"] == lc.AuditKind.AUDIT_POLICY) & (audit["phase"] == lc.Phase.ACTIVE)]
+        wanted = {n: bool((answers["reason"][answers["instrument"] == n] == 0).any()) for n in (0, 1)}
+        assert wanted == {0: trades, 1: True}, "the other contract has no such rule"
+        told = {lc.audit.declined(r["x"]) for r in answers if r["reason"] == lc.Reason.NO_TRADE}
+        assert told == (set() if trades else {("maker fee at most", 0.0002, 0.0)})
+
+
+def test_a_recording_from_before_conditions_were_written_down_replays_without_them():
+    """Its settings say nothing of them, nor of numbers that came later: the rule decides as it did, and the records are those of then."""
+    values = pipeline.settings(loads("[policy]\npreset = 'momentum'"), [lc.Instrument("ETHUSDT")])
+    assert values["declines"] and pipeline.make_policies(values)[0].explains
+    later = ("feature_obstacle_below", "feature_obstacle_above", "funding_unknown", "look_again")
+    old = {name: value for name, value in values["policies"][0]["parameters"]["ETHUSDT"].items() if name not in later}
+    before = values | {"policies": [values["policies"][0] | {"parameters": {"ETHUSDT": old}}]}
+    del before["declines"]
+    policy, = pipeline.make_policies(before)
+    assert not policy.explains and policy.unmet("score at least", 1.0, 7.0) is None
+    assert policy._numbers["ETHUSDT"].look_again == "followers"
+    policy, = pipeline.make_policies(before | {"declines": True})       # then conditions of entries were written down, and no others
+    assert policy.unmet("score at least", 1.0, 7.0) is not None and policy.aside("phase is", 3, 2) is None
+    assert not any("map.realised" in name for name in policy.features) and "map.pending_below@3pct:rank" in policy.features
 
 
 def test_a_symbol_with_a_preset_of_the_same_rule_shares_the_policy():
@@ -387,6 +541,7 @@ def test_detectors_of_presets_and_of_the_configuration_are_merged_by_name():
     ("[detectors.big]\nkind = {a = 1}", "detectors.big: found a table; expected a table of a kind and its parameters"),
     ("[policy.parameters]\nz_min = 3", "policy.parameters.z_min: unknown key"),
     ("[policy]\nparameters = 3", "policy.parameters: found 3; expected a table of the numbers of the rule itself"),
+    ("[features]\nnames = ['flow.ofi@15m:zscore(4h)']", "is never known: its history holds at most 16 independent samples of 30"),
     ("[features]\nnames = ['liquidations.liq_cnt@5m']", "features.names: feature 'liquidations.liq_cnt@5m'"),
     ("[policy]\ntrail_basis = 'prize'", "policy.trail_basis: found 'prize'; expected one of 'price', 'profit'; did you mean 'price'?"),
 ])

@@ -1,31 +1,37 @@
 """What one connection carries, and whom its loss and its silence concern: live, in a recording, in its replay and in a backtest of it."""
 
 import json
-from collections import Counter
 
 import numpy as np
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from venue_frames import OKX
 
 import liqcore as lc
-from liqcore.event import Stream
-from liqshell import formats, journal, parity, recording, replay
-from liqshell.commands import detect
-from liqshell.config import loads
+from liqcore.event import Gate, Stream
+from liqshell import formats
+from liqshell.recording import journal
+from liqshell.run import backtest_parity as parity
+from liqshell.recording import reader as recording
+from liqshell.run import replay
+from liqshell.config.load import loads
 from liqshell.errors import DataError
 from liqshell.live.session import Session
-from liqshell.marks import concerns_of, outages, told
-from liqshell.pipeline import settings
-from liqshell.record import FEED, META, Recorder
-from liqshell.sink import ConnectionSink, LiveSink, PaperSink, VenueSink
-from liqshell.source import Source, feeds_of
+from liqshell.recording.marks import concerns_of, outages, parts_of
+from liqshell.run.pipeline import settings
+from liqshell.recording.recorder import FEED, META, Recorder
+from liqshell.run.recorded_events import read_events
+from liqshell.run.sink import ConnectionSink, LiveSink, PaperSink, VenueSink
+from liqshell.run.venue_source import Source, feeds_of
 from liqshell.venues.adapters import ADAPTERS, adapter_of
 
 S = lc.SECOND
 START = 1_700_000_000 * S
 UP, DOWN, GAP = (int(state) for state in lc.FeedState)
-LIQUIDATION, TRADE, QUOTE, MARK, INDEX, FUNDING, INTEREST = (int(bit) for bit in Stream)
+LIQUIDATION, TRADE, QUOTE, MARK, INDEX, FUNDING, INTEREST, VENUE = (int(bit) for bit in Stream)
 
 
 def source_of(venue, symbols, first=0, sink=None, alone=True):
@@ -36,7 +42,7 @@ def source_of(venue, symbols, first=0, sink=None, alone=True):
 
 def test_every_subscription_says_what_comes_by_it():
     """Together the connections of a venue carry every stream that it has, of every contract; no arg is for a contract that was not asked for."""
-    whole = {"bybit": 127, "binance_um": 127 - INTEREST, "okx": 127, "hyperliquid": 127 - LIQUIDATION}      # open interest of Binance is polled
+    whole = {"bybit": 255, "binance_um": 127 - INTEREST, "okx": 255, "hyperliquid": 127 - LIQUIDATION}      # open interest of Binance is polled
     for name, adapter in ADAPTERS.items():
         symbols = [f"S{n}USDT" if name != "okx" else f"S{n}-USDT-SWAP" if n % 3 else f"S{n}-USD-261225" for n in range(250)]
         carried = [adapter.carries(one, symbols) for one in adapter.plan(symbols, "ws://x")]
@@ -58,11 +64,11 @@ def test_binance_has_a_route_for_quotes_and_one_for_the_rest():
 
 
 def test_okx_liquidations_of_the_whole_market_come_by_the_first_connection():
-    symbols = [f"S{n}-USDT-SWAP" for n in range(150)]
+    symbols = [f"S{n}-USDT-SWAP" for n in range(120)]
     source = source_of("okx", symbols)
     first, second = source.concerns(source.adapter.plan(symbols, "ws://x"))
-    assert first == (*((n, 0) for n in range(100)), *((n, LIQUIDATION) for n in range(100, 150)))
-    assert second == tuple((n, 127 - LIQUIDATION) for n in range(100, 150))
+    assert first == (*((n, 0) for n in range(64)), *((n, LIQUIDATION | VENUE) for n in range(64, 120)))
+    assert second == tuple((n, 255 - LIQUIDATION) for n in range(64, 120))
 
 
 @pytest.mark.parametrize("venue", ["bybit", "hyperliquid", "okx"])
@@ -73,16 +79,25 @@ def test_a_connection_that_carries_everything_is_marked_as_ever(venue):
     assert source.concerns(source.adapter.plan(symbols, "ws://x")) == [((-1, 0),)]
 
 
+def test_what_a_venue_refuses_is_not_up_with_the_rest():
+    symbols = ["AUSDT", "BUSDT"]
+    source = source_of("binance_um", symbols)
+    quotes, rest = source.concerns(source.adapter.plan(symbols, "ws://x"))
+    assert source.split(rest, ()) == ((), rest) and source.split(quotes, ("ausdt@forceOrder",)) == ((), tuple((n, 4) for n in (0, 1)))
+    missing, left = source.split(rest, ("ausdt@forceOrder", "busdt@aggTrade"))
+    assert missing == ((0, LIQUIDATION), (1, 2)) and left == ((0, rest[0][1] & ~LIQUIDATION), (1, rest[0][1] & ~2))
+
+
 # ---- what a recording says -------------------------------------------------------------------------------------------------------------------
 
 def test_marks_name_contracts_and_streams():
     symbols = ("A", "B", "C")
     for concerns in (((-1, 4),), ((7, 4), (8, 4), (9, 4)), ((7, 0), (8, 1), (9, 1)), ((8, 126),)):
-        said = json.loads(json.dumps({"parts": told(concerns, symbols, 7)}))
+        said = json.loads(json.dumps({"parts": parts_of(concerns, symbols, 7)}))
         whole = (-1,) if concerns[0][0] < 0 else (7, 8, 9)
         assert sorted(concerns_of(said, whole, symbols, 7)) == sorted(concerns)
-    assert told(((7, 4), (8, 4), (9, 4)), symbols, 7) == [{"streams": 4}]
-    assert told(((7, 0), (9, 1)), symbols, 7) == [{"streams": 0, "symbols": ["A"]}, {"streams": 1, "symbols": ["C"]}]
+    assert parts_of(((7, 4), (8, 4), (9, 4)), symbols, 7) == [{"streams": 4}]
+    assert parts_of(((7, 0), (9, 1)), symbols, 7) == [{"streams": 0, "symbols": ["A"]}, {"streams": 1, "symbols": ["C"]}]
     assert concerns_of({}, (7, 8), symbols, 7) == ((7, 0), (8, 0))                                 # recorded before connections had marks of their own
     assert concerns_of({"parts": [{"streams": 1, "symbols": ["B", "Z"]}]}, (7, 8), symbols, 7) == ((8, 1),)      # not among those that are read
     for bad in ([3], [{"symbols": ["A"]}], [{"streams": "4"}], [{"streams": 128}], 7, [{"streams": 4, "symbols": 3}]):
@@ -205,7 +220,7 @@ def test_a_gap_of_one_connection_live_in_replay_and_in_a_backtest(tmp_path):
             feed.streams[0].ts_last = ts
             feed._mark(lc.FeedState.FEED_DOWN, ts, ts + 2, feed._concerns[0], "public-1")
     assert [one.gaps for one in feed.streams] == [0, 1] and feed.health()["gaps"] == 1
-    session._finish()
+    session._finish(True)
     audit = journal.load_audit(tmp_path / "run")
     marks = [(int(r["phase"]), int(r["x"][2]), round(float(r["x"][0]), 3)) for r in audit[audit["kind"] == int(lc.AuditKind.AUDIT_FEED)]]
     assert marks == [(GAP, 59, 7.0), (DOWN, QUOTE, 0.0)]
@@ -257,12 +272,10 @@ EXPECTED = [(1, DOWN, 4), (2, DOWN, 4), (1, UP, 4), (2, UP, 4), (2, GAP, 0), (1,
 def test_every_reader_of_a_recording_hears_the_same_marks(recorded):
     def seen(rows):
         return [(int(row["instrument"]), int(row["code"]), int(row["flags"])) for row in rows if row["kind"] == lc.Kind.FEED]
-    assert seen(parity.read_events(recorded).events) == EXPECTED
+    assert seen(read_events(recorded).events) == EXPECTED
     reading = formats.read(recorded)
     by_contract = {(symbol, *mark[1:]) for _, symbol, events in reading for mark in seen(events)}
     names = ("BTCUSDT", "BTC-USDT-SWAP", "ETH-USDT-SWAP")
-    decoders = {"bybit": adapter_of("bybit").decoder(names[:1]), "okx": adapter_of("okx").decoder(names[1:], 1)}
-    assert [mark for rows in detect._decoded(recording.read(recorded), decoders, Counter()) for mark in seen(rows)] == EXPECTED
     assert by_contract == {(names[n], state, streams) for n, state, streams in EXPECTED}
 
 
@@ -271,7 +284,7 @@ def test_a_recording_that_names_no_streams_means_all(tmp_path):
     with Recorder(tmp_path / "frames") as recorder:
         recorder.mark(START, META, {"instruments": [i.as_dict() for i in instruments], "gap_ns": 5 * S})
         recorder.mark(START + S, FEED, {"state": DOWN, "ts_event": START})
-    found = parity.read_events(tmp_path / "frames").events
+    found = read_events(tmp_path / "frames").events
     assert [(int(row["instrument"]), int(row["flags"])) for row in found] == [(-1, 0)]
 
 
@@ -279,11 +292,133 @@ def test_a_mark_that_cannot_be_read_is_an_error(recorded):
     with Recorder(recorded) as recorder:
         recorder.mark(START + 5 * S, FEED, {"state": DOWN, "ts_event": START, "venue": "okx", "parts": [{"streams": "quotes"}]})
     with pytest.raises(DataError, match="parts"):
-        parity.read_events(recorded)
+        read_events(recorded)
 
 
 def test_adapters_of_others_carry_everything_unless_they_say():
     from dataclasses import replace
     adapter = replace(adapter_of("bybit"), streams=type(adapter_of("bybit")).__dataclass_fields__["streams"].default)
-    assert set(adapter.carries(adapter.plan(["A"], "ws://x")[0], ["A", "B"]).values()) == {127}
+    assert set(adapter.carries(adapter.plan(["A"], "ws://x")[0], ["A", "B"]).values()) == {255}
     assert orjson.loads(adapter.plan(["A"], "ws://x")[0].subscriptions[0].frame)["op"] == "subscribe"
+
+
+# ---- trades that come late ------------------------------------------------------------------------------------------------------------------
+
+class Street:
+    """Trades of one venue (instruments 2 and 3 of four, or all) with a way of their own from the venue to us."""
+
+    def __init__(self, late_s=1.0, alone=False):
+        self.engine = lc.Engine([lc.Instrument(f"S{n}", venue="bybit" if n < 2 else "binance_um") for n in range(4)])
+        self.venue = VenueSink(LiveSink(self.engine, 5 * S), 5 * S, 0 if alone else 2, -1 if alone else 2, late_ns=round(late_s * S))
+
+    def trade(self, at_s, way_s, kind=lc.Kind.TRADE, also=()):
+        """Received at at_s, way_s after the venue's time; also: ways of other trades of the same frame."""
+        at = START + round(at_s * S)
+        self.venue.rows(np.array([(at - round(way * S), at, 100.0, 1.0, 100.01, 1.0, 0, 2, int(kind), 1, 0, 0) for way in (way_s, *also)], lc.EVENT_DTYPE))
+
+    @property
+    def closed(self):
+        """(instrument, closed?) of every word about the gate since the last look."""
+        audit = self.engine.audit.drain()
+        shut = audit[(audit["kind"] == int(lc.AuditKind.AUDIT_LIMIT)) & (audit["x"][:, 3] == int(Gate.GATE_LATE))]
+        return [(int(r["instrument"]), int(r["phase"]) == int(lc.Control.CONTROL_PAUSE)) for r in shut]
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.4, -3.0])
+def test_a_burst_after_a_silence_closes_the_gate_before_anything_is_decided(offset):
+    """Four seconds of silence, then all of it at once: receipt says it is new, the venue's times say how old it is. The difference of the clocks,
+    here `offset`, is in the usual way and makes nothing late."""
+    w = Street()
+    for k in range(20):
+        w.trade(k, 0.1 + offset)
+    assert w.closed == [] and w.venue.late.count == 0
+    for k, way in enumerate((4.0, 3.0, 2.0, 1.2)):
+        w.trade(24 + k * 0.001, way + offset)
+    assert w.closed == [(2, True), (3, True)] and w.venue.late.count == 1
+    w.trade(24.1, 0.9 + offset)                       # in time, but it was late a moment ago
+    assert w.closed == []
+    w.trade(25.1, 0.2 + offset)
+    assert w.closed == [(2, False), (3, False)] and w.venue.late.count == 1
+
+
+def test_how_late_is_late():
+    w = Street()
+    w.trade(0, 0.1)
+    w.trade(1, 1.1)
+    assert w.closed == []                             # exactly a second longer than usual
+    w.trade(2, 1.100001)
+    assert w.closed == [(2, True), (3, True)]
+
+
+def test_who_is_late_from_the_first_trade_on_is_late():
+    """The usual way counts as one second at most: a burst that is the first thing heard does not make itself usual."""
+    w = Street()
+    w.trade(0, 2.5)
+    assert w.closed == [(2, True), (3, True)]
+    w = Street()
+    w.trade(0, 1.9)
+    assert w.closed == []
+
+
+def test_the_newest_trade_of_a_frame_counts_and_quotes_do_not():
+    """A venue may send the last trades anew when it is subscribed to, and repeats the quote of a quiet contract with its old time."""
+    w = Street()
+    w.trade(0, 0.1)
+    w.trade(1, 0.1, also=(3600.0, 9.0))
+    w.trade(2, 60.0, kind=lc.Kind.BBO)
+    w.trade(3, 60.0, kind=lc.Kind.LIQUIDATION)        # that one is SIGNAL_STALE by its own rule
+    assert w.closed == []
+
+
+def test_what_is_usual_is_forgotten_after_some_minutes():
+    """Our clock was set forward by two seconds: trades seem late for ten minutes at most, then that is the usual way (and as far as it is above a
+    second, they stay late: no such clock is good enough to trade by)."""
+    w = Street()
+    w.trade(0, -1.9)
+    for k in range(1, 700):
+        w.trade(k, 0.1)
+    assert w.closed == [(2, True), (3, True), (2, False), (3, False)]
+    w.trade(700, 1.0)
+    assert w.closed == []
+
+
+def test_one_venue_alone_says_it_once_for_all_and_a_gate_of_before_is_opened():
+    w = Street(alone=True)
+    w.trade(0, 5.0)
+    assert w.closed == [(-1, True)]
+    w = Street(alone=True)
+    w.engine.on_control(START - S, lc.Control.CONTROL_PAUSE, Gate.GATE_LATE)              # as a restored engine remembers it
+    w.closed.clear()
+    w.trade(0, 0.1)
+    assert w.closed == [(-1, False)]
+
+
+def test_lateness_is_not_watched_where_it_was_not_when_the_run_was_recorded():
+    w = Street(late_s=0.0)
+    w.trade(0, 0.1)
+    w.trade(5, 60.0)
+    assert w.closed == []
+    assert w.venue.late is None
+    with pytest.raises(ValueError, match="late_ns: expected a positive time"):
+        Street(late_s=-1.0)
+
+
+@hypothesis_settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.floats(0.001, 30.0), st.floats(0.0, 8.0)), min_size=1, max_size=60), st.floats(-20.0, 1.0))
+def test_the_gate_is_what_its_rule_says(steps, offset):
+    """Against a definition that looks everything up anew; ways in ms, so that nothing is rounded."""
+    w, at, shut, until, ways = Street(), 0, False, None, []
+    for step, way in steps:
+        at, way = at + round(step * 1000), round((way + offset) * 1000)
+        w.trade(at / 1000, way / 1000)
+        ways.append((at, way))
+        usual = min([1000] + [before for _, before in ways[:-1]])
+        late = way - usual > 1000
+        was = shut
+        if late:
+            shut, until = True, at + 1000
+        elif shut and at > until:
+            shut = False
+        if at > 300_000:
+            break                                     # beyond the first period what is usual begins to be forgotten
+        assert w.closed == ([] if was == shut else [(2, shut), (3, shut)]), (at, way, usual)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from liqshell.cli import main
-from liqshell.maps.load import load
+from liqshell.research.maps.load import load
 
 NAME, T0 = "BTC-USDT-SWAP", 1_791_565_600_000
 COUNT = 130

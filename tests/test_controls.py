@@ -8,7 +8,7 @@ from generated import generated
 from recorded_run import study_of
 
 from liqshell.backtest import run_backtest
-from liqshell.config import loads
+from liqshell.config.load import loads
 from liqshell.report import make_report
 from liqshell.report.statistics import mean_test
 
@@ -32,9 +32,14 @@ random_draws = 19
 """
 
 
+# far wilder than the real one, so that an edge of many times the fees is there to be found or not: impact of a forced order ten times as large
+WILD = {"impact_scale": 10.0, "half_life_s": 10.0, "market_bps": 1.8, "bursts_per_hour": 12.0, "own_bursts_per_hour": 8.0, "burst_bps": 7.0,
+        "own_burst": 13.0, "burst_index": 3.0, "regime_sigma": 0.25, "pulse_sigma": 0.0, "lifetime_s": 3_600.0, "margin_spread": 1.0}
+
+
 def study(tmp_path_factory, name, **market):
-    """The same fade on 24 hours of a market: its own trades, the means of its controls, and what the report says."""
-    history = generated(24, ("SOLUSDT",), seed=4, tickers=False, impact_scale=2.0, half_life_s=10.0, **market)
+    """The same fade on 60 hours of a market: its own trades, the means of its controls, and what the report says."""
+    history = generated(60, ("SOLUSDT",), seed=4, tickers=False, **WILD, **market)
     config = loads(FADE)
     config = dataclasses.replace(config, run=dataclasses.replace(config.run, out=str(tmp_path_factory.mktemp(name))))
     folder = run_backtest(config, history=history)
@@ -54,6 +59,7 @@ def decaying(tmp_path_factory):
     return study(tmp_path_factory, "decaying", permanent_share=0.0)
 
 
+@pytest.mark.slow               # 8 s of processor time
 def test_where_nothing_reverts_there_is_no_edge_beyond_the_controls(lasting):
     trades, controls, _, summary = lasting
     assert len(trades) >= 30 and np.mean(trades) < 0
@@ -62,6 +68,7 @@ def test_where_nothing_reverts_there_is_no_edge_beyond_the_controls(lasting):
     assert summary["controls"]["edge"] is not True
 
 
+@pytest.mark.slow               # 8 s of processor time
 def test_where_impact_decays_the_fade_beats_every_control(decaying):
     trades, controls, delays, summary = decaying
     test = mean_test(trades)

@@ -22,6 +22,8 @@ from liqcore import (
     Phase,
 )
 
+pytestmark = pytest.mark.core
+
 CONFIGS = {
     "chain": {},
     "anchored": {"mode": "anchored"},

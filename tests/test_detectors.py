@@ -1,20 +1,19 @@
-"""The detectors beside the cascade: plain-Python oracle == Cython stream == batch twin, on random and bursty streams and on every capture."""
+"""The detectors beside the cascade: plain-Python oracle == Cython stream, on random and bursty streams and on every capture."""
 
 import random
 
-
-import numpy as np
 import pytest
 from captures import needs_data, streams
 from detector_rig import LOUD, OPTIONS, ORACLES, SHAPES, START, alone, assert_same, generated
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from liqcore.batch_detectors import detect
-from liqcore.event import SIGNAL_DTYPE, SignalFlag
-from liqcore.registry import KINDS, make_detector, parameters
+from liqcore.event import SignalFlag
+from liqcore.detectors.registry import KINDS, make_detector, parameters
 from liqcore.snapshot import pack, unpack
 
 from liqcore import LONG, SECOND, SHORT, Completeness, Instrument, Standalone
+
+pytestmark = pytest.mark.core
 
 KIND = sorted(ORACLES)
 
@@ -37,44 +36,13 @@ def test_generated_streams_equal_the_oracle(kind, data, shape, seed, count, wher
             detector.uncertain(until)
             oracle.uncertain(until)
         says = oracle.push(ts[n], side[n], notional[n], 1.0 + n)
-        if getattr(oracle, "ambiguous", False):       # it hangs on the last bit of a mean or a deviation: batch == stream says more there
+        if getattr(oracle, "ambiguous", False):       # it hangs on the last bit of a mean or a deviation
             return
         assert_same(detector.push(ts[n], side[n], notional[n], 1.0 + n), says)
     end = ts[-1] + 4000 * SECOND
     says = oracle.advance(end)
     if not getattr(oracle, "ambiguous", False):
         assert_same(detector.advance(end), says)
-
-
-@pytest.mark.parametrize("kind", KIND)
-@settings(max_examples=100, deadline=None)
-@given(st.data(), st.sampled_from(SHAPES), st.integers(0, 2**32 - 1), st.integers(0, 400))
-def test_the_batch_twin_says_the_same_to_the_last_bit(kind, data, shape, seed, count):
-    options = data.draw(OPTIONS[kind])
-    ts, side, notional = generated(shape, seed, count)
-    price = np.arange(count) + 1.0
-    detector = alone(kind, options)
-    signals = [s for row in zip(ts, side, notional, price.tolist(), strict=True) for s in detector.push(*row)]
-    end = (ts[-1] if ts else START) + 4000 * SECOND
-    batch = detect({"kind": kind, **options}, ts, side, notional, price=price)
-    assert_rows(batch, signals)
-    if count:
-        assert_rows(detect(make_detector(kind, **options), ts, side, notional, price=price, until=end), signals + detector.advance(end))
-
-
-def assert_rows(batch, signals) -> None:
-    assert len(batch) == len(signals)
-    for row, signal in zip(batch, signals, strict=True):
-        for name in SIGNAL_DTYPE.names:
-            assert row[name] == getattr(signal, name), (name, row, signal)
-
-
-@pytest.mark.parametrize("bad", [
-    {"ts": [2, 1]}, {"ts": [-1, 0]}, {"side": [1, 0]}, {"notional": [1.0, 0.0]}, {"notional": [1.0, float("nan")]}, {"notional": [1.0]}])
-def test_bad_arrays_are_named(bad):
-    arrays = {"ts": [1, 2], "side": [1, -1], "notional": [1.0, 2.0], **bad}
-    with pytest.raises(ValueError, match=next(iter(bad))):
-        detect({"kind": "dollar"}, **arrays)
 
 
 @needs_data
@@ -92,7 +60,6 @@ def test_every_capture_equals_the_oracle(kind, options):
         assert not getattr(oracle, "ambiguous", False)
         whole = alone(kind, chosen, stream.instrument())
         assert whole.run(stream.events()) == signals
-        assert_rows(detect({"kind": kind, **chosen}, stream.ts, stream.side, stream.notional, price=stream.price), signals)
         assert whole.snapshot() == detector.snapshot()
         said += len(signals)
     assert options == "default" or said > 100
@@ -383,7 +350,7 @@ def test_imbalance_ends_when_the_window_is_empty_or_turns():
 @given(st.floats(-1.0, 1.0))
 def test_imbalance_and_long_share_convert_into_one_another(imbalance):
     """C4: (short - long) / total against longRatio."""
-    from liqcore.imbalance import imbalance_of, long_share_of
+    from liqcore.detectors.imbalance import imbalance_of, long_share_of
     assert long_share_of(-0.4) == pytest.approx(0.7) and long_share_of(0.5) == 0.25
     assert imbalance_of(0.75) == -0.5 and imbalance_of(0.3) == pytest.approx(0.4)
     assert imbalance_of(long_share_of(imbalance)) == pytest.approx(imbalance, abs=1e-15)

@@ -10,8 +10,8 @@ from markets import Fade
 from scene import PRICE, SIDES, Scene
 
 from liqcore import LONG, Control, FeedState, FillReason, Guard, OrderStatus, Reason
-from liqshell.dispatch import Dispatch, Fate, PicowsWire, Why, Wire
-from liqshell.venues.bybit_orders import order_encoder, parse_order_link_id, parse_request_id
+from liqshell.run.dispatch import Dispatch, Fate, PicowsWire, Why, Wire
+from liqshell.venues.bybit.orders import order_encoder, parse_order_link_id, parse_request_id
 
 TIMEOUT_S = 10
 WALL_MS = 1_772_452_800_123

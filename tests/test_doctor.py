@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,22 +16,27 @@ from pathlib import Path
 import account_frames as af
 import pytest
 from aiohttp import web
+from relay import interface
+from test_state_image import ETH, SOL, saved
 from liqshell import log
-from liqshell.config import load, loads
-from liqshell.doctor import checks, examine, facts, gather, limits_in_words
+from liqshell.config.load import load, loads
+from liqshell.doctor import examine, gather, describe_limits
 from liqshell.doctor.checks import config_hash
-from liqshell.doctor.facts import Disk, Facts, Sample, is_secure, offset
-from liqshell.doctor.folder import StateFolder, read_state
-from liqshell.doctor.words import dead_man, exposure
+from liqshell.doctor.facts import Disk, Facts, Sample, offset
+from liqshell.doctor.limits_text import dead_man, exposure
+from liqshell.errors import ConfigError, DataError
+from liqshell.live.start import Effect, decide
 from liqshell.state.control import Control, Kill
+from liqshell.state.folder import StateFolder, read_state
 from liqshell.state.image import IMAGE, Image
 from liqshell.state.lock import Lock
 from liqshell.state.prefix import make_prefix
 from liqshell.state.sheet import state_folder
-from liqshell.venues.bybit_answers import AccountInfo, FeeRate, KeyInfo
-from liqshell.venues.bybit_signing import Keys
+from liqshell.venues.bybit.rest_responses import AccountInfo, FeeRate, KeyInfo
+from liqshell.venues.bybit.signing import Keys
 from liqshell.venues.reports import OrderState, Position, Standing, Wallet
 
+import liqcore as lc
 from liqcore.instrument import Instrument
 
 ROOT = Path(__file__).parents[1]
@@ -80,7 +86,7 @@ def test_a_healthy_account_has_nothing_to_complain_about():
 
 BAD = [
     ({"samples": [], "missing": {"samples": "refused"}}, "venue", "fail"),
-    ({"rest": "http://api.example"}, "transport", "fail"),
+    ({"unsafe": ConfigError("http://api.example", "not encrypted", "https", "Use it")}, "transport", "fail"),
     ({"samples": samples(300.0)}, "clock", "warn"), ({"samples": samples(-300.0)}, "clock", "warn"),
     ({"samples": samples(1200.0)}, "clock", "fail"), ({"samples": samples(-1200.0)}, "clock", "fail"),
     ({"samples": samples(255.0, 20.0)}, "clock", "ok"),                # within what the measurement can tell
@@ -100,7 +106,8 @@ BAD = [
     ({"key": dataclasses.replace(GOOD_KEY, expires="2026-12-01T00:00:00Z", days_left=9)}, "keys.expiry", "warn"),
     ({"key": dataclasses.replace(GOOD_KEY, expires="2026-12-01T00:00:00Z", days_left=0)}, "keys.expiry", "fail"),
     ({"account": AccountInfo("REGULAR_MARGIN", 1)}, "account", "fail"), ({"account": AccountInfo("PORTFOLIO_MARGIN", 6)}, "account", "warn"),
-    ({"account": None}, "account", "fail"), ({"wallet": None}, "wallet", "fail"), ({"wallet": Wallet(100.0, 0.0, 100.0, 1)}, "wallet", "fail"),
+    ({"account": None}, "account", "fail"), ({"wallet": None}, "wallet", "fail"), ({"wallet": Wallet(100.0, 0.0, 100.0, 1)}, "wallet", "warn"),
+    ({"wallet": Wallet(0.0, 0.0, 0.0, 1)}, "wallet", "fail"),
     ({"fees": {s: FeeRate(s, 0.0004, 0.00055) for s in ("ETHUSDT", "SOLUSDT")}}, "fees", "warn"),
     ({"fees": {s: FeeRate(s, 0.0002, 0.0006) for s in ("ETHUSDT", "SOLUSDT")}}, "fees", "warn"),
     ({"fees": {s: FeeRate(s, 0.00075, 0.00055) for s in ("ETHUSDT", "SOLUSDT")}}, "fees", "fail"), ({"fees": {}}, "fees", "warn"),
@@ -173,7 +180,7 @@ def test_foreign_orders_are_told_from_ours():
 
 @pytest.mark.parametrize(("state", "verdict"), [
     ({}, "ok"), ({"exists": True}, "ok"), ({"exists": True, "killed": "by hand"}, "fail"), ({"exists": True, "fault": "damaged"}, "fail"),
-    ({"exists": True, "running": "pid 7"}, "warn"), ({"exists": True, "halted": "RISK_DAILY_LOSS"}, "warn")])
+    ({"exists": True, "running": "pid 7"}, "fail"), ({"exists": True, "halted": "RISK_DAILY_LOSS"}, "warn")])
 def test_the_state_folder(state, verdict):
     assert verdicts(healthy(state=StateFolder("s", "first", **state)))["state"] == verdict
     assert verdicts(healthy(state=StateFolder("s", "first", **state)), live=False)["state"] == ("warn" if verdict == "fail" else verdict)
@@ -205,6 +212,29 @@ def test_a_real_state_folder_is_read_and_not_touched(tmp_path):
     assert "state image" in read_state(config).fault and not read_state(config).running
 
 
+@pytest.mark.parametrize(("symbols", "unit", "why"), [
+    ("['ETHUSDT']", {}, ""), ("['ETHUSDT', 'SOLUSDT']", {}, ""), ("['SOLUSDT']", {}, "is not configured"),
+    ("['SOLUSDT', 'ETHUSDT']", {}, "was number 0 .* now it is number 1"), ("['ETHUSDT']", {"tick_size": "0.05"}, "tick or lot"), ("'all'", {}, "")])
+def test_an_open_trade_that_a_start_cannot_go_on_with_is_said_and_ends_it(tmp_path, symbols, unit, why):
+    """The image that the start would open, and the start's own refusal."""
+    config = loads(f"[feed]\nsymbols = {symbols}\n[run]\nname = 'first'\nout = '{tmp_path}'\n")
+    folder = state_folder(tmp_path, "first")
+    folder.mkdir(parents=True)
+    saved(folder, [ETH])
+    listed = {one.symbol: lc.Instrument(**(one.as_dict() | (unit if one is ETH else {}))) for one in (ETH, SOL)}
+    decided = decide(config, Facts(state=read_state(config), instruments=listed))
+    found = [one for one in decided if one.id == "state" and one.symbol and one.effect == Effect.END]
+    assert [(one.symbol, bool(re.search(why, one.text)), bool(one.action)) for one in found] == ([("ETHUSDT", True, True)] if why else [])
+    if symbols == "'all'":
+        return
+    named = [listed[symbol] for symbol in config.feed.symbols]
+    if why:
+        with pytest.raises(DataError, match=why if "lot" not in why else "tick"):
+            Image(folder / IMAGE, named, "other", 0)
+    else:
+        Image(folder / IMAGE, named, "other", 0).close()
+
+
 def test_a_position_without_a_stop_is_said():
     naked = dataclasses.replace(HELD, stop_loss=0.0)
     texts = [c.text for c in examine(loads(CONFIG), healthy(positions=(naked, HELD))) if c.id == "positions"]
@@ -222,7 +252,7 @@ def test_the_worst_case_by_hand():
     worst = exposure(loads(CONFIG), 10_000.0, 0.0002, 0.00055)
     assert worst.trade == pytest.approx(6.5) and worst.open == 4000.0
     assert worst.day == pytest.approx(10_000 * 0.01 + 13.0) and worst.gap == pytest.approx(113.0 + 4000 * 0.05)
-    words = " ".join(limits_in_words(loads(CONFIG), 10_000.0, 0.0002, 0.00055))
+    words = " ".join(describe_limits(loads(CONFIG), 10_000.0, 0.0002, 0.00055))
     assert "loses up to 6.50 with fees" in words and "113.00 (1.1% of the equity)" in words and "313.00 (3.1%)" in words
     # one position at a time, and less room than two trades need
     assert exposure(loads(CONFIG + "[limits]\npositions_max = 1\n"), 10_000.0, 0.0, 0.0).open == 2000.0
@@ -257,7 +287,13 @@ class LoopbackVenue:
     def now_ms(self) -> float:
         return time.time() * 1000 + self.ahead_ms
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        if request.path in ("/v5/private", "/v5/trade"):
+            socket = web.WebSocketResponse()
+            await socket.prepare(request)
+            async for _ in socket:
+                raise AssertionError("doctor logs in nowhere")
+            return socket
         self.asked.append((request.method, request.path, request.query_string))
         if request.path in self.bad:
             return self.bad[request.path]()
@@ -291,28 +327,29 @@ class LoopbackVenue:
         return {
             "/v5/user/query-api": af.envelope(af.KEY_INFO), "/v5/account/info": af.envelope({"marginMode": "REGULAR_MARGIN", "unifiedMarginStatus": 6}),
             "/v5/account/wallet-balance": af.listing(af.WALLET), "/v5/order/realtime": af.listing(af.ORDER_REST),
+            "/v5/execution/list": af.listing(),
             "/v5/account/fee-rate": af.listing({"symbol": symbol, "makerFeeRate": "0.0002", "takerFeeRate": "0.00055"}),
             "/v5/account/query-dcp-info": af.envelope({"dcpInfos": []})}[request.path]
 
 
 @asynccontextmanager
-async def serving(venue: LoopbackVenue):
+async def serving(venue: LoopbackVenue, host: str = "127.0.0.1"):
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", venue.handle)
     runner = web.AppRunner(app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, host, 0)
     await site.start()
     try:
-        yield f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
+        yield f"http://{host}:{site._server.sockets[0].getsockname()[1]}"
     finally:
         await runner.cleanup()
 
 
-def ask(venue: LoopbackVenue, tmp_path, keys=True, symbols="'ETHUSDT'", secret=SECRET) -> tuple[Facts, dict[str, str]]:
+def ask(venue: LoopbackVenue, tmp_path, keys=True, symbols="'ETHUSDT'", secret=SECRET, host="127.0.0.1", ws="") -> tuple[Facts, dict[str, str]]:
     async def main():
-        async with serving(venue) as rest:
-            config = loads(f"[feed]\nsymbols = [{symbols}]\nrest = '{rest}'\nws = 'ws://127.0.0.1:1'\n[run]\nout = '{tmp_path}/runs'\n")
+        async with serving(venue, host) as rest:
+            config = loads(f"[feed]\nsymbols = [{symbols}]\nrest = '{rest}'\nws = '{ws or rest.replace('http', 'ws', 1)}'\n[run]\nout = '{tmp_path}/runs'\n")
             return config, await gather(config, Keys(KEY, secret) if keys else None, samples=5)
     config, facts = asyncio.run(main())
     out: dict[str, str] = {}
@@ -339,6 +376,13 @@ def test_a_wrong_clock_is_the_only_thing_that_is_wrong(tmp_path, ahead_ms):
     assert facts.key is not None and [name for name, text in said.items() if text.startswith("fail")] == ["clock"]
 
 
+def test_a_venue_whose_streams_cannot_be_opened_is_no_start(tmp_path):
+    """REST answers, and nothing listens where the account's stream and the orders are."""
+    facts, found = ask(LoopbackVenue(), tmp_path, ws="ws://127.0.0.1:1")
+    assert len(facts.closed) == 2 and "127.0.0.1:1" in facts.closed["the account's stream"]
+    assert found["connections"].startswith("fail") and [name for name, text in found.items() if text.startswith("fail")] == ["connections"]
+
+
 def test_a_wrong_secret_and_what_the_venue_says_of_it(tmp_path):
     facts, said = ask(LoopbackVenue(), tmp_path, secret="anotherSecret000")
     assert said["keys"].startswith("fail") and "10004" in said["keys"] and "origin_string[redacted]" in said["keys"]
@@ -351,12 +395,9 @@ def test_without_keys_nothing_private_is_asked(tmp_path):
     assert said["keys"].startswith("fail") and not [path for _, path, _ in venue.asked if not path.startswith(("/v5/market/", "/emulator/"))]
 
 
-def test_nothing_is_signed_for_an_address_that_is_not_encrypted(tmp_path, monkeypatch):
-    assert [is_secure(a) for a in ("https://a.b", "http://localhost:80", "http://[::1]:1", "http://a.b", "http://127.evil.example")] == [True] * 3 + [False] * 2
-    for module in (checks, facts):
-        monkeypatch.setattr(module, "is_secure", lambda rest: False)
-    _, said = ask(venue := LoopbackVenue(), tmp_path)
-    assert said["transport"].startswith("fail") and "clock" in said and "keys" not in said
+def test_nothing_is_signed_for_an_address_that_is_not_encrypted(tmp_path):
+    _, said = ask(venue := LoopbackVenue(), tmp_path, host=interface())
+    assert said["transport"].startswith("fail") and "not encrypted" in said["transport"] and "clock" in said and "keys" not in said
     assert not [path for _, path, _ in venue.asked if not path.startswith(("/v5/market/", "/emulator/"))]
 
 
@@ -380,7 +421,7 @@ def test_the_command(tmp_path):
     async def main():
         async with serving(LoopbackVenue()) as rest:
             config = tmp_path / "c.toml"
-            config.write_text(f"[feed]\nsymbols = ['ETHUSDT']\nrest = '{rest}'\nws = 'ws://127.0.0.1:1'\n[run]\nout = '{tmp_path}/runs'\n")
+            config.write_text(f"[feed]\nsymbols = ['ETHUSDT']\nrest = '{rest}'\nws = 'ws{rest[4:]}'\n[run]\nout = '{tmp_path}/runs'\n")
             environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'pysrc'}", "PATH": "", "LIQCORE_API_KEY": KEY, "LIQCORE_API_SECRET": SECRET}
             out = []
             for arguments in (["--samples", "3"], ["--samples", "3", "--json", "--live"], ["--json", "--set", "feed.symbols=['GONEUSDT']"]):
@@ -390,6 +431,7 @@ def test_the_command(tmp_path):
                 out.append((process.returncode, said.decode(), wrong.decode()))
             return out
 
+    known = log._known                      # of tests before this one
     (text_status, text, wrong), (json_status, answer, _), (bad_status, bad, _) = asyncio.run(main())
     assert text_status == 0 and not wrong and "It may start; read the warnings." in text and "ok    clock" in text
     assert not [one for one in (text, answer, bad) if KEY in one or SECRET in one]
@@ -397,4 +439,4 @@ def test_the_command(tmp_path):
     assert json_status == 0 and found["fail"] == 0 and found["live"] and {"id", "verdict", "text", "action"} == set(found["checks"][0])
     assert found["config"] == config_hash(load(tmp_path / "c.toml"))
     assert bad_status == 1 and json.loads(bad)["fail"] == 1
-    assert log._known is None
+    assert log._known is known

@@ -13,6 +13,8 @@ from markets import EAGER, START, Fade, market, paper, state
 
 from liqcore import EVENT_DTYPE, LONG, SECOND, AuditKind, Engine, Reason
 
+pytestmark = pytest.mark.core
+
 NOW = START + 100 * SECOND
 
 
@@ -53,7 +55,7 @@ BAD += [(kind, {"side": side}, Reason.BAD_SIDE) for kind in (Kind.LIQUIDATION, K
 BAD += [(kind, {"instrument": n}, Reason.BAD_INSTRUMENT) for kind in (*PRICED, Kind.TICKER, Kind.ORDER) for n in (2, -1, -2, 2**31 - 1)]
 BAD += [(kind, {"instrument": n, "code": 1}, Reason.BAD_INSTRUMENT) for kind in (Kind.FEED, Kind.CONTROL) for n in (2, -2, 2**31 - 1)]
 BAD += [(kind, {"code": code, "instrument": 0}, Reason.BAD_CODE) for kind in (Kind.FEED, Kind.CONTROL, Kind.ORDER) for code in (0, 99, 255)]
-BAD += [(kind, {}, Reason.BAD_KIND) for kind in (0, 12, 200, 255)]
+BAD += [(kind, {}, Reason.BAD_KIND) for kind in (0, 14, 200, 255)]
 BAD += [(Kind.VERDICT, {"id": 5, "code": 1}, Reason.BAD_INSTRUMENT), (Kind.VERDICT, {"instrument": -1, "id": 5, "code": 3}, Reason.BAD_CODE),
         (Kind.VERDICT, {"instrument": -1, "id": 0, "code": 1}, Reason.BAD_CODE)]
 BAD += [(kind, {"ts_recv": ts, "code": 1}, Reason.BAD_TIME) for kind in Kind for ts in (NOW - 1, 0, -1, -2**63, 2**62, 2**63 - 1)]
@@ -68,14 +70,30 @@ BAD += [(Kind.LIQUIDATION, {"aux_price": x}, Reason.BAD_QTY) for x in (-1.0, 2.0
 BAD += [(Kind.LIQUIDATION, {"qty": 1e12}, Reason.BAD_QTY)]
 BAD += [(Kind.FILL, {"aux_qty": x}, Reason.BAD_QTY) for x in (-1.0, 2.0 ** 53)]
 BAD += [(kind, {"aux_price": math.nan}, Reason.BAD_PRICE) for kind in (Kind.FILL, Kind.FUNDING)]
+# what a venue says of itself: a winner's position, price limits (code 1), a pool (code 2)
+BAD += [(kind, {"code": code, field: x}, Reason.BAD_PRICE) for kind, code in ((Kind.DELEVERAGE, 0), (Kind.VENUE_STATE, 1), (Kind.VENUE_STATE, 2))
+        for field in ("price", "qty", "aux_price", "aux_qty") for x in (math.nan, math.inf, -math.inf)]
+BAD += [(kind, {"code": 1, "instrument": n}, Reason.BAD_INSTRUMENT) for kind in (Kind.DELEVERAGE, Kind.VENUE_STATE) for n in (2, -1, -2, 2**31 - 1)]
+BAD += [(Kind.DELEVERAGE, {"price": x}, Reason.BAD_PRICE) for x in (0.0, -1.0)] + [(Kind.DELEVERAGE, {"side": x}, Reason.BAD_SIDE) for x in (0, 2, -2, 127)]
+BAD += [(Kind.DELEVERAGE, {"qty": x}, Reason.BAD_QTY) for x in (0.0, -1.0, 1e16, 1e12)]
+BAD += [(Kind.DELEVERAGE, {"aux_price": x}, Reason.BAD_QTY) for x in (-1.0, 2.0 ** 41)]
+BAD += [(Kind.VENUE_STATE, {"code": code}, Reason.BAD_CODE) for code in (0, 3, 255)]
+BAD += [(Kind.VENUE_STATE, {"code": 1, field: -1.0}, Reason.BAD_PRICE) for field in ("price", "aux_price")]
+BAD += [(Kind.VENUE_STATE, {"code": 1, "aux_price": 2000.01}, Reason.BAD_BOOK)]
+BAD += [(Kind.VENUE_STATE, {"code": 2, "flags": bits}, Reason.BAD_CODE) for bits in (7, 8, 255)]
+BAD += [(Kind.VENUE_STATE, {"code": 2, "aux_price": x}, Reason.BAD_QTY) for x in (-0.01, 1.01)] + [(Kind.VENUE_STATE, {"code": 2, "aux_qty": -0.1}, Reason.BAD_QTY)]
 BAD += [(Kind.FUNDING, {"qty": qty}, Reason.BAD_QTY) for qty in (0.0, -1.0)] + [(Kind.FUNDING, {"aux_qty": math.inf}, Reason.BAD_PRICE)]
 
 
 @pytest.mark.parametrize(("kind", "fields", "reason"), BAD, ids=lambda x: getattr(x, "name", None) or str(x))
 def test_rubbish_is_refused_counted_audited_and_changes_nothing(kind, fields, reason):
+    """But for a quote that nobody could trade against: it ends the one before."""
     e = engine()
-    before, counted, events = state(e), e.refused, e.events
     row = one(kind, **fields)
+    if kind == Kind.BBO and not 0 < row["price"][0] < row["aux_price"][0]:
+        e.run(one(Kind.FEED, code=3, flags=4, instrument=0))
+        e.audit.drain()
+    before, counted, events = state(e), e.refused, e.events
     assert e.run(row) == [] and e.drain() == []
     assert state(e) == before
     assert e.events == events
@@ -94,7 +112,10 @@ def test_rubbish_is_refused_counted_audited_and_changes_nothing(kind, fields, re
 @pytest.mark.parametrize(("kind", "fields"), [
     (Kind.LIQUIDATION, {"ts_event": NOW + 3600 * SECOND}), (Kind.LIQUIDATION, {"ts_event": 0}), (Kind.TRADE, {"ts_event": NOW - 500 * SECOND}),
     (Kind.LIQUIDATION, {"price": 19_999.0}), (Kind.TRADE, {"price": 200.0}), (Kind.TICKER, {"price": 0.0}), (Kind.BBO, {"qty": 0.0}),
-    (Kind.LIQUIDATION, {"aux_price": 1e9}), (Kind.LIQUIDATION, {"ts_recv": NOW}), (Kind.TIMER, {"instrument": 77, "price": math.nan})])
+    (Kind.LIQUIDATION, {"aux_price": 1e9}), (Kind.LIQUIDATION, {"ts_recv": NOW}), (Kind.FEED, {"code": 3, "flags": 255, "instrument": 0}),
+    (Kind.DELEVERAGE, {}), (Kind.DELEVERAGE, {"price": 2e7, "qty": 0.001}), (Kind.VENUE_STATE, {"code": 1, "price": 0.0}),
+    (Kind.VENUE_STATE, {"code": 1, "price": 0.0, "aux_price": 5e6}), (Kind.VENUE_STATE, {"code": 2, "qty": -5421.3, "aux_qty": 1.5}),
+    (Kind.VENUE_STATE, {"code": 2, "flags": 6}), (Kind.TIMER, {"instrument": 77, "price": math.nan})])
 def test_what_is_only_unusual_comes_in(kind, fields):
     e = engine()
     events = e.events
@@ -185,7 +206,7 @@ def garbage(r: np.random.Generator, count: int, now: int) -> np.ndarray:
     specials = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, -1.0, 5e-324, 1e-310, 1.7e308, 2.0 ** 53, 2.0 ** 63, 2000.0, 1999.99, 0.01])
     for name, typical in (("price", 2000.0), ("qty", 1.0), ("aux_price", 2001.0), ("aux_qty", 1.0)):
         e[name] = np.where(r.random(count) < 0.6, typical * np.exp(r.normal(0, 0.02, count)), np.where(sane, r.choice(specials, count), e[name]))
-    e["kind"] = np.where(r.random(count) < 0.95, r.integers(0, 11, count), e["kind"])
+    e["kind"] = np.where(r.random(count) < 0.95, r.integers(0, 14, count), e["kind"])
     e["instrument"] = np.where(r.random(count) < 0.95, r.integers(-1, 2, count), e["instrument"])
     e["side"] = np.where(r.random(count) < 0.9, r.choice([1, -1], count), e["side"])
     e["code"] = np.where(r.random(count) < 0.9, r.integers(0, 9, count), e["code"])

@@ -9,8 +9,8 @@ import pytest
 from desk_client import ENTRY, MARKET, NS, T0, DeskClient
 
 from liqcore.event import EVENT_DTYPE, Kind
-from liqshell.emulator.desk import Ending, Response
-from liqshell.emulator.faults import ACCOUNT, CONNECTION, PRIVATE, PUBLIC, REQUEST, Fault
+from liqshell.emulator.api.account_api import Ending, Response
+from liqshell.emulator.api.faults import ACCOUNT, CONNECTION, PRIVATE, PUBLIC, REQUEST, Fault
 
 LONG = {"duration_s": 1e6}
 CANCEL = json.dumps({"category": "linear", "symbol": "BTCUSDT", "orderLinkId": "x"})
@@ -326,6 +326,20 @@ def test_deleveraged_liquidated_and_traded_by_hand(side: str) -> None:
         assert client.held() == pytest.approx(sign * kept), kind
         last = client.rows(private, "execution")[-1]
         assert last["execType"] == word and last["orderLinkId"] == "" and last["side"] == ("Sell" if side == "Buy" else "Buy")
+
+
+@pytest.mark.parametrize("fault", [{"share": 0.33}, {"share": 0.0001}, {"share": 1.0, "halted": True}])
+def test_a_person_who_asks_for_what_the_venue_does_not_take_ends_nothing(fault: dict[str, Any]) -> None:
+    """A share of the position that is no whole number of lots, and a contract that is halted: the whole emulator ended."""
+    halted = fault.pop("halted", False)
+    client = client_with("manual_trade", at_s=5.0, **fault)
+    entered(client)
+    if halted:
+        client.desk.faults.add({"kind": "halt", "duration_s": 100.0})
+    client.wait(6.0)
+    client.quote("BTCUSDT", 68_001.0)
+    client.wait()
+    assert client.held() == pytest.approx(0.01 if halted else 0.01 - max(0.001, round(0.01 * fault["share"], 3)))
 
 
 def test_a_person_opens_a_position() -> None:

@@ -15,17 +15,18 @@ import pytest
 from account_client import AccountClient, trade
 from emulator_client import ALL, SYMBOLS, Client, drain, talk
 
+from liqshell import demo
 from liqshell.clock import Clock
-from liqshell.emulator import server
-from liqshell.emulator.candles import Candles
-from liqshell.emulator.contracts import contracts_of
-from liqshell.emulator.faults import damaged
+from liqshell.emulator.server import server
+from liqshell.emulator.market.candles import Candles
+from liqshell.emulator.market.contracts import contracts_of
+from liqshell.emulator.api.faults import damaged
 from liqshell.emulator.market import Market, Parameters
-from liqshell.emulator.options import feed_of
+from liqshell.emulator.server.options import feed_of
 from liqshell.emulator.server import Config, serve
-from liqshell.emulator.state import SymbolState
-from liqshell.emulator.synthetic import SyntheticFeed
-from liqshell.emulator.tape import TapeFeed
+from liqshell.emulator.market.market_state import SymbolState
+from liqshell.emulator.market.synthetic_feed import SyntheticFeed
+from liqshell.emulator.market.recording_feed import TapeFeed
 from liqshell.errors import DataError
 
 ROOT = Path(__file__).parents[1]
@@ -106,7 +107,7 @@ def test_a_recording_without_market_data_is_refused(tmp_path: Path) -> None:
 async def hear_one_frame(ws: str) -> None:
     async with aiohttp.ClientSession() as session, session.ws_connect(ws + "/v5/public/linear") as socket:
         await socket.send_str('{"op":"subscribe","args":["publicTrade.BTCUSDT"]}')
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(120.0):
             assert (await socket.receive_json())["success"]
             assert (await socket.receive_json())["topic"] == "publicTrade.BTCUSDT"
 
@@ -123,7 +124,7 @@ def test_command_prints_one_json_line_and_ends_on_sigterm() -> None:
         assert Clock.from_dict(line["clock"]).now_ns() > line["clock"]["market_ns"]
         asyncio.run(hear_one_frame(line["ws"]))
         process.send_signal(signal.SIGTERM)
-        rest, errors = process.communicate(timeout=30)
+        rest, errors = process.communicate(timeout=120)
         assert process.returncode == 0 and rest == "" and errors == ""
     finally:
         process.kill()
@@ -184,7 +185,7 @@ def test_a_market_that_fails_ends_the_command(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(SyntheticFeed, "until", broken)
 
     async def run() -> None:
-        async with asyncio.timeout(30.0):
+        async with asyncio.timeout(120.0):
             await server._main(Config(symbols=("BTCUSDT",), parameters={"warmup_hours": 0.1}))
     with pytest.raises(ZeroDivisionError, match="on purpose"):
         asyncio.run(run())
@@ -219,3 +220,34 @@ def test_a_minute_without_trades_has_a_flat_candle() -> None:
     seen = [json.loads(frame.payload)["data"][0] for now in range(start + 500, start + 180_500, 500) for frame in candles.frames({topic}, now)]
     assert [(bar["start"], bar["open"], bar["close"], bar["volume"]) for bar in seen if bar["confirm"]] == [
         (start, "68000.00", "68000.00", "0.500"), (start + 60_000, "68000.00", "68000.00", "0.000"), (start + 120_000, "68000.00", "68000.00", "0.000")]
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_the_lead_in_is_no_silence(recorded: bool, tmp_path: Path) -> None:
+    """A market that begins later than its clock: the books stand, and are said every three seconds of market time. It used to be silent, and a live
+    process took the connection for lost."""
+    more: dict = {"from_": (str(recording(tmp_path)[0]),)} if recorded else {}
+
+    async def conversation(client: Client) -> None:
+        begins, silences, last = client.emulator.feed.start_ns, [], 0
+        await client.subscribe([f"orderbook.1.{symbol}" for symbol in SYMBOLS])
+        stands: dict[str, list] = {}
+        while True:
+            frame = await client.next(lambda frame: "topic" in frame)
+            now, data = frame["ts"], frame["data"]
+            silences.append(now - last if last else 0)
+            last = now
+            if now >= begins // 1_000_000:
+                break
+            assert stands.setdefault(data["s"], [data["b"], data["a"]]) == [data["b"], data["a"]]     # nothing moves before it begins
+        assert set(stands) == set(SYMBOLS) and len(silences) > 30 and max(silences) < 30_000
+    talk(conversation, lead_s=2.0, speed=100.0, **more)
+
+
+@pytest.mark.slow
+def test_a_long_lead_in_is_no_lost_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo with twelve seconds before its market: "linear-1 lost (silent for more than 120.0 s of market time)"."""
+    monkeypatch.setattr(demo, "LEAD_S", 12.0)
+    manifest = asyncio.run(demo.run(demo.Plan(tmp_path / "run", hours=0.05, speed=120.0)))
+    feed = manifest["counters"]["venues"]["bybit"]
+    assert feed["drops"] == [] and feed["reconnects"] == 0 and feed["frames"] > 100

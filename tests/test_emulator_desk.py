@@ -7,7 +7,7 @@ import json
 import pytest
 from desk_client import ENTRY, MARKET, MS, NS, SYMBOLS, DeskClient, sign
 
-from liqshell.emulator.desk import Ending, Request, Response
+from liqshell.emulator.api.account_api import Ending, Request, Response
 
 
 def test_auth_takes_expiry_as_number_and_text_and_refuses_the_rest() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from emulator_client import ALL, SYMBOLS, Client, away, drain, talk, watch_pauses
 
-from liqshell.emulator.faults import Fault
+from liqshell.emulator.api.faults import Fault
 from liqshell.emulator.server import Config, serve
 
 
@@ -83,8 +83,9 @@ def test_faults_of_liquidation_frames(kind: str) -> None:
         return json.dumps(frame)
     assert len(clean) > 10
     if kind == "duplicate_liquidations":
-        times = Counter(map(key, faulty))                           # (where the run ends the second copy of the last frame may be cut off)
-        assert all(count == 2 for frame, count in times.items() if frame != key(faulty[-1])) and len(times.keys() & set(map(key, clean))) > 10
+        times = Counter(map(key, faulty))                           # (where the run ends the second copies of the last frames may be cut off)
+        cut = {key(frame) for frame in faulty if faulty[-1]["ts"] - frame["ts"] < 30_000}
+        assert all(count == 2 for frame, count in times.items() if frame not in cut) and len(times.keys() & set(map(key, clean))) > 10
     elif kind == "lose_liquidations":
         assert len(faulty) < len(clean)
     elif kind == "delay_liquidations":
@@ -133,7 +134,7 @@ def test_a_client_that_does_not_read_is_cut_off() -> None:
                          b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
             body = json.dumps({"op": "subscribe", "args": ALL}).encode()
             writer.write(b"\x81\xfe" + len(body).to_bytes(2, "big") + b"\0\0\0\0" + body)
-            async with asyncio.timeout(60.0):
+            async with asyncio.timeout(180.0):
                 while not emulator.hub.slow_consumers:
                     await asyncio.sleep(0.02)
             assert not emulator.hub.connections or emulator.hub.slow_consumers == 1
@@ -156,7 +157,7 @@ def test_bad_faults_and_configurations() -> None:
 
 def test_a_frame_with_many_liquidations_reaches_the_adapter_whole() -> None:
     from liqcore.event import EVENT_DTYPE, Side
-    from liqshell.venues.bybit import PublicDecoder
+    from liqshell.venues.bybit.decoder import PublicDecoder
 
     async def conversation(client: Client) -> None:
         await client.subscribe(["allLiquidation.SOLUSDT"])
@@ -179,7 +180,7 @@ def test_book_gap_and_damaged_public_frames() -> None:
         client.emulator.faults.add({"kind": "garbage_public", "duration_s": 1e6, "probability": 0.5})
         client.emulator.wake()
         good = bad = 0
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(120.0):
             while not (good > 20 and bad > 5):
                 received = await client.ws.receive()
                 try:

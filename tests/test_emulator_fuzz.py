@@ -8,8 +8,8 @@ from desk_client import MARKET, DeskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from liqshell.emulator.account_faults import GARBAGE
-from liqshell.emulator.desk import Response
+from liqshell.emulator.api.account_faults import GARBAGE
+from liqshell.emulator.api.account_api import Response
 
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-10, 2 ** 40), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=8),
                     st.sampled_from(["linear", "BTCUSDT", "Buy", "Sell", "Limit", "Market", "PostOnly", "0", "0.010", "67000", "-1", "1e400", "nan", "", "Full"]))
@@ -30,7 +30,7 @@ LEAN = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChe
 
 
 def fresh() -> DeskClient:
-    from liqshell.emulator.limits import Limits
+    from liqshell.emulator.exchange.rate_limits import Limits
     return DeskClient(limits=Limits(1e6, 10 ** 9))
 
 

@@ -8,15 +8,16 @@ import aiohttp
 import pytest
 
 import liqcore as lc
-from liqshell.emulator import binance, okx
-from liqshell.emulator.binance_board import ALL_FORCED, binance_board
-from liqshell.emulator.contracts import contracts_of
+from liqshell.emulator.market import binance_frames as binance
+from liqshell.emulator.market import okx_frames as okx
+from liqshell.emulator.server.binance_public import ALL_FORCED, binance_board
+from liqshell.emulator.market.contracts import contracts_of
 from liqshell.emulator.market import Market, Parameters
-from liqshell.emulator.okx_board import LIQUIDATIONS, okx_board
-from liqshell.emulator.options import Config
+from liqshell.emulator.server.okx_public import LIQUIDATIONS, okx_board
+from liqshell.emulator.server.options import Config
 from liqshell.emulator.server import serve
-from liqshell.emulator.synthetic import SyntheticFeed
-from liqshell.emulator.tape import TapeFeed
+from liqshell.emulator.market.synthetic_feed import SyntheticFeed
+from liqshell.emulator.market.recording_feed import TapeFeed
 from liqshell.venues.adapters import adapter_of
 
 SYMBOLS = ("BTCUSDT", "SOLUSDT", "DOGEUSDT")
@@ -26,7 +27,7 @@ BINANCE_STREAMS = {f"{s.lower()}@{name}" for s in SYMBOLS for name in ("aggTrade
 OKX_TOPICS = {f"{channel}:{okx.inst_id(c)}" for c in CONTRACTS for channel in okx.CHANNELS} | {LIQUIDATIONS}
 
 
-def market_of(seconds=800, seed=3, one_per_second=False):
+def market_of(seconds=2400, seed=1, one_per_second=False):
     """(rows of the market, Binance's frames, OKX's frames) of so many seconds; rows by kind as (ms, symbol, side, ticks, lots)."""
     feed = SyntheticFeed(Market(Parameters(seed=seed, symbols=SYMBOLS, warmup_hours=0.5)))
     rows = defaultdict(list)
@@ -159,7 +160,7 @@ def test_depth_updates_follow_one_another(told):
 async def place(talk, **options):
     config = {"seed": 3, "speed": 30.0, "symbols": SYMBOLS[:2], "parameters": {"warmup_hours": 0.3}, "venues": ("bybit", "binance", "okx")} | options
     async with await serve(Config(**config)) as emulator, aiohttp.ClientSession() as http:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(180):
             await talk(emulator, emulator.ready()["venues"], http)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from liqcore.audit import rows
 from liqcore.event import Kind, OrderType, RequestFlag, Role, SignalFlag
 from markets import EAGER, START, Fade, instruments, market, paper, state
 from scene import SIDES, Scene
@@ -28,6 +29,8 @@ from liqcore import (
     Risk,
 )
 
+pytestmark = pytest.mark.core
+
 
 def kinds(records):
     return [AuditKind(r["kind"]).name.removeprefix("AUDIT_") for r in records]
@@ -43,23 +46,24 @@ def test_the_eight_steps_are_each_in_the_audit_stream(side):
     s.liquidation(side, qty=0.0001)
     assert s.records()["kind"].tolist() == [], "1: below the threshold: not large"
     s.liquidation(side, qty=50.0)
-    large, signal, answer = s.records()
-    assert kinds([large, signal, answer]) == ["LARGE", "SIGNAL", "POLICY"]
-    assert large["x"][0] >= large["x"][1] > 0 and large["x"][2] == 1, "1: at or above its P95; 2: the tracker counts one"
-    assert (signal["phase"], signal["reason"]) == (Phase.BUILDING, Reason.OK)
-    assert answer["reason"] == Reason.NO_TRADE, "one is not a cascade"
+    large, signal, answer = rows(s.records())
+    assert [AuditKind(r.kind).name[6:] for r in (large, signal, answer)] == ["LARGE", "SIGNAL", "POLICY"]
+    assert large.notional >= large.threshold > 0 and large.count == 1, "1: at or above its P95; 2: the tracker counts one"
+    assert (signal.phase, signal.reason) == (Phase.BUILDING, Reason.OK)
+    assert answer.reason == Reason.NO_TRADE, "one is not a cascade"
     s.liquidation(side, after=0.5)
-    large, signal, answer, risk, request, bracket = s.records()
-    assert kinds([large, signal, answer, risk, request, bracket]) == ["LARGE", "SIGNAL", "POLICY", "RISK", "REQUEST", "BRACKET"]
-    assert large["x"][2] == 2 and signal["phase"] == Phase.ACTIVE, "3: the second within 60 s"
-    assert signal["x"][0 if side == LONG else 1] == large["x"][3 if side == LONG else 4] > 0 == signal["x"][1 if side == LONG else 0]
-    assert risk["reason"] == Reason.OK and risk["side"] == side, "4, 5: no cooldown, no open position"
-    assert answer["side"] == side and answer["phase"] == Phase.ACTIVE, "6: longs liquidated -> buy; shorts -> sell"
+    large, signal, answer, risk, request, bracket = rows(s.records())
+    assert [AuditKind(r.kind).name[6:] for r in (large, signal, answer, risk, request, bracket)] == ["LARGE", "SIGNAL", "POLICY", "RISK", "REQUEST", "BRACKET"]
+    assert large.count == 2 and signal.phase == Phase.ACTIVE, "3: the second within 60 s"
+    own, other = (signal.long_notional, signal.short_notional)[::side]
+    assert own == (large.long_notional, large.short_notional)[::side][0] > 0 == other
+    assert risk.reason == Reason.OK and risk.side == side, "4, 5: no cooldown, no open position"
+    assert answer.side == side and answer.phase == Phase.ACTIVE, "6: longs liquidated -> buy; shorts -> sell"
     expected = 1997.0 if side == LONG else 2003.0
-    assert request["x"][0] == expected and request["x"][3] == OrderType.ORDER_LIMIT, "7: a limit order beyond the market"
-    assert request["x"][4] == RequestFlag.POST_ONLY, "7: post-only"
-    assert (bracket["phase"], answer["x"][5], answer["x"][6]) == (BracketState.BRACKET_ENTERING, 1800.0, 1800.0), "8: the timers"
-    assert bracket["x"][6] == 5.0, "8: the nearest one: the venue has 5 s to answer"
+    assert request.price == expected and request.order_type == OrderType.ORDER_LIMIT, "7: a limit order beyond the market"
+    assert request.request_flags == RequestFlag.POST_ONLY, "7: post-only"
+    assert (bracket.phase, answer.entry_ttl_s, answer.max_hold_s) == (BracketState.BRACKET_ENTERING, 1800.0, 1800.0), "8: the timers"
+    assert bracket.deadline_s == 5.0, "8: the nearest one: the venue has 5 s to answer"
     entry, = s.engine.drain()
     assert (entry.side, entry.price, entry.post_only, entry.stop) == (side, expected, True, {LONG: 1992.01, SHORT: 2008.0}[side])
     s.engine.on_order(s.now, s.now, entry.id, OrderStatus.ORDER_NEW)

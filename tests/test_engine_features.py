@@ -85,5 +85,5 @@ def test_only_what_is_declared_can_be_read():
         engine.feature("price.first", "A")
     with pytest.raises(ValueError, match="price.first"):
         lc.Engine(["A"], features=("price.first",))
-    with pytest.raises(TypeError, match="sequence of names"):
+    with pytest.raises(TypeError, match="features: expected several, such as a list"):
         lc.Engine(["A"], features="price.last")

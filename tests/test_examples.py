@@ -17,17 +17,27 @@ EXAMPLES = ROOT / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
 
-@pytest.mark.parametrize("name", ["embed", "policy"])
+@pytest.mark.parametrize("name", ["embed", "policy", "refused"])
 def test_readme_example_runs_as_printed(name):
     code = re.search(rf"<!-- example: {name} -->\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S).group(1)
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": _path()}, timeout=60)
     assert done.returncode == 0, done.stderr
+    if name == "refused":
+        assert done.stdout == ("TRADE refused, BAD_TIME: ts_recv = 1700000000000 looks like milliseconds; expected nanoseconds UTC: multiply by "
+                               "1,000,000\n")
     if name == "embed":
         assert "BUILDING LONG" in done.stdout and "ACTIVE LONG" in done.stdout
 
 
 def _path() -> str:
     return os.pathsep.join([str(ROOT), str(ROOT / "pysrc"), os.environ.get("PYTHONPATH", "")])
+
+
+def test_the_closed_loop_enters_is_filled_and_leaves_with_a_profit():
+    import closed_loop
+
+    net = closed_loop.main()
+    assert 0.0 < net < 3.0
 
 
 def test_asyncio_bot_trades_what_the_engine_says():

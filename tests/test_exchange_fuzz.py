@@ -8,7 +8,7 @@ import orjson
 from exchange_floor import Floor
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from liqshell.emulator.exchange import OPERATIONS, ORDERS, READS, WRITES
+from liqshell.emulator.exchange.exchange import OPERATIONS, ORDERS, READS, WRITES
 
 NAMES = ["category", "symbol", "side", "orderType", "qty", "price", "timeInForce", "orderLinkId", "orderId", "reduceOnly", "closeOnTrigger", "positionIdx", "triggerPrice", "triggerDirection", "triggerBy", "stopLoss", "takeProfit", "tpslMode", "slTriggerBy", "tpTriggerBy", "tpOrderType", "tpLimitPrice", "slSize", "tpSize", "trailingStop", "activePrice", "slippageToleranceType", "slippageTolerance", "limit", "cursor", "startTime", "endTime", "settleCoin", "baseCoin", "orderFilter", "openOnly", "buyLeverage", "sellLeverage", "mode", "coin", "request", "accountType", "stopOrderType", "orderStatus"]
 WORDS = ["", "0", "1", "2", "3", "-1", "--5", "²", "٣", "1e9", "nan", "inf", "0.1", "0.2", "2490", "2500.5", "99999999999999999999", "1.0000001", "linear",

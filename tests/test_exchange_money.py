@@ -9,9 +9,9 @@ from exchange_floor import ETH, LONG, SHORT, T0, Floor
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from liqshell.emulator.contracts import CONTRACTS
+from liqshell.emulator.market.contracts import CONTRACTS
 from liqshell.emulator.exchange import Exchange, Settings
-from liqshell.emulator.orders import OPEN
+from liqshell.emulator.exchange.orders import OPEN
 
 import liqcore as lc
 from liqcore.event import Kind
@@ -34,7 +34,7 @@ def test_profit_and_fees(side):
     assert float(position["cumRealisedPnl"]) == pytest.approx(floor.truth["balance"] - 10_000.0)
     assert float(position["unrealisedPnl"]) == pytest.approx(1.5 * 0.5) and float(wallet["totalEquity"]) == pytest.approx(floor.truth["equity"])
     assert float(wallet["coin"][0]["cumRealisedPnl"]) == pytest.approx(floor.truth["balance"] - 10_000.0)
-    assert floor.get("/v5/account/wallet-balance", "accountType=UNIFIED")["list"][0] == floor.exchange.wallet_row(floor.account)
+    assert floor.get("/v5/account/wallet-balance", "accountType=UNIFIED")["list"][0] == floor.exchange.positions.wallet_row(floor.account)
 
 
 @both
@@ -238,7 +238,7 @@ class Books(RuleBasedStateMachine):
 
     def margin(self):
         """(what may be used for new orders, value at risk), worked out from what is open."""
-        truth, mark, fee = self.exchange.truth(self.account), self.exchange.mark(ETH), 0.00055
+        truth, mark, fee = self.exchange.truth(self.account), self.exchange.positions.mark(ETH), 0.00055
         needed, equity, exposed = 0.0, truth["balance"], 0.0
         for idx in (0, 1, 2):
             p = truth["positions"].get(("ETHUSDT", idx), {"qty": 0.0, "entry": 0.0})
@@ -340,7 +340,7 @@ class Books(RuleBasedStateMachine):
     def stops_fit_their_position(self):
         if not hasattr(self, "exchange"):
             return
-        assert self.exchange.held_now == {h for h in self.account.holdings.values() if h.size}
+        assert self.exchange.positions.held_now == {h for h in self.account.holdings.values() if h.size}
         for h in self.account.holdings.values():
             for stop in [*h.stops.values(), *h.partial]:
                 assert h.size and stop.open and stop.side * h.size < 0

@@ -193,8 +193,8 @@ def test_number_of_orders(side):
     assert floor.create(triggerPrice=floor.text(2400.0), triggerDirection=direction)[0] == 0
     assert floor.create(triggerPrice=floor.text(2400.0), triggerDirection=direction)[0] == 110009
     assert floor.cancel("L1") == 0 and floor.limit(2490.0)[0] == 0
-    assert floor.exchange.resting == 7
-    floor.exchange.resting = 8000                                     # of everybody, in all symbols
+    assert floor.exchange.books.resting == 7
+    floor.exchange.books.resting = 8000                                     # of everybody, in all symbols
     assert floor.ask("order.create", symbol="BTCUSDT", side="Buy", orderType="Limit", price="60000", qty="0.1")[0] == 110020
 
 

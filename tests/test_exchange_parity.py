@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from exchange_bridge import Bridge
 from generated import events_of
-from liqshell.emulator.contracts import contracts_of
+from liqshell.emulator.market.contracts import contracts_of
 from liqshell.emulator.exchange import Settings
 from liqshell.emulator.market import Market
 from markets import Fade, market, paper
@@ -33,7 +33,7 @@ def test_the_same_fills_in_the_generated_market(model, taker):
     """The agents' market with its cascades, in the venue's own ticks and lots."""
     generator = Market(seed=4, symbols=("SOLUSDT", "DOGEUSDT"))
     names = instruments_of(generator)
-    events = np.concatenate([events_of(block, names) for block in generator.blocks(1.0)])
+    events = np.concatenate([events_of(block, names) for block in generator.blocks(3.0)])
     config = lc.CascadeConfig(warmup=20, quantile=0.7)
 
     def engine() -> lc.Engine:

@@ -11,8 +11,8 @@ import numpy as np
 import orjson
 import pytest
 from exchange_floor import T0, Floor
-from liqshell.emulator.contracts import CONTRACTS
-from liqshell.emulator.exchange import READS, WRITES, Exchange, Settings
+from liqshell.emulator.market.contracts import CONTRACTS
+from liqshell.emulator.exchange.exchange import READS, WRITES, Exchange, Settings
 
 import liqcore as lc
 
@@ -106,9 +106,8 @@ def test_closed_profit(side):
 
 def test_closed_profit_is_what_the_venue_says_it_is():
     """Numbers of real orders: bought at 64809.6, sold at 64627.3, fees 0.03564528 and 0.03554502: closedPnl -0.2534903."""
-    from liqshell.emulator.accounts import Account
-    from liqshell.emulator.contracts import CONTRACTS
-    from liqshell.emulator.holdings import Holding
+    from liqshell.emulator.exchange.accounts import Account, Holding
+    from liqshell.emulator.market.contracts import CONTRACTS
     held = Holding(Account("k", "s", 1, "n", 1.0, 10), 0, CONTRACTS[0], 0, 10.0)
     held.move(1, 64809.6, 1)
     assert held.charge(0.03564528, 1, 0) == (0.0, 0.0)
@@ -293,9 +292,9 @@ def test_margin_modes_that_a_unified_account_has_not():
 def test_the_page_names_every_path():
     from pathlib import Path
 
-    from liqshell.emulator.bybit import SERVED
-    from liqshell.emulator.exchange import ORDERS, READS, WRITES
-    from liqshell.emulator.queries import MarketQueries
+    from liqshell.emulator.market.bybit_frames import SERVED
+    from liqshell.emulator.exchange.exchange import ORDERS, READS, WRITES
+    from liqshell.emulator.server.market_queries import MarketQueries
     page = (Path(__file__).parents[1] / "docs/emulator.md").read_text()
     said = set(page[page.index("| REST, market |"):page.index("Not emulated: spot")].replace("|", " ").replace(",", " ").replace(";", " ").split())
     wanted = {path.removeprefix("/v5/") for path in (*READS, *WRITES, *ORDERS)} | set(MarketQueries({})._answers) | set(SERVED) | {"kline"}
@@ -303,8 +302,8 @@ def test_the_page_names_every_path():
 
 
 def test_open_interest():
-    from liqshell.emulator.queries import MarketQueries
-    from liqshell.emulator.state import SymbolState
+    from liqshell.emulator.server.market_queries import MarketQueries
+    from liqshell.emulator.market.market_state import SymbolState
     state = SymbolState(CONTRACTS[0])
     ask = MarketQueries({"BTCUSDT": state})
     query = "category=linear&symbol=BTCUSDT&intervalTime=1h"

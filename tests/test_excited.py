@@ -6,12 +6,13 @@ from captures import large_streams, needs_data
 from detector_rig import SHAPES, START, alone, generated
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle.excited import ExcitedOracle
+from oracle.excited import ExcitedOracle, shared_kernel
 
 from liqcore import EVENT_DTYPE, LONG, SECOND, SHORT, Engine, Instrument, Kind, Standalone
-from liqcore.batch_detectors import detect, detect_events
-from liqcore.event import SIGNAL_DTYPE, Phase, SignalFlag
-from liqcore.registry import make_detector, parameters
+from liqcore.event import Phase, SignalFlag
+from liqcore.detectors.registry import make_detector, parameters
+
+pytestmark = pytest.mark.core
 
 LOUD = {"times": 20.0, "back": 5.0, "percentile": 0.0}
 options = st.fixed_dictionaries({"times": st.sampled_from([3.0, 20.0, 100.0]), "back": st.sampled_from([1.0, 3.0])}, optional={
@@ -57,40 +58,35 @@ def test_the_detector_equals_its_oracle(chosen, shape, seed, count, where):
     assert detector.next_deadline is None             # back to usual
 
 
-@settings(max_examples=60, deadline=None)
-@given(options, st.sampled_from(SHAPES), st.integers(0, 2**32 - 1), st.integers(0, 300))
-def test_the_batch_twin_says_the_same_to_the_last_bit(chosen, shape, seed, count):
+@settings(max_examples=12, deadline=None)
+@given(st.sampled_from(SHAPES), st.integers(0, 2**32 - 1))
+def test_the_instruments_of_a_venue_equal_their_oracles(shape, seed):
+    """A feed of five instruments of two venues, trades between the liquidations, some of them late: in an engine, against kernels that they share."""
+    venues, count = ("bybit", "okx", "bybit", "bybit", "okx"), 60
+    instruments = [Instrument(name, venue=venue) for name, venue in zip("ABCDE", venues, strict=True)]
     ts, side, notional = generated(shape, seed, count)
-    price, detector = np.arange(count) + 1.0, alone("hawkes", chosen)
-    signals = [s for row in zip(ts, side, notional, price.tolist(), strict=True) for s in detector.push(*row)]
-    assert_rows(detect({"kind": "hawkes", **chosen}, ts, side, notional, price=price), signals)
-    if count:
-        end = ts[-1] + 4000 * SECOND
-        assert_rows(detect(make_detector("hawkes", **chosen), ts, side, notional, price=price, until=end), signals + detector.advance(end))
-
-
-def assert_rows(batch, signals) -> None:
-    assert [tuple(row) for row in batch] == [tuple(getattr(s, name) for name in SIGNAL_DTYPE.names) for s in signals]
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_the_batch_twin_hears_the_other_instruments_of_a_venue(seed):
-    """A feed of five instruments of two venues, trades between the liquidations, some of them late: the engine says the same."""
-    instruments = [Instrument(name, venue=venue, completeness=1 + (venue == "okx"))
-                   for name, venue in (("A", "bybit"), ("B", "okx"), ("C", "bybit"), ("D", "bybit"), ("E", "okx"))]
-    ts, side, notional = generated(SHAPES[seed % len(SHAPES)], seed, 1500)
-    r, events = np.random.default_rng(seed), np.zeros(1500, EVENT_DTYPE)
-    events["ts_recv"], events["side"], events["instrument"] = ts, side, r.integers(0, 5, 1500)
-    events["ts_event"] = events["ts_recv"] - r.choice([0, 3 * SECOND], 1500, p=[0.9, 0.1])
-    events["kind"] = r.choice([int(Kind.LIQUIDATION), int(Kind.TRADE)], 1500, p=[0.8, 0.2])
-    events["price"], events["qty"] = 100.0 + r.integers(0, 5, 1500), np.minimum(notional, 2.0 ** 30) / 100.0
-    chosen = {**LOUD, "cross": 0.15, "slow": 0.2, "times": 5.0, "back": 2.0}
+    r, events = np.random.default_rng(seed), np.zeros(count, EVENT_DTYPE)
+    events["ts_recv"], events["side"], events["instrument"] = ts, side, r.integers(0, 5, count)
+    events["ts_event"] = events["ts_recv"] - r.choice([0, 3 * SECOND], count, p=[0.9, 0.1])
+    events["kind"] = r.choice([int(Kind.LIQUIDATION), int(Kind.TRADE)], count, p=[0.8, 0.2])
+    events["price"], events["qty"] = 100.0 + r.integers(0, 5, count), np.minimum(notional, 2.0 ** 30) / 100.0
+    chosen = {**LOUD, "cross": 0.15, "slow": 0.2, "times": 5.0, "back": 2.0, "check_s": 3.0}
     engine = Engine(instruments, detectors=[make_detector("hawkes", **chosen)])
-    signals = [s for n in range(1500) for s in engine.run(events[n:n + 1])]
-    batch = detect_events(make_detector("hawkes", **chosen), events, instruments)
-    assert engine.refused == {} and len(signals) > 50 and len({s.instrument for s in signals}) == 5
-    key = ("ts", "instrument", "sequence", "phase")
-    assert_rows(np.sort(batch, order=key), sorted(signals, key=lambda s: tuple(int(getattr(s, name)) for name in key)))
+    signals = [s for n in range(count) for s in engine.run(events[n:n + 1])]
+    kernels = {venue: shared_kernel(venues.count(venue), **defaults() | chosen) for venue in set(venues)}
+    oracles = [ExcitedOracle(kernels[venue], venues[:n].count(venue), **defaults() | chosen) for n, venue in enumerate(venues)]
+    says, last = [[] for _ in oracles], [0.0] * len(oracles)
+    for e in events:
+        now, n = int(e["ts_recv"]), int(e["instrument"])
+        for k, oracle in enumerate(oracles):                       # who waits looks before anything comes that excites it
+            says[k] += oracle.advance(now)
+        if e["kind"] == Kind.TRADE:
+            last[n] = float(e["price"])
+        else:
+            says[n] += oracles[n].push(now, int(e["side"]), float(e["qty"] * e["price"]), last[n] or float(e["price"]))
+    assert engine.refused == {}
+    for n in range(len(oracles)):
+        assert_same([s for s in signals if s.instrument == n], says[n])
 
 
 @settings(max_examples=40, deadline=None)

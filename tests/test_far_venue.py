@@ -12,17 +12,18 @@ import pytest
 from liqcore.event import Role
 
 import liqcore as lc
-from liqshell import journal, replay
-from liqshell.config import loads
-from liqshell.emulator import bybit
-from liqshell.emulator.contracts import CONTRACTS
+from liqshell.recording import journal
+from liqshell.run import replay
+from liqshell.config.load import loads
+from liqshell.emulator.market import bybit_frames as bybit
+from liqshell.emulator.market.contracts import CONTRACTS
 from liqshell.emulator.server import Config, serve
-from liqshell.emulator.synthetic import BATCH_MS
+from liqshell.emulator.market.synthetic_feed import BATCH_MS
 from liqshell.live import Session
 from liqshell.live.account import LiveAccount
 from liqshell.state.store import Store
-from liqshell.venues.bybit_orders import parse_order_link_id
-from liqshell.venues.bybit_signing import Keys
+from liqshell.venues.bybit.orders import parse_order_link_id
+from liqshell.venues.bybit.signing import Keys
 
 LATENCY_S, LOSS = 0.2, 0.01                 # one way; of every connection
 SEED = 56                                   # of the losses: some hit frames with liquidations, some orders

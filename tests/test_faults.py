@@ -36,6 +36,7 @@ def test_a_few_seeds_with_all_faults_break_no_law():
     assert len(summary.fired) > 20, summary.fired
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [142, 400, 430, 502, 600, 912, 1036, 1095, 1195, 1283, 1374, 1417, 1597, 2016, 2441])
 def test_seeds_that_found_something(seed):
     """600: a deadline that nobody served kept the process busy for ever. 912: a stop went while its report was lost. 1597: a stop that could not be put

@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 import liqcore as lc
 from liqcore.event import Kind
 
+pytestmark = pytest.mark.core
+
 WINDOWS = ("1s", "6s", "2s", "500ms")
 
 
@@ -51,34 +53,25 @@ def test_stream_equals_the_definition(seed):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_batch_equals_stream(seed):
-    """At every event of a longer stream, and between them; the batch is asked in random order."""
-    from liqcore import batch_feature
-
+def test_every_feature_is_known_at_last(seed):
+    """Of a longer stream; some of what is known then, against the definition."""
     rng = np.random.default_rng(100 + seed)
     names = names_of(seed)
     rows = events(rng, 4000, feed=0.001 if seed % 2 else 0.0)
-    features = lc.Features(names, INSTRUMENTS)
-    times, got, at = [], [], 0
-    ts = rows["ts_recv"].astype(int)
-    for stop in range(1, len(rows) + 1):
-        if stop < len(rows) and ts[stop] == ts[stop - 1] or rng.random() < 0.8:
-            continue
+    features, twin, known, at = lc.Features(names, INSTRUMENTS), Twin(names), np.zeros(len(names), bool), 0
+    for stop in range(50, len(rows) + 1, 50):
         features.push(rows[at:stop])
-        at = stop
-        room = int(ts[stop]) - int(ts[stop - 1]) if stop < len(rows) else 10 * SECOND
-        for moment in {int(ts[stop - 1]), int(ts[stop - 1]) + int(rng.random() * room)}:
-            if stop == len(rows) or moment < ts[stop]:
-                times.append(moment)
-        for moment in sorted(times[len(got):]):
-            times[len(got)] = moment
-            got.append(features.table(moment))
-    order = rng.permutation(len(times))
-    batch = batch_feature.features(names, rows[:at], INSTRUMENTS, np.array(times)[order])
-    for row, k in zip(batch, order, strict=True):
-        wrong = ~((row == got[k]) | (np.isnan(row) & np.isnan(got[k])))
-        assert not wrong.any(), [(names[r], n, times[k], row[n, r], got[k][n, r]) for n, r in np.argwhere(wrong)[:3]]
-    assert not np.isnan(batch).all((0, 1)).any(), [n for n, unknown in zip(names, np.isnan(batch).all((0, 1)), strict=True) if unknown]
+        for e in rows[at:stop]:
+            twin.push(e)
+        at, ts = stop, int(rows["ts_recv"][stop - 1])
+        if stop < len(rows) and ts == rows["ts_recv"][stop]:
+            continue
+        got = features.table(ts)
+        known |= ~np.isnan(got).all(0)
+        r, n = int(rng.integers(0, len(names))), int(rng.integers(0, len(INSTRUMENTS)))
+        expected = twin.read(r, n, ts)
+        assert same(got[n, r], expected), (names[r], n, ts, got[n, r], expected)
+    assert known.all(), [name for name, is_known in zip(names, known, strict=True) if not is_known]
 
 
 # ---- nothing that comes later changes what was known ----
@@ -186,7 +179,7 @@ def test_bad_snapshots_change_nothing():
 
 def test_a_snapshot_that_fails_halfway_changes_nothing():
     """Its outside fits, a kernel inside is of other settings: as after an upgrade that changed a default."""
-    from liqcore.hawkes import Hawkes, HawkesConfig
+    from liqcore.kernels.hawkes import Hawkes, HawkesConfig
     from liqcore.snapshot import pack, unpack
 
     rows = events(np.random.default_rng(3), 600)
@@ -221,15 +214,16 @@ def test_a_snapshot_of_the_past_takes_all_of_it_back():
 # ---- kernels with a life of their own ----
 
 MAPS = ["hawkes.intensity_long", "hawkes.intensity_short", "hawkes.branching", "hawkes.next_large", "hawkes.next_large@1m", "map.pending_below@3pct",
-        "map.pending_above@3pct", "map.realised_below@2pct", "map.realised_above@2pct"]
+        "map.pending_above@3pct", "map.realised_below@2pct", "map.realised_above@2pct", "map.realised_long_below@2pct", "map.realised_long_above@2pct",
+        "map.realised_short_below@2pct", "map.realised_short_above@2pct"]
 MAPS_SAMPLED = [*MAPS, "hawkes.intensity_long:zscore(40m)", "map.pending_below@3pct:max(5m)", "map.realised_above@1.5pct:lag(30s)",
                 "map.pending_above@3pct:change(7s)", "hawkes.intensity_long:lag(9s)", "hawkes.next_large@1m:lag(9s)", "hawkes.branching:lag(1m)"]
 
 
 def test_excitation_and_maps_are_those_of_their_own_classes():
-    from liqcore.density import RealisedDensity
-    from liqcore.hawkes import Hawkes
-    from liqcore.pending import EstimatedPending
+    from liqcore.kernels.realised_map import RealisedDensity
+    from liqcore.kernels.hawkes import Hawkes
+    from liqcore.kernels.estimated_map import EstimatedPending
 
     features, kernel, pending, density = lc.Features(MAPS, INSTRUMENTS), Hawkes([0, 0, 1, 1]), EstimatedPending(), RealisedDensity()
     last, known = None, 0
@@ -256,6 +250,8 @@ def test_excitation_and_maps_are_those_of_their_own_classes():
             known += got[5] > 0
         if e["kind"] == Kind.LIQUIDATION and last:
             assert got[7] == density.between(last * (1.0 - 20000 * 1e-6), last) and got[8] == density.between(last, last * (1.0 + 20000 * 1e-6))
+            low, high = last * (1.0 - 20000 * 1e-6), last * (1.0 + 20000 * 1e-6)
+            assert got[9:] == [density.between(*where, of) for of in (1, -1) for where in ((low, last), (last, high))]
             known += got[8] > 0
     assert known > 100
 
@@ -278,31 +274,31 @@ def test_reading_and_snapshots_of_excitation_and_maps():
     assert np.array_equal(read.table(end), idle.table(end), equal_nan=True)
     assert np.array_equal(back.table(end), idle.table(end), equal_nan=True)
     known = ~np.isnan(idle.table(end)).all(0)
-    assert known[[0, 1, 3, 5, 6, 7, 8, 11]].all()
+    assert known[[0, 1, 3, *range(5, 13), 15]].all()
     assert {"completeness"} <= set(idle.describe()[0]["instruments"]["okx:ETH-USDT-SWAP"])
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_batch_of_excitation_and_maps_equals_the_stream(seed):
-    """At every moment of a stream with gaps and feeds that are down, contracts with multipliers among it; the batch is asked in random order."""
-    from liqcore import batch_feature
-
+def test_histories_of_excitation_and_maps_equal_the_definition(seed):
+    """At moments of a stream with gaps and feeds that are down, contracts with multipliers among it."""
     rng = np.random.default_rng(200 + seed)
     rows = events(rng, 3000, pace_s=[0.2, 20.0][seed % 2], feed=0.002 if seed > 1 else 0.0)
-    features, times, got = lc.Features(MAPS_SAMPLED, INSTRUMENTS), [], []
-    ts = rows["ts_recv"].astype(int)
-    for stop in range(1, len(rows) + 1):
-        features.push(rows[stop - 1:stop])
-        if (stop < len(rows) and ts[stop] == ts[stop - 1]) or rng.random() < 0.8:
+    features, twin, ts, known, at = lc.Features(MAPS_SAMPLED, INSTRUMENTS), Twin(MAPS_SAMPLED), rows["ts_recv"].astype(int), np.zeros(len(MAPS_SAMPLED), bool), 0
+    for stop in range(20, len(rows) + 1, 20):
+        features.push(rows[at:stop])
+        for e in rows[at:stop]:
+            twin.push(e)
+        at = stop
+        if stop < len(rows) and ts[stop] == ts[stop - 1]:
             continue
-        times.append(int(ts[stop - 1]) + int(rng.random() * (int(ts[stop]) - int(ts[stop - 1]) if stop < len(rows) else 10 * SECOND)))
-        got.append(features.table(times[-1]))
-    order = rng.permutation(len(times))
-    batch = batch_feature.features(MAPS_SAMPLED, rows, INSTRUMENTS, np.array(times)[order])
-    wrong = [(MAPS_SAMPLED[r], n, times[k], batch[j, n, r], got[k][n, r]) for j, k in enumerate(order)
-             for n, r in np.argwhere(~((batch[j] == got[k]) | (np.isnan(batch[j]) & np.isnan(got[k]))))]
-    assert not wrong, wrong[:3]
-    unknown = [name for name, none in zip(MAPS_SAMPLED, np.isnan(batch).all((0, 1)), strict=True) if none]
+        now = int(ts[stop - 1]) + int(rng.random() * (int(ts[stop]) - int(ts[stop - 1]) if stop < len(rows) else 10 * SECOND))
+        got = features.table(now)
+        known |= ~np.isnan(got).all(0)
+        for r in rng.choice(len(MAPS_SAMPLED), 4, replace=False) if rng.random() < 0.3 else ():
+            n = int(rng.integers(0, len(INSTRUMENTS)))
+            expected = twin.read(r, n, now)
+            assert same(got[n, r], expected), (MAPS_SAMPLED[r], n, now, got[n, r], expected)
+    unknown = [name for name, is_known in zip(MAPS_SAMPLED, known, strict=True) if not is_known]
     assert set(unknown) <= {"hawkes.branching", "hawkes.branching:lag(1m)"} | ({"hawkes.intensity_long:zscore(40m)", "map.pending_below@3pct:max(5m)"} if seed % 2 == 0 else set())
     assert seed % 2 == 0 or not unknown                # six hours and more are enough for all of them
 
@@ -310,14 +306,16 @@ def test_batch_of_excitation_and_maps_equals_the_stream(seed):
 @pytest.mark.parametrize("side", [1, -1])
 def test_a_liquidation_is_seen_where_the_market_was_not_at_its_bankruptcy_price(side):
     """C6. A long is closed at 100 with 98 reported; at 99.5 that lies above, though its reported price lies below. Mirrored for a short."""
-    features = lc.Features(["map.realised_below@2pct", "map.realised_above@2pct"], ["BTCUSDT"])
+    names = [f"map.realised_{of}{where}@2pct" for of in ("", "long_" if side > 0 else "short_", "short_" if side > 0 else "long_") for where in ("below", "above")]
+    features = lc.Features(names, ["BTCUSDT"])
     rows = np.zeros(3, lc.EVENT_DTYPE)
     rows["ts_event"] = rows["ts_recv"] = 1_700_000_000 * SECOND + np.arange(3) * SECOND
     rows["kind"], rows["side"], rows["qty"] = [Kind.TRADE, Kind.LIQUIDATION, Kind.TRADE], side, 10.0
     rows["price"] = [100.0, 100.0 - 2.0 * side, 100.0 - 0.5 * side]
     features.push(rows)
     notional = 10.0 * (100.0 - 2.0 * side)
-    assert features.table()[0].tolist() == pytest.approx([0.0, notional] if side > 0 else [notional, 0.0], rel=1e-5)
+    seen = [0.0, notional] if side > 0 else [notional, 0.0]
+    assert features.table()[0].tolist() == pytest.approx([*seen, *seen, 0.0, 0.0], rel=1e-5), "both sides; the side that it was of; the other"
 
 
 def test_open_interest_is_in_base_units():

@@ -159,7 +159,7 @@ def test_what_is_asked_for_must_exist():
         lc.Features(["liq_btc_lead"], "ETHUSDT")
     with pytest.raises(RuntimeError, match="no instruments"):
         lc.Features(["liq_volume_5s"]).table()
-    with pytest.raises(TypeError, match="sequence of names"):
+    with pytest.raises(TypeError, match="names: expected several, such as a list"):
         lc.Features("liq_volume_5s")
     with pytest.raises(TypeError, match="EVENT_DTYPE"):
         features.push(np.zeros(3))

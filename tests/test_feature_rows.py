@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 from feature_streams import SECOND, T0, events
-from liqshell import cli, feature_rows
+from liqshell import cli
+from liqshell.research import feature_rows
 from liqshell.errors import ConfigError, DataError
 
 import liqcore as lc
@@ -92,6 +93,18 @@ def test_what_is_wrong_is_said(table, arguments, said, capsys):
     assert said in capsys.readouterr().err
 
 
+def test_names_that_need_what_the_data_have_not_are_said(table, stream, capsys):
+    """Liquidations alone: which of the names need trades or quotes, and no word about those that do not."""
+    assert cli.main(["features", str(table), "-f", "price.last,liquidations.liq_volume@5s,flow.ofi@5s,BTC/flow.volume@5s", "--every", "1m"]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "made of" in line]
+    assert said == ["price.last, BTC/flow.volume@5s: made of trades, and the data have none: known less, or not at all",
+                    "flow.ofi@5s: made of quotes, and the data have none: known less, or not at all"]
+    part = stream[(stream["kind"] == int(lc.Kind.LIQUIDATION)) | (stream["instrument"] == 0)]
+    data = feature_rows.Data(tuple(INSTRUMENTS), [part], int(part["ts_recv"][0]), int(part["ts_recv"][-1]))
+    rows = feature_rows.rows_of(("price.last", "liquidations.liq_volume@5s", "BTC/flow.volume@5s"), data, np.array([data.end]))
+    assert feature_rows.lacking(rows) == ["price.last: made of trades, and there are none of ETHUSDT: known less, or not at all"]
+
+
 def test_data_that_is_not_there(tmp_path):
     with pytest.raises(ConfigError, match="no such file or folder"):
         feature_rows.open_data([tmp_path / "nothing"])
@@ -111,11 +124,11 @@ def test_names_alone_are_written_in_full(capsys):
 
 
 def test_times():
-    assert feature_rows.moment("2026-02-09T13:00:00Z") == feature_rows.moment("1770642000") == feature_rows.moment("1770642000000") == 1770642000 * SECOND
-    assert feature_rows.moment("2026-02-09 14:00:00.123456789+01:00") == 1770642000 * SECOND + 123456789
+    assert feature_rows.parse_time("2026-02-09T13:00:00Z") == feature_rows.parse_time("1770642000") == feature_rows.parse_time("1770642000000") == 1770642000 * SECOND
+    assert feature_rows.parse_time("2026-02-09 14:00:00.123456789+01:00") == 1770642000 * SECOND + 123456789
     assert feature_rows.iso(1770642000 * SECOND + 120_000_000) == "2026-02-09T13:00:00.12Z"
     for ns in (0, 1, 1770642000 * SECOND + 123456789):
-        assert feature_rows.moment(feature_rows.iso(ns)) == ns
+        assert feature_rows.parse_time(feature_rows.iso(ns)) == ns
 
 
 def test_a_store_gives_the_rows_of_its_files(table, tmp_path):

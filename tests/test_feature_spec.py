@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liqcore import feature_spec as spec
+from liqcore.features import spec
 
 CANONICAL = {
     "liquidations.liq_imbalance@15m:zscore": "liquidations.liq_imbalance@15m:zscore", "flow.ofi@300s:zscore(1d)": "flow.ofi@5m:zscore",

@@ -4,30 +4,30 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from client_interpreters import needed
 
 from liqshell.emulator.server import Config, serve
 
 ROOT = Path(__file__).parents[1]
 CLIENTS = Path(__file__).parent / "foreign_clients"
 SYMBOLS = ("BTCUSDT", "SOLUSDT")
-RIVALS = os.environ.get("LIQCORE_RIVALS_PYTHON", "")
 
 
-def with_client(name: str, python: str = sys.executable, timeout_s: float = 90.0, **options: Any) -> dict[str, Any]:
-    """Run a client in a process of its own, as they start threads and print warnings; it is given the ready line and prints one JSON line last."""
+def with_client(name: str, python: str, timeout_s: float = 400.0, **options: Any) -> dict[str, Any]:
+    """Run a client in a process of its own, as they start threads and print warnings; it is given the ready line and prints one JSON line last. The
+    market begins now, as with `liqcore emulate --at now`; faster than the wall where a client waits for liquidations, which are rare."""
     result: dict[str, Any] = {}
 
     def run_client(line: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run([python, str(CLIENTS / f"{name}.py"), line], capture_output=True, text=True, timeout=timeout_s, env=environment)
 
     async def run() -> None:
-        config = Config(**{"seed": 3, "speed": 50.0, "symbols": SYMBOLS, "parameters": {"warmup_hours": 0.5}, **options})
+        config = Config(**{"seed": 3, "at_now": True, "speed": 20.0, "symbols": SYMBOLS, "parameters": {"warmup_hours": 0.5}, **options})
         async with await serve(config) as emulator:
             line: Any = emulator.ready()
             environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -47,9 +47,8 @@ def flat(result: dict[str, Any]) -> bool:
     return not truth["orders"] and not any(one["qty"] for one in truth["positions"].values())
 
 
-@pytest.mark.skipif(find_spec("pybit") is None, reason="pybit is not installed")
 def test_pybit() -> None:
-    result = with_client("with_pybit")
+    result = with_client("with_pybit", needed("pybit"))
     assert result["public"] == ["allLiquidation", "orderbook", "publicTrade", "tickers"] and result["infos"] == 2
     assert result["rest"] == ["New", "Amended", "Cancelled"]
     assert result["acks"] == [0, 0, 0, 110001]
@@ -57,9 +56,8 @@ def test_pybit() -> None:
     assert 0.0 < abs(10_000.0 - result["equity"]) < 50.0 and flat(result)
 
 
-@pytest.mark.skipif(find_spec("ccxt") is None, reason="ccxt is not installed")
 def test_ccxt_pro() -> None:
-    result = with_client("with_ccxt")
+    result = with_client("with_ccxt", needed("ccxt"))
     assert result["liquidation"] == "SOL/USDT:USDT" and abs(result["trade"] / result["last"] - 1.0) < 0.05 and result["tick"] == 0.1
     assert result["book"][0] < result["book"][1]
     assert result["statuses"] == ["open", "open", "canceled"] and result["ws"] == ["open", "canceled"]
@@ -67,10 +65,10 @@ def test_ccxt_pro() -> None:
     assert 0.0 < abs(10_000.0 - result["equity"]) < 50.0
 
 
-@pytest.mark.skipif(find_spec("ccxt") is None, reason="ccxt is not installed")
+@pytest.mark.slow
 def test_ccxt_pro_at_binance_and_okx() -> None:
     """The venues beside Bybit: one market, each in its own units; ccxt hands the side of the order through."""
-    result = with_client("with_ccxt_venues", venues=("bybit", "binance", "okx"))
+    result = with_client("with_ccxt_venues", needed("ccxt"), venues=("bybit", "binance", "okx"))
     for name, size in (("binance", 1.0), ("okx", 1.0)):
         one = result[name]
         assert one["markets"] == ["BTC/USDT:USDT", "SOL/USDT:USDT"] and one["size"] == size and one["tick"] == 0.01
@@ -81,19 +79,14 @@ def test_ccxt_pro_at_binance_and_okx() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("cryptofeed") is None, reason="cryptofeed is not installed")
 @pytest.mark.skipif(find_spec("trustme") is None, reason="trustme is not installed")
 def test_cryptofeed_over_tls() -> None:
-    result = with_client("with_cryptofeed", tls=True)
+    result = with_client("with_cryptofeed", needed("cryptofeed"), tls=True)
     assert result["trades"] > 20 and result["books"] > 20 and result["crossed"] == 0
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not RIVALS, reason="LIQCORE_RIVALS_PYTHON is not set: the interpreter that has nautilus_trader")
 def test_nautilus_trader() -> None:
-    found = subprocess.run([RIVALS, "-c", "import nautilus_trader.adapters.bybit"], capture_output=True)
-    if found.returncode:
-        pytest.skip(f"{RIVALS} has no nautilus_trader with its Bybit adapter")
-    result = with_client("with_nautilus", RIVALS, orderbook_500=True, speed=5.0)
+    result = with_client("with_nautilus", needed("nautilus_trader.adapters.bybit"), orderbook_500=True, speed=1.0)
     assert result["reconciled"] and result["trades"] > 0
     assert result["filled"] == [["BUY", 0.01], ["SELL", 0.01]] and flat(result)

@@ -7,8 +7,8 @@ from decimal import Decimal
 import numpy as np
 import pytest
 from captures import DATA, needs_data
-from format_files import (AGG, BOOK_TICKER, BUY, BYBIT, EXCH, LOCAL, MS, SELL, SNAPSHOT, T0, TARDIS_L2, TARDIS_PRINTS, TARDIS_QUOTES, TARDIS_TICKER, events,
-                          hft, tuples, write)
+from format_files import (AGG, BOOK_TICKER, BUY, BYBIT, EXCH, LOCAL, MS, SELL, SNAPSHOT, T0, TARDIS_L2, TARDIS_PRINTS, TARDIS_QUOTES, TARDIS_TICKER,
+                          events, hft, tuples, write)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -368,7 +368,7 @@ def test_zstandard_is_unpacked(tmp_path):
     assert events(path)["price"].tolist() == [5.0]
 
 
-@pytest.mark.parametrize("first", ["a,b,c", "timestamp,price,quantity,side,tradeId", "0,0.3066,0.3067,0.3066,0.3067,88126", "hello", "1723161253937085768 {}"])
+@pytest.mark.parametrize("first", ["a,b,c", "when,price,quantity,side,tradeId", "0,0.3066,0.3067,0.3066,0.3067,88126", "hello", "1723161253937085768 {}"])
 def test_what_is_of_no_format_is_refused_by_name(tmp_path, first):
     with pytest.raises(DataError, match=r"x\.csv: no format that is known; it begins"):
         formats.sniff(write(tmp_path / "x.csv", first, "1,2,3"))

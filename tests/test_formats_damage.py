@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from format_files import AGG, BUY, BYBIT, LOCAL, MS, SNAPSHOT, T0, TARDIS_L2, TARDIS_PRINTS, TARDIS_QUOTES, events, hft, write
+from format_files import AGG, BUY, BYBIT, LOCAL, MS, SNAPSHOT, T0, TARDIS_L2, TARDIS_PRINTS, TARDIS_QUOTES, damaged, events, hft, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -129,6 +129,20 @@ def samples(folder):
     yield write(folder / "y.jsonl", *(line % ((T0 // MS + n,) * 3) for n in range(30)))
 
 
+@pytest.mark.parametrize("where", [0, 1], ids=["in the file's own header", "in the list of files"])
+def test_a_zip_whose_file_has_a_name_that_is_no_text_is_refused(tmp_path, where):
+    """Both places say UTF-8 (bit 11 of the flags), and zipfile believes it."""
+    path = write(tmp_path / "trades.zip", "a,b", "1,2")
+    data = bytearray(path.read_bytes())
+    at = data.find(b"PK\x01\x02") if where else 0
+    name = data.find(b"trades.csv", at)
+    data[at + (9 if where else 7)] |= 0x08
+    data[name] = 0x83
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"trades\.zip: the packing is damaged or cut .*no text"):
+        events(path)
+
+
 NAMES = ("trades.csv", "liquidations.csv.gz", "q.csv", "l2.csv", "BTCUSDT-aggTrades-2024-08-05.zip", "BTCUSDT-liquidationSnapshot-2024-08-05.csv",
          "BTCUSDT2024-08-05.csv.gz", "table.csv", "xusdt_20240805.npz", "x.parquet", "x.jsonl.gz", "y.jsonl")
 
@@ -159,22 +173,9 @@ def test_damaged_files_are_read_or_refused_and_nothing_else(good, tmp_path_facto
     """Cut, bytes overwritten, pieces doubled; of gzips also the text inside."""
     draw = random.Random(seed)
     packed = inside and name.endswith(".gz")
-    data = bytearray(gzip.decompress(good[name]) if packed else good[name])
-    for _ in range(draw.randint(1, 3)):
-        at = draw.randrange(len(data) + 1)
-        how = draw.randrange(5)
-        if how == 0:
-            del data[at:]
-        elif how == 1:
-            data[at:at + 1] = bytes([draw.randrange(256)])
-        elif how == 2:
-            data[at:at] = data[at // 2:at // 2 + draw.randrange(60)]
-        elif how == 3:
-            data[at:at] = draw.choice([b"\n", b",", b'"', b"\0", b"\r", b"-", b"9" * 25, b"\xff\xfe", b"\n\n\n", b"e400", b"nan"])
-        else:
-            del data[at:at + draw.randrange(1, 30)]
+    data = damaged(gzip.decompress(good[name]) if packed else good[name], draw)
     path = tmp_path_factory.mktemp("bad") / name
-    path.write_bytes(gzip.compress(bytes(data), 1) if packed else bytes(data))
+    path.write_bytes(gzip.compress(data, 1) if packed else data)
     survives(path)
 
 

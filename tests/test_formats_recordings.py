@@ -11,12 +11,14 @@ from format_files import MS, T0, events, tuples, write
 from run_folder import instruments_of
 
 import liqcore as lc
-from liqshell import formats, journal, replay
+from liqshell import formats
+from liqshell.recording import journal
+from liqshell.run import replay
 from liqshell.emulator.market import Market
-from liqshell.emulator.synthetic import SyntheticFeed
+from liqshell.emulator.market.synthetic_feed import SyntheticFeed
 from liqshell.errors import DataError
-from liqshell.pipeline import Pipeline
-from liqshell.record import END, FEED, META, Recorder
+from liqshell.run.pipeline import Pipeline
+from liqshell.recording.recorder import END, FEED, META, Recorder
 
 TOPICS = ("allLiquidation", "publicTrade", "orderbook.1", "tickers")
 SYMBOLS = ("SOLUSDT", "DOGEUSDT")
@@ -68,13 +70,13 @@ def run_folder(tmp_path_factory) -> Path:
 
 def backtested(folder: Path, found: np.ndarray) -> tuple[bytes, Pipeline]:
     """The audit stream of a fresh engine that is given these events and the end of the run."""
-    meta = next(r for r in __import__("liqshell.recording", fromlist=["read"]).read(folder) if r.stream == META)
+    meta = next(r for r in __import__("liqshell.recording.reader", fromlist=["read"]).read(folder) if r.stream == META)
     pipeline = Pipeline(json.loads(meta.frame))
     parts = []
     for start in range(0, len(found), 10_000):
         pipeline.paper.run(np.ascontiguousarray(found[start:start + 10_000]))
         parts.append(pipeline.drain_audit())
-    last = [r for r in __import__("liqshell.recording", fromlist=["read"]).read(folder) if r.stream == END]
+    last = [r for r in __import__("liqshell.recording.reader", fromlist=["read"]).read(folder) if r.stream == END]
     pipeline.advance(last[0].ts_recv)
     parts.append(pipeline.drain_audit())
     return np.concatenate(parts).tobytes(), pipeline
@@ -158,7 +160,7 @@ def test_a_deeper_book_gives_the_quotes_where_no_shallow_one_was_recorded(tmp_pa
 
 def test_frames_of_another_venue_are_refused(tmp_path):
     line = json.dumps({"ts": T0 // MS, "exchange": "ftx", "stream": "trades", "symbol": "X", "result": {"data": []}})
-    with pytest.raises(DataError, match="got 'ftx'; expected frames of a venue that has a decoder"):
+    with pytest.raises(DataError, match="1 x frame of no use: the exchange ftx, which has no decoder here"):
         events(write(tmp_path / "x.jsonl", line))
 
 

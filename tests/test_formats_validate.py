@@ -134,11 +134,20 @@ def test_silence_is_noted_per_contract_and_kind():
     assert findings.gaps == [(0, int(lc.Kind.BBO), T0 + 50 * SECOND, T0 + 200 * SECOND)]
 
 
-def test_crossed_books_are_refused():
-    quotes = rows((0, 5), (1, 5), (2, 5), (3, 5), kind=lc.Kind.BBO)
-    quotes["aux_price"], quotes["aux_qty"] = [6, 5, 4, 60], 1.0
+def test_a_quote_without_a_market_is_refused_and_ends_the_one_before():
+    """A mark stands in its place: nothing may go on being traded against what the venue has taken back."""
+    quotes = rows((0, 5), (1, 5), (2, 5), (3, 5), (4, 5), (5, 0), kind=lc.Kind.BBO)
+    quotes["aux_price"], quotes["aux_qty"] = [6, 5, 4, 60, 0, 6], 1.0
     got, findings = run(quotes)
-    assert len(got) == 1 and findings.counts == {"crossed book": 2, "an ask more than 10 times the bid": 1}
+    assert findings.counts == {"crossed book": 2, "an ask more than 10 times the bid": 1, "a side of the book without a price": 2}
+    assert findings.refused == 5
+    assert got["kind"].tolist() == [lc.Kind.BBO] + 4 * [lc.Kind.FEED] and got["flags"].tolist() == [0] + 4 * [lc.Stream.STREAM_QUOTE]
+    assert (got["ts_recv"] - T0).tolist() == [n * SECOND for n in (0, 1, 2, 4, 5)]
+    engine = lc.Engine([lc.Instrument("AUSDT", tick_size="1", lot_size="1"), lc.Instrument("BUSDT", tick_size="1", lot_size="1")])
+    engine.run(got)
+    assert engine.refused == {}
+    faithful, _ = run(quotes, faithful=True)
+    assert faithful.tobytes() == quotes.tobytes()
 
 
 def test_faithful_readings_change_nothing_and_count_everything():

@@ -13,18 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import liqcore as lc
-from liqshell import journal
-from liqshell.backtest import swept, variants
-from liqshell.backtest.forward import Result, choose, embargo_of, judge, part_of, plain, spans_of, walk_forward
+from liqshell.recording import journal
+from liqshell.backtest import sweep_kernel, variants
+from liqshell.backtest.forward import Result, choose, embargo_of, evaluate, part_of, plain, spans_of, walk_forward
 from liqshell.backtest.half_spread import settings_of
-from liqshell.backtest.run import log_trial
-from liqshell.config import loads
-from liqshell.errors import ConfigError, DataError
-from liqshell.pipeline import settings
+from liqshell.config.load import loads
+from liqshell.errors import ConfigError
+from liqshell.run.pipeline import settings
 from liqshell.report.overfit import overfitting
 from liqshell.report.study import load_study, outcome_of
-from liqshell.study import ForwardConfig
-from liqshell.trials import TrialLog, Trials, digest_of, sharpe_sums
+from liqshell.config.study_sections import ForwardConfig
 
 HOUR = 3600 * lc.SECOND
 GRID = """
@@ -86,6 +84,9 @@ def test_the_embargo_outlives_every_trade_of_the_grid(config):
     assert embargo_of(config, ["SOLUSDT"]) == (300 + 300 + 60) * lc.SECOND
     longer = loads(GRID.replace("[forward]", "max_hold_s = [60, 900]\n[forward]"))
     assert embargo_of(longer, ["SOLUSDT"]) == (900 + 300 + 60) * lc.SECOND
+    shorter = loads(GRID.replace("[forward]", "max_hold_s = [60, 90]\n[forward]"))
+    assert embargo_of(shorter, ["SOLUSDT"]) == (90 + 300 + 60) * lc.SECOND, "no setting of this grid holds for the 300 s of [policy]"
+    assert embargo_of(loads(GRID + "[sweep.detector]\nwindow_s = [30, 1800]\n"), ["SOLUSDT"]) == (1800 + 60) * lc.SECOND
     assert embargo_of(loads(GRID + "embargo_s = 3600\n"), ["SOLUSDT"]) == HOUR
     with pytest.raises(ConfigError, match=r"forward.embargo_s: found 30; expected at least .* \(600\)"):
         embargo_of(loads(GRID + "embargo_s = 30\n"), ["SOLUSDT"])
@@ -95,7 +96,7 @@ def test_the_embargo_outlives_every_trade_of_the_grid(config):
 
 def result(value, trades=9):
     return Result({"entries": 9, "trades": trades, "wins": 0, "gross": 0.0, "fees": 0.0, "funding": 0.0, "net": value or 0.0, "notional": 1.0,
-                   "mean_bps": value}, {"closed_ns": [], "net": [], "return_bps": []}, value, np.zeros(1))
+                   "mean_bps": value}, {"closed_ns": [], "net": [], "return_bps": []}, value, np.zeros(1), np.zeros(1))
 
 
 def test_the_best_with_enough_trades_is_chosen_and_the_first_of_equals():
@@ -105,7 +106,8 @@ def test_the_best_with_enough_trades_is_chosen_and_the_first_of_equals():
 
 
 def test_folds_say_what_an_independent_run_says(config, history, walked):
-    forward, matrix, problems = walked
+    forward, daily, problems = walked
+    matrix = daily.net
     assert len(forward["folds"]) >= 2 and not problems and forward["embargo_s"] == 660.0
     cells = list(config.sweep.settings())
     assert matrix.shape == (len(forward["folds"]), len(cells))           # test spans shorter than a day are a day of their own
@@ -121,7 +123,7 @@ def test_folds_say_what_an_independent_run_says(config, history, walked):
             assert len(asked) and span[0] <= asked.min() and asked.max() < span[1]
         assert matrix[number, cells.index(chosen)] == pytest.approx(fold["test_outcome"]["net"])
         assert fold["train_value"] == fold["train_outcome"]["net"] and fold["settings"] == 6
-        values = [judge(config, part_of(history, train, train[0], 660 * lc.SECOND), c, train) for c in cells]
+        values = [evaluate(config, part_of(history, train, train[0], 660 * lc.SECOND), c, train) for c in cells]
         assert fold["train_value"] == max(v.value for v in values if v.outcome["trades"] >= 3)
 
 
@@ -160,7 +162,7 @@ def test_a_span_without_trades_chooses_nothing_and_says_so(config, history):
     forward, matrix, problems = walk_forward(strict, history, lambda what, done: None)
     assert matrix is None and len(problems) == len(forward["folds"])
     assert all(f["chosen"] == {} and f["train_value"] is None and f["test_outcome"]["trades"] == 0 for f in forward["folds"])
-    assert "no setting made 100000 trades" in problems[0]
+    assert "no setting made 100,000 trades" in problems[0]
 
 
 @pytest.mark.parametrize("objective", ["mean_bps", "sharpe"])
@@ -190,16 +192,17 @@ LOOSE = GRID.replace("[limits]", "[paper]\nfunding_interval_s = 0\n[limits]\nexp
 
 def test_the_sweep_judges_as_the_engine_does():
     """Two symbols, limits of the account out of reach, no funding: every setting has the same outcome either way, so the same is chosen."""
-    both = generated(7, ("SOLUSDT", "DOGEUSDT"), seed=6)
+    both = generated(7, ("SOLUSDT", "DOGEUSDT"), seed=3)
     config = loads(LOOSE + '[sweep.detector]\nquantile = [0.9, 0.95]\n')
     embargo = embargo_of(config, ["SOLUSDT", "DOGEUSDT"])
     span = spans_of(both.start_ns, both.end_ns, config.forward, embargo)[0]
     cells = list(config.sweep.settings())
     for one in (span.train, span.test):
         part = part_of(both, one, span.train[0], embargo)
-        found = swept.outcomes(config, settings_of(config, part), part, cells, one)
+        found, net, gross = sweep_kernel.outcomes(config, settings_of(config, part), part, cells, one, 1)
+        assert net.sum(axis=0) == pytest.approx([o["net"] for o in found]) and gross.sum(axis=0) == pytest.approx([o["gross"] for o in found])
         for cell, outcome in zip(cells, found, strict=True):
-            by_engine = judge(config, part, cell, one).outcome
+            by_engine = evaluate(config, part, cell, one).outcome
             assert {k: outcome[k] for k in ("entries", "trades", "wins")} == {k: by_engine[k] for k in ("entries", "trades", "wins")}
             for name in ("gross", "fees", "net"):
                 assert outcome[name] == pytest.approx(by_engine[name], rel=1e-12, abs=1e-9)
@@ -208,8 +211,35 @@ def test_the_sweep_judges_as_the_engine_does():
     assert sum(o["trades"] for o in found) > 20
     folds = [walk_forward(loads(LOOSE + f'by = "{by}"\n'), both, lambda what, done: None) for by in ("backtest", "sweep")]
     for a, b in zip(folds[0][0]["folds"], folds[1][0]["folds"], strict=True):
-        assert a == {**b, "test_rank": pytest.approx(b["test_rank"])}
-    assert folds[1][1] is None and "judged by the sweep" in folds[1][2][0] and not folds[0][2]
+        assert a == {key: pytest.approx(value) if key == "test_rank" else value for key, value in b.items()}
+    assert "judged by the sweep" in folds[1][2][0] and "overfitting" not in folds[1][2][0] and not folds[0][2]
+    for name in ("net", "gross"):
+        by_engine, by_sweep = (getattr(found[1], name) for found in folds)
+        assert by_engine.shape == by_sweep.shape == (len(folds[0][0]["folds"]), 6) and np.abs(by_engine).sum() > 0
+        assert by_sweep == pytest.approx(by_engine, rel=1e-9, abs=1e-6)
+
+
+def test_the_sweep_keeps_the_days_that_the_engine_keeps():
+    """Two whole UTC days in the middle of a market: the net result of each, of every setting, is that of the engine; so is the one before fees."""
+    config, day = loads(LOOSE), 24 * HOUR
+    history = generated(61, ("SOLUSDT",), seed=3, tickers=False)
+    first = -(-history.start_ns // day) * day
+    span, cells = (first, first + 2 * day), list(config.sweep.settings())
+    part = part_of(history, span, history.start_ns, HOUR)
+    _, net, gross = sweep_kernel.outcomes(config, settings_of(config, part), part, cells, span, 2)
+    assert net.shape == (2, len(cells)) and (net != 0.0).all()
+    for n, cell in enumerate(cells[:3]):
+        by_engine = evaluate(config, part, cell, span)
+        assert net[:, n] == pytest.approx(by_engine.daily, rel=1e-9) and gross[:, n] == pytest.approx(by_engine.gross, rel=1e-9)
+
+
+def test_two_pieces_of_a_day_are_one_day():
+    """A span of two days from 18:00 touches three UTC days: 6 h, 24 h and 18 h. The pieces are one row; what ends behind the span is of its last piece."""
+    day, start = 24 * HOUR, 10 * 24 * HOUR + 18 * HOUR
+    daily = np.array([[5.0, 1.0, 2.0, 4.0, 8.0]])           # one setting, UTC days 9 to 13; nothing of the span can end on day 9
+    assert sweep_kernel._by_day(daily[:, 1:], start, (start, start + 2 * day), 2).tolist() == [[1.0 + 4.0 + 8.0], [2.0]]
+    aligned = 10 * day
+    assert sweep_kernel._by_day(daily[:, 1:], aligned, (aligned, aligned + 2 * day), 2).tolist() == [[1.0], [2.0 + 4.0 + 8.0]]
 
 
 def test_what_the_sweep_does_not_know_is_a_backtest(config, history):
@@ -217,8 +247,8 @@ def test_what_the_sweep_does_not_know_is_a_backtest(config, history):
         with pytest.raises(ConfigError, match=f"forward.by: 'sweep', which knows nothing of .*{why}"):
             walk_forward(loads(GRID + "by = 'sweep'\n" + text), history, lambda what, done: None)
     own = loads("[policy]\nequity_share = 0.1\n")
-    assert "equity_share" in swept.why_not(own, settings(own, history.instruments), ["SOLUSDT"])
-    assert swept.why_not(config, settings(config, history.instruments), ["SOLUSDT"]) == ""
+    assert "equity_share" in sweep_kernel.why_not(own, settings(own, history.instruments), ["SOLUSDT"])
+    assert sweep_kernel.why_not(config, settings(config, history.instruments), ["SOLUSDT"]) == ""
 
 
 # ---- the command and the trial log ----
@@ -240,41 +270,29 @@ def test_the_command_leaves_folds_returns_and_trials(tmp_path):
     assert study_of(tmp_path / "runs" / folder.rsplit("/", 1)[1])["trials"]["n"] == 7 and done.returncode == 0      # the same again is no new trial
     assert journal.load_manifest(folder)["finished"] is True
     done = subprocess.run([*command, "--set", "sweep.policy.take_profit=[0.001, 0.003]"], capture_output=True, text=True, timeout=300)
-    assert study_of(tmp_path / "runs" / json.loads(done.stdout)["folder"].rsplit("/", 1)[1])["trials"]["n"] == 7 + 4
-
-
-def test_trials_are_counted_on_the_same_data_only(tmp_path):
-    log = TrialLog(tmp_path / "deep" / "trials.jsonl")
-    assert log.count("x", "market", ["ETHUSDT"], 0, 10).n == 0
-
-    def add(data, source, symbols, start, end, n, key, ratios=()):
-        log.add(Trials("sweep", data, source, symbols, start, end, n, digest_of(key), {}, **sharpe_sums(ratios)))
-    add("x", "market", ("ETHUSDT",), 0, 10, 100, "a", [0.1, 0.3, None, float("nan")])
-    add("x", "market", ("ETHUSDT",), 0, 10, 100, "a")                  # again: not counted twice
-    add("y", "market", ("ETHUSDT", "SOLUSDT"), 5, 20, 10, "b", [0.2])      # overlaps in time and contract
-    add("z", "market", ("ETHUSDT",), 10, 20, 1000, "c")                # begins where ours ends
-    add("w", "market", ("SOLUSDT",), 0, 10, 1000, "d")                 # another contract
-    add("v", "elsewhere", ("ETHUSDT",), 0, 10, 1000, "e")              # another market
-    found = log.count("x", "market", ["ETHUSDT"], 0, 10)
-    assert found.n == 110 and found.sharpe_daily_sd == pytest.approx(np.std([0.1, 0.3, 0.2], ddof=1))
-    with log.path.open("a") as stream:
-        stream.write('{"what": "swe')                # killed in the middle of a line
-    assert log.count("x", "market", ["ETHUSDT"], 0, 10).n == 110
-    with log.path.open("a") as stream:
-        stream.write("\n")
-    with pytest.raises(DataError, match=r"trials.jsonl:6"):
-        log.count("x", "market", ["ETHUSDT"], 0, 10)
-
-
-def test_a_trial_is_logged_with_its_daily_sharpe(tmp_path, history):
-    config = loads(f'[run]\nout = "{tmp_path}"\n')
-    found = log_trial(config, history, "forward", "k", [np.array([1.0, 2.0, 3.0]), np.array([1.0, -1.0, 0.5])], 2, {"policy.trail": (1, 2)})
-    assert found["n"] == 2
-    ratios = [2.0, float(np.mean([1.0, -1.0, 0.5]) / np.std([1.0, -1.0, 0.5], ddof=1))]
-    assert found["sharpe_daily_sd"] == pytest.approx(np.std(ratios, ddof=1))
+    assert study_of(tmp_path / "runs" / json.loads(done.stdout)["folder"].rsplit("/", 1)[1])["trials"]["n"] == 7 + 2      # two of the four were tried before
 
 
 def test_returns_of_every_setting_feed_the_probability_of_overfitting(walked):
-    columns = walked[1].shape[1]
+    columns = walked[1].net.shape[1]
+    assert walked[1].gross.shape == walked[1].net.shape and (walked[1].gross >= walked[1].net).all(), "fees, and no funding"
     found = overfitting(np.random.default_rng(1).normal(size=(40, columns)))
     assert found["settings"] == columns              # the orientation that the report expects: days down, settings across
+
+
+def test_an_entry_outside_of_the_span_is_refused_for_that_reason():
+    class Always(lc.Policy):
+        def on_signal(self, signal, market):
+            return lc.Bracket(signal.side, notional=100.0, take_profit=0.01, stop_loss=0.01)
+
+    start, end = 1_700_000_100 * lc.SECOND, 1_700_000_200 * lc.SECOND
+    cascade = lc.make_detector("cascade", quantile=0.5, window_events=2, min_events=1, warmup=2, refresh_s=0.0, window_s=5.0)
+    engine = lc.Engine(["X"], None, variants.Within(Always(), start, end), detectors=[cascade])
+    for second in (0, 40, 80, 120, 160, 200, 240):
+        at = 1_700_000_000 * lc.SECOND + second * lc.SECOND
+        engine.on_liquidation(at, at, 0, lc.LONG, 10.0, 1.0 + second)
+    asked = engine.audit.drain()
+    asked = asked[(asked["kind"] == int(lc.AuditKind.AUDIT_POLICY)) & (asked["phase"] == int(lc.Phase.ACTIVE))]
+    told = {int(one["ts"]) // lc.SECOND - 1_700_000_000: lc.audit.declined(one) if one["reason"] == lc.Reason.NO_TRADE else "wanted" for one in asked}
+    assert told == {80: ("s into the span at least", -20.0, 0.0), 120: "wanted", 160: "wanted", 200: ("s left of the span more than", 0.0, 0.0),
+                    240: ("s left of the span more than", -40.0, 0.0)}

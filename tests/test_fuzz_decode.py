@@ -3,6 +3,7 @@
 LIQCORE_CAMPAIGN_SECONDS bounds the campaign (default 3 s); LIQCORE_CAMPAIGN_SEED repeats one.
 """
 
+import json
 import os
 import random
 import time
@@ -12,7 +13,7 @@ import orjson
 import pytest
 
 from liqcore.event import EVENT_DTYPE
-from liqshell.venues.bybit import FrameKind, PublicDecoder
+from liqshell.venues.bybit.decoder import FrameKind, PublicDecoder
 
 SECONDS = float(os.environ.get("LIQCORE_CAMPAIGN_SECONDS", "3"))
 SEED = int(os.environ.get("LIQCORE_CAMPAIGN_SEED", "20261121"))
@@ -82,6 +83,17 @@ class Room:
         return bool((self.memory[:32 * 64] == CANARY).all() and (self.memory[(32 + ROOM) * 64:] == CANARY).all())
 
 
+def says_twice(frame: bytes) -> bool:
+    """Whether an object of the frame has a name twice. JSON does not say which counts: the scan takes the first, orjson the last; no venue sends one."""
+    found = []
+
+    def members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        found.append(len(dict(pairs)) < len(pairs))
+        return dict(pairs)
+    json.loads(frame, object_pairs_hook=members)
+    return any(found)
+
+
 def check(decoder: PublicDecoder, frame: bytes, room: Room) -> bool:
     """One frame through both ways. True where scan took it."""
     before = decoder.carried.tobytes()
@@ -95,6 +107,8 @@ def check(decoder: PublicDecoder, frame: bytes, room: Room) -> bool:
     taken, after = room.out[:count].tolist(), decoder.carried.tobytes()
     decoder.carried[:] = np.frombuffer(before, EVENT_DTYPE)
     result = decoder.read(frame, 7)
+    if repr(result.events) != repr(taken) and says_twice(frame):
+        return True
     assert result.kind == FrameKind.EVENTS and repr(result.events) == repr(taken), (frame, result, taken)
     assert decoder.carried.tobytes() == after, frame
     return True

@@ -1,6 +1,7 @@
 """The gates: a pass needs evidence, one fault is a fail, and what a run shows is recomputed, not believed."""
 
 import dataclasses
+import io
 import json
 import subprocess
 import sys
@@ -11,18 +12,20 @@ import pytest
 import recorded_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 import liqcore as lc
 from liqcore.event import Action, RequestFlag
-from liqshell.config import loads
+from liqshell.config.load import loads
 from liqshell.errors import DataError
 from liqshell.gate import Evidence, open_run, save
 from liqshell.gate.evidence import gather
 from liqshell.gate.exits import Fault
 from liqshell.gate.items import FAIL, PASS, THIN, flawless, inside, share_inside
-from liqshell.gate.judge import LIVE, PAPER, Gate, fill_in
-from liqshell.gate.page import page, said
-from liqshell.replay import prove
+from liqshell.gate.evaluation import LIVE, PAPER, Gate, fill_in
+from liqshell.gate.page import page, print_gate, sentence
+from liqshell.run.replay import prove
+from liqshell.report.text import NONE
 
 ROOT = Path(__file__).parents[1]
 
@@ -159,7 +162,7 @@ event_age_max_s = 12
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return recorded_run.record_run(tmp_path_factory.mktemp("gate") / "run", hours=2.0, seed=11, config=loads(CONFIG), cut_s=40.0)
+    return recorded_run.record_run(tmp_path_factory.mktemp("gate") / "run", hours=3.5, seed=11, config=loads(CONFIG), cut_s=40.0)
 
 
 def test_a_backtest_is_refused(folder, tmp_path):
@@ -255,7 +258,7 @@ def test_the_page_and_the_json(tmp_path):
     path = save(gate, tmp_path / "new")
     found = json.loads((tmp_path / "new" / "gate.json").read_text())
     assert path.read_text() == text and found["paper"] == FAIL and found["live"] == PASS and len(found["items"]) == len(gate.items)
-    assert said(gate, PAPER).startswith("FAIL. ") and said(gate, LIVE).startswith("PASS. ")
+    assert sentence(gate, PAPER).startswith("FAIL. ") and sentence(gate, LIVE).startswith("PASS. ")
     assert "A rehearsal" in page(dataclasses.replace(gate, rehearsal=True)) and "A rehearsal" not in text
 
 
@@ -276,3 +279,23 @@ def test_the_command(folder, tmp_path):
     (tmp_path / "file").write_text("")
     failed = run(str(folder), "--rehearsal", "--no-replay", "--out", str(tmp_path / "file"))
     assert failed.returncode == 2 and "--out" in failed.stderr and "Traceback" not in failed.stderr and "Paper gate" in failed.stdout
+
+
+@pytest.mark.parametrize("width", [60, 80, 130])
+def test_the_terminal_says_n_and_interval_as_the_page_does(width):
+    """Every verdict stands beside its n and its interval, in a terminal of 60 columns too; 260 fills of 400 entries are 65 % (Wilson 60.2 to 69.5 %)."""
+    gate = gate_of(enough(), week())
+    out = io.StringIO()
+    print_gate(gate, Console(file=out, width=width))
+    shown = out.getvalue()
+    assert max(map(len, shown.splitlines())) <= width
+    words = " ".join(shown.replace("│", " ").split())
+    assert words.count("95 %") >= 2 and ("60.2 % to 69.5 %" in words or width > 60)
+    filled = next(item for item in gate.items if item.id == "fills")
+    assert filled.interval == "60.2 % to 69.5 %" and "60.2 % to 69.5 %" in page(gate)
+    for item in gate.items:
+        assert (item.low is None) == (item.interval == NONE), item.id
+        assert item.interval == NONE or item.unit, f"{item.id}: an interval in no unit"
+        assert item.n == 0 or f"{item.n:,}" in shown
+    flawless_ones = [item for item in gate.items if item.unit == "faults"]
+    assert flawless_ones and all(item.low == 0.0 and item.high == pytest.approx(3.69, abs=0.01) for item in flawless_ones), "no fault: 0 to 3.7"

@@ -10,12 +10,12 @@ import recorded_run
 from test_gate import CONFIG
 
 import liqcore as lc
-from liqshell.config import loads
-from liqshell.gate import Evidence, judge, open_run
+from liqshell.config.load import loads
+from liqshell.gate import Evidence, evaluate, open_run
 from liqshell.gate.evidence import gather
 from liqshell.gate.exits import exit_faults, limit_faults
 from liqshell.gate.items import THIN
-from liqshell.gate.judge import PAPER, fill_in
+from liqshell.gate.evaluation import PAPER, fill_in
 from liqshell.report.stories import Bracket, Fill, Ledger, Order
 
 S = lc.SECOND
@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
 def test_a_market_that_is_not_the_real_one_is_no_evidence(folder, tmp_path, changes, use):
     (tmp_path / "audit.bin").write_bytes((folder / "audit.bin").read_bytes())
     (tmp_path / "run.json").write_text(json.dumps(json.loads((folder / "run.json").read_text()) | changes))
-    gate = judge([open_run(tmp_path)])
+    gate = evaluate([open_run(tmp_path)])
     assert gate.verdict(PAPER) == THIN and gate.excluded == ((tmp_path.name, use),) and not gate.runs and {item.verdict for item in gate.items} == {THIN}
     assert open_run(tmp_path, rehearsal=True).use == changes.get("mode", "paper")
 
@@ -66,9 +66,9 @@ def copied(folder: Path, to: Path, change=None, audit=None) -> Path:
 def test_a_run_counts_once(folder, tmp_path):
     """The same folder twice, or a copy of it, is not twice the evidence; neither is it the record that it is compared with."""
     one, again = open_run(folder, rehearsal=True), open_run(copied(folder, tmp_path / "copy"), rehearsal=True)
-    gate = judge([one, again, one], against=[again], rehearsal=True)
+    gate = evaluate([one, again, one], against=[again], rehearsal=True)
     assert gate.runs == ("run",) and gate.excluded == tuple((name, "a run that is there already") for name in ("copy", "run", "copy"))
-    alone = judge([one], rehearsal=True)
+    alone = evaluate([one], rehearsal=True)
     assert [dataclasses.asdict(item) for item in gate.items] == [dataclasses.asdict(item) for item in alone.items]
 
 
@@ -114,7 +114,7 @@ def test_a_record_by_another_detector_is_not_compared_with(folder, tmp_path):
         meta["settings"]["cascade"]["quantile"] = 0.5
 
     record = open_run(copied(folder, tmp_path / "record", other, lambda records: records[:-1]), rehearsal=True)
-    gate = judge([open_run(folder, rehearsal=True)], against=[record], rehearsal=True)
+    gate = evaluate([open_run(folder, rehearsal=True)], against=[record], rehearsal=True)
     assert gate.excluded == (("record", "a record by another cascade detector"),)
 
 
@@ -122,7 +122,7 @@ def test_a_sound_run_of_market_entries_shows_no_fault(tmp_path):
     """They eat into the book: several fills at several prices, from whose average target and stop count."""
     text = CONFIG.replace("entry_offset = 0.0005", "entry = 'market'\nentry_offset = 0\ntake_profit = 0.003\nstop_loss = 0.004\nnotional = 20000") + \
         "[paper]\ntaker = 'walk'\nequity = 1000000\n"
-    one = open_run(recorded_run.record_run(tmp_path / "run", hours=1.5, seed=11, config=loads(text)), rehearsal=True)
+    one = open_run(recorded_run.record_run(tmp_path / "run", hours=1.5, seed=12, config=loads(text)), rehearsal=True)
     several = [b for b in one.ledger.brackets if len({f.price for f in b.entry_fills}) > 1 and b.first(lc.Role.ROLE_TARGET) is not None]
     assert {b.side for b in several} == {1, -1}                                          # or this test shows nothing
     assert any(len(b.first(lc.Role.ROLE_TARGET).steps) > 1 for b in several)             # followed the average

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from desk import both
 from gateway_rig import PRICE, SYMBOL, Rig, S, at_rest, stop_out, take_profit
-from liqshell.gateway.effects import Channel
+from liqshell.venues.effects import Channel
 
 import liqcore as lc
 from liqcore.event import Kind, OrderStatus, Role
@@ -331,3 +331,38 @@ def test_partly_filled_then_cancelled(side):
     at_rest(rig)
 
 
+# ---- what the last hop says ----
+
+def used_up(rig):
+    """The rate budget: nothing leaves for a second."""
+    for _ in range(10):
+        rig.guard.spend(rig.now)
+
+
+def created(rig):
+    return sum(message["op"] == "order.create" for message in rig.orders)
+
+
+@both
+@pytest.mark.parametrize("what", ["nothing", "gate", "price", "age"])
+def test_an_entry_that_waited_for_the_budget_is_judged_when_it_leaves(side, what):
+    """While it waited nothing happened, or a gate closed, or the price passed its stop, or it grew old. Nothing latches, and the next entry leaves."""
+    rig = Rig(side, guarded=True, settings={"entry_age_s": 0.5 if what == "age" else 2.0})
+    used_up(rig)
+    rig.enter(wait_s=0.2)
+    assert rig.gateway.status()["held_back"] == 1 and not rig.live()
+    if what == "gate":
+        rig.engine.on_control(rig.now, lc.Control.CONTROL_PAUSE, lc.Gate.GATE_STALL)
+    elif what == "price":
+        rig.trade(PRICE * (1 - side * 0.015))
+    rig.wait(1.5)
+    assert rig.gateway.status()["held_back"] == 0 and not rig.guard.latched
+    assert created(rig) == (what == "nothing") and (rig.state() == lc.BracketState.BRACKET_FLAT) is (what != "nothing")
+    if what == "price":
+        assert [notice.text.rpartition(": ")[2] for notice in rig.notices if notice.kind == "guard"] == [lc.Reason.STOP_PASSED.name]
+        assert [report.flags for report in rig.reports(Kind.ORDER, OrderStatus.ORDER_REJECTED)] == [lc.Reason.STOP_PASSED]
+    if what != "nothing":
+        rig.engine.on_control(rig.now, lc.Control.CONTROL_READY, lc.Gate.GATE_STALL)
+        rig.wait(3600.0)
+        rig.enter()
+        assert created(rig) == 1

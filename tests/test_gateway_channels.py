@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from desk import both
 from gateway_rig import PRICE, Rig, at_rest
-from liqshell.gateway.bybit import BybitPort
+from liqshell.venues.bybit.port import BybitPort
 from liqshell.gateway.channels import Stage
-from liqshell.gateway.effects import Answer, Channel
+from liqshell.venues.effects import Answer, Channel
 from liqshell.gateway.inflight import Flight
 from liqshell.gateway.inflight import Stage as Known
-from liqshell.gateway.port import Word
-from liqshell.venues.bybit_signing import Keys
+from liqshell.venues.order_port import NoticeKind
+from liqshell.venues.bybit.signing import Keys
 
 import liqcore as lc
 from liqcore.event import Action
@@ -56,8 +56,8 @@ def test_a_refused_login_is_no_login(refusal):
 
 
 def test_a_second_login_is_one():
-    port = BybitPort(Keys("rigkey00", "rigsecret0"), "r", ())
-    assert [said.word for said in port.read(Channel.ORDERS, b'{"retCode":20001,"retMsg":"Repeat auth","op":"auth"}')] == [Word.AUTHENTICATED]
+    port = BybitPort(Keys("rigkey00", "rigsecret0"), "r", (), {})
+    assert [said.kind for said in port.read(Channel.ORDERS, b'{"retCode":20001,"retMsg":"Repeat auth","op":"auth"}')] == [NoticeKind.AUTHENTICATED]
 
 
 def test_a_refusal_for_good_is_forgotten_once_the_login_is_accepted():

@@ -8,7 +8,7 @@ import account_frames as af
 import pytest
 from desk import LONG, SHORT, both
 from gateway_rig import MS, SYMBOL, Rig
-from liqshell.gateway.effects import Channel
+from liqshell.venues.effects import Channel
 
 ODD = ("", "0", "-1", "1e-9", "1e15", "9e18", "1e30", "NaN", "0.00", "UNKNOWN", "None", None, 0, 1, -1, True, "Buy", "Sell", [], {}, "2000", "0.5", "1",
        "9" * 19, str(2 ** 62))
@@ -62,3 +62,32 @@ def test_a_stop_without_its_trigger_price_is_read_from_the_position(side):
         "createdTime": str(rig.now // MS), "updatedTime": str(rig.now // MS)}]})
     rig.wait(0.5)
     assert rig.counts["/v5/position/list"] > asked and rig.order_of(2)["status"] == "live" and not rig.alarms()
+
+
+@both
+def test_a_fill_under_another_id_is_counted_once_and_two_alike_are_two(side):
+    """Two halves of an order may be filled in one millisecond at one price; a third that says the same would be more than the order asks for."""
+    rig = Rig(side)
+    rig.enter()
+    order = rig.live()[0]
+    whole = int(abs(order["qty"]) * 50) / 50                   # of two alike
+    row = af.EXECUTION | {"symbol": SYMBOL, "orderLinkId": order["link_id"], "orderId": order["order_id"], "side": "Buy" if side == LONG else "Sell",
+                          "execQty": f"{whole / 2:.10g}", "execPrice": str(order["price"]), "execTime": str(rig.now // MS)}
+    for n, (held, alarms) in enumerate([(whole / 2, False), (whole, False), (whole, True)]):
+        rig.frame(Channel.PRIVATE, {"id": "x", "topic": "execution", "creationTime": 1, "data": [row | {"execId": f"id-{n}"}]})
+        rig.wait(0.003)
+        assert rig.held() == pytest.approx(side * held) and ("repeated" in rig.alarms()) == alarms, n
+
+
+@both
+def test_an_order_that_the_venue_does_not_know_is_over_however_often_it_is_missed(side):
+    """Readings that lack it come faster than its own askings: each of them began the asking anew, and it was in doubt for ever."""
+    rig = Rig(side)
+    order = rig.enter()["id"]
+    rig.on_push = lambda topic, rows: False                 # nobody says so
+    rig.exchange.order("order.cancel", [{"category": "linear", "symbol": SYMBOL, "orderLinkId": rig.live()[0]["link_id"]}], rig.account, rig.venue_now)
+    rig.alter_answer = lambda call, answer: (answer | {"result": {"list": [], "nextPageCursor": ""}} if call.path.startswith("/v5/order/") else answer)
+    for _ in range(200):
+        rig.gateway.inquiries.begin(order, rig.gateway.context.now, "not in the venue's list of open orders")
+        rig.wait(0.4)
+    assert not [o for o in rig.engine.orders() if o["id"] == order and o["status"] != "ended"]

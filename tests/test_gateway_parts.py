@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from liqshell.gateway.budget import QUEUE_MAX, Budget, Urgency
-from liqshell.gateway.effects import Answer, Call
+from liqshell.venues.effects import Answer, Call
 from liqshell.gateway.epochs import Epochs
 from liqshell.gateway.inflight import FLIGHTS_MAX, Flight, Flights
-from liqshell.gateway.port import Ask
-from liqshell.gateway.translate import execution_number, fill_event, instrument_of, order_number, role_of, sequence_of, state_event
+from liqshell.gateway.settings import Settings
+from liqshell.venues.order_port import Ask
+from liqshell.gateway.events import execution_number, fill_event, instrument_of, order_number, role_of, sequence_of, state_event
 from liqshell.venues.reports import Execution, OrderState, Standing
 
 import liqcore as lc
@@ -138,6 +139,9 @@ def test_to_which_bracket_a_time_belongs():
     e.executed(1, 3, 8_000, 3)                  # its own executions do not delay an epoch that is learnt of after them
     e.opened(1, 3, 7_000)
     assert e.first_ms(1) == 7_000
+    e.opened(2, 4, 9_000)                       # by the time of its latest question, which came after its entry was filled
+    e.executed(2, 4, 8_000, 4)
+    assert e.first_ms(2) == 8_000 and e.at(2, 8_500, 4) == 4
 
 
 def test_the_table_of_requests_is_bounded():
@@ -186,3 +190,10 @@ def test_what_is_said_of_an_order(standing, created, status):
     event = SimpleNamespace(**dict(zip(lc.EVENT_DTYPE.names, state_event(9, 4097, state, Reason.END_VENUE, created=created), strict=True)))
     assert (event.code, event.qty, event.aux_qty, event.ts_event) == (status, 3.0, 2.0, 2_000_000)
     assert event.flags == (0 if standing in (Standing.LIVE, Standing.FILLED) else Reason.END_VENUE)
+
+
+@pytest.mark.parametrize("pause", [lambda s, n: s.timeout_s(n), lambda s, n: s.again_ns(n)])
+def test_a_question_may_be_asked_for_days(pause):
+    """The 1,500th try raised OverflowError, and with it the loop that serves the gateway."""
+    found = [pause(Settings("abcdefgh", "name"), tries) for tries in (0, 1, 5, 100, 1_500, 10_000_000)]
+    assert found == sorted(found) and found[-1] == found[-2] > 0

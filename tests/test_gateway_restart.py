@@ -86,7 +86,8 @@ def test_a_lost_image(side, filled):
     new = reborn(rig, run="test0000zzzz", store=MemoryStore(), wait_s=8.0)
     assert new.truth() == before
     if filled:
-        assert "foreign position" in new.alarms() and len(new.live()) == 1 and "GATE_START" in new.gates()
+        assert "foreign position" in new.alarms() and len(new.live()) == 1 and new.gates() == {"GATE_RECONCILE"}
+        assert new.engine.risk.halted == lc.Reason.HALTED           # nobody knows what else that state folder knew
     else:
         assert new.live() == [] and not new.gates()
 
@@ -101,16 +102,6 @@ def test_a_lost_image_and_a_lost_stop(side):
     quantity, stop = new.truth()
     assert quantity and stop and (quantity > 0) == (stop < PRICE)
     assert {"lost bracket", "foreign position"} <= new.alarms()
-
-
-def test_a_foreign_position_is_left_alone():
-    rig = Rig(LONG, start=False)
-    rig.exchange.manual_trade(rig.account, SYMBOL, "Buy", "0.3", rig.venue_now)
-    rig.trade(PRICE)
-    rig.gateway.start(rig.now)
-    rig.wait(8.0)
-    assert "foreign position" in rig.alarms() and {"GATE_START", "GATE_RECONCILE"} <= rig.gates()
-    assert rig.truth() == (0.3, 0.0) and rig.counts["/v5/position/trading-stop"] == 0 and rig.counts["/v5/order/create"] == 0
 
 
 def test_a_start_without_an_answer_stays_closed():
@@ -169,3 +160,28 @@ def test_a_lost_bracket_at_no_price_gets_its_stop_as_soon_as_there_is_one(side):
     other.alter_answer = lambda call, answer: answer
     other.wait(5.0)
     assert other.truth()[1] > 0.0
+
+
+@both
+def test_what_a_person_closed_while_no_process_lived_is_booked_as_it_was_executed(side):
+    """The entry was filled unheard, the venue has forgotten the order, and the restart asks anew: the bracket seemed to begin after the person's trade."""
+    rig = Rig(side)
+    rig.enter()
+    rig.on_push = lambda topic, rows: topic == "order"
+    rig.on_rest = lambda call: False
+    rig.fill_entry()
+    image = rig.engine.trade_snapshot()
+    quantity = rig.truth()[0]
+    rig.now += 2 * S
+    rig.exchange.manual_trade(rig.account, SYMBOL, "Sell" if side > 0 else "Buy", f"{abs(quantity) / 2:.2f}", rig.now, reduce=True)
+    for order in rig.account.ended:
+        rig.account.orders.pop(order.id)
+        rig.account.links.pop(order.link_id, None)
+    rig.account.ended.clear()
+    rig.account.ended_links.clear()
+    rig.now += 20 * S
+    new = reborn(rig, image=image, wait_s=60.0)
+    assert new.held() == new.truth()[0] != quantity and new.gateway.context.counters["reductions without execution"] == 0
+    take_profit(new)
+    at_rest(new)
+    assert abs(new.engine.account.equity - new.exchange.truth(new.account)["equity"]) < 1e-6

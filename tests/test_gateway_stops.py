@@ -6,7 +6,7 @@ import pytest
 from desk import both
 from gateway_rig import PRICE, SYMBOL, Rig, S, at_rest, take_profit, take_stop_away
 from liqshell.emulator.exchange import Settings as VenueSettings
-from liqshell.gateway.effects import Channel
+from liqshell.venues.effects import Channel
 from liqshell.venues.reports import OrderState
 
 import liqcore as lc

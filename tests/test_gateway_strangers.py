@@ -6,7 +6,7 @@ import orjson
 import pytest
 from desk import LONG, both
 from gateway_rig import PRICE, SYMBOL, Rig
-from liqshell.gateway.effects import Channel
+from liqshell.venues.effects import Channel
 
 import liqcore as lc
 from liqcore.event import Role

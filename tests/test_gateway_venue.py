@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 from desk import LONG, SHORT, both
-from gateway_rig import SYMBOL, Rig, S, at_rest, take_profit, take_stop_away
-from liqshell.gateway.effects import Answer, Channel, Level
+from gateway_rig import PRICE, SYMBOL, Rig, S, at_rest, take_profit, take_stop_away
+from liqshell.emulator.exchange import Settings as VenueSettings
+from liqshell.venues.effects import Answer, Channel, Level
 
 import liqcore as lc
-from liqcore.event import Role
+from liqcore.event import Kind, Role
 
 ENTRY, STOP, TARGET, CLOSE = Role.ROLE_ENTRY, Role.ROLE_STOP, Role.ROLE_TARGET, Role.ROLE_CLOSE
 
@@ -316,3 +317,24 @@ def test_numbers_that_no_order_of_the_contract_can_have_are_no_news(side, by):
     rig.alter_answer = lambda call, answer: answer
     rig.wait(60.0)
     assert rig.held() == rig.truth()[0] != 0.0 and rig.truth()[1] and not rig.gates() and not rig.alarms()
+
+
+@both
+def test_an_order_that_was_executed_and_then_forgotten_by_the_venue_is_over(side):
+    """Neither list has it, its executions are there: it was asked for without an end, and nothing could enter (fault simulation, seed 3001017)."""
+    rig = Rig(side, venue=VenueSettings(fills="queue"))
+    rig.on_push = rig.on_rest = rig.on_reply = lambda *what: False
+    entry = rig.enter()
+    rig.trade(entry["price"], qty=0.2)
+    assert 0.0 < abs(rig.truth()[0]) < entry["qty"]
+    rig.exchange.liquidate(rig.account, rig.venue_now)              # withdraws what is left of the entry
+    rig.trade(PRICE)
+    rig.wait(60.0)
+    for order in rig.account.ended:
+        rig.account.orders.pop(order.id, None)
+        rig.account.links.pop(order.link_id, None)
+    rig.account.ended.clear()
+    rig.on_push = rig.on_rest = rig.on_reply = lambda *what: True
+    rig.wait(90.0)
+    assert rig.truth() == (0.0, 0.0) and rig.held() == 0.0 and rig.state() == lc.BracketState.BRACKET_FLAT
+    assert not rig.gates() and not rig.gateway.inquiries.hard and rig.reports(Kind.FILL)

@@ -13,6 +13,9 @@ from oracle import guard as oracle
 
 import liqcore as lc
 from liqcore.event import REQUEST_DTYPE, Action, OrderType, Reason, RequestFlag, Role
+from liqcore.guard import Breach
+
+pytestmark = pytest.mark.core
 
 S, LONG, SHORT = lc.SECOND, 1, -1
 T0 = 1_700_000_000 * S
@@ -28,8 +31,9 @@ def refused(reason: Reason) -> tuple:
 
 
 def request(role=Role.ROLE_ENTRY, action=Action.ACTION_CREATE, *, instrument=0, sequence=1, attempt=0, side=LONG, price=1000, qty=1, stop=None,
-            flags=None, type=OrderType.ORDER_LIMIT, id=None):
+            flags=None, type=OrderType.ORDER_LIMIT, id=None, ts=T0, sized=0):
     row = np.zeros((), REQUEST_DTYPE)
+    row["ts"], row["reserved"] = ts, sized
     row["id"] = instrument << 40 | sequence << 12 | attempt << 4 | role if id is None else id
     row["instrument"], row["side"], row["action"], row["type"], row["price"], row["qty"] = instrument, side, action, type, price, qty
     row["stop"] = (price or int(LAST)) - 10 * side if stop is None and role == Role.ROLE_ENTRY else stop or 0
@@ -66,29 +70,100 @@ def test_everything_that_an_engine_asks_for_passes(side, entry):
 
 # ---- form ----
 
+#: what no engine in good health asks for: arguments of request(), the breach, and the two numbers that are said of it (long side)
+WRONG = [
+    ({"instrument": 3}, Breach.BREACH_ADDRESS, 3, 3), ({"instrument": -1}, Breach.BREACH_ADDRESS, -1, 3),
+    ({"id": 1 << 40 | 1 << 12 | 1}, Breach.BREACH_ADDRESS, 0, 3), ({"action": 0}, Breach.BREACH_ADDRESS, 0, 3), ({"action": 4}, Breach.BREACH_ADDRESS, 0, 3),
+    ({"qty": 0}, Breach.BREACH_QTY, 0, 1), ({"price": -1, "stop": 5}, Breach.BREACH_QTY, 1, 1), ({"side": 0}, Breach.BREACH_QTY, 1, 1),
+    ({"flags": RequestFlag.REDUCE_ONLY}, Breach.BREACH_EXIT, Role.ROLE_ENTRY, 0),
+    ({"flags": 0, "role": Role.ROLE_TARGET}, Breach.BREACH_ENTRY, Role.ROLE_TARGET, Role.ROLE_ENTRY),
+    ({"flags": 0, "role": Role.ROLE_CLOSE}, Breach.BREACH_ENTRY, Role.ROLE_CLOSE, Role.ROLE_ENTRY),
+    ({"action": Action.ACTION_AMEND}, Breach.BREACH_ENTRY, Role.ROLE_ENTRY, Role.ROLE_ENTRY),
+    ({"price": 0}, Breach.BREACH_ENTRY, Role.ROLE_ENTRY, Role.ROLE_ENTRY),
+    ({"type": OrderType.ORDER_MARKET}, Breach.BREACH_ENTRY, Role.ROLE_ENTRY, Role.ROLE_ENTRY),
+    ({"stop": 0}, Breach.BREACH_NO_STOP, 0, 1), ({"stop": -5}, Breach.BREACH_NO_STOP, -5, 1),
+    ({"stop": 1010}, Breach.BREACH_STOP_SIDE, 1010, 1000), ({"stop": 1000}, Breach.BREACH_STOP_SIDE, 1000, 1000),
+    ({"stop": 1010, "price": 0, "type": OrderType.ORDER_MARKET, "sized": 1000}, Breach.BREACH_STOP_SIDE, 1010, 1000)]
+
+
 @both
-@pytest.mark.parametrize("wrong", [
-    {"stop": 0}, {"qty": 0}, {"price": -1}, {"price": 0}, {"flags": 0, "role": Role.ROLE_TARGET}, {"flags": 0, "role": Role.ROLE_CLOSE},
-    {"action": Action.ACTION_AMEND}, {"role": Role.ROLE_LIQUIDATION}, {"role": Role.ROLE_OUTSIDE}, {"side": 0}, {"stop": "beyond"}])
-def test_what_is_not_what_it_says_latches(side, wrong):
+@pytest.mark.parametrize(("wrong", "breach", "found", "allowed"), WRONG)
+def test_what_no_healthy_engine_asks_for_latches_by_name(side, wrong, breach, found, allowed):
     g = guard()
     wrong = {"side": side} | wrong
-    if wrong.get("stop") == "beyond":
-        wrong["stop"] = 1000 + 10 * side
+    if side == SHORT and breach == Breach.BREACH_STOP_SIDE:
+        wrong["stop"] = found = 2000 - wrong["stop"]
     assert g.check(request(**wrong), T0, LAST) == refused(Reason.RISK_GUARD)
     assert g.latched == Reason.RISK_GUARD and g.latched_ns == T0
+    assert g.breach == (breach, wrong.get("instrument", 0), found, allowed)
     assert g.check(request(side=side), T0 + 1, LAST) == refused(Reason.RISK_GUARD)
     assert g.check(request(Role.ROLE_CLOSE, side=-side, price=0, type=OrderType.ORDER_MARKET), T0 + 2, LAST) == PASS
     assert g.check(request(action=Action.ACTION_CANCEL), T0 + 3, LAST) == PASS
     g.lift()
-    assert g.check(request(side=side), T0 + 4, LAST) == PASS
+    assert g.breach is None and g.check(request(side=side), T0 + 4, LAST) == PASS
 
 
 @pytest.mark.parametrize("wrong", [{"instrument": 3}, {"instrument": -1}, {"id": 1 << 40 | 1 << 12 | 1}, {"action": 0}, {"action": 4}])
-def test_nonsense_never_passes(wrong):
+def test_an_exit_that_names_no_order_does_not_pass_either(wrong):
     g = guard()
-    assert g.check(request(**wrong), T0, LAST) == refused(Reason.RISK_GUARD)
-    assert g.check(request(Role.ROLE_CLOSE, **wrong), T0, LAST) == refused(Reason.RISK_GUARD)
+    assert g.check(request(Role.ROLE_CLOSE, **wrong), T0, LAST) == refused(Reason.RISK_GUARD) and g.breach[0] == Breach.BREACH_ADDRESS
+
+
+def test_the_first_breach_is_kept():
+    g = guard()
+    g.check(request(stop=0), T0, LAST), g.check(request(Role.ROLE_CLOSE, side=SHORT, qty=0), T0 + 1, LAST)
+    assert g.breach == (Breach.BREACH_NO_STOP, 0, 0, 1) and g.latched_ns == T0
+
+
+# ---- an entry that is late, and a market that has moved: refused, and no more ----
+
+@both
+@pytest.mark.parametrize("market", [False, True])
+def test_a_stop_that_the_market_has_passed_is_a_plain_refusal(side, market):
+    """The entry waited for the rate budget, or the line was down. Nothing is wrong with the engine: the next one passes."""
+    g = guard()
+    entry = request(side=side, price=0 if market else 1000, stop=1000 - 10 * side, sized=1000, type=OrderType.ORDER_MARKET if market else OrderType.ORDER_LIMIT)
+    for last in (1000.0 - 10 * side, 1000.0 - 30 * side):
+        assert g.check(entry, T0 + S, last) == refused(Reason.STOP_PASSED)
+    assert not g.latched and g.breach is None
+    assert g.check(entry, T0 + S, 1000.0 - 9.9 * side) == PASS
+    assert g.check(request(side=side, sequence=2, price=990, ts=T0 + 2 * S), T0 + 2 * S, 990.0) == PASS
+
+
+@both
+@pytest.mark.parametrize("wrong", [wrong for wrong, breach, _, _ in WRONG if breach not in (Breach.BREACH_ADDRESS, Breach.BREACH_EXIT)])
+def test_age_comes_before_form(side, wrong):
+    """Whatever waited too long is refused for its age alone."""
+    g = guard(entry_age_s=2.0)
+    old = request(**{"side": side, "ts": T0} | wrong)
+    assert g.check(old, T0 + 2 * S + 1, LAST) == refused(Reason.STALE_EVENT) and not g.latched
+
+
+@both
+def test_a_market_order_whose_price_moved_is_refused_at_the_collar_and_never_latches(side):
+    g = guard(order_notional_max=5000.0, collar=0.02)
+    entry = request(side=side, qty=5, price=0, type=OrderType.ORDER_MARKET, sized=1000, stop=1000 - 50 * side)
+    assert g.check(entry, T0, 975.0) == refused(Reason.RISK_COLLAR) and g.check(entry, T0, 1025.0) == refused(Reason.RISK_COLLAR)
+    assert not g.latched and g.check(entry, T0, 1015.0) == PASS         # sized at the limit; what the market did since is no breach of it
+
+
+def test_used_up_budgets_are_plain_refusals():
+    """Entries that waited leave together: more of them in a minute, or more exposure as sent, than when they were decided."""
+    g = guard(orders_per_minute_max=2, total_notional_max=2500.0)
+    assert [g.check(request(sequence=n), T0 + n, LAST)[1] for n in (1, 2, 3)] == [Reason.OK, Reason.OK, Reason.RISK_RATE]
+    assert g.check(request(instrument=1, qty=2), T0 + 61 * S, LAST) == refused(Reason.RISK_EXPOSURE)
+    assert not g.latched and g.refused == {Reason.RISK_RATE: 1, Reason.RISK_EXPOSURE: 1}
+
+
+def test_a_limit_that_went_down_meanwhile_latches_nothing():
+    g = guard(orders_per_signal_max=3)
+    first, second = request(qty=5), request(qty=5, attempt=1, ts=T0 + 1)
+    assert g.check(first, T0, LAST) == PASS
+    g.lower({"order_notional_max": 4000.0, "orders_per_signal_max": 1}, T0 + 1)
+    assert g.check(second, T0 + 2, LAST) == refused(Reason.RISK_NOTIONAL)
+    assert g.check(request(qty=1, attempt=1, ts=T0 + 1), T0 + 2, LAST) == refused(Reason.RISK_PER_SIGNAL) and not g.latched
+    assert g.check(request(qty=5, attempt=2, ts=T0 + 2), T0 + 2, LAST) == refused(Reason.RISK_NOTIONAL)        # decided under the new limit
+    assert g.breach == (Breach.BREACH_NOTIONAL, 0, 5000.0, 4000.0)
 
 
 # ---- limits, each at its edge ----
@@ -98,16 +173,18 @@ def test_one_order(side):
     g = guard(order_notional_max=5000.0)
     assert g.check(request(side=side, qty=5), T0, LAST) == PASS
     assert g.check(request(side=side, qty=6, sequence=2), T0, LAST) == refused(Reason.RISK_NOTIONAL)
-    market = request(side=side, qty=5, price=0, type=OrderType.ORDER_MARKET, sequence=3)
+    assert g.breach == (Breach.BREACH_NOTIONAL, 0, 6000.0, 5000.0)
     g.lift()
-    assert g.check(market, T0, 1000.1) == refused(Reason.RISK_NOTIONAL)     # at the last price
+    market = {"side": side, "price": 0, "type": OrderType.ORDER_MARKET, "sequence": 3}
+    assert g.check(request(qty=5, **market), T0, 1000.1) == refused(Reason.RISK_NOTIONAL) and not g.latched     # sized by nothing: at the last price
+    assert g.check(request(qty=6, sized=1000, **market), T0, LAST) == refused(Reason.RISK_NOTIONAL) and g.breach[0] == Breach.BREACH_NOTIONAL
 
 
 def test_all_orders_as_sent():
     g = guard(total_notional_max=10_000.0)
     assert [g.check(request(instrument=n, qty=4), T0, LAST)[0] for n in range(3)] == [lc.Verdict.PASS, lc.Verdict.PASS, lc.Verdict.REFUSE]
-    assert g.latched == Reason.RISK_EXPOSURE
-    g.lift(), g.release(0)
+    assert not g.latched
+    g.release(0)
     assert g.check(request(instrument=2, qty=4, attempt=1), T0, LAST) == PASS
     assert [g.as_sent(n)["notional"] for n in range(3)] == [0.0, 4000.0, 4000.0]
     assert g.check(request(instrument=1, sequence=2, qty=6), T0, LAST) == PASS         # its first bracket is over: the engine has a new one
@@ -138,17 +215,19 @@ def test_the_second_order_of_a_retry_that_nobody_answered_counts_twice():
 def test_entries_of_one_signal_and_of_one_minute():
     g = guard(orders_per_signal_max=2, orders_per_minute_max=4)
     assert [g.check(request(attempt=n), T0 + n, LAST)[1] for n in range(3)] == [Reason.OK, Reason.OK, Reason.RISK_PER_SIGNAL]
+    assert g.breach == (Breach.BREACH_PER_SIGNAL, 0, 3, 2)
     g.lift()
     assert [g.check(request(sequence=2, attempt=n), T0 + 10 + n, LAST)[1] for n in range(2)] == [Reason.OK, Reason.OK]
-    assert g.check(request(sequence=3), T0 + 60 * S - 1, LAST) == refused(Reason.RISK_RATE)
-    g.lift()
+    assert g.check(request(sequence=3), T0 + 60 * S - 1, LAST) == refused(Reason.RISK_RATE) and not g.latched
     assert g.check(request(sequence=3), T0 + 60 * S, LAST) == PASS
 
 
 def test_an_old_bracket_does_not_enter_again():
     g = guard()
     assert g.check(request(sequence=7), T0, LAST) == PASS
-    assert g.check(request(sequence=6), T0 + 1, LAST) == refused(Reason.RISK_GUARD)
+    assert g.check(request(sequence=6), T0 + 1, LAST) == refused(Reason.STALE_EVENT) and not g.latched      # it waited while the next one entered
+    assert g.check(request(sequence=6, ts=T0 + 1), T0 + 1, LAST) == refused(Reason.RISK_GUARD)             # decided just now: no
+    assert g.breach == (Breach.BREACH_OLD_BRACKET, 0, 6, 7)
 
 
 def test_requests_of_one_bracket_latch_and_exits_go_on():
@@ -156,7 +235,7 @@ def test_requests_of_one_bracket_latch_and_exits_go_on():
     g.check(request(), T0, LAST)
     amend = request(Role.ROLE_STOP, Action.ACTION_AMEND, side=SHORT, price=990)
     assert [g.check(amend, T0 + n, LAST) for n in range(10)] == [PASS] * 10
-    assert g.latched == Reason.RISK_PER_SIGNAL
+    assert g.latched == Reason.RISK_PER_SIGNAL and g.breach == (Breach.BREACH_REQUESTS, 0, 6, 5)
     assert g.check(request(instrument=1), T0 + 20, LAST) == refused(Reason.RISK_PER_SIGNAL)
 
 
@@ -167,7 +246,7 @@ def test_collar_and_price_do_not_latch(side):
         assert g.check(request(side=side, price=price), T0, LAST) == refused(Reason.RISK_COLLAR)
     for last in (0.0, float("nan"), -1.0):
         assert g.check(request(side=side), T0, last) == refused(Reason.NO_PRICE)
-    assert g.latched == Reason.OK and [g.check(request(side=side, price=p, attempt=p), T0, LAST) for p in (980, 1020)] == [PASS] * 2
+    assert g.latched == Reason.OK and [g.check(request(side=side, price=p, attempt=p, stop=1000 - 50 * side), T0, LAST) for p in (980, 1020)] == [PASS] * 2
     assert g.refused == {Reason.RISK_COLLAR: 2, Reason.NO_PRICE: 3}
 
 
@@ -254,6 +333,7 @@ def test_latches_survive():
     g.check(request(qty=3), T0, LAST), g.check(request(attempt=1), T0 + 1, LAST), g.lower({"entries_off": True})
     twin.restore(g.snapshot())
     assert (twin.latched, twin.latched_ns, twin.entries_off, twin.as_sent(0)) == (Reason.RISK_PER_SIGNAL, T0 + 1, True, g.as_sent(0))
+    assert twin.breach == g.breach == (Breach.BREACH_PER_SIGNAL, 0, 2, 1)
     twin.lift()
     twin.entries_off = False
     assert twin.check(request(attempt=2), T0 + 2, LAST) == refused(Reason.RISK_PER_SIGNAL)
@@ -299,13 +379,15 @@ def random_request(draw: random.Random, sequences: list[int]):
     role = draw.choice([Role.ROLE_ENTRY] * 3 + [Role.ROLE_STOP, Role.ROLE_TARGET, Role.ROLE_CLOSE])
     entry = role == Role.ROLE_ENTRY
     action = Action.ACTION_CREATE if entry and not rare else draw.choice(list(Action))
+    market = {"price": 0, "type": OrderType.ORDER_MARKET, "sized": draw.choice([1000, 1000, 990, 0])}
+    priced = market if entry and draw.random() < 0.3 else {"price": draw.choice([1000] * 8 + [985, 1010, 1020, 900])}
     return request(role, action, instrument=instrument, sequence=sequences[instrument] - (draw.random() < 0.03), attempt=draw.randrange(4),
-                   side=0 if rare and draw.random() < 0.1 else draw.choice([1, -1]), price=draw.choice([1000] * 8 + [985, 1010, 1020, 900]),
-                   qty=draw.choice([1, 1, 2, 5, 10, 11] if entry else [1, 500]), flags=draw.choice([None] * 9 + [0, 2]) if rare else None)
+                   side=0 if rare and draw.random() < 0.1 else draw.choice([1, -1]), qty=draw.choice([1, 1, 2, 5, 10, 11] if entry else [1, 500]),
+                   flags=draw.choice([None] * 9 + [0, 2]) if rare else None, **priced)
 
 
 def test_guard_is_its_oracle():
-    met = set()
+    met, breaches = set(), set()
     for seed in range(150):
         draw, sequences = random.Random(seed), [1, 1, 1]
         limits = {"order_notional_max": 10_000.0, "total_notional_max": draw.choice([16_000.0, 60_000.0]), "collar": 0.02,
@@ -323,7 +405,7 @@ def test_guard_is_its_oracle():
                 g.entries_off = twin.entries_off = event == "off"
             elif event == "lift":
                 g.lift()
-                twin.latched = Reason.OK
+                twin.latched, twin.breach = Reason.OK, "NONE"
             elif event == "release":
                 g.release(0)
                 twin.release(0)
@@ -332,15 +414,17 @@ def test_guard_is_its_oracle():
                 data, g = g.snapshot(), lc.Guard(NAMES, **limits)
                 g.restore(data)
                 g.watch(word.ctypes.data, word)
-            asked, last = random_request(draw, sequences), draw.choice([LAST] * 20 + [0.0])
-            asked["ts"] = now - draw.choice([0] * 10 + [3 * S, 3 * S + 1])
+            asked, last = random_request(draw, sequences), draw.choice([LAST] * 20 + [0.0, 990.0, 991.0, 1010.0, 985.0])
+            asked["ts"] = now - draw.choice([0] * 10 + [S, 3 * S, 3 * S + 1])
             expected = twin.check(asked, now, last)
             wanted = LATER if expected == oracle.LATER else PASS if expected == Reason.OK else refused(expected)
             assert g.check(asked, now, last) == wanted, f"{seed=} step {n}: {asked} after {event!r}"
-            assert g.latched == twin.latched, f"{seed=} step {n}"
+            assert g.latched == twin.latched and (g.breach or [Breach.BREACH_NONE])[0].name == f"BREACH_{twin.breach}", f"{seed=} step {n}"
             met.add(expected)
+            breaches.add(Breach[f"BREACH_{twin.breach}"])
     assert met == {Reason.OK, oracle.LATER, Reason.HALTED, Reason.NO_PRICE, Reason.RISK_COLLAR, Reason.RISK_NOTIONAL, Reason.RISK_GUARD,
-                   Reason.RISK_PER_SIGNAL, Reason.RISK_RATE, Reason.RISK_EXPOSURE, Reason.STALE_EVENT}
+                   Reason.RISK_PER_SIGNAL, Reason.RISK_RATE, Reason.RISK_EXPOSURE, Reason.STALE_EVENT, Reason.STOP_PASSED}
+    assert breaches >= set(Breach) - {Breach.BREACH_NO_STOP, Breach.BREACH_STOP_SIDE, Breach.BREACH_ADDRESS}
 
 
 @both

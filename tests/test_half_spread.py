@@ -7,11 +7,12 @@ import pytest
 from recorded_run import SETTINGS, audit_of, record_run, study_of
 
 import liqcore as lc
-from liqshell import journal
+from liqshell.recording import journal
 from liqshell.backtest import load_history, run_backtest
-from liqshell.backtest.half_spread import MEASURED_MIN, HalfSpread, from_trades, of_history, shares
+from liqshell.backtest.half_spread import HalfSpread, of_history, shares
+from liqshell.backtest.trade_spread import MEASURED_MIN, from_trades
 from liqshell.backtest.history import History, described
-from liqshell.config import load, loads
+from liqshell.config.load import load, loads
 from liqshell.sweep.page import write_sweep
 from liqshell.sweep.run import run_sweep
 from liqshell.sweep.table import shown
@@ -116,7 +117,7 @@ def test_what_is_measured_is_plain_data():
 
 def test_backtest_and_sweep_of_trades_alone_pay_what_was_measured(tmp_path):
     """Measured once before they begin, the same number in settings, study, table and page; row for row the same trades."""
-    record_run(tmp_path / "market", hours=2, seed=12, topics=("publicTrade", "allLiquidation", "tickers"))
+    record_run(tmp_path / "market", hours=3.5, seed=12, topics=("publicTrade", "allLiquidation", "tickers"))
     (tmp_path / "grid.toml").write_text(
         f'[run]\nname = "grid"\nout = "{tmp_path / "runs"}"\n{SETTINGS}order_notional_max = 1e9\nexposure_max = 1e9\nleverage_max = 1000\n'
         "positions_max = 100\norders_per_minute_max = 1000\ndaily_loss_max = 1\nweekly_loss_max = 1\n[data]\nfiles = ['market']\n[paper]\n"

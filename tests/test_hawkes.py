@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import hawkes as oracle
 
-from liqcore.hawkes import Hawkes, HawkesConfig
+from liqcore.kernels.hawkes import Hawkes, HawkesConfig
+
+pytestmark = pytest.mark.core
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND
@@ -66,40 +68,13 @@ def test_the_kernel_equals_sums_over_all_events(steps, options, instruments, cut
     assert whole.snapshot() == kernel.snapshot()
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(gaps, st.sampled_from([1, -1]), st.floats(1.0, 1e7), st.integers(0, 3)), min_size=1, max_size=100),
-       st.sampled_from([0.0, 0.3, 0.5, 1.0]), st.sampled_from([0.001, 15.0, 600.0]))
-def test_the_numba_twin_agrees_to_the_bit(steps, power, horizon_s):
-    """Streams of four instruments in two groups; readings of every horizon after it; a percentile with little history and much."""
-    from liqcore import batch_excitation, batch_hawkes
-
-    config, groups = HawkesConfig(size_power=power, bin_s=0.5, history_s=3600.0, history_min_s=20.0), [0, 0, 1, 0]
-    ts, side = START + np.cumsum([g for g, *_ in steps]), np.array([s for _, s, *_ in steps], np.int8)
-    notional, who = np.array([x for _, _, x, _ in steps]), np.array([i for *_, i in steps], np.int32)
-    kernel = Hawkes(groups, config)
-    streamed = kernel.run(ts, side, notional, who)
-    assert np.array_equal(batch_hawkes.excitation(ts, side, notional, config.as_dict(), who, groups), streamed, equal_nan=True)
-    g = batch_excitation.shape_of(config.as_dict())
-    state = batch_excitation.state_of(groups, g)
-    batch_excitation.excitations(state, g, ts, who.astype(np.int64), side, notional)
-    mean, quiet = batch_excitation.plan_of(g, horizon_s, -1.0), batch_excitation.plan_of(g, horizon_s, 1.0 - 0.05)
-    for later in (0, SECOND, 90 * SECOND):
-        now = int(ts[-1]) + later
-        for n in range(4):
-            for which, name in enumerate(ESTIMATES):
-                assert same(kernel.percentile(name, n), batch_excitation.percentile(state, g, n, which), 0.0)
-            for k, s in enumerate((1, -1)):
-                assert kernel.expected(now, s, horizon_s, n) == batch_excitation.project(state, g, mean, n, k, now)
-            both = batch_excitation.project(state, g, quiet, n, 0, now) + batch_excitation.project(state, g, quiet, n, 1, now)
-            assert kernel.next_large(now, 0, horizon_s, instrument=n) == -math.expm1(both)
-
-
-@pytest.mark.parametrize("bad", [{"side": [1, 0]}, {"ts": [2, 1]}, {"notional": [1.0, math.nan]}, {"notional": [1.0]}, {"instrument": [0, 1]}])
-def test_the_twin_refuses_bad_arrays(bad):
-    from liqcore import batch_hawkes
-
+@pytest.mark.parametrize("bad", [{"side": [1, 0]}, {"ts": [START + 2, START + 1]}, {"notional": [1.0, math.nan]}, {"notional": [1.0]}, {"instrument": [0, 1]}])
+def test_bad_arrays_are_refused_whole(bad):
+    kernel = Hawkes(1)
+    before = kernel.snapshot()
     with pytest.raises(ValueError, match="expected"):
-        batch_hawkes.excitation(**{"ts": [1, 2], "side": [1, -1], "notional": [1.0, 2.0], "config": HawkesConfig().as_dict(), **bad})
+        kernel.run(**{"ts": [START + 1, START + 2], "side": [1, -1], "notional": [1.0, 2.0], **bad})
+    assert kernel.snapshot() == before
 
 
 def test_exact_after_a_million_updates():
@@ -158,7 +133,7 @@ def compensators(times, config):
 
 def test_time_rescaling():
     """Expected events between events are exponential with mean 1: for the true process, and not for one with too little fast excitation."""
-    from liqcore.batch_hawkes import kolmogorov
+    from liqcore.batch.hawkes_fit import kolmogorov
 
     times = simulated(11, 40_000.0)
     assert len(times) > 1000
@@ -232,7 +207,7 @@ def test_both_estimates_find_the_branching_ratio(branching):
 
 
 def test_the_fit_finds_the_parameters():
-    from liqcore.batch_hawkes import fit, kolmogorov, residuals
+    from liqcore.batch.hawkes_fit import fit, kolmogorov, residuals
 
     times, marks = oracle.simulate(random.Random(2), 0.02, 0.5, 0.35, DECAY[0], DECAY[1], 60_000.0, lambda rng: rng.expovariate(1.0))
     found = fit(times, marks, start_s=0.0, end_s=60_000.0)
@@ -253,7 +228,7 @@ TABLE = {"BTC-USDT-SWAP": (0.21, 0.61, 0.29, 0.056, 1.5, 0.84, 0.20), "SOL-USDT-
 @pytest.mark.parametrize("symbol", list(TABLE))
 def test_the_fit_reproduces_the_table_of_the_captures(symbol):
     """Full feeds; and the throttled one, whose half-lives are those of the throttle, a hundred times too long."""
-    from liqcore.batch_hawkes import fit
+    from liqcore.batch.hawkes_fit import fit
 
     source = "liq-binance-btcusdt-2024-12" if symbol == "BTCUSDT" else "liq-okx-hyperliquid"
     stream = next(s for s in streams() if s.name == source and s.symbol == symbol)

@@ -1,6 +1,10 @@
 """Pictures of a sweep: the grids against brute force, and what a reader is told."""
 
+import base64
+import json
 import re
+import struct
+import zlib
 from statistics import median
 from xml.etree import ElementTree
 
@@ -10,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_page import Page
 
-from liqshell.report.elements import section
+from liqshell.pages import document, section
 from liqshell.report.heatmap import colour, heatmaps, sentence, stability
-from liqshell.report.html import document
+from liqshell.sweep.table import neighbours
 
 results = st.one_of(st.integers(-50, 50), st.just(None))
 rows = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(0, 2), results), min_size=1, max_size=60)
@@ -39,7 +43,7 @@ def test_grids_equal_brute_force(found, higher):
                 assert np.isnan(s.median[row, column]) and np.isnan(s.worst[row, column]) and s.count[row, column] == 0
                 continue
             assert s.median[row, column] == median(cells[row, column]) and s.count[row, column] == len(cells[row, column])
-            around = [median(v) for (r, c), v in cells.items() if abs(r - row) <= 1 and abs(c - column) <= 1]
+            around = [median(v) for (r, c), v in cells.items() if abs(r - row) + abs(c - column) <= 1]
             assert s.worst[row, column] == worse(around)
     if not cells:
         assert s.best is s.stable is s.best_value is None
@@ -125,3 +129,30 @@ def test_bad_tables_are_named():
         stability({**table, "take_profit": table["take_profit"][1:], "stop_loss": table["stop_loss"]}, "take_profit", "stop_loss", "net_bps")
     with pytest.raises(ValueError, match="numbers"):
         stability({**table, "stop_loss": np.array(["a"] * 63)}, "take_profit", "stop_loss", "net_bps")
+
+
+def test_twenty_thousand_cells_fit_in_a_megabyte_and_keep_their_values():
+    """142 x 142 cells took 6.3 MB. Values are read back from the columns as the page's script reads them."""
+    x, y = (a.ravel() for a in np.meshgrid(np.arange(142) * 1e-4, np.arange(142) * 1e-4))
+    net = np.random.default_rng(1).normal(size=len(x))
+    net[17] = np.nan
+    fragment = heatmaps({"tp": x, "sl": y, "net": net}, "tp", "sl", "net")
+    assert len(x) > 20_000 and len(fragment) < 1_000_000
+    drawn = ElementTree.fromstring(f"<div>{fragment}</div>").find(".//svg[@data-heat]")
+    told = json.loads(drawn.attrib["data-heat"])
+    read = np.frombuffer(base64.b64decode(told["v"]), "<f4")
+    assert np.array_equal(read, net.astype("f4"), equal_nan=True) and len(told["x"]) == len(told["y"]) == 142
+    picture = base64.b64decode(next(n for n in drawn.iter() if n.tag.endswith("image")).attrib["href"].partition(",")[2])
+    assert picture[:8] == b"\x89PNG\r\n\x1a\n" and struct.unpack(">II", picture[16:24]) == (142, 142)
+    rows = np.frombuffer(zlib.decompress(picture[41:-16]), np.uint8).reshape(142, 1 + 4 * 142)[:, 1:].reshape(142, 142, 4)
+    assert (rows[..., 3] == 255).sum() == 142 * 142 - 1 and rows[141, 17, 3] == 0, "not tried is clear, the first row below"
+    gain, loss = (rows[141 - k // 142, k % 142].astype(int) for k in (int(np.nanargmax(net)), int(np.nanargmin(net))))
+    assert gain[2] > gain[0] and loss[0] > loss[2]
+
+
+def test_one_cell_has_one_worst_neighbour():
+    """Where nothing but the two parameters varies, the sentence under the picture and the table of a sweep name the same number."""
+    table = plateau()
+    s = stability(table, "take_profit", "stop_loss", "net_bps")
+    around = [float(table["net_bps"][k]) for k in neighbours([None] * 63, {"stop_loss": tuple(range(7)), "take_profit": tuple(range(9))}, 5 * 9 + 1)]
+    assert f"worst median one step away {min(around):.1f}".replace("-", "−") in sentence(s, "take_profit", "stop_loss", "net_bps")

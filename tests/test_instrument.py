@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from liqcore import Completeness, Instrument
 
+pytestmark = pytest.mark.core
+
 STEPS = st.sampled_from(["1", "0.5", "0.1", "0.05", "0.01", "0.25", "0.001", "0.00001", "0.0000001", "10", "100", "0.0025"])
 COUNTS = st.integers(1, 2**35 - 1)
 

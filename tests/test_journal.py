@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import liqcore as lc
-from liqshell import journal, progress
+from liqshell import progress
+from liqshell.recording import journal
 from liqshell.errors import ConfigError, DataError
-from liqshell.journal import AUDIT, Journal
+from liqshell.recording.journal import AUDIT, Journal
 
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")

@@ -14,7 +14,7 @@ from live_process import COMMAND, Live, Venue, environment, write_config
 from loopback_venue import KEY, SECRET
 from test_rescue import within_s
 
-from liqshell import replay
+from liqshell.run import replay
 from liqshell.state.control import Control, Kill
 from liqshell.state.store import Store
 
@@ -28,7 +28,7 @@ def venue():
         yield venue
 
 
-def wait(condition, seconds=60.0, step=0.02):
+def wait(condition, seconds=180.0, step=0.02):
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         found = condition()
@@ -51,8 +51,7 @@ from liqshell.state.control import Control
 control = Control(sys.argv[1])
 desk = Desk(risk=limits())
 entry, = desk.liquidate()
-print("ready", flush=True)
-last, passed, until = 0, 0, time.monotonic() + 30
+last, passed, until = 0, 0, time.monotonic() + 120
 while time.monotonic() < until:             # nobody serves a loop: nothing but an entry and the guard in front of it, a new one each time
     guard = lc.Guard([desk.instrument], order_notional_max=1e9, total_notional_max=1e12, collar=0.9)
     guard.watch(control.address, control)
@@ -61,6 +60,8 @@ while time.monotonic() < until:             # nobody serves a loop: nothing but 
     if verdict != lc.Verdict.PASS:
         break
     last, passed = asked, passed + 1
+    if passed == 1000:
+        print("ready", flush=True)
 print(last, passed, reason.name, guard.killed, flush=True)
 """
 
@@ -71,13 +72,12 @@ def test_no_entry_passes_the_last_hop_after_the_switch(tmp_path):
                            env=environment(PYTHONPATH=f"{ROOT}:{ROOT / 'pysrc'}:{ROOT / 'tests'}"))
     try:
         assert hop.stdout.readline() == "ready\n"
-        time.sleep(0.2)
         control = Control(tmp_path)
-        set_at = time.monotonic_ns()
         control.set_kill(Kill.KILLED, "test", "test")
+        set_at = time.monotonic_ns()
         last, passed, reason, killed = hop.stdout.readline().split()
-        assert killed == "True" and int(passed) > 1000, (passed, reason)
-        assert int(last) < set_at + 100_000_000
+        assert killed == "True" and int(passed) >= 1000, (passed, reason)
+        assert int(last) < set_at               # asked after the switch was set: none of these passes
     finally:
         hop.kill()
         hop.wait()
@@ -97,7 +97,7 @@ def test_a_stopped_process_is_killed_within_a_second_and_sends_nothing_when_it_g
         set_at = time.monotonic()
         wait(lambda: not entries(venue), step=0.005)
         took = time.monotonic() - set_at
-        said, _ = kill.communicate(timeout=60)
+        said, _ = kill.communicate(timeout=180)
         assert kill.returncode == 0 and "cancelled" in said, said
         assert took < within_s(1.0), f"{took:.2f} s"
         live.process.send_signal(signal.SIGCONT)            # with a backlog of market data
@@ -105,7 +105,7 @@ def test_a_stopped_process_is_killed_within_a_second_and_sends_nothing_when_it_g
         assert not entries(venue) and control.kill == Kill.KILLED
         assert live.end() in (0, 1), live.words()
         again = Live(config, venue.keys(), out=tmp_path / "again")
-        assert again.process.wait(60) == 2 and "the kill switch is on (test" in again.words()
+        assert again.process.wait(180) == 2 and "the kill switch is on (test" in again.words()
         secret = venue.ready["api_secret"]
         for path in tmp_path.rglob("*"):
             assert not path.is_file() or secret.encode() not in path.read_bytes(), path

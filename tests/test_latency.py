@@ -11,6 +11,8 @@ from test_simulate import LONG, S
 import liqcore as lc
 from liqcore.audit import AuditKind
 
+pytestmark = pytest.mark.core
+
 SAMPLES = [0.01, 0.02, 0.05, 0.2, 1.5]
 NS = [round(x * 1e9) for x in SAMPLES]
 

@@ -8,14 +8,14 @@ from desk import Desk, both, limits
 
 import liqcore as lc
 from liqcore.audit import AuditKind
-from liqcore.risk import LIMIT_NAMES
-from liqshell.limits import GUARD_NAMES, LimitsFile, Reading, apply, plan, read_limits
+from liqcore.execution.risk import LIMIT_NAMES
+from liqshell.live.limits_reload import GUARD_NAMES, LimitsFile, Reading, apply, plan, read_limits
 from liqshell.state.store import Store
 
 LOWER, HALVES = lc.Control.CONTROL_LOWER, {"positions_max": 2, "orders_per_minute_max": 15, "orders_per_signal_max": 2}
 
 
-@pytest.mark.parametrize("limit", list(lc.Limit))
+@pytest.mark.parametrize("limit", list(LIMIT_NAMES))
 def test_every_limit_goes_down_and_never_up(limit):
     desk = Desk()
     desk.engine = lc.Engine(["A", "B"])

@@ -6,13 +6,14 @@ import threading
 
 import numpy as np
 import pytest
-from liqshell import journal
+from liqshell.recording import journal
+from liqshell.config.load import loads
 from liqshell.emulator.server import Config, serve
 from liqshell.errors import VenueError
-from liqshell.gateway.effects import Answer, Channel
+from liqshell.venues.effects import Channel
 from liqshell.live import account as live_account
-from liqshell.live import opening
 from liqshell.live.channel import Link
+from liqshell.live.start import Effect, AccountFacts, ask_account, decide, refusal
 from liqshell.state.control import Control, Life
 from liqshell.state.store import Store
 from live_rig import live, trade
@@ -50,17 +51,16 @@ def test_a_defect_in_the_gateway_is_no_good_end(tmp_path, caplog):
 
 
 def test_a_start_that_cannot_reconcile_says_what_it_waits_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(live_account, "START_S", 1.5)
     connect = Link.connect
     monkeypatch.setattr(Link, "connect", lambda self: connect(self) if self.channel == Channel.ORDERS else None)
     with pytest.raises(VenueError, match=r"cannot be reconciled: not within 1.5 s \(.*") as refused:
-        live(tmp_path / "run", 5)
+        live(tmp_path / "run", 5, start_patience_s=1.5)
     assert "not known yet" in str(refused.value) or "connection" in str(refused.value), refused.value
 
 
 def test_a_run_that_cannot_begin_leaves_nothing_open(tmp_path, monkeypatch):
     """The recorder's thread lived on, and run.json did not say how it ended."""
-    def bind(self):
+    def bind(self, *_):
         raise ValueError("planted")
 
     monkeypatch.setattr(live_account.LiveAccount, "bind", bind)
@@ -84,18 +84,19 @@ def test_a_run_that_is_stopped_before_it_has_reconciled_does_not_say_flat(tmp_pa
     store.close()
 
 
-@pytest.mark.parametrize(("code", "said"), [(10002, "clock"), (10016, "cannot say"), (10003, "key is not accepted")])
-def test_a_start_that_the_venue_refuses_names_what_is_wrong(code, said):
-    """A clock that is off was reported as a bad key."""
-    class Answering:
-        base = "http://127.0.0.1"
+@pytest.mark.parametrize(("code", "said", "effect"), [
+    (10002, "our clock is not the venue's", Effect.WAIT), (10016, "cannot say", Effect.WAIT), (10006, "cannot say", Effect.WAIT),
+    (10003, "the key is not accepted", Effect.END), (10004, "the key is not accepted", Effect.END), (10010, "the key is not accepted", Effect.END)])
+def test_what_the_venue_answers_about_the_key_ends_a_start_or_makes_it_wait(code, said, effect):
+    """A clock that is off was reported as a bad key, and an overloaded venue ended the start."""
+    async def ask(request, number):
+        return 200, b'{"retCode":%d,"retMsg":"no","result":{}}' % code, ""
 
-        async def call(self, call):
-            return Answer(200, b'{"retCode":%d,"retMsg":"no","result":{}}' % code)
-
-    with pytest.raises(VenueError, match=said) as refused:
-        asyncio.run(opening.check_account(Answering()))
-    assert refused.value.code == code and ("NTP" in str(refused.value)) == (code == 10002)
+    found = AccountFacts()
+    asyncio.run(ask_account(found, ask, ["ETHUSDT"]))
+    key = next(one for one in decide(loads("[feed]\nsymbols = ['ETHUSDT']"), found) if one.id == "keys")
+    assert said in key.text and key.effect == effect and key.code == code and ("NTP" in key.action) == (code == 10002)
+    assert refusal("x", [key]).code == code
 
 
 def test_resume_lifts_what_the_last_hop_has_latched(tmp_path):
@@ -105,7 +106,7 @@ def test_resume_lifts_what_the_last_hop_has_latched(tmp_path):
     async def broken(session):                                     # a request that only a broken engine can make
         await session.account.ready.wait()
         row = np.zeros((), REQUEST_DTYPE)
-        row["id"], row["action"], row["qty"], row["side"] = (1 << 12) | 1, 1, 5, 1
+        row["id"], row["action"], row["qty"], row["side"], row["ts"] = (1 << 12) | 1, 1, 5, 1, session.account.now()
         assert session.account.guard.check(row.tobytes(), session.account.now(), 2000.0) == (lc.Verdict.REFUSE, lc.Reason.RISK_GUARD)
         await asyncio.sleep(60.0)
 

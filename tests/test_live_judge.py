@@ -2,8 +2,10 @@
 
 import asyncio
 
-from liqshell import journal, parity, replay
-from liqshell.config import loads
+from liqshell.recording import journal
+from liqshell.run import backtest_parity as parity
+from liqshell.run import replay
+from liqshell.config.load import loads
 from liqshell.emulator.server import Config, serve
 from liqshell.live import Session
 
@@ -45,7 +47,7 @@ def judged(folder, minutes, verdicts):
                         session.judge(question["id"], lc.Judgment.JUDGE_CONFIRM)        # a second word changes nothing
 
     async def main():
-        async with await serve(Config(seed=1, speed=240.0, lead_s=0.3)) as emulator:
+        async with await serve(Config(seed=6, speed=60.0, lead_s=0.3)) as emulator:
             text = SETTINGS.format(rest=emulator.rest, ws=emulator.ws, symbols=list(SYMBOLS)).replace("'", '"')
             session = Session(loads(text), folder, emulator.clock, {"synthetic": True})
             judging = asyncio.create_task(judge(session))
@@ -60,7 +62,7 @@ def judged(folder, minutes, verdicts):
 
 def test_a_judge_confirms_vetoes_or_is_silent_and_the_replay_is_the_same(tmp_path):
     folder = tmp_path / "run"
-    asked, audit = judged(folder, 45, (lc.Judgment.JUDGE_CONFIRM, lc.Judgment.JUDGE_VETO, None))
+    asked, audit = judged(folder, 10, (lc.Judgment.JUDGE_CONFIRM, lc.Judgment.JUDGE_VETO, None))
     reasons = {lc.Reason(r) for r in audit["reason"][audit["kind"] == int(lc.AuditKind.AUDIT_JUDGE)].tolist()}
     assert asked >= 3 and {lc.Reason.JUDGING, lc.Reason.OK, lc.Reason.VETOED, lc.Reason.UNJUDGED} <= reasons, (asked, reasons)
     entries = audit[(audit["kind"] == int(lc.AuditKind.AUDIT_REQUEST)) & (audit["x"][:, 7] == int(lc.Role.ROLE_ENTRY)) & (audit["phase"] == 1)]

@@ -5,11 +5,12 @@ import ssl
 
 import pytest
 
-from liqshell.config import loads
+from liqshell.config.load import loads
 from liqshell.emulator.server import Config, serve
-from liqshell.gateway.effects import Channel
+from liqshell.venues.effects import Channel
 from liqshell.live import Session, channel, stream
 from liqshell.live.channel import Link
+from liqshell.transport import Endpoint
 
 
 async def listen(answer):
@@ -29,7 +30,7 @@ def test_a_connection_that_is_swallowed_is_given_up_and_tried_again(monkeypatch,
 
     async def main():
         server, port = await listen(answer)
-        link = Link(Channel.PRIVATE, f"{scheme}://127.0.0.1:{port}", ssl.create_default_context(), lambda *_: None, lambda *_: None)
+        link = Link(Channel.PRIVATE, Endpoint(f"{scheme}://127.0.0.1:{port}", ssl.create_default_context()), lambda *_: None, lambda *_: None)
         link.connect()
         run = asyncio.create_task(link.run())
         while len(tries) < 3:

@@ -1,12 +1,19 @@
 """REST over real sockets: what protects does not queue behind what only asks."""
 
 import asyncio
+import contextlib
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from aiohttp import web
-from liqshell.gateway.effects import Call
+from liqshell.live.blocking_rest import RestClient
+from liqshell.venues.effects import Call
 from liqshell.live.rest import Rest
-from liqshell.venues.bybit_signing import Keys
+from liqshell.rest import BODY_BYTES_MAX, paged, walk, walk_async
+from liqshell.venues.bybit.rest_responses import Parsed
+from liqshell.venues.bybit.rest_requests import Request
+from liqshell.venues.bybit.signing import Keys
 
 
 def test_a_stop_is_sent_while_many_questions_are_unanswered():
@@ -42,3 +49,65 @@ def test_a_stop_is_sent_while_many_questions_are_unanswered():
 
     answer, held, got = asyncio.run(main())
     assert answer.status == 200 and not any(held) and len(got) == 1
+
+
+def test_both_ways_call_the_same_failures_by_the_same_words():
+    """The event loop's and the thread's: an answer that is too long and one that does not come are no answers, and say why alike."""
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self):
+            if "slow" in self.path:
+                time.sleep(1.0)
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                self.wfile.write(b" " * (BODY_BYTES_MAX + 1))
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    base, keys = f"http://127.0.0.1:{server.server_port}", Keys("restkey00", "restsecret0")
+
+    async def on_loop(path):
+        rest = Rest(base, keys, 5000, None, time.time_ns)
+        try:
+            return await rest.call(Call(1, "GET", path, timeout_s=0.5))
+        finally:
+            await rest.close()
+
+    def in_thread(path):
+        client = RestClient(base, keys, timeout_s=0.5, attempts=1)
+        try:
+            return client.ask(Request("GET", path))
+        finally:
+            client.close()
+
+    try:
+        for path, why in (("/long", "an answer of more than 1048576 bytes"), ("/slow", "no answer within 0.5 s")):
+            one, other = asyncio.run(on_loop(path)), in_thread(path)
+            assert (one.status, other.status) == (0, 0) and one.why == why and other.text.endswith(why)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_pages_are_all_or_none():
+    lists = {"": Parsed(True, (1, 2), 0, cursor="a"), "a": Parsed(True, (3,), 0, cursor="b"), "b": Parsed(True, (), 0, cursor="c")}
+    asked = []
+
+    def ask(request):
+        asked.append(request.query)
+        return lists[request.query]
+
+    assert walk(paged(lambda cursor: Request("GET", "/x", cursor)), ask) == Parsed(True, (1, 2, 3), 0) and asked == ["", "a", "b"]
+    lists["a"] = Parsed(False, reason="not JSON")
+    assert walk(paged(lambda cursor: Request("GET", "/x", cursor)), ask) == Parsed(False, reason="not JSON")
+    lists["a"] = Parsed(True, (4,), 0, cursor="a")
+    found = walk(paged(lambda cursor: Request("GET", "/x", cursor)), ask)
+    assert found.value is None and "more than" in found.reason
+
+    async def ask_async(request):
+        return ask(request)
+
+    assert asyncio.run(walk_async(paged(lambda cursor: Request("GET", "/x", cursor)), ask_async)) == found

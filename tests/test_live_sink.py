@@ -6,9 +6,9 @@ from liqcore.event import Action, FeedState, Kind, Role
 from markets import EAGER, Fade, instruments, market
 
 from liqcore import EVENT_DTYPE, SECOND, Control, Engine, FillReason, OrderStatus, Reason, Risk
-from liqshell.dispatch import Dispatch, Fate, Wire
-from liqshell.sink import LiveSink
-from liqshell.venues.bybit_orders import order_encoder
+from liqshell.run.dispatch import Dispatch, Fate, Wire
+from liqshell.run.sink import LiveSink
+from liqshell.venues.bybit.orders import order_encoder
 
 GAP_NS = 5 * SECOND
 

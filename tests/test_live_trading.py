@@ -11,10 +11,14 @@ from live_rig import NS, configuration, live, trade
 from liqcore.event import Role
 
 import liqcore as lc
-from liqshell import demo, journal, parity, recording, replay
+from liqshell import demo
+from liqshell.recording import journal
+from liqshell.run import backtest_parity as parity
+from liqshell.recording import reader as recording
+from liqshell.run import replay
 from liqshell.emulator.server import Config, serve
 from liqshell.errors import ConfigError, DataError, VenueError
-from liqshell.record import REPORT
+from liqshell.recording.recorder import REPORT
 from liqshell.report import make_report
 from liqshell.state.control import Control, Kill
 from liqshell.state.image import IMAGE
@@ -41,7 +45,7 @@ def real(truth):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("live") / "run"
-    return folder, *live(folder, 12, speed=120.0, seed=2, policy="entry_offset = 0\nentry = 'market'\nmax_hold_s = 120\ncooldown_s = 5\n")
+    return folder, *live(folder, 12, speed=120.0, seed=6, policy="entry_offset = 0\nentry = 'market'\nmax_hold_s = 120\ncooldown_s = 5\n")
 
 
 def test_a_live_run_trades_and_replays_to_the_same_bytes(run):
@@ -89,7 +93,7 @@ def test_a_live_run_cannot_be_proven_as_a_backtest_and_says_why(run):
 
 def test_a_second_run_of_the_account_takes_up_what_the_first_left(tmp_path):
     async def main():
-        async with await serve(Config(seed=3, speed=120.0, lead_s=0.3)) as emulator:
+        async with await serve(Config(seed=6, speed=120.0, lead_s=0.3)) as emulator:
             out = []
             for n in range(2):
                 session, manifest = await trade(emulator, tmp_path / f"run{n}", tmp_path, 6,
@@ -110,7 +114,7 @@ def test_a_second_run_of_the_account_takes_up_what_the_first_left(tmp_path):
 def test_drops_of_every_channel_end_in_agreement(tmp_path):
     faults = [{"kind": "drop", "at_s": 120, "channel": "private"}, {"kind": "drop", "at_s": 200, "channel": "trade"}, {"kind": "drop", "at_s": 300},
               {"kind": "lose_private", "at_s": 60, "probability": 0.2}, {"kind": "duplicate_private", "probability": 0.3}]
-    session, manifest, _, verdict, truth = live(tmp_path / "run", 10, speed=120.0, seed=2, faults=faults,
+    session, manifest, _, verdict, truth = live(tmp_path / "run", 10, speed=120.0, seed=6, faults=faults,
                                                 policy="entry_offset = 0\nentry = 'market'\nmax_hold_s = 120\ncooldown_s = 5\n")
     assert verdict.identical, verdict
     assert manifest["account"]["connects"]["private"] >= 3 and manifest["account"]["connects"]["orders"] >= 3, manifest["account"]["connects"]
@@ -120,10 +124,27 @@ def test_drops_of_every_channel_end_in_agreement(tmp_path):
 
 def test_positions_are_closed_at_the_end_where_that_was_asked_for(tmp_path):
     policy = "entry_offset = 0\nentry = 'market'\nmax_hold_s = 3600\ntake_profit = 0.05\nstop_loss = 0.05\n"
-    session, manifest, audit, verdict, truth = live(tmp_path / "run", 6, speed=120.0, seed=3, policy=policy, flatten=True)
+    session, manifest, audit, verdict, truth = live(tmp_path / "run", 6, speed=120.0, seed=6, policy=policy, flatten=True)
     assert len(requests(audit, Role.ROLE_CLOSE)) >= 1, "nothing was held at the end: choose another seed"
     assert manifest["ended"] == "flat" and not real(truth) and not truth["orders"] and verdict.identical
     assert session.pipeline.engine.account.equity == pytest.approx(truth["balance"], abs=1e-6)
+
+
+def test_the_end_says_what_the_venue_holds(tmp_path):
+    """A person has bought: by our books nothing is held. "Flat" is the venue's word, or it is not said."""
+    async def main():
+        async with await serve(Config(seed=2, speed=20.0, lead_s=0.3)) as emulator:
+            exchange, account = emulator.desk.exchange, emulator.keys[0].account
+
+            async def buy(session):
+                await session.account.ready.wait()
+                exchange.manual_trade(account, "ETHUSDT", "Buy", "0.5", emulator.clock.now_ns())
+
+            _, manifest = await trade(emulator, tmp_path / "run", tmp_path, 1, during=buy, policy="entry_offset = 0.05\n")
+            return manifest["ended"], real(exchange.truth(account))
+
+    ended, truth = asyncio.run(main())
+    assert truth == {"ETHUSDT": 0.5} and ended == "the venue holds ETHUSDT 0.5, by our books it is nothing"
 
 
 def test_over_tls_with_an_authority_of_ones_own(tmp_path):
@@ -273,7 +294,7 @@ def test_a_good_end_does_not_make_a_lasting_halt_of_that_of_a_day(tmp_path):
         session.account.report((now, now, 1e-9, 0.0, 0.0, 0.0, 0, -1, int(lc.Kind.CONTROL), 0, int(lc.Limit.LIMIT_DAILY_LOSS),
                                 int(lc.Control.CONTROL_LOWER)))
 
-    session, manifest, audit, verdict, _ = live(tmp_path / "run", 12, speed=120.0, seed=2, during=lower,
+    session, manifest, audit, verdict, _ = live(tmp_path / "run", 12, speed=120.0, seed=6, during=lower,
                                              policy="entry_offset = 0\nentry = 'market'\nmax_hold_s = 60\ncooldown_s = 5\n")
     assert len(requests(audit, Role.ROLE_ENTRY)), "nothing was traded: choose another seed"
     assert inspect(tmp_path / "state" / "test" / IMAGE)["halted"] == lc.Reason.RISK_DAILY_LOSS

@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from liqshell.errors import ConfigError, DataError
-from liqshell.maps.load import Market, load
-from liqshell.maps.score import ranks, score_of
-from liqshell.maps.windows import Setting, windows_of
+from liqshell.research.maps.load import Market, load
+from liqshell.research.maps.score import pooled, ranks, score_of
+from liqshell.research.maps.windows import Setting, windows_of
 from liqshell.store import importer
 from recorded_run import record_run
 from store_files import opener, save
 from test_cli import run
 
 from liqcore.event import EVENT_DTYPE, Kind
-from liqcore.pending import PendingConfig, liquidation_price
+from liqcore.kernels.estimated_map import PendingConfig, liquidation_price
 
 SECOND = 10**9
 START = 1_770_595_200 * SECOND
@@ -110,6 +110,10 @@ def test_ranks_and_weights():
         score_of([])
     few = score_of(windows[:5], draws=200)
     assert "too little data" in few.verdict
+    for count in (1, 2, 5):
+        told = score_of([w for w in windows if w.start_ns in sorted({w.start_ns for w in windows})[:count]], draws=200).as_dict()
+        assert told["moments"] == count and told["interval"] is None and not told["judged"]
+        assert all(null["interval"] is None and null["p"] is None and not null["beaten"] for null in told["null"].values())
 
 
 def test_maps_are_point_in_time():
@@ -169,6 +173,8 @@ def test_the_command(tmp_path, capsys):
     forced, interest = tables(tmp_path, planted(hours=12.0, honest=False))
     status, out, _ = run(capsys, *arguments)
     assert status == 1 and "NOT" in out
+    status, out, _ = run(capsys, *("14400" if one == "600" else one for one in arguments))
+    assert status == 1 and "too little data to say anything" in out and "[" not in out.replace("[bold]", "") and "0.0" not in out.split("bins that")[0]
 
 
 def test_the_command_names_what_is_wrong(tmp_path, capsys):
@@ -202,3 +208,29 @@ def test_stores_and_recordings_are_read(tmp_path):
         load(folder, ["NONE"])
     with pytest.raises((ConfigError, DataError)):
         load(tmp_path / "nothing")
+
+
+def test_contracts_that_say_too_little_say_no_more_together():
+    """Twelve contracts of 8 moments each: 96 windows, and each verdict is "too little data"."""
+    windows = windows_of(planted(hours=12.0), CONFIG, SETTING)
+    first = sorted({w.start_ns for w in windows})[:8]
+    few = {f"C{n}": [replace(w, contract=f"C{n}", start_ns=w.start_ns + n) for w in windows if w.start_ns in first] for n in range(12)}
+    assert all("too little data" in score_of(found, draws=100).verdict for found in few.values())
+    found = pooled(few, draws=100)
+    assert found.starts == 96 and "too little data" in found.verdict and not found.as_dict()["judged"]
+    beside = pooled(few | {"X": windows}, draws=100)
+    assert beside.windows == len(windows) and "too little" not in beside.verdict, "what can be judged is, without the others"
+
+
+def test_the_same_moments_counted_many_times_make_no_narrower_interval():
+    windows = windows_of(planted(hours=12.0), CONFIG, SETTING)
+    once, often = score_of(windows, draws=500), score_of([replace(w, contract=f"C{n}") for n in range(9) for w in windows], draws=100)
+    assert often.starts == once.starts and often.high - often.low == pytest.approx(once.high - once.low, rel=0.3)
+    assert f"95 % {once.low:.3f} to {once.high:.3f}" in once.verdict and f"{once.windows} windows at {once.starts} moments" in once.verdict
+
+
+def test_tables_that_go_to_a_file_are_as_wide_as_columns_says(monkeypatch, tmp_path, capsys):
+    forced, interest = tables(tmp_path, planted(hours=4.0))
+    monkeypatch.setenv("COLUMNS", "60")
+    status, out, _ = run(capsys, "maps", forced, "--interest", f"X={interest}", "--every-s", "3600", "--warmup-s", "1800", "--draws", "100")
+    assert status == 1 and max(map(len, out.splitlines())) <= 60, max(out.splitlines(), key=len)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from oracle import density as realised
 from oracle import pending as estimated
 
-from liqcore.density import DensityConfig, RealisedDensity
-from liqcore.pending import TIERS, EstimatedPending, PendingConfig, liquidation_price
+from liqcore.kernels.realised_map import DensityConfig, RealisedDensity
+from liqcore.kernels.estimated_map import TIERS, EstimatedPending, PendingConfig, liquidation_price
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND
@@ -265,54 +265,3 @@ def test_the_threshold_is_what_a_cell_must_hold():
         made.push(START + n, 1, 100.0 * 1.01 ** n, 6000.0)
     made.refresh()
     assert made.threshold == 50_000.0 and not made.zone(101.0)
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_the_array_twins_of_both_maps_agree_to_the_bit(seed):
-    """Every setting, prices that leave the map and come back, long silences."""
-    from liqcore import batch_maps
-
-    rng, count = np.random.default_rng(seed), 600
-    ts = START + np.cumsum(rng.choice([0, 10**7, 10**9, 60 * 10**9, 4000 * 10**9], count, p=[.3, .3, .3, .09, .01]))
-    price = np.round(100 * np.exp(np.cumsum(rng.normal(0, .006, count))), 3)
-    side, amount, first = rng.choice([-1, 1], count), rng.lognormal(9, 2, count), rng.random(count) < 0.8
-    bin_bps, cells, half_life_s = float(rng.choice([5.0, 20.0, 100.0])), int(rng.choice([128, 256, 2048])), float(rng.choice([0.0, 3600.0, 5.0]))
-    occupied = [1, 20][seed % 2]
-    config = DensityConfig(step=float(rng.choice([0.0, 0.5])), bin_bps=bin_bps, cells=cells, half_life_s=half_life_s, refresh_s=float(rng.choice([0, 60])),
-                           quantile=float(rng.choice([0.5, 0.9])), occupied_min=occupied, floor=float(rng.choice([0.0, 5000.0])))
-    density, d = RealisedDensity(config), batch_maps.realised_of(config.as_dict())
-    assumed = PendingConfig(bin_bps=bin_bps, cells=cells, half_life_s=half_life_s, split=str(rng.choice(["flow", "even"])))
-    pending, e, interest, found = EstimatedPending(assumed), batch_maps.estimated_of(assumed.as_dict()), 1000.0, 0
-    one = np.zeros(1, np.int64)
-    for n in range(count):
-        now, p, s, x = int(ts[n]), float(price[n]), int(side[n]), float(amount[n])
-        density.push(now, s, p, x)
-        batch_maps.realise(d, now, s, p, x)
-        if first[n]:
-            pending.trade(now, p, x, s)
-            batch_maps.traded(e, now, s, p, x)
-        else:
-            interest = max(interest * math.exp(rng.normal(0.003, 0.02)), 1.0)
-            pending.interest(now, interest)
-            batch_maps.interested(e, now, interest)
-        near = price[rng.integers(0, n + 1)]
-        zone, place = density.zone(near), batch_maps.place(d, near)
-        assert (zone is not None) == batch_maps.hot(d, place)
-        if zone is not None:
-            found += 1
-            assert tuple(zone.values()) == batch_maps.zone_at(d, place)
-        else:
-            below, above = density.below(near), density.above(near)
-            assert batch_maps.free_around(d, near) == (below["high"] if below else 0.0, above["low"] if above else math.inf)
-        for below in (True, False):
-            low, high = (near * (1.0 - 0.05), near) if below else (near, near * (1.0 + 0.05))
-            nothing, at = (one[:0], one[:0].astype(np.int8), one[:0].astype(float), one[:0].astype(float)), np.array([now])
-            assert batch_maps.realised_near(d, *nothing, np.array([near]), at, False, 0.05, below)[0] == density.between(low, high)
-            if interest != 1000.0:
-                copy = EstimatedPending(assumed)
-                copy.restore(pending.snapshot())
-                said = batch_maps.estimated_near(e, *nothing, np.array([near]), at, False, 0.05, below)[0]
-                copy.advance(now)
-                assert said == pytest.approx(copy.between(low, high, 1 if below else -1), rel=1e-12)
-                assert said == pending.between(low, high, 1 if below else -1) or half_life_s > 0.0
-    assert found > 5 or occupied > 1

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from markets import instruments, market
 
 import liqcore as lc
-from liqcore.matcher import Matcher, Watch
+from liqcore.simulation.matcher import Matcher, Watch
+
+pytestmark = pytest.mark.core
 
 
 class Host:

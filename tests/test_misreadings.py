@@ -11,7 +11,7 @@ import pytest
 from venue_frames import BINANCE, OKX, TS
 
 from liqcore.event import Side
-from liqshell.venues import bybit_public
+from liqshell.venues.bybit import adapter as bybit_public
 from liqshell.venues.adapters import adapter_of
 from liqshell.venues.frames import FrameKind
 
@@ -41,7 +41,7 @@ def watched(exchange, frame):
         try:
             future = client.future("liquidations")
             made.handle_liquidation(client, orjson.loads(frame))
-            return await asyncio.wait_for(future, 1), list(made.liquidations)
+            return await asyncio.wait_for(future, 60), list(made.liquidations)
         finally:
             await made.close()
     return asyncio.run(run())

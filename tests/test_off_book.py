@@ -7,11 +7,11 @@ from test_paper import Floor, both
 import liqcore as lc
 from liqcore.audit import AuditKind
 from liqshell import formats
-from liqshell.emulator.tape import TapeFeed
-from liqshell.parity import read_events
-from liqshell.record import Recorder
-from liqshell.sink import PaperSink
-from liqshell.source import Source
+from liqshell.emulator.market.recording_feed import TapeFeed
+from liqshell.run.recorded_events import read_events
+from liqshell.recording.recorder import Recorder
+from liqshell.run.sink import PaperSink
+from liqshell.run.venue_source import Source
 
 TS = 1_786_310_819_681_000_000
 REAL, BLOCK = False, True

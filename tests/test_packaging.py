@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from setuptools import find_packages
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -51,9 +52,11 @@ def test_every_import_is_a_declared_dependency_and_every_dependency_is_imported(
     imported.pop("llvmlite", None)                 # comes with numba, which pins it
     # the extra `cluster`: of one file, which says how to install it
     assert imported.pop("ray", set()) == {"pysrc/liqshell/sweep/cluster.py"}
-    assert imported.pop("keyring", set()) == {"pysrc/liqshell/keys.py"}
-    assert imported.pop("trustme", set()) == {"pysrc/liqshell/emulator/tls.py"}
-    assert imported.pop("ccxt", set()) == {"pysrc/liqshell/elsewhere/exchange.py"}
+    assert imported.pop("keyring", set()) == {"pysrc/liqshell/live/keys.py"}
+    assert imported.pop("trustme", set()) == {"pysrc/liqshell/emulator/server/tls.py"}
+    assert imported.pop("ccxt", set()) == {"pysrc/liqshell/live/ccxt_client.py"}
+    assert imported.pop("fsspec", set()) == {"pysrc/liqshell/store/fetch.py"}
+    assert "fsspec" in {requirement(text) for text in PROJECT["project"]["optional-dependencies"]["s3"]}
     assert "ccxt" in {requirement(text) for text in PROJECT["project"]["optional-dependencies"]["ccxt"]}
     assert "trustme" in {requirement(text) for text in PROJECT["project"]["optional-dependencies"]["tls"]}
     assert "keyring" in {requirement(text) for text in PROJECT["project"]["optional-dependencies"]["keyring"]}
@@ -66,13 +69,15 @@ def test_the_core_needs_numpy_and_for_arrays_numba():
     found = {module: files for module, files in runtime_imports().items() if any(name.startswith("liqcore/") for name in files)}
     assert set(found) == {"numpy", "numba", "llvmlite"}
     assert {name for module in ("numba", "llvmlite") for name in found[module] if name.startswith("liqcore/")} <= {
-        name for name in found["numba"] if Path(name).stem.startswith(("batch", "sweep"))}
+        name for name in found["numba"] if name.startswith(("liqcore/batch/", "liqcore/sweep/"))}
 
 
 def test_every_package_folder_is_packed():
     folders = {str(p.parent.relative_to(ROOT)).replace("pysrc/", "").replace("/", ".") for top in ("liqcore", "pysrc/liqshell")
                for p in (ROOT / top).rglob("*.py") if "__pycache__" not in p.parts}
-    assert folders == set(PROJECT["tool"]["setuptools"]["packages"])
+    told = PROJECT["tool"]["setuptools"]["packages"]["find"]
+    found = [name for where in told["where"] for name in find_packages(str(ROOT / where), include=told["include"])]
+    assert folders == set(found) and len(found) == len(folders)
 
 
 def test_every_file_that_ships_is_packed():
@@ -84,7 +89,8 @@ def test_every_file_that_ships_is_packed():
     missing = []
     for name in tracked.stdout.split():
         package, _, inner = name.removeprefix("pysrc/").partition("/")
-        if not name.endswith(".py") and not any(Path(inner).match(pattern) and inner.count("/") == pattern.count("/") for pattern in patterns[package]):
+        if not name.endswith(".py") and not any(Path(name).match(pattern) for pattern in patterns["*"]) and not any(
+                Path(inner).match(pattern) and inner.count("/") == pattern.count("/") for pattern in patterns.get(package, ())):
             missing.append(name)
     assert not missing
 
@@ -99,7 +105,7 @@ def test_importing_liqcore_stays_small():
     assert extra <= {"zlib", "cython_runtime"} | {n for n in extra if n.startswith("_cython")}, extra
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "liqcore").glob("*.py")) + sorted((ROOT / "pysrc" / "liqshell").rglob("*.py")),
+@pytest.mark.parametrize("path", sorted((ROOT / "liqcore").rglob("*.py")) + sorted((ROOT / "pysrc" / "liqshell").rglob("*.py")),
                          ids=lambda path: str(path.relative_to(ROOT)))
 def test_syntax_is_that_of_the_oldest_python(path):
     oldest = tuple(map(int, re.search(r"(\d+)\.(\d+)", PROJECT["project"]["requires-python"]).groups()))
@@ -113,7 +119,7 @@ def test_headers_compile_without_wide_instructions(tmp_path):
     compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
     if compiler is None:
         pytest.skip("no C compiler")
-    headers = [p.name for p in (ROOT / "liqcore").glob("*.h") if "kernel" not in p.name]
+    headers = [str(p.relative_to(ROOT / "liqcore")) for p in (ROOT / "liqcore").rglob("*.h") if "kernel" not in p.name]
     program = tmp_path / "headers.c"
     program.write_text("".join(f'#include "{name}"\n' for name in sorted(headers)) + "int main(void) { return 0; }\n")
     done = subprocess.run([compiler, "-std=gnu11", "-Wall", "-Werror", "-Wno-unused-function", "-DLIQCORE_SCAN_PORTABLE", "-I", str(ROOT / "liqcore"),

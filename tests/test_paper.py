@@ -10,6 +10,8 @@ import liqcore as lc
 from liqcore.audit import AuditKind
 from liqcore.event import Action
 
+pytestmark = pytest.mark.core
+
 both = pytest.mark.parametrize("side", [LONG, SHORT])
 ETH = lc.Instrument("ETHUSDT", tick_size="0.01", lot_size="0.01")     # 1002 are 0.40 at the entry of either side
 

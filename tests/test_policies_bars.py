@@ -73,6 +73,11 @@ def test_c20_a_crowd_on_the_other_side_is_no_reason(side):
         flush(s, side)
         s.steps(600, side)
         assert s.asked == []
+        names = [name for name, *_ in s.unmet]
+        assert len(names) >= 80 and names[0] == "liq z within arm_s below", "at every bar, told of the side that the document trades"
+        if side == LONG:
+            assert set(names) == {"liq z within arm_s below", "flow z crosses upwards", "funding below"}
+            assert [(value, most) for name, value, most in s.unmet if name == "funding below"] == [(pytest.approx(funding), 0.0)]
 
 
 @BOTH

@@ -113,7 +113,7 @@ def test_cascade_fade_keeps_the_rule_of_the_trade_that_is_open(side):
         s.wait(100)
         burst(s, -side)
         s.wait(100)
-        assert [way for _, way, _ in s.asked] == [side]
+        assert [way for _, way, _ in s.asked] == [side] and s.unmet == [("own wishes out, at most", 1.0, 0.0)]
         s.wait(400, price=PRICE * (1 - 0.002 * side))           # worse; for a trade of the other side it would be better
         assert s.left == []
         if after is not None:

@@ -197,21 +197,89 @@ def test_momentum_target_keeps_its_ratio_if_told_so():
     assert (s.asked[0][2]["stop_loss"], s.asked[0][2]["take_profit"]) == (0.01, 0.025)
 
 
+def lived(side, extra="", funding=0.0005):
+    """Two hours of small liquidations with everything of the preset: funding grows on the crowd's side, open interest grows."""
+    s = Stage("momentum", extra, funding=funding * side)
+    for minute in range(120):
+        s.forced(LONG if minute % 2 else SHORT, 1000.0 + minute)
+        s.funding, s.interest = side * (0.0001 + 0.000004 * minute), 100_000.0 + 50.0 * minute
+        s.wait(60, every=5, price=round(PRICE * (1 + 0.0004 * ((minute % 10) - 5)), 1))
+    s.wait(1, price=PRICE)
+    return s
+
+
 @BOTH
 def test_momentum_with_the_features_of_its_preset(side):
-    """Nothing overridden but C19's sign: excitation, percentile of volume, estimated map and funding make the score; the burst is worth 7 or more. As an
-    obstacle, an unusually large estimated cluster ahead of price forbids the trade."""
-    for use, trades in (("ignore", True), ("obstacle", side == SHORT)):
-        s = Stage("momentum", f"[policy.parameters]\ncluster_use = '{use}'\n", funding=0.0005 * side)
-        for minute in range(120):                               # funding grows, open interest grows: of longs, below price
-            s.forced(LONG if minute % 2 else SHORT, 1000.0 + minute)
-            s.funding, s.interest = side * (0.0001 + 0.000004 * minute), 100_000.0 + 50.0 * minute
-            s.wait(60, every=5, price=round(PRICE * (1 + 0.0004 * ((minute % 10) - 5)), 1))
+    """Nothing overridden: excitation, percentile of volume, estimated map and funding make the score, the burst is worth 7 or more. What is estimated to be
+    pending ahead is fuel and no obstacle, however much it is."""
+    s = lived(side)
+    burst(s, side)
+    s.wait(10)
+    assert [way for _, way, _ in s.asked] == [-side]
+    assert all(7 <= terms["confidence"] <= 10 and terms["stop_loss"] == 0.008 for _, _, terms in s.asked)
+
+
+@BOTH
+@pytest.mark.parametrize(("use", "trades"), [("obstacle", False), ("ignore", True)])
+def test_an_obstacle_is_where_the_other_side_was_liquidated(side, use, trades):
+    """"No large support cluster between price and the next 3 %": $2M of the other side were liquidated 2 % ahead an hour before. Of the burning side
+    there, or behind price, they are no obstacle."""
+    for where, whom, stops in ((1 - 0.02 * side, -side, True), (1 - 0.02 * side, side, False), (1 + 0.02 * side, -side, False)):
+        s = lived(side, f"[policy.parameters]\ncluster_use = '{use}'\nscore_min = 0\n")
+        s.tick(round(PRICE * where, 1))
+        for _ in range(4):
+            s.forced(whom, 500_000.0)
+            s.wait(1)
         s.wait(1, price=PRICE)
+        s.wait(200, every=5)
         burst(s, side)
-        s.wait(10)
-        assert [way for _, way, _ in s.asked] == ([-side] if trades else [])
-        assert all(7 <= terms["confidence"] <= 10 and terms["stop_loss"] == 0.008 for _, _, terms in s.asked)
+        s.wait(20)
+        assert bool(s.asked) == (trades or not stops)
+        if not s.asked:
+            (name, rank, threshold), *_ = s.unmet
+            assert name == "obstacle ahead below" and rank >= threshold == 0.9
+
+
+@BOTH
+@pytest.mark.parametrize(("choice", "size"), [("refuse", 0.0), ("half", 0.03), ("ignore", 0.06)])
+def test_funding_that_is_not_known_is_a_declared_choice(side, choice, size):
+    s = momentum(side, f"funding_unknown = '{choice}'\nfeature_funding = 'liquidations.liq_imbalance@5m:zscore(7d)'\n")      # known after days
+    burst(s, side)
+    s.wait(20)
+    assert [terms["notional"] for *_, terms in s.asked] == ([pytest.approx(size * PRICE)] if size else [])
+    if not size:
+        (name, value, threshold), = s.unmet
+        assert (name, threshold) == ("crowd's funding above", 0.00015) and value != value
+
+
+@BOTH
+def test_the_neutral_funding_rate_is_clearly_below_the_threshold(side):
+    """The venues' neutral rate is 0.0001 per eight hours: neither it nor a mean of it that is off in the last digit is elevated."""
+    s = momentum(side, funding=0.000100001)
+    burst(s, side)
+    s.wait(20)
+    (name, value, threshold), = s.unmet
+    assert s.asked == [] and name == "crowd's funding above" and value < 0.7 * threshold
+
+
+@BOTH
+def test_momentum_says_which_condition_was_not_met(side):
+    """In the order of the rule: too late, nobody followed, too few, score."""
+    late = momentum(side)
+    burst(late, side, count=4, gap=5.5)
+    late.wait(5)
+    assert late.unmet == [("s since the first, at most", 16.5, 15.0)]
+    alone = momentum(side)
+    alone.wait(100)
+    alone.forced(side, 6 * MILLION)
+    alone.wait(30)
+    assert alone.unmet == [("followers' volume above", 0.0, 0.0)]
+    weak = momentum(side, "score_min = 10\nsize = 0.05\n")
+    burst(weak, side)
+    weak.wait(700)
+    burst(weak, side, usd=1.4 * MILLION)
+    weak.wait(20)
+    assert [name for name, *_ in weak.unmet][-1:] == ["score at least"] and weak.unmet[-1][1] < weak.unmet[-1][2] == 10.0
 
 
 @BOTH

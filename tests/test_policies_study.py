@@ -145,6 +145,69 @@ def test_breakout_goes_with_price_and_not_with_the_flush(side):
         s.wait(300)
 
 
+def hour(stage):
+    """An hour of two or three small liquidations a minute."""
+    for minute in range(60):
+        for k in range(2 + (minute % 4 == 0)):
+            stage.forced(LONG if (minute + k) % 2 else SHORT, 5_000.0)
+        stage.wait(60, every=5)
+
+
+@BOTH
+def test_breakout_looks_again_while_the_cascade_runs(side):
+    """A flush of $12M in a minute: liquidations come first, price gives way twenty seconds later. The rate is far above 3 sigma all the while; it follows
+    price at the first look at which price has moved, and never twice."""
+    s = Stage("breakout")
+    hour(s)
+    for second in range(60):
+        s.forced(side, 200_000.0)
+        s.wait(1, price=PRICE if second < 20 else round(PRICE * (1 - 0.0002 * side * (second - 19)), 1))
+    (at, way, terms), *more = s.asked
+    assert (way, more) == (-side, []) and 3620.0 < at <= 3627.0, "0.1 % below where it stood a minute ago: the sixth step"
+    assert terms["stop_loss"] == 0.002 and s.risk == [Reason.OK]
+
+
+@BOTH
+def test_breakout_leaves_noise_alone(side):
+    """Four bursts of a dozen small liquidations while price happens to move: far above 3 sigma, and no money in them."""
+    s = Stage("breakout")
+    hour(s)
+    s.said.clear()                                              # a minute of five of the hour was a spike, too
+    for _ in range(4):
+        for _ in range(12):
+            s.forced(side, 5_000.0)
+            s.wait(0.5, price=round(PRICE * (1 - 0.002 * side), 1))
+        s.wait(300, price=PRICE)
+    assert s.asked == [] and len([said for said in s.said if said[:2] == ("breakout", "ACTIVE")]) == 4
+    s = Stage("breakout", "[policy.parameters]\nrecheck_s = 0\n")
+    hour(s)
+    for _ in range(12):
+        s.forced(side, 5_000.0)
+        s.wait(0.5, price=round(PRICE * (1 - 0.002 * side), 1))
+    name, value, least = s.unmet[-1]
+    assert name == "liquidated in the minute, least" and value < least == 100_000.0
+
+
+@BOTH
+def test_breakout_stops_looking_when_the_rate_is_normal(side):
+    """Price moves two minutes behind the burst: that is another matter. What it looked for when time ran out is written down."""
+    s = Stage("breakout")
+    hour(s)
+    for _ in range(30):
+        s.forced(side, 20_000.0)
+        s.wait(0.5)
+    s.wait(120)
+    assert [said[1] for said in s.said][-2:] == ["ACTIVE", "EXHAUSTED"]
+    s.wait(60, price=round(PRICE * (1 - 0.006 * side), 1))
+    assert s.asked == []
+    once = Stage("breakout", "[policy.parameters]\nrecheck_until_s = 5\n")
+    hour(once)
+    for _ in range(30):
+        once.forced(side, 20_000.0)
+        once.wait(0.5)
+    assert once.asked == [] and once.unmet[-1] == ("price move above", 0.0, 0.001)
+
+
 # ---- zone ----
 
 def remembered(side):

@@ -70,6 +70,10 @@ def test_trend_decision_matrix_without_a_judge(side, z, purity, drift, enters):
     assert [(way, terms["confidence"]) for _, way, terms in s.asked] == ([(-side, 2)] if enters else [])
     anomaly = [said for said in s.said if said[1] == "ACTIVE"]
     assert bool(anomaly) is (purity > 0.75 and z >= 3.0)
+    if anomaly and not enters:
+        (name, value, threshold), = s.unmet
+        assert name == ("candles' move our way above" if drift < 0.001 else "z without news above" if z <= 5.0 else "purity without news above")
+        assert value <= threshold
 
 
 @BOTH

@@ -1,8 +1,12 @@
 """What a policy is handed, what it may answer, and what becomes of its mistakes."""
 
+import math
+
+import numpy as np
 import pytest
 from markets import EAGER, START, instruments
 
+import liqcore as lc
 from liqcore import (
     LONG,
     SHORT,
@@ -15,6 +19,8 @@ from liqcore import (
     Policy,
     Reason,
 )
+
+pytestmark = pytest.mark.core
 
 
 def fed(policy, count=14):
@@ -75,7 +81,7 @@ def test_an_answer_of_another_type_is_named():
         def on_signal(self, signal, market):
             return {"side": 1}
 
-    with pytest.raises(TypeError, match=r"Odd.on_signal: expected a liqcore.Bracket, Leave, Later or None, got dict"):
+    with pytest.raises(TypeError, match=r"Odd.on_signal: expected a liqcore.Bracket, Leave, Later, Declined or None, got dict"):
         fed(Odd())
 
 
@@ -99,3 +105,78 @@ def test_golden_prices_of_the_written_system(instrument, side, options, referenc
     bracket = Bracket(side, entry_offset=0.0015, take_profit=0.0015, stop_loss=0.0025, notional=1000.0, **options)
     got = bracket.prices(Instrument("X", tick_size=instrument), reference)
     assert (got["entry"], got["take_profit"], got["stop_loss"]) == prices
+
+
+# ---- why not ----
+
+class Choosy(lc.Policy):
+    """Declines in each way that there is, in turn."""
+
+    def __init__(self):
+        self.answers = [self.decline("notional at least", 7.5, 100.0), lc.Declined("über 32 B wäre zu viel"), None, self.decline("mood above", threshold=1.0)]
+        self.asked = 0
+
+    def on_signal(self, signal, market):
+        self.asked += 1
+        return self.answers[(self.asked - 1) % len(self.answers)]
+
+
+class Wrapped(lc.Policy):
+    def __init__(self, inner):
+        self.inner = inner
+
+    def on_signal(self, signal, market):
+        return self.inner.answer(signal, market)
+
+
+@pytest.mark.parametrize("policy", [Choosy(), Wrapped(Choosy())], ids=["itself", "wrapped"])
+def test_the_condition_that_was_not_met_stands_in_the_audit(policy):
+    """Name, value and threshold of each declined question; nothing where the policy said nothing; nan = not known, or no threshold."""
+    engine = fed(policy)
+    for round_ in range(1, 4):                                  # a cascade every ten minutes: two questions each, and those of its end
+        for n in range(4):
+            ts = START + round_ * 600 * lc.SECOND + n
+            engine.on_liquidation(ts, ts, 0, LONG, 1999.0, 30.0 + n)
+    records = engine.audit.drain()
+    told = [lc.audit.declined(r["x"]) for r in records if r["kind"] == AuditKind.AUDIT_POLICY]
+    assert len(told) >= 4 and all(r["reason"] == Reason.NO_TRADE for r in records if r["kind"] == AuditKind.AUDIT_POLICY)
+    assert told[0] == ("notional at least", 7.5, 100.0)
+    assert told[1][0] == "über 32 B wäre zu viel" and math.isnan(told[1][1]) and math.isnan(told[1][2])
+    assert told[2] is None
+    assert told[3][0] == "mood above" and math.isnan(told[3][1]) and told[3][2] == 1.0
+    assert np.isfinite(np.stack([r["x"][2:6] for r in records])).all(), "a name is a number that survives every format"
+
+
+class Patient(lc.Policy):
+    """Puts off its first answer, and then leaves; each for a condition, or for none."""
+
+    def __init__(self, why=True):
+        self.why = why
+
+    def on_signal(self, signal, market):
+        if market.now == signal.ts:
+            return lc.Later(market.now + lc.SECOND, self.decline("score at least", 6.2, 7.0) if self.why else None)
+        return lc.Leave(self.decline("price move below", 0.001, 0.003) if self.why else None)
+
+
+@pytest.mark.parametrize("policy", [Patient(), Wrapped(Patient()), Patient(False)], ids=["itself", "wrapped", "silent"])
+def test_what_is_put_off_and_what_leaves_say_their_condition(policy):
+    engine = fed(policy)
+    engine.advance(START + 10 * lc.SECOND)
+    records = [r for r in engine.audit.drain() if r["kind"] == AuditKind.AUDIT_POLICY]
+    later, left = ([r for r in records if r["reason"] == reason] for reason in (Reason.ASK_LATER, Reason.POLICY_LEAVE))
+    assert later and len(left) == len(later) == len(records) / 2 and all((r.later_s, r.policy) == (1.0, 1) for r in lc.audit.rows(np.array(later)))
+    named = getattr(policy, "why", True)
+    assert {lc.audit.declined(r["x"]) for r in later} == {("score at least", 6.2, 7.0) if named else None}
+    assert {lc.audit.declined(r["x"]) for r in left} == {("price move below", 0.001, 0.003) if named else None}
+    why = lc.Declined("a", 1.0, 2.0)
+    assert lc.Later(5, why).why is why and lc.Leave(why).why is why and lc.Leave().why is None is lc.Later(5).why
+    assert (repr(lc.Leave()), repr(lc.Later(5, why))) == ("Leave()", "Later(5, Declined('a', 1.0, 2.0))")
+    with pytest.raises(TypeError):
+        lc.Later(5, "score")
+
+
+@pytest.mark.parametrize("name", ["", "x" * 33, "é" * 17, "a\nb", "a\0b"])
+def test_a_condition_that_does_not_fit_its_record_is_refused(name):
+    with pytest.raises(ValueError, match="condition: expected a name of 1 to 32 printable bytes"):
+        lc.Declined(name)

@@ -5,10 +5,10 @@ import json
 import pytest
 
 import liqcore as lc
-from liqshell.compare import plan
-from liqshell.config import loads
+from liqshell.research.compare import plan
+from liqshell.config.load import loads
 from liqshell.errors import ConfigError
-from liqshell.pipeline import make_paper, settings
+from liqshell.run.pipeline import make_paper, settings
 
 
 def test_what_prices_are_taken_for_is_in_the_settings_of_every_run():
@@ -32,10 +32,10 @@ def test_a_market_that_runs_faster_than_the_wall_has_quotes_that_last_as_long_on
 
 
 @pytest.mark.parametrize(("text", "says"), [
-    ("[paper]\nhalf_spread = 0", "paper.half_spread: found 0; expected a fraction above 0 and at most 0.1"),
+    ("[paper]\nhalf_spread = -0.1", "paper.half_spread: found -0.1; expected a fraction from 0 to 0.1"),
     ("[paper]\nhalf_spread = 'usual'", "paper.half_spread: found 'usual'"),
     ("[paper]\nprint_wait_s = 0", "paper.print_wait_s: found 0; expected a number above 0"),
-    ("[engine]\nquote_age_s = 0", "engine.quote_age_s: found 0; expected a number above 0"),
+    ("[engine]\nquote_age_s = 0", "engine.quote_age_s: found 0; expected a number from 0.001 to 3600"),
     ("[engine]\nquote_age = 5", "Did you mean 'quote_age_s'?"),
 ])
 def test_faults_name_key_and_range(text, says):
@@ -47,7 +47,7 @@ def test_faults_name_key_and_range(text, says):
 def test_the_engine_and_the_venue_take_all_that_may_be_said():
     two = [lc.Instrument("ETHUSDT"), lc.Instrument("SOLUSDT")]
     for text in ("[engine]\nquote_age_s = 3600\n[paper]\nprint_wait_s = 3600\nhalf_spread = 0.1\n",
-                 "[engine]\nquote_age_s = 0.001\n[paper]\nprint_wait_s = 0.001\nhalf_spread = 0.00000001\n"):
+                 "[engine]\nquote_age_s = 0.001\n[paper]\nprint_wait_s = 0.001\nhalf_spread = 0\n"):
         make_paper(settings(loads(text), two))
     make_paper(settings(loads(""), two, measured=(0.0001, None)))
 

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liqcore.quantile import QuantileSketch, RollingQuantile, rolling_quantile_approximate
+from liqcore.kernels.quantile import QuantileSketch, RollingQuantile, rolling_quantile_approximate
 from tests.oracle import quantile as oracle
+
+pytestmark = pytest.mark.core
 
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 0.99, 1.0)
 

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liqshell import record as record_module
+from liqshell.recording import recorder as record_module
 from liqshell.errors import DataError
-from liqshell.record import END, GAP, META, Recorder
-from liqshell.recording import Damage, merge, read
+from liqshell.recording.recorder import END, GAP, META, Recorder
+from liqshell.recording.reader import Damage, merge, read
 
 HOUR = 3_600_000_000_000
 T0 = 1_770_595_200_000_000_000          # 2026-02-09 00:00 UTC
@@ -109,7 +109,7 @@ def test_a_second_recorder_appends(tmp_path):
 
 WRITER = textwrap.dedent("""
     import sys, time
-    from liqshell.record import Recorder
+    from liqshell.recording.recorder import Recorder
     recorder = Recorder(sys.argv[1], flush_s=float(sys.argv[2]))
     n = 0
     while True:
@@ -197,7 +197,7 @@ def test_plain_lines_with_a_cut_tail(tmp_path):
     line = json.dumps({"ts": T0 // 10**6, "exchange": "bybit", "stream": "publicTrade.X", "symbol": "X", "result": {"topic": "publicTrade.X"}})
     path.write_text(f"{line}\n{line}\n{line[:-10]}")
     reader = read(path)
-    assert len(list(reader)) == 2 and reader.damage == [Damage(str(path), 0, 1, "the last line is cut")]
+    assert len(list(reader)) == 2 and reader.damage == [Damage(str(path), len(line) - 10, 1, "the last line is cut")]
     path.write_text(f"{line}\n{line}")                       # no newline at the end, but whole
     reader = read(path)
     assert len(list(reader)) == 2 and not reader.damage
@@ -205,7 +205,7 @@ def test_plain_lines_with_a_cut_tail(tmp_path):
 
 @pytest.mark.parametrize(("raw", "part"), [
     (b"ts_ms,symbol\n1,A\n", "x.jsonl:1: not JSON"),
-    (b'{"ts":1,"result":{}}\n[1,2]\n', "x.jsonl:2: found list"),
+    (b'[1,2]\n', "x.jsonl:1: found list"),
     (b'{"id":1,"name":"x"}\n', "x.jsonl:1: an object with the keys 'id', 'name'"),
     (b'{"stream":"a","result":{}}\n', "x.jsonl:1: no 'ts' beside 'result'"),
     (b'{"ts":"yesterday","result":{}}\n', "'yesterday' is not a time"),
@@ -243,7 +243,7 @@ def test_foreign_hourly_files_become_frames_that_the_decoder_reads(tmp_path, cha
     import numpy as np
 
     import liqcore as lc
-    from liqshell.venues.bybit import PublicDecoder
+    from liqshell.venues.bybit.decoder import PublicDecoder
 
     with gzip.open(tmp_path / "BTC_2026-02-09_00.jsonl.gz", "wt") as out:
         out.write(json.dumps({**S4, **change}) + "\n")
@@ -280,8 +280,8 @@ def test_what_finds_no_room_is_counted_and_marked_in_place(tmp_path):
 FULL = textwrap.dedent("""
     import json, os, resource, signal, sys
     from pathlib import Path
-    from liqshell.record import Recorder
-    from liqshell.recording import read
+    from liqshell.recording.recorder import Recorder
+    from liqshell.recording.reader import read
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)            # as on a full disk: write() fails half-way
     alarms = []
     recorder = Recorder(sys.argv[1], flush_s=3600, on_alarm=alarms.append)

@@ -7,10 +7,12 @@ from desk import CANCELLED, NEW, STATE, both, limits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle.answers import Place
-from script import Play, S, Script, bracket
+from script import Play, Script, bracket
 
 import liqcore as lc
 from liqcore.event import Action, Role
+
+pytestmark = pytest.mark.core
 
 FILLED = pytest.mark.parametrize("share", [0.0, 0.5, 1.0], ids=["resting", "partly filled", "filled"])
 

@@ -18,13 +18,13 @@ from report_page import Page, terminal
 
 import liqcore as lc
 from liqshell.errors import DataError
-from liqshell.report import coverage, figures, ledger, load_run, make_report, statistics, stories, text, words
+from liqshell.report import coverage, figures, ledger, load_run, make_report, statistics, stories, verdicts, labels
 from liqshell.report.prices import Series
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return run_folder.make_run(tmp_path_factory.mktemp("runs") / "demo", hours=2.0, symbols=SYMBOLS, gap_s=40.0)
+    return run_folder.make_run(tmp_path_factory.mktemp("runs") / "demo", hours=4.0, seed=3, symbols=SYMBOLS, gap_s=40.0)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_cascades_and_refusals_are_counted_once(folder, report):
     s = report.summary
     assert s["cascades"]["n"] == len({(int(r["instrument"]), int(r["id"])) for r in signals})
     risk = audit[audit["kind"] == lc.AuditKind.AUDIT_RISK]
-    refused = [r for r in s["why_not"] if r["reason"] not in ("policy silent", "policy declined", "not a cascade", "feed gap")]
+    refused = [r for r in s["why_not"] if r["reason"] not in ("policy silent", "policy gave no reason", "not a cascade", "feed gap") and not r.get("condition")]
     assert sum(r["n"] for r in refused) == int((risk["reason"] != 0).sum())
     assert next((r["n"] for r in s["why_not"] if r["reason"] == "not a cascade"),
                 0) == int((audit["kind"] == lc.AuditKind.AUDIT_LAPSED).sum())
@@ -118,7 +118,7 @@ def test_cascades_and_refusals_are_counted_once(folder, report):
 
 def test_rates_are_per_covered_hour(report):
     for row in report.summary["instruments"]:
-        assert row["gap_s"] == pytest.approx(40.0) and row["cascades"]["hours"] == pytest.approx(2.0 - 40 / 3600)
+        assert row["gap_s"] == pytest.approx(40.0) and row["cascades"]["hours"] == pytest.approx(4.0 - 40 / 3600)
         c = row["cascades"]
         assert c["low"] <= c["n"] / c["hours"] <= c["high"]
     assert [i["state"] for i in report.summary["feed"]["incidents"]] == ["down", "up"]
@@ -141,7 +141,7 @@ def test_truth_gives_precision_and_recall(folder, tmp_path, report):
     (flipped / "truth.json").write_text(json.dumps([{**r, "side": -r["side"]} for r in rows]))
     assert make_report(flipped).summary["truth"]["side_right"]["k"] < t["side_right"]["k"]
     elsewhere = copy(folder, tmp_path / "elsewhere")
-    (elsewhere / "truth.json").write_text(json.dumps([{**r, "start_ns": r["start_ns"] + 10**13, "end_ns": r["end_ns"] + 10**13}
+    (elsewhere / "truth.json").write_text(json.dumps([{**r, "start_ns": r["start_ns"] + 10**14, "end_ns": r["end_ns"] + 10**14}
                                                       for r in rows]))
     assert make_report(elsewhere).summary["truth"]["precision"]["k"] == 0
     (elsewhere / "truth.json").unlink()
@@ -200,9 +200,9 @@ def test_buckets_equal_brute_force_however_they_are_fed(trades, count, cut):
 
 
 def test_every_code_has_words():
-    assert set(words.REASONS) == {int(r) for r in lc.Reason} and set(words.ALARMS) == {int(a) for a in lc.Alarm}
-    assert set(words.FILLS) == {int(f) for f in lc.FillReason} and set(words.FEEDS) == {int(f) for f in lc.FeedState}
-    assert set(words.CONTROLS) == {int(c) for c in lc.Control}
+    assert set(labels.REASONS) == {int(r) for r in lc.Reason} and set(labels.ALARMS) == {int(a) for a in lc.Alarm}
+    assert set(labels.FILLS) == {int(f) for f in lc.FillReason} and set(labels.FEEDS) == {int(f) for f in lc.FeedState}
+    assert set(labels.CONTROLS) == {int(c) for c in lc.Control}
 
 
 # ---- the page ----
@@ -376,7 +376,7 @@ def test_wrong_folders_are_named(folder, tmp_path):
     ([{"ts": 30, "what": "halted", "reason": "daily loss limit"}, {"ts": 50, "what": "resumed", "reason": "daily loss limit"}], ""),
     ([{"ts": 50, "what": "resumed", "reason": "none"}, {"ts": 90, "what": "flattened", "reason": "halted"}], "10 % of the run")])
 def test_a_run_that_stood_halted_says_so_first(limits, words):
-    told = text.halted({"feed": {"limits": limits}, "started_ns": 0, "ended_ns": 100})
+    told = verdicts.halted({"feed": {"limits": limits}, "started_ns": 0, "ended_ns": 100})
     assert (words in told) if words else told == ""
 
 
@@ -389,5 +389,19 @@ def test_closed_gates_are_no_halt_and_their_time_is_summed():
         engine.on_control(at * second, control, gate, instrument)
     run = SimpleNamespace(symbols=("ETHUSDT", "SOLUSDT"), ended_ns=100 * second)
     told = stories.Ledger(gates=[(int(r["ts"]), int(r["instrument"]), int(r["phase"]), int(r["x"][3])) for r in engine.audit.drain()])
-    assert figures.held_back(run, told) == {words.GATES[Gate.GATE_START]: 10.0, words.GATES[Gate.GATE_PRIVATE]: 6.0}
-    assert set(words.GATES) == set(Gate)
+    assert figures.held_back(run, told) == {labels.GATES[Gate.GATE_START]: 10.0, labels.GATES[Gate.GATE_PRIVATE]: 6.0}
+    assert set(labels.GATES) == set(Gate)
+
+
+def test_a_piece_of_a_day_is_no_day_of_results():
+    """From 18:00 of day 10 to 06:00 of day 13, with 13 hours missing on day 12 in both feeds: day 11 alone is a day. Of a span that ends at midnight the
+    day that begins there is none."""
+    hour = coverage.HOUR_NS
+    start, end = (10 * 24 + 18) * hour, (13 * 24 + 6) * hour
+    gap = [(12 * 24 * hour, (12 * 24 + 13) * hour)]
+    found = coverage.calendar(start, end, [gap, gap])
+    assert [(day, round(covered, 3), hours) for day, covered, hours in found] == [(10, 1.0, 6.0), (11, 1.0, 24.0), (12, round(11 / 24, 3), 24.0), (13, 1.0, 6.0)]
+    assert coverage.whole(found, 10, 4).tolist() == [False, True, False, False]
+    assert coverage.whole(coverage.calendar(start, end, [gap, []]), 10, 4).tolist() == [False, True, True, False], "half of the feeds had 11 hours of 24"
+    midnight = coverage.calendar(10 * 24 * hour, 12 * 24 * hour, [[]])
+    assert coverage.whole(midnight, 10, 3).tolist() == [True, True, False] and coverage.calendar(start, start, [[]]) == []

@@ -10,9 +10,9 @@ from report_page import Page, terminal
 
 import liqcore as lc
 from liqcore.event import FillFlag
-from liqshell import streams
+from liqshell.recording import streams
 from liqshell.backtest.history import by_stream
-from liqshell.report import load_run, make_report, quotes, text
+from liqshell.report import load_run, make_report, quotes, text, verdicts
 from liqshell.report.ledger import read_ledger
 
 HOUR = 3_600 * lc.SECOND
@@ -89,9 +89,10 @@ def test_entries_refused_for_an_ended_quote_are_counted_and_told(folder, tmp_pat
 MET = {"k": 0, "n": 800, "share": 0.0}          # fills without a live quote
 GOOD = {"mode": "backtest", "synthetic": False,
         "per_trade": {"n": 400, "mean": 4.0, "low": 2.0, "high": 6.0, "t": 4.0, "few": False, "clusters": 40, "cluster_s": 86_400.0},
-        "controls": {"edge": True, "verdict": "v"}, "delays": {"rows": [{"delay_s": s, "mean_bps": 1.0} for s in (0.05, 60.0)], "verdict": "v"},
-        "forward": {"low_bps": 0.5, "high_bps": 3.0, "verdict": "v"},
-        "trials": {"deflated": 0.97, "trials": 100, "logged": True, "days": 80, "overfitting": {"pbo": 0.05}},
+        "controls": {"edge": True, "verdict": "v"}, "delays": {"rows": [{"delay_s": s, "mean_bps": 1.0, "low_bps": 0.5, "high_bps": 1.5, "trades": 400} for s in (0.05, 60.0)]},
+        "forward": {"out_of_sample_bps": 1.0, "low_bps": 0.5, "high_bps": 3.0, "trades": 90, "verdict": "v"},
+        "trials": {"edge": True, "p_superior": 0.01, "p_shape": 0.02, "deflated": 0.97, "trials": 100, "settings": 100, "logged": True, "days": 80,
+                   "unmet": False, "problem": "", "overfitting": {"pbo": 0.05, "loss": 0.1}},
         "data": {"parts": [{"symbol": "X", "completeness": "FULL", "receipt": "recorded", "covered": 0.99}]}}
 
 
@@ -99,12 +100,12 @@ GOOD = {"mode": "backtest", "synthetic": False,
                                                (None, {"open"})])
 def test_no_answer_gets_a_tick_where_quotes_do_not_cover_the_traded_time(share, states):
     """A result that stands everything else. Half the quotes of a market without an edge gave daily Sharpe ratios of 9 to 13."""
-    found = text.believe(GOOD | {"quotes": {"quoted": share, "weakness": quotes.weakness(share, MET)}})
-    assert {state for _, state, _ in found} == states
+    found = verdicts.belief(GOOD | {"quotes": {"quoted": share, "weakness": quotes.weakness(share, MET)}})
+    assert {row["state"] for row in found} == states
     if "good" not in states:
-        assert all("No tick" in answer for _, state, answer in found if state == "open")
-    last = dict((q, (state, answer)) for q, state, answer in found)["Is the data good enough?"]
-    assert ("an unknown part" if share is None else f"quotes hold for {text.percent(share, 0)} of the traded time") in last[1]
+        assert all("No tick" in row["answer"] for row in found if row["state"] == "open")
+    last = next((row["state"], row["answer"]) for row in found if row["question"] == "Is the data good enough?")
+    assert ("an unknown part" if share is None else f"quotes hold for {text.percent(share)} of the traded time") in last[1]
     assert (last[0] == "bad") is (share is not None and share < 0.5)
 
 
@@ -116,7 +117,7 @@ def test_quotes_that_are_missing_just_where_it_trades_give_no_tick():
 
 def test_bad_answers_stay_bad_without_quotes():
     lost = GOOD | {"controls": {"edge": False, "verdict": "v"}, "quotes": {"quoted": 0.2, "weakness": quotes.weakness(0.2, MET)}}
-    assert [state for _, state, _ in text.believe(lost)][1] == "bad"
+    assert verdicts.belief(lost)[1]["state"] == "bad"
 
 
 def test_quotes_that_cover_a_part_are_said_at_the_top_of_the_page_and_of_the_terminal(folder, tmp_path):
@@ -124,11 +125,11 @@ def test_quotes_that_cover_a_part_are_said_at_the_top_of_the_page_and_of_the_ter
     said = ["bybit:ETHUSDT: quotes end at 2026-02-09 13:26:57 while trades go on to 2026-02-09 23:59:55: 10.6 h without a quote to trade against"]
     report = make_report(quoted(tmp_path / "run", 0.56, said))
     page = " ".join(" ".join(Page(report.html.read_text("utf-8")).text).split())
-    assert "QUOTES COVER 56 %" in page and page.index("QUOTES COVER 56 %") < page.index("Can it be believed?")
-    assert "Quotes hold for 56 % of the traded time" in page and "quotes end at 2026-02-09 13:26:57" in page
+    assert "QUOTES COVER 56.0 %" in page and page.index("QUOTES COVER 56.0 %") < page.index("Can it be believed?")
+    assert "Quotes hold for 56.0 % of the traded time" in page and "quotes end at 2026-02-09 13:26:57" in page
     assert "✓" not in page.split("question")[1].split("From gross to net")[0]
     shown = " ".join(terminal(report.summary).split())
-    assert "QUOTES COVER 56 %" in shown and "quotes end at 2026-02-09" in shown
+    assert "QUOTES COVER 56.0 %" in shown and "quotes end at 2026-02-09" in shown
     whole = make_report(quoted(tmp_path / "run", 1.0))
     assert "QUOTES" not in " ".join(Page(whole.html.read_text("utf-8")).text).split("Can it be believed?")[0]
     bare = make_report(quoted(tmp_path / "run", 0.0, rows=0))

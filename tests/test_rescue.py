@@ -14,14 +14,14 @@ from desk import LONG, NEW, SHORT, Desk, both
 from loopback_venue import KEY, SECRET, LoopbackVenue, refusal
 
 import liqcore as lc
-from liqshell.rescue import Rescue
+from liqshell.live.emergency import Rescue
 from liqshell.state.control import Control, Kill
 from liqshell.state.image import IMAGE, Image
 from liqshell.state.sheet import Sheet
 from liqshell.state.store import Store
-from liqshell.venues import bybit_rest
-from liqshell.venues.bybit_orders import order_link_id
-from liqshell.venues.bybit_signing import Keys
+from liqshell.venues.bybit import rest_requests as bybit_rest
+from liqshell.venues.bybit.orders import order_link_id
+from liqshell.venues.bybit.signing import Keys
 
 ROOT = Path(__file__).parents[1]
 ETH = lc.Instrument("ETHUSDT", venue="bybit", tick_size="0.01", lot_size="0.01")
@@ -260,7 +260,7 @@ def test_a_damaged_image_does_not_stop_a_rescue(venue, folder):
     assert act(folder).clean and not venue.links
     (folder / IMAGE).write_bytes(b"nothing")
     said = []
-    assert act(folder, say=said.append).clean and "truncated" in said[0]
+    assert act(folder, log_line=said.append).clean and "truncated" in said[0]
 
 
 # ---- the command ----
@@ -272,10 +272,8 @@ def command(*arguments, cwd, stdin="", **environment):
 
 
 def within_s(bound):
-    """The bound where a core is free for us; on a machine that does several times as much as it can, as much longer as a bare import takes longer."""
-    begun = time.monotonic()
-    subprocess.run([sys.executable, "-c", "import liqshell.rescue"], check=True, env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'pysrc'}"})
-    return bound * max(1.0, (time.monotonic() - begun) / 0.4)
+    """The bound, where LIQCORE_QUIET says that the machine has a core free for us; thirty times as much where nobody knows how busy it is."""
+    return bound if os.environ.get("LIQCORE_QUIET") else 30.0 * bound
 
 
 def canaries(*texts):
@@ -302,7 +300,8 @@ def test_the_command_kills_notes_it_and_stays_until_lifted(venue, folder):
     control = Control(folder)
     assert (control.kill, control.reason) == (Kill.KILLED, "looks wrong") and control.killed_at_ns and control.rescued_at_ns
     store = Store(folder)
-    assert [row["action"] for row in store.rows("kills")] == ["kill"]
+    unknown, noted = store.rows("kills")                    # this folder was used, and has no control page: nobody knows whether it was killed
+    assert "damaged: control: missing" in unknown["reason"] and (noted["action"], noted["reason"]) == ("kill", "looks wrong") and "stop placed" in noted["done"]
     store.close()
     assert command("--state", folder, "--lift", cwd=folder, stdin="yes\n").returncode == 1 and control.kill == Kill.KILLED
     assert command("--state", folder, "--lift", cwd=folder, stdin=f"{folder.name}\n").returncode == 0 and control.kill == Kill.NO
@@ -333,11 +332,8 @@ def test_whatever_fails_the_switch_is_set_and_no_secret_is_shown(venue, folder, 
         (folder / "rescue.json").write_text("{}")
     done = command("--state", folder, cwd=folder, **environment)
     assert done.returncode == (0 if trouble == "page" else 1), done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    if trouble == "page":
-        assert (folder / "KILL").exists()
-    else:
-        assert Control(folder).kill == Kill.KILLED
+    assert "Traceback" not in done.stderr and Control(folder).kill == Kill.KILLED and (folder / "KILL").exists()
+    assert ("a part of the kill switch was damaged: control: not a control page" in done.stderr) == (trouble == "page")
     canaries(done.stdout, done.stderr)
     no_canary_in(folder)
 
@@ -384,11 +380,11 @@ def test_cancels_are_out_within_a_second_beside_a_stuck_process(venue, folder):
         control = Control(folder)
         process = subprocess.Popen([sys.executable, "-m", "liqshell", "kill", "--state", str(folder)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                    env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'pysrc'}", "LIQCORE_API_KEY": KEY, "LIQCORE_API_SECRET": SECRET})
-        until = time.monotonic() + 30.0
+        until = time.monotonic() + 120.0
         while control.kill == Kill.NO and time.monotonic() < until:
             time.sleep(0.001)
         set_at = time.monotonic() - venue.begun
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
         process.stdout.close()
         cancelled_at = min(when for when, _, path, _ in venue.requests if path == "/v5/order/cancel")
         assert not venue.links

@@ -8,6 +8,8 @@ from desk import FADE, LONG, SHORT, T0, WIDE, Answer, Desk, limits
 import liqcore as lc
 from liqcore.audit import AuditKind
 
+pytestmark = pytest.mark.core
+
 S = lc.SECOND
 both = pytest.mark.parametrize("side", [LONG, SHORT])
 

@@ -15,7 +15,8 @@ from said_once import HOUR, NAMES, SYMBOLS, T0
 
 import liqcore as lc
 from liqcore.event import Stream
-from liqshell import formats, journal, store
+from liqshell import formats, store
+from liqshell.recording import journal
 from liqshell.errors import DataError
 from liqshell.store import importer
 
@@ -57,6 +58,7 @@ def test_every_feature_is_the_same_number_live_in_the_run_and_in_its_store(run, 
     assert set(rates[:, 0]) == {0.0001} and set(rates[:, 1]) == {0.0} and known.mean() > 0.9, [n for n, k in zip(NAMES, known, strict=True) if not k]
 
 
+@pytest.mark.slow               # 10 s of processor time
 def test_the_files_may_come_in_any_order_by_any_number_of_processes_and_in_several_imports(run, tmp_path):
     files = formats.files_of(run)
     assert not list(formats.read(files[-1]).ordered())         # the run ended with the hour: its last file holds nothing but that

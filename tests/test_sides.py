@@ -11,7 +11,7 @@ from captures import DATA, needs_data
 import liqcore as lc
 from liqcore import Engine, Instrument
 from liqcore.event import EVENT_DTYPE, Kind, Reason
-from liqcore.slot import Alarm
+from liqcore.execution.order_state import Alarm
 from liqshell.venues.adapters import adapter_of
 
 SECOND = 1_000_000_000

@@ -14,6 +14,8 @@ import liqcore as lc
 from liqcore.audit import AuditKind
 from liqcore.event import Action, FillFlag
 
+pytestmark = pytest.mark.core
+
 S = lc.SECOND
 T0 = 1_700_000_000 * S
 LONG, SHORT = int(lc.LONG), int(lc.SHORT)
@@ -44,6 +46,7 @@ def market(rng: random.Random, instrument: lc.Instrument, count: int, volatility
     few, first, last = rng.choice([1.0, 1.0, 1.0, 0.1]), rng.choice([0, 0, 0, 0, count // 3, count]), rng.choice([count, count, count, count // 2])
     wide = rng.choice([1, round(mid * volatility) + 1, 4 * round(mid * volatility) + 1])        # else most prints contradict the quote
     wild, silent, broken = rng.choice([0.0, 0.0, 0.05]), rng.choice([0.0, 0.0, 0.01]), rng.choice([0.0, 0.0, 0.01])
+    odd = sizes.choice([0.0, 0.0, 0.1])         # quotes that are crossed, locked or have one side only
     out, down = [(ts, "trade", mid, 5, LONG)], 0
     for n in range(count):
         ts += rng.choice([0, 1, 10 ** 6, rng.randrange(10 ** 8), rng.randrange(10 ** 9), 7 * 10 ** 7])
@@ -60,6 +63,8 @@ def market(rng: random.Random, instrument: lc.Instrument, count: int, volatility
             out.append((ts, "trade", price, rng.choice([1, 3, 50, 400]), sizes.choice([LONG, SHORT])))
         elif what < 0.9 and first <= n < last and rng.random() < few:
             bid, ask = max(1, mid - wide * rng.randrange(1, 4)), mid + wide * rng.randrange(1, 4)
+            if sizes.random() < odd:
+                bid, ask = sizes.choice([(ask, bid), (bid, bid), (bid, 0), (0, ask)])
             out.append((ts, "quote", bid, ask, sizes.choice([0, 2, 60, 500]), sizes.choice([0, 2, 60, 500])))
         elif what > 0.97:
             out.append((ts, "signal", rng.choice([LONG, SHORT]), 0))

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -24,7 +25,8 @@ from liqshell.state.lock import Lock, holder, is_locked
 from liqshell.state.prefix import is_ours, make_prefix, short_name
 from liqshell.state.sheet import Sheet, state_folder
 from liqshell.state.store import Store
-from liqshell.venues.bybit_orders import order_link_id, parse_order_link_id
+from liqshell.state.switch import last_kill
+from liqshell.venues.bybit.orders import order_link_id, parse_order_link_id
 
 ROOT = Path(__file__).parents[1]
 ENV = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'pysrc'}"}
@@ -41,7 +43,7 @@ def test_a_word_set_by_one_process_is_read_by_another_and_stays(tmp_path):
     live = Control(tmp_path)
     assert word(live) == 0 and live.kill == Kill.NO and live.address % 8 == 0
     subprocess.run([sys.executable, "-c", "import sys; from liqshell.state.control import *; "
-                    "Control(sys.argv[1]).set_kill(Kill.KILLED, 'é' * 300, 'somebody')", str(tmp_path)], env=ENV, check=True, timeout=30)
+                    "Control(sys.argv[1]).set_kill(Kill.KILLED, 'é' * 300, 'somebody')", str(tmp_path)], env=ENV, check=True, timeout=120)
     assert word(live) != 0 and live.kill == Kill.KILLED and live.reason == "é" * 127 and live.by == "somebody"
     live.close()
     again = Control(tmp_path)
@@ -70,7 +72,7 @@ def test_the_file_kill_counts_and_is_lifted_with_the_word(tmp_path):
     control = Control(tmp_path)
     (tmp_path / "KILL").touch()
     assert control.kill == Kill.KILLED and word(control) == 0 and control.reason == "file KILL"
-    assert control.heed_kill_file() and not control.heed_kill_file() and word(control) != 0
+    assert control.refresh() and not control.refresh() and word(control) != 0
     control.lift()
     assert control.kill == Kill.NO and not (tmp_path / "KILL").exists()
 
@@ -102,12 +104,21 @@ def test_a_zombie_and_another_process_of_the_same_number_are_not_the_live_proces
     assert not control.process_alive() and boot_id()
 
 
-@pytest.mark.parametrize("content", [b"x", b"?" * 4096, b"\0" * 4095])
-def test_what_is_not_a_control_page_is_refused_and_left(tmp_path, content):
-    (tmp_path / "control").write_bytes(content)
-    with pytest.raises(DataError, match="control"):
+def test_pages_of_a_version_to_come_are_refused_and_left(tmp_path):
+    Control(tmp_path).close()
+    page = bytearray((tmp_path / "control").read_bytes())
+    page[8] = 3
+    for name in ("control", "control.twin"):
+        (tmp_path / name).write_bytes(page)
+    with pytest.raises(DataError, match="of a version to come"):
         Control(tmp_path)
-    assert (tmp_path / "control").read_bytes() == content
+    assert (tmp_path / "control").read_bytes() == (tmp_path / "control.twin").read_bytes() == page
+
+
+def test_a_pipe_in_the_place_of_the_page_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "control")
+    with pytest.raises(DataError, match="control: cannot be opened: a FIFO in place of a regular file"):
+        Control(tmp_path)
 
 
 # ---- lock ----
@@ -306,6 +317,47 @@ def test_a_damaged_store_is_set_aside_and_stays_refused(tmp_path, damage):
         Store(tmp_path)
 
 
+def killed_at_line(folder, number):
+    """Make a store in a process that ends, as by kill -9, at its line `number` of the module; whether there were as many."""
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+    left = [number]
+
+    def line(frame, event, arg):
+        if event == "line":
+            left[0] -= 1
+            if left[0] == 0:
+                os._exit(9)
+        return line
+
+    sys.settrace(lambda frame, event, arg: line if frame.f_code.co_filename == store_module.__file__ else None)
+    try:
+        store_module.prepare(folder / store_module.STORE)
+    finally:
+        os._exit(0)
+
+
+def test_a_process_that_is_killed_while_it_makes_the_store_leaves_none_or_a_whole_one(tmp_path):
+    """At each of its lines: the kill switch finds nothing damaged, and the next start makes the store."""
+    number = kept = 0
+    while True:
+        number += 1
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        cut = killed_at_line(folder, number)
+        claim, fault = last_kill(folder / store_module.STORE)
+        assert fault == "" and not store_module.fault_of(folder / store_module.STORE), number
+        kept += claim is not None
+        store = Store(folder)
+        store.note_kill("kill", "why", "me", 5)
+        assert store.close() and last_kill(folder / store_module.STORE)[0].reason == "why"
+        assert [one.name for one in folder.iterdir()] == [store_module.STORE], number
+        if not cut:
+            break
+    assert number > 20 and 0 < kept < number
+
+
 def test_another_version_of_the_store_is_refused_and_left(tmp_path):
     Store(tmp_path).close()
     with contextlib.closing(sqlite3.connect(tmp_path / "store.sqlite")) as database:
@@ -313,3 +365,38 @@ def test_another_version_of_the_store_is_refused_and_left(tmp_path):
     with pytest.raises(DataError, match="version 99"):
         Store(tmp_path)
     assert (tmp_path / "store.sqlite").exists()
+
+
+def test_processes_that_make_a_store_at_once_do_not_refuse_each_other(tmp_path):
+    """The start, its watchdog and a doctor: SQLite refuses one of two that switch a new file to its log at the same time, without waiting."""
+    program = ("import sys, time\n"
+               "from pathlib import Path\n"
+               "from liqshell.state import store\n"
+               "for n in range(60):\n"
+               "    at = float(sys.argv[2]) + n * 0.03\n"
+               "    while time.time() < at: pass\n"
+               "    store.connect(Path(sys.argv[1]) / f'{n}.sqlite').close()\n")
+    start = time.time() + 3.0
+    running = [subprocess.Popen([sys.executable, "-P", "-c", program, tmp_path, str(start)], stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    told = [one.communicate(timeout=120)[1] for one in running]
+    assert [one.returncode for one in running] == [0, 0, 0], told
+
+
+def test_connections_come_and_go_while_another_is_made(tmp_path):
+    """SQLite takes its side files away with the last connection: a start that looked at one just then ended as a fault of ours."""
+    path, refused, until = tmp_path / "store.sqlite", [], time.monotonic() + 1.5
+    store_module.prepare(path)
+
+    def come_and_go():
+        while time.monotonic() < until:
+            try:
+                store_module.connect(path).close()
+            except sqlite3.OperationalError as why:
+                refused.append(str(why))
+
+    threads = [threading.Thread(target=come_and_go) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refused == []

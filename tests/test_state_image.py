@@ -18,6 +18,8 @@ from liqshell.errors import DataError
 from liqshell.state.image import Image
 from liqshell.state.image_file import checksum, inspect
 
+pytestmark = pytest.mark.core
+
 SOL = lc.Instrument("SOLUSDT", venue="bybit", tick_size="0.001", lot_size="0.1")
 BTC = lc.Instrument("BTCUSDT", venue="bybit", tick_size="0.1", lot_size="0.001")
 PAGE = 4096
@@ -146,6 +148,7 @@ def write_until_killed(folder, progress) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")       # fork beside other threads: this child only counts
+@pytest.mark.slow
 def test_kill_9_at_any_moment_leaves_the_last_save_or_the_one_in_hand(tmp_path):
     import mmap
 
@@ -159,7 +162,7 @@ def test_kill_9_at_any_moment_leaves_the_last_save_or_the_one_in_hand(tmp_path):
                 write_until_killed(tmp_path / "s", progress)
             finally:
                 os._exit(1)
-        until = time.monotonic() + 20.0
+        until = time.monotonic() + 120.0
         while progress[0:8] == bytes(8) and time.monotonic() < until:
             time.sleep(0.0002)
         time.sleep(rng.uniform(0.0, 0.004))

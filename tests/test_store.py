@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -58,15 +59,19 @@ def test_rows_become_columns_and_rows_again(layout):
     for number in layout.numbers:
         if number.nullable:
             events[number.field][:50] = 0.0
-    if layout.word:
-        events[layout.word_field] = rng.choice([value for value, _ in layout.words], 300)
+    if layout.label:
+        events[layout.label_field] = rng.choice([value for value, _ in layout.labels], 300)
     said = canonical(layout, events)
     assert from_arrow(layout, to_arrow(layout, said)).tobytes() == said.tobytes() == canonical(layout, said).tobytes()
     for number in layout.numbers:
+        mine = events["code"] == number.only if number.only else np.ones(300, bool)
         stated = events["flags"] & number.bit == 0 if number.bit else np.ones(300, bool)
         stated &= ~((events[number.field] == 0.0) & number.nullable)
-        assert (said[number.field] == np.where(stated, events[number.field], 0.0)).all()
-        assert not number.bit or ((said["flags"] & number.bit == 0) == stated).all()
+        assert (said[number.field] == np.where(stated, events[number.field], 0.0))[mine].all()
+        assert not number.bit or ((said["flags"] & number.bit == 0) == stated)[mine].all()
+        column = to_arrow(layout, said).column(number.column)
+        assert number.may_be_null or not column.null_count
+        assert not number.only or not column.filter(pa.array(~mine)).drop_null()        # null where the row is of another word
 
 
 def test_events_in_are_events_out(tmp_path):
@@ -259,7 +264,7 @@ def test_a_few_prices_off_the_grid_do_not_spoil_it_and_few_prices_do_not_make_it
 
 
 def test_the_live_process_does_not_import_the_store_nor_pyarrow():
-    program = ("import sys, liqshell.live, liqshell.pipeline; "
+    program = ("import sys, liqshell.live, liqshell.run.pipeline; "
                "print([m for m in sys.modules if m.startswith(('pyarrow', 'liqshell.store', 'liqshell.formats'))])")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False,
                           env={"PYTHONPATH": ":".join(p for p in sys.path if p)})

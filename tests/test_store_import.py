@@ -250,6 +250,7 @@ def killed_and_resumed(tmp_path: Path, rng: random.Random, kills: int, seconds: 
     return done
 
 
+@pytest.mark.slow
 def test_killed_at_any_point_and_run_again_it_is_the_same_store(tmp_path):
     assert killed_and_resumed(tmp_path, random.Random(20260209), 40, 300.0) >= 40
 

@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 import sqlite3
+import types
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 from captures import DATA, needs_data
 import liqcore as lc
-from liqshell import cli, store, streams
-from liqshell.parity import read_events
+from liqshell import cli, store
+from liqshell.recording import streams
+from liqshell.run.recorded_events import read_events
 from liqshell.store import importer, page, partition, quality
 from liqshell.store.rows import BEFORE, to_arrow
 from recorded_run import record_run
@@ -89,7 +92,7 @@ def test_feed_marks_are_gaps(tmp_path):
 def test_a_swapped_side_map_is_seen(tmp_path, swapped, verdict):
     report = report_of(tmp_path / "s", ETHUSDT=pressed(60, swapped))
     side = report["contracts"][0]["side"]
-    assert side["verdict"] == verdict and side["compared"] == 60 and side["with"] == "trade price in the 10 s before"
+    assert side["verdict"] == verdict and side["compared"] == 60 and side["with"] == "trade price in the 10 s before, by cascade"
     assert ("SIDES LOOK SWAPPED" in page.html(report)) is swapped
     only = pressed(300, swapped)
     only = only[only["kind"] == Kind.LIQUIDATION]
@@ -98,6 +101,31 @@ def test_a_swapped_side_map_is_seen(tmp_path, swapped, verdict):
     only["price"] = 1000 - np.where(np.arange(300) // 6 % 2, 1, -1) * (np.arange(300) % 6)
     alone = report_of(tmp_path / "o", SOLUSDT=only)["contracts"][0]["side"]
     assert (alone["verdict"], alone["compared"], alone["with"]) == (verdict, 50, "price within clusters of one side")
+
+
+def verdict_of(seed: int, pressure: float) -> str:
+    """Sixty cascades of up to forty liquidations within 8 s, over a random walk of a trade a second; pressure: bps a second that a cascade adds."""
+    r = np.random.default_rng(seed)
+    starts = np.arange(60) * 300 + r.integers(20, 200, 60)
+    sides, sizes = r.choice([1, -1], 60), r.integers(5, 40, 60)
+    steps = r.normal(0.0, 2.0, 60 * 300)
+    for start, side in zip(starts, sides, strict=True):
+        steps[start - 5:start + 8] -= side * pressure
+    events = np.zeros(sizes.sum(), EVENT_DTYPE)
+    events["ts_recv"] = T0 + np.sort((np.repeat(starts, sizes) + r.uniform(0, 8, len(events))) * SECOND).astype(np.int64)
+    events["side"] = np.repeat(sides, sizes)
+    prices = np.round(1e6 * np.exp(np.cumsum(steps) / 1e4)).astype(np.int64)
+    strip = types.SimpleNamespace(trades={"ts": T0 + np.arange(len(steps), dtype=np.int64) * SECOND, "price": prices})
+    return quality._side_verdict(quality._moves(strip, events), [])["verdict"]
+
+
+def test_one_cascade_is_one_observation_of_the_side():
+    """Liquidations that have nothing to do with the market: forty of one cascade share one price path and are no forty coins. Three standard deviations
+    err in one of 370."""
+    unrelated = Counter(verdict_of(seed, 0.0) for seed in range(300))
+    assert unrelated["undecided"] >= 295, unrelated
+    assert Counter(verdict_of(seed, 1.5) for seed in range(40))["agrees"] >= 38
+    assert Counter(verdict_of(seed, -1.5) for seed in range(40))["SWAPPED?"] >= 38
 
 
 def test_a_throttle_is_measured(tmp_path):
@@ -141,7 +169,7 @@ def test_the_commands_import_show_and_verify(tmp_path, capsys):
     assert cli.main(["import", str(tmp_path), "--store", at]) == 1
     said = capsys.readouterr()
     assert "imported 3 files, 1,800 rows" in said.out and "bybit:BTCUSDT" in said.out and "1 could not be imported" in said.out
-    assert f"NOT IMPORTED {tmp_path / 'broken.csv'}" in said.err
+    assert f"NOT IMPORTED:\n{tmp_path / 'broken.csv'}" in said.err
     assert (tmp_path / "s" / "report.html").stat().st_size > 5000
     tape = store.open(at).tape(["BTCUSDT"])
     forced = tape.rare[tape.rare["kind"] == Kind.LIQUIDATION]
@@ -224,13 +252,14 @@ def test_a_book_that_ends_at_noon_is_said_in_the_first_lines(tmp_path, capsys):
     said = contract["said_first"]
     assert said[0] == ("bybit:ETHUSDT: quotes end at 2026-02-09 13:26:57 while trades go on to 2026-02-09 23:59:55: "
                        "10.5 h without a quote to trade against")
-    assert said[1] == "bybit:ETHUSDT: quotes hold for 13.5 h, trades for 24.0 h: 56.0%"
+    assert said[1] == "bybit:ETHUSDT: quotes hold for 13.5 h, trades for 24.0 h"
     held = contract["stream_hours"]["2026-02-09"]
     assert held["trades"] == [1.0] * 24
     assert held["quotes"][:13] == [1.0] * 13 and held["quotes"][13] == pytest.approx((27 * 60 + 7) / 3600, abs=1e-3) and not any(held["quotes"][14:])
     assert contract["streams"]["quotes"]["gaps"] == [(T0 + (ends + 7) * SECOND + 7, T0 + 86_395 * SECOND)]
     assert contract["hours"]["2026-02-09"][20]["covered"] == 1.0                  # as before: something came
     text = page.html(report)
+    assert not re.search(r"[0-9]%", re.sub(r"<style.*?</style>|<[a-z][^>]*>", "", text, flags=re.S)) and "held for 100.0 %" in text
     assert text.index("quotes end at 2026-02-09 13:26:57") < text.index('class="tiles"')
     assert cli.main(["data", str(tmp_path / "s")]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -7,7 +7,9 @@ from store_files import HOUR, SECOND, T0
 
 import liqcore as lc
 from liqcore.event import Stream
-from liqshell import streams
+from liqshell.backtest import history
+from liqshell.recording import streams
+from liqshell.report import quotes
 
 TICK = 0.1
 INSTRUMENTS = [lc.Instrument("ETHUSDT", venue="bybit", tick_size="0.1", lot_size="0.001"),
@@ -137,12 +139,26 @@ def test_a_book_that_ends_at_noon_is_said_first():
     found, other = streams.of_tape(tape_of(rows), T0, T0 + 24 * HOUR)
     said = streams.sentences(found, "bybit:ETHUSDT")
     assert said[0].startswith("bybit:ETHUSDT: quotes end at 2026-02-09 13:26:57 while trades go on to 2026-02-09 23:59:55: 10.5 h without a quote")
-    assert said[1] == "bybit:ETHUSDT: quotes hold for 13.5 h, trades for 24.0 h: 56.0%"
+    assert len(said) == 1 and streams.quoted(found) == pytest.approx(0.5604, abs=1e-3) and streams.quoted(other) == 0.0
     assert found["quotes"].gaps()[0][0] == T0 + (13 * 3600 + 26 * 60 + 57 + 10) * SECOND + 1
     assert found["trades"].share == 1.0 and not found["liquidations"].judged
     assert streams.sentences(other) == [] and other["quotes"].rows == 0 and other["quotes"].share == 0.0
     whole = [r for r in rows if r[8] == lc.Kind.TRADE] + [row(T0 + n * SECOND + 1, lc.Kind.BBO, 99.9, 100.1) for n in range(0, 86_400, 3)]
     assert streams.sentences(streams.of_tape(tape_of(whole), T0, T0 + 24 * HOUR)[0]) == []
+
+
+def test_quotes_where_nothing_trades_cover_none_of_the_traded_time():
+    """Both hold for about half of the day, in other halves of it but for an hour: no page makes a share of the two lengths."""
+    rows = [row(T0 + n * SECOND, lc.Kind.TRADE, 100.0) for n in range(0, 12 * 3600, 5)]
+    rows += [row(T0 + n * SECOND + 1, lc.Kind.BBO, 99.9, 100.1) for n in range(11 * 3600, 23 * 3600, 3)]
+    found = streams.of_tape(tape_of(rows), T0, T0 + 24 * HOUR)[0]
+    assert streams.quoted(found) == pytest.approx(1 / 12, abs=2e-3)
+    part = {"symbol": "ETHUSDT"} | history.by_stream("bybit:ETHUSDT", found)
+    assert part["quoted"] == streams.quoted(found) and part["traded_hours"] == pytest.approx(12.0, abs=0.02)
+    assert len(part["said"]) == 1 and "quotes begin at" in part["said"][0] and not [line for line in part["said"] if "%" in line]
+    assert quotes.coverage([part]) == pytest.approx(part["quoted"])
+    beside = part | {"quoted": 1.0}
+    assert quotes.by_contract([part, beside]) == "ETHUSDT 8.4 %" and quotes.by_contract([part]) == "" and quotes.cover(part["quoted"]) == "QUOTES COVER 8.4 %."
 
 
 def test_the_bits_are_those_of_the_core():

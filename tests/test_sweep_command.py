@@ -1,5 +1,6 @@
 """`liqcore sweep`: its table is what backtests give, whatever was interrupted and wherever it was computed."""
 
+import dataclasses
 import json
 import random
 import signal
@@ -13,7 +14,10 @@ from recorded_run import SETTINGS, audit_of, record_run
 
 import liqcore as lc
 from liqshell.backtest import load_history, run_backtest
-from liqshell.config import load, loads
+from liqshell.backtest.history import described
+from liqshell.backtest.trials import market_of
+from liqshell.backtest.trial_log import TrialLog
+from liqshell.config.load import load, loads
 from liqshell.errors import ConfigError, DataError
 from liqshell.sweep import page as pages
 from liqshell.sweep import run as sweeps
@@ -36,7 +40,7 @@ WIDE = "order_notional_max = 1e9\nexposure_max = 1e9\nleverage_max = 1000\nposit
 @pytest.fixture(scope="module")
 def configured(tmp_path_factory):
     folder = tmp_path_factory.mktemp("swept")
-    record_run(folder / "market", hours=4, seed=12)
+    record_run(folder / "market", hours=3, seed=12)
     file = folder / "grid.toml"
     file.write_text(f'[run]\nname = "grid"\nout = "{folder / "runs"}"\n{SETTINGS}{WIDE}[data]\nfiles = ["market"]\n[paper]\nfunding_interval_s = 0\n{GRID}')
     return file
@@ -73,7 +77,6 @@ def test_rows_of_all_symbols_are_their_sums(swept):
     own = table["symbol"] != ALL
     for name in ("trades", "signals", "entries"):
         assert (table[name][~own] == table[name][own].reshape(-1, n).sum(axis=0)).all()
-    assert np.isnan(table["sharpe"][~own]).all()
 
 
 def test_the_parquet_file_holds_the_table(swept):
@@ -85,6 +88,7 @@ def test_the_parquet_file_holds_the_table(swept):
         assert np.array_equal(np.array(read[name].to_pylist()), swept.table[name])
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_and_ends_with_the_same_table(configured, swept, tmp_path):
     """Killed at random points, however often: the parts that were finished are kept, and the file is the same byte for byte."""
     whole = (swept.folder / "sweep.parquet").read_bytes()
@@ -180,6 +184,38 @@ def test_the_kernel_and_the_walks_give_the_same_table(configured, swept, tmp_pat
     assert list(walked.table) == list(kernel.table)
 
 
+@pytest.mark.parametrize("by", ["kernel", "backtest"])
+def test_days_before_the_first_row_are_counted_and_kept_in_the_trial_log(configured, tmp_path, monkeypatch, by):
+    """The span begins two days before the first row of the tape."""
+    few = [f"sweep.by={by}", "sweep.policy.take_profit=[0.001]", "sweep.policy.entry_offset=[0.0005, 0.0015]", f"run.trials={tmp_path / 'trials.jsonl'}",
+           f"run.out={tmp_path}"]
+    config = load(configured, few)
+    plain = sweeps.run_sweep(config, tmp_path / "plain")
+    late = load_history(config)
+    late = described(dataclasses.replace(late, start_ns=late.start_ns - 2 * sweeps.DAY_NS, parts=[]))
+    monkeypatch.setattr(sweeps, "load_history", lambda config: late)
+    found = sweeps.run_sweep(config, tmp_path / "late")
+    assert found.by == by and len(found.daily) == len(plain.daily) + 2 == len(found.whole) and not found.whole[:2].any() and found.problems == ()
+    assert np.array_equal(found.daily[2:], plain.daily) and not found.daily[:2].any() and np.array_equal(found.table["net"], plain.table["net"])
+    kept = TrialLog.of(config).tried(market_of(late))
+    assert kept.daily.shape == found.daily.shape and np.allclose(kept.daily[:, np.argsort(kept.each)].sum(), found.daily.sum(), rtol=1e-5)
+
+
+def test_days_that_were_asked_for_and_are_not_in_the_data_are_said(configured, tmp_path):
+    found = load_history(load(configured))
+    first = np.datetime64(found.start_ns // sweeps.DAY_NS, "D")
+    asked = [f"data.start={first - 3}T00:00:00Z", f"data.end={first + 3}T00:00:00Z"]
+    told = load_history(load(configured, asked)).problems
+    assert [line.partition(": ")[2] for line in told] == ["3 days of the span that was asked for before it, without data",
+                                                          "2 days of the span that was asked for after it, without data"]
+    assert load_history(load(configured, [f"data.start={first}T00:00:00Z", f"data.end={first + 1}T00:00:00Z"])).problems == [] == found.problems
+    few = ["sweep.policy.take_profit=[0.001]", "sweep.policy.entry_offset=[0.0005]", f"run.trials={tmp_path / 'trials.jsonl'}"]
+    swept = sweeps.run_sweep(load(configured, [*asked, *few]), tmp_path / "out")
+    pages.write_sweep(swept)
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["data_problems"] == told
+    assert f"Data: {told[0]}." in (tmp_path / "out" / "sweep.html").read_text()
+
+
 def test_walks_go_on_where_they_were(configured, tmp_path):
     few = ["sweep.by=backtest", "sweep.policy.take_profit=[0.001]", "sweep.policy.entry_offset=[0.0005]"]
     out = tmp_path / "walked"
@@ -256,14 +292,50 @@ def test_the_page_says_what_the_table_allows(swept):
 
 def test_signals_and_sides_are_those_of_the_engine(configured):
     """The halted walk asks the policy exactly what a trading run asks it."""
-    from liqshell.backtest.swept import heard
-    from liqshell.study import Setting
+    from liqshell.backtest.sweep_kernel import answers_for
+    from liqshell.config.study_sections import Setting
 
     config = load(configured)
     history = load_history(config)
-    answers, why = heard(config, history, Setting())
+    answers, why = answers_for(config, history, Setting())
     assert not why
     for n, found in enumerate(answers):
         assert (found.sides == np.where(found.signals["phase"] == lc.Phase.ACTIVE, found.signals["side"], 0)).all()
         assert (found.signals["instrument"] == n).all() and len(found.signals)
 
+
+
+def test_a_setting_of_few_trades_is_not_praised(configured, swept):
+    """Three hours: no setting can rest on five days, whatever it shows (a page said t = 461 of two trades, and praised thousands of 13)."""
+    summary = pages.write_sweep(swept)
+    assert (swept.table["trades"] < 30).any() and np.isnan(swept.table["net_t"]).all() and np.isnan(swept.table["net_low"]).all()
+    assert summary["judged"] == summary["gains_beyond_chance"] == 0 and summary["best"][0]["net_low"] is None
+    assert "No setting rests on enough to be judged" in summary["verdict"] and "speaks neither for nor against" in summary["verdict"]
+    assert "no interval: 30 trades on 5 days are needed" in summary["verdict"]
+    written = json.loads((swept.folder / "summary.json").read_text())
+    assert written["days"] == 0 == written["luck"]["days"] and np.isnan(swept.table["sharpe"]).all(), "three hours are no day"
+    assert "less than a whole day" in summary["verdict"] and "1 day" not in (swept.folder / "sweep.html").read_text()
+    page = (swept.folder / "sweep.html").read_text().partition("<body")[2]
+    assert 'class="pos"' not in page and 'class="neg"' not in page and "The most stable" not in page and "It is also the middle" not in page
+    assert ">95 %</th>" in page
+
+
+def test_a_row_leads_to_its_backtest_and_back(configured, tmp_path):
+    few = ["sweep.policy.take_profit=[0.001]", "sweep.policy.entry_offset=[0.0005]", "sweep.detector.min_events=[2]"]
+    found = sweeps.run_sweep(load(configured, few), tmp_path / "sweep")
+    pages.write_sweep(found)
+    before = (tmp_path / "sweep" / "sweep.html").read_text()
+    assert "rows/1" not in before and f"--row {tmp_path / 'sweep'}:ROW" in before
+    sets = [part for change in few for part in ("--set", change)]
+    made = subprocess.run([*COMMAND, "backtest", str(configured), "--row", f"{tmp_path / 'sweep'}:1", *sets, "--quick", "--json"], capture_output=True, check=True)
+    report = json.loads(made.stdout)
+    assert report["sweep"]["row"] == 1 and report["sweep"]["net"] == pytest.approx(found.table["net"][-1]) == pytest.approx(report["money"]["net"])
+    assert report["sweep"]["trades"] == len(report["trades"])
+    page = (tmp_path / "sweep" / "rows" / "1" / "report.html").read_text()
+    assert 'Row 1 of a <a href="../../sweep.html">sweep</a>' in page
+    assert '<a href="rows/1/report.html">1</a>' in (tmp_path / "sweep" / "sweep.html").read_text()
+    pages.write_sweep(found)
+    assert '<a href="rows/1/report.html">1</a>' in (tmp_path / "sweep" / "sweep.html").read_text()
+    for wrong, words in ((f"{tmp_path / 'sweep'}:7", "of the configuration 2"), (f"{tmp_path}:1", "not a row of a finished sweep")):
+        bad = subprocess.run([*COMMAND, "backtest", str(configured), "--row", wrong, *sets], capture_output=True, text=True)
+        assert bad.returncode == 2 and words in " ".join(bad.stderr.split()), bad.stderr

@@ -240,9 +240,10 @@ def test_places_that_times_do_not_tell():
     assert active.any() and (places[active, 0] % 2 == 1).all()
     with pytest.raises(ValueError, match="give places="):
         locate(tape, 0, signals)
-    rows["kind"][1], rows["code"][1] = Kind.FEED, FeedState.FEED_GAP
-    with pytest.raises(ValueError, match="give places="):
-        signals_of(Tape.of(instruments(1), rows), 0, config)
+    rows["kind"][1], rows["code"][1] = Kind.FEED, FeedState.FEED_GAP         # a trade fewer: the places behind it are even
+    signals, places = signals_of(Tape.of(instruments(1), rows), 0, config)
+    active = signals["phase"] == Phase.ACTIVE
+    assert active.any() and (places[active, 0] % 2 == 0).all()
 
 
 def test_nothing_to_do():

@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import liqcore as lc
+from liqshell.cli import main
 from liqshell.errors import DataError
-from liqshell.tables import COLUMNS, is_table, read_tables
+from liqshell.formats.event_tables import COLUMNS, is_table, read_tables
 
 DATA = Path(os.environ.get("LIQCORE_DATA", Path(__file__).parents[1].parent / "shared" / "data"))
+T0 = 1_772_452_800_000
 HEADER = "ts_ms,symbol,position,price,qty_base,notional_usd\n"
 
 
@@ -29,7 +31,7 @@ def test_columns_in_any_order_with_others_between(tmp_path):
     path = write(tmp_path, "x,70000.5,BTCUSDT,0.25,long,17500.125,1700000000123\n", header="note,price,symbol,qty_base,position,notional_usd,ts_ms\n")
     table = read_tables([path])
     event = table.events[0]
-    assert event["ts_event"] == event["ts_recv"] == 1_700_000_000_123_000_000
+    assert event["ts_event"] == event["ts_recv"] - 50_000_000 == 1_700_000_000_123_000_000       # receipt is modelled (docs/formats.md)
     assert (event["price"], event["qty"], event["aux_price"], event["side"]) == (70000.5, 0.25, 17500.125, lc.LONG)
     assert event["kind"] == lc.Kind.LIQUIDATION and table.symbols == ["BTCUSDT"] and table.venues == [""]
 
@@ -42,7 +44,7 @@ def test_rows_are_sorted_and_ties_keep_their_order(tmp_path):
 
 def test_decimals_of_a_millisecond_are_exact(tmp_path):
     table = read_tables([write(tmp_path, "1700000000123.4567891,A,long,1,1,1\n1700000000123.,A,long,1,1,1\n1.7e12,A,long,1,1,\n")])
-    assert list(table.events["ts_recv"]) == [1_700_000_000_000_000_000, 1_700_000_000_123_000_000, 1_700_000_000_123_456_789]
+    assert list(table.events["ts_event"]) == [1_700_000_000_000_000_000, 1_700_000_000_123_000_000, 1_700_000_000_123_456_789]
     assert table.events["aux_price"][0] == 0.0
 
 
@@ -113,7 +115,7 @@ def test_whatever_is_written_comes_back(tmp_path_factory, rows):
         return
     table = read_tables([path])
     ordered = sorted(usable, key=lambda row: int(row[0]))
-    assert list(table.events["ts_recv"]) == [int(row[0]) * 1_000_000 for row in ordered]
+    assert list(table.events["ts_event"]) == [int(row[0]) * 1_000_000 for row in ordered]
     assert [table.symbols[i] for i in table.events["instrument"]] == [row[1] for row in ordered]
     for column, field in ((3, "price"), (4, "qty"), (5, "aux_price")):
         assert list(table.events[field]) == [float(row[column]) for row in ordered]
@@ -144,3 +146,34 @@ def test_every_capture_against_a_plain_reading():
 def test_a_capture_with_other_columns_says_which_are_missing():
     with pytest.raises(DataError, match="missing columns ts_ms, position, qty_base"):
         read_tables([DATA / "liq-3venue-ethusdt-2026-04" / "liquidation_events.csv"])
+
+
+def latin_1(tmp_path, rows=150):
+    lines = [f"{T0 + 1000 * n},ETHUSDT,long,2500,{1 + n % 7},0" for n in range(rows)]
+    lines[60:60] = [f"{T0 + 60_500},ÉTH,long,2500,3,0", f"{T0 + 60_600},ETHUSDT,größte,2500,3,0"]
+    (tmp_path / "l1.csv").write_bytes((HEADER + "\n".join(lines) + "\n").encode("latin-1"))
+    return tmp_path / "l1.csv"
+
+
+def test_a_name_in_latin_1_costs_its_row(tmp_path):
+    """It cost the file, which was then a recording whose first line is not JSON."""
+    path = latin_1(tmp_path)
+    assert is_table(path)
+    table = read_tables([path])
+    assert table.symbols == ["ETHUSDT"] and len(table.events) == 150 and table.rows == 152 and table.skipped == {"not UTF-8 text": 2}
+    assert table.shown[0].startswith(f"{path}:62: not UTF-8 text: '{T0 + 60_500},\\udcc9TH,long") and table.shown[1].startswith(f"{path}:63: ")
+    path.write_bytes(path.read_bytes().replace(b",notional_usd", b",notional_usd,note", 1).replace(b",7,0\n", b",7,0,caf\xe9\n"))
+    assert len(read_tables([path]).events) == 150, "what is not read need not be readable"
+    (tmp_path / "v.csv").write_text("venue," + HEADER + f"okx,{T0},A,long,1,1,1\n", encoding="utf-8")
+    (tmp_path / "v.csv").write_bytes((tmp_path / "v.csv").read_bytes() + f"ökx,{T0},A,long,1,1,1\n".encode("latin-1"))
+    assert read_tables([tmp_path / "v.csv"]).venues == ["okx"] and read_tables([tmp_path / "v.csv"]).skipped == {"not UTF-8 text": 1}
+
+
+def test_detect_and_import_name_it_and_go_on(tmp_path, capsys):
+    path = latin_1(tmp_path)
+    assert main(["detect", str(path)]) == 0
+    told = capsys.readouterr()
+    assert f"skipped {path}:62: not UTF-8 text" in told.err and "skipped rows: 2 of 152: not UTF-8 text" in told.err and "150 events" in told.err
+    assert main(["import", str(path), "--store", str(tmp_path / "store"), "--quiet"]) == 0
+    report = (tmp_path / "store" / "report.json").read_text()
+    assert f"the first row that was counted: {path}:62: not UTF-8 text" in capsys.readouterr().err and "l1.csv:62: not UTF-8 text" in report and '"not UTF-8 text": 2' in report

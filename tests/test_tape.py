@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from liqcore.event import Kind, Reason
+from liqcore.event import FeedState, Kind, Reason, Stream
 from markets import EAGER, START, instruments, market
 
 import liqcore as lc
 from liqcore import EVENT_DTYPE, SECOND, SIGNAL_DTYPE, CascadeConfig, Engine, Instrument, Tape, TapeBuilder
+
+pytestmark = pytest.mark.core
 
 MARKETS = st.tuples(st.integers(0, 10_000), st.integers(0, 1500), st.integers(1, 3), st.sampled_from([0.0, 0.05]), st.booleans())
 
@@ -22,13 +24,21 @@ def events_of(case, ties: bool = True) -> np.ndarray:
 
 
 def canonical(events: np.ndarray, count: int, band: float = 10.0) -> np.ndarray:
-    """What a tape must give back, by way of an engine and a sort: what the door lets in, by time, ALL_INSTRUMENTS first, then by instrument."""
+    """What a tape must give back, by way of an engine and a sort: what the door lets in, by time, ALL_INSTRUMENTS first, then by instrument. In the place
+    of a quote without a market stands a mark that the quotes were interrupted."""
     engine, kept = Engine(instruments(count), band=band), []
     for n in range(len(events)):
-        before = engine.events
+        before, now = engine.events, engine.now
         engine.run(events[n:n + 1])
+        e = events[n].copy()
         if engine.events > before:
-            kept.append(events[n])
+            kept.append(e)
+        elif e["kind"] == Kind.BBO and 0 <= e["instrument"] < count and now <= e["ts_recv"] < 2 ** 62 and 0 <= e["ts_event"] < 2 ** 62 \
+                and not 0 < e["price"] < e["aux_price"]:
+            mark = np.zeros(1, EVENT_DTYPE)[0]
+            mark["ts_event"], mark["ts_recv"], mark["instrument"] = e["ts_event"], e["ts_recv"], e["instrument"]
+            mark["kind"], mark["code"], mark["flags"] = Kind.FEED, FeedState.FEED_GAP, Stream.STREAM_QUOTE
+            kept.append(mark)
     out = np.array(kept, EVENT_DTYPE)
     dense = np.isin(out["kind"], (Kind.TRADE, Kind.BBO))
     out["ts_event"][dense] = out["ts_recv"][dense]
@@ -100,15 +110,48 @@ def as_array(signals) -> np.ndarray:
 
 
 @settings(deadline=None, max_examples=80)
-@given(MARKETS, CONFIGS, st.sampled_from([1.5, 10.0]), st.booleans())
-def test_signals_are_the_engines(case, config, band, jump):
+@given(MARKETS, CONFIGS, st.sampled_from([1.5, 10.0]), st.booleans(), st.sampled_from([0.25, 2.0, 10.0]), st.integers(-600, 60))
+def test_signals_are_the_engines(case, config, band, jump, age, later):
     events = events_of(case)
     if jump:                                 # a relisting: the door of a band of 1.5 doubts what one of 10 lets in
         events["price"][len(events) // 2:] *= 3.0
         events["aux_price"][len(events) // 2:] *= 3.0
     tape = Tape.of(instruments(case[2]), events)
-    expected = as_array(Engine(instruments(case[2]), config, band=band).run(tape.events()))
-    assert same(tape.signals(config, band), expected)
+    engine, end = Engine(instruments(case[2]), config, None, lc.Risk(event_age_max_s=age), band=band), tape.end + later * SECOND
+    told, expected = told_with_places(engine, tape.events(), end)
+    signals, places = tape.signals(config, band, event_age_max_s=age, end=end, places=True)
+    assert same(signals, as_array(told)) and places.tolist() == expected
+    assert same(tape.signals(config, band, event_age_max_s=age, end=end), signals)
+
+
+def told_with_places(engine, events, end):
+    """What an engine says until `end`, event by event, and how many trades and quotes of the instrument came before each signal: -1 for those of
+    the passing of time."""
+    signals, places, rows = [], [], {}
+    for n in np.flatnonzero(events["ts_recv"] <= end):
+        e = events[n]
+        late = list(engine.advance(int(e["ts_recv"])))
+        caused = list(engine.run(events[n:n + 1]))
+        own = rows.setdefault(int(e["instrument"]), [0, 0])
+        signals += late + caused
+        places += [(-1, -1)] * len(late) + [tuple(own)] * len(caused)
+        own[0] += int(e["kind"] == Kind.TRADE)
+        own[1] += int(e["kind"] == Kind.BBO)
+    late = list(engine.advance(end)) if end >= START else []
+    return signals + late, places + [(-1, -1)] * len(late)
+
+
+def test_the_age_of_events_is_the_runs():
+    """Events 3 s old: too old by a limit of 2 s, fresh by one of 10 s."""
+    events = market(5, 2000, 1)
+    events["ts_event"] = events["ts_recv"] - 3 * SECOND
+    tape = Tape.of(instruments(1), events)
+    caused = [tape.signals(EAGER, event_age_max_s=age) for age in (2.0, 10.0)]
+    caused = [s["flags"][np.isin(s["phase"], (lc.Phase.BUILDING, lc.Phase.ACTIVE))] for s in caused]
+    assert len(caused[0]) and set(caused[0]) == {2} and set(caused[1]) == {0}
+    for wrong in (0.0, -1.0, float("nan"), 2e6):
+        with pytest.raises(ValueError, match="event_age_max_s: expected a number above 0"):
+            tape.signals(EAGER, event_age_max_s=wrong)
 
 
 def test_more_signals_than_a_chunk():

@@ -10,7 +10,7 @@ from venue_frames import SYMBOLS as NAMES
 
 from liqcore.event import Kind, Stream
 from liqshell.venues.adapters import adapter_of
-from liqshell.venues.bybit import PublicDecoder
+from liqshell.venues.bybit.decoder import PublicDecoder
 from liqshell.venues.frames import FrameKind
 
 NS = 1_000_000

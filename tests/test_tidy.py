@@ -17,90 +17,50 @@ ROOT = Path(__file__).parents[1]
 
 # Who may import whom. A module imports what stands in lines above its own, and what the notes allow inside a line.
 CORE = (
-    "_version",
-    "event shape snapshot parameters feature_table",
-    "instrument layout passage latency ladder",
-    "audit market request intake scan encode window quantile zscore hawkes pending density detector feature_spec",
-    "episode",
-    "detect anomaly dollar imbalance rate zone excited bars feature_kernels",
-    "feature_formulas feature_log",
-    "feature_state door account terms registry standalone",
-    "feature_value bank waiting",
-    "feature",
-    "columns",
-    "listen tape_builder",
-    "slot",
-    "bracket",
-    "risk policy sides",
-    "trades answers",
-    "machine",
+    "_version argument event fees snapshot old_paths",
+    "instrument audit timetable refused kernels",
+    "codec market request validate bracket_spec",
+    "features detectors",
+    "policy",
+    "execution",
     "engine",
-    "guard",
-    "book",
-    "simulate matcher",
-    "tape paper",
-    "walk",
-    "batch batch_cascade batch_excitation batch_ladder",
-    "batch_maps batch_hawkes",
-    "batch_phases batch_feature_kernels",
-    "batch_detectors batch_feature_log",
-    "batch_feature",
-    "sweep_state sweep_grid",
-    "sweep_columns",
-    "sweep_terms",
-    "sweep_venue sweep_bracket",
-    "sweep_walk",
-    "sweep_kernel",
+    "guard simulation",
+    "batch",
     "sweep",
     "__init__",
 )
 SHELL = (
-    "errors clock streams",
-    "log",
-    "toml",
-    "sections policies",
-    "study wiring",
-    "config",
-    "wire venues record state tables",
-    "dispatch",
-    "recording sink rules keys marks",
-    "source",
-    "gateway journal trials blocking",
-    "rescue limits",
-    "watchdog",
-    "formats",
-    "pipeline",
-    "venue_clock drive",
-    "live replay",
-    "elsewhere",
-    "parity",
-    "progress report research serve store judge notify doctor",
-    "backtest gate feature_rows",
-    "maps",
-    "sweep compare",
-    "demo emulator",
-    "agree",
-    "detection",
+    "backstops clock errors fitted iso log pages",
+    "ending fields input_file plugins transport",
+    "private policies venues",
+    "config recording rest",
+    "formats grades state",
+    "gateway run store",
+    "live report",
+    "backtest progress",
+    "gate doctor emulator",
+    "sweep research",
+    "warm_up_sources",
+    "demo",
     "commands",
     "cli",
     "__main__",
 )
-CORE_INSIDE = {"instrument": {"event"}}      # instrument needs the enums; nothing else looks sideways
 # cli knows its commands by name only; report and friends read what a run left, so nothing on the trading path may import them
-TRADING_PATH = "wire dispatch sink venues record gateway pipeline live engine".split()
-OFFLINE = "report research serve store judge notify demo emulator backtest sweep compare doctor gate agree detection maps feature_rows".split()
+TRADING_PATH = "venues gateway run live recording state engine".split()
+OFFLINE = "report research demo emulator backtest sweep doctor gate".split()
 
 CLOCKS_AND_IO = {"time", "datetime", "os", "sys", "io", "socket", "ssl", "select", "selectors", "asyncio", "threading", "multiprocessing", "subprocess",
                  "logging", "random", "secrets", "uuid", "pathlib", "shutil", "tempfile", "signal", "urllib", "http", "sqlite3", "warnings"}
-CORE_EXCEPTIONS = {("__init__", "os.path")}  # get_include(): the folder of the package
+CORE_EXCEPTIONS = {("__init__", "os.path"), ("old_paths", "sys"), ("old_paths", "warnings")}     # get_include(); imports by an old name
 C_CLOCKS_AND_IO = re.compile(r"\b(clock_gettime|gettimeofday|time_ns|monotonic|perf_counter|fopen|fprintf|printf|puts|getenv|rand|srand|random|"
                              r"drand48|print|open|input)\s*\(")
 ALLOCATION = re.compile(r"\b(malloc|calloc|realloc|PyMem_\w*alloc)\s*\(")
 ALLOWED_TO_ALLOCATE = re.compile(r"__cinit__|__init__|_init$|_new$|_make$|^_?build|_alloc$|capsule|create|^init_|^make_|^_compile$|^open_c$")
 BANNED_NAMES = {"utils", "util", "core", "common", "helpers", "helper", "base", "manager", "misc"}
-KERNELS = {"window": "window", "quantile": "quantile", "zscore": "zscore", "detect": "detect", "hawkes": "hawkes", "anomaly": "anomaly",
-           "dollar": "dollar", "imbalance": "imbalance", "rate": "rate", "bars": "bars",
-           "feature": "feature"}
+KERNELS = {"kernels/window": "window", "kernels/quantile": "quantile", "kernels/zscore": "zscore", "kernels/hawkes": "hawkes",
+           "detectors/cascade": "detect", "detectors/segment_anomaly": "anomaly", "detectors/usd_window": "dollar", "detectors/imbalance": "imbalance",
+           "detectors/event_rate": "rate", "detectors/bar_clock": "bars", "features/features": "feature"}
 
 
 @cache
@@ -155,7 +115,7 @@ def imports(name: str) -> set[str]:
 
 
 def part(module: str) -> str:
-    """liqshell.venues.bybit -> venues."""
+    """liqshell.venues.bybit.decoder -> venues."""
     return module.split(".")[1] if "." in module else "__init__"
 
 
@@ -168,7 +128,7 @@ def ranks(order: tuple[str, ...]) -> dict[str, int]:
     return {module: n for n, line in enumerate(order) for module in line.split()}
 
 
-def order_faults(name: str, package: str, order: tuple[str, ...], inside: dict[str, set[str]]) -> list[str]:
+def order_faults(name: str, package: str, order: tuple[str, ...]) -> list[str]:
     rank = ranks(order)
     me = part_of_file(name)
     if me not in rank:
@@ -180,7 +140,7 @@ def order_faults(name: str, package: str, order: tuple[str, ...], inside: dict[s
             continue
         if other not in rank or package == module:
             continue                         # a name of the package itself, such as liqcore.Engine
-        if rank[other] >= rank[me] and other not in inside.get(me, ()):
+        if rank[other] >= rank[me]:
             out.append(f"{name}: imports {module}, which stands at or below its own line in the import order")
     return out
 
@@ -189,14 +149,60 @@ SOURCES = (".py", ".pyi", ".pyx", ".pxd")
 
 
 def test_core_imports_one_way():
-    assert not [fault for name in files(*SOURCES, under="liqcore/") for fault in order_faults(name, "liqcore", CORE, CORE_INSIDE)]
+    assert not [fault for name in files(*SOURCES, under="liqcore/") for fault in order_faults(name, "liqcore", CORE)]
 
 
 def test_shell_imports_one_way():
     # __init__ of a package counts as the package
     faults = [fault for name in files(*SOURCES, under="pysrc/liqshell/") if name != "pysrc/liqshell/__init__.py"
-              for fault in order_faults(name, "liqshell", SHELL, {})]
+              for fault in order_faults(name, "liqshell", SHELL)]
     assert not faults
+
+
+def module_of(name: str) -> str:
+    return name.removeprefix("pysrc/").rsplit(".", 1)[0].replace("/", ".").removesuffix(".__init__")
+
+
+def import_graph(under: str) -> dict[str, set[str]]:
+    """Module -> modules of the same folder tree that it imports, type checkers' imports among them."""
+    names = files(*SOURCES, under=under)
+    modules = {module_of(name) for name in names}
+    out: dict[str, set[str]] = {module: set() for module in modules}
+    for name in names:
+        for wanted in imports(name):
+            while wanted and wanted not in modules:
+                wanted = wanted.rpartition(".")[0]
+            if wanted.count(".") and wanted != module_of(name):
+                out[module_of(name)].add(wanted)
+    return out
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of modules that import each other, directly or through others."""
+    reached: dict[str, set[str]] = {}
+    for module in graph:
+        found, ahead = set(), list(graph[module])
+        while ahead:
+            if (other := ahead.pop()) not in found:
+                found.add(other)
+                ahead += graph.get(other, ())
+        reached[module] = found
+    together = {frozenset(other for other in found if module in reached.get(other, ())) for module, found in reached.items() if module in found}
+    return sorted(sorted(group) for group in together)
+
+
+def test_no_module_imports_itself_through_others():
+    # a package's __init__ may bring in its own modules, which import their neighbours through it: it is left out
+    for under in ("liqcore/", "pysrc/liqshell/"):
+        graph = import_graph(under)
+        packages = {module for module in graph if any(other.startswith(module + ".") for other in graph)}
+        found = circles({module: {w for w in wanted if w not in packages} for module, wanted in graph.items() if module not in packages})
+        assert not found, found
+
+
+def test_a_circle_is_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [["b", "c"]]
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == []
 
 
 def test_core_does_not_know_the_shell_and_nothing_ships_that_knows_the_tests():
@@ -263,11 +269,15 @@ def functions(name: str) -> list[tuple[str, int, int]]:
     return out
 
 
+LINES_MAX = 800
+ONE_CLASS = {"liqcore/engine.pyx": 1000}         # rather one long class than a chain of bases with one subclass each
+
+
 def test_files_and_functions_fit_in_a_head():
     faults = []
     for name in files(".py", ".pyx", ".pxd"):
-        limit = 600 if name.endswith(".pyx") else 400
         length = source(name).count("\n")
+        limit = ONE_CLASS.get(name, LINES_MAX)
         if length > limit:
             faults.append(f"{name}: {length} lines, the limit is {limit}")
         faults += [f"{name}:{line}: {function} has {count} lines, the limit is 70" for function, line, count in functions(name) if count > 70]
@@ -279,6 +289,12 @@ def test_lines_of_what_ships_are_at_most_150_columns():
                 for n, line in enumerate(source(name).splitlines(), 1) if len(line) > 150]
 
 
+def test_the_linter_finds_nothing():
+    """The rules are in pyproject.toml: undefined and unused names first of all, which a rename leaves behind."""
+    done = subprocess.run([sys.executable, "-m", "ruff", "check", "--no-cache", "--output-format", "concise", str(ROOT)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_every_compiled_module_has_its_declarations_and_stubs():
     names = set(tracked())
     faults = [f"{name}: no {Path(name).stem}{suffix} beside it" for name in files(".pyx") if name.startswith(("liqcore/", "pysrc/"))
@@ -288,8 +304,8 @@ def test_every_compiled_module_has_its_declarations_and_stubs():
 
 def test_every_kernel_has_an_oracle():
     names = set(tracked())
-    faults = [f"{kernel}: no tests/oracle/{oracle}.py" for kernel, oracle in KERNELS.items()
-              if f"liqcore/{kernel}.pyx" in names and f"tests/oracle/{oracle}.py" not in names]
+    faults = [f"{kernel}: no such module, or no tests/oracle/{oracle}.py" for kernel, oracle in KERNELS.items()
+              if not {f"liqcore/{kernel}.pyx", f"tests/oracle/{oracle}.py"} <= names]
     assert not faults
     for oracle in files(".py", under="tests/oracle/"):
         found = {m for m in imports(oracle) if m.split(".")[0] in ("liqcore", "liqshell", "numba", "cython")}
@@ -356,7 +372,7 @@ def test_importing_liqcore_needs_numpy_only():
 
 @pytest.mark.parametrize(("text", "expected"), [
     ("from liqcore.event cimport event_t\n", {"liqcore.event"}),
-    ("from liqcore import event as schema, bracket\n", {"liqcore", "liqcore.event", "liqcore.bracket"}),
+    ("from liqcore import event as schema, bracket_spec\n", {"liqcore", "liqcore.event", "liqcore.bracket_spec"}),
     ("from libc.math cimport (floor,\n    rint)\ncimport numpy as np, cython\n", {"libc.math", "numpy", "cython"}),
     ("# from liqshell import x\n'''\nimport time\n'''\nx = 'import os'\n", set()),
 ])
@@ -370,16 +386,16 @@ def test_the_reader_of_imports_itself(tmp_path, monkeypatch, text, expected):
 
 def test_the_import_order_catches_a_violation(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
-    for name, text in (("liqcore/window.pxd", "from liqcore.engine cimport Engine\n"), ("liqcore/unplaced.py", "x = 1\n"),
-                       ("liqcore/risk.py", "from liqcore.account import Account\n")):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    for name, text in (("liqcore/kernels/window.pxd", "from liqcore.engine cimport Engine\n"), ("liqcore/unplaced.py", "x = 1\n"),
+                       ("liqcore/execution/risk.py", "from liqcore.execution.account import Account\n")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     source.cache_clear()
     code.cache_clear()
     try:
-        assert len(order_faults("liqcore/window.pxd", "liqcore", CORE, {})) == 1
-        assert "has no place" in order_faults("liqcore/unplaced.py", "liqcore", CORE, {})[0]
-        assert order_faults("liqcore/risk.py", "liqcore", CORE, {}) == []
+        assert len(order_faults("liqcore/kernels/window.pxd", "liqcore", CORE)) == 1
+        assert "has no place" in order_faults("liqcore/unplaced.py", "liqcore", CORE)[0]
+        assert order_faults("liqcore/execution/risk.py", "liqcore", CORE) == []
     finally:
         source.cache_clear()
         code.cache_clear()

@@ -5,7 +5,8 @@ import pytest
 
 import liqcore as lc
 from liqshell.backtest.history import History, described
-from liqshell.backtest.touch import STALE_NS, inside, shared_ns, touch
+from liqshell.backtest.touch import STALE_NS, inside, touch
+from liqshell.recording.streams import shared_ns
 
 TICK = 0.01
 T0 = 1_772_452_800 * lc.SECOND

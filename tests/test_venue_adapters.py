@@ -1,14 +1,23 @@
 """What is asked of the venues: connections, subscriptions, heartbeats, polls, what follows a refusal; contracts from their REST answers."""
 
 import re
+from dataclasses import astuple
+from pathlib import Path
 
+import numpy as np
 import orjson
 import pytest
 from yarl import URL
 
-from liqshell.sections import VENUES
-from liqshell.venues import binance, binance_instruments, hyperliquid, hyperliquid_instruments, okx, okx_instruments
-from liqshell.venues.adapter import Request, asset_and_factor
+import liqshell
+from liqcore.event import EVENT_DTYPE, Kind
+from liqshell.venues.binance import decoder as binance
+from liqshell.venues.binance import instruments as binance_instruments
+from liqshell.venues.hyperliquid import decoder as hyperliquid
+from liqshell.venues.hyperliquid import instruments as hyperliquid_instruments
+from liqshell.venues.okx import decoder as okx
+from liqshell.venues.okx import instruments as okx_instruments
+from liqshell.venues.adapter import Adapter, Request, asset_and_factor
 from liqshell.venues.adapters import ADAPTERS, adapter_of
 from liqshell.venues.frames import Frame, FrameKind
 
@@ -48,6 +57,51 @@ def test_names_of_contracts(venue):
     assert re.fullmatch(ADAPTERS[venue].symbol, good) and not re.fullmatch(ADAPTERS[venue].symbol, 'x"y')
 
 
+@pytest.mark.parametrize(("venue", "symbol"), [
+    ("binance_um", "BTCUSDT_260925"), ("binance_um", "币安人生USDT"), ("okx", "ETH-USD_UM_XPERP-310404"), ("okx", "BTC-USD-260925"),
+    ("hyperliquid", "xyz:TSLA"), ("hyperliquid", "flx:GOLD")])
+def test_names_of_today(venue, symbol):
+    """venues.md, part 7: dated and non-ASCII contracts, X-Perps, builders' perpetuals are subscribed to and decoded like any other."""
+    adapter = ADAPTERS[venue]
+    assert re.fullmatch(adapter.symbol, symbol)
+    connections = adapter.plan([symbol], "ws://x")
+    carried = sum(adapter.carries(one, [symbol]).get(symbol, 0) for one in connections)
+    assert carried & 2 and orjson.loads(connections[0].subscriptions[0].frame)
+    trade = {"binance_um": {"e": "aggTrade", "E": 1, "a": 5, "s": symbol, "p": "2.5", "q": "3", "f": 1, "l": 1, "T": 1, "m": False},
+             "okx": {"arg": {"channel": "trades", "instId": symbol}, "data": [{"instId": symbol, "tradeId": "5", "px": "2.5", "sz": "3", "side": "buy",
+                                                                              "ts": "1"}]},
+             "hyperliquid": {"channel": "trades", "data": [{"coin": symbol, "side": "B", "px": "2.5", "sz": "3", "time": 1, "hash": "0x0", "tid": 5}]}}
+    out = np.zeros(4, EVENT_DTYPE)
+    found = adapter.decoder([symbol]).decode(orjson.dumps(trade[venue]), 7, out)
+    assert (found if isinstance(found, int) else len(found.events)) == 1
+    assert (out[0]["kind"], out[0]["price"], out[0]["qty"], out[0]["side"]) == (Kind.TRADE, 2.5, 3.0, 1)
+
+
+def test_the_index_of_an_x_perp():
+    connection, = okx.plan(["ETH-USD_UM_XPERP-310404", "ETH-USD-SWAP"], "ws://x")
+    assert [arg for one in connection.subscriptions for arg in one.args if arg.startswith("index")] == ["index-tickers:ETH-USD"]
+
+
+def test_builders_perpetuals_are_listed_page_by_page():
+    def asked(cursor):
+        return orjson.loads(hyperliquid_instruments.instruments_request(cursor).body)
+
+    def page(found, cursor):
+        return hyperliquid_instruments.parse_instruments(orjson.dumps(found), cursor)
+
+    contract = {"szDecimals": 2, "maxLeverage": 5}
+    own = page({"universe": [contract | {"name": "BTC"}]}, "")
+    assert asked("") == {"type": "meta"} and [i.symbol for i in own.instruments] == ["BTC"] and asked(own.cursor) == {"type": "perpDexs"}
+    builders = page([None, {"name": "xyz", "fullName": "XYZ"}, {"name": "b/d"}, {"name": "flx"}], own.cursor)
+    assert builders.instruments == [] and asked(builders.cursor) == {"type": "meta", "dex": "xyz"}
+    first = page({"universe": [contract | {"name": "xyz:TSLA"}]}, builders.cursor)
+    assert [(i.symbol, i.asset) for i in first.instruments] == [("xyz:TSLA", "TSLA")] and asked(first.cursor) == {"type": "meta", "dex": "flx"}
+    assert page({"universe": []}, first.cursor).cursor == ""
+    for bad in ({"universe": 3}, [{"nme": "x"}], 7):
+        with pytest.raises(ValueError, match="perpDexs"):
+            page(bad, "?")
+
+
 def test_binance_streams_come_on_their_own_routes_only():
     """Since 2026-04 an un-routed connection keeps quotes and loses liquidations, trades and marks, silently."""
     connections, _ = asked("binance_um", ["BTCUSDT"])
@@ -66,7 +120,7 @@ def test_binance_open_interest_is_polled_within_the_weight():
 
 def test_no_built_in_address_names_a_port():
     """OKX closed its port 8443 on 31 October 2026; every venue answers at the port of its scheme."""
-    addresses = [address for venue in VENUES.values() for environment in venue.values() for address in environment if address]
+    addresses = [address for venue in ADAPTERS.values() for place in venue.environments.values() for address in astuple(place) if address]
     assert len(addresses) >= 15
     for address in addresses:
         assert URL(address).explicit_port is None, address
@@ -77,7 +131,7 @@ def test_okx_subscribes_the_liquidations_of_whole_markets_once():
     assert [ack for ack in acks if ack.startswith("liquidation-orders")] == ["liquidation-orders:SWAP", "liquidation-orders:FUTURES"]
     assert acks.count("index-tickers:BTC-USDT") == 1
     assert okx.ADAPTER.ping.make(7) == b"ping" and okx.ADAPTER.ping.interval_s < 30
-    assert len(connections) == 6
+    assert len(connections) == 8       # 452 contracts, 64 on each
 
 
 def test_hyperliquid_says_how_many_contracts_one_address_may_have():
@@ -170,3 +224,26 @@ def test_hyperliquid_contracts_that_cannot_be_used_are_listed():
     assert [(one.symbol, one.asset, one.lot_size, one.tick_size) for one in page.instruments] == [("kPEPE", "PEPE", "1", "0.000001")]
     assert len(page.refused) == 3
     assert adapter_of("hyperliquid").instruments("") == Request("/info", "POST", b'{"type":"meta"}')
+
+
+def test_what_a_feed_is_worth_is_said_once():
+    """Files, event tables and live feeds of one venue are of one class, under every name; docs/venues.md has the classes."""
+    from liqshell.formats.reading import COMPLETENESS
+    assert COMPLETENESS == {"bybit": "FULL", "aster": "CENSORED", **dict.fromkeys(
+        ("binance_um", "binance_cm", "binance", "binance_futures", "binance-futures"), "CENSORED")}
+
+
+def test_only_adapters_name_the_addresses_of_a_venue():
+    """Adding a venue is a file and a line in adapters.py."""
+    shell = Path(liqshell.__file__).parent
+    facts = [address.partition("://")[2] for one in ADAPTERS.values() for place in one.environments.values() for address in astuple(place) if address]
+    assert len(facts) > 15
+    found = {(path.name, fact) for path in shell.rglob("*.py") if not {"venues", "emulator", "formats"} & set(path.relative_to(shell).parts)
+             for fact in facts if re.search(r"(?<!such as https://)" + re.escape(fact), re.sub(r'"""(?:.|\n)*?"""', "", path.read_text()))}
+    assert found == {("unaddressed.py", "stream.bybit.com")}         # of captures without addresses: two markets under one host
+
+
+def test_a_venue_may_say_less_and_is_read_by_its_topics():
+    bare = Adapter("new", *[None] * 10)
+    assert bare.labels is None and bare.names_in is None and "whatever".startswith(bare.channels) and not bare.private_path
+    assert [name.decode() for name in okx.ADAPTER.names_in.findall(b'{"instId":"BTC-USDT-SWAP"},{"instId": "X"}')] == ["BTC-USDT-SWAP", "X"]

@@ -8,8 +8,11 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from liqshell.emulator.server import Config, serve
-from liqshell.venue_clock import venue_clock
+from liqshell.errors import ConfigError
+from liqshell.live.venue_clock import venue_clock
 
 
 def test_the_clock_and_the_label_of_an_emulator() -> None:
@@ -17,8 +20,19 @@ def test_the_clock_and_the_label_of_an_emulator() -> None:
         async with await serve(Config(speed=60.0, seed=7, symbols=("ETHUSDT",))) as emulator:
             clock, labels = await venue_clock(emulator.rest)
             assert clock == emulator.clock
-            assert labels == {"synthetic": True, "market": "SYNTHETIC", "seed": 7}
+            assert labels == {"synthetic": True, "market": "SYNTHETIC", "seed": 7, "market_seeds": [7]}
         assert await venue_clock(emulator.rest) == (None, {})
+    asyncio.run(main())
+
+
+def test_a_clock_that_has_not_begun_is_refused() -> None:
+    """A run with it would take the hours of the market for microseconds, and say 40 million cascades an hour."""
+    async def main() -> None:
+        async with await serve(Config(speed=60.0, seed=7, symbols=("ETHUSDT",), wait_for_client=True)) as emulator:
+            await asyncio.sleep(0.05)
+            with pytest.raises(ConfigError, match="waits for a client before its clock begins"):
+                await venue_clock(emulator.rest)
+            assert (await venue_clock(emulator.rest, waiting=True))[0] == emulator.clock
     asyncio.run(main())
 
 

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liqcore.event import EVENT_DTYPE, Kind, Side
-from liqshell.venues import binance, hyperliquid, okx
+from liqshell.venues.binance import decoder as binance
+from liqshell.venues.hyperliquid import decoder as hyperliquid
+from liqshell.venues.okx import decoder as okx
 from liqshell.venues.adapters import ADAPTERS, adapter_of
 from liqshell.venues.frames import FrameKind
 from venue_frames import BINANCE, FRAMES, HYPERLIQUID, OKX, SYMBOLS, TS, both
@@ -149,10 +151,22 @@ def test_binance_array_of_orders_gives_all_of_them():
         assert found.kind == FrameKind.EVENTS and len(found.events) == 1 and found.dropped == {"other contract": 1, "bad number": 1}
 
 
-@pytest.mark.parametrize("status", ["PARTIALLY_FILLED", "NEW", "EXPIRED"])
+@pytest.mark.parametrize("status", ["NEW", "CANCELED", "REJECTED"])
 def test_binance_order_that_is_not_filled_is_counted_not_summed(status):
     scanned, frame = both(decoder_of("binance_um"), BINANCE["long"].replace(b"FILLED", status.encode()))
     assert scanned is None and (frame.kind, frame.reason) == (FrameKind.OTHER, f"order {status}")
+
+
+@pytest.mark.parametrize("status", ["PARTIALLY_FILLED", "EXPIRED", "EXPIRED_IN_MATCH"])
+def test_binance_order_that_ended_with_a_filled_part_is_a_liquidation_of_that_part(status):
+    order = orjson.loads(BINANCE["long"])
+    filled = both(decoder_of("binance_um"), BINANCE["long"])[0][0]
+    forced = order.get("data", order)["o"]
+    forced |= {"X": status, "z": "0.005"}
+    found = both(decoder_of("binance_um"), orjson.dumps(order))[1]
+    assert [event[2:4] for event in found.events] == [(filled[2], 0.005)]
+    forced["z"] = "0"
+    assert both(decoder_of("binance_um"), orjson.dumps(order))[1].reason == f"order {status}"
 
 
 def test_binance_trades_off_the_market_are_not_flow():
@@ -269,9 +283,17 @@ def test_hyperliquid_numbers_may_be_numbers():
 
 
 @pytest.mark.parametrize("bbo", ["[null,null]", '[{"px":"1","sz":"2","n":1},null]', '[{"px":"1","sz":"2","n":1}]', "[]"])
-def test_hyperliquid_half_a_book_is_no_quote(bbo):
+def test_hyperliquid_half_a_book_has_no_price_on_that_side(bbo):
+    """The engine's door refuses such a quote, and the quote before it ends."""
     found = both(decoder_of("hyperliquid"), f'{{"channel":"bbo","data":{{"coin":"BTC","time":1,"bbo":{bbo}}}}}'.encode())[1]
-    assert (found.kind, found.events) == (FrameKind.EVENTS, [])
+    one_side = (1.0, 2.0) if "px" in bbo else (0.0, 0.0)
+    assert found.kind == FrameKind.EVENTS and [event[2:6] for event in found.events] == [(*one_side, 0.0, 0.0)]
+
+
+def test_okx_half_a_book_has_no_price_on_that_side():
+    frame = b'{"arg":{"channel":"bbo-tbt","instId":"BTC-USDT-SWAP"},"data":[{"asks":[],"bids":[["1","2","0","1"]],"ts":"1","seqId":3}]}'
+    found = both(decoder_of("okx"), frame)[1]
+    assert found.kind == FrameKind.EVENTS and [event[2:6] for event in found.events] == [(1.0, 2.0, 0.0, 0.0)]
 
 
 @pytest.mark.parametrize(("frame", "kind", "acks"), [

@@ -12,7 +12,8 @@ from captures import DATA, needs_data
 from venue_frames import both
 
 from liqcore.event import EVENT_DTYPE, Kind, Side
-from liqshell.venues import hyperliquid_instruments, okx_instruments
+from liqshell.venues.hyperliquid import instruments as hyperliquid_instruments
+from liqshell.venues.okx import instruments as okx_instruments
 from liqshell.venues.adapters import adapter_of
 from liqshell.venues.frames import FrameKind
 

@@ -18,6 +18,8 @@ import liqcore as lc
 from liqcore.audit import AuditKind
 from liqcore.event import FillFlag, FillReason, Reason, Role
 
+pytestmark = pytest.mark.core
+
 MINIMUM = lc.Instrument("ETHUSDT", tick_size="0.01", lot_size="0.001", min_qty="0.01", max_qty="1.5", min_notional=998.0)
 MS = 10 ** 6
 

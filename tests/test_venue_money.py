@@ -12,6 +12,8 @@ import liqcore as lc
 from liqcore.audit import AuditKind
 from liqcore.event import FillReason, Reason, Role
 
+pytestmark = pytest.mark.core
+
 HOUR = 3600 * S
 WIDE = {"stop_loss": "0.1", "take_profit": 0, "max_hold_s": 40_000, "entry_ttl_s": 20_000}
 FORCED = Role.ROLE_LIQUIDATION

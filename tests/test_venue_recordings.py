@@ -8,10 +8,11 @@ import pytest
 from venue_frames import BINANCE, FRAMES, OKX, SYMBOLS, TS
 
 import liqcore as lc
-from liqshell import formats, recording
+from liqshell import formats
+from liqshell.recording import reader as recording
 from liqshell.cli import main
 from liqshell.errors import DataError
-from liqshell.record import FEED, META, REST, Recorder, label
+from liqshell.recording.recorder import FEED, META, REST, Recorder, label
 from liqshell.venues.adapters import adapter_of
 
 SECOND = 10**9
@@ -167,6 +168,6 @@ def test_frames_of_a_venue_that_the_run_did_not_have(tmp_path):
     with pytest.raises(DataError, match="a frame of 'hyperliquid'; expected frames of okx, binance_um"):
         read(run)
     (tmp_path / "x.jsonl").write_text('{"ts":1,"exchange":"ftx","stream":"x","symbol":"X","result":{"a":1}}\n')
-    with pytest.raises(DataError, match="got 'ftx'"):
+    with pytest.raises(DataError, match="the exchange ftx, which has no decoder here"):
         read(tmp_path / "x.jsonl")
     assert next(iter(recording.read(tmp_path / "x.jsonl"))).exchange == "ftx"

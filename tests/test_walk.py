@@ -36,6 +36,8 @@ from liqcore import (
     Walk,
 )
 
+pytestmark = pytest.mark.core
+
 
 def drained(desk) -> bytes:
     assert desk.engine.audit.lost == 0
@@ -289,7 +291,7 @@ def desk_for(names, bracket, config, band=10.0, **venue) -> Paper:
 def synthetic() -> Tape:
     """The emulator's agents: two contracts for four hours."""
     pytest.importorskip("orjson")
-    from liqshell.emulator.contracts import BY_SYMBOL
+    from liqshell.emulator.market.contracts import BY_SYMBOL
     from liqshell.emulator.market import Market
 
     source = Market(symbols=("BTCUSDT", "SOLUSDT"))

@@ -31,12 +31,14 @@ class Busy(Policy):
             return lc.Later(market.now + (draw + 1) * 700_000_001)
         if draw == 3:
             return lc.Leave()
-        if draw < 8:
+        if draw < 6:
             return None
+        if draw < 8:
+            return self.decline(f"seen {draw}", seen[0], threshold=market.last)
         return lc.Bracket(lc.LONG if draw % 2 else lc.SHORT, entry="market" if draw == 12 else "post_only", entry_offset=0 if draw == 12 else "0.0002",
                           take_profit="0.001", stop_loss="0.002", notional=500.0 * draw, confidence=draw, replaces=draw > 9, cooldown_s=1, max_hold_s=30,
                           entry_ttl_s=10, judge_s=8.0 if self.judge and draw % 3 else 0.0, trail=self.bracket.get("trail", 0),
-                          trail_basis=self.bracket.get("trail_basis", "price"))
+                          trail_basis=self.bracket.get("trail_basis", "price"), trail_from=self.bracket.get("trail_from", 0))
 
 
 def busy(size, venue, detectors, features=(), judge=False, **bracket):
@@ -46,7 +48,8 @@ def busy(size, venue, detectors, features=(), judge=False, **bracket):
     return Paper(engine, SimVenue(engine.instruments, **venue))
 
 
-TRAILS = st.sampled_from([{}, {"trail": 0.001}, {"trail": 0.3, "trail_basis": "profit"}, {"trail": 0.9, "trail_basis": "profit"}])
+TRAILS = st.sampled_from([{}, {"trail": 0.001}, {"trail": 0.3, "trail_basis": "profit"}, {"trail": 0.9, "trail_basis": "profit"},
+                          {"trail": 0.5, "trail_basis": "profit", "trail_from": 0.0005}])
 
 
 @settings(deadline=None, max_examples=60)
@@ -78,5 +81,7 @@ def test_it_is_not_an_empty_proof(seed):
     records = np.frombuffer(stream, lc.AUDIT_DTYPE)
     reasons = {lc.Reason(int(r)).name for r in records["reason"]}
     assert kinds(stream)[AuditKind.AUDIT_TRADE] > 5
+    declined = [lc.audit.declined(x) for x in records["x"][(records["kind"] == AuditKind.AUDIT_POLICY) & (records["reason"] == lc.Reason.NO_TRADE)]]
+    assert {found and found[0] for found in declined} == {None, "seen 6", "seen 7"}
     assert {"NETTED", "ASK_LATER", "POLICY_LEAVE", "REPLACING", "WEAKER", "END_REPLACED", "END_POLICY"} <= reasons
     assert walk.stops >= np.isin(tape.events()["kind"], [Kind.TRADE, Kind.BBO]).sum()      # features and detectors want all of them

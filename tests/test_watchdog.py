@@ -13,12 +13,12 @@ from desk import LONG, both
 from loopback_venue import KEY, SECRET, LoopbackVenue
 from test_rescue import KEYS, RUN, canaries, hold, link, no_canary_in, rest_entry
 
-from liqshell import watchdog
-from liqshell.rescue import Rescue, Result
+from liqshell.live import watchdog
+from liqshell.live.emergency import Rescue, Result
 from liqshell.state import control as control_module
 from liqshell.state.control import Control, Kill, Life
 from liqshell.state.sheet import Sheet
-from liqshell.watchdog import NS, Verdict, Watch
+from liqshell.live.watchdog import NS, Verdict, Watch
 
 ROOT = Path(__file__).parents[1]
 WELL, OFF, RESCUE, OVER = Verdict.WELL, Verdict.ENTRIES_OFF, Verdict.RESCUE, Verdict.OVER
@@ -133,7 +133,8 @@ def test_nobody_to_watch(tmp_path, monkeypatch):
 
 
 def test_a_restarted_process_has_a_watchdog_of_its_own(machine, monkeypatch):
-    monkeypatch.setattr(machine.control._page, "pid", machine.control.pid + 1)
+    monkeypatch.setattr(control_module.os, "getpid", lambda: 1)
+    machine.control.begin(RUN)
     assert machine.look() == OVER
 
 
@@ -147,7 +148,7 @@ def test_the_kill_file_becomes_the_word(machine):
 
 LIVE = """
 import sys, time
-from liqshell import watchdog
+from liqshell.live import watchdog
 from liqshell.state.control import Control
 folder, seconds, ending = sys.argv[1], float(sys.argv[2]), sys.argv[3]
 control = Control(folder)
@@ -172,7 +173,7 @@ def live(folder, seconds, ending):
     return process, int(process.stdout.readline())
 
 
-def gone(pid, within_s=30.0):
+def gone(pid, within_s=120.0):
     until = time.monotonic() + within_s
     while control_module.process_start(pid) >= 0 and time.monotonic() < until:
         time.sleep(0.02)
@@ -191,7 +192,7 @@ def test_the_process_rescues_what_died_or_is_stuck_and_only_that(tmp_path, side,
         process, pid = live(tmp_path, 60.0 if ending in ("killed", "interrupted") else 1.5, ending)
         try:
             log = tmp_path / watchdog.LOG
-            until = time.monotonic() + 20.0
+            until = time.monotonic() + 120.0
             while Control(tmp_path).watched_age_s > 1.0 and time.monotonic() < until:
                 time.sleep(0.02)
             if ending == "killed":
@@ -202,7 +203,7 @@ def test_the_process_rescues_what_died_or_is_stuck_and_only_that(tmp_path, side,
                 os.kill(pid, signal.SIGTERM)
                 assert not gone(pid, 0.5)
             if ending == "stuck":
-                until = time.monotonic() + 30.0
+                until = time.monotonic() + 120.0
                 while not Control(tmp_path).rescued_at_ns and time.monotonic() < until:
                     time.sleep(0.05)
                 process.kill()                  # and then it is gone for good: nothing more to do
@@ -233,7 +234,7 @@ def test_a_watchdog_that_is_gone_or_looks_no_more_is_replaced(tmp_path, monkeypa
     control.begin(RUN)
     keeper = watchdog.Keeper(tmp_path, control)
 
-    def wait(condition, seconds=30.0):
+    def wait(condition, seconds=120.0):
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             control.beat()
@@ -280,7 +281,7 @@ def test_no_secret_in_a_traceback_of_what_holds_one():
 
 def test_usage_and_faults_are_said(tmp_path):
     env = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'pysrc'}"}
-    done = subprocess.run([sys.executable, "-m", "liqshell.watchdog"], capture_output=True, text=True, env=env, timeout=30)
+    done = subprocess.run([sys.executable, "-m", "liqshell.live.watchdog"], capture_output=True, text=True, env=env, timeout=120)
     assert done.returncode == 2 and "usage" in done.stderr
-    done = subprocess.run([sys.executable, "-m", "liqshell.watchdog", str(tmp_path)], capture_output=True, text=True, env=env, timeout=30)
+    done = subprocess.run([sys.executable, "-m", "liqshell.live.watchdog", str(tmp_path)], capture_output=True, text=True, env=env, timeout=120)
     assert done.returncode == 2 and "rescue.json" in done.stderr

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liqcore.window import Window
+from liqcore.kernels.window import Window
 from tests.oracle import window as oracle
+
+pytestmark = pytest.mark.core
 
 
 def row(w):

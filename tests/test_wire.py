@@ -11,9 +11,9 @@ import pytest
 from picows import WSCloseCode, WSMsgType
 
 from liqcore.event import EVENT_DTYPE, Kind, Side
-from liqcore.scan import Decoder
-from liqcore.shape import Shape, decimal, integer, literal, millis, rows, side, symbol, topic
-from liqshell.wire import EventSink, FeedListener, FrameBuffer, FrameTap, WireClock
+from liqcore.codec.decode import Decoder
+from liqcore.codec.shape import Shape, decimal, integer, literal, millis, rows, side, symbol, topic
+from liqshell.run.feed_listener import EventSink, FeedListener, FrameBuffer, FrameTap, WireClock
 
 TIMEOUT_S = 10
 

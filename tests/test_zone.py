@@ -8,12 +8,13 @@ from detector_rig import START, alone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle.zone import ZoneOracle
-from test_excited import assert_rows, row
+from test_excited import row
 
-from liqcore import LONG, SECOND, SHORT, Engine, Instrument
-from liqcore.batch_detectors import detect, detect_events
-from liqcore.event import EVENT_DTYPE, SIGNAL_DTYPE, Kind, Phase
-from liqcore.registry import make_detector, parameters
+from liqcore import LONG, SECOND, SHORT, Engine, Instrument, Standalone
+from liqcore.event import EVENT_DTYPE, SIGNAL_DTYPE, Kind, Phase, SignalFlag
+from liqcore.detectors.registry import make_detector, parameters
+
+pytestmark = pytest.mark.core
 
 LOUD = {"half_life_s": 0.0, "quantile": 0.6, "refresh_s": 0.0, "occupied_min": 2, "away_s": 10.0, "bin_bps": 50.0, "cells": 256}
 options = st.fixed_dictionaries({"occupied_min": st.sampled_from([1, 2, 4]), "bin_bps": st.sampled_from([20.0, 100.0]), "cells": st.just(256)}, optional={
@@ -61,19 +62,8 @@ def test_the_detector_equals_its_oracle(walk, chosen, cut):
     assert [row(s)[0] for s in lone.advance(ts)] == [row(s)[0] for s in oracle.advance(ts)]
 
 
-@settings(max_examples=100, deadline=None)
-@given(moves, options)
-def test_the_batch_twin_says_the_same_to_the_last_bit(walk, chosen):
-    events, ts = np.zeros(len(walk), EVENT_DTYPE), START
-    for n, (what, gap, level, side, notional) in enumerate(walk):
-        ts += gap
-        kind = Kind.TRADE if what == "trade" else Kind.LIQUIDATION
-        events[n] = event(kind, ts, side, 100.0 * math.exp(0.0037 * level), notional)[0]
-    assert_rows(detect_events({"kind": "zone", **chosen}, events, [Instrument("X")]), alone("zone", chosen).run(events))
-
-
 @pytest.mark.parametrize("seed", range(6))
-def test_the_batch_twin_over_a_feed_of_several(seed):
+def test_a_feed_of_several_in_an_engine_and_in_streams_of_their_own(seed):
     """Long walks that come back again and again, at prices of a grid (on the edges of cells too), late events among them."""
     r, count = np.random.default_rng(seed), 6000
     events = np.zeros(count, EVENT_DTYPE)
@@ -86,16 +76,13 @@ def test_the_batch_twin_over_a_feed_of_several(seed):
     instruments = [Instrument("A"), Instrument("B", venue="okx", multiplier=0.01, completeness=2), Instrument("C")]
     engine = Engine(instruments, detectors=[make_detector("zone", **chosen)])
     signals = [s for n in range(count) for s in engine.run(events[n:n + 1])]
-    batch = detect_events(make_detector("zone", **chosen), events, instruments)
+    alone = Standalone.run_all([Standalone(make_detector("zone", **chosen), i) for i in instruments], events)
     assert engine.refused == {} and len(signals) > 30
-    key = ("ts", "instrument", "sequence", "phase")
-    assert_rows(np.sort(batch, order=key), sorted(signals, key=lambda s: tuple(int(getattr(s, name)) for name in key)))
-
-
-def test_liquidations_alone_are_refused():
-    with pytest.raises(ValueError, match="trades too; give detect_events"):
-        detect({"kind": "zone"}, [1], [1], [1.0])
-    assert detect_events({"kind": "zone"}, np.zeros(0, EVENT_DTYPE), [Instrument("X")]).dtype == SIGNAL_DTYPE
+    fields = [name for name in SIGNAL_DTYPE.names if name not in ("instrument", "flags")]
+    for n, said in enumerate(alone):                  # which event was late is the engine's to say
+        own = [s for s in signals if s.instrument == n]
+        assert [[getattr(s, name) for name in fields] for s in own] == [[getattr(s, name) for name in fields] for s in said]
+        assert [s.flags & ~SignalFlag.SIGNAL_STALE for s in own] == [s.flags for s in said]
 
 
 def flushed(side):

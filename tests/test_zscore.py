@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liqcore.zscore import EwZ, RollingZ, SegmentZ
+from liqcore.kernels.zscore import EwZ, RollingZ, SegmentZ
 from tests.oracle import zscore as oracle
+
+pytestmark = pytest.mark.core
 
 
 def same_z(got, expected, z):

@@ -9,10 +9,10 @@ from libc.string cimport memcpy
 
 import numpy as np
 
-from liqcore.density cimport RealisedDensity, density_push
+from liqcore.kernels.realised_map cimport RealisedDensity, density_push
 from liqcore.event cimport LONG, SHORT
-from liqcore.hawkes cimport Hawkes
-from liqcore.pending cimport EstimatedPending, pending_between, pending_interest, pending_trade
+from liqcore.kernels.hawkes cimport Hawkes
+from liqcore.kernels.estimated_map cimport EstimatedPending, pending_between, pending_interest, pending_trade
 
 
 cdef class Sizes:

@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t
 
 from liqcore.engine cimport Engine
 from liqcore.event cimport event_t
-from liqcore.scan cimport Decoder
+from liqcore.codec.decode cimport Decoder
 
 
 @cython.final
@@ -45,7 +45,7 @@ cdef class VenuesLoop:
             if self.engine is not None:
                 for k in range(got):
                     self.engine.step_c(&found[k])
-                if self.engine.said_count:
+                if self.engine.emitted_count:
                     self.signals += len(self.engine.take())
                 if not i & 1023:
                     self.engine.audit.drain()

@@ -14,22 +14,22 @@ from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
 import numpy as np
 
-from liqcore.encode cimport OrderEncoder
+from liqcore.codec.encode cimport OrderEncoder
 from liqcore.engine cimport Engine
 from liqcore.event cimport ACTION_CREATE, ACTIVE, LONG, ORDER_LIMIT, POST_ONLY, ROLE_ENTRY, SHORT, event_t, market_t, request_t, signal_t
 from liqcore.guard cimport Guard
 from liqcore.instrument cimport Instrument
-from liqcore.passage cimport first_outside, pyramid_t
+from liqcore.kernels.first_passage cimport first_outside, pyramid_t
 from liqcore.policy cimport Policy
-from liqcore.quantile cimport quantile_bytes, quantile_free, quantile_init, quantile_push, quantile_reached, quantile_t, quantile_value
-from liqcore.scan cimport Decoder
-from liqcore.slot cimport order_id
-from liqcore.tape cimport Tape
-from liqcore.terms cimport Bracket, bracket_t
-from liqcore.window cimport window_advance, window_free, window_init, window_long, window_push, window_short, window_t
-from liqcore.zscore cimport moments_add, moments_free, moments_init, moments_merge, moments_std, moments_t
-from liqshell.dispatch cimport Dispatch
-from liqshell.wire cimport EventSink
+from liqcore.kernels.quantile cimport quantile_bytes, quantile_free, quantile_init, quantile_push, quantile_reached, quantile_t, quantile_value
+from liqcore.codec.decode cimport Decoder
+from liqcore.execution.order_state cimport order_id
+from liqcore.simulation.tape cimport Tape
+from liqcore.bracket_spec cimport Bracket, bracket_t
+from liqcore.kernels.window cimport window_advance, window_free, window_init, window_long, window_push, window_short, window_t
+from liqcore.kernels.zscore cimport moments_add, moments_free, moments_init, moments_merge, moments_std, moments_t
+from liqshell.run.dispatch cimport Dispatch
+from liqshell.run.feed_listener cimport EventSink
 
 cdef extern from *:
     """
@@ -519,7 +519,7 @@ cdef class LiveReactionSink(EventSink):
         memset(r, 0, sizeof(request_t))
         r.id = order_id(e.instrument, self.sequence, 0, ROLE_ENTRY)
         r.price = <int64_t> (e.price * 0.9985 / self.engine.inst[e.instrument].tick)
-        r.stop = r.price - 5
+        r.stop = r.price >> 3            # far below the last trade, which is not that of the frames
         r.qty = 1000
         r.cause, r.ts = self.sequence, self.sequence * 1_000_000_000
         r.instrument = e.instrument

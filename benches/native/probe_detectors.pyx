@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from liqcore.detector cimport SIGNALS_MAX, Detector
+from liqcore.detectors.detector cimport SIGNALS_MAX, Detector
 from liqcore.event cimport event_t, market_t, signal_t
 
 

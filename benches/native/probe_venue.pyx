@@ -8,7 +8,7 @@ from libc.string cimport memcpy
 
 from liqcore.event cimport BBO, TICKER, TRADE, event_t, market_t, request_t
 from liqcore.market cimport QUOTE_AGE_NS, market_quote, market_ticker, market_trade
-from liqcore.simulate cimport SimVenue
+from liqcore.simulation.venue cimport SimVenue
 
 
 @cython.final

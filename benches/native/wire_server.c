@@ -10,7 +10,7 @@
 
 #define PEERS_MAX 16
 #define ACCEPT_EVERY 256
-#define TIMEOUT_NS 20000000000LL
+#define TIMEOUT_NS 120000000000LL        /* for each wait; a busy machine takes its time, and wire.py's TIMEOUT_S bounds the whole trial */
 
 typedef struct { int fd; int upgraded; size_t n; unsigned char* data; } peer_t;
 
@@ -164,6 +164,7 @@ static void wait_for_feed(void) {
     int64_t when, deadline = now_ns() + TIMEOUT_NS;
     while (feed < 0) {
         poll_once(&when);
+        usleep(100);            /* nothing is timed yet: leave the CPU to the client's imports */
         if (now_ns() > deadline) die("no client connected in time");
     }
     for (int64_t until = now_ns() + 200000000; now_ns() < until;) poll_once(&when);      /* let the client settle */
@@ -198,7 +199,7 @@ static void flood(long count) {
     wait_for_feed();
     int fd = peers[feed].fd, size = 1 << 22;
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-    int64_t start = now_ns(), deadline = start + 3 * TIMEOUT_NS;
+    int64_t start = now_ns(), deadline = start + TIMEOUT_NS;
     for (long i = 0; i < count; i++) {
         int k = (int)(i % frame_count);
         if (n + wire_n[k] > room) {

@@ -8,7 +8,7 @@
     zscore_batch(window) -> f(array) -> (mean, std)
     decode(shape) -> f(frame) -> the last row as (ts_ms, is_buy, price, qty)    shape: 'liquidation' | 'trade' | 'book' | 'top'
     encode() -> f(order) -> bytes                        order: (id, cause, ts_ms, is_buy, price in cents, quantity in
-                                                         thousandths); all contestants make the bytes of liqshell.venues.bybit_orders
+                                                         thousandths); all contestants make the bytes of liqshell.venues.bybit.orders
     reaction() -> f(frame) -> order bytes
     client(arguments)                                    coroutine: a websocket client for wire.py (see client.py)
     NOTES = {role: how its result differs from the definition}

@@ -8,7 +8,7 @@ import liqcore as lc
 from benches import market
 from benches.simulators import liqcore_step, ours
 from liqcore.sweep import Grid, fade, signals_of, sweep, sweep_detectors
-from liqcore.sweep_grid import GRID_DTYPE, LIMIT
+from liqcore.sweep.grid import GRID_DTYPE, LIMIT
 
 OPTIONS = {"fills": "touch", "maker_fee": market.MAKER, "taker_fee": market.TAKER, "order_latency_s": 0.0, "ack_latency_s": 0.0,
            "data_age_max_s": 3600.0}

@@ -8,7 +8,7 @@ from liqcore.engine cimport Engine
 from liqcore.event cimport ACTIVE, LIQCORE_ABI, LIQUIDATION, LONG, ORDER_LIMIT, SHORT, event_t, market_t, request_t, signal_t
 from liqcore.instrument cimport SCALE, Instrument
 from liqcore.policy cimport Policy
-from liqcore.terms cimport bracket_t
+from liqcore.bracket_spec cimport bracket_t
 
 import liqcore
 

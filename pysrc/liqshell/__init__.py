@@ -1,0 +1,14 @@
+"""The shell around liqcore: all I/O. `liqshell.stream` is what most people import; the rest is run by the command `liqcore`."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from liqshell.live.tape import stream as stream
+
+
+def __getattr__(name: str) -> Any:
+    """`stream`, when it is asked for: whoever imports a part of this package does not load sockets with it."""
+    if name == "stream":
+        from liqshell.live.tape import stream
+        return stream
+    raise AttributeError(f"module 'liqshell' has no attribute {name!r}")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 NS = 1_000_000_000
+STANDSTILL = 1e-6                    # speed of market time while an emulator waits for a client
 
 
 @dataclass(frozen=True, slots=True)

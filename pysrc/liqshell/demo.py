@@ -15,16 +15,18 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from liqshell import journal, replay
+from liqshell import private
+from liqshell.recording import journal
+from liqshell.run import replay
 from liqshell.clock import NS, Clock
-from liqshell.config import Config, loads
-from liqshell.errors import VenueError
-from liqshell.keys import KEY, SECRET, load_keys
+from liqshell.config.load import Config, loads
+from liqshell.errors import ConfigError, VenueError
+from liqshell.live.keys import KEY, SECRET, load_keys
 from liqshell.live import Session
-from liqshell.live.account import LiveAccount
+from liqshell.live.account import UNBEGUN, LiveAccount
 
 READY_TIMEOUT_S = 60.0
-LEAD_S = 1.5
+LEAD_S = 1.0                         # below the second after which a connection that is silent counts as lost (live/stream.py)
 SPEED, HOURS = 120.0, 2.0            # about a minute; slow enough that an order's way over sockets stays far below the market's own times
 
 
@@ -34,22 +36,29 @@ class Needs(NamedTuple):
     scale: float = 1.0               # emulate --scale
     funding: float = 1e-4            # emulate --funding
     hours: float = HOURS
+    long_share: float = 0.55         # emulate --long-share
     why: str = ""
 
 
 NEEDS = {
-    "momentum": Needs(40.0, 3e-4, 3.0, "it waits for more than $5M of one side in 90 s, and elevated funding"),
+    "momentum": Needs(40.0, 3e-4, 6.0, why="it waits for more than $5M of one side in 90 s, and elevated funding"),
     "cascade-fade": Needs(40.0, why="it waits for a cascade of more than $5M"),
     "trend": Needs(hours=8.0, why="it learns for hours, and trades rarely"),
-    "reversal": Needs(1.0, -1e-4, 9.0, "it waits for negative funding, and learns for hours"),
+    "zone": Needs(hours=8.0, why="it waits for the price to come back to where much was liquidated"),
+    # most 15 minutes have liquidations of one side only, so that the imbalance is near -1 or +1: one of longs is unusual where most are of shorts
+    "reversal": Needs(1.0, -1e-4, 10.0, 0.03,
+                      "it waits for negative funding and for longs that are flushed where shorts are the rule, and learns for hours"),
 }
+
+#: of momentum, base units: on the generated market about as much money as its preset's 0.1 of a BTC
+SIZES = {"ETHUSDT": 3.4, "SOLUSDT": 76, "XRPUSDT": 4_857, "DOGEUSDT": 71_580}
 
 
 @dataclass(frozen=True)
 class Plan:
     """What to show. hours: market hours of the generated market; speed: market seconds in a second; from_: recordings instead of it. paper: the
-    simulated venue of this process instead of an account at the loopback venue. scale, funding: of the generated market, see NEEDS. venues: beside
-    bybit, whose feeds are read too."""
+    simulated venue of this process instead of an account at the loopback venue. scale, funding, long_share: of the generated market, see NEEDS.
+    venues: beside bybit, whose feeds are read too."""
 
     folder: Path
     seed: int = 1
@@ -61,6 +70,7 @@ class Plan:
     venues: tuple[str, ...] = ()
     scale: float = 1.0
     funding: float = 1e-4
+    long_share: float = 0.55
 
 
 @contextlib.asynccontextmanager
@@ -70,7 +80,7 @@ async def emulator(plan: Plan) -> AsyncIterator[dict[str, Any]]:
     command = [sys.executable, "-P", "-m", "liqshell", "emulate", "--seed", str(plan.seed), "--speed", str(plan.speed), "--lead-s", str(LEAD_S),
                "--parent", str(os.getpid()), "--venues", ",".join(("bybit", *plan.venues))]
     command += ["--from", *map(str, plan.from_)] if plan.from_ else ["--hours", str(plan.hours + 1.0), "--scale", str(plan.scale), "--funding",
-                                                                     str(plan.funding)]
+                                                                     str(plan.funding), "--long-share", str(plan.long_share)]
     child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     try:
         assert child.stdout is not None and child.stderr is not None
@@ -100,7 +110,8 @@ def configure(plan: Plan, ready: dict[str, Any], state: str = "") -> Config:
     age_s = max(2.0, 0.1 * plan.speed)
     others = "".join(f"[feeds.{name}]\nrest = {json.dumps(one['rest'])}\nws = {json.dumps(one['ws'])}\nsymbols = {json.dumps(one['symbols'])}\n"
                      for name, one in ready.get("venues", {}).items() if name != "bybit")
-    btc = '\n[policy.symbols.BTCUSDT]\npreset = "fade-btc"\n' if plan.preset == "fade" and "BTCUSDT" in ready["symbols"] else ""
+    sizes = "".join(f"[policy.symbols.{symbol}.parameters]\nsize = {SIZES[symbol]}\n"
+                    for symbol in ready["symbols"] if plan.preset == "momentum" and symbol in SIZES)
     return loads(f"""
 [run]
 name = "demo"
@@ -114,7 +125,7 @@ symbols = {json.dumps(ready["symbols"])}
 {others}
 [policy]
 preset = {json.dumps(plan.preset)}
-{btc}
+{sizes}
 [limits]
 data_age_max_s = {age_s}
 event_age_max_s = {age_s}
@@ -145,17 +156,20 @@ def account(plan: Plan, ready: dict[str, Any]) -> Iterator[tuple[Config, LiveAcc
 
 
 async def run(plan: Plan, progress: Callable[[Session, float], None] | None = None) -> dict[str, Any]:
-    """Run the demo's market and the live path; the manifest. progress(session, share done) is called ten times a second."""
+    """Run the demo's market and the live path; the manifest. progress(session, share done) is called ten times a second. ConfigError where the market
+    was over before the run could begin."""
     async with emulator(plan) as ready:
         clock = Clock.from_dict(ready["clock"])
         start = clock.market_ns + int(LEAD_S * plan.speed * NS)
         until = None if plan.from_ else start + int(plan.hours * 3600 * NS)
+        made = {"market_scale": plan.scale, "market_funding": plan.funding, "market_long_share": plan.long_share}
         labels = {"synthetic": ready["synthetic"], "market": ready["market"], "seed": ready["seed"],
-                  **({"market_scale": plan.scale, "market_funding": plan.funding} if ready["synthetic"] else {})}
+                  "market_seeds": [ready["seed"]] if ready["synthetic"] else [],
+                  **(made if ready["synthetic"] else {})}
         with account(plan, ready) as (config, side):
             manifest = await _session(plan, Session(config, plan.folder, clock, labels, account=side), ready, start, until, progress)
         if ready["synthetic"]:
-            (plan.folder / journal.TRUTH).write_text(json.dumps(await _truth(ready["rest"], manifest["ended_ns"])))
+            private.write(plan.folder / journal.TRUTH, json.dumps(await _truth(ready["rest"], manifest["ended_ns"])))
     return manifest
 
 
@@ -163,13 +177,19 @@ async def _session(plan: Plan, session: Session, ready: dict[str, Any], start: i
                    progress: Callable[[Session, float], None] | None) -> dict[str, Any]:
     watcher = asyncio.create_task(_stop_at_end(session, ready["rest"])) if plan.from_ else None
 
-    def tell(session: Session) -> None:
+    def show(session: Session) -> None:
         if progress is not None:
             elapsed = session.wire_clock.now_ns() - start
             progress(session, min(1.0, max(0.0, elapsed / (until - start))) if until else 0.0)
 
     try:
-        return await session.run(until, tell)
+        manifest = await session.run(until, show)
+        over = watcher.done() if watcher is not None else until is not None and session.wire_clock.now_ns() >= until
+        if over and manifest.get("ended") == UNBEGUN:
+            raise ConfigError(f"--speed {plan.speed:g}", "this machine is too slow for it: the market was over before the account could be "
+                              "reconciled, so nothing was traded", "a speed at which the machine keeps up",
+                              f"Try --speed {min(SPEED, plan.speed / 4):g}")
+        return manifest
     finally:
         if watcher is not None:
             watcher.cancel()
@@ -181,7 +201,7 @@ async def _stop_at_end(session: Session, rest: str) -> None:
         try:
             while True:
                 await asyncio.sleep(0.05)
-                async with http.get(rest + "/emulator/status") as answer:
+                async with http.get(rest + "/emulator/status", allow_redirects=False) as answer:
                     if (await answer.json()).get("finished"):
                         break
         except aiohttp.ClientError:
@@ -192,7 +212,7 @@ async def _stop_at_end(session: Session, rest: str) -> None:
 async def _truth(rest: str, ended_ns: int) -> list[dict[str, Any]]:
     """The generator's own cascades that ended within the run; none where the market has died."""
     try:
-        async with aiohttp.ClientSession() as http, http.get(rest + "/emulator/truth") as answer:
+        async with aiohttp.ClientSession() as http, http.get(rest + "/emulator/truth", allow_redirects=False) as answer:
             found: Sequence[dict[str, Any]] = (await answer.json())["cascades"]
     except aiohttp.ClientError:
         return []

@@ -1,4 +1,4 @@
-"""Whose fault it is. The type of an error says who can repair it; its text says where, what was found, what was expected, and what to do.
+"""The errors of the program. The type of an error says who can repair it; its text says where, what was found, what was expected, and what to do.
 
 ConfigError     the person who wrote the configuration or the command line
 DataError       the file that was handed in
@@ -6,7 +6,8 @@ VenueError      the venue, or the way to it
 InvariantError  us: something that cannot happen has happened; trading stops
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -48,6 +49,26 @@ class ConfigError(LiqshellError):
         return "\n  ".join([head, *map(str, self.problems)])
 
 
+@contextmanager
+def of_file(file: Path) -> Iterator[None]:
+    """An error about a section of a configuration ('[data]') names the file, too."""
+    try:
+        yield
+    except LiqshellError as why:
+        if why.where.startswith("["):
+            why.where = f"{file}: {why.where}"
+        raise
+
+
+def listed(texts: Iterable[str]) -> str:
+    """Several messages, a line each; what some of them expect alike is said once, below them."""
+    heads: dict[str, list[str]] = {}
+    for text in texts:
+        head, _, expected = text.partition("; expected ")
+        heads.setdefault(expected, []).append(head)
+    return "\n".join(line for expected, several in heads.items() for line in (*several, *([f"  expected {expected}"] if expected else [])))
+
+
 def check_output(option: str, path: Path | None) -> None:
     """ConfigError where a file cannot be written: said before the work, not after it."""
     if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
@@ -61,11 +82,13 @@ class DataError(LiqshellError):
 
 
 class VenueError(LiqshellError):
-    """The venue refused, misbehaved or could not be reached. `code` is the venue's own error code, 0 where it gave none."""
+    """The venue refused, misbehaved or could not be reached. `code` is the venue's own error code, 0 where it gave none. passing: it may be gone when
+    it is asked again."""
 
-    def __init__(self, where: str, found: str, expected: str = "", action: str = "", code: int = 0):
+    def __init__(self, where: str, found: str, expected: str = "", action: str = "", code: int = 0, passing: bool = False):
         super().__init__(where, found, expected, action)
         self.code = code
+        self.passing = passing
 
 
 class InvariantError(LiqshellError):

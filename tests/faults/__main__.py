@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import script as scripts
 from .campaign import campaign, commit
+from .selfcheck import of_scripts, reached
 from .shrink import shrink
 from .world import run
 
@@ -23,13 +24,18 @@ def _run(arguments: argparse.Namespace) -> int:
     first, _, last = arguments.seeds.partition(":")
     seeds = range(int(first), int(last) if last else int(first) + 1)
     summary = campaign(seeds, arguments.hours, workers=arguments.workers, seconds_max=arguments.seconds,
-                       violations_max=arguments.violations, progress=True)
+                       violations_max=arguments.violations, progress=True, only=tuple(filter(None, arguments.only.split(","))))
     text = summary.to_json()
     if arguments.json:
         Path(arguments.json).write_text(text + "\n")
     else:
         print(text)
-    return 1 if summary.violations else 0
+    blind = [] if arguments.only else summary.blind() + (of_scripts() if summary.second else [])
+    if summary.second:
+        print("\n".join(reached(summary)), file=sys.stderr)
+    for problem in blind:
+        print(f"the campaign did not look: {problem}", file=sys.stderr)
+    return 1 if summary.violations or blind else 0
 
 
 def _reproduce(arguments: argparse.Namespace) -> int:
@@ -72,6 +78,12 @@ def _mutants(arguments: argparse.Namespace) -> int:
     return judge(arguments.names, arguments.seconds)
 
 
+def _generator(arguments: argparse.Namespace) -> int:
+    from .generator import judge
+
+    return judge(arguments.names)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description="Deterministic fault simulation.")
     commands = parser.add_subparsers(required=True)
@@ -81,6 +93,7 @@ def main() -> int:
     one.add_argument("--workers", type=int, default=1)
     one.add_argument("--seconds", type=float, default=float("inf"), help="stop after so long")
     one.add_argument("--violations", type=int, default=20, help="stop after so many")
+    one.add_argument("--only", default="", help="kinds of faults, such as queries,names_lost,kill (then nothing is said about what was not reached)")
     one.add_argument("--json", default="", help="write the summary to this file")
     one.set_defaults(do=_run)
     for name, do in (("reproduce", _reproduce), ("shrink", _shrink)):
@@ -96,6 +109,9 @@ def main() -> int:
     one.add_argument("names", nargs="*")
     one.add_argument("--seconds", type=float, default=60.0, help="for each")
     one.set_defaults(do=_mutants)
+    one = commands.add_parser("generator", help="plant bugs of the campaign itself; its own check must find each")
+    one.add_argument("names", nargs="*")
+    one.set_defaults(do=_generator)
     arguments = parser.parse_args()
     return int(arguments.do(arguments))
 

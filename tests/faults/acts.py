@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .account_acts import SECOND_ACTS, chosen, close_foreign
 from .clock import NS
 from .script import ALL, Fault
 
@@ -17,8 +18,10 @@ BANNED_NS = 660 * NS
 RIGHT_NS = 400 * NS             # a clock that was set back goes on at nine tenths of its pace
 
 
-def act(world: World, fault: Fault, until: int) -> None:
-    """Begin a fault that ends at `until`."""
+def act(world: World, fault: Fault, until: int) -> bool:
+    """Begin a fault that ends at `until`; False: there was nothing that it could be done to."""
+    if fault.kind in SECOND_ACTS:
+        return SECOND_ACTS[fault.kind](world, fault.options, until) is not False
     layer = ALL[fault.kind].layer
     if layer == "wires":
         _WIRES[fault.kind](world, fault.options, until)
@@ -30,19 +33,15 @@ def act(world: World, fault: Fault, until: int) -> None:
         if options.get("code") == 403 and world.quiet - until < BANNED_NS:
             options["code"] = 503       # a ban of the address lasts ten minutes: not at the end
         if fault.kind == "halt":
-            options["symbol"] = _symbol(world, options)
+            options["symbol"] = chosen(world, options)
         kind = fault.kind
         if kind == "rights":
             kind = "http_error" if options["code"] == 401 else "error"
             options["channel"] = "rest" if options["code"] == 401 else options["channel"]
         world.venue.fault(kind, (until - world.clock.now) / NS, options)
     else:
-        _PEOPLE[fault.kind](world, fault.options, until)
-
-
-def _symbol(world: World, options: dict[str, Any]) -> str:
-    found = world.venue.contracts
-    return found[int(options.get("size", 0.0) * len(found)) % len(found)].symbol
+        return _PEOPLE[fault.kind](world, fault.options, until) is not False
+    return True
 
 
 def _reset(world: World, options: dict[str, Any], until: int) -> None:
@@ -109,34 +108,37 @@ def _manual_reduce(world: World, options: dict[str, Any], until: int) -> None:
             return
 
 
-def _manual_open(world: World, options: dict[str, Any], until: int) -> None:
+def _manual_open(world: World, options: dict[str, Any], until: int) -> bool | None:
     """A person opens a position of his own where nothing is held; he closes it later. It is none of our business but for seeing it."""
-    symbol = _symbol(world, options)
+    symbol = chosen(world, options)
     books = world.venue.books()
     if any(p["qty"] for (s, _), p in books["positions"].items() if s == symbol) or any(o["symbol"] == symbol for o in books["orders"]):
-        return
+        return False
     opened_ns = world.clock.now
     world.trace.say(opened_ns, "person", "opens", symbol)
     contract = next(c for c in world.venue.contracts if c.symbol == symbol)
     world.truth.foreign.add(symbol)
+    world.opened_ns[symbol] = opened_ns
     world.money_unknown = True
     qty = f"{int(OPENED_USD / contract.price * contract.lot_power) / contract.lot_power:.10g}"
     if not world.venue.trade_manually(symbol, "Buy" if options["share"] == 1.0 else "Sell", qty):
         world.truth.foreign.discard(symbol)
-        return
+        return False
 
     def close() -> None:
         since = world.able_since()
+        if world.opened_ns[symbol] != opened_ns:
+            return                              # another one has taken its place
         still = any(p["qty"] for (s, _), p in world.venue.books()["positions"].items() if s == symbol)      # ours may have taken it up
         if still and since is not None and world.clock.now - max(since, opened_ns) > SEEN_NS and symbol in world.truth.foreign:
             process = world.process
-            if process is not None and not process.halted_since(opened_ns):
-                world.truth.fail("foreign", f"{symbol}: a position of somebody else's, and entries are not halted")
-        world.trace.say(world.clock.now, "person", "closes", symbol)
-        world.venue.close_manually(symbol)
-        world.clock.after(5 * NS, world.truth.foreign.discard, symbol)
+            world.truth.ask("foreign")
+            if process is not None and not process.read_only_since(symbol, opened_ns):
+                world.truth.fail("foreign", f"{symbol}: a position of somebody else's, and entries on it are possible")
+        close_foreign(world, symbol, opened_ns)
 
     world.clock.at(until, close)
+    return None
 
 
 def _clock_step(world: World, options: dict[str, Any], until: int) -> None:
@@ -168,4 +170,4 @@ def _kill_word(world: World, options: dict[str, Any], until: int) -> None:
 
 _WIRES = {"reset": _reset, "refuse": _refuse, "half_open": _half_open, "stall": _stall, "slow_wires": _slow_wires, "lossy_wires": _lossy_wires,
           "rest_requests_lost": _requests_lost, "rest_answers_lost": _answers_lost, "maintenance": _maintenance, "bad_market": _bad_market}
-_PEOPLE = {"manual_reduce": _manual_reduce, "manual_open": _manual_open, "clock_step": _clock_step, "kill_word": _kill_word, "freeze": _freeze}
+_PEOPLE = {"manual_reduce": _manual_reduce, "manual_open": _manual_open, "foreign": _manual_open, "clock_step": _clock_step, "kill_word": _kill_word, "freeze": _freeze}

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from liqshell.dispatch import Dispatch
-from liqshell.gateway.bybit import BybitPort
+from liqshell.run.dispatch import Dispatch
+from liqshell.venues.bybit.port import BybitPort
+from liqshell.venues.effects import Channel
 from liqshell.gateway.gateway import Gateway
 from liqshell.gateway.settings import Settings
 from liqshell.state.control import Control
 from liqshell.state.image import IMAGE, Image
 from liqshell.state.prefix import make_prefix
 from liqshell.state.store import STORE, Store, connect, prepare, write_rows
-from liqshell.venues.bybit_orders import order_encoder
+from liqshell.venues.bybit.orders import order_encoder
 
 import liqcore as lc
 
@@ -31,8 +33,9 @@ WRITES_IMAGE = WATCHES_KILL_WORD = True         # mutants say False
 class Ledger(Store):
     """The store without its thread: rows wait as they do live, and are written when the world says so. What waits is lost with the process."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, full: Callable[[], bool] = lambda: False):
         self.path = folder / STORE
+        self.full = full                    # whether nothing can be written to the disk
         self.room_min = 0
         self.dropped = self.written = self._offered = 0
         self.trouble = ""
@@ -45,7 +48,8 @@ class Ledger(Store):
         self.waiting.append((table, row))
 
     def write(self) -> None:
-        if self.waiting:
+        self.trouble = "database or disk is full" if self.waiting and self.full() else ""
+        if self.waiting and not self.trouble:
             write_rows(self._database, self.waiting)
             self.written += len(self.waiting)
             self.waiting.clear()
@@ -59,7 +63,7 @@ class Ledger(Store):
         return True
 
     def entries_off(self) -> str:
-        return ""
+        return "no space left on the disk" if self.full() else ""
 
 
 def spoil(folder: Path, image: str, store: str, world: World) -> None:
@@ -72,6 +76,8 @@ def spoil(folder: Path, image: str, store: str, world: World) -> None:
         if fate == "lost":
             for one in folder.glob(name + "*"):
                 one.unlink()
+            if name == IMAGE:
+                world.truth.minute.clear()      # the entries of the last minute stood in it
         else:
             with open(path, "r+b") as file:
                 size = os.fstat(file.fileno()).st_size
@@ -88,8 +94,8 @@ def assemble(world: World, process: Process) -> None:
     """As the live session does: image, then engine, then the last hop, then the gateway. DataError where what was left cannot be used."""
     engine, folder = process.engine, world.folder
     now = process.now()
-    process.store = Ledger(folder)
-    process.control = Control(folder)
+    process.control = Control(folder)           # before the store, as live: where there is a store there was a switch
+    process.store = Ledger(folder, world.disk_is_full)
     process.image = image = Image(folder / IMAGE, engine.instruments, make_prefix(NAME, now), now)
     found = restore(image, engine)
     if not found["fresh"]:
@@ -103,7 +109,7 @@ def assemble(world: World, process: Process) -> None:
     if WATCHES_KILL_WORD:
         guard.watch(process.control.address, process.control)
     process.dispatch = Dispatch(engine, guard, encoder, image if WRITES_IMAGE else None, process.wire, lambda: process.now() // MS)
-    port = BybitPort(world.keys, image.run, engine.instruments)
+    port = BybitPort(world.keys, image.run, engine.instruments, dict.fromkeys(Channel, world.endpoint))
     settings = Settings(image.run, NAME, seed=world.script.seed * 1000 + process.number)
     process.gateway = Gateway(engine, process.dispatch, process.store, port, settings, process)
     world.trace.say(world.clock.now, "restored", image.run, str(found["open"]), str(found["torn"]))

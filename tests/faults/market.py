@@ -11,7 +11,7 @@ from functools import cache
 from random import Random
 
 import numpy as np
-from liqshell.emulator.contracts import Contract, contracts_of
+from liqshell.emulator.market.contracts import Contract, contracts_of
 
 from liqcore.event import EVENT_DTYPE, Kind
 

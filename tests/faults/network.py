@@ -99,13 +99,15 @@ class Network:
         self.seed = seed
         self.connections: list[Connection] = []
         self.refuse_until: dict[str, int] = {}
+        self.unnamed_until: dict[str, int] = {}              # until then the name of the venue cannot be resolved
+        self.unnamed = 0                                     # requests that found no name
         self._numbers = 0
         self._calls = Random(f"{seed}/rest")
         self.rest_lost_up = self.rest_lost_down = 0.0        # shares of requests and of answers that vanish
 
     def connect(self, name: str) -> Connection | None:
         """A new connection, or None: refused."""
-        if self.clock.now < self.refuse_until.get(name, 0):
+        if self.clock.now < max(self.refuse_until.get(name, 0), self.unnamed_until.get(name, 0)):
             return None
         self._numbers += 1
         made = Connection(name, self._numbers, self.clock, self.weather, Random(f"{self.seed}/{name}/{self._numbers}"))
@@ -123,6 +125,10 @@ class Network:
         draw, clock = self._calls, self.clock
         lost_up, lost_down = draw.random() < self.rest_lost_up, draw.random() < self.rest_lost_down
         there, back = self.weather.latency(draw), self.weather.latency(draw)
+        if clock.now < self.unnamed_until.get("rest", 0):
+            self.unnamed += 1
+            clock.after(there, done, 0, b"", {}, "Temporary failure in name resolution")
+            return
         if clock.now < self.refuse_until.get("rest", 0):
             clock.after(there + back, done, 0, b"", {}, "connection refused")
             return

@@ -35,11 +35,15 @@ class Person:
         """An alarm of the running process."""
         world = self.world
         world.counts[f"alarm {kind}"] += 1
-        if kind in UNEXPLAINED and not world.image_lost and world.clock.now > world.others_ns:
+        if kind in UNEXPLAINED:
+            world.truth.ask("unexplained")
+        if kind in UNEXPLAINED and not world.image_lost and world.clock.now > world.others_ns and not world.truth.resized:
             world.truth.fail("unexplained", "the program does not know where a position comes from, and nobody but itself has traded")
         if kind in UNEXPLAINED:
             world.money_unknown = True          # what somebody else earned or lost is not in our books
-        if kind in CALLS and self.coming is None:
+        process = world.process
+        readable = kind == "foreign position" and process is not None and not process.engine.risk.halted
+        if kind in CALLS and not readable and self.coming is None:      # a contract that is read-only needs nobody
             self.coming = world.clock.after(PERSON_NS, self._visit)
 
     def _visit(self) -> None:
@@ -54,10 +58,16 @@ class Person:
         world.counts["persons"] += 1
         for symbol in found:
             world.money_unknown = True
-            world.truth.foreign.discard(symbol)
-            world.venue.close_manually(symbol)
+            self._close(symbol)
         self.visited_ns = world.clock.now
         world.clock.after(RESUME_NS, process.guarded, process.resume)
+
+    def _close(self, symbol: str) -> None:
+        """As soon as the venue lets him: it may have halted the contract."""
+        if self.world.venue.close_manually(symbol):
+            self.world.truth.foreign.discard(symbol)
+        else:
+            self.world.clock.after(5 * NS, self._close, symbol)
 
     def put_in_order(self) -> None:
         """A start was refused: he closes what is open, puts damaged files aside, and starts again."""
@@ -71,4 +81,5 @@ class Person:
             for file in world.folder.glob(name + "*"):
                 file.unlink()
         world.duties.count_from_here()
+        world.truth.minute.clear()              # the entries of the last minute stood in the files that he has put aside
         world.clock.after(5 * NS, world.begin)

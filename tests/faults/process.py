@@ -12,18 +12,22 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from liqshell.dispatch import Wire
+import orjson
+from liqshell.run.dispatch import Wire
 from liqshell.errors import DataError
-from liqshell.gateway.effects import Answer, Call, Channel, Level, Notice
-from liqshell.wire import WireClock
+from liqshell.venues.effects import Answer, Call, Channel, Level, Notice
+from liqshell.run.sink import LateWatch
+from liqshell.run.feed_listener import WireClock
 
 import liqcore as lc
-from liqcore.event import Control, Reason
+from liqcore.event import Control, Gate, Reason, Role
 
 from . import life
-from .bot import DETECTOR, Bot
+from .books import ENTRY, role
+from .bot import Bot
 from .clock import MS, NS, Appointment
 from .network import Connection
+from .script import Kill
 
 if TYPE_CHECKING:
     from .world import World
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 NAMES = {Channel.PRIVATE: "private", Channel.ORDERS: "orders"}
 RECONNECT_S = (0.2, 10.0)
 LOOK_NS = 200 * MS
+WIND_LOOK_NS, WIND_DOWN_NS = 50 * MS, 10 * NS
 LOSSES = (Reason.RISK_DAILY_LOSS, Reason.RISK_WEEKLY_LOSS)
 SPIN_NS, SPIN_WAKES = MS, 2_000     # woken more often than that, the program is busy with a deadline that it does not serve
 
@@ -70,7 +75,14 @@ class Process:
         self.unresolved: set[int] = set()       # orders of which an alarm has said that their outcome is unknown
         self.told_ns: dict[int, int] = {}       # instrument -> venue's time of its newest market data
         self.asked_back: set[int] = set()       # orders of which a cancel has left
+        self.was_ready = False                  # all gates have been open
+        self.stopping = False                   # asked to stop in good order
+        self.disk_closed = False
+        self.begun_ns = self.clock.now
+        self.last_effect = ""
+        self._later = 0                         # requests that the last hop had no budget for
         self.frozen_until = 0                   # until then the machine does not let it run: what comes meanwhile waits
+        self.late = LateWatch(bot.late_ns)
         self._row = np.zeros(1, lc.EVENT_DTYPE)
         self._timer: Appointment | None = None
         self._gateway_due: int | None = None
@@ -88,8 +100,7 @@ class Process:
         self.image: Any = None
         self.guard: Any = None
         self.control: Any = None
-        self.engine = lc.Engine(bot.instruments, lc.CascadeConfig(**DETECTOR), bot.policy(), bot.risk(),
-                                equity=self.world.venue.books()["equity"], audit_capacity=1 << 14)
+        self.engine = bot.engine(self.world.venue.books()["equity"])
         self.wire = Line(self)
         try:
             self.world.make(self)
@@ -134,6 +145,7 @@ class Process:
         """A boundary: the process may end before it."""
         if not self.alive:
             raise Killed
+        self.last_effect = name
         if self.world.strikes(name):
             self.trace.say(self.clock.now, "killed", name, detail)
             self.world.counts[f"killed before {name}"] += 1
@@ -188,6 +200,10 @@ class Process:
     def collect(self) -> None:
         self._collecting = False
         self.gateway.collect(self.now())
+        if self.guard.later != self._later:
+            self._later = self.guard.later
+            if any(sent.id & 15 == Role.ROLE_ENTRY for sent, _ in self.gateway.requests.held_back):
+                self.world.states.deferred()
 
     def heed_kill(self) -> None:
         """The live process looks at the control page a few times a second."""
@@ -199,10 +215,41 @@ class Process:
         self.dispatch.pump(now)
         self.world.duties.killed(self)
 
+    def heed_disk(self) -> None:
+        """The live process looks at its disk a few times a second."""
+        full = bool(self.store.entries_off())
+        if full != self.disk_closed:
+            self.disk_closed = full
+            self.world.counts["felt disk_full"] += full
+            self.engine.on_control(self.now(), Control.CONTROL_PAUSE if full else Control.CONTROL_READY, Gate.GATE_DISK)
+            self.dispatch.pump(self.now())
+
+    def stop(self, kill: Kill) -> None:
+        """Good order, as live: no new entries, resting ones withdrawn, positions left with their stops."""
+        self.stopping = True
+        was_halted, now = bool(self.engine.risk.halted), self.now()
+        self.engine.on_control(now, Control.CONTROL_PAUSE, Gate.GATE_START)
+        if not was_halted:
+            self.engine.on_control(now, Control.CONTROL_HALT)
+        self.dispatch.pump(now)
+        self.clock.after(WIND_LOOK_NS, self.guarded, self._wound, kill, was_halted, self.clock.now + WIND_DOWN_NS)
+
+    def _wound(self, kill: Kill, was_halted: bool, until: int) -> None:
+        entries = any(order["role"] == Role.ROLE_ENTRY and order["status"] != "ended" for order in self.engine.orders())
+        if entries and self.clock.now < until:
+            self.clock.after(WIND_LOOK_NS, self.guarded, self._wound, kill, was_halted, until)
+            return
+        if not was_halted and not self.control.kill:
+            self.engine.on_control(self.now(), Control.CONTROL_RESUME)
+        self.image.save(self.engine)
+        self.image.save_guard(self.guard.snapshot())
+        self.store.write()
+        self.world.ended(self, kill)
+
     def resume(self) -> None:
         """A person allows entries again."""
         now = self.now()
-        if not self.control.kill:
+        if not self.control.kill and not self.stopping:
             self.lift(now)
 
     def lift(self, now: int) -> None:
@@ -210,6 +257,16 @@ class Process:
             self.world.duties.count_from_here()     # so does the engine
         self.engine.on_control(now, Control.CONTROL_RESUME)
         self.dispatch.pump(now)
+
+    def read_only_since(self, symbol: str, then_ns: int) -> bool:
+        """Whether nothing may enter on a contract, or entries have been halted for good at some moment since then."""
+        gates = self.gateway.context.gates
+        return gates.is_closed(Gate.GATE_RECONCILE, self.gateway.context.index[symbol]) or self.halted_since(then_ns)
+
+    def says_foreign(self, symbol: str) -> bool:
+        """Whether it says itself that what the venue holds of a contract is not all ours, and lets nothing enter there."""
+        shut = self.gateway.context.gates.is_closed(Gate.GATE_RECONCILE, self.gateway.context.index[symbol])
+        return shut and symbol in self.gateway.reconciler.foreign
 
     def halted_since(self, then_ns: int) -> bool:
         """Whether entries have been halted for good at some moment since then, or are."""
@@ -222,6 +279,7 @@ class Process:
         if self.engine.risk.halted and self.engine.risk.halted not in LOSSES:       # a person has looked, and starts it with --resume
             self.engine.on_control(now, Control.CONTROL_RESUME)
         self.gateway.start(now)
+        self.heed_disk()
         self.connect_feed()
 
     def on_market(self, rows: np.ndarray) -> None:
@@ -237,6 +295,8 @@ class Process:
             if ts > self.told_ns.get(n, 0):
                 self.told_ns[n] = ts
         try:
+            if code := self.late.frame(rows):       # as live: what comes late opens nothing
+                self.engine.on_control(now, code, Gate.GATE_LATE)
             self.engine.run(rows)
             if self.dispatch.pump(now):
                 self.arm()
@@ -254,6 +314,12 @@ class Process:
 
     def on_frame(self, channel: Channel, raw: bytes) -> None:
         self.gateway.on_frame(channel, raw, self.now())
+        self._look_ready()
+
+    def _look_ready(self) -> None:
+        if not self.was_ready and self.gateway.ready:
+            self.was_ready = True
+            self.world.ready(self)
 
     def on_lost(self, channel: Channel, link: Connection) -> None:
         if self.links[channel] is link:
@@ -272,6 +338,7 @@ class Process:
         if status == 200 and self.private_up_ns and sent_ns >= self.private_up_ns and b'"retCode":0' in body:
             self.read_since.add(call.path)
         self.gateway.on_answer(call, Answer(status, body, headers, why, sent_ns, now), now)
+        self._look_ready()
 
     # ---- the public feed ----
 
@@ -336,6 +403,8 @@ class Process:
         link = self.links[Channel.ORDERS]
         if link is None or not self.gateway.orders_ready:
             return False
+        if b"order.create" in frame and role(orjson.loads(frame)["args"][0]["orderLinkId"]) == ENTRY:
+            self.world.states.leaves(self, link)
         self.world.leaves(self, frame)
         link.to_server(frame)
         self.effect("sent", "order")

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from liqshell.venues.bybit_orders import parse_order_link_id
+from liqshell.venues.bybit.orders import parse_order_link_id
 
 from liqcore.event import Role
 
 from .clock import NEVER, NS, Clock
+from .laws import LAWS
 from .trace import Trace
 
 NAKED_MAX_NS = 2 * NS                   # law L7
@@ -68,6 +69,8 @@ class Truth:
         self.bare: set[str] = set()                          # entries whose stop the venue has left out
         self.exposed: set[str] = set()                       # naked because of one of these: by no deed of the program
         self.foreign: set[str] = set()                       # symbols that somebody else trades, too
+        self.split = False                                   # a split has happened
+        self.resized: set[str] = set()                       # symbols whose position was split: its size was never asked for
         self.created: Counter[str] = Counter()               # link id -> how often a create of it arrived
         self.first_qty: dict[tuple[str, int, int], float] = {}    # (run, instrument, bracket) -> quantity of the first entry
         self.minute: deque[int] = deque()                    # times at which entries left
@@ -79,14 +82,23 @@ class Truth:
         self.since: dict[tuple[str, str], int] = {}          # (symbol, "held" or an entry's link id) -> since when the books have it
         self.worst_naked_ns = 0
         self.counts: Counter[str] = Counter()
+        self.asked: Counter[str] = Counter()                 # laws
 
     def fail(self, law: str, text: str) -> None:
-        raise Broken(Violation(law, (self.clock.now - self.start) / NS, text))
+        """A law is broken: the run ends here, if the law is on."""
+        self.counts[f"broken: {law}"] += 1
+        if LAWS[law].on:
+            raise Broken(Violation(law, (self.clock.now - self.start) / NS, text))
+
+    def ask(self, *laws: str) -> None:
+        """These laws are being asked, whatever comes of it."""
+        self.asked.update(laws)
 
     # ---- what leaves the program ----
 
     def entry_leaves(self, link_id: str) -> None:
         """An entry is being handed to the wire."""
+        self.ask("limits")
         now = self.clock.now
         self.minute.append(now)
         while self.minute and self.minute[0] <= now - 60 * NS:
@@ -104,6 +116,7 @@ class Truth:
     def create_arrives(self, arguments: Mapping[str, Any]) -> None:
         """A create reaches the venue, whatever becomes of it."""
         link_id = str(arguments.get("orderLinkId", ""))
+        self.ask("sent twice")
         self.created[link_id] += 1
         self.counts["creates"] += 1
         if parse_order_link_id(link_id) and _of(link_id)[1] & 15 == Role.ROLE_ENTRY:
@@ -118,8 +131,10 @@ class Truth:
     def look(self) -> None:
         """After every event of the venue."""
         books = self.books()
+        self.resized = {symbol for (symbol, _), position in books["positions"].items() if position["qty"] and symbol in self.resized}
         self.flat = not books["orders"] and not any(position["qty"] for position in books["positions"].values())
         self._count_time(books)
+        self.ask("duplicate")
         self._protected(books)
         self._single(books)
         self._limits(books)
@@ -141,6 +156,7 @@ class Truth:
             qty = position["qty"]
             if abs(qty) < EPSILON or symbol in self.foreign:
                 continue
+            self.ask("protected")
             covered = abs(qty) if position["stop_loss"] else position["stop_qty"]
             away = (position["entry"] - position["stop_loss"]) * (1 if qty > 0 else -1)
             if position["stop_loss"] and away > STOP_AWAY * position["entry"]:
@@ -207,7 +223,7 @@ class Truth:
     def _limits(self, books: Mapping[str, Any]) -> None:
         exposure, symbols = 0.0, set()
         for (symbol, _), position in books["positions"].items():
-            if abs(position["qty"]) > EPSILON and symbol not in self.foreign:
+            if abs(position["qty"]) > EPSILON and symbol not in self.foreign and symbol not in self.resized:
                 exposure += abs(position["qty"]) * position["entry"]
                 symbols.add(symbol)
         for order in books["orders"]:
@@ -235,6 +251,7 @@ class Truth:
         run, order = found
         if order & 15 == Role.ROLE_ENTRY:
             key = (run, order >> 40, (order >> 12) & 0xFFFFFFF)
+            self.ask("overfilled")
             self.filled[key] += float(row["execQty"])
             allowed = self.first_qty.get(key, float("inf"))
             if self.filled[key] > allowed + EPSILON:

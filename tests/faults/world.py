@@ -13,17 +13,21 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import orjson
-from liqshell.emulator.desk import Request
+from liqshell.emulator.api.account_api import Request
 from liqshell.emulator.exchange import Settings as VenueSettings
-from liqshell.gateway.effects import Call
+from liqshell.venues.effects import Call
 from liqshell.state.control import Kill as Kills
-from liqshell.venues.bybit_orders import parse_order_link_id
-from liqshell.venues.bybit_signing import Keys, rest_headers
+from liqshell.transport import Endpoint
+from liqshell.venues.bybit.orders import parse_order_link_id
+from liqshell.venues.bybit.signing import Keys, rest_headers
 
-from liqcore.event import Role
+from liqcore.event import Kind, Reason, Role
 
+from . import agreement
 from .acts import act
+from .books import Books
 from .bot import bot_of
 from .clock import MS, NS, Clock
 from .duties import Duties
@@ -32,26 +36,35 @@ from .life import NAME, assemble, spoil
 from .market import HOUR_NS, Hour, contracts, damaged, hour
 from .network import Connection, Network, Weather
 from .people import PERSON_NS, Person
-from .process import Process
-from .script import QUIET_S, Fault, Kill, Script
+from .process import LOSSES, Process
+from .script import ASKED, QUIET_S, Fault, Kill, Script
+from .states import States
 from .trace import Trace
 from .truth import Broken, Truth, Violation
 from .venue import Venue
 
 START_NS = 1_772_452_800 * NS           # a Monday, 12:00 UTC
 HARMLESS = ("drop_stop", "cancel_stops", "kill_word", "double_filled", "post_only_rejected", "manual_reduce", "manual_open", "adl", "liquidate",
-            "reject_stop", "cancel_rest")               # for what can be heard and done
+            "reject_stop", "cancel_rest", "foreign", "manual_add", "budget", "disk_full", "new_tick", "delisted", "hedge", "split", "dividend",
+            "adl_winner")               # for what can be heard and done
 UNKNOWN_NS = 5_300 * MS                 # the machine's own 5 s without an answer, and two looks of the gateway
 RECONCILED = ("/v5/position/list", "/v5/order/realtime", "/v5/execution/list")
-OTHERS = ("manual_reduce", "manual_open", "adl", "liquidate")      # somebody else changes positions
+NOT_OURS = ("foreign", "manual_add")        # while somebody else holds a position everything else must be as it is without him
+OTHERS = ("manual_reduce", "manual_open", "adl", "liquidate", "foreign", "manual_add", "delisted", "split", "dividend")      # somebody else changes positions
 OTHERS_NS = 660 * NS                    # that long may it take until that is known (an address is banned for ten minutes)
 HOUSEKEEPING_NS = 10 * NS
+ENTRY_AGE_NS = 2_100 * MS                # of the last hop 2 s, and a slew of the clock
+CASCADE_OVER_NS = 10 * NS
+CASCADE_ROWS, CASCADE_USD = 2, 20_000.0         # forced trades of one moment, and what one of them is worth
 Plant = Callable[[Any], None]           # a mutant: changes a world before it begins
 
 
 @dataclass(slots=True)
 class Outcome:
-    """Of a run. asked_hours: of the script; hours: until the violation, if there was one. counts, fired: what happened, and the faults by kind."""
+    """Of a run. asked_hours: of the script; hours: until the violation, if there was one. counts, fired: what happened, and the faults by kind.
+    disagreement: of the two judges, in words. states: how often each was reached. starts: seconds
+    from each birth, or the end of the faults after it, until all gates were open.
+    asked: how often each law was."""
 
     seed: int
     asked_hours: float
@@ -63,6 +76,10 @@ class Outcome:
     fired: Counter[str]
     worst_naked_s: float
     cpu_s: float
+    disagreement: str
+    states: Counter[str]
+    starts: list[float]
+    asked: Counter[str]
 
 
 @dataclass(slots=True)
@@ -84,10 +101,12 @@ class World:
         self.trace = Trace(self.start, self.keep)
         self.weather = Weather(int(script.base_ms * MS), int(script.spread_ms * MS), script.loss)
         self.network = Network(self.clock, script.seed, self.trace, self.weather)
-        self.bot = bot_of(script.seed, contracts(script.symbols))
+        self.bot = bot_of(script, contracts(script.symbols))
+        caps = self.bot.caps()
+        self.second = Books(caps.exposure, caps.positions, self.start)
         self.venue = Venue(self, script.symbols, self._venue_settings())
-        self.keys = Keys(self.venue.key.key, self.venue.key.secret)
-        self.truth = Truth(self.clock, self.trace, self.bot.caps(), self.venue.books, NAME, self.able_since)
+        self.keys, self.endpoint = Keys(self.venue.key.key, self.venue.key.secret), Endpoint("http://127.0.0.1:1")
+        self.truth = Truth(self.clock, self.trace, caps, self.venue.books, NAME, self.able_since)
         self.offset_ns = 0
         self.killed_word = False
         self.killed_until = self.start
@@ -102,10 +121,15 @@ class World:
         self.left: list[tuple[str, str]] = []            # what the next process finds of image and store
         self.person = Person(self)
         self.duties = Duties(self)
+        self.states = States(self)
+        self.cascade_ns = self.disk_full_ns = self.disk_full_until = self.start - 3600 * NS
+        self.lost: Any = None                            # why entries were halted when that was last looked at
+        self.start_times: list[float] = []               # seconds from a birth, or the end of the last fault after it, until all gates were open
         self.bad_market_until = self.clock_right_ns = self.start
         self.bad = Random(f"bad/{script.seed}")
         self.money_unknown = self.image_lost = False
-        self.trouble_ended_ns = self.disturbed_ns = self.others_ns = self.start
+        self.opened_ns: dict[str, int] = {}              # symbol -> when somebody else last opened a position of it
+        self.trouble_ended_ns = self.disturbed_ns = self.frames_lost_ns = self.others_ns = self.start
         self.end = self.start + int(script.hours * 3600 * NS)
         self.quiet = max(self.start + NS, self.end - int(QUIET_S * NS))
         self._hour: Hour | None = None
@@ -142,6 +166,8 @@ class World:
         if self.killed_word:
             self.clock.after(2 * NS, self.begin)
             return
+        image = store = "kept"
+        self.happens("start")
         if self.left:
             image, store = self.left.pop()
             spoil(self.folder, image, store, self)
@@ -149,6 +175,7 @@ class World:
             self.money_unknown |= self.image_lost
             if image != "kept":
                 self.duties.count_from_here()
+        self.states.born(image, store)
         self.lives += 1
         self.born_ns = self.clock.now
         self.trace.say(self.clock.now, "begins", self.lives)
@@ -165,12 +192,31 @@ class World:
 
     def died(self, process: Process) -> None:
         """It was killed: its connections are closed by the operating system, its files stay as they are."""
-        process.alive = False
         kill = self.kills.pop(0)
+        self.states.dies(kill.effect if kill.effect != "any" else process.last_effect)
+        process.alive = False
         self.counts["kills"] += 1
+        self._buried(process, kill)
+
+    def ended(self, process: Process, kill: Kill) -> None:
+        """It has stopped in good order, as it was asked to."""
+        process.alive = False
+        self.counts["stops"] += 1
+        self.trace.say(self.clock.now, "ended", process.number)
+        self._buried(process, kill)
+
+    def _buried(self, process: Process, kill: Kill) -> None:
         self._bury(process)
         self.left = [(kill.image, kill.store)]
+        self.happens("death")
         self.clock.at(min(self.clock.now + int(kill.pause_s * NS), max(self.clock.now, self.quiet) + NS), self.begin)
+
+    def ready(self, process: Process) -> None:
+        """All gates of a process are open for the first time."""
+        shut = self.truth.foreign or self.venue.hedged or self.venue.coarse or self.killed_word or self.disk_is_full()
+        if not shut and len(self.venue.listing) == len(self.venue.contracts):     # what rightly keeps entries off is no slow start
+            self.start_times.append((self.clock.now - max(self.born_ns, self.disturbed_ns)) / NS)
+        self.states.ready()
 
     def _bury(self, process: Process) -> None:
         process.bury()
@@ -189,8 +235,13 @@ class World:
             if len(records):
                 self.trace.feed(records.tobytes())
             process.guarded(process.housekeep)
+            halted = process.engine.risk.halted
+            if halted in LOSSES and halted != self.lost:
+                self.seen(f"loss limit of the {'day' if halted == Reason.RISK_DAILY_LOSS else 'week'} reached")
+            self.lost = halted
             compare(self)
             self.duties.look()
+        self.second.look(self.clock.now)
         if self.clock.pending > 20_000:
             self.truth.fail("bounded", f"{self.clock.pending} things wait in the world's queue")
         self.clock.after(HOUSEKEEPING_NS, self._housekeep)
@@ -221,12 +272,22 @@ class World:
         if end > n + 1:
             rows["ts_recv"] = self.clock.now
         self.venue.on_market(rows)
+        if (rows["kind"] == Kind.LIQUIDATION).sum() >= CASCADE_ROWS:
+            self._forced(rows)
         if self._feed is not None:
             self._feed.to_client(damaged(self.bad, rows) if self.clock.now < self.bad_market_until else rows)       # type: ignore[arg-type]
         if end < len(found.times):
             self.clock.at(found.times[end], self._market, end)
         else:
             self._next_hour()
+
+    def _forced(self, rows: np.ndarray) -> None:
+        forced = rows[rows["kind"] == Kind.LIQUIDATION]
+        if (forced["price"] * forced["qty"]).max() >= CASCADE_USD:
+            if self.clock.now - self.cascade_ns > CASCADE_OVER_NS:
+                self.states.cascade()
+            self.cascade_ns = self.clock.now
+            self.happens("cascade")
 
     def feeds(self, link: Connection) -> None:
         """The public stream goes to this connection from now on."""
@@ -242,12 +303,14 @@ class World:
         """A REST request leaves: stamped and signed now."""
         sent_ns = process.now()
         payload = call.query if call.method == "GET" else call.body
-        headers = rest_headers(self.keys, sent_ns // MS + process.dispatch.offset_ms, payload)
+        headers = rest_headers(self.keys, self.endpoint, sent_ns // MS + process.dispatch.offset_ms, payload)
         request = Request(call.method, call.path, call.query, call.body.encode(), headers)
         if call.method == "POST":
             self.leaving(process, call.path, call.body)
 
         def done(status: int, body: bytes, headers: dict[str, str], why: str) -> None:
+            if call.method == "GET" and process.alive:
+                self.states.answered(process, call.path, sent_ns, status, body)
             process.guarded(process.on_answer, call, sent_ns, status, body, headers, why)
 
         self.network.rest(lambda reply: self.venue.request(request, reply), call.timeout_s, done)
@@ -257,10 +320,12 @@ class World:
         message = orjson.loads(frame)
         self.trace.say(self.clock.now, "leaves", frame)
         for one in message["args"]:
+            self.second.sent(self.clock.now, message["op"], one)
             self._judge(process, message["op"], one)
 
     def leaving(self, process: Process, path: str, body: str) -> None:
         if path in ("/v5/order/create", "/v5/order/cancel"):
+            self.second.sent(self.clock.now, path, orjson.loads(body))
             self._judge(process, path.removeprefix("/v5/").replace("/", "."), orjson.loads(body))
 
     def _judge(self, process: Process, operation: str, wish: dict[str, Any]) -> None:
@@ -271,7 +336,8 @@ class World:
         if operation != "order.create" or found is None or found[1] & 15 != Role.ROLE_ENTRY:
             return
         self.truth.entry_leaves(wish["orderLinkId"])
-        status = ""
+        law, status = "certain", ""
+        self.truth.ask(law)
         if self.killed_word:
             status = "the kill switch is set"
         elif closed := [gate for gate in process.gateway.status()["gates"] if gate["instrument"] in (-1, found[1] >> 40)]:
@@ -280,17 +346,26 @@ class World:
             status = "a connection is known to be down"
         elif not process.read_since.issuperset(RECONCILED):
             status = f"since the private stream came up only {sorted(process.read_since)} have been read"
+        elif (belief := next((order for order in process.engine.orders() if order["id"] == found[1]), None)) is not None and self._waited(process, belief):
+            law, status = "late", f"it was decided {(process.now() - belief['ts_asked']) / NS:.3f} s ago"
         elif unknown := [order for order in process.engine.orders() if order["unknown"] and order["role"] != Role.ROLE_STOP
                          and process.now() - order["ts_asked"] > UNKNOWN_NS]:       # a stop on its way is a stop: here or there
             status = f"an order's outcome is unknown: {unknown}"
         else:
-            status = self.duties.entry_leaves(process, found[1] >> 40)
+            law, status = self.duties.entry_leaves(process, found[1] >> 40)
         if status:
-            self.truth.fail("certain", f"an entry leaves ({wish['orderLinkId']}) although {status}")
+            self.truth.fail(law, f"an entry leaves ({wish['orderLinkId']}) although {status}")
+
+    def _waited(self, process: Process, belief: dict[str, Any]) -> bool:
+        """Whether an entry that leaves was decided too long ago."""
+        self.truth.ask("late")
+        return bool(process.now() - belief["ts_asked"] > ENTRY_AGE_NS)
 
     def set_kill(self, on: bool) -> None:
         """`liqcore kill`, typed by somebody else on the same machine, or taken back."""
         self.killed_word = on
+        self.second.killed(self.clock.now, on)
+        self.states.word(on)
         process = self.process
         self.trace.say(self.clock.now, "kill word", on)
         if process is None:
@@ -301,12 +376,29 @@ class World:
             process.control.lift()
         self.clock.after(self.r.randrange(50, 250) * MS, process.guarded, process.heed_kill)
 
+    def disk_is_full(self) -> bool:
+        return self.clock.now < self.disk_full_until
+
+    def heed_disk(self) -> None:
+        """The process looks at its disk a few times a second."""
+        if self.process is not None:
+            self.process.guarded(self.process.heed_disk)
+
+    def others(self) -> None:
+        """Somebody else changes a position now."""
+        self.others_ns = max(self.others_ns, self.clock.now + OTHERS_NS)
+
+    def seen(self, state: str) -> None:
+        """A state of states.STATES has been reached."""
+        self.states.reach(state)
+
     # ---- faults ----
 
     def _arm(self, on: str, what: Fault | Kill) -> None:
         if self.clock.now >= self.quiet:
             return
         if on == "time":
+            self.counts["sprung time"] += 1
             self._spring(what)
         else:
             self.armed.append(Armed(on, what))
@@ -316,27 +408,40 @@ class World:
         ready = [armed for armed in self.armed if armed.on == what]
         if ready:
             self.armed = [armed for armed in self.armed if armed.on != what]
+            self.counts[f"sprung {what}"] += len(ready)
             for armed in ready:
                 self._spring(armed.what)
 
     def _spring(self, what: Fault | Kill) -> None:
-        if isinstance(what, Kill):
+        if isinstance(what, Kill) and what.effect == ASKED:
+            if self.process is not None and self.process.alive and not self.process.stopping:
+                self.states.stops()
+                self.process.guarded(self.process.stop, what)
+        elif isinstance(what, Kill):
             self.kills.append(what)
         else:
             self.clock.after(int(what.after_ms * MS), self._act, what)
 
     def _act(self, fault: Fault) -> None:
+        if self.clock.now >= self.end - int(QUIET_S * NS) > self.start:
+            self.counts["after the calm"] += self.clock.now < self.quiet
         if self.clock.now < self.quiet:
             self.fired[fault.kind] += 1
             until = min(self.clock.now + int(fault.duration_s * NS), self.quiet)
-            self.acting = [end for end in self.acting if end > self.clock.now] + [until]
-            self.trouble_ended_ns = max(self.trouble_ended_ns, until)
+            if fault.kind not in NOT_OURS:
+                self.acting = [end for end in self.acting if end > self.clock.now] + [until]
+                self.trouble_ended_ns = max(self.trouble_ended_ns, until)
             if fault.kind in OTHERS:
                 self.others_ns = max(self.others_ns, until + OTHERS_NS)
             if fault.kind not in HARMLESS:
                 self.disturbed_ns = max(self.disturbed_ns, until)
+            if fault.kind == "lose_private":
+                self.frames_lost_ns = max(self.frames_lost_ns, until)
+            self.second.trouble(self.clock.now, fault.kind, until, int(fault.options.get("code", 0) or 0))
+            reached = self.states.fault(fault.kind, until, fault.options)
             self.trace.say(self.clock.now, "fault", fault.kind, fault.duration_s, str(fault.options))
-            act(self, fault, until)
+            if act(self, fault, until):
+                self.states.counts.update(reached)
 
     def strikes(self, effect: str) -> bool:
         """Whether the process is killed before this effect."""
@@ -394,7 +499,16 @@ def run(script: Script, *, keep: int = 4000, plant: Plant | None = None, lines: 
             world.process.alive = False
             world._bury(world.process)
         shutil.rmtree(folder, ignore_errors=True)
+    world.second.look(world.clock.now)
+    said = agreement.disagreement(violation, world.second, world.start)
+    world.truth.ask("judges")
+    if said and violation is None:
+        violation = Violation("judges", (world.clock.now - world.start) / NS, said)
     counts = world.counts + world.truth.counts
     counts["lives"] = world.lives
+    counts["felt names_lost"] = world.network.unnamed
+    counts["judge frames"], counts["judge covered"] = world.second.frames, world.second.covered
+    counts.update({f"struck {kind}": count for kind, count in world.venue.faults.struck.items()})
     return Outcome(script.seed, script.hours, (world.clock.now - world.start) / NS / 3600, violation, world.trace.tail(lines),
-                   world.trace.digest, counts, world.fired, world.truth.worst_naked_ns / NS, time.process_time() - began)
+                   world.trace.digest, counts, world.fired, world.truth.worst_naked_ns / NS, time.process_time() - began, said, world.states.counts,
+                   world.start_times, world.truth.asked)

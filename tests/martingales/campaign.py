@@ -24,10 +24,10 @@ from liqshell.backtest.half_spread import settings_of
 from liqshell.backtest.history import History
 from liqshell.backtest.run import daily_returns
 from liqshell.backtest.spread import spread
-from liqshell.config import Config, loads
-from liqshell.report.overfit import deflated_sharpe
+from liqshell.config.load import Config, loads
+from liqshell.report.overfit import probabilistic_sharpe
 from liqshell.report.robust import controls
-from liqshell.report.statistics import spaced_mean
+from liqshell.report.statistics import sharpe, spaced_mean
 from liqshell.report.study import trades_of
 
 from martingales.market import QUOTES, history, path
@@ -145,8 +145,9 @@ def judge(case: Case, policy: str) -> Verdict:
     real = spaced_mean(found["return_bps"], found["closed_ns"], round(max(found["held_s"], default=0.0) * 1e9))      # as report.results.per_trade
     told, runs = verdict_of(real, values, where, config, bool(case.planted))
     days = daily_returns(audit, where, config.paper.equity)
+    ratio = sharpe(days)
     return Verdict(case, policy, found["return_bps"], bool(told["edge"]), "No edge" not in told["verdict"] and real["mean"] is not None,
-                   deflated_sharpe(days, 1)["deflated"], runs, fills_of(audit))
+                   None if ratio is None else probabilistic_sharpe(ratio, len(days), 0.0, 3.0), runs, fills_of(audit))
 
 
 def verdict_of(real: dict[str, Any], values: dict[str, Any], where: History, config: Config, losses_too: bool) -> tuple[dict[str, Any], int]:

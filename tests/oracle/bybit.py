@@ -25,9 +25,9 @@ def events(frame: bytes, last: dict | None = None) -> list[dict]:
         return [{"kind": 2, "symbol": symbol, "ts_event": r["T"] * 10**6, "price": float(r["p"]), "qty": float(r["v"]), "side": TAKER[r["S"]],
                  "id": r.get("seq", 0)} for r in data if not r.get("BT")]
     if stem == "orderbook.1":
-        if message["type"] != "snapshot" or not data["b"] or not data["a"]:
+        if message["type"] != "snapshot":
             return []
-        (bid, bid_qty), (ask, ask_qty) = data["b"][0], data["a"][0]
+        (bid, bid_qty), (ask, ask_qty) = (data[key][0] if data[key] else ("0", "0") for key in ("b", "a"))
         return [{"kind": 3, "symbol": symbol, "ts_event": message.get("cts", message["ts"]) * 10**6, "price": float(bid), "qty": float(bid_qty),
                  "aux_price": float(ask), "aux_qty": float(ask_qty), "id": data["u"]}]
     if stem == "tickers":

@@ -4,7 +4,7 @@ import math
 
 
 class RealisedDensity:
-    """Settings as liqcore.density.DensityConfig.as_dict()."""
+    """Settings as liqcore.kernels.realised_map.DensityConfig.as_dict()."""
 
     def __init__(self, **config):
         self.__dict__.update(config)

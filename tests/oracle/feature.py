@@ -11,6 +11,8 @@ from fractions import Fraction
 from tests.oracle import quantile
 from tests.oracle.feature_log import (
     BBO,
+    DELEVERAGE,
+    DELEVERAGED,
     FEED,
     FORCED,
     FUNDED,
@@ -19,10 +21,12 @@ from tests.oracle.feature_log import (
     MARKED,
     OPEN,
     QUOTED,
+    STATED,
     TICKER,
     TRADE,
     TRADED,
     UP,
+    VENUE,
     Log,
 )
 
@@ -30,12 +34,13 @@ NAN = math.nan
 QUOTE_AGE = 10 * 10 ** 9
 TURNS = 254                      # of a stream between known and unknown: a lag over more of them is not known
 COURSES = {"price": TRADED, "oi": OPEN, "funding": FUNDED}
-FLOWS = {"liquidations": FORCED, "trades": TRADED, "ofi": QUOTED}
+FLOWS = {"liquidations": FORCED, "trades": TRADED, "ofi": QUOTED, "deleveraged": DELEVERAGED}
 LATEST = {"flow.spread_bps": [QUOTED], "price.last": [TRADED], "price.mark": [MARKED], "price.basis": [MARKED, INDEXED], "funding.funding": [FUNDED],
-          "oi.oi": [OPEN], "oi.oi_value": [OPEN, MARKED]}
+          "oi.oi": [OPEN], "oi.oi_value": [OPEN, MARKED], "risk.adl_distance": [STATED], "risk.pool": [STATED], "risk.pool_drawdown": [STATED],
+          "risk.limit_up_bps": [STATED, TRADED], "risk.limit_down_bps": [STATED, TRADED]}
 CANDLES = ("open", "high", "low", "close", "atr", "natr")
 COURSED = ("return", "range", "realised", "oi_change", "funding_avg")
-SIDES = {"liq_volume": 0, "volume": 0, "liq_long_volume": 1, "buy_volume": 1, "liq_short_volume": -1, "sell_volume": -1}
+SIDES = {"deleveraged": 0, "liq_volume": 0, "volume": 0, "liq_long_volume": 1, "buy_volume": 1, "liq_short_volume": -1, "sell_volume": -1}
 
 
 def units(x):
@@ -55,7 +60,7 @@ def alike(a, b):
 
 def source_of(key):
     group, entry = key.split(".")
-    return "ofi" if entry == "ofi" else "trades" if group == "flow" else "liquidations"
+    return entry if entry in ("ofi", "deleveraged") else "trades" if group == "flow" else "liquidations"
 
 
 class Features(Log):
@@ -80,8 +85,9 @@ class Features(Log):
         """(ts, side, x) of all entries of a stream."""
         multiplier = self.instruments[n][2]
         rows = self.entries(n, t, before)
-        if source == "liquidations":
-            return [(ts, side, notional) for ts, kind, *f in rows if kind == LIQUIDATION for side, notional in [f]]
+        if source in ("liquidations", "deleveraged"):
+            wanted = LIQUIDATION if source == "liquidations" else DELEVERAGE
+            return [(ts, side, notional) for ts, kind, *f in rows if kind == wanted for side, notional in [f]]
         if source == "trades":
             return [(ts, f[0], f[2] * multiplier * f[1]) for ts, kind, *f in rows if kind == TRADE]
         out, last, breaks = [], None, set(self.breaks(n, t, before, QUOTED))
@@ -211,9 +217,16 @@ class Features(Log):
             elif kind == TICKER:
                 told = {MARKED: f[0], INDEXED: f[1], OPEN: f[2] * self.instruments[n][2], FUNDED: f[3]}
                 said |= {stream: x for stream, x in told.items() if self.says(row) & stream}
+            elif kind == VENUE:
+                said[STATED] = said.get(STATED, {}) | f[0]
         if key == "flow.spread_bps":
             quote = said.get(QUOTED)
             return (quote[2] - quote[0]) / ((quote[2] + quote[0]) * 0.5) * 1e4 if quote and t <= until else NAN
+        if key.startswith("risk."):
+            stated, last = said.get(STATED, {}), said.get(TRADED, NAN)
+            high, low = stated.get("buy_max") or NAN, stated.get("sell_min") or NAN
+            return {"adl_distance": stated.get("distance", NAN), "pool": stated.get("pool", NAN), "pool_drawdown": stated.get("drawdown", NAN),
+                    "limit_up_bps": (high / last - 1.0) * 1e4, "limit_down_bps": (1.0 - low / last) * 1e4}[key[5:]]
         last, mark, index, funding, oi = (said.get(stream, NAN) for stream in (TRADED, MARKED, INDEXED, FUNDED, OPEN))
         return {"price.last": last, "price.mark": mark, "price.basis": mark / index - 1.0, "funding.funding": funding, "oi.oi": oi,
                 "oi.oi_value": oi * mark}[key]
@@ -285,7 +298,7 @@ class Features(Log):
         if key in LATEST:
             return LATEST[key]
         group, entry = key.split(".")
-        return [FORCED if group == "liquidations" else FUNDED if group == "funding" else OPEN if group == "oi" else QUOTED if entry == "ofi" else TRADED]
+        return [DELEVERAGED if entry == "deleveraged" else FORCED if group == "liquidations" else FUNDED if group == "funding" else OPEN if group == "oi" else QUOTED if entry == "ofi" else TRADED]
 
     # ---- what is remembered for a lag ----
 

@@ -6,9 +6,10 @@ Times: `entries(n, t, before)` are what came up to t, or strictly before t for a
 from bisect import bisect_left, bisect_right
 
 NEVER = 2 ** 63 - 1
-LIQUIDATION, TRADE, BBO, TICKER, FEED = 1, 2, 3, 4, 6
+LIQUIDATION, TRADE, BBO, TICKER, FEED, DELEVERAGE, VENUE = 1, 2, 3, 4, 6, 12, 13
 UP, DOWN, GAP = 1, 2, 3
-FORCED, TRADED, QUOTED, MARKED, INDEXED, FUNDED, OPEN = 1, 2, 4, 8, 16, 32, 64       # what is received of a contract
+FORCED, TRADED, QUOTED, MARKED, INDEXED, FUNDED, OPEN, STATED = 1, 2, 4, 8, 16, 32, 64, 128       # what is received of a contract
+DELEVERAGED = 256        # comes with FORCED: interrupted as that is, and spoken of by itself
 
 
 class Log:
@@ -33,7 +34,7 @@ class Log:
         if kind == TICKER:
             price, index, qty, _, unsaid = f
             return (MARKED * (price > 0) | INDEXED * (index > 0) | OPEN * (qty > 0) | FUNDED) & ~unsaid
-        return {LIQUIDATION: FORCED, TRADE: TRADED, BBO: QUOTED}.get(kind, 0)
+        return {LIQUIDATION: FORCED, TRADE: TRADED, BBO: QUOTED, DELEVERAGE: DELEVERAGED, VENUE: STATED}.get(kind, 0)
 
     def since(self, n, t, before, stream):
         """From when on nothing of a stream is missing. A stream is known from when its feed was said to be up, or to have had its last gap, and else
@@ -43,7 +44,7 @@ class Log:
             ts, kind, *f = row
             if kind == FEED:
                 state, streams = f
-                if streams and not streams & stream:
+                if streams and not streams & (FORCED if stream == DELEVERAGED else stream):
                     continue
                 if state == DOWN:
                     down, told, spoken = True, None, None
@@ -51,7 +52,7 @@ class Log:
                     told, spoken = ts, None
                 elif state == UP and (down or told is None and spoken is None):
                     down, told, spoken = False, ts, None
-            elif not down and spoken is None and (stream == FORCED or self.says(row) & stream):
+            elif not down and spoken is None and (stream == FORCED and kind in (LIQUIDATION, TRADE, BBO, TICKER) or self.says(row) & stream):
                 spoken = ts
         if stream == FORCED:
             spoken = told if spoken is None else spoken

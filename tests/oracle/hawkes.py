@@ -6,7 +6,7 @@ SLICES, BUCKETS, FIT_PRIOR = 30, 128, 20.0
 
 
 class Hawkes:
-    """One group of `instruments`; the settings are those of liqcore.hawkes.HawkesConfig.as_dict()."""
+    """One group of `instruments`; the settings are those of liqcore.kernels.hawkes.HawkesConfig.as_dict()."""
 
     def __init__(self, instruments, **config):
         self.__dict__.update(config)

@@ -4,7 +4,7 @@ import math
 
 
 class EstimatedPending:
-    """Settings as liqcore.pending.PendingConfig.as_dict()."""
+    """Settings as liqcore.kernels.estimated_map.PendingConfig.as_dict()."""
 
     def __init__(self, **config):
         self.__dict__.update(config)

@@ -12,7 +12,7 @@ from fractions import Fraction
 from math import floor
 
 from oracle.bracket import entry_ticks, profit_trail_ticks, stop_ticks, target_ticks
-from oracle.market import LIQUIDATION, UP, concerns
+from oracle.market import GAP, LIQUIDATION, QUOTE, UP, concerns
 from oracle.orders import Belief, Resting
 from oracle.venue import CLOSE, END_LIQUIDATED, END_MAX_HOLD, END_POST_ONLY, END_VENUE, ENTRY, FORCED, NEVER, STOP, TARGET, VenueOracle
 
@@ -205,6 +205,8 @@ class PaperOracle:
         if kind == "fill":
             self.hear_fill(ts, b if mine else None, role, more)
         elif mine and kind in ("new", "fired") and (b.state != "ended" or role == STOP and kind == "new"):
+            if b.state == "ended":              # the attached stop of another position: where the entry put it
+                b.asked, b.price = "", more["price"]
             b.fired = kind == "fired" or b.fired and b.state == "live"
             b.state = "live"
             b.asked = "" if b.asked == "amend" else b.asked
@@ -350,6 +352,8 @@ class PaperOracle:
         """One market event: ('trade', ticks, lots, aggressor), ('quote', bid, ask, their lots), ('ticker', mark or 0, rate, unstated),
         ('feed', state, streams, instrument) or ('signal', ...); `timed` and `caused`: signals by time and by it."""
         self.advance(ts, timed)
+        if kind == "quote" and not 0 < what[0] < what[1]:        # nobody can trade against it, and the one before has been taken back
+            kind, what = "feed", (GAP, QUOTE, 0)
         if kind != "signal":
             getattr(self.market, kind)(ts, *what)
         if kind == "trade":

@@ -167,7 +167,7 @@ class VenueOracle:
         elif order.stop and not any(o and o.role == STOP for o in self.places):
             stop = Resting(STOP, 0, -order.side, order.stop, order.lots, reduce_only=True, number=order.number)
             self.put(stop)
-            self.say(ts, "new", stop)
+            self.say(ts, "new", stop, price=stop.price)
             self.fire(ts, stop)
         return lots
 

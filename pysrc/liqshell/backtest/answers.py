@@ -13,24 +13,24 @@ import numpy as np
 
 import liqcore as lc
 from liqshell.backtest.history import History
-from liqshell.backtest.listen import BRACKET, NOTHING, Listened, listen
-
-STALE = 2                            # SignalFlag
+from liqshell.backtest.policy_log import BRACKET, NOTHING, Listened, listen
+from liqshell.config.timetable import make_timetable
 
 
 @dataclass(frozen=True)
 class Answers:
     """signals: all of one instrument, SIGNAL_DTYPE. sides: what the policy wants at each, int8, 0 = nothing. places: where each stands in the
-    market."""
+    market. closed: when nothing may be entered, see Timetable.closed."""
 
     signals: np.ndarray
     sides: np.ndarray
     places: np.ndarray
+    closed: np.ndarray
 
     def within(self, start_ns: int, end_ns: int) -> Answers:
         """The same signals, those outside of [start_ns, end_ns) not acted upon."""
         ts = self.signals["ts"]
-        return Answers(self.signals, np.where((ts >= start_ns) & (ts < end_ns), self.sides, 0).astype(np.int8), self.places)
+        return Answers(self.signals, np.where((ts >= start_ns) & (ts < end_ns), self.sides, 0).astype(np.int8), self.places, self.closed)
 
 
 def answers_of(values: dict[str, Any], history: History) -> tuple[list[Answers], str]:
@@ -39,20 +39,20 @@ def answers_of(values: dict[str, Any], history: History) -> tuple[list[Answers],
     listened = listen(values, history)
     why = inconstant(values, listened, [i.symbol for i in history.instruments])
     cascade, tape, rows = values["cascade"], history.tape, listened.rows
-    signals = tape.signals(lc.CascadeConfig(**cascade))
+    signals, places = tape.signals(lc.CascadeConfig(**cascade), event_age_max_s=values["limits"]["event_age_max_s"], end=history.end_ns, places=True)
     asked = {key: k for k, key in enumerate(_keys(rows["signal_ts"], rows))}
     at = np.array([asked.get(key, -1) for key in _keys(signals["ts"], signals)], np.int64)
     if len(rows) != (at >= 0).sum() and not why:
         why = "the policy was asked at moments that are no signals of the cascade detector"
-    heard = at >= 0
+    matched = at >= 0
     sides = np.zeros(len(signals), np.int8)
-    sides[heard] = rows["side"][at[heard]]
-    # which event was too old is the run's limit, not the tape's
-    signals["flags"][heard] = signals["flags"][heard] & ~np.uint8(STALE) | rows["flags"][at[heard]] & np.uint8(STALE)
+    sides[matched] = rows["side"][at[matched]]
     out = []
+    timetable = make_timetable(values.get("timetable", {}))
     for n in range(len(tape.instruments)):
         mine = signals["instrument"] == n
-        out.append(Answers(signals[mine], sides[mine], _places(tape, n, signals[mine], cascade)))
+        out.append(Answers(signals[mine], sides[mine], places[mine].view(np.int64).reshape(-1, 2),
+                           timetable.closed(n, int(tape.start), history.end_ns + 1)))
     return out, why
 
 
@@ -77,11 +77,3 @@ def inconstant(values: dict[str, Any], listened: Listened, symbols: list[str]) -
             return "a policy whose brackets are not always that of [policy]"
     return ""
 
-
-def _places(tape: lc.Tape, instrument: int, signals: np.ndarray, cascade: dict[str, Any]) -> np.ndarray:
-    from liqcore.sweep import locate, signals_of      # numba: only for those who sweep
-
-    try:
-        return locate(tape, instrument, signals)
-    except ValueError:                   # liquidations of one moment with trades between them: only who sees the events knows which it was
-        return signals_of(tape, instrument, lc.CascadeConfig(**cascade))[1]

@@ -1,4 +1,4 @@
-"""Walk-forward: parameters chosen on one span, judged on the next, again and again (S4-17b, C25).
+"""Walk-forward: parameters chosen on one span, judged on the next, again and again.
 
     |---------- train ----------|- embargo -|--- test ---|
                  |---------- train ----------|- embargo -|--- test ---|        rolling; anchored keeps the first start
@@ -17,15 +17,16 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-from liqshell.backtest import swept, variants
+from liqshell.backtest import sweep_kernel, variants
 from liqshell.backtest.half_spread import settings_of
 from liqshell.backtest.history import HOUR_NS, History
-from liqshell.config import Config
+from liqshell.config.load import Config
 from liqshell.errors import ConfigError
 from liqshell.report.statistics import sharpe
 from liqshell.report.study import Fold, Forward, Outcome, Trades, trades_of
-from liqshell.study import ForwardConfig, Setting
-from liqshell.toml import SCALE
+from liqshell.report.text import plural
+from liqshell.config.study_sections import ForwardConfig, Setting
+from liqshell.fields import SCALE
 
 DAY_NS = 24 * HOUR_NS
 SWEEP_FROM = 500                     # settings: below, the engine itself is fast enough
@@ -42,27 +43,49 @@ class Span:
 
 @dataclass(frozen=True)
 class Result:
-    """What one setting did with the signals of one span. value: the objective, None where it does not exist; daily: net per day of the span."""
+    """What one setting did with the signals of one span. value: the objective, None where it does not exist; daily: net per day of the span, gross:
+    before fees and funding."""
 
     outcome: Outcome
     trades: Trades
     value: float | None
     daily: np.ndarray
+    gross: np.ndarray
+
+
+@dataclass(frozen=True)
+class Daily:
+    """Results of every setting on the days of all test spans, (days, settings), net and before fees and funding."""
+
+    net: np.ndarray
+    gross: np.ndarray
 
 
 def embargo_of(config: Config, symbols: Sequence[str]) -> int:
-    """ns between train and test: as configured, at least what the longest-lived trade of the grid needs."""
+    """ns between train and test: as configured, at least what the longest-lived trade of the settings that run needs. A value that the grid varies is
+    that of the grid: what [policy] or a symbol says is then never traded."""
     grid = config.sweep.policy
     policies = [config.policy_for(symbol) for symbol in symbols]
-    hold = max([*grid.max_hold_s, *(p.max_hold_s for p in policies)])
-    ttl = max([*grid.entry_ttl_s, *(p.entry_ttl_s for p in policies)])
-    least = round((hold + ttl) * lc.SECOND) + SLACK_NS
+    hold = max(grid.max_hold_s or (p.max_hold_s for p in policies))
+    ttl = max(grid.entry_ttl_s or (p.entry_ttl_s for p in policies))
+    long = max(hold + ttl, _look_back(config, symbols))
+    least = round(long * lc.SECOND) + SLACK_NS
     wanted = round(config.forward.embargo_s * lc.SECOND)
     if wanted and wanted < least - SLACK_NS:
         raise ConfigError("forward.embargo_s", f"found {config.forward.embargo_s:g}",
-                          f"at least max_hold_s + entry_ttl_s of the grid ({hold + ttl:g})",
+                          f"at least max_hold_s + entry_ttl_s, and the longest window, of the grid ({long:g})",
                           "A shorter one lets trades of the train span end inside the test span; 0 chooses the least")
     return wanted or least
+
+
+def _look_back(config: Config, symbols: Sequence[str]) -> float:
+    """Seconds of the longest window of a detector that runs."""
+    grid, own = config.sweep.detector, config.detector_values()
+    out = [0.0, *(grid.window_s or (own.window_s,)), *(grid.decay_s or (own.decay_s,))]
+    for name, values in config.detectors_for(symbols).items():
+        varied = config.sweep.detectors.get(name, {})
+        out += [float(value) for key in {*values, *varied} if key.endswith("window_s") for value in varied.get(key, (values.get(key),)) if value]
+    return max(out)
 
 
 def spans_of(start_ns: int, end_ns: int, forward: ForwardConfig, embargo_ns: int) -> list[Span]:
@@ -92,16 +115,22 @@ def part_of(history: History, span: tuple[int, int], warm_ns: int, embargo_ns: i
     return history.between(warm_ns, min(span[1] + embargo_ns, history.end_ns))
 
 
-def judge(config: Config, part: History, setting: Setting, span: tuple[int, int]) -> Result:
+def days_in(span: tuple[int, int]) -> int:
+    """Days of 24 h of a span; a shorter one is a day of its own."""
+    return max(1, round((span[1] - span[0]) / DAY_NS))
+
+
+def evaluate(config: Config, part: History, setting: Setting, span: tuple[int, int]) -> Result:
     """Trade the signals of `span` with one setting over a part of the data."""
     values = settings_of(config.with_setting(setting), part)
     audit = variants.trade(values, part, lambda inner: variants.Within(inner, *span))
     outcome, trades = variants.outcome(audit, part), trades_of(audit, part.multipliers)
-    days = max(1, round((span[1] - span[0]) / DAY_NS))
+    days = days_in(span)
     # those that end in the embargo belong to the last day
     at = np.clip((np.array(trades["closed_ns"], np.int64) - span[0]) // DAY_NS, 0, days - 1)
     daily = np.bincount(at, np.array(trades["net"]), days)
-    return Result(outcome, trades, objective_of(config.sweep.objective, outcome, daily), daily)
+    gross = np.bincount(at, lc.audit.view(audit, lc.AuditKind.AUDIT_TRADE)["gross"], days)
+    return Result(outcome, trades, objective_of(config.sweep.objective, outcome, daily), daily, gross)
 
 
 def choose(results: Sequence[Result], trades_min: int) -> int | None:
@@ -113,8 +142,8 @@ def choose(results: Sequence[Result], trades_min: int) -> int | None:
     return found
 
 
-def walk_forward(config: Config, history: History, done: Callable[[str, float], None]) -> tuple[Forward, np.ndarray | None, list[str]]:
-    """All folds; the daily net results (days of all test spans, settings) where every setting was judged on them too; and what went wrong."""
+def walk_forward(config: Config, history: History, done: Callable[[str, float], None]) -> tuple[Forward, Daily | None, list[str]]:
+    """All folds; the daily results where every setting was judged on the test spans too; and what went wrong."""
     cells = list(config.sweep.settings())
     if len(cells) < 2:
         raise ConfigError("[sweep]", "no grid" if not config.sweep.axes else "a grid of one setting", "at least two settings to choose from",
@@ -125,35 +154,37 @@ def walk_forward(config: Config, history: History, done: Callable[[str, float], 
     by_sweep, problems = _by_sweep(config, history, len(cells), symbols)
     jury = _Jury(config, history, cells, embargo_ns, by_sweep, len(spans), done)
     folds: list[Fold] = []
-    days: list[np.ndarray] = []
+    days: list[Daily] = []
     for number, span in enumerate(spans, 1):
         what = f"fold {number} of {len(spans)}"
         train = jury.all(span.train, span.train[0], f"{what}: train")
         best = choose(train, config.forward.trades_min)
         if best is None:
-            problems.append(f"{what}: no setting made {config.forward.trades_min} trades on the train span: nothing was chosen, nothing traded")
+            problems.append(f"{what}: no setting made {plural(config.forward.trades_min, 'trade')} on the train span: nothing was chosen, "
+                            "nothing traded")
         # from here on the choice is made, and the test span may be read
-        test = jury.all(span.test, span.train[0], f"{what}: test") if config.forward.judge_all else None
+        test = jury.all(span.test, span.train[0], f"{what}: test", daily=True) if config.forward.judge_all else None
         chosen = None if best is None else (jury.one(best, span.train, span.train[0], train), jury.one(best, span.test, span.train[0], test))
         folds.append(_fold(span, cells, test, best, chosen))
-        if test is not None and not by_sweep:
-            days.append(np.stack([result.daily for result in test], axis=1))
+        if test is not None:
+            days.append(Daily(np.stack([result.daily for result in test], axis=1), np.stack([result.gross for result in test], axis=1)))
     forward: Forward = {"objective": config.sweep.objective, "scheme": config.forward.scheme, "embargo_s": embargo_ns / 1e9, "folds": folds}
-    return forward, np.concatenate(days) if days else None, problems
+    daily = Daily(np.concatenate([d.net for d in days]), np.concatenate([d.gross for d in days])) if days else None
+    return forward, daily, problems
 
 
 def _by_sweep(config: Config, history: History, count: int, symbols: Sequence[str]) -> tuple[bool, list[str]]:
     """Whether the sweep judges the grid, and what is to be said about it."""
     if config.forward.by == "backtest" or config.forward.by == "auto" and count < SWEEP_FROM:
         return False, []
-    why = swept.why_not(config, settings_of(config, history), symbols)
+    why = sweep_kernel.why_not(config, settings_of(config, history), symbols)
     why += (", " if why else "") + "[sweep] objective = 'sharpe'" if config.sweep.objective == "sharpe" else ""
-    why = why or swept.heard(config, history, Setting())[1]
+    why = why or sweep_kernel.answers_for(config, history, Setting())[1]
     if why and config.forward.by == "sweep":
         raise ConfigError("forward.by", f"'sweep', which knows nothing of {why}", "'auto' or 'backtest'")
-    said = ("the settings were judged by the sweep: every symbol for itself, without limits of the account and without funding; what was chosen was "
-            "then run with all of them. It keeps no daily results, so there is no probability of overfitting")
-    return not why, [] if why else [said]
+    note = ("the settings were judged by the sweep: every symbol for itself, without limits of the account and without funding; what was chosen was "
+            "then run with all of them")
+    return not why, [] if why else [note]
 
 
 class _Jury:
@@ -171,16 +202,17 @@ class _Jury:
         self.count += count
         self.done(what, min(1.0, self.count / self.runs))
 
-    def all(self, span: tuple[int, int], warm_ns: int, what: str) -> list[Result]:
-        """Every setting."""
+    def all(self, span: tuple[int, int], warm_ns: int, what: str, daily: bool = False) -> list[Result]:
+        """Every setting. daily: the sweep keeps its days too; the engine always does."""
         part = part_of(self.history, span, warm_ns, self.embargo_ns)
         if self.by_sweep:
-            found = swept.outcomes(self.config, self.values, part, self.cells, span)
+            found, net, gross = sweep_kernel.outcomes(self.config, self.values, part, self.cells, span, days_in(span) if daily else 0)
             self._ran(what, len(self.cells))
-            return [Result(o, NO_TRADES, objective_of(self.config.sweep.objective, o, np.zeros(0)), np.zeros(0)) for o in found]
+            return [Result(o, NO_TRADES, objective_of(self.config.sweep.objective, o, net[:, n]), net[:, n], gross[:, n])
+                    for n, o in enumerate(found)]
         out = []
         for cell in self.cells:
-            out.append(judge(self.config, part, cell, span))
+            out.append(evaluate(self.config, part, cell, span))
             self._ran(what, 1)
         return out
 
@@ -188,7 +220,7 @@ class _Jury:
         """One setting, by the engine. known: what is already known of all."""
         if known is not None and not self.by_sweep:
             return known[cell]
-        return judge(self.config, part_of(self.history, span, warm_ns, self.embargo_ns), self.cells[cell], span)
+        return evaluate(self.config, part_of(self.history, span, warm_ns, self.embargo_ns), self.cells[cell], span)
 
 
 NO_TRADES: Trades = {"closed_ns": [], "net": [], "return_bps": []}
@@ -219,4 +251,4 @@ def plain(key: str, value: Any) -> float | str:
     return value / SCALE if key.rpartition(".")[2] in FRACTIONS else value
 
 
-__all__ = ["Result", "Span", "choose", "embargo_of", "judge", "part_of", "plain", "spans_of", "walk_forward"]
+__all__ = ["Result", "Span", "choose", "embargo_of", "evaluate", "part_of", "plain", "spans_of", "walk_forward"]

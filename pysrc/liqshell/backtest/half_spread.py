@@ -1,45 +1,25 @@
 """What a taker pays for the spread of each contract where no quote holds: configured, else known from its quotes, else measured from its trades.
 
-The estimate from trades: a buyer's print and a seller's print that follow each other closely lie a spread apart, whatever the middle did in between
-as often up as down. So the half-spread is half of the median of
-
-    (price bought - price sold) / (their mean)      over neighbouring prints of opposite aggressors, at most a second apart
-
-with its sign: the median of the absolute difference would take the middle's own movement for spread. Where a second holds too few pairs ten are
-taken, then sixty. A market that follows its flow makes the estimate smaller than what is quoted (the effective spread, less what prints move).
+trade_spread.py has the estimate from trades.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-import liqcore as lc
-from liqshell.config import Config
-from liqshell.pipeline import settings
+from liqshell.backtest.history import History
+from liqshell.backtest.trade_spread import Measured, measure
+from liqshell.config.load import Config
+from liqshell.run.pipeline import settings
 from liqshell.report.text import number, seconds
-from liqshell.sections import PaperConfig
-from liqshell.toml import SCALE
+from liqshell.config.sections import PaperConfig
+from liqshell.fields import SCALE
 
-if TYPE_CHECKING:
-    from liqshell.backtest.history import History
-
-WINDOWS_S = (1.0, 10.0, 60.0)
-MEASURED_MIN = 50                    # pairs: the median of fewer is off by more than a fifth too often
-BLOCKS, BLOCK = 64, 1 << 16          # of a long history so many pieces, evenly spread, are read
-SHARE_MAX = 0.1                      # what [paper] half_spread may be
-
-
-class Measured(NamedTuple):
-    """From trades. share: of price, None = they do not tell. n: pairs of prints."""
-
-    share: float | None
-    n: int
-    window_s: float
+BLOCK = 1 << 16                      # of a long history so many quotes, evenly spread, are read
 
 
 @dataclass(frozen=True)
@@ -57,34 +37,6 @@ class HalfSpread:
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
-
-
-def from_trades(trades: Mapping[str, np.ndarray]) -> Measured:
-    """The half-spread that the columns ts, price, side of lc.Tape.trades show. None where there are fewer than MEASURED_MIN pairs, or buyers do not
-    pay more than sellers get."""
-    count = len(trades["ts"])
-    starts = range(0, count, BLOCK) if count <= BLOCKS * BLOCK else np.linspace(0, count - BLOCK, BLOCKS).astype(np.int64).tolist()
-    parts = [_pairs(*(np.asarray(trades[name][at:at + BLOCK + 1]) for name in ("ts", "price", "side"))) for at in starts]
-    gap, spread = (np.concatenate(column) for column in zip(*parts, strict=True)) if parts else (np.zeros(0), np.zeros(0))
-    for window_s in WINDOWS_S:
-        near = spread[gap <= window_s * lc.SECOND]
-        if len(near) >= MEASURED_MIN:
-            half = float(np.median(near)) / 2.0
-            return Measured(half if 0.0 < half <= SHARE_MAX else None, len(near), window_s)
-    return Measured(None, len(spread[gap <= WINDOWS_S[-1] * lc.SECOND]), WINDOWS_S[-1])
-
-
-def _pairs(ts: np.ndarray, price: np.ndarray, side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Time between neighbouring prints of opposite aggressors, and how much more was paid than got."""
-    at = np.flatnonzero(side[1:] == -side[:-1])
-    before, after = price[at].astype(np.float64), price[at + 1].astype(np.float64)
-    return ts[at + 1] - ts[at], (after - before) * side[at + 1] * 2.0 / (before + after)
-
-
-def measure(tape: lc.Tape) -> tuple[Measured, ...]:
-    """Of every contract, whether it has quotes or not; rounded as lc.SimVenue takes it."""
-    found = (from_trades(tape.trades(n)) for n in range(len(tape.instruments)))
-    return tuple(one._replace(share=round(one.share, 8) or None) if one.share is not None else one for one in found)
 
 
 def shares(history: History) -> list[float | None]:
@@ -121,11 +73,11 @@ def _of(paper: PaperConfig, history: History, n: int, found: Measured) -> HalfSp
                           f"{number(found.share * 1e4)} bps: half of the median difference between neighbouring prints that were bought and sold "
                           f"within {found.window_s:g} s (n = {found.n:,})")
     tick_bps = 1e4 / float(np.median(trades["price"])) if len(trades["ts"]) else None
-    said = f"one tick ({number(tick_bps)} bps): " if tick_bps is not None else "one tick: "
+    begins = f"one tick ({number(tick_bps)} bps): " if tick_bps is not None else "one tick: "
     return HalfSpread(symbol, "tick", None, tick_bps, found.n,
-                      said + f"{found.n:,} pairs of prints bought and sold within {seconds(found.window_s)} show no spread",
+                      begins + f"{found.n:,} pairs of prints bought and sold within {seconds(found.window_s)} show no spread",
                       f"{symbol} has no quotes and its trades show no spread: takers pay one tick, which may be far too little. "
                       "Set [paper] half_spread")
 
 
-__all__ = ["HalfSpread", "Measured", "from_trades", "measure", "of_history", "settings_of", "shares"]
+__all__ = ["HalfSpread", "of_history", "settings_of", "shares"]

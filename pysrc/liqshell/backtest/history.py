@@ -12,16 +12,18 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-from liqcore.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS
-from liqshell import journal, streams
-from liqshell.backtest.half_spread import Measured, measure
-from liqshell.backtest.touch import shared_ns
-from liqshell.config import Config
+from liqcore.simulation.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS
+from liqshell.recording import journal
+from liqshell.recording import streams
+from liqshell.backtest.trade_spread import Measured, measure
+from liqshell.config.load import Config
+from liqshell.config.study_sections import DataConfig
 from liqshell.errors import DataError
-from liqshell.marks import outages
-from liqshell.parity import read_events
-from liqshell.report.coverage import union
+from liqshell.recording.marks import outages
+from liqshell.run.recorded_events import read_events
+from liqshell.report.coverage import DAY_NS, union
 from liqshell.report.run import COMPLETENESS
+from liqshell.report.text import plural
 
 HOUR_NS = 3_600 * lc.SECOND
 HALF_HOUR_NS = HOUR_NS // 2
@@ -35,7 +37,8 @@ EVERY_LEAD = 2                   # liquidations before the first that can open a
 @dataclass(frozen=True)
 class History:
     """What was received of some contracts in [start_ns, end_ns). source: the name of where it is from; parts: as study.json describes them; spreads:
-    the half-spread that the trades of each show, held: over which time each stream of each held, of the whole that this may be a part of."""
+    the half-spread that the trades of each show, held: over which time each stream of each held, of the whole that this may be a part of.
+    market_seeds: of the generators that made it, where that is known."""
 
     tape: lc.Tape
     start_ns: int
@@ -47,6 +50,7 @@ class History:
     problems: list[str] = field(default_factory=list)
     spreads: tuple[Measured, ...] = ()
     held: tuple[Mapping[str, streams.Held], ...] = ()
+    market_seeds: tuple[int, ...] = ()
 
     @property
     def instruments(self) -> tuple[lc.Instrument, ...]:
@@ -149,17 +153,18 @@ EVERY_DETECTOR = {"quantile": 0.5, "window_events": 2, "min_events": 1, "warmup"
                   "notional": "reported"}
 
 
-def load_history(config: Config, tell: Callable[[int], None] | None = None) -> History:
-    """The data that [data] names. ConfigError or DataError says what is missing or wrong."""
+def load_history(config: Config, notify: Callable[[int], None] | None = None, trades: bool = True) -> History:
+    """The data that [data] names. trades: they are needed, as there is no price to fill at without them. ConfigError or DataError says what is
+    missing or wrong."""
     data = config.data
-    wanted = data.symbols or config.feed.symbols
+    wanted = data.symbols or config.feed.named
     if data.store:
         found = _stored(data.store, wanted, data.start, data.end)
     elif data.files:
         own = all((Path(file) / journal.MANIFEST).is_file() for file in data.files)
         if not own:
-            return _checked(_imported(config, wanted), config)
-        found = _recorded(data.files, wanted, tell)
+            return _checked(_imported(config, wanted), config, trades)
+        found = _recorded(data.files, wanted, notify)
         start, end = max(data.start, found.start_ns), min(data.end or found.end_ns, found.end_ns)
         if start >= end:
             asked = f"{_iso(data.start) if data.start else 'its beginning'} and {_iso(data.end) if data.end else 'its end'}"
@@ -168,16 +173,28 @@ def load_history(config: Config, tell: Callable[[int], None] | None = None) -> H
         found = found.between(start, end) if (start, end) != (found.start_ns, found.end_ns) else found
     else:
         raise DataError("[data]", "neither store nor files", "store = a folder made by `liqcore import`, or files = [folders of runs]")
-    return _checked(found, config)
+    return _checked(found, config, trades)
 
 
-def _checked(found: History, config: Config) -> History:
-    """Described, and with trades to fill at."""
+def _checked(found: History, config: Config, trades: bool) -> History:
+    """Described, and, where they are needed, with trades to fill at."""
     silent = [i.symbol for n, i in enumerate(found.instruments) if not len(found.tape.trades(n)["ts"])]
-    if len(silent) == len(found.instruments):
+    if trades and len(silent) == len(found.instruments):
         raise DataError(found.source, "no trades", "trades and liquidations of the contracts", "Without trades there is no price to fill at")
-    problems = [*found.problems, *([f"no trades of {', '.join(silent)}: nothing can be filled there"] if silent else [])]
+    lost = "nothing can be filled there" if trades else "what looks at trades says nothing there"
+    problems = [*found.problems, *([f"no trades of {', '.join(silent)}: {lost}"] if silent else []), *days_without(found, config.data)]
     return described(replace(found, problems=problems), config.engine.quote_age_s)
+
+
+def days_without(found: History, asked: DataConfig) -> list[str]:
+    """UTC days of the span that was asked for that lie before the first event or after the last, in sentences: no other number says that they are
+    missing."""
+    first, last = (found.tape.start, found.tape.end) if len(found.tape) else (found.end_ns, found.start_ns)
+    before = first // DAY_NS - (asked.start or found.start_ns) // DAY_NS
+    after = ((asked.end or found.end_ns) - 1) // DAY_NS - last // DAY_NS
+    sides = (("first", first, before, "before"), ("last", last, after, "after"))
+    return [f"the {which} event is of {_iso(at)}: {plural(days, 'day')} of the span that was asked for {side} it, without data"
+            for which, at, days, side in sides if days > 0]
 
 
 def _stored(folder: str, symbols: Sequence[str], start: int, end: int) -> History:
@@ -192,7 +209,8 @@ def _stored(folder: str, symbols: Sequence[str], start: int, end: int) -> Histor
     parts: list[dict[str, Any]] = [{"receipt": "recorded" if selection.received == ("recorded",) else "modelled"} for _ in selection.contracts]
     # a store answers in whole days: what lies before the first event and after the last was not received
     first, last = (max(selection.start, tape.start), min(selection.end, tape.end + 1)) if len(tape) else (selection.start, selection.end)
-    return with_gaps(History(tape, first, last, selection.fingerprint, Path(folder).name, selection.synthetic, parts=parts))
+    return with_gaps(History(tape, first, last, selection.fingerprint, Path(folder).name, selection.synthetic, parts=parts,
+                             market_seeds=selection.market_seeds))
 
 
 def _imported(config: Config, symbols: Sequence[str]) -> History:
@@ -214,18 +232,18 @@ def _imported(config: Config, symbols: Sequence[str]) -> History:
         return formats.read(path, options)
     outcome = importer.run(folder, files, opener)
     if outcome.broken:
-        raise DataError("[data] files", "; ".join(outcome.broken.values()), "files that can be imported",
-                        "Leave them out, or `liqcore import` the others")
+        raise DataError("[data] files", f"{len(outcome.broken)} of {len(files)} cannot be imported. Leave them out, or `liqcore import` the others\n"
+                        + outcome.refusals())
     found = _stored(str(folder), symbols, data.start, data.end)
     return replace(found, source=", ".join(Path(file).resolve().name for file in data.files))
 
 
-def _recorded(files: Sequence[str], symbols: Sequence[str], tell: Callable[[int], None] | None) -> History:
+def _recorded(files: Sequence[str], symbols: Sequence[str], notify: Callable[[int], None] | None) -> History:
     """Recordings of runs of ours, joined in time."""
     instruments: dict[str, lc.Instrument] = {}
-    parts, digest, synthetic, ends, problems = [], hashlib.sha256(), False, [], []
+    parts, digest, made_by, ends, problems = [], hashlib.sha256(), [], [], []
     for file in files:
-        found = read_events(file, tell=tell)
+        found = read_events(file, notify=notify)
         if found.values is None:
             raise DataError(file, "its recording does not say which contracts it holds", "the folder of a run made by liqcore",
                             f"Import it: liqcore import {file} --store STORE")
@@ -244,7 +262,7 @@ def _recorded(files: Sequence[str], symbols: Sequence[str], tell: Callable[[int]
         digest.update(events.tobytes())
         parts.append(events)
         ends.append(found.ended_ns)
-        synthetic = synthetic or _synthetic(Path(file))
+        made_by.append(_made_by(Path(file)))
     parts.sort(key=lambda rows: int(rows["ts_recv"][0]) if len(rows) else 0)
     for a, b in itertools.pairwise(rows for rows in parts if len(rows)):
         if a["ts_recv"][-1] > b["ts_recv"][0]:
@@ -262,14 +280,16 @@ def _recorded(files: Sequence[str], symbols: Sequence[str], tell: Callable[[int]
         problems.append("refused by the door: " + ", ".join(f"{n} x {reason.name}" for reason, n in builder.refused.items()))
     end = max(int(events["ts_recv"].max()) + 1, *ends)
     return History(lc.Tape(chosen, builder.take()), int(events["ts_recv"].min()), end, digest.hexdigest(),
-                   ", ".join(Path(f).resolve().name for f in files), synthetic, problems=problems)
+                   ", ".join(Path(f).resolve().name for f in files), any(m.get("synthetic") for m in made_by), problems=problems,
+                   market_seeds=tuple(dict.fromkeys(seed for m in made_by for seed in m.get("market_seeds", ()))))
 
 
-def _synthetic(folder: Path) -> bool:
+def _made_by(folder: Path) -> dict[str, Any]:
+    """What the run beside a recording says of itself, {} where it says nothing."""
     try:
-        return bool(journal.load_manifest(folder).get("synthetic"))
+        return journal.load_manifest(folder)
     except DataError:
-        return False
+        return {}
 
 
 def _only(instruments: tuple[lc.Instrument, ...], events: np.ndarray, symbols: Sequence[str]) -> tuple[tuple[lc.Instrument, ...], np.ndarray]:
@@ -293,10 +313,10 @@ def described(history: History, quote_age_s: float = 10.0) -> History:
     """With `parts`, `spreads`, `held`, and a fingerprint of just this span and these contracts. quote_age_s: of the engine."""
     parts = []
     held = streams.of_tape(history.tape, history.start_ns, history.end_ns, quote_age_ns=round(quote_age_s * lc.SECOND))
-    feeds = history.rare(lc.Kind.FEED)
+    feeds, silences = history.rare(lc.Kind.FEED), _silences(history)
     for n, instrument in enumerate(history.instruments):
         kinds = np.bincount(history.tape.rare["kind"][history.tape.rare["instrument"] == n], minlength=16)
-        gaps = union(_gaps(feeds[(feeds["instrument"] == -1) | (feeds["instrument"] == n)], history) + _silences(history, n))
+        gaps = union(_gaps(feeds[(feeds["instrument"] == -1) | (feeds["instrument"] == n)], history) + silences[n])
         covered = history.end_ns - history.start_ns - sum(b - a for a, b in gaps)
         part = {"symbol": instrument.symbol, "source": history.source, "completeness": COMPLETENESS[instrument.completeness],
                 "start_ns": history.start_ns, "end_ns": history.end_ns, "trades": len(history.tape.trades(n)["ts"]),
@@ -310,23 +330,22 @@ def described(history: History, quote_age_s: float = 10.0) -> History:
 
 def by_stream(symbol: str, held: Mapping[str, streams.Held]) -> dict[str, Any]:
     """Of a part: each stream by itself, with the longest of its silences; for how much of the traded time quotes held; what must be said of it."""
-    traded, quoted = held["trades"].covered_ns, shared_ns(held["trades"].held, held["quotes"].held)
-    told = {}
+    streams_ = {}
     for name, one in held.items():
         gaps = one.gaps() if one.judged else []
         longest = sorted(sorted(gaps, key=lambda gap: gap[0] - gap[1])[:SILENCES])
-        told[name] = one.as_dict() | {"gaps": longest, "silences": len(gaps), "longest_s": max((b - a for a, b in gaps), default=0) / 1e9}
-    return {"streams": told, "traded_hours": traded / HOUR_NS, "quoted": quoted / traded if traded else 0.0,
+        streams_[name] = one.as_dict() | {"gaps": longest, "silences": len(gaps), "longest_s": max((b - a for a, b in gaps), default=0) / 1e9}
+    return {"streams": streams_, "traded_hours": held["trades"].covered_hours, "quoted": streams.quoted(held),
             "said": streams.sentences(held, symbol)}
 
 
 def with_gaps(history: History) -> History:
     """A feed mark at the end of every long silence of a contract: the engine then trusts no cascade that began before it, as it would have live."""
     marks = []
-    for n in range(len(history.instruments)):
-        ends = [end for _, end in _silences(history, n) if end < history.end_ns]
-        rows = np.zeros(len(ends), lc.EVENT_DTYPE)
-        rows["ts_recv"], rows["ts_event"] = ends, [start for start, end in _silences(history, n) if end < history.end_ns]
+    for n, silences in enumerate(_silences(history)):
+        inner = [(start, end) for start, end in silences if end < history.end_ns]
+        rows = np.zeros(len(inner), lc.EVENT_DTYPE)
+        rows["ts_recv"], rows["ts_event"] = [end for _, end in inner], [start for start, _ in inner]
         rows["kind"], rows["code"], rows["instrument"] = int(lc.Kind.FEED), int(lc.FeedState.FEED_GAP), n
         marks.append(rows)
     new = np.concatenate(marks)
@@ -343,9 +362,27 @@ def with_gaps(history: History) -> History:
     return replace(history, tape=lc.Tape(history.instruments, parts | {"rare": rare[order], "place": where[order]}))
 
 
-def _silences(history: History, n: int) -> list[tuple[int, int]]:
-    """Spans longer than SILENCE_NS without a trade or quote: a recorder that was off leaves no other mark in vendor files."""
-    parts = [history.tape.trades(n)["ts"], history.tape.quotes(n)["ts"]]
+def _silences(history: History) -> list[list[tuple[int, int]]]:
+    """Of each contract, spans longer than SILENCE_NS without a trade or quote; of one that has none, without any event of its venue. A recorder that
+    was off leaves no other mark in vendor files."""
+    tape, venues = history.tape, np.array([i.venue for i in history.instruments])
+    whole: dict[str, np.ndarray] = {}
+    out = []
+    for n, instrument in enumerate(history.instruments):
+        parts = [tape.trades(n)["ts"], tape.quotes(n)["ts"]]
+        if not len(parts[0]) and not len(parts[1]):
+            if instrument.venue not in whole:
+                own = np.flatnonzero(venues == instrument.venue)
+                rare = tape.rare[(tape.rare["kind"] != int(lc.Kind.FEED)) & np.isin(tape.rare["instrument"], own)]
+                dense = [of(int(k))["ts"] for k in own for of in (tape.trades, tape.quotes)]
+                whole[instrument.venue] = np.unique(np.concatenate([rare["ts_recv"], *dense]))
+            parts = [whole[instrument.venue]]
+        out.append(_without(parts, history))
+    return out
+
+
+def _without(parts: Sequence[np.ndarray], history: History) -> list[tuple[int, int]]:
+    """Spans longer than SILENCE_NS in which none of these times lies."""
     out: list[tuple[int, int]] = []
     for k, ts in enumerate(parts):
         edges = np.concatenate([[history.start_ns], ts, [history.end_ns]])

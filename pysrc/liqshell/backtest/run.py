@@ -13,19 +13,21 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-from liqshell import journal
-from liqshell.backtest import variants
-from liqshell.drive import drive
+from liqshell import private
+from liqshell.recording import journal
+from liqshell.backtest import trials, variants
+from liqshell.run.tape_driver import drive
 from liqshell.backtest.half_spread import of_history, settings_of
 from liqshell.backtest.history import HOUR_NS, History, load_history
-from liqshell.config import Config
+from liqshell.config.load import Config
 from liqshell.errors import ConfigError, DataError
-from liqshell.journal import Journal
-from liqshell.pipeline import make_paper
-from liqshell.report.statistics import sharpe
+from liqshell.grades import contracts_of, together
+from liqshell.recording.journal import Journal
+from liqshell.run.pipeline import make_paper
 from liqshell.report.study import STUDY, VERSION, trades_of
-from liqshell.toml import SCALE
-from liqshell.trials import TRIALS, TrialLog, Trials, digest_of, sharpe_sums
+from liqshell.config.study_sections import Setting
+from liqshell.fields import SCALE
+from liqshell.backtest.trial_log import Tried
 
 FILLS = {"through": "a resting order fills, all of it, when a trade or the opposite quote goes strictly beyond its price",
          "touch": "a resting order fills when a trade touches its price, by the size of that trade: optimistic",
@@ -36,23 +38,24 @@ TAKERS = {"next": "all of it at the next price, never better than a quote that h
 DAY_NS = 24 * HOUR_NS
 SAMPLES_MAX = 20_000                 # of the equity series
 RETURNS = "returns.npy"              # (days of the test spans, settings), float64: daily net results
+GROSS = "gross.npy"                  # ... before fees and funding
 #: what a run leaves in its folder, and nothing else: only such a folder is ever replaced
-LEAVES = {journal.MANIFEST, journal.MANIFEST + ".new", journal.AUDIT, STUDY, "report.html", "report.json", "trades.csv", RETURNS}
-Tell = Callable[[str, float], None]
+LEAVES = {journal.MANIFEST, journal.MANIFEST + ".new", journal.AUDIT, STUDY, "report.html", "report.json", "trades.csv", RETURNS, GROSS, trials.DAILY}
+Notify = Callable[[str, float], None]
 
 
-def run_backtest(config: Config, folder: str | Path | None = None, tell: Tell | None = None, name: str = "backtest", forward: bool = False,
+def run_backtest(config: Config, folder: str | Path | None = None, notify: Notify | None = None, name: str = "backtest", forward: bool = False,
                  history: History | None = None) -> Path:
-    """Run [backtest] on [data] and leave the folder of the run; its path. tell(what, share done) is called now and then. forward: walk forward too.
+    """Run [backtest] on [data] and leave the folder of the run; its path. notify(what, share done) is called now and then. forward: walk forward too.
     history: what [data] names, where it is loaded already.
 
     The folder is by default [run] out / NAME-DIGEST of settings and data, so that the same run comes to the same place. A folder of an unfinished
     backtest is replaced; one that holds anything else is refused.
     """
-    tell = tell or (lambda what, done: None)
+    notify = notify or (lambda what, done: None)
     began = time.perf_counter()
     timing: dict[str, float] = {}
-    tell("loading", 0.0)
+    notify("loading", 0.0)
     history = history or load_history(config)
     timing["load"] = time.perf_counter() - began
     values = settings_of(config, history)
@@ -62,7 +65,7 @@ def run_backtest(config: Config, folder: str | Path | None = None, tell: Tell | 
     claim(made, replace_finished=folder is None)
     book = Journal(made, manifest(config, history, values) | {"name": config.run.name or name, "finished": False})
     try:
-        tell("the run itself", 0.0)
+        notify("the run itself", 0.0)
         began = time.perf_counter()
         audit, equity, counters = _run(paper, history, book)
         timing["run"] = time.perf_counter() - began
@@ -70,12 +73,14 @@ def run_backtest(config: Config, folder: str | Path | None = None, tell: Tell | 
                                  "half_spread": [one.as_dict() for one in of_history(config.paper, history)],
                                  "data": {"fingerprint": history.fingerprint, "store": history.source, "parts": history.parts}, "equity": equity}
         if config.backtest.study:
-            study |= _variants(config, values, history, timing, tell)
-        tried = [log_trial(config, history, "backtest", _hash(values), [daily_returns(audit, history, config.paper.equity)])]
+            study |= _variants(config, values, history, timing, notify)
+        own = trials.identities(config, history, [Setting()])
+        found = trials.log_trials(config, history, "backtest", own, {}, trials.days_net(audit, history)[:, None])
+        more: dict[str, Any] = {}
         if forward:
-            tried.append(_forward(config, history, made, study, timing, tell))
-        study["trials"] = tried[-1]
-        (made / STUDY).write_text(json.dumps(study) + "\n")
+            found, more = _forward(config, history, made, study, timing, notify)
+        study["trials"] = trials.summary(found, own, made) | more
+        private.write(made / STUDY, json.dumps(study) + "\n")
     except BaseException as why:                   # the folder says that it is not finished, and why
         book.close(problem=f"{type(why).__name__}: {why}")
         raise
@@ -103,14 +108,14 @@ def claim(folder: Path, replace_finished: bool) -> None:
 
 def manifest(config: Config, history: History, values: dict[str, Any]) -> dict[str, Any]:
     """run.json as far as it is known at the start: the keys of a live run, with what makes it reproducible."""
-    preset = config.preset_of()
-    own = bool(config.policy.rule)
-    evidence = "own policy: nothing is known about it but what stands here" if own else f"{preset.grade}: {preset.evidence.strip()}"
+    contracts = contracts_of(config, values)
+    names, grade, evidence = together(contracts)
     return {
         "version": lc.__version__, "abi": lc.abi_version(), "mode": "backtest", "venue": history.instruments[0].venue or config.feed.venue,
-        "seed": config.run.seed, "synthetic": history.synthetic, "speed": 1.0, "preset": values["rule"] if own else preset.name,
-        "evidence": evidence, "grade": "claimed" if own else preset.grade, "config": config.as_dict(), "settings": values,
-        "instruments": values["instruments"], "config_hash": _hash(values), "code_hash": code_hash(), "data_hash": history.fingerprint,
+        "seed": config.run.seed, "synthetic": history.synthetic, "speed": 1.0, "preset": names,
+        "evidence": evidence, "grade": grade, "contracts": contracts, "config": config.as_dict(), "settings": values,
+        "instruments": values["instruments"], "config_hash": _hash(values), "code_hash": journal.code_hash(),
+        "market_seeds": list(history.market_seeds), "data_hash": history.fingerprint,
         "started_ns": history.start_ns, "ended_ns": history.end_ns, "wall_started_ns": time.time_ns()}
 
 
@@ -118,43 +123,29 @@ def _hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def code_hash() -> str:
-    """One fingerprint of the code that decides: every module of liqcore and liqshell as it is installed."""
-    import liqshell
-
-    digest = hashlib.sha256()
-    for package in (lc, liqshell):
-        root = Path(next(iter(package.__path__)))
-        for file in sorted(root.rglob("*")):
-            if file.suffix in (".py", ".so", ".pyd", ".toml") and file.is_file():
-                digest.update(file.relative_to(root).as_posix().encode())
-                digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
 def _run(paper: lc.Paper, history: History, book: Journal) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:
     """The run itself: its audit stream (also into the journal), the account at mark over time, and the counters."""
     engine = paper.engine
     times, marked = [history.start_ns], [engine.account.equity]
 
-    def each(moment: int, fresh: np.ndarray) -> None:
+    def each(ts: int, fresh: np.ndarray) -> None:
         book.audit(fresh)
-        times.append(moment)
+        times.append(ts)
         marked.append(engine.account.equity)
 
-    audit = drive(lc.Walk(paper, history.tape), history.end_ns, _moments(history.start_ns, history.end_ns), each)
+    audit = drive(lc.Walk(paper, history.tape), history.end_ns, _sample_times(history.start_ns, history.end_ns), each)
     refused = {reason.name: n for reason, n in engine.refused.items()}
     return audit, {"ts": times, "marked": marked}, {"events": len(history.tape), "refused": refused}
 
 
-def _moments(start_ns: int, end_ns: int) -> list[int]:
+def _sample_times(start_ns: int, end_ns: int) -> list[int]:
     """Full hours in between (full days where there are too many)."""
     grid = HOUR_NS if (end_ns - start_ns) // HOUR_NS <= SAMPLES_MAX else DAY_NS
     return list(range((start_ns // grid + 1) * grid, end_ns, grid))
 
 
-def _variants(config: Config, values: dict[str, Any], history: History, timing: dict[str, float], tell: Tell) -> dict[str, Any]:
-    """Delays and controls."""
+def _variants(config: Config, values: dict[str, Any], history: History, timing: dict[str, float], notify: Notify) -> dict[str, Any]:
+    """Delays and controls, and the run without its timetable."""
     wanted = config.backtest
     total = len(wanted.delays_s) + sum(variants.count_of(kind, wanted.random_draws) for kind in wanted.controls_wanted)
     made = 0
@@ -162,7 +153,7 @@ def _variants(config: Config, values: dict[str, Any], history: History, timing: 
     def done(what: str) -> None:
         nonlocal made
         made += 1
-        tell(what, made / total)
+        notify(what, made / total)
 
     began = time.perf_counter()
     delayed = []
@@ -174,7 +165,11 @@ def _variants(config: Config, values: dict[str, Any], history: History, timing: 
     controls = [variants.control(kind, values, history, config.run.seed, wanted.random_draws, partial(done, f"control {kind}"))
                 for kind in wanted.controls_wanted]
     timing["controls"] = time.perf_counter() - began
-    return {"delays": delayed, "controls": controls}
+    found: dict[str, Any] = {"delays": delayed, "controls": controls}
+    if values.get("timetable"):
+        open_ = {key: value for key, value in values.items() if key != "timetable"}
+        found["without_timetable"] = variants.outcome(variants.trade(open_, history), history)
+    return found
 
 
 def models(config: Config, history: History) -> dict[str, str]:
@@ -206,33 +201,25 @@ def _plan(config: Config) -> dict[str, Any]:
     return {"axes": config.sweep.axes, "objective": config.sweep.objective, "forward": vars(config.forward)}
 
 
-def _forward(config: Config, history: History, folder: Path, study: dict[str, Any], timing: dict[str, float], tell: Tell) -> dict[str, Any]:
-    """Walk forward, into the study; its trials."""
+def _forward(config: Config, history: History, folder: Path, study: dict[str, Any], timing: dict[str, float], notify: Notify) -> \
+        tuple[Tried, dict[str, Any]]:
+    """Walk forward, into the study; what was tried, and where the daily results of its settings are."""
     from liqshell.backtest.forward import walk_forward
 
     began = time.perf_counter()
-    found, matrix, problems = walk_forward(config, history, tell)
+    found, daily, problems = walk_forward(config, history, notify)
     timing["forward"] = time.perf_counter() - began
     study["forward"] = found
     study["problems"] = study["problems"] + problems
-    columns = [] if matrix is None else list(matrix.T)
-    trials = log_trial(config, history, "forward", _hash(_plan(config)), columns, config.sweep.size, config.sweep.axes)
-    if matrix is not None:
-        np.save(folder / RETURNS, matrix)
-        trials["matrix"] = RETURNS
-    return trials
-
-
-def log_trial(config: Config, history: History, what: str, key: str, daily: list[np.ndarray], count: int = 1,
-              grid: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Append what was tried to the trial log beside the store or in the folder of runs; all that was tried on this data so far. daily: the daily
-    results of each setting, as far as known."""
-    log = TrialLog.of(config)
-    symbols = tuple(i.symbol for i in history.instruments)
-    log.add(Trials(what, history.fingerprint, history.source, symbols, history.start_ns, history.end_ns, count, digest_of(key), grid or {},
-                   **sharpe_sums([sharpe(days) for days in daily])))
-    tried = log.count(history.fingerprint, history.source, symbols, history.start_ns, history.end_ns)
-    return {"n": tried.n, "source": f"{TRIALS}: settings tried on this data", "sharpe_daily_sd": tried.sharpe_daily_sd}
+    cells = list(config.sweep.settings())
+    more: dict[str, Any] = {}
+    if daily is not None:
+        for name, rows in ((RETURNS, daily.net), (GROSS, daily.gross)):
+            np.save(folder / name, rows)
+        symbols = [i.symbol for i in history.instruments]
+        entries = ["+".join(sorted({config.with_setting(cell).policy_for(symbol).entry for symbol in symbols})) for cell in cells]
+        more = {"matrix": RETURNS, "gross": GROSS, "groups": entries}
+    return trials.log_trials(config, history, "forward", trials.identities(config, history, cells), trials.grid_of(config)), more
 
 
 def daily_returns(audit: np.ndarray, history: History, equity: float) -> np.ndarray:

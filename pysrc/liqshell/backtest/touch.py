@@ -1,23 +1,21 @@
 """At which prices a taker would have dealt at given moments, by the rule of the simulated venue: for studies over columns that run no engine.
 
-Where a quote holds (liqshell.streams: by its age, unless a trade contradicts it or the feed broke), at that quote. Where none does, a buyer pays what
-the next comes to: a quote, or a trade of a buyer; and where neither comes within `print_wait_s`, what the last trade shows (liqcore/market.pxd): a
-tick more than the last buyer paid, or what the last seller got and a whole spread more. Sellers the same on the other side.
+Where a quote holds (liqshell.recording.streams: by its age, unless a trade contradicts it or the feed broke), at that quote. Where none does, a buyer
+pays what the next comes to: a quote, or a trade of a buyer; and where neither comes within `print_wait_s`, what the last trade shows
+(liqcore/market.pxd): a tick more than the last buyer paid, or what the last seller got and a whole spread more. Sellers the same on the other side.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 import liqcore as lc
-from liqshell import streams
-
-if TYPE_CHECKING:
-    from liqshell.backtest.history import History
+from liqshell.recording import streams
+from liqshell.backtest.history import History
 
 STALE_NS = 120 * lc.SECOND           # a last trade older than that is no price
 UNIT = 100_000_000                   # liqcore takes a half-spread in units of 1e-8
@@ -48,17 +46,6 @@ def inside(spans: np.ndarray, times: np.ndarray) -> np.ndarray:
         return np.zeros(len(times), bool)
     at = np.searchsorted(spans[:, 0], times, "right") - 1
     return (at >= 0) & (times < spans[np.maximum(at, 0), 1])
-
-
-def shared_ns(one: np.ndarray, other: np.ndarray) -> int:
-    """How long both hold. Spans in order and apart."""
-    if not len(one) or not len(other):
-        return 0
-    until = np.concatenate([[0], np.cumsum(other[:, 1] - other[:, 0])])
-    at = np.searchsorted(other[:, 0], one, "right")              # spans of the other that begin before each edge
-    beyond = np.where(at > 0, np.maximum(0, other[np.maximum(at, 1) - 1, 1] - one), 0)
-    held = until[at] - beyond
-    return int((held[:, 1] - held[:, 0]).sum())
 
 
 def touch(history: History, n: int, times: np.ndarray, half_spread: Any = None, print_wait_s: float = 5.0) -> Touch:
@@ -110,4 +97,4 @@ def _half(last: np.ndarray, seen: np.ndarray, quotes: Mapping[str, Any], share: 
     return np.where(count > 0, (spread + 2 * count - 1) // np.maximum(2 * count, 1), 1)
 
 
-__all__ = ["STALE_NS", "Touch", "held_of", "inside", "shared_ns", "touch"]
+__all__ = ["STALE_NS", "Touch", "held_of", "inside", "touch"]

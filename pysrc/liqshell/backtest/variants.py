@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-from liqshell.drive import drive
+from liqshell.run.tape_driver import drive
 from liqshell.backtest.history import EVERY_DETECTOR, History
-from liqshell.pipeline import make_paper
+from liqshell.run.pipeline import make_paper
 from liqshell.report.study import Control, Delay, Outcome, outcome_of, trades_of
 
 Wrap = Callable[[lc.Policy], lc.Policy]
@@ -68,7 +68,11 @@ class Within(Around):
 
     def on_signal(self, signal: lc.Signal, market: lc.Market) -> Any:
         wanted = self.inner.answer(signal, market)
-        return wanted if self._start <= signal.ts < self._end or not isinstance(wanted, lc.Bracket) else None
+        if not isinstance(wanted, lc.Bracket) or self._start <= signal.ts < self._end:
+            return wanted
+        if signal.ts < self._start:
+            return self.decline("s into the span at least", (signal.ts - self._start) / lc.SECOND, 0.0)
+        return self.decline("s left of the span more than", (self._end - signal.ts) / lc.SECOND, 0.0)
 
 
 def trade(values: dict[str, Any], history: History, wrap: Wrap | None = None) -> np.ndarray:
@@ -132,7 +136,7 @@ def draws_of(kind: str, values: dict[str, Any], history: History, seed: int, dra
 def by_the_clock(values: dict[str, Any]) -> dict[str, Any]:
     """Settings in which each liquidation of History.every_half_hour is answered with the bracket of [policy], whatever the rule: what the
     bracket alone earns."""
-    symbols = [told["symbol"] for told in values["instruments"]]
+    symbols = [instrument["symbol"] for instrument in values["instruments"]]
     brackets = {symbol: {key: value for key, value in terms.items() if key != "judge_s"} for symbol, terms in values["brackets"].items()}
     return values | {"cascade": (values["cascade"] or {}) | EVERY_DETECTOR, "detectors": [], "features": [], "rule": "fade", "brackets": brackets,
                      "policies": [{"rule": "fade", "symbols": symbols, "parameters": {symbol: {} for symbol in symbols}}]}

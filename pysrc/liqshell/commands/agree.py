@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.table import Table
+from liqshell import fitted
+from liqshell.fitted import Table
 from rich.text import Text
 
 from liqshell.errors import ConfigError, check_output
 
-PLAIN_WIDTH = 130               # where the output goes to a file or another program
 
 
 def agree(
@@ -63,48 +63,41 @@ def agree(
     json_
         Print everything as one JSON object.
     """
-    from liqshell import agree as found_by
-    from liqshell.detection import throttle_report
+    from liqshell.research import detector_agreement as found_by
+    from liqshell.research.detector_quality import throttle_report
 
     if not 0.0 <= tolerance_s <= 86_400.0:
         raise ConfigError("--tolerance-s", f"{tolerance_s}", "0 to 86400 seconds")
     check_output("--csv", csv)
-    told = found_by.parse(detector)
+    specs = found_by.parse(detector)
     if labelled:
         if data:
             raise ConfigError("--labelled", "data beside it", "no DATA: the market is generated")
-        return _labelled(told, labelled, seed, symbols, scale, least_count, json_)
+        return _labelled(specs, labelled, seed, symbols, scale, least_count, json_)
     if not data:
         raise ConfigError("agree", "no data", "event tables, a store, a run or a recording; or --labelled HOURS", "See `liqcore agree --help`")
-    feed = found_by.read_data(data, found_by.wants_dense(told))
-    report = found_by.agreement(feed, told, tolerance_s)
+    feed = found_by.read_data(data, found_by.wants_dense(specs))
+    report = found_by.agreement(feed, specs, tolerance_s)
     if throttle:
-        report["throttle"] = throttle_report(feed, told, tolerance_s)
+        report["throttle"] = throttle_report(feed, specs, tolerance_s)
     if csv is not None:
         csv.write_text(found_by.as_csv(report), encoding="utf-8")
     print(json.dumps(report)) if json_ else show(report)
     return 0
 
 
-def _labelled(told: list[dict[str, Any]], hours: float, seed: int, symbols: str, scale: float, least_count: int, json_: bool) -> int:
-    from liqshell.detection import quality_report
+def _labelled(specs: list[dict[str, Any]], hours: float, seed: int, symbols: str, scale: float, least_count: int, json_: bool) -> int:
+    from liqshell.research.detector_quality import quality_report
 
     if not 0.0 < hours <= 1000.0:
         raise ConfigError("--labelled", f"{hours:g}", "0 to 1000 hours")
     chosen = {"symbols": tuple(name.strip() for name in symbols.split(","))} if symbols else {}
     try:
-        report = quality_report(hours, told, seed, least_count, scale=scale, **chosen)
+        report = quality_report(hours, specs, seed, least_count, scale=scale, **chosen)
     except (ValueError, KeyError) as why:
         raise ConfigError("--labelled", str(why)) from why
     print(json.dumps(report)) if json_ else show_quality(report)
     return 0
-
-
-def _console() -> Console:
-    console = Console()
-    if not console.is_terminal:
-        console.width = PLAIN_WIDTH
-    return console
 
 
 def _table(console: Console, title: str, columns: Sequence[str]) -> Table:
@@ -130,7 +123,7 @@ def _share(found: Mapping[str, Any]) -> str:
 
 
 def show(report: Mapping[str, Any]) -> None:
-    console = _console()
+    console = fitted.console()
     for text in report["warnings"]:
         console.print(Text(f"warning: {text}", style="yellow"), soft_wrap=True)
     for text in report["notes"]:
@@ -186,7 +179,7 @@ def _throttle(console: Console, found: Mapping[str, Any]) -> None:
 
 
 def show_quality(report: Mapping[str, Any]) -> None:
-    console = _console()
+    console = fitted.console()
     console.print(Text(f"SYNTHETIC: {report['hours']:g} hours of a generated market, seed {report['seed']}: {report['cascades']} cascades of at "
                        f"least {report['least_count']} liquidations, {report['cascades_any']} of at least two", style="yellow"), soft_wrap=True)
     for view, title in (("full", "The full feed"), ("throttled", "Throttled: the largest liquidation of a symbol and second")):

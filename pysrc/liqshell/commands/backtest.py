@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
+
+from liqshell.errors import of_file
 
 
 def backtest(
@@ -15,6 +17,7 @@ def backtest(
     *,
     out: Path | None = None,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", consume_multiple=True, negative=())] = (),
+    row: str = "",
     quick: Annotated[bool, Parameter(negative=())] = False,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
@@ -31,21 +34,32 @@ def backtest(
         Folder for the run; by default [run] out / name and a digest of settings and data, replaced when run again.
     set_
         Changes to the file, such as policy.take_profit=0.002.
+    row
+        A row of a sweep by this configuration, SWEEP:ROW: its setting, left in SWEEP/rows/ROW. The page of the sweep then leads to its report.
     quick
         Leave the delays and the controls out. The report then says that it has none.
     json_
         Print the summary as one JSON object instead of the report.
     """
     from liqshell.backtest import load_history, run_backtest
-    from liqshell.config import load
+    from liqshell.config.load import load
     from liqshell.progress import Bar
     from liqshell.report import make_report, print_report
+    from liqshell.sweep import rows
 
     loaded = load(config, [*set_, *(["backtest.study=false"] if quick else [])])
+    of_sweep = rows.named(row) if row else None
+    source: dict[str, Any] = {}
+    if of_sweep:
+        loaded, source = rows.setting_of(loaded, *of_sweep)
+        out = out or rows.folder_of(*of_sweep)
     with Bar("backtest", quiet=json_) as bar:
         bar.show("loading", 0.0)
-        history = load_history(loaded)
+        with of_file(config):
+            history = load_history(loaded)
         folder = run_backtest(loaded, out, bar.show, config.stem, history=history)
+        if of_sweep:
+            rows.keep(folder, *of_sweep, source)
         bar.show("report", 1.0)
         report = make_report(folder, tape=history.tape)
     if json_:

@@ -32,7 +32,7 @@ def compare(
     policies
         Presets, separated by commas; all that ship where none is named.
     out
-        Folder of the results; by default [run] out / name or "compare".
+        Folder of the results; by default [run] out / NAME-compare.
     set_
         Changes to the configuration, such as paper.maker_fee=0.
     quick
@@ -42,14 +42,14 @@ def compare(
     json_
         Print compare.json instead of the table.
     """
-    from liqshell.compare import page, plan, run_compare
-    from liqshell.compare.terminal import show
+    from liqshell.research.compare import page, plan, run_compare
+    from liqshell.research.compare.terminal import show
     from liqshell.progress import Bar
 
     config = plan.read(data, [*set_, *(["backtest.study=false"] if quick else [])])
     wanted = [name.strip() for name in policies.split(",") if name.strip()]
     with Bar("compare", quiet=json_) as bar:
-        found = run_compare(config, wanted, out, workers=workers, tell=bar.show)
+        found = run_compare(config, wanted, out, workers=workers, notify=bar.show)
     summary = page.write(found)
     if json_:
         print((found.folder / "compare.json").read_text(encoding="utf-8"), end="")

@@ -1,26 +1,20 @@
-"""`liqcore data`."""
+"""`liqcore data` and `liqcore data get`."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
-from cyclopts import Parameter
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from cyclopts import App, Parameter
 
 from liqshell.store.load import Store
-from liqshell.store.page import longest_gaps, said_first
 
-CONTRACTS_SHOWN = 40
-GAPS_SHOWN = 10
-PLAIN_WIDTH = 130               # where the output goes to a file or another program
+MISSING_SHOWN = 12
 
 
-def data(
+def what(
     store: Path,
     /,
     *,
@@ -42,6 +36,7 @@ def data(
         Read every partition and column file and compare it with its fingerprint. Exit status 1 where one differs.
     """
     from liqshell.store import page, quality, repair
+    from liqshell.store.terminal import show
 
     if rebuild:
         repair.rebuild(store)
@@ -66,91 +61,60 @@ def data(
     return 1 if faults else 0
 
 
-def show(report: dict[str, Any]) -> None:
-    """The report as tables."""
-    console = Console()
-    if not console.is_terminal:
-        console.width = PLAIN_WIDTH
-    if not report["contracts"]:
-        console.print("the store is empty")
-        return
-    for text in said_first(report):
-        console.print(Text(f"QUOTES {text}", style="yellow"), soft_wrap=True)
-    for c in report["contracts"]:
-        if c["before"]:
-            console.print(Text(f"EARLIER VERSION {c['venue']}:{c['symbol']}: a funding rate of 0 is read as not stated; import its files again, "
-                               "into a new store", style="yellow"), soft_wrap=True)
-    console.print(_contracts(report))
-    gaps = longest_gaps(report["contracts"])
-    if gaps:
-        console.print(_gaps(gaps))
-    rows = _refused(report)
-    if rows:
-        table = _table("Rows that did not get in", "where", ">rows", "why")
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
+def get(
+    venue: str,
+    /,
+    *,
+    days: str,
+    store: Path,
+    files: Path | None = None,
+    source: str = "",
+    jobs: int = 1,
+    list_: Annotated[bool, Parameter(name="--list", negative=())] = False,
+    quiet: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Fetch hourly files of a venue's public archive and import them. Stopped, it goes on where it was by the same command.
+
+    Hyperliquid: every fill of the venue, from 2025-05-25 on. The archive is in S3 and the one who asks pays for the transfer, by the usual AWS
+    credentials (AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY). Needs pip install 'liqcore[s3]'.
+
+    Parameters
+    ----------
+    venue
+        hyperliquid.
+    days
+        2025-10-10, or 2025-10-10..2025-10-12, or several with commas. UTC.
+    store
+        Folder of the store; it is made where there is none.
+    files
+        Folder for the files as they come; by default STORE-files. They may be deleted after the import.
+    source
+        Another place with the same files: s3://BUCKET, https://HOST/PATH, or a folder.
+    jobs
+        Processes that import.
+    list_
+        Only say what would be fetched, and how much it is.
+    quiet
+        No progress bar and no tables.
+    """
+    from liqshell.commands.import_ import import_
+    from liqshell.progress import Bar
+    from liqshell.store import fetch
+
+    found = fetch.plan(venue, fetch.days_of(days), files or store.with_name(store.name + "-files"), source)
+    print(f"{found.source}: {len(found.files)} files, {found.bytes / 1e6:,.1f} MB, of which {found.bytes_there / 1e6:,.1f} MB are here"
+          + ("; your AWS account pays for the transfer" if found.source.startswith("s3:") else ""))
+    if found.missing:
+        print(f"not in the archive: {len(found.missing)} hours: {', '.join(found.missing[:MISSING_SHOWN])}"
+              + (" …" if len(found.missing) > MISSING_SHOWN else ""), file=sys.stderr)
+    if list_:
+        return 0
+    with Bar("fetch", quiet) as bar:
+        there = found.fetch(bar.show)
+    return import_(tuple(there), store=store, jobs=jobs, quiet=quiet)
 
 
-def _table(title: str, *columns: str, note: str = "") -> Table:
-    """Columns that begin with '>' hold numbers."""
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim",
-                  caption=Text(note, style="dim") if note else None, caption_justify="left")
-    for column in columns:
-        table.add_column(Text(column.lstrip(">")), justify="right" if column.startswith(">") else "left", overflow="fold",
-                         no_wrap=column != "why")
-    return table
-
-
-def _contracts(report: dict[str, Any]) -> Table:
-    modelled = sum("modelled" in c["received"] for c in report["contracts"])
-    table = _table("Contracts", "contract", "feed", "days", ">trades", ">quotes", ">liq.", ">covered h", ">quotes h", ">gaps", ">tick", ">lot",
-                   "sides", note="* inferred from the data. sides: do liquidations agree with the price move"
-                   + (f". The {CONTRACTS_SHOWN} with most rows of {len(report['contracts'])}" if len(report["contracts"]) > CONTRACTS_SHOWN else "")
-                   + (f". ~ {modelled} without a time of receipt: ts_recv is modelled" if modelled else ""))
-    most = sorted(report["contracts"], key=lambda c: -sum(k["rows"] for k in c["kinds"].values()))[:CONTRACTS_SHOWN]
-    for c in (c for c in report["contracts"] if c in most):
-        days, rules, side = c["days"], c["rules"], c["side"]
-        steps = (f"{rules[f]}{'' if rules['origin'][f] in ('given', 'said by its files') else '*'}" for f in ("tick_size", "lot_size"))
-        verdict = f"{side['verdict']} {side['agree']}/{side['compared']}" if side["compared"] else "–"
-        table.add_row(f"{c['venue']}:{c['symbol']}{'~' if 'modelled' in c['received'] else ''}",
-                      Text(c["completeness"], style="yellow" if c["completeness"] == "CENSORED" else ""),
-                      days[0] if len(days) == 1 else f"{days[0]} + {len(days) - 1}",
-                      *(_compact(c["kinds"][k]["rows"]) if k in c["kinds"] else "–" for k in ("trades", "quotes", "liquidations")),
-                      f"{c['covered_hours']:,.1f}", _held(c, "quotes"), str(c["gap_count"]), *steps,
-                      Text(verdict, style="bold red" if side["verdict"].startswith("SWAPPED") else ""))
-    return table
-
-
-def _held(c: dict[str, Any], stream: str) -> str:
-    return f"{c['streams'][stream]['covered_hours']:,.1f}" if stream in c["streams"] else "–"
-
-
-def _compact(rows: int) -> str:
-    return f"{rows:,}" if rows < 1_000_000 else f"{rows / 1e6:,.2f} M"
-
-
-def _gaps(gaps: list[tuple[int, str, dict[str, Any]]]) -> Table:
-    table = _table(f"Longest gaps ({min(GAPS_SHOWN, len(gaps))} of {len(gaps)})", "contract", "from (UTC)", "to", ">length", "what")
-    for length, name, gap in gaps[:GAPS_SHOWN]:
-        table.add_row(name, when(gap["from"]), when(gap["to"]), duration(length), gap["what"])
-    return table
-
-
-def _refused(report: dict[str, Any]) -> list[tuple[str, str, str]]:
-    rows = [("files", f"{n:,}", reason) for reason, n in report["refused_rows"].items() if n]
-    if report["duplicates"]:
-        rows.append(("files", f"{report['duplicates']:,}", "duplicates: the store had them from another file"))
-    for c in report["contracts"]:
-        for what, text in (("refused", "refused at the engine's door: "), ("rounded", "rounded to the grid: ")):
-            rows += [(f"{c['venue']}:{c['symbol']}", f"{n:,}", text + reason) for reason, n in c["loading"][what].items()]
-    return rows
-
-
-def when(ns: int) -> str:
-    return str(np.datetime64(ns, "ns").astype("datetime64[s]")).replace("T", " ")
-
-
-def duration(ns: int) -> str:
-    seconds = ns / 1e9
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+data = App(name="data", help_format="plaintext", result_action="return_value", exit_on_error=False, print_error=True, version_flags=[],
+           suppress_keyboard_interrupt=False)
+data.default(what)
+data.command(get, name="get")

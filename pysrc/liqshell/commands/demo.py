@@ -28,11 +28,14 @@ class Options:
         How many times the real market's size the generated one has; by default 1, or what the preset waits for ($5M in 90 s comes at 40).
     funding
         Funding rate of the generated market, a share per eight hours; by default 0.0001, or what the preset waits for.
+    long_share
+        Share of the generated market's positions that are long; by default 0.55, or what the preset waits for.
     """
 
     policy: Annotated[str, Parameter(name=("--policy", "--preset"))] = "fade"
     scale: Annotated[float | None, Parameter(validator=Number(gt=0, lte=1000))] = None
     funding: Annotated[float | None, Parameter(validator=Number(gte=-0.005, lte=0.005))] = None
+    long_share: Annotated[float | None, Parameter(validator=Number(gt=0, lt=1))] = None
 
 
 DEFAULT = Options()
@@ -86,6 +89,7 @@ def demo(
     plan = show.Plan(folder, seed, speed, hours or needs.hours, tuple(path.resolve() for path in from_), preset=options.policy, paper=paper,
                      scale=needs.scale if options.scale is None else options.scale,
                      funding=needs.funding if options.funding is None else options.funding,
+                     long_share=needs.long_share if options.long_share is None else options.long_share,
                      venues=tuple(name for one in venues for name in one.split(",") if name))
     _run(plan, quiet=json_)
     verdict = show.prove(folder)
@@ -94,10 +98,10 @@ def demo(
         print(json.dumps(report.summary | {"replay": verdict.as_dict(), "folder": str(folder), "report": str(report.html)}, default=str))
     else:
         print_report(report.summary)
-        if not plan.from_ and (plan.scale, plan.funding) != (1.0, 1e-4):
+        if not plan.from_ and (plan.scale, plan.funding, plan.long_share) != (1.0, 1e-4, 0.55):
             why = f", because {needs.why}" if needs.why and options == Options(policy=options.policy) else ""
-            print(f"The market was made with {plan.scale:g} times the real one's size and a funding rate of {plan.funding:g}{why}. "
-                  f"The numbers of {plan.preset} are unchanged.")
+            print(f"The market was made with {plan.scale:g} times the real one's size, a funding rate of {plan.funding:g} and {plan.long_share:.0%} "
+                  f"of its positions long{why}. The numbers of {plan.preset} are unchanged.")
         print(f"Report: {report.html}")
         print(f"Replay of this run's own recording: {'identical' if verdict.identical else 'DIFFERENT'} "
               f"({verdict.records} audit records{'' if verdict.identical else f', first difference at {verdict.first_difference}'}).")
@@ -106,7 +110,7 @@ def demo(
 
 def _needs(policy: str) -> Any:
     """What a preset waits for; ConfigError where there is no such preset."""
-    from liqshell.config import presets
+    from liqshell.config.load import presets
     from liqshell.demo import NEEDS, Needs
 
     known = presets()
@@ -121,7 +125,7 @@ def _run(plan: Any, quiet: bool) -> None:
     from liqshell.progress import Progress
 
     with Progress("SYNTHETIC market" if not plan.from_ else "recorded market", quiet) as progress:
-        main = run(plan, progress.tell)
+        main = run(plan, progress.show_session)
         try:
             import uvloop
         except ImportError:

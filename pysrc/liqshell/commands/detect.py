@@ -1,11 +1,10 @@
-"""`liqcore detect`: the cascade detector over recordings or event tables."""
+"""`liqcore detect`: detectors of any kind over recordings or event tables."""
 
 import json
 import math
-import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,48 +12,48 @@ import numpy as np
 from cyclopts import Parameter
 
 import liqcore as lc
-from liqshell import recording
+from liqcore.event import SignalFlag
+from liqshell import formats
+from liqshell.recording import reader as recording
+from liqshell.research.detector_agreement import make_detectors, parse
+from liqshell.config.load import loads
 from liqshell.errors import ConfigError, DataError
+from liqshell.research.feature_rows import open_data
+from liqshell.formats import inverse
 from liqshell.formats.reading import COMPLETENESS, UNKNOWN
-from liqshell.formats.venue_frames import NAMED
-from liqshell.marks import concerns_of
-from liqshell.record import FEED, GAP, META, label
-from liqshell.recording import Record
+from liqshell.formats.validate import Sizes
+from liqshell.input_file import regular
+from liqshell.research.maps.load import CATALOGUE
+from liqshell.run.pipeline import wires
+from liqshell.run.recorded_streams import BLOCK_EVENTS, Blocks, contracts_of, refused_names
 from liqshell.store.rules import load_file
-from liqshell.tables import Table, is_table, read_tables
+from liqshell.formats.event_tables import Table, is_table, read_tables
 from liqshell.venues.adapters import adapter_of
-from liqshell.venues.frames import FrameDecoder, FrameKind
+from liqshell.config.components import recorded_detectors
 
-BLOCK_EVENTS = 65_536
-FRAME_EVENTS_MAX = 4096
-STREAMS = {                      # what is read: the beginning of a topic, or a channel
-    "bybit": ("allLiquidation.", "liquidation.", "publicTrade.", "orderbook.1.", "tickers."),
-    "binance_um": ("forceOrder", "aggTrade", "trade", "bookTicker", "markPriceUpdate"),
-    "okx": ("liquidation-orders", "trades", "bbo-tbt", "mark-price", "open-interest", "funding-rate"),
-    "hyperliquid": ("trades", "bbo", "activeAssetCtx"),
-}
-_PRICE = re.compile(rb'"(?:p|ap|px|bkPx|markPx)"\s*:\s*"([0-9]{1,12}(?:\.[0-9]{1,12})?)"')
 
 
 def detect(
     files: Annotated[tuple[Path, ...], Parameter(negative=())],
     /,
     *,
-    quantile: float = 0.95,
-    window_events: int = 1000,
-    window_s: float = 60.0,
-    min_events: int = 2,
-    warmup: int = 100,
-    refresh_s: float = 0.0,
-    mode: Literal["chain", "anchored"] = "chain",
-    floor: float = 0.0,
+    quantile: float | None = None,
+    window_events: int | None = None,
+    window_s: float | None = None,
+    min_events: int | None = None,
+    warmup: int | None = None,
+    refresh_s: float | None = None,
+    mode: Literal["chain", "anchored"] | None = None,
+    floor: float | None = None,
+    detector: Annotated[tuple[str, ...], Parameter(name=("--detector", "-d"), negative=())] = (),
+    preset: str = "",
     instruments: Path | None = None,
 ) -> int:
-    """Signals of recordings or event tables: one JSON line a phase change on stdout, a summary on stderr.
+    """Signals of recordings, event tables or a store: one JSON line a phase change on stdout, a summary on stderr.
 
     Recordings are folders or files of raw frames (liqcore record, S4's hourly files, JSON lines of frames). Event tables are CSV files, plain
     or gzip, with the columns ts_ms, symbol, position (long or short: the side closed by force), price, qty_base, notional_usd. Several files
-    are merged by time.
+    are merged by time. A store is a folder made by `liqcore import`. Liquidations alone are enough, but for zone, which looks at trades.
 
     Parameters
     ----------
@@ -76,43 +75,89 @@ def detect(
         chain: within window-s of the last large event; anchored: of the first.
     floor
         Least notional of a large event, quote currency.
+    detector
+        NAME=KIND,param=value,... or KIND instead of the cascade; may be given several times. docs/detectors.md lists them.
+    preset
+        The detectors of a preset, with its numbers, instead of the cascade.
     instruments
         TOML file of contracts as `liqcore import` takes it: the multiplier of raw OKX frames, which count in contracts. A run says its own.
     """
     if not files:
         raise ConfigError("detect", "no files", "at least one recording or event table", "See `liqcore detect --help`")
     try:
-        config = lc.CascadeConfig(quantile=quantile, window_events=window_events, window_s=window_s, min_events=min_events, warmup=warmup,
-                                  refresh_s=refresh_s, mode=mode, floor=floor)
-    except (ValueError, OverflowError) as why:
+        cascade = {"quantile": quantile, "window_events": window_events, "window_s": window_s, "min_events": min_events, "warmup": warmup,
+                   "refresh_s": refresh_s, "mode": mode, "floor": floor}
+        detectors = _detectors_of(detector, preset, {name: value for name, value in cascade.items() if value is not None})
+    except ValueError as why:
         raise ConfigError("detect", str(why)) from why
     for path in files:
         if not path.exists():
-            raise ConfigError(str(path), "no such file or folder", "a recording or an event table")
+            raise ConfigError(str(path), "no such file or folder", "a recording, an event table or a store")
+        if not path.is_dir():
+            formats.refuse_own(regular(path, "a recording, an event table or a store"))
+    return _run(files, detectors, instruments)
+
+
+def _run(files: tuple[Path, ...], detectors: list[lc.Detector], instruments: Path | None) -> int:
+    stores = [path for path in files if (path / CATALOGUE).is_file()]
+    if stores:
+        if len(files) > 1:
+            raise ConfigError("detect", f"{len(files)} paths, and {stores[0]} is a store", "one store alone")
+        return _store(stores[0], detectors)
     tables = [path for path in files if path.is_file() and is_table(path)]
     if tables and len(tables) != len(files):
         other = next(path for path in files if path not in tables)
         raise DataError(str(other), "a recording among event tables", "recordings only, or tables only", "Run detect once for each kind")
     if tables and instruments is not None:
         raise ConfigError("--instruments", "given with event tables", "recordings", "Tables have base units")
-    return _tables(tables, config) if tables else _recordings(list(files), config, load_file(instruments) if instruments is not None else {})
+    return _tables(tables, detectors) if tables else _recordings(list(files), detectors, load_file(instruments) if instruments is not None else {})
 
 
-def _tables(paths: list[Path], config: lc.CascadeConfig) -> int:
+def _detectors_of(detector: tuple[str, ...], preset: str, cascade: dict[str, Any]) -> list[lc.Detector]:
+    """The detectors that were asked for: of --detector, of a preset, or the cascade with the parameters that were given."""
+    if detector and preset:
+        raise ConfigError("--preset", "given with --detector", "one of the two")
+    if cascade and (detector or preset):
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in cascade)
+        raise ConfigError(named, f"given with {'--detector' if detector else '--preset'}", "neither beside the options of the cascade alone",
+                          f"A cascade with these numbers is --detector cascade,{','.join(f'{name}={value}' for name, value in cascade.items())}")
+    if detector:
+        return make_detectors(parse(detector))
+    if preset:
+        values = wires(loads(f"[policy]\npreset = {json.dumps(preset)}\n", f"--preset {preset}"), ("DETECT",))
+        return [lc.make_detector(**one) for one in recorded_detectors(values)]
+    return [lc.make_detector("cascade", **cascade)]
+
+
+def _store(path: Path, detectors: list[lc.Detector]) -> int:
+    """Day by day, all that it has: a signal says the last trade, and notionals may be taken at it."""
+    data = open_data([path])
+    for note in data.notes:
+        _note(note)
+    printer = _SignalPrinter(lc.Engine(data.instruments, detectors=detectors))
+    for part in data.parts:
+        printer.run(part)
+    return printer.end()
+
+
+def _tables(paths: list[Path], detectors: list[lc.Detector]) -> int:
     table = read_tables(paths)
     names = _names(table)
     _, first = np.unique(table.events["instrument"], return_index=True)
     engine = lc.Engine([lc.Instrument(name, venue=venue, completeness=_completeness(venue), tick_size=_tick(float(price)))
-                        for name, venue, price in zip(names, table.venues, table.events["price"][first], strict=True)], config)
-    signals = 0
+                        for name, venue, price in zip(names, table.venues, table.events["price"][first], strict=True)], detectors=detectors)
+    for d in detectors:
+        if d.wants & 1 << lc.Kind.TRADE:
+            _note(f"{d.name} looks at trades, and event tables have none: it says less, or nothing")
+    printer, sizes = _SignalPrinter(engine), _Sizes(engine)
     for start in range(0, len(table.events), BLOCK_EVENTS):
-        signals += _write(engine, engine.run(table.events[start:start + BLOCK_EVENTS]))
+        printer.run(sizes.usual(table.events[start:start + BLOCK_EVENTS]))
+    sizes.report()
     for text in table.shown:
         _note(f"skipped {text}")
     for reason, count in table.skipped.most_common():
         _note(f"skipped rows: {count} of {table.rows}: {reason}")
-    _summary(engine, signals)
-    return 0
+    return printer.end()
 
 
 def _names(table: Table) -> list[str]:
@@ -134,132 +179,127 @@ def _tick(price: float) -> str:
     return f"0.{'1':0>{decimals}}" if decimals else "1"
 
 
-def _recordings(paths: list[Path], config: lc.CascadeConfig, given: Mapping[tuple[str, str], Mapping[str, Any]]) -> int:
-    contracts, said = _contracts(paths)
-    said |= {key: float(about["multiplier"]) for key, about in given.items() if "multiplier" in about}
-    silent = [symbol for symbol in contracts.get("okx", ()) if ("okx", symbol) not in said]
+def _recordings(paths: list[Path], detectors: list[lc.Detector], given: Mapping[tuple[str, str], Mapping[str, Any]]) -> int:
+    strange = Counter[str]()
+    contracts, recorded, runs = contracts_of(paths, strange)
+    sized = {key: float(about["multiplier"]) for key, about in {**recorded, **given}.items() if about.get("multiplier")}
+    silent = [symbol for symbol in contracts.get("okx", ()) if ("okx", symbol) not in sized]
     if silent:
         _note(f"OKX counts in contracts: notionals of {', '.join(silent)} are contracts x price, not dollars, until --instruments says the "
               "multiplier (ctVal x ctMult)")
-    instruments = [lc.Instrument(symbol, venue=venue, completeness=adapter_of(venue).completeness, tick_size=_tick(price),
-                                 multiplier=said.get((venue, symbol), 1.0))
+    instruments = [_instrument(venue, symbol, price, recorded.get((venue, symbol), {}), sized.get((venue, symbol), 1.0))
                    for venue, symbols in contracts.items() for symbol, price in symbols.items()]
-    engine = lc.Engine(instruments, config)
-    decoders: dict[str, FrameDecoder] = {}
-    for venue, symbols in contracts.items():
-        decoders[venue] = adapter_of(venue).decoder(tuple(symbols), sum(len(decoder.symbols) for decoder in decoders.values()))
+    engine = lc.Engine(instruments, detectors=detectors)
+    blocks = Blocks(contracts)
     damage: list[recording.Damage] = []
-    unread: Counter[str] = Counter()
-    signals = 0
-    for block in _decoded(recording.merge(paths, damage), decoders, unread):
-        signals += _write(engine, engine.run(block))
+    printer, sizes = _SignalPrinter(engine), _Sizes(engine)
+    names = [(one.venue, one.symbol) for one in instruments]
+    if not runs and any(inverse.dollars(*name) for name in names):
+        _note(inverse.NOTE)
+    for block in blocks.blocks(recording.merge(paths, damage)):
+        if not runs:
+            inverse.state_notional(block, names)
+        printer.run(block if runs else sizes.usual(block))
+    sizes.report()
     for place in damage:
-        _note(f"damaged: {place.file}: {place.reason}: {place.bytes_dropped} bytes, {place.lines_dropped} unfinished lines dropped")
-    for reason, count in unread.most_common():
+        _note(f"damaged: {place.file}: {place.text}")
+    for reason, count in blocks.unread.most_common():
         _note(f"frames without events: {count}: {reason}")
-    _summary(engine, signals)
-    return 0
+    if strange:
+        _note(refused_names(strange))
+    return printer.end(blocks.ended_ns)
 
 
-def _venue(record: Record) -> str:
-    """Of a frame; "" = one of our own lines."""
-    if record.exchange == "liqcore" or record.stream == recording.SKIP:
-        return ""
-    try:
-        return adapter_of(record.exchange or "bybit").venue
-    except ValueError as why:
-        raise DataError(f"a frame at {record.ts_recv}", str(why), "frames of a venue that has a decoder", "Make an event table of them") from None
+def _instrument(venue: str, symbol: str, price: float, fields: Mapping[str, Any], multiplier: float) -> lc.Instrument:
+    """As the run had it, where the settings of one say all of it."""
+    if "tick_size" in fields:
+        return lc.Instrument(**{**fields, "multiplier": multiplier})
+    return lc.Instrument(symbol, venue=venue, completeness=adapter_of(venue).completeness, tick_size=_tick(price), multiplier=multiplier)
 
 
-def _contracts(paths: list[Path]) -> tuple[dict[str, dict[str, float]], dict[tuple[str, str], float]]:
-    """Venue -> symbol -> a first price, 0 where none was seen; and the multipliers that runs say."""
-    out: dict[str, dict[str, float]] = {}
-    said: dict[tuple[str, str], float] = {}
-    for record in recording.merge(paths, []):
-        if record.stream == META:
-            said |= _multipliers(record)
-        venue = _venue(record)
-        stream = record.stream if venue in ("", "bybit") else label(venue, record.frame)[0].decode()
-        if not venue or not stream.startswith(STREAMS[venue]):
-            continue
-        named = NAMED[venue].findall(record.frame) if venue in NAMED else [record.symbol.encode()]
-        price = _PRICE.search(record.frame)
-        for symbol in {raw.decode() for raw in named if raw}:
-            if venue in NAMED and not re.fullmatch(adapter_of(venue).symbol, symbol):
-                continue
-            found = out.setdefault(venue, {})
-            found[symbol] = found.get(symbol) or (float(price[1]) if price and len(named) == 1 else 0.0)
-    if not out:
-        raise DataError(", ".join(map(str, paths)), "no frame with a topic that the detector reads",
-                        "; ".join(f"of {venue} {', '.join(streams)}" for venue, streams in STREAMS.items()))
-    return out, said
+class _Sizes:
+    """The band of quantities for data of others; what a run of ours recorded its engine has judged as live."""
+
+    def __init__(self, engine: lc.Engine):
+        self._engine = engine
+        self._sizes = Sizes()
+        self._refused = 0
+        self._first = ""
+
+    def usual(self, events: np.ndarray) -> np.ndarray:
+        """The events without prints that are larger than can be."""
+        bad = self._sizes.absurd(events)
+        if not bad.any():
+            return events
+        self._refused += int(np.count_nonzero(bad))
+        e = events[int(np.argmax(bad))]
+        self._first = self._first or f"{self._engine.instruments[int(e['instrument'])].symbol} {e['qty']:g} at {e['price']:g}, {e['ts_event']} ns"
+        return events[~bad]
+
+    def report(self) -> None:
+        if self._refused:
+            _note(f"refused quantities: {self._refused}: more than {self._sizes.band:g} times the largest of their contract, the first: "
+                  f"{self._first}")
 
 
-def _multipliers(record: Record) -> dict[tuple[str, str], float]:
-    """Of the contracts of a run, from its settings."""
-    try:
-        told = json.loads(record.frame).get("instruments", ())
-        return {(str(i["venue"]), str(i["symbol"])): float(i["multiplier"]) for i in told if i.get("multiplier")}
-    except (ValueError, KeyError, TypeError, AttributeError) as why:
-        raise DataError(f"the settings of a run at {record.ts_recv}", f"{record.frame[:60]!r}", "what a run of liqcore wrote") from why
+class _SignalPrinter:
+    """The signals of an engine, one JSON line each on stdout, and at the end what there is to say of them on stderr."""
 
+    def __init__(self, engine: lc.Engine):
+        self.engine, self._seen = engine, Counter[str]()
+        basis = [d.as_dict().get("notional", "reported") for d in engine.detectors]
+        self._needs = [{"last": lc.Kind.TRADE, "mark": lc.Kind.TICKER}.get(one) for one in basis]
+        self._known: dict[tuple[lc.Kind, int], int] = {}        # ns: when the first price of this kind came of an instrument
+        self._lacking: dict[int, set[int]] = {}                 # detector -> instruments whose notionals are at the reported price all the same
 
-def _decoded(records: Iterable[Record], decoders: dict[str, FrameDecoder], unread: Counter[str]) -> Iterator[np.ndarray]:
-    """Events of the frames, in blocks; each block is overwritten by the next."""
-    out = np.zeros(BLOCK_EVENTS, lc.EVENT_DTYPE)
-    room = BLOCK_EVENTS - FRAME_EVENTS_MAX
-    count = last = 0
-    for record in records:
-        last = max(last, record.ts_recv)        # raw frames without a time of their own take that of the one before
-        if record.stream in (FEED, GAP) and record.exchange == "liqcore":
-            count += _feed(record, decoders, out[count:])
-        elif (venue := _venue(record)) in decoders:
-            found = decoders[venue].decode(record.frame, record.ts_recv or last, out[count:])
-            if isinstance(found, int):
-                count += found
-            elif found.kind == FrameKind.EVENTS:
-                count += len(found.events)
-            else:
-                unread[found.kind.name.lower() + (f": {found.reason}" if found.reason else "")] += 1
-        if count > room:
-            yield out[:count]
-            count = 0
-    if count:
-        yield out[:count]
+    def run(self, events: np.ndarray) -> None:
+        for kind in {need for need in self._needs if need is not None}:
+            own = events[(events["kind"] == int(kind)) & (events["price"] > 0.0)]
+            for n, at in zip(*np.unique(own["instrument"], return_index=True), strict=True):
+                self._known.setdefault((kind, int(n)), int(own["ts_recv"][at]))
+        self._write(self.engine.run(events))
 
+    def end(self, ended_ns: int = 0) -> int:
+        """To the end of a run, where one is known."""
+        engine = self.engine
+        if ended_ns > engine.now:
+            self._write(engine.advance(ended_ns))
+        sys.stdout.flush()
+        for reason, count in engine.refused.items():
+            _note(f"refused events: {count}: {getattr(reason, 'name', reason)}")
+        _note(f"{engine.events} events of {len(engine.instruments)} instruments, {self._seen.total()} signals")
+        for n, detector in enumerate(engine.detectors, 1):
+            if len(engine.detectors) > 1:
+                _note(f"{detector.name}: {self._seen[detector.name]} signals")
+            if names := ", ".join(engine.instruments[k].symbol for k in sorted(self._lacking.get(n, ()))):
+                at, what = ("last trade", "trade") if self._needs[n - 1] == lc.Kind.TRADE else ("mark", "mark")
+                _note(f"{detector.name} takes notionals at the {at}, and there was no {what} of {names} before some of its signals: they stand on "
+                      "reported prices")
+            if detector.kind == "cascade" and all(math.isnan(engine.threshold(k, n)) for k in range(len(engine.instruments))):
+                _note(f"{detector.name}: no contract has had the liquidations that its warm-up asks for, so it can say nothing yet: give more data, "
+                      "or a smaller --warmup")
+        return 0
 
-def _feed(record: Record, decoders: dict[str, FrameDecoder], out: np.ndarray) -> int:
-    """A feed mark of the recorder, or frames that it had to drop, as an event for all instruments (of the venue): then the detector is uncertain."""
-    try:
-        found: dict = {"state": int(lc.FeedState.FEED_GAP)} if record.stream == GAP else json.loads(record.frame)
-        state, decoder = int(lc.FeedState(found["state"])), decoders.get(found.get("venue", ""))
-    except (ValueError, KeyError, TypeError, AttributeError) as why:
-        raise DataError(f"feed mark at {record.ts_recv}", f"{record.frame[:60]!r}", '{"state": 1, 2 or 3}') from why
-    whole = range(decoder.first, decoder.first + len(decoder.symbols)) if decoder is not None and len(decoders) > 1 else (-1,)
-    marked = concerns_of(found, whole, decoder.symbols, decoder.first) if decoder is not None else ((-1, 0),)
-    for n, (instrument, streams) in enumerate(marked):
-        out[n] = (record.ts_recv, record.ts_recv, 0.0, 0.0, 0.0, 0.0, 0, instrument, int(lc.Kind.FEED), 0, streams, state)
-    return len(marked)
+    def _flags(self, s: lc.Signal) -> int:
+        """Without the word that the notional is at mark or last where no such price was known."""
+        need = self._needs[s.detector - 1]
+        if need is None or self._known.get((need, s.instrument), s.ts + 1) <= s.ts_start:
+            return s.flags
+        self._lacking.setdefault(s.detector, set()).add(s.instrument)
+        return s.flags & ~int(SignalFlag.SIGNAL_MARK_NOTIONAL)
 
-
-def _write(engine: lc.Engine, signals: list[lc.Signal]) -> int:
-    """One JSON line a signal."""
-    instruments = engine.instruments
-    sys.stdout.writelines(json.dumps({
-        "ts": s.ts, "instrument": instruments[s.instrument].symbol, "venue": instruments[s.instrument].venue, "detector": "cascade",
-        "phase": s.phase.name, "side": s.side.name.lower(), "long_notional": s.long_notional, "short_notional": s.short_notional, "count": s.count,
-        "threshold": s.threshold, "price": s.price, "z": s.z, "sequence": s.sequence, "ts_start": s.ts_start,
-        "completeness": instruments[s.instrument].completeness.name.removeprefix("COMPLETENESS_").lower(), "flags": s.flags}) + "\n"
-        for s in signals)
-    return len(signals)
+    def _write(self, signals: Iterable[lc.Signal]) -> None:
+        instruments, detectors = self.engine.instruments, self.engine.detectors
+        signals = list(signals)
+        self._seen.update(detectors[s.detector - 1].name for s in signals)
+        sys.stdout.writelines(json.dumps({
+            "ts": s.ts, "instrument": instruments[s.instrument].symbol, "venue": instruments[s.instrument].venue,
+            "detector": detectors[s.detector - 1].name, "kind": detectors[s.detector - 1].kind,
+            "phase": s.phase.name, "side": s.side.name.lower(), "long_notional": s.long_notional, "short_notional": s.short_notional,
+            "count": s.count, "threshold": s.threshold, "price": s.price, "z": s.z, "sequence": s.sequence, "ts_start": s.ts_start,
+            "completeness": instruments[s.instrument].completeness.name.removeprefix("COMPLETENESS_").lower(), "flags": self._flags(s)}) + "\n"
+            for s in signals)
 
 
 def _note(text: str) -> None:
     print(text, file=sys.stderr)
-
-
-def _summary(engine: lc.Engine, signals: int) -> None:
-    sys.stdout.flush()
-    for reason, count in engine.refused.items():
-        _note(f"refused events: {count}: {getattr(reason, 'name', reason)}")
-    _note(f"{engine.events} events of {len(engine.instruments)} instruments, {signals} signals")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import textwrap
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,15 +24,19 @@ def doctor(
     /,
     *,
     live: Annotated[bool, Parameter(name="--live", negative=())] = False,
+    offline: Annotated[bool, Parameter(negative=())] = False,
     samples: Annotated[int, Parameter(validator=Number(gte=3, lte=200))] = 10,
     set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
     """Is it safe to start? Asks the configured venue by REST; sends no order and changes nothing. Exit status 1 where a check fails.
 
-    Looks at the clock, the line, the key's rights, contracts and filters, fees, position mode, leverage, what is open on the account, the disk, and
-    says in plain words what the limits come to. Keys come from LIQCORE_API_KEY and LIQCORE_API_SECRET, or from the keyring; without them the account
-    is not looked at.
+    What it says that a live start does is decided by the code that decides the start: it begins, it begins with a contract
+    read-only, it waits, it ends.
+
+    Constructs everything that `live` and `backtest` would: policies, detectors, features, the simulated venue. Looks at the clock, the line, the
+    key's rights, contracts and filters, fees, position mode, leverage, what is open on the account, the disk, and says in plain words what the limits
+    come to. Keys come from LIQCORE_API_KEY and LIQCORE_API_SECRET, or from the keyring; without them the account is not looked at.
 
     Parameters
     ----------
@@ -40,6 +44,8 @@ def doctor(
         TOML file.
     live
         Judge as before trading with real money: what is wrong with the account then fails instead of warning.
+    offline
+        Ask no venue: construct what `live` and `backtest` construct, look at the disk, and say what the limits come to.
     samples
         Readings of the venue's clock.
     set_
@@ -47,34 +53,40 @@ def doctor(
     json_
         One JSON object.
     """
-    from liqshell.config import load
+    from liqshell.config.load import load
     from liqshell.doctor import examine, gather
-    from liqshell.doctor.checks import FAIL, WARN, config_hash
-    from liqshell.keys import find_keys
+    from liqshell.doctor.checks import FAIL, WARN, config_hash, would
+    from liqshell.live.keys import find_keys
 
     loaded = load(config, set_ or [])
-    facts = asyncio.run(gather(loaded, find_keys(loaded.feed.environment), samples=samples))
-    checks = examine(loaded, facts, live=live or loaded.run.mode == "live")
+    named = dataclasses.replace(loaded, run=dataclasses.replace(loaded.run, name=loaded.run.name or config.stem))       # as `liqcore live` calls it
+    facts = asyncio.run(gather(named, find_keys(loaded.feed.environment), samples=samples, offline=offline))
+    real = live or loaded.run.mode == "live"
+    checks = examine(loaded, facts, live=real)
+    effect, start = would(loaded, facts)
     counts = {verdict: sum(check.verdict == verdict for check in checks) for verdict in (FAIL, WARN)}
     if json_:
         print(json.dumps({"venue": facts.rest, "environment": loaded.feed.environment, "emulator": facts.emulator, "live": live,
-                          "config": config_hash(loaded), "time": int(time.time()), "checks": [asdict(check) for check in checks], **counts}))
+                          "config": config_hash(loaded), "time": int(time.time()),
+                          "start": {"effect": effect.name.lower(), "text": start}, "checks": [*map(dataclasses.asdict, checks)], **counts}))
     else:
         _show(checks)
         fine = "It may start; read the warnings." if counts[WARN] else "Nothing speaks against starting."
-        safe = "Not safe to start." if counts[FAIL] else fine
+        safe = start if real and not offline else "Not safe to start." if counts[FAIL] else fine
         print(f"\n{len(checks)} checks, {counts[FAIL]} failed, {counts[WARN]} warnings. {safe}")
     return 1 if counts[FAIL] else 0
 
 
 def _show(checks: list[Check]) -> None:
+    from liqshell.fitted import width
     from liqshell.log import redact
 
     indent = " " * 24
     for check in checks:
         head = f"{check.verdict:<5} {check.id:<17} "
         for line in redact(check.text).split("\n"):
-            print("\n".join(textwrap.wrap(line, WIDTH, initial_indent=head, subsequent_indent=indent)))
+            print("\n".join(textwrap.wrap(line, width(WIDTH), initial_indent=head, subsequent_indent=indent)))
             head = indent
         if check.action:
-            print("\n".join(textwrap.wrap(redact(f"-> {check.action}."), WIDTH, initial_indent=indent, subsequent_indent=indent + "   ")))
+            action = redact(f"-> {check.action}.")
+            print("\n".join(textwrap.wrap(action, width(WIDTH), initial_indent=indent, subsequent_indent=indent + "   ")))

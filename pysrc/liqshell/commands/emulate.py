@@ -2,12 +2,16 @@
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from liqcore.fees import MAKER_FEE, TAKER_FEE
+from liqshell.clock import NS
+from liqshell import input_file
 from liqshell.errors import ConfigError
 
 
@@ -45,8 +49,10 @@ class VenueOptions:
     tls_port
         0 = any free one.
     venues
-        Whose protocols are spoken, such as bybit,binance,okx: each at an address of its own, all from the same market. Bybit always is; of the others
-        the public side.
+        Protocols to speak, such as bybit,binance,okx: each at an address of its own, all from the same market. Bybit always is;
+        of the others the public side.
+    state
+        File that keeps accounts and orders: a restart goes on with them, where the market stood.
     okx_one_per_second
         OKX shows at most one liquidation per contract and second, as older copies of its documentation say.
     """
@@ -54,8 +60,8 @@ class VenueOptions:
     faults: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = ()
     equity: Annotated[float, Parameter(validator=Number(gt=0, lt=1e12))] = 10_000.0
     accounts: Annotated[int, Parameter(validator=Number(gte=1, lte=100))] = 1
-    maker_fee: Annotated[float, Parameter(validator=Number(gt=-0.01, lt=0.1))] = 0.0002
-    taker_fee: Annotated[float, Parameter(validator=Number(gt=-0.01, lt=0.1))] = 0.00055
+    maker_fee: Annotated[float, Parameter(validator=Number(gt=-0.01, lt=0.1))] = MAKER_FEE
+    taker_fee: Annotated[float, Parameter(validator=Number(gt=-0.01, lt=0.1))] = TAKER_FEE
     leverage: Annotated[float, Parameter(validator=Number(gte=1, lte=100))] = 10.0
     latency_ms: Annotated[float, Parameter(validator=Number(gte=0, lte=60_000))] = 0.0
     loss: Annotated[float, Parameter(validator=Number(gte=0, lt=0.9))] = 0.0
@@ -65,6 +71,7 @@ class VenueOptions:
     tls: Annotated[bool, Parameter(negative=())] = False
     tls_port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))] = 0
     venues: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = ("bybit",)
+    state: Path | None = None
     okx_one_per_second: Annotated[bool, Parameter(negative=())] = False
 
     def fields(self) -> dict[str, Any]:
@@ -76,11 +83,31 @@ class VenueOptions:
             "faults": tuple(spec for one in self.faults for spec in _faults(one)), "equity": self.equity, "accounts": self.accounts,
             "venue": {"maker_fee": self.maker_fee, "taker_fee": self.taker_fee, "leverage": self.leverage}, "latency_s": self.latency_ms / 1e3,
             "loss": self.loss, "ack_delay_s": (low / 1e3, high / 1e3), "limit_factor": self.limit_factor, "orderbook_500": self.orderbook_500,
-            "tls": self.tls, "tls_port": self.tls_port, "okx_one_per_second": self.okx_one_per_second,
+            "state": str(self.state or ""), "tls": self.tls, "tls_port": self.tls_port, "okx_one_per_second": self.okx_one_per_second,
             "venues": tuple(name for one in self.venues for name in one.split(",") if name)}
 
 
-DEFAULT = VenueOptions()
+@Parameter(name="*")
+@dataclass(frozen=True)
+class MarketOptions:
+    """The market, where it is generated.
+
+    Parameters
+    ----------
+    scale
+        How many times the real market's size the generated one has: liquidations, trades and quotes grow, prices move as they would at 1.
+    funding
+        Funding rate of the generated market, a share per eight hours; below 0 the shorts pay.
+    long_share
+        Share of the generated market's positions that are long: what is liquidated when the price falls.
+    """
+
+    scale: Annotated[float, Parameter(validator=Number(gt=0, lte=1000))] = 1.0
+    funding: Annotated[float, Parameter(validator=Number(gte=-0.005, lte=0.005))] = 0.0001
+    long_share: Annotated[float, Parameter(validator=Number(gt=0, lt=1))] = 0.55
+
+
+DEFAULT, DEFAULT_MARKET = VenueOptions(), MarketOptions()
 
 
 def emulate(
@@ -90,21 +117,20 @@ def emulate(
     from_: Annotated[tuple[Path, ...], Parameter(name=("--from", "--data"), consume_multiple=True, negative=())] = (),
     symbols: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
     hours: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
-    scale: Annotated[float, Parameter(validator=Number(gt=0, lte=1000))] = 1.0,
-    funding: Annotated[float, Parameter(validator=Number(gte=-0.005, lte=0.005))] = 0.0001,
+    market: MarketOptions = DEFAULT_MARKET,
     venue: VenueOptions = DEFAULT,
     host: str = "127.0.0.1",
     port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))] = 0,
     wait: Annotated[bool, Parameter(negative=())] = False,
     lead_s: Annotated[float, Parameter(validator=Number(gte=0, lte=3600))] = 0.0,
+    at: str = "",
     parent: Annotated[int | None, Parameter(show=False)] = None,
 ) -> int:
     """A venue on loopback that speaks Bybit V5: public and private websockets, websocket order entry, REST, with a funded test account. With --venues
     also the public side of Binance USD-M and OKX, from the same market.
 
     Prints one JSON line when it is ready, {"rest": "http://...", "ws": "ws://...", "api_key": ..., "api_secret": ..., ...}; the paths below are the
-    real venue's. Runs until Ctrl-C, SIGTERM, or the end of the market. Without --from the market is generated and labelled SYNTHETIC. See
-    docs/emulator.md.
+    real venue's. Runs until Ctrl-C, SIGTERM, or the end of the market. Without --from the market is SYNTHETIC. See docs/emulator.md.
 
     Parameters
     ----------
@@ -118,10 +144,6 @@ def emulate(
         Contracts to offer; where none is named, the emulator's own choice, or all of the recording.
     hours
         Stop after so much market time.
-    scale
-        How many times the real market's size the generated one has: liquidations, trades and quotes grow, prices move as they would at 1.
-    funding
-        Funding rate of the generated market, a share per eight hours; below 0 the shorts pay.
     host
         Loopback address to listen on.
     port
@@ -130,6 +152,8 @@ def emulate(
         Market time stands still until somebody has subscribed.
     lead_s
         Seconds between being ready and the first frame: time to connect without missing any.
+    at
+        When the market begins: now, for clients that compare its times with their own clock, or a time in UTC such as 2026-03-04T13:00.
     parent
         End when this process, which started us, is gone.
     """
@@ -139,9 +163,9 @@ def emulate(
         if not path.exists():
             raise ConfigError(f"--from {path}", "no such file or folder", "a recording")
     try:
-        config = Config(seed=seed, speed=speed, symbols=symbols or SYMBOLS, hours=hours, from_=tuple(map(str, from_)), host=host, port=port,
-                        wait_for_client=wait, lead_s=lead_s,
-                        parameters={"scale": scale, "funding_rate": funding}, **venue.fields())
+        config = Config(seed=seed, speed=speed, at_now=at == "now", start_ns=_start(at), symbols=symbols or SYMBOLS, hours=hours,
+                        from_=tuple(map(str, from_)), host=host, port=port, wait_for_client=wait, lead_s=lead_s,
+                        parameters={"scale": market.scale, "funding_rate": market.funding, "long_share": market.long_share}, **venue.fields())
         return run(config, parent=parent)
     except ValueError as why:
         raise ConfigError("emulate", str(why)) from why
@@ -149,17 +173,28 @@ def emulate(
         raise ConfigError(f"emulate {host}:{port}", f"cannot listen: {why.strerror or why}", "a free port on a loopback address") from why
 
 
+def _start(at: str) -> int | None:
+    """ns UTC of --at; None where the market's own start is wanted, or now."""
+    if at in ("", "now"):
+        return None
+    try:
+        when = datetime.fromisoformat(at)
+    except ValueError:
+        raise ConfigError(f"--at {at}", "not a time", "now, or a time in UTC such as 2026-03-04T13:00") from None
+    return int(when.replace(tzinfo=when.tzinfo or UTC).timestamp()) * NS
+
+
 def _faults(text: str) -> list[dict[str, Any]]:
     """The faults of one --faults: a JSON object or list, or a file of JSON lines or one list."""
-    from liqshell.emulator.faults import Fault
+    from liqshell.emulator.api.faults import Fault
 
     name = "--faults"
     if not text.lstrip().startswith(("{", "[")):
         name, path = f"--faults {text}", Path(text)
         try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as why:
-            raise ConfigError(name, why.strerror or str(why), "a JSON object, or a file of them") from why
+            text = input_file.content(path).decode()
+        except (OSError, UnicodeDecodeError) as why:
+            raise ConfigError(name, getattr(why, "strerror", None) or str(why), "a JSON object, or a file of them") from why
     try:
         whole = json.loads(text)
     except json.JSONDecodeError:

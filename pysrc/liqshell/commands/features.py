@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from liqcore.feature_spec import duration, parse
+from liqcore.features.spec import parse
 from liqshell.errors import ConfigError, check_output
 
 ROWS_SHOWN = 200
@@ -58,7 +58,7 @@ def features(
     out
         FILE.csv or FILE.parquet instead of the table.
     """
-    from liqshell import feature_rows
+    from liqshell.research import feature_rows
 
     full = _names(features)
     if not data and not at and not every:
@@ -70,7 +70,8 @@ def features(
     chosen = [name.strip() for text in symbols for name in text.split(",") if name.strip()]
     source = feature_rows.open_data(data, chosen, venue, instruments)
     rows = feature_rows.rows_of(full, source, feature_rows.times_of(at, every, start, end, source))
-    for note in [*source.notes, *(f"refused events: {n}: {reason}" for reason, n in rows.refused.items()), *feature_rows.censored(rows)]:
+    refused = [f"refused events: {n}: {reason}" for reason, n in rows.refused.items()]
+    for note in [*source.notes, *refused, *feature_rows.lacking(rows), *feature_rows.censored(rows)]:
         print(note, file=sys.stderr)
     if out is not None:
         feature_rows.write(rows, out)
@@ -92,27 +93,18 @@ def _names(features: Sequence[str]) -> list[str]:
     except ValueError as why:
         raise ConfigError("--features", str(why)) from None
     for name in full:
-        if said := _never(name):
-            print(said, file=sys.stderr)
+        if never := parse(name).never:
+            print(never, file=sys.stderr)
     return full
-
-
-def _never(name: str) -> str:
-    """Why a z-score can never be known; "" for one that can."""
-    f = parse(name)
-    if f.independent_max >= f.independent_min:
-        return ""
-    return (f"{name} is never known: its history holds at most {f.independent_max} independent samples of {f.independent_min}. Ask for a longer "
-            f"one, or for fewer: {f.transform}({duration(f.time_ns)},min={max(f.independent_max, 2)})")
 
 
 def _show(rows: object) -> None:
     """For a person: numbers in six digits."""
     from rich.console import Console
-    from rich.table import Table
+    from liqshell.fitted import Table
     from rich.text import Text
 
-    from liqshell import feature_rows
+    from liqshell.research import feature_rows
 
     assert isinstance(rows, feature_rows.Rows)
     table = Table(box=None, pad_edge=False, header_style="dim")

@@ -8,6 +8,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from liqshell.errors import of_file
+
 
 def forward(
     config: Path,
@@ -36,14 +38,15 @@ def forward(
         Print the summary as one JSON object instead of the report.
     """
     from liqshell.backtest import load_history, run_backtest
-    from liqshell.config import load
+    from liqshell.config.load import load
     from liqshell.progress import Bar
     from liqshell.report import make_report, print_report
 
     loaded = load(config, [*set_, *([] if full else ["backtest.study=false"])])
     with Bar("forward", quiet=json_) as bar:
         bar.show("loading", 0.0)
-        history = load_history(loaded)
+        with of_file(config):
+            history = load_history(loaded)
         folder = run_backtest(loaded, out, bar.show, f"{config.stem}-forward", forward=True, history=history)
         bar.show("report", 1.0)
         report = make_report(folder, tape=history.tape)

@@ -20,7 +20,8 @@ def gate(
     out: Path | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
-    """Whether paper runs (S2-22), and then live ones (S2-23), are good enough to go on. Exit status 1 unless the gate of what was handed in passes.
+    """Whether paper runs, and then live ones, are good enough to go on, and whether live results allow a second contract or more size.
+    Exit status 1 unless the gate of what was handed in passes; the scale gate has no part in it.
 
     Each requirement is measured with its number of cases and its 95 % interval and gets pass, fail, or "not enough data". Writes gate.json and
     gate.html.
@@ -42,10 +43,10 @@ def gate(
     json_
         Print gate.json instead of the tables.
     """
-    from liqshell.gate import judge, open_run, print_gate, save
+    from liqshell.gate import evaluate, open_run, print_gate, save
     from liqshell.gate.evidence import Opened
-    from liqshell.gate.judge import LIVE, PAPER
-    from liqshell.replay import prove
+    from liqshell.gate.evaluation import LIVE, PAPER
+    from liqshell.run.replay import prove
 
     if not runs:
         raise ConfigError("gate", "no run folder", "at least one", "Give the folders that `liqcore live` named")
@@ -55,7 +56,7 @@ def gate(
         return verdict.identical, verdict.damage or ("" if verdict.identical else f"first difference at record {verdict.first_difference}")
 
     opened = [open_run(run, rehearsal=rehearsal) for run in runs]
-    found = judge(opened, against=[open_run(run, rehearsal=rehearsal) for run in against], prove=replays if replay else None, rehearsal=rehearsal)
+    found = evaluate(opened, against=[open_run(run, rehearsal=rehearsal) for run in against], prove=replays if replay else None, rehearsal=rehearsal)
     if json_:
         print(json.dumps(found.as_dict()), flush=True)
     else:

@@ -8,14 +8,16 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from liqshell import formats, recording
+from liqshell import formats
+from liqshell.recording import reader as recording
 from liqshell.errors import ConfigError
+from liqshell.formats import column_map
+from liqshell.formats.column_map import ColumnMap
 from liqshell.formats.reading import FEED_LATENCY_MS
 from liqshell.progress import Bar
 from liqshell.store.importer import Outcome, fill
 from liqshell.store.load import Store
 
-SUFFIXES = (*recording.SUFFIXES, ".csv", ".csv.gz", ".zip", ".npz", ".parquet")
 
 
 def import_(
@@ -26,6 +28,7 @@ def import_(
     venue: str = "",
     symbol: str = "",
     instruments: Path | None = None,
+    columns: Path | None = None,
     feed_latency_ms: float = FEED_LATENCY_MS,
     jobs: int = 1,
     overlap: Annotated[bool, Parameter(negative=())] = False,
@@ -33,9 +36,10 @@ def import_(
 ) -> int:
     """Recordings and vendor files -> a store, and a report of what is in it. Exit status 1 where a file could not be imported.
 
-    Reads own recordings and S4's hourly files (JSON lines, gzip or not), Tardis CSV, the public archives of Binance and Bybit, hftbacktest's npz and
-    event tables. Files that the store has are skipped, so an import that was stopped goes on where it was by the same command; a file is in the
-    store wholly or not at all. A broken file is named and skipped.
+    Reads own recordings and S4's hourly files (JSON lines, gzip or not), captures of cryptofeed and hftbacktest, fills of a Hyperliquid node, Tardis
+    CSV, the public archives of Binance and Bybit, LEAN's quote bars, event tables, and any table by a column map. Files that the store has are
+    skipped, so an import that was stopped goes on where it was by the same command; a file is in the store wholly or not at all. A broken file is
+    named and skipped.
 
     Parameters
     ----------
@@ -49,6 +53,8 @@ def import_(
         Of files that do not say.
     instruments
         TOML file with tick_size, lot_size, multiplier, completeness of contracts: a table ["venue:SYMBOL"] each. What is not said is inferred.
+    columns
+        TOML file that says what the columns of these files mean, as `liqcore columns FILE` proposes it: for any CSV, JSON lines or Parquet.
     feed_latency_ms
         For files without a time of receipt: ts_recv = ts_event + this.
     jobs
@@ -63,25 +69,26 @@ def import_(
     from liqshell.store import page, quality, rules
 
     given = rules.load_file(instruments) if instruments is not None else {}
-    options = _options(venue, symbol, feed_latency_ms, given)
+    options = _options(venue, symbol, feed_latency_ms, given, column_map.load(columns) if columns is not None else None)
     with Bar("import", quiet) as bar:
         outcome = fill(store, _expanded(files), options, jobs=jobs, overlap=overlap, given=given,
-                      tell=lambda name, done, total: bar.show(name, 0.8 * done / max(total, 1)))
+                      notify=lambda name, done, total: bar.show(name, 0.8 * done / max(total, 1)))
         at = Store(store)
         at.make_columns(jobs, lambda what, done: bar.show(what, 0.8 + 0.2 * done))
     report = quality.data_report(at)
     page.save(report, store)
     if not quiet:
-        from liqshell.commands.data import show
+        from liqshell.store.terminal import show
 
         show(report)
     _summary(outcome, store)
     return 1 if outcome.broken else 0
 
 
-def _options(venue: str, symbol: str, feed_latency_ms: float, given: dict[tuple[str, str], dict[str, Any]]) -> formats.Options:
+def _options(venue: str, symbol: str, feed_latency_ms: float, given: dict[tuple[str, str], dict[str, Any]],
+             columns: ColumnMap | None) -> formats.Options:
     try:
-        return formats.Options(venue=venue, symbol=symbol, feed_latency_ms=feed_latency_ms,
+        return formats.Options(venue=venue, symbol=symbol, feed_latency_ms=feed_latency_ms, columns=columns,
                                multipliers={name: float(about["multiplier"]) for name, about in given.items() if "multiplier" in about})
     except ValueError as why:
         raise ConfigError("import", str(why)) from None
@@ -102,10 +109,10 @@ def _inside(folder: Path) -> list[Path]:
     """The recording of a run, or every file below the folder whose name is that of market data."""
     if (folder / recording.FRAMES).is_dir():
         return list(recording.Reader(folder).files)
-    found = sorted(p for p in folder.rglob("*") if p.is_file() and p.name.lower().endswith(SUFFIXES)
+    found = sorted(p for p in folder.rglob("*") if p.is_file() and formats.is_named(p)
                    and not any(part.startswith(".") for part in p.relative_to(folder).parts))
     if not found:
-        raise ConfigError(str(folder), "no file in this folder that could be market data", f"names that end with {', '.join(SUFFIXES)}")
+        raise ConfigError(str(folder), "no file in this folder that could be market data", f"names that end with {', '.join(formats.SUFFIXES)}")
     return found
 
 
@@ -117,6 +124,6 @@ def _summary(outcome: Outcome, store: Path) -> None:
     for source in outcome.imported:
         for note in source.notes:
             print(f"note: {Path(source.name).name}: {note}", file=sys.stderr)
-    for name, reason in outcome.broken.items():
-        print(f"NOT IMPORTED {reason if reason.startswith(name) else f'{name}: {reason}'}", file=sys.stderr)
+    if outcome.broken:
+        print(f"NOT IMPORTED:\n{outcome.refusals()}", file=sys.stderr)
     print(f"report: {store / 'report.html'}")

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from liqshell import private
 from liqshell.errors import ConfigError, DataError, LiqshellError
 
 
@@ -23,7 +24,7 @@ def kill(
     reason: str = "",
     lift: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
-    """Stop trading now: no entry leaves any more, working entries are cancelled, every position keeps or gets a stop.
+    """Stop trading now: no entry leaves any more, working entries are cancelled, every position of ours keeps or gets a stop.
 
     Works with a live process that runs, is stuck, has died or never was. It stays killed over restarts until --lift. Exit status 0: nothing remains
     to be looked at; 1: something does, and it is said what.
@@ -35,7 +36,7 @@ def kill(
     state
         The state folder itself, where the configuration is not at hand.
     flatten
-        Also close every position of the configured contracts at market, reduce-only.
+        Also close every position of the configured contracts at market, reduce-only, whoever opened it.
     reason
         Why; kept with the switch.
     lift
@@ -46,39 +47,47 @@ def kill(
     folder = _folder(config, state)
     if lift:
         return _lift(folder)
-    word = Kill.FLATTEN if flatten else Kill.KILLED
+    level = Kill.FLATTEN if flatten else Kill.KILLED
     by = f"{_user()}, liqcore kill, pid {os.getpid()}"
-    used, switched = (folder / CONTROL).exists(), True
+    used, switched, at_ns = (folder / CONTROL).exists(), True, 0
     try:
         control = Control(folder)
-        control.set_kill(word, reason or "liqcore kill", by)
+        at_ns = control.set_kill(level, reason or "liqcore kill", by)
         control.close()
         print(f"{folder}: killed. No entry leaves from now on, until `liqcore kill --lift`.", flush=True)
+        _print_damage(folder, control)
     except LiqshellError as why:            # a page that is damaged or not ours to write must not keep us from the rest
         print(f"{why}", file=sys.stderr, flush=True)
         switched = _touch(folder)
     if not used:
         print(f"No live run has used {folder.absolute()} so far: a process that was started in another folder, or under another name, goes on "
               "trading. Give its state folder with --state.", file=sys.stderr, flush=True)
-    return _act(folder, config, flatten, reason, by) or (0 if switched else 1)
+    return _act(folder, config, flatten, reason, by, at_ns) or (0 if switched else 1)
+
+
+def _print_damage(folder: Path, control: Any) -> None:
+    for part in control.damaged:
+        print(f"{folder}: a part of the kill switch was damaged: {part}", file=sys.stderr, flush=True)
 
 
 def _touch(folder: Path) -> bool:
     """The file KILL, where the control page cannot be used. False, and said, where not even that can be made."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "KILL").touch()
+        private.folder(folder)
+        private.opened(folder / "KILL", "a").close()
     except OSError as why:
+        if (folder / "KILL").exists():          # whatever it is, it kills
+            return True
         print(f"THE SWITCH IS NOT SET: {folder / 'KILL'}: {why.strerror}. A live process goes on: end it, or run this as its user.", file=sys.stderr,
               flush=True)
         return False
     return True
 
 
-def _act(folder: Path, config: Path | None, flatten: bool, reason: str, by: str) -> int:
+def _act(folder: Path, config: Path | None, flatten: bool, reason: str, by: str, at_ns: int) -> int:
     """At the venue, over a connection of our own."""
-    from liqshell.keys import load_keys
-    from liqshell.rescue import Rescue
+    from liqshell.live.keys import load_keys
+    from liqshell.live.emergency import Rescue
     from liqshell.state.control import Control
     from liqshell.state.store import note_kill
 
@@ -87,15 +96,16 @@ def _act(folder: Path, config: Path | None, flatten: bool, reason: str, by: str)
         if not sheet.rest:
             raise ConfigError(str(folder), "its orders go through ccxt, and this command speaks to Bybit only")
         keys = load_keys(sheet.environment)
+        rescue = Rescue(folder, sheet, keys, flatten=flatten, log_line=lambda line: print(f"  {line}", flush=True))
     except LiqshellError as why:
         print(f"Nothing was done at the venue: {why}", file=sys.stderr)
         print("A live process that still runs cancels its entries itself. Look at the account at the venue.", file=sys.stderr)
         return 1
-    result = Rescue(folder, sheet, keys, flatten=flatten, say=lambda line: print(f"  {line}", flush=True)).act()
+    result = rescue.act()
     print(f"After {result.seconds:.2f} s, by the venue's word:" if result.reached else "The venue did not answer:")
     for line in result.lines():
         print(f"  {line}")
-    note_kill(folder, "flatten" if flatten else "kill", reason, by, "; ".join(result.lines()), lambda line: print(line, file=sys.stderr))
+    note_kill(folder, "flatten" if flatten else "kill", reason, by, "; ".join(result.lines()), lambda line: print(line, file=sys.stderr), at_ns)
     if result.reached:
         with contextlib.suppress(DataError):            # it has been said above
             control = Control(folder)
@@ -106,9 +116,9 @@ def _act(folder: Path, config: Path | None, flatten: bool, reason: str, by: str)
 
 def _lift(folder: Path) -> int:
     from liqshell.state.control import Control, Kill
-    from liqshell.state.store import note_kill
 
     control = Control(folder)
+    _print_damage(folder, control)
     if control.kill == Kill.NO:
         print(f"{folder}: not killed")
         return 0
@@ -117,9 +127,8 @@ def _lift(folder: Path) -> int:
     if sys.stdin.readline().strip() != folder.name:
         print("\nNot lifted.")
         return 1
-    control.lift()
+    control.lift(_user())
     control.close()
-    note_kill(folder, "lift", "", _user(), "", lambda line: print(line, file=sys.stderr))
     print("\nLifted. A process that still runs stays halted until it is restarted.")
     return 0
 
@@ -135,8 +144,10 @@ def _run_section(config: Path) -> tuple[str, str]:
     """[run] out and name, read with as little as possible: a fault elsewhere in the file must not stop a kill."""
     import tomllib
 
+    from liqshell import input_file
+
     try:
-        found: Any = tomllib.loads(config.read_text()).get("run", {})
+        found: Any = tomllib.loads(input_file.content(config).decode()).get("run", {})
         return str(found.get("out", "runs")), str(found.get("name") or config.stem)
     except (OSError, ValueError, AttributeError) as why:
         raise ConfigError(str(config), f"cannot be read: {why}", "the configuration of the live run", "Give its state folder with --state") from None
@@ -160,13 +171,18 @@ def _folder(config: Path | None, state: Path | None) -> Path:
 
 
 def _sheet(folder: Path, config: Path | None) -> Any:
-    """What the live run left; where there was none, what the configuration says."""
+    """What the live run left; where there was none, or it cannot be read, what the configuration says."""
     from liqshell.state.sheet import SHEET, Sheet
 
     if config is None or (folder / SHEET).exists():
-        return Sheet.load(folder)
-    from liqshell.config import load
+        try:
+            return Sheet.load(folder)
+        except DataError as why:
+            if config is None:
+                raise
+            print(f"{LiqshellError(why.where, why.found, why.expected)}; {config} is used instead", file=sys.stderr, flush=True)
+    from liqshell.config.load import load
 
-    loaded = load(config)
-    rest = loaded.feed.rest_url if loaded.feed.venue == "bybit" else ""
-    return Sheet(rest, loaded.feed.environment, _run_section(config)[1], loaded.feed.symbols, ca=loaded.feed.ca)
+    loaded = load(config, files=False)
+    rest = loaded.feed.rest_url if loaded.feed.own_account else ""
+    return Sheet(rest, loaded.feed.environment, _run_section(config)[1], loaded.feed.named, ca=loaded.feed.ca)

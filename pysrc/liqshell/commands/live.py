@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from liqshell.errors import ConfigError
+from liqshell.errors import ConfigError, of_file
 
 
 def live(
@@ -24,10 +24,16 @@ def live(
     yes_i_accept_real_orders: Annotated[bool, Parameter(negative=())] = False,
     resume: Annotated[bool, Parameter(negative=())] = False,
     flatten_on_exit: Annotated[bool, Parameter(negative=())] = False,
+    adopt: list[str] | None = None,
+    start_patience: Annotated[float, Parameter(validator=Number(gte=0))] = 300.0,
+    warm_from: list[Path] | None = None,
+    cold: Annotated[bool, Parameter(negative=())] = False,
     out: Path | None = None,
     for_s: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
 ) -> int:
     """Run a configuration on a live feed: paper trading, or with --live real orders. A report is written at the end.
+
+    It begins with what runs of its name have learnt before (docs/operate.md).
 
     Ctrl-C or SIGTERM ends it in good order: entries are withdrawn, positions keep their stops at the venue. SIGUSR1 is the kill switch, SIGHUP reads
     the configuration again and lowers limits.
@@ -44,53 +50,89 @@ def live(
         Lift a halt that latched in the run before (a loss limit, an alarm).
     flatten_on_exit
         Close positions at market when the run ends, instead of leaving them with their stops.
+    adopt
+        Take over the position of this contract, which we did not open: a stop is placed first, then it is a trade of ours. SYMBOL, or SYMBOL=PRICE of
+        the stop; without a price the tighter of its own and the policy's stop_loss from the mark. May be given several times. Only with --live.
+    start_patience
+        Seconds for which a start goes on asking a venue that cannot answer just now. Open trades of ours are supervised meanwhile.
+    warm_from
+        Learn from this first, instead of from what was kept: the folder of a run, a recording, a store, or a file of market data. May be given
+        several times, oldest first.
+    cold
+        Begin with nothing learnt. What is kept of the run before is then replaced.
     out
         New folder for the run; by default [run] out / name-time.
     for_s
         Stop after so many seconds.
     """
-    from liqshell.config import load
+    from liqshell.config.load import load
     from liqshell.live import Session
-    from liqshell.live.rest import tls_context
     from liqshell.log import setup
     from liqshell.report import make_report, print_report
-    from liqshell.venue_clock import venue_clock
-
+    from liqshell.transport import tls_context
+    from liqshell.live.venue_clock import venue_clock
     loaded = load(config)
-    if live_ != (loaded.run.mode == "live"):
-        found = "given, but run.mode is 'paper'" if live_ else "'live', but --live is missing"
-        raise ConfigError("--live" if live_ else f"{config}: run.mode", found,
-                          "both for real orders, none for paper trading")
-    if not live_ and (yes_i_accept_real_orders or resume or flatten_on_exit):
-        raise ConfigError("--live", "missing", "it beside --yes-i-accept-real-orders, --resume and --flatten-on-exit")
+    _refuse_mixed(loaded, config, live_, yes_i_accept_real_orders or resume or flatten_on_exit or bool(adopt))
     loaded = dataclasses.replace(loaded, run=dataclasses.replace(loaded.run, name=loaded.run.name or config.stem))
     folder = out or Path(loaded.run.out) / f"{loaded.run.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
-    account = _account(loaded, resume, flatten_on_exit, yes_i_accept_real_orders) if live_ else None
+    account = _account(loaded, resume, flatten_on_exit, yes_i_accept_real_orders, adopt or []) if live_ else None
     if account is not None:
         setup()
+    keeper = _keeper(loaded, warm_from or [], cold)
     clock, labels = asyncio.run(venue_clock(loaded.feed.rest_url, tls_context(loaded.feed.ca, loaded.feed.rest_url)))
-    run_session(Session(loaded, folder, clock, labels, account=account), for_s, config)
+    with of_file(config):
+        run_session(Session(loaded, folder, clock, labels, account=account, keeper=keeper, start_patience_s=start_patience), for_s, config)
     report = make_report(folder)
     print_report(report.summary)
     print(f"Report: {report.html}")
     return 0
 
 
-def _account(config: Any, resume: bool, flatten: bool, agreed: bool) -> Any:
+def _refuse_mixed(loaded: Any, config: Path, live_: bool, real: bool) -> None:
+    """Real orders need the file and the line. real: something was said that only they know."""
+    if live_ != (loaded.run.mode == "live"):
+        found = "given, but run.mode is 'paper'" if live_ else "'live', but --live is missing"
+        raise ConfigError("--live" if live_ else f"{config}: run.mode", found,
+                          "both for real orders, none for paper trading")
+    if not live_ and real:
+        raise ConfigError("--live", "missing", "it beside --yes-i-accept-real-orders, --resume, --flatten-on-exit and --adopt")
+
+
+def _keeper(config: Any, warm_from: list[Path], cold: bool) -> Any:
+    """With what the run begins, and where it keeps what it learns; None where it does neither."""
+    from liqshell.live.learnt_keeper import Keeper
+    from liqshell.warm_up_sources import material_of
+    from liqshell.state.learnt import learnt_file
+
+    if cold and warm_from:
+        raise ConfigError("--cold", "given beside --warm-from", "one of the two")
+    if not config.warm.keep:
+        if warm_from or config.warm.sources:
+            raise ConfigError("[warm] keep", "false, with something to learn from", "true", "Leave it out")
+        return None
+    paths = warm_from or [Path(one) for one in config.warm.sources]
+    symbols = [f"{one.venue}:{symbol}" for one in config.all_feeds() for symbol in one.symbols]
+    return Keeper(config.warm, learnt_file(config.run.out, config.run.name), name=config.run.name, out=Path(config.run.out),
+                  materials=[material_of(path, symbols) for path in paths], first=bool(warm_from), cold=cold)
+
+
+def _account(config: Any, resume: bool, flatten: bool, agreed: bool, adopt: list[str]) -> Any:
     """The account's side, with whatever must be there before anything is connected."""
-    from liqshell.keys import load_keys
+    from liqshell.live.keys import load_keys
     from liqshell.live.account import LiveAccount
+    from liqshell.live.adoption import adoptions
     from liqshell.live.opening import refuse_unsafe
-    from liqshell.venue_clock import is_loopback
+    from liqshell.transport import is_loopback
 
     refuse_unsafe(config)
     make: Any = LiveAccount
     if config.live.via == "ccxt":
-        from liqshell.elsewhere.account import ElsewhereAccount, refuse_without_consent
+        from liqshell.live.ccxt_account import CcxtAccount, refuse_without_consent
         refuse_without_consent(config)
-        make = ElsewhereAccount
+        make = CcxtAccount
     keys = load_keys(config.feed.environment)
-    return make(config, keys, confirm=None if agreed or is_loopback(config.feed.rest_url) else _confirm, resume=resume, flatten=flatten)
+    return make(config, keys, confirm=None if agreed or is_loopback(config.feed.rest_url) else _confirm, resume=resume, flatten=flatten,
+                adopt=adoptions(adopt))
 
 
 def _confirm(terms: str, word: str) -> bool:
@@ -107,7 +149,7 @@ def _confirm(terms: str, word: str) -> bool:
 
 def run_session(session: Any, for_s: float | None, config: Path | None = None) -> None:
     """Until `for_s` has passed, Ctrl-C or SIGTERM."""
-    from liqshell.limits import LimitsFile
+    from liqshell.live.limits_reload import LimitsFile
     from liqshell.progress import Progress
 
     async def main(progress: Progress) -> None:
@@ -119,7 +161,7 @@ def run_session(session: Any, for_s: float | None, config: Path | None = None) -
             session.account.limits_file = None if config is None else LimitsFile(config)
             loop.add_signal_handler(signal.SIGHUP, session.account.reload)
         until = None if for_s is None else session.wire_clock.now_ns() + int(for_s * session.speed * 1e9)
-        await session.run(until, lambda s: progress.tell(s, 0.0))
+        await session.run(until, lambda s: progress.show_session(s, 0.0))
 
     with Progress("paper" if session.account is None else "LIVE") as progress:
         try:

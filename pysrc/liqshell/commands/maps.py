@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich.console import Console
-from rich.table import Table
+from liqshell import fitted
+from liqshell.fitted import Table
 
-from liqcore.pending import TIERS, PendingConfig
+from liqcore.kernels.estimated_map import TIERS, PendingConfig
 from liqshell.errors import ConfigError, DataError, check_output
-from liqshell.maps.load import Market, load
-from liqshell.maps.score import WINDOWS_MIN, score_of
-from liqshell.maps.windows import Setting, windows_of
+from liqshell.research.maps.load import Market, load
+from liqshell.research.maps.score import pooled, score_of
+from liqshell.research.maps.windows import Setting, windows_of
+from liqshell.report.text import NONE
 
-PLAIN_WIDTH = 130
 PRIOR = ",".join(f"{leverage:g}:{share:g}" for leverage, share in TIERS)
 
 
@@ -94,7 +94,7 @@ def maps(
 
 
 def _beats_both(score: dict[str, Any]) -> bool:
-    return score["windows"] >= WINDOWS_MIN and all(null["beaten"] for null in score["null"].values())
+    return score["judged"] and all(null["beaten"] for null in score["null"].values())
 
 
 def _markets(data: Path, symbols: tuple[str, ...], interest: tuple[str, ...], instruments: Path | None, out: Path | None) -> list[Market]:
@@ -112,10 +112,11 @@ def _score(data: Path, markets: list[Market], config: PendingConfig, setting: Se
     if not windows:
         raise DataError(str(data), "no window has predictions and liquidations within reach of the price",
                         "liquidations, prices and open interest at the same time", "Open interest may come from a file: --interest SYMBOL=FILE")
-    windows["all"] = [window for found in windows.values() for window in found]
+    options: dict[str, Any] = {"by": by, "draws": draws, "seed": seed}
+    scores = {name: score_of(found, **options) for name, found in windows.items()} | {"all": pooled(windows, **options)}
     return {"data": data.name, "map": "ESTIMATED", "synthetic": any(market.synthetic for market in markets), "by": by, "draws": draws, "seed": seed,
             "setting": vars(setting), "pending": config.as_dict(), "completeness": {market.name: market.completeness for market in markets},
-            "scores": {name: score_of(found, by=by, draws=draws, seed=seed).as_dict() for name, found in windows.items()}}
+            "scores": {name: score.as_dict() for name, score in scores.items()}}
 
 
 def _config(tiers: str, maintenance: float, split: Literal["flow", "even"], half_life_s: float) -> PendingConfig:
@@ -129,22 +130,24 @@ def _config(tiers: str, maintenance: float, split: Literal["flow", "even"], half
         raise ConfigError("maps", str(why)) from why
 
 
+def _spread(mean: float, interval: list[float] | None) -> str:
+    return f"{mean:.3f}" + ("" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]")
+
+
 def show(report: dict[str, Any]) -> None:
     """The report as tables and a verdict."""
-    console = Console()
-    if not console.is_terminal:
-        console.width = PLAIN_WIDTH
+    console = fitted.console()
     title = "ESTIMATED map against later liquidations" + (" (SYNTHETIC market)" if report["synthetic"] else "")
-    table = Table("contract", "feed", "windows", "liquidations", "score (0.5 = knows nothing)", "shuffled prices", "p", "other moment", "p",
-                  title=title)
+    table = Table("contract", "feed", "windows", "moments", "liquidations", "score (0.5 = knows nothing)", "shuffled prices", "p",
+                  "other moment", "p", title=title)
     for name, s in report["scores"].items():
-        nulls = [cell for null in s["null"].values() for cell in (f"{null['mean']:.3f} [{null['interval'][0]:.3f}, {null['interval'][1]:.3f}]",
-                                                                  f"{null['p']:.4f}")]
-        table.add_row(name, report["completeness"].get(name, ""), str(s["windows"]), str(s["liquidations"]),
-                      f"{s['score']:.3f} [{s['interval'][0]:.3f}, {s['interval'][1]:.3f}]", *nulls)
+        nulls = [cell for null in s["null"].values() for cell in (_spread(null["mean"], null["interval"]),
+                                                                  NONE if null["p"] is None else f"{null['p']:.4f}")]
+        table.add_row(name, report["completeness"].get(name, ""), str(s["windows"]), str(s["moments"]), str(s["liquidations"]),
+                      _spread(s["score"], s["interval"]), *nulls)
     console.print(table)
     ranks = Table("fifth of predicted rank", "bins", "with a liquidation", "share of liquidations", "share by chance",
-                  title="bins that the price came to")
+                  title="bins that the price came to" + ("" if report["scores"]["all"]["judged"] else ": too few moments to conclude anything"))
     for row in report["scores"]["all"]["ranks"]:
         ranks.add_row(f"{row['rank']:.0f}{' (largest)' if row['rank'] == 1 else ''}", f"{row['bins']:.0f}", f"{row['hit_rate']:.3f}",
                       f"{row['share']:.3f}", f"{row['share_by_chance']:.3f}")

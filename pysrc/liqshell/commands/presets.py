@@ -1,80 +1,91 @@
 """`liqcore presets`."""
 
-import dataclasses
 import json
 import textwrap
-from typing import Annotated
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from liqshell.config import Preset
-from liqshell.config import presets as load_presets
+from liqshell.config.load import Preset
+from liqshell.config.load import presets as load_presets
 from liqshell.errors import ConfigError
-from liqshell.sections import DetectorConfig, LimitsConfig, PolicyOverride
-from liqshell.toml import SCALE, plain
+from liqshell.grades import describe, verified
+from liqshell.config.sections import LimitsConfig
+from liqshell.fitted import width
+from liqshell.fields import plain, set_values
 
 WIDTH = 100
+TITLE_PART = 4                   # letters of a title at least, so that a wrong name is not taken for one
 
 
-def presets(*names: str, as_json: Annotated[bool, Parameter(name="--json", negative=())] = False) -> int:
+def presets(*names: str, runs: Path = Path("runs"), as_json: Annotated[bool, Parameter(name="--json", negative=())] = False) -> int:
     """The policies that ship: where each comes from, its exact numbers, and how good its evidence is.
 
-    claimed: its author says so. contradicted: checks speak against it. verified: it held on your own recording.
+    claimed: its author says so. contradicted: checks speak against it. verified, contract by contract: `liqcore verify` found that it held on your
+    own recording.
 
     Parameters
     ----------
     names
-        Presets to show; all where none is named.
+        Presets to show, or the title of a written system or a part of it ("liquidation hunting"); all where none is named.
+    runs
+        The folder of runs ([run] out) in which verifications lie.
     as_json
         One JSON object a preset, fractions as numbers.
     """
     known = load_presets()
-    for name in names:
-        if name not in known:
-            raise ConfigError("presets", f"no preset is called {name!r}", f"one of {', '.join(known)}")
-    for name in names or known:
+    found = list(dict.fromkeys(one for name in names for one in named(name, known)))
+    held = list(verified(runs).values())
+    for name in found or known:
+        own = [row for row in held if row["preset"] == name]
         if as_json:
-            print(json.dumps(_plain(known[name])))
+            print(json.dumps(_plain(known[name]) | {"verified": own}))
         else:
-            _print(known[name])
+            _print(known[name], own)
     return 0
 
 
-def _section(section: DetectorConfig | PolicyOverride | LimitsConfig) -> dict[str, object]:
-    """What a preset sets, fractions as numbers again."""
-    out: dict[str, object] = {}
-    for item in dataclasses.fields(section):
-        value = getattr(section, item.name)
-        if value is None or "rule" not in item.metadata or item.name == "parameters":
-            continue
-        out[item.name] = value / SCALE if item.metadata["rule"].expected.startswith("a fraction") else value
-    return out
+def named(name: str, known: Mapping[str, Preset]) -> list[str]:
+    """The presets that a name means: its own, or those of the systems whose title has it as a part."""
+    if name in known:
+        return [name]
+    found = [one for one, preset in known.items() if len(name) >= TITLE_PART and name.casefold() in preset.title.casefold()]
+    if not found:
+        raise ConfigError("presets", f"no preset is called {name!r}", f"one of {', '.join(known)}; or the title of a system: "
+                          + ", ".join(dict.fromkeys(preset.title for preset in known.values())))
+    return found
 
 
 def _sections(preset: Preset) -> dict[str, dict[str, object]]:
     """Everything a preset says in numbers, by the section of a configuration where it could be said otherwise."""
-    out = {"detector": _section(preset.detector)}
-    out |= {f"detectors.{name}": plain(told) for name, told in preset.detectors.items()}
-    out |= {"policy": _section(preset.policy), "policy.parameters": plain(preset.policy.parameters or {})}
-    return out | {"limits": {name: value for name, value in _section(preset.limits).items() if value != _section(LimitsConfig())[name]}}
+    out = {"detector": set_values(preset.detector)}
+    out |= {f"detectors.{name}": plain(sentence) for name, sentence in preset.detectors.items()}
+    out |= {"policy": set_values(preset.policy), "policy.parameters": plain(preset.policy.parameters or {})}
+    return out | {"limits": {name: value for name, value in set_values(preset.limits).items() if value != set_values(LimitsConfig())[name]}}
 
 
 def _plain(preset: Preset) -> dict[str, object]:
-    return {"name": preset.name, "grade": preset.grade, "rule": preset.rule, "source": preset.source, "summary": preset.summary,
+    return {"name": preset.name, "title": preset.title, "page": preset.page, "grade": preset.grade, "rule": preset.rule,
+            "source": preset.source, "summary": preset.summary,
             "evidence": preset.evidence.strip(), **_sections(preset)}
 
 
-def _word(value: object) -> str:
+def _literal(value: object) -> str:
     """A number or word as TOML would have it."""
     return str(value).lower() if isinstance(value, bool) else f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
-def _print(preset: Preset) -> None:
-    print(f"{preset.name}  [{preset.grade.upper()}]  from {preset.source}")
-    print(textwrap.fill(preset.summary, WIDTH, initial_indent="  ", subsequent_indent="  "))
+def _print(preset: Preset, held: list[dict[str, Any]]) -> None:
+    print(f"{preset.name}  [{preset.grade.upper()}]  {preset.title} ({preset.source}): {preset.page}")
+    print(textwrap.fill(preset.summary, width(WIDTH), initial_indent="  ", subsequent_indent="  "))
     for title, values in _sections(preset).items():
         if values:
-            text = ", ".join(f"{name} {_word(value)}" for name, value in values.items())
-            print(textwrap.fill(text, WIDTH, initial_indent=f"  {title}: ", subsequent_indent="    "))
-    print(textwrap.fill(preset.evidence.strip(), WIDTH, initial_indent="  evidence: ", subsequent_indent="    "))
+            text = ", ".join(f"{name} {_literal(value)}" for name, value in values.items())
+            print(textwrap.fill(text, width(WIDTH), initial_indent=f"  {title}: ", subsequent_indent="    "))
+    print(textwrap.fill(preset.evidence.strip(), width(WIDTH), initial_indent="  evidence: ", subsequent_indent="    "))
+    for row in held:
+        sentence = f"{row['symbol']} at {row['venue'] or 'an unnamed venue'}, with the numbers of that run: {describe(row)}"
+        print(textwrap.fill(sentence, width(WIDTH), initial_indent="  VERIFIED ", subsequent_indent="    "))
     print()

@@ -19,6 +19,7 @@ def record(
     environment: str = "mainnet",
     rest: str = "",
     ws: str = "",
+    node: Path | None = None,
     out: Path | None = None,
     for_s: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
 ) -> int:
@@ -36,17 +37,20 @@ def record(
         Another address, such as that of `liqcore emulate`; needs --ws too.
     ws
         Another address.
+    node
+        The data folder of a Hyperliquid node of your own, which writes fills (`--write-fills`): its liquidations are recorded too.
     out
         New folder; by default runs/record-TIME.
     for_s
         Stop after so many seconds; else Ctrl-C.
     """
     from liqshell.commands.live import run_session
-    from liqshell.config import loads
+    from liqshell.config.load import loads
     from liqshell.live import Session
-    from liqshell.venue_clock import venue_clock
+    from liqshell.live.venue_clock import venue_clock
 
     addresses = f"rest = {json.dumps(rest)}\nws = {json.dumps(ws)}\n" if rest or ws else f"environment = {json.dumps(environment)}\n"
+    addresses += f"node = {json.dumps(str(node))}\n" if node is not None else ""
     config = loads(f"[run]\nname = \"record\"\n[feed]\nvenue = {json.dumps(venue)}\n{addresses}symbols = {json.dumps(list(symbols))}\n", "record")
     folder = out or Path("runs") / f"record-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     clock, labels = asyncio.run(venue_clock(config.feed.rest_url))

@@ -31,8 +31,8 @@ def replay(
         Print the verdict as one JSON object.
     """
     import liqcore as lc
-    from liqshell import journal
-    from liqshell.replay import prove
+    from liqshell.recording import journal
+    from liqshell.run.replay import prove
 
     if as_ == "backtest":
         return _as_backtest(run, trust_policy, json_)
@@ -53,7 +53,7 @@ def replay(
 
 
 def _as_backtest(run: Path, trust: bool, as_json: bool) -> int:
-    from liqshell.parity import prove_as_backtest
+    from liqshell.run.backtest_parity import prove_as_backtest
 
     found = prove_as_backtest(run, trust=trust)
     verdict = found.verdict

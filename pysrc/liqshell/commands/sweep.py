@@ -7,6 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from liqshell.errors import of_file
+
 
 def sweep(config: Path, /, *, out: Path | None = None, restart: Annotated[bool, Parameter(negative=())] = False,
           cluster: Annotated[bool, Parameter(negative=())] = False, address: str = "", set_: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
@@ -32,13 +34,13 @@ def sweep(config: Path, /, *, out: Path | None = None, restart: Annotated[bool, 
     json_
         Print the summary as JSON instead of tables.
     """
-    from liqshell.config import load
+    from liqshell.config.load import load
     from liqshell.progress import Bar
     from liqshell.sweep.page import print_sweep, write_sweep
     from liqshell.sweep.run import run_sweep
 
-    with Bar("sweep", quiet=json_) as bar:
-        swept = run_sweep(load(config, set_), out, restart=restart, address=(address or "") if cluster or address else None, tell=bar.show)
+    with Bar("sweep", quiet=json_) as bar, of_file(config):
+        swept = run_sweep(load(config, set_), out, restart=restart, address=(address or "") if cluster or address else None, notify=bar.show)
     summary = write_sweep(swept)
     if json_:
         print((swept.folder / "summary.json").read_text(), end="")

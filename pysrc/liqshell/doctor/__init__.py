@@ -6,6 +6,6 @@
 
 from liqshell.doctor.checks import Check, examine
 from liqshell.doctor.facts import Facts, gather
-from liqshell.doctor.words import limits_in_words
+from liqshell.doctor.limits_text import describe_limits
 
-__all__ = ["Check", "Facts", "examine", "gather", "limits_in_words"]
+__all__ = ["Check", "Facts", "examine", "gather", "describe_limits"]

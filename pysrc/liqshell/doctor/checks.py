@@ -8,14 +8,20 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from liqshell.config import Config
-from liqshell.doctor.facts import Facts, is_secure, offset
-from liqshell.doctor.words import contradictions, dead_man, exposure, limits_in_words, money
+from liqshell.config.load import Config
+from liqshell.doctor.facts import Facts, offset
+from liqshell.doctor.limits_text import contradictions, dead_man, exposure, describe_limits, money
+from liqshell.errors import LiqshellError
+from liqshell.gateway.ownership import mode_fault
+from liqshell.live.start import Effect, Finding, decide, effect_of, sentence
 from liqshell.state.prefix import is_ours
-from liqshell.toml import SCALE
-from liqshell.venues.bybit_orders import parse_order_link_id
+from liqshell.recording.streams import when
+from liqshell.fields import SCALE
+from liqshell.venues.bybit.orders import parse_order_link_id
 
 OK, WARN, FAIL = "ok", "warn", "fail"
+BEFORE = ("config.live", "state")           # findings of a start that need no venue
+ASIDE = (*BEFORE, "venue", "transport", "symbols")      # and those that have lines of their own here
 DISK_MIN = 500 << 20
 CLOCK_WARN_MS, CLOCK_FAIL_MS = 250.0, 1000.0
 RTT_WARN_MS, RTT_FAIL_MS = 50.0, 1000.0
@@ -35,16 +41,34 @@ class Check:
 
 def examine(config: Config, facts: Facts, *, live: bool = True, now_s: float | None = None) -> list[Check]:
     """All checks in order. live: whether it is to be safe for real orders; on paper what concerns the account only warns."""
-    way, state = list(_way(config, facts)), list(_state(facts))
+    if facts.offline:
+        return [Check("venue", OK, "not asked (--offline): clock, contracts, fees and account were not looked at"), *_disk(facts), *_made(facts),
+                *_limits(config, facts)]
+    way, begins = list(_way(config, facts)), decide(config, facts)
+    state = [_check(finding) for finding in begins if finding.id in BEFORE]
     if not live:
-        way, state = way if config.feed.venue == "bybit" else [_softer(c) for c in way], [_softer(c) for c in state]
-    out = [*way, *_clock(facts), *_disk(facts), *state]
+        way, state = way if config.feed.own_account else [_softer(c) for c in way], [_softer(c) for c in state]
+    out = [*way, *_clock(facts), *_disk(facts), *state, *_kept(facts), *_made(facts)]
+    out += _markets(config, facts)
     if facts.samples:
         out += _symbols(config, facts, live)
-        account = list(_account(config, facts)) if is_secure(facts.rest) else []
+        account = list(_account(config, facts, [finding for finding in begins if finding.id not in ASIDE])) if facts.unsafe is None else []
         out += account if live else map(_softer, account)
     out += _limits(config, facts)
     return out
+
+
+def _check(finding: Finding) -> Check:
+    """What decides a start, as a line of the doctor's."""
+    stops, reads = finding.effect in (Effect.WAIT, Effect.END), finding.effect in (Effect.READ_ONLY, Effect.HALTED) or finding.warn
+    text = f"{finding.symbol}: {finding.text}" if finding.symbol else finding.text
+    return Check(finding.id, FAIL if stops else WARN if reads else OK, text, finding.action)
+
+
+def would(config: Config, facts: Facts) -> tuple[Effect, str]:
+    """What a live start now does, and that in a sentence: the very decision of the start."""
+    findings = decide(config, facts)
+    return effect_of(findings), sentence(findings)
 
 
 def _softer(check: Check) -> Check:
@@ -59,17 +83,17 @@ def config_hash(config: Config) -> str:
 
 def _way(config: Config, facts: Facts) -> Iterator[Check]:
     where = f"{facts.rest} ({config.feed.environment}{', an emulated ' + facts.emulator + ' market' if facts.emulator else ''})"
+    if facts.unsafe is not None:
+        why = facts.unsafe
+        yield Check("transport", FAIL, f"{why.where}: {why.found}; expected {why.expected}. The account was not looked at", why.action)
     if not facts.samples:
         action = "Correct [feed] environment, rest and ws, or the network"
-        if config.feed.venue != "bybit":
+        if not config.feed.own_account:
             action = "Look at the account at the venue; docs/live.md says what is not checked there"
         yield Check("venue", FAIL, f"{where}: {facts.missing.get('samples', 'no answer')}", action)
         return
     yield Check("venue", OK, f"{where} answers")
-    if not is_secure(facts.rest):
-        yield Check("transport", FAIL, f"{facts.rest} is not encrypted: nothing was signed for it, the account was not looked at",
-                    "Use an https address")
-    elif config.feed.rest and not facts.emulator:
+    if facts.unsafe is None and config.feed.rest and not facts.emulator:
         yield Check("transport", WARN, f"[feed] rest is set: requests signed with your key go to {facts.rest}",
                     "Leave rest and ws out unless you mean it")
 
@@ -116,25 +140,41 @@ def _disk(facts: Facts) -> Iterator[Check]:
             yield Check("disk", OK, text)
 
 
-def _state(facts: Facts) -> Iterator[Check]:
-    state = facts.state
-    if state is None:
+def _made(facts: Facts) -> Iterator[Check]:
+    for made in facts.made:
+        if made.fault is None:
+            yield Check("construct", OK, f"{made.what}: policies, detectors, features and venue can be made: {made.text}")
+        else:
+            why = made.fault
+            for one in getattr(why, "problems", ()) or (why,):
+                yield Check("construct", FAIL, f"{made.what} cannot be made: " + str(LiqshellError(one.where, one.found, one.expected)), one.action)
+
+
+def _kept(facts: Facts) -> Iterator[Check]:
+    kept = facts.kept
+    if kept is None:
         return
-    if not state.exists:
-        yield Check("state", OK, f"{state.path}: none yet; the first live start makes it")
-        return
-    if state.fault:
-        yield Check("state", FAIL, f"{state.path}: {state.fault}", "Look at the account at the venue, then move the file aside")
-    if state.killed:
-        yield Check("state", FAIL, f"{state.path}: the kill switch is on ({state.killed})",
-                    "Look at the account at the venue, then lift it: liqcore kill --lift")
-    if state.running:
-        yield Check("state", WARN, f"{state.path}: a live process runs ({state.running}); a second one will not start",
-                    "Stop it first, or leave it alone")
-    if state.halted:
-        yield Check("state", WARN, f"{state.path}: halted by {state.halted}; it stays so over a restart", "Find out why before anyone resumes it")
-    if not (state.fault or state.killed or state.running or state.halted):
-        yield Check("state", OK, f"{state.path}: whole; {len(state.believed)} open positions known")
+    if kept.fault:
+        yield Check("learnt", WARN, f"{kept.fault}: it will not be used", "A start learns anew, from recordings of earlier runs where there are some")
+    elif kept.learnt is None:
+        yield Check("learnt", OK, f"{kept.path}: nothing learnt is kept; a start is cold, or learns from the recordings of earlier runs")
+    else:
+        head, rows = kept.learnt.head, kept.learnt.progress()
+        known = [f"{row['contract'].rpartition(':')[2]} {row['seen']}/{row['wanted']}"
+                 + (f" since {when(row['known_ns'])}" if row["known_ns"] else "") for row in rows]
+        holes = f" with {len(head['holes'])} interruptions" if head["holes"] else ""
+        age_h = (facts.now_ns - kept.learnt.until_ns) / 3.6e12
+        yield Check("learnt", OK, f"{kept.path}: learnt from {when(head['since_ns'])}{holes}, ends {age_h:,.1f} h ago"
+                    + (f"; liquidations seen of those wanted: {', '.join(known)}" if known else ""))
+
+
+def _markets(config: Config, facts: Facts) -> Iterator[Check]:
+    """Whole markets: how many contracts a start takes in. Their sizes are not looked at one by one."""
+    for feed in config.all_feeds():
+        if feed.whole and feed.venue in facts.markets:
+            yield Check("symbols", OK, f"{feed.venue}: {facts.markets[feed.venue]}")
+        elif feed.whole:
+            yield Check("symbols", FAIL, f"{feed.venue}: {facts.missing.get(f'markets.{feed.venue}', 'not asked')}", "Correct [feed], or try again")
 
 
 def _symbols(config: Config, facts: Facts, live: bool) -> Iterator[Check]:
@@ -144,7 +184,7 @@ def _symbols(config: Config, facts: Facts, live: bool) -> Iterator[Check]:
     limits = config.limits
     bounds = (("order_notional_max", limits.order_notional_max), ("exposure_max", limits.exposure_max),
               ("leverage_max", limits.leverage_max * equity))
-    for symbol in config.feed.symbols:
+    for symbol in config.feed.named:
         instrument, price = facts.instruments.get(symbol), facts.prices.get(symbol)
         if instrument is None:
             yield Check("symbols", FAIL, f"{symbol}: {facts.missing.get(f'instruments.{symbol}', 'unknown')}", "Remove it from [feed] symbols")
@@ -171,38 +211,25 @@ def _symbols(config: Config, facts: Facts, live: bool) -> Iterator[Check]:
             yield Check("symbols", OK, f"{text}; a trade of {money(size)} is {qty:g} at {price:g}")
 
 
-def _account(config: Config, facts: Facts) -> Iterator[Check]:
+def _account(config: Config, facts: Facts, findings: list[Finding]) -> Iterator[Check]:
+    yield from (_check(finding) for finding in findings if finding.id.startswith("keys"))
     if not facts.with_keys:
-        yield Check("keys", FAIL, "no API key: the account was not looked at",
-                    "Set LIQCORE_API_KEY and LIQCORE_API_SECRET, or use the keyring; on paper none is needed")
         return
     yield from _rights(facts)
-    yield from _state_of_account(config, facts)
+    yield from (_check(finding) for finding in findings if not finding.id.startswith("keys"))
     yield from _fees(config, facts)
-    yield from _modes(config, facts)
-    yield from _foreign(config, facts)
+    yield from _leverage(config, facts)
+    yield from _foreign(facts)
     verdict = WARN if facts.dead_man is None or "DERIVATIVES" in facts.dead_man else OK
     yield Check("dead_man", verdict, dead_man(facts.dead_man),
                 "" if verdict == OK else "Leave it off, or find out on a small position what it does to stops")
 
 
 def _rights(facts: Facts) -> Iterator[Check]:
+    """What a start does not look at."""
     key = facts.key
     if key is None:
-        yield Check("keys", FAIL, f"the key was not accepted: {facts.missing.get('key', 'no answer')}",
-                    "Is it a key of this environment, whole, not expired, and may this address use it?")
         return
-    if key.may_withdraw:
-        yield Check("keys.withdraw", FAIL, "the key may withdraw money; no program that trades needs that",
-                    "Make a key without it, and delete this one")
-    else:
-        yield Check("keys.withdraw", OK, "the key may not withdraw")
-    if not key.may_trade:
-        why = "it is read-only" if key.read_only else "it lacks orders and positions of contracts"
-        yield Check("keys.trade", FAIL, f"the key may not trade: {why}",
-                    "Give it 'Orders' and 'Positions' of contracts (unified trading), nothing else")
-    else:
-        yield Check("keys.trade", OK, "the key may trade contracts")
     if key.may_transfer:
         yield Check("keys.transfer", WARN, f"the key may also move money between accounts ({', '.join(key.may_transfer)})", "Take that right away")
     if not key.ips:
@@ -217,32 +244,9 @@ def _rights(facts: Facts) -> Iterator[Check]:
         yield Check("keys.expiry", verdict, left, "" if verdict == OK else "Renew it at the venue, or bind it to an address: such keys do not expire")
 
 
-def _state_of_account(config: Config, facts: Facts) -> Iterator[Check]:
-    account = facts.account
-    if account is None:
-        yield Check("account", FAIL, f"account info: {facts.missing.get('account', 'no answer')}", "Try again")
-    elif account.unified == 1 or not account.margin and facts.key is not None and not facts.key.unified:
-        yield Check("account", FAIL, "a classic account; liqcore trades unified ones", "Upgrade it at the venue")
-    else:
-        word = {"REGULAR_MARGIN": "cross margin", "ISOLATED_MARGIN": "isolated margin", "PORTFOLIO_MARGIN": "portfolio margin"}.get(account.margin,
-                                                                                                                                   account.margin)
-        odd = account.margin not in ("REGULAR_MARGIN", "ISOLATED_MARGIN")
-        yield Check("account", WARN if odd else OK, f"unified account, {word}" + ("; liqcore was not made for it" if odd else ""),
-                    "Use cross or isolated margin" if odd else "")
-    if facts.wallet is None:
-        yield Check("wallet", FAIL, f"wallet: {facts.missing.get('wallet', 'no answer')}", "Try again")
-        return
-    wallet = facts.wallet
-    text = f"equity {money(wallet.equity)}, available {money(wallet.available)}"
-    if wallet.equity <= 0.0 or wallet.available <= 0.0:
-        yield Check("wallet", FAIL, text + ": nothing to trade with", "Deposit, or use another account")
-    else:
-        yield Check("wallet", OK, text)
-
-
 def _fees(config: Config, facts: Facts) -> Iterator[Check]:
     maker, taker = config.paper.maker_fee / SCALE, config.paper.taker_fee / SCALE
-    for symbol in config.feed.symbols:
+    for symbol in config.feed.named:
         found = facts.fees.get(symbol)
         if found is None:
             yield Check("fees", WARN, f"{symbol}: fee rates: {facts.missing.get(f'fees.{symbol}', 'none given')} (demo trading has none)",
@@ -262,16 +266,10 @@ def _fees(config: Config, facts: Facts) -> Iterator[Check]:
             yield Check("fees", OK, text)
 
 
-def _modes(config: Config, facts: Facts) -> Iterator[Check]:
-    for symbol in config.feed.symbols:
-        rows = facts.modes.get(symbol)
-        if not rows:
-            yield Check("mode", FAIL, f"{symbol}: position mode: {facts.missing.get(f'modes.{symbol}', 'the venue gave no row')}", "Try again")
-            continue
-        if any(row.index for row in rows):
-            yield Check("mode", FAIL,
-                        f"{symbol}: hedge mode. liqcore sends one-way orders (positionIdx 0), each would be refused; it changes no mode by itself",
-                        "Switch the contract to one-way mode at the venue while it is flat")
+def _leverage(config: Config, facts: Facts) -> Iterator[Check]:
+    for symbol in config.feed.named:
+        rows = (facts.modes or {}).get(symbol)
+        if not rows or mode_fault(rows):
             continue
         leverage, values = config.live.leverage or rows[0].leverage, config.policy_for(symbol)
         text = f"{symbol}: one-way mode, leverage {rows[0].leverage:g}"
@@ -299,26 +297,7 @@ def _margin(config: Config, facts: Facts, leverage: float) -> float:
     return exposure(config, equity, 0.0, 0.0).open / leverage
 
 
-def _foreign(config: Config, facts: Facts) -> Iterator[Check]:
-    if facts.positions is None:
-        yield Check("positions", FAIL, f"positions: {facts.missing.get('positions', 'no answer')}", "Try again")
-    else:
-        held = [p for p in facts.positions if p.side]
-        believed = facts.state.believed if facts.state else {}
-        for p in held:
-            naked = "" if p.stop_loss or p.trailing else ", and has no stop"
-            text = f"{p.symbol}: {'long' if p.side > 0 else 'short'} {p.qty:g} at {p.entry:g}{naked}"
-            if abs(believed.get(p.symbol, 0.0) - p.side * p.qty) <= 1e-9 * p.qty and not naked:
-                yield Check("positions", OK, f"{text}: as the state folder has it; a live start goes on with it")
-            elif p.symbol in config.feed.symbols:
-                yield Check("positions", WARN,
-                            f"{text}. A live start adopts it where its state folder knows it; else it stays read-only and raises an alarm",
-                            "Close it, or start with the state folder of the run that opened it")
-            else:
-                yield Check("positions", WARN, f"{text}. Not a contract of this configuration: left alone, but it uses the same margin",
-                            "Give liqcore its own sub-account")
-        if not held:
-            yield Check("positions", OK, "no positions")
+def _foreign(facts: Facts) -> Iterator[Check]:
     if facts.orders is None:
         yield Check("orders", FAIL, f"open orders: {facts.missing.get('orders', 'no answer')}", "Try again")
         return
@@ -345,7 +324,7 @@ def _limits(config: Config, facts: Facts) -> Iterator[Check]:
     maker = max([config.paper.maker_fee / SCALE, *(fee.maker for fee in fees)])
     taker = max([config.paper.taker_fee / SCALE, *(fee.taker for fee in fees)])
     source = "of the wallet" if facts.wallet else "of [paper]"
-    yield Check("limits", OK, "\n".join([f"With the equity {source}, {money(equity)}:", *limits_in_words(config, equity, maker, taker)]))
+    yield Check("limits", OK, "\n".join([f"With the equity {source}, {money(equity)}:", *describe_limits(config, equity, maker, taker)]))
     for found in contradictions(config.limits):
         yield Check("limits.written", WARN, f"{found}, the limit of the written system", "Know why, or lower it")
     worst = exposure(config, equity, maker, taker)

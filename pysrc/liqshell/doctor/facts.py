@@ -4,33 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
-import aiohttp
-from yarl import URL
+import picows
 
-from liqcore.instrument import Instrument
 from liqshell.clock import Clock
-from liqshell.config import Config
-from liqshell.doctor.folder import StateFolder, read_state
-from liqshell.live.rest import tls_context
-from liqshell.log import redact
-from liqshell.venue_clock import is_loopback, venue_clock
-from liqshell.venues import bybit_answers as answers
-from liqshell.venues import bybit_instruments, bybit_rest
-from liqshell.venues.bybit_answers import AccountInfo, FeeRate, KeyInfo, Parsed
-from liqshell.venues.bybit_rest import Request
-from liqshell.venues.bybit_signing import Keys, rest_headers
-from liqshell.venues.reports import OrderState, Position, Wallet
+from liqshell.config.load import Config
+from liqshell.config.sections import FeedConfig
+from liqshell.doctor.construct import Made, construct
+from liqshell.doctor.kept import Kept, read_kept
+from liqshell.errors import ConfigError, VenueError
+from liqshell.venues.effects import Answer, Call
+from liqshell.live.instruments import fetch_instruments
+from liqshell.live.start import AccountFacts, ask_account
+from liqshell.live.rest import Rest
+from liqshell.rest import paged, walk_async
+from liqshell.state.folder import read_state
+from liqshell.transport import endpoints, tls_context
+from liqshell.live.venue_clock import venue_clock
+from liqshell.venues.bybit import rest_responses as answers
+from liqshell.venues.bybit import instruments as bybit_instruments
+from liqshell.venues.bybit import rest_requests as bybit_rest
+from liqshell.venues.bybit.rest_responses import FeeRate, Parsed
+from liqshell.venues.bybit.rest_requests import Request
+from liqshell.venues.bybit.signing import RECV_WINDOW_MS, Keys
+from liqshell.venues.reports import OrderState
 
 T = TypeVar("T")
 TIMEOUT_S = 5.0
-PAGES_MAX = 40
 PAUSE_S = 0.05                      # between samples of the clock: ten samples stay far from every rate limit
 
 
@@ -54,116 +60,133 @@ class Disk:
 
 
 @dataclass(slots=True)
-class Facts:
-    """Everything that was learnt. None = not asked or not answered; then `missing` has the reason under the field's name. The mappings by symbol
-    lack those for which there was no usable answer (reason under "instruments.SYMBOL" and the like)."""
+class Facts(AccountFacts):
+    """Everything that was learnt: what decides a start (Said), and what a person should know besides. The mappings by symbol lack those for
+    which there was no usable answer (reason in `missing` under "instruments.SYMBOL" and the like)."""
 
+    with_keys: bool = False
     rest: str = ""
     emulator: str = ""                                             # label of an emulated market, "" = a real venue (or paper without one)
     speed: float = 1.0
     samples: list[Sample] = field(default_factory=list)
-    instruments: dict[str, Instrument] = field(default_factory=dict)
     prices: dict[str, float] = field(default_factory=dict)
-    key: KeyInfo | None = None
-    account: AccountInfo | None = None
-    wallet: Wallet | None = None
     fees: dict[str, FeeRate] = field(default_factory=dict)
-    positions: tuple[Position, ...] | None = None
-    modes: dict[str, tuple[Position, ...]] = field(default_factory=dict)       # rows of one symbol, flat ones included
     orders: tuple[OrderState, ...] | None = None
     dead_man: Mapping[str, float] | None = None
     disks: list[Disk] = field(default_factory=list)
-    state: StateFolder | None = None
-    missing: dict[str, str] = field(default_factory=dict)
-    with_keys: bool = False
+    kept: Kept | None = None
+    now_ns: int = 0                                                # of the market
+    markets: dict[str, str] = field(default_factory=dict)          # venue -> the contracts of a whole market, in words
+    made: list[Made] = field(default_factory=list)                 # what a start would construct
+    offline: bool = False                                          # the venue was not asked, because nobody wanted it
 
 
 class Venue:
     """The questions, one at a time, each signed at its moment with the venue's time (the measured offset), so that a wrong clock of ours does not
-    hide the answers to everything else."""
+    hide the answers to everything else. keys None: nothing is signed."""
 
-    def __init__(self, http: aiohttp.ClientSession, rest: str, keys: Keys | None, clock: Clock | None):
-        self.http, self.rest, self.keys, self.clock = http, rest, keys, clock
+    def __init__(self, rest: str, keys: Keys | None, clock: Clock | None, tls: ssl.SSLContext | None):
         self.offset_ns = 0
+        self._public = Rest(rest, None, RECV_WINDOW_MS, tls, clock.now_ns if clock else time.time_ns)
+        # an emulated venue judges signatures on wall time, whatever its market's speed
+        self._private = Rest(rest, keys, RECV_WINDOW_MS, tls, time.time_ns, lambda: 0 if clock else self.offset_ns // 1_000_000)
 
-    async def ask(self, request: Request, *, signed: bool = True) -> tuple[int, bytes, str, int, int, int]:
-        """(HTTP status or 0, body, why, sent, received, wall ns). Redirects are not followed: a signed request is for one host."""
-        headers = {}
-        if signed and self.keys is not None:
-            # an emulated venue judges signatures on wall time, whatever its market's speed
-            headers = rest_headers(self.keys, (time.time_ns() + (0 if self.clock else self.offset_ns)) // 1_000_000, request.query)
-        url = URL(self.rest + request.path + (f"?{request.query}" if request.query else ""), encoded=True)
-        now = self.clock.now_ns if self.clock else time.time_ns
-        sent, began = now(), time.monotonic_ns()
-        status, body, why = 0, b"", ""
-        try:
-            async with self.http.get(url, headers=headers, allow_redirects=False) as answer:
-                body, status = await answer.read(), answer.status
-        except TimeoutError:
-            why = f"no answer within {TIMEOUT_S:g} s"
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            why = redact(f"{type(error).__name__}: {error}")
-        return status, body, why, sent, now(), time.monotonic_ns() - began
+    async def close(self) -> None:
+        await self._public.close()
+        await self._private.close()
+
+    async def ask(self, request: Request, *, signed: bool = True) -> Answer:
+        """Status 0 where there is none."""
+        return await (self._private if signed else self._public).call(Call(0, *request[:4], timeout_s=TIMEOUT_S, weight=request.weight))
 
     async def get(self, request: Request, parse: Callable[[bytes], Parsed[T]], *, signed: bool = True) -> Parsed[T]:
         """An answer, read."""
-        status, body, why, *_ = await self.ask(request, signed=signed)
-        found = parse(body)
-        if found.ok:
-            return found
-        if found.code == answers.NO_CODE:
-            return Parsed(False, reason=why or f"HTTP {status}: {found.reason}")
+        answer = await self.ask(request, signed=signed)
+        found = parse(answer.body)
+        if not found.ok and found.code == answers.NO_CODE:
+            return Parsed(False, reason=answer.why or f"HTTP {answer.status}: {found.reason}")
         return found
 
-    async def pages(self, make: Callable[[str], Request], parse: Callable[[bytes], Parsed[tuple[T, ...]]]) -> Parsed[tuple[T, ...]]:
-        """All pages of a list, or why there is none. A cursor that does not end is not a list."""
-        out: list[T] = []
-        cursor = ""
-        for _ in range(PAGES_MAX):
-            found = await self.get(make(cursor), parse)
-            if not found.ok or found.value is None:
-                return found
-            out += found.value
-            if not found.cursor or not found.value:
-                return Parsed(True, tuple(out), 0)
-            cursor = found.cursor
-        return Parsed(False, reason=f"more than {PAGES_MAX} pages")
 
-
-async def gather(config: Config, keys: Keys | None, *, samples: int = 10) -> Facts:
-    """Ask everything that doctor wants to know. Raises nothing for what a venue may do; ConfigError where [feed] ca cannot be used."""
-    feed = config.feed
-    facts = Facts(rest=feed.rest_url, with_keys=keys is not None)
+async def gather(config: Config, keys: Keys | None, *, samples: int = 10, offline: bool = False) -> Facts:
+    """Ask everything that doctor wants to know. offline: only of this machine. Raises nothing for what a venue may do; ConfigError where [feed] ca
+    cannot be used."""
+    facts = Facts(rest=config.feed.rest_url, with_keys=keys is not None, offline=offline)
     facts.state = read_state(config)
     facts.disks = [_disk(path) for path in dict.fromkeys((config.run.out, facts.state.path))]
-    if feed.venue != "bybit":
+    facts.now_ns = time.time_ns()
+    if offline:
+        facts.missing["samples"] = "not asked (--offline)"
+    else:
+        await _venue(config, keys, facts, samples)
+    facts.made = construct(config, facts.instruments, facts.speed)
+    return facts
+
+
+async def _venue(config: Config, keys: Keys | None, facts: Facts, samples: int) -> None:
+    feed = config.feed
+    await _whole_markets(config, facts)
+    try:
+        endpoints(config.signed_urls, feed.ca)
+    except ConfigError as why:
+        facts.unsafe = why
+    if not feed.own_account:
+        facts.kept = read_kept(config, facts.now_ns) if config.warm.keep else None
         facts.missing["samples"] = f"doctor knows Bybit's REST only, not that of {feed.venue}: neither clock nor contracts nor account were looked at"
-        return facts
+        return
     tls = tls_context(feed.ca, feed.rest_url)
-    clock, labels = await venue_clock(feed.rest_url, tls)
+    try:
+        clock, labels = await venue_clock(feed.rest_url, tls)
+    except ConfigError as why:
+        facts.missing["samples"] = str(why)
+        return
     if clock is not None:
         facts.emulator, facts.speed = str(labels.get("market", "emulator")), clock.speed
-    connector = aiohttp.TCPConnector(ssl=tls or True)
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), connector=connector) as http:
-        venue = Venue(http, feed.rest_url, keys, clock)
+    facts.now_ns = clock.now_ns() if clock is not None else time.time_ns()
+    facts.kept = read_kept(config, facts.now_ns, facts.speed) if config.warm.keep else None
+    signed = keys is not None and facts.unsafe is None               # else examine() says why nothing was
+    venue = Venue(feed.rest_url, keys if signed else None, clock, tls)
+    try:
         await _clock(venue, facts, samples)
         if facts.samples:
             venue.offset_ns = offset(facts.samples)[0]
-            await _market(venue, facts, feed.symbols)
-            if keys is not None and is_secure(feed.rest_url):     # else examine() says why nothing was signed
-                await _account(venue, facts, feed.symbols)
-    return facts
+            await _market(venue, facts, feed.named)
+            if signed:
+                await _account(venue, facts, feed.named)
+                await _connections(feed, facts)
+    finally:
+        await venue.close()
+
+
+async def _connections(feed: FeedConfig, facts: Facts) -> None:
+    """Open what a live start opens, and close it again. Nobody logs in."""
+    for name, url in (("the account's stream", feed.private_url), ("the order connection", feed.trade_url)):
+        if url:
+            try:
+                async with asyncio.timeout(TIMEOUT_S):
+                    transport, _ = await picows.ws_connect(picows.WSListener, url, max_redirects=0,
+                                                           ssl_context=tls_context(feed.ca, url) if url.startswith("wss:") else None)
+                transport.disconnect()
+            except (OSError, picows.WSError, TimeoutError) as why:
+                facts.closed[name] = f"{url}: {type(why).__name__}: {why}".rstrip(": ")
+
+
+async def _whole_markets(config: Config, facts: Facts) -> None:
+    for feed in config.all_feeds():
+        if feed.whole:
+            try:
+                found = await fetch_instruments(feed, tls_context(feed.ca, feed.rest_url))
+            except (ConfigError, VenueError) as why:
+                facts.missing[f"markets.{feed.venue}"] = str(why)
+            else:
+                names = [one.symbol for one in found]
+                facts.markets[feed.venue] = f"{len(names)} contracts, {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
 
 
 def offset(samples: list[Sample]) -> tuple[int, int]:
     """(venue's clock - ours, uncertainty), ns: of the fastest sample, whose error is at most half its round trip."""
     best = min(samples, key=lambda s: s.received_ns - s.sent_ns)
     return best.server_ns - (best.sent_ns + best.received_ns) // 2, (best.received_ns - best.sent_ns + 1) // 2
-
-
-def is_secure(rest: str) -> bool:
-    """https, or an address of this machine."""
-    return urlsplit(rest).scheme == "https" or is_loopback(rest)
 
 
 def _disk(path: str) -> Disk:
@@ -186,13 +209,15 @@ def _disk(path: str) -> Disk:
 async def _clock(venue: Venue, facts: Facts, count: int) -> None:
     # the first request also opens the connection: it is asked, and not measured
     for n in range(count + 1):
-        status, body, why, sent, received, wall = await venue.ask(bybit_rest.server_time(), signed=False)
-        found = answers.parse_server_time(body)
+        began = time.monotonic_ns()
+        answer = await venue.ask(bybit_rest.server_time(), signed=False)
+        wall = time.monotonic_ns() - began
+        found = answers.parse_server_time(answer.body)
         if found.ok and found.value is not None:
             if n:
-                facts.samples.append(Sample(sent, received, found.value, wall))
+                facts.samples.append(Sample(answer.sent_ns, answer.received_ns, found.value, wall))
         else:
-            facts.missing["samples"] = why or f"HTTP {status}: {found.reason}"
+            facts.missing["samples"] = answer.why or f"HTTP {answer.status}: {found.reason}"
             if n == 0:
                 return
         await asyncio.sleep(PAUSE_S)
@@ -200,15 +225,16 @@ async def _clock(venue: Venue, facts: Facts, count: int) -> None:
 
 async def _market(venue: Venue, facts: Facts, symbols: tuple[str, ...]) -> None:
     for symbol in symbols:
-        status, body, why, *_ = await venue.ask(bybit_rest.instruments(symbol), signed=False)
+        answer = await venue.ask(bybit_rest.instruments(symbol), signed=False)
         try:
-            page = bybit_instruments.parse_instruments(body)
+            page = bybit_instruments.parse_instruments(answer.body)
         except ValueError as error:
-            facts.missing[f"instruments.{symbol}"] = why or f"HTTP {status}: {error}"
+            facts.missing[f"instruments.{symbol}"] = answer.why or f"HTTP {answer.status}: {error}"
             continue
         found = next((one for one in page.instruments if one.symbol == symbol), None)
         if found is None:
             facts.missing[f"instruments.{symbol}"] = "; ".join(page.refused) or "the venue does not trade it now"
+            facts.lasting.add(f"instruments.{symbol}")
             continue
         facts.instruments[symbol] = found
         price = await venue.get(bybit_rest.tickers(symbol), answers.parse_last_price, signed=False)
@@ -224,15 +250,14 @@ async def _account(venue: Venue, facts: Facts, symbols: tuple[str, ...]) -> None
             facts.missing[name] = found.reason
         return found.value
 
-    facts.key = take("key", await venue.get(bybit_rest.key_info(), answers.parse_key_info))
-    facts.account = take("account", await venue.get(bybit_rest.account_info(), answers.parse_account_info))
-    facts.wallet = take("wallet", await venue.get(bybit_rest.wallet(), answers.parse_wallet))
+    async def ask(request: Request, number: int) -> tuple[int, bytes, str]:
+        answer = await venue.ask(request)
+        return answer.status, answer.body, answer.why
+
+    await ask_account(facts, ask, symbols)
     for symbol in symbols:
         rates = take(f"fees.{symbol}", await venue.get(bybit_rest.fee_rates(symbol), answers.parse_fee_rates)) or ()
         facts.fees |= {rate.symbol: rate for rate in rates if rate.symbol == symbol}
-        if rows := take(f"modes.{symbol}", await venue.get(bybit_rest.positions(symbol), answers.parse_positions)):
-            facts.modes[symbol] = rows
-    positions = await venue.pages(lambda cursor: bybit_rest.positions(cursor=cursor), answers.parse_positions)
-    facts.positions = take("positions", positions)
-    facts.orders = take("orders", await venue.pages(lambda cursor: bybit_rest.open_orders(cursor=cursor), answers.parse_orders))
+    facts.orders = take("orders", await walk_async(paged(lambda cursor: bybit_rest.open_orders(cursor=cursor)),
+                                                   lambda request: venue.get(request, answers.parse_orders)))
     facts.dead_man = take("dead_man", await venue.get(bybit_rest.dcp_info(), answers.parse_dcp_info))

@@ -15,9 +15,8 @@ import numpy as np
 
 from liqcore.event import Kind, Side
 from liqshell.errors import DataError
-from liqshell.formats import delimited, unpack
-from liqshell.formats.delimited import INTEGER, NUMBER, WORD, Columns, Layout
-from liqshell.formats.inverse import state_notional
+from liqshell.formats import delimited, compression
+from liqshell.formats.delimited import INTEGER, NUMBER, LABEL, Columns, Layout
 from liqshell.formats.reading import CENSORED, Options, Reading, blank
 from liqshell.formats.validate import Block
 
@@ -33,14 +32,14 @@ LAYOUTS = {
     "liquidationSnapshot": ((_LIQUIDATIONS, False), (("symbol", *_LIQUIDATIONS), False)),
 }
 # header word -> our name, for the headers that Binance has used
-_WORDS = {"agg_trade_id": "id", "quantity": "qty", "first_trade_id": "first_id", "last_trade_id": "last_id", "transact_time": "time",
-          "timestamp": "time", "base_qty": "qty", "update_id": "id", "best_bid_price": "bid", "best_bid_qty": "bid_qty", "best_ask_price": "ask",
-          "best_ask_qty": "ask_qty", "transaction_time": "time", "original_quantity": "original_qty", "last_fill_quantity": "last_fill_qty",
-          "order_status": "status", "accumulated_fill_quantity": "filled_qty", "buyer_is_market_maker": "is_buyer_maker",
-          "best_price_match": "is_best_match",
-          "isbuyermaker": "is_buyer_maker", "isbestmatch": "is_best_match", "quoteqty": "quote_qty"}
-_READ = {"id": INTEGER, "price": NUMBER, "qty": NUMBER, "time": INTEGER, "is_buyer_maker": WORD, "bid": NUMBER, "bid_qty": NUMBER, "ask": NUMBER,
-         "ask_qty": NUMBER, "side": WORD, "original_qty": NUMBER, "average_price": NUMBER, "filled_qty": NUMBER, "symbol": WORD}
+_ALIASES = {"agg_trade_id": "id", "quantity": "qty", "first_trade_id": "first_id", "last_trade_id": "last_id", "transact_time": "time",
+            "timestamp": "time", "base_qty": "qty", "update_id": "id", "best_bid_price": "bid", "best_bid_qty": "bid_qty", "best_ask_price": "ask",
+            "best_ask_qty": "ask_qty", "transaction_time": "time", "original_quantity": "original_qty", "last_fill_quantity": "last_fill_qty",
+            "order_status": "status", "accumulated_fill_quantity": "filled_qty", "buyer_is_market_maker": "is_buyer_maker",
+            "best_price_match": "is_best_match",
+            "isbuyermaker": "is_buyer_maker", "isbestmatch": "is_best_match", "quoteqty": "quote_qty"}
+_READ = {"id": INTEGER, "price": NUMBER, "qty": NUMBER, "time": INTEGER, "is_buyer_maker": LABEL, "bid": NUMBER, "bid_qty": NUMBER, "ask": NUMBER,
+         "ask_qty": NUMBER, "side": LABEL, "original_qty": NUMBER, "average_price": NUMBER, "filled_qty": NUMBER, "symbol": LABEL}
 _NAME = re.compile(r"([A-Z0-9_]{2,40})-(aggTrades|trades|bookTicker|liquidationSnapshot)\b")
 _FLAG = {"true", "false", "0", "1"}
 _SIDE = {"buy", "sell"}
@@ -52,7 +51,7 @@ MICROSECONDS_FROM = 10_000_000_000_000      # of a time: milliseconds reach it i
 def layout_of(first: str) -> tuple[str, Layout, bool] | None:
     """(data set, layout, spot) of a file that begins with this line; None where it is none of Binance's."""
     cells = delimited.columns_of(first)
-    named = tuple(_WORDS.get(cell.lower(), cell.lower()) for cell in cells)
+    named = tuple(_ALIASES.get(cell.lower(), cell.lower()) for cell in cells)
     header = "time" in named and ("price" in named or "bid" in named)
     for name, choices in LAYOUTS.items():
         for columns, spot in choices:
@@ -98,7 +97,7 @@ class Binance(Reading):
         if found is None:
             raise DataError(f"{self.path}:1", f"columns {first[:100]!r}", f"an archive of Binance: {', '.join(LAYOUTS)}")
         self.type, self.layout, spot = found
-        name = next((m for text in (self.path.name, *unpack.members(self.path)) if (m := _NAME.search(text))), None)
+        name = next((m for text in (self.path.name, *compression.members(self.path)) if (m := _NAME.search(text))), None)
         symbol = self.options.symbol or (name[1] if name else "")
         if not symbol and "symbol" not in self.layout.columns:
             raise DataError(str(self.path), "neither the file nor its name say which contract it is of",
@@ -157,10 +156,9 @@ class Binance(Reading):
         events["qty"] = np.where(filled > 0, filled, columns.numbers("original_qty"))
         events["side"] = columns.mapped("side", FORCED_ORDER)
         if self._mine < 0:
-            index, words = columns.words("symbol")
-            table = np.array([self.instrument(self._venue, word, completeness=CENSORED) if word else -1 for word in words[:-1]] + [-1], np.int32)
+            index, symbols = columns.labels("symbol")
+            table = np.array([self.instrument(self._venue, word, completeness=CENSORED) if word else -1 for word in symbols[:-1]] + [-1], np.int32)
             events["instrument"] = table[index]
-        state_notional(events, self.contracts)
         return Block(events, columns.line)
 
 

@@ -16,19 +16,35 @@ import numpy as np
 from liqcore.event import Kind, Side
 from liqshell.errors import DataError
 from liqshell.formats import delimited
-from liqshell.formats.delimited import INTEGER, NUMBER, TEXT, WORD, Columns, Layout
+from liqshell.formats.delimited import INTEGER, NUMBER, TEXT, LABEL, Columns, Layout
 from liqshell.formats.reading import Options, Reading, blank
 from liqshell.formats.validate import Block
 
-FUTURES = {"timestamp": NUMBER, "symbol": WORD, "side": WORD, "size": NUMBER, "price": NUMBER, "trdMatchID": TEXT}
-SPOT = {"id": INTEGER, "timestamp": INTEGER, "price": NUMBER, "volume": NUMBER, "side": WORD}
+FUTURES = {"timestamp": NUMBER, "symbol": LABEL, "side": LABEL, "size": NUMBER, "price": NUMBER, "trdMatchID": TEXT}
+SPOT = {"id": INTEGER, "timestamp": INTEGER, "price": NUMBER, "volume": NUMBER, "side": LABEL}
 TURNED_ROWS_MAX = 50_000_000        # of a file in falling order: it must fit in memory
 TAKER = {"buy": int(Side.LONG), "sell": int(Side.SHORT)}
 _NAME = re.compile(r"([A-Z0-9]{3,30}?)[_-]?(\d{4}-\d{2}(?:-\d{2})?)")
 
 
+# a first line that is a row already: the columns that it has
+_FUTURES_NAMES = ("timestamp", "symbol", "side", "size", "price", "tickDirection", "trdMatchID", "grossValue", "homeNotional", "foreignNotional",
+                  "RPI")
+_SPOT_NAMES = ("id", "timestamp", "price", "volume", "side", "rpi")
+_FUTURES_ROW = re.compile(r"\d{10}(?:\.\d+)?,[A-Z0-9-]{3,30},(?:Buy|Sell),[0-9.]+,[0-9.]+,[A-Za-z]+,[0-9a-fA-F-]{8,40}(?:,[^,]*){3,4}")
+_SPOT_ROW = re.compile(r"\d+,\d{13},[0-9.]+,[0-9.]+,(?:buy|sell)(?:,\d)?")
+
+
+def _names(first: str) -> tuple[tuple[str, ...], bool]:
+    """The columns of a file, and whether its first line is a header."""
+    for row, names in ((_FUTURES_ROW, _FUTURES_NAMES), (_SPOT_ROW, _SPOT_NAMES)):
+        if row.fullmatch(first):
+            return names[:first.count(",") + 1], False
+    return delimited.columns_of(first), True
+
+
 def sniff(path: Path, first: str) -> bool:
-    names = delimited.columns_of(first)
+    names, _ = _names(first)
     return not delimited.missing(tuple(FUTURES), names) or not delimited.missing(tuple(SPOT), names)
 
 
@@ -37,12 +53,12 @@ class BybitTrades(Reading):
     received = "modelled"
 
     def prepare(self) -> None:
-        names = delimited.columns_of(delimited.first_line(self.path))
+        names, header = _names(delimited.first_line(self.path))
         self._futures = not delimited.missing(tuple(FUTURES), names)
         wanted = FUTURES if self._futures else SPOT
         if lacking := delimited.missing(tuple(wanted), names):
             raise DataError(f"{self.path}:1", f"no column {', '.join(lacking)}", "the header of a trade archive of Bybit")
-        self.layout = Layout(names, wanted)
+        self.layout = Layout(names, wanted, header)
         self._mine = -1
         if not self._futures:
             named = _NAME.search(self.path.name)
@@ -82,9 +98,9 @@ class BybitTrades(Reading):
             # a double of 1.7e9 s is good to 0.12 us: rounding to whole microseconds gives back what was written
             seconds = columns.numbers("timestamp")
             events["ts_event"] = np.rint(np.where((seconds > 0) & (seconds < 4e9), seconds, 0.0) * 1e6).astype(np.int64) * 1000
-            index, words = columns.words("symbol")
+            index, symbols = columns.labels("symbol")
             venue = self.options.venue or "bybit"
-            table = np.array([self.instrument(venue, self.options.symbol or word) if word else -1 for word in words], np.int32)
+            table = np.array([self.instrument(venue, self.options.symbol or word) if word else -1 for word in symbols], np.int32)
             events["instrument"] = table[index]
             ids = columns.ids("trdMatchID")
         else:

@@ -6,6 +6,8 @@ snapshot.
 
 from __future__ import annotations
 
+from math import inf
+
 import orjson
 
 from liqcore.event import Kind
@@ -40,8 +42,9 @@ class DeepBook:
             levels = [(side, float(price), float(size)) for side, key in ((BID, "b"), (ASK, "a")) for price, size in data[key]]
         except (orjson.JSONDecodeError, KeyError, TypeError, OverflowError, AttributeError) as why:
             raise ValueError(f"no book: {why}") from None
-        if not 0 <= ts < 1 << 62 or not all(price > 0.0 and size >= 0.0 for _, price, size in levels):
-            raise ValueError("no book: a time, price or size that cannot be")
+        if not 0 <= ts < 1 << 62 or not 0 <= update < 1 << 62 or not all(0.0 < price < inf and 0.0 <= size < inf
+                                                                             for _, price, size in levels):
+            raise ValueError("no book: a time, number, price or size that cannot be")
         if snapshot:
             self._top.clear()
         elif update != self._update + 1 or self._update < 0:

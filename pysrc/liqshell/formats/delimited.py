@@ -11,10 +11,10 @@ from typing import IO, Any
 import numpy as np
 
 from liqshell.errors import DataError
-from liqshell.formats.unpack import arrow, as_text, head, line_blocks, opened
+from liqshell.formats.compression import arrow, as_text, head, line_blocks, opened
 
 BLOCK_BYTES = 16 << 20
-INTEGER, NUMBER, WORD, TEXT = "integer", "number", "word", "text"      # WORD: few different ones
+INTEGER, NUMBER, LABEL, TEXT = "integer", "number", "word", "text"      # WORD: few different ones
 
 
 @dataclass(frozen=True)
@@ -41,17 +41,17 @@ class Columns:
     def numbers(self, name: str, missing: float = np.nan) -> np.ndarray:
         return self._column(name).fill_null(missing).to_numpy(zero_copy_only=False)
 
-    def words(self, name: str) -> tuple[np.ndarray, list[str]]:
+    def labels(self, name: str) -> tuple[np.ndarray, list[str]]:
         """(index of the word of each row, words); an empty cell is the word ''."""
         column = self._column(name)
-        words = [word or "" for word in column.dictionary.to_pylist()]
-        indices = column.indices.fill_null(len(words)).to_numpy(zero_copy_only=False)
-        return indices, [*words, ""]
+        labels = [word or "" for word in column.dictionary.to_pylist()]
+        indices = column.indices.fill_null(len(labels)).to_numpy(zero_copy_only=False)
+        return indices, [*labels, ""]
 
     def mapped(self, name: str, meaning: Mapping[str, int], other: int = 0) -> np.ndarray:
         """The meaning of each word, whatever its case; `other` for words that have none."""
-        indices, words = self.words(name)
-        return np.array([meaning.get(word.strip().lower(), other) for word in words], np.int8)[indices]
+        indices, labels = self.labels(name)
+        return np.array([meaning.get(word.strip().lower(), other) for word in labels], np.int8)[indices]
 
     def texts(self, name: str) -> list[str]:
         return [text or "" for text in self._column(name).to_pylist()]
@@ -75,8 +75,8 @@ def _hashes(column: Any, pa: Any) -> np.ndarray:
     texts = column.fill_null("")
     lengths = np.diff(np.frombuffer(texts.buffers()[1], np.int32)[texts.offset:texts.offset + len(texts) + 1])
     width = int(lengths.max(initial=0))
-    words = -(-max(width, 1) // 8)
-    padded = np.zeros((len(texts), words * 8), np.uint8)
+    chunks = -(-max(width, 1) // 8)
+    padded = np.zeros((len(texts), chunks * 8), np.uint8)
     start = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset] if len(texts) else 0
     data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[start:start + int(lengths.sum())]
     if len(lengths) and lengths.min() == width:
@@ -86,8 +86,8 @@ def _hashes(column: Any, pa: Any) -> np.ndarray:
         padded[rows, np.arange(len(data)) - np.repeat(np.cumsum(lengths) - lengths, lengths)] = data
     mixed = np.zeros(len(texts), np.uint64)
     prime = np.uint64(0x9E3779B97F4A7C15)
-    for column_of_words in padded.view(np.uint64).T:
-        mixed = (mixed ^ column_of_words) * prime
+    for column_of_chunks in padded.view(np.uint64).T:
+        mixed = (mixed ^ column_of_chunks) * prime
         mixed ^= mixed >> np.uint64(32)
     mixed[lengths == 0] = 0
     return mixed
@@ -137,7 +137,7 @@ def _read(path: Path, stream: IO[bytes], layout: Layout, size: int) -> Iterator[
 
 def _parser(pa: Any, layout: Layout) -> Any:
     from pyarrow import csv as reader
-    types = {INTEGER: pa.int64(), NUMBER: pa.float64(), WORD: pa.dictionary(pa.int32(), pa.string()), TEXT: pa.string()}
+    types = {INTEGER: pa.int64(), NUMBER: pa.float64(), LABEL: pa.dictionary(pa.int32(), pa.string()), TEXT: pa.string()}
     convert = reader.ConvertOptions(column_types={name: types[kind] for name, kind in layout.types.items()}, include_columns=list(layout.types),
                                     null_values=[""], strings_can_be_null=True, true_values=[], false_values=[])
     parse = reader.ParseOptions(delimiter=layout.delimiter)
@@ -171,7 +171,7 @@ def _fault(path: Path, data: bytes, line: int, layout: Layout, why: str) -> Data
 def _fits(cell: str, kind: str) -> bool:
     if "\ufffd" in cell or "\0" in cell:
         return False
-    if not cell or kind in (WORD, TEXT):
+    if not cell or kind in (LABEL, TEXT):
         return True
     try:
         if kind == INTEGER:

@@ -1,4 +1,4 @@
-"""Our CSV event tables (liqshell.tables): liquidations, one time a row. The whole file is read at once: tables are small."""
+"""Our CSV event tables (liqshell.formats.event_tables): liquidations, one time a row. The whole file is read at once: tables are small."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from liqshell.errors import DataError
 from liqshell.formats import delimited
 from liqshell.formats.reading import Options, Reading
 from liqshell.formats.validate import Block
-from liqshell.tables import COLUMNS, read_tables
+from liqshell.formats.event_tables import COLUMNS, read_tables
 
 
 class EventTable(Reading):
@@ -17,6 +17,7 @@ class EventTable(Reading):
 
     format = "event_table"
     received = "modelled"
+    in_base = True
 
     def prepare(self) -> None:
         names = delimited.columns_of(delimited.first_line(self.path))
@@ -24,14 +25,13 @@ class EventTable(Reading):
             raise DataError(f"{self.path}:1", f"no column {', '.join(lacking)}", f"an event table: {','.join(COLUMNS)}")
 
     def blocks(self) -> Iterator[Block]:
-        table = read_tables([self.path])
+        table = read_tables([self.path], self.options.feed_latency_ms)
         for venue, symbol in zip(table.venues, table.symbols, strict=True):
             self.instrument(venue or self.options.venue or "unknown", symbol)
         for reason, count in table.skipped.items():
             self.findings.refuse(reason, 0, rows=count)
         self.findings.shown[:] = table.shown
         self.findings.rows += table.rows - len(table.events)
-        table.events["ts_recv"] += self.options.feed_latency_ns
         self.note(f"no time of receipt: ts_recv = ts_event + {self.options.feed_latency_ms:g} ms")
         yield Block(table.events, 0)
 

@@ -1,4 +1,5 @@
 """hftbacktest's npz (its version 2 and later): trades, and the best bid and ask that its depth events make. ts_event = exch_ts, ts_recv = local_ts.
+Where it has rows of a bookTicker (103 the bid, 104 the ask), these are the quotes from the first of them on.
 
 Rows marked for the local side (LOCAL_EVENT) are what a trader received, in that order; the others repeat them in the order of the exchange. The array
 does not say of which market it is: venue and symbol come from the name of the file (btcusdt_20240808.npz) or from the caller.
@@ -7,6 +8,8 @@ does not say of which market it is: venue and symbol come from the name of the f
 from __future__ import annotations
 
 import re
+import tokenize
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -17,10 +20,12 @@ from liqcore.event import EVENT_DTYPE, Kind, Side
 from liqshell.errors import DataError
 from liqshell.formats.book import ASK, BID, REPEAT_NS, Top
 from liqshell.formats.reading import Options, Reading
-from liqshell.formats.unpack import ZIP, members, opened
+from liqshell.formats.compression import ZIP, members, opened
 from liqshell.formats.validate import Block
 
 DEPTH, TRADE, CLEAR, SNAPSHOT, BBO = 1, 2, 3, 4, 5
+TICKER_BID, TICKER_ASK = 103, 104           # of hftbacktest's converters, with opt "b"
+ALL_DEPTH = (DEPTH, CLEAR, SNAPSHOT, BBO)
 LOCAL, BUY, SELL = 1 << 30, 1 << 29, 1 << 28
 KIND = 0xFF
 FIELDS = {"ev": "u8", "exch_ts": "i8", "local_ts": "i8", "px": "f8", "qty": "f8"}
@@ -64,8 +69,9 @@ class HftBacktest(Reading):
         try:
             version = np.lib.format.read_magic(stream)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, fortran, dtype = read(stream)
-        except (ValueError, SyntaxError, TypeError, UnicodeDecodeError) as why:
+            with warnings.catch_warnings(action="ignore", category=UserWarning):       # a header as Python 2 wrote it
+                shape, fortran, dtype = read(stream)
+        except (ValueError, SyntaxError, TypeError, UnicodeDecodeError, tokenize.TokenError) as why:
             raise DataError(str(self.path), f"not an array of NumPy ({str(why)[:100]})", "hftbacktest's npz") from None
         names = dtype.names or ()
         kinds = {name: dtype[name].str[1:] for name in names}
@@ -76,6 +82,8 @@ class HftBacktest(Reading):
         return dtype, int(shape[0])
 
     def blocks(self) -> Iterator[Block]:
+        self._best = [0.0] * 4                  # of the bookTicker; a price of 0 is not known yet
+        self._last_quote: tuple[float, ...] = ()
         book = Top()
         last: tuple[float, ...] = ()
         with opened(self.path, self._member) as stream:
@@ -105,16 +113,42 @@ class HftBacktest(Reading):
         out["side"] = side * (int(Side.LONG))
         out["kind"] = int(Kind.TRADE)
         keep = kind == TRADE
-        depth = np.isin(kind, (DEPTH, CLEAR, SNAPSHOT, BBO))
-        if other := int(np.count_nonzero(~(keep | depth))):
+        depth = np.isin(kind, ALL_DEPTH)
+        ticker = (kind == TICKER_BID) | (kind == TICKER_ASK)
+        first = int(np.argmax(ticker)) if ticker.any() and not any(self._best) else len(kind) if not any(self._best) else 0
+        if beside := int(np.count_nonzero(depth[first:])):
+            self.counts["depth beside a bookTicker"] += beside
+            depth[first:] = False
+        if other := int(np.count_nonzero(~(keep | depth | ticker)[:first]) + np.count_nonzero(~(keep | np.isin(kind, ALL_DEPTH) | ticker)[first:])):
             self.counts["rows of no use: orders, fills, events of users"] += other
         places, quotes, last = _tops(rows, kind, side, np.flatnonzero(depth), book, last)
+        mine, of_ticker = self._tickers(rows, kind, np.flatnonzero(ticker))
+        places, quotes = np.concatenate([places, mine]), np.concatenate([quotes, of_ticker])
         if len(places):
             for n, field in enumerate(("price", "qty", "aux_price", "aux_qty")):
                 out[field][places] = quotes[:, n]
             out["side"][places], out["kind"][places] = 0, int(Kind.BBO)
             keep[places] = True
         return Block(out[keep], (local + start)[keep]), last
+
+    def _tickers(self, rows: np.ndarray, kinds: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The rows with which a bookTicker is whole, and what it says, where that is news or is to be said again."""
+        places: list[int] = []
+        quotes: list[list[float]] = []
+        columns = kinds[at], rows["px"][at], rows["qty"][at], rows["local_ts"][at]
+        found = list(zip(at.tolist(), *(column.tolist() for column in columns), strict=True))
+        for n, (place, kind, price, size, stamp) in enumerate(found):
+            half = 0 if kind == TICKER_BID else 2
+            self._best[half:half + 2] = price, size
+            following = found[n + 1] if n + 1 < len(found) else None
+            if following is not None and following[4] == stamp and not (kind == TICKER_ASK and following[1] == TICKER_BID):
+                continue
+            quote = (*self._best, stamp // REPEAT_NS)
+            if self._best[0] > 0.0 and self._best[2] > 0.0 and quote != self._last_quote:
+                self._last_quote = quote
+                places.append(place)
+                quotes.append(self._best[:])
+        return np.array(places, np.int64), np.array(quotes, np.float64).reshape(-1, 4)
 
 
 def _tops(rows: np.ndarray, kinds: np.ndarray, sides: np.ndarray, at: np.ndarray, book: Top,

@@ -7,6 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from liqcore.event import Kind
+
+NOTE = ("inverse contracts: quantities are contracts, each worth dollars; liquidations state their notional, quantity x that value; of trades, "
+        "quotes and open interest quantity x price is no notional")
+
 
 def dollars(venue: str, symbol: str) -> float:
     """What one contract is worth, USD; 0 for what is not inverse, or not known to be. Sources: the venues' contract pages."""
@@ -24,11 +29,11 @@ def dollars(venue: str, symbol: str) -> float:
 
 
 def state_notional(events: np.ndarray, contracts: Sequence[tuple[str, str]]) -> bool:
-    """Write the notional of liquidations of inverse contracts into aux_price; whether there were any."""
-    values = np.array([dollars(*contract) for contract in contracts])
-    if not len(events) or not values.any():
+    """Write the notional of liquidations of inverse contracts into aux_price where none is stated; whether there were any."""
+    open_ = np.flatnonzero((events["kind"] == int(Kind.LIQUIDATION)) & (events["aux_price"] == 0.0))
+    values = np.array([dollars(*contract) for contract in contracts]) if len(open_) else np.zeros(0)
+    if not values.any():
         return False
-    worth = values[events["instrument"]]
-    inverse = worth > 0
-    events["aux_price"][inverse] = (events["qty"] * worth)[inverse]
-    return bool(inverse.any())
+    worth = values[events["instrument"][open_]]
+    events["aux_price"][open_] = events["qty"][open_] * worth
+    return bool(worth.any())

@@ -18,9 +18,9 @@ import numpy as np
 from liqcore.event import EVENT_DTYPE, FeedState, Kind, Side
 from liqshell.errors import DataError
 from liqshell.formats.reading import Options, Reading
-from liqshell.formats.unpack import PARQUET, arrow
+from liqshell.formats.compression import PARQUET, arrow
 from liqshell.formats.validate import Block
-from liqshell.streams import BITS
+from liqshell.recording.streams import BITS
 
 BLOCK_ROWS = 1 << 18
 _FIELDS = {"price": "price", "qty": "qty", "aux_price": "aux_price", "aux_qty": "aux_qty", "notional": "aux_price", "limit": "aux_qty",
@@ -30,7 +30,7 @@ _SIDES = {"buy": int(Side.LONG), "long": int(Side.LONG), "1": int(Side.LONG), "+
           "-1": int(Side.SHORT)}
 _KINDS = {kind.name.lower(): int(kind) for kind in Kind} | {str(int(kind)): int(kind) for kind in Kind}
 _STATES = {"up": int(FeedState.FEED_UP), "down": int(FeedState.FEED_DOWN), "gap": int(FeedState.FEED_GAP)}
-MARKET = (int(Kind.LIQUIDATION), int(Kind.TRADE), int(Kind.BBO), int(Kind.TICKER), int(Kind.FEED))
+MARKET = (int(Kind.LIQUIDATION), int(Kind.TRADE), int(Kind.BBO), int(Kind.TICKER), int(Kind.FEED), int(Kind.DELEVERAGE))
 
 
 def sniff(path: Path, first: str) -> bool:
@@ -59,11 +59,11 @@ class Parquet(Reading):
         if "ts_recv" not in names:
             self.received = "modelled"
             self.note(f"no column ts_recv: ts_recv = ts_event + {self.options.feed_latency_ms:g} ms")
-        said = {key.decode(): value.decode("utf-8", "replace") for key, value in (self._file.schema_arrow.metadata or {}).items()}
-        self._venue = self.options.venue or said.get("liqcore.venue", "")
-        if said.get("liqcore.synthetic") == "1":
+        meta = {key.decode("utf-8", "replace"): value.decode("utf-8", "replace") for key, value in (self._file.schema_arrow.metadata or {}).items()}
+        self._venue = self.options.venue or meta.get("liqcore.venue", "")
+        if meta.get("liqcore.synthetic") == "1":
             self.synthetic()
-        self._symbol = self.options.symbol or said.get("liqcore.symbol", "")
+        self._symbol = self.options.symbol or meta.get("liqcore.symbol", "")
         if "symbol" not in names and not self._symbol:
             raise DataError(str(self.path), "no column symbol", "the contract that the rows are of", "Say it: symbol=...")
         self._columns = [name for name in self._file.schema_arrow.names
@@ -105,11 +105,11 @@ class Parquet(Reading):
         if self._kind is not None:
             events["kind"] = self._kind
         else:
-            events["kind"] = _words(batch.column("kind"), _KINDS)
+            events["kind"] = _label_codes(batch.column("kind"), _KINDS)
         if "side" in names:
-            events["side"] = _words(batch.column("side"), _SIDES)
+            events["side"] = _label_codes(batch.column("side"), _SIDES)
         if "state" in names:
-            events["code"] = _words(batch.column("state"), _STATES)
+            events["code"] = _label_codes(batch.column("state"), _STATES)
         events["instrument"] = self._instruments(batch, names)
         lines = np.arange(start, start + len(events))
         market = np.isin(events["kind"], MARKET)
@@ -161,14 +161,14 @@ def _coded(column: Any) -> tuple[np.ndarray, list[str]]:
     import pyarrow as pa
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
-    words = ["" if word is None else str(word).strip() for word in column.dictionary.to_pylist()]
-    return column.indices.fill_null(len(words)).to_numpy(zero_copy_only=False), [*words, ""]
+    labels = ["" if word is None else str(word).strip() for word in column.dictionary.to_pylist()]
+    return column.indices.fill_null(len(labels)).to_numpy(zero_copy_only=False), [*labels, ""]
 
 
-def _words(column: Any, meaning: dict[str, int]) -> np.ndarray:
+def _label_codes(column: Any, meaning: dict[str, int]) -> np.ndarray:
     """The meaning of each word or number; 0 where it has none."""
-    indices, words = _coded(column)
-    return np.array([meaning.get(word.lower(), 0) for word in words], np.int8)[indices]
+    indices, labels = _coded(column)
+    return np.array([meaning.get(word.lower(), 0) for word in labels], np.int8)[indices]
 
 
 def read(path: Path, options: Options) -> Parquet:

@@ -9,28 +9,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from liqcore.event import EVENT_DTYPE
+from liqcore.event import EVENT_DTYPE, Completeness
 from liqshell.errors import DataError
+from liqshell.formats import inverse
+from liqshell.formats.carried_state import Carried
+from liqshell.formats.column_map import ColumnMap
+from liqshell.formats.markets import MARKETS
 from liqshell.formats.validate import Block, Findings, Limits, Validator
-
-if TYPE_CHECKING:
-    from liqshell.formats.carried import Carried
+from liqshell.recording.lines import BINANCE_CM
+from liqshell.formats.event_tables import FEED_LATENCY_MS
+from liqshell.venues.adapters import BY_NAME
 
 SYNTHETIC = "SYNTHETIC: made by a generator, no evidence about a real market"      # a note of Reading.notes
+SEED = "seed of the generated market: "                                            # another, with the seed behind it
 ALL = "_all"                        # the symbol of marks that concern every contract of a venue; their instrument is -1
 CONTRACTS_MAX = 100_000
-FEED_LATENCY_MS = 50.0              # venue to us, where a source has no time of receipt: a usual value for a host in the region of the venue
 FULL, CENSORED, UNKNOWN = "FULL", "CENSORED", "UNKNOWN"
-# which venues publish every liquidation, and which at most one a second and contract; of all others it is not known
-COMPLETENESS = {"bybit": FULL, "hyperliquid": FULL, "binance": CENSORED, "binance_um": CENSORED, "binance_cm": CENSORED, "aster": CENSORED}
+# what the liquidations of a venue's public feed are worth, wherever they were written down: every one, or at most one a second and contract. Of all
+# others it is not known. aster has no adapter; its feed is Binance's
+COMPLETENESS = {name: one.completeness.name.removeprefix("COMPLETENESS_") for name, one in ({BINANCE_CM: MARKETS[BINANCE_CM]} | dict(BY_NAME)).items()
+                if one.completeness != Completeness.COMPLETENESS_UNKNOWN} | {"aster": CENSORED}
 
 
 @dataclass(frozen=True)
@@ -40,16 +46,20 @@ class Options:
     venue, symbol       instead of what the file or its name says; needed where neither does
     kind                trades | liquidations, where two kinds have one layout (Tardis) and the file name does not tell
     feed_latency_ms     of sources without a time of receipt: ts_recv = ts_event + this. A model, and said to be one (`received`)
+    backstops           also rows of a kind that no engine takes (liqshell.backstops)
     multipliers         (venue, symbol) or symbol -> base units of one quantity unit, for venues that count in contracts
     limits              of the validation
+    columns             what the columns of a table mean (column_map.py); the file is read by it, whatever it looks like
     """
 
     venue: str = ""
     symbol: str = ""
     kind: str = ""
     feed_latency_ms: float = FEED_LATENCY_MS
+    backstops: bool = False
     multipliers: dict[Any, float] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    columns: ColumnMap | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.feed_latency_ms <= 60_000.0:
@@ -76,6 +86,7 @@ class Reading:
 
     format: ClassVar[str] = ""
     received: str = "recorded"
+    in_base: ClassVar[bool] = False     # quantities of inverse contracts are coins, not contracts
     faithful: ClassVar[bool] = False    # nothing may be changed: what is wrong with a row is counted, and the row kept, as live kept it
 
     def __init__(self, path: str | Path, options: Options | None = None):
@@ -119,9 +130,16 @@ class Reading:
         """Kinds of events met so far (liqcore.Kind)."""
         return tuple(sorted(self.findings.kinds))
 
+    def stated(self) -> Iterator[Block]:
+        """The same, where liquidations of inverse contracts state what they are worth. What live was given is not changed: it came so."""
+        for block in self.blocks():
+            if not self.validator.faithful and not self.in_base:
+                inverse.state_notional(block.events, self.contracts)
+            yield block
+
     def ordered(self) -> Iterator[np.ndarray]:
         """Validated events; those of a contract are non-decreasing in ts_recv (of a faithful reading: as they were received)."""
-        for block in self.blocks():
+        for block in self.stated():
             yield from self.validator.push(block)
         yield from self.validator.finish()
 
@@ -166,6 +184,8 @@ class Reading:
                                 "the contract that the rows are of", "" if symbol else "Say it: symbol=...")
             found = self._index[key] = len(self.contracts)
             self.contracts.append(key)
+            if not self.in_base and inverse.dollars(venue, symbol):
+                self.note(inverse.NOTE)
             multiplier = self.options.multipliers.get(key, self.options.multipliers.get(symbol))
             if multiplier is not None:
                 rules["multiplier"] = multiplier
@@ -174,9 +194,11 @@ class Reading:
                 self.validator.censored.add(found)
         return found
 
-    def synthetic(self) -> None:
-        """The source says that a generator made it: whatever comes of it must say so too."""
+    def synthetic(self, seeds: Iterable[int] = ()) -> None:
+        """The source says that a generator made it, with these seeds: whatever comes of it must say so too."""
         self.note(SYNTHETIC)
+        for seed in seeds:
+            self.note(f"{SEED}{seed}")
 
     def note(self, text: str) -> None:
         if text not in self.notes:

@@ -16,24 +16,28 @@ import numpy as np
 import orjson
 
 import liqcore as lc
-from liqshell import journal, recording
+from liqshell.recording import journal
+from liqshell.recording import reader as recording
 from liqshell.errors import DataError
-from liqshell.formats.carried import Remembering, unsaid, venues_of
+from liqshell.formats.carried_state import unsaid
 from liqshell.formats.deep_book import DeepBook
-from liqshell.formats.reading import CENSORED, FULL, Options
+from liqshell.formats.markets import BYBIT, UNREAD, adapter_of
+from liqshell.formats.reading import CENSORED, FULL, UNKNOWN, Options
+from liqshell.formats.continued_reading import Remembering, venues_of
 from liqshell.formats.validate import Block
-from liqshell.record import END, FEED, GAP, META, REPORT, REST
-from liqshell.recording import Record
-from liqshell.formats.venue_frames import VenueFrames, words
-from liqshell.marks import Concern, concerns_of
-from liqshell.venues.adapters import adapter_of
-from liqshell.venues.bybit import VENUE, PublicDecoder
+from liqshell.formats.venue_frames import VenueFrames, frame_counts
+from liqshell.recording.marks import Concern, concerns_of
+from liqshell.recording.recorder import END, FEED, GAP, IMAGE, META, REPORT, REST
+from liqshell.recording.reader import Record
+from liqshell.recording.lines import is_capture
+from liqshell.venues.bybit.decoder import VENUE, PublicDecoder
 
 BLOCK_EVENTS = 1 << 16
 FRAME_EVENTS_MAX = 4096
 LIQUIDATION, FEED_KIND, FEED_GAP = int(lc.Kind.LIQUIDATION), int(lc.Kind.FEED), int(lc.FeedState.FEED_GAP)
 TOPICS = ("allLiquidation.", "liquidation.", "publicTrade.", "orderbook.1.", "tickers.")
 _SENT = re.compile(rb'"(?:ts|E)"\s*:\s*(\d{13})[,}]')
+_SYMBOL = re.compile(r"[!-~]{1,31}")
 _RULES = ("tick_size", "lot_size", "multiplier", "min_qty", "max_qty", "min_notional")
 
 
@@ -46,7 +50,7 @@ class Recordings(Remembering):
     format = "recording"
 
     def prepare(self) -> None:
-        self._reader = recording.read(self.path)
+        self._reader = recording.read(self.path, self.options.venue)
         self._out = np.zeros(BLOCK_EVENTS, lc.EVENT_DTYPE)
         self._instruments, self._kinds = self._out["instrument"], self._out["kind"]
         self._lines = np.zeros(BLOCK_EVENTS, np.int64)
@@ -66,19 +70,19 @@ class Recordings(Remembering):
         if files[0].parent.name == recording.FRAMES:
             files.insert(0, recording.read(files[0].parent).files[0])
         for file in files:
-            record = next(iter(recording.read(file)), None)
+            record = next(iter(recording.read(file, self.options.venue)), None)
             if record is not None and record.stream == META:
                 return record
         return None
 
-    def _generated(self) -> bool:
-        """Whether the run.json beside the frames says that the market was generated."""
+    def _made_by(self) -> dict[str, Any]:
+        """What the run.json beside the frames says of the market."""
         folder = self._reader.files[0].parent
         folder = folder.parent if folder.name == recording.FRAMES else folder
         try:
-            return bool(journal.load_manifest(folder).get("synthetic"))
+            return journal.load_manifest(folder)
         except DataError:
-            return False                        # frames without their run: nothing is said
+            return {}                           # frames without their run: nothing is said
 
     def _begin(self, record: Record) -> None:
         """Settings of a run: contracts in the order that live had."""
@@ -91,8 +95,9 @@ class Recordings(Remembering):
             said = {name: fields[name] for name in _RULES if fields.get(name) not in (None, 0)}
             said["completeness"] = lc.Completeness(int(fields.get("completeness", 0))).name.removeprefix("COMPLETENESS_")
             self.instrument(venue, symbol, **said)
-        if self._generated():
-            self.synthetic()
+        made_by = self._made_by()
+        if made_by.get("synthetic"):
+            self.synthetic(seed for seed in made_by.get("market_seeds") or () if isinstance(seed, int))
         self._run = found
         self.validator.faithful = True
         self._venues = venues_of(found)
@@ -104,15 +109,21 @@ class Recordings(Remembering):
         for number, record in enumerate(self._reader, 1):
             before = count
             count += self._torn(self._reader, record, count)
-            count += self._take(record, count)
+            taken = self._take(record, count)
+            self._meet(count, taken)
+            count += taken
             if count > before:
                 lines[before:count] = number
             if count > room:
                 yield Block(out[:count].copy(), lines[:count].copy())
                 count = 0
-        if count:
+        if count and self.contracts:                # of a file without contracts it says why, not where its gaps lie
             yield Block(out[:count].copy(), lines[:count].copy())
         self._conclude()
+
+    def _meet(self, at: int, count: int) -> None:
+        if count and self._run is None:
+            self._met.update(self._instruments[at:at + count].tolist())
 
     def _take(self, record: Record, at: int) -> int:
         """Events of one record into the buffer from `at` on; how many."""
@@ -123,20 +134,23 @@ class Recordings(Remembering):
         elif record.stream == GAP:
             self._lose()
             return self._mark(at, FEED_GAP, self._last, record.ts_recv)
-        elif record.stream not in (END, REPORT, recording.SKIP):
+        elif record.stream not in (END, REPORT, IMAGE, recording.SKIP):
             return self._frame(record, at)
         return 0
 
     def _conclude(self) -> None:
         for damage in self._reader.damage:
-            self.note(f"{Path(damage.file).name}: {damage.reason}: {damage.bytes_dropped} bytes and {damage.lines_dropped} unfinished lines dropped")
-            self.counts["damaged places, lines unfinished"] += damage.lines_dropped
+            self.note(f"{Path(damage.file).name}: {damage.text}")
+            self.counts["damaged places, lines lost"] += damage.lines_dropped
         if lost := sum(book.lost for book in self._books.values()):
             self.counts["frame of no use: change of a book of which one before is missing"] += lost
-        if self._reader.damage and not self.findings.rows:
+        strange = any(what.startswith("frame of no use: the exchange") for what in self.counts)
+        if self._reader.damage and not self.findings.rows and not (strange and not self.contracts):
             raise DataError(str(self.path), self._reader.damage_text(), "a recording", "Nothing of it could be read")
         if not self.contracts:
-            raise DataError(str(self.path), "no frame with a topic that is read", f"topics {', '.join(t + '*' for t in TOPICS)}")
+            found = "; ".join(f"{count} x {what}" for what, count in self.counts.most_common(4))
+            raise DataError(str(self.path), "no frame with a topic that is read" + (f" ({found})" if found else ""),
+                            f"topics {', '.join(t + '*' for t in TOPICS)}, or frames of Binance, OKX or Hyperliquid")
 
     def _frame(self, record: Record, at: int) -> int:
         """Events of one frame into the buffer from `at` on, behind a gap where the silence before it was too long; how many."""
@@ -146,18 +160,25 @@ class Recordings(Remembering):
             ts += self.options.feed_latency_ns if ts else 0
         ts = ts or self._last                       # an acknowledgement among raw frames: it stays behind the one before it
         self._last = ts
-        if self._run is not None or record.exchange.lower() not in ("", VENUE):
+        if self._run is not None or record.exchange.lower() not in BYBIT:
+            if record.exchange in UNREAD and self._run is None:
+                self.counts[f"frame of no use: {UNREAD[record.exchange]}"] += 1
+                return 0
             return self._of_venue(self._venue(record), record, ts, at)
+        venue = BYBIT[record.exchange.lower()]
+        if record.symbol and not _SYMBOL.fullmatch(record.symbol):
+            self.counts["frame malformed: symbol"] += 1
+            return 0
         if record.stream.startswith("orderbook."):
             if not record.stream.startswith("orderbook.1."):
-                return self._deep(record, ts, at)
-            self._shallow.add(record.symbol)
-        decoder, instrument = self._decoder(record)
+                return self._deep(venue, record, ts, at)
+            self._shallow.add(_place(venue, record.symbol))
+        decoder, instrument = self._decoder(venue, record)
         if decoder is None:
             return 0
         found = decoder.decode(record.frame, ts, self._out[at:])
         if not isinstance(found, int):
-            self.counts.update(words(found))
+            self.counts.update(frame_counts(found))
             found = len(found.events)
         if not found:
             return 0
@@ -169,12 +190,12 @@ class Recordings(Remembering):
 
     def _of_venue(self, venue: VenueFrames, record: Record, ts: int, at: int) -> int:
         """The same, of a venue of a run, or of another venue than Bybit."""
-        found, told = venue.decode(record.frame, ts, self._out[at:])
-        if told is not None:
-            self.counts.update(words(told))
+        found, frame_info = venue.decode(record.frame, ts, self._out[at:])
+        if frame_info is not None:
+            self.counts.update(frame_counts(frame_info))
         if not found:
             return 0
-        if self._kinds[at] == LIQUIDATION:
+        if self._kinds[at] == LIQUIDATION:          # a frame is of one kind
             self._note_sent(record.frame, int(self._out["ts_event"][at]))
         if record.source == REST:                   # the answer to a poll says nothing about the stream
             return found
@@ -204,17 +225,18 @@ class Recordings(Remembering):
                 self.note("OKX counts in contracts: the notional of linear ones needs their multiplier (ctVal x ctMult)")
         return found
 
-    def _deep(self, record: Record, ts: int, at: int) -> int:
+    def _deep(self, venue: str, record: Record, ts: int, at: int) -> int:
         """A frame of a deeper book, which live does not subscribe to: the quote that it makes, unless the contract has quotes of its own."""
-        if not record.symbol or record.symbol in self._shallow:
+        if not record.symbol or _place(venue, record.symbol) in self._shallow:
             self.counts["frame of no use: deeper book beside orderbook.1"] += 1
             return 0
-        book = self._books.get(record.stream)
+        name = _place(venue, record.stream)
+        book = self._books.get(name)
         if book is None:
-            book = self._books[record.stream] = DeepBook()
+            book = self._books[name] = DeepBook()
             self.note(f"quotes are the best levels of {record.stream.rpartition('.')[0]}")
         try:
-            event = book.event(record.frame, ts, self.instrument(VENUE, record.symbol, completeness=FULL))
+            event = book.event(record.frame, ts, self._contract(venue, record.symbol))
         except ValueError:
             self.counts["frame malformed: deeper book"] += 1
             return 0
@@ -227,21 +249,24 @@ class Recordings(Remembering):
         self.received = "modelled"
         self.note(f"raw frames without a time of receipt: the venue's time of sending + {self.options.feed_latency_ms:g} ms stands for it")
 
-    def _decoder(self, record: Record) -> tuple[PublicDecoder | None, int]:
+    def _contract(self, venue: str, symbol: str) -> int:
+        return self.instrument(venue, symbol, completeness=FULL if venue == VENUE else UNKNOWN)
+
+    def _decoder(self, venue: str, record: Record) -> tuple[PublicDecoder | None, int]:
         """Of Bybit's frames where no run names the contracts: one a symbol, because symbols are not known before they come; its index."""
         if not record.symbol or not record.stream.startswith(TOPICS):
             self.counts[f"frame of no use: {record.stream.split('.')[0][:40] or 'without a topic'}"] += 1
             return None, -1
-        found = self._decoders.get(record.symbol)
+        name = venue, record.symbol
+        found = self._decoders.get(name)
         if found is None:
-            instrument = self.instrument(VENUE, record.symbol, completeness=FULL)
-            found = self._decoders[record.symbol] = PublicDecoder((record.symbol,)), instrument
+            found = self._decoders[name] = PublicDecoder((record.symbol,)), self._contract(venue, record.symbol)
             if self._looking:
                 found[0].carried[:] = unsaid(1)
-            elif self._before is not None and (VENUE, record.symbol) in self._before.tickers:
-                found[0].carried[0] = self._before.tickers[VENUE, record.symbol]
+            elif self._before is not None and name in self._before.tickers:
+                found[0].carried[0] = self._before.tickers[name]
         if record.stream.startswith("liquidation."):
-            self.rules[VENUE, record.symbol]["completeness"] = CENSORED
+            self.rules[name]["completeness"] = CENSORED
             self.note("topic liquidation.*: at most one liquidation a second and contract")
         return found
 
@@ -274,6 +299,11 @@ class Recordings(Remembering):
             self._sent = [self._sent[0] + 1, self._sent[1] + delay, max(self._sent[2], delay)]
 
 
+def _place(venue: str, name: str) -> str:
+    """What a topic or symbol of one of Bybit's markets is known by: they use one name for several."""
+    return name if venue == VENUE else f"{venue}:{name}"
+
+
 def _object(record: Record, where: str) -> dict[str, Any]:
     try:
         found = orjson.loads(record.frame)
@@ -285,10 +315,10 @@ def _object(record: Record, where: str) -> dict[str, Any]:
 
 
 def sniff(path: Path, first: str) -> bool:
-    """A folder with recordings, or lines of JSON objects."""
+    """A folder with recordings, lines of JSON objects, or of a collector."""
     if path.is_dir():
         return True
-    return first.startswith("{")
+    return first.startswith(("{", "[{")) or first == "[" or is_capture(first.encode())
 
 
 def read(path: Path, options: Options) -> Recordings:

@@ -17,11 +17,11 @@ from liqcore.event import Kind, Side
 from liqshell.errors import DataError
 from liqshell.formats import delimited
 from liqshell.formats.book import ASK, BID, REPEAT_NS, Top
-from liqshell.formats.delimited import INTEGER, NUMBER, TEXT, WORD, Columns, Layout
-from liqshell.formats.inverse import dollars, state_notional
+from liqshell.formats.delimited import INTEGER, NUMBER, TEXT, LABEL, Columns, Layout
+from liqshell.formats.inverse import dollars
 from liqshell.formats.reading import CENSORED, UNKNOWN, Options, Reading, blank
 from liqshell.formats.validate import Block
-from liqshell.streams import BITS
+from liqshell.recording.streams import BITS
 
 VENUES = {"binance-futures": "binance_um", "binance-delivery": "binance_cm", "okex-swap": "okx", "okex-futures": "okx", "huobi-dm-linear-swap": "htx",
           "huobi-dm-swap": "htx", "gate-io-futures": "gateio", "bitget-futures": "bitget", "aster-futures": "aster", "bybit": "bybit",
@@ -37,7 +37,7 @@ _KEYS: dict[str, tuple[str, ...]] = {       # what a header must hold, most tell
     "quotes": ("ask_amount", "ask_price", "bid_price", "bid_amount"),
     "prints": ("id", "side", "price", "amount"),
 }
-_TYPES = {"exchange": WORD, "symbol": WORD, "timestamp": INTEGER, "local_timestamp": INTEGER, "id": TEXT, "side": WORD, "is_snapshot": WORD}
+_TYPES = {"exchange": LABEL, "symbol": LABEL, "timestamp": INTEGER, "local_timestamp": INTEGER, "id": TEXT, "side": LABEL, "is_snapshot": LABEL}
 TAKER = {"buy": int(Side.LONG), "sell": int(Side.SHORT)}
 FORCED_ORDER = {"buy": int(Side.SHORT), "sell": int(Side.LONG)}
 
@@ -87,8 +87,8 @@ class Tardis(Reading):
 
     def _instruments(self, columns: Columns) -> np.ndarray:
         """Index of the contract of each row."""
-        exchange, exchanges = columns.words("exchange")
-        symbol, symbols = columns.words("symbol")
+        exchange, exchanges = columns.labels("exchange")
+        symbol, symbols = columns.labels("symbol")
         pair = exchange.astype(np.int64) * len(symbols) + symbol
         table = np.zeros(len(exchanges) * len(symbols), np.int32)
         for code in [int(pair[0])] if (pair == pair[0]).all() else np.unique(pair).tolist():
@@ -119,8 +119,6 @@ class Tardis(Reading):
         events = self._common(columns, instruments, int(Kind.LIQUIDATION if liquidations else Kind.TRADE))
         events["price"], events["qty"] = columns.numbers("price"), columns.numbers("amount")
         events["side"] = columns.mapped("side", FORCED_ORDER if liquidations else TAKER)
-        if liquidations and state_notional(events, self.contracts):
-            self.note("inverse contracts: the notional of liquidations is stated, quantity x the contract's value in USD")
         ids = columns.ids("id")
         events["id"] = np.where(ids < 1 << 62, ids, 0).astype(np.int64) if _numeric(columns) else 0
         return Block(events, columns.line, ids)
@@ -195,9 +193,9 @@ class Tardis(Reading):
             book.set(side, price, size)
             if row == last or received[row + 1] != received[row] or owners[row + 1] != n:
                 best = book.best()
-                said = () if best is None else (*best, received[row] * 1000 // REPEAT_NS)
-                if best is not None and said != self._tops.get(n):
-                    self._tops[n] = said
+                top = () if best is None else (*best, received[row] * 1000 // REPEAT_NS)
+                if best is not None and top != self._tops.get(n):
+                    self._tops[n] = top
                     out.append((_nanoseconds(stamps[row]), _nanoseconds(received[row]), *best, 0, n, int(Kind.BBO), 0, 0, 0))
                     lines.append(columns.line + row)
         self.findings.rows += refused

@@ -11,15 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from liqcore.event import EVENT_DTYPE
-from liqshell.marks import Concern
+from liqshell.recording.marks import Concern
 from liqshell.venues.adapter import Adapter
 from liqshell.venues.frames import TICKER, Frame, FrameKind
 
 FRAME_EVENTS_MAX = 4096
 TICKERS = sum(TICKER.values())       # the streams that tickers state
-# where a frame names contracts: frames of whole markets name several
-NAMED = {"binance_um": re.compile(rb'"(?:s|symbol)"\s*:\s*"([A-Za-z0-9_]{1,40})"'), "okx": re.compile(rb'"instId"\s*:\s*"([A-Z0-9-]{1,40})"'),
-         "hyperliquid": re.compile(rb'"coin"\s*:\s*"([A-Za-z0-9]{1,40})"')}
 
 
 class VenueFrames:
@@ -34,7 +31,7 @@ class VenueFrames:
         self._place = place
         self._places: np.ndarray = np.zeros(0, np.int32)
         self._known: Mapping[tuple[str, str], np.void] = {}
-        self._pattern, self._named, self._strange = re.compile(adapter.symbol), NAMED.get(adapter.venue), set[str]()
+        self._pattern, self._named, self._strange = re.compile(adapter.symbol), adapter.names_in, set[str]()
 
     def remember(self, tickers: Mapping[tuple[str, str], np.void]) -> None:
         """What earlier files have said, by (venue, symbol): also of contracts that are still to come up."""
@@ -56,16 +53,16 @@ class VenueFrames:
         if self._place is not None:
             self._meet(frame)
         found = self.decoder.decode(frame, ts_recv, out)
-        told = None if isinstance(found, int) else found
+        frame_info = None if isinstance(found, int) else found
         count = found if isinstance(found, int) else len(found.events)
         if count and self._place is not None:
             out["instrument"][:count] = self._places[out["instrument"][:count]]
-        return count, told
+        return count, frame_info
 
     def _meet(self, frame: bytes) -> None:
         known = self.decoder.symbols
-        new = dict.fromkeys(name for raw in (self._named.findall(frame) if self._named else ()) if (name := raw.decode()) not in self._strange
-                            and name not in known)
+        named = [raw.decode("utf-8", "replace") for raw in (self._named.findall(frame) if self._named else ())]
+        new = dict.fromkeys(name for name in named if name not in self._strange and name not in known)
         fit = [name for name in new if self._pattern.fullmatch(name)]
         self._strange.update(name for name in new if name not in fit)
         if not fit or not self._of_use(frame):
@@ -79,14 +76,14 @@ class VenueFrames:
 
     def _of_use(self, frame: bytes) -> bool:
         """Whether a frame that names new contracts holds events at all: those of other channels make no contract."""
-        symbols = tuple(dict.fromkeys(raw.decode() for raw in self._named.findall(frame))) if self._named else ()
+        symbols = tuple(dict.fromkeys(raw.decode("utf-8", "replace") for raw in self._named.findall(frame))) if self._named else ()
         trial = self.adapter.decoder(tuple(name for name in symbols if self._pattern.fullmatch(name)))
         return trial.scan.decode(frame, 0, np.zeros(FRAME_EVENTS_MAX, EVENT_DTYPE)) > 0 or bool(trial.read(frame, 0).events)
 
 
-def words(told: Frame) -> dict[str, int]:
+def frame_counts(frame_info: Frame) -> dict[str, int]:
     """What a frame was, for counters: nothing for what is as it should be."""
-    out = {f"row of no use: {reason}": count for reason, count in told.dropped.items()}
-    if told.kind not in (FrameKind.EVENTS, FrameKind.ACK, FrameKind.PONG) and not told.dropped:
-        out[f"frame {told.kind.name.lower()}" + (f": {told.reason}" if told.reason else "")] = 1
+    out = {f"row of no use: {reason}": count for reason, count in frame_info.dropped.items()}
+    if frame_info.kind not in (FrameKind.EVENTS, FrameKind.ACK, FrameKind.PONG) and not frame_info.dropped:
+        out[f"frame {frame_info.kind.name.lower()}" + (f": {frame_info.reason}" if frame_info.reason else "")] = 1
     return out

@@ -1,7 +1,7 @@
-"""`liqcore gate`: the paper gate and the go-live gate, filled in from run folders.
+"""`liqcore gate`: the paper gate, the go-live gate and the scale gate, filled in from run folders.
 
     runs = [open_run(folder) for folder in folders]
-    found = judge(runs)                 # one Item a requirement: required, measured with n and interval, verdict
+    found = evaluate(runs)                 # one Item a requirement: required, measured with n and interval, verdict
     save(found, folder)                 # gate.json, gate.html
 
 A gate passes on evidence, never on its absence: what has too little data is "not enough data", and so is the whole.
@@ -9,7 +9,7 @@ A gate passes on evidence, never on its absence: what has too little data is "no
 
 from liqshell.gate.evidence import Evidence, open_run
 from liqshell.gate.items import Item
-from liqshell.gate.judge import Gate, judge
+from liqshell.gate.evaluation import Gate, evaluate
 from liqshell.gate.page import print_gate, save
 
-__all__ = ["Evidence", "Gate", "Item", "judge", "open_run", "print_gate", "save"]
+__all__ = ["Evidence", "Gate", "Item", "evaluate", "open_run", "print_gate", "save"]

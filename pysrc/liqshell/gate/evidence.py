@@ -17,7 +17,7 @@ from liqshell.gate.exits import NS, Fault, exit_faults, limit_faults, reduce_onl
 from liqshell.report.coverage import gaps, union
 from liqshell.report.ledger import read_ledger
 from liqshell.report.run import Run, load_run
-from liqshell.report.stories import Bracket, Ledger
+from liqshell.report.stories import ORDER_MARKET, Bracket, Ledger
 
 HOUR_NS = 3600 * NS
 FAULTS_KEPT = 20
@@ -31,7 +31,8 @@ class Evidence:
     the decision to the venue's acknowledgement. reaction_s: both. fees_bps: of maker fills. stop_bps: what stops lost against their trigger. trips:
     closed round trips. exits: filled brackets by side. sizes: (notional, smallest possible) of each entry. Of the contracts that could be traded:
     spans: when the feed covered them, ns UTC; covered: hours of it; cascades: of those hours; beside: (hours, cascades) of it that were counted
-    elsewhere already. Time that several runs cover is there once.
+    elsewhere already. Time that several runs cover is there once. by: (contract, preset) -> [placed, filled, trips, won]. results: of closed trades
+    (closed ns, held ns, net, bps), and decided: of resting entries (ended ns, whether filled), both in order of time.
     """
 
     runs: int = 0
@@ -62,6 +63,9 @@ class Evidence:
     targets: int = 0
     targets_maker: int = 0
     sizes: list[tuple[float, float]] = field(default_factory=list)
+    by: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    results: list[tuple[int, int, float, float]] = field(default_factory=list)
+    decided: list[tuple[int, bool]] = field(default_factory=list)
 
     @property
     def days(self) -> dict[str, float]:
@@ -99,11 +103,11 @@ def open_run(folder: str | Path, *, rehearsal: bool = False) -> Opened:
     elif not rehearsal and run.speed != 1.0:
         use = f"a market at {run.speed:g} times real time"
     elif not rehearsal:
-        use = _elsewhere(mode, str(run.meta.get("environment") or "")) or mode
+        use = _excluded_use(mode, str(run.meta.get("environment") or "")) or mode
     return Opened(run, read_ledger(run), use)
 
 
-def _elsewhere(mode: str, environment: str) -> str:
+def _excluded_use(mode: str, environment: str) -> str:
     """What speaks against where a run was made: an environment of the venue, "loopback", or an address of the user's own."""
     if environment == "loopback":
         return "a market on this machine"
@@ -122,15 +126,17 @@ def once(opened: Iterable[Opened], known: set[bytes]) -> list[Opened]:
     return out
 
 
-def gather(opened: Iterable[Opened], prove: Callable[[Opened], tuple[bool, str]] | None, *elsewhere: Evidence) -> Evidence:
-    """Add up. prove: whether a run replays identically, and what it found; None = not to be tried. elsewhere: what has been gathered already."""
+def gather(opened: Iterable[Opened], prove: Callable[[Opened], tuple[bool, str]] | None, *further: Evidence) -> Evidence:
+    """Add up. prove: whether a run replays identically, and what it found; None = not to be tried. further: what has been gathered already."""
     out = Evidence()
     for one in opened:
         run, ledger = one.run, one.ledger
         out.runs += 1
-        _feed(out, run, ledger, elsewhere)
+        _feed(out, run, ledger, further)
+        names, contracts = traded(run), run.contracts
         for b in ledger.brackets:
             _bracket(out, run, b)
+            _labelled(out, b, (names.get(b.instrument, ""), contracts[b.instrument]["preset"]))
         last: set[int] = set()
         for b in ledger.brackets:
             out.pairs += b.instrument in last
@@ -148,6 +154,8 @@ def gather(opened: Iterable[Opened], prove: Callable[[Opened], tuple[bool, str]]
                 out.replays.append((one.name, None, f"cannot be replayed: {why}"))
             else:
                 out.replays.append((one.name, identical, what))
+    out.results.sort()
+    out.decided.sort()
     return out
 
 
@@ -160,7 +168,7 @@ def traded(run: Run) -> dict[int, str]:
     return {n: i.symbol if symbols[i.symbol] == 1 else i.key for n, i in ours.items()}
 
 
-def _feed(out: Evidence, run: Run, ledger: Ledger, elsewhere: Iterable[Evidence]) -> None:
+def _feed(out: Evidence, run: Run, ledger: Ledger, further: Iterable[Evidence]) -> None:
     contracts = traded(run)
     missing = {n: gaps(run, ledger, n) for n in contracts}
     whole = _without([(run.started_ns, run.ended_ns)], union([hole for holes in missing.values() for hole in holes]))
@@ -172,7 +180,7 @@ def _feed(out: Evidence, run: Run, ledger: Ledger, elsewhere: Iterable[Evidence]
     for n, symbol in contracts.items():
         known = out.spans.setdefault(symbol, [])
         fresh = _without(_without([(run.started_ns, run.ended_ns)], missing[n]), known)
-        others = union([span for one in elsewhere for span in one.spans.get(symbol, [])])
+        others = union([span for one in further for span in one.spans.get(symbol, [])])
         active = [c.active for c in seen if c.instrument == n]
         hours, cascades = _within(fresh, active)
         own_hours, own_cascades = _within(_without(fresh, others), active)
@@ -214,6 +222,21 @@ def _latency(out: Evidence, run: Run, c: Any) -> None:
         answer = (entry.acked - c.active) / NS / run.speed
         out.answer_s.append(answer)
         out.reaction_s.append(detection + answer)
+
+
+def _labelled(out: Evidence, b: Bracket, whose: tuple[str, str]) -> None:
+    """What became of a bracket, under its contract and preset."""
+    found = out.by.setdefault(whose, [0, 0, 0, 0])
+    if b.flat or b.fills:
+        found[0] += 1
+        found[1] += bool(b.entry_fills)
+        entry = b.first(Role.ROLE_ENTRY)
+        if entry is not None and entry.type != ORDER_MARKET:
+            out.decided.append((b.flat or b.entry_fills[0].ts, bool(b.entry_fills)))
+    if b.closed is not None:
+        found[2] += 1
+        found[3] += b.closed.net > 0
+        out.results.append((b.flat, round(b.closed.hold_s * NS), b.closed.net, b.closed.bps))
 
 
 def _bracket(out: Evidence, run: Run, b: Bracket) -> None:

@@ -112,7 +112,7 @@ def reduce_only_faults(run: Run) -> tuple[int, list[Fault]]:
     """(exit orders created, those without the reduce-only flag)."""
     requests = run.of_kind(AuditKind.AUDIT_REQUEST)
     made = requests[(requests["phase"] == Action.ACTION_CREATE) & np.isin(requests["id"] & 15, EXITS)]
-    bad = made[(made["x"][:, 4].astype(np.int64) & int(RequestFlag.REDUCE_ONLY)) == 0]
+    bad = made[(made["request_flags"].astype(np.int64) & int(RequestFlag.REDUCE_ONLY)) == 0]
     return len(made), [Fault(int(r["ts"]), run.symbols[r["instrument"]], "an exit order that is not reduce-only") for r in bad]
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from liqshell.report.statistics import wilson
+from liqshell.report.statistics import poisson, wilson
+from liqshell.report.text import interval, percent
+from liqshell.report.verdicts import ABOVE, BELOW, CLAIMED, Measured
 
 PASS, FAIL, THIN = "pass", "fail", "not enough data"
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One requirement. id: stable, for programs. source: where it is written. required: in words. measured: in words, "" where nothing was. n: of
-    what is counted; value, low, high: the number and its 95 % interval in the unit of the requirement, None where it is no number. note: what a
+    """One requirement. id: stable, for programs. source: its gate, paper, live or scale. required: in words. measured: in words, "" where nothing
+    was. n: of what is counted; value, low, high: the number and its 95 % interval in `unit` ("share": 0..1), None where it is no number. note: what a
     reader has to know to believe it."""
 
     id: str
@@ -26,15 +28,19 @@ class Item:
     low: float | None = None
     high: float | None = None
     note: str = ""
+    unit: str = ""
+
+    @property
+    def interval(self) -> str:
+        """The 95 % interval as a person reads it, a dash where there is none."""
+        if self.unit == "share":
+            return interval(self.low, self.high, percent)
+        return interval(self.low, self.high) + (f" {self.unit}" if self.unit and self.low is not None and self.high is not None else "")
 
 
 def inside(low: float | None, high: float | None, least: float, most: float) -> str:
     """A pass where the whole interval lies within [least, most], a fail where none of it does; between, there is not enough data to tell."""
-    if low is None or high is None:
-        return THIN
-    if low >= least and high <= most:
-        return PASS
-    return FAIL if high < least or low > most else THIN
+    return {CLAIMED: PASS, BELOW: FAIL, ABOVE: FAIL}.get(Measured(low, low, high, least=0).against(least, most), THIN)
 
 
 def share_inside(k: int, n: int, least: float, most: float = 1.0) -> tuple[str, float | None, float | None, float | None]:
@@ -48,3 +54,8 @@ def share_inside(k: int, n: int, least: float, most: float = 1.0) -> tuple[str, 
 def flawless(faults: int, n: int, least: int) -> str:
     """One fault fails, whatever n; none passes from `least` cases on."""
     return FAIL if faults else PASS if n >= least else THIN
+
+
+def counted(faults: int, n: int) -> tuple[float, float | None, float | None]:
+    """(faults, low, high): how many another n cases would lead one to expect, by the Poisson interval of the count."""
+    return (float(faults), *(poisson(faults) if n else (None, None)))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from liqcore.event import Gate
 from liqshell.gateway.budget import Urgency
 from liqshell.gateway.context import Context
-from liqshell.gateway.effects import Answer, Level
-from liqshell.venues.bybit_codes import Asked, Outcome
+from liqshell.venues.effects import Answer, Level
+from liqshell.gateway.ownership import mode_fault
+from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.reports import Position
 
 
@@ -21,48 +23,68 @@ class AccountCheck:
         self._left: set[int] = set(range(len(context.symbols)))
         self._asking: set[int] = set()
         self._due: int | None = None
-        self._tries = 0
+        self._tries: Counter[int] = Counter()
+        self._again: dict[int, int] = {}        # instrument -> not before
         self._set: dict[int, int] = {}          # times that leverage was set
+        self._awaited = ""
 
     @property
     def ok(self) -> bool:
-        return not self._left and not self.problems
+        return not self._left and not self.problems and not self._awaited
+
+    def wait_for(self, why: str) -> None:
+        """The driver is still at the door: nothing enters before admitted(), whatever else is known."""
+        self._awaited = why
+
+    def admitted(self) -> None:
+        self._awaited = ""
 
     def start(self) -> None:
         self._due = self.c.now
+        if self._awaited:
+            self.c.gates.close(Gate.GATE_START, self._awaited, self.c.now)
 
     def due(self) -> int | None:
-        return self._due if self._left and not self._asking else None
+        times = [self._again.get(n, self._due or 0) for n in self._left - self._asking]
+        return min(times, default=None) if self._due is not None else None
 
     def sweep(self) -> None:
-        if self._due is None or not self._left or self._asking or self.c.now < self._due:
+        due = self.due()
+        if self._due is None or due is None or self.c.now < due:
             return
-        self._tries += 1
-        # while something is wrong somebody is putting it right: look again, but ever more rarely
-        self._due = self.c.now + self.c.settings.ns(min(60.0, 1.0 * 1.6 ** min(self._tries, 12)))
-        for n in sorted(self._left):
-            self._asking.add(n)
-            self._ask(n)
+        for n in sorted(self._left - self._asking):
+            if self.c.now >= self._again.get(n, self._due):
+                self._asking.add(n)
+                self._ask(n)
 
     def _ask(self, n: int) -> None:
-        c = self.c
+        c, tries = self.c, self._tries[n]
+        self._tries[n] += 1
 
         def answered(answer: Answer) -> None:
             self._asking.discard(n)
             page = c.port.positions_of(answer)
-            c.heed(page, "query")
+            c.note_answer(page, "query")
             if not page.ok:
+                self._again[n] = c.again_at(tries, answer.sent_ns or c.now)
                 c.gates.close(Gate.GATE_START, f"the account cannot be asked: {page.text}", c.now)
                 return
-            self._judge(n, [p for p in page.items if isinstance(p, Position) and p.symbol == c.symbols[n]])
+            # while something is wrong somebody is putting it right: look again, but ever more rarely
+            self._again[n] = c.now + c.settings.ns(min(60.0, 1.6 ** min(tries + 1, 12)))
+            self._check_setup(n, [p for p in page.items if isinstance(p, Position) and p.symbol == c.symbols[n]])
 
-        c.ask(c.port.ask_positions(c.symbols[n]), answered, Urgency.WATCH, f"set-up of {c.symbols[n]}", on_dropped=lambda: self._asking.discard(n))
+        def dropped() -> None:
+            self._asking.discard(n)
+            self._again[n] = c.again_at(tries, c.now)
 
-    def _judge(self, n: int, rows: Sequence[Position]) -> None:
+        c.ask(c.port.ask_positions(c.symbols[n]), answered, Urgency.WATCH, f"set-up of {c.symbols[n]}", on_dropped=dropped,
+              timeout_s=c.timeout_s(tries))
+
+    def _check_setup(self, n: int, rows: Sequence[Position]) -> None:
         c = self.c
         symbol = c.symbols[n]
-        if any(p.index != 0 for p in rows):
-            self._wrong(n, "the account is in hedge mode for this symbol; switch it to one-way (Position mode) at the venue, with no position open")
+        if fault := mode_fault(rows):
+            self._wrong(n, fault)
             return
         wanted = c.settings.leverage.get(symbol, c.settings.leverage.get("", 0.0))
         has = next((p.leverage for p in rows if p.leverage > 0.0), 0.0)
@@ -87,14 +109,14 @@ class AccountCheck:
 
         def answered(answer: Answer) -> None:
             page = c.port.result_of(answer, Asked.SETTING)
-            c.heed(page, "setting")
+            c.note_answer(page, "setting")
             if page.outcome in (Outcome.LATER, Outcome.UNKNOWN, Outcome.CLOCK):
                 self._set[n] -= 1           # nothing is wrong with the account: look again after the pause, and set it if it is still to be set
                 c.gates.close(Gate.GATE_START, f"{c.symbols[n]}: leverage not set yet: {page.code} {page.text}", c.now)
                 return
             if not page.ok:
                 self.problems[c.symbols[n]] = f"leverage {wanted:g} cannot be set: {page.code} {page.text}"
-            self._due = c.now + c.settings.ns(0.2)
+            self._again[n] = c.now + c.settings.ns(0.2)
 
         c.notice(Level.INFO, "leverage", f"set to {wanted:g}", c.symbols[n])
         c.ask(c.port.set_leverage(c.symbols[n], f"{wanted:g}"), answered, Urgency.WATCH, f"leverage of {c.symbols[n]}")

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from liqshell.gateway.effects import Answer, Call
-from liqshell.gateway.port import Ask
+from liqshell.venues.effects import Answer, Call
+from liqshell.venues.order_port import Ask
 
 QUEUE_MAX = 1024
 BAN_FIRST, BAN_LONGEST = 30, 600            # windows (seconds) of silence after a ban of the address
@@ -43,6 +43,7 @@ class _Waiting:
     until: int = field(compare=False)
     on_sent: Callable[[int], None] | None = field(compare=False)
     on_dropped: Callable[[], None] | None = field(compare=False)
+    timeout_s: float = field(compare=False, default=0.0)
 
 
 class Budget:
@@ -64,11 +65,11 @@ class Budget:
 
     def submit(self, ask: Ask, handler: Handler, now: int, urgency: Urgency = Urgency.ASK, about: str = "", *,
                wanted: Callable[[], bool] | None = None, until: int = 0, on_sent: Callable[[int], None] | None = None,
-               on_dropped: Callable[[], None] | None = None) -> None:
+               on_dropped: Callable[[], None] | None = None, timeout_s: float = 0.0) -> None:
         """Send now, or as soon as there is room. wanted(): asked again before sending. until: not later than that (0 = whenever). on_sent(now),
-        on_dropped(): what became of it. handler(answer) is called exactly once if it was sent."""
+        on_dropped(): what became of it. timeout_s: for its answer, 0 = the usual. handler(answer) is called exactly once if it was sent."""
         self._number += 1
-        item = _Waiting(int(urgency), self._number, ask, handler, about, wanted, until, on_sent, on_dropped)
+        item = _Waiting(int(urgency), self._number, ask, handler, about, wanted, until, on_sent, on_dropped, timeout_s)
         given_up = None
         if len(self._queue) >= QUEUE_MAX:
             given_up = max(self._queue)             # the least urgent, and of those the latest
@@ -118,7 +119,8 @@ class Budget:
     def _go(self, item: _Waiting, now: int) -> None:
         self._spent[item.ask.weight].append(now)
         self.calls += 1
-        call = Call(item.number, item.ask.method, item.ask.path, item.ask.query, item.ask.body, self._timeout_s, item.ask.weight, item.about)
+        call = Call(item.number, item.ask.method, item.ask.path, item.ask.query, item.ask.body, item.timeout_s or self._timeout_s,
+                    item.ask.weight, item.about)
         self._open[item.number] = (item.handler, now)
         if item.on_sent is not None:
             item.on_sent(now)

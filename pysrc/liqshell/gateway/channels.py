@@ -7,8 +7,8 @@ from enum import IntEnum
 
 from liqcore.event import Gate
 from liqshell.gateway.context import Context
-from liqshell.gateway.effects import Channel, Level
-from liqshell.gateway.port import Said, Word
+from liqshell.venues.effects import Channel, Level
+from liqshell.venues.order_port import ChannelNotice, NoticeKind
 
 PINGS_MISSED_MAX = 2
 REPEAT_S = 2.0                  # an unanswered ping is repeated after
@@ -67,26 +67,26 @@ class Link:
         self._send(c.port.auth(self.channel, (c.venue_ns()) // 1_000_000))
         return was
 
-    def on_said(self, said: Said) -> bool:
+    def on_notice(self, notice: ChannelNotice) -> bool:
         """A control message. True where the channel has just become ready."""
         c = self.c
-        if said.word == Word.PONG:
+        if notice.kind == NoticeKind.PONG:
             self._missed = 0            # only this says that the venue hears us
             if self.ready:
                 self._ping_due = c.now + c.settings.ns(c.settings.ping_s)
-        if said.word == Word.AUTHENTICATED and self.stage == Stage.AUTHENTICATING:
+        if notice.kind == NoticeKind.AUTHENTICATED and self.stage == Stage.AUTHENTICATING:
             if self.channel == Channel.PRIVATE:
                 self.stage = Stage.SUBSCRIBING
                 self._send(c.port.subscribe())
                 return False
             return self._become_ready()
-        if said.word == Word.SUBSCRIBED and self.stage == Stage.SUBSCRIBING:
+        if notice.kind == NoticeKind.SUBSCRIBED and self.stage == Stage.SUBSCRIBING:
             return self._become_ready()
-        if said.word == Word.REFUSED:
-            c.notice(Level.ALARM, "refused", f"{self.channel.name.lower()} channel: {said.text}")
-            if said.fatal:
-                self.fatal = said.text
-                c.halt("rights", f"the venue refuses our key for good: {said.text}. Entries are halted")
+        if notice.kind == NoticeKind.REFUSED:
+            c.notice(Level.ALARM, "refused", f"{self.channel.name.lower()} channel: {notice.text}")
+            if notice.fatal:
+                self.fatal = notice.text
+                c.halt("rights", f"the venue refuses our key for good: {notice.text}. Entries are halted")
             self._again()
         return False
 

@@ -8,16 +8,19 @@ from typing import Any
 
 from liqcore.event import Role
 from liqshell.gateway.budget import Budget, Handler, Urgency
-from liqshell.gateway.effects import Channel, Effects, Level, Notice
+from liqshell.venues.effects import Answer, Channel, Effects, Level, Notice
 from liqshell.gateway.gates import Gates
-from liqshell.gateway.port import Ask, Page, Port
+from liqshell.venues.order_port import Ask, Page, Port
 from liqshell.gateway.settings import NS, Settings
-from liqshell.gateway.translate import Event, control_event, halt_event, order_number
+from liqshell.gateway.events import Event, control_event, halt_event, order_number
 from liqshell.state.prefix import is_ours
-from liqshell.venues.bybit_codes import Outcome
+from liqshell.venues.outcome import Outcome
 
 NOTICE_EVERY_S = 30.0           # of one kind about one symbol; alarms of a new text pass
 HALT_EVERY_S = 5.0
+TALKED_S = 5.0                  # a venue that has answered a question within this is not down
+QUICK_S, ROUND_TRIPS = 0.4, 4.0     # the first wait for an answer of such a venue: at least, and in round trips of the slower of its answers
+FADES = 0.9                     # of what a slow answer counts, with every later one
 KINDS_MAX = 2048
 
 
@@ -32,17 +35,19 @@ class Context:
         self.effects = effects
         self.now = 0
         self.offset_ns = 0                                  # venue - us
+        self.talked: int | None = None                      # when a question was last answered
+        self.round_trip = 0                     # of the slower of its latest answers, ns
         self.clock_doubt = False                            # a time stamp of ours was refused: measure
         self.counters: Counter[str] = Counter()
         # the contracts of the venue that is traded stand first in the engine; those of other venues are watched only, and no business of ours
         venue = engine.instruments[0].venue
         self.symbols = tuple(i.symbol for i in engine.instruments if i.venue == venue)
         self.index = {symbol: n for n, symbol in enumerate(self.symbols)}
-        self.heard: dict[int, int] = {}                     # instrument -> when the private stream, or we, last did something about it
+        self.touched_at: dict[int, int] = {}                     # instrument -> when the private stream, or we, last did something about it
         self.after_report: Callable[[], None] = lambda: None
         self._beliefs: dict[int, dict[str, Any]] | None = None
         self._halted: dict[tuple[str, str], int] = {}
-        self._said: OrderedDict[tuple[str, str], tuple[int, str]] = OrderedDict()
+        self._noticed: OrderedDict[tuple[str, str], tuple[int, str]] = OrderedDict()
         rates = {"order": settings.order_rate, "setting": settings.stop_rate, "query": settings.query_rate, "market": settings.query_rate}
         self.budget = Budget(effects.call, rates, settings.ns(1.0), settings.call_timeout_s)
         self.gates = Gates(lambda code, gate, instrument: self.report(control_event(self.stamp(), code, gate, instrument)))
@@ -111,7 +116,7 @@ class Context:
 
     def touch(self, n: int) -> None:
         """Something happened to the instrument: a reading that began before says nothing about it."""
-        self.heard[n] = self.now
+        self.touched_at[n] = self.now
 
     def ours(self, link_id: str) -> tuple[bool, int]:
         """(by its name ours, order id or -1 where no bracket of this run can have it)."""
@@ -131,21 +136,48 @@ class Context:
     def send(self, channel: Channel, frame: bytes) -> bool:
         return self.effects.send(channel, frame)
 
+    @property
+    def talks(self) -> bool:
+        """Whether the venue has answered a question a moment ago: it is not down."""
+        return self.talked is not None and self.now - self.talked < self.settings.ns(TALKED_S)
+
+    def again_at(self, tries: int, asked: int) -> int:
+        """When a question that was asked then and has failed so many times is asked again. Of a venue that answers others the wait for an answer that
+        was lost counts as pause."""
+        pause = self.settings.again_ns(tries, 1.0 if self.talks else 5.0)
+        return max(self.now, asked + pause) if self.talks else self.now + pause
+
+    def timeout_s(self, tries: int) -> float:
+        """For the answer to a question that has failed so many times. A venue that answers others in a known time has lost one that takes a few times
+        as long; each later wait is longer, up to that for a venue of which nothing is known."""
+        usual = self.settings.timeout_s(tries)
+        if not self.talks or not self.round_trip:
+            return usual
+        quick = max(QUICK_S, ROUND_TRIPS * self.round_trip / self.settings.ns(1.0))
+        return float(min(usual, quick * 1.6 ** max(0, min(tries, 16) - 1)))
+
+    def answered(self, answer: Answer) -> None:
+        """An answer has come: how long it took."""
+        if answer.status and answer.received_ns > answer.sent_ns > 0:
+            self.round_trip = max(answer.received_ns - answer.sent_ns, int(FADES * self.round_trip))
+
     def notice(self, level: Level, kind: str, text: str, symbol: str = "") -> None:
         """Counted always, told at most every NOTICE_EVERY_S of a kind and symbol unless it is news."""
         self.counters[f"notice {kind}"] += 1
-        last, said = self._said.get((kind, symbol), (0, ""))
-        if last and self.now - last < NOTICE_EVERY_S * NS and (level < Level.ALARM or said == text):
+        last, before = self._noticed.get((kind, symbol), (0, ""))
+        if last and self.now - last < NOTICE_EVERY_S * NS and (level < Level.ALARM or before == text):
             return
-        self._said[kind, symbol] = (self.now, text)
-        self._said.move_to_end((kind, symbol))
-        if len(self._said) > KINDS_MAX:
-            self._said.popitem(last=False)
+        self._noticed[kind, symbol] = (self.now, text)
+        self._noticed.move_to_end((kind, symbol))
+        if len(self._noticed) > KINDS_MAX:
+            self._noticed.popitem(last=False)
         self.effects.notice(Notice(level, kind, text, symbol))
 
-    def heed(self, page: Page, weight: str) -> None:
+    def note_answer(self, page: Page, weight: str) -> None:
         """What an answer says about the venue's patience, whatever was asked."""
-        if page.outcome == Outcome.LATER and (page.wait_s > 0.0 or page.code > 0):
+        if page.ok:
+            self.talked = self.now
+        if page.outcome == Outcome.LATER and (page.wait_s > 0.0 or (page.code > 0 and not page.passing)):
             self.budget.block(self.now + self.settings.ns(page.wait_s or 1.0), weight)
             self.counters["rate limited"] += 1
         elif page.outcome == Outcome.CLOCK:

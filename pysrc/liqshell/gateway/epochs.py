@@ -31,7 +31,10 @@ class Epochs:
             known[-1] = (sequence, created_ms)
 
     def executed(self, n: int, sequence: int, ts_ms: int, current: int) -> None:
-        """An execution of a bracket: while that one is the latest, the next begins after it."""
+        """An execution of a bracket: its epoch has begun by then, and while it is the latest, the next begins after it."""
+        known = self._of.get(n)
+        if known and known[-1][0] == sequence and ts_ms < known[-1][1]:
+            known[-1] = (sequence, ts_ms)
         if sequence == current:
             last, before_ms = self._executed.get(n, (sequence, 0))
             self._executed[n] = (sequence, max(ts_ms, before_ms) if last == sequence else ts_ms)

@@ -1,35 +1,55 @@
-"""Whose an execution is: of an order of ours, of the attached stop, of the venue's own liquidation, or of somebody else."""
+"""The owner of an execution: an order of ours, the attached stop, the venue's own liquidation, or somebody else."""
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import replace
 
 from liqcore.event import Kind, Role
+from liqcore.instrument import Instrument
 from liqshell.gateway.context import Context
-from liqshell.gateway.effects import Level
+from liqshell.venues.effects import Level
 from liqshell.gateway.epochs import Epochs
+from liqshell.gateway.guesses import Guessed
 from liqshell.gateway.inquiry import Inquiries
 from liqshell.gateway.recent import Recent
-from liqshell.gateway.translate import fill_event, funding_event, instrument_of, order_number, role_of, sequence_of
-from liqshell.venues.reports import Execution
+from liqshell.gateway.events import fill_event, funding_event, instrument_of, order_number, role_of, sequence_of
+from liqshell.venues.reports import TRADES, Execution, Position
 
 SEEN_MAX = 16_384
-ORDERS_MAX = 8_192
+ORDERS_MAX = 16_384             # two names of each: its id, and that it has one
 STRAYS_MAX = 256
 STRAY_S = 120.0                 # a fill of ours that explains it may be heard of so much later
 FUNDING = "Funding"
 LIQUIDATION = ("BustTrade",)
+MISSING = "Missing"             # our own words: the venue holds less and nothing says why;
+REPORTED = "Reported"           # no execution is listed, but the order says that it was executed
+EXITS = (Role.ROLE_TARGET, Role.ROLE_CLOSE)
 # the venue reduces in steps before it takes over: such an execution may be a plain Trade
 BY_LIQUIDATION = ("CreateByLiq", "CreateByTakeOver_PassThrough")
 BY_STOP = ("StopLoss",)
 BY_STOP_CREATOR = ("CreateByStopLoss",)
-# not trades of a position: nothing that the engine keeps changes
-NOT_TRADES = ("SessionSettlePnL", "MovePosition", "FutureSpread", "UNKNOWN")
+# the venue closes the whole position at a price of its own, because the contract ends
+DELIVERIES = ("Delivery", "Settle")
+DELIVERIES_MAX = 64
 
 
 def _by_stop(x: Execution) -> bool:
     return x.stop_kind in BY_STOP or x.creator in BY_STOP_CREATOR
+
+
+def _content(x: Execution, number: int) -> str:
+    """What a fill says but for its id."""
+    return f"{number} {x.ts_ms} {x.side} {x.price!r} {x.qty!r}"
+
+
+def with_fee(x: Execution, unit: Instrument, maker: float, taker: float) -> Execution:
+    """The same with a fee by these rates, where the venue does not say what was paid. Funding has no rate that could be known: nothing."""
+    if not math.isnan(x.fee):
+        return x
+    return replace(x, fee=0.0 if x.kind == FUNDING else x.price * x.qty * unit.multiplier * (maker if x.maker else taker))
 
 
 class Executions:
@@ -42,6 +62,9 @@ class Executions:
         self._seen = Recent(SEEN_MAX)
         self._orders = Recent(ORDERS_MAX)               # the venue's order id -> ours
         self.strays: OrderedDict[str, Execution] = OrderedDict()
+        self.guessed = Guessed(context)
+        self.positions: Mapping[int, Position] = {}     # the latest that the venue has said
+        self._deliveries: OrderedDict[str, Execution] = OrderedDict()       # heard of, and no position has changed by them yet
         self.latest_ms = 0
         self.baseline_ms = 0            # what others did before is history
         self.funds_from_ms = 0          # the equity of a first start is what funding before it has left
@@ -50,12 +73,13 @@ class Executions:
         """The venue's id of an order of ours."""
         if order_id and order_id not in self._orders:
             self._orders.put(order_id, number)
+            self._orders.put(f"#{number}")
 
     def known_as(self, order_id: str) -> int | None:
         return self._orders.get(order_id)
 
-    def on_execution(self, x: Execution) -> None:
-        """One execution, from the stream or from an answer, however often."""
+    def on_execution(self, x: Execution, *, listed: bool = False) -> None:
+        """One execution, from the stream or (listed) from an answer, however often."""
         c = self.c
         n = c.index.get(x.symbol)
         if n is None:
@@ -64,10 +88,21 @@ class Executions:
         if f"{x.symbol} {x.id}" in self._seen:
             c.counters["executions repeated"] += 1
             return
-        if x.qty <= 0.0 or x.kind in NOT_TRADES:
+        if x.kind not in TRADES and x.kind != FUNDING:
+            self._no_trade(n, x)
             return
+        if x.qty <= 0.0:
+            return
+        x = with_fee(x, c.engine.instruments[n], c.settings.maker_fee, c.settings.taker_fee)
         if x.kind == FUNDING:
             self._fund(n, x)
+            return
+        if self._explained(n, x):
+            return
+        if not listed and self._is_unnamed(n, x):
+            c.counters["executions without an owner"] += 1
+            c.touch(n)
+            self.inquiries.doubt_position(n)
             return
         number = self._whose(n, x)
         current = c.bracket(n)["sequence"] & 0xFFFFFFF
@@ -75,6 +110,12 @@ class Executions:
             c.counters["executions of history"] += 1        # of a bracket that was over when this life began: the positions agreed since
         elif number is None:
             self._stray(n, x)
+        elif self._is_repeated(n, x, number):
+            c.counters["executions repeated"] += 1
+            self._remember(x)
+            c.notice(Level.ALARM, "repeated", f"{x.kind} of {x.qty:g} at {x.price:g} comes again as {x.id}: another id for the same fill, or the "
+                     "order has executed more than it asks for. It is not counted, and the venue is asked what it holds", x.symbol)
+            self.inquiries.doubt_position(n)
         else:
             self._report(n, x, number)
 
@@ -82,6 +123,73 @@ class Executions:
         self._seen.put(f"{x.symbol} {x.id}")
         self.strays.pop(x.id, None)
         self.latest_ms = max(self.latest_ms, x.ts_ms)
+
+    def _is_repeated(self, n: int, x: Execution, number: int) -> bool:
+        """Whether the same fill was booked under another id: with it, the order would have executed more than it asks for. (Alone, neither is a sign:
+        two fills of a millisecond may be alike, and a change of the order's size may not have been heard of. The attached stop has no size of
+        its own.)"""
+        belief = self.c.belief(number)
+        if role_of(number) == Role.ROLE_STOP or _content(x, number) not in self._seen:
+            return False
+        return belief is None or self.c.lots(n, belief["filled"]) + self.c.lots(n, x.qty) > self.c.lots(n, belief["qty"])
+
+    def _explained(self, n: int, x: Execution) -> bool:
+        """Whether it was booked already, without this record."""
+        mine, number = self.c.ours(x.link_id)
+        order = number if mine else self._order_of(n, x)
+        # (what nothing explained may have been an exit of ours, but no entry)
+        if not (order and self.guessed.explain(n, x, order)) and not ((not mine or role_of(number) in EXITS) and self.guessed.explain(n, x)):
+            return False
+        self._remember(x)
+        self._keep(x, number if mine else order_number(n, self.c.bracket(n)["sequence"], Role.ROLE_OUTSIDE), int(Kind.FUNDING))
+        return True
+
+    def _is_unnamed(self, n: int, x: Execution) -> bool:
+        """The stream does not say whose it is, and an order of ours that the venue has not named yet may be it. An exit counted as somebody else's
+        could not be counted as ours any more: the list of executions decides."""
+        c = self.c
+        if x.kind != TRADES[0] or c.ours(x.link_id)[0] or x.order_id in self._orders or _by_stop(x) or x.creator in BY_LIQUIDATION:
+            return False
+        roles = EXITS if c.held(n) * x.side < 0 else (Role.ROLE_ENTRY,) if x.side == c.bracket(n)["side"] else ()
+        mine = [order for order, b in c.beliefs().items() if b["instrument"] == n and b["role"] in roles
+                and (b["status"] != "ended" or b["executed"] > b["filled"])]
+        return any(not x.order_id or f"#{order}" not in self._orders for order in mine)
+
+    def _no_trade(self, n: int, x: Execution) -> None:
+        """A dividend, a split, a settlement, a kind that we do not know: the venue's own word on the position decides, not this row. Its id stays
+        free: told with a kind that we know, it counts."""
+        c = self.c
+        refused = f"{x.symbol} {x.id} {x.kind}"
+        if refused in self._seen:
+            c.counters["executions repeated"] += 1
+            return
+        self._seen.put(refused)
+        delivery = x.kind in DELIVERIES and x.qty > 0.0 and x.price > 0.0
+        if x.ts_ms < self.baseline_ms and not (delivery and c.is_open(n) and 0 < self.epochs.first_ms(n) <= x.ts_ms):
+            c.counters["executions of history"] += 1        # (a delivery of the open bracket is news, also where the store is lost)
+            return
+        c.counters["executions that are no trades"] += 1
+        if delivery:
+            x = with_fee(x, c.engine.instruments[n], 0.0, 0.0)
+            if self.guessed.explain(n, x):
+                self._keep(x, 0, int(Kind.FUNDING))
+            else:
+                self._deliveries[x.id] = x
+                if len(self._deliveries) > DELIVERIES_MAX:
+                    self._deliveries.popitem(last=False)
+        c.touch(n)
+        c.notice(Level.ALARM, "no trade", f"{x.kind} of {x.qty:g} at {x.price:g}: it is not among {', '.join(TRADES)}, so our position stays as it "
+                 "is. The venue is asked what it holds", x.symbol)
+        self.inquiries.doubt_position(n)
+
+    def delivered(self, n: int) -> bool:
+        """The venue holds nothing any more: book what it has said of a delivery, at its price. Whether the engine holds nothing then, either."""
+        c = self.c
+        for x in [x for x in self._deliveries.values() if c.index[x.symbol] == n]:
+            del self._deliveries[x.id]
+            if c.held(n) * x.side < 0 and x.ts_ms >= self.epochs.first_ms(n):
+                self._report(n, x, order_number(n, c.bracket(n)["sequence"], Role.ROLE_OUTSIDE))
+        return c.held(n) == 0
 
     def _fund(self, n: int, x: Execution) -> None:
         c = self.c
@@ -92,6 +200,8 @@ class Executions:
         held = c.held(n)
         side = (1 if held > 0 else -1) if held else x.side
         if side and x.price > 0.0:
+            self._report_estimated_fee(x)
+            self.guessed.funded(n, x.ts_ms)
             c.report(funding_event(c.stamp(), n, side, x))
         self._keep(x, 0, int(Kind.FUNDING))
 
@@ -150,9 +260,11 @@ class Executions:
         c.touch(n)
         self._remember(x)
         if not outside:
+            self._seen.put(_content(whole, number))
             self.learn(x.order_id, number)
         self.epochs.executed(n, sequence_of(number), x.ts_ms, bracket["sequence"] & 0xFFFFFFF)
         c.counters["executions"] += 1
+        self._report_estimated_fee(x)
         self._keep(x, number, int(Kind.FILL))
         c.report(fill_event(c.stamp(), number, x, int(bracket["end"])))
         counted = max(0, c.held(n) * bracket["side"]) != held
@@ -160,12 +272,13 @@ class Executions:
             c.counters["executions of another life"] += 1       # the engine had counted it, all of it that there was to count
         elif outside:
             c.counters["outside executions"] += 1
-            c.notice(Level.ALARM, "outside", f"{x.kind}: {x.qty:g} of our position was closed at {x.price:g}, not by us", x.symbol)
+            c.notice(Level.ALARM, "outside", f"{x.qty:g} of our position is gone, and the venue lists nothing that says how: booked at {x.price:g}"
+                     if x.kind == MISSING else f"{x.kind}: {x.qty:g} of our position was closed at {x.price:g}, not by us", x.symbol)
         if rest > 0 and counted:
             # an entry of which we have not heard, or somebody opened a position: the comparison of positions will say
             self._stray(n, replace(whole, id=x.id + "+", qty=c.engine.instruments[n].qty(rest), fee=0.0))
         if self.strays:
-            self.judge_again(n)
+            self.match_strays(n)
 
     def _stray(self, n: int, x: Execution) -> None:
         """Nobody's that the engine knows. The entry that it closes may be reported later, or it is foreign: the comparison of positions decides."""
@@ -179,7 +292,7 @@ class Executions:
                 self.strays.popitem(last=False)
             self.inquiries.doubt_position(n)
 
-    def judge_again(self, n: int) -> None:
+    def match_strays(self, n: int) -> None:
         """After something was learnt about an instrument's position."""
         for x in sorted((x for x in self.strays.values() if self.c.index.get(x.symbol) == n), key=lambda x: x.ts_ms):
             number = self._whose(n, x) if x.id in self.strays else None         # what one explains may explain others, too
@@ -191,15 +304,47 @@ class Executions:
         """An execution that the venue does not list, though its position says that it took place."""
         self._report(n, x, number)
 
+    def by_order(self, order: int, price: float, executed: float = 0.0) -> bool:
+        """More of an order of ours is executed than could be learnt: the rest of it is booked by its own report, at its price (0 = not said) and at
+        an estimated fee. executed: of an order that still rests; 0 = it has ended, as the engine knows. Whether there was a price for it."""
+        c = self.c
+        belief, n = c.belief(order), instrument_of(order)
+        known = self.positions.get(n)
+        price = price or (known.entry if known is not None and role_of(order) == Role.ROLE_ENTRY else known.mark if known is not None else 0.0)
+        if belief is None or price <= 0.0:
+            return False
+        unit = c.engine.instruments[n]
+        done, whole = c.lots(n, belief["filled"]), c.lots(n, executed or belief["executed"])
+        side = int(c.bracket(n)["side"]) * (1 if role_of(order) == Role.ROLE_ENTRY else -1)
+        x = Execution(f"reported-{c.symbols[n]}-{order}-{done}-{whole}", "", c.port.link_id(order), c.symbols[n], side, price, unit.qty(whole - done),
+                      math.nan, False, REPORTED, "", "", 0, c.venue_ns() // 1_000_000, False)
+        x = with_fee(x, unit, c.settings.maker_fee, c.settings.taker_fee)
+        c.counters["fills by report"] += 1
+        c.notice(Level.ALARM, "fill by report", f"order {order:#x} executed {executed or belief['executed']:g}, the venue lists {belief['filled']:g} "
+                 f"as executions: {x.qty:g} are booked at {price:g} by the order's own report. It is put right when they are listed", x.symbol)
+        self.guessed.book(n, x, self.epochs.first_ms(n), order)
+        self._report(n, x, order)
+        return True
+
     def forget_strays(self, n: int) -> None:
-        """The positions agree, and have had time to: what others did has cancelled itself out."""
+        """The positions agree, and have had time to: what others did has cancelled itself out, what was delivered was not ours."""
         old_ms = (self.c.venue_ns() - self.c.settings.ns(STRAY_S)) // 1_000_000
         for key in [key for key, x in self.strays.items() if self.c.index.get(x.symbol) == n and x.ts_ms < old_ms]:
             x = self.strays.pop(key)
             self._remember(x)
+        for x in [x for x in self._deliveries.values() if self.c.index[x.symbol] == n and x.ts_ms < old_ms]:
+            del self._deliveries[x.id]
+
+    def _report_estimated_fee(self, x: Execution) -> None:
+        """A fee that the venue did not say is not lost silently."""
+        if not x.fee_said:
+            self.c.counters["fees estimated"] += 1
+            self.c.notice(Level.ALARM, "fee", f"the venue does not say what {x.kind} {x.id} of {x.qty:g} at {x.price:g} cost: {x.fee:g} is booked, "
+                          "an estimate. Compare with the account's own page", x.symbol)
 
     def _keep(self, x: Execution, number: int, code: int) -> None:
         if self.c.store is not None:
             self.c.store.put("executions", id=x.id, ts_ms=x.ts_ms, prefix=self.c.settings.run, order_id=number, venue_order=x.order_id,
                              symbol=x.symbol, side=x.side,
-                             price=repr(x.price), qty=repr(x.qty), fee=repr(x.fee), maker=int(x.maker), kind=x.kind, code=code)
+                             price=repr(x.price), qty=repr(x.qty), fee=repr(x.fee) if x.fee_said else f"~{x.fee!r}",
+                             maker=int(x.maker), kind=x.kind, code=code)

@@ -14,14 +14,17 @@ _OPEN_AT_START = (Gate.GATE_UNKNOWN, Gate.GATE_RATE)
 
 
 class Gates:
-    """report(code, gate, instrument): puts a CONTROL event before the engine."""
+    """report(code, gate, instrument): puts a CONTROL event before the engine. The engine has one bit a gate and contract; here a gate may be closed
+    for a contract and for all at once, and what is closed for a contract stays so when that of all opens."""
 
     def __init__(self, report: Callable[[int, int, int], None]) -> None:
         self._report = report
         self._closed: dict[tuple[int, int], tuple[int, str]] = {}
+        self._symbols = 0
 
     def start(self, now: int, *, clock: bool, symbols: int) -> None:
         """Say every gate: a restored engine may remember gates of another life."""
+        self._symbols = symbols
         for gate in _CLOSED_AT_START:
             if gate != Gate.GATE_CLOCK or clock:
                 self.close(gate, "not known yet", now)
@@ -34,7 +37,7 @@ class Gates:
         """True where it was open."""
         before = self._closed.get((gate, instrument))
         self._closed[gate, instrument] = (before[0] if before else now, why)
-        if before is None:
+        if before is None and not self._is_shut(gate, instrument):
             self._report(Control.CONTROL_PAUSE, gate, instrument)
         return before is None
 
@@ -42,8 +45,18 @@ class Gates:
         """True where it was closed."""
         if self._closed.pop((gate, instrument), None) is None:
             return False
-        self._report(Control.CONTROL_READY, gate, instrument)
+        still = [n for n in range(self._symbols) if (gate, n) in self._closed] if instrument == ALL else []
+        if still:
+            for n in range(self._symbols):
+                if n not in still:
+                    self._report(Control.CONTROL_READY, gate, n)
+        elif not self._is_shut(gate, instrument):
+            self._report(Control.CONTROL_READY, gate, instrument)
         return True
+
+    def _is_shut(self, gate: int, instrument: int) -> bool:
+        """Whether the engine has the gate of a contract closed for the sake of all."""
+        return instrument != ALL and (gate, ALL) in self._closed
 
     def is_closed(self, gate: int, instrument: int = ALL) -> bool:
         return (gate, instrument) in self._closed
@@ -53,7 +66,12 @@ class Gates:
 
     @property
     def any_closed(self) -> bool:
-        return bool(self._closed)
+        """Whether one is closed that concerns all contracts."""
+        return any(instrument == ALL for _, instrument in self._closed)
+
+    def closed_for(self, gate: int) -> list[int]:
+        """Contracts for which a gate is closed, beside those for which it is closed with all."""
+        return sorted(instrument for found, instrument in self._closed if found == gate and instrument != ALL)
 
     def status(self) -> list[dict[str, Any]]:
         """Closed gates: name, instrument (-1 = all), since (ns), why."""

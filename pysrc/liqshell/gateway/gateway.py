@@ -1,6 +1,6 @@
 """The gateway: between what the engine believes of its orders and what the venue says of them.
 
-Plain Python, sans-I/O, deterministic: every input is a method call with the time, every wish an Effect. Uncertain is not done (law L8): what is not
+Plain Python, sans-I/O, deterministic: every input is a method call with the time, every wish an Effect. Uncertain is not done: what is not
 known is asked, what is asked is believed only when it can no longer change, and until then no entry leaves.
 """
 
@@ -14,19 +14,19 @@ from liqcore.event import Action, Gate, Role
 from liqshell.gateway.account import AccountCheck
 from liqshell.gateway.channels import make_links
 from liqshell.gateway.context import Context
-from liqshell.gateway.effects import Answer, Call, Channel, Effects, Level
+from liqshell.venues.effects import Answer, Call, Channel, Effects, Level
 from liqshell.gateway.epochs import Epochs
 from liqshell.gateway.executions import Executions
 from liqshell.gateway.inflight import Flights
 from liqshell.gateway.inquiry import Inquiries
-from liqshell.gateway.port import Message, Port, Said, Word
+from liqshell.venues.order_port import Message, Port, ChannelNotice, NoticeKind
 from liqshell.gateway.reconcile import EPOCH_SLACK_MS, Reconciler
 from liqshell.gateway.requests import Requests
 from liqshell.gateway.settings import MS, Settings
 from liqshell.gateway.stops import STOP_KINDS, Stops
-from liqshell.gateway.translate import instrument_of, sequence_of
+from liqshell.gateway.events import instrument_of, sequence_of
 from liqshell.gateway.watch import ClockWatch, ContractWatch
-from liqshell.venues.reports import ENDED, Execution, OrderReply, OrderState, Position, Wallet
+from liqshell.venues.reports import ENDED, TRADES, Execution, OrderReply, OrderState, Position, Wallet
 
 SWEEP_S = 0.1                   # while an order or a position is open: how often beliefs are compared with what is under way
 ROUNDS_MAX = 1_000              # of dispatches that answer dispatches within one input
@@ -35,7 +35,7 @@ GIVE_UP_S = 120.0               # a call that the driver never answered
 
 class Gateway:
     """engine: liqcore.Engine, restored where there was something to restore. dispatch: anything with take() -> list of Sent and
-    again(sent, now) -> Sent (liqshell.dispatch.Dispatch), or None where the driver hands every Sent to on_sent. store: liqshell.state.Store or
+    again(sent, now) -> Sent (liqshell.run.dispatch.Dispatch), or None where the driver hands every Sent to on_sent. store: liqshell.state.Store or
     anything with its put() and reconciled_ms(), or None. port: the venue's language (gateway.bybit.BybitPort). effects: the driver.
 
     Inputs, each with the present time in ns (never going back). The driver calls them from one thread, never from within an Effect:
@@ -74,7 +74,11 @@ class Gateway:
         c.after_report = self._take
         self.inquiries.on_state = lambda order, state, asked_at: self._on_order(state, asked_at=asked_at)
         self.inquiries.on_absent = self.requests.on_absent
-        self.inquiries.on_execution = self.executions.on_execution
+        self.inquiries.on_execution = lambda execution: self.executions.on_execution(execution, listed=True)
+        self.inquiries.is_odd = lambda execution: execution.kind not in TRADES
+        self.inquiries.book = self.executions.by_order
+        self.executions.positions = self.stops.positions
+        self.requests.on_named = self.executions.learn
 
     # ---- inputs ----
 
@@ -93,20 +97,20 @@ class Gateway:
                 link.wanted()
         if not c.port.has_order_socket:
             c.gates.open(Gate.GATE_ORDERS)
-        self._settle()
+        self._process()
 
     def on_sent(self, sent: Any, now: int) -> None:
         """What became of one request in the last hop."""
         self.context.now = max(now, self.context.now)
         self.context.forget_beliefs()
         self._sent.append(sent)
-        self._settle()
+        self._process()
 
     def collect(self, now: int) -> None:
         """Take note of what Dispatch did."""
         self.context.now = max(now, self.context.now)
         self.context.forget_beliefs()
-        self._settle()
+        self._process()
 
     def on_frame(self, channel: Channel, raw: bytes, now: int) -> None:
         """One message."""
@@ -114,24 +118,25 @@ class Gateway:
         for message in c.port.read(channel, raw):
             self._on_message(channel, message)
             self._drain()
-        self._settle()
+        self._process()
 
     def on_answer(self, call: Call, answer: Answer, now: int) -> None:
         """The outcome of a REST request."""
         c = self._enter(now)
         handler = c.budget.answered(call)
+        c.answered(answer)
         if c.port.is_ban(answer):
             c.counters["banned"] += 1
             c.budget.ban(now)
             c.notice(Level.ALARM, "banned", "the venue refuses our address for now (HTTP 403); REST is left alone, orders go on by websocket")
         elif answer.status:
             c.budget.unban()
-        self._heed_way(answer)
+        self._note_reachable(answer)
         if handler is None:
             c.counters["answers nobody waits for"] += 1
         else:
             handler(answer)
-        self._settle()
+        self._process()
 
     def on_channel(self, channel: Channel, up: bool, now: int) -> None:
         """A websocket was connected or lost."""
@@ -141,14 +146,14 @@ class Gateway:
             self.requests.lose_all("the order socket was lost")
         elif not up:
             self.reconciler.soon(self.context.settings.recheck_s)
-        self._settle()
+        self._process()
 
     def on_time(self, now: int) -> None:
         """Time has passed."""
         c = self._enter(now)
         for handler in c.budget.given_up(now - c.settings.ns(GIVE_UP_S)):
             handler(Answer(0, why="the driver never answered"))
-        self._settle()
+        self._process()
 
     # ---- outputs ----
 
@@ -169,20 +174,34 @@ class Gateway:
 
     @property
     def ready(self) -> bool:
-        """No gate of the gateway is closed."""
-        return self._started and not self.context.gates.any_closed
+        """No gate that concerns all contracts is closed, and of each contract it is known whether it may be traded."""
+        return self._started and not self.context.gates.any_closed and self.contracts.known
 
     @property
     def quiet(self) -> bool:
         """Nothing is under way, in doubt or different: what the engine believes was true at the last reading."""
         busy = len(self.flights) or len(self.inquiries) or self.requests.held_back or self.context.budget.outstanding
-        return not (busy or self.reconciler.differences)
+        return not busy and self.reconciler.agreed
+
+    def admitted(self, now: int) -> None:
+        """What decides a start has been answered (see AccountCheck.wait_for)."""
+        self._enter(now)
+        self.account.admitted()
+        self._process()
 
     def reconcile_now(self, now: int) -> None:
         """Read the account now, whatever the period."""
         self._enter(now)
         self.reconciler.soon()
-        self._settle()
+        self._process()
+
+    def held_since(self, since: int) -> dict[str, float] | None:
+        """Signed quantities that the venue holds, by contract, as of a whole reading of the account that began at `since` (ns) or later; None where
+        there is none."""
+        found, c = self.reconciler, self.context
+        if found.read_at is None or found.read_at < since:
+            return None
+        return {c.symbols[n]: c.engine.instruments[n].qty(abs(lots)) * (1 if lots > 0 else -1) for n, lots in found.held.items()}
 
     def status(self) -> dict[str, Any]:
         """For the report, the doctor and the progress line."""
@@ -194,6 +213,8 @@ class Gateway:
             "calls_waiting": c.budget.waiting, "calls_out": c.budget.outstanding, "clock_offset_ms": self.clock.offset_ns / MS,
             "clock_rtt_ms": self.clock.rtt_ns / MS, "clock_measured": self.clock.measured, "reconciled": self.reconciler.reconciled,
             "reconcile_failure": self.reconciler.last_failure if self.reconciler.failures else "",
+            "foreign": {symbol: c.engine.instruments[c.index[symbol]].qty(lots) if lots > 0 else -c.engine.instruments[c.index[symbol]].qty(-lots)
+                        for symbol, lots in self.reconciler.foreign.items()},
             "differences": {c.symbols[n]: {"venue": d.venue, "belief": d.belief} for n, d in self.reconciler.differences.items()},
             "channels": {channel.name.lower(): link.stage.name.lower() for channel, link in self.links.items()},
             "equity": self.wallet.equity if self.wallet else 0.0, "available": self.wallet.available if self.wallet else 0.0,
@@ -237,7 +258,7 @@ class Gateway:
             self.requests.on_sent(sent)
         self.context.halt("runaway", f"{ROUNDS_MAX} requests answered each other within one moment: entries are halted")
 
-    def _settle(self) -> None:
+    def _process(self) -> None:
         """After every input: requests noted, beliefs compared, questions asked, what waits sent."""
         c = self.context
         self._drain()
@@ -249,7 +270,7 @@ class Gateway:
         if self.requests.contract_doubt:
             self.requests.contract_doubt = False
             self.contracts.refresh_soon()
-        self._heed_rate()
+        self._update_rate_gate()
         if self.dispatch is not None and self.orders_ready and c.budget.banned(c.now):
             self.requests.leave_rest()
         self.requests.retry_held_back()
@@ -262,23 +283,23 @@ class Gateway:
         for channel, link in self.links.items():
             if link.sweep() and channel == Channel.ORDERS:
                 self.requests.lose_all("the order socket is dead")
-        if self.account.ok and self.reconciler.reconciled and not self.reconciler.differences:
+        if self.account.ok and self.reconciler.reconciled and self.reconciler.agreed:
             c.gates.open(Gate.GATE_START)
         c.budget.pump(c.now)
         self._drain()
         busy = len(self.flights) or len(self.inquiries) or self.requests.held_back or c.beliefs()
         self._sweep_due = c.now + c.settings.ns(SWEEP_S) if busy else None
 
-    def _heed_way(self, answer: Answer) -> None:
+    def _note_reachable(self, answer: Answer) -> None:
         """After an outage everything that waits for its next try may try at once."""
         works = 200 <= answer.status < 300
         if works and self._outage:
             self.inquiries.ask_soon()
             self.stops.ask_soon()
-            self.reconciler.soon()
+            self.reconciler.way_is_back()
         self._outage = not works
 
-    def _heed_rate(self) -> None:
+    def _update_rate_gate(self) -> None:
         """Entries wait while the venue wants to be left alone."""
         c = self.context
         until = c.budget.blocked_until(c.now)
@@ -308,19 +329,19 @@ class Gateway:
         elif isinstance(message, Wallet):
             self.wallet = message
         else:
-            self._on_said(channel, message)
+            self._on_notice(channel, message)
         c.counters["messages"] += 1
 
-    def _on_said(self, channel: Channel, said: Said) -> None:
+    def _on_notice(self, channel: Channel, notice: ChannelNotice) -> None:
         c = self.context
-        if said.word in (Word.LOST_ROWS, Word.MALFORMED):
+        if notice.kind in (NoticeKind.LOST_ROWS, NoticeKind.MALFORMED):
             c.counters["frames not understood"] += 1
-            c.notice(Level.WARNING, "malformed", f"{channel.name.lower()} channel: {said.text}")
+            c.notice(Level.WARNING, "malformed", f"{channel.name.lower()} channel: {notice.text}")
             self.reconciler.soon(0.2 * c.settings.recheck_s)        # it may have told of a fill
             if channel == Channel.ORDERS:
                 self.inquiries.ask_soon()
             return
-        if not self.links[channel].on_said(said):
+        if not self.links[channel].on_notice(notice):
             return
         if channel == Channel.PRIVATE:
             self.reconciler.reconnected()

@@ -12,20 +12,26 @@ from dataclasses import dataclass
 from liqcore.event import Gate, OrderStatus, Role
 from liqshell.gateway.budget import Urgency
 from liqshell.gateway.context import Context
-from liqshell.gateway.effects import Answer, Level
-from liqshell.gateway.port import Page
-from liqshell.gateway.translate import instrument_of, order_event
+from liqshell.venues.effects import Answer, Level
+from liqshell.venues.order_port import Page
+from liqshell.gateway.events import instrument_of, order_event
 from liqshell.venues.reports import Execution, OrderState
 
 INQUIRIES_MAX = 512
 FIRST_S, LONGEST_S = 0.25, 30.0
 URGENT_S, URGENT_FOR_S = 4.0, 300.0
 ABSENT_ENOUGH = 2
+LATE_S = 60.0                   # so late an answer may be. Until then a reading that lacks the order begins its asking anew; not for ever, because
+                                # readings may come faster than its own askings
+LEARN_S = 3.0                   # an order whose executions are listed with a kind that we do not know is booked by its own report after so long
+LEARN_ASKINGS = 2
+FORGOTTEN_ENOUGH = 2            # askings in which neither list has an order that was executed: it is over, and the venue has forgotten it
 
 
 @dataclass(slots=True)
 class Inquiry:
-    """One order in doubt. hard: its outcome is unknown, so no entry may leave. expires: when a request about it can no longer be taken."""
+    """One order in doubt. hard: its outcome is unknown, so no entry may leave. expires: when a request about it can no longer be taken.
+    absent: askings after that in which neither list has it; forgotten: those of them in which it had been executed all the same."""
 
     order: int
     began: int
@@ -34,6 +40,7 @@ class Inquiry:
     hard: bool = False
     askings: int = 0
     absent: int = 0
+    forgotten: int = 0
     due: int = 0
     asking: bool = False
     alarmed: bool = False
@@ -42,23 +49,30 @@ class Inquiry:
 
 @dataclass(slots=True)
 class Drain:
-    """An order that ended with more executed than we have heard of."""
+    """An order that ended with more executed than we have heard of. answered: askings that the venue has answered; odd: an answer lists an
+    execution of the order with a kind that we do not know: more will not be learnt."""
 
     began: int
     due: int
     askings: int = 0
+    answered: int = 0
+    odd: bool = False
     asking: bool = False
     alarmed: bool = False
 
 
 class Inquiries:
-    """on_state(order, state, asked_at), on_absent(order, venue_ns), on_execution(execution): set by the gateway."""
+    """on_state(order, state, asked_at), on_absent(order, venue_ns, executed), on_execution(execution),
+    book(order, price) -> whether it was booked, is_odd(execution): set by the gateway."""
 
     def __init__(self, context: Context) -> None:
         self.c = context
         self.on_state: Callable[..., None] = lambda order, state, asked_at: None
-        self.on_absent: Callable[[int, int], None] = lambda order, venue_ns: None
+        self.on_absent: Callable[[int, int, float], None] = lambda order, venue_ns, executed: None
         self.on_execution: Callable[[Execution], None] = lambda execution: None
+        self.book: Callable[[int, float], bool] = lambda order, price: False
+        self.is_odd: Callable[[Execution], bool] = lambda execution: False
+        self.prices: dict[int, float] = {}          # of orders that have ended: what they say that they were executed at
         self._open: dict[int, Inquiry] = {}
         self._drains: dict[int, Drain] = {}
         self.doubted: set[int] = set()              # instruments whose position should be compared at once
@@ -74,7 +88,7 @@ class Inquiries:
                 return
             found = self._open[order] = Inquiry(order, c.now, expires, why, due=c.now)
             c.counters["inquiries"] += 1
-        elif expires > found.expires:
+        elif expires > found.expires and (expires > c.now or c.now < found.began + c.settings.ns(LATE_S)):
             found.expires, found.absent = expires, 0
         if hard and not found.hard:
             self._harden(found, why)
@@ -115,6 +129,10 @@ class Inquiries:
     def __len__(self) -> int:
         return len(self._open)
 
+    def __contains__(self, order: int) -> bool:
+        """Whether an order is being asked about."""
+        return order in self._open
+
     # ---- time ----
 
     def sweep(self) -> None:
@@ -143,8 +161,13 @@ class Inquiries:
                     c.notice(Level.ALARM, "unresolved", f"order {order:#x} has ended with {belief['executed']:g} executed, of which "
                              f"{belief['filled']:g} could be learnt within {s.alarm_s:g} s, {drain.askings} askings; asking goes on. Look at the "
                              "venue's own page", belief["symbol"])
-                if not drain.asking and c.now >= drain.due:
+                waited = c.now >= drain.began + s.ns(LEARN_S if drain.odd else s.stale_s)
+                if waited and drain.answered >= LEARN_ASKINGS and self.book(order, self.prices.get(order, 0.0)):
+                    self.doubted.add(belief["instrument"])
+                elif not drain.asking and c.now >= drain.due:
                     self._ask_executions(order, drain)
+        for order in [order for order in self.prices if c.belief(order) is None]:
+            del self.prices[order]
         for order in [order for order in self._drains if (b := c.belief(order)) is None or b["status"] != "ended" or b["executed"] <= b["filled"]]:
             del self._drains[order]             # also of an order that turned out to be alive: what nobody asks must not be due
 
@@ -176,7 +199,7 @@ class Inquiries:
             self._answered(inquiry, c.port.orders_of(answer), past=past, began=began)
 
         c.ask(c.port.ask_order(symbol, link, past=past), answered, Urgency.ASK, f"{'history of' if past else 'state of'} {link}",
-              wanted=lambda: not inquiry.dead, on_dropped=lambda: self._again(inquiry))
+              wanted=lambda: not inquiry.dead, on_dropped=lambda: self._again(inquiry), timeout_s=c.timeout_s(inquiry.askings))
 
     def _again(self, inquiry: Inquiry) -> None:
         inquiry.asking = False
@@ -187,7 +210,7 @@ class Inquiries:
         c = self.c
         if inquiry.dead:
             return
-        c.heed(page, "query")
+        c.note_answer(page, "query")
         if not page.ok:
             c.counters["questions failed"] += 1
             if not inquiry.hard and inquiry.askings >= 1:
@@ -218,7 +241,7 @@ class Inquiries:
             if inquiry.absent:
                 # for an exit every moment counts; an entry can wait for an answer that is late
                 inquiry.due = c.now + c.settings.ns(c.settings.absent_s * (1.0 if inquiry.order & 15 != Role.ROLE_ENTRY else 4.0))
-            else:
+            elif inquiry.expires >= c.now:
                 inquiry.due = min(inquiry.due, inquiry.expires + 1)         # then it can be known
             return
         symbol, link = c.symbols[instrument_of(inquiry.order)], c.port.link_id(inquiry.order)
@@ -227,18 +250,19 @@ class Inquiries:
             page = c.port.executions_of(answer)
             if inquiry.dead:
                 return
-            c.heed(page, "query")
+            c.note_answer(page, "query")
             mine = [x for x in page.items if isinstance(x, Execution) and x.link_id == link] if page.ok else []
             for execution in sorted(mine, key=lambda x: x.ts_ms):
                 self.on_execution(execution)
-            if page.ok and not mine:
+            inquiry.forgotten += bool(mine)
+            if page.ok and (not mine or inquiry.forgotten >= FORGOTTEN_ENOUGH):
                 self.end(inquiry.order)
-                self.on_absent(inquiry.order, c.venue_ns())
+                self.on_absent(inquiry.order, c.venue_ns(), sum(x.qty for x in mine))
             else:
                 self._again(inquiry)
 
         c.ask(c.port.ask_executions(symbol=symbol, link_id=link), answered, Urgency.ASK, f"executions of {link}",
-              wanted=lambda: not inquiry.dead, on_dropped=lambda: self._again(inquiry))
+              wanted=lambda: not inquiry.dead, on_dropped=lambda: self._again(inquiry), timeout_s=c.timeout_s(inquiry.askings))
 
     def _ask_executions(self, order: int, drain: Drain) -> None:
         """Fills that the venue counts and we have not heard of."""
@@ -248,18 +272,21 @@ class Inquiries:
         link = c.port.link_id(order)
         symbol = c.symbols[instrument_of(order)]
 
-        def settle() -> None:
+        def finish() -> None:
             drain.asking = False
             drain.due = c.now + self._pause(drain.askings, drain.began)
 
         def answered(answer: Answer) -> None:
-            settle()
+            finish()
             page = c.port.executions_of(answer)
-            c.heed(page, "query")
+            c.note_answer(page, "query")
+            drain.answered += page.ok
             for execution in sorted((x for x in page.items if page.ok and isinstance(x, Execution)), key=lambda x: x.ts_ms):
+                drain.odd |= execution.link_id == link and self.is_odd(execution)
                 self.on_execution(execution)
 
         # the attached stop has no id of ours at the venue: by symbol
         stop = order & 15 == Role.ROLE_STOP
         c.counters["missing fills asked"] += 1
-        c.ask(c.port.ask_executions(symbol=symbol, link_id="" if stop else link), answered, Urgency.ASK, f"executions of {link}", on_dropped=settle)
+        c.ask(c.port.ask_executions(symbol=symbol, link_id="" if stop else link), answered, Urgency.ASK, f"executions of {link}", on_dropped=finish,
+              timeout_s=c.timeout_s(drain.askings))

@@ -15,34 +15,41 @@ from liqcore.event import Gate, Role
 from liqshell.gateway.account import AccountCheck
 from liqshell.gateway.budget import Urgency
 from liqshell.gateway.context import Context
-from liqshell.gateway.effects import Answer, Level
+from liqshell.venues.effects import Answer, Level
 from liqshell.gateway.epochs import Epochs
-from liqshell.gateway.executions import Executions
+from liqshell.gateway.executions import MISSING, Executions
 from liqshell.gateway.inflight import Stage
-from liqshell.gateway.inquiry import Inquiries
+from liqshell.gateway.inquiry import LEARN_S, Inquiries
 from liqshell.gateway.reading import Reading
 from liqshell.gateway.requests import Requests
+from liqshell.gateway.ownership import Ownership, ownership
 from liqshell.gateway.stops import STOP_KINDS, Stops
-from liqshell.gateway.translate import instrument_of, order_number, sequence_of
-from liqshell.venues.bybit_codes import Asked
+from liqshell.gateway.events import instrument_of, order_number, sequence_of
+from liqshell.venues.outcome import Asked
 from liqshell.venues.reports import ENDED, Execution, OrderState, Position
 
 DAY_MS = 86_400_000
 EPOCH_SLACK_MS = 1_500          # our clock may be so far from the venue's
 AGREE_ENOUGH = 2                # readings that say the same
 MISSING_ENOUGH = 4              # of a position that shrank and no execution says why
+PARTLY_MAX = 4                  # failures in a row after which a venue is no longer pressed, though it answers some of a reading
 FOREIGN_MAX = 1_024
+FOREIGN_AGAIN_S = 600.0         # between two alarms about the same position of somebody else's
+BACK_MAX_MS = 3_600_000         # so far back executions are asked for while a position is nobody's: one of ours may explain it late
 
 
 @dataclass(slots=True)
 class Difference:
-    """Lots at the venue and as believed, signed."""
+    """Lots at the venue and as believed, signed. acted: it was judged, and what follows from it was done. foreign: it is not ours. alarmed: when the
+    latest alarm of it was."""
 
     venue: int
     belief: int
     readings: int
     since: int
     acted: bool = False
+    foreign: bool = False
+    alarmed: int = 0
 
 
 class Reconciler:
@@ -60,15 +67,17 @@ class Reconciler:
         self.private_ready = private_ready
         self.rounds = 0
         self.failures = 0                       # in a row
+        self.silent = 0                         # those after which the venue is not pressed
         self.last_failure = ""
         self.reconciled_ms = 0                  # the venue's time up to which everything is known to agree
         self.reconciled = 0                     # the same on our clock; 0 = never in this life
+        self.read_at: int | None = None         # when the latest whole reading began
+        self.held: dict[int, int] = {}          # what the venue held by it: signed lots, none of them 0
         self.differences: dict[int, Difference] = {}
         self._strays: dict[str, int] = {}       # orders that no bracket knows: in how many readings in a row
         self._foreign: OrderedDict[str, int] = OrderedDict()
         self._lost: set[int] = set()            # instruments with a position of ours whose bracket is lost
         self._reading: Reading | None = None
-        self._stale = False                     # what the running reading finds does not count as a whole reconcile
         self._due: int | None = None
         self._begun = 0                         # the latest reading
 
@@ -81,14 +90,36 @@ class Reconciler:
         self.executions.funds_from_ms = 0 if self.reconciled_ms else venue_ms       # (later the engine itself knows what it has counted)
         self._due = c.now
 
+    @property
+    def agreed(self) -> bool:
+        """Nothing is open that may still be explained: what differs is somebody else's, and its contract is read-only."""
+        return all(found.foreign for found in self.differences.values())
+
+    @property
+    def foreign(self) -> dict[str, int]:
+        """Contracts with a position that we did not open: signed lots that are not ours."""
+        return {self.c.symbols[n]: found.venue - found.belief for n, found in self.differences.items() if found.foreign}
+
     def soon(self, pause_s: float = 0.0) -> None:
         """Something does not add up."""
+        if self._reading is not None and not pause_s:
+            self._reading.hurry()
         if self._due is not None:
             self._due = min(self._due, self.c.now + self.c.settings.ns(pause_s))
 
+    def way_is_back(self) -> None:
+        """Something was answered after something was not: what waits for its next try waits no more. A reading that is whole is not made again."""
+        if self._reading is not None:
+            self._reading.hurry()
+        elif self.failures and self._due is not None:
+            self._due = min(self._due, self.c.now)
+
     def reconnected(self) -> None:
         """The private stream is ready again: what was said meanwhile nobody heard. Nothing read so far counts."""
-        self._stale = self._reading is not None
+        if self._reading is not None:           # one that is under way is not waited for
+            self._reading.abandon()
+            self._reading = None
+        self._due = self.c.now if self._due is not None else None
         self.c.gates.close(Gate.GATE_RECONCILE, "not reconciled since the private stream came up", self.c.now)
         self.soon()
 
@@ -99,14 +130,21 @@ class Reconciler:
         due = self.due()
         if due is None or self.c.now < due:
             return
+        if self._reading is not None:
+            self._reading.sweep()
+            return
         self._begun = self.c.now
         self._due = self._begun + self.c.settings.ns(self.c.settings.period_s)
         since = self.reconciled_ms - int(self.c.settings.overlap_s * self.c.settings.patience * 1000) if self.reconciled_ms else \
             self.c.venue_ns() // 1_000_000 - DAY_MS
+        since = min(since, self.executions.guessed.since_ms() or since)
         unknown = [(c_symbol, link) for c_symbol, link, n in self._entries() if not self.epochs.first_ms(n)]
-        self._stale = False
-        self._reading = Reading(self.c, since, unknown, self._read, self._positions)
+        self._reading = Reading(self.c, since, unknown, self._read, self._positions, self._in_trouble, self.silent)
         self._reading.start()
+
+    def _in_trouble(self, why: str) -> None:
+        """The reading under way has met a question that was not answered: it is asked again, and nothing enters meanwhile."""
+        self.c.gates.close(Gate.GATE_RECONCILE, f"the venue cannot be asked: {why}", self.c.now)
 
     def _entries(self) -> list[tuple[str, str, int]]:
         """Entries of the open brackets."""
@@ -114,7 +152,9 @@ class Reconciler:
         return [(b["symbol"], c.port.link_id(b["id"]), b["instrument"]) for b in c.beliefs().values() if b["role"] == Role.ROLE_ENTRY]
 
     def due(self) -> int | None:
-        if self._reading is not None or self._due is None:
+        if self._reading is not None:
+            return self._reading.due()
+        if self._due is None:
             return None
         # (after a failure the pause is what _read has set)
         return self._due if self.failures else min(self._due, self._begun + self.c.settings.ns(self._pace_s()))
@@ -139,19 +179,25 @@ class Reconciler:
 
     def _read(self, reading: Reading) -> None:
         c = self.c
+        if reading is not self._reading:
+            return
         self._reading = None
         self.rounds += 1
         if reading.failed:
             self.failures += 1
+            partly = reading.answered and self.failures <= PARTLY_MAX
+            self.silent = 0 if partly else self.silent + 1
             self.last_failure = reading.failed
             c.counters["reconciles failed"] += 1
             c.gates.close(Gate.GATE_RECONCILE, f"the venue cannot be asked: {reading.failed}", c.now)
             c.notice(Level.WARNING, "reconcile", f"failed: {reading.failed}")
             longest = min(c.settings.period_s, c.settings.blind_period_s) if c.beliefs() else c.settings.period_s
-            self._due = c.now + c.settings.ns(min(longest, c.settings.recheck_s * 1.6 ** min(self.failures, 16)))
+            slow = c.settings.ns(min(longest, c.settings.recheck_s * 1.6 ** min(self.failures, 16)))
+            self._due = c.again_at(self.failures, c.now) if partly else c.now + slow
             return
-        self.failures = 0
+        self.failures = self.silent = 0
         rows = {c.index[p.symbol]: p for p in reading.positions if p.symbol in c.index and p.index == 0 and p.qty > 0.0}
+        self.read_at, self.held = reading.began, {n: c.lots(n, row.qty) * row.side for n, row in rows.items()}
         self.account.on_positions(reading.positions)
         for state in reading.entries:
             self._learn_entry(state)
@@ -165,7 +211,7 @@ class Reconciler:
             self.stops.on_position(position)
         self._orders(reading, rows)
         for execution in sorted(reading.executions, key=lambda x: x.ts_ms):
-            self.executions.on_execution(execution)
+            self.executions.on_execution(execution, listed=True)
         self._absent(reading)
         agreed = True
         for n in range(len(c.symbols)):
@@ -182,15 +228,17 @@ class Reconciler:
 
     def _conclude(self, reading: Reading, agreed: bool) -> None:
         c = self.c
-        if not agreed or self._stale:
-            self.soon(0.0 if self._stale else c.settings.recheck_s)
+        if not agreed:
+            self.soon(c.settings.recheck_s)
             return
-        self.reconciled_ms = max(self.reconciled_ms, reading.began_venue_ms)
+        since = min((found.since + c.offset_ns for found in self.differences.values()), default=0) // 1_000_000
+        back_ms = max(since, reading.began_venue_ms - BACK_MAX_MS) if self.differences else reading.began_venue_ms
+        self.reconciled_ms = max(self.reconciled_ms, back_ms)
         self.reconciled = c.now
         c.counters["reconciles"] += 1
         if c.store is not None:
             c.store.put("reconciled", ts_ns=c.now, prefix=c.settings.run, venue_ms=self.reconciled_ms, execution_ms=self.executions.latest_ms,
-                        differences=0, text="")
+                        differences=len(self.differences), text=", ".join(self.foreign))
         c.gates.open(Gate.GATE_RECONCILE)
         if self.account.ok:
             c.gates.open(Gate.GATE_START)
@@ -246,7 +294,7 @@ class Reconciler:
             return belief is None or belief["status"] == "ended"
 
         def answered(answer: Answer) -> None:
-            c.heed(c.port.result_of(answer, Asked.CANCEL), "order")
+            c.note_answer(c.port.result_of(answer, Asked.CANCEL), "order")
             self.soon(c.settings.recheck_s)
 
         c.ask(c.port.cancel(state.symbol, state.link_id), answered, Urgency.SAVE, f"cancel stray {state.link_id}", wanted=wanted)
@@ -258,7 +306,7 @@ class Reconciler:
         for order, belief in list(c.beliefs().items()):
             if belief["status"] == "ended" or belief["role"] == Role.ROLE_STOP or c.port.link_id(order) in listed:
                 continue
-            if c.heard.get(belief["instrument"], 0) >= reading.began or any(f.stage != Stage.UNKNOWN for f in self.requests.flights.of(order)):
+            if c.touched_at.get(belief["instrument"], 0) >= reading.began or any(f.stage != Stage.UNKNOWN for f in self.requests.flights.of(order)):
                 continue                        # news on the way: its own timers ask
             self.inquiries.begin(order, self.requests.doubtable(order, belief), "not in the venue's list of open orders")
 
@@ -271,40 +319,42 @@ class Reconciler:
         belief = c.held(n)
         if venue == belief:
             if self.differences.pop(n, None) is not None:
-                c.notice(Level.INFO, "agreed", f"positions agree again at {venue * 1.0:g} lots", c.symbols[n])
+                c.notice(Level.INFO, "agreed", f"positions agree again at {_signed(c.engine.instruments[n], venue)}", c.symbols[n])
+            c.gates.open(Gate.GATE_RECONCILE, n)
             self.executions.forget_strays(n)
             self._lost.discard(n)
             if venue and row is not None and row.stop_loss <= 0.0:
                 self.stops.hurry(n)
             return True
-        if c.heard.get(n, 0) >= reading.began or self._is_stale(n, row):
-            return False                        # things moved while we read
-        if self.inquiries.about(n) or any(f.stage == Stage.WAITING for f in self.requests.flights.all() if f.instrument == n):
-            return False                        # an order in doubt may explain it
         found = self.differences.get(n)
+        foreign = found is not None and found.foreign       # and stays so, however much of it there is
+        if c.touched_at.get(n, 0) >= reading.began or self._is_stale(n, row):
+            return foreign                      # things moved while we read
+        if self.inquiries.about(n) or any(f.stage == Stage.WAITING for f in self.requests.flights.all() if f.instrument == n):
+            return foreign                      # an order in doubt may explain it
         if found is None or (found.venue, found.belief) != (venue, belief):
-            found = self.differences[n] = Difference(venue, belief, 0, c.now)
+            found = self.differences[n] = Difference(venue, belief, 0, c.now, foreign=foreign)
         found.readings += 1
         c.counters["differences"] += found.readings == 1
         unit = c.engine.instruments[n]
-        c.gates.close(Gate.GATE_RECONCILE, f"{c.symbols[n]}: the venue holds {_signed(unit, venue)}, we believe {_signed(unit, belief)}", c.now)
+        c.gates.close(Gate.GATE_RECONCILE, f"the venue holds {_signed(unit, venue)}, we believe {_signed(unit, belief)}", c.now, n)
         if found.readings >= AGREE_ENOUGH:
             self._act(n, found, row, reading)
-        return False
+        return found.foreign
 
     def _is_stale(self, n: int, row: Position | None) -> bool:
-        """Behind what the stream has said of this position."""
+        """Behind what the stream has said of this position a moment ago: no answer is later than that."""
         known = self.stops.positions.get(n)
-        return known is not None and row is not None and known.updated_ms > row.updated_ms
+        if known is None or row is None or known.updated_ms <= row.updated_ms:
+            return False
+        return self.c.venue_ns() < known.updated_ms * 1_000_000 + self.c.settings.ns(self.c.settings.stale_s)
 
     def _act(self, n: int, found: Difference, row: Position | None, reading: Reading) -> None:
         c = self.c
-        self.executions.judge_again(n)
-        if c.held(n) == found.venue:
+        self.executions.match_strays(n)
+        if c.held(n) == found.venue or (not found.venue and self.executions.delivered(n)):
             return
-        sane = found.belief * c.bracket(n)["side"] > 0          # more sold than bought is nothing that could be reduced
-        shrunk = sane and found.belief * found.venue >= 0 and abs(found.venue) < abs(found.belief)
-        if shrunk:
+        if ownership(found.venue, found.belief, int(c.bracket(n)["side"])) == Ownership.LESS:
             # answers may be late; a refused reduction is not: the matching engine itself says that there is nothing
             wait_s = 5.0 * c.settings.recheck_s if self.requests.flat.get(n, 0) >= found.since else 2.0 * c.settings.stale_s
             if not found.acted and found.readings >= MISSING_ENOUGH and c.now >= found.since + c.settings.ns(wait_s):
@@ -314,15 +364,42 @@ class Reconciler:
                 c.notice(Level.ALARM, "position gone", f"{_signed(c.engine.instruments[n], found.belief)} is believed to be held, the venue holds "
                          f"{_signed(c.engine.instruments[n], found.venue)}, and it cannot be explained", c.symbols[n])
             return
-        unit = c.engine.instruments[n]
         if row is not None and row.stop_loss <= 0.0:
             self._protect(n, row, reading)
-        if not found.acted:
-            found.acted = True
-            c.halt("foreign position", f"the venue holds {_signed(unit, found.venue)} where {_signed(unit, found.belief)} is ours: somebody else "
-                   "trades this account, or a bracket of ours is lost. No entries until the positions agree and a person resumes", c.symbols[n])
+        if not found.foreign and (mine := self._partly_filled(n, found, reading)) is not None:
+            order, executed = mine
+            if c.now < found.since + c.settings.ns(LEARN_S) or self.executions.by_order(order, 0.0, executed):
+                self.soon(c.settings.recheck_s)
+                return
+        self._foreign_position(n, found, reading)
+
+    def _partly_filled(self, n: int, found: Difference, reading: Reading) -> tuple[int, float] | None:
+        """The entry of ours, and what it says that was executed of it, whose fills are all that is held too much: ours, whatever their words are."""
+        c = self.c
+        for state in reading.orders:
+            _, order = c.ours(state.link_id)
+            belief = c.belief(order) if order >= 0 and instrument_of(order) == n and order & 15 == Role.ROLE_ENTRY else None
+            if belief is not None and belief["status"] != "ended" and found.venue - found.belief == state.side * (
+                    c.lots(n, state.executed) - c.lots(n, belief["filled"])):
+                return order, state.executed
+        return None
+
+    def _foreign_position(self, n: int, found: Difference, reading: Reading) -> None:
+        """More than we opened: the contract is read-only until it is gone or adopted; everything else trades. Where the books of this account's
+        program are lost, nobody knows what else is: then nothing enters until a person resumes."""
+        c, unit = self.c, self.c.engine.instruments[n]
+        found.foreign = True
+        lost = any(c.ours(link)[0] and c.ours(link)[1] < 0 for link in self._names(c.symbols[n], reading))
+        if lost and not found.acted:
+            c.halt("foreign position", f"the venue holds {_signed(unit, found.venue)} where {_signed(unit, found.belief)} is ours, opened by a state "
+                   "folder of this name that is lost. No entries until the positions agree and a person resumes", c.symbols[n])
+        elif not found.acted or c.now >= found.alarmed + c.settings.ns(FOREIGN_AGAIN_S):
+            c.notice(Level.ALARM, "foreign position", f"the venue holds {_signed(unit, found.venue)} where {_signed(unit, found.belief)} is ours: "
+                     "somebody else trades this contract. It is read-only until that is gone, or adopted by a start with --adopt "
+                     f"{c.symbols[n]}; everything else goes on", c.symbols[n])
         else:
-            c.notice(Level.ALARM, "foreign position", f"still {_signed(unit, found.venue)} instead of {_signed(unit, found.belief)}", c.symbols[n])
+            return
+        found.acted, found.alarmed = True, c.now
 
     def _reduced(self, n: int, found: Difference, row: Position | None) -> None:
         """The position is smaller and nobody says why: the engine is told as of an outside reduction, at the mark."""
@@ -333,10 +410,16 @@ class Reconciler:
         lots = abs(found.belief) - abs(found.venue)
         sequence = c.bracket(n)["sequence"]
         x = Execution(f"missing-{c.symbols[n]}-{sequence}-{found.belief}-{found.venue}-{found.since}", "", "", c.symbols[n],
-                      -1 if found.belief > 0 else 1, price, c.engine.instruments[n].qty(lots), 0.0, False, "Missing", "", "", 0,
+                      -1 if found.belief > 0 else 1, price, c.engine.instruments[n].qty(lots), 0.0, False, MISSING, "", "", 0,
                       c.venue_ns() // 1_000_000)
         c.counters["reductions without execution"] += 1
+        self.executions.guessed.book(n, x, max(self.epochs.first_ms(n), self.reconciled_ms - int(c.settings.overlap_s * 1000)))
         self.executions.force(n, x, order_number(n, sequence, Role.ROLE_OUTSIDE))
+
+    @staticmethod
+    def _names(symbol: str, reading: Reading) -> list[str]:
+        """Ids of what was ordered and executed of a contract."""
+        return [o.link_id for o in reading.orders if o.symbol == symbol] + [x.link_id for x in reading.executions if x.symbol == symbol]
 
     def _protect(self, n: int, row: Position, reading: Reading) -> None:
         """A position that the engine cannot explain, without a stop. Ours by name: it gets one. Somebody else's stays as it is."""
@@ -344,8 +427,7 @@ class Reconciler:
         if c.is_open(n) and row.side == c.bracket(n)["side"]:
             self.stops.hurry(n)                 # the stop is the whole position's
             return
-        names = [o.link_id for o in reading.orders if o.symbol == row.symbol] + [x.link_id for x in reading.executions if x.symbol == row.symbol]
-        if n not in self._lost and not any(c.ours(link)[0] for link in names):
+        if n not in self._lost and not any(c.ours(link)[0] for link in self._names(row.symbol, reading)):
             return
         self._lost.add(n)
         unit = c.engine.instruments[n]
@@ -361,7 +443,7 @@ class Reconciler:
 
         def answered(answer: Answer) -> None:
             page = c.port.result_of(answer, Asked.STOP)
-            c.heed(page, "setting")
+            c.note_answer(page, "setting")
             if not page.ok:
                 c.notice(Level.ALARM, "stop not placed", f"{page.code} {page.text}", row.symbol)
             self.soon(c.settings.recheck_s)

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from liqcore.event import Action, Gate, OrderStatus, Reason, Role
 from liqshell.gateway.budget import Urgency
 from liqshell.gateway.context import Context
-from liqshell.gateway.effects import Answer, Level
+from liqshell.venues.effects import Answer, Level
 from liqshell.gateway.inflight import Flight, Flights, Stage
 from liqshell.gateway.inquiry import Inquiries
 from liqshell.gateway.settings import MS
 from liqshell.gateway.stops import Stops
-from liqshell.gateway.translate import order_event, state_event
-from liqshell.venues.bybit_codes import Asked, Outcome
+from liqshell.gateway.events import order_event, state_event
+from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.reports import ENDED, OrderReply, OrderState
 
-SENT, REFUSED, LATER = 1, 2, 3                  # liqshell.dispatch.Fate
-BUDGET, DOWN, NO_FORM, DOUBT = 1, 2, 3, 4       # liqshell.dispatch.Why
+SENT, REFUSED, LATER = 1, 2, 3                  # liqshell.run.dispatch.Fate
+BUDGET, DOWN, NO_FORM, DOUBT = 1, 2, 3, 4       # liqshell.run.dispatch.Why
 OLD_REJECT_S = 2.0                              # a post-only reject older than that is no reason for another try: as of events, see Risk
 STUCK_S = 10.0                                  # an exit that cannot be sent for so long is an alarm
 AGAIN_S = 1.0                                   # what waits for REST in vain tries the socket so often
 TRIES_MAX = 5                                   # of one request that the venue definitely did not take
 _WANT = {int(Action.ACTION_AMEND): "amend", int(Action.ACTION_CANCEL): "cancel"}
-_WORD = {int(Action.ACTION_CREATE): "create", int(Action.ACTION_AMEND): "amend", int(Action.ACTION_CANCEL): "cancel"}
+_ACTIONS = {int(Action.ACTION_CREATE): "create", int(Action.ACTION_AMEND): "amend", int(Action.ACTION_CANCEL): "cancel"}
 
 
 class Requests:
@@ -39,6 +40,7 @@ class Requests:
         self.held_back: deque[tuple[Any, int]] = deque()            # (sent, not before) of what the last hop had no room for
         self.flat: dict[int, int] = {}                              # instrument -> when the venue last said that there is nothing to reduce
         self._seen: dict[int, int] = {}                             # order -> when it was last known to be alive
+        self.on_named: Callable[[str, int], None] = lambda order_id, order: None        # the venue's id of an order of ours
         self.contract_doubt = False                                 # a contract was refused: look at what is listed
 
     # ---- what Dispatch did ----
@@ -50,8 +52,9 @@ class Requests:
         self._keep(sent)
         if sent.fate == REFUSED:
             c.counters["refused by guard"] += 1
-            c.notice(Level.WARNING, "guard", f"the last hop refused to {_WORD.get(sent.action, '?')} {sent.id:#x}", c.symbols[sent.instrument])
-            self._refuse(sent.id, sent.action, Reason.RISK_GUARD)
+            c.notice(Level.WARNING, "guard", f"the last hop refused to {_ACTIONS.get(sent.action, '?')} {sent.id:#x}: {sent.reason.name}",
+                     c.symbols[sent.instrument])
+            self._refuse(sent.id, sent.action, sent.reason)
             return
         if sent.fate == SENT:
             flight = self._fly(sent, Stage.WAITING, by_socket=True)
@@ -70,7 +73,7 @@ class Requests:
             return
         instrument = self.c.engine.instruments[sent.instrument]
         self.c.store.put("orders", ts_ns=sent.ts, prefix=self.c.settings.run, id=sent.id, symbol=instrument.symbol,
-                         action=_WORD.get(sent.action, "?"), type=str(int(sent.type)), side=sent.side,
+                         action=_ACTIONS.get(sent.action, "?"), type=str(int(sent.type)), side=sent.side,
                          price=instrument.price_text(sent.price) if sent.price else "", qty=instrument.qty_text(sent.qty),
                          stop=instrument.price_text(sent.stop) if sent.stop else "", flags=sent.flags, fate=str(int(sent.fate)),
                          reason=str(int(sent.why)))
@@ -100,8 +103,10 @@ class Requests:
                 self.on_sent(self.dispatch.again(sent, c.now))
 
     def _is_stale_entry(self, sent: Any) -> bool:
+        """An entry that waited too long, or one of whose gates has closed while it waited."""
         entry = sent.action == Action.ACTION_CREATE and sent.id & 15 == Role.ROLE_ENTRY
-        return entry and self.c.now > sent.decided + self.c.settings.ns(self.c.settings.entry_age_s)
+        late = self.c.now > sent.decided + self.c.settings.ns(self.c.settings.entry_age_s)
+        return entry and (late or bool(self.c.engine.gates(sent.instrument)))
 
     def wanted(self, order: int, action: int) -> bool:
         """Whether the engine still waits for this request."""
@@ -140,7 +145,7 @@ class Requests:
         flight.queued = c.now
         c.counters["orders by rest"] += 1
         entry = flight.is_entry
-        c.ask(ask, lambda answer: self.on_result(flight, answer), Urgency.ENTER if entry else Urgency.SAVE, f"{_WORD[flight.action]} {sent.id:#x}",
+        c.ask(ask, lambda answer: self.on_result(flight, answer), Urgency.ENTER if entry else Urgency.SAVE, f"{_ACTIONS[flight.action]} {sent.id:#x}",
               wanted=current, until=sent.decided + c.settings.ns(c.settings.entry_age_s) if entry else 0,
               on_sent=on_sent, on_dropped=on_dropped)
 
@@ -157,8 +162,10 @@ class Requests:
     def on_result(self, flight: Flight, answer: Answer) -> None:
         """The REST answer to an order request."""
         page = self.c.port.result_of(answer, Asked(flight.action))
-        self.c.heed(page, "order")
-        self.judge(flight, page.outcome, page.code, page.text, page.wait_s)
+        self.c.note_answer(page, "order")
+        if flight.action == Action.ACTION_CREATE and page.ok:
+            self.on_named(page.order_id, flight.id)
+        self.interpret_reply(flight, page.outcome, page.code, page.text, page.wait_s)
 
     # ---- replies of the order socket ----
 
@@ -186,10 +193,13 @@ class Requests:
         if flight.stage not in (Stage.WAITING, Stage.UNKNOWN):
             c.counters["replies twice"] += 1
             return
+        named = c.port.parse_link_id(reply.link_id)
+        if flight.action == Action.ACTION_CREATE and reply.code == 0 and (named is None or named[1] == flight.id):
+            self.on_named(reply.order_id, flight.id)
         wait_s = max(0.0, min(60.0, reply.reset_ms / 1e3 - c.venue_ns() / 1e9)) if reply.reset_ms else 0.0
-        self.judge(flight, c.port.outcome(reply, Asked(flight.action)), reply.code, reply.message, wait_s)
+        self.interpret_reply(flight, c.port.outcome(reply, Asked(flight.action)), reply.code, reply.message, wait_s)
 
-    def judge(self, flight: Flight, outcome: Outcome, code: int, text: str, wait_s: float = 0.0) -> None:
+    def interpret_reply(self, flight: Flight, outcome: Outcome, code: int, text: str, wait_s: float = 0.0) -> None:
         """What a definite or indefinite answer to a request means for the engine."""
         c = self.c
         symbol = c.symbols[flight.instrument]
@@ -216,7 +226,7 @@ class Requests:
     def _beyond(self, flight: Flight, outcome: Outcome, code: int, text: str, symbol: str) -> None:
         """What a definite refusal says beyond the request."""
         c = self.c
-        what = f"{_WORD[flight.action]} {flight.id:#x}: {code} {text}"
+        what = f"{_ACTIONS[flight.action]} {flight.id:#x}: {code} {text}"
         if outcome == Outcome.CLOCK:
             c.clock_doubt = True
             c.notice(Level.WARNING, "clock", f"the venue refused our time stamp; {what}", symbol)
@@ -259,7 +269,7 @@ class Requests:
         c = self.c
         flight.stage = Stage.UNKNOWN
         c.counters["unknown"] += 1
-        c.notice(Level.WARNING, "unknown", f"outcome of {_WORD[flight.action]} {flight.id:#x} unknown: {why}", c.symbols[flight.instrument])
+        c.notice(Level.WARNING, "unknown", f"outcome of {_ACTIONS[flight.action]} {flight.id:#x} unknown: {why}", c.symbols[flight.instrument])
         self.inquiries.begin(flight.id, self.decidable(flight), why, hard=True)
 
     def lose_all(self, why: str) -> None:
@@ -298,7 +308,8 @@ class Requests:
                 self.inquiries.begin(order, self.expiry(belief["ts_asked"]), "sent in an earlier life, or forgotten", hard=True)
             elif belief["unknown"] and not action:
                 self.inquiries.begin(order, c.now, "the engine is in doubt")
-            elif belief["status"] == "live" and belief["role"] == Role.ROLE_CLOSE and c.now >= belief["ts_asked"] + s.ns(s.confirm_s):
+            elif (belief["status"] == "live" and belief["role"] == Role.ROLE_CLOSE and c.now >= belief["ts_asked"] + s.ns(s.confirm_s)
+                  and order not in self.inquiries):             # it stands at every look: begun anew at each, its asking would not end
                 # filled in part: what was left of it has ended by now, and with nothing held nobody would look for half a minute
                 self.inquiries.begin(order, self.doubtable(order, belief), "a market order does not rest")
 
@@ -315,6 +326,8 @@ class Requests:
             for flight in self.flights.of(order):
                 self.flights.drop(flight)
             self.inquiries.end(order)
+            if state.executed > 0.0:
+                self.inquiries.prices[order] = state.average or state.price
             reason = c.port.reason(state)
             age = c.venue_ns() - state.updated_ms * MS
             if reason == Reason.END_POST_ONLY and order & 15 == Role.ROLE_ENTRY and age > c.settings.ns(OLD_REJECT_S):
@@ -373,8 +386,9 @@ class Requests:
             return flight.expires
         return max(flight.expires, known + self.c.settings.ns(self.c.settings.stale_s))
 
-    def on_absent(self, order: int, venue_ns: int) -> None:
-        """The venue has been asked twice, after the last moment at which it could have been taken: there is no such order."""
+    def on_absent(self, order: int, venue_ns: int, executed: float = 0.0) -> None:
+        """The venue has been asked twice, after the last moment at which it could have been taken: there is no such order, or (executed > 0)
+        there was one, and the venue has forgotten it since."""
         c = self.c
         belief = c.belief(order)
         for flight in self.flights.of(order):
@@ -382,8 +396,9 @@ class Requests:
         if belief is None:
             return
         c.counters["absent"] += 1
-        created = belief["status"] != "sent"
-        c.notice(Level.WARNING, "absent", f"order {order:#x} {'is gone' if created else 'never arrived'}: the venue knows nothing of it",
-                 c.symbols[belief["instrument"]])
-        status = OrderStatus.ORDER_CANCELLED if created else OrderStatus.ORDER_REJECTED
-        c.report(order_event(c.stamp(), venue_ns, order, status, Reason.END_VENUE))
+        created = belief["status"] != "sent" or executed > 0.0
+        c.notice(Level.WARNING, "absent", f"order {order:#x} {'is gone' if created else 'never arrived'}: the venue knows nothing of it"
+                 + (f" but that {executed:g} of it were executed" if executed else ""), c.symbols[belief["instrument"]])
+        whole = executed >= belief["qty"] * (1.0 - 1e-9)
+        status = OrderStatus.ORDER_DONE if whole else OrderStatus.ORDER_CANCELLED if created else OrderStatus.ORDER_REJECTED
+        c.report(order_event(c.stamp(), venue_ns, order, status, Reason.OK if whole else Reason.END_VENUE, executed=executed))

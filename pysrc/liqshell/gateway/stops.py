@@ -13,11 +13,11 @@ from typing import Any
 from liqcore.event import OrderStatus, Reason, Role
 from liqshell.gateway.budget import Urgency
 from liqshell.gateway.context import Context
-from liqshell.gateway.effects import Answer, Level
+from liqshell.venues.effects import Answer, Level
 from liqshell.gateway.epochs import Epochs
-from liqshell.gateway.port import Page
-from liqshell.gateway.translate import MS, order_event, order_number
-from liqshell.venues.bybit_codes import Asked, Outcome
+from liqshell.venues.order_port import Page
+from liqshell.gateway.events import MS, order_event, order_number
+from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.reports import ENDED, OrderState, Position, Standing
 
 ENDED_MAX = 2_048
@@ -142,7 +142,7 @@ class Stops:
             belief = c.belief(order)
             return belief is not None and belief["status"] != "ended"
 
-        c.ask(c.port.cancel(state.symbol, state.link_id), lambda answer: c.heed(c.port.result_of(answer, Asked.CANCEL), "order"), Urgency.SAVE,
+        c.ask(c.port.cancel(state.symbol, state.link_id), lambda answer: c.note_answer(c.port.result_of(answer, Asked.CANCEL), "order"), Urgency.SAVE,
               f"cancel entry {state.link_id}", wanted=wanted)
 
     def on_position(self, position: Position) -> None:
@@ -207,7 +207,7 @@ class Stops:
 
         def answered(answer: Answer) -> None:
             page = c.port.result_of(answer, Asked.STOP)
-            c.heed(page, "setting")
+            c.note_answer(page, "setting")
             if not current():
                 return
             if page.outcome in (Outcome.DONE, Outcome.ACCEPTED, Outcome.UNKNOWN):
@@ -241,7 +241,8 @@ class Stops:
             held = c.held(n) != 0
             moving = stop is not None and stop["asked"] == "amend"
             if held and (not self.is_protected(n) or moving or self._is_bare(n)) and n not in self._watched:
-                self._watched[n] = Watch(c.now, c.now + s.ns(s.verify_s if not moving else s.confirm_s))
+                wait_s = s.confirm_s if moving else s.verify_s if c.port.attaches_stops else 0.0
+                self._watched[n] = Watch(c.now, c.now + s.ns(wait_s))
         for n, watch in list(self._watched.items()):
             stop = self.stop_of(n)
             moving = stop is not None and stop["asked"] == "amend"
@@ -250,7 +251,11 @@ class Stops:
                     and not self._is_bare(n)):
                 del self._watched[n]
             elif not watch.asking and c.now >= watch.due:
-                self._read(n, watch)
+                if c.port.attaches_stops or watch.tries or stop is not None:
+                    self._read(n, watch)
+                else:                       # nothing was heard of a stop, because none has travelled with the entry
+                    watch.tries += 1
+                    self._put(n, watch, self.positions.get(n))
 
     def due(self) -> int | None:
         return min((watch.due for watch in self._watched.values() if not watch.asking), default=None)
@@ -290,20 +295,21 @@ class Stops:
         watch.tries += 1
         began = c.now
 
-        def settle() -> None:
+        def finish() -> None:
             watch.asking = False
             watch.due = c.now + c.settings.ns(min(LONGEST_S, 0.2 * 1.7 ** min(watch.tries, 16)))
 
         def answered(answer: Answer) -> None:
-            settle()
+            finish()
             page = c.port.positions_of(answer)
-            c.heed(page, "query")
+            c.note_answer(page, "query")
             if page.ok:
-                self._judge(n, watch, page, began)
+                self._check_stop(n, watch, page, began)
 
-        c.ask(c.port.ask_positions(c.symbols[n]), answered, Urgency.ASK, f"stop of {c.symbols[n]}", on_dropped=settle)
+        c.ask(c.port.ask_positions(c.symbols[n]), answered, Urgency.ASK, f"stop of {c.symbols[n]}", on_dropped=finish,
+              timeout_s=c.timeout_s(watch.tries))
 
-    def _judge(self, n: int, watch: Watch, page: Page, began: int) -> None:
+    def _check_stop(self, n: int, watch: Watch, page: Page, began: int) -> None:
         c = self.c
         rows = [p for p in page.items if isinstance(p, Position) and p.symbol == c.symbols[n] and p.index == 0]
         position = rows[0] if rows else None
@@ -330,7 +336,7 @@ class Stops:
         elif self._is_looser(n) and (stop is None or stop["asked"] != "amend"):
             if not self._is_beyond(n, position):
                 self._put(n, watch, position)
-            elif stop is not None and stop["status"] == "live" and c.heard.get(n, 0) <= began:
+            elif stop is not None and stop["status"] == "live" and c.touched_at.get(n, 0) <= began:
                 # the market has passed the price at which we wanted out, and what rests is further away
                 c.notice(Level.ALARM, "stop moved away", f"a stop at {position.stop_loss:g} is not where it was put", c.symbols[n])
                 c.report(order_event(c.stamp(), c.venue_ns(), stop["id"], OrderStatus.ORDER_CANCELLED, Reason.END_VENUE))
@@ -340,7 +346,7 @@ class Stops:
         c = self.c
         stop = self.stop_of(n)
         if stop is not None and stop["status"] == "live":
-            if c.heard.get(n, 0) > began:
+            if c.touched_at.get(n, 0) > began:
                 return                          # something was heard meanwhile: read again
             recent_ms = (c.venue_ns() - c.settings.ns(AT_WORK_S)) // MS
             if any(order.standing != Standing.WAITING and order.updated_ms > recent_ms for order in self._alive(n)):
@@ -355,14 +361,14 @@ class Stops:
         ticks = self.c.engine.instruments[n].ticks(position.mark) if position.mark else 0
         return bool(ticks) and (ticks - self.wanted_ticks(n)) * position.side <= 0
 
-    def _put(self, n: int, watch: Watch, position: Position) -> None:
+    def _put(self, n: int, watch: Watch, position: Position | None) -> None:
         """Set the stop of the position where the bracket wants it. Where the market is beyond that, one further away: the engine closes at market
         meanwhile, but that may fail, too, and any stop is better than none."""
         c = self.c
         ticks = self.wanted_ticks(n)
         if ticks <= 0 or watch.asking:
             return
-        if position.stop_loss <= 0.0 and position.mark > 0.0 and (watch.refused or self._is_beyond(n, position)):
+        if position is not None and position.stop_loss <= 0.0 and position.mark > 0.0 and (watch.refused or self._is_beyond(n, position)):
             away = c.engine.instruments[n].ticks(position.mark * (1.0 - position.side * c.settings.rescue_stop))
             ticks = min(ticks, away) if position.side > 0 else max(ticks, away)
         watch.asking = True
@@ -372,7 +378,7 @@ class Stops:
 
         def answered(answer: Answer) -> None:
             page = c.port.result_of(answer, Asked.STOP)
-            c.heed(page, "setting")
+            c.note_answer(page, "setting")
             watch.asking = False
             watch.due = c.now if page.ok else c.now + c.settings.ns(min(LONGEST_S, 0.2 * 2 ** min(watch.put, 16)))
             watch.refused = page.outcome == Outcome.REJECTED

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from liqcore.event import Gate, Role
 from liqshell.gateway.budget import Urgency
 from liqshell.gateway.context import Context
-from liqshell.gateway.effects import Answer, Level
-from liqshell.gateway.port import Listing
-from liqshell.venues.bybit_codes import Asked
+from liqshell.venues.effects import Answer, Level
+from liqshell.venues.order_port import Listing
+from liqshell.venues.outcome import Asked
 
 MS = 1_000_000
 SAMPLES = 3                     # of one measurement; the smallest round trip says most
@@ -28,6 +28,7 @@ class ClockWatch:
         self._on_offset = on_offset
         self._samples: list[tuple[int, int]] = []           # (round trip, offset)
         self._left = 0
+        self._failures = 0                      # measurements without an answer, in a row
         self._due: int | None = None
 
     def start(self) -> None:
@@ -55,15 +56,19 @@ class ClockWatch:
         return self._due
 
     def _ask(self) -> None:
-        self.c.ask(self.c.port.ask_time(), self._answered, Urgency.WATCH, "the venue's clock", on_dropped=self._done)
+        self.c.ask(self.c.port.ask_time(), self._answered, Urgency.WATCH, "the venue's clock", on_dropped=self._done,
+                   timeout_s=self.c.timeout_s(self._failures))
 
     def _answered(self, answer: Answer) -> None:
         found = self.c.port.time_of(answer)
+        if found is None and self._samples:
+            self._done()                        # what is there will do
+            return
         if found is not None and 0 <= answer.sent_ns <= answer.received_ns:
             rtt = answer.received_ns - answer.sent_ns
             self._samples.append((rtt, found - (answer.sent_ns + rtt // 2)))
         self._left -= 1
-        if self._left > 0:
+        if self._left > 0 and self._samples:
             self._ask()
         else:
             self._done()
@@ -78,9 +83,11 @@ class ClockWatch:
         self._left = 0
         if not self._samples:
             # as long as it is not known it is as good as the last time, but not for ever
-            self._due = c.now + s.ns(min(5.0, s.clock_period_s))
+            self._due = c.now + s.again_ns(self._failures, min(5.0, s.clock_period_s))
+            self._failures += 1
             self._doubt()
             return
+        self._failures = 0
         self.rtt_ns, self.offset_ns = min(self._samples)
         self.measured = c.now
         c.offset_ns = self.offset_ns
@@ -102,8 +109,9 @@ class ContractWatch:
     def __init__(self, context: Context) -> None:
         self.c = context
         self.listed: dict[str, Listing] = {}
+        self.known = False                      # the list was read once
         self._pages: dict[str, Listing] = {}
-        self._count = 0
+        self._count = self._failures = 0
         self._asking = False
         self._due: int | None = None
 
@@ -127,7 +135,8 @@ class ContractWatch:
         return None if self._asking else self._due
 
     def _ask(self, cursor: str) -> None:
-        self.c.ask(self.c.port.ask_instruments(cursor), self._answered, Urgency.WATCH, "contracts", on_dropped=lambda: self._end(5.0))
+        self.c.ask(self.c.port.ask_instruments(cursor), self._answered, Urgency.WATCH, "contracts", on_dropped=lambda: self._end(5.0),
+                   timeout_s=self.c.timeout_s(self._failures))
 
     def _end(self, pause_s: float) -> None:
         self._asking = False
@@ -138,18 +147,21 @@ class ContractWatch:
         page = c.port.instruments_of(answer)
         if not page.ok:
             c.counters["questions failed"] += 1
-            self._end(min(5.0, c.settings.instruments_period_s))
+            again = c.again_at(self._failures, answer.sent_ns or c.now)
+            self._asking, self._due = False, min(again, c.now + c.settings.ns(c.settings.instruments_period_s))
+            self._failures += 1
             return
+        self._failures = 0
         self._count += 1
         self._pages.update({item.symbol: item for item in page.items if item.symbol in c.index})
         if page.cursor and self._count < PAGES_MAX and len(self._pages) < len(c.symbols):
             self._ask(page.cursor)
             return
-        self.listed = self._pages
+        self.listed, self.known = self._pages, True
         self._end(c.settings.instruments_period_s)
-        self._judge()
+        self._check_listings()
 
-    def _judge(self) -> None:
+    def _check_listings(self) -> None:
         c = self.c
         for n, instrument in enumerate(c.engine.instruments[:len(c.symbols)]):
             listing = self.listed.get(instrument.symbol)
@@ -159,6 +171,8 @@ class ContractWatch:
             elif (_plain(listing.tick_size), _plain(listing.lot_size)) != (_plain(instrument.tick_size), _plain(instrument.lot_size)):
                 fault = (f"its tick or lot has changed: {listing.tick_size} and {listing.lot_size} instead of {instrument.tick_size} and "
                          f"{instrument.lot_size}; restart to trade it again")
+            elif listing.special and not c.settings.special_treatment:
+                fault = f"the venue has it under {listing.special}"
             if not fault:
                 c.gates.open(Gate.GATE_SYMBOL, n)
                 continue
@@ -179,7 +193,7 @@ class ContractWatch:
             return belief is not None and belief["status"] != "ended"
 
         c.counters["entries withdrawn"] += 1
-        c.ask(c.port.cancel(c.symbols[n], c.port.link_id(entry["id"])), lambda answer: c.heed(c.port.result_of(answer, Asked.CANCEL), "order"),
+        c.ask(c.port.cancel(c.symbols[n], c.port.link_id(entry["id"])), lambda answer: c.note_answer(c.port.result_of(answer, Asked.CANCEL), "order"),
               Urgency.SAVE, f"cancel entry of {c.symbols[n]}", wanted=wanted)
 
 

@@ -6,42 +6,45 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import liqcore as lc
 from liqcore.event import Control as Order
 from liqcore.event import Gate, Kind, Role
-from liqshell import limits, watchdog
-from liqshell.config import Config
-from liqshell.dispatch import Dispatch, PicowsWire
+from liqshell.live import limits_reload as limits
+from liqshell.live import watchdog
+from liqshell.config.load import Config
+from liqshell.run.dispatch import Dispatch, PicowsWire
 from liqshell.errors import VenueError
-from liqshell.gateway.bybit import BybitPort
-from liqshell.gateway.effects import Call, Channel, Level, Notice
+from liqshell.venues.bybit.port import BybitPort
+from liqshell.venues.effects import Call, Channel, Level, Notice
 from liqshell.gateway.gateway import Gateway
-from liqshell.gateway.port import Port
+from liqshell.venues.order_port import Port
 from liqshell.gateway.settings import Settings
-from liqshell.live import opening
+from liqshell.live import equity, opening
+from liqshell.live.adoption import Adoption
 from liqshell.live.channel import Link
+from liqshell.live.admission import Admission
+from liqshell.live.patience import PROGRESS_S
 from liqshell.live.rest import Rest
-from liqshell.pipeline import LiveStart, make_engine
-from liqshell.sink import LiveSink
+from liqshell.live.run_context import RunContext
+from liqshell.run.pipeline import LiveStart, Pipeline, hash_of, make_engine
+from liqshell.run.sink import LiveSink
 from liqshell.state.control import Kill
-from liqshell.toml import SCALE
-from liqshell.venues.bybit_orders import order_encoder
-from liqshell.venues.bybit_signing import AUTH_EXPIRY_MS, Keys
+from liqshell.state.store import halt_reason
+from liqshell.fields import SCALE
+from liqshell.transport import Endpoint, endpoints
+from liqshell.venues.bybit.orders import order_encoder
+from liqshell.venues.bybit.signing import AUTH_EXPIRY_MS, Keys
 
-if TYPE_CHECKING:
-    from liqshell.live.session import Session
-
-START_S = 60.0                  # to reconcile at the start
 WIND_DOWN_S = 10.0              # to withdraw entries at the end; to flatten, three times that
 UNBEGUN = "before the account could be reconciled: nothing was begun; look at the account at the venue"
 STALL_S = 2.0                   # of the event loop, until entries are off
 CALM_S = 1.0                    # how long it must have turned again
 LOOK_S = 0.2                    # between two looks at what changes slowly: kill file, disk, market
 RATE_WINDOW_S = 1.05
-ENTRY_AGE_S = 2.0               # an entry decided longer ago does not leave any more (S2-07 wants it out within 3 s of the event)
+ENTRY_AGE_S = 2.0               # an entry decided longer ago does not leave any more (the fade wants it out within 3 s of the event)
 REPEAT_S, NOTICES_MAX = 60.0, 1000      # the same notice is not logged again within; how many are remembered
 _log = logging.getLogger("liqshell.live")
 _LEVELS = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ALARM: logging.ERROR}
@@ -49,10 +52,17 @@ _LEVELS = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ALARM
 
 class LiveAccount:
     """confirm: see opening.confirm_or_refuse. resume: lift a halt that latched in the run before. flatten: close positions when the run ends in good
-    order. keys: of the account. Life: open() -> bind() -> begin() -> turn() at every turn of the loop -> wind_down() -> close()."""
+    order. adopt: positions of others to take over. keys: of the account. Life: open() -> bind() -> begin() -> turn() at every turn of the loop ->
+    wind_down() -> close()."""
 
-    def __init__(self, config: Config, keys: Keys, *, confirm: Callable[[str, str], bool] | None = None, resume: bool = False, flatten: bool = False):
-        self.config, self.flatten = config, flatten
+    _equity_s = 3.0                 # to learn the equity where trades are open
+    _patience = 1.0                 # at least, at the speed of wall time
+    _first_timeout_s = 1.0          # of a question that may be asked again at once
+
+    def __init__(self, config: Config, keys: Keys, *, confirm: Callable[[str, str], bool] | None = None, resume: bool = False, flatten: bool = False,
+                 adopt: Sequence[Adoption] = ()):
+        self.config, self.flatten, self.adopt = config, flatten, tuple(adopt)
+        endpoints(config.signed_urls, config.feed.ca)                 # ConfigError, before anything is asked of anybody
         self.counters: Counter[str] = Counter()
         self.alarms: list[str] = []
         self.stalls = 0
@@ -61,73 +71,97 @@ class LiveAccount:
         self._keys, self._confirm, self._resume = keys, confirm, resume
         self._tasks: set[asyncio.Task[None]] = set()
         self.limits_file: limits.LimitsFile | None = None       # watched, where the configuration is a file
-        self._heeded = Kill.NO
+        self._kill_applied = Kill.NO
+        self._repairs = 0
         self._gates: dict[tuple[Gate, int], bool] = {}
         self._turned = self._looked = self._calm_at = 0.0
         self._ending = False
-        self._said: dict[tuple[str, str, str], float] = {}
+        self._repeat_at: dict[tuple[str, str, str], float] = {}
         self._watchdog: watchdog.Keeper | None = None
+        self._admission: Admission
 
     # ---- the start ----
 
-    async def open(self, session: Session, instruments: tuple[lc.Instrument, ...], settings_of: Callable[[LiveStart], dict[str, Any]]) -> LiveStart:
+    async def open(self, run: RunContext, instruments: tuple[lc.Instrument, ...], settings_of: Callable[[LiveStart], dict[str, Any]]) -> LiveStart:
         """State folder, account, a person's word; with what the run begins."""
-        self.session, self.instruments = session, instruments
+        self.run, self.instruments = run, instruments
         self._connect()
-        self.patience = max(self.config.live.patience, session.speed)
+        self.patience = max(self.config.live.patience, self._patience * run.speed)
         self.dispatch: Dispatch | None = None
         self.state = opening.open_state(self.config, instruments)
         try:
-            account = await self._check()
-            first = LiveStart(account.equity, self.patience)
-            restored = opening.restore(self.state, make_engine(settings_of(first), trust=True))
+            self._admission = self._make_admission()
+            account = await self._admission.enter()
+            engine = make_engine(settings_of(LiveStart(account.equity if account else 1.0, self.patience)), trust=True)
+            restored = opening.restore(self.state, engine)
+            if account and self.state.found.get("open") and await self._take_up_equity(engine):
+                restored = engine.trade_snapshot()
+            had = account.equity if account else engine.account.equity      # (where trades are open the restored one counts in any case)
             now = max(self.now(), int(self.state.found["now_ns"]))
-            start = LiveStart(account.equity, self.patience, restored, now)
-            terms = opening.terms(self.config, account, self.state, session.hash_of(settings_of(start)))
+            start = LiveStart(had, self.patience, restored, now)
+            wanted = [f"{adoption.symbol}: its position becomes ours; a stop is placed first" for adoption in self.adopt]
+            terms = opening.terms(self.config, account, self.state, hash_of(settings_of(start)), wanted)
             opening.confirm_or_refuse(self.config, terms, self._confirm)
+            start = await self._admission.take_over(self.adopt, start, engine)
         except BaseException:
             self.state.close()
             await self.rest.close()
             raise
         return start
 
+    def kept(self) -> tuple[Config, tuple[lc.Instrument, ...]] | None:
+        """The contracts of the run before, where it left trades open that are to be supervised whatever the venue's list does."""
+        return opening.kept_contracts(self.config)
+
+    async def _take_up_equity(self, engine: lc.Engine) -> bool:
+        """Whether the engine, restored with an open trade, was given the equity that the venue says."""
+        now_ms = self.now() // 1_000_000 + self.offset_ms()
+        try:
+            rates = self.config.paper.maker_fee / SCALE, self.config.paper.taker_fee / SCALE
+            reading = equity.take_up(self.state, engine, self.instruments, self._books(), now_ms, self.patience, rates)
+            return await asyncio.wait_for(reading, self._equity_s)
+        except (VenueError, TimeoutError) as why:       # open trades do not wait for it
+            _log.warning("equity stays %.2f, as believed when the last run ended: %s. Limits are shares of it", engine.account.equity,
+                         str(why) or "the account was not read in time")
+            return False
+
+    def _books(self) -> equity.Books:
+        return equity.BybitBooks(self._admission.body, self.state.prefix)
+
     def _connect(self) -> None:
         """The ways to the venue; nothing is sent yet."""
-        feed, tls = self.config.feed, self.session.tls
+        feed, tls = self.config.feed, self.run.tls
         self.rest = Rest(feed.rest_url, self._keys, self.config.live.recv_window_ms, tls, self.now, self.offset_ms)
-        self.links = {Channel.PRIVATE: Link(Channel.PRIVATE, feed.private_url, tls, self._on_frame, self._on_channel)}
-        if feed.trade_url:
-            self.links[Channel.ORDERS] = Link(Channel.ORDERS, feed.trade_url, tls, self._on_frame, self._on_channel)
+        urls = {Channel.PRIVATE: feed.private_url, Channel.ORDERS: feed.trade_url}
+        self.links = {channel: Link(channel, Endpoint(url, tls), self._on_frame, self._on_channel) for channel, url in urls.items() if url}
 
-    async def _check(self) -> opening.Account:
-        """What the venue says of the key and the wallet; VenueError."""
-        return await opening.check_account(self.rest)
+    def _make_admission(self) -> Admission:
+        return Admission(self.config, self.instruments, self.rest, self.run.patience, self.now, self.run.stopping)
 
     def _port(self, real: bool) -> Port:
         """The venue's language. real: at the pace of the wall."""
-        pipeline = self.session.pipeline
-        assert pipeline is not None
-        return BybitPort(self._keys, self.state.prefix, pipeline.instruments, wall_ms=None if real else self._login_ms,
+        return BybitPort(self._keys, self.state.prefix, self.engine.instruments,
+                         {channel: link.endpoint for channel, link in self.links.items()}, wall_ms=None if real else self._login_ms,
                          order_socket=bool(self.config.feed.trade_url))
 
-    def bind(self) -> None:
+    def bind(self, pipeline: Pipeline, config_hash: str) -> None:
         """The pipeline and the recorder are there: put the last hop and the gateway to them."""
-        session, state, config = self.session, self.state, self.config
-        pipeline = session.pipeline
-        assert pipeline is not None and isinstance(pipeline.sink, LiveSink)
+        run, state, config = self.run, self.state, self.config
+        assert isinstance(pipeline.sink, LiveSink)
+        self._config_hash = config_hash
         self.engine, self.sink = pipeline.engine, pipeline.sink
         most = config.limits
         self.guard = lc.Guard(
             pipeline.instruments, order_notional_max=most.order_notional_max, total_notional_max=most.exposure_max, collar=most.collar / SCALE,
             orders_per_minute_max=most.orders_per_minute_max, orders_per_signal_max=most.orders_per_signal_max,
-            rate_window_s=min(60.0, RATE_WINDOW_S * session.speed), entry_age_s=ENTRY_AGE_S * self.patience)
+            rate_window_s=min(60.0, RATE_WINDOW_S * run.speed), entry_age_s=ENTRY_AGE_S * self.patience)
         if state.image.guard:
             self.guard.restore(state.image.guard)
         self.guard.follow(self.engine)
         self.guard.watch(state.control.address, state.control)
         self.wire = PicowsWire()
         encoder = order_encoder(state.prefix, pipeline.instruments, recv_window_ms=config.live.recv_window_ms)
-        real = session.speed == 1.0            # a rehearsal stamps market time, as its venue does
+        real = run.speed == 1.0            # a rehearsal stamps market time, as its venue does
         self.dispatch = Dispatch(self.engine, self.guard, encoder, state.image, self.wire, None if real else self._market_ms)
         self.dispatch.on_waiting = self._on_waiting
         self.sink.dispatch = self.dispatch
@@ -135,17 +169,24 @@ class LiveAccount:
         leverage = {"": config.live.leverage} if config.live.leverage else {}
         self.gateway = Gateway(self.engine, self.dispatch, state.store, port, Settings(
             state.prefix, config.run.name, config.live.recv_window_ms, patience=self.patience, period_s=config.live.period_s, leverage=leverage,
-            rescue_stop=config.live.stop_rescue / SCALE, watch_clock=real), self)
+            rescue_stop=config.live.stop_rescue / SCALE, watch_clock=real,
+            first_timeout_s=self._first_timeout_s, special_treatment=config.feed.special_treatment,
+            maker_fee=config.paper.maker_fee / SCALE, taker_fee=config.paper.taker_fee / SCALE), self)
         self._halted = opening.halted_before(state)
         state.control.begin(state.prefix)
         if config.live.watchdog:
             self._watchdog = watchdog.Keeper(state.folder, state.control)
-        state.store.put("runs", prefix=state.prefix, started_ns=time.time_ns(), version=lc.__version__, config=str(session.folder),
-                        config_hash=session.config_hash, environment=config.feed.environment)
+        state.store.put("runs", prefix=state.prefix, started_ns=time.time_ns(), version=lc.__version__, config=str(run.folder),
+                        config_hash=config_hash, environment=config.feed.environment)
         self._turned = time.monotonic()
+        if self._admission.adopted:
+            state.image.save(self.engine)
+        for notice in self._admission.notices:
+            self.notice(notice)
 
     async def begin(self) -> None:
-        """Private channels up, everything asked, reconciled. VenueError where that cannot be done: then nothing was traded."""
+        """Private channels up, everything asked, reconciled; open trades of ours are supervised from the first moment. VenueError where that cannot
+        be done for as long as patience lasts, or at all: then nothing new was traded."""
         for link in self.links.values():
             self._spawn(link.run())
         halted = self._halted or self.guard.latched         # each of the two lines of limits has its own latch
@@ -153,27 +194,52 @@ class LiveAccount:
             self.guard.lift()
             self.report(self._control(Order.CONTROL_RESUME))
         elif halted:
-            self.notice(Notice(Level.WARNING, "halted", f"entries are halted since the run before ({halted.name}); --resume lifts it"))
+            reason = halt_reason(self.state.store.path)
+            why = f": {reason}" if reason else ""
+            self.notice(Notice(Level.WARNING, "halted", f"entries are halted since the run before ({halted.name}{why}); --resume lifts it"))
+        for finding in self._admission.halting:
+            if finding.symbol not in self._admission.adopted:
+                self.report(self._control(Order.CONTROL_HALT))
+                self.notice(Notice(Level.ALARM, "halted", finding.text, finding.symbol))
+        self.gateway.account.wait_for(self._admission.waits_for())
         self._input(self.gateway.start)
-        until = time.monotonic() + START_S
-        while not self.gateway.ready:
-            if self.failed is not None:
-                raise self.failed
-            problems = list(self.gateway.problems())
-            if problems or time.monotonic() > until:
-                why = "; ".join(problems) or f"not within {START_S:g} s ({'; '.join(self.gateway.waiting_for())})"
-                raise VenueError(self.config.feed.rest_url, f"this account cannot be reconciled: {why}",
-                                 "orders, positions and stops that are all known", "Nothing new was sent; look at the account at the venue")
-            if self.session.stopping:
-                return
-            await asyncio.sleep(0.01)
+        answered = asyncio.ensure_future(self._admission.answered())
+        answered.add_done_callback(lambda task: None if task.cancelled() or task.exception() else self._input(self.gateway.admitted))
+        try:
+            await self._reconciled(answered)
+        finally:
+            answered.cancel()
+        if not self.gateway.ready:
+            return
         self.state.control.running()
         self.ready.set()
+
+    async def _reconciled(self, answered: asyncio.Future[None]) -> None:
+        """Until the gateway is ready, or somebody stops the run."""
+        patience, next_line = self.run.patience, time.monotonic() + PROGRESS_S
+        while not (self.gateway.ready and answered.done()):
+            if self.failed is not None:
+                raise self.failed
+            if answered.done():
+                answered.result()
+            problems, waiting = list(self.gateway.problems()), "; ".join(self.gateway.waiting_for())
+            if problems or not patience.left_s:
+                why = "; ".join(problems) or f"not within {patience.seconds:g} s ({waiting})"
+                raise VenueError(self.config.feed.rest_url, f"this account cannot be reconciled: {why}",
+                                 "orders, positions and stops that are all known",
+                                 "No entry was sent, open trades of ours were supervised; "
+                                 "look at the account at the venue")
+            if self.run.stopping():
+                return
+            if time.monotonic() >= next_line:
+                next_line = time.monotonic() + PROGRESS_S
+                patience.report_progress(f"not reconciled yet: {waiting}")
+            await asyncio.sleep(0.01)
 
     # ---- every turn of the loop ----
 
     def now(self) -> int:
-        return self.session.wire_clock.now_ns()
+        return self.run.clock.now_ns()
 
     def offset_ms(self) -> int:
         return self.dispatch.offset_ms if self.dispatch is not None else 0
@@ -183,7 +249,7 @@ class LiveAccount:
 
     def _login_ms(self) -> int:
         """Such that a login's ten seconds of validity are seconds of the wall."""
-        return self._market_ms() + int(AUTH_EXPIRY_MS * (self.session.speed - 1.0))
+        return self._market_ms() + int(AUTH_EXPIRY_MS * (self.run.speed - 1.0))
 
     def turn(self, now: int) -> None:
         """Called by the loop's timers: heartbeat, the gateway's deadlines, and now and then what changes slowly."""
@@ -216,10 +282,14 @@ class LiveAccount:
     def _look(self) -> None:
         control = self.state.control
         self.reload(force=False)
-        control.heed_kill_file()
+        control.refresh()
+        if control.repairs != self._repairs:
+            self._repairs = control.repairs
+            self.guard.watch(control.address, control)
+            self.notice(Notice(Level.ALARM, "control", f"parts of the kill switch were damaged: {'; '.join(control.damaged) or 'they disagreed'}"))
         kill = control.kill
-        if kill > self._heeded:
-            self._heeded = kill
+        if kill > self._kill_applied:
+            self._kill_applied = kill
             self.notice(Notice(Level.ALARM, "killed", f"the kill switch is on: {control.reason} ({control.by})"))
             self.report(self._control(Order.CONTROL_FLATTEN if kill == Kill.FLATTEN else Order.CONTROL_HALT))
         if control.watchdog:            # it saw what we did not; entries come back a moment after its word is gone
@@ -237,7 +307,7 @@ class LiveAccount:
         for n in range(len(self.engine.instruments)):
             self._gate(Gate.GATE_MARKET, self.sink.diverges(n, self.config.live.divergence_max / SCALE, self.now()), n)
         if self.guard.latched and not self.counters["guard latched"]:
-            self.notice(Notice(Level.ALARM, "guard latched", f"the last hop refused an entry for good: {self.guard.latched.name}"))
+            self.notice(Notice(Level.ALARM, "guard latched", limits.breach_of(self.guard)))
         snapshot = self.guard.snapshot()
         if snapshot != self.state.image.guard:
             self.state.image.save_guard(snapshot)
@@ -271,7 +341,7 @@ class LiveAccount:
         if self.failed is None:
             self.failed = why
             self.notice(Notice(Level.ALARM, "failed", f"a defect of our own ({type(why).__name__}) ends the run"))
-        self.session.stop()
+        self.run.stop()
 
     def _on_waiting(self) -> None:
         asyncio.get_running_loop().call_soon(lambda: self._input(self.gateway.collect))
@@ -287,7 +357,7 @@ class LiveAccount:
 
     def report(self, event: tuple[Any, ...]) -> None:
         """Into the engine, and into the recording in order with the frames."""
-        self.session.report(event)
+        self.run.report(event)
 
     def call(self, call: Call) -> None:
         self._spawn(self._call(call))
@@ -306,12 +376,12 @@ class LiveAccount:
 
     def notice(self, notice: Notice) -> None:
         self.counters[notice.kind] += 1
-        at, said = time.monotonic(), (notice.kind, notice.symbol, notice.text)
-        if at < self._said.get(said, 0.0):               # what goes on is counted, not repeated every time
+        at, key = time.monotonic(), (notice.kind, notice.symbol, notice.text)
+        if at < self._repeat_at.get(key, 0.0):               # what goes on is counted, not repeated every time
             return
-        if len(self._said) >= NOTICES_MAX:
-            self._said.clear()
-        self._said[said] = at + REPEAT_S
+        if len(self._repeat_at) >= NOTICES_MAX:
+            self._repeat_at.clear()
+        self._repeat_at[key] = at + REPEAT_S
         if notice.level == Level.ALARM and len(self.alarms) < 100:
             self.alarms.append(f"{notice.symbol + ': ' if notice.symbol else ''}{notice.text}")
         _log.log(_LEVELS[notice.level], "%s%s", f"{notice.symbol}: " if notice.symbol else "", notice.text)
@@ -344,16 +414,36 @@ class LiveAccount:
         while self._working() and time.monotonic() < until and self.failed is None:
             self.turn(self.now())
             await asyncio.sleep(0.005)
-        if not was_halted and self._heeded == Kill.NO:       # the next start must not find a halt that nobody meant; the gate stays closed
+        if not was_halted and self._kill_applied == Kill.NO:       # the next start must not find a halt that nobody meant; the gate stays closed
             self.report(self._control(Order.CONTROL_RESUME))
-        held = [f"{i.symbol} {self.engine.bracket(n)['held']:g}" for n, i in enumerate(self.engine.instruments) if self.engine.bracket(n)["held"]]
+        held = await self._held_at_end()
         left = "could not be withdrawn in time: " + ", ".join(self._working()) if self._working() else ""
         if self.failed is not None:         # nobody keeps up to date what is believed: no good end, and no goodbye to the watchdog
             raise self.failed
-        said = UNBEGUN if not self.ready.is_set() else f"held, with stops at the venue: {', '.join(held)}" if held else "flat"
-        ended = "; ".join(filter(None, [said, left]))
+        ended = "; ".join(filter(None, [held, left]))
         self.notice(Notice(Level.INFO if ended == "flat" else Level.WARNING, "end", ended))
         return ended
+
+    async def _held_at_end(self) -> str:
+        """What is held, by the venue's own word: a fill that could not be learnt is nothing that we know of."""
+        if not self.ready.is_set():
+            return UNBEGUN
+        since = self.now()
+        self.gateway.reconcile_now(since)
+        until = time.monotonic() + WIND_DOWN_S
+        while (held := self.gateway.held_since(since)) is None and time.monotonic() < until and self.failed is None:
+            self.turn(self.now())
+            await asyncio.sleep(0.005)
+        own = self._believed()
+        if held is None:
+            return f"{_listed(own)} held by our books; the venue could not be asked what it holds"
+        if any(abs(own.get(symbol, 0.0) - held.get(symbol, 0.0)) > 1e-9 for symbol in {*own, *held}):
+            return f"the venue holds {_listed(held)}, by our books it is {_listed(own)}"
+        return f"held, with stops at the venue: {_listed(own)}" if own else "flat"
+
+    def _believed(self) -> dict[str, float]:
+        """Signed quantities by our books."""
+        return {i.symbol: b["held"] * b["side"] for n, i in enumerate(self.engine.instruments) if (b := self.engine.bracket(n))["held"]}
 
     def _working(self) -> list[str]:
         """Entries that may still rest; when flattening also what is held."""
@@ -372,7 +462,7 @@ class LiveAccount:
             self.wire.transport = None
             state.image.save(self.engine)
             state.image.save_guard(self.guard.snapshot())
-            state.store.put("runs", prefix=state.prefix, ended_ns=time.time_ns(), ended=ended or "failed", config_hash=self.session.config_hash)
+            state.store.put("runs", prefix=state.prefix, ended_ns=time.time_ns(), ended=ended or "failed", config_hash=self._config_hash)
             if ended:                        # else the watchdog is right to look after the account
                 state.control.goodbye()
         state.close()
@@ -397,4 +487,10 @@ class LiveAccount:
         return {"prefix": self.state.prefix, "state": str(self.state.folder), "sent": self.dispatch.sent, "refused": self.dispatch.refused,
                 "later": self.dispatch.later, "reports": self.sink.reports, "notices": dict(self.counters), "alarms": self.alarms,
                 "stalls": self.stalls, "connects": {link.channel.name.lower(): link.connects for link in self.links.values()},
-                "guard": {reason.name: count for reason, count in self.guard.refused.items()}, "gateway": self.gateway.status()}
+                "guard": {reason.name: count for reason, count in self.guard.refused.items()}, "breach": limits.breach_of(self.guard),
+                "gateway": self.gateway.status()}
+
+
+def _listed(held: Mapping[str, float]) -> str:
+    """Contracts and signed quantities, in words."""
+    return ", ".join(f"{symbol} {qty:g}" for symbol, qty in held.items()) or "nothing"

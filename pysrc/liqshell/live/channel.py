@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import logging
 import random
-import ssl
 from collections.abc import Callable
 
 import picows
 
-from liqshell.gateway.effects import Channel
+from liqshell.venues.effects import Channel
+from liqshell.transport import Endpoint
 
 RECONNECT_S = (0.2, 30.0)       # first and longest pause, with full jitter
 HANDSHAKE_S = 5.0               # of the websocket
@@ -48,13 +48,12 @@ class _Listener(picows.WSListener):
 class Link:
     """on_frame(channel, raw), on_channel(channel, up): told what happens. connect() asks for a connection, a new one where there is one."""
 
-    def __init__(self, channel: Channel, url: str, tls: ssl.SSLContext | None, on_frame: Callable[[Channel, bytes], None],
+    def __init__(self, channel: Channel, endpoint: Endpoint, on_frame: Callable[[Channel, bytes], None],
                  on_channel: Callable[[Channel, bool], None]):
         self.channel = channel
-        self.url = url
+        self.endpoint = endpoint
         self.transport: picows.WSTransport | None = None
         self.connects = 0
-        self._tls = tls
         self._on_frame = on_frame
         self._on_channel = on_channel
         self._wanted = asyncio.Event()
@@ -96,8 +95,9 @@ class Link:
         try:
             async with asyncio.timeout(CONNECT_S):
                 transport, _ = await picows.ws_connect(
-                    lambda: _Listener(self._receive, self._lost), self.url, ssl_context=self._tls if self.url.startswith("wss:") else None,
-                    websocket_handshake_timeout=HANDSHAKE_S, max_frame_size=MESSAGE_MAX, max_redirects=0, enable_auto_pong=True)
+                    lambda: _Listener(self._receive, self._lost), self.endpoint.url, ssl_context=self.endpoint.tls,
+                    extra_headers=self.endpoint.headers(), websocket_handshake_timeout=HANDSHAKE_S, max_frame_size=MESSAGE_MAX, max_redirects=0,
+                    enable_auto_pong=True)
         except (OSError, picows.WSError, TimeoutError) as why:
             _log.warning("%s: no connection (%s: %s)", self.channel.name, type(why).__name__, why)
             return

@@ -6,31 +6,36 @@ Everything here happens once, before the first frame; whatever does not hold is 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
+import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import liqcore as lc
 from liqcore.event import Reason
-from liqshell.config import Config
-from liqshell.errors import ConfigError, VenueError
-from liqshell.gateway.effects import Call
-from liqshell.live.rest import Rest
+from liqshell import private
+from liqshell.config.load import Config
+from liqshell.errors import ConfigError, DataError
+from liqshell.input_file import content
+from liqshell.live.instruments import named_by
+from liqshell.config.sections import venue_named
 from liqshell.state.control import Control, Kill
+from liqshell.state.folder import odd_file, read_state
 from liqshell.state.image import IMAGE, Image
 from liqshell.state.lock import Lock
 from liqshell.state.prefix import make_prefix
 from liqshell.state.sheet import Sheet, state_folder
 from liqshell.state.store import Store
-from liqshell.toml import SCALE
-from liqshell.venues import bybit_answers, bybit_rest
-from liqshell.venues.bybit_codes import Asked, Outcome, outcome
+from liqshell.fields import SCALE
+from liqshell.venues.adapters import ADAPTERS
 
 ENTRIES_MAX = 256               # a minute: the ring of liqcore.Guard
+CONTRACTS = "contracts.json"    # in the state folder: those of the latest start
 _log = logging.getLogger("liqshell.live")
 
 
@@ -59,25 +64,55 @@ class State:
 def open_state(config: Config, instruments: tuple[lc.Instrument, ...]) -> State:
     """Lock, control page, store and image. ConfigError where the folder is in use or killed, DataError where something in it is damaged."""
     folder = state_folder(config.run.out, config.run.name or "live")
+    if folder.is_dir() and (odd := odd_file(folder)) is not None:
+        raise odd
     with contextlib.ExitStack() as undo:
         lock = undo.enter_context(Lock(folder))
         control = Control(folder)
         undo.callback(control.close)
-        control.heed_kill_file()
+        control.refresh()
         if control.kill != Kill.NO:
-            raise ConfigError(str(folder), f"the kill switch is on ({control.reason or 'no reason given'}, by {control.by or 'unknown'})",
+            damaged = f"; damaged: {', '.join(control.damaged)}" if control.damaged else ""
+            raise ConfigError(str(folder), f"the kill switch is on ({control.reason or 'no reason given'}, by {control.by or 'unknown'}{damaged})",
                               "a folder that is not killed", "Look at the account at the venue; then lift it: liqcore kill --lift")
         store = Store(folder, durable=config.live.durable)
         undo.callback(store.close)
+        control.note = store.note_kill
         now = time.time_ns()
         image = Image(folder / IMAGE, instruments, make_prefix(config.run.name or "live", now), now)
         stop = max(config.policy_for(symbol).stop_loss for symbol in config.feed.symbols) / SCALE
-        rest = config.feed.rest_url if config.feed.venue == "bybit" else ""        # a rescue speaks its language only
+        rest = config.feed.rest_url if config.feed.own_account else ""        # a rescue speaks its language only
         sheet = Sheet(rest, config.feed.environment, config.run.name or "live", config.feed.symbols, stop,
                       config.live.recv_window_ms, config.feed.ca)
-        sheet.save(folder)
+        try:
+            sheet.save(folder)
+            keep_contracts(folder, instruments)
+        except OSError as why:
+            raise DataError(str(why.filename or folder), f"cannot be written: {why.strerror}",
+                            "a folder that can be written, on a disk with room") from None
         undo.pop_all()
     return State(folder, lock, control, store, image, str(image.run))
+
+
+def keep_contracts(folder: Path, instruments: Sequence[lc.Instrument]) -> None:
+    """For a start that finds trades open and cannot ask the venue for its list; whole or not at all."""
+    new = folder / (CONTRACTS + ".new")
+    private.write(new, json.dumps([one.as_dict() for one in instruments]) + "\n")
+    os.replace(new, folder / CONTRACTS)
+
+
+def kept_contracts(config: Config) -> tuple[Config, tuple[lc.Instrument, ...]] | None:
+    """The configuration with the contracts of the run before, where that left trades open; None where it did not, or they cannot be told. The gateway
+    lets nothing enter before the venue's list says the same."""
+    found = read_state(config, deep=False)
+    if not (found.believed or found.entering):
+        return None
+    try:
+        rows = json.loads(content(Path(found.path) / CONTRACTS))
+        instruments = [lc.Instrument(**fields) for fields in rows]
+        return named_by(config, {feed.venue: [one for one in instruments if one.venue == venue_named(feed.venue)] for feed in config.all_feeds()})
+    except (OSError, ValueError, TypeError, KeyError, ConfigError):
+        return None
 
 
 def restore(state: State, engine: lc.Engine) -> bytes:
@@ -91,7 +126,7 @@ def restore(state: State, engine: lc.Engine) -> bytes:
 
 @dataclass(frozen=True)
 class Account:
-    """What the venue says of the key and its account. ips: addresses that the key is bound to, "" = none. days_left: of the key."""
+    """What the venue says of the key and its account. ips: addresses that the key is bound to, "" = none."""
 
     equity: float
     available: float
@@ -100,60 +135,26 @@ class Account:
     unified: bool
 
 
-async def check_account(rest: Rest) -> Account:
-    """Ask for the key's rights and the wallet. VenueError with the exact reason where the key may not be used for trading."""
-    answer = await _ask(rest, 1, bybit_rest.key_info())
-    info = bybit_answers.parse_key_info(answer)
-    if not info.ok or info.value is None:
-        told, said = outcome(info.code, Asked.QUERY), f"{info.code} {info.message or info.reason}"
-        if told == Outcome.CLOCK:
-            raise VenueError(rest.base, f"our clock is not the venue's: {said}", "a time stamp within a second of the venue's",
-                             "Set this machine's clock (NTP), then start again", info.code)
-        if told == Outcome.LATER:
-            raise VenueError(rest.base, f"the venue cannot say what the key may do: {said}", "an answer", "Start again in a while", info.code)
-        raise VenueError(rest.base, f"the key is not accepted: {said}", "a valid API key", "Check the key, its address list and the environment",
-                         info.code)
-    key = info.value
-    if key.may_withdraw:
-        raise VenueError(rest.base, "this key may withdraw money", "a key without that right", "Remove the right at the venue: a bot never needs it")
-    if not key.may_trade:
-        raise VenueError(rest.base, "this key may not trade" + (" (it is read-only)" if key.read_only else ""),
-                         "a key with the rights to orders and positions of contracts", "Give it these rights at the venue")
-    wallet = bybit_answers.parse_wallet(await _ask(rest, 2, bybit_rest.wallet()))
-    if not wallet.ok or wallet.value is None:
-        raise VenueError(rest.base, f"the wallet cannot be read: {wallet.code} {wallet.message or wallet.reason}", "a unified account in USDT", "",
-                         wallet.code)
-    if wallet.value.equity <= 0.0:
-        raise VenueError(rest.base, f"the account holds {wallet.value.equity:g} USDT", "money to trade with", "Fund the account, or choose another")
-    return Account(wallet.value.equity, wallet.value.available, ", ".join(key.ips), key.expires, key.unified)
-
-
-async def _ask(rest: Rest, number: int, request: bybit_rest.Request) -> bytes:
-    answer = await rest.call(Call(number, request.method, request.path, request.query, request.body, 10.0, request.weight))
-    if not answer.status:
-        raise VenueError(rest.base, f"no answer to {request.path} ({answer.why})", "an answer", "Check [feed] and the network")
-    if answer.status >= 500 or answer.status in (401, 403, 404, 429):
-        raise VenueError(rest.base, f"HTTP {answer.status} to {request.path}", "200", code=answer.status)
-    return answer.body
-
-
-def terms(config: Config, account: Account, state: State, config_hash: str) -> str:
-    """What a person agrees to, in plain words."""
+def terms(config: Config, account: Account | None, state: State, config_hash: str, adopted: Sequence[str] = ()) -> str:
+    """What a person agrees to, in plain words. account: None = it could not be asked yet. adopted: what will be taken over."""
     limits, sizes = config.limits, []
     for symbol in config.feed.symbols:
         policy = config.policy_for(symbol)
         size = f"{policy.equity_share:g} x equity" if policy.equity_share else f"{policy.notional:g} USDT"
-        sizes.append(f"{symbol} {size}, stop {policy.stop_loss / SCALE:.2%}")
+        numbers = "" if policy.preset == config.preset_of().name else f", numbers of {policy.preset}"
+        sizes.append(f"{symbol} {size}, stop {policy.stop_loss / SCALE:.2%}{numbers}")
     still = f"open trades taken up: {', '.join(state.found['open'])}" if state.found.get("open") else "no open trades from before"
     return "\n".join([
         f"REAL ORDERS at {config.feed.rest_url} ({config.feed.environment}).",
-        f"  account     {account.equity:,.2f} USDT equity, {account.available:,.2f} available; key bound to {account.ips or 'NO address'}",
+        f"  account     {account.equity:,.2f} USDT equity, {account.available:,.2f} available; key bound to {account.ips or 'NO address'}"
+        if account else "  account     cannot be asked yet: open trades are supervised, nothing enters before it can",
         f"  contracts   {'; '.join(sizes)}",
         f"  limits      one order {limits.order_notional_max:,.0f} USDT, all {limits.exposure_max:,.0f} USDT, leverage {limits.leverage_max:g}, "
         f"positions {limits.positions_max}, entries a minute {limits.orders_per_minute_max}, "
         f"loss a day {limits.daily_loss_max / SCALE:.2%}, a week {limits.weekly_loss_max / SCALE:.2%}",
-        f"  evidence    {config.preset_of().name}: {config.preset_of().grade}",
+        f"  evidence    {'; '.join(dict.fromkeys(f'{preset.name}: {preset.grade}' for preset in map(config.preset_of, config.feed.symbols)))}",
         f"  state       {state.folder} (orders {state.prefix}-...; {still})",
+        *(f"  adopted     {one}" for one in adopted),
         f"  settings    {config_hash[:16]}",
     ])
 
@@ -176,10 +177,11 @@ def halted_before(state: State) -> Reason:
 
 def refuse_unsafe(config: Config) -> None:
     """What a configuration may say on paper, and not where money is real."""
-    if config.feed.venue != "bybit" and config.live.via != "ccxt":
-        raise ConfigError("[feed] venue", f"found {config.feed.venue!r}", "bybit, whose account we speak to ourselves; or [live] via = \"ccxt\"",
+    if not config.feed.own_account and config.live.via != "ccxt":
+        ours = ", ".join(name for name, one in ADAPTERS.items() if one.private_path)
+        raise ConfigError("[feed] venue", f"found {config.feed.venue!r}", f'{ours}, whose account we speak to ourselves; or [live] via = "ccxt"',
                           "Or trade it on paper")
-    foreign = [symbol for symbol in config.feed.symbols if not re.search(r"[^-]USDT(-|$)", symbol)] if config.feed.venue == "bybit" else []
+    foreign = [symbol for symbol in config.feed.symbols if not re.search(r"[^-]USDT(-|$)", symbol)] if config.feed.own_account else []
     if foreign:             # positions, orders and the wallet are asked for by this coin: of another one none would be seen
         raise ConfigError("[feed] symbols", f"not settled in USDT: {', '.join(foreign)}", "contracts such as 'ETHUSDT', where real orders are sent",
                           "Or trade them on paper")

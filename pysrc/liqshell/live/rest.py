@@ -5,35 +5,22 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import Any
 
 import aiohttp
 from yarl import URL
 
-from liqshell.errors import ConfigError
-from liqshell.gateway.effects import Answer, Call
-from liqshell.log import redact
-from liqshell.venues.bybit_signing import Keys, rest_headers
+from liqshell.venues.effects import Answer, Call
+from liqshell.rest import Signer, bytes_max, failure, too_long
+from liqshell.venues.bybit.signing import Keys
 
-BODY_BYTES_MAX = 1 << 20
-LIST_BYTES_MAX = 8 << 20        # of public market data: the list of all contracts has nearly 1 MiB
 CONNECT_TIMEOUT_S = 3.0
 KEEP_ALIVE_S = 30.0
 CONNECTIONS_MAX = 128           # more than the gateway's budget has out at once: a stop or a cancel never queues here behind slow questions
 
 
-def tls_context(ca: str, *urls: str) -> ssl.SSLContext | None:
-    """What certificates are judged by; None where no address uses TLS. ca: a PEM file that alone is trusted, "" = the system's authorities."""
-    if not any(url.startswith(("https:", "wss:")) for url in urls):
-        return None
-    try:
-        return ssl.create_default_context(cafile=ca or None)
-    except (OSError, ssl.SSLError) as why:
-        raise ConfigError(f"feed.ca: {ca}", f"cannot be used: {why}", "a PEM file of an authority") from None
-
-
 class Rest:
-    """base: address of the venue. offset_ms: says how much the venue's clock is ahead of ours. now: the clock of Answer's times, ns.
+    """base: address of the venue; ConfigError where there are keys and nothing signed may go there. offset_ms: says how much the venue's clock is
+    ahead of ours. now: the clock of Answer's times, ns.
 
     Nothing is repeated here, no redirect followed, no proxy asked, no cookie kept. More than 1 MiB (8 MiB of public market data) is no answer.
     """
@@ -41,9 +28,8 @@ class Rest:
     def __init__(self, base: str, keys: Keys | None, recv_window_ms: int, tls: ssl.SSLContext | None, now: Callable[[], int],
                  offset_ms: Callable[[], int] = lambda: 0):
         self.base = base
-        self._keys = keys
-        self._recv_window_ms = recv_window_ms
         self._tls = tls
+        self._signer = Signer(base, keys, recv_window_ms, tls)
         self._now = now
         self._offset_ms = offset_ms
         self._session: aiohttp.ClientSession | None = None
@@ -65,25 +51,19 @@ class Rest:
         def none(why: str) -> Answer:
             return Answer(0, why=why, sent_ns=sent, received_ns=self._now())
 
-        most = LIST_BYTES_MAX if call.weight == "market" else BODY_BYTES_MAX
-        url = URL(self.base + call.path + ("?" + call.query if call.query else ""), encoded=True)
-        options: dict[str, Any] = {"data": call.body.encode() if call.method == "POST" else None, "allow_redirects": False,
-                                   "timeout": aiohttp.ClientTimeout(total=call.timeout_s, sock_connect=min(CONNECT_TIMEOUT_S, call.timeout_s))}
+        most, pool = bytes_max(call.weight), self._pool()
+        timeout = aiohttp.ClientTimeout(total=call.timeout_s, sock_connect=min(CONNECT_TIMEOUT_S, call.timeout_s))
         try:
             # the signature is made here, after which nothing waits but the socket
-            async with self._pool().request(call.method, url, headers=self._headers(call), **options) as answer:
+            out = self._signer.outgoing(call.method, call.path, call.query, call.body, self._now() // 1_000_000 + self._offset_ms())
+            async with pool.request(call.method, URL(self._signer.url + out.target, encoded=True), headers=out.headers, data=out.body,
+                                    allow_redirects=False, timeout=timeout) as answer:
                 body = bytearray()
                 async for chunk in answer.content.iter_chunked(65_536):
                     body += chunk
                     if len(body) > most:
                         answer.close()
-                        return none(f"an answer of more than {most} bytes")
+                        return none(too_long(call.weight))
                 return Answer(answer.status, bytes(body), dict(answer.headers), sent_ns=sent, received_ns=self._now())
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, asyncio.IncompleteReadError) as why:
-            return none(redact(f"{type(why).__name__}: {why}"[:200]))
-
-    def _headers(self, call: Call) -> dict[str, str]:
-        if self._keys is None:
-            return {}
-        payload = call.body if call.method == "POST" else call.query
-        return rest_headers(self._keys, self._now() // 1_000_000 + self._offset_ms(), payload, self._recv_window_ms)
+            return none(failure(why, call.timeout_s))

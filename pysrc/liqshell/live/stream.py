@@ -6,28 +6,76 @@ import asyncio
 import contextlib
 import logging
 import random
+import ssl
 import time
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 
+import numpy as np
 import picows
 
 from liqshell.clock import NS
-from liqshell.sink import ConnectionSink
+from liqshell.run.sink import ConnectionSink
 from liqshell.venues.adapter import Connection, Subscription
 from liqshell.venues.frames import Frame, FrameKind
-from liqshell.wire import FeedListener, FrameTap
-
-if TYPE_CHECKING:
-    from liqshell.live.feed import VenueFeed
+from liqshell.live.spin import Spin
+from liqshell.run.venue_source import Source
+from liqshell.run.feed_listener import EventSink, FeedListener, FrameTap, WireClock
 
 ACK_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 10.0
 RECONNECT_S = (0.2, 30.0)       # first and longest pause, with full jitter
 PROTOCOL_PING_S = 15.0          # where the venue has no heartbeat of its own
 LIFE_SHARE = (0.9, 0.05)        # of the age at which the venue closes a connection: leave before, not all at once
+ASKED_MAX = 2                   # times for a subscription that is not answered while others are
 TURN_S = 0.05
 DOUBTS = 2                      # looks in a row at which others speak and it does not: after a pause of our own some sockets are read first
 _log = logging.getLogger("liqshell.live")
+
+
+class Tee(EventSink):
+    """Sees the events of a connection's frames on their way into its sink: `see` is called with each frame's, an array that may be kept."""
+
+    def __init__(self, sink: ConnectionSink, see: Callable[[np.ndarray], object]):
+        self.sink, self._see = sink, see
+
+    def on_events(self, events: np.ndarray, raw: bytes, ts_recv: int) -> None:
+        self.rows(events)
+
+    def rows(self, events: np.ndarray) -> None:
+        """The same of frames that needed the general parser."""
+        self._see(events)
+        self.sink.rows(events)
+
+    def down(self) -> None:
+        """The connection is lost."""
+        self.sink.down()
+
+    @property
+    def gap_ns(self) -> int:
+        """Silence that is a gap, 0 = none is."""
+        return self.sink.gap_ns
+
+    @gap_ns.setter
+    def gap_ns(self, value: int) -> None:
+        self.sink.gap_ns = value
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What all connections of a feed have in common. stop: the run's end. stale_after_s: market time without a sign of life after which one is lost.
+    changed(stream): called when it has come up; lost(stream, why, was_up): when it has gone down, or did not come up."""
+
+    source: Source
+    clock: WireClock
+    speed: float
+    tls: ssl.SSLContext | None
+    stop: asyncio.Event
+    spin: Spin | None
+    stale_after_s: float
+    changed: Callable[[Stream], None]
+    lost: Callable[[Stream, str, bool], None]
 
 
 class Stream:
@@ -35,7 +83,7 @@ class Stream:
     acknowledged, or refused for good (`refused`), and where something is sure to come, it has. ts_last: receipt of its last sign of life, ns: of its
     last events where they are sure to come, as a venue that has lost our subscriptions goes on answering pings; else of anything."""
 
-    def __init__(self, feed: VenueFeed, connection: Connection, tap: FrameTap | None, number: int, sink: ConnectionSink | None = None):
+    def __init__(self, feed: Surroundings, connection: Connection, tap: FrameTap | None, number: int, sink: ConnectionSink | Tee | None = None):
         self.name, self.number = connection.name, number
         self.up = False
         self.reconnects = self.gaps = self._frames = 0
@@ -43,6 +91,7 @@ class Stream:
         self.refused: set[str] = set()
         self._feed, self._connection, self._tap, self._sink = feed, connection, tap, sink
         self._waiting: dict[str, Subscription] = {}      # acknowledgements that have not come
+        self._asked: Counter[str] = Counter()            # how often for each
         self._to_send: list[Subscription] = []
         self._lost = asyncio.Event()
         self._why = ""
@@ -57,6 +106,12 @@ class Stream:
     def hang_up(self) -> None:
         """Look at the end of the run now."""
         self._lost.set()
+
+    def renew(self, why: str) -> None:
+        """Open the connection again, where there is one."""
+        if self._listener is not None:
+            self._why = why
+            self._lost.set()
 
     async def run(self, wait_s: float = 0.0) -> None:
         """Until the end of the run. wait_s: before the first try."""
@@ -106,6 +161,7 @@ class Stream:
         self._listener = listener
         self._to_send = list(self._connection.subscriptions)
         self._waiting = {name: one for one in self._to_send for name in one.acks}
+        self._asked = Counter(self._waiting.keys())
         stale_ns, mute_ns = self._patience()
         beat_s = max((adapter.ping.interval_s if adapter.ping else PROTOCOL_PING_S) / feed.speed, 0.25)
         life_s = adapter.limits.life_s * (LIFE_SHARE[0] + LIFE_SHARE[1] * (self.number % 2)) or float("inf")
@@ -113,29 +169,31 @@ class Stream:
         sent -= adapter.limits.send_interval_s
         self.ts_last = feed.clock.now_ns()
         self._others = self._seen = sequence = doubts = 0
-        good = heard = False
+        good = received = False
         while not feed.stop.is_set() and not self._lost.is_set():
             now = time.monotonic()
             while self._to_send and now - sent >= adapter.limits.send_interval_s:
                 transport.send(picows.WSMsgType.TEXT, self._to_send.pop(0).frame)
                 sent = asked = now
-            heard = self._look(listener) or heard
+            received = self._look(listener) or received
             if not self.up and not self._waiting and not self._to_send:
-                good, self.up = True, heard or not self._sure
+                good, self.up = True, received or not self._sure
                 if self.up:
                     if self._sink is not None and not self._sure:
                         self._sink.gap_ns = 0       # all that was sure has been refused: silence says nothing
                     feed.changed(self)
             elif self._waiting and not self._to_send and now - asked > ACK_TIMEOUT_S:
-                self._why = f"no answer to {', '.join(sorted(self._waiting))[:200]}"
-                break
+                asked = now
+                if not self._ask_unanswered(received):
+                    self._why = f"no answer to {', '.join(sorted(self._waiting))[:200]}"
+                    break
             if now - pinged >= beat_s:
                 sequence, pinged = sequence + 1, now
                 self._ping(transport, sequence)
             if feed.clock.now_ns() - self.ts_last > stale_ns:
-                self._why = f"silent for more than {stale_ns / NS:.1f} s of market time" + (", not even a pong" if not self._must_speak else "")
+                self._why = f"silent for more than {stale_ns / NS:.1f} s of market time" + (", not even a pong" if not self._must_send else "")
                 break
-            doubts = doubts + 1 if self._must_speak and sink.last_ts_recv - self.ts_last > mute_ns else 0
+            doubts = doubts + 1 if self._must_send and sink.last_ts_recv - self.ts_last > mute_ns else 0
             if doubts >= DOUBTS:
                 self._why = f"silent for more than {mute_ns / NS:.1f} s of market time while other connections speak"
                 break
@@ -160,7 +218,7 @@ class Stream:
         return not self.refused.issuperset(self._connection.sure)
 
     @property
-    def _must_speak(self) -> bool:
+    def _must_send(self) -> bool:
         """Whether only events are a sign of life: not while we are asking for them."""
         return not self._waiting and not self._to_send and self._sure
 
@@ -170,13 +228,13 @@ class Stream:
         a lost connection from a stall, which delivers everything later."""
         feed = self._feed
         mute_ns = max(feed.source.gap_ns, int(feed.speed * NS))
-        return max(int(max(feed.config.stale_after_s, feed.speed) * NS), mute_ns if self._connection.sure else 0), mute_ns
+        return max(int(max(feed.stale_after_s, feed.speed) * NS), mute_ns if self._connection.sure else 0), mute_ns
 
     def _look(self, listener: FeedListener) -> bool:
         """Note signs of life; True where events have come since the last look."""
         seen = listener.events + self._others
         new, self._seen = seen > self._seen, seen
-        if new or not self._must_speak:
+        if new or not self._must_send:
             self.ts_last = max(self.ts_last, listener.ts_last)
         return new
 
@@ -189,7 +247,7 @@ class Stream:
 
     def _on_control(self, transport: picows.WSTransport, kind: picows.WSMsgType, payload: bytes) -> None:
         """A pong of the protocol is a sign of life where no event is sure; a close is answered."""
-        if kind == picows.WSMsgType.PONG and not self._must_speak:
+        if kind == picows.WSMsgType.PONG and not self._must_send:
             self.ts_last = self._feed.clock.now_ns()
         elif kind == picows.WSMsgType.CLOSE:
             code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1000
@@ -216,16 +274,35 @@ class Stream:
 
     def _ask_again(self, refused: Frame) -> None:
         """What a refusal leaves: the venue may refuse a whole request for one unknown name in it."""
-        hit = {id(one): one for name, one in self._waiting.items() if (name in refused.acks if refused.acks else one.id and one.id == refused.req_id)}
-        for name in refused.acks or [name for one in hit.values() for name in one.acks]:
+        named = [name for name in refused.acks if name in self._waiting]        # the venue may spell what it refuses in a way of its own
+        hit = {id(one): one for name, one in self._waiting.items() if (name in named if named else one.id and one.id == refused.req_id)}
+        for name in named or [name for one in hit.values() for name in one.acks]:
             self._waiting.pop(name, None)
         for one in hit.values():
             rest = self._feed.source.adapter.retry(one, refused)
             left = {arg for again in rest for arg in again.args}
-            self.refused.update(arg for arg in one.args if arg not in left)
+            self.refused.update(set(one.args).intersection(named) or set(one.args) - left)
             for again in rest:
                 self._to_send.append(again)
                 self._waiting |= dict.fromkeys(again.acks, again)
+
+    def _ask_unanswered(self, received: bool) -> bool:
+        """Ask once more for what the venue has not answered, then do without it: the connection carries others' data. False where it has said nothing
+        at all: then the connection is dead."""
+        if not received and len(self._waiting) == len(self._asked):
+            return False
+        for one in {id(one): one for one in self._waiting.values()}.values():
+            names = [name for name in one.acks if name in self._waiting]
+            self._asked.update(names)
+            if self._asked[names[0]] <= ASKED_MAX:
+                self._to_send.append(one)
+                continue
+            for name in names:
+                del self._waiting[name]
+            left_out = set(names) & set(one.args) or set(one.args)
+            self.refused |= left_out
+            _log.error("%s: no answer to %s: left out", self._feed.source.venue, ", ".join(sorted(left_out))[:200])
+        return True
 
     def _down(self, why: str) -> None:
         was, self.up = self.up, False

@@ -1,4 +1,4 @@
-"""The hourly binary of S0: what it settles on, what it is worth, and whether to pay the ask (C21). Pure functions; no venue of ours trades it.
+"""The hourly binary of `reversal`: what it settles on, what it is worth, and whether to pay the ask. Pure functions; no venue of ours trades it.
 
 It pays 1 if the SPOT candle BTC/USDT of the hour closes at or above its OPEN, else 0 (market rules: Binance, 1H, a tie is up). A bounce inside the
 hour wins nothing by itself: price must stand at or above the open when the hour ends, and the ask with its fee is the hurdle, not one half.
@@ -111,7 +111,7 @@ class HourlyUp:
 
 
 def hit_rate(fires: Sequence[int], candles: Mapping[int, tuple[float, float]]) -> dict[str, float]:
-    """S0-10: how often UP was right at past fires, first fire of an hour only, with its 95 % interval (Wilson), beside all hours.
+    """How often UP was right at past fires, first fire of an hour only, with its 95 % interval (Wilson), beside all hours.
 
     fires: times, ns. candles: hour start -> (open, close) of the spot candle. The 50/50 prior is all_up, measured; what has to be beaten is the ask.
     """

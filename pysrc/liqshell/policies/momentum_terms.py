@@ -1,4 +1,4 @@
-"""What momentum judges by: the numbers of S3, its score, the size and the stop that follow from it. Pure functions."""
+"""What momentum judges by: its numbers, its score, the size and the stop that follow from it. Pure functions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isnan
 
 from liqshell.policies.ruled import feature
-from liqshell.toml import choice, integer, number
+from liqshell.fields import choice, integer, number
 
 PARTS = ("speed", "size", "fuel", "stretch")
 
@@ -18,6 +18,8 @@ class Parameters:
     feature_size: str = feature("liquidations.liq_volume@90s:rank")
     feature_fuel_below: str = feature("map.pending_below@3pct:rank")
     feature_fuel_above: str = feature("map.pending_above@3pct:rank")
+    feature_obstacle_below: str = feature("map.realised_short_below@3pct:rank", "")
+    feature_obstacle_above: str = feature("map.realised_long_above@3pct:rank", "")
     feature_stretch: str = feature("funding.funding:rank")
     feature_funding: str = feature("funding.funding_avg@1h")
     feature_count: str = feature("liquidations.liq_count@90s")
@@ -32,12 +34,14 @@ class Parameters:
     score_min: float = number(None, 0.0, 10.0, "of 10")
     several: int = integer(None, 1, 1000, "liquidations within the window")
     funding_min: float = number(None, -1.0, 1.0, "funding rate that is elevated, on the crowd's side")
+    funding_unknown: str = choice("refuse", "refuse", "ignore", "half")
     cluster_use: str = choice(None, "obstacle", "fuel", "ignore")
-    cluster_rank: float = number(None, 0.0, 1.0, "percentile of its own history from which a pending cluster is large")
+    cluster_rank: float = number(None, 0.0, 1.0, "percentile of its own history from which a cluster is large")
     entry_from: str = choice(None, "first", "trigger")
     entry_after_s: float = number(None, 0.0, 600.0, "seconds")
     entry_until_s: float = number(None, 0.0, 600.0, "seconds")
-    recheck_s: float = number(None, 0.01, 600.0, "seconds between two looks for followers")
+    recheck_s: float = number(None, 0.01, 600.0, "seconds between two looks")
+    look_again: str = choice("followers", "followers", "all")
     size: float = number(None, 0.0, 1e9, "base units at full confidence and a volume factor of 1", above=True)
     volume_unit: float = number(None, 1.0, 1e12, "quote currency of liquidations for a volume factor of 1")
     volume_factor_max: float = number(None, 0.0, 100.0, "times")
@@ -61,12 +65,12 @@ def score_of(parts: Mapping[str, float], weights: Mapping[str, float], known_min
     return 10.0 * sum(weights[name] * min(max(value, 0.0), 1.0) for name, value in known.items()) / weight
 
 
-def size_of(n: Parameters, score: float, volume: float) -> float:
-    """S3-09: base units; 0 = too small, skip. volume: liquidated in the window, quote currency."""
-    size = round(n.size * (score / 10.0) * min(volume / n.volume_unit, n.volume_factor_max), n.size_decimals)
+def size_of(n: Parameters, score: float, volume: float, weight: float = 1.0) -> float:
+    """Base units; 0 = less than size_min, skip. volume: liquidated in the window, quote currency; weight: share of the size that is asked for."""
+    size = round(weight * n.size * (score / 10.0) * min(volume / n.volume_unit, n.volume_factor_max), n.size_decimals)
     return size if size >= n.size_min else 0.0
 
 
 def stop_of(n: Parameters, volatility: float, widest: float) -> float:
-    """S3-10: the hard stop as a share of price, wider in a wilder market; the tightest where volatility is not known yet."""
+    """The hard stop as a share of price, wider in a wilder market; the tightest where volatility is not known yet."""
     return min(n.stop_min if isnan(volatility) else round(max(n.stop_volatility * volatility, n.stop_min), 6), widest)

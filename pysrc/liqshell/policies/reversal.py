@@ -1,8 +1,10 @@
-"""Reversal: buy when the forced selling of longs has ended and flow turns, while the crowd is short (written system S0).
+"""Reversal: buy when the forced selling of longs has ended and flow turns, while the crowd is short.
+
+The written system is "Trading the post-liquidation-cascade reversal".
 
 On every new bar. Longs flushed (z of the liquidation imbalance below -2) arms the rule for some minutes; the upward cross of order flow's z through
-+1 fires it, if funding is below zero; unarmed or too late, nothing happens. S0 buys only. `mirror` adds the other side: shorts flushed (z above
-+2), flow crosses -1 downward, funding above zero -> sell. hourly.py judges the same moment as a bet on the hour.
++1 fires it, if funding is below zero; unarmed or too late, nothing happens. The document buys only. `mirror` adds the other side: shorts flushed
+(z above +2), flow crosses -1 downward, funding above zero -> sell. hourly.py judges the same moment as a bet on the hour.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Any
 
 import liqcore as lc
 from liqshell.policies.ruled import BARS, Ruled, feature
-from liqshell.toml import flag, number
+from liqshell.fields import flag, number
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,22 @@ class Reversal(Ruled):
     numbers_type = Parameters
     detectors = (BARS,)
 
-    def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | None:
-        n = self.numbers(market)
-        side = fires(n, self.remembered(signal), market.now,
-                     *(market.feature(name) for name in (n.feature_liquidations, n.feature_flow, n.feature_funding)))
-        return None if side is None else self.bracket(market, side)
+    def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | lc.Declined | None:
+        n, memory = self.numbers(market), self.remembered(signal)
+        liq, flow, funding = (market.feature(name) for name in (n.feature_liquidations, n.feature_flow, n.feature_funding))
+        before, until = memory.get("flow", float("nan")), memory.get("armed LONG", -1)
+        side = fires(n, memory, market.now, liq, flow, funding)
+        if side is not None:
+            return self.bracket(market, side)
+        # told of the side that the document trades
+        if not (liq < -n.liq_z or market.now <= until):
+            return self.unmet("liq z within arm_s below", liq, -n.liq_z)
+        if not before <= n.flow_z < flow:
+            return self.unmet("flow z crosses upwards", flow, n.flow_z)
+        return self.unmet("funding below", funding, n.funding_max)
 
     def conditions(self, signal: lc.Signal, market: lc.Market) -> dict[str, bool | None]:
-        """Each condition of the conjunction at this bar, for its base rate (C20); None = not known. Changes nothing."""
+        """Each condition of the conjunction at this bar, for its base rate; None = not known. Changes nothing."""
         n, memory = self.numbers(market), self.memory.get(signal.instrument, {})
         liq, flow, funding = (market.feature(name) for name in (n.feature_liquidations, n.feature_flow, n.feature_funding))
         before = memory.get("flow", float("nan"))

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import liqcore as lc
-from liqshell.toml import text
+from liqshell.fields import text
 
 BARS = "bars"           # name of the detector that makes a policy look at every new minute
 
+PHASE_IS = "phase is"                               # a condition whose values are liqcore.Phase
+SIDE_IS = "liquidated side is"                      # a condition whose values are liqcore.Side
+LEAVE = "leave: "                                   # before the name of a condition for which a rule leaves, or does not
 
-def feature(group: str) -> Any:
-    """A parameter that holds the name of a feature. group: for the message."""
-    return text(None, r"[A-Za-z0-9_.@:()/,=-]{3,120}", f"the name of a feature, such as '{group}'")
+#: settings["declines"] of a new run: 1 = conditions of entries, 2 = also of what is put off, left, or no moment to enter
+EXPLAINS = 2
+
+
+def feature(group: str, default: str | None = None) -> Any:
+    """A parameter that holds the name of a feature. group: for the message; default: for settings that were kept before there was this one."""
+    return text(default, r"[A-Za-z0-9_.@:()/,=-]{3,120}", f"the name of a feature, such as '{group}'")
 
 
 @dataclass(frozen=True)
@@ -40,8 +47,9 @@ class Ruled(lc.Policy):
         self._brackets = {symbol: dict(terms) for symbol, terms in (brackets or {}).items()}
         self._numbers = {symbol: self.numbers_type(**found) for symbol, found in (parameters or {}).items()}
         self.features: tuple[str, ...] = tuple(dict.fromkeys(getattr(numbers, f.name) for numbers in self._numbers.values() for f in fields(numbers)
-                                                             if f.name.startswith("feature_")))
+                                                             if f.name.startswith("feature_") and getattr(numbers, f.name)))
         self.symbols: tuple[str, ...] = ()          # all
+        self.explains = EXPLAINS                    # less in the replay of a recording from before all conditions were written down
         self.memory: dict[int, dict[str, Any]] = {}
 
     def numbers(self, market: lc.Market) -> Any:
@@ -51,6 +59,25 @@ class Ruled(lc.Policy):
     def terms(self, market: lc.Market) -> dict[str, Any]:
         """[policy] for this market's symbol: keyword arguments of liqcore.Bracket."""
         return self._brackets.get(market.instrument.symbol, self._default)
+
+    def unmet(self, condition: str, value: float, threshold: float, since: int = 1) -> lc.Declined | None:
+        """The answer that wants nothing, with the condition for which: see liqcore.Policy.decline. since: see EXPLAINS."""
+        return self.decline(condition, value, threshold) if self.explains >= since else None
+
+    def aside(self, condition: str, value: float, threshold: float) -> lc.Declined | None:
+        """The condition of an answer that puts off, or at no moment to enter."""
+        return self.unmet(condition, value, threshold, 2)
+
+    def stay(self, condition: str = "own wishes out, at least", value: float = 0, threshold: float = 1) -> lc.Declined | None:
+        """The condition to leave that is not met; that of a wish, where there is none."""
+        return self.aside(LEAVE + condition, value, threshold)
+
+    def wrong_phase(self, signal: lc.Signal, wanted: int = lc.Phase.ACTIVE, latest: Sequence[int] | None = None) -> lc.Declined | None:
+        """It is not the phase to enter in. latest: number and phase of the detector's last signal, where a rule that is asked again remembers it."""
+        number, phase = latest or (signal.sequence, signal.phase)
+        if number != signal.sequence:
+            return self.aside("episodes since, at most", number - signal.sequence, 0)
+        return self.aside(PHASE_IS, int(phase), int(wanted))
 
     def bracket(self, market: lc.Market, side: int, **changed: Any) -> lc.Bracket:
         """The bracket of [policy] for this market's symbol, with what the rule says otherwise this time."""
@@ -66,15 +93,16 @@ class Ruled(lc.Policy):
         """What this policy remembers of the signal's instrument; may be changed."""
         return self.memory.setdefault(signal.instrument, {})
 
-    def ask(self, signal: lc.Signal, market: lc.Market, side: int, bracket: Mapping[str, Any] | None = None, **noted: Any) -> lc.Bracket | None:
-        """A bracket, and a note of when, where and why it was asked for: see wish(). None before any price is known."""
+    def ask(self, signal: lc.Signal, market: lc.Market, side: int, bracket: Mapping[str, Any] | None = None,
+            **noted: Any) -> lc.Bracket | lc.Declined | None:
+        """A bracket, and a note of when, where and why it was asked for: see intent(). Declined before any price is known."""
         if not market.last > 0.0:
-            return None
+            return self.unmet("last price above", market.last, 0.0)
         out = self.bracket(market, side, **(bracket or {}))
         self.remembered(signal)["wish"] = {"ts": market.now, "side": int(side), "price": market.last, **noted}
         return out
 
-    def wish(self, signal: lc.Signal, market: lc.Market) -> dict[str, Any] | None:
+    def intent(self, signal: lc.Signal, market: lc.Market) -> dict[str, Any] | None:
         """The latest bracket asked for on this instrument, as long as what came of it may still be open. Whether it is, a policy does not know."""
         found: dict[str, Any] | None = self.remembered(signal).get("wish")
         if found is not None and market.now - found["ts"] > (self.terms(market)["max_hold_s"] + self.terms(market)["entry_ttl_s"]) * lc.SECOND:
@@ -82,17 +110,17 @@ class Ruled(lc.Policy):
             return None
         return found
 
-    def leave(self, signal: lc.Signal) -> lc.Leave:
-        """Leave, and forget the wish."""
+    def leave(self, signal: lc.Signal, condition: str, value: float, threshold: float) -> lc.Leave:
+        """Leave for this condition, and forget the wish."""
         self.remembered(signal).pop("wish", None)
-        return lc.Leave()
+        return lc.Leave(self.aside(LEAVE + condition, value, threshold))
 
     def snapshot(self) -> bytes:
-        known = {str(instrument): told for instrument, told in sorted(self.memory.items()) if told}
+        known = {str(instrument): values for instrument, values in sorted(self.memory.items()) if values}
         return json.dumps(known, sort_keys=True).encode() if known else b""
 
     def restore(self, data: bytes) -> None:
         try:
-            self.memory = {int(instrument): dict(told) for instrument, told in json.loads(data or b"{}").items()}
+            self.memory = {int(instrument): dict(values) for instrument, values in json.loads(data or b"{}").items()}
         except (ValueError, AttributeError, TypeError) as why:
             raise ValueError(f"{type(self).__name__}: this is not a snapshot of it: {why}") from None

@@ -1,7 +1,9 @@
-"""Trend: follow liquidations of one side that are far above what is usual, if candles agree (written system S1).
+"""Trend: follow liquidations of one side that are far above what is usual, if candles agree.
 
-Longs flushed -> sell; shorts flushed -> buy: weak positions have not finished clearing. The decision matrix is S1-12's, in plain code; its news
-column is "no" unless a judge is asked (judge_s): then the bracket wants what "yes" would give, and opens only if the judge confirms in time.
+The written system is "Quantitative Trading with Liquidation Data".
+
+Longs flushed -> sell; shorts flushed -> buy: weak positions have not finished clearing. The decision matrix is the document's, in plain code; its
+news column is "no" unless a judge is asked (judge_s): then the bracket wants what "yes" would give, and opens only if the judge confirms in time.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import Literal
 
 import liqcore as lc
 from liqshell.policies.ruled import Ruled, feature
-from liqshell.toml import choice, number
+from liqshell.fields import choice, number
 
 CONFIDENCE = {"low": 1, "medium": 2, "high": 3}
 Action = Literal["enter", "hold", "don't enter"]
@@ -32,7 +34,7 @@ class Parameters:
 
 
 def decide(strong: bool, aligned: bool, news: bool) -> tuple[Action, str]:
-    """S1-12: intensity, candles, news -> action and confidence."""
+    """The document's matrix: intensity, candles, news -> action and confidence."""
     if strong and aligned:
         return "enter", "high" if news else "medium"
     if strong:
@@ -41,33 +43,48 @@ def decide(strong: bool, aligned: bool, news: bool) -> tuple[Action, str]:
 
 
 class Trend(Ruled):
-    """Acts when an anomaly begins. A signal of higher confidence replaces an open bracket (S1-15a): [policy] replaces."""
+    """Acts when an anomaly begins. A signal of higher confidence replaces an open bracket: [policy] replaces."""
 
     numbers_type = Parameters
     detectors = ("anomaly",)
 
-    def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | None:
+    def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | lc.Declined | None:
         if signal.phase != lc.Phase.ACTIVE:
-            return None
+            return self.wrong_phase(signal)
         n, side = self.numbers(market), lc.SHORT if signal.side == lc.LONG else lc.LONG
         judged = self.terms(market).get("judge_s", 0.0) > 0.0
         action, confidence = decide(*self.seen(n, signal, market), news=judged)
-        if action != "enter" or CONFIDENCE[confidence] < CONFIDENCE[n.confidence_min]:
-            return None
-        # S1-16a: the price of the present depth; a judge answers later, and then it is the last price of that moment
+        if action != "enter":
+            return self.why_not(n, signal, market)
+        if CONFIDENCE[confidence] < CONFIDENCE[n.confidence_min]:
+            return self.unmet("confidence at least", CONFIDENCE[confidence], CONFIDENCE[n.confidence_min])
+        # the price of the present depth; a judge answers later, and then it is the last price of that moment
         depth = 0.0 if judged else market.ask if side == lc.LONG else market.bid
         return self.bracket(market, side, **self.sized(market, n.open_money * n.leverage), confidence=CONFIDENCE[confidence],
                             reference=market.instrument.ticks(depth) if depth > 0.0 else 0)
 
-    def seen(self, n: Parameters, signal: lc.Signal, market: lc.Market) -> tuple[bool, bool]:
-        """Whether the anomaly is strong (S1-11), and whether candles go the way that we would (S1-09); what is not known yet (nan) does not."""
+    def why_not(self, n: Parameters, signal: lc.Signal, market: lc.Market) -> lc.Declined | None:
+        """The condition that is not met: candles first; where they agree, what is missing for a strong anomaly."""
+        moved, least = self.moved(n, signal, market)
+        if not moved > least:
+            return self.unmet("candles' move our way above", moved, least)
         purity = max(signal.long_notional, signal.short_notional) / signal.notional
+        return (self.unmet("z without news above", signal.z, n.z_strong) if not signal.z > n.z_strong
+                else self.unmet("purity without news above", purity, n.purity_strong))
+
+    def moved(self, n: Parameters, signal: lc.Signal, market: lc.Market) -> tuple[float, float]:
+        """How far the candles have gone the way that we would, share of price; and what they must have."""
         change = market.feature(n.feature_close) / market.feature(n.feature_open) - 1.0
-        return (signal.z > n.z_strong and purity > n.purity_strong,
-                -signal.side * change > n.trend_min * market.feature(n.feature_volatility))
+        return -signal.side * change, n.trend_min * market.feature(n.feature_volatility)
+
+    def seen(self, n: Parameters, signal: lc.Signal, market: lc.Market) -> tuple[bool, bool]:
+        """Whether the anomaly is strong, and whether candles go the way that we would; what is not known yet (nan) does not."""
+        purity = max(signal.long_notional, signal.short_notional) / signal.notional
+        moved, least = self.moved(n, signal, market)
+        return signal.z > n.z_strong and purity > n.purity_strong, moved > least
 
     def conditions(self, signal: lc.Signal, market: lc.Market) -> dict[str, bool | None]:
-        """Each condition at an anomaly, for its base rate (C20); None = not known. Changes nothing."""
+        """Each condition at an anomaly, for its base rate; None = not known. Changes nothing."""
         if signal.phase != lc.Phase.ACTIVE:
             return {}
         n = self.numbers(market)

@@ -1,4 +1,6 @@
-"""Zone: bet on a bounce where much was liquidated before (S4's third strategy, on REALISED density).
+"""Zone: bet on a bounce where much was liquidated before, on REALISED density.
+
+The Research Plan's third strategy.
 
 Price falls into a zone where longs were liquidated (support) -> buy; price rises into one of shorts (resistance) -> sell. Out when price has moved
 more than 0.5 % away ([policy] take_profit), or when the detector says that the visit is over ([policy] exit_phase): bounced, or, which is the rule's
@@ -16,5 +18,5 @@ class Zone(Ruled):
 
     detectors = ("zone",)
 
-    def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | None:
-        return self.bracket(market, signal.side) if signal.phase == lc.Phase.ACTIVE else None
+    def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | lc.Declined | None:
+        return self.bracket(market, signal.side) if signal.phase == lc.Phase.ACTIVE else self.wrong_phase(signal)

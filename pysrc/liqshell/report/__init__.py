@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from liqshell import private
 from liqshell.report.drawing import drawing
 from liqshell.report.figures import TRADE_COLUMNS, summarise
 from liqshell.report.html import page
@@ -38,7 +39,7 @@ def make_report(run: Run | str | Path, out: str | Path | None = None, tape: Tape
     """
     run = run if isinstance(run, Run) else load_run(run)
     folder = Path(out) if out is not None else run.folder
-    folder.mkdir(parents=True, exist_ok=True)
+    private.folder(folder)
     study = load_study(run.folder)
     ledger = read_ledger(run)
     paths = read_paths(run, ledger) if tape is None else tape_paths(run, ledger, tape)
@@ -49,8 +50,8 @@ def make_report(run: Run | str | Path, out: str | Path | None = None, tape: Tape
     drawn = drawing(run, ledger, paths)
     summary["drawing"] = {"trades": paths.trades, "problem": " ".join(filter(None, (paths.problem, drawn.pop("left_out"))))}
     report = Report(folder / "report.html", folder / "report.json", folder / "trades.csv", summary)
-    report.html.write_text(page(summary, drawn), encoding="utf-8")
-    report.json.write_text(_as_json(summary), encoding="utf-8")
+    private.write(report.html, page(summary, drawn))
+    private.write(report.json, _as_json(summary))
     _write_csv(report.csv, summary["trades"])
     return report
 
@@ -67,7 +68,7 @@ def _as_json(summary: dict[str, Any]) -> str:
 
 
 def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as stream:
+    with private.opened(path, newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, TRADE_COLUMNS)
         writer.writeheader()
         writer.writerows(rows)

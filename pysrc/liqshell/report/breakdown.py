@@ -5,7 +5,8 @@ from collections.abc import Callable, Hashable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from liqshell.report.coverage import DAY_NS, HOUR_NS, covered_hours, gaps, rate, share
+from liqshell.report.coverage import DAY_NS, HOUR_NS, calendar, covered_hours, gaps, rate, share
+from liqshell.report.origin import detectors, kind_of, threshold
 from liqshell.report.stories import Bracket, Ledger
 from liqshell.report.results import equity_of, longest
 from liqshell.report.run import COMPLETENESS, Run
@@ -56,18 +57,13 @@ def days(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     found = grouped(ledger, lambda b: b.flat // DAY_NS)
     equity = equity_of(run, ledger)
     rows: list[dict[str, Any]] = []
-    if run.ended_ns <= run.started_ns:
-        return rows
-    spans = [gaps(run, ledger, n) for n in range(len(run.instruments))]
-    for day in range(run.started_ns // DAY_NS, (run.ended_ns - 1) // DAY_NS + 1):
+    for day, covered, hours in calendar(run.started_ns, run.ended_ns, [gaps(run, ledger, n) for n in range(len(run.instruments))]):
         trades = [b.closed for b in found.get(day, []) if b.closed]
-        begin, end = max(day * DAY_NS, run.started_ns), min((day + 1) * DAY_NS, run.ended_ns)
-        missing = sum(max(0, min(b, end) - max(a, begin)) for span in spans for a, b in span) / len(spans)
         net = math.fsum(t.net for t in trades)
         rows.append({"day": datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d"), "trades": len(trades),
                      "wins": sum(t.net > 0 for t in trades),
                      "gross": math.fsum(t.gross for t in trades), "fees": math.fsum(t.fees for t in trades), "net": net,
-                     "return": net / equity if equity else None, "covered": 1 - missing / (end - begin), "hours": (end - begin) / HOUR_NS})
+                     "return": net / equity if equity else None, "covered": covered, "hours": hours})
         equity = equity + net if equity else equity
     return rows
 
@@ -84,16 +80,19 @@ def holds(ledger: Ledger) -> list[dict[str, Any]]:
 
 def instruments(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     """One row an instrument."""
-    rows = []
+    rows, contracts = [], run.contracts
+    specs = detectors(run)
     trades, entries = grouped(ledger, lambda b: b.instrument), [0] * len(run.instruments)
     for b in ledger.brackets:
         entries[b.instrument] += 1
     for n, instrument in enumerate(run.instruments):
         seen = [c for c in ledger.seen if c.instrument == n]
         found = sums(trades.get(n, []))
-        rows.append({"symbol": instrument.symbol, "venue": instrument.venue, "completeness": COMPLETENESS[instrument.completeness],
+        rows.append({"symbol": instrument.symbol, "venue": instrument.venue, "preset": contracts[n]["preset"], "grade": contracts[n]["grade"],
+                     "completeness": COMPLETENESS[instrument.completeness],
                      "cascades": rate(len(seen), covered_hours(run, ledger, n)), "longs_liquidated": sum(c.side > 0 for c in seen),
                      "shorts_liquidated": sum(c.side < 0 for c in seen), "threshold": seen[-1].threshold if seen else None,
+                     "threshold_said": threshold(kind_of(specs, seen[-1].detector), seen[-1].threshold) if seen else None,
                      "entries": entries[n], "trades": found.pop("n"), **found, "gap_s": sum(e - s for s, e in gaps(run, ledger, n)) / 1e9})
     return rows
 

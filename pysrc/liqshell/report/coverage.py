@@ -1,6 +1,10 @@
 """Which time the data covered: gaps, covered hours, whole days, and rates per covered hour."""
 
-from liqshell.marks import outages
+from collections.abc import Sequence
+
+import numpy as np
+
+from liqshell.recording.marks import outages
 from liqshell.report.stories import Ledger
 from liqshell.report.run import Run
 from liqshell.report.statistics import DAY_NS as DAY_NS
@@ -45,6 +49,30 @@ def rate(count: int, hours: float) -> dict[str, float | int | None]:
 def share(count: int, n: int) -> dict[str, float | int | None]:
     low, high = wilson(count, n)
     return {"k": count, "n": n, "share": count / n if n else None, "low": low if n else None, "high": high if n else None}
+
+
+def calendar(start_ns: int, end_ns: int, missing: Sequence[Sequence[tuple[int, int]]]) -> list[tuple[int, float, float]]:
+    """(day since 1970, share of it that the data covered, hours of it) for each UTC day that a span touches. missing: gaps of each instrument."""
+    rows = []
+    for day in range(start_ns // DAY_NS, (end_ns - 1) // DAY_NS + 1) if end_ns > start_ns else ():
+        begin, end = max(day * DAY_NS, start_ns), min((day + 1) * DAY_NS, end_ns)
+        lost = sum(max(0, min(b, end) - max(a, begin)) for spans in missing for a, b in spans) / max(1, len(missing))
+        rows.append((day, 1 - lost / (end - begin), (end - begin) / HOUR_NS))
+    return rows
+
+
+def is_whole(covered: float, hours: float) -> bool:
+    """Whether a UTC day counts as a day of results: a piece of a day is none, nor is one without data."""
+    return covered >= COVERED_LEAST and hours == 24.0
+
+
+def whole(found: Sequence[tuple[int, float, float]], first_day: int, days: int) -> np.ndarray:
+    """Of so many UTC days from first_day on, which count: of calendar()."""
+    out = np.zeros(days, bool)
+    for day, covered, hours in found:
+        if 0 <= day - first_day < days:
+            out[day - first_day] = is_whole(covered, hours)
+    return out
 
 
 def whole_days(run: Run, ledger: Ledger) -> list[tuple[int, bool]]:

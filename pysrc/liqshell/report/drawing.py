@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
+from liqcore import Reason
+
 from liqshell.report.coverage import gaps
+from liqshell.report.origin import detectors, kind_of, levels, unit
 from liqshell.report.stories import Bracket, Cascade, Ledger, Order
 from liqshell.report.prices import MS, Paths, drawn
 from liqshell.report.run import Run
 from liqshell.report.text import number
-from liqshell.report.words import FILLS, ROLES, liquidated, position, reason
+from liqshell.report.labels import FILLS, ROLES, liquidated, position, reason
 
 LARGES_DRAWN = 400
 WHOLE, KEPT = 600, 4000              # brackets drawn with every order; brackets drawn at all
@@ -43,7 +46,7 @@ def outcome(c: Cascade) -> tuple[str, str]:
     """(group, text) of a cascade's end: what a person wants to know of it first."""
     b = c.bracket
     if b is None:
-        return "none", "no trade: " + (reason(c.verdicts[0][1]) if c.verdicts else "policy silent")
+        return "none", "no trade: " + (c.unmet or c.awaited or reason(c.verdicts[0][1]) if c.verdicts else "policy silent")
     if b.closed is not None:
         return ("won" if b.closed.net > 0 else "lost"), f"{reason(b.closed.reason)} {number(b.closed.bps, 1, True)} bps"
     if b.position:
@@ -51,25 +54,27 @@ def outcome(c: Cascade) -> tuple[str, str]:
     return ("open", "entry still working") if not b.flat else ("unfilled", f"not filled: {reason(b.end)}")
 
 
-def _cascade(number: int, c: Cascade, brackets: dict[int, int], at: At) -> dict[str, Any]:
+def _cascade(number: int, c: Cascade, brackets: dict[int, int], at: At, kind: str) -> dict[str, Any]:
     group, text = outcome(c)
     return {"id": number, "n": c.instrument, "start": at(c.start), "active": at(c.active), "last": at(c.last_large), "end": at(c.ended),
             "side": c.side, "label": liquidated(c.side), "long": c.long_notional, "short": c.short_notional, "count": c.count,
-            "threshold": c.threshold, "z": c.z, "score": c.score, "interrupted": c.interrupted, "group": group, "outcome": text,
+            "unit": f"{unit(kind)}s", "threshold": c.threshold, "levels": levels(kind, c.threshold, c.z, c.score, bool(c.ended)),
+            "interrupted": c.interrupted, "group": group, "outcome": text,
             "phases": [[at(ts), phase] for ts, phase in c.phases],
-            "verdicts": [[at(ts), reason(code) if code else "agreed"] for ts, code in c.verdicts],
+            "verdicts": [[at(ts), "agreed" if not code else "wanted nothing" if c.unmet and code == Reason.NO_TRADE else reason(code)]
+                         for ts, code in c.verdicts],
             "larges": [[at(ts), price, round(notional), side] for ts, _, side, price, notional in c.larges[:LARGES_DRAWN].tolist()],
             "bracket": brackets.get(id(c.bracket)) if c.bracket is not None else None}
 
 
 def drawing(run: Run, ledger: Ledger, paths: Paths) -> dict[str, Any]:
-    """Everything that page.js needs."""
+    """Everything that report.js needs."""
     origin = run.started_ns
 
     def at(ts: int) -> float | None:
         return round((ts - origin) / MS, 3) if ts else None
 
-    shown = drawn(ledger)
+    shown, specs = drawn(ledger), detectors(run)
     kept = _kept(ledger, shown)
     brackets = {id(b): n for n, b in enumerate(kept)}
     instruments = []
@@ -85,6 +90,6 @@ def drawing(run: Run, ledger: Ledger, paths: Paths) -> dict[str, Any]:
     if len(kept) > WHOLE:
         left_out = f"{left_out} Orders are drawn for the first {WHOLE} of them and of the cascades below, only fills for the rest.".strip()
     return {"origin": origin // MS, "end": (run.ended_ns - origin) / MS, "instruments": instruments, "total": len(ledger.seen),
-            "cascades": [_cascade(k, c, brackets, at) for k, c in enumerate(shown, 1)],
+            "cascades": [_cascade(k, c, brackets, at, kind_of(specs, c.detector)) for k, c in enumerate(shown, 1)],
             "brackets": [_bracket(b, at, whole=n < WHOLE) for n, b in enumerate(kept)], "left_out": left_out,
             "equity": [[at(b.flat), b.closed.gross + b.closed.slippage, b.closed.net] for b in ledger.trades if b.closed]}

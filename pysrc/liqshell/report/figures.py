@@ -2,45 +2,63 @@
 
 import hashlib
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from liqcore import AuditKind, Control, Phase, Reason, Role
+from liqcore import Alarm, AuditKind, Control, Gate, Phase, Reason, Role
 from liqcore.event import Stream
 
-from liqshell.report import breakdown, expected, origin, quotes, robust
+from liqshell.report import breakdown, expected, origin, quotes, robust, timetable, unmet, verdicts, warmth, intents
 from liqshell.report.coverage import covered_hours, rate, share
-from liqshell.report.ledger import UNASKED
+from liqshell.report.ledger import UNASKED, read_ledger
 from liqshell.report.stories import Cascade, Ledger
 from liqshell.report.results import daily, entries, exits, left_open, longest, marked, money, per_trade, winning
 from liqshell.report.run import COMPLETENESS, Run
 from liqshell.report.statistics import spread
 from liqshell.report.study import Study
 from liqshell.report.text import iso
-from liqshell.report.words import ALARMS, CONTROLS, FEEDS, GATES, ROLES, liquidated, meaning, position, reason
+from liqshell.report.labels import ALARMS, CONTROLS, FEEDS, GATES, ROLES, gate, liquidated, meaning, position, reason
 
 REPORT_VERSION = 2                   # raised when a key of report.json changes its meaning or goes
 MATCH_SLACK_NS = 1_000_000_000       # a forced order is reported within a second of its execution
 
 
 def funnel(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
-    """From large liquidations to closed trades, each step with what it lost."""
-    asked = [c for c in ledger.seen if any(code not in UNASKED for _, code in c.verdicts)]
-    accepted = [c for c in asked if any(code == Reason.OK for _, code in c.verdicts)]
+    """From what the detectors saw to closed trades, each step with what it lost. Large liquidations and candidates are the cascade detector's; a
+    policy that is asked at other moments too is counted by them."""
+    kinds = {one["kind"] for one in origin.detectors(run)} or {"cascade"}
     filled = [b for b in ledger.brackets if b.fills]
-    return [{"step": "large liquidations", "n": ledger.larges}, {"step": "candidates", "n": len(ledger.cascades)},
-            {"step": "cascades", "n": len(ledger.seen)}, {"step": "policy wanted a trade", "n": len(asked)},
-            {"step": "risk agreed", "n": len(accepted)}, {"step": "entries placed", "n": len(ledger.brackets)},
-            {"step": "entries filled", "n": len(filled)}, {"step": "trades closed", "n": len(ledger.trades)}]
+    steps = {"large liquidations": ledger.larges, "candidates": len(ledger.cascades)} if "cascade" in kinds else {}
+    steps["cascades"] = len(ledger.seen)
+    if kinds == {"cascade"}:
+        asked = [c for c in ledger.seen if any(code not in UNASKED for _, code in c.verdicts)]
+        steps |= {"policy wanted a trade": len(asked), "risk agreed": sum(any(code == Reason.OK for _, code in c.verdicts) for c in asked)}
+    else:
+        verdicts = run.of_kind(AuditKind.AUDIT_RISK)["reason"]
+        steps |= {"moments asked": len(run.of_kind(AuditKind.AUDIT_POLICY)), "policy wanted a trade": len(verdicts),
+                  "risk agreed": int((verdicts == Reason.OK).sum())}
+    steps |= {"entries placed": len(ledger.brackets), "entries filled": len(filled), "trades closed": len(ledger.trades)}
+    declined = "; ".join(f"{row['reason']} {row['n']:,}" for row in unmet.reasons(run)[:4])
+    return [{"step": name, "n": n} | ({"declined": declined} if name == "policy wanted a trade" else {}) for name, n in steps.items()]
+
+
+SIDES_HALTED = "the side check had stopped entries: most liquidation prices lay on the wrong side of the mark or fill"
 
 
 def why_not(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     """Every reason for which no order was placed, and how often. asked: policy or risk was asked and said no; share: of all that risk was asked for,
     where it was risk that said no."""
     verdicts = np.bincount(run.of_kind(AuditKind.AUDIT_RISK)["reason"], minlength=256)
-    rows = [{"reason": reason(code), "meaning": meaning(code), "n": n, "asked": True,
-             "share": n / int(verdicts.sum()) if verdicts[code] == n else None} for code, n in ledger.refusals.most_common()]
+    alarms = run.of_kind(AuditKind.AUDIT_ALARM)
+    inverted = bool(((alarms["phase"] == int(Alarm.ALARM_SIDE)) & (alarms["value"] < 0.5)).any())
+    rows = [{"reason": reason(code), "meaning": SIDES_HALTED if inverted and code == Reason.HALTED else meaning(code), "n": n, "asked": True,
+             "share": n / int(verdicts.sum()) if verdicts[code] == n else None}
+            for code, n in (ledger.refusals - ledger.named).most_common()]
+    reasons = unmet.reasons(run)
+    aside = [row for row in reasons if unmet.aside(row["condition"]["condition"])]
+    rows = sorted(rows + [row for row in reasons if row not in aside], key=lambda row: -row["n"]) + aside
     silent = sum(not c.verdicts for c in ledger.seen)
     if silent:
         rows.append({"reason": "policy silent", "meaning": "the cascade became active and the policy asked for nothing", "n": silent, "asked": False,
@@ -112,19 +130,28 @@ def both_clocks(found: dict[str, Any], clock: str, speed: float) -> dict[str, An
 
 def held_back(run: Run, ledger: Ledger) -> dict[str, float]:
     """Seconds in which each gate was closed for one instrument at least, by the words of the gate."""
-    closed: dict[int, dict[int, int]] = {}              # gate -> instrument -> since
-    spans: dict[int, list[tuple[int, int]]] = {}
-    for ts, n, control, gate in ledger.gates:
+    closed: dict[str, dict[int, int]] = {}              # word -> instrument -> since
+    spans: dict[str, list[tuple[int, int]]] = {}
+    for (ts, n, control, _), word in zip(ledger.gates, gate_labels(ledger), strict=True):
         which = range(len(run.symbols)) if n < 0 else (n,)
-        since = closed.setdefault(gate, {})
+        since = closed.setdefault(word, {})
         for k in which:
             if control == Control.CONTROL_PAUSE:
                 since.setdefault(k, ts)
             elif k in since:
-                spans.setdefault(gate, []).append((since.pop(k), ts))
-    for gate, since in closed.items():
-        spans.setdefault(gate, []).extend((ts, max(ts, run.ended_ns)) for ts in since.values())
-    return {GATES.get(gate, f"gate {gate}"): union_seconds(spans[gate]) for gate in sorted(spans)}
+                spans.setdefault(word, []).append((since.pop(k), ts))
+    for word, since in closed.items():
+        spans.setdefault(word, []).extend((ts, max(ts, run.ended_ns)) for ts in since.values())
+    return {word: union_seconds(spans[word]) for word in (*GATES.values(), *spans) if word in spans}
+
+
+def gate_labels(ledger: Ledger) -> list[str]:
+    """The words of each of ledger.gates."""
+    out, opened = [], False
+    for _, _, control, code in ledger.gates:
+        out.append(gate(code, control, opened))
+        opened = opened or code == Gate.GATE_START and control == Control.CONTROL_READY
+    return out
 
 
 def union_seconds(spans: list[tuple[int, int]]) -> float:
@@ -138,14 +165,15 @@ def union_seconds(spans: list[tuple[int, int]]) -> float:
 
 def feed_health(run: Run, ledger: Ledger) -> dict[str, Any]:
     counters = run.table("counters")
-    refused = {reason(int(code)): n for code, n in ledger.door.most_common()}
+    refused = {reason(int(code)): n for code, n in ledger.refused_events.most_common()}
     counted = counters.get("refused")
     if isinstance(counted, dict):        # the run counts every one, the audit ring keeps one record for many
         for key, n in counted.items():
             code = getattr(Reason, str(key).rsplit(".", 1)[-1], None)
             name = reason(int(key)) if str(key).isdigit() else reason(int(code)) if code is not None else str(key)
             refused[name] = max(n, refused.get(name, 0)) if isinstance(n, int) else refused.get(name, 0)
-    return {"venues": {name: one for name, one in (counters.get("venues") or {}).items() if isinstance(one, dict)},
+    venues = {name: one for name, one in (counters.get("venues") or {}).items() if isinstance(one, dict)}
+    return {"venues": venues, "suspect": [reasons for one in venues.values() for reasons in one.get("suspect") or () if isinstance(reasons, dict)],
             "frames": counters.get("frames"), "events": counters.get("events"), "reconnects": counters.get("reconnects"),
             "refused": refused,
             "decode": counters.get("decode"), "record": counters.get("record"),
@@ -157,21 +185,20 @@ def feed_health(run: Run, ledger: Ledger) -> dict[str, Any]:
                        for ts, n, a, v, limit in ledger.alarms],
             "limits": [{"ts": ts, "what": CONTROLS.get(c, str(c)), "reason": reason(r), "value": v, "limit": limit}
                        for ts, c, r, v, limit in ledger.limits],
-            "gates": [{"ts": ts, "instrument": run.symbols[n] if n >= 0 else "all", "what": CONTROLS.get(c, str(c)),
-                       "gate": GATES.get(g, f"gate {g}")}
-                      for ts, n, c, g in ledger.gates],
+            "gates": [{"ts": ts, "instrument": run.symbols[n] if n >= 0 else "all", "what": CONTROLS.get(c, str(c)), "gate": word}
+                      for (ts, n, c, _), word in zip(ledger.gates, gate_labels(ledger), strict=True)],
             "held_back": held_back(run, ledger)}
 
 
 #: columns of trades.csv, in order
 TRADE_COLUMNS = ("n symbol side cascade signal_ns decided_ns opened_ns closed_ns signal decided opened closed qty entry exit notional gross fees "
                  "fee_entry fee_exit slippage funding net net_bps hold_s wait_s exit_reason entry_role exit_role exit_leg take_profit stop_loss "
-                 "threshold score z cascade_notional").split()
+                 "threshold score z cascade_notional preset").split()
 
 
 def trade_rows(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     """One row a closed trade: what trades.csv holds, docs/report.md says what each column means."""
-    rows = []
+    rows, contracts = [], run.contracts
     for n, b in enumerate(ledger.trades, 1):
         t, c = b.closed, b.cascade
         if t is None:
@@ -187,7 +214,7 @@ def trade_rows(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
                      "wait_s": (opened - b.opened) / 1e9, "exit_reason": reason(t.reason), "entry_role": "maker" if t.entry_maker else "taker",
                      "exit_role": ("maker" if last[0].maker else "taker") if last else "", "exit_leg": ROLES.get(last[0].role, "") if last else "",
                      "take_profit": b.take_profit, "stop_loss": b.stop_loss, "threshold": b.threshold, "score": b.score, "z": b.z,
-                     "cascade_notional": b.cascade_notional})
+                     "cascade_notional": b.cascade_notional, "preset": contracts[b.instrument]["preset"]})
     return rows
 
 
@@ -211,7 +238,8 @@ def stamp(run: Run) -> dict[str, Any]:
     lost = int(sequence[-1] - sequence[0]) + 1 - len(sequence) if len(sequence) else 0
     return {"version": meta.get("version"), "abi": meta.get("abi"), "config_hash": meta.get("config_hash"), "code_hash": meta.get("code_hash"),
             "data_hash": meta.get("data_hash"),
-            "seed": meta.get("seed"), "speed": run.speed, "audit_records": len(run.audit), "audit_lost": lost,
+            "seed": meta.get("seed"), "market_seeds": meta.get("market_seeds"), "speed": run.speed, "audit_records": len(run.audit),
+            "audit_lost": lost,
             "audit_sha256": hashlib.sha256(np.ascontiguousarray(run.audit).view(np.uint8).data).hexdigest(), "replay": meta.get("replay"),
             "finished": meta.get("finished", True),
             "problem": meta.get("problem")}
@@ -229,11 +257,13 @@ def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str,
     hours = sum(covered_hours(run, ledger, n) for n in range(len(run.instruments)))
     classes = sorted({COMPLETENESS[i.completeness] for i in run.instruments})
     data = origin.data(run, ledger, study)
+    tried = robust.trials(run, ledger, study)
     trades, held = per_trade(ledger), longest(b.closed for b in ledger.trades if b.closed) / 1e9
     out: dict[str, Any] = {
         "report_version": REPORT_VERSION, "name": run.meta.get("name") or run.folder.name, "mode": _mode(run),
         "venue": run.meta.get("venue", ""), "synthetic": run.synthetic, "label": "SYNTHETIC" if run.synthetic else "REAL MARKET",
-        "preset": run.meta.get("preset"), "evidence": run.meta.get("evidence"), "completeness": classes, "started_ns": run.started_ns,
+        "preset": run.meta.get("preset"), "sweep": run.meta.get("sweep"), "evidence": run.meta.get("evidence"), "completeness": classes,
+        "started_ns": run.started_ns,
         "ended_ns": run.ended_ns, "duration_s": run.duration_s, "wall_s": wall_seconds(run), "speed": run.speed, "covered_instrument_hours": hours,
         "money": money(run, ledger) | {"drawdown_marked": marked(study)}, "win_rate": winning(run, ledger), "per_trade": trades,
         "daily_sharpe": daily(run, ledger),
@@ -243,13 +273,38 @@ def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str,
         "instruments": breakdown.instruments(run, ledger), "portfolio": breakdown.portfolio(run, ledger), "sides": breakdown.sides(ledger),
         "hours": breakdown.hours(ledger), "days": breakdown.days(run, ledger), "holds": breakdown.holds(ledger),
         "truth": truth(run, ledger), "latency": latencies(run, ledger), "feed": feed_health(run, ledger),
+        "warm": warmth.summarise(run), "timetable": timetable.summarise(run, study),
+        "gave_way": intents.gave_way(run),
         "data": data, "quotes": quotes.summarise(run, ledger, data["parts"]), "half_spread": study.get("half_spread", []),
-        "assumptions": origin.assumptions(run, ledger, study), "stamp": stamp(run),
-        "delays": robust.delays(study, held), "controls": robust.controls(study, trades), "forward": robust.forward(study, held),
-        "trials": robust.trials(run, ledger, study), "timing_s": study.get("timing_s", {}), "problems": study.get("problems", []),
+        "assumptions": origin.assumptions(run, ledger, study), "stamp": stamp(run), "detectors": origin.listened(run),
+        "delays": robust.delays(study, held), "controls": robust.controls(study, trades, tried["independent"] or tried["trials"]),
+        "forward": robust.forward(study, held),
+        "trials": tried, "timing_s": study.get("timing_s", {}), "problems": study.get("problems", []),
         "trades": trade_rows(run, ledger)}
-    out["expected"] = expected.compare(run, study, out)
+    out["expected"] = expected.compare(run, study, out, by_preset(run))
     out["silence"] = origin.silence(run, out)
+    return out | {"verdict": verdicts.verdict(out), "belief": verdicts.belief(out) if out["mode"] == "backtest" else []}
+
+
+def by_preset(run: Run) -> dict[str, tuple[int, dict[str, Any]]]:
+    """Where several presets traded: of each how many contracts it had, and of these alone what its claims are compared with; else {}."""
+    members: dict[str, list[int]] = {}
+    for n, contract in enumerate(run.contracts):
+        if contract["preset"]:
+            members.setdefault(contract["preset"], []).append(n)
+    if len(members) < 2:
+        return {}
+    out = {}
+    for name, own in members.items():
+        part = replace(run, audit=run.audit[np.isin(run.audit["instrument"], [-1, *own])])
+        ledger = read_ledger(part)
+        hours = sum(covered_hours(part, ledger, n) for n in own)
+        out[name] = (len(own), {"trades": trade_rows(part, ledger), "win_rate": winning(part, ledger), "entries": entries(ledger),
+                                "exits": exits(ledger), "days": breakdown.days(part, ledger), "instruments": own,
+                                "per_trade": per_trade(ledger), "covered_instrument_hours": hours, "trades_rate": rate(len(ledger.trades), hours),
+                                "cascades": {"rate": rate(len(ledger.seen), hours)}, "money": money(part, ledger),
+                                "daily_sharpe": daily(part, ledger),
+                                "hold_s": spread([b.closed.hold_s for b in ledger.trades if b.closed])})
     return out
 
 

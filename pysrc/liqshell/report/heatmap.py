@@ -4,16 +4,24 @@
     fragment = heatmaps(table, "take_profit", "stop_loss", "net_bps")       # HTML with inline SVG, for a page or a file of its own
 
 The best of thousands of settings is the one with the most luck. A region in which the neighbours are good as well has less of it: so each cell is
-the median over all other parameters, and beside it stands the worst of the cell and its neighbours.
+the median over all other parameters, and beside it stands the lowest median of the cell and of the cells one step of one parameter away.
 """
 
+import base64
+import json
+import struct
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 
 import numpy as np
+from markupsafe import Markup
+
+from liqshell.pages import empty, heat
 
 CELLS_WITH_NUMBERS = 240
+CELLS_DRAWN = 400                # more are one picture, whose values HOVER reads from columns
 OUTLIERS = (0.01, 0.99)
 NEIGHBOURS_LEAST = 3             # a cell with fewer measured neighbours is not called stable: nothing around it was tried
 # cividis (Nunez, Anderton, Renslow 2018): reads alike for the colour-blind and in grey. For results with two signs: blue to orange through white.
@@ -29,8 +37,8 @@ LOSS_GAIN: Colours = ((178, 88, 6), (224, 130, 20), (253, 184, 99), (254, 224, 1
 class Stability:
     """Two parameters of a sweep as a grid. x, y: sorted values. median, worst: (len(y), len(x)), NaN where nothing was tried. count: settings a cell.
 
-    best: (row, column) of the single best setting, best_value its metric; stable: (row, column) of the cell whose worst neighbour is best. None where
-    there is none.
+    worst: the lowest median of the cell and of those one step of one parameter away. best: (row, column) of the single best setting, best_value its
+    metric; stable: (row, column) of the cell whose `worst` is best. None where there is none.
     """
 
     x: np.ndarray
@@ -79,13 +87,17 @@ def stability(table: Mapping[str, np.ndarray], x: str, y: str, metric: str, *, h
                      None if best is None else float(value[best]), stable)
 
 
-def _worst(grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest of each cell and its up to eight neighbours (NaN: not tried, no neighbour), and how many neighbours there were."""
+def _around(grid: np.ndarray) -> np.ndarray:
+    """The cells one step of one parameter away, (rows, columns, 4); NaN where there is none."""
     padded = np.pad(grid, 1, constant_values=np.nan)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3)).reshape(*grid.shape, 9)
-    tried = np.isfinite(windows)
-    lowest = np.where(tried, windows, np.inf).min(axis=-1)
-    return np.where(np.isfinite(grid), lowest, np.nan), tried.sum(axis=-1) - np.isfinite(grid)
+    return np.stack([padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]], axis=-1)
+
+
+def _worst(grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest of each cell and its neighbours (NaN: not tried, no neighbour), and how many neighbours there were."""
+    near = _around(grid)
+    tried = np.isfinite(near)
+    return np.where(np.isfinite(grid), np.minimum(grid, np.where(tried, near, np.inf).min(axis=-1)), np.nan), tried.sum(axis=-1)
 
 
 def colour(value: float, low: float, high: float) -> tuple[str, str]:
@@ -115,16 +127,21 @@ def _axis(value: float) -> str:
 def _grid(s: Stability, grid: np.ndarray, names: tuple[str, str, str], span: tuple[float, float]) -> str:
     x_name, y_name, about = names
     rows, columns = grid.shape
-    left, top, width = 78, 30, 440
+    left, top, width = 92, 30, 440
     pitch = width / columns
     tall = min(max(pitch * .62, 16.0), 46.0) if rows <= 24 else max(380 / rows, 4.0)
     height = tall * rows
-    out = [f'<svg viewBox="0 0 {left + width + 8} {top + height + 46:.0f}" role="img" aria-label="{escape(about, quote=True)}">',
+    dense = rows * columns > CELLS_DRAWN
+    out = [f'<svg viewBox="0 0 {left + width + 8} {top + height + 46:.0f}" role="img" aria-label="{escape(about, quote=True)}"'
+           + (f' data-heat="{escape(_columns(s, grid, x_name, y_name), quote=True)}"' if dense else "") + ">",
            f'<text x="{left}" y="16" font-weight="600">{escape(about)}</text>']
     written = rows * columns <= CELLS_WITH_NUMBERS and pitch >= 26
+    if dense:
+        out.append(f'<image x="{left}" y="{top}" width="{width}" height="{height:.1f}" preserveAspectRatio="none" style="image-rendering:pixelated" '
+                   f'href="data:image/png;base64,{_picture(grid, span)}"/>')
     for row in range(rows):
         y = top + (rows - 1 - row) * tall
-        for column in range(columns):
+        for column in range(0 if dense else columns):
             value, x = float(grid[row, column]), left + column * pitch
             where = f"{x_name} {_axis(s.x[column])}, {y_name} {_axis(s.y[row])}"
             if not np.isfinite(value):
@@ -141,7 +158,7 @@ def _grid(s: Stability, grid: np.ndarray, names: tuple[str, str, str], span: tup
                            f'{_number(value)}</text>')
         if rows <= 24 or row % -(-rows // 12) == 0:
             out.append(f'<text class="m" x="{left - 6}" y="{y + tall / 2 + 4:.1f}" text-anchor="end">{_axis(s.y[row])}</text>')
-    step = -(-columns // max(1, int(width // 56)))
+    step = -(-columns // max(1, int(width // 74)))
     out += [f'<text class="m" x="{left + (column + .5) * pitch:.1f}" y="{top + height + 16:.1f}" text-anchor="middle">{_axis(s.x[column])}</text>'
             for column in range(0, columns, step)]
     out.append(f'<text class="m" x="{left + width / 2}" y="{top + height + 36:.1f}" text-anchor="middle">{escape(x_name)}</text>')
@@ -151,8 +168,41 @@ def _grid(s: Stability, grid: np.ndarray, names: tuple[str, str, str], span: tup
     return "".join(out) + "</svg>"
 
 
+def _picture(grid: np.ndarray, span: tuple[float, float]) -> str:
+    """The cells as a PNG of one pixel each, the last row on top; what was not tried is clear."""
+    low, high = span
+    steps = [bytes.fromhex(colour(low + (high - low) * k / 255, *span)[0][1:]) + b"\xff" for k in range(256)] + [bytes(4)]
+    with np.errstate(invalid="ignore"):
+        level = np.clip((grid - low) / (high - low if high > low else 1.0) * 255, 0, 255)
+    lines = [b"\0" + b"".join(steps[k] for k in row) for row in np.where(np.isfinite(grid), level, 256.0).astype(int)[::-1].tolist()]
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    head = struct.pack(">IIBBBBB", grid.shape[1], grid.shape[0], 8, 6, 0, 0, 0)
+    made = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"".join(lines), 9)) + chunk(b"IEND", b"")
+    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + made).decode()
+
+
+def _columns(s: Stability, grid: np.ndarray, x_name: str, y_name: str) -> str:
+    """What HOVER reads: names, axes, values (float32) and settings a cell (uint32)."""
+    data = {name: base64.b64encode(values.tobytes()).decode() for name, values in (("v", grid.astype("<f4")), ("n", s.count.astype("<u4")))}
+    if (s.count == s.count.flat[0]).all():
+        data["n"] = ""
+    return json.dumps({"names": [x_name, y_name], "x": s.x.tolist(), "y": s.y.tolist(), "each": int(s.count.flat[0]), **data}, separators=(",", ":"))
+
+
+#: a script for the page: the values of a dense picture, in its title, where the pointer is
+HOVER = """document.querySelectorAll("svg[data-heat]").forEach(svg=>{const d=JSON.parse(svg.dataset.heat),image=svg.querySelector("image"),
+bytes=t=>Uint8Array.from(atob(t),c=>c.charCodeAt(0)).buffer,v=new Float32Array(bytes(d.v)),n=d.n?new Uint32Array(bytes(d.n)):null,
+title=image.appendChild(document.createElementNS("http://www.w3.org/2000/svg","title"));image.addEventListener("mousemove",e=>{
+const r=image.getBoundingClientRect(),c=Math.min(d.x.length-1,Math.floor((e.clientX-r.left)/r.width*d.x.length)),
+l=d.y.length-1-Math.min(d.y.length-1,Math.floor((e.clientY-r.top)/r.height*d.y.length)),k=l*d.x.length+c;
+title.textContent=`${d.names[0]} ${d.x[c]}, ${d.names[1]} ${d.y[l]}: `+
+(isNaN(v[k])?"not tried":`${+v[k].toPrecision(6)} (${n?n[k]:d.each} settings)`)})})"""
+
+
 def _marks(s: Stability, left: float, top: float, pitch: float, tall: float) -> list[str]:
-    """A dotted frame around the single best setting's cell, a full one around the most stable cell and its neighbours."""
+    """A dotted frame around the single best setting's cell, full ones around the most stable cell and its neighbours."""
     out, rows, columns = [], len(s.y), len(s.x)
     if s.best is not None:
         row, column = s.best
@@ -164,8 +214,9 @@ def _marks(s: Stability, left: float, top: float, pitch: float, tall: float) -> 
         first, last = max(0, column - 1), min(columns - 1, column + 1)
         low, high = max(0, row - 1), min(rows - 1, row + 1)
         for line, wide in (("#fff", 4.5), ("#111", 2.2)):
-            out.append(f'<rect x="{left + first * pitch:.1f}" y="{top + (rows - 1 - high) * tall:.1f}" width="{(last - first + 1) * pitch:.1f}" '
-                       f'height="{(high - low + 1) * tall:.1f}" fill="none" stroke="{line}" stroke-width="{wide}"/>')
+            for x, y, across, up in ((first, row, last - first + 1, 1), (column, high, 1, high - low + 1)):
+                out.append(f'<rect x="{left + x * pitch:.1f}" y="{top + (rows - 1 - y) * tall:.1f}" width="{across * pitch:.1f}" '
+                           f'height="{up * tall:.1f}" fill="none" stroke="{line}" stroke-width="{wide}"/>')
     return out
 
 
@@ -180,24 +231,26 @@ def _scale(span: tuple[float, float], beyond: tuple[bool, bool]) -> str:
             f'{middle}<text class="m" x="240" y="27" text-anchor="end">{"≥ " * beyond[1]}{_number(high)}</text></svg>')
 
 
-def heatmaps(table: Mapping[str, np.ndarray], x: str, y: str, metric: str, *, higher_is_better: bool = True, unit: str = "") -> str:
-    """HTML: the median and the worst-neighbour grid of two parameters on one colour scale, and a sentence that names the best setting and the most
-    stable region. Arguments as for `stability`; unit: words behind the numbers. It uses the report page's classes and stands without them as well."""
+def heatmaps(table: Mapping[str, np.ndarray], x: str, y: str, metric: str, *, higher_is_better: bool = True, unit: str = "",
+             conclude: bool = True) -> Markup:
+    """HTML: the median and the worst-within-one-step grid of two parameters on one colour scale, and a sentence that names the best setting and the
+    most stable region. Arguments as for `stability`; unit: words behind the numbers; conclude: False where nothing may be concluded,
+    and no sentence stands there."""
     s = stability(table, x, y, metric, higher_is_better=higher_is_better)
     finite = s.median[np.isfinite(s.median)]
     if not len(finite) or s.best is None or s.stable is None or s.best_value is None:
-        return f'<p class="empty">{escape(f"No setting of {x} and {y} has a {metric}: nothing to draw.")}</p>'
+        return empty(f"No setting of {x} and {y} has a {metric}: nothing to draw.")
     shown = np.concatenate([finite, s.worst[np.isfinite(s.worst)]])
     low, high = np.quantile(shown, OUTLIERS, method="nearest").tolist()       # one spike must not leave the rest without colours
     span = low, high
     beyond = bool(shown.min() < low), bool(shown.max() > high)
     median = _grid(s, s.median, (x, y, f"{metric}: median over the other parameters"), span)
-    worst = _grid(s, s.worst, (x, y, f"{metric}: worst of the cell and its neighbours"), span)
-    told = f'<p class="told">{escape(sentence(s, x, y, metric, unit))}</p>'
-    return f'{told}<div class="heat"><div>{median}</div><div>{worst}</div></div>{_scale(span, beyond)}'
+    worst = _grid(s, s.worst, (x, y, f"{metric}: lowest median within one step"), span)
+    text = sentence(s, x, y, metric, unit, higher_is_better=higher_is_better) if conclude else ""
+    return heat(text, (median, worst), _scale(span, beyond))
 
 
-def sentence(s: Stability, x: str, y: str, metric: str, unit: str = "") -> str:
+def sentence(s: Stability, x: str, y: str, metric: str, unit: str = "", *, higher_is_better: bool = True) -> str:
     """What the grids come to, in words; also for a terminal."""
     if s.best is None or s.stable is None or s.best_value is None:
         return f"No setting of {x} and {y} has a {metric}."
@@ -205,9 +258,13 @@ def sentence(s: Stability, x: str, y: str, metric: str, unit: str = "") -> str:
 
     def place(cell: tuple[int, int]) -> str:
         return f"{x} {_axis(s.x[cell[1]])}, {y} {_axis(s.y[cell[0]])}"
-    told = (f"The best single setting ({_number(s.best_value)}{unit}, dotted frame) has {place(s.best)}; the median of that cell is "
-            f"{_number(float(s.median[s.best]))}, its worst neighbour {_number(float(s.worst[s.best]))}. ")
+    near = _around(s.median)[s.best]
+    near = near[np.isfinite(near)]
+    lowest = (min if higher_is_better else max)(near.tolist()) if len(near) else None
+    text = (f"The best single setting ({_number(s.best_value)}{unit}, dotted frame) has {place(s.best)}; the median of that cell is "
+            f"{_number(float(s.median[s.best]))}, "
+            + (f"the worst median one step away {_number(lowest)}. " if lowest is not None else "nothing one step away was tried. "))
     if s.best == s.stable:
-        return told + "It is also the middle of the most stable region (full frame)."
-    return told + (f"The most stable region (full frame) lies around {place(s.stable)}: median {_number(float(s.median[s.stable]))}, worst neighbour "
-                   f"{_number(float(s.worst[s.stable]))}.")
+        return text + "It is also the middle of the most stable region (full frame)."
+    return text + (f"The most stable region (full frame) lies around {place(s.stable)}: median {_number(float(s.median[s.stable]))}, worst median "
+                   f"within one step {_number(float(s.worst[s.stable]))}.")

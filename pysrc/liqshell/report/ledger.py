@@ -5,14 +5,16 @@ walked, in pieces, so that memory does not grow with the stream.
 """
 
 import gc
+from typing import Any
 
 import numpy as np
 
 from liqcore import AuditKind, Control, FeedState, OrderStatus, Phase, Reason, Role
-from liqcore.audit import whose
+from liqcore.audit import VIEWS, GAVE_WAY, declined, rows
 from liqcore.event import Stream
 
 from liqshell.report.run import Run
+from liqshell.report.unmet import REASONS, asides, named, sentence
 from liqshell.report.stories import LARGE_DTYPE, ORDER_MARKET, Bracket, Cascade, Fill, Ledger, Order, Trade
 
 ACTION_CREATE = 1
@@ -21,6 +23,7 @@ PIECE = 1 << 17
 #: a policy is asked at every phase; that it wants nothing is news only while the cascade is ACTIVE
 UNASKED = (int(Reason.NO_TRADE), int(Reason.PHASE), int(Reason.ASK_LATER), int(Reason.POLICY_LEAVE))
 NONE_LARGE = np.zeros(0, LARGE_DTYPE)
+Row = Any                # a record as liqcore.audit.rows() gives it: its fields are those of its kind
 ENDED = (OrderStatus.ORDER_CANCELLED, OrderStatus.ORDER_REJECTED, OrderStatus.ORDER_DONE)
 
 
@@ -47,18 +50,17 @@ class _Reader:
         handlers = {int(kind): handler for kind, handler in self.handlers.items()}
         audit = self.run.audit
         kinds = audit["kind"]
-        doors = np.bincount(audit["reason"][kinds == AuditKind.AUDIT_REFUSED])
-        self.ledger.door.update({code: int(doors[code]) for code in np.flatnonzero(doors).tolist()})
+        refused = np.bincount(audit["reason"][kinds == AuditKind.AUDIT_REFUSED])
+        self.ledger.refused_events.update({code: int(refused[code]) for code in np.flatnonzero(refused).tolist()})
         self.with_larges: set[int] = set()       # detectors that name their large liquidations: the cascade's
         self.chains = [self.chains_of(n) for n in range(len(self.run.instruments))]
-        silent = (kinds == AuditKind.AUDIT_POLICY) & (audit["phase"] != Phase.ACTIVE) & np.isin(audit["reason"], UNASKED)
-        told = np.flatnonzero((kinds != AuditKind.AUDIT_LARGE) & (kinds != AuditKind.AUDIT_REFUSED) & ~silent)
-        for first in range(0, len(told), PIECE):
-            at = told[first:first + PIECE]
-            part = audit[at]
-            columns = [part[name].tolist() for name in ("ts", "id", "instrument", "kind", "reason", "phase", "side", "x")]
-            for self.at, ts, id_, n, kind, reason, phase, side, x in zip(at.tolist(), *columns, strict=True):
-                handlers[kind](ts, id_, n, reason, phase, side, x)
+        silent = (kinds == AuditKind.AUDIT_POLICY) & (audit["phase"] != Phase.ACTIVE) & np.isin(audit["reason"], UNASKED) & ~named(audit)
+        silent |= asides(audit)
+        at_audit = np.flatnonzero((kinds != AuditKind.AUDIT_LARGE) & (kinds != AuditKind.AUDIT_REFUSED) & ~silent)
+        for first in range(0, len(at_audit), PIECE):
+            at = at_audit[first:first + PIECE]
+            for self.at, r in zip(at.tolist(), rows(audit[at]), strict=True):
+                handlers[r.kind](r)
         return self.ledger
 
     def chains_of(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -66,13 +68,12 @@ class _Reader:
         stream."""
         audit = self.run.audit
         places = np.flatnonzero((audit["kind"] == AuditKind.AUDIT_LARGE) & (audit["instrument"] == n))
-        found = audit[places]
+        found = audit[places].view(VIEWS[AuditKind.AUDIT_LARGE])
         larges = np.empty(len(found), LARGE_DTYPE)
         larges["ts"], larges["ts_event"], larges["side"] = found["ts"], found["id"], found["side"]
-        larges["price"], larges["notional"] = found["x"][:, 5], found["x"][:, 0]
-        count, detector = whose(found["x"][:, 2])
-        self.with_larges.update(detector.tolist())
-        first = count == 1
+        larges["price"], larges["notional"] = found["price"], found["notional"]
+        self.with_larges.update(found["detector"].tolist())
+        first = found["count"] == 1
         if len(first):
             first[0] = True
         starts = np.flatnonzero(first)
@@ -85,47 +86,53 @@ class _Reader:
         k = int(places.searchsorted(self.at)) - 1
         return larges[starts[k]:starts[k + 1]] if k >= 0 else larges[:0]
 
-    def signal(self, ts, id_, n, reason, phase, side, x):
-        if side == 0:                # a bar: a moment at which a policy is asked, and no event of the market
+    def signal(self, r: Row) -> None:
+        if r.side == 0:                # a bar: a moment at which a policy is asked, and no event of the market
             return
-        count, detector = whose(x[6])
-        c = self.current.get((n, detector))
-        if c is None or c.start != id_ or c.ended:
-            c = Cascade(n, id_, self.chain(n) if detector in self.with_larges else NONE_LARGE)
-            self.current[n, detector] = self.by_start[n, id_] = c
+        c = self.current.get((r.instrument, r.detector))
+        if c is None or c.start != r.id or c.ended:
+            c = Cascade(r.instrument, r.id, self.chain(r.instrument) if r.detector in self.with_larges else NONE_LARGE, detector=r.detector)
+            self.current[r.instrument, r.detector] = self.by_start[r.instrument, r.id] = c
             self.ledger.cascades.append(c)
-        c.phases.append((ts, phase))
-        c.side, c.count = side, count
-        c.long_notional, c.short_notional, c.threshold, c.z, c.score, c.price = x[:6]
-        self.ledger.marks[n] = (ts, x[5])
-        if phase == Phase.ACTIVE and not c.active:
-            c.active = ts
-        if phase == Phase.EXHAUSTED:
-            c.ended = ts
+        c.phases.append((r.ts, r.phase))
+        c.side, c.count = r.side, r.count
+        c.long_notional, c.short_notional, c.threshold = r.long_notional, r.short_notional, r.threshold
+        c.z, c.score, c.price = r.z, r.score, r.price
+        self.ledger.marks[r.instrument] = (r.ts, r.price)
+        if r.phase == Phase.ACTIVE and not c.active:
+            c.active = r.ts
+        if r.phase == Phase.EXHAUSTED:
+            c.ended = r.ts
 
-    def lapse(self, ts, id_, n, reason, phase, side, x):
+    def lapse(self, r: Row) -> None:
         self.ledger.lapsed += 1
-        c = self.current.get((n, whose(x[3])[1]))
+        c = self.current.get((r.instrument, r.detector))
         if c is not None and not c.active:
-            c.ended = ts
+            c.ended = r.ts
 
-    def policy(self, ts, id_, n, reason, phase, side, x):
-        c = self.by_start.get((n, id_))
-        if reason in UNASKED:
+    def policy(self, r: Row) -> None:
+        c = self.by_start.get((r.instrument, r.id))
+        if r.reason in UNASKED:
             if c is not None:
-                self.answer(c, ts, reason)
-        elif reason != Reason.OK:
-            self.answer(c, ts, reason)
+                if r.reason in REASONS and (found := declined(r)) is not None:
+                    if r.reason == Reason.ASK_LATER:
+                        c.awaited = sentence(*found)
+                    else:
+                        c.unmet = c.unmet or sentence(*found)
+                    self.ledger.named[r.reason] += 1
+                self.answer(c, r.ts, r.reason)
+        elif r.reason != Reason.OK:
+            self.answer(c, r.ts, r.reason)
         else:
-            self.asking[n] = (c, x[2], x[3])
+            self.asking[r.instrument] = (c, r.take_profit, r.stop_loss)
 
-    def risk(self, ts, id_, n, reason, phase, side, x):
-        asked = self.asking.pop(n, (self.by_start.get((n, id_)), 0.0, 0.0))
-        if not self.ledger.equity_start and x[5] > 0:
-            self.ledger.equity_start = x[5]
-        self.answer(asked[0], ts, reason)
-        if reason == Reason.OK:
-            self.granted[n] = asked
+    def risk(self, r: Row) -> None:
+        asked = self.asking.pop(r.instrument, (self.by_start.get((r.instrument, r.id)), 0.0, 0.0))
+        if not self.ledger.equity_start and r.reason not in GAVE_WAY and r.equity > 0:
+            self.ledger.equity_start = r.equity
+        self.answer(asked[0], r.ts, r.reason)
+        if r.reason == Reason.OK:
+            self.granted[r.instrument] = asked
 
     def answer(self, cascade: Cascade | None, ts: int, reason: int) -> None:
         if cascade is not None:
@@ -136,108 +143,108 @@ class _Reader:
     def story(self, n: int, id_: int) -> Bracket | None:
         return self.by_key.get((n, (id_ >> 12) & 0xFFFFFFF))
 
-    def request(self, ts, id_, n, reason, phase, side, x):
-        role = id_ & 15
-        b = self.story(n, id_)
+    def request(self, r: Row) -> None:
+        role = r.id & 15
+        b = self.story(r.instrument, r.id)
         if b is None:
-            if role != Role.ROLE_ENTRY or phase != ACTION_CREATE:
+            if role != Role.ROLE_ENTRY or r.phase != ACTION_CREATE:
                 return
-            b = self.by_key[n, (id_ >> 12) & 0xFFFFFFF] = Bracket(n, (id_ >> 12) & 0xFFFFFFF, side, ts)
-            b.qty = x[1]
-            b.cascade, b.take_profit, b.stop_loss = self.granted.pop(n, (None, 0.0, 0.0))
+            b = self.by_key[r.instrument, (r.id >> 12) & 0xFFFFFFF] = Bracket(r.instrument, (r.id >> 12) & 0xFFFFFFF, r.side, r.ts)
+            b.qty = r.qty
+            b.cascade, b.take_profit, b.stop_loss = self.granted.pop(r.instrument, (None, 0.0, 0.0))
             if b.cascade is not None:
                 c = b.cascade
                 b.threshold, b.score, b.z, b.cascade_notional = c.threshold, c.score, c.z, c.notional
                 b.cascade_side = c.side
                 c.bracket = c.bracket or b
             self.ledger.brackets.append(b)
-        if x[6] > 0:
-            self.ledger.marks[n] = (ts, x[6])
-        if phase == ACTION_CREATE:
-            b.orders[id_] = Order(id_, role, side, ts, x[1], int(x[3]), x[6], [(ts, x[0])] if x[0] > 0 else [])
-        elif id_ in b.orders and x[1] > 0:
-            b.orders[id_].qty = x[1]
+        if r.last_price > 0:
+            self.ledger.marks[r.instrument] = (r.ts, r.last_price)
+        if r.phase == ACTION_CREATE:
+            b.orders[r.id] = Order(r.id, role, r.side, r.ts, r.qty, int(r.order_type), r.last_price, [(r.ts, r.price)] if r.price > 0 else [])
+        elif r.id in b.orders and r.qty > 0:
+            b.orders[r.id].qty = r.qty
 
-    def order(self, ts, id_, n, reason, phase, side, x):
-        b = self.story(n, id_)
+    def order(self, r: Row) -> None:
+        b = self.story(r.instrument, r.id)
         if b is None:
             return
-        o = b.orders.get(id_)
+        o = b.orders.get(r.id)
         if o is None:                # a stop attached to an entry has no request of its own
-            o = b.orders[id_] = Order(id_, id_ & 15, side, ts, x[1])
-        if phase == OrderStatus.ORDER_NEW:
+            o = b.orders[r.id] = Order(r.id, r.id & 15, r.side, r.ts, r.qty)
+        if r.phase == OrderStatus.ORDER_NEW:
             if not o.acked:
-                o.acked, o.ack_ms = ts, x[3] if o.role != Role.ROLE_STOP else 0.0
-            if x[0] > 0 and (not o.steps or o.steps[-1][1] != x[0]):
-                o.steps.append((ts, x[0]))
-        elif phase == OrderStatus.ORDER_TRIGGERED:
-            o.triggered = ts
-        elif phase in ENDED and not o.ended:
-            if phase == OrderStatus.ORDER_REJECTED and o.acked:
+                o.acked, o.ack_ms = r.ts, r.latency_ms if o.role != Role.ROLE_STOP else 0.0
+            if r.price > 0 and (not o.steps or o.steps[-1][1] != r.price):
+                o.steps.append((r.ts, r.price))
+        elif r.phase == OrderStatus.ORDER_TRIGGERED:
+            o.triggered = r.ts
+        elif r.phase in ENDED and not o.ended:
+            if r.phase == OrderStatus.ORDER_REJECTED and o.acked:
                 return               # an amend or a cancel was refused, the order lives on
-            o.ended, o.reason, o.rejected = ts, reason, phase == OrderStatus.ORDER_REJECTED
+            o.ended, o.reason, o.rejected = r.ts, r.reason, r.phase == OrderStatus.ORDER_REJECTED
 
-    def fill(self, ts, id_, n, reason, phase, side, x):
-        b = self.story(n, id_)
+    def fill(self, r: Row) -> None:
+        b = self.story(r.instrument, r.id)
         if b is None:
             return
-        role = int(x[7])
-        b.fills.append(Fill(ts, id_, role, side, x[0], x[1], x[2], int(x[3]), phase))
-        b.position = x[4]
-        self.ledger.marks[n] = (ts, x[0])
-        o = b.orders.get(id_)
+        role = int(r.role)
+        b.fills.append(Fill(r.ts, r.id, role, r.side, r.price, r.qty, r.fee, int(r.flags), r.phase))
+        b.position = r.position
+        self.ledger.marks[r.instrument] = (r.ts, r.price)
+        o = b.orders.get(r.id)
         if o is not None:
-            o.filled += x[1]
+            o.filled += r.qty
             if not o.ended and (role == Role.ROLE_STOP or o.filled >= o.qty * (1 - 1e-9)):
-                o.ended = ts
+                o.ended = r.ts
 
-    def bracket(self, ts, id_, n, reason, phase, side, x):
-        b = self.story(n, id_)
+    def bracket(self, r: Row) -> None:
+        b = self.story(r.instrument, r.id)
         if b is None:
             return
-        b.state, b.end, b.position = phase, reason, x[5]
-        b.stop_price, b.target_price = x[2] or b.stop_price, x[1] or b.target_price
-        if phase == BRACKET_FLAT:
-            b.flat = ts
+        b.state, b.end, b.position = r.phase, r.reason, r.position
+        b.stop_price, b.target_price = r.stop_price or b.stop_price, r.target_price or b.target_price
+        if r.phase == BRACKET_FLAT:
+            b.flat = r.ts
             for o in b.orders.values():
-                o.ended = o.ended or ts
+                o.ended = o.ended or r.ts
 
-    def trade(self, ts, id_, n, reason, phase, side, x):
-        b = self.story(n, id_)
+    def trade(self, r: Row) -> None:
+        b = self.story(r.instrument, r.id)
         if b is None:
             return
-        multiplier = self.run.instruments[n].multiplier
-        b.closed = Trade(ts, reason, side, x[0], x[1], x[2], x[3], x[4], x[6], bool(x[7]), x[0] * x[2] * multiplier, b.funding,
-                         slippage(b, multiplier))
+        multiplier = self.run.instruments[r.instrument].multiplier
+        b.closed = Trade(r.ts, r.reason, r.side, r.entry_price, r.exit_price, r.qty, r.gross, r.fees, r.hold_s, bool(r.entry_is_maker),
+                         r.entry_price * r.qty * multiplier, b.funding, slippage(b, multiplier))
 
-    def funding(self, ts, id_, n, reason, phase, side, x):
-        self.ledger.funding += x[2]
-        b = self.story(n, id_)
+    def funding(self, r: Row) -> None:
+        self.ledger.funding += r.paid
+        b = self.story(r.instrument, r.id)
         if b is not None:
-            b.funding += x[2]
+            b.funding += r.paid
             if b.closed is not None:     # settled while it was held, told after it was closed
-                b.closed.funding += x[2]
+                b.closed.funding += r.paid
 
-    def feed(self, ts, id_, n, reason, phase, side, x):
-        streams = int(x[2])
-        self.ledger.feed.append((ts, n, phase, x[0], streams))
-        if phase != FeedState.FEED_UP and (not streams or streams & Stream.STREAM_LIQUIDATION):
+    def feed(self, r: Row) -> None:
+        streams = int(r.streams)
+        self.ledger.feed.append((r.ts, r.instrument, r.phase, r.gap_s, streams))
+        if r.phase != FeedState.FEED_UP and (not streams or streams & Stream.STREAM_LIQUIDATION):
             for c in self.current.values():
-                if n in (-1, c.instrument) and not c.ended:
-                    c.ended, c.interrupted = ts, True
+                if r.instrument in (-1, c.instrument) and not c.ended:
+                    c.ended, c.interrupted = r.ts, True
 
-    def limit(self, ts, id_, n, reason, phase, side, x):
-        if phase == Control.CONTROL_PAUSE or phase == Control.CONTROL_READY:
-            self.ledger.gates.append((ts, n, phase, int(x[3])))
+    def limit(self, r: Row) -> None:
+        if r.phase == Control.CONTROL_PAUSE or r.phase == Control.CONTROL_READY:
+            self.ledger.gates.append((r.ts, r.instrument, r.phase, int(r.gate)))
         else:
-            self.ledger.limits.append((ts, phase, reason, x[0], x[1]))
+            self.ledger.limits.append((r.ts, r.phase, r.reason, r.value, r.limit))
 
-    def judge(self, ts, id_, n, reason, phase, side, x):
-        if reason != Reason.OK:
-            self.answer(self.by_start.get((n, id_)), ts, reason)
+    def judge(self, r: Row) -> None:
+        if r.reason != Reason.OK:
+            self.answer(self.by_start.get((r.instrument, r.id)), r.ts, r.reason)
 
-    def alarm(self, ts, id_, n, reason, phase, side, x):
-        self.ledger.alarms.append((ts, n, phase, x[0], x[1]))
+    def alarm(self, r: Row) -> None:
+        self.ledger.alarms.append((r.ts, r.instrument, r.phase, r.value, r.limit))
 
 
 def slippage(b: Bracket, multiplier: float) -> float:

@@ -1,12 +1,20 @@
 """Where the numbers come from: what the market data was, what the simulated venue does and does not do, and why nothing was traded."""
 
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from liqcore import AuditKind, Phase
+from liqcore.detectors.registry import KINDS, parameters
 
 from liqshell.report.coverage import HOUR_NS, covered_hours, gaps
 from liqshell.report.stories import Ledger
-from liqshell.report.results import funding_modelled, venue_settings
+from liqshell.report.results import by_account, funding_modelled, venue_settings
 from liqshell.report.run import COMPLETENESS, Run
 from liqshell.report.study import Part, Study
+from liqshell.report.text import money, number, percent, plural, seconds
+from liqshell.report.verdicts import stopped
+from liqshell.config.components import recorded_detectors
 
 FILLS = {"through": "a resting order is filled, completely, when a trade or the opposite quote goes strictly beyond its price",
          "touch": "a resting order is filled by any trade at its price, by that trade's quantity: optimistic, there is no queue",
@@ -22,7 +30,7 @@ def data(run: Run, ledger: Ledger, study: Study) -> dict[str, Any]:
     rows = []
     live = run.meta.get("mode") != "backtest"
     for n, instrument in enumerate(run.instruments):
-        part = parts.get(instrument.symbol, Part())
+        part = parts.get(instrument.symbol) or _sampled(run, instrument.key)
         found = gaps(run, ledger, n)
         span = (run.ended_ns - run.started_ns) / HOUR_NS
         hours = part.get("covered_hours", covered_hours(run, ledger, n))
@@ -38,49 +46,72 @@ def data(run: Run, ledger: Ledger, study: Study) -> dict[str, Any]:
             "fingerprint": given["fingerprint"] if given else run.meta.get("data_hash")}
 
 
+def _sampled(run: Run, key: str) -> Part:
+    """What a live or paper run has counted of its quotes while it went on."""
+    counted = (run.table("counters").get("quotes") or {}).get(key)
+    if not isinstance(counted, dict) or not isinstance(counted.get("traded_hours"), float | int):
+        return Part()
+    quoted = counted.get("quoted")
+    found = Part(traded_hours=float(counted["traded_hours"]))
+    return found | Part(quoted=float(quoted)) if isinstance(quoted, float | int) else found
+
+
 def assumptions(run: Run, ledger: Ledger, study: Study) -> list[dict[str, str]]:
     """What is simulated and how: rows of (about, what). The study's own words (models) win over those made from the settings; what neither tells is
     not shown."""
-    venue, words = venue_settings(run), dict(study.get("models", {}))
+    if by_account(run):
+        return _account(run)
+    venue, models = venue_settings(run), dict(study.get("models", {}))
     rows = []
 
-    def say(about: str, made: str | None, name: str = "") -> None:
-        what = words.pop(about, None) or made
+    def add_row(about: str, made: str | None, name: str = "") -> None:
+        what = models.pop(about, None) or made
         if what is not None:
             rows.append({"about": about + (f": {name}" if name else ""), "what": what})
 
     fills, taker = venue.get("fills"), venue.get("taker", "next") if venue else None
-    say("fills", FILLS.get(str(fills)), str(fills or ""))
-    say("taker", TAKERS.get(str(taker)), str(taker or ""))
+    add_row("fills", FILLS.get(str(fills)), str(fills or ""))
+    add_row("taker", TAKERS.get(str(taker)), str(taker or ""))
     order, ack = (_seconds(venue, run.table("config").get("paper"), name) for name in ("order", "ack"))
-    say("latency", None if order is None or ack is None
-        else f"orders reach the venue after {order * 1e3:g} ms, its answers come back after {ack * 1e3:g} ms, always")
+    add_row("latency", None if order is None or ack is None
+            else f"orders reach the venue after {order * 1e3:g} ms, its answers come back after {ack * 1e3:g} ms, always")
     fees = [float(fee) * 1e4 for fee in (venue.get("maker_fee"), venue.get("taker_fee")) if isinstance(fee, float)]
-    say("fees", f"maker {fees[0]:g} bps, taker {fees[1]:g} bps of notional, on every leg by its role" if len(fees) == 2 else None)
+    add_row("fees", f"maker {fees[0]:g} bps, taker {fees[1]:g} bps of notional, on every leg by its role" if len(fees) == 2 else None)
     interval = venue.get("funding_interval_s")
     if funding_modelled(run, ledger):
-        say("funding", f"settled every {interval / 3600:g} h at mark, at the rate that the feed showed" if interval
-            else "settled as the venue reported it")
+        add_row("funding", f"settled every {interval / 3600:g} h at mark, at the rate that the feed showed" if interval
+                else "settled as the venue reported it")
     else:
-        say("funding", "not charged: trades held across 00:00, 08:00 or 16:00 UTC are counted instead")
+        add_row("funding", "not charged: trades held across 00:00, 08:00 or 16:00 UTC are counted instead")
     leverage = venue.get("leverage")
-    say("own liquidation", (f"at {leverage:g} x leverage, maintenance margin {venue.get('maintenance_margin', 0.005):.2%}" if leverage
-                            else "never: the account is taken to be large enough") if venue else None)
-    words.pop("half-spread", None)
+    add_row("own liquidation", (f"at {leverage:g} x leverage, maintenance margin {venue.get('maintenance_margin', 0.005):.2%}" if leverage
+                                else "never: the account is taken to be large enough") if venue else None)
+    models.pop("half-spread", None)
     for one in study.get("half_spread", []):
         what = one["told"][:1].upper() + one["told"][1:] + (f". WARNING: {one['warning']}" if one["warning"] else "")
         rows.append({"about": f"half-spread: {one['symbol']}", "what": what})
     if "half_spread" not in study and venue.get("half_spread") is not None:
         rows.append({"about": "half-spread", "what": f"{_bps(venue['half_spread'])} of price where no quote holds, as configured"})
-    for about in list(words):
-        say(about, None)
+    for about in list(models):
+        add_row(about, None)
     absent = "our own impact on the market, outages of order entry, rejects other than post-only and reduce-only, auto-deleveraging"
     if fills != "queue":
         absent = "the queue ahead of a resting order, " + absent
     if taker == "next":
         absent = "depth beyond the best price, " + absent
-    say("not simulated", absent + ". Fills at size are therefore optimistic." if venue else None)
+    add_row("not simulated", absent + ". Fills at size are therefore optimistic." if venue else None)
     return rows
+
+
+def _account(run: Run) -> list[dict[str, str]]:
+    """Of a run whose orders went to a venue: nothing was simulated here, and what the venue did is in the records."""
+    where = "the emulated venue on this machine, whose fills are a model" if run.meta.get("environment") == "loopback" else "the venue"
+    return [{"about": about, "what": what} for about, what in (
+        ("fills", f"as {where} executed them"), ("latency", "measured: see the latencies of this run"),
+        ("fees", "as they were charged, fill by fill"), ("funding", "as it was settled"),
+        ("own liquidation", "by the rules of the venue, at the margin of the account"),
+        ("not simulated", "nothing: impact, queues, outages and rejects are what the venue did"
+         + (", which as a model has no impact and no outage but those it was told to have" if "model" in where else "")))]
 
 
 def _bps(value: Any) -> str:
@@ -101,12 +132,17 @@ def silence(run: Run, s: dict[str, Any]) -> list[str]:
     if s["trades"]:
         return []
     steps = {row["step"]: row["n"] for row in s["funnel"]}
-    cascade = run.table("settings").get("cascade")
-    cascade = cascade if isinstance(cascade, dict) else {}
-    out = []
+    ran = detectors(run)
+    cascade = next((one for one in ran if one["kind"] == "cascade"), {})
+    out = [f"Stream suspect: {text}" for text in stopped(s)]
     if not len(run.audit):
-        out.append("The audit stream is empty: no event reached a decision.")
-    if not steps["large liquidations"]:
+        seen = sum(part[name] or 0 for part in s["data"]["parts"] for name in ("trades", "liquidations"))
+        out.append(f"{seen:,} trades and liquidations were looked at, and none of them was anything to decide about." if seen else
+                   "The audit stream is empty: no event reached a decision.")
+    out += idle(run)
+    if not steps.get("large liquidations", 1) and not ran:
+        out.append("No liquidation was large.")
+    elif cascade and not steps["large liquidations"]:
         warmup = cascade.get("warmup")
         why = f"Nothing is large before {warmup} liquidations of an instrument were seen" if warmup else "Nothing is large during the warm-up"
         low = [f"{p['symbol']} had {p['liquidations']}" for p in s["data"]["parts"]
@@ -114,10 +150,15 @@ def silence(run: Run, s: dict[str, Any]) -> list[str]:
         out.append(f"No liquidation was large. {why}; after that it must reach the "
                    f"{_ordinal(cascade.get('quantile'))} of the last {cascade.get('window_events', 'many')}."
                    + (f" {', '.join(low)}." if low else ""))
-    elif not steps["cascades"]:
-        out.append(f"{steps['large liquidations']:,} liquidations were large, none was followed by another one inside the window: no cascade.")
+    if not steps["cascades"] and not steps.get("moments asked"):
+        if cascade and steps["large liquidations"]:
+            out.append(f"{steps['large liquidations']:,} liquidations were large, none was followed by another one inside the window: no cascade.")
     elif not steps["policy wanted a trade"]:
-        out.append(f"{steps['cascades']:,} cascades were seen and the policy wanted to trade none of them.")
+        unmet = ", ".join(f"{r['reason']} ({r['n']:,})" for r in [r for r in s["why_not"] if r.get("condition")][:3])
+        asked = steps.get("moments asked")
+        text = (f"{plural(steps['cascades'], 'cascade')} seen, and the policy wanted to trade on none" if asked is None else
+                f"The policy was asked {plural(asked, 'time')} and wanted no trade")
+        out.append(text + (f"; conditions that were not met: {unmet}." if unmet else "."))
     elif not steps["risk agreed"]:
         reasons = ", ".join(f"{r['reason']} ({r['n']:,})" for r in [r for r in s["why_not"] if r["asked"]][:3])
         out.append(f"{steps['policy wanted a trade']:,} trades were wanted and risk refused every one: {reasons}.")
@@ -125,14 +166,99 @@ def silence(run: Run, s: dict[str, Any]) -> list[str]:
         reasons = ", ".join(f"{r['reason']} ({r['n']:,})" for r in s["entries"]["unfilled"][:3])
         out.append(f"{steps['entries placed']:,} entries were placed and none was filled" + (f": {reasons}." if reasons else "."))
     else:
-        out.append(f"{steps['entries filled']:,} entries were filled and are still open.")
+        out.append("1 entry was filled and is still open." if steps["entries filled"] == 1 else
+                   f"{steps['entries filled']:,} entries were filled and are still open.")
     refused = s["feed"]["refused"]
     total = sum(n for n in refused.values() if isinstance(n, int))
-    if total and not steps["large liquidations"]:
+    if total and not steps["cascades"]:
         out.append(f"{total:,} events were refused at the door: " + ", ".join(f"{name} ({n})" for name, n in list(refused.items())[:3]) + ".")
     if not s["covered_instrument_hours"]:
         out.append("The data covered no time at all.")
     return out
+
+
+#: what a detector that was never active waits for, by kind
+WAITS = {"anomaly": "{segment_s:g} s whose liquidations stand {z_min:g} standard deviations above those before, ${floor_usd:,.0f} or more",
+         "dollar": "${trigger_usd:,.0f} of one side within {window_s:g} s, each liquidation of ${min_usd:,.0f} or more",
+         "imbalance": "one side with {share:.0%} of at least ${floor_usd:,.0f} within {window_s:g} s",
+         "rate": "liquidations {sigma:g} standard deviations above their usual rate, and {floor_per_minute:g} a minute",
+         "zone": "the price back, after {away_s:g} s away, where much had been liquidated; that is not said before {occupied_min} price levels of a "
+                 "contract hold any liquidation",
+         "hawkes": "liquidations {times:g} times as frequent as they usually are"}
+
+
+def _known(value: float, show: Callable[[float], str]) -> str:
+    return show(value) if math.isfinite(value) else "not known"
+
+
+def _segments(z: float) -> str:
+    """z of a cascade's segment: 0 stands where too few segments are complete."""
+    return number(z, 1) if z else "not known yet"
+
+
+#: what z says where the price has left a zone
+LEFT = {1.0: "bounced", -1.0: "went through"}
+
+
+#: per kind what (threshold, z, score) of its signals are: name and how it is written, None where the kind gives none
+LEVELS: dict[str, tuple[tuple[str, Callable[[float], str]] | None, ...]] = {
+    "cascade": (("threshold", money), ("z-score of the segment", _segments), ("score (uncalibrated)", lambda v: f"{number(v, 1)} of 10")),
+    "anomaly": (("threshold", lambda v: f"z {number(v)}"), ("z-score of the segment", number), None),
+    "dollar": (("threshold", money), ("volume of the side", lambda v: f"{number(v)} times the threshold"), None),
+    "imbalance": (("threshold", lambda v: f"{percent(v)} of one side"), ("share of the side", percent), None),
+    "rate": (("threshold", lambda v: f"{number(v, 1)} liquidations a minute"), ("z-score of the rate", number), None),
+    "zone": (("threshold", lambda v: f"{money(v)} a cell"), ("in the zone", lambda v: f"{number(v)} times the threshold of its cells"), None),
+    "hawkes": (("threshold", lambda v: f"{v:g} times usual"), ("excitement", lambda v: f"{v:.3g} times usual"),
+               ("score (uncalibrated)", lambda v: f"{number(v, 1)} of 10")),
+    "bars": (None, None, None)}
+#: of a run whose detectors are not known: the numbers alone
+PLAIN = (("threshold", lambda v: f"{v:g}"), ("z", number), ("score", number))
+
+
+def levels(kind: str, threshold: float, z: float, score: float, ended: bool = False) -> list[tuple[str, str]]:
+    """(name, value in its own unit) of what the signals of a detector kind carry, threshold first; unknown as unknown. ended: of an EXHAUSTED one."""
+    if kind == "zone" and ended:
+        return [("threshold", f"{money(threshold)} a cell"), ("the price", LEFT.get(z, "neither bounced nor went through"))]
+    return [(how[0], _known(value, how[1])) for how, value in zip(LEVELS.get(kind, PLAIN), (threshold, z, score), strict=True) if how is not None]
+
+
+def threshold(kind: str, value: float) -> str:
+    """The threshold alone; "" where the kind has none."""
+    return dict(levels(kind, value, 0.0, 0.0)).get("threshold", "")
+
+
+def unit(kind: str) -> str:
+    """What the count of a signal counts: the events that it rests on, or the price cells of a zone."""
+    return "cell" if kind == "zone" else "event"
+
+
+def kind_of(specs: Sequence[dict[str, Any]], place: int) -> str:
+    """Kind of the detector at a place from 1; '' where run.json does not tell."""
+    return str(specs[place - 1]["kind"]) if place <= len(specs) else ""
+
+
+def detectors(run: Run) -> list[dict[str, Any]]:
+    """The detectors that ran, with all their numbers; [] where run.json does not tell."""
+    return [({p.name: p.default for p in parameters(one["kind"])} if one["kind"] in KINDS else {}) | one
+            for one in recorded_detectors(run.table("settings"))]
+
+
+def listened(run: Run) -> list[dict[str, Any]]:
+    """The detectors that ran: name, kind, and whether each was active at any time."""
+    signals = run.of_kind(AuditKind.AUDIT_SIGNAL)
+    places = set(signals["detector"][signals["phase"] == Phase.ACTIVE].tolist())
+    return [{"name": one["name"], "kind": one["kind"], "active": place in places} for place, one in enumerate(detectors(run), 1)]
+
+
+def idle(run: Run) -> list[str]:
+    """What each detector waits for that was never active; the cascade's silence is told by what it named large."""
+    return [_quiet(one) for one, heard in zip(detectors(run), listened(run), strict=True) if one["kind"] != "cascade" and not heard["active"]]
+
+
+def _quiet(one: dict[str, Any]) -> str:
+    if one["kind"] == "bars":
+        return f"No bar of {seconds(one['period_s'])} ended while there were trades."
+    return f"The detector {one['name']} was never active: it waits for {WAITS.get(one['kind'], 'what never came').format(**one)}."
 
 
 def _ordinal(quantile: Any) -> str:

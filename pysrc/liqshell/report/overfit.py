@@ -1,7 +1,8 @@
-"""How much of a result is the reward of having looked at many settings: probabilistic and deflated Sharpe ratio, probability of backtest overfitting.
+"""Formulas about the best of many: probabilistic Sharpe ratio, expected maximum, minimum track record, probability of backtest overfitting. What may
+be said of a result is decided in luck.py.
 
-    Bailey, Lopez de Prado (2012), The Sharpe Ratio Efficient Frontier: PSR
-    Bailey, Lopez de Prado (2014), The Deflated Sharpe Ratio: expected maximum, DSR
+    Lopez de Prado, Lipton, Zoonekynd (2026), How to Use the Sharpe Ratio, SSRN 5520741: PSR, minimum track record
+    Bailey, Lopez de Prado (2014), The Deflated Sharpe Ratio: expected maximum
     Bailey, Borwein, Lopez de Prado, Zhu (2017), The Probability of Backtest Overfitting: CSCV
 
 Sharpe ratios here are per period (a day), never annualised.
@@ -14,8 +15,6 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-
-from liqshell.report.statistics import sharpe
 
 EULER = 0.5772156649015329
 NORMAL = NormalDist()
@@ -38,14 +37,21 @@ def moments(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
 
 
 def sharpe_error(value: float, n: int, skew: float, kurtosis: float) -> float:
-    """Standard error of a Sharpe ratio estimated from n returns that need not be normal (Mertens 2002, as in PSR)."""
-    return math.sqrt(max(0.0, 1 - skew * value + (kurtosis - 1) / 4 * value * value) / (n - 1))
+    """Standard error of a Sharpe ratio estimated from n returns that need not be normal, where the true ratio is `value` (Mertens 2002)."""
+    return math.sqrt(max(0.0, 1 - skew * value + (kurtosis - 1) / 4 * value * value) / n)
 
 
 def probabilistic_sharpe(value: float, n: int, skew: float, kurtosis: float, benchmark: float = 0.0) -> float | None:
-    """Probability that the true Sharpe ratio lies above `benchmark`, given the estimate `value` from n returns."""
-    error = sharpe_error(value, n, skew, kurtosis) if n > 1 else 0.0
+    """Probability that an estimate from n returns is at most `value` where the true Sharpe ratio is `benchmark`: near 1 the true one lies above. The
+    error is that at the benchmark (2026), not at the estimate (2012)."""
+    error = sharpe_error(benchmark, n, skew, kurtosis) if n > 0 else 0.0
     return NORMAL.cdf((value - benchmark) / error) if error > 0 else None
+
+
+def track_record_needed(value: float, benchmark: float, skew: float, kurtosis: float, sure: float = 0.95) -> float | None:
+    """Returns after which an estimate of `value` stands out from `benchmark` with probability `sure`: the minimum track record length. None where it
+    never does."""
+    return (NORMAL.inv_cdf(sure) * sharpe_error(benchmark, 1, skew, kurtosis) / (value - benchmark)) ** 2 if value > benchmark else None
 
 
 def expected_maximum(trials: int, sd: float) -> float:
@@ -56,36 +62,21 @@ def expected_maximum(trials: int, sd: float) -> float:
     return sd * ((1 - EULER) * NORMAL.inv_cdf(1 - 1 / trials) + EULER * NORMAL.inv_cdf(1 - 1 / (trials * math.e)))
 
 
-def deflated_sharpe(returns: Sequence[float], trials: int, sd: float | None = None) -> dict[str, Any]:
-    """Probability that a Sharpe ratio which was the best of `trials` is above what luck alone would have given.
-
-    sd: standard deviation of the Sharpe ratio over the trials; where it is not known, the error of the estimate stands in its place
-    (sd_source "estimated"): trials without any edge scatter at least as much. None where there are too few returns.
-    """
-    n, value = len(returns), sharpe(returns)
-    out: dict[str, Any] = {"trials": trials, "days": n, "sharpe_daily": value, "skew": None, "kurtosis": None, "probabilistic": None,
-                           "hurdle_daily": None, "deflated": None, "sd_source": "trials" if sd is not None else "estimated"}
-    if value is None or n < 3:
-        return out
-    skew, kurtosis = moments(returns)
-    hurdle = expected_maximum(trials, sd if sd is not None else sharpe_error(0.0, n, skew, kurtosis))
-    return out | {"skew": skew, "kurtosis": kurtosis, "probabilistic": probabilistic_sharpe(value, n, skew, kurtosis), "hurdle_daily": hurdle,
-                  "deflated": probabilistic_sharpe(value, n, skew, kurtosis, hurdle)}
-
-
 def overfitting(matrix: np.ndarray, splits: int = SPLITS) -> dict[str, Any]:
     """Probability of backtest overfitting by combinatorially symmetric cross-validation.
 
     matrix: (days, settings), the results of each day. The days are cut into `splits` blocks; for each way to choose half of them, the setting with
     the best Sharpe ratio there is ranked among all settings on the other half. pbo: share of the ways in which it lands in the lower half (a tie
     counts half). Near 0.5 the choice is worth nothing. slope: of the Sharpe ratio out of sample on that in sample. loss: share of the ways in which
-    the chosen setting loses out of sample. Fewer splits are used where there are few days; None where there are too few of either.
+    the chosen setting loses out of sample. Settings that never traded are left out. Fewer splits are used where there are few days; None where there
+    are too few of either.
     """
     matrix = np.asarray(matrix, float)
     if matrix.ndim != 2:
         raise ValueError(f"matrix has {matrix.ndim} dimensions, 2 are needed: days and settings")
     if not np.isfinite(matrix).all():
         raise ValueError("the matrix holds values that are not finite")
+    matrix = matrix[:, (matrix != 0.0).any(axis=0)]
     days, settings = matrix.shape
     splits = min(splits, days // ROWS_MIN) // 2 * 2
     while splits > SPLITS_LEAST and math.comb(splits, splits // 2) * settings > WORK_MAX:

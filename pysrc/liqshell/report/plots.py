@@ -3,6 +3,7 @@ numbers in a table beside it."""
 
 import math
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -142,7 +143,7 @@ def bars(rows: list[tuple[str, float, str]], about: str, show: Any = short_money
         if value:
             size = max(1.0, abs(value) / (high - low) * height)
             out.append(f'<rect x="{x + pitch * .12:.1f}" y="{y:.1f}" width="{max(.8, pitch * .76):.1f}" height="{size:.1f}" '
-                       f'fill="var(--{"good" if value > 0 else "bad"})"><title>{hover}</title></rect>')
+                       f'fill="var(--{"good" if value > 0 else "bad"})"><title>{escape(hover)}</title></rect>')
         if k % every == 0:
             out.append(label(x + pitch / 2, top + height + 20, name, "middle"))
     return "".join(out) + f'<path d="M{LEFT} {zero:.1f}H{WIDTH}" stroke="var(--muted)"/></svg>'

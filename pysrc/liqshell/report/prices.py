@@ -3,17 +3,18 @@
 Memory does not grow with the recording: which spans of time will be drawn is known from the audit stream before the first frame is read.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
-from liqcore import EVENT_DTYPE, Kind
+from liqcore import EVENT_DTYPE, AuditKind, Kind
 from liqshell.errors import DataError
-from liqshell.recording import read
+from liqshell.recording.reader import read
 from liqshell.report.stories import Cascade, Ledger
 from liqshell.report.run import Run
-from liqshell.source import source_named, sources_of
+from liqshell.run.venue_source import source_named, sources_of
 
 OVERVIEW_BUCKETS = 2000
 WINDOW_BUCKETS = 480
@@ -116,17 +117,57 @@ def windows(run: Run, ledger: Ledger) -> list[list[Series]]:
 DRAWN = ("publicTrade", "allLiquidation", "liquidation", "aggTrade", "forceOrder", "trades")      # streams of what is drawn, whatever the venue
 
 
+VALUES = ("price", "qty", "aux_price", "aux_qty")       # of an event, and of the record of its refusal
+
+
+class _Refused:
+    """What the engine's door refused, as the audit stream has it: that moved nothing, so it is not drawn. Each record stands for one event."""
+
+    def __init__(self, run: Run):
+        rows = run.of_kind(int(AuditKind.AUDIT_REFUSED))
+        rows = rows[np.isin(rows["phase"], (int(Kind.TRADE), int(Kind.LIQUIDATION)))]
+        self._ts = np.unique(rows["id"])
+        self.left = Counter(zip(rows["phase"].tolist(), rows["instrument"].tolist(), rows["id"].tolist(), rows["side"].tolist(),
+                                (values.tobytes() for values in np.stack([rows[name] for name in VALUES], axis=1)), strict=True))
+        trades = rows[rows["phase"] == int(Kind.TRADE)]
+        self._trades = {int(n): trades[trades["instrument"] == n] for n in np.unique(trades["instrument"])}
+
+    def kept(self, events: np.ndarray) -> np.ndarray:
+        """The events without those that were refused."""
+        if not self.left:
+            return events
+        good = np.ones(len(events), bool)
+        for row in np.flatnonzero(np.isin(events["ts_event"], self._ts)).tolist():
+            e = events[row]
+            values = np.array([e[name] for name in VALUES]).tobytes()
+            key = int(e["kind"]), int(e["instrument"]), int(e["ts_event"]), int(e["side"]), values
+            if self.left.get(key, 0):
+                self.left[key] -= 1
+                good[row] = False
+        return events[good]
+
+    def of_tape(self, n: int, ts: np.ndarray, ticks: np.ndarray, tick: float) -> np.ndarray:
+        """Which trades of a tape were refused: a tape has the time of receipt and the price of each."""
+        bad = np.zeros(len(ts), bool)
+        for e in self._trades.get(n, ()):
+            first, last = np.searchsorted(ts, (int(e["ts"]), int(e["ts"]) + 1))
+            same = np.flatnonzero(~bad[first:last] & (np.asarray(ticks[first:last]) == round(float(e["price"]) / tick)))[:1]
+            bad[first + same] = True
+        return bad
+
+
 class _Reduction:
     """Events into series, a chunk at a time."""
 
     def __init__(self, run: Run, paths: Paths):
-        self.run, self.paths = run, paths
+        self.run, self.paths, self.refused = run, paths, _Refused(run)
 
     def add(self, events: np.ndarray) -> None:
+        events = self.refused.kept(events)
         for n, instrument in enumerate(self.run.instruments):
             mine = events[events["instrument"] == n]
             trades = mine[mine["kind"] == Kind.TRADE]
-            # the engine's door refuses the same: a NaN or a zero would spoil the axis
+            # also of a run whose audit stream is cut: a NaN or a zero would spoil the axis
             trades = trades[np.isfinite(trades["price"]) & (trades["price"] > 0)]
             if len(trades):
                 ts = np.maximum.accumulate(trades["ts_recv"])
@@ -159,6 +200,9 @@ def tape_paths(run: Run, ledger: Ledger, tape: Tape) -> Paths:
     for n, instrument in enumerate(run.instruments):
         found = tape.trades(n)
         ts, ticks = found["ts"], found["price"]
+        bad = reduction.refused.of_tape(n, ts, ticks, float(instrument.tick_size))
+        if bad.any():
+            ts, ticks = np.asarray(ts)[~bad], np.asarray(ticks)[~bad]
         for series in paths.series[n]:
             first, last = np.searchsorted(ts, (series.start, series.end + 1)).tolist()
             for at in range(first, last, TAPE_PIECE):

@@ -16,8 +16,8 @@ from liqshell.report.coverage import share
 from liqshell.report.run import Run
 from liqshell.report.stories import Fill, Ledger
 from liqshell.report.text import percent, plural
-from liqshell.report.words import RULES
-from liqshell.streams import SHORT
+from liqshell.report.labels import RULES
+from liqshell.recording.streams import SHORT
 
 ENOUGH = 0.95                        # of the traded time; of the fills of a result that may be called a gain
 
@@ -48,12 +48,23 @@ def refused(run: Run) -> dict[str, Any]:
 
 
 def coverage(parts: Sequence[Mapping[str, Any]]) -> float | None:
-    """The share of the traded time in which a quote held, over all contracts; None where it was not measured."""
+    """The share of the traded time in which a quote held, over all contracts that traded; None where it was not measured."""
     known = [p for p in parts if p["quoted"] is not None]
     hours = math.fsum(p["traded_hours"] for p in known)
-    if len(known) < len(parts) or not parts:
+    if not known or any(p["quoted"] is None and p["traded_hours"] for p in parts):
         return None
     return math.fsum(p["quoted"] * p["traded_hours"] for p in known) / hours if hours > 0 else 0.0
+
+
+def cover(quoted: float) -> str:
+    """What the top of every page says where they do not cover enough."""
+    return f"QUOTES COVER {percent(quoted)}."
+
+
+def by_contract(parts: Sequence[Mapping[str, Any]]) -> str:
+    """The contracts of several in which quotes are short, each with its own share; '' of one alone."""
+    weak = [f"{p['symbol']} {percent(p['quoted'])}" for p in parts if p["quoted"] is not None and p["quoted"] < 1.0 - SHORT]
+    return ", ".join(weak[:6]) + (" and more" if len(weak) > 6 else "") if len(parts) > 1 else ""
 
 
 def summarise(run: Run, ledger: Ledger, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -62,22 +73,26 @@ def summarise(run: Run, ledger: Ledger, parts: Sequence[Mapping[str, Any]]) -> d
     quoted, filled = coverage(parts), fills(run, ledger)
     weak = weakness(quoted, filled["without_quote"])
     found: dict[str, Any] = {"quoted": quoted, "refused": refused(run), "fills": filled}
-    return found | {"enough": not weak, "weakness": weak, "told": told(found, parts)}
+    return found | {"enough": not weak, "weakness": weak, "told": sentences(found, parts)}
 
 
-def told(found: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> list[str]:
+def unquoted(part: Mapping[str, Any]) -> bool:
+    """It traded, and had no quote. A run that is live counts when quotes held, and not how many there were."""
+    return part["quoted"] is not None and not (part["quoted"] if part["quotes"] is None else part["quotes"])
+
+
+def sentences(found: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> list[str]:
     """[] where quotes held whenever there were trades, and every taker met one."""
     out, quoted = [], found["quoted"]
-    none = [p["symbol"] for p in parts if p["quoted"] is not None and not p["quotes"]]
+    none = [p["symbol"] for p in parts if unquoted(p)]
     if quoted is not None and quoted < 1.0 - SHORT:
         if len(none) == len(parts):
             out.append("The data has trades and no quotes: what a taker pays for the spread is estimated, and nothing here can show that something "
                        "pays.")
         else:
-            weak = [f"{p['symbol']} {percent(p['quoted'], 0)}" for p in parts if p["quoted"] is not None and p["quoted"] < 1.0 - SHORT]
-            out.append(f"Quotes hold for {percent(quoted, 0 if quoted < ENOUGH else 1)} of the traded time"
-                       + (f" ({', '.join(weak[:6])}{' and more' if len(weak) > 6 else ''})." if len(parts) > 1 else "."))
-    out += [f"{said}." for p in parts for said in p["said"] if "quotes hold for" not in said][:6]       # the share is told above
+            of_each = f" ({sentences})" if (sentences := by_contract(parts)) else ""
+            out.append(f"Quotes hold for {percent(quoted)} of the traded time{of_each}.")
+    out += [f"{sentence}." for p in parts for sentence in p["said"]][:6]
     bare, no = found["fills"]["without_quote"], found["refused"]
     if bare["k"]:
         out.append(f"{percent(bare['share'], 0 if bare['share'] >= 0.01 else 1)} of {plural(bare['n'], 'fill')} met no live quote: "
@@ -93,7 +108,7 @@ def weakness(quoted: float | None, bare: Mapping[str, Any]) -> str:
     if quoted is None:
         return "for how much of the time quotes held was not measured"
     if quoted < ENOUGH:
-        return f"quotes hold for {percent(quoted, 0)} of the traded time, {percent(ENOUGH, 0)} are needed"
+        return f"quotes hold for {percent(quoted)} of the traded time, {percent(ENOUGH, 0)} are needed"
     if bare["k"] > (1.0 - ENOUGH) * bare["n"]:
         return f"{bare['k']:,} of {plural(bare['n'], 'fill')} met no live quote, at most {percent(1.0 - ENOUGH, 0)} may"
     return ""

@@ -8,12 +8,13 @@ from typing import Any
 from liqcore import Reason, Role
 
 from liqshell.report.coverage import DAY_NS, HOUR_NS, share, whole_days
-from liqshell.report.stories import Bracket, Ledger, Trade
+from liqshell.report.stories import ORDER_MARKET, Bracket, Ledger, Trade
 from liqshell.report.run import Run
 from liqshell.report.statistics import (FEW, break_even, break_even_planned, daily_sharpe, day_bootstrap, drawdown,
                                         expected_shortfall, mean_test, spaced_mean, spread)
 from liqshell.report.study import Study
-from liqshell.report.words import ROLES, meaning, position, reason
+from liqshell.report.text import iso
+from liqshell.report.labels import ROLES, meaning, position, reason
 
 FUNDING_NS = 8 * HOUR_NS
 
@@ -37,7 +38,7 @@ def money(run: Run, ledger: Ledger) -> dict[str, Any]:
 
 
 def fees_by_leg(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
-    """Fees of the closed trades by what the order was for and by role: every leg is charged (C10)."""
+    """Fees of the closed trades by what the order was for and by role: every leg is charged."""
     legs: dict[tuple[int, bool], list[tuple[float, float]]] = {}
     for b in ledger.trades:
         multiplier = run.instruments[b.instrument].multiplier
@@ -59,7 +60,9 @@ def funding_modelled(run: Run, ledger: Ledger) -> bool:
 
 
 def venue_settings(run: Run) -> dict[str, Any]:
-    """The arguments of the simulated venue, {} where run.json does not tell."""
+    """The arguments of the simulated venue, {} where run.json does not tell, and of a run whose orders went to an account."""
+    if by_account(run):
+        return {}
     for table in (run.table("settings"), run.table("config"), run.meta):
         found = table.get("paper")
         if isinstance(found, dict):
@@ -67,8 +70,15 @@ def venue_settings(run: Run) -> dict[str, Any]:
     return {}
 
 
+def by_account(run: Run) -> bool:
+    """Whether the orders went to an account at a venue, and nothing was simulated here."""
+    return bool(run.table("settings").get("venue", "simulated") != "simulated")
+
+
 def equity_of(run: Run, ledger: Ledger) -> float | None:
-    """Starting equity: as configured, else as risk saw it at its first verdict."""
+    """Starting equity: as configured, else as risk saw it at its first verdict. Of an account: as risk saw it, else as the run began with."""
+    if by_account(run):
+        return ledger.equity_start or run.table("settings").get("equity") or None
     config = run.table("config")
     for table in (run.meta, config, config.get("paper"), config.get("account")):
         if isinstance(table, dict):
@@ -133,16 +143,16 @@ def winning(run: Run, ledger: Ledger) -> dict[str, Any]:
 
 
 def per_trade(ledger: Ledger) -> dict[str, Any]:
-    """Net return per trade on its notional, in bps. The Sharpe here is per trade and is never annualised (C9).
+    """Net return per trade on its notional, in bps. The Sharpe here is per trade and is never annualised.
 
     low, high, t: trades of one stretch of time may hang together (spaced_mean): clusters of cluster_s seconds, null where they are too few.
     independent: the same as if each trade were one observation, which trades of one cascade are not. bootstrap: whole days drawn anew.
     """
     found = [(b.closed, b.flat) for b in ledger.trades if b.closed and b.closed.entry_notional > 0]
     values, at = [t.bps for t, _ in found], [ts for _, ts in found]
-    plain, told = mean_test(values), spaced_mean(values, at, longest(t for t, _ in found))
+    plain, spaced = mean_test(values), spaced_mean(values, at, longest(t for t, _ in found))
     mean, sd = plain["mean"], plain["sd"]
-    return {**{key: told[key] for key in ("n", "mean", "t", "low", "high", "clusters")}, "cluster_s": (told["cluster_ns"] or 0) / 1e9, "sd": sd,
+    return {**{key: spaced[key] for key in ("n", "mean", "t", "low", "high", "clusters")}, "cluster_s": (spaced["cluster_ns"] or 0) / 1e9, "sd": sd,
             "sharpe_per_trade": mean / sd if mean is not None and sd else None, "independent": {key: plain[key] for key in ("t", "low", "high")},
             "bootstrap": day_bootstrap(values, [ts // DAY_NS for ts in at]), "few": len(values) < FEW}
 
@@ -164,7 +174,7 @@ def daily_returns(run: Run, ledger: Ledger) -> tuple[list[float], int]:
             nets[day] += b.closed.net
     returns = []
     for net, (_, covered) in zip(nets, days, strict=True):
-        if (covered or net) and equity > 0:
+        if covered and equity > 0:
             returns.append(net / equity)
         equity += net
     return returns, len(days) - len(returns)
@@ -192,6 +202,16 @@ def exits(ledger: Ledger) -> list[dict[str, Any]]:
     return rows
 
 
+def _months(ledger: Ledger) -> list[dict[str, Any]]:
+    """Of the resting entries that ended in a month (UTC): how many were filled at all."""
+    found: dict[str, list[bool]] = {}
+    for b in ledger.brackets:
+        entry = b.first(Role.ROLE_ENTRY)
+        if b.flat and entry is not None and entry.type != ORDER_MARKET:
+            found.setdefault(iso(b.flat)[:7], []).append(bool(b.entry_fills))
+    return [{"month": month, "filled": share(sum(ends), len(ends))} for month, ends in sorted(found.items())]
+
+
 def entries(ledger: Ledger) -> dict[str, Any]:
     """What became of the entry orders."""
     placed = len(ledger.brackets)
@@ -203,7 +223,7 @@ def entries(ledger: Ledger) -> dict[str, Any]:
                   if o.role == Role.ROLE_ENTRY)
     return {"placed": placed, "filled": share(len(filled), placed), "partial": len(partial),
             "working": sum(not b.flat and not b.fills for b in ledger.brackets),
-            "post_only_rejects": rejects, "wait_s": spread(waits),
+            "post_only_rejects": rejects, "wait_s": spread(waits), "months": _months(ledger),
             "unfilled": [{"reason": reason(code), "meaning": meaning(code), "n": n} for code, n in ended.most_common()]}
 
 

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 
 from liqshell.errors import DataError
-from liqshell.report.coverage import DAY_NS
+from liqshell.report import verdicts
+from liqshell.report.coverage import DAY_NS, calendar, gaps, whole
 from liqshell.report.stories import Ledger
-from liqshell.report.overfit import deflated_sharpe, overfitting
+from liqshell.report.luck import assess
+from liqshell.report.overfit import NORMAL, overfitting
 from liqshell.report.results import daily_returns
 from liqshell.report.run import Run
-from liqshell.report.statistics import FEW, sharpe, spaced_mean
+from liqshell.report.statistics import FEW, daily_sharpe, spaced_mean
 from liqshell.report.study import Control, Study, Trades
-from liqshell.report.text import number, seconds
+from liqshell.report.text import number, plural
 
 CONTROLS = {"random_side": ("random side", "the same entries, each long or short by the toss of a coin"),
             "inverted_side": ("inverted side", "the same entries on the other side"),
@@ -24,6 +26,7 @@ CONTROLS = {"random_side": ("random side", "the same entries, each long or short
             "every_30_min": ("every 30 minutes", "an entry by the clock, whatever the market does")}
 FIXED = ("inverted_side", "every_30_min")        # nothing is drawn: their few runs are no distribution
 LIKELY = 0.05
+BEYOND = 1.5             # a loss of more than so many times the stop is a move through it
 
 
 def mean_of(found: Sequence[Trades], held_s: float) -> dict[str, Any]:
@@ -45,48 +48,69 @@ def delays(study: Study, held_s: float = 0.0) -> dict[str, Any] | None:
                      "win_rate": o["wins"] / o["trades"] if o["trades"] else None,
                      "net": o["net"], "mean_bps": mean["mean"], "low_bps": mean["low"], "high_bps": mean["high"],
                      "gross_bps": o["gross"] / o["notional"] * 1e4 if o["notional"] else None})
-    traded = [r for r in rows if r["mean_bps"] is not None]
-    if not traded:
-        return {"rows": rows, "verdict": "No trade was closed at any delay."}
-    best, first, last = max(traded, key=lambda r: r["mean_bps"]), traded[0], traded[-1]
-    gains = [r for r in traded if r["low_bps"] is not None and r["low_bps"] > 0]
-    told = (f"Net per trade {number(first['mean_bps'], 1, True)} bps at {seconds(first['delay_s'])}, {number(last['mean_bps'], 1, True)} bps at "
-            f"{seconds(last['delay_s'])}")
-    if gains:
-        told += f": a gain beyond chance at {len(gains)} of {len(traded)} delays, the slowest {seconds(gains[-1]['delay_s'])}."
-    elif best["mean_bps"] > 0:
-        told += f": at no delay is the gain beyond chance (best {number(best['mean_bps'], 1, True)} bps at {seconds(best['delay_s'])})."
-    else:
-        told += ": no delay earns its costs."
-    return {"rows": rows, "verdict": told}
+    state, text = verdicts.delays(rows)
+    return {"rows": rows, "state": state, "verdict": text}
 
 
-def controls(study: Study, real: dict[str, Any]) -> dict[str, Any] | None:
+def controls(study: Study, real: dict[str, Any], tried: float = 1.0) -> dict[str, Any] | None:
     """The run's mean net return of a trade among those of its controls. p: share of draws that did at least as well, the run itself counted
-    (Phipson, Smyth 2010); None for a control that is not drawn."""
+    (Phipson, Smyth 2010); None for a control that is not drawn. A control explains the run, too, where its median lies inside the run's own 95 %
+    interval: draws that trade more often than the run scatter less, so beating all of them is easier than 1 in (draws + 1). Without an interval no
+    edge is claimed. tried: of how many independent settings the run is the best; p_selected is p after that choice (selected)."""
     found = study.get("controls")
     if not found:
         return None
     mean = real["mean"]
-    rows = [_control(c, mean) for c in found]
+    rows = [_control(c, mean, tried) for c in found]
     drawn, fixed = [r for r in rows if r["p"] is not None], [r for r in rows if r["p"] is None and r["median_bps"] is not None]
     if mean is None:
-        return {"rows": rows, "mean_bps": None, "edge": None, "verdict": "The run closed no trade, so there is nothing to compare."}
+        return {"rows": rows, "tried": tried, "mean_bps": None, "edge": None, "verdict": "The run closed no trade, so there is nothing to compare."}
     if not drawn and not fixed:
-        return {"rows": rows, "mean_bps": mean, "edge": None, "verdict": "No control closed a trade, so there is nothing to compare with."}
-    lost = [r["name"] for r in drawn if r["p"] > LIKELY] + [r["name"] for r in fixed if r["median_bps"] >= mean]
+        return {"rows": rows, "tried": tried, "mean_bps": mean, "edge": None,
+                "verdict": "No control closed a trade, so there is nothing to compare with."}
+    low = real["low"]
+    lost = [r["name"] for r in rows if r["p"] is not None and r["p_selected"] > LIKELY
+            or r["median_bps"] is not None and r["median_bps"] >= (mean if low is None else low)]
+    if real["n"] < FEW:
+        text = (f"{plural(real['n'], 'trade')}, {FEW} are needed to tell an edge from its controls: "
+                + (f"{_list(lost)} did as well as the policy's {number(mean, 1, True)} bps, or could have by chance." if lost else
+                   f"{number(mean, 1, True)} bps a trade is more than they gave."))
+        return {"rows": rows, "tried": tried, "mean_bps": mean, "edge": None, "verdict": text}
     if lost:
-        told = f"No edge beyond its controls: {_list(lost)} did as well as the policy's {number(mean, 1, True)} bps, or could have by chance."
+        text = f"No edge beyond its controls: {_list(lost)} did as well as the policy's {number(mean, 1, True)} bps, or could have by chance."
+    elif low is None and mean > 0:
+        text = (f"No edge is shown: {number(mean, 1, True)} bps a trade is more than its controls gave, and the trades lie in too few stretches of "
+                "time for an interval.")
     elif mean > 0:
-        told = f"An edge beyond its controls: {number(mean, 1, True)} bps a trade is more than {_list([r['name'] for r in rows])} explain."
+        text = f"An edge beyond its controls: {number(mean, 1, True)} bps a trade is more than {_list([r['name'] for r in rows])} explain."
     else:
-        told = (f"Better than its controls and still a loss: {number(mean, 1, True)} bps a trade. It knows something, and it does not pay for its "
+        text = (f"Better than its controls and still a loss: {number(mean, 1, True)} bps a trade. It knows something, and it does not pay for its "
                 "costs.")
-    few = f" With n = {real['n']} this is a hint, not a proof." if real["n"] < FEW else ""
-    return {"rows": rows, "mean_bps": mean, "edge": not lost and mean > 0, "verdict": told + few}
+    edge = None if not lost and low is None and mean > 0 else not lost and mean > 0
+    few = f" As the best of {tried:,.0f} independent settings it has to beat more than a single one would." if tried > 1.5 and lost else ""
+    return {"rows": rows, "tried": tried, "mean_bps": mean, "edge": edge, "verdict": text + few}
 
 
-def _control(c: Control, mean: float | None) -> dict[str, Any]:
+def selected(mean: float, draws: Sequence[float], tried: float) -> float:
+    """p of the best of `tried` independent settings against draws of its own control: how often the best of so many worthless ones would do as well.
+
+    One draw of the control does as well with a probability that a few draws cannot show, so their mean and spread extend them by Student's t, of a
+    further draw; where more draws did as well than that says, they decide. The best of `tried` then counts by Sidak.
+    """
+    n, above = len(draws), sum(v >= mean for v in draws)
+    plain = (1 + above) / (1 + n)
+    if tried <= 1.0 or n < 3:
+        return plain if tried <= 1.0 else 1.0
+    middle, spread = math.fsum(draws) / n, float(np.std(draws, ddof=1))
+    if spread <= 0.0:
+        return 1.0
+    t, df = (mean - middle) / (spread * math.sqrt(1 + 1 / n)), n - 1
+    # Wallace (1959): a normal deviate with the tail of Student's t
+    normal = math.copysign((8 * df + 1) / (8 * df + 3) * math.sqrt(df * math.log1p(t * t / df)), t)
+    return max(plain, 1.0 - (1.0 - max(NORMAL.cdf(-normal), above / (1 + n))) ** tried)
+
+
+def _control(c: Control, mean: float | None, tried: float) -> dict[str, Any]:
     name, meaning = CONTROLS.get(c["kind"], (c.get("name") or c["kind"].replace("_", " "), ""))
     values = sorted(d["mean_bps"] for d in c["draws"] if d["mean_bps"] is not None)
     count = len(values)
@@ -94,7 +118,8 @@ def _control(c: Control, mean: float | None) -> dict[str, Any]:
     quantile = [float(q) for q in np.quantile(values, [0.05, 0.5, 0.95])] if values else [None, None, None]
     return {"kind": c["kind"], "name": name, "meaning": meaning, "draws": count, "seed": c["seed"], "trades": sum(d["trades"] for d in c["draws"]),
             "trades_per_draw": sum(d["trades"] for d in c["draws"]) / len(c["draws"]) if c["draws"] else 0.0, "p05_bps": quantile[0],
-            "median_bps": quantile[1], "p95_bps": quantile[2], "p": p, "values_bps": values}
+            "median_bps": quantile[1], "p95_bps": quantile[2], "p": p,
+            "p_selected": selected(mean, values, tried) if p is not None and mean is not None else None, "values_bps": values}
 
 
 def _list(names: list[str]) -> str:
@@ -118,13 +143,13 @@ def forward(study: Study, held_s: float = 0.0) -> dict[str, Any] | None:
         returns += _daily_nets(f["test_trades"], f["test"])
     mean = mean_of([f["test_trades"] for f in walk["folds"]], held_s)
     inside_bps = _weighted([(r["train_bps"], r["train_trades"]) for r in rows])
-    ranks = [r["test_rank"] for r in rows if r["test_rank"] is not None]
-    daily = sharpe(returns)
+    ranks = [r["test_rank"] for r in rows if r["test_rank"] is not None and mean["n"]]
+    daily = daily_sharpe(returns)
     out = {"objective": walk["objective"], "scheme": walk["scheme"], "embargo_s": walk["embargo_s"], "rows": rows, "in_sample_bps": inside_bps,
            "out_of_sample_bps": mean["mean"], "low_bps": mean["low"], "high_bps": mean["high"], "trades": mean["n"],
            "net": math.fsum(r["test_net"] for r in rows), "positive_folds": sum(r["test_net"] > 0 for r in rows),
-           "mean_rank": sum(ranks) / len(ranks) if ranks else None, "days": len(returns),
-           "daily_sharpe": daily * math.sqrt(365) if daily is not None else None,
+           "mean_rank": sum(ranks) / len(ranks) if ranks else None, "ranked": len(ranks), "days": len(returns),
+           "daily_sharpe": daily["value"], "sharpe_low": daily["low"], "sharpe_high": daily["high"],
            "kept": mean["mean"] / inside_bps if mean["mean"] is not None and inside_bps and inside_bps > 0 else None}
     return out | {"verdict": _forward_verdict(out)}
 
@@ -148,33 +173,59 @@ def _forward_verdict(f: dict[str, Any]) -> str:
     inside, outside, folds = f["in_sample_bps"], f["out_of_sample_bps"], len(f["rows"])
     if outside is None:
         return "No trade was closed on any test span."
-    told = f"Chosen on the past, judged on the next span: {number(outside, 1, True)} bps a trade out of sample"
-    told += f" against {number(inside, 1, True)} in sample" if inside is not None else ""
-    told += f"; {f['positive_folds']} of {folds} folds earned money. "
-    if f["low_bps"] is not None and f["low_bps"] > 0:
-        return told + "The gain out of sample is beyond chance."
-    if f["high_bps"] is not None and f["high_bps"] < 0:
-        return told + "Out of sample it is a loss beyond chance."
+    text = f"Out of sample {number(outside, 1, True)} bps a trade (n = {f['trades']:,}), chosen on the past and judged on the next span"
+    text += f", against {number(inside, 1, True)} in sample" if inside is not None else ""
+    text += f"; {f['positive_folds']} of {folds} folds earned money. "
     if f["low_bps"] is None:
-        return told + "The trades out of sample lie in too few stretches of time to tell it from chance."
-    return told + "Out of sample it is not distinguishable from zero."
+        return text + "The trades out of sample lie in too few stretches of time to tell it from chance."
+    found = verdicts.Measured(outside, f["low_bps"], f["high_bps"], f["trades"])
+    return text + {verdicts.GAIN: "The gain out of sample is beyond chance.", verdicts.LOSS: "Out of sample it is a loss beyond chance.",
+                   verdicts.ZERO: "Out of sample it is not distinguishable from zero."}.get(found.sign, f"Too few to say more: {found.missing}.")
 
 
 def trials(run: Run, ledger: Ledger, study: Study) -> dict[str, Any]:
-    """Deflated Sharpe ratio of the run's days, and the probability of overfitting where the days of all settings are at hand. Without a trial log one
-    trial is assumed, and said."""
+    """What luck.assess says of the run among all that was tried on its data, and the probability of overfitting where a walk left the days of all its
+    settings. Without a trial log one trial is assumed, and said. unmet: no trade of this setting lost more than BEYOND times its stop; None where
+    there is no trade with a stop."""
     logged = study.get("trials")
-    returns, _ = daily_returns(run, ledger)
-    out = deflated_sharpe(returns, logged["n"] if logged else 1, logged["sharpe_daily_sd"] if logged else None)
-    out |= {"source": logged["source"] if logged else "no trial log: one trial is assumed", "logged": bool(logged), "overfitting": None,
-            "problem": ""}
-    name = logged.get("matrix") if logged else None
-    if name:
+    daily, own, wrong = np.array(daily_returns(run, ledger)[0], float)[:, None], None, list(logged.get("problems", []) if logged else [])
+    if logged and logged.get("daily"):
         try:
-            out["overfitting"] = overfitting(_matrix(run.folder, name))
+            daily, own = _matrix(run.folder, str(logged["daily"])), int(logged.get("own", 0))
+            if not own < daily.shape[1]:
+                raise DataError(f"{run.folder}: trials.own", str(own), f"a column of {daily.shape[1]}")
+            days_of = calendar(run.started_ns, run.ended_ns, [gaps(run, ledger, n) for n in range(len(run.instruments))])
+            daily = daily[whole(days_of, run.started_ns // DAY_NS, len(daily))]
         except DataError as error:
-            out["problem"] = str(error)
-    return out
+            daily, own = np.array(daily_returns(run, ledger)[0], float)[:, None], None
+            wrong.append(str(error))
+    found = assess(daily, logged["n"] if logged else 1, of=own)
+    losses = [(-t.gross / t.entry_notional, b.stop_loss) for b in ledger.trades if (t := b.closed) and b.stop_loss > 0 and t.entry_notional > 0]
+    unmet = all(loss <= BEYOND * stop for loss, stop in losses) if losses else None
+    # a log that lost lines counts too few, and what a lone setting never met nobody knows
+    edge = None if found["edge"] and (wrong or unmet and found["settings"] == 1) else found["edge"]
+    out = found | {"edge": edge, "unmet": unmet, "trials": found["tried"], "logged": bool(logged), "overfitting": None,
+                   "source": logged["source"] if logged else "no trial log: one trial is assumed"}
+    try:
+        walk = study.get("forward")
+        traded = walk is None or any(fold["test_outcome"]["trades"] for fold in walk["folds"])
+        out["overfitting"] = _overfitting(run.folder, logged) if logged and logged.get("matrix") and traded else None
+    except DataError as error:
+        wrong.append(str(error))
+    return out | {"problem": " ".join(wrong)}
+
+
+def _overfitting(folder: Path, logged: Any) -> dict[str, Any]:
+    """Of the walk's settings that traded. The rank is by results before fees and funding, and among settings that enter alike, the worst of such
+    groups: else it would find again and again who pays less. The loss is that of the net results."""
+    net = _matrix(folder, str(logged["matrix"]))
+    gross = _matrix(folder, str(logged["gross"])) if logged.get("gross") else net
+    groups = np.array(logged.get("groups") or [""] * net.shape[1])
+    if gross.shape != net.shape or groups.shape != net.shape[1:]:
+        raise DataError(f"{folder}: {logged['gross']}", f"{gross.shape}, {groups.shape}", f"the shape of {logged['matrix']}, {net.shape}")
+    whole = overfitting(net)
+    parts = [found["pbo"] for group in np.unique(groups) if (found := overfitting(gross[:, groups == group]))["pbo"] is not None]
+    return whole | {"pbo": max(parts, default=None)}
 
 
 def _matrix(folder: Path, name: str) -> np.ndarray:

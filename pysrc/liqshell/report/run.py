@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 
 from liqcore import AUDIT_DTYPE, AuditKind, Completeness, Instrument
+from liqcore.audit import view
+
 from liqshell.errors import DataError
+from liqshell.input_file import regular
+from liqshell.recording.journal import current
 
 COMPLETENESS = {Completeness.COMPLETENESS_FULL: "FULL", Completeness.COMPLETENESS_CENSORED: "CENSORED",
                 Completeness.COMPLETENESS_UNKNOWN: "UNKNOWN"}
@@ -55,8 +59,20 @@ class Run:
         """The recorded frames, oldest first; empty where the run did not record."""
         return sorted((self.folder / "frames").glob("*.jsonl.gz"))
 
+    @property
+    def contracts(self) -> list[dict[str, str]]:
+        """What traded each instrument, and the grade of its evidence: preset, rule, grade, evidence, each "" where it was watched only. A run from
+        before this was written down has one preset for all."""
+        found = self.meta.get("contracts")
+        if isinstance(found, list) and len(found) == len(self.instruments) and all(isinstance(row, dict) for row in found):
+            return [{key: str(row.get(key) or "") for key in ("preset", "rule", "grade", "evidence")} for row in found]
+        whole = {"preset": self.meta.get("preset"), "rule": self.table("settings").get("rule"), "grade": self.meta.get("grade"),
+                 "evidence": self.meta.get("evidence")}
+        return [{key: str(value or "") for key, value in whole.items()} for _ in self.instruments]
+
     def of_kind(self, kind: int) -> np.ndarray:
-        return self.audit[self.audit["kind"] == kind]
+        """The records of one kind, with its fields by name (liqcore.audit.view)."""
+        return view(self.audit, kind)
 
     def table(self, name: str) -> dict[str, Any]:
         """A sub-table of run.json, {} where it is missing or null."""
@@ -65,6 +81,8 @@ class Run:
 
 
 def _json(path: Path) -> Any:
+    if path.exists():
+        regular(path, "what a run wrote")
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -76,6 +94,8 @@ def _json(path: Path) -> Any:
 
 def _audit(path: Path) -> np.ndarray:
     """All records. A cut tail is an error, not a guess: half of a stream would give a report that looks whole."""
+    if path.exists():
+        regular(path, "the audit records of the run")
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -142,7 +162,7 @@ def load_run(folder: str | Path) -> Run:
     if not isinstance(meta, dict):
         raise DataError(str(folder / "run.json"), f"found {type(meta).__name__}", "an object")
     instruments = _instruments(folder / "run.json", meta.get("instruments"))
-    audit = _audit(folder / "audit.bin")
+    audit = current(_audit(folder / "audit.bin"), meta.get("abi"))
     if len(audit) and int(audit["instrument"].max()) >= len(instruments):
         raise DataError(str(folder / "audit.bin"), f"instrument {audit['instrument'].max()}",
                         f"0 to {len(instruments) - 1}, as run.json lists {len(instruments)} instruments",

@@ -109,12 +109,12 @@ def spaced_mean(values: Sequence[float], at_ns: Sequence[int], held_ns: int) -> 
     Clustered by UTC day; where those are fewer than CLUSTERS_MIN, by stretches of at least an hour and twice held_ns, so that what lies two stretches
     apart has no price in common; where even those are too few there is no interval. cluster_ns: how long the last clusters tried were.
     """
-    told: dict[str, float | int | None] = {}
+    mean: dict[str, float | int | None] = {}
     for span in (max(DAY_NS, 2 * held_ns), max(HOUR_NS, 2 * held_ns)):
-        told = clustered_mean(values, [ts // span for ts in at_ns]) | {"cluster_ns": span}
-        if told["low"] is not None:
+        mean = clustered_mean(values, [ts // span for ts in at_ns]) | {"cluster_ns": span}
+        if mean["low"] is not None:
             break
-    return told
+    return mean
 
 
 def sharpe(returns: Sequence[float] | np.ndarray) -> float | None:
@@ -181,7 +181,7 @@ def break_even(win: float, loss: float) -> float | None:
 
 
 def break_even_planned(take_profit: float, stop_loss: float, entry_fee: float, target_fee: float, stop_fee: float) -> float:
-    """Win rate that a bracket needs by its own distances and fees (shares of price); 1 where even a win loses. S2-09 at 2 and 5.5 bps: 0.747."""
+    """Win rate that a bracket needs by its own distances and fees (shares of price); 1 where even a win loses. The fade at 2 and 5.5 bps: 0.747."""
     win, loss = take_profit - entry_fee - target_fee, stop_loss + entry_fee + stop_fee
     if win <= 0:
         return 1.0

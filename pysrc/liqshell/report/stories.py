@@ -85,7 +85,10 @@ class Cascade:
     ended: int = 0
     interrupted: bool = False
     verdicts: list[tuple[int, int]] = field(default_factory=list)      # (ts, Reason) of every answer by policy and risk
+    unmet: str = ""                  # the first condition for which a policy wanted nothing, in words
+    awaited: str = ""                # likewise, the last for which it put its answer off
     bracket: "Bracket | None" = None
+    detector: int = 1                # place of the detector, from 1
 
     @property
     def last_large(self) -> int:
@@ -179,7 +182,8 @@ class Ledger:
     cascades: list[Cascade] = field(default_factory=list)
     brackets: list[Bracket] = field(default_factory=list)
     refusals: Counter = field(default_factory=Counter)                  # Reason -> verdicts of policy and risk against an entry
-    door: Counter = field(default_factory=Counter)                      # Reason -> events refused
+    named: Counter = field(default_factory=Counter)                     # of these, those with the policy's condition: see unmet.py
+    refused_events: Counter = field(default_factory=Counter)                      # Reason -> events refused
     lapsed: int = 0
     larges: int = 0
     funding: float = 0.0                                                # of all positions, closed or not; paid > 0

@@ -25,6 +25,7 @@ from typing import Any, NotRequired, TypedDict
 import numpy as np
 
 from liqcore import AuditKind
+from liqcore.audit import view
 from liqshell.errors import DataError
 
 STUDY = "study.json"
@@ -100,15 +101,20 @@ class Forward(TypedDict):
 class Trials(TypedDict):
     """Every setting that was looked at in order to find the one of this run, over all commands that logged it (the trial log), not only the last.
 
-    sharpe_daily_sd: standard deviation over the trials of their daily Sharpe ratio, not annualised; null where unknown.
-    matrix: name of an .npy in the run's folder, float64 (days, settings), daily net results or returns of each setting: for the probability of
-    backtest overfitting.
+    problems: what is wrong with the log, in sentences. daily: name of an .npy in the run's folder, (UTC days, settings), daily net results of those
+    that were tried and whose results are kept; own: which of them is this run.
+    matrix, gross: names of .npy in the run's folder, float64 (days, settings), daily results of each setting of a walk, net and before fees and
+    funding; groups: how each setting enters. For the probability of backtest overfitting.
     """
 
     n: int
     source: str
-    sharpe_daily_sd: float | None
+    problems: NotRequired[list[str]]
+    daily: NotRequired[str | None]
+    own: NotRequired[int]
     matrix: NotRequired[str | None]
+    gross: NotRequired[str | None]
+    groups: NotRequired[list[str]]
 
 
 class Claim(TypedDict):
@@ -179,6 +185,7 @@ class Study(TypedDict, total=False):
     delays: list[Delay]
     controls: list[Control]
     forward: Forward | None
+    without_timetable: Outcome       # of the same run without [hours] and [blackout]
     trials: Trials | None
     expected: list[Claim]
     data: Data | None
@@ -191,25 +198,24 @@ class Study(TypedDict, total=False):
 
 def trades_of(audit: np.ndarray, multipliers: np.ndarray | list[float]) -> Trades:
     """The closed trades of an audit stream. multipliers: contract multiplier per instrument. Funding counts for the trade of its bracket."""
-    kinds = audit["kind"]
-    trades = audit[kinds == AuditKind.AUDIT_TRADE]
-    x, notional = trades["x"], trades["x"][:, 0] * trades["x"][:, 2] * np.asarray(multipliers)[trades["instrument"]]
-    net = x[:, 5] - funding_of(audit, trades)
+    trades = view(audit, AuditKind.AUDIT_TRADE)
+    notional = trades["entry_price"] * trades["qty"] * np.asarray(multipliers)[trades["instrument"]]
+    net = trades["net"] - funding_of(audit, trades)
     with np.errstate(divide="ignore", invalid="ignore"):
         bps = np.where(notional > 0, net / notional * 1e4, 0.0)
-    return {"closed_ns": trades["ts"].tolist(), "net": net.tolist(), "return_bps": bps.tolist(), "held_s": x[:, 6].tolist()}
+    return {"closed_ns": trades["ts"].tolist(), "net": net.tolist(), "return_bps": bps.tolist(), "held_s": trades["hold_s"].tolist()}
 
 
 def funding_of(audit: np.ndarray, trades: np.ndarray) -> np.ndarray:
     """Funding paid (> 0) or received by each of the AUDIT_TRADE records: same instrument and sequence, between the trade before and this one."""
     paid = np.zeros(len(trades))
-    events = audit[audit["kind"] == AuditKind.AUDIT_FUNDING]
+    events = view(audit, AuditKind.AUDIT_FUNDING)
     if not len(events) or not len(trades):
         return paid
     latest: dict[tuple[int, int], int] = {}
     for k, (n, key) in enumerate(zip(trades["instrument"].tolist(), (trades["id"] >> 12).tolist(), strict=True)):
         latest[n, key] = k
-    for n, key, amount in zip(events["instrument"].tolist(), (events["id"] >> 12).tolist(), events["x"][:, 2].tolist(), strict=True):
+    for n, key, amount in zip(events["instrument"].tolist(), (events["id"] >> 12).tolist(), events["paid"].tolist(), strict=True):
         at = latest.get((n, key))
         if at is not None:
             paid[at] += amount
@@ -219,14 +225,13 @@ def funding_of(audit: np.ndarray, trades: np.ndarray) -> np.ndarray:
 def outcome_of(audit: np.ndarray, multipliers: np.ndarray | list[float]) -> Outcome:
     """The sums of an audit stream, for whoever writes a study."""
     kinds = audit["kind"]
-    trades = audit[kinds == AuditKind.AUDIT_TRADE]
+    trades = view(audit, AuditKind.AUDIT_TRADE)
     entries = int(((kinds == AuditKind.AUDIT_RISK) & (audit["reason"] == 0)).sum())
     found = trades_of(audit, multipliers)
-    x = trades["x"]
-    notional = float((x[:, 0] * x[:, 2] * np.asarray(multipliers)[trades["instrument"]]).sum())
+    notional = float((trades["entry_price"] * trades["qty"] * np.asarray(multipliers)[trades["instrument"]]).sum())
     net = np.array(found["net"])
-    return {"entries": entries, "trades": len(trades), "wins": int((net > 0).sum()), "gross": float(x[:, 3].sum()), "fees": float(x[:, 4].sum()),
-            "funding": float(x[:, 5].sum() - net.sum()), "net": float(net.sum()), "notional": notional,
+    return {"entries": entries, "trades": len(trades), "wins": int((net > 0).sum()), "gross": float(trades["gross"].sum()),
+            "fees": float(trades["fees"].sum()), "funding": float(trades["net"].sum() - net.sum()), "net": float(net.sum()), "notional": notional,
             "mean_bps": float(np.mean(found["return_bps"])) if len(trades) else None}
 
 
@@ -240,7 +245,7 @@ _SHAPE: dict[str, Any] = {
     "forward": {"objective": str, "scheme": str, "embargo_s": float, "folds": [
         {"train": [int], "test": [int], "settings": int, "chosen": dict, "train_value": float | None, "test_value": float | None,
          "train_outcome": _OUTCOME, "test_outcome": _OUTCOME, "test_trades": _TRADES}]},
-    "trials": {"n": int, "source": str, "sharpe_daily_sd": float | None},
+    "trials": {"n": int, "source": str},
     "expected": [{"id": str, "measure": str, "low": float | None, "high": float | None}],
     "data": {"fingerprint": str, "parts": [dict]},
     "half_spread": [{"symbol": str, "source": str, "share": float | None, "bps": float | None, "n": int, "told": str, "warning": str}],

@@ -5,18 +5,20 @@ from typing import Any
 from rich.console import Console, Group
 from rich.markup import escape
 from rich.panel import Panel
-from rich.table import Table
+from liqshell.fitted import Table
 from rich.text import Text
 
-from liqshell.report import terminal_study
+from liqshell.pages import data_badge
+from liqshell.report import terminal_study, timetable, warmth
 from liqshell.report.sections_quotes import label
 from liqshell.report.terminal_study import coloured, table_of
-from liqshell.report.text import NONE, clustered, compact, evidence, halted, interval, millis, money, number, percent, plural, seconds, verdict, when
+from liqshell.report.text import (NONE, compact, evidence, interval, millis, money, number, percent, plural, seconds, when)
+from liqshell.report.verdicts import bars_only, clustered, halted, stopped
 
 
 def _head(s: dict[str, Any]) -> Panel:
     badge = Text()
-    badge.append(" SYNTHETIC MARKET " if s["synthetic"] else " REAL MARKET ",
+    badge.append(f" {data_badge(s['synthetic'], s['stamp']['market_seeds'] or ())[1].upper()} ",
                  style="black on yellow" if s["synthetic"] else "black on cyan")
     badge.append(f"  {s['mode']}  {s['venue']}  feed {'/'.join(s['completeness'])}")
     if s["preset"]:
@@ -25,11 +27,13 @@ def _head(s: dict[str, Any]) -> Panel:
     speed = f", {s['speed']:g} x real time" if s["speed"] != 1 else ""
     wall = f" in {seconds(s['wall_s'])} of wall time" if s["wall_s"] is not None else ""
     span = Text(f"{when(s['started_ns'])} to {when(s['ended_ns'])} UTC: {seconds(s['duration_s'])} of market{wall}{speed}", style="dim")
-    lines = [badge, span, Text(verdict(s), style="bold"), *(Text(line) for line in s["silence"])]
+    lines = [badge, span, Text(s["verdict"], style="bold"), *(Text(line) for line in s["silence"])]
     if label(s):
         lines.append(Text(" ".join([label(s), *s["quotes"]["told"], "No tick is given below."]), style="bold red"))
     if halted(s):
         lines.append(Text(halted(s), style="red"))
+    if warmth.sentence(s):
+        lines.append(Text(warmth.sentence(s), style="dim"))
     if s["synthetic"]:
         lines.append(Text("Prices and liquidations were generated: nothing here is evidence about a real market.", style="yellow"))
     return Panel(Group(*lines), title=escape(str(s["name"])), title_align="left", border_style="dim")
@@ -63,8 +67,9 @@ def _statistics(s: dict[str, Any]) -> Table:
     table.add_row("Sharpe, daily x √365", number(d["value"]) if d["value"] is not None else "not enough days",
                   f"{interval(d['low'], d['high'])}, {d['days']} days" if d["value"] is not None
                   else f"{plural(d['days'], 'whole day')}, 2 are needed")
-    if x["deflated"] is not None and (x["logged"] or s["mode"] == "backtest"):
-        table.add_row("deflated Sharpe", percent(x["deflated"]), f"probability that it is more than the best of {x['trials']:,} tries: {x['source']}")
+    if x["logged"] or s["mode"] == "backtest":
+        table.add_row("deflated Sharpe", percent(x["deflated"]) if x["deflated"] is not None else "not enough days",
+                      f"after {x['trials']:,} tries: {x['source']}" + (f"; {x['problem']}" if x["problem"] else ""))
     if fall and fall["share"] > 0:
         back = f"made good {when(fall['recovered_ns'])}" if fall["recovered_ns"] else "not made good"
         table.add_row("largest drawdown", percent(fall["share"], 2), f"{when(fall['peak_ns'])} to {when(fall['trough_ns'])}, {back}")
@@ -99,9 +104,11 @@ def _fills(s: dict[str, Any]) -> Table:
 def _instruments(s: dict[str, Any]) -> Table:
     table = table_of("Instruments", "symbol", "feed", ">cascades", ">per covered hour", ">longs liq.", ">shorts liq.", ">trades", ">won",
                    ">net", ">bps a trade")
+    several = len({row["preset"] for row in s["instruments"] if row["preset"]}) > 1
     for row in s["instruments"]:
         c = row["cascades"]
-        table.add_row(escape(row["symbol"]), row["completeness"], str(c["n"]),
+        by = f"\n{row['preset']} ({row['grade']})" if several and row["preset"] else ""
+        table.add_row(escape(row["symbol"] + by), row["completeness"], str(c["n"]),
                       f"{number(c['per_hour'], 1)} ({number(c['low'], 1)}–{number(c['high'], 1)})",
                       str(row["longs_liquidated"]), str(row["shorts_liquidated"]), str(row["trades"]), str(row["wins"]),
                       coloured(row["net"], money(row["net"], sign=True)), number(row["mean_bps"], 1, True))
@@ -151,8 +158,9 @@ def _latency(s: dict[str, Any]) -> Table:
 def _truth(s: dict[str, Any]) -> Text:
     t = s["truth"]
     p, r = t["precision"], t["recall"]
-    return Text.assemble(("Against the generator's truth  ", "bold"), f"precision {percent(p['share'])} ({p['k']} of {p['n']}), recall "
-                         f"{percent(r['share'])} ({r['k']} of {r['n']}; {percent(t['recall_by_notional'])} by notional), side right "
+    return Text.assemble(("Against the generator's truth  ", "bold"), f"precision {percent(p['share'])} ({p['k']} of {p['n']}, 95 % "
+                         f"{interval(p['low'], p['high'], percent)}), recall {percent(r['share'])} ({r['k']} of {r['n']}, "
+                         f"{interval(r['low'], r['high'], percent)}; {percent(t['recall_by_notional'])} by notional), side right "
                          f"{percent(t['side_right']['share'])}")
 
 
@@ -173,9 +181,10 @@ def _feet(s: dict[str, Any]) -> list[Text]:
         out.append(Text.assemble(("Feed  ", "bold"), f"{_count(f['frames'])} frames, {_count(f['events'])} "
                                  f"events, {len(gaps)} gaps, reconnects {f['reconnects'] or 0}; refused: {refused}"))
     if len(f["venues"]) > 1:
-        told = ", ".join(f"{name} {one.get('completeness')}{' (watched)' if one.get('watched') else ''} {one.get('reconnects')} reconnects"
+        text = ", ".join(f"{name} {one.get('completeness')}{' (watched)' if one.get('watched') else ''} {one.get('reconnects')} reconnects"
                          for name, one in f["venues"].items())
-        out.append(Text.assemble(("Venues  ", "bold"), told))
+        out.append(Text.assemble(("Venues  ", "bold"), text))
+    out += [Text(line) for line in timetable.sentences(s)]
     if f["held_back"]:
         out.append(Text("Entries were held back: " + ", ".join(f"{seconds(span)} {gate}" for gate, span in f["held_back"].items())))
     if not stamp["finished"]:
@@ -184,6 +193,8 @@ def _feet(s: dict[str, Any]) -> list[Text]:
         out.append(Text(f"INCOMPLETE: {stamp['audit_lost']:,} audit records are missing, no sum above can be trusted", style="bold red"))
     if s["mode"] != "backtest":
         out += [Text(line) for line in s["quotes"]["told"]]
+    for text in stopped(s)[:5]:
+        out.append(Text(f"STREAM SUSPECT: {text}", style="bold red"))
     for alarm in f["alarms"][:5]:
         out.append(Text(f"ALARM {when(alarm['ts'], date=False)} {alarm['instrument']}: {alarm['what']}", style="bold red"))
     replay = stamp["replay"]
@@ -205,9 +216,10 @@ def print_report(summary: dict[str, Any], console: Console | None = None) -> Non
     steps = "  →  ".join(f"{row['n']} {row['step']}" for row in s["funnel"])
     c = s["cascades"]
     console.print(Text(steps))
-    console.print(Text(f"{c['n']} cascades ({c['longs_liquidated']} longs liquidated, {c['shorts_liquidated']} shorts liquidated), "
-                       f"{_volumes(c)} of large liquidations, {number(c['rate']['per_hour'], 2)} per covered instrument hour "
-                       f"({interval(c['rate']['low'], c['rate']['high'])}), p50 {seconds(c['duration_s']['p50'])}", style="dim"))
+    text = (f"{c['n']} cascades ({c['longs_liquidated']} longs liquidated, {c['shorts_liquidated']} shorts liquidated), {_volumes(c)} in them, "
+            f"{number(c['rate']['per_hour'], 2)} per covered instrument hour ({interval(c['rate']['low'], c['rate']['high'])}), p50 "
+            f"{seconds(c['duration_s']['p50'])}")
+    console.print(Text("No detector looked for cascades." if bars_only(s) else text, style="dim"))
     parts: list[Any] = []
     if s["money"]["notional"] or s["exits"]:
         parts += [_money(s), _statistics(s)]

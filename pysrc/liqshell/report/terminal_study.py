@@ -3,10 +3,11 @@
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
+from liqshell.fitted import Table
 from rich.text import Text
 
-from liqshell.report.text import NONE, believe, interval, number, percent, seconds, when
+from liqshell.report.text import NONE, between, interval, number, percent, seconds
+from liqshell.report.verdicts import GAIN, LOSS, of_delay
 
 MARKS = {"good": ("✓", "green"), "bad": ("✕", "red"), "open": ("?", "yellow"), "none": (NONE, "dim")}
 
@@ -32,7 +33,7 @@ def _delays(s: dict[str, Any]) -> Table:
     table = table_of("Reaction delay", ">delay", ">entries", ">trades", ">won", ">net bps a trade", ">95 %")
     for r in s["delays"]["rows"]:
         table.add_row(seconds(r["delay_s"]), f"{r['entries']:,}", f"{r['trades']:,}", percent(r["win_rate"], 0),
-                      coloured(r["mean_bps"] or 0.0, _bps(r["mean_bps"])),
+                      coloured(r["mean_bps"] if of_delay(r).sign in (GAIN, LOSS) else 0.0, _bps(r["mean_bps"])),
                       interval(r["low_bps"], r["high_bps"], _bps))
     return table
 
@@ -50,9 +51,8 @@ def _forward(s: dict[str, Any]) -> Table:
     f = s["forward"]
     table = table_of("Walk-forward", "fold", "judged on", ">settings", ">trades", ">bps in sample", ">bps out of sample", ">beat")
     for r in f["rows"]:
-        span = f"{when(r['test_start_ns'])[:10]} to {when(r['test_end_ns'])[:10]}"
-        table.add_row(str(r["fold"]), span, f"{r['settings']:,}", f"{r['test_trades']:,}",
-                      _bps(r["train_bps"]), coloured(r["test_bps"] or 0.0, _bps(r["test_bps"])), percent(r["test_rank"], 0))
+        table.add_row(str(r["fold"]), between(r["test_start_ns"], r["test_end_ns"]), f"{r['settings']:,}", f"{r['test_trades']:,}",
+                      _bps(r["train_bps"]), _bps(r["test_bps"]), percent(r["test_rank"], 0))
     table.add_row("", "all", "", f"{f['trades']:,}", _bps(f["in_sample_bps"]), _bps(f["out_of_sample_bps"]), percent(f["mean_rank"], 0), style="bold")
     return table
 
@@ -62,7 +62,7 @@ def _data(s: dict[str, Any]) -> Table:
     for p in s["data"]["parts"]:
         count = [f"{p[k]:,}" if p[k] is not None else NONE for k in ("trades", "quotes", "liquidations")]
         table.add_row(escape(p["symbol"]), Text(p["completeness"], style="bold red" if p["completeness"] == "CENSORED" else ""), *count,
-                      percent(p["covered"], 0), percent(p["quoted"], 0), f"{len(p['gaps']):,}", p["receipt"] or NONE)
+                      percent(p["covered"], 0), percent(p["quoted"]), f"{len(p['gaps']):,}", p["receipt"] or NONE)
     return table
 
 
@@ -75,9 +75,9 @@ def _spreads(s: dict[str, Any]) -> list[Text]:
 def _belief(s: dict[str, Any]) -> Table:
     table = table_of("Can it be believed?", "", "", "")
     table.show_header = False
-    for question, state, answer in believe(s):
-        mark, style = MARKS[state]
-        table.add_row(Text(mark, style=f"bold {style}"), Text(question), Text(answer, style="dim"))
+    for row in s["belief"]:
+        mark, style = MARKS[row["state"]]
+        table.add_row(Text(mark, style=f"bold {style}"), Text(row["question"]), Text(row["answer"], style="dim"))
     return table
 
 

@@ -2,8 +2,8 @@
 
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
-from liqcore.account cimport position_t
-from liqcore.slot cimport slot_t
+from liqcore.execution.account cimport position_t
+from liqcore.execution.order_state cimport bracket_state_t
 from liqcore.engine cimport Engine
 from liqshell.state.image_file cimport entry_t, file_head_t, guard_t, trade_t, whole_t
 
@@ -36,7 +36,7 @@ cdef class Image:
     cdef refuse_open(self, bytearray data, dict before)
     cdef bytearray move(self, bytearray data, dict before)
     cdef write_new(self, bytearray data)
-    cdef void save_trade(self, const slot_t* slot, const position_t* position, int record) noexcept nogil
+    cdef void save_trade(self, const bracket_state_t* slot, const position_t* position, int record) noexcept nogil
     cdef void save_whole(self, Engine engine) noexcept nogil
     cdef void save_c(self, Engine engine, int32_t n) noexcept nogil
     cdef int save_guard_c(self, const char* data, int64_t length) noexcept nogil

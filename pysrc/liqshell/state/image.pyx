@@ -10,14 +10,15 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from liqcore.slot cimport BRACKET_FLAT, EXECUTIONS_MAX
-from liqcore.event cimport LIQCORE_ABI
+from liqcore.execution.order_state cimport BRACKET_FLAT, EXECUTIONS_MAX
+from liqcore.event cimport STATE_ABI
 from liqcore.instrument cimport Instrument
-from liqcore.risk cimport RATE_RING, latch_t
+from liqcore.execution.risk cimport RATE_RING, latch_t
 from liqshell.state.image_file cimport *
 
 from liqcore.event import Reason
 from liqshell.errors import DataError
+from liqshell.input_file import opened
 
 IMAGE = "image.bin"
 _LOOK = "Look at the account at the venue, then move the file out of the folder; the next start makes a new one and asks the venue for everything"
@@ -81,7 +82,7 @@ cdef class Image:
 
     # ---- writing: the hot path ----
 
-    cdef void save_trade(self, const slot_t* slot, const position_t* position, int record) noexcept nogil:
+    cdef void save_trade(self, const bracket_state_t* slot, const position_t* position, int record) noexcept nogil:
         cdef twin_t* twin = &self.twins[record]
         cdef uint64_t sequence = twin.sequence + 1
         cdef int copy = sequence & 1
@@ -107,7 +108,7 @@ cdef class Image:
         cdef const latch_t* latch = &engine.risk.latch
         cdef int64_t news = latch.orders_head - twin.ring_head[copy] if twin.ring_head[copy] >= 0 else -1
         w.now = engine.clock.now
-        w.halt_heeded = engine.clock.halt_heeded
+        w.halt_applied = engine.clock.halt_applied
         w.ledger = engine.account.ledger
         memcpy(&w.latch, latch, <const char*> &latch.order_times[0] - <const char*> latch)
         copy_ring(w.latch.order_times, latch.order_times, RATE_RING, news, latch.orders_head, &twin.ring_sum[copy])
@@ -198,8 +199,9 @@ cdef class Image:
 
     def restore(self, Engine engine not None, equity=None) -> dict:
         """Put slots, account, latches and clock into a new engine, exactly as they were at the last save. equity: what the account has now by the
-        venue's word. Money may have come and gone since, by hand, and limits are shares of it: it is taken where no trade is open (where one is, what
-        has happened to it meanwhile is still to be reported, and would count twice). Returns what was found:
+        venue's word. Money may have come and gone since, by hand, and limits are shares of it: it is taken where no trade is open. Where one is, what
+        has happened to it meanwhile is still to be reported and would count twice: at_equity() then gives what remains without it. Returns what was
+        found:
 
         fresh (nothing was ever saved), run, now_ns (the engine's time then: events must not be older), open (symbols with an open trade), restored,
         kept (symbols of the image that are not configured), halted, torn (records of which only one copy fits: the last write did not end, or the
@@ -222,7 +224,7 @@ cdef class Image:
         if w.seal.sequence <= 1:
             return out
         engine.clock.now = w.now
-        engine.clock.halt_heeded = w.halt_heeded
+        engine.clock.halt_applied = w.halt_applied
         engine.account.ledger = w.ledger
         engine.risk.latch = w.latch
         out["now_ns"], out["halted"] = w.now, Reason(w.latch.halted)
@@ -241,10 +243,10 @@ cdef class Image:
                 out["restored"].append(symbol)
             engine.reschedule(k)
         if equity is not None and not out["open"]:
-            self._at_equity(engine, equity)
+            self.at_equity(engine, equity)
         return out
 
-    def _at_equity(self, Engine engine, double equity):
+    def at_equity(self, Engine engine, double equity):
         """Begin at what the account has now. In shares the losses of the day and of the week stay what they were."""
         cdef double before = engine.account.equity_now()
         if not 0.0 < equity < 1e15:
@@ -261,7 +263,7 @@ cdef class Image:
         cdef int k, copy
         cdef trade_t* t
         cdef guard_t* g
-        fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        fd = opened(self.path, os.O_RDWR)
         try:
             self.size = os.fstat(fd).st_size
             os.posix_fallocate(fd, 0, self.size)       # a hole would be a SIGBUS on a full disk, in the middle of an order
@@ -296,7 +298,7 @@ cdef class Image:
         cdef char* base = data
         cdef file_head_t* h = <file_head_t*> base
         cdef bytes text = run.encode()
-        h.version, h.abi, h.count, h.sizes, h.created_ns = IMAGE_VERSION, LIQCORE_ABI, records, layout_sizes(), created_ns
+        h.version, h.abi, h.count, h.sizes, h.created_ns = IMAGE_VERSION, STATE_ABI, records, layout_sizes(), created_ns
         memcpy(h.run, <const char*> text, len(text))
         seal_head(h)
         for k in range(len(instruments)):
@@ -310,9 +312,9 @@ cdef class Image:
         cdef const char* base = data
         cdef const entry_t* e
         cdef int records, k
-        fault = judge(data)
+        fault = file_fault(data)
         if fault.startswith("version: "):
-            raise DataError(str(self.path), fault.removeprefix("version: "), f"a state image of this version (ABI {int(LIQCORE_ABI)})",
+            raise DataError(str(self.path), fault.removeprefix("version: "), f"a state image of this version (ABI {int(STATE_ABI)})",
                             "Finish open trades with the version that wrote it, then move the file out of the folder")
         if fault:
             aside = self.path.with_name(f"{self.path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}")

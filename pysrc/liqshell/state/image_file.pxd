@@ -6,10 +6,10 @@ the middle of a write leaves one copy that fits its checksum and one that does n
 
 from libc.stdint cimport int64_t, uint64_t
 
-from liqcore.account cimport ledger_t, position_t
-from liqcore.slot cimport slot_t
+from liqcore.execution.account cimport ledger_t, position_t
+from liqcore.execution.order_state cimport bracket_state_t
 from liqcore.instrument cimport Instrument
-from liqcore.risk cimport latch_t
+from liqcore.execution.risk cimport latch_t
 
 cdef enum:
     PAGE = 4096
@@ -44,12 +44,12 @@ ctypedef struct seal_t:
 ctypedef struct trade_t:        # one copy of one instrument: bracket and position always of the same moment
     seal_t seal
     position_t position
-    slot_t slot                 # last, because its ring of executions is sealed by a running sum
+    bracket_state_t slot                 # last, because its ring of executions is sealed by a running sum
 
 ctypedef struct whole_t:        # one copy of what concerns all
     seal_t seal
     int64_t now
-    int64_t halt_heeded
+    int64_t halt_applied
     ledger_t ledger
     latch_t latch               # last, because its ring of order times is sealed by a running sum
 
@@ -93,4 +93,4 @@ cdef const trade_t* newest(const char* base, int records, int record) noexcept n
 cdef const whole_t* newest_whole(const char* base, int records) noexcept nogil
 cdef const guard_t* newest_guard(const char* base, int records) noexcept nogil
 cdef bytearray read_file(object path)
-cdef str judge(bytearray data)
+cdef str file_fault(bytearray data)

@@ -6,14 +6,15 @@ from pathlib import Path
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from liqcore.slot cimport EXECUTIONS_MAX, order_t, slot_position
-from liqcore.event cimport LIQCORE_ABI
+from liqcore.execution.order_state cimport EXECUTIONS_MAX, order_t, bracket_position
+from liqcore.event cimport STATE_ABI
 from liqcore.instrument cimport Instrument
-from liqcore.risk cimport RATE_RING
+from liqcore.execution.risk cimport RATE_RING
 
-from liqcore.slot import BracketState
+from liqcore.execution.order_state import BracketState
 from liqcore.event import Reason
 from liqshell.errors import DataError
+from liqshell.input_file import content
 
 cdef uint64_t IMAGE_MAGIC = 0x314547414D49514C      # "LQIMAGE1"
 cdef uint64_t P1 = 0x9E3779B185EBCA87, P2 = 0xC2B2AE3D27D4EB4F, P3 = 0x165667B19E3779F9
@@ -127,7 +128,7 @@ def checksum(bytes data, uint64_t seed=0) -> int:
 
 
 cdef int64_t layout_sizes() noexcept nogil:
-    return ((sizeof(slot_t) * 31 + sizeof(position_t)) * 31 + sizeof(latch_t)) * 31 + sizeof(ledger_t)
+    return ((sizeof(bracket_state_t) * 31 + sizeof(position_t)) * 31 + sizeof(latch_t)) * 31 + sizeof(ledger_t)
 
 
 cdef void seal_head(file_head_t* h) noexcept nogil:
@@ -214,12 +215,12 @@ cdef const guard_t* newest_guard(const char* base, int records) noexcept nogil:
 
 cdef bytearray read_file(path):
     try:
-        return bytearray(path.read_bytes())
+        return bytearray(content(path))
     except OSError as why:
         raise DataError(str(path), f"cannot be read: {why.strerror}", "a state image") from None
 
 
-cdef str judge_head(bytearray data):
+cdef str head_fault(bytearray data):
     """What is wrong with the head or the size: "" = nothing, "version: ..." = whole, but not of this version."""
     cdef const char* base = data
     cdef const file_head_t* h = <const file_head_t*> base
@@ -227,18 +228,18 @@ cdef str judge_head(bytearray data):
         return f"{len(data)} bytes: truncated"
     if not head_fits(h):
         return "its head is damaged, or it is no state image"
-    if h.version != IMAGE_VERSION or h.abi != LIQCORE_ABI or h.sizes != layout_sizes():
+    if h.version != IMAGE_VERSION or h.abi != STATE_ABI or h.sizes != layout_sizes():
         return f"version: it was written by another version of liqcore (image {h.version}, ABI {h.abi})"
     if h.magic != IMAGE_MAGIC or not 0 < h.count <= 100_000 or len(data) != <Py_ssize_t> file_size(h.count):
         return f"{len(data)} bytes for {h.count} contracts, expected {file_size(h.count)}: truncated or cut together"
     return ""
 
 
-cdef str judge(bytearray data):
-    """judge_head(), and every record."""
+cdef str file_fault(bytearray data):
+    """head_fault(), and what is wrong with a record."""
     cdef const char* base = data
     cdef int k, records
-    fault = judge_head(data)
+    fault = head_fault(data)
     if fault:
         return fault
     records = (<const file_head_t*> base).count
@@ -268,10 +269,10 @@ cdef dict order_dict(const order_t* o, const entry_t* e, str role):
 
 
 cdef dict trade_dict(const trade_t* t, const entry_t* e):
-    cdef const slot_t* s = &t.slot
+    cdef const bracket_state_t* s = &t.slot
     orders = [order_dict(&s.entry, e, "entry"), order_dict(&s.stop, e, "stop"), order_dict(&s.target, e, "target"), order_dict(&s.close, e, "close")]
     return {"symbol": symbol_of(e), "index": e.index, "state": BracketState(s.state).name.removeprefix("BRACKET_").lower(), "side": s.spec.side,
-            "sequence": s.sequence, "position": exact(slot_position(s), e.lot_mantissa, e.lot_decimals),
+            "sequence": s.sequence, "position": exact(bracket_position(s), e.lot_mantissa, e.lot_decimals),
             "stop_price": exact(s.stop.price, e.tick_mantissa, e.tick_decimals), "stop_loss": s.spec.stop_loss / 1e8, "orders": orders,
             "net": exact(t.position.lots, e.lot_mantissa, e.lot_decimals), "tick": exact(1, e.tick_mantissa, e.tick_decimals),
             "lot": exact(1, e.lot_mantissa, e.lot_decimals)}
@@ -293,10 +294,10 @@ def inspect(path) -> dict:
     for tries in range(5):              # a running process may have rewritten both copies while we read
         data = read_file(path)
         base = data
-        fault = judge_head(data)
+        fault = head_fault(data)
         if fault:
             raise DataError(str(path), fault.removeprefix("version: "), "a state image of this version")
-        if not judge(data):
+        if not file_fault(data):
             break
     records = (<const file_head_t*> base).count
     w = newest_whole(base, records)

@@ -7,7 +7,9 @@ import os
 import time
 from pathlib import Path
 
+from liqshell import private
 from liqshell.errors import ConfigError
+from liqshell.input_file import content, opened
 
 LOCK = "lock"
 _PROBES_S = 0.2                     # somebody who only looks holds the lock for microseconds
@@ -22,8 +24,8 @@ class Lock:
     def __init__(self, folder: str | Path):
         self.path = Path(folder) / LOCK
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            private.folder(self.path.parent)
+            self._fd = private.descriptor(self.path, os.O_RDWR | os.O_CREAT)
         except OSError as why:
             raise ConfigError(str(self.path), f"cannot be opened: {why.strerror}", "a folder that can be written") from None
         until = time.monotonic() + _PROBES_S
@@ -57,7 +59,7 @@ class Lock:
 def is_locked(folder: str | Path) -> bool:
     """Whether a live process holds the folder now."""
     try:
-        fd = os.open(Path(folder) / LOCK, os.O_RDWR | os.O_CLOEXEC)
+        fd = opened(Path(folder) / LOCK, os.O_RDWR)
     except OSError:
         return False
     try:
@@ -72,6 +74,6 @@ def is_locked(folder: str | Path) -> bool:
 def holder(folder: str | Path) -> str:
     """What the lock file says of who holds, or last held, the folder."""
     try:
-        return (Path(folder) / LOCK).read_text(errors="replace").strip()[:100] or "unknown"
+        return content(Path(folder) / LOCK).decode(errors="replace").strip()[:100] or "unknown"
     except OSError:
         return "unknown"

@@ -7,7 +7,9 @@ import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from liqshell import private
 from liqshell.errors import DataError
+from liqshell.input_file import content
 from liqshell.state.prefix import short_name
 
 SHEET = "rescue.json"
@@ -40,9 +42,9 @@ class Sheet:
     def save(self, folder: str | Path) -> None:
         """Into the state folder, whole or not at all."""
         path = Path(folder) / SHEET
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private.folder(path.parent)
         temporary = path.with_suffix(".new")
-        temporary.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        private.write(temporary, json.dumps(asdict(self), indent=1) + "\n")
         os.replace(temporary, path)
 
     @classmethod
@@ -50,7 +52,7 @@ class Sheet:
         """DataError where there is none, or not a whole one."""
         path = Path(folder) / SHEET
         try:
-            found = json.loads(path.read_text())
+            found = json.loads(content(path))
             found["symbols"] = tuple(found["symbols"])
             texts = all(isinstance(found[key], str) for key in ("rest", "environment", "name")) and all(isinstance(s, str) for s in found["symbols"])
             if not texts or set(found) - {field.name for field in fields(cls)}:

@@ -7,6 +7,7 @@ not here but in the image: the store is for finding out afterwards, and for know
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import queue
@@ -18,7 +19,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from liqshell import private
 from liqshell.errors import DataError
+from liqshell.input_file import odd_there
 from liqshell.log import redact
 
 STORE = "store.sqlite"
@@ -26,9 +29,11 @@ VERSION = 1
 ROOM_MIN = 500 * 2**20          # bytes free; below, entries are off
 QUEUE_MAX = 65_536              # rows waiting; more is an alarm, and what is dropped is counted
 ROWS_MAX = 2_000_000            # of a table; older ones go at the next start
+BUSY_S = 5.0                     # that long another process may hold the file
 _BATCH = 2_000
 _RETRY_S = 0.5
 _log = logging.getLogger("liqshell.state")
+ASIDE = "a damaged store lies here"
 _LOOK = "Look at the account at the venue, then move the file out of the folder; the next start makes a new one"
 
 # table -> columns; every table has a number of its own, and when and in which run (its prefix) a row was written
@@ -67,10 +72,9 @@ class Store:
         self._pending: list[tuple[str, Mapping[str, Any]]] = []
         self._offered = 0
         self._closing = False
-        damaged = sorted(self.path.parent.glob(STORE + ".damaged-*"))
-        if damaged:
-            raise DataError(str(damaged[-1]), "a damaged store lies here", "", _LOOK)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if aside := set_aside(self.path):
+            raise DataError(str(aside), ASIDE, "", _LOOK)
+        private.folder(self.path.parent)
         prepare(self.path)
         self._worker = threading.Thread(target=self._work, name="store", daemon=True)
         self._worker.start()
@@ -88,6 +92,11 @@ class Store:
             self.dropped += 1
         else:
             self._offered += 1
+
+    def note_kill(self, action: str, reason: str, by: str, at_ns: int) -> str:
+        """As the function, without waiting for the disk: for who has no time."""
+        self.put("kills", ts_ns=at_ns, action=action, reason=reason, by=by)
+        return self.trouble
 
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Wait until everything queued so far is written; False if it is not in time."""
@@ -178,9 +187,19 @@ class Store:
 
 
 def connect(path: Path, *, durable: bool = False) -> sqlite3.Connection:
-    """A connection with the house's settings. sqlite3.Error where it cannot be opened."""
-    database = sqlite3.connect(path, timeout=5.0, isolation_level=None)
-    database.execute("PRAGMA journal_mode=WAL")
+    """A connection with the house's settings. sqlite3.Error where it cannot be opened, or a file of it is no regular one."""
+    for name in (path, *(path.with_name(path.name + more) for more in ("-wal", "-shm", "-journal"))):
+        if what := odd_there(name):             # only looked at: closing a handle of ours would give up SQLite's locks
+            raise sqlite3.OperationalError(f"{name.name}: {what}")
+    database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+    until = time.monotonic() + BUSY_S
+    while database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            database.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as why:             # two processes that change it at once: SQLite refuses one without waiting
+            if "locked" not in str(why) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
     database.execute("PRAGMA cache_size=-256")        # KiB: rows are written once and not looked up; the default fills to 2 MiB as the file grows
     database.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
     return database
@@ -188,24 +207,16 @@ def connect(path: Path, *, durable: bool = False) -> sqlite3.Connection:
 
 def prepare(path: Path) -> None:
     """Make the tables, or check those that are there."""
-    fresh = not path.exists()
     try:
-        if fresh:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        if not os.path.lexists(path):
+            _make(path)
         with contextlib.closing(connect(path)) as database:
-            fault = "" if fresh else integrity(database)
-            version = database.execute("PRAGMA user_version").fetchone()[0]
-            if not fault and version not in (0, VERSION):
+            fault, version = check_database(database)
+            if not fault and version:
                 raise DataError(str(path), f"a store of version {version}", f"version {VERSION}",
                                 "Use the version of liqcore that wrote it, or move it away")
             if not fault:
-                database.execute("BEGIN IMMEDIATE")
-                for table, columns in TABLES.items():
-                    database.execute(f"CREATE TABLE IF NOT EXISTS {table} (number INTEGER PRIMARY KEY, {columns})")
-                    database.execute(f"DELETE FROM {table} WHERE number <= (SELECT max(number) FROM {table}) - ?", (ROWS_MAX,))
-                database.execute("CREATE INDEX IF NOT EXISTS executions_by_time ON executions (ts_ms)")
-                database.execute(f"PRAGMA user_version={VERSION}")
-                database.execute("COMMIT")
+                _tables(database)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as why:          # Python cannot read what a damaged schema makes SQLite say
         if isinstance(why, sqlite3.OperationalError) and "malformed" not in str(why):
             raise DataError(str(path), f"cannot be used: {why}", "a folder that can be written, on a disk with room") from None
@@ -216,10 +227,60 @@ def prepare(path: Path) -> None:
         quarantine(path, fault)
 
 
-def integrity(database: sqlite3.Connection) -> str:
-    """What SQLite finds wrong; "" = nothing."""
+def _make(path: Path) -> None:
+    """A store without rows, under another name until it is whole: a process that is killed meanwhile leaves none, not one that looks damaged to the
+    kill switch. Of several that make it at once one does, and the others wait."""
+    new = path.with_name(path.name + ".new")
+    handle = private.descriptor(new, os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.path.lexists(path):
+            new.unlink(missing_ok=True)
+            return
+        new.with_name(new.name + "-journal").unlink(missing_ok=True)        # of one that was killed, as what is in the file
+        os.ftruncate(handle, 0)
+        with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as database:
+            _tables(database)
+        os.rename(new, path)
+    finally:
+        os.close(handle)
+
+
+def _tables(database: sqlite3.Connection) -> None:
+    """Those that are missing, and no more rows in any than it may have."""
+    database.execute("BEGIN IMMEDIATE")
+    for table, columns in TABLES.items():
+        database.execute(f"CREATE TABLE IF NOT EXISTS {table} (number INTEGER PRIMARY KEY, {columns})")
+        database.execute(f"DELETE FROM {table} WHERE number <= (SELECT max(number) FROM {table}) - ?", (ROWS_MAX,))
+    database.execute("CREATE INDEX IF NOT EXISTS executions_by_time ON executions (ts_ms)")
+    database.execute(f"PRAGMA user_version={VERSION}")
+    database.execute("COMMIT")
+
+
+def check_database(database: sqlite3.Connection) -> tuple[str, int]:
+    """(what SQLite finds wrong, "" = nothing; the version where it is not ours, else 0)."""
     found = [str(row[0]) for row in database.execute("PRAGMA quick_check(5)")]
-    return "" if found == ["ok"] else "; ".join(found)
+    version = int(database.execute("PRAGMA user_version").fetchone()[0])
+    return "" if found == ["ok"] else "; ".join(found), version if version not in (0, VERSION) else 0
+
+
+def set_aside(path: Path) -> Path | None:
+    """The latest damaged file that lies where this one is; nothing starts beside it."""
+    return max(path.parent.glob(path.name + ".damaged-*"), default=None)
+
+
+def fault_of(path: Path) -> str:
+    """Why a start will refuse a store, "" = it will not; changes nothing of it."""
+    if aside := set_aside(path):
+        return f"{aside}: {ASIDE}"
+    if not os.path.lexists(path):
+        return ""
+    try:
+        with contextlib.closing(connect(path)) as database:
+            fault, version = check_database(database)
+    except (sqlite3.Error, UnicodeDecodeError) as why:
+        fault, version = str(why), 0
+    return f"{path}: damaged: {fault}" if fault else f"{path}: a store of version {version}; expected version {VERSION}" if version else ""
 
 
 def quarantine(path: Path, fault: str) -> None:
@@ -251,17 +312,35 @@ def write_rows(database: sqlite3.Connection, rows: Iterable[tuple[str, Mapping[s
         raise
 
 
-def note_kill(folder: str | Path, action: str, reason: str, by: str, done: str, say: Callable[[str], None]) -> None:
-    """Write a row of `kills`, beside a live process or without one. What keeps it from being written is said; it is never a reason to stop."""
+def note_kill(folder: str | Path, action: str, reason: str, by: str, done: str, log_line: Callable[[str], None] | None = None, at_ns: int = 0) -> str:
+    """Write a row of `kills`, beside a live process or without one, or `done` into the one of that action and at_ns. Returns (and says) what keeps it
+    from being written, "" = nothing, also where there is no store; it is never a reason not to kill."""
     path = Path(folder) / STORE
     if not path.exists():
-        return
+        return ""
     try:
         with contextlib.closing(connect(path)) as database:
-            row = {"ts_ns": time.time_ns(), "action": action, "reason": reason, "by": by, "done": done}
-            write_rows(database, [("kills", row)])
-    except sqlite3.Error as why:
-        say(f"{path}: the kill could not be noted there: {why}")
+            changed = database.execute("UPDATE kills SET done = ? WHERE ts_ns = ? AND action = ?", (done, at_ns, action)) if at_ns and done else None
+            if changed is None or not changed.rowcount:
+                write_rows(database, [("kills", {"ts_ns": at_ns or time.time_ns(), "action": action, "reason": reason, "by": by, "done": done})])
+    except (sqlite3.Error, UnicodeDecodeError) as why:
+        if log_line is not None:
+            log_line(f"{path}: the kill could not be noted there: {why}")
+        return str(why)
+    return ""
+
+
+def halt_reason(path: Path) -> str:
+    """Why entries were halted last, in the words of that moment; "" = it is not known."""
+    if not path.exists():
+        return ""
+    try:
+        with contextlib.closing(connect(path)) as database:
+            row = database.execute("SELECT symbol, text FROM notices WHERE level = 3 AND (kind IN ('halted', 'killed') OR text LIKE '%a person "
+                                   "resumes%') ORDER BY number DESC LIMIT 1").fetchone()
+    except (sqlite3.Error, UnicodeDecodeError, OSError):
+        return ""
+    return f"{row[0] + ': ' if row[0] else ''}{row[1]}" if row is not None else ""
 
 
 def free_bytes(folder: Path) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-from liqcore.columns import PLACE_DTYPE
+from liqcore.simulation.columns import PLACE_DTYPE
 from liqcore.event import EVENT_DTYPE, FeedState, Kind
 from liqshell.store.cache import Contract
 from liqshell.store.catalogue import CACHE

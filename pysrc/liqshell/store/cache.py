@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-from liqcore.passage import rows_before_ts
+from liqcore.kernels.first_passage import rows_before_ts
 from liqshell.store.catalogue import CACHE
 from liqshell.store.merge import in_order
 from liqshell.store.partition import Content, Key, folder_name, read
@@ -49,6 +49,11 @@ class Contract:
     def of_day(self, day: str) -> list[Key]:
         """The partitions of a day in the order in which their events enter at one moment."""
         return [key for layout in LAYOUTS if (key := Key(self.venue, self.symbol, layout.name, day)) in self.contents]
+
+    def rows(self, kind: str) -> Iterator[np.ndarray]:
+        """EVENT_DTYPE rows of one kind in order of receipt, a row group at a time; also of what no tape has ("backstops", "deleveragings")."""
+        for key in sorted(key for key in self.contents if key.kind == kind):
+            yield from read(key.file(self.root), key)
 
     def _digest(self, *what: Any) -> str:
         instrument = self.rules.instrument.as_dict()
@@ -115,7 +120,7 @@ class Contract:
         refused, off_grid = dict(builder.refused), dict(builder.off_grid)
         counts = {k.kind: self.contents[k].rows for k in self.of_day(day)}
         trades, quotes = counts.pop("trades", 0), counts.pop("quotes", 0)
-        writer = StripWriter(path, trades, quotes, sum(counts.values()))
+        writer = StripWriter(path, trades, quotes, quotes + sum(counts.values()))      # a quote that is crossed on the grid is a mark
         try:
             for events in self._events(day, start, start + DAY_NS):
                 builder.push(events)

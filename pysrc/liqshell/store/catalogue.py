@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from liqshell import private
 from liqshell.errors import DataError
 from liqshell.store.partition import Content, Key
 
@@ -71,7 +72,7 @@ class Lock:
 
     def take(self) -> bool:
         """Try to get it; False where another process has it."""
-        self._file = self._path.open("a+")
+        self._file = private.opened(self._path, "a+")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -108,6 +109,7 @@ class Catalogue:
         """Whole or not at all: a store that was killed while it was made is made again."""
         aside = self.path.with_suffix(f".{os.getpid()}")
         aside.unlink(missing_ok=True)
+        private.opened(aside).close()             # SQLite keeps the mode of a file that is there, for its journal, too
         base = sqlite3.connect(aside)
         base.executescript(f"begin; {_TABLES} commit;")
         base.execute("insert into about values ('version', ?)", (str(VERSION),))
@@ -196,20 +198,20 @@ class Catalogue:
                 base.execute("insert into moves values (?, ?)", (str(staged.relative_to(self.root)), str(key.file(self.root).relative_to(self.root))))
             for key, name, rows, duplicates in origins:
                 base.execute("insert or replace into origins values (?, ?, ?, ?, ?, ?, ?)", (*asdict(key).values(), name, rows, duplicates))
-            self._say(base, "files", rules or {})
+            self._merge_rules(base, "files", rules or {})
         self.finish()
 
     def set_rules(self, rules: dict[tuple[str, str], dict[str, Any]]) -> None:
         """What the user says of contracts; it stands above what files say."""
         with self._transaction() as base:
-            self._say(base, "given", rules)
+            self._merge_rules(base, "given", rules)
 
-    def _say(self, base: sqlite3.Connection, who: str, rules: dict[tuple[str, str], dict[str, Any]]) -> None:
+    def _merge_rules(self, base: sqlite3.Connection, who: str, rules: dict[tuple[str, str], dict[str, Any]]) -> None:
         known = self.rules()
         for (venue, symbol), about in rules.items():
-            said = known.get((venue, symbol), {"files": {}, "given": {}})
-            said[who] = {**said[who], **about}
-            base.execute("insert or replace into rules values (?, ?, ?)", (venue, symbol, json.dumps(said, sort_keys=True, default=str)))
+            known_rules = known.get((venue, symbol), {"files": {}, "given": {}})
+            known_rules[who] = {**known_rules[who], **about}
+            base.execute("insert or replace into rules values (?, ?, ?)", (venue, symbol, json.dumps(known_rules, sort_keys=True, default=str)))
 
     def refuse(self, name: str, size: int, reason: str) -> None:
         with self._transaction() as base:
@@ -219,7 +221,7 @@ class Catalogue:
         """Move what a commit has booked. Only the holder of the lock may."""
         for staged, final in self._rows("select staged, final from moves order by staged"):
             target = self.root / final
-            target.parent.mkdir(parents=True, exist_ok=True)
+            private.folder(target.parent)
             if (self.root / staged).exists():
                 os.replace(self.root / staged, target)
             elif not target.exists():
@@ -234,9 +236,9 @@ class Catalogue:
         """Drop what was staged and never booked: `finish` first."""
         shutil.rmtree(self.root / STAGING, ignore_errors=True)
 
-    def restore_rules(self, name: tuple[str, str], said: dict[str, Any]) -> None:
+    def restore_rules(self, name: tuple[str, str], known_rules: dict[str, Any]) -> None:
         with self._transaction() as base:
-            base.execute("insert or replace into rules values (?, ?, ?)", (*name, json.dumps(said, sort_keys=True)))
+            base.execute("insert or replace into rules values (?, ?, ?)", (*name, json.dumps(known_rules, sort_keys=True)))
 
     def replace_partitions(self, found: dict[Key, Content]) -> None:
         """After a rebuild: these and no others. Sources are forgotten, because a damaged catalogue cannot say that one was imported whole."""

@@ -59,9 +59,18 @@ class Grid:
             out.largest = max(out.largest, grid.largest)
         return out
 
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def noisy(self) -> bool:
+        """Whether more than a thousandth of the values are on no grid at all: quotients and averages."""
+        return self.counts.get(UNFIT, 0) > self.total * OUTLIERS
+
     def step(self) -> Decimal | None:
         """The coarsest step of 1, 2, 2.5 or 5 times a power of ten that all but a thousandth of the values stand on; None without values."""
-        total = sum(self.counts.values())
+        total = self.total
         if not total:
             return None
         covered, decimals = 0, 0

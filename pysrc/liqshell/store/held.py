@@ -1,5 +1,5 @@
 """Over which time each stream of a contract held, from what the catalogue keeps of its partitions: by the age of rows and the marks of the feed. That
-a trade contradicts a quote is seen in a tape only (liqshell.streams.of_tape)."""
+a trade contradicts a quote is seen in a tape only (liqshell.recording.streams.of_tape)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from liqcore.event import EVENT_DTYPE, FeedState
-from liqshell import streams
+from liqshell.recording import streams
 from liqshell.store.cache import Contract
 from liqshell.store.partition import read
 from liqshell.store.rows import DAY_NS, HOUR_NS, day_number, day_text
@@ -98,10 +98,12 @@ def down(feed: np.ndarray, bit: int = 0) -> list[Interval]:
     return out
 
 
-def said_first(name: str, totals: dict[str, Any]) -> list[str]:
-    """What must be said of a contract before anything else: see streams.told."""
+def stream_warnings(name: str, totals: dict[str, Any]) -> list[str]:
+    """What must be said of a contract before anything else: see streams.shortfalls. The hours of each stream by itself: whether a quote held just
+    where it traded is seen in a tape only (streams.quoted)."""
     trades, quotes = totals.get("trades"), totals.get("quotes")
     if trades is None or quotes is None:
         return []
-    ns = [round(one["covered_hours"] * HOUR_NS) for one in (trades, quotes)]
-    return streams.told(name, ns[0], ns[1], (trades["first"], trades["last"]), (quotes["first"], quotes["last"]))
+    out = streams.shortfalls(name, (trades["first"], trades["last"]), (quotes["first"], quotes["last"]))
+    traded, quoted = trades["covered_hours"], quotes["covered_hours"]
+    return out + ([f"{name}: quotes hold for {quoted:,.1f} h, trades for {traded:,.1f} h"] if quoted < (1.0 - streams.SHORT) * traded else [])

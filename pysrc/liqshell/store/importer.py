@@ -14,16 +14,18 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
 
-from liqshell import formats, recording
-from liqshell.errors import DataError
-from liqshell.formats.carried import Carried
+from liqshell import formats, private
+from liqshell.recording import reader as recording
+from liqshell.errors import DataError, listed
+from liqshell.formats.carried_state import Carried
+from liqshell.input_file import regular
 from liqshell.store.catalogue import STAGING, Catalogue, Lock, Source, sync
 from liqshell.store.merge import Overlap, merge
 from liqshell.store.partition import Content, Key, Writer, read
@@ -82,7 +84,7 @@ class FormatOpener:
         return formats.read(path, self.options, before=before)
 
 
-Tell = Callable[[str, int, int], None]      # (file, bytes done, bytes in all)
+Notify = Callable[[str, int, int], None]      # (file, bytes done, bytes in all)
 
 
 @dataclass
@@ -93,6 +95,10 @@ class Outcome:
     known: dict[str, str] = field(default_factory=dict)         # file -> the name under which the store has it
     broken: dict[str, str] = field(default_factory=dict)
     written: set[Key] = field(default_factory=set)
+
+    def refusals(self) -> str:
+        """Why files were left out, a line each with the name of the file."""
+        return listed(why if why.startswith(name) else f"{name}: {why}" for name, why in self.broken.items())
 
 
 @dataclass
@@ -106,29 +112,33 @@ class _Taken:
 
 
 def fill(root: str | Path, files: Iterable[str | Path], options: formats.Options | None = None, *, jobs: int = 1, overlap: bool = False,
-         given: Mapping[tuple[str, str], dict[str, Any]] | None = None, tell: Tell | None = None) -> Outcome:
+         given: Mapping[tuple[str, str], dict[str, Any]] | None = None, notify: Notify | None = None) -> Outcome:
     """Import recordings and vendor files into the store at `root`, as `liqcore import` does: see `run`, and formats.Options."""
     paths = [Path(file) for file in files]
-    return run(Path(root), paths, FormatOpener(options or formats.Options()), jobs=jobs, overlap=overlap, given=given, tell=tell)
+    opener = FormatOpener(replace(options or formats.Options(), backstops=True))
+    return run(Path(root), paths, opener, jobs=jobs, overlap=overlap, given=given, notify=notify)
 
 
 def run(root: Path, files: Sequence[Path], opener: Opener, *, jobs: int = 1, overlap: bool = False,
-        given: Mapping[tuple[str, str], dict[str, Any]] | None = None, tell: Tell | None = None) -> Outcome:
-    """Import files into the store at `root`, which is made where there is none. Raises DataError where another import is running.
+        given: Mapping[tuple[str, str], dict[str, Any]] | None = None, notify: Notify | None = None) -> Outcome:
+    """Import files into the store at `root`, which is made where there is none. Raises DataError where another import is running, and where none of
+    the files exists and there is no store yet.
 
     opener   makes a Reading of a file; with jobs > 1 it is called in other processes and must be a function of a module
     overlap  also take files that contradict what the store has of the same time (see merge.py): both records are kept
     given    what the user says of contracts: it stands above what files say and what is inferred
     tell     called with the progress
     """
-    root.mkdir(parents=True, exist_ok=True)
+    if files and not root.exists() and not any(path.exists() for path in files):
+        raise DataError(", ".join(map(str, files[:3])), "no such file or folder", "market data", "Check the path; no store was made")
+    private.folder(root)
     with Lock(root):
         catalogue = Catalogue(root, create=True)
         try:
             catalogue.finish()
             catalogue.clear()
             catalogue.set_rules(dict(given or {}))
-            return _Import(root, catalogue, opener, overlap, tell).run(list(files), jobs)
+            return _Import(root, catalogue, opener, overlap, notify).run(list(files), jobs)
         except OSError as why:
             raise DataError(str(root), f"cannot be written: {why.strerror or why}", "a folder with room for the data",
                             "What was finished is kept: make room, then run the same command again") from None
@@ -139,9 +149,9 @@ def run(root: Path, files: Sequence[Path], opener: Opener, *, jobs: int = 1, ove
 
 
 class _Import:
-    def __init__(self, root: Path, catalogue: Catalogue, opener: Opener, overlap: bool, tell: Tell | None):
+    def __init__(self, root: Path, catalogue: Catalogue, opener: Opener, overlap: bool, notify: Notify | None):
         self._root, self._catalogue, self._opener, self._overlap = root, catalogue, opener, overlap
-        self._tell = tell or (lambda name, done, total: None)
+        self._notify = notify or (lambda name, done, total: None)
         self._outcome = Outcome()
         self._batch: list[_Taken] = []
         self._number = itertools.count()
@@ -158,7 +168,7 @@ class _Import:
                 self._batch.append(taken)
                 if sum(t.spill.bytes for t in self._batch) >= BATCH_BYTES:
                     self._commit()
-            self._tell(path.name, done, total)
+            self._notify(path.name, done, total)
         self._commit()
         broken = self._outcome.broken
         for name, twin in list(self._outcome.known.items()):
@@ -214,8 +224,10 @@ class _Import:
     def _fresh(self, path: Path) -> tuple[str, str | None]:
         """Fingerprint of a file, and '' where the store has it, the reason where it cannot be read, None where it is to be read."""
         try:
-            with path.open("rb") as stream:
+            with regular(path, "market data").open("rb") as stream:
                 fingerprint = hashlib.file_digest(stream, "sha256").hexdigest()[:32]
+        except DataError as why:
+            return "", str(why)
         except OSError as why:
             return "", f"cannot be read: {why.strerror or why}"
         known = self._catalogue.sources().get(fingerprint)
@@ -361,6 +373,7 @@ def spill_file(path: Path, fingerprint: str, folder: Path, opener: Opener, befor
     counts = dict(reading.counts)
     for reason, count in spill.unusable.items():
         counts[reason] = counts.get(reason, 0) + count
+    named = [f"the first row that was counted: {row}" for row in getattr(reading, "shown", [])[:1]]
     source = Source(fingerprint, str(path), path.stat().st_size, reading.format, spill.rows, 0, min(s[0] for s in spans), max(s[1] for s in spans),
-                    reading.received, counts, list(reading.notes))
+                    reading.received, counts, [*reading.notes, *named])
     return (source, spill, rules), carried

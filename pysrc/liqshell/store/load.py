@@ -18,7 +18,7 @@ import numpy as np
 
 import liqcore as lc
 from liqshell.errors import ConfigError, DataError
-from liqshell.formats.reading import SYNTHETIC
+from liqshell.formats.reading import SEED, SYNTHETIC
 from liqshell.store.assemble import tape_of
 from liqshell.store.cache import Contract
 from liqshell.store.catalogue import Catalogue, Lock, Source
@@ -28,7 +28,7 @@ from liqshell.store.rules import effective
 
 WAIT_S = 10.0                   # for an import that is moving its files
 SHOWN_MAX = 8
-Moment = int | str | datetime | None
+TimeLike = int | str | datetime | None
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Selection:
     fingerprint: str            # of the content: the same rows under the same rules have the same fingerprint in every store
     received: tuple[str, ...] = ()      # how ts_recv came about: "recorded", "modelled", or both
     synthetic: bool = False             # a source of it says that a generator made it
+    market_seeds: tuple[int, ...] = ()  # of the generators, where the sources say them
 
     @property
     def instruments(self) -> tuple[lc.Instrument, ...]:
@@ -61,10 +62,10 @@ class Store:
         if not self.root.is_dir():
             raise DataError(str(path), "no such folder", "a store", "Make one with `liqcore import FILES… --store DIR`")
         self.catalogue = Catalogue(self.root)
-        self._settle()
+        self._finish_imports()
         self._contracts = self._known()
 
-    def _settle(self) -> None:
+    def _finish_imports(self) -> None:
         """Finish what a killed import had booked; wait for one that is just doing it."""
         until = time.monotonic() + WAIT_S
         while self.catalogue.moving():
@@ -83,13 +84,13 @@ class Store:
         contents: dict[tuple[str, str], dict[Key, Content]] = {}
         for key, content in self.catalogue.partitions().items():
             contents.setdefault((key.venue, key.symbol), {})[key] = content
-        said = self.catalogue.rules()
-        return {(venue, symbol): Contract(self.root, venue, symbol, effective(venue, symbol, said.get((venue, symbol), {}), held), held)
+        known_rules = self.catalogue.rules()
+        return {(venue, symbol): Contract(self.root, venue, symbol, effective(venue, symbol, known_rules.get((venue, symbol), {}), held), held)
                 for (venue, symbol), held in contents.items()}
 
     def refresh(self) -> None:
         """Look again at what is there."""
-        self._settle()
+        self._finish_imports()
         self._contracts = self._known()
 
     @property
@@ -110,7 +111,7 @@ class Store:
         raise ConfigError(str(self.root), f"no contract {name!r}", ", ".join(shown) + (" …" if len(names) > len(shown) else "") if names
                           else "a store that is not empty", "`liqcore data STORE` lists what there is")
 
-    def select(self, symbols: Sequence[str] = (), start: Moment = None, end: Moment = None, *,
+    def select(self, symbols: Sequence[str] = (), start: TimeLike = None, end: TimeLike = None, *,
                missing: Literal["error", "gap"] = "error") -> Selection:
         """symbols: () = all. start, end: ns, ISO text (UTC where it says no zone) or datetime; a date as `end` means the end of that day;
         None or 0 = as far as the store reaches. missing: days of which a contract has nothing raise a DataError, or become a gap of the feed."""
@@ -130,8 +131,9 @@ class Store:
                  sorted(c.contents.items()) if key.start < high and key.start + DAY_NS > low]] for c in chosen]
         digest = hashlib.sha256(json.dumps([parts, low, high], default=str).encode()).hexdigest()[:32]
         behind = self._sources(chosen, low, high)
+        seeds = {int(note.removeprefix(SEED)) for s in behind for note in s.notes if note.startswith(SEED)}
         return Selection(chosen, low, high, digest, tuple(sorted({s.received for s in behind if s.received})),
-                         any(SYNTHETIC in s.notes for s in behind))
+                         any(SYNTHETIC in s.notes for s in behind), tuple(sorted(seeds)))
 
     def _sources(self, contracts: Sequence[Contract], start: int, end: int) -> list[Source]:
         """What the partitions of a selection were made of."""
@@ -152,7 +154,7 @@ class Store:
             raise DataError(str(self.root), "; ".join(lines[:SHOWN_MAX]) + (" …" if len(lines) > SHOWN_MAX else ""), "every day of the range",
                             "Import the missing days, choose a shorter range, or allow gaps")
 
-    def tape(self, symbols: Sequence[str] = (), start: Moment = None, end: Moment = None, *,
+    def tape(self, symbols: Sequence[str] = (), start: TimeLike = None, end: TimeLike = None, *,
              missing: Literal["error", "gap"] = "error") -> lc.Tape:
         """The tape of a selection (see `select`). Its columns are mapped files: nothing is copied, however long the range."""
         return self.tape_of(self.select(symbols, start, end, missing=missing))
@@ -162,20 +164,20 @@ class Store:
         marks = {venue: whole for (venue, symbol), whole in self._contracts.items() if symbol == VENUE_WIDE}
         return tape_of(self.root, selection.contracts, marks, selection.start, selection.end)
 
-    def make_columns(self, jobs: int = 1, tell: Callable[[str, float], None] | None = None) -> int:
-        """Make the strips of days that are missing or stale, in `jobs` processes; returns how many. tell: called with (what, share done).
+    def make_columns(self, jobs: int = 1, notify: Callable[[str, float], None] | None = None) -> int:
+        """Make the strips of days that are missing or stale, in `jobs` processes; returns how many. notify: called with (what, share done).
 
         A tape makes what it needs by itself; an import does it ahead."""
         todo = [(self.root, c.venue, c.symbol, day) for c in self.contracts for day in c.days() if not c.has_day(day)]
-        tell = tell or (lambda what, done: None)
+        notify = notify or (lambda what, done: None)
         if jobs < 2 or len(todo) < 2:
             for n, (_, venue, symbol, day) in enumerate(todo):
-                tell(f"columns of {symbol} {day}", n / len(todo))
+                notify(f"columns of {symbol} {day}", n / len(todo))
                 self._contracts[venue, symbol].day_strip(day)
         else:
             with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
                 for n, (symbol, day) in enumerate(pool.map(_make_day, todo)):
-                    tell(f"columns of {symbol} {day}", n / len(todo))
+                    notify(f"columns of {symbol} {day}", n / len(todo))
         return len(todo)
 
     def close(self) -> None:
@@ -196,18 +198,18 @@ def open(path: str | Path) -> Store:
     return Store(path)
 
 
-def _nanoseconds(moment: Moment, where: str, ends: bool, default: int) -> int:
-    if moment is None or moment == 0:
+def _nanoseconds(value: TimeLike, where: str, ends: bool, default: int) -> int:
+    if value is None or value == 0:
         return default
-    if isinstance(moment, int):
-        return moment
+    if isinstance(value, int):
+        return value
     try:
-        when = moment if isinstance(moment, datetime) else datetime.fromisoformat(moment.strip())
+        when = value if isinstance(value, datetime) else datetime.fromisoformat(value.strip())
     except (ValueError, AttributeError):
-        raise ConfigError(where, f"{moment!r} is not a time", "YYYY-MM-DD, or YYYY-MM-DDTHH:MM:SS, UTC") from None
+        raise ConfigError(where, f"{value!r} is not a time", "YYYY-MM-DD, or YYYY-MM-DDTHH:MM:SS, UTC") from None
     since = (when if when.tzinfo else when.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
     ns = (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000
-    return ns + DAY_NS if ends and isinstance(moment, str) and len(moment.strip()) == 10 else ns
+    return ns + DAY_NS if ends and isinstance(value, str) and len(value.strip()) == 10 else ns
 
 
 def _spans(days: Sequence[int]) -> str:

@@ -83,19 +83,19 @@ def _mixed(layout: Layout, old: np.ndarray, new: np.ndarray, span: tuple[int, in
     overlap.duplicates += int(duplicate.sum())
     overlap.offered += _inside(new, (int(old["ts_recv"][0]), int(old["ts_recv"][-1])))
     overlap.same += int(duplicate.sum())
-    _, moment = np.unique(ts, return_inverse=True)
+    _, instant = np.unique(ts, return_inverse=True)
     # what both have are anchors: a row stands behind the anchors that stand before it in its own file
-    anchors = _before(moment, shared, is_new)
+    anchors = _before(instant, shared, is_new)
     place = np.where(is_new, np.arange(len(rows)) - len(old), np.arange(len(rows)))
     later = np.zeros(len(rows), np.int8)
-    _, between = np.unique(np.stack([moment, anchors]), axis=1, return_inverse=True)
+    _, between = np.unique(np.stack([instant, anchors]), axis=1, return_inverse=True)
     mine, theirs = (np.bincount(between[~shared & of], minlength=len(rows))[between] > 0 for of in (~is_new, is_new))
     torn = ~shared & mine & theirs
     begins, ends = torn & (ts == span[0]) & (span[0] < span[1]), torn & (ts == span[1]) & (span[0] < span[1])
     later[begins & is_new] = 1
     later[ends & ~is_new] = 1
-    unclear = torn & ~begins & ~ends | _disordered(pair, moment, shared, is_new)
-    content = np.bincount(moment[unclear], minlength=len(rows))[moment] > 0
+    unclear = torn & ~begins & ~ends | _disordered(pair, instant, shared, is_new)
+    content = np.bincount(instant[unclear], minlength=len(rows))[instant] > 0
     anchors[content] = later[content] = 0
     if content.any():
         place[content] = _by_content(layout, rows[content])
@@ -103,23 +103,23 @@ def _mixed(layout: Layout, old: np.ndarray, new: np.ndarray, span: tuple[int, in
     return rows[order[~duplicate[order]]]
 
 
-def _before(moment: np.ndarray, shared: np.ndarray, is_new: np.ndarray) -> np.ndarray:
+def _before(instant: np.ndarray, shared: np.ndarray, is_new: np.ndarray) -> np.ndarray:
     """How many shared rows of its moment stand before each row or are it, in its own file."""
-    out = np.zeros(len(moment), np.int64)
+    out = np.zeros(len(instant), np.int64)
     for mine in (is_new, ~is_new):
         here = np.flatnonzero(mine)
         total = np.cumsum(shared[here])
-        starts = np.flatnonzero(np.r_[True, moment[here][1:] != moment[here][:-1]])
+        starts = np.flatnonzero(np.r_[True, instant[here][1:] != instant[here][:-1]])
         base = np.repeat(total[starts] - shared[here][starts], np.diff(np.r_[starts, len(here)]))
         out[here] = total - base
     return out
 
 
-def _disordered(pair: np.ndarray, moment: np.ndarray, shared: np.ndarray, is_new: np.ndarray) -> np.ndarray:
+def _disordered(pair: np.ndarray, instant: np.ndarray, shared: np.ndarray, is_new: np.ndarray) -> np.ndarray:
     """Rows of moments of which the files have what they share in different orders."""
     mine, theirs = np.flatnonzero(shared & ~is_new), np.flatnonzero(shared & is_new)
-    differ = moment[mine][pair[mine] != pair[theirs]]       # as many of each, and both in order of time
-    return np.isin(moment, differ) if len(differ) else np.zeros(len(moment), bool)
+    differ = instant[mine][pair[mine] != pair[theirs]]       # as many of each, and both in order of time
+    return np.isin(instant, differ) if len(differ) else np.zeros(len(instant), bool)
 
 
 def _copies(who: np.ndarray, is_new: np.ndarray) -> np.ndarray:

@@ -1,23 +1,26 @@
-"""The data report as JSON and as one self-contained HTML file. Everything that came from outside is escaped here, at the last moment."""
+"""The data report as JSON and as a page."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-from collections.abc import Iterable
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
+from liqshell import private
+from liqshell.backstops import NAME
+from liqshell.formats.reading import SEED, SYNTHETIC
+from liqshell.pages import badges, bold, data_badge, document, figure, key, maps, muted, part, section, span, sub, table
 from liqshell.store.rows import day_number, day_text
 
 CONTRACTS_MAX = 40              # drawn hour by hour: those with most rows
 REFUSED_SHOWN = 5
-SAID_FIRST_MAX = 5              # contracts
+WARNINGS_MAX = 5              # contracts
 CONTRACTS_NAMED = 8
 GAPS_MAX = 200
 SOURCES_MAX = 500
@@ -29,51 +32,31 @@ def save(report: dict[str, Any], folder: Path) -> None:
     """report.json and report.html, each replaced in one step."""
     for name, text in (("report.json", json.dumps(report, indent=1)), ("report.html", html(report))):
         aside = folder / f".{name}.{os.getpid()}"
-        aside.write_text(text, encoding="utf-8")
+        private.write(aside, text)
         os.replace(aside, folder / name)
 
 
 def html(report: dict[str, Any]) -> str:
+    """The page."""
     contracts = report["contracts"]
-    body = [_head(report), _notices(report), _tiles(report), _contracts(contracts)]
     shown = sorted(contracts, key=lambda c: -sum(k["rows"] for k in c["kinds"].values()))[:CONTRACTS_MAX]
-    body += [_contract(c) for c in contracts if c in shown]
+    body = _contracts(contracts) + Markup().join(_contract(c) for c in contracts if c in shown)
     if len(shown) < len(contracts):
-        body.append(f'<p class="sub">Maps of the {len(shown)} contracts with most rows; report.json has all.</p>')
-    body += [_gaps(contracts), _refused(report), _sources(report)]
-    style = files("liqshell.store").joinpath("page.css").read_text(encoding="utf-8")
-    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-            f'<title>Data report</title><style>{style}</style></head><body><main>{"".join(body)}</main></body></html>')
-
-
-def _esc(value: Any) -> str:
-    return escape(str(value), quote=True)
-
-
-def _table(columns: Iterable[str], rows: Iterable[Iterable[str]], tall: bool = False) -> str:
-    """Columns that begin with '>' hold numbers, with '|' times or names that stay on one line. Cells are HTML already."""
-    columns = list(columns)
-    kind = [{">": "n", "|": "t"}.get(c[:1], "wide") for c in columns]
-    head = "".join(f'<th class="{k}">{_esc(c.lstrip(">|"))}</th>' for c, k in zip(columns, kind, strict=True))
-    lines = "".join("<tr>" + "".join(f'<td class="{k}">{cell}</td>' for cell, k in zip(row, kind, strict=True)) + "</tr>" for row in rows)
-    return f'<div class="scroll{" tall" if tall else ""}"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
-
-
-def _section(title: str, body: str, sub: str = "") -> str:
-    return f"<section><h2>{_esc(title)}</h2>" + (f'<p class="sub">{_esc(sub)}</p>' if sub else "") + body + "</section>"
+        body += sub(f"Maps of the {len(shown)} contracts with most rows; report.json has all.")
+    body += _gaps(contracts) + _refused(report) + _sources(report)
+    spans = [(k["first"], k["last"]) for c in contracts for k in c["kinds"].values()]
+    span = f"{_when(min(a for a, _ in spans))} – {_when(max(b for _, b in spans))} UTC, time of receipt" if spans else "empty"
+    notes = [note for source in report["sources"] for note in source["notes"]]
+    seeds = dict.fromkeys(note.removeprefix(SEED) for note in notes if note.startswith(SEED))
+    return document("Data report", body, marks=[data_badge(SYNTHETIC in notes, seeds)], span=f"{report['store']} · {span}",
+                    notices=_notices(report), tiles=_tiles(report))
 
 
 def _name(c: dict[str, Any]) -> str:
     return f"{c['venue']}:{c['symbol']}"
 
 
-def _head(report: dict[str, Any]) -> str:
-    spans = [(k["first"], k["last"]) for c in report["contracts"] for k in c["kinds"].values()]
-    span = f"{_when(min(a for a, _ in spans))} – {_when(max(b for _, b in spans))} UTC, time of receipt" if spans else "empty"
-    return f'<header><h1>Data report</h1><div class="muted">{_esc(report["store"])} · {_esc(span)}</div></header>'
-
-
-def _notices(report: dict[str, Any]) -> str:
+def _notices(report: dict[str, Any]) -> list[tuple[str, str]]:
     out = []
     refused = report["refused_files"]
     for file in refused[:REFUSED_SHOWN]:
@@ -83,7 +66,7 @@ def _notices(report: dict[str, Any]) -> str:
     swapped = [_name(c) for c in report["contracts"] if c["side"]["verdict"].startswith("SWAPPED")]
     if swapped:
         out.append(("SIDES LOOK SWAPPED", f"{', '.join(swapped)}: prices rise before liquidations of longs. Check what the source calls a side."))
-    for text in said_first(report):
+    for text in first_warnings(report):
         out.append(("QUOTES", text))
     before = [_name(c) for c in report["contracts"] if c["before"]]
     if before:
@@ -96,15 +79,15 @@ def _notices(report: dict[str, Any]) -> str:
     modelled = [_name(c) for c in report["contracts"] if "modelled" in c["received"]]
     if modelled:
         out.append(("MODELLED RECEIPT", f"{', '.join(modelled)}: the source has no time of receipt; ts_recv is the venue's time plus a constant."))
-    return "".join(f'<p class="notice"><b>{_esc(head)}.</b> {_esc(text)}</p>' for head, text in out)
+    return [(f"{head}.", text) for head, text in out]
 
 
-def said_first(report: dict[str, Any]) -> list[str]:
+def first_warnings(report: dict[str, Any]) -> list[str]:
     """Where quotes do not go as far as trades do: of a few contracts, and how many more."""
     found = [c["said_first"] for c in report["contracts"] if c["said_first"]]
-    out = [text for said in found[:SAID_FIRST_MAX] for text in said]
-    if len(found) > SAID_FIRST_MAX:
-        out.append(f"and {len(found) - SAID_FIRST_MAX} more contracts; report.json has all")
+    out = [text for warnings in found[:WARNINGS_MAX] for text in warnings]
+    if len(found) > WARNINGS_MAX:
+        out.append(f"and {len(found) - WARNINGS_MAX} more contracts; report.json has all")
     none = [_name(c) for c in report["contracts"] if "trades" in c["kinds"] and "quotes" not in c["kinds"]]
     if none:
         out.append(f"none of {', '.join(none[:CONTRACTS_NAMED])}{f' and {len(none) - CONTRACTS_NAMED} more' if len(none) > CONTRACTS_NAMED else ''}: "
@@ -112,34 +95,32 @@ def said_first(report: dict[str, Any]) -> list[str]:
     return out
 
 
-def _tiles(report: dict[str, Any]) -> str:
+def _tiles(report: dict[str, Any]) -> list[tuple[str, str, str]]:
     contracts = report["contracts"]
     rows = sum(k["rows"] for c in contracts for k in c["kinds"].values())
+    venues = len({c["venue"] for c in contracts})
     refused = sum(report["refused_rows"].values()) + sum(sum(c["loading"]["refused"].values()) for c in contracts)
-    tiles = [("Contracts", f"{len(contracts)}", f"of {len({c['venue'] for c in contracts})} venues"),
+    return [("Contracts", f"{len(contracts)}", f"of {venues} venue{'s' * (venues != 1)}"),
              ("Rows", _compact(rows), f"{report['bytes'] / 1e6:,.1f} MB on disk"),
              ("Covered", f"{sum(c['covered_hours'] for c in contracts):,.0f} h", "contract hours with data"),
              ("Quotes held", f"{_held(contracts, 'quotes'):,.0f} h", f"trades {_held(contracts, 'trades'):,.0f} contract hours"),
              ("Gaps", f"{sum(c['gap_count'] for c in contracts):,}", f"{sum(c['gap_hours'] for c in contracts):,.1f} contract hours"),
              ("Refused", _compact(refused), f"rows; {_compact(report['duplicates'])} duplicates dropped"),
              ("Files", f"{len(report['sources']):,}", f"{len(report['refused_files'])} could not be imported")]
-    parts = ("k", "v", "d")
-    cells = ("".join(f'<div class="{k}">{_esc(t)}</div>' for k, t in zip(parts, tile, strict=True)) for tile in tiles)
-    return '<div class="tiles">' + "".join(f'<div class="tile">{cell}</div>' for cell in cells) + "</div>"
 
 
-def _contracts(contracts: list[dict[str, Any]]) -> str:
+def _contracts(contracts: list[dict[str, Any]]) -> Markup:
     rows = []
     for c in contracts:
         kinds = c["kinds"]
-        rows.append((f"<b>{_esc(_name(c))}</b>", _esc(c["completeness"]), _esc(", ".join(c["received"])), f"{len(c['days'])}",
+        rows.append((bold(_name(c)), c["completeness"], ", ".join(c["received"]), f"{len(c['days'])}",
                      *(f"{kinds[k]['rows']:,}" if k in kinds else "–" for k in ("trades", "quotes", "liquidations", "tickers")),
                      f"{c['covered_hours']:,.1f}", _hours(c, "trades"), _hours(c, "quotes"), f"{c['gap_count']}",
                      _rule(c, "tick_size"), _rule(c, "lot_size"),
                      f"{c['rules']['multiplier']:g}"))
     columns = ("|contract", "|feed", "|ts_recv", ">days", ">trades", ">quotes", ">liquidations", ">tickers", ">covered h", ">trades h", ">quotes h",
                ">gaps", ">tick", ">lot", ">multiplier")
-    return _section("Contracts", _table(columns, rows, tall=len(rows) > 12),
+    return section("Contracts", table(columns, rows, tall=len(rows) > 12),
                     "Covered: hours in which something came at least every minute; of contracts with liquidations only, hours with one. "
                     "Trades h, quotes h: hours in which a trade was at most a minute old, a quote at most 10 s, and their feed not interrupted.")
 
@@ -153,49 +134,50 @@ def _hours(c: dict[str, Any], stream: str) -> str:
     return f"{c['streams'][stream]['covered_hours']:,.1f}" if stream in c["streams"] else "–"
 
 
-def _rule(c: dict[str, Any], field: str) -> str:
+def _rule(c: dict[str, Any], field: str) -> Markup:
     """Its value, and where it is from on hovering."""
-    return f'<span title="{_esc(c["rules"]["origin"][field])}">{_esc(c["rules"][field])}</span>'
+    return span(c["rules"][field], title=c["rules"]["origin"][field])
 
 
-def _contract(c: dict[str, Any]) -> str:
+def _contract(c: dict[str, Any]) -> Markup:
     side, totals = c["side"], c["liquidations"]
     tone = {"agrees": "good", "SWAPPED?": "bad"}.get(side["verdict"], "")
-    badges = [("warn" if c["completeness"] == "CENSORED" else "", f"feed {c['completeness']}"),
+    marks = [("warn" if c["completeness"] == "CENSORED" else "", f"feed {c['completeness']}"),
               ("warn" if "modelled" in c["received"] else "", "ts_recv " + ", ".join(c["received"])),
               (tone, f"sides: {side['verdict']}" + (f" ({side['agree']} of {side['compared']})" if side["compared"] else ""))]
-    marks = "".join(f'<span class="badge {kind}">{_esc(text)}</span>' for kind, text in badges)
     origin = c["rules"]["origin"]
     text = (f"{totals['longs']:,} longs liquidated for {_compact(totals['long_notional'])}, {totals['shorts']:,} shorts for "
             f"{_compact(totals['short_notional'])}. " if totals["longs"] or totals["shorts"] else "No liquidations. ")
+    text += apart_text(c)
     text += f"Sides compared with the {side['with']}. " if side["compared"] else ""
     text += f"Tick {c['rules']['tick_size']} {origin['tick_size']}; lot {c['rules']['lot_size']} {origin['lot_size']}; "
     text += f"feed {c['completeness']}: {origin.get('completeness', 'said')}."
     most = max((h.get("liquidations", 0) for day in c["hours"].values() for h in day), default=0)
-    maps = ""
-    for stream in ("trades", "quotes"):
-        if stream in c["streams"]:
-            maps += f"<div><h3>{stream.title()} held, by hour (UTC)</h3>{_map(c, _coverage_class, True, stream)}{_key(_COVERED)}</div>"
-    maps = maps or f'<div><h3>Coverage by hour (UTC)</h3>{_map(c, _coverage_class, True)}{_key(_COVERED)}</div>'
+    drawn = [part(f"{stream.title()} held, by hour (UTC)", figure(_map(c, _coverage_class, True, stream)) + key(_COVERED))
+             for stream in ("trades", "quotes") if stream in c["streams"]]
+    drawn = drawn or [part("Coverage by hour (UTC)", figure(_map(c, _coverage_class, True)) + key(_COVERED))]
     if most:
         steps = [math.ceil(most ** (n / 5)) for n in range(6)]
-        words = [("none", "none")] + [(f"l{n}", f"to {steps[n]:,}") for n in range(1, 6) if steps[n] > steps[n - 1] or n == 1]
-        maps += (f'<div><h3>Liquidations by hour (UTC)</h3>{_map(c, lambda h: _heat_class(h.get("liquidations", 0), most), False)}'
-                 f"{_key(words)}</div>")
-    head = f'<h2>{_esc(_name(c))}</h2><div class="badges">{marks}</div><p class="sub">{_esc(text)}</p>'
-    return f'<section>{head}<div class="maps">{maps}</div>{_streams(c)}</section>'
+        legend = [("none", "none")] + [(f"l{n}", f"to {steps[n]:,}") for n in range(1, 6) if steps[n] > steps[n - 1] or n == 1]
+        drawn.append(part("Liquidations by hour (UTC)", figure(_map(c, lambda h: _heat_class(h.get("liquidations", 0), most), False)) + key(legend)))
+    return section(_name(c), badges(marks) + sub(text) + maps(drawn) + _streams(c))
 
 
-def _streams(c: dict[str, Any]) -> str:
+def apart_text(c: dict[str, Any]) -> str:
+    """What was closed by force beside the book, in words; '' where there is nothing of it."""
+    return f"Kept apart, in no tape and no cascade: {c['kinds'][NAME]['rows']:,} {NAME}. " if NAME in c["kinds"] else ""
+
+
+def _streams(c: dict[str, Any]) -> Markup:
     """A row a stream."""
     rows = []
     for name, found in c["streams"].items():
         longest = max(found["gaps"], key=lambda g: g[1] - g[0], default=None)
-        rows.append((_esc(name.replace("_", " ")), f"{found['rows']:,}", _when(found["first"]), _when(found["last"]),
+        rows.append((name.replace("_", " "), f"{found['rows']:,}", _when(found["first"]), _when(found["last"]),
                      f"{found['covered_hours']:,.1f}" if found["judged"] else "not judged", str(found["gap_count"]) if found["judged"] else "–",
                      f"{_duration(longest[1] - longest[0])} from {_when(longest[0])}" if longest else "–"))
     columns = ("|stream", ">rows", "|first (UTC)", "|last", ">held h", ">silences", "|longest silence")
-    return f"<h3>Streams</h3>{_table(columns, rows)}" if rows else ""
+    return part("Streams", table(columns, rows)) if rows else Markup()
 
 
 def _coverage_class(hour: dict[str, Any]) -> str:
@@ -209,7 +191,7 @@ def _heat_class(count: int, most: int) -> str:
     return "none" if count == 0 else f"l{min(5, max(1, math.ceil(5 * math.log(count) / math.log(most)))) if most > 1 else 5}"
 
 
-def _map(c: dict[str, Any], class_of: Any, told: bool, stream: str = "") -> str:
+def _map(c: dict[str, Any], class_of: Any, titled: bool, stream: str = "") -> str:
     """Hours by days; days run down where they are few and to the right where they are many. stream: when it held, '' = anything."""
     first, last = day_number(c["days"][0]), day_number(c["days"][-1])
     count = last - first + 1
@@ -223,7 +205,7 @@ def _map(c: dict[str, Any], class_of: Any, told: bool, stream: str = "") -> str:
         for hour, found in enumerate(c["hours"].get(day) or [{"covered": 0.0}] * 24):
             found = found | {"held": shares[hour]} if stream else found
             x, y = (n, hour) if across else (hour, n)
-            title = f"<title>{_esc(_told(day, hour, found))}</title>" if told else ""
+            title = f"<title>{escape(_hour_title(day, hour, found))}</title>" if titled else ""
             cells.append(f'<rect class="{class_of(found)}" x="{left + x * width}" y="{top + y * height}" width="{width - 1}" height="{height - 1}">'
                          f"{title}</rect>")
         every = max(1, math.ceil(count * width / 1130 * count / 14)) if across else 1
@@ -239,15 +221,10 @@ def _map(c: dict[str, Any], class_of: Any, told: bool, stream: str = "") -> str:
     return f'<svg{fits} width="{w}" height="{h}" viewBox="0 0 {w} {h}" role="img">{"".join(cells)}{"".join(labels)}</svg>'
 
 
-def _told(day: str, hour: int, found: dict[str, Any]) -> str:
+def _hour_title(day: str, hour: int, found: dict[str, Any]) -> str:
     rows = ", ".join(f"{n:,} {kind}" for kind, n in found.items() if kind not in ("covered", "held"))
-    share = f"held for {found['held']:.1%}" if "held" in found else f"{found['covered']:.1%} covered"
+    share = f"held for {found['held'] * 100:.1f} %" if "held" in found else f"{found['covered'] * 100:.1f} % covered"
     return f"{day} {hour:02}:00: {share}" + (f", {rows}" if rows else "")
-
-
-def _key(words: Iterable[tuple[str, str]]) -> str:
-    swatch = '<svg width="10" height="10"><rect class="{}" width="10" height="10" rx="2"/></svg>'
-    return '<div class="key">' + "".join(f"<span>{swatch.format(kind)}{_esc(word)}</span>" for kind, word in words) + "</div>"
 
 
 def longest_gaps(contracts: list[dict[str, Any]]) -> list[tuple[int, str, dict[str, Any]]]:
@@ -263,32 +240,32 @@ def longest_gaps(contracts: list[dict[str, Any]]) -> list[tuple[int, str, dict[s
     return sorted(found.values(), key=lambda g: (-g[0], g[2]["from"], g[1]))
 
 
-def _gaps(contracts: list[dict[str, Any]]) -> str:
+def _gaps(contracts: list[dict[str, Any]]) -> Markup:
     gaps = longest_gaps(contracts)
     if not gaps:
-        return _section("Gaps", '<p class="muted">None.</p>')
-    rows = [(_esc(name), _when(g["from"]), _when(g["to"]), _duration(length), _esc(g["what"])) for length, name, g in gaps[:GAPS_MAX]]
-    return _section("Gaps", _table(("|contract", "|from (UTC)", "|to", ">length", "what"), rows, tall=True),
+        return section("Gaps", muted("None."))
+    rows = [(name, _when(g["from"]), _when(g["to"]), _duration(length), g["what"]) for length, name, g in gaps[:GAPS_MAX]]
+    return section("Gaps", table(("|contract", "|from (UTC)", "|to", ">length", "~what"), rows, tall=True),
                     f"The longest {len(rows)} of {len(gaps)}." if len(gaps) > len(rows) else "Longest first.")
 
 
-def _refused(report: dict[str, Any]) -> str:
-    rows = [("files", f"{n:,}", _esc(reason)) for reason, n in report["refused_rows"].items() if n]
+def _refused(report: dict[str, Any]) -> Markup:
+    rows = [("files", f"{n:,}", reason) for reason, n in report["refused_rows"].items() if n]
     for c in report["contracts"]:
-        rows += [(_esc(_name(c)), f"{n:,}", "refused at the engine's door: " + _esc(reason)) for reason, n in c["loading"]["refused"].items()]
-        rows += [(_esc(_name(c)), f"{n:,}", "rounded to the grid: " + _esc(reason)) for reason, n in c["loading"]["rounded"].items()]
-    body = _table(("|where", ">rows", "why"), rows) if rows else '<p class="muted">None.</p>'
-    return _section("Rows that did not get in, or not as they were", body)
+        rows += [(_name(c), f"{n:,}", "refused at the engine's door: " + reason) for reason, n in c["loading"]["refused"].items()]
+        rows += [(_name(c), f"{n:,}", "rounded to the grid: " + reason) for reason, n in c["loading"]["rounded"].items()]
+    body = table(("|where", ">rows", "~why"), rows) if rows else muted("None.")
+    return section("Rows that did not get in, or not as they were", body)
 
 
-def _sources(report: dict[str, Any]) -> str:
-    rows = [(_esc(Path(s["name"]).name), _esc(s["format"]), f"{s['rows']:,}", f"{s['duplicates']:,}",
-             *(_when(s[end]) if s["rows"] else "–" for end in ("first", "last")), _esc(s["received"]),
-             f'<span class="muted">{_esc(s["fingerprint"][:12])}</span>', _esc("; ".join(s["notes"])))
+def _sources(report: dict[str, Any]) -> Markup:
+    rows = [(Path(s["name"]).name, s["format"], f"{s['rows']:,}", f"{s['duplicates']:,}",
+             *(_when(s[end]) if s["rows"] else "–" for end in ("first", "last")), s["received"],
+             muted(s["fingerprint"][:12]), "; ".join(s["notes"]))
             for s in report["sources"][:SOURCES_MAX]]
     more = f"The first {len(rows)} of {len(report['sources'])}." if len(report["sources"]) > len(rows) else ""
-    columns = ("file", "|format", ">rows", ">duplicates", "|first (UTC)", "|last", "|ts_recv", "|fingerprint", "notes")
-    return _section("Files", _table(columns, rows, tall=True), more)
+    columns = ("~file", "|format", ">rows", ">duplicates", "|first (UTC)", "|last", "|ts_recv", "|fingerprint", "~notes")
+    return section("Files", table(columns, rows, tall=True), more)
 
 
 def _when(ns: int) -> str:

@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from liqshell import streams
+from liqshell import private
+from liqshell.recording import streams
 from liqshell.errors import DataError
 from liqshell.store.grid import Grid
 from liqshell.store.rows import (
@@ -103,11 +104,12 @@ class Writer:
         self._second = (-1, 0)
         self._ages = {name: streams.Age(name, key.start) for name in (streams.FIELDS if key.kind == "tickers" else (key.kind,))
                       if name in streams.STREAMS}
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private.folder(path.parent)
+        private.opened(path, "wb").close()           # pyarrow keeps the mode of a file that is there
         layout = key.layout
-        words = [layout.word] if layout.word else []
+        labels = [layout.label] if layout.label else []
         self._writer = pq.ParquetWriter(
-            path, layout.schema, compression="zstd", compression_level=3, use_dictionary=words, write_statistics=True, version="2.6",
+            path, layout.schema, compression="zstd", compression_level=3, use_dictionary=labels, write_statistics=True, version="2.6",
             column_encoding={"ts_event": "DELTA_BINARY_PACKED", "ts_recv": "DELTA_BINARY_PACKED", "id": "DELTA_BINARY_PACKED"}
             | {number.column: "BYTE_STREAM_SPLIT" for number in layout.numbers})
 

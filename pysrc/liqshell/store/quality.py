@@ -10,7 +10,7 @@ import numpy as np
 
 from liqcore.event import Kind
 from liqshell.store.cache import Contract
-from liqshell.store.held import by_stream, down, feed_of, said_first
+from liqshell.store.held import by_stream, down, feed_of, stream_warnings
 from liqshell.store.load import Store
 from liqshell.store.partition import SILENCE_NS, Content, Key
 from liqshell.store.rows import DAY_NS, HOUR_NS, KINDS, LAYOUT, VENUE_WIDE, day_number
@@ -73,7 +73,7 @@ def _contract(contract: Contract, marks: np.ndarray, sources: Any, catalogue: An
         "completeness": contract.rules.instrument.completeness.name.removeprefix("COMPLETENESS_"),
         "received": received or ["unknown"], "kinds": kinds, "sources": len(origins),
         "days": contract.days(), "hours": hours, "streams": totals, "stream_hours": shares,
-        "said_first": said_first(f"{contract.venue}:{contract.symbol}", totals),
+        "said_first": stream_warnings(f"{contract.venue}:{contract.symbol}", totals),
         "before": any(content.format < LAYOUT["tickers"].format for key, content in contract.contents.items() if key.kind == "tickers"),
         "covered_hours": round(sum(sum(h["covered"] for h in day) for day in hours.values()), 3),
         "gaps": sorted(sorted(gaps, key=lambda g: g["from"] - g["to"])[:GAPS_MAX], key=lambda g: g["from"]), "gap_count": len(gaps),
@@ -157,15 +157,22 @@ def _measured(contract: Contract) -> dict[str, Any]:
 
 
 def _moves(strip: Strip, events: np.ndarray) -> np.ndarray:
-    """For each liquidation how far the trade price moved with it in the 10 s before, in bps: positive where it fell before a LONG."""
+    """For each cascade (liquidations with pauses below 10 s) how far the trade price moved with it in the 10 s before its liquidations, in bps: the
+    mean over them; positive where it fell before LONGs. Those of one cascade share one price path, so they are one observation."""
     ts, price = strip.trades["ts"], strip.trades["price"]
     if not len(ts) or not len(events):
         return np.zeros(0)
+    events = events[np.argsort(events["ts_recv"], kind="stable")]
     now = np.searchsorted(ts, events["ts_recv"], "right") - 1
     then = np.searchsorted(ts, events["ts_recv"] - LOOK_BACK_NS, "right") - 1
     good = (then >= 0) & (now > then)
+    if not good.any():
+        return np.zeros(0)
     before, after = price[then[good]].astype(np.float64), price[now[good]].astype(np.float64)
-    return -events["side"][good] * (after - before) / before * 1e4
+    moved = -events["side"][good] * (after - before) / before * 1e4
+    starts = np.flatnonzero(np.diff(events["ts_recv"][good], prepend=-CLUSTER_NS) >= CLUSTER_NS)
+    found: np.ndarray = np.add.reduceat(moved, starts) / np.diff(np.append(starts, len(moved)))
+    return found
 
 
 def _clusters(events: np.ndarray) -> list[int]:
@@ -184,7 +191,7 @@ def _side_verdict(moves: np.ndarray, clusters: Sequence[int]) -> dict[str, Any]:
     """Do the sides agree with the price? A swapped side map shows here before it costs money."""
     moved = moves[moves != 0.0]
     if len(moved) >= SIDE_MIN or len(moved) >= len(clusters):
-        n, agree, what = len(moved), int((moved > 0).sum()), "trade price in the 10 s before"
+        n, agree, what = len(moved), int((moved > 0).sum()), "trade price in the 10 s before, by cascade"
     else:
         n, agree, what = len(clusters), sum(c > 0 for c in clusters), "price within clusters of one side"
     out = {"compared": n, "agree": agree, "with": what, "mean_bps": round(float(moves.mean()), 3) if len(moves) else None}

@@ -59,8 +59,8 @@ def rebuild(root: Path) -> int:
         found = {key: _content(root, key) for key in keys_on_disk(root)}
         catalogue = Catalogue(root, create=True)
         catalogue.replace_partitions(found)
-        for name, said in rules.items():
-            catalogue.restore_rules(name, said)
+        for name, stated in rules.items():
+            catalogue.restore_rules(name, stated)
         catalogue.clear()
         catalogue.close()
     return len(found)
@@ -80,8 +80,8 @@ def _content(root: Path, key: Key) -> Content:
     """Measure a partition by writing it again beside itself, and throwing the copy away."""
     aside = root / STAGING / "measure.parquet"
     path = key.file(root)
-    said = partition.about(path)
-    writer = Writer(aside, key, said["sources"])
+    stated = partition.about(path)
+    writer = Writer(aside, key, stated["sources"])
     try:
         for events in partition.read(path, key):
             writer.push(events)
@@ -89,7 +89,7 @@ def _content(root: Path, key: Key) -> Content:
     finally:
         aside.unlink(missing_ok=True)
     content.fingerprint = partition.fingerprint(path, key)          # of the file: the copy may be of a later format
-    if content.fingerprint != said["fingerprint"]:
+    if content.fingerprint != stated["fingerprint"]:
         raise partition.damaged(path, ValueError("its rows are not those that its fingerprint names"))
-    content.bytes, content.format = path.stat().st_size, int(said["format"])
+    content.bytes, content.format = path.stat().st_size, int(stated["format"])
     return content

@@ -5,8 +5,11 @@
 | trades | price, qty, side (BUY, SELL: the aggressor) |
 | quotes | bid, bid_qty, ask, ask_qty |
 | liquidations | side (LONG, SHORT: the position that was closed by force), price, qty, notional, limit (of the forced order); null = not stated |
+| backstops | as liquidations, without limit; no tape has them (liqshell.backstops) |
 | tickers | mark, index, open_interest, funding_rate; null = not stated |
 | feed | state (UP, DOWN, GAP), streams (bits of liqcore.event.Stream; null = all) |
+| deleveraged | side (LONG, SHORT: the winner's position that the venue closed), price, qty, notional; null = not stated |
+| venue | states (LIMITS, POOL), buy_max, sell_min (of LIMITS; null = no limit), pool, drawdown, adl_distance (of POOL; null = not stated) |
 
 Times are timestamp[ns, UTC]; `id` is the venue's sequence or trade number, 0 where it has none. Quantities are as the venue states them: contracts
 stay contracts.
@@ -22,8 +25,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from liqcore.event import EVENT_DTYPE, FeedState, Kind, Side
-from liqshell.streams import BITS
+from liqcore.event import EVENT_DTYPE, FeedState, Kind, PoolFlag, Side, Statement
+from liqshell import backstops
+from liqshell.recording.streams import BITS
 
 FORMAT = 2                      # of the partitions; a reader refuses what is newer
 DAY_NS = 86_400_000_000_000
@@ -31,6 +35,7 @@ HOUR_NS = 3_600_000_000_000
 VENUE_WIDE = "_all"             # stands where a symbol stands, for feed marks that concern every contract of a venue
 _TIME = pa.timestamp("ns", tz="UTC")
 _SIDES = {"trades": {int(Side.SHORT): "SELL", int(Side.LONG): "BUY"}, "liquidations": {int(Side.SHORT): "SHORT", int(Side.LONG): "LONG"}}
+_LIMITS, _POOL = int(Statement.STATES_LIMITS), int(Statement.STATES_POOL)
 _STATES = {int(FeedState.FEED_UP): "UP", int(FeedState.FEED_DOWN): "DOWN", int(FeedState.FEED_GAP): "GAP"}
 
 
@@ -43,10 +48,11 @@ class Number:
     field: str
     nullable: bool = False
     bit: int = 0
+    only: int = 0               # of the word's values: the rows that have it; in the others it is null. 0 = all rows
 
     @property
     def may_be_null(self) -> bool:
-        return self.nullable or bool(self.bit)
+        return self.nullable or bool(self.bit or self.only)
 
 
 @dataclass(frozen=True)
@@ -56,9 +62,9 @@ class Layout:
     name: str
     kind: int
     numbers: tuple[Number, ...]
-    word: str = ""              # column of words, if any
-    word_field: str = ""        # field of event_t that it stands for
-    words: tuple[tuple[int, str], ...] = ()
+    label: str = ""              # column of words, if any
+    label_field: str = ""        # field of event_t that it stands for
+    labels: tuple[tuple[int, str], ...] = ()
     prices: tuple[str, ...] = ()        # fields of event_t that stand on the tick grid
     quantities: tuple[str, ...] = ()    # ... on the lot grid
     bits: str = ""              # column of event_t.flags as they are, null = 0
@@ -67,8 +73,8 @@ class Layout:
     @property
     def schema(self) -> pa.Schema:
         fields = [pa.field("ts_event", _TIME, False), pa.field("ts_recv", _TIME, False)]
-        if self.word:
-            fields.append(pa.field(self.word, pa.dictionary(pa.int8(), pa.string()), False))
+        if self.label:
+            fields.append(pa.field(self.label, pa.dictionary(pa.int8(), pa.string()), False))
         fields += [pa.field(number.column, pa.float64(), number.may_be_null) for number in self.numbers]
         fields += [pa.field(self.bits, pa.uint8(), True)] if self.bits else []
         return pa.schema([*fields, pa.field("id", pa.int64(), False)])
@@ -77,13 +83,24 @@ class Layout:
     def fields(self) -> tuple[str, ...]:
         """The fields of event_t that a row of this kind carries; all others are 0, but for kind and instrument."""
         flags = ("flags",) if self.bits or any(number.bit for number in self.numbers) else ()
-        return ("ts_event", "ts_recv", *((self.word_field,) if self.word else ()), *(number.field for number in self.numbers), *flags, "id")
+        return tuple(dict.fromkeys(("ts_event", "ts_recv", *((self.label_field,) if self.label else ()), *(number.field for number in self.numbers),
+                                    *flags, "id")))
+
+    def having(self, number: Number, events: np.ndarray) -> np.ndarray:
+        """The rows that a column is of."""
+        return np.asarray(events[self.label_field] == number.only) if number.only else np.ones(len(events), bool)
 
 
 # the order is that in which events of one contract at one ts_recv enter the engine: what is known of the feed first; a trade before the quote that
 # it leaves behind; liquidations last, so that a decision at that moment knows the prices of that moment
 LAYOUTS = (
     Layout("feed", int(Kind.FEED), (), "state", "code", tuple(_STATES.items()), bits="streams", format=2),
+    Layout("venue", int(Kind.VENUE_STATE),
+           (Number("buy_max", "price", True, only=_LIMITS), Number("sell_min", "aux_price", True, only=_LIMITS),
+            Number("pool", "qty", bit=int(PoolFlag.POOL_NO_BALANCE), only=_POOL),
+            Number("drawdown", "aux_qty", bit=int(PoolFlag.POOL_NO_DRAWDOWN), only=_POOL),
+            Number("adl_distance", "aux_price", bit=int(PoolFlag.POOL_NO_DISTANCE), only=_POOL)),
+           "states", "code", ((_LIMITS, "LIMITS"), (_POOL, "POOL")), format=2),
     Layout("trades", int(Kind.TRADE), (Number("price", "price"), Number("qty", "qty")), "side", "side", tuple(_SIDES["trades"].items()),
            ("price",), ("qty",)),
     Layout("quotes", int(Kind.BBO),
@@ -92,6 +109,9 @@ LAYOUTS = (
     Layout("tickers", int(Kind.TICKER),
            (Number("mark", "price", True, BITS["mark"]), Number("index", "aux_price", True, BITS["index"]),
             Number("open_interest", "qty", True, BITS["open_interest"]), Number("funding_rate", "aux_qty", False, BITS["funding"])), format=2),
+    Layout("deleveraged", int(Kind.DELEVERAGE),
+           (Number("price", "price"), Number("qty", "qty"), Number("notional", "aux_price", True)),
+           "side", "side", tuple(_SIDES["liquidations"].items()), ("price",), ("qty",), format=2),
     Layout("liquidations", int(Kind.LIQUIDATION),
            (Number("price", "price"), Number("qty", "qty"), Number("notional", "aux_price", True), Number("limit", "aux_qty", True)),
            "side", "side", tuple(_SIDES["liquidations"].items()), ("price",), ("qty",), format=2),
@@ -105,29 +125,39 @@ BEFORE = {
                            (Number("price", "price"), Number("qty", "qty"), Number("notional", "aux_price", True)),
                            "side", "side", tuple(_SIDES["liquidations"].items()), ("price",), ("qty",)),
 }
-LAYOUT = {layout.name: layout for layout in LAYOUTS}
-OF_KIND = {layout.kind: layout for layout in LAYOUTS}
+# what no tape has, because it is no event of an engine; a store keeps it
+BACKSTOPS = Layout(backstops.NAME, backstops.BACKSTOP, (Number("price", "price"), Number("qty", "qty"), Number("notional", "aux_price", True)),
+                   "side", "side", tuple(_SIDES["liquidations"].items()), ("price",), ("qty",), format=2)
+LAYOUT = {layout.name: layout for layout in (*LAYOUTS, BACKSTOPS)}
+OF_KIND = {layout.kind: layout for layout in LAYOUT.values()}
 KINDS = tuple(LAYOUT)
 
 
 def storable(layout: Layout, events: np.ndarray) -> np.ndarray:
     """Which rows a partition can hold: times of this and the next century, a known side or state. Prices are the engine's door's business."""
     good = (events["ts_recv"] >= 0) & (events["ts_recv"] < 1 << 62) & (events["ts_event"] >= 0) & (events["ts_event"] < 1 << 62)
-    if layout.word:
+    if layout.label:
         known = np.zeros(256, bool)
-        known[[value for value, _ in layout.words]] = True
-        good &= known[events[layout.word_field].view(np.uint8)]
+        known[[value for value, _ in layout.labels]] = True
+        good &= known[events[layout.label_field].view(np.uint8)]
     return good
 
 
 def canonical(layout: Layout, events: np.ndarray) -> np.ndarray:
-    """The same rows, each in the one way of saying what it says: a value that is not stated is 0 and has its bit. A copy where that changes them."""
+    """The same rows, each in the one way of saying what it says: a value that is not stated is 0 and has its bit, one that rows of its word do not
+    have is 0. A copy where that changes them."""
+    for field in dict.fromkeys(number.field for number in layout.numbers if number.only):
+        foreign = ~np.any([layout.having(number, events) for number in layout.numbers if number.field == field], axis=0) & (events[field] != 0.0)
+        if foreign.any():
+            events = events.copy()
+            events[field][foreign] = 0.0
     wanted = np.zeros(len(events), np.uint8) if not layout.bits else events["flags"]
     for number in layout.numbers:
         if number.bit:
             unstated = events["flags"] & number.bit != 0
             if number.nullable:
                 unstated |= events[number.field] == 0.0
+            unstated &= layout.having(number, events)
             wanted |= np.where(unstated, number.bit, 0).astype(np.uint8)
             if (unstated & (events[number.field] != 0.0)).any():
                 events = events.copy()
@@ -142,14 +172,16 @@ def to_arrow(layout: Layout, events: np.ndarray) -> pa.RecordBatch:
     """EVENT_DTYPE rows of one kind -> columns. Every row must be `storable`, and `canonical`."""
     columns: list[Any] = [pa.array(np.ascontiguousarray(events[name]), pa.int64()).cast(_TIME) for name in ("ts_event", "ts_recv")]
     flags = np.ascontiguousarray(events["flags"])
-    if layout.word:
+    if layout.label:
         index = np.zeros(256, np.int8)
-        for n, (value, _) in enumerate(layout.words):
+        for n, (value, _) in enumerate(layout.labels):
             index[value] = n
-        columns.append(pa.DictionaryArray.from_arrays(index[events[layout.word_field].view(np.uint8)], [word for _, word in layout.words]))
+        columns.append(pa.DictionaryArray.from_arrays(index[events[layout.label_field].view(np.uint8)], [word for _, word in layout.labels]))
     for number in layout.numbers:
         values = np.ascontiguousarray(events[number.field])
         mask = flags & number.bit != 0 if number.bit else values == 0.0 if number.nullable else None
+        if number.only:
+            mask = ~layout.having(number, events) | mask
         columns.append(pa.array(values, mask=mask))
     if layout.bits:
         columns.append(pa.array(flags, mask=flags == 0))
@@ -163,22 +195,23 @@ def from_arrow(layout: Layout, table: pa.RecordBatch | pa.Table) -> np.ndarray:
     events["kind"] = layout.kind
     for name in ("ts_event", "ts_recv", "id"):
         events[name] = _numpy(table.column(name).cast(pa.int64()))
-    if layout.word:
-        values = {word: value for value, word in layout.words}
-        column = table.column(layout.word)
+    if layout.label:
+        values = {word: value for value, word in layout.labels}
+        column = table.column(layout.label)
         start = 0
         for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
             # the dictionary of a file need not be in our order, nor hold every word
             if not pa.types.is_dictionary(chunk.type):
                 chunk = chunk.dictionary_encode()
             meaning = np.array([values[word] for word in chunk.dictionary.to_pylist()] or [0], np.int8)
-            events[layout.word_field][start:start + len(chunk)] = meaning[_numpy(chunk.indices)]
+            events[layout.label_field][start:start + len(chunk)] = meaning[_numpy(chunk.indices)]
             start += len(chunk)
     for number in layout.numbers:
         column = table.column(number.column)
-        events[number.field] = _numpy(column.fill_null(0.0) if number.may_be_null else column)
+        found, mine = _numpy(column.fill_null(0.0) if number.may_be_null else column), layout.having(number, events)
+        events[number.field] = np.where(mine, found, events[number.field]) if number.only else found
         if number.bit:
-            events["flags"] |= np.where(_numpy(column.is_null()), number.bit, 0).astype(np.uint8)
+            events["flags"] |= np.where(_numpy(column.is_null()) & mine, number.bit, 0).astype(np.uint8)
     if layout.bits:
         events["flags"] = _numpy(table.column(layout.bits).fill_null(0))
     if layout is BEFORE["tickers"]:

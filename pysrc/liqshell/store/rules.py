@@ -12,7 +12,8 @@ from typing import Any
 import liqcore as lc
 from liqshell.errors import ConfigError
 from liqshell.formats.reading import COMPLETENESS, UNKNOWN
-from liqshell.store.grid import Grid
+from liqshell.input_file import regular
+from liqshell.store.grid import STEPS_MIN, Grid
 from liqshell.store.partition import Content, Key
 
 FIELDS = ("tick_size", "lot_size", "multiplier", "min_qty", "max_qty", "min_notional", "completeness")
@@ -30,14 +31,14 @@ class Rules:
         return {**self.instrument.as_dict(), "origin": self.origin}
 
 
-def effective(venue: str, symbol: str, said: Mapping[str, Any], contents: Mapping[Key, Content]) -> Rules:
-    """The rules that loading uses. said: as Catalogue.rules() has it; contents: the partitions of this contract."""
+def effective(venue: str, symbol: str, stated: Mapping[str, Any], contents: Mapping[Key, Content]) -> Rules:
+    """The rules that loading uses. stated: as Catalogue.rules() has it; contents: the partitions of this contract."""
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}
     for who, text in (("files", "said by its files"), ("given", "given")):
         for field in FIELDS:
-            if said.get(who, {}).get(field) is not None:
-                values[field], origin[field] = said[who][field], text
+            if stated.get(who, {}).get(field) is not None:
+                values[field], origin[field] = stated[who][field], text
     for field, of in (("tick_size", "price"), ("lot_size", "qty")):
         if field not in values:
             step, text = _infer(contents, of)
@@ -49,12 +50,23 @@ def effective(venue: str, symbol: str, said: Mapping[str, Any], contents: Mappin
 
 
 def _infer(contents: Mapping[Key, Content], of: str) -> tuple[Decimal, str]:
-    """Quotes and trades tell the grid; liquidations only where there is nothing else, because bankruptcy prices stand beside it."""
-    for kinds in (("quotes", "trades"), ("liquidations",)):
-        grid = Grid.sum(Grid.load(getattr(content, of)) for key, content in contents.items() if key.kind in kinds)
-        step = grid.step()
-        if step is not None:
-            return step, f"inferred from {sum(grid.counts.values())} {'prices' if of == 'price' else 'quantities'} of {' and '.join(kinds)}"
+    """Prices: quotes and trades tell the grid, and liquidations where these are few, because bankruptcy and average prices stand beside it.
+    Quantities: the finest of all three, because a liquidation stands on the lots that trades stand on, and may be smaller than any of them."""
+    market, forced = (Grid.sum(Grid.load(getattr(content, of)) for key, content in contents.items() if key.kind in kinds)
+                      for kinds in (("quotes", "trades"), ("liquidations",)))
+    what, whose = ("prices" if of == "price" else "quantities"), "quotes and trades"
+    if of == "qty":
+        step = market.step()
+        finer = forced.step() if not forced.noisy or step is None else None
+        if finer is not None and (step is None or finer < step):
+            return finer, f"inferred from {forced.total} {what} of liquidations"
+    else:
+        if market.total < STEPS_MIN and not (market.total and forced.noisy):
+            whose = "liquidations" if not market.total else f"{whose}, and liquidations" if forced.total else whose
+            market = Grid.sum((market, forced))
+        step = market.step()
+    if step is not None:
+        return step, f"inferred from {market.total} {what} of {whose}"
     return Decimal("0.01" if of == "price" else "0.001"), "assumed: nothing to infer it from"
 
 
@@ -71,7 +83,7 @@ def _completeness(venue: str, contents: Mapping[Key, Content]) -> tuple[str, str
 def load_file(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """A TOML file with a table a contract: ["bybit:BTCUSDT"] tick_size = "0.1", lot_size = "0.001", multiplier, completeness = "FULL" ..."""
     try:
-        found = tomllib.loads(path.read_text())
+        found = tomllib.loads(regular(path, "a TOML file of contracts", ConfigError).read_text())
     except OSError as why:
         raise ConfigError(str(path), f"cannot be read: {why.strerror}", "a TOML file of contracts") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as why:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from liqcore.event import EVENT_DTYPE
+from liqshell import private
 from liqshell.errors import DataError
 from liqshell.store.partition import Key
 from liqshell.store.rows import DAY_NS, OF_KIND, canonical, day_text, storable
@@ -31,7 +32,9 @@ class Spill:
     """add() chunks in the order of the file, then close(). `parts`: what is where. `spans`: first and last ts_recv of each contract and kind."""
 
     def __init__(self, folder: Path):
-        folder.mkdir(parents=True)
+        private.folder(folder.parent)
+        folder.mkdir(private.FOLDER)            # never one that is there: its parts would be appended to
+        folder.chmod(private.FOLDER)
         self.folder = folder
         self.parts: dict[Key, Part] = {}
         self.spans: dict[tuple[str, str, str], tuple[int, int]] = {}
@@ -100,7 +103,7 @@ class Spill:
     def _flush(self) -> None:
         for key, pieces in self._buffer.items():
             try:
-                with (self.folder / self.parts[key].file).open("ab") as file:
+                with private.opened(self.folder / self.parts[key].file, "ab") as file:
                     for piece in pieces:
                         piece.tofile(file)
             except OSError as why:

@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from liqcore.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS
+from liqcore.simulation.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS
 from liqcore.event import EVENT_DTYPE
-from liqcore.passage import Passage
+from liqcore.kernels.first_passage import Passage
+from liqshell import private
 
 MAGIC = b"liqcore strip\0\0\1"
 HEADER_BYTES = 8192
@@ -49,10 +50,10 @@ class StripWriter:
     """append() parts in order of time, then finish(). rows: at most so many of each table will come."""
 
     def __init__(self, path: Path, trades_max: int, quotes_max: int, rare_max: int):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private.folder(path.parent)
         self._path = path
         self._aside = path.with_name(f".{path.name}.{os.getpid()}")
-        self._file = os.open(self._aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+        self._file = private.descriptor(self._aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         self._columns: dict[str, list[Any]] = {}            # name -> [dtype, offset, rows, crc]
         self._room = {"trades": trades_max, "quotes": quotes_max, "rare": rare_max}
         self.rows = {"trades": 0, "quotes": 0, "rare": 0}

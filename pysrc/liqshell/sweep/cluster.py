@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from liqshell.errors import ConfigError
-from liqshell.sweep.walked import Walks
+from liqshell.sweep.by_backtest import Walks
 from liqshell.sweep.work import Unit, Work
 
 IN_FLIGHT = 4                       # units a worker waits with: enough that none is idle, few enough to lose little

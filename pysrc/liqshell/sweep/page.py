@@ -8,91 +8,142 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
-from html import escape
-from importlib import resources
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 import liqcore as lc
-from liqshell.report.elements import notice
-from liqshell.report.heatmap import heatmaps
-from liqshell.report.overfit import expected_maximum
-from liqshell.report.quotes import ENOUGH
-from liqshell.report.text import NONE, money, number, percent, seconds
+from liqshell import private
+from liqshell.pages import code, data_badge, document, section, slim, sub, table
+from liqshell.report.heatmap import HOVER, heatmaps
+from liqshell.report.luck import DAYS_MIN, LEVEL, assess_best
+from liqshell.report.quotes import ENOUGH, cover
+from liqshell.report.statistics import CLUSTERS_MIN, FEW
+from liqshell.report.text import NONE, interval, money, number, percent, plural, seconds
+from liqshell.report.verdicts import Measured, coloured
+from liqshell.sweep.rows import command, place
 from liqshell.sweep.run import KERNEL, Swept
 from liqshell.sweep.table import OBJECTIVES, best, neighbours, shown
 
 PICTURES = 6                             # pairs of parameters drawn
-Column = tuple[str, str, Callable[[Any], str]]          # key, title, how it is shown
+LINES = 60                               # values of one parameter that are shown
+NUMBERS = ("net", "net_low", "net_high", "mean_bps", "trades", "win_rate", "gross", "fees", "drawdown_max", "sharpe", "hold_s")
+SPAN = ">95 %"
+Row = Mapping[str, Any]
+Column = tuple[str, Callable[[Row], str]]                # title, a cell of it
+
+
+def of_net(row: Row) -> Measured:
+    """The net result of a row."""
+    return Measured(row["net"], row["net_low"], row["net_high"], row["trades"],
+                    why=f"{FEW} trades on {CLUSTERS_MIN} days are needed" if row["net_low"] is None else "")
+
+
+def _shown(key: str, show: Callable[[Any], str]) -> Callable[[Row], str]:
+    return lambda row: show(row[key]) if row[key] is not None else NONE
+
+
 SHOWN: tuple[Column, ...] = (
-    ("net", "net", money), ("mean_bps", "bps a trade", number), ("trades", "trades", lambda v: f"{v:,.0f}"), ("win_rate", "won", percent),
-    ("gross", "gross", money), ("fees", "fees", money), ("drawdown_max", "drawdown", money), ("sharpe", "Sharpe (daily)", number),
-    ("net_t", "t", number), ("hold_s", "held", seconds))
+    (">net", lambda row: coloured(of_net(row), money(row["net"], True))), (SPAN, lambda row: interval(row["net_low"], row["net_high"], money)),
+    (">bps a trade", _shown("mean_bps", number)), (">trades", _shown("trades", lambda v: f"{v:,}")), (">won", _shown("win_rate", percent)),
+    (">gross", _shown("gross", money)), (">fees", _shown("fees", money)), (">drawdown", _shown("drawdown_max", money)),
+    (">Sharpe (daily)", _shown("sharpe", number)), (">held", _shown("hold_s", seconds)))
 
 
 def summarise(swept: Swept) -> dict[str, Any]:
-    """Plain values, no NaN: best rows, their neighbours, and what chance alone would have shown."""
-    table, total, axes = swept.table, swept.total, swept.config.sweep.axes
+    """Plain values, no NaN: best rows, their neighbours, what rests on enough to be judged, and what chance alone would have shown."""
+    columns, total, axes = swept.table, swept.total, swept.config.sweep.axes
     objective = swept.config.sweep.objective
-    if objective == "sharpe" and total not in swept.symbols:
-        objective = "net"                # a sum over symbols has no Sharpe ratio here
-    rows = best(table, objective, total)
-    offset = int(np.flatnonzero(table["symbol"] == total)[0])
-    value = table[OBJECTIVES[objective]]
-    traded = table["trades"][rows] > 0
+    rows = best(columns, objective, total)
+    offset = int(np.flatnonzero(columns["symbol"] == total)[0])
+    value = columns[OBJECTIVES[objective]]
     top = []
     for row in rows[:swept.config.sweep.top].tolist():
-        near = [offset + n for n in neighbours(swept.settings, axes, row - offset)]
-        around = [float(value[n]) for n in near if math.isfinite(value[n])]
-        top.append({"setting": {name: _plain(table[name][row]) for name in axes}} | {name: _plain(table[name][row]) for name, _, _ in SHOWN}
-                   | {"row": row, "neighbours_median": float(np.median(around)) if around else None,
-                      "neighbours_worst": min(around) if around else None})
-    gains = int((table["net"][rows] > 0).sum())
-    out = {"objective": objective, "symbol": total, "settings": len(rows), "traded": int(traded.sum()), "gains": gains, "best": top,
-           "signals": int(table["signals"][rows].max(initial=0)), "median_net": _plain(np.median(table["net"][rows])),
-           "luck": luck(swept), "per_symbol": [_of_symbol(swept, symbol, objective) for symbol in swept.symbols]}
+        around = [float(value[n]) for n in (offset + k for k in neighbours(swept.settings, axes, row - offset)) if math.isfinite(value[n])]
+        top.append(_of_row(swept, row) | {"row": row - offset, "neighbours_median": float(np.median(around)) if around else None,
+                                          "neighbours_worst": min(around) if around else None})
+    low, high = columns["net_low"][rows], columns["net_high"][rows]
+    out: dict[str, Any] = {
+        "objective": objective, "symbol": total, "settings": len(rows), "traded": int((columns["trades"][rows] > 0).sum()),
+        "gains": int((columns["net"][rows] > 0).sum()), "judged": int(np.isfinite(low).sum()), "gains_beyond_chance": int((low > 0).sum()),
+        "losses_beyond_chance": int((high < 0).sum()), "trades_max": int(columns["trades"][rows].max(initial=0)), "best": top,
+        "signals": int(columns["signals"][rows].max(initial=0)), "median_net": _plain(np.median(columns["net"][rows])), "luck": luck(swept),
+        "per_symbol": [_of_row(swept, best(columns, objective, symbol)[0]) | {"symbol": symbol} for symbol in swept.symbols]}
     return out | {"verdict": verdict(out, swept)}
 
 
-def _of_symbol(swept: Swept, symbol: str, objective: str) -> dict[str, Any]:
-    rows = best(swept.table, objective, symbol)
-    first = rows[0]
-    return {"symbol": symbol, "setting": {name: _plain(swept.table[name][first]) for name in swept.config.sweep.axes},
-            "gains": int((swept.table["net"][rows] > 0).sum())} | {name: _plain(swept.table[name][first]) for name, _, _ in SHOWN}
+def _of_row(swept: Swept, row: int) -> dict[str, Any]:
+    return {"setting": {name: _plain(swept.table[name][row]) for name in swept.config.sweep.axes}} | {name: _plain(swept.table[name][row])
+                                                                                                 for name in NUMBERS}
 
 
 def luck(swept: Swept) -> dict[str, Any]:
-    """The yearly Sharpe ratio that the best of so many settings would show if none had an edge, from the scatter of the settings themselves."""
-    ratios = swept.table["sharpe"][np.isin(swept.table["symbol"], swept.symbols[:1])]
-    known = ratios[np.isfinite(ratios)]
-    if len(known) < 2:
-        return {"trials": swept.tried, "sharpe_expected_best": None, "sharpe_best": None}
-    return {"trials": swept.tried, "sharpe_expected_best": float(expected_maximum(max(swept.tried, len(known)), float(known.std(ddof=1)))),
-            "sharpe_best": float(known.max())}
+    """liqshell.report.luck.assess of the daily results of all settings, the best one named. `trials` counts what was ever tried on these data."""
+    others = swept.others[swept.whole] if len(swept.others) == len(swept.whole) else swept.others
+    found = assess_best(swept.daily[swept.whole], others, swept.tried)
+    offset = int(np.flatnonzero(swept.table["symbol"] == swept.total)[0])
+    setting = None if found["best"] is None else {name: _plain(swept.table[name][offset + found["best"]]) for name in swept.config.sweep.axes}
+    # a log that lost lines counts too few
+    return found | {"edge": None if found["edge"] and swept.problems else found["edge"], "trials": found["tried"], "setting": setting,
+                    "problem": " ".join(swept.problems)}
+
+
+def luck_sentence(found: dict[str, Any]) -> str:
+    """The same in sentences."""
+    if found["p_superior"] is None:
+        return (f"Whether the best row is more than luck cannot be said: {plural(found['days'], 'whole day')} of results, at least {DAYS_MIN} are "
+                "needed.")
+    where = ", ".join(f"{name.partition('.')[2]} {value}" for name, value in found["setting"].items())
+    text = f"More than luck: {where}." if found["edge"] else "No row is shown to be more than luck."
+    text += f" {found['problem']}." if found["problem"] else ""
+    if found["worst"] > found["worst_all"]:
+        text += " No day of this row was as bad as the worst of others: what one would cost it is not known."
+    return (f"{text} The largest t of a mean day is {number(found['t'])} ({where}). With no edge anywhere, the best of {found['settings']:,} "
+            f"settings over {found['days']} whole days shows as much in {percent(found['p_superior'], 1)} of resamples of these (Hansen's SPA), and "
+            f"the best of {found['tried']:,} settings with the shape of all days in {percent(found['p_shape'], 1)} of draws; an edge is called where "
+            f"both are below {percent(LEVEL, 0)}. Deflated Sharpe {percent(found['deflated'], 1)} over {found['independent']:,} independent trials"
+            + (f"; such a ratio needs {math.ceil(found['days_needed']):,} days to stand out." if found["days_needed"] else "."))
 
 
 def verdict(s: dict[str, Any], swept: Swept) -> str:
     """One paragraph that claims no more than the table allows."""
     if not s["traded"]:
-        return f"No setting closed a trade: {s['signals']} signals. Longer data, a lower detector quantile or a smaller entry offset would give some."
+        return (f"No setting closed a trade: {plural(s['signals'], 'signal')}. Longer data, a lower detector quantile or a smaller entry offset "
+                "would give some.")
     top = s["best"][0]
-    told = f"{s['gains']:,} of {s['settings']:,} settings end above zero after fees; the median setting makes {money(s['median_net'], True)}. "
-    told += f"The best makes {money(top['net'], True)} in {top['trades']:,} trades"
+    gains = f"{s['gains']:,} of {s['settings']:,} settings end above zero after fees"
+    if not s["judged"]:
+        text = (f"No setting rests on enough to be judged: the one that traded most closed {plural(s['trades_max'], 'trade')} in "
+                f"{span(swept)}, {FEW} on {CLUSTERS_MIN} days are needed. {gains}, all of them after the same few events: that speaks "
+                "neither for nor against any. ")
+    else:
+        text = (f"{s['judged']:,} of {s['settings']:,} settings rest on {FEW} trades or more on {CLUSTERS_MIN} days or more. Each taken by itself, "
+                f"{s['gains_beyond_chance']:,} of these gain beyond chance and {s['losses_beyond_chance']:,} lose beyond it, where 2.5 % would do "
+                f"either without any edge. {gains}; the median setting makes {money(s['median_net'], True)}. ")
+    text += f"The best makes {of_net(top).describe(lambda v: money(v, True))}"
     near = top["neighbours_median"]
     if near is not None and s["objective"] == "net":
-        told += f", its neighbours {money(near, True)} (worst {money(top['neighbours_worst'], True)})"
-    told += ". "
-    if top["net"] <= 0:
-        told += "Nothing here earns its costs."
+        text += f", its neighbours {money(near, True)} (worst {money(top['neighbours_worst'], True)})"
+    text += ". "
+    if not s["judged"]:
+        text += "Longer data is what this needs, not a finer grid."
+    elif top["net"] <= 0:
+        text += "Nothing here earns its costs."
     elif s["gains"] < 0.05 * s["settings"]:
-        told += "So few gainers among so many settings are what luck leaves: do not trade the best cell."
+        text += "So few gainers among so many settings are what luck leaves: do not trade the best cell."
     elif near is not None and near <= 0:
-        told += "The best cell stands alone among losers: it is luck until shown otherwise."
+        text += "The best cell stands alone among losers: it is luck until shown otherwise."
     else:
-        told += f"It was chosen after looking at {swept.tried:,} settings: judge it by `liqcore forward`, on days that did not choose it."
-    return told
+        text += f"It was chosen after looking at {swept.tried:,} settings: judge it by `liqcore forward`, on days that did not choose it. "
+        text += luck_sentence(s["luck"])
+    return text
+
+
+def span(swept: Swept) -> str:
+    """How long the data are, in days that count."""
+    return plural(swept.days, "whole day") if swept.days else "less than a whole day"
 
 
 def _plain(value: Any) -> Any:
@@ -105,41 +156,34 @@ def write_sweep(swept: Swept) -> dict[str, Any]:
     """sweep.html and summary.json; the summary."""
     summary = summarise(swept)
     stamp = {"version": lc.__version__, "data": swept.fingerprint, "symbols": list(swept.symbols), "days": swept.days, "trials": swept.tried,
-             "synthetic": swept.synthetic, "seconds": swept.seconds,
+             "synthetic": swept.synthetic, "market_seeds": list(swept.market_seeds), "seconds": swept.seconds,
              "axes": {k: [_plain(shown(k, v)) for v in vs] for k, vs in swept.config.sweep.axes.items()}, "by": swept.by, "why": swept.why,
-             "quoted": swept.quoted, "half_spread": swept.half_spread}
+             "data_problems": list(swept.lacking), "quoted": swept.quoted, "half_spread": swept.half_spread}
     text = json.dumps(stamp | summary, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    (swept.folder / "summary.json").write_text(text, encoding="utf-8")
-    (swept.folder / "sweep.html").write_text(page(swept, summary), encoding="utf-8")
+    private.write(swept.folder / "summary.json", text)
+    private.write(swept.folder / "sweep.html", page(swept, summary))
     return summary
 
 
 def page(swept: Swept, summary: dict[str, Any]) -> str:
     """One self-contained page."""
-    css = resources.files("liqshell.report").joinpath("page.css").read_text(encoding="utf-8")
-    days = f"{swept.days} day{'s' if swept.days != 1 else ''}"
-    span = f"{len(swept.symbols)} symbols, {days}" if len(swept.symbols) > 1 else f"{swept.symbols[0]}, {days}"
-    label = '<div class=badges><span class="badge synthetic">SYNTHETIC MARKET</span></div>' if swept.synthetic else ""
-    hint = summary["luck"]
-    chance = "" if hint["sharpe_expected_best"] is None else (
-        f"<p class=sub>{hint['trials']:,} settings were looked at on this data. If none had an edge, the best daily Sharpe ratio of "
-        f"{escape(swept.symbols[0])} would be about {number(hint['sharpe_expected_best'])} by chance alone; "
-        f"the best seen is {number(hint['sharpe_best'])}.</p>")
-    body = [f"<header><div><h1>Sweep: {summary['settings']:,} settings</h1><p class=sub>{escape(span)}; {summary['signals']:,} signals; fills "
-            f"{escape(swept.config.paper.fills)}</p>{label}</div></header>",
-            f"<p class=verdict>{escape(summary['verdict'])}</p>",
-            *([notice(*weak)] if (weak := unquoted(swept)) else []),
-            f"<p class=sub>{escape(way(swept))}</p>", f"<p class=sub>{escape(spreads(swept))}</p>",
-            "<section><h2>Best rows and their neighbours</h2><p class=sub>A neighbour differs by one step of one parameter. A row worth trusting has "
-            f"neighbours like itself.</p>{chance}<div class=scroll>{_top_table(swept, summary)}</div></section>",
-            _pictures(swept, summary["objective"])]
+    what = f"{len(swept.symbols)} symbols" if len(swept.symbols) > 1 else swept.symbols[0]
+    badges = [data_badge(swept.synthetic, swept.market_seeds)]
+    badges += [("", "sweep"), ("", plural(swept.tried, "trial") + " on this data")]
+    body = sub(way(swept)) + sub(spreads(swept)) + Markup().join(sub(line) for line in lacking(swept))
+    body += section("Best rows and their neighbours", _top_table(swept, summary) + sub(luck_sentence(summary["luck"])),
+                    "A neighbour differs by one step of one parameter. A row worth trusting has neighbours like itself. 95 %: of the net result, by "
+                    f"day; none below {FEW} trades or {CLUSTERS_MIN} days with a result.", "best")
+    body += _pictures(swept, summary["objective"])
     if len(swept.symbols) > 1:
-        body.append(f"<section><h2>Best row of each symbol</h2><div class=scroll>{_symbol_table(swept, summary)}</div></section>")
-    body.append(f"<footer>liqcore {lc.__version__}, data {swept.fingerprint[:16]}; "
-                + ", ".join(f"{name} {seconds(value)}" for name, value in swept.seconds.items()) + ". Every row: sweep.parquet.</footer>")
-    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"><title>Sweep</title>"
-            f"<style>{css}</style></head><body><main>{''.join(body)}</main></body></html>\n")
+        lead: list[Column] = [("symbol", lambda row: row["symbol"]), *_axes(swept)]
+        body += section("Best row of each symbol", table(*_cells(summary["per_symbol"], [*lead, *SHOWN])),
+                        "Each the best of all settings on its own: the more symbols, the better the luckiest looks.", "symbols")
+    took = ", ".join(f"{name} {seconds(value)}" for name, value in swept.seconds.items())
+    return document(f"Sweep: {summary['settings']:,} settings", body, marks=badges, verdict=summary["verdict"], script=Markup(HOVER),
+                    span=f"{what}, {span(swept)}; {plural(summary['signals'], 'signal')}; fills {swept.config.paper.fills}",
+                    notices=[weak] if (weak := unquoted(swept)) else (),
+                    foot=f"liqcore {lc.__version__}, data {swept.fingerprint[:16]}; {took}. Every row: sweep.parquet.")
 
 
 def unquoted(swept: Swept) -> tuple[str, str] | None:
@@ -148,15 +192,20 @@ def unquoted(swept: Swept) -> tuple[str, str] | None:
         return None
     if all(one["source"] != "quotes" for one in swept.half_spread) and not swept.quoted:
         return "NO QUOTES.", "What takers pay for the spread is estimated: no row here can show that something pays."
-    return (f"QUOTES COVER {percent(swept.quoted, 0)}.", f"Of the traded time, where {percent(ENOUGH, 0)} are needed: no row here can show that "
+    return (cover(swept.quoted), f"Of the traded time, where {percent(ENOUGH, 0)} are needed: no row here can show that "
             "something pays. " + " ".join(f"{line}." for line in swept.said[:3]))
+
+
+def lacking(swept: Swept) -> list[str]:
+    """What the data have not, one line each."""
+    return [f"Data: {line}." for line in swept.lacking]
 
 
 def spreads(swept: Swept) -> str:
     """What takers pay where no quote holds."""
-    told = "; ".join(f"{one['symbol']} {one['told']}" for one in swept.half_spread[:4]) + (" and more" if len(swept.half_spread) > 4 else "")
+    text = "; ".join(f"{one['symbol']} {one['told']}" for one in swept.half_spread[:4]) + (" and more" if len(swept.half_spread) > 4 else "")
     warned = " ".join(f"WARNING: {one['warning']}." for one in swept.half_spread if one["warning"])
-    return f"Half-spread where no quote holds: {told}. {warned}".strip()
+    return f"Half-spread where no quote holds: {text}. {warned}".strip()
 
 
 def way(swept: Swept) -> str:
@@ -168,77 +217,79 @@ def way(swept: Swept) -> str:
     return f"Computed by a whole backtest a setting,{why}: the symbols share an account with all its limits, and net is after funding."
 
 
-def _told(rows: list[dict[str, Any]], columns: Sequence[Column]) -> list[Column]:
-    """Without columns that say nothing: sums over symbols have no Sharpe ratio."""
-    return [c for c in columns if any(row[c[0]] is not None for row in rows)]
+def _cells(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[list[str], list[list[str]]]:
+    """Titles and cells, without the columns that say nothing; the interval stands there also where no row has one."""
+    found = [(title, [cell(row) for row in rows]) for title, cell in columns]
+    found = [one for one in found if one[0] == SPAN or set(one[1]) != {NONE}]
+    return [title for title, _ in found], [list(row) for row in zip(*(cells for _, cells in found), strict=True)]
 
 
-def _rows(rows: list[dict[str, Any]], names: list[str], lead: Callable[[dict[str, Any]], list[str]], columns: Sequence[Column]) -> str:
-    head = "".join(f"<th>{escape(n)}</th>" for n in names) + "".join(f"<th class=n>{escape(title)}</th>" for _, title, _ in columns)
-    lines = [f"<tr>{head}</tr>"]
-    for row in rows:
-        numbers = "".join(f"<td class=n>{escape(show(row[key]) if row[key] is not None else NONE)}</td>" for key, _, show in columns)
-        lines.append("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in lead(row)) + numbers + "</tr>")
-    return f"<table>{''.join(lines)}</table>"
+def _axes(swept: Swept) -> list[Column]:
+    def cell(name: str) -> Callable[[Row], str]:
+        return lambda row: row["setting"][name]
+    return [(name.partition(".")[2], cell(name)) for name in swept.config.sweep.axes]
 
 
-def _top_table(swept: Swept, summary: dict[str, Any]) -> str:
-    axes = list(swept.config.sweep.axes)
-    shown = money if summary["objective"] == "net" else number
-    near: list[Column] = [("neighbours_median", "neighbours", shown), ("neighbours_worst", "worst of them", shown)]
-    return _rows(summary["best"], [a.partition(".")[2] for a in axes], lambda row: [str(row["setting"][a]) for a in axes],
-                 _told(summary["best"], [SHOWN[0], *near, *SHOWN[1:]]))
+def _top_table(swept: Swept, summary: dict[str, Any]) -> Markup:
+    show = money if summary["objective"] == "net" else number
+    near: list[Column] = [(">neighbours", _shown("neighbours_median", show)), (">worst of them", _shown("neighbours_worst", show))]
+    lead: list[Column] = [(">row", lambda row: place(swept.folder, row["row"])), *_axes(swept)]
+    rows = table(*_cells(summary["best"], [*lead, SHOWN[0], SHOWN[1], *near, *SHOWN[2:]]))
+    return rows + sub("The backtest of a row: " + code(command(swept.folder, "ROW")) + ". Its number then leads there.")
 
 
-def _symbol_table(swept: Swept, summary: dict[str, Any]) -> str:
-    axes = list(swept.config.sweep.axes)
-    return _rows(summary["per_symbol"], ["symbol", *[a.partition(".")[2] for a in axes]],
-                 lambda row: [row["symbol"], *[str(row["setting"][a]) for a in axes]], _told(summary["per_symbol"], SHOWN))
-
-
-def _pictures(swept: Swept, objective: str) -> str:
+def _pictures(swept: Swept, objective: str) -> Markup:
     """Heatmaps over pairs of parameters, those of [sweep] heatmap first."""
     varied = [name for name, values in swept.config.sweep.axes.items() if len(values) > 1 and not isinstance(values[0], str)]
     wanted = [tuple(swept.config.sweep.heatmap)] if len(swept.config.sweep.heatmap) == 2 else []
     pairs = wanted + [(a, b) for k, a in enumerate(varied) for b in varied[k + 1:] if {a, b} != set(*wanted)]
     rows = swept.table["symbol"] == swept.total
-    table = {name: column[rows] for name, column in swept.table.items()}
+    columns = {name: column[rows] for name, column in swept.table.items()}
     if not pairs:
-        return "" if not varied else _line(table, varied[0], objective)
-    drawn = "".join(f"<section>{heatmaps(table, x, y, objective)}</section>" for x, y in pairs[:PICTURES])
+        return Markup() if not varied else _line(columns, varied[0], objective)
+    few = int((~np.isfinite(columns["net_low"])).sum())
+    note = (f"{few:,} of {len(columns['trades']):,} settings behind these cells rest on fewer than {FEW} trades or {CLUSTERS_MIN} days." if few
+           else "")
+    if few == len(columns["trades"]):
+        note += " None of them can be judged: colours and frames show what happened, and no region to trade in."
+    conclude = few < len(columns["trades"])
+    drawn = Markup().join(section(f"{x} and {y}", heatmaps(columns, x, y, objective, conclude=conclude), note) for x, y in pairs[:PICTURES])
     left = len(pairs) - PICTURES
-    return drawn + (f"<p class=sub>{left} more pairs are in the table: name two parameters in [sweep] heatmap to see them.</p>" if left > 0 else "")
+    return drawn + (sub(f"{left} more pairs are in the table: name two parameters in [sweep] heatmap to see them.") if left > 0 else "")
 
 
-def _line(table: dict[str, np.ndarray], name: str, objective: str) -> str:
-    """One parameter: its values and what they make."""
-    lines = "".join(f"<tr><td>{escape(str(v))}</td><td class=n>{escape(number(float(m)))}</td></tr>"
-                    for v, m in zip(table[name].tolist(), table[OBJECTIVES[objective]].tolist(), strict=True))
-    return f"<section class=slim><h2>{escape(name)}</h2><table><tr><th>value</th><th class=n>{escape(objective)}</th></tr>{lines}</table></section>"
+def _line(columns: dict[str, np.ndarray], name: str, objective: str) -> Markup:
+    """One parameter: its values and what they make, evenly spaced ones where there are many."""
+    at = np.unique(np.linspace(0, len(columns[name]) - 1, LINES).round().astype(int))
+    rows = [(columns[name][k], number(float(columns[OBJECTIVES[objective]][k])), f"{columns['trades'][k]:,}") for k in at.tolist()]
+    note = f"{len(at)} of {len(columns[name]):,} values, evenly spaced." if len(at) < len(columns[name]) else ""
+    return section(name, slim(table(("value", f">{objective}", ">trades"), rows, tall=True)), note)
 
 
 def print_sweep(swept: Swept, summary: dict[str, Any]) -> None:
     """The best rows in the terminal."""
     from rich.console import Console
-    from rich.table import Table
+    from liqshell.fitted import Table
 
     console = Console()
     rich = Table(title=f"Best of {summary['settings']:,} settings by {summary['objective']} ({summary['symbol']})", title_justify="left", box=None,
                  pad_edge=False)
     rich.add_column("setting")
-    shown = money if summary["objective"] == "net" else number
-    numbers: list[Column] = [SHOWN[0], ("neighbours_median", "neighbours", shown), *SHOWN[2:4]]
-    for _, title, _ in numbers:
+    show = money if summary["objective"] == "net" else number
+    for title in ("net", "95 %", "neighbours", "trades", "won"):
         rich.add_column(title, justify="right", no_wrap=True)
     for row in summary["best"]:
         setting = "  ".join(f"{name.partition('.')[2]} {value}" for name, value in row["setting"].items())
-        rich.add_row(setting, *[show(row[key]) if row[key] is not None else NONE for key, _, show in numbers])
+        rich.add_row(setting, money(row["net"]), interval(row["net_low"], row["net_high"], money), show(row["neighbours_median"]),
+                     f"{row['trades']:,}", percent(row["win_rate"]))
     console.print(rich)
     if weak := unquoted(swept):
         console.print(" ".join(weak), style="bold red")
     console.print(spreads(swept), style="dim", highlight=False)
+    for line in lacking(swept):
+        console.print(line, style="yellow", highlight=False)
     if swept.synthetic:
-        console.print(" SYNTHETIC MARKET ", style="black on yellow")
+        console.print(f" {data_badge(True, swept.market_seeds)[1]} ", style="black on yellow")
     console.print("A neighbour differs by one step of one parameter; shown is their median.", style="dim")
     console.print(summary["verdict"])
     console.print(f"{swept.computed} units computed; {', '.join(f'{name} {seconds(value)}' for name, value in swept.seconds.items())}", style="dim")

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from liqshell import private
 from liqshell.errors import ConfigError, DataError
 
 PLAN, PARTS = "sweep.json", "parts"
@@ -42,7 +43,7 @@ class Parts:
                 shutil.rmtree(self.folder / PARTS, ignore_errors=True)
             elif before is None and self.folder.exists() and any(self.folder.iterdir()):
                 raise ConfigError(str(self.folder), "not empty, and not a sweep", "a new folder, or one with a sweep to go on with")
-            (self.folder / PARTS).mkdir(parents=True, exist_ok=True)
+            private.folder(self.folder / PARTS)
             for torn in (self.folder / PARTS).glob("*.new"):       # a write that a kill cut short
                 torn.unlink()
             _replace(self.folder / PLAN, json.dumps({"fingerprint": self.fingerprint, "units": units, "plan": plan}, indent=1, default=str).encode())
@@ -69,7 +70,7 @@ class Parts:
         target = self.path(unit)
         temporary = target.with_suffix(".new")
         try:
-            with open(temporary, "wb") as stream:
+            with private.opened(temporary, "wb") as stream:
                 np.save(stream, rows, allow_pickle=False)
             os.replace(temporary, target)
         except OSError as why:
@@ -93,5 +94,6 @@ class Parts:
 
 def _replace(path: Path, data: bytes) -> None:
     temporary = path.with_suffix(path.suffix + ".new")
-    temporary.write_bytes(data)
+    with private.opened(temporary, "wb") as out:
+        out.write(data)
     os.replace(temporary, path)

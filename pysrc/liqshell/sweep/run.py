@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,39 +12,43 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-from liqcore.sweep import RESULT_DTYPE
+from liqshell.backtest import trials
 from liqshell.backtest.answers import Answers
 from liqshell.backtest.half_spread import of_history, settings_of
 from liqshell.backtest.history import History, load_history
-from liqshell.backtest.swept import grids_of, heard, parts_of, venue_of, why_not
-from liqshell.config import Config
+from liqshell.backtest.sweep_kernel import days_of, grids_of, answers_for, parts_of, venue_of, why_not
+from liqshell.config.load import Config
 from liqshell.errors import ConfigError
-from liqshell.report.quotes import coverage
-from liqshell.study import Setting
+from liqshell.report.coverage import DAY_NS, calendar, whole
+from liqshell.report.quotes import by_contract, coverage
+from liqshell.config.study_sections import Setting
 from liqshell.sweep import cluster
 from liqshell.sweep.parts import Parts
-from liqshell.sweep.table import ALL, columns, shown, write_parquet
-from liqshell.sweep.walked import Walks
-from liqshell.sweep.walked import run as run_walks
-from liqshell.sweep.work import Unit, Work, units_of
-from liqshell.trials import TrialLog, Trials, digest_of, sharpe_sums
+from liqshell.sweep.table import ALL, columns, write_parquet
+from liqshell.sweep.by_backtest import Walks
+from liqshell.sweep.by_backtest import run as run_walks
+from liqshell.sweep.work import Unit, Work, kept_dtype, units_of
 
 KERNEL, BACKTEST = "kernel", "backtest"
-Tell = Callable[[str, float], None]
+Notify = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
 class Swept:
-    """A finished sweep. table: columns, one row per symbol and setting (and their sums). seconds: where the time went. by: kernel or backtest; why:
-    what the kernel does not know. quoted, half_spread, said: of the data, as in report.json."""
+    """A finished sweep. table: columns, one row per symbol and setting (and their sums). daily: net result, (UTC days, settings), of all symbols
+    together; whole: which of these days count as days of results, see report.coverage. tried: how many settings were ever tried on this data;
+    others: daily results of those beside this grid; problems: of the trial log. seconds: where the time went. by: kernel or
+    backtest; why: what the kernel does not know. quoted, half_spread, said: of the data, as in report.json; lacking: what
+    else it has not."""
 
     folder: Path
     config: Config
     settings: list[Setting]
     table: dict[str, np.ndarray]
+    daily: np.ndarray
     symbols: tuple[str, ...]
     seconds: dict[str, float]
-    days: int
+    whole: np.ndarray
     fingerprint: str
     tried: int
     computed: int
@@ -54,6 +58,15 @@ class Swept:
     quoted: float | None = None
     half_spread: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     said: list[str] = dataclasses.field(default_factory=list)
+    others: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
+    problems: tuple[str, ...] = ()
+    market_seeds: tuple[int, ...] = ()
+    lacking: Sequence[str] = ()
+
+    @property
+    def days(self) -> int:
+        """Whole days that the data covered."""
+        return int(self.whole.sum())
 
     @property
     def total(self) -> str:
@@ -61,10 +74,11 @@ class Swept:
         return ALL if len(self.symbols) > 1 else self.symbols[0]
 
 
-def run_sweep(config: Config, out: str | Path | None = None, *, restart: bool = False, address: str | None = None, tell: Tell | None = None) -> Swept:
+def run_sweep(config: Config, out: str | Path | None = None, *, restart: bool = False, address: str | None = None,
+              notify: Notify | None = None) -> Swept:
     """Compute what is missing of the sweep in the folder, by default [run] out / name or "sweep". address: None = here, '' = Ray on this machine,
-    else a running cluster. tell(what, share done) is called now and then."""
-    tell = tell or (lambda what, done: None)
+    else a running cluster. notify(what, share done) is called now and then."""
+    notify = notify or (lambda what, done: None)
     seconds: dict[str, float] = {}
     began = time.perf_counter()
 
@@ -73,11 +87,11 @@ def run_sweep(config: Config, out: str | Path | None = None, *, restart: bool = 
         seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - began
         began = time.perf_counter()
 
-    tell("loading", 0.0)
+    notify("loading", 0.0)
     history = load_history(config)
     lap("load")
     cells = grid_of(config)
-    tell("which way", 0.0)
+    notify("which way", 0.0)
     plan = plan_of(config, history, cells)
     count, kernel = len(history.instruments), plan["by"] == KERNEL
     deciders, rows = len(plan["deciders"]), len(plan["policies"])
@@ -86,27 +100,32 @@ def run_sweep(config: Config, out: str | Path | None = None, *, restart: bool = 
     missing = parts.missing()
     lap("plan")
     if missing:
-        work = make_work(config, history, plan, cells, sorted({units[n].detector for n in missing}), tell) if kernel else \
+        work = make_work(config, history, plan, cells, sorted({units[n].detector for n in missing}), notify) if kernel else \
             walks_of(config, history, cells)
         lap("signals")
-        compute(work, [units[n] for n in missing], parts, address, config.sweep.workers, tell)
+        compute(work, [units[n] for n in missing], parts, address, config.sweep.workers, notify)
     lap("sweep")
+    days = days_of(history.start_ns, history.end_ns)
+    dtype = kept_dtype(days)
     if kernel:
-        found = [np.concatenate([parts.load(u.number, RESULT_DTYPE, u.last - u.first) for u in units if u.detector == d and u.instrument == n])
+        found = [np.concatenate([parts.load(u.number, dtype, u.last - u.first) for u in units if u.detector == d and u.instrument == n])
                  for n in range(count) for d in range(deciders)]
         by_symbol = [np.concatenate(found[n * deciders:(n + 1) * deciders]) for n in range(count)]
     else:
-        each = np.stack([parts.load(u.number, RESULT_DTYPE, count) for u in units])
+        each = np.stack([parts.load(u.number, dtype, count) for u in units])
         by_symbol = [each[:, n] for n in range(count)]
     symbols = tuple(i.symbol for i in history.instruments)
-    days = int(by_symbol[0]["days"][0]) if len(by_symbol[0]) else 0
-    table = columns(list(zip(symbols, by_symbol, strict=True)), cells, days)
+    daily = np.sum([rows["daily"] for rows in by_symbol], axis=0).T
+    counted = whole(calendar(history.start_ns, history.end_ns, [part["gaps"] for part in history.parts]), history.start_ns // DAY_NS, days)
+    table = columns(list(zip(symbols, by_symbol, strict=True)), cells, counted)
     write_parquet(table, parts.folder / "sweep.parquet", {"data": history.fingerprint, "version": lc.__version__, "by": plan["by"]})
     lap("table")
-    tried = log_trials(config, history, cells, table, symbols)
-    return Swept(parts.folder, config, cells, table, symbols, seconds, days, history.fingerprint, tried, len(missing), history.synthetic, plan["by"],
-                 plan["why"], coverage(history.parts), [one.as_dict() for one in of_history(config.paper, history)],
-                 [line for part in history.parts for line in part["said"]])
+    each = trials.identities(config, history, cells)
+    known = trials.log_trials(config, history, "sweep", each, trials.grid_of(config), daily)
+    return Swept(parts.folder, config, cells, table, daily, symbols, seconds, counted, history.fingerprint, known.n, len(missing), history.synthetic,
+                 plan["by"], plan["why"], coverage(history.parts), [one.as_dict() for one in of_history(config.paper, history)],
+                 ([told] if (told := by_contract(history.parts)) else []) + [line for part in history.parts for line in part["said"]],
+                 known.daily[:, ~np.isin(known.each, each)], known.problems, history.market_seeds, history.problems)
 
 
 def grid_of(config: Config) -> list[Setting]:
@@ -137,22 +156,23 @@ def plan_of(config: Config, history: History, cells: list[Setting]) -> dict[str,
 
 
 def _asked(config: Config, history: History, decider: Setting, policy: dict[str, Any]) -> str:
-    return heard(config, history, dataclasses.replace(decider, policy=policy))[1]
+    return answers_for(config, history, dataclasses.replace(decider, policy=policy))[1]
 
 
-def make_work(config: Config, history: History, plan: dict[str, Any], cells: list[Setting], wanted: list[int], tell: Tell) -> Work:
+def make_work(config: Config, history: History, plan: dict[str, Any], cells: list[Setting], wanted: list[int], notify: Notify) -> Work:
     """Signals and answers of the wanted deciders, and the grid of each symbol."""
     answers: list[list[Answers]] = []
     deciders, policies = parts_of(cells)
     for n, decider in enumerate(deciders):
-        tell(f"signals of detector {n + 1} of {len(deciders)}", n / len(deciders))
-        found, why = heard(config, history, decider) if n in wanted else ([], "")
+        notify(f"signals of detector {n + 1} of {len(deciders)}", n / len(deciders))
+        found, why = answers_for(config, history, decider) if n in wanted else ([], "")
         if why:
             raise ConfigError("sweep.by", f"with {decider.named}, {why}", "answers that are always the bracket of [policy]",
                               "Set [sweep] by = 'backtest'")
         answers.append(found)
     grids = [grid.rows for grid in grids_of(config, [i.symbol for i in history.instruments], policies)]
-    return Work([i.as_dict() for i in history.instruments], {"tape": history.tape}, grids, answers, venue_of(plan["settings"], history.end_ns))
+    return Work([i.as_dict() for i in history.instruments], {"tape": history.tape}, grids, answers, venue_of(plan["settings"], history.end_ns),
+                history.start_ns)
 
 
 def walks_of(config: Config, history: History, cells: list[Setting]) -> Walks:
@@ -161,7 +181,7 @@ def walks_of(config: Config, history: History, cells: list[Setting]) -> Walks:
     return Walks([i.as_dict() for i in history.instruments], {"tape": history.tape}, each, (history.start_ns, history.end_ns))
 
 
-def compute(work: Work | Walks, units: list[Unit], parts: Parts, address: str | None, workers: int, tell: Tell) -> None:
+def compute(work: Work | Walks, units: list[Unit], parts: Parts, address: str | None, workers: int, notify: Notify) -> None:
     """Every unit, kept as it ends."""
     done = 0
 
@@ -169,26 +189,15 @@ def compute(work: Work | Walks, units: list[Unit], parts: Parts, address: str | 
         nonlocal done
         parts.save(unit.number, rows)
         done += 1
-        tell(f"{done} of {len(units)} units", done / len(units))
+        notify(f"{done} of {len(units)} units", done / len(units))
 
     if address is not None:
         cluster.run(work, units, keep, address)
         return
     if isinstance(work, Walks):
-        tell("the first setting", 0.0)
+        notify("the first setting", 0.0)
         run_walks(work, units, keep, workers)
         return
-    tell("the first unit (the kernel is compiled when it is used for the first time on a machine)", 0.0)
+    notify("the first unit (the kernel is compiled when it is used for the first time on a machine)", 0.0)
     for unit in units:
         keep(unit, work.compute(unit, threads=workers or None))
-
-
-def log_trials(config: Config, history: History, cells: list[Setting], table: dict[str, np.ndarray], symbols: tuple[str, ...]) -> int:
-    """Every setting is a trial: what is later said of the best one has to know how many there were."""
-    log = TrialLog.of(config)
-    ratios = table["sharpe"][table["symbol"] == symbols[0]] / 365.0 ** 0.5
-    log.add(Trials("sweep", history.fingerprint, history.source, symbols, history.start_ns, history.end_ns, len(cells),
-                   digest_of([s.named for s in cells]),
-                   {k: [shown(k, v) for v in values] for k, values in config.sweep.axes.items()}, **sharpe_sums(ratios.tolist())))
-    return log.count(history.fingerprint, history.source, symbols, history.start_ns, history.end_ns).n
-

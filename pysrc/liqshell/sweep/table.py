@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from liqshell.study import Setting
-from liqshell.toml import SCALE
+from liqshell import private
+from liqshell.report.statistics import CLUSTERS_MIN, FEW, t_quantile
+from liqshell.config.study_sections import Setting
+from liqshell.fields import SCALE
 
 ALL = "ALL"                              # the symbol of the rows that sum over symbols
 FRACTIONS = {"policy.entry_offset", "policy.take_profit", "policy.stop_loss", "policy.trail", "detector.quantile", "detector.fall"}
@@ -26,41 +29,48 @@ def shown(name: str, value: Any) -> Any:
     return value / SCALE if name in FRACTIONS else float(value) if isinstance(value, Decimal) else value
 
 
-def columns(results: Sequence[tuple[str, np.ndarray]], settings: Sequence[Setting], days: int) -> dict[str, np.ndarray]:
-    """One row per symbol and setting, then the sums over symbols (where there are several), which have no Sharpe ratio: daily results of different
-    contracts cannot be added from their sums of squares.
+def columns(results: Sequence[tuple[str, np.ndarray]], settings: Sequence[Setting], whole: np.ndarray) -> dict[str, np.ndarray]:
+    """One row per symbol and setting, then the sums over symbols (where there are several).
 
-    results: (symbol, RESULT rows in the order of the settings). days: of the span, for the Sharpe ratio.
+    results: (symbol, rows of work.kept_dtype() in the order of the settings). whole: which of their days are whole ones.
     """
     blocks = [(symbol, _fields(rows)) for symbol, rows in results]
+    daily = [rows["daily"] for _, rows in results]
     if len(blocks) > 1:
         together = {name: np.sum([b[name] for _, b in blocks], axis=0) for name in SUMMED}
         blocks.append((ALL, {name: together[name] if name in together else np.full(len(settings), np.nan) for name in blocks[0][1]}))
+        daily.append(np.sum(daily, axis=0))
     names = list(settings[0].named) if settings else []
     out: dict[str, np.ndarray] = {"symbol": np.repeat(np.array([symbol for symbol, _ in blocks]), len(settings))}
     for name in names:
         out[name] = np.tile(np.array([shown(name, s.named[name]) for s in settings]), len(blocks))
     for name in blocks[0][1]:
         out[name] = np.concatenate([b[name] for _, b in blocks])
-    return out | _derived(out, days)
+    return out | _derived(out, np.concatenate(daily), whole)
 
 
 def _fields(rows: np.ndarray) -> dict[str, np.ndarray]:
     names = rows.dtype.names
     assert names is not None
-    return {name: rows[name] for name in names if not name.startswith("open_") and name not in ("lost", "days", "runaways")} | {
+    return {name: rows[name] for name in names if not name.startswith("open_") and name not in ("lost", "days", "runaways", "daily")} | {
         "left_open": (rows["open_lots"] != 0).astype(np.int64)}
 
 
-def _derived(t: Mapping[str, np.ndarray], days: int) -> dict[str, np.ndarray]:
+def _derived(t: Mapping[str, np.ndarray], daily: np.ndarray, whole: np.ndarray) -> dict[str, np.ndarray]:
+    """daily: net result of each UTC day, (rows, days). The interval of net and its t are by day, because trades of one cascade share one price path:
+    every piece of a day is a cluster. There is none below FEW trades or CLUSTERS_MIN days with a result. The Sharpe ratio is of whole days."""
+    days = daily.shape[1]
     with np.errstate(divide="ignore", invalid="ignore"):
         n = t["trades"].astype(float)
-        mean = t["net"] / n
-        error = np.sqrt(np.maximum(t["net_squares"] / n - mean * mean, 0.0) / (n - 1.0))
-        daily = t["net"] / days
-        spread = np.sqrt(np.maximum(t["daily_squares"] / days - daily * daily, 0.0) * days / max(days - 1, 1))
+        mean = daily.mean(axis=1)
+        spread = daily.std(axis=1, ddof=1) if days > 1 else np.full(len(n), np.nan)
+        counted = daily[:, whole]
+        deviation = counted.std(axis=1, ddof=1) if counted.shape[1] > 1 else np.full(len(n), np.nan)
+        enough = (n >= FEW) & ((daily != 0.0).sum(axis=1) >= CLUSTERS_MIN)
+        half = np.where(enough, t_quantile(days - 1) * spread * math.sqrt(days), np.nan)
         return {"win_rate": t["wins"] / n, "mean_bps": t["net"] / (t["notional"] / 2.0) * 1e4, "hold_s": t["hold_ns"] / n / 1e9,
-                "net_t": np.where(n > 1, mean / error, np.nan), "sharpe": daily / spread * DAY_ROOT if days > 1 else np.full(len(n), np.nan)}
+                "net_low": t["net"] - half, "net_high": t["net"] + half, "net_t": np.where(enough, mean / spread * math.sqrt(days), np.nan),
+                "sharpe": np.where(deviation > 0.0, counted.sum(axis=1) / max(1, counted.shape[1]) / deviation * DAY_ROOT, np.nan)}
 
 
 OBJECTIVES = {"net": "net", "mean_bps": "mean_bps", "sharpe": "sharpe"}
@@ -95,5 +105,6 @@ def write_parquet(table: Mapping[str, np.ndarray], path: Path, about: Mapping[st
     made = pa.table({name: pa.array(column.tolist()) if column.dtype.kind == "U" else pa.array(column) for name, column in table.items()})
     made = made.replace_schema_metadata({f"liqcore.{key}": value for key, value in sorted(about.items())})
     temporary = path.with_suffix(".new")
-    pq.write_table(made, temporary, compression="zstd")
+    with private.opened(temporary, "wb") as out:
+        pq.write_table(made, out, compression="zstd")
     temporary.replace(path)

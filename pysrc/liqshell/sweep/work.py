@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-from liqcore.sweep import Grid, sweep
+from liqcore.sweep import RESULT_DTYPE, Grid, sweep
 from liqshell.backtest.answers import Answers
-from liqshell.backtest.swept import of_contract
+from liqshell.backtest.sweep_kernel import days_of, of_contract
 
 
 @dataclass(frozen=True)
@@ -29,22 +29,42 @@ class Unit:
 
 
 class Work:
-    """Everything that the units share. tape: columns; grids: one per instrument, all of one length; answers: [detector][instrument]."""
+    """Everything that the units share. tape: columns; grids: one per instrument, all of one length; answers: [detector][instrument]; start_ns: of the
+    span, whose first days may lie before the tape's first row."""
 
     def __init__(self, instruments: Sequence[dict[str, Any]], columns: dict[str, Any], grids: list[np.ndarray], answers: list[list[Answers]],
-                 venue: dict[str, Any]):
+                 venue: dict[str, Any], start_ns: int):
         self.tape = columns["tape"] if "tape" in columns else lc.Tape(tuple(lc.Instrument(**fields) for fields in instruments), columns)
-        self.instruments, self.grids, self.answers, self.venue = list(instruments), grids, answers, venue
+        self.instruments, self.grids, self.answers, self.venue, self.start_ns = list(instruments), grids, answers, venue, start_ns
 
     def payload(self) -> dict[str, Any]:
         """Arguments that make the same Work in another process."""
-        return {"instruments": self.instruments, "columns": self.tape.parts(), "grids": self.grids, "answers": self.answers, "venue": self.venue}
+        return {"instruments": self.instruments, "columns": self.tape.parts(), "grids": self.grids, "answers": self.answers, "venue": self.venue,
+                "start_ns": self.start_ns}
 
     def compute(self, unit: Unit, threads: int | None = None) -> np.ndarray:
-        """RESULT rows of a unit."""
+        """Rows of a unit, of kept_dtype()."""
         found = self.answers[unit.detector][unit.instrument]
-        return sweep(self.tape, unit.instrument, found.signals, found.sides, Grid(self.grids[unit.instrument][unit.first:unit.last]),
-                     places=found.places, threads=threads, **of_contract(self.venue, unit.instrument))
+        days = days_of(self.tape.start, self.venue["end"])
+        daily = np.zeros((unit.last - unit.first, days))
+        rows = sweep(self.tape, unit.instrument, found.signals, found.sides, Grid(self.grids[unit.instrument][unit.first:unit.last]),
+                     places=found.places, closed=found.closed, threads=threads, daily=daily, **of_contract(self.venue, unit.instrument))
+        before = np.zeros((len(daily), days_of(self.start_ns, self.venue["end"]) - days))
+        return kept(rows, np.concatenate([before, daily], axis=1))
+
+
+def kept_dtype(days: int) -> np.dtype[Any]:
+    """What is kept of a setting: RESULT_DTYPE, and its net result of each day."""
+    return np.dtype([*RESULT_DTYPE.descr, ("daily", "<f8", (days,))])
+
+
+def kept(results: np.ndarray, daily: np.ndarray) -> np.ndarray:
+    """Both in one array of kept_dtype(). daily: (settings, days)."""
+    out = np.empty(len(results), kept_dtype(daily.shape[1]))
+    for name in RESULT_DTYPE.names or ():
+        out[name] = results[name]
+    out["daily"] = daily
+    return out
 
 
 def units_of(detectors: int, instruments: int, rows: int, chunk: int) -> list[Unit]:

@@ -1,24 +1,79 @@
 """The venues whose public data we read, by name."""
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from liqshell.venues import binance, bybit_public, hyperliquid, okx
+from liqshell import plugins
+from liqshell.errors import ConfigError
+from liqshell.venues.binance import decoder as binance
+from liqshell.venues.bybit import adapter as bybit_public
+from liqshell.venues.hyperliquid import decoder as hyperliquid
+from liqshell.venues.okx import decoder as okx
 from liqshell.venues.adapter import GAP_S, Adapter
 
 ADAPTERS: Mapping[str, Adapter] = {one.venue: one for one in (bybit_public.ADAPTER, binance.ADAPTER, okx.ADAPTER, hyperliquid.ADAPTER)}
-ALIASES: Mapping[str, str] = {"binance": "binance_um", "binance_futures": "binance_um", "binance-futures": "binance_um",
-                              "okex": "okx", "okex-swap": "okx", "okex-futures": "okx"}
+#: the same by every name that a configuration or a capture has for them
+BY_NAME: Mapping[str, Adapter] = {name: one for one in ADAPTERS.values() for name in (one.venue, *one.aliases, *one.captured_as)}
+#: what a configuration may call them
+NAMES = (*ADAPTERS, *(name for one in ADAPTERS.values() for name in one.aliases))
+ENVIRONMENTS = tuple(dict.fromkeys(name for one in ADAPTERS.values() for name in one.environments))
+
+
+VENUE_NAME = r"[a-z][a-z0-9_]{1,29}"
+
+
+@dataclass(frozen=True)
+class OwnVenue:
+    """A venue of the user's: its adapter, where it was named, and the SHA-256 of its file."""
+
+    adapter: Adapter
+    code: str
+    sha256: str
+
+
+OWN_VENUES: dict[str, OwnVenue] = {}     # of this process, by name; use_venue adds to it
+
+
+def use_venue(name: str, code: str, sha256: str | None = None) -> OwnVenue:
+    """Make a venue of the user's known to this process. code: file.py:ADAPTER, which is run, or an entry point of the group liqcore.venues.
+    sha256: what its file must be. ConfigError where there is no such adapter, where it is of another name, or where the name is taken."""
+    key, found = f"venues.{name}", OWN_VENUES.get(name)
+    digest = plugins.digest_of(code, plugins.VENUE, key)
+    if found is not None and found.code == code and found.sha256 == digest and sha256 in (None, digest):
+        return found
+    adapter = plugins.load(code, plugins.VENUE, key, sha256)
+    if adapter.venue != name or not re.fullmatch(VENUE_NAME, name):
+        raise ConfigError(key, f"the adapter in {code} calls its venue {adapter.venue!r}", f"{name!r}, small letters, digits and '_'")
+    if name in BY_NAME:
+        raise ConfigError(key, "a venue of this name ships", "a name of its own")
+    OWN_VENUES[name] = OwnVenue(adapter, code, digest)
+    return OWN_VENUES[name]
+
+
+def _known(name: str) -> Adapter | None:
+    """One that ships; else one of the user's: named in [venues], or an entry point."""
+    found = BY_NAME.get(name.lower())
+    if found is None and name not in OWN_VENUES and name in plugins.names(plugins.VENUE):
+        use_venue(name, name)
+    own = OWN_VENUES.get(name)
+    return own.adapter if found is None and own is not None else found
+
+
+def is_known(name: str) -> bool:
+    """Whether there is an adapter for this venue."""
+    return _known(name) is not None
 
 
 def gap_s_of(name: str) -> float:
     """Silence of a venue that means missing data, s; of one that we cannot read (a recorded run of somebody's own), a cautious one."""
-    found = ADAPTERS.get(ALIASES.get(name.lower(), name.lower()))
+    found = _known(name)
     return GAP_S if found is None else found.gap_s
 
 
 def adapter_of(name: str) -> Adapter:
     """The adapter of a venue, also under other names that it goes by in recordings. ValueError where there is none."""
-    found = ADAPTERS.get(ALIASES.get(name.lower(), name.lower()))
+    found = _known(name)
     if found is None:
         raise ValueError(f"venue: expected one of {', '.join(ADAPTERS)}, got {name!r}")
     return found

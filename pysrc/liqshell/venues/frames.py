@@ -1,9 +1,10 @@
 """What every venue's decoder shares: what a frame turned out to be, how its numbers are read, and the two ways through it.
 
-A venue writes a subclass of `FrameDecoder` with its shapes (liqcore.shape) for the frames that are worth being fast at, and `message` for all
+A venue writes a subclass of `FrameDecoder` with its shapes (liqcore.codec.shape) for the frames that are worth being fast at, and `message` for all
 others.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,9 +15,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from liqcore.event import EVENT_DTYPE, Kind, Stream
-from liqcore.scan import Decoder
-from liqcore.shape import Shape
+from liqcore.event import EVENT_DTYPE, Kind, PoolFlag, Statement, Stream
+from liqcore.codec.decode import Decoder
+from liqcore.codec.shape import Shape
 
 FRAME_BYTES_MAX = 1 << 20        # larger frames are not market data of ours
 MILLIS_MAX = 9_223_372_036_854   # ns must fit in int64
@@ -24,6 +25,8 @@ INTEGER_MAX = 2 ** 63 - 1
 # what a ticker may state: field of an event row -> its Stream. A funding rate of 0 is a rate; the others are unknown where they are 0
 TICKER = {"price": int(Stream.STREAM_MARK), "qty": int(Stream.STREAM_OPEN_INTEREST), "aux_price": int(Stream.STREAM_INDEX),
           "aux_qty": int(Stream.STREAM_FUNDING)}
+_NO_BALANCE, _NO_DRAWDOWN, _NO_DISTANCE = (int(flag) for flag in PoolFlag)     # plain numbers: a frame may hold a whole market
+_POOL = int(Statement.STATES_POOL)
 OFF_BOOK = "trade off the market"      # a price that was agreed on, or set: a block trade, the insurance fund, deleveraging
 
 
@@ -93,6 +96,20 @@ def signed(row: dict, key: str) -> float:
     return decimal(row, key)
 
 
+def stated(row: dict, key: str) -> float | None:
+    """A finite number as text or as a number, of either sign; None where it is not there, or empty."""
+    value = row.get(key)
+    if type(value) is float and math.isfinite(value):
+        return value
+    if value is None or value == "":
+        return None
+    if type(value) is str:
+        return signed(row, key)
+    if type(value) is not int:
+        raise Refused("bad number", f"{key}: expected a number, got {shown(value)}")
+    return float(value)          # a longer one than 64 bits is none in JSON as it is read here
+
+
 def integer(row: dict, key: str, maximum: int = INTEGER_MAX) -> int:
     value = row.get(key)
     if type(value) is not int or not 0 <= value <= maximum:
@@ -142,9 +159,9 @@ class FrameDecoder:
     """Frames of a venue's public stream to events.
 
     symbols: the instruments' symbols as the venue writes them. first: index of the first of them in the engine; the others follow it. shapes,
-    envelope: see liqcore.scan.Decoder. `decode` takes the fast way first (liqcore.scan, also callable from Cython as `decoder.scan`), and the
-    general way for what that hands back. Both share what earlier changes have said of each symbol's ticker. Answers to polls (Adapter.polls) are
-    frames like any other.
+    envelope: see liqcore.codec.decode.Decoder. `decode` takes the fast way first (liqcore.codec.decode, also callable from Cython
+    as `decoder.scan`), and the general way for what that hands back. Both share what earlier changes have said of each symbol's ticker. Answers to
+    polls (Adapter.polls) are frames like any other.
     """
 
     def __init__(self, symbols: Sequence[str], first: int, shapes: Sequence[Shape], envelope: str = ""):
@@ -221,8 +238,21 @@ class FrameDecoder:
         return found
 
     def event(self, kind: Kind, index: int, ts_event: int, ts_recv: int, price: float, qty: float, aux_price: float = 0.0, aux_qty: float = 0.0, *,
-              number: int = 0, side: int = 0, flags: int = 0) -> tuple:
-        return ts_event, ts_recv, price, qty, aux_price, aux_qty, number, self.first + index, int(kind), side, flags, 0
+              number: int = 0, side: int = 0, flags: int = 0, code: int = 0) -> tuple:
+        return ts_event, ts_recv, price, qty, aux_price, aux_qty, number, self.first + index, int(kind), side, flags, code
+
+    def limits(self, index: int, ts_event: int, ts_recv: int, buy_max: float | None, sell_min: float | None) -> list[tuple]:
+        """The prices beyond which the venue takes no order; None = it states none."""
+        return [self.event(Kind.VENUE_STATE, index, ts_event, ts_recv, buy_max or 0.0, 0.0, sell_min or 0.0, code=int(Statement.STATES_LIMITS))]
+
+    def pool(self, index: int, ts_event: int, ts_recv: int, balance: float | None, drawdown: float | None = None,
+             distance: float | None = None) -> list[tuple]:
+        """The insurance pool behind a contract, see event.STATES_POOL; None = not stated. Nothing came: no event."""
+        flags = _NO_BALANCE * (balance is None) | _NO_DRAWDOWN * (drawdown is None) | _NO_DISTANCE * (distance is None)
+        if flags == _NO_BALANCE | _NO_DRAWDOWN | _NO_DISTANCE:
+            return []
+        return [self.event(Kind.VENUE_STATE, index, ts_event, ts_recv, 0.0, balance or 0.0, distance or 0.0, drawdown or 0.0, flags=flags,
+                           code=_POOL)]
 
     def ticker(self, index: int, ts_event: int, ts_recv: int, values: dict[str, float], number: int = 0) -> list[tuple]:
         """The event of a ticker that states these values ("price" mark, "qty" open interest, "aux_price" index, "aux_qty" funding rate) and no

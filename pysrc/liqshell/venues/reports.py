@@ -19,6 +19,9 @@ class Standing(IntEnum):
 
 
 ENDED = (Standing.FILLED, Standing.CANCELLED, Standing.REJECTED)
+# the kinds of execution that are trades of a position. Venues add kinds without notice: one that is not here changes nothing by itself, and the venue
+# is asked
+TRADES = ("Trade", "AdlTrade", "BustTrade", "BlockTrade")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,8 @@ class OrderState:
 
     side: +1 buy, -1 sell. executed: cumulative. stop_kind: "" for a plain order, else what the venue calls it ("StopLoss", "TrailingStop",
     "TakeProfit", "Stop"). trigger: of a conditional order. stop_loss: attached to an entry. reason, cancel, creator: the venue's words for why it was
-    rejected, who cancelled it and who created it. index: position index of hedge mode, 0 = one-way.
+    rejected, who cancelled it and who created it. index: position index of hedge mode, 0 = one-way. average: price
+    of what was executed, 0 = not said.
     """
 
     order_id: str
@@ -49,11 +53,13 @@ class OrderState:
     index: int
     created_ms: int
     updated_ms: int
+    average: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One execution. kind: the venue's word ("Trade", "Funding", "AdlTrade", "BustTrade", "Settle", ...); fee > 0 = paid. link_id may be empty.
+    """One execution. kind: the venue's word ("Trade", "Funding", "AdlTrade", "BustTrade", "Settle", ...); fee > 0 = paid, NaN = not known. fee_said:
+    False where the venue left the fee out: it is its stated rate times the value then, or NaN. link_id may be empty.
     stop_kind, creator: as in OrderState. sequence: may be the same for several."""
 
     id: str
@@ -70,6 +76,7 @@ class Execution:
     creator: str
     sequence: int
     ts_ms: int
+    fee_said: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+# Nothing for Python: C level only, see argument.pxd.

@@ -1,0 +1,138 @@
+"""A detector in plain Python: derive from CustomDetector, and let the engine run it like one of its own.
+
+    class Streak(lc.CustomDetector):
+        PARAMETERS = (lc.Parameter("length", 5, 2, 1000, "liquidations", "so many of one side in a row"),)
+
+        def start(self):
+            self.side, self.count = 0, 0
+
+        def on_event(self, event):
+            self.count = self.count + 1 if event.side == self.side else 1
+            self.side = event.side
+            if self.count == self.parameters["length"]:
+                return lc.PhaseChange(lc.Phase.ACTIVE, event.side, count=self.count)
+
+    engine = lc.Engine(["BTCUSDT"], detectors=[lc.make_detector(Streak, "streak", length=3)])
+"""
+
+from ast import literal_eval
+from typing import Any, NamedTuple
+
+from liqcore.detectors.parameters import Table
+from liqcore.event import Kind
+from liqcore.instrument import Instrument
+
+
+class MarketEvent(NamedTuple):
+    """One market event as a CustomDetector sees it. Times are ns UTC; prices and notional are in quote currency; the other fields mean what
+    liqcore/event.pxd says of the kind.
+
+    ts: when we received it (engine time); ts_event: the venue's time. side: of a liquidation the position that was closed by force (+1 = long), of a
+    trade the aggressor. notional: of a liquidation, by the price that the engine is told to use; else 0. last: last trade price, 0 = none is known.
+    """
+
+    kind: Kind
+    ts: int
+    ts_event: int
+    side: int
+    price: float
+    qty: float
+    notional: float
+    aux_price: float
+    aux_qty: float
+    last: float
+
+
+class PhaseChange(NamedTuple):
+    """What a CustomDetector says: a phase begins. The engine makes a Signal of it and adds time, instrument, price and flags.
+
+    phase: a Phase but IDLE; after EXHAUSTED the episode is over, and the next PhaseChange begins another one. side: the liquidated side (+1 = longs),
+    0 = none. count: liquidations of the episode. long_notional, short_notional: of the episode, quote currency. threshold: what was exceeded; z: what
+    was compared with it; score: 0 to 10; rolling: notional of the window that it looks at.
+    """
+
+    phase: int
+    side: int
+    count: int = 0
+    long_notional: float = 0.0
+    short_notional: float = 0.0
+    threshold: float = 0.0
+    z: float = 0.0
+    score: float = 0.0
+    rolling: float = 0.0
+
+
+Said = PhaseChange | list[PhaseChange] | tuple[PhaseChange, ...] | None
+PHASES_AT_ONCE_MAX = 4           # phase changes that one event or deadline may give
+
+
+class CustomDetector:
+    """Base class of detectors written in Python. The engine makes one object for each instrument and calls it in order of receipt.
+
+    Override `start`, `on_event` and, where they are needed, `on_timer`, `deadline`, `on_gap`, `snapshot` and `restore`. What a method decides may
+    depend on its arguments, on `parameters`, `instrument` and on attributes of the object alone: no clock, no random number, no file. Then live,
+    paper, replay and backtest agree. An exception halts entries and reaches whoever called the engine.
+
+    PARAMETERS: what can be told, as rows of liqcore.Parameter. KINDS: the events that it sees: LIQUIDATION, TRADE, BBO or TICKER. window_s: how far
+    back it looks, in seconds; a parameter of this name wins. For so long after a gap in the feed its signals are uncertain.
+    """
+
+    PARAMETERS: Table = ()
+    KINDS: tuple[int, ...] = (Kind.LIQUIDATION,)
+    window_s: float = 60.0
+
+    def __init__(self, parameters: dict[str, Any], instrument: Instrument):
+        self.parameters = parameters
+        self.instrument = instrument
+        self.start()
+
+    def start(self) -> None:
+        """Set the attributes that hold its state. Called once, before the first event."""
+
+    def on_event(self, event: MarketEvent) -> Said:
+        """One market event of a kind in KINDS. Returns a PhaseChange, several of them (at most 4), or None."""
+        raise NotImplementedError(f"{type(self).__name__}: a detector overrides on_event")
+
+    def on_timer(self, now: int) -> Said:
+        """The time of `deadline` has come (ns UTC). Returns what on_event returns. Afterwards `deadline` must lie in the future."""
+        return None
+
+    def deadline(self) -> int | None:
+        """When on_timer is to be called, ns UTC; None = not at all. Asked after each call of another method."""
+        return None
+
+    def on_gap(self, until: int) -> None:
+        """The feed was interrupted: what was counted may be half of the truth. The episode is over without a signal. until: when the data will have
+        been whole for window_s (ns UTC), liqcore's largest time while the feed is down. By default it starts anew."""
+        self.start()
+
+    def snapshot(self) -> bytes:
+        """Its whole state. By default all attributes, which then must be plain: numbers (not nan or inf), text, bytes, True, False, None, and lists,
+        tuples, sets and dicts of them. TypeError names one that is not."""
+        kept = {name: value for name, value in vars(self).items() if name not in ("parameters", "instrument")}
+        for name, value in kept.items():
+            if not _plain(value):
+                raise TypeError(f"{type(self).__name__}.{name}: a {type(value).__name__} with this content cannot be kept; expected plain values, or "
+                                f"snapshot() and restore() of your own (found {repr(value)[:80]})")
+        return repr(kept).encode()
+
+    def restore(self, data: bytes) -> None:
+        """Continue from a snapshot() of the same class with the same parameters; called on a fresh object. ValueError where it is none."""
+        try:
+            found = literal_eval(data.decode())
+            named = {str(name): value for name, value in found.items()}
+        except (ValueError, SyntaxError, AttributeError, MemoryError, RecursionError) as why:
+            raise ValueError(f"{type(self).__name__}: this is no snapshot of it: {why}") from None
+        vars(self).update(named)
+
+
+def _plain(value: Any) -> bool:
+    """Whether the text of the value gives the same value again."""
+    try:
+        text = repr(value)
+        return repr(literal_eval(text)) == text and literal_eval(text) == value
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return False
+
+
+__all__ = ["PHASES_AT_ONCE_MAX", "CustomDetector", "MarketEvent", "PhaseChange", "Said"]

@@ -1,0 +1,36 @@
+"""Rate: liquidations of an instrument come faster than mean + sigma standard deviations of its own baseline.
+
+The rate is the count of the last window; the baseline are the counts of the completed segments of the same length, whichever the side. Both are said
+per minute.
+"""
+
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
+
+from liqcore.detectors.detector cimport Detector
+from liqcore.detectors.episode cimport episode_t, segments_t
+from liqcore.event cimport event_t, market_t, signal_t
+from liqcore.kernels.window cimport window_t
+
+ctypedef struct rate_config_t:
+    double sigma
+    double sigma_normal
+    double per_minute            # rate of one liquidation inside the window
+    double floor_per_minute
+    int64_t window_ns
+
+ctypedef struct rate_t:
+    window_t w
+    segments_t s
+    episode_t e
+    double normal                # count inside at which the running episode ends: what was normal when it began
+
+cdef int rate_push(rate_t* d, const rate_config_t* g, int64_t now, int8_t side, double notional, uint8_t flags, signal_t* out) noexcept nogil
+cdef int rate_timer(rate_t* d, const rate_config_t* g, int64_t now, signal_t* out) noexcept nogil
+cdef int64_t rate_deadline(const rate_t* d) noexcept nogil
+cdef void rate_uncertain(rate_t* d, int64_t until) noexcept nogil
+
+cdef class Rate(Detector):
+    cdef rate_config_t g
+    cdef rate_t* of
+    cdef int baseline
+    cdef int min_segments

@@ -1,0 +1,178 @@
+"""The event-rate detector: see rate.pxd."""
+
+from libc.stdlib cimport free
+from libc.string cimport memcpy
+
+from liqcore.detectors.episode cimport *
+from liqcore.event cimport *
+from liqcore.instrument cimport Instrument
+from liqcore.kernels.window cimport (window_advance, window_count, window_free, window_init, window_load, window_long, window_next_expiry,
+                                     window_push, window_save, window_short, window_total)
+from liqcore.kernels.zscore cimport segz_free, segz_init, segz_load, segz_save
+
+from liqcore.detectors.parameters import Parameter, power_of_two
+from liqcore.snapshot import fitting, pack
+
+SNAPSHOT_NAME = b"liqcore-rate-1\n"
+PARAMETERS = (
+    Parameter("window_s", 60.0, 1e-3, 1e5, "s", "the rate is the count of the last so many seconds; segments of the baseline are as long"),
+    Parameter("sigma", 3.0, 0.0, 1e6, "standard deviations", "ACTIVE when the rate is above mean + sigma x std of the baseline"),
+    Parameter("sigma_normal", 1.0, -1e6, 1e6, "standard deviations", "EXHAUSTED when the rate is at most mean + this x std, as they were at ACTIVE "
+              "(hysteresis; ours); at most `sigma`"),
+    Parameter("baseline", 360, 2, 100_000, "segments", "how many completed segments are the baseline (ours: six hours)"),
+    Parameter("min_segments", 30, 1, 100_000, "segments", "completed segments before anything is unusual; at most `baseline` (ours)"),
+    Parameter("floor_per_minute", 5.0, 0.0, 1e6, "liquidations a minute", "least rate for ACTIVE (an absolute floor; ours)"),
+    Parameter("window_events", 2048, 2, 1_000_000, "liquidations, a power of two", "how many the window remembers, 24 B each; "
+              "beyond it the rate is known from below (34 a second for 60 s; ours)"),
+)
+cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
+
+
+cdef inline bint full(const rate_t* d) noexcept nogil:
+    return window_count(&d.w) > <int> d.w.mask
+
+
+cdef inline double known(const rate_t* d) noexcept nogil:
+    """How many are inside: exactly, or at least while the window is full; the running segment, all of it inside, may have counted more."""
+    cdef double count = window_count(&d.w)
+    return d.s.z.current if full(d) and d.s.z.current > count else count
+
+
+cdef int emit(rate_t* d, int64_t now, uint8_t phase, uint8_t flags, double count, signal_t* out) noexcept nogil:
+    cdef double std = d.s.z.std
+    d.e.long_notional = window_long(&d.w)
+    d.e.short_notional = window_short(&d.w)
+    d.e.count = <int32_t> count
+    if d.e.long_notional != d.e.short_notional:
+        d.e.side = LONG if d.e.long_notional > d.e.short_notional else SHORT
+    return episode_emit(&d.e, now, phase, flags, (count - d.s.z.m.mean) / std if std > 0.0 else 0.0, window_total(&d.w), out)
+
+
+cdef int rate_push(rate_t* d, const rate_config_t* g, int64_t now, int8_t side, double notional, uint8_t flags, signal_t* out) noexcept nogil:
+    """One liquidation, after rate_timer(now)."""
+    cdef int emitted = 0
+    cdef double bound, count
+    window_push(&d.w, now, side, notional)
+    segments_push(&d.s, now, 1.0)
+    if d.e.phase != IDLE or d.s.z.m.count < d.s.z.min_segments or not d.s.z.std > 0.0:
+        return 0
+    bound = d.s.z.m.mean + g.sigma * d.s.z.std
+    count = known(d)
+    if count > bound and count * g.per_minute >= g.floor_per_minute:
+        episode_begin(&d.e, d.w.ts[d.w.expired & d.w.mask], side, d.e.sequence + 1)
+        d.e.threshold = bound * g.per_minute
+        d.normal = d.s.z.m.mean + g.sigma_normal * d.s.z.std
+        emitted = emit(d, now, ACTIVE, flags, count, out)
+    return emitted
+
+
+cdef int rate_timer(rate_t* d, const rate_config_t* g, int64_t now, signal_t* out) noexcept nogil:
+    """Time has passed: old liquidations leave, the rate falls. When one leaves, all the others inside are known; in a full window none leaves, but
+    the count of a segment that ends is what is inside then."""
+    cdef double count
+    window_advance(&d.w, now)
+    if d.e.phase == IDLE or full(d) and now < d.s.z.ends:
+        return 0
+    count = d.s.z.current if full(d) else window_count(&d.w)
+    if count > 0.0 and count > d.normal:
+        if full(d):
+            segments_advance(&d.s, now)
+        return 0
+    segments_advance(&d.s, now)
+    emit(d, now, EXHAUSTED, 0, count, out)
+    d.e.phase = IDLE
+    return 1
+
+
+cdef int64_t rate_deadline(const rate_t* d) noexcept nogil:
+    if d.e.phase == IDLE:
+        return NEVER
+    return min(window_next_expiry(&d.w), d.s.z.ends) if full(d) else window_next_expiry(&d.w)
+
+
+cdef void rate_uncertain(rate_t* d, int64_t until) noexcept nogil:
+    """Begin anew; the baseline of whole segments stays."""
+    window_anew(&d.w)
+    segments_cut(&d.s)
+    d.e.phase = IDLE
+    d.e.uncertain_until = until
+
+
+cdef class Rate(Detector):
+    """Spikes of the event rate. Rate(name="rate", **parameters); the parameters are the rows of rate.PARAMETERS.
+
+    ACTIVE at the liquidation that takes the rate above the bound, EXHAUSTED when the rate is normal again. Signal: ts_start = the oldest liquidation
+    inside the window then; count, long and short notional, rolling = what is inside now (of a full window: of the newest `window_events`, and count
+    is the least that it can be); side = the one with more of it; z = of the rate against the
+    baseline; threshold = the bound, liquidations a minute.
+    """
+
+    def __init__(self, str name="rate", **parameters):
+        p = self.set_parameters("rate", name, PARAMETERS, parameters)
+        power_of_two("rate", "window_events", p)
+        for low, high in (("sigma_normal", "sigma"), ("min_segments", "baseline")):
+            if p[low] > p[high]:
+                raise ValueError(f"detector rate, {low}: expected at most {high} ({p[high]}), got {p[low]}")
+        self.wants = 1 << <int> LIQUIDATION
+        self.window_ns = round(p["window_s"] * 1e9)
+        self.baseline, self.min_segments = p["baseline"], p["min_segments"]
+        self.g = rate_config_t(sigma=p["sigma"], sigma_normal=p["sigma_normal"], per_minute=60.0 / p["window_s"],
+                               floor_per_minute=p["floor_per_minute"], window_ns=self.window_ns)
+
+    def __dealloc__(self):
+        cdef int n
+        for n in range(self.count):
+            window_free(&self.of[n].w)
+            segz_free(&self.of[n].s.z)
+        free(self.of)
+
+    cdef int open_c(self, tuple instruments) except -1:
+        cdef int n
+        self.claim()
+        self.of = <rate_t*> states_alloc(len(instruments), sizeof(rate_t))
+        for n in range(len(instruments)):
+            self.count = n + 1
+            window_init(&self.of[n].w, self.g.window_ns, self.parameters["window_events"])
+            segz_init(&self.of[n].s.z, self.g.window_ns, self.baseline, self.min_segments)
+            segments_cut(&self.of[n].s)
+            episode_reset(&self.of[n].e, n, SIGNAL_CENSORED if (<Instrument> instruments[n]).c.completeness == COMPLETENESS_CENSORED else 0)
+        return 0
+
+    cdef int push_c(self, const event_t* e, double notional, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil:
+        cdef rate_t* d = &self.of[e.instrument]
+        episode_see(&d.e, e, m, flags)
+        return rate_push(d, &self.g, e.ts_recv, e.side, notional, flags, out)
+
+    cdef int timer_c(self, int32_t n, int64_t now, signal_t* out) noexcept nogil:
+        return rate_timer(&self.of[n], &self.g, now, out)
+
+    cdef int64_t deadline_c(self, int32_t n) noexcept nogil:
+        return rate_deadline(&self.of[n])
+
+    cdef void uncertain_c(self, int32_t n, int64_t until) noexcept nogil:
+        rate_uncertain(&self.of[n], until)
+
+    cdef bytes save_c(self, int32_t n):
+        cdef rate_t* d = &self.of[n]
+        plain = [(<char*> &d.e)[:sizeof(d.e)], (<char*> &d.normal)[:8], (<char*> &d.s.whole_from)[:8], (<char*> &d.s.cut)[:1]]
+        return pack(SNAPSHOT_NAME, [repr(self.parameters).encode(), window_save(&d.w), segz_save(&d.s.z), *plain])
+
+    cdef int load_c(self, int32_t n, bytes data) except -1:
+        cdef rate_t* d = &self.of[n]
+        cdef list parts = fitting(SNAPSHOT_NAME, data, "rate", self.parameters, (None, None, sizeof(d.e), 8, 8, 1))
+        cdef bytes before = window_save(&d.w)
+        window_load(&d.w, parts[0])
+        try:
+            segz_load(&d.s.z, parts[1])
+        except ValueError:
+            window_load(&d.w, before)
+            raise
+        memcpy(&d.e, <const char*> <bytes> parts[2], sizeof(d.e))
+        memcpy(&d.normal, <const char*> <bytes> parts[3], 8)
+        memcpy(&d.s.whole_from, <const char*> <bytes> parts[4], 8)
+        memcpy(&d.s.cut, <const char*> <bytes> parts[5], 1)
+        d.e.instrument = n
+        return 0
+
+    cdef int64_t dropped_c(self, int32_t n) noexcept nogil:
+        return self.of[n].w.dropped

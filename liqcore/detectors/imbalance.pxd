@@ -1,0 +1,33 @@
+"""Imbalance: more than `share` of what was liquidated within `window_s` is of one side.
+
+The canonical number is (short - long) / total; the written systems speak of the long share. long_share_of and imbalance_of convert: 70 % is +-0.4,
+75 % is +-0.5.
+"""
+
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
+
+from liqcore.detectors.detector cimport Detector
+from liqcore.detectors.episode cimport episode_t
+from liqcore.event cimport event_t, market_t, signal_t
+from liqcore.kernels.window cimport window_t
+
+ctypedef struct imbalance_config_t:
+    double share
+    double normal
+    double floor_usd
+    int64_t window_ns
+    int32_t min_events
+
+ctypedef struct imbalance_t:
+    window_t w
+    episode_t e
+
+cdef int imbalance_push(imbalance_t* d, const imbalance_config_t* g, int64_t now, int8_t side, double notional, uint8_t flags,
+                        signal_t* out) noexcept nogil
+cdef int imbalance_timer(imbalance_t* d, const imbalance_config_t* g, int64_t now, signal_t* out) noexcept nogil
+cdef int64_t imbalance_deadline(const imbalance_t* d) noexcept nogil
+cdef void imbalance_uncertain(imbalance_t* d, int64_t until) noexcept nogil
+
+cdef class Imbalance(Detector):
+    cdef imbalance_config_t g
+    cdef imbalance_t* of

@@ -1,0 +1,54 @@
+"""What a detector can be told: one table a kind, of which its constructor's checks, its errors and docs/detectors.md are made."""
+
+from typing import Any, NamedTuple
+
+
+class Parameter(NamedTuple):
+    """One setting. A default of type int wants whole numbers, of type float any number from low to high; of type str one of `choices`."""
+
+    name: str
+    default: float | str
+    low: float
+    high: float
+    unit: str
+    meaning: str
+    choices: tuple[str, ...] = ()
+
+    @property
+    def accepts(self) -> str:
+        """What it accepts, in words."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        low, high = (f"{x:g}" if float(f"{x:g}") == x else repr(x) for x in (self.low, self.high))
+        what = f"{'a whole number ' if isinstance(self.default, int) else ''}{low} to {high}"
+        return f"{what} ({self.unit})" if self.unit else what
+
+
+Table = tuple[Parameter, ...]
+
+
+def resolve_parameters(kind: str, table: Table, given: dict[str, Any]) -> dict[str, Any]:
+    """The values of all parameters, defaults where none is given. ValueError that names the parameter, what it accepts and what was given."""
+    known = {p.name: p for p in table}
+    for name in given:
+        if name not in known:
+            raise ValueError(f"detector {kind}: no parameter is called {name!r}; expected {', '.join(known) or 'none'}")
+    out = {}
+    for p in table:
+        value = given.get(p.name, p.default)
+        if p.choices:
+            good = value in p.choices
+        else:
+            number = isinstance(value, int | float) and not isinstance(value, bool) and p.low <= value <= p.high
+            good = number and (not isinstance(p.default, int) or int(value) == value)
+        if not good:
+            raise ValueError(f"detector {kind}, {p.name}: expected {p.accepts}, got {value!r}")
+        out[p.name] = value if p.choices else type(p.default)(value)
+    return out
+
+
+def power_of_two(kind: str, name: str, values: dict[str, Any]) -> None:
+    """ValueError unless the settled value of `name` is one: rings are indexed by a mask."""
+    if values[name] & (values[name] - 1):
+        above = 1 << values[name].bit_length()
+        raise ValueError(f"detector {kind}, {name}: expected a power of two, such as {above // 2} or {above}, got {values[name]}")

@@ -1,0 +1,45 @@
+"""Realised zones, kind `zone`: the price comes back to where much was liquidated.
+
+A zone is a run of hot cells of the realised map (density.pxd), dominated by the side that was liquidated there. The price enters it from outside,
+`away_s` or longer after it was last inside any zone: ACTIVE. side is the liquidated side of that approach: LONG where the price came down into a
+zone of liquidated longs (the sellers of then are gone, a bounce trade BUYS), SHORT where it came up into one of liquidated shorts (a bounce trade
+SELLS): trading along `side` is the bounce, as it is for the fade. EXHAUSTED, with z = 1 when the price left by more than `leave_bps` on the side it
+came from (bounced), z = -1 when it left through the far side or liquidations of that side since ACTIVE reached `cascade_share` of what the zone
+holds (a cascade goes through it), z = 0 after `stay_s`.
+"""
+
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
+
+from liqcore.kernels.realised_map cimport DensityConfig, density_t
+from liqcore.detectors.detector cimport Detector
+from liqcore.detectors.episode cimport episode_t
+from liqcore.event cimport signal_t
+
+ctypedef struct zone_config_t:
+    double leave             # as a ratio: 1 + leave_bps / 1e4
+    double cascade_share
+    double zone_usd
+    int64_t away_ns
+    int64_t stay_ns
+    int32_t any_side
+
+ctypedef struct standing_t:      # plain: a snapshot is a copy
+    episode_t e
+    double low               # of the zone of the running episode
+    double high
+    double held              # notional it held when the episode began
+    double through           # liquidated of its side since
+    double free_low          # while idle: between these prices nothing can begin or end
+    double free_high
+    double previous          # price of the last trade; 0 = none
+    int64_t version          # of the density that free_low and free_high are of
+    int64_t ts_inside        # last time in any zone; ns
+    int32_t inside           # the last trade was in a zone
+
+cdef class Zone(Detector):
+    cdef zone_config_t g
+    cdef DensityConfig cells
+    cdef density_t* density
+    cdef standing_t* of
+    cdef int look(self, int32_t n, int64_t now, double price, uint8_t flags, signal_t* out) noexcept nogil
+    cdef int leave(self, int32_t n, int64_t now, double verdict, uint8_t flags, signal_t* out) noexcept nogil

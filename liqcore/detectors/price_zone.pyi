@@ -1,0 +1,13 @@
+from typing import Any
+
+from typing_extensions import disjoint_base
+
+from liqcore.detectors.detector import Detector
+from liqcore.detectors.parameters import Parameter
+
+SNAPSHOT_NAME: bytes
+PARAMETERS: tuple[Parameter, ...]
+
+@disjoint_base
+class Zone(Detector):
+    def __init__(self, name: str = "zone", **parameters: Any) -> None: ...

@@ -1,0 +1,162 @@
+"""The zone detector: see zone.pxd."""
+
+from libc.math cimport INFINITY
+from libc.stdint cimport INT64_MIN
+from libc.stdlib cimport free
+from libc.string cimport memcpy
+
+from liqcore.kernels.realised_map cimport (density_above, density_below, density_free, density_init, density_load, density_push, density_save,
+                                           density_zone, zone_t)
+from liqcore.detectors.episode cimport episode_begin, episode_reset, episode_see, episode_emit, states_alloc
+from liqcore.event cimport *
+from liqcore.instrument cimport Instrument
+
+from liqcore.detectors.parameters import Parameter
+from liqcore.snapshot import fitting, pack
+
+SNAPSHOT_NAME = b"liqcore-zone-1\n"
+PARAMETERS = (
+    Parameter("step", 0.0, 0.0, 1e9, "quote currency", "width of a price cell (the document: 100); 0 = bin_bps wide"),
+    Parameter("bin_bps", 10.0, 0.1, 1000.0, "bps", "width of a price cell where step is 0"),
+    Parameter("cells", 2048, 128, 65_536, "a power of two", "cells of the map"),
+    Parameter("half_life_s", 604_800.0, 0.0, 1e9, "s", "of what was liquidated; 0 = never forgotten"),
+    Parameter("quantile", 0.9, 1e-9, 1 - 1e-9, "", "cells at or above this quantile of those that hold anything are hot"),
+    Parameter("floor_usd", 0.0, 0.0, 1e15, "quote currency", "and hold at least this"),
+    Parameter("refresh_s", 60.0, 0.0, 1e8, "s", "how often that is decided"),
+    Parameter("occupied_min", 20, 1, 65_536, "cells", "that must hold anything before there are zones"),
+    Parameter("zone_usd", 0.0, 0.0, 1e15, "quote currency", "a zone that holds less is passed over"),
+    Parameter("sides", "matching", 0, 0, "", "matching: coming down only zones of liquidated longs count, coming up of shorts; any: all",
+              ("matching", "any")),
+    Parameter("away_s", 300.0, 0.0, 1e8, "s", "the price must have been outside of all zones for so long (ours)"),
+    Parameter("leave_bps", 50.0, 0.0, 5000.0, "bps", "beyond the zone's edge the price has left it (the document: 0.5 %)"),
+    Parameter("cascade_share", 0.5, 0.0, 1e6, "of what the zone holds", "liquidations of the side since ACTIVE that are a cascade "
+              "through it (share: ours)"),
+    Parameter("stay_s", 3600.0, 1e-3, 1e8, "s", "an episode ends after this (ours)"),
+)
+cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
+
+
+cdef class Zone(Detector):
+    """Realised-liquidation zones. Zone(name="zone", **parameters); the parameters are the rows of zone.PARAMETERS.
+
+    Signal: side = see zone.pxd: trading along it is the bounce; long and short notional = what the zone holds; threshold = what a cell must hold to
+    be hot; z of ACTIVE = notional of the zone over the threshold of its cells, of EXHAUSTED 1 bounced, -1 gone through, 0 neither; rolling =
+    liquidated of the side since ACTIVE; count = cells of the zone. A liquidation lies where the market last traded (its own price where no trade is
+    known).
+    """
+
+    def __init__(self, str name="zone", **parameters):
+        p = self.set_parameters("zone", name, PARAMETERS, parameters)
+        try:
+            self.cells = DensityConfig(step=p["step"], bin_bps=p["bin_bps"], cells=p["cells"], half_life_s=p["half_life_s"], quantile=p["quantile"],
+                                       floor=p["floor_usd"], refresh_s=p["refresh_s"], occupied_min=p["occupied_min"])
+        except ValueError as why:
+            raise ValueError(f"detector zone, {why}") from None
+        self.wants = 1 << <int> LIQUIDATION | 1 << <int> TRADE
+        self.g = zone_config_t(leave=1.0 + p["leave_bps"] / 1e4, cascade_share=p["cascade_share"], zone_usd=p["zone_usd"],
+                               away_ns=round(p["away_s"] * 1e9), stay_ns=round(p["stay_s"] * 1e9), any_side=p["sides"] == "any")
+
+    def __dealloc__(self):
+        cdef int n
+        for n in range(self.count):
+            density_free(&self.density[n])
+        free(self.density)
+        free(self.of)
+
+    cdef int open_c(self, tuple instruments) except -1:
+        cdef int n
+        self.claim()
+        self.of = <standing_t*> states_alloc(len(instruments), sizeof(standing_t))
+        self.density = <density_t*> states_alloc(len(instruments), sizeof(density_t))
+        for n in range(len(instruments)):
+            density_init(&self.density[n], &self.cells.c)
+            self.count = n + 1
+            episode_reset(&self.of[n].e, n, SIGNAL_CENSORED if (<Instrument> instruments[n]).c.completeness == COMPLETENESS_CENSORED else 0)
+            self.of[n].ts_inside = INT64_MIN
+        return 0
+
+    cdef int leave(self, int32_t n, int64_t now, double verdict, uint8_t flags, signal_t* out) noexcept nogil:
+        """The episode is over."""
+        cdef standing_t* s = &self.of[n]
+        episode_emit(&s.e, now, EXHAUSTED, flags, verdict, s.through, out)
+        s.e.phase = IDLE
+        s.version = 0                                # the zones around the price are looked up anew
+        s.ts_inside = now
+        return 1
+
+    cdef int look(self, int32_t n, int64_t now, double price, uint8_t flags, signal_t* out) noexcept nogil:
+        """A trade while idle, where it may matter: is the price in a zone, and did it come into it just now?"""
+        cdef standing_t* s = &self.of[n]
+        cdef density_t* d = &self.density[n]
+        cdef zone_t z, near
+        cdef int8_t side
+        cdef bint away = s.ts_inside == INT64_MIN or now - s.ts_inside >= self.g.away_ns
+        s.version = d.version
+        s.inside = density_zone(d, price, &z)
+        if not s.inside:
+            s.free_low = near.high if density_below(d, price, &near) else 0.0
+            s.free_high = near.low if density_above(d, price, &near) else INFINITY
+            return 0
+        s.free_low, s.free_high = z.low, z.high
+        s.ts_inside = now
+        if not away or not (s.previous >= z.high or 0.0 < s.previous < z.low):
+            return 0                                 # never outside, or not for long enough: the market is at it, it does not come to it
+        side = LONG if s.previous >= z.high else SHORT
+        if z.long_notional + z.short_notional < self.g.zone_usd or (
+                not self.g.any_side and (z.long_notional > z.short_notional if side < 0 else z.short_notional > z.long_notional)):
+            return 0
+        episode_begin(&s.e, now, side, s.e.sequence + 1)
+        s.e.long_notional, s.e.short_notional, s.e.threshold = z.long_notional, z.short_notional, d.threshold
+        s.e.count = <int32_t> (z.last - z.first + 1)
+        s.low, s.high, s.held, s.through = z.low, z.high, z.long_notional + z.short_notional, 0.0
+        return episode_emit(&s.e, now, ACTIVE, flags, s.held / (d.threshold * s.e.count), 0.0, out)
+
+    cdef int push_c(self, const event_t* e, double notional, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil:
+        cdef int32_t n = e.instrument
+        cdef standing_t* s = &self.of[n]
+        cdef int emitted = 0
+        if e.kind == LIQUIDATION:
+            episode_see(&s.e, e, m, flags)
+            density_push(&self.density[n], &self.cells.c, e.ts_recv, e.side, s.e.price, notional)
+            if s.e.phase == ACTIVE and e.side == s.e.side:
+                s.through += notional
+                if s.through >= self.g.cascade_share * s.held:
+                    return self.leave(n, e.ts_recv, -1.0, flags, out)
+            return 0
+        s.e.price = e.price
+        if s.e.phase == ACTIVE:
+            if e.price > s.high * self.g.leave:
+                emitted = self.leave(n, e.ts_recv, 1.0 if s.e.side > 0 else -1.0, flags, out)
+            elif e.price < s.low / self.g.leave:
+                emitted = self.leave(n, e.ts_recv, -1.0 if s.e.side > 0 else 1.0, flags, out)
+        elif s.version != self.density[n].version or e.price < s.free_low or e.price >= s.free_high:
+            emitted = self.look(n, e.ts_recv, e.price, flags, out)
+        elif s.inside:
+            s.ts_inside = e.ts_recv
+        s.previous = e.price
+        return emitted
+
+    cdef int timer_c(self, int32_t n, int64_t now, signal_t* out) noexcept nogil:
+        if self.of[n].e.phase == ACTIVE and now >= self.of[n].e.ts_first + self.g.stay_ns:
+            return self.leave(n, now, 0.0, 0, out)
+        return 0
+
+    cdef int64_t deadline_c(self, int32_t n) noexcept nogil:
+        return self.of[n].e.ts_first + self.g.stay_ns if self.of[n].e.phase == ACTIVE else NEVER
+
+    cdef void uncertain_c(self, int32_t n, int64_t until) noexcept nogil:
+        cdef standing_t* s = &self.of[n]
+        s.e.phase = IDLE
+        s.e.uncertain_until = until
+        s.previous = 0.0                             # where the price came from is not known
+        s.version = 0
+
+    cdef bytes save_c(self, int32_t n):
+        return pack(SNAPSHOT_NAME, [repr(self.parameters).encode(), (<char*> &self.of[n])[:sizeof(standing_t)], density_save(&self.density[n])])
+
+    cdef int load_c(self, int32_t n, bytes data) except -1:
+        cdef list parts = fitting(SNAPSHOT_NAME, data, "zone", self.parameters, (sizeof(standing_t), None))
+        density_load(&self.density[n], parts[1])
+        memcpy(&self.of[n], <const char*> <bytes> parts[0], sizeof(standing_t))
+        self.of[n].e.instrument = n
+        return 0

@@ -1,0 +1,24 @@
+"""A detector that is a class of Python: the engine's calls, handed on to one object of the class for each instrument."""
+
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
+
+from liqcore.detectors.detector cimport Detector
+from liqcore.event cimport signal_t
+
+ctypedef struct python_state_t:      # plain: a snapshot is a copy
+    double price                 # last trade's, or the latest event's own where no trade is known
+    int64_t ts_start             # of the running episode
+    int64_t deadline
+    int64_t uncertain_until
+    int32_t sequence
+    int8_t side
+    uint8_t phase
+    uint8_t flags                # of the latest event
+
+cdef class PythonDetector(Detector):
+    cdef readonly object rule    # the class
+    cdef tuple instruments
+    cdef list each               # its objects, one an instrument
+    cdef python_state_t* of
+    cdef int emit(self, int32_t n, int64_t now, uint8_t flags, object answer, signal_t* out) except -1
+    cdef int look_ahead(self, int32_t n, int64_t now) except -1

@@ -1,0 +1,172 @@
+"""Detectors in Python: see python_detector.pxd, and custom.py for the class that a user derives from."""
+
+from libc.math cimport isfinite
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+
+from liqcore.argument cimport describe
+from liqcore.detectors.detector cimport SIGNALS_MAX
+from liqcore.detectors.episode cimport states_alloc
+from liqcore.event cimport *
+from liqcore.instrument cimport Instrument
+
+from liqcore.detectors.custom import PHASES_AT_ONCE_MAX, CustomDetector, MarketEvent, PhaseChange
+from liqcore import event as schema
+from liqcore.snapshot import fitting, pack
+
+SNAPSHOT_NAME = b"liqcore-python-detector-1\n"
+cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
+cdef int64_t LATEST = TIME_MAX
+cdef tuple KIND = (None, *[schema.Kind(k) for k in range(1, 5)])
+assert SIGNALS_MAX == PHASES_AT_ONCE_MAX
+
+
+cdef class PythonDetector(Detector):
+    """A CustomDetector as a Detector of an engine. PythonDetector(rule, name, parameters, kind): liqcore.make_detector(rule, name, **parameters)
+    makes one.
+
+    rule: a class that derives from liqcore.CustomDetector. kind: what as_dict, snapshots and reports call the class; "" = module:Class.
+    TypeError or ValueError says what is wrong with the class or with a parameter; an exception of its own start() passes through.
+    """
+
+    def __init__(self, rule, str name, dict parameters, str kind=""):
+        if not isinstance(rule, type) or not issubclass(rule, CustomDetector):
+            raise TypeError(f"detector {name}: expected a class that derives from liqcore.CustomDetector, got {rule!r}")
+        called = kind or f"{rule.__module__}:{rule.__qualname__}"
+        p = self.set_parameters(called, name, tuple(rule.PARAMETERS), parameters)
+        known = [int(k) for k in rule.KINDS]
+        if not known or any(k < LIQUIDATION or k > TICKER for k in known):
+            raise ValueError(f"detector {called}, KINDS: expected some of LIQUIDATION, TRADE, BBO and TICKER, got {rule.KINDS!r}")
+        window_s = p.get("window_s", rule.window_s)
+        if isinstance(window_s, bool) or not isinstance(window_s, (int, float)) or not 0.0 < window_s <= 1e8:
+            raise ValueError(f"detector {called}, window_s: expected seconds above 0 and at most 1e8, got {window_s!r}")
+        self.rule = rule
+        self.each = []
+        self.wants = 0
+        for k in known:
+            self.wants |= 1 << <int> k
+        self.window_ns = round(window_s * 1e9)
+
+    def __dealloc__(self):
+        free(self.of)
+
+    cdef int open_c(self, tuple instruments) except -1:
+        cdef int n
+        self.claim()
+        self.instruments = instruments
+        self.of = <python_state_t*> states_alloc(len(instruments), sizeof(python_state_t))
+        for n in range(len(instruments)):
+            self.of[n].uncertain_until = -NEVER
+            made = self.rule(dict(self.parameters), instruments[n])
+            made.restore(made.snapshot())             # what cannot be kept is said before the run, not at its first restart
+            self.each.append(made)
+            self.count = n + 1
+            self.look_ahead(n, -1)
+        return 0
+
+    cdef int look_ahead(self, int32_t n, int64_t now) except -1:
+        """Ask for its next deadline, which lies after `now`."""
+        due = self.each[n].deadline()
+        self.of[n].deadline = NEVER
+        if due is None:
+            return 0
+        if isinstance(due, bool) or not isinstance(due, int) or not now < due < LATEST:
+            raise ValueError(f"detector {self.name}, deadline(): expected None or a time after {now} ns UTC, got {due!r}")
+        self.of[n].deadline = due
+        return 0
+
+    cdef int emit(self, int32_t n, int64_t now, uint8_t flags, object answer, signal_t* out) except -1:
+        """Signals of what a method returned; none of them where one is wrong."""
+        cdef python_state_t* d = &self.of[n]
+        cdef signal_t* s
+        cdef int count = 0
+        if answer is None:
+            return 0
+        changes = (answer,) if isinstance(answer, PhaseChange) else answer
+        if not isinstance(changes, (list, tuple)) or len(changes) > SIGNALS_MAX or not all(isinstance(one, PhaseChange) for one in changes):
+            raise TypeError(f"detector {self.name}: expected None, a PhaseChange or at most {SIGNALS_MAX} of them, got {answer!r}")
+        for one in changes:
+            if one.phase not in (BUILDING, ACTIVE, DECELERATING, EXHAUSTED) or one.side not in (-1, 0, 1):
+                raise ValueError(f"detector {self.name}: expected a phase but IDLE and a side of -1, 0 or 1, got {one!r}")
+            s = out + count
+            memset(s, 0, sizeof(signal_t))
+            s.count = one.count
+            s.long_notional, s.short_notional, s.threshold = one.long_notional, one.short_notional, one.threshold
+            s.z, s.score, s.rolling = one.z, one.score, one.rolling
+            if not (isfinite(s.long_notional) and isfinite(s.short_notional) and isfinite(s.threshold) and isfinite(s.z) and isfinite(s.score)
+                    and isfinite(s.rolling)):
+                raise ValueError(f"detector {self.name}: expected finite numbers, got {one!r}")
+            if d.phase == IDLE:
+                d.sequence += 1
+                d.ts_start = now
+            d.side, d.phase = one.side, IDLE if one.phase == EXHAUSTED else one.phase
+            s.ts, s.ts_start, s.price, s.sequence = now, d.ts_start, d.price, d.sequence
+            s.instrument, s.phase, s.side = n, one.phase, d.side
+            s.flags = d.flags & (SIGNAL_CENSORED | SIGNAL_MARK_NOTIONAL) | flags & SIGNAL_STALE
+            if now < d.uncertain_until:
+                s.flags |= SIGNAL_UNCERTAIN
+            count += 1
+        return count
+
+    cdef int push_c(self, const event_t* e, double notional, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil:
+        cdef python_state_t* d = &self.of[e.instrument]
+        cdef int count
+        d.price = m.last if m.last > 0.0 else e.price if e.price > 0.0 else d.price
+        d.flags = flags
+        with gil:
+            try:
+                if self.failure is not None:
+                    return -1
+                seen = MarketEvent(KIND[e.kind], e.ts_recv, e.ts_event, e.side, e.price, e.qty, notional, e.aux_price, e.aux_qty, m.last)
+                count = self.emit(e.instrument, e.ts_recv, flags, self.each[e.instrument].on_event(seen), out)
+                self.look_ahead(e.instrument, e.ts_recv)
+                return count
+            except BaseException as why:
+                self.failure = why
+                return -1
+
+    cdef int timer_c(self, int32_t n, int64_t now, signal_t* out) noexcept nogil:
+        cdef int count
+        with gil:
+            try:
+                self.of[n].deadline = NEVER
+                if self.failure is not None:
+                    return -1
+                count = self.emit(n, now, 0, self.each[n].on_timer(now), out)
+                self.look_ahead(n, now)
+                return count
+            except BaseException as why:
+                self.failure = why
+                return -1
+
+    cdef int64_t deadline_c(self, int32_t n) noexcept nogil:
+        return self.of[n].deadline
+
+    cdef void uncertain_c(self, int32_t n, int64_t until) noexcept nogil:
+        cdef python_state_t* d = &self.of[n]
+        d.phase = IDLE
+        d.uncertain_until = until
+        d.deadline = NEVER
+        with gil:
+            try:
+                self.each[n].on_gap(until)
+                self.look_ahead(n, -1)
+            except BaseException as why:          # raised to the caller with the next event
+                self.failure = why
+
+    cdef bytes save_c(self, int32_t n):
+        kept = self.each[n].snapshot()
+        if not isinstance(kept, bytes):
+            raise TypeError(f"detector {self.name}, snapshot(): expected bytes, got a {type(kept).__name__}")
+        return pack(SNAPSHOT_NAME, [repr(self.parameters).encode(), (<char*> &self.of[n])[:sizeof(python_state_t)], kept])
+
+    cdef int load_c(self, int32_t n, bytes data) except -1:
+        cdef list parts = fitting(SNAPSHOT_NAME, data, self.name, self.parameters, (sizeof(python_state_t), None))
+        made = self.rule(dict(self.parameters), self.instruments[n])
+        made.restore(parts[1])
+        memcpy(&self.of[n], <const char*> <bytes> parts[0], sizeof(python_state_t))
+        self.each[n] = made
+        return 0
+
+
+describe(PythonDetector, {"rule": "The class that derives from liqcore.CustomDetector."})

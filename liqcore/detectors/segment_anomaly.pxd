@@ -1,0 +1,36 @@
+"""Anomaly: a completed time segment whose liquidated notional stands out from the baseline, nearly all of one side.
+
+Judged once a segment, at its end, against the segments completed before it: nothing of the segment itself is in its baseline. z by the kernel of
+zscore.pxd; population standard deviation; z = 0 where it is 0 or too few segments are complete.
+"""
+
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
+
+from liqcore.detectors.detector cimport Detector
+from liqcore.detectors.episode cimport episode_t, segments_t
+from liqcore.event cimport event_t, market_t, signal_t
+
+ctypedef struct anomaly_config_t:
+    double z_min
+    double z_normal
+    double purity
+    double floor_usd
+    int64_t segment_ns
+
+ctypedef struct anomaly_t:
+    segments_t s
+    episode_t e
+    double long_notional         # of the running segment
+    double short_notional
+    int32_t count
+
+cdef int anomaly_push(anomaly_t* d, int64_t now, int8_t side, double notional) noexcept nogil
+cdef int anomaly_timer(anomaly_t* d, const anomaly_config_t* g, int64_t now, signal_t* out) noexcept nogil
+cdef int64_t anomaly_deadline(const anomaly_t* d) noexcept nogil
+cdef void anomaly_uncertain(anomaly_t* d, int64_t until) noexcept nogil
+
+cdef class Anomaly(Detector):
+    cdef anomaly_config_t g
+    cdef anomaly_t* of
+    cdef int baseline
+    cdef int min_segments

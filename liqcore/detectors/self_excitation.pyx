@@ -1,0 +1,177 @@
+"""The self-excitation detector: see excited.pxd."""
+
+from libc.stdint cimport int8_t, uint8_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy
+
+from liqcore.detectors.episode cimport episode_add, episode_begin, episode_reset, episode_see, episode_emit, states_alloc
+from liqcore.event cimport *
+from liqcore.kernels.hawkes cimport BRANCHING_COUNTS, BRANCHING_FIT, HawkesConfig, hawkes_plan
+from liqcore.instrument cimport Instrument
+
+from liqcore.detectors.parameters import Parameter
+from liqcore.snapshot import fitting, pack
+
+SNAPSHOT_NAME = b"liqcore-excited-1\n"
+PARAMETERS = (
+    Parameter("times", 100.0, 1.0, 1e6, "x usual", "ACTIVE when at least so many times the usual events are expected (ours; 3x in public code, of "
+              "another statistic)"),
+    Parameter("back", 30.0, 1.0, 1e6, "x usual", "EXHAUSTED when fewer than so many times (hysteresis; at most `times`)"),
+    Parameter("percentile", 0.5, 0.0, 1.0, "", "and the branching ratio stands at least here in its own history; 0 = whatever it is"),
+    Parameter("estimate", "fit", 0, 0, "", "which branching ratio: the exponentially weighted fit, or from mean and variance of counts",
+              ("fit", "counts")),
+    Parameter("horizon_s", 15.0, 0.001, 86_400.0, "s", "events within this time are expected"),
+    Parameter("large_share", 0.05, 1e-6, 1.0, "", "share of the events that count as large: the score is 10 x P(a large one within the horizon)"),
+    Parameter("floor_usd", 0.0, 0.0, 1e15, "quote currency", "an event smaller than this never begins an episode"),
+    Parameter("check_s", 0.5, 0.001, 3600.0, "s", "how often the statistic is looked at between events"),
+    Parameter("fast", 0.59, 0.0, 0.998, "", "children of an average event through the fast kernel"),
+    Parameter("slow", 0.25, 0.0, 0.998, "", "through the slow kernel"),
+    Parameter("cross", 0.05, 0.0, 0.998, "", "through all instruments of its venue together"),
+    Parameter("fast_s", 0.06, 1e-4, 1e4, "s", "half-life of the fast kernel"),
+    Parameter("slow_s", 3.0, 1e-3, 1e5, "s", "half-life of the slow kernel"),
+    Parameter("size_power", 0.5, 0.0, 1.0, "", "weight of an event: its size to this power; 0 = all alike"),
+    Parameter("mark_max", 10.0, 1.0, 1e6, "", "largest weight, the mean being 1"),
+    Parameter("base_s", 21_600.0, 60.0, 1e8, "s", "half-life of the usual rate"),
+    Parameter("prior_per_min", 0.5, 1e-6, 1e6, "events/min", "usual rate of a side before anything is known"),
+    Parameter("prior_events", 10.0, 1.0, 1e6, "events", "how many events that counts for"),
+    Parameter("bin_s", 60.0, 0.1, 1e5, "s", "bins of the branching ratio from counts, and of the history"),
+    Parameter("branching_s", 7200.0, 1.0, 1e8, "s", "half-life of the branching ratio from counts"),
+    Parameter("fit_events", 300.0, 10.0, 1e9, "events", "memory of the fit"),
+    Parameter("history_s", 2_592_000.0, 60.0, 1e9, "s", "span of the history that the percentile is of"),
+    Parameter("history_min_s", 21_600.0, 0.0, 1e9, "s", "least history before a percentile is known; until then a bound above 0 keeps the "
+              "detector silent"),
+)
+_OWN = ("times", "back", "percentile", "estimate", "horizon_s", "large_share", "floor_usd", "check_s")
+cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
+
+
+cdef class SelfExcitation(Detector):
+    """Self-excitation alarms, each liquidated side on its own. SelfExcitation(name="hawkes", **parameters); the parameters are the rows of
+    excited.PARAMETERS.
+
+    Signal: side = the excited one; ts_start = the event that began it; count, long and short notional = events of that side since; z = the
+    statistic (times usual); threshold = `times`; score = 10 x the probability of a large event of the side within the horizon (the model's,
+    uncalibrated); rolling = notional expected within the horizon. Instruments of one venue are one group of the kernel.
+    """
+
+    def __init__(self, str name="hawkes", **parameters):
+        p = self.set_parameters("hawkes", name, PARAMETERS, parameters)
+        if p["back"] > p["times"]:
+            raise ValueError(f"detector hawkes, back: expected at most times ({p['times']:g}), got {p['back']!r}")
+        try:
+            self.shape = HawkesConfig(**{k: v for k, v in p.items() if k not in _OWN})
+        except ValueError as why:
+            raise ValueError(f"detector hawkes, {why}") from None
+        self.wants = 1 << <int> LIQUIDATION
+        self.window_ns = round(max(p["horizon_s"], 10.0 * p["slow_s"]) * 1e9)      # what came before has no say any more
+        self.g = self_excitation_config_t(times=p["times"], back=p["back"], percentile=p["percentile"], floor_usd=p["floor_usd"],
+                                          check_ns=round(p["check_s"] * 1e9), estimate=BRANCHING_FIT if p["estimate"] == "fit" else BRANCHING_COUNTS)
+        hawkes_plan(&self.plan, &(<HawkesConfig> self.shape).c, p["horizon_s"], p["large_share"])
+
+    def __dealloc__(self):
+        free(self.of)
+
+    cdef int open_c(self, tuple instruments) except -1:
+        cdef int n, k
+        self.claim()
+        venues = sorted({i.venue for i in instruments})
+        self.kernel = Hawkes([venues.index(i.venue) for i in instruments], self.shape)
+        self.of = <self_excitation_t*> states_alloc(len(instruments), sizeof(self_excitation_t))
+        self.count = len(instruments)
+        for n in range(self.count):
+            for k in range(2):
+                episode_reset(&self.of[n].side[k], n,
+                              SIGNAL_CENSORED if (<Instrument> instruments[n]).c.completeness == COMPLETENESS_CENSORED else 0)
+                self.of[n].side[k].threshold = self.g.times
+        return 0
+
+    cdef double statistic(self, int32_t n, int side, int64_t now) noexcept nogil:
+        return self.kernel.expected_c(&self.plan, n, side, now) / (self.kernel.rate_c(n, side, now) * self.plan.horizon_s)
+
+    cdef int emit_signal(self, int32_t n, int k, int64_t now, int phase, int flags, double value, void* out) noexcept nogil:
+        cdef int side = SHORT if k else LONG
+        cdef signal_t* s = <signal_t*> out
+        cdef double expected = self.kernel.expected_c(&self.plan, n, side, now) * self.kernel.h[n].size_mean
+        episode_emit(&self.of[n].side[k], now, phase, flags, value, expected, s)
+        s.score = 10.0 * self.kernel.next_large_c(&self.plan, n, side, now)
+        return 1
+
+    cdef int push_c(self, const event_t* e, double notional, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil:
+        cdef int32_t n = e.instrument
+        cdef int k = e.side < 0
+        cdef self_excitation_t* x = &self.of[n]
+        cdef episode_t* own = &x.side[k]
+        cdef double value
+        episode_see(&x.side[0], e, m, flags)
+        episode_see(&x.side[1], e, m, flags)
+        self.kernel.push_c(n, e.ts_recv, e.side, notional)
+        x.check[k] = e.ts_recv + self.g.check_ns
+        if own.phase == ACTIVE:
+            own.count += 1
+            episode_add(own, e.side, notional)
+            value = self.statistic(n, e.side, e.ts_recv)
+            if value < self.g.back:
+                self.emit_signal(n, k, e.ts_recv, EXHAUSTED, flags, value, out)
+                own.phase = IDLE
+                return 1
+            return 0
+        if notional < self.g.floor_usd:
+            return 0
+        value = self.statistic(n, e.side, e.ts_recv)
+        # written so that an unknown percentile (nan) fails
+        if value < self.g.times or (self.g.percentile > 0.0 and not self.kernel.percentile_c(n, self.g.estimate) >= self.g.percentile):
+            return 0
+        x.sequence += 1
+        episode_begin(own, e.ts_recv, e.side, x.sequence)
+        own.count = 1
+        episode_add(own, e.side, notional)
+        return self.emit_signal(n, k, e.ts_recv, ACTIVE, flags, value, out)
+
+    cdef int timer_c(self, int32_t n, int64_t now, signal_t* out) noexcept nogil:
+        cdef self_excitation_t* x = &self.of[n]
+        cdef int k, emitted = 0
+        cdef double value
+        for k in range(2):
+            if x.side[k].phase != ACTIVE or x.check[k] > now:
+                continue
+            x.check[k] = now + self.g.check_ns
+            value = self.statistic(n, SHORT if k else LONG, now)
+            if value < self.g.back:
+                emitted += self.emit_signal(n, k, now, EXHAUSTED, 0, value, out + emitted)
+                x.side[k].phase = IDLE
+        return emitted
+
+    cdef int64_t deadline_c(self, int32_t n) noexcept nogil:
+        cdef self_excitation_t* x = &self.of[n]
+        cdef int64_t due = NEVER
+        cdef int k
+        for k in range(2):
+            if x.side[k].phase == ACTIVE:
+                due = min(due, x.check[k])
+        return due
+
+    cdef void uncertain_c(self, int32_t n, int64_t until) noexcept nogil:
+        cdef int k
+        for k in range(2):
+            self.of[n].side[k].phase = IDLE
+            self.of[n].side[k].uncertain_until = until
+        self.kernel.gap_c(n)
+
+    cdef bytes save_c(self, int32_t n):
+        return pack(SNAPSHOT_NAME, [repr(self.parameters).encode(), (<char*> &self.of[n])[:sizeof(self_excitation_t)], self.kernel.save_c(n),
+                                    self.kernel.save_groups_c()])
+
+    cdef int load_c(self, int32_t n, bytes data) except -1:
+        cdef list parts = fitting(SNAPSHOT_NAME, data, "hawkes", self.parameters, (sizeof(self_excitation_t), None, None))
+        cdef bytes before = self.kernel.save_c(n)
+        cdef int k
+        self.kernel.load_c(n, parts[1])
+        try:
+            self.kernel.load_groups_c(parts[2])
+        except ValueError:
+            self.kernel.load_c(n, before)
+            raise
+        memcpy(&self.of[n], <const char*> <bytes> parts[0], sizeof(self_excitation_t))
+        for k in range(2):
+            self.of[n].side[k].instrument = n
+        return 0

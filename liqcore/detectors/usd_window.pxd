@@ -1,0 +1,40 @@
+"""Dollar window: more than `trigger_usd` of one side liquidated within `window_s`, counting prints of at least `min_usd`.
+
+Each side of each instrument runs its own state machine, so a squeeze inside a flush is seen. It speaks on changes of phase only; after an episode a
+side is armed again when its volume has fallen below `rearm` times the trigger, or when what came since is above the trigger by itself (the
+written system re-fires on every event, and sees longs only).
+"""
+
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
+
+from liqcore.detectors.detector cimport Detector
+from liqcore.detectors.episode cimport episode_t
+from liqcore.event cimport event_t, market_t, signal_t
+from liqcore.kernels.window cimport window_t
+
+ctypedef struct dollar_config_t:
+    double min_usd
+    double trigger_usd
+    double rearm
+    double fall
+    int64_t window_ns
+    int64_t silence_ns
+
+ctypedef struct lane_t:          # one side
+    episode_t e
+    double peak                  # of the volume since ACTIVE
+    uint8_t spent                # an episode has ended: nothing new before it is armed again
+
+ctypedef struct dollar_t:
+    window_t w                   # prints of at least min_usd
+    lane_t lanes[2]              # LONG, SHORT
+    int32_t sequence
+
+cdef int dollar_push(dollar_t* d, const dollar_config_t* g, int64_t now, int8_t side, double notional, uint8_t flags, signal_t* out) noexcept nogil
+cdef int dollar_timer(dollar_t* d, const dollar_config_t* g, int64_t now, signal_t* out) noexcept nogil
+cdef int64_t dollar_deadline(const dollar_t* d, const dollar_config_t* g) noexcept nogil
+cdef void dollar_uncertain(dollar_t* d, int64_t until) noexcept nogil
+
+cdef class Dollar(Detector):
+    cdef dollar_config_t g
+    cdef dollar_t* of

@@ -1,3 +1,0 @@
-from liqcore.feature_state import FeatureState
-
-class FeatureValues(FeatureState): ...

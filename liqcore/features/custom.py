@@ -1,0 +1,55 @@
+"""A feature of a user's own: a function of features that ship, under a name `own.NAME`.
+
+    @lc.needs("liquidations.liq_volume@1m", "flow.volume@1m")
+    def forced_share(liquidated, traded):
+        return liquidated / traded if traded > 0.0 else None
+
+    engine = lc.Engine(["BTCUSDT"], features=[lc.CustomFeature("own.forced_share", forced_share)])
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from liqcore.features.spec import canonical
+
+_NAME = re.compile(r"own\.[a-z][a-z0-9_]{0,39}")
+Function = Callable[..., float | None]
+
+
+def needs(*names: str) -> Callable[[Any], Any]:
+    """Decorator: the features whose values the function is called with, in this order."""
+    def mark(function: Any) -> Any:
+        function.needs = names
+        return function
+    return mark
+
+
+class CustomFeature(str):
+    """A name of a feature that carries its own function; an Engine and Features take it where they take names.
+
+    name: own.NAME, small letters, digits and '_'. function: what @liqcore.needs has marked; or a class with `needs` and `__call__`, which is made
+    once without arguments. It is called with one float for each name in `needs` (nan = not known) whenever the feature is read, and returns a
+    number, or
+    None for not known. It keeps no state and asks no clock, so that every reading of the same moment gives the same value.
+    ValueError or TypeError says what is wrong with the name or the function.
+    """
+
+    function: Function
+    needs: tuple[str, ...]
+
+    def __new__(cls, name: str, function: Any) -> "CustomFeature":
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ValueError(f"feature {name!r}: expected a name such as own.forced_share (own. and at most 40 small letters, digits and '_')")
+        asked = getattr(function, "needs", ())
+        if not isinstance(asked, tuple) or not asked or not all(isinstance(one, str) for one in asked):
+            raise ValueError(f"feature {name}: expected a function that @liqcore.needs(...) has marked with at least one feature, got {function!r}")
+        made = function() if isinstance(function, type) else function
+        if not callable(made):
+            raise TypeError(f"feature {name}: expected a function, or a class with __call__, got {function!r}")
+        self = str.__new__(cls, name)
+        self.function, self.needs = made, tuple(canonical(one) for one in asked)
+        return self
+
+
+__all__ = ["CustomFeature", "needs"]

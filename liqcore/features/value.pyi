@@ -1,0 +1,3 @@
+from liqcore.features.state import FeatureState
+
+class FeatureValues(FeatureState): ...

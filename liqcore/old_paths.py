@@ -1,0 +1,64 @@
+"""Modules under the names that they had before they were sorted into folders.
+
+`import liqcore.detect` finds liqcore.detectors.cascade, with a DeprecationWarning. The release after the first drops the old names. A cimport needs
+the new one.
+"""
+
+import sys
+from importlib import import_module
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from warnings import warn
+
+PATHS = {
+    "account": "execution.account", "anomaly": "detectors.segment_anomaly", "answers": "execution.decisions", "bank": "detectors.detector_set",
+    "bars": "detectors.bar_clock", "batch_hawkes": "batch.hawkes_fit", "book": "simulation.book", "bracket": "execution.bracket",
+    "columns": "simulation.columns", "density": "kernels.realised_map", "detect": "detectors.cascade", "detector": "detectors.detector",
+    "dollar": "detectors.usd_window", "door": "validate", "encode": "codec.encode", "excited": "detectors.self_excitation",
+    "feature": "features.features", "feature_formulas": "features.formulas", "feature_kernels": "features.kernels",
+    "feature_spec": "features.spec", "feature_state": "features.state", "feature_table": "features.table", "feature_value": "features.value",
+    "hawkes": "kernels.hawkes", "imbalance": "detectors.imbalance", "intake": "engine", "ladder": "kernels.price_ladder",
+    "latency": "simulation.latency", "layout": "codec.layout", "listen": "simulation.tape_signals", "machine": "engine",
+    "matcher": "simulation.matcher", "paper": "simulation.paper", "parameters": "detectors.parameters", "passage": "kernels.first_passage",
+    "pending": "kernels.estimated_map", "quantile": "kernels.quantile", "rate": "detectors.event_rate", "registry": "detectors.registry",
+    "risk": "execution.risk", "scan": "codec.decode", "shape": "codec.shape", "sides": "execution.side_check", "simulate": "simulation.venue",
+    "slot": "execution.order_state", "standalone": "detectors.single", "sweep_bracket": "sweep.bracket", "sweep_columns": "sweep.columns",
+    "sweep_grid": "sweep.grid", "sweep_kernel": "sweep.kernel", "sweep_state": "sweep.state", "sweep_terms": "sweep.terms",
+    "sweep_venue": "sweep.venue", "sweep_walk": "sweep.walk", "tape": "simulation.tape", "tape_builder": "simulation.tape_builder",
+    "terms": "bracket_spec", "trades": "execution.trade_snapshot", "waiting": "execution.pending_decisions", "walk": "simulation.tape_runner",
+    "window": "kernels.window", "zone": "detectors.price_zone", "zscore": "kernels.zscore",
+}
+# modules that are gone, and what does their work, faster
+GONE = {
+    "batch_cascade": "liqcore.Engine.run, liqcore.Tape.signals, or liqcore.detectors.single.Standalone.run_all for many instruments in threads",
+    "batch_excitation": "liqcore.kernels.hawkes.Hawkes.run",
+}
+
+
+class OldPaths:
+    """A finder of sys.meta_path that is also the loader of what it finds."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        package, _, module = name.partition(".")
+        if package == "liqcore" and module in GONE:
+            raise ModuleNotFoundError(f"{name} is gone; use {GONE[module]}", name=name)
+        if package != "liqcore" or module not in PATHS:
+            return None
+        return ModuleSpec(name, OldPaths())
+
+    @staticmethod
+    def create_module(spec: ModuleSpec) -> ModuleType:
+        new = f"liqcore.{PATHS[spec.name.partition('.')[2]]}"
+        warn(f"{spec.name} is {new} now; import that: the old name goes with the next release", DeprecationWarning, stacklevel=2)
+        module = import_module(new)
+        spec.loader_state = module.__spec__
+        return module
+
+    @staticmethod
+    def exec_module(module: ModuleType) -> None:
+        """It has run under its own name; the machinery of the import has only replaced what it says of itself."""
+        module.__spec__ = module.__spec__.loader_state
+
+
+sys.meta_path.append(OldPaths())

@@ -1,0 +1,139 @@
+"""Market history as columns: what a backtest and a sweep read. Prices are integer ticks, quantities integer lots, times ns of receipt.
+
+17 bytes a trade, 32 a quote; liquidations, tickers and feed marks are rare and stay whole events. The columns may be memory-mapped files.
+
+Order. Events of one instrument stand in the order in which they were received. `trades_before` of a quote, and `trades_before` and `quotes_before` of
+a rare event, say where in the dense columns it belongs, so nothing is lost. Between instruments the order is by ts_recv; at equal times
+ALL_INSTRUMENTS comes first, then the lower index. So a tape has exactly one order, and Tape.events() gives it back.
+"""
+
+from libc.stdint cimport int8_t, int32_t, int64_t
+from libc.string cimport memset
+
+from liqcore.event cimport BBO, SPREADS, STREAM_QUOTE, STREAM_TRADE, TRADE, event_t, market_t
+from liqcore.instrument cimport instrument_t, price_of, qty_of, ticks_of
+from liqcore.market cimport QUOTE_DOUBT_NS, usual_spread
+from liqcore.kernels.first_passage cimport first_outside, pyramid_t
+
+cdef enum:                        # what can be wrong with columns
+    FLAW_TIME = 1
+    FLAW_PRICE = 2
+    FLAW_LOTS = 4
+    FLAW_SIDE = 8
+    FLAW_BEFORE = 16        # trades_before falls or counts more trades than there are
+    FLAW_PLACE = 32         # trades_before contradicts the times
+
+ctypedef struct trades_t:
+    int64_t n
+    const int64_t* ts            # ts_recv, ns, does not fall
+    const int32_t* price         # ticks
+    const int32_t* lots          # quantities above 2**31 - 1 lots stand as that
+    const int8_t* side           # aggressor: +1 bought, -1 sold
+    pyramid_t index
+
+ctypedef struct quotes_t:
+    int64_t n
+    const int64_t* ts
+    const int32_t* bid           # ticks
+    const int32_t* ask
+    const int32_t* bid_lots
+    const int32_t* ask_lots
+    const int64_t* trades_before # trades of the instrument that came before this quote
+    pyramid_t index              # low = ask, high = bid
+
+ctypedef struct strip_t:         # the dense history of one instrument
+    trades_t trades
+    quotes_t quotes
+    double price_min             # of what the door compares: trades, bids, liquidations, marks; inf and 0 where there is none
+    double price_max
+    double ask_max
+    int64_t unsound              # liquidations and tickers that the door refuses whatever came before
+
+ctypedef struct rare_t:          # where a rare event stands in the dense history of its instrument (0, 0 for ALL_INSTRUMENTS)
+    int64_t trades_before
+    int64_t quotes_before
+
+cdef inline void trade_event(const strip_t* s, const instrument_t* i, int32_t n, int64_t row, event_t* e) noexcept nogil:
+    """A trade as the engine's event: bit for bit what Tape.events() gives."""
+    memset(e, 0, sizeof(event_t))
+    e.ts_event = e.ts_recv = s.trades.ts[row]
+    e.price = price_of(i, s.trades.price[row])
+    e.qty = qty_of(i, s.trades.lots[row])
+    e.instrument = n
+    e.kind = TRADE
+    e.side = s.trades.side[row]
+
+
+cdef inline void quote_event(const strip_t* s, const instrument_t* i, int32_t n, int64_t row, event_t* e) noexcept nogil:
+    memset(e, 0, sizeof(event_t))
+    e.ts_event = e.ts_recv = s.quotes.ts[row]
+    e.price = price_of(i, s.quotes.bid[row])
+    e.qty = qty_of(i, s.quotes.bid_lots[row])
+    e.aux_price = price_of(i, s.quotes.ask[row])
+    e.aux_qty = qty_of(i, s.quotes.ask_lots[row])
+    e.instrument = n
+    e.kind = BBO
+
+
+cdef inline bint quote_is_next(const strip_t* s, int64_t trade, int64_t quote) noexcept nogil:
+    """Of the rows `trade` and `quote` of one instrument, which comes first. Either may be beyond the end, not both."""
+    return quote < s.quotes.n and s.quotes.trades_before[quote] <= trade
+
+
+cdef inline void contradict(const strip_t* s, const instrument_t* i, market_t* m, int64_t first, int64_t stop) noexcept nogil:
+    """The quote of m ends where one of the trades [first, stop) contradicts it: see market.pxd."""
+    cdef int64_t bid = ticks_of(i, m.bid), ask = ticks_of(i, m.ask), count, beyond
+    if first_outside(&s.trades.index, first, stop, bid - 1, ask + 1) == stop:
+        return
+    beyond = usual_spread(m, i.tick, &count)
+    beyond = beyond // count + 1
+    first = first_outside(&s.trades.index, first, stop, bid - beyond, ask + beyond)
+    if first < stop and s.trades.ts[first] <= m.quote_until:
+        m.quote_until = 0
+        m.quote_doubt = s.trades.ts[first] + QUOTE_DOUBT_NS
+
+
+cdef inline void fold_market(const strip_t* s, const instrument_t* i, market_t* m, int64_t t0, int64_t t1, int64_t q0, int64_t q1,
+                             int64_t quote_age_ns) noexcept nogil:
+    """The market after trades [t0, t1) and quotes [q0, q1), which the door lets in every one: of trades only the last leaves a trace, of quotes the
+    last and the spreads of the latest; and whether a trade after the last quote contradicts it."""
+    cdef int64_t q
+    if q1 > q0:
+        m.bid = price_of(i, s.quotes.bid[q1 - 1])
+        m.bid_qty = qty_of(i, s.quotes.bid_lots[q1 - 1])
+        m.ask = price_of(i, s.quotes.ask[q1 - 1])
+        m.ask_qty = qty_of(i, s.quotes.ask_lots[q1 - 1])
+        m.ts_quote = s.quotes.ts[q1 - 1]
+        m.quote_until = m.ts_quote + quote_age_ns
+        m.quote_doubt = 0
+        q = max(q0, q1 - <int64_t> SPREADS)
+        m.quotes += q - q0
+        for q in range(q, q1):
+            m.spreads[m.quotes & (SPREADS - 1)] = price_of(i, s.quotes.ask[q]) - price_of(i, s.quotes.bid[q])
+            m.quotes += 1
+        m.broken &= ~STREAM_QUOTE
+        m.good = m.bid
+        m.suspects = 0
+    if t1 > t0:
+        m.last = price_of(i, s.trades.price[t1 - 1])
+        m.last_side = s.trades.side[t1 - 1]
+        m.ts_trade = s.trades.ts[t1 - 1]
+        m.broken &= ~STREAM_TRADE
+        m.suspects = 0
+        if q1 == q0 or s.quotes.trades_before[q1 - 1] < t1:
+            m.good = m.last
+        q = max(t0, s.quotes.trades_before[q1 - 1]) if q1 > q0 else t0
+        if m.quote_until and q < t1:
+            contradict(s, i, m, q, t1)
+
+
+cdef int64_t pyramid_min(const pyramid_t* p) noexcept nogil
+cdef int64_t pyramid_max(const pyramid_t* p) noexcept nogil
+cdef int trades_flaw(const trades_t* t) noexcept nogil
+cdef int quotes_flaw(const quotes_t* q, const trades_t* t) noexcept nogil
+cdef int64_t rare_flaw(const event_t* e, const rare_t* at, int64_t n, const strip_t* strips, rare_t* last, int count) noexcept nogil
+cdef int64_t merge(const strip_t* s, const instrument_t* i, int32_t n, const event_t* rare, const rare_t* place, const int64_t* which, int64_t rares,
+                   event_t* out) noexcept nogil
+cdef bint in_band(const strip_t* s, const instrument_t* i, const market_t* m, double band) noexcept nogil
+cdef tuple odd_rows(const strip_t* s, const instrument_t* i, int n, const event_t* rare, const rare_t* place, object instruments, const market_t* m,
+                    double band)

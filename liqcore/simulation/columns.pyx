@@ -1,0 +1,179 @@
+"""Columns: see columns.pxd. What can be wrong with them, and how they become events again."""
+
+import numpy as np
+
+from libc.stdint cimport uint64_t
+
+from liqcore.validate cimport validate_event
+from liqcore.event cimport ALL_INSTRUMENTS, CONTROL, DELEVERAGE, FEED, LIQUIDATION, OK, TICKER, TIME_MAX, VENUE_STATE, VERDICT
+from liqcore.market cimport QUOTE_AGE_NS, market_quote, market_trade
+
+PLACE_DTYPE = np.dtype([("trades_before", "<i8"), ("quotes_before", "<i8")])
+TRADE_COLUMNS = {"ts": np.dtype("<i8"), "price": np.dtype("<i4"), "lots": np.dtype("<i4"), "side": np.dtype("i1")}
+QUOTE_COLUMNS = {"ts": np.dtype("<i8"), "bid": np.dtype("<i4"), "ask": np.dtype("<i4"), "bid_lots": np.dtype("<i4"),
+                 "ask_lots": np.dtype("<i4"), "trades_before": np.dtype("<i8")}
+
+
+# ---- what can be wrong with columns: branchless passes, one bit per kind of flaw ----
+
+cdef int time_flaw(const int64_t* ts, int64_t n) noexcept nogil:
+    """Within [0, TIME_MAX) all differences are exact, and a negative one has its sign bit set."""
+    cdef int64_t i, falls = 0, seen = ts[0] if n else 0
+    for i in range(1, n):
+        seen |= ts[i]
+        falls |= ts[i] - ts[i - 1]
+    return FLAW_TIME if falls < 0 or (<uint64_t> seen) >> 62 else 0
+
+
+cdef int trades_flaw(const trades_t* t) noexcept nogil:
+    cdef int64_t i
+    cdef int32_t lots = 0, price = 0
+    cdef int8_t side = 0
+    for i in range(t.n):
+        lots |= t.lots[i] - 1
+        price |= t.price[i] - 1
+    for i in range(t.n):
+        side |= (t.side[i] != 1) & (t.side[i] != -1)
+    return time_flaw(t.ts, t.n) | (FLAW_LOTS if lots < 0 else 0) | (FLAW_PRICE if price < 0 else 0) | (FLAW_SIDE if side else 0)
+
+
+cdef int quotes_flaw(const quotes_t* q, const trades_t* t) noexcept nogil:
+    cdef int64_t i, k, falls = 0, most = 0
+    cdef int32_t lots = 0, price = 0
+    cdef int flaws
+    for i in range(q.n):
+        lots |= q.bid_lots[i] | q.ask_lots[i]
+        price |= (q.bid[i] - 1) | -<int32_t> (q.ask[i] <= q.bid[i])
+    flaws = time_flaw(q.ts, q.n) | (FLAW_LOTS if lots < 0 else 0) | (FLAW_PRICE if price < 0 else 0)
+    k = 0
+    for i in range(q.n):
+        falls |= (q.trades_before[i] < k) | (q.trades_before[i] > t.n)
+        k = q.trades_before[i]
+    if falls:
+        return flaws | FLAW_BEFORE
+    for i in range(q.n):
+        k = q.trades_before[i]
+        if (k > 0 and t.ts[k - 1] > q.ts[i]) or (k < t.n and t.ts[k] < q.ts[i]):
+            return flaws | FLAW_PLACE
+    return flaws
+
+
+cdef int64_t rare_flaw(const event_t* e, const rare_t* at, int64_t n, const strip_t* strips, rare_t* last, int count) noexcept nogil:
+    """The first rare event that is out of its order or at no possible place, or -1. last: one zeroed place an instrument."""
+    cdef int64_t r, t, q
+    cdef const strip_t* s
+    for r in range(n):
+        if not 0 <= e[r].ts_recv < TIME_MAX or not ALL_INSTRUMENTS <= e[r].instrument < count:
+            return r
+        if e[r].kind != LIQUIDATION and e[r].kind != TICKER and e[r].kind != FEED and e[r].kind != CONTROL and \
+                e[r].kind != DELEVERAGE and e[r].kind != VENUE_STATE and (e[r].kind != VERDICT or e[r].instrument != ALL_INSTRUMENTS):
+            return r
+        if r > 0 and (e[r].ts_recv < e[r - 1].ts_recv or (e[r].ts_recv == e[r - 1].ts_recv and e[r].instrument < e[r - 1].instrument)):
+            return r
+        t = at[r].trades_before
+        q = at[r].quotes_before
+        if e[r].instrument == ALL_INSTRUMENTS:
+            if t or q:
+                return r
+            continue
+        s = &strips[e[r].instrument]
+        if not last[e[r].instrument].trades_before <= t <= s.trades.n or not last[e[r].instrument].quotes_before <= q <= s.quotes.n:
+            return r
+        last[e[r].instrument] = at[r]
+        if (t > 0 and s.trades.ts[t - 1] > e[r].ts_recv) or (t < s.trades.n and s.trades.ts[t] < e[r].ts_recv):
+            return r
+        if (q > 0 and s.quotes.ts[q - 1] > e[r].ts_recv) or (q < s.quotes.n and s.quotes.ts[q] < e[r].ts_recv):
+            return r
+        if (q > 0 and s.quotes.trades_before[q - 1] > t) or (q < s.quotes.n and s.quotes.trades_before[q] < t):
+            return r
+    return -1
+
+
+cdef int64_t merge(const strip_t* s, const instrument_t* i, int32_t n, const event_t* rare, const rare_t* place, const int64_t* which, int64_t rares,
+                   event_t* out) noexcept nogil:
+    """All events of one instrument in their order; which: its rare events."""
+    cdef int64_t t = 0, q = 0, k = 0, r = 0
+    while True:
+        if r < rares and place[which[r]].trades_before <= t and place[which[r]].quotes_before <= q:
+            out[k] = rare[which[r]]
+            r += 1
+        elif quote_is_next(s, t, q):
+            quote_event(s, i, n, q, &out[k])
+            q += 1
+        elif t < s.trades.n:
+            trade_event(s, i, n, t, &out[k])
+            t += 1
+        else:
+            return k
+        k += 1
+
+
+cdef int64_t pyramid_min(const pyramid_t* p) noexcept nogil:
+    cdef int64_t k, out = p.low[p.levels - 1][0]
+    for k in range(p.count[p.levels - 1]):
+        out = min(out, <int64_t> p.low[p.levels - 1][k])
+    return out
+
+
+cdef int64_t pyramid_max(const pyramid_t* p) noexcept nogil:
+    cdef int64_t k, out = p.high[p.levels - 1][0]
+    for k in range(p.count[p.levels - 1]):
+        out = max(out, <int64_t> p.high[p.levels - 1][k])
+    return out
+
+
+cdef bint in_band(const strip_t* s, const instrument_t* i, const market_t* m, double band) noexcept nogil:
+    """Whether no price of the strip is implausible beside any other, nor beside what the market was before it."""
+    cdef double least = s.price_min, most = max(s.price_max, s.ask_max)
+    if m.good > 0.0:
+        least = min(least, m.good)
+        most = max(most, m.good)
+    return m.suspects == 0 and most <= least * band * (1.0 - 1e-9) and qty_of(i, 0x7FFFFFFF) <= 1e15
+
+
+cdef tuple odd_rows(const strip_t* s, const instrument_t* i, int n, const event_t* rare, const rare_t* place, object instruments, const market_t* m,
+                    double band):
+    """Trades and quotes of one instrument that the door of an engine with this band, and this market before the tape, would not simply let in:
+    (rows of trades, rows of quotes). Whoever skips rows must not skip these. Nearly always there are none, and that costs nothing."""
+    if in_band(s, i, m, band):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    return search_odd(s, i, rare, place, np.flatnonzero(instruments == n), m, band)
+
+
+cdef tuple search_odd(const strip_t* s, const instrument_t* i, const event_t* rare, const rare_t* place, object which, const market_t* before,
+                      double band):
+    """By asking the door itself."""
+    cdef market_t m = before[0]
+    cdef int64_t t = 0, q = 0, r = 0, rares = len(which)
+    cdef size_t address = which.ctypes.data
+    cdef const int64_t* rows = <const int64_t*> address
+    cdef event_t e
+    cdef bint quote, odd
+    trades, quotes = [], []
+    while t < s.trades.n or q < s.quotes.n:
+        if r < rares and place[rows[r]].trades_before <= t and place[rows[r]].quotes_before <= q:
+            e = rare[rows[r]]
+            e.instrument = 0
+            r += 1
+            if validate_event(&e, 0, &m, i, 1, band) == OK and e.kind == LIQUIDATION:
+                m.good = e.price
+            continue
+        quote = quote_is_next(s, t, q)
+        if quote:
+            quote_event(s, i, 0, q, &e)
+        else:
+            trade_event(s, i, 0, t, &e)
+        odd = m.suspects > 0
+        if validate_event(&e, 0, &m, i, 1, band) != OK:
+            odd = True
+        elif quote:
+            market_quote(&m, &e, QUOTE_AGE_NS)
+        else:
+            market_trade(&m, &e, i.tick)
+        if odd:
+            (quotes if quote else trades).append(q if quote else t)
+        if quote:
+            q += 1
+        else:
+            t += 1
+    return np.array(trades, np.int64), np.array(quotes, np.int64)

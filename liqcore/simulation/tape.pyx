@@ -1,0 +1,399 @@
+"""Tapes: see tape.pxd. Everything is checked once, when a tape is made, at the speed of memory; whoever walks it trusts it."""
+
+import numpy as np
+
+from libc.math cimport INFINITY
+from libc.stdint cimport int8_t, int32_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+from liqcore.argument cimport describe, truth
+from liqcore.simulation.columns cimport (FLAW_BEFORE, FLAW_LOTS, FLAW_PRICE, FLAW_SIDE, FLAW_TIME, in_band, merge, odd_rows, pyramid_max,
+                              pyramid_min, quotes_flaw, rare_flaw, trades_flaw)
+from liqcore.validate cimport validate_event
+from liqcore.event cimport ALL_INSTRUMENTS, LIQUIDATION, OK, TICKER
+from liqcore.instrument cimport Instrument, instruments_of, price_of
+from liqcore.simulation.tape_signals cimport TapeDetector
+from liqcore.kernels.first_passage cimport Passage, rows_before
+
+from liqcore.simulation.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS
+from liqcore.event import EVENT_DTYPE, as_events
+from liqcore.simulation.tape_builder import TapeBuilder
+
+cdef int64_t TIME_END = <int64_t> 1 << 62     # event.TIME_MAX, where Python or a minimum needs it as 64 bits
+
+
+cdef size_t _address(object array):
+    return array.ctypes.data
+
+
+def _columns_of(object given, dict columns, str where):
+    """The arrays of one table, each of its dtype, in one piece, all of the same length."""
+    out = {}
+    for name, dtype in columns.items():
+        if name not in given:
+            raise ValueError(f"{where}: no column {name}; expected {', '.join(columns)}")
+        column = given[name]
+        if not isinstance(column, np.ndarray) or column.dtype != dtype or column.ndim != 1:
+            raise TypeError(f"{where}: column {name}: expected a one-dimensional NumPy array of {dtype}, got "
+                            f"{getattr(column, 'dtype', type(column).__name__)}")
+        out[name] = np.ascontiguousarray(column)
+    if len({len(column) for column in out.values()}) != 1:
+        raise ValueError(f"{where}: columns of different lengths: " + ", ".join(f"{name} {len(c)}" for name, c in out.items()))
+    return out
+
+
+def _join(list parts, int count):
+    """Several parts that follow each other as one: columns behind each other, places counted on."""
+    for part in parts:
+        if len(part["strips"]) != count:
+            raise ValueError(f"tape: expected one strip for each of {count} instruments, got {len(part['strips'])}")
+    if len(parts) == 1:
+        return parts[0]
+    strips, shifts = [], np.zeros((len(parts), count + 1, 2), np.int64)
+    for n in range(count):
+        trades = [_columns_of(p["strips"][n]["trades"], TRADE_COLUMNS, f"part {k}, instrument {n}, trades") for k, p in enumerate(parts)]
+        quotes = [_columns_of(p["strips"][n]["quotes"], QUOTE_COLUMNS, f"part {k}, instrument {n}, quotes") for k, p in enumerate(parts)]
+        shifts[1:, n, 0] = np.cumsum([len(t["ts"]) for t in trades])[:len(parts) - 1]
+        shifts[1:, n, 1] = np.cumsum([len(q["ts"]) for q in quotes])[:len(parts) - 1]
+        strips.append({"trades": {name: np.concatenate([t[name] for t in trades]) for name in TRADE_COLUMNS},
+                       "quotes": {name: np.concatenate([q[name] for q in quotes]) for name in QUOTE_COLUMNS if name != "trades_before"}
+                       | {"trades_before": np.concatenate([q["trades_before"] + shifts[k, n, 0] for k, q in enumerate(quotes)])}})
+    places = []
+    for k, part in enumerate(parts):
+        place, which = part["place"].copy(), part["rare"]["instrument"]
+        if len(place) != len(which) or (len(which) and not -1 <= which.min() <= which.max() < count):
+            raise ValueError(f"part {k}: rare events and places: expected as many of each, of instruments -1 to {count - 1}")
+        which = np.where(which < 0, count, which)
+        place["trades_before"] += shifts[k, which, 0]
+        place["quotes_before"] += shifts[k, which, 1]
+        places.append(place)
+    return _ordered(strips, np.concatenate([part["rare"] for part in parts]), np.concatenate(places))
+
+
+def _ordered(list strips, rare, place):
+    """Parts whose rare events stand in the order of a tape: by time, at equal times ALL_INSTRUMENTS first, then by instrument, else as they are."""
+    order = np.lexsort((rare["instrument"], rare["ts_recv"]))
+    return {"strips": strips, "rare": rare[order], "place": place[order]}
+
+
+cdef class Tape:
+    """The market events of some instruments over some time, as columns.
+
+    instruments: names or liqcore.Instrument. parts: what TapeBuilder.take() gave, or a list of such parts or tapes that follow each other in time:
+    {"strips": [{"trades": {ts, price, lots, side}, "quotes": {ts, bid, ask, bid_lots, ask_lots, trades_before}} per instrument],
+    "rare": EVENT_DTYPE array, "place": PLACE_DTYPE array}. The arrays are used as they are (a part that is alone is not copied) and must not change;
+    they may be memory maps. "index" in trades or quotes: the pyramid, as Tape.index gives it; it is built where it is missing.
+    trusted: the columns and indexes are known to be sound (a store has checked them), so they are not read through again.
+
+    TypeError or ValueError, naming instrument, table and row, where columns contradict each other.
+    """
+
+    def __cinit__(self, instruments, *args, **kwargs):
+        cdef int n
+        self.instruments = instruments_of(instruments, True)
+        self.count = len(self.instruments)
+        if self.count == 0:
+            raise ValueError("tape: expected at least one instrument")
+        self.strips = <strip_t*> calloc(self.count, sizeof(strip_t))
+        self.inst = <instrument_t*> calloc(self.count, sizeof(instrument_t))
+        if self.strips == NULL or self.inst == NULL:
+            raise MemoryError(f"no memory for {self.count} instruments")
+        for n in range(self.count):
+            self.inst[n] = (<Instrument> self.instruments[n]).c
+
+    def __init__(self, instruments, parts, *, trusted=False):
+        cdef int n
+        if self._columns is not None:
+            raise RuntimeError("Tape.__init__ called twice: make a new Tape")
+        cdef bint sound = truth(trusted, "trusted")
+        parts = list(parts) if isinstance(parts, (list, tuple)) else [parts]
+        if not all(isinstance(part, (dict, Tape)) for part in parts):
+            raise TypeError(f"parts: expected what TapeBuilder.take() gave, or a list of that and of tapes, got {parts!r}")
+        parts = _join([part.parts() if isinstance(part, Tape) else part for part in parts], self.count)
+        if len(parts["strips"]) != self.count:
+            raise ValueError(f"tape: expected one strip for each of {self.count} instruments, got {len(parts['strips'])}")
+        self._columns, self._indexes = [], []
+        for n in range(self.count):
+            self._point(n, parts["strips"][n], sound)
+        self.rare = as_events(parts["rare"])
+        self.place = np.ascontiguousarray(parts["place"])
+        if self.place.dtype != PLACE_DTYPE or self.place.shape != self.rare.shape:
+            raise ValueError(f"tape: place: expected {len(self.rare)} rows of {PLACE_DTYPE}, one for each rare event")
+        self.rare_n = len(self.rare)
+        self.rare_at = <const event_t*> _address(self.rare)
+        self.place_at = <const rare_t*> _address(self.place)
+        if not sound:
+            self._check_rare()
+        self._measure()
+
+    def __dealloc__(self):
+        free(self.strips)
+        free(self.inst)
+
+    def _point(self, int n, strip, bint trusted):
+        """Point one strip at its arrays, check them, and see to their pyramids."""
+        cdef strip_t* s = &self.strips[n]
+        cdef int flaws
+        where = self.instruments[n].symbol
+        t = _columns_of(strip["trades"], TRADE_COLUMNS, f"tape: {where}: trades")
+        q = _columns_of(strip["quotes"], QUOTE_COLUMNS, f"tape: {where}: quotes")
+        self._columns.append((t, q))
+        s.trades.n = len(t["ts"])
+        s.trades.ts = <const int64_t*> _address(t["ts"])
+        s.trades.price = <const int32_t*> _address(t["price"])
+        s.trades.lots = <const int32_t*> _address(t["lots"])
+        s.trades.side = <const int8_t*> _address(t["side"])
+        s.quotes.n = len(q["ts"])
+        s.quotes.ts = <const int64_t*> _address(q["ts"])
+        s.quotes.bid = <const int32_t*> _address(q["bid"])
+        s.quotes.ask = <const int32_t*> _address(q["ask"])
+        s.quotes.bid_lots = <const int32_t*> _address(q["bid_lots"])
+        s.quotes.ask_lots = <const int32_t*> _address(q["ask_lots"])
+        s.quotes.trades_before = <const int64_t*> _address(q["trades_before"])
+        if not trusted:
+            with nogil:
+                flaws = trades_flaw(&s.trades)
+            if flaws:
+                self._complain(f"tape: {where}: trades", t, flaws)
+            with nogil:
+                flaws = quotes_flaw(&s.quotes, &s.trades)
+            if flaws:
+                self._complain(f"tape: {where}: quotes", q, flaws, t["ts"])
+        self._indexes.append((Passage(t["price"], None, strip["trades"].get("index"), trusted=trusted),
+                              Passage(q["ask"], q["bid"], strip["quotes"].get("index"), trusted=trusted)))
+        s.trades.index = (<Passage> self._indexes[n][0]).c
+        s.quotes.index = (<Passage> self._indexes[n][1]).c
+
+    def _complain(self, str where, dict c, int flaws, trades_ts=None):
+        """Find the first flawed row and say what is wrong with it."""
+        ts = c["ts"]
+        if flaws & FLAW_TIME:
+            bad = (ts < 0) | (ts >= TIME_END) | np.concatenate([[False], ts[1:] < ts[:len(ts) - 1]])
+            what = "ts: expected ns since 1970 that do not fall"
+        elif flaws & FLAW_PRICE:
+            bad = (c["bid"] <= 0) | (c["ask"] <= c["bid"]) if "bid" in c else c["price"] <= 0
+            what = "expected a bid of at least one tick and an ask above it" if "bid" in c else "price: expected at least one tick"
+        elif flaws & FLAW_LOTS:
+            bad = (c["bid_lots"] < 0) | (c["ask_lots"] < 0) if "bid" in c else c["lots"] <= 0
+            what = "expected quantities in lots that are not negative" if "bid" in c else "lots: expected at least one"
+        elif flaws & FLAW_SIDE:
+            bad = (c["side"] != 1) & (c["side"] != -1)
+            what = "side: expected +1 (bought) or -1 (sold)"
+        elif flaws & FLAW_BEFORE:
+            k = c["trades_before"]
+            bad = (k < 0) | (k > len(trades_ts)) | np.concatenate([[False], k[1:] < k[:len(k) - 1]])
+            what = f"trades_before: expected counts from 0 to {len(trades_ts)} that do not fall"
+        else:
+            padded = np.concatenate([[-1], trades_ts, [TIME_END]])
+            bad = (padded[c["trades_before"]] > ts) | (padded[c["trades_before"] + 1] < ts)
+            what = "trades_before: the trades at that place were received at other times"
+        row = int(np.flatnonzero(bad)[0])
+        raise ValueError(f"{where}, row {row}: {what}, got " + ", ".join(f"{name} {column[row]}" for name, column in c.items()))
+
+    def _check_rare(self):
+        cdef int64_t row
+        last = np.zeros(self.count, PLACE_DTYPE)
+        cdef rare_t* at = <rare_t*> _address(last)
+        with nogil:
+            row = rare_flaw(self.rare_at, self.place_at, self.rare_n, self.strips, at, self.count)
+        if row >= 0:
+            raise ValueError(f"tape: rare events, row {row}: expected LIQUIDATION, TICKER, FEED, CONTROL, VERDICT, DELEVERAGE or "
+                             "VENUE_STATE in order of ts_recv (at equal "
+                             f"times by instrument) at its place between trades and quotes, got {self.rare[row]} at {self.place[row]}")
+
+    def _measure(self):
+        """First and last time, and the range of prices that the door will compare with."""
+        cdef int n
+        cdef int64_t r
+        cdef strip_t* s
+        cdef event_t e
+        cdef market_t fresh
+        memset(&fresh, 0, sizeof(fresh))
+        self.start, self.end = TIME_END, 0
+        if self.rare_n:
+            self.start, self.end = self.rare_at[0].ts_recv, self.rare_at[self.rare_n - 1].ts_recv
+        for n in range(self.count):
+            s = &self.strips[n]
+            trades, quotes = self._columns[n]
+            s.price_min, s.price_max, s.ask_max = INFINITY, 0.0, 0.0
+            if s.trades.n:
+                self.start, self.end = min(self.start, s.trades.ts[0]), max(self.end, s.trades.ts[s.trades.n - 1])
+                s.price_min = price_of(&self.inst[n], pyramid_min(&s.trades.index))
+                s.price_max = price_of(&self.inst[n], pyramid_max(&s.trades.index))
+            if s.quotes.n:
+                self.start, self.end = min(self.start, s.quotes.ts[0]), max(self.end, s.quotes.ts[s.quotes.n - 1])
+                s.price_min = min(s.price_min, price_of(&self.inst[n], int(quotes["bid"].min())))
+                s.price_max = max(s.price_max, price_of(&self.inst[n], pyramid_max(&s.quotes.index)))
+                s.ask_max = price_of(&self.inst[n], int(quotes["ask"].max()))
+        for r in range(self.rare_n):
+            e = self.rare_at[r]
+            if (e.kind == LIQUIDATION or e.kind == TICKER) and e.instrument >= 0:
+                n = e.instrument
+                s, e.instrument = &self.strips[n], 0
+                fresh.good, fresh.suspects = 0.0, 0
+                if validate_event(&e, 0, &fresh, &self.inst[n], 1, 10.0) != OK:
+                    s.unsound += 1
+                elif e.price > 0.0:
+                    s.price_min = min(s.price_min, e.price)
+                    s.price_max = max(s.price_max, e.price)
+        if self.start == TIME_END:
+            self.start = 0
+
+    cdef bint calm(self, int n, const market_t* m, double band):
+        """Whether the door of such an engine lets in all of this instrument's events: then nobody needs to keep its memory up."""
+        return self.strips[n].unsound == 0 and in_band(&self.strips[n], &self.inst[n], m, band)
+
+    cdef tuple odd_rows(self, int n, const market_t* m, double band):
+        return odd_rows(&self.strips[n], &self.inst[n], n, self.rare_at, self.place_at, self.rare["instrument"], m, band)
+
+    # ---- reading ----
+
+    def __len__(self):
+        """Number of events."""
+        cdef int n
+        cdef int64_t total = self.rare_n
+        for n in range(self.count):
+            total += self.strips[n].trades.n + self.strips[n].quotes.n
+        return total
+
+    def _known(self, int n):
+        if not 0 <= n < self.count:
+            raise IndexError(f"instrument {n}: expected 0 to {self.count - 1}")
+
+    def events(self, instrument=None):
+        """All events in the tape's one order as an EVENT_DTYPE array (a copy); of dense rows ts_event is ts_recv. instrument: its events only."""
+        cdef int n
+        cdef int64_t at = 0
+        if instrument is not None:
+            self._known(instrument)
+        instruments = range(self.count) if instrument is None else (instrument,)
+        common = self.rare[self.rare["instrument"] == ALL_INSTRUMENTS] if instrument is None else self.rare[:0]
+        sizes = [self.strips[<int> n].trades.n + self.strips[<int> n].quotes.n + np.count_nonzero(self.rare["instrument"] == n) for n in instruments]
+        out = np.empty(len(common) + sum(sizes), EVENT_DTYPE)
+        out[:len(common)] = common
+        at = len(common)
+        for n in instruments:
+            at += self._merge(n, out, at)
+        if len(common) or len(sizes) > 1:
+            out = out[np.argsort(out["ts_recv"], kind="stable")]
+        return out
+
+    def _merge(self, int n, out, int64_t at):
+        which = np.flatnonzero(self.rare["instrument"] == n)
+        cdef event_t* target = <event_t*> _address(out)
+        cdef const int64_t* rows = <const int64_t*> _address(which)
+        cdef int64_t count = len(which)
+        with nogil:
+            count = merge(&self.strips[n], &self.inst[n], n, self.rare_at, self.place_at, rows, count, target + at)
+        return count
+
+    def trades(self, int instrument) -> dict:
+        """Columns of an instrument's trades: ts (ns), price (ticks), lots, side (+1 bought). Read-only views."""
+        self._known(instrument)
+        return {name: _read_only(column) for name, column in self._columns[instrument][0].items()}
+
+    def quotes(self, int instrument) -> dict:
+        """Columns of an instrument's best bids and asks: ts (ns), bid, ask (ticks), bid_lots, ask_lots, trades_before. Read-only views."""
+        self._known(instrument)
+        return {name: _read_only(column) for name, column in self._columns[instrument][1].items()}
+
+    def index(self, int instrument) -> dict:
+        """{"trades": ..., "quotes": ...}: the pyramids above the columns, each a dict of low, high (int32, flat) and offsets (int64): what is to be
+        saved beside the columns, and what liqcore.batch_passage searches. For quotes low is of the ask, high of the bid."""
+        self._known(instrument)
+        trades, quotes = self._indexes[instrument]
+        return {"trades": dict(trades.index), "quotes": dict(quotes.index)}
+
+    @property
+    def nbytes(self):
+        """Of columns, pyramids and rare events."""
+        total = self.rare.nbytes + self.place.nbytes
+        for columns, indexes in zip(self._columns, self._indexes):
+            total += sum(c.nbytes for table in columns for c in table.values()) + sum(c.nbytes for p in indexes for c in p.index.values())
+        return total
+
+    # ---- tapes out of tapes ----
+
+    @staticmethod
+    def of(instruments, events, double band=10.0):
+        """A tape of an EVENT_DTYPE array in order of ts_recv (see TapeBuilder)."""
+        builder = TapeBuilder(instruments, band=band)
+        builder.push(events)
+        return Tape(builder.instruments, builder.take())
+
+    def parts(self) -> dict:
+        """The arrays that it is made of, with the pyramids: Tape(tape.instruments, tape.parts()) is the same tape, and a list of them is joined."""
+        strips = [{"trades": columns[0] | {"index": indexes[0].index}, "quotes": columns[1] | {"index": indexes[1].index}}
+                  for columns, indexes in zip(self._columns, self._indexes)]
+        return {"strips": strips, "rare": self.rare, "place": self.place}
+
+    def between(self, int64_t start, int64_t end):
+        """The tape of start <= ts_recv < end (ns). The columns are shared, not copied."""
+        cdef int n
+        cdef int64_t t0, t1, q0, q1
+        strips = []
+        first, last = np.searchsorted(self.rare["ts_recv"], [start, end])
+        rare, place = self.rare[first:last], self.place[first:last].copy()
+        for n in range(self.count):
+            t0 = rows_before(self.strips[n].trades.ts, 0, self.strips[n].trades.n, start)
+            t1 = rows_before(self.strips[n].trades.ts, t0, self.strips[n].trades.n, end)
+            q0 = rows_before(self.strips[n].quotes.ts, 0, self.strips[n].quotes.n, start)
+            q1 = rows_before(self.strips[n].quotes.ts, q0, self.strips[n].quotes.n, end)
+            trades, quotes = self._columns[n]
+            strips.append({"trades": {name: c[t0:t1] for name, c in trades.items()},
+                           "quotes": {name: c[q0:q1] - t0 if name == "trades_before" else c[q0:q1] for name, c in quotes.items()}})
+            mine = rare["instrument"] == n
+            place["trades_before"][mine] -= t0
+            place["quotes_before"][mine] -= q0
+        built = Tape(self.instruments, {"strips": strips, "rare": rare, "place": place}, trusted=True)
+        return built
+
+    def with_liquidations(self, events):
+        """The same tape with other liquidations (EVENT_DTYPE array, any order): each stands before everything else received at its time. The columns
+        are shared. For controls: liquidations moved to random times, or their sides drawn anew."""
+        cdef int n
+        events = as_events(events)
+        if len(events) and not ((events["kind"] == LIQUIDATION).all() and 0 <= events["instrument"].min()
+                                and events["instrument"].max() < self.count):
+            raise ValueError(f"with_liquidations: expected events of kind LIQUIDATION of instruments 0 to {self.count - 1}")
+        place = np.zeros(len(events), PLACE_DTYPE)
+        for n in range(self.count):
+            mine = events["instrument"] == n
+            place["trades_before"][mine] = np.searchsorted(self._columns[n][0]["ts"], events["ts_recv"][mine])
+            place["quotes_before"][mine] = np.searchsorted(self._columns[n][1]["ts"], events["ts_recv"][mine])
+        stays = self.rare["kind"] != LIQUIDATION
+        order = np.argsort(events["ts_recv"], kind="stable")
+        parts = _ordered(self.parts()["strips"], np.concatenate([events[order], self.rare[stays]]), np.concatenate([place[order], self.place[stays]]))
+        built = Tape(self.instruments, parts, trusted=True)
+        built._check_rare()
+        return built
+
+    def signals(self, config=None, double band=10.0, *, double event_age_max_s=2.0, end=None, bint places=False):
+        """What Engine(instruments, config, None, Risk(event_age_max_s=event_age_max_s), band=band).run(tape.events()) says, as an array of
+        SIGNAL_DTYPE, without visiting every trade.
+
+        end: let time pass until then, ns, and no further (None = time of the last event). places: return (signals, places): for each signal where
+        the liquidation behind it stands among the trades and quotes of its instrument, PLACE_DTYPE; -1, -1 = it came with the passing of time.
+        """
+        cdef int n
+        cdef market_t fresh
+        memset(&fresh, 0, sizeof(fresh))
+        cdef TapeDetector listener = TapeDetector(self.instruments, config, band, event_age_max_s)
+        listener.point(self.strips, self.rare_at, self.place_at, self.rare_n, self.end if end is None else end)
+        for n in range(self.count):
+            listener.odd(n, self.odd_rows(n, &fresh, band), self.calm(n, &fresh, band))
+        found = listener.listen()
+        return found if places else found[0]
+
+
+def _read_only(column):
+    view = column.view()
+    view.flags.writeable = False
+    return view
+
+
+describe(Tape, {"instruments": "The instruments, in the order of their indexes.",
+                "rare": "What is neither trade nor quote, EVENT_DTYPE, in the order of the tape.",
+                "place": "Where each rare event stands among trades and quotes.", "start": "Time of the first event, ns UTC.",
+                "end": "Time of the last event, ns UTC."})

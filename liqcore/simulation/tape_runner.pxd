@@ -1,0 +1,91 @@
+"""Walking a tape: the engine and the venue of a Paper, but only at the moments that can change something.
+
+For every instrument with orders, a position or a bracket two price bounds say which trades and quotes matter; the pyramids of the tape find the next
+one. What lies between is folded: of any number of rows that change nothing only the last trade and the last quote leave a trace.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+from liqcore.execution.account cimport Account
+from liqcore.simulation.columns cimport rare_t, strip_t
+from liqcore.engine cimport Engine
+from liqcore.event cimport event_t
+from liqcore.instrument cimport instrument_t
+from liqcore.simulation.paper cimport Paper
+from liqcore.policy cimport Policy
+from liqcore.simulation.venue cimport SimVenue
+from liqcore.simulation.tape cimport Tape
+
+ctypedef struct bounds_t:        # a trade at or outside of these prices matters, a quote with ask <= low or bid >= high; ticks
+    int64_t trade_low
+    int64_t trade_high
+    int64_t quote_low
+    int64_t quote_high
+    uint8_t every_trade
+    uint8_t every_quote
+
+ctypedef struct cursor_t:        # one instrument
+    int64_t trades               # rows that engine and venue know of
+    int64_t quotes
+    bounds_t bounds
+    int64_t hit_trade            # the next rows that bounds name; beyond the end where there is none
+    int64_t hit_quote
+    const int64_t* odd_trades    # rows that the door must be asked about; ends with NEVER
+    const int64_t* odd_quotes
+    int64_t next_trade           # the next rows to stop at, for either reason
+    int64_t next_quote
+    int64_t next_ts              # the earlier of them; NEVER = none
+    uint8_t quote_first          # it is the quote
+    uint8_t watched              # on the list below
+    uint8_t active               # has a bracket, orders or a position: must be kept up
+    uint8_t calm                 # the door lets in all of it
+    int64_t good_trades          # where the last liquidation stood that was visited without bringing the market up; -1 = none
+    int64_t good_quotes
+
+cdef class Walk:
+    cdef readonly Paper paper
+    cdef readonly Tape tape
+    cdef readonly int64_t stops  # events and deadlines that were visited
+    cdef Engine engine
+    cdef SimVenue venue
+    cdef Account account
+    cdef int count
+    cdef const strip_t* strips
+    cdef const instrument_t* inst
+    cdef const event_t* rare
+    cdef const rare_t* place
+    cdef int64_t rare_n
+    cdef int64_t rare_next
+    cdef cursor_t* cursors
+    cdef int32_t* watch          # instruments that are active or have a row to stop at
+    cdef int watch_n
+    cdef int64_t at_ts           # position: of an instrument below at_instrument everything up to at_ts has been, of one above it what was before
+    cdef int32_t at_instrument
+    cdef int64_t at_trades       # rows of at_instrument before the position
+    cdef int64_t at_quotes
+    cdef bint started
+    cdef bint every_trade        # detectors or features want all of them
+    cdef bint every_quote
+    cdef bint plain              # they look at the last price only, and there are no features
+    cdef list _keep
+    cdef int run_c(self, int64_t until, bint advance) except -1
+    cdef int serve(self, int64_t due, int what) except -1
+    cdef int step(self, int32_t n, bint rare) except -1
+    cdef int32_t select(self, int64_t* ts, bint* rare) noexcept nogil
+    cdef bint approach(self, int32_t n, const event_t* e, const rare_t* place) noexcept nogil
+    cdef void look_ahead(self) noexcept nogil
+    cdef bint leaves_by_phase(self, int32_t n) noexcept nogil
+    cdef bint bare_deadline(self, int64_t due) noexcept nogil
+    cdef void fold(self, int32_t n, int64_t trades, int64_t quotes) noexcept nogil
+    cdef void catch_up(self, int32_t n) noexcept nogil
+    cdef void catch_up_active(self) noexcept nogil
+    cdef void catch_up_waiting(self, int64_t due) noexcept nogil
+    cdef void catch_up_all(self) noexcept nogil
+    cdef void refresh(self, int32_t n) noexcept nogil
+    cdef void watch_over(self, int32_t n) noexcept nogil
+    cdef void refresh_asked(self, int64_t since) noexcept nogil
+    cdef void bound(self, int32_t n, bounds_t* b) noexcept nogil
+    cdef void search(self, int32_t n, const bounds_t* b) noexcept nogil
+
+cdef class MarketRefresh(Policy):
+    cdef Walk walk

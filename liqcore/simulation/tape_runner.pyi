@@ -1,0 +1,19 @@
+from typing_extensions import disjoint_base
+
+from liqcore.simulation.paper import Paper
+from liqcore.policy import Policy
+from liqcore.simulation.tape import Tape
+
+@disjoint_base
+class Walk:
+    @property
+    def paper(self) -> Paper: ...
+    @property
+    def tape(self) -> Tape: ...
+    @property
+    def stops(self) -> int: ...
+    def __init__(self, paper: Paper, tape: Tape) -> None: ...
+    def run(self, until: int | None = None) -> bool: ...
+
+@disjoint_base
+class MarketRefresh(Policy): ...

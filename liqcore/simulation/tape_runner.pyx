@@ -1,0 +1,475 @@
+"""The walk: see walk.pxd. Law: the audit stream, and the state at the end, are byte for byte those of Paper.run(tape.events())."""
+
+import numpy as np
+
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcmp, memset
+
+from liqcore.argument cimport describe
+from liqcore.simulation.book cimport book_t
+from liqcore.execution.bracket cimport bracket_deadline
+from liqcore.simulation.columns cimport fold_market, quote_event, quote_is_next, trade_event
+from liqcore.detectors.detector cimport Detector
+from liqcore.event cimport BBO, FEED, LIQUIDATION, OK, TICKER, TRADE, VERDICT, market_t, signal_t
+from liqcore.instrument cimport Instrument, price_of
+from liqcore.market cimport mark_alive
+from liqcore.simulation.paper cimport SERVE_ARRIVAL, SERVE_DEADLINE, SERVE_REPORT, SERVE_WAIT
+from liqcore.kernels.first_passage cimport first_above, first_below, first_outside, passage_prefetch, pyramid_t, rows_before
+from liqcore.execution.side_check cimport SIDES_SAMPLE
+from liqcore.execution.order_state cimport BRACKET_FLAT, bracket_position, bracket_state_t
+from liqcore.bracket_spec cimport bracket_t, trail_stop
+
+cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
+cdef int64_t AUDIT_MIN = 256                     # records: what one event may leave must fit into the other half of the ring
+
+
+cdef int64_t first_hit(const pyramid_t* p, int64_t start, int64_t stop, int64_t low, int64_t high) noexcept nogil:
+    """The first row outside of the bounds. Prices are positive, and mostly only one side is waited for."""
+    if low <= 0:
+        return stop if high == NEVER else first_above(p, start, stop, high)
+    return first_below(p, start, stop, low) if high == NEVER else first_outside(p, start, stop, low, high)
+
+
+cdef class Walk:
+    """Runs the events of a tape through a Paper, without visiting the trades and quotes that can change nothing.
+
+    paper: a liqcore.Paper of the same instruments, fresh or where an earlier tape ended. tape: a liqcore.Tape. Policies, risk, latencies, fill models
+    work as ever: what leaves the engine is the same to the last byte as Paper.run(tape.events()) gives, and so is Paper.snapshot() after it.
+    The signals are in the audit stream, as records of kind AUDIT_SIGNAL.
+    """
+
+    def __cinit__(self, Paper paper not None, Tape tape not None):
+        self.count = tape.count
+        self.cursors = <cursor_t*> calloc(self.count, sizeof(cursor_t))
+        self.watch = <int32_t*> calloc(self.count, sizeof(int32_t))
+        if self.cursors == NULL or self.watch == NULL:
+            raise MemoryError(f"no memory for {self.count} instruments")
+
+    def __init__(self, Paper paper not None, Tape tape not None):
+        if paper.engine.instruments != tape.instruments:
+            raise ValueError("Walk: engine and tape must have the same instruments in the same order")
+        if paper.engine.audit.mask + 1 < AUDIT_MIN:
+            raise ValueError(f"Walk: expected an engine with audit_capacity of at least {AUDIT_MIN}, got {paper.engine.audit.mask + 1}")
+        self.paper = paper
+        self.engine, self.venue, self.account = paper.engine, paper.venue, paper.engine.account
+        self.tape = tape
+        self.strips, self.inst = tape.strips, tape.inst
+        self.rare, self.place, self.rare_n = tape.rare_at, tape.place_at, tape.rare_n
+        self.at_ts = -1
+        self.at_instrument = -1
+        self.every_trade = (self.engine.bank.wants | self.engine.features.wants) >> TRADE & 1
+        self.every_quote = (self.engine.bank.wants | self.engine.features.wants) >> BBO & 1
+        self.plain = self.engine.features.wants == 0
+        for d in self.engine.detectors:
+            self.plain = self.plain and (<Detector> d).last_only
+
+    def __dealloc__(self):
+        free(self.cursors)
+        free(self.watch)
+
+    def _last_row(self):
+        """The dense row that ends the tape: (instrument, row, is it a quote); instrument -1 if a rare event does."""
+        cdef const strip_t* s
+        cdef int n, last = -1
+        cdef int64_t ts = -1
+        for n in range(self.count):
+            s = &self.strips[n]
+            if s.trades.n and s.trades.ts[s.trades.n - 1] >= ts:
+                last, ts = n, s.trades.ts[s.trades.n - 1]
+            if s.quotes.n and s.quotes.ts[s.quotes.n - 1] >= ts:
+                last, ts = n, s.quotes.ts[s.quotes.n - 1]
+        if last < 0:
+            return -1, 0, 0
+        s = &self.strips[last]
+        if self.rare_n and (self.rare[self.rare_n - 1].ts_recv, self.rare[self.rare_n - 1].instrument) > (ts, last):
+            return -1, 0, 0
+        if s.quotes.n and (s.trades.n == 0 or s.quotes.trades_before[s.quotes.n - 1] == s.trades.n):
+            return last, s.quotes.n - 1, 1
+        return last, s.trades.n - 1, 0
+
+    def run(self, until=None) -> bool:
+        """Go on to the end of the tape, or through all of ts <= until (ns) and what is due by then, as if Paper.advance(until) followed.
+
+        True = done. False = the audit ring is half full: drain it (engine.audit.drain()) and call run again with the same argument. The Paper may be
+        looked at, and snapshots taken, between calls. ValueError where the engine's time is beyond what is left of the tape. What a policy raises
+        comes through; the next call goes on behind that event.
+        """
+        cdef int64_t limit = NEVER if until is None else until
+        cdef MarketRefresh market_refresh = MarketRefresh.__new__(MarketRefresh)
+        cdef int n
+        self._begin(limit)
+        for n in range(self.count):
+            self.refresh(n)
+        market_refresh.walk = self
+        self.engine.answers.market_refresh = market_refresh
+        try:
+            return self.run_c(limit, until is not None) != 0
+        finally:
+            self.engine.answers.market_refresh = None
+            self.catch_up_all()
+
+    def _begin(self, int64_t limit):
+        """Before each call: does the tape still follow the engine's time? Before the first event: it starts the first day."""
+        cdef const strip_t* s
+        cdef int64_t first = self.rare[self.rare_next].ts_recv if self.rare_next < self.rare_n else NEVER
+        cdef int n
+        for n in range(self.count):
+            s = &self.strips[n]
+            if self.cursors[n].trades < s.trades.n:
+                first = min(first, s.trades.ts[self.cursors[n].trades])
+            if self.cursors[n].quotes < s.quotes.n:
+                first = min(first, s.quotes.ts[self.cursors[n].quotes])
+        if first < self.engine.clock.now:
+            raise ValueError(f"Walk: the tape goes on at {first} ns, before the engine's time ({self.engine.clock.now} ns)")
+        if not self.started:
+            self._find_odd_rows()
+            self.started = first <= limit and first != NEVER
+            if self.started and self.account.ledger.day_ends == 0:
+                self.engine.advance_c(first)
+
+    def _find_odd_rows(self):
+        """Rows at which to stop whatever happens."""
+        cdef size_t trades, quotes
+        cdef int n
+        last, row, is_quote = self._last_row()
+        self._keep = []
+        for n in range(self.count):
+            odd = [rows.tolist() for rows in self.tape.odd_rows(n, &self.engine.market[n], self.engine.band)]
+            if self.engine.features.without_data:                 # the first word of an instrument is knowledge
+                for rows in odd:
+                    if 0 not in rows:
+                        rows.insert(0, 0)
+            if n == last and row not in odd[is_quote]:       # so that what falls due before the last event is served before it, as ever
+                odd[is_quote].append(row)
+            arrays = [np.array([*rows, NEVER], np.int64) for rows in odd]
+            self._keep.append(arrays)
+            self.cursors[n].calm = self.tape.calm(n, &self.engine.market[n], self.engine.band)
+            self.cursors[n].good_trades = self.cursors[n].good_quotes = -1
+            trades, quotes = arrays[0].ctypes.data, arrays[1].ctypes.data
+            self.cursors[n].odd_trades = <const int64_t*> trades
+            self.cursors[n].odd_quotes = <const int64_t*> quotes
+
+    cdef int run_c(self, int64_t until, bint advance) except -1:
+        cdef int64_t ts, due, half = (self.engine.audit.mask + 1) // 2
+        cdef int32_t n
+        cdef int what = 0
+        cdef bint rare
+        while self.engine.audit.next_seq - self.engine.audit.read_seq <= half:
+            n = self.select(&ts, &rare)
+            due = self.paper.next_c(&what)
+            if due <= ts and due <= until and (advance or ts != NEVER):
+                self.serve(due, what)
+            elif ts <= until and ts != NEVER:
+                self.step(n, rare)
+            else:
+                if advance and until >= self.engine.clock.now:
+                    self.at_ts, self.at_instrument = until, self.count
+                    self.catch_up_all()
+                    self.paper.advance_c(until)
+                    self.engine.advance_c(until)
+                    self.paper.pump()
+                return 1
+            self.engine.emitted_count = 0
+        return 0
+
+    cdef int32_t select(self, int64_t* ts, bint* rare) noexcept nogil:
+        """The next event to visit: its instrument and time, and whether it is a rare one. ts = NEVER: none is left."""
+        cdef int32_t n, best = -2
+        cdef const cursor_t* c
+        cdef const rare_t* place
+        cdef int k
+        ts[0] = NEVER
+        rare[0] = self.rare_next < self.rare_n
+        if rare[0]:
+            ts[0] = self.rare[self.rare_next].ts_recv
+            best = self.rare[self.rare_next].instrument
+        for k in range(self.watch_n):
+            n = self.watch[k]
+            c = &self.cursors[n]
+            if c.next_ts > ts[0] or c.next_ts == NEVER or (c.next_ts == ts[0] and n > best):
+                continue
+            if rare[0] and n == best and c.next_ts == ts[0]:     # of one moment and instrument: the place decides
+                place = &self.place[self.rare_next]
+                if place.quotes_before <= c.next_quote if c.quote_first else place.trades_before <= c.next_trade:
+                    continue
+            ts[0] = c.next_ts
+            best = n
+            rare[0] = False
+        return best
+
+    cdef int step(self, int32_t n, bint rare) except -1:
+        """Visit one event: everything before it is folded, then it goes the way of every event."""
+        cdef event_t e
+        cdef const event_t* visited = &e
+        cdef cursor_t* c = &self.cursors[n] if n >= 0 else NULL
+        cdef const strip_t* s = &self.strips[n] if n >= 0 else NULL
+        cdef int64_t row, since = self.engine.out.head
+        cdef bint bare = False, waits = False, broken = False
+        self.stops += 1
+        if rare:
+            visited = &self.rare[self.rare_next]
+            if n >= 0:
+                bare = self.approach(n, visited, &self.place[self.rare_next])
+            elif visited.kind == VERDICT:
+                waits = True
+            broken = visited.kind == FEED
+        elif c.quote_first:
+            row = c.next_quote
+            quote_event(s, &self.inst[n], n, row, &e)
+            self.fold(n, s.quotes.trades_before[row], row)
+        else:
+            row = c.next_trade
+            trade_event(s, &self.inst[n], n, row, &e)
+            self.fold(n, row, rows_before(s.quotes.trades_before, max(c.quotes, c.good_quotes), s.quotes.n, row + 1))
+        if not rare:
+            self.at_trades, self.at_quotes = c.trades, c.quotes
+        self.at_ts, self.at_instrument = visited.ts_recv, n
+        if broken and n < 0:            # it ends what was said before it, and nothing that comes after it
+            self.catch_up_all()
+        elif not bare:
+            self.catch_up_active()
+        if waits:
+            self.catch_up_waiting(NEVER - 1)
+        if rare:                        # the position is behind the event before it is handed in: a policy may raise
+            self.rare_next += 1
+        else:
+            c.quotes += c.quote_first
+            c.trades += not c.quote_first
+            self.at_trades, self.at_quotes = c.trades, c.quotes
+        try:
+            self.paper.hand_in_c(visited)
+        finally:
+            # of what is rare only a mark can move the venue by itself; everything else changes bounds by asking for something
+            if not rare or (visited.kind == TICKER and c.active):
+                self.refresh(n)
+            self.refresh_asked(since)
+        return 0
+
+    cdef int serve(self, int64_t due, int what) except -1:
+        """Something that is no market event, at its moment: before whatever the market does then, unless that has been."""
+        cdef int32_t n = -1
+        cdef int64_t since = self.engine.out.head
+        self.stops += 1
+        if due > self.at_ts:
+            self.at_ts, self.at_instrument = due, -2
+        if what == SERVE_ARRIVAL:
+            n = self.venue.arrivals[self.venue.state.arrivals_tail & self.venue.mask].instrument
+        elif what == SERVE_REPORT:
+            n = self.venue.reports[self.venue.state.reports_tail & self.venue.mask].instrument
+        if n >= 0:
+            self.catch_up(n)
+        if what != SERVE_DEADLINE or not self.bare_deadline(due):
+            self.catch_up_active()
+        if what == SERVE_DEADLINE:
+            # the timetable may withdraw whatever waits
+            self.catch_up_waiting(due if due < self.engine.hours_next else NEVER - 1)
+        try:
+            self.paper.serve_c(what)
+        finally:
+            if n >= 0:
+                self.refresh(n)
+            for n in range(self.count if what == SERVE_WAIT else 0):
+                if self.cursors[n].active:
+                    self.refresh(n)
+            self.refresh_asked(since)
+        return 0
+
+    # ---- bringing engine and venue forward over rows that change nothing ----
+
+    cdef bint approach(self, int32_t n, const event_t* e, const rare_t* place) noexcept nogil:
+        """Up to a rare event. True = bare: nothing was brought up but the last price, which is all that the engine needs for a liquidation; the rest
+        follows when a policy is asked, or something else happens. That holds where the door lets in everything, where no bracket leaves by a
+        phase, and where the check of sides cannot halt trading with this event, for then requests would be made that say the last price."""
+        cdef cursor_t* c = &self.cursors[n]
+        self.at_trades, self.at_quotes = place.trades_before, place.quotes_before
+        if (not self.plain or not c.calm or e.kind != LIQUIDATION or self.leaves_by_phase(n)
+                or self.engine.side_checks[self.engine.venue_of[n]].sample + 1 >= SIDES_SAMPLE
+                and (self.engine.market[n].mark > 0.0 or e.aux_qty > 0.0)):
+            self.fold(n, self.at_trades, self.at_quotes)
+            return False
+        self.look_ahead()
+        if self.at_trades > c.trades:
+            self.engine.market[n].last = price_of(&self.inst[n], self.strips[n].trades.price[self.at_trades - 1])
+        c.good_trades, c.good_quotes = self.at_trades, self.at_quotes
+        return True
+
+    cdef void look_ahead(self) noexcept nogil:
+        """The last price before a liquidation lies anywhere in memory: ask for it some events ahead."""
+        cdef int64_t r = self.rare_next + 8
+        if r < self.rare_n and self.rare[r].instrument >= 0:
+            passage_prefetch(&self.strips[self.rare[r].instrument].trades.price[self.place[r].trades_before] - 1)
+
+    cdef bint leaves_by_phase(self, int32_t n) noexcept nogil:
+        return self.engine.slot[n].state != BRACKET_FLAT and self.engine.slot[n].spec.exit_phase != 0
+
+    cdef bint bare_deadline(self, int64_t due) noexcept nogil:
+        """Whether only detectors are due: they look at no market, and a policy that hears of it brings it up."""
+        cdef int n
+        if self.engine.turn <= due:
+            return False
+        for n in range(self.count):
+            if self.engine.due[n] <= due and self.cursors[n].active and (
+                    self.leaves_by_phase(n) or bracket_deadline(&self.engine.slot[n], self.engine.out) <= due):
+                return False
+        return True
+
+    cdef void fold(self, int32_t n, int64_t trades, int64_t quotes) noexcept nogil:
+        """Instrument n up to these rows."""
+        cdef cursor_t* c = &self.cursors[n]
+        cdef const strip_t* s = &self.strips[n]
+        cdef market_t* m = &self.engine.market[n]
+        cdef book_t* b = &self.venue.books[n]
+        cdef int64_t rows = trades - c.trades + quotes - c.quotes
+        cdef bint traded = trades > c.trades, quoted = quotes > c.quotes
+        cdef double good = m.good
+        if rows == 0:
+            return
+        fold_market(s, &self.inst[n], m, c.trades, trades, c.quotes, quotes, self.engine.quote_age_ns)
+        if trades == c.good_trades and quotes == c.good_quotes:
+            m.good = good           # a liquidation came after these rows, and has been
+        self.engine.clock.events += rows
+        if traded:
+            self.engine.clock.now = max(self.engine.clock.now, s.trades.ts[trades - 1])
+            if not mark_alive(m, m.ts_trade):
+                self.account.mark(n, m.last)
+            if self.engine.slot[n].state != BRACKET_FLAT:
+                self.engine.slot[n].last = s.trades.price[trades - 1]
+        if quoted:
+            self.engine.clock.now = max(self.engine.clock.now, s.quotes.ts[quotes - 1])
+        if b.live or b.liquidation:
+            self.venue.state.serial += rows
+        c.trades = trades
+        c.quotes = quotes
+
+    cdef void catch_up(self, int32_t n) noexcept nogil:
+        """Instrument n up to the position of the walk."""
+        cdef const strip_t* s = &self.strips[n]
+        cdef cursor_t* c = &self.cursors[n]
+        cdef int64_t t = self.at_ts + (n < self.at_instrument)
+        if n == self.at_instrument:
+            self.fold(n, self.at_trades, self.at_quotes)
+        else:
+            # the last liquidation visited bare lies before the position, and near it
+            self.fold(n, rows_before(s.trades.ts, max(c.trades, c.good_trades), s.trades.n, t),
+                      rows_before(s.quotes.ts, max(c.quotes, c.good_quotes), s.quotes.n, t))
+
+    cdef void catch_up_active(self) noexcept nogil:
+        """Whatever happens may look at all brackets and positions: equity, exposure, a halt."""
+        cdef int k
+        for k in range(self.watch_n):
+            if self.cursors[self.watch[k]].active:
+                self.catch_up(self.watch[k])
+
+    cdef void catch_up_waiting(self, int64_t due) noexcept nogil:
+        """The instruments for which something waits until `due` at the latest: the market is looked at when its moment comes."""
+        cdef int n
+        if self.engine.answers.waiting.size:
+            for n in range(self.count):
+                if self.engine.answers.waiting.next_due[n] <= due:
+                    self.catch_up(n)
+
+    cdef void catch_up_all(self) noexcept nogil:
+        """Every instrument, so that the Paper can be looked at."""
+        cdef int n
+        for n in range(self.count):
+            self.catch_up(n)
+
+    # ---- which rows matter ----
+
+    cdef void bound(self, int32_t n, bounds_t* b) noexcept nogil:
+        """What the venue waits for, and the trail: a new best price, or any trade while the stop is behind it."""
+        cdef const bracket_state_t* s = &self.engine.slot[n]
+        cdef bint every = False
+        cdef int64_t price
+        self.venue.bounds(n, &b.trade_low, &b.trade_high, &every)
+        b.quote_low, b.quote_high = b.trade_low, b.trade_high
+        b.every_trade = b.every_quote = every
+        if s.state == BRACKET_FLAT or s.spec.trail == 0 or bracket_position(s) <= 0 or s.end != OK:
+            return
+        if trail_stop(&s.spec, <int64_t> (s.entry_value / s.entered + 0.5), s.best, s.stop.price, &price):
+            b.every_trade = True
+        elif s.spec.side > 0:
+            b.trade_high = min(b.trade_high, s.best + 1)
+        else:
+            b.trade_low = max(b.trade_low, s.best - 1)
+
+    cdef void search(self, int32_t n, const bounds_t* b) noexcept nogil:
+        """The next rows that the bounds name. What was found for the same bounds holds until it is reached."""
+        cdef cursor_t* c = &self.cursors[n]
+        cdef const strip_t* s = &self.strips[n]
+        cdef bint same = memcmp(&c.bounds, b, sizeof(bounds_t)) == 0
+        if b.every_trade or self.every_trade:
+            c.hit_trade = c.trades
+        elif not same or c.hit_trade < c.trades:
+            c.hit_trade = first_hit(&s.trades.index, c.trades, s.trades.n, b.trade_low, b.trade_high)
+        if b.every_quote or self.every_quote:
+            c.hit_quote = c.quotes
+        elif not same or c.hit_quote < c.quotes:
+            c.hit_quote = first_hit(&s.quotes.index, c.quotes, s.quotes.n, b.quote_low, b.quote_high)
+        c.bounds = b[0]
+
+    cdef void refresh(self, int32_t n) noexcept nogil:
+        """Something may have changed for instrument n: where to stop next, and whether it is to be watched."""
+        cdef cursor_t* c = &self.cursors[n]
+        cdef const strip_t* s = &self.strips[n]
+        cdef const book_t* book = &self.venue.books[n]
+        cdef bounds_t b
+        cdef bint wanted
+        c.active = self.engine.slot[n].state != BRACKET_FLAT or book.live != 0 or book.position != 0 or self.account.positions[n].lots != 0
+        if not (c.active or c.watched or self.every_trade or self.every_quote) and c.odd_trades[0] >= s.trades.n and c.odd_quotes[0] >= s.quotes.n:
+            return
+        while c.odd_trades[0] < c.trades:
+            c.odd_trades += 1
+        while c.odd_quotes[0] < c.quotes:
+            c.odd_quotes += 1
+        if c.active:
+            memset(&b, 0, sizeof(b))
+            self.bound(n, &b)
+            self.search(n, &b)
+        else:
+            memset(&c.bounds, 0xFF, sizeof(bounds_t))
+            c.hit_trade = c.trades if self.every_trade else s.trades.n
+            c.hit_quote = c.quotes if self.every_quote else s.quotes.n
+        c.next_trade = min(min(c.hit_trade, c.odd_trades[0]), s.trades.n)
+        c.next_quote = min(min(c.hit_quote, c.odd_quotes[0]), s.quotes.n)
+        c.quote_first = quote_is_next(s, c.next_trade, c.next_quote)
+        if c.quote_first:
+            c.next_ts = s.quotes.ts[c.next_quote]
+        else:
+            c.next_ts = s.trades.ts[c.next_trade] if c.next_trade < s.trades.n else NEVER
+        wanted = c.active != 0 or c.next_ts != NEVER
+        if wanted != (c.watched != 0):
+            self.watch_over(n)
+
+    cdef void watch_over(self, int32_t n) noexcept nogil:
+        """Put an instrument on the list, or take it off."""
+        cdef cursor_t* c = &self.cursors[n]
+        cdef int k = 0
+        c.watched = not c.watched
+        if c.watched:
+            self.watch[self.watch_n] = n
+            self.watch_n += 1
+            return
+        while self.watch[k] != n:
+            k += 1
+        self.watch_n -= 1
+        self.watch[k] = self.watch[self.watch_n]
+
+    cdef void refresh_asked(self, int64_t since) noexcept nogil:
+        """The instruments that something has been asked for since."""
+        cdef int64_t k
+        for k in range(since, self.engine.out.head):
+            self.refresh(self.engine.out.ring[k & self.engine.out.mask].instrument)
+
+
+cdef class MarketRefresh(Policy):
+    """Goes before the policies while a walk runs: the market that they are shown, and what risk looks at after them, are brought up first."""
+
+    cdef int on_signal_c(self, const signal_t* s, const market_t* m, Instrument instrument, bracket_t* out) except -1:
+        self.walk.catch_up(s.instrument)
+        self.walk.catch_up_active()
+        return 0
+
+
+describe(Walk, {"paper": "The Paper that is run.", "tape": "The Tape that is walked.",
+                "stops": "Events and deadlines that were visited one by one."})

@@ -1,0 +1,284 @@
+"""Sweeps: thousands of bracket settings over the same signals, at the cost of their trades and not of the market's ticks (Numba, all cores).
+
+    signals, places = signals_of(tape, 0, CascadeConfig())
+    grid = Grid.product(entry_offset=[0.001, 0.0015], take_profit=[0.001, 0.002], stop_loss=0.0025, notional=1000)
+    results = sweep(tape, 0, signals, fade(signals), grid, places=places, fills="through")
+
+Every setting gives the trades that Paper.run (and Walk) give for the same events: times, prices, quantities, reasons, fees and result to the last
+bit. It is written apart from that machine on purpose, so that each proves the other. What it does not know is refused, not approximated: one
+instrument at a time; fills 'through' and 'touch'; stops at the next price; constant latencies; a fixed notional. Of the engine's risk rules it
+keeps those that look at one order (flags and age of the signal's data, collar, quantity, notional, requotes); those that look at the account or at
+other orders are a backtest's business: exposure, leverage, positions, loss limits, orders a minute. Importing this module imports numba.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from inspect import signature
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from liqcore.detectors.cascade import CascadeConfig
+from liqcore.event import SIGNAL_DTYPE, Kind, Phase
+from liqcore.fees import MAKER_FEE, TAKER_FEE
+from liqcore.instrument import Instrument
+from liqcore.sweep.columns import Columns, columns, ended_at
+from liqcore.sweep.grid import GRID_DTYPE, Grid
+from liqcore.sweep.kernel import DAY_NS, run
+from liqcore.sweep.state import (
+    ANSWER_NS,
+    CALL,
+    PHASES,
+    REASON_STALE_EVENT,
+    REASON_UNCERTAIN,
+    RESULT_DTYPE,
+    SCALE,
+    TERMS,
+    TRADE_DTYPE,
+)
+from liqcore.simulation.tape import Tape
+
+__all__ = ["GRID_DTYPE", "RESULT_DTYPE", "TRADE_DTYPE", "Grid", "daily_sharpe", "fade", "locate", "signals_of", "sweep", "sweep_detectors",
+           "trades_of"]
+
+UNCERTAIN_FLAG, STALE_FLAG = 1, 2
+TIMED = -1
+
+
+def fade(signals: NDArray) -> NDArray[np.int8]:
+    """Sides of a policy that answers every ACTIVE signal with a bracket on the liquidated side (buys where longs were closed by force)."""
+    return np.where(signals["phase"] == Phase.ACTIVE, signals["side"], 0).astype(np.int8)
+
+
+# ---- signals ----
+
+def signals_of(tape: Tape, instrument: int, config: CascadeConfig | None = None, *, event_age_max_s: float = 2.0, band: float = 10.0,
+               end: int | None = None) -> tuple[NDArray, NDArray]:
+    """The cascade detector's signals of one instrument of a tape, and their places: what `sweep` wants as `signals` and `places`.
+
+    The same signals as the engine's (SIGNAL_DTYPE), all phases. end: let time pass until then, ns (None = end of the tape). event_age_max_s: as Risk;
+    band: as Engine.
+    """
+    signals, where = tape.signals(config, band, event_age_max_s=event_age_max_s, end=end, places=True)
+    own = signals["instrument"] == instrument
+    return signals[own], where[own].view(np.int64).reshape(-1, 2)
+
+
+def locate(tape: Tape, instrument: int, signals: NDArray) -> NDArray[np.int64]:
+    """Where signals stand in the instrument's history, by their times: rows (trades before, quotes before), or -1 for signals that came with the
+    passing of time.
+
+    ValueError where the times do not tell: several liquidations of one nanosecond with market data between them, which signals_of tells apart.
+    """
+    own = np.flatnonzero((tape.rare["kind"] == Kind.LIQUIDATION) & (tape.rare["instrument"] == instrument))
+    ts, place = tape.rare["ts_recv"][own], tape.place[own]
+    out = np.full((len(signals), 2), TIMED, np.int64)
+    caused = np.flatnonzero((signals["phase"] == Phase.BUILDING) | (signals["phase"] == Phase.ACTIVE))
+    first, last = np.searchsorted(ts, signals["ts"][caused], "left"), np.searchsorted(ts, signals["ts"][caused], "right") - 1
+    if (first > last).any():
+        raise ValueError(f"signals, row {caused[np.argmax(first > last)]}: no liquidation of the tape has its time: are these the signals of this "
+                         "tape and instrument?")
+    for n, name in enumerate(("trades_before", "quotes_before")):
+        out[caused, n] = place[name][first]
+        apart = place[name][first] != place[name][last]
+        if apart.any():
+            raise ValueError(f"signals, row {caused[np.argmax(apart)]}: several liquidations of its time stand at different places among the trades "
+                             "and quotes; give places=, which signals_of returns")
+    return out
+
+
+# ---- what the kernel reads ----
+
+def _terms(instrument: Instrument) -> dict[str, float | int]:
+    """Tick and lot as exact integers over powers of ten."""
+    out: dict[str, float | int] = {}
+    for name, text in (("tick", instrument.tick_size), ("lot", instrument.lot_size)):
+        whole, _, fraction = text.partition(".")
+        out[name + "_mantissa"], out[name + "_power"] = int(whole + fraction), 10.0 ** len(fraction)
+        out[name] = out[name + "_mantissa"] / out[name + "_power"]
+    return out
+
+
+def _settings(instrument: Instrument, end: int, *, fills: str, maker_fee: float, taker_fee: float, order_latency_s: float, ack_latency_s: float,
+              half_spread: float | None, print_wait_s: float, quote_age_s: float, data_age_max_s: float, collar: float,
+              order_notional_max: float, orders_per_signal_max: int) -> NDArray:
+    if fills not in ("through", "touch"):
+        raise ValueError(f"fills: a sweep knows 'through' and 'touch', got {fills!r}; for queue models use a backtest")
+    for name, value, low, high in (("maker_fee", maker_fee, -0.01, 0.01), ("taker_fee", taker_fee, -0.01, 0.01),
+                                   ("order_latency_s", order_latency_s, 0.0, 3600.0), ("ack_latency_s", ack_latency_s, 0.0, 3600.0),
+                                   ("half_spread", 0.0 if half_spread is None else half_spread, 0.0, 0.1),
+                                   ("print_wait_s", print_wait_s, 0.0, 3600.0), ("quote_age_s", quote_age_s, 0.001, 1e9),
+                                   ("data_age_max_s", data_age_max_s, 1e-9, 1e6), ("collar", collar, 1e-12, 1.0),
+                                   ("order_notional_max", order_notional_max, 1e-12, 1e15), ("orders_per_signal_max", orders_per_signal_max, 1, 4)):
+        if not isinstance(value, int | float) or not low <= value <= high:
+            raise ValueError(f"{name}: expected a number from {low:g} to {high:g} (constant for the whole sweep), got {value!r}")
+    t = np.zeros(1, TERMS)
+    for name, value in (_terms(instrument) | {
+            "touch": fills == "touch", "order_latency": round(order_latency_s * 1e9), "ack_latency": round(ack_latency_s * 1e9),
+            "half_spread": -1 if half_spread is None else round(half_spread * SCALE), "print_wait": round(print_wait_s * 1e9),
+            "quote_age": round(quote_age_s * 1e9), "data_age_max": int(data_age_max_s * 1e9),
+            "lots_min": instrument.min_lots, "lots_max": instrument.max_lots,
+            "requotes_max": orders_per_signal_max - 1, "end": end, "maker_fee": maker_fee, "taker_fee": taker_fee,
+            "multiplier": instrument.multiplier, "notional_min": instrument.min_notional, "notional_max": order_notional_max,
+            "collar": collar}).items():
+        t[name] = value
+    t["slow"] = t["order_latency"] + t["ack_latency"] >= ANSWER_NS
+    return t
+
+
+def _calls(m: Columns, signals: NDArray, sides: NDArray, places: NDArray, reference: NDArray | None, terms: NDArray) -> tuple[NDArray, NDArray]:
+    """Signals as the kernel wants them: those that the policy acts on, and all of them for exits by phase."""
+    ts = signals["ts"]
+    timed = places[:, 0] < 0
+    trade = np.where(timed, np.searchsorted(m.ts, ts, "left"), places[:, 0])
+    quote = np.where(timed, np.searchsorted(m.quote_ts, ts, "left"), places[:, 1])
+    phases = np.zeros(len(signals), PHASES)
+    for name, value in (("ts", ts), ("timed", timed), ("trade", trade), ("quote", quote)):
+        phases[name] = value
+    for name in ("phase", "sequence"):
+        phases[name] = signals[name]
+    at = np.flatnonzero(sides)
+    calls = np.zeros(len(at), CALL)
+    for name in ("ts", "timed", "trade", "quote", "sequence"):
+        calls[name] = phases[name][at]
+    trade, quote = trade[at], quote[at]
+    calls["row"], calls["side"] = at, np.sign(sides[at])
+    calls["last"] = np.where(trade > 0, m.price[np.maximum(trade - 1, 0)] if len(m.price) else 0, 0)
+    calls["reference"] = calls["last"] if reference is None else np.where(reference[at] > 0, reference[at], calls["last"])
+    fresh = np.where(trade > 0, m.ts[np.maximum(trade - 1, 0)] if len(m.ts) else 0, 0)
+    calls["stale"] = calls["ts"] - fresh > terms["data_age_max"][0]
+    # an interruption of the call's own moment and place is heard of before it, unless all liquidations of that moment and place stand before it
+    before, late = (set(zip(*(column[rows].tolist() for column in (m.gap_ts, m.gap_trades, m.gap_quotes)), strict=True))
+                    for rows in (~m.gap_late, m.gap_late))
+    own = [bool(late) and key in late and key not in before for key in zip(ts[at].tolist(), trade.tolist(), quote.tolist(), strict=True)]
+    ended_at(m, terms[0], trade, quote, ts[at], np.where(timed[at], 0, trade + 1 - np.array(own, np.int64)), calls["ended"])
+    calls["closed"] = np.searchsorted(m.closed, ts[at], side="right") & 1
+    flags = signals["flags"][at]
+    calls["reason"] = np.where(flags & UNCERTAIN_FLAG, REASON_UNCERTAIN, np.where(flags & STALE_FLAG, REASON_STALE_EVENT, 0))
+    return calls, phases
+
+
+def _prepare(tape, instrument, signals, sides, places, reference, end, closed, options):
+    """Check what the caller gave, and put it into the kernel's words: (columns, terms, calls, phases)."""
+    if not 0 <= instrument < len(tape.instruments):
+        raise ValueError(f"instrument: expected 0 to {len(tape.instruments) - 1}, got {instrument!r}")
+    signals, sides = np.asarray(signals), np.asarray(sides)
+    if signals.dtype != SIGNAL_DTYPE or signals.ndim != 1 or (signals["instrument"] != instrument).any() or (np.diff(signals["ts"]) < 0).any():
+        raise ValueError(f"signals: expected a one-dimensional array of SIGNAL_DTYPE of instrument {instrument}, in order of time")
+    if sides.shape != signals.shape or not np.isin(sides, (-1, 0, 1)).all():
+        raise ValueError(f"sides: expected {len(signals)} values of +1, -1 or 0 (nothing wanted), one a signal")
+    places = locate(tape, instrument, signals) if places is None else np.asarray(places)
+    if places.shape != (len(signals), 2):
+        raise ValueError(f"places: expected shape ({len(signals)}, 2), got {places.shape}")
+    if reference is not None:
+        reference = np.asarray(reference)
+        if reference.shape != signals.shape or reference.dtype.kind not in "iu" or (reference < 0).any() or (reference >= 2 ** 31).any():
+            raise ValueError(f"reference: expected {len(signals)} prices in ticks (integers from 0 to 2**31 - 1, 0 = last trade), one a signal")
+    closed = np.zeros(0, np.int64) if closed is None else np.ascontiguousarray(closed)
+    if closed.dtype != np.int64 or len(closed) % 2 or (np.diff(closed) <= 0).any():
+        raise ValueError("closed: expected rising int64 times in pairs, from and to: what Timetable.closed() returns")
+    m = columns(tape, instrument, closed)
+    terms = _settings(tape.instruments[instrument], tape.end if end is None else end, **options)
+    return m, terms, *_calls(m, signals, sides, places, reference, terms)
+
+
+# ---- the sweep ----
+
+def sweep(tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, grid: Grid, *, places: NDArray | None = None,
+          reference: ArrayLike | None = None, end: int | None = None, threads: int | None = None, chunk: int = 4096,
+          on_progress: Callable[[int, int], None] | None = None, daily: NDArray[np.float64] | None = None,
+          closed: NDArray[np.int64] | None = None,
+          fills: str = "through", maker_fee: float = MAKER_FEE, taker_fee: float = TAKER_FEE, order_latency_s: float = 0.05,
+          ack_latency_s: float = 0.05, half_spread: float | None = None, print_wait_s: float = 5.0, quote_age_s: float = 10.0,
+          data_age_max_s: float = 1.0, collar: float = 0.02, order_notional_max: float = 25_000.0, orders_per_signal_max: int = 3) -> NDArray:
+    """Run every setting of a grid over the same signals: an array of RESULT_DTYPE, one row a setting.
+
+    tape: liqcore.Tape. signals: SIGNAL_DTYPE, all of one instrument's (all phases), in order; sides: +1 or -1 where the policy wants a bracket of
+    that side, else 0. places: where the signals stand (signals_of returns them; None = found by their times). reference: ticks that entry offsets
+    count from; 0 or None = last trade. end: stop there, ns (None = end of the tape): what is due by then is served, then positions stay open.
+    fills, fees, latencies, half_spread, print_wait_s: as SimVenue; quote_age_s: as Engine; data_age_max_s, collar, order_notional_max,
+    orders_per_signal_max: as Risk.
+    threads: None = all. on_progress(done, total) is called after every `chunk` settings. The result does not depend on threads or chunk.
+    daily: float64 of shape (settings, days), to be filled with the net result of each day (UTC, by the end of the trade) from the tape's first on.
+    closed: when nothing may be entered (Timetable.closed of the instrument), None = never.
+    ValueError for what makes no sense; RuntimeError where a setting had more than 4096 reports under way.
+    """
+    options = {"fills": fills, "maker_fee": maker_fee, "taker_fee": taker_fee, "order_latency_s": order_latency_s, "ack_latency_s": ack_latency_s,
+               "half_spread": half_spread, "print_wait_s": print_wait_s, "quote_age_s": quote_age_s,
+               "data_age_max_s": data_age_max_s, "collar": collar, "order_notional_max": order_notional_max,
+               "orders_per_signal_max": orders_per_signal_max}
+    m, terms, calls, phases = _prepare(tape, instrument, signals, sides, places, reference, end, closed, options)
+    results = np.zeros(len(grid), RESULT_DTYPE)
+    results["days"] = max(0, int(terms["end"][0]) // DAY_NS - int(tape.start) // DAY_NS + 1)
+    days = int(results["days"][0]) if len(results) else 0
+    if daily is not None and (daily.dtype != np.float64 or daily.shape != (len(grid), days)):
+        raise ValueError(f"daily: expected float64 of shape ({len(grid)}, {days}), got {daily.dtype} of {daily.shape}")
+    kept = np.zeros((len(grid), 0)) if daily is None else daily
+    kept[:] = 0.0
+    _run_chunks(m, terms, grid.rows, calls, phases, results, threads, chunk, on_progress, int(tape.start) // DAY_NS, kept)
+    return results
+
+
+def _run_chunks(m, terms, rows, calls, phases, results, threads, chunk, on_progress, first_day, daily):
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    if chunk < 1 or threads is not None and not 1 <= threads <= most:
+        raise ValueError(f"chunk: expected at least 1; threads: None or 1 to {most}; got {chunk!r}, {threads!r}")
+    before, none, counts = numba.get_num_threads(), np.zeros(0, TRADE_DTYPE), np.zeros(len(rows), np.int64)
+    numba.set_num_threads(before if threads is None else threads)
+    try:
+        for first in range(0, len(rows), chunk):
+            last = min(first + chunk, len(rows))
+            run(m, terms, rows[first:last], calls, phases, results[first:last], none, counts[first:last],
+                first_day, daily[first:last])
+            if on_progress is not None:
+                on_progress(last, len(rows))
+    finally:
+        numba.set_num_threads(before)
+    if results["lost"].any():
+        raise RuntimeError(f"setting {int(np.argmax(results['lost'] > 0))}: more than 4096 reports were under way at once; shorten the ack latency")
+
+
+OPTIONS = {name: parameter.default for name, parameter in list(signature(sweep).parameters.items())[-12:]}
+
+
+def trades_of(tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, grid: Grid, setting: int = 0, *, places: NDArray | None = None,
+              reference: ArrayLike | None = None, end: int | None = None, closed: NDArray[np.int64] | None = None, **options: Any) -> NDArray:
+    """The trades of one setting of a grid: an array of TRADE_DTYPE, in order of time. Arguments as for sweep.
+
+    signal: row of `signals`; ts_open, ts_exit: first entry and last exit fill as the engine heard of them; ts_flat: when all was confirmed; prices
+    are averages; reason: Reason. A position left open at the end has open = 1, ts_flat = 0 and no result (nan).
+    """
+    unknown = sorted(options.keys() - OPTIONS.keys())
+    if unknown:
+        raise TypeError(f"trades_of: unknown argument {', '.join(unknown)}; expected {', '.join(OPTIONS)}")
+    m, terms, calls, phases = _prepare(tape, instrument, signals, sides, places, reference, end, closed, OPTIONS | options)
+    trades, counts = np.zeros(len(calls), TRADE_DTYPE), np.zeros(1, np.int64)
+    run(m, terms, grid[setting].rows, calls, phases, np.zeros(1, RESULT_DTYPE), trades, counts, 0, np.zeros((1, 0)))
+    return trades[:counts[0]]
+
+
+def sweep_detectors(tape: Tape, instrument: int, detectors: Sequence[CascadeConfig], grid: Grid, *, sides: Callable[[NDArray], ArrayLike] = fade,
+                    on_progress: Callable[[int, int], None] | None = None, **options: Any) -> NDArray:
+    """Every detector with every setting: RESULT_DTYPE of shape (detectors, settings). Signals are computed once a detector, the market's index once.
+
+    sides: signals -> sides, the policy. on_progress(done, total) counts settings. Other options as for sweep.
+    """
+    out = np.zeros((len(detectors), len(grid)), RESULT_DTYPE)
+    for n, config in enumerate(detectors):
+        signals, places = signals_of(tape, instrument, config)
+        out[n] = sweep(tape, instrument, signals, sides(signals), grid, places=places, **options)
+        if on_progress is not None:
+            on_progress((n + 1) * len(grid), out.size)
+    return out
+
+
+def daily_sharpe(results: NDArray) -> NDArray[np.float64]:
+    """Sharpe ratio of the daily net results, a year being 365 days; days without a trade count as 0. nan below two days."""
+    days = np.asarray(results["days"], np.float64)
+    with np.errstate(all="ignore"):
+        mean = results["net"] / days
+        deviation = np.sqrt(np.maximum(results["daily_squares"] - days * mean * mean, 0.0) / (days - 1.0))
+        return np.where((days > 1) & (deviation > 0.0), mean / deviation * np.sqrt(365.0), np.nan)

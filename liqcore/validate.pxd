@@ -1,0 +1,8 @@
+"""The door: an event is validated once, here; behind it everything is trusted."""
+
+from libc.stdint cimport int64_t, uint8_t
+
+from liqcore.event cimport event_t, market_t
+from liqcore.instrument cimport instrument_t
+
+cdef uint8_t validate_event(const event_t* e, int64_t now, market_t* markets, const instrument_t* instruments, int count, double band) noexcept nogil

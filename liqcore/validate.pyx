@@ -1,0 +1,129 @@
+"""The door: see validate.pxd. It keeps one thing of its own, the implausible prices that wait for company.
+
+Kernels and accounts never see what it refuses.
+"""
+
+from liqcore.event cimport *
+from liqcore.instrument cimport TICKS_MAX
+from liqcore.kernels.window cimport WINDOW_NOTIONAL_MAX
+
+cdef int SUSPECTS = 5              # so many implausible prices that agree with each other are the new truth (a relisting, a split)
+cdef double ORDERS_MAX = 100.0     # a forced order of more than so many of the venue's largest orders is a mistake
+
+
+cdef uint8_t plausible(market_t* m, double price, double band) noexcept nogil:
+    """Within the band of the last good price, or one of enough others that agree with it."""
+    if m.good == 0.0 or (price <= m.good * band and price * band >= m.good):
+        m.suspects = 0
+        return OK
+    if m.suspects > 0 and price <= m.suspect * 1.5 and price * 1.5 >= m.suspect:
+        m.suspects += 1
+    else:
+        m.suspects = 1
+    m.suspect = price
+    if m.suspects < SUSPECTS:
+        return BAD_BAND
+    m.suspects = 0
+    return OK
+
+
+cdef inline bint on_grid(const instrument_t* i, double price) noexcept nogil:
+    """ticks_of(price) > 0, without rounding."""
+    return 0.5 < price / i.tick < <double> TICKS_MAX
+
+
+cdef inline bint beyond_orders(double qty, const instrument_t* i) noexcept nogil:
+    """A quantity that no orders of this contract can have had, where the venue declares its largest."""
+    return i.lots_max < <int64_t> TICKS_MAX - 1 and qty > ORDERS_MAX * i.lot * <double> i.lots_max
+
+
+cdef uint8_t price_qty(const event_t* e, market_t* m, const instrument_t* i, double band) noexcept nogil:
+    """The rules of events that carry prices."""
+    if not (e.price * 0.0 + e.qty * 0.0 + e.aux_price * 0.0 + e.aux_qty * 0.0 == 0.0):      # 0 where all are finite, else nan
+        return BAD_PRICE
+    if e.kind == TICKER:
+        if e.price < 0.0 or e.aux_price < 0.0:
+            return BAD_PRICE
+        if e.qty < 0.0:
+            return BAD_QTY
+        return plausible(m, e.price, band) if e.price > 0.0 else OK
+    # a liquidation's price is never placed as an order: it need not be on the tick grid (bankruptcy prices often are not)
+    if e.price <= 0.0 or (e.kind != LIQUIDATION and not on_grid(i, e.price)):
+        return BAD_PRICE
+    if e.kind == BBO:
+        if e.aux_price <= e.price:
+            return BAD_BOOK
+        if not on_grid(i, e.aux_price):      # it lies above the bid, which is
+            return BAD_PRICE
+        # an empty side of the book: no one sells at ten times the bid
+        if e.aux_price > e.price * band:
+            return BAD_BAND
+        if e.qty < 0.0 or e.aux_qty < 0.0:
+            return BAD_QTY
+        return plausible(m, e.price, band)
+    if e.qty <= 0.0 or e.qty > 1e15:
+        return BAD_QTY
+    if e.kind == FUNDING:     # about our position, too: what was paid is what was paid
+        return OK if e.side == LONG or e.side == SHORT else BAD_SIDE
+    if e.kind == FILL:        # however odd, a fill is about our position: the bracket machine deals with it
+        return OK if 0.0 <= e.aux_qty < 9007199254740992.0 else BAD_QTY
+    if e.side != LONG and e.side != SHORT:
+        return BAD_SIDE
+    if e.kind == LIQUIDATION and e.aux_qty < 0.0:
+        return BAD_PRICE
+    if e.kind == LIQUIDATION and (e.aux_price < 0.0 or e.aux_price > WINDOW_NOTIONAL_MAX
+                                  or not 0.0 < e.qty * i.multiplier * e.price <= WINDOW_NOTIONAL_MAX
+                                  or beyond_orders(e.qty, i)):
+        return BAD_QTY
+    return plausible(m, e.price, band)
+
+
+cdef uint8_t validate_venue_event(const event_t* e, const instrument_t* instruments, int count) noexcept nogil:
+    """The rules of what tells of the venue and not of the market: nothing here moves what later prices are compared with."""
+    if not 0 <= e.instrument < count:
+        return BAD_INSTRUMENT
+    if not (e.price * 0.0 + e.qty * 0.0 + e.aux_price * 0.0 + e.aux_qty * 0.0 == 0.0):
+        return BAD_PRICE
+    if e.kind == DELEVERAGE:
+        if e.price <= 0.0:
+            return BAD_PRICE
+        if e.side != LONG and e.side != SHORT:
+            return BAD_SIDE
+        return OK if (0.0 < e.qty <= 1e15 and 0.0 <= e.aux_price <= WINDOW_NOTIONAL_MAX
+                      and 0.0 < e.qty * instruments[e.instrument].multiplier * e.price <= WINDOW_NOTIONAL_MAX) else BAD_QTY
+    if e.code == STATES_LIMITS:
+        if e.price < 0.0 or e.aux_price < 0.0:
+            return BAD_PRICE
+        return OK if e.price == 0.0 or e.aux_price <= e.price else BAD_BOOK
+    if e.code != STATES_POOL or e.flags >= POOL_NO_BALANCE + POOL_NO_DRAWDOWN + POOL_NO_DISTANCE:
+        return BAD_CODE                     # unknown bits, or nothing is stated
+    return OK if 0.0 <= e.aux_price <= 1.0 and e.aux_qty >= 0.0 else BAD_QTY
+
+
+cdef uint8_t validate_event(const event_t* e, int64_t now, market_t* markets, const instrument_t* instruments, int count, double band) noexcept nogil:
+    """The first thing that is wrong with an event, or OK."""
+    if e.ts_recv < now or not 0 <= e.ts_recv < TIME_MAX or not 0 <= e.ts_event < TIME_MAX:
+        return BAD_TIME
+    if e.kind == TIMER:
+        return OK
+    if e.kind == FEED or e.kind == CONTROL:
+        if e.instrument != ALL_INSTRUMENTS and not 0 <= e.instrument < count:
+            return BAD_INSTRUMENT
+        if e.kind == CONTROL and (e.code == CONTROL_PAUSE or e.code == CONTROL_READY):
+            return OK if GATE_START <= e.flags <= GATE_LATE else BAD_CODE
+        if e.kind == CONTROL and e.code == CONTROL_LOWER:
+            if not LIMIT_ORDER_NOTIONAL <= e.flags <= LIMIT_COLLAR or e.instrument != ALL_INSTRUMENTS:
+                return BAD_CODE
+            return OK if 0.0 < e.price <= 1e12 else BAD_PRICE
+        return OK if 1 <= e.code <= 3 else BAD_CODE
+    if e.kind == VERDICT and e.instrument != ALL_INSTRUMENTS:
+        return BAD_INSTRUMENT
+    if e.kind == VERDICT:
+        return OK if JUDGE_CONFIRM <= e.code <= JUDGE_VETO and e.id > 0 else BAD_CODE
+    if e.kind < LIQUIDATION or e.kind > FUNDING:
+        return validate_venue_event(e, instruments, count) if e.kind == DELEVERAGE or e.kind == VENUE_STATE else BAD_KIND
+    if not 0 <= e.instrument < count:
+        return BAD_INSTRUMENT
+    if e.kind == ORDER:
+        return OK if 1 <= e.code <= ORDER_REFUSED else BAD_CODE
+    return price_qty(e, &markets[e.instrument], &instruments[e.instrument], band)

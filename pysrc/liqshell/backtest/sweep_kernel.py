@@ -1,0 +1,128 @@
+"""A grid for liqcore.sweep: the same trades as one backtest a setting, but every symbol for itself and without the account's limits.
+
+`liqcore sweep` cuts it into units; walk-forward takes it for its choice only: what was chosen is run by the engine, with every limit, before a
+number of it is reported.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from liqshell.backtest.answers import Answers, answers_of
+from liqshell.backtest.half_spread import settings_of
+from liqshell.backtest.history import History
+from liqshell.config.load import Config
+from liqshell.report.coverage import DAY_NS
+from liqshell.report.study import Outcome
+from liqshell.config.study_sections import Setting
+
+
+FREE = {"maker_fee": 0.0, "taker_fee": 0.0}              # no trade of the kernel depends on its fees: so its results are those before fees
+SPECIAL = {"trail_basis", "replaces", "judge_s"}         # terms of a bracket that the kernel does not know; absent where they are as usual
+
+
+def why_not(config: Config, values: dict[str, Any], symbols: Sequence[str]) -> str:
+    """What of a configuration a sweep knows nothing of, '' where it may trade as the engine does: the answers of the policy have the last word, see
+    answers.inconstant. values: pipeline.settings of the configuration."""
+    paper = values["paper"]
+    reasons = (("detectors beside [detector]", bool(values["detectors"]) or values["cascade"] is None),
+               ("several rules", len(values["policies"]) != 1), ("[paper] fills = 'queue'", paper["fills"] == "queue"),
+               ("[paper] taker = 'walk'", paper["taker"] != "next"), ("[paper] latency = 'empirical'", "latency" in paper),
+               ("[paper] leverage", paper["leverage"] != 0.0),
+               ("equity_share", any(config.policy_for(s).equity_share for s in symbols)),
+               ("trail_basis, replaces, judge_s", any(SPECIAL & terms.keys() for terms in values["brackets"].values())))
+    return ", ".join(name for name, found in reasons if found)
+
+
+def parts_of(cells: Sequence[Setting]) -> tuple[list[Setting], list[dict[str, Any]]]:
+    """What decides, and what is done about it, of a product in its order: the cells are deciders x brackets."""
+    deciders = {json.dumps(_outer(cell).named, default=str): _outer(cell) for cell in cells}
+    return list(deciders.values()), [dict(found) for found in dict.fromkeys(tuple(cell.policy.items()) for cell in cells)]
+
+
+def _outer(cell: Setting) -> Setting:
+    return Setting({}, cell.detector, cell.parameters, cell.detectors, cell.hours)
+
+
+def grids_of(config: Config, symbols: Sequence[str], brackets: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """One liqcore.sweep.Grid per symbol, a row a bracket setting."""
+    from liqcore.sweep import Grid      # numba: only for those who sweep
+
+    grids = []
+    for symbol in symbols:
+        wanted = [config.with_setting(Setting(own)).policy_for(symbol).bracket_arguments() for own in brackets]
+        grids.append(Grid.of([{name: value for name, value in row.items() if name != "equity_share"} for row in wanted]))
+    return grids
+
+
+def venue_of(values: dict[str, Any], end_ns: int) -> dict[str, Any]:
+    """Options of liqcore.sweep.sweep: the venue, how long a quote holds, and the limits that look at one order. See of_contract."""
+    paper, limits = values["paper"], values["limits"]
+    return ({name: paper[name] for name in ("fills", "maker_fee", "taker_fee", "order_latency_s", "ack_latency_s", "half_spread", "print_wait_s")}
+            | {"quote_age_s": values["quote_age_s"]}
+            | {name: limits[name] for name in ("data_age_max_s", "collar", "order_notional_max", "orders_per_signal_max")} | {"end": end_ns})
+
+
+def of_contract(venue: Mapping[str, Any], n: int) -> dict[str, Any]:
+    """The same for one contract: with its own half-spread, where they differ."""
+    spread = venue["half_spread"]
+    return {**venue, "half_spread": spread[n] if isinstance(spread, list | tuple) else spread}
+
+
+def answers_for(config: Config, history: History, decider: Setting) -> tuple[list[Answers], str]:
+    """What the policy answers with one setting of what decides, per instrument; and why the kernel cannot stand for it, '' where it can."""
+    return answers_of(settings_of(config.with_setting(decider), history), history)
+
+
+def outcomes(config: Config, values: dict[str, Any], part: History, cells: Sequence[Setting], span: tuple[int, int], days: int = 0) -> \
+        tuple[list[Outcome], np.ndarray, np.ndarray]:
+    """What each setting does with the signals of `span`; and its net result, and that before fees, of each of so many days of the span, (days,
+    settings). cells: a product, detectors first. Funding is not part of it."""
+    from liqcore import sweep as sweeping
+
+    deciders, brackets = parts_of(cells)
+    total = np.zeros(len(cells), sweeping.RESULT_DTYPE)
+    net, gross = np.zeros((days, len(cells))), np.zeros((days, len(cells)))
+    grids = grids_of(config, [i.symbol for i in part.instruments], brackets)
+    venue = venue_of(values, part.end_ns)
+    for d, decider in enumerate(deciders):
+        for n, answers in enumerate(answers_for(config, part, decider)[0]):
+            own = answers.within(*span)
+
+            def swept(free: Mapping[str, Any], daily: np.ndarray | None, n: int = n, own: Answers = own) -> np.ndarray:
+                return sweeping.sweep(part.tape, n, own.signals, own.sides, grids[n], places=own.places, closed=own.closed, daily=daily,
+                                      **{**of_contract(venue, n), **free})
+            here = slice(d * len(brackets), (d + 1) * len(brackets))
+            daily = np.zeros((len(brackets), days_of(part.tape.start, part.end_ns))) if days else None
+            found, rows = swept({}, daily), total[here]
+            if daily is not None:
+                net[:, here] += _by_day(daily, part.tape.start, span, days)
+                swept(FREE, daily)
+                gross[:, here] += _by_day(daily, part.tape.start, span, days)
+            for name in ("entries", "trades", "wins", "gross", "fees", "net", "notional"):
+                rows[name] += found[name]
+    total["notional"] /= 2.0                   # of the sweep: what was bought and sold; here, as everywhere in a report: of the entries
+    outcomes_: list[Outcome] = [
+            {"entries": int(r["entries"]), "trades": int(r["trades"]), "wins": int(r["wins"]), "gross": float(r["gross"]), "fees": float(r["fees"]),
+             "funding": 0.0, "net": float(r["net"]), "notional": float(r["notional"]),
+             "mean_bps": float(r["net"] / r["notional"] * 1e4) if r["notional"] else None} for r in total]
+    return outcomes_, net, gross
+
+
+def days_of(start_ns: int, end_ns: int) -> int:
+    """Days (UTC) that a span touches."""
+    return max(0, end_ns // DAY_NS - start_ns // DAY_NS + 1)
+
+
+def _by_day(daily: np.ndarray, start_ns: int, span: tuple[int, int], days: int) -> np.ndarray:
+    """Results by UTC day from that of start_ns on, (settings, UTC days), as (days of the span, settings): what ends later belongs to the last day,
+    and where the span begins inside of a day, its first and its last piece are one day of 24 h together."""
+    first = span[0] // DAY_NS - start_ns // DAY_NS
+    at = np.clip(np.arange(daily.shape[1]) - first, 0, (span[1] - 1) // DAY_NS - span[0] // DAY_NS) % days
+    out = np.zeros((days, len(daily)))
+    np.add.at(out, at, daily.T)
+    return out

@@ -1,0 +1,79 @@
+"""`liqcore new-config`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from liqshell.errors import ConfigError, check_output
+
+
+def new_config(
+    file: Path,
+    /,
+    *,
+    venue: str = "bybit",
+    symbols: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
+    preset: Annotated[str, Parameter(name=("--preset", "--policy"))] = "fade",
+    environment: str = "mainnet",
+    store: Path | None = None,
+    offline: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Write a commented configuration, the schema that editors check it by, and look at it with `liqcore doctor`. Exit status: that of the doctor.
+
+    Parameters
+    ----------
+    file
+        New file, such as fade.toml. The schema goes beside it as liqcore.schema.json.
+    venue
+        bybit, binance, okx or hyperliquid.
+    symbols
+        Contracts to trade, such as ETHUSDT SOLUSDT; those of the store where none is named.
+    preset
+        What trades them: see `liqcore presets`.
+    environment
+        mainnet, testnet or demo.
+    store
+        A store made by `liqcore import`, for `liqcore backtest`, `sweep` and `forward`.
+    offline
+        The doctor asks no venue.
+    """
+    from liqshell.commands.doctor import doctor
+    from liqshell.config.load import loads, presets
+    from liqshell.config.template import SCHEMA_FILE, text_of
+    from liqshell.config.schema import schema
+
+    if file.exists():
+        raise ConfigError(str(file), "it is there already", "a new file", "Choose another name or remove it")
+    check_output("new-config", file)
+    if preset not in presets():
+        raise ConfigError(f"--preset {preset}", "no preset of this name", f"one of {', '.join(presets())}", "`liqcore presets` prints them")
+    if store is not None and not symbols:
+        symbols = _contracts(store, venue)
+    if not symbols:
+        raise ConfigError("--symbols", "none", "contracts of the venue such as ETHUSDT, or --store with some")
+    name = re.sub(r"[^A-Za-z0-9._-]|^[._-]+", "", file.stem)[:64]
+    text = text_of(name, venue, symbols, presets()[preset], os.path.relpath(store, file.parent) if store is not None else "", environment)
+    loads(text, str(file))
+    beside = file.parent / SCHEMA_FILE
+    file.write_text(text, encoding="utf-8")
+    beside.write_text(json.dumps(schema(), indent=1) + "\n", encoding="utf-8")
+    print(f"{file}: preset {preset}, {', '.join(symbols)} at {venue}. {beside.name}: for your editor.")
+    return doctor(file, offline=offline)
+
+
+def _contracts(store: Path, venue: str) -> tuple[str, ...]:
+    """Those of a store at the venue."""
+    from liqshell import store as stores
+    from liqshell.config.sections import venue_named
+
+    opened = stores.open(store)
+    try:
+        return tuple(one.symbol for one in opened.contracts if one.venue == venue_named(venue))
+    finally:
+        opened.close()

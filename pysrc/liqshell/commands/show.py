@@ -1,0 +1,76 @@
+"""`liqcore show`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from liqshell.errors import ConfigError
+
+
+def show(
+    run: Path,
+    /,
+    *,
+    from_: Annotated[str, Parameter(name="--from")] = "",
+    to: str = "",
+    symbol: str = "",
+    why: Annotated[bool, Parameter(negative=())] = False,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """The story of a run, or of any minute of it, in sentences: event, threshold, signal, answer of the policy, risk, order, fill, exit.
+
+    Parameters
+    ----------
+    run
+        The folder of a run: demo, paper, live or backtest.
+    from_
+        UTC, such as 2026-03-04T13:05 or, of the run's first day, 13:05; from the beginning if not given.
+    to
+        Likewise, not included; a minute after --from, or the end.
+    symbol
+        One contract.
+    why
+        Also every moment at which a policy wanted nothing, and the liquidations that no detector named large.
+    json_
+        One JSON object a line.
+    """
+    from liqshell.report.narrative import state_before, story
+    from liqshell.report.origin import idle
+    from liqshell.report.run import load_run
+    from liqshell.report.text import when
+
+    found = load_run(run)
+    if symbol and symbol not in found.symbols:
+        raise ConfigError(f"--symbol {symbol}", "no contract of this run", f"one of {', '.join(found.symbols)}")
+    start = _time("--from", from_, found.started_ns) if from_ else 0
+    end = _time("--to", to, found.started_ns) if to else start + 60_000_000_000 if from_ else 1 << 62
+    if end <= start:
+        raise ConfigError(f"--to {to}", "not after --from", "a later time")
+    lines = story(found, start, end, symbol, why)
+    if json_:
+        for line in lines:
+            print(json.dumps(line.as_dict(), ensure_ascii=False))
+        return 0
+    if from_:
+        print(f"At {when(start)} UTC. " + " ".join(state_before(found, start, symbol)))
+    for line in lines:
+        print(f"{when(line.ts, date=False)}.{line.ts % 1_000_000_000 // 1_000_000:03d}  {line.symbol or 'all'}  {line.text}")
+    if not lines:
+        print("Nothing was decided in this time." + ("" if why else " --why also tells the moments at which a policy wanted nothing."))
+        for sentence in idle(found):
+            print(sentence)
+    return 0
+
+
+def _time(option: str, text: str, first_ns: int) -> int:
+    from liqshell.iso import written_ns
+    from liqshell.report.text import when
+
+    try:
+        return written_ns(f"{when(first_ns)[:10]}T{text}" if len(text) <= 12 and text[2:3] == ":" else text)
+    except ValueError:
+        raise ConfigError(f"{option} {text}", "not a time", "UTC such as 2026-03-04T13:05 or 13:05:30") from None

@@ -1,8 +1,0 @@
-"""Presets side by side on the same data and the same events, each with its controls: which of them pays, and whether any does.
-
-    compared = run_compare(load("data.toml"))        # a folder: compare.html, compare.json, compare.csv, events.csv, one report per preset
-"""
-
-from liqshell.compare.run import Compared, run_compare
-
-__all__ = ["Compared", "run_compare"]

@@ -1,0 +1,46 @@
+"""The policy of a run: one that ships, or a class in a Python file of the user's.
+
+    make_policy("fade", brackets)
+    make_policy("folder/my_policy.py:MyPolicy", brackets, digest)      # runs that file's code, with your rights
+
+A class of your own derives from liqcore.Policy. Where it (or a base of it below Policy) defines __init__, that is called as (default, brackets): the
+keyword arguments of liqcore.Bracket from [policy], and the same per symbol; with [policy.parameters], as (default, brackets, parameters): those per
+symbol too. Else it is made without arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import liqcore as lc
+from liqshell.errors import ConfigError
+from liqshell.config.policy_memory import remembering
+from liqshell.plugins import POLICY, is_file, load, place
+from liqshell.policies import RULES
+
+
+def make_policy(rule: str, brackets: dict[str, dict[str, Any]], digest: str | None = None, parameters: dict[str, dict[str, Any]] | None = None,
+                only: Sequence[str] = ()) -> lc.Policy:
+    """The policy of a rule. digest: what the file must be, None = whatever it is now. parameters: the rule's own numbers by symbol. only: symbols
+    that it trades, () = all. ConfigError where there is no such policy."""
+    default = next(iter(brackets.values()))
+    if not is_file(rule):
+        if rule not in RULES:
+            raise ConfigError("policy rule", f"found {rule!r}", f"one of {', '.join(RULES)}, or 'file.py:Class'")
+        shipped = RULES[rule](default, brackets, parameters)
+        shipped.symbols = tuple(only)
+        return shipped
+    own = load(rule, POLICY, "policy.rule", digest)
+    made: Callable[..., lc.Policy] = remembering(own)
+    try:
+        numbers = [parameters] if any((parameters or {}).values()) else []
+        return made(default, brackets, *numbers) if _own_init(own) else made()
+    except Exception as why:
+        raise ConfigError(rule, f"cannot be made: {type(why).__name__}: {why}{place(why, rule.rpartition(':')[0])}",
+                          "a class that is made as (default, brackets)") from why
+
+
+def _own_init(made: Any) -> bool:
+    return any("__init__" in vars(base) for base in made.__mro__[:made.__mro__.index(lc.Policy)])
+

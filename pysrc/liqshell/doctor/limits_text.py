@@ -1,0 +1,104 @@
+"""Limits and dead-man switches in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from liqshell.config.load import Config
+from liqshell.config.sections import LimitsConfig
+from liqshell.fields import SCALE
+
+GAP = 0.05                          # a jump past every stop that is worth being shown: what a flash crash has done
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What can be lost under a configuration, quote currency. trade: one trade stopped where it should be, fees included. open: everything that may
+    be open at once. day: the daily limit used up, and then everything open stopped. gap: the same with prices GAP beyond the stops. sizes: notional
+    of one trade of each symbol."""
+
+    equity: float
+    trade: float
+    open: float
+    day: float
+    gap: float
+    sizes: Mapping[str, float]
+
+
+def exposure(config: Config, equity: float, maker: float, taker: float) -> Exposure:
+    """At an equity and at fee rates (shares of the notional)."""
+    limits = config.limits
+    each, risks = {}, {}
+    for symbol in ("every contract", *config.policy.symbols) if config.feed.whole else config.feed.symbols:
+        values = config.policy_for(symbol)
+        size = values.equity_share * equity if values.equity_share else values.notional
+        each[symbol] = min(size, limits.order_notional_max)
+        entry = maker if values.entry == "post_only" else taker
+        risks[symbol] = values.stop_loss / SCALE + entry + taker
+    # one position a symbol; the largest of them together, within what the limits leave
+    alike = limits.positions_max if config.feed.whole else 1
+    sizes = sorted([(each[s], risks[s]) for s in each] * alike, reverse=True)[:limits.positions_max]
+    room = min(limits.exposure_max, limits.leverage_max * equity)
+    held = stopped = 0.0
+    for size, risk in sizes:
+        size = min(size, room - held)
+        held, stopped = held + size, stopped + size * risk
+    trade = max((each[s] * risks[s] for s in each), default=0.0)
+    day = equity * limits.daily_loss_max / SCALE + stopped
+    return Exposure(equity, trade, held, day, day + held * GAP, each)
+
+
+def describe_limits(config: Config, equity: float, maker: float, taker: float) -> list[str]:
+    """One sentence a limit, and what it comes to."""
+    limits, worst = config.limits, exposure(config, equity, maker, taker)
+    return [
+        f"At most {limits.positions_max} positions at once, one a contract; each trade is "
+        + ", ".join(f"{money(size)} in {symbol}" for symbol, size in worst.sizes.items()) + ".",
+        f"No order above {money(limits.order_notional_max)}; positions and open orders together never above {money(limits.exposure_max)} nor "
+        f"{limits.leverage_max:g} times the equity ({money(limits.leverage_max * equity)} now).",
+        f"At most {limits.orders_per_minute_max} orders a minute and {limits.orders_per_signal_max} a signal; more stops trading until a person "
+        "resumes it.",
+        f"A loss of {limits.daily_loss_max / SCALE:.2%} of the equity in a day ({money(equity * limits.daily_loss_max / SCALE)}) stops entries until "
+        f"00:00 UTC, {limits.weekly_loss_max / SCALE:.2%} in a week ({money(equity * limits.weekly_loss_max / SCALE)}) until a person resumes them.",
+        f"No entry on data older than {limits.data_age_max_s:g} s, nor on a best bid and ask that is older than {config.engine.quote_age_s:g} s, cut "
+        f"off or contradicted by a trade, nor at a price more than {limits.collar / SCALE:.2%} from the last.",
+        f"One trade stopped where it should be loses up to {money(worst.trade)} with fees. At most {money(worst.open)} can be open at once.",
+        f"Worst planned day: the daily limit, and then everything open is stopped: {money(worst.day)} ({_share(worst.day, equity)} of the equity).",
+        f"Stops are market orders: were prices to jump {GAP:.0%} past all of them, {money(worst.gap)} ({_share(worst.gap, equity)}).",
+    ]
+
+
+def contradictions(limits: LimitsConfig) -> list[str]:
+    """Limits above what the written system allows: leverage never above 10, a day's loss of 1 %, a week's of 2 %, 3 orders a signal."""
+    out = []
+    for name, bound, shown in (("leverage_max", 10.0, "10"), ("daily_loss_max", 0.01 * SCALE, "0.01"), ("weekly_loss_max", 0.02 * SCALE, "0.02"),
+                               ("orders_per_signal_max", 3, "3"), ("positions_max", 4, "4")):
+        if getattr(limits, name) > bound:
+            found = getattr(limits, name)
+            out.append(f"{name} = {found / SCALE if name.endswith('loss_max') else found:g} is above {shown}")
+    return out
+
+
+def dead_man(switches: Mapping[str, float] | None) -> str:
+    """What becomes of our orders if this machine dies."""
+    own = ("If this machine or its line dies, the venue does nothing: stops rest there and keep protecting positions; an entry that rests stays "
+           "until liqcore is back (its stop is attached; its time to live and the time limit of a position are not kept by the venue)")
+    if switches is None:
+        return own + ". Whether this account has a dead-man switch could not be asked."
+    if "DERIVATIVES" not in switches:
+        have = f" (it has one for {', '.join(sorted(switches))}, which does not concern these contracts)" if switches else ""
+        return own + f". This account has no dead-man switch for derivatives{have}: the venue gives one to institutional clients only."
+    return (f"This account has a dead-man switch: {switches['DERIVATIVES']:g} s after the last connection that subscribed to dcp.future is gone, the "
+            "venue cancels the open orders of the product. liqcore does not subscribe to it, because whether the stops of positions are among those "
+            "orders is not documented, and a switch that takes stops away leaves positions naked. So it never fires for liqcore's connections. "
+            f"{own}.")
+
+
+def money(value: float) -> str:
+    """Quote currency, no cents from 1000 on."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.2f}"
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{part / whole:.1%}" if whole > 0 else "all"

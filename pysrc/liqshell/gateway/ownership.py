@@ -1,0 +1,32 @@
+"""What a position at the venue is to us: one judgement, for the start, for `liqcore doctor` and for every reading of the account while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from liqshell.venues.reports import Position
+
+HEDGE = "the account is in hedge mode for this symbol; switch it to one-way (Position mode) at the venue, with no position open"
+
+
+class Ownership(StrEnum):
+    """AGREED: as believed. LESS: smaller than believed, on the same side: exits of ours, or somebody else, reduced it. FOREIGN: there is more than
+    we opened, or it lies on the other side: its contract is read-only."""
+
+    AGREED = "agreed"
+    LESS = "less"
+    FOREIGN = "foreign"
+
+
+def ownership(venue: float, belief: float, side: int) -> Ownership:
+    """venue, belief: signed quantities in one unit, such as lots. side: of our bracket on the contract (0 = never any)."""
+    if venue == belief:
+        return Ownership.AGREED
+    sane = belief * side > 0                    # more sold than bought is nothing that could be reduced
+    return Ownership.LESS if sane and belief * venue >= 0 and abs(venue) < abs(belief) else Ownership.FOREIGN
+
+
+def mode_fault(rows: Sequence[Position]) -> str:
+    """Why the account's rows of one contract cannot be traded; "" = they can."""
+    return HEDGE if any(row.index for row in rows) else ""

@@ -1,0 +1,161 @@
+"""The equity that a live run begins with where a trade is open.
+
+Money may have come and gone since the last run, so the venue's word counts, not our books. But the venue's balance already holds what happened to the
+open trade while nobody listened, and the engine will be told of that, too: by the executions that it has not counted yet, which are known by their
+ids. So what these will change is taken out of the balance first. Where the executions do not explain what is held now, nothing is changed, and it is
+said.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import liqcore as lc
+from liqshell.gateway.executions import DELIVERIES, FUNDING, TRADES, with_fee
+from liqshell.gateway.settings import Settings
+from liqshell.live.opening import State
+from liqshell.venues.bybit import rest_responses as bybit_answers
+from liqshell.venues.bybit import rest_requests as bybit_rest
+from liqshell.venues.bybit.orders import parse_order_link_id
+from liqshell.venues.reports import Execution, Position
+
+TRIES = 3                       # readings, until none is disturbed by a new execution
+PAGES_MAX = 40
+DAY_MS = 86_400_000
+SPAN_MS = 6 * DAY_MS            # the venue answers for at most seven days at once
+OVERLAP_MS = int(Settings("").overlap_s * 1000)
+Ask = Callable[[int, bybit_rest.Request], Awaitable[bytes]]
+_log = logging.getLogger("liqshell.live")
+
+
+def cash(account: lc.Account, count: int) -> float:
+    """Equity without what open positions would bring."""
+    return account.equity - sum(account.position(n)["unrealized"] for n in range(count))
+
+
+def unheard(engine: lc.Engine, instruments: Sequence[lc.Instrument], found: Sequence[Execution], held: dict[str, float], known: set[str],
+            ours: Callable[[str], bool], maker_fee: float = 0.0, taker_fee: float = 0.0) -> float | None:
+    """What the executions that the engine has not counted will change its cash by; None where they do not explain what the venue holds. engine: as
+    restored. found: executions of the venue, with those that may have been missed. held: signed quantity by symbol, as the venue has it now. known:
+    ids that were counted. maker_fee, taker_fee: for executions whose fee the venue does not say."""
+    count = len(instruments)
+    account = lc.Account(instruments, 1.0)
+    account.restore(engine.account.snapshot())
+    before, funding = cash(account, count), 0.0
+    for n, instrument in enumerate(instruments):
+        symbol = instrument.symbol
+        if instrument.venue != instruments[0].venue:
+            continue                            # watched only
+        lots, has = _lots(instrument, account.position(n)["qty"]), _lots(instrument, held.get(symbol, 0.0))
+        new = sorted((with_fee(x, instrument, maker_fee, taker_fee) for x in found if x.symbol == symbol and x.id not in known),
+                     key=lambda x: (x.ts_ms, x.sequence))
+        fills = [x for x in new if (x.kind in TRADES or x.kind in DELIVERIES and not has) and x.qty > 0.0]
+        if lots + sum(x.side * instrument.lots(x.qty) for x in fills) != has:
+            if lots != has:
+                return None
+            fills = []                          # counted before the end, and the store had not come to it
+        for x in fills:
+            if not ours(x.link_id) and lots * x.side >= 0:
+                return None                     # somebody else has added: the engine will not count it
+            account.on_fill(n, x.side, instrument.ticks(x.price), instrument.lots(x.qty), x.fee)
+            lots += x.side * instrument.lots(x.qty)
+        funding += sum(x.fee for x in new if x.kind == FUNDING)
+    return cash(account, count) - before - funding
+
+
+def _lots(instrument: lc.Instrument, qty: float) -> int:
+    return int(instrument.lots(abs(qty))) * (1 if qty >= 0.0 else -1)
+
+
+class Books(Protocol):
+    """What the venue says of the account; None = it could not be read whole."""
+
+    async def executions(self, since_ms: int, until_ms: int) -> Sequence[Execution] | None:
+        """Of all contracts."""
+
+    async def held(self) -> dict[str, float] | None:
+        """Signed quantity by symbol; what is not there is 0."""
+
+    async def cash(self) -> float | None:
+        """What the account holds without what open positions would bring, in quote currency."""
+
+    def ours(self, link_id: str) -> bool:
+        """Whether a client order id is of this state folder's run."""
+
+
+async def take_up(state: State, engine: lc.Engine, instruments: Sequence[lc.Instrument], books: Books, now_ms: int, patience: float,
+                  rates: tuple[float, float] = (0.0, 0.0)) -> bool:
+    """Give an engine restored with an open trade the equity that the account has by the venue's word; False where it keeps the one that was believed.
+    Raises what `books` raises. now_ms: the venue's time; patience: as of the run; rates: maker and taker fee, where an execution says none."""
+    reconciled_ms, _ = state.store.reconciled_ms()
+    since = max((reconciled_ms or now_ms - DAY_MS) - int(OVERLAP_MS * patience), now_ms - SPAN_MS)
+    known = state.store.execution_ids(since)
+    why = "executions came while the account was read"
+    for _ in range(TRIES):
+        before = await books.executions(since, now_ms + DAY_MS)
+        held = await books.held()
+        money = await books.cash()
+        after = await books.executions(since, now_ms + DAY_MS)
+        if before is None or after is None or held is None or money is None:
+            why = "the account could not be read"
+            continue
+        if {x.id for x in before} != {x.id for x in after}:
+            continue
+        change = unheard(engine, instruments, after, held, known, books.ours, *rates)
+        if change is None:
+            why = "the executions since the last run do not explain what is held now"
+            break
+        correction = money - change - cash(engine.account, len(instruments))
+        if abs(correction) > 1e-9:
+            _log.info("equity: %.2f by our books, %.2f by the venue's; the venue's counts", engine.account.equity, engine.account.equity + correction)
+            state.image.at_equity(engine, engine.account.equity + correction)
+        return True
+    _log.warning("equity stays %.2f, as believed when the last run ended: %s. Limits are shares of it", engine.account.equity, why)
+    return False
+
+
+class BybitBooks:
+    """ask(number, request): the body of an answer. prefix: of our client order ids."""
+
+    def __init__(self, ask: Ask, prefix: str):
+        self._ask, self._prefix = ask, prefix
+
+    def ours(self, link_id: str) -> bool:
+        found = parse_order_link_id(link_id) if link_id else None
+        return found is not None and found[0] == self._prefix
+
+    async def cash(self) -> float | None:
+        wallet = bybit_answers.parse_wallet(await self._ask(22, bybit_rest.wallet()))
+        return wallet.value.balance if wallet.ok and wallet.value is not None else None
+
+    async def executions(self, since_ms: int, until_ms: int) -> Sequence[Execution] | None:
+        out: list[Execution] = []
+        cursor = ""
+        for _ in range(PAGES_MAX):
+            page = bybit_answers.parse_executions(await self._ask(20, bybit_rest.executions(since_ms, until_ms, cursor=cursor)))
+            if not page.ok or page.value is None:
+                return None
+            out += page.value
+            if not page.cursor or page.cursor == cursor or not page.value:
+                return out
+            cursor = page.cursor
+        return None
+
+    async def held(self) -> dict[str, float] | None:
+        out: dict[str, float] = {}
+        cursor = ""
+        for _ in range(PAGES_MAX):
+            page = bybit_answers.parse_positions(await self._ask(21, bybit_rest.positions(cursor=cursor)))
+            if not page.ok or page.value is None:
+                return None
+            rows: Sequence[Position] = page.value
+            out |= {p.symbol: p.qty * p.side for p in rows if p.index == 0 and p.qty > 0.0}
+            if not page.cursor or page.cursor == cursor or not rows:
+                return out
+            cursor = page.cursor
+        return None
+
+
+__all__ = ["Books", "BybitBooks", "cash", "take_up", "unheard"]

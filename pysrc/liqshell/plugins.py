@@ -1,0 +1,149 @@
+"""Code of a user's own by name: a class or function in a Python file, or what an installed package offers as an entry point.
+
+    load("folder/mine.py:Streak", DETECTOR, "detectors.mine.kind")        # runs that file's code, with your rights
+    load("streak", DETECTOR, "detectors.mine.kind")                       # entry point "streak" of the group liqcore.detectors
+
+What is loaded is known by the SHA-256 of its file: a run writes it down, and a replay refuses another one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import sys
+import traceback
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import liqcore as lc
+from liqshell.errors import ConfigError
+
+FILE_PATTERN = r"[^\0:]+\.py:[A-Za-z_][A-Za-z_0-9]*"
+Fits = Callable[[Any], bool]
+
+
+@dataclass(frozen=True)
+class Sort:
+    """One sort of thing that can be named. noun: in messages; group: of entry points, "" = none; fits: whether an object is one; expected: in
+    words."""
+
+    noun: str
+    group: str
+    fits: Fits
+    expected: str
+
+
+def _derives(base: type) -> Fits:
+    return lambda found: isinstance(found, type) and issubclass(found, base) and found is not base
+
+
+POLICY = Sort("policy", "", _derives(lc.Policy), "a class that derives from liqcore.Policy")
+DETECTOR = Sort("detector", "liqcore.detectors", _derives(lc.CustomDetector), "a class that derives from liqcore.CustomDetector")
+
+FEATURE = Sort("feature", "liqcore.features", lambda found: callable(found) and hasattr(found, "needs"),
+               "a function that @liqcore.needs(...) has marked")
+
+VENUE = Sort("venue", "liqcore.venues", lambda found: all(hasattr(found, name) for name in ("venue", "environments", "decoder", "plan")),
+             "a liqshell.venues.adapter.Adapter")
+
+
+def is_file(name: str) -> bool:
+    """Whether a name is that of something in a file of the user's."""
+    return ".py:" in name
+
+
+def names(sort: Sort) -> tuple[str, ...]:
+    """What installed packages offer, by name."""
+    return tuple(sorted(point.name for point in _points(sort)))
+
+
+def digest_of(name: str, sort: Sort = POLICY, key: str = "policy.rule") -> str:
+    """SHA-256 of the file that holds it. ConfigError where there is none."""
+    if is_file(name):
+        return hashlib.sha256(read(name, sort, key)[1]).hexdigest()
+    made = _of_package(name, sort, key)
+    found = inspect.getsourcefile(made if inspect.isroutine(made) or isinstance(made, type) else made.decoder)
+    return hashlib.sha256(Path(found).read_bytes()).hexdigest() if found else ""
+
+
+def load(name: str, sort: Sort, key: str, digest: str | None = None) -> Any:
+    """What the name stands for. key: where the name was found, for messages. digest: what its file must be, None = whatever it is now. ConfigError
+    where the file cannot be read or run, has changed, or has nothing of this name and sort."""
+    if not is_file(name):
+        made = _of_package(name, sort, key)
+        if digest is not None and digest != digest_of(name, sort, key):
+            raise ConfigError(f"{key} = {name!r}", "the installed package has changed since the run was made", f"SHA-256 {digest} of its file",
+                              "Install the version that made the run")
+        return made
+    path, source = read(name, sort, key)
+    found = hashlib.sha256(source).hexdigest()
+    if digest is not None and found != digest:
+        raise ConfigError(str(path), "this file has changed since the run was made", f"SHA-256 {digest}, found {found}", "Restore it to run the same")
+    return _taken(_run(path, source, sort), path, name.rpartition(":")[2], sort)
+
+
+def read(name: str, sort: Sort, key: str) -> tuple[Path, bytes]:
+    """The file of a name, and what is in it."""
+    path = Path(name.rpartition(":")[0])
+    try:
+        return path, path.read_bytes()
+    except OSError as why:
+        raise ConfigError(key, f"{path} cannot be read: {why.strerror or why}", f"a Python file with a {sort.noun}",
+                          "A relative path counts from the folder of the configuration file") from None
+
+
+def place(why: BaseException, path: str | Path) -> str:
+    """Line of the user's file at which it went wrong, for the end of a message."""
+    if isinstance(why, SyntaxError) and why.lineno is not None:
+        return f" (line {why.lineno})"
+    lines = [frame.lineno for frame in traceback.extract_tb(why.__traceback__) if frame.filename == str(path)]
+    return f" (line {lines[-1]})" if lines else ""
+
+
+def _run(path: Path, source: bytes, sort: Sort) -> types.ModuleType:
+    """Run the file, each time anew: what it keeps outside of its classes is not shared."""
+    name = f"liqshell_{sort.noun}_{hashlib.sha256(source).hexdigest()[:16]}"
+    module = types.ModuleType(name)
+    module.__file__ = str(path)
+    sys.modules[name] = module                   # dataclasses and pickle look their module up
+    try:
+        exec(compile(source, str(path), "exec"), vars(module))      # of the bytes that were hashed, not of what the file may hold by now
+    except Exception as why:
+        where = f"{type(why).__name__}: {why.msg if isinstance(why, SyntaxError) else why}{place(why, path)}"
+        raise ConfigError(str(path), f"cannot be run: {where}", f"a Python file with a {sort.noun}") from why
+    return module
+
+
+def _taken(module: types.ModuleType, path: Path, name: str, sort: Sort) -> Any:
+    made = getattr(module, name, None)
+    if not sort.fits(made):
+        known = [n for n, value in vars(module).items() if sort.fits(value) and getattr(value, "__module__", module.__name__) == module.__name__]
+        subclass = sort.expected.replace("class that derives from", "subclass of")
+        found = f"no {sort.noun} of this name" if made is None else f"a {type(made).__name__}, not {subclass}"
+        raise ConfigError(f"{path}:{name}", found, f"one of {', '.join(known)}" if known else sort.expected)
+    return made
+
+
+def _points(sort: Sort) -> list[Any]:
+    from importlib.metadata import entry_points         # few runs name one
+
+    return list(entry_points(group=sort.group)) if sort.group else []
+
+
+def _of_package(name: str, sort: Sort, key: str) -> Any:
+    found = [point for point in _points(sort) if point.name == name]
+    if not found:
+        raise ConfigError(key, f"found {name!r}", ", ".join(["'file.py:Name'", *(f"or {one!r}" for one in names(sort))]))
+    try:
+        made = found[0].load()
+    except Exception as why:
+        raise ConfigError(key, f"entry point {name!r} ({found[0].value}) cannot be loaded: {type(why).__name__}: {why}", sort.expected) from why
+    if not sort.fits(made):
+        raise ConfigError(key, f"entry point {name!r} ({found[0].value}) is a {type(made).__name__}", sort.expected)
+    return made
+
+
+__all__ = ["DETECTOR", "FEATURE", "FILE_PATTERN", "POLICY", "VENUE", "Sort", "digest_of", "is_file", "load", "names", "place", "read"]

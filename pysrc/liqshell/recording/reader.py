@@ -1,0 +1,406 @@
+"""Reading recordings: our own, S4's hourly files, captures of other collectors, and raw frames (captured.py). A torn tail is counted, not fatal.
+
+    for record in (recording := read("runs/2026-11-21")):
+        record.ts_recv, record.frame, record.stream, record.symbol
+    recording.damage                       # what could not be read, file by file
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+import zipfile
+import zlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from liqshell.errors import ConfigError, DataError
+from liqshell.input_file import LINE_BYTES_MAX, Meter, regular
+from liqshell.recording.lines import RAW, SKIP, Lines, Part, Record, parts_of
+
+__all__ = ["RAW", "SKIP", "Damage", "Reader", "Record", "earlier", "follows", "hour_of", "merge", "read"]
+
+BLOCK = 1 << 18
+HELD_BYTES = 16 << 20           # of a member whose end, and with it its sum, is still to come: more than one of ours holds
+FRAMES = "frames"               # where a run keeps its recording: the folder of a run is as good as that of its frames
+DAMAGE_SHOWN = 20               # bad lines of a file that are named one by one
+BAD_LINES_MIN = 20              # from so many on, a file of which most lines cannot be read is no recording
+GZIP_MAGIC = b"\x1f\x8b\x08"
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+SUFFIXES = (".jsonl.gz", ".jsonl", ".json.gz", ".ndjson", ".ndjson.gz", ".jsonl.zst")
+_HOURLY = re.compile(r"(.*?)(\d{4}-\d\d-\d\d)[_T-](\d\d)(?!\d)")      # BTCUSDT_2024-08-05_00.jsonl.gz: of what, and which hour
+
+
+@dataclass
+class Damage:
+    """A part of a file that could not be read."""
+
+    file: str
+    bytes_dropped: int          # bytes of the file, packed as they are, that gave nothing; of a cut last line its own
+    lines_dropped: int          # lines begun and not finished, or whole ones that are no frame
+    reason: str
+
+    @property
+    def text(self) -> str:
+        """What was lost, without the name of the file."""
+        lost = [f"{count} {word}{'s' if count > 1 else ''}" for count, word in ((self.bytes_dropped, "byte"), (self.lines_dropped, "line")) if count]
+        return f"{self.reason}: {' and '.join(lost) or 'nothing'} dropped"
+
+
+class Reader:
+    """Iterates once over the records of one file, or of the recording files in a folder in name order. market: of frames that do not say theirs
+    (recording_lines.parts_of)."""
+
+    def __init__(self, path: str | Path, market: str = ""):
+        self.path, self.market = Path(path), market
+        self.damage: list[Damage] = []
+        self.tears = 0                  # places at which something was lost; damage names those of bad lines together from DAMAGE_SHOWN on
+        self.lines = 0
+        self.file: Path | None = None   # the one that the last record is from
+        if self.path.is_dir():
+            self.files = _recordings(self.path) or _recordings(self.path / FRAMES)
+            if not self.files:
+                raise DataError(str(path), "no recording in this folder", f"files named {', '.join('*' + s for s in SUFFIXES)}")
+        elif self.path.exists():
+            self.files = [regular(self.path, "a recording")]
+        else:
+            raise DataError(str(path), "no such file or folder", "a recording", "Check the path")
+
+    def __iter__(self) -> Iterator[Record]:
+        for file in self.files:
+            self.file = file
+            parts, bad = parts_of(Reader(file)._lines(file), file, self.market), BadLines(self, file)
+            if parts:
+                yield from heapq.merge(*(self._part(file, part, bad) for part in parts), key=lambda record: record.ts_recv)
+                self.lines += parts[-1].end - 1
+            else:
+                yield from self._records(file, bad)
+            bad.conclude()
+
+    def _records(self, file: Path, bad: BadLines) -> Iterator[Record]:
+        lines, number = Lines(file), 0
+        for line in self._lines(file):
+            number += 1
+            if line and not line.isspace():
+                yield from bad.passed(lines, line, number)
+        self.lines += number
+
+    def _part(self, file: Path, part: Part, bad: BadLines) -> Iterator[Record]:
+        """One of several connections that stand one behind the other in a file; damage counts once."""
+        lines = Lines(file, part.addresses)
+        reader = self if part.start == 1 else Reader(file)
+        for number, line in enumerate(reader._lines(file), 1):
+            if number >= part.start and line and not line.isspace() and number < part.end:
+                yield from bad.passed(lines, line, number)
+
+    def _lines(self, file: Path) -> Iterator[bytes]:
+        """Complete lines. What a tear leaves unfinished goes to `damage`."""
+        if (document := _document(file)) is not None:
+            yield from document
+            return
+        begun: list[bytes] = []                     # of the line that has not ended
+        size = 0
+        for piece in _pieces(file):
+            if isinstance(piece, Damage):           # a tear: the line across it is gone
+                self.lose(piece)
+                self._tear(file, b"".join(begun))
+                begun, size = [], 0
+                continue
+            if b"\n" in piece:
+                lines = (b"".join([*begun, piece]) if begun else piece).split(b"\n")
+                begun = [lines.pop()]
+                yield from lines
+                size = len(begun[0])
+            else:
+                begun.append(piece)
+                size += len(piece)
+            if size > LINE_BYTES_MAX:
+                raise DataError(str(file), f"a line longer than {LINE_BYTES_MAX} bytes", "JSON lines")
+        tail = b"".join(begun)
+        if tail:
+            try:
+                orjson.loads(tail)                  # the last line of a file may lack its newline
+            except orjson.JSONDecodeError:
+                if not self.damage or self.damage[-1].file != str(file):
+                    self.lose(Damage(str(file), len(tail), 0, "the last line is cut"))
+                self._tear(file, tail)
+            else:
+                yield tail
+
+    def _tear(self, file: Path, tail: bytes) -> None:
+        if tail:
+            self.damage[-1].lines_dropped += 1
+
+    def lose(self, damage: Damage) -> None:
+        """Note a place at which something was lost."""
+        self.damage.append(damage)
+        self.tears += 1
+
+    def damage_text(self) -> str:
+        """One line a damage, '' where there is none."""
+        return "\n".join(f"{d.file}: {d.text}" for d in self.damage)
+
+
+class BadLines:
+    """Lines of one file that cannot be read: each is lost, counted and noted, the first ones by number. DataError, as of the first of them, where no
+    line can be read, or most cannot: then the file is no recording."""
+
+    def __init__(self, reader: Reader, file: Path):
+        self.reader, self.file = reader, file
+        self.good = self.bad = 0
+        self._first: DataError | None = None
+        self._more: Damage | None = None
+
+    def passed(self, lines: Lines, line: bytes, number: int) -> Iterator[Record]:
+        """The records of a line, or nothing."""
+        try:
+            yield from lines.records(line, number)
+            self.good += 1
+        except UnicodeDecodeError as why:
+            self._lose(DataError(f"{self.file}:{number}", f"not UTF-8 ({why.reason}): {line[:60]!r}", "a recording: lines of UTF-8 text"), number)
+        except DataError as why:
+            self._lose(why, number)
+
+    def _lose(self, why: DataError, number: int) -> None:
+        self.bad += 1
+        self._first = self._first or why
+        if self.bad >= BAD_LINES_MIN and self.bad > self.good:
+            raise self._first
+        if self.bad <= DAMAGE_SHOWN:
+            self.reader.lose(Damage(str(self.file), 0, 1, f"line {number} cannot be read: {why.found[:120]}"))
+            return
+        self.reader.tears += 1
+        if self._more is None:
+            self._more = Damage(str(self.file), 0, 0, f"more lines that cannot be read, from line {number} on")
+            self.reader.damage.append(self._more)
+        self._more.lines_dropped += 1
+
+    def conclude(self) -> None:
+        """At the end of the file."""
+        if self._first is not None and (not self.good or self.bad >= BAD_LINES_MIN and self.bad > self.good):
+            raise self._first
+
+
+def read(path: str | Path, market: str = "") -> Reader:
+    """The records of a file or folder; raises DataError where it is no recording. Reading is lazy: one block at a time. market: as of Reader."""
+    return Reader(path, market)
+
+
+def hour_of(path: Path) -> tuple[str, int] | None:
+    """Of an hourly file: whose it is (what stands before the date), and its hour since 1970; None where its name says no hour."""
+    found = _HOURLY.match(path.name)
+    try:
+        return (found[1], int(datetime.fromisoformat(f"{found[2]}T{found[3]}:00:00+00:00").timestamp()) // 3600) if found else None
+    except ValueError:
+        return None
+
+
+def follows(path: Path, before: Path) -> bool:
+    """Whether a file is the hour after another one of the same recording."""
+    mine, theirs = hour_of(path), hour_of(before)
+    return mine is not None and theirs is not None and path.parent == before.parent and mine[0] == theirs[0] and mine[1] == theirs[1] + 1
+
+
+def earlier(path: Path) -> list[Path]:
+    """The hourly files of the same recording that lie beside a file and before it, in order of time."""
+    mine = hour_of(path)
+    if mine is None or not path.is_file():
+        return []
+    found = [(other[1], file) for file in _recordings(path.parent) if (other := hour_of(file)) is not None and other[0] == mine[0]]
+    return [file for hour, file in sorted(found) if hour < mine[1]]
+
+
+def _recordings(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_file() and p.name.endswith(SUFFIXES)) if folder.is_dir() else []
+
+
+def merge(paths: Sequence[str | Path], damage: list[Damage]) -> Iterator[Record]:
+    """The records of many recordings in order of receipt; each is in order itself.
+
+    Files are opened when their first record is due, so that hundreds of hourly files need few open ones. A record without a time of its own
+    (an acknowledgement among raw frames) stays behind the one before it.
+    """
+    files = [file for path in paths for file in Reader(path).files]
+    waiting: list[tuple[int, int, Path]] = []
+    for order, file in enumerate(files):
+        first = next((record.ts_recv for record in Reader(file) if record.ts_recv), None)
+        if first is not None:
+            waiting.append((first, order, file))
+    heapq.heapify(waiting)
+    running: list[tuple[int, int, Record, Iterator[Record]]] = []
+    while waiting or running:
+        if waiting and (not running or waiting[0][:2] < running[0][:2]):
+            ts, order, file = heapq.heappop(waiting)
+            reader = Reader(file)
+            reader.damage = damage
+            records = iter(reader)
+        else:
+            ts, order, record, records = heapq.heappop(running)
+            yield record
+        following = next(records, None)
+        if following is not None:
+            heapq.heappush(running, (max(ts, following.ts_recv), order, following, records))
+
+
+def _pieces(file: Path) -> Iterator[bytes | Damage]:
+    """A file unpacked, piece by piece, whatever it is packed with."""
+    regular(file, "a recording")
+    try:
+        with file.open("rb") as stream:
+            magic = stream.read(4)
+    except OSError as why:
+        raise DataError(str(file), f"cannot be read: {why.strerror}") from None
+    if magic[:3] == GZIP_MAGIC:
+        return _gunzip(file, Meter(file))
+    if magic == ZSTD_MAGIC:
+        return _counted(_unzstd(file), Meter(file))
+    return _counted(_unzipped(file), Meter(file)) if magic == b"PK\x03\x04" else _blocks(file)
+
+
+def _counted(pieces: Iterator[bytes | Damage], meter: Meter) -> Iterator[bytes | Damage]:
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            meter.add(len(piece))
+        yield piece
+
+
+def _unzstd(file: Path) -> Iterator[bytes | Damage]:
+    """A file of zstandard, as cryptofeed 3 writes it; what stands before a tear is read."""
+    try:
+        import pyarrow
+    except ImportError:
+        raise ConfigError(str(file), "needs pyarrow, which is not installed", "", "pip install pyarrow") from None
+    try:
+        with pyarrow.input_stream(str(file), compression="zstd") as stream:
+            while block := stream.read(BLOCK):
+                yield block
+    except (OSError, pyarrow.ArrowException) as why:
+        yield Damage(str(file), file.stat().st_size, 0, f"the packing is damaged or cut ({str(why)[:80]})")
+
+
+def _unzipped(file: Path) -> Iterator[bytes | Damage]:
+    """The only file of a zip."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = [name for name in archive.namelist() if not name.endswith("/")]
+            if len(names) != 1:
+                raise DataError(str(file), f"a zip with {len(names)} files", "a zip with one file", "Unpack it, then import the files")
+            with archive.open(names[0]) as stream:
+                while block := stream.read(BLOCK):
+                    yield block
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as why:
+        yield Damage(str(file), file.stat().st_size, 0, f"the zip is damaged ({why})")
+
+
+def _document(file: Path) -> list[bytes] | None:
+    """The rows of a file that is one JSON document over many lines, or an array; None where it is lines."""
+    head = b""
+    for piece in _pieces(file):
+        if isinstance(piece, Damage):
+            return None
+        head += piece
+        if b"\n" in head.lstrip() or len(head) > BLOCK:
+            break
+    first = head.lstrip().split(b"\n", 1)[0].strip()
+    if first not in (b"{", b"[") and not first.startswith(b"[{"):
+        return None
+    data = b""
+    for piece in _pieces(file):
+        if isinstance(piece, Damage) or len(data) > LINE_BYTES_MAX:
+            return None
+        data += piece
+    try:
+        found = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return [orjson.dumps(found)]
+
+
+def _blocks(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as stream:
+        while block := stream.read(BLOCK):
+            yield block
+
+
+def _gunzip(file: Path, meter: Meter) -> Iterator[bytes | Damage]:
+    """Decompressed pieces, member after member. Of a damaged member nothing is handed on, because any of it may be wrong; of one that is cut, what
+    stands before the cut. Then the damage, and on from the next member that can be read."""
+    with file.open("rb") as stream:
+        offset, size = 0, file.stat().st_size       # start of the member
+        while offset < size:
+            held, bytes_held, given, reason = deque[bytes](), 0, 0, ""
+            member = zlib.decompressobj(31)
+            stream.seek(offset)
+            try:
+                for piece in _inflated(stream, member, size - offset):
+                    meter.add(len(piece))
+                    held.append(piece)
+                    bytes_held += len(piece)
+                    while bytes_held > HELD_BYTES:          # members of others may be as large as their file
+                        bytes_held, given = bytes_held - len(held[0]), given + len(held[0])
+                        yield held.popleft()
+            except zlib.error as why:
+                reason = f"the gzip member is damaged ({why})"
+            if member.eof:
+                yield from held
+                offset = stream.tell() - len(member.unused_data)
+                continue
+            start, offset = offset, _next_member(stream, offset + 1, size)
+            if not reason and offset == size:       # else what follows the cut may have been read as if it were the member's own
+                yield from held
+            elif (before := _cut(stream, start, offset, meter)) is not None:
+                reason = "the gzip member is cut"
+                yield before[given:]
+            yield Damage(str(file), offset - start, 0, reason or "the gzip member is cut")
+
+
+def _inflated(stream: BinaryIO, member: Any, room: int) -> Iterator[bytes]:
+    """What the next `room` bytes hold, up to the end of the member."""
+    while not member.eof:
+        block = member.unconsumed_tail
+        if not block:
+            block = stream.read(min(BLOCK, room))
+            room -= len(block)
+        if not block:
+            return
+        yield member.decompress(block, BLOCK)
+
+
+def _cut(stream: BinaryIO, start: int, end: int, meter: Meter) -> bytes | None:
+    """What a member holds that another one follows before its end; None where it is not that, but damaged."""
+    stream.seek(start)
+    out = bytearray()
+    try:
+        for piece in _inflated(stream, zlib.decompressobj(31), end - start):
+            meter.add(len(piece))
+            out += piece
+        return bytes(out)
+    except zlib.error:
+        return None
+
+
+def _next_member(stream: Any, offset: int, size: int) -> int:
+    """Offset of the next place that starts like a gzip member and decompresses without an error; `size` where there is none."""
+    while offset < size:
+        stream.seek(offset)
+        block = stream.read(BLOCK)
+        at = block.find(GZIP_MAGIC)
+        if at < 0:
+            offset += max(len(block) - 2, 1)
+            continue
+        stream.seek(offset + at)
+        try:
+            if zlib.decompressobj(31).decompress(stream.read(BLOCK), BLOCK):
+                return offset + at
+        except zlib.error:
+            pass
+        offset += at + 1
+    return size
+
+

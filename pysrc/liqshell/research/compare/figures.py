@@ -1,0 +1,131 @@
+"""The numbers of one preset beside the others: taken from the report of its run, so that both say the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from liqshell.config.load import Config
+from liqshell.report.coverage import rate
+from liqshell.report.quotes import ENOUGH
+from liqshell.report.text import percent, plural, seconds
+from liqshell.report.verdicts import GAIN, LOSS, Measured, bps, of_delay, of_mean
+
+CONTROLS = ("inverted_side", "random_side", "random_time", "every_30_min")
+#: columns of compare.csv: keys of a row, "a.b" = key b of its table a
+COLUMNS = ("preset rule grade asked wanted fade follow wanted_rate.per_hour wanted_rate.low wanted_rate.high entries filled trades "
+           "trades_rate.per_hour trades_rate.low trades_rate.high open win.share win.low win.high win.break_even_realised "
+           "win.break_even_planned money.gross_decided money.slippage money.gross money.fees money.funding money.net money.notional "
+           "money.net_on_notional_bps money.net_on_account money.max_drawdown_on_account trade.mean trade.low trade.high trade.t "
+           "trade.sharpe_per_trade sharpe.value sharpe.low sharpe.high sharpe.days deflated.edge deflated.p_superior deflated.p_shape "
+           "deflated.deflated deflated.trials exposure_hours exposure_share controls.inverted_side.median_bps "
+           "controls.random_side.median_bps controls.random_side.p controls.random_time.median_bps controls.random_time.p quoted fills.n "
+           "fills.without_quote.k refused_quote_ended.k state").split()
+
+
+def row_of(name: str, config: Config, s: dict[str, Any], signs: dict[str, int], hours: float, report: str) -> dict[str, Any]:
+    """One preset. s: the summary of its report; signs: events.signs; hours: covered instrument hours; report: where its own report is."""
+    preset = config.preset_of()
+    t, q = s["per_trade"], s["quotes"]
+    held = math.fsum(r["hold_s"] for r in s["trades"]) + math.fsum(r["age_s"] for r in s["left_open"] if r["what"] == "position")
+    found = {r["kind"]: {key: r[key] for key in ("draws", "trades_per_draw", "p05_bps", "median_bps", "p95_bps", "p")}
+             for r in (s["controls"] or {"rows": []})["rows"] if r["kind"] in CONTROLS}
+    row: dict[str, Any] = {
+        "preset": name, "rule": preset.rule, "grade": preset.grade, "source": preset.source, "summary": preset.summary,
+        "evidence": " ".join(preset.evidence.split()), **signs, "wanted_rate": rate(signs["wanted"], hours), "entries": s["entries"]["placed"],
+        "filled": s["entries"]["filled"]["share"], "trades": t["n"], "trades_rate": rate(t["n"], hours),
+        "open": sum(r["what"] == "position" for r in s["left_open"]), "unrealised": math.fsum(r["unrealised"] for r in s["left_open"]),
+        "win": s["win_rate"], "money": s["money"],
+        "trade": {key: t[key] for key in ("n", "mean", "sd", "low", "high", "t", "clusters", "cluster_s", "sharpe_per_trade", "few")},
+        "fills": q["fills"], "refused_quote_ended": q["refused"], "quoted": q["quoted"],
+        "sharpe": s["daily_sharpe"], "deflated": s["trials"], "exposure_hours": held / 3600.0,
+        "exposure_share": held / 3600.0 / hours if hours else None, "hold_s": s["hold_s"], "exits": s["exits"], "why_not": s["why_not"],
+        "delays": s["delays"], "controls": found, "controls_verdict": (s["controls"] or {"verdict": "No controls were run."})["verdict"],
+        "edge": (s["controls"] or {"edge": None})["edge"], "verdict": s["verdict"], "report": report}
+    return row | {"state": state(row)}
+
+
+def state(row: dict[str, Any]) -> str:
+    """pays: a gain beyond chance (verdicts.Measured), beyond its controls too where they were run, not what the best of all tries would show, and
+    after a spread that is known, because quotes cover the traded time and the fills; loses: a loss beyond chance; open: the numbers cannot tell;
+    idle: no trade was closed."""
+    if not row["trades"]:
+        return "idle"
+    sign = of_mean(row["trade"]).sign
+    if sign == GAIN and row["edge"] is not False and row["deflated"].get("edge") is not False and known_spread(row):
+        return "pays"
+    return "loses" if sign == LOSS else "open"
+
+
+def known_spread(row: dict[str, Any]) -> bool:
+    """Whether quotes tell what its takers paid: they cover the traded time, and nearly every fill met one or rested."""
+    bare = row["fills"]["without_quote"]
+    return row["quoted"] is not None and row["quoted"] >= ENOUGH and bare["k"] <= (1.0 - ENOUGH) * bare["n"]
+
+
+def conclusion(rows: list[dict[str, Any]], failed: dict[str, str], tried: int, synthetic: bool, blind: Sequence[str] = (),
+               liquidations: int | None = None, quoted: float | None = 1.0) -> str:
+    """What the comparison comes to, claiming no more than the numbers allow. blind: contracts without quotes; liquidations: how many the data has;
+    quoted: share of the traded time in which quotes held."""
+    if not rows:
+        return "No preset could be run on this data."
+    pays = [r for r in rows if r["state"] == "pays"]
+    traded = [r for r in rows if r["trades"]]
+    text = f"{plural(len(rows), 'preset')}, {plural(sum(r['trades'] for r in rows), 'closed trade')}. "
+    if not traded and liquidations == 0:
+        text += "Nothing traded: the data holds no liquidation, and these presets trade on liquidations."
+    elif not traded:
+        text += "Nothing traded: the market of this data never reached what the presets wait for, or the data is too short for them to know."
+    elif not pays:
+        rated = [r for r in traded if not of_mean(r["trade"]).missing]
+        lost = sum(r["state"] == "loses" for r in rows)
+        if not rated:
+            text += f"Nothing can be judged: none of the {len(traded)} that traded rests on enough. "
+        else:
+            text += (f"Nothing is shown to pay: of {plural(len(rated), 'preset')} that {'rests' if len(rated) == 1 else 'rest'} on enough to be "
+                     "judged, no gain is beyond chance, beyond its controls and after a spread that is known. ")
+        text += f"{lost} of {len(traded)} that traded lose beyond chance. " if lost else ""
+        best = max(traded, key=lambda r: r["trade"]["mean"])
+        text += f"The best mean is {best['preset']}'s {_mean_of(best)}."
+        thin = len(traded) - len(rated)
+        if thin and rated:
+            text += f" {thin} of {len(traded)} that traded closed too few trades, or in too few separate stretches of time, to be judged."
+    else:
+        text += "; ".join(f"{r['preset']} gains {_mean_of(r)}" for r in pays)
+        bare = [r["preset"] for r in pays if r["edge"] is None]
+        text += f"; no control speaks for {', '.join(bare)}" if bare else ""
+        text += f"; {plural(len(traded), 'preset')} traded, and the best of several is better than it will be" if len(traded) > 1 else ""
+        sure = [r["preset"] for r in pays if r["deflated"].get("edge")]
+        known = any(r["deflated"].get("p_superior") is not None for r in pays)
+        text += f". After {plural(tried, 'trial')} on this data " + (
+            f"{', '.join(sure)} {'is' if len(sure) == 1 else 'are'} more than the best of so many." if sure else
+            "none is shown to be more than the best of so many." if known else "there are too few days to tell: the best of so many is no proof.")
+    if blind and traded:
+        text += (f" No quotes of {', '.join(blind[:6])}{' and more' if len(blind) > 6 else ''}: what market orders there paid for the spread is "
+                 "estimated, and no gain is claimed.")
+    elif traded and (quoted is None or quoted < ENOUGH):
+        text += f" Quotes hold for {percent(quoted)} of the traded time, {percent(ENOUGH, 0)} are needed: no gain is claimed."
+    if failed:
+        text += f" {plural(len(failed), 'preset')} could not be run: {', '.join(failed)}."
+    return text + (" SYNTHETIC market: this shows how the rules behave, not what they earn." if synthetic else "")
+
+
+def _mean_of(row: dict[str, Any]) -> str:
+    return of_mean(row["trade"]).describe(bps, " bps a trade")
+
+
+def flat(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of compare.csv."""
+    out: dict[str, Any] = {}
+    for column in COLUMNS:
+        value: Any = row
+        for key in column.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        out[column] = value
+    return out
+
+
+def means_by_delay(row: dict[str, Any]) -> dict[str, Measured]:
+    """Mean net bps of a trade by delay, in words."""
+    return {seconds(r["delay_s"]): of_delay(r) for r in (row["delays"] or {"rows": []})["rows"]}

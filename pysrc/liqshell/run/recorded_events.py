@@ -1,0 +1,158 @@
+"""The events of a recorded run, as its sink handed them to the engine: frames and marks of the recorder, read without an engine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import liqcore as lc
+from liqshell.recording import reader as recording
+from liqshell.errors import DataError
+from liqshell.recording.marks import concerns_of
+from liqshell.run.pipeline import SIMULATED, foretold
+from liqshell.recording.recorder import END, FEED, GAP, IMAGE, META, REPORT, REST
+from liqshell.run.replay import object_of
+from liqshell.run.sink import LateWatch
+from liqshell.run.venue_source import Source, source_named, sources_of, use_venues
+from liqshell.venues.adapters import gap_s_of
+
+BLOCK = 1 << 16
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a recording held. values: the settings of the run, None where it is not one of ours. events: market events and feed marks in the order
+    of receipt, as the sink of the run handed them to its engine. ended_ns: its end mark, 0 = cut off."""
+
+    values: dict[str, Any] | None
+    events: np.ndarray
+    ended_ns: int
+    damage: str
+    frames: int
+    unread: Counter[str] = field(default_factory=Counter)
+
+
+class Collector:
+    """Events of frames in one growing array, in the order in which the run's sink stepped them, with the marks that it made itself."""
+
+    def __init__(self) -> None:
+        self.rows = np.zeros(BLOCK, lc.EVENT_DTYPE)
+        self.count = 0
+        self.now = 0
+
+    def keep(self, events: np.ndarray) -> None:
+        """The next ones."""
+        need = self.count + len(events)
+        if need > len(self.rows):
+            rows = np.zeros(max(2 * len(self.rows), need), lc.EVENT_DTYPE)
+            rows[:self.count] = self.rows[:self.count]
+            self.rows = rows
+        self.rows[self.count:need] = events
+        self.count = need
+
+    def mark(self, kind: lc.Kind, code: int, ts_event: int, ts_recv: int, instruments: tuple[int, ...], flags: int = 0) -> None:
+        """One event without a price for each of these instruments."""
+        self.now = max(self.now, ts_recv)
+        self.keep(np.array([(ts_event, self.now, 0.0, 0.0, 0.0, 0.0, 0, n, int(kind), 0, flags, code) for n in instruments],
+                           lc.EVENT_DTYPE))
+
+    def report(self, line: dict[str, Any], paper: bool) -> None:
+        """What a run was told beside its feeds. Of a run with an account only the judge's word: the rest was the account's, which a backtest has of
+        its own."""
+        row = np.frombuffer(bytes.fromhex(line["row"]), lc.EVENT_DTYPE)
+        if foretold(row) and (paper or row["kind"][0] == int(lc.Kind.VERDICT)):
+            self.now = max(self.now, int(row["ts_recv"][0]))
+            self.keep(row)
+
+
+class VenueReplay:
+    """What liqshell.run.sink.VenueSink does with the frames of one venue."""
+
+    def __init__(self, source: Source, collector: Collector):
+        self.source, self.collector = source, collector
+        self.last_recv = 0           # of the last frame with events, 0 = none since the feed came up
+        self.watched = source.watched
+        self.late = LateWatch(source.late_ns) if source.late_ns else None
+
+    def begin(self, ts_recv: int) -> None:
+        """A venue that is watched only: its gates close before anything else."""
+        if self.watched:
+            self.watched = False
+            first = self.source.first
+            self.collector.mark(lc.Kind.CONTROL, int(lc.Control.CONTROL_PAUSE), ts_recv, ts_recv,
+                                tuple(range(first, first + len(self.source.symbols))), int(lc.Gate.GATE_SYMBOL))
+
+    def feed(self, mark: dict[str, Any], ts_recv: int) -> None:
+        self.begin(ts_recv)
+        concerns = concerns_of(mark, self.source.instruments, self.source.symbols, self.source.first)
+        if mark["state"] == lc.FeedState.FEED_DOWN:
+            self.last_recv = 0
+            self.source.forget(concerns)
+        for n, streams in concerns:
+            self.collector.mark(lc.Kind.FEED, mark["state"], mark["ts_event"], ts_recv, (n,), streams)
+
+    def take(self, frame: bytes, ts_recv: int, polled: bool) -> bool:
+        """One frame; False where it held no event."""
+        events = self.source.events(frame, ts_recv)
+        if not len(events):
+            return False
+        self.begin(ts_recv)
+        if not polled:
+            if self.last_recv and ts_recv - self.last_recv > self.source.gap_ns:
+                self.collector.mark(lc.Kind.FEED, int(lc.FeedState.FEED_GAP), self.last_recv, ts_recv, self.source.instruments)
+            self.last_recv = ts_recv
+            if self.late is not None and (code := self.late.frame(events)):
+                self.collector.mark(lc.Kind.CONTROL, code, ts_recv, ts_recv, self.source.instruments, int(lc.Gate.GATE_LATE))
+        self.collector.keep(events)
+        self.collector.now = max(self.collector.now, ts_recv)
+        return True
+
+
+def read_events(path: str | Path, symbols: tuple[str, ...] = (), notify: Callable[[int], None] | None = None, *,
+                trust: bool = False) -> Recorded:
+    """Events of a recording: one of a run of ours, or raw frames of one venue (then `symbols` says which contracts are which index).
+
+    notify(ts_recv) is called now and then; trust: see use_venues. DataError where it is neither.
+    """
+    reader = recording.read(path)
+    values: dict[str, Any] | None = None
+    collector = Collector()
+    replays: dict[str, VenueReplay] = {}
+    ended = frames = 0
+    for number, record in enumerate(reader):
+        if record.stream == META:
+            if values is not None:
+                raise DataError(str(path), "two runs in one recording", "one", "Name the folders of the runs one by one")
+            values = object_of(record.frame, path)
+            use_venues(values, trust=trust)
+            replays = {venue: VenueReplay(source, collector) for venue, source in sources_of(values, None).items()}
+        elif not replays:
+            if not symbols:
+                raise DataError(str(path), "does not begin with the settings of a run", "a recording made by liqcore", "Name [data] symbols")
+            venue = record.exchange or "bybit"
+            spec = {"venue": venue, "first": 0, "count": len(symbols), "gap_ns": int(gap_s_of(venue) * lc.SECOND), "watched": False}
+            replays = {venue: VenueReplay(Source(spec, symbols, None, True), collector)}
+        if record.stream == FEED:
+            mark = object_of(record.frame, path)
+            source_named(replays, mark.get("venue", ""), str(path)).feed(mark, record.ts_recv)
+        elif record.stream == END:
+            ended = record.ts_recv
+        elif record.stream == REPORT:
+            collector.report(object_of(record.frame, path), values is not None and values.get("venue", SIMULATED) == SIMULATED)
+        elif record.stream not in (META, GAP, IMAGE, recording.SKIP):
+            frames += 1
+            source_named(replays, record.exchange, str(path)).take(record.frame, record.ts_recv, record.source == REST)
+        if number % 4096 == 0 and notify is not None:
+            notify(record.ts_recv)
+    if not replays:
+        raise DataError(str(path), "the recording is empty", "a recording made by liqcore")
+    unread: Counter[str] = sum((one.source.unread for one in replays.values()), Counter())
+    return Recorded(values, collector.rows[:collector.count], ended, reader.damage_text(), frames, unread)
+
+
+__all__ = ["Collector", "VenueReplay", "Recorded", "read_events"]

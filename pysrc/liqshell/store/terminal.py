@@ -1,0 +1,106 @@
+"""What a store has, as tables in a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from rich.text import Text
+
+from liqshell import fitted
+from liqshell.fitted import Table
+from liqshell.store.page import apart_text, longest_gaps, first_warnings
+
+CONTRACTS_SHOWN = 40
+GAPS_SHOWN = 10
+
+
+def show(report: dict[str, Any]) -> None:
+    """The report as tables."""
+    console = fitted.console()
+    if not report["contracts"]:
+        console.print("the store is empty")
+        return
+    for text in first_warnings(report):
+        console.print(Text(f"QUOTES {text}", style="yellow"), soft_wrap=True)
+    for c in report["contracts"]:
+        if c["before"]:
+            console.print(Text(f"EARLIER VERSION {c['venue']}:{c['symbol']}: a funding rate of 0 is read as not stated; import its files again, "
+                               "into a new store", style="yellow"), soft_wrap=True)
+    console.print(_contracts(report))
+    for c in report["contracts"][:CONTRACTS_SHOWN]:
+        if text := apart_text(c):
+            console.print(Text(f"{c['venue']}:{c['symbol']}: {text.strip()}", style="dim"), soft_wrap=True)
+    gaps = longest_gaps(report["contracts"])
+    if gaps:
+        console.print(_gaps(gaps))
+    rows = _refused(report)
+    if rows:
+        table = _table("Rows that did not get in", "where", ">rows", "why")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+
+
+def _table(title: str, *columns: str, note: str = "") -> Table:
+    """Columns that begin with '>' hold numbers."""
+    table = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim",
+                  caption=Text(note, style="dim") if note else None, caption_justify="left")
+    for column in columns:
+        table.add_column(Text(column.lstrip(">")), justify="right" if column.startswith(">") else "left", overflow="fold",
+                         no_wrap=column != "why")
+    return table
+
+
+def _contracts(report: dict[str, Any]) -> Table:
+    modelled = sum("modelled" in c["received"] for c in report["contracts"])
+    table = _table("Contracts", "contract", "feed", "days", ">trades", ">quotes", ">liq.", ">covered h", ">quotes h", ">gaps", ">tick", ">lot",
+                   "sides", note="* inferred from the data. sides: do liquidations agree with the price move"
+                   + (f". The {CONTRACTS_SHOWN} with most rows of {len(report['contracts'])}" if len(report["contracts"]) > CONTRACTS_SHOWN else "")
+                   + (f". ~ {modelled} without a time of receipt: ts_recv is modelled" if modelled else ""))
+    most = sorted(report["contracts"], key=lambda c: -sum(k["rows"] for k in c["kinds"].values()))[:CONTRACTS_SHOWN]
+    for c in (c for c in report["contracts"] if c in most):
+        days, rules, side = c["days"], c["rules"], c["side"]
+        steps = (f"{rules[f]}{'' if rules['origin'][f] in ('given', 'said by its files') else '*'}" for f in ("tick_size", "lot_size"))
+        verdict = f"{side['verdict']} {side['agree']}/{side['compared']}" if side["compared"] else "–"
+        table.add_row(f"{c['venue']}:{c['symbol']}{'~' if 'modelled' in c['received'] else ''}",
+                      Text(c["completeness"], style="yellow" if c["completeness"] == "CENSORED" else ""),
+                      days[0] if len(days) == 1 else f"{days[0]} + {len(days) - 1}",
+                      *(_compact(c["kinds"][k]["rows"]) if k in c["kinds"] else "–" for k in ("trades", "quotes", "liquidations")),
+                      f"{c['covered_hours']:,.1f}", _held(c, "quotes"), str(c["gap_count"]), *steps,
+                      Text(verdict, style="bold red" if side["verdict"].startswith("SWAPPED") else ""))
+    return table
+
+
+def _held(c: dict[str, Any], stream: str) -> str:
+    return f"{c['streams'][stream]['covered_hours']:,.1f}" if stream in c["streams"] else "–"
+
+
+def _compact(rows: int) -> str:
+    return f"{rows:,}" if rows < 1_000_000 else f"{rows / 1e6:,.2f} M"
+
+
+def _gaps(gaps: list[tuple[int, str, dict[str, Any]]]) -> Table:
+    table = _table(f"Longest gaps ({min(GAPS_SHOWN, len(gaps))} of {len(gaps)})", "contract", "from (UTC)", "to", ">length", "what")
+    for length, name, gap in gaps[:GAPS_SHOWN]:
+        table.add_row(name, when(gap["from"]), when(gap["to"]), duration(length), gap["what"])
+    return table
+
+
+def _refused(report: dict[str, Any]) -> list[tuple[str, str, str]]:
+    rows = [("files", f"{n:,}", reason) for reason, n in report["refused_rows"].items() if n]
+    if report["duplicates"]:
+        rows.append(("files", f"{report['duplicates']:,}", "duplicates: the store had them from another file"))
+    for c in report["contracts"]:
+        for what, text in (("refused", "refused at the engine's door: "), ("rounded", "rounded to the grid: ")):
+            rows += [(f"{c['venue']}:{c['symbol']}", f"{n:,}", text + reason) for reason, n in c["loading"][what].items()]
+    return rows
+
+
+def when(ns: int) -> str:
+    return str(np.datetime64(ns, "ns").astype("datetime64[s]")).replace("T", " ")
+
+
+def duration(ns: int) -> str:
+    seconds = ns / 1e9
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
