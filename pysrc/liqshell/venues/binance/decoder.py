@@ -46,7 +46,8 @@ SHAPES = (
     Shape(Kind.LIQUIDATION, {"e": literal("forceOrder"), "E": integer()} | _OURS | {"o": record(_ORDER)}),
     Shape(Kind.TRADE, {
         "e": literal("aggTrade"), "E": integer(), "a": integer("id"), "s": symbol(), "p": decimal("price"), "q": decimal("qty"),
-        "nq": optional(decimal()), "f": integer(), "l": integer(), "T": millis("ts_event"), "m": side_flag(Side.SHORT, Side.LONG)} | _OURS),
+        "nq": optional(decimal()), "f": integer(), "l": integer(), "T": millis("ts_event"), "X": optional(literal("MARKET")),
+        "m": side_flag(Side.SHORT, Side.LONG)} | _OURS),
     Shape(Kind.TRADE, {             # not subscribed to, but what some record
         "e": literal("trade"), "E": integer(), "T": millis("ts_event"), "s": symbol(), "t": integer("id"), "p": decimal("price"), "q": decimal("qty"),
         "X": literal("MARKET"), "m": side_flag(Side.SHORT, Side.LONG)} | _OURS),
@@ -115,7 +116,7 @@ class PublicDecoder(FrameDecoder):
 
     def _trade(self, row: dict, ts_recv: int, number_key: str) -> list[tuple]:
         index = self._mine(row)
-        if row.get("X", "MARKET") != "MARKET":      # @trade only: insurance fund, ADL
+        if row.get("X", "MARKET") != "MARKET":      # insurance fund, ADL; today @trade alone says so
             raise Unwanted(OFF_BOOK, shown(row["X"]))
         return [self.event(Kind.TRADE, index, read.millis(row, "T"), ts_recv, read.decimal(row, "p"), read.decimal(row, "q"),
                            number=read.integer(row, number_key) if number_key in row else 0, side=read.side(row, "m", BUYER_IS_MAKER))]
