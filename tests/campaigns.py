@@ -5,7 +5,6 @@ LIQCORE_CAMPAIGN_SECONDS  how long a campaign may take
 LIQCORE_CAMPAIGN_SEED     repeats one
 LIQCORE_CAMPAIGN_GATE=1   the seed is fixed, and a campaign ends after the number of cases that it names as its gate"""
 
-import math
 import os
 import random
 import time
@@ -36,8 +35,3 @@ def cases(without: float, gate: int, share: float = 1.0) -> Iterator[int]:
         yield case
         if time.monotonic() >= until:
             return
-
-
-def time_left(without: float = math.inf) -> float:
-    """The moment on time.monotonic() at which a campaign ends."""
-    return time.monotonic() + seconds(without)

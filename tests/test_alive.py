@@ -1,12 +1,12 @@
 """A stream of liquidations is alive by its own rate: how soon a stop is found, how seldom one is found that is none, and what ends a suspicion."""
 
 import copy
-import os
 from collections import defaultdict
 from datetime import datetime
 from functools import cache
 from typing import NamedTuple
 
+import campaigns
 import numpy as np
 import pytest
 from alive_bins import generated, judge, of_capture, silenced
@@ -355,7 +355,7 @@ def test_a_day_of_the_generator():
 def test_thirty_days_of_the_generator():
     """LIQCORE_CAMPAIGN_SECONDS=3600 for six seeds; fewer than 600 for as many hours of one: no false alarm, and a stop is found within 15
     active minutes at each place; of minutes in which a liquidation happened, within 15 at most places. A venue that has become quieter takes the longest."""
-    seconds = int(float(os.environ.get("LIQCORE_CAMPAIGN_SECONDS", "600")))
+    seconds = int(campaigns.seconds(600.0))
     for seed in range(20, 20 + max(1, seconds // 600)):
         alarms, worst, found = size_and_power(seed, 720 if seconds >= 600 else max(26, seconds * 720 // 600))
         print(f"seed {seed}: {len(alarms)} alarms, smallest chance {worst:.1e}; {summary(found)}")

@@ -5,13 +5,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from campaigns import most, seconds
 from faults import drift, generator, script, selfcheck, states
 from faults.campaign import Summary, campaign
 from faults.kinds import ALL, SECOND
 from faults.laws import LAWS
 from faults.world import run
 from test_fault_drift import first_s
-from test_faults import CAMPAIGN_S, explain
+from test_faults import explain
 
 from liqcore.event import REQUEST_DTYPE, Action, OrderType, RequestFlag, Role
 
@@ -114,7 +115,7 @@ def test_seeds_that_found_something(seed):
 
 @pytest.mark.campaign
 def test_the_second_campaign():
-    summary = campaign(range(FIRST + 100_000, FIRST + 900_000), 10.0, workers=min(4, os.cpu_count() or 1), seconds_max=CAMPAIGN_S)
+    summary = campaign(range(FIRST + 100_000, FIRST + 100_000 + most(24, 800_000)), 10.0, workers=min(4, os.cpu_count() or 1), seconds_max=seconds(60.0))
     print(summary.to_json())
     assert not summary.violations and not summary.disagreements, explain(summary)
     assert not summary.blind(), summary.blind()

@@ -1,15 +1,13 @@
 """Damaged captures and tables: each is read, with what was refused counted, or refused with its name; nothing else happens, and nothing is made up.
 Of what is packed, every other file is damaged inside, so that it does not end at the checksum of its packing.
-`python -m pytest -m campaign tests/test_fuzz_captures.py` damages each 10^5 times (LIQCORE_CAMPAIGN_FILES); where LIQCORE_CAMPAIGN_SECONDS is set, each
-for a tenth of it at most."""
+`python -m pytest -m campaign tests/test_fuzz_captures.py` damages each 10^5 times, or for a tenth of LIQCORE_CAMPAIGN_SECONDS."""
 
 import gzip
 import io
+import itertools
 import json
 import math
-import os
 import random
-import time
 import tomllib
 import zipfile
 from datetime import UTC, datetime
@@ -18,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from campaigns import cases
+from campaigns import seed as campaign_seed
 from format_files import AGG, BYBIT, LOCAL, MS, T0, damaged, events, hft, tuples, write
 from hyperliquid_ledger import Ledger, by_block, by_fill
 from hyperliquid_ledger import write as pack
@@ -161,19 +161,15 @@ def test_a_header_as_python_2_wrote_it_is_read_without_a_warning(tmp_path):
 
 
 def batches(seed):
-    """Ranges of seeds, as many as a campaign has files or time for."""
-    count, seconds = int(os.environ.get("LIQCORE_CAMPAIGN_FILES", "100000")), os.environ.get("LIQCORE_CAMPAIGN_SECONDS")
-    until = time.monotonic() + (float(seconds) / 10.0 if seconds else math.inf)
-    for first in range(seed, seed + count, 50):
-        yield range(first, min(first + 50, seed + count))
-        if time.monotonic() > until:
-            return
+    """Ranges of seeds, 10^5 in all, or as many as a campaign has time for."""
+    for n in itertools.islice(cases(math.inf, gate=20, share=0.1), 2000):
+        yield range(seed + 50 * n, seed + 50 * n + 50)
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("name", SAMPLES)
 def test_campaign(tmp_path, name):
-    seed, read, refused = random.randrange(1 << 40), 0, 0
+    seed, read, refused = campaign_seed(), 0, 0
     for seeds in batches(seed):
         found = attack(tmp_path, name, seeds)
         read, refused = read + found[0], refused + found[1]
@@ -202,7 +198,7 @@ def test_a_damaged_map_is_read_or_every_fault_named(tmp_path):
 
 @pytest.mark.campaign
 def test_campaign_of_maps(tmp_path):
-    seed, read, count = random.randrange(1 << 40), 0, 0
+    seed, read, count = campaign_seed(), 0, 0
     for seeds in batches(seed):
         read, count = read + attack_maps(tmp_path, seeds), count + len(seeds)
     print(f"campaign: map.toml seed={seed} files={count} read={read} refused={count - read}")

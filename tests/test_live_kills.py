@@ -10,6 +10,7 @@ import urllib.request
 from collections import Counter
 from contextlib import closing
 
+import campaigns
 import pytest
 from live_process import Live, Venue, write_config
 from test_live_process import HELD, MARKET, NAKED_S, OPEN_WAIT_S, SLACK, SPEED, SURPRISES, entries, naked, recovery_s
@@ -139,7 +140,7 @@ def test_a_few_kills_with_faults_on_everything(tmp_path):
 @pytest.mark.campaign
 def test_two_hundred_kills_with_faults_on_everything(tmp_path):
     """LIQCORE_KILLS (default 200) moments, or as many as LIQCORE_CAMPAIGN_SECONDS have room for."""
-    count, until = int(os.environ.get("LIQCORE_KILLS", "200")), time.monotonic() + float(os.environ.get("LIQCORE_CAMPAIGN_SECONDS", "7200"))
+    count, until = int(os.environ.get("LIQCORE_KILLS", "200")), time.monotonic() + campaigns.seconds(7200.0)
     done = open_at = held = looks = 0
     took, faults, worst_s = [], Counter(), 0.0
     while done < count and time.monotonic() < until:

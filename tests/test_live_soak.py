@@ -7,6 +7,7 @@ import json
 import os
 import time
 
+import campaigns
 import numpy as np
 import pytest
 from live_process import Live, Venue, write_config
@@ -41,7 +42,7 @@ def faults(minutes):
 @pytest.mark.campaign
 @pytest.mark.parametrize("entry", POLICIES)
 def test_memory_heartbeats_and_queues_over_half_an_hour(tmp_path, entry):
-    bounded = float(os.environ.get("LIQCORE_CAMPAIGN_SECONDS", "1800")) / 60.0
+    bounded = campaigns.seconds(1800.0) / 60.0
     minutes = float(os.environ.get("LIQCORE_SOAK_MINUTES", min(30.0, max(1.0, bounded))))
     file = tmp_path / "faults.json"
     file.write_text(json.dumps(faults(minutes)))

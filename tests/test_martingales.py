@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 
+import campaigns
 import numpy as np
 import pytest
 from martingales import market as markets
@@ -20,7 +20,6 @@ from liqshell.report.robust import controls
 from liqshell.report.statistics import spaced_mean
 from liqshell.report.study import trades_of
 
-CAMPAIGN_S = float(os.environ.get("LIQCORE_CAMPAIGN_SECONDS", "60"))
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +126,6 @@ def test_chance_is_allowed_for_in_small_runs_only():
 
 @pytest.mark.campaign
 def test_campaign():
-    verdicts = campaign(range(1000, 2000), seconds_max=CAMPAIGN_S)
+    verdicts = campaign(range(1000, 1000 + campaigns.most(12, 1000)), seconds_max=campaigns.seconds(60.0))
     print(table(verdicts))
     assert not problems(verdicts), "\n".join(problems(verdicts))

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import campaigns
 import pytest
 from liqshell import store
 from liqshell.errors import DataError
@@ -31,7 +32,6 @@ from store_files import (
 
 from liqcore.event import EVENT_DTYPE, Kind
 
-CAMPAIGN_S = float(os.environ.get("LIQCORE_CAMPAIGN_SECONDS", "60"))
 
 
 def fill(root: Path, *files: Path, **options) -> importer.Outcome:
@@ -257,9 +257,9 @@ def test_killed_at_any_point_and_run_again_it_is_the_same_store(tmp_path):
 
 @pytest.mark.campaign
 def test_campaign_of_kills(tmp_path):
-    seed = int.from_bytes(os.urandom(4))
+    seed = campaigns.seed()
     print(f"seed={seed}")
-    assert killed_and_resumed(tmp_path, random.Random(seed), 1_000_000, CAMPAIGN_S) > 10
+    assert killed_and_resumed(tmp_path, random.Random(seed), campaigns.most(200), campaigns.seconds(60.0)) > 10
 
 
 def test_a_store_read_in_the_middle_of_a_commit_finishes_it(tmp_path, monkeypatch):
