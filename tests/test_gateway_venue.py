@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from desk import LONG, SHORT, both
 from gateway_rig import PRICE, SYMBOL, Rig, S, at_rest, take_profit, take_stop_away
@@ -264,6 +266,23 @@ def test_an_order_that_was_accepted_is_not_absent_because_answers_are_late(side)
         rig.wait(0.5)
         assert rig.state() == lc.BracketState.BRACKET_ENTERING and len(rig.live()) == 1, rig.notices[-3:]
     assert rig.order_of(ENTRY)["status"] == "live" and not any(n.kind == "absent" for n in rig.notices)
+
+
+@both
+@pytest.mark.parametrize("seed", range(6))
+def test_a_lost_entry_is_settled_soon_although_many_questions_fail(side, seed):
+    """Three of ten questions are refused, and of the others 15 of a hundred answers are lost. An asking that began anew at each failure took 32 s at the
+    median and up to two minutes. Seven seconds pass until the venue can no longer take the order, and two between the askings."""
+    rig, rng = Rig(side), random.Random(seed)
+    rig.on_request = lambda op, message: op != "order.create"
+    rig.alter_answer = lambda call, answer: answer if rng.random() > 0.3 else answer | {"retCode": 10016, "retMsg": "Internal server error."}
+    rig.on_rest_answer = lambda call: rng.random() > 0.15
+    rig.liquidate()
+    began = rig.now
+    while not any(notice.kind == "absent" for notice in rig.notices):
+        rig.wait(0.25)
+        assert rig.now < began + 25 * S, [notice.text for notice in rig.notices]
+    assert rig.now > began + 9 * S and not rig.truth()[0] and not rig.live()
 
 
 @both

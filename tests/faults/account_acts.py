@@ -211,8 +211,7 @@ def split(world: World, options: Options, until: int) -> bool:
         return False
     world.trace.say(world.clock.now, "venue", "splits", symbol, change)
     world.money_unknown = True
-    world.truth.resized.add(symbol)
-    world.truth.split = True
+    world.truth.resize(symbol)
     _corporate(world, h, SPLIT_TYPES[not forward], change * (1 if h.size > 0 else -1))
     return True
 

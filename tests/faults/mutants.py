@@ -150,9 +150,9 @@ def _no_dedupe() -> AbstractContextManager[Any]:
 
 
 def _not_found_believed() -> AbstractContextManager[Any]:
-    def believed(self: Any, found: Any, began: int) -> None:
+    def believed(self: Any, found: Any) -> None:
         self.end(found.order)
-        self.on_absent(found.order, self.c.venue_ns())
+        self.on_absent(found.order, self.c.venue_ns(), 0.0)
     return patch.object(inquiry.Inquiries, "_absent", believed)
 
 

@@ -192,6 +192,13 @@ class Truth:
             return
         self.fail("protected", f"{symbol}: a position has been without a stop for {(self.clock.now - since) / NS:.3f} s")
 
+    def resize(self, symbol: str) -> None:
+        """A split: what the position is more by was asked for by nobody. Where no stop covers it, too, it is somebody else's, as the second judge says."""
+        self.resized.add(symbol)
+        self.split = True
+        if self.naked.pop(symbol, None) is not None:
+            self.foreign.add(symbol)
+
     def strip(self, symbol: str, until_ns: int) -> None:
         """Until then somebody, or the venue, takes stops of that symbol away against its own rules: to be noticed and mended, in the time that this
         takes once it can be noticed."""

@@ -1,13 +1,15 @@
 """Asking the venue about single orders, until what it says can no longer change.
 
 An order that the venue does not know is believed absent only when order/realtime and order/history have both said so in two askings, both begun
-after the last moment at which the request could still have been taken, and no execution of it exists. A question that fails is not an answer.
+after the last moment at which the request could still have been taken, and no execution of it exists. A question that fails is not an answer: it
+alone is asked again, for what was answered before it cannot change any more, or is of an asking that does not count.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 
 from liqcore.event import Gate, OrderStatus, Role
 from liqshell.gateway.budget import Urgency
@@ -19,7 +21,8 @@ from liqshell.venues.reports import Execution, OrderState
 
 INQUIRIES_MAX = 512
 FIRST_S, LONGEST_S = 0.25, 30.0
-URGENT_S, URGENT_FOR_S = 4.0, 300.0
+PAUSES_S = ((30.0, 1.0), (300.0, 4.0))      # the longest pause until a doubt is so old; an outage may end at any moment
+TOGETHER_PER_S = 10.0                       # all doubts together ask about so often at most
 ABSENT_ENOUGH = 2
 LATE_S = 60.0                   # so late an answer may be. Until then a reading that lacks the order begins its asking anew; not for ever, because
                                 # readings may come faster than its own askings
@@ -28,10 +31,19 @@ LEARN_ASKINGS = 2
 FORGOTTEN_ENOUGH = 2            # askings in which neither list has an order that was executed: it is over, and the venue has forgotten it
 
 
+class Question(IntEnum):
+    """Those of one asking, in their order."""
+
+    OPEN = 0            # is it open?
+    PAST = 1            # has it ended?
+    EXECUTED = 2        # was it executed? Once both lists lack it for good
+
+
 @dataclass(slots=True)
 class Inquiry:
     """One order in doubt. hard: its outcome is unknown, so no entry may leave. expires: when a request about it can no longer be taken.
-    absent: askings after that in which neither list has it; forgotten: those of them in which it had been executed all the same."""
+    absent: askings after that in which neither list has it; forgotten: those of them in which it had been executed all the same. question: the one
+    of the present asking whose turn it is; since: when that asking began; failures: of late, for the pause and the patience with the next answer."""
 
     order: int
     began: int
@@ -42,6 +54,9 @@ class Inquiry:
     absent: int = 0
     forgotten: int = 0
     due: int = 0
+    question: Question = Question.OPEN
+    since: int = 0
+    failures: int = 0
     asking: bool = False
     alarmed: bool = False
     dead: bool = False
@@ -89,7 +104,7 @@ class Inquiries:
             found = self._open[order] = Inquiry(order, c.now, expires, why, due=c.now)
             c.counters["inquiries"] += 1
         elif expires > found.expires and (expires > c.now or c.now < found.began + c.settings.ns(LATE_S)):
-            found.expires, found.absent = expires, 0
+            found.expires, found.absent, found.question = expires, 0, Question.OPEN
         if hard and not found.hard:
             self._harden(found, why)
 
@@ -151,7 +166,7 @@ class Inquiries:
                 c.notice(Level.ALARM, "unresolved", f"order {inquiry.order:#x} has been of unknown outcome for {s.alarm_s:g} s ({inquiry.why}), "
                          f"{inquiry.askings} askings; entries stay off and asking goes on. Look at the venue's own page", belief["symbol"])
             if not inquiry.asking and c.now >= inquiry.due:
-                self._ask(inquiry, past=False, began=c.now)
+                self._ask(inquiry)
         for order, belief in list(c.beliefs().items()):
             if belief["status"] == "ended" and belief["executed"] > belief["filled"]:
                 drain = self._drains.setdefault(order, Drain(c.now, c.now + s.ns(0.3)))
@@ -186,83 +201,95 @@ class Inquiries:
     def _pause(self, askings: int, began: int) -> int:
         """At a falling rate; but while an outage may end at any moment, never long."""
         ns = self.c.settings.ns
-        longest = URGENT_S if self.c.now < began + ns(URGENT_FOR_S) else LONGEST_S
-        return ns(min(longest, FIRST_S * 1.6 ** min(askings, 20)))
+        longest = next((pause for age, pause in PAUSES_S if self.c.now < began + ns(age)), LONGEST_S)
+        return ns(max(min(longest, FIRST_S * 1.6 ** min(askings, 20)), (len(self._open) + len(self._drains)) / TOGETHER_PER_S))
 
-    def _ask(self, inquiry: Inquiry, *, past: bool, began: int) -> None:
+    def _ask(self, inquiry: Inquiry) -> None:
         c = self.c
         inquiry.asking = True
-        link = c.port.link_id(inquiry.order)
+        if inquiry.question == Question.OPEN:
+            inquiry.since = c.now
+        link, question, since = c.port.link_id(inquiry.order), inquiry.question, inquiry.since
         symbol = c.symbols[instrument_of(inquiry.order)]
+        read = c.port.executions_of if question == Question.EXECUTED else c.port.orders_of
 
         def answered(answer: Answer) -> None:
-            self._answered(inquiry, c.port.orders_of(answer), past=past, began=began)
+            if inquiry.dead:
+                return
+            page = read(answer)
+            c.note_answer(page, "query")
+            mine = [item for item in page.items if isinstance(item, (OrderState, Execution)) and item.link_id == link]
+            if not page.ok:
+                self._failed(inquiry, page)
+                return
+            inquiry.failures //= 2
+            if question == Question.EXECUTED:
+                self._executed(inquiry, [item for item in mine if isinstance(item, Execution)])
+            elif mine:
+                inquiry.absent = 0
+                self._again(inquiry)            # on_state ends it where that settles it
+                self.on_state(inquiry.order, max((item for item in mine if isinstance(item, OrderState)), key=lambda state: state.updated_ms), since)
+            elif question == Question.OPEN:
+                self._next(inquiry, Question.PAST)
+            else:
+                self._absent(inquiry)
 
-        c.ask(c.port.ask_order(symbol, link, past=past), answered, Urgency.ASK, f"{'history of' if past else 'state of'} {link}",
-              wanted=lambda: not inquiry.dead, on_dropped=lambda: self._again(inquiry), timeout_s=c.timeout_s(inquiry.askings))
+        ask = (c.port.ask_executions(symbol=symbol, link_id=link) if question == Question.EXECUTED else
+               c.port.ask_order(symbol, link, past=question == Question.PAST))
+        c.ask(ask, answered, Urgency.ASK, f"{('state', 'history', 'executions')[question]} of {link}", wanted=lambda: not inquiry.dead,
+              on_dropped=lambda: self._again(inquiry), timeout_s=c.timeout_s(inquiry.failures))
 
     def _again(self, inquiry: Inquiry) -> None:
-        inquiry.asking = False
+        """Another asking, from its first question on."""
+        inquiry.asking, inquiry.question = False, Question.OPEN
         inquiry.askings += 1
         inquiry.due = self.c.now + self._pause(inquiry.askings, inquiry.began)
 
-    def _answered(self, inquiry: Inquiry, page: Page, *, past: bool, began: int) -> None:
-        c = self.c
-        if inquiry.dead:
-            return
-        c.note_answer(page, "query")
-        if not page.ok:
-            c.counters["questions failed"] += 1
-            if not inquiry.hard and inquiry.askings >= 1:
-                self._harden(inquiry, f"cannot be asked: {page.text}")
-            self._again(inquiry)
-            return
-        link = c.port.link_id(inquiry.order)
-        found = [state for state in page.items if isinstance(state, OrderState) and state.link_id == link]
-        if found:
-            inquiry.absent = 0
-            self._again(inquiry)                # on_state ends it where that settles it
-            self.on_state(inquiry.order, max(found, key=lambda state: state.updated_ms), began)
-        elif not past:
-            self._ask(inquiry, past=True, began=began)
-        else:
-            self._absent(inquiry, began)
+    def _next(self, inquiry: Inquiry, question: Question) -> None:
+        inquiry.question = question
+        self._ask(inquiry)
 
-    def _absent(self, inquiry: Inquiry, began: int) -> None:
+    def _failed(self, inquiry: Inquiry, page: Page) -> None:
+        """The same question once more."""
+        c = self.c
+        c.counters["questions failed"] += 1
+        if not inquiry.hard and inquiry.askings >= 1:
+            self._harden(inquiry, f"cannot be asked: {page.text}")
+        inquiry.asking = False
+        inquiry.askings += 1
+        inquiry.failures += 1
+        inquiry.due = c.now + self._pause(inquiry.failures, inquiry.began)
+
+    def _absent(self, inquiry: Inquiry) -> None:
         """Neither list has it."""
         c = self.c
-        inquiry.absent = inquiry.absent + 1 if began > inquiry.expires else 0
+        inquiry.absent = inquiry.absent + 1 if inquiry.since > inquiry.expires else 0
         if not inquiry.hard:
             self._harden(inquiry, inquiry.why)
             if inquiry.dead:
                 return
-        if inquiry.absent < ABSENT_ENOUGH:
-            self._again(inquiry)
-            if inquiry.absent:
-                # for an exit every moment counts; an entry can wait for an answer that is late
-                inquiry.due = c.now + c.settings.ns(c.settings.absent_s * (1.0 if inquiry.order & 15 != Role.ROLE_ENTRY else 4.0))
-            elif inquiry.expires >= c.now:
-                inquiry.due = min(inquiry.due, inquiry.expires + 1)         # then it can be known
+        if inquiry.absent >= ABSENT_ENOUGH:
+            self._next(inquiry, Question.EXECUTED)
             return
-        symbol, link = c.symbols[instrument_of(inquiry.order)], c.port.link_id(inquiry.order)
+        self._again(inquiry)
+        if inquiry.absent:
+            # for an exit every moment counts; an entry can wait for an answer that is late
+            inquiry.due = c.now + c.settings.ns(c.settings.absent_s * (1.0 if inquiry.order & 15 != Role.ROLE_ENTRY else 4.0))
+        elif inquiry.expires >= c.now:
+            inquiry.due = min(inquiry.due, inquiry.expires + 1)             # then it can be known
 
-        def answered(answer: Answer) -> None:
-            page = c.port.executions_of(answer)
-            if inquiry.dead:
-                return
-            c.note_answer(page, "query")
-            mine = [x for x in page.items if isinstance(x, Execution) and x.link_id == link] if page.ok else []
-            for execution in sorted(mine, key=lambda x: x.ts_ms):
-                self.on_execution(execution)
-            inquiry.forgotten += bool(mine)
-            if page.ok and (not mine or inquiry.forgotten >= FORGOTTEN_ENOUGH):
-                self.end(inquiry.order)
-                self.on_absent(inquiry.order, c.venue_ns(), sum(x.qty for x in mine))
-            else:
-                self._again(inquiry)
-
-        c.ask(c.port.ask_executions(symbol=symbol, link_id=link), answered, Urgency.ASK, f"executions of {link}",
-              wanted=lambda: not inquiry.dead, on_dropped=lambda: self._again(inquiry), timeout_s=c.timeout_s(inquiry.askings))
+    def _executed(self, inquiry: Inquiry, mine: list[Execution]) -> None:
+        """What was executed of an order that both lists lack."""
+        for execution in sorted(mine, key=lambda x: x.ts_ms):
+            self.on_execution(execution)
+        inquiry.forgotten += bool(mine)
+        if inquiry.absent < ABSENT_ENOUGH:
+            self._again(inquiry)                # a later request about it has left meanwhile
+        elif not mine or inquiry.forgotten >= FORGOTTEN_ENOUGH:
+            self.end(inquiry.order)
+            self.on_absent(inquiry.order, self.c.venue_ns(), sum(x.qty for x in mine))
+        else:
+            self._again(inquiry)
 
     def _ask_executions(self, order: int, drain: Drain) -> None:
         """Fills that the venue counts and we have not heard of."""
