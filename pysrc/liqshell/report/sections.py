@@ -31,7 +31,7 @@ def result(s: dict[str, Any], points: list, end_ms: float) -> Markup:
     if d and d["share"] > 0:
         fall = (f"Largest drawdown {percent(d['share'], 2)} ({money(d['value'])}): from {when(d['peak_ns'])} to {when(d['trough_ns'])}, "
                 + (f"made good {when(d['recovered_ns'])}" if d["recovered_ns"] else "not made good by the end")
-                + f". Longest time below a peak: {seconds(d['longest_ns'] / 1e9)}.")
+                + f". Longest time from a peak to its recovery, or to the end: {seconds(d['longest_ns'] / 1e9)}.")
     ends = (when(s["started_ns"])[:16], when(s["ended_ns"])[:16])
     at_mark = m["drawdown_marked"]
     if at_mark and at_mark["share"] > 0:
