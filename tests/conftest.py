@@ -6,10 +6,15 @@ Hundreds of tests start a process of ours. Where PYTHONDONTWRITEBYTECODE is set,
 import os
 import sys
 import tempfile
+from pathlib import Path
 
 sys.dont_write_bytecode = False                     # before the imports that follow
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.setdefault("LIQCORE_LOG_DIR", os.path.join(tempfile.gettempdir(), f"liqcore-test-log-{os.getuid()}"))      # of commands that fail
+
+# what several files of tests use lies in support/; some of them also use each other's
+HERE = Path(__file__).parent
+sys.path += [str(folder) for folder in (HERE / "support", *sorted({file.parent for file in HERE.rglob("test_*.py")}))]
 
 from hypothesis import settings  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""What a type checker sees of liqcore. Read by mypy in tests/test_stubs.py, never run: every reveal_type() stands beside what it must say."""
+"""What a type checker sees of liqcore. Read by mypy in tests/project/test_stubs.py, never run: every reveal_type() stands beside what it must say."""
 
 from typing import TYPE_CHECKING
 

@@ -3,7 +3,8 @@
 The exogenous price is a martingale: its variance has bursts, shared by all symbols or one symbol's own, but its drift is zero always. All
 that is predictable comes from the forced orders: one trips the next, and the part of their impact that is not permanent decays
 (`Parameters.permanent_share = 1` switches that off: a control market in which nothing reverts). Liquidations follow the public OKX tape
-(tests/test_market.py); trades, prices, books and the way back after cascades follow captures and published studies (tests/test_generator.py).
+(test_market.py); trades, prices, books and the way back after cascades follow captures and published studies (test_generator.py; both in
+tests/shell/emulator).
 Same seed, same bytes, on any machine and however the stream is consumed; memory is that of the open positions.
 """
 
@@ -27,7 +28,7 @@ START_NS = 1_772_629_200_000_000_000                 # 2026-03-04 13:00 UTC: a b
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What makes the market. Defaults are calibrated to the statistics named in tests/test_market.py and tests/test_generator.py."""
+    """What makes the market. Defaults are calibrated to the statistics named in test_market.py and test_generator.py of tests/shell/emulator."""
 
     seed: int = 0
     symbols: tuple[str, ...] = tuple(contract.symbol for contract in CONTRACTS)

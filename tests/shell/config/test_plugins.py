@@ -1,0 +1,324 @@
+"""Detectors, features and venues of the user's: named in a configuration, hashed into a run, the same live, in replay and in a backtest."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+from recorded_run import mark, record_run
+
+import liqcore as lc
+from liqshell.backtest import load_history
+from liqshell.config.load import load
+from liqshell.errors import ConfigError
+from liqshell.recording.journal import Journal
+from liqshell.recording.recorder import END, META, Recorder
+from liqshell.run.backtest_parity import prove_as_backtest
+from liqshell.run.pipeline import Pipeline, make_paper, settings
+from liqshell.run.replay import prove
+from liqshell.report.run import load_run as open_run
+from liqshell.venues.adapters import OWN_VENUES
+
+ROOT = Path(__file__).parents[3]
+OWN = ROOT / "examples" / "own"
+S = lc.SECOND
+T0 = 1_700_000_000 * S
+BYBIT = ["feed.venue=bybit", 'feed.symbols=["SOLUSDT", "DOGEUSDT"]']
+
+
+@pytest.fixture
+def own(tmp_path):
+    """The examples in a folder that a test may change."""
+    return Path(shutil.copytree(OWN, tmp_path / "own", ignore=shutil.ignore_patterns("__pycache__")))
+
+
+@pytest.fixture(autouse=True)
+def _venues():
+    yield
+    for name in list(OWN_VENUES):
+        del OWN_VENUES[name]
+
+
+def streak(length=3, **more):
+    sys.path.insert(0, str(OWN))
+    try:
+        from streak import Streak
+    finally:
+        sys.path.remove(str(OWN))
+    return lc.make_detector(Streak, "streak", length=length, **more)
+
+
+def push(stream, *rows):
+    return [s for second, side, notional in rows for s in stream.push(T0 + second * S, side, notional, 10.0)]
+
+
+# ---- the detector alone ----
+
+def test_a_row_of_one_side_is_active_and_ends_with_the_other_side_or_with_time():
+    stream = lc.Standalone(streak())
+    assert push(stream, (0, lc.LONG, 5.0), (1, lc.LONG, 6.0)) == []
+    active, = push(stream, (2, lc.LONG, 7.0))
+    assert (active.phase, active.side, active.count, active.long_notional, active.short_notional) == (lc.Phase.ACTIVE, lc.LONG, 3, 18.0, 0.0)
+    assert (active.ts, active.ts_start, active.sequence, active.price) == (T0 + 2 * S, T0 + 2 * S, 1, 10.0)
+    ended, = push(stream, (3, lc.SHORT, 1.0))
+    assert (ended.phase, ended.side, ended.sequence) == (lc.Phase.EXHAUSTED, lc.LONG, 1)
+    active, = push(stream, (4, lc.SHORT, 1.0), (5, lc.SHORT, 1.0))
+    assert active.sequence == 2
+    assert stream.next_deadline == T0 + 125 * S
+    ended, = stream.advance(T0 + 200 * S)
+    assert (ended.phase, ended.ts) == (lc.Phase.EXHAUSTED, T0 + 125 * S) and stream.next_deadline is None
+
+
+def test_a_snapshot_in_the_middle_of_a_row_goes_on_as_if_nothing_had_happened():
+    whole, first, second = (lc.Standalone(streak()) for _ in range(3))
+    rows = [(n, lc.LONG if n % 7 else lc.SHORT, float(n + 1)) for n in range(40)]
+    expected = push(whole, *rows)
+    assert len(expected) > 4
+    said = push(first, *rows[:18])
+    second.restore(first.snapshot())
+    assert said + push(second, *rows[18:]) == expected
+    assert second.snapshot() == whole.snapshot()
+    other = lc.Standalone(streak(length=4))
+    with pytest.raises(ValueError, match="of other settings"):
+        other.restore(first.snapshot())
+
+
+def test_parameters_are_checked_like_those_of_any_detector():
+    with pytest.raises(ValueError, match="no parameter is called 'lenght'"):
+        streak(lenght=3)
+    with pytest.raises(ValueError, match="length: expected a whole number 2 to 1000"):
+        streak(length=1)
+    with pytest.raises(TypeError, match=r"derives from liqcore\.CustomDetector"):
+        lc.make_detector(dict, "x")
+
+
+class Raises(lc.CustomDetector):
+    PARAMETERS = (lc.Parameter("how", 0, 0, 9, "", "which way it goes wrong"),)
+
+    def start(self):
+        self.kept = object() if self.parameters["how"] == 6 else 0
+
+    def on_event(self, event):
+        how = self.parameters["how"]
+        if how == 0:
+            raise ZeroDivisionError("mine")
+        return {1: "ACTIVE", 2: [lc.PhaseChange(2, 1)] * 5, 3: lc.PhaseChange(0, 1), 4: lc.PhaseChange(2, 1, z=float("nan"))}.get(how)
+
+    def deadline(self):
+        return 5 if self.parameters["how"] == 5 else None
+
+
+@pytest.mark.parametrize(("how", "kind", "text"), [(0, ZeroDivisionError, "mine"), (1, TypeError, "a PhaseChange or at most 4"),
+                                                   (2, TypeError, "at most 4"), (3, ValueError, "a phase but IDLE"), (4, ValueError, "finite"),
+                                                   (5, ValueError, r"deadline\(\): expected None or a time after")])
+def test_what_goes_wrong_in_the_class_reaches_the_caller_and_halts_entries(how, kind, text):
+    engine = lc.Engine(["X"], detectors=[lc.make_detector(Raises, "raises", how=how)])
+    with pytest.raises(kind, match=text):
+        engine.on_liquidation(T0, T0, 0, lc.LONG, 10.0, 1.0)
+    assert engine.risk.halted
+    kinds = [lc.AuditKind(k).name for k in engine.audit.drain()["kind"]]
+    assert "AUDIT_ALARM" in kinds
+    with pytest.raises(kind, match=text):
+        lc.Standalone(lc.make_detector(Raises, "raises", how=how)).push(T0, lc.LONG, 10.0, 1.0)
+
+
+def test_state_that_cannot_be_kept_is_said_at_the_start():
+    with pytest.raises(TypeError, match=r"Raises\.kept: a object with this content cannot be kept"):
+        lc.Engine(["X"], detectors=[lc.make_detector(Raises, "raises", how=6)])
+
+
+# ---- the feature alone ----
+
+def test_a_feature_of_ones_own_is_its_function_of_the_features_it_needs():
+    @lc.needs("liquidations.liq_volume@1m", "flow.volume@1m")
+    def share(liquidated, traded):
+        return liquidated / traded if traded > 0.0 else None
+
+    name = lc.CustomFeature("own.share", share)
+    features = lc.Features([name, "liquidations.liq_count@1m"], ["X"])
+    events = np.zeros(3, lc.EVENT_DTYPE)
+    events["ts_event"] = events["ts_recv"] = T0 + np.array([0, 70, 71]) * S
+    events["kind"] = [lc.Kind.TRADE, lc.Kind.TRADE, lc.Kind.LIQUIDATION]
+    events["side"], events["price"], events["qty"] = 1, 10.0, [1.0, 4.0, 1.0]
+    features.push(events[:1])
+    assert np.isnan(features.read("own.share"))                     # the minute is not known yet
+    features.push(events[1:])
+    volume, traded = features.read("liquidations.liq_volume@1m"), features.read("flow.volume@1m")
+    assert (volume, traded) == (10.0, 40.0) and features.read("own.share") == 0.25
+    assert features.names[:2] == ("own.share", "liquidations.liq_count@1m")
+
+
+def test_a_feature_that_raises_or_is_none():
+    @lc.needs("liquidations.liq_count@1m")
+    def wrong(count):
+        return 1 / 0
+
+    engine = lc.Engine(["X"], features=[lc.CustomFeature("own.wrong", wrong)])
+    engine.on_liquidation(T0, T0, 0, lc.LONG, 10.0, 1.0)
+    with pytest.raises(ZeroDivisionError):
+        engine.feature("own.wrong", 0)
+    for name, function, text in (("wrong", wrong, "a name such as own"), ("own.x", lambda: 1, "marked with at least one feature"),
+                                 ("own.x", lc.needs("liquidations.no")(lambda x: 1), "no 'no'")):
+        with pytest.raises(ValueError, match=text):
+            lc.CustomFeature(name, function)
+    with pytest.raises(ValueError, match="declared first"):
+        lc.Engine(["X"], features=["own.share"])
+
+
+# ---- in a run ----
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """A paper run of the example's detector, feature and policy over a generated market."""
+    folder = tmp_path_factory.mktemp("own")
+    own = Path(shutil.copytree(OWN, folder / "own", ignore=shutil.ignore_patterns("__pycache__")))
+    config = load(own / "own.toml", [*BYBIT, "detectors.streak.window_s=600"])
+    return record_run(folder / "run", hours=2.0, config=config, cut_s=60.0), own
+
+
+def test_a_run_is_the_same_in_replay_and_as_a_backtest(recorded):
+    folder, _ = recorded
+    run = open_run(folder)
+    signals = run.of_kind(lc.AuditKind.AUDIT_SIGNAL)
+    assert len(signals) > 20 and len(run.of_kind(lc.AuditKind.AUDIT_BRACKET)) > 0
+    assert prove(folder, trust=True).identical
+    found = prove_as_backtest(folder, trust=True)
+    assert found.identical, found.difference
+
+
+def test_a_replay_asks_for_consent_and_refuses_another_file(recorded):
+    folder, own = recorded
+    with pytest.raises(ConfigError, match=r"Python code in .*against\.py:Against, .*streak\.py:Streak, .*shares\.py:forced_share"):
+        prove(folder)
+    for name in ("streak.py", "shares.py"):
+        before = (own / name).read_text()
+        (own / name).write_text(before + "\n# changed\n")
+        with pytest.raises(ConfigError, match="this file has changed since the run was made"):
+            prove(folder, trust=True)
+        (own / name).write_text(before)
+    told = open_run(folder).table("settings")["detectors"]
+    assert [one["kind"].rpartition("/")[2] for one in told] == ["streak.py:Streak"] and len(told[0]["sha256"]) == 64
+
+
+def test_a_restart_of_the_engine_goes_on(own):
+    values = settings(load(own / "own.toml", BYBIT), [lc.Instrument("SOLUSDT"), lc.Instrument("DOGEUSDT")])
+    events = np.zeros(60, lc.EVENT_DTYPE)
+    events["ts_event"] = events["ts_recv"] = T0 + np.arange(60) * S
+    events["kind"], events["price"], events["qty"] = lc.Kind.LIQUIDATION, 10.0, 100.0
+    events["side"], events["instrument"] = np.where(np.arange(60) % 11, 1, -1), np.arange(60) % 2
+    whole, first, second = (make_paper(values, trust=True).engine for _ in range(3))
+    expected = whole.run(events)
+    said = first.run(events[:25])
+    second.restore(first.snapshot())
+    assert [*said, *second.run(events[25:])] == list(expected) and len(expected) > 5
+
+
+@pytest.mark.parametrize(("file", "before", "after", "told"), [
+    ("own.toml", "length = 4", "lenght = 4", r"own\.toml:13: detectors\.streak\.lenght: unknown key\. Did you mean 'length'\?"),
+    ("own.toml", "length = 4", "length = 1", r"own\.toml:13: detectors\.streak\.length: found 1; expected a whole number 2 to 1000"),
+    ("own.toml", "py:Streak", "py:Strike", r"own\.toml:12: detectors\.streak\.kind: .*streak\.py:Strike: no detector of this name; expected one of"),
+    ("own.toml", "streak.py", "gone.py", r"own\.toml:12: detectors\.streak\.kind: .*gone\.py cannot be read"),
+    ("streak.py", "import liqcore as lc", "import liqcoree", r"streak\.py: cannot be run: ModuleNotFoundError: .*\(line 3\)"),
+    ("streak.py", "self.notional = 0.0", "self.notional = 1 / 0", r"Streak cannot be started: ZeroDivisionError.*\(line 14\)"),
+    ("own.toml", "py:forced_share", "py:share", r"own\.toml:16: features\.own\.forced_share: .*no feature of this name; expected one of"),
+    ("own.toml", "py:ADAPTER", "py:CLIENT", r"own\.toml:5: venues\.mirror: .*no venue of this name"),
+    ("own.toml", "mirror = \"", "lighter = \"", r"own\.toml:5: venues\.lighter: .* calls its venue 'mirror'")])
+def test_what_is_wrong_is_said_by_file_and_line(own, file, before, after, told):
+    text = (own / file).read_text()
+    assert before in text
+    (own / file).write_text(text.replace(before, after, 1))
+    with pytest.raises(ConfigError) as why:
+        load(own / "own.toml", [] if "venues" in told else BYBIT)
+    assert re.search(told, str(why.value)), str(why.value)
+
+
+# ---- the venue ----
+
+def test_a_venue_of_ones_own_reads_its_frames_live_and_in_replay(own):
+    config = load(own / "own.toml")
+    assert config.feed.ws_url == "ws://127.0.0.1:8091" and config.feed.venue == "mirror"
+    instrument = lc.Instrument("BTC-PERP", venue="mirror", tick_size="0.5", lot_size="0.001")
+    values = settings(config, [instrument])
+    told, = values["feeds"]
+    assert told["adapter"].endswith("mirror.py:ADAPTER") and len(told["sha256"]) == 64
+    OWN_VENUES.clear()                                   # another process
+    with pytest.raises(ConfigError, match=r"mirror\.py:ADAPTER"):
+        Pipeline(values)
+    signals: list[lc.Signal] = []
+    pipeline = Pipeline(values, signals.extend, trust=True)
+    pipeline.feed(lc.FeedState.FEED_UP, T0, T0)
+    for n in range(8):
+        ms = (T0 // 1_000_000) + n * 1000
+        pipeline.frame(orjson.dumps({"channel": "liquidations", "symbol": "BTC-PERP", "ts": ms, "side": "sell", "price": "100", "qty": "1"}),
+                       T0 + n * S + 1)
+    assert [(s.phase, s.side) for s in signals] == [(lc.Phase.ACTIVE, lc.LONG)]
+
+
+def record_mirror(folder, own):
+    """A run of the example over frames of its own venue: trades, and liquidations in rows of one side."""
+    values = settings(load(own / "own.toml"), [lc.Instrument("BTC-PERP", venue="mirror", tick_size="0.5", lot_size="0.001")])
+    pipeline = Pipeline(values, trust=True)
+    book = Journal(folder, {"version": lc.__version__, "abi": lc.abi_version(), "mode": "paper", "synthetic": True, "venue": "mirror", "speed": 1.0,
+                            "settings": values, "instruments": values["instruments"], "started_ns": T0})
+    with Recorder(folder / "frames") as recorder:
+        recorder.mark(T0, META, values)
+        mark(recorder, pipeline, lc.FeedState.FEED_UP, T0, T0)
+        for n in range(200):
+            told = {"channel": "trades" if n % 3 else "liquidations", "symbol": "BTC-PERP", "ts": T0 // 1_000_000 + n * 1000, "id": n,
+                    "side": "sell" if n % 40 else "buy", "price": str(100 + n % 7), "qty": "1"}
+            frame, now = orjson.dumps(told), T0 + n * S + 1
+            recorder.append(now, frame, "mirror")
+            pipeline.frame(frame, now)
+        recorder.mark(T0 + 300 * S, END, {})
+    pipeline.advance(T0 + 300 * S)
+    book.audit(pipeline.drain_audit())
+    book.close(ended_ns=T0 + 300 * S, wall_ended_ns=1, counters={})
+
+
+def test_a_run_of_ones_own_venue_is_proved_as_a_backtest_and_backtested(own, tmp_path):
+    record_mirror(tmp_path / "run", own)
+    assert len(open_run(tmp_path / "run").of_kind(lc.AuditKind.AUDIT_SIGNAL)) > 2
+    OWN_VENUES.clear()                                   # another process
+    with pytest.raises(ConfigError, match=r"Python code in .*mirror\.py:ADAPTER; expected your consent .*--trust-policy"):
+        prove_as_backtest(tmp_path / "run")
+    assert not OWN_VENUES
+    found = prove_as_backtest(tmp_path / "run", trust=True)
+    assert found.identical and found.verdict.records > 5, found.difference
+    assert prove(tmp_path / "run", trust=True).identical
+    OWN_VENUES.clear()
+    (tmp_path / "plain.toml").write_text("[data]\nfiles = ['run']\n")
+    with pytest.raises(ConfigError, match=r"mirror\.py:ADAPTER.*\[venues\]"):
+        load_history(load(tmp_path / "plain.toml"))
+    history = load_history(load(own / "own.toml", [f'data.files=["{tmp_path / "run"}"]']))          # which names the venue
+    assert len(history.tape.trades(0)["ts"]) == 133
+    (own / "mirror.py").write_text((own / "mirror.py").read_text() + "# changed\n")
+    with pytest.raises(ConfigError, match="this file has changed since the run was made"):
+        prove_as_backtest(tmp_path / "run", trust=True)
+
+
+def test_the_template_passes_its_own_tests():
+    done = subprocess.run([sys.executable, "-P", "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider",
+                           str(ROOT / "pysrc/liqshell/venues/_template/test_template.py")], capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_entry_point_names_a_detector(tmp_path, own, monkeypatch):
+    """A package that is installed offers one: its folder and its entry_points.txt are on the path."""
+    info = tmp_path / "site" / "mypack-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mypack\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[liqcore.detectors]\nrow = mypack:Streak\n[liqcore.venues]\nmirror = mymirror:ADAPTER\n")
+    shutil.copy(own / "streak.py", tmp_path / "site" / "mypack.py")
+    shutil.copy(own / "mirror.py", tmp_path / "site" / "mymirror.py")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    (tmp_path / "c.toml").write_text('[detectors.mine]\nkind = "row"\nlength = 5\n')
+    values = settings(load(tmp_path / "c.toml"), [lc.Instrument("X")])
+    assert values["detectors"][0]["kind"] == "row" and len(values["detectors"][0]["sha256"]) == 64
+    made = make_paper(values, trust=True).engine.detectors[-1]
+    assert made.as_dict() == {"kind": "row", "name": "mine", "length": 5, "window_s": 120.0}
+    from liqshell.venues.adapters import adapter_of
+    assert adapter_of("mirror").venue == "mirror"

@@ -1,0 +1,143 @@
+"""How commands end: 0 done, 1 the answer is no, 2 wrong use, 70 our fault; one sentence, the path of a log, and no traceback without --debug."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_cli import frame, rows, table
+
+from liqshell import cli, ending
+from liqshell.errors import ConfigError, InvariantError, VenueError
+
+ROOT = Path(__file__).parents[3]
+ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "pysrc")])}
+POLICY = """import liqcore as lc
+
+
+class Bad(lc.Policy):
+    def on_signal(self, signal, market):
+        raise ValueError("my own\\nmistake")
+"""
+
+
+def spawn(line: str, folder: Path, **others: str) -> subprocess.CompletedProcess:
+    """A shell line in which `liqcore` is ours; its status is that of liqcore."""
+    line = line.replace("liqcore ", f"{sys.executable} -P -m liqshell ")
+    return subprocess.run(["bash", "-o", "pipefail", "-c", line], cwd=folder, capture_output=True, text=True, timeout=120,
+                          env=ENVIRONMENT | {"LIQCORE_LOG_DIR": str(folder / "log")} | others)
+
+
+def log_of(err: str) -> str:
+    path, = [line.removeprefix("log: ").partition(" (")[0] for line in err.splitlines() if line.startswith("log: ")]
+    return Path(path).read_text()
+
+
+def market(path: Path) -> None:
+    """A burst of liquidations as raw frames, each after a trade."""
+    lines = []
+    for n, (ts, symbol, position, price, qty, _) in enumerate(rows()):
+        trade = {"T": ts, "s": symbol, "S": "Buy", "v": "1", "p": f"{price:.2f}", "L": "PlusTick", "i": f"t{n}", "BT": False}
+        lines += [json.dumps({"topic": f"publicTrade.{symbol}", "type": "snapshot", "ts": ts, "data": [trade]}).encode(),
+                  frame(ts, symbol, position, price, qty)]
+    path.write_bytes(b"\n".join(lines) + b"\n")
+
+
+@pytest.mark.parametrize(("line", "status", "says"), [
+    ("liqcore nosuch", 2, 'Unknown command "nosuch"'),
+    ("liqcore emulate --port x", 2, 'unable to convert "x" into int'),
+    ("liqcore data absent", 2, "absent: no such folder; expected a store"),
+    ("liqcore import a.csv --store /proc/liqcore", 2, "/proc/liqcore: no such file or folder"),
+    ("liqcore import a.csv --store a.csv", 2, "a.csv: it is there already"),
+    ("liqcore import a.csv --store /sys/liqcore", 2, "/sys/liqcore: "),
+    ("liqcore presets > /dev/full", 2, "the disk is full"),
+    ("liqcore version --json > /dev/full", 2, "the disk is full"),
+])
+def test_one_sentence_a_log_and_no_traceback(tmp_path, line, status, says):
+    table(tmp_path / "a.csv", rows())
+    done = spawn(line, tmp_path)
+    sentence, log = done.stderr.splitlines()
+    assert done.returncode == status and sentence.startswith("liqcore: ") and says in sentence
+    text = log_of(done.stderr)
+    assert says in text and f"status: {status}" in text and f"command: {line.partition(' >')[0]}" in text
+
+
+@pytest.mark.parametrize("line", ["liqcore presets | true", "liqcore presets | head -1 >/dev/null", "liqcore presets >&-", "liqcore version >&- 2>&-"])
+def test_a_reader_that_goes_away_is_no_fault(tmp_path, line):
+    done = spawn(line, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "") and not (tmp_path / "log").exists()
+
+
+def test_debug_shows_the_traceback_and_is_no_option_of_the_command(tmp_path):
+    quiet, loud = spawn("liqcore data absent", tmp_path), spawn("liqcore data --debug absent", tmp_path)
+    assert "Traceback" not in quiet.stderr and "Traceback" in loud.stderr and loud.returncode == 2
+
+
+def test_a_policy_that_raises_is_named_by_file_and_line(tmp_path):
+    market(tmp_path / "a.jsonl")
+    (tmp_path / "bad.py").write_text(POLICY)
+    (tmp_path / "c.toml").write_text('[data]\nfiles = ["a.jsonl"]\n[policy]\nrule = "bad.py:Bad"\n[backtest]\nstudy = false\n')
+    done = spawn("liqcore backtest c.toml", tmp_path)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert f"{tmp_path}/bad.py:6, on_signal: the policy raised ValueError: my own mistake" in done.stderr
+    assert 'raise ValueError("my own\\nmistake")' in log_of(done.stderr)
+
+
+def test_a_full_disk(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.getuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("a small disk cannot be mounted here (not root)")
+    try:
+        (disk / "filled").write_bytes(bytes(60_000))
+        table(tmp_path / "a.csv", rows())
+        done = spawn(f"liqcore import a.csv --store {disk}/store", tmp_path)
+        assert done.returncode == 2 and "the disk is full" in done.stderr and len(done.stderr.splitlines()) == 2
+        lost = spawn("liqcore data absent", tmp_path, LIQCORE_LOG_DIR=f"{disk}/" + "x" * 300)
+        assert lost.returncode == 2 and "liqcore-log-" in lost.stderr, "the log goes to the folder of temporary files"
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def fault() -> None:
+    raise KeyError("that cannot be")
+
+
+def test_our_fault_is_70_and_asks_for_a_report(monkeypatch, capsys):
+    from liqshell.commands import version
+
+    monkeypatch.setattr(version, "version", lambda **_: fault())
+    assert cli.main(["version"]) == 70
+    err = capsys.readouterr().err
+    assert "a fault of liqcore: KeyError: 'that cannot be' (test_ending.py:" in err and "Traceback" not in err and "report it with the log" in err
+    assert "fault()" in log_of(err)
+
+
+@pytest.mark.parametrize(("why", "status"), [
+    (VenueError("a", "b"), 1), (ConfigError("a", "b"), 2), (InvariantError("a", "b"), 70), (RuntimeError(), 70), (MemoryError(), 2),
+    (ConnectionResetError(errno.ECONNRESET, "reset"), 1), (PermissionError(errno.EACCES, "no", "/f"), 2), (OSError(errno.EBADF, "bad"), 70),
+    (OSError("[Errno 28] Error writing bytes to file. Detail: [errno 28] No space left on device"), 2), (TimeoutError(), 1),
+    (ExceptionGroup("several", [ExceptionGroup("inner", [VenueError("a", "b")])]), 1),
+])
+def test_whose_fault_it_is(why, status):
+    found, sentence = ending.outcome_of(why)
+    assert found == status and "\n" not in sentence and sentence
+
+
+def test_secrets_do_not_get_into_the_log(monkeypatch, tmp_path):
+    monkeypatch.setenv("LIQCORE_LOG_DIR", str(tmp_path))
+    path = ending.write_log(70, "x", ValueError("api_key=abcdefgh12345"), ["live", "--set", "api_secret=abcdefgh99999"])
+    text = Path(path).read_text()
+    assert "abcdefgh" not in text and "[redacted]" in text and Path(path).stat().st_mode & 0o077 == 0
+
+
+def test_old_logs_go(monkeypatch, tmp_path):
+    monkeypatch.setenv("LIQCORE_LOG_DIR", str(tmp_path))
+    for n in range(ending.LOGS_MAX + 5):
+        (tmp_path / f"20200101-000000-a-{n:04}.log").write_text("")
+    newest = Path(ending.write_log(2, "x", None, []))
+    left = sorted(path.name for path in tmp_path.glob("*.log"))
+    assert newest.exists() and len(left) == ending.LOGS_MAX and "20200101-000000-a-0000.log" not in left
