@@ -16,4 +16,3 @@ ctypedef struct bars_t:
 
 cdef class Bars(Detector):
     cdef int64_t period_ns
-    cdef bars_t* of

@@ -18,6 +18,18 @@ from liqcore.event cimport event_t, market_t, signal_t
 cdef enum:
     SIGNALS_MAX = 4          # room that a caller of push_c and timer_c gives
     NOTIONAL_GIVEN = 255     # no NotionalBasis of its own: the one that the engine is told to use
+    PARTS_MAX = 8
+
+cdef enum:                   # what a part of an instrument's state is
+    PART_PLAIN = 1           # bytes: a snapshot copies them
+    PART_EPISODE = 2         # an episode_t: plain, and it names its instrument
+    PART_WINDOW = 3          # a window_t
+    PART_SEGMENTS = 4        # a segz_t
+
+ctypedef struct part_t:
+    int what
+    size_t at                # bytes from the begin of the state
+    size_t size              # of plain bytes and of an episode
 
 cdef class Detector:
     cdef readonly str kind   # what registry.make_detector calls it
@@ -30,12 +42,24 @@ cdef class Detector:
     cdef AuditRing audit     # of its engine, where a kind writes down more than its signals; None = nowhere
     cdef int place           # in the engine, from 1
     cdef int32_t count       # instruments that it serves; 0 before open_c
+    cdef char* states        # `stride` bytes for each of them, zeroed by open_c, which calls begin_c for each
+    cdef size_t stride
+    cdef bytes snapshot_name
+    cdef part_t parts[PARTS_MAX]     # of a state, in the order of its snapshot
+    cdef int part_count
+    cdef int more            # parts behind those, which save_parts adds and load_more takes
     cdef bint claimed
     cdef object failure      # what a detector in Python raised; its call returned -1
     cdef dict set_parameters(self, str kind, str name, tuple table, dict given)
+    cdef int set_state(self, bytes snapshot_name, size_t stride, int more=*) except -1
+    cdef int add_part(self, int what, const void* state, const void* part, size_t size=*) except -1
     cdef int claim(self) except -1
     cdef int fail(self) except -1
     cdef int open_c(self, tuple instruments) except -1
+    cdef int begin_c(self, int32_t n, object instrument, uint8_t flags) except -1
+    cdef list save_parts(self, int32_t n)
+    cdef int load_part(self, int32_t n, const part_t* part, bytes data) except -1
+    cdef int load_more(self, int32_t n, list parts) except -1
     cdef int push_c(self, const event_t* e, double notional, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil
     cdef int timer_c(self, int32_t n, int64_t now, signal_t* out) noexcept nogil
     cdef int64_t deadline_c(self, int32_t n) noexcept nogil

@@ -1,7 +1,17 @@
 """The base class of detectors: see detector.pxd."""
 
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
 from liqcore.argument cimport describe, string
+from liqcore.detectors.episode cimport episode_t, segments_cut, segments_t, window_anew
+from liqcore.event cimport COMPLETENESS_CENSORED, IDLE, SIGNAL_CENSORED
+from liqcore.instrument cimport Instrument
+from liqcore.kernels.window cimport window_free, window_load, window_save, window_t
+from liqcore.kernels.zscore cimport segz_free, segz_load, segz_save, segz_t
+
 from liqcore.detectors.parameters import resolve_parameters
+from liqcore.snapshot import fitting, pack
 
 
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
@@ -27,6 +37,32 @@ cdef class Detector:
         self.kind, self.name = kind, string(name, "name")
         return self.parameters
 
+    cdef int set_state(self, bytes snapshot_name, size_t stride, int more=0) except -1:
+        """For __init__: a state of `stride` bytes for each instrument; add_part names what a snapshot of it holds, and `more` parts come behind."""
+        self.snapshot_name, self.stride, self.more = snapshot_name, stride, more
+        return 0
+
+    cdef int add_part(self, int what, const void* state, const void* part, size_t size=0) except -1:
+        """For __init__: the next part of a snapshot, by its place in any state. What is no part begins anew after a restore."""
+        if self.part_count == PARTS_MAX:
+            raise RuntimeError(f"detector {self.kind}: more than {PARTS_MAX} parts")
+        self.parts[self.part_count] = part_t(what=what, at=<const char*> part - <const char*> state,
+                                             size=sizeof(episode_t) if what == PART_EPISODE else size)
+        self.part_count += 1
+        return 0
+
+    def __dealloc__(self):
+        cdef int n, i
+        cdef char* at
+        for n in range(self.count if self.states != NULL else 0):
+            for i in range(self.part_count):
+                at = self.states + n * self.stride + self.parts[i].at
+                if self.parts[i].what == PART_WINDOW:
+                    window_free(<window_t*> at)
+                elif self.parts[i].what == PART_SEGMENTS:
+                    segz_free(<segz_t*> at)
+        free(self.states)
+
     cdef int claim(self) except -1:
         """For open_c, before it allocates."""
         if self.claimed:
@@ -41,7 +77,19 @@ cdef class Detector:
 
     cdef int open_c(self, tuple instruments) except -1:
         """Allocate the state of these liqcore.Instruments; afterwards nothing is allocated. `count` says whose state stands."""
-        raise NotImplementedError(f"{type(self).__name__}: a detector overrides open_c")
+        cdef int32_t n
+        self.claim()
+        self.states = <char*> calloc(len(instruments), self.stride)
+        if self.states == NULL:
+            raise MemoryError(f"no memory for a detector of {len(instruments)} instruments")
+        for n in range(len(instruments)):
+            self.count = n + 1           # what begin_c has allocated when it fails is freed
+            self.begin_c(n, instruments[n], SIGNAL_CENSORED if (<Instrument?> instruments[n]).c.completeness == COMPLETENESS_CENSORED else 0)
+        return 0
+
+    cdef int begin_c(self, int32_t n, object instrument, uint8_t flags) except -1:
+        """Initialise the zeroed state of a liqcore.Instrument, the engine's number n. flags: SignalFlag that all its signals carry."""
+        raise NotImplementedError(f"{type(self).__name__}: a detector overrides begin_c")
 
     cdef int push_c(self, const event_t* e, double notional, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil:
         """One event of a kind in `wants`; notional: of a liquidation, by the price the engine is told to use, else 0; m: its market, updated."""
@@ -57,8 +105,18 @@ cdef class Detector:
 
     cdef void uncertain_c(self, int32_t n, int64_t until) noexcept nogil:
         """What was counted may be half of the truth: end the episode silently, keep what was learnt. until: when the data will have been whole for
-        window_ns, NEVER while the feed is down."""
-        pass
+        window_ns, NEVER while the feed is down. Here: what the parts count begins anew, the baselines of whole segments stay."""
+        cdef int i
+        cdef char* at
+        for i in range(self.part_count):
+            at = self.states + n * self.stride + self.parts[i].at
+            if self.parts[i].what == PART_WINDOW:
+                window_anew(<window_t*> at)
+            elif self.parts[i].what == PART_SEGMENTS:
+                segments_cut(<segments_t*> at)
+            elif self.parts[i].what == PART_EPISODE:
+                (<episode_t*> at).phase = IDLE
+                (<episode_t*> at).uncertain_until = until
 
     cdef int phase_c(self, int32_t n) noexcept nogil:
         """The phase that instrument n is in; -1 = the one that was said last."""
@@ -66,13 +124,58 @@ cdef class Detector:
 
     cdef int64_t dropped_c(self, int32_t n) noexcept nogil:
         """Of instrument n: see `dropped`."""
+        cdef int i
+        cdef int64_t total = 0
+        for i in range(self.part_count):
+            if self.parts[i].what == PART_WINDOW:
+                total += (<window_t*> (self.states + n * self.stride + self.parts[i].at)).dropped
+        return total
+
+    cdef list save_parts(self, int32_t n):
+        """The parts of instrument n's state, as they are in its snapshot."""
+        cdef int i
+        cdef char* at
+        out = []
+        for i in range(self.part_count):
+            at = self.states + n * self.stride + self.parts[i].at
+            out.append(window_save(<window_t*> at) if self.parts[i].what == PART_WINDOW else
+                       segz_save(<segz_t*> at) if self.parts[i].what == PART_SEGMENTS else at[:self.parts[i].size])
+        return out
+
+    cdef int load_part(self, int32_t n, const part_t* part, bytes data) except -1:
+        cdef char* at = self.states + n * self.stride + part.at
+        if part.what == PART_WINDOW:
+            window_load(<window_t*> at, data)
+        elif part.what == PART_SEGMENTS:
+            segz_load(<segz_t*> at, data)
+        else:
+            memcpy(at, <const char*> data, part.size)
+            if part.what == PART_EPISODE:
+                (<episode_t*> at).instrument = n
         return 0
 
     cdef bytes save_c(self, int32_t n):
-        return b""
+        return pack(self.snapshot_name, [repr(self.parameters).encode(), *self.save_parts(n)])
 
     cdef int load_c(self, int32_t n, bytes data) except -1:
         """ValueError, and no change, unless the bytes are save_c of the same detector with the same setting."""
+        cdef Py_ssize_t i, k
+        sizes = [self.parts[i].size or None for i in range(self.part_count)] + [None] * self.more
+        new, before = fitting(self.snapshot_name, data, self.kind, self.parameters, sizes), self.save_parts(n)
+        i = 0
+        try:
+            for i in range(self.part_count):
+                self.load_part(n, &self.parts[i], new[i])
+            i = self.part_count
+            self.load_more(n, new[i:])
+        except Exception:
+            for k in range(i):
+                self.load_part(n, &self.parts[k], before[k])
+            raise
+        return 0
+
+    cdef int load_more(self, int32_t n, list parts) except -1:
+        """What save_parts has added behind the parts, all of it or ValueError; the parts are loaded."""
         return 0
 
     def threshold(self, int n) -> float:

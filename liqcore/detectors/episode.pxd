@@ -1,7 +1,6 @@
 """What the detectors beside the cascade share: the running episode of one instrument, and time segments that a gap in the feed does not spoil."""
 
 from libc.stdint cimport INT64_MAX, INT64_MIN, int8_t, int32_t, int64_t, uint8_t
-from libc.stdlib cimport calloc
 from libc.string cimport memset
 
 from liqcore.event cimport IDLE, SIGNAL_CENSORED, SIGNAL_MARK_NOTIONAL, SIGNAL_STALE, SIGNAL_UNCERTAIN, event_t, market_t, signal_t
@@ -27,14 +26,6 @@ ctypedef struct segments_t:      # the baseline of equal segments; only whole on
     segz_t z
     int64_t whole_from           # ns: what comes before belongs to a segment that the start or a gap has cut
     uint8_t cut                  # a start or a gap: whole_from follows from the next event
-
-
-cdef inline void* states_alloc(Py_ssize_t count, size_t size) except NULL:
-    """One zeroed state for each instrument."""
-    cdef void* out = calloc(count, size)
-    if out == NULL:
-        raise MemoryError(f"no memory for a detector of {count} instruments")
-    return out
 
 
 cdef inline void episode_reset(episode_t* e, int32_t instrument, uint8_t flags) noexcept nogil:

@@ -24,13 +24,5 @@ ctypedef struct rate_t:
     episode_t e
     double normal                # count inside at which the running episode ends: what was normal when it began
 
-cdef int rate_push(rate_t* d, const rate_config_t* g, int64_t now, int8_t side, double notional, uint8_t flags, signal_t* out) noexcept nogil
-cdef int rate_timer(rate_t* d, const rate_config_t* g, int64_t now, signal_t* out) noexcept nogil
-cdef int64_t rate_deadline(const rate_t* d) noexcept nogil
-cdef void rate_uncertain(rate_t* d, int64_t until) noexcept nogil
-
 cdef class Rate(Detector):
     cdef rate_config_t g
-    cdef rate_t* of
-    cdef int baseline
-    cdef int min_segments

@@ -1,17 +1,13 @@
 """The event-rate detector: see rate.pxd."""
 
-from libc.stdlib cimport free
-from libc.string cimport memcpy
-
+from liqcore.detectors.detector cimport PART_EPISODE, PART_PLAIN, PART_SEGMENTS, PART_WINDOW
 from liqcore.detectors.episode cimport *
 from liqcore.event cimport *
-from liqcore.instrument cimport Instrument
-from liqcore.kernels.window cimport (window_advance, window_count, window_free, window_init, window_load, window_long, window_next_expiry,
-                                     window_push, window_save, window_short, window_total)
-from liqcore.kernels.zscore cimport segz_free, segz_init, segz_load, segz_save
+from liqcore.kernels.window cimport (window_advance, window_count, window_init, window_long, window_next_expiry, window_push, window_short,
+                                     window_total)
+from liqcore.kernels.zscore cimport segz_init
 
 from liqcore.detectors.parameters import Parameter, power_of_two
-from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-rate-1\n"
 PARAMETERS = (
@@ -90,14 +86,6 @@ cdef int64_t rate_deadline(const rate_t* d) noexcept nogil:
     return min(window_next_expiry(&d.w), d.s.z.ends) if full(d) else window_next_expiry(&d.w)
 
 
-cdef void rate_uncertain(rate_t* d, int64_t until) noexcept nogil:
-    """Begin anew; the baseline of whole segments stays."""
-    window_anew(&d.w)
-    segments_cut(&d.s)
-    d.e.phase = IDLE
-    d.e.uncertain_until = until
-
-
 cdef class Rate(Detector):
     """Spikes of the event rate. Rate(name="rate", **parameters); the parameters are the rows of rate.PARAMETERS.
 
@@ -108,6 +96,7 @@ cdef class Rate(Detector):
     """
 
     def __init__(self, str name="rate", **parameters):
+        cdef rate_t d
         p = self.set_parameters("rate", name, PARAMETERS, parameters)
         power_of_two("rate", "window_events", p)
         for low, high in (("sigma_normal", "sigma"), ("min_segments", "baseline")):
@@ -115,64 +104,31 @@ cdef class Rate(Detector):
                 raise ValueError(f"detector rate, {low}: expected at most {high} ({p[high]}), got {p[low]}")
         self.wants = 1 << <int> LIQUIDATION
         self.window_ns = round(p["window_s"] * 1e9)
-        self.baseline, self.min_segments = p["baseline"], p["min_segments"]
         self.g = rate_config_t(sigma=p["sigma"], sigma_normal=p["sigma_normal"], per_minute=60.0 / p["window_s"],
                                floor_per_minute=p["floor_per_minute"], window_ns=self.window_ns)
+        self.set_state(SNAPSHOT_NAME, sizeof(d))
+        self.add_part(PART_WINDOW, &d, &d.w)
+        self.add_part(PART_SEGMENTS, &d, &d.s)
+        self.add_part(PART_EPISODE, &d, &d.e)
+        self.add_part(PART_PLAIN, &d, &d.normal, sizeof(d.normal))
+        self.add_part(PART_PLAIN, &d, &d.s.whole_from, sizeof(d.s.whole_from))
+        self.add_part(PART_PLAIN, &d, &d.s.cut, sizeof(d.s.cut))
 
-    def __dealloc__(self):
-        cdef int n
-        for n in range(self.count):
-            window_free(&self.of[n].w)
-            segz_free(&self.of[n].s.z)
-        free(self.of)
-
-    cdef int open_c(self, tuple instruments) except -1:
-        cdef int n
-        self.claim()
-        self.of = <rate_t*> states_alloc(len(instruments), sizeof(rate_t))
-        for n in range(len(instruments)):
-            self.count = n + 1
-            window_init(&self.of[n].w, self.g.window_ns, self.parameters["window_events"])
-            segz_init(&self.of[n].s.z, self.g.window_ns, self.baseline, self.min_segments)
-            segments_cut(&self.of[n].s)
-            episode_reset(&self.of[n].e, n, SIGNAL_CENSORED if (<Instrument> instruments[n]).c.completeness == COMPLETENESS_CENSORED else 0)
+    cdef int begin_c(self, int32_t n, object instrument, uint8_t flags) except -1:
+        cdef rate_t* d = <rate_t*> self.states + n
+        window_init(&d.w, self.g.window_ns, self.parameters["window_events"])
+        segz_init(&d.s.z, self.g.window_ns, self.parameters["baseline"], self.parameters["min_segments"])
+        segments_cut(&d.s)
+        episode_reset(&d.e, n, flags)
         return 0
 
     cdef int push_c(self, const event_t* e, double notional, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil:
-        cdef rate_t* d = &self.of[e.instrument]
+        cdef rate_t* d = <rate_t*> self.states + e.instrument
         episode_see(&d.e, e, m, flags)
         return rate_push(d, &self.g, e.ts_recv, e.side, notional, flags, out)
 
     cdef int timer_c(self, int32_t n, int64_t now, signal_t* out) noexcept nogil:
-        return rate_timer(&self.of[n], &self.g, now, out)
+        return rate_timer(<rate_t*> self.states + n, &self.g, now, out)
 
     cdef int64_t deadline_c(self, int32_t n) noexcept nogil:
-        return rate_deadline(&self.of[n])
-
-    cdef void uncertain_c(self, int32_t n, int64_t until) noexcept nogil:
-        rate_uncertain(&self.of[n], until)
-
-    cdef bytes save_c(self, int32_t n):
-        cdef rate_t* d = &self.of[n]
-        plain = [(<char*> &d.e)[:sizeof(d.e)], (<char*> &d.normal)[:8], (<char*> &d.s.whole_from)[:8], (<char*> &d.s.cut)[:1]]
-        return pack(SNAPSHOT_NAME, [repr(self.parameters).encode(), window_save(&d.w), segz_save(&d.s.z), *plain])
-
-    cdef int load_c(self, int32_t n, bytes data) except -1:
-        cdef rate_t* d = &self.of[n]
-        cdef list parts = fitting(SNAPSHOT_NAME, data, "rate", self.parameters, (None, None, sizeof(d.e), 8, 8, 1))
-        cdef bytes before = window_save(&d.w)
-        window_load(&d.w, parts[0])
-        try:
-            segz_load(&d.s.z, parts[1])
-        except ValueError:
-            window_load(&d.w, before)
-            raise
-        memcpy(&d.e, <const char*> <bytes> parts[2], sizeof(d.e))
-        memcpy(&d.normal, <const char*> <bytes> parts[3], 8)
-        memcpy(&d.s.whole_from, <const char*> <bytes> parts[4], 8)
-        memcpy(&d.s.cut, <const char*> <bytes> parts[5], 1)
-        d.e.instrument = n
-        return 0
-
-    cdef int64_t dropped_c(self, int32_t n) noexcept nogil:
-        return self.of[n].w.dropped
+        return rate_deadline(<rate_t*> self.states + n)

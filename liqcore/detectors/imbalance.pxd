@@ -22,12 +22,5 @@ ctypedef struct imbalance_t:
     window_t w
     episode_t e
 
-cdef int imbalance_push(imbalance_t* d, const imbalance_config_t* g, int64_t now, int8_t side, double notional, uint8_t flags,
-                        signal_t* out) noexcept nogil
-cdef int imbalance_timer(imbalance_t* d, const imbalance_config_t* g, int64_t now, signal_t* out) noexcept nogil
-cdef int64_t imbalance_deadline(const imbalance_t* d) noexcept nogil
-cdef void imbalance_uncertain(imbalance_t* d, int64_t until) noexcept nogil
-
 cdef class Imbalance(Detector):
     cdef imbalance_config_t g
-    cdef imbalance_t* of

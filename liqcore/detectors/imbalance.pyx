@@ -1,16 +1,12 @@
 """The imbalance detector: see imbalance.pxd."""
 
-from libc.stdlib cimport free
-from libc.string cimport memcpy
-
+from liqcore.detectors.detector cimport PART_EPISODE, PART_WINDOW
 from liqcore.detectors.episode cimport *
 from liqcore.event cimport *
-from liqcore.instrument cimport Instrument
-from liqcore.kernels.window cimport (window_advance, window_count, window_free, window_init, window_load, window_long, window_next_expiry,
-                                     window_push, window_save, window_short, window_total)
+from liqcore.kernels.window cimport (window_advance, window_count, window_init, window_long, window_next_expiry, window_push, window_short,
+                                     window_total)
 
 from liqcore.detectors.parameters import Parameter, power_of_two
-from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-imbalance-1\n"
 PARAMETERS = (
@@ -88,13 +84,6 @@ cdef int64_t imbalance_deadline(const imbalance_t* d) noexcept nogil:
     return NEVER if d.e.phase == IDLE else window_next_expiry(&d.w)
 
 
-cdef void imbalance_uncertain(imbalance_t* d, int64_t until) noexcept nogil:
-    """Begin anew: a share of half the truth is no share."""
-    window_anew(&d.w)
-    d.e.phase = IDLE
-    d.e.uncertain_until = until
-
-
 cdef class Imbalance(Detector):
     """One-sidedness of liquidations. Imbalance(name="imbalance", **parameters); the parameters are the rows of imbalance.PARAMETERS.
 
@@ -104,6 +93,7 @@ cdef class Imbalance(Detector):
     """
 
     def __init__(self, str name="imbalance", **parameters):
+        cdef imbalance_t d
         p = self.set_parameters("imbalance", name, PARAMETERS, parameters)
         power_of_two("imbalance", "window_events", p)
         if p["normal"] > p["share"]:
@@ -114,49 +104,24 @@ cdef class Imbalance(Detector):
         self.window_ns = round(p["window_s"] * 1e9)
         self.g = imbalance_config_t(share=p["share"], normal=p["normal"], floor_usd=p["floor_usd"], window_ns=round(p["window_s"] * 1e9),
                                     min_events=p["min_events"])
+        self.set_state(SNAPSHOT_NAME, sizeof(d))
+        self.add_part(PART_EPISODE, &d, &d.e)
+        self.add_part(PART_WINDOW, &d, &d.w)
 
-    def __dealloc__(self):
-        cdef int n
-        for n in range(self.count):
-            window_free(&self.of[n].w)
-        free(self.of)
-
-    cdef int open_c(self, tuple instruments) except -1:
-        cdef int n
-        self.claim()
-        self.of = <imbalance_t*> states_alloc(len(instruments), sizeof(imbalance_t))
-        for n in range(len(instruments)):
-            window_init(&self.of[n].w, self.g.window_ns, self.parameters["window_events"])
-            self.count = n + 1
-            episode_reset(&self.of[n].e, n, SIGNAL_CENSORED if (<Instrument> instruments[n]).c.completeness == COMPLETENESS_CENSORED else 0)
-            self.of[n].e.threshold = self.g.share
+    cdef int begin_c(self, int32_t n, object instrument, uint8_t flags) except -1:
+        cdef imbalance_t* d = <imbalance_t*> self.states + n
+        window_init(&d.w, self.g.window_ns, self.parameters["window_events"])
+        episode_reset(&d.e, n, flags)
+        d.e.threshold = self.g.share
         return 0
 
     cdef int push_c(self, const event_t* e, double notional, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil:
-        cdef imbalance_t* d = &self.of[e.instrument]
+        cdef imbalance_t* d = <imbalance_t*> self.states + e.instrument
         episode_see(&d.e, e, m, flags)
         return imbalance_push(d, &self.g, e.ts_recv, e.side, notional, flags, out)
 
     cdef int timer_c(self, int32_t n, int64_t now, signal_t* out) noexcept nogil:
-        return imbalance_timer(&self.of[n], &self.g, now, out)
+        return imbalance_timer(<imbalance_t*> self.states + n, &self.g, now, out)
 
     cdef int64_t deadline_c(self, int32_t n) noexcept nogil:
-        return imbalance_deadline(&self.of[n])
-
-    cdef void uncertain_c(self, int32_t n, int64_t until) noexcept nogil:
-        imbalance_uncertain(&self.of[n], until)
-
-    cdef bytes save_c(self, int32_t n):
-        cdef imbalance_t* d = &self.of[n]
-        return pack(SNAPSHOT_NAME, [repr(self.parameters).encode(), (<char*> &d.e)[:sizeof(d.e)], window_save(&d.w)])
-
-    cdef int load_c(self, int32_t n, bytes data) except -1:
-        cdef imbalance_t* d = &self.of[n]
-        cdef list parts = fitting(SNAPSHOT_NAME, data, "imbalance", self.parameters, (sizeof(d.e), None))
-        window_load(&d.w, parts[1])
-        memcpy(&d.e, <const char*> <bytes> parts[0], sizeof(d.e))
-        d.e.instrument = n
-        return 0
-
-    cdef int64_t dropped_c(self, int32_t n) noexcept nogil:
-        return self.of[n].w.dropped
+        return imbalance_deadline(<imbalance_t*> self.states + n)

@@ -36,10 +36,12 @@ ctypedef struct standing_t:      # plain: a snapshot is a copy
     int64_t ts_inside        # last time in any zone; ns
     int32_t inside           # the last trade was in a zone
 
+ctypedef struct zone_state_t:
+    standing_t standing
+    density_t density
+
 cdef class Zone(Detector):
     cdef zone_config_t g
     cdef DensityConfig cells
-    cdef density_t* density
-    cdef standing_t* of
     cdef int look(self, int32_t n, int64_t now, double price, uint8_t flags, signal_t* out) noexcept nogil
     cdef int leave(self, int32_t n, int64_t now, double verdict, uint8_t flags, signal_t* out) noexcept nogil

@@ -2,17 +2,14 @@
 
 from libc.math cimport INFINITY
 from libc.stdint cimport INT64_MIN
-from libc.stdlib cimport free
-from libc.string cimport memcpy
 
+from liqcore.detectors.detector cimport PART_PLAIN
 from liqcore.kernels.realised_map cimport (density_above, density_below, density_free, density_init, density_load, density_push, density_save,
                                            density_zone, zone_t)
-from liqcore.detectors.episode cimport episode_begin, episode_reset, episode_see, episode_emit, states_alloc
+from liqcore.detectors.episode cimport episode_begin, episode_reset, episode_see, episode_emit
 from liqcore.event cimport *
-from liqcore.instrument cimport Instrument
 
 from liqcore.detectors.parameters import Parameter
-from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-zone-1\n"
 PARAMETERS = (
@@ -46,6 +43,7 @@ cdef class Zone(Detector):
     """
 
     def __init__(self, str name="zone", **parameters):
+        cdef zone_state_t d
         p = self.set_parameters("zone", name, PARAMETERS, parameters)
         try:
             self.cells = DensityConfig(step=p["step"], bin_bps=p["bin_bps"], cells=p["cells"], half_life_s=p["half_life_s"], quantile=p["quantile"],
@@ -55,29 +53,24 @@ cdef class Zone(Detector):
         self.wants = 1 << <int> LIQUIDATION | 1 << <int> TRADE
         self.g = zone_config_t(leave=1.0 + p["leave_bps"] / 1e4, cascade_share=p["cascade_share"], zone_usd=p["zone_usd"],
                                away_ns=round(p["away_s"] * 1e9), stay_ns=round(p["stay_s"] * 1e9), any_side=p["sides"] == "any")
+        self.set_state(SNAPSHOT_NAME, sizeof(d), more=1)
+        self.add_part(PART_PLAIN, &d, &d.standing, sizeof(d.standing))
 
     def __dealloc__(self):
         cdef int n
-        for n in range(self.count):
-            density_free(&self.density[n])
-        free(self.density)
-        free(self.of)
+        for n in range(self.count if self.states != NULL else 0):
+            density_free(&(<zone_state_t*> self.states + n).density)
 
-    cdef int open_c(self, tuple instruments) except -1:
-        cdef int n
-        self.claim()
-        self.of = <standing_t*> states_alloc(len(instruments), sizeof(standing_t))
-        self.density = <density_t*> states_alloc(len(instruments), sizeof(density_t))
-        for n in range(len(instruments)):
-            density_init(&self.density[n], &self.cells.c)
-            self.count = n + 1
-            episode_reset(&self.of[n].e, n, SIGNAL_CENSORED if (<Instrument> instruments[n]).c.completeness == COMPLETENESS_CENSORED else 0)
-            self.of[n].ts_inside = INT64_MIN
+    cdef int begin_c(self, int32_t n, object instrument, uint8_t flags) except -1:
+        cdef standing_t* s = &(<zone_state_t*> self.states + n).standing
+        density_init(&(<zone_state_t*> self.states + n).density, &self.cells.c)
+        episode_reset(&s.e, n, flags)
+        s.ts_inside = INT64_MIN
         return 0
 
     cdef int leave(self, int32_t n, int64_t now, double verdict, uint8_t flags, signal_t* out) noexcept nogil:
         """The episode is over."""
-        cdef standing_t* s = &self.of[n]
+        cdef standing_t* s = &(<zone_state_t*> self.states + n).standing
         episode_emit(&s.e, now, EXHAUSTED, flags, verdict, s.through, out)
         s.e.phase = IDLE
         s.version = 0                                # the zones around the price are looked up anew
@@ -86,8 +79,8 @@ cdef class Zone(Detector):
 
     cdef int look(self, int32_t n, int64_t now, double price, uint8_t flags, signal_t* out) noexcept nogil:
         """A trade while idle, where it may matter: is the price in a zone, and did it come into it just now?"""
-        cdef standing_t* s = &self.of[n]
-        cdef density_t* d = &self.density[n]
+        cdef standing_t* s = &(<zone_state_t*> self.states + n).standing
+        cdef density_t* d = &(<zone_state_t*> self.states + n).density
         cdef zone_t z, near
         cdef int8_t side
         cdef bint away = s.ts_inside == INT64_MIN or now - s.ts_inside >= self.g.away_ns
@@ -113,11 +106,11 @@ cdef class Zone(Detector):
 
     cdef int push_c(self, const event_t* e, double notional, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil:
         cdef int32_t n = e.instrument
-        cdef standing_t* s = &self.of[n]
+        cdef standing_t* s = &(<zone_state_t*> self.states + n).standing
         cdef int emitted = 0
         if e.kind == LIQUIDATION:
             episode_see(&s.e, e, m, flags)
-            density_push(&self.density[n], &self.cells.c, e.ts_recv, e.side, s.e.price, notional)
+            density_push(&(<zone_state_t*> self.states + n).density, &self.cells.c, e.ts_recv, e.side, s.e.price, notional)
             if s.e.phase == ACTIVE and e.side == s.e.side:
                 s.through += notional
                 if s.through >= self.g.cascade_share * s.held:
@@ -129,7 +122,7 @@ cdef class Zone(Detector):
                 emitted = self.leave(n, e.ts_recv, 1.0 if s.e.side > 0 else -1.0, flags, out)
             elif e.price < s.low / self.g.leave:
                 emitted = self.leave(n, e.ts_recv, -1.0 if s.e.side > 0 else 1.0, flags, out)
-        elif s.version != self.density[n].version or e.price < s.free_low or e.price >= s.free_high:
+        elif s.version != (<zone_state_t*> self.states + n).density.version or e.price < s.free_low or e.price >= s.free_high:
             emitted = self.look(n, e.ts_recv, e.price, flags, out)
         elif s.inside:
             s.ts_inside = e.ts_recv
@@ -137,26 +130,25 @@ cdef class Zone(Detector):
         return emitted
 
     cdef int timer_c(self, int32_t n, int64_t now, signal_t* out) noexcept nogil:
-        if self.of[n].e.phase == ACTIVE and now >= self.of[n].e.ts_first + self.g.stay_ns:
+        if self.deadline_c(n) <= now:
             return self.leave(n, now, 0.0, 0, out)
         return 0
 
     cdef int64_t deadline_c(self, int32_t n) noexcept nogil:
-        return self.of[n].e.ts_first + self.g.stay_ns if self.of[n].e.phase == ACTIVE else NEVER
+        cdef standing_t* s = &(<zone_state_t*> self.states + n).standing
+        return s.e.ts_first + self.g.stay_ns if s.e.phase == ACTIVE else NEVER
 
     cdef void uncertain_c(self, int32_t n, int64_t until) noexcept nogil:
-        cdef standing_t* s = &self.of[n]
+        cdef standing_t* s = &(<zone_state_t*> self.states + n).standing
         s.e.phase = IDLE
         s.e.uncertain_until = until
         s.previous = 0.0                             # where the price came from is not known
         s.version = 0
 
-    cdef bytes save_c(self, int32_t n):
-        return pack(SNAPSHOT_NAME, [repr(self.parameters).encode(), (<char*> &self.of[n])[:sizeof(standing_t)], density_save(&self.density[n])])
+    cdef list save_parts(self, int32_t n):
+        return [*Detector.save_parts(self, n), density_save(&(<zone_state_t*> self.states + n).density)]
 
-    cdef int load_c(self, int32_t n, bytes data) except -1:
-        cdef list parts = fitting(SNAPSHOT_NAME, data, "zone", self.parameters, (sizeof(standing_t), None))
-        density_load(&self.density[n], parts[1])
-        memcpy(&self.of[n], <const char*> <bytes> parts[0], sizeof(standing_t))
-        self.of[n].e.instrument = n
+    cdef int load_more(self, int32_t n, list parts) except -1:
+        density_load(&(<zone_state_t*> self.states + n).density, parts[0])
+        (<zone_state_t*> self.states + n).standing.e.instrument = n
         return 0

@@ -17,8 +17,7 @@ ctypedef struct python_state_t:      # plain: a snapshot is a copy
 
 cdef class PythonDetector(Detector):
     cdef readonly object rule    # the class
-    cdef tuple instruments
+    cdef list instruments
     cdef list each               # its objects, one an instrument
-    cdef python_state_t* of
     cdef int emit(self, int32_t n, int64_t now, uint8_t flags, object answer, signal_t* out) except -1
     cdef int look_ahead(self, int32_t n, int64_t now) except -1

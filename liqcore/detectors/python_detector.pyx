@@ -1,18 +1,14 @@
 """Detectors in Python: see python_detector.pxd, and custom.py for the class that a user derives from."""
 
 from libc.math cimport isfinite
-from libc.stdlib cimport free
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from liqcore.argument cimport describe
-from liqcore.detectors.detector cimport SIGNALS_MAX
-from liqcore.detectors.episode cimport states_alloc
+from liqcore.detectors.detector cimport PART_PLAIN, SIGNALS_MAX
 from liqcore.event cimport *
-from liqcore.instrument cimport Instrument
 
 from liqcore.detectors.custom import PHASES_AT_ONCE_MAX, CustomDetector, MarketEvent, PhaseChange
 from liqcore import event as schema
-from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-python-detector-1\n"
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
@@ -30,6 +26,7 @@ cdef class PythonDetector(Detector):
     """
 
     def __init__(self, rule, str name, dict parameters, str kind=""):
+        cdef python_state_t d
         if not isinstance(rule, type) or not issubclass(rule, CustomDetector):
             raise TypeError(f"detector {name}: expected a class that derives from liqcore.CustomDetector, got {rule!r}")
         called = kind or f"{rule.__module__}:{rule.__qualname__}"
@@ -41,43 +38,36 @@ cdef class PythonDetector(Detector):
         if isinstance(window_s, bool) or not isinstance(window_s, (int, float)) or not 0.0 < window_s <= 1e8:
             raise ValueError(f"detector {called}, window_s: expected seconds above 0 and at most 1e8, got {window_s!r}")
         self.rule = rule
-        self.each = []
+        self.instruments, self.each = [], []
         self.wants = 0
         for k in known:
             self.wants |= 1 << <int> k
         self.window_ns = round(window_s * 1e9)
+        self.set_state(SNAPSHOT_NAME, sizeof(d), more=1)
+        self.add_part(PART_PLAIN, &d, &d, sizeof(d))
 
-    def __dealloc__(self):
-        free(self.of)
-
-    cdef int open_c(self, tuple instruments) except -1:
-        cdef int n
-        self.claim()
-        self.instruments = instruments
-        self.of = <python_state_t*> states_alloc(len(instruments), sizeof(python_state_t))
-        for n in range(len(instruments)):
-            self.of[n].uncertain_until = -NEVER
-            made = self.rule(dict(self.parameters), instruments[n])
-            made.restore(made.snapshot())             # what cannot be kept is said before the run, not at its first restart
-            self.each.append(made)
-            self.count = n + 1
-            self.look_ahead(n, -1)
-        return 0
+    cdef int begin_c(self, int32_t n, object instrument, uint8_t flags) except -1:
+        (<python_state_t*> self.states + n).uncertain_until = -NEVER
+        made = self.rule(dict(self.parameters), instrument)
+        made.restore(made.snapshot())                 # what cannot be kept is said before the run, not at its first restart
+        self.instruments.append(instrument)
+        self.each.append(made)
+        return self.look_ahead(n, -1)
 
     cdef int look_ahead(self, int32_t n, int64_t now) except -1:
         """Ask for its next deadline, which lies after `now`."""
         due = self.each[n].deadline()
-        self.of[n].deadline = NEVER
+        (<python_state_t*> self.states + n).deadline = NEVER
         if due is None:
             return 0
         if isinstance(due, bool) or not isinstance(due, int) or not now < due < LATEST:
             raise ValueError(f"detector {self.name}, deadline(): expected None or a time after {now} ns UTC, got {due!r}")
-        self.of[n].deadline = due
+        (<python_state_t*> self.states + n).deadline = due
         return 0
 
     cdef int emit(self, int32_t n, int64_t now, uint8_t flags, object answer, signal_t* out) except -1:
         """Signals of what a method returned; none of them where one is wrong."""
-        cdef python_state_t* d = &self.of[n]
+        cdef python_state_t* d = <python_state_t*> self.states + n
         cdef signal_t* s
         cdef int count = 0
         if answer is None:
@@ -109,7 +99,7 @@ cdef class PythonDetector(Detector):
         return count
 
     cdef int push_c(self, const event_t* e, double notional, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil:
-        cdef python_state_t* d = &self.of[e.instrument]
+        cdef python_state_t* d = <python_state_t*> self.states + e.instrument
         cdef int count
         d.price = m.last if m.last > 0.0 else e.price if e.price > 0.0 else d.price
         d.flags = flags
@@ -129,7 +119,7 @@ cdef class PythonDetector(Detector):
         cdef int count
         with gil:
             try:
-                self.of[n].deadline = NEVER
+                (<python_state_t*> self.states + n).deadline = NEVER
                 if self.failure is not None:
                     return -1
                 count = self.emit(n, now, 0, self.each[n].on_timer(now), out)
@@ -140,10 +130,10 @@ cdef class PythonDetector(Detector):
                 return -1
 
     cdef int64_t deadline_c(self, int32_t n) noexcept nogil:
-        return self.of[n].deadline
+        return (<python_state_t*> self.states + n).deadline
 
     cdef void uncertain_c(self, int32_t n, int64_t until) noexcept nogil:
-        cdef python_state_t* d = &self.of[n]
+        cdef python_state_t* d = <python_state_t*> self.states + n
         d.phase = IDLE
         d.uncertain_until = until
         d.deadline = NEVER
@@ -154,17 +144,15 @@ cdef class PythonDetector(Detector):
             except BaseException as why:          # raised to the caller with the next event
                 self.failure = why
 
-    cdef bytes save_c(self, int32_t n):
+    cdef list save_parts(self, int32_t n):
         kept = self.each[n].snapshot()
         if not isinstance(kept, bytes):
             raise TypeError(f"detector {self.name}, snapshot(): expected bytes, got a {type(kept).__name__}")
-        return pack(SNAPSHOT_NAME, [repr(self.parameters).encode(), (<char*> &self.of[n])[:sizeof(python_state_t)], kept])
+        return [*Detector.save_parts(self, n), kept]
 
-    cdef int load_c(self, int32_t n, bytes data) except -1:
-        cdef list parts = fitting(SNAPSHOT_NAME, data, self.name, self.parameters, (sizeof(python_state_t), None))
+    cdef int load_more(self, int32_t n, list parts) except -1:
         made = self.rule(dict(self.parameters), self.instruments[n])
-        made.restore(parts[1])
-        memcpy(&self.of[n], <const char*> <bytes> parts[0], sizeof(python_state_t))
+        made.restore(parts[0])
         self.each[n] = made
         return 0
 

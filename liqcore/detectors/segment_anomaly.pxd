@@ -24,13 +24,5 @@ ctypedef struct anomaly_t:
     double short_notional
     int32_t count
 
-cdef int anomaly_push(anomaly_t* d, int64_t now, int8_t side, double notional) noexcept nogil
-cdef int anomaly_timer(anomaly_t* d, const anomaly_config_t* g, int64_t now, signal_t* out) noexcept nogil
-cdef int64_t anomaly_deadline(const anomaly_t* d) noexcept nogil
-cdef void anomaly_uncertain(anomaly_t* d, int64_t until) noexcept nogil
-
 cdef class Anomaly(Detector):
     cdef anomaly_config_t g
-    cdef anomaly_t* of
-    cdef int baseline
-    cdef int min_segments

@@ -1,15 +1,11 @@
 """The segment anomaly detector: see anomaly.pxd."""
 
-from libc.stdlib cimport free
-from libc.string cimport memcpy
-
+from liqcore.detectors.detector cimport PART_EPISODE, PART_PLAIN, PART_SEGMENTS
 from liqcore.detectors.episode cimport *
 from liqcore.event cimport *
-from liqcore.instrument cimport Instrument
-from liqcore.kernels.zscore cimport segz_free, segz_init, segz_load, segz_save, segz_value
+from liqcore.kernels.zscore cimport segz_init, segz_value
 
 from liqcore.detectors.parameters import Parameter
-from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-anomaly-1\n"
 PARAMETERS = (
@@ -77,15 +73,6 @@ cdef int64_t anomaly_deadline(const anomaly_t* d) noexcept nogil:
     return d.s.z.ends if d.s.z.ends != INT64_MIN and (d.count > 0 or d.e.phase != IDLE) else NEVER
 
 
-cdef void anomaly_uncertain(anomaly_t* d, int64_t until) noexcept nogil:
-    """The running segment is not whole: it is neither judged nor learnt."""
-    segments_cut(&d.s)
-    d.long_notional = d.short_notional = 0.0
-    d.count = 0
-    d.e.phase = IDLE
-    d.e.uncertain_until = until
-
-
 cdef class Anomaly(Detector):
     """Segments that stand out. Anomaly(name="anomaly", **parameters); the parameters are the rows of anomaly.PARAMETERS.
 
@@ -95,63 +82,46 @@ cdef class Anomaly(Detector):
     """
 
     def __init__(self, str name="anomaly", **parameters):
+        cdef anomaly_t d
         p = self.set_parameters("anomaly", name, PARAMETERS, parameters)
         for low, high in (("z_normal", "z_min"), ("min_segments", "baseline")):
             if p[low] > p[high]:
                 raise ValueError(f"detector anomaly, {low}: expected at most {high} ({p[high]}), got {p[low]}")
         self.wants = 1 << <int> LIQUIDATION
         self.window_ns = round(p["segment_s"] * 1e9)
-        self.baseline, self.min_segments = p["baseline"], p["min_segments"]
         self.g = anomaly_config_t(z_min=p["z_min"], z_normal=p["z_normal"], purity=p["purity"], floor_usd=p["floor_usd"],
                                   segment_ns=self.window_ns)
+        self.set_state(SNAPSHOT_NAME, sizeof(d))
+        self.add_part(PART_SEGMENTS, &d, &d.s)
+        self.add_part(PART_EPISODE, &d, &d.e)
+        self.add_part(PART_PLAIN, &d, &d.long_notional, sizeof(d.long_notional))
+        self.add_part(PART_PLAIN, &d, &d.short_notional, sizeof(d.short_notional))
+        self.add_part(PART_PLAIN, &d, &d.count, sizeof(d.count))
+        self.add_part(PART_PLAIN, &d, &d.s.whole_from, sizeof(d.s.whole_from))
+        self.add_part(PART_PLAIN, &d, &d.s.cut, sizeof(d.s.cut))
 
-    def __dealloc__(self):
-        cdef int n
-        for n in range(self.count):
-            segz_free(&self.of[n].s.z)
-        free(self.of)
-
-    cdef int open_c(self, tuple instruments) except -1:
-        cdef int n
-        self.claim()
-        self.of = <anomaly_t*> states_alloc(len(instruments), sizeof(anomaly_t))
-        for n in range(len(instruments)):
-            segz_init(&self.of[n].s.z, self.g.segment_ns, self.baseline, self.min_segments)
-            segments_cut(&self.of[n].s)
-            self.count = n + 1
-            episode_reset(&self.of[n].e, n, SIGNAL_CENSORED if (<Instrument> instruments[n]).c.completeness == COMPLETENESS_CENSORED else 0)
-            self.of[n].e.threshold = self.g.z_min
+    cdef int begin_c(self, int32_t n, object instrument, uint8_t flags) except -1:
+        cdef anomaly_t* d = <anomaly_t*> self.states + n
+        segz_init(&d.s.z, self.g.segment_ns, self.parameters["baseline"], self.parameters["min_segments"])
+        segments_cut(&d.s)
+        episode_reset(&d.e, n, flags)
+        d.e.threshold = self.g.z_min
         return 0
 
     cdef int push_c(self, const event_t* e, double notional, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil:
-        cdef anomaly_t* d = &self.of[e.instrument]
+        cdef anomaly_t* d = <anomaly_t*> self.states + e.instrument
         episode_see(&d.e, e, m, flags)
         return anomaly_push(d, e.ts_recv, e.side, notional)
 
     cdef int timer_c(self, int32_t n, int64_t now, signal_t* out) noexcept nogil:
-        return anomaly_timer(&self.of[n], &self.g, now, out)
+        return anomaly_timer(<anomaly_t*> self.states + n, &self.g, now, out)
 
     cdef int64_t deadline_c(self, int32_t n) noexcept nogil:
-        return anomaly_deadline(&self.of[n])
+        return anomaly_deadline(<anomaly_t*> self.states + n)
 
     cdef void uncertain_c(self, int32_t n, int64_t until) noexcept nogil:
-        anomaly_uncertain(&self.of[n], until)
-
-    cdef bytes save_c(self, int32_t n):
-        cdef anomaly_t* d = &self.of[n]
-        plain = [(<char*> &d.e)[:sizeof(d.e)], (<char*> &d.long_notional)[:8], (<char*> &d.short_notional)[:8], (<char*> &d.count)[:4],
-                 (<char*> &d.s.whole_from)[:8], (<char*> &d.s.cut)[:1]]
-        return pack(SNAPSHOT_NAME, [repr(self.parameters).encode(), segz_save(&d.s.z), *plain])
-
-    cdef int load_c(self, int32_t n, bytes data) except -1:
-        cdef anomaly_t* d = &self.of[n]
-        cdef list parts = fitting(SNAPSHOT_NAME, data, "anomaly", self.parameters, (None, sizeof(d.e), 8, 8, 4, 8, 1))
-        segz_load(&d.s.z, parts[0])
-        memcpy(&d.e, <const char*> <bytes> parts[1], sizeof(d.e))
-        memcpy(&d.long_notional, <const char*> <bytes> parts[2], 8)
-        memcpy(&d.short_notional, <const char*> <bytes> parts[3], 8)
-        memcpy(&d.count, <const char*> <bytes> parts[4], 4)
-        memcpy(&d.s.whole_from, <const char*> <bytes> parts[5], 8)
-        memcpy(&d.s.cut, <const char*> <bytes> parts[6], 1)
-        d.e.instrument = n
-        return 0
+        """The running segment is not whole: it is neither judged nor learnt."""
+        cdef anomaly_t* d = <anomaly_t*> self.states + n
+        Detector.uncertain_c(self, n, until)
+        d.long_notional = d.short_notional = 0.0
+        d.count = 0

@@ -28,7 +28,6 @@ cdef class SelfExcitation(Detector):
     cdef readonly Hawkes kernel      # None before the detector serves an engine
     cdef self_excitation_config_t g
     cdef hawkes_plan_t plan
-    cdef self_excitation_t* of
     cdef object shape                # HawkesConfig
     cdef double statistic(self, int32_t n, int side, int64_t now) noexcept nogil
     cdef int emit_signal(self, int32_t n, int k, int64_t now, int phase, int flags, double value, void* out) noexcept nogil

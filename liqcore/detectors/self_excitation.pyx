@@ -1,16 +1,13 @@
 """The self-excitation detector: see excited.pxd."""
 
 from libc.stdint cimport int8_t, uint8_t
-from libc.stdlib cimport free
-from libc.string cimport memcpy
 
-from liqcore.detectors.episode cimport episode_add, episode_begin, episode_reset, episode_see, episode_emit, states_alloc
+from liqcore.detectors.detector cimport PART_PLAIN
+from liqcore.detectors.episode cimport episode_add, episode_begin, episode_reset, episode_see, episode_emit
 from liqcore.event cimport *
 from liqcore.kernels.hawkes cimport BRANCHING_COUNTS, BRANCHING_FIT, HawkesConfig, hawkes_plan
-from liqcore.instrument cimport Instrument
 
 from liqcore.detectors.parameters import Parameter
-from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-excited-1\n"
 PARAMETERS = (
@@ -55,6 +52,7 @@ cdef class SelfExcitation(Detector):
     """
 
     def __init__(self, str name="hawkes", **parameters):
+        cdef self_excitation_t d
         p = self.set_parameters("hawkes", name, PARAMETERS, parameters)
         if p["back"] > p["times"]:
             raise ValueError(f"detector hawkes, back: expected at most times ({p['times']:g}), got {p['back']!r}")
@@ -66,23 +64,22 @@ cdef class SelfExcitation(Detector):
         self.window_ns = round(max(p["horizon_s"], 10.0 * p["slow_s"]) * 1e9)      # what came before has no say any more
         self.g = self_excitation_config_t(times=p["times"], back=p["back"], percentile=p["percentile"], floor_usd=p["floor_usd"],
                                           check_ns=round(p["check_s"] * 1e9), estimate=BRANCHING_FIT if p["estimate"] == "fit" else BRANCHING_COUNTS)
+        self.set_state(SNAPSHOT_NAME, sizeof(d), more=2)
+        self.add_part(PART_PLAIN, &d, &d, sizeof(d))
         hawkes_plan(&self.plan, &(<HawkesConfig> self.shape).c, p["horizon_s"], p["large_share"])
 
-    def __dealloc__(self):
-        free(self.of)
-
     cdef int open_c(self, tuple instruments) except -1:
-        cdef int n, k
-        self.claim()
+        Detector.open_c(self, instruments)
         venues = sorted({i.venue for i in instruments})
         self.kernel = Hawkes([venues.index(i.venue) for i in instruments], self.shape)
-        self.of = <self_excitation_t*> states_alloc(len(instruments), sizeof(self_excitation_t))
-        self.count = len(instruments)
-        for n in range(self.count):
-            for k in range(2):
-                episode_reset(&self.of[n].side[k], n,
-                              SIGNAL_CENSORED if (<Instrument> instruments[n]).c.completeness == COMPLETENESS_CENSORED else 0)
-                self.of[n].side[k].threshold = self.g.times
+        return 0
+
+    cdef int begin_c(self, int32_t n, object instrument, uint8_t flags) except -1:
+        cdef self_excitation_t* x = <self_excitation_t*> self.states + n
+        cdef int k
+        for k in range(2):
+            episode_reset(&x.side[k], n, flags)
+            x.side[k].threshold = self.g.times
         return 0
 
     cdef double statistic(self, int32_t n, int side, int64_t now) noexcept nogil:
@@ -92,14 +89,14 @@ cdef class SelfExcitation(Detector):
         cdef int side = SHORT if k else LONG
         cdef signal_t* s = <signal_t*> out
         cdef double expected = self.kernel.expected_c(&self.plan, n, side, now) * self.kernel.h[n].size_mean
-        episode_emit(&self.of[n].side[k], now, phase, flags, value, expected, s)
+        episode_emit(&(<self_excitation_t*> self.states + n).side[k], now, phase, flags, value, expected, s)
         s.score = 10.0 * self.kernel.next_large_c(&self.plan, n, side, now)
         return 1
 
     cdef int push_c(self, const event_t* e, double notional, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil:
         cdef int32_t n = e.instrument
         cdef int k = e.side < 0
-        cdef self_excitation_t* x = &self.of[n]
+        cdef self_excitation_t* x = <self_excitation_t*> self.states + n
         cdef episode_t* own = &x.side[k]
         cdef double value
         episode_see(&x.side[0], e, m, flags)
@@ -128,7 +125,7 @@ cdef class SelfExcitation(Detector):
         return self.emit_signal(n, k, e.ts_recv, ACTIVE, flags, value, out)
 
     cdef int timer_c(self, int32_t n, int64_t now, signal_t* out) noexcept nogil:
-        cdef self_excitation_t* x = &self.of[n]
+        cdef self_excitation_t* x = <self_excitation_t*> self.states + n
         cdef int k, emitted = 0
         cdef double value
         for k in range(2):
@@ -142,7 +139,7 @@ cdef class SelfExcitation(Detector):
         return emitted
 
     cdef int64_t deadline_c(self, int32_t n) noexcept nogil:
-        cdef self_excitation_t* x = &self.of[n]
+        cdef self_excitation_t* x = <self_excitation_t*> self.states + n
         cdef int64_t due = NEVER
         cdef int k
         for k in range(2):
@@ -151,27 +148,24 @@ cdef class SelfExcitation(Detector):
         return due
 
     cdef void uncertain_c(self, int32_t n, int64_t until) noexcept nogil:
+        cdef self_excitation_t* x = <self_excitation_t*> self.states + n
         cdef int k
         for k in range(2):
-            self.of[n].side[k].phase = IDLE
-            self.of[n].side[k].uncertain_until = until
+            x.side[k].phase = IDLE
+            x.side[k].uncertain_until = until
         self.kernel.gap_c(n)
 
-    cdef bytes save_c(self, int32_t n):
-        return pack(SNAPSHOT_NAME, [repr(self.parameters).encode(), (<char*> &self.of[n])[:sizeof(self_excitation_t)], self.kernel.save_c(n),
-                                    self.kernel.save_groups_c()])
+    cdef list save_parts(self, int32_t n):
+        return [*Detector.save_parts(self, n), self.kernel.save_c(n), self.kernel.save_groups_c()]
 
-    cdef int load_c(self, int32_t n, bytes data) except -1:
-        cdef list parts = fitting(SNAPSHOT_NAME, data, "hawkes", self.parameters, (sizeof(self_excitation_t), None, None))
-        cdef bytes before = self.kernel.save_c(n)
-        cdef int k
-        self.kernel.load_c(n, parts[1])
+    cdef int load_more(self, int32_t n, list parts) except -1:
+        cdef self_excitation_t* x = <self_excitation_t*> self.states + n
+        before = self.kernel.save_c(n)
+        self.kernel.load_c(n, parts[0])
         try:
-            self.kernel.load_groups_c(parts[2])
+            self.kernel.load_groups_c(parts[1])
         except ValueError:
             self.kernel.load_c(n, before)
             raise
-        memcpy(&self.of[n], <const char*> <bytes> parts[0], sizeof(self_excitation_t))
-        for k in range(2):
-            self.of[n].side[k].instrument = n
+        x.side[0].instrument = x.side[1].instrument = n
         return 0

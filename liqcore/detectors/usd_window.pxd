@@ -30,11 +30,5 @@ ctypedef struct dollar_t:
     lane_t lanes[2]              # LONG, SHORT
     int32_t sequence
 
-cdef int dollar_push(dollar_t* d, const dollar_config_t* g, int64_t now, int8_t side, double notional, uint8_t flags, signal_t* out) noexcept nogil
-cdef int dollar_timer(dollar_t* d, const dollar_config_t* g, int64_t now, signal_t* out) noexcept nogil
-cdef int64_t dollar_deadline(const dollar_t* d, const dollar_config_t* g) noexcept nogil
-cdef void dollar_uncertain(dollar_t* d, int64_t until) noexcept nogil
-
 cdef class Dollar(Detector):
     cdef dollar_config_t g
-    cdef dollar_t* of

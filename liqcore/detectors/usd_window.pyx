@@ -1,17 +1,13 @@
 """The dollar window: see dollar.pxd."""
 
 from libc.math cimport fmax
-from libc.stdlib cimport free
-from libc.string cimport memcpy
 
+from liqcore.detectors.detector cimport PART_PLAIN, PART_WINDOW
 from liqcore.detectors.episode cimport *
 from liqcore.event cimport *
-from liqcore.instrument cimport Instrument
-from liqcore.kernels.window cimport (window_advance, window_free, window_init, window_load, window_long, window_next_expiry, window_push, window_save,
-                             window_short)
+from liqcore.kernels.window cimport window_advance, window_init, window_long, window_next_expiry, window_push, window_short
 
 from liqcore.detectors.parameters import Parameter, power_of_two
-from liqcore.snapshot import fitting, pack
 
 SNAPSHOT_NAME = b"liqcore-dollar-1\n"
 PARAMETERS = (
@@ -146,16 +142,6 @@ cdef int64_t dollar_deadline(const dollar_t* d, const dollar_config_t* g) noexce
     return due
 
 
-cdef void dollar_uncertain(dollar_t* d, int64_t until) noexcept nogil:
-    """Begin anew: what comes next is made of what was seen after the gap only."""
-    cdef int i
-    window_anew(&d.w)
-    for i in range(2):
-        d.lanes[i].e.phase = IDLE
-        d.lanes[i].spent = 0
-        d.lanes[i].e.uncertain_until = until
-
-
 cdef class Dollar(Detector):
     """Dollar window of liquidations, both sides. Dollar(name="dollar", **parameters); the parameters are the rows of dollar.PARAMETERS.
 
@@ -166,63 +152,50 @@ cdef class Dollar(Detector):
     """
 
     def __init__(self, str name="dollar", **parameters):
+        cdef dollar_t d
         p = self.set_parameters("dollar", name, PARAMETERS, parameters)
         power_of_two("dollar", "window_events", p)
         self.wants = 1 << <int> LIQUIDATION
         self.window_ns = round(p["window_s"] * 1e9)
         self.g = dollar_config_t(min_usd=p["min_usd"], trigger_usd=p["trigger_usd"], rearm=p["rearm"], fall=p["fall"],
                                  window_ns=round(p["window_s"] * 1e9), silence_ns=round(p["silence_s"] * 1e9))
+        self.set_state(SNAPSHOT_NAME, sizeof(d))
+        self.add_part(PART_PLAIN, &d, d.lanes, sizeof(d.lanes))
+        self.add_part(PART_PLAIN, &d, &d.sequence, sizeof(d.sequence))
+        self.add_part(PART_WINDOW, &d, &d.w)
 
-    def __dealloc__(self):
-        cdef int n
-        for n in range(self.count):
-            window_free(&self.of[n].w)
-        free(self.of)
-
-    cdef int open_c(self, tuple instruments) except -1:
-        cdef int n, i
-        cdef uint8_t flags
-        self.claim()
-        self.of = <dollar_t*> states_alloc(len(instruments), sizeof(dollar_t))
-        for n in range(len(instruments)):
-            window_init(&self.of[n].w, self.g.window_ns, self.parameters["window_events"])
-            self.count = n + 1
-            flags = SIGNAL_CENSORED if (<Instrument> instruments[n]).c.completeness == COMPLETENESS_CENSORED else 0
-            for i in range(2):
-                episode_reset(&self.of[n].lanes[i].e, n, flags)
-                self.of[n].lanes[i].e.threshold = self.g.trigger_usd
+    cdef int begin_c(self, int32_t n, object instrument, uint8_t flags) except -1:
+        cdef dollar_t* d = <dollar_t*> self.states + n
+        cdef int i
+        window_init(&d.w, self.g.window_ns, self.parameters["window_events"])
+        for i in range(2):
+            episode_reset(&d.lanes[i].e, n, flags)
+            d.lanes[i].e.threshold = self.g.trigger_usd
         return 0
 
     cdef int push_c(self, const event_t* e, double notional, const market_t* m, uint8_t flags, signal_t* out) noexcept nogil:
-        cdef dollar_t* d = &self.of[e.instrument]
+        cdef dollar_t* d = <dollar_t*> self.states + e.instrument
         episode_see(&d.lanes[0].e, e, m, flags)
         episode_see(&d.lanes[1].e, e, m, flags)
         return dollar_push(d, &self.g, e.ts_recv, e.side, notional, flags, out)
 
     cdef int timer_c(self, int32_t n, int64_t now, signal_t* out) noexcept nogil:
-        return dollar_timer(&self.of[n], &self.g, now, out)
+        return dollar_timer(<dollar_t*> self.states + n, &self.g, now, out)
 
     cdef int64_t deadline_c(self, int32_t n) noexcept nogil:
-        return dollar_deadline(&self.of[n], &self.g)
+        return dollar_deadline(<dollar_t*> self.states + n, &self.g)
 
     cdef void uncertain_c(self, int32_t n, int64_t until) noexcept nogil:
-        dollar_uncertain(&self.of[n], until)
-
-    cdef bytes save_c(self, int32_t n):
-        cdef dollar_t* d = &self.of[n]
-        return pack(SNAPSHOT_NAME, [repr(self.parameters).encode(), (<char*> d.lanes)[:sizeof(d.lanes)], (<char*> &d.sequence)[:sizeof(d.sequence)],
-                                    window_save(&d.w)])
-
-    cdef int load_c(self, int32_t n, bytes data) except -1:
-        cdef dollar_t* d = &self.of[n]
-        cdef list parts = fitting(SNAPSHOT_NAME, data, "dollar", self.parameters, (sizeof(d.lanes), sizeof(d.sequence), None))
+        """Begin anew: what comes next is made of what was seen after the gap only."""
+        cdef dollar_t* d = <dollar_t*> self.states + n
         cdef int i
-        window_load(&d.w, parts[2])
-        memcpy(d.lanes, <const char*> <bytes> parts[0], sizeof(d.lanes))
-        memcpy(&d.sequence, <const char*> <bytes> parts[1], sizeof(d.sequence))
+        Detector.uncertain_c(self, n, until)
         for i in range(2):
-            d.lanes[i].e.instrument = n
-        return 0
+            d.lanes[i].spent = 0
+            d.lanes[i].e.phase = IDLE
+            d.lanes[i].e.uncertain_until = until
 
-    cdef int64_t dropped_c(self, int32_t n) noexcept nogil:
-        return self.of[n].w.dropped
+    cdef int load_more(self, int32_t n, list parts) except -1:
+        cdef dollar_t* d = <dollar_t*> self.states + n
+        d.lanes[0].e.instrument = d.lanes[1].e.instrument = n
+        return 0
