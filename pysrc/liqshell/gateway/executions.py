@@ -75,9 +75,6 @@ class Executions:
             self._orders.put(order_id, number)
             self._orders.put(f"#{number}")
 
-    def known_as(self, order_id: str) -> int | None:
-        return self._orders.get(order_id)
-
     def on_execution(self, x: Execution, *, listed: bool = False) -> None:
         """One execution, from the stream or (listed) from an answer, however often."""
         c = self.c

@@ -69,10 +69,6 @@ class Gates:
         """Whether one is closed that concerns all contracts."""
         return any(instrument == ALL for _, instrument in self._closed)
 
-    def closed_for(self, gate: int) -> list[int]:
-        """Contracts for which a gate is closed, beside those for which it is closed with all."""
-        return sorted(instrument for found, instrument in self._closed if found == gate and instrument != ALL)
-
     def status(self) -> list[dict[str, Any]]:
         """Closed gates: name, instrument (-1 = all), since (ns), why."""
         return [{"gate": Gate(gate).name, "instrument": instrument, "since": since, "why": why}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from liqshell.rest import Signer, bytes_max, failure, too_long
 from liqshell.transport import tls_context
-from liqshell.venues.bybit.rest_responses import envelope, interpret_reply, parse_server_time, rate_state
+from liqshell.venues.bybit.rest_responses import interpret_reply, parse_server_time, rate_state
 from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.bybit.rest_requests import Request, server_time
 from liqshell.venues.bybit.signing import Keys
@@ -137,9 +137,3 @@ class RestClient:
                 http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s))
         self._all.append(made)
         return made
-
-
-def value_of(reply: Reply) -> dict[str, object]:
-    """The result of a question; {} where there is none."""
-    found = envelope(reply.body)
-    return found.value or {} if found.ok else {}

@@ -144,10 +144,6 @@ class Recorder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @property
-    def pending_bytes(self) -> int:
-        return self._bytes_in - self._bytes_out
-
     def _run(self, flush_s: float) -> None:
         while not self._wake.wait(flush_s):
             self.flush()
