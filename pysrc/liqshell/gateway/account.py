@@ -36,6 +36,13 @@ class AccountCheck:
         """The driver is still at the door: nothing enters before admitted(), whatever else is known."""
         self._awaited = why
 
+    def know(self, symbol: str, rows: Sequence[Position]) -> None:
+        """What the driver has been told of a contract a moment ago: where that is as it should be, it is not asked for again."""
+        n = self.c.index.get(symbol)
+        wanted = self.c.settings.leverage.get(symbol, self.c.settings.leverage.get("", 0.0))
+        if n is not None and not mode_fault(rows) and (not wanted or any(abs(p.leverage - wanted) <= 1e-9 for p in rows)):
+            self._left.discard(n)
+
     def admitted(self) -> None:
         self._awaited = ""
 

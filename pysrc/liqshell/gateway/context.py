@@ -19,6 +19,7 @@ from liqshell.venues.outcome import Outcome
 NOTICE_EVERY_S = 30.0           # of one kind about one symbol; alarms of a new text pass
 HALT_EVERY_S = 5.0
 TALKED_S = 5.0                  # a venue that has answered a question within this is not down
+TALKING_PAUSE_S = 0.5           # the longest pause before such a venue is asked again; the budget bounds how much it is asked in all
 QUICK_S, ROUND_TRIPS = 0.4, 4.0     # the first wait for an answer of such a venue: at least, and in round trips of the slower of its answers
 FADES = 0.9                     # of what a slow answer counts, with every later one
 KINDS_MAX = 2048
@@ -144,7 +145,7 @@ class Context:
     def again_at(self, tries: int, asked: int) -> int:
         """When a question that was asked then and has failed so many times is asked again. Of a venue that answers others the wait for an answer that
         was lost counts as pause."""
-        pause = self.settings.again_ns(tries, 1.0 if self.talks else 5.0)
+        pause = self.settings.again_ns(tries, TALKING_PAUSE_S if self.talks else 5.0)
         return max(self.now, asked + pause) if self.talks else self.now + pause
 
     def timeout_s(self, tries: int) -> float:

@@ -202,6 +202,8 @@ class LiveAccount:
                 self.report(self._control(Order.CONTROL_HALT))
                 self.notice(Notice(Level.ALARM, "halted", finding.text, finding.symbol))
         self.gateway.account.wait_for(self._admission.waits_for())
+        for symbol, rows in (self._admission.facts.modes or {}).items():
+            self.gateway.account.know(symbol, rows)
         self._input(self.gateway.start)
         answered = asyncio.ensure_future(self._admission.answered())
         answered.add_done_callback(lambda task: None if task.cancelled() or task.exception() else self._input(self.gateway.admitted))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -12,6 +13,7 @@ import liqcore as lc
 from liqshell.config.load import Config
 from liqshell.errors import ConfigError, VenueError
 from liqshell.venues.effects import Call, Level, Notice
+from liqshell.gateway.context import FADES, QUICK_S, ROUND_TRIPS
 from liqshell.gateway.ownership import Ownership, ownership
 from liqshell.live import start as deciding
 from liqshell.live.adoption import Adoption, book, stop_of
@@ -24,7 +26,7 @@ from liqshell.state.folder import read_state
 from liqshell.fields import SCALE
 from liqshell.venues.bybit import rest_requests as bybit_rest
 from liqshell.venues.bybit.rest_responses import interpret_reply, parse_positions
-from liqshell.venues.outcome import Asked
+from liqshell.venues.outcome import Asked, Outcome
 from liqshell.venues.bybit.rest_requests import Request
 from liqshell.venues.reports import Position
 
@@ -51,6 +53,7 @@ class Admission:
         self.notices: list[Notice] = []
         self._stopping = stopping
         self._calls = 0
+        self._slow_s = 0.0                          # what an answer takes, of late (gateway.context has the same rule)
 
     async def enter(self) -> Account | None:
         """What decides a start is asked, and asked again while it may change. None: that goes on, but trades of ours are open, and are supervised
@@ -89,12 +92,21 @@ class Admission:
 
     async def _ask(self, request: Request, number: int = len(ASK_S) - 1) -> tuple[int, bytes, str]:
         self._calls += 1
-        answer = await self.rest.call(Call(self._calls, request.method, request.path, request.query, request.body, ASK_S[number], request.weight))
+        began = time.monotonic()
+        timeout_s = min(ASK_S[number], max(QUICK_S, ROUND_TRIPS * self._slow_s) * 1.6 ** number) if self._slow_s else ASK_S[number]
+        answer = await self.rest.call(Call(self._calls, request.method, request.path, request.query, request.body, timeout_s, request.weight))
+        if answer.status:
+            self._slow_s = max(time.monotonic() - began, FADES * self._slow_s)
         return answer.status, answer.body, answer.why
 
     async def body(self, number: int, request: Request) -> bytes:
-        """One more question at the start: the body of its answer. VenueError where there is none."""
-        status, body, why = await self._ask(request)
+        """One more question at the start: the body of its answer. Asked again at once where there is none; then VenueError."""
+        status, body, why = await self._ask(request, 0)
+        for number in range(1, len(ASK_S)):
+            if interpret_reply(status, body, Asked.QUERY).outcome not in (Outcome.LATER, Outcome.UNKNOWN):
+                break
+            await asyncio.sleep(deciding.TRY_PAUSE_S * 2 ** number)
+            status, body, why = await self._ask(request, number)
         if status != 200:
             raise VenueError(self.config.feed.rest_url, f"no answer to {request.path} ({why or f'HTTP {status}'})", "an answer", code=status,
                              passing=True)

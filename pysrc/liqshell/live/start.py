@@ -35,7 +35,7 @@ from liqshell.venues.reports import Position, Wallet
 T = TypeVar("T")
 Ask = Callable[[Request, int], Awaitable[tuple[int, bytes, str]]]      # and the number of the try -> HTTP status (0 = no answer), body, why not
 AT_ONCE = 4                         # questions that are out together
-TRY_PAUSE_S = 0.1                   # twice that before the second try, four times before the third
+TRY_PAUSE_S = 0.05                  # twice that before the second try, four times before the third
 LASTING = (Outcome.FATAL, Outcome.REJECTED)             # asked again, the venue says the same
 NAMES_MAX = 20                      # contracts with a position that the state folder does not know, of which orders are asked for
 PATIENCE_S = 300.0                  # of a start with what can change, unless --start-patience says otherwise

@@ -45,6 +45,8 @@ FAULTS = (
     ({"kind": "refuse", "channel": "rest"}, 1.5), ({"kind": "maintenance"}, 1.5), ({"kind": "half_open", "channel": "trade"}, 3.0),
     ({"kind": "manual_trade", "share": 0.5}, 0.0), ({"kind": "adl", "share": 0.5}, 0.0))
 
+QUERIES = tuple(one for one in FAULTS if one[0].get("operation") == "query")
+
 
 def post(venue, fault):
     asked = urllib.request.Request(venue.ready["rest"] + "/emulator/fault", json.dumps(fault).encode(), {"Content-Type": "application/json"})
@@ -85,8 +87,8 @@ def entry_of(link):
     return found[1] if found and found[1] & 15 == 1 else -1
 
 
-def kills(folder, count, seed, until):
-    """kill -9 at `count` random moments or until that time; what happened."""
+def kills(folder, count, seed, until, kinds=FAULTS, at_once=AT_ONCE):
+    """kill -9 at `count` random moments or until that time, with so many faults of these kinds in each life; what happened."""
     rng, took, open_at, faults, done = random.Random(seed), [], 0, Counter(), 0
     with Venue("--seed", seed, "--speed", SPEED, "--lead-s", 0.5, log=folder / "venue.log") as venue:
         config = write_config(folder, venue, policy=MARKET if seed % 3 == 0 else HELD)
@@ -95,7 +97,7 @@ def kills(folder, count, seed, until):
             while True:
                 assert venue.process.poll() is None, f"the venue has ended: {(folder / 'venue.log').read_text()[-3000:]}"
                 last = done == count or time.monotonic() > until
-                for fault, lasts_s in () if last else rng.sample(FAULTS, AT_ONCE):
+                for fault, lasts_s in () if last else rng.sample(kinds, at_once):
                     post(venue, fault | {"duration_s": SPEED * (rng.uniform(0.2, lasts_s) if lasts_s else 12.0)})
                     faults[fault["kind"]] += 1
                 with Live(config, venue.keys(), out=folder / f"run{done}", log=folder / f"live{done}.log") as live:
@@ -138,7 +140,8 @@ def test_a_few_kills_with_faults_on_everything(tmp_path):
 
 
 @pytest.mark.campaign
-def test_two_hundred_kills_with_faults_on_everything(tmp_path):
+@pytest.mark.parametrize("kinds, at_once", [(QUERIES, 2), (FAULTS, AT_ONCE)], ids=["queries", "everything"])      # two: about 40 % of the queries fail
+def test_two_hundred_kills_with_faults(tmp_path, kinds, at_once):
     """LIQCORE_KILLS (default 200) moments, or as many as LIQCORE_CAMPAIGN_SECONDS have room for."""
     count, until = int(os.environ.get("LIQCORE_KILLS", "200")), time.monotonic() + campaigns.seconds(7200.0)
     done = open_at = held = looks = 0
@@ -146,7 +149,7 @@ def test_two_hundred_kills_with_faults_on_everything(tmp_path):
     while done < count and time.monotonic() < until:
         folder = tmp_path / f"batch{done}"
         folder.mkdir()
-        found = kills(folder, min(20, count - done), done + 3, until)
+        found = kills(folder, min(20, count - done), done + 3, until, kinds, at_once)
         check(found)
         done, open_at, took, faults = done + found["kills"], open_at + found["open"], took + found["took"], faults + found["faults"]
         held, looks, worst_s = held + found["held"], looks + found["looks"], max(worst_s, found["worst_naked_s"])
