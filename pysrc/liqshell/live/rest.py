@@ -1,9 +1,11 @@
-"""REST calls to the venue: one pool of kept connections, each call signed at the moment of sending and sent at most once."""
+"""REST calls to the venue: one pool of kept connections, each call signed at the moment of sending; what may change something is sent at most once."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
+import time
 from collections.abc import Callable
 
 import aiohttp
@@ -15,6 +17,9 @@ from liqshell.venues.bybit.signing import Keys
 
 CONNECT_TIMEOUT_S = 3.0
 KEEP_ALIVE_S = 30.0
+MISSED_S, MISSED_TIMES = 0.25, 5.0      # a question is sent again after so long: at least, and in times of a quick answer
+USUAL_RISES = 1.1               # how fast that time follows a venue that has become slower, from answer to answer
+TALKED_S = 5.0                  # a venue that has answered within this is not down
 CONNECTIONS_MAX = 128           # more than the gateway's budget has out at once: a stop or a cancel never queues here behind slow questions
 
 
@@ -22,7 +27,7 @@ class Rest:
     """base: address of the venue; ConfigError where there are keys and nothing signed may go there. offset_ms: says how much the venue's clock is
     ahead of ours. now: the clock of Answer's times, ns.
 
-    Nothing is repeated here, no redirect followed, no proxy asked, no cookie kept. More than 1 MiB (8 MiB of public market data) is no answer.
+    Nothing that may change something is repeated here, no redirect followed, no proxy asked, no cookie kept. More than 1 MiB (8 MiB of public market data) is no answer.
     """
 
     def __init__(self, base: str, keys: Keys | None, recv_window_ms: int, tls: ssl.SSLContext | None, now: Callable[[], int],
@@ -33,6 +38,8 @@ class Rest:
         self._now = now
         self._offset_ms = offset_ms
         self._session: aiohttp.ClientSession | None = None
+        self._usual_s = 0.0                         # what a quick answer takes, of late
+        self._answered = -math.inf
 
     def _pool(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
@@ -45,7 +52,36 @@ class Rest:
             await self._session.close()
 
     async def call(self, call: Call) -> Answer:
-        """Send it, once; its Answer. Never raises for what a network or a venue does: status 0 and `why` say so."""
+        """Its Answer. Never raises for what a network or a venue does: status 0 and `why` say so. Whatever may change something is sent once. A
+        question that waits much longer than others of late is sent a second time, where the venue answers others: its answer was probably lost."""
+        if call.method != "GET":
+            return await self._send(call)
+        first = asyncio.ensure_future(self._send(call))
+        out = {first}
+        try:
+            await asyncio.wait(out, timeout=max(MISSED_S, MISSED_TIMES * self._usual_s))
+            if not first.done() and time.monotonic() < self._answered + TALKED_S:
+                out.add(asyncio.ensure_future(self._send(call)))
+            waiting = out
+            while waiting:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for one in done:
+                    if one.result().status:
+                        return one.result()
+            return first.result()
+        finally:
+            for one in out:
+                one.cancel()
+
+    async def _send(self, call: Call) -> Answer:
+        began = time.monotonic()
+        answer = await self._request(call)
+        if answer.status:
+            self._answered = time.monotonic()
+            self._usual_s = min(self._answered - began, USUAL_RISES * self._usual_s if self._usual_s else math.inf)
+        return answer
+
+    async def _request(self, call: Call) -> Answer:
         sent = self._now()
 
         def none(why: str) -> Answer:

@@ -40,9 +40,9 @@ from liqshell.recording.recorder import END, FEED, META, REPORT, REST, WS, Recor
 from liqshell.run.feed_listener import FrameBuffer, WireClock
 
 TICK_S = 0.002                  # of timers: deadlines are served at their own moment, whenever we look
-LIST_S = 3.0                    # for the list of contracts while trades of ours are open
+LIST_S = 1.5                    # for the list of contracts while trades of ours are open
 PATIENT_S = 60.0                # of --start-patience, from which on a first try is cut short
-LOST_S = 3.0                    # for its first try where nothing of ours is open; a later one may take as long as the request itself
+LOST_S = 1.5                    # for its first try where nothing of ours is open; a later one may take as long as the request itself
 HANG_UP_S = 1.5                 # for the feeds at the end; below the watchdog's patience, because nothing beats while we wait
 INVERTED = 0.5                  # share of liquidations on the right side, below which the side check halts (liqcore/execution/side_check.pyx)
 HOUSEKEEPING_S = 0.1            # tap -> recorder, audit -> disk
@@ -150,7 +150,7 @@ class Session:
         if kept is None:
             # an answer that is lost must not cost the time that a slow one may take: where there is time to ask again, and the list is short
             first = self.start_patience.left_s > PATIENT_S and not any(feed.whole for feed in self.config.all_feeds())
-            limits = iter((LOST_S,) if first else ())
+            limits = iter((LOST_S, 2.0 * LOST_S) if first else ())
             return await self.start_patience.ask(lambda: self._list(next(limits, None)))
         try:
             return await asyncio.wait_for(resolve(self.config), LIST_S)

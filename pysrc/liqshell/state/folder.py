@@ -81,8 +81,9 @@ def read_state(config: Config, deep: bool = True) -> StateFolder:
             if found["damaged"]:
                 fault = f"{folder / IMAGE}: damaged: {', '.join(found['damaged'])}"
             believed = {trade["symbol"]: float(trade["net"]) for trade in found["trades"] if float(trade["net"])}
-            entering = frozenset(trade["symbol"] for trade in found["trades"]
-                                 if any(order["role"] == "entry" and order["status"] in ("sent", "live") for order in trade["orders"]))
+            entering = frozenset(trade["symbol"] for trade in found["trades"] if any(
+                order["role"] == "entry" and (order["status"] in ("sent", "live") or float(order["executed"]) > float(order["filled"]))
+                for order in trade["orders"]))
             trades = tuple(Trade(one["symbol"], one["index"], one["tick"], one["lot"]) for one in found["trades"] if one["state"] != "flat")
             halted = found["halted"].name if found["halted"] else ""
             reason = halt_reason(folder / STORE) if halted else ""

@@ -265,7 +265,8 @@ cdef str exact(int64_t count, int64_t mantissa, int64_t decimals):
 cdef dict order_dict(const order_t* o, const entry_t* e, str role):
     return {"role": role, "id": o.id, "status": _STATUS[min(o.status, 3)], "asked": ("", "amend", "cancel")[min(o.asked, 2)],
             "unknown": bool(o.unknown), "price": exact(o.price, e.tick_mantissa, e.tick_decimals),
-            "qty": exact(o.qty, e.lot_mantissa, e.lot_decimals), "filled": exact(o.filled, e.lot_mantissa, e.lot_decimals)}
+            "qty": exact(o.qty, e.lot_mantissa, e.lot_decimals), "filled": exact(o.filled, e.lot_mantissa, e.lot_decimals),
+            "executed": exact(o.executed, e.lot_mantissa, e.lot_decimals)}
 
 
 cdef dict trade_dict(const trade_t* t, const entry_t* e):
@@ -283,7 +284,7 @@ def inspect(path) -> dict:
 
     Returns run, created_ns, now_ns, halted (a Reason), damaged (symbols of which no copy fits, "account"), trades: one dict per contract: symbol,
     index, state, side, sequence, position (held, absolute), net (signed, of the account), stop_price, stop_loss (share), tick, lot, orders (role, id,
-    status, asked, unknown, price, qty, filled). Quantities and prices are exact decimal texts. DataError where head or size are wrong.
+    status, asked, unknown, price, qty, filled, executed as the venue says). Quantities and prices are exact decimal texts. DataError where head or size are wrong.
     """
     cdef bytearray data
     cdef const char* base

@@ -16,6 +16,7 @@ from pathlib import Path
 import account_frames as af
 import pytest
 from aiohttp import web
+from desk import CANCELLED, DONE, Desk, both
 from relay import interface
 from test_state_image import ETH, SOL, saved
 from liqshell import log
@@ -440,3 +441,21 @@ def test_the_command(tmp_path):
     assert found["config"] == config_hash(load(tmp_path / "c.toml"))
     assert bad_status == 1 and json.loads(bad)["fail"] == 1
     assert log._known is known
+
+
+@both
+@pytest.mark.parametrize("stage, entering", [("sent", True), ("executed", True), ("cancelled", False)])
+def test_an_entry_that_was_executed_and_not_yet_booked_is_ours(tmp_path, side, stage, entering):
+    """The order's report came before the kill, its execution did not: a start said of the position that we did not open it."""
+    config = loads(f"[run]\nname = 'first'\nout = '{tmp_path}'\n")
+    folder = state_folder(tmp_path, "first")
+    folder.mkdir(parents=True)
+    desk = Desk(side)
+    entry, = desk.liquidate()
+    if stage != "sent":
+        desk.order(entry.id, DONE if stage == "executed" else CANCELLED, filled=entry.qty if stage == "executed" else 0.0)
+    prefix, now = make_prefix("first", 1_700_000_000_000_000_000), 1_700_000_000_000_000_000
+    image = Image(folder / IMAGE, [desk.instrument], prefix, now)
+    image.save(desk.engine)
+    image.close()
+    assert read_state(config).entering == (frozenset(("ETHUSDT",)) if entering else frozenset())

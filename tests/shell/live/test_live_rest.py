@@ -51,6 +51,39 @@ def test_a_stop_is_sent_while_many_questions_are_unanswered():
     assert answer.status == 200 and not any(held) and len(got) == 1
 
 
+def test_a_question_whose_answer_is_lost_is_sent_again_and_what_changes_something_never_is():
+    async def main():
+        came, lost = [], asyncio.Event()
+
+        async def answer(request):
+            came.append(request.path)
+            if "lost" in request.path and came.count(request.path) == 1:
+                await lost.wait()
+            return web.json_response({"retCode": 0}, status=503 if "fails" in request.path else 200)
+
+        app = web.Application()
+        app.add_routes([web.route("*", "/{path}", answer)])
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        rest = Rest(f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}", Keys("restkey00", "restsecret0"), 5000, None, time.time_ns)
+        found = {}
+        for method, path in (("GET", "/lost0"), ("GET", "/known"), ("GET", "/lost1"), ("GET", "/fails"), ("POST", "/lost2")):
+            began = time.monotonic()
+            found[path] = (await rest.call(Call(1, method, path, timeout_s=1.5))).status, time.monotonic() - began
+        lost.set()
+        await rest.close()
+        await runner.cleanup()
+        return found, came
+
+    found, came = asyncio.run(main())
+    assert found["/lost0"][0] == 0 and came.count("/lost0") == 1          # nobody knows yet whether the venue answers at all
+    assert found["/lost1"][0] == 200 and found["/lost1"][1] < 1.5 and came.count("/lost1") == 2
+    assert found["/fails"][0] == 503 and came.count("/fails") == 1        # a refusal is an answer
+    assert found["/lost2"][0] == 0 and came.count("/lost2") == 1
+
+
 def test_both_ways_call_the_same_failures_by_the_same_words():
     """The event loop's and the thread's: an answer that is too long and one that does not come are no answers, and say why alike."""
     class Answers(BaseHTTPRequestHandler):

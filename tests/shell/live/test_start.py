@@ -430,7 +430,7 @@ def test_a_lost_list_of_contracts_is_asked_for_again_soon_where_there_is_time(tm
     with caplog.at_level(logging.WARNING, "liqshell.live"):
         run(main())
     told = [record.getMessage() for record in caplog.records if "no list of instruments" in record.getMessage()]
-    assert told and any("no list of instruments within 3 s" in text for text in told) == cut, told
+    assert told and any("no list of instruments within 1.5 s" in text for text in told) == cut, told
 
 
 def test_a_venue_that_does_not_listen_yet_is_waited_for(tmp_path):
