@@ -1,4 +1,4 @@
-"""REST calls to the venue: one pool of kept connections, each call signed at the moment of sending; what may change something is sent at most once."""
+"""REST calls: one pool of kept connections, each call signed at the moment of sending. What may change something is sent at most once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class Rest:
     """base: address of the venue; ConfigError where there are keys and nothing signed may go there. offset_ms: says how much the venue's clock is
     ahead of ours. now: the clock of Answer's times, ns.
 
-    Nothing that may change something is repeated here, no redirect followed, no proxy asked, no cookie kept. More than 1 MiB (8 MiB of public market data) is no answer.
+    Nothing that may change something is repeated here, no redirect followed, no proxy asked, no cookie kept. More than 1 MiB (8 MiB of public market
+    data) is no answer.
     """
 
     def __init__(self, base: str, keys: Keys | None, recv_window_ms: int, tls: ssl.SSLContext | None, now: Callable[[], int],

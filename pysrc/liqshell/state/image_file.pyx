@@ -284,7 +284,8 @@ def inspect(path) -> dict:
 
     Returns run, created_ns, now_ns, halted (a Reason), damaged (symbols of which no copy fits, "account"), trades: one dict per contract: symbol,
     index, state, side, sequence, position (held, absolute), net (signed, of the account), stop_price, stop_loss (share), tick, lot, orders (role, id,
-    status, asked, unknown, price, qty, filled, executed as the venue says). Quantities and prices are exact decimal texts. DataError where head or size are wrong.
+    status, asked, unknown, price, qty, filled, executed as the venue says). Quantities and prices are exact decimal texts. DataError where head or
+    size are wrong.
     """
     cdef bytearray data
     cdef const char* base

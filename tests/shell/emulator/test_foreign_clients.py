@@ -47,6 +47,7 @@ def flat(result: dict[str, Any]) -> bool:
     return not truth["orders"] and not any(one["qty"] for one in truth["positions"].values())
 
 
+@pytest.mark.slow
 def test_pybit() -> None:
     result = with_client("with_pybit", needed("pybit"))
     assert result["public"] == ["allLiquidation", "orderbook", "publicTrade", "tickers"] and result["infos"] == 2
@@ -56,6 +57,7 @@ def test_pybit() -> None:
     assert 0.0 < abs(10_000.0 - result["equity"]) < 50.0 and flat(result)
 
 
+@pytest.mark.slow
 def test_ccxt_pro() -> None:
     result = with_client("with_ccxt", needed("ccxt"))
     assert result["liquidation"] == "SOL/USDT:USDT" and abs(result["trade"] / result["last"] - 1.0) < 0.05 and result["tick"] == 0.1

@@ -69,7 +69,7 @@ print(last, passed, reason.name, guard.killed, flush=True)
 def test_no_entry_passes_the_last_hop_after_the_switch(tmp_path):
     Control(tmp_path).close()
     hop = subprocess.Popen([sys.executable, "-c", HOP, str(tmp_path)], stdout=subprocess.PIPE, text=True,
-                           env=environment(PYTHONPATH=f"{ROOT}:{ROOT / 'pysrc'}:{ROOT / 'tests'}"))
+                           env=environment(PYTHONPATH=f"{ROOT}:{ROOT / 'pysrc'}:{ROOT / 'tests' / 'support'}"))
     try:
         assert hop.stdout.readline() == "ready\n"
         control = Control(tmp_path)

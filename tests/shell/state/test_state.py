@@ -338,6 +338,7 @@ def killed_at_line(folder, number):
         os._exit(0)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_while_it_makes_the_store_leaves_none_or_a_whole_one(tmp_path):
     """At each of its lines: the kill switch finds nothing damaged, and the next start makes the store."""
     number = kept = 0

@@ -98,6 +98,7 @@ def tickers_of(files, folder) -> np.ndarray:
     return events[events["kind"] == lc.Kind.TICKER]
 
 
+@pytest.mark.slow
 def test_behind_a_lost_hour_or_a_damaged_place_values_are_unknown_until_they_are_said(run, tmp_path):
     """No guess stands for what was in between: mark is said again at once, the others never are."""
     whole = tickers_of(formats.files_of(run), tmp_path / "whole")
