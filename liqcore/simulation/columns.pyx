@@ -89,6 +89,21 @@ cdef int64_t rare_flaw(const event_t* e, const rare_t* at, int64_t n, const stri
     return -1
 
 
+cdef int64_t merge_rare(const event_t* a, const rare_t* a_place, int64_t a_n, const event_t* b, const rare_t* b_place, int64_t b_n, event_t* out,
+                        rare_t* place) noexcept nogil:
+    """Two tables of rare events, each in the order of a tape, as one: where time and instrument are the same, those of `a` first."""
+    cdef int64_t i = 0, j = 0, k = 0
+    while i < a_n or j < b_n:
+        if j == b_n or i < a_n and (a[i].ts_recv < b[j].ts_recv or a[i].ts_recv == b[j].ts_recv and a[i].instrument <= b[j].instrument):
+            out[k], place[k] = a[i], a_place[i]
+            i += 1
+        else:
+            out[k], place[k] = b[j], b_place[j]
+            j += 1
+        k += 1
+    return k
+
+
 cdef int64_t merge(const strip_t* s, const instrument_t* i, int32_t n, const event_t* rare, const rare_t* place, const int64_t* which, int64_t rares,
                    event_t* out) noexcept nogil:
     """All events of one instrument in their order; which: its rare events."""

@@ -20,5 +20,6 @@ cdef class Tape:
     cdef int64_t rare_n
     cdef list _columns           # per instrument (trades, quotes): dicts of the arrays that the pointers point into
     cdef list _indexes           # per instrument (Passage of the trades, Passage of the quotes)
+    cdef tuple _unmoved          # rare events that are no liquidations, and their places; made when they are wanted
     cdef bint calm(self, int n, const market_t* m, double band)
     cdef tuple odd_rows(self, int n, const market_t* m, double band)

@@ -8,7 +8,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from liqcore.argument cimport describe, truth
-from liqcore.simulation.columns cimport (FLAW_BEFORE, FLAW_LOTS, FLAW_PRICE, FLAW_SIDE, FLAW_TIME, in_band, merge, odd_rows, pyramid_max,
+from liqcore.simulation.columns cimport (FLAW_BEFORE, FLAW_LOTS, FLAW_PRICE, FLAW_SIDE, FLAW_TIME, in_band, merge, merge_rare, odd_rows, pyramid_max,
                               pyramid_min, quotes_flaw, rare_flaw, trades_flaw)
 from liqcore.validate cimport validate_event
 from liqcore.event cimport ALL_INSTRUMENTS, LIQUIDATION, OK, TICKER
@@ -362,10 +362,15 @@ cdef class Tape:
             mine = events["instrument"] == n
             place["trades_before"][mine] = np.searchsorted(self._columns[n][0]["ts"], events["ts_recv"][mine])
             place["quotes_before"][mine] = np.searchsorted(self._columns[n][1]["ts"], events["ts_recv"][mine])
-        stays = self.rare["kind"] != LIQUIDATION
-        order = np.argsort(events["ts_recv"], kind="stable")
-        parts = _ordered(self.parts()["strips"], np.concatenate([events[order], self.rare[stays]]), np.concatenate([place[order], self.place[stays]]))
-        built = Tape(self.instruments, parts, trusted=True)
+        if self._unmoved is None:                  # what stays is the same for all draws
+            stays = self.rare["kind"] != LIQUIDATION
+            self._unmoved = self.rare[stays], self.place[stays]
+        order = np.lexsort((events["instrument"], events["ts_recv"]))
+        moved, moved_place, (others, others_place) = events[order], place[order], self._unmoved
+        rare, at = np.empty(len(moved) + len(others), EVENT_DTYPE), np.empty(len(moved) + len(others), PLACE_DTYPE)
+        merge_rare(<const event_t*> _address(moved), <const rare_t*> _address(moved_place), len(moved), <const event_t*> _address(others),
+                   <const rare_t*> _address(others_place), len(others), <event_t*> _address(rare), <rare_t*> _address(at))
+        built = Tape(self.instruments, {"strips": self.parts()["strips"], "rare": rare, "place": at}, trusted=True)
         built._check_rare()
         return built
 

@@ -71,6 +71,7 @@ cdef class Walk:
     cdef int run_c(self, int64_t until, bint advance) except -1
     cdef int serve(self, int64_t due, int what) except -1
     cdef int step(self, int32_t n, bint rare) except -1
+    cdef void pass_tickers(self, int64_t end) noexcept nogil
     cdef int32_t select(self, int64_t* ts, bint* rare) noexcept nogil
     cdef bint approach(self, int32_t n, const event_t* e, const rare_t* place) noexcept nogil
     cdef void look_ahead(self) noexcept nogil

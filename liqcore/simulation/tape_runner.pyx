@@ -10,9 +10,9 @@ from liqcore.simulation.book cimport book_t
 from liqcore.execution.bracket cimport bracket_deadline
 from liqcore.simulation.columns cimport fold_market, quote_event, quote_is_next, trade_event
 from liqcore.detectors.detector cimport Detector
-from liqcore.event cimport BBO, FEED, LIQUIDATION, OK, TICKER, TRADE, VERDICT, market_t, signal_t
+from liqcore.event cimport BBO, FEED, LIQUIDATION, OK, STREAM_MARK, TICKER, TRADE, VERDICT, market_t, signal_t
 from liqcore.instrument cimport Instrument, price_of
-from liqcore.market cimport mark_alive
+from liqcore.market cimport mark_alive, market_ticker, ticker_states
 from liqcore.simulation.paper cimport SERVE_ARRIVAL, SERVE_DEADLINE, SERVE_REPORT, SERVE_WAIT
 from liqcore.kernels.first_passage cimport first_above, first_below, first_outside, passage_prefetch, pyramid_t, rows_before
 from liqcore.execution.side_check cimport SIDES_SAMPLE
@@ -155,8 +155,10 @@ cdef class Walk:
         cdef int what = 0
         cdef bint rare
         while self.engine.audit.next_seq - self.engine.audit.read_seq <= half:
-            n = self.select(&ts, &rare)
             due = self.paper.next_c(&what)
+            if self.rare_next < self.rare_n and self.rare[self.rare_next].kind == TICKER and not self.engine.wants >> TICKER & 1:
+                self.pass_tickers(min(due, until + 1 if until < NEVER else until))
+            n = self.select(&ts, &rare)
             if due <= ts and due <= until and (advance or ts != NEVER):
                 self.serve(due, what)
             elif ts <= until and ts != NEVER:
@@ -171,6 +173,32 @@ cdef class Walk:
                 return 1
             self.engine.emitted_count = 0
         return 0
+
+    cdef void pass_tickers(self, int64_t end) noexcept nogil:
+        """Take the tickers before `end` that only the market of their instrument hears of: it has neither bracket, order nor position, and the door
+        lets in everything of it. Its trades and quotes wait, because tickers say nothing of them; so do the other instruments."""
+        cdef const event_t* e = NULL
+        cdef const rare_t* place
+        cdef const cursor_t* c
+        cdef int k
+        end = min(end, min(self.engine.due_next, self.engine.turn))
+        for k in range(self.watch_n):
+            end = min(end, self.cursors[self.watch[k]].next_ts)
+        while self.rare_next < self.rare_n:
+            e = &self.rare[self.rare_next]
+            if e.kind != TICKER or e.ts_recv >= end:
+                return
+            c = &self.cursors[e.instrument]
+            if c.active or not c.calm:
+                return
+            market_ticker(&self.engine.market[e.instrument], e)
+            if ticker_states(e) & STREAM_MARK:
+                self.account.mark(e.instrument, e.price)
+            place = &self.place[self.rare_next]
+            self.at_ts, self.at_instrument, self.at_trades, self.at_quotes = e.ts_recv, e.instrument, place.trades_before, place.quotes_before
+            self.engine.clock.now = e.ts_recv
+            self.engine.clock.events += 1
+            self.rare_next += 1
 
     cdef int32_t select(self, int64_t* ts, bint* rare) noexcept nogil:
         """The next event to visit: its instrument and time, and whether it is a rare one. ts = NEVER: none is left."""

@@ -6,7 +6,6 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from liqshell.recording import journal
 from liqshell.backtest import trials, variants
 from liqshell.run.tape_driver import drive
 from liqshell.backtest.half_spread import of_history, settings_of
+from liqshell.backtest.spread import spread
 from liqshell.backtest.history import HOUR_NS, History, load_history
 from liqshell.config.load import Config
 from liqshell.errors import ConfigError, DataError
@@ -41,7 +41,9 @@ RETURNS = "returns.npy"              # (days of the test spans, settings), float
 GROSS = "gross.npy"                  # ... before fees and funding
 #: what a run leaves in its folder, and nothing else: only such a folder is ever replaced
 LEAVES = {journal.MANIFEST, journal.MANIFEST + ".new", journal.AUDIT, STUDY, "report.html", "report.json", "trades.csv", RETURNS, GROSS, trials.DAILY}
+SMALL = 500_000                     # events, below which processes cost more than they save
 Notify = Callable[[str, float], None]
+_study: variants.Study | None = None            # what the processes share: each has it by being forked
 
 
 def run_backtest(config: Config, folder: str | Path | None = None, notify: Notify | None = None, name: str = "backtest", forward: bool = False,
@@ -145,31 +147,32 @@ def _sample_times(start_ns: int, end_ns: int) -> list[int]:
 
 
 def _variants(config: Config, values: dict[str, Any], history: History, timing: dict[str, float], notify: Notify) -> dict[str, Any]:
-    """Delays and controls, and the run without its timetable."""
+    """Delays and controls, side by side on all cores, and the run without its timetable."""
+    global _study
     wanted = config.backtest
-    total = len(wanted.delays_s) + sum(variants.count_of(kind, wanted.random_draws) for kind in wanted.controls_wanted)
-    made = 0
-
-    def done(what: str) -> None:
-        nonlocal made
-        made += 1
-        notify(what, made / total)
-
+    items = variants.items_of(wanted.delays_s, wanted.controls_wanted, wanted.random_draws)
     began = time.perf_counter()
-    delayed = []
-    for delay in variants.delays(values, history, wanted.delays_s, wanted.delay_of):
-        delayed.append(delay)
-        done(f"reaction {delay['delay_s']:g} s later")
-    timing["delays"] = time.perf_counter() - began
-    began = time.perf_counter()
-    controls = [variants.control(kind, values, history, config.run.seed, wanted.random_draws, partial(done, f"control {kind}"))
+    _study = variants.Study(values, history, config.run.seed, wanted.delay_of)
+    made: dict[tuple[str, float], Any] = {}
+    try:
+        for item, result in spread(_one, items, 1 if len(history.tape) < SMALL else 0):
+            made[item] = result
+            notify(f"reaction {item[1]:g} s later" if item[0] == variants.DELAY else f"control {item[0]}", len(made) / len(items))
+    finally:
+        _study = None
+    timing["variants"] = time.perf_counter() - began
+    controls = [{"kind": kind, "seed": variants.seed_of(kind, config.run.seed), "draws": [made[item] for item in items if item[0] == kind]}
                 for kind in wanted.controls_wanted]
-    timing["controls"] = time.perf_counter() - began
-    found: dict[str, Any] = {"delays": delayed, "controls": controls}
+    found: dict[str, Any] = {"delays": [made[variants.DELAY, delay_s] for delay_s in wanted.delays_s], "controls": controls}
     if values.get("timetable"):
         open_ = {key: value for key, value in values.items() if key != "timetable"}
         found["without_timetable"] = variants.outcome(variants.trade(open_, history), history)
     return found
+
+
+def _one(item: tuple[str, float]) -> Any:
+    assert _study is not None
+    return variants.one(_study, item)
 
 
 def models(config: Config, history: History) -> dict[str, str]:

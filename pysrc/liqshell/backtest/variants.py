@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,10 @@ import liqcore as lc
 from liqshell.run.tape_driver import drive
 from liqshell.backtest.history import EVERY_DETECTOR, History
 from liqshell.run.pipeline import make_paper
-from liqshell.report.study import Control, Delay, Outcome, outcome_of, trades_of
+from liqshell.report.study import Delay, Outcome, outcome_of, trades_of
 
 Wrap = Callable[[lc.Policy], lc.Policy]
+DELAY = "delay"
 
 
 class Around(lc.Policy):
@@ -84,17 +85,16 @@ def outcome(audit: np.ndarray, history: History) -> Outcome:
     return outcome_of(audit, history.multipliers)
 
 
-def delays(values: dict[str, Any], history: History, delays_s: tuple[float, ...], delay_of: str) -> Iterator[Delay]:
-    """The run again for each delay, on top of the latency model."""
-    for delay_s in delays_s:
-        changed, moved = values, history
-        if delay_of == "reaction":
-            moved = history.delayed(round(delay_s * lc.SECOND)) if delay_s else history
-        else:
-            changed = copy.deepcopy(values)
-            changed["paper"] = slower(changed["paper"], delay_s)
-        audit = trade(changed, moved)
-        yield {"delay_s": delay_s, "outcome": outcome(audit, history), "trades": trades_of(audit, history.multipliers)}
+def delayed(values: dict[str, Any], history: History, delay_s: float, delay_of: str) -> Delay:
+    """The run again with a delay on top of the latency model."""
+    changed, moved = values, history
+    if delay_of == "reaction":
+        moved = history.delayed(round(delay_s * lc.SECOND)) if delay_s else history
+    else:
+        changed = copy.deepcopy(values)
+        changed["paper"] = slower(changed["paper"], delay_s)
+    audit = trade(changed, moved)
+    return {"delay_s": delay_s, "outcome": outcome(audit, history), "trades": trades_of(audit, history.multipliers)}
 
 
 def slower(venue: dict[str, Any], delay_s: float) -> dict[str, Any]:
@@ -115,22 +115,22 @@ class Draw:
     wrap: Wrap | None = None
 
 
-def draws_of(kind: str, values: dict[str, Any], history: History, seed: int, draws: int) -> Iterator[Draw]:
-    """The runs of one control (study.CONTROLS)."""
+def draw_of(kind: str, values: dict[str, Any], history: History, seed: int, k: int) -> Draw:
+    """Run number k of one control (study.CONTROLS)."""
     if kind == "inverted_side":
-        yield Draw(values, history, Turned)
-    elif kind == "random_side":
-        for k in range(draws):
-            yield Draw(values, history, lambda inner, k=k: RandomSide(inner, seed + k))       # type: ignore[misc]
-    elif kind == "random_time":
+        return Draw(values, history, Turned)
+    if kind == "random_side":
+        return Draw(values, history, lambda inner: RandomSide(inner, seed + k))
+    if kind == "random_time":
         span = history.end_ns - history.start_ns
-        for k in range(draws):
-            # at least a hundredth of the span away from where they were, either way round
-            offset = int(np.random.default_rng([seed + k, 1]).integers(span // 100, span - span // 100))
-            yield Draw(values, history.shifted(offset))
-    else:
-        for phase in (0, 1):
-            yield Draw(by_the_clock(values), history.every_half_hour(phase))
+        # at least a hundredth of the span away from where they were, either way round
+        return Draw(values, history.shifted(int(np.random.default_rng([seed + k, 1]).integers(span // 100, span - span // 100))))
+    return Draw(by_the_clock(values), history.every_half_hour(k))
+
+
+def draws_of(kind: str, values: dict[str, Any], history: History, seed: int, draws: int) -> Iterator[Draw]:
+    """The runs of one control."""
+    return (draw_of(kind, values, history, seed, k) for k in range(count_of(kind, draws)))
 
 
 def by_the_clock(values: dict[str, Any]) -> dict[str, Any]:
@@ -147,10 +147,30 @@ def count_of(kind: str, draws: int) -> int:
     return {"inverted_side": 1, "every_30_min": 2}.get(kind, draws)
 
 
-def control(kind: str, values: dict[str, Any], history: History, seed: int, draws: int, done: Callable[[], None]) -> Control:
-    """All runs of one control. done() is called after each."""
-    found: list[Outcome] = []
-    for draw in draws_of(kind, values, history, seed, draws):
-        found.append(outcome(trade(draw.values, draw.history, draw.wrap), history))
-        done()
-    return {"kind": kind, "seed": seed if kind in ("random_side", "random_time") else None, "draws": found}
+@dataclass(frozen=True)
+class Study:
+    """What all runs beside the run itself share."""
+
+    values: dict[str, Any]
+    history: History
+    seed: int
+    delay_of: str
+
+
+def one(study: Study, item: tuple[str, float]) -> Delay | Outcome:
+    """One of them: ("delay", seconds), or a control and the number of its run."""
+    kind, of = item
+    if kind == DELAY:
+        return delayed(study.values, study.history, of, study.delay_of)
+    draw = draw_of(kind, study.values, study.history, study.seed, int(of))
+    return outcome(trade(draw.values, draw.history, draw.wrap), study.history)
+
+
+def items_of(delays_s: Sequence[float], controls: Sequence[str], draws: int) -> list[tuple[str, float]]:
+    """All runs of a study; those that take longest begin first."""
+    return [*((kind, k) for kind in controls for k in range(count_of(kind, draws))), *((DELAY, delay_s) for delay_s in delays_s)]
+
+
+def seed_of(kind: str, seed: int) -> int | None:
+    """What a report says of the seed of a control."""
+    return seed if kind in ("random_side", "random_time") else None

@@ -169,7 +169,7 @@ def test_delays_are_measured_on_the_same_events(config, history, folder):
     first = [of_kind(a, lc.AuditKind.AUDIT_LARGE)[0] for a in (base, late)]
     assert first[1]["ts"] - first[0]["ts"] == 30 * lc.SECOND and first[1]["x"].tolist()[:3] == first[0]["x"].tolist()[:3]
     assert found[2]["outcome"] == outcome_of(late, history.multipliers)
-    orders = list(variants.delays(values, history, (1.0,), "orders"))[0]
+    orders = variants.delayed(values, history, 1.0, "orders")
     assert orders["outcome"] != found[1]["outcome"]                 # late orders carry old prices; late signals do not
 
 
