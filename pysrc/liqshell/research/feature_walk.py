@@ -1,0 +1,117 @@
+"""Features of recorded events at chosen times: the one way in which `liqcore features` and `liqcore serve` read them.
+
+Events go through liqcore.Features in the order in which they were received. A Walk that is taken to a time holds what a live engine would have known
+then, so what is read from it does not depend on the times that were asked for before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+import liqcore as lc
+from liqshell.errors import ConfigError
+
+PUSH_MAX = 16_384                # events that are pushed in one piece: another thread runs between two of them
+
+
+class Parts(Sequence[NDArray[np.void]]):
+    """Arrays of events that are made when they are asked for; the last `keep` stay in memory. bounds: the first time that each of them may hold."""
+
+    def __init__(self, bounds: Sequence[int], load: Callable[[int], NDArray[np.void]], keep: int = 1):
+        self.bounds, self._load, self._keep = bounds, load, keep
+        self._held: dict[int, NDArray[np.void]] = {}
+
+    def __len__(self) -> int:
+        return len(self.bounds)
+
+    @overload
+    def __getitem__(self, k: int) -> NDArray[np.void]: ...
+    @overload
+    def __getitem__(self, k: slice) -> list[NDArray[np.void]]: ...
+
+    def __getitem__(self, k: int | slice) -> NDArray[np.void] | list[NDArray[np.void]]:
+        if isinstance(k, slice):
+            return [self[n] for n in range(*k.indices(len(self)))]
+        if not 0 <= k < len(self):
+            raise IndexError(k)
+        found = self._held.pop(k, None)
+        self._held[k] = found = self._load(k) if found is None else found
+        while len(self._held) > self._keep:
+            del self._held[next(iter(self._held))]
+        return found
+
+
+@dataclass
+class Data:
+    """Events in the order of receipt, in arrays that follow each other; instrument = index into instruments. notes: what a person should know."""
+
+    instruments: tuple[lc.Instrument, ...]
+    parts: Sequence[NDArray[np.void]]
+    start: int                       # ns: of the first event, and of the last
+    end: int
+    notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def bounds(self) -> Sequence[int]:
+        """The first time that each part may hold."""
+        if isinstance(self.parts, Parts):
+            return self.parts.bounds
+        out = [self.start] * len(self.parts)
+        for k, part in enumerate(self.parts):
+            out[k] = int(part["ts_recv"][0]) if len(part) else out[k - 1] if k else self.start
+        return out
+
+
+def place(bounds: Sequence[int], ts: int) -> int:
+    """The part that holds the last event up to ts, were there one in each."""
+    return max(int(np.searchsorted(np.asarray(bounds, np.int64), ts, "right")) - 1, 0)
+
+
+def between(data: Data, after: int, until: int) -> Iterator[tuple[int, NDArray[np.void]]]:
+    """(part, events) of after < ts_recv <= until, in their order, never empty."""
+    for k in range(place(data.bounds, after), len(data.parts)):
+        if k and data.bounds[k] > until:
+            return
+        part = data.parts[k]
+        low, high = np.searchsorted(part["ts_recv"], (after, until), "right")
+        if low < high:
+            yield k, part[low:high]
+
+
+class Walk:
+    """The features of some names, taken along the events. at: every event up to it has been pushed, -1 = none. seen[instrument, kind]: of which of
+    the kinds to `watch` there were events. ConfigError for a name that is none, or that looks at an asset of which there is no contract."""
+
+    def __init__(self, names: Iterable[str], data: Data, watch: Iterable[int] = ()):
+        self.data = data
+        try:
+            self.features = lc.Features(names, data.instruments)
+        except ValueError as why:
+            raise ConfigError("--features", str(why)) from None
+        self.at = -1
+        self.watch = tuple(watch)
+        self.seen = np.zeros((len(data.instruments), max(self.watch, default=0) + 1), bool)
+
+    def to(self, ts: int) -> int:
+        """Push every event up to ts, that ns included; how many these were. ts must not be before `at`."""
+        count = 0
+        for _, events in between(self.data, self.at, ts):
+            for low in range(0, len(events), PUSH_MAX):
+                piece = events[low:low + PUSH_MAX]
+                self.features.push(piece)
+                for kind in self.watch:
+                    self.seen[piece["instrument"][piece["kind"] == kind], kind] = True
+            count += len(events)
+        self.at = ts
+        return count
+
+    def restore(self, state: bytes, at: int) -> None:
+        """Go on from a snapshot of the same names and contracts that was taken at a time."""
+        self.features.restore(state)
+        self.at = at
