@@ -11,7 +11,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -148,13 +148,16 @@ def of_store(opened: Store, symbols: Sequence[str] = (), keep: int = 1) -> Data:
     whole = opened.select(symbols, missing="gap")
     days = range(whole.start, whole.end, DAY_NS)
 
+    def tape(first: int) -> lc.Tape:
+        return opened.tape_of(replace(whole, start=first, end=min(first + DAY_NS, whole.end)))
+
     def day(k: int) -> NDArray[np.void]:
-        events = opened.tape(symbols, days[k], min(days[k] + DAY_NS, whole.end), missing="gap").events()
+        events = tape(days[k]).events()
         gaps = [holes(contract, days[k] - 1, days[k] + DAY_NS) for contract in whole.contracts] if k else []     # as a tape of all days has them
         for n, marks in enumerate(gaps):
             marks["instrument"] = n
         return np.concatenate([*gaps, events]) if any(map(len, gaps)) else events
-    ends = [opened.tape(symbols, first, min(first + DAY_NS, whole.end), missing="gap") for first in (days[0], days[-1])]
+    ends = tape(days[0]), tape(days[-1])
     notes = ["the times of receipt are modelled, not recorded"] if "modelled" in whole.received else []
     return Data(whole.instruments, Parts(days, day, keep), ends[0].start, ends[1].end, [*notes, *(["SYNTHETIC data"] if whole.synthetic else [])])
 
