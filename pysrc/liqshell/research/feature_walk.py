@@ -95,23 +95,37 @@ class Walk:
         except ValueError as why:
             raise ConfigError("--features", str(why)) from None
         self.at = -1
+        self._part, self._done = -1, 0           # where the next event stands
         self.watch = tuple(watch)
         self.seen = np.zeros((len(data.instruments), max(self.watch, default=0) + 1), bool)
 
     def to(self, ts: int) -> int:
         """Push every event up to ts, that ns included; how many these were. ts must not be before `at`."""
-        count = 0
-        for _, events in between(self.data, self.at, ts):
-            for low in range(0, len(events), PUSH_MAX):
-                piece = events[low:low + PUSH_MAX]
-                self.features.push(piece)
-                for kind in self.watch:
-                    self.seen[piece["instrument"][piece["kind"] == kind], kind] = True
-            count += len(events)
+        count, bounds = 0, self.data.bounds
+        if self._part < 0:
+            self._part = place(bounds, self.at)
+            self._done = int(self.data.parts[self._part]["ts_recv"].searchsorted(self.at, "right"))
+        while True:
+            events = self.data.parts[self._part]                       # of a run that is followed, a longer one than before
+            stop = self._done + int(events["ts_recv"][self._done:].searchsorted(ts, "right"))
+            count += stop - self._done
+            self._push(events, self._done, stop)
+            self._done = stop
+            if stop < len(events) or self._part + 1 >= len(bounds) or bounds[self._part + 1] > ts:
+                break
+            self._part, self._done = self._part + 1, 0
         self.at = ts
         return count
+
+    def _push(self, events: NDArray[np.void], low: int, high: int) -> None:
+        while low < high:
+            piece = events[low:min(low + PUSH_MAX, high)]
+            self.features.push(piece)
+            for kind in self.watch:
+                self.seen[piece["instrument"][piece["kind"] == kind], kind] = True
+            low += len(piece)
 
     def restore(self, state: bytes, at: int) -> None:
         """Go on from a snapshot of the same names and contracts that was taken at a time."""
         self.features.restore(state)
-        self.at = at
+        self.at, self._part = at, -1

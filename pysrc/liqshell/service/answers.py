@@ -61,19 +61,18 @@ def data_hash_of(dataset: Dataset, question: Question) -> str:
     return dataset.ledger.hash_at(min(last, dataset.complete))
 
 
-def table_of(dataset: Dataset, question: Question, saved: Checkpoints, notify: Callable[[int], None] | None = None) -> Table:
-    """Walk to each moment and read. ConfigError for a name that looks at an asset which is not there."""
+def table_of(dataset: Dataset, question: Question, saved: Checkpoints, counts: bool = True, notify: Callable[[int], None] | None = None) -> Table:
+    """Walk to each moment and read. counts: the samples behind each z-score, too. ConfigError for a name that looks at an asset which is not there."""
     rows, back = in_order(question.rows)
     label, after = question.label or ("", 0)
     series = series_of(dataset, question.names, saved)
-    found = series.rows(rows, notify)
-    names = [*question.names, *(name for asked in question.names for name in counts_of(asked))]
-    values = {name: found[back, series.column[name]] for name in names}
+    names = [*question.names, *(name for asked in question.names if counts for name in counts_of(asked))]
+    found = series.rows(rows, names, notify)
+    values = {name: found[back, n] for n, name in enumerate(names)}
     reasons = {(name, n): _why(dataset, series, name, *question.rows[n]) for name in question.names for n in np.flatnonzero(np.isnan(values[name])).tolist()}
     if label:
         behind = series_of(dataset, (label,), saved)
-        later = behind.rows([(ts + after, n) for ts, n in rows])
-        values[LABEL] = later[back, behind.column[label]]
+        values[LABEL] = behind.rows([(ts + after, n) for ts, n in rows], (label,))[back, 0]
         reasons |= {(LABEL, n): _why(dataset, behind, label, question.rows[n][0] + after, question.rows[n][1])
                     for n in np.flatnonzero(np.isnan(values[LABEL])).tolist()}
     last = min(max((ts for ts, _ in rows), default=dataset.data.start - 1), dataset.complete)
@@ -175,7 +174,7 @@ def _json(table: Table) -> bytes:
     for (name, row), why in table.reasons.items():
         unknown.setdefault(name, {}).setdefault(why.reason, []).append(row)
     samples = {name: {count: [0 if x is None else int(x) for x in _known(table.values[counted])] for count, counted in zip(("n", "n_eff"), counts, strict=True)}
-               for name in q.names if (counts := counts_of(name))}
+               for name in q.names if (counts := counts_of(name)) and counts[0] in table.values}
     out = {"rows": len(q.rows), "columns": {"at": [ts for ts, _ in q.rows], "contract": _contracts(table),
                                             **{name: _known(table.values[name]) for name in _columns(table)}},
            "unknown": unknown, "samples": samples, "features": {name: about(table.series, name, instruments) for name in q.names},

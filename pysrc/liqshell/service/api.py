@@ -143,7 +143,8 @@ class Api:
         headers = [(b"etag", f'"{tag}"'.encode()), (b"cache-control", b"private, no-cache"), (b"vary", b"accept")]
         if same(tag, request.headers.get("if-none-match", "")):
             return Response(status=304, headers=headers)
-        return Response(answers.encode(answers.table_of(dataset, question, self.library.saved), kind), kind=kind, headers=headers)
+        table = answers.table_of(dataset, question, self.library.saved, kind == answers.JSON)
+        return Response(answers.encode(table, kind), kind=kind, headers=headers)
 
     async def streamed(self, request: Request) -> Response:
         """Live values as server-sent events."""
@@ -157,7 +158,7 @@ class Api:
         dataset = await self.dataset(query.get("run", ""))
         instrument = instrument_of(dataset, query.get("asset"), query.get("contract"), query.get("venue"))
         await asyncio.to_thread(answers.live, dataset, self.library.saved, asked, instrument)
-        pieces = stream(lambda: self.dataset(query.get("run", "")), self.library.saved, asked, instrument, step, int(since or 0))
+        pieces = stream(lambda: self.library.opened(query.get("run", "")) or dataset, self.library.saved, asked, instrument, step, int(since or 0))
         return Response(pieces, kind="text/event-stream", headers=[*NO_STORE, (b"x-accel-buffering", b"no")])
 
     async def job(self, request: Request) -> Response:

@@ -63,7 +63,7 @@ class Jobs:
     def _work(self, job: Job, dataset: Dataset, question: Question) -> None:
         job.state = "running"
         try:
-            table = answers.table_of(dataset, question, self._library.saved, lambda done: setattr(job, "done", done))
+            table = answers.table_of(dataset, question, self._library.saved, job.kind == answers.JSON, lambda done: setattr(job, "done", done))
             with private.opened(job.path, "wb") as out:
                 out.write(answers.encode(table, job.kind))
             job.done, job.state = job.rows, "done"

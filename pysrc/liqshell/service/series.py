@@ -16,6 +16,7 @@ from liqshell.service.ledger import STEP_NS
 from liqshell.service.sources import Dataset
 
 STATE_BYTES = 4 << 20            # a larger state is kept less often: as many bytes a quarter of an hour in all
+HELD_BYTES = 32 << 20            # of states that stay in memory
 SERIES_MAX = 16                  # lists of names of one data set that stay in memory
 
 
@@ -32,24 +33,25 @@ class Series:
         self._key = key_of(dataset.name, self.names, dataset.data.instruments)
         self._times = saved.times(self._key, dataset.prefix_at, " ".join(self.names))
         self._step = STEP_NS
+        self._states: dict[int, bytes] = {}              # the ones that were used last
         self._lock, self._head_lock = threading.Lock(), threading.Lock()
 
-    def rows(self, wanted: Iterable[tuple[int, int]], notify: Callable[[int], None] | None = None) -> NDArray[np.float64]:
-        """One row for each (ts, instrument), which come in order of ts; nan where it was not known then, and outside the data. notify: called with
-        how many are done."""
-        out, data = [], self.dataset.data
+    def rows(self, wanted: Iterable[tuple[int, int]], names: Sequence[str] = (), notify: Callable[[int], None] | None = None) -> NDArray[np.float64]:
+        """One row for each (ts, instrument), which come in order of ts, one column for each of these names (() = all); nan where it was not known then,
+        and outside the data. notify: called with how many are done."""
+        out, data, names = [], self.dataset.data, tuple(names) or self.names
         with self._lock:
             for n, (ts, instrument) in enumerate(wanted):
                 if not data.start <= ts <= self.dataset.complete:
-                    out.append([np.nan] * len(self.names))
+                    out.append([np.nan] * len(names))
                     continue
                 if ts != self._walk.at:
                     self._seek(ts)
                 read = self._walk.features.read
-                out.append([read(name, instrument, ts) for name in self.names])
+                out.append([read(name, instrument, ts) for name in names])
                 if notify is not None and n % 256 == 0:
                     notify(n)
-        return np.array(out, np.float64).reshape(-1, len(self.names))
+        return np.array(out, np.float64).reshape(-1, len(names))
 
     def now(self, instrument: int) -> tuple[int, list[float]]:
         """(as of, values) of all that has been received: what rows() gives for that time, for ever."""
@@ -63,19 +65,16 @@ class Series:
     def _seek(self, ts: int) -> None:
         best = bisect_right(self._times, ts) - 1
         if best >= 0 and (ts < self._walk.at or self._times[best] > self._walk.at):
-            state = self._saved.read(self._key, self._times[best])
-            if state is not None:
-                self._walk.restore(state, self._times[best])
+            self._restore(self._walk, self._times[best])
         if ts < self._walk.at:
             self._walk = Walk(self._asked, self.dataset.data)
         self._advance(self._walk, ts)
 
     def _advance(self, walk: Walk, ts: int) -> None:
         """Up to ts, and keep the states that are passed on the way."""
-        if walk.at < 0 and self._times and self._times[bisect_right(self._times, ts) - 1] <= ts:
-            at = self._times[bisect_right(self._times, ts) - 1]
-            if (state := self._saved.read(self._key, at)) is not None:
-                walk.restore(state, at)
+        best = bisect_right(self._times, ts) - 1
+        if walk.at < 0 <= best:
+            self._restore(walk, self._times[best])
         data = self.dataset.data
         at = (max(walk.at, data.start) // self._step + 1) * self._step
         while at <= ts:
@@ -85,6 +84,15 @@ class Series:
             else:                                        # nothing happened: on to the quarter of the next event
                 at = max(_next_event(walk, ts) // self._step + 1, at // self._step + 1) * self._step
         walk.to(ts)
+
+    def _restore(self, walk: Walk, at: int) -> None:
+        """To a kept state, where it is still there."""
+        state = self._states.pop(at, None) or self._saved.read(self._key, at)
+        if state is not None:
+            self._states[at] = state
+            while len(self._states) * len(state) > HELD_BYTES:
+                del self._states[next(iter(self._states))]
+            walk.restore(state, at)
 
     def _keep(self, walk: Walk, at: int) -> None:
         place_of = bisect_right(self._times, at) - 1

@@ -71,22 +71,26 @@ def application(library: Library, state: Path, options: Options) -> Site:
 def serve(path: Path, state: Path, options: Options) -> None:
     """Until SIGINT or SIGTERM. ConfigError where the extra is not installed, or the options are unsafe."""
     options.check()
-    uvicorn = _uvicorn()
-    keyring = Keyring(state)
-    if options.auth and not len(keyring):
+    if options.auth and not len(Keyring(state)):
         raise ConfigError("serve", "no key yet, so nobody could ask", "`liqcore serve key new --scope features:read,history:read`",
                           "On this machine alone, --no-auth serves without keys")
+    uvicorn()
     library = Library(path, state)
     try:
-        tls: dict[str, Any] = {"ssl_certfile": options.cert, "ssl_keyfile": options.key} if options.cert else {}
-        config = uvicorn.Config(application(library, state, options), options.bind, options.port, loop="uvloop", http="httptools", ws="none", lifespan="on",
-                                log_config=None, access_log=False, server_header=False, proxy_headers=False, timeout_graceful_shutdown=2,
-                                limit_concurrency=1000, **tls)
-        server = uvicorn.Server(config)
+        server = server_of(library, state, options)
         announce(server, options)
         server.run()
     finally:
         library.close()
+
+
+def server_of(library: Library, state: Path, options: Options) -> Any:
+    """A uvicorn.Server."""
+    tls: dict[str, Any] = {"ssl_certfile": options.cert, "ssl_keyfile": options.key} if options.cert else {}
+    config = uvicorn().Config(application(library, state, options), options.bind, options.port, loop="uvloop", http="httptools", ws="none", lifespan="on",
+                              log_config=None, access_log=False, server_header=False, proxy_headers=False, timeout_graceful_shutdown=2,
+                              limit_concurrency=1000, **tls)
+    return uvicorn().Server(config)
 
 
 def announce(server: Any, options: Options) -> None:
@@ -104,10 +108,11 @@ def announce(server: Any, options: Options) -> None:
     server.startup = startup
 
 
-def _uvicorn() -> Any:
+def uvicorn() -> Any:
+    """The package. ConfigError where it is not installed."""
     try:
         import httptools  # noqa: F401
-        import uvicorn
+        import uvicorn as found
     except ImportError as why:
         raise ConfigError("liqcore serve", f"needs {why.name}, which is not installed", "pip install 'liqcore[api]'") from None
-    return uvicorn
+    return found
