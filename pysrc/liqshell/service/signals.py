@@ -10,6 +10,7 @@ import orjson
 
 import liqcore as lc
 from liqcore import audit
+from liqshell.config.components import recorded_detectors
 from liqshell.recording import journal
 from liqshell.research.feature_rows import completeness, iso
 from liqshell.service.answers import head
@@ -29,20 +30,16 @@ def answer(dataset: Dataset, since: int, instrument: int, limit: int) -> bytes:
     if instrument >= 0:
         mine &= records["instrument"] == instrument
     found = audit.view(records[mine][:limit], lc.AuditKind.AUDIT_SIGNAL)
-    names = [spec["name"] for spec in _detectors(manifest)]
+    settings = manifest.get("settings")
+    names = [spec["name"] for spec in recorded_detectors(settings)] if settings else []
     out = [_signal(dataset, row, names) for row in found]
     return orjson.dumps({"signals": out, "more": int(mine.sum()) > len(out), "next_since": int(found["ts"][-1]) if len(found) else since, **head(dataset)})
-
-
-def _detectors(manifest: dict[str, Any]) -> list[dict[str, Any]]:
-    settings = manifest.get("settings") or {}
-    return [*([{"name": "cascade"}] if settings.get("cascade") is not None else []), *settings.get("detectors", ())]
 
 
 def _signal(dataset: Dataset, row: np.void, names: list[str]) -> dict[str, Any]:
     i, ts, which = dataset.data.instruments[int(row["instrument"])], int(row["ts"]), int(row["detector"])
     numbers = {name: _known(row[name]) for name in ("long_notional", "short_notional", "threshold", "z", "score", "price", "rolling")}
-    return {"ts": ts, "time": iso(ts), "contract": i.key, "completeness": completeness(i), "detector": names[which] if which < len(names) else str(which),
+    return {"ts": ts, "time": iso(ts), "contract": i.key, "completeness": completeness(i), "detector": names[which - 1] if 0 < which <= len(names) else str(which),
             "phase": lc.Phase(int(row["phase"])).name, "liquidated": lc.Side(int(row["side"])).name, "count": int(row["count"]), **numbers}
 
 
