@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from liqcore.features.spec import split_names
 from liqshell.errors import ConfigError
 
 STATE = Path(".liqcore-serve")
@@ -64,15 +65,9 @@ def what(
     """
     from liqshell.service import server
 
-    chosen = [name.strip() for text in features for name in _names(text)]
+    chosen = [name.strip() for text in features for name in split_names(text)]
     server.serve(data, state, server.Options(bind, port, host_name, tls_cert, tls_key, behind_proxy, not no_auth, live_limit, history_limit, chosen))
     return 0
-
-
-def _names(text: str) -> list[str]:
-    from liqshell.service.questions import names_of
-
-    return list(names_of(text))
 
 
 def new(*, scope: Names, note: str = "", state: Path = STATE) -> int:

@@ -66,7 +66,7 @@ class Checkpoints:
 
     def read(self, key: str, ts: int) -> bytes | None:
         found = self._all("select state from states where key = ? and ts = ?", (key, ts))
-        return bytes(found[0][0]) if found else None        # type: ignore[call-overload, no-any-return]
+        return bytes(found[0][0]) if found else None        # type: ignore[call-overload]
 
     def write(self, key: str, ts: int, prefix: str, state: bytes) -> None:
         self._all("insert or replace into states values (?, ?, ?, ?)", (key, ts, prefix, state))
@@ -74,7 +74,7 @@ class Checkpoints:
     def ledger(self, prefix: str) -> bytes | None:
         """What a Ledger kept of the data up to here."""
         found = self._all("select about from ledgers where prefix = ?", (prefix,))
-        return bytes(found[0][0]) if found else None        # type: ignore[call-overload, no-any-return]
+        return bytes(found[0][0]) if found else None        # type: ignore[call-overload]
 
     def write_ledger(self, prefix: str, about: bytes) -> None:
         self._all("insert or replace into ledgers values (?, ?)", (prefix, about))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from liqcore.features.spec import nanoseconds, parse
+from liqcore.features.spec import nanoseconds, parse, split_names
 from liqshell.errors import ConfigError
 from liqshell.research.feature_rows import parse_time
 from liqshell.service.problems import Problem
@@ -38,7 +38,7 @@ class Question:
 def names_of(given: Any) -> dict[str, str]:
     """Names as they were written -> canonical. A text of names, separated by commas that are in no brackets, or a list of them."""
     if isinstance(given, str):
-        given = _split(given)
+        given = split_names(given)
     if not isinstance(given, list) or not given or not all(isinstance(name, str) for name in given):
         raise Problem("bad-value", "features: expected a list of names such as liquidations.liq_imbalance@15m:zscore", name="features")
     if len(given) > NAMES_MAX:
@@ -55,18 +55,8 @@ def canonical(name: str) -> str:
     except ValueError as why:
         text = str(why)
         near = text.partition("did you mean '")[2].partition("'")[0]
-        raise Problem("unknown-feature", text, name=name[:TEXT_MAX], **({"hint": near} if near else {})) from None
-
-
-def _split(text: str) -> list[str]:
-    out, depth = [""], 0
-    for sign in text:
-        depth += (sign == "(") - (sign == ")")
-        if sign == "," and depth <= 0:
-            out.append("")
-        else:
-            out[-1] += sign
-    return [name.strip() for name in out if name.strip()]
+        more: dict[str, Any] = {"name": name[:TEXT_MAX]} | ({"hint": near} if near else {})
+        raise Problem("unknown-feature", text, **more) from None
 
 
 def instrument_of(dataset: Dataset, asset: Any = None, contract: Any = None, venue: Any = None) -> int:

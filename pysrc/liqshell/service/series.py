@@ -120,10 +120,11 @@ def _next_event(walk: Walk, until: int) -> int:
 def series_of(dataset: Dataset, names: Sequence[str], saved: Checkpoints) -> Series:
     """The one that has these names and perhaps others; a new one where there is none. ConfigError for names that are none."""
     wanted = set(names)
+    found: Series
     for key, found in reversed(list(dataset.series.items())):
         if wanted <= set(found.column):
             dataset.series[key] = dataset.series.pop(key)       # used last
-            return found                                        # type: ignore[no-any-return]
+            return found
     more = dict.fromkeys([*names, *(counted for name in names for counted in counts_of(name))])
     made = Series(dataset, list(more), saved)
     dataset.series[" ".join(made.names)] = made

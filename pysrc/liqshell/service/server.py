@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from liqshell.service.keys import Keyring
 from liqshell.service.questions import names_of
 from liqshell.service.sources import Library
 from liqshell.service.web import LOCAL, Site
+from liqshell.transport import is_loopback
 
 LIVE_A_MINUTE, HISTORY_A_MINUTE = 600, 60
 
@@ -35,9 +35,14 @@ class Options:
     history_limit: int = HISTORY_A_MINUTE
     features: Sequence[str] = ()
 
+    @property
+    def host(self) -> str:
+        """The address as it stands in a URL."""
+        return f"[{self.bind}]" if ":" in self.bind else self.bind
+
     def check(self) -> None:
         """ConfigError for what would be unsafe."""
-        local = is_loopback(self.bind)
+        local = is_loopback(f"http://{self.host}")
         if not local and not self.proxy and not (self.cert and self.key):
             raise ConfigError(f"--bind {self.bind}", "keys would pass over the network unencrypted", "--tls-cert and --tls-key, or --behind-proxy",
                               "Without them it listens on 127.0.0.1 only")
@@ -52,13 +57,6 @@ class Options:
             raise ConfigError("--host-name", "none", "the name under which clients know this server", "Requests for other names are refused")
         if not 0 <= self.port < 1 << 16:
             raise ConfigError(f"--port {self.port}", "no port", "0 to 65535")
-
-
-def is_loopback(address: str) -> bool:
-    try:
-        return address == "localhost" or ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def application(library: Library, state: Path, options: Options) -> Site:
@@ -101,8 +99,7 @@ def announce(server: Any, options: Options) -> None:
         await begin(sockets)
         for one in server.servers[:1] if server.started else ():
             port = one.sockets[0].getsockname()[1]
-            host = f"[{options.bind}]" if ":" in options.bind else options.bind
-            print(f"{'https' if options.cert else 'http'}://{host}:{port}", flush=True)
+            print(f"{'https' if options.cert else 'http'}://{options.host}:{port}", flush=True)
             if not options.auth:
                 print("no keys: every process of this machine may ask", file=sys.stderr, flush=True)
     server.startup = startup

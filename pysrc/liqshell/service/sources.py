@@ -245,13 +245,10 @@ class Library:
 
     def get(self, name: str = "") -> Dataset:
         """Of the run of this name. KeyError where there is none."""
-        if not self.is_store:
-            runs = self.runs()
-            self._newest = next(reversed(runs), "")
-            name = name or self._newest
-            if name not in runs:
-                raise KeyError(name)
-        elif name:
+        runs = {"": self.path} if self.is_store else self.runs()
+        self._newest = next(reversed(runs), "")
+        name = name or self._newest
+        if name not in runs:
             raise KeyError(name)
         if name in self._sources:
             self._sources[name].refresh()
