@@ -533,7 +533,8 @@ cdef class FeatureState:
             self.rows * self.columns[0] * sizeof(sums_t), self.rows * self.columns[1] * sizeof(track_t),
             self.count * self.columns[4] * sizeof(history_t), self.rows * self.columns[3] * sizeof(burst_t)]
         cdef Py_ssize_t k, bursts = sum([1 for k in range(self.rows * self.columns[3]) if self.bursts[k].gap_ns])
-        cdef Py_ssize_t alive = bursts + (1 + self.hawkes.instruments if self.hawkes is not None else 0) + len(self.pending_rows) + len(self.density_rows)
+        cdef Py_ssize_t alive = bursts + len(self.pending_rows) + len(self.density_rows)
+        alive += 1 + self.hawkes.instruments if self.hawkes is not None else 0
         if (len(parts) != 2 + len(sizes) + alive or parts[0] != self._made_of()
                 or [len(part) for part in parts[1:1 + len(sizes)]] != sizes):
             raise ValueError("features snapshot: of other features or instruments than these, or of another version of liqcore")

@@ -22,7 +22,7 @@ from liqcore.features.spec import split_names
 from liqshell.errors import ConfigError, LiqshellError
 from liqshell.transport import is_loopback
 
-ROWS_MAX = 50_000                # of one request; more rows are several
+ROWS_MAX = 50_000  # of one request; more rows are several
 ROW_KEYS = ("asset", "contract", "venue", "at")
 LABEL = "label"
 
@@ -36,8 +36,8 @@ class ApiError(LiqshellError):
 
 
 class Client:
-    """key: as `liqcore serve key new` printed it. timeout_s: of one answer. patience_s: how long it waits in all where the quota is used up. ConfigError
-    where the key would leave this machine unencrypted."""
+    """key: as `liqcore serve key new` printed it. timeout_s: of one answer. patience_s: how long it waits in all where the quota is used up.
+    ConfigError where the key would leave this machine unencrypted."""
 
     def __init__(self, url: str = "http://127.0.0.1:8710", key: str = "", timeout_s: float = 60.0, patience_s: float = 120.0):
         parts = urlsplit(url)
@@ -69,7 +69,7 @@ class Client:
         asked, give = _rows_of(rows)
         values: dict[str, list[float | None]] = {name: [] for name in [*names, *([LABEL] if label else [])]}
         for low in range(0, len(asked), ROWS_MAX):
-            body: dict[str, Any] = {"features": names, "rows": asked[low:low + ROWS_MAX]}
+            body: dict[str, Any] = {"features": names, "rows": asked[low : low + ROWS_MAX]}
             body |= {"label": {"feature": label[0], "after": label[1]}} if label else {}
             found = self._json("POST", "/v1/features/historical", body | ({"run": run} if run else {}))
             for name, column in values.items():
@@ -86,9 +86,11 @@ class Client:
                 return out
             since = found["next_since"]
 
-    def stream(self, features: Sequence[str] | str, asset: str | None = None, every: str = "1m", last: int = 0, **more: str) -> Iterator[dict[str, Any]]:
-        """Values at every step of market time, for ever. last: as_of_ns of the last one that is known, 0 = begin with the newest. A lost connection is
-        taken up again where it was."""
+    def stream(
+        self, features: Sequence[str] | str, asset: str | None = None, every: str = "1m", last: int = 0, **more: str
+    ) -> Iterator[dict[str, Any]]:
+        """Values at every step of market time, for ever. last: as_of_ns of the last one that is known, 0 = begin with the newest. A lost connection
+        is taken up again where it was."""
         query = _query(features, asset=asset, every=every, **more)
         while True:
             try:
@@ -183,8 +185,9 @@ def _pandas(frame: Any) -> tuple[list[dict[str, Any]], Give]:
             column = pd.to_datetime(column, utc=True).dt.as_unit("ns").astype("int64")
         columns[name] = column.tolist()
     asked = [{name: column[n] for name, column in columns.items() if column[n] is not None and column[n] == column[n]} for n in range(len(frame))]
-    return asked, lambda values: frame.assign(**{name: pd.Series([float("nan") if x is None else x for x in column], frame.index, float)
-                                                 for name, column in values.items()})
+    return asked, lambda values: frame.assign(
+        **{name: pd.Series([float("nan") if x is None else x for x in column], frame.index, float) for name, column in values.items()}
+    )
 
 
 def _polars(frame: Any) -> tuple[list[dict[str, Any]], Give]:

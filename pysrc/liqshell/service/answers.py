@@ -27,7 +27,7 @@ JSON, NDJSON, CSV = "application/json", "application/x-ndjson", "text/csv"
 ARROW, PARQUET = "application/vnd.apache.arrow.stream", "application/vnd.apache.parquet"
 ENGINE = f"{lc.__version__}+abi{lc.abi_version()}"
 LABEL = "label"
-ANSWERS_MAX = 256                # live ones that are kept until more is received
+ANSWERS_MAX = 256  # live ones that are kept until more is received
 
 
 @dataclass
@@ -46,7 +46,9 @@ class Table:
 def etag_of(dataset: Dataset, question: Question, kind: str) -> str:
     """Of the data up to the last time that the answer looks at, what was asked, the form of the answer, and the version of the code."""
     q = question
-    return hashlib.blake2b(repr((data_hash_of(dataset, q), q.names, q.asked, q.rows, q.label, kind, head(dataset))).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(
+        repr((data_hash_of(dataset, q), q.names, q.asked, q.rows, q.label, kind, head(dataset))).encode(), digest_size=16
+    ).hexdigest()
 
 
 def check(dataset: Dataset, question: Question, saved: Checkpoints) -> None:
@@ -62,19 +64,23 @@ def data_hash_of(dataset: Dataset, question: Question) -> str:
 
 
 def table_of(dataset: Dataset, question: Question, saved: Checkpoints, counts: bool = True, notify: Callable[[int], None] | None = None) -> Table:
-    """Walk to each moment and read. counts: the samples behind each z-score, too. ConfigError for a name that looks at an asset which is not there."""
+    """Walk to each moment and read. counts: the samples behind each z-score, too. ConfigError for a name that looks at an asset that is not there."""
     rows, back = in_order(question.rows)
     label, after = question.label or ("", 0)
     series = series_of(dataset, question.names, saved)
     names = [*question.names, *(name for asked in question.names if counts for name in counts_of(asked))]
     found = series.rows(rows, names, notify)
     values = {name: found[back, n] for n, name in enumerate(names)}
-    reasons = {(name, n): _why(dataset, series, name, *question.rows[n]) for name in question.names for n in np.flatnonzero(np.isnan(values[name])).tolist()}
+    reasons = {
+        (name, n): _why(dataset, series, name, *question.rows[n]) for name in question.names for n in np.flatnonzero(np.isnan(values[name])).tolist()
+    }
     if label:
         behind = series_of(dataset, (label,), saved)
         values[LABEL] = behind.rows([(ts + after, n) for ts, n in rows], (label,))[back, 0]
-        reasons |= {(LABEL, n): _why(dataset, behind, label, question.rows[n][0] + after, question.rows[n][1])
-                    for n in np.flatnonzero(np.isnan(values[LABEL])).tolist()}
+        reasons |= {
+            (LABEL, n): _why(dataset, behind, label, question.rows[n][0] + after, question.rows[n][1])
+            for n in np.flatnonzero(np.isnan(values[LABEL])).tolist()
+        }
     last = min(max((ts for ts, _ in rows), default=dataset.data.start - 1), dataset.complete)
     return Table(question, dataset, series, values, reasons, data_hash_of(dataset, question), dataset.ledger.received_through(last))
 
@@ -100,6 +106,7 @@ def head(dataset: Dataset) -> dict[str, Any]:
 
 
 # ---- live ----
+
 
 class Held(NamedTuple):
     """An answer as it stands until more is received. body: JSON without the age of the data; nulls: names that are not known."""
@@ -142,12 +149,21 @@ def value_of(dataset: Dataset, series: Series, asked: dict[str, str], instrument
             why = _why(dataset, series, name, ts, instrument)
             one |= {"unknown": why.reason} | ({"until": iso(why.until)} if why.until else {})
         features[name] = one
-    body = {"as_of": iso(ts), "as_of_ns": ts, "received_through_ns": dataset.ledger.received_through(ts), "asset": it.asset, "contract": it.key,
-            "data_hash": dataset.ledger.hash_at(ts), **head(dataset), "features": features}
+    body = {
+        "as_of": iso(ts),
+        "as_of_ns": ts,
+        "received_through_ns": dataset.ledger.received_through(ts),
+        "asset": it.asset,
+        "contract": it.key,
+        "data_hash": dataset.ledger.hash_at(ts),
+        **head(dataset),
+        "features": features,
+    }
     return Held(ts, orjson.dumps(body), [name for name, one in features.items() if one["value"] is None])
 
 
 # ---- history ----
+
 
 def encode(table: Table, kind: str) -> bytes:
     """The whole answer."""
@@ -173,14 +189,25 @@ def _json(table: Table) -> bytes:
     unknown: dict[str, dict[str, list[int]]] = {}
     for (name, row), why in table.reasons.items():
         unknown.setdefault(name, {}).setdefault(why.reason, []).append(row)
-    samples = {name: {count: [0 if x is None else int(x) for x in _known(table.values[counted])] for count, counted in zip(("n", "n_eff"), counts, strict=True)}
-               for name in q.names if (counts := counts_of(name)) and counts[0] in table.values}
-    out = {"rows": len(q.rows), "columns": {"at": [ts for ts, _ in q.rows], "contract": _contracts(table),
-                                            **{name: _known(table.values[name]) for name in _columns(table)}},
-           "unknown": unknown, "samples": samples, "features": {name: about(table.series, name, instruments) for name in q.names},
-           "asked": {written: name for written, name in q.asked.items() if written != name},
-           **({"label": {"feature": q.label[0], "after_ns": q.label[1]}} if q.label else {}),
-           "received_through_ns": table.received_through, "data_hash": table.data_hash, **head(table.dataset)}
+    samples = {
+        name: {
+            count: [0 if x is None else int(x) for x in _known(table.values[counted])] for count, counted in zip(("n", "n_eff"), counts, strict=True)
+        }
+        for name in q.names
+        if (counts := counts_of(name)) and counts[0] in table.values
+    }
+    out = {
+        "rows": len(q.rows),
+        "columns": {"at": [ts for ts, _ in q.rows], "contract": _contracts(table), **{name: _known(table.values[name]) for name in _columns(table)}},
+        "unknown": unknown,
+        "samples": samples,
+        "features": {name: about(table.series, name, instruments) for name in q.names},
+        "asked": {written: name for written, name in q.asked.items() if written != name},
+        **({"label": {"feature": q.label[0], "after_ns": q.label[1]}} if q.label else {}),
+        "received_through_ns": table.received_through,
+        "data_hash": table.data_hash,
+        **head(table.dataset),
+    }
     return orjson.dumps(out)
 
 
@@ -190,8 +217,17 @@ def _ndjson(table: Table) -> bytes:
     lines = []
     for n, (ts, _) in enumerate(table.question.rows):
         unknown = {name: table.reasons[name, n].reason for name in names if (name, n) in table.reasons}
-        lines.append(orjson.dumps({"at": ts, "time": iso(ts), "contract": contracts[n], **{name: column[n] for name, column in zip(names, columns, strict=True)},
-                                   **({"unknown": unknown} if unknown else {})}))
+        lines.append(
+            orjson.dumps(
+                {
+                    "at": ts,
+                    "time": iso(ts),
+                    "contract": contracts[n],
+                    **{name: column[n] for name, column in zip(names, columns, strict=True)},
+                    **({"unknown": unknown} if unknown else {}),
+                }
+            )
+        )
     return b"\n".join([*lines, b""])
 
 
@@ -210,8 +246,11 @@ def _csv(table: Table) -> bytes:
 def _table(table: Table) -> Any:
     import pyarrow as pa
 
-    columns = {"ts": pa.array([ts for ts, _ in table.question.rows], pa.int64()), "contract": pa.array(_contracts(table), pa.string()),
-               **{name: pa.array(table.values[name], pa.float64(), from_pandas=True) for name in _columns(table)}}     # nan is null
+    columns = {
+        "ts": pa.array([ts for ts, _ in table.question.rows], pa.int64()),
+        "contract": pa.array(_contracts(table), pa.string()),
+        **{name: pa.array(table.values[name], pa.float64(), from_pandas=True) for name in _columns(table)},
+    }  # nan is null
     about = {"data_hash": table.data_hash, **{key: str(value) for key, value in head(table.dataset).items()}}
     return pa.table(columns).replace_schema_metadata({f"liqcore.{key}": value for key, value in about.items()})
 

@@ -211,7 +211,7 @@ class Api:
     async def docs(self, request: Request) -> Response:
         """One page without scripts."""
         return Response(openapi.page().encode(), kind="text/html; charset=utf-8",
-                        headers=[(b"content-security-policy", b"default-src 'none'; style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'")])
+                        headers=[(b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'")])
 
 
 def site_of(api: Api, **options: Any) -> Site:

@@ -19,7 +19,7 @@ from liqshell.errors import DataError
 from liqshell.recording.journal import code_hash
 
 FILE = "checkpoints.sqlite"
-BYTES_MAX = 4 << 30              # of all states; the lists of names that were used least recently go first
+BYTES_MAX = 4 << 30  # of all states; the lists of names that were used least recently go first
 _TABLES = """
 create table if not exists series (key text primary key, about text not null, used integer not null);
 create table if not exists states (key text not null, ts integer not null, prefix text not null, state blob not null, primary key (key, ts));
@@ -40,12 +40,12 @@ class Checkpoints:
         private.folder(folder)
         path = folder / FILE
         if not path.exists():
-            private.opened(path, "ab").close()         # SQLite keeps the mode of a file that is there
+            private.opened(path, "ab").close()  # SQLite keeps the mode of a file that is there
         self._lock = threading.Lock()
         try:
             self._base = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
             self._base.execute("pragma journal_mode = wal")
-            self._base.execute("pragma synchronous = off")      # what a power cut loses is made again
+            self._base.execute("pragma synchronous = off")  # what a power cut loses is made again
             self._base.executescript(_TABLES)
         except sqlite3.DatabaseError as why:
             raise DataError(str(path), f"cannot be read ({why})", "the checkpoints of `liqcore serve`", "Delete the file: it is made again") from None
@@ -60,13 +60,15 @@ class Checkpoints:
         good = [int(str(ts)) for ts, prefix in rows if prefix_at(int(str(ts))) == prefix]
         for ts in {int(str(ts)) for ts, _ in rows} - set(good):
             self._all("delete from states where key = ? and ts = ?", (key, ts))
-        self._all("insert into series values (?, ?, (select coalesce(max(used), 0) + 1 from series)) on conflict (key) do update set used = excluded.used",
-                  (key, about))
+        self._all(
+            "insert into series values (?, ?, (select coalesce(max(used), 0) + 1 from series)) on conflict (key) do update set used = excluded.used",
+            (key, about),
+        )
         return good
 
     def read(self, key: str, ts: int) -> bytes | None:
         found = self._all("select state from states where key = ? and ts = ?", (key, ts))
-        return bytes(found[0][0]) if found else None        # type: ignore[call-overload]
+        return bytes(found[0][0]) if found else None  # type: ignore[call-overload]
 
     def write(self, key: str, ts: int, prefix: str, state: bytes) -> None:
         self._all("insert or replace into states values (?, ?, ?, ?)", (key, ts, prefix, state))
@@ -74,7 +76,7 @@ class Checkpoints:
     def ledger(self, prefix: str) -> bytes | None:
         """What a Ledger kept of the data up to here."""
         found = self._all("select about from ledgers where prefix = ?", (prefix,))
-        return bytes(found[0][0]) if found else None        # type: ignore[call-overload]
+        return bytes(found[0][0]) if found else None  # type: ignore[call-overload]
 
     def write_ledger(self, prefix: str, about: bytes) -> None:
         self._all("insert or replace into ledgers values (?, ?)", (prefix, about))

@@ -23,7 +23,7 @@ from liqshell.research.feature_walk import Data, between
 
 STEP_NS = 15 * 60 * lc.SECOND
 NEVER = 0x7FFFFFFFFFFFFFFF
-STREAMS, KINDS, ANY = 8, 16, 0            # of liqcore.Stream; of liqcore.Kind; the column of a contract's first event of any kind
+STREAMS, KINDS, ANY = 8, 16, 0  # of liqcore.Stream; of liqcore.Kind; the column of a contract's first event of any kind
 FEED, LIQUIDATION, DELEVERAGE, TICKER = int(lc.Kind.FEED), int(lc.Kind.LIQUIDATION), int(lc.Kind.DELEVERAGE), int(lc.Kind.TICKER)
 
 
@@ -37,14 +37,16 @@ class Unknown(NamedTuple):
 class Ledger:
     """at: every event up to it has been read. keep, kept: where its state is kept behind each part, and where it was."""
 
-    def __init__(self, data: Data, kept: Callable[[int], bytes | None] = lambda part: None, keep: Callable[[int, bytes], None] = lambda part, state: None):
+    def __init__(
+        self, data: Data, kept: Callable[[int], bytes | None] = lambda part: None, keep: Callable[[int, bytes], None] = lambda part, state: None
+    ):
         self.data, self._keep, self._kept = data, keep, kept
         about = json.dumps([i.as_dict() for i in data.instruments], default=str).encode()
         self.at, self.last = -1, 0
-        self._chain: list[tuple[int, bytes]] = [(-1, hashlib.blake2b(about, digest_size=16).digest())]       # (end of the quarter, digest)
-        self._open: hashlib.blake2b | None = None        # of the quarter that has not ended
+        self._chain: list[tuple[int, bytes]] = [(-1, hashlib.blake2b(about, digest_size=16).digest())]  # (end of the quarter, digest)
+        self._open: hashlib.blake2b | None = None  # of the quarter that has not ended
         self._first = np.zeros((len(data.instruments), KINDS), np.int64)
-        self._breaks: dict[tuple[int, int], list[tuple[int, int]]] = {}     # (instrument, stream) -> (since when, whole again at: NEVER = not yet)
+        self._breaks: dict[tuple[int, int], list[tuple[int, int]]] = {}  # (instrument, stream) -> (since when, whole again at: NEVER = not yet)
         self._part = -1
         self._lock = threading.RLock()
 
@@ -82,8 +84,13 @@ class Ledger:
         """A part is behind us. Parts of a store are days, so no quarter is open between two of them."""
         if self._part >= 0 and self._part + 1 < len(self.data.parts) and self.data.bounds[self._part + 1] % STEP_NS == 0:
             self._close()
-            about = {"at": self.data.bounds[self._part + 1] - 1, "last": self.last, "chain": [(end, d.hex()) for end, d in self._chain],
-                     "first": self._first.tolist(), "breaks": [(n, s, found) for (n, s), found in self._breaks.items()]}
+            about = {
+                "at": self.data.bounds[self._part + 1] - 1,
+                "last": self.last,
+                "chain": [(end, d.hex()) for end, d in self._chain],
+                "first": self._first.tolist(),
+                "breaks": [(n, s, found) for (n, s), found in self._breaks.items()],
+            }
             self._keep(self._part, orjson.dumps(about))
 
     def _close(self) -> None:
@@ -113,7 +120,7 @@ class Ledger:
             rows = np.flatnonzero(kinds == kind)[::-1]
             place = events["instrument"][rows]
             found = np.full(len(self._first), NEVER, np.int64)
-            found[place] = ts[rows]                       # backwards: the first one stays
+            found[place] = ts[rows]  # backwards: the first one stays
             for column in (kind, ANY):
                 new = (self._first[:, column] == 0) | (self._first[:, column] > found)
                 self._first[new & (found < NEVER), column] = found[new & (found < NEVER)]
@@ -139,7 +146,7 @@ class Ledger:
         """Of the contracts and all that was received up to ts."""
         with self._lock:
             self._to(ts)
-            if ts >= self.last:                          # nothing later has been read
+            if ts >= self.last:  # nothing later has been read
                 return (self._open.copy().digest() if self._open is not None else self._chain[-1][1]).hex()
             end, digest = self._chain[bisect_right(self._chain, ts, key=lambda row: row[0]) - 1]
         tail = hashlib.blake2b(digest, digest_size=16)
@@ -155,7 +162,7 @@ class Ledger:
         while k >= 0:
             if self.data.bounds[k] <= ts:
                 part = self.data.parts[k]
-                if (count := int(np.searchsorted(part["ts_recv"], ts, "right"))):
+                if count := int(np.searchsorted(part["ts_recv"], ts, "right")):
                     return int(part["ts_recv"][count - 1])
             k -= 1
         return 0
@@ -169,13 +176,16 @@ class Ledger:
             return Unknown("no_data")
         reach = feature.reach_ns + (feature.time_ns if feature.transform in LAGS else feature.step_ns * feature.samples)
         streams = [s for s in range(STREAMS) if (entry.streams & 0xFF or 1) >> s & 1]
-        last = [found[k - 1][1] if found[k - 1][1] <= ts else NEVER for s in streams
-                if (found := self._breaks.get((instrument, s), [])) and (k := bisect_right(found, ts, key=lambda row: row[0]))]
+        last = [
+            found[k - 1][1] if found[k - 1][1] <= ts else NEVER
+            for s in streams
+            if (found := self._breaks.get((instrument, s), [])) and (k := bisect_right(found, ts, key=lambda row: row[0]))
+        ]
         if last and (max(last) == NEVER or not reach or max(last) + reach > ts):
             return Unknown("gap", 0 if max(last) == NEVER or not reach else max(last) + reach)
         until = max(seen) + feature.reach_ns + (feature.time_ns if feature.transform in LAGS else 0)
         if until <= ts and entry.key == "liquidations.liq_correlation":
             return Unknown("not_varying")
         if until <= ts and not feature.transform:
-            return Unknown("no_data")                 # a quote that has ended
+            return Unknown("no_data")  # a quote that has ended
         return Unknown("warming", until if until > ts else 0)

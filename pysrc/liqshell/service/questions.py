@@ -24,8 +24,8 @@ HISTORY_KEYS = {"features", "rows", "asset", "contract", "venue", "at", "every",
 
 @dataclass(frozen=True)
 class Question:
-    """names: canonical, in the order asked for; asked: name as it was written -> canonical. rows: (ts, instrument), in their own order. label: another
-    feature (canonical), read so many ns after each row."""
+    """names: canonical, in the order asked for; asked: name as it was written -> canonical. rows: (ts, instrument), in their own order. label:
+    another feature (canonical), read so many ns after each row."""
 
     names: tuple[str, ...]
     asked: Mapping[str, str]

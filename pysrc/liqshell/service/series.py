@@ -37,8 +37,8 @@ class Series:
         self._lock, self._head_lock = threading.Lock(), threading.Lock()
 
     def rows(self, wanted: Iterable[tuple[int, int]], names: Sequence[str] = (), notify: Callable[[int], None] | None = None) -> NDArray[np.float64]:
-        """One row for each (ts, instrument), which come in order of ts, one column for each of these names (() = all); nan where it was not known then,
-        and outside the data. notify: called with how many are done."""
+        """One row for each (ts, instrument), which come in order of ts, one column for each of these names (() = all); nan where it was not known
+        then, and outside the data. notify: called with how many are done."""
         out, data, names = [], self.dataset.data, tuple(names) or self.names
         with self._lock:
             for n, (ts, instrument) in enumerate(wanted):

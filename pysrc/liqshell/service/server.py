@@ -21,8 +21,8 @@ LIVE_A_MINUTE, HISTORY_A_MINUTE = 600, 60
 
 @dataclass(frozen=True)
 class Options:
-    """hosts: names beside those of this machine. cert, key: TLS. proxy: a proxy in front ends TLS. auth False: everybody may ask. limits: a minute, 0 =
-    without limit. features: names that are made ready at the start."""
+    """hosts: names beside those of this machine. cert, key: TLS. proxy: a proxy in front ends TLS. auth False: everybody may ask. limits: a minute,
+    0 = without limit. features: names that are made ready at the start."""
 
     bind: str = "127.0.0.1"
     port: int = 8710
@@ -44,8 +44,12 @@ class Options:
         """ConfigError for what would be unsafe."""
         local = is_loopback(f"http://{self.host}")
         if not local and not self.proxy and not (self.cert and self.key):
-            raise ConfigError(f"--bind {self.bind}", "keys would pass over the network unencrypted", "--tls-cert and --tls-key, or --behind-proxy",
-                              "Without them it listens on 127.0.0.1 only")
+            raise ConfigError(
+                f"--bind {self.bind}",
+                "keys would pass over the network unencrypted",
+                "--tls-cert and --tls-key, or --behind-proxy",
+                "Without them it listens on 127.0.0.1 only",
+            )
         if not self.auth and (not local or self.proxy):
             raise ConfigError("--no-auth", f"given with {'--behind-proxy' if local else f'--bind {self.bind}'}", "an address of this machine alone")
         if bool(self.cert) != bool(self.key):
@@ -62,16 +66,24 @@ class Options:
 def application(library: Library, state: Path, options: Options) -> Site:
     """The ASGI application. ConfigError for features that are none."""
     features = tuple(names_of(list(options.features))) if options.features else ()
-    return site_of(Api(library, features), hosts=frozenset([*LOCAL, *(name.lower() for name in options.hosts)]),
-                   keyring=Keyring(state) if options.auth else None, limits={"live": options.live_limit, "history": options.history_limit})
+    return site_of(
+        Api(library, features),
+        hosts=frozenset([*LOCAL, *(name.lower() for name in options.hosts)]),
+        keyring=Keyring(state) if options.auth else None,
+        limits={"live": options.live_limit, "history": options.history_limit},
+    )
 
 
 def serve(path: Path, state: Path, options: Options) -> None:
     """Until SIGINT or SIGTERM. ConfigError where the extra is not installed, or the options are unsafe."""
     options.check()
     if options.auth and not len(Keyring(state)):
-        raise ConfigError("serve", "no key yet, so nobody could ask", "`liqcore serve key new --scope features:read,history:read`",
-                          "On this machine alone, --no-auth serves without keys")
+        raise ConfigError(
+            "serve",
+            "no key yet, so nobody could ask",
+            "`liqcore serve key new --scope features:read,history:read`",
+            "On this machine alone, --no-auth serves without keys",
+        )
     uvicorn()
     library = Library(path, state)
     try:
@@ -85,9 +97,22 @@ def serve(path: Path, state: Path, options: Options) -> None:
 def server_of(library: Library, state: Path, options: Options) -> Any:
     """A uvicorn.Server."""
     tls: dict[str, Any] = {"ssl_certfile": options.cert, "ssl_keyfile": options.key} if options.cert else {}
-    config = uvicorn().Config(application(library, state, options), options.bind, options.port, loop="uvloop", http="httptools", ws="none", lifespan="on",
-                              log_config=None, access_log=False, server_header=False, proxy_headers=False, timeout_graceful_shutdown=2,
-                              limit_concurrency=1000, **tls)
+    config = uvicorn().Config(
+        application(library, state, options),
+        options.bind,
+        options.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=2,
+        limit_concurrency=1000,
+        **tls,
+    )
     return uvicorn().Server(config)
 
 
@@ -102,6 +127,7 @@ def announce(server: Any, options: Options) -> None:
             print(f"{'https' if options.cert else 'http'}://{options.host}:{port}", flush=True)
             if not options.auth:
                 print("no keys: every process of this machine may ask", file=sys.stderr, flush=True)
+
     server.startup = startup
 
 

@@ -33,14 +33,25 @@ def answer(dataset: Dataset, since: int, instrument: int, limit: int) -> bytes:
     settings = manifest.get("settings")
     names = [spec["name"] for spec in recorded_detectors(settings)] if settings else []
     out = [_signal(dataset, row, names) for row in found]
-    return orjson.dumps({"signals": out, "more": int(mine.sum()) > len(out), "next_since": int(found["ts"][-1]) if len(found) else since, **head(dataset)})
+    return orjson.dumps(
+        {"signals": out, "more": int(mine.sum()) > len(out), "next_since": int(found["ts"][-1]) if len(found) else since, **head(dataset)}
+    )
 
 
 def _signal(dataset: Dataset, row: np.void, names: list[str]) -> dict[str, Any]:
     i, ts, which = dataset.data.instruments[int(row["instrument"])], int(row["ts"]), int(row["detector"])
     numbers = {name: _known(row[name]) for name in ("long_notional", "short_notional", "threshold", "z", "score", "price", "rolling")}
-    return {"ts": ts, "time": iso(ts), "contract": i.key, "completeness": completeness(i), "detector": names[which - 1] if 0 < which <= len(names) else str(which),
-            "phase": lc.Phase(int(row["phase"])).name, "liquidated": lc.Side(int(row["side"])).name, "count": int(row["count"]), **numbers}
+    return {
+        "ts": ts,
+        "time": iso(ts),
+        "contract": i.key,
+        "completeness": completeness(i),
+        "detector": names[which - 1] if 0 < which <= len(names) else str(which),
+        "phase": lc.Phase(int(row["phase"])).name,
+        "liquidated": lc.Side(int(row["side"])).name,
+        "count": int(row["count"]),
+        **numbers,
+    }
 
 
 def _known(x: np.float64) -> float | None:

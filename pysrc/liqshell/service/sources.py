@@ -29,10 +29,12 @@ from liqshell.service.checkpoints import Checkpoints
 from liqshell.service.ledger import Ledger
 from liqshell.store.load import Store
 
-DAYS_KEPT = 4                    # days of a store in memory
-MEMBER_READ = 16 << 20           # bytes of a recording that are unpacked at a time: more than one member of our recorder holds
+DAYS_KEPT = 4  # days of a store in memory
+MEMBER_READ = 16 << 20  # bytes of a recording that are unpacked at a time: more than one member of our recorder holds
 HOUR_NS = 3_600 * lc.SECOND
-USEFUL = np.array([int(lc.Kind.LIQUIDATION) <= k <= int(lc.Kind.TICKER) or k == int(lc.Kind.FEED) or k >= int(lc.Kind.DELEVERAGE) for k in range(256)])
+USEFUL = np.array(
+    [int(lc.Kind.LIQUIDATION) <= k <= int(lc.Kind.TICKER) or k == int(lc.Kind.FEED) or k >= int(lc.Kind.DELEVERAGE) for k in range(256)]
+)
 
 
 @dataclass
@@ -48,8 +50,8 @@ class Dataset:
     received: str
     folder: Path
     complete: int = 0
-    series: dict[str, Any] = field(default_factory=dict)         # liqshell.service.series.Series by names
-    answers: dict[Any, Any] = field(default_factory=dict)        # liqshell.service.answers.Held of the newest time
+    series: dict[str, Any] = field(default_factory=dict)  # liqshell.service.series.Series by names
+    answers: dict[Any, Any] = field(default_factory=dict)  # liqshell.service.answers.Held of the newest time
 
     def prefix_at(self, ts: int) -> str:
         """What a state of features at ts stands or falls with."""
@@ -85,14 +87,17 @@ class StoreSource:
         held: dict[int, list[tuple[str, ...]]] = {}
         for key, content in opened.catalogue.partitions().items():
             held.setdefault(place(data.bounds, key.start), []).append((key.venue, key.symbol, key.kind, key.day, content.fingerprint))
-        opened.close()                                   # the days are read from their files, by whichever thread
+        opened.close()  # the days are read from their files, by whichever thread
         prefixes, before = [], repr([i.as_dict() for i in data.instruments])
         for k in range(len(data.parts)):
             before = hashlib.sha256(f"{before}{sorted(held.get(k, ()))}".encode()).hexdigest()[:32]
             prefixes.append(before)
         stamp = journal.code_hash()
-        ledger = Ledger(data, lambda part: self._saved.ledger(f"{stamp}{prefixes[part]}"),
-                        lambda part, state: self._saved.write_ledger(f"{stamp}{prefixes[part]}", state))
+        ledger = Ledger(
+            data,
+            lambda part: self._saved.ledger(f"{stamp}{prefixes[part]}"),
+            lambda part, state: self._saved.write_ledger(f"{stamp}{prefixes[part]}", state),
+        )
         received = whole.received[0] if len(whole.received) == 1 else "mixed" if whole.received else "unknown"
         return Dataset("", data, ledger, prefixes, whole.synthetic, received, self.folder, data.end)
 
@@ -109,7 +114,7 @@ class Tail:
     def records(self) -> Iterator[recording.Record]:
         """Those that have been added since the last call."""
         files = sorted(self._frames.glob("*.jsonl.gz"))
-        for file in files[files.index(self._file) if self._file in files else 0:]:
+        for file in files[files.index(self._file) if self._file in files else 0 :]:
             if file != self._file:
                 self._file, self._offset, self._number, self._lines = file, 0, 0, Lines(file)
             for lines in self._members(file):
@@ -127,7 +132,7 @@ class Tail:
                     lines = member.decompress(block) if block else b""
                 except zlib.error as why:
                     raise DataError(str(file), f"damaged at byte {self._offset} ({why})", "a recording of liqcore") from None
-                if not member.eof:                       # its end is not written yet
+                if not member.eof:  # its end is not written yet
                     return
                 self._offset += len(block) - len(member.unused_data)
                 yield lines
@@ -171,7 +176,7 @@ class RunSource:
                 data.end = max(data.end, self._decoding.ended_ns)
                 self.dataset.complete = data.end
             else:
-                self.dataset.complete = min(self._last - 1, data.end)     # events of that very ns may follow
+                self.dataset.complete = min(self._last - 1, data.end)  # events of that very ns may follow
 
     def close(self) -> None:
         shutil.rmtree(self._spill, ignore_errors=True)
@@ -184,14 +189,14 @@ class RunSource:
 
     def _take(self, into: Any) -> None:
         """Events of the frames into hours."""
-        events = into.rows[:into.count]
+        events = into.rows[: into.count]
         events = events[USEFUL[events["kind"]]]
         into.count = 0
         while len(events):
             hour = int(events["ts_recv"][0]) // HOUR_NS
             if not self._bounds or hour > self._bounds[-1] // HOUR_NS:
                 self._settle()
-                self._arrays.append(self._room[:0])      # first: a bound without its events would be read
+                self._arrays.append(self._room[:0])  # first: a bound without its events would be read
                 self._bounds.append(int(events["ts_recv"][0]) if not self._bounds else hour * HOUR_NS)
             high = int(np.searchsorted(events["ts_recv"], (hour + 1) * HOUR_NS))
             self._append(events[:high])
@@ -201,9 +206,9 @@ class RunSource:
         need = self._count + len(events)
         if need > len(self._room):
             room = np.zeros(2 * need, lc.EVENT_DTYPE)
-            room[:self._count] = self._room[:self._count]
+            room[: self._count] = self._room[: self._count]
             self._room = room
-        self._room[self._count:need] = events
+        self._room[self._count : need] = events
         self._count = need
         self._arrays[-1] = self._room[:need]
 
@@ -239,8 +244,11 @@ class Library:
         """Folders with a recording of a run, the oldest first."""
         if self.is_store:
             return {}
-        found = [folder for folder in (self.path, *sorted(self.path.iterdir())) if (folder / journal.MANIFEST).is_file()
-                 and (folder / journal.FRAMES).is_dir()]
+        found = [
+            folder
+            for folder in (self.path, *sorted(self.path.iterdir()))
+            if (folder / journal.MANIFEST).is_file() and (folder / journal.FRAMES).is_dir()
+        ]
         return {folder.name: folder for folder in sorted(found, key=_started)}
 
     def get(self, name: str = "") -> Dataset:
@@ -253,8 +261,11 @@ class Library:
         if name in self._sources:
             self._sources[name].refresh()
         else:
-            self._sources[name] = (StoreSource(self.path, self.saved) if self.is_store
-                                   else RunSource(runs[name], self.state / "events", journal.load_manifest(runs[name])))
+            self._sources[name] = (
+                StoreSource(self.path, self.saved)
+                if self.is_store
+                else RunSource(runs[name], self.state / "events", journal.load_manifest(runs[name]))
+            )
         found = self._sources[name].dataset
         if found is None:
             raise DataError(str(self.path), f"run {name} has no frames yet", "a recording that has begun", "Ask again in a second")

@@ -15,14 +15,15 @@ from liqshell.service.sources import Dataset
 
 POLL_S = 0.2
 PING_S = 15.0
-BEHIND_MAX = 1000                # events that a client may be behind; what is older is dropped, and their number said
+BEHIND_MAX = 1000  # events that a client may be behind; what is older is dropped, and their number said
 BATCH = 50
 
 
-async def stream(current: Callable[[], Dataset], saved: Checkpoints, asked: dict[str, str], instrument: int, step: int,
-                 since: int) -> AsyncIterator[bytes]:
-    """since: id of the last event that the client has, 0 = none: it begins with the newest one. Values are read from the past by their times, so an event
-    that is sent again is the same, and a client that reads slowly holds nothing up."""
+async def stream(
+    current: Callable[[], Dataset], saved: Checkpoints, asked: dict[str, str], instrument: int, step: int, since: int
+) -> AsyncIterator[bytes]:
+    """since: id of the last event that the client has, 0 = none: it begins with the newest one. Values are read from the past by their times, so an
+    event that is sent again is the same, and a client that reads slowly holds nothing up."""
     after = since or current().complete // step * step - 1
     yield b"retry: 1000\n\n"
     sent = time.monotonic()
@@ -48,7 +49,9 @@ async def stream(current: Callable[[], Dataset], saved: Checkpoints, asked: dict
 def _events(dataset: Dataset, saved: Checkpoints, asked: dict[str, str], instrument: int, times: list[int]) -> bytes:
     series = series_of(dataset, tuple(dict.fromkeys(asked.values())), saved)
     rows = series.rows([(ts, instrument) for ts in times])
-    return b"".join(_event("features", ts, answers.value_of(dataset, series, asked, instrument, ts, row).body) for ts, row in zip(times, rows, strict=True))
+    return b"".join(
+        _event("features", ts, answers.value_of(dataset, series, asked, instrument, ts, row).body) for ts, row in zip(times, rows, strict=True)
+    )
 
 
 def _event(kind: str, ident: int, data: bytes) -> bytes:

@@ -172,7 +172,9 @@ class Site:
         kind, _, token = headers.get("authorization", "").partition(" ")
         key = self.keyring.find(token.strip()) if kind.lower() == "bearer" else None
         if key is None:
-            raise Problem("no-key", "expected Authorization: Bearer KEY; `liqcore serve key new --scope` makes one", ((b"www-authenticate", b"Bearer"),))
+            raise Problem(
+                "no-key", "expected Authorization: Bearer KEY; `liqcore serve key new --scope` makes one", ((b"www-authenticate", b"Bearer"),)
+            )
         if scope not in key.scopes:
             raise Problem("no-scope", f"this key may {', '.join(key.scopes)}; needed is {scope}", needed=scope)
         return key.id
@@ -236,7 +238,9 @@ def accepted(header: str, kinds: tuple[str, ...]) -> str:
 
 def same(tag: str, header: str) -> bool:
     """Whether If-None-Match names this ETag."""
-    return any(hmac.compare_digest(part.strip().removeprefix("W/").encode(), f'"{tag}"'.encode()) for part in header.split(",")) or header.strip() == "*"
+    return (
+        any(hmac.compare_digest(part.strip().removeprefix("W/").encode(), f'"{tag}"'.encode()) for part in header.split(",")) or header.strip() == "*"
+    )
 
 
 def _problem(why: Problem, path: str, ident: str) -> Response:
@@ -259,6 +263,6 @@ async def _send(response: Response, more: Headers, bodiless: bool, send: Send) -
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     except OSError:
-        pass                                             # the client has gone
+        pass  # the client has gone
     finally:
-        await pieces.aclose()                            # type: ignore[attr-defined]
+        await pieces.aclose()  # type: ignore[attr-defined]
