@@ -6,6 +6,7 @@ then, so what is read from it does not depend on the times that were asked for b
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,6 +26,7 @@ class Parts(Sequence[NDArray[np.void]]):
 
     def __init__(self, bounds: Sequence[int], load: Callable[[int], NDArray[np.void]], keep: int = 1):
         self.bounds, self._load, self._keep = bounds, load, keep
+        self._lock = threading.Lock()
         self._held: dict[int, NDArray[np.void]] = {}
 
     def __len__(self) -> int:
@@ -40,11 +42,12 @@ class Parts(Sequence[NDArray[np.void]]):
             return [self[n] for n in range(*k.indices(len(self)))]
         if not 0 <= k < len(self):
             raise IndexError(k)
-        found = self._held.pop(k, None)
-        self._held[k] = found = self._load(k) if found is None else found
-        while len(self._held) > self._keep:
-            del self._held[next(iter(self._held))]
-        return found
+        with self._lock:
+            found = self._held.pop(k, None)
+            self._held[k] = found = self._load(k) if found is None else found
+            while len(self._held) > self._keep:
+                del self._held[next(iter(self._held))]
+            return found
 
 
 @dataclass
