@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import liqcore as lc
 from liqshell.errors import ConfigError
 
-PUSH_MAX = 16_384                # events that are pushed in one piece: another thread runs between two of them
+PUSH_MAX = 16_384                # events that are pushed in one piece: signals of the process are heard between two of them
 
 
 class Parts(Sequence[NDArray[np.void]]):

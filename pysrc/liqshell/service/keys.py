@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import hmac
 import json
 import os
 import secrets
@@ -90,7 +89,7 @@ class Keyring:
         ident = token.removeprefix(PREFIX).partition("_")[0] if token.startswith(PREFIX) else ""
         key = self._keys.get(ident)
         digest = _hash(token)                            # also for a key that is not there: the same time
-        return key if hmac.compare_digest(digest, key.sha256 if key is not None else "0" * 64) else None
+        return key if secrets.compare_digest(digest, key.sha256 if key is not None else "0" * 64) else None
 
     def __len__(self) -> int:
         self._refresh()

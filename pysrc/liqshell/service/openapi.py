@@ -167,106 +167,61 @@ def _operation(
     return out
 
 
+JSON, EVENTS = "application/json", "text/event-stream"
+BINARY = {"type": "string", "contentMediaType": "application/octet-stream"}
+FORMS = {JSON: HISTORY, "application/x-ndjson": {"type": "string"}, "text/csv": {"type": "string"}, "application/vnd.apache.arrow.stream": BINARY,
+         "application/vnd.apache.parquet": BINARY}
+LAST = ("Last-Event-ID", {"type": "string", "pattern": "^[0-9]{0,19}$"}, "Goes on behind this event")
+POSTED = (404, 406, 413, 415, 422, 503)
+
+
+def _now() -> dict[str, Schema]:
+    read = "features:read"
+    return {
+        "/v1/features": {"get": _operation("Every feature there is", read, {JSON: OBJECT}, errors=(422,))},
+        "/v1/features/parse": {"get": _operation("Names in full, or what is wrong with them", read, {JSON: OBJECT},
+                                                 (("names", FEATURES[1], "Names"),), (422,), required=("names",))},
+        "/v1/features/live": {"get": _operation("The newest values of one contract", read, {JSON: LIVE},
+                                                (FEATURES, *WHO, ("strict", {"enum": ["0", "1"]}, "1: an error where one is not known")),
+                                                (404, 422, 503), required=("features",))},
+        "/v1/features/stream": {"get": _operation("The same as server-sent events: features, dropped", read, {EVENTS: {"type": "string"}},
+                                                  (FEATURES, *WHO, ("every", DURATION, "Market time between two events; 1m"), LAST),
+                                                  (404, 422, 503), required=("features",))},
+    }
+
+
+def _past() -> dict[str, Schema]:
+    read = "history:read"
+    ident = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"}}
+    return {
+        "/v1/features/historical": {"post": _operation("Values at moments of the past, each as it was known then", read, FORMS, errors=POSTED,
+                                                       body=QUESTION)},
+        "/v1/jobs": {"post": _operation("The same of up to 10,000,000 rows", read, {JSON: JOB}, errors=POSTED, status="202", body=QUESTION)},
+        "/v1/jobs/{id}": {"get": _operation("How far a job is, or its result", read, {**FORMS, JSON: JOB},
+                                            (("result", {"enum": ["1"]}, "Its result"),), (404, 422, 503)), "parameters": [ident]},
+    }
+
+
+def _beside() -> dict[str, Schema]:
+    signals = _object("signals more next_since", signals=_array(SIGNAL), more={"type": "boolean"}, next_since={"type": "integer"}, **HEAD)
+    since = ("since", {"type": "string"}, "Only later ones; next_since of the answer before")
+    limit = ("limit", {"type": "integer", "minimum": 1, "maximum": 10_000}, "1000")
+    return {
+        "/v1/signals": {"get": _operation("Signals of a run", "signals:read", {JSON: signals}, (since, *WHO, limit), (404, 422, 503))},
+        "/v1/health": {"get": _operation("Whether what is served can be read", "", {JSON: OBJECT}, errors=(422, 503))},
+        "/v1/openapi.json": {"get": _operation("This", "", {JSON: OBJECT}, errors=(422,))},
+    }
+
+
 @cache
 def document() -> Schema:
     """OpenAPI 3.1."""
-    binary = {"type": "string", "contentMediaType": "application/octet-stream"}
-    history = {
-        "application/json": HISTORY,
-        "application/x-ndjson": {"type": "string"},
-        "text/csv": {"type": "string"},
-        "application/vnd.apache.arrow.stream": binary,
-        "application/vnd.apache.parquet": binary,
-    }
-    json = "application/json"
-    last = ("Last-Event-ID", {"type": "string", "pattern": "^[0-9]{0,19}$"}, "Goes on behind this event")
-    paths = {
-        "/v1/features": {"get": _operation("Every feature there is", "features:read", {json: OBJECT}, errors=(422,))},
-        "/v1/features/parse": {
-            "get": _operation(
-                "Names in full, or what is wrong with them",
-                "features:read",
-                {json: OBJECT},
-                (("names", FEATURES[1], "Names"),),
-                (422, 413),
-                required=("names",),
-            )
-        },
-        "/v1/features/live": {
-            "get": _operation(
-                "The newest values of one contract",
-                "features:read",
-                {json: LIVE},
-                (FEATURES, *WHO, ("strict", {"enum": ["0", "1"]}, "1: an error where one is not known")),
-                (404, 413, 422, 503),
-                required=("features",),
-            )
-        },
-        "/v1/features/stream": {
-            "get": _operation(
-                "The same as server-sent events: features, dropped",
-                "features:read",
-                {"text/event-stream": {"type": "string"}},
-                (FEATURES, *WHO, ("every", DURATION, "Market time between two events; 1m"), last),
-                (404, 413, 422, 503),
-                required=("features",),
-            )
-        },
-        "/v1/features/historical": {
-            "post": _operation(
-                "Values at moments of the past, each as it was known then",
-                "history:read",
-                history,
-                errors=(404, 406, 413, 415, 422, 503),
-                body=QUESTION,
-            )
-        },
-        "/v1/jobs": {
-            "post": _operation(
-                "The same of up to 10,000,000 rows", "history:read", {json: JOB}, errors=(404, 406, 413, 415, 422, 503), status="202", body=QUESTION
-            )
-        },
-        "/v1/jobs/{id}": {
-            "get": _operation(
-                "How far a job is, or its result",
-                "history:read",
-                {json: JOB, **history},
-                (("result", {"enum": ["1"]}, "Its result"),),
-                (404, 422, 503),
-            ),
-            "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"}}],
-        },
-        "/v1/signals": {
-            "get": _operation(
-                "Signals of a run",
-                "signals:read",
-                {json: _object("signals more next_since", signals=_array(SIGNAL), more={"type": "boolean"}, next_since={"type": "integer"}, **HEAD)},
-                (
-                    ("since", {"type": "string"}, "Only later ones; next_since of the answer before"),
-                    *WHO,
-                    ("limit", {"type": "integer", "minimum": 1, "maximum": 10_000}, "1000"),
-                ),
-                (404, 422, 503),
-            )
-        },
-        "/v1/health": {"get": _operation("Whether what is served can be read", "", {json: OBJECT}, errors=(422, 503))},
-        "/v1/openapi.json": {"get": _operation("This", "", {json: OBJECT}, errors=(422,))},
-    }
-    problem = _object(
-        "type title status detail instance request_id",
-        **{name: {"type": "string"} for name in ("type", "title", "detail", "instance", "request_id", "hint")},
-        status={"type": "integer"},
-    )
-    return {
-        "openapi": "3.1.0",
-        "info": {
-            "title": "liqcore",
-            "version": lc.__version__,
-            "description": "Features of liquidation data, point in time: a value is made of what had been received by then.",
-        },
-        "paths": paths,
-        "components": {"schemas": {"Problem": problem}, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
-    }
+    problem = _object("type title status detail instance request_id", status={"type": "integer"},
+                      **{name: {"type": "string"} for name in ("type", "title", "detail", "instance", "request_id", "hint")})
+    about = {"title": "liqcore", "version": lc.__version__,
+             "description": "Features of liquidation data, point in time: a value is made of what had been received by then."}
+    return {"openapi": "3.1.0", "info": about, "paths": _now() | _past() | _beside(),
+            "components": {"schemas": {"Problem": problem}, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}}}
 
 
 @cache

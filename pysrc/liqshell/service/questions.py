@@ -42,7 +42,7 @@ def names_of(given: Any) -> dict[str, str]:
     if not isinstance(given, list) or not given or not all(isinstance(name, str) for name in given):
         raise Problem("bad-value", "features: expected a list of names such as liquidations.liq_imbalance@15m:zscore", name="features")
     if len(given) > NAMES_MAX:
-        raise Problem("too-large", f"features: {len(given)} names, at most {NAMES_MAX} in one request")
+        raise Problem("bad-value", f"features: {len(given)} names, at most {NAMES_MAX} in one request", name="features")
     return {name: canonical(name) for name in given}
 
 

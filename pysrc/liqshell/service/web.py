@@ -6,7 +6,6 @@ Written on ASGI itself: a framework between the server and five handlers costs m
 from __future__ import annotations
 
 import contextlib
-import hmac
 import logging
 import os
 import re
@@ -238,9 +237,7 @@ def accepted(header: str, kinds: tuple[str, ...]) -> str:
 
 def same(tag: str, header: str) -> bool:
     """Whether If-None-Match names this ETag."""
-    return (
-        any(hmac.compare_digest(part.strip().removeprefix("W/").encode(), f'"{tag}"'.encode()) for part in header.split(",")) or header.strip() == "*"
-    )
+    return header.strip() == "*" or f'"{tag}"' in (part.strip().removeprefix("W/") for part in header.split(","))
 
 
 def _problem(why: Problem, path: str, ident: str) -> Response:
@@ -259,8 +256,9 @@ async def _send(response: Response, more: Headers, bodiless: bool, send: Send) -
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     pieces = response.body
     try:
-        async for piece in pieces:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        if not bodiless:
+            async for piece in pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     except OSError:
         pass  # the client has gone
