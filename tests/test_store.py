@@ -91,7 +91,7 @@ def test_partitions_are_plain_parquet_with_typed_columns(tmp_path):
         f"{kind}/2026-02-09.parquet" for kind in ("liquidations", "quotes", "tickers", "trades")]
     for reader in ("polars", "pandas"):
         frame = pytest.importorskip(reader).read_parquet(folder / "liquidations" / "2026-02-09.parquet")
-        assert list(frame.columns) == ["ts_event", "ts_recv", "side", "price", "qty", "notional", "id"]
+        assert list(frame.columns) == ["ts_event", "ts_recv", "side", "price", "qty", "notional", "limit", "id"]
         assert {str(side) for side in frame["side"]} == {"LONG", "SHORT"}
         forced = events[events["kind"] == Kind.LIQUIDATION]
         assert [str(side) for side in frame["side"]] == ["LONG" if side > 0 else "SHORT" for side in forced["side"]]

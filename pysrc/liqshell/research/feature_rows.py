@@ -141,8 +141,8 @@ def _stored(folder: Path, symbols: Sequence[str]) -> Data:
     return of_store(store.open(folder), symbols)
 
 
-def of_store(opened: Store, symbols: Sequence[str] = (), keep: int = 1) -> Data:
-    """A store, day by day. keep: days that stay in memory."""
+def of_store(opened: Store, symbols: Sequence[str] = (), keep_bytes: int = 0) -> Data:
+    """A store, day by day. keep_bytes: of days that stay in memory; the newest does."""
     from liqshell.store.assemble import holes
 
     whole = opened.select(symbols, missing="gap")
@@ -159,7 +159,7 @@ def of_store(opened: Store, symbols: Sequence[str] = (), keep: int = 1) -> Data:
         return np.concatenate([*gaps, events]) if any(map(len, gaps)) else events
     ends = tape(days[0]), tape(days[-1])
     notes = ["the times of receipt are modelled, not recorded"] if "modelled" in whole.received else []
-    return Data(whole.instruments, Parts(days, day, keep), ends[0].start, ends[1].end, [*notes, *(["SYNTHETIC data"] if whole.synthetic else [])])
+    return Data(whole.instruments, Parts(days, day, keep_bytes), ends[0].start, ends[1].end, [*notes, *(["SYNTHETIC data"] if whole.synthetic else [])])
 
 
 def _files(paths: Sequence[Path], symbols: Sequence[str], venue: str, given: dict[tuple[str, str], dict[str, Any]]) -> Data:

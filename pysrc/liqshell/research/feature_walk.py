@@ -22,10 +22,11 @@ PUSH_MAX = 16_384                # events that are pushed in one piece: signals 
 
 
 class Parts(Sequence[NDArray[np.void]]):
-    """Arrays of events that are made when they are asked for; the last `keep` stay in memory. bounds: the first time that each of them may hold."""
+    """Arrays of events that are made when they are asked for; so many bytes of the last ones stay in memory, at least one of them; None = they are kept
+    by others. bounds: the first time that each of them may hold."""
 
-    def __init__(self, bounds: Sequence[int], load: Callable[[int], NDArray[np.void]], keep: int = 1):
-        self.bounds, self._load, self._keep = bounds, load, keep
+    def __init__(self, bounds: Sequence[int], load: Callable[[int], NDArray[np.void]], keep_bytes: int | None = 0):
+        self.bounds, self._load, self._keep_bytes = bounds, load, keep_bytes
         self._lock = threading.Lock()
         self._held: dict[int, NDArray[np.void]] = {}
 
@@ -42,10 +43,12 @@ class Parts(Sequence[NDArray[np.void]]):
             return [self[n] for n in range(*k.indices(len(self)))]
         if not 0 <= k < len(self):
             raise IndexError(k)
+        if self._keep_bytes is None:
+            return self._load(k)
         with self._lock:
             found = self._held.pop(k, None)
             self._held[k] = found = self._load(k) if found is None else found
-            while len(self._held) > self._keep:
+            while len(self._held) > 1 and sum(part.nbytes for part in self._held.values()) > self._keep_bytes:
                 del self._held[next(iter(self._held))]
             return found
 

@@ -29,7 +29,7 @@ from liqshell.service.checkpoints import Checkpoints
 from liqshell.service.ledger import Ledger
 from liqshell.store.load import Store
 
-DAYS_KEPT = 4  # days of a store in memory
+KEEP_BYTES = 1 << 30  # of days of a store in memory
 MEMBER_READ = 16 << 20  # bytes of a recording that are unpacked at a time: more than one member of our recorder holds
 HOUR_NS = 3_600 * lc.SECOND
 USEFUL = np.array(
@@ -83,7 +83,7 @@ class StoreSource:
     def _open(self) -> Dataset:
         self._stamp = self._look()
         opened = Store(self.folder)
-        data, whole = of_store(opened, keep=DAYS_KEPT), opened.select(missing="gap")
+        data, whole = of_store(opened, keep_bytes=KEEP_BYTES), opened.select(missing="gap")
         held: dict[int, list[tuple[str, ...]]] = {}
         for key, content in opened.catalogue.partitions().items():
             held.setdefault(place(data.bounds, key.start), []).append((key.venue, key.symbol, key.kind, key.day, content.fingerprint))
@@ -184,7 +184,7 @@ class RunSource:
     def _begin(self, values: Mapping[str, Any]) -> None:
         instruments = tuple(lc.Instrument(**fields) for fields in values["instruments"])
         prefix = hashlib.sha256(f"{self._manifest.get('started_ns')} {values}".encode()).hexdigest()[:32]
-        data = Data(instruments, Parts(self._bounds, partial(_nth, self._arrays), keep=0), 0, -1)
+        data = Data(instruments, Parts(self._bounds, partial(_nth, self._arrays), keep_bytes=None), 0, -1)
         self.dataset = Dataset(self.folder.name, data, Ledger(data), [prefix], bool(self._manifest.get("synthetic")), "recorded", self.folder)
 
     def _take(self, into: Any) -> None:

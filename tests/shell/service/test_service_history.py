@@ -164,12 +164,12 @@ def test_later_and_late_data_change_no_answer(tmp_path, cut):
         changed = api.history(features=names, rows=rows)
         assert changed.headers["etag"] != before.headers["etag"] and changed.json["data_hash"] != before.json["data_hash"]
         oracle = Oracle(store, names)
-        known = oracle.at([row["at"] for row in rows])
+        known, columns = oracle.at([row["at"] for row in rows]), changed.json["columns"]
         place = {i.asset: n for n, i in enumerate(oracle.instruments)}
         for n, row in enumerate(rows):
             for k, name in enumerate(names):
                 if row["at"] >= oracle.events["ts_recv"][0]:
-                    assert bits(changed.json["columns"][name][n]) == bits(known[row["at"]][place[row["asset"]], k])
+                    assert bits(columns[name][n]) == bits(known[row["at"]][place[row["asset"]], k])
 
 
 def test_why_a_value_is_not_known(tmp_path):
