@@ -219,7 +219,7 @@ def history(store: Path, folder: Path) -> dict:
             return time.perf_counter() - began, answer.read()
     try:
         first, _ = ask(times.tolist())
-        walks, asked, single = [], [], []
+        walks, asked, plain, single = [], [], [], []
         for n in range(ROUNDS * 2):
             began = time.perf_counter()
             rows = feature_rows.rows_of(NAMES, feature_rows.open_data([store]), times)
@@ -227,6 +227,7 @@ def history(store: Path, folder: Path) -> dict:
             fresh = np.unique(rng.integers(data.start, data.end, MOMENTS)) if n else times
             took, body = ask(fresh.tolist())
             asked.append(took)
+            plain.append(ask(fresh.tolist(), "application/vnd.apache.arrow.stream")[0])
             if not n:
                 columns = json.loads(body)["columns"]
                 same = all(np.array_equal(np.array(columns[name], float), rows.values[:, 0, k], equal_nan=True) for k, name in enumerate(NAMES))
@@ -235,7 +236,8 @@ def history(store: Path, folder: Path) -> dict:
     finally:
         server.terminate()
         server.wait()
-    return {"walk_s": min(walks), "api_first_s": first, "api_s": min(asked), "api_median_s": statistics.median(asked), "one_moment_ms": statistics.median(single) * 1e3}
+    return {"walk_s": min(walks), "api_first_s": first, "api_s": min(asked), "api_median_s": statistics.median(asked), "api_arrow_s": min(plain),
+            "one_moment_ms": statistics.median(single) * 1e3}
 
 
 def main() -> None:

@@ -159,7 +159,8 @@ def of_store(opened: Store, symbols: Sequence[str] = (), keep_bytes: int = 0) ->
         return np.concatenate([*gaps, events]) if any(map(len, gaps)) else events
     ends = tape(days[0]), tape(days[-1])
     notes = ["the times of receipt are modelled, not recorded"] if "modelled" in whole.received else []
-    return Data(whole.instruments, Parts(days, day, keep_bytes), ends[0].start, ends[1].end, [*notes, *(["SYNTHETIC data"] if whole.synthetic else [])])
+    notes += ["SYNTHETIC data"] if whole.synthetic else []
+    return Data(whole.instruments, Parts(days, day, keep_bytes), ends[0].start, ends[1].end, notes)
 
 
 def _files(paths: Sequence[Path], symbols: Sequence[str], venue: str, given: dict[tuple[str, str], dict[str, Any]]) -> Data:

@@ -22,8 +22,8 @@ PUSH_MAX = 16_384                # events that are pushed in one piece: signals 
 
 
 class Parts(Sequence[NDArray[np.void]]):
-    """Arrays of events that are made when they are asked for; so many bytes of the last ones stay in memory, at least one of them; None = they are kept
-    by others. bounds: the first time that each of them may hold."""
+    """Arrays of events that are made when they are asked for; so many bytes of the last ones stay in memory, at least one of them; None = they are
+    kept by others. bounds: the first time that each of them may hold."""
 
     def __init__(self, bounds: Sequence[int], load: Callable[[int], NDArray[np.void]], keep_bytes: int | None = 0):
         self.bounds, self._load, self._keep_bytes = bounds, load, keep_bytes

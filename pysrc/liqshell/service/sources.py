@@ -10,7 +10,7 @@ import threading
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +230,7 @@ class Library:
     """What is served: one store, or runs by name. The newest run stands for all where a request names none."""
 
     def __init__(self, path: Path, state: Path):
+        path = path.resolve()                # a folder that is called "." has a name, too
         self.path, self.state = path, state
         self.saved = Checkpoints(state)
         self._sources: dict[str, StoreSource | RunSource] = {}
@@ -244,12 +245,9 @@ class Library:
         """Folders with a recording of a run, the oldest first."""
         if self.is_store:
             return {}
-        found = [
-            folder
-            for folder in (self.path, *sorted(self.path.iterdir()))
-            if (folder / journal.MANIFEST).is_file() and (folder / journal.FRAMES).is_dir()
-        ]
-        return {folder.name: folder for folder in sorted(found, key=_started)}
+        found = [(started, folder) for folder in (self.path, *self.path.iterdir()) if (folder / journal.MANIFEST).is_file()
+                 and (folder / journal.FRAMES).is_dir() and (started := _started(folder)) >= 0]
+        return {folder.name: folder for _, folder in sorted(found)}
 
     def get(self, name: str = "") -> Dataset:
         """Of the run of this name. KeyError where there is none."""
@@ -289,5 +287,10 @@ class Library:
         self.saved.close()
 
 
-def _started(folder: Path) -> tuple[int, str]:
-    return int(journal.load_manifest(folder).get("started_ns") or 0), folder.name
+@cache
+def _started(folder: Path) -> int:
+    """When a run began, ns; -1 where its run.json cannot be read."""
+    try:
+        return int(journal.load_manifest(folder).get("started_ns") or 0)
+    except (DataError, TypeError, ValueError):
+        return -1

@@ -8,6 +8,7 @@ import json
 import random
 import shutil
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -199,3 +200,20 @@ def test_an_ended_run_is_complete_to_its_end(run, tmp_path):
     with asked(run, tmp_path / "state") as api:
         live = api.ask("GET", "/v1/features/live", "asset=DOGE&features=price.last").json
         assert live["as_of"] == iso(int(journal.load_manifest(run)["ended_ns"])) and live["run"] == "run" and live["synthetic"] is True
+
+
+def test_a_folder_of_runs_serves_the_newest_and_passes_over_what_is_none(run, tmp_path, monkeypatch):
+    runs = tmp_path / "runs"
+    shutil.copytree(run, runs / "b")
+    shutil.copytree(run, runs / "a")
+    manifest = json.loads((runs / "a" / journal.MANIFEST).read_text())
+    (runs / "a" / journal.MANIFEST).write_text(json.dumps(manifest | {"started_ns": manifest["started_ns"] + 1}))
+    (runs / "broken" / journal.FRAMES).mkdir(parents=True)
+    (runs / "broken" / journal.MANIFEST).write_text("{")
+    with asked(runs, tmp_path / "state") as api:
+        assert api.ask("GET", "/v1/features/live", "asset=SOL&features=price.last").json["run"] == "a"
+        assert api.ask("GET", "/v1/features/live", "asset=SOL&features=price.last&run=b").json["run"] == "b"
+        assert api.history(features=["price.last"], asset="SOL", at=[], run="broken").status == 404
+    monkeypatch.chdir(runs / "b")
+    with asked(Path("."), tmp_path / "other") as api:
+        assert api.ask("GET", "/v1/health", key=None).json["run"] == "b"
