@@ -20,7 +20,7 @@ from urllib.parse import urlencode, urlsplit
 
 from liqcore.features.spec import split_names
 from liqshell.errors import ConfigError, LiqshellError
-from liqshell.transport import is_loopback
+from liqshell.transport import is_loopback, tls_context
 
 ROWS_MAX = 50_000  # of one request; more rows are several
 ROW_KEYS = ("asset", "contract", "venue", "at")
@@ -36,10 +36,11 @@ class ApiError(LiqshellError):
 
 
 class Client:
-    """key: as `liqcore serve key new` printed it. timeout_s: of one answer. patience_s: how long it waits in all where the quota is used up.
+    """key: as `liqcore serve key new` printed it. timeout_s: of one answer. patience_s: how long it waits in all where the quota is used up. ca: PEM
+    file of the authority that alone is trusted, "" = the system's.
     ConfigError where the key would leave this machine unencrypted."""
 
-    def __init__(self, url: str = "http://127.0.0.1:8710", key: str = "", timeout_s: float = 60.0, patience_s: float = 120.0):
+    def __init__(self, url: str = "http://127.0.0.1:8710", key: str = "", timeout_s: float = 60.0, patience_s: float = 120.0, ca: str = ""):
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError(f"url {url!r}", "no address of a server", "such as http://127.0.0.1:8710")
@@ -47,6 +48,7 @@ class Client:
             raise ConfigError(f"url {url!r}", "the key would be sent unencrypted", "https://, or an address of this machine")
         self._url, self._key = url.rstrip("/"), key
         self._timeout_s, self._patience_s = timeout_s, patience_s
+        self._tls = tls_context(ca, url)
 
     def live(self, features: Sequence[str] | str, asset: str | None = None, **more: str) -> dict[str, Any]:
         """The newest values of one contract. more: contract, venue, run, strict="1"."""
@@ -99,8 +101,9 @@ class Client:
                         last = ident
                         if kind == "features":
                             yield data
-            except (OSError, urllib.error.URLError):
-                pass
+            except (ApiError, OSError) as why:
+                if isinstance(why, ApiError) and why.status:
+                    raise
             time.sleep(1.0)
 
     def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
@@ -114,7 +117,7 @@ class Client:
         until = time.monotonic() + self._patience_s
         while True:
             try:
-                return urllib.request.urlopen(request, timeout=self._timeout_s)
+                return urllib.request.urlopen(request, timeout=self._timeout_s, context=self._tls)
             except urllib.error.HTTPError as why:
                 wait = why.headers.get("Retry-After", "")
                 if why.code == 429 and wait.isdigit() and time.monotonic() + int(wait) <= until:
@@ -122,6 +125,8 @@ class Client:
                     time.sleep(int(wait))
                     continue
                 raise _error(path.partition("?")[0], why) from None
+            except OSError as why:
+                raise ApiError(self._url, f"no answer: {getattr(why, 'reason', why)}") from None
 
 
 def _error(where: str, why: urllib.error.HTTPError) -> ApiError:

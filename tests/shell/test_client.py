@@ -106,3 +106,24 @@ def test_a_stream_is_taken_up_again(server, store):
         if len(seen) == 3:
             break
     assert seen == [first + k * HOUR for k in (1, 2, 3)]
+
+
+def test_over_tls_with_an_authority_of_ones_own(store, tmp_path):
+    """A certificate of another authority is not taken."""
+    authority = pytest.importorskip("trustme").CA()
+    issued = authority.issue_cert("localhost", "127.0.0.1")
+    issued.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    for n, blob in enumerate(issued.cert_chain_pems):
+        blob.write_to_path(str(tmp_path / "cert.pem"), append=n > 0)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with served(store, tmp_path / "state", cert=tmp_path / "cert.pem", key=tmp_path / "key.pem") as (address, token):
+        url = address.replace("http://", "https://")
+        assert Client(url, token, ca=str(tmp_path / "ca.pem")).live("price.last", asset="BTC")["asset"] == "BTC"
+        with pytest.raises(ApiError, match="CERTIFICATE_VERIFY_FAILED"):
+            Client(url, token).live("price.last", asset="BTC")
+
+
+def test_a_server_that_is_not_there():
+    with pytest.raises(ApiError, match="no answer") as why:
+        Client("http://127.0.0.1:9").live("price.last", asset="BTC")
+    assert why.value.status == 0

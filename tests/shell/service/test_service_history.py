@@ -112,6 +112,15 @@ def test_the_newest_values_are_those_of_their_time(api):
     assert z["completeness"] == "full" and live["receive_time"] == "recorded" and live["contract"] == "bybit:ETHUSDT"
 
 
+def test_a_value_does_not_depend_on_what_else_is_asked(api, store):
+    """One name alone, read from the states of a longer list."""
+    at = [T0 + 5 * HOUR + k * 3 * HOUR for k in range(12)]
+    api.history(features=list(NAMES), asset="ETH", at=at)
+    for name in NAMES:
+        alone = Oracle(store, (name,)).at(at)
+        assert [bits(x) for x in api.history(features=[name], asset="ETH", at=at).json["columns"][name]] == [bits(alone[ts][1, 0]) for ts in at]
+
+
 def test_states_are_kept_and_change_nothing(store, tmp_path):
     """A second server reads from the states of the first, and says the same; one moment then pushes a quarter of an hour of events at most."""
     rows = [{"asset": asset, "at": T0 + k * 2_791 * SECOND} for k in range(60) for asset in ("BTC", "ETH")]
