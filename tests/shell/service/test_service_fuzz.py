@@ -99,8 +99,8 @@ def test_a_hundred_thousand_mangled_requests(api):
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("schemathesis") is None, reason="schemathesis is not installed")
 def test_schemathesis_finds_nothing(store, tmp_path):
-    with served(store, tmp_path / "state") as (address, token):
+    with served(store, tmp_path / "state") as (address, token):         # a schema cannot say which names and assets there are: positive_data_acceptance
         done = subprocess.run(["schemathesis", "run", f"{address}/v1/openapi.json", "-H", f"Authorization: Bearer {token}", "--exclude-path", "/v1/features/stream",
-                               "--max-examples", "200", "--seed", "1", "--exclude-checks", "unsupported_method,positive_data_acceptance"],
+                               "--max-examples", "200", "--seed", "1", "--exclude-checks", "positive_data_acceptance"],
                               capture_output=True, text=True, cwd=tmp_path, timeout=600)
         assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
