@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,8 +31,6 @@ class Question:
     asked: Mapping[str, str]
     rows: list[tuple[int, int]]
     label: tuple[str, int] | None = None
-    unknown_outside: bool = True
-    more: dict[str, Any] = field(default_factory=dict)
 
 
 def names_of(given: Any) -> dict[str, str]:

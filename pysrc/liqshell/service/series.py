@@ -127,6 +127,7 @@ def series_of(dataset: Dataset, names: Sequence[str], saved: Checkpoints) -> Ser
             return found
     more = dict.fromkeys([*names, *(counted for name in names for counted in counts_of(name))])
     made = Series(dataset, list(more), saved)
+    saved.trim()
     dataset.series[" ".join(made.names)] = made
     while len(dataset.series) > SERIES_MAX:
         del dataset.series[next(iter(dataset.series))]

@@ -140,6 +140,23 @@ def test_states_are_kept_and_change_nothing(store, tmp_path):
         assert third.history(features=list(NAMES), rows=rows).body == expected
 
 
+def test_the_states_of_names_that_were_used_least_recently_go_first(store, tmp_path, monkeypatch):
+    from liqshell.service import checkpoints
+
+    def keys_of(api):
+        return {key for key, in api.library.saved._all("select distinct key from states")}
+    with asked(store, tmp_path / "state") as api:
+        at, expected = [T0 + DAY + 5 * HOUR], {}
+        for name in NAMES[:3]:
+            expected[name] = api.history(features=[name], asset="BTC", at=at).body
+        old, *_, new = [one._key for one in api.library.get().series.values()]
+        assert keys_of(api) >= {old, new}
+        monkeypatch.setattr(checkpoints, "BYTES_MAX", 1 << 20)
+        api.history(features=[NAMES[3]], asset="BTC", at=at)
+        assert old not in keys_of(api) and len(keys_of(api)) >= 1
+        assert all(api.history(features=[name], asset="BTC", at=at).body == expected[name] for name in expected)
+
+
 @pytest.mark.parametrize("cut", ["day", "part of a day"])
 def test_later_and_late_data_change_no_answer(tmp_path, cut):
     """1,000 random (asset, time): after an import of data received later, some of it of earlier events, the same bytes and ETag. After an import of
