@@ -312,47 +312,50 @@ cdef class Features(FeatureValues):
         """Feed an array of liqcore.EVENT_DTYPE, in order of ts_recv; returns how many were accepted.
 
         What an Engine's door would refuse is refused and counted in `refused`, and changes nothing; reports of orders and control are passed over.
+        Other threads run meanwhile: no two of them may use one Features at a time.
         """
         cdef const event_t* e
         cdef market_t* m
         cdef const event_t* first
         cdef size_t address
-        cdef Py_ssize_t i
+        cdef Py_ssize_t i, count
         cdef int64_t before = self.accepted
         cdef uint8_t reason
         self._opened()
         events = as_events(events)
         address = events.ctypes.data
         first = <const event_t*> address
-        for i in range(len(events)):
-            e = first + i
-            reason = validate_event(e, self.now, self.market, self.inst, self.count, BAND)
-            if reason != OK:
-                self.turned_away[reason] += 1
-                if reason != BAD_TIME and reason != BAD_INSTRUMENT and no_market(e):
-                    market_broken(&self.market[e.instrument], STREAM_QUOTE)
-                continue
-            self.now = e.ts_recv
-            self.accepted += 1
-            if e.kind == FEED:
-                self.feed(e)
-                continue
-            if TICKER < e.kind < DELEVERAGE:
-                continue
-            if self.without_data:
-                self.first_event_c(e)
-            m = &self.market[e.instrument]
-            if e.kind == TRADE:
-                market_trade(m, e, self.inst[e.instrument].tick)
-            elif e.kind == BBO:
-                market_quote(m, e, QUOTE_AGE_NS)
-            elif e.kind == TICKER:
-                market_ticker(m, e)
-            elif e.kind == LIQUIDATION:
-                market_liquidation(m, e)
-            if self.wants >> e.kind & 1:
-                self.push_c(e, 0.0 if e.kind != LIQUIDATION and e.kind != DELEVERAGE else e.aux_price if e.aux_price > 0.0
-                            else e.qty * self.inst[e.instrument].multiplier * e.price, m)
+        count = len(events)
+        with nogil:
+            for i in range(count):
+                e = first + i
+                reason = validate_event(e, self.now, self.market, self.inst, self.count, BAND)
+                if reason != OK:
+                    self.turned_away[reason] += 1
+                    if reason != BAD_TIME and reason != BAD_INSTRUMENT and no_market(e):
+                        market_broken(&self.market[e.instrument], STREAM_QUOTE)
+                    continue
+                self.now = e.ts_recv
+                self.accepted += 1
+                if e.kind == FEED:
+                    self.feed(e)
+                    continue
+                if TICKER < e.kind < DELEVERAGE:
+                    continue
+                if self.without_data:
+                    self.first_event_c(e)
+                m = &self.market[e.instrument]
+                if e.kind == TRADE:
+                    market_trade(m, e, self.inst[e.instrument].tick)
+                elif e.kind == BBO:
+                    market_quote(m, e, QUOTE_AGE_NS)
+                elif e.kind == TICKER:
+                    market_ticker(m, e)
+                elif e.kind == LIQUIDATION:
+                    market_liquidation(m, e)
+                if self.wants >> e.kind & 1:
+                    self.push_c(e, 0.0 if e.kind != LIQUIDATION and e.kind != DELEVERAGE else e.aux_price if e.aux_price > 0.0
+                                else e.qty * self.inst[e.instrument].multiplier * e.price, m)
         return self.accepted - before
 
     cdef void feed(self, const event_t* e) noexcept nogil:

@@ -274,6 +274,11 @@ def _parse(name: str) -> Feature:
     return plain._replace(time_ns=_time(transform, time, entry, plain.span_ns, plain.reach_ns))
 
 
+def split_names(text: str) -> list[str]:
+    """Names that are separated by commas; those within brackets, as in zscore(7d,min=10), separate nothing."""
+    return [name.strip() for name in re.split(r",(?![^()]*\))", text) if name.strip()]
+
+
 @cache
 def parse(name: str) -> Feature:
     """The parsed feature; ValueError that names it, says what is wrong and suggests the nearest."""

@@ -532,10 +532,16 @@ cdef class FeatureState:
         cdef list parts = unpack(SNAPSHOT_NAME, data, "features"), sizes = [size for _, size in self.plain()] + [
             self.rows * self.columns[0] * sizeof(sums_t), self.rows * self.columns[1] * sizeof(track_t),
             self.count * self.columns[4] * sizeof(history_t), self.rows * self.columns[3] * sizeof(burst_t)]
-        cdef bytes before = self.save_c()
-        cdef list own = unpack(SNAPSHOT_NAME, before, "features")
-        if len(parts) != len(own) or parts[0] != own[0] or [len(part) for part in parts[1:1 + len(sizes)]] != sizes:
+        cdef Py_ssize_t k, bursts = sum([1 for k in range(self.rows * self.columns[3]) if self.bursts[k].gap_ns])
+        cdef Py_ssize_t alive = bursts + len(self.pending_rows) + len(self.density_rows)
+        alive += 1 + self.hawkes.instruments if self.hawkes is not None else 0
+        if (len(parts) != 2 + len(sizes) + alive or parts[0] != self._made_of()
+                or [len(part) for part in parts[1:1 + len(sizes)]] != sizes):
             raise ValueError("features snapshot: of other features or instruments than these, or of another version of liqcore")
+        if not alive and not parts[1 + len(sizes)] and not self._logs():      # nothing of it can be refused any more
+            self._put(parts)
+            return 0
+        cdef list own = unpack(SNAPSHOT_NAME, self.save_c(), "features")
         try:
             self._put(parts)
         except ValueError:              # of a kernel with a snapshot of its own

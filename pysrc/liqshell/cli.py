@@ -39,6 +39,7 @@ COMMANDS = {
     "maps": "How good the estimated liquidation map is: its levels against later liquidations.",
     "presets": "The policies that ship, their numbers and how good their evidence is.",
     "show": "The story of a run, or of any minute of it, in sentences.",
+    "serve": "Features over HTTP, point in time: from a store, or from runs while they are written.",
     "runs": "Every run, sweep and comparison under a folder: list, search, compare, delete.",
     "version": "Versions of liqcore and of what it runs on.",
 }

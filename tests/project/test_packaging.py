@@ -56,6 +56,9 @@ def test_every_import_is_a_declared_dependency_and_every_dependency_is_imported(
     assert imported.pop("trustme", set()) == {"pysrc/liqshell/emulator/server/tls.py"}
     assert imported.pop("ccxt", set()) == {"pysrc/liqshell/live/ccxt_client.py"}
     assert imported.pop("fsspec", set()) == {"pysrc/liqshell/store/fetch.py"}
+    assert imported.pop("uvicorn", set()) == imported.pop("httptools", set()) == {"pysrc/liqshell/service/server.py"}
+    assert imported.pop("pandas", set()) == imported.pop("polars", set()) == {"pysrc/liqshell/client.py"}        # only where such a frame is handed in
+    assert {"uvicorn", "httptools"} == {requirement(text) for text in PROJECT["project"]["optional-dependencies"]["api"]}
     assert "fsspec" in {requirement(text) for text in PROJECT["project"]["optional-dependencies"]["s3"]}
     assert "ccxt" in {requirement(text) for text in PROJECT["project"]["optional-dependencies"]["ccxt"]}
     assert "trustme" in {requirement(text) for text in PROJECT["project"]["optional-dependencies"]["tls"]}

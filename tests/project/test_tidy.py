@@ -40,7 +40,7 @@ SHELL = (
     "backtest progress",
     "gate doctor emulator",
     "sweep research",
-    "warm_up_sources",
+    "warm_up_sources service client",
     "demo",
     "commands",
     "cli",

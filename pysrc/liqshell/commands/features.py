@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from liqcore.features.spec import parse
+from liqcore.features.spec import parse, split_names
 from liqshell.errors import ConfigError, check_output
 
 ROWS_SHOWN = 200
@@ -85,7 +84,7 @@ def features(
 
 def _names(features: Sequence[str]) -> list[str]:
     """In full; what can never be known is said."""
-    names = [name.strip() for text in features for name in re.split(r",(?![^()]*\))", text) if name.strip()]     # not within zscore(7d,min=10)
+    names = [name for text in features for name in split_names(text)]
     if not names:
         raise ConfigError("--features", "no names", "one or more such as liquidations.liq_volume@1m", "docs/features.md lists them")
     try:

@@ -10,11 +10,11 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,24 +24,17 @@ from liqcore.features.spec import nanoseconds, parse, plan
 from liqshell import formats
 from liqshell.errors import ConfigError, DataError
 from liqshell.input_file import regular
+from liqshell.research.feature_walk import Data, Parts, Walk
 from liqshell.store.rules import load_file
+
+if TYPE_CHECKING:
+    from liqshell.store import Store
 
 TIMES_MAX = 10_000_000
 SORTED_S = 3600.0                # how far a file may be out of order
 DAY_NS = 86_400 * lc.SECOND
 NEEDED = {int(lc.Kind.TRADE): "trades", int(lc.Kind.BBO): "quotes", int(lc.Kind.TICKER): "tickers"}
 DIGITS = {10: 10 ** 9, 13: 10 ** 6, 16: 10 ** 3, 19: 1}      # of a plain number: seconds, ms, us, ns since 1970
-
-
-@dataclass
-class Data:
-    """Events in the order of receipt, in arrays that follow each other; instrument = index into instruments. notes: what a person should know."""
-
-    instruments: tuple[lc.Instrument, ...]
-    parts: Iterable[NDArray[np.void]]
-    start: int                       # ns: of the first event, and of the last
-    end: int
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -143,21 +136,31 @@ def open_data(paths: Sequence[Path], symbols: Sequence[str] = (), venue: str = "
 
 
 def _stored(folder: Path, symbols: Sequence[str]) -> Data:
-    """A store, day by day."""
     from liqshell import store  # pyarrow
 
-    opened = store.open(folder)
-    whole = opened.select(symbols, missing="gap")
-    tapes = [(day, min(day + DAY_NS, whole.end)) for day in range(whole.start, whole.end, DAY_NS)]
-    ends = [opened.tape(symbols, *span, missing="gap") for span in (tapes[0], tapes[-1])]
+    return of_store(store.open(folder), symbols)
 
-    def parts() -> Iterator[NDArray[np.void]]:
-        for first, last in tapes:
-            tape = opened.tape(symbols, first, last, missing="gap")
-            if len(tape):
-                yield tape.events()
+
+def of_store(opened: Store, symbols: Sequence[str] = (), keep_bytes: int = 0) -> Data:
+    """A store, day by day. keep_bytes: of days that stay in memory; the newest does."""
+    from liqshell.store.assemble import holes
+
+    whole = opened.select(symbols, missing="gap")
+    days = range(whole.start, whole.end, DAY_NS)
+
+    def tape(first: int) -> lc.Tape:
+        return opened.tape_of(replace(whole, start=first, end=min(first + DAY_NS, whole.end)))
+
+    def day(k: int) -> NDArray[np.void]:
+        events = tape(days[k]).events()
+        gaps = [holes(contract, days[k] - 1, days[k] + DAY_NS) for contract in whole.contracts] if k else []     # as a tape of all days has them
+        for n, marks in enumerate(gaps):
+            marks["instrument"] = n
+        return np.concatenate([*gaps, events]) if any(map(len, gaps)) else events
+    ends = tape(days[0]), tape(days[-1])
     notes = ["the times of receipt are modelled, not recorded"] if "modelled" in whole.received else []
-    return Data(whole.instruments, parts(), ends[0].start, ends[1].end, [*notes, *(["SYNTHETIC data"] if whole.synthetic else [])])
+    notes += ["SYNTHETIC data"] if whole.synthetic else []
+    return Data(whole.instruments, Parts(days, day, keep_bytes), ends[0].start, ends[1].end, notes)
 
 
 def _files(paths: Sequence[Path], symbols: Sequence[str], venue: str, given: dict[tuple[str, str], dict[str, Any]]) -> Data:
@@ -222,27 +225,14 @@ def _instrument(venue: str, symbol: str, rules: dict[str, Any], price: float) ->
 
 def rows_of(names: Sequence[str], data: Data, times: NDArray[np.int64]) -> Rows:
     """Every feature of every contract at each of the increasing times, that ns included."""
-    try:
-        features = lc.Features(names, data.instruments)
-    except ValueError as why:
-        raise ConfigError("--features", str(why)) from None
+    walk = Walk(names, data, NEEDED)
+    features = walk.features
     out = np.empty((len(times), len(data.instruments), len(features.names)))
-    done, seen = 0, set[tuple[int, int]]()
-    for part in data.parts:
-        at = 0
-        for kind in NEEDED:
-            seen.update((int(n), kind) for n in np.unique(part["instrument"][part["kind"] == kind]))
-        while done < len(times) and len(part) and times[done] < part["ts_recv"][-1]:     # events of that very ns may follow in the next part
-            stop = int(np.searchsorted(part["ts_recv"], times[done], "right"))
-            features.push(part[at:stop])
-            out[done], at, done = features.table(int(times[done])), stop, done + 1
-        features.push(part[at:])
-        if done == len(times):
-            break
-    for k in range(done, len(times)):
-        out[k] = features.table(int(times[k]))
+    for k, ts in enumerate(times.tolist()):
+        walk.to(ts)
+        out[k] = features.table(ts)
     return Rows(features.names, data.instruments, times, out, features.describe(), {reason.name: n for reason, n in features.refused.items()},
-                frozenset(seen))
+                frozenset((int(n), kind) for kind in NEEDED for n in np.flatnonzero(walk.seen[:, kind])))
 
 
 def lacking(rows: Rows) -> list[str]:

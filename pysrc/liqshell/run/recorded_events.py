@@ -113,6 +113,50 @@ class VenueReplay:
         return True
 
 
+class Decoding:
+    """The records of one recording, one after the other, into a Collector. where: for errors; symbols, trust: see read_events."""
+
+    def __init__(self, where: str | Path, symbols: tuple[str, ...] = (), *, trust: bool = False):
+        self.where, self.symbols, self.trust = where, symbols, trust
+        self.values: dict[str, Any] | None = None
+        self.collector = Collector()
+        self.replays: dict[str, VenueReplay] = {}
+        self.ended_ns = self.frames = 0
+
+    def enter(self, record: recording.Record) -> None:
+        """The next one. DataError where the recording is none of a run, and no symbols say what it is of."""
+        if record.stream == META:
+            self._begin(record)
+        elif not self.replays:
+            self._begin_raw(record)
+        if record.stream == FEED:
+            mark = object_of(record.frame, self.where)
+            source_named(self.replays, mark.get("venue", ""), str(self.where)).feed(mark, record.ts_recv)
+        elif record.stream == END:
+            self.ended_ns = record.ts_recv
+        elif record.stream == REPORT:
+            paper = self.values is not None and self.values.get("venue", SIMULATED) == SIMULATED
+            self.collector.report(object_of(record.frame, self.where), paper)
+        elif record.stream not in (META, GAP, IMAGE, recording.SKIP):
+            self.frames += 1
+            source_named(self.replays, record.exchange, str(self.where)).take(record.frame, record.ts_recv, record.source == REST)
+
+    def _begin(self, record: recording.Record) -> None:
+        """With the settings of a run."""
+        if self.values is not None:
+            raise DataError(str(self.where), "two runs in one recording", "one", "Name the folders of the runs one by one")
+        self.values = object_of(record.frame, self.where)
+        use_venues(self.values, trust=self.trust)
+        self.replays = {venue: VenueReplay(source, self.collector) for venue, source in sources_of(self.values, None).items()}
+
+    def _begin_raw(self, record: recording.Record) -> None:
+        if not self.symbols:
+            raise DataError(str(self.where), "does not begin with the settings of a run", "a recording made by liqcore", "Name [data] symbols")
+        venue = record.exchange or "bybit"
+        spec = {"venue": venue, "first": 0, "count": len(self.symbols), "gap_ns": int(gap_s_of(venue) * lc.SECOND), "watched": False}
+        self.replays = {venue: VenueReplay(Source(spec, self.symbols, None, True), self.collector)}
+
+
 def read_events(path: str | Path, symbols: tuple[str, ...] = (), notify: Callable[[int], None] | None = None, *,
                 trust: bool = False) -> Recorded:
     """Events of a recording: one of a run of ours, or raw frames of one venue (then `symbols` says which contracts are which index).
@@ -120,39 +164,16 @@ def read_events(path: str | Path, symbols: tuple[str, ...] = (), notify: Callabl
     notify(ts_recv) is called now and then; trust: see use_venues. DataError where it is neither.
     """
     reader = recording.read(path)
-    values: dict[str, Any] | None = None
-    collector = Collector()
-    replays: dict[str, VenueReplay] = {}
-    ended = frames = 0
+    decoding = Decoding(path, symbols, trust=trust)
     for number, record in enumerate(reader):
-        if record.stream == META:
-            if values is not None:
-                raise DataError(str(path), "two runs in one recording", "one", "Name the folders of the runs one by one")
-            values = object_of(record.frame, path)
-            use_venues(values, trust=trust)
-            replays = {venue: VenueReplay(source, collector) for venue, source in sources_of(values, None).items()}
-        elif not replays:
-            if not symbols:
-                raise DataError(str(path), "does not begin with the settings of a run", "a recording made by liqcore", "Name [data] symbols")
-            venue = record.exchange or "bybit"
-            spec = {"venue": venue, "first": 0, "count": len(symbols), "gap_ns": int(gap_s_of(venue) * lc.SECOND), "watched": False}
-            replays = {venue: VenueReplay(Source(spec, symbols, None, True), collector)}
-        if record.stream == FEED:
-            mark = object_of(record.frame, path)
-            source_named(replays, mark.get("venue", ""), str(path)).feed(mark, record.ts_recv)
-        elif record.stream == END:
-            ended = record.ts_recv
-        elif record.stream == REPORT:
-            collector.report(object_of(record.frame, path), values is not None and values.get("venue", SIMULATED) == SIMULATED)
-        elif record.stream not in (META, GAP, IMAGE, recording.SKIP):
-            frames += 1
-            source_named(replays, record.exchange, str(path)).take(record.frame, record.ts_recv, record.source == REST)
+        decoding.enter(record)
         if number % 4096 == 0 and notify is not None:
             notify(record.ts_recv)
-    if not replays:
+    if not decoding.replays:
         raise DataError(str(path), "the recording is empty", "a recording made by liqcore")
-    unread: Counter[str] = sum((one.source.unread for one in replays.values()), Counter())
-    return Recorded(values, collector.rows[:collector.count], ended, reader.damage_text(), frames, unread)
+    unread: Counter[str] = sum((one.source.unread for one in decoding.replays.values()), Counter())
+    into = decoding.collector
+    return Recorded(decoding.values, into.rows[:into.count], decoding.ended_ns, reader.damage_text(), decoding.frames, unread)
 
 
-__all__ = ["Collector", "VenueReplay", "Recorded", "read_events"]
+__all__ = ["Collector", "Decoding", "VenueReplay", "Recorded", "read_events"]

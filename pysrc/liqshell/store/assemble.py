@@ -46,7 +46,7 @@ def tape_of(root: Path, contracts: Sequence[Contract], marks: dict[str, Contract
         else:
             trades, quotes = strip.trades, strip.quotes
         own = _EMPTY if shared else _marks(marks.get(contract.venue), start, end)
-        found = [m for m in (own, _holes(contract, start, end)) if len(m)]
+        found = [m for m in (own, holes(contract, start, end)) if len(m)]
         if found:               # before all else of their moment
             events = np.concatenate(found)
             runs.append((events, _places(events, trades["ts"], quotes["ts"]), n))
@@ -136,7 +136,7 @@ def _marks(whole: Contract | None, start: int, end: int) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _holes(contract: Contract, start: int, end: int) -> np.ndarray:
+def holes(contract: Contract, start: int, end: int) -> np.ndarray:
     """A mark at the end of every run of days of which the contract has nothing: what happened meanwhile is unknown."""
     there = {day_number(day) for day in contract.days()}
     days = [d for d in range(start // DAY_NS + 1, (end - 1) // DAY_NS + 1) if d in there and d - 1 not in there]

@@ -141,3 +141,27 @@ def test_a_store_gives_the_rows_of_its_files(table, tmp_path):
     a, b = (feature_rows.rows_of(names, data, times) for data in (from_files, from_store))
     order = [[i.key for i in b.instruments].index(i.key) for i in a.instruments]
     assert np.array_equal(a.values, b.values[:, order], equal_nan=True) and (a.values > 0).any()
+
+
+def test_a_day_that_a_contract_lacks_is_a_gap_as_on_a_tape_of_all_days(tmp_path):
+    """Windows do not bridge a missing day: the rows of a store, read day by day, are those of its whole tape."""
+    import store_files
+    from liqshell import store
+    from liqshell.store import importer
+
+    day = store_files.DAY
+    files = [store_files.save(tmp_path / f"{n}", {f"bybit~{symbol}": store_files.market(400, seed, store_files.T0 + n * day) for symbol, seed, days in
+                                                   (("BTCUSDT", 10 + n, (0, 1, 2)), ("ETHUSDT", 20 + n, (0, 2))) if n in days}) for n in range(3)]
+    assert not importer.run(tmp_path / "store", files, store_files.opener).broken
+    names = ("price.return@12h", "liquidations.liq_volume@1d", "price.last")
+    data = feature_rows.open_data([tmp_path / "store"])
+    times = np.array([store_files.T0 + 2 * day + k * day // 12 for k in range(12)])
+    rows = feature_rows.rows_of(names, data, times)
+    events = store.open(tmp_path / "store").tape(missing="gap").events()
+    features, at = lc.Features(names, data.instruments), 0
+    for k, ts in enumerate(times.tolist()):
+        stop = int(np.searchsorted(events["ts_recv"], ts, "right"))
+        features.push(events[at:stop])
+        at = stop
+        assert np.array_equal(features.table(ts), rows.values[k], equal_nan=True)
+    assert np.isnan(rows.values[0, 1]).all() and not np.isnan(rows.values[0, 0]).any()

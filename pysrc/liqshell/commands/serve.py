@@ -1,0 +1,136 @@
+"""`liqcore serve` and `liqcore serve key`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from liqcore.features.spec import split_names
+from liqshell.errors import ConfigError
+
+STATE = Path(".liqcore-serve")
+Flag = Annotated[bool, Parameter(negative=())]
+Names = Annotated[tuple[str, ...], Parameter(negative=(), consume_multiple=True)]
+
+
+def what(
+    data: Path = Path("runs"),
+    /,
+    *,
+    bind: str = "127.0.0.1",
+    port: int = 8710,
+    host_name: Names = (),
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
+    behind_proxy: Flag = False,
+    no_auth: Flag = False,
+    features: Names = (),
+    live_limit: int = 600,
+    history_limit: int = 60,
+    state: Path = STATE,
+) -> int:
+    """Features over HTTP, point in time, from a store or from the recordings of runs. A process of its own; it only reads.
+
+    It prints its address and runs until it is interrupted. /docs lists what can be asked. Needs pip install 'liqcore[api]'.
+
+    Parameters
+    ----------
+    data
+        A store, a run, or a folder of runs; the newest run is followed while it is written.
+    bind
+        Address to listen on. Another one than this machine's own needs TLS files or --behind-proxy.
+    port
+        0 = one that is free.
+    host_name
+        Names under which clients know this server. Requests for other names are refused.
+    tls_cert
+        PEM file of the certificate.
+    tls_key
+        PEM file of its key.
+    behind_proxy
+        A proxy in front of it ends TLS.
+    no_auth
+        Without keys, for this machine alone.
+    features
+        Names that are made ready at the start; any others are made when they are asked for.
+    live_limit
+        Requests a minute and key for live values; 0 = without limit.
+    history_limit
+        The same for the past; 10,000 cells of an answer count as one more request.
+    state
+        Folder of keys and checkpoints.
+    """
+    from liqshell.service import server
+
+    chosen = [name.strip() for text in features for name in split_names(text)]
+    server.serve(data, state, server.Options(bind, port, host_name, tls_cert, tls_key, behind_proxy, not no_auth, live_limit, history_limit, chosen))
+    return 0
+
+
+def new(*, scope: Names, note: str = "", state: Path = STATE) -> int:
+    """Make a key and print it, once: only its hash is kept.
+
+    Parameters
+    ----------
+    scope
+        features:read, history:read, signals:read; several with commas.
+    note
+        Whose it is.
+    state
+        Folder of keys and checkpoints.
+    """
+    from liqshell.service import keys
+
+    scopes = tuple(dict.fromkeys(part.strip() for text in scope for part in text.split(",") if part.strip()))
+    print(keys.new(state, scopes, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), note))
+    return 0
+
+
+def list_(*, state: Path = STATE) -> int:
+    """The keys that there are: id, scopes, when it was made.
+
+    Parameters
+    ----------
+    state
+        Folder of keys and checkpoints.
+    """
+    from liqshell.service import keys
+
+    for key in keys.read(state).values():
+        print(f"{key.id}  {','.join(key.scopes)}  {key.created}  {key.note}".rstrip())
+    return 0
+
+
+def revoke(ident: str, /, *, state: Path = STATE) -> int:
+    """A key opens nothing any more, at once.
+
+    Parameters
+    ----------
+    ident
+        Its id, as `liqcore serve key list` shows it.
+    state
+        Folder of keys and checkpoints.
+    """
+    from liqshell.service import keys
+
+    if not ident:
+        raise ConfigError("key", "no id", "one of `liqcore serve key list`")
+    keys.revoke(state, ident)
+    return 0
+
+
+def _app(name: str) -> App:
+    return App(name=name, help_format="plaintext", result_action="return_value", exit_on_error=False, print_error=True, version_flags=[],
+               suppress_keyboard_interrupt=False)
+
+
+key = _app("key")
+key.command(new, name="new")
+key.command(list_, name="list")
+key.command(revoke, name="revoke")
+serve = _app("serve")
+serve.default(what)
+serve.command(key, name="key")

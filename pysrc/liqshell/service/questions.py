@@ -1,0 +1,178 @@
+"""What a request asks for, checked: names of features, contracts, times. Whatever is wrong is a Problem that says what to write instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from liqcore.features.spec import nanoseconds, parse, split_names
+from liqshell.errors import ConfigError
+from liqshell.research.feature_rows import parse_time
+from liqshell.service.problems import Problem
+from liqshell.service.sources import Dataset
+
+NAMES_MAX = 64
+ROWS_MAX = 100_000               # of one answer; more is a job
+JOB_ROWS_MAX = 10_000_000
+TEXT_MAX = 200
+TS_MAX = 1 << 62
+HISTORY_KEYS = {"features", "rows", "asset", "contract", "venue", "at", "every", "start", "end", "label", "on_outside", "run"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """names: canonical, in the order asked for; asked: name as it was written -> canonical. rows: (ts, instrument), in their own order. label:
+    another feature (canonical), read so many ns after each row."""
+
+    names: tuple[str, ...]
+    asked: Mapping[str, str]
+    rows: list[tuple[int, int]]
+    label: tuple[str, int] | None = None
+
+
+def names_of(given: Any) -> dict[str, str]:
+    """Names as they were written -> canonical. A text of names, separated by commas that are in no brackets, or a list of them."""
+    if isinstance(given, str):
+        given = split_names(given)
+    if not isinstance(given, list) or not given or not all(isinstance(name, str) for name in given):
+        raise Problem("bad-value", "features: expected a list of names such as liquidations.liq_imbalance@15m:zscore", name="features")
+    if len(given) > NAMES_MAX:
+        raise Problem("bad-value", f"features: {len(given)} names, at most {NAMES_MAX} in one request", name="features")
+    return {name: canonical(name) for name in given}
+
+
+def canonical(name: str) -> str:
+    """Problem with the nearest name where it is none."""
+    try:
+        if len(name) > TEXT_MAX:
+            raise ValueError(f"feature {name[:40]!r}…: a name of {len(name)} characters, at most {TEXT_MAX}")
+        return parse(name.strip()).text
+    except ValueError as why:
+        text = str(why)
+        near = text.partition("did you mean '")[2].partition("'")[0]
+        more: dict[str, Any] = {"name": name[:TEXT_MAX]} | ({"hint": near} if near else {})
+        raise Problem("unknown-feature", text, **more) from None
+
+
+def instrument_of(dataset: Dataset, asset: Any = None, contract: Any = None, venue: Any = None) -> int:
+    """The contract of a request: by venue:symbol or symbol, or the first of an asset (on a venue)."""
+    for name, value in (("asset", asset), ("contract", contract), ("venue", venue)):
+        if value is not None and (not isinstance(value, str) or not value or len(value) > TEXT_MAX):
+            raise Problem("bad-value", f"{name}: expected a text", name=name)
+    there = dataset.data.instruments
+    if contract is not None:
+        found = [n for n, i in enumerate(there) if contract in (i.key, i.symbol) and venue in (None, i.venue)]
+    elif asset is not None:
+        found = [n for n, i in enumerate(there) if i.asset.upper() == asset.upper() and venue in (None, i.venue)]
+    elif len(there) == 1:
+        found = [0]
+    else:
+        raise Problem("bad-value", "asset or contract: neither is given, and there are several", name="asset", there=_shown(dataset))
+    if not found:
+        raise Problem("unknown-asset", f"{contract or asset!r}{f' on {venue}' if venue else ''} is not served here", there=_shown(dataset))
+    if contract is not None and len(found) > 1:
+        raise Problem("bad-value", f"contract {contract!r} of more than one venue", name="contract", there=[there[n].key for n in found])
+    return found[0]
+
+
+def _shown(dataset: Dataset) -> list[str]:
+    return [i.key for i in dataset.data.instruments][:50]
+
+
+def time_of(value: Any, where: str) -> int:
+    """ISO text or a number since 1970 -> ns."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise Problem("bad-time", f"{where}: expected ISO text (UTC), or a number of seconds, ms, us or ns since 1970", name=where)
+    try:
+        ts = parse_time(str(value))
+    except (ConfigError, ValueError, OverflowError) as why:
+        raise Problem("bad-time", f"{where}: {str(why)[:TEXT_MAX]}", name=where) from None
+    if not 0 < ts < TS_MAX:
+        raise Problem("bad-time", f"{where}: expected a time between 1970 and 2116", name=where)
+    return ts
+
+
+def history_of(dataset: Dataset, body: Any, rows_max: int = ROWS_MAX) -> Question:
+    """The body of POST /v1/features/historical."""
+    if not isinstance(body, dict):
+        raise Problem("bad-value", "expected a JSON object with features, and rows, at or every")
+    if strange := sorted(str(key)[:40] for key in body.keys() - HISTORY_KEYS):
+        raise Problem("bad-value", f"no such member: {', '.join(strange)}; expected {', '.join(sorted(HISTORY_KEYS))}", name=strange[0])
+    asked = names_of(body.get("features"))
+    if sum(key in body for key in ("rows", "at", "every")) != 1:
+        raise Problem("bad-value", "expected one of rows, at, and every with start and end")
+    given = body.get("rows", body.get("at"))
+    if given is not None and len(given if isinstance(given, list) else ()) > rows_max:
+        raise Problem("too-large", f"{len(given)} rows, at most {rows_max:,} here", hint="POST /v1/jobs" if rows_max == ROWS_MAX else "several jobs")
+    rows = _rows(dataset, body) if "rows" in body else _times(dataset, body, rows_max)
+    if body.get("on_outside", "null") not in ("null", "error"):
+        raise Problem("bad-value", 'on_outside: expected "null" or "error"', name="on_outside")
+    outside = [ts for ts, _ in rows if not dataset.data.start <= ts <= dataset.complete]
+    if outside and body.get("on_outside") == "error":
+        raise Problem("outside", f"{len(outside)} of {len(rows)} times are outside the data", at=outside[0], start=dataset.data.start,
+                      end=dataset.complete)
+    return Question(tuple(dict.fromkeys(asked.values())), asked, rows, _label(body.get("label")))
+
+
+def _rows(dataset: Dataset, body: dict[str, Any]) -> list[tuple[int, int]]:
+    if not isinstance(body["rows"], list):
+        raise Problem("bad-value", 'rows: expected a list of {"asset" or "contract", "at"}', name="rows")
+    if body.keys() & {"asset", "contract", "venue", "start", "end"}:
+        raise Problem("bad-value", "asset, contract, venue, start and end stand beside at or every; with rows each row says its own")
+    out, known = [], dict[tuple[Any, ...], int]()
+    for n, row in enumerate(body["rows"]):
+        if not isinstance(row, dict) or row.keys() - {"asset", "contract", "venue", "at"} or "at" not in row:
+            raise Problem("bad-value", f'rows[{n}]: expected {{"asset" or "contract", "at"}}', name=f"rows[{n}]")
+        who = row.get("asset"), row.get("contract"), row.get("venue")
+        if not all(value is None or isinstance(value, str) for value in who):
+            raise Problem("bad-value", f"rows[{n}]: asset, contract and venue are texts", name=f"rows[{n}]")
+        if who not in known:
+            known[who] = instrument_of(dataset, *who)
+        out.append((time_of(row["at"], f"rows[{n}].at"), known[who]))
+    return out
+
+
+def _times(dataset: Dataset, body: dict[str, Any], rows_max: int) -> list[tuple[int, int]]:
+    n = instrument_of(dataset, body.get("asset"), body.get("contract"), body.get("venue"))
+    if "at" in body:
+        if body.keys() & {"start", "end"}:
+            raise Problem("bad-value", "start and end stand beside every")
+        if not isinstance(body["at"], list):
+            raise Problem("bad-value", "at: expected a list of times", name="at")
+        return [(time_of(ts, f"at[{k}]"), n) for k, ts in enumerate(body["at"])]
+    step = step_of(body["every"], "every")
+    first = time_of(body["start"], "start") if "start" in body else dataset.data.start
+    last = time_of(body["end"], "end") if "end" in body else dataset.complete
+    if (last - first) // step >= rows_max:
+        raise Problem("too-large", f"every: {(last - first) // step:,} rows, at most {rows_max:,} here",
+                      hint="POST /v1/jobs" if rows_max == ROWS_MAX else "several jobs")
+    return [(ts, n) for ts in range(-(-first // step) * step, last + 1, step)]
+
+
+def step_of(value: Any, where: str) -> int:
+    """A time such as 1m -> ns."""
+    try:
+        step = nanoseconds(value) if isinstance(value, str) else 0
+    except ValueError:
+        step = 0
+    if step <= 0:
+        raise Problem("bad-value", f"{where}: expected a number with a unit such as 30s, 1m or 1h", name=where)
+    return step
+
+
+def _label(given: Any) -> tuple[str, int] | None:
+    if given is None:
+        return None
+    if not isinstance(given, dict) or given.keys() != {"feature", "after"} or not isinstance(given["feature"], str):
+        raise Problem("bad-value", 'label: expected {"feature": NAME, "after": "1h"}', name="label")
+    return canonical(given["feature"]), step_of(given["after"], "label.after")
+
+
+def in_order(rows: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], np.ndarray]:
+    """The rows once each in order of time, and for each of the given ones its place among them."""
+    unique = sorted(set(rows))
+    where = {row: n for n, row in enumerate(unique)}
+    return unique, np.fromiter((where[row] for row in rows), np.int64, len(rows))

@@ -1,0 +1,140 @@
+"""The values of one list of features at any times of a data set: from the state a quarter of an hour before, not from the beginning."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right, insort
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liqcore.features.spec import parse
+from liqshell.research.feature_walk import Walk, place
+from liqshell.service.checkpoints import Checkpoints, key_of
+from liqshell.service.ledger import STEP_NS
+from liqshell.service.sources import Dataset
+
+STATE_BYTES = 4 << 20            # a larger state is kept less often: as many bytes a quarter of an hour in all
+HELD_BYTES = 32 << 20            # of states that stay in memory
+SERIES_MAX = 16                  # lists of names of one data set that stay in memory
+
+
+class Series:
+    """names: in full, in their order. Any thread may ask; one question is answered at a time."""
+
+    def __init__(self, dataset: Dataset, names: Sequence[str], saved: Checkpoints):
+        self.dataset, self._saved = dataset, saved
+        self._asked = tuple(names)
+        self._walk, self._head = Walk(names, dataset.data), Walk(names, dataset.data)
+        self.names: tuple[str, ...] = self._walk.features.names
+        self.column = {name: n for n, name in enumerate(self.names)}
+        self.about = self._walk.features.describe()
+        self._key = key_of(dataset.name, self.names, dataset.data.instruments)
+        self._times = saved.times(self._key, dataset.prefix_at, " ".join(self.names))
+        self._step = STEP_NS
+        self._states: dict[int, bytes] = {}              # the ones that were used last
+        self._lock, self._head_lock = threading.Lock(), threading.Lock()
+
+    def rows(self, wanted: Iterable[tuple[int, int]], names: Sequence[str] = (), notify: Callable[[int], None] | None = None) -> NDArray[np.float64]:
+        """One row for each (ts, instrument), which come in order of ts, one column for each of these names (() = all); nan where it was not known
+        then, and outside the data. notify: called with how many are done."""
+        out, data, names = [], self.dataset.data, tuple(names) or self.names
+        with self._lock:
+            for n, (ts, instrument) in enumerate(wanted):
+                if not data.start <= ts <= self.dataset.complete:
+                    out.append([np.nan] * len(names))
+                    continue
+                if ts != self._walk.at:
+                    self._seek(ts)
+                read = self._walk.features.read
+                out.append([read(name, instrument, ts) for name in names])
+                if notify is not None and n % 256 == 0:
+                    notify(n)
+        return np.array(out, np.float64).reshape(-1, len(names))
+
+    def now(self, instrument: int) -> tuple[int, list[float]]:
+        """(as of, values) of all that has been received: what rows() gives for that time, for ever."""
+        with self._head_lock:
+            ts = self.dataset.complete
+            if ts > self._head.at:
+                self._advance(self._head, ts)
+            read = self._head.features.read
+            return self._head.at, [read(name, instrument, self._head.at) for name in self.names]
+
+    def _seek(self, ts: int) -> None:
+        best = bisect_right(self._times, ts) - 1
+        if best >= 0 and (ts < self._walk.at or self._times[best] > self._walk.at):
+            self._restore(self._walk, self._times[best])
+        if ts < self._walk.at:
+            self._walk = Walk(self._asked, self.dataset.data)
+        self._advance(self._walk, ts)
+
+    def _advance(self, walk: Walk, ts: int) -> None:
+        """Up to ts, and keep the states that are passed on the way."""
+        best = bisect_right(self._times, ts) - 1
+        if walk.at < 0 <= best:
+            self._restore(walk, self._times[best])
+        data = self.dataset.data
+        at = (max(walk.at, data.start) // self._step + 1) * self._step
+        while at <= ts:
+            if walk.to(at):
+                self._keep(walk, at)
+                at = (at // self._step + 1) * self._step
+            else:                                        # nothing happened: on to the quarter of the next event
+                at = max(_next_event(walk, ts) // self._step + 1, at // self._step + 1) * self._step
+        walk.to(ts)
+
+    def _restore(self, walk: Walk, at: int) -> None:
+        """To a kept state, where it is still there."""
+        state = self._states.pop(at, None) or self._saved.read(self._key, at)
+        if state is not None:
+            self._states[at] = state
+            while len(self._states) * len(state) > HELD_BYTES:
+                del self._states[next(iter(self._states))]
+            walk.restore(state, at)
+
+    def _keep(self, walk: Walk, at: int) -> None:
+        place_of = bisect_right(self._times, at) - 1
+        if at > self.dataset.complete or place_of >= 0 and self._times[place_of] == at:
+            return
+        state = walk.features.snapshot()
+        self._step = STEP_NS * max(1, -(-len(state) // STATE_BYTES))
+        self._saved.write(self._key, at, self.dataset.prefix_at(at), state)
+        insort(self._times, at)
+
+
+def _next_event(walk: Walk, until: int) -> int:
+    """The time of the first event after a walk's; `until` where there is none before."""
+    data = walk.data
+    for k in range(place(data.bounds, walk.at), len(data.parts)):
+        if data.bounds[k] > until:
+            break
+        ts = data.parts[k]["ts_recv"]
+        low = int(np.searchsorted(ts, walk.at, "right"))
+        if low < len(ts):
+            return min(int(ts[low]), until)
+    return until
+
+
+def series_of(dataset: Dataset, names: Sequence[str], saved: Checkpoints) -> Series:
+    """The one that has these names and perhaps others; a new one where there is none. ConfigError for names that are none."""
+    wanted = set(names)
+    found: Series
+    for key, found in reversed(list(dataset.series.items())):
+        if wanted <= set(found.column):
+            dataset.series[key] = dataset.series.pop(key)       # used last
+            return found
+    more = dict.fromkeys([*names, *(counted for name in names for counted in counts_of(name))])
+    made = Series(dataset, list(more), saved)
+    saved.trim()
+    dataset.series[" ".join(made.names)] = made
+    while len(dataset.series) > SERIES_MAX:
+        del dataset.series[next(iter(dataset.series))]
+    return made
+
+
+def counts_of(name: str) -> tuple[str, ...]:
+    """Of a z-score: the names of the samples behind it, and of the independent ones."""
+    feature = parse(name)
+    return tuple(feature._replace(transform=count, least=0).text for count in ("n", "n_eff")) if feature.transform == "zscore" else ()

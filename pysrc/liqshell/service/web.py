@@ -1,0 +1,266 @@
+"""HTTP, as far as the API needs it: requests and responses over ASGI, who may ask, and what a failure looks like.
+
+Written on ASGI itself: a framework between the server and five handlers costs more than they do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+import orjson
+
+from liqshell.errors import LiqshellError
+from liqshell.service.keys import Keyring
+from liqshell.service.problems import Problem
+from liqshell.service.quota import Bucket
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+BODY_BYTES_MAX = 16 << 20
+JSON, PROBLEM = "application/json", "application/problem+json"
+LOCAL = ("127.0.0.1", "localhost", "[::1]")
+BUCKETS_MAX = 10_000
+_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ALWAYS: Headers = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"), (b"cross-origin-resource-policy", b"same-origin")]
+_log = logging.getLogger("liqshell.service")
+
+
+class Request(NamedTuple):
+    """One of HTTP. query, headers: the latter by lower-case name. who: id of the key, "" = none was needed."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    receive: Receive
+    who: str = ""
+
+    async def body(self) -> bytes:
+        """All of it. Problem where it is too long."""
+        out = bytearray()
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionError("the client has gone")
+            out += message.get("body", b"")
+            if len(out) > BODY_BYTES_MAX:
+                raise Problem("too-large", f"a body of more than {BODY_BYTES_MAX} bytes", hint="POST /v1/jobs, or several requests")
+            if not message.get("more_body"):
+                return bytes(out)
+
+    async def json(self) -> Any:
+        """What the body says. Problem where it is no JSON."""
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != JSON:
+            raise Problem("no-json", f"content-type {kind or 'missing'!r}: expected {JSON}")
+        try:
+            return orjson.loads(await self.body())
+        except orjson.JSONDecodeError as why:
+            raise Problem("bad-request", f"the body is no JSON: {str(why)[:120]}") from None
+
+
+@dataclass
+class Response:
+    """body: bytes, or pieces of a stream."""
+
+    body: bytes | AsyncIterator[bytes] = b""
+    status: int = 200
+    kind: str = JSON
+    headers: Headers = field(default_factory=list)
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Route(NamedTuple):
+    """scope: that a key must have, "" = open to all. limit: the bucket, "" = none; what a request costs is said by the handler (Site.charge)."""
+
+    handler: Handler
+    scope: str = ""
+    limit: str = ""
+
+
+@dataclass
+class Site:
+    """Routes behind the guard. hosts: names that a Host header may say; keyring: None = everybody may ask (on loopback). limits: bucket -> amount a
+    minute, 0 = without limit."""
+
+    routes: Mapping[tuple[str, str], Route]
+    hosts: frozenset[str] = frozenset(LOCAL)
+    keyring: Keyring | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
+    clock: Callable[[], float] = time.monotonic
+    run: Callable[[], contextlib.AbstractAsyncContextManager[None]] | None = None
+    _buckets: dict[tuple[str, str], Bucket] = field(default_factory=dict)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        async with self.run() if self.run is not None else contextlib.nullcontext():
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        given = headers.get("x-request-id", "")
+        ident = given if _ID.fullmatch(given) else os.urandom(8).hex()
+        sent: Headers = [(b"x-request-id", ident.encode()), *_ALWAYS]
+        path = scope["path"]
+        try:
+            response = await self._answer(scope, headers, receive, sent)
+        except ConnectionError:
+            return
+        except Problem as why:
+            response = _problem(why, path, ident)
+        except LiqshellError as why:
+            response = _problem(Problem("bad-value", str(why).replace(str(why.where) + ": ", "", 1)), path, ident)
+        except Exception:
+            _log.exception("request %s %s %s", ident, scope["method"], path)
+            response = _problem(Problem("fault", "The server failed on this request; its log has the request id"), path, ident)
+        await _send(response, sent, scope["method"] == "HEAD", send)
+
+    async def _answer(self, scope: Scope, headers: dict[str, str], receive: Receive, sent: Headers) -> Response:
+        self._check_origin(headers)
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        route, path = self._route(method, scope["path"])
+        who = self._check_key(headers, route.scope)
+        request = Request(method, path, _query(scope["query_string"]), headers, receive, who)
+        if route.limit:
+            self.charge(who, route.limit, 1, sent)
+        return await route.handler(request)
+
+    def _check_origin(self, headers: dict[str, str]) -> None:
+        """A page of another site must not reach us by a name that it has bound to our address (DNS rebinding), nor at all."""
+        if _host(headers.get("host", "")) not in self.hosts:
+            raise Problem("bad-host", "the Host header names no host that is served here; --host-name NAME adds one")
+        origin = headers.get("origin", "")
+        if origin and _host(origin.partition("://")[2]) not in self.hosts:
+            raise Problem("cross-site", "the request comes from a page of another site")
+
+    def _route(self, method: str, path: str) -> tuple[Route, str]:
+        found = self.routes.get((method, path))
+        if found is not None:
+            return found, path
+        head, _, _ = path.rpartition("/")
+        if (found := self.routes.get((method, f"{head}/*"))) is not None:
+            return found, path
+        there = [verb for verb, at in self.routes if at in (path, f"{head}/*")]
+        if there:
+            raise Problem("no-method", f"{method} is not possible here", ((b"allow", ", ".join(sorted(there)).encode()),))
+        raise Problem("not-found", "no such address; GET /v1/openapi.json lists what there is")
+
+    def _check_key(self, headers: dict[str, str], scope: str) -> str:
+        if not scope or self.keyring is None:
+            return ""
+        kind, _, token = headers.get("authorization", "").partition(" ")
+        key = self.keyring.find(token.strip()) if kind.lower() == "bearer" else None
+        if key is None:
+            raise Problem(
+                "no-key", "expected Authorization: Bearer KEY; `liqcore serve key new --scope` makes one", ((b"www-authenticate", b"Bearer"),)
+            )
+        if scope not in key.scopes:
+            raise Problem("no-scope", f"this key may {', '.join(key.scopes)}; needed is {scope}", needed=scope)
+        return key.id
+
+    def charge(self, who: str, limit: str, cost: int, sent: Headers | None = None) -> None:
+        """Take from a key's bucket. Problem where there is too little."""
+        key = (who, limit)
+        if key not in self._buckets and len(self._buckets) >= BUCKETS_MAX:
+            self._buckets.clear()
+        bucket = self._buckets.setdefault(key, Bucket(limit, self.limits.get(limit, 0)))
+        good, headers = bucket.take(cost, self.clock())
+        if not good:
+            raise Problem("quota-exceeded", f"more than {bucket.amount} a minute", tuple(headers), **{"violated-policies": [limit]})
+        if sent is not None:
+            sent += headers
+
+
+def _host(text: str) -> str:
+    """Without its port; "" for what is none."""
+    found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?", text)
+    return found[1].lower() if found else ""
+
+
+def _query(raw: bytes) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, strict_parsing=bool(raw), errors="strict", max_num_fields=50)
+    except ValueError as why:
+        raise Problem("bad-request", f"the query cannot be read: {str(why)[:80]}") from None
+    out: dict[str, str] = {}
+    for name, value in pairs:
+        if name in out:
+            raise Problem("bad-request", f"{name[:40]} twice in the query")
+        out[name] = value
+    return out
+
+
+def only(query: dict[str, str], *names: str) -> None:
+    """Problem for a parameter that would be passed over."""
+    if strange := sorted(query.keys() - set(names)):
+        raise Problem("bad-value", f"no such parameter: {strange[0][:40]}; there are {', '.join(names)}", name=strange[0][:40])
+
+
+def accepted(header: str, kinds: tuple[str, ...]) -> str:
+    """The kind of answer that a client likes best; kinds: ours, the usual one first."""
+    if not header.strip():
+        return kinds[0]
+    wishes = []
+    for n, part in enumerate(header.split(",")):
+        kind, *parameters = (text.strip().lower() for text in part.split(";"))
+        weight = next((text[2:] for text in parameters if text.startswith("q=")), "1")
+        try:
+            wishes.append((-float(weight), n, kind))
+        except ValueError:
+            continue
+    for weight_below, _, kind in sorted(wishes):
+        for one in kinds:
+            if weight_below < 0 and (kind in ("*/*", one) or kind.endswith("/*") and one.startswith(kind[:-1])):
+                return one
+    raise Problem("not-acceptable", f"none of {header[:100]!r}", there=list(kinds))
+
+
+def same(tag: str, header: str) -> bool:
+    """Whether If-None-Match names this ETag."""
+    return header.strip() == "*" or f'"{tag}"' in (part.strip().removeprefix("W/") for part in header.split(","))
+
+
+def _problem(why: Problem, path: str, ident: str) -> Response:
+    return Response(orjson.dumps(why.body(path, ident)), why.status, PROBLEM, [(b"cache-control", b"no-store"), *why.headers])
+
+
+async def _send(response: Response, more: Headers, bodiless: bool, send: Send) -> None:
+    headers = [(b"content-type", response.kind.encode()), *response.headers, *more]
+    if response.status == 304:
+        headers = headers[1:]
+    if isinstance(response.body, bytes):
+        headers.append((b"content-length", str(len(response.body)).encode()))
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if bodiless else response.body})
+        return
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    pieces = response.body
+    try:
+        if not bodiless:
+            async for piece in pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    except OSError:
+        pass  # the client has gone
+    finally:
+        await pieces.aclose()  # type: ignore[attr-defined]

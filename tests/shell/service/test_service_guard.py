@@ -1,0 +1,214 @@
+"""Who may ask `liqcore serve`: keys and scopes, hosts, quotas, addresses; and what is refused says why (RFC 9457), without any secret."""
+
+import json
+import re
+import stat
+import subprocess
+import sys
+
+import pytest
+from api_rig import NAMES, asked, fill, market
+
+from liqshell import cli, log
+from liqshell.errors import ConfigError, DataError
+from liqshell.service import keys, openapi
+from liqshell.service.problems import KINDS, QUOTA
+from liqshell.service.quota import Bucket
+from liqshell.service.server import Options, serve
+
+LIVE, PAST = "/v1/features/live", "/v1/features/historical"
+ASK = f"asset=BTC&features={NAMES[3]}"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("guard")
+    return fill(folder / "store", market(folder / "0", 0, 400))
+
+
+@pytest.fixture(scope="module")
+def api(store, tmp_path_factory):
+    with asked(store, tmp_path_factory.mktemp("state")) as one:
+        yield one
+
+
+def scoped_routes(api):
+    return [(method, path.replace("*", "0" * 16), route.scope) for (method, path), route in api.site.routes.items() if route.scope]
+
+
+def test_no_key_gets_in_and_no_scope_is_not_another(api):
+    assert len(scoped_routes(api)) >= 8
+    only = {scope: keys.new(api.state, (scope,), "now") for scope in keys.SCOPES}
+    for method, path, scope in scoped_routes(api):
+        for token in (None, "x", "lq_live_", api.token[:-1], api.token + "x", "lq_live_00000000_" + "a" * 43, "Bearer " + api.token):
+            answer = api.ask(method, path, key=token)
+            assert answer.status == 401 and answer.headers["www-authenticate"] == "Bearer" and answer.headers["content-type"] == "application/problem+json"
+        assert api.ask(method, path, f"key={api.token}&access_token={api.token}", key=None).status == 401
+        for other, token in only.items():
+            answer = api.ask(method, path, key=token)
+            assert (answer.status == 403) == (other != scope), (path, other)
+            if other != scope:
+                assert answer.json["needed"] == scope
+    assert api.ask("GET", LIVE, ASK).status == 200 and api.ask("GET", LIVE, ASK, headers={"authorization": f"bearer {api.token}"}, key=None).status == 200
+
+
+def test_a_key_is_kept_as_its_hash_and_can_be_revoked(store, tmp_path, capsys):
+    state = tmp_path / "state"
+    assert cli.main(["serve", "key", "new", "--scope", "features:read,history:read", "--note", "a bot", "--state", str(state)]) == 0
+    token = capsys.readouterr().out.strip()
+    assert re.fullmatch(r"lq_live_[0-9a-f]{8}_[\w-]{43}", token)
+    text = (state / keys.FILE).read_text()
+    assert token not in text and token.rpartition("_")[2] not in text and stat.S_IMODE((state / keys.FILE).stat().st_mode) == 0o600
+    assert cli.main(["serve", "key", "list", "--state", str(state)]) == 0
+    listed = capsys.readouterr().out
+    assert listed.split()[:2] == [token.split("_")[2], "features:read,history:read"] and "a bot" in listed
+    with asked(store, state) as api:
+        assert api.ask("GET", LIVE, ASK, key=token).status == 200 and api.ask("GET", "/v1/signals", key=token).status == 403
+        assert cli.main(["serve", "key", "revoke", token.split("_")[2], "--state", str(state)]) == 0
+        assert api.ask("GET", LIVE, ASK, key=token).status == 401
+    assert cli.main(["serve", "key", "new", "--scope", "orders:write", "--state", str(state)]) == 2
+    assert "features:read, history:read, signals:read" in capsys.readouterr().err
+    (state / keys.FILE).write_text("{")
+    with pytest.raises(DataError, match="cannot be read"):
+        keys.read(state)
+
+
+@pytest.mark.parametrize(("host", "good"), [
+    ("127.0.0.1", True), ("127.0.0.1:8710", True), ("localhost:1", True), ("LOCALHOST", True), ("[::1]:8710", True), ("evil.example", False),
+    ("127.0.0.1.evil.example", False), ("127.0.0.1:8710@evil.example", False), ("", False), ("::1", False), ("127.0.0.1:8710.evil", False), (None, False),
+    ("127.0.0.2", False), ("api.example", False)])
+def test_a_name_bound_to_our_address_is_refused(api, host, good):
+    answer = api.ask("GET", LIVE, ASK, headers={"host": host})
+    assert (answer.status == 200) == good and (good or answer.json["type"].endswith("/bad-host"))
+
+
+def test_a_page_of_another_site_is_refused_and_a_named_host_is_served(store, tmp_path):
+    with asked(store, tmp_path / "state", hosts=["Api.example"]) as api:
+        assert api.ask("GET", LIVE, ASK, headers={"host": "api.example"}).status == 200
+        assert api.ask("GET", LIVE, ASK, headers={"origin": "https://api.example"}).status == 200
+        for origin in ("https://evil.example", "null", "http://127.0.0.1.evil.example"):
+            assert api.ask("GET", LIVE, ASK, headers={"origin": origin}).status == 403
+
+
+def test_quotas_are_told_and_kept(store, tmp_path):
+    with asked(store, tmp_path / "state", live_limit=3, history_limit=5) as api:
+        clock = [100.0]
+        api.site.clock = lambda: clock[0]
+        for left in (2, 1, 0):
+            answer = api.ask("GET", LIVE, ASK)
+            assert answer.status == 200 and answer.headers["ratelimit-policy"] == '"live";q=3;w=60' and f"r={left};" in answer.headers["ratelimit"]
+        refused = api.ask("GET", LIVE, ASK)
+        assert refused.status == 429 and refused.json["type"] == QUOTA and refused.json["violated-policies"] == ["live"]
+        assert refused.headers["retry-after"] == "20" and refused.headers["ratelimit"] == '"live";r=0;t=20'
+        assert api.ask("GET", LIVE, ASK, key=keys.new(api.state, ("features:read",), "now")).status == 200       # each key has its own
+        assert api.ask("GET", "/v1/health").status == 200
+        clock[0] += 20.0
+        assert api.ask("GET", LIVE, ASK).status == 200 and api.ask("GET", LIVE, ASK).status == 429
+        large = {"features": list(NAMES), "asset": "BTC", "every": "20s"}        # 4,300 rows of 7: three requests' worth
+        assert [api.history(**large).status for _ in range(3)] == [200, 429, 429]
+
+
+def test_a_bucket_refills_evenly():
+    bucket = Bucket("x", 60)
+    assert all(bucket.take(1, 0.0)[0] for _ in range(60)) and not bucket.take(1, 0.5)[0] and bucket.take(1, 1.0)[0] and not bucket.take(1, 1.0)[0]
+    assert bucket.take(10_000, 3600.0)[0] and not bucket.take(1, 3600.0)[0]            # more than it ever holds: from a full one
+
+
+@pytest.mark.parametrize(("method", "path", "query", "body", "headers", "status", "kind"), [
+    ("GET", "/v1/nothing", "", None, {}, 404, "not-found"), ("DELETE", LIVE, "", None, {}, 405, "no-method"), ("GET", PAST, "", None, {}, 405, "no-method"),
+    ("GET", LIVE, "features=liq_imbalence@15m&asset=BTC", None, {}, 422, "unknown-feature"), ("GET", LIVE, "asset=BTC", None, {}, 422, "bad-value"),
+    ("GET", LIVE, "features=liq_rate", None, {}, 422, "bad-value"), ("GET", LIVE, "features=liq_rate&asset=DOGE", None, {}, 404, "unknown-asset"),
+    ("GET", LIVE, "features=SOL/price.last&asset=BTC", None, {}, 422, "bad-value"), ("GET", LIVE, ASK + "&asset=ETH", None, {}, 400, "bad-request"),
+    ("GET", LIVE, ASK + "&assett=ETH", None, {}, 422, "bad-value"), ("GET", LIVE, ASK + "&run=x", None, {}, 404, "unknown-run"),
+    ("GET", LIVE, "features=%ff", None, {}, 400, "bad-request"), ("GET", LIVE, "features=own.share&asset=BTC", None, {}, 422, "unknown-feature"),
+    ("GET", "/v1/signals", "", None, {}, 404, "not-found"), ("GET", "/v1/signals", "limit=0", None, {}, 422, "bad-value"),
+    ("POST", PAST, "", b"{}", {}, 415, "no-json"), ("POST", PAST, "", b"{", {"content-type": "application/json"}, 400, "bad-request"),
+    ("POST", PAST, "", b"[]", {"content-type": "application/json; charset=utf-8"}, 422, "bad-value"),
+    ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": ["yesterday"]}, {}, 422, "bad-time"),
+    ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": [True]}, {}, 422, "bad-time"),
+    ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": [1], "every": "1m"}, {}, 422, "bad-value"),
+    ("POST", PAST, "", {"features": ["liq_rate"], "rows": [{"asset": "BTC"}]}, {}, 422, "bad-value"),
+    ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": []}, {"accept": "image/png"}, 406, "not-acceptable"),
+    ("POST", PAST, "", {"features": ["liq_rate"], "asset": "BTC", "at": [1_770_600_000] * 100_001}, {}, 413, "too-large"),
+    ("POST", PAST, "", b"[" + b" " * (17 << 20), {"content-type": "application/json"}, 413, "too-large"),
+    ("GET", "/v1/features/stream", ASK + "&every=0s", None, {}, 422, "bad-value"), ("GET", "/v1/features/stream", ASK, None, {"last-event-id": "x"}, 422, "bad-value"),
+])
+def test_what_is_wrong_is_said_as_rfc_9457_has_it(api, method, path, query, body, headers, status, kind):
+    answer = api.ask(method, path, query, body, headers | {"x-request-id": "mine-1"})
+    assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json"), answer.body
+    found = answer.json
+    assert found["type"].endswith("/" + kind) and found["status"] == KINDS[kind][0] == status and found["title"] and found["detail"]
+    assert found["instance"] == path and found["request_id"] == answer.headers["x-request-id"] == "mine-1"
+
+
+def test_a_hint_names_the_nearest_and_an_odd_request_id_is_replaced(api):
+    answer = api.ask("GET", LIVE, "asset=BTC&features=liquidations.liq_imbalence@15m", headers={"x-request-id": "a b\r\nc"})
+    assert answer.json["hint"] == "liq_imbalance" and re.fullmatch("[0-9a-f]{16}", answer.headers["x-request-id"])
+
+
+def test_an_empty_question_has_an_empty_answer(api):
+    found = api.history(features=["price.last"], rows=[])
+    assert found.status == 200 and found.json["rows"] == 0 and found.json["columns"] == {"at": [], "contract": [], "price.last": []}
+
+
+def test_addresses_of_the_network_need_tls_or_a_proxy(store, tmp_path):
+    for options, said in ((Options(bind="0.0.0.0"), "unencrypted"), (Options(bind="::", cert=tmp_path / "c"), "unencrypted"),
+                          (Options(bind="192.0.2.1", proxy=True), "--host-name"), (Options(auth=False, proxy=True, hosts=["x"]), "--no-auth"),
+                          (Options(bind="192.0.2.1", auth=False, proxy=True, hosts=["x"]), "--no-auth"), (Options(cert=tmp_path / "c"), "both"),
+                          (Options(cert=tmp_path / "c", key=tmp_path / "k"), "no such file"), (Options(port=70_000), "no port"),
+                          (Options(), "no key yet")):
+        with pytest.raises(ConfigError, match=said):
+            serve(store, tmp_path / "state", options)
+    Options(bind="192.0.2.1", proxy=True, hosts=["api.example"]).check()
+    Options(bind="::1", auth=False).check()
+
+
+def test_without_the_extra_it_says_what_to_install(store, tmp_path):
+    program = "import sys; sys.modules['uvicorn'] = None; from liqshell import cli; sys.exit(cli.main(sys.argv[1:]))"
+    done = subprocess.run([sys.executable, "-c", program, "serve", str(store), "--no-auth", "--state", str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "pip install 'liqcore[api]'" in done.stderr
+
+
+def test_the_description_is_of_what_there_is(api):
+    document = api.ask("GET", "/v1/openapi.json", key=None).json
+    described = {(method.upper(), path.replace("{id}", "*")) for path, methods in document["paths"].items() for method in methods if method != "parameters"}
+    assert described == {place for place in api.site.routes if place[1] != "/docs"} and document["openapi"] == "3.1.0"
+    validate = pytest.importorskip("openapi_spec_validator").validate
+    validate(document)
+    page = api.ask("GET", "/docs", key=None)
+    assert page.status == 200 and "script" not in page.body.decode() and all(path in page.body.decode() for path in document["paths"])
+    assert "http" not in re.sub(r"</?html[^>]*>|<h1>.*?</h1>", "", page.body.decode().replace("HTTP", ""))
+    assert openapi.document()["info"]["version"]
+
+
+def test_answers_are_as_described(api):
+    validator = pytest.importorskip("jsonschema").Draft202012Validator
+    paths = api.ask("GET", "/v1/openapi.json").json["paths"]
+
+    def schema(path, method="get", status="200"):
+        return validator(paths[path][method]["responses"][status]["content"]["application/json"]["schema"])
+    schema(LIVE).validate(api.ask("GET", LIVE, f"asset=BTC&features={','.join(NAMES)}").json)
+    schema(PAST, "post").validate(api.history(features=list(NAMES), asset="BTC", every="2h").json)
+    schema("/v1/features").validate(api.ask("GET", "/v1/features").json)
+    validator(openapi.document()["components"]["schemas"]["Problem"]).validate(api.ask("GET", LIVE).json)
+    listing = api.ask("GET", "/v1/features").json["features"]
+    assert {"name": "flow.ofi", "window": "required", "made_of": ["BBO"]}.items() <= next(f for f in listing if f["name"] == "flow.ofi").items()
+    parsed = api.ask("GET", "/v1/features/parse", "names=liq_btc_lead,flow.ofi@300s:zscore(2d,min%3D10)").json["names"]
+    assert [one["name"] for one in parsed] == ["BTC/liquidations.liq_volume@1s:lag(30s)", "flow.ofi@5m:zscore(2d,min=10)"]
+
+
+def test_a_canary_secret_is_nowhere(store, tmp_path, caplog, capfd):
+    """The key of a request, also a broken one, and secrets of the process: in no answer, file or log."""
+    canary = "CANARY-secret-8e1f"
+    log.protect(canary)
+    with asked(store, tmp_path / "state") as api:
+        answers = [api.ask(method, path, f"features={canary}", headers={"authorization": f"Bearer {api.token}{canary}", "cookie": canary}, key=None)
+                   for method, path, _ in scoped_routes(api)]
+        answers += [api.ask("GET", LIVE, ASK), api.ask("GET", "/v1/health", key=None), api.history(features=["price.last"], asset="BTC", every="6h")]
+        for answer in answers:
+            assert canary.encode() not in answer.body and api.token.encode() not in answer.body and canary not in str(answer.headers)
+        for path in (tmp_path / "state").rglob("*"):
+            assert not path.is_file() or api.token.encode() not in path.read_bytes() and canary.encode() not in path.read_bytes()
+        out, err = capfd.readouterr()
+        assert canary not in out + err + caplog.text and api.token not in out + err + caplog.text
+        assert json.loads((api.state / keys.FILE).read_text())

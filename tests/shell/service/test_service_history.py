@@ -1,0 +1,244 @@
+"""History over HTTP: rows in any order, each as it was known then, to the last bit; checkpoints change nothing; later data change nothing."""
+
+import csv
+import io
+import random
+
+import numpy as np
+import pytest
+import store_files
+from api_rig import DAY, HOUR, NAMES, SECOND, T0, Oracle, asked, bits, fill, market
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from liqshell import cli
+from liqshell.research import feature_rows
+from liqshell.service import ledger
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("history")
+    return fill(folder / "store", *(market(folder / f"{day}", day) for day in (0, 1)))
+
+
+@pytest.fixture(scope="module")
+def oracle(store):
+    return Oracle(store)
+
+
+@pytest.fixture(scope="module")
+def api(store, tmp_path_factory):
+    with asked(store, tmp_path_factory.mktemp("state")) as one:
+        yield one
+
+
+times = st.integers(T0 - HOUR, T0 + 2 * DAY + HOUR) | st.integers(0, 192).map(lambda k: T0 + k * ledger.STEP_NS)
+
+
+@given(st.lists(st.tuples(times, st.sampled_from(SYMBOLS)), max_size=30), st.permutations(NAMES))
+@settings(max_examples=40)
+def test_any_rows_are_what_was_known_then(api, oracle, rows, names):
+    """Order and duplicates are kept; every bit is that of Features which saw nothing later."""
+    rows = rows + rows[:3]
+    answer = api.history(features=names, rows=[{"contract": symbol, "at": ts} for ts, symbol in rows])
+    assert answer.status == 200, answer.body
+    found, there = answer.json, {i.symbol: n for n, i in enumerate(oracle.instruments)}
+    assert found["columns"]["at"] == [ts for ts, _ in rows] and found["columns"]["contract"] == [f"bybit:{symbol}" for _, symbol in rows]
+    inside = [ts for ts, _ in rows if oracle.events["ts_recv"][0] <= ts <= oracle.events["ts_recv"][-1]]
+    known = oracle.at(inside)
+    for name in names:
+        unknown = {n: reason for reason, places in found["unknown"].get(name, {}).items() for n in places}
+        for n, (ts, symbol) in enumerate(rows):
+            value = found["columns"][name][n]
+            assert (value is None) == (n in unknown)
+            if ts in known:
+                assert bits(value) == bits(known[ts][there[symbol], NAMES.index(name)]), (name, ts, symbol)
+            else:
+                assert unknown[n] == "outside"
+
+
+def test_every_form_says_the_same(api, oracle):
+    rows = [{"asset": "BTC", "at": T0 + DAY + k * 37 * 60 * SECOND} for k in (5, 1, 1, 9)] + [{"asset": "eth", "venue": "bybit", "at": "2026-02-09T00:00:30Z"}]
+    question = {"features": list(NAMES), "rows": rows, "label": {"feature": "price.last", "after": "30m"}}
+    columns = api.history(**question).json["columns"]
+    import orjson
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    lines = api.history(**question, headers={"accept": "application/x-ndjson"})
+    assert lines.headers["content-type"] == "application/x-ndjson"
+    for n, line in enumerate(map(orjson.loads, lines.body.splitlines())):
+        assert all(bits(line[name]) == bits(columns[name][n]) for name in (*NAMES, "label")) and line["at"] == columns["at"][n]
+        assert set(line.get("unknown", ())) == {name for name in (*NAMES, "label") if columns[name][n] is None}
+    table = list(csv.DictReader(io.StringIO(api.history(**question, headers={"accept": "text/csv;q=0.9, image/png"}).body.decode())))
+    assert [row["contract"] for row in table] == columns["contract"]
+    arrow = pa.ipc.open_stream(api.history(**question, headers={"accept": "application/vnd.apache.arrow.stream"}).body).read_all()
+    parquet = pq.read_table(io.BytesIO(api.history(**question, headers={"accept": "application/vnd.apache.parquet"}).body))
+    for name in (*NAMES, "label"):
+        expected = [bits(value) for value in columns[name]]
+        assert [bits(float(row[name]) if row[name] else None) for row in table] == expected
+        assert [bits(value) for value in arrow[name].to_pylist()] == [bits(value) for value in parquet[name].to_pylist()] == expected
+    assert parquet.schema.metadata[b"liqcore.data_hash"] == arrow.schema.metadata[b"liqcore.data_hash"]
+    assert columns["label"][0] is not None and bits(columns["label"][0]) == bits(
+        Oracle(api.library.path, ("price.last",)).at([rows[0]["at"] + HOUR // 2])[rows[0]["at"] + HOUR // 2][0, 0])
+
+
+def test_compact_forms_are_the_rows_written_out(api):
+    at = [T0 + k * HOUR for k in range(3, 9)]
+    long = api.history(features=["price.last"], rows=[{"asset": "BTC", "at": ts} for ts in at]).json["columns"]
+    assert api.history(features=["price.last"], asset="BTC", at=at).json["columns"] == long
+    assert api.history(features=["price.last"], contract="bybit:BTCUSDT", every="1h", start=at[0], end=feature_rows.iso(at[-1])).json["columns"] == long
+
+
+def test_the_command_prints_the_same_bits(api, store, capsys):
+    """`liqcore features` and the API, byte for byte."""
+    at = [feature_rows.iso(T0 + k * 7 * HOUR + 123_456_789) for k in range(1, 6)]
+    assert cli.main(["features", str(store), "-f", ",".join(NAMES), "--at", ",".join(at)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    rows = [{"contract": symbol, "at": ts} for ts in at for symbol in SYMBOLS]
+    assert api.history(features=list(NAMES), rows=rows, headers={"accept": "text/csv"}).body.decode().splitlines() == printed
+
+
+def test_the_newest_values_are_those_of_their_time(api):
+    live = api.ask("GET", "/v1/features/live", f"asset=ETH&features={','.join(NAMES)}").json
+    past = api.history(features=list(NAMES), asset="ETH", at=[live["as_of_ns"]]).json
+    assert {name: bits(one["value"]) for name, one in live["features"].items()} == {name: bits(past["columns"][name][0]) for name in NAMES}
+    assert live["data_hash"] == past["data_hash"] and live["received_through_ns"] == past["received_through_ns"]
+    z = live["features"][NAMES[0]]
+    assert (z["n"], z["n_eff"]) == (past["samples"][NAMES[0]]["n"][0], past["samples"][NAMES[0]]["n_eff"][0]) and z["n_eff"] >= 4
+    assert z["completeness"] == "full" and live["receive_time"] == "recorded" and live["contract"] == "bybit:ETHUSDT"
+
+
+def test_a_value_does_not_depend_on_what_else_is_asked(api, store):
+    """One name alone, read from the states of a longer list."""
+    at = [T0 + 5 * HOUR + k * 3 * HOUR for k in range(12)]
+    api.history(features=list(NAMES), asset="ETH", at=at)
+    for name in NAMES:
+        alone = Oracle(store, (name,)).at(at)
+        assert [bits(x) for x in api.history(features=[name], asset="ETH", at=at).json["columns"][name]] == [bits(alone[ts][1, 0]) for ts in at]
+
+
+def test_states_are_kept_and_change_nothing(store, tmp_path):
+    """A second server reads from the states of the first, and says the same; one moment then pushes a quarter of an hour of events at most."""
+    rows = [{"asset": asset, "at": T0 + k * 2_791 * SECOND} for k in range(60) for asset in ("BTC", "ETH")]
+    random.Random(4).shuffle(rows)
+    with asked(store, tmp_path / "state") as first:
+        expected = first.history(features=list(NAMES), rows=rows).body
+    with asked(store, tmp_path / "state") as second:
+        series = second.history(features=list(NAMES), asset="BTC", at=[T0 + DAY + 7 * HOUR + 1])
+        assert series.status == 200
+        one = next(iter(second.library.get().series.values()))
+        kept = np.array(one._times)
+        assert len(kept) > 150 and (kept % ledger.STEP_NS == 0).all()
+        before = T0 + DAY + 7 * HOUR
+        assert one._walk.features.refused == {} and max(t for t in kept if t <= before) == before
+        assert second.history(features=list(NAMES), rows=rows).body == expected
+    with asked(store, tmp_path / "other") as third:
+        assert third.history(features=list(NAMES), rows=rows).body == expected
+
+
+def test_the_states_of_names_that_were_used_least_recently_go_first(store, tmp_path, monkeypatch):
+    from liqshell.service import checkpoints
+
+    def keys_of(api):
+        return {key for key, in api.library.saved._all("select distinct key from states")}
+    with asked(store, tmp_path / "state") as api:
+        at, expected = [T0 + DAY + 5 * HOUR], {}
+        for name in NAMES[:3]:
+            expected[name] = api.history(features=[name], asset="BTC", at=at).body
+        old, *_, new = [one._key for one in api.library.get().series.values()]
+        assert keys_of(api) >= {old, new}
+        monkeypatch.setattr(checkpoints, "BYTES_MAX", 1 << 20)
+        api.history(features=[NAMES[3]], asset="BTC", at=at)
+        assert old not in keys_of(api) and len(keys_of(api)) >= 1
+        assert all(api.history(features=[name], asset="BTC", at=at).body == expected[name] for name in expected)
+
+
+@pytest.mark.parametrize("cut", ["day", "part of a day"])
+def test_later_and_late_data_change_no_answer(tmp_path, cut):
+    """1,000 random (asset, time): after an import of data received later, some of it of earlier events, the same bytes and ETag. After an import of
+    earlier data another ETag, and what a new walk over all of it says."""
+    whole = store_files.market(1500, 3, T0 + DAY)
+    late = whole[-200:].copy()
+    late["ts_event"] = T0 + DAY + HOUR                    # happened long ago, received now
+    if cut == "day":
+        late["ts_recv"] += DAY
+        first = whole
+    else:
+        first = whole[:-200]
+    store = fill(tmp_path / "store", market(tmp_path / "0", 0, symbols=SYMBOLS), store_files.save(tmp_path / "1", {"bybit~BTCUSDT": first}))
+    draw = random.Random(5)
+    last = int(first["ts_recv"][-1])
+    rows = [{"asset": draw.choice(("BTC", "ETH")), "at": draw.randrange(T0, last)} for _ in range(1000)]
+    names = list(NAMES[:5])
+    with asked(store, tmp_path / "state") as api:
+        before = api.history(features=names, rows=rows)
+        fill(store, store_files.save(tmp_path / "late", {"bybit~BTCUSDT": late}))
+        after = api.history(features=names, rows=rows)
+        assert (after.status, after.body, after.headers["etag"]) == (200, before.body, before.headers["etag"])
+        again = api.history(features=names, rows=rows, headers={"if-none-match": before.headers["etag"]})
+        assert again.status == 304 and not again.body and again.headers["etag"] == before.headers["etag"]
+        assert api.history(features=names, rows=rows, headers={"if-none-match": before.headers["etag"], "accept": "text/csv"}).status == 200
+        newest = api.history(features=names, asset="BTC", at=[int(late["ts_recv"][-1])]).json
+        assert newest["received_through_ns"] == int(late["ts_recv"][-1])
+
+        early = store_files.market(300, 77, T0 + HOUR, 6 * HOUR)
+        fill(store, store_files.save(tmp_path / "early", {"bybit~ETHUSDT": early}))
+        changed = api.history(features=names, rows=rows)
+        assert changed.headers["etag"] != before.headers["etag"] and changed.json["data_hash"] != before.json["data_hash"]
+        oracle = Oracle(store, names)
+        known, columns = oracle.at([row["at"] for row in rows]), changed.json["columns"]
+        place = {i.asset: n for n, i in enumerate(oracle.instruments)}
+        for n, row in enumerate(rows):
+            for k, name in enumerate(names):
+                if row["at"] >= oracle.events["ts_recv"][0]:
+                    assert bits(columns[name][n]) == bits(known[row["at"]][place[row["asset"]], k])
+
+
+def test_why_a_value_is_not_known(tmp_path):
+    """Warming up, a gap of the feed, nothing received, outside."""
+    events = store_files.market(4000, 9)
+    events = events[events["kind"] != 4]                   # no tickers
+    down, up = T0 + 6 * HOUR, T0 + 6 * HOUR + 600 * SECOND
+    marks = np.zeros(2, events.dtype)
+    marks["ts_event"] = marks["ts_recv"] = down, up
+    marks["kind"], marks["code"] = 5, (2, 1)
+    from liqcore import FeedState, Kind
+
+    marks["kind"], marks["code"] = int(Kind.FEED), (int(FeedState.FEED_DOWN), int(FeedState.FEED_UP))
+    events = events[(events["ts_recv"] < down) | (events["ts_recv"] >= up)]
+    events = np.concatenate([events, marks])
+    events = events[np.argsort(events["ts_recv"], kind="stable")]
+    store = fill(tmp_path / "store", store_files.save(tmp_path / "a", {"bybit~BTCUSDT": events}))
+    names = ["liquidations.liq_volume@1h", "funding.funding", "liquidations.liq_imbalance@15m:zscore(4h,min=4)"]
+    with asked(store, tmp_path / "state") as api:
+        at = [T0 + 600 * SECOND, down + SECOND, up + 1800 * SECOND, up + 2 * HOUR, T0 - HOUR]
+        found = api.history(features=names, asset="BTC", at=at).json
+        assert found["unknown"][names[0]] == {"warming": [0], "gap": [1, 2], "outside": [4]}
+        assert found["unknown"][names[1]] == {"no_data": [0, 1, 2, 3], "outside": [4]}
+        assert found["columns"][names[0]][3] is not None
+        assert api.history(features=names, asset="BTC", at=at, on_outside="error").status == 422
+        live = api.ask("GET", "/v1/features/live", f"features={','.join(names)}").json["features"]
+        assert live["funding.funding"] == {"value": None, "unit": "fraction", "unknown": "no_data"} and live[names[0]]["value"] is not None
+        assert api.ask("GET", "/v1/features/live", f"features={names[1]}&strict=1").status == 503
+
+
+def test_a_large_question_is_a_job(api):
+    body = {"features": ["price.last"], "asset": "BTC", "every": "500ms"}
+    assert api.history(**body).status == 413
+    body["every"] = "1s"
+    body["end"] = T0 + 30_000 * SECOND
+    begun = api.ask("POST", "/v1/jobs", body=body, headers={"accept": "text/csv"})
+    assert begun.status == 202
+    import time
+
+    until = time.monotonic() + 60
+    while (state := api.ask("GET", begun.headers["location"]).json)["state"] not in ("done", "failed") and time.monotonic() < until:
+        time.sleep(0.02)
+    assert state["state"] == "done", state
+    result = api.ask("GET", begun.headers["location"], "result=1")
+    assert result.headers["content-type"] == "text/csv" and result.body == api.history(**body, headers={"accept": "text/csv"}).body
+    assert api.ask("GET", "/v1/jobs/" + "0" * 16).status == 404

@@ -1,0 +1,219 @@
+"""Runs over HTTP: the recording of a run is followed while it is written, and what was said live is what history says of that time, for ever."""
+
+import asyncio
+import csv
+import gzip
+import io
+import json
+import random
+import shutil
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from api_rig import asked, bits, served
+from recorded_run import record_run
+
+import liqcore as lc
+from liqshell import cli
+from liqshell.recording import journal
+from liqshell.research.feature_rows import iso
+from liqshell.run import recorded_events
+
+NAMES = ("liquidations.liq_imbalance@1m:zscore(20m,min=4)", "flow.ofi@1m", "funding.funding_avg@5m", "price.last", "flow.spread_bps",
+         "liquidations.liq_volume@5m:lag(30s)", "SOL/flow.volume@10s:change(1m)", "hawkes.intensity_long")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """On paper over the change of an hour, with an interruption of 20 s, in members as small as those of a live run."""
+    folder = record_run(tmp_path_factory.mktemp("recorded") / "run", hours=1.2, cut_s=20.0)
+    for file in (folder / journal.FRAMES).glob("*.jsonl.gz"):
+        lines = gzip.decompress(file.read_bytes()).splitlines(keepends=True)
+        file.write_bytes(b"".join(gzip.compress(b"".join(lines[n:n + 200]), 3) for n in range(0, len(lines), 200)))
+    return folder
+
+
+def grown(run, folder, rng):
+    """The recording of a run as it grows: yields after each piece, of any number of bytes."""
+    (folder / journal.FRAMES).mkdir(parents=True)
+    shutil.copy(run / journal.MANIFEST, folder)
+    shutil.copy(run / journal.AUDIT, folder)
+    files = sorted((run / journal.FRAMES).glob("*.jsonl.gz"))
+    assert len(files) == 2
+    for file in files:
+        data = file.read_bytes()
+        with (folder / journal.FRAMES / file.name).open("wb", buffering=0) as out:
+            at = 0
+            while at < len(data):
+                step = rng.randrange(1, max(len(data) // 12, 2))
+                out.write(data[at:at + step])
+                at += step
+                yield
+
+
+@pytest.fixture(scope="module")
+def live(run, tmp_path_factory):
+    """What a server said while the recording was replayed: (contract, as of) -> the answer; and the server."""
+    folder, said = tmp_path_factory.mktemp("growing"), {}
+    steps = grown(run, folder / "run", random.Random(8))
+    next(steps)
+    with asked(folder, tmp_path_factory.mktemp("state"), features=NAMES) as api:
+        for _ in steps:
+            for contract in ("bybit:SOLUSDT", "bybit:DOGEUSDT"):
+                api.library.refresh()
+                answer = api.ask("GET", "/v1/features/live", f"contract={contract}&features={','.join(NAMES)}")
+                assert answer.status in (200, 503), answer.body
+                if answer.status == 200:
+                    said[contract, answer.json["as_of_ns"]] = answer.json
+        yield api, said
+
+
+def test_live_is_history_is_the_command(run, live, capsys):
+    """live(T) == historical(as_of=T) == `liqcore features`, every bit, and the same hash of the data."""
+    api, said = live
+    assert len({ts for _, ts in said}) > 20
+    rows = [{"contract": contract, "at": ts} for contract, ts in said]
+    answer = api.history(features=list(NAMES), rows=rows)
+    assert answer.status == 200, answer.body
+    columns = answer.json["columns"]
+    end = max(ts for _, ts in said)                        # its end mark: after its last event, where the command knows nothing
+    moments = ",".join(str(ts) for _, ts in said if ts < end)
+    assert cli.main(["features", str(run), "-f", ",".join(NAMES), "--at", moments]) == 0
+    printed = {(row["contract"], int(row["ts"])): row for row in csv.DictReader(io.StringIO(capsys.readouterr().out))}
+    known = 0
+    for n, (place, one) in enumerate(said.items()):
+        for name in NAMES:
+            value, text = one["features"][name]["value"], printed[place][name] if place[1] < end else ""
+            known += value is not None
+            assert bits(value) == bits(columns[name][n]) and (place[1] == end or bits(value) == bits(float(text) if text else None)), (name, place)
+    assert known > len(said) * 4
+    for contract, ts in random.Random(1).sample(list(said), 8):
+        past = api.history(features=list(NAMES), contract=contract, at=[ts]).json
+        assert past["data_hash"] == said[contract, ts]["data_hash"] and past["received_through_ns"] == said[contract, ts]["received_through_ns"]
+
+
+def test_what_is_followed_is_what_the_engine_stepped(run, live):
+    """The events of the server are those that the sink of the run handed to its engine."""
+    api, _ = live
+    events = recorded_events.read_events(run).events
+    kinds = events["kind"]
+    events = events[(kinds <= int(lc.Kind.TICKER)) | (kinds == int(lc.Kind.FEED)) | (kinds >= int(lc.Kind.DELEVERAGE))]
+    parts = api.library.get().data.parts
+    assert len(parts) >= 1 and np.concatenate([np.asarray(part) for part in parts]).tobytes() == events.tobytes()
+
+
+def test_signals_are_those_of_the_audit(run, live):
+    api, _ = live
+    records = journal.load_audit(run)
+    records = records[records["kind"] == int(lc.AuditKind.AUDIT_SIGNAL)]
+    assert len(records) > 2
+    found, since = [], ""
+    while True:                                            # page by page
+        page = api.ask("GET", "/v1/signals", f"limit=2{since}").json
+        found += page["signals"]
+        if not page["more"]:
+            break
+        since = f"&since={page['next_since']}"
+    assert {one["ts"] for one in found} == set(records["ts"].tolist())
+    assert {one["phase"] for one in found} <= {phase.name for phase in lc.Phase} and all(one["detector"] == "cascade" for one in found)
+    one = found[0]
+    assert (one["ts"], one["z"], one["liquidated"]) == (int(records["ts"][0]), float(records["x"][0, 3]), lc.Side(int(records["side"][0])).name)
+
+
+def test_a_run_of_another_name_is_none(live):
+    api, _ = live
+    assert api.ask("GET", "/v1/features/live", f"asset=SOL&features={NAMES[3]}&run=run").status == 200
+    answer = api.ask("GET", "/v1/features/live", f"asset=SOL&features={NAMES[3]}&run=../../etc")
+    assert answer.status == 404 and answer.json["there"] == ["run"]
+
+
+def events_of(text: str) -> list[tuple[str, int, dict]]:
+    """Whole events of a stream."""
+    out = []
+    for block in text.split("\n\n")[:-1]:
+        lines = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        if "event" in lines:
+            out.append((lines["event"], int(lines["id"]), json.loads(lines["data"])))
+    return out
+
+
+def read_stream(address: str, token: str, query: str, count: int, last: int | None = None) -> list[tuple[str, int, dict]]:
+    request = urllib.request.Request(f"{address}/v1/features/stream?{query}", headers={"Authorization": f"Bearer {token}"}
+                                     | ({"Last-Event-ID": str(last)} if last else {}))
+    text = ""
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        assert answer.headers["Content-Type"] == "text/event-stream"
+        while len(found := events_of(text)) < count:
+            text += answer.read1(1 << 16).decode()
+    return found[:count]
+
+
+def test_a_stream_goes_on_where_it_was(run, tmp_path):
+    """Each event is what history says of its time; a client that comes back misses none and gets none twice; one that is too far behind is told."""
+    names = f"{NAMES[3]},{NAMES[1]}"
+    with served(run, tmp_path / "state") as (address, token):
+        def ask(body):
+            request = urllib.request.Request(f"{address}/v1/features/historical", json.dumps(body).encode(),
+                                             {"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return json.load(answer)
+        query = f"contract=SOLUSDT&features={names}&every=30s"
+        newest = read_stream(address, token, query, 1)[0]
+        first = newest[1] - 20 * 30 * lc.SECOND
+        a = read_stream(address, token, query, 7, first)
+        b = read_stream(address, token, query, 13, a[-1][1])
+        assert [ident for _, ident, _ in a + b] == [first + k * 30 * lc.SECOND for k in range(1, 21)] and b[-1] == newest
+        past = ask({"features": names.split(","), "asset": "SOL", "at": [ident for _, ident, _ in a + b]})
+        for n, (_, _, one) in enumerate(a + b):
+            assert all(bits(one["features"][name]["value"]) == bits(past["columns"][name][n]) for name in names.split(","))
+        kind, ident, said = read_stream(address, token, "asset=SOL&features=price.last&every=1s", 1, first - 1200 * lc.SECOND)[0]
+        assert kind == "dropped" and said["n"] > 0 and said["through_ns"] == ident
+
+
+def test_a_stream_follows_the_recording(run, tmp_path):
+    steps = grown(run, tmp_path / "runs" / "run", random.Random(2))
+    for _ in range(5):
+        next(steps)
+    with asked(tmp_path / "runs", tmp_path / "state") as api:
+        from liqshell.service.stream import stream
+
+        dataset = api.library.get()
+        pieces = stream(lambda: dataset, api.library.saved, {"price.last": "price.last"}, 0, 30 * lc.SECOND, dataset.data.start)
+
+        async def grow():
+            for _ in steps:
+                await asyncio.to_thread(api.library.refresh)
+
+        async def through():
+            text, growing = "", asyncio.create_task(grow())
+            while not growing.done() or events_of(text)[-1][1] < dataset.complete - 30 * lc.SECOND:
+                text += (await asyncio.wait_for(anext(pieces), 20)).decode()
+            await pieces.aclose()
+            return events_of(text)
+        found = api.loop.run_until_complete(through())
+        assert [b[1] - a[1] for a, b in zip(found, found[1:], strict=False)] == [30 * lc.SECOND] * (len(found) - 1) and len(found) > 40
+
+
+def test_an_ended_run_is_complete_to_its_end(run, tmp_path):
+    with asked(run, tmp_path / "state") as api:
+        live = api.ask("GET", "/v1/features/live", "asset=DOGE&features=price.last").json
+        assert live["as_of"] == iso(int(journal.load_manifest(run)["ended_ns"])) and live["run"] == "run" and live["synthetic"] is True
+
+
+def test_a_folder_of_runs_serves_the_newest_and_passes_over_what_is_none(run, tmp_path, monkeypatch):
+    runs = tmp_path / "runs"
+    shutil.copytree(run, runs / "b")
+    shutil.copytree(run, runs / "a")
+    manifest = json.loads((runs / "a" / journal.MANIFEST).read_text())
+    (runs / "a" / journal.MANIFEST).write_text(json.dumps(manifest | {"started_ns": manifest["started_ns"] + 1}))
+    (runs / "broken" / journal.FRAMES).mkdir(parents=True)
+    (runs / "broken" / journal.MANIFEST).write_text("{")
+    with asked(runs, tmp_path / "state") as api:
+        assert api.ask("GET", "/v1/features/live", "asset=SOL&features=price.last").json["run"] == "a"
+        assert api.ask("GET", "/v1/features/live", "asset=SOL&features=price.last&run=b").json["run"] == "b"
+        assert api.history(features=["price.last"], asset="SOL", at=[], run="broken").status == 404
+    monkeypatch.chdir(runs / "b")
+    with asked(Path("."), tmp_path / "other") as api:
+        assert api.ask("GET", "/v1/health", key=None).json["run"] == "b"
