@@ -27,7 +27,7 @@ from liqcore.fees import MAKER_FEE, TAKER_FEE
 from liqcore.instrument import Instrument
 from liqcore.sweep.columns import Columns, columns, ended_at
 from liqcore.sweep.grid import GRID_DTYPE, Grid
-from liqcore.sweep.kernel import DAY_NS, run
+from liqcore.sweep.kernel import BLOCK, DAY_NS, run
 from liqcore.sweep.state import (
     ANSWER_NS,
     CALL,
@@ -231,8 +231,8 @@ def _run_chunks(m, terms, rows, calls, phases, results, threads, chunk, on_progr
     try:
         for first in range(0, len(rows), chunk):
             last = min(first + chunk, len(rows))
-            run(m, terms, rows[first:last], calls, phases, results[first:last], none, counts[first:last],
-                first_day, daily[first:last])
+            size = max(1, min(BLOCK, -(-(last - first) // numba.get_num_threads())))
+            run(m, terms, rows[first:last], calls, phases, results[first:last], none, counts[first:last], first_day, daily[first:last], size)
             if on_progress is not None:
                 on_progress(last, len(rows))
     finally:
@@ -256,7 +256,7 @@ def trades_of(tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, g
         raise TypeError(f"trades_of: unknown argument {', '.join(unknown)}; expected {', '.join(OPTIONS)}")
     m, terms, calls, phases = _prepare(tape, instrument, signals, sides, places, reference, end, closed, OPTIONS | options)
     trades, counts = np.zeros(len(calls), TRADE_DTYPE), np.zeros(1, np.int64)
-    run(m, terms, grid[setting].rows, calls, phases, np.zeros(1, RESULT_DTYPE), trades, counts, 0, np.zeros((1, 0)))
+    run(m, terms, grid[setting].rows, calls, phases, np.zeros(1, RESULT_DTYPE), trades, counts, 0, np.zeros((1, 0)), 1)
     return trades[:counts[0]]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Set
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -56,6 +56,15 @@ def _cell(name: str, value: object) -> tuple[str, int | float]:
     return name, _fraction(name, value)
 
 
+def _check_names(names: Set[str]) -> None:
+    unknown = sorted(names - DEFAULTS.keys())
+    if unknown:
+        raise ValueError(f"grid: unknown option {', '.join(unknown)}; expected {', '.join(DEFAULTS)}")
+    for name in ("stop_loss", "notional"):
+        if name not in names:
+            raise ValueError(f"grid: {name} is required")
+
+
 class Grid:
     """Bracket settings to be tried, one a row: an array of GRID_DTYPE.
 
@@ -75,12 +84,7 @@ class Grid:
     def product(cls, **values: Any) -> Grid:
         """Every combination, the last-named option varying fastest. Options and units are those of Bracket: entry, entry_offset, take_profit,
         stop_loss (required), trail, entry_ttl_s, max_hold_s, cooldown_s, exit_phase, requotes, notional (required); each is one value or a list."""
-        unknown = sorted(values.keys() - DEFAULTS.keys())
-        if unknown:
-            raise ValueError(f"grid: unknown option {', '.join(unknown)}; expected {', '.join(DEFAULTS)}")
-        for name in ("stop_loss", "notional"):
-            if name not in values:
-                raise ValueError(f"grid: {name} is required")
+        _check_names(values.keys())
         given = dict(values) | {name: value for name, value in DEFAULTS.items() if name not in values}
         axes = {}
         for name, value in given.items():
@@ -96,10 +100,24 @@ class Grid:
     @classmethod
     def of(cls, settings: Iterable[Mapping[str, Any]]) -> Grid:
         """One row for each mapping of `settings`, in the words of `product` with single values."""
-        rows = [cls.product(**setting).rows for setting in settings]
-        if not rows:
+        given = list(settings)
+        if not given:
             raise ValueError("grid: expected at least one setting")
-        return cls(np.concatenate(rows))
+        for names in {frozenset(setting) for setting in given}:
+            _check_names(names)
+        rows = np.zeros(len(given), GRID_DTYPE)
+        for name, default in DEFAULTS.items():
+            known: dict[tuple[type, Hashable], tuple[str, int | float]] = {}        # a value that many settings have is read once
+            column, cells = "", []
+            for setting in given:
+                value = setting.get(name, default)
+                key = (type(value), value if isinstance(value, Hashable) else repr(value))
+                if key not in known:
+                    known[key] = _cell(name, value)
+                column, cell = known[key]
+                cells.append(cell)
+            rows[column] = cells
+        return cls(rows)
 
     def _check(self) -> None:
         r = self.rows

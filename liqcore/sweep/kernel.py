@@ -41,7 +41,8 @@ from liqcore.sweep.terms import (
 from liqcore.sweep.walk import live
 
 DAY_NS = 86_400_000_000_000
-BLOCK = 16                       # settings that a thread takes at a time
+BLOCK = 256                      # settings that a thread takes at a time, at most
+STRETCH = 32                     # calls that one setting goes on for before the next one has its turn: what they read stays in the cache
 
 
 # ---- one setting ----
@@ -172,13 +173,11 @@ def _refuse(g, p, call, cooldown_until, r):
 
 
 @compiled
-def _setting(m, g, p, calls, phases, s, o, asked, reports, r, trades, day, daily):
-    """All brackets of one setting, in order of time. Returns the number of trades, a left-open one included."""
-    cooldown_until, k, n = 0, 0, 0
-    day[0] = -1.0
-    day[1] = day[2] = 0.0
+def _setting(m, g, p, calls, phases, s, o, asked, reports, r, trades, day, daily, at, until):
+    """Brackets of one setting, in order of time, whose calls come before number `until`. at: [next call, end of the cooldown, trades]."""
+    k, cooldown_until, n = at[0], at[1], at[2]
     s.lost = 0
-    while k < len(calls):
+    while k < until:
         call = calls[k]
         k += 1
         lots = _refuse(g, p, call, cooldown_until, r)
@@ -196,6 +195,7 @@ def _setting(m, g, p, calls, phases, s, o, asked, reports, r, trades, day, daily
             r.filled += s.entered > 0
             r.open_side, r.open_lots, r.open_fees = s.side, s.entered - s.exited, s.fees
             r.open_price = s.entry_value / float(s.entered) * g.tick if s.entered > 0 else 0.0
+            k = len(calls)
             break
         if s.entered > 0:
             cooldown_until = s.finished + p.cooldown_ns
@@ -203,32 +203,40 @@ def _setting(m, g, p, calls, phases, s, o, asked, reports, r, trades, day, daily
         while k < len(calls) and not _after(calls[k], s):
             r.refused_open += 1
             k += 1
-    r.daily_squares += day[1] * day[1]
-    r.signals = len(calls)
-    r.lost = s.lost
-    return n
+    r.lost += s.lost
+    at[0], at[1], at[2] = k, cooldown_until, n
 
 
 @njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _block(m, terms, grid, first, last, calls, phases, results, trades, counts, first_day, daily):
-    """Some settings one after the other, in a workspace of their own."""
-    state, orders, day = np.zeros(1, STATE), np.zeros(5, ORDER), np.zeros(4)
-    day[3] = first_day
+    """Some settings, stretch by stretch of the calls, in a workspace of their own."""
+    state, orders = np.zeros(1, STATE), np.zeros(5, ORDER)
     asked, reports = np.zeros(ARRIVALS, REQUEST), np.empty(REPORTS, REPORT)
+    days, at = np.zeros((last - first, 4)), np.zeros((last - first, 3), np.int64)
+    days[:, 0], days[:, 3] = -1.0, first_day
+    until = 0
+    while until < len(calls):
+        until = min(until + STRETCH, len(calls))
+        for n in range(first, last):
+            _setting(m, terms[0], grid[n], calls, phases, state[0], orders, asked, reports, results[n], trades, days[n - first], daily[n],
+                     at[n - first], until)
     for n in range(first, last):
-        counts[n] = _setting(m, terms[0], grid[n], calls, phases, state[0], orders, asked, reports, results[n], trades, day, daily[n])
+        day, r = days[n - first], results[n]
+        r.daily_squares += day[1] * day[1]
+        r.signals = len(calls)
+        counts[n] = at[n - first, 2]
 
 
 def _entry(made_of):
     @njit(cache=True, nogil=True, parallel=True)
-    def run(m, terms, grid, calls, phases, results, trades, counts, first_day, daily):
+    def run(m, terms, grid, calls, phases, results, trades, counts, first_day, daily, size):
         """Every row of `grid` -> its row of `results`; counts: trades of each, one left open included. `trades` takes those of a single setting.
-        daily: (settings, days from first_day on) takes the net result of each day; (settings, 0) = not asked for."""
+        daily: (settings, days from first_day on) takes the net result of each day; (settings, 0) = not asked for. size: settings that a thread takes
+        at a time."""
         if made_of < 0:
             return
-        for block in prange((len(grid) + BLOCK - 1) // BLOCK):
-            _block(m, terms, grid, block * BLOCK, min((block + 1) * BLOCK, len(grid)), calls, phases, results, trades, counts,
-                   first_day, daily)
+        for block in prange((len(grid) + size - 1) // size):
+            _block(m, terms, grid, block * size, min((block + 1) * size, len(grid)), calls, phases, results, trades, counts, first_day, daily)
     return run
 
 

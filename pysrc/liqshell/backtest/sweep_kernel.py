@@ -22,6 +22,7 @@ from liqshell.config.study_sections import Setting
 
 
 FREE = {"maker_fee": 0.0, "taker_fee": 0.0}              # no trade of the kernel depends on its fees: so its results are those before fees
+ALONE = {"entry", "entry_offset", "take_profit", "stop_loss", "trail", "entry_ttl_s", "max_hold_s", "cooldown_s", "exit_phase", "requotes"}
 SPECIAL = {"trail_basis", "replaces", "judge_s"}         # terms of a bracket that the kernel does not know; absent where they are as usual
 
 
@@ -52,11 +53,23 @@ def grids_of(config: Config, symbols: Sequence[str], brackets: Sequence[Mapping[
     """One liqcore.sweep.Grid per symbol, a row a bracket setting."""
     from liqcore.sweep import Grid      # numba: only for those who sweep
 
-    grids = []
-    for symbol in symbols:
-        wanted = [config.with_setting(Setting(own)).policy_for(symbol).bracket_arguments() for own in brackets]
-        grids.append(Grid.of([{name: value for name, value in row.items() if name != "equity_share"} for row in wanted]))
-    return grids
+    return [Grid.of([{name: value for name, value in row.items() if name != "equity_share"} for row in _arguments(config, symbol, brackets)])
+            for symbol in symbols]
+
+
+def _arguments(config: Config, symbol: str, brackets: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Arguments of Bracket, by setting. Where each axis decides its own argument only, each of its values is read once."""
+    def read(own: Mapping[str, Any]) -> dict[str, Any]:
+        return config.with_setting(Setting(dict(own))).policy_for(symbol).bracket_arguments()
+
+    if not all(own.keys() <= ALONE for own in brackets):
+        return [read(own) for own in brackets]
+    usual, known = read({}), {}
+    for own in brackets:
+        for item in own.items():
+            if item not in known:
+                known[item] = read(dict([item]))[item[0]]
+    return [usual | {name: known[name, value] for name, value in own.items()} for own in brackets]
 
 
 def venue_of(values: dict[str, Any], end_ns: int) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def run_sweep(config: Config, out: str | Path | None = None, *, restart: bool = 
     lap("load")
     cells = grid_of(config)
     notify("which way", 0.0)
-    plan = plan_of(config, history, cells)
+    plan, first = plan_of(config, history, cells)
     count, kernel = len(history.instruments), plan["by"] == KERNEL
     deciders, rows = len(plan["deciders"]), len(plan["policies"])
     units = units_of(deciders, count, rows, config.sweep.unit) if kernel else units_of(1, 1, len(cells), 1)
@@ -100,7 +100,7 @@ def run_sweep(config: Config, out: str | Path | None = None, *, restart: bool = 
     missing = parts.missing()
     lap("plan")
     if missing:
-        work = make_work(config, history, plan, cells, sorted({units[n].detector for n in missing}), notify) if kernel else \
+        work = make_work(config, history, plan, cells, sorted({units[n].detector for n in missing}), notify, first) if kernel else \
             walks_of(config, history, cells)
         lap("signals")
         compute(work, [units[n] for n in missing], parts, address, config.sweep.workers, notify)
@@ -139,33 +139,33 @@ def grid_of(config: Config) -> list[Setting]:
     return list(config.sweep.settings())
 
 
-def plan_of(config: Config, history: History, cells: list[Setting]) -> dict[str, Any]:
+def plan_of(config: Config, history: History, cells: list[Setting]) -> tuple[dict[str, Any], list[Answers]]:
     """Everything that decides the results, as JSON values. Cells come with what decides first, so the table is deciders x brackets. by: which way it
-    is computed; why: what the kernel does not know."""
+    is computed; why: what the kernel does not know. Beside it the answers of the first decider, where the kernel can stand for them."""
+    first: list[Answers] = []
     deciders, policies = parts_of(cells)
     values = settings_of(config, history)
     why = why_not(config, values, [i.symbol for i in history.instruments])
     if not why and config.sweep.by != BACKTEST:
-        # the first and the last bracket: a policy might look at its own numbers
-        why = next((found for policy in (policies[0], policies[-1]) if (found := _asked(config, history, deciders[0], policy))), "")
+        for policy in (policies[0], policies[-1]):          # the first and the last bracket: a policy might look at its own numbers
+            first, why = answers_for(config, history, dataclasses.replace(deciders[0], policy=policy))
+            if why:
+                break
     if why and config.sweep.by == KERNEL:
         raise ConfigError("sweep.by", f"'kernel', which knows nothing of {why}", "'auto' or 'backtest'")
     by = BACKTEST if why or config.sweep.by == BACKTEST else KERNEL
     return {"settings": values, "data": history.fingerprint, "deciders": [d.named for d in deciders], "policies": policies, "unit": config.sweep.unit,
-            "by": by, "why": why}
+            "by": by, "why": why}, first if by == KERNEL else []
 
 
-def _asked(config: Config, history: History, decider: Setting, policy: dict[str, Any]) -> str:
-    return answers_for(config, history, dataclasses.replace(decider, policy=policy))[1]
-
-
-def make_work(config: Config, history: History, plan: dict[str, Any], cells: list[Setting], wanted: list[int], notify: Notify) -> Work:
-    """Signals and answers of the wanted deciders, and the grid of each symbol."""
+def make_work(config: Config, history: History, plan: dict[str, Any], cells: list[Setting], wanted: list[int], notify: Notify,
+              first: list[Answers]) -> Work:
+    """Signals and answers of the wanted deciders, and the grid of each symbol. first: answers of the first decider, as far as they are known."""
     answers: list[list[Answers]] = []
     deciders, policies = parts_of(cells)
     for n, decider in enumerate(deciders):
         notify(f"signals of detector {n + 1} of {len(deciders)}", n / len(deciders))
-        found, why = answers_for(config, history, decider) if n in wanted else ([], "")
+        found, why = (first, "") if first and n == 0 else answers_for(config, history, decider) if n in wanted else ([], "")
         if why:
             raise ConfigError("sweep.by", f"with {decider.named}, {why}", "answers that are always the bracket of [policy]",
                               "Set [sweep] by = 'backtest'")
