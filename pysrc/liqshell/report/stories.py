@@ -3,15 +3,43 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from liqcore import Role
+from liqcore import AUDIT_DTYPE, Role
+from liqcore.audit import declined
 from liqcore.event import FillFlag
+
+from liqshell.report.unmet import sentence
 
 ORDER_MARKET = 2
 #: one large liquidation: `price` is the reported one, on most venues the bankruptcy price
 LARGE_DTYPE = np.dtype([("ts", "i8"), ("ts_event", "i8"), ("side", "i1"), ("price", "f8"), ("notional", "f8")])
+
+#: the rows of a Ledger: the fields of Cascade, Bracket, Order, Fill and Trade, and which row of another table they belong to (-1 = none)
+#: first, last: its large liquidations; unmet, awaited: the record of the audit that says it
+CASCADE_DTYPE = np.dtype([("instrument", "i4"), ("detector", "i4"), ("start", "i8"), ("side", "i1"), ("long_notional", "f8"),
+                          ("short_notional", "f8"), ("count", "i4"), ("threshold", "f8"), ("score", "f8"), ("z", "f8"), ("price", "f8"),
+                          ("active", "i8"), ("ended", "i8"), ("interrupted", "?"), ("unmet", "i8"), ("awaited", "i8"), ("bracket", "i8"),
+                          ("first", "i8"), ("last", "i8")])
+#: fills, entries: how many fills, and of the entry; filled, entered: when it had the first of them (entered: else when it was opened)
+BRACKET_DTYPE = np.dtype([("instrument", "i4"), ("sequence", "i8"), ("side", "i1"), ("opened", "i8"), ("cascade", "i8"), ("state", "u1"),
+                          ("flat", "i8"), ("end", "u1"), ("position", "f8"), ("qty", "f8"), ("stop_price", "f8"), ("target_price", "f8"),
+                          ("take_profit", "f8"), ("stop_loss", "f8"), ("threshold", "f8"), ("score", "f8"), ("z", "f8"),
+                          ("cascade_notional", "f8"), ("cascade_side", "i1"), ("funding", "f8"), ("trade", "i8"), ("fills", "i4"),
+                          ("filled", "i8"), ("entries", "i4"), ("entered", "i8")])
+ORDER_DTYPE = np.dtype([("bracket", "i8"), ("id", "i8"), ("role", "i1"), ("side", "i1"), ("created", "i8"), ("qty", "f8"), ("type", "i4"),
+                        ("last_price", "f8"), ("acked", "i8"), ("triggered", "i8"), ("ended", "i8"), ("reason", "u1"), ("filled", "f8"),
+                        ("rejected", "?"), ("ack_ms", "f8")])
+FILL_DTYPE = np.dtype([("bracket", "i8"), ("ts", "i8"), ("order", "i8"), ("role", "i4"), ("side", "i1"), ("price", "f8"), ("qty", "f8"),
+                       ("fee", "f8"), ("flags", "i4"), ("reason", "u1")])
+TRADE_DTYPE = np.dtype([("bracket", "i8"), ("ts", "i8"), ("reason", "u1"), ("side", "i1"), ("entry", "f8"), ("exit", "f8"), ("qty", "f8"),
+                        ("gross", "f8"), ("fees", "f8"), ("hold_s", "f8"), ("entry_maker", "?"), ("entry_notional", "f8"), ("funding", "f8"),
+                        ("slippage", "f8"), ("net", "f8"), ("bps", "f8")])
+STEP_DTYPE = np.dtype([("order", "i8"), ("ts", "i8"), ("price", "f8")])
+PHASE_DTYPE = np.dtype([("cascade", "i8"), ("ts", "i8"), ("phase", "u1")])
+VERDICT_DTYPE = np.dtype([("cascade", "i8"), ("ts", "i8"), ("reason", "u1")])
 
 
 @dataclass(slots=True)
@@ -177,10 +205,22 @@ class Trade:
 
 @dataclass
 class Ledger:
-    """All stories of a run, and the counts of what was not done."""
+    """What a run did, by columns, and the counts of what was not done.
 
-    cascades: list[Cascade] = field(default_factory=list)
-    brackets: list[Bracket] = field(default_factory=list)
+    `*_rows` are arrays, one row each: cascades and brackets in order of their beginning, trades in the order in which they ended, orders and fills by
+    bracket. `cascades`, `brackets`, `trades` and `seen` are the same one by one, made when they are asked for: for a gate, a picture, a test.
+    """
+
+    audit: np.ndarray = field(default_factory=lambda: np.zeros(0, AUDIT_DTYPE))
+    cascade_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, CASCADE_DTYPE))
+    bracket_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, BRACKET_DTYPE))
+    order_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, ORDER_DTYPE))
+    fill_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, FILL_DTYPE))
+    trade_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, TRADE_DTYPE))
+    step_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, STEP_DTYPE))
+    phase_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, PHASE_DTYPE))
+    verdict_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, VERDICT_DTYPE))
+    large_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, LARGE_DTYPE))
     refusals: Counter = field(default_factory=Counter)                  # Reason -> verdicts of policy and risk against an entry
     named: Counter = field(default_factory=Counter)                     # of these, those with the policy's condition: see unmet.py
     refused_events: Counter = field(default_factory=Counter)                      # Reason -> events refused
@@ -193,13 +233,70 @@ class Ledger:
     feed: list[tuple[int, int, int, float, int]] = field(default_factory=list)       # ts, instrument, FeedState, seconds missed, Stream bits
     equity_start: float = 0.0
     marks: dict[int, tuple[int, float]] = field(default_factory=dict)   # instrument -> (ts, last market price that the audit mentions)
+    _cascades: dict[int, Cascade] = field(default_factory=dict)
+    _brackets: dict[int, Bracket] = field(default_factory=dict)
+
+    def cascade(self, k: int) -> Cascade:
+        """The cascade of a row."""
+        if k not in self._cascades:
+            row = self.cascade_rows[k]
+            found = dict(zip(CASCADE_DTYPE.names or (), row.tolist(), strict=True))
+            bracket, first, last = found.pop("bracket"), found.pop("first"), found.pop("last")
+            for name in ("unmet", "awaited"):
+                said = declined(self.audit[found[name]]) if found[name] >= 0 else None
+                found[name] = sentence(*said) if said is not None else ""
+            made = self._cascades[k] = Cascade(larges=self.large_rows[first:last], **found)
+            made.phases = _pairs(self.phase_rows, "cascade", k)
+            made.verdicts = _pairs(self.verdict_rows, "cascade", k)
+            made.bracket = self.bracket(bracket) if bracket >= 0 else None
+        return self._cascades[k]
+
+    def bracket(self, k: int) -> Bracket:
+        """The bracket of a row, with its orders, fills and trade."""
+        if k not in self._brackets:
+            found = dict(zip(BRACKET_DTYPE.names or (), self.bracket_rows[k].tolist(), strict=True))
+            cascade, trade = found["cascade"], found.pop("trade")
+            for name in ("fills", "filled", "entries", "entered", "cascade"):
+                del found[name]
+            made = self._brackets[k] = Bracket(**found)
+            if cascade >= 0:
+                made.cascade = self.cascade(cascade)
+            first, last = self.order_rows["bracket"].searchsorted([k, k + 1]).tolist()
+            for n in range(first, last):
+                values = self.order_rows[n].tolist()[1:]
+                made.orders[values[0]] = Order(**dict(zip(ORDER_DTYPE.names[1:], values, strict=True)), steps=_pairs(self.step_rows, "order", n))
+            first, last = self.fill_rows["bracket"].searchsorted([k, k + 1]).tolist()
+            made.fills = [Fill(*values[1:]) for values in self.fill_rows[first:last].tolist()]
+            if trade >= 0:
+                values = dict(zip(TRADE_DTYPE.names, self.trade_rows[trade].tolist(), strict=True))
+                made.closed = Trade(**{name: values[name] for name in Trade.__dataclass_fields__})
+        return self._brackets[k]
+
+    @cached_property
+    def cascades(self) -> list[Cascade]:
+        return [self.cascade(k) for k in range(len(self.cascade_rows))]
+
+    @cached_property
+    def brackets(self) -> list[Bracket]:
+        return [self.bracket(k) for k in range(len(self.bracket_rows))]
 
     @cached_property
     def trades(self) -> list[Bracket]:
         """Closed round trips in the order in which they ended."""
-        return sorted((b for b in self.brackets if b.closed is not None), key=lambda b: (b.flat, b.instrument))
+        return [self.bracket(k) for k in self.trade_rows["bracket"].tolist()]
+
+    @property
+    def seen_at(self) -> np.ndarray:
+        """The rows of the cascades that became ACTIVE."""
+        return np.flatnonzero(self.cascade_rows["active"])
 
     @cached_property
     def seen(self) -> list[Cascade]:
         """Cascades that became ACTIVE."""
-        return [c for c in self.cascades if c.active]
+        return [self.cascade(k) for k in self.seen_at.tolist()]
+
+
+def _pairs(table: np.ndarray, of: str, k: int) -> list[tuple[Any, Any]]:
+    """What a table holds of row k of another one."""
+    first, last = table[of].searchsorted([k, k + 1]).tolist()
+    return [pair[1:] for pair in table[first:last].tolist()]

@@ -18,9 +18,10 @@ REASONS = (int(Reason.NO_TRADE), int(Reason.ASK_LATER))
 
 
 def named(audit: np.ndarray) -> np.ndarray:
-    """Which records are the answer of a policy that wanted nothing, or nothing yet, and named its condition."""
-    out: np.ndarray = (audit["kind"] == AuditKind.AUDIT_POLICY) & np.isin(audit["reason"], REASONS) & (audit.view(DECLINED_DTYPE)["condition"] != b"")
-    return out
+    """The places of the answers of a policy that wanted nothing, or nothing yet, and named its condition."""
+    at = np.flatnonzero(audit["kind"] == AuditKind.AUDIT_POLICY)
+    at = at[np.isin(audit["reason"][at], REASONS)]
+    return at[audit.view(DECLINED_DTYPE)["condition"][at] != b""]
 
 
 def aside(condition: str) -> bool:
@@ -28,11 +29,9 @@ def aside(condition: str) -> bool:
     return condition.startswith((PHASE_IS, LEAVE))
 
 
-def asides(audit: np.ndarray) -> np.ndarray:
-    """Which records are such an answer."""
-    out: np.ndarray = named(audit)
-    begin = audit[out].view(DECLINED_DTYPE)["condition"]
-    out[out] = np.char.startswith(begin, PHASE_IS.encode()) | np.char.startswith(begin, LEAVE.encode())
+def aside_names(conditions: np.ndarray) -> np.ndarray:
+    """Which of them are such a condition."""
+    out: np.ndarray = np.char.startswith(conditions, PHASE_IS.encode()) | np.char.startswith(conditions, LEAVE.encode())
     return out
 
 
