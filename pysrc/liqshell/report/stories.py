@@ -246,8 +246,7 @@ class Ledger:
                 said = declined(self.audit[found[name]]) if found[name] >= 0 else None
                 found[name] = sentence(*said) if said is not None else ""
             made = self._cascades[k] = Cascade(larges=self.large_rows[first:last], **found)
-            made.phases = _pairs(self.phase_rows, "cascade", k)
-            made.verdicts = _pairs(self.verdict_rows, "cascade", k)
+            made.phases, made.verdicts = self._of("phase", self.phase_rows, k), self._of("verdict", self.verdict_rows, k)
             made.bracket = self.bracket(bracket) if bracket >= 0 else None
         return self._cascades[k]
 
@@ -261,14 +260,12 @@ class Ledger:
             made = self._brackets[k] = Bracket(**found)
             if cascade >= 0:
                 made.cascade = self.cascade(cascade)
-            first, last = self.order_rows["bracket"].searchsorted([k, k + 1]).tolist()
-            for n in range(first, last):
-                values = self.order_rows[n].tolist()[1:]
-                made.orders[values[0]] = Order(**dict(zip(ORDER_DTYPE.names[1:], values, strict=True)), steps=_pairs(self.step_rows, "order", n))
-            first, last = self.fill_rows["bracket"].searchsorted([k, k + 1]).tolist()
-            made.fills = [Fill(*values[1:]) for values in self.fill_rows[first:last].tolist()]
+            for n, values in enumerate(self._of("order", self.order_rows, k), self._bounds["order"][k]):
+                order = Order(**dict(zip((ORDER_DTYPE.names or ())[1:], values, strict=True)), steps=self._of("step", self.step_rows, n))
+                made.orders[order.id] = order
+            made.fills = [Fill(*values) for values in self._of("fill", self.fill_rows, k)]
             if trade >= 0:
-                values = dict(zip(TRADE_DTYPE.names, self.trade_rows[trade].tolist(), strict=True))
+                values = dict(zip(TRADE_DTYPE.names or (), self.trade_rows[trade].tolist(), strict=True))
                 made.closed = Trade(**{name: values[name] for name in Trade.__dataclass_fields__})
         return self._brackets[k]
 
@@ -285,6 +282,29 @@ class Ledger:
         """Closed round trips in the order in which they ended."""
         return [self.bracket(k) for k in self.trade_rows["bracket"].tolist()]
 
+    def of_trades(self, name: str) -> np.ndarray:
+        """A column of the brackets, for each closed trade."""
+        out: np.ndarray = self.bracket_rows[name][self.trade_rows["bracket"]]
+        return out
+
+    @cached_property
+    def trade_fills(self) -> np.ndarray:
+        """The fills of the closed trades."""
+        return self.fill_rows[self.bracket_rows["trade"][self.fill_rows["bracket"]] >= 0]
+
+    @cached_property
+    def _bounds(self) -> dict[str, list[int]]:
+        """Where the rows begin that belong to each row of another table."""
+        parts = (("phase", self.phase_rows, "cascade", self.cascade_rows), ("verdict", self.verdict_rows, "cascade", self.cascade_rows),
+                 ("order", self.order_rows, "bracket", self.bracket_rows), ("fill", self.fill_rows, "bracket", self.bracket_rows),
+                 ("step", self.step_rows, "order", self.order_rows))
+        return {name: np.searchsorted(rows[of], np.arange(len(owners) + 1)).tolist() for name, rows, of, owners in parts}
+
+    def _of(self, name: str, table: np.ndarray, k: int) -> list[tuple[Any, ...]]:
+        """The rows of a table that belong to row k, without the number of their owner."""
+        first, last = self._bounds[name][k:k + 2]
+        return [row[1:] for row in table[first:last].tolist()]
+
     @property
     def seen_at(self) -> np.ndarray:
         """The rows of the cascades that became ACTIVE."""
@@ -295,8 +315,3 @@ class Ledger:
         """Cascades that became ACTIVE."""
         return [self.cascade(k) for k in self.seen_at.tolist()]
 
-
-def _pairs(table: np.ndarray, of: str, k: int) -> list[tuple[Any, Any]]:
-    """What a table holds of row k of another one."""
-    first, last = table[of].searchsorted([k, k + 1]).tolist()
-    return [pair[1:] for pair in table[first:last].tolist()]
