@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from liqcore.event import Stream
 
 from liqshell.report import breakdown, expected, origin, quotes, robust, timetable, unmet, verdicts, warmth, intents
 from liqshell.report.coverage import covered_hours, rate, share
-from liqshell.report.ledger import UNASKED, read_ledger
+from liqshell.report.ledger import UNASKED
 from liqshell.report.stories import Ledger
 from liqshell.report.results import daily, entries, exits, left_open, longest, marked, money, per_trade, total, winning
 from liqshell.report.run import COMPLETENESS, Run
@@ -107,11 +106,14 @@ def latencies(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     sizes = cascades["last"] - cascades["first"]
     listed = np.repeat(cascades["first"] - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
     feed = ((larges["ts"] - larges["ts_event"]) / 1e6)[listed].tolist()
-    reaction = []
-    for k in np.flatnonzero(brackets["cascade"] >= 0).tolist():
-        opened, cascade = int(brackets["opened"][k]), cascades[brackets["cascade"][k]]
-        decided = larges[cascade["first"]:cascade["last"]]
-        reaction += [(opened - int(ts_event)) / 1e6 for ts_event in decided["ts_event"][decided["ts"] == opened][-1:]]
+    reaction: list[float] = []
+    caused = brackets[brackets["cascade"] >= 0]
+    for n in range(len(run.instruments)):
+        opened, mine = (column[caused["instrument"] == n] for column in (caused["opened"], cascades[caused["cascade"]]))
+        begin, end = int(mine["first"].min(initial=len(larges))), int(mine["last"].max(initial=0))
+        at = np.minimum(begin + np.searchsorted(larges["ts"][begin:end], opened, "right"), mine["last"]) - 1
+        at, opened = at[at >= mine["first"]], opened[at >= mine["first"]]
+        reaction += ((opened - larges["ts_event"][at])[larges["ts"][at] == opened] / 1e6).tolist()
     acks = orders["ack_ms"][(orders["acked"] != 0) & (orders["role"] != Role.ROLE_STOP) & (orders["ack_ms"] > 0)].tolist()
     for name, values in (("forced close at the venue → received", feed), ("forced close at the venue → entry decided", reaction),
                          ("order sent → acknowledged", acks)):
@@ -262,12 +264,12 @@ def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str,
         "forward": robust.forward(study, held),
         "trials": tried, "timing_s": study.get("timing_s", {}), "problems": study.get("problems", []),
         "trades": trades_of(run, ledger)}
-    out["expected"] = expected.compare(run, study, out, by_preset(run))
+    out["expected"] = expected.compare(run, study, out, by_preset(run, ledger))
     out["silence"] = origin.silence(run, out)
     return out | {"verdict": verdicts.verdict(out), "belief": verdicts.belief(out) if out["mode"] == "backtest" else []}
 
 
-def by_preset(run: Run) -> dict[str, tuple[int, dict[str, Any]]]:
+def by_preset(run: Run, of_all: Ledger) -> dict[str, tuple[int, dict[str, Any]]]:
     """Where several presets traded: of each how many contracts it had, and of these alone what its claims are compared with; else {}."""
     members: dict[str, list[int]] = {}
     for n, contract in enumerate(run.contracts):
@@ -277,14 +279,13 @@ def by_preset(run: Run) -> dict[str, tuple[int, dict[str, Any]]]:
         return {}
     out = {}
     for name, own in members.items():
-        part = replace(run, audit=run.audit[np.isin(run.audit["instrument"], [-1, *own])])
-        ledger = read_ledger(part)
-        hours = sum(covered_hours(part, ledger, n) for n in own)
-        out[name] = (len(own), {"trades": trades_of(part, ledger), "win_rate": winning(part, ledger), "entries": entries(ledger),
-                                "exits": exits(ledger), "days": breakdown.days(part, ledger), "instruments": own,
+        ledger = of_all.of_instruments(own)
+        hours = sum(covered_hours(run, ledger, n) for n in own)
+        out[name] = (len(own), {"trades": trades_of(run, ledger), "win_rate": winning(run, ledger), "entries": entries(ledger),
+                                "exits": exits(ledger), "days": breakdown.days(run, ledger), "instruments": own,
                                 "per_trade": per_trade(ledger), "covered_instrument_hours": hours, "trades_rate": rate(len(ledger.trade_rows), hours),
-                                "cascades": {"rate": rate(len(ledger.seen_at), hours)}, "money": money(part, ledger),
-                                "daily_sharpe": daily(part, ledger),
+                                "cascades": {"rate": rate(len(ledger.seen_at), hours)}, "money": money(run, ledger),
+                                "daily_sharpe": daily(run, ledger),
                                 "hold_s": spread(ledger.trade_rows["hold_s"].tolist())})
     return out
 

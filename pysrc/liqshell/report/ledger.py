@@ -83,7 +83,7 @@ class _Reader:
 
     def __init__(self, run: Run):
         self.run, self.ledger = run, Ledger(audit=run.audit)
-        self.kinds: Array = np.ascontiguousarray(run.audit["kind"])
+        self.kinds = run.kinds
         self.count = len(run.instruments)
         self.answers: list[tuple[Array, Array, Array, Array]] = []      # place, cascade or -1, ts, reason
         self.marks: list[tuple[Array, Array, Array, Array]] = []        # place, instrument, ts, price
@@ -252,8 +252,9 @@ class _Reader:
     def risk(self, wishes: _Kind, wish_cascade: Array) -> None:
         found = self.of(AuditKind.AUDIT_RISK)
         n, reason = found["instrument"].astype(np.int64), found["reason"]
-        seen = np.flatnonzero(~np.isin(reason, list(GAVE_WAY)) & (found["equity"] > 0))[:1]
-        self.ledger.equity_start = float(found["equity"][seen[0]]) if len(seen) else 0.0
+        seen = np.flatnonzero(~np.isin(reason, list(GAVE_WAY)) & (found["equity"] > 0))
+        seen = seen[np.sort(firsts(n[seen]))]
+        self.ledger.equities = dict(zip(n[seen].tolist(), found["equity"][seen].tolist(), strict=True))
         wish = self.unused((n, found.at), (wishes["instrument"].astype(np.int64), wishes.at))
         cascade = np.where(wish >= 0, np.append(wish_cascade, -1)[wish], self.cascade_of(found))
         self.answers.append((found.at, cascade, found["ts"], reason))
@@ -456,7 +457,7 @@ class _Reader:
         told = found["stop_price"] != 0.0
         self.stops = which[told], found.at[told], found["stop_price"][told]
         every = self.of(AuditKind.AUDIT_FUNDING)
-        self.ledger.funding = float(np.bincount(np.zeros(len(every), int), every["paid"], 1)[0])
+        self.ledger.paid = every["instrument"], every["paid"]
         paid, which = self.of_brackets(every)
         table["funding"] = np.bincount(which, paid["paid"], len(table))
         fills = self.ledger.fill_rows

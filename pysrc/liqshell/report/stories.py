@@ -1,7 +1,7 @@
 """The stories that a run tells: cascades, brackets with their orders and fills, trades. The reader of the audit stream (ledger.py) fills them."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -226,12 +226,12 @@ class Ledger:
     refused_events: Counter = field(default_factory=Counter)                      # Reason -> events refused
     lapsed: int = 0
     larges: int = 0
-    funding: float = 0.0                                                # of all positions, closed or not; paid > 0
+    paid: tuple[np.ndarray, np.ndarray] = field(default_factory=lambda: (np.zeros(0, np.int32), np.zeros(0)))     # funding: instrument, paid > 0
     alarms: list[tuple[int, int, int, float, float]] = field(default_factory=list)   # ts, instrument, Alarm, value, limit
     limits: list[tuple[int, int, int, float, float]] = field(default_factory=list)   # ts, Control, Reason, value, limit
     gates: list[tuple[int, int, int, int]] = field(default_factory=list)             # ts, instrument, PAUSE or READY, Gate
     feed: list[tuple[int, int, int, float, int]] = field(default_factory=list)       # ts, instrument, FeedState, seconds missed, Stream bits
-    equity_start: float = 0.0
+    equities: dict[int, float] = field(default_factory=dict)            # instrument -> as risk saw it at its first verdict there, the first on top
     marks: dict[int, tuple[int, float]] = field(default_factory=dict)   # instrument -> (ts, last market price that the audit mentions)
     _cascades: dict[int, Cascade] = field(default_factory=dict)
     _brackets: dict[int, Bracket] = field(default_factory=dict)
@@ -281,6 +281,36 @@ class Ledger:
     def trades(self) -> list[Bracket]:
         """Closed round trips in the order in which they ended."""
         return [self.bracket(k) for k in self.trade_rows["bracket"].tolist()]
+
+    @property
+    def funding(self) -> float:
+        """Of all positions, closed or not; paid > 0."""
+        return sum(self.paid[1].tolist(), 0.0)
+
+    @property
+    def equity_start(self) -> float:
+        return next(iter(self.equities.values()), 0.0)
+
+    def of_instruments(self, own: list[int]) -> "Ledger":
+        """What was done on some instruments. The counts of what was not done, and the list of large liquidations, stay those of all."""
+        keep = {name: np.isin(rows["instrument"], own) for name, rows in (("cascade", self.cascade_rows), ("bracket", self.bracket_rows))}
+        keep |= {name: keep["bracket"][rows["bracket"]] for name, rows in (("order", self.order_rows), ("trade", self.trade_rows))}
+        number = {name: np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1) for name, kept in keep.items()}
+
+        def part(rows: np.ndarray, kept: np.ndarray, *of: str) -> np.ndarray:
+            out = rows[kept]
+            for name in of:
+                out[name] = number[name][out[name]]
+            return out
+        return replace(
+            self, cascade_rows=part(self.cascade_rows, keep["cascade"], "bracket"), order_rows=part(self.order_rows, keep["order"], "bracket"),
+            bracket_rows=part(self.bracket_rows, keep["bracket"], "cascade", "trade"), trade_rows=part(self.trade_rows, keep["trade"], "bracket"),
+            fill_rows=part(self.fill_rows, keep["bracket"][self.fill_rows["bracket"]], "bracket"),
+            step_rows=part(self.step_rows, keep["order"][self.step_rows["order"]], "order"),
+            phase_rows=part(self.phase_rows, keep["cascade"][self.phase_rows["cascade"]], "cascade"),
+            verdict_rows=part(self.verdict_rows, keep["cascade"][self.verdict_rows["cascade"]], "cascade"),
+            feed=[row for row in self.feed if row[1] in (-1, *own)], equities={n: v for n, v in self.equities.items() if n in own},
+            paid=(self.paid[0][np.isin(self.paid[0], own)], self.paid[1][np.isin(self.paid[0], own)]), _cascades={}, _brackets={})
 
     def of_trades(self, name: str) -> np.ndarray:
         """A column of the brackets, for each closed trade."""

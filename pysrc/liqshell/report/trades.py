@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
 from liqcore import Role
 
@@ -44,11 +45,17 @@ class Trades(Sequence[dict[str, Any]]):
         for first in range(0, len(self), PIECE):
             yield zip(*(values[first:first + PIECE].tolist() for values in self.columns.values()), strict=True)
 
+    def texts(self) -> Iterator[Iterator[tuple[Any, ...]]]:
+        """The same with numbers as Python writes them."""
+        for first in range(0, len(self), PIECE):
+            yield zip(*(floats(part) if part.dtype == np.float64 else part.tolist()
+                        for part in (values[first:first + PIECE] for values in self.columns.values())), strict=True)
+
     def write_csv(self, path: Path) -> None:
         with private.opened(path, newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream)
             writer.writerow(self.columns)
-            for piece in self.pieces():
+            for piece in self.texts():
                 writer.writerows(piece)
 
     def write_parquet(self, path: Path) -> None:
@@ -56,13 +63,22 @@ class Trades(Sequence[dict[str, Any]]):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        arrays = {name: pa.array(values) for name, values in self.columns.items() if name not in TIMES}
+        arrays = {name: pa.array(values.tolist() if values.dtype == object else values) for name, values in self.columns.items() if name not in TIMES}
         arrays |= {name: array.dictionary_encode() for name, array in arrays.items() if pa.types.is_string(array.type)}
         with private.opened(path, "wb") as out:
             pq.write_table(pa.table(arrays), out, compression="zstd")
 
 
 TIMES = ("signal", "decided", "opened", "closed")        # each beside its column in ns
+
+
+def floats(values: np.ndarray) -> list[str]:
+    """repr() of each. orjson is much faster and writes the same digits; what repr() gives an exponent, and what is no number, is left to it."""
+    out = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].decode().split(",")
+    size = np.abs(values)
+    for k in np.flatnonzero(~((size >= 1e-4) & (size < 1e16) | (size == 0.0))).tolist():
+        out[k] = repr(values[k].item())
+    return out
 
 
 def isos(ns: np.ndarray) -> np.ndarray:

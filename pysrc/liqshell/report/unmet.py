@@ -17,11 +17,11 @@ ENUMS: dict[str, type[Phase] | type[Side]] = {PHASE_IS: Phase, SIDE_IS: Side}   
 REASONS = (int(Reason.NO_TRADE), int(Reason.ASK_LATER))
 
 
-def named(audit: np.ndarray) -> np.ndarray:
-    """The places of the answers of a policy that wanted nothing, or nothing yet, and named its condition."""
-    at = np.flatnonzero(audit["kind"] == AuditKind.AUDIT_POLICY)
-    at = at[np.isin(audit["reason"][at], REASONS)]
-    return at[audit.view(DECLINED_DTYPE)["condition"][at] != b""]
+def named(run: Run) -> np.ndarray:
+    """The answers of a policy that wanted nothing, or nothing yet, and named its condition."""
+    at = np.flatnonzero(run.kinds == AuditKind.AUDIT_POLICY)
+    found = run.audit[at[np.isin(run.audit["reason"][at], REASONS)]].view(DECLINED_DTYPE)
+    return found[found["condition"] != b""]
 
 
 def aside(condition: str) -> bool:
@@ -56,7 +56,7 @@ def unmet(run: Run) -> list[dict[str, Any]]:
     n: questions; later: of these, how often it put its answer off; condition, policy: their names; threshold: nan where it was not always the same
     (or there is none); low, median, high: of the values found, nan where none was known; unknown: how often it was not.
     """
-    rows = run.audit[named(run.audit)].view(DECLINED_DTYPE)
+    rows = named(run)
     policies = run.table("settings").get("policies")
     rules = [str(policy["rule"]).rpartition(":")[2] for policy in policies] if isinstance(policies, list) else []
     keys = np.empty(len(rows), [("condition", "S32"), ("policy", "<i4")])
