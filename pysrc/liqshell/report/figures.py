@@ -17,7 +17,7 @@ from liqshell.report.results import daily, entries, exits, left_open, longest, m
 from liqshell.report.run import COMPLETENESS, Run
 from liqshell.report.statistics import spread
 from liqshell.report.study import Study
-from liqshell.report.trades import trades_of
+from liqshell.report.trades import Trades, trades_of
 from liqshell.report.labels import ALARMS, CONTROLS, FEEDS, GATES, gate, meaning, reason
 
 REPORT_VERSION = 3                   # raised when a key of report.json changes its meaning or goes
@@ -281,7 +281,8 @@ def by_preset(run: Run, of_all: Ledger) -> dict[str, tuple[int, dict[str, Any]]]
     for name, own in members.items():
         ledger = of_all.of_instruments(own)
         hours = sum(covered_hours(run, ledger, n) for n in own)
-        out[name] = (len(own), {"trades": trades_of(run, ledger), "win_rate": winning(run, ledger), "entries": entries(ledger),
+        trades = Trades({"n": np.arange(1, len(ledger.trade_rows) + 1), "hold_s": ledger.trade_rows["hold_s"]})
+        out[name] = (len(own), {"trades": trades, "win_rate": winning(run, ledger), "entries": entries(ledger),
                                 "exits": exits(ledger), "days": breakdown.days(run, ledger), "instruments": own,
                                 "per_trade": per_trade(ledger), "covered_instrument_hours": hours, "trades_rate": rate(len(ledger.trade_rows), hours),
                                 "cascades": {"rate": rate(len(ledger.seen_at), hours)}, "money": money(run, ledger),

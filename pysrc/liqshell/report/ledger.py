@@ -311,7 +311,8 @@ class _Reader:
         self.ledger.bracket_rows = table
         self.requests, which = self.of_brackets(asked)
         told = self.requests["last_price"] > 0
-        self.marks.append(tuple(self.requests.where(told)[name] if name else self.requests.at[told] for name in ("", "instrument", "ts", "last_price")))
+        told_by = self.requests.where(told)
+        self.marks.append((told_by.at, told_by["instrument"], told_by["ts"], told_by["last_price"]))
         self.request_bracket = which
 
     @staticmethod
@@ -374,10 +375,10 @@ class _Reader:
         closed = next_of(table["bracket"], at, bracket, flat.at)
         first = (closed >= 0) & (np.append(flat.at, 0)[closed] < end)
         table["ended"][first], table["reason"][first], table["rejected"][first] = flat["ts"][closed[first]], 0, False
-        begun = at[firsts(keys)]                             # of a number that was used twice the last one is kept, in the place of the first
-        last = len(keys) - 1 - firsts(keys[np.lexsort((at, keys))][::-1])
-        kept = np.lexsort((at, keys))[last]
-        kept = kept[np.lexsort((begun, table["bracket"][kept]))]
+        by = np.lexsort((at, keys))
+        starts = np.flatnonzero(np.diff(keys[by], prepend=-1) != 0)
+        kept = by[np.append(starts[1:], len(by))[:len(starts)] - 1]      # of a number that was used twice the last one, in the place of the first
+        kept = kept[np.lexsort((at[by[starts]], table["bracket"][kept]))]
         number = np.full(len(table), -1)
         number[kept] = np.arange(len(kept))
         self.ledger.order_rows = table[kept]

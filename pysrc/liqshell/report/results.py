@@ -210,8 +210,9 @@ def _months(ledger: Ledger) -> list[dict[str, Any]]:
     first = entry[np.unique(entry["bracket"], return_index=True)[1]]
     found = ledger.bracket_rows[first["bracket"][first["type"] != ORDER_MARKET]]
     found = found[found["flat"] != 0]
-    months, of = np.unique(found["flat"].astype("M8[ns]").astype("M8[M]"), return_inverse=True)
-    filled, ended = np.bincount(of, found["entries"] > 0, len(months)), np.bincount(of, minlength=len(months))
+    days, day = np.unique(found["flat"] // DAY_NS, return_inverse=True)
+    months, of = np.unique(days.astype("M8[D]").astype("M8[M]"), return_inverse=True)
+    filled, ended = np.bincount(of[day], found["entries"] > 0, len(months)), np.bincount(of[day], minlength=len(months))
     return [{"month": str(month), "filled": share(int(k), int(n))} for month, k, n in zip(months, filled, ended, strict=True)]
 
 

@@ -265,8 +265,8 @@ class Ledger:
                 made.orders[order.id] = order
             made.fills = [Fill(*values) for values in self._of("fill", self.fill_rows, k)]
             if trade >= 0:
-                values = dict(zip(TRADE_DTYPE.names or (), self.trade_rows[trade].tolist(), strict=True))
-                made.closed = Trade(**{name: values[name] for name in Trade.__dataclass_fields__})
+                row = self.trade_rows[trade]
+                made.closed = Trade(**{name: row[name].item() for name in Trade.__dataclass_fields__})
         return self._brackets[k]
 
     @cached_property
