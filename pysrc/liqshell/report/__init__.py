@@ -1,4 +1,5 @@
-"""What a run was worth: a terminal report, one self-contained HTML page, report.json, trades.csv and trades.parquet, all from the folder that the run left.
+"""What a run was worth: a terminal report, one self-contained HTML page, report.json, and trades.csv and trades.parquet, all from the folder that
+the run left.
 
     report = make_report("runs/demo")          # writes report.html, report.json, trades.csv, trades.parquet
     print_report(report.summary)
@@ -37,7 +38,8 @@ class Report:
 
 
 def make_report(run: Run | str | Path, out: str | Path | None = None, tape: Tape | None = None) -> Report:
-    """Write report.html, report.json, trades.csv and trades.parquet of a run (a folder, or what load_run gave) into `out`, by default the run's own folder.
+    """Write report.html, report.json, trades.csv and trades.parquet of a run (a folder, or what load_run gave) into `out`, by default the run's own
+    folder.
 
     tape: the liqcore.Tape of a backtest, for the price path; without it the recorded frames are read, if there are any. study.json is read where the
     run left one. DataError names the file at fault where the folder is not one of a run.

@@ -130,7 +130,8 @@ class _Reader:
         feed = feed.where((feed["phase"] != FeedState.FEED_UP) & ((streams == 0) | (streams & Stream.STREAM_LIQUIDATION != 0)))
         every = feed["instrument"] == -1
         times = np.where(every, self.count, 1)
-        n = np.where(np.repeat(every, times), np.concatenate([np.arange(k) for k in times] or [np.zeros(0, int)]), np.repeat(feed["instrument"], times))
+        each = np.concatenate([np.arange(k) for k in times.tolist()] or [np.zeros(0, int)])
+        n = np.where(np.repeat(every, times), each, np.repeat(feed["instrument"], times))
         return n.astype(np.int64), np.repeat(feed.at, times), np.repeat(feed["ts"], times)
 
     # ---- cascades ----

@@ -226,7 +226,8 @@ def entries(ledger: Ledger) -> dict[str, Any]:
     waits = (brackets["filled"] - brackets["opened"])[filled] / 1e9
     rejects = orders["rejected"] & (orders["reason"] == Reason.END_POST_ONLY) & (orders["role"] == Role.ROLE_ENTRY)
     return {"placed": len(brackets), "filled": share(int(filled.sum()), len(brackets)), "partial": int(partial.sum()),
-            "working": int((~over & ~filled).sum()), "post_only_rejects": int(rejects.sum()), "wait_s": spread(waits.tolist()), "months": _months(ledger),
+            "working": int((~over & ~filled).sum()), "post_only_rejects": int(rejects.sum()),
+            "wait_s": spread(waits.tolist()), "months": _months(ledger),
             "unfilled": [{"reason": reason(code), "meaning": meaning(code), "n": n} for code, n in ended.most_common()]}
 
 

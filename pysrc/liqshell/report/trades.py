@@ -29,7 +29,7 @@ class Trades(Sequence[dict[str, Any]]):
         self.columns = columns
 
     def __len__(self) -> int:
-        return len(self.columns["n"])
+        return len(next(iter(self.columns.values())))
 
     def __getitem__(self, k: Any) -> Any:
         if isinstance(k, slice):
