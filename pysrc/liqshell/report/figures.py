@@ -281,7 +281,8 @@ def by_preset(run: Run, of_all: Ledger) -> dict[str, tuple[int, dict[str, Any]]]
     for name, own in members.items():
         ledger = of_all.of_instruments(own)
         hours = sum(covered_hours(run, ledger, n) for n in own)
-        out[name] = (len(own), {"trades": Trades({"hold_s": ledger.trade_rows["hold_s"]}), "win_rate": winning(run, ledger), "entries": entries(ledger),
+        out[name] = (len(own), {"trades": Trades({"hold_s": ledger.trade_rows["hold_s"]}),
+                                "win_rate": winning(run, ledger), "entries": entries(ledger),
                                 "exits": exits(ledger), "days": breakdown.days(run, ledger), "instruments": own,
                                 "per_trade": per_trade(ledger), "covered_instrument_hours": hours, "trades_rate": rate(len(ledger.trade_rows), hours),
                                 "cascades": {"rate": rate(len(ledger.seen_at), hours)}, "money": money(run, ledger),
