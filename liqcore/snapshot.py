@@ -8,8 +8,12 @@ WORD = 8        # bytes of a length, and of the checksum at the end
 
 def pack(name: bytes, parts: list[bytes]) -> bytes:
     """The parts of one snapshot as bytes; unpack() gives them back."""
-    body = name + b"".join(len(part).to_bytes(WORD, "little") + part for part in parts)
-    return body + crc32(body).to_bytes(WORD, "little")
+    pieces, check = [name], 0
+    for part in parts:
+        pieces += len(part).to_bytes(WORD, "little"), part
+    for piece in pieces:
+        check = crc32(piece, check)
+    return b"".join((*pieces, check.to_bytes(WORD, "little")))       # written once: parts may be large
 
 
 def unpack(name: bytes, data: bytes, what: str) -> list[bytes]:

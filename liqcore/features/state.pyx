@@ -3,7 +3,7 @@
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.math cimport NAN
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from liqcore.argument cimport describe, several, string
 from liqcore.kernels.realised_map cimport DensityConfig, density_free, density_init, density_load, density_save, density_t
@@ -22,7 +22,9 @@ from liqcore.features.spec import ENTRIES, LAGS, SAMPLES_KNOWN, TURNS_MAX, plan,
 from liqcore.features.table import FORCED, LARGE_SHARE, LIQUIDATION
 from liqcore.snapshot import pack, unpack
 
-SNAPSHOT_NAME = b"liqcore-features-3\n"
+SNAPSHOT_NAME = b"liqcore-features-4\n"
+WHOLE_NAME = b"liqcore-features-3\n"       # of earlier builds, which wrote what was not used, too
+OTHER = "features snapshot: of other features or instruments than these, or of another version of liqcore"
 cdef struct log_entry_t:
     int64_t ts
     double x
@@ -37,6 +39,53 @@ FED = {"liquidations": FED_LIQUIDATIONS, "cascade": FED_LIQUIDATIONS, "trades": 
        "funding": FED_FUNDING, "pending": FED_PENDING, "density": FED_DENSITY}
 if sorted(FORMULAS) != sorted(ENTRIES):
     raise ImportError(f"liqcore was built for another table of features: {sorted(set(FORMULAS) ^ set(ENTRIES))}; rebuild it")
+
+
+cdef enum:
+    BLOCK = 256              # bytes that a snapshot writes or leaves out together
+
+
+cdef bytes sparse(const char* of, Py_ssize_t size):
+    """A bit for each block, set where it is not all zero, and those blocks: most cells of a ring are never used."""
+    cdef Py_ssize_t k, n, used = 0, blocks = (size + BLOCK - 1) // BLOCK, head = (blocks + 7) // 8
+    cdef char[BLOCK] zero
+    cdef bytes bits = bytes(head), out
+    cdef unsigned char* bit = <unsigned char*> <char*> bits
+    cdef char* to
+    memset(zero, 0, BLOCK)
+    for k in range(blocks):
+        n = min(BLOCK, size - k * BLOCK)
+        if memcmp(of + k * BLOCK, zero, n) != 0:
+            bit[k >> 3] |= 1 << (k & 7)
+            used += n
+    out = PyBytes_FromStringAndSize(NULL, head + used)
+    to = <char*> out
+    memcpy(to, bit, head)
+    to += head
+    for k in range(blocks):
+        if bit[k >> 3] >> (k & 7) & 1:
+            n = min(BLOCK, size - k * BLOCK)
+            memcpy(to, of + k * BLOCK, n)
+            to += n
+    return out
+
+
+cdef bytes dense(bytes data, Py_ssize_t size):
+    """What sparse() was given; ValueError where that was not `size` bytes."""
+    cdef Py_ssize_t k, n, blocks = (size + BLOCK - 1) // BLOCK, at = (blocks + 7) // 8, left = len(data) - at
+    cdef bytes out = bytes(size)
+    cdef const unsigned char* bit = <const unsigned char*> <const char*> data
+    for k in range(blocks if left >= 0 else 0):
+        if bit[k >> 3] >> (k & 7) & 1:
+            n = min(BLOCK, size - k * BLOCK)
+            left -= n
+            if left < 0:
+                break
+            memcpy(<char*> out + k * BLOCK, <const char*> data + at, n)
+            at += n
+    if left != 0:
+        raise ValueError(OTHER)
+    return out
 
 
 cdef bytes log_save(const log_t* l):
@@ -496,7 +545,7 @@ cdef class FeatureState:
         cdef bytes tracks = (<char*> self.tracks)[:self.rows * self.columns[1] * sizeof(track_t)]
         cdef bytes histories = (<char*> self.histories)[:self.count * self.columns[4] * sizeof(history_t)]
         cdef bytes bursts = (<char*> self.bursts)[:self.rows * self.columns[3] * sizeof(burst_t)]
-        cdef list parts = [(<char*> <size_t> at)[:size] for at, size in self.plain()]
+        cdef list parts = [sparse(<const char*> <size_t> at, size) for at, size in self.plain()]
         for k in range(self.rows * self.columns[0]):
             (<sums_t*> <char*> sums)[k].cells = NULL
         for k in range(self.rows * self.columns[1]):
@@ -527,9 +576,17 @@ cdef class FeatureState:
         return [<size_t> (&self.logs[k] if k < count else &self.prints[k - count]) for k in range(count + self.venues)
                 if (self.logs[k].mask if k < count else self.prints[k - count].mask) >= 0]
 
+    def _parts(self, bytes data) -> list:
+        """The parts of a snapshot, at their full length."""
+        cdef bint whole = data.startswith(WHOLE_NAME)
+        cdef list parts = unpack(WHOLE_NAME if whole else SNAPSHOT_NAME, data, "features"), plain = self.plain()
+        if not whole and parts[0] == self._made_of():
+            parts[1:1 + len(plain)] = [dense(part, size) for part, (_, size) in zip(parts[1:], plain)]
+        return parts
+
     cdef int load_c(self, bytes data) except -1:
         """ValueError, and no change, unless the bytes are a snapshot of the same names and instruments."""
-        cdef list parts = unpack(SNAPSHOT_NAME, data, "features"), sizes = [size for _, size in self.plain()] + [
+        cdef list parts = self._parts(data), sizes = [size for _, size in self.plain()] + [
             self.rows * self.columns[0] * sizeof(sums_t), self.rows * self.columns[1] * sizeof(track_t),
             self.count * self.columns[4] * sizeof(history_t), self.rows * self.columns[3] * sizeof(burst_t)]
         cdef Py_ssize_t k, bursts = sum([1 for k in range(self.rows * self.columns[3]) if self.bursts[k].gap_ns])
@@ -537,11 +594,11 @@ cdef class FeatureState:
         alive += 1 + self.hawkes.instruments if self.hawkes is not None else 0
         if (len(parts) != 2 + len(sizes) + alive or parts[0] != self._made_of()
                 or [len(part) for part in parts[1:1 + len(sizes)]] != sizes):
-            raise ValueError("features snapshot: of other features or instruments than these, or of another version of liqcore")
+            raise ValueError(OTHER)
         if not alive and not parts[1 + len(sizes)] and not self._logs():      # nothing of it can be refused any more
             self._put(parts)
             return 0
-        cdef list own = unpack(SNAPSHOT_NAME, self.save_c(), "features")
+        cdef list own = self._parts(self.save_c())
         try:
             self._put(parts)
         except ValueError:              # of a kernel with a snapshot of its own

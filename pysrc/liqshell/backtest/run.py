@@ -40,7 +40,8 @@ SAMPLES_MAX = 20_000                 # of the equity series
 RETURNS = "returns.npy"              # (days of the test spans, settings), float64: daily net results
 GROSS = "gross.npy"                  # ... before fees and funding
 #: what a run leaves in its folder, and nothing else: only such a folder is ever replaced
-LEAVES = {journal.MANIFEST, journal.MANIFEST + ".new", journal.AUDIT, STUDY, "report.html", "report.json", "trades.csv", RETURNS, GROSS, trials.DAILY}
+LEAVES = {journal.MANIFEST, journal.MANIFEST + ".new", journal.AUDIT, STUDY, "report.html", "report.json", "trades.csv", "trades.parquet",
+          RETURNS, GROSS, trials.DAILY}
 SMALL = 500_000                     # events, below which processes cost more than they save
 Notify = Callable[[str, float], None]
 _study: variants.Study | None = None            # what the processes share: each has it by being forked

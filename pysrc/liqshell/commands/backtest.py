@@ -63,7 +63,7 @@ def backtest(
         bar.show("report", 1.0)
         report = make_report(folder, tape=history.tape)
     if json_:
-        print(json.dumps(report.summary | {"folder": str(folder), "report": str(report.html)}, default=str))
+        print(json.dumps(report.figures | {"folder": str(folder), "report": str(report.html)}, default=str))
     else:
         print_report(report.summary)
         print(f"Report: {report.html}")

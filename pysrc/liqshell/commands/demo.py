@@ -95,7 +95,7 @@ def demo(
     verdict = show.prove(folder)
     report = make_report(folder)
     if json_:
-        print(json.dumps(report.summary | {"replay": verdict.as_dict(), "folder": str(folder), "report": str(report.html)}, default=str))
+        print(json.dumps(report.figures | {"replay": verdict.as_dict(), "folder": str(folder), "report": str(report.html)}, default=str))
     else:
         print_report(report.summary)
         if not plan.from_ and (plan.scale, plan.funding, plan.long_share) != (1.0, 1e-4, 0.55):

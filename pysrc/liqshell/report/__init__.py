@@ -1,10 +1,10 @@
-"""What a run was worth: a terminal report, one self-contained HTML page, report.json and trades.csv, all from the folder that the run left.
+"""What a run was worth: a terminal report, one self-contained HTML page, report.json, and trades.csv and trades.parquet, all from the folder that
+the run left.
 
-    report = make_report("runs/demo")          # writes report.html, report.json, trades.csv
+    report = make_report("runs/demo")          # writes report.html, report.json, trades.csv, trades.parquet
     print_report(report.summary)
 """
 
-import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from liqshell import private
 from liqshell.report.drawing import drawing
-from liqshell.report.figures import TRADE_COLUMNS, summarise
+from liqshell.report.figures import summarise
 from liqshell.report.html import page
 from liqshell.report.ledger import read_ledger
 from liqshell.report.prices import Tape, read_paths, tape_paths
@@ -28,11 +28,18 @@ class Report:
     html: Path
     json: Path
     csv: Path
+    parquet: Path
     summary: dict[str, Any]
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What report.json holds: the summary without the list of trades."""
+        return {key: value for key, value in self.summary.items() if key != "trades"}
 
 
 def make_report(run: Run | str | Path, out: str | Path | None = None, tape: Tape | None = None) -> Report:
-    """Write report.html, report.json and trades.csv of a run (a folder, or what load_run gave) into `out`, by default the run's own folder.
+    """Write report.html, report.json, trades.csv and trades.parquet of a run (a folder, or what load_run gave) into `out`, by default the run's own
+    folder.
 
     tape: the liqcore.Tape of a backtest, for the price path; without it the recorded frames are read, if there are any. study.json is read where the
     run left one. DataError names the file at fault where the folder is not one of a run.
@@ -49,29 +56,23 @@ def make_report(run: Run | str | Path, out: str | Path | None = None, tape: Tape
     summary = summarise(run, ledger, study)
     drawn = drawing(run, ledger, paths)
     summary["drawing"] = {"trades": paths.trades, "problem": " ".join(filter(None, (paths.problem, drawn.pop("left_out"))))}
-    report = Report(folder / "report.html", folder / "report.json", folder / "trades.csv", summary)
+    report = Report(folder / "report.html", folder / "report.json", folder / "trades.csv", folder / "trades.parquet", summary)
     private.write(report.html, page(summary, drawn))
-    private.write(report.json, _as_json(summary))
-    _write_csv(report.csv, summary["trades"])
+    private.write(report.json, _as_json(report.figures))
+    summary["trades"].write_csv(report.csv)
+    summary["trades"].write_parquet(report.parquet)
     return report
 
 
-def _as_json(summary: dict[str, Any]) -> str:
-    """One line a key and one a row of a table: to be read and compared by eye, and quick to write where there are many trades."""
+def _as_json(figures: dict[str, Any]) -> str:
+    """One line a key and one a row of a table: to be read and compared by eye. The trades are in files of their own."""
     def line(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
     parts = []
-    for key, value in summary.items():
+    for key, value in figures.items():
         rows = isinstance(value, list) and len(value) > 1
         parts.append(f"{line(key)}: " + ("[\n " + ",\n ".join(map(line, value)) + "]" if rows else line(value)))
     return "{" + ",\n".join(parts) + "}\n"
-
-
-def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    with private.opened(path, newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, TRADE_COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 __all__ = ["Report", "Run", "load_run", "make_report", "print_report", "summarise"]

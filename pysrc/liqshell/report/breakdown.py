@@ -1,68 +1,56 @@
 """The result cut in pieces: by side, by instrument and together, by hour of day, by day, by time held."""
 
-import math
-from collections.abc import Callable, Hashable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
+from liqcore import Role
 from liqshell.report.coverage import DAY_NS, HOUR_NS, calendar, covered_hours, gaps, rate, share
 from liqshell.report.origin import detectors, kind_of, threshold
-from liqshell.report.stories import Bracket, Ledger
-from liqshell.report.results import equity_of, longest
+from liqshell.report.stories import Ledger
+from liqshell.report.results import equity_of, longest, total
 from liqshell.report.run import COMPLETENESS, Run
-from liqshell.report.statistics import histogram, spaced_mean, spread
+from liqshell.report.statistics import histogram, spaced_mean, spread, sums_of
 
 HOLD_EDGES_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 
 
-def sums(found: Iterable[Bracket]) -> dict[str, Any]:
-    """What a group of closed trades came to. mean_bps: net return of a trade, with its interval (spaced_mean)."""
-    brackets = [b for b in found if b.closed is not None]
-    trades = [b.closed for b in brackets if b.closed is not None]
-    notional, net = math.fsum(t.entry_notional for t in trades), math.fsum(t.net for t in trades)
-    mean = spaced_mean([t.bps for t in trades], [b.flat for b in brackets], longest(trades))
-    wins = share(sum(t.net > 0 for t in trades), len(trades))
-    return {"n": len(trades), "wins": wins["k"], "win_rate": wins, "gross": math.fsum(t.gross for t in trades),
-            "fees": math.fsum(t.fees for t in trades), "slippage": math.fsum(t.slippage for t in trades),
-            "funding": math.fsum(t.funding for t in trades), "net": net, "notional": notional, "net_bps": net / notional * 1e4 if notional else None,
-            "mean_bps": mean["mean"], "low_bps": mean["low"], "high_bps": mean["high"], "hold_s": spread([t.hold_s for t in trades])["p50"]}
-
-
-def grouped(ledger: Ledger, key: Callable[[Bracket], Hashable]) -> dict[Hashable, list[Bracket]]:
-    out: dict[Hashable, list[Bracket]] = {}
-    for b in ledger.trades:
-        out.setdefault(key(b), []).append(b)
-    return out
-
-
-def opened(b: Bracket) -> int:
-    """ns of the first entry fill."""
-    return b.entry_fills[0].ts if b.entry_fills else b.opened
+def sums(ledger: Ledger, at: np.ndarray | None = None) -> dict[str, Any]:
+    """What a group of closed trades came to. at: their rows, all without it. mean_bps: net return of a trade, with its interval (spaced_mean)."""
+    trades = ledger.trade_rows if at is None else ledger.trade_rows[at]
+    gross, fees, slippage, funding, net, notional = (total(trades[k]) for k in ("gross", "fees", "slippage", "funding", "net", "entry_notional"))
+    mean = spaced_mean(trades["bps"].tolist(), ledger.bracket_rows["flat"][trades["bracket"]], longest(trades["hold_s"]))
+    wins = share(int((trades["net"] > 0).sum()), len(trades))
+    return {"n": len(trades), "wins": wins["k"], "win_rate": wins, "gross": gross, "fees": fees, "slippage": slippage,
+            "funding": funding, "net": net, "notional": notional, "net_bps": net / notional * 1e4 if notional else None,
+            "mean_bps": mean["mean"], "low_bps": mean["low"], "high_bps": mean["high"], "hold_s": spread(trades["hold_s"].tolist())["p50"]}
 
 
 def sides(ledger: Ledger) -> list[dict[str, Any]]:
     """Positions that were long, and short."""
-    found = grouped(ledger, lambda b: b.side > 0)
-    return [{"side": name, **sums(found.get(key, []))} for name, key in (("long", True), ("short", False))]
+    long = ledger.of_trades("side") > 0
+    return [{"side": name, **sums(ledger, np.flatnonzero(which))} for name, which in (("long", long), ("short", ~long))]
 
 
 def hours(ledger: Ledger) -> list[dict[str, Any]]:
     """24 rows: trades by the UTC hour of the first entry fill."""
-    found = grouped(ledger, lambda b: opened(b) // HOUR_NS % 24)
-    return [{"hour": hour, **sums(found.get(hour, []))} for hour in range(24)]
+    found = ledger.of_trades("entered") // HOUR_NS % 24
+    return [{"hour": hour, **sums(ledger, np.flatnonzero(found == hour))} for hour in range(24)]
 
 
 def days(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     """One row a UTC calendar day of the run, booked when closed; covered: share of the day that the data covered, over all instruments."""
-    found = grouped(ledger, lambda b: b.flat // DAY_NS)
+    trades = ledger.trade_rows
+    order = np.argsort(ledger.of_trades("flat") // DAY_NS, kind="stable")
+    booked = (ledger.of_trades("flat") // DAY_NS)[order]
     equity = equity_of(run, ledger)
     rows: list[dict[str, Any]] = []
     for day, covered, hours in calendar(run.started_ns, run.ended_ns, [gaps(run, ledger, n) for n in range(len(run.instruments))]):
-        trades = [b.closed for b in found.get(day, []) if b.closed]
-        net = math.fsum(t.net for t in trades)
-        rows.append({"day": datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d"), "trades": len(trades),
-                     "wins": sum(t.net > 0 for t in trades),
-                     "gross": math.fsum(t.gross for t in trades), "fees": math.fsum(t.fees for t in trades), "net": net,
+        found = trades[order[slice(*np.searchsorted(booked, (day, day + 1)).tolist())]]
+        net = total(found["net"])
+        rows.append({"day": datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d"), "trades": len(found),
+                     "wins": int((found["net"] > 0).sum()), "gross": total(found["gross"]), "fees": total(found["fees"]), "net": net,
                      "return": net / equity if equity else None, "covered": covered, "hours": hours})
         equity = equity + net if equity else equity
     return rows
@@ -70,11 +58,11 @@ def days(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
 
 def holds(ledger: Ledger) -> list[dict[str, Any]]:
     """Time held, in bins of growing width, and how the trades of a bin ended up."""
-    trades = [b.closed for b in ledger.trades if b.closed]
-    rows = histogram([t.hold_s for t in trades], HOLD_EDGES_S)
+    hold, net = ledger.trade_rows["hold_s"], ledger.trade_rows["net"]
+    rows = histogram(hold, HOLD_EDGES_S)
     for row in rows:
-        inside = [t for t in trades if (row["low"] is None or t.hold_s >= row["low"]) and (row["high"] is None or t.hold_s < row["high"])]
-        row |= {"wins": sum(t.net > 0 for t in inside), "net": math.fsum(t.net for t in inside)}
+        inside = net[(hold >= (-np.inf if row["low"] is None else row["low"])) & (hold < (np.inf if row["high"] is None else row["high"]))]
+        row |= {"wins": int((inside > 0).sum()), "net": total(inside)}
     return rows
 
 
@@ -82,34 +70,30 @@ def instruments(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     """One row an instrument."""
     rows, contracts = [], run.contracts
     specs = detectors(run)
-    trades, entries = grouped(ledger, lambda b: b.instrument), [0] * len(run.instruments)
-    for b in ledger.brackets:
-        entries[b.instrument] += 1
+    of_trade, entries = ledger.of_trades("instrument"), np.bincount(ledger.bracket_rows["instrument"], minlength=len(run.instruments)).tolist()
+    cascades = ledger.cascade_rows[ledger.seen_at]
     for n, instrument in enumerate(run.instruments):
-        seen = [c for c in ledger.seen if c.instrument == n]
-        found = sums(trades.get(n, []))
+        seen = cascades[cascades["instrument"] == n]
+        found, last = sums(ledger, np.flatnonzero(of_trade == n)), float(seen["threshold"][-1]) if len(seen) else None
         rows.append({"symbol": instrument.symbol, "venue": instrument.venue, "preset": contracts[n]["preset"], "grade": contracts[n]["grade"],
                      "completeness": COMPLETENESS[instrument.completeness],
-                     "cascades": rate(len(seen), covered_hours(run, ledger, n)), "longs_liquidated": sum(c.side > 0 for c in seen),
-                     "shorts_liquidated": sum(c.side < 0 for c in seen), "threshold": seen[-1].threshold if seen else None,
-                     "threshold_said": threshold(kind_of(specs, seen[-1].detector), seen[-1].threshold) if seen else None,
+                     "cascades": rate(len(seen), covered_hours(run, ledger, n)), "longs_liquidated": int((seen["side"] > 0).sum()),
+                     "shorts_liquidated": int((seen["side"] < 0).sum()), "threshold": last,
+                     "threshold_said": threshold(kind_of(specs, int(seen["detector"][-1])), last) if last is not None else None,
                      "entries": entries[n], "trades": found.pop("n"), **found, "gap_s": sum(e - s for s, e in gaps(run, ledger, n)) / 1e9})
     return rows
 
 
 def portfolio(run: Run, ledger: Ledger) -> dict[str, Any]:
     """All instruments together: how many positions were open at once, and the largest exposure against the account."""
-    changes: list[tuple[int, int, float]] = []
-    for b in ledger.brackets:
-        notional = math.fsum(f.price * f.qty for f in b.entry_fills) * run.instruments[b.instrument].multiplier
-        if notional:
-            changes.append((opened(b), 1, notional))
-            if b.flat:
-                changes.append((b.flat, -1, -notional))
-    count = most = 0
-    exposure = peak = 0.0
-    for _, step, notional in sorted(changes):        # at one moment a close (-1) comes before an open
-        count, exposure = count + step, exposure + notional
-        most, peak = max(most, count), max(peak, exposure)
+    brackets, fills = ledger.bracket_rows, ledger.fill_rows
+    fills = fills[fills["role"] == Role.ROLE_ENTRY]
+    notional = sums_of(fills["bracket"], fills["price"] * fills["qty"], len(brackets))
+    notional *= np.array([i.multiplier for i in run.instruments], float)[brackets["instrument"]]
+    held, over = notional != 0, (notional != 0) & (brackets["flat"] != 0)
+    ts = np.concatenate([brackets["entered"][held], brackets["flat"][over]])
+    step, change = np.repeat([1, -1], (held.sum(), over.sum())), np.concatenate([notional[held], -notional[over]])
+    order = np.lexsort((change, step, ts))           # at one moment a close (-1) comes before an open
+    most, peak = int(np.cumsum(step[order]).max(initial=0)), float(np.cumsum(change[order]).max(initial=0.0))
     equity = equity_of(run, ledger)
-    return {**sums(ledger.trades), "positions_max": most, "exposure_max": peak, "exposure_max_on_account": peak / equity if equity else None}
+    return {**sums(ledger), "positions_max": most, "exposure_max": peak, "exposure_max_on_account": peak / equity if equity else None}

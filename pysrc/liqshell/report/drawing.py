@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from liqcore import Reason
 
 from liqshell.report.coverage import gaps
@@ -21,8 +23,9 @@ At = Callable[[int], float | None]      # ns UTC -> the page's time
 def _kept(ledger: Ledger, shown: list[Cascade]) -> list[Bracket]:
     """The brackets that are drawn: those of the drawn cascades first, then those with fills, in order of time."""
     first = {id(c.bracket): c.bracket for c in shown if c.bracket is not None}
-    rest = [b for b in ledger.brackets if id(b) not in first]
-    return (list(first.values()) + sorted(rest, key=lambda b: (not b.fills, b.opened)))[:KEPT]
+    order = np.lexsort((ledger.bracket_rows["opened"], ledger.bracket_rows["fills"] == 0))[:KEPT]
+    rest = [b for b in map(ledger.bracket, order.tolist()) if id(b) not in first]
+    return (list(first.values()) + rest)[:KEPT]
 
 
 def _order(o: Order, at: At) -> dict[str, Any]:
@@ -86,10 +89,12 @@ def drawing(run: Run, ledger: Ledger, paths: Paths) -> dict[str, Any]:
                             "gaps": [[at(a), at(b)] for a, b in gaps(run, ledger, n)],
                             "truth": [[at(t.start_ns), at(t.end_ns), t.side, t.count, round(t.notional)] for t in run.truth or ()
                                       if t.symbol == instrument.symbol]})
-    left_out = "" if len(kept) == len(ledger.brackets) else f"Of {len(ledger.brackets):,} entries {len(kept):,} are drawn."
+    entries, trades = len(ledger.bracket_rows), ledger.trade_rows
+    left_out = "" if len(kept) == entries else f"Of {entries:,} entries {len(kept):,} are drawn."
     if len(kept) > WHOLE:
         left_out = f"{left_out} Orders are drawn for the first {WHOLE} of them and of the cascades below, only fills for the rest.".strip()
-    return {"origin": origin // MS, "end": (run.ended_ns - origin) / MS, "instruments": instruments, "total": len(ledger.seen),
+    return {"origin": origin // MS, "end": (run.ended_ns - origin) / MS, "instruments": instruments, "total": len(ledger.seen_at),
             "cascades": [_cascade(k, c, brackets, at, kind_of(specs, c.detector)) for k, c in enumerate(shown, 1)],
             "brackets": [_bracket(b, at, whole=n < WHOLE) for n, b in enumerate(kept)], "left_out": left_out,
-            "equity": [[at(b.flat), b.closed.gross + b.closed.slippage, b.closed.net] for b in ledger.trades if b.closed]}
+            "equity": [[at(flat), decided, net] for flat, decided, net in zip(
+                ledger.of_trades("flat").tolist(), (trades["gross"] + trades["slippage"]).tolist(), trades["net"].tolist(), strict=True)]}

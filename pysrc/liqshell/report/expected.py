@@ -84,7 +84,7 @@ MEASURES: dict[str, tuple[str, str, Read]] = {
     "exits.target": ("trades that end at the target", SHARE, _exit(reason(Reason.END_TARGET))),
     "exits.stop": ("trades that end at the stop", SHARE, _exit(reason(Reason.END_STOP))),
     "exits.timeout": ("trades that end by time", SHARE, _exit(reason(Reason.END_MAX_HOLD))),
-    "hold_s": ("time held, median", SECONDS, lambda s: of_median([t["hold_s"] for t in s["trades"]])),
+    "hold_s": ("time held, median", SECONDS, lambda s: of_median(s["trades"].columns["hold_s"].tolist())),
     "win_rate": ("win rate", SHARE, _share("win_rate")),
     "fill_share": ("entries that are filled", SHARE, _share("entries", "filled", "order")),
     "cascades_per_day": ("cascades a covered day and symbol", PER_DAY, _per_symbol_day("cascades", "rate")),

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,16 +11,16 @@ from liqcore.event import Stream
 
 from liqshell.report import breakdown, expected, origin, quotes, robust, timetable, unmet, verdicts, warmth, intents
 from liqshell.report.coverage import covered_hours, rate, share
-from liqshell.report.ledger import UNASKED, read_ledger
-from liqshell.report.stories import Cascade, Ledger
-from liqshell.report.results import daily, entries, exits, left_open, longest, marked, money, per_trade, winning
+from liqshell.report.ledger import UNASKED
+from liqshell.report.stories import Ledger
+from liqshell.report.results import daily, entries, exits, left_open, longest, marked, money, per_trade, total, winning
 from liqshell.report.run import COMPLETENESS, Run
 from liqshell.report.statistics import spread
 from liqshell.report.study import Study
-from liqshell.report.text import iso
-from liqshell.report.labels import ALARMS, CONTROLS, FEEDS, GATES, ROLES, gate, liquidated, meaning, position, reason
+from liqshell.report.trades import Trades, trades_of
+from liqshell.report.labels import ALARMS, CONTROLS, FEEDS, GATES, gate, meaning, reason
 
-REPORT_VERSION = 2                   # raised when a key of report.json changes its meaning or goes
+REPORT_VERSION = 3                   # raised when a key of report.json changes its meaning or goes
 MATCH_SLACK_NS = 1_000_000_000       # a forced order is reported within a second of its execution
 
 
@@ -29,17 +28,19 @@ def funnel(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     """From what the detectors saw to closed trades, each step with what it lost. Large liquidations and candidates are the cascade detector's; a
     policy that is asked at other moments too is counted by them."""
     kinds = {one["kind"] for one in origin.detectors(run)} or {"cascade"}
-    filled = [b for b in ledger.brackets if b.fills]
-    steps = {"large liquidations": ledger.larges, "candidates": len(ledger.cascades)} if "cascade" in kinds else {}
-    steps["cascades"] = len(ledger.seen)
+    steps = {"large liquidations": ledger.larges, "candidates": len(ledger.cascade_rows)} if "cascade" in kinds else {}
+    steps["cascades"] = len(ledger.seen_at)
     if kinds == {"cascade"}:
-        asked = [c for c in ledger.seen if any(code not in UNASKED for _, code in c.verdicts)]
-        steps |= {"policy wanted a trade": len(asked), "risk agreed": sum(any(code == Reason.OK for _, code in c.verdicts) for c in asked)}
+        answers, codes = ledger.verdict_rows, ledger.verdict_rows["reason"]
+        asked, agreed = (np.bincount(answers["cascade"][which], minlength=len(ledger.cascade_rows))[ledger.seen_at] > 0
+                         for which in (~np.isin(codes, UNASKED), codes == Reason.OK))
+        steps |= {"policy wanted a trade": int(asked.sum()), "risk agreed": int(agreed.sum())}
     else:
         verdicts = run.of_kind(AuditKind.AUDIT_RISK)["reason"]
         steps |= {"moments asked": len(run.of_kind(AuditKind.AUDIT_POLICY)), "policy wanted a trade": len(verdicts),
                   "risk agreed": int((verdicts == Reason.OK).sum())}
-    steps |= {"entries placed": len(ledger.brackets), "entries filled": len(filled), "trades closed": len(ledger.trades)}
+    steps |= {"entries placed": len(ledger.bracket_rows), "entries filled": int((ledger.bracket_rows["fills"] > 0).sum()),
+              "trades closed": len(ledger.trade_rows)}
     declined = "; ".join(f"{row['reason']} {row['n']:,}" for row in unmet.reasons(run)[:4])
     return [{"step": name, "n": n} | ({"declined": declined} if name == "policy wanted a trade" else {}) for name, n in steps.items()]
 
@@ -59,14 +60,14 @@ def why_not(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     reasons = unmet.reasons(run)
     aside = [row for row in reasons if unmet.aside(row["condition"]["condition"])]
     rows = sorted(rows + [row for row in reasons if row not in aside], key=lambda row: -row["n"]) + aside
-    silent = sum(not c.verdicts for c in ledger.seen)
+    silent = int((np.bincount(ledger.verdict_rows["cascade"], minlength=len(ledger.cascade_rows))[ledger.seen_at] == 0).sum())
     if silent:
         rows.append({"reason": "policy silent", "meaning": "the cascade became active and the policy asked for nothing", "n": silent, "asked": False,
                      "share": None})
     if ledger.lapsed:
         rows.append({"reason": "not a cascade", "meaning": "a large liquidation that no second one followed inside the window",
                      "n": ledger.lapsed, "asked": False, "share": None})
-    cut = sum(c.interrupted and not c.active for c in ledger.cascades)
+    cut = int((ledger.cascade_rows["interrupted"] & (ledger.cascade_rows["active"] == 0)).sum())
     if cut:
         rows.append({"reason": "feed gap", "meaning": "a candidate was forgotten because the feed had a gap", "n": cut, "asked": False,
                      "share": None})
@@ -94,19 +95,26 @@ def truth(run: Run, ledger: Ledger) -> dict[str, Any] | None:
             right += bool((sides[found] == c.side).any())
     total = math.fsum(t.notional for t in real)
     caught = [t for t, was in zip(real, hit.tolist(), strict=True) if was]
-    return {"cascades": len(real), "precision": share(matched, len(ledger.seen)), "recall": share(len(caught), len(real)),
+    return {"cascades": len(real), "precision": share(matched, len(ledger.seen_at)), "recall": share(len(caught), len(real)),
             "recall_by_notional": math.fsum(t.notional for t in caught) / total if total else None, "side_right": share(right, matched)}
 
 
 def latencies(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     """Every measured delay on both clocks. A run at speed s squeezes s market seconds into one: real delays count s-fold in market time."""
     rows = []
-    reaction = []
-    for b in ledger.brackets:
-        decided = b.cascade.larges["ts_event"][b.cascade.larges["ts"] == b.opened] if b.cascade is not None else ()
-        reaction += [(b.opened - int(ts_event)) / 1e6 for ts_event in decided[-1:]]
-    acks = [o.ack_ms for b in ledger.brackets for o in b.orders.values() if o.acked and o.role != Role.ROLE_STOP and o.ack_ms > 0]
-    feed = [v for c in ledger.cascades for v in ((c.larges["ts"] - c.larges["ts_event"]) / 1e6).tolist()]
+    brackets, cascades, orders, larges = ledger.bracket_rows, ledger.cascade_rows, ledger.order_rows, ledger.large_rows
+    sizes = cascades["last"] - cascades["first"]
+    listed = np.repeat(cascades["first"] - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
+    feed = ((larges["ts"] - larges["ts_event"]) / 1e6)[listed].tolist()
+    reaction: list[float] = []
+    caused = brackets[brackets["cascade"] >= 0]
+    for n in range(len(run.instruments)):
+        opened, mine = (column[caused["instrument"] == n] for column in (caused["opened"], cascades[caused["cascade"]]))
+        begin, end = int(mine["first"].min(initial=len(larges))), int(mine["last"].max(initial=0))
+        at = np.minimum(begin + np.searchsorted(larges["ts"][begin:end], opened, "right"), mine["last"]) - 1
+        at, opened = at[at >= mine["first"]], opened[at >= mine["first"]]
+        reaction += ((opened - larges["ts_event"][at])[larges["ts"][at] == opened] / 1e6).tolist()
+    acks = orders["ack_ms"][(orders["acked"] != 0) & (orders["role"] != Role.ROLE_STOP) & (orders["ack_ms"] > 0)].tolist()
     for name, values in (("forced close at the venue → received", feed), ("forced close at the venue → entry decided", reaction),
                          ("order sent → acknowledged", acks)):
         if values:
@@ -190,46 +198,20 @@ def feed_health(run: Run, ledger: Ledger) -> dict[str, Any]:
             "held_back": held_back(run, ledger)}
 
 
-#: columns of trades.csv, in order
-TRADE_COLUMNS = ("n symbol side cascade signal_ns decided_ns opened_ns closed_ns signal decided opened closed qty entry exit notional gross fees "
-                 "fee_entry fee_exit slippage funding net net_bps hold_s wait_s exit_reason entry_role exit_role exit_leg take_profit stop_loss "
-                 "threshold score z cascade_notional preset").split()
-
-
-def trade_rows(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
-    """One row a closed trade: what trades.csv holds, docs/report.md says what each column means."""
-    rows, contracts = [], run.contracts
-    for n, b in enumerate(ledger.trades, 1):
-        t, c = b.closed, b.cascade
-        if t is None:
-            continue
-        entry, opened = b.entry_fills, breakdown.opened(b)
-        last = [f for f in b.fills if f.role != Role.ROLE_ENTRY][-1:]
-        rows.append({"n": n, "symbol": run.symbols[b.instrument], "side": position(b.side), "cascade": liquidated(b.cascade_side) if c else "unknown",
-                     "signal_ns": c.active if c else 0, "decided_ns": b.opened, "opened_ns": opened, "closed_ns": b.flat,
-                     "signal": iso(c.active if c else 0), "decided": iso(b.opened), "opened": iso(opened), "closed": iso(b.flat), "qty": t.qty,
-                     "entry": t.entry, "exit": t.exit, "notional": t.entry_notional, "gross": t.gross, "fees": t.fees,
-                     "fee_entry": math.fsum(f.fee for f in entry), "fee_exit": math.fsum(f.fee for f in b.fills) - math.fsum(f.fee for f in entry),
-                     "slippage": t.slippage, "funding": t.funding, "net": t.net, "net_bps": t.bps, "hold_s": t.hold_s,
-                     "wait_s": (opened - b.opened) / 1e9, "exit_reason": reason(t.reason), "entry_role": "maker" if t.entry_maker else "taker",
-                     "exit_role": ("maker" if last[0].maker else "taker") if last else "", "exit_leg": ROLES.get(last[0].role, "") if last else "",
-                     "take_profit": b.take_profit, "stop_loss": b.stop_loss, "threshold": b.threshold, "score": b.score, "z": b.z,
-                     "cascade_notional": b.cascade_notional, "preset": contracts[b.instrument]["preset"]})
-    return rows
-
-
-def cascade_rows(run: Run, cascades: list[Cascade]) -> dict[str, Any]:
+def cascades(run: Run, ledger: Ledger) -> dict[str, Any]:
     """notional: None where a FULL and a CENSORED feed are in one run, because their volumes are not added; see notional_by_class."""
-    durations = [(c.last_large - c.start) / 1e9 for c in cascades]
-    volumes: dict[str, list[float]] = {COMPLETENESS[i.completeness]: [] for i in run.instruments}
-    for c in cascades:
-        volumes[COMPLETENESS[run.instruments[c.instrument].completeness]].append(c.notional)
-    by_class = {name: math.fsum(found) for name, found in sorted(volumes.items())}
-    return {"n": len(cascades), "longs_liquidated": sum(c.side > 0 for c in cascades),
-            "shorts_liquidated": sum(c.side < 0 for c in cascades), "notional": next(iter(by_class.values())) if len(by_class) == 1 else None,
-            "notional_by_class": by_class, "duration_s": spread(durations),
-            "interrupted": sum(c.interrupted for c in cascades),
-            "decelerated": sum(any(p == Phase.DECELERATING for _, p in c.phases) for c in cascades)}
+    at = ledger.seen_at
+    rows = ledger.cascade_rows[at]
+    ends = np.where(rows["last"] > rows["first"], np.append(ledger.large_rows["ts"], 0)[rows["last"] - 1], rows["start"])
+    notional, of = rows["long_notional"] + rows["short_notional"], np.array([i.completeness for i in run.instruments])[rows["instrument"]]
+    classes = {COMPLETENESS[code]: code for code in {i.completeness for i in run.instruments}}
+    by_class = {name: total(notional[of == code]) for name, code in sorted(classes.items())}
+    phases = ledger.phase_rows
+    slowed = np.bincount(phases["cascade"][phases["phase"] == Phase.DECELERATING], minlength=len(ledger.cascade_rows))[at] > 0
+    return {"n": len(rows), "longs_liquidated": int((rows["side"] > 0).sum()),
+            "shorts_liquidated": int((rows["side"] < 0).sum()), "notional": next(iter(by_class.values())) if len(by_class) == 1 else None,
+            "notional_by_class": by_class, "duration_s": spread(((ends - rows["start"]) / 1e9).tolist()),
+            "interrupted": int(rows["interrupted"].sum()), "decelerated": int(slowed.sum())}
 
 
 def stamp(run: Run) -> dict[str, Any]:
@@ -252,13 +234,14 @@ def _mode(run: Run) -> str:
 
 
 def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str, Any]:
-    """All numbers of a run. Keys are stable: programs may rely on report.json (docs/report.md). study: what a backtest tried besides the run."""
+    """All numbers of a run. Keys are stable: programs may rely on report.json (docs/report.md), which has all of them but the list `trades`.
+    study: what a backtest tried besides the run."""
     study = study or {}
     hours = sum(covered_hours(run, ledger, n) for n in range(len(run.instruments)))
     classes = sorted({COMPLETENESS[i.completeness] for i in run.instruments})
     data = origin.data(run, ledger, study)
     tried = robust.trials(run, ledger, study)
-    trades, held = per_trade(ledger), longest(b.closed for b in ledger.trades if b.closed) / 1e9
+    trades, held = per_trade(ledger), longest(ledger.trade_rows["hold_s"]) / 1e9
     out: dict[str, Any] = {
         "report_version": REPORT_VERSION, "name": run.meta.get("name") or run.folder.name, "mode": _mode(run),
         "venue": run.meta.get("venue", ""), "synthetic": run.synthetic, "label": "SYNTHETIC" if run.synthetic else "REAL MARKET",
@@ -267,9 +250,9 @@ def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str,
         "ended_ns": run.ended_ns, "duration_s": run.duration_s, "wall_s": wall_seconds(run), "speed": run.speed, "covered_instrument_hours": hours,
         "money": money(run, ledger) | {"drawdown_marked": marked(study)}, "win_rate": winning(run, ledger), "per_trade": trades,
         "daily_sharpe": daily(run, ledger),
-        "hold_s": spread([b.closed.hold_s for b in ledger.trades if b.closed]), "exits": exits(ledger), "entries": entries(ledger),
+        "hold_s": spread(ledger.trade_rows["hold_s"].tolist()), "exits": exits(ledger), "entries": entries(ledger),
         "left_open": left_open(run, ledger), "funnel": funnel(run, ledger), "why_not": why_not(run, ledger),
-        "cascades": {**cascade_rows(run, ledger.seen), "rate": rate(len(ledger.seen), hours)}, "trades_rate": rate(len(ledger.trades), hours),
+        "cascades": {**cascades(run, ledger), "rate": rate(len(ledger.seen_at), hours)}, "trades_rate": rate(len(ledger.trade_rows), hours),
         "instruments": breakdown.instruments(run, ledger), "portfolio": breakdown.portfolio(run, ledger), "sides": breakdown.sides(ledger),
         "hours": breakdown.hours(ledger), "days": breakdown.days(run, ledger), "holds": breakdown.holds(ledger),
         "truth": truth(run, ledger), "latency": latencies(run, ledger), "feed": feed_health(run, ledger),
@@ -280,13 +263,13 @@ def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str,
         "delays": robust.delays(study, held), "controls": robust.controls(study, trades, tried["independent"] or tried["trials"]),
         "forward": robust.forward(study, held),
         "trials": tried, "timing_s": study.get("timing_s", {}), "problems": study.get("problems", []),
-        "trades": trade_rows(run, ledger)}
-    out["expected"] = expected.compare(run, study, out, by_preset(run))
+        "trades": trades_of(run, ledger)}
+    out["expected"] = expected.compare(run, study, out, by_preset(run, ledger))
     out["silence"] = origin.silence(run, out)
     return out | {"verdict": verdicts.verdict(out), "belief": verdicts.belief(out) if out["mode"] == "backtest" else []}
 
 
-def by_preset(run: Run) -> dict[str, tuple[int, dict[str, Any]]]:
+def by_preset(run: Run, of_all: Ledger) -> dict[str, tuple[int, dict[str, Any]]]:
     """Where several presets traded: of each how many contracts it had, and of these alone what its claims are compared with; else {}."""
     members: dict[str, list[int]] = {}
     for n, contract in enumerate(run.contracts):
@@ -296,15 +279,15 @@ def by_preset(run: Run) -> dict[str, tuple[int, dict[str, Any]]]:
         return {}
     out = {}
     for name, own in members.items():
-        part = replace(run, audit=run.audit[np.isin(run.audit["instrument"], [-1, *own])])
-        ledger = read_ledger(part)
-        hours = sum(covered_hours(part, ledger, n) for n in own)
-        out[name] = (len(own), {"trades": trade_rows(part, ledger), "win_rate": winning(part, ledger), "entries": entries(ledger),
-                                "exits": exits(ledger), "days": breakdown.days(part, ledger), "instruments": own,
-                                "per_trade": per_trade(ledger), "covered_instrument_hours": hours, "trades_rate": rate(len(ledger.trades), hours),
-                                "cascades": {"rate": rate(len(ledger.seen), hours)}, "money": money(part, ledger),
-                                "daily_sharpe": daily(part, ledger),
-                                "hold_s": spread([b.closed.hold_s for b in ledger.trades if b.closed])})
+        ledger = of_all.of_instruments(own)
+        hours = sum(covered_hours(run, ledger, n) for n in own)
+        out[name] = (len(own), {"trades": Trades({"hold_s": ledger.trade_rows["hold_s"]}),
+                                "win_rate": winning(run, ledger), "entries": entries(ledger),
+                                "exits": exits(ledger), "days": breakdown.days(run, ledger), "instruments": own,
+                                "per_trade": per_trade(ledger), "covered_instrument_hours": hours, "trades_rate": rate(len(ledger.trade_rows), hours),
+                                "cascades": {"rate": rate(len(ledger.seen_at), hours)}, "money": money(run, ledger),
+                                "daily_sharpe": daily(run, ledger),
+                                "hold_s": spread(ledger.trade_rows["hold_s"].tolist())})
     return out
 
 

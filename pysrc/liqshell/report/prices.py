@@ -94,8 +94,11 @@ class Paths:
 
 def drawn(ledger: Ledger) -> list[Cascade]:
     """The cascades that get a drawing of their own, in order of time: those that were traded first, then the largest."""
-    wanted = sorted(ledger.seen, key=lambda c: (c.bracket is None or not c.bracket.fills, c.bracket is None, -c.notional))[:CASCADES_DRAWN]
-    return sorted(wanted, key=lambda c: (c.start, c.instrument))
+    at = ledger.seen_at
+    rows = ledger.cascade_rows[at]
+    filled = np.append(ledger.bracket_rows["fills"] > 0, False)[rows["bracket"]]
+    order = np.lexsort((-(rows["long_notional"] + rows["short_notional"]), rows["bracket"] < 0, ~filled))[:CASCADES_DRAWN]
+    return sorted((ledger.cascade(k) for k in at[order].tolist()), key=lambda c: (c.start, c.instrument))
 
 
 def windows(run: Run, ledger: Ledger) -> list[list[Series]]:

@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from liqcore import AuditKind, Reason, Role
+from liqcore.event import FillFlag
 
 from liqshell.report.coverage import share
 from liqshell.report.run import Run
-from liqshell.report.stories import Fill, Ledger
+from liqshell.report.results import is_maker, notionals, total
+from liqshell.report.stories import Ledger
 from liqshell.report.text import percent, plural
 from liqshell.report.labels import RULES
 from liqshell.recording.streams import SHORT
@@ -25,20 +27,17 @@ ENOUGH = 0.95                        # of the traded time; of the fills of a res
 def fills(run: Run, ledger: Ledger) -> dict[str, Any]:
     """Which rule filled what share of the fills, of entries, exits and all. without_quote: fills at a print because no quote held. modelled: whether
     a simulated venue chose the rule; of an account's fills it is known only whether the order rested."""
-    found = [(b.instrument, f) for b in ledger.brackets for f in b.fills]
-    rows = []
+    found, rows = ledger.fill_rows, []
+    entry, maker, flags = found["role"] == Role.ROLE_ENTRY, is_maker(found), found["flags"]
+    printed = flags & FillFlag.FILL_PRINT != 0
+    moved = ~printed & (flags & FillFlag.FILL_MOVED != 0)
+    by = {"maker": maker, "print": ~maker & printed, "moved": ~maker & moved, "quote": ~maker & ~printed & ~moved}
     for rule, (name, meaning) in RULES.items():
-        mine = [(n, f) for n, f in found if f.rule == rule]
-        rows.append({"rule": rule, "name": name, "meaning": meaning, "all": share(len(mine), len(found)),
-                     "notional": math.fsum(f.price * f.qty * run.instruments[n].multiplier for n, f in mine),
-                     **{leg: _of_leg(found, rule, entry) for leg, entry in (("entry", True), ("exit", False))}})
-    return {"n": len(found), "rules": rows, "without_quote": share(sum(f.rule in ("print", "moved") for _, f in found), len(found)),
+        rows.append({"rule": rule, "name": name, "meaning": meaning, "all": share(int(by[rule].sum()), len(found)),
+                     "notional": total(notionals(run, ledger, found[by[rule]])),
+                     **{leg: share(int((by[rule] & of).sum()), int(of.sum())) for leg, of in (("entry", entry), ("exit", ~entry))}})
+    return {"n": len(found), "rules": rows, "without_quote": share(int((by["print"] | by["moved"]).sum()), len(found)),
             "modelled": run.table("settings").get("venue", "simulated") == "simulated"}
-
-
-def _of_leg(found: Sequence[tuple[int, Fill]], rule: str, entry: bool) -> dict[str, Any]:
-    leg = [f for _, f in found if (f.role == Role.ROLE_ENTRY) is entry]
-    return share(sum(f.rule == rule for f in leg), len(leg))
 
 
 def refused(run: Run) -> dict[str, Any]:

@@ -2,51 +2,63 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from liqcore import Reason, Role
+from liqcore.event import FillFlag
 
 from liqshell.report.coverage import DAY_NS, HOUR_NS, share, whole_days
-from liqshell.report.stories import ORDER_MARKET, Bracket, Ledger, Trade
+from liqshell.report.stories import ORDER_MARKET, Ledger
 from liqshell.report.run import Run
 from liqshell.report.statistics import (FEW, break_even, break_even_planned, daily_sharpe, day_bootstrap, drawdown,
                                         expected_shortfall, mean_test, spaced_mean, spread)
 from liqshell.report.study import Study
-from liqshell.report.text import iso
 from liqshell.report.labels import ROLES, meaning, position, reason
 
 FUNDING_NS = 8 * HOUR_NS
 
 
+def total(values: np.ndarray) -> float:
+    """The sum, rounded once."""
+    return math.fsum(values.tolist())
+
+
+def is_maker(fills: np.ndarray) -> np.ndarray:
+    out: np.ndarray = fills["flags"] & FillFlag.FILL_MAKER != 0
+    return out
+
+
+def notionals(run: Run, ledger: Ledger, fills: np.ndarray) -> np.ndarray:
+    """Of fills, in quote currency."""
+    multipliers = np.array([i.multiplier for i in run.instruments], float)
+    out: np.ndarray = fills["price"] * fills["qty"] * multipliers[ledger.bracket_rows["instrument"][fills["bracket"]]]
+    return out
+
+
 def money(run: Run, ledger: Ledger) -> dict[str, Any]:
     """The waterfall of the closed trades, and what belongs to positions still open. gross_decided - slippage - fees - funding = net."""
-    trades = [b.closed for b in ledger.trades if b.closed]
-    gross, fees = math.fsum(t.gross for t in trades), math.fsum(t.fees for t in trades)
-    slip, funding = math.fsum(t.slippage for t in trades), math.fsum(t.funding for t in trades)
-    notional = math.fsum(t.entry_notional for t in trades)
-    maker = math.fsum(f.fee for b in ledger.trades for f in b.fills if f.maker)
-    net = math.fsum(t.net for t in trades)
+    trades, fills = ledger.trade_rows, ledger.trade_fills
+    gross, fees, slip, funding, notional, net = (total(trades[name]) for name in ("gross", "fees", "slippage", "funding", "entry_notional", "net"))
+    maker = total(fills["fee"][is_maker(fills)])
     equity = equity_of(run, ledger)
     fall = fallen(run, ledger, equity)
     return {"gross_decided": gross + slip, "slippage": slip, "gross": gross, "fees": fees, "fees_maker": maker, "fees_taker": fees - maker,
             "fees_by_leg": fees_by_leg(run, ledger), "funding": funding, "funding_modelled": funding_modelled(run, ledger),
-            "funding_open": ledger.funding - funding, "held_across_funding": sum(crosses_funding(b) for b in ledger.trades), "net": net,
+            "funding_open": ledger.funding - funding, "held_across_funding": crossed_funding(ledger), "net": net,
             "notional": notional, "equity_start": equity, "net_on_notional_bps": net / notional * 1e4 if notional else None,
-            "net_on_account": net / equity if equity and trades else None, "max_drawdown_on_account": fall["share"] if fall else None,
-            "drawdown": fall, "shortfall_bps": expected_shortfall([t.bps for t in trades])}
+            "net_on_account": net / equity if equity and len(trades) else None, "max_drawdown_on_account": fall["share"] if fall else None,
+            "drawdown": fall, "shortfall_bps": expected_shortfall(trades["bps"].tolist())}
 
 
 def fees_by_leg(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     """Fees of the closed trades by what the order was for and by role: every leg is charged."""
-    legs: dict[tuple[int, bool], list[tuple[float, float]]] = {}
-    for b in ledger.trades:
-        multiplier = run.instruments[b.instrument].multiplier
-        for f in b.fills:
-            legs.setdefault((f.role, f.maker), []).append((f.fee, f.price * f.qty * multiplier))
-    rows = []
-    for (role, maker), found in sorted(legs.items()):
-        fees, notional = math.fsum(fee for fee, _ in found), math.fsum(n for _, n in found)
+    fills, rows = ledger.trade_fills, []
+    legs = fills["role"].astype(np.int64) * 2 + is_maker(fills)
+    for leg in np.unique(legs).tolist():
+        found, (role, maker) = fills[legs == leg], divmod(leg, 2)
+        fees, notional = total(found["fee"]), total(notionals(run, ledger, found))
         rows.append({"leg": ROLES.get(role, str(role)), "role": "maker" if maker else "taker", "fills": len(found), "notional": notional,
                      "fees": fees,
                      "bps": fees / notional * 1e4 if notional else None})
@@ -88,21 +100,17 @@ def equity_of(run: Run, ledger: Ledger) -> float | None:
     return ledger.equity_start or None
 
 
-def crosses_funding(b: Bracket) -> bool:
-    """Held at 00:00, 08:00 or 16:00 UTC, when most perpetuals charge funding."""
-    opened = b.entry_fills[0].ts if b.entry_fills else b.opened
-    return b.flat // FUNDING_NS > opened // FUNDING_NS
+def crossed_funding(ledger: Ledger) -> int:
+    """Trades that were held at 00:00, 08:00 or 16:00 UTC, when most perpetuals charge funding."""
+    return int((ledger.of_trades("flat") // FUNDING_NS > ledger.of_trades("entered") // FUNDING_NS).sum())
 
 
 def fallen(run: Run, ledger: Ledger, equity: float | None) -> dict[str, Any] | None:
     """The largest drawdown of the account on closed trades."""
     if not equity:
         return None
-    total, points = equity, [(run.started_ns, equity)]
-    for b in ledger.trades:
-        total += b.closed.net if b.closed else 0.0
-        points.append((b.flat, total))
-    return drawdown([*points, (run.ended_ns, total)])
+    account = np.cumsum(np.append(equity, ledger.trade_rows["net"])).tolist()
+    return drawdown(list(zip([run.started_ns, *ledger.of_trades("flat").tolist(), run.ended_ns], [*account, account[-1]], strict=True)))
 
 
 def marked(study: Study) -> dict[str, Any] | None:
@@ -114,23 +122,23 @@ def marked(study: Study) -> dict[str, Any] | None:
 def fee_rates(ledger: Ledger, run: Run) -> dict[str, float | None]:
     """What was charged per leg and role, as a share of the fill's notional."""
     out: dict[str, float | None] = {}
-    for name, is_maker in (("maker", True), ("taker", False)):
-        legs = [(f.fee, f.price * f.qty * run.instruments[b.instrument].multiplier) for b in ledger.brackets for f in b.fills
-                if f.maker is is_maker]
-        total = math.fsum(n for _, n in legs)
-        out[name] = math.fsum(fee for fee, _ in legs) / total if total else None
+    fills, maker = ledger.fill_rows, is_maker(ledger.fill_rows)
+    for name, which in (("maker", maker), ("taker", ~maker)):
+        notional = total(notionals(run, ledger, fills[which]))
+        out[name] = total(fills["fee"][which]) / notional if notional else None
     return out
 
 
 def winning(run: Run, ledger: Ledger) -> dict[str, Any]:
     """Win rate against what is needed to break even: from the realised averages, and from the bracket's own distances and fees."""
-    nets = [b.closed.net for b in ledger.trades if b.closed]
+    nets = ledger.trade_rows["net"].tolist()
     wins, losses = [v for v in nets if v > 0], [-v for v in nets if v <= 0]
     mean_win = math.fsum(wins) / len(wins) if wins else None
     mean_loss = math.fsum(losses) / len(losses) if losses else None
     realised = break_even(mean_win, mean_loss) if mean_win and mean_loss else None
     planned = None
-    spec = next((b for b in ledger.brackets if b.take_profit > 0 and b.stop_loss > 0), None)
+    meant = np.flatnonzero((ledger.bracket_rows["take_profit"] > 0) & (ledger.bracket_rows["stop_loss"] > 0))[:1]
+    spec = ledger.bracket(int(meant[0])) if len(meant) else None
     rates = fee_rates(ledger, run)
     if spec is not None:
         charged = venue_settings(run)
@@ -148,18 +156,18 @@ def per_trade(ledger: Ledger) -> dict[str, Any]:
     low, high, t: trades of one stretch of time may hang together (spaced_mean): clusters of cluster_s seconds, null where they are too few.
     independent: the same as if each trade were one observation, which trades of one cascade are not. bootstrap: whole days drawn anew.
     """
-    found = [(b.closed, b.flat) for b in ledger.trades if b.closed and b.closed.entry_notional > 0]
-    values, at = [t.bps for t, _ in found], [ts for _, ts in found]
-    plain, spaced = mean_test(values), spaced_mean(values, at, longest(t for t, _ in found))
+    some = ledger.trade_rows["entry_notional"] > 0
+    values, at = ledger.trade_rows["bps"][some].tolist(), ledger.of_trades("flat")[some]
+    plain, spaced = mean_test(values), spaced_mean(values, at, longest(ledger.trade_rows["hold_s"][some]))
     mean, sd = plain["mean"], plain["sd"]
     return {**{key: spaced[key] for key in ("n", "mean", "t", "low", "high", "clusters")}, "cluster_s": (spaced["cluster_ns"] or 0) / 1e9, "sd": sd,
             "sharpe_per_trade": mean / sd if mean is not None and sd else None, "independent": {key: plain[key] for key in ("t", "low", "high")},
-            "bootstrap": day_bootstrap(values, [ts // DAY_NS for ts in at]), "few": len(values) < FEW}
+            "bootstrap": day_bootstrap(values, at // DAY_NS), "few": len(values) < FEW}
 
 
-def longest(trades: Iterable[Trade]) -> int:
+def longest(hold_s: np.ndarray) -> int:
     """ns that the longest of the trades was held."""
-    return round(max((t.hold_s for t in trades), default=0.0) * 1e9)
+    return round(float(hold_s.max(initial=0.0)) * 1e9)
 
 
 def daily_returns(run: Run, ledger: Ledger) -> tuple[list[float], int]:
@@ -167,13 +175,11 @@ def daily_returns(run: Run, ledger: Ledger) -> tuple[list[float], int]:
     days, equity = whole_days(run, ledger), equity_of(run, ledger)
     if not equity:
         return [], 0
-    nets = [0.0] * len(days)
-    for b in ledger.trades:
-        day = (b.flat - run.started_ns) // DAY_NS
-        if b.closed and 0 <= day < len(days):
-            nets[day] += b.closed.net
+    of = (ledger.of_trades("flat") - run.started_ns) // DAY_NS
+    inside = (of >= 0) & (of < len(days))
+    nets = np.bincount(of[inside], ledger.trade_rows["net"][inside], len(days))
     returns = []
-    for net, (_, covered) in zip(nets, days, strict=True):
+    for net, (_, covered) in zip(nets.tolist(), days, strict=True):
         if covered and equity > 0:
             returns.append(net / equity)
         equity += net
@@ -188,51 +194,48 @@ def daily(run: Run, ledger: Ledger) -> dict[str, Any]:
 
 def exits(ledger: Ledger) -> list[dict[str, Any]]:
     """One row an exit reason."""
-    groups: dict[int, list[Bracket]] = {}
-    for b in ledger.trades:
-        groups.setdefault(b.closed.reason if b.closed else 0, []).append(b)
     rows = []
-    for code, found in sorted(groups.items(), key=lambda item: -len(item[1])):
-        trades = [b.closed for b in found if b.closed]
-        rows.append({"reason": reason(code), "meaning": meaning(code), "n": len(trades), "wins": sum(t.net > 0 for t in trades),
-                     "gross": math.fsum(t.gross for t in trades), "fees": math.fsum(t.fees for t in trades),
-                     "slippage": math.fsum(t.slippage for t in trades), "funding": math.fsum(t.funding for t in trades),
-                     "net": math.fsum(t.net for t in trades), "share": share(len(trades), len(ledger.trades)),
-                     "hold_s": spread([t.hold_s for t in trades])["p50"], "hold_max_s": max(t.hold_s for t in trades)})
+    for code, _ in sorted(Counter(ledger.trade_rows["reason"].tolist()).items(), key=lambda item: (-item[1], item[0])):
+        trades = ledger.trade_rows[ledger.trade_rows["reason"] == code]
+        rows.append({"reason": reason(code), "meaning": meaning(code), "n": len(trades), "wins": int((trades["net"] > 0).sum()),
+                     **{name: total(trades[name]) for name in ("gross", "fees", "slippage", "funding", "net")},
+                     "share": share(len(trades), len(ledger.trade_rows)),
+                     "hold_s": spread(trades["hold_s"].tolist())["p50"], "hold_max_s": float(trades["hold_s"].max())})
     return rows
 
 
 def _months(ledger: Ledger) -> list[dict[str, Any]]:
     """Of the resting entries that ended in a month (UTC): how many were filled at all."""
-    found: dict[str, list[bool]] = {}
-    for b in ledger.brackets:
-        entry = b.first(Role.ROLE_ENTRY)
-        if b.flat and entry is not None and entry.type != ORDER_MARKET:
-            found.setdefault(iso(b.flat)[:7], []).append(bool(b.entry_fills))
-    return [{"month": month, "filled": share(sum(ends), len(ends))} for month, ends in sorted(found.items())]
+    entry = ledger.order_rows[ledger.order_rows["role"] == Role.ROLE_ENTRY]
+    first = entry[np.unique(entry["bracket"], return_index=True)[1]]
+    found = ledger.bracket_rows[first["bracket"][first["type"] != ORDER_MARKET]]
+    found = found[found["flat"] != 0]
+    days, day = np.unique(found["flat"] // DAY_NS, return_inverse=True)
+    months, of = np.unique(days.astype("M8[D]").astype("M8[M]"), return_inverse=True)
+    filled, ended = np.bincount(of[day], found["entries"] > 0, len(months)), np.bincount(of[day], minlength=len(months))
+    return [{"month": str(month), "filled": share(int(k), int(n))} for month, k, n in zip(months, filled, ended, strict=True)]
 
 
 def entries(ledger: Ledger) -> dict[str, Any]:
     """What became of the entry orders."""
-    placed = len(ledger.brackets)
-    filled = [b for b in ledger.brackets if b.fills]
-    partial = [b for b in filled if b.flat and sum(f.qty for f in b.entry_fills) < b.qty * (1 - 1e-9)]
-    ended = Counter(b.end for b in ledger.brackets if b.flat and not b.fills)
-    waits = [(b.fills[0].ts - b.opened) / 1e9 for b in filled]
-    rejects = sum(o.rejected and o.reason == Reason.END_POST_ONLY for b in ledger.brackets for o in b.orders.values()
-                  if o.role == Role.ROLE_ENTRY)
-    return {"placed": placed, "filled": share(len(filled), placed), "partial": len(partial),
-            "working": sum(not b.flat and not b.fills for b in ledger.brackets),
-            "post_only_rejects": rejects, "wait_s": spread(waits), "months": _months(ledger),
+    brackets, orders, fills = ledger.bracket_rows, ledger.order_rows, ledger.fill_rows
+    filled, over, entry = brackets["fills"] > 0, brackets["flat"] != 0, fills["role"] == Role.ROLE_ENTRY
+    entered = np.bincount(fills["bracket"][entry], fills["qty"][entry], len(brackets))
+    partial = filled & over & (entered < brackets["qty"] * (1 - 1e-9))
+    ended = Counter(brackets["end"][over & ~filled].tolist())
+    waits = (brackets["filled"] - brackets["opened"])[filled] / 1e9
+    rejects = orders["rejected"] & (orders["reason"] == Reason.END_POST_ONLY) & (orders["role"] == Role.ROLE_ENTRY)
+    return {"placed": len(brackets), "filled": share(int(filled.sum()), len(brackets)), "partial": int(partial.sum()),
+            "working": int((~over & ~filled).sum()), "post_only_rejects": int(rejects.sum()),
+            "wait_s": spread(waits.tolist()), "months": _months(ledger),
             "unfilled": [{"reason": reason(code), "meaning": meaning(code), "n": n} for code, n in ended.most_common()]}
 
 
 def left_open(run: Run, ledger: Ledger) -> list[dict[str, Any]]:
     """Positions and entries still alive at the end."""
     rows = []
-    for b in ledger.brackets:
-        if b.flat:
-            continue
+    for k in np.flatnonzero(ledger.bracket_rows["flat"] == 0).tolist():
+        b = ledger.bracket(k)
         stop, order = b.first(Role.ROLE_STOP), b.first(Role.ROLE_ENTRY)
         mark = ledger.marks.get(b.instrument, (0, 0.0))[1]
         entry, multiplier = b.entry_price, run.instruments[b.instrument].multiplier

@@ -200,8 +200,10 @@ def trials(run: Run, ledger: Ledger, study: Study) -> dict[str, Any]:
             daily, own = np.array(daily_returns(run, ledger)[0], float)[:, None], None
             wrong.append(str(error))
     found = assess(daily, logged["n"] if logged else 1, of=own)
-    losses = [(-t.gross / t.entry_notional, b.stop_loss) for b in ledger.trades if (t := b.closed) and b.stop_loss > 0 and t.entry_notional > 0]
-    unmet = all(loss <= BEYOND * stop for loss, stop in losses) if losses else None
+    stop = ledger.of_trades("stop_loss")
+    known = (stop > 0) & (ledger.trade_rows["entry_notional"] > 0)
+    losses = (-ledger.trade_rows["gross"] / ledger.trade_rows["entry_notional"])[known]
+    unmet = bool((losses <= BEYOND * stop[known]).all()) if len(losses) else None
     # a log that lost lines counts too few, and what a lone setting never met nobody knows
     edge = None if found["edge"] and (wrong or unmet and found["settings"] == 1) else found["edge"]
     out = found | {"edge": edge, "unmet": unmet, "trials": found["tried"], "logged": bool(logged), "overfitting": None,

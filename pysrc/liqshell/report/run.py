@@ -2,13 +2,14 @@
 
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from liqcore import AUDIT_DTYPE, AuditKind, Completeness, Instrument
-from liqcore.audit import view
+from liqcore.audit import VIEWS
 
 from liqshell.errors import DataError
 from liqshell.input_file import regular
@@ -70,9 +71,14 @@ class Run:
                  "evidence": self.meta.get("evidence")}
         return [{key: str(value or "") for key, value in whole.items()} for _ in self.instruments]
 
+    @cached_property
+    def kinds(self) -> np.ndarray:
+        """The kind of each record."""
+        return np.ascontiguousarray(self.audit["kind"])
+
     def of_kind(self, kind: int) -> np.ndarray:
         """The records of one kind, with its fields by name (liqcore.audit.view)."""
-        return view(self.audit, kind)
+        return self.audit[self.kinds == kind].view(VIEWS[AuditKind(kind)])
 
     def table(self, name: str) -> dict[str, Any]:
         """A sub-table of run.json, {} where it is missing or null."""
@@ -97,16 +103,17 @@ def _audit(path: Path) -> np.ndarray:
     if path.exists():
         regular(path, "the audit records of the run")
     try:
-        data = path.read_bytes()
+        size = path.stat().st_size
     except FileNotFoundError:
         raise DataError(str(path), "no such file", "the audit records of the run",
                         "Without them there is nothing to report; `liqcore replay` can make them again from the frames") from None
-    rest = len(data) % AUDIT_DTYPE.itemsize
+    rest = size % AUDIT_DTYPE.itemsize
     if rest:
-        raise DataError(str(path), f"{len(data)} bytes, {rest} more than {len(data) // AUDIT_DTYPE.itemsize} whole records",
+        raise DataError(str(path), f"{size} bytes, {rest} more than {size // AUDIT_DTYPE.itemsize} whole records",
                         f"a multiple of {AUDIT_DTYPE.itemsize}",
                         "The file was cut while it was written: replay the run from its frames, or truncate the file to whole records")
-    audit = np.frombuffer(data, AUDIT_DTYPE)
+    # mapped: the records of a long run are larger than everything that is made from them
+    audit = np.memmap(path, AUDIT_DTYPE, "r").view(np.ndarray) if size else np.zeros(0, AUDIT_DTYPE)
     if len(audit):
         kinds = audit["kind"]
         bad = np.flatnonzero((kinds < min(AuditKind)) | (kinds > max(AuditKind)))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
 from liqshell.pages import bar, below, bold, empty, figure, lines, muted, part, section, signed, span, sub, table, two
@@ -224,8 +225,8 @@ def trades(s: dict[str, Any]) -> Markup:
         return Markup()
     shown, note = s["trades"], "The same rows, with more columns, are in trades.csv."
     if len(shown) > TRADES_SHOWN:
-        ranked = sorted(shown, key=lambda r: r["net_bps"])
-        shown = sorted(ranked[:TRADES_SHOWN // 2] + ranked[-TRADES_SHOWN // 2:], key=lambda r: r["n"])
+        ranked = np.argsort(shown.columns["net_bps"], kind="stable")
+        shown = [shown[k] for k in np.sort(np.append(ranked[:TRADES_SHOWN // 2], ranked[-TRADES_SHOWN // 2:])).tolist()]
         note = f"The {TRADES_SHOWN // 2} largest losses and gains of {len(s['trades']):,}; all are in trades.csv."
     rows = [(str(r["n"]), r["symbol"], r["side"], span(r["cascade"], r["cascade"].split()[0]),
              when(r["opened_ns"], date=s["duration_s"] > 86_400), price(r["entry"]), price(r["exit"]), f"{r['qty']:g}",

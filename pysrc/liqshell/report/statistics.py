@@ -81,7 +81,27 @@ def mean_test(values: Sequence[float]) -> dict[str, float | int | None]:
     return {"n": n, "mean": mean, "sd": sd, "t": mean / error if error > 0 else None, "low": mean - half, "high": mean + half}
 
 
-def clustered_mean(values: Sequence[float], clusters: Sequence[Any]) -> dict[str, float | int | None]:
+def numbered(keys: Sequence[Any] | np.ndarray) -> tuple[np.ndarray, int]:
+    """A number from 0 for each key, in the order in which they first appear, and how many there are."""
+    _, first, of = np.unique(np.asarray(keys), return_index=True, return_inverse=True)
+    number = np.empty(len(first), np.int64)
+    number[np.argsort(first)] = np.arange(len(first))
+    return number[of], len(first)
+
+
+def sums_of(groups: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    """The sum of each of `count` groups, rounded once, as math.fsum gives it. groups: rising."""
+    sizes = np.bincount(groups, minlength=count)
+    starts, out = np.cumsum(sizes) - sizes, np.zeros(count)
+    some, pairs = sizes > 0, sizes == 2
+    out[some] = values[starts[some]] + 0.0
+    out[pairs] += values[starts[pairs] + 1]
+    for k in np.flatnonzero(sizes > 2).tolist():
+        out[k] = math.fsum(values[starts[k]:starts[k] + sizes[k]].tolist())
+    return out
+
+
+def clustered_mean(values: Sequence[float], clusters: Sequence[Any] | np.ndarray) -> dict[str, float | int | None]:
     """The mean and its t statistic where values of one cluster (a day) may move together: n, clusters, mean, error, t, low, high.
 
     Liang and Zeger's variance with the factor G / (G - 1), against Student's t with G - 1 degrees of freedom (Cameron, Miller 2015). With one value
@@ -90,9 +110,7 @@ def clustered_mean(values: Sequence[float], clusters: Sequence[Any]) -> dict[str
     n = len(values)
     if n != len(clusters):
         raise ValueError(f"{n} values, {len(clusters)} clusters")
-    index: dict[Any, int] = {}
-    of = np.array([index.setdefault(c, len(index)) for c in clusters], np.int64)
-    count = len(index)
+    of, count = numbered(clusters)
     mean = math.fsum(values) / n if n else None
     if count < CLUSTERS_MIN or mean is None:
         return {"n": n, "clusters": count, "mean": mean, "error": None, "t": None, "low": None, "high": None}
@@ -103,7 +121,7 @@ def clustered_mean(values: Sequence[float], clusters: Sequence[Any]) -> dict[str
             "high": mean + half}
 
 
-def spaced_mean(values: Sequence[float], at_ns: Sequence[int], held_ns: int) -> dict[str, float | int | None]:
+def spaced_mean(values: Sequence[float], at_ns: Sequence[int] | np.ndarray, held_ns: int) -> dict[str, float | int | None]:
     """clustered_mean of what happened at at_ns and was held for held_ns at most: what of one cascade shares one price path.
 
     Clustered by UTC day; where those are fewer than CLUSTERS_MIN, by stretches of at least an hour and twice held_ns, so that what lies two stretches
@@ -111,7 +129,7 @@ def spaced_mean(values: Sequence[float], at_ns: Sequence[int], held_ns: int) -> 
     """
     mean: dict[str, float | int | None] = {}
     for span in (max(DAY_NS, 2 * held_ns), max(HOUR_NS, 2 * held_ns)):
-        mean = clustered_mean(values, [ts // span for ts in at_ns]) | {"cluster_ns": span}
+        mean = clustered_mean(values, np.asarray(at_ns, np.int64) // span) | {"cluster_ns": span}
         if mean["low"] is not None:
             break
     return mean
@@ -161,12 +179,10 @@ def stationary_bootstrap(values: Sequence[float], draws: int = DRAWS, block: flo
     return np.asarray(values, float)[index]
 
 
-def day_bootstrap(values: Sequence[float], days: Sequence[Any], draws: int = DRAWS, seed: int = 0) -> dict[str, Any]:
+def day_bootstrap(values: Sequence[float], days: Sequence[Any] | np.ndarray, draws: int = DRAWS, seed: int = 0) -> dict[str, Any]:
     """95 % interval of the mean when whole days are drawn with replacement (cluster bootstrap). low and high are None below DAYS_MIN days, and `why`
     says so."""
-    index: dict[Any, int] = {}
-    of = np.array([index.setdefault(d, len(index)) for d in days], np.int64)
-    count = len(index)
+    of, count = numbered(days)
     if count < DAYS_MIN:
         return {"low": None, "high": None, "days": count, "why": f"{count} day{'s' * (count != 1)} with trades, {DAYS_MIN} are needed"}
     sums, sizes = np.bincount(of, np.asarray(values, float), count), np.bincount(of, minlength=count)
@@ -227,7 +243,7 @@ def drawdown(points: Sequence[tuple[int, float]]) -> dict[str, Any]:
     return out
 
 
-def histogram(values: Sequence[float], edges: Sequence[float]) -> list[dict[str, Any]]:
+def histogram(values: Sequence[float] | np.ndarray, edges: Sequence[float]) -> list[dict[str, Any]]:
     """Counts of [edge, next edge); what lies below the first or at or above the last edge goes to an open bin there."""
     counts = np.bincount(np.searchsorted(edges, np.asarray(values, float), side="right"), minlength=len(edges) + 1)
     lows, highs = [None, *edges], [*edges, None]

@@ -17,10 +17,11 @@ ENUMS: dict[str, type[Phase] | type[Side]] = {PHASE_IS: Phase, SIDE_IS: Side}   
 REASONS = (int(Reason.NO_TRADE), int(Reason.ASK_LATER))
 
 
-def named(audit: np.ndarray) -> np.ndarray:
-    """Which records are the answer of a policy that wanted nothing, or nothing yet, and named its condition."""
-    out: np.ndarray = (audit["kind"] == AuditKind.AUDIT_POLICY) & np.isin(audit["reason"], REASONS) & (audit.view(DECLINED_DTYPE)["condition"] != b"")
-    return out
+def named(run: Run) -> np.ndarray:
+    """The answers of a policy that wanted nothing, or nothing yet, and named its condition."""
+    at = np.flatnonzero(run.kinds == AuditKind.AUDIT_POLICY)
+    found = run.audit[at[np.isin(run.audit["reason"][at], REASONS)]].view(DECLINED_DTYPE)
+    return found[found["condition"] != b""]
 
 
 def aside(condition: str) -> bool:
@@ -28,11 +29,9 @@ def aside(condition: str) -> bool:
     return condition.startswith((PHASE_IS, LEAVE))
 
 
-def asides(audit: np.ndarray) -> np.ndarray:
-    """Which records are such an answer."""
-    out: np.ndarray = named(audit)
-    begin = audit[out].view(DECLINED_DTYPE)["condition"]
-    out[out] = np.char.startswith(begin, PHASE_IS.encode()) | np.char.startswith(begin, LEAVE.encode())
+def aside_names(conditions: np.ndarray) -> np.ndarray:
+    """Which of them are such a condition."""
+    out: np.ndarray = np.char.startswith(conditions, PHASE_IS.encode()) | np.char.startswith(conditions, LEAVE.encode())
     return out
 
 
@@ -57,7 +56,7 @@ def unmet(run: Run) -> list[dict[str, Any]]:
     n: questions; later: of these, how often it put its answer off; condition, policy: their names; threshold: nan where it was not always the same
     (or there is none); low, median, high: of the values found, nan where none was known; unknown: how often it was not.
     """
-    rows = run.audit[named(run.audit)].view(DECLINED_DTYPE)
+    rows = named(run)
     policies = run.table("settings").get("policies")
     rules = [str(policy["rule"]).rpartition(":")[2] for policy in policies] if isinstance(policies, list) else []
     keys = np.empty(len(rows), [("condition", "S32"), ("policy", "<i4")])

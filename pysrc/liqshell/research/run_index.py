@@ -23,7 +23,7 @@ from liqshell.fields import SCALE
 DEPTH = 4
 #: what each kind is known by, and everything that it may hold: a folder that holds anything else is not deleted
 LEAVES = {"run": {"run.json", "run.json.new", "audit.bin", "truth.json", "frames", "study.json", "report.html", "report.json", "trades.csv",
-                  "returns.npy", "gate.json", "gate.html"},
+                  "trades.parquet", "returns.npy", "gate.json", "gate.html"},
           "sweep": {"sweep.json", "sweep.json.new", "sweep.parquet", "sweep.html", "summary.json", "parts", "rows"},
           "compare": {"compare.json", "compare.html", "compare.csv", "events.csv", "runs"}}
 KNOWN_BY = {"run": "run.json", "sweep": "sweep.json", "compare": "compare.json"}

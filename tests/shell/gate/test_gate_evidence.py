@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from liqshell.gate.evidence import gather
 from liqshell.gate.exits import exit_faults, limit_faults
 from liqshell.gate.items import THIN
 from liqshell.gate.evaluation import PAPER, fill_in
-from liqshell.report.stories import Bracket, Fill, Ledger, Order
+from liqshell.report.stories import Bracket, Fill, Order
 
 S = lc.SECOND
 T0 = 1_700_000_000 * S
@@ -156,7 +157,7 @@ def test_a_bracket_that_takes_the_place_of_a_weaker_one_waits_for_no_cooldown(fo
     def faults(end: lc.Reason, later: int) -> list[str]:
         fill = Fill(T0 + 1, 1, 1, 1, 100.0, 1.0, 0.0, True, 1)
         first = Bracket(0, 1, 1, T0, fills=[fill], flat=T0 + S, end=int(end))
-        return [fault.what for fault in limit_faults(run, Ledger(brackets=[first, Bracket(0, 2, -1, T0 + S + later)]))]
+        return [fault.what for fault in limit_faults(run, SimpleNamespace(brackets=[first, Bracket(0, 2, -1, T0 + S + later)], limits=[]))]
 
     assert faults(lc.Reason.END_REPLACED, 0) == []
     assert "the cooldown is 60 s" in faults(lc.Reason.END_REPLACED, 1)[0] and "the cooldown is 60 s" in faults(lc.Reason.END_STOP, 0)[0]

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow.parquet as parquet
 import pytest
 import run_folder
 from hypothesis import given, settings
@@ -157,9 +158,11 @@ def test_latency_counts_speed_fold_in_market_time(report):
 
 
 def test_files_agree(report):
-    assert json.loads(report.json.read_text("utf-8")) == json.loads(json.dumps(report.summary))
+    assert json.loads(report.json.read_text("utf-8")) == json.loads(json.dumps(report.figures))
     rows = list(csv.DictReader(StringIO(report.csv.read_text("utf-8"))))
-    assert len(rows) == len(report.summary["trades"]) > 5
+    assert len(rows) == len(report.summary["trades"]) > 5 and "trades" not in report.figures
+    for row, same in zip(rows, parquet.read_table(report.parquet).to_pylist(), strict=True):
+        assert {name: str(value) for name, value in same.items()}.items() <= row.items()
     assert sum(float(r["net"]) for r in rows) == pytest.approx(report.summary["money"]["net"])
 
 

@@ -322,7 +322,7 @@ def test_json_is_strict_and_its_keys_are_documented(report):
     documented = (Path(__file__).parents[3] / "docs" / "report.md").read_text("utf-8")
     for key in found:
         assert f"`{key}`" in documented, f"docs/report.md does not tell of {key}"
-    for key in found["trades"][0]:
+    for key in report.summary["trades"].columns:
         assert f"`{key}`" in documented, f"docs/report.md does not tell of column {key}"
 
 

@@ -9,6 +9,7 @@ import study_folder
 from liqshell.gate import items
 from liqshell.report import load_run, make_report, verdicts
 from liqshell.report.expected import compare
+from liqshell.report.trades import Trades
 from liqshell.report.verdicts import Measured
 
 
@@ -46,7 +47,7 @@ def test_a_slower_reaction_is_ticked_by_what_its_sentence_says(rows, state, word
 def summary_of(n):
     """What Promised and observed reads, of n trades of 2 bps on one day."""
     trades = [{"hold_s": 90.0 + k} for k in range(n)]
-    return {"trades": trades, "exits": [{"reason": "target", "n": n}], "win_rate": {"share": 1.0, "low": 0.9, "high": 1.0, "n": n},
+    return {"trades": Trades({name: np.array([t[name] for t in trades]) for name in trades[0]}), "exits": [{"reason": "target", "n": n}], "win_rate": {"share": 1.0, "low": 0.9, "high": 1.0, "n": n},
             "per_trade": {"n": n, "mean": 2.5, "low": 2.2, "high": 2.8, "clusters": 6, "cluster_s": 3600.0}, "covered_instrument_hours": 24.0,
             "money": {"net": 5.0, "notional": 2000.0 * n, "max_drawdown_on_account": 0.01, "equity_start": 1e4}, "days": [], "instruments": [{}],
             "daily_sharpe": {"value": 3.0, "low": -40.0, "high": 46.0, "days": 2}}

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from pyarrow.parquet import read_table
 from recorded_run import SETTINGS, audit_of, record_run
 from report_page import Page
 
@@ -69,7 +70,7 @@ def test_every_number_is_that_of_the_presets_own_report(compared, found):
         assert row["sharpe"]["value"] is None                             # two hours are no days
         wanted = audit[(audit["kind"] == lc.AuditKind.AUDIT_POLICY) & (audit["reason"] == 0)]
         assert row["wanted"] >= len(wanted) > 0 and row["fade"] == row["wanted"] and row["follow"] == 0
-        assert row["exposure_hours"] == pytest.approx(sum(t["hold_s"] for t in report["trades"]) / 3600, abs=0.6)
+        assert row["exposure_hours"] == pytest.approx(sum(read_table(folder / "trades.parquet")["hold_s"].to_pylist()) / 3600, abs=0.6)
 
 
 def test_a_preset_keeps_its_own_numbers(config):

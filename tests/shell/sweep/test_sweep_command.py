@@ -330,7 +330,7 @@ def test_a_row_leads_to_its_backtest_and_back(configured, tmp_path):
     made = subprocess.run([*COMMAND, "backtest", str(configured), "--row", f"{tmp_path / 'sweep'}:1", *sets, "--quick", "--json"], capture_output=True, check=True)
     report = json.loads(made.stdout)
     assert report["sweep"]["row"] == 1 and report["sweep"]["net"] == pytest.approx(found.table["net"][-1]) == pytest.approx(report["money"]["net"])
-    assert report["sweep"]["trades"] == len(report["trades"])
+    assert report["sweep"]["trades"] == report["funnel"][-1]["n"]
     page = (tmp_path / "sweep" / "rows" / "1" / "report.html").read_text()
     assert 'Row 1 of a <a href="../../sweep.html">sweep</a>' in page
     assert '<a href="rows/1/report.html">1</a>' in (tmp_path / "sweep" / "sweep.html").read_text()

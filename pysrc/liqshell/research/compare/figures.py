@@ -28,7 +28,7 @@ def row_of(name: str, config: Config, s: dict[str, Any], signs: dict[str, int], 
     """One preset. s: the summary of its report; signs: events.signs; hours: covered instrument hours; report: where its own report is."""
     preset = config.preset_of()
     t, q = s["per_trade"], s["quotes"]
-    held = math.fsum(r["hold_s"] for r in s["trades"]) + math.fsum(r["age_s"] for r in s["left_open"] if r["what"] == "position")
+    held = math.fsum(s["trades"].columns["hold_s"].tolist()) + math.fsum(r["age_s"] for r in s["left_open"] if r["what"] == "position")
     found = {r["kind"]: {key: r[key] for key in ("draws", "trades_per_draw", "p05_bps", "median_bps", "p95_bps", "p")}
              for r in (s["controls"] or {"rows": []})["rows"] if r["kind"] in CONTROLS}
     row: dict[str, Any] = {
