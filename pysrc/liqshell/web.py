@@ -59,6 +59,7 @@ class Web:
     async def ask(self, method: str, target: str, until_s: float, body: bytes | None = None) -> Reply:
         """The answer, or why there is none by `until_s` (time of the running loop). target: path and query, or "" for the base itself."""
         loop = asyncio.get_running_loop()
+        reply = Reply(0, why="timeout")
         for attempt in (0, 1):
             try:
                 async with asyncio.timeout_at(until_s):

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from liqshell.errors import ConfigError
 from liqshell.fields import choice, flag, integer, names, number, paths, plain_table, tables, text
 
 KINDS = ("openai", "anthropic", "rules", "recorded", "command", "none")
@@ -70,3 +71,23 @@ class NewsConfig:
     brave_url: str = text("", ADDRESS, ADDRESS_TEXT)
     announcements_url: str = text("", ADDRESS, ADDRESS_TEXT)
     ca: str = text("", r"[^\0]+", "a PEM file of an authority")
+
+
+def judge_problems(judge: JudgeConfig, news: NewsConfig, file: str) -> list[ConfigError]:
+    """What single fields of [judge] and [news] cannot show."""
+    out = []
+
+    def wrong(key: str, found: str, expected: str) -> None:
+        out.append(ConfigError(f"{file}: {key}", found, expected))
+
+    if judge.kind in MODELS and not judge.model:
+        wrong("judge.model", "not set", "the name of the model")
+    if judge.kind == "command" and not judge.program:
+        wrong("judge.program", "not set", "a list of words, the program first")
+    if judge.kind == "recorded" and not judge.recordings:
+        wrong("judge.recordings", "not set", "recordings whose judge was asked")
+    if (judge.usd_day or judge.usd_minute) and judge.kind in MODELS and judge.model not in judge.prices:
+        wrong("judge.prices", f"no price of {judge.model!r}, though there is a cap in US dollars", f'[judge.prices."{judge.model}"] with input and output')
+    if any(not isinstance(name, str) for name in (news.names or {}).values()):
+        wrong("news.names", "a name that is no text", "names such as BTC = 'Bitcoin'")
+    return out

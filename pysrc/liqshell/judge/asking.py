@@ -131,9 +131,6 @@ class Asking:
             async with asyncio.timeout(self.news_timeout_s):
                 found = await self.news.about(question.asset, self.clock.now_ns())
         except TimeoutError as why:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():              # it is the whole question's time that is over
-                raise
             raise NewsError(f"no answer within {self.news_timeout_s:g} s") from why
         chosen = select(found, self.clock.now_ns(), age_max_s=self.age_max_s, hosts=self.hosts)
         for reason, count in chosen.dropped.items():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from liqshell.clock import Clock
-from liqshell.config.judge_sections import MODELS, JudgeConfig, NewsConfig
+from liqshell.config.judge_sections import MODELS, JudgeConfig, NewsConfig, PriceConfig
 from liqshell.errors import ConfigError
 from liqshell.judge.asking import Asking, Model, Way
 from liqshell.judge.command import Program
@@ -84,8 +84,8 @@ def make_judge(judge: JudgeConfig, news: NewsConfig, clock: Clock, folder: str |
     except ValueError as why:
         raise ConfigError("judge", str(why)) from None
     way = way_of(judge)
-    price = judge.prices.get(judge.model)
-    return Asking(way, clock, judge.timeout_s, caps, **({"price": price} if price else {}), news=news_of(news, clock, record_news),
+    price = judge.prices.get(judge.model, PriceConfig())
+    return Asking(way, clock, judge.timeout_s, caps, price=price, news=news_of(news, clock, record_news),
                   news_timeout_s=news.timeout_s, hosts=news.hosts, age_max_s=news.age_max_s, concurrency=judge.concurrency)
 
 
@@ -97,23 +97,3 @@ def make_past_judge(kind: str, rows: Iterable[Mapping[str, Any]] = (), news: Rec
         given = settings or NewsConfig()
         return RulesPast(news, hosts=given.hosts, age_max_s=given.age_max_s)
     return NoJudge()
-
-
-def problems(judge: JudgeConfig, news: NewsConfig, file: str) -> list[ConfigError]:
-    """What single fields of [judge] and [news] cannot show."""
-    out = []
-
-    def wrong(key: str, found: str, expected: str) -> None:
-        out.append(ConfigError(f"{file}: {key}", found, expected))
-
-    if judge.kind in MODELS and not judge.model:
-        wrong("judge.model", "not set", "the name of the model")
-    if judge.kind == "command" and not judge.program:
-        wrong("judge.program", "not set", "a list of words, the program first")
-    if judge.kind == "recorded" and not judge.recordings:
-        wrong("judge.recordings", "not set", "recordings whose judge was asked")
-    if (judge.usd_day or judge.usd_minute) and judge.kind in MODELS and judge.model not in judge.prices:
-        wrong("judge.prices", f"no price of {judge.model!r}, though there is a cap in US dollars", f'[judge.prices."{judge.model}"] with input and output')
-    if any(not isinstance(name, str) for name in (news.names or {}).values()):
-        wrong("news.names", "a name that is no text", "names such as BTC = 'Bitcoin'")
-    return out

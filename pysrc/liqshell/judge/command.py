@@ -46,7 +46,7 @@ class Program:
         except TimeoutError:
             return Told("timeout")
         finally:
-            self._end(process)
+            await self._end(process)
         if out is None:
             return Told("too_long")
         return Told("ok" if code == 0 else f"exit_{code}", out.decode("utf-8", "replace").strip(), out.decode("utf-8", "replace"))
@@ -68,10 +68,13 @@ class Program:
         return None
 
     @staticmethod
-    def _end(process: asyncio.subprocess.Process) -> None:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
+    async def _end(process: asyncio.subprocess.Process) -> None:
+        """It and what it has started; its pipes, too, which a process that left the group may hold."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process._transport.close()                   # type: ignore[attr-defined]  # asyncio has no public way
+        await process.wait()
+        await asyncio.sleep(0)
 
     async def close(self) -> None:
         pass

@@ -46,7 +46,7 @@ class _Reader:
         self._path.pop()
 
 
-def _refused(*_: object) -> None:
+def _refused(*_: object) -> int:
     raise ValueError("a document type declaration")
 
 

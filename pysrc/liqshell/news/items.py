@@ -113,7 +113,7 @@ PATTERNS: Mapping[str, re.Pattern[str]] = {
                           r"|\b(grade|mark|classify|rate|set|treat|label)\b.{0,30}\b(news|this|item|it|confidence|action|trade)\b.{0,20}\b(as|to)\b.{0,10}"
                           r"(supports|contradicts|high|enter|don.?t enter|none)\b", re.I),
     "encoded": re.compile(r"[A-Za-z0-9+/=_-]{100,}"),
-    "new instructions": re.compile(r"\b(new|updated|real|actual|secret|hidden|following|revised) (instructions?|system prompt|task|directive|rules)\b.{0,20}[:;-]?"
+    "new instructions": re.compile(r"\b(new|updated|real|actual|secret|hidden|following|revised) (instructions?|system prompt|directives?)\b"
                                    r"|\bend of (the )?(news|data|items?|context|article)\b", re.I),
 }
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f]")

@@ -52,5 +52,5 @@ class Pace:
             if left < 1.0:
                 self._next_s = max(self._next_s, now + after)
         if status == 429:
-            after = numbers(headers.get("retry-after", "")) or [max(self.interval_s, 1.0)]
-            self._next_s = max(self._next_s, now + min(after[0], 86_400.0))
+            said = numbers(headers.get("retry-after", "")) or [max(self.interval_s, 1.0)]
+            self._next_s = max(self._next_s, now + min(said[0], 86_400.0))
