@@ -91,7 +91,8 @@ class VenueOptions:
             raise ConfigError("--ack-ms", f"got {low:g} {high:g}", "the shortest and the longest delay in milliseconds, 0 to 60000")
         return {
             "faults": tuple(spec for one in self.faults for spec in _faults(one)), "judge": self.judge, "news": self.news,
-            "outside_faults": tuple(spec for one in self.outside_faults for spec in _outside_faults(one)), "equity": self.equity, "accounts": self.accounts,
+            "outside_faults": tuple(spec for one in self.outside_faults for spec in _outside_faults(one)),
+            "equity": self.equity, "accounts": self.accounts,
             "venue": {"maker_fee": self.maker_fee, "taker_fee": self.taker_fee, "leverage": self.leverage}, "latency_s": self.latency_ms / 1e3,
             "loss": self.loss, "ack_delay_s": (low / 1e3, high / 1e3), "limit_factor": self.limit_factor, "orderbook_500": self.orderbook_500,
             "state": str(self.state or ""), "tls": self.tls, "tls_port": self.tls_port, "okx_one_per_second": self.okx_one_per_second,

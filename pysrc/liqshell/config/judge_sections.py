@@ -87,7 +87,8 @@ def judge_problems(judge: JudgeConfig, news: NewsConfig, file: str) -> list[Conf
     if judge.kind == "recorded" and not judge.recordings:
         wrong("judge.recordings", "not set", "recordings whose judge was asked")
     if (judge.usd_day or judge.usd_minute) and judge.kind in MODELS and judge.model not in judge.prices:
-        wrong("judge.prices", f"no price of {judge.model!r}, though there is a cap in US dollars", f'[judge.prices."{judge.model}"] with input and output')
+        wrong("judge.prices", f"no price of {judge.model!r}, though there is a cap in US dollars",
+              f'[judge.prices."{judge.model}"] with input and output')
     if any(not isinstance(name, str) for name in (news.names or {}).values()):
         wrong("news.names", "a name that is no text", "names such as BTC = 'Bitcoin'")
     return out

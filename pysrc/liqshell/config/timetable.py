@@ -126,7 +126,8 @@ def _windows() -> Any:
 @dataclass(frozen=True)
 class BlackoutConfig:
     """windows: no entries from start until before end (UTC), with the reason for the report. files: more of them, in CSV (columns start, end, reason,
-    venue), as named events (columns name, at, tz, before_s, after_s) or in iCalendar, relative to this file. calendars: those that ship: "fomc". lead_s: every window begins so much earlier, for orders that rest meanwhile."""
+    venue), as named events (columns name, at, tz, before_s, after_s) or in iCalendar, relative to this file. calendars: those
+    that ship: "fomc". lead_s: every window begins so much earlier, for orders that rest meanwhile."""
 
     windows: tuple[Span, ...] = _windows()
     files: tuple[str, ...] = paths(100)

@@ -151,7 +151,8 @@ def _judge(config: Config, facts: Facts) -> Iterator[Check]:
         if answer.status not in ("ok", "vetoed_by_matrix"):
             yield Check("judge", FAIL, text, "`liqcore judge try` shows the question and the answer whole")
         elif facts.trial.strict is False:
-            yield Check("judge", WARN, text + "; the server does not take the schema, and is asked for a JSON object", "Use a server that takes json_schema")
+            yield Check("judge", WARN, text + "; the server does not take the schema, and is asked for a JSON object",
+                        "Use a server that takes json_schema")
         elif facts.trial.ms > 1e3 * config.judge.timeout_s / 2:
             yield Check("judge", WARN, text + f"; more than half of judge.timeout_s ({config.judge.timeout_s:g} s)", "Use a faster model")
         else:

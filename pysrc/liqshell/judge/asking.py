@@ -207,7 +207,8 @@ class Model:
 
     def _learn(self, reply: Reply) -> None:
         """A server that refuses the schema is asked for a JSON object from the next question on."""
-        if self.strict and reply.status in (400, 422) and any(word in reply.body for word in (b"schema", b"response_format", b"output_config", b"grammar")):
+        about_it = any(word in reply.body for word in (b"schema", b"response_format", b"output_config", b"grammar"))
+        if self.strict and reply.status in (400, 422) and about_it:
             self.strict = False
             _log.warning("the judge at %s does not take the schema: asked for a JSON object from now on", self._web.base)
 

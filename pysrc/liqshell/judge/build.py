@@ -40,7 +40,8 @@ def names_of(news: NewsConfig) -> dict[str, str]:
 
 
 def news_of(news: NewsConfig, clock: Clock, record: Record | None = None, token: str | None = None) -> Several | None:
-    """The sources of [news]; None where it names none. token: of Brave, None = from the environment or the keyring. ConfigError where it is missing."""
+    """The sources of [news]; None where it names none. token: of Brave, None = from the environment or the keyring. ConfigError where it is
+    missing."""
     names, now = names_of(news), clock.now_ns
     common: dict[str, Any] = {"timeout_s": news.timeout_s, "ca": news.ca, "record": record}
     sources: list[NewsSource] = []
@@ -66,7 +67,8 @@ def way_of(judge: JudgeConfig) -> Way:
     base = judge.base_url or provider.base
     token = find_token("judge_key")
     if not token and not is_loopback(base):
-        raise ConfigError("judge", f"no key for {base}", "LIQCORE_JUDGE_KEY in the environment, or judge_key in the keyring under the service 'liqcore'")
+        raise ConfigError("judge", f"no key for {base}",
+                          "LIQCORE_JUDGE_KEY in the environment, or judge_key in the keyring under the service 'liqcore'")
     return Model(judge.kind, provider, Web(base, provider.headers(token), judge.ca, secret=bool(token)), judge.model, judge.max_tokens, judge.effort)
 
 
@@ -89,7 +91,8 @@ def make_judge(judge: JudgeConfig, news: NewsConfig, clock: Clock, folder: str |
                   news_timeout_s=news.timeout_s, hosts=news.hosts, age_max_s=news.age_max_s, concurrency=judge.concurrency)
 
 
-def make_past_judge(kind: str, rows: Iterable[Mapping[str, Any]] = (), news: RecordedNews | None = None, settings: NewsConfig | None = None) -> PastJudge:
+def make_past_judge(kind: str, rows: Iterable[Mapping[str, Any]] = (), news: RecordedNews | None = None,
+                    settings: NewsConfig | None = None) -> PastJudge:
     """"recorded", "rules" or "none" over recordings. rows: of their judge streams; news: of their news streams."""
     if kind == "recorded":
         return RecordedJudge(rows)

@@ -61,7 +61,8 @@ class RecordedJudge:
             status = "timeout"
         self._count(status)
         return Answer(question.number, outcome.action if status == "ok" else None, outcome.confidence if status == "ok" else 0, status, key, answered,
-                      grade, row.get("request"), row.get("response"), row.get("usage") or {}, float(row.get("cost", 0.0)), tuple(row.get("news") or ()))
+                      grade, row.get("request"), row.get("response"), row.get("usage") or {}, float(row.get("cost", 0.0)),
+                      tuple(row.get("news") or ()))
 
     def _count(self, status: str) -> None:
         self.counts[status] = self.counts.get(status, 0) + 1

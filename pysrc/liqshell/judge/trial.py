@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,9 +12,9 @@ from liqshell.clock import NS, Clock
 from liqshell.config.judge_sections import JudgeConfig, NewsConfig
 from liqshell.judge.asking import Asking, Model
 from liqshell.judge.build import make_judge
-from liqshell.judge.types import Answer, Outcome, Question
+from liqshell.judge.types import Answer, News, Outcome, Question
 
-OUTCOMES = {"supports": Outcome("enter", 3), "none": Outcome("enter", 2), "contradicts": Outcome("don't enter", 0)}
+OUTCOMES: Mapping[News, Outcome] = {"supports": Outcome("enter", 3), "none": Outcome("enter", 2), "contradicts": Outcome("don't enter", 0)}
 JUDGE_S = 10.0
 
 

@@ -99,18 +99,23 @@ def owner_of(host: str) -> str:
 
 _FIELDS = "action|confidence|direction|news_event|evidence|action_reason|news_note|trend_note|liq_note"
 PATTERNS: Mapping[str, re.Pattern[str]] = {
-    "orders": re.compile(r"\b(ignore|disregard|forget|override|bypass|skip)\b.{0,40}\b(previous|prior|above|earlier|all|any|your|the|these|system)\b.{0,40}"
-                         r"\b(instruction|prompt|rule|context|message|guideline|direction|matrix|text|polic)", re.I),
+    "orders": re.compile(r"\b(ignore|disregard|forget|override|bypass|skip)\b.{0,40}\b(previous|prior|above|earlier|all|any|your|the|these|system)\b"
+                         r".{0,40}\b(instruction|prompt|rule|context|message|guideline|direction|matrix|text|polic)", re.I),
     "role": re.compile(r"(^|[\s\"'`>\[(|<])\[?/?(system|assistant|developer|user|inst|sys)\]?\s*(:|\||>|\]|prompt\b|message\b|override\b)", re.I),
-    "tokens": re.compile(r"<\||\|>|\[/?INST\]|<</?SYS>>|</?(system|instructions?|assistant|prompt)\b|#{2,}\s*(system|instruction|new task|response)|```", re.I),
+    "tokens": re.compile(r"<\||\|>|\[/?INST\]|<</?SYS>>|</?(system|instructions?|assistant|prompt)\b"
+                         r"|#{2,}\s*(system|instruction|new task|response)|```", re.I),
     "answer": re.compile(rf"[\"'“”{{]\s*({_FIELDS})\s*[\"'“”]?\s*[:=]|\b({_FIELDS})\s*[:=]\s*[\"'“]?\w", re.I),
-    "addressed": re.compile(r"\b(as an ai|you are (now|an? (ai|language|trading|helpful|assistant|judge))|language model|llm\b|chatbot|dear (ai|model|assistant|judge)|"
-                            r"(attention|note|message|instructions?|reminder|notice) (to|for) (the )?(ai|model|models|assistant|judge|bot|llm|grader)|"
+    "addressed": re.compile(r"\b(as an ai|you are (now|an? (ai|language|trading|helpful|assistant|judge))|language model|llm\b|chatbot|"
+                            r"dear (ai|model|assistant|judge)|"
+                            r"(attention|note|message|instructions?|reminder|notice) (to|for) (the )?"
+                            r"(ai|model|models|assistant|judge|bot|llm|grader)|"
                             r"if you are (an? )?(ai|model|bot|judge))", re.I),
-    "demands": re.compile(r"\b(you|model|judge|assistant|ai|grader)\b.{0,20}\b(must|should|shall|need to|have to|are (required|instructed|ordered) to|will)\b.{0,40}"
-                          r"\b(answer|respond|reply|output|return|grade|mark|set|say|report|confirm|enter|approve|veto|classify|print)\b"
-                          r"|\b(answer|respond|reply|output|return|print)\b.{0,30}\b(supports|contradicts|don.?t enter|json|only with|enter with|high confidence)\b"
-                          r"|\b(grade|mark|classify|rate|set|treat|label)\b.{0,30}\b(news|this|item|it|confidence|action|trade)\b.{0,20}\b(as|to)\b.{0,10}"
+    "demands": re.compile(r"\b(you|model|judge|assistant|ai|grader)\b.{0,20}\b(must|should|shall|need to|have to|are (required|instructed|ordered) to|will)"
+                          r"\b.{0,40}\b(answer|respond|reply|output|return|grade|mark|set|say|report|confirm|enter|approve|veto|classify|print)\b"
+                          r"|\b(answer|respond|reply|output|return|print)\b.{0,30}"
+                          r"\b(supports|contradicts|don.?t enter|json|only with|enter with|high confidence)\b"
+                          r"|\b(grade|mark|classify|rate|set|treat|label)\b.{0,30}\b(news|this|item|it|confidence|action|trade)\b.{0,20}"
+                          r"\b(as|to)\b.{0,10}"
                           r"(supports|contradicts|high|enter|don.?t enter|none)\b", re.I),
     "encoded": re.compile(r"[A-Za-z0-9+/=_-]{100,}"),
     "new instructions": re.compile(r"\b(new|updated|real|actual|secret|hidden|following|revised) (instructions?|system prompt|directives?)\b"

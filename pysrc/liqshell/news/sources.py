@@ -100,8 +100,8 @@ class _Asked:
 class Brave(_Asked):
     """Brave's news search. names: ticker -> name. A request a second and none in parallel, unless its headers say less."""
 
-    def __init__(self, token: str, names: Mapping[str, str], now: Now, *, base: str = "", cache_s: float = 120.0, timeout_s: float = 1.5, ca: str = "",
-                 interval_s: float = 1.0, record: Record | None = None):
+    def __init__(self, token: str, names: Mapping[str, str], now: Now, *, base: str = "", cache_s: float = 120.0, timeout_s: float = 1.5,
+                 ca: str = "", interval_s: float = 1.0, record: Record | None = None):
         web = Web(base or BRAVE, {"X-Subscription-Token": token, "Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": AGENT}, ca,
                   secret=True)
         super().__init__("brave", web, now, interval_s, cache_s, record)
@@ -140,7 +140,8 @@ class Announcements(_Asked):
         answer = orjson.loads(reply.body)
         if answer["retCode"] != 0:
             raise ValueError
-        return [Item(received_ns, "bybit", host_of(str(row.get("url", ""))) or "bybit.com", str(row.get("title", "")), str(row.get("description", "")),
+        return [Item(received_ns, "bybit", host_of(str(row.get("url", ""))) or "bybit.com", str(row.get("title", "")),
+                     str(row.get("description", "")),
                      int(row.get("dateTimestamp", 0)) * 1_000_000, EVENTS.get((row.get("type") or {}).get("key", ""), ""))
                 for row in answer["result"]["list"][:ENTRIES_MAX]]
 

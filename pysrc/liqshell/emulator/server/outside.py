@@ -1,7 +1,8 @@
 """What is outside of the venue, on loopback: models that answer as OpenAI's and Anthropic's do, a news search as Brave's, announcements, an RSS feed.
 
-Deterministic: an answer is a function of the seed, the number of the request and what was asked. Faults are a script, {"kind": "hang", "at": 3} for the
-third request, {"kind": "http_500", "share": 0.1} for a tenth of them. The other side of a hostile world, for judge and news.
+Deterministic: an answer is a function of the seed, the number of the request and what was asked. Faults are a script,
+{"kind": "hang", "at": 3} for the third request,
+{"kind": "http_500", "share": 0.1} for a tenth of them. The other side of a hostile world, for judge and news.
 """
 
 from __future__ import annotations
@@ -193,10 +194,12 @@ class Outside:
         refusal = "I cannot help with that." if "refusal" in kinds else None
         usage = self._usage(body, text)
         return web.json_response({
-            "id": f"chatcmpl-{number}", "object": "chat.completion", "created": 1_790_000_000, "model": body.get("model", "stub"), "system_fingerprint": "stub",
+            "id": f"chatcmpl-{number}", "object": "chat.completion", "created": 1_790_000_000,
+            "model": body.get("model", "stub"), "system_fingerprint": "stub",
             "choices": [{"index": 0, "finish_reason": "length" if "cut" in kinds else "stop",
                          "message": {"role": "assistant", "content": None if refusal else text, "refusal": refusal}}],
-            "usage": {"prompt_tokens": usage[0], "completion_tokens": usage[1], "total_tokens": sum(usage), "prompt_tokens_details": {"cached_tokens": 0},
+            "usage": {"prompt_tokens": usage[0], "completion_tokens": usage[1], "total_tokens": sum(usage),
+                      "prompt_tokens_details": {"cached_tokens": 0},
                       "completion_tokens_details": {"reasoning_tokens": 0}}, "service_tier": "default"})
 
     def _anthropic(self, _: web.Request, body: dict[str, Any], kinds: Mapping[str, OutsideFault], number: int) -> web.Response:
