@@ -110,8 +110,9 @@ PATTERNS: Mapping[str, re.Pattern[str]] = {
                             r"(attention|note|message|instructions?|reminder|notice) (to|for) (the )?"
                             r"(ai|model|models|assistant|judge|bot|llm|grader)|"
                             r"if you are (an? )?(ai|model|bot|judge))", re.I),
-    "demands": re.compile(r"\b(you|model|judge|assistant|ai|grader)\b.{0,20}\b(must|should|shall|need to|have to|are (required|instructed|ordered) to|will)"
-                          r"\b.{0,40}\b(answer|respond|reply|output|return|grade|mark|set|say|report|confirm|enter|approve|veto|classify|print)\b"
+    "demands": re.compile(r"\b(you|model|judge|assistant|ai|grader)\b.{0,20}\b"
+                          r"(must|should|shall|need to|have to|are (required|instructed|ordered) to|will)\b.{0,40}"
+                          r"\b(answer|respond|reply|output|return|grade|mark|set|say|report|confirm|enter|approve|veto|classify|print)\b"
                           r"|\b(answer|respond|reply|output|return|print)\b.{0,30}"
                           r"\b(supports|contradicts|don.?t enter|json|only with|enter with|high confidence)\b"
                           r"|\b(grade|mark|classify|rate|set|treat|label)\b.{0,30}\b(news|this|item|it|confidence|action|trade)\b.{0,20}"
