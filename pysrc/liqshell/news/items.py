@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 TITLE_MAX, DESCRIPTION_MAX, ITEMS_MAX = 200, 400, 8
-RAW_MAX = 1_000                 # of a text with its markup: how much is looked at for injections
-LOOKED_AT_MAX = 60              # items of one question: looking costs time, and hostile ones may be many
+RAW_MAX = 500                   # of a text with its markup: how much is looked at for injections
+LOOKED_AT_MAX = 20              # items of one question: looking costs time, and hostile ones may be many
 NS = 1_000_000_000
 _TAG = re.compile(r"<[^<>]{0,2000}>")
 _SECOND_LEVEL = {"co", "com", "org", "net", "gov", "ac", "edu", "or", "ne"}
@@ -131,7 +131,7 @@ def suspicion(text: str) -> str:
     like Latin ones and letters with spaces between them are taken for what they show."""
     seen = unicodedata.normalize("NFKC", _INVISIBLE.sub("", html.unescape(text))).translate(_LOOKALIKE)
     together = re.sub(r"(?<=\b\w)[ ._-](?=\w\b)", "", seen)
-    return next((name for name, pattern in PATTERNS.items() for form in (seen, together) if pattern.search(form)), "")
+    return next((name for name, pattern in PATTERNS.items() for form in dict.fromkeys((seen, together)) if pattern.search(form)), "")
 
 
 # ---- selection ----
@@ -164,12 +164,12 @@ def select(found: Iterable[Item], as_of_ns: int, *, age_max_s: float, hosts: Seq
             dropped["stale"] += 1
         elif hosts and not item.event and not any(item.host == host or item.host.endswith("." + host) for host in hosts):
             dropped["host"] += 1
-        elif why := suspicion(f"{one.title[:RAW_MAX]} {one.description[:RAW_MAX]}") or suspicion(f"{item.title} {item.description}"):
-            dropped[f"injection: {why}"] += 1
         elif not item.title or not item.host:
             dropped["empty"] += 1
         elif _key(item.title) in out:
             dropped["duplicate"] += 1
+        elif why := suspicion(f"{one.title[:RAW_MAX]} {one.description[:RAW_MAX]}") or suspicion(f"{item.title} {item.description}"):
+            dropped[f"injection: {why}"] += 1
         elif len(out) >= most:
             dropped["too many"] += 1
         else:
