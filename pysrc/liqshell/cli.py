@@ -33,6 +33,7 @@ COMMANDS = {
     "emulate": "A Bybit-compatible venue on loopback.",
     "new-config": "Write a commented configuration for a venue, contracts and a preset, and look at it with `doctor`.",
     "doctor": "Is it safe to start? Clock, key, contracts, fees, account, disk, limits.",
+    "judge": "Ask the configured judge one question: request, answer, verdict, milliseconds, cost.",
     "gate": "Whether paper runs, and then live ones, are good enough to go on: measured against what was required.",
     "verify": "The grade \"verified\" for presets that earned their costs on your own recording.",
     "columns": "What the columns of a table mean: a map for `import`, and ten rows decoded by it.",

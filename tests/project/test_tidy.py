@@ -31,10 +31,11 @@ CORE = (
 )
 SHELL = (
     "backstops clock errors fitted iso log pages",
-    "ending fields input_file plugins transport",
-    "private policies venues",
+    "ending fields input_file plugins transport vault",
+    "private policies venues web",
     "config recording rest",
-    "formats grades state",
+    "formats grades news state",
+    "judge",
     "gateway run store",
     "live report",
     "backtest progress",

@@ -92,7 +92,7 @@ def configuration() -> str:
                 ("[features]", config.FeaturesConfig, None),
                 ("[policy], and but for rule [policy.symbols.NAME] for one contract (defaults: preset `fade`)", config.PolicyConfig, fade.policy),
                 ("[limits]", config.LimitsConfig, None),
-                ("[hours]", config.HoursConfig, None), ("[blackout]", config.BlackoutConfig, None), ("[paper]", config.PaperConfig, None), ("[record]", config.RecordConfig, None),
+                ("[hours]", config.HoursConfig, None), ("[blackout]", config.BlackoutConfig, None), ("[judge]", config.JudgeConfig, None), ("[news]", config.NewsConfig, None), ("[paper]", config.PaperConfig, None), ("[record]", config.RecordConfig, None),
                 ("[warm]", config.WarmConfig, None),
                 ("[live]", config.LiveConfig, None))
     return "\n".join(line for title, section, preset in sections for line in _section(title, section, preset)).rstrip()

@@ -1,6 +1,7 @@
 """`liqcore emulate`."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,6 +54,12 @@ class VenueOptions:
         of the others the public side.
     state
         File that keeps accounts and orders: a restart goes on with them, where the market stood.
+    judge
+        Models to ask, with answers as OpenAI's and Anthropic's; the line then says where (docs/judge.md).
+    news
+        A news search, announcements and an RSS feed, where the line says.
+    outside_faults
+        What goes wrong with judge and news: JSON objects, or files of them, such as {"kind": "hang", "at": 3}.
     okx_one_per_second
         OKX shows at most one liquidation per contract and second, as older copies of its documentation say.
     """
@@ -72,6 +79,9 @@ class VenueOptions:
     tls_port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))] = 0
     venues: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = ("bybit",)
     state: Path | None = None
+    judge: Annotated[bool, Parameter(negative=())] = False
+    news: Annotated[bool, Parameter(negative=())] = False
+    outside_faults: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = ()
     okx_one_per_second: Annotated[bool, Parameter(negative=())] = False
 
     def fields(self) -> dict[str, Any]:
@@ -80,7 +90,9 @@ class VenueOptions:
         if not 0.0 <= low <= high <= 60_000.0:
             raise ConfigError("--ack-ms", f"got {low:g} {high:g}", "the shortest and the longest delay in milliseconds, 0 to 60000")
         return {
-            "faults": tuple(spec for one in self.faults for spec in _faults(one)), "equity": self.equity, "accounts": self.accounts,
+            "faults": tuple(spec for one in self.faults for spec in _faults(one)), "judge": self.judge, "news": self.news,
+            "outside_faults": tuple(spec for one in self.outside_faults for spec in _outside_faults(one)),
+            "equity": self.equity, "accounts": self.accounts,
             "venue": {"maker_fee": self.maker_fee, "taker_fee": self.taker_fee, "leverage": self.leverage}, "latency_s": self.latency_ms / 1e3,
             "loss": self.loss, "ack_delay_s": (low / 1e3, high / 1e3), "limit_factor": self.limit_factor, "orderbook_500": self.orderbook_500,
             "state": str(self.state or ""), "tls": self.tls, "tls_port": self.tls_port, "okx_one_per_second": self.okx_one_per_second,
@@ -185,12 +197,24 @@ def _start(at: str) -> int | None:
 
 
 def _faults(text: str) -> list[dict[str, Any]]:
-    """The faults of one --faults: a JSON object or list, or a file of JSON lines or one list."""
+    """The faults of one --faults."""
     from liqshell.emulator.api.faults import Fault
 
-    name = "--faults"
+    return _specs("--faults", text, Fault.of)
+
+
+def _outside_faults(text: str) -> list[dict[str, Any]]:
+    """The faults of one --outside-faults."""
+    from liqshell.emulator.server.outside import OutsideFault
+
+    return _specs("--outside-faults", text, OutsideFault.of)
+
+
+def _specs(option: str, text: str, judge: Callable[[dict[str, Any]], object]) -> list[dict[str, Any]]:
+    """A JSON object or list, or a file of JSON lines or one list; judge: raises ValueError for what is no fault."""
+    name = option
     if not text.lstrip().startswith(("{", "[")):
-        name, path = f"--faults {text}", Path(text)
+        name, path = f"{option} {text}", Path(text)
         try:
             text = input_file.content(path).decode()
         except (OSError, UnicodeDecodeError) as why:
@@ -205,7 +229,7 @@ def _faults(text: str) -> list[dict[str, Any]]:
     specs = whole if isinstance(whole, list) else [whole]
     for spec in specs:
         try:
-            Fault.of(spec)
+            judge(spec)
         except ValueError as why:
             raise ConfigError(name, str(why)) from why
     return specs

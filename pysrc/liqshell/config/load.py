@@ -30,6 +30,7 @@ from liqshell.config.sections import (ALL, CASCADE_TABLE, GRADES, VENUE_TEXT, De
                                 LiveConfig,
                                PaperConfig, PolicyConfig, PolicyOverride, RecordConfig, RunConfig, WarmConfig, detector_tables, feed_problems,
                                own_venue_problems, venue_named)
+from liqshell.config.judge_sections import JudgeConfig, NewsConfig, judge_problems
 from liqshell.config.study_sections import CONTROLS, BacktestConfig, DataConfig, ForwardConfig, Setting, SweepConfig
 from liqshell.config.timetable import BlackoutConfig, HoursConfig, read_windows
 from liqshell.fields import SCALE, choice, credentials, decode, plain, plain_table, set_values, table, tables, text
@@ -111,6 +112,8 @@ class Config:
     limits: LimitsConfig = table(LimitsConfig)
     hours: HoursConfig = table(HoursConfig)
     blackout: BlackoutConfig = table(BlackoutConfig)
+    judge: JudgeConfig = table(JudgeConfig)
+    news: NewsConfig = table(NewsConfig)
     paper: PaperConfig = table(PaperConfig)
     record: RecordConfig = table(RecordConfig)
     warm: WarmConfig = table(WarmConfig)
@@ -278,9 +281,13 @@ def load(path: str | Path, changes: Sequence[str] = (), *, files: bool = True) -
     feeds = {name: dataclasses.replace(one, ca=str(folder / one.ca) if one.ca else "") for name, one in {"": config.feed, **config.feeds}.items()}
     samples = str(folder / config.paper.latency_samples) if config.paper.latency_samples else ""
     blackout = dataclasses.replace(config.blackout, files=tuple(str(folder / file) for file in config.blackout.files))
+    judge = dataclasses.replace(config.judge, ca=str(folder / config.judge.ca) if config.judge.ca else "",
+                                recordings=tuple(str(folder / one) for one in config.judge.recordings))
+    news = dataclasses.replace(config.news, ca=str(folder / config.news.ca) if config.news.ca else "")
     warm = dataclasses.replace(config.warm, sources=tuple(str(folder / one) for one in config.warm.sources))
     run = dataclasses.replace(config.run, trials=str(folder / config.run.trials) if config.run.trials else "")
     return dataclasses.replace(config, run=run, policy=dataclasses.replace(config.policy, rule=rule), data=data, warm=warm, blackout=blackout,
+                               judge=judge, news=news,
                                feed=feeds.pop(""), feeds=MappingProxyType(feeds), paper=dataclasses.replace(config.paper, latency_samples=samples))
 
 
@@ -421,6 +428,7 @@ def _contradictions(config: Config, file: str, faulty: Collection[str]) -> list[
                   "Add it to [feed] symbols or remove the table")
     if sound("limits") and config.limits.weekly_loss_max < config.limits.daily_loss_max:
         wrong("limits.weekly_loss_max", "smaller than limits.daily_loss_max", "at least the daily limit")
+    out += judge_problems(config.judge, config.news, file) if sound("judge", "news") else []
     out += _study_contradictions(config, file, sound)
     out += wiring.own_feature_problems(config.features.own or {}, file)
     out += wiring.feature_problems([name for name in config.features.names if name.removeprefix("own.") not in (config.features.own or {})], file,

@@ -17,9 +17,11 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from importlib import resources
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import liqcore as lc
 from liqcore.timetable import WINDOWS_MAX
@@ -27,11 +29,13 @@ from liqshell.errors import DataError
 from liqshell.input_file import regular
 from liqshell.config.sections import venue_named
 from liqshell.venues.adapters import NAMES, is_known
-from liqshell.fields import Complaint, Rule, matching, timestamp, number, paths, shown
+from liqshell.fields import Complaint, Rule, matching, names, timestamp, number, paths, shown
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ALWAYS = "all"
 COLUMNS = ("start", "end", "reason", "venue")
+EVENT_COLUMNS = ("name", "at", "tz", "before_s", "after_s")
+EVENT_S_MAX = 604_800.0
 FILE_BYTES_MAX = 16 << 20
 _time = timestamp().metadata["rule"].read
 _WHEN = "a time such as 2026-03-18T18:00:00Z (UTC)"
@@ -122,10 +126,12 @@ def _windows() -> Any:
 @dataclass(frozen=True)
 class BlackoutConfig:
     """windows: no entries from start until before end (UTC), with the reason for the report. files: more of them, in CSV (columns start, end, reason,
-    venue) or iCalendar, relative to this file. lead_s: every window begins so much earlier, for orders that rest meanwhile."""
+    venue), as named events (columns name, at, tz, before_s, after_s) or in iCalendar, relative to this file. calendars: those
+    that ship: "fomc". lead_s: every window begins so much earlier, for orders that rest meanwhile."""
 
     windows: tuple[Span, ...] = _windows()
     files: tuple[str, ...] = paths(100)
+    calendars: tuple[str, ...] = names("fomc", "calendars that ship: 'fomc'", most=1)
     lead_s: float = number(0.0, 0.0, 604_800.0, "seconds")
 
 
@@ -133,7 +139,7 @@ def timetable_settings(hours: HoursConfig, blackout: BlackoutConfig, instruments
     """settings["timetable"]: hours and weekdays (numbers), windows ([start, end, instrument, reason]); {} where nothing is ever closed."""
     lead = round(blackout.lead_s * lc.SECOND)
     rows: list[list[Any]] = []
-    for span in [*blackout.windows, *(span for file in blackout.files for span in read_windows(file))]:
+    for span in [*blackout.windows, *(span for _, spans in _calendars(blackout) for span in spans)]:
         # of a venue, where it is not the only one, each contract has a window of its own
         whose = [n for n, i in enumerate(instruments) if i.venue == span.venue] if span.venue else []
         for n in [-1] if not span.venue or len(whose) == len(instruments) else whose:
@@ -163,6 +169,18 @@ def describe_hours(values: Mapping[str, Any]) -> str:
     return ", ".join(out)
 
 
+def _calendars(blackout: BlackoutConfig) -> list[tuple[str, list[Span]]]:
+    """(name, windows) of each calendar that ships and is named, and of each file."""
+    shipped = [(name, _table(f"{name}.csv", (resources.files("liqshell.config") / f"{name}.csv").read_text(encoding="utf-8")))
+               for name in blackout.calendars]
+    return [*shipped, *((file, read_windows(file)) for file in blackout.files)]
+
+
+def ends(blackout: BlackoutConfig) -> list[tuple[str, int]]:
+    """(name, end of the last window, ns UTC) of each calendar; 0 where it has none."""
+    return [(name, max((span.end for span in spans), default=0)) for name, spans in _calendars(blackout)]
+
+
 # ---- files ----
 
 def read_windows(file: str | Path) -> list[Span]:
@@ -190,8 +208,10 @@ def _span(where: str, row: Mapping[str, Any]) -> Span:
 def _table(file: str, content: str) -> list[Span]:
     reader = csv.reader(io.StringIO(content))
     header = [name.strip().lower() for name in next(reader, [])]
-    if not {"start", "end"} <= set(header) <= {*COLUMNS}:
-        raise DataError(f"{file}:1", f"the columns {', '.join(header) or 'none'}", f"start, end and, if there is need, {', '.join(COLUMNS[2:])}")
+    named = {"name", "at"} <= set(header) <= {*EVENT_COLUMNS}
+    if not named and not {"start", "end"} <= set(header) <= {*COLUMNS}:
+        raise DataError(f"{file}:1", f"the columns {', '.join(header) or 'none'}", f"start, end and, if there is need, {', '.join(COLUMNS[2:])}; or "
+                        f"name, at and, if there is need, {', '.join(EVENT_COLUMNS[2:])}")
     out = []
     for row in reader:
         where = f"{file}:{reader.line_num}"
@@ -199,8 +219,24 @@ def _table(file: str, content: str) -> list[Span]:
             continue
         if len(row) != len(header):
             raise DataError(where, f"{len(row)} cells", f"{len(header)}, as the header says")
-        out.append(_span(where, {name: cell.strip() for name, cell in zip(header, row, strict=True)}))
+        found = {name: cell.strip() for name, cell in zip(header, row, strict=True)}
+        out.append(_event(where, found) if named else _span(where, found))
     return out
+
+
+def _event(where: str, row: Mapping[str, str]) -> Span:
+    """A named event at a local time: its window by the zone's own rules, so that summer time is where it is."""
+    try:
+        zone = ZoneInfo(row.get("tz") or "UTC")
+        at = datetime.fromisoformat(row["at"])
+        before, after = (float(row.get(name) or usual) for name, usual in (("before_s", 1800), ("after_s", 5400)))
+    except (ValueError, KeyError, ZoneInfoNotFoundError, OSError):
+        raise DataError(where, f"at {shown(row['at'])}, tz {shown(row.get('tz', ''))}", "a local time such as 2026-12-09T14:00, a zone such as "
+                        "America/New_York, and seconds before_s and after_s") from None
+    if not row["name"] or not (0 <= before <= EVENT_S_MAX and 0 <= after <= EVENT_S_MAX):
+        raise DataError(where, f"name {shown(row['name'])}, before_s {before:g}, after_s {after:g}", "a name, and seconds from 0 to 604800")
+    utc = (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
+    return _span(where, {"start": utc - timedelta(seconds=before), "end": utc + timedelta(seconds=after), "reason": row["name"]})
 
 
 def _calendar(file: str, content: str) -> list[Span]:

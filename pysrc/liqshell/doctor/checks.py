@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from liqshell.config.load import Config
+from liqshell.config.timetable import ends
 from liqshell.doctor.facts import Facts, offset
 from liqshell.doctor.limits_text import contradictions, dead_man, exposure, describe_limits, money
-from liqshell.errors import LiqshellError
+from liqshell.errors import ConfigError, LiqshellError
 from liqshell.gateway.ownership import mode_fault
 from liqshell.live.start import Effect, Finding, decide, effect_of, sentence
 from liqshell.state.prefix import is_ours
@@ -26,6 +27,7 @@ DISK_MIN = 500 << 20
 CLOCK_WARN_MS, CLOCK_FAIL_MS = 250.0, 1000.0
 RTT_WARN_MS, RTT_FAIL_MS = 50.0, 1000.0
 EXPIRY_WARN_DAYS = 14
+CALENDAR_WARN_DAYS = 30
 NTP = "Let NTP keep the clock (chrony or systemd-timesyncd; `timedatectl` says whether it does)"
 
 
@@ -43,7 +45,7 @@ def examine(config: Config, facts: Facts, *, live: bool = True, now_s: float | N
     """All checks in order. live: whether it is to be safe for real orders; on paper what concerns the account only warns."""
     if facts.offline:
         return [Check("venue", OK, "not asked (--offline): clock, contracts, fees and account were not looked at"), *_disk(facts), *_made(facts),
-                *_limits(config, facts)]
+                *_limits(config, facts), *_calendar(config, facts)]
     way, begins = list(_way(config, facts)), decide(config, facts)
     state = [_check(finding) for finding in begins if finding.id in BEFORE]
     if not live:
@@ -54,8 +56,7 @@ def examine(config: Config, facts: Facts, *, live: bool = True, now_s: float | N
         out += _symbols(config, facts, live)
         account = list(_account(config, facts, [finding for finding in begins if finding.id not in ASIDE])) if facts.unsafe is None else []
         out += account if live else map(_softer, account)
-    out += _limits(config, facts)
-    return out
+    return [*out, *_judge(config, facts), *_limits(config, facts), *_calendar(config, facts)]
 
 
 def _check(finding: Finding) -> Check:
@@ -138,6 +139,32 @@ def _disk(facts: Facts) -> Iterator[Check]:
             yield Check("disk", WARN, text + "; a recording of a busy day may need more", "Make room")
         else:
             yield Check("disk", OK, text)
+
+
+def _judge(config: Config, facts: Facts) -> Iterator[Check]:
+    """The fixed question and what came of it."""
+    if isinstance(facts.trial, ConfigError):
+        yield Check("judge", FAIL, f"{facts.trial.where}: {facts.trial.found}; expected {facts.trial.expected}", "Without a judge nothing is entered")
+    elif facts.trial is not None:
+        answer, asked = facts.trial.answer, f"{config.judge.kind} {config.judge.model}".strip()
+        text = f"{asked}: {answer.status} after {facts.trial.ms:.0f} ms, {answer.cost:.6f} US dollars a question"
+        if answer.status not in ("ok", "vetoed_by_matrix"):
+            yield Check("judge", FAIL, text, "`liqcore judge try` shows the question and the answer whole")
+        elif facts.trial.strict is False:
+            yield Check("judge", WARN, text + "; the server does not take the schema, and is asked for a JSON object",
+                        "Use a server that takes json_schema")
+        elif facts.trial.ms > 1e3 * config.judge.timeout_s / 2:
+            yield Check("judge", WARN, text + f"; more than half of judge.timeout_s ({config.judge.timeout_s:g} s)", "Use a faster model")
+        else:
+            yield Check("judge", OK, text)
+
+
+def _calendar(config: Config, facts: Facts) -> Iterator[Check]:
+    """Calendars that end soon protect from nothing afterwards."""
+    for name, last_ns in ends(config.blackout):
+        days = (last_ns - facts.now_ns) / 86_400e9
+        if days < CALENDAR_WARN_DAYS:
+            yield Check("calendar", WARN, f"{name}: its last event is {f'in {days:.0f} days' if days > 0 else 'over'}", "Add the next dates")
 
 
 def _made(facts: Facts) -> Iterator[Check]:

@@ -14,12 +14,14 @@ from typing import Any, TypeVar
 import picows
 
 from liqshell.clock import Clock
+from liqshell.config.judge_sections import MODELS
 from liqshell.config.load import Config
 from liqshell.config.sections import FeedConfig
 from liqshell.doctor.construct import Made, construct
 from liqshell.doctor.kept import Kept, read_kept
 from liqshell.errors import ConfigError, VenueError
 from liqshell.venues.effects import Answer, Call
+from liqshell.judge.trial import Trial, try_judge
 from liqshell.live.instruments import fetch_instruments
 from liqshell.live.start import AccountFacts, ask_account
 from liqshell.live.rest import Rest
@@ -78,6 +80,7 @@ class Facts(AccountFacts):
     now_ns: int = 0                                                # of the market
     markets: dict[str, str] = field(default_factory=dict)          # venue -> the contracts of a whole market, in words
     made: list[Made] = field(default_factory=list)                 # what a start would construct
+    trial: Trial | ConfigError | None = None                       # of the judge; None = there is none to ask
     offline: bool = False                                          # the venue was not asked, because nobody wanted it
 
 
@@ -119,6 +122,11 @@ async def gather(config: Config, keys: Keys | None, *, samples: int = 10, offlin
         facts.missing["samples"] = "not asked (--offline)"
     else:
         await _venue(config, keys, facts, samples)
+        if config.judge.kind in (*MODELS, "command", "rules"):
+            try:
+                facts.trial = await try_judge(config.judge, config.news)
+            except ConfigError as why:
+                facts.trial = why
     facts.made = construct(config, facts.instruments, facts.speed)
     return facts
 

@@ -7,24 +7,21 @@
 What is found is registered with liqshell.log, so that no log line of this process can show it.
 """
 
-import logging
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from liqshell.errors import ConfigError
-from liqshell.log import protect, redact
+from liqshell.log import protect
+from liqshell.vault import SERVICE, no_core_dump, password, system_keyring, variable
 from liqshell.venues.bybit.signing import Keys
 
 KEY, SECRET = "LIQCORE_API_KEY", "LIQCORE_API_SECRET"
-SERVICE = "liqcore"
-_log = logging.getLogger("liqshell.live.keys")
 
 
 def load_keys(environment: str, environ: Mapping[str, str] | None = None, keyring: Any = None) -> Keys:
     """The keys for an environment of ours ("mainnet", "testnet", "demo").
 
-    environ: that of this process unless told otherwise. keyring: an object with get_password(service, name); by default the package of that name
+    environ: that of this process unless told otherwise. keyring: an object with getpassword(service, name); by default the package of that name
     where it is installed. ConfigError where there are none, half of them, or what cannot be a key; it says where it looked, never what it found.
     """
     keys = find_keys(environment, environ, keyring)
@@ -42,12 +39,12 @@ def find_keys(environment: str, environ: Mapping[str, str] | None = None, keyrin
     """
     suffix = environment.upper()
     for names in ((f"{KEY}_{suffix}", f"{SECRET}_{suffix}"), (KEY, SECRET)):
-        keys, fault = _keys(names, *(_variable(environ, name) for name in names))
+        keys, fault = _keys(names, *(variable(environ, name) for name in names))
         if keys is not None or fault:
             return _complete(keys, f"the environment: {names[0]}, {names[1]}", fault)
-    vault = keyring if keyring is not None else _keyring()
+    vault = keyring if keyring is not None else system_keyring()
     for names in ((f"api_key-{environment}", f"api_secret-{environment}"), ("api_key", "api_secret")):
-        keys, fault = _keys(names, *(_password(vault, name) for name in names))
+        keys, fault = _keys(names, *(password(vault, name) for name in names))
         if keys is not None or fault:
             return _complete(keys, f"the keyring, service {SERVICE!r}: {names[0]}, {names[1]}", fault)
     return None
@@ -65,44 +62,11 @@ def _keys(names: tuple[str, str], key: str, secret: str) -> tuple[Keys | None, s
     except ValueError as why:
         return None, str(why)
     protect(key, secret)
-    _no_core_dump()
+    no_core_dump()
     return keys, ""
-
-
-def _no_core_dump() -> None:
-    """A process that knows a secret leaves no copy of its memory on the disk when it crashes."""
-    try:
-        import resource
-        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    except (ImportError, OSError, ValueError) as why:
-        _log.info("core dumps cannot be switched off: %s", why)
 
 
 def _complete(keys: Keys | None, where: str, fault: str) -> Keys:
     if keys is None:
         raise ConfigError(where, fault, "both halves of one key", "Set them again; were they cut, quoted or swapped?")
     return keys
-
-
-def _variable(environ: Mapping[str, str] | None, name: str) -> str:
-    return (os.environ if environ is None else environ).get(name, "").strip()
-
-
-def _keyring() -> Any:
-    try:
-        import keyring
-    except ImportError:
-        return None
-    return keyring
-
-
-def _password(vault: Any, name: str) -> str:
-    """A keyring may be locked, absent or broken in ways of its own: then it has nothing for us, and the log says so."""
-    if vault is None:
-        return ""
-    try:
-        found = vault.get_password(SERVICE, name)
-    except Exception as why:
-        _log.info("the keyring does not answer: %s", redact(type(why).__name__))
-        return ""
-    return found.strip() if isinstance(found, str) else ""

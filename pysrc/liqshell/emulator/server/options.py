@@ -73,6 +73,9 @@ class Config:
     tls_port: int = 0
     stream_delay_s: tuple[float, float] = (0.001, 0.004)
     venues: tuple[str, ...] = ("bybit",)             # whose protocols are spoken, each at an address of its own; bybit always is
+    judge: bool = False                              # models to ask, OpenAI's and Anthropic's protocol, at an address of their own
+    news: bool = False                               # news search, announcements and a feed, at the same address
+    outside_faults: tuple[Mapping[str, object], ...] = ()                 # of judge and news
     okx_one_per_second: bool = False                 # liquidation-orders with the throttle that older copies of the venue's page tell of
 
     def __post_init__(self) -> None:

@@ -34,6 +34,7 @@ from liqshell.emulator.server.exchange_feed import Feeder
 from liqshell.emulator.server.market_queries import MarketQueries
 from liqshell.emulator.server.okx_server import OkxNeighbour
 from liqshell.emulator.server.options import Config, Feed, feed_of
+from liqshell.emulator.server.outside import Outside
 from liqshell.emulator.server.public_sockets import Hub
 from liqshell.emulator.server.public_venue import PublicVenue
 from liqshell.emulator.server.rest import Rest
@@ -93,6 +94,7 @@ class Emulator:
         self._opening_ns = 0                         # when the books are said again, before the market begins
         self.port = self.tls_port = 0
         self.neighbours = neighbours(self, contracts)
+        self.outside = Outside(config.seed, config.outside_faults, config.host, self.now_ns) if config.judge or config.news else None
         feed.taps += [one.board.take for one in self.neighbours]
 
     def link(self, name: str, ordered: bool = True) -> Link:
@@ -126,6 +128,9 @@ class Emulator:
         if self.neighbours:
             own = {key: line[key] for key in ("rest", "ws", "symbols", "tls") if key in line}
             line["venues"] = {"bybit": own} | {one.name: one.ready() for one in self.neighbours}
+        if self.outside is not None:
+            line |= {"judge": self.outside.url + "/v1"} if self.config.judge else {}
+            line |= {"news": self.outside.url} if self.config.news else {}
         return line
 
     def truth(self) -> list[Cascade]:
@@ -174,6 +179,8 @@ class Emulator:
             self.tls_port = self._runner.addresses[1][1]
         for one in self.neighbours:
             await one.start()
+        if self.outside is not None:
+            await self.outside.start()
         self.feed.prepare()
         lead_ns = int(self.config.lead_s * self.config.speed * NS)
         self._set_clock(Clock(self.config.speed, None if self.config.at_now else self.feed.start_ns - lead_ns))
@@ -217,6 +224,8 @@ class Emulator:
         self._rest.tear()
         for one in self.neighbours:
             await one.close()
+        if self.outside is not None:
+            await self.outside.close()
         if self._runner is not None:
             await self._runner.cleanup()
         if self.certificate is not None:

@@ -1,0 +1,127 @@
+"""What keeps a judge from being asked: a breaker after failures, caps of questions, tokens and money. Times are ns UTC and arguments."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections import deque
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from liqshell import private
+
+NS = 1_000_000_000
+FAILURES, WITHIN_S, OFF_S = 5, 60.0, 300.0
+MINUTE_NS = 60 * NS
+_log = logging.getLogger("liqshell.judge.limits")
+
+
+class Breaker:
+    """Open after five failures within 60 s, for 300 s; and as long as a server has asked for."""
+
+    def __init__(self) -> None:
+        self._failures: deque[int] = deque(maxlen=FAILURES)
+        self.until_ns = 0
+
+    def is_open(self, now_ns: int) -> bool:
+        return now_ns < self.until_ns
+
+    def failed(self, now_ns: int) -> bool:
+        """Whether it has opened by this failure."""
+        self._failures.append(now_ns)
+        if len(self._failures) == FAILURES and now_ns - self._failures[0] <= WITHIN_S * NS:
+            self.hold(now_ns, OFF_S)
+            self._failures.clear()
+            return True
+        return False
+
+    def hold(self, now_ns: int, seconds: float) -> None:
+        """Nothing for so long."""
+        self.until_ns = max(self.until_ns, now_ns + int(min(seconds, 86_400.0) * NS))
+
+
+class Caps:
+    """Caps per minute and per day of UTC; 0 = none. path: what was used is kept there over restarts, None = nowhere.
+
+    A question is counted with the most that it may take before it is asked (`reserve`), and with what it took afterwards (`settle`). One without an
+    answer stays counted in full: it may have been paid for.
+    """
+
+    def __init__(self, path: Path | None, *, questions_minute: int = 0, tokens_minute: int = 0, tokens_day: int = 0, usd_minute: float = 0.0,
+                 usd_day: float = 0.0):
+        self._path = path
+        self._minute_caps, self._day_caps = (questions_minute, tokens_minute, usd_minute), (0, tokens_day, usd_day)
+        self._rows: dict[int, tuple[int, int, float]] = {}          # number -> time, tokens, money: those of the last minute
+        self._day, self._used = "", [0, 0, 0.0]
+        self._number = 0
+        self._load()
+
+    def reserve(self, now_ns: int, tokens: int, usd: float) -> int:
+        """A number for settle(); 0 = a cap would be exceeded, and nothing is counted."""
+        self._turn(now_ns)
+        minute = [len(self._rows), sum(row[1] for row in self._rows.values()), sum(row[2] for row in self._rows.values())]
+        for used, caps in ((minute, self._minute_caps), (self._used, self._day_caps)):
+            if any(cap and had + new > cap for had, new, cap in zip(used, (1, tokens, usd), caps, strict=True)):
+                return 0
+        self._number += 1
+        self._rows[self._number] = (now_ns, tokens, usd)
+        self._add(1, tokens, usd)
+        self._keep()
+        return self._number
+
+    def settle(self, number: int, now_ns: int, tokens: int, usd: float) -> None:
+        """What a question really took, as soon as that is known."""
+        self._turn(now_ns)
+        if number in self._rows:
+            at, reserved, money = self._rows[number]
+            self._rows[number] = (at, tokens, usd)
+            if _day(at) == self._day:
+                self._add(0, tokens - reserved, usd - money)
+            self._keep()
+
+    @property
+    def today(self) -> tuple[int, int, float]:
+        """Questions, tokens and money of the day of the last call."""
+        return int(self._used[0]), int(self._used[1]), float(self._used[2])
+
+    def _add(self, *more: float) -> None:
+        self._used = [max(0, had + new) for had, new in zip(self._used, more, strict=True)]
+
+    def _turn(self, now_ns: int) -> None:
+        if (day := _day(now_ns)) > self._day:                       # a clock that steps back does not give a day's budget twice
+            self._day, self._used = day, [0, 0, 0.0]
+        self._rows = {number: row for number, row in self._rows.items() if now_ns - row[0] < MINUTE_NS}
+
+    def _load(self) -> None:
+        if self._path is None or not self._path.exists():
+            return
+        try:
+            found: Mapping[str, Any] = json.loads(self._path.read_text())
+            day, used = str(found["day"]), [int(found["questions"]), int(found["tokens"]), float(found["usd"])]
+            rows = [(int(at), int(tokens), float(usd)) for at, tokens, usd in found["minute"]]
+        except (OSError, ValueError, KeyError, TypeError) as why:
+            # unknown is not zero: with a cap in force nothing is asked until somebody has looked
+            raise ValueError(f"{self._path}: not readable as what the judge has used ({type(why).__name__}); delete it to begin at zero") from None
+        self._day, self._used = day, used
+        self._rows = dict(enumerate(rows, 1))
+        self._number = len(rows)
+
+    def _keep(self) -> None:
+        if self._path is None:
+            return
+        text = json.dumps({"day": self._day, "questions": self._used[0], "tokens": self._used[1], "usd": self._used[2],
+                           "minute": list(self._rows.values())})
+        beside = self._path.with_name(self._path.name + ".new")
+        try:
+            private.folder(self._path.parent)
+            private.write(beside, text)
+            os.replace(beside, self._path)
+        except OSError as why:
+            _log.error("what the judge has used cannot be kept: %s: %s", self._path, why.strerror or why)
+
+
+def _day(now_ns: int) -> str:
+    return datetime.fromtimestamp(now_ns // NS, UTC).strftime("%Y-%m-%d")

@@ -1,0 +1,89 @@
+"""Judges of the past, without a socket: recorded answers by their content key, the rules over recorded news, nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from liqshell.judge.rules import Rules, answer_text
+from liqshell.judge.types import NEWS, Action, Answer, Outcome, Question
+from liqshell.judge.validation import NO_ENTRY, STRENGTH, judged, key_of, parsed, stated, weaker
+from liqshell.news.items import select
+from liqshell.news.sources import RecordedNews
+
+
+class NoJudge:
+    """Answers nothing."""
+
+    def answer_past(self, question: Question) -> Answer:
+        return Answer(question.number, None, 0, "none", "", question.asked_ns)
+
+    async def answer(self, question: Question) -> Answer:
+        return self.answer_past(question)
+
+    async def close(self) -> None:
+        pass
+
+
+class RecordedJudge:
+    """Answers of recorded streams by content key, whoever of the judges in them was asked. `rows`: of the stream: key, status, action, confidence,
+    news_grade, request (with "judge"), asked_ns, answered_ns. counts: answers by status; "unknown_key" = nobody had been asked that.
+
+    The answer counts after as much time as it took then, and is again held against what the policy states now.
+    """
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]]):
+        self._rows: dict[str, Mapping[str, Any]] = {}
+        self._judges: dict[str, Mapping[str, Any]] = {}
+        for row in rows:
+            judge = (row.get("request") or {}).get("judge")
+            if row.get("key") and isinstance(judge, Mapping):
+                self._rows.setdefault(str(row["key"]), row)
+                self._judges.setdefault(repr(sorted(judge.items())), judge)
+        self.counts: dict[str, int] = {}
+
+    def answer_past(self, question: Question) -> Answer:
+        keys = [key_of(question, judge) for judge in self._judges.values()]
+        key = next((key for key in keys if key in self._rows), "")
+        if not key:
+            self._count("unknown_key")
+            return Answer(question.number, None, 0, "unknown_key", keys[0] if keys else "", question.asked_ns)
+        row = self._rows[key]
+        action, status, grade = row.get("action"), str(row.get("status", "invalid")), row.get("news_grade")
+        waited = max(0, int(row.get("answered_ns", 0)) - int(row.get("asked_ns", row.get("answered_ns", 0))))
+        outcome = NO_ENTRY
+        if status == "ok" and action in STRENGTH and grade in NEWS:
+            outcome = weaker(Outcome(cast(Action, action), int(row.get("confidence", 0))), stated(question, grade))
+        elif status == "ok":
+            status = "invalid"
+        answered = question.asked_ns + waited
+        if status == "ok" and answered > question.deadline_ns:
+            status = "timeout"
+        self._count(status)
+        return Answer(question.number, outcome.action if status == "ok" else None, outcome.confidence if status == "ok" else 0, status, key, answered,
+                      grade, row.get("request"), row.get("response"), row.get("usage") or {}, float(row.get("cost", 0.0)),
+                      tuple(row.get("news") or ()))
+
+    def _count(self, status: str) -> None:
+        self.counts[status] = self.counts.get(status, 0) + 1
+
+    async def answer(self, question: Question) -> Answer:
+        return self.answer_past(question)
+
+    async def close(self) -> None:
+        pass
+
+
+class RulesPast:
+    """The rules over what a recording has of the news: items that had been received when the question was asked. news None = without news."""
+
+    def __init__(self, news: RecordedNews | None = None, *, hosts: tuple[str, ...] = (), age_max_s: float = 86_400.0):
+        self._news, self._hosts, self._age_max_s = news, hosts, age_max_s
+
+    def answer_past(self, question: Question) -> Answer:
+        found = self._news.known(question.asset, question.asked_ns) if self._news is not None else []
+        items = select(found, question.asked_ns, age_max_s=self._age_max_s, hosts=self._hosts).items
+        text = answer_text(question, items)
+        verdict = judged(parsed(text), question, items)
+        return Answer(question.number, verdict.outcome.action, verdict.outcome.confidence, "ok", key_of(question, Rules.identity), question.asked_ns,
+                      verdict.grade, {"judge": dict(Rules.identity)}, text, {}, 0.0, tuple(item.as_dict() for item in items))

@@ -1,0 +1,79 @@
+"""The judge that is plain code: words of the news grade it, the policy's matrix does the rest. The same items give the same answer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from liqshell.judge.asking import Told
+from liqshell.judge.prompt import symbol_of
+from liqshell.judge.types import Question
+from liqshell.judge.validation import CONFIDENCE, HOSTS_MIN, stated
+from liqshell.news.items import Item, independent
+
+VERSION = 1
+WORDS: Mapping[str, tuple[int, str]] = {      # event -> where it moves the price, words
+    "delisting": (-1, r"delist\w*|removal of|will remove|ceases? trading|suspend\w* trading"),
+    "hack": (-1, r"hack\w*|exploit\w*|drain\w*|stolen|breach\w*|rug ?pull\w*|phish\w*"),
+    "regulation": (-1, r"lawsuit|sued|sues|charges?|charged|indict\w*|ban(s|ned)?|fraud|subpoena\w*|investigat\w+"),
+    "outage": (-1, r"outage|halt(s|ed)?|offline|paused withdrawals|withdrawals paused|chain stop\w*"),
+    "unlock": (-1, r"token unlock\w*|unlocks? \$?\d|vesting"),
+    "listing": (1, r"(will|to) list\b|lists\b|new listing|listed on|listing on"),
+    "partnership": (1, r"partner\w*|integrat\w+|acquir\w+|etf (approv\w*|inflow\w*)|approv\w+ (the )?\w* ?etf|adopts?|treasury buys?"),
+}
+_COMPILED = {event: (way, re.compile(rf"\b({words})", re.I)) for event, (way, words) in WORDS.items()}
+_DENIED = re.compile(r"\b(no|not|denies|denied|false|fake|rumou?rs?|dismiss\w*|drops?|withdraws?|avoids?)\b", re.I)
+
+
+def event_of(item: Item) -> tuple[str, int]:
+    """What an item is about and where that moves the price: +1, -1, 0 = nothing that the words know, or denied."""
+    text = f"{item.title} {item.description}"
+    if item.event:
+        return item.event, {"listing": 1, "delisting": -1, "outage": -1}.get(item.event, 0)
+    if _DENIED.search(item.title):
+        return "rumour", 0
+    return next(((event, way) for event, (way, pattern) in _COMPILED.items() if pattern.search(text)), ("none", 0))
+
+
+def grade(direction: str, items: Sequence[Item]) -> tuple[str, str, list[int]]:
+    """(news, event, ids). One item against it contradicts; for it two of independent hosts are needed."""
+    wanted = 1 if direction == "LONG" else -1
+    found = [(n, *event_of(item)) for n, item in enumerate(items, 1)]
+    against = [(n, event) for n, event, way in found if way == -wanted]
+    if against:
+        return "contradicts", against[0][1], [n for n, _ in against]
+    for_it = [(n, event) for n, event, way in found if way == wanted]
+    if independent(items[n - 1] for n, _ in for_it) >= HOSTS_MIN:
+        return "supports", for_it[0][1], [n for n, _ in for_it]
+    return "none", "none", []
+
+
+def answer_text(question: Question, items: Sequence[Item]) -> str:
+    """The answer of the rules, in the form that a model gives."""
+    news, event, evidence = grade(question.direction, items)
+    outcome = stated(question, news)           # type: ignore[arg-type]
+    words = {number: word for word, number in CONFIDENCE.items()}
+    return json.dumps({
+        "symbol": symbol_of(question), "direction": question.direction, "action": outcome.action, "confidence": words.get(outcome.confidence, "low"),
+        "news": news, "news_event": event, "liq_note": "as the policy says", "trend_note": "as the policy says",
+        "news_note": f"{len(items)} items, by words: {event}", "action_reason": f"the policy's matrix with news {news}", "evidence": evidence})
+
+
+class Rules:
+    """A way: no socket."""
+
+    identity: Mapping[str, Any] = {"kind": "rules", "version": VERSION}
+
+    def request(self, question: Question, items: Sequence[Item]) -> dict[str, Any]:
+        return {"text": answer_text(question, items)}
+
+    def most(self, request: Mapping[str, Any]) -> Mapping[str, int]:
+        return {}
+
+    async def ask(self, request: Mapping[str, Any], until_s: float) -> Told:
+        return Told("ok", request["text"], json.loads(request["text"]))
+
+    async def close(self) -> None:
+        pass

@@ -1,0 +1,182 @@
+"""An item of news, what a source is, and what is done to text that strangers wrote before anybody reads it."""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+TITLE_MAX, DESCRIPTION_MAX, ITEMS_MAX = 200, 400, 8
+RAW_MAX = 500                   # of a text with its markup: how much is looked at for injections
+LOOKED_AT_MAX = 20              # items of one question: looking costs time, and hostile ones may be many
+NS = 1_000_000_000
+_TAG = re.compile(r"<[^<>]{0,2000}>")
+_SECOND_LEVEL = {"co", "com", "org", "net", "gov", "ac", "edu", "or", "ne"}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """received_ns: when we got it, from which on it counts. published_ns: as its source says, 0 = not said. host: of its address. event: what a
+    venue's own announcement is about ("listing", "delisting", "outage"), '' = not known."""
+
+    received_ns: int
+    source: str
+    host: str
+    title: str
+    description: str = ""
+    published_ns: int = 0
+    event: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Item:
+        """From a recording; KeyError, TypeError or ValueError where it is none."""
+        return cls(int(row["received_ns"]), str(row["source"]), str(row["host"]), str(row["title"]), str(row.get("description", "")),
+                   int(row.get("published_ns", 0)), str(row.get("event", "")))
+
+
+class NewsSource(Protocol):
+    """Where items come from. `about` raises NewsError where it does not know: no news and not knowing are not the same."""
+
+    name: str
+
+    async def about(self, asset: str, as_of_ns: int) -> list[Item]: ...
+
+    async def close(self) -> None: ...
+
+
+class NewsError(Exception):
+    """A source has no answer: which one, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a source sent, as it was received: for the recording, so that a replay or a backtest asks nobody."""
+
+    received_ns: int
+    source: str
+    asset: str
+    status: int
+    body: bytes
+    items: tuple[Item, ...]
+
+
+Record = Callable[[Body], None]
+
+
+def clean(text: str, most: int) -> str:
+    """Plain text of at most `most` characters: NFC, without tags, control, format and private characters (bidi overrides are format characters),
+    white space as single spaces."""
+    text = html.unescape(_TAG.sub(" ", text[:20 * most]))
+    text = unicodedata.normalize("NFC", _TAG.sub(" ", text))
+    kept = "".join(" " if one.isspace() else one for one in text if one.isspace() or unicodedata.category(one) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
+    return " ".join(kept.split())[:most].rstrip()
+
+
+def host_of(address: str) -> str:
+    """The host of an address, in small letters, without www; '' where it has none."""
+    try:
+        found = (urlsplit(address).hostname or "").lower().removeprefix("www.")
+    except ValueError:
+        return ""
+    return found if re.fullmatch(r"[a-z0-9.-]{1,253}", found) else ""
+
+
+def owner_of(host: str) -> str:
+    """What of a host is registered by one owner, as far as its form tells: a.b.example.co.uk -> example.co.uk."""
+    parts = host.split(".")
+    return ".".join(parts[-3:] if len(parts) > 2 and parts[-2] in _SECOND_LEVEL and len(parts[-1]) == 2 else parts[-2:])
+
+
+# ---- hostile text ----
+
+_FIELDS = "action|confidence|direction|news_event|evidence|action_reason|news_note|trend_note|liq_note"
+PATTERNS: Mapping[str, re.Pattern[str]] = {
+    "orders": re.compile(r"\b(ignore|disregard|forget|override|bypass|skip)\b.{0,40}\b(previous|prior|above|earlier|all|any|your|the|these|system)\b"
+                         r".{0,40}\b(instruction|prompt|rule|context|message|guideline|direction|matrix|text|polic)", re.I),
+    "role": re.compile(r"(^|[\s\"'`>\[(|<])\[?/?(system|assistant|developer|user|inst|sys)\]?\s*(:|\||>|\]|prompt\b|message\b|override\b)", re.I),
+    "tokens": re.compile(r"<\||\|>|\[/?INST\]|<</?SYS>>|</?(system|instructions?|assistant|prompt)\b"
+                         r"|#{2,}\s*(system|instruction|new task|response)|```", re.I),
+    "answer": re.compile(rf"[\"'“”{{]\s*({_FIELDS})\s*[\"'“”]?\s*[:=]|\b({_FIELDS})\s*[:=]\s*[\"'“]?\w", re.I),
+    "addressed": re.compile(r"\b(as an ai|you are (now|an? (ai|language|trading|helpful|assistant|judge))|language model|llm\b|chatbot|"
+                            r"dear (ai|model|assistant|judge)|"
+                            r"(attention|note|message|instructions?|reminder|notice) (to|for) (the )?"
+                            r"(ai|model|models|assistant|judge|bot|llm|grader)|"
+                            r"if you are (an? )?(ai|model|bot|judge))", re.I),
+    "demands": re.compile(r"\b(you|model|judge|assistant|ai|grader)\b.{0,20}\b"
+                          r"(must|should|shall|need to|have to|are (required|instructed|ordered) to|will)\b.{0,40}"
+                          r"\b(answer|respond|reply|output|return|grade|mark|set|say|report|confirm|enter|approve|veto|classify|print)\b"
+                          r"|\b(answer|respond|reply|output|return|print)\b.{0,30}"
+                          r"\b(supports|contradicts|don.?t enter|json|only with|enter with|high confidence)\b"
+                          r"|\b(grade|mark|classify|rate|set|treat|label)\b.{0,30}\b(news|this|item|it|confidence|action|trade)\b.{0,20}"
+                          r"\b(as|to)\b.{0,10}"
+                          r"(supports|contradicts|high|enter|don.?t enter|none)\b", re.I),
+    "encoded": re.compile(r"[A-Za-z0-9+/=_-]{100,}"),
+    "new instructions": re.compile(r"\b(new|updated|real|actual|secret|hidden|following|revised) (instructions?|system prompt|directives?)\b"
+                                   r"|\bend of (the )?(news|data|items?|context|article)\b", re.I),
+}
+_INVISIBLE = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f]")
+_LOOKALIKE = str.maketrans("аеорсухіјѕԁ", "aeopcyxijsd")
+
+
+def suspicion(text: str) -> str:
+    """The name of the pattern of an injection that a text shows, '' = none. Read as a model might read it: compatibility forms, letters that look
+    like Latin ones and letters with spaces between them are taken for what they show."""
+    seen = unicodedata.normalize("NFKC", _INVISIBLE.sub("", html.unescape(text))).translate(_LOOKALIKE)
+    together = re.sub(r"(?<=\b\w)[ ._-](?=\w\b)", "", seen)
+    return next((name for name, pattern in PATTERNS.items() for form in dict.fromkeys((seen, together)) if pattern.search(form)), "")
+
+
+# ---- selection ----
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """Items that may be shown to a judge, numbered by their place from 1 on; why others were not."""
+
+    items: tuple[Item, ...]
+    dropped: Mapping[str, int]
+
+
+def _key(title: str) -> str:
+    return "".join(one for one in unicodedata.normalize("NFKC", title).casefold() if one.isalnum())
+
+
+def select(found: Iterable[Item], as_of_ns: int, *, age_max_s: float, hosts: Sequence[str] = (), most: int = ITEMS_MAX) -> Selected:
+    """The newest items that are known at `as_of_ns`, clean, each story once. hosts: the only ones that count, () = all; a venue's announcement always
+    does."""
+    dropped: Counter[str] = Counter()
+    out: dict[str, Item] = {}
+    newest = sorted(found, key=lambda item: (-max(item.published_ns, 0), -item.received_ns, item.host, item.title))
+    if len(newest) > LOOKED_AT_MAX:
+        dropped["too many"] = len(newest) - LOOKED_AT_MAX
+    for one in newest[:LOOKED_AT_MAX]:
+        item = replace(one, title=clean(one.title, TITLE_MAX), description=clean(one.description, DESCRIPTION_MAX))
+        if item.received_ns > as_of_ns:
+            dropped["later"] += 1
+        elif item.published_ns and as_of_ns - item.published_ns > age_max_s * NS:
+            dropped["stale"] += 1
+        elif hosts and not item.event and not any(item.host == host or item.host.endswith("." + host) for host in hosts):
+            dropped["host"] += 1
+        elif not item.title or not item.host:
+            dropped["empty"] += 1
+        elif _key(item.title) in out:
+            dropped["duplicate"] += 1
+        elif why := suspicion(f"{one.title[:RAW_MAX]} {one.description[:RAW_MAX]}") or suspicion(f"{item.title} {item.description}"):
+            dropped[f"injection: {why}"] += 1
+        elif len(out) >= most:
+            dropped["too many"] += 1
+        else:
+            out[_key(item.title)] = item
+    return Selected(tuple(out.values()), dict(dropped))
+
+
+def independent(items: Iterable[Item]) -> int:
+    """How many owners of hosts the items come from."""
+    return len({owner_of(item.host) for item in items})

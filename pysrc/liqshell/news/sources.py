@@ -1,0 +1,214 @@
+"""Sources of news: a search (Brave), a venue's announcements (Bybit), feeds (RSS, Atom); several at once, and what a recording has."""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+
+from liqshell.news.feed_xml import entries
+from liqshell.news.items import Body, Item, NewsError, NewsSource, Record, host_of
+from liqshell.news.pace import Pace
+from liqshell.web import Reply, Web
+
+Now = Callable[[], int]
+BRAVE, BYBIT = "https://api.search.brave.com", "https://api.bybit.com"
+AGENT = "liqcore"
+EVENTS = {"delistings": "delisting", "new_crypto": "listing", "maintenance_updates": "outage"}
+ENTRIES_MAX = 200
+
+
+def terms_of(asset: str, names: Mapping[str, str]) -> tuple[str, str]:
+    """Ticker and name of an asset: 1000PEPE -> (PEPE, Pepe). The ticker stands for the name where that is not known."""
+    ticker = re.sub(r"^1(000)+(?=[A-Z])|^k(?=[A-Z]{3})", "", asset).upper()
+    return ticker, names.get(ticker, "")
+
+
+def mentions(text: str, ticker: str, name: str) -> bool:
+    """Whether a text has the ticker as a word in capitals, or the name as a word."""
+    return bool(re.search(rf"(?<![A-Za-z0-9]){re.escape(ticker)}(USDT|USDC|USD|PERP)?(?![A-Za-z0-9])", text)
+                or name and re.search(rf"\b{re.escape(name)}\b", text, re.I))
+
+
+def moment(text: Any) -> int:
+    """ns UTC of an ISO or RFC 822 time, UTC where it names no zone; 0 = not readable."""
+    if not isinstance(text, str) or not text:
+        return 0
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            found = read(text.strip())
+            return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()) * 1_000_000_000
+        except (ValueError, TypeError, OverflowError, OSError, IndexError):
+            continue
+    return 0
+
+
+class _Asked:
+    """What sources share: a cache, one request at a time, the recording."""
+
+    def __init__(self, name: str, web: Web, now: Now, interval_s: float, cache_s: float, record: Record | None):
+        self.name, self._web, self._now, self._cache_s, self._record = name, web, now, cache_s, record
+        self._pace = Pace(interval_s)
+        self._kept: dict[str, tuple[float, list[Item]]] = {}
+
+    async def close(self) -> None:
+        await self._web.close()
+
+    async def _items(self, key: str, target: str, until_s: float, read: Callable[[Reply, int], list[Item]]) -> list[Item]:
+        """Items of the cache, or of a request. NewsError where neither has any answer by `until_s`."""
+        loop = asyncio.get_running_loop()
+        if (kept := self._fresh(key)) is not None:
+            return kept
+        if self._pace.wait_s() > until_s - loop.time():
+            raise NewsError(f"{self.name}: its rate limit allows the next request in {self._pace.wait_s():.1f} s")
+        try:
+            async with asyncio.timeout_at(until_s), self._pace:
+                if (kept := self._fresh(key)) is not None:              # somebody else has asked meanwhile
+                    return kept
+                reply = await self._web.ask("GET", target, until_s)
+        except TimeoutError:
+            raise NewsError(f"{self.name}: no answer in time") from None
+        received = self._now()
+        self._pace.learn(reply.status, reply.headers)
+        try:
+            items = read(reply, received) if reply.status == 200 else None
+        except (ValueError, KeyError, TypeError, AttributeError) as why:
+            self._note(Body(received, self.name, key, reply.status, reply.body, ()))
+            raise NewsError(f"{self.name}: an answer of another shape: {type(why).__name__}") from None
+        self._note(Body(received, self.name, key, reply.status, reply.body, tuple(items or ())))
+        if items is None:
+            raise NewsError(f"{self.name}: {reply.why or f'HTTP {reply.status}'}")
+        self._kept[key] = (loop.time() + self._cache_s, items)
+        return items
+
+    def _fresh(self, key: str) -> list[Item] | None:
+        until, items = self._kept.get(key, (0.0, []))
+        return items if until > asyncio.get_running_loop().time() else None
+
+    def _note(self, body: Body) -> None:
+        if self._record is not None:
+            self._record(body)
+
+
+class Brave(_Asked):
+    """Brave's news search. names: ticker -> name. A request a second and none in parallel, unless its headers say less."""
+
+    def __init__(self, token: str, names: Mapping[str, str], now: Now, *, base: str = "", cache_s: float = 120.0, timeout_s: float = 1.5,
+                 ca: str = "", interval_s: float = 1.0, record: Record | None = None):
+        web = Web(base or BRAVE, {"X-Subscription-Token": token, "Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": AGENT}, ca,
+                  secret=True)
+        super().__init__("brave", web, now, interval_s, cache_s, record)
+        self._names, self._timeout_s = names, timeout_s
+
+    async def about(self, asset: str, as_of_ns: int) -> list[Item]:
+        ticker, name = terms_of(asset, self._names)
+        words = f'"{name}" OR {ticker} crypto' if name else f"{ticker} crypto"
+        query = urlencode({"q": words, "freshness": "pd", "count": 10, "spellcheck": "false", "search_lang": "en", "safesearch": "off"})
+        until = asyncio.get_running_loop().time() + self._timeout_s
+        return await self._items(ticker, f"/res/v1/news/search?{query}", until, self._read)
+
+    @staticmethod
+    def _read(reply: Reply, received_ns: int) -> list[Item]:
+        return [Item(received_ns, "brave", host_of(str(row.get("url", ""))), str(row.get("title", "")), str(row.get("description", "")),
+                     moment(row.get("page_age")))
+                for row in orjson.loads(reply.body)["results"][:50] if isinstance(row, dict)]
+
+
+class Announcements(_Asked):
+    """Bybit's announcements of listings, delistings and maintenance. The list is read for all assets at once."""
+
+    def __init__(self, names: Mapping[str, str], now: Now, *, base: str = "", cache_s: float = 60.0, timeout_s: float = 1.5, ca: str = "",
+                 record: Record | None = None):
+        super().__init__("bybit", Web(base or BYBIT, {"User-Agent": AGENT}, ca), now, 0.2, cache_s, record)
+        self._names, self._timeout_s = names, timeout_s
+
+    async def about(self, asset: str, as_of_ns: int) -> list[Item]:
+        until = asyncio.get_running_loop().time() + self._timeout_s
+        found = await self._items("", "/v5/announcements/index?locale=en-US&limit=50", until, self._read)
+        ticker, name = terms_of(asset, self._names)
+        return [item for item in found if mentions(f"{item.title} {item.description}", ticker, name)]
+
+    @staticmethod
+    def _read(reply: Reply, received_ns: int) -> list[Item]:
+        answer = orjson.loads(reply.body)
+        if answer["retCode"] != 0:
+            raise ValueError
+        return [Item(received_ns, "bybit", host_of(str(row.get("url", ""))) or "bybit.com", str(row.get("title", "")),
+                     str(row.get("description", "")),
+                     int(row.get("dateTimestamp", 0)) * 1_000_000, EVENTS.get((row.get("type") or {}).get("key", ""), ""))
+                for row in answer["result"]["list"][:ENTRIES_MAX]]
+
+
+class Feeds(_Asked):
+    """One RSS or Atom feed, read for all assets at once. address: of the feed."""
+
+    def __init__(self, address: str, names: Mapping[str, str], now: Now, *, cache_s: float = 120.0, timeout_s: float = 1.5, ca: str = "",
+                 record: Record | None = None):
+        super().__init__(host_of(address) or "rss", Web(address, {"User-Agent": AGENT, "Accept": "application/rss+xml, application/xml"}, ca), now,
+                         1.0, cache_s, record)
+        self._names, self._timeout_s = names, timeout_s
+
+    async def about(self, asset: str, as_of_ns: int) -> list[Item]:
+        until = asyncio.get_running_loop().time() + self._timeout_s
+        found = await self._items("", "", until, self._read)
+        ticker, name = terms_of(asset, self._names)
+        return [item for item in found if mentions(f"{item.title} {item.description}", ticker, name)]
+
+    def _read(self, reply: Reply, received_ns: int) -> list[Item]:
+        return [Item(received_ns, self.name, host_of(row.get("link", "")) or self.name, row.get("title", ""), row.get("description", ""),
+                     moment(row.get("date", ""))) for row in entries(reply.body)[:ENTRIES_MAX]]
+
+
+class Several:
+    """Sources asked at once. What one of them does not know is missing and said; where none knows, neither do we."""
+
+    name = "several"
+
+    def __init__(self, sources: Sequence[NewsSource]):
+        self.sources = tuple(sources)
+        self.failures: list[str] = []           # of the latest call
+
+    async def about(self, asset: str, as_of_ns: int) -> list[Item]:
+        found = await asyncio.gather(*(source.about(asset, as_of_ns) for source in self.sources), return_exceptions=True)
+        failures = [one for one in found if isinstance(one, BaseException)]
+        for one in failures:
+            if not isinstance(one, NewsError):
+                raise one
+        self.failures = [str(one) for one in failures]
+        if failures and len(failures) == len(found):
+            raise NewsError("; ".join(self.failures))
+        return [item for one in found if not isinstance(one, BaseException) for item in one]
+
+    async def close(self) -> None:
+        await asyncio.gather(*(source.close() for source in self.sources))
+
+
+class RecordedNews:
+    """Items of a recording, each from its time of receipt on. `rows`: (asset, item), asset '' = of a list that names no asset."""
+
+    name = "recorded"
+
+    def __init__(self, rows: Iterable[tuple[str, Item]], names: Mapping[str, str], keep_s: float = 86_400.0):
+        self._rows = sorted(rows, key=lambda row: row[1].received_ns)
+        self._times = [item.received_ns for _, item in self._rows]
+        self._names, self._keep_ns = names, int(keep_s * 1_000_000_000)
+
+    def known(self, asset: str, as_of_ns: int) -> list[Item]:
+        """What was received about an asset by a moment, of the last `keep_s`."""
+        ticker, name = terms_of(asset, self._names)
+        first, last = bisect.bisect_left(self._times, as_of_ns - self._keep_ns), bisect.bisect_right(self._times, as_of_ns)
+        return [item for whose, item in self._rows[first:last]
+                if whose == ticker or not whose and mentions(f"{item.title} {item.description}", ticker, name)]
+
+    async def about(self, asset: str, as_of_ns: int) -> list[Item]:
+        return self.known(asset, as_of_ns)
+
+    async def close(self) -> None:
+        pass
