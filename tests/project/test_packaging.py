@@ -52,7 +52,7 @@ def test_every_import_is_a_declared_dependency_and_every_dependency_is_imported(
     imported.pop("llvmlite", None)                 # comes with numba, which pins it
     # the extra `cluster`: of one file, which says how to install it
     assert imported.pop("ray", set()) == {"pysrc/liqshell/sweep/cluster.py"}
-    assert imported.pop("keyring", set()) == {"pysrc/liqshell/live/keys.py"}
+    assert imported.pop("keyring", set()) == {"pysrc/liqshell/vault.py"}
     assert imported.pop("trustme", set()) == {"pysrc/liqshell/emulator/server/tls.py"}
     assert imported.pop("ccxt", set()) == {"pysrc/liqshell/live/ccxt_client.py"}
     assert imported.pop("fsspec", set()) == {"pysrc/liqshell/store/fetch.py"}

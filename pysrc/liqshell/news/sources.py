@@ -16,10 +16,11 @@ import orjson
 from liqshell.news.feed_xml import entries
 from liqshell.news.items import Body, Item, NewsError, NewsSource, Record, host_of
 from liqshell.news.pace import Pace
+from liqshell.venues.adapters import adapter_of
 from liqshell.web import Reply, Web
 
 Now = Callable[[], int]
-BRAVE, BYBIT = "https://api.search.brave.com", "https://api.bybit.com"
+BRAVE = "https://api.search.brave.com"
 AGENT = "liqcore"
 EVENTS = {"delistings": "delisting", "new_crypto": "listing", "maintenance_updates": "outage"}
 ENTRIES_MAX = 200
@@ -126,7 +127,7 @@ class Announcements(_Asked):
 
     def __init__(self, names: Mapping[str, str], now: Now, *, base: str = "", cache_s: float = 60.0, timeout_s: float = 1.5, ca: str = "",
                  record: Record | None = None):
-        super().__init__("bybit", Web(base or BYBIT, {"User-Agent": AGENT}, ca), now, 0.2, cache_s, record)
+        super().__init__("bybit", Web(base or adapter_of("bybit").environments["mainnet"].rest, {"User-Agent": AGENT}, ca), now, 0.2, cache_s, record)
         self._names, self._timeout_s = names, timeout_s
 
     async def about(self, asset: str, as_of_ns: int) -> list[Item]:
