@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -107,11 +107,11 @@ class Grid:
             _check_names(names)
         rows = np.zeros(len(given), GRID_DTYPE)
         for name, default in DEFAULTS.items():
-            known: dict[tuple[type, Hashable], tuple[str, int | float]] = {}        # a value that many settings have is read once
+            known: dict[tuple[type, str], tuple[str, int | float]] = {}        # a value that many settings have is read once
             column, cells = "", []
             for setting in given:
                 value = setting.get(name, default)
-                key = (type(value), value if isinstance(value, Hashable) else repr(value))
+                key = (type(value), repr(value))
                 if key not in known:
                     known[key] = _cell(name, value)
                 column, cell = known[key]

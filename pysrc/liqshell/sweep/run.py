@@ -148,9 +148,12 @@ def plan_of(config: Config, history: History, cells: list[Setting]) -> tuple[dic
     why = why_not(config, values, [i.symbol for i in history.instruments])
     if not why and config.sweep.by != BACKTEST:
         for policy in (policies[0], policies[-1]):          # the first and the last bracket: a policy might look at its own numbers
-            first, why = answers_for(config, history, dataclasses.replace(deciders[0], policy=policy))
+            found, why = answers_for(config, history, dataclasses.replace(deciders[0], policy=policy))
+            if not why and first and any(not np.array_equal(one.sides, other.sides) for one, other in zip(first, found, strict=True)):
+                why = "a policy that asks the numbers of its own bracket whether to enter"
             if why:
                 break
+            first = found
     if why and config.sweep.by == KERNEL:
         raise ConfigError("sweep.by", f"'kernel', which knows nothing of {why}", "'auto' or 'backtest'")
     by = BACKTEST if why or config.sweep.by == BACKTEST else KERNEL

@@ -10,14 +10,19 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from recorded_run import SETTINGS, audit_of, record_run
 
 import liqcore as lc
+from liqcore.sweep import Grid
 from liqshell.backtest import load_history, run_backtest
 from liqshell.backtest.history import described
+from liqshell.backtest.sweep_kernel import grids_of
 from liqshell.backtest.trials import market_of
 from liqshell.backtest.trial_log import TrialLog
 from liqshell.config.load import load, loads
+from liqshell.config.study_sections import Setting
 from liqshell.errors import ConfigError, DataError
 from liqshell.sweep import page as pages
 from liqshell.sweep import run as sweeps
@@ -339,3 +344,29 @@ def test_a_row_leads_to_its_backtest_and_back(configured, tmp_path):
     for wrong, words in ((f"{tmp_path / 'sweep'}:7", "of the configuration 2"), (f"{tmp_path}:1", "not a row of a finished sweep")):
         bad = subprocess.run([*COMMAND, "backtest", str(configured), "--row", wrong, *sets], capture_output=True, text=True)
         assert bad.returncode == 2 and words in " ".join(bad.stderr.split()), bad.stderr
+
+
+def test_a_rule_that_asks_the_numbers_of_its_own_bracket_is_run_by_backtests(configured, tmp_path):
+    """It declines by them, so one setting's answers are not another's."""
+    file = tmp_path / "picky.py"
+    file.write_text("import liqcore as lc\nclass Picky(lc.Policy):\n    def __init__(self, default, brackets, parameters):\n"
+                    "        self.terms = brackets\n    def on_signal(self, s, m):\n        terms = self.terms[m.instrument.symbol]\n"
+                    "        odd = float(terms['take_profit']) > 0.002 and s.sequence % 2\n"
+                    "        return lc.Bracket(s.side, **terms) if s.phase == 2 and not odd else None\n")
+    with pytest.raises(ConfigError, match=r"sweep.by: 'kernel', which knows nothing of a policy that asks the numbers of its own bracket"):
+        sweeps.run_sweep(load(configured, [f"policy.rule=\"{file}:Picky\"", "sweep.by=\"kernel\""]), tmp_path / "out")
+
+
+@given(st.data())
+@settings(max_examples=30, deadline=None)
+def test_settings_read_axis_by_axis_are_those_read_one_by_one(data):
+    config = loads('[feed]\nsymbols = ["ETHUSDT", "BTCUSDT"]\n[policy]\npreset = "fade"\n[policy.symbols.BTCUSDT]\ntake_profit = 0.003\n')
+    values = {"entry": ["post_only", "market"], "entry_offset": [0, 50_000, 150_000], "take_profit": [100_000, 150_000], "trail": [0, 200_000],
+              "stop_loss": [150_000, 250_000, 400_000], "entry_ttl_s": [60.0, 900.0], "max_hold_s": [300.0, 1800.0], "cooldown_s": [0.0, 300.0],
+              "exit_phase": ["none", "exhausted"], "requotes": [0, 1]}
+    axes = data.draw(st.lists(st.sampled_from(sorted(values)), min_size=1, max_size=4, unique=True))
+    wanted = data.draw(st.lists(st.fixed_dictionaries({name: st.sampled_from(values[name]) for name in axes}), min_size=1, max_size=8))
+    each = [[{name: value for name, value in config.with_setting(Setting(own)).policy_for(symbol).bracket_arguments().items() if name != "equity_share"}
+             for own in wanted] for symbol in config.feed.symbols]
+    found = grids_of(config, config.feed.symbols, wanted)
+    assert [grid.rows.tobytes() for grid in found] == [np.concatenate([Grid.product(**row).rows for row in rows]).tobytes() for rows in each]
