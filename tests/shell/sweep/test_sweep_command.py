@@ -349,7 +349,7 @@ def test_a_row_leads_to_its_backtest_and_back(configured, tmp_path):
 def test_a_rule_that_asks_the_numbers_of_its_own_bracket_is_run_by_backtests(configured, tmp_path):
     """It declines by them, so one setting's answers are not another's."""
     file = tmp_path / "picky.py"
-    file.write_text("import liqcore as lc\nclass Picky(lc.Policy):\n    def __init__(self, default, brackets, parameters):\n"
+    file.write_text("import liqcore as lc\nclass Picky(lc.Policy):\n    def __init__(self, default, brackets):\n"
                     "        self.terms = brackets\n    def on_signal(self, s, m):\n        terms = self.terms[m.instrument.symbol]\n"
                     "        odd = float(terms['take_profit']) > 0.002 and s.sequence % 2\n"
                     "        return lc.Bracket(s.side, **terms) if s.phase == 2 and not odd else None\n")
