@@ -8,10 +8,19 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 NS = 1_000_000_000
 STANDSTILL = 1e-6                    # speed of market time while an emulator waits for a client
+
+
+class MarketTime(Protocol):
+    """What tells market time, and how fast it goes: market seconds per second of the wall."""
+
+    @property
+    def speed(self) -> float: ...
+
+    def now_ns(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)

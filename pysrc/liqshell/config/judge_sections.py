@@ -35,12 +35,14 @@ class PriceConfig:
 @dataclass(frozen=True)
 class JudgeConfig:
     """kind: openai (any server that speaks its chat completions), anthropic, rules (plain code), recorded (answers of recordings), command (a
-    program), none (nobody of ours: only Session.judge). timeout_s: for the model's answer, within judge_s. Caps: 0 = none."""
+    program), none (nobody of ours: only Session.judge). without_news: what a wish comes to where no news speaks for or against it. timeout_s: for the
+    model's answer, within judge_s. Caps: 0 = none."""
 
     kind: str | None = choice(None, *KINDS)
     base_url: str = text("", ADDRESS, ADDRESS_TEXT)
     model: str = text("", MODEL_NAME, "the name of a model")
     ca: str = text("", r"[^\0]+", "a PEM file of an authority")
+    without_news: str = choice("enter", "enter", "don't enter")
     timeout_s: float = number(3.0, 0.05, 60.0, "seconds")
     concurrency: int = integer(4, 1, 64, "questions at once")
     max_tokens: int = integer(1000, 64, 32_000, "tokens of an answer, with those of its reasoning")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
-from liqshell.clock import NS, Clock
+from liqshell.clock import NS, MarketTime
 from liqshell.config.judge_sections import PriceConfig
 from liqshell.judge.limits import Breaker, Caps
 from liqshell.judge.prompt import user_text
@@ -60,7 +60,7 @@ class Asking:
     """The judge that asks in one way. news None: the question is asked without news. wall: of breaker and caps, ns UTC. counts: answers by status."""
 
     way: Way
-    clock: Clock
+    clock: MarketTime
     timeout_s: float
     caps: Caps
     price: PriceConfig = field(default_factory=PriceConfig)

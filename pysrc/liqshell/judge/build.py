@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from liqshell.clock import Clock
+from liqshell.clock import MarketTime
 from liqshell.config.judge_sections import MODELS, JudgeConfig, NewsConfig, PriceConfig
 from liqshell.errors import ConfigError
 from liqshell.judge.asking import Asking, Model, Way
@@ -39,7 +39,7 @@ def names_of(news: NewsConfig) -> dict[str, str]:
     return {**_shipped_names(), **{ticker: str(name) for ticker, name in (news.names or {}).items()}}
 
 
-def news_of(news: NewsConfig, clock: Clock, record: Record | None = None, token: str | None = None) -> Several | None:
+def news_of(news: NewsConfig, clock: MarketTime, record: Record | None = None, token: str | None = None) -> Several | None:
     """The sources of [news]; None where it names none. token: of Brave, None = from the environment or the keyring. ConfigError where it is
     missing."""
     names, now = names_of(news), clock.now_ns
@@ -72,7 +72,7 @@ def way_of(judge: JudgeConfig) -> Way:
     return Model(judge.kind, provider, Web(base, provider.headers(token), judge.ca, secret=bool(token)), judge.model, judge.max_tokens, judge.effort)
 
 
-def make_judge(judge: JudgeConfig, news: NewsConfig, clock: Clock, folder: str | Path | None, *, record_news: Record | None = None,
+def make_judge(judge: JudgeConfig, news: NewsConfig, clock: MarketTime, folder: str | Path | None, *, record_news: Record | None = None,
                rows: Callable[[tuple[str, ...]], Iterable[Mapping[str, Any]]] | None = None) -> Judge:
     """The live judge of a configuration. folder: where what it has used today is kept ([run] out), None = nowhere. rows: reads recorded streams, for
     kind "recorded". ConfigError where something is missing."""

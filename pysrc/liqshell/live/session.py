@@ -18,6 +18,7 @@ import liqcore as lc
 from liqshell.clock import Clock
 from liqshell.config.load import Config
 from liqshell.errors import ConfigError, VenueError
+from liqshell.judge.build import make_judge
 from liqshell.venues.effects import Level, Notice
 from liqshell.grades import contracts_of, together
 from liqshell.recording.journal import FRAMES, Journal, code_hash
@@ -25,6 +26,7 @@ from liqshell.live.account import LiveAccount
 from liqshell.live.coverage import QuoteCoverage
 from liqshell.live.feed import VenueFeed
 from liqshell.live.instruments import ListWatch, resolve
+from liqshell.live.judging import Judging, RunTime, refuse_unanswered, rows_of
 from liqshell.live.learnt_keeper import Keeper, Warmth
 from liqshell.live.patience import Patience
 from liqshell.live.run_context import RunContext
@@ -93,6 +95,9 @@ class Session:
         self._recorder: Recorder | None = None
         self._silence: Silence | None = None
         self._data_hash: str | None = None
+        self._judging: Judging | None = None
+        if trade:
+            refuse_unanswered(config)
 
     def stop(self) -> None:
         """End the run in good order; safe to call from a signal handler."""
@@ -126,8 +131,11 @@ class Session:
         why: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._timers(until_ns, group))
+                timers = group.create_task(self._timers(until_ns, group))
                 group.create_task(self._housekeeping(progress))
+                if (judging := self._make_judging()) is not None:
+                    asking = group.create_task(judging.run())
+                    timers.add_done_callback(lambda _: asking.cancel())
         except BaseExceptionGroup as several:
             why = _first(several)
         finally:
@@ -139,6 +147,15 @@ class Session:
         if why is not None:
             raise why
         return journal.manifest
+
+    def _make_judging(self) -> Judging | None:
+        """The judge of the configuration; None where nobody of ours is asked."""
+        if not self.trade or self.config.judge.kind in (None, "none"):
+            return None
+        judge = make_judge(self.config.judge, self.config.news, RunTime(self.wire_clock, self.speed), self.config.run.out, rows=rows_of)
+        self._judging = Judging(judge, lambda: self.pipeline.engine if self.pipeline else None, self.judge, self.folder,
+                                self.config.judge.without_news)
+        return self._judging
 
     def _context(self) -> RunContext:
         return RunContext(self.folder, self.wire_clock, self.speed, self.tls, self.start_patience, self.stop, self._stop.is_set, self.report)
@@ -397,6 +414,8 @@ class Session:
         if self.keeper is not None:
             self.keeper.end(self.pipeline if good else None)
             more["warm"] = self.keeper.as_dict()
+        if self._judging is not None:
+            more["judge"] = self._judging.as_dict()
         self._journal.close(ended_ns=now, wall_ended_ns=time.time_ns(), counters=self.counters() | {"record": recorded}, latency=self.latency(),
                             data_hash=self._data_hash, **more)
 

@@ -20,6 +20,7 @@ from liqcore.instrument import Instrument
 from liqshell.config.load import Config
 from liqshell.errors import ConfigError, VenueError
 from liqshell.gateway.ownership import Ownership, mode_fault, ownership
+from liqshell.live.judging import refuse_unanswered
 from liqshell.live.opening import refuse_unsafe
 from liqshell.state.folder import StateFolder
 from liqshell.state.prefix import is_ours
@@ -230,6 +231,7 @@ def _missing(facts: AccountFacts, name: str, id: str, text: str, action: str = "
 def _config(config: Config) -> list[Finding]:
     try:
         refuse_unsafe(config)
+        refuse_unanswered(config)
     except ConfigError as why:
         return [Finding("config.live", Effect.END, str(why), why.action or "Change the configuration")]
     return []

@@ -1,7 +1,15 @@
 """A judge beside a live run: its verdicts enter the engine as recorded events, and the recording alone decides the same again."""
 
 import asyncio
+import hashlib
+import json
 
+import pytest
+from liqshell.errors import ConfigError, DataError
+from liqshell.judge.past import RecordedJudge
+from liqshell.judge.types import Answer, Outcome, Question
+from liqshell.live import session as session_module
+from liqshell.live.judging import rows_of
 from liqshell.recording import journal
 from liqshell.run import backtest_parity as parity
 from liqshell.run import replay
@@ -24,6 +32,8 @@ refresh_s = 0
 warmup = 30
 [policy]
 judge_s = 60
+[judge]
+kind = "none"
 [limits]
 data_age_max_s = 30
 event_age_max_s = 30
@@ -70,3 +80,88 @@ def test_a_judge_confirms_vetoes_or_is_silent_and_the_replay_is_the_same(tmp_pat
     assert 0 < len(entries) <= len(approved), "an entry that nobody confirmed"
     assert replay.prove(folder).identical
     assert parity.prove_as_backtest(folder).identical
+
+
+class Script:
+    """A judge of the tests: enters, vetoes, says nothing, fails, in turn. `seen`: what it was asked."""
+
+    def __init__(self):
+        self.seen, self.closed = [], False
+
+    async def answer(self, question):
+        self.seen.append(question)
+        await asyncio.sleep(0.01)
+        turn = len(self.seen) % 4
+        if turn == 0:
+            raise RuntimeError("this judge fails now and then")
+        action = ("enter", "don't enter", None)[turn - 1]
+        return Answer(question.number, action, 3 if action == "enter" else 0, "ok" if action else "timeout", f"key{question.number}", question.asked_ns)
+
+    async def close(self):
+        self.closed = True
+
+
+def configured_run(folder, minutes, kind, monkeypatch=None, script=None):
+    async def main():
+        async with await serve(Config(seed=6, speed=60.0, lead_s=0.3)) as emulator:
+            text = SETTINGS.format(rest=emulator.rest, ws=emulator.ws, symbols=list(SYMBOLS)).replace("'", '"').replace('"none"', f'"{kind}"')
+            config = loads(text, ["run.out=" + json.dumps(str(folder.parent / "runs"))])
+            session = Session(config, folder, emulator.clock, {"synthetic": True})
+            await session.run(emulator.feed.start_ns + int(minutes * 60 * lc.SECOND))
+
+    if script is not None:
+        monkeypatch.setattr(session_module, "make_judge", lambda *given, **more: script)
+    asyncio.run(main())
+    return journal.load_audit(folder)
+
+
+def test_the_configured_judge_is_asked_and_its_answers_are_recorded(tmp_path, monkeypatch):
+    """Confirmed, vetoed, without an answer and by a judge that fails; nothing enters without its word, and the recording alone decides the same."""
+    folder, script = tmp_path / "run", Script()
+    audit = configured_run(folder, 10, "rules", monkeypatch, script)
+    rows = list(rows_of([str(folder)]))
+    assert len(script.seen) >= 4 and script.closed
+    assert [row["number"] for row in rows] == sorted(question.number for question in script.seen)[:len(rows)] and len(rows) >= len(script.seen) - 1
+    assert {row["status"] for row in rows} >= {"ok", "timeout", "failed"}
+    judged_rows = audit[audit["kind"] == int(lc.AuditKind.AUDIT_JUDGE)]
+    reasons = {lc.Reason(r) for r in judged_rows["reason"].tolist()}
+    assert {lc.Reason.OK, lc.Reason.VETOED} <= reasons
+    entered = sum(row["action"] == "enter" for row in rows)
+    assert (judged_rows["reason"] == int(lc.Reason.OK)).sum() <= entered
+    question = script.seen[0]
+    assert question.contract.startswith("bybit:") and question.asset in question.contract and question.deadline_ns - question.asked_ns == 60 * lc.SECOND
+    facts = json.loads(question.content)
+    assert facts["contract"] == question.contract and facts["direction"] == question.direction and facts["signal"]["phase"] == int(lc.Phase.ACTIVE)
+    assert json.dumps(facts, sort_keys=True, separators=(",", ":")).encode() == question.content
+    assert journal.load_manifest(folder)["judge"]["hash"] == hashlib.sha256((folder / "judge.jsonl").read_bytes()).hexdigest()
+    assert replay.prove(folder).identical and parity.prove_as_backtest(folder).identical
+
+
+def test_rules_answer_without_a_network(tmp_path):
+    """Plain code, no news: nothing speaks against it, so every question is confirmed."""
+    audit = configured_run(tmp_path / "run", 6, "rules")
+    reasons = audit["reason"][audit["kind"] == int(lc.AuditKind.AUDIT_JUDGE)]
+    assert (reasons == int(lc.Reason.OK)).sum() >= 2 and not (reasons == int(lc.Reason.VETOED)).any()
+    again = RecordedJudge(rows_of([str(tmp_path / "run")]))
+    first = next(iter(rows_of([str(tmp_path / "run" / "judge.jsonl")])))
+    outcome = Outcome("enter", 3)
+    asked = Question(1, 1, first["contract"], "BTC", first["direction"], first["asked_ns"], first["deadline_ns"],
+                     json.dumps(first["question"], sort_keys=True, separators=(",", ":")).encode(),
+                     {"supports": outcome, "none": outcome, "contradicts": Outcome("don't enter", 0)})
+    assert again.answer_past(asked).action == "enter"
+
+
+def test_a_policy_that_asks_nobody_is_refused(tmp_path):
+    text = SETTINGS.format(rest="http://127.0.0.1:1", ws="ws://127.0.0.1:1", symbols=list(SYMBOLS)).replace("'", '"')
+    with pytest.raises(ConfigError, match=r"policy.judge_s.*\[judge\] names nobody"):
+        Session(loads(text.replace('[judge]\nkind = "none"\n', "")), tmp_path / "run")
+    Session(loads(text), tmp_path / "run")
+    Session(loads(text.replace("judge_s = 60", "judge_s = 0").replace('[judge]\nkind = "none"\n', "")), tmp_path / "run")
+
+
+@pytest.mark.parametrize("content, where", [(b"[1]\n", "judge.jsonl:1"), (b'{"a": 1}\nrubbish\n', "judge.jsonl:2"), (b"\xff\xfe", "cannot be read"), (None, "cannot be read")])
+def test_rubbish_in_a_recorded_judge_names_its_line(tmp_path, content, where):
+    if content is not None:
+        (tmp_path / "judge.jsonl").write_bytes(content)
+    with pytest.raises(DataError, match=where):
+        list(rows_of([str(tmp_path)]))
