@@ -61,7 +61,6 @@ def run_backtest(config: Config, folder: str | Path | None = None, notify: Notif
     notify("loading", 0.0)
     history = history or load_history(config)
     timing["load"] = time.perf_counter() - began
-    refuse_unanswered(config, history)
     values = settings_of(config, history)
     key = _hash({"settings": values, "data": history.fingerprint} | ({"forward": _plan(config)} if forward else {}))
     paper = make_paper(values, trust=True)         # before the folder: a policy that cannot be made leaves none
@@ -90,14 +89,6 @@ def run_backtest(config: Config, folder: str | Path | None = None, notify: Notif
         raise
     book.close(ended_ns=history.end_ns, wall_ended_ns=time.time_ns(), counters=counters, latency={}, data_hash=history.fingerprint, finished=True)
     return made
-
-
-def refuse_unanswered(config: Config, history: History) -> None:
-    """ConfigError where a policy asks a judge and the data holds no verdicts: no entry would ever be confirmed."""
-    asking = [i.symbol for i in history.instruments if config.policy_for(i.symbol).judge_s > 0.0]
-    if asking and not len(history.rare(lc.Kind.VERDICT)):
-        raise ConfigError("policy.judge_s", f"above 0 ({', '.join(asking[:3])}), and a backtest asks no judge: this data holds no verdicts",
-                          "0, or a recording of a run whose judge was asked")
 
 
 def claim(folder: Path, replace_finished: bool) -> None:

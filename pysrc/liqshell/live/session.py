@@ -148,12 +148,17 @@ class Session:
             raise why
         return journal.manifest
 
+    def _heed(self, question: int, judgment: lc.Judgment) -> None:
+        """A verdict of the configured judge; one that comes while the run ends enters nothing any more."""
+        if not self._stop.is_set():
+            self.judge(question, judgment)
+
     def _make_judging(self) -> Judging | None:
         """The judge of the configuration; None where nobody of ours is asked."""
         if not self.trade or self.config.judge.kind in (None, "none"):
             return None
         judge = make_judge(self.config.judge, self.config.news, RunTime(self.wire_clock, self.speed), self.config.run.out, rows=rows_of)
-        self._judging = Judging(judge, lambda: self.pipeline.engine if self.pipeline else None, self.judge, self.folder,
+        self._judging = Judging(judge, lambda: self.pipeline.engine if self.pipeline else None, self._heed, self.folder,
                                 self.config.judge.without_news)
         return self._judging
 

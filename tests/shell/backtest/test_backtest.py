@@ -391,3 +391,9 @@ def test_the_example_is_a_configuration_of_what_a_demo_leaves(recorded, tmp_path
                               capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         assert "Can it be believed?" in done.stdout and ("Walk-forward" in done.stdout) == (command == "forward")
+
+
+def test_a_policy_that_asks_a_judge_is_refused_where_the_data_holds_no_verdicts(written, tmp_path):
+    """It would trade nothing, and the report would say that of the policy."""
+    with pytest.raises(ConfigError, match="policy.judge_s.*asks no judge"):
+        run_backtest(load(written, ["policy.judge_s=10"]), tmp_path / "run")
