@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from zlib import crc32
 
 sys.dont_write_bytecode = False                     # before the imports that follow
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -36,8 +37,10 @@ FEWEST, SHARE = 20, 4
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A property is tried with a quarter of its examples, at least 20. All of them are tried by --hypothesis-profile=full, which .ci/run asks for, and
-    by every test that is marked `slow` or `campaign`."""
+    """Files come in a mixed order, always the same: those that compute beside those that wait for sockets, or the cores would idle through all of the
+    latter at once. A property is tried with a quarter of its examples, at least 20. All of them are tried by --hypothesis-profile=full, which .ci/run
+    asks for, and by every test that is marked `slow` or `campaign`."""
+    items.sort(key=lambda item: crc32(item.path.name.encode()))
     if config.getoption("--hypothesis-profile") == "full":
         return
     done = set()
