@@ -39,7 +39,7 @@ cdef class Detector:
 
     cdef int set_state(self, bytes snapshot_name, size_t stride, int more=0) except -1:
         """For __init__: a state of `stride` bytes for each instrument; add_part names what a snapshot of it holds, and `more` parts come behind."""
-        self.snapshot_name, self.stride, self.more = snapshot_name, stride, more
+        self.snapshot_name, self.stride, self.more, self.part_count = snapshot_name, stride, more, 0
         return 0
 
     cdef int add_part(self, int what, const void* state, const void* part, size_t size=0) except -1:

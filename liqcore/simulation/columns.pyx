@@ -73,7 +73,7 @@ cdef int64_t rare_flaw(const event_t* e, const rare_t* at, int64_t n, const stri
         t = at[r].trades_before
         q = at[r].quotes_before
         if e[r].instrument == ALL_INSTRUMENTS:
-            if t or q:
+            if t or q or (e[r].kind != FEED and e[r].kind != CONTROL and e[r].kind != VERDICT):
                 return r
             continue
         s = &strips[e[r].instrument]

@@ -11,11 +11,9 @@ from typing import Any
 
 import numpy as np
 
-import liqcore as lc
-from liqshell.backtest.history import History
+from liqshell.backtest.history import History, require_verdicts
 from liqshell.backtest.trade_spread import Measured, measure
 from liqshell.config.load import Config
-from liqshell.errors import ConfigError
 from liqshell.run.pipeline import settings
 from liqshell.report.text import number, seconds
 from liqshell.config.sections import PaperConfig
@@ -47,17 +45,9 @@ def shares(history: History) -> list[float | None]:
     return [None if len(history.tape.quotes(n)["ts"]) else found.share for n, found in enumerate(measured)]
 
 
-def refuse_unanswered(config: Config, history: History) -> None:
-    """ConfigError where a policy asks a judge and the data holds no verdicts: no entry would ever be confirmed."""
-    asking = [i.symbol for i in history.instruments if config.policy_for(i.symbol).judge_s > 0.0]
-    if asking and not len(history.rare(lc.Kind.VERDICT)):
-        raise ConfigError("policy.judge_s", f"above 0 ({', '.join(asking[:3])}), and a backtest asks no judge: this data holds no verdicts",
-                          "0, or a recording of a run whose judge was asked")
-
-
 def settings_of(config: Config, history: History) -> dict[str, Any]:
     """pipeline.settings of a study: with the half-spread that the data show. ConfigError where a policy asks a judge and nobody answers."""
-    refuse_unanswered(config, history)
+    require_verdicts(config, history)
     return settings(config, history.instruments, measured=shares(history))
 
 

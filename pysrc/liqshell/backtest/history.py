@@ -18,7 +18,7 @@ from liqshell.recording import streams
 from liqshell.backtest.trade_spread import Measured, measure
 from liqshell.config.load import Config
 from liqshell.config.study_sections import DataConfig
-from liqshell.errors import DataError
+from liqshell.errors import ConfigError, DataError
 from liqshell.recording.marks import outages
 from liqshell.run.recorded_events import read_events
 from liqshell.report.coverage import DAY_NS, union
@@ -151,6 +151,14 @@ class History:
 #: the detector for History.every_half_hour: each liquidation is a cascade of its own
 EVERY_DETECTOR = {"quantile": 0.5, "window_events": 2, "min_events": 1, "warmup": EVERY_LEAD, "refresh_s": 0.0, "floor": 0.75, "window_s": 60.0,
                   "notional": "reported"}
+
+
+def require_verdicts(config: Config, history: History) -> None:
+    """ConfigError where a policy asks a judge and the data holds no verdicts: no entry would ever be confirmed."""
+    asking = [i.symbol for i in history.instruments if config.policy_for(i.symbol).judge_s > 0.0]
+    if asking and not len(history.rare(lc.Kind.VERDICT)):
+        raise ConfigError("policy.judge_s", f"above 0 ({', '.join(asking[:3])}), and a backtest asks no judge: this data holds no verdicts",
+                          "0, or a recording of a run whose judge was asked")
 
 
 def load_history(config: Config, notify: Callable[[int], None] | None = None, trades: bool = True) -> History:

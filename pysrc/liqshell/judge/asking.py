@@ -20,7 +20,7 @@ from liqshell.judge.providers import Cut, Provider, Refused, wire
 from liqshell.judge.types import Answer, Question
 from liqshell.judge.validation import Invalid, judged, key_of, parsed
 from liqshell.log import holds_secret, redact, redact_value
-from liqshell.news.items import Item, NewsError, NewsSource, Selected, select
+from liqshell.news.items import Item, NewsError, NewsSource, Selected, select_in_turns
 from liqshell.news.pace import numbers
 from liqshell.web import Reply, Web
 
@@ -132,7 +132,7 @@ class Asking:
                 found = await self.news.about(question.asset, self.clock.now_ns())
         except TimeoutError as why:
             raise NewsError(f"no answer within {self.news_timeout_s:g} s") from why
-        chosen = select(found, self.clock.now_ns(), age_max_s=self.age_max_s, hosts=self.hosts)
+        chosen = await select_in_turns(found, self.clock.now_ns(), age_max_s=self.age_max_s, hosts=self.hosts)
         for reason, count in chosen.dropped.items():
             self.dropped[reason] = self.dropped.get(reason, 0) + count
         return chosen

@@ -93,7 +93,8 @@ class Admission:
     async def _ask(self, request: Request, number: int = len(ASK_S) - 1) -> tuple[int, bytes, str]:
         self._calls += 1
         began = time.monotonic()
-        timeout_s = min(ASK_S[number], max(QUICK_S, ROUND_TRIPS * self._slow_s) * 1.6 ** number) if self._slow_s else ASK_S[number]
+        quick_s = max(QUICK_S, ROUND_TRIPS * self._slow_s) * 1.6 ** number
+        timeout_s = min(ASK_S[number], quick_s) if self._slow_s and request.method == "GET" else ASK_S[number]
         answer = await self.rest.call(Call(self._calls, request.method, request.path, request.query, request.body, timeout_s, request.weight))
         if answer.status:
             self._slow_s = max(time.monotonic() - began, FADES * self._slow_s)

@@ -86,8 +86,7 @@ class Judging:
                 for asked in engine.questions() if engine is not None else ():
                     if asked["id"] > self._asked:
                         self._asked = asked["id"]
-                        question = question_of(asked, engine.instruments[asked["instrument"]], self._without_news)      # type: ignore[union-attr]
-                        task = asyncio.create_task(self._one(question))
+                        task = asyncio.create_task(self._one(asked, engine.instruments[asked["instrument"]]))      # type: ignore[union-attr]
                         self._tasks.add(task)
                         task.add_done_callback(self._tasks.discard)
                 await asyncio.sleep(LOOK_S)
@@ -95,14 +94,15 @@ class Judging:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            await self.judge.close()
 
-    async def _one(self, question: Question) -> None:
+    async def _one(self, asked: Mapping[str, Any], instrument: lc.Instrument) -> None:
         try:
+            question = question_of(asked, instrument, self._without_news)
             answer = await self.judge.answer(question)
         except Exception as why:        # a judge that fails is no reason to stop trading: nothing is entered without its word
-            _log.error("question %d: the judge failed: %s: %s", question.number, type(why).__name__, why)
-            answer = Answer(question.number, None, 0, "failed", "", question.deadline_ns)
+            _log.error("question %d: the judge failed: %s: %s", asked["id"], type(why).__name__, why)
+            self.answered["failed"] = self.answered.get("failed", 0) + 1
+            return
         self.answered[answer.status] = self.answered.get(answer.status, 0) + 1
         self._keep(question, answer)
         if answer.action is not None:
@@ -128,10 +128,10 @@ def rows_of(places: Iterable[str]) -> Iterator[dict[str, Any]]:
     for place in places:
         file = Path(place) / FILE if Path(place).is_dir() else Path(place)
         try:
-            lines = file.read_text(encoding="utf-8").splitlines()
+            text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as why:
             raise DataError(str(file), f"cannot be read: {why}", "the judge.jsonl of a run whose judge was asked") from None
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(text[:text.rfind("\n") + 1].splitlines(), 1):        # a killed run leaves half of its last line
             try:
                 row = json.loads(line)
             except ValueError:

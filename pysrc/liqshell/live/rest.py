@@ -7,6 +7,7 @@ import math
 import ssl
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import aiohttp
 from yarl import URL
@@ -54,15 +55,16 @@ class Rest:
 
     async def call(self, call: Call) -> Answer:
         """Its Answer. Never raises for what a network or a venue does: status 0 and `why` say so. Whatever may change something is sent once. A
-        question that waits much longer than others of late is sent a second time, where the venue answers others: its answer was probably lost."""
+        question that waits much longer than others of late is sent a second time, where the venue answers others: its answer was probably lost. Both
+        end with the call's own time."""
         if call.method != "GET":
             return await self._send(call)
         first = asyncio.ensure_future(self._send(call))
-        out = {first}
+        out, missed_s = {first}, max(MISSED_S, MISSED_TIMES * self._usual_s)
         try:
-            await asyncio.wait(out, timeout=max(MISSED_S, MISSED_TIMES * self._usual_s))
-            if not first.done() and time.monotonic() < self._answered + TALKED_S:
-                out.add(asyncio.ensure_future(self._send(call)))
+            await asyncio.wait(out, timeout=missed_s)
+            if not first.done() and missed_s < call.timeout_s and time.monotonic() < self._answered + TALKED_S:
+                out.add(asyncio.ensure_future(self._send(replace(call, timeout_s=call.timeout_s - missed_s))))
             waiting = out
             while waiting:
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)

@@ -115,7 +115,15 @@ class Session:
 
     async def run(self, until_ns: int | None = None, progress: Callable[[Session], None] | None = None) -> dict[str, Any]:
         """Run until stop(), or market time `until_ns`; the manifest. VenueError where the venue cannot be reached at the start, or the account cannot
-        be reconciled."""
+        be reconciled. ConfigError, before anybody is asked, where something is missing for the judge."""
+        self._judging = self._make_judging()
+        try:
+            return await self._run(until_ns, progress)
+        finally:
+            if self._judging is not None:
+                await self._judging.judge.close()
+
+    async def _run(self, until_ns: int | None, progress: Callable[[Session], None] | None) -> dict[str, Any]:
         self.config, instruments = await self._contracts()
         learnt = await self._learnt(settings(self.config, instruments, self.speed, self.trade))
 
@@ -133,8 +141,8 @@ class Session:
             async with asyncio.TaskGroup() as group:
                 timers = group.create_task(self._timers(until_ns, group))
                 group.create_task(self._housekeeping(progress))
-                if (judging := self._make_judging()) is not None:
-                    asking = group.create_task(judging.run())
+                if self._judging is not None:
+                    asking = group.create_task(self._judging.run())
                     timers.add_done_callback(lambda _: asking.cancel())
         except BaseExceptionGroup as several:
             why = _first(several)
@@ -158,9 +166,8 @@ class Session:
         if not self.trade or self.config.judge.kind in (None, "none"):
             return None
         judge = make_judge(self.config.judge, self.config.news, RunTime(self.wire_clock, self.speed), self.config.run.out, rows=rows_of)
-        self._judging = Judging(judge, lambda: self.pipeline.engine if self.pipeline else None, self._heed, self.folder,
-                                self.config.judge.without_news)
-        return self._judging
+        return Judging(judge, lambda: self.pipeline.engine if self.pipeline and not self._stop.is_set() else None, self._heed, self.folder,
+                       self.config.judge.without_news)
 
     def _context(self) -> RunContext:
         return RunContext(self.folder, self.wire_clock, self.speed, self.tls, self.start_patience, self.stop, self._stop.is_set, self.report)

@@ -21,7 +21,8 @@ class Channel(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One REST request. The driver stamps and signs it at the moment of sending (never again: a call is sent at most once) and answers exactly once.
+    """One REST request. The driver stamps and signs it at the moment of sending and answers exactly once. It is sent at most once; a question (GET)
+    whose answer is overdue may be sent a second time.
 
     number: ours, in order. query: as it will be sent and signed, without '?'. body: "" for GET. weight: name of the rate budget that it draws on.
     about: the gateway's own note, handed back.

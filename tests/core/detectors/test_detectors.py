@@ -150,6 +150,16 @@ def test_a_detector_serves_one_engine(kind):
 
 
 @pytest.mark.parametrize("kind", KIND)
+def test_a_detector_that_is_initialised_twice_has_the_state_of_one(kind):
+    made = make_detector(kind)
+    made.__init__(kind)
+    twice = Standalone(made)
+    once = Standalone(make_detector(kind))
+    assert twice.snapshot() == once.snapshot()
+    once.restore(twice.snapshot())
+
+
+@pytest.mark.parametrize("kind", KIND)
 def test_a_censored_feed_stands_in_every_signal(kind):
     instrument = Instrument("BTCUSDT", completeness=Completeness.COMPLETENESS_CENSORED)
     detector = alone(kind, LOUD[kind], instrument)

@@ -297,6 +297,9 @@ def parts_of(**over) -> dict:
     return {"strips": [{"trades": trades, "quotes": quotes}], "rare": over.get("rare", tape.rare), "place": over.get("place", tape.place)}
 
 
+NOWHERE = np.zeros(1, [("trades_before", "<i8"), ("quotes_before", "<i8")])
+
+
 @pytest.mark.parametrize(("over", "message"), [
     ({"trades__ts": [START, START - 1, START + SECOND * 9]}, "trades, row 1: ts: expected ns since 1970 that do not fall"),
     ({"trades__ts": [-1, START, START]}, "trades, row 0: ts"),
@@ -317,6 +320,9 @@ def parts_of(**over) -> dict:
     ({"place": np.zeros(0, [("trades_before", "<i8"), ("quotes_before", "<i8")])}, "place: expected 1 rows"),
     ({"rare": table(trade(3, 2000.0))}, "rare events, row 0"),
     ({"rare": table((3, Kind.TICKER, {"price": 1.0, "instrument": 1}))}, "rare events, row 0"),
+    ({"rare": table((3, Kind.TICKER, {"price": 1.0, "instrument": -1})), "place": NOWHERE}, "rare events, row 0"),
+    ({"rare": table((3, Kind.LIQUIDATION, {"price": 1.0, "qty": 1.0, "side": 1, "instrument": -1})), "place": NOWHERE}, "rare events, row 0"),
+    ({"rare": table((3, Kind.DELEVERAGE, {"price": 1.0, "qty": 1.0, "side": 1, "instrument": -1})), "place": NOWHERE}, "rare events, row 0"),
 ])
 def test_columns_that_contradict_each_other_are_refused_by_name(over, message):
     with pytest.raises((ValueError, TypeError), match=message.replace("+", r"\+")):
