@@ -9,12 +9,13 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Any
 
 from liqshell.errors import ConfigError
+from liqshell.iso import written_ns
 from liqshell.log import MASK, holds_secret, redact, redact_value
 
 SCALE = 100_000_000                 # as in liqcore/instrument.pxd: fractions are integers in units of 1e-8
@@ -141,14 +142,9 @@ def names(pattern: str, expected: str, *, most: int, word: str = "") -> Any:
 def timestamp() -> Any:
     """A time as TOML writes it (2026-03-04, 2026-03-04T12:00:00Z) or as text, kept as ns UTC; 0 = not set."""
     def read(value: Any) -> int:
-        if isinstance(value, str):
-            value = datetime.fromisoformat(value)
-        if isinstance(value, date) and not isinstance(value, datetime):
-            value = datetime(value.year, value.month, value.day, tzinfo=UTC)
-        if not isinstance(value, datetime):
+        if not isinstance(value, str | date):
             raise ValueError
-        since = (value if value.tzinfo else value.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
-        ns = (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000
+        ns = written_ns(value if isinstance(value, str) else value.isoformat())
         if not 0 < ns < 2**62:
             raise ValueError
         return ns

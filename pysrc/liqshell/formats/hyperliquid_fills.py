@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -23,6 +22,7 @@ from liqshell.errors import DataError
 from liqshell.formats.reading import FULL, Options, Reading
 from liqshell.formats.compression import head, line_blocks, opened
 from liqshell.formats.validate import Block
+from liqshell.iso import written_ns
 from liqshell.venues.hyperliquid.fills import VENUE, Fills, Row, unknown_keys
 
 READ_BYTES = 4 << 20
@@ -33,7 +33,7 @@ LEGS_MAX = 1 << 20                      # of one moment in a file that has a fil
 HOURLY = re.compile(r"node_fills(_by_block)?/hourly/\d{8}/\d{1,2}(\.lz4)?")
 _HEAD = 4096
 _BY_FILL = re.compile(rb'\s*\[\s*"0x[0-9a-fA-F]{1,64}"\s*,\s*\{')
-_TIME = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|\+00:00)?", re.ASCII)
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:\.\d{1,9})?(?:Z|\+00:00)?", re.ASCII)
 
 
 def nanoseconds(text: Any) -> int:
@@ -41,7 +41,7 @@ def nanoseconds(text: Any) -> int:
     found = _TIME.fullmatch(text) if type(text) is str else None
     if found is None:
         raise ValueError(f"expected a time such as 2026-07-15T14:00:00.123456789, got {text!r:.60}")
-    return int(datetime.fromisoformat(found[1] + "+00:00").timestamp()) * 1_000_000_000 + int((found[2] or "").ljust(9, "0"))
+    return written_ns(found[0])
 
 
 class LegGroup(NamedTuple):

@@ -24,6 +24,7 @@ from liqcore.features.spec import nanoseconds, parse, plan
 from liqshell import formats
 from liqshell.errors import ConfigError, DataError
 from liqshell.input_file import regular
+from liqshell.iso import written_ns
 from liqshell.research.feature_walk import Data, Parts, Walk
 from liqshell.store.rules import load_file
 
@@ -59,14 +60,10 @@ def parse_time(text: str) -> int:
         if len(text) not in DIGITS:
             raise ConfigError(f"time {text!r}", f"a number of {len(text)} digits", "seconds (10 digits), ms (13), us (16) or ns (19) since 1970")
         return int(text) * DIGITS[len(text)]
-    found = re.fullmatch(r"(.*[T ]\d\d:\d\d:\d\d)\.(\d{7,9})(Z|[+-]\d\d:?\d\d)?", text)
-    fraction = int(found[2].ljust(9, "0")) if found else 0       # finer than datetime's microseconds
     try:
-        when = datetime.fromisoformat(found[1] + (found[3] or "") if found else text)
+        return written_ns(text)
     except ValueError:
         raise ConfigError(f"time {text!r}", "not a time", "YYYY-MM-DD, YYYY-MM-DDTHH:MM:SS (UTC), or ns since 1970") from None
-    since = (when if when.tzinfo else when.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * lc.SECOND + since.microseconds * 1000 + fraction
 
 
 def iso(ns: int) -> str:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ import numpy as np
 import liqcore as lc
 from liqshell.errors import ConfigError, DataError
 from liqshell.formats.reading import SEED, SYNTHETIC
+from liqshell.iso import written_ns
 from liqshell.store.assemble import tape_of
 from liqshell.store.cache import Contract
 from liqshell.store.catalogue import Catalogue, Lock, Source
@@ -204,11 +205,9 @@ def _nanoseconds(value: TimeLike, where: str, ends: bool, default: int) -> int:
     if isinstance(value, int):
         return value
     try:
-        when = value if isinstance(value, datetime) else datetime.fromisoformat(value.strip())
+        ns = written_ns(value.isoformat() if isinstance(value, datetime) else value)
     except (ValueError, AttributeError):
         raise ConfigError(where, f"{value!r} is not a time", "YYYY-MM-DD, or YYYY-MM-DDTHH:MM:SS, UTC") from None
-    since = (when if when.tzinfo else when.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
-    ns = (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000
     return ns + DAY_NS if ends and isinstance(value, str) and len(value.strip()) == 10 else ns
 
 

@@ -9,6 +9,7 @@ from desk import LONG, SHORT, both
 from gateway_rig import PRICE, SYMBOL, Rig, S, at_rest, take_profit, take_stop_away
 from liqshell.emulator.exchange import Settings as VenueSettings
 from liqshell.venues.effects import Answer, Channel, Level
+from liqshell.venues.reports import Position
 
 import liqcore as lc
 from liqcore.event import Kind, Role
@@ -144,6 +145,17 @@ def test_leverage_is_set_where_it_is_configured():
     rig = Rig(LONG, settings={"leverage": {"": 5.0}})
     rig.wait(5.0)
     assert rig.counts["/v5/position/set-leverage"] == 1 and rig.gateway.ready
+
+
+@pytest.mark.parametrize(("leverage", "index", "asked"), [(5.0, 0, False), (10.0, 0, True), (5.0, 1, True)])
+def test_what_the_start_was_told_of_a_contract_is_asked_again_only_where_it_does_not_fit(leverage, index, asked):
+    """The venue itself has another leverage: it is found out only by asking."""
+    rig = Rig(LONG, start=False, settings={"leverage": {"": 5.0}})
+    told = Position(SYMBOL, 0, 0.0, 0.0, 0.0, 0.0, 0.0, leverage, 0.0, PRICE, "Normal", index, 0, 0)
+    rig.gateway.account.know(SYMBOL, [told])
+    rig.gateway.start(rig.now)
+    rig.wait(5.0)
+    assert rig.counts["/v5/position/set-leverage"] == int(asked) and rig.gateway.ready
 
 
 @pytest.mark.parametrize(("code", "ready"), [(10006, True), (10016, True), (10002, True), (110013, False)])
