@@ -1,5 +1,5 @@
-"""The life of a bracket in a sweep: what the engine believes, wants and asks for. The rules are those of execution/bracket.pyx, as far as a venue that
-always answers, and answers in order, can lead."""
+"""The life of a bracket in a sweep: what the engine believes, wants and asks for. The rules are those of execution/bracket.pyx, as far as a venue
+that always answers, and answers in order, can lead."""
 
 from libc.stdint cimport int64_t
 

@@ -10,7 +10,7 @@ from liqcore.sweep.columns import Columns
 from liqcore.sweep.grid import GRID_DTYPE
 from liqcore.sweep.records import CALL, PHASES, RESULT_DTYPE, TERMS, TRADE_DTYPE
 
-from liqcore.kernels.first_passage cimport Passage, rows_before
+from liqcore.kernels.first_passage cimport Passage, passage_prefetch, rows_before
 from liqcore.sweep.life cimport begin, exit_row, live
 from liqcore.sweep.records cimport (ARRIVALS, DAY_NS, END_MAX_HOLD, END_PHASE, END_POST_ONLY, END_STOP, END_TARGET, END_TTL, LIMIT_ENTRY,
                                     REASON_QUOTE_ENDED, REASON_STALE_DATA, REPORTS, REQUESTS_RUNAWAY, trade_t)
@@ -223,6 +223,19 @@ cdef inline int64_t moment(block_t* b, int64_t k, int64_t i, int64_t lots, int64
     return next
 
 
+cdef inline void fetch(const block_t* b, int64_t i) noexcept nogil:
+    """What the next setting keeps will be read soon: settings that wait for one call lie anywhere."""
+    cdef const char* r = <const char*> &b.results[i]
+    cdef const char* p = <const char*> &b.settings[i]
+    passage_prefetch(&b.trials[i])
+    passage_prefetch(p)
+    passage_prefetch(p + 64)
+    passage_prefetch(r)
+    passage_prefetch(r + 64)
+    passage_prefetch(r + 128)
+    passage_prefetch(r + 192)
+
+
 cdef void answer_all(block_t* b) noexcept nogil:
     cdef int64_t k, i, next, why
     cdef int32_t waiting
@@ -233,6 +246,8 @@ cdef void answer_all(block_t* b) noexcept nogil:
         while waiting >= 0:
             i = waiting
             waiting = b.trials[i].link
+            if waiting >= 0:
+                fetch(b, waiting)
             r = &b.results[i]
             if b.calls[k].reason:
                 r.refused_data += 1
@@ -347,7 +362,7 @@ cdef class Market:
         """Rows of GRID_DTYPE -> rows of RESULT_DTYPE, which must be zero but for `days`. daily: (settings, days from first_day on), to which each
         day's net is added; (settings, 0) = not asked for. shared: False runs every bracket by itself, which gives the same."""
         cdef block_t b
-        cdef int64_t i
+        cdef int64_t i, n_entries, n_exits
         ts, bad = np.ascontiguousarray(calls["ts"]), np.concatenate([[0], np.cumsum(calls["reason"] != 0)]).astype(np.int64)
         trials, head = room(len(settings), sizeof(trial_t)), np.full(len(calls) + 1, -1, np.int32)
         self._fill(&b, terms, settings, calls, phases)
@@ -356,21 +371,18 @@ cdef class Market:
         b.results, b.trials, b.head = <result_t*> address(results), <trial_t*> address(trials), <int32_t*> address(head)
         b.daily, b.days, b.first_day = <double*> address(daily), daily.shape[1], first_day
         sizes = numbered(b.g, b.settings, b.trials, b.n, shared)
-        entries, targets, stops, closing = (room(n, size) for n, size in zip(sizes, (sizeof(entry_t), sizeof(exit_t), sizeof(exit_t), sizeof(exit_t))))
-        b.entries, b.targets = <entry_t*> address(entries), <exit_t*> address(targets)
-        b.stops, b.closes = <exit_t*> address(stops), <exit_t*> address(closing)
+        entries, exits = room(sizes[0], sizeof(entry_t)), room(sum(sizes[1:]), sizeof(exit_t))
+        b.entries, b.targets = <entry_t*> address(entries), <exit_t*> address(exits)
+        b.stops = b.targets + <int64_t> sizes[1]
+        b.closes = b.stops + <int64_t> sizes[2]
         b.ttl_max, b.hold_max = (int(settings[name].max(initial=0)) for name in ("entry_ttl_ns", "max_hold_ns"))
-        cdef Py_ssize_t n_entries = sizes[0], n_targets = sizes[1], n_stops = sizes[2], n_closes = sizes[3]
+        n_entries, n_exits = sizes[0], sum(sizes[1:])
         with nogil:
             b.opening.call = -1
             for i in range(n_entries):
                 b.entries[i].call = -1
-            for i in range(n_targets):
+            for i in range(n_exits):
                 b.targets[i].call = -1
-            for i in range(n_stops):
-                b.stops[i].call = -1
-            for i in range(n_closes):
-                b.closes[i].call = -1
             for i in range(b.n - 1, -1, -1):
                 b.trials[i].link = b.head[0]
                 b.head[0] = <int32_t> i

@@ -116,7 +116,8 @@ cdef inline int64_t moved_last(const columns_t* m, const terms_t* g, int64_t sid
     return max(last + side * max(2 * half, <int64_t> 1), <int64_t> 1)
 
 
-cdef inline int64_t taken_at(const columns_t* m, const terms_t* g, int64_t side, int64_t trade, int64_t quote, bint by_trade, int64_t now) noexcept nogil:
+cdef inline int64_t taken_at(const columns_t* m, const terms_t* g, int64_t side, int64_t trade, int64_t quote, bint by_trade,
+                             int64_t now) noexcept nogil:
     """Where an order that takes meets the last of `trade` trades (by_trade) or of `quote` quotes; 0 = it goes on waiting."""
     cdef int64_t near = 0, last
     if quote > 0:

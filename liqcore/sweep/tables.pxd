@@ -99,7 +99,8 @@ cdef inline void open_call(const columns_t* m, const terms_t* g, const call_t* c
     out.near = near_of(m, g, call.side, out.at, call.ts + g.order_latency)
 
 
-cdef inline void requote(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, entry_t* e, place_t* at, int64_t near) noexcept nogil:
+cdef inline void requote(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, entry_t* e, place_t* at,
+                         int64_t near) noexcept nogil:
     """As long as the venue rejects the entry, because it would take, it goes out again at a price of that moment. Leaves the place where it rests."""
     cdef int64_t arrives = call.ts + g.order_latency, heard, most = min(p.requotes, g.requotes_max), reference
     while near > 0 and (near - e.price) * call.side <= 0:
@@ -312,7 +313,8 @@ cdef inline void outcome(const terms_t* g, const setting_t* p, const call_t* cal
     """Of a bracket that is entered. close: looked at only where `closes` says so. A stop that has waited long enough at the very moment at which the
     target arrives is left to life.pxd."""
     cdef const exit_t* x = first_exit(target, stop)
-    cdef int64_t heard = e.ts + g.ack_latency, arrives = heard + g.order_latency, deadline = heard + p.max_hold_ns, close_at = deadline + g.order_latency
+    cdef int64_t heard = e.ts + g.ack_latency, arrives = heard + g.order_latency
+    cdef int64_t deadline = heard + p.max_hold_ns, close_at = deadline + g.order_latency
     out.end = 0
     out.ts_open = heard
     if x.ts < close_at:

@@ -74,4 +74,4 @@ cdef inline int forbidden(const terms_t* g, int64_t lots, int64_t entry, int64_t
 
 cdef inline double gross_of(const terms_t* g, int64_t side, double entry_value, double exit_value) noexcept nogil:
     """Gross result of a bracket that is flat, operation for operation as the engine's."""
-    return (exit_value - entry_value) * <double> side * (<double> g.tick_mantissa / g.tick_power) * (<double> g.lot_mantissa / g.lot_power) * g.multiplier
+    return (exit_value - entry_value) * <double> side * g.tick * g.lot * g.multiplier
