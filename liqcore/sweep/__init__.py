@@ -42,9 +42,10 @@ from liqcore.sweep.records import (
 )
 from liqcore.simulation.tape import Tape
 
-__all__ = ["GRID_DTYPE", "RESULT_DTYPE", "TRADE_DTYPE", "Grid", "daily_sharpe", "fade", "locate", "signals_of", "sweep", "sweep_detectors",
+__all__ = ["GRID_DTYPE", "RESULT_DTYPE", "TRADE_DTYPE", "Grid", "Task", "daily_sharpe", "fade", "locate", "signals_of", "sweep", "sweep_detectors",
            "trades_of"]
 
+CHUNK = 1 << 14                  # settings between two calls of on_progress
 UNCERTAIN_FLAG, STALE_FLAG = 1, 2
 TIMED = -1
 
@@ -190,8 +191,48 @@ def _prepare(tape, instrument, signals, sides, places, reference, end, closed, o
 
 # ---- the sweep ----
 
+class Task:
+    """What all settings share: the market of one instrument, and the calls of a policy on it. Arguments as for sweep."""
+
+    def __init__(self, tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, *, places: NDArray | None = None,
+                 reference: ArrayLike | None = None, end: int | None = None, closed: NDArray[np.int64] | None = None, **options: Any) -> None:
+        unknown = sorted(options.keys() - OPTIONS.keys())
+        if unknown:
+            raise TypeError(f"unknown argument {', '.join(unknown)}; expected {', '.join(OPTIONS)}")
+        self.market, self.terms, self.calls, self.phases = _prepare(tape, instrument, signals, sides, places, reference, end, closed, OPTIONS | options)
+        self.first_day = int(tape.start) // DAY_NS
+        self.days = max(0, int(self.terms["end"][0]) // DAY_NS - self.first_day + 1)
+
+    def sweep(self, grid: Grid, *, threads: int | None = None, chunk: int = CHUNK, on_progress: Callable[[int, int], None] | None = None,
+              daily: NDArray[np.float64] | None = None) -> NDArray:
+        """Run every setting of a grid: see sweep."""
+        if chunk < 1 or threads is not None and not 1 <= threads <= cores():
+            raise ValueError(f"chunk: expected at least 1; threads: None or 1 to {cores()}; got {chunk!r}, {threads!r}")
+        results = np.zeros(len(grid), RESULT_DTYPE)
+        results["days"] = self.days
+        if daily is not None and (daily.dtype != np.float64 or daily.shape != (len(grid), self.days)):
+            raise ValueError(f"daily: expected float64 of shape ({len(grid)}, {self.days}), got {daily.dtype} of {daily.shape}")
+        kept = np.zeros((len(grid), 0)) if daily is None else daily
+        kept[:] = 0.0
+
+        def block(which: NDArray[np.intp]) -> None:
+            rows, by_day = results[which], kept[which]
+            self.market.sweep(self.terms, grid.rows[which], self.calls, self.phases, rows, self.first_day, by_day)
+            results[which], kept[which] = rows, by_day
+
+        run_blocks(block, grid.rows, cores() if threads is None else threads, chunk, on_progress)
+        if results["lost"].any():
+            raise RuntimeError(f"setting {int(np.argmax(results['lost'] > 0))}: more than 4096 reports were under way at once; shorten the ack latency")
+        return results
+
+    def trades(self, setting: Grid) -> NDArray:
+        """The trades of one setting: see trades_of."""
+        trades = np.zeros(len(self.calls), TRADE_DTYPE)
+        return trades[:self.market.trades_of(self.terms, setting.rows, self.calls, self.phases, trades)]
+
+
 def sweep(tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, grid: Grid, *, places: NDArray | None = None,
-          reference: ArrayLike | None = None, end: int | None = None, threads: int | None = None, chunk: int = 4096,
+          reference: ArrayLike | None = None, end: int | None = None, threads: int | None = None, chunk: int = CHUNK,
           on_progress: Callable[[int, int], None] | None = None, daily: NDArray[np.float64] | None = None,
           closed: NDArray[np.int64] | None = None,
           fills: str = "through", maker_fee: float = MAKER_FEE, taker_fee: float = TAKER_FEE, order_latency_s: float = 0.05,
@@ -213,26 +254,8 @@ def sweep(tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, grid:
                "half_spread": half_spread, "print_wait_s": print_wait_s, "quote_age_s": quote_age_s,
                "data_age_max_s": data_age_max_s, "collar": collar, "order_notional_max": order_notional_max,
                "orders_per_signal_max": orders_per_signal_max}
-    if chunk < 1 or threads is not None and not 1 <= threads <= cores():
-        raise ValueError(f"chunk: expected at least 1; threads: None or 1 to {cores()}; got {chunk!r}, {threads!r}")
-    market, terms, calls, phases = _prepare(tape, instrument, signals, sides, places, reference, end, closed, options)
-    results = np.zeros(len(grid), RESULT_DTYPE)
-    results["days"] = max(0, int(terms["end"][0]) // DAY_NS - int(tape.start) // DAY_NS + 1)
-    days = int(results["days"][0]) if len(results) else 0
-    if daily is not None and (daily.dtype != np.float64 or daily.shape != (len(grid), days)):
-        raise ValueError(f"daily: expected float64 of shape ({len(grid)}, {days}), got {daily.dtype} of {daily.shape}")
-    kept = np.zeros((len(grid), 0)) if daily is None else daily
-    kept[:] = 0.0
-
-    def block(which: NDArray[np.intp]) -> None:
-        rows, by_day = results[which], kept[which]
-        market.sweep(terms, grid.rows[which], calls, phases, rows, int(tape.start) // DAY_NS, by_day)
-        results[which], kept[which] = rows, by_day
-
-    run_blocks(block, grid.rows, cores() if threads is None else threads, chunk, on_progress)
-    if results["lost"].any():
-        raise RuntimeError(f"setting {int(np.argmax(results['lost'] > 0))}: more than 4096 reports were under way at once; shorten the ack latency")
-    return results
+    task = Task(tape, instrument, signals, sides, places=places, reference=reference, end=end, closed=closed, **options)
+    return task.sweep(grid, threads=threads, chunk=chunk, on_progress=on_progress, daily=daily)
 
 
 OPTIONS = {name: parameter.default for name, parameter in list(signature(sweep).parameters.items())[-12:]}
@@ -245,12 +268,7 @@ def trades_of(tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, g
     signal: row of `signals`; ts_open, ts_exit: first entry and last exit fill as the engine heard of them; ts_flat: when all was confirmed; prices
     are averages; reason: Reason. A position left open at the end has open = 1, ts_flat = 0 and no result (nan).
     """
-    unknown = sorted(options.keys() - OPTIONS.keys())
-    if unknown:
-        raise TypeError(f"trades_of: unknown argument {', '.join(unknown)}; expected {', '.join(OPTIONS)}")
-    market, terms, calls, phases = _prepare(tape, instrument, signals, sides, places, reference, end, closed, OPTIONS | options)
-    trades = np.zeros(len(calls), TRADE_DTYPE)
-    return trades[:market.trades_of(terms, grid[setting].rows, calls, phases, trades)]
+    return Task(tape, instrument, signals, sides, places=places, reference=reference, end=end, closed=closed, **options).trades(grid[setting])
 
 
 def sweep_detectors(tape: Tape, instrument: int, detectors: Sequence[CascadeConfig], grid: Grid, *, sides: Callable[[NDArray], ArrayLike] = fade,

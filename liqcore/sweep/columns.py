@@ -33,15 +33,19 @@ class Columns(NamedTuple):
 def columns(tape: Tape, instrument: int, closed: np.ndarray | None = None) -> Columns:
     """The columns of one instrument of a tape, with the pyramids that the tape keeps. closed: see Timetable.closed."""
     trades, quotes, index = tape.trades(instrument), tape.quotes(instrument), tape.index(instrument)
+    marks = np.flatnonzero(tape.rare["kind"] == Kind.FEED)               # few of many: the rest is not looked at again
+    marks = marks[(tape.rare["code"][marks] != FeedState.FEED_UP) & np.isin(tape.rare["instrument"][marks], (instrument, -1))]
     return Columns(trades["ts"], trades["price"], trades["lots"], trades["side"], index["trades"],
                    quotes["ts"], quotes["bid"], quotes["ask"], quotes["trades_before"], index["quotes"],
-                   *_gaps(tape, instrument, Stream.STREAM_QUOTE, trades["ts"], quotes["ts"]),
-                   *_gaps(tape, instrument, Stream.STREAM_TRADE, trades["ts"], quotes["ts"])[:2],
+                   *_gaps(tape, instrument, Stream.STREAM_QUOTE, marks, trades["ts"], quotes["ts"]),
+                   *_gaps(tape, instrument, Stream.STREAM_TRADE, marks, trades["ts"], quotes["ts"])[:2],
                    np.zeros(0, np.int64) if closed is None else closed)
 
 
 def _late(tape: Tape, instrument: int, marks: np.ndarray) -> np.ndarray:
     """Of marks (rows of the rare events): a liquidation of the instrument at its moment and place stands before it, and none after it."""
+    if not len(marks):
+        return np.zeros(0, bool)
     forced = np.flatnonzero((tape.rare["kind"] == Kind.LIQUIDATION) & (tape.rare["instrument"] == instrument))
 
     def place(rows: np.ndarray) -> list[tuple[int, int, int]]:
@@ -49,17 +53,17 @@ def _late(tape: Tape, instrument: int, marks: np.ndarray) -> np.ndarray:
                         strict=True))
 
     stands: dict[tuple[int, int, int], int] = {}          # the last of them
-    for row, key in zip(forced.tolist(), place(forced) if len(marks) else [], strict=False):
+    for row, key in zip(forced.tolist(), place(forced), strict=True):
         stands[key] = row
     found = [stands.get(key, row) < row for row, key in zip(marks.tolist(), place(marks), strict=True)]
     return np.array(found, bool) & (tape.rare["instrument"][marks] >= 0)
 
 
-def _gaps(tape: Tape, instrument: int, stream: int, trades: np.ndarray, quotes: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Interruptions of a Stream of the instrument: ts, trades before, quotes before, late (see _late)."""
+def _gaps(tape: Tape, instrument: int, stream: int, marks: np.ndarray, trades: np.ndarray, quotes: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Interruptions of a Stream of the instrument: ts, trades before, quotes before, late (see _late). marks: rows of all its interruptions."""
     rare, place = tape.rare, tape.place
-    at = np.flatnonzero((rare["kind"] == Kind.FEED) & (rare["code"] != FeedState.FEED_UP) & np.isin(rare["instrument"], (instrument, -1))
-                        & ((rare["flags"] == 0) | (rare["flags"] & stream > 0)))
+    flags = rare["flags"][marks]
+    at = marks[(flags == 0) | (flags & stream > 0)]
     ts, everybody = np.ascontiguousarray(rare["ts_recv"][at]), rare["instrument"][at] < 0
     return ts, *(np.where(everybody, np.searchsorted(column, ts), place[name][at])
                  for name, column in (("trades_before", trades), ("quotes_before", quotes))), _late(tape, instrument, at)
