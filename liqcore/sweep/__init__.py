@@ -1,4 +1,4 @@
-"""Sweeps: thousands of bracket settings over the same signals, at the cost of their trades and not of the market's ticks (Numba, all cores).
+"""Sweeps: thousands of bracket settings over the same signals, at the cost of their trades and not of the market's ticks (all cores).
 
     signals, places = signals_of(tape, 0, CascadeConfig())
     grid = Grid.product(entry_offset=[0.001, 0.0015], take_profit=[0.001, 0.002], stop_loss=0.0025, notional=1000)
@@ -8,7 +8,7 @@ Every setting gives the trades that Paper.run (and Walk) give for the same event
 bit. It is written apart from that machine on purpose, so that each proves the other. What it does not know is refused, not approximated: one
 instrument at a time; fills 'through' and 'touch'; stops at the next price; constant latencies; a fixed notional. Of the engine's risk rules it
 keeps those that look at one order (flags and age of the signal's data, collar, quantity, notional, requotes); those that look at the account or at
-other orders are a backtest's business: exposure, leverage, positions, loss limits, orders a minute. Importing this module imports numba.
+other orders are a backtest's business: exposure, leverage, positions, loss limits, orders a minute.
 """
 
 from __future__ import annotations
@@ -199,7 +199,8 @@ class Task:
         unknown = sorted(options.keys() - OPTIONS.keys())
         if unknown:
             raise TypeError(f"unknown argument {', '.join(unknown)}; expected {', '.join(OPTIONS)}")
-        self.market, self.terms, self.calls, self.phases = _prepare(tape, instrument, signals, sides, places, reference, end, closed, OPTIONS | options)
+        self.market, self.terms, self.calls, self.phases = _prepare(tape, instrument, signals, sides, places, reference, end, closed,
+                                                                    OPTIONS | options)
         self.first_day = int(tape.start) // DAY_NS
         self.days = max(0, int(self.terms["end"][0]) // DAY_NS - self.first_day + 1)
 
@@ -222,7 +223,8 @@ class Task:
 
         run_blocks(block, grid.rows, cores() if threads is None else threads, chunk, on_progress)
         if results["lost"].any():
-            raise RuntimeError(f"setting {int(np.argmax(results['lost'] > 0))}: more than 4096 reports were under way at once; shorten the ack latency")
+            raise RuntimeError(f"setting {int(np.argmax(results['lost'] > 0))}: more than 4096 reports were under way at once; shorten the ack "
+                               "latency")
         return results
 
     def trades(self, setting: Grid) -> NDArray:
