@@ -22,9 +22,8 @@ PATHS = {
     "matcher": "simulation.matcher", "paper": "simulation.paper", "parameters": "detectors.parameters", "passage": "kernels.first_passage",
     "pending": "kernels.estimated_map", "quantile": "kernels.quantile", "rate": "detectors.event_rate", "registry": "detectors.registry",
     "risk": "execution.risk", "scan": "codec.decode", "shape": "codec.shape", "sides": "execution.side_check", "simulate": "simulation.venue",
-    "slot": "execution.order_state", "standalone": "detectors.single", "sweep_bracket": "sweep.bracket", "sweep_columns": "sweep.columns",
-    "sweep_grid": "sweep.grid", "sweep_kernel": "sweep.kernel", "sweep_state": "sweep.state", "sweep_terms": "sweep.terms",
-    "sweep_venue": "sweep.venue", "sweep_walk": "sweep.walk", "tape": "simulation.tape", "tape_builder": "simulation.tape_builder",
+    "slot": "execution.order_state", "standalone": "detectors.single", "sweep_columns": "sweep.columns", "sweep_grid": "sweep.grid",
+    "sweep_kernel": "sweep.kernel", "sweep_state": "sweep.records", "tape": "simulation.tape", "tape_builder": "simulation.tape_builder",
     "terms": "bracket_spec", "trades": "execution.trade_snapshot", "waiting": "execution.pending_decisions", "walk": "simulation.tape_runner",
     "window": "kernels.window", "zone": "detectors.price_zone", "zscore": "kernels.zscore",
 }
@@ -32,6 +31,7 @@ PATHS = {
 GONE = {
     "batch_cascade": "liqcore.Engine.run, liqcore.Tape.signals, or liqcore.detectors.single.Standalone.run_all for many instruments in threads",
     "batch_excitation": "liqcore.kernels.hawkes.Hawkes.run",
+    **dict.fromkeys(("sweep_bracket", "sweep_terms", "sweep_venue", "sweep_walk"), "liqcore.sweep.sweep, which is compiled with the package"),
 }
 
 

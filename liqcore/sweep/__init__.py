@@ -1,4 +1,4 @@
-"""Sweeps: thousands of bracket settings over the same signals, at the cost of their trades and not of the market's ticks (Numba, all cores).
+"""Sweeps: thousands of bracket settings over the same signals, at the cost of their trades and not of the market's ticks (all cores).
 
     signals, places = signals_of(tape, 0, CascadeConfig())
     grid = Grid.product(entry_offset=[0.001, 0.0015], take_profit=[0.001, 0.002], stop_loss=0.0025, notional=1000)
@@ -8,7 +8,7 @@ Every setting gives the trades that Paper.run (and Walk) give for the same event
 bit. It is written apart from that machine on purpose, so that each proves the other. What it does not know is refused, not approximated: one
 instrument at a time; fills 'through' and 'touch'; stops at the next price; constant latencies; a fixed notional. Of the engine's risk rules it
 keeps those that look at one order (flags and age of the signal's data, collar, quantity, notional, requotes); those that look at the account or at
-other orders are a backtest's business: exposure, leverage, positions, loss limits, orders a minute. Importing this module imports numba.
+other orders are a backtest's business: exposure, leverage, positions, loss limits, orders a minute.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from inspect import signature
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -25,12 +24,14 @@ from liqcore.detectors.cascade import CascadeConfig
 from liqcore.event import SIGNAL_DTYPE, Kind, Phase
 from liqcore.fees import MAKER_FEE, TAKER_FEE
 from liqcore.instrument import Instrument
-from liqcore.sweep.columns import Columns, columns, ended_at
+from liqcore.sweep.blocks import cores, run_blocks
+from liqcore.sweep.columns import Columns, columns
 from liqcore.sweep.grid import GRID_DTYPE, Grid
-from liqcore.sweep.kernel import BLOCK, DAY_NS, run
-from liqcore.sweep.state import (
+from liqcore.sweep.kernel import Market
+from liqcore.sweep.records import (
     ANSWER_NS,
     CALL,
+    DAY_NS,
     PHASES,
     REASON_STALE_EVENT,
     REASON_UNCERTAIN,
@@ -41,9 +42,10 @@ from liqcore.sweep.state import (
 )
 from liqcore.simulation.tape import Tape
 
-__all__ = ["GRID_DTYPE", "RESULT_DTYPE", "TRADE_DTYPE", "Grid", "daily_sharpe", "fade", "locate", "signals_of", "sweep", "sweep_detectors",
+__all__ = ["GRID_DTYPE", "RESULT_DTYPE", "TRADE_DTYPE", "Grid", "Task", "daily_sharpe", "fade", "locate", "signals_of", "sweep", "sweep_detectors",
            "trades_of"]
 
+CHUNK = 1 << 14                  # settings between two calls of on_progress
 UNCERTAIN_FLAG, STALE_FLAG = 1, 2
 TIMED = -1
 
@@ -129,8 +131,10 @@ def _settings(instrument: Instrument, end: int, *, fills: str, maker_fee: float,
     return t
 
 
-def _calls(m: Columns, signals: NDArray, sides: NDArray, places: NDArray, reference: NDArray | None, terms: NDArray) -> tuple[NDArray, NDArray]:
+def _calls(market: Market, signals: NDArray, sides: NDArray, places: NDArray, reference: NDArray | None,
+           terms: NDArray) -> tuple[NDArray, NDArray]:
     """Signals as the kernel wants them: those that the policy acts on, and all of them for exits by phase."""
+    m: Columns = market.columns
     ts = signals["ts"]
     timed = places[:, 0] < 0
     trade = np.where(timed, np.searchsorted(m.ts, ts, "left"), places[:, 0])
@@ -154,7 +158,7 @@ def _calls(m: Columns, signals: NDArray, sides: NDArray, places: NDArray, refere
     before, late = (set(zip(*(column[rows].tolist() for column in (m.gap_ts, m.gap_trades, m.gap_quotes)), strict=True))
                     for rows in (~m.gap_late, m.gap_late))
     own = [bool(late) and key in late and key not in before for key in zip(ts[at].tolist(), trade.tolist(), quote.tolist(), strict=True)]
-    ended_at(m, terms[0], trade, quote, ts[at], np.where(timed[at], 0, trade + 1 - np.array(own, np.int64)), calls["ended"])
+    calls["ended"] = market.ended_at(terms, trade, quote, ts[at], np.where(timed[at], 0, trade + 1 - np.array(own, np.int64)))
     calls["closed"] = np.searchsorted(m.closed, ts[at], side="right") & 1
     flags = signals["flags"][at]
     calls["reason"] = np.where(flags & UNCERTAIN_FLAG, REASON_UNCERTAIN, np.where(flags & STALE_FLAG, REASON_STALE_EVENT, 0))
@@ -162,7 +166,7 @@ def _calls(m: Columns, signals: NDArray, sides: NDArray, places: NDArray, refere
 
 
 def _prepare(tape, instrument, signals, sides, places, reference, end, closed, options):
-    """Check what the caller gave, and put it into the kernel's words: (columns, terms, calls, phases)."""
+    """Check what the caller gave, and put it into the kernel's words: (market, terms, calls, phases)."""
     if not 0 <= instrument < len(tape.instruments):
         raise ValueError(f"instrument: expected 0 to {len(tape.instruments) - 1}, got {instrument!r}")
     signals, sides = np.asarray(signals), np.asarray(sides)
@@ -180,15 +184,57 @@ def _prepare(tape, instrument, signals, sides, places, reference, end, closed, o
     closed = np.zeros(0, np.int64) if closed is None else np.ascontiguousarray(closed)
     if closed.dtype != np.int64 or len(closed) % 2 or (np.diff(closed) <= 0).any():
         raise ValueError("closed: expected rising int64 times in pairs, from and to: what Timetable.closed() returns")
-    m = columns(tape, instrument, closed)
+    market = Market(columns(tape, instrument, closed))
     terms = _settings(tape.instruments[instrument], tape.end if end is None else end, **options)
-    return m, terms, *_calls(m, signals, sides, places, reference, terms)
+    return market, terms, *_calls(market, signals, sides, places, reference, terms)
 
 
 # ---- the sweep ----
 
+class Task:
+    """What all settings share: the market of one instrument, and the calls of a policy on it. Arguments as for sweep."""
+
+    def __init__(self, tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, *, places: NDArray | None = None,
+                 reference: ArrayLike | None = None, end: int | None = None, closed: NDArray[np.int64] | None = None, **options: Any) -> None:
+        unknown = sorted(options.keys() - OPTIONS.keys())
+        if unknown:
+            raise TypeError(f"unknown argument {', '.join(unknown)}; expected {', '.join(OPTIONS)}")
+        self.market, self.terms, self.calls, self.phases = _prepare(tape, instrument, signals, sides, places, reference, end, closed,
+                                                                    OPTIONS | options)
+        self.first_day = int(tape.start) // DAY_NS
+        self.days = max(0, int(self.terms["end"][0]) // DAY_NS - self.first_day + 1)
+
+    def sweep(self, grid: Grid, *, threads: int | None = None, chunk: int = CHUNK, on_progress: Callable[[int, int], None] | None = None,
+              daily: NDArray[np.float64] | None = None) -> NDArray:
+        """Run every setting of a grid: see sweep."""
+        if chunk < 1 or threads is not None and not 1 <= threads <= cores():
+            raise ValueError(f"chunk: expected at least 1; threads: None or 1 to {cores()}; got {chunk!r}, {threads!r}")
+        results = np.zeros(len(grid), RESULT_DTYPE)
+        results["days"] = self.days
+        if daily is not None and (daily.dtype != np.float64 or daily.shape != (len(grid), self.days)):
+            raise ValueError(f"daily: expected float64 of shape ({len(grid)}, {self.days}), got {daily.dtype} of {daily.shape}")
+        kept = np.zeros((len(grid), 0)) if daily is None else daily
+        kept[:] = 0.0
+
+        def block(which: NDArray[np.intp]) -> None:
+            rows, by_day = results[which], kept[which]
+            self.market.sweep(self.terms, grid.rows[which], self.calls, self.phases, rows, self.first_day, by_day)
+            results[which], kept[which] = rows, by_day
+
+        run_blocks(block, grid.rows, cores() if threads is None else threads, chunk, on_progress)
+        if results["lost"].any():
+            raise RuntimeError(f"setting {int(np.argmax(results['lost'] > 0))}: more than 4096 reports were under way at once; shorten the ack "
+                               "latency")
+        return results
+
+    def trades(self, setting: Grid) -> NDArray:
+        """The trades of one setting: see trades_of."""
+        trades = np.zeros(len(self.calls), TRADE_DTYPE)
+        return trades[:self.market.trades_of(self.terms, setting.rows, self.calls, self.phases, trades)]
+
+
 def sweep(tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, grid: Grid, *, places: NDArray | None = None,
-          reference: ArrayLike | None = None, end: int | None = None, threads: int | None = None, chunk: int = 4096,
+          reference: ArrayLike | None = None, end: int | None = None, threads: int | None = None, chunk: int = CHUNK,
           on_progress: Callable[[int, int], None] | None = None, daily: NDArray[np.float64] | None = None,
           closed: NDArray[np.int64] | None = None,
           fills: str = "through", maker_fee: float = MAKER_FEE, taker_fee: float = TAKER_FEE, order_latency_s: float = 0.05,
@@ -210,35 +256,8 @@ def sweep(tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, grid:
                "half_spread": half_spread, "print_wait_s": print_wait_s, "quote_age_s": quote_age_s,
                "data_age_max_s": data_age_max_s, "collar": collar, "order_notional_max": order_notional_max,
                "orders_per_signal_max": orders_per_signal_max}
-    m, terms, calls, phases = _prepare(tape, instrument, signals, sides, places, reference, end, closed, options)
-    results = np.zeros(len(grid), RESULT_DTYPE)
-    results["days"] = max(0, int(terms["end"][0]) // DAY_NS - int(tape.start) // DAY_NS + 1)
-    days = int(results["days"][0]) if len(results) else 0
-    if daily is not None and (daily.dtype != np.float64 or daily.shape != (len(grid), days)):
-        raise ValueError(f"daily: expected float64 of shape ({len(grid)}, {days}), got {daily.dtype} of {daily.shape}")
-    kept = np.zeros((len(grid), 0)) if daily is None else daily
-    kept[:] = 0.0
-    _run_chunks(m, terms, grid.rows, calls, phases, results, threads, chunk, on_progress, int(tape.start) // DAY_NS, kept)
-    return results
-
-
-def _run_chunks(m, terms, rows, calls, phases, results, threads, chunk, on_progress, first_day, daily):
-    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    if chunk < 1 or threads is not None and not 1 <= threads <= most:
-        raise ValueError(f"chunk: expected at least 1; threads: None or 1 to {most}; got {chunk!r}, {threads!r}")
-    before, none, counts = numba.get_num_threads(), np.zeros(0, TRADE_DTYPE), np.zeros(len(rows), np.int64)
-    numba.set_num_threads(before if threads is None else threads)
-    try:
-        for first in range(0, len(rows), chunk):
-            last = min(first + chunk, len(rows))
-            size = max(1, min(BLOCK, -(-(last - first) // numba.get_num_threads())))
-            run(m, terms, rows[first:last], calls, phases, results[first:last], none, counts[first:last], first_day, daily[first:last], size)
-            if on_progress is not None:
-                on_progress(last, len(rows))
-    finally:
-        numba.set_num_threads(before)
-    if results["lost"].any():
-        raise RuntimeError(f"setting {int(np.argmax(results['lost'] > 0))}: more than 4096 reports were under way at once; shorten the ack latency")
+    task = Task(tape, instrument, signals, sides, places=places, reference=reference, end=end, closed=closed, **options)
+    return task.sweep(grid, threads=threads, chunk=chunk, on_progress=on_progress, daily=daily)
 
 
 OPTIONS = {name: parameter.default for name, parameter in list(signature(sweep).parameters.items())[-12:]}
@@ -251,13 +270,7 @@ def trades_of(tape: Tape, instrument: int, signals: NDArray, sides: ArrayLike, g
     signal: row of `signals`; ts_open, ts_exit: first entry and last exit fill as the engine heard of them; ts_flat: when all was confirmed; prices
     are averages; reason: Reason. A position left open at the end has open = 1, ts_flat = 0 and no result (nan).
     """
-    unknown = sorted(options.keys() - OPTIONS.keys())
-    if unknown:
-        raise TypeError(f"trades_of: unknown argument {', '.join(unknown)}; expected {', '.join(OPTIONS)}")
-    m, terms, calls, phases = _prepare(tape, instrument, signals, sides, places, reference, end, closed, OPTIONS | options)
-    trades, counts = np.zeros(len(calls), TRADE_DTYPE), np.zeros(1, np.int64)
-    run(m, terms, grid[setting].rows, calls, phases, np.zeros(1, RESULT_DTYPE), trades, counts, 0, np.zeros((1, 0)), 1)
-    return trades[:counts[0]]
+    return Task(tape, instrument, signals, sides, places=places, reference=reference, end=end, closed=closed, **options).trades(grid[setting])
 
 
 def sweep_detectors(tape: Tape, instrument: int, detectors: Sequence[CascadeConfig], grid: Grid, *, sides: Callable[[NDArray], ArrayLike] = fade,

@@ -1,44 +1,26 @@
-"""What the sweep reads of a market: columns and their pyramids, the searches over them, and whether a quote holds (Numba).
-
-Prices are integer ticks. The pyramids are those of Tape.index (passage.pxd says what they are); the searches are written out once more here, for both
-directions at once and without reference counts: several run for every trade of every setting.
-"""
+"""What a sweep reads of a market. Prices are integer ticks. The pyramids are those of Tape.index (first_passage.pxd says what they are)."""
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from liqcore.sweep import state as sweep_state
 from liqcore.event import FeedState, Kind, Stream
-from liqcore.sweep.state import SCALE, compiled, fingerprint, inlined
 from liqcore.simulation.tape import Tape
-
-FANOUT_BITS = 6
-FANOUT = 1 << FANOUT_BITS
-NOWHERE = -1                     # a level that no price reaches from above
-BEYOND = (1 << 31) - 1           # and one that none reaches from below
-SPREADS = 16                     # quotes whose spread is remembered
-QUOTE_DOUBT_NS = 1_000_000_000
 
 
 class Columns(NamedTuple):
-    """One instrument. `low`, `high`: the levels above the column, flat; level k (1, 2, ...) begins at offsets[k - 1]."""
+    """One instrument."""
 
     ts: np.ndarray
     price: np.ndarray
     lots: np.ndarray
     side: np.ndarray             # aggressor
-    low: np.ndarray
-    high: np.ndarray
-    offsets: np.ndarray
+    index: dict[str, np.ndarray]
     quote_ts: np.ndarray
     bid: np.ndarray
     ask: np.ndarray
     before: np.ndarray           # trades before this quote
-    quote_low: np.ndarray
-    quote_high: np.ndarray
-    quote_offsets: np.ndarray
+    quote_index: dict[str, np.ndarray]
     gap_ts: np.ndarray           # when the stream of quotes was interrupted
     gap_trades: np.ndarray       # trades and quotes before it
     gap_quotes: np.ndarray
@@ -51,23 +33,19 @@ class Columns(NamedTuple):
 def columns(tape: Tape, instrument: int, closed: np.ndarray | None = None) -> Columns:
     """The columns of one instrument of a tape, with the pyramids that the tape keeps. closed: see Timetable.closed."""
     trades, quotes, index = tape.trades(instrument), tape.quotes(instrument), tape.index(instrument)
-    over, over_quotes = ({name: _fixed(column) for name, column in index[stream].items()} for stream in ("trades", "quotes"))
-    return Columns(trades["ts"], trades["price"], trades["lots"], trades["side"], over["low"], over["high"], over["offsets"],
-                   quotes["ts"], quotes["bid"], quotes["ask"], quotes["trades_before"], over_quotes["low"], over_quotes["high"],
-                   over_quotes["offsets"], *_gaps(tape, instrument, Stream.STREAM_QUOTE, trades["ts"], quotes["ts"]),
-                   *_gaps(tape, instrument, Stream.STREAM_TRADE, trades["ts"], quotes["ts"])[:2],
+    marks = np.flatnonzero(tape.rare["kind"] == Kind.FEED)               # few of many: the rest is not looked at again
+    marks = marks[(tape.rare["code"][marks] != FeedState.FEED_UP) & np.isin(tape.rare["instrument"][marks], (instrument, -1))]
+    return Columns(trades["ts"], trades["price"], trades["lots"], trades["side"], index["trades"],
+                   quotes["ts"], quotes["bid"], quotes["ask"], quotes["trades_before"], index["quotes"],
+                   *_gaps(tape, instrument, Stream.STREAM_QUOTE, marks, trades["ts"], quotes["ts"]),
+                   *_gaps(tape, instrument, Stream.STREAM_TRADE, marks, trades["ts"], quotes["ts"])[:2],
                    np.zeros(0, np.int64) if closed is None else closed)
-
-
-def _fixed(column: np.ndarray) -> np.ndarray:
-    """The same column, read-only: one type of it, so that the kernel is compiled once and not again for a tape that was made in another way."""
-    column = column.view()
-    column.flags.writeable = False
-    return column
 
 
 def _late(tape: Tape, instrument: int, marks: np.ndarray) -> np.ndarray:
     """Of marks (rows of the rare events): a liquidation of the instrument at its moment and place stands before it, and none after it."""
+    if not len(marks):
+        return np.zeros(0, bool)
     forced = np.flatnonzero((tape.rare["kind"] == Kind.LIQUIDATION) & (tape.rare["instrument"] == instrument))
 
     def place(rows: np.ndarray) -> list[tuple[int, int, int]]:
@@ -75,191 +53,17 @@ def _late(tape: Tape, instrument: int, marks: np.ndarray) -> np.ndarray:
                         strict=True))
 
     stands: dict[tuple[int, int, int], int] = {}          # the last of them
-    for row, key in zip(forced.tolist(), place(forced) if len(marks) else [], strict=False):
+    for row, key in zip(forced.tolist(), place(forced), strict=True):
         stands[key] = row
     found = [stands.get(key, row) < row for row, key in zip(marks.tolist(), place(marks), strict=True)]
     return np.array(found, bool) & (tape.rare["instrument"][marks] >= 0)
 
 
-def _gaps(tape: Tape, instrument: int, stream: int, trades: np.ndarray, quotes: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Interruptions of a Stream of the instrument: ts, trades before, quotes before, late (see _late)."""
+def _gaps(tape: Tape, instrument: int, stream: int, marks: np.ndarray, trades: np.ndarray, quotes: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Interruptions of a Stream of the instrument: ts, trades before, quotes before, late (see _late). marks: rows of all its interruptions."""
     rare, place = tape.rare, tape.place
-    at = np.flatnonzero((rare["kind"] == Kind.FEED) & (rare["code"] != FeedState.FEED_UP) & np.isin(rare["instrument"], (instrument, -1))
-                        & ((rare["flags"] == 0) | (rare["flags"] & stream > 0)))
+    flags = rare["flags"][marks]
+    at = marks[(flags == 0) | (flags & stream > 0)]
     ts, everybody = np.ascontiguousarray(rare["ts_recv"][at]), rare["instrument"][at] < 0
     return ts, *(np.where(everybody, np.searchsorted(column, ts), place[name][at])
                  for name, column in (("trades_before", trades), ("quotes_before", quotes))), _late(tape, instrument, at)
-
-
-@compiled
-def rows_before(ts, start, t):
-    """First row from `start` on with ts >= t, or len(ts); gallops, because what is asked for is usually near."""
-    n = len(ts)
-    if start >= n or ts[start] >= t:
-        return start
-    low, step = start, 1                     # ts[low] < t
-    while low + step < n and ts[low + step] < t:
-        low += step
-        step <<= 1
-    high = min(low + step, n)                # ts[high] >= t, or the end
-    while high - low > 1:
-        middle = (low + high) >> 1
-        if ts[middle] < t:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-@inlined
-def first_outside(low, high, row, stop, below, above):
-    """First of the rows [row, stop) with low <= below or high >= above, or stop."""
-    a, b = np.int32(below), np.int32(above)
-    while row < stop and low[row] > a and high[row] < b:
-        row += 1
-    return row
-
-
-@compiled
-def passage(low0, high0, low, high, offsets, row, below, above):
-    """First row from the start `row` of a block on with low0 <= below or high0 >= above, or len(low0)."""
-    n, level, block, levels = len(low0), 1, row >> FANOUT_BITS, len(offsets) - 1
-    while True:                              # climb while whole blocks are passed
-        first, size = offsets[level - 1], offsets[level] - offsets[level - 1]
-        stop = min(size, (block | (FANOUT - 1)) + 1)
-        block = first_outside(low, high, first + block, first + stop, below, above) - first
-        if block < stop:
-            break
-        if block >= size or level == levels:
-            return n
-        block >>= FANOUT_BITS
-        level += 1
-    while level > 1:                         # and come down to the row
-        level -= 1
-        first, block = offsets[level - 1], block << FANOUT_BITS
-        block = first_outside(low, high, first + block, min(first + block + FANOUT, offsets[level]), below, above) - first
-    row = block << FANOUT_BITS
-    return first_outside(low0, high0, row, min(row + FANOUT, n), below, above)
-
-
-@compiled
-def extreme(price, low, high, offsets, start, stop, side):
-    """Highest (side > 0) or lowest price of rows [start, stop), which must not be empty."""
-    best = price[start]
-    row = start
-    while row < stop:
-        level = 0
-        while level < len(offsets) - 1 and row & ((1 << (FANOUT_BITS * (level + 1))) - 1) == 0 and row + (1 << (FANOUT_BITS * (level + 1))) <= stop:
-            level += 1
-        if level == 0:
-            best = max(best, price[row]) if side > 0 else min(best, price[row])
-        else:
-            at = offsets[level - 1] + (row >> (FANOUT_BITS * level))
-            best = max(best, high[at]) if side > 0 else min(best, low[at])
-        row += 1 << (FANOUT_BITS * level)
-    return best
-
-
-@compiled
-def outside(m, row, stop, below, above):
-    """First trade of the rows [row, stop) at or below `below`, or at or above `above`; stop = none."""
-    end = min(stop, (row | (FANOUT - 1)) + 1)
-    row = first_outside(m.price, m.price, row, end, below, above)
-    if row < end or end == stop:
-        return row
-    return min(passage(m.price, m.price, m.low, m.high, m.offsets, end, below, above), stop)
-
-
-@compiled
-def interrupted(m, quote, now, place):
-    """Whether the stream of quotes was interrupted after the last of `quote` quotes. place: of an interruption at `now` itself, it comes before this
-    number of trades has been; 0 = nothing that was received at `now` has been."""
-    k = np.searchsorted(m.gap_quotes, quote)
-    if k == len(m.gap_ts) or m.gap_quotes[k] != quote:
-        return False
-    return m.gap_ts[k] < now or (m.gap_ts[k] == now and m.gap_trades[k] < place)
-
-
-@compiled
-def closed_at(m, now):
-    """Whether the timetable forbids an entry."""
-    return np.searchsorted(m.closed, now, side="right") & 1 == 1
-
-
-@compiled
-def trades_stopped(m, trade, now):
-    """Whether the stream of trades was interrupted before `now` and after the last of `trade` trades."""
-    k = np.searchsorted(m.stop_trades, trade)
-    return k < len(m.stop_ts) and m.stop_trades[k] == trade and m.stop_ts[k] < now
-
-
-@compiled
-def quote_alive(m, g, trade, quote, now, place):
-    """Whether the last of `quote` quotes holds when `trade` trades have been: the rule of market.pxd."""
-    row = quote - 1
-    if row < 0 or now - m.quote_ts[row] > g.quote_age or (len(m.gap_ts) and interrupted(m, quote, now, place)):
-        return False
-    return contradiction(m, trade, quote) == trade
-
-
-@compiled
-def contradiction(m, trade, quote):
-    """The first of `trade` trades that contradicts the last of `quote` quotes; `trade` = none."""
-    row = quote - 1
-    first, bid, ask = m.before[row], m.bid[row], m.ask[row]
-    if first >= trade or outside(m, first, trade, bid - 1, ask + 1) == trade:
-        return trade
-    total, count = usual_spread(m, quote)
-    beyond = total // count + 1
-    return outside(m, first, trade, bid - beyond, ask + beyond)
-
-
-@compiled
-def quote_ended(m, g, trade, quote, now, place):
-    """Whether there were quotes and the last one no longer holds: the rule of market.pxd for entries, which lets pass for a second what only a trade
-    contradicts."""
-    if quote == 0 or quote_alive(m, g, trade, quote, now, place):
-        return False
-    if len(m.gap_ts) and interrupted(m, quote, now, place):
-        return True
-    row = contradiction(m, trade, quote)
-    return row == trade or m.ts[row] - m.quote_ts[quote - 1] > g.quote_age or now - m.ts[row] > QUOTE_DOUBT_NS
-
-
-@compiled
-def usual_spread(m, quote):
-    """Sum of the spreads of the latest of `quote` quotes, and how many they are."""
-    total, count = 0, min(quote, SPREADS)
-    for row in range(quote - count, quote):
-        total += m.ask[row] - m.bid[row]
-    return total, count
-
-
-@compiled
-def moved_last(m, g, s, side):
-    """Where no quote holds: what a buyer or seller would meet by the last trade, moved against the order; 0 = there was none: see market.pxd."""
-    if s.last <= 0:
-        return 0
-    if m.side[s.trade - 1] == side:
-        return max(s.last + side, 1)
-    half = 1
-    if g.half_spread >= 0:
-        half = (s.last * g.half_spread + SCALE - 1) // SCALE
-    elif s.quote > 0:
-        total, count = usual_spread(m, s.quote)
-        half = (total + 2 * count - 1) // (2 * count)
-    return max(s.last + side * max(2 * half, 1), 1)
-
-
-def _entry(made_of):
-    @njit(cache=True, nogil=True)
-    def ended_at(m, g, trades, quotes, ts, places, out):
-        """quote_ended at each of some moments."""
-        if made_of < 0:
-            return
-        for n in range(len(ts)):
-            out[n] = quote_ended(m, g, trades[n], quotes[n], ts[n], places[n])
-    return ended_at
-
-
-ended_at = _entry(fingerprint(vars(sweep_state), globals()))

@@ -72,7 +72,7 @@ def test_the_core_needs_numpy_and_for_arrays_numba():
     found = {module: files for module, files in runtime_imports().items() if any(name.startswith("liqcore/") for name in files)}
     assert set(found) == {"numpy", "numba", "llvmlite"}
     assert {name for module in ("numba", "llvmlite") for name in found[module] if name.startswith("liqcore/")} <= {
-        name for name in found["numba"] if name.startswith(("liqcore/batch/", "liqcore/sweep/"))}
+        name for name in found["numba"] if name.startswith("liqcore/batch/")}
 
 
 def test_every_package_folder_is_packed():

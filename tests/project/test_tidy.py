@@ -53,7 +53,8 @@ OFFLINE = "report research demo emulator backtest sweep doctor gate".split()
 
 CLOCKS_AND_IO = {"time", "datetime", "os", "sys", "io", "socket", "ssl", "select", "selectors", "asyncio", "threading", "multiprocessing", "subprocess",
                  "logging", "random", "secrets", "uuid", "pathlib", "shutil", "tempfile", "signal", "urllib", "http", "sqlite3", "warnings"}
-CORE_EXCEPTIONS = {("__init__", "os.path"), ("old_paths", "sys"), ("old_paths", "warnings")}     # get_include(); imports by an old name
+CORE_EXCEPTIONS = {("__init__", "os.path"), ("old_paths", "sys"), ("old_paths", "warnings"),     # get_include(); imports by an old name
+                   ("blocks", "os")}                                                             # how many processors a sweep may use
 C_CLOCKS_AND_IO = re.compile(r"\b(clock_gettime|gettimeofday|time_ns|monotonic|perf_counter|fopen|fprintf|printf|puts|getenv|rand|srand|random|"
                              r"drand48|print|open|input)\s*\(")
 ALLOCATION = re.compile(r"\b(malloc|calloc|realloc|PyMem_\w*alloc)\s*\(")
@@ -221,7 +222,7 @@ def test_nothing_on_the_trading_path_imports_what_reads_afterwards():
 
 def test_shell_never_imports_numba():
     for name in files(*SOURCES, under="pysrc/liqshell/"):
-        found = {m for m in imports(name) if m.split(".")[0] == "numba" or m in ("liqcore.batch", "liqcore.sweep")}
+        found = {m for m in imports(name) if m.split(".")[0] == "numba" or m == "liqcore.batch"}
         assert not found or part_of_file(name) in OFFLINE, f"{name}: {found}"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from liqcore.sweep import RESULT_DTYPE, Grid, sweep
 from liqshell.backtest.answers import Answers, answers_of
 from liqshell.backtest.half_spread import settings_of
 from liqshell.backtest.history import History
@@ -41,7 +42,13 @@ def why_not(config: Config, values: dict[str, Any], symbols: Sequence[str]) -> s
 
 def parts_of(cells: Sequence[Setting]) -> tuple[list[Setting], list[dict[str, Any]]]:
     """What decides, and what is done about it, of a product in its order: the cells are deciders x brackets."""
-    deciders = {json.dumps(_outer(cell).named, default=str): _outer(cell) for cell in cells}
+    deciders: dict[str, Setting] = {}
+    seen: dict[str, None] = {}
+    for cell in cells:                    # what decides is the same of most cells: it is read once
+        key = repr((cell.detector, cell.parameters, cell.detectors, cell.hours))
+        if key not in seen:
+            seen[key] = None
+            deciders.setdefault(json.dumps(_outer(cell).named, default=str), _outer(cell))
     return list(deciders.values()), [dict(found) for found in dict.fromkeys(tuple(cell.policy.items()) for cell in cells)]
 
 
@@ -49,12 +56,15 @@ def _outer(cell: Setting) -> Setting:
     return Setting({}, cell.detector, cell.parameters, cell.detectors, cell.hours)
 
 
-def grids_of(config: Config, symbols: Sequence[str], brackets: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """One liqcore.sweep.Grid per symbol, a row a bracket setting."""
-    from liqcore.sweep import Grid      # numba: only for those who sweep
-
-    return [Grid.of([{name: value for name, value in row.items() if name != "equity_share"} for row in _arguments(config, symbol, brackets)])
-            for symbol in symbols]
+def grids_of(config: Config, symbols: Sequence[str], brackets: Sequence[Mapping[str, Any]]) -> list[Grid]:
+    """One per symbol, a row a bracket setting; the same where no symbol has terms of its own."""
+    out: list[Grid] = []
+    before: list[dict[str, Any]] = []
+    for symbol in symbols:
+        rows = _arguments(config, symbol, brackets)
+        out.append(out[-1] if rows == before else Grid.of([{name: value for name, value in row.items() if name != "equity_share"} for row in rows]))
+        before = rows
+    return out
 
 
 def _arguments(config: Config, symbol: str, brackets: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -95,10 +105,8 @@ def outcomes(config: Config, values: dict[str, Any], part: History, cells: Seque
         tuple[list[Outcome], np.ndarray, np.ndarray]:
     """What each setting does with the signals of `span`; and its net result, and that before fees, of each of so many days of the span, (days,
     settings). cells: a product, detectors first. Funding is not part of it."""
-    from liqcore import sweep as sweeping
-
     deciders, brackets = parts_of(cells)
-    total = np.zeros(len(cells), sweeping.RESULT_DTYPE)
+    total = np.zeros(len(cells), RESULT_DTYPE)
     net, gross = np.zeros((days, len(cells))), np.zeros((days, len(cells)))
     grids = grids_of(config, [i.symbol for i in part.instruments], brackets)
     venue = venue_of(values, part.end_ns)
@@ -107,7 +115,7 @@ def outcomes(config: Config, values: dict[str, Any], part: History, cells: Seque
             own = answers.within(*span)
 
             def swept(free: Mapping[str, Any], daily: np.ndarray | None, n: int = n, own: Answers = own) -> np.ndarray:
-                return sweeping.sweep(part.tape, n, own.signals, own.sides, grids[n], places=own.places, closed=own.closed, daily=daily,
+                return sweep(part.tape, n, own.signals, own.sides, grids[n], places=own.places, closed=own.closed, daily=daily,
                                       **{**of_contract(venue, n), **free})
             here = slice(d * len(brackets), (d + 1) * len(brackets))
             daily = np.zeros((len(brackets), days_of(part.tape.start, part.end_ns))) if days else None

@@ -220,7 +220,7 @@ class SweepConfig:
     top: int = integer(10, 1, 1000)
     settings_max: int = integer(1_000_000, 1, 100_000_000)
     workers: int = integer(0, 0, 1024, "threads, 0 = one a core")
-    unit: int = integer(512, 1, 1_000_000, "settings")
+    unit: int = integer(4096, 1, 1_000_000, "settings")
 
     @property
     def axes(self) -> dict[str, tuple[Any, ...]]:

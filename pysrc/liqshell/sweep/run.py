@@ -201,6 +201,6 @@ def compute(work: Work | Walks, units: list[Unit], parts: Parts, address: str | 
         notify("the first setting", 0.0)
         run_walks(work, units, keep, workers)
         return
-    notify("the first unit (the kernel is compiled when it is used for the first time on a machine)", 0.0)
+    notify("the first unit", 0.0)
     for unit in units:
         keep(unit, work.compute(unit, threads=workers or None))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import liqcore as lc
-from liqcore.sweep import RESULT_DTYPE, Grid, sweep
+from liqcore.sweep import RESULT_DTYPE, Grid, Task
 from liqshell.backtest.answers import Answers
 from liqshell.backtest.sweep_kernel import days_of, of_contract
 
@@ -36,6 +36,7 @@ class Work:
                  venue: dict[str, Any], start_ns: int):
         self.tape = columns["tape"] if "tape" in columns else lc.Tape(tuple(lc.Instrument(**fields) for fields in instruments), columns)
         self.instruments, self.grids, self.answers, self.venue, self.start_ns = list(instruments), grids, answers, venue, start_ns
+        self._task: tuple[tuple[int, int], Task] | None = None       # of the last unit: the next one is mostly of the same signals
 
     def payload(self) -> dict[str, Any]:
         """Arguments that make the same Work in another process."""
@@ -44,13 +45,19 @@ class Work:
 
     def compute(self, unit: Unit, threads: int | None = None) -> np.ndarray:
         """Rows of a unit, of kept_dtype()."""
-        found = self.answers[unit.detector][unit.instrument]
-        days = days_of(self.tape.start, self.venue["end"])
-        daily = np.zeros((unit.last - unit.first, days))
-        rows = sweep(self.tape, unit.instrument, found.signals, found.sides, Grid(self.grids[unit.instrument][unit.first:unit.last]),
-                     places=found.places, closed=found.closed, threads=threads, daily=daily, **of_contract(self.venue, unit.instrument))
-        before = np.zeros((len(daily), days_of(self.start_ns, self.venue["end"]) - days))
+        task = self._task_of(unit.detector, unit.instrument)
+        daily = np.zeros((unit.last - unit.first, task.days))
+        rows = task.sweep(Grid(self.grids[unit.instrument][unit.first:unit.last]), threads=threads, daily=daily)
+        before = np.zeros((len(daily), days_of(self.start_ns, self.venue["end"]) - task.days))
         return kept(rows, np.concatenate([before, daily], axis=1))
+
+    def _task_of(self, detector: int, instrument: int) -> Task:
+        """Signals and market, ready for settings."""
+        if self._task is None or self._task[0] != (detector, instrument):
+            found = self.answers[detector][instrument]
+            self._task = (detector, instrument), Task(self.tape, instrument, found.signals, found.sides, places=found.places, closed=found.closed,
+                                                      **of_contract(self.venue, instrument))
+        return self._task[1]
 
 
 def kept_dtype(days: int) -> np.dtype[Any]:

@@ -1,8 +1,5 @@
-"""First passage: plain Python == Cython == Numba, on columns of any shape."""
+"""First passage: plain Python == Cython, on columns of any shape."""
 
-from functools import cache
-
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,11 +14,6 @@ pytestmark = pytest.mark.core
 TOP = 2**31 - 1
 
 
-@cache
-def kernel(name):
-    """A search of the sweep's kernels, which only compiled code can call."""
-    called = getattr(pytest.importorskip("liqcore.sweep.columns"), name)
-    return numba.njit(lambda *arguments: called(*arguments))
 SIZES = st.one_of(st.integers(0, 200), st.sampled_from([63, 64, 65, 4095, 4096, 4097, 5000]))
 
 
@@ -50,22 +42,6 @@ def test_oracle_equals_cython(case):
     assert p.first_outside(start, stop, below, above) == oracle.first_outside(low, high, start, stop, below, above)
 
 
-@settings(deadline=None, max_examples=40)
-@given(walks())
-def test_oracle_equals_the_sweep(case):
-    """The searches that the sweep's kernels use: in blocks from the start of a block, row by row before it."""
-    low, high, start, stop, (below, above) = case
-    index, block = Passage(low, high).index, start >> 6 << 6
-    assert kernel("first_outside")(low, high, start, stop, below, above) == oracle.first_outside(low, high, start, stop, below, above)
-    if len(index["offsets"]) > 1:            # a column of one block has no pyramid, and is searched row by row
-        found = kernel("passage")(low, high, index["low"], index["high"], index["offsets"], block, below, above)
-        assert found == oracle.first_outside(low, high, block, len(low), below, above)
-    if start < stop:
-        for side, best in ((1, low[start:stop].max()), (-1, low[start:stop].min())):
-            over = Passage(low, low).index
-            assert kernel("extreme")(low, over["low"], over["high"], over["offsets"], start, stop, side) == best
-
-
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 20), max_size=150), st.data())
 def test_rows_before(steps, data):
@@ -74,7 +50,7 @@ def test_rows_before(steps, data):
     stop = data.draw(st.integers(start, len(ts)))
     t = data.draw(st.integers(-1, int(ts[-1]) + 2 if len(ts) else 1))
     expected = oracle.rows_before(ts, start, stop, t)
-    assert rows_before_ts(ts, start, stop, t) == kernel("rows_before")(ts[:stop], start, t) == expected
+    assert rows_before_ts(ts, start, stop, t) == expected
 
 
 @settings(deadline=None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 
-import numba
 import numpy as np
 import pytest
 from markets import EAGER, Fade, instruments
@@ -36,6 +35,7 @@ from liqcore.sweep import (
     sweep_detectors,
     trades_of,
 )
+from liqcore.sweep.blocks import cores
 
 RISK = {"order_notional_max": 1e9, "exposure_max": 1e9, "leverage_max": 1000.0, "orders_per_minute_max": 1000, "daily_loss_max": 1.0, "weekly_loss_max": 1.0,
         "positions_max": 100, "orders_per_signal_max": 4}
@@ -138,7 +138,7 @@ def test_results_do_not_depend_on_threads_or_chunks(small):
     whole = sweep(tape, 0, signals, sides, grid, places=places, threads=1, **FREE)
     assert whole["trades"].min() > 0 and len(np.unique(whole["net"])) > len(grid) // 2
     for threads, chunk in ((1, 1), (2, 7), (2, 1000), (None, 31)):
-        threads = threads and min(threads, numba.config.NUMBA_NUM_THREADS)
+        threads = threads and min(threads, cores())
         got = sweep(tape, 0, signals, sides, grid, places=places, threads=threads, chunk=chunk, on_progress=lambda *x: calls.append(x), **FREE)
         assert got.tobytes() == whole.tobytes(), (threads, chunk)
     assert calls[:3] == [(1, len(grid)), (2, len(grid)), (3, len(grid))] and calls[-1] == (len(grid), len(grid))

@@ -4,7 +4,7 @@ Order of service, as in paper.pyx and engine.pyx: before a market event everythi
 venue first, then reports, then the engine's deadlines; a deadline that falls on the moment of a report is served just before it.
 """
 
-from liqcore.sweep.bracket import (
+from numba_sweep.bracket import (
     deadline,
     follow,
     bracket_report,
@@ -14,7 +14,7 @@ from liqcore.sweep.bracket import (
     trail_level,
     trails,
 )
-from liqcore.sweep.columns import (
+from numba_sweep.columns import (
     BEYOND,
     FANOUT,
     NOWHERE,
@@ -25,7 +25,7 @@ from liqcore.sweep.columns import (
     quote_ended,
     rows_before,
 )
-from liqcore.sweep.state import (
+from numba_sweep.state import (
     AMEND,
     ARRIVALS,
     CLOSE,
@@ -42,8 +42,8 @@ from liqcore.sweep.state import (
     compiled,
     inlined,
 )
-from liqcore.sweep.terms import entry_price, forbidden, notional_of
-from liqcore.sweep.venue import arrive, end_waits, meet
+from numba_sweep.terms import entry_price, forbidden, notional_of
+from numba_sweep.venue import arrive, end_waits, meet
 
 # ---- where in the market ----
 

@@ -1,7 +1,7 @@
 """The life of a bracket in a sweep (Numba): what the engine believes, wants and asks for. The rules are those of bracket.pyx, as far as a venue that
 always answers, and answers in order, can lead."""
 
-from liqcore.sweep.state import (
+from numba_sweep.state import (
     AMEND,
     ANSWER_NS,
     ARRIVALS,
@@ -33,7 +33,7 @@ from liqcore.sweep.state import (
     TRIGGERED,
     compiled,
 )
-from liqcore.sweep.terms import MARKET, entry_price, scaled, stop_price, target_price
+from numba_sweep.terms import MARKET, entry_price, scaled, stop_price, target_price
 
 # ---- requests ----
 

@@ -3,8 +3,8 @@
 At the venue an order is the latter half of an ORDER record; the entry stands before all others in the order of matching.
 """
 
-from liqcore.sweep.columns import moved_last, quote_alive, trades_stopped
-from liqcore.sweep.state import (
+from numba_sweep.columns import moved_last, quote_alive, trades_stopped
+from numba_sweep.state import (
     AMEND,
     CANCEL,
     CANCELLED,
@@ -26,7 +26,7 @@ from liqcore.sweep.state import (
     WAIT_AGAIN_NS,
     compiled,
 )
-from liqcore.sweep.terms import price_of, qty_of
+from numba_sweep.terms import price_of, qty_of
 
 
 @compiled

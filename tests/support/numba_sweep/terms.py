@@ -1,6 +1,6 @@
 """Prices, quantities and limits of a sweep (Numba): exact integers, and floating point in the order of instrument.pxd, terms.pyx and risk.pyx."""
 
-from liqcore.sweep.state import (
+from numba_sweep.state import (
     REASON_COLLAR,
     REASON_NOTIONAL,
     REASON_QTY,

@@ -3,14 +3,14 @@
 import numpy as np
 from numba import njit, prange
 
-from liqcore.sweep import bracket as sweep_bracket
-from liqcore.sweep import columns as sweep_columns
-from liqcore.sweep import state as sweep_state
-from liqcore.sweep import terms as sweep_terms
-from liqcore.sweep import venue as sweep_venue
-from liqcore.sweep import walk as sweep_walk
-from liqcore.sweep.bracket import place_entry
-from liqcore.sweep.state import (
+from numba_sweep import bracket as sweep_bracket
+from numba_sweep import columns as sweep_columns
+from numba_sweep import state as sweep_state
+from numba_sweep import terms as sweep_terms
+from numba_sweep import venue as sweep_venue
+from numba_sweep import walk as sweep_walk
+from numba_sweep.bracket import place_entry
+from numba_sweep.state import (
     ARRIVALS,
     END_MAX_HOLD,
     END_PHASE,
@@ -31,14 +31,14 @@ from liqcore.sweep.state import (
     compiled,
     fingerprint,
 )
-from liqcore.sweep.terms import (
+from numba_sweep.terms import (
     entry_price,
     forbidden,
     lots_for,
     notional_of,
     trade_gross,
 )
-from liqcore.sweep.walk import live
+from numba_sweep.walk import live
 
 DAY_NS = 86_400_000_000_000
 BLOCK = 256                      # settings that a thread takes at a time, at most

@@ -1,4 +1,6 @@
-"""The state of one bracket in a sweep, and what a sweep hands back: flat records that Numba reads by name.
+"""The sweep in Numba, bracket by bracket and event by event: what liqcore.sweep was before it was compiled, kept to compare with.
+
+The state of one bracket: flat records that Numba reads by name.
 
 It says the same things as bracket.pxd and simulate.pxd do, in the fewest words that a venue which always answers, and answers in order, can reach.
 """
@@ -41,10 +43,6 @@ def _record(*groups: tuple[str, str]) -> np.dtype:
 
 #: an order twice: as the engine believes it to be, and as it stands at the venue (`live` and what follows)
 ORDER = _record(("i8", "status asked price qty filled attempt not_before ts_asked unknown triggered live at size done made taking wait place"))
-#: what is fixed for a whole sweep
-TERMS = _record(("i8", "touch order_latency ack_latency data_age_max quote_age print_wait half_spread slow tick_mantissa lot_mantissa"),
-                ("i8", "lots_min lots_max requotes_max end"),
-                ("f8", "maker_fee taker_fee tick_power lot_power tick lot multiplier notional_min notional_max collar"))
 #: a bracket, the venue's side of it, and where in the market it stands
 STATE = _record(("i8", "active side reference entered exited best best_row entry_deadline hold_deadline ts_open ts_exit end requotes entry_maker"),
                 ("i8", "last_exit entry_end target_taker executions requests opened_at finished"),
@@ -53,21 +51,6 @@ STATE = _record(("i8", "active side reference entered exited best best_row entry
                 ("i8", "now seen trade quote known next_trade next_quote next_ts wait_at asked_head asked_tail reports_head reports_tail lost"))
 REQUEST = _record(("i8", "ts action role attempt price qty stop passive"))
 REPORT = _record(("i8", "ts kind role attempt price lots maker reason"), ("f8", "fee"))
-#: a signal that the policy acts on, and what is the same for every setting
-CALL = _record(("i8", "ts timed trade quote side reference last reason ended stale closed sequence row"))
-#: every signal of the instrument, for exits by phase
-PHASES = _record(("i8", "ts timed trade quote phase sequence"))
-
-RESULT_DTYPE = np.dtype([(name, "i8") for name in (
-    "signals", "refused_open", "refused_cooldown", "refused_data", "refused_risk", "entries", "filled", "trades", "wins", "targets", "stops",
-    "max_holds", "phases", "others", "unfilled_ttl", "unfilled_post_only", "unfilled_other", "entry_makers", "hold_ns", "hold_ns_max",
-    "days", "runaways")]
-    + [(name, "f8") for name in ("gross", "fees", "net", "net_squares", "drawdown_max", "daily_squares", "notional")]
-    + [("open_side", "i8"), ("open_lots", "i8"), ("open_price", "f8"), ("open_fees", "f8"), ("lost", "i8")])
-TRADE_DTYPE = np.dtype([(name, "i8") for name in ("signal", "ts_signal", "ts_open", "ts_exit", "ts_flat", "lots")]
-                       + [(name, "f8") for name in ("entry_price", "exit_price", "gross", "fees", "net")]
-                       + [("side", "i1"), ("reason", "u1"), ("entry_is_maker", "u1"), ("open", "u1")])
-
 
 def fingerprint(*modules: dict[str, Any]) -> int:
     """Of everything that is compiled of the modules (their names): a function that is kept on disk closes over it, and Numba takes it as part of the

@@ -1,0 +1,32 @@
+"""The settings of a sweep in blocks, and the blocks in threads: the kernel runs without the GIL."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK = 1024                     # settings that a thread takes at a time, at most: what they keep fits into its cache
+ENTRY = ("requotes", "notional", "entry_offset")
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_blocks(block: Callable[[NDArray[np.intp]], None], rows: NDArray, threads: int, chunk: int,
+               on_progress: Callable[[int, int], None] | None) -> None:
+    """Call `block` with rows of the grid, all of them in the end, those with the same entry beside each other: they share most of what is found in
+    the market. on_progress(done, total) after every `chunk` settings."""
+    order = np.lexsort([rows[name] for name in ENTRY])
+    with ThreadPoolExecutor(threads) as pool:
+        for first in range(0, len(order), chunk):
+            part = order[first:first + chunk]
+            size = max(1, min(BLOCK, -(-len(part) // threads)))
+            parts = [part[n:n + size] for n in range(0, len(part), size)]
+            for _ in map(block, parts) if threads == 1 or len(parts) == 1 else pool.map(block, parts):
+                pass
+            if on_progress is not None:
+                on_progress(first + len(part), len(order))

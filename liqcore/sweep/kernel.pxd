@@ -1,0 +1,51 @@
+"""Settings side by side: what becomes of every call, for all settings before the next one."""
+
+from libc.stdint cimport int32_t, int64_t
+
+from liqcore.sweep.records cimport bracket_t, call_t, phase_t, report_t, request_t, result_t, setting_t, terms_t
+from liqcore.sweep.rows cimport columns_t
+from liqcore.sweep.tables cimport entry_t, exit_t, opening_t
+
+ctypedef struct trial_t:         # one setting on its way through the calls
+    int32_t entry                # its rows in the tables
+    int32_t target
+    int32_t stop
+    int32_t close
+    int32_t link                 # the next setting that waits for the same call; -1 = none
+    bint general                 # its brackets are left to life.pxd
+    double day                   # day of the last result, its net so far, peak of the cumulative net
+    double today
+    double peak
+
+ctypedef struct block_t:         # what one thread works with
+    const columns_t* m
+    const terms_t* g
+    const call_t* calls
+    const int64_t* call_ts
+    const int64_t* flawed        # calls with a reason of their own, before each call
+    int64_t calls_n
+    const phase_t* phases
+    int64_t phases_n
+    const setting_t* settings
+    result_t* results
+    trial_t* trials
+    int64_t n
+    int32_t* head                # first setting that waits for each call; -1 = none
+    double* daily
+    int64_t days
+    int64_t first_day
+    entry_t* entries
+    exit_t* targets
+    exit_t* stops
+    exit_t* closes
+    opening_t opening
+    int64_t ttl_max
+    int64_t hold_max
+    bracket_t bracket
+
+cdef class Market:
+    cdef columns_t m
+    cdef readonly object columns
+    cdef tuple _alive            # what the pointers point into
+    cdef object _fill(self, block_t* b, terms, settings, calls, phases)
+    cdef object _ring(self, block_t* b)

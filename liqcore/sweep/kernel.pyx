@@ -1,0 +1,446 @@
+"""Settings side by side (see kernel.pxd): the calls one after the other, and for each the settings that are free to answer it."""
+
+import numpy as np
+
+from libc.math cimport NAN
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy
+
+from liqcore.sweep.columns import Columns
+from liqcore.sweep.grid import GRID_DTYPE
+from liqcore.sweep.records import CALL, PHASES, RESULT_DTYPE, TERMS, TRADE_DTYPE
+
+from liqcore.kernels.first_passage cimport Passage, passage_prefetch, rows_before
+from liqcore.sweep.life cimport begin, exit_row, live
+from liqcore.sweep.records cimport (ARRIVALS, DAY_NS, END_MAX_HOLD, END_PHASE, END_POST_ONLY, END_STOP, END_TARGET, END_TTL, LIMIT_ENTRY,
+                                    REASON_QUOTE_ENDED, REASON_STALE_DATA, REPORTS, REQUESTS_RUNAWAY, trade_t)
+from liqcore.sweep.rows cimport quote_ended
+from liqcore.sweep.tables cimport (closes, make_close, make_entry, make_stop, make_target, not_entered, open_call, outcome, outcome_t)
+from liqcore.sweep.terms cimport entry_price, forbidden, gross_of, lots_for
+
+for _dtype, _size in ((GRID_DTYPE, sizeof(setting_t)), (TERMS, sizeof(terms_t)), (CALL, sizeof(call_t)), (PHASES, sizeof(phase_t)),
+                      (RESULT_DTYPE, sizeof(result_t)), (TRADE_DTYPE, sizeof(trade_t))):
+    assert _dtype.itemsize == _size, _dtype
+
+
+cdef void* address(object array) except? NULL:
+    cdef size_t at = array.ctypes.data
+    return <void*> at
+
+
+cdef object room(Py_ssize_t n, size_t size):
+    """Zeroed memory for n records."""
+    return np.zeros(max(n, 1) * size, np.uint8)
+
+
+# ---- what comes of a bracket ----
+
+cdef inline void count(const terms_t* g, int64_t side, int64_t end, int64_t finished, int64_t hold, bint maker, double entry_value, double exit_value,
+                       double fees, result_t* r, trial_t* t, double* daily, int64_t days, int64_t first_day) noexcept nogil:
+    """A bracket that was entered is flat."""
+    cdef double gross = gross_of(g, side, entry_value, exit_value), net = gross - fees, today
+    r.trades += 1
+    r.filled += 1
+    r.wins += net > 0.0
+    r.entry_makers += maker
+    if end == END_TARGET:
+        r.targets += 1
+    elif end == END_STOP:
+        r.stops += 1
+    elif end == END_MAX_HOLD:
+        r.max_holds += 1
+    elif end == END_PHASE:
+        r.phases += 1
+    else:
+        r.others += 1
+    r.gross += gross
+    r.fees += fees
+    r.net += net
+    r.net_squares += net * net
+    r.hold_ns += hold
+    r.hold_ns_max = max(r.hold_ns_max, hold)
+    r.notional += (entry_value + exit_value) * g.tick * g.lot * g.multiplier
+    t.peak = max(t.peak, r.net)
+    r.drawdown_max = max(r.drawdown_max, t.peak - r.net)
+    today = <double> (finished // <int64_t> DAY_NS)
+    if today != t.day:
+        r.daily_squares += t.today * t.today
+        t.day, t.today = today, 0.0
+    t.today += net
+    if days:
+        daily[min(<int64_t> today - first_day, days - 1)] += net         # what ends after the last day belongs to it
+
+
+cdef inline void count_unfilled(int64_t end, result_t* r) noexcept nogil:
+    if end == END_TTL:
+        r.unfilled_ttl += 1
+    elif end == END_POST_ONLY:
+        r.unfilled_post_only += 1
+    else:
+        r.unfilled_other += 1
+
+
+cdef inline void refuse(int64_t why, result_t* r) noexcept nogil:
+    if why == REASON_STALE_DATA or why == REASON_QUOTE_ENDED:
+        r.refused_data += 1
+    else:
+        r.refused_risk += 1
+
+
+cdef inline int64_t call_flaw(const call_t* call) noexcept nogil:
+    """Why nobody may answer a call, or 0."""
+    return REASON_STALE_DATA if call.last <= 0 else -1 if call.closed else 0
+
+
+# ---- one bracket by itself ----
+
+cdef inline void run_alone(block_t* b, int64_t k, const setting_t* p, int64_t lots) noexcept nogil:
+    """Event by event."""
+    begin(b.g, p, &b.bracket, &b.calls[k], lots)
+    live(b.m, b.g, p, &b.bracket, b.phases, exit_row(b.phases, b.phases_n, &b.calls[k], p.exit_phase))
+
+
+cdef inline int64_t lots_of(const terms_t* g, const setting_t* p, const call_t* call, int64_t* why) noexcept nogil:
+    cdef int64_t entry = entry_price(p, call.side, call.reference), lots = lots_for(g, p.notional, entry)
+    why[0] = forbidden(g, lots, entry, call.last, call.ended, call.stale)
+    return lots
+
+
+cdef inline void left_open(const terms_t* g, const bracket_t* s, result_t* r) noexcept nogil:
+    r.filled += s.entered > 0
+    r.open_side, r.open_lots, r.open_fees = s.side, s.entered - s.exited, s.fees
+    r.open_price = s.entry_value / <double> s.entered * g.tick if s.entered > 0 else 0.0
+
+
+cdef inline int64_t after(const block_t* b, int64_t k, int64_t finished, const bracket_t* s) noexcept nogil:
+    """The first call behind number k that comes after a bracket has ended. s: the bracket, asked where a call comes at that very moment."""
+    cdef const call_t* call
+    k = rows_before(b.call_ts, k + 1, b.calls_n, finished)
+    while k < b.calls_n and b.call_ts[k] == finished:
+        call = &b.calls[k]
+        if not call.timed and call.trade >= s.trade and call.quote >= s.quote:
+            break
+        k += 1
+    return k
+
+
+cdef inline int64_t cool(const block_t* b, int64_t k, int64_t until, result_t* r) noexcept nogil:
+    """The first call from number k on that comes at `until` or later; those before it are refused."""
+    cdef int64_t first = k
+    k = rows_before(b.call_ts, k, b.calls_n, until)
+    r.refused_data += b.flawed[k] - b.flawed[first]
+    r.refused_cooldown += k - first - (b.flawed[k] - b.flawed[first])
+    return k
+
+
+cdef int64_t answer_alone(block_t* b, int64_t k, int64_t i, int64_t lots) noexcept nogil:
+    """One setting answers one call, event by event. Returns the call that it can answer next."""
+    cdef const setting_t* p = &b.settings[i]
+    cdef result_t* r = &b.results[i]
+    cdef bracket_t* s = &b.bracket
+    cdef int64_t next
+    run_alone(b, k, p, lots)
+    r.lost += s.lost
+    if s.active:
+        r.refused_open += b.calls_n - k - 1
+        left_open(b.g, s, r)
+        return b.calls_n
+    if s.requests > REQUESTS_RUNAWAY:
+        r.runaways += 1
+    next = after(b, k, s.finished, s)
+    r.refused_open += next - k - 1
+    if s.entered == 0:
+        count_unfilled(s.end, r)
+        return next
+    count(b.g, s.side, s.end, s.finished, s.ts_exit - s.ts_open, s.entry_maker != 0, s.entry_value, s.exit_value, s.fees, r, &b.trials[i],
+          &b.daily[i * b.days], b.days, b.first_day)
+    return cool(b, next, s.finished + p.cooldown_ns, r)
+
+
+# ---- one call for all settings ----
+
+cdef inline int64_t answer(block_t* b, int64_t k, int64_t i) noexcept nogil:
+    """One setting answers one call by the tables. Returns the call that it can answer next."""
+    cdef const setting_t* p = &b.settings[i]
+    cdef const call_t* call = &b.calls[k]
+    cdef result_t* r = &b.results[i]
+    cdef trial_t* t = &b.trials[i]
+    cdef entry_t* e
+    cdef exit_t* target
+    cdef exit_t* stop
+    cdef exit_t* close
+    cdef outcome_t out
+    cdef int64_t why, lots, next
+    if t.general:
+        lots = lots_of(b.g, p, call, &why)
+        if why:
+            refuse(why, r)
+            return k + 1
+        r.entries += 1
+        return answer_alone(b, k, i, lots)
+    e = &b.entries[t.entry]
+    if e.call != k:
+        if b.opening.call != k:
+            open_call(b.m, b.g, call, k, &b.opening)
+        make_entry(b.m, b.g, p, call, k, &b.opening, b.ttl_max, b.hold_max, e)
+    if e.why:
+        refuse(e.why, r)
+        return k + 1
+    r.entries += 1
+    if not_entered(b.g, p, call, e, &out):
+        if out.finished > b.g.end:
+            return answer_alone(b, k, i, e.lots)
+        next = moment(b, k, i, e.lots, out.finished)
+        r.refused_open += next - k - 1
+        count_unfilled(out.end, r)
+        return next
+    if e.odd:
+        return answer_alone(b, k, i, e.lots)
+    target, stop, close = &b.targets[t.target], &b.stops[t.stop], &b.closes[t.close]
+    if target.call != k:
+        make_target(b.m, b.g, p, call, k, e, target)
+    if stop.call != k:
+        make_stop(b.m, b.g, p, call, k, e, stop)
+    if close.call != k and closes(b.g, p, e, target, stop):
+        make_close(b.m, b.g, p, call, k, e, close)
+    outcome(b.g, p, call, e, target, stop, close, &out)
+    if out.end == 0 or out.finished > b.g.end:
+        return answer_alone(b, k, i, e.lots)
+    next = moment(b, k, i, e.lots, out.finished)
+    r.refused_open += next - k - 1
+    count(b.g, call.side, out.end, out.finished, out.ts_exit - out.ts_open, True, out.entry_value, out.exit_value, out.fees, r, t,
+          &b.daily[i * b.days], b.days, b.first_day)
+    return cool(b, next, out.finished + p.cooldown_ns, r)
+
+
+cdef inline int64_t moment(block_t* b, int64_t k, int64_t i, int64_t lots, int64_t finished) noexcept nogil:
+    """As `after`; where a call comes at the very moment at which the bracket has ended, what had been of the market by then decides: that knows only
+    who follows the bracket event by event."""
+    cdef int64_t next = rows_before(b.call_ts, k + 1, b.calls_n, finished)
+    if next < b.calls_n and b.call_ts[next] == finished:
+        run_alone(b, k, &b.settings[i], lots)
+        return after(b, k, finished, &b.bracket)
+    return next
+
+
+cdef inline void fetch(const block_t* b, int64_t i) noexcept nogil:
+    """What the next setting keeps will be read soon: settings that wait for one call lie anywhere."""
+    cdef const char* r = <const char*> &b.results[i]
+    cdef const char* p = <const char*> &b.settings[i]
+    passage_prefetch(&b.trials[i])
+    passage_prefetch(p)
+    passage_prefetch(p + 64)
+    passage_prefetch(r)
+    passage_prefetch(r + 64)
+    passage_prefetch(r + 128)
+    passage_prefetch(r + 192)
+
+
+cdef void answer_all(block_t* b) noexcept nogil:
+    cdef int64_t k, i, next, why
+    cdef int32_t waiting
+    cdef result_t* r
+    for k in range(b.calls_n):
+        waiting = b.head[k]
+        why = call_flaw(&b.calls[k])
+        while waiting >= 0:
+            i = waiting
+            waiting = b.trials[i].link
+            if waiting >= 0:
+                fetch(b, waiting)
+            r = &b.results[i]
+            if b.calls[k].reason:
+                r.refused_data += 1
+                next = k + 1
+            elif why:
+                refuse(why, r)
+                next = k + 1
+            else:
+                next = answer(b, k, i)
+            b.trials[i].link = b.head[next]
+            b.head[next] = <int32_t> i
+    for i in range(b.n):
+        r = &b.results[i]
+        r.daily_squares += b.trials[i].today * b.trials[i].today
+        r.signals = b.calls_n
+
+
+# ---- rows of the tables ----
+
+cdef int32_t number(int64_t a, int64_t b, int64_t* pairs, int32_t* numbers, int64_t mask, int32_t* known) noexcept nogil:
+    """The number of a pair among those seen so far. pairs, numbers: an open hash of mask + 1 places; a number is stored one higher."""
+    cdef int64_t at = <int64_t> ((<uint64_t> a * 0x9E3779B97F4A7C15u ^ <uint64_t> b * 0x2545F4914F6CDD1Du) >> 20) & mask
+    while numbers[at]:
+        if pairs[2 * at] == a and pairs[2 * at + 1] == b:
+            return numbers[at] - 1
+        at = (at + 1) & mask
+    known[0] += 1
+    numbers[at] = known[0]
+    pairs[2 * at], pairs[2 * at + 1] = a, b
+    return known[0] - 1
+
+
+cdef class Numbers:
+    """Pairs of integers, numbered from 0 on in the order in which they come."""
+
+    cdef object _pairs
+    cdef object _numbers
+    cdef int64_t* pairs
+    cdef int32_t* numbers
+    cdef int64_t mask
+    cdef int32_t known
+
+    def __init__(self, Py_ssize_t most):
+        self.mask = (1 << (2 * most).bit_length()) - 1
+        self._pairs, self._numbers = np.zeros(2 * (self.mask + 1), np.int64), np.zeros(self.mask + 1, np.int32)
+        self.pairs, self.numbers = <int64_t*> address(self._pairs), <int32_t*> address(self._numbers)
+
+    cdef int32_t of(self, int64_t a, int64_t b) noexcept:
+        return number(a, b, self.pairs, self.numbers, self.mask, &self.known)
+
+
+cdef tuple numbered(const terms_t* g, const setting_t* settings, trial_t* trials, int64_t n, bint shared):
+    """Give each setting its rows in the tables; returns their sizes."""
+    cdef Numbers amounts = Numbers(n), entries = Numbers(n), targets = Numbers(n), stops = Numbers(n), closing = Numbers(n)
+    cdef const setting_t* p
+    cdef trial_t* t
+    cdef int64_t i, notional
+    for i in range(n):
+        p, t = &settings[i], &trials[i]
+        memcpy(&notional, &p.notional, sizeof(notional))
+        t.general = not shared or g.slow != 0 or p.entry_type != LIMIT_ENTRY or p.trail != 0 or p.exit_phase != 0
+        t.entry = entries.of(amounts.of(p.entry_offset, notional), p.requotes)
+        t.target = targets.of(t.entry, p.take_profit)
+        t.stop = stops.of(t.entry, p.stop_loss)
+        t.close = closing.of(t.entry, p.max_hold_ns)
+        t.day = -1.0
+    return entries.known, targets.known, stops.known, closing.known
+
+
+# ---- what Python sees ----
+
+cdef class Market:
+    """The columns of one instrument, for settings to run over."""
+
+    def __init__(self, columns):
+        cdef Passage trades = Passage(columns.price, index=columns.index, trusted=True)
+        cdef Passage quotes = Passage(columns.ask, columns.bid, index=columns.quote_index, trusted=True)
+        cdef columns_t* m = &self.m
+        self.columns = columns
+        self._alive = (trades, quotes)
+        m.over_trades, m.over_quotes = trades.c, quotes.c
+        m.trades, m.quotes = len(columns.ts), len(columns.quote_ts)
+        m.gaps, m.stops, m.edges = len(columns.gap_ts), len(columns.stop_ts), len(columns.closed)
+        m.ts = <const int64_t*> address(columns.ts)
+        m.price = <const int32_t*> address(columns.price)
+        m.lots = <const int32_t*> address(columns.lots)
+        m.side = <const signed char*> address(columns.side)
+        m.quote_ts = <const int64_t*> address(columns.quote_ts)
+        m.bid = <const int32_t*> address(columns.bid)
+        m.ask = <const int32_t*> address(columns.ask)
+        m.before = <const int64_t*> address(columns.before)
+        m.gap_ts = <const int64_t*> address(columns.gap_ts)
+        m.gap_trades = <const int64_t*> address(columns.gap_trades)
+        m.gap_quotes = <const int64_t*> address(columns.gap_quotes)
+        m.stop_ts = <const int64_t*> address(columns.stop_ts)
+        m.stop_trades = <const int64_t*> address(columns.stop_trades)
+        m.closed = <const int64_t*> address(columns.closed)
+
+    def ended_at(self, terms, const int64_t[::1] trades, const int64_t[::1] quotes, const int64_t[::1] ts, const int64_t[::1] places):
+        """Whether there were quotes at each of some moments, and the last one no longer held."""
+        cdef const terms_t* g = <const terms_t*> address(terms)
+        cdef Py_ssize_t n, count = len(ts)
+        cdef int64_t[::1] out
+        found = np.zeros(count, np.int64)
+        out = found
+        with nogil:
+            for n in range(count):
+                out[n] = quote_ended(&self.m, g, trades[n], quotes[n], ts[n], places[n])
+        return found
+
+    def sweep(self, terms, settings, calls, phases, results, int64_t first_day, daily, bint shared=True):
+        """Rows of GRID_DTYPE -> rows of RESULT_DTYPE, which must be zero but for `days`. daily: (settings, days from first_day on), to which each
+        day's net is added; (settings, 0) = not asked for. shared: False runs every bracket by itself, which gives the same."""
+        cdef block_t b
+        cdef int64_t i, n_entries, n_exits
+        ts, bad = np.ascontiguousarray(calls["ts"]), np.concatenate([[0], np.cumsum(calls["reason"] != 0)]).astype(np.int64)
+        trials, head = room(len(settings), sizeof(trial_t)), np.full(len(calls) + 1, -1, np.int32)
+        self._fill(&b, terms, settings, calls, phases)
+        workspace = self._ring(&b)
+        b.call_ts, b.flawed = <const int64_t*> address(ts), <const int64_t*> address(bad)
+        b.results, b.trials, b.head = <result_t*> address(results), <trial_t*> address(trials), <int32_t*> address(head)
+        b.daily, b.days, b.first_day = <double*> address(daily), daily.shape[1], first_day
+        sizes = numbered(b.g, b.settings, b.trials, b.n, shared)
+        entries, exits = room(sizes[0], sizeof(entry_t)), room(sum(sizes[1:]), sizeof(exit_t))
+        b.entries, b.targets = <entry_t*> address(entries), <exit_t*> address(exits)
+        b.stops = b.targets + <int64_t> sizes[1]
+        b.closes = b.stops + <int64_t> sizes[2]
+        b.ttl_max, b.hold_max = (int(settings[name].max(initial=0)) for name in ("entry_ttl_ns", "max_hold_ns"))
+        n_entries, n_exits = sizes[0], sum(sizes[1:])
+        with nogil:
+            b.opening.call = -1
+            for i in range(n_entries):
+                b.entries[i].call = -1
+            for i in range(n_exits):
+                b.targets[i].call = -1
+            for i in range(b.n - 1, -1, -1):
+                b.trials[i].link = b.head[0]
+                b.head[0] = <int32_t> i
+            answer_all(&b)
+        del workspace
+
+    def trades_of(self, terms, setting, calls, phases, trades):
+        """The brackets of one setting that were entered, as rows of TRADE_DTYPE; returns how many."""
+        cdef block_t b
+        cdef trade_t* out = <trade_t*> address(trades)
+        cdef bracket_t* s = &b.bracket
+        cdef const call_t* call
+        cdef int64_t k = 0, n = 0, lots, why, cooldown_until = 0
+        ts = np.ascontiguousarray(calls["ts"])
+        self._fill(&b, terms, setting, calls, phases)
+        workspace = self._ring(&b)
+        b.call_ts = <const int64_t*> address(ts)
+        with nogil:
+            while k < b.calls_n:
+                call = &b.calls[k]
+                lots = lots_of(b.g, b.settings, call, &why)
+                if call.reason or call.ts < cooldown_until or call_flaw(call) or why:
+                    k += 1
+                    continue
+                run_alone(&b, k, b.settings, lots)
+                if s.entered > 0:
+                    note(b.g, s, call, &out[n])
+                    n += 1
+                    cooldown_until = s.finished + b.settings.cooldown_ns
+                if s.active:
+                    break
+                k = after(&b, k, s.finished, s)
+        del workspace
+        return n
+
+    cdef object _fill(self, block_t* b, terms, settings, calls, phases):
+        for array, dtype in ((terms, TERMS), (settings, GRID_DTYPE), (calls, CALL), (phases, PHASES)):
+            if array.dtype != dtype or not array.flags.c_contiguous:
+                raise TypeError(f"expected a contiguous array of {dtype.names}, got {array.dtype}")
+        b.m, b.g = &self.m, <const terms_t*> address(terms)
+        b.settings, b.n = <const setting_t*> address(settings), len(settings)
+        b.calls, b.calls_n = <const call_t*> address(calls), len(calls)
+        b.phases, b.phases_n = <const phase_t*> address(phases), len(phases)
+
+    cdef object _ring(self, block_t* b):
+        """Room for requests and reports on their way, to be kept as long as the block."""
+        asked, reports = room(ARRIVALS, sizeof(request_t)), room(REPORTS, sizeof(report_t))
+        b.bracket.asked, b.bracket.reports = <request_t*> address(asked), <report_t*> address(reports)
+        return asked, reports
+
+
+cdef void note(const terms_t* g, const bracket_t* s, const call_t* call, trade_t* t) noexcept nogil:
+    """One row of the trade list."""
+    t.signal, t.ts_signal, t.ts_open, t.ts_exit, t.lots = call.row, call.ts, s.ts_open, s.ts_exit, s.entered
+    t.side, t.reason, t.entry_is_maker, t.open = <signed char> s.side, <unsigned char> s.end, s.entry_maker != 0, s.active != 0
+    t.entry_price = s.entry_value / <double> s.entered * g.tick
+    t.exit_price = s.exit_value / <double> s.exited * g.tick if s.exited > 0 else 0.0
+    t.fees = s.fees
+    t.ts_flat = 0 if s.active else s.finished
+    t.gross = <double> NAN if s.active else gross_of(g, s.side, s.entry_value, s.exit_value)
+    t.net = t.gross - s.fees

@@ -1,0 +1,347 @@
+"""What becomes of the brackets that answer one call, found once for all settings that share it.
+
+A policy sees market data only, so the outcome of a bracket does not depend on what its setting did before. Of the brackets of one call
+
+- the first fill depends on the entry alone (offset, notional, requotes),
+- the target's fill on entry and take profit, the stop's on entry and stop loss, the close's on entry and hold.
+
+Each is a row of a table, made when the first setting asks for it; `outcome` puts the four together. All this is of post-only entries without trail or
+exit by phase, at a venue that answers within its usual time. Whatever else happens (a partial fill, a bracket that is still open when the data end)
+`outcome` leaves to life.pxd, which runs any bracket event by event; and both say the same where both can (a test).
+
+Places in the market are counted in rows of both kinds together: `order` is twice the rows before an event, and one more where the event is the next
+row itself: what an order does when it has waited long enough comes before that row.
+"""
+
+from libc.stdint cimport int32_t, int64_t
+
+from liqcore.kernels.first_passage cimport first_above, first_below, rows_before
+from liqcore.sweep.life cimport may_requote
+from liqcore.sweep.records cimport (END_MAX_HOLD, END_POST_ONLY, END_STOP, END_TARGET, END_TTL, NEVER, call_t, setting_t, terms_t)
+from liqcore.sweep.rows cimport columns_t, moved_last, quotes_before, taken_at, touch_at, wait_longer
+from liqcore.sweep.terms cimport entry_price, fee_of, forbidden, lots_for, stop_price, target_price
+
+cdef enum:
+    REQUOTES = 4                 # post-only rejections of one entry, at most
+
+ctypedef struct place_t:         # rows of the market that have been
+    int64_t trade
+    int64_t quote
+
+ctypedef struct opening_t:       # of one call, for all entries: when the first order arrives
+    int64_t call                 # which call it was made for
+    place_t at
+    int64_t near                 # what a passive order must not reach
+
+ctypedef struct entry_t:
+    int64_t call
+    int64_t why                  # why it is refused, or 0
+    int64_t lots
+    int64_t reference
+    int64_t price
+    int64_t rejected             # so many times as post-only, the last attempt included where it was
+    int64_t heard[4]             # when
+    bint last                    # the last attempt was rejected too
+    bint odd                     # left to life.pxd
+    int64_t ts                   # first fill; NEVER = none before the longest time to live
+    place_t filled               # right after it
+    place_t target               # when a target arrives
+    int64_t near                 # what a passive target must not reach
+    place_t horizon              # rows before the last close can arrive
+    double value
+    double fee
+
+ctypedef struct exit_t:          # a target, a stop or a close
+    int64_t call
+    int64_t ts                   # execution; NEVER = none before the horizon
+    int64_t order
+    int64_t price
+    bint taker
+    bint odd                     # left to life.pxd
+    bint again                   # a target that was rejected as post-only, and goes out again as one that may take
+    bint waits                   # a close that found no price
+    double value
+    double fee
+
+ctypedef struct outcome_t:
+    int64_t end                  # END_*; 0 = life.pxd has to say
+    int64_t finished
+    int64_t ts_open
+    int64_t ts_exit
+    double entry_value
+    double exit_value
+    double fees
+
+
+cdef inline void worth(const terms_t* g, exit_t* x, int64_t lots) noexcept nogil:
+    x.value = <double> x.price * <double> lots
+    x.fee = fee_of(g, x.price, lots, g.taker_fee if x.taker else g.maker_fee)
+
+
+cdef inline int64_t near_of(const columns_t* m, const terms_t* g, int64_t side, place_t at, int64_t now) noexcept nogil:
+    cdef int64_t touch = touch_at(m, g, side, at.trade, at.quote, now)
+    return touch if touch else moved_last(m, g, side, at.trade, at.quote)
+
+
+cdef inline place_t place_at(const columns_t* m, place_t start, int64_t ts) noexcept nogil:
+    cdef place_t at
+    at.trade = rows_before(m.ts, start.trade, m.trades, ts)
+    at.quote = rows_before(m.quote_ts, start.quote, m.quotes, ts)
+    return at
+
+
+# ---- entries ----
+
+cdef inline void open_call(const columns_t* m, const terms_t* g, const call_t* call, int64_t number, opening_t* out) noexcept nogil:
+    out.call = number
+    out.at.trade, out.at.quote = call.trade, call.quote
+    out.at = place_at(m, out.at, call.ts + g.order_latency)
+    out.near = near_of(m, g, call.side, out.at, call.ts + g.order_latency)
+
+
+cdef inline void requote(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, entry_t* e, place_t* at,
+                         int64_t near) noexcept nogil:
+    """As long as the venue rejects the entry, because it would take, it goes out again at a price of that moment. Leaves the place where it rests."""
+    cdef int64_t arrives = call.ts + g.order_latency, heard, most = min(p.requotes, g.requotes_max), reference
+    while near > 0 and (near - e.price) * call.side <= 0:
+        heard = arrives + g.ack_latency
+        e.heard[e.rejected] = heard
+        e.rejected += 1
+        e.last = e.rejected > most
+        if e.last:
+            return
+        at[0] = place_at(m, at[0], heard)
+        reference = m.price[at.trade - 1] if at.trade > call.trade else e.reference
+        if not may_requote(m, g, p, e.lots, call.side, reference, at.trade, at.quote, heard):
+            e.last = True
+            return
+        e.reference = reference
+        e.price = entry_price(p, call.side, reference)
+        if e.price <= 0:
+            e.odd = True
+            e.ts = 0
+            return
+        arrives = heard + g.order_latency
+        at[0] = place_at(m, at[0], arrives)
+        near = near_of(m, g, call.side, at[0], arrives)
+
+
+cdef inline int64_t first_fill(const columns_t* m, const terms_t* g, int64_t side, int64_t price, place_t at, place_t stop, place_t* after,
+                               bint* by_quote) noexcept nogil:
+    """When a resting limit (side 1 buys) of some price meets a trade or quote that fills it, and the place right after; NEVER = not before `stop`."""
+    cdef int64_t beyond = 0 if g.touch else 1, trade, quote, until = stop.quote
+    if side > 0:
+        trade = first_below(&m.over_trades, at.trade, stop.trade, price - beyond)
+    else:
+        trade = first_above(&m.over_trades, at.trade, stop.trade, price + beyond)
+    if trade < stop.trade:
+        until = quotes_before(m, at.quote, trade)
+    quote = first_below(&m.over_quotes, at.quote, until, price - 1) if side > 0 else first_above(&m.over_quotes, at.quote, until, price + 1)
+    by_quote[0] = quote < until
+    if by_quote[0]:
+        after.quote = quote + 1
+        after.trade = max(at.trade, m.before[quote])
+        return m.quote_ts[quote]
+    if trade < stop.trade:
+        after.trade, after.quote = trade + 1, until
+        return m.ts[trade]
+    return NEVER
+
+
+cdef inline bint is_partial(const columns_t* m, const terms_t* g, int64_t price, int64_t lots, bint by_quote, place_t after) noexcept nogil:
+    """A trade at the very price fills no more than it traded."""
+    return g.touch and not by_quote and m.price[after.trade - 1] == price and max(<int64_t> m.lots[after.trade - 1], <int64_t> 1) < lots
+
+
+cdef inline void make_entry(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, int64_t number, const opening_t* opening,
+                            int64_t ttl_max, int64_t hold_max, entry_t* e) noexcept nogil:
+    """p: any setting with this entry. ttl_max, hold_max: the longest of all settings."""
+    cdef place_t at = opening.at, stop
+    cdef bint by_quote
+    cdef int64_t heard
+    e.call = number
+    e.reference = call.reference
+    e.price = entry_price(p, call.side, call.reference)
+    e.lots = lots_for(g, p.notional, e.price)
+    e.why = forbidden(g, e.lots, e.price, call.last, call.ended, call.stale)
+    e.rejected = 0
+    e.last = e.odd = False
+    e.ts = NEVER
+    if e.why:
+        return
+    requote(m, g, p, call, e, &at, opening.near)
+    if e.last or e.odd:
+        return
+    stop = place_at(m, at, call.ts + ttl_max + g.order_latency)
+    e.ts = first_fill(m, g, call.side, e.price, at, stop, &e.filled, &by_quote)
+    if e.ts == NEVER:
+        return
+    e.odd = is_partial(m, g, e.price, e.lots, by_quote, e.filled)
+    heard = e.ts + g.ack_latency
+    e.target = place_at(m, e.filled, heard + g.order_latency)
+    e.near = near_of(m, g, -call.side, e.target, heard + g.order_latency)
+    e.horizon = place_at(m, e.target, heard + hold_max + g.order_latency)
+    e.value = <double> e.price * <double> e.lots
+    e.fee = fee_of(g, e.price, e.lots, g.maker_fee)
+
+
+# ---- exits ----
+
+cdef inline void take_from(const columns_t* m, const terms_t* g, int64_t side, place_t at, int64_t wait, exit_t* x) noexcept nogil:
+    """Where an order that takes (side 1 buys) meets the market from a place on, or by the last price after it has waited until `wait`."""
+    cdef int64_t ts, longer
+    cdef bint quote
+    x.ts = x.order = NEVER
+    x.taker = True
+    while True:
+        quote = at.quote < m.quotes and m.before[at.quote] <= at.trade
+        ts = m.quote_ts[at.quote] if quote else m.ts[at.trade] if at.trade < m.trades else <int64_t> NEVER
+        if min(ts, wait) > g.end:
+            x.order = NEVER
+            return
+        x.order = 2 * (at.trade + at.quote) + (ts < wait)
+        if wait <= ts:
+            x.price = moved_last(m, g, side, at.trade, at.quote)
+            longer = wait_longer(m, g, x.price, at.trade, at.quote, wait)
+            if longer == 0:
+                x.ts = wait
+                return
+            wait = longer
+            continue
+        if quote:
+            at.quote += 1
+        else:
+            at.trade += 1
+        x.price = taken_at(m, g, side, at.trade, at.quote, not quote, ts)
+        if x.price > 0:
+            x.ts = ts
+            return
+
+
+cdef inline void make_stop(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, int64_t number, const entry_t* e,
+                           exit_t* x) noexcept nogil:
+    """It lives from the fill on, and fires at once where the last trade has reached it already."""
+    cdef int64_t level = stop_price(call.side, e.price, p.stop_loss), row = max(e.filled.trade - 1, <int64_t> 0)
+    cdef place_t at = e.filled
+    cdef int64_t fired = e.ts
+    x.call = number
+    x.ts = x.order = NEVER
+    if call.side > 0:
+        row = first_below(&m.over_trades, row, e.horizon.trade, level)
+    else:
+        row = first_above(&m.over_trades, row, e.horizon.trade, level)
+    if row >= e.filled.trade:
+        if row >= e.horizon.trade:
+            return
+        fired = m.ts[row]
+        at.trade, at.quote = row + 1, quotes_before(m, e.filled.quote, row)
+    take_from(m, g, -call.side, at, fired + g.print_wait, x)
+    worth(g, x, e.lots)
+
+
+cdef inline void make_target(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, int64_t number, const entry_t* e,
+                             exit_t* x) noexcept nogil:
+    cdef int64_t side = -call.side, now = e.ts + g.ack_latency + g.order_latency, touch
+    cdef place_t at = e.target, after
+    cdef bint by_quote
+    x.call = number
+    x.ts = x.order = NEVER
+    x.taker = x.odd = x.again = False
+    if p.take_profit == 0:
+        return
+    x.price = target_price(call.side, e.price, p.take_profit, e.reference)
+    if x.price <= 0:
+        x.odd = True
+        x.ts = x.order = 0
+        return
+    if e.near > 0 and (e.near - x.price) * side <= 0:
+        x.again = True
+        now += g.ack_latency + g.order_latency
+        at = place_at(m, at, now)
+        touch = touch_at(m, g, side, at.trade, at.quote, now)
+        if touch > 0 and (touch - x.price) * side <= 0:
+            x.taker = True
+            x.ts, x.order, x.price = now, 2 * (at.trade + at.quote), touch
+            worth(g, x, e.lots)
+            return
+    x.ts = first_fill(m, g, side, x.price, at, e.horizon, &after, &by_quote)
+    if x.ts == NEVER:
+        return
+    x.order = 2 * (after.trade + after.quote - 1) + 1
+    x.odd = is_partial(m, g, x.price, e.lots, by_quote, after)
+    worth(g, x, e.lots)
+
+
+cdef inline void make_close(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, int64_t number, const entry_t* e,
+                            exit_t* x) noexcept nogil:
+    cdef int64_t now = e.ts + g.ack_latency + p.max_hold_ns + g.order_latency
+    cdef place_t at = place_at(m, e.target, now)
+    x.call = number
+    x.price = touch_at(m, g, -call.side, at.trade, at.quote, now)
+    x.waits = x.price == 0
+    x.taker = True
+    x.ts, x.order = now, 2 * (at.trade + at.quote)
+    if x.waits:
+        take_from(m, g, -call.side, at, now + g.print_wait, x)
+    worth(g, x, e.lots)
+
+
+# ---- one bracket ----
+
+cdef inline bint not_entered(const terms_t* g, const setting_t* p, const call_t* call, const entry_t* e, outcome_t* out) noexcept nogil:
+    """Whether the bracket ends without a fill, and how."""
+    cdef int64_t n, deadline = call.ts + p.entry_ttl_ns
+    for n in range(e.rejected):
+        if e.heard[n] >= deadline or (e.last and n == e.rejected - 1):
+            out.end, out.finished = END_POST_ONLY, e.heard[n]
+            return True
+    if e.ts >= deadline + g.order_latency:
+        out.end, out.finished = END_TTL, deadline + g.order_latency + g.ack_latency
+        return True
+    return False
+
+
+cdef inline const exit_t* first_exit(const exit_t* target, const exit_t* stop) noexcept nogil:
+    """In one row of the market what takes comes first."""
+    if target.order == stop.order and not stop.order & 1:
+        return target if target.ts < stop.ts else stop
+    return target if target.order < stop.order else stop
+
+
+cdef inline void outcome(const terms_t* g, const setting_t* p, const call_t* call, const entry_t* e, const exit_t* target, const exit_t* stop,
+                         const exit_t* close, outcome_t* out) noexcept nogil:
+    """Of a bracket that is entered. close: looked at only where `closes` says so. A stop that has waited long enough at the very moment at which the
+    target arrives is left to life.pxd."""
+    cdef const exit_t* x = first_exit(target, stop)
+    cdef int64_t heard = e.ts + g.ack_latency, arrives = heard + g.order_latency
+    cdef int64_t deadline = heard + p.max_hold_ns, close_at = deadline + g.order_latency
+    out.end = 0
+    out.ts_open = heard
+    if x.ts < close_at:
+        if x == target and target.odd or x == stop and not x.order & 1 and (x.ts == arrives or x.ts == target.ts):
+            return
+        out.finished = out.ts_exit = x.ts + g.ack_latency
+        out.end = END_TARGET if x == target else END_STOP
+        if x == stop and p.take_profit:      # the target's answer may still be on its way
+            if x.ts < arrives:
+                out.finished = max(out.finished, arrives + g.ack_latency)
+            elif target.again and arrives + g.ack_latency < deadline and x.ts < arrives + g.ack_latency + g.order_latency:
+                out.finished = max(out.finished, arrives + 2 * g.ack_latency + g.order_latency)
+        if out.ts_exit >= deadline:          # the close went out, and is refused
+            out.end = END_MAX_HOLD
+            out.finished = max(out.finished, close_at + g.ack_latency)
+    else:
+        x = close
+        if close.waits and (stop.order < close.order or (stop.order == close.order and stop.ts < close.ts)):
+            x = stop
+        if x.ts == NEVER:
+            return
+        out.end = END_MAX_HOLD
+        out.finished = out.ts_exit = x.ts + g.ack_latency
+    out.entry_value, out.exit_value = e.value, x.value
+    out.fees = e.fee + x.fee
+
+
+cdef inline bint closes(const terms_t* g, const setting_t* p, const entry_t* e, const exit_t* target, const exit_t* stop) noexcept nogil:
+    """Whether the bracket is still open when the close that follows the hold arrives."""
+    return first_exit(target, stop).ts >= e.ts + g.ack_latency + p.max_hold_ns + g.order_latency
