@@ -55,6 +55,7 @@ class PoolFlag(IntEnum):
 class Judgment(IntEnum):
     JUDGE_CONFIRM = 1
     JUDGE_VETO = 2
+    JUDGE_HOLD = 3
 
 class Phase(IntEnum):
     IDLE = 0
