@@ -668,8 +668,8 @@ cdef class Engine:
         JUDGE_CONFIRM: the wish's becomes this where it is higher, and it is entered with the others of its batch; 0 = not stated: it is entered at
         once with its own."""
         cdef int64_t ts = whole(ts_recv, "ts_recv")
-        return self.enter(ts, ts, ALL_INSTRUMENTS, VERDICT, 0, 0.0, 0.0, 0.0, <double> whole(confidence, "confidence"), whole(question, "question"), 0,
-                          code_of(judgment, "judgment"))
+        return self.enter(ts, ts, ALL_INSTRUMENTS, VERDICT, 0, 0.0, 0.0, 0.0, <double> whole(confidence, "confidence"),
+                          whole(question, "question"), 0, code_of(judgment, "judgment"))
 
     def advance(self, ts):
         """Let time pass up to ts (ns) without an event: deadlines are served. Going back is refused and counted."""

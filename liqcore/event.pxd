@@ -67,6 +67,7 @@ cpdef enum Judgment:         # a judge confirms or not what a policy wants; it n
     JUDGE_CONFIRM = 1
     JUDGE_VETO = 2
     JUDGE_HOLD = 3           # look on: no entry, though nothing speaks against it
+    JUDGE_FAILED = 4         # it was asked, and there is no answer that counts: unjudged, and nobody waits for it
 
 cpdef enum Phase:
     """The phase of a cascade, as its detector says it."""

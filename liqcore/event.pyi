@@ -56,6 +56,7 @@ class Judgment(IntEnum):
     JUDGE_CONFIRM = 1
     JUDGE_VETO = 2
     JUDGE_HOLD = 3
+    JUDGE_FAILED = 4
 
 class Phase(IntEnum):
     IDLE = 0

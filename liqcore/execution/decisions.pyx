@@ -398,8 +398,11 @@ cdef class Decisions:
         else:
             x = self.waiting.each[k]
             self.waiting.remove(k)
-            self.audit_judge(&x, VETOED, code, now)
-            self.waiting.tally.vetoed += 1
+            self.audit_judge(&x, UNJUDGED if code == JUDGE_FAILED else VETOED, code, now)
+            if code == JUDGE_FAILED:
+                self.waiting.tally.unjudged += 1
+            else:
+                self.waiting.tally.vetoed += 1
         self.release(now)
 
     cdef void confirm(self, int k, int confidence, int64_t now) noexcept nogil:

@@ -32,7 +32,7 @@ ctypedef struct tally_t:         # of questions
     int64_t asked
     int64_t confirmed
     int64_t vetoed
-    int64_t unjudged             # no verdict came in time
+    int64_t unjudged             # no verdict came in time, or none that counts
     int64_t ignored              # verdicts that were late, repeated, or to no question of ours
 
 cdef class PendingDecisions:

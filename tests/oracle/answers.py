@@ -69,8 +69,8 @@ class Asked:
 
 
 def entered(batch: list[Asked], said: list[tuple[int, int, str, int]]) -> list[tuple[int, int, int]]:
-    """(time, instrument, confidence) of the entries of a batch, in their order. said: (time, place in the batch, CONFIRM | VETO | HOLD, confidence
-    stated, 0 = not), by time.
+    """(time, instrument, confidence) of the entries of a batch, in their order. said: (time, place in the batch, CONFIRM | VETO | HOLD | FAILED,
+    confidence stated, 0 = not), by time.
 
     The effective confidence is the lowest of the wish's, of what the policy's grades give, and of what is stated. Confirmed ones are entered
     together when none is open any more, each at its deadline at the latest; by confidence, then by instrument, then as asked. One that states no

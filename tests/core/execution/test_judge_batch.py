@@ -23,7 +23,7 @@ MINUTE = 60 * S
 START = T0 // MINUTE * MINUTE
 ASKED = START + MINUTE
 OLD = Path(__file__).with_name("questions_abi7.json")
-WORDS = {"CONFIRM": Judgment.JUDGE_CONFIRM, "VETO": Judgment.JUDGE_VETO, "HOLD": Judgment.JUDGE_HOLD}
+WORDS = {"CONFIRM": Judgment.JUDGE_CONFIRM, "VETO": Judgment.JUDGE_VETO, "HOLD": Judgment.JUDGE_HOLD, "FAILED": Judgment.JUDGE_FAILED}
 
 
 def engine_of(side, batch, **risk):
@@ -57,7 +57,7 @@ def judged(side, batch, said, **risk):
 
 GIVES = st.sampled_from(["enter", "enter", 1, 2, 3, "hold", "don't enter"])
 BATCH = st.lists(st.tuples(st.integers(0, 4), st.sampled_from([5, 5, 8]), GIVES, GIVES), min_size=1, max_size=5)
-SAID = st.lists(st.tuples(st.integers(1, 10 * S), st.integers(0, 4), st.sampled_from(["CONFIRM", "CONFIRM", "CONFIRM", "VETO", "HOLD"]),
+SAID = st.lists(st.tuples(st.integers(1, 10 * S), st.integers(0, 4), st.sampled_from(["CONFIRM", "CONFIRM", "CONFIRM", "VETO", "HOLD", "FAILED"]),
                           st.integers(0, 3)), max_size=10)
 
 
