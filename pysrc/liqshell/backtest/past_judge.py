@@ -158,7 +158,8 @@ def as_recorded(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 def later(values: Mapping[str, Any], delay_s: float) -> dict[str, Any]:
     """The settings with verdicts that come so much later, and brackets that wait so much longer for them."""
-    brackets = {symbol: terms | ({"judge_s": terms["judge_s"] + delay_s} if terms.get("judge_s") else {}) for symbol, terms in values["brackets"].items()}
+    brackets = {symbol: terms | ({"judge_s": terms["judge_s"] + delay_s} if terms.get("judge_s") else {})
+                for symbol, terms in values["brackets"].items()}
     return {**values, "brackets": brackets, "judge": values["judge"] | {"delay_s": delay_s}}
 
 

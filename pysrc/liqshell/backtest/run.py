@@ -14,7 +14,7 @@ import numpy as np
 import liqcore as lc
 from liqshell import private
 from liqshell.recording import journal
-from liqshell.backtest import trials, variants
+from liqshell.backtest import shadows, trials, variants
 from liqshell.backtest.past_judge import LIVE, AskPast, as_recorded, asker
 from liqshell.run.tape_driver import drive
 from liqshell.backtest.half_spread import of_history, settings_of
@@ -81,6 +81,9 @@ def run_backtest(config: Config, folder: str | Path | None = None, notify: Notif
         study: dict[str, Any] = {"version": VERSION, "timing_s": timing, "problems": history.problems, "models": models(config, history),
                                  "half_spread": [one.as_dict() for one in of_history(config.paper, history)],
                                  "data": {"fingerprint": history.fingerprint, "store": history.source, "parts": history.parts}, "equity": equity}
+        if judge is not None:
+            notify("shadows of the judge's questions", 0.0)
+            study["judge"] = shadows.judged(values, history, audit, judge.told, config.run.seed, judged["contaminated"])
         if config.backtest.study:
             study |= _variants(config, values, history, timing, notify)
         own = trials.identities(config, history, [Setting()])
