@@ -15,7 +15,7 @@ import liqcore as lc
 from liqcore.simulation.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS
 from liqshell.recording import journal
 from liqshell.recording import streams
-from liqshell.backtest.past_judge import asks_anew
+from liqshell.backtest.past_judge import asks_anew, contaminated
 from liqshell.backtest.trade_spread import Measured, measure
 from liqshell.config.load import Config
 from liqshell.config.study_sections import DataConfig
@@ -194,6 +194,7 @@ def _checked(found: History, config: Config, trades: bool) -> History:
     problems = [*found.problems, *([f"no trades of {', '.join(silent)}: {lost}"] if silent else []), *days_without(found, config.data)]
     if asks_anew(config, [i.symbol for i in found.instruments]):
         found = found.without_verdicts()
+        problems += ["CONTAMINATED: some answers in [judge] recordings are of a live model that was asked about the past"] * contaminated(config)
     return described(replace(found, problems=problems), config.engine.quote_age_s)
 
 

@@ -79,6 +79,12 @@ def _rows(places: tuple[str, ...], digest: str) -> tuple[dict[str, Any], ...]:
     return tuple(rows_of(places))
 
 
+def contaminated(config: Config) -> bool:
+    """Whether the recorded answers of a configuration are, some of them, of a live model that was asked about the past."""
+    places = tuple(str(Path(one).resolve()) for one in config.judge.recordings)
+    return config.judge.kind == "recorded" and any(row.get("contaminated") for row in _rows(places, _digest(places)))
+
+
 @dataclass(frozen=True)
 class Told:
     """A question of a run and its answer. heard_ns: when the engine hears of it; None = never."""
@@ -89,10 +95,11 @@ class Told:
 
 
 class AskPast:
-    """What lc.Walk asks, question by question. delay_s: later than the judge answers, with as much more time for it. told: in order."""
+    """What lc.Walk asks, question by question. delay_s: later than the judge answers, with as much more time for it. contaminated: some answer is of a
+    live model that was asked about the past. told: in order."""
 
-    def __init__(self, judge: PastJudge, instruments: Sequence[lc.Instrument], delay_s: float = 0.0):
-        self.judge, self.instruments, self._delay_ns = judge, instruments, round(delay_s * NS)
+    def __init__(self, judge: PastJudge, instruments: Sequence[lc.Instrument], delay_s: float = 0.0, contaminated: bool = False):
+        self.judge, self.instruments, self._delay_ns, self.contaminated = judge, instruments, round(delay_s * NS), contaminated
         self.told: list[Told] = []
 
     def __call__(self, asked: Mapping[str, Any]) -> tuple[int, int, int] | None:
@@ -109,7 +116,8 @@ class AskPast:
 
     def lines(self) -> str:
         """judge.jsonl."""
-        return "".join(line_of(one.question, one.answer, one.heard_ns) for one in self.told)
+        more = {"contaminated": True} if self.contaminated else {}
+        return "".join(line_of(one.question, one.answer, one.heard_ns, more) for one in self.told)
 
 
 class ModelPast:
@@ -144,11 +152,11 @@ def asker(values: Mapping[str, Any], instruments: Sequence[lc.Instrument], model
     if found["kind"] in LIVE:
         if model is None:
             raise ConfigError("judge.kind", f"{found['kind']!r} beside a run", "the recorded answers of the run")
-        return AskPast(ModelPast(model, found), instruments)
+        return AskPast(ModelPast(model, found), instruments, contaminated=True)
     names = names_of(NewsConfig(names=found["names"]))
     news = news_in(rows, names, found["age_max_s"]) if rows and found["kind"] == "rules" else None
     judge = make_past_judge(found["kind"], rows, news, hosts=tuple(found["hosts"]), age_max_s=found["age_max_s"], latency_s=found["latency_s"])
-    return AskPast(judge, instruments, found.get("delay_s", 0.0))
+    return AskPast(judge, instruments, found.get("delay_s", 0.0), found["kind"] == "recorded" and any(row.get("contaminated") for row in rows))
 
 
 def as_recorded(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def run_backtest(config: Config, folder: str | Path | None = None, notify: Notif
         audit, equity, counters = _run(paper, history, book, judge)
         timing["run"] = time.perf_counter() - began
         judged = _judged(judge, values, made)
-        if judged.get("contaminated"):
+        if judge is not None and values["judge"]["kind"] in LIVE:
             values = as_recorded(values, made)     # what runs beside it asks nobody anew
         study: dict[str, Any] = {"version": VERSION, "timing_s": timing, "problems": history.problems, "models": models(config, history),
                                  "half_spread": [one.as_dict() for one in of_history(config.paper, history)],
@@ -108,7 +108,7 @@ def _judged(judge: AskPast | None, values: dict[str, Any], folder: Path) -> dict
     lines = judge.lines().encode()
     private.write(folder / JUDGE, lines.decode())
     return {"kind": values["judge"]["kind"], "answered": judge.counts, "hash": hashlib.sha256(lines).hexdigest(),
-            "contaminated": values["judge"]["kind"] in LIVE}
+            "contaminated": judge.contaminated}
 
 
 def claim(folder: Path, replace_finished: bool) -> None:

@@ -27,7 +27,7 @@ from liqshell.run.pipeline import make_paper
 from liqshell.run.tape_driver import drive
 
 PASSES = 200                     # runs of the tape at most; what is left then has no shadow
-WIDE = {"order_notional_max": 1e12, "exposure_max": 1e12, "leverage_max": 1e6, "positions_max": 10_000, "orders_per_minute_max": 10_000,
+WIDE = {"order_notional_max": 1e12, "exposure_max": 1e12, "leverage_max": 1000.0, "positions_max": 10_000, "orders_per_minute_max": 1024,
         "daily_loss_max": 1.0, "weekly_loss_max": 1.0}
 Key = tuple[int, str, str]
 
@@ -116,7 +116,7 @@ def _by_rules(one: Told, items: Sequence[Item]) -> bool:
 
 def judged(values: Mapping[str, Any], history: History, audit: np.ndarray, told: Sequence[Told], seed: int, contaminated: bool) -> Judged:
     """What the report needs to judge the judge: see study.Judged."""
-    found = shadows_of(values, history, told)
+    found, others = shadows_of(values, history, told), controls_of(told, seed)
     asked = [found.get(key_of(one.question)) for one in told]
     words = view(audit, AuditKind.AUDIT_JUDGE)
     price = {}
@@ -133,4 +133,5 @@ def judged(values: Mapping[str, Any], history: History, audit: np.ndarray, told:
             "confidence": [one.answer.confidence for one in told], "enterable": [enterable(one.question) for one in told],
             "waited_s": [None if one.heard_ns is None else (one.heard_ns - one.question.asked_ns) / lc.SECOND for one in told],
             "cost": [one.answer.cost for one in told], "drift_bps": drift, "net": [x[0] if x else None for x in asked],
-            "net_bps": [x[1] if x else None for x in asked], "closed_ns": [x[2] if x else None for x in asked], **controls_of(told, seed)}
+            "net_bps": [x[1] if x else None for x in asked], "closed_ns": [x[2] if x else None for x in asked],
+            "rules": others["rules"], "shuffled": others["shuffled"]}

@@ -44,12 +44,12 @@ def verdict_of(answer: Answer) -> tuple[lc.Judgment, int]:
     return {"hold": lc.Judgment.JUDGE_HOLD, "don't enter": lc.Judgment.JUDGE_VETO, None: lc.Judgment.JUDGE_FAILED}[answer.action], 0
 
 
-def line_of(question: Question, answer: Answer, heard_ns: int | None) -> str:
+def line_of(question: Question, answer: Answer, heard_ns: int | None, more: Mapping[str, Any] = {}) -> str:
     """A line of judge.jsonl."""
     row = asdict(answer) | {"heard_ns": heard_ns, "batch": question.batch, "question": json.loads(question.content), "contract": question.contract,
                             "direction": question.direction, "asked_ns": question.asked_ns, "deadline_ns": question.deadline_ns,
                             "outcomes": {grade: asdict(outcome) for grade, outcome in question.outcomes.items()}}
-    return json.dumps(row, sort_keys=True, default=str) + "\n"
+    return json.dumps(row | dict(more), sort_keys=True, default=str) + "\n"
 
 
 def rows_of(places: Iterable[str]) -> Iterator[dict[str, Any]]:

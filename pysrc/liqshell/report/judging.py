@@ -22,8 +22,17 @@ CHANCE = {1: 1 / 3, 2: 1 / 2, 3: 2 / 3}
 DAYS_LEAST = 8                    # with fewer the standard errors of a difference are too small
 
 
+def of_run(meta: dict[str, Any], judged: Any) -> dict[str, Any] | None:
+    """report.json's "judge"; None where a run asked nobody. answered: questions by status; evaluation: summarise(), None of a run that was no backtest."""
+    found = meta.get("judge")
+    if not isinstance(found, dict):
+        return None
+    return {"kind": found.get("kind"), "contaminated": bool(found.get("contaminated")), "answered": found.get("answered") or {},
+            "evaluation": summarise(judged)}
+
+
 def summarise(judged: Any) -> dict[str, Any] | None:
-    """report.json's "judge"; None where a run asked nobody. judged: study.Judged."""
+    """What the answers were worth; None where nothing says it. judged: study.Judged."""
     if not judged:
         return None
     entered = np.array([action == "enter" for action in judged["action"]], bool)

@@ -1,11 +1,14 @@
 """A judge over the past: recorded answers and rules at their latency, unknown questions unjudged, a live model refused or CONTAMINATED."""
 
 import asyncio
+import io
 import json
+import sys
 
 import numpy as np
 import pytest
 from liqcore.audit import AuditKind
+from liqshell.backtest import run_backtest
 from liqshell.backtest.past_judge import AskPast, asker
 from liqshell.config.load import loads
 from liqshell.emulator.server import Config as Market
@@ -13,13 +16,16 @@ from liqshell.emulator.server import serve
 from liqshell.errors import ConfigError
 from liqshell.judge.asked import rows_of
 from liqshell.judge.types import Answer
+from liqshell.judge.validation import key_of
 from liqshell.live import Session
 from liqshell.live import session as session_module
 from liqshell.recording import journal
+from liqshell.report import make_report, print_report
 from liqshell.run import replay
 from liqshell.run.pipeline import make_paper
 from liqshell.run.recorded_events import read_events
 from liqshell.run.tape_driver import drive
+from rich.console import Console
 
 import liqcore as lc
 
@@ -55,8 +61,7 @@ class Turns:
         self.n += 1
         await asyncio.sleep(0.01 + 0.02 * turn)
         action, status = (("enter", "ok"), ("don't enter", "ok"), ("hold", "ok"), (None, "invalid"), ("enter", "ok"), (None, "timeout"))[turn]
-        key = __import__("liqshell.judge.validation", fromlist=["key_of"]).key_of(question, IDENTITY)
-        return Answer(question.number, action, (3, 0, 0, 0, 1, 0)[turn], status, key, self.clock.now_ns(), "none" if status == "ok" else None,
+        return Answer(question.number, action, (3, 0, 0, 0, 1, 0)[turn], status, key_of(question, IDENTITY), self.clock.now_ns(), "none" if status == "ok" else None,
                       {"judge": IDENTITY})
 
     async def close(self):
@@ -144,6 +149,69 @@ def test_an_answer_is_the_same_for_every_size_and_confidence(run):
     """What a judge may know holds neither size nor confidence: a sweep over them finds the recorded answers."""
     row = next(rows_of([str(run)]))
     assert not {"notional", "confidence", "outcomes"} & row["question"].keys() and row["question"]["signal"]["ts"] == row["asked_ns"]
+
+
+def backtest(run, folder, judge, more=""):
+    text = (f"[run]\nname = 'b'\nout = '{folder.parent}'\n[feed]\nsymbols = {json.dumps(SYMBOLS)}\n[detector]\nrefresh_s = 0\nwarmup = 30\n"
+            f"[policy]\njudge_s = 60\n{more}[data]\nfiles = ['{run}']\n[limits]\ndata_age_max_s = 30\nevent_age_max_s = 30\n"
+            f"[backtest]\ndelays_s = [0, 1]\nrandom_draws = 2\n[judge]\n{judge}\n")
+    return make_report(run_backtest(loads(text), folder))
+
+
+def test_the_report_judges_the_judge(run, tmp_path):
+    """Recorded answers through the command's own path: every question has its answer and its shadow, and the page says what it was worth."""
+    report = backtest(run, tmp_path / "b", f"kind = 'recorded'\nrecordings = ['{run}']")
+    found = report.figures["judge"]
+    told = list(rows_of([str(tmp_path / "b")]))
+    assert found["answered"].keys() <= {"ok", "invalid", "timeout"} and sum(found["answered"].values()) == len(told) > 3 and not found["contaminated"]
+    e = found["evaluation"]
+    groups = {row["what"]: row for row in e["groups"]}
+    assert groups["confirmed"]["questions"] == sum(row["action"] == "enter" for row in told)
+    assert sum(row["questions"] for row in groups.values()) == len(told) and sum(row["n"] for row in groups.values()) > len(told) // 2
+    assert {row["who"] for row in e["controls"]} == {"the judge", "always yes", "always no", "rules", "rules, shuffled news", "random, as many"}
+    assert e["adds"] is None and "cannot be said" in e["verdict"], "so few questions"
+    page = report.html.read_text()
+    assert 'id="judge"' in page and "always yes" in page and "CONTAMINATED" not in page and 'id="desk"' in page and "Latest signals" in page
+    desk = report.figures["desk"]
+    assert len(desk["signals"]) == min(len(told), 50) and desk["account"]["stop_loss"] == 0.0025
+    delays = {row["delay_s"]: row["entries"] for row in report.figures["delays"]["rows"]}
+    assert delays[0.0] > 0, "the study asks the same recorded answers"
+
+
+def test_shadows_are_the_trades_of_a_run_that_confirms_everything(run, tmp_path):
+    """A judge that always says yes leaves no trade to be imagined: where places and limits do not bind, shadow and trade are the same."""
+    report = backtest(run, tmp_path / "b", "kind = 'rules'\nlatency_s = 0.5")
+    e = report.figures["judge"]["evaluation"]
+    confirmed, judge = e["groups"][0], e["controls"][0]
+    assert confirmed["n"] >= len(report.summary["trades"]) > 0 and judge["agrees"] == 1.0
+    known = {(int(ts)) for ts in json.loads((tmp_path / "b" / "study.json").read_text())["judge"]["closed_ns"] if ts}
+    closed = lc.audit.view(journal.load_audit(tmp_path / "b"), AuditKind.AUDIT_TRADE)["ts"].tolist()
+    assert set(closed) <= known
+
+
+PROGRAM = """
+import json, sys
+asked = json.load(sys.stdin)
+print(json.dumps({"symbol": asked["symbol"], "direction": asked["direction"], "action": "enter", "confidence": "high", "news": "none",
+    "news_event": "none", "liq_note": "l", "trend_note": "t", "news_note": "n", "action_reason": "because", "evidence": []}))
+"""
+
+
+def test_a_live_model_on_the_past_is_said_to_be_contaminated(run, tmp_path):
+    """In page, JSON and terminal; and so is whatever takes its answers as recorded ones."""
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    command = f"kind = 'command'\nprogram = [{json.dumps(sys.executable)}, {json.dumps(str(program))}]\n"
+    report = backtest(run, tmp_path / "b", command + "past_model = true")
+    assert report.figures["judge"]["contaminated"] and report.figures["judge"]["evaluation"]["verdict"].startswith("CONTAMINATED")
+    assert report.figures["judge"]["answered"].keys() == {"ok"} and "CONTAMINATED." in report.html.read_text()
+    assert report.figures["desk"]["signals"][0]["action_reason"] == "because"
+    console = Console(record=True, width=200, file=io.StringIO())
+    print_report(report.summary, console)
+    assert "CONTAMINATED" in console.export_text()
+    again = backtest(run, tmp_path / "c", f"kind = 'recorded'\nrecordings = ['{tmp_path / 'b'}']")
+    assert again.figures["judge"]["contaminated"] and again.figures["judge"]["answered"].keys() == {"ok"}
+    assert any("CONTAMINATED" in line for line in again.figures["problems"])
 
 
 CONFIG = "[data]\nfiles = ['x']\n[policy]\njudge_s = 10\n"
