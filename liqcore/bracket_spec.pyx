@@ -8,6 +8,9 @@ from liqcore.event cimport *
 from liqcore.instrument cimport SCALE, TICKS_MAX, scale_ticks
 
 
+_GIVES = {"enter": GIVES_ENTRY, "hold": GIVES_HOLD, "don't enter": GIVES_NOTHING}
+
+
 cdef int64_t stop_price(int8_t side, int64_t fill, int64_t fraction) noexcept nogil:
     """Rounded towards the entry: never risk more than the stated fraction."""
     return scale_ticks(fill, -fraction, 1) if side > 0 else scale_ticks(fill, fraction, 0)
@@ -47,6 +50,15 @@ cdef bint trail_stop(const bracket_t* b, int64_t entry, int64_t best, int64_t st
     return (price[0] - stop) * b.side > 0 and (price[0] - stop) * b.side * 10 >= gain - kept
 
 
+cdef int judge_cap(const bracket_t* b) noexcept nogil:
+    """The highest confidence that any answer of the judge gives the bracket: 0 = none is an entry."""
+    return max(_cap(b.with_news), _cap(b.without_news))
+
+
+cdef int _cap(uint8_t gives) noexcept nogil:
+    return 0 if gives >= GIVES_HOLD else gives if gives else ANY_CONFIDENCE
+
+
 cdef int check_bracket(const bracket_t* b) noexcept nogil:
     """0 when the bracket makes sense, else the number of the rule that it breaks."""
     cdef int64_t half = SCALE // 2
@@ -63,6 +75,8 @@ cdef int check_bracket(const bracket_t* b) noexcept nogil:
         return 5
     if b.reference < 0 or b.reference >= <int64_t> TICKS_MAX or b.exit_phase > EXHAUSTED or b.requotes_max > 3:
         return 6
+    if b.with_news > GIVES_NOTHING or b.without_news > GIVES_NOTHING or (b.judge_ns == 0 and (b.with_news or b.without_news)):
+        return 8
     if b.judge_ns < 0 or b.trail_basis > TRAIL_PROFIT or not 0 <= b.trail_from <= (half if b.trail_basis == TRAIL_PROFIT else 0):
         return 7
     return 0
@@ -105,11 +119,29 @@ cdef int64_t _seconds(str name, object value) except? -1:
     return round(seconds * 1e9)
 
 
+cdef uint8_t _gives(str name, object value) except? 255:
+    """What a grade of the news gives, as the number that bracket_t holds."""
+    if isinstance(value, str) and value in _GIVES:
+        return _GIVES[value]
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 3:
+        raise ValueError(f"{name}: expected 'enter', a confidence from 1 to 3, 'hold' or \"don't enter\", got {value!r}")
+    return value
+
+
 cdef int _side(object value) except? -1000:
     cdef int64_t side = whole(value, "side")
     if side != 1 and side != -1:
         raise ValueError(f"side: expected LONG (1) or SHORT (-1), got {value!r}")
     return <int> side
+
+
+cdef dict outcomes_of(const bracket_t* b):
+    """See Bracket.outcomes. A bracket whose own confidence is not on the judge's scale counts as 3 there."""
+    top = b.confidence if 1 <= b.confidence <= 3 else 3
+    found = {}
+    for grade, gives in (("supports", b.with_news), ("none", b.without_news)):
+        found[grade] = ("enter", min(top, gives) if gives else top) if gives < GIVES_HOLD else ("hold" if gives == GIVES_HOLD else "don't enter", 0)
+    return found | {"contradicts": ("don't enter", 0)}
 
 
 cdef class Bracket:
@@ -124,12 +156,14 @@ cdef class Bracket:
     is worth a tenth of the trail's distance, so it lags the rule by less than that.
     confidence: answers of one moment are judged highest first. replaces: a bracket of lower confidence that is open on the instrument is closed
     first. judge_s: an outside verdict (Engine.questions, Engine.on_verdict) must confirm the entry within this time; without one there is none; 0 =
-    nobody is asked.
+    nobody is asked. with_news, without_news: what the judge's grades "supports" and "none" give: 'enter', a confidence from 1 to 3 (the entry, with
+    this confidence at most), 'hold' or "don't enter"; "contradicts" is never an entry. Where neither gives one the judge is asked all the same, and
+    nothing is entered whatever it says.
     """
 
     def __init__(self, side, *, stop_loss, take_profit=0, entry="post_only", entry_offset=0, reference=0, trail=0, entry_ttl_s=1800,
                  max_hold_s=1800, cooldown_s=300, notional=0.0, equity_share=0.0, confidence=0, exit_phase=0, requotes=0, judge_s=0.0, replaces=False,
-                 trail_basis="price", trail_from=0):
+                 trail_basis="price", trail_from=0, with_news="enter", without_news="enter"):
         if entry not in ("post_only", "market"):
             raise ValueError(f"entry: expected 'post_only' or 'market', got {entry!r}")
         self.c.side = _side(side)
@@ -149,6 +183,7 @@ cdef class Bracket:
         self.c.reference = whole(reference, "reference")
         self.c.judge_ns = _seconds("judge_s", judge_s)
         self.c.replaces = truth(replaces, "replaces")
+        self.c.with_news, self.c.without_news = _gives("with_news", with_news), _gives("without_news", without_news)
         if trail_basis not in ("price", "profit"):
             raise ValueError(f"trail_basis: expected 'price' or 'profit', got {trail_basis!r}")
         self.c.trail_basis = TRAIL_PRICE if trail_basis == "price" else TRAIL_PROFIT
@@ -158,7 +193,8 @@ cdef class Bracket:
             raise ValueError(("", "side: LONG or SHORT", "entry: post_only or market", "stop_loss must be above 0; fractions at most 0.5",
                               "entry_ttl_s and max_hold_s must be above 0", "notional (or equity_share) must be above 0",
                               "reference, exit_phase (0-4) or requotes (0-3) out of range",
-                              "judge_s or trail_basis out of range, or trail_from without a trail of profit")[rule])
+                              "judge_s or trail_basis out of range, or trail_from without a trail of profit",
+                              "with_news and without_news say what a judge's answer gives: judge_s must be above 0")[rule])
 
     @property
     def side(self):
@@ -169,6 +205,11 @@ cdef class Bracket:
     def confidence(self):
         """Answers of one moment are judged highest first."""
         return self.c.confidence
+
+    @property
+    def outcomes(self):
+        """What each grade of the news gives: grade -> (action, confidence from 1 to 3, 0 without an entry); {} where nobody is asked."""
+        return outcomes_of(&self.c) if self.c.judge_ns > 0 else {}
 
     @property
     def reference(self):
@@ -186,7 +227,8 @@ cdef class Bracket:
                 and a.trail == b.trail and a.entry_ttl_ns == b.entry_ttl_ns and a.max_hold_ns == b.max_hold_ns and a.cooldown_ns == b.cooldown_ns
                 and a.judge_ns == b.judge_ns and a.notional == b.notional and a.equity_share == b.equity_share and a.confidence == b.confidence
                 and a.side == b.side and a.entry_type == b.entry_type and a.exit_phase == b.exit_phase and a.requotes_max == b.requotes_max
-                and a.replaces == b.replaces and a.trail_basis == b.trail_basis and a.trail_from == b.trail_from)
+                and a.replaces == b.replaces and a.trail_basis == b.trail_basis and a.trail_from == b.trail_from
+                and a.with_news == b.with_news and a.without_news == b.without_news)
 
     __hash__ = None
 

@@ -234,7 +234,9 @@ cdef class Engine:
         while min(self.due_next, self.turn) <= now:
             if self.turn <= self.due_next:
                 self.clock.now = max(self.clock.now, self.turn)
+                since = self.out.head
                 self.turn_over()
+                self.after_requests(since)          # what a gate withdraws may be what others waited for
                 continue
             self.clock.now = max(self.clock.now, self.due_next)
             since = self.out.head
@@ -303,6 +305,7 @@ cdef class Engine:
         a.of.limit.which = max(window, 0)
         if window:
             self.answers.withdraw(n, -1, NOT_READY, self.clock.now)
+            self.answers.resolve_intents(self.clock.now)
             self.reschedule_touched()
 
     cdef int run_deadlines(self, int64_t due) except -1:
@@ -401,7 +404,7 @@ cdef class Engine:
             if self.wants >> e.kind & 1:
                 self.observe(e, notional_at(e, self.inst[e.instrument].multiplier, 0.0) if e.kind == DELEVERAGE else 0.0)
         elif e.kind == VERDICT:
-            self.answers.verdict(e.id, e.code, self.clock.now)
+            self.answers.verdict(e.id, e.code, <int> e.aux_qty, self.clock.now)
             self.reschedule_touched()
         else:
             self.control_c(e)
@@ -511,6 +514,7 @@ cdef class Engine:
             self.risk.gate(e, &self.market[n], self.count if e.instrument == ALL_INSTRUMENTS else 1, self.clock.now, self.audit)
             if e.code == CONTROL_PAUSE:
                 self.answers.withdraw(e.instrument, -1, NOT_READY, self.clock.now)
+                self.answers.resolve_intents(self.clock.now)
                 self.reschedule_touched()
             return
         if e.code == CONTROL_LOWER:
@@ -659,11 +663,13 @@ cdef class Engine:
         return self.enter(whole(ts_event, "ts_event"), whole(ts_recv, "ts_recv"), self._index(instrument), FUNDING, side_of(side), real(mark, "mark"),
                           real(qty, "qty"), real(paid, "paid"), real(rate, "rate"), 0, 0, 0)
 
-    def on_verdict(self, ts_recv, question, judgment):
-        """An outside judge's Judgment of a question (Engine.questions): JUDGE_CONFIRM or JUDGE_VETO. Late, repeated and unknown ones are counted."""
+    def on_verdict(self, ts_recv, question, judgment, confidence=0):
+        """An outside judge's Judgment of a question (Engine.questions). Late, repeated and unknown ones are counted. confidence: 1 to 3, of a
+        JUDGE_CONFIRM: the wish's becomes this where it is higher, and it is entered with the others of its batch; 0 = not stated: it is entered at
+        once with its own."""
         cdef int64_t ts = whole(ts_recv, "ts_recv")
-        return self.enter(ts, ts, ALL_INSTRUMENTS, VERDICT, 0, 0.0, 0.0, 0.0, 0.0, whole(question, "question"), 0,
-                          code_of(judgment, "judgment"))
+        return self.enter(ts, ts, ALL_INSTRUMENTS, VERDICT, 0, 0.0, 0.0, 0.0, <double> whole(confidence, "confidence"),
+                          whole(question, "question"), 0, code_of(judgment, "judgment"))
 
     def advance(self, ts):
         """Let time pass up to ts (ns) without an event: deadlines are served. Going back is refused and counted."""
@@ -801,8 +807,9 @@ cdef class Engine:
         return self.features.known_c(self.known_features[name][0], self._known(instrument), self.clock.now)
 
     def questions(self) -> list:
-        """What waits for an outside verdict, oldest first, as dicts: id, ts (asked, ns), deadline (ns), instrument (index), symbol, side, confidence,
-        notional, policy (place), detector (name), signal. Answer with on_verdict(ts, id, Judgment.JUDGE_CONFIRM) before the deadline."""
+        """What waits for an outside verdict, oldest first, as dicts: id, batch (the questions of one moment share it), ts (asked, ns), deadline (ns),
+        instrument (index), symbol, side, confidence, notional, policy (place), detector (name), signal, outcomes (Bracket.outcomes), content
+        (what Policy.question told). Answer with on_verdict(ts, id, Judgment.JUDGE_CONFIRM, confidence) before the deadline."""
         return self.answers.questions()
 
     @property

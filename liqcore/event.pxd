@@ -4,7 +4,7 @@
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
-    LIQCORE_ABI = 7          # raised whenever a struct or an enum below changes
+    LIQCORE_ABI = 8          # raised whenever a struct or an enum below changes
     STATE_ABI = 6            # its value when a struct that a recording, a snapshot or a state image holds last changed: those since then are read
     ALL_INSTRUMENTS = -1     # event_t.instrument of an event that concerns every instrument (FEED, CONTROL, TIMER)
     TIME_MAX = 0x4000000000000000    # ns: 2116-02-20. Times lie in [0, TIME_MAX), so that sums and differences of times never overflow
@@ -31,7 +31,8 @@ cpdef enum Kind:
     CONTROL = 9              # code = Control
     FUNDING = 10             # venue report: price = mark it was settled at, qty = position held (absolute), aux_price = amount paid (> 0) or received
                              #   in quote, aux_qty = rate, side = side of the position
-    VERDICT = 11             # an outside judge's answer: id = number of the question (Engine.questions), code = Judgment
+    VERDICT = 11             # an outside judge's answer: id = number of the question (Engine.questions), code = Judgment; aux_qty = confidence,
+                             #   1 to 3: entered with those of its batch; 0 = not stated: it alone, at once
     DELEVERAGE = 12          # a winner's position that the venue closed by auto-deleveraging: fields as of a LIQUIDATION; no detector sees it
     VENUE_STATE = 13         # what a venue says of its own safety; code = Statement, which says what the fields mean
 
@@ -61,10 +62,12 @@ cpdef enum PoolFlag:
     POOL_NO_DRAWDOWN = 2
     POOL_NO_DISTANCE = 4
 
-cpdef enum Judgment:         # a judge confirms or vetoes what a policy wants; it never chooses side, size or price
+cpdef enum Judgment:         # a judge confirms or not what a policy wants; it never chooses side, size or price
     """What an outside judge says to a question; it never chooses side, size or price."""
     JUDGE_CONFIRM = 1
     JUDGE_VETO = 2
+    JUDGE_HOLD = 3           # look on: no entry, though nothing speaks against it
+    JUDGE_FAILED = 4         # it was asked, and there is no answer that counts: unjudged, and nobody waits for it
 
 cpdef enum Phase:
     """The phase of a cascade, as its detector says it."""

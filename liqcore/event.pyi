@@ -55,6 +55,8 @@ class PoolFlag(IntEnum):
 class Judgment(IntEnum):
     JUDGE_CONFIRM = 1
     JUDGE_VETO = 2
+    JUDGE_HOLD = 3
+    JUDGE_FAILED = 4
 
 class Phase(IntEnum):
     IDLE = 0

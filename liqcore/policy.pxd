@@ -47,3 +47,4 @@ cdef class Policy:
     cdef declined_t declined # why, if the answer is no bracket; the engine empties it before it asks
     cdef int decline_c(self, const char* name, double value, double threshold) noexcept nogil
     cdef int on_signal_c(self, const signal_t* s, const market_t* m, Instrument instrument, bracket_t* out) except -1
+    cdef str question_c(self, const signal_t* s, const market_t* m, Instrument instrument)

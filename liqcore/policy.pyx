@@ -220,6 +220,28 @@ cdef class Policy:
         """Answer a signal. The default wants nothing: detection only."""
         return None
 
+    def question(self, signal, market) -> dict:
+        """What the judge is told of a bracket that this policy wants and that asks for a verdict (judge_s): facts as JSON values, no nan. Asked once,
+        right after on_signal, with the same signal and market; it must change nothing. The default tells nothing of its own."""
+        return {}
+
+    cdef str question_c(self, const signal_t* s, const market_t* m, Instrument instrument):
+        """question() as canonical JSON: sorted keys, shortest numbers."""
+        from json import dumps          # not at import: the core starts in milliseconds
+
+        self.view.c = m
+        self.view.instrument = instrument
+        try:
+            told = self.question(Signal.of(s), self.view)
+        finally:
+            self.view.c = NULL
+        if not isinstance(told, dict):
+            raise TypeError(f"{type(self).__name__}.question: expected a dict of JSON values, got {type(told).__name__}")
+        try:
+            return dumps(told, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        except (TypeError, ValueError) as why:
+            raise ValueError(f"{type(self).__name__}.question: expected JSON values, no nan and no infinity: {why}") from None
+
     def snapshot(self) -> bytes:
         """What it remembers, for Engine.snapshot(). The default remembers nothing."""
         return b""

@@ -119,7 +119,9 @@ cdef uint8_t validate_event(const event_t* e, int64_t now, market_t* markets, co
     if e.kind == VERDICT and e.instrument != ALL_INSTRUMENTS:
         return BAD_INSTRUMENT
     if e.kind == VERDICT:
-        return OK if JUDGE_CONFIRM <= e.code <= JUDGE_VETO and e.id > 0 else BAD_CODE
+        if not JUDGE_CONFIRM <= e.code <= JUDGE_FAILED or e.id <= 0:
+            return BAD_CODE
+        return OK if e.aux_qty == 0.0 or e.aux_qty == 1.0 or e.aux_qty == 2.0 or e.aux_qty == 3.0 else BAD_QTY
     if e.kind < LIQUIDATION or e.kind > FUNDING:
         return validate_venue_event(e, instruments, count) if e.kind == DELEVERAGE or e.kind == VENUE_STATE else BAD_KIND
     if not 0 <= e.instrument < count:

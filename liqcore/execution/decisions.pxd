@@ -34,6 +34,10 @@ cdef class Decisions:
     cdef int32_t* order          # and in which order they are judged
     cdef PendingDecisions waiting
     cdef int intents_n
+    cdef bint ripe               # a batch may be complete: resolve_intents() looks
+    cdef int64_t batch           # number of the first question of this moment, 0 = none yet
+    cdef str content             # of the question that the policy's latest bracket asks
+    cdef dict contents           # of questions, canonical JSON, by the number of the wish (intent_t.asked)
     cdef int intents_max
     cdef int32_t* touched        # instruments whose deadlines may have changed
     cdef int touched_n
@@ -57,7 +61,10 @@ cdef class Decisions:
     cdef void replace(self, intent_t* w, int64_t reference, int64_t now) noexcept nogil
     cdef void promote_replacement(self, int32_t n, int64_t now) noexcept nogil
     cdef int timer(self, int32_t n, int64_t now) except -1
-    cdef void verdict(self, int64_t number, uint8_t code, int64_t now) noexcept nogil
+    cdef void verdict(self, int64_t number, uint8_t code, int confidence, int64_t now) noexcept nogil
+    cdef void confirm(self, int k, int confidence, int64_t now) noexcept nogil
+    cdef void release(self, int64_t now) noexcept nogil
+    cdef int keep_content(self, int64_t asked, str content) except -1
     cdef void withdraw(self, int32_t n, int policy, uint8_t reason, int64_t now) noexcept nogil
     cdef void audit_judge(self, const waiting_t* x, uint8_t reason, uint8_t code, int64_t now) noexcept nogil
     cdef void touch(self, int32_t n) noexcept nogil

@@ -2,7 +2,9 @@
 
 A moment is one event's step, or all deadlines that fall on one nanosecond. What policies want in it is collected, and then judged by confidence,
 highest first; among equals by instrument, then as asked. Opposite wishes on one instrument are netted before. A wish with judge_ns then waits for its
-verdict; risk looks at it, and at its price, when that has come. A wish that replaces waits until the weaker bracket has been closed.
+verdict. The questions of one moment are a batch: those that are confirmed are entered together, by the confidence that they then have, when none of
+the batch is open any more, and each at its own deadline at the latest. Risk looks at a wish, and at its price, when it is entered. A wish that
+replaces waits until the weaker bracket has been closed.
 """
 
 from libc.math cimport fmin
@@ -16,14 +18,16 @@ from liqcore.instrument cimport price_of, ticks_of
 from liqcore.policy cimport ANSWER_BRACKET, ANSWER_LATER, ANSWER_LEAVE, CONDITION_BYTES, declined_t
 from liqcore.execution.risk cimport ask_t, hurdle, size_entry
 from liqcore.execution.order_state cimport ALARM_POLICY, ALARM_WAITING, BRACKET_FLAT
-from liqcore.bracket_spec cimport audit_answer, check_bracket
-from liqcore.execution.pending_decisions cimport WAIT_ASK, WAIT_FLAT, WAIT_VERDICT
+from liqcore.bracket_spec cimport audit_answer, check_bracket, judge_cap, outcomes_of
+from liqcore.execution.pending_decisions cimport WAIT_ASK, WAIT_BATCH, WAIT_FLAT, WAIT_VERDICT
 
 from liqcore.snapshot import pack, unpack
 
-SNAPSHOT_NAME = b"liqcore-answers-2\n"
+SNAPSHOT_NAME = b"liqcore-answers-3\n"
+WITHOUT_BATCHES = b"liqcore-answers-2\n"        # of versions in which each question stood alone
 POLICIES_MAX = 255
 cdef int ASKS_MAX = 100000         # times that a policy may put off one signal
+cdef int64_t WAIT_OVER = 0x7FFFFFFFFFFFFFFF
 
 
 cdef class Decisions:
@@ -37,6 +41,7 @@ cdef class Decisions:
         self.risk, self.account, self.audit, self.out = risk, account, audit, out
         self.count = len(instruments)
         self.waiting = PendingDecisions(self.count)
+        self.contents = {}
         self.intents_max = 256 + 4 * self.count
         p = max(len(self.policies), 1)
         self.listens_to = <uint8_t*> calloc(p * 256, 1)
@@ -90,6 +95,8 @@ cdef class Decisions:
             policy.view.show(now, self.names[s.detector - 1], s.instrument, self.features, self.places[p])
             policy.declined.name[0] = 0
             what = policy.on_signal_c(s, m, self.instruments[s.instrument], b)
+            if what == ANSWER_BRACKET and b.judge_ns > 0:
+                self.content = policy.question_c(s, m, self.instruments[s.instrument])
             if what == ANSWER_LATER and not now < policy.later_ns < TIME_MAX:
                 raise ValueError(f"{type(policy).__name__}: Later: expected a time after market.now ({now}), got {policy.later_ns}")
             return what
@@ -103,17 +110,29 @@ cdef class Decisions:
         """Ask one policy, and note what it wants; resolve_intents() comes at the end of the moment."""
         cdef bracket_t b
         cdef int what
+        cdef int64_t asked = self.audit.next_seq
         cdef Policy policy = <Policy> self.policies[p]
         memset(&b, 0, sizeof(b))
         what = self.ask_policy(p, s, &b, now)
         if what == ANSWER_BRACKET:
             self.add_intent(p, s, &b, now)
+            if b.judge_ns > 0 and self.intents_n and self.intents[self.intents_n - 1].asked == asked:
+                self.keep_content(asked, self.content)
         elif what == ANSWER_LEAVE:
             self.leave(p, s, &policy.declined, now)
         elif what == ANSWER_LATER:
             self.defer(p, s, asks + 1, policy.later_ns, &policy.declined, now)
         else:
             self.record_answer(p, s, NO_TRADE, &policy.declined, now)
+        return 0
+
+    cdef int keep_content(self, int64_t asked, str content) except -1:
+        """What the judge is told of a wish; what is no wish and no question any more is forgotten."""
+        cdef int k
+        alive = {self.intents[k].asked for k in range(self.intents_n)}
+        alive.update([self.waiting.each[k].w.asked for k in range(self.waiting.size) if self.waiting.each[k].what == WAIT_VERDICT])
+        self.contents = {number: told for number, told in self.contents.items() if number in alive}
+        self.contents[asked] = content
         return 0
 
     cdef audit_t* record_answer(self, int p, const signal_t* s, uint8_t reason, const declined_t* why, int64_t now) noexcept nogil:
@@ -185,10 +204,13 @@ cdef class Decisions:
         """Judge what was wanted at this moment."""
         cdef int k
         cdef intent_t* w
+        if self.ripe:
+            self.release(now)
         if self.intents_n == 0:
             return
         self.arrange()
         self.net(now)
+        self.batch = 0
         for k in range(self.intents_n):
             w = &self.intents[self.order[k]]
             if w.notional <= 0.0:
@@ -227,6 +249,8 @@ cdef class Decisions:
                 other = &self.intents[self.order[j]]
                 if other.s.instrument != w.s.instrument or other.b.side == w.b.side or w.notional <= 0.0 or other.notional <= 0.0:
                     continue
+                if judge_cap(&w.b) == 0 or judge_cap(&other.b) == 0:
+                    continue            # it only looks on
                 both = fmin(w.notional, other.notional)
                 self.net_down(w, other, both, now)
                 self.net_down(other, w, both, now)
@@ -351,11 +375,14 @@ cdef class Decisions:
             else:
                 self.refuse(w, reason if reason != OK else UNJUDGED, w.notional, now)
             return
+        self.batch = self.batch if self.batch else x.number
+        x.batch = self.batch
         self.audit_judge(x, JUDGING, 0, now)
         self.touch(n)
 
-    cdef void verdict(self, int64_t number, uint8_t code, int64_t now) noexcept nogil:
-        """What the judge says. Only the first answer to an open question counts: it is entered now, at the price of now, or never."""
+    cdef void verdict(self, int64_t number, uint8_t code, int confidence, int64_t now) noexcept nogil:
+        """What the judge says. Only the first answer to an open question counts. Confirmed with a confidence, it is entered with its batch; with none
+        (0) now, with the confidence of the wish. Where no grade of the news would give an entry, no answer does."""
         cdef int k = self.waiting.find_question(number)
         cdef waiting_t x
         cdef audit_t* a
@@ -364,15 +391,45 @@ cdef class Decisions:
             a = self.audit.put(now, AUDIT_JUDGE, UNJUDGED, code, ALL_INSTRUMENTS, 0, 0)
             a.of.judge.question = <double> number
             return
-        x = self.waiting.each[k]
-        self.waiting.remove(k)
-        self.touch(x.w.s.instrument)
-        self.audit_judge(&x, OK if code == JUDGE_CONFIRM else VETOED, code, now)
-        if code == JUDGE_CONFIRM:
-            self.waiting.tally.confirmed += 1
-            self.enter(&x.w, False, now)
+        self.ripe = True
+        self.touch(self.waiting.each[k].w.s.instrument)
+        if code == JUDGE_CONFIRM and judge_cap(&self.waiting.each[k].w.b):
+            self.confirm(k, confidence, now)
         else:
-            self.waiting.tally.vetoed += 1
+            x = self.waiting.each[k]
+            self.waiting.remove(k)
+            self.audit_judge(&x, UNJUDGED if code == JUDGE_FAILED else VETOED, code, now)
+            if code == JUDGE_FAILED:
+                self.waiting.tally.unjudged += 1
+            else:
+                self.waiting.tally.vetoed += 1
+        self.release(now)
+
+    cdef void confirm(self, int k, int confidence, int64_t now) noexcept nogil:
+        cdef waiting_t* x = &self.waiting.each[k]
+        cdef intent_t w
+        self.waiting.tally.confirmed += 1
+        x.w.b.confidence = min(x.w.b.confidence, <int32_t> judge_cap(&x.w.b))
+        if confidence:
+            x.w.b.confidence = min(x.w.b.confidence, <int32_t> confidence)
+        self.audit_judge(x, OK, JUDGE_CONFIRM, now)
+        x.what = WAIT_BATCH
+        if confidence == 0:
+            w = x.w
+            self.waiting.remove(k)
+            self.enter(&w, False, now)
+
+    cdef void release(self, int64_t now) noexcept nogil:
+        """Enter what is confirmed and waits for nobody any more, by confidence."""
+        cdef intent_t w
+        cdef int k = self.waiting.next_confirmed()
+        self.ripe = False
+        while k >= 0:
+            w = self.waiting.each[k].w
+            self.waiting.remove(k)
+            self.touch(w.s.instrument)
+            self.enter(&w, False, now)
+            k = self.waiting.next_confirmed()
 
     cdef void audit_judge(self, const waiting_t* x, uint8_t reason, uint8_t code, int64_t now) noexcept nogil:
         cdef int32_t n = x.w.s.instrument
@@ -395,12 +452,18 @@ cdef class Decisions:
         cdef int k
         while self.waiting.next_due[n] <= now:
             k = self.waiting.find_due(n, now)
+            if self.waiting.each[k].what == WAIT_BATCH:          # at the end of the moment: see resolve_intents
+                self.waiting.each[k].due = WAIT_OVER
+                self.waiting.schedule(n)
+                self.ripe = True
+                continue
             x = self.waiting.each[k]
             self.waiting.remove(k)
             if x.what == WAIT_ASK:
                 self.ask(x.w.policy, &x.w.s, x.w.asks, now)
             elif x.what == WAIT_VERDICT:
                 self.waiting.tally.unjudged += 1
+                self.ripe = True
                 self.audit_judge(&x, UNJUDGED, 0, now)
             else:
                 self.refuse_for(&x.w, BRACKET_OPEN, x.w.notional, NULL, now)
@@ -416,6 +479,7 @@ cdef class Decisions:
                 k += 1
                 continue
             if x.what == WAIT_VERDICT:
+                self.ripe = True
                 self.audit_judge(x, reason, 0, now)
             else:
                 self.refuse(&x.w, reason, x.w.notional, now)
@@ -424,15 +488,18 @@ cdef class Decisions:
 
     def questions(self) -> list:
         """See Engine.questions()."""
+        from json import loads          # not at import: the core starts in milliseconds
+
         cdef int k
         cdef waiting_t* x
         out = []
         for k in range(self.waiting.size):
             x = &self.waiting.each[k]
             if x.what == WAIT_VERDICT:
-                out.append({"id": x.number, "ts": x.since, "deadline": x.due, "instrument": x.w.s.instrument,
+                out.append({"id": x.number, "batch": x.batch, "ts": x.since, "deadline": x.due, "instrument": x.w.s.instrument,
                             "symbol": self.instruments[x.w.s.instrument].symbol, "side": x.w.b.side, "confidence": x.w.b.confidence,
-                            "notional": x.w.notional, "policy": x.w.policy, "detector": self.names[x.w.s.detector - 1], "signal": Signal.of(&x.w.s)})
+                            "notional": x.w.notional, "policy": x.w.policy, "detector": self.names[x.w.s.detector - 1], "signal": Signal.of(&x.w.s),
+                            "outcomes": outcomes_of(&x.w.b), "content": loads(self.contents.get(x.w.asked, "{}"))})
         return out
 
     cdef void touch(self, int32_t n) noexcept nogil:
@@ -446,16 +513,23 @@ cdef class Decisions:
     # ---- snapshots ----
 
     cdef bytes save(self):
-        return pack(SNAPSHOT_NAME, [self.waiting.save()] + [policy.snapshot() for policy in self.policies])
+        from json import dumps
+
+        contents = dumps({str(number): told for number, told in self.contents.items()}, sort_keys=True) if self.contents else ""
+        return pack(SNAPSHOT_NAME, [self.waiting.save(), contents.encode()] + [policy.snapshot() for policy in self.policies])
 
     cdef int load(self, bytes data) except -1:
         """What waits, and what the policies remember. A policy that refuses its part leaves the others as they were."""
-        cdef list parts = unpack(SNAPSHOT_NAME, data, "answers")
-        cdef list memories = parts[1:]
+        from json import loads
+
+        cdef bint batches = not data.startswith(WITHOUT_BATCHES)
+        cdef list parts = unpack(SNAPSHOT_NAME if batches else WITHOUT_BATCHES, data, "answers")
+        cdef list memories = parts[2:] if batches else parts[1:]
+        contents = {int(number): told for number, told in loads(parts[1]).items()} if batches and parts[1] else {}
         if any(memories) and len(memories) != len(self.policies):
             raise ValueError(f"engine snapshot: taken with {len(memories)} policies that remember, this engine has {len(self.policies)}")
         waiting = self.waiting.save()
-        self.waiting.load(parts[0], len(self.policies))
+        self.waiting.load(parts[0], len(self.policies), batches)
         done = []
         try:
             for policy, part in zip(self.policies, memories if any(memories) else [b""] * len(self.policies)):
@@ -463,10 +537,11 @@ cdef class Decisions:
                 policy.restore(part)
                 done.append((policy, before))
         except ValueError:
-            self.waiting.load(waiting, len(self.policies))
+            self.waiting.load(waiting, len(self.policies), True)
             for policy, before in done:
                 policy.restore(before)
             raise
+        self.contents = contents
         return 0
 
 

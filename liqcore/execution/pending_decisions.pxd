@@ -9,6 +9,7 @@ cdef enum:                       # waiting_t.what
     WAIT_ASK = 1                 # the policy is asked again at `due`
     WAIT_VERDICT = 2             # the judge must confirm before `due`
     WAIT_FLAT = 3                # the weaker bracket of the instrument must be closed before `due`; at most one an instrument
+    WAIT_BATCH = 4               # confirmed: entered with the others of its batch, at `due` at the latest; no `due`: now
 
 ctypedef struct intent_t:          # a bracket that a policy wants
     bracket_t b
@@ -24,13 +25,14 @@ ctypedef struct waiting_t:
     int64_t since
     int64_t number               # of the question
     int64_t what
+    int64_t batch                # number of the first question of its moment
 
 ctypedef struct tally_t:         # of questions
     int64_t last                 # number
     int64_t asked
     int64_t confirmed
     int64_t vetoed
-    int64_t unjudged             # no verdict came in time
+    int64_t unjudged             # no verdict came in time, or none that counts
     int64_t ignored              # verdicts that were late, repeated, or to no question of ours
 
 cdef class PendingDecisions:
@@ -46,7 +48,9 @@ cdef class PendingDecisions:
     cdef int find(self, int what, int32_t n, int policy) noexcept nogil
     cdef int find_due(self, int32_t n, int64_t now) noexcept nogil
     cdef int find_question(self, int64_t number) noexcept nogil
+    cdef bint confirmed(self) noexcept nogil
+    cdef int next_confirmed(self) noexcept nogil
     cdef void mark(self, int32_t n, uint8_t flag) noexcept nogil
     cdef void forget(self) noexcept nogil
     cdef bytes save(self)
-    cdef int load(self, bytes data, int policies) except -1
+    cdef int load(self, bytes data, int policies, bint batches) except -1

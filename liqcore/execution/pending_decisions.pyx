@@ -40,7 +40,7 @@ cdef class PendingDecisions:
             # by the time, so that the numbers of one process never mean a question of the process before it; microseconds fit into a double
             self.tally.last = max(self.tally.last + 1, now // MICROSECOND)
             self.tally.asked += 1
-            x.number = self.tally.last
+            x.number = x.batch = self.tally.last
         self.next_due[w.s.instrument] = min(self.next_due[w.s.instrument], due)
         return x
 
@@ -81,6 +81,34 @@ cdef class PendingDecisions:
                 return k
         return -1
 
+    cdef bint confirmed(self) noexcept nogil:
+        """Whether something confirmed waits for its batch."""
+        cdef int k
+        for k in range(self.size):
+            if self.each[k].what == WAIT_BATCH:
+                return True
+        return False
+
+    cdef int next_confirmed(self) noexcept nogil:
+        """Of what is confirmed, and waits for no answer or has no time left, the one of the highest confidence; among equals the lowest instrument,
+        then as asked; -1 = none."""
+        cdef int k, j, best = -1
+        cdef const waiting_t* x
+        cdef const waiting_t* other
+        for k in range(self.size):
+            x = &self.each[k]
+            if x.what != WAIT_BATCH:
+                continue
+            for j in range(self.size if x.due < NEVER else 0):
+                if self.each[j].what == WAIT_VERDICT and self.each[j].batch == x.batch:
+                    break
+            else:
+                other = &self.each[max(best, 0)]
+                if best < 0 or x.w.b.confidence > other.w.b.confidence or (
+                        x.w.b.confidence == other.w.b.confidence and x.w.s.instrument < other.w.s.instrument):
+                    best = k
+        return best
+
     cdef void mark(self, int32_t n, uint8_t flag) noexcept nogil:
         """All signals of the instrument that something waits with."""
         cdef int k
@@ -97,22 +125,27 @@ cdef class PendingDecisions:
     cdef bytes save(self):
         return (<char*> &self.tally)[:sizeof(tally_t)] + (<char*> self.each)[:self.size * sizeof(waiting_t)]
 
-    cdef int load(self, bytes data, int policies) except -1:
-        """ValueError, and no change, unless the bytes are save() of as many instruments, and all policies that wait are there."""
+    cdef int load(self, bytes data, int policies, bint batches) except -1:
+        """ValueError, and no change, unless the bytes are save() of as many instruments, and all policies that wait are there. batches False: of a
+        version before there were any, whose questions stand alone."""
+        cdef Py_ssize_t stride = sizeof(waiting_t) - (0 if batches else sizeof(int64_t))
         cdef Py_ssize_t size = len(data) - <Py_ssize_t> sizeof(tally_t)
-        cdef const waiting_t* saved = <const waiting_t*> (<const char*> data + sizeof(tally_t))
+        cdef const char* saved = <const char*> data + sizeof(tally_t)
         cdef waiting_t x
         cdef int k
-        if size < 0 or size % <Py_ssize_t> sizeof(waiting_t) or size // <Py_ssize_t> sizeof(waiting_t) > self.capacity:
+        if size < 0 or size % stride or size // stride > self.capacity:
             raise ValueError("engine snapshot: what waits is not of this version of liqcore")
-        for k in range(size // <Py_ssize_t> sizeof(waiting_t)):
-            memcpy(&x, <const char*> saved + k * sizeof(waiting_t), sizeof(waiting_t))
+        for k in range(size // stride):
+            memcpy(&x, saved + k * stride, stride)
             if not 0 <= x.w.policy < policies or not 0 <= x.w.s.instrument < self.count:
                 raise ValueError(f"engine snapshot: policy {x.w.policy} waits for its moment, this engine has {policies} of them")
         self.forget()
         memcpy(&self.tally, <const char*> data, sizeof(tally_t))
-        self.size = size // <Py_ssize_t> sizeof(waiting_t)
-        memcpy(self.each, <const char*> data + sizeof(tally_t), size)
+        self.size = size // stride
+        for k in range(self.size):
+            memcpy(&self.each[k], saved + k * stride, stride)
+            if not batches:
+                self.each[k].batch = self.each[k].number
         for k in range(self.count):
             self.schedule(k)
         return 0

@@ -67,10 +67,16 @@ cdef class Walk:
     cdef bint every_trade        # detectors or features want all of them
     cdef bint every_quote
     cdef bint plain              # they look at the last price only, and there are no features
+    cdef object judge            # what answers questions, or None
+    cdef list verdicts           # to come: a heap of (ts, question, Judgment, confidence)
+    cdef int64_t verdict_ts      # of the next one; NEVER = none
+    cdef int64_t asked           # the latest question that was put
     cdef list _keep
     cdef int run_c(self, int64_t until, bint advance) except -1
     cdef int serve(self, int64_t due, int what) except -1
     cdef int step(self, int32_t n, bint rare) except -1
+    cdef int put_questions(self) except -1
+    cdef int hear(self) except -1
     cdef void pass_tickers(self, int64_t end) noexcept nogil
     cdef int32_t select(self, int64_t* ts, bint* rare) noexcept nogil
     cdef bint approach(self, int32_t n, const event_t* e, const rare_t* place) noexcept nogil

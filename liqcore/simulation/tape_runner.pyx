@@ -1,5 +1,7 @@
 """The walk: see walk.pxd. Law: the audit stream, and the state at the end, are byte for byte those of Paper.run(tape.events())."""
 
+from heapq import heappop, heappush
+
 import numpy as np
 
 from libc.stdlib cimport calloc, free
@@ -10,7 +12,7 @@ from liqcore.simulation.book cimport book_t
 from liqcore.execution.bracket cimport bracket_deadline
 from liqcore.simulation.columns cimport fold_market, quote_event, quote_is_next, trade_event
 from liqcore.detectors.detector cimport Detector
-from liqcore.event cimport BBO, FEED, LIQUIDATION, OK, STREAM_MARK, TICKER, TRADE, VERDICT, market_t, signal_t
+from liqcore.event cimport ALL_INSTRUMENTS, BBO, CONTROL, FEED, LIQUIDATION, OK, STREAM_MARK, TICKER, TRADE, VERDICT, market_t, signal_t
 from liqcore.instrument cimport Instrument, price_of
 from liqcore.market cimport mark_alive, market_ticker, ticker_states
 from liqcore.simulation.paper cimport SERVE_ARRIVAL, SERVE_DEADLINE, SERVE_REPORT, SERVE_WAIT
@@ -36,16 +38,19 @@ cdef class Walk:
     paper: a liqcore.Paper of the same instruments, fresh or where an earlier tape ended. tape: a liqcore.Tape. Policies, risk, latencies, fill models
     work as ever: what leaves the engine is the same to the last byte as Paper.run(tape.events()) gives, and so is Paper.snapshot() after it.
     The signals are in the audit stream, as records of kind AUDIT_SIGNAL.
+
+    judge: called with each question (a dict of Engine.questions) at its moment; returns None, or (ts, Judgment, confidence), as Engine.on_verdict
+    takes them: the verdict is handed in then, as if it stood on the tape before what the market does at that time.
     """
 
-    def __cinit__(self, Paper paper not None, Tape tape not None):
+    def __cinit__(self, Paper paper not None, Tape tape not None, judge=None):
         self.count = tape.count
         self.cursors = <cursor_t*> calloc(self.count, sizeof(cursor_t))
         self.watch = <int32_t*> calloc(self.count, sizeof(int32_t))
         if self.cursors == NULL or self.watch == NULL:
             raise MemoryError(f"no memory for {self.count} instruments")
 
-    def __init__(self, Paper paper not None, Tape tape not None):
+    def __init__(self, Paper paper not None, Tape tape not None, judge=None):
         if paper.engine.instruments != tape.instruments:
             raise ValueError("Walk: engine and tape must have the same instruments in the same order")
         if paper.engine.audit.mask + 1 < AUDIT_MIN:
@@ -57,6 +62,8 @@ cdef class Walk:
         self.rare, self.place, self.rare_n = tape.rare_at, tape.place_at, tape.rare_n
         self.at_ts = -1
         self.at_instrument = -1
+        self.judge, self.verdicts, self.verdict_ts = judge, [], NEVER
+        self.asked = self.engine.answers.waiting.tally.last
         self.every_trade = (self.engine.bank.wants | self.engine.features.wants) >> TRADE & 1
         self.every_quote = (self.engine.bank.wants | self.engine.features.wants) >> BBO & 1
         self.plain = self.engine.features.wants == 0
@@ -153,14 +160,18 @@ cdef class Walk:
         cdef int64_t ts, due, half = (self.engine.audit.mask + 1) // 2
         cdef int32_t n
         cdef int what = 0
-        cdef bint rare
+        cdef bint rare, heard
         while self.engine.audit.next_seq - self.engine.audit.read_seq <= half:
             due = self.paper.next_c(&what)
             if self.rare_next < self.rare_n and self.rare[self.rare_next].kind == TICKER and not self.engine.wants >> TICKER & 1:
-                self.pass_tickers(min(due, until + 1 if until < NEVER else until))
+                self.pass_tickers(min(min(due, self.verdict_ts), until + 1 if until < NEVER else until))
             n = self.select(&ts, &rare)
+            heard = self.verdict_ts <= ts and self.verdict_ts != NEVER
+            ts = min(ts, self.verdict_ts)
             if due <= ts and due <= until and (advance or ts != NEVER):
                 self.serve(due, what)
+            elif heard and ts <= until:
+                self.hear()
             elif ts <= until and ts != NEVER:
                 self.step(n, rare)
             else:
@@ -172,6 +183,40 @@ cdef class Walk:
                     self.paper.pump()
                 return 1
             self.engine.emitted_count = 0
+            if self.judge is not None and self.engine.answers.waiting.tally.last != self.asked:
+                self.put_questions()
+        return 0
+
+    cdef int put_questions(self) except -1:
+        """Ask the judge what has not been put to it; numbers rise."""
+        for question in self.engine.questions():
+            if question["id"] > self.asked:
+                answer = self.judge(question)
+                if answer is not None:
+                    ts, judgment, confidence = answer
+                    heappush(self.verdicts, (max(ts, self.engine.clock.now), question["id"], int(judgment), confidence))
+        self.asked = self.engine.answers.waiting.tally.last
+        self.verdict_ts = self.verdicts[0][0] if self.verdicts else NEVER
+        return 0
+
+    cdef int hear(self) except -1:
+        """The next verdict, at its time."""
+        cdef event_t e
+        cdef int64_t since = self.engine.out.head
+        ts, number, judgment, confidence = heappop(self.verdicts)
+        self.verdict_ts = self.verdicts[0][0] if self.verdicts else NEVER
+        memset(&e, 0, sizeof(event_t))
+        e.ts_event = e.ts_recv = ts
+        e.kind, e.instrument, e.id, e.code, e.aux_qty = VERDICT, ALL_INSTRUMENTS, number, judgment, confidence
+        self.stops += 1
+        if e.ts_recv > self.at_ts:
+            self.at_ts, self.at_instrument = e.ts_recv, -1
+        self.catch_up_active()
+        self.catch_up_waiting(NEVER - 1)
+        try:
+            self.paper.hand_in_c(&e)
+        finally:
+            self.refresh_asked(since)
         return 0
 
     cdef void pass_tickers(self, int64_t end) noexcept nogil:
@@ -238,8 +283,7 @@ cdef class Walk:
             visited = &self.rare[self.rare_next]
             if n >= 0:
                 bare = self.approach(n, visited, &self.place[self.rare_next])
-            elif visited.kind == VERDICT:
-                waits = True
+            waits = visited.kind == VERDICT or visited.kind == CONTROL
             broken = visited.kind == FEED
         elif c.quote_first:
             row = c.next_quote
@@ -290,7 +334,9 @@ cdef class Walk:
             self.catch_up_active()
         if what == SERVE_DEADLINE:
             # the timetable may withdraw whatever waits
-            self.catch_up_waiting(due if due < self.engine.hours_next else NEVER - 1)
+            self.catch_up_waiting(due if due < self.engine.hours_next and not self.engine.answers.waiting.confirmed() else NEVER - 1)
+        else:                           # a halt withdraws what waits
+            self.catch_up_waiting(NEVER - 1)
         try:
             self.paper.serve_c(what)
         finally:
@@ -333,7 +379,7 @@ cdef class Walk:
     cdef bint bare_deadline(self, int64_t due) noexcept nogil:
         """Whether only detectors are due: they look at no market, and a policy that hears of it brings it up."""
         cdef int n
-        if self.engine.turn <= due:
+        if self.engine.turn <= due or self.engine.answers.waiting.confirmed():
             return False
         for n in range(self.count):
             if self.engine.due[n] <= due and self.cursors[n].active and (
@@ -496,6 +542,8 @@ cdef class MarketRefresh(Policy):
     cdef int on_signal_c(self, const signal_t* s, const market_t* m, Instrument instrument, bracket_t* out) except -1:
         self.walk.catch_up(s.instrument)
         self.walk.catch_up_active()
+        if self.walk.engine.answers.waiting.confirmed():         # a policy that leaves takes back what others wait for
+            self.walk.catch_up_waiting(NEVER - 1)
         return 0
 
 

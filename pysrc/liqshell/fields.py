@@ -283,7 +283,14 @@ def decode(section: type, found: Any, file: str, path: str, problems: list[Confi
     return section(**values)
 
 
+#: keys of earlier versions, and what takes their place
+GONE = {"judge.without_news": "Remove it. The policy states what each grade of the news gives: trend by its matrix; others enter without news unless "
+                              "[policy] without_news = \"don't enter\""}
+
+
 def _unknown(file: str, here: str, key: str, known: list[str]) -> ConfigError:
+    if here in GONE:
+        return ConfigError(f"{file}: {here}", "a key that is no more", "", GONE[here])
     near = difflib.get_close_matches(key, known, 1, 0.5)
     action = f"Did you mean {near[0]!r}?" if near else "Known here: " + ", ".join(known)
     return ConfigError(f"{file}: {here}", "unknown key", "", action)

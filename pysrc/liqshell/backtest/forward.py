@@ -20,6 +20,7 @@ import liqcore as lc
 from liqshell.backtest import sweep_kernel, variants
 from liqshell.backtest.half_spread import settings_of
 from liqshell.backtest.history import HOUR_NS, History
+from liqshell.backtest.past_judge import refuse_model
 from liqshell.config.load import Config
 from liqshell.errors import ConfigError
 from liqshell.report.statistics import sharpe
@@ -144,6 +145,7 @@ def choose(results: Sequence[Result], trades_min: int) -> int | None:
 
 def walk_forward(config: Config, history: History, done: Callable[[str, float], None]) -> tuple[Forward, Daily | None, list[str]]:
     """All folds; the daily results where every setting was judged on the test spans too; and what went wrong."""
+    refuse_model(config, "walk forward")
     cells = list(config.sweep.settings())
     if len(cells) < 2:
         raise ConfigError("[sweep]", "no grid" if not config.sweep.axes else "a grid of one setting", "at least two settings to choose from",

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from liqshell.backtest.history import History, require_verdicts
+import liqcore as lc
+from liqshell.backtest.history import History
+from liqshell.backtest.past_judge import judge_settings
 from liqshell.backtest.trade_spread import Measured, measure
 from liqshell.config.load import Config
 from liqshell.run.pipeline import settings
@@ -46,9 +48,10 @@ def shares(history: History) -> list[float | None]:
 
 
 def settings_of(config: Config, history: History) -> dict[str, Any]:
-    """pipeline.settings of a study: with the half-spread that the data show. ConfigError where a policy asks a judge and nobody answers."""
-    require_verdicts(config, history)
-    return settings(config, history.instruments, measured=shares(history))
+    """pipeline.settings of a study: with the half-spread that the data show, and the judge that is asked. ConfigError where a policy asks a judge and
+    nobody answers."""
+    judge = judge_settings(config, [i.symbol for i in history.instruments], len(history.rare(lc.Kind.VERDICT)))
+    return settings(config, history.instruments, measured=shares(history)) | ({"judge": judge} if judge else {})
 
 
 def of_history(paper: PaperConfig, history: History) -> list[HalfSpread]:

@@ -15,10 +15,11 @@ import liqcore as lc
 from liqcore.simulation.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS
 from liqshell.recording import journal
 from liqshell.recording import streams
+from liqshell.backtest.past_judge import asks_anew, contaminated
 from liqshell.backtest.trade_spread import Measured, measure
 from liqshell.config.load import Config
 from liqshell.config.study_sections import DataConfig
-from liqshell.errors import ConfigError, DataError
+from liqshell.errors import DataError
 from liqshell.recording.marks import outages
 from liqshell.run.recorded_events import read_events
 from liqshell.report.coverage import DAY_NS, union
@@ -90,6 +91,14 @@ class History:
                                                "place": np.zeros(len(events), PLACE_DTYPE)}, tape])
         return replace(self, tape=tape, start_ns=start_ns, end_ns=end_ns)
 
+    def without_verdicts(self) -> History:
+        """The same data without what a judge said to the run that recorded it."""
+        stays = self.tape.rare["kind"] != int(lc.Kind.VERDICT)
+        if stays.all():
+            return self
+        parts = self.tape.parts()
+        return replace(self, tape=lc.Tape(self.instruments, parts | {"rare": parts["rare"][stays], "place": parts["place"][stays]}))
+
     def delayed(self, delay_ns: int) -> History:
         """Every liquidation becomes known delay_ns later. Its own time moves with it: it is our reaction that is slow, not the feed that is stale."""
         rows = self.liquidations.copy()
@@ -153,14 +162,6 @@ EVERY_DETECTOR = {"quantile": 0.5, "window_events": 2, "min_events": 1, "warmup"
                   "notional": "reported"}
 
 
-def require_verdicts(config: Config, history: History) -> None:
-    """ConfigError where a policy asks a judge and the data holds no verdicts: no entry would ever be confirmed."""
-    asking = [i.symbol for i in history.instruments if config.policy_for(i.symbol).judge_s > 0.0]
-    if asking and not len(history.rare(lc.Kind.VERDICT)):
-        raise ConfigError("policy.judge_s", f"above 0 ({', '.join(asking[:3])}), and a backtest asks no judge: this data holds no verdicts",
-                          "0, or a recording of a run whose judge was asked")
-
-
 def load_history(config: Config, notify: Callable[[int], None] | None = None, trades: bool = True) -> History:
     """The data that [data] names. trades: they are needed, as there is no price to fill at without them. ConfigError or DataError says what is
     missing or wrong."""
@@ -191,6 +192,9 @@ def _checked(found: History, config: Config, trades: bool) -> History:
         raise DataError(found.source, "no trades", "trades and liquidations of the contracts", "Without trades there is no price to fill at")
     lost = "nothing can be filled there" if trades else "what looks at trades says nothing there"
     problems = [*found.problems, *([f"no trades of {', '.join(silent)}: {lost}"] if silent else []), *days_without(found, config.data)]
+    if asks_anew(config, [i.symbol for i in found.instruments]):
+        found = found.without_verdicts()
+        problems += ["CONTAMINATED: some answers in [judge] recordings are of a live model that was asked about the past"] * contaminated(config)
     return described(replace(found, problems=problems), config.engine.quote_age_s)
 
 

@@ -14,13 +14,15 @@ import numpy as np
 import liqcore as lc
 from liqshell import private
 from liqshell.recording import journal
-from liqshell.backtest import trials, variants
+from liqshell.backtest import shadows, trials, variants
+from liqshell.backtest.past_judge import LIVE, AskPast, as_recorded, asker
 from liqshell.run.tape_driver import drive
 from liqshell.backtest.half_spread import of_history, settings_of
 from liqshell.backtest.spread import spread
 from liqshell.backtest.history import HOUR_NS, History, load_history
 from liqshell.config.load import Config
 from liqshell.errors import ConfigError, DataError
+from liqshell.judge.asked import FILE as JUDGE
 from liqshell.grades import contracts_of, together
 from liqshell.recording.journal import Journal
 from liqshell.run.pipeline import make_paper
@@ -41,7 +43,7 @@ RETURNS = "returns.npy"              # (days of the test spans, settings), float
 GROSS = "gross.npy"                  # ... before fees and funding
 #: what a run leaves in its folder, and nothing else: only such a folder is ever replaced
 LEAVES = {journal.MANIFEST, journal.MANIFEST + ".new", journal.AUDIT, STUDY, "report.html", "report.json", "trades.csv", "trades.parquet",
-          RETURNS, GROSS, trials.DAILY}
+          RETURNS, GROSS, trials.DAILY, JUDGE}
 SMALL = 500_000                     # events, below which processes cost more than they save
 Notify = Callable[[str, float], None]
 _study: variants.Study | None = None            # what the processes share: each has it by being forked
@@ -64,17 +66,24 @@ def run_backtest(config: Config, folder: str | Path | None = None, notify: Notif
     values = settings_of(config, history)
     key = _hash({"settings": values, "data": history.fingerprint} | ({"forward": _plan(config)} if forward else {}))
     paper = make_paper(values, trust=True)         # before the folder: a policy that cannot be made leaves none
+    judge = asker(values, history.instruments, config.judge)
     made = Path(folder) if folder is not None else Path(config.run.out) / f"{config.run.name or name}-{key[:8]}"
     claim(made, replace_finished=folder is None)
     book = Journal(made, manifest(config, history, values) | {"name": config.run.name or name, "finished": False})
     try:
         notify("the run itself", 0.0)
         began = time.perf_counter()
-        audit, equity, counters = _run(paper, history, book)
+        audit, equity, counters = _run(paper, history, book, judge)
         timing["run"] = time.perf_counter() - began
+        judged = _judged(judge, values, made)
+        if judge is not None and values["judge"]["kind"] in LIVE:
+            values = as_recorded(values, made)     # what runs beside it asks nobody anew
         study: dict[str, Any] = {"version": VERSION, "timing_s": timing, "problems": history.problems, "models": models(config, history),
                                  "half_spread": [one.as_dict() for one in of_history(config.paper, history)],
                                  "data": {"fingerprint": history.fingerprint, "store": history.source, "parts": history.parts}, "equity": equity}
+        if judge is not None:
+            notify("shadows of the judge's questions", 0.0)
+            study["judge"] = shadows.judged(values, history, audit, judge.told, config.run.seed, judged["contaminated"])
         if config.backtest.study:
             study |= _variants(config, values, history, timing, notify)
         own = trials.identities(config, history, [Setting()])
@@ -87,8 +96,19 @@ def run_backtest(config: Config, folder: str | Path | None = None, notify: Notif
     except BaseException as why:                   # the folder says that it is not finished, and why
         book.close(problem=f"{type(why).__name__}: {why}")
         raise
-    book.close(ended_ns=history.end_ns, wall_ended_ns=time.time_ns(), counters=counters, latency={}, data_hash=history.fingerprint, finished=True)
+    book.close(ended_ns=history.end_ns, wall_ended_ns=time.time_ns(), counters=counters, latency={}, data_hash=history.fingerprint, finished=True,
+               **({"judge": judged} if judged else {}))
     return made
+
+
+def _judged(judge: AskPast | None, values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What became of the questions, for run.json; they and their answers go into the folder."""
+    if judge is None:
+        return {}
+    lines = judge.lines().encode()
+    private.write(folder / JUDGE, lines.decode())
+    return {"kind": values["judge"]["kind"], "answered": judge.counts, "hash": hashlib.sha256(lines).hexdigest(),
+            "contaminated": judge.contaminated}
 
 
 def claim(folder: Path, replace_finished: bool) -> None:
@@ -126,7 +146,7 @@ def _hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _run(paper: lc.Paper, history: History, book: Journal) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:
+def _run(paper: lc.Paper, history: History, book: Journal, judge: AskPast | None) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:
     """The run itself: its audit stream (also into the journal), the account at mark over time, and the counters."""
     engine = paper.engine
     times, marked = [history.start_ns], [engine.account.equity]
@@ -136,7 +156,7 @@ def _run(paper: lc.Paper, history: History, book: Journal) -> tuple[np.ndarray, 
         times.append(ts)
         marked.append(engine.account.equity)
 
-    audit = drive(lc.Walk(paper, history.tape), history.end_ns, _sample_times(history.start_ns, history.end_ns), each)
+    audit = drive(lc.Walk(paper, history.tape, judge), history.end_ns, _sample_times(history.start_ns, history.end_ns), each)
     refused = {reason.name: n for reason, n in engine.refused.items()}
     return audit, {"ts": times, "marked": marked}, {"events": len(history.tape), "refused": refused}
 

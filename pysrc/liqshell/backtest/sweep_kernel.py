@@ -24,7 +24,8 @@ from liqshell.config.study_sections import Setting
 
 FREE = {"maker_fee": 0.0, "taker_fee": 0.0}              # no trade of the kernel depends on its fees: so its results are those before fees
 ALONE = {"entry", "entry_offset", "take_profit", "stop_loss", "trail", "entry_ttl_s", "max_hold_s", "cooldown_s", "exit_phase", "requotes"}
-SPECIAL = {"trail_basis", "replaces", "judge_s"}         # terms of a bracket that the kernel does not know; absent where they are as usual
+#: terms of a bracket that the kernel does not know; absent where they are as usual
+SPECIAL = {"trail_basis", "replaces", "judge_s", "without_news"}
 
 
 def why_not(config: Config, values: dict[str, Any], symbols: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 import liqcore as lc
 from liqshell.run.tape_driver import drive
+from liqshell.backtest.past_judge import asker, later, unjudged
 from liqshell.backtest.history import EVERY_DETECTOR, History
 from liqshell.run.pipeline import make_paper
 from liqshell.report.study import Delay, Outcome, outcome_of, trades_of
@@ -27,6 +28,12 @@ class Around(lc.Policy):
         self.inner = inner
         for name in ("detectors", "features", "symbols"):
             setattr(self, name, tuple(getattr(inner, name, ())))
+        self.would = 0                  # side of the inner policy's latest bracket
+
+    def question(self, signal: lc.Signal, market: lc.Market) -> dict[str, Any]:
+        """What the inner policy tells: a judge answers a control as it answers the policy itself."""
+        told = self.inner.question(signal, market)
+        return told | {"direction": "LONG" if self.would > 0 else "SHORT"} if self.would else told
 
     def snapshot(self) -> bytes:
         return self.inner.snapshot()
@@ -40,6 +47,7 @@ class Turned(Around):
 
     def on_signal(self, signal: lc.Signal, market: lc.Market) -> Any:
         wanted = self.inner.answer(signal, market)
+        self.would = wanted.side if isinstance(wanted, lc.Bracket) else 0
         return wanted.turned(-wanted.side) if isinstance(wanted, lc.Bracket) else wanted
 
 
@@ -55,6 +63,7 @@ class RandomSide(Around):
         wanted = self.inner.answer(signal, market)
         if not isinstance(wanted, lc.Bracket):
             return wanted
+        self.would = wanted.side
         of = f"{signal.detector} " if signal.detector > 1 else ""
         drawn = hashlib.blake2b(f"{self._seed} {market.instrument.symbol} {of}{signal.sequence}".encode(), digest_size=1).digest()[0]
         return wanted.turned(1 if drawn & 1 else -1)
@@ -78,7 +87,7 @@ class Within(Around):
 
 def trade(values: dict[str, Any], history: History, wrap: Wrap | None = None) -> np.ndarray:
     """The audit stream of one run of `values` over the history."""
-    return drive(lc.Walk(make_paper(values, wrap, trust=True), history.tape), history.end_ns)
+    return drive(lc.Walk(make_paper(values, wrap, trust=True), history.tape, asker(values, history.instruments)), history.end_ns)
 
 
 def outcome(audit: np.ndarray, history: History) -> Outcome:
@@ -88,7 +97,9 @@ def outcome(audit: np.ndarray, history: History) -> Outcome:
 def delayed(values: dict[str, Any], history: History, delay_s: float, delay_of: str) -> Delay:
     """The run again with a delay on top of the latency model."""
     changed, moved = values, history
-    if delay_of == "reaction":
+    if delay_of == "reaction" and values.get("judge"):      # the same questions, with an answer that comes later
+        changed = later(values, delay_s)
+    elif delay_of == "reaction":
         moved = history.delayed(round(delay_s * lc.SECOND)) if delay_s else history
     else:
         changed = copy.deepcopy(values)
@@ -124,7 +135,7 @@ def draw_of(kind: str, values: dict[str, Any], history: History, seed: int, k: i
     if kind == "random_time":
         span = history.end_ns - history.start_ns
         # at least a hundredth of the span away from where they were, either way round
-        return Draw(values, history.shifted(int(np.random.default_rng([seed + k, 1]).integers(span // 100, span - span // 100))))
+        return Draw(unjudged(values), history.shifted(int(np.random.default_rng([seed + k, 1]).integers(span // 100, span - span // 100))))
     return Draw(by_the_clock(values), history.every_half_hour(k))
 
 
@@ -137,8 +148,8 @@ def by_the_clock(values: dict[str, Any]) -> dict[str, Any]:
     """Settings in which each liquidation of History.every_half_hour is answered with the bracket of [policy], whatever the rule: what the
     bracket alone earns."""
     symbols = [instrument["symbol"] for instrument in values["instruments"]]
-    brackets = {symbol: {key: value for key, value in terms.items() if key != "judge_s"} for symbol, terms in values["brackets"].items()}
-    return values | {"cascade": (values["cascade"] or {}) | EVERY_DETECTOR, "detectors": [], "features": [], "rule": "fade", "brackets": brackets,
+    values = unjudged(values)
+    return values | {"cascade": (values["cascade"] or {}) | EVERY_DETECTOR, "detectors": [], "features": [], "rule": "fade",
                      "policies": [{"rule": "fade", "symbols": symbols, "parameters": {symbol: {} for symbol in symbols}}]}
 
 

@@ -35,14 +35,13 @@ class PriceConfig:
 @dataclass(frozen=True)
 class JudgeConfig:
     """kind: openai (any server that speaks its chat completions), anthropic, rules (plain code), recorded (answers of recordings), command (a
-    program), none (nobody of ours: only Session.judge). without_news: what a wish comes to where no news speaks for or against it. timeout_s: for the
-    model's answer, within judge_s. Caps: 0 = none."""
+    program), none (nobody of ours: only Session.judge). timeout_s: for the model's answer, within judge_s. Caps: 0 = none. latency_s: of the rules
+    in a backtest. past_model: a backtest may ask a model, or a program, about the past, of which it may know what happened: CONTAMINATED."""
 
     kind: str | None = choice(None, *KINDS)
     base_url: str = text("", ADDRESS, ADDRESS_TEXT)
     model: str = text("", MODEL_NAME, "the name of a model")
     ca: str = text("", r"[^\0]+", "a PEM file of an authority")
-    without_news: str = choice("enter", "enter", "don't enter")
     timeout_s: float = number(3.0, 0.05, 60.0, "seconds")
     concurrency: int = integer(4, 1, 64, "questions at once")
     max_tokens: int = integer(1000, 64, 32_000, "tokens of an answer, with those of its reasoning")
@@ -55,6 +54,8 @@ class JudgeConfig:
     prices: Mapping[str, PriceConfig] = tables(PriceConfig, MODEL_NAME, "models")
     program: tuple[str, ...] = names(r"[^\0]+", "words of a command line", most=50)
     recordings: tuple[str, ...] = paths(1000)
+    latency_s: float = number(0.5, 0.0, 60.0, "seconds from question to verdict")
+    past_model: bool = flag(False)
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ class PolicyValues:
     trail_from: int
     replaces: bool
     judge_s: float
+    without_news: str
 
     def bracket_arguments(self) -> dict[str, Any]:
         """Keyword arguments of liqcore.Bracket, but for its side; fractions as exact Decimals."""
@@ -68,7 +69,9 @@ class PolicyValues:
         if self.trail_basis == "price":           # it is about a trail of profit
             del out["trail_from"]
         out["exit_phase"] = {"none": 0, "decelerating": 3, "exhausted": 4}[self.exit_phase]
-        for name, usual in (("trail_basis", "price"), ("replaces", False), ("judge_s", 0.0)):
+        if self.judge_s == 0.0:
+            out["without_news"] = "enter"         # nobody is asked
+        for name, usual in (("trail_basis", "price"), ("replaces", False), ("judge_s", 0.0), ("without_news", "enter")):
             if out[name] == usual:                # a bracket is written with what is special about it
                 del out[name]
         return out

@@ -208,6 +208,7 @@ class PolicyOverride:
     trail_from: int | None = fraction(None, "0", "0.5")
     replaces: bool | None = flag(None)
     judge_s: float | None = number(None, 0.0, 3600.0, "seconds that an outside judge has to confirm, 0 = nobody is asked")
+    without_news: str | None = choice(None, "enter", "hold", "don't enter")
     parameters: Mapping[str, Any] | None = plain_table("the numbers of the rule itself: see `liqcore presets`")
 
 

@@ -9,9 +9,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from liqcore.instrument import asset_of
 from liqshell.clock import MarketTime
 from liqshell.config.judge_sections import MODELS, JudgeConfig, NewsConfig, PriceConfig
-from liqshell.errors import ConfigError
+from liqshell.errors import ConfigError, DataError
 from liqshell.judge.asking import Asking, Model, Way
 from liqshell.judge.command import Program
 from liqshell.judge.limits import Caps
@@ -19,7 +20,7 @@ from liqshell.judge.past import NoJudge, RecordedJudge, RulesPast
 from liqshell.judge.providers import provider_of
 from liqshell.judge.rules import Rules
 from liqshell.judge.types import Judge, PastJudge
-from liqshell.news.items import NewsSource, Record
+from liqshell.news.items import Item, NewsSource, Record
 from liqshell.news.sources import Announcements, Brave, Feeds, RecordedNews, Several
 from liqshell.transport import is_loopback
 from liqshell.vault import find_token
@@ -91,12 +92,21 @@ def make_judge(judge: JudgeConfig, news: NewsConfig, clock: MarketTime, folder: 
                   news_timeout_s=news.timeout_s, hosts=news.hosts, age_max_s=news.age_max_s, concurrency=judge.concurrency)
 
 
-def make_past_judge(kind: str, rows: Iterable[Mapping[str, Any]] = (), news: RecordedNews | None = None,
-                    settings: NewsConfig | None = None) -> PastJudge:
-    """"recorded", "rules" or "none" over recordings. rows: of their judge streams; news: of their news streams."""
+def news_in(rows: Iterable[Mapping[str, Any]], names: Mapping[str, str], keep_s: float) -> RecordedNews:
+    """The items that recorded judges were given, each from its time of receipt on. DataError where one is none."""
+    found: dict[tuple[str, Item], None] = {}
+    for row in rows:
+        try:
+            for item in row.get("news") or ():
+                found[asset_of(str(row["contract"]).rpartition(":")[2]), Item.from_dict(item)] = None
+        except (KeyError, TypeError, ValueError) as why:
+            raise DataError("judge.jsonl", f"an item of news that is none: {why!r}", "the news of a run whose judge was asked") from None
+    return RecordedNews(found, names, keep_s)
+
+
+def make_past_judge(kind: str, rows: Iterable[Mapping[str, Any]] = (), news: RecordedNews | None = None, *, hosts: tuple[str, ...] = (),
+                    age_max_s: float = 86_400.0, latency_s: float = 0.0) -> PastJudge:
+    """"recorded", "rules" or "none" over recordings. rows: of their judge streams; news: of theirs. latency_s: that the rules take."""
     if kind == "recorded":
         return RecordedJudge(rows)
-    if kind == "rules":
-        given = settings or NewsConfig()
-        return RulesPast(news, hosts=given.hosts, age_max_s=given.age_max_s)
-    return NoJudge()
+    return RulesPast(news, hosts=hosts, age_max_s=age_max_s, latency_s=latency_s) if kind == "rules" else NoJudge()

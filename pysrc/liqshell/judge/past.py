@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+from liqshell.clock import NS
 from liqshell.judge.rules import Rules, answer_text
 from liqshell.judge.types import NEWS, Action, Answer, Outcome, Question
 from liqshell.judge.validation import NO_ENTRY, STRENGTH, judged, key_of, parsed, stated, weaker
@@ -27,7 +28,8 @@ class NoJudge:
 
 class RecordedJudge:
     """Answers of recorded streams by content key, whoever of the judges in them was asked. `rows`: of the stream: key, status, action, confidence,
-    news_grade, request (with "judge"), asked_ns, answered_ns. counts: answers by status; "unknown_key" = nobody had been asked that.
+    news_grade, request (with "judge"), asked_ns, answered_ns, heard_ns (when the engine heard of it). counts: answers by status; "unknown_key" =
+    nobody had been asked that.
 
     The answer counts after as much time as it took then, and is again held against what the policy states now.
     """
@@ -50,7 +52,8 @@ class RecordedJudge:
             return Answer(question.number, None, 0, "unknown_key", keys[0] if keys else "", question.asked_ns)
         row = self._rows[key]
         action, status, grade = row.get("action"), str(row.get("status", "invalid")), row.get("news_grade")
-        waited = max(0, int(row.get("answered_ns", 0)) - int(row.get("asked_ns", row.get("answered_ns", 0))))
+        heard = int(row.get("heard_ns") or row.get("answered_ns", 0))
+        waited = max(0, heard - int(row.get("asked_ns", heard)))
         outcome = NO_ENTRY
         if status == "ok" and action in STRENGTH and grade in NEWS:
             outcome = weaker(Outcome(cast(Action, action), int(row.get("confidence", 0))), stated(question, grade))
@@ -75,15 +78,19 @@ class RecordedJudge:
 
 
 class RulesPast:
-    """The rules over what a recording has of the news: items that had been received when the question was asked. news None = without news."""
+    """The rules over what a recording has of the news: items that had been received when they answer, latency_s after the question. news None =
+    without news."""
 
-    def __init__(self, news: RecordedNews | None = None, *, hosts: tuple[str, ...] = (), age_max_s: float = 86_400.0):
-        self._news, self._hosts, self._age_max_s = news, hosts, age_max_s
+    def __init__(self, news: RecordedNews | None = None, *, hosts: tuple[str, ...] = (), age_max_s: float = 86_400.0, latency_s: float = 0.0):
+        self._news, self._hosts, self._age_max_s, self._latency_ns = news, hosts, age_max_s, round(latency_s * NS)
 
     def answer_past(self, question: Question) -> Answer:
-        found = self._news.known(question.asset, question.asked_ns) if self._news is not None else []
-        items = select(found, question.asked_ns, age_max_s=self._age_max_s, hosts=self._hosts).items
+        at = question.asked_ns + self._latency_ns
+        if at > question.deadline_ns:
+            return Answer(question.number, None, 0, "timeout", key_of(question, Rules.identity), at, request={"judge": dict(Rules.identity)})
+        found = self._news.known(question.asset, at) if self._news is not None else []
+        items = select(found, at, age_max_s=self._age_max_s, hosts=self._hosts).items
         text = answer_text(question, items)
         verdict = judged(parsed(text), question, items)
-        return Answer(question.number, verdict.outcome.action, verdict.outcome.confidence, "ok", key_of(question, Rules.identity), question.asked_ns,
+        return Answer(question.number, verdict.outcome.action, verdict.outcome.confidence, "ok", key_of(question, Rules.identity), at,
                       verdict.grade, {"judge": dict(Rules.identity)}, text, {}, 0.0, tuple(item.as_dict() for item in items))

@@ -10,7 +10,7 @@ from typing import Any
 from liqshell.judge.types import Question
 from liqshell.news.items import Item
 
-VERSION = "2"                   # a part of every key: another text is another question
+VERSION = "3"                   # a part of every key: another text is another question
 SCHEMA_NAME = "s1_judgment_v1"
 NOTES = ("liq_note", "trend_note", "news_note", "action_reason")
 EVENTS = ("listing", "delisting", "hack", "regulation", "macro", "unlock", "partnership", "outage", "rumour", "other", "none")

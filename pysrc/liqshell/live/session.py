@@ -26,7 +26,8 @@ from liqshell.live.account import LiveAccount
 from liqshell.live.coverage import QuoteCoverage
 from liqshell.live.feed import VenueFeed
 from liqshell.live.instruments import ListWatch, resolve
-from liqshell.live.judging import Judging, RunTime, refuse_unanswered, rows_of
+from liqshell.judge.asked import rows_of
+from liqshell.live.judging import Judging, RunTime, refuse_unanswered
 from liqshell.live.learnt_keeper import Keeper, Warmth
 from liqshell.live.patience import Patience
 from liqshell.live.run_context import RunContext
@@ -156,18 +157,16 @@ class Session:
             raise why
         return journal.manifest
 
-    def _heed(self, question: int, judgment: lc.Judgment) -> None:
+    def _heed(self, question: int, judgment: lc.Judgment, confidence: int) -> int | None:
         """A verdict of the configured judge; one that comes while the run ends enters nothing any more."""
-        if not self._stop.is_set():
-            self.judge(question, judgment)
+        return None if self._stop.is_set() else self.judge(question, judgment, confidence)
 
     def _make_judging(self) -> Judging | None:
         """The judge of the configuration; None where nobody of ours is asked."""
         if not self.trade or self.config.judge.kind in (None, "none"):
             return None
         judge = make_judge(self.config.judge, self.config.news, RunTime(self.wire_clock, self.speed), self.config.run.out, rows=rows_of)
-        return Judging(judge, lambda: self.pipeline.engine if self.pipeline and not self._stop.is_set() else None, self._heed, self.folder,
-                       self.config.judge.without_news)
+        return Judging(judge, lambda: self.pipeline.engine if self.pipeline and not self._stop.is_set() else None, self._heed, self.folder)
 
     def _context(self) -> RunContext:
         return RunContext(self.folder, self.wire_clock, self.speed, self.tls, self.start_patience, self.stop, self._stop.is_set, self.report)
@@ -320,11 +319,13 @@ class Session:
         if new and feed.every:
             _log.warning("%s lists %s: taken in at the next start", feed.venue, ", ".join(sorted(new)))
 
-    def judge(self, question: int, judgment: lc.Judgment) -> None:
-        """An outside verdict on a question of the engine (Engine.questions): it can only confirm or veto, and it is recorded, so that a replay
-        decides the same. Late, repeated and unknown ones are counted and change nothing."""
+    def judge(self, question: int, judgment: lc.Judgment, confidence: int = 0) -> int:
+        """An outside verdict on a question of the engine (Engine.questions): it can only confirm or not, and it is recorded, so that a replay
+        decides the same. confidence: 1 to 3 and it waits for the others of its batch; 0 = not stated, see Engine.on_verdict. Late, repeated and
+        unknown ones are counted and change nothing. The time of the event, ns."""
         now = self.wire_clock.now_ns()
-        self.report((now, now, 0.0, 0.0, 0.0, 0.0, question, -1, int(lc.Kind.VERDICT), 0, 0, int(judgment)))
+        self.report((now, now, 0.0, 0.0, 0.0, float(confidence), question, -1, int(lc.Kind.VERDICT), 0, 0, int(judgment)))
+        return now
 
     # ---- time ----
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from math import isfinite, nan
 from typing import Any, ClassVar
 
 import liqcore as lc
+from liqcore.event import SignalFlag
 from liqshell.fields import text
 
 BARS = "bars"           # name of the detector that makes a policy look at every new minute
@@ -16,13 +18,19 @@ PHASE_IS = "phase is"                               # a condition whose values a
 SIDE_IS = "liquidated side is"                      # a condition whose values are liqcore.Side
 LEAVE = "leave: "                                   # before the name of a condition for which a rule leaves, or does not
 
-#: settings["declines"] of a new run: 1 = conditions of entries, 2 = also of what is put off, left, or no moment to enter
-EXPLAINS = 2
+#: settings["declines"] of a new run: 1 = conditions of entries, 2 = also of what is put off, left, or no moment to enter, 3 = and a judge is asked
+#: about what it may only hold
+EXPLAINS = 3
 
 
 def feature(group: str, default: str | None = None) -> Any:
     """A parameter that holds the name of a feature. group: for the message; default: for settings that were kept before there was this one."""
     return text(default, r"[A-Za-z0-9_.@:()/,=-]{3,120}", f"the name of a feature, such as '{group}'")
+
+
+def known(value: float) -> float | None:
+    """A number as JSON has it."""
+    return value if isfinite(value) else None
 
 
 @dataclass(frozen=True)
@@ -115,9 +123,14 @@ class Ruled(lc.Policy):
         self.remembered(signal).pop("wish", None)
         return lc.Leave(self.aside(LEAVE + condition, value, threshold))
 
+    def question(self, signal: lc.Signal, market: lc.Market) -> dict[str, Any]:
+        """What the judge is told beside the signal; a number that is not known is null."""
+        purity = max(signal.long_notional, signal.short_notional) / signal.notional if signal.notional > 0.0 else nan
+        return {"purity": known(purity), "funding": known(market.funding), "complete": not signal.flags & SignalFlag.SIGNAL_CENSORED}
+
     def snapshot(self) -> bytes:
-        known = {str(instrument): values for instrument, values in sorted(self.memory.items()) if values}
-        return json.dumps(known, sort_keys=True).encode() if known else b""
+        kept = {str(instrument): values for instrument, values in sorted(self.memory.items()) if values}
+        return json.dumps(kept, sort_keys=True).encode() if kept else b""
 
     def restore(self, data: bytes) -> None:
         try:

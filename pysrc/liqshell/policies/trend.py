@@ -2,21 +2,22 @@
 
 The written system is "Quantitative Trading with Liquidation Data".
 
-Longs flushed -> sell; shorts flushed -> buy: weak positions have not finished clearing. The decision matrix is the document's, in plain code; its
-news column is "no" unless a judge is asked (judge_s): then the bracket wants what "yes" would give, and opens only if the judge confirms in time.
+Longs flushed -> sell; shorts flushed -> buy: weak positions have not finished clearing. The decision matrix is the document's, in plain code. Its
+news column is "no" unless a judge is asked (judge_s): then the bracket says what "yes" and "no" give, and the judge which of them it is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isnan
-from typing import Literal
+from typing import Any, Literal
 
 import liqcore as lc
-from liqshell.policies.ruled import Ruled, feature
+from liqshell.policies.ruled import Ruled, feature, known
 from liqshell.fields import choice, number
 
 CONFIDENCE = {"low": 1, "medium": 2, "high": 3}
+HOLDS = 3                       # Ruled.explains of runs in which the judge is also asked about what it may only hold
 Action = Literal["enter", "hold", "don't enter"]
 
 
@@ -54,14 +55,30 @@ class Trend(Ruled):
         n, side = self.numbers(market), lc.SHORT if signal.side == lc.LONG else lc.LONG
         judged = self.terms(market).get("judge_s", 0.0) > 0.0
         action, confidence = decide(*self.seen(n, signal, market), news=judged)
-        if action != "enter":
+        if action != "enter" and not (action == "hold" and self.explains >= HOLDS):
             return self.why_not(n, signal, market)
-        if CONFIDENCE[confidence] < CONFIDENCE[n.confidence_min]:
+        if action == "enter" and CONFIDENCE[confidence] < CONFIDENCE[n.confidence_min]:
             return self.unmet("confidence at least", CONFIDENCE[confidence], CONFIDENCE[n.confidence_min])
         # the price of the present depth; a judge answers later, and then it is the last price of that moment
         depth = 0.0 if judged else market.ask if side == lc.LONG else market.bid
+        given = {grade: self.gives(n, signal, market, news) for grade, news in (("with_news", True), ("without_news", False))} if judged else {}
         return self.bracket(market, side, **self.sized(market, n.open_money * n.leverage), confidence=CONFIDENCE[confidence],
-                            reference=market.instrument.ticks(depth) if depth > 0.0 else 0)
+                            reference=market.instrument.ticks(depth) if depth > 0.0 else 0, **given)
+
+    def gives(self, n: Parameters, signal: lc.Signal, market: lc.Market, news: bool) -> str | int:
+        """What the matrix gives for one grade of the judge, as liqcore.Bracket takes it."""
+        action, confidence = decide(*self.seen(n, signal, market), news)
+        if action != "enter":
+            return action
+        return CONFIDENCE[confidence] if CONFIDENCE[confidence] >= CONFIDENCE[n.confidence_min] else "don't enter"
+
+    def question(self, signal: lc.Signal, market: lc.Market) -> dict[str, Any]:
+        n = self.numbers(market)
+        strong, aligned = self.seen(n, signal, market)
+        change = market.feature(n.feature_close) / market.feature(n.feature_open) - 1.0
+        return super().question(signal, market) | {
+            "anomaly": "strong" if strong else "medium", "candles_aligned": aligned, "change_5m": known(change),
+            "volatility_5m": known(market.feature(n.feature_volatility))}
 
     def why_not(self, n: Parameters, signal: lc.Signal, market: lc.Market) -> lc.Declined | None:
         """The condition that is not met: candles first; where they agree, what is missing for a strong anomaly."""

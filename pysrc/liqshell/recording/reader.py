@@ -64,7 +64,7 @@ class Reader:
         self.lines = 0
         self.file: Path | None = None   # the one that the last record is from
         if self.path.is_dir():
-            self.files = _recordings(self.path) or _recordings(self.path / FRAMES)
+            self.files = _recordings(self.path / FRAMES) or _recordings(self.path)        # beside the frames of a run its judge.jsonl may lie
             if not self.files:
                 raise DataError(str(path), "no recording in this folder", f"files named {', '.join('*' + s for s in SUFFIXES)}")
         elif self.path.exists():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from liqshell import private
+from liqshell.report import desk
 from liqshell.report.drawing import drawing
 from liqshell.report.figures import summarise
 from liqshell.report.html import page
@@ -54,6 +55,7 @@ def make_report(run: Run | str | Path, out: str | Path | None = None, tape: Tape
         if ts >= ledger.marks.get(n, (0, 0.0))[0]:
             ledger.marks[n] = (ts, price)
     summary = summarise(run, ledger, study)
+    summary["desk"] = desk.tables(run, ledger, paths, summary)
     drawn = drawing(run, ledger, paths)
     summary["drawing"] = {"trades": paths.trades, "problem": " ".join(filter(None, (paths.problem, drawn.pop("left_out"))))}
     report = Report(folder / "report.html", folder / "report.json", folder / "trades.csv", folder / "trades.parquet", summary)

@@ -9,7 +9,7 @@ import numpy as np
 from liqcore import Alarm, AuditKind, Control, Gate, Phase, Reason, Role
 from liqcore.event import Stream
 
-from liqshell.report import breakdown, expected, origin, quotes, robust, timetable, unmet, verdicts, warmth, intents
+from liqshell.report import breakdown, expected, judging, origin, quotes, robust, timetable, unmet, verdicts, warmth, intents
 from liqshell.report.coverage import covered_hours, rate, share
 from liqshell.report.ledger import UNASKED
 from liqshell.report.stories import Ledger
@@ -257,7 +257,7 @@ def summarise(run: Run, ledger: Ledger, study: Study | None = None) -> dict[str,
         "hours": breakdown.hours(ledger), "days": breakdown.days(run, ledger), "holds": breakdown.holds(ledger),
         "truth": truth(run, ledger), "latency": latencies(run, ledger), "feed": feed_health(run, ledger),
         "warm": warmth.summarise(run), "timetable": timetable.summarise(run, study),
-        "gave_way": intents.gave_way(run),
+        "gave_way": intents.gave_way(run), "judge": judging.of_run(run.meta, study.get("judge")),
         "data": data, "quotes": quotes.summarise(run, ledger, data["parts"]), "half_spread": study.get("half_spread", []),
         "assumptions": origin.assumptions(run, ledger, study), "stamp": stamp(run), "detectors": origin.listened(run),
         "delays": robust.delays(study, held), "controls": robust.controls(study, trades, tried["independent"] or tried["trials"]),

@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from liqshell.pages import data_badge, document, script, two
-from liqshell.report import sections, sections_quotes, sections_run, sections_study, timetable, warmth, intents
+from liqshell.report import sections, sections_judge, sections_quotes, sections_run, sections_study, timetable, warmth, intents
 from liqshell.report.text import NONE, evidence, interval, money, number, percent, seconds, when
 from liqshell.report.verdicts import bars_only, halted, stopped
 
@@ -16,6 +16,8 @@ def _badges(s: dict[str, Any]) -> list[tuple[str, str]]:
     out = [data_badge(s["synthetic"], s["stamp"]["market_seeds"] or ()), ("", str(s["mode"])),
            ("", str(s["venue"]) or "no venue")]
     out += [("", f"feed {name}") for name in s["completeness"]]
+    if s["judge"] and s["judge"]["contaminated"]:
+        out.append(("bad", sections_judge.CONTAMINATED))
     if s["preset"]:
         out.append(("", f"preset {s['preset']}"))
     if s["speed"] != 1:
@@ -57,6 +59,8 @@ def _tiles(s: dict[str, Any]) -> list[tuple[str, str, str]]:
 def _notices(s: dict[str, Any]) -> list[tuple[str, str]]:
     """What must be known before any number is read."""
     out = []
+    if s["judge"] and s["judge"]["contaminated"]:
+        out.append((sections_judge.CONTAMINATED + ".", sections_judge.WHY))
     if s["stamp"]["audit_lost"]:
         out.append(("INCOMPLETE.", f"{s['stamp']['audit_lost']:,} audit records are missing: no sum below can be trusted."))
     if not s["stamp"]["finished"]:
@@ -91,7 +95,7 @@ def page(summary: dict[str, Any], drawn: dict[str, Any]) -> str:
     aside, below = (Markup(), sections.left_open(s)) if s["left_open"] else (sections.left_open(s), Markup())
     lead = sections_study.belief(s) + sections.result(s, drawn["equity"], drawn["end"])
     body = Markup().join((
-        sections_study.all_of(s), sections.exits(s), sections_quotes.fills(s),
+        sections_study.all_of(s), sections_judge.html(s), sections.exits(s), sections_quotes.fills(s),
         two(sections.statistics(s), sections.funnel(s) + sections.why(s) + aside), timetable.html(s), intents.html(s), sections.pieces(s), below,
         sections.instruments(s), sections.trades(s), sections_run.data(s), sections_run.assumptions(s), sections_run.truth(s), warmth.page(s),
         sections_run.latency(s), two(sections_run.feed(s), sections_run.stamp(s))))

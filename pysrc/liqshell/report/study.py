@@ -13,6 +13,7 @@ returns are in bps of the entry's notional and net (after fees and funding), and
      "data":     Data,                   what the market data was
      "models":   {"fills": "...", ...}     what is simulated and how, as sentences: shown under the assumptions
      "half_spread": [Spread, ...],       what takers pay where no quote holds, by contract, and where that number is from
+     "judge":    Judged,                 the questions to the judge, its answers, and what each would have come to
      "equity":   Equity,                 the account at mark over time
      "timing_s": {"load": 1.2, ...},     where the time went
      "problems": ["...", ...]}           what could not be done and why: shown as they stand
@@ -117,6 +118,31 @@ class Trials(TypedDict):
     groups: NotRequired[list[str]]
 
 
+class Judged(TypedDict):
+    """The questions to a judge as columns of equal length, in order. action: enter, hold, don't enter, null = no usable answer. enterable: whether some
+    answer would have entered it. waited_s: until the engine heard of it. drift_bps: how far the price went our way meanwhile. net, net_bps, closed_ns:
+    of its shadow bracket, the trade that it would have been by itself, null where there is none. rules, shuffled: whether the rules enter it, by the
+    news that the judge was given and by those of another question. contaminated: a live model was asked about the past."""
+
+    contaminated: bool
+    seed: int
+    asked_ns: list[int]
+    contract: list[str]
+    direction: list[str]
+    status: list[str]
+    action: list[str | None]
+    confidence: list[int]
+    enterable: list[bool]
+    waited_s: list[float | None]
+    cost: list[float]
+    drift_bps: list[float | None]
+    net: list[float | None]
+    net_bps: list[float | None]
+    closed_ns: list[int | None]
+    rules: list[bool]
+    shuffled: list[bool]
+
+
 class Claim(TypedDict):
     """One published expectation. `measure` is a key of expected.MEASURES; low and high in its unit, null = open on that side."""
 
@@ -191,6 +217,7 @@ class Study(TypedDict, total=False):
     data: Data | None
     models: dict[str, str]
     half_spread: list[Spread]
+    judge: Judged
     equity: Equity | None
     timing_s: dict[str, float]
     problems: list[str]

@@ -9,7 +9,7 @@ from liqshell.fitted import Table
 from rich.text import Text
 
 from liqshell.pages import data_badge
-from liqshell.report import terminal_study, timetable, warmth
+from liqshell.report import sections_judge, terminal_study, timetable, warmth
 from liqshell.report.sections_quotes import label
 from liqshell.report.terminal_study import coloured, table_of
 from liqshell.report.text import (NONE, compact, evidence, interval, millis, money, number, percent, plural, seconds, when)
@@ -28,6 +28,8 @@ def _head(s: dict[str, Any]) -> Panel:
     wall = f" in {seconds(s['wall_s'])} of wall time" if s["wall_s"] is not None else ""
     span = Text(f"{when(s['started_ns'])} to {when(s['ended_ns'])} UTC: {seconds(s['duration_s'])} of market{wall}{speed}", style="dim")
     lines = [badge, span, Text(s["verdict"], style="bold"), *(Text(line) for line in s["silence"])]
+    if s["judge"] and s["judge"]["contaminated"]:
+        lines.append(Text(f"{sections_judge.CONTAMINATED}. {sections_judge.WHY}", style="bold red"))
     if label(s):
         lines.append(Text(" ".join([label(s), *s["quotes"]["told"], "No tick is given below."]), style="bold red"))
     if halted(s):
@@ -238,6 +240,6 @@ def print_report(summary: dict[str, Any], console: Console | None = None) -> Non
         parts.append(_truth(s))
     if s["latency"] and s["mode"] != "backtest":
         parts.append(_latency(s))
-    for part in [*parts, *terminal_study.parts(s), *_feet(s)]:
+    for part in [*parts, *terminal_study.parts(s), *sections_judge.terminal(s), *_feet(s)]:
         console.print()
         console.print(part)

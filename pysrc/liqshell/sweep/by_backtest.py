@@ -13,6 +13,7 @@ import numpy as np
 import liqcore as lc
 from liqcore import AuditKind, Reason
 from liqcore.audit import view
+from liqshell.backtest.past_judge import asker
 from liqshell.backtest.spread import spread
 from liqshell.backtest.sweep_kernel import days_of
 from liqshell.run.tape_driver import drive
@@ -109,7 +110,7 @@ class Walks:
         dtype = kept_dtype(days_of(*self.span))
         parts = []
         for cell in self.cells[unit.first:unit.last]:
-            audit = drive(lc.Walk(make_paper(cell, trust=True), self.tape), self.span[1])
+            audit = drive(lc.Walk(make_paper(cell, trust=True), self.tape, asker(cell, self.tape.instruments)), self.span[1])
             parts.append(rows_of(audit, self.tape.instruments, dtype, *self.span))
         return np.concatenate(parts)
 

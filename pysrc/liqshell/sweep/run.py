@@ -16,6 +16,7 @@ from liqshell.backtest import trials
 from liqshell.backtest.answers import Answers
 from liqshell.backtest.half_spread import of_history, settings_of
 from liqshell.backtest.history import History, load_history
+from liqshell.backtest.past_judge import refuse_model
 from liqshell.backtest.sweep_kernel import days_of, grids_of, answers_for, parts_of, venue_of, why_not
 from liqshell.config.load import Config
 from liqshell.errors import ConfigError
@@ -88,6 +89,7 @@ def run_sweep(config: Config, out: str | Path | None = None, *, restart: bool = 
         began = time.perf_counter()
 
     notify("loading", 0.0)
+    refuse_model(config, "sweep")
     history = load_history(config)
     lap("load")
     cells = grid_of(config)

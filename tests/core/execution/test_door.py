@@ -56,7 +56,7 @@ BAD += [(kind, {"instrument": n}, Reason.BAD_INSTRUMENT) for kind in (*PRICED, K
 BAD += [(kind, {"instrument": n, "code": 1}, Reason.BAD_INSTRUMENT) for kind in (Kind.FEED, Kind.CONTROL) for n in (2, -2, 2**31 - 1)]
 BAD += [(kind, {"code": code, "instrument": 0}, Reason.BAD_CODE) for kind in (Kind.FEED, Kind.CONTROL, Kind.ORDER) for code in (0, 99, 255)]
 BAD += [(kind, {}, Reason.BAD_KIND) for kind in (0, 14, 200, 255)]
-BAD += [(Kind.VERDICT, {"id": 5, "code": 1}, Reason.BAD_INSTRUMENT), (Kind.VERDICT, {"instrument": -1, "id": 5, "code": 3}, Reason.BAD_CODE),
+BAD += [(Kind.VERDICT, {"id": 5, "code": 1}, Reason.BAD_INSTRUMENT), (Kind.VERDICT, {"instrument": -1, "id": 5, "code": 5}, Reason.BAD_CODE),
         (Kind.VERDICT, {"instrument": -1, "id": 0, "code": 1}, Reason.BAD_CODE)]
 BAD += [(kind, {"ts_recv": ts, "code": 1}, Reason.BAD_TIME) for kind in Kind for ts in (NOW - 1, 0, -1, -2**63, 2**62, 2**63 - 1)]
 BAD += [(kind, {"ts_event": ts, "code": 1}, Reason.BAD_TIME) for kind in Kind for ts in (-1, -2**63, 2**62, 2**63 - 1)]

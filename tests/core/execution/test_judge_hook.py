@@ -119,10 +119,11 @@ def test_a_verdict_first_then_the_place(side):
 
 def test_the_door_refuses_what_is_no_verdict():
     engine = lc.Engine(["A"])
-    row = np.zeros(4, EVENT_DTYPE)
-    row["kind"], row["ts_event"], row["ts_recv"], row["id"], row["instrument"], row["code"] = Kind.VERDICT, T0, T0, [0, 5, 5, 5], [-1, -1, 0, -1], [1, 3, 1, 1]
+    row = np.zeros(5, EVENT_DTYPE)
+    row["kind"], row["ts_event"], row["ts_recv"], row["id"], row["instrument"], row["code"] = Kind.VERDICT, T0, T0, [0, 5, 5, 5, 5], [-1, -1, 0, -1, -1], [1, 5, 1, 1, 1]
+    row["aux_qty"] = [0, 0, 0, 0, 4]
     engine.run(row)
-    assert engine.refused == {lc.Reason.BAD_CODE: 2, lc.Reason.BAD_INSTRUMENT: 1} and engine.verdicts["ignored"] == 1
+    assert engine.refused == {lc.Reason.BAD_CODE: 2, lc.Reason.BAD_INSTRUMENT: 1, lc.Reason.BAD_QTY: 1} and engine.verdicts["ignored"] == 1
 
 
 class Judged(RuleBasedStateMachine):

@@ -85,3 +85,35 @@ def test_it_is_not_an_empty_proof(seed):
     assert {found and found[0] for found in declined} == {None, "seen 6", "seen 7"}
     assert {"NETTED", "ASK_LATER", "POLICY_LEAVE", "REPLACING", "WEAKER", "END_REPLACED", "END_POLICY"} <= reasons
     assert walk.stops >= np.isin(tape.events()["kind"], [Kind.TRADE, Kind.BBO]).sum()      # features and detectors want all of them
+
+
+@settings(deadline=None, max_examples=25)
+@given(MARKETS, VENUES, st.sampled_from([CASCADES, CASCADES + OTHERS]), st.integers(0, 99))
+def test_a_judge_of_the_walk_equals_its_verdicts_on_the_tape(case, venue, detectors, salt):
+    """Asked while the tape runs, a judge gives the run that the events with its verdicts among them give, byte for byte."""
+    tape, said = tape_of(case), []
+
+    def judge(question):
+        draw = hash((salt, question["id"])) % 9
+        if draw == 8:
+            return None
+        ts = question["ts"] + 1 + draw * 1_700_000_003
+        said.append((ts, question["id"], 1 + draw % 3, draw % 4 if draw % 3 == 0 else 0))
+        return said[-1][0], said[-1][2], said[-1][3]
+
+    walk = lc.Walk(busy(case[2], venue, detectors, judge=True), tape, judge)
+    stream = b""
+    while not walk.run(int(tape.events()["ts_recv"][-1]) + 20 * lc.SECOND):
+        stream += walk.paper.engine.audit.drain().tobytes()
+    stream += walk.paper.engine.audit.drain().tobytes()
+    verdicts = np.zeros(len(said), EVENT_DTYPE)
+    verdicts["kind"], verdicts["instrument"] = Kind.VERDICT, -1
+    for row, (ts, number, code, confidence) in zip(verdicts, said, strict=True):
+        row["ts_recv"] = row["ts_event"] = ts
+        row["id"], row["code"], row["aux_qty"] = number, code, confidence
+    events = np.concatenate([verdicts, tape.events()])
+    events = events[np.argsort(events["ts_recv"], kind="stable")]
+    last = int(tape.events()["ts_recv"][-1]) + 20 * lc.SECOND
+    same = busy(case[2], venue, detectors, judge=True)
+    assert stream == stepped(same, events[events["ts_recv"] <= last], last)
+    assert walk.paper.snapshot() == same.snapshot()

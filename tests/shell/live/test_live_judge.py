@@ -9,7 +9,7 @@ from liqshell.errors import ConfigError, DataError
 from liqshell.judge.past import RecordedJudge
 from liqshell.judge.types import Answer, Outcome, Question
 from liqshell.live import session as session_module
-from liqshell.live.judging import rows_of
+from liqshell.judge.asked import rows_of
 from liqshell.recording import journal
 from liqshell.run import backtest_parity as parity
 from liqshell.run import replay

@@ -1,10 +1,17 @@
 """Trend (S1): follows anomalies that candles confirm. What it does after a long and after a short flush, with every number of its rows."""
 
+import json
+
+import numpy as np
 import pytest
+from liqcore.audit import view
 from liqcore.event import Judgment, Kind, Role
+from liqshell.judge.asked import question_of
+from liqshell.judge.validation import judged
+from liqshell.news.items import Item
 from stage import BOTH, PRICE, Stage
 
-from liqcore import LONG, SECOND, SHORT, Reason
+from liqcore import LONG, SECOND, SHORT, AuditKind, Reason
 
 HOUR, SEGMENT = 3600, 300
 
@@ -115,6 +122,87 @@ def test_trend_trail_of_profit(side):
     assert s.order(Role.ROLE_STOP) == pytest.approx(entry * (1 - 0.03 * way), rel=1e-4), "no profit yet: the fallback"
     s.wait(3, price=round(entry * (1 + way * 0.10), 1))
     assert s.order(Role.ROLE_STOP) == pytest.approx(entry * (1 + way * 0.05), rel=1e-3)
+
+
+#: S1's decision matrix, its five rows and what its third step says of news that contradict: intensity, candles aligned, news, decision, confidence
+MATRIX = [
+    ("strong", True, "supports", "enter", "high"),
+    ("strong", True, "none", "enter", "medium"),
+    ("strong", False, "supports", "hold", "low"),
+    ("medium", True, "supports", "enter", "medium"),
+    ("medium", True, "none", "don't enter", "low"),
+    ("strong", False, "none", "don't enter", "low"),
+    ("strong", True, "contradicts", "don't enter", "low"),
+    ("strong", False, "contradicts", "don't enter", "low"),
+    ("medium", True, "contradicts", "don't enter", "low"),
+]
+ITEMS = tuple(Item(1, "rss", host, "a story") for host in ("one.example.com", "other.org"))
+RANK = {"low": 1, "medium": 2, "high": 3}
+
+
+def graded(question, news, action, confidence):
+    """A model's answer, as validation and the stated outcomes leave it."""
+    said = {"symbol": "BTCUSDT", "direction": question.direction, "action": action, "confidence": confidence, "news": news, "news_event": "none",
+            "liq_note": "", "trend_note": "", "news_note": "", "action_reason": "", "evidence": [] if news == "none" else [1, 2]}
+    return judged(said, question, ITEMS)
+
+
+@BOTH
+@pytest.mark.parametrize("bold", [False, True], ids=["as the matrix", "always enter, high"])
+@pytest.mark.parametrize(("intensity", "aligned", "news", "action", "confidence"), MATRIX)
+def test_every_row_of_the_decision_matrix(side, intensity, aligned, news, action, confidence, bold):
+    """S1-10 to S1-13, from the anomaly to the position, with a judge that grades the news: whatever action it names, no more than the row comes of it."""
+    s = learnt("judge_s = 30\n")
+    segment(s, side, 10.0 if intensity == "strong" else 4.5, drift=-0.005 * side * (1 if aligned else -1))
+    s.wait(1)
+    asked, = s.engine.questions()
+    question = question_of(asked, s.engine.instruments[0])
+    told = json.loads(question.content)
+    assert (told["anomaly"], told["candles_aligned"], question.direction) == (intensity, aligned, "SHORT" if side == LONG else "LONG")
+    verdict = graded(question, news, *(("enter", "high") if bold else (action, confidence)))
+    left = verdict.outcome
+    assert (left.action, left.confidence) == (action, RANK[confidence] if action == "enter" else 0)
+    code = {"enter": Judgment.JUDGE_CONFIRM, "hold": Judgment.JUDGE_HOLD, "don't enter": Judgment.JUDGE_VETO}[left.action]
+    s.push(Kind.VERDICT, instrument=-1, id=question.number, code=code, aux_qty=left.confidence)
+    s.wait(5)
+    words = view(np.array(s.records(AuditKind.AUDIT_JUDGE)), AuditKind.AUDIT_JUDGE)
+    assert words[-1]["phase"] == code and words[-1]["reason"] == (Reason.OK if action == "enter" else Reason.VETOED)
+    if action == "enter":
+        assert s.held * -side > 0.0 and words[-1]["confidence"] == RANK[confidence]
+    else:
+        assert s.held == 0.0 and s.risk == []
+
+
+@BOTH
+@pytest.mark.parametrize("drift", [-0.005, 0.0])
+def test_medium_without_candles_asks_nobody(side, drift):
+    """No news makes an entry of it: nothing is paid for an answer."""
+    s = learnt("judge_s = 30\n")
+    segment(s, side, 4.5, drift=drift * -side)
+    s.wait(1)
+    assert s.engine.questions() == [] and s.asked == []
+
+
+@BOTH
+def test_what_may_only_be_held_is_entered_on_nobodys_word(side):
+    """S/no/yes: hold. A judge, or a program of the user's, that confirms all the same enters nothing."""
+    s = learnt("judge_s = 30\n")
+    segment(s, side, 10.0, drift=0.005 * side)
+    s.wait(1)
+    asked, = s.engine.questions()
+    s.push(Kind.VERDICT, instrument=-1, id=asked["id"], code=Judgment.JUDGE_CONFIRM)
+    s.wait(5)
+    assert s.held == 0.0 and s.risk == [] and s.engine.verdicts["vetoed"] == 1
+
+
+@BOTH
+def test_entries_below_the_confidence_threshold_are_not_stated(side):
+    """S1-14: with confidence_min = high only strong, aligned, supported is entered."""
+    s = learnt("judge_s = 30\n[policy.parameters]\nconfidence_min = 'high'\n")
+    segment(s, side, 10.0, drift=-0.005 * side)
+    s.wait(1)
+    asked, = s.engine.questions()
+    assert asked["outcomes"] == {"supports": ("enter", 3), "none": ("don't enter", 0), "contradicts": ("don't enter", 0)}
 
 
 @BOTH

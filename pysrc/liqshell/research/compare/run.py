@@ -16,6 +16,7 @@ from liqshell.recording import journal
 from liqshell.backtest import load_history, run_backtest
 from liqshell.backtest.half_spread import of_history, settings_of
 from liqshell.backtest.history import History
+from liqshell.backtest.past_judge import refuse_model
 from liqshell.backtest.policy_log import Listened, listen
 from liqshell.backtest.run import claim, manifest
 from liqshell.backtest.spread import spread
@@ -70,6 +71,7 @@ def run_compare(config: Config, wanted: Sequence[str] = (), out: str | Path | No
     notify = notify or (lambda what, done: None)
     names = names_of(wanted)
     notify("loading", 0.0)
+    refuse_model(config, "comparison")
     history = history or load_history(config)
     folder = Path(out) if out is not None else Path(config.run.out) / (f"{config.run.name}-compare" if config.run.name else "compare")
     _claim(folder)

@@ -1,0 +1,139 @@
+"""The judge on the page and in the terminal: what it was worth, and the tables of the written system."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup
+from rich.text import Text
+
+from liqshell.fitted import Table
+from liqshell.pages import empty, part, section, signed, sub, table
+from liqshell.report.text import NONE, interval, money, number, percent, plural, price, seconds, when
+from liqshell.report.terminal_study import table_of
+
+CONTAMINATED = "CONTAMINATED"
+WHY = "A live model was asked about the past: it may know what happened next. No number of this run says what it would have earned."
+WORDS = {3: "high", 2: "medium", 1: "low"}
+
+
+def bps(value: float | None) -> str:
+    return number(value, 1, True)
+
+
+def html(s: dict[str, Any]) -> Markup:
+    """The sections of a run that asked a judge; "" of one that asked nobody."""
+    return _worth(s) + _desk(s)
+
+
+def _worth(s: dict[str, Any]) -> Markup:
+    found = s["judge"]
+    if found is None:
+        return Markup()
+    e = found["evaluation"]
+    if e is None:
+        told = ", ".join(f"{n:,} {name}" for name, n in found["answered"].items()) or "nothing was asked"
+        return section("The judge", empty(f"Questions: {told}. What its answers were worth is told by a backtest of this recording with "
+                                          "[judge] kind = 'recorded'."), "", "judge")
+    groups = [(r["what"], f"{r['questions']:,}", f"{r['n']:,}", f"{r['won']:,}", signed(r["net"], money(r["net"], True)), bps(r["mean_bps"]),
+               interval(r["low_bps"], r["high_bps"], bps)) for r in e["groups"]]
+    others = [(r["who"], f"{r['entered']:,}", f"{r['n']:,}", signed(r["net"], money(r["net"], True)), bps(r["mean_bps"]),
+               interval(r["low_bps"], r["high_bps"], bps), percent(r["agrees"], 0),
+               interval(r["agrees_low"], r["agrees_high"], lambda v: percent(v, 0))) for r in e["controls"]]
+    body = table(("the judge", ">questions", ">with a result", ">won", ">net", ">bps", ">95 %"), groups)
+    body += part("Others, asked the same", table(("who", ">enters", ">with a result", ">net", ">bps", ">95 %", ">agrees", ">95 %"), others))
+    body += sub(" ".join(sentences(e)))
+    how = ("Each question as a trade of its own, a shadow bracket entered when the verdict was heard, whatever was said: no limit, place or cooldown "
+           "stands in its way. Money and bps after fees and funding.")
+    return section("The judge", body, how, "judge", e["verdict"])
+
+
+def sentences(e: dict[str, Any]) -> list[str]:
+    """The numbers beside the tables, in words."""
+    b, d, w = e["brier"], e["drift_bps"], e["waited_s"]
+    out = [f"Answers: {', '.join(f'{n:,} {name}' for name, n in e['statuses'].items()) or 'none'}."]
+    if e["only_held"]:
+        out.append(f"{plural(e['only_held'], 'question')} could only be held.")
+    if b["n"]:
+        out.append(f"Brier score of the confidence {b['score']:.3f}, of the base rate alone {b['base']:.3f} (n = {b['n']}; high, medium and low read as "
+                   "chances of 2/3, 1/2 and 1/3).")
+    if d["n"]:
+        out.append(f"While it was waited for the price moved {bps(d['mean'])} bps our way (95 %: {interval(d['low'], d['high'], bps)}), which an entry "
+                   "then misses.")
+    if w["n"]:
+        out.append(f"Verdicts after p50 {seconds(w['p50'])}, p99 {seconds(w['p99'])}.")
+    if e["cost"]:
+        each = f", {e['cost_per_entry']:.4f} an entry" if e["cost_per_entry"] is not None else ""
+        out.append(f"Cost {e['cost']:.4f} US dollars{each}.")
+    out.append(f"Refusing saved {money(e['saved'], True)}.")
+    return out
+
+
+def _desk(s: dict[str, Any]) -> Markup:
+    found = s.get("desk")
+    if found is None:
+        return Markup()
+    a = found["account"]
+    of = f"{a['positions']} / {a['positions_max']}" if a["positions_max"] else str(a["positions"])
+    basis = "" if a["trail_basis"] == "price" else " of profit"
+    body = part("Account", table((">balance", ">positions", ">result of closed trades", ">unrealised", ">stop", ">trail"), [
+        (money(a["balance"]), of, signed(a["net"], money(a["net"], True)), money(a["unrealised"], True), percent(a["stop_loss"], 2),
+         percent(a["trail"], 2) + basis if a["trail"] else NONE)]))
+    rows = [(p["symbol"], p["side"], "open" if p["open"] else when(p["ts"]), price(p["entry"]), price(p["price"]),
+             signed(p["gain"], percent(p["gain"], 2, True)), percent(p["gain_max"], 2, True), percent(p["given_back"], 2),
+             price(p["stop"]) if p["stop"] else NONE) for p in found["positions"]]
+    columns = ("position", "side", "until", ">entry", ">price", ">result", ">at best", ">given back", ">stop")
+    body += part("Positions", table(columns, rows) if rows else empty("No position was opened."))
+    return section("Account, positions, signals", body + part("Latest signals", _signals(found["signals"])),
+                   "The tables of the written trend system.", "desk")
+
+
+def decision(row: dict[str, Any]) -> str:
+    """What came of a signal: the action, with its confidence where it is an entry; where no answer counted, why."""
+    if row["action"] is None:
+        return f"no entry: {row['status']}"
+    return f"enter, {WORDS.get(row['confidence'], row['confidence'])}" if row["action"] == "enter" else str(row["action"])
+
+
+def _candles(row: dict[str, Any]) -> str:
+    aligned = {True: "agree", False: "disagree", None: ""}[row["candles_aligned"]]
+    return " ".join(filter(None, (aligned, percent(row["change_5m"], 2, True) if row["change_5m"] is not None else "")))
+
+
+def _signals(rows: list[dict[str, Any]]) -> Markup:
+    if not rows:
+        return empty("No question was asked.")
+    shown = [(when(r["ts"]), r["contract"], r["direction"], " ".join(filter(None, (r["anomaly"] or "", f"z {number(r['z'], 1)}"))),
+              percent(r["purity"], 0), _candles(r), f"{r['news'] or NONE} ({r['items']})", decision(r), r.get("action_reason", "")) for r in rows]
+    return table(("UTC", "contract", "wanted", "liquidations", ">one side", "candles", "news (items)", "decision", "why"), shown, tall=True)
+
+
+def terminal(s: dict[str, Any]) -> list[Any]:
+    """Tables and sentences for print_report."""
+    found = s["judge"]
+    if found is None:
+        return []
+    out: list[Any] = []
+    e = found["evaluation"]
+    if e is not None:
+        groups = table_of("The judge", "", ">questions", ">with a result", ">won", ">net", ">bps", ">95 %")
+        for r in e["groups"]:
+            groups.add_row(r["what"], f"{r['questions']:,}", f"{r['n']:,}", f"{r['won']:,}", money(r["net"], True), bps(r["mean_bps"]),
+                           interval(r["low_bps"], r["high_bps"], bps))
+        for r in e["controls"][1:]:
+            groups.add_row(Text(r["who"], style="dim"), f"{r['entered']:,}", f"{r['n']:,}", "", money(r["net"], True), bps(r["mean_bps"]),
+                           interval(r["low_bps"], r["high_bps"], bps))
+        out += [groups, Text(e["verdict"], style="bold"), Text(" ".join(sentences(e)), style="dim")]
+    desk = s.get("desk")
+    return [*out, _latest(desk["signals"])] if desk and desk["signals"] else out
+
+
+def _latest(rows: list[dict[str, Any]]) -> Table:
+    listed = table_of("Latest signals", "UTC", "contract", "wanted", ">z", ">one side", "candles", "news", "decision")
+    for r in rows[:10]:
+        listed.add_row(when(r["ts"], date=False), str(r["contract"]), str(r["direction"]), number(r["z"], 1), percent(r["purity"], 0), _candles(r),
+                       str(r["news"] or NONE), decision(r))
+    return listed
+
+
+__all__ = ["CONTAMINATED", "WHY", "html", "terminal"]

@@ -1,0 +1,251 @@
+"""A judge over the past: recorded answers and rules at their latency, unknown questions unjudged, a live model refused or CONTAMINATED."""
+
+import asyncio
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+from liqcore.audit import AuditKind
+from liqshell.backtest import run_backtest
+from liqshell.backtest.past_judge import AskPast, asker
+from liqshell.config.load import loads
+from liqshell.emulator.server import Config as Market
+from liqshell.emulator.server import serve
+from liqshell.errors import ConfigError
+from liqshell.judge.asked import rows_of
+from liqshell.judge.types import Answer
+from liqshell.judge.validation import key_of
+from liqshell.live import Session
+from liqshell.live import session as session_module
+from liqshell.recording import journal
+from liqshell.report import make_report, print_report
+from liqshell.run import replay
+from liqshell.run.pipeline import make_paper
+from liqshell.run.recorded_events import read_events
+from liqshell.run.tape_driver import drive
+from rich.console import Console
+
+import liqcore as lc
+
+SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT"]
+SETTINGS = """
+[run]
+name = "judged"
+[feed]
+rest = "{rest}"
+ws = "{ws}"
+symbols = {symbols}
+[detector]
+refresh_s = 0
+warmup = 30
+[policy]
+judge_s = 60
+[judge]
+kind = "rules"
+[limits]
+data_age_max_s = 30
+event_age_max_s = 30
+"""
+
+
+class Turns:
+    """Enters with 3, vetoes, holds, fails, enters with 1, says nothing in time, in turn; each answer takes its own time."""
+
+    def __init__(self, clock):
+        self.n, self.clock = 0, clock
+
+    async def answer(self, question):
+        turn = self.n % 6
+        self.n += 1
+        await asyncio.sleep(0.01 + 0.02 * turn)
+        action, status = (("enter", "ok"), ("don't enter", "ok"), ("hold", "ok"), (None, "invalid"), ("enter", "ok"), (None, "timeout"))[turn]
+        return Answer(question.number, action, (3, 0, 0, 0, 1, 0)[turn], status, key_of(question, IDENTITY), self.clock.now_ns(), "none" if status == "ok" else None,
+                      {"judge": IDENTITY})
+
+    async def close(self):
+        pass
+
+
+IDENTITY = {"kind": "turns"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A paper run of ten minutes whose judge answers in turns."""
+    folder = tmp_path_factory.mktemp("judged") / "run"
+
+    async def main():
+        async with await serve(Market(seed=6, speed=60.0, lead_s=0.3)) as emulator:
+            text = SETTINGS.format(rest=emulator.rest, ws=emulator.ws, symbols=json.dumps(SYMBOLS))
+            session = Session(loads(text, ["run.out=" + json.dumps(str(folder.parent / "runs"))]), folder, emulator.clock, {"synthetic": True})
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(session_module, "make_judge", lambda *given, **more: Turns(session.wire_clock))
+                await session.run(emulator.feed.start_ns + 12 * 60 * lc.SECOND)
+
+    asyncio.run(main())
+    return folder
+
+
+def walked(folder, change=lambda rows: rows, kind="recorded", **more):
+    """The run's own settings and data without its verdicts, with a judge of its own: audit and the asker."""
+    found = read_events(folder / journal.FRAMES)
+    values = found.values | {"judge": {"kind": kind, "recordings": [str(folder)], "digest": str(more), "hosts": [], "age_max_s": 86_400.0,
+                                       "latency_s": 0.5, "names": {}} | more}
+    paper = make_paper(values)
+    events = found.events[found.events["kind"] != int(lc.Kind.VERDICT)]
+    assert len(events) < len(found.events)
+    builder = lc.TapeBuilder(paper.engine.instruments)
+    builder.push(change(events))
+    judge = asker(values, paper.engine.instruments)
+    audit = drive(lc.Walk(paper, lc.Tape(builder.instruments, builder.take()), judge), found.ended_ns)
+    return audit, judge
+
+
+def test_the_backtest_with_recorded_answers_is_the_live_run(run):
+    """No verdict is left in the data: they come again by the content of the questions, at the same nanoseconds; the same audit stream, byte for byte."""
+    live = journal.load_audit(run)
+    judged = live[live["kind"] == int(AuditKind.AUDIT_JUDGE)]
+    reasons = {lc.Reason(int(r)).name for r in judged["reason"]}
+    assert {"JUDGING", "OK", "VETOED", "UNJUDGED"} <= reasons and (live["kind"] == int(AuditKind.AUDIT_TRADE)).any()
+    audit, judge = walked(run)
+    assert "unknown_key" not in judge.counts and len(judge.told) == len(list(rows_of([str(run)])))
+    assert audit.tobytes() == live.tobytes()
+    assert replay.prove(run).identical
+
+
+def test_an_unknown_question_is_unjudged_and_counted(run):
+    """The same liquidations, a millisecond later: other moments, other questions."""
+    def moved(events):
+        events = events.copy()
+        events["ts_recv"] += 1_000_000
+        return events
+
+    audit, judge = walked(run, moved)
+    assert set(judge.counts) == {"unknown_key"} and judge.counts["unknown_key"] > 3
+    words = audit[(audit["kind"] == int(AuditKind.AUDIT_JUDGE)) & (audit["reason"] != int(lc.Reason.JUDGING))]
+    assert set(words["reason"].tolist()) == {int(lc.Reason.UNJUDGED)} and not (audit["kind"] == int(AuditKind.AUDIT_TRADE)).any()
+
+
+def test_rules_answer_after_their_declared_latency(run):
+    audit, judge = walked(run, kind="rules", latency_s=2.5)
+    assert set(judge.counts) == {"ok"} and len(judge.told) > 3
+    asked = audit[(audit["kind"] == int(AuditKind.AUDIT_JUDGE)) & (audit["reason"] == int(lc.Reason.JUDGING))]
+    heard = lc.audit.view(audit[audit["reason"] == int(lc.Reason.OK)], AuditKind.AUDIT_JUDGE)
+    assert len(asked) >= len(heard) > 3 and np.allclose(heard["waited_s"], 2.5)
+    late, judge = walked(run, kind="rules", latency_s=61.0)
+    assert set(judge.counts) == {"timeout"} and not (late["kind"] == int(AuditKind.AUDIT_TRADE)).any()
+
+
+def test_nobody_is_silence(run):
+    audit, judge = walked(run, kind="none")
+    assert set(judge.counts) == {"none"}
+    words = lc.audit.view(audit[audit["reason"] == int(lc.Reason.UNJUDGED)], AuditKind.AUDIT_JUDGE)
+    assert len(words) == len(judge.told) and np.allclose(words["waited_s"], 60.0)
+
+
+def test_an_answer_is_the_same_for_every_size_and_confidence(run):
+    """What a judge may know holds neither size nor confidence: a sweep over them finds the recorded answers."""
+    row = next(rows_of([str(run)]))
+    assert not {"notional", "confidence", "outcomes"} & row["question"].keys() and row["question"]["signal"]["ts"] == row["asked_ns"]
+
+
+def backtest(run, folder, judge, more=""):
+    text = (f"[run]\nname = 'b'\nout = '{folder.parent}'\n[feed]\nsymbols = {json.dumps(SYMBOLS)}\n[detector]\nrefresh_s = 0\nwarmup = 30\n"
+            f"[policy]\njudge_s = 60\n{more}[data]\nfiles = ['{run}']\n[limits]\ndata_age_max_s = 30\nevent_age_max_s = 30\n"
+            f"[backtest]\ndelays_s = [0, 1]\nrandom_draws = 2\n[judge]\n{judge}\n")
+    return make_report(run_backtest(loads(text), folder))
+
+
+def test_the_report_judges_the_judge(run, tmp_path):
+    """Recorded answers through the command's own path: every question has its answer and its shadow, and the page says what it was worth."""
+    report = backtest(run, tmp_path / "b", f"kind = 'recorded'\nrecordings = ['{run}']")
+    found = report.figures["judge"]
+    told = list(rows_of([str(tmp_path / "b")]))
+    assert found["answered"].keys() <= {"ok", "invalid", "timeout"} and sum(found["answered"].values()) == len(told) > 3 and not found["contaminated"]
+    e = found["evaluation"]
+    groups = {row["what"]: row for row in e["groups"]}
+    assert groups["confirmed"]["questions"] == sum(row["action"] == "enter" for row in told)
+    assert sum(row["questions"] for row in groups.values()) == len(told) and sum(row["n"] for row in groups.values()) > len(told) // 2
+    assert {row["who"] for row in e["controls"]} == {"the judge", "always yes", "always no", "rules", "rules, shuffled news", "random, as many"}
+    assert e["adds"] is None and "cannot be said" in e["verdict"], "so few questions"
+    page = report.html.read_text()
+    assert 'id="judge"' in page and "always yes" in page and "CONTAMINATED" not in page and 'id="desk"' in page and "Latest signals" in page
+    desk = report.figures["desk"]
+    assert len(desk["signals"]) == min(len(told), 50) and desk["account"]["stop_loss"] == 0.0025
+    delays = {row["delay_s"]: row["entries"] for row in report.figures["delays"]["rows"]}
+    assert delays[0.0] > 0, "the study asks the same recorded answers"
+
+
+def test_shadows_are_the_trades_of_a_run_that_confirms_everything(run, tmp_path):
+    """A judge that always says yes leaves no trade to be imagined: where places and limits do not bind, shadow and trade are the same."""
+    report = backtest(run, tmp_path / "b", "kind = 'rules'\nlatency_s = 0.5")
+    e = report.figures["judge"]["evaluation"]
+    confirmed, judge = e["groups"][0], e["controls"][0]
+    assert confirmed["n"] >= len(report.summary["trades"]) > 0 and judge["agrees"] == 1.0
+    known = {(int(ts)) for ts in json.loads((tmp_path / "b" / "study.json").read_text())["judge"]["closed_ns"] if ts}
+    closed = lc.audit.view(journal.load_audit(tmp_path / "b"), AuditKind.AUDIT_TRADE)["ts"].tolist()
+    assert set(closed) <= known
+
+
+PROGRAM = """
+import json, sys
+asked = json.load(sys.stdin)
+print(json.dumps({"symbol": asked["symbol"], "direction": asked["direction"], "action": "enter", "confidence": "high", "news": "none",
+    "news_event": "none", "liq_note": "l", "trend_note": "t", "news_note": "n", "action_reason": "because", "evidence": []}))
+"""
+
+
+def test_a_live_model_on_the_past_is_said_to_be_contaminated(run, tmp_path):
+    """In page, JSON and terminal; and so is whatever takes its answers as recorded ones."""
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    command = f"kind = 'command'\nprogram = [{json.dumps(sys.executable)}, {json.dumps(str(program))}]\n"
+    report = backtest(run, tmp_path / "b", command + "past_model = true")
+    assert report.figures["judge"]["contaminated"] and report.figures["judge"]["evaluation"]["verdict"].startswith("CONTAMINATED")
+    assert report.figures["judge"]["answered"].keys() == {"ok"} and "CONTAMINATED." in report.html.read_text()
+    assert report.figures["desk"]["signals"][0]["action_reason"] == "because"
+    console = Console(record=True, width=200, file=io.StringIO())
+    print_report(report.summary, console)
+    assert "CONTAMINATED" in console.export_text()
+    again = backtest(run, tmp_path / "c", f"kind = 'recorded'\nrecordings = ['{tmp_path / 'b'}']")
+    assert again.figures["judge"]["contaminated"] and again.figures["judge"]["answered"].keys() == {"ok"}
+    assert any("CONTAMINATED" in line for line in again.figures["problems"])
+
+
+CONFIG = "[data]\nfiles = ['x']\n[policy]\njudge_s = 10\n"
+
+
+@pytest.mark.parametrize(("judge", "verdicts", "where", "what"), [
+    ("", 0, "policy.judge_s", "names nobody"), ("kind = 'openai'\nmodel = 'm'", 0, "judge.kind", "past_model"),
+    ("kind = 'command'\nprogram = ['x']", 0, "judge.kind", "may know what happened")])
+def test_what_cannot_answer_about_the_past_is_refused(judge, verdicts, where, what):
+    from liqshell.backtest.past_judge import judge_settings
+
+    with pytest.raises(ConfigError, match=what) as why:
+        judge_settings(loads(CONFIG + f"[judge]\n{judge}\n"), ["BTCUSDT"], verdicts)
+    assert why.value.where == where
+
+
+def test_who_is_asked():
+    from liqshell.backtest.past_judge import judge_settings, refuse_model
+
+    def found(judge, verdicts=0, policy="judge_s = 10"):
+        return judge_settings(loads(f"[policy]\n{policy}\n[judge]\n{judge}\n"), ["BTCUSDT"], verdicts)
+
+    assert found("kind = 'rules'")["kind"] == "rules" and found("kind = 'none'")["kind"] == "none"
+    assert found("kind = 'openai'\nmodel = 'm'", verdicts=3) == {} and found("", verdicts=3) == {}, "the data's own verdicts"
+    assert found("kind = 'rules'", verdicts=3)["kind"] == "rules" and found("kind = 'rules'", policy="judge_s = 0") == {}
+    model = "kind = 'openai'\nmodel = 'm'\npast_model = true"
+    assert found(model, verdicts=3)["kind"] == "openai"
+    with pytest.raises(ConfigError, match="in a sweep"):
+        refuse_model(loads(f"[judge]\n{model}\n"), "sweep")
+    with pytest.raises(ConfigError, match="beside a run"):
+        asker({"judge": found(model)}, ())
+
+
+def test_the_old_key_says_what_takes_its_place():
+    with pytest.raises(ConfigError, match=r"judge.without_news: a key that is no more.*\[policy\] without_news"):
+        loads("[judge]\nkind = 'rules'\nwithout_news = 'enter'\n")
+    assert AskPast is not None
