@@ -13,7 +13,7 @@ import logging
 import os
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -31,7 +31,7 @@ from liqshell.recording.recorder import END, META, REST, WS, Recorder
 from liqshell.web import Web
 
 BINARY = "liqcore.binary"                # a line of ours: {"fire": ..}, {"down": ..} or {"report": ..}
-LINES, STATE, FRAMES = "bets.jsonl", "bets.state.json", "frames"
+LINES, FRAMES = "bets.log", "frames"        # JSON lines; a name that is no recording's
 SERIES = {"BTCUSDT": "10114"}            # Gamma's ids of the hourly series
 AHEAD_NS, BEHIND_NS = 600 * NS, 600 * NS
 LIST_S, KLINES_S, CLOSED_S, PING_S, FIRST_BOOK_S, SILENT_S = 60.0, 30.0, 60.0, 10.0, 8.0, 30.0     # market seconds
@@ -72,8 +72,11 @@ class BinaryRun:
             raise ConfigError("bets", "real orders without an account", "paper, or an account")
         if settings.symbol not in SERIES:
             raise ConfigError("symbol", settings.symbol, " or ".join(SERIES), "Only series whose rule is known are here")
-        self.settings, self.places, self.folder, self.follow, self.send = settings, places, Path(folder), follow, send
         self.clock = clock or Clock()
+        # at a fast clock half a second of the wall is minutes of the market: nothing is stale before it could have come
+        least = 0.5 * self.clock.speed if self.clock.speed > 1.0 else 0.0
+        self.settings = settings = replace(settings, spot_age_s=max(settings.spot_age_s, least), book_age_s=max(settings.book_age_s, least))
+        self.places, self.folder, self.follow, self.send = places, Path(folder), follow, send
         self.state = state
         self._stop = asyncio.Event()
         self._wanted: set[str] = set()
