@@ -223,7 +223,7 @@ class Desk:
     def mid_up(self, hour: int, ts: int) -> float | None:
         """The book's probability of UP, None where it is not known now."""
         market = self.markets.get(hour)
-        book = self._book(market.up, ts) if market is not None else None
+        book = self.book_of(market.up, ts) if market is not None else None
         return book.mid if book is not None else None
 
     def fair_up(self, hour: int, ts: int) -> float | None:
@@ -322,7 +322,7 @@ class Desk:
         if candle.final:
             self._settle_all(ts)
 
-    def _book(self, token: str, ts: int) -> TokenBook | None:
+    def book_of(self, token: str, ts: int) -> TokenBook | None:
         """A book that may be relied on now."""
         book = self.books.get(token)
         age = ts - max(book.ts, self._heard) if book is not None and book.known else 1 << 62
@@ -335,7 +335,7 @@ class Desk:
         """(what it is worth, why nothing is bought, the book). ask: instead of the book's."""
         hour, limit_s = hour_of(ts), self.settings.spot_age_s
         open_ = self._open_of(hour)
-        book = self._book(market.token(side), ts) if market is not None else None
+        book = self.book_of(market.token(side), ts) if market is not None else None
         if market is None:
             return None, "no market of this hour is known", book
         if open_ is None or not ts - self.spot_ts <= limit_s * NS:
@@ -377,7 +377,7 @@ class Desk:
 
     def _match(self, bet: Bet) -> None:
         """A paper order meets the book."""
-        book = self._book(bet.token, bet.due_ns)
+        book = self.book_of(bet.token, bet.due_ns)
         market = self.markets.get(bet.hour)
         late = market is not None and (bet.due_ns >= market.end_ns or not market.open)
         taken = book.take(bet.shares, bet.limit, bet.rate) if book is not None and not late else Taken(ZERO, ZERO, ZERO)

@@ -10,16 +10,16 @@ from typing import Any
 from liqshell.binary.desk import Desk, Settings
 from liqshell.binary.run import BINARY, LINES
 from liqshell.errors import DataError
-from liqshell.recording.reader import Record, read
+from liqshell.recording.reader import read
 from liqshell.recording.recorder import END, GAP, META
 
-See = Callable[[int, Desk, Record], None]
+See = Callable[[int, Desk], None]
 Facts = Callable[[int, dict[str, Any]], None]
 
 
 def replay(folder: str | Path, see: See | None = None, facts: Facts | None = None) -> tuple[Desk, list[dict[str, Any]]]:
-    """(the desk at the end, its lines). see: called with (receipt, desk, record) after every frame; facts: with (receipt, fire or end of a flush).
-    DataError where the folder holds no binary recording."""
+    """(the desk at the end, its lines). see: called with (receipt, desk) before a line is told to the desk: what it knew until then; facts: with
+    (receipt, fire or end of a flush). DataError where the folder holds no binary recording."""
     desk: Desk | None = None
     lines: list[dict[str, Any]] = []
     for record in read(folder):
@@ -31,6 +31,8 @@ def replay(folder: str | Path, see: See | None = None, facts: Facts | None = Non
             continue
         if desk is None:
             break
+        if see is not None:
+            see(record.ts_recv, desk)
         if record.stream == BINARY:
             value = json.loads(record.frame)
             if "fire" in value:
@@ -47,8 +49,6 @@ def replay(folder: str | Path, see: See | None = None, facts: Facts | None = Non
             raise DataError(str(folder), "frames were dropped while it was recorded", "a whole recording", "It cannot be replayed")
         else:
             desk.frame(record.ts_recv, record.exchange, record.source, record.frame)
-            if see is not None:
-                see(record.ts_recv, desk, record)
         lines += desk.lines
         desk.lines, desk.requests = [], []
     if desk is None:

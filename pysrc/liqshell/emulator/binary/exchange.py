@@ -457,7 +457,8 @@ class BinaryExchange:
         hour = self.hour_of_token(one.order.token)
         return {"id": one.id, "asset_id": one.order.token, "market": hour.condition if hour else "", "side": "BUY" if one.order.buy else "SELL",
                 "price": str(one.price), "original_size": str(one.shares), "size_matched": str(one.filled), "status": one.status,
-                "order_type": one.kind, "expiration": str(one.expires // NS), "associate_trades": [t["id"] for t in self.trades if one.id in _orders_of(t)],
+                "order_type": one.kind, "expiration": str(one.expires // NS),
+                "associate_trades": [trade["id"] for trade in self.trades if one.id in _orders_of(trade)],
                 "created_at": one.order.timestamp // 1000, "owner": one.owner, "outcome": "Up", "maker_address": one.order.maker}
 
     def _order_news(self, one: Resting, kind: str) -> None:

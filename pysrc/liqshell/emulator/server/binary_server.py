@@ -253,7 +253,8 @@ class BinaryVenue:
 
     async def _status(self, request: web.Request) -> web.Response:
         return self._json({"market": "SYNTHETIC", "seed": self.seed, "clock": self.clock.as_dict(), "now_ns": self.now(),
-                           "struck": self.exchange.struck, "posted": self.exchange.posted, "wallets": len(self.exchange.wallets), "requests": self.requests})
+                           "struck": self.exchange.struck, "posted": self.exchange.posted, "wallets": len(self.exchange.wallets),
+                           "requests": self.requests})
 
     # ---- private REST ----
 
