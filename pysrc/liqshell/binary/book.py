@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 
 from liqshell.venues.polymarket.decoder import Book, Change
 from liqshell.venues.polymarket.market import taker_fee
 
-CENT = Decimal("0.01")
+CENT, LEAST = Decimal("0.01"), Decimal("0.0001")
 ZERO = Decimal(0)
 
 
@@ -77,13 +77,13 @@ class TokenBook:
         """Shares offered at the limit or below."""
         return sum((size for price, size in self.asks.items() if price <= limit), ZERO)
 
-    def take(self, shares: Decimal, limit: Decimal, rate: Decimal) -> Taken:
-        """What a buyer of up to so many shares gets at the limit or better, each level with its own fee. The book is left as it is: the venue says
-        what became of it."""
-        left, cost, fee = shares, ZERO, ZERO
+    def take(self, money: Decimal, limit: Decimal, rate: Decimal) -> Taken:
+        """What a buyer gets for up to so much money at the limit or better, each level with its own fee beside the money: so the venue fills a FAK.
+        The book is left as it is: the venue says what became of it."""
+        shares, cost, fee = ZERO, ZERO, ZERO
         for price in sorted(self.asks):
-            if price > limit or left <= ZERO:
+            if price > limit:
                 break
-            some = min(left, self.asks[price]).quantize(CENT, "ROUND_DOWN")
-            left, cost, fee = left - some, cost + some * price, fee + taker_fee(some, price, rate)
-        return Taken(shares - left, cost, fee)
+            some = min(((money - cost) / price).quantize(LEAST, ROUND_DOWN), self.asks[price])
+            shares, cost, fee = shares + some, cost + some * price, fee + taker_fee(some, price, rate)
+        return Taken(shares, cost, fee)

@@ -64,7 +64,8 @@ class Settings:
 
 @dataclass(frozen=True)
 class Bet:
-    """One bet. shares: asked for; filled, cost, fee: had. ask, mid: of its token at the decision; probability: ours. due_ns: of a paper order, when
+    """One bet. shares: that it gets at the limit, at least, if all of it is
+    filled; filled, cost, fee: had. ask, mid: of its token at the decision; probability: ours. due_ns: of a paper order, when
     it meets the book. order: the id at the venue. won: None until it is settled."""
 
     number: int
@@ -88,10 +89,16 @@ class Bet:
     won: bool | None = None
 
     @property
+    def stake(self) -> Decimal:
+        """Money to spend, without fee: at better prices than the limit it buys more than `shares`."""
+        return self.shares * self.limit
+
+    @property
     def most(self) -> Decimal:
         """The most that it can cost, which is the most that it can lose."""
         if self.state in OUT:
-            return self.shares * (self.limit + self.rate * self.limit * (1 - self.limit))
+            # what is spent is fixed; at a better price it buys more shares, and their fee is rate x (1 - price) of it
+            return self.stake * (1 + self.rate)
         return self.cost + self.fee if self.state in HELD else ZERO
 
     @property
@@ -313,8 +320,9 @@ class Desk:
         if candle.symbol != self.settings.symbol or candle.start_ns % HOUR:
             return
         known = self.candles.get(candle.start_ns)
-        if known is None or not known.final:
-            self.candles[candle.start_ns] = candle
+        if known is not None and known.final:
+            return
+        self.candles[candle.start_ns] = candle
         if candle.start_ns == hour_of(ts) and not candle.final:
             self.spot, self.spot_ts = candle.close, ts
         for start in sorted(self.candles)[:-4 * CANDLES_KEPT]:
@@ -359,7 +367,7 @@ class Desk:
         tick = book.tick or market.tick
         limit = Decimal(str(self.policy.highest(offer.probability, float(tick)))).quantize(tick)
         assert book.ask is not None
-        each = limit + market.fee_rate * limit * (1 - limit)
+        each = limit * (1 + market.fee_rate)
         budget = min(Decimal(str(offer.share)) * self.equity, self.cash - sum((bet.most for bet in self.bets if bet.state in OUT), ZERO))
         shares = min(budget / each, book.depth(limit)).quantize(CENT, ROUND_DOWN) if each > 0 else ZERO
         if shares < market.size_min or shares * book.ask < MONEY_MIN:
@@ -380,7 +388,7 @@ class Desk:
         book = self.book_of(bet.token, bet.due_ns)
         market = self.markets.get(bet.hour)
         late = market is not None and (bet.due_ns >= market.end_ns or not market.open)
-        taken = book.take(bet.shares, bet.limit, bet.rate) if book is not None and not late else Taken(ZERO, ZERO, ZERO)
+        taken = book.take(bet.stake, bet.limit, bet.rate) if book is not None and not late else Taken(ZERO, ZERO, ZERO)
         self._put(replace(bet, state=CONFIRMED if taken.shares else KILLED), bet.due_ns, taken)
 
     def _put(self, bet: Bet, ts: int, taken: Taken) -> None:

@@ -15,7 +15,7 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 import aiohttp
@@ -59,16 +59,21 @@ class Places:
         return cls(base, base, ws + "/ws/market", ws + "/ws/user", base, ws + "/stream") if base else cls()
 
 
-Send = Callable[[Request], Awaitable[None]]
+class Orders(Protocol):
+    """An account: sends orders, says what becomes of them by BinaryRun.report."""
+
+    async def send(self, request: Request) -> None: ...
+    async def run(self) -> None: ...
+    async def close(self) -> None: ...
 
 
 class BinaryRun:
     """folder: new, of the run. state: file that keeps bets over restarts. follow: a run whose fires are bet on, None = nothing is bet. clock: of an
-    emulated venue. send: how an order leaves, where the settings say that it does."""
+    emulated venue. account: where orders go, where the settings say that they do; it is opened already."""
 
     def __init__(self, settings: Settings, places: Places, folder: Path, *, state: Path | None = None, follow: Follower | None = None,
-                 clock: Clock | None = None, send: Send | None = None):
-        if not settings.paper and send is None:
+                 clock: Clock | None = None, account: Orders | None = None):
+        if not settings.paper and account is None:
             raise ConfigError("bets", "real orders without an account", "paper, or an account")
         if settings.symbol not in SERIES:
             raise ConfigError("symbol", settings.symbol, " or ".join(SERIES), "Only series whose rule is known are here")
@@ -76,14 +81,15 @@ class BinaryRun:
         # at a fast clock half a second of the wall is minutes of the market: nothing is stale before it could have come
         least = 0.5 * self.clock.speed if self.clock.speed > 1.0 else 0.0
         self.settings = settings = replace(settings, spot_age_s=max(settings.spot_age_s, least), book_age_s=max(settings.book_age_s, least))
-        self.places, self.folder, self.follow, self.send = places, Path(folder), follow, send
+        self.places, self.folder, self.follow, self.account = places, Path(folder), follow, account
         self.state = state
         self._stop = asyncio.Event()
         self._wanted: set[str] = set()
         self._subscribed: set[str] = set()
         self._book_due: dict[str, int] = {}
         self._last = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[None]] = set()
+        self._failed: BaseException | None = None
         self.reconnects = 0
         private.folder(self.folder)
         if any(self.folder.iterdir()):
@@ -100,11 +106,13 @@ class BinaryRun:
         self._lines = private.opened(self.folder / LINES, encoding="utf-8")
         with Recorder(self.folder / FRAMES, exchange=VENUE, meta={"kind": "binary"}) as self._recorder:
             self._recorder.mark(self._now(), META, {"binary": 1, "version": lc.__version__, "settings": asdict(self.settings),
-                                                    "state": self._kept})
+                                                    "state": self._kept, "place": self.places.clob, "speed": self.clock.speed})
             bases = (self.places.gamma, self.places.clob, self.places.spot)
             self._gamma, self._clob, self._spot = (Web(base, AGENT, bytes_max=8 << 20) for base in bases)
             try:
                 await self._first()
+                if self.account is not None:
+                    self._spawn(self.account.run())
                 async with asyncio.TaskGroup() as group:
                     for work in (self._poll(LIST_S, self._list), self._poll(KLINES_S, self._klines), self._poll(CLOSED_S, self._closed),
                                  self._market_stream(), self._spot_stream(), self._turns(until_ns)):
@@ -113,6 +121,8 @@ class BinaryRun:
                 for task in self._tasks:
                     task.cancel()
                 await asyncio.gather(*self._tasks, return_exceptions=True)
+                if self.account is not None:
+                    await self.account.close()
                 now = self._now()
                 self.desk.advance(now)
                 self._recorder.mark(now, END, {})
@@ -120,6 +130,8 @@ class BinaryRun:
                 self._lines.close()
                 for web in (self._gamma, self._clob, self._spot):
                     await web.close()
+        if self._failed is not None:
+            raise self._failed
         return {"markets": len(self.desk.markets), "bets": len(self.desk.bets), "malformed": self.desk.malformed, "refused": len(self.desk.refused),
                 "reconnects": self.reconnects, "lines": self._recorder.written, "equity": float(self.desk.equity)}
 
@@ -187,8 +199,8 @@ class BinaryRun:
             self._write()                           # the state knows of an order before the venue does
             requests, self.desk.requests = self.desk.requests, []
             for request in requests:
-                assert self.send is not None
-                self._spawn(self.send(request))
+                assert self.account is not None
+                self._spawn(self.account.send(request))
             now = self._now()
             self._wanted = {token for market in self.desk.markets.values() if market.start_ns - AHEAD_NS <= now < market.end_ns + BEHIND_NS
                             for token in (market.up, market.down)}
@@ -198,7 +210,14 @@ class BinaryRun:
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Future[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (why := task.exception()) is not None:
+            _log.error("the run ends: %s: %s", type(why).__name__, why)
+            self._failed = self._failed or why
+            self.stop()
 
     async def _pause(self, market_s: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -90,19 +90,46 @@ def bet(
 def run_bets(settings: Settings, url: str, folder: Path, *, state: Path | None = None, follow: Path | None = None, for_s: float | None = None,
              paper_runs: Sequence[Path] = (), agreed: bool = False) -> dict[str, Any]:
     """Until `for_s` has passed, Ctrl-C or SIGTERM."""
+    from liqshell.binary.account import Account
     from liqshell.binary.fires import Follower
     from liqshell.binary.run import BinaryRun, Places
     from liqshell.live.venue_clock import venue_clock
 
+    private_key = "" if settings.paper else _may_be_real(url, paper_runs, agreed)
     follower = Follower(follow) if follow is not None else None
     if follower is not None:
         follower.news()                             # what has fired before is over
 
     async def main() -> dict[str, Any]:
         clock, _ = await venue_clock(url) if url else (None, {})
-        run = BinaryRun(settings, Places.at(url), folder, state=state, follow=follower, clock=clock)
+        places = Places.at(url)
+        account: Account | None = None
+        if private_key:
+            account = Account(places, private_key, lambda: run.desk.bets, lambda found: run.report(found))
+            await account.open()
+            print(f"{account.address}: {account.balance:.2f} pUSD at the venue")
+        run = BinaryRun(settings, places, folder, state=state, follow=follower, clock=clock, account=account)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, run.stop)
         return await run.run(None if for_s is None else run.clock.now_ns() + int(for_s * run.clock.speed * 1e9))
     return asyncio.run(main())
+
+
+def _may_be_real(url: str, paper_runs: Sequence[Path], agreed: bool) -> str:
+    """The wallet's key, where everything that real orders need is there; ConfigError else."""
+    from liqshell.commands.live import _confirm
+    from liqshell.gate.hourly import refuse_early
+    from liqshell.transport import is_loopback
+    from liqshell.vault import find_token
+    from liqshell.venues.polymarket.signing import address_of
+
+    count = refuse_early(paper_runs, rehearsal=bool(url) and is_loopback(url))
+    key = find_token("polymarket_key")
+    if not key:
+        raise ConfigError("LIQCORE_POLYMARKET_KEY", "not set", "the wallet's private key, in the environment or in the keyring as polymarket_key")
+    address = address_of(key)
+    terms = f"Real orders of {address} at Polymarket, after {count} settled paper bets. Whether you may trade there is not checked here."
+    if not agreed and not (url and is_loopback(url)) and not _confirm(terms, "BET"):
+        raise ConfigError("--live", "not confirmed", "BET, or --yes-i-accept-real-orders")
+    return key

@@ -189,17 +189,19 @@ LEVELS = st.dictionaries(PRICES, st.decimals("0.01", "500", places=2), max_size=
 
 
 @given(LEVELS, st.decimals("0.01", "1000", places=2), PRICES)
-def test_a_taker_walks_the_ask_as_an_auctioneer_would(levels, shares, limit):
-    """Against the plain way: one hundredth of a share after the other, each from the cheapest offer that is left."""
+def test_a_taker_walks_the_ask_as_an_auctioneer_would(levels, money, limit):
+    """Against the plain way: the cheapest offers one after the other, as whole as the money allows."""
     book = TokenBook()
     book.replace(Book("0x1", UP, (), tuple(levels.items()), 1), 1)
-    taken = book.take(shares, limit, D("0.07"))
-    left, cost, fee = shares, D(0), D(0)
+    taken = book.take(money, limit, D("0.07"))
+    left, shares, fee = money, D(0), D(0)
     for price, size in sorted(levels.items()):
-        some = min(left, size) if price <= limit else D(0)
-        left, cost, fee = left - some, cost + some * price, fee + taker_fee(some, price, D("0.07"))
-    assert (taken.shares, taken.cost, taken.fee) == (shares - left, cost, fee)
-    assert taken.shares == min(shares, book.depth(limit)) and taken.cost <= taken.shares * limit
+        if price <= limit:
+            some = size if size * price <= left else int(left / price * 10_000) / D(10_000)
+            left, shares, fee = left - some * price, shares + some, fee + taker_fee(some, price, D("0.07"))
+    assert (taken.shares, taken.cost, taken.fee) == (shares, money - left, fee)
+    assert taken.cost <= money and taken.shares <= book.depth(limit) and taken.fee <= money * D("0.07")
+    assert taken.cost > money - D("0.0001") * limit * 8 or taken.shares == book.depth(limit), "the money is spent, or nothing is offered any more"
     assert book.asks == dict(levels), "what we would take is still there: the venue says what is left"
 
 

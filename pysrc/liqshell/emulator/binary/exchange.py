@@ -91,6 +91,7 @@ class BinaryExchange:
                  rate: Decimal = Decimal("0.07")):
         self.spot, self.started, self.now, self.seed, self.faults, self.rate = spot, now, now, seed, faults or [], rate
         self.cash, self.lag_ns = Decimal(str(cash)), round(lag_s * NS)
+        self.heartbeat_ns = HEARTBEAT_NS             # longer where the market is faster than the wall, in which clients beat
         self.hours: dict[int, Hour] = {}
         self.wallets: dict[str, Wallet] = {}         # by API key
         self.orders: dict[str, Resting] = {}
@@ -350,7 +351,7 @@ class BinaryExchange:
     def _beats(self) -> None:
         """Who has begun to send heartbeats and has stopped loses all orders."""
         for wallet in self.wallets.values():
-            if wallet.beat and self.now - wallet.beat > HEARTBEAT_NS:
+            if wallet.beat and self.now - wallet.beat > self.heartbeat_ns:
                 wallet.beat, wallet.beat_id = 0, ""
                 for one in self.open_orders(wallet):
                     self._cancel(one)

@@ -54,6 +54,7 @@ class BinaryVenue:
         now = self.clock.now_ns()
         self.spot = spot or Walk(seed, now)
         self.exchange = BinaryExchange(self.spot, now, seed, [BinaryFault.of(one) for one in faults], lag_s=lag_s)
+        self.exchange.heartbeat_ns = round(self.exchange.heartbeat_ns * max(1.0, self.clock.speed))
         self.listeners: set[Listener] = set()
         self.requests = 0
         self._last, self._spot_said = now, 0

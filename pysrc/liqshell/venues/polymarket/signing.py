@@ -13,6 +13,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Decimal
+from math import gcd
 from typing import Any
 
 from liqshell.errors import ConfigError
@@ -73,6 +74,11 @@ def amounts(buy: bool, shares: Decimal, price: Decimal, tick: Decimal, marketabl
     shares = _down(shares, size_places)
     money = _down(shares * price, amount_places)
     if marketable and buy:
+        # shares whose money is whole cents, so that the price that the venue computes is the limit and not a little above it
+        whole = 10 ** max(-int(price.normalize().as_tuple().exponent), 0)
+        step = Decimal(whole // gcd(int(price * whole), whole)) / 100
+        if shares >= step:
+            shares = shares // step * step
         money = _down(shares * price, 2)
         shares = _down(money / price, 4)
     elif marketable:
