@@ -56,14 +56,15 @@ class Web:
             self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         return self._session
 
-    async def ask(self, method: str, target: str, until_s: float, body: bytes | None = None) -> Reply:
-        """The answer, or why there is none by `until_s` (time of the running loop). target: path and query, or "" for the base itself."""
+    async def ask(self, method: str, target: str, until_s: float, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Reply:
+        """The answer, or why there is none by `until_s` (time of the running loop). target: path and query, or "" for the base itself. headers: of
+        this request alone."""
         loop = asyncio.get_running_loop()
         reply = Reply(0, why="timeout")
         for attempt in (0, 1):
             try:
                 async with asyncio.timeout_at(until_s):
-                    return await self._once(method, target, body)
+                    return await self._once(method, target, body, headers or {})
             except TimeoutError as why:
                 # the whole time is over, or no connection was made within its own
                 connecting = isinstance(why, aiohttp.ConnectionTimeoutError) and loop.time() < until_s
@@ -78,8 +79,8 @@ class Web:
                 return reply
         return reply
 
-    async def _once(self, method: str, target: str, body: bytes | None) -> Reply:
-        headers, url = dict(self._headers), self.base
+    async def _once(self, method: str, target: str, body: bytes | None, own: Mapping[str, str]) -> Reply:
+        headers, url = {**self._headers, **own}, self.base
         if self._endpoint is not None:
             self._endpoint.vouch()
             headers |= self._endpoint.headers()

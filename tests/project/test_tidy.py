@@ -37,7 +37,7 @@ SHELL = (
     "formats grades news state",
     "judge",
     "gateway run store",
-    "live report",
+    "live report binary",
     "backtest progress",
     "gate doctor emulator",
     "sweep research",
@@ -48,7 +48,7 @@ SHELL = (
     "__main__",
 )
 # cli knows its commands by name only; report and friends read what a run left, so nothing on the trading path may import them
-TRADING_PATH = "venues gateway run live recording state engine".split()
+TRADING_PATH = "venues gateway run live recording state engine binary".split()
 OFFLINE = "report research demo emulator backtest sweep doctor gate".split()
 
 CLOCKS_AND_IO = {"time", "datetime", "os", "sys", "io", "socket", "ssl", "select", "selectors", "asyncio", "threading", "multiprocessing", "subprocess",

@@ -60,6 +60,12 @@ class VenueOptions:
         A news search, announcements and an RSS feed, where the line says.
     outside_faults
         What goes wrong with judge and news: JSON objects, or files of them, such as {"kind": "hang", "at": 3}.
+    binary
+        The venue of the hourly binary (docs/hourly.md), where the line says: lists, books, orders, spot candles.
+    binary_faults
+        What goes wrong with it: JSON objects, or files of them, such as {"kind": "fail_trade", "at": 1}.
+    binary_lag_s
+        Market seconds by which its makers' prices lag behind the spot price.
     okx_one_per_second
         OKX shows at most one liquidation per contract and second, as older copies of its documentation say.
     """
@@ -82,6 +88,9 @@ class VenueOptions:
     judge: Annotated[bool, Parameter(negative=())] = False
     news: Annotated[bool, Parameter(negative=())] = False
     outside_faults: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = ()
+    binary: Annotated[bool, Parameter(negative=())] = False
+    binary_faults: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = ()
+    binary_lag_s: Annotated[float, Parameter(validator=Number(gte=0, lte=3600))] = 20.0
     okx_one_per_second: Annotated[bool, Parameter(negative=())] = False
 
     def fields(self) -> dict[str, Any]:
@@ -91,7 +100,8 @@ class VenueOptions:
             raise ConfigError("--ack-ms", f"got {low:g} {high:g}", "the shortest and the longest delay in milliseconds, 0 to 60000")
         return {
             "faults": tuple(spec for one in self.faults for spec in _faults(one)), "judge": self.judge, "news": self.news,
-            "outside_faults": tuple(spec for one in self.outside_faults for spec in _outside_faults(one)),
+            "binary": self.binary, "binary_faults": tuple(spec for one in self.binary_faults for spec in _binary_faults(one)),
+            "binary_lag_s": self.binary_lag_s, "outside_faults": tuple(spec for one in self.outside_faults for spec in _outside_faults(one)),
             "equity": self.equity, "accounts": self.accounts,
             "venue": {"maker_fee": self.maker_fee, "taker_fee": self.taker_fee, "leverage": self.leverage}, "latency_s": self.latency_ms / 1e3,
             "loss": self.loss, "ack_delay_s": (low / 1e3, high / 1e3), "limit_factor": self.limit_factor, "orderbook_500": self.orderbook_500,
@@ -208,6 +218,13 @@ def _outside_faults(text: str) -> list[dict[str, Any]]:
     from liqshell.emulator.server.outside import OutsideFault
 
     return _specs("--outside-faults", text, OutsideFault.of)
+
+
+def _binary_faults(text: str) -> list[dict[str, Any]]:
+    """The faults of one --binary-faults."""
+    from liqshell.emulator.binary.faults import BinaryFault
+
+    return _specs("--binary-faults", text, BinaryFault.of)
 
 
 def _specs(option: str, text: str, judge: Callable[[dict[str, Any]], object]) -> list[dict[str, Any]]:

@@ -11,10 +11,14 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from liqshell.errors import ConfigError
+
 
 def record(
     *,
-    symbols: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())],
+    symbols: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
+    binary: str = "",
+    binary_url: str = "",
     venue: str = "bybit",
     environment: str = "mainnet",
     rest: str = "",
@@ -29,6 +33,10 @@ def record(
     ----------
     symbols
         Contracts as the venue writes them, such as BTCUSDT ETHUSDT. For several venues in one run use `liqcore live` with [feeds.NAME].
+    binary
+        btc-1h instead of symbols: the hourly binary of Polymarket, with its books, trades, resolutions and the spot candles (docs/hourly.md).
+    binary_url
+        Another address of it, such as `binary` of `liqcore emulate --binary`.
     venue
         bybit, binance (USD-M), okx or hyperliquid.
     environment
@@ -44,6 +52,11 @@ def record(
     for_s
         Stop after so many seconds; else Ctrl-C.
     """
+    folder = out or Path("runs") / f"record-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
+    if binary or binary_url:
+        return _binary(binary, binary_url, folder, for_s, bool(symbols))
+    if not symbols:
+        raise ConfigError("--symbols", "none", "contracts such as BTCUSDT, or --binary btc-1h")
     from liqshell.commands.live import run_session
     from liqshell.config.load import loads
     from liqshell.live import Session
@@ -52,10 +65,20 @@ def record(
     addresses = f"rest = {json.dumps(rest)}\nws = {json.dumps(ws)}\n" if rest or ws else f"environment = {json.dumps(environment)}\n"
     addresses += f"node = {json.dumps(str(node))}\n" if node is not None else ""
     config = loads(f"[run]\nname = \"record\"\n[feed]\nvenue = {json.dumps(venue)}\n{addresses}symbols = {json.dumps(list(symbols))}\n", "record")
-    folder = out or Path("runs") / f"record-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     clock, labels = asyncio.run(venue_clock(config.feed.rest_url))
     session = Session(config, folder, clock, labels, trade=False)
     run_session(session, for_s)
     counters = session.counters()
     print(f"{folder}: {counters['frames']} frames, {counters['events']} events, {counters['signals']} signals, {counters['reconnects']} reconnects")
+    return 0
+
+
+def _binary(which: str, url: str, folder: Path, for_s: float | None, symbols: bool) -> int:
+    if which != "btc-1h" or symbols:
+        raise ConfigError("--binary", f"{which or 'none'}{' beside --symbols' if symbols else ''}", "btc-1h alone")
+    from liqshell.binary.desk import Settings
+    from liqshell.commands.bet import run_bets
+
+    found = run_bets(Settings(bets=False), url, folder, for_s=for_s)
+    print(f"{folder}: {found['markets']} markets, {found['lines']} lines, {found['reconnects']} reconnects")
     return 0

@@ -1,4 +1,5 @@
-"""The hourly binary of `reversal`: what it settles on, what it is worth, and whether to pay the ask. Pure functions; no venue of ours trades it.
+"""reversal-binary: what the hourly binary settles on, what it is worth, whether to pay the ask, and how much to stake. Pure functions;
+liqshell.binary trades it.
 
 It pays 1 if the SPOT candle BTC/USDT of the hour closes at or above its OPEN, else 0 (market rules: Binance, 1H, a tie is up). A bounce inside the
 hour wins nothing by itself: price must stand at or above the open when the hour ends, and the ask with its fee is the hurdle, not one half.
@@ -6,7 +7,7 @@ hour wins nothing by itself: price must stand at or above the open when the hour
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import copysign, erf, inf, isfinite, isnan, log, nan, sqrt
 
@@ -77,10 +78,13 @@ def measured_shift(fires: Iterable[Mapping[str, float]], hours_min: int = 100) -
 
 @dataclass(frozen=True)
 class Offer:
-    """One decision. value: EV per contract that pays 1 = P(up) - ask - fee. why: "" = buy."""
+    """One decision. fee: per share at the ask; value: EV per share that pays 1 = P - ask - fee. share: of the equity to stake, 0 where nothing is
+    bought. why: "" = buy."""
 
     probability: float
+    fee: float
     value: float
+    share: float
     calibrated: bool
     why: str
 
@@ -89,38 +93,47 @@ class Offer:
         return not self.why
 
 
+def fee_per_share(price: float, rate: float) -> float:
+    """What the taker of one share pays beside its price."""
+    return rate * price * (1.0 - price)
+
+
 class HourlyUp:
-    """Whether to buy UP at the ask, once an hour. value_min: least EV per contract; fee: per contract, in the same money as the ask."""
+    """reversal-binary: whether to buy UP at the ask (DOWN after a flush of shorts), once an hour, and how much of it.
 
-    def __init__(self, fee: float, value_min: float = 0.0, shift: Shift = Shift()):
-        self.fee, self.value_min, self.shift = fee, value_min, shift
-        self.hour = -1              # of the last trade
+    fee_rate: of the market, see fee_per_share. value_min: least EV per share. kelly: share of the Kelly stake, at most cap of the equity. An hour is
+    used by `made`, when an order for it is really out; a decision alone uses nothing.
+    """
 
-    def judge(self, now: int, fired: bool, price: float, open_price: float, volatility: float, ask: float) -> Offer:
-        """fired: whether the reversal's rule fired at this bar. price, open_price: SPOT, of the hour that now lies in. A buy uses the hour up.
-        volatility or ask nan = not known: no buy. ValueError where a price is none."""
+    def __init__(self, fee_rate: float = 0.07, value_min: float = 0.0, shift: Shift = Shift(), kelly: float = 0.25, cap: float = 0.02):
+        self.fee_rate, self.value_min, self.shift, self.kelly, self.cap = fee_rate, value_min, shift, kelly, cap
+        self.hour = -1              # of the last order
+
+    def judge(self, now: int, fired: bool, price: float, open_price: float, volatility: float, ask: float, up: bool = True) -> Offer:
+        """fired: whether the reversal's rule fired at this bar. price, open_price: SPOT, of the hour that now lies in. ask: of the token that is
+        bought, DOWN's where not up. volatility or ask nan = not known: no buy. ValueError where a price is none. Changes nothing."""
         hour = hour_of(now)
-        up = probability_up(price, open_price, volatility, (hour + HOUR - now) / lc.SECOND, self.shift)
-        value = up - ask - self.fee
+        probability = probability_up(price, open_price, volatility, (hour + HOUR - now) / lc.SECOND, self.shift)
+        chance = probability if up else 1.0 - probability
+        fee = fee_per_share(ask, self.fee_rate)
+        value = chance - ask - fee
         why = ("the rule did not fire" if not fired else "this hour has had its trade" if hour == self.hour
                else "volatility or ask not known" if isnan(value) else "" if value > self.value_min
-               else f"not worth the ask: {up:.3f} - {ask:.3f} - {self.fee:.3f} = {value:.3f}")
-        if not why:
-            self.hour = hour
-        return Offer(up, value, self.shift.calibrated, why)
+               else f"not worth the ask: {chance:.3f} - {ask:.3f} - {fee:.3f} = {value:.3f}")
+        # Kelly's stake of a bet that costs c and pays 1: (p - c) / (1 - c)
+        share = 0.0 if why or value <= 0.0 else min(self.cap, self.kelly * value / (1.0 - ask - fee))
+        return Offer(chance, fee, value, share, self.shift.calibrated, why)
 
+    def highest(self, chance: float, tick: float) -> float:
+        """The highest price on the tick's grid that is still worth more than value_min; 0.0 = none is."""
+        steps = round(1.0 / tick)
+        low, high = 0, steps                # value falls with the price: the fee grows by less than the price for any rate up to 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            price = middle * tick
+            low, high = (middle, high) if chance - price - fee_per_share(price, self.fee_rate) > self.value_min else (low, middle)
+        return low * tick
 
-def hit_rate(fires: Sequence[int], candles: Mapping[int, tuple[float, float]]) -> dict[str, float]:
-    """How often UP was right at past fires, first fire of an hour only, with its 95 % interval (Wilson), beside all hours.
-
-    fires: times, ns. candles: hour start -> (open, close) of the spot candle. The 50/50 prior is all_up, measured; what has to be beaten is the ask.
-    """
-    hours = sorted({hour_of(ts) for ts in fires} & candles.keys())
-    hits, n = sum(settled_up(*candles[hour]) for hour in hours), len(hours)
-    out = {"hours": float(n), "hits": float(hits), "unsettled": float(len({hour_of(ts) for ts in fires} - candles.keys())),
-           "all_hours": float(len(candles)), "all_up": sum(settled_up(*c) for c in candles.values()) / len(candles) if candles else float("nan")}
-    if not n:
-        return out | {"rate": float("nan"), "low": 0.0, "high": 1.0}
-    z, share = 1.959963984540054, hits / n
-    centre, half = share + z * z / (2 * n), z * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return out | {"rate": share, "low": (centre - half) / (1 + z * z / n), "high": (centre + half) / (1 + z * z / n)}
+    def made(self, now: int) -> None:
+        """An order of this hour is out, whatever comes of it."""
+        self.hour = hour_of(now)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liqcore import SECOND
-from liqshell.policies.hourly import HOUR, HourlyUp, Shift, distance, hit_rate, hour_of, measured_shift, probability_up, settled_up
+from liqshell.policies.hourly import HOUR, HourlyUp, Shift, distance, fee_per_share, hour_of, measured_shift, probability_up, settled_up
 
 NOON = 1_772_452_800 * SECOND
 
@@ -29,8 +29,9 @@ def test_c21_a_bounce_is_not_a_close_above_the_open():
     assert not settled_up(64_000.0, 63_360.0 * 1.005)
     chance = probability_up(63_360.0, 64_000.0, volatility=0.006, left_s=600.0)
     assert chance < 0.0001
-    offer = HourlyUp(fee=0.01).judge(NOON + 3000 * SECOND, True, 63_360.0, 64_000.0, 0.006, ask=0.05)
-    assert not offer.buy and offer.value == pytest.approx(chance - 0.06) and "not worth the ask" in offer.why
+    offer = HourlyUp().judge(NOON + 3000 * SECOND, True, 63_360.0, 64_000.0, 0.006, ask=0.05)
+    assert not offer.buy and offer.value == pytest.approx(chance - 0.05 - 0.07 * 0.05 * 0.95) and "not worth the ask" in offer.why
+    assert offer.share == 0.0
 
 
 def test_c21_the_hour_is_that_of_utc():
@@ -38,20 +39,55 @@ def test_c21_the_hour_is_that_of_utc():
 
 
 def test_c21_expected_value_is_probability_minus_ask_minus_fee():
-    judge = HourlyUp(fee=0.01, value_min=0.02)
-    offer = judge.judge(NOON + 1800 * SECOND, True, 64_000.0, 64_000.0, 0.005, ask=0.46)
-    assert (offer.probability, offer.buy, offer.calibrated) == (0.5, True, False)
-    assert offer.value == pytest.approx(0.5 - 0.46 - 0.01)
+    """The fee is the venue's formula, so the hurdle of an ask of one half is 0.5175."""
+    judge = HourlyUp(value_min=0.02)
     at_par = {"price": 64_000.0, "open_price": 64_000.0, "volatility": 0.005}
-    assert not HourlyUp(fee=0.125, value_min=0.125).judge(NOON, True, **at_par, ask=0.25).buy, "exactly the least value is not more"
-    assert HourlyUp(fee=0.125, value_min=0.124).judge(NOON, True, **at_par, ask=0.25).buy
+    offer = judge.judge(NOON + 1800 * SECOND, True, **at_par, ask=0.46)
+    assert (offer.probability, offer.buy, offer.calibrated) == (0.5, True, False)
+    assert offer.value == pytest.approx(0.5 - 0.46 - 0.07 * 0.46 * 0.54)
+    assert [round(100 * fee_per_share(p, 0.07), 2) for p in (0.5, 0.3, 0.1, 0.05)] == [1.75, 1.47, 0.63, 0.33]
+    free = {"fee_rate": 0.0}
+    assert not HourlyUp(**free, value_min=0.25).judge(NOON, True, **at_par, ask=0.25).buy, "exactly the least value is not more"
+    assert HourlyUp(**free, value_min=0.249).judge(NOON, True, **at_par, ask=0.25).buy
+
+
+def test_down_is_the_other_side_of_the_same_hour():
+    at = {"price": 63_800.0, "open_price": 64_000.0, "volatility": 0.005, "ask": 0.4}
+    up, down = (HourlyUp().judge(NOON + 1800 * SECOND, True, **at, up=side) for side in (True, False))
+    assert up.probability + down.probability == pytest.approx(1.0) and up.buy is False and down.buy is True
+
+
+@given(st.floats(0.02, 0.98), st.floats(0.0, 0.2), st.floats(0.0, 0.99), st.sampled_from([0.01, 0.001]))
+def test_the_highest_price_is_worth_it_and_the_next_is_not(chance, least, rate, tick):
+    judge = HourlyUp(rate, least)
+    price = judge.highest(chance, tick)
+
+    def value(p):
+        return chance - p - fee_per_share(p, rate)
+    assert price == 0.0 or value(price) > least
+    assert price + tick > 1.0 - tick / 2 or value(price + tick) <= least + 1e-12
+
+
+@given(st.floats(50_000, 80_000), st.floats(0.02, 0.98), st.floats(0.0, 1.0), st.floats(0.0, 0.5))
+def test_the_stake_is_a_share_of_kelly_and_never_above_the_cap(price, ask, kelly, cap):
+    offer = HourlyUp(kelly=kelly, cap=cap).judge(NOON + 600 * SECOND, True, price, 64_000.0, 0.01, ask)
+    assert 0.0 <= offer.share <= cap
+    if offer.buy:
+        cost = ask + fee_per_share(ask, 0.07)
+        full = (offer.probability - cost) / (1.0 - cost)
+        assert offer.share == pytest.approx(min(cap, kelly * full), abs=1e-12)
+        # growth of log wealth is greatest at the full stake: the share that is staked is the cautious side of it
+        assert offer.share <= full + 1e-12
 
 
 def test_c21_one_trade_an_hour_and_none_without_the_rule():
-    judge = HourlyUp(fee=0.0)
+    """An hour is used by an order that is out, not by a decision: one that was never sent leaves it free."""
+    judge = HourlyUp(fee_rate=0.0)
     at = {"price": 64_100.0, "open_price": 64_000.0, "volatility": 0.005, "ask": 0.4}
     assert judge.judge(NOON + 60 * SECOND, False, **at).why == "the rule did not fire"
     assert judge.judge(NOON + 120 * SECOND, True, **at).buy
+    assert judge.judge(NOON + 180 * SECOND, True, **at).buy, "nothing was sent yet"
+    judge.made(NOON + 180 * SECOND)
     assert judge.judge(NOON + 3599 * SECOND, True, **at).why == "this hour has had its trade"
     assert judge.judge(NOON + 3600 * SECOND, True, **at).buy
 
@@ -95,7 +131,7 @@ def test_what_is_not_known_is_no_certainty():
     """A volatility that is not known yet (nan) once made P(UP) 1 above the open, and every ask cheap; an ask that is not known is not paid."""
     at = {"price": 64_100.0, "open_price": 64_000.0}
     for volatility, ask in ((math.nan, 0.9), (0.005, math.nan)):
-        judge = HourlyUp(fee=0.01)
+        judge = HourlyUp()
         offer = judge.judge(NOON + 60 * SECOND, True, **at, volatility=volatility, ask=ask)
         assert not offer.buy and offer.why == "volatility or ask not known" and math.isnan(offer.value)
         assert judge.judge(NOON + 120 * SECOND, True, **at, volatility=0.005, ask=0.4).buy, "the hour is not used up"
@@ -104,17 +140,8 @@ def test_what_is_not_known_is_no_certainty():
     for bad in (0.0, -1.0, math.nan, math.inf):
         for wrong in ({"price": bad}, {"open_price": bad}):
             with pytest.raises(ValueError, match="expected the price and the open of a spot candle"):
-                HourlyUp(fee=0.0).judge(NOON, True, **(at | wrong), volatility=0.005, ask=0.5)
+                HourlyUp().judge(NOON, True, **(at | wrong), volatility=0.005, ask=0.5)
 
 
 def test_distance_with_nothing_left_or_no_volatility():
     assert distance(2.0, 1.0, 0.0, 100.0) == math.inf and distance(1.0, 2.0, 0.01, 0.0) == -math.inf and distance(1.0, 1.0, 0.01, 0.0) == math.inf
-
-
-def test_hit_rate_counts_hours_once_and_stands_beside_all_hours():
-    candles = {NOON + k * HOUR: (100.0, 100.0 if k % 2 else 99.0) for k in range(10)}       # five ties, which are up
-    fires = [NOON + 60 * SECOND, NOON + 120 * SECOND, NOON + HOUR, NOON + 3 * HOUR + 5, NOON + 99 * HOUR]
-    found = hit_rate(fires, candles)
-    assert (found["hours"], found["hits"], found["unsettled"], found["all_hours"], found["all_up"]) == (3, 2, 1, 10, 0.5)
-    assert found["rate"] == pytest.approx(2 / 3) and found["low"] == pytest.approx(0.2077, abs=1e-4) and found["high"] == pytest.approx(0.9385, abs=1e-4)
-    assert (hit_rate([], candles)["low"], hit_rate([], candles)["high"]) == (0.0, 1.0)

@@ -76,6 +76,9 @@ class Config:
     judge: bool = False                              # models to ask, OpenAI's and Anthropic's protocol, at an address of their own
     news: bool = False                               # news search, announcements and a feed, at the same address
     outside_faults: tuple[Mapping[str, object], ...] = ()                 # of judge and news
+    binary: bool = False                             # the venue of the hourly binary, at an address of its own
+    binary_faults: tuple[Mapping[str, object], ...] = ()
+    binary_lag_s: float = 20.0                       # by which its makers' prices lag behind the spot price
     okx_one_per_second: bool = False                 # liquidation-orders with the throttle that older copies of the venue's page tell of
 
     def __post_init__(self) -> None:
@@ -89,6 +92,8 @@ class Config:
             raise ValueError("a market at the time of today is under way already: it takes no start, waits for nobody and has no lead-in")
         if self.hours is not None and not self.hours > 0:
             raise ValueError(f"hours must be positive, got {self.hours!r}")
+        if self.binary and self.wait_for_client:
+            raise ValueError("the hourly binary needs a clock that runs: it cannot stand beside wait")
         if unknown := [name for name in self.venues if name not in VENUES]:
             raise ValueError(f"venues are {', '.join(VENUES)}; got {', '.join(unknown)}")
         for name, low, high in (("equity", 0.0, 1e12), ("latency_s", 0.0, 60.0), ("loss", 0.0, 0.9), ("limit_factor", 0.0, 1e6)):

@@ -13,6 +13,8 @@ from typing import Any
 from aiohttp import web
 
 from liqshell.clock import NS, STANDSTILL, Clock
+from liqshell.emulator.server.binary_server import BinaryVenue
+from liqshell.emulator.binary.spot import OfContract, Walk
 from liqshell.emulator.api.account_api import AccountApi, Ending, Response, Session, Times
 from liqshell.emulator.api.faults import Fault, Faults, restart_frames
 from liqshell.emulator.api.network_link import Link
@@ -95,6 +97,7 @@ class Emulator:
         self.port = self.tls_port = 0
         self.neighbours = neighbours(self, contracts)
         self.outside = Outside(config.seed, config.outside_faults, config.host, self.now_ns) if config.judge or config.news else None
+        self.binary: BinaryVenue | None = None
         feed.taps += [one.board.take for one in self.neighbours]
 
     def link(self, name: str, ordered: bool = True) -> Link:
@@ -131,6 +134,8 @@ class Emulator:
         if self.outside is not None:
             line |= {"judge": self.outside.url + "/v1"} if self.config.judge else {}
             line |= {"news": self.outside.url} if self.config.news else {}
+        if self.binary is not None:
+            line["binary"] = self.binary.url
         return line
 
     def truth(self) -> list[Cascade]:
@@ -186,8 +191,16 @@ class Emulator:
         self._set_clock(Clock(self.config.speed, None if self.config.at_now else self.feed.start_ns - lead_ns))
         if self.config.at_now:
             self._move(self.now_ns())                # what has happened until now, before anybody looks
+        if self.config.binary:
+            self.binary = await self._binary().start()
         self.pump = asyncio.create_task(self._pump(), name="emulator")
         return self
+
+    def _binary(self) -> BinaryVenue:
+        """The hourly binary in the same market time; it settles on the contract BTCUSDT, where there is one with a past."""
+        config, state = self.config, self.states.get("BTCUSDT")
+        spot = OfContract(state) if state is not None and state.seed is not None else Walk(config.seed, self.now_ns())
+        return BinaryVenue(config.seed, config.binary_faults, config.host, self.clock, spot=spot, lag_s=config.binary_lag_s)
 
     def _go_on(self, saved: Saved) -> None:
         """Accounts as they were left; their stops are watched from the first moment on, whether anybody connects or not."""
@@ -226,6 +239,8 @@ class Emulator:
             await one.close()
         if self.outside is not None:
             await self.outside.close()
+        if self.binary is not None:
+            await self.binary.close()
         if self._runner is not None:
             await self._runner.cleanup()
         if self.certificate is not None:

@@ -1,0 +1,89 @@
+"""The book of one token, and what a taker pays in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import ROUND_DOWN, Decimal
+
+from liqshell.venues.polymarket.decoder import Book, Change
+from liqshell.venues.polymarket.market import taker_fee
+
+CENT, LEAST = Decimal("0.01"), Decimal("0.0001")
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a taker got: shares, their cost without fee, the fee."""
+
+    shares: Decimal
+    cost: Decimal
+    fee: Decimal
+
+    @property
+    def price(self) -> Decimal:
+        """Mean, without fee; 0 where nothing was taken."""
+        return self.cost / self.shares if self.shares else ZERO
+
+
+@dataclass
+class TokenBook:
+    """known: a whole book has come and nothing has put it in doubt since. ts: receipt of what was last said of it, ns."""
+
+    known: bool = False
+    ts: int = 0
+    tick: Decimal | None = None
+    bids: dict[Decimal, Decimal] = field(default_factory=dict)
+    asks: dict[Decimal, Decimal] = field(default_factory=dict)
+
+    def replace(self, book: Book, ts: int) -> None:
+        self.bids, self.asks = dict(book.bids), dict(book.asks)
+        self.known, self.ts, self.tick = True, ts, book.tick or self.tick
+
+    def change(self, one: Change, ts: int) -> None:
+        """A level. Before the whole book has come it says nothing; a crossed book is none, until a whole one comes."""
+        if not self.known:
+            return
+        side, other = (self.bids, self.asks) if one.buy else (self.asks, self.bids)
+        if one.size:
+            side[one.price] = one.size
+            # frames of one moment come level by level: what the new level has met is gone
+            for price in [p for p in other if (p <= one.price if one.buy else p >= one.price)]:
+                del other[price]
+        else:
+            side.pop(one.price, None)
+        self.ts = ts
+
+    def drop(self) -> None:
+        """Nothing is known any more until a whole book comes."""
+        self.known = False
+        self.bids.clear()
+        self.asks.clear()
+
+    @property
+    def bid(self) -> Decimal | None:
+        return max(self.bids, default=None)
+
+    @property
+    def ask(self) -> Decimal | None:
+        return min(self.asks, default=None)
+
+    @property
+    def mid(self) -> float | None:
+        """None where one side is empty."""
+        return float(self.bid + self.ask) / 2.0 if self.bid is not None and self.ask is not None else None
+
+    def depth(self, limit: Decimal) -> Decimal:
+        """Shares offered at the limit or below."""
+        return sum((size for price, size in self.asks.items() if price <= limit), ZERO)
+
+    def take(self, money: Decimal, limit: Decimal, rate: Decimal) -> Taken:
+        """What a buyer gets for up to so much money at the limit or better, each level with its own fee beside the money: so the venue fills a FAK.
+        The book is left as it is: the venue says what became of it."""
+        shares, cost, fee = ZERO, ZERO, ZERO
+        for price in sorted(self.asks):
+            if price > limit:
+                break
+            some = min(((money - cost) / price).quantize(LEAST, ROUND_DOWN), self.asks[price])
+            shares, cost, fee = shares + some, cost + some * price, fee + taker_fee(some, price, rate)
+        return Taken(shares, cost, fee)

@@ -1,0 +1,66 @@
+"""A binary recording again: the desk is told the same in the same order, and must say the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from liqshell.binary.desk import Desk, Settings
+from liqshell.binary.run import BINARY, LINES
+from liqshell.errors import DataError
+from liqshell.recording.reader import read
+from liqshell.recording.recorder import END, GAP, META
+
+See = Callable[[int, Desk], None]
+Facts = Callable[[int, dict[str, Any]], None]
+
+
+def replay(folder: str | Path, see: See | None = None, facts: Facts | None = None) -> tuple[Desk, list[dict[str, Any]]]:
+    """(the desk at the end, its lines). see: called with (receipt, desk) before a line is told to the desk: what it knew until then; facts: with
+    (receipt, fire or end of a flush). DataError where the folder holds no binary recording."""
+    desk: Desk | None = None
+    lines: list[dict[str, Any]] = []
+    for record in read(folder):
+        if record.stream == META:
+            about = json.loads(record.frame)
+            if "binary" not in about:
+                break
+            desk = Desk(Settings(**about["settings"]), about.get("state"))
+            continue
+        if desk is None:
+            break
+        if see is not None:
+            see(record.ts_recv, desk)
+        if record.stream == BINARY:
+            value = json.loads(record.frame)
+            if "fire" in value:
+                desk.fire(record.ts_recv, value["fire"])
+                if facts is not None:
+                    facts(record.ts_recv, value["fire"])
+            elif "down" in value:
+                desk.down(record.ts_recv, value["down"])
+            else:
+                desk.report(record.ts_recv, value["report"])
+        elif record.stream == END:
+            desk.advance(record.ts_recv)
+        elif record.stream == GAP:
+            raise DataError(str(folder), "frames were dropped while it was recorded", "a whole recording", "It cannot be replayed")
+        else:
+            desk.frame(record.ts_recv, record.exchange, record.source, record.frame)
+        lines += desk.lines
+        desk.lines, desk.requests = [], []
+    if desk is None:
+        raise DataError(str(folder), "no binary recording", "a folder that `liqcore record --binary` or `liqcore bet` has written")
+    return desk, lines
+
+
+def difference(folder: str | Path, lines: list[dict[str, Any]]) -> str:
+    """The first line at which a replay and the run differ, in words; "" where they are the same."""
+    said = (Path(folder) / LINES).read_text(encoding="utf-8").splitlines()
+    again = [json.dumps(line, sort_keys=True) for line in lines]
+    for n, (one, other) in enumerate(zip(said, again, strict=False), 1):
+        if one != other:
+            return f"line {n}: the run says {one[:200]}, the replay {other[:200]}"
+    return "" if len(said) == len(again) else f"the run has {len(said)} lines, the replay {len(again)}"

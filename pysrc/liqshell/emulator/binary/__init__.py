@@ -1,0 +1,1 @@
+"""An emulated venue for the hourly binary: lists of markets, books, orders, account, spot candles. SYNTHETIC."""

@@ -1,0 +1,111 @@
+"""The whole way on paper over real loopback sockets: record, decide, bet, settle; a restart with an open bet; the replay says the same."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from liqshell.binary.desk import Settings
+from liqshell.binary.fires import Event
+from liqshell.binary.replay import difference, replay
+from liqshell.binary.run import BinaryRun, Places
+from liqshell.emulator.server.binary_server import BinaryVenue
+from liqshell.errors import ConfigError, VenueError
+
+NS, HOUR = 10**9, 3600 * 10**9
+START = 1_792_238_400 * NS + 1200 * NS
+SPEED = 200.0
+
+
+class Fires:
+    """Fires every `every_s` of market time, in the place of a run that is followed."""
+
+    def __init__(self, now, every_s: float):
+        self.now, self.every, self.next = now, round(every_s * NS), 0
+
+    def news(self) -> list[Event]:
+        now = self.now()
+        if now < self.next:
+            return []
+        self.next = now + self.every
+        return [Event(now, "fire", 1, "bybit:BTCUSDT")]
+
+
+def bet(tmp_path: Path, name: str, venue: BinaryVenue, settings: Settings | None = None, every_s: float = 120.0) -> BinaryRun:
+    run = BinaryRun(settings or Settings(value_min=0.0, cap=0.02, kelly=1.0), Places.at(venue.url), tmp_path / name, state=tmp_path / "state.json",
+                    clock=venue.clock)
+    run.follow = Fires(run._now, every_s)           # type: ignore[assignment]
+    return run
+
+
+def lines_of(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "bets.log").read_text().splitlines()]
+
+
+def test_record_decide_bet_settle_and_the_replay_is_the_same(tmp_path):
+    async def main() -> None:
+        async with BinaryVenue(5, speed=2 * SPEED, start=START, lag_s=120.0) as venue:
+            await bet(tmp_path, "a", venue).run(START + 2 * HOUR - 900 * NS)
+    asyncio.run(asyncio.wait_for(main(), 110))
+    said = lines_of(tmp_path / "a")
+    bets = [line for line in said if line["kind"] == "bet"]
+    assert bets, [line for line in said if line["kind"] == "fire"][:5]
+    by_hour: dict[int, set[int]] = {}
+    for line in bets:
+        by_hour.setdefault(line["hour"], set()).add(line["number"])
+    assert all(len(numbers) == 1 for numbers in by_hour.values()), "one bet an hour"
+    settled = {line["number"]: line for line in bets if line["state"] == "settled"}
+    winners = {line["hour"]: line["winner"] for line in said if line["kind"] == "settled"}
+    for line in settled.values():
+        assert line["won"] == (winners[line["hour"]] == line["side"])
+        assert line["profit"] == pytest.approx((line["filled"] if line["won"] else 0.0) - line["cost"] - line["fee"])
+    assert settled and len(winners) >= 2 and not [line for line in said if line["kind"] == "alarm"]
+    desk, again = replay(tmp_path / "a")
+    assert difference(tmp_path / "a", again) == "" and desk.malformed == 0
+
+
+def test_a_restart_with_an_open_bet_keeps_it_and_settles_it(tmp_path):
+    async def main() -> list:
+        async with BinaryVenue(5, speed=SPEED, start=START, lag_s=120.0) as venue:
+            first = bet(tmp_path, "a", venue)
+            task = asyncio.create_task(first.run())
+            while not any(one.state == "confirmed" for one in first.desk.bets):
+                await asyncio.sleep(0.005)
+            first.stop()
+            await task
+            held = [one for one in first.desk.bets if one.state == "confirmed"]
+            second = bet(tmp_path, "b", venue, every_s=1e6)
+            assert [one for one in second.desk.bets if one.state == "confirmed"] == held and second.desk.cash == first.desk.cash
+            await second.run(held[0].hour + HOUR + 300 * NS)
+            return [held[0], next(one for one in second.desk.bets if one.number == held[0].number), first.desk.cash, second.desk.cash]
+    held, after, before, cash = asyncio.run(asyncio.wait_for(main(), 110))
+    assert after.state == "settled" and (after.filled, after.cost) == (held.filled, held.cost)
+    assert cash == before + (after.filled if after.won else 0)
+    for name in "ab":
+        assert difference(tmp_path / name, replay(tmp_path / name)[1]) == ""
+
+
+def test_a_stream_that_is_torn_silent_or_without_books_is_survived(tmp_path):
+    faults = [{"kind": "no_book", "after_s": 0, "seconds": 120}, {"kind": "drop", "after_s": 400, "seconds": 5},
+              {"kind": "silent", "after_s": 800, "seconds": 500}, {"kind": "unknown_rule", "after_s": 2000, "seconds": 300}]
+
+    async def main() -> dict:
+        async with BinaryVenue(6, faults, speed=SPEED, start=START) as venue:
+            run = bet(tmp_path, "a", venue)
+            found = await run.run(START + 2600 * NS)
+            assert any(book.known for book in run.desk.books.values())
+            return found
+    found = asyncio.run(asyncio.wait_for(main(), 60))
+    said = lines_of(tmp_path / "a")
+    assert found["reconnects"] >= 1 and found["refused"] >= 1 and [line for line in said if line["kind"] == "down"]
+    assert difference(tmp_path / "a", replay(tmp_path / "a")[1]) == ""
+
+
+def test_what_cannot_begin_says_why(tmp_path):
+    with pytest.raises(ConfigError, match="real orders without an account"):
+        BinaryRun(Settings(paper=False), Places.at("http://127.0.0.1:9"), tmp_path / "a")
+    with pytest.raises(ConfigError, match="symbol"):
+        BinaryRun(Settings(symbol="DOGEUSDT"), Places.at("http://127.0.0.1:9"), tmp_path / "b")
+    with pytest.raises(VenueError, match="no answer"):
+        asyncio.run(BinaryRun(Settings(), Places.at("http://127.0.0.1:9"), tmp_path / "c").run())

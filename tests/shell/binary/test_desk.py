@@ -1,0 +1,240 @@
+"""The desk: one bet an hour, at prices that are worth it, within the venue's minima, settled by the candle; long and short."""
+
+import json
+from decimal import Decimal as D
+
+import pytest
+from binary_frames import DOWN, HOUR, NOON, NS, UP, book, change, events, kline, klines, market
+from hypothesis import given
+from hypothesis import strategies as st
+
+from liqshell.binary.book import TokenBook
+from liqshell.binary.desk import SPOT, VENUE, Desk, Settings
+from liqshell.errors import DataError
+from liqshell.venues.polymarket.decoder import Book
+from liqshell.venues.polymarket.market import taker_fee
+
+MS = 1_000_000
+T = NOON + 1800 * NS
+
+
+def ready(spot: float = 64_000.0, state=None, asks=(("0.40", 1000),), bids=(("0.38", 1000),), now: int = T, **settings) -> Desk:
+    """Half an hour in, spot at the open but for what is said, 24 candles of 0.5 % behind it, a book."""
+    desk = Desk(Settings(**settings), state)
+    desk.frame(now - 5 * NS, VENUE, "rest", events(market(), market(NOON + HOUR, 1)))
+    desk.frame(now - 4 * NS, SPOT, "rest", klines(NOON - 24 * HOUR, [(64_000, 64_000 * (1.005 if n % 2 else 0.995)) for n in range(24)] + [(64_000, spot)]))
+    for token in (UP, DOWN):
+        desk.frame(now - 3 * NS, VENUE, "ws", book(token, [(p, s) for p, s in bids], [(p, s) for p, s in asks]))
+    desk.frame(now - 2 * NS, SPOT, "ws", kline(NOON, 64_000, spot, now))
+    desk.lines.clear()
+    return desk
+
+
+def end(desk: Desk, close: float) -> None:
+    """The hour's candle is final."""
+    desk.frame(NOON + HOUR + 5 * NS, SPOT, "rest", klines(NOON, [(64_000, close), (close, close)]))
+
+
+def kinds(desk: Desk, kind: str) -> list[dict]:
+    return [line for line in desk.lines if line["kind"] == kind]
+
+
+@pytest.mark.parametrize(("side", "token", "close", "won"), [(1, UP, 64_000.0, True), (1, UP, 63_999.99, False), (-1, DOWN, 63_999.99, True),
+                                                             (-1, DOWN, 64_000.0, False)])
+def test_a_bet_from_fire_to_money(side, token, close, won):
+    desk = ready(value_min=0.02)
+    desk.fire(T, {"side": side})
+    (bet,) = desk.bets
+    assert bet.token == token and bet.state == "sent" and desk.cash == 1000 and bet.limit == D("0.46"), "0.47 + its fee is no longer worth 2 cents"
+    desk.advance(T + 250 * MS)
+    (bet,) = desk.bets
+    fee = taker_fee(bet.filled, D("0.40"), D("0.07"))
+    assert bet.state == "confirmed" and bet.cost == bet.filled * D("0.40") and bet.fee == fee and desk.cash == 1000 - bet.cost - fee
+    assert bet.cost + fee <= 20 and bet.filled >= 5, "a fiftieth of the equity at most"
+    end(desk, close)
+    (bet,) = desk.bets
+    assert (bet.state, bet.won) == ("settled", won) and desk.cash == 1000 + bet.profit and bet.profit == (bet.filled if won else 0) - bet.cost - fee
+    assert kinds(desk, "settled")[0]["winner"] == ("up" if close >= 64_000 else "down")
+
+
+def test_the_hour_is_used_by_an_order_and_not_by_a_decision():
+    desk = ready(asks=(("0.60", 1000),), bids=(("0.58", 10),))
+    desk.fire(T, {"side": 1})
+    assert not desk.bets and "not worth the ask" in kinds(desk, "fire")[0]["why"]
+    desk.frame(T + NS, VENUE, "ws", change(UP, "0.40", "1000", "SELL"))
+    desk.fire(T + 2 * NS, {"side": 1})
+    assert len(desk.bets) == 1
+    desk.fire(T + 3 * NS, {"side": 1})
+    assert len(desk.bets) == 1 and kinds(desk, "fire")[-1]["why"] == "this hour has had its trade"
+
+
+def test_the_book_moves_during_the_takers_delay():
+    desk = ready()
+    desk.fire(T, {"side": 1})
+    limit = desk.bets[0].limit
+    desk.frame(T + 100 * MS, VENUE, "ws", book(UP, [("0.50", 10)], [("0.55", 1000)]))
+    desk.frame(T + 300 * MS, VENUE, "ws", book(UP, [("0.38", 10)], [("0.39", 1000)]))
+    (bet,) = desk.bets
+    assert bet.state == "killed" and bet.filled == 0 and desk.cash == 1000 and limit < D("0.55"), "it met the book of its own moment"
+    assert desk.policy.hour == NOON, "an order was out: the hour has had its bet"
+
+
+@pytest.mark.parametrize(("wrong", "why"), [
+    ({"now": T, "late": 60}, "the spot price or the hour's open is not known"), ({"drop": True}, "no book that could be relied on"),
+    ({"asks": ()}, "no book that could be relied on, or nobody offers"), ({"asks": (("0.40", 2),)}, "below the venue's minimum"),
+    ({"equity": 10.0}, "below the venue's minimum"), ({"bets": False}, "only recorded")])
+def test_what_is_not_known_or_too_small_is_not_bet_on(wrong, why):
+    late, drop = wrong.pop("late", 0), wrong.pop("drop", False)
+    desk = ready(**wrong)
+    if drop:
+        desk.down(T - NS, VENUE)
+    desk.fire(T + late * NS, {"side": 1})
+    said = [line.get("why", "") for line in desk.lines if line["kind"] in ("fire", "declined")]
+    assert not desk.bets and any(why in one for one in said), said
+
+
+def test_a_tick_change_puts_the_book_in_doubt_until_a_whole_one_comes():
+    desk = ready()
+    desk.frame(T - NS, VENUE, "ws", json.dumps({"event_type": "tick_size_change", "market": "0x1", "asset_id": UP, "old_tick_size": "0.01",
+                                                "new_tick_size": "0.001", "timestamp": "1703875210000"}).encode())
+    desk.frame(T - NS // 2, VENUE, "ws", change(UP, "0.40", "1000", "SELL"))
+    desk.fire(T, {"side": 1})
+    assert not desk.bets
+    desk.frame(T + NS, VENUE, "ws", book(UP, [("0.389", 10)], [("0.395", 1000)]))
+    desk.fire(T + 2 * NS, {"side": 1})
+    assert desk.bets[0].limit % D("0.001") == 0 and desk.bets[0].limit > D("0.46")
+
+
+def test_the_venues_word_pays_and_a_difference_is_an_alarm():
+    desk = ready()
+    desk.fire(T, {"side": 1})
+    desk.advance(T + NS)
+    end(desk, 64_100.0)
+    assert desk.bets[0].won is True
+    desk.frame(NOON + HOUR + 60 * NS, VENUE, "rest", events(market(closed=True, outcomePrices='["0", "1"]')))
+    assert desk.bets[0].won is False and desk.cash == 1000 + desk.bets[0].profit
+    assert len(kinds(desk, "alarm")) == 1 and "another side" in kinds(desk, "alarm")[0]["what"]
+
+
+def test_a_day_of_losses_ends_betting_until_the_next_day():
+    desk = ready(cap=0.5, kelly=1.0, day_loss_max=0.02)
+    desk.fire(T, {"side": 1})
+    desk.advance(T + NS)
+    end(desk, 63_000.0)
+    assert desk.bets[0].profit < -20
+    later = NOON + HOUR + 1800 * NS
+    desk.frame(later, SPOT, "ws", kline(NOON + HOUR, 63_000, 63_000, later))
+    desk.frame(later, VENUE, "ws", book(str(int(UP) + 1), [("0.38", 10)], [("0.40", 1000)], n=1))
+    desk.fire(later + NS, {"side": 1})
+    assert len(desk.bets) == 1 and "the day's loss" in kinds(desk, "fire")[-1]["why"]
+
+
+def test_a_restart_keeps_an_open_bet_its_hour_and_its_money():
+    desk = ready()
+    desk.fire(T, {"side": 1})
+    desk.advance(T + NS)
+    kept = json.loads(json.dumps(desk.snapshot()))
+    again = ready(state=kept)
+    assert again.bets == desk.bets and again.cash == desk.cash < 1000
+    again.fire(T + 10 * NS, {"side": 1})
+    assert len(again.bets) == 1, "the hour has had its bet before the restart"
+    end(again, 64_100.0)
+    assert again.bets[0].state == "settled" and again.cash == 1000 + again.bets[0].profit
+    late = Desk(Settings(), kept)
+    late.frame(NOON + 3 * HOUR, SPOT, "rest", klines(NOON, [(64_000, 64_001), (1, 1), (1, 1), (1, 1)]))
+    assert late.bets[0].won is True, "its market need not be listed any more: the candle says it"
+    for bad in ({}, {"cash": "x", "hour": 0, "next": 1, "bets": [], "settled": {}}, kept | {"bets": [{}]}):
+        with pytest.raises(DataError, match="state of the hourly bets"):
+            Desk(Settings(), bad or {"x": 1})
+
+
+def test_orders_at_a_venue_are_exposure_until_they_are_known():
+    desk = ready(paper=False)
+    desk.fire(T, {"side": 1})
+    (request,), (bet,) = desk.requests, desk.bets
+    assert (request.bet, request.token, request.limit) == (bet.number, UP, bet.limit)
+    desk.advance(T + 60 * NS)
+    assert desk.bets[0].state == "sent" and desk.bets[0].most > 0, "no answer: it may be there"
+    desk.report(T + 61 * NS, {"bet": bet.number, "order": "0xabc"})
+    desk.report(T + 62 * NS, {"bet": bet.number, "state": "delayed"})
+    desk.report(T + 63 * NS, {"bet": bet.number, "state": "matched", "filled": "20", "cost": "8", "fee": "0.336"})
+    assert desk.bets[0].state == "matched" and desk.cash == D("991.664") and desk.bets[0].order == "0xabc"
+    end(desk, 64_100.0)
+    assert desk.bets[0].state == "matched", "a match may still fail: it is not paid"
+    desk.report(NOON + HOUR + 60 * NS, {"bet": bet.number, "state": "confirmed", "filled": "20", "cost": "8", "fee": "0.336"})
+    assert desk.bets[0].won is True and desk.cash == D("1011.664")
+
+
+def test_a_match_that_fails_costs_nothing():
+    desk = ready(paper=False)
+    desk.fire(T, {"side": 1})
+    for state in ("matched", "failed"):
+        desk.report(T + NS, {"bet": 1, "state": state, "filled": "20", "cost": "8", "fee": "0.336"})
+    assert desk.cash == 1000 and desk.bets[0].state == "failed" and desk.bets[0].most == 0
+    desk.report(T + 2 * NS, {"bet": 1, "state": "confirmed", "filled": "20", "cost": "8", "fee": "0.3"})
+    assert desk.bets[0].state == "failed" and kinds(desk, "alarm"), "what has ended does not begin again; a person is told"
+    desk.report(T + 2 * NS, {"bet": 99, "state": "confirmed"})
+    assert len(kinds(desk, "alarm")) == 2
+
+
+def test_unknown_rules_are_named_once_and_never_bet_on():
+    desk = Desk(Settings())
+    for n in range(3):
+        desk.frame(T + n, VENUE, "rest", events(market(resolutionSource="https://data.chain.link/streams/btc-usd")))
+    assert len(kinds(desk, "refused")) == 1 and "Chainlink" in desk.lines[0]["why"] and not desk.markets
+
+
+PRICES = st.integers(1, 99).map(lambda n: D(n) / 100)
+LEVELS = st.dictionaries(PRICES, st.decimals("0.01", "500", places=2), max_size=8)
+
+
+@given(LEVELS, st.decimals("0.01", "1000", places=2), PRICES)
+def test_a_taker_walks_the_ask_as_an_auctioneer_would(levels, money, limit):
+    """Against the plain way: the cheapest offers one after the other, as whole as the money allows."""
+    book = TokenBook()
+    book.replace(Book("0x1", UP, (), tuple(levels.items()), 1), 1)
+    taken = book.take(money, limit, D("0.07"))
+    left, shares, fee = money, D(0), D(0)
+    for price, size in sorted(levels.items()):
+        if price <= limit:
+            some = size if size * price <= left else int(left / price * 10_000) / D(10_000)
+            left, shares, fee = left - some * price, shares + some, fee + taker_fee(some, price, D("0.07"))
+    assert (taken.shares, taken.cost, taken.fee) == (shares, money - left, fee)
+    assert taken.cost <= money and taken.shares <= book.depth(limit) and taken.fee <= money * D("0.07")
+    assert taken.cost > money - D("0.0001") * limit * 8 or taken.shares == book.depth(limit), "the money is spent, or nothing is offered any more"
+    assert book.asks == dict(levels), "what we would take is still there: the venue says what is left"
+
+
+@given(st.lists(st.tuples(PRICES, st.decimals("0", "50", places=2), st.booleans()), max_size=40))
+def test_a_book_is_never_crossed(changes):
+    from liqshell.venues.polymarket.decoder import Change
+    book = TokenBook()
+    book.replace(Book("0x1", UP, ((D("0.4"), D(5)),), ((D("0.6"), D(5)),), 1), 1)
+    for n, (price, size, buy) in enumerate(changes):
+        book.change(Change("0x1", UP, price, size, buy, 1), n)
+        assert book.bid is None or book.ask is None or book.bid < book.ask
+        assert (book.bids if buy else book.asks).get(price, D(0)) == size
+
+
+@given(st.lists(st.tuples(st.sampled_from(["fire", "down", "book", "tick", "advance"]), st.integers(0, 400)), max_size=30))
+def test_looking_at_the_clock_more_often_changes_nothing(acts):
+    """The same inputs with and without moments between them: the same lines, so a replay decides as the run did."""
+    out = []
+    for often in (False, True):
+        desk, now = ready(delay_ms=250.0), T
+        for what, ms in acts:
+            if often:
+                for step in range(0, ms, 7):
+                    desk.advance(now + step * MS)
+            now += ms * MS
+            if what == "fire":
+                desk.fire(now, {"side": 1 if ms % 2 else -1})
+            elif what == "down":
+                desk.down(now, VENUE)
+            elif what == "book":
+                desk.frame(now, VENUE, "ws", book(UP, [("0.30", 5)], [(f"0.{40 + ms % 9}", 100)]))
+            elif what == "tick":
+                desk.frame(now, SPOT, "ws", kline(NOON, 64_000, 64_000 + ms, now))
+        desk.advance(now + NS)
+        out.append(desk.lines)
+    assert out[0] == out[1]

@@ -1,0 +1,174 @@
+"""Whether the bet clears its hurdle: the figures, their size on markets without an edge, their power on planted ones, and what is said of what is
+not known."""
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from binary_frames import HOUR, NOON, NS, UP, book, events, kline, klines, market
+
+from liqshell import cli
+from liqshell.binary.desk import SPOT, VENUE
+from liqshell.binary.run import BINARY
+from liqshell.errors import DataError
+from liqshell.policies.hourly import fee_per_share
+from liqshell.recording.recorder import END, META, REST, WS, Recorder
+from liqshell.research.hourly import BELOW, CLEARS, OPEN, UNKNOWN, Fire, Watch, evaluate, read_books, read_candles, with_probability
+
+MS = 1_000_000
+
+
+def season(n: int, edge: float, seed: int, side: int = 1) -> dict:
+    """n hours with asks between 0.2 and 0.8; a bet wins with probability cost + edge, so edge 0 is a fair game after fees."""
+    rng = np.random.default_rng(seed)
+    fires, candles = [], {}
+    for k in range(n):
+        ask = round(float(rng.uniform(0.2, 0.8)), 2)
+        won = rng.random() < ask + fee_per_share(ask, 0.07) + edge
+        candles[NOON + k * HOUR] = (100.0, 101.0 if won == (side > 0) else 99.0)
+        fires.append(Fire(NOON + k * HOUR + 600 * NS, side, min(1.0, ask + 0.05), ask, ask - 0.01))
+    return evaluate(fires, candles)
+
+
+def test_figures_by_hand():
+    candles = {NOON + k * HOUR: (100.0, 100.0 if k % 2 else 99.0) for k in range(10)}       # five ties, which are up
+    fires = [Fire(NOON + 60 * NS, 1, 0.5, 0.40, 0.39), Fire(NOON + 120 * NS, 1, 0.9, 0.1, 0.1), Fire(NOON + HOUR, 1, 0.6, 0.50, 0.48),
+             Fire(NOON + 3 * HOUR + 5, 1), Fire(NOON + 4 * HOUR, -1, 0.3, 0.3, 0.29), Fire(NOON + 99 * HOUR)]
+    found = evaluate(fires, candles)
+    h, a, b = found["hit_rate"], found["against_ask"], found["brier"]
+    assert (found["fires"], found["hours_with_fire"], found["unsettled"], h["n"], h["hits"]) == (6, 5, 1, 4, 3), "the first fire of an hour counts"
+    assert h["low"] == pytest.approx(0.3006, abs=1e-4) and h["high"] == pytest.approx(0.9544, abs=1e-4)
+    costs = [0.40 + 0.07 * 0.24, 0.50 + 0.07 * 0.25, 0.30 + 0.07 * 0.21]
+    assert (a["n"], a["hits"]) == (3, 2) and a["hurdle"] == pytest.approx(sum(costs) / 3) and a["value"] == pytest.approx((2 - sum(costs)) / 3)
+    assert b["n"] == 3 and b["ours"] == pytest.approx((0.25 + 0.16 + 0.49) / 3) and b["book"] == pytest.approx((0.39**2 + 0.52**2 + 0.71**2) / 3)
+    assert found["all_hours"] == {"n": 10, "share": 0.5} and found["verdict"] == OPEN
+    json.dumps(found, allow_nan=False)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_size_an_idea_without_an_edge_clears_in_at_most_one_of_forty(side):
+    cleared = sum(season(200, 0.0, seed, side)["verdict"] == CLEARS for seed in range(600))
+    assert cleared <= 25, f"{cleared} of 600: expected at most 15, binomially up to 25"
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_power_a_planted_edge_is_found_and_a_planted_loss_too(side):
+    assert sum(season(300, 0.10, seed, side)["verdict"] == CLEARS for seed in range(100)) >= 85
+    assert sum(season(300, -0.10, seed, side)["verdict"] == BELOW for seed in range(100)) >= 85
+    assert all("does not clear its hurdle" in season(300, -0.15, seed, side)["sentence"] for seed in range(20))
+
+
+def test_few_bets_never_clear():
+    fires = [Fire(NOON + k * HOUR, 1, 0.9, 0.1, 0.1) for k in range(29)]
+    found = evaluate(fires, {NOON + k * HOUR: (1.0, 2.0) for k in range(29)})
+    assert found["against_ask"]["low"] > found["against_ask"]["hurdle"] and found["verdict"] == OPEN
+
+
+def test_without_asks_the_hurdle_is_not_known_and_that_is_said():
+    fires = [Fire(NOON + k * HOUR, 1, 0.5) for k in range(40)]
+    candles = {NOON + k * HOUR: (1.0, 2.0 if k % 2 else 0.5) for k in range(60)}
+    found = evaluate(fires, candles, settled_on="hours of the contract's own trades")
+    assert found["verdict"] == UNKNOWN and "not known" in found["sentence"] and len(found["not_known"]) == 4
+    worse = evaluate(fires, {k: (1.0, 0.5) if k < NOON + 40 * HOUR else (1.0, 2.0) for k in candles})
+    assert worse["verdict"] == BELOW and "less often than all hours" in worse["sentence"]
+    assert "did not fire" in evaluate([], candles)["sentence"] and "no fire fell" in evaluate(fires, {})["sentence"]
+
+
+def test_the_book_that_knows_already_is_seen_by_brier():
+    """The mid is the true probability, ours is noise around it: the difference is above zero. And the other way round."""
+    rng = np.random.default_rng(3)
+    for ours_known in (False, True):
+        fires, candles = [], {}
+        for k in range(800):
+            p, noise = rng.uniform(0.2, 0.8), rng.uniform(-0.2, 0.2)
+            candles[NOON + k * HOUR] = (1.0, 2.0 if rng.random() < p else 0.5)
+            fires.append(Fire(NOON + k * HOUR, 1, p if ours_known else p + noise, 0.5, p + noise if ours_known else p))
+        b = evaluate(fires, candles)["brier"]
+        assert (b["high"] < 0.0) if ours_known else (b["low"] > 0.0)
+
+
+def test_watches_measure_the_time_until_half_the_gap_is_closed():
+    for side in (1, -1):
+        one = Watch(NOON, side, "exhausted")
+        for second, mid in ((0, 0.40), (5, 0.41), (12, 0.46), (20, 0.5)):
+            one.look(NOON + second * NS, 0.5, mid if side > 0 else 1.0 - mid, 0.01)
+        assert one.gap == pytest.approx(0.10) and one.seconds == 12.0
+    priced, never = Watch(NOON, 1, "exhausted"), Watch(NOON, 1, "exhausted")
+    priced.look(NOON + NS, 0.5, 0.495, 0.01)
+    never.look(NOON + NS, 0.5, 0.4, 0.01)
+    never.look(NOON + HOUR, 0.5, 0.5, 0.01)
+    r = evaluate([], {}, [one, priced, never])["repricing"]
+    assert (r["n"], r["at_once"], r["later"], r["never"], r["median_s"]) == (3, 1, 1, 1, 12.0)
+
+
+def recording(folder: Path) -> Path:
+    """Half an hour of a book: a flush ends at +10 s, the book reprices at +20 s, the rule fires at +12 s; the hour ends up."""
+    t = NOON + 1800 * NS
+    with Recorder(folder / "frames", exchange="polymarket") as out:
+        out.mark(t - 10 * NS, META, {"binary": 1, "settings": {}, "state": None})
+        out.append(t - 9 * NS, events(market()), VENUE, REST)
+        out.append(t - 8 * NS, klines(NOON - 24 * HOUR, [(64_000, 64_000 * (1.005 if n % 2 else 0.995)) for n in range(24)] + [(64_000, 64_000)]), SPOT, REST)
+        for ms in range(0, 40_000, 500):
+            now = t + ms * MS
+            mid = 40 if ms < 20_000 else 49
+            out.append(now, kline(NOON, 64_000, 64_000, now), SPOT, WS)
+            out.append(now, book(UP, [(f"0.{mid - 1}", 100)], [(f"0.{mid + 1}", 100)], now), VENUE, WS)
+            if ms in (10_000, 12_000):
+                out.mark(now + MS, BINARY, {"fire": {"side": 0, "exhausted": 1} if ms == 10_000 else {"side": 1}})
+        out.append(NOON + HOUR + NS, klines(NOON, [(64_000, 64_100), (1, 1)]), SPOT, REST)
+        out.mark(NOON + HOUR + 2 * NS, END, {})
+    return folder
+
+
+def test_a_recording_says_the_ask_at_the_fire_and_the_seconds_to_the_repricing(tmp_path):
+    found = read_books(recording(tmp_path / "a"))
+    (fire,), (watch,) = found.fires, found.watches
+    assert (fire.ask, fire.mid, fire.side) == (0.41, 0.40, 1) and fire.probability == pytest.approx(0.5)
+    assert watch.of == "exhausted" and watch.gap == pytest.approx(0.1) and watch.seconds == pytest.approx(10.0, abs=0.6)
+    assert found.candles[NOON] == (64_000.0, 64_100.0) and len(found.settled) == 1 and found.settled[0]["won"]
+    # the same fire given from outside: what the desk knew then, not a moment later
+    given = read_books(tmp_path / "a", [(NOON + 1819 * NS, 1), (NOON - HOUR, 1)], [(NOON + 1810 * NS, 1)])
+    assert [(one.ts, one.ask) for one in given.fires] == [(NOON + 1819 * NS, 0.41)]
+
+
+def test_the_command_on_a_recording(tmp_path, capsys):
+    folder = recording(tmp_path / "a")
+    status = cli.main(["hourly", "--binary", str(folder), "--json", str(tmp_path / "a.json"), "--html", str(tmp_path / "a.html")])
+    out = capsys.readouterr().out
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert status == 1 and out.startswith("This idea does not clear its hurdle") and "1 of 1" not in out.split("\n")[3]
+    assert found["hit_rate"]["hits"] == 1 and found["bets"]["settled"] == 1 and found["fired"][0]["ask"] == 0.41
+    assert "does not clear its hurdle" in (tmp_path / "a.html").read_text()
+
+
+def test_the_command_needs_data_and_names_what_is_wrong(tmp_path, capsys):
+    assert cli.main(["hourly"]) == 2
+    assert "no data" in capsys.readouterr().err
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames" / "2026-01-01_00.jsonl").write_text('{"topic":"x","ts":1,"data":[]}\n')
+    assert cli.main(["hourly", "--binary", str(tmp_path)]) == 2
+    assert "no binary recording" in capsys.readouterr().err
+
+
+def test_candles_of_a_file(tmp_path):
+    path = tmp_path / "k.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("open_time", "open", "high", "low", "close"), (NOON // MS, 1, 2, 0.5, 1.5), ((NOON + HOUR) // 1000, 1.5, 2, 1, 1)])
+    assert read_candles(path) == {NOON: (1.0, 1.5), NOON + HOUR: (1.5, 1.0)}
+    for bad in ("1,2", f"{NOON // MS + 1},1,1,1,1", f"{NOON // MS},0,1,1,1"):
+        path.write_text(f"{NOON // MS},1,1,1,1\n{bad}\n")
+        with pytest.raises(DataError, match="k.csv:2"):
+            read_candles(path)
+    path.write_text("open_time,open\n")
+    with pytest.raises(DataError, match="no candles"):
+        read_candles(path)
+
+
+def test_a_probability_needs_a_day_of_candles():
+    candles = {NOON + k * HOUR: (100.0, 100.5 if k % 2 else 99.5) for k in range(-24, 1)}
+    (one,) = with_probability([(NOON + 1800 * NS, -1, 100.0)], candles)
+    assert one.probability == pytest.approx(0.5) and math.isnan(one.ask)
+    assert math.isnan(with_probability([(NOON + 1800 * NS, 1, 100.0)], {NOON: (1.0, 1.0)})[0].probability)
