@@ -26,6 +26,7 @@ from liqshell.live import Session
 from liqshell.live.account import UNBEGUN, LiveAccount
 
 READY_TIMEOUT_S = 60.0
+GRACE_S = 10.0                       # for a run to end by itself behind the end of its market
 LEAD_S = 1.0                         # below the second after which a connection that is silent counts as lost (live/stream.py)
 SPEED, HOURS = 120.0, 2.0            # about a minute; slow enough that an order's way over sockets stays far below the market's own times
 
@@ -175,7 +176,12 @@ async def run(plan: Plan, progress: Callable[[Session, float], None] | None = No
 
 async def _session(plan: Plan, session: Session, ready: dict[str, Any], start: int, until: int | None,
                    progress: Callable[[Session, float], None] | None) -> dict[str, Any]:
-    watcher = asyncio.create_task(_stop_at_end(session, ready["rest"])) if plan.from_ else None
+    watcher = asyncio.create_task(_stop_at_end(session, ready["rest"]) if until is None else _stop_after(session, until))
+    slow = ConfigError(f"--speed {plan.speed:g}", "this machine is too slow for it: the market was over before the account could be reconciled, "
+                       "so nothing was traded", "a speed at which the machine keeps up", f"Try --speed {min(SPEED, plan.speed / 4):g}")
+
+    def over() -> bool:
+        return watcher.done() or until is not None and session.wire_clock.now_ns() >= until
 
     def show(session: Session) -> None:
         if progress is not None:
@@ -184,15 +190,15 @@ async def _session(plan: Plan, session: Session, ready: dict[str, Any], start: i
 
     try:
         manifest = await session.run(until, show)
-        over = watcher.done() if watcher is not None else until is not None and session.wire_clock.now_ns() >= until
-        if over and manifest.get("ended") == UNBEGUN:
-            raise ConfigError(f"--speed {plan.speed:g}", "this machine is too slow for it: the market was over before the account could be "
-                              "reconciled, so nothing was traded", "a speed at which the machine keeps up",
-                              f"Try --speed {min(SPEED, plan.speed / 4):g}")
+        if over() and manifest.get("ended") == UNBEGUN:
+            raise slow
         return manifest
+    except VenueError:                          # the market has gone, and with it the account that was to be asked
+        if over():
+            raise slow from None
+        raise
     finally:
-        if watcher is not None:
-            watcher.cancel()
+        watcher.cancel()
 
 
 async def _stop_at_end(session: Session, rest: str) -> None:
@@ -206,6 +212,14 @@ async def _stop_at_end(session: Session, rest: str) -> None:
                         break
         except aiohttp.ClientError:
             pass
+    session.stop()
+
+
+async def _stop_after(session: Session, until: int) -> None:
+    """A generated market is over at a time. A run that has begun ends there by itself; one that has not would go on asking for an account."""
+    while session.wire_clock.now_ns() < until:
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(GRACE_S)
     session.stop()
 
 

@@ -46,11 +46,11 @@ def test_asyncio_bot_trades_what_the_engine_says():
 
     from liqshell.emulator.server import Config, serve
 
-    async def run():
-        async with await serve(Config(seed=1, speed=600.0, hours=3.0, symbols=("ETHUSDT", "SOLUSDT", "DOGEUSDT"))) as emulator:
+    async def run(speed):
+        async with await serve(Config(seed=1, speed=speed, hours=3.0, symbols=("ETHUSDT", "SOLUSDT", "DOGEUSDT"))) as emulator:
             bot = Bot(["ETHUSDT", "SOLUSDT", "DOGEUSDT"], emulator.clock.now_ns)
             task = asyncio.create_task(bot.run(emulator.ws))
-            for _ in range(600):
+            for _ in range(int(3.0 * 3600 / speed / 0.05)):
                 await asyncio.sleep(0.05)
                 if bot.requests or task.done():
                     break
@@ -58,7 +58,8 @@ def test_asyncio_bot_trades_what_the_engine_says():
             await asyncio.gather(task, return_exceptions=True)
             return bot
 
-    bot = asyncio.run(run())
+    # on a busy machine what comes at ten minutes a second is too old to be traded: then slower
+    bot = next(bot for speed in (600.0, 120.0, 30.0) if (bot := asyncio.run(run(speed))).requests or speed == 30.0)
     entry = bot.requests[0]
     active = [s for s in bot.signals if s.phase == lc.Phase.ACTIVE][0]
     assert entry.post_only and entry.stop is not None and entry.side == active.side
@@ -86,16 +87,19 @@ def test_cython_bot_is_built_out_of_tree_and_answers_in_c(tmp_path):
 
 
 def test_ccxt_loop_sees_the_liquidations_of_a_loopback_venue():
-    pytest.importorskip("ccxt.pro", reason="ccxt is not installed (pip install ccxt)")
+    ccxt = pytest.importorskip("ccxt.pro", reason="ccxt is not installed (pip install ccxt)")
     import ccxt_loop
 
     from liqshell.emulator.server import Config, serve
 
-    async def run():
-        async with await serve(Config(seed=1, speed=600.0, hours=2.0)) as emulator:
-            return await ccxt_loop.main(4.0, emulator.rest, emulator.ws)
+    async def run(seconds, speed):
+        async with await serve(Config(seed=1, speed=speed, hours=2.0)) as emulator:
+            try:
+                return await ccxt_loop.main(seconds, emulator.rest, emulator.ws)
+            except ccxt.NetworkError:       # on a busy machine an answer takes longer than the client waits: a slower market leaves it room
+                return 0
 
-    assert asyncio.run(run()) > 0
+    assert any(asyncio.run(run(*how)) > 0 for how in ((4.0, 600.0), (30.0, 120.0), (90.0, 30.0)))
 
 
 def test_a_rehearsed_bot_does_not_send_an_order_twice(monkeypatch):

@@ -22,11 +22,12 @@ class AccountClient:
         self.rest_url, self.ws_url, self.key, self.secret = place["rest"], place["ws"], line["api_key"], line["api_secret"]
         self.now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
         self.requests = 0
+        self.lead_ms = 5_000                                # of its clock, until a signature for a websocket expires
 
     async def socket(self, path: str, expires_as_text: bool = False) -> "Socket":
         """An authenticated websocket."""
         socket = Socket(await self.session.ws_connect(self.ws_url + path), self)
-        expires: int | str = self.now_ms() + 5_000
+        expires: int | str = self.now_ms() + self.lead_ms
         await socket.send({"op": "auth", "args": [self.key, str(expires) if expires_as_text else expires, sign(self.secret, f"GET/realtime{expires}")]})
         reply = await socket.next(lambda frame: frame.get("op") == "auth")
         assert reply.get("success", reply.get("retCode") == 0), reply

@@ -219,6 +219,7 @@ def test_the_sweep_judges_as_the_engine_does():
         assert by_sweep == pytest.approx(by_engine, rel=1e-9, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_sweep_keeps_the_days_that_the_engine_keeps():
     """Two whole UTC days in the middle of a market: the net result of each, of every setting, is that of the engine; so is the one before fees."""
     config, day = loads(LOOSE), 24 * HOUR
@@ -253,6 +254,7 @@ def test_what_the_sweep_does_not_know_is_a_backtest(config, history):
 
 # ---- the command and the trial log ----
 
+@pytest.mark.slow
 def test_the_command_leaves_folds_returns_and_trials(tmp_path):
     record_run(tmp_path / "market", hours=2.5, seed=4)
     text = GRID.replace("[limits]", "[limits]\ndata_age_max_s = 12\nevent_age_max_s = 12").replace("0.125", "0.04").replace("0.0625", "0.02")

@@ -115,6 +115,7 @@ def test_what_is_measured_is_plain_data():
 
 # ---- it reaches whoever trades ----
 
+@pytest.mark.slow
 def test_backtest_and_sweep_of_trades_alone_pay_what_was_measured(tmp_path):
     """Measured once before they begin, the same number in settings, study, table and page; row for row the same trades."""
     record_run(tmp_path / "market", hours=3.5, seed=12, topics=("publicTrade", "allLiquidation", "tickers"))

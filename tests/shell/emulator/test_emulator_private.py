@@ -79,7 +79,7 @@ def test_either_clock_may_stamp_at_any_speed() -> None:
         utc = await client.rest("GET", "/v5/position/list", "category=linear&symbol=BTCUSDT")
         assert utc["retCode"] == 0 and abs(utc["time"] - time.time_ns() // 1_000_000) < 5_000
         clock = client.emulator.clock
-        client.now_ms = lambda: clock.now_ns() // 1_000_000
+        client.now_ms, client.lead_ms = lambda: clock.now_ns() // 1_000_000, 5_000 * 500
         market = await client.rest("GET", "/v5/position/list", "category=linear&symbol=BTCUSDT")
         assert market["retCode"] == 0 and abs(market["time"] - client.now_ms()) < 5_000 * 500
         assert (await (await client.socket("/v5/trade")).order("cancel", symbol="BTCUSDT", orderLinkId="x"))["retCode"] == 110001

@@ -95,6 +95,7 @@ def known_edge(seeds: range, cascades: int) -> list[np.ndarray]:
     return [ours(wrong.market(seed, cascades, **REVERSAL))[0] * 1e4 for seed in seeds]
 
 
+@pytest.mark.slow
 def test_a_known_reversal_is_found_and_the_interval_covers_the_truth():
     """The truth is the mean of many markets of one law; the interval that a report prints for one of them must hold it about 95 times of 100."""
     runs = known_edge(range(100, 140), 120)

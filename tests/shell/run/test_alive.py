@@ -102,6 +102,7 @@ def test_a_venue_that_stops_is_found_within_fifteen_minutes_of_active_market():
     assert change.since == last < change.at
 
 
+@pytest.mark.slow
 def test_nothing_is_judged_before_enough_is_learnt():
     """A stream of which few events are known, or none, is never suspect, however long it is silent."""
     assert judge(Alive(CONTRACTS), silenced(bins(), range(5))) == []

@@ -148,6 +148,7 @@ def kill_in(word):
     return Kill(min(word & 0xFFFF_FFFF, 2))
 
 
+@pytest.mark.slow
 def test_a_thousand_injuries_lift_nothing(states, arena):
     """To any subset of the three parts. A reader may be more cautious than before, never less; and the pages are whole again after a start."""
     r, seen, more = random.Random(SEED), set(), 0
