@@ -54,5 +54,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Half as many again as there are cores: tests of the live path wait for sockets most of their time."""
-    return max(2, 3 * (os.cpu_count() or 1) // 2)
+    """Twice as many as there are cores: tests of the live path wait for sockets most of their time."""
+    return 2 * (os.cpu_count() or 1)

@@ -11,8 +11,9 @@ RECOVERY_S, LIMIT_S = 10.0, 120.0
 FAULTS = ("lost", "503", "10016", "10006")
 
 
-def recovery_s(seed: int, share: float, faults: tuple[str, ...] = FAULTS) -> tuple[float, Rig]:
-    """Seconds from the start of a process that holds a trade until it is ready; `share` of its questions meet one of the faults."""
+def recovery(seed: int, share: float, faults: tuple[str, ...] = FAULTS) -> tuple[float, int]:
+    """Seconds from the start of a process that holds a trade until it is ready, and its questions; `share` of them meet one of the faults. The trade
+    is what the venue says, and has its stop."""
     draw = random.Random(seed)
     side = 1 if seed % 2 else -1
     rig = Rig(side, symbols=SYMBOLS, latency_ms=30)
@@ -41,30 +42,26 @@ def recovery_s(seed: int, share: float, faults: tuple[str, ...] = FAULTS) -> tup
     new.gateway.start(new.now)
     while not new.gateway.ready and new.now - began < LIMIT_S * S:
         new.wait(0.05)
-    return (new.now - began) / S, new
+    assert new.held() == new.truth()[0] != 0.0 and new.worst_naked_ns == 0
+    return (new.now - began) / S, len(new.calls)
 
 
 @pytest.mark.parametrize(("share", "mean_s"), [(0.0, 1.0), (0.1, 2.0), (0.25, 3.0), (0.4, 5.0)])
 def test_a_restart_is_back_within_ten_seconds_though_questions_fail(share, mean_s):
     """A quarter of all questions: a mean of 16 s and 58 s at the 95th percentile when one failed page threw a whole reading away. Four in ten: 5.8 s
     and 12.7 s when a venue that answers some was taken for one that is down."""
-    found = [recovery_s(seed, share) for seed in range(60)]
-    seconds = sorted(took for took, _ in found)
+    seconds = sorted(recovery(seed, share)[0] for seed in range(60))
     assert sum(seconds) / len(seconds) < mean_s and seconds[int(0.95 * len(seconds))] < RECOVERY_S, seconds
-    for _, rig in found:
-        assert rig.held() == rig.truth()[0] != 0.0 and rig.worst_naked_ns == 0
 
 
 @pytest.mark.parametrize(("share", "mean_s"), [(0.25, 2.5), (0.4, 4.0)])
 def test_a_restart_is_back_within_ten_seconds_though_answers_are_lost(share, mean_s):
     """Lost answers alone, the slowest fault: each costs a wait. A mean of 6.3 s and 18.2 s at the 95th percentile of four in ten when each wait was as
     long as for a venue of which nothing is known, a pause followed it, and a page that was lost five times threw its reading away."""
-    found = [recovery_s(seed, share, ("lost",)) for seed in range(60)]
+    found = [recovery(seed, share, ("lost",)) for seed in range(60)]
     seconds = sorted(took for took, _ in found)
     assert sum(seconds) / len(seconds) < mean_s and seconds[int(0.95 * len(seconds))] < RECOVERY_S, seconds
-    for _, rig in found:
-        assert rig.held() == rig.truth()[0] != 0.0 and rig.worst_naked_ns == 0
-        assert len(rig.calls) < 120, "a few readings, not many"
+    assert max(calls for _, calls in found) < 120, "a few readings, not many"
 
 
 def test_a_path_that_is_slow_is_waited_for_though_the_others_are_quick():
