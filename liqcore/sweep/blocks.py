@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 1024                     # settings that a thread takes at a time, at most: what they keep fits into its cache
+BLOCK = 4096                     # settings that a thread takes at a time, at most: what they keep fits into a few megabytes
 ENTRY = ("requotes", "notional", "entry_offset")
 
 

@@ -14,7 +14,7 @@ from liqcore.kernels.first_passage cimport Passage, passage_prefetch, rows_befor
 from liqcore.sweep.life cimport begin, exit_row, live
 from liqcore.sweep.records cimport (ARRIVALS, DAY_NS, END_MAX_HOLD, END_PHASE, END_POST_ONLY, END_STOP, END_TARGET, END_TTL, LIMIT_ENTRY,
                                     REASON_QUOTE_ENDED, REASON_STALE_DATA, REPORTS, REQUESTS_RUNAWAY, trade_t)
-from liqcore.sweep.rows cimport quote_ended
+from liqcore.sweep.rows cimport quote_ended, rank_quotes
 from liqcore.sweep.tables cimport (closes, make_close, make_entry, make_stop, make_target, not_entered, open_call, outcome, outcome_t)
 from liqcore.sweep.terms cimport entry_price, forbidden, gross_of, lots_for
 
@@ -161,10 +161,10 @@ cdef int64_t answer_alone(block_t* b, int64_t k, int64_t i, int64_t lots) noexce
 
 cdef inline int64_t answer(block_t* b, int64_t k, int64_t i) noexcept nogil:
     """One setting answers one call by the tables. Returns the call that it can answer next."""
-    cdef const setting_t* p = &b.settings[i]
+    cdef trial_t* t = &b.trials[i]
+    cdef const setting_t* p = &t.p
     cdef const call_t* call = &b.calls[k]
     cdef result_t* r = &b.results[i]
-    cdef trial_t* t = &b.trials[i]
     cdef entry_t* e
     cdef exit_t* target
     cdef exit_t* stop
@@ -181,8 +181,8 @@ cdef inline int64_t answer(block_t* b, int64_t k, int64_t i) noexcept nogil:
     e = &b.entries[t.entry]
     if e.call != k:
         if b.opening.call != k:
-            open_call(b.m, b.g, call, k, &b.opening)
-        make_entry(b.m, b.g, p, call, k, &b.opening, b.ttl_max, b.hold_max, e)
+            open_call(b.m, b.g, call, k, b.life_max, &b.opening)
+        make_entry(b.m, b.g, p, call, &b.opening, e)
     if e.why:
         refuse(e.why, r)
         return k + 1
@@ -198,11 +198,11 @@ cdef inline int64_t answer(block_t* b, int64_t k, int64_t i) noexcept nogil:
         return answer_alone(b, k, i, e.lots)
     target, stop, close = &b.targets[t.target], &b.stops[t.stop], &b.closes[t.close]
     if target.call != k:
-        make_target(b.m, b.g, p, call, k, e, target)
+        make_target(b.m, b.g, p, call, &b.opening, e, target)
     if stop.call != k:
-        make_stop(b.m, b.g, p, call, k, e, stop)
+        make_stop(b.m, b.g, p, call, &b.opening, e, b.fired, b.fired_mask, stop)
     if close.call != k and closes(b.g, p, e, target, stop):
-        make_close(b.m, b.g, p, call, k, e, close)
+        make_close(b.m, b.g, p, call, &b.opening, e, close)
     outcome(b.g, p, call, e, target, stop, close, &out)
     if out.end == 0 or out.finished > b.g.end:
         return answer_alone(b, k, i, e.lots)
@@ -224,12 +224,12 @@ cdef inline int64_t moment(block_t* b, int64_t k, int64_t i, int64_t lots, int64
 
 
 cdef inline void fetch(const block_t* b, int64_t i) noexcept nogil:
-    """What the next setting keeps will be read soon: settings that wait for one call lie anywhere."""
+    """What the setting after the next keeps will be read soon: settings that wait for one call lie anywhere."""
     cdef const char* r = <const char*> &b.results[i]
-    cdef const char* p = <const char*> &b.settings[i]
-    passage_prefetch(&b.trials[i])
-    passage_prefetch(p)
-    passage_prefetch(p + 64)
+    cdef const char* t = <const char*> &b.trials[i]
+    passage_prefetch(t)
+    passage_prefetch(t + 64)
+    passage_prefetch(t + 128)
     passage_prefetch(r)
     passage_prefetch(r + 64)
     passage_prefetch(r + 128)
@@ -246,8 +246,8 @@ cdef void answer_all(block_t* b) noexcept nogil:
         while waiting >= 0:
             i = waiting
             waiting = b.trials[i].link
-            if waiting >= 0:
-                fetch(b, waiting)
+            if waiting >= 0 and b.trials[waiting].link >= 0:
+                fetch(b, b.trials[waiting].link)
             r = &b.results[i]
             if b.calls[k].reason:
                 r.refused_data += 1
@@ -307,6 +307,7 @@ cdef tuple numbered(const terms_t* g, const setting_t* settings, trial_t* trials
     cdef int64_t i, notional
     for i in range(n):
         p, t = &settings[i], &trials[i]
+        t.p = settings[i]
         memcpy(&notional, &p.notional, sizeof(notional))
         t.general = not shared or g.slow != 0 or p.entry_type != LIMIT_ENTRY or p.trail != 0 or p.exit_phase != 0
         t.entry = entries.of(amounts.of(p.entry_offset, notional), p.requotes)
@@ -327,7 +328,6 @@ cdef class Market:
         cdef Passage quotes = Passage(columns.ask, columns.bid, index=columns.quote_index, trusted=True)
         cdef columns_t* m = &self.m
         self.columns = columns
-        self._alive = (trades, quotes)
         m.over_trades, m.over_quotes = trades.c, quotes.c
         m.trades, m.quotes = len(columns.ts), len(columns.quote_ts)
         m.gaps, m.stops, m.edges = len(columns.gap_ts), len(columns.stop_ts), len(columns.closed)
@@ -339,6 +339,11 @@ cdef class Market:
         m.bid = <const int32_t*> address(columns.bid)
         m.ask = <const int32_t*> address(columns.ask)
         m.before = <const int64_t*> address(columns.before)
+        rank = np.empty((m.trades >> 6) + 2, np.int64)
+        m.rank = <const int64_t*> address(rank)
+        with nogil:
+            rank_quotes(m, <int64_t*> m.rank)
+        self._alive = (trades, quotes, rank)
         m.gap_ts = <const int64_t*> address(columns.gap_ts)
         m.gap_trades = <const int64_t*> address(columns.gap_trades)
         m.gap_quotes = <const int64_t*> address(columns.gap_quotes)
@@ -375,7 +380,10 @@ cdef class Market:
         b.entries, b.targets = <entry_t*> address(entries), <exit_t*> address(exits)
         b.stops = b.targets + <int64_t> sizes[1]
         b.closes = b.stops + <int64_t> sizes[2]
-        b.ttl_max, b.hold_max = (int(settings[name].max(initial=0)) for name in ("entry_ttl_ns", "max_hold_ns"))
+        b.fired_mask = (1 << (2 * sizes[2]).bit_length()) - 1
+        fired = room(b.fired_mask + 1, sizeof(fired_t))
+        b.fired = <fired_t*> address(fired)
+        b.life_max = sum(int(settings[name].max(initial=0)) for name in ("entry_ttl_ns", "max_hold_ns"))
         n_entries, n_exits = sizes[0], sum(sizes[1:])
         with nogil:
             b.opening.call = -1
@@ -383,6 +391,8 @@ cdef class Market:
                 b.entries[i].call = -1
             for i in range(n_exits):
                 b.targets[i].call = -1
+            for i in range(b.fired_mask + 1):
+                b.fired[i].call = -1
             for i in range(b.n - 1, -1, -1):
                 b.trials[i].link = b.head[0]
                 b.head[0] = <int32_t> i
