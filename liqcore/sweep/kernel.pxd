@@ -11,7 +11,6 @@ ctypedef struct trial_t:         # one setting on its way through the calls
     int32_t target
     int32_t stop
     int32_t close
-    int32_t link                 # the next setting that waits for the same call; -1 = none
     bint general                 # its brackets are left to life.pxd
     setting_t p                  # a copy: what is read together lies together
     double day                   # day of the last result, its net so far, peak of the cumulative net
@@ -31,7 +30,7 @@ ctypedef struct block_t:         # what one thread works with
     result_t* results
     trial_t* trials
     int64_t n
-    int32_t* head                # first setting that waits for each call; -1 = none
+    int32_t* waits               # the call that each setting can answer next
     double* daily
     int64_t days
     int64_t first_day

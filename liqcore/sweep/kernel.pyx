@@ -10,7 +10,7 @@ from liqcore.sweep.columns import Columns
 from liqcore.sweep.grid import GRID_DTYPE
 from liqcore.sweep.records import CALL, PHASES, RESULT_DTYPE, TERMS, TRADE_DTYPE
 
-from liqcore.kernels.first_passage cimport Passage, passage_prefetch, rows_before
+from liqcore.kernels.first_passage cimport Passage, rows_before
 from liqcore.sweep.life cimport begin, exit_row, live
 from liqcore.sweep.records cimport (ARRIVALS, DAY_NS, END_MAX_HOLD, END_PHASE, END_POST_ONLY, END_STOP, END_TARGET, END_TTL, LIMIT_ENTRY,
                                     REASON_QUOTE_ENDED, REASON_STALE_DATA, REPORTS, REQUESTS_RUNAWAY, trade_t)
@@ -223,42 +223,24 @@ cdef inline int64_t moment(block_t* b, int64_t k, int64_t i, int64_t lots, int64
     return next
 
 
-cdef inline void fetch(const block_t* b, int64_t i) noexcept nogil:
-    """What the setting after the next keeps will be read soon: settings that wait for one call lie anywhere."""
-    cdef const char* r = <const char*> &b.results[i]
-    cdef const char* t = <const char*> &b.trials[i]
-    passage_prefetch(t)
-    passage_prefetch(t + 64)
-    passage_prefetch(t + 128)
-    passage_prefetch(r)
-    passage_prefetch(r + 64)
-    passage_prefetch(r + 128)
-    passage_prefetch(r + 192)
-
-
 cdef void answer_all(block_t* b) noexcept nogil:
-    cdef int64_t k, i, next, why
-    cdef int32_t waiting
+    cdef int64_t k, i, why
+    cdef int32_t next
     cdef result_t* r
     for k in range(b.calls_n):
-        waiting = b.head[k]
         why = call_flaw(&b.calls[k])
-        while waiting >= 0:
-            i = waiting
-            waiting = b.trials[i].link
-            if waiting >= 0 and b.trials[waiting].link >= 0:
-                fetch(b, b.trials[waiting].link)
-            r = &b.results[i]
+        next = <int32_t> k + 1
+        for i in range(b.n):
+            if b.waits[i] > k:
+                continue
             if b.calls[k].reason:
-                r.refused_data += 1
-                next = k + 1
+                b.results[i].refused_data += 1
+                b.waits[i] = next
             elif why:
-                refuse(why, r)
-                next = k + 1
+                refuse(why, &b.results[i])
+                b.waits[i] = next
             else:
-                next = answer(b, k, i)
-            b.trials[i].link = b.head[next]
-            b.head[next] = <int32_t> i
+                b.waits[i] = <int32_t> answer(b, k, i)
     for i in range(b.n):
         r = &b.results[i]
         r.daily_squares += b.trials[i].today * b.trials[i].today
@@ -369,11 +351,11 @@ cdef class Market:
         cdef block_t b
         cdef int64_t i, n_entries, n_exits
         ts, bad = np.ascontiguousarray(calls["ts"]), np.concatenate([[0], np.cumsum(calls["reason"] != 0)]).astype(np.int64)
-        trials, head = room(len(settings), sizeof(trial_t)), np.full(len(calls) + 1, -1, np.int32)
+        trials, waits = room(len(settings), sizeof(trial_t)), np.zeros(len(settings), np.int32)
         self._fill(&b, terms, settings, calls, phases)
         workspace = self._ring(&b)
         b.call_ts, b.flawed = <const int64_t*> address(ts), <const int64_t*> address(bad)
-        b.results, b.trials, b.head = <result_t*> address(results), <trial_t*> address(trials), <int32_t*> address(head)
+        b.results, b.trials, b.waits = <result_t*> address(results), <trial_t*> address(trials), <int32_t*> address(waits)
         b.daily, b.days, b.first_day = <double*> address(daily), daily.shape[1], first_day
         sizes = numbered(b.g, b.settings, b.trials, b.n, shared)
         entries, exits = room(sizes[0], sizeof(entry_t)), room(sum(sizes[1:]), sizeof(exit_t))
@@ -393,9 +375,6 @@ cdef class Market:
                 b.targets[i].call = -1
             for i in range(b.fired_mask + 1):
                 b.fired[i].call = -1
-            for i in range(b.n - 1, -1, -1):
-                b.trials[i].link = b.head[0]
-                b.head[0] = <int32_t> i
             answer_all(&b)
         del workspace
 
