@@ -9,15 +9,17 @@ import numpy as np
 import liqcore as lc
 from benches import market, ours, streams, venue_streams
 from benches.build import probe
-from benches.simulators import liqcore_step
+from benches.simulators import liqcore_step, liqcore_sweep
 from benches.simulators import ours as simulated
 from liqcore.event import REQUEST_DTYPE, Action, OrderType
 from liqcore.instrument import Instrument
 from liqcore.detectors.registry import make_detector
+from liqcore.sweep import Task, fade, signals_of
 from liqshell.venues.adapters import adapter_of
 
 SHORT, LONG = 2_000, 12_000
 DAY = 200_000                # trades of the walk's day: 2,000 liquidations
+SETTINGS = 1000              # of one sweep
 
 
 def loops() -> dict[str, tuple]:
@@ -51,6 +53,7 @@ def loops() -> dict[str, tuple]:
         "engine.features": (featured.run, "event of a whole market (trades, quotes, tickers, liquidations) with the features of `reversal`"),
         **{f"detector.{kind}": (loop.run, f"liquidation through detector {kind}, its deadlines included") for kind, loop in detectors.items()},
         "walk": (lambda n: walk(tape, n), "liquidation of a backtest of 200,000 trades: all of the run, 1/2000 of it"),
+        "sweep": (settings_loop(tape), "setting of a sweep of 1,000 over 200,000 trades, touch fills, no latency"),
         "passage": (p.PassageLoop(tape, 30).run, "first-passage query, 30 ticks away, over 200,000 trades"),
         "venue.match": (resting(simulated.events(day)[:20_000]).run, "row of the market at the simulated venue, two orders resting"),
     }
@@ -86,6 +89,18 @@ def excitation_loops(values) -> dict[str, tuple]:
 def walk(tape: lc.Tape, n: int) -> None:
     for _ in range(n * (market.FULL // DAY) // market.FORCED):
         liqcore_step.one(tape, market.Setting(), market.Detector(), liqcore_step.DELAY_S)
+
+
+def settings_loop(tape: lc.Tape):
+    """Whole sweeps on one core: each is 1,000 items."""
+    signals, places = signals_of(tape, 0, simulated.config(market.Detector()))
+    task = Task(tape, 0, signals, fade(signals), places=places, **liqcore_sweep.OPTIONS)
+    grid = liqcore_sweep.grid(market.settings(SETTINGS))
+
+    def run(n: int) -> None:
+        for _ in range(n // SETTINGS):
+            task.sweep(grid, threads=1)
+    return run
 
 
 def guard() -> lc.Guard:

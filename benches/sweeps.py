@@ -31,6 +31,7 @@ def run(quick: bool) -> list[dict]:
         out = hundred(day, 2 if quick else 5)
         out += many(day, quick)
     out += scale((1_000_000, 2_000_000) if quick else (1_000_000, 10_000_000, 100_000_000), 1 if quick else 3)
+    out += days((1, 2) if quick else (1, 10), 200 if quick else 10_000, 1 if quick else 3)
     return [*out, detection(20_000 if quick else 100_000, 2 if quick else 7), *parity(1 if quick else 10)]
 
 
@@ -66,7 +67,6 @@ def many(folder: Path, quick: bool) -> list[dict]:
     tape = liqcore_step.tape(folder)
     settings = liqcore_sweep.grid(market.settings(1_000 if quick else 10_000))
     rounds = 2 if quick else 5
-    liqcore_sweep.execute(tape, liqcore_sweep.grid(market.settings(2)), 2)      # mapped columns are read-only: Numba compiles once more for them
     samples: dict[str, list[float]] = {"ours": [], "ours, two cores": []}
     for _ in range(rounds):
         for name, threads in (("ours", 1), ("ours, two cores", 2)):
@@ -76,6 +76,27 @@ def many(folder: Path, quick: bool) -> list[dict]:
     both = [timed(liqcore_sweep.detectors, tape, detectors, grid, 1)[0] for _ in range(1 if quick else 3)]
     return [case("sweep.10000", f"{len(settings):,} settings on one day, signals included", "ms", samples, {}, {}),
             case("sweep.grid", f"{detectors} detector settings x {few} execution settings", "ms", {"ours": both}, {}, {})]
+
+
+def one_core(made, grid) -> np.ndarray:
+    return made.sweep(grid, threads=1)
+
+
+def days(counts: tuple[int, ...], settings: int, rounds: int) -> list[dict]:
+    """Settings over days of 1 M trades each: what they share found once, against every bracket by itself; both must give the same bytes."""
+    grid, day = liqcore_sweep.grid(market.settings(settings)), market.day(100_000 if rounds == 1 else 1_000_000)
+    samples: dict[str, list[float]] = {}
+    for count in counts:
+        made = liqcore_sweep.task(liqcore_step.tape_of_days(day, count))
+        alone, expected = timed(liqcore_sweep.one_by_one, made, grid)
+        samples[f"one by one, {count} days"] = [1e6 * alone / expected["entries"].sum()]
+        samples[f"shared, {count} days"] = []
+        for _ in range(rounds):
+            took, results = timed(one_core, made, grid)
+            if results.tobytes() != expected.tobytes():
+                raise AssertionError(f"{count} days: the sweep that shares gives other results than bracket by bracket")
+            samples[f"shared, {count} days"].append(1e6 * took / results["entries"].sum())
+    return [case("sweep.days", f"{settings:,} settings over days of {len(day.trades['ts']):,} trades, one core", "ns/bracket", samples, {}, {})]
 
 
 def available_gb() -> float:

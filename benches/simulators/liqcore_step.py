@@ -29,6 +29,19 @@ def parts(day: market.Day) -> dict:
     return {"strips": [{"trades": day.trades, "quotes": day.quotes}], "rare": rare, "place": place}
 
 
+def tape_of_days(day: market.Day, count: int) -> lc.Tape:
+    """The same day several times over: what a sweep costs more on it is the size of the tape alone."""
+    shift = 86_400 * 10**9
+    several = []
+    for n in range(count):
+        made = parts(day)
+        strip = {stream: table | {"ts": table["ts"] + n * shift} for stream, table in made["strips"][0].items()}
+        for name in ("ts_recv", "ts_event"):
+            made["rare"][name] += n * shift
+        several.append(made | {"strips": [strip]})
+    return lc.Tape([ours.instrument()], several)
+
+
 def export(day: market.Day, folder: Path) -> None:
     save(lc.Tape([ours.instrument()], parts(day)).parts(), folder / "tape")
 

@@ -1,4 +1,4 @@
-"""liqcore, sweep: all settings over one tape, by the first-passage index, in Numba. fills='touch' and no latency, as the loops have it."""
+"""liqcore, sweep: all settings over one tape, by the first-passage index. fills='touch' and no latency, as the loops have it."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import numpy as np
 import liqcore as lc
 from benches import market
 from benches.simulators import liqcore_step, ours
-from liqcore.sweep import Grid, fade, signals_of, sweep, sweep_detectors
+from liqcore.sweep import RESULT_DTYPE, Grid, Task, fade, signals_of, sweep, sweep_detectors
 from liqcore.sweep.grid import GRID_DTYPE, LIMIT
 
 OPTIONS = {"fills": "touch", "maker_fee": market.MAKER, "taker_fee": market.TAKER, "order_latency_s": 0.0, "ack_latency_s": 0.0,
@@ -39,6 +39,20 @@ def whole(parts: dict, settings: Grid) -> np.ndarray:
 def execute(tape: lc.Tape, settings: Grid, threads: int) -> np.ndarray:
     signals, places = signals_of(tape, 0, ours.config(market.Detector()))
     return sweep(tape, 0, signals, fade(signals), settings, places=places, threads=threads, **OPTIONS)
+
+
+def task(tape: lc.Tape) -> Task:
+    """Market and calls, found before what is timed."""
+    signals, places = signals_of(tape, 0, ours.config(market.Detector()))
+    return Task(tape, 0, signals, fade(signals), places=places, **OPTIONS)
+
+
+def one_by_one(made: Task, settings: Grid) -> np.ndarray:
+    """Every bracket by itself, event by event, on one core: what settings share is found again for each of them."""
+    results = np.zeros(len(settings), RESULT_DTYPE)
+    results["days"] = made.days
+    made.market.sweep(made.terms, settings.rows, made.calls, made.phases, results, made.first_day, np.zeros((len(settings), 0)), False)
+    return results
 
 
 def detectors(tape: lc.Tape, count: int, settings: Grid, threads: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 1024                     # settings that a thread takes at a time, at most: what they keep fits into its cache
+BLOCK = 1 << 14                  # settings that a thread takes at a time, at most: some ten megabytes of what they keep
 ENTRY = ("requotes", "notional", "entry_offset")
 
 

@@ -10,11 +10,11 @@ from liqcore.sweep.columns import Columns
 from liqcore.sweep.grid import GRID_DTYPE
 from liqcore.sweep.records import CALL, PHASES, RESULT_DTYPE, TERMS, TRADE_DTYPE
 
-from liqcore.kernels.first_passage cimport Passage, passage_prefetch, rows_before
+from liqcore.kernels.first_passage cimport Passage, rows_before
 from liqcore.sweep.life cimport begin, exit_row, live
 from liqcore.sweep.records cimport (ARRIVALS, DAY_NS, END_MAX_HOLD, END_PHASE, END_POST_ONLY, END_STOP, END_TARGET, END_TTL, LIMIT_ENTRY,
                                     REASON_QUOTE_ENDED, REASON_STALE_DATA, REPORTS, REQUESTS_RUNAWAY, trade_t)
-from liqcore.sweep.rows cimport quote_ended
+from liqcore.sweep.rows cimport quote_ended, rank_quotes
 from liqcore.sweep.tables cimport (closes, make_close, make_entry, make_stop, make_target, not_entered, open_call, outcome, outcome_t)
 from liqcore.sweep.terms cimport entry_price, forbidden, gross_of, lots_for
 
@@ -161,10 +161,10 @@ cdef int64_t answer_alone(block_t* b, int64_t k, int64_t i, int64_t lots) noexce
 
 cdef inline int64_t answer(block_t* b, int64_t k, int64_t i) noexcept nogil:
     """One setting answers one call by the tables. Returns the call that it can answer next."""
-    cdef const setting_t* p = &b.settings[i]
+    cdef trial_t* t = &b.trials[i]
+    cdef const setting_t* p = &t.p
     cdef const call_t* call = &b.calls[k]
     cdef result_t* r = &b.results[i]
-    cdef trial_t* t = &b.trials[i]
     cdef entry_t* e
     cdef exit_t* target
     cdef exit_t* stop
@@ -181,8 +181,8 @@ cdef inline int64_t answer(block_t* b, int64_t k, int64_t i) noexcept nogil:
     e = &b.entries[t.entry]
     if e.call != k:
         if b.opening.call != k:
-            open_call(b.m, b.g, call, k, &b.opening)
-        make_entry(b.m, b.g, p, call, k, &b.opening, b.ttl_max, b.hold_max, e)
+            open_call(b.m, b.g, call, k, b.life_max, &b.opening)
+        make_entry(b.m, b.g, p, call, &b.opening, e)
     if e.why:
         refuse(e.why, r)
         return k + 1
@@ -198,11 +198,11 @@ cdef inline int64_t answer(block_t* b, int64_t k, int64_t i) noexcept nogil:
         return answer_alone(b, k, i, e.lots)
     target, stop, close = &b.targets[t.target], &b.stops[t.stop], &b.closes[t.close]
     if target.call != k:
-        make_target(b.m, b.g, p, call, k, e, target)
+        make_target(b.m, b.g, p, call, &b.opening, e, target)
     if stop.call != k:
-        make_stop(b.m, b.g, p, call, k, e, stop)
+        make_stop(b.m, b.g, p, call, &b.opening, e, b.fired, b.fired_mask, stop)
     if close.call != k and closes(b.g, p, e, target, stop):
-        make_close(b.m, b.g, p, call, k, e, close)
+        make_close(b.m, b.g, p, call, &b.opening, e, close)
     outcome(b.g, p, call, e, target, stop, close, &out)
     if out.end == 0 or out.finished > b.g.end:
         return answer_alone(b, k, i, e.lots)
@@ -223,42 +223,24 @@ cdef inline int64_t moment(block_t* b, int64_t k, int64_t i, int64_t lots, int64
     return next
 
 
-cdef inline void fetch(const block_t* b, int64_t i) noexcept nogil:
-    """What the next setting keeps will be read soon: settings that wait for one call lie anywhere."""
-    cdef const char* r = <const char*> &b.results[i]
-    cdef const char* p = <const char*> &b.settings[i]
-    passage_prefetch(&b.trials[i])
-    passage_prefetch(p)
-    passage_prefetch(p + 64)
-    passage_prefetch(r)
-    passage_prefetch(r + 64)
-    passage_prefetch(r + 128)
-    passage_prefetch(r + 192)
-
-
 cdef void answer_all(block_t* b) noexcept nogil:
-    cdef int64_t k, i, next, why
-    cdef int32_t waiting
+    cdef int64_t k, i, why
+    cdef int32_t next
     cdef result_t* r
     for k in range(b.calls_n):
-        waiting = b.head[k]
         why = call_flaw(&b.calls[k])
-        while waiting >= 0:
-            i = waiting
-            waiting = b.trials[i].link
-            if waiting >= 0:
-                fetch(b, waiting)
-            r = &b.results[i]
+        next = <int32_t> k + 1
+        for i in range(b.n):
+            if b.waits[i] > k:
+                continue
             if b.calls[k].reason:
-                r.refused_data += 1
-                next = k + 1
+                b.results[i].refused_data += 1
+                b.waits[i] = next
             elif why:
-                refuse(why, r)
-                next = k + 1
+                refuse(why, &b.results[i])
+                b.waits[i] = next
             else:
-                next = answer(b, k, i)
-            b.trials[i].link = b.head[next]
-            b.head[next] = <int32_t> i
+                b.waits[i] = <int32_t> answer(b, k, i)
     for i in range(b.n):
         r = &b.results[i]
         r.daily_squares += b.trials[i].today * b.trials[i].today
@@ -307,6 +289,7 @@ cdef tuple numbered(const terms_t* g, const setting_t* settings, trial_t* trials
     cdef int64_t i, notional
     for i in range(n):
         p, t = &settings[i], &trials[i]
+        t.p = settings[i]
         memcpy(&notional, &p.notional, sizeof(notional))
         t.general = not shared or g.slow != 0 or p.entry_type != LIMIT_ENTRY or p.trail != 0 or p.exit_phase != 0
         t.entry = entries.of(amounts.of(p.entry_offset, notional), p.requotes)
@@ -327,7 +310,6 @@ cdef class Market:
         cdef Passage quotes = Passage(columns.ask, columns.bid, index=columns.quote_index, trusted=True)
         cdef columns_t* m = &self.m
         self.columns = columns
-        self._alive = (trades, quotes)
         m.over_trades, m.over_quotes = trades.c, quotes.c
         m.trades, m.quotes = len(columns.ts), len(columns.quote_ts)
         m.gaps, m.stops, m.edges = len(columns.gap_ts), len(columns.stop_ts), len(columns.closed)
@@ -339,6 +321,11 @@ cdef class Market:
         m.bid = <const int32_t*> address(columns.bid)
         m.ask = <const int32_t*> address(columns.ask)
         m.before = <const int64_t*> address(columns.before)
+        rank = np.empty((m.trades >> 6) + 2, np.int64)
+        m.rank = <const int64_t*> address(rank)
+        with nogil:
+            rank_quotes(m, <int64_t*> m.rank)
+        self._alive = (trades, quotes, rank)
         m.gap_ts = <const int64_t*> address(columns.gap_ts)
         m.gap_trades = <const int64_t*> address(columns.gap_trades)
         m.gap_quotes = <const int64_t*> address(columns.gap_quotes)
@@ -364,18 +351,21 @@ cdef class Market:
         cdef block_t b
         cdef int64_t i, n_entries, n_exits
         ts, bad = np.ascontiguousarray(calls["ts"]), np.concatenate([[0], np.cumsum(calls["reason"] != 0)]).astype(np.int64)
-        trials, head = room(len(settings), sizeof(trial_t)), np.full(len(calls) + 1, -1, np.int32)
+        trials, waits = room(len(settings), sizeof(trial_t)), np.zeros(len(settings), np.int32)
         self._fill(&b, terms, settings, calls, phases)
         workspace = self._ring(&b)
         b.call_ts, b.flawed = <const int64_t*> address(ts), <const int64_t*> address(bad)
-        b.results, b.trials, b.head = <result_t*> address(results), <trial_t*> address(trials), <int32_t*> address(head)
+        b.results, b.trials, b.waits = <result_t*> address(results), <trial_t*> address(trials), <int32_t*> address(waits)
         b.daily, b.days, b.first_day = <double*> address(daily), daily.shape[1], first_day
         sizes = numbered(b.g, b.settings, b.trials, b.n, shared)
         entries, exits = room(sizes[0], sizeof(entry_t)), room(sum(sizes[1:]), sizeof(exit_t))
         b.entries, b.targets = <entry_t*> address(entries), <exit_t*> address(exits)
         b.stops = b.targets + <int64_t> sizes[1]
         b.closes = b.stops + <int64_t> sizes[2]
-        b.ttl_max, b.hold_max = (int(settings[name].max(initial=0)) for name in ("entry_ttl_ns", "max_hold_ns"))
+        b.fired_mask = (1 << (2 * sizes[2]).bit_length()) - 1
+        fired = room(b.fired_mask + 1, sizeof(fired_t))
+        b.fired = <fired_t*> address(fired)
+        b.life_max = sum(int(settings[name].max(initial=0)) for name in ("entry_ttl_ns", "max_hold_ns"))
         n_entries, n_exits = sizes[0], sum(sizes[1:])
         with nogil:
             b.opening.call = -1
@@ -383,9 +373,8 @@ cdef class Market:
                 b.entries[i].call = -1
             for i in range(n_exits):
                 b.targets[i].call = -1
-            for i in range(b.n - 1, -1, -1):
-                b.trials[i].link = b.head[0]
-                b.head[0] = <int32_t> i
+            for i in range(b.fired_mask + 1):
+                b.fired[i].call = -1
             answer_all(&b)
         del workspace
 

@@ -156,7 +156,7 @@ cdef inline void take(const columns_t* m, const terms_t* g, const setting_t* p, 
     s.known = 0
     if row < m.trades:
         s.trade = row + 1
-        s.quote = quotes_before(m, s.quote, row)
+        s.quote = quotes_before(m, row)
         if trails(p, s):
             fold_best(m, s, row)
             s.best_row = row + 1

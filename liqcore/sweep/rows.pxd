@@ -19,6 +19,7 @@ ctypedef struct columns_t:       # one instrument: see columns.py
     const int32_t* bid
     const int32_t* ask
     const int64_t* before        # trades before this quote
+    const int64_t* rank          # quotes that stand before trade row 64 k; one more at the end: all of them
     pyramid_t over_quotes        # low = ask, high = bid
     int64_t gaps                 # interruptions of the quotes
     const int64_t* gap_ts
@@ -31,9 +32,32 @@ ctypedef struct columns_t:       # one instrument: see columns.py
     const int64_t* closed
 
 
-cdef inline int64_t quotes_before(const columns_t* m, int64_t start, int64_t trade) noexcept nogil:
-    """Quotes that stand before trade row `trade` or at its place, from row `start` on."""
-    return rows_before(m.before, start, m.quotes, trade + 1)
+cdef inline void rank_quotes(const columns_t* m, int64_t* out) noexcept nogil:
+    cdef int64_t quote = 0, block
+    for block in range((m.trades >> 6) + 1):
+        while quote < m.quotes and m.before[quote] < block << 6:
+            quote += 1
+        out[block] = quote
+    out[(m.trades >> 6) + 1] = m.quotes
+
+
+cdef inline int64_t quotes_before(const columns_t* m, int64_t trade) noexcept nogil:
+    """Quotes that stand before trade row `trade`, which is there."""
+    return rows_before(m.before, m.rank[trade >> 6], m.rank[(trade >> 6) + 1], trade + 1)
+
+
+cdef inline int64_t row_at(const int64_t* ts, int64_t low, int64_t high, int64_t t) noexcept nogil:
+    """First row of [low, high) with ts >= t, or high, where rows come at an even pace: a guess, and doubling steps from there."""
+    cdef int64_t guess, step = 1
+    if low >= high or ts[low] >= t or ts[high - 1] < t:
+        return rows_before(ts, low, high, t) if low >= high or ts[low] >= t else high
+    guess = low + <int64_t> (<double> (t - ts[low]) / <double> (ts[high - 1] - ts[low]) * <double> (high - 1 - low))
+    if ts[guess] < t:
+        return rows_before(ts, guess, high, t)
+    while guess - step > low and ts[guess - step] >= t:
+        guess -= step
+        step <<= 1
+    return rows_before(ts, max(low, guess - step), guess, t)
 
 
 cdef inline bint interrupted(const columns_t* m, int64_t quote, int64_t now, int64_t place) noexcept nogil:

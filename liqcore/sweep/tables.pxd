@@ -13,12 +13,12 @@ Places in the market are counted in rows of both kinds together: `order` is twic
 row itself: what an order does when it has waited long enough comes before that row.
 """
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from liqcore.kernels.first_passage cimport first_above, first_below, rows_before
 from liqcore.sweep.life cimport may_requote
 from liqcore.sweep.records cimport (END_MAX_HOLD, END_POST_ONLY, END_STOP, END_TARGET, END_TTL, NEVER, call_t, setting_t, terms_t)
-from liqcore.sweep.rows cimport columns_t, moved_last, quotes_before, taken_at, touch_at, wait_longer
+from liqcore.sweep.rows cimport columns_t, moved_last, quotes_before, row_at, taken_at, touch_at, wait_longer
 from liqcore.sweep.terms cimport entry_price, fee_of, forbidden, lots_for, stop_price, target_price
 
 cdef enum:
@@ -32,6 +32,7 @@ ctypedef struct opening_t:       # of one call, for all entries: when the first 
     int64_t call                 # which call it was made for
     place_t at
     int64_t near                 # what a passive order must not reach
+    place_t horizon              # rows before the last close can arrive
 
 ctypedef struct entry_t:
     int64_t call
@@ -43,11 +44,11 @@ ctypedef struct entry_t:
     int64_t heard[4]             # when
     bint last                    # the last attempt was rejected too
     bint odd                     # left to life.pxd
+    bint by_quote                # what filled it
     int64_t ts                   # first fill; NEVER = none before the longest time to live
     place_t filled               # right after it
     place_t target               # when a target arrives
     int64_t near                 # what a passive target must not reach
-    place_t horizon              # rows before the last close can arrive
     double value
     double fee
 
@@ -62,6 +63,13 @@ ctypedef struct exit_t:          # a target, a stop or a close
     bint waits                   # a close that found no price
     double value
     double fee
+
+ctypedef struct fired_t:         # stops of one level
+    int64_t call
+    int64_t level
+    int64_t start                # searched from here
+    int64_t row                  # where they fire; the horizon = nowhere
+    exit_t x                     # when and at what price
 
 ctypedef struct outcome_t:
     int64_t end                  # END_*; 0 = life.pxd has to say
@@ -92,11 +100,13 @@ cdef inline place_t place_at(const columns_t* m, place_t start, int64_t ts) noex
 
 # ---- entries ----
 
-cdef inline void open_call(const columns_t* m, const terms_t* g, const call_t* call, int64_t number, opening_t* out) noexcept nogil:
+cdef inline void open_call(const columns_t* m, const terms_t* g, const call_t* call, int64_t number, int64_t life_max, opening_t* out) noexcept nogil:
+    """life_max: the longest time to live and hold of all settings."""
     out.call = number
     out.at.trade, out.at.quote = call.trade, call.quote
     out.at = place_at(m, out.at, call.ts + g.order_latency)
     out.near = near_of(m, g, call.side, out.at, call.ts + g.order_latency)
+    out.horizon = place_at(m, out.at, call.ts + life_max + 2 * g.order_latency + g.ack_latency)
 
 
 cdef inline void requote(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, entry_t* e, place_t* at,
@@ -135,7 +145,7 @@ cdef inline int64_t first_fill(const columns_t* m, const terms_t* g, int64_t sid
     else:
         trade = first_above(&m.over_trades, at.trade, stop.trade, price + beyond)
     if trade < stop.trade:
-        until = quotes_before(m, at.quote, trade)
+        until = quotes_before(m, trade)
     quote = first_below(&m.over_quotes, at.quote, until, price - 1) if side > 0 else first_above(&m.over_quotes, at.quote, until, price + 1)
     by_quote[0] = quote < until
     if by_quote[0]:
@@ -153,13 +163,13 @@ cdef inline bint is_partial(const columns_t* m, const terms_t* g, int64_t price,
     return g.touch and not by_quote and m.price[after.trade - 1] == price and max(<int64_t> m.lots[after.trade - 1], <int64_t> 1) < lots
 
 
-cdef inline void make_entry(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, int64_t number, const opening_t* opening,
-                            int64_t ttl_max, int64_t hold_max, entry_t* e) noexcept nogil:
-    """p: any setting with this entry. ttl_max, hold_max: the longest of all settings."""
-    cdef place_t at = opening.at, stop
+cdef inline void make_entry(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, const opening_t* opening,
+                            entry_t* e) noexcept nogil:
+    """p: any setting with this entry."""
+    cdef place_t at = opening.at
     cdef bint by_quote
     cdef int64_t heard
-    e.call = number
+    e.call = opening.call
     e.reference = call.reference
     e.price = entry_price(p, call.side, call.reference)
     e.lots = lots_for(g, p.notional, e.price)
@@ -172,15 +182,14 @@ cdef inline void make_entry(const columns_t* m, const terms_t* g, const setting_
     requote(m, g, p, call, e, &at, opening.near)
     if e.last or e.odd:
         return
-    stop = place_at(m, at, call.ts + ttl_max + g.order_latency)
-    e.ts = first_fill(m, g, call.side, e.price, at, stop, &e.filled, &by_quote)
+    e.ts = first_fill(m, g, call.side, e.price, at, opening.horizon, &e.filled, &by_quote)
+    e.by_quote = by_quote
     if e.ts == NEVER:
         return
     e.odd = is_partial(m, g, e.price, e.lots, by_quote, e.filled)
     heard = e.ts + g.ack_latency
     e.target = place_at(m, e.filled, heard + g.order_latency)
     e.near = near_of(m, g, -call.side, e.target, heard + g.order_latency)
-    e.horizon = place_at(m, e.target, heard + hold_max + g.order_latency)
     e.value = <double> e.price * <double> e.lots
     e.fee = fee_of(g, e.price, e.lots, g.maker_fee)
 
@@ -218,33 +227,46 @@ cdef inline void take_from(const columns_t* m, const terms_t* g, int64_t side, p
             return
 
 
-cdef inline void make_stop(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, int64_t number, const entry_t* e,
-                           exit_t* x) noexcept nogil:
-    """It lives from the fill on, and fires at once where the last trade has reached it already."""
-    cdef int64_t level = stop_price(call.side, e.price, p.stop_loss), row = max(e.filled.trade - 1, <int64_t> 0)
-    cdef place_t at = e.filled
-    cdef int64_t fired = e.ts
-    x.call = number
-    x.ts = x.order = NEVER
-    if call.side > 0:
-        row = first_below(&m.over_trades, row, e.horizon.trade, level)
-    else:
-        row = first_above(&m.over_trades, row, e.horizon.trade, level)
-    if row >= e.filled.trade:
-        if row >= e.horizon.trade:
-            return
-        fired = m.ts[row]
-        at.trade, at.quote = row + 1, quotes_before(m, e.filled.quote, row)
-    take_from(m, g, -call.side, at, fired + g.print_wait, x)
+cdef inline void fire(const columns_t* m, const terms_t* g, int64_t side, int64_t level, int64_t start, int64_t until, int64_t number,
+                      fired_t* f) noexcept nogil:
+    """A stop of some level that lives from trade row `start` on: the row at which it fires, before row `until`, and what comes of it."""
+    cdef place_t at
+    f.call, f.level, f.start = number, level, start
+    f.row = first_below(&m.over_trades, start, until, level) if side > 0 else first_above(&m.over_trades, start, until, level)
+    if f.row == until:
+        return
+    at.trade, at.quote = f.row + 1, quotes_before(m, f.row)
+    take_from(m, g, -side, at, m.ts[f.row] + g.print_wait, &f.x)
+
+
+cdef inline fired_t* place_of(fired_t* known, int64_t mask, int64_t level) noexcept nogil:
+    return &known[<int64_t> (<uint64_t> level * <uint64_t> 2654435761 >> 7) & mask]
+
+
+cdef inline void make_stop(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, const opening_t* opening, const entry_t* e,
+                           fired_t* known, int64_t mask, exit_t* x) noexcept nogil:
+    """It lives from the fill on, and fires at once where the last trade has reached it already. Stops of one level fire at one row, whatever entry
+    they are of, if they live by then and not longer than since the row from which it was searched: `known` remembers that of each level."""
+    cdef int64_t level = stop_price(call.side, e.price, p.stop_loss), start = max(e.filled.trade - 1, <int64_t> 0)
+    cdef fired_t* f = place_of(known, mask, level)
+    if f.call != opening.call or f.level != level or start < f.start or start > f.row:
+        fire(m, g, call.side, level, start, opening.horizon.trade, opening.call, f)
+    x[0] = f.x
+    x.call = opening.call
+    if f.row == opening.horizon.trade:
+        x.ts = x.order = NEVER
+        return
+    if f.row < e.filled.trade and e.by_quote:            # reached before the quote that filled the entry
+        take_from(m, g, -call.side, e.filled, e.ts + g.print_wait, x)
     worth(g, x, e.lots)
 
 
-cdef inline void make_target(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, int64_t number, const entry_t* e,
+cdef inline void make_target(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, const opening_t* opening, const entry_t* e,
                              exit_t* x) noexcept nogil:
     cdef int64_t side = -call.side, now = e.ts + g.ack_latency + g.order_latency, touch
     cdef place_t at = e.target, after
     cdef bint by_quote
-    x.call = number
+    x.call = opening.call
     x.ts = x.order = NEVER
     x.taker = x.odd = x.again = False
     if p.take_profit == 0:
@@ -264,7 +286,7 @@ cdef inline void make_target(const columns_t* m, const terms_t* g, const setting
             x.ts, x.order, x.price = now, 2 * (at.trade + at.quote), touch
             worth(g, x, e.lots)
             return
-    x.ts = first_fill(m, g, side, x.price, at, e.horizon, &after, &by_quote)
+    x.ts = first_fill(m, g, side, x.price, at, opening.horizon, &after, &by_quote)
     if x.ts == NEVER:
         return
     x.order = 2 * (after.trade + after.quote - 1) + 1
@@ -272,11 +294,13 @@ cdef inline void make_target(const columns_t* m, const terms_t* g, const setting
     worth(g, x, e.lots)
 
 
-cdef inline void make_close(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, int64_t number, const entry_t* e,
+cdef inline void make_close(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, const opening_t* opening, const entry_t* e,
                             exit_t* x) noexcept nogil:
     cdef int64_t now = e.ts + g.ack_latency + p.max_hold_ns + g.order_latency
-    cdef place_t at = place_at(m, e.target, now)
-    x.call = number
+    cdef place_t at
+    at.trade = row_at(m.ts, e.target.trade, opening.horizon.trade, now)
+    at.quote = row_at(m.quote_ts, e.target.quote, opening.horizon.quote, now)
+    x.call = opening.call
     x.price = touch_at(m, g, -call.side, at.trade, at.quote, now)
     x.waits = x.price == 0
     x.taker = True
