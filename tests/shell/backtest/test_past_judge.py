@@ -21,10 +21,12 @@ from liqshell.live import Session
 from liqshell.live import session as session_module
 from liqshell.recording import journal
 from liqshell.report import make_report, print_report
+from liqshell.research.compare.run import run_compare
 from liqshell.run import replay
 from liqshell.run.pipeline import make_paper
 from liqshell.run.recorded_events import read_events
 from liqshell.run.tape_driver import drive
+from liqshell.sweep.run import run_sweep
 from rich.console import Console
 
 import liqcore as lc
@@ -212,6 +214,26 @@ def test_a_live_model_on_the_past_is_said_to_be_contaminated(run, tmp_path):
     again = backtest(run, tmp_path / "c", f"kind = 'recorded'\nrecordings = ['{tmp_path / 'b'}']")
     assert again.figures["judge"]["contaminated"] and again.figures["judge"]["answered"].keys() == {"ok"}
     assert any("CONTAMINATED" in line for line in again.figures["problems"])
+
+
+def studied(run, folder, more):
+    return loads(f"[run]\nout = '{folder}'\n[feed]\nsymbols = {json.dumps(SYMBOLS)}\n[detector]\nrefresh_s = 0\nwarmup = 30\n[policy]\njudge_s = 60\n"
+                 f"[data]\nfiles = ['{run}']\n[limits]\ndata_age_max_s = 30\nevent_age_max_s = 30\n[judge]\nkind = 'recorded'\nrecordings = ['{run}']\n{more}")
+
+
+def test_a_sweep_asks_the_recorded_answers_for_every_cell(run, tmp_path):
+    """Whole backtests, since the kernel knows no judge; each enters what was confirmed and nothing else, whatever the terms of the bracket."""
+    found = run_sweep(studied(run, tmp_path, "[sweep.policy]\ntake_profit = [0.001, 0.003]\nstop_loss = [0.002, 0.004]\n"), tmp_path / "s")
+    assert found.by == "backtest" and "judge_s" in found.why
+    confirmed, entries = sum(row["action"] == "enter" for row in rows_of([str(run)])), np.asarray(found.table["entries"])
+    assert (entries > 0).all() and (entries <= confirmed).all()
+
+
+def test_a_comparison_asks_too(run, tmp_path):
+    compared = run_compare(studied(run, tmp_path, "[backtest]\nstudy = false\n"), ["fade"], tmp_path / "c")
+    assert len(compared.rows) == 1 and not compared.failed
+    told = list(rows_of([str(tmp_path / "c" / "presets" / "fade")]))
+    assert {one["status"] for one in told} <= {"ok", "invalid", "timeout"} and len(told) == len(list(rows_of([str(run)])))
 
 
 CONFIG = "[data]\nfiles = ['x']\n[policy]\njudge_s = 10\n"
