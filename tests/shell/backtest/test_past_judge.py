@@ -225,8 +225,8 @@ def test_a_sweep_asks_the_recorded_answers_for_every_cell(run, tmp_path):
     """Whole backtests, since the kernel knows no judge; each enters what was confirmed and nothing else, whatever the terms of the bracket."""
     found = run_sweep(studied(run, tmp_path, "[sweep.policy]\ntake_profit = [0.001, 0.003]\nstop_loss = [0.002, 0.004]\n"), tmp_path / "s")
     assert found.by == "backtest" and "judge_s" in found.why
-    confirmed, entries = sum(row["action"] == "enter" for row in rows_of([str(run)])), np.asarray(found.table["entries"])
-    assert (entries > 0).all() and (entries <= confirmed).all()
+    confirmed, entries = sum(row["action"] == "enter" for row in rows_of([str(run)])), np.asarray(found.table["entries"]).reshape(-1, 4)
+    assert (entries[-1] > 0).all() and (entries[-1] <= confirmed).all() and (entries[:-1].sum(axis=0) == entries[-1]).all()
 
 
 def test_a_comparison_asks_too(run, tmp_path):
