@@ -95,8 +95,8 @@ class Told:
 
 
 class AskPast:
-    """What lc.Walk asks, question by question. delay_s: later than the judge answers, with as much more time for it. contaminated: some answer is of a
-    live model that was asked about the past. told: in order."""
+    """What lc.Walk asks, question by question. delay_s: later than the judge answers, with as much more time for it. contaminated: some answer is
+    of a live model that was asked about the past. told: in order."""
 
     def __init__(self, judge: PastJudge, instruments: Sequence[lc.Instrument], delay_s: float = 0.0, contaminated: bool = False):
         self.judge, self.instruments, self._delay_ns, self.contaminated = judge, instruments, round(delay_s * NS), contaminated

@@ -30,15 +30,16 @@ def names_of(wanted: Sequence[str]) -> list[str]:
 def with_preset(config: Config, name: str) -> Config:
     """The configuration with another preset and that preset's own numbers.
 
-    Of [policy] only the money stays (notional, equity_share), and that a judge is asked (judge_s, without_news) where [judge] names one that answers about
-    the past: offsets belong to their preset. [detector] and [detectors.NAME] change the detectors of
+    Of [policy] only the money stays (notional, equity_share), and that a judge is asked (judge_s, without_news) where [judge] names one that answers
+    about the past: offsets belong to their preset. [detector] and [detectors.NAME] change the detectors of
     every preset that has them; [limits] holds for all, and what it leaves out is the preset's.
     """
     preset = presets()[name]
     before = config.preset_of().limits
     given = {f.name: value for f in dataclasses.fields(LimitsConfig) if (value := getattr(config.limits, f.name)) != getattr(before, f.name)}
-    asks = {"judge_s": config.policy.judge_s, "without_news": config.policy.without_news} if config.judge.kind in PAST else {}
-    changed: dict[str, Any] = {"policy": PolicyConfig(preset=name, notional=config.policy.notional, equity_share=config.policy.equity_share, **asks),
+    judge_s, without_news = (config.policy.judge_s, config.policy.without_news) if config.judge.kind in PAST else (None, None)
+    changed: dict[str, Any] = {"policy": PolicyConfig(preset=name, notional=config.policy.notional, equity_share=config.policy.equity_share,
+                                                      judge_s=judge_s, without_news=without_news),
                                "limits": dataclasses.replace(preset.limits, **given)}
     own = getattr(preset, "detectors", {})
     if getattr(config, "detectors", None):
