@@ -106,7 +106,8 @@ class AskPast:
         question = question_of(asked, self.instruments[asked["instrument"]])
         question = replace(question, deadline_ns=question.deadline_ns - self._delay_ns)
         answer = self.judge.answer_past(question)
-        heard = None if answer.status == "none" else max(answer.answered_ns, question.asked_ns) + self._delay_ns
+        over = answer.action is None and answer.answered_ns >= question.deadline_ns          # as live: see liqshell.live.judging
+        heard = None if over or answer.status == "none" else max(answer.answered_ns, question.asked_ns) + self._delay_ns
         self.told.append(Told(question, answer, heard))
         return None if heard is None else (heard, *verdict_of(answer))
 

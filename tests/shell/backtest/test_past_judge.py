@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import socket
 import sys
 
 import numpy as np
@@ -23,6 +24,7 @@ from liqshell.recording import journal
 from liqshell.report import make_report, print_report
 from liqshell.research.compare.run import run_compare
 from liqshell.run import replay
+from liqshell.run.backtest_parity import prove_as_backtest
 from liqshell.run.pipeline import make_paper
 from liqshell.run.recorded_events import read_events
 from liqshell.run.tape_driver import drive
@@ -88,6 +90,33 @@ def run(tmp_path_factory):
 
     asyncio.run(main())
     return folder
+
+
+def test_a_run_with_a_model_and_news_replays_without_a_socket(tmp_path, monkeypatch):
+    """Model, announcements and feed of the loopback outside; then no socket can be made: the recording alone replays, and with the recorded answers a
+    backtest of the data makes the same decisions."""
+    folder = tmp_path / "run"
+
+    async def main():
+        async with await serve(Market(seed=6, speed=60.0, lead_s=0.3, judge=True, news=True)) as emulator:
+            text = SETTINGS.format(rest=emulator.rest, ws=emulator.ws, symbols=json.dumps(SYMBOLS))
+            outside = emulator.outside.url
+            text = text.replace('kind = "rules"', f'kind = "openai"\nmodel = "stub"\nbase_url = "{outside}/v1"\nquestions_minute = 10000\n[news]\n'
+                                f'announcements = true\nannouncements_url = "{outside}"\nfeeds = ["{outside}/rss"]')
+            session = Session(loads(text, ["run.out=" + json.dumps(str(tmp_path / "runs"))]), folder, emulator.clock, {"synthetic": True})
+            await session.run(emulator.feed.start_ns + 10 * 60 * lc.SECOND)
+
+    asyncio.run(main())
+
+    def no_socket(*given, **more):
+        raise AssertionError("a socket")
+
+    monkeypatch.setattr(socket, "socket", no_socket)
+    told = list(rows_of([str(folder)]))
+    assert len(told) >= 2 and any(row["news"] for row in told) and {row["status"] for row in told} & {"ok"}
+    assert replay.prove(folder).identical and prove_as_backtest(folder).identical
+    audit, judge = walked(folder)
+    assert audit.tobytes() == journal.load_audit(folder).tobytes() and "unknown_key" not in judge.counts
 
 
 def walked(folder, change=lambda rows: rows, kind="recorded", **more):
