@@ -8,8 +8,9 @@ import sys
 
 import numpy as np
 import pytest
+from generated import generated
 from liqcore.audit import AuditKind
-from liqshell.backtest import run_backtest
+from liqshell.backtest import run_backtest, shadows
 from liqshell.backtest.past_judge import AskPast, asker
 from liqshell.config.load import loads
 from liqshell.emulator.server import Config as Market
@@ -21,11 +22,12 @@ from liqshell.judge.validation import key_of
 from liqshell.live import Session
 from liqshell.live import session as session_module
 from liqshell.recording import journal
-from liqshell.report import make_report, print_report
+from liqshell.report import judging, load_run, make_report, print_report
+from liqshell.report.narrative import story
 from liqshell.research.compare.run import run_compare
 from liqshell.run import replay
 from liqshell.run.backtest_parity import prove_as_backtest
-from liqshell.run.pipeline import make_paper
+from liqshell.run.pipeline import make_paper, settings
 from liqshell.run.recorded_events import read_events
 from liqshell.run.tape_driver import drive
 from liqshell.sweep.run import run_sweep
@@ -300,3 +302,49 @@ def test_the_old_key_says_what_takes_its_place():
     with pytest.raises(ConfigError, match=r"judge.without_news: a key that is no more.*\[policy\] without_news"):
         loads("[judge]\nkind = 'rules'\nwithout_news = 'enter'\n")
     assert AskPast is not None
+
+
+class Says:
+    """A judge by a function of the question: whether to enter."""
+
+    def __init__(self, enters):
+        self.enters = enters
+
+    def answer_past(self, question):
+        yes = self.enters(question)
+        return Answer(question.number, "enter" if yes else "don't enter", 3 if yes else 0, "ok", "k", question.asked_ns + 300_000_000, "none")
+
+
+@pytest.mark.slow
+def test_the_whole_chain_on_nine_days_of_a_made_market():
+    """From the tape to the sentence: a judge that knows what comes of its questions is found to add something, one that knows and lies to do worse,
+    and of twenty coins at most two are taken for somebody who knows. A shadow is the same whatever was said."""
+    history = generated(220.0, ("SOLUSDT",), seed=3)
+    config = loads("[policy]\njudge_s=10\n[judge]\nkind='rules'\n[detector]\nrefresh_s=0\nwarmup=30\n")
+    values = shadows.alone(settings(config, history.instruments))        # a losing run is not to be halted in the middle
+
+    def judge_of(enters):
+        asking = AskPast(Says(enters), history.instruments)
+        audit = drive(lc.Walk(make_paper(values), history.tape, asking), history.end_ns)
+        return asking.told, shadows.judged(values, history, audit, asking.told, 1, False)
+
+    told, everything = judge_of(lambda question: True)
+    assert len(told) > 200
+    net = {shadows.key_of(one.question): x for one, x in zip(told, everything["net"], strict=True) if x is not None}
+    knows, found = judge_of(lambda question: net.get(shadows.key_of(question), 0.0) > 0.0)
+    known = {shadows.key_of(one.question): x for one, x in zip(knows, found["net"], strict=True) if x is not None}
+    assert all(known[key] == pytest.approx(net[key], rel=1e-9, abs=1e-9) for key in known.keys() & net.keys()) and len(known) >= 0.8 * len(net)
+    right = judging.summarise(found)
+    assert right["adds"] is True and right["difference"]["mean_bps"] > 10.0 and right["groups"][0]["mean_bps"] > right["groups"][1]["mean_bps"]
+    lies = judging.summarise(judge_of(lambda question: net.get(shadows.key_of(question), 0.0) < 0.0)[1])
+    assert lies["adds"] is False
+    assert "It did worse." in lies["verdict"]
+    coins = [judging.summarise(judge_of(lambda question, seed=seed: np.random.default_rng([seed, question.asked_ns]).random() < 0.5)[1])
+             for seed in range(20)]
+    assert sum(one["adds"] is True for one in coins) <= 2 and all("adds nothing" in one["verdict"] for one in coins if one["adds"] is False)
+
+
+def test_the_story_of_a_question_in_words(run):
+    lines = [line.text for line in story(load_run(run)) if line.text.startswith("The judge")]
+    for words in ("is asked about", "confirms with confidence 0", "says no", "says hold", "has no answer that counts"):
+        assert any(words in line for line in lines), words
