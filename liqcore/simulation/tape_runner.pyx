@@ -321,6 +321,7 @@ cdef class Walk:
         """Something that is no market event, at its moment: before whatever the market does then, unless that has been."""
         cdef int32_t n = -1
         cdef int64_t since = self.engine.out.head
+        cdef bint bare
         self.stops += 1
         if due > self.at_ts:
             self.at_ts, self.at_instrument = due, -2
@@ -332,11 +333,10 @@ cdef class Walk:
             self.catch_up(n)
         if what != SERVE_DEADLINE or not self.bare_deadline(due):
             self.catch_up_active()
-        if what == SERVE_DEADLINE:
-            # the timetable may withdraw whatever waits
-            self.catch_up_waiting(due if due < self.engine.hours_next and not self.engine.answers.waiting.confirmed() else NEVER - 1)
-        else:                           # a halt withdraws what waits
-            self.catch_up_waiting(NEVER - 1)
+        if self.engine.answers.waiting.size:
+            # the timetable, and a halt, may withdraw whatever waits; and what is confirmed waits for others
+            bare = what == SERVE_DEADLINE and due < self.engine.hours_next and not self.engine.answers.waiting.confirmed()
+            self.catch_up_waiting(due if bare else NEVER - 1)
         try:
             self.paper.serve_c(what)
         finally:
@@ -379,7 +379,7 @@ cdef class Walk:
     cdef bint bare_deadline(self, int64_t due) noexcept nogil:
         """Whether only detectors are due: they look at no market, and a policy that hears of it brings it up."""
         cdef int n
-        if self.engine.turn <= due or self.engine.answers.waiting.confirmed():
+        if self.engine.turn <= due or (self.engine.answers.waiting.size and self.engine.answers.waiting.confirmed()):
             return False
         for n in range(self.count):
             if self.engine.due[n] <= due and self.cursors[n].active and (
@@ -542,7 +542,8 @@ cdef class MarketRefresh(Policy):
     cdef int on_signal_c(self, const signal_t* s, const market_t* m, Instrument instrument, bracket_t* out) except -1:
         self.walk.catch_up(s.instrument)
         self.walk.catch_up_active()
-        if self.walk.engine.answers.waiting.confirmed():         # a policy that leaves takes back what others wait for
+        # a policy that leaves takes back what others wait for
+        if self.walk.engine.answers.waiting.size and self.walk.engine.answers.waiting.confirmed():
             self.walk.catch_up_waiting(NEVER - 1)
         return 0
 

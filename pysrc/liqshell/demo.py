@@ -28,6 +28,8 @@ from liqshell.live.account import UNBEGUN, LiveAccount
 READY_TIMEOUT_S = 60.0
 GRACE_S = 10.0                       # for a run to end by itself behind the end of its market
 LEAD_S = 1.0                         # below the second after which a connection that is silent counts as lost (live/stream.py)
+NEWS_KEY = "LIQCORE_NEWS_KEY"
+JUDGE_S = 2.0                        # of the wall, for an answer of the judge on loopback
 SPEED, HOURS = 120.0, 2.0            # about a minute; slow enough that an order's way over sockets stays far below the market's own times
 
 
@@ -59,7 +61,7 @@ SIZES = {"ETHUSDT": 3.4, "SOLUSDT": 76, "XRPUSDT": 4_857, "DOGEUSDT": 71_580}
 class Plan:
     """What to show. hours: market hours of the generated market; speed: market seconds in a second; from_: recordings instead of it. paper: the
     simulated venue of this process instead of an account at the loopback venue. scale, funding, long_share: of the generated market, see NEEDS.
-    venues: beside bybit, whose feeds are read too."""
+    venues: beside bybit, whose feeds are read too. judge: "stub" = a model and news on loopback are asked before each entry, "" = nobody."""
 
     folder: Path
     seed: int = 1
@@ -72,6 +74,7 @@ class Plan:
     scale: float = 1.0
     funding: float = 1e-4
     long_share: float = 0.55
+    judge: str = ""
 
 
 @contextlib.asynccontextmanager
@@ -82,6 +85,7 @@ async def emulator(plan: Plan) -> AsyncIterator[dict[str, Any]]:
                "--parent", str(os.getpid()), "--venues", ",".join(("bybit", *plan.venues))]
     command += ["--from", *map(str, plan.from_)] if plan.from_ else ["--hours", str(plan.hours + 1.0), "--scale", str(plan.scale), "--funding",
                                                                      str(plan.funding), "--long-share", str(plan.long_share)]
+    command += ["--judge", "--news"] if plan.judge else []
     child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     try:
         assert child.stdout is not None and child.stderr is not None
@@ -113,6 +117,7 @@ def configure(plan: Plan, ready: dict[str, Any], state: str = "") -> Config:
                      for name, one in ready.get("venues", {}).items() if name != "bybit")
     sizes = "".join(f"[policy.symbols.{symbol}.parameters]\nsize = {SIZES[symbol]}\n"
                     for symbol in ready["symbols"] if plan.preset == "momentum" and symbol in SIZES)
+    asks, judge = _judge(plan, ready) if plan.judge else ("", "")
     return loads(f"""
 [run]
 name = "demo"
@@ -126,7 +131,9 @@ symbols = {json.dumps(ready["symbols"])}
 {others}
 [policy]
 preset = {json.dumps(plan.preset)}
+{asks}
 {sizes}
+{judge}
 [limits]
 data_age_max_s = {age_s}
 event_age_max_s = {age_s}
@@ -135,25 +142,48 @@ watchdog = false
 """, "demo")
 
 
+def _judge(plan: Plan, ready: dict[str, Any]) -> tuple[str, str]:
+    """What [policy] says of the judge on loopback, and its sections. Two seconds of the wall for an answer, whatever the market's speed is."""
+    return f"judge_s = {JUDGE_S * plan.speed}", f"""
+[judge]
+kind = "openai"
+base_url = {json.dumps(ready["judge"])}
+model = "stub"
+questions_minute = 10000
+[news]
+brave = true
+brave_url = {json.dumps(ready["news"])}
+announcements = true
+announcements_url = {json.dumps(ready["news"])}
+feeds = [{json.dumps(ready["news"] + "/rss")}]
+"""
+
+
 @contextlib.contextmanager
 def account(plan: Plan, ready: dict[str, Any]) -> Iterator[tuple[Config, LiveAccount | None]]:
     """The configuration of the run, and its side of the account: keys as any run finds them, in the environment, of this process only."""
     if plan.paper:
         yield configure(plan, ready), None
         return
-    kept = {name: os.environ.get(name) for name in (KEY, SECRET)}
-    with tempfile.TemporaryDirectory(prefix="liqcore-demo-state-") as state:
-        try:
-            os.environ[KEY], os.environ[SECRET] = ready["api_key"], ready["api_secret"]
-            config = configure(plan, ready, state)
-            keys = load_keys(config.feed.environment, {name: os.environ[name] for name in (KEY, SECRET)})
-            yield config, LiveAccount(config, keys)
-        finally:
-            for name, value in kept.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
+    with tempfile.TemporaryDirectory(prefix="liqcore-demo-state-") as state, environment(**{KEY: ready["api_key"], SECRET: ready["api_secret"]}):
+        config = configure(plan, ready, state)
+        keys = load_keys(config.feed.environment, {name: os.environ[name] for name in (KEY, SECRET)})
+        yield config, LiveAccount(config, keys)
+
+
+@contextlib.contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Variables of this process, as any run finds its keys, until the end."""
+    kept = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 async def run(plan: Plan, progress: Callable[[Session, float], None] | None = None) -> dict[str, Any]:
@@ -167,7 +197,7 @@ async def run(plan: Plan, progress: Callable[[Session, float], None] | None = No
         labels = {"synthetic": ready["synthetic"], "market": ready["market"], "seed": ready["seed"],
                   "market_seeds": [ready["seed"]] if ready["synthetic"] else [],
                   **(made if ready["synthetic"] else {})}
-        with account(plan, ready) as (config, side):
+        with environment(**({NEWS_KEY: "loopback"} if plan.judge else {})), account(plan, ready) as (config, side):
             manifest = await _session(plan, Session(config, plan.folder, clock, labels, account=side), ready, start, until, progress)
         if ready["synthetic"]:
             private.write(plan.folder / journal.TRUTH, json.dumps(await _truth(ready["rest"], manifest["ended_ns"])))

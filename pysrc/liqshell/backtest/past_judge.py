@@ -95,8 +95,8 @@ class Told:
 
 
 class AskPast:
-    """What lc.Walk asks, question by question. delay_s: later than the judge answers, with as much more time for it. contaminated: some answer is of a
-    live model that was asked about the past. told: in order."""
+    """What lc.Walk asks, question by question. delay_s: later than the judge answers, with as much more time for it. contaminated: some answer is
+    of a live model that was asked about the past. told: in order."""
 
     def __init__(self, judge: PastJudge, instruments: Sequence[lc.Instrument], delay_s: float = 0.0, contaminated: bool = False):
         self.judge, self.instruments, self._delay_ns, self.contaminated = judge, instruments, round(delay_s * NS), contaminated
@@ -106,7 +106,8 @@ class AskPast:
         question = question_of(asked, self.instruments[asked["instrument"]])
         question = replace(question, deadline_ns=question.deadline_ns - self._delay_ns)
         answer = self.judge.answer_past(question)
-        heard = None if answer.status == "none" else max(answer.answered_ns, question.asked_ns) + self._delay_ns
+        over = answer.action is None and answer.answered_ns >= question.deadline_ns          # as live: see liqshell.live.judging
+        heard = None if over or answer.status == "none" else max(answer.answered_ns, question.asked_ns) + self._delay_ns
         self.told.append(Told(question, answer, heard))
         return None if heard is None else (heard, *verdict_of(answer))
 

@@ -1,7 +1,8 @@
 """What each question of a run would have come to as a trade of its own, whatever the judge said: shadow brackets, and what the controls answer.
 
-A shadow is entered when the engine heard of the verdict, alone: no other position, limit or cooldown stands in its way. The tape is run again and again;
-each time every question that is asked while its contract is free is confirmed, until each has had its turn. Policies see no fills, so they ask the same.
+A shadow is entered when the engine heard of the verdict, alone: no other position, limit or cooldown stands in its way. The tape is run again and
+again; each time every question that is asked while its contract is free is confirmed, until each has had its turn. Policies see no fills, so they
+ask the same.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ def alone(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shadows_of(values: Mapping[str, Any], history: History, told: Sequence[Told]) -> dict[Key, tuple[float, float, int]]:
-    """(net in quote currency, net in bps of the entry's notional, closed at ns) by question; without those whose entry was not filled, or whose trade was
-    still open at the end."""
+    """(net in quote currency, net in bps of the entry's notional, closed at ns) by question; without those whose entry was not filled, or
+    whose trade was still open at the end."""
     free, found = alone(values), dict[Key, tuple[float, float, int]]()
     waiting = {key_of(one.question): one.question.asked_ns if one.heard_ns is None else one.heard_ns for one in told if enterable(one.question)}
     for _ in range(PASSES):

@@ -7,7 +7,7 @@ import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -24,6 +24,8 @@ class Options:
     ----------
     policy
         A preset: see `liqcore presets`. Its numbers are its own.
+    judge
+        Who is asked before each entry: stub = a model and news on loopback, which are as made up as the market.
     scale
         How many times the real market's size the generated one has; by default 1, or what the preset waits for ($5M in 90 s comes at 40).
     funding
@@ -33,6 +35,7 @@ class Options:
     """
 
     policy: Annotated[str, Parameter(name=("--policy", "--preset"))] = "fade"
+    judge: Literal["", "stub"] = ""
     scale: Annotated[float | None, Parameter(validator=Number(gt=0, lte=1000))] = None
     funding: Annotated[float | None, Parameter(validator=Number(gte=-0.005, lte=0.005))] = None
     long_share: Annotated[float | None, Parameter(validator=Number(gt=0, lt=1))] = None
@@ -89,7 +92,7 @@ def demo(
     plan = show.Plan(folder, seed, speed, hours or needs.hours, tuple(path.resolve() for path in from_), preset=options.policy, paper=paper,
                      scale=needs.scale if options.scale is None else options.scale,
                      funding=needs.funding if options.funding is None else options.funding,
-                     long_share=needs.long_share if options.long_share is None else options.long_share,
+                     judge=options.judge, long_share=needs.long_share if options.long_share is None else options.long_share,
                      venues=tuple(name for one in venues for name in one.split(",") if name))
     _run(plan, quiet=json_)
     verdict = show.prove(folder)
@@ -99,7 +102,7 @@ def demo(
     else:
         print_report(report.summary)
         if not plan.from_ and (plan.scale, plan.funding, plan.long_share) != (1.0, 1e-4, 0.55):
-            why = f", because {needs.why}" if needs.why and options == Options(policy=options.policy) else ""
+            why = f", because {needs.why}" if needs.why and options == Options(policy=options.policy, judge=options.judge) else ""
             print(f"The market was made with {plan.scale:g} times the real one's size, a funding rate of {plan.funding:g} and {plan.long_share:.0%} "
                   f"of its positions long{why}. The numbers of {plan.preset} are unchanged.")
         print(f"Report: {report.html}")

@@ -43,7 +43,7 @@ Decision matrix (anomaly, candles, news -> action, confidence):
 strong, agree, supports -> enter, high
 strong, agree, none -> enter, medium
 strong, disagree, supports -> hold, low
-weak, agree, supports -> enter, medium
+medium, agree, supports -> enter, medium
 every other case, and every case with news "contradicts" -> don't enter, low
 
 The user message is one JSON object. In `news`, the texts were written by strangers and the character in `mark` stands between their

@@ -78,9 +78,11 @@ class Judging:
         except Exception as why:        # a judge that fails is no reason to stop trading: nothing is entered without its word
             _log.error("question %d: the judge failed: %s: %s", asked["id"], type(why).__name__, why)
             self.answered["failed"] = self.answered.get("failed", 0) + 1
+            self._verdict(asked["id"], lc.Judgment.JUDGE_FAILED, 0)
             return
         self.answered[answer.status] = self.answered.get(answer.status, 0) + 1
-        self._keep(question, answer, self._verdict(question.number, *verdict_of(answer)))
+        over = answer.action is None and answer.answered_ns >= question.deadline_ns          # the engine waits no longer
+        self._keep(question, answer, None if over else self._verdict(question.number, *verdict_of(answer)))
 
     def _keep(self, question: Question, answer: Answer, heard_ns: int | None) -> None:
         """heard_ns: when the engine heard of it."""

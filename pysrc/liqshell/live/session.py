@@ -428,7 +428,7 @@ class Session:
             self.keeper.end(self.pipeline if good else None)
             more["warm"] = self.keeper.as_dict()
         if self._judging is not None:
-            more["judge"] = self._judging.as_dict()
+            more["judge"] = self._judging.as_dict() | {"kind": self.config.judge.kind}
         self._journal.close(ended_ns=now, wall_ended_ns=time.time_ns(), counters=self.counters() | {"record": recorded}, latency=self.latency(),
                             data_hash=self._data_hash, **more)
 

@@ -18,8 +18,8 @@ MONITORED = 20
 
 
 def tables(run: Run, ledger: Ledger, paths: Paths, summary: dict[str, Any]) -> dict[str, Any] | None:
-    """report.json's "desk"; None where a run asked no judge. account: one row; positions: those that are open, then the latest that are closed; signals:
-    the latest questions to the judge, newest first."""
+    """report.json's "desk"; None where a run asked no judge. account: one row; positions: those that are open, then the latest that are closed;
+    signals: the latest questions to the judge, newest first."""
     if not run.meta.get("judge"):
         return None
     return {"account": account(run, summary), "positions": positions(run, ledger, paths), "signals": signals(run)}

@@ -23,7 +23,8 @@ DAYS_LEAST = 8                    # with fewer the standard errors of a differen
 
 
 def of_run(meta: dict[str, Any], judged: Any) -> dict[str, Any] | None:
-    """report.json's "judge"; None where a run asked nobody. answered: questions by status; evaluation: summarise(), None of a run that was no backtest."""
+    """report.json's "judge"; None where a run asked nobody. answered: questions by status; evaluation: summarise(), None of a run
+    that was no backtest."""
     found = meta.get("judge")
     if not isinstance(found, dict):
         return None
@@ -146,8 +147,8 @@ def verdict(found: dict[str, Any]) -> str:
     begin = "CONTAMINATED: a live model was asked about the past. " if found["contaminated"] else ""
     told = f"{d['confirmed']} confirmed and {d['vetoed']} vetoed questions with a result"
     if _adds(d) is None:
-        return f"{begin}Whether the judge adds anything cannot be said: {told} on {d['days']} days; at least {FEW} on {DAYS_LEAST} days are needed, " \
-               f"and {CLUSTERS_MIN} days with each."
+        return (f"{begin}Whether the judge adds anything cannot be said: {told} on {d['days']} days; at least {FEW} on {DAYS_LEAST} days are "
+                f"needed, and {CLUSTERS_MIN} days with each.")
     interval = f"{d['mean_bps']:+.1f} bps (95 %: {d['low_bps']:+.1f} to {d['high_bps']:+.1f})"
     if _adds(d):
         return f"{begin}What the judge confirmed did better than what it vetoed by {interval}: {told}."

@@ -198,10 +198,11 @@ class Narrator:
         return f"Funding {'paid' if r.paid >= 0 else 'received'}: {money(abs(r.paid))} on {self.qty(r, r.qty)} at mark {price(r.mark_price)}."
 
     def judge(self, r: Row) -> str:
-        if not r.phase:
+        if r.reason == Reason.JUDGING:
             return f"The judge is asked about {money(r.notional)}; it has {seconds(r.judge_s)}."
-        winner = "confirms" if r.phase == Judgment.JUDGE_CONFIRM else "says no"
-        return f"The judge {winner} after {seconds(r.waited_s)}" + (f": {reason(r.reason)}." if r.reason else ".")
+        word = {Judgment.JUDGE_CONFIRM: f"confirms with confidence {r.confidence}", Judgment.JUDGE_VETO: "says no", Judgment.JUDGE_HOLD: "says hold",
+                Judgment.JUDGE_FAILED: "has no answer that counts"}.get(r.phase, "has said nothing")
+        return f"The judge {word} after {seconds(r.waited_s)}" + (f": {reason(r.reason)}." if r.reason else ".")
 
 
 def condition(r: Row) -> str:

@@ -55,11 +55,11 @@ def sentences(e: dict[str, Any]) -> list[str]:
     if e["only_held"]:
         out.append(f"{plural(e['only_held'], 'question')} could only be held.")
     if b["n"]:
-        out.append(f"Brier score of the confidence {b['score']:.3f}, of the base rate alone {b['base']:.3f} (n = {b['n']}; high, medium and low read as "
-                   "chances of 2/3, 1/2 and 1/3).")
+        out.append(f"Brier score of the confidence {b['score']:.3f}, of the base rate alone {b['base']:.3f} (n = {b['n']}; high, medium and low "
+                   "read as chances of 2/3, 1/2 and 1/3).")
     if d["n"]:
-        out.append(f"While it was waited for the price moved {bps(d['mean'])} bps our way (95 %: {interval(d['low'], d['high'], bps)}), which an entry "
-                   "then misses.")
+        out.append(f"While it was waited for the price moved {bps(d['mean'])} bps our way (95 %: {interval(d['low'], d['high'], bps)}), which an "
+                   "entry then misses.")
     if w["n"]:
         out.append(f"Verdicts after p50 {seconds(w['p50'])}, p99 {seconds(w['p99'])}.")
     if e["cost"]:

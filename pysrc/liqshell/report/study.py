@@ -119,10 +119,10 @@ class Trials(TypedDict):
 
 
 class Judged(TypedDict):
-    """The questions to a judge as columns of equal length, in order. action: enter, hold, don't enter, null = no usable answer. enterable: whether some
-    answer would have entered it. waited_s: until the engine heard of it. drift_bps: how far the price went our way meanwhile. net, net_bps, closed_ns:
-    of its shadow bracket, the trade that it would have been by itself, null where there is none. rules, shuffled: whether the rules enter it, by the
-    news that the judge was given and by those of another question. contaminated: a live model was asked about the past."""
+    """The questions to a judge as columns of equal length, in order. action: enter, hold, don't enter, null = no usable answer. enterable: whether
+    some answer would have entered it. waited_s: until the engine heard of it. drift_bps: how far the price went our way meanwhile. net, net_bps,
+    closed_ns: of its shadow bracket, the trade that it would have been by itself, null where there is none. rules, shuffled: whether the rules
+    enter it, by the news that the judge was given and by those of another question. contaminated: a live model was asked about the past."""
 
     contaminated: bool
     seed: int

@@ -395,5 +395,5 @@ def test_the_example_is_a_configuration_of_what_a_demo_leaves(recorded, tmp_path
 
 def test_a_policy_that_asks_a_judge_is_refused_where_the_data_holds_no_verdicts(written, tmp_path):
     """It would trade nothing, and the report would say that of the policy."""
-    with pytest.raises(ConfigError, match="policy.judge_s.*asks no judge"):
+    with pytest.raises(ConfigError, match="policy.judge_s.*this data holds no verdicts"):
         run_backtest(load(written, ["policy.judge_s=10"]), tmp_path / "run")

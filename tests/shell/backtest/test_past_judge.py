@@ -3,12 +3,14 @@
 import asyncio
 import io
 import json
+import socket
 import sys
 
 import numpy as np
 import pytest
+from generated import generated
 from liqcore.audit import AuditKind
-from liqshell.backtest import run_backtest
+from liqshell.backtest import run_backtest, shadows
 from liqshell.backtest.past_judge import AskPast, asker
 from liqshell.config.load import loads
 from liqshell.emulator.server import Config as Market
@@ -20,11 +22,15 @@ from liqshell.judge.validation import key_of
 from liqshell.live import Session
 from liqshell.live import session as session_module
 from liqshell.recording import journal
-from liqshell.report import make_report, print_report
+from liqshell.report import judging, load_run, make_report, print_report
+from liqshell.report.narrative import story
+from liqshell.research.compare.run import run_compare
 from liqshell.run import replay
-from liqshell.run.pipeline import make_paper
+from liqshell.run.backtest_parity import prove_as_backtest
+from liqshell.run.pipeline import make_paper, settings
 from liqshell.run.recorded_events import read_events
 from liqshell.run.tape_driver import drive
+from liqshell.sweep.run import run_sweep
 from rich.console import Console
 
 import liqcore as lc
@@ -86,6 +92,33 @@ def run(tmp_path_factory):
 
     asyncio.run(main())
     return folder
+
+
+def test_a_run_with_a_model_and_news_replays_without_a_socket(tmp_path, monkeypatch):
+    """Model, announcements and feed of the loopback outside; then no socket can be made: the recording alone replays, and with the recorded answers a
+    backtest of the data makes the same decisions."""
+    folder = tmp_path / "run"
+
+    async def main():
+        async with await serve(Market(seed=6, speed=60.0, lead_s=0.3, judge=True, news=True)) as emulator:
+            text = SETTINGS.format(rest=emulator.rest, ws=emulator.ws, symbols=json.dumps(SYMBOLS))
+            outside = emulator.outside.url
+            text = text.replace('kind = "rules"', f'kind = "openai"\nmodel = "stub"\nbase_url = "{outside}/v1"\nquestions_minute = 10000\n[news]\n'
+                                f'announcements = true\nannouncements_url = "{outside}"\nfeeds = ["{outside}/rss"]')
+            session = Session(loads(text, ["run.out=" + json.dumps(str(tmp_path / "runs"))]), folder, emulator.clock, {"synthetic": True})
+            await session.run(emulator.feed.start_ns + 10 * 60 * lc.SECOND)
+
+    asyncio.run(main())
+
+    def no_socket(*given, **more):
+        raise AssertionError("a socket")
+
+    monkeypatch.setattr(socket, "socket", no_socket)
+    told = list(rows_of([str(folder)]))
+    assert len(told) >= 2 and any(row["news"] for row in told) and {row["status"] for row in told} & {"ok"}
+    assert replay.prove(folder).identical and prove_as_backtest(folder).identical
+    audit, judge = walked(folder)
+    assert audit.tobytes() == journal.load_audit(folder).tobytes() and "unknown_key" not in judge.counts
 
 
 def walked(folder, change=lambda rows: rows, kind="recorded", **more):
@@ -214,6 +247,26 @@ def test_a_live_model_on_the_past_is_said_to_be_contaminated(run, tmp_path):
     assert any("CONTAMINATED" in line for line in again.figures["problems"])
 
 
+def studied(run, folder, more):
+    return loads(f"[run]\nout = '{folder}'\n[feed]\nsymbols = {json.dumps(SYMBOLS)}\n[detector]\nrefresh_s = 0\nwarmup = 30\n[policy]\njudge_s = 60\n"
+                 f"[data]\nfiles = ['{run}']\n[limits]\ndata_age_max_s = 30\nevent_age_max_s = 30\n[judge]\nkind = 'recorded'\nrecordings = ['{run}']\n{more}")
+
+
+def test_a_sweep_asks_the_recorded_answers_for_every_cell(run, tmp_path):
+    """Whole backtests, since the kernel knows no judge; each enters what was confirmed and nothing else, whatever the terms of the bracket."""
+    found = run_sweep(studied(run, tmp_path, "[sweep.policy]\ntake_profit = [0.001, 0.003]\nstop_loss = [0.002, 0.004]\n"), tmp_path / "s")
+    assert found.by == "backtest" and "judge_s" in found.why
+    confirmed, entries = sum(row["action"] == "enter" for row in rows_of([str(run)])), np.asarray(found.table["entries"]).reshape(-1, 4)
+    assert (entries[-1] > 0).all() and (entries[-1] <= confirmed).all() and (entries[:-1].sum(axis=0) == entries[-1]).all()
+
+
+def test_a_comparison_asks_too(run, tmp_path):
+    compared = run_compare(studied(run, tmp_path, "[backtest]\nstudy = false\n"), ["fade"], tmp_path / "c")
+    assert len(compared.rows) == 1 and not compared.failed
+    told = list(rows_of([str(tmp_path / "c" / "presets" / "fade")]))
+    assert {one["status"] for one in told} <= {"ok", "invalid", "timeout"} and len(told) == len(list(rows_of([str(run)])))
+
+
 CONFIG = "[data]\nfiles = ['x']\n[policy]\njudge_s = 10\n"
 
 
@@ -249,3 +302,49 @@ def test_the_old_key_says_what_takes_its_place():
     with pytest.raises(ConfigError, match=r"judge.without_news: a key that is no more.*\[policy\] without_news"):
         loads("[judge]\nkind = 'rules'\nwithout_news = 'enter'\n")
     assert AskPast is not None
+
+
+class Says:
+    """A judge by a function of the question: whether to enter."""
+
+    def __init__(self, enters):
+        self.enters = enters
+
+    def answer_past(self, question):
+        yes = self.enters(question)
+        return Answer(question.number, "enter" if yes else "don't enter", 3 if yes else 0, "ok", "k", question.asked_ns + 300_000_000, "none")
+
+
+@pytest.mark.slow
+def test_the_whole_chain_on_nine_days_of_a_made_market():
+    """From the tape to the sentence: a judge that knows what comes of its questions is found to add something, one that knows and lies to do worse,
+    and of twenty coins at most two are taken for somebody who knows. A shadow is the same whatever was said."""
+    history = generated(220.0, ("SOLUSDT",), seed=3)
+    config = loads("[policy]\njudge_s=10\n[judge]\nkind='rules'\n[detector]\nrefresh_s=0\nwarmup=30\n")
+    values = shadows.alone(settings(config, history.instruments))        # a losing run is not to be halted in the middle
+
+    def judge_of(enters):
+        asking = AskPast(Says(enters), history.instruments)
+        audit = drive(lc.Walk(make_paper(values), history.tape, asking), history.end_ns)
+        return asking.told, shadows.judged(values, history, audit, asking.told, 1, False)
+
+    told, everything = judge_of(lambda question: True)
+    assert len(told) > 200
+    net = {shadows.key_of(one.question): x for one, x in zip(told, everything["net"], strict=True) if x is not None}
+    knows, found = judge_of(lambda question: net.get(shadows.key_of(question), 0.0) > 0.0)
+    known = {shadows.key_of(one.question): x for one, x in zip(knows, found["net"], strict=True) if x is not None}
+    assert all(known[key] == pytest.approx(net[key], rel=1e-9, abs=1e-9) for key in known.keys() & net.keys()) and len(known) >= 0.8 * len(net)
+    right = judging.summarise(found)
+    assert right["adds"] is True and right["difference"]["mean_bps"] > 10.0 and right["groups"][0]["mean_bps"] > right["groups"][1]["mean_bps"]
+    lies = judging.summarise(judge_of(lambda question: net.get(shadows.key_of(question), 0.0) < 0.0)[1])
+    assert lies["adds"] is False
+    assert "It did worse." in lies["verdict"]
+    coins = [judging.summarise(judge_of(lambda question, seed=seed: np.random.default_rng([seed, question.asked_ns]).random() < 0.5)[1])
+             for seed in range(20)]
+    assert sum(one["adds"] is True for one in coins) <= 2 and all("adds nothing" in one["verdict"] for one in coins if one["adds"] is False)
+
+
+def test_the_story_of_a_question_in_words(run):
+    lines = [line.text for line in story(load_run(run)) if line.text.startswith("The judge")]
+    for words in ("is asked about", "confirms with confidence 0", "says no", "says hold", "has no answer that counts"):
+        assert any(words in line for line in lines), words

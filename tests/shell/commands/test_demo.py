@@ -94,3 +94,22 @@ def test_momentum_trades_on_the_market_of_its_demo(tmp_path):
     answers = audit[(audit["kind"] == int(lc.AuditKind.AUDIT_POLICY)) & (audit["reason"] == int(lc.Reason.NO_TRADE))]
     named = [found[0] for x in answers["x"] if (found := lc.audit.declined(x)) is not None]
     assert {"s since the first, at most", "crowd's funding above", "score at least"} <= set(named)
+
+
+@pytest.mark.slow
+def test_the_written_system_with_its_judge_shows_its_three_tables(tmp_path):
+    """Signals are judged by a model on loopback; account, positions and latest signals stand in the report, and the run replays."""
+    for speed in (160, 80):
+        (folder := tmp_path / f"{speed}").mkdir()
+        found, _ = run(folder, "trend", "--judge", "stub", "--paper", "--speed", str(speed), "--hours", "4", "--scale", "20")
+        assert found["replay"]["identical"]
+        if found["desk"]["signals"]:
+            break
+    signals, account = found["desk"]["signals"], found["desk"]["account"]
+    assert signals and found["judge"]["answered"] and found["judge"]["kind"] == "openai"
+    assert {row["anomaly"] for row in signals} <= {"strong", "medium"} and all(row["z"] >= 3.0 and row["purity"] > 0.75 for row in signals)
+    assert {row["action"] for row in signals} <= {"enter", "hold", "don't enter", None} and any(row.get("action_reason") for row in signals)
+    assert account["positions_max"] == 5 and account["stop_loss"] == 0.03 and account["trail"] == 0.02 and account["balance"] > 0.0
+    assert all(row["entry"] > 0.0 and row["gain_max"] >= row["gain"] for row in found["desk"]["positions"])
+    page = (folder / "trend" / "report.html").read_text()
+    assert all(title in page for title in ("Account, positions, signals", "Latest signals", "given back"))

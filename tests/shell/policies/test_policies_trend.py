@@ -1,5 +1,6 @@
 """Trend (S1): follows anomalies that candles confirm. What it does after a long and after a short flush, with every number of its rows."""
 
+import base64
 import json
 
 import numpy as np
@@ -9,9 +10,11 @@ from liqcore.event import Judgment, Kind, Role
 from liqshell.judge.asked import question_of
 from liqshell.judge.validation import judged
 from liqshell.news.items import Item
-from stage import BOTH, PRICE, Stage
+from liqshell.run.pipeline import make_paper
+from liqshell.state.learnt import take
+from stage import BOTH, PRICE, START, Stage
 
-from liqcore import LONG, SECOND, SHORT, AuditKind, Reason
+from liqcore import LONG, SECOND, SHORT, AuditKind, FeedState, Reason
 
 HOUR, SEGMENT = 3600, 300
 
@@ -272,3 +275,27 @@ def test_trend_needs_its_baseline(side):
         segment(s, side, drift=-0.005 * side)
     assert s.asked == [] and not [said for said in s.said if said[1] == "ACTIVE"]
     assert s.price < PRICE if side == LONG else s.price > PRICE
+
+
+@BOTH
+def test_the_baseline_outlives_the_run(side):
+    """S1-04: the first run collects its baseline and says nothing before it is there; a later one begins with what was kept, and asks in its first
+    segment what the first run asks in its fourteenth."""
+    first = learnt("judge_s = 30\n")
+    assert [said for said in first.said if said[1] == "ACTIVE"] == []
+    kept = take(first.engine, {}, {"since_ns": START, "until_ns": first.engine.now, "holes": [], "known_ns": {}, "run": "", "mark": 0, "ended": True,
+                                   "policies": first.values["policies"]}).encode()
+    later, cold = Stage("trend", "judge_s = 30\n"), Stage("trend", "judge_s = 30\n")
+    later.values = later.values | {"learnt": base64.b64encode(kept).decode()}
+    later.paper = make_paper(later.values)
+    later.engine = later.paper.engine
+    at = first.now + SECOND
+    for stage in (first, later, cold):
+        stage.now = at
+        stage.push(Kind.FEED, instrument=-1, code=FeedState.FEED_UP)
+        segment(stage, side, 10.0, drift=-0.005 * side)
+        stage.wait(1)
+    same, = first.engine.questions()
+    asked, = later.engine.questions()
+    assert asked["signal"].z == pytest.approx(same["signal"].z) and asked["content"]["anomaly"] == "strong"
+    assert cold.engine.questions() == [] and [said for said in cold.said if said[1] == "ACTIVE"] == [], "it collects"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from liqshell.recording import journal
+from liqshell.backtest.past_judge import PAST
 from liqshell.config.load import Config, load, loads, presets
 from liqshell.errors import ConfigError, DataError
 from liqshell.config.sections import LimitsConfig, PolicyConfig
@@ -29,13 +30,16 @@ def names_of(wanted: Sequence[str]) -> list[str]:
 def with_preset(config: Config, name: str) -> Config:
     """The configuration with another preset and that preset's own numbers.
 
-    Of [policy] only the money stays (notional, equity_share): offsets belong to their preset. [detector] and [detectors.NAME] change the detectors of
+    Of [policy] only the money stays (notional, equity_share), and that a judge is asked (judge_s, without_news) where [judge] names one that answers
+    about the past: offsets belong to their preset. [detector] and [detectors.NAME] change the detectors of
     every preset that has them; [limits] holds for all, and what it leaves out is the preset's.
     """
     preset = presets()[name]
     before = config.preset_of().limits
     given = {f.name: value for f in dataclasses.fields(LimitsConfig) if (value := getattr(config.limits, f.name)) != getattr(before, f.name)}
-    changed: dict[str, Any] = {"policy": PolicyConfig(preset=name, notional=config.policy.notional, equity_share=config.policy.equity_share),
+    judge_s, without_news = (config.policy.judge_s, config.policy.without_news) if config.judge.kind in PAST else (None, None)
+    changed: dict[str, Any] = {"policy": PolicyConfig(preset=name, notional=config.policy.notional, equity_share=config.policy.equity_share,
+                                                      judge_s=judge_s, without_news=without_news),
                                "limits": dataclasses.replace(preset.limits, **given)}
     own = getattr(preset, "detectors", {})
     if getattr(config, "detectors", None):
