@@ -98,7 +98,7 @@ def fires_of(data: Data, asset: str = "BTC") -> list[tuple[int, int]]:
     numbers = Parameters(**loads('[policy]\npreset = "reversal"\n', "hourly").parameters_for(data.instruments[n].symbol))
     names = (numbers.feature_liquidations, numbers.feature_flow, numbers.feature_funding)
     times = np.arange(-(-data.start // MINUTE) * MINUTE, data.end + 1, MINUTE, dtype=np.int64)
-    rows = feature_rows.rows_of(names, data, times)
+    rows = feature_rows.rows_of(names, data, times - 1)         # a bar is closed by the first event after it, which is not part of it
     columns = [rows.names.index(name) for name in names]
     memory: dict[str, Any] = {}
     out = []
