@@ -238,6 +238,11 @@ class Desk:
         offer, _, _ = self._offer(ts, "up", self.markets.get(hour), nan)
         return None if offer is None else _known(offer.probability)
 
+    def known_of(self, hour: int) -> tuple[float, float, float]:
+        """(spot price, open of the hour, volatility), nan where not known."""
+        open_ = self._open_of(hour)
+        return self.spot, nan if open_ is None else open_, self.volatility(hour)
+
     def snapshot(self) -> dict[str, Any]:
         """What a restart has to know, as JSON has it: bets that are open or of the last day, hours that have had theirs, money."""
         kept = [bet for bet in self.bets if bet.state in (*OUT, *HELD) or bet.hour > self.now - 24 * HOUR]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import liqcore as lc
 from liqshell.binary.desk import Settings
 from liqshell.binary.fires import Event
 from liqshell.binary.replay import difference, replay
@@ -100,6 +101,37 @@ def test_a_stream_that_is_torn_silent_or_without_books_is_survived(tmp_path):
     said = lines_of(tmp_path / "a")
     assert found["reconnects"] >= 1 and found["refused"] >= 1 and [line for line in said if line["kind"] == "down"]
     assert difference(tmp_path / "a", replay(tmp_path / "a")[1]) == ""
+
+
+def test_a_fire_of_a_followed_run_becomes_a_bet(tmp_path):
+    """From the rule in an engine over its audit stream, written while it is followed, to an order: nothing between is stood in for."""
+    from test_fires import audit_of, market
+
+    from liqshell.binary.fires import Follower
+    from liqshell.recording.journal import Journal
+
+    records, values = audit_of(market())
+
+    async def main() -> list:
+        journal = Journal(tmp_path / "run", {"settings": values, "instruments": values["instruments"], "abi": lc.abi_version()})
+        async with BinaryVenue(5, speed=60.0, start=START, lag_s=0.0) as venue:
+            run = BinaryRun(Settings(deviations=2.0, hours=1000, value_min=0.0), Places.at(venue.url), tmp_path / "a", clock=venue.clock,
+                            follow=Follower(tmp_path / "run"))
+            task = asyncio.create_task(run.run())
+            await asyncio.sleep(0.6)
+            assert not run.desk.bets and not task.done()
+            journal.audit(records)
+            async with asyncio.timeout(20):
+                while not any(bet.state == "confirmed" for bet in run.desk.bets):
+                    await asyncio.sleep(0.01)
+            run.stop()
+            await task
+            journal.close()
+            return run.desk.bets
+    (bet,) = asyncio.run(main())
+    assert bet.side == "up" and bet.filled > 0
+    (fire,) = (line for line in lines_of(tmp_path / "a") if line["kind"] == "fire")
+    assert fire["why"] == "" and fire["calibrated"] and difference(tmp_path / "a", replay(tmp_path / "a")[1]) == ""
 
 
 def test_what_cannot_begin_says_why(tmp_path):
