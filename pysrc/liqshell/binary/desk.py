@@ -246,7 +246,8 @@ class Desk:
     def snapshot(self) -> dict[str, Any]:
         """What a restart has to know, as JSON has it: bets that are open or of the last day, hours that have had theirs, money."""
         kept = [bet for bet in self.bets if bet.state in (*OUT, *HELD) or bet.hour > self.now - 24 * HOUR]
-        return {"cash": str(self.cash), "hour": self.policy.hour, "next": max((bet.number for bet in self.bets), default=0) + 1,
+        return {"paper": self.settings.paper, "cash": str(self.cash), "hour": self.policy.hour,
+                "next": max((self._next - 1, *(bet.number for bet in self.bets))) + 1,
                 "bets": [{key: str(value) if isinstance(value, Decimal) else value for key, value in asdict(bet).items()} for bet in kept],
                 "settled": {str(hour): who for hour, who in sorted(self.settled.items())[-48:]}}
 
@@ -260,6 +261,9 @@ class Desk:
         except (KeyError, TypeError, ValueError, ArithmeticError) as why:
             raise DataError("the state of the hourly bets", f"{type(why).__name__}: {why}", "what a run has left",
                             "Move the file away only if no bet is open") from None
+        if state.get("paper") is not self.settings.paper:
+            raise DataError("the state of the hourly bets", "of paper bets" if state.get("paper") else "of real orders",
+                            "one file for paper and another one for real orders", "Name another --state")
 
     _next = 1
 

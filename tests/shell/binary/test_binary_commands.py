@@ -50,7 +50,7 @@ def test_bet_follows_a_run(venue, tmp_path, capsys):
     Journal(tmp_path / "run", {"settings": values, "instruments": values["instruments"], "abi": lc.abi_version()}).close()
     arguments = ["bet", str(tmp_path / "run"), "--url", venue["binary"], "--out", str(tmp_path / "bets"), "--state", str(tmp_path / "s.json"), "--for-s", "3"]
     assert cli.main(arguments) == 0
-    assert "0 bets" in capsys.readouterr().out
+    assert "0 bets" in capsys.readouterr().out and not [p for p in tmp_path.rglob("lock") if p.read_text()], "the state is free again"
     assert cli.main(arguments) == 2
     assert "not empty" in capsys.readouterr().err
     assert cli.main(["bet", str(tmp_path)]) == 2

@@ -12,7 +12,7 @@ from liqshell.binary.fires import Event
 from liqshell.binary.replay import difference, replay
 from liqshell.binary.run import BinaryRun, Places
 from liqshell.emulator.server.binary_server import BinaryVenue
-from liqshell.errors import ConfigError, VenueError
+from liqshell.errors import ConfigError, DataError, VenueError
 
 NS, HOUR = 10**9, 3600 * 10**9
 START = 1_792_238_400 * NS + 1200 * NS
@@ -132,6 +132,21 @@ def test_a_fire_of_a_followed_run_becomes_a_bet(tmp_path):
     assert bet.side == "up" and bet.filled > 0
     (fire,) = (line for line in lines_of(tmp_path / "a") if line["kind"] == "fire")
     assert fire["why"] == "" and fire["calibrated"] and difference(tmp_path / "a", replay(tmp_path / "a")[1]) == ""
+
+
+def test_a_state_has_one_holder_and_one_kind_of_money(tmp_path):
+    places, state = Places.at("http://127.0.0.1:9"), tmp_path / "state.json"
+    first = BinaryRun(Settings(), places, tmp_path / "a", state=state)
+    with pytest.raises(ConfigError, match="another live process"):
+        BinaryRun(Settings(), places, tmp_path / "b", state=state)
+    first.release()
+    state.write_text(json.dumps(first.desk.snapshot()))
+    with pytest.raises(DataError, match="of paper bets"):
+        BinaryRun(Settings(paper=False), places, tmp_path / "c", state=state, account=first)      # type: ignore[arg-type]
+    BinaryRun(Settings(), places, tmp_path / "d", state=state).release()
+    state.write_text("{")
+    with pytest.raises(DataError, match="cannot be read"):
+        BinaryRun(Settings(), places, tmp_path / "e", state=state)
 
 
 def test_what_cannot_begin_says_why(tmp_path):

@@ -143,7 +143,7 @@ def test_a_restart_keeps_an_open_bet_its_hour_and_its_money():
     late = Desk(Settings(), kept)
     late.frame(NOON + 3 * HOUR, SPOT, "rest", klines(NOON, [(64_000, 64_001), (1, 1), (1, 1), (1, 1)]))
     assert late.bets[0].won is True, "its market need not be listed any more: the candle says it"
-    for bad in ({}, {"cash": "x", "hour": 0, "next": 1, "bets": [], "settled": {}}, kept | {"bets": [{}]}):
+    for bad in ({}, {"cash": "x", "hour": 0, "next": 1, "bets": [], "settled": {}}, kept | {"bets": [{}]}, kept | {"paper": False}):
         with pytest.raises(DataError, match="state of the hourly bets"):
             Desk(Settings(), bad or {"x": 1})
 
