@@ -26,6 +26,7 @@ SPOT, VENUE = "binance_spot", "polymarket"
 NS = 1_000_000_000
 CANDLES_KEPT, CANDLES_MIN = 24, 12          # hours behind the volatility
 MARKETS_KEPT = 72
+FIRE_AGE_NS = 60 * NS                      # a minute: the rule is looked at once a minute
 MONEY_MIN = Decimal(1)                      # of a marketable order, pUSD
 # of a bet. OUT: the outcome is not known and it counts as exposure; HELD: there are shares; MATCHED may still fail at the venue
 SENT, DELAYED, MATCHED, CONFIRMED, FAILED, KILLED, SETTLED = "sent", "delayed", "matched", "confirmed", "failed", "killed", "settled"
@@ -172,6 +173,8 @@ class Desk:
         hour = hour_of(ts)
         market = self.markets.get(hour)
         offer, why, book = self._offer(ts, side, market)
+        if ts - int(facts.get("ts", ts)) > FIRE_AGE_NS:
+            why = f"the fire is {(ts - int(facts['ts'])) / NS:.0f} s old"
         line = {"kind": "fire", "ts": ts, "hour": hour, "side": side, "why": why, "spot": _known(self.spot), "open": self._open_of(hour),
                 "volatility": _known(self.volatility(hour)), "ask": _float(book.ask) if book else None, "mid": book.mid if book else None,
                 "probability": _known(offer.probability) if offer else None, "value": _known(offer.value) if offer else None,

@@ -13,6 +13,7 @@ import logging
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -98,6 +99,7 @@ class BinaryRun:
         self._wanted: set[str] = set()
         self._subscribed: set[str] = set()
         self._book_due: dict[str, int] = {}
+        self._renewed: Counter[str] = Counter()
         self._last = 0
         self._tasks: set[asyncio.Future[None]] = set()
         self._failed: BaseException | None = None
@@ -348,7 +350,8 @@ class BinaryRun:
         await self._read(socket, VENUE, turn)
 
     async def _books_come(self, now: int) -> bool:
-        """A token without a whole book is asked for by REST once, and then the connection is opened again."""
+        """A token without a whole book is asked for by REST. One of the running hour that has none then either has the connection opened again, twice
+        at most: others may be well, and a market may be made before its book."""
         patience = max(FIRST_BOOK_S, 1.0 * self.clock.speed) * NS
         for token in self._subscribed & self.desk.books.keys():
             if self.desk.books[token].known:
@@ -360,8 +363,11 @@ class BinaryRun:
                 self._spawn(self._rest_book(token))
             elif since < 0 and now + since > patience:
                 self._book_due.pop(token)
-                _log.warning("no book of %s…: connecting again", token[:12])
-                return False
+                begun = any(token in (one.up, one.down) and one.start_ns <= now < one.end_ns for one in self.desk.markets.values())
+                if begun and self._renewed[token] < 2:
+                    self._renewed[token] += 1
+                    _log.warning("no book of %s…: connecting again", token[:12])
+                    return False
         return True
 
     async def _rest_book(self, token: str) -> None:

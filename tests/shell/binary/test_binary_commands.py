@@ -63,3 +63,23 @@ def test_bet_follows_a_run(venue, tmp_path, capsys):
 def test_wrong_usage_is_named(arguments, word, capsys):
     assert cli.main(arguments) == 2
     assert word in capsys.readouterr().err
+
+
+def test_real_orders_at_an_emulated_venue_need_evidence_key_and_money(venue, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("eth_account", reason="orders need the extra liqcore[binary]")
+    from test_binary_account import KEY, paper
+    values = settings(loads("[policy]\npreset = 'reversal'"), [lc.Instrument("BTCUSDT", venue="bybit")])
+    Journal(tmp_path / "run", {"settings": values, "instruments": values["instruments"], "abi": lc.abi_version()}).close()
+    evidence = paper(tmp_path / "paper", 200)
+    monkeypatch.setenv("LIQCORE_POLYMARKET_KEY", KEY)
+
+    def bet(name: str, *more: str) -> tuple[int, str]:
+        status = cli.main(["bet", str(tmp_path / "run"), "--url", venue["binary"], "--out", str(tmp_path / name), "--state", str(tmp_path / f"{name}.json"),
+                           "--for-s", "2", "--live", "--paper-runs", str(evidence), *more])
+        captured = capsys.readouterr()
+        assert KEY[2:] not in captured.out + captured.err
+        return status, captured.out + captured.err
+    status, said = bet("a")
+    assert status == 0 and "1000.00 pUSD at the venue" in said and "0 bets" in said
+    status, said = bet("b", "--equity", "1001")
+    assert status == 2 and "the wallet has 1000.00 pUSD" in said

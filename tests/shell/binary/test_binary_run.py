@@ -103,6 +103,22 @@ def test_a_stream_that_is_torn_silent_or_without_books_is_survived(tmp_path):
     assert difference(tmp_path / "a", replay(tmp_path / "a")[1]) == ""
 
 
+def test_a_market_that_is_listed_before_its_book_does_not_cost_the_others(tmp_path):
+    """No book of any token for ten minutes: asked for again and again, but the connection is opened anew a few times only."""
+    faults = [{"kind": kind, "seconds": 600} for kind in ("no_book", "late_market")]
+
+    async def main() -> None:
+        async with BinaryVenue(6, faults, speed=60.0, start=START) as venue:
+            run = bet(tmp_path, "a", venue, every_s=1e6)
+            task = asyncio.create_task(run.run(START + 720 * NS))
+            while venue.now() < START + 590 * NS:
+                assert not any(book.known for book in run.desk.books.values())
+                await asyncio.sleep(0.2)
+            found = await task
+            assert 1 <= found["reconnects"] <= 4 and any(book.known for book in run.desk.books.values())
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
 def test_a_fire_of_a_followed_run_becomes_a_bet(tmp_path):
     """From the rule in an engine over its audit stream, written while it is followed, to an order: nothing between is stood in for."""
     from test_fires import audit_of, market

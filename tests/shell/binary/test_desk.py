@@ -68,6 +68,14 @@ def test_the_hour_is_used_by_an_order_and_not_by_a_decision():
     assert len(desk.bets) == 1 and kinds(desk, "fire")[-1]["why"] == "this hour has had its trade"
 
 
+def test_an_old_fire_is_no_reason_to_bet():
+    desk = ready()
+    desk.fire(T, {"side": 1, "ts": T - 61 * NS})
+    assert not desk.bets and "61 s old" in kinds(desk, "fire")[0]["why"]
+    desk.fire(T, {"side": 1, "ts": T - 60 * NS})
+    assert len(desk.bets) == 1
+
+
 def test_the_book_moves_during_the_takers_delay():
     desk = ready()
     desk.fire(T, {"side": 1})
