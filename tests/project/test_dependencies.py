@@ -150,7 +150,7 @@ def test_the_look_finds_what_it_looks_for(source):
 
 
 def test_one_place_signs_and_nothing_signs_without_a_way():
-    """HMAC belongs to the module of the keys (and to the emulated venue, which checks them); whoever calls sign() hands a way over."""
+    """HMAC belongs to the module of the keys of each venue (and to the emulated one, which checks them); whoever calls sign() hands a way over."""
     users, calls = set(), []
     for name in tracked():
         if not name.startswith(("pysrc/liqshell/", "liqcore/")) or not name.endswith(".py"):
@@ -160,5 +160,5 @@ def test_one_place_signs_and_nothing_signs_without_a_way():
                 users.add(name)
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "sign" and "keys" in ast.unparse(node.func.value):
                 calls.append((name, len(node.args)))
-    assert users == {"pysrc/liqshell/venues/bybit/signing.py", "pysrc/liqshell/emulator/exchange/keys.py"}
+    assert users == {"pysrc/liqshell/venues/bybit/signing.py", "pysrc/liqshell/venues/polymarket/signing.py", "pysrc/liqshell/emulator/exchange/keys.py"}
     assert calls and all(count == 2 for _, count in calls)

@@ -26,6 +26,7 @@ SPOT, VENUE = "binance_spot", "polymarket"
 NS = 1_000_000_000
 CANDLES_KEPT, CANDLES_MIN = 24, 12          # hours behind the volatility
 MARKETS_KEPT = 72
+FIRE_AGE_NS = 60 * NS                      # a minute: the rule is looked at once a minute
 MONEY_MIN = Decimal(1)                      # of a marketable order, pUSD
 # of a bet. OUT: the outcome is not known and it counts as exposure; HELD: there are shares; MATCHED may still fail at the venue
 SENT, DELAYED, MATCHED, CONFIRMED, FAILED, KILLED, SETTLED = "sent", "delayed", "matched", "confirmed", "failed", "killed", "settled"
@@ -172,6 +173,8 @@ class Desk:
         hour = hour_of(ts)
         market = self.markets.get(hour)
         offer, why, book = self._offer(ts, side, market)
+        if ts - int(facts.get("ts", ts)) > FIRE_AGE_NS:
+            why = f"the fire is {(ts - int(facts['ts'])) / NS:.0f} s old"
         line = {"kind": "fire", "ts": ts, "hour": hour, "side": side, "why": why, "spot": _known(self.spot), "open": self._open_of(hour),
                 "volatility": _known(self.volatility(hour)), "ask": _float(book.ask) if book else None, "mid": book.mid if book else None,
                 "probability": _known(offer.probability) if offer else None, "value": _known(offer.value) if offer else None,
@@ -238,10 +241,16 @@ class Desk:
         offer, _, _ = self._offer(ts, "up", self.markets.get(hour), nan)
         return None if offer is None else _known(offer.probability)
 
+    def known_of(self, hour: int) -> tuple[float, float, float]:
+        """(spot price, open of the hour, volatility), nan where not known."""
+        open_ = self._open_of(hour)
+        return self.spot, nan if open_ is None else open_, self.volatility(hour)
+
     def snapshot(self) -> dict[str, Any]:
         """What a restart has to know, as JSON has it: bets that are open or of the last day, hours that have had theirs, money."""
         kept = [bet for bet in self.bets if bet.state in (*OUT, *HELD) or bet.hour > self.now - 24 * HOUR]
-        return {"cash": str(self.cash), "hour": self.policy.hour, "next": max((bet.number for bet in self.bets), default=0) + 1,
+        return {"paper": self.settings.paper, "cash": str(self.cash), "hour": self.policy.hour,
+                "next": max((self._next - 1, *(bet.number for bet in self.bets))) + 1,
                 "bets": [{key: str(value) if isinstance(value, Decimal) else value for key, value in asdict(bet).items()} for bet in kept],
                 "settled": {str(hour): who for hour, who in sorted(self.settled.items())[-48:]}}
 
@@ -255,6 +264,9 @@ class Desk:
         except (KeyError, TypeError, ValueError, ArithmeticError) as why:
             raise DataError("the state of the hourly bets", f"{type(why).__name__}: {why}", "what a run has left",
                             "Move the file away only if no bet is open") from None
+        if state.get("paper") is not self.settings.paper:
+            raise DataError("the state of the hourly bets", "of paper bets" if state.get("paper") else "of real orders",
+                            "one file for paper and another one for real orders", "Name another --state")
 
     _next = 1
 

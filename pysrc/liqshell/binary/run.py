@@ -12,6 +12,8 @@ import json
 import logging
 import os
 import random
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,10 +26,11 @@ import liqcore as lc
 from liqshell import private
 from liqshell.binary.desk import HELD, OUT, SPOT, VENUE, Desk, Request, Settings
 from liqshell.binary.fires import Follower
-from liqshell.clock import NS, Clock
+from liqshell.clock import NS, Clock, MarketTime
 from liqshell.errors import ConfigError, DataError, VenueError
 from liqshell.policies.hourly import HOUR
 from liqshell.recording.recorder import END, META, REST, WS, Recorder
+from liqshell.state.lock import Lock
 from liqshell.web import Web
 
 BINARY = "liqcore.binary"                # a line of ours: {"fire": ..}, {"down": ..} or {"report": ..}
@@ -59,6 +62,15 @@ class Places:
         return cls(base, base, ws + "/ws/market", ws + "/ws/user", base, ws + "/stream") if base else cls()
 
 
+class RealTime:
+    """UTC as the system has it, also after the machine has slept; BinaryRun takes care that it does not run back."""
+
+    speed = 1.0
+
+    def now_ns(self) -> int:
+        return time.time_ns()
+
+
 class Orders(Protocol):
     """An account: sends orders, says what becomes of them by BinaryRun.report."""
 
@@ -77,7 +89,7 @@ class BinaryRun:
             raise ConfigError("bets", "real orders without an account", "paper, or an account")
         if settings.symbol not in SERIES:
             raise ConfigError("symbol", settings.symbol, " or ".join(SERIES), "Only series whose rule is known are here")
-        self.clock = clock or Clock()
+        self.clock: MarketTime = clock or RealTime()
         # at a fast clock half a second of the wall is minutes of the market: nothing is stale before it could have come
         least = 0.5 * self.clock.speed if self.clock.speed > 1.0 else 0.0
         self.settings = settings = replace(settings, spot_age_s=max(settings.spot_age_s, least), book_age_s=max(settings.book_age_s, least))
@@ -87,6 +99,7 @@ class BinaryRun:
         self._wanted: set[str] = set()
         self._subscribed: set[str] = set()
         self._book_due: dict[str, int] = {}
+        self._renewed: Counter[str] = Counter()
         self._last = 0
         self._tasks: set[asyncio.Future[None]] = set()
         self._failed: BaseException | None = None
@@ -94,12 +107,22 @@ class BinaryRun:
         private.folder(self.folder)
         if any(self.folder.iterdir()):
             raise ConfigError(str(self.folder), "this folder is not empty", "a new folder for the run")
-        self._kept = self._load()
-        self.desk = Desk(settings, self._kept)
+        self._lock = Lock(self.state.with_suffix(".held")) if self.state is not None else None
+        try:
+            self._kept = self._load()
+            self.desk = Desk(settings, self._kept)
+        except BaseException:
+            self.release()
+            raise
 
     def stop(self) -> None:
         """End in good order."""
         self._stop.set()
+
+    def release(self) -> None:
+        """Let another process have the state; `run` does it at its end."""
+        if self._lock is not None:
+            self._lock.close()
 
     async def run(self, until_ns: int | None = None) -> dict[str, Any]:
         """Until stop() or market time; counts. VenueError where the venue does not answer at the start."""
@@ -128,6 +151,7 @@ class BinaryRun:
                 self._recorder.mark(now, END, {})
                 self._write()
                 self._lines.close()
+                self.release()
                 for web in (self._gamma, self._clob, self._spot):
                     await web.close()
         if self._failed is not None:
@@ -326,7 +350,8 @@ class BinaryRun:
         await self._read(socket, VENUE, turn)
 
     async def _books_come(self, now: int) -> bool:
-        """A token without a whole book is asked for by REST once, and then the connection is opened again."""
+        """A token without a whole book is asked for by REST. One of the running hour that has none then either has the connection opened again, twice
+        at most: others may be well, and a market may be made before its book."""
         patience = max(FIRST_BOOK_S, 1.0 * self.clock.speed) * NS
         for token in self._subscribed & self.desk.books.keys():
             if self.desk.books[token].known:
@@ -338,8 +363,11 @@ class BinaryRun:
                 self._spawn(self._rest_book(token))
             elif since < 0 and now + since > patience:
                 self._book_due.pop(token)
-                _log.warning("no book of %s…: connecting again", token[:12])
-                return False
+                begun = any(token in (one.up, one.down) and one.start_ns <= now < one.end_ns for one in self.desk.markets.values())
+                if begun and self._renewed[token] < 2:
+                    self._renewed[token] += 1
+                    _log.warning("no book of %s…: connecting again", token[:12])
+                    return False
         return True
 
     async def _rest_book(self, token: str) -> None:

@@ -24,7 +24,7 @@ def bet(
     *,
     url: str = "",
     out: Path | None = None,
-    state: Path = Path("runs/bets.state.json"),
+    state: Path | None = None,
     equity: Annotated[float, Parameter(validator=Number(gte=1, lte=1e9))] = 1000.0,
     value_min: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 0.02,
     kelly: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 0.25,
@@ -51,7 +51,7 @@ def bet(
     out
         New folder; by default runs/bet-TIME.
     state
-        Bets, hours and money over restarts.
+        File that keeps bets, hours and money over restarts; by default runs/bets-paper.json, runs/bets-live.json with --live.
     equity
         pUSD at the very first start.
     value_min
@@ -82,7 +82,8 @@ def bet(
     if not live_ and (paper_runs or yes_i_accept_real_orders):
         raise ConfigError("--live", "missing", "it beside --paper-runs and --yes-i-accept-real-orders")
     folder = out or Path("runs") / f"bet-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
-    found = run_bets(settings, url, folder, state=state, follow=follow, for_s=for_s, paper_runs=paper_runs, agreed=yes_i_accept_real_orders)
+    kept = state or Path("runs") / f"bets-{'live' if live_ else 'paper'}.json"
+    found = run_bets(settings, url, folder, state=kept, follow=follow, for_s=for_s, paper_runs=paper_runs, agreed=yes_i_accept_real_orders)
     print(f"{folder}: {found['bets']} bets in {found['markets']} markets, equity {found['equity']:.2f} pUSD, {found['reconnects']} reconnects")
     return 0
 
@@ -104,15 +105,23 @@ def run_bets(settings: Settings, url: str, folder: Path, *, state: Path | None =
         clock, _ = await venue_clock(url) if url else (None, {})
         places = Places.at(url)
         account: Account | None = None
-        if private_key:
-            account = Account(places, private_key, lambda: run.desk.bets, lambda found: run.report(found))
-            await account.open()
-            print(f"{account.address}: {account.balance:.2f} pUSD at the venue")
-        run = BinaryRun(settings, places, folder, state=state, follow=follower, clock=clock, account=account)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, run.stop)
-        return await run.run(None if for_s is None else run.clock.now_ns() + int(for_s * run.clock.speed * 1e9))
+        try:
+            if private_key:
+                account = Account(places, private_key, lambda: run.desk.bets, lambda found: run.report(found))
+                await account.open()
+                print(f"{account.address}: {account.balance:.2f} pUSD at the venue")
+            run = BinaryRun(settings, places, folder, state=state, follow=follower, clock=clock, account=account)
+            if account is not None and account.balance < run.desk.cash:
+                run.release()
+                raise ConfigError("--equity", f"the wallet has {account.balance:.2f} pUSD, the bets reckon with {run.desk.cash:.2f}",
+                                  "no more than it has", "Redeem what was won, or begin with another --equity and --state")
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, run.stop)
+            return await run.run(None if for_s is None else run.clock.now_ns() + int(for_s * run.clock.speed * 1e9))
+        finally:
+            if account is not None:
+                await account.close()
     return asyncio.run(main())
 
 

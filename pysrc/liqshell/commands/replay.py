@@ -22,7 +22,7 @@ def replay(
     Parameters
     ----------
     run
-        Folder of a run (it holds run.json, audit.bin and frames/).
+        Folder of a run (it holds run.json, audit.bin and frames/), or of bets on the hourly binary (bets.log and frames/).
     as_
         live: frame by frame through the live path. backtest: as a tape, the way a backtest goes; the first difference is shown in words.
     trust_policy
@@ -31,9 +31,12 @@ def replay(
         Print the verdict as one JSON object.
     """
     import liqcore as lc
+    from liqshell.binary.run import LINES
     from liqshell.recording import journal
     from liqshell.run.replay import prove
 
+    if (run / LINES).is_file():
+        return _bets(run, json_)
     if as_ == "backtest":
         return _as_backtest(run, trust_policy, json_)
     verdict = prove(run, trust=trust_policy)
@@ -50,6 +53,18 @@ def replay(
     if verdict.damage and not json_:
         print(verdict.damage)
     return 0 if verdict.identical else 1
+
+
+def _bets(run: Path, as_json: bool) -> int:
+    from liqshell.binary.replay import difference, replay as again
+
+    lines = again(run)[1]
+    why = difference(run, lines)
+    if as_json:
+        print(json.dumps({"identical": not why, "lines": len(lines), "difference": why}))
+    else:
+        print(f"DIFFERENT: {why}" if why else f"identical: {len(lines)} decisions")
+    return 1 if why else 0
 
 
 def _as_backtest(run: Path, trust: bool, as_json: bool) -> int:

@@ -25,7 +25,7 @@ from liqshell.config.load import loads
 from liqshell.errors import DataError
 from liqshell.input_file import regular
 from liqshell.pages import document, paragraphs, section, table
-from liqshell.policies.hourly import HOUR, fee_per_share, hour_of, probability_up, settled_up
+from liqshell.policies.hourly import HOUR, fee_per_share, hour_of, measured_shift, probability_up, settled_up
 from liqshell.policies.reversal import Parameters, fires as rule_fires
 from liqshell.report.statistics import FEW, mean_test, wilson
 from liqshell.research import feature_rows
@@ -41,7 +41,8 @@ CLEARS, BELOW, OPEN, UNKNOWN = "clears", "below", "not shown", "unknown"
 
 @dataclass(frozen=True)
 class Fire:
-    """One fire. side: 1 = UP is bought. probability: ours, of the side; ask, mid: of its token; nan = not known then. rate: of the fee."""
+    """One fire. side: 1 = UP is bought. probability: ours, of the side; ask, mid: of its token; nan = not known then. rate: of the fee. price, open,
+    volatility: of the market that settles, behind the probability."""
 
     ts: int
     side: int = 1
@@ -49,6 +50,9 @@ class Fire:
     ask: float = nan
     mid: float = nan
     rate: float = 0.07
+    price: float = nan
+    open: float = nan
+    volatility: float = nan
 
     @property
     def cost(self) -> float:
@@ -98,7 +102,7 @@ def fires_of(data: Data, asset: str = "BTC") -> list[tuple[int, int]]:
     numbers = Parameters(**loads('[policy]\npreset = "reversal"\n', "hourly").parameters_for(data.instruments[n].symbol))
     names = (numbers.feature_liquidations, numbers.feature_flow, numbers.feature_funding)
     times = np.arange(-(-data.start // MINUTE) * MINUTE, data.end + 1, MINUTE, dtype=np.int64)
-    rows = feature_rows.rows_of(names, data, times)
+    rows = feature_rows.rows_of(names, data, times - 1)         # a bar is closed by the first event after it, which is not part of it
     columns = [rows.names.index(name) for name in names]
     memory: dict[str, Any] = {}
     out = []
@@ -184,7 +188,7 @@ def read_books(folder: Path, given: Sequence[tuple[int, int]] | None = None, end
         out.fires.append(Fire(ts, side, nan if fair is None else fair if side > 0 else 1.0 - fair,
                               float(book.ask) if book is not None and book.ask is not None else nan,
                               book.mid if book is not None and book.mid is not None else nan,
-                              float(market.fee_rate) if market is not None else 0.07))
+                              float(market.fee_rate) if market is not None else 0.07, *desk.known_of(hour)))
         watches.append(Watch(ts, side, "fire"))
 
     def see(ts: int, desk: Desk) -> None:
@@ -224,12 +228,12 @@ def with_probability(fires: Iterable[tuple[int, int, float]], candles: Candles) 
     """Fires of data without books: ours from (time, side, price) and candles of the same market."""
     out = []
     for ts, side, price in fires:
-        hour, p = hour_of(ts), nan
+        hour, p, volatility = hour_of(ts), nan, nan
         past = [candles[h] for h in range(hour - CANDLES * HOUR, hour, HOUR) if h in candles]
         if hour in candles and price > 0.0 and len(past) >= CANDLES_MIN:
             volatility = sqrt(sum(log(c / o) ** 2 for o, c in past) / len(past))
             p = probability_up(price, candles[hour][0], volatility, (hour + HOUR - ts) / NS)
-        out.append(Fire(ts, side, p if side > 0 else 1.0 - p))
+        out.append(Fire(ts, side, p if side > 0 else 1.0 - p, price=price, open=candles.get(hour, (nan, nan))[0], volatility=volatility))
     return out
 
 
@@ -255,6 +259,7 @@ def evaluate(fires: Iterable[Fire], candles: Candles, watches: Sequence[Watch] =
         "hit_rate": {"n": len(judged), "hits": hits, "share": hits / len(judged) if judged else None, "low": low, "high": high},
         "all_hours": {"n": all_hours, "share": sum(same) / len(same) if same else ups / all_hours if all_hours else None},
         "against_ask": _against_ask(paid), "brier": _brier(judged), "repricing": _repricing(watches), "bets": _bets(bets)}
+    out["shift"] = _shift([one for one, _ in judged], candles)
     out["verdict"], out["sentence"] = _verdict(out)
     out["not_known"] = _not_known(out, len(judged) - len(paid))
     return out
@@ -286,6 +291,14 @@ def _repricing(watches: Sequence[Watch]) -> dict[str, Any]:
     return {"n": len(seen), "of": watches[0].of if watches else "", "at_once": sum(one.seconds == 0.0 for one in seen), "later": len(late),
             "never": sum(isnan(one.seconds) for one in seen), "median_s": median(late) if late else None,
             "gap": sum(one.gap for one in seen) / len(seen) if seen else None}
+
+
+def _shift(fires: Sequence[Fire], candles: Candles) -> dict[str, Any]:
+    """The correction of the probability that these hours would give, for `liqcore bet --deviations --hours` on LATER hours: it has seen these."""
+    rows = [{"price": one.price, "open": one.open, "close": candles[hour_of(one.ts)][1], "volatility": one.volatility,
+             "left_s": (hour_of(one.ts) + HOUR - one.ts) / NS} for one in fires if one.price > 0.0 and one.open > 0.0]
+    found = measured_shift(rows)
+    return {"deviations": found.deviations, "hours": found.hours, "calibrated": found.calibrated}
 
 
 def _bets(bets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -361,6 +374,8 @@ def _lines(found: Mapping[str, Any]) -> list[tuple[str, str]]:
             ("repricing", f"{r['n']} ends of flushes ({r['of']}): {r['at_once']} priced at once, {r['later']} later "
              f"(median {'–' if r['median_s'] is None else format(r['median_s'], '.1f')} s), {r['never']} never; mean gap {number(r['gap'])}"
              if r["n"] else "–"),
+            ("shift", f"{found['shift']['deviations']:+.3f} standard deviations over {found['shift']['hours']} hours, for later hours"
+             + ("" if found["shift"]["calibrated"] else "; fewer than 100: it counts for nothing")),
             ("bets", f"{p['settled']} settled, {p['won']} won, {p['profit']:+.2f} pUSD after {p['fees']:.2f} of fees" if p["settled"] else "none")]
     return rows
 

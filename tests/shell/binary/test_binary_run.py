@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+import liqcore as lc
 from liqshell.binary.desk import Settings
 from liqshell.binary.fires import Event
 from liqshell.binary.replay import difference, replay
 from liqshell.binary.run import BinaryRun, Places
 from liqshell.emulator.server.binary_server import BinaryVenue
-from liqshell.errors import ConfigError, VenueError
+from liqshell.errors import ConfigError, DataError, VenueError
 
 NS, HOUR = 10**9, 3600 * 10**9
 START = 1_792_238_400 * NS + 1200 * NS
@@ -100,6 +101,68 @@ def test_a_stream_that_is_torn_silent_or_without_books_is_survived(tmp_path):
     said = lines_of(tmp_path / "a")
     assert found["reconnects"] >= 1 and found["refused"] >= 1 and [line for line in said if line["kind"] == "down"]
     assert difference(tmp_path / "a", replay(tmp_path / "a")[1]) == ""
+
+
+def test_a_market_that_is_listed_before_its_book_does_not_cost_the_others(tmp_path):
+    """No book of any token for ten minutes: asked for again and again, but the connection is opened anew a few times only."""
+    faults = [{"kind": kind, "seconds": 600} for kind in ("no_book", "late_market")]
+
+    async def main() -> None:
+        async with BinaryVenue(6, faults, speed=60.0, start=START) as venue:
+            run = bet(tmp_path, "a", venue, every_s=1e6)
+            task = asyncio.create_task(run.run(START + 720 * NS))
+            while venue.now() < START + 590 * NS:
+                assert not any(book.known for book in run.desk.books.values())
+                await asyncio.sleep(0.2)
+            found = await task
+            assert 1 <= found["reconnects"] <= 4 and any(book.known for book in run.desk.books.values())
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_a_fire_of_a_followed_run_becomes_a_bet(tmp_path):
+    """From the rule in an engine over its audit stream, written while it is followed, to an order: nothing between is stood in for."""
+    from test_fires import audit_of, market
+
+    from liqshell.binary.fires import Follower
+    from liqshell.recording.journal import Journal
+
+    records, values = audit_of(market())
+
+    async def main() -> list:
+        journal = Journal(tmp_path / "run", {"settings": values, "instruments": values["instruments"], "abi": lc.abi_version()})
+        async with BinaryVenue(5, speed=60.0, start=START, lag_s=0.0) as venue:
+            run = BinaryRun(Settings(deviations=2.0, hours=1000, value_min=0.0), Places.at(venue.url), tmp_path / "a", clock=venue.clock,
+                            follow=Follower(tmp_path / "run"))
+            task = asyncio.create_task(run.run())
+            await asyncio.sleep(0.6)
+            assert not run.desk.bets and not task.done()
+            journal.audit(records)
+            async with asyncio.timeout(20):
+                while not any(bet.state == "confirmed" for bet in run.desk.bets):
+                    await asyncio.sleep(0.01)
+            run.stop()
+            await task
+            journal.close()
+            return run.desk.bets
+    (bet,) = asyncio.run(main())
+    assert bet.side == "up" and bet.filled > 0
+    (fire,) = (line for line in lines_of(tmp_path / "a") if line["kind"] == "fire")
+    assert fire["why"] == "" and fire["calibrated"] and difference(tmp_path / "a", replay(tmp_path / "a")[1]) == ""
+
+
+def test_a_state_has_one_holder_and_one_kind_of_money(tmp_path):
+    places, state = Places.at("http://127.0.0.1:9"), tmp_path / "state.json"
+    first = BinaryRun(Settings(), places, tmp_path / "a", state=state)
+    with pytest.raises(ConfigError, match="another live process"):
+        BinaryRun(Settings(), places, tmp_path / "b", state=state)
+    first.release()
+    state.write_text(json.dumps(first.desk.snapshot()))
+    with pytest.raises(DataError, match="of paper bets"):
+        BinaryRun(Settings(paper=False), places, tmp_path / "c", state=state, account=first)      # type: ignore[arg-type]
+    BinaryRun(Settings(), places, tmp_path / "d", state=state).release()
+    state.write_text("{")
+    with pytest.raises(DataError, match="cannot be read"):
+        BinaryRun(Settings(), places, tmp_path / "e", state=state)
 
 
 def test_what_cannot_begin_says_why(tmp_path):

@@ -68,6 +68,14 @@ def test_the_hour_is_used_by_an_order_and_not_by_a_decision():
     assert len(desk.bets) == 1 and kinds(desk, "fire")[-1]["why"] == "this hour has had its trade"
 
 
+def test_an_old_fire_is_no_reason_to_bet():
+    desk = ready()
+    desk.fire(T, {"side": 1, "ts": T - 61 * NS})
+    assert not desk.bets and "61 s old" in kinds(desk, "fire")[0]["why"]
+    desk.fire(T, {"side": 1, "ts": T - 60 * NS})
+    assert len(desk.bets) == 1
+
+
 def test_the_book_moves_during_the_takers_delay():
     desk = ready()
     desk.fire(T, {"side": 1})
@@ -143,7 +151,7 @@ def test_a_restart_keeps_an_open_bet_its_hour_and_its_money():
     late = Desk(Settings(), kept)
     late.frame(NOON + 3 * HOUR, SPOT, "rest", klines(NOON, [(64_000, 64_001), (1, 1), (1, 1), (1, 1)]))
     assert late.bets[0].won is True, "its market need not be listed any more: the candle says it"
-    for bad in ({}, {"cash": "x", "hour": 0, "next": 1, "bets": [], "settled": {}}, kept | {"bets": [{}]}):
+    for bad in ({}, {"cash": "x", "hour": 0, "next": 1, "bets": [], "settled": {}}, kept | {"bets": [{}]}, kept | {"paper": False}):
         with pytest.raises(DataError, match="state of the hourly bets"):
             Desk(Settings(), bad or {"x": 1})
 

@@ -167,6 +167,19 @@ def test_candles_of_a_file(tmp_path):
         read_candles(path)
 
 
+def test_the_shift_that_hours_give_is_the_one_they_were_made_with():
+    rng = np.random.default_rng(8)
+    fires, candles = [], {}
+    for k in range(1500):
+        price, sigma = 100.0 * math.exp(rng.normal(-0.002, 0.002)), 0.006
+        hour = NOON + k * HOUR
+        candles[hour] = (100.0, price * math.exp(sigma * math.sqrt(0.5) * (rng.normal() + 0.4)))
+        fires.append(Fire(hour + 1800 * NS, 1, price=price, open=100.0, volatility=sigma))
+    shift = evaluate(fires, candles)["shift"]
+    assert shift["hours"] == 1500 and shift["calibrated"] and shift["deviations"] == pytest.approx(0.4, abs=0.12)
+    assert evaluate(fires[:50], candles)["shift"]["calibrated"] is False and evaluate([Fire(NOON)], candles)["shift"]["hours"] == 0
+
+
 def test_a_probability_needs_a_day_of_candles():
     candles = {NOON + k * HOUR: (100.0, 100.5 if k % 2 else 99.5) for k in range(-24, 1)}
     (one,) = with_probability([(NOON + 1800 * NS, -1, 100.0)], candles)
