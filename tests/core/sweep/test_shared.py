@@ -16,7 +16,7 @@ import test_sweep
 from campaigns import cases
 from campaigns import seed as campaign_seed
 from captures import ABSENT, streams
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numba_sweep import numba_sweep, prepared
 from test_simulate import detector, table
@@ -54,6 +54,9 @@ def around(g, rng: random.Random) -> dict:
         g = replace(g, requotes=rng.choice([0, 1, 3]), notional=g.notional * rng.choice([0.3, 1, 3]))
     if rng.random() < 0.3:
         g = replace(g, cooldown=rng.choice([0, 1, g.cooldown, S]))
+    if rng.random() < 0.2:                      # over while the answer to its target is still on its way, and near enough for a stop by then
+        g = replace(g, hold=max(1, g.order_latency + int(g.ack_latency * rng.random() * 1.2) + rng.choice([-1, 0, 1])), cooldown=rng.choice([0, 1]),
+                    profit=rng.choice([g.profit, Fraction(1, 10**6), Fraction(1, 10**4)]), loss=rng.choice([g.loss, Fraction(1, 10**6), Fraction(1, 10**4)]))
     return test_sweep.bracket_options(replace(g, loss=min(g.loss, HALF), profit=min(g.profit, HALF)))
 
 
@@ -65,7 +68,7 @@ def drawn(seed: int, count: int = 12):
     if rng.random() < 0.3:
         events = events[:max(2, int(len(events) * rng.random()))]
     if rng.random() < 0.3:
-        g = replace(g, order_latency=rng.choice([0, 1, MS, 50 * MS]), ack_latency=rng.choice([0, 1, MS, 50 * MS]))
+        g = replace(g, order_latency=rng.choice([0, 1, MS, 50 * MS, 2 * S]), ack_latency=rng.choice([0, 1, MS, 50 * MS, 2 * S]))
     end = events[-1][0] + rng.choice([1, MS, S, 3600 * S])
     tape = lc.Tape.of([instrument], table(instrument, events))
     signals, places = signals_of(tape, 0, detector(), event_age_max_s=test_sweep.LIMITS["event_age_max_s"], end=end)
@@ -102,6 +105,7 @@ def same(arguments, options, label: object, by_numba: bool = False) -> np.ndarra
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2**32 - 1))
+@example(404)                               # a stop fires, the hold is over, and only then it is heard that the target was rejected
 def test_shared_outcomes_are_those_of_each_bracket(seed):
     same(*drawn(seed), seed)
 
