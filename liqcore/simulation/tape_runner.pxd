@@ -68,7 +68,7 @@ cdef class Walk:
     cdef bint every_quote
     cdef bint plain              # they look at the last price only, and there are no features
     cdef object judge            # what answers questions, or None
-    cdef list verdicts           # to come: a heap of (ts, question, Judgment, confidence)
+    cdef list verdicts           # to come, in order: (ts, question, Judgment, confidence)
     cdef int64_t verdict_ts      # of the next one; NEVER = none
     cdef int64_t asked           # the latest question that was put
     cdef list _keep

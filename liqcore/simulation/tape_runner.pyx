@@ -1,7 +1,5 @@
 """The walk: see walk.pxd. Law: the audit stream, and the state at the end, are byte for byte those of Paper.run(tape.events())."""
 
-from heapq import heappop, heappush
-
 import numpy as np
 
 from libc.stdlib cimport calloc, free
@@ -55,6 +53,8 @@ cdef class Walk:
             raise ValueError("Walk: engine and tape must have the same instruments in the same order")
         if paper.engine.audit.mask + 1 < AUDIT_MIN:
             raise ValueError(f"Walk: expected an engine with audit_capacity of at least {AUDIT_MIN}, got {paper.engine.audit.mask + 1}")
+        if judge is not None and not callable(judge):
+            raise TypeError(f"Walk: judge: expected a function of a question, or None, got {judge!r}")
         self.paper = paper
         self.engine, self.venue, self.account = paper.engine, paper.venue, paper.engine.account
         self.tape = tape
@@ -194,7 +194,8 @@ cdef class Walk:
                 answer = self.judge(question)
                 if answer is not None:
                     ts, judgment, confidence = answer
-                    heappush(self.verdicts, (max(ts, self.engine.clock.now), question["id"], int(judgment), confidence))
+                    self.verdicts.append((max(ts, self.engine.clock.now), question["id"], int(judgment), confidence))
+        self.verdicts.sort()
         self.asked = self.engine.answers.waiting.tally.last
         self.verdict_ts = self.verdicts[0][0] if self.verdicts else NEVER
         return 0
@@ -203,7 +204,7 @@ cdef class Walk:
         """The next verdict, at its time."""
         cdef event_t e
         cdef int64_t since = self.engine.out.head
-        ts, number, judgment, confidence = heappop(self.verdicts)
+        ts, number, judgment, confidence = self.verdicts.pop(0)
         self.verdict_ts = self.verdicts[0][0] if self.verdicts else NEVER
         memset(&e, 0, sizeof(event_t))
         e.ts_event = e.ts_recv = ts

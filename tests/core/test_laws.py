@@ -161,7 +161,11 @@ def test_no_source_of_the_core_names_a_clock_or_a_door_to_the_world():
     banned = re.compile(r"^\s*(c?import|from)\s+(time|datetime|random|logging|socket|asyncio|os\b(?!\.path)|secrets|threading|subprocess|posix|libc\.time|"
                         r"libc\.stdio|liqshell)\b|\b(time\.time|perf_counter|monotonic|datetime\.now|print)\s*\(")
     for path in SOURCES:
-        for number, line in enumerate(path.read_text().splitlines(), 1):
+        text = path.read_text()
+        if path.name == "blocks.py":            # a sweep may ask for the number of processors: they decide how soon it ends, not what it says
+            assert set(re.findall(r"\bos\.(\w+)", text)) == {"sched_getaffinity", "cpu_count"}
+            text = text.replace("import os\n", "\n")
+        for number, line in enumerate(text.splitlines(), 1):
             assert not banned.search(line), f"{path.name}:{number}: {line.strip()}"
 
 

@@ -124,7 +124,10 @@ def test_drops_of_every_channel_end_in_agreement(tmp_path):
 
 def test_positions_are_closed_at_the_end_where_that_was_asked_for(tmp_path):
     policy = "entry_offset = 0\nentry = 'market'\nmax_hold_s = 3600\ntake_profit = 0.05\nstop_loss = 0.05\n"
-    session, manifest, audit, verdict, truth = live(tmp_path / "run", 6, speed=120.0, seed=6, policy=policy, flatten=True)
+    for speed in (120.0, 30.0):                 # at two minutes a second, what a busy machine hears is too old for an entry
+        session, manifest, audit, verdict, truth = live(tmp_path / f"{speed:g}", 6, speed=speed, seed=6, policy=policy, flatten=True)
+        if len(requests(audit, Role.ROLE_CLOSE)):
+            break
     assert len(requests(audit, Role.ROLE_CLOSE)) >= 1, "nothing was held at the end: choose another seed"
     assert manifest["ended"] == "flat" and not real(truth) and not truth["orders"] and verdict.identical
     assert session.pipeline.engine.account.equity == pytest.approx(truth["balance"], abs=1e-6)
