@@ -158,7 +158,16 @@ class Api:
         dataset = await self.dataset(query.get("run", ""))
         instrument = instrument_of(dataset, query.get("asset"), query.get("contract"), query.get("venue"))
         await asyncio.to_thread(answers.live, dataset, self.library.saved, asked, instrument)
-        pieces = stream(lambda: self.library.opened(query.get("run", "")) or dataset, self.library.saved, asked, instrument, step, int(since or 0))
+        contract = dataset.data.instruments[instrument].key
+        pieces = stream(
+            lambda: self.library.opened(query.get("run", "")) or dataset,
+            self.library.saved,
+            asked,
+            contract,
+            step,
+            int(since or 0),
+            lambda: self.site.holds(request.who),
+        )
         return Response(pieces, kind="text/event-stream", headers=[*NO_STORE, (b"x-accel-buffering", b"no")])
 
     async def job(self, request: Request) -> Response:

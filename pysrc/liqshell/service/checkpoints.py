@@ -1,13 +1,15 @@
 """States of features on disk: one SQLite file, so that a moment of the past is read from the state a quarter of an hour before it.
 
 A row belongs to a list of names and contracts, to the code that made it, and to the data up to its time (`prefix`). A row whose prefix is not that of
-the data any more (a later import changed a day before it) is never used, and is deleted.
+the data any more (a later import changed a day before it) is never used, and is deleted. Each carries a hash of itself: one that is damaged, or that
+belongs elsewhere, is as if it were not there. So is everything where SQLite fails: an answer never depends on this file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable
@@ -18,8 +20,10 @@ from liqshell import private
 from liqshell.errors import DataError
 from liqshell.recording.journal import code_hash
 
+_log = logging.getLogger(__name__)
 FILE = "checkpoints.sqlite"
 BYTES_MAX = 4 << 30  # of all states; the lists of names that were used least recently go first
+SEAL_BYTES = 16
 _TABLES = """
 create table if not exists series (key text primary key, about text not null, used integer not null);
 create table if not exists states (key text not null, ts integer not null, prefix text not null, state blob not null, primary key (key, ts));
@@ -33,6 +37,19 @@ def key_of(dataset: str, names: Iterable[str], instruments: Iterable[lc.Instrume
     return hashlib.sha256(json.dumps(about, default=str).encode()).hexdigest()[:32]
 
 
+def _seal(*about: object) -> bytes:
+    return hashlib.blake2b(b"\0".join(x if isinstance(x, bytes) else str(x).encode() for x in about), digest_size=SEAL_BYTES).digest()
+
+
+def _opened(found: list[tuple[object, ...]], *about: object) -> bytes | None:
+    """What was kept behind its seal; None where it is missing or damaged."""
+    kept = found[0][0] if found else None
+    if not isinstance(kept, bytes):
+        return None
+    state = kept[SEAL_BYTES:]
+    return state if kept[:SEAL_BYTES] == _seal(*about, state) else None
+
+
 class Checkpoints:
     """The file. Any thread may use it."""
 
@@ -41,7 +58,7 @@ class Checkpoints:
         path = folder / FILE
         if not path.exists():
             private.opened(path, "ab").close()  # SQLite keeps the mode of a file that is there
-        self._lock = threading.Lock()
+        self._lock, self._path, self._failed = threading.Lock(), path, False
         try:
             self._base = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
             self._base.execute("pragma journal_mode = wal")
@@ -52,7 +69,13 @@ class Checkpoints:
 
     def _all(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
         with self._lock:
-            return self._base.execute(query, values).fetchall()
+            try:
+                return self._base.execute(query, values).fetchall()
+            except sqlite3.DatabaseError as why:
+                if not self._failed:
+                    _log.warning("%s fails (%s): answers are made without it, and slower; delete it and start again", self._path, why)
+                self._failed = True
+                return []
 
     def times(self, key: str, prefix_at: Callable[[int], str], about: str = "") -> list[int]:
         """Times of which there is a state, in order; those whose data have changed are deleted."""
@@ -68,18 +91,18 @@ class Checkpoints:
 
     def read(self, key: str, ts: int) -> bytes | None:
         found = self._all("select state from states where key = ? and ts = ?", (key, ts))
-        return bytes(found[0][0]) if found else None  # type: ignore[call-overload]
+        return _opened(found, key, ts)
 
     def write(self, key: str, ts: int, prefix: str, state: bytes) -> None:
-        self._all("insert or replace into states values (?, ?, ?, ?)", (key, ts, prefix, state))
+        self._all("insert or replace into states values (?, ?, ?, ?)", (key, ts, prefix, _seal(key, ts, state) + state))
 
     def ledger(self, prefix: str) -> bytes | None:
         """What a Ledger kept of the data up to here."""
         found = self._all("select about from ledgers where prefix = ?", (prefix,))
-        return bytes(found[0][0]) if found else None  # type: ignore[call-overload]
+        return _opened(found, prefix)
 
     def write_ledger(self, prefix: str, about: bytes) -> None:
-        self._all("insert or replace into ledgers values (?, ?)", (prefix, about))
+        self._all("insert or replace into ledgers values (?, ?)", (prefix, _seal(prefix, about) + about))
 
     def trim(self) -> None:
         """Keep no more than BYTES_MAX."""

@@ -91,6 +91,11 @@ class Keyring:
         digest = _hash(token)                            # also for a key that is not there: the same time
         return key if secrets.compare_digest(digest, key.sha256 if key is not None else "0" * 64) else None
 
+    def has(self, ident: str) -> bool:
+        """Whether the key of this id has not been revoked."""
+        self._refresh()
+        return ident in self._keys
+
     def __len__(self) -> int:
         self._refresh()
         return len(self._keys)

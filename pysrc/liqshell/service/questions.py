@@ -65,6 +65,8 @@ def instrument_of(dataset: Dataset, asset: Any = None, contract: Any = None, ven
     there = dataset.data.instruments
     if contract is not None:
         found = [n for n, i in enumerate(there) if contract in (i.key, i.symbol) and venue in (None, i.venue)]
+        if asset is not None and found and not (found := [n for n in found if there[n].asset.upper() == asset.upper()]):
+            raise Problem("unknown-asset", f"{contract!r} is no contract of {asset!r}", there=_shown(dataset))
     elif asset is not None:
         found = [n for n, i in enumerate(there) if i.asset.upper() == asset.upper() and venue in (None, i.venue)]
     elif len(there) == 1:
@@ -158,8 +160,8 @@ def step_of(value: Any, where: str) -> int:
         step = nanoseconds(value) if isinstance(value, str) else 0
     except ValueError:
         step = 0
-    if step <= 0:
-        raise Problem("bad-value", f"{where}: expected a number with a unit such as 30s, 1m or 1h", name=where)
+    if not 0 < step < TS_MAX:
+        raise Problem("bad-value", f"{where}: expected a number with a unit such as 30s, 1m or 1h, of less than 146 years", name=where)
     return step
 
 

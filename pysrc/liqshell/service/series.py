@@ -93,6 +93,8 @@ class Series:
             while len(self._states) * len(state) > HELD_BYTES:
                 del self._states[next(iter(self._states))]
             walk.restore(state, at)
+        else:
+            self._times.remove(at)                       # damaged: it is made again on the way
 
     def _keep(self, walk: Walk, at: int) -> None:
         place_of = bisect_right(self._times, at) - 1

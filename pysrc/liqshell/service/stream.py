@@ -20,15 +20,19 @@ BATCH = 50
 
 
 async def stream(
-    current: Callable[[], Dataset], saved: Checkpoints, asked: dict[str, str], instrument: int, step: int, since: int
+    current: Callable[[], Dataset], saved: Checkpoints, asked: dict[str, str], contract: str, step: int, since: int, may: Callable[[], bool]
 ) -> AsyncIterator[bytes]:
     """since: id of the last event that the client has, 0 = none: it begins with the newest one. Values are read from the past by their times, so an
-    event that is sent again is the same, and a client that reads slowly holds nothing up."""
+    event that is sent again is the same, and a client that reads slowly holds nothing up. contract: venue:symbol, because an import may change its
+    place. It ends when `may` is no longer so (the key was revoked), or the contract is gone."""
     after = since or current().complete // step * step - 1
     yield b"retry: 1000\n\n"
     sent = time.monotonic()
-    while True:
+    while may():
         dataset = current()
+        instrument = next((n for n, i in enumerate(dataset.data.instruments) if i.key == contract), -1)
+        if instrument < 0:
+            return
         first = (max(after, dataset.data.start - 1) // step + 1) * step
         due = max((dataset.complete - first) // step + 1, 0)
         if due > BEHIND_MAX:

@@ -178,6 +178,10 @@ class Site:
             raise Problem("no-scope", f"this key may {', '.join(key.scopes)}; needed is {scope}", needed=scope)
         return key.id
 
+    def holds(self, who: str) -> bool:
+        """Whether a key that was let in is still valid."""
+        return self.keyring is None or self.keyring.has(who)
+
     def charge(self, who: str, limit: str, cost: int, sent: Headers | None = None) -> None:
         """Take from a key's bucket. Problem where there is too little."""
         key = (who, limit)

@@ -146,6 +146,14 @@ def test_a_hint_names_the_nearest_and_an_odd_request_id_is_replaced(api):
     assert answer.json["hint"] == "liq_imbalance" and re.fullmatch("[0-9a-f]{16}", answer.headers["x-request-id"])
 
 
+@pytest.mark.parametrize(("more", "kind"), [
+    ({"label": {"feature": "price.last", "after": "999999999d"}}, "bad-value"), ({"contract": "bybit:ETHUSDT"}, "unknown-asset"),
+])
+def test_what_contradicts_itself_or_has_no_end_is_refused(api, more, kind):
+    answer = api.history(**{"features": ["price.last"], "asset": "BTC", "at": [1772499600]} | more)
+    assert (answer.status, answer.json["type"].rpartition("/")[2]) == (KINDS[kind][0], kind)
+
+
 def test_an_empty_question_has_an_empty_answer(api):
     found = api.history(features=["price.last"], rows=[])
     assert found.status == 200 and found.json["rows"] == 0 and found.json["columns"] == {"at": [], "contract": [], "price.last": []}

@@ -1,8 +1,10 @@
 """History over HTTP: rows in any order, each as it was known then, to the last bit; checkpoints change nothing; later data change nothing."""
 
+import asyncio
 import csv
 import io
 import random
+import sqlite3
 
 import numpy as np
 import pytest
@@ -155,6 +157,56 @@ def test_the_states_of_names_that_were_used_least_recently_go_first(store, tmp_p
         api.history(features=[NAMES[3]], asset="BTC", at=at)
         assert old not in keys_of(api) and len(keys_of(api)) >= 1
         assert all(api.history(features=[name], asset="BTC", at=at).body == expected[name] for name in expected)
+
+
+@pytest.mark.parametrize("damage", ["a bit", "cut", "of another time", "other columns", "pages"])
+def test_damaged_states_change_no_answer(store, tmp_path, damage):
+    """The checkpoints are a cache: whatever stands in the file, the answer is 200 with the same bytes."""
+    body = {"features": list(NAMES[:4]), "asset": "BTC", "at": [T0 + DAY + 5 * HOUR, T0 + 3 * HOUR]}
+    with asked(store, tmp_path / "state") as api:
+        expected = api.history(**body).body
+    file = tmp_path / "state" / "checkpoints.sqlite"
+    base = sqlite3.connect(file, isolation_level=None)
+    base.execute("pragma wal_checkpoint(truncate)")
+    if damage == "other columns":
+        base.executescript("drop table states; drop table ledgers; create table states (x); create table ledgers (x)")
+    for table, column in (("states", "state"), ("ledgers", "about")) if damage not in ("other columns", "pages") else ():
+        kept = base.execute(f"select rowid, {column} from {table} order by rowid").fetchall()
+        assert kept
+        for n, (row, blob) in enumerate(kept):
+            middle = len(blob) // 2
+            new = {"a bit": blob[:middle] + bytes([blob[middle] ^ 4]) + blob[middle + 1:], "cut": blob[:middle], "of another time": kept[n - 1][1]}[damage]
+            base.execute(f"update {table} set {column} = ? where rowid = ?", (new, row))
+    base.close()
+    if damage == "pages":
+        whole = bytearray(file.read_bytes())
+        for at in range(4096 + 50, len(whole), 4096):
+            whole[at:at + 400] = bytes(400)
+        file.write_bytes(whole)
+    for _ in range(2):
+        with asked(store, tmp_path / "state") as api:
+            answer = api.history(**body)
+        assert answer.status == 200 and answer.body == expected
+
+
+def test_a_stream_keeps_to_its_contract_and_ends_with_its_key(store, tmp_path):
+    from liqshell.service.stream import stream
+
+    fill(tmp_path / "more", market(tmp_path / "0", 0, symbols=("AAVEUSDT", *SYMBOLS)))
+    with asked(store, tmp_path / "state") as one, asked(tmp_path / "more", tmp_path / "state2") as other:
+        there, may = [one.library.get(), other.library.get()], [True]
+        assert [i.key for i in there[0].data.instruments].index("bybit:BTCUSDT") != [i.key for i in there[1].data.instruments].index("bybit:BTCUSDT")
+
+        async def read():
+            found = stream(lambda: there[0], one.library.saved, {"price.last": "price.last"}, "bybit:BTCUSDT", HOUR, T0 + 2 * HOUR, lambda: may[0])
+            await anext(found)                               # how long to wait before coming back
+            there[0] = there[1]
+            pieces = [await asyncio.wait_for(anext(found), 30)]
+            may[0] = False
+            with pytest.raises(StopAsyncIteration):
+                await asyncio.wait_for(anext(found), 30)
+            return pieces
+        assert all(piece.count(b'"contract":"bybit:BTCUSDT"') == piece.count(b"event: features") > 0 for piece in asyncio.run(read()))
 
 
 @pytest.mark.parametrize("cut", ["day", "part of a day"])
