@@ -58,7 +58,8 @@ def canonical(name: str) -> str:
 
 
 def instrument_of(dataset: Dataset, asset: Any = None, contract: Any = None, venue: Any = None) -> int:
-    """The contract of a request: by venue:symbol or symbol, or the first of an asset (on a venue)."""
+    """The contract of a request: by venue:symbol or symbol, or the first of an asset (on a venue). First is what a store has had for the most days, so
+    that a contract that is imported later takes nothing over."""
     for name, value in (("asset", asset), ("contract", contract), ("venue", venue)):
         if value is not None and (not isinstance(value, str) or not value or len(value) > TEXT_MAX):
             raise Problem("bad-value", f"{name}: expected a text", name=name)
@@ -77,7 +78,7 @@ def instrument_of(dataset: Dataset, asset: Any = None, contract: Any = None, ven
         raise Problem("unknown-asset", f"{contract or asset!r}{f' on {venue}' if venue else ''} is not served here", there=_shown(dataset))
     if contract is not None and len(found) > 1:
         raise Problem("bad-value", f"contract {contract!r} of more than one venue", name="contract", there=[there[n].key for n in found])
-    return found[0]
+    return min(found, key=lambda n: (dataset.began.get(there[n].key, ""), n))
 
 
 def _shown(dataset: Dataset) -> list[str]:

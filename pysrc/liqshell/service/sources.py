@@ -40,7 +40,7 @@ USEFUL = np.array(
 @dataclass
 class Dataset:
     """Events and what is known of them. name: of the run, "" = a store. prefixes: of each part, what the data up to its end are known by. folder: of
-    the run. complete: ns up to which nothing can come any more."""
+    the run. complete: ns up to which nothing can come any more. began: the first day of each contract in a store, by its key."""
 
     name: str
     data: Data
@@ -50,6 +50,7 @@ class Dataset:
     received: str
     folder: Path
     complete: int = 0
+    began: dict[str, str] = field(default_factory=dict)
     series: dict[str, Any] = field(default_factory=dict)  # liqshell.service.series.Series by names
     answers: dict[Any, Any] = field(default_factory=dict)  # liqshell.service.answers.Held of the newest time
 
@@ -85,7 +86,10 @@ class StoreSource:
         opened = Store(self.folder)
         data, whole = of_store(opened, keep_bytes=KEEP_BYTES), opened.select(missing="gap")
         held: dict[int, list[tuple[str, ...]]] = {}
+        began: dict[str, str] = {}
         for key, content in opened.catalogue.partitions().items():
+            name = f"{key.venue}:{key.symbol}"
+            began[name] = min(key.day, began.get(name, key.day))
             held.setdefault(place(data.bounds, key.start), []).append((key.venue, key.symbol, key.kind, key.day, content.fingerprint))
         opened.close()  # the days are read from their files, by whichever thread
         prefixes, before = [], repr([i.as_dict() for i in data.instruments])
@@ -99,7 +103,7 @@ class StoreSource:
             lambda part, state: self._saved.write_ledger(f"{stamp}{prefixes[part]}", state),
         )
         received = whole.received[0] if len(whole.received) == 1 else "mixed" if whole.received else "unknown"
-        return Dataset("", data, ledger, prefixes, whole.synthetic, received, self.folder, data.end)
+        return Dataset("", data, ledger, prefixes, whole.synthetic, received, self.folder, data.end, began)
 
 
 class Tail:

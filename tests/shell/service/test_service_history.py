@@ -250,6 +250,18 @@ def test_later_and_late_data_change_no_answer(tmp_path, cut):
                     assert bits(columns[name][n]) == bits(known[row["at"]][place[row["asset"]], k])
 
 
+def test_a_contract_that_is_imported_later_does_not_answer_for_its_asset(tmp_path):
+    """Another venue's contract of the same asset, whose name stands before: what was asked of the asset is answered with the same numbers."""
+    store = fill(tmp_path / "store", market(tmp_path / "0", 0, symbols=SYMBOLS))
+    names, at = list(NAMES[:5]), [T0 + n * HOUR for n in range(1, 12)]
+    with asked(store, tmp_path / "state") as api:
+        before = api.history(features=names, asset="BTC", at=at).json
+        fill(store, store_files.save(tmp_path / "late", {"binance~BTCUSDT": store_files.market(200, 8, T0 + 3 * DAY)}))
+        assert api.library.get().data.instruments[0].key == "binance:BTCUSDT"
+        after = api.history(features=names, asset="BTC", at=at).json
+        assert after["columns"] == before["columns"] and after["received_through_ns"] == before["received_through_ns"]
+
+
 def test_why_a_value_is_not_known(tmp_path):
     """Warming up, a gap of the feed, nothing received, outside."""
     events = store_files.market(4000, 9)
