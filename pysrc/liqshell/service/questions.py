@@ -58,7 +58,7 @@ def canonical(name: str) -> str:
 
 
 def instrument_of(dataset: Dataset, asset: Any = None, contract: Any = None, venue: Any = None) -> int:
-    """The contract of a request: by venue:symbol or symbol, or the first of an asset (on a venue). First is what a store has had for the most days, so
+    """The contract of a request: by venue:symbol or symbol, or the first of an asset (on a venue). First is what a store has had for most days, so
     that a contract that is imported later takes nothing over."""
     for name, value in (("asset", asset), ("contract", contract), ("venue", venue)):
         if value is not None and (not isinstance(value, str) or not value or len(value) > TEXT_MAX):
