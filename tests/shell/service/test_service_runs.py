@@ -180,7 +180,10 @@ def test_a_stream_follows_the_recording(run, tmp_path):
         from liqshell.service.stream import stream
 
         dataset = api.library.get()
-        pieces = stream(lambda: dataset, api.library.saved, {"price.last": "price.last"}, 0, 30 * lc.SECOND, dataset.data.start)
+        contract = dataset.data.instruments[0].key
+        pieces = stream(
+            lambda: dataset, api.library.saved, {"price.last": "price.last"}, contract, 30 * lc.SECOND, dataset.data.start, lambda: True
+        )
 
         async def grow():
             for _ in steps:
