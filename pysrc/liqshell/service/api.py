@@ -114,13 +114,16 @@ class Api:
         """The newest values of one contract."""
         query = request.query
         only(query, *LIVE_KEYS)
+        strict = query.get("strict", "0")
+        if strict not in ("0", "1"):
+            raise Problem("bad-value", f"strict: found {strict[:20]!r}, expected 0 or 1", name="strict")
         asked = names_of(query.get("features", ""))
         dataset = self.library.opened(query.get("run", "")) or await self.dataset(query.get("run", ""))
         instrument = instrument_of(dataset, query.get("asset"), query.get("contract"), query.get("venue"))
         held = answers.held(dataset, asked, instrument)
         if held is None:
             held = await asyncio.to_thread(answers.live, dataset, self.library.saved, asked, instrument)
-        if query.get("strict") == "1" and held.nulls:
+        if strict == "1" and held.nulls:
             raise Problem("not-ready", "not known now: " + ", ".join(held.nulls), unknown=held.nulls)
         age = max(time.time_ns() - held.as_of, 0) / 1e6
         return Response(b'{"age_ms":%.1f,%b' % (age, held.body[1:]), headers=NO_STORE)
