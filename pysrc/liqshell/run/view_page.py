@@ -80,7 +80,8 @@ class ViewWriter:
         self._number += 2
         page[self._at:self._at + 8] = struct.pack("<Q", self._number - 1)
         page[self._at + _PAGE.size:self._at + _PAGE.size + len(body)] = body
-        page[self._at:self._at + _PAGE.size] = _PAGE.pack(self._number, zlib.crc32(body), len(self._text), time.monotonic_ns(), now - 1, time.time_ns())
+        fields = self._number, zlib.crc32(body), len(self._text), time.monotonic_ns(), now - 1, time.time_ns()
+        page[self._at:self._at + _PAGE.size] = _PAGE.pack(*fields)
 
     def _features(self, ts: int) -> bytes:
         if not self._engine.features.names:
