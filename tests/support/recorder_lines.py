@@ -1,11 +1,15 @@
-"""The lines of a recording in plain Python: the oracle of liqshell.recording.frames."""
+"""The lines of a recording in plain Python: the oracle of liqshell.recording.frames. And files of lines, packed and unpacked."""
 
 import base64
+import gzip
 import json
 import re
+from pathlib import Path
 
 import orjson
 
+from liqshell.recording import packing
+from liqshell.recording.frames import FrameBuffer, LineWriter
 from liqshell.venues.adapters import ADAPTERS
 
 TOPIC = re.compile(rb'"topic"\s*:\s*"([A-Za-z0-9_.:@!-]{1,120})"')
@@ -47,3 +51,24 @@ def result(frame: bytes) -> bytes:
         return b'"raw":"text","result":' + json.dumps(frame.decode("utf-8")).encode()
     except UnicodeDecodeError:
         return b'"raw":"base64","result":"' + base64.b64encode(frame) + b'"'
+
+
+def unpacked(file: Path) -> bytes:
+    """The lines of a file of a recording, which is whole."""
+    return b"".join(piece for piece in packing.pieces(file) if isinstance(piece, bytes))
+
+
+def member(lines: bytes, suffix: str = packing.SUFFIX) -> bytes:
+    """Lines packed as the recorder packs them now, or packed them before (.jsonl.gz)."""
+    if suffix != packing.SUFFIX:
+        return gzip.compress(lines, 3, mtime=0)
+    writer = LineWriter(FrameBuffer())
+    writer.add(lines)
+    return packing.Packer().member(writer)
+
+
+def as_before(frames: Path) -> None:
+    """Pack the recording of a run as it was packed before there was zstandard."""
+    for file in packing.frame_files(frames):
+        (frames / file.name.replace(packing.SUFFIX, ".jsonl.gz")).write_bytes(member(unpacked(file), ".jsonl.gz"))
+        file.unlink()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from liqshell.recording.lines import RAW, SKIP, Lines, Part, Record, parts_of
 
 __all__ = ["RAW", "SKIP", "Damage", "Reader", "Record", "earlier", "follows", "hour_of", "merge", "read"]
 
+Scan = Callable[[bytes, int], tuple[int, int]]
 FRAMES = "frames"               # where a run keeps its recording: the folder of a run is as good as that of its frames
 DAMAGE_SHOWN = 20               # bad lines of a file that are named one by one
 BAD_LINES_MIN = 20              # from so many on, a file of which most lines cannot be read is no recording
@@ -56,6 +57,7 @@ class Reader:
         self.tears = 0                  # places at which something was lost; damage names those of bad lines together from DAMAGE_SHOWN on
         self.lines = 0
         self.file: Path | None = None   # the one that the last record is from
+        self.scan: Scan | None = None   # reads what it can of a text of whole lines itself, from an offset on: (offset behind it, lines)
         if self.path.is_dir():
             self.files = _recordings(self.path / FRAMES) or _recordings(self.path)        # beside the frames of a run its judge.jsonl may lie
             if not self.files:
@@ -78,10 +80,19 @@ class Reader:
 
     def _records(self, file: Path, bad: BadLines) -> Iterator[Record]:
         lines, number = Lines(file), 0
-        for line in self._lines(file):
-            number += 1
-            if line and not line.isspace():
-                yield from bad.passed(lines, line, number)
+        for text in self._texts(file):
+            at = 0
+            while at < len(text):
+                if self.scan is not None:
+                    at, taken = self.scan(text, at)
+                    number, bad.good = number + taken, bad.good + taken
+                    if at == len(text):
+                        break
+                end = text.find(b"\n", at)
+                line = text[at:end] if end >= 0 else text[at:]
+                at, number = at + len(line) + 1, number + 1
+                if line and not line.isspace():
+                    yield from bad.passed(lines, line, number)
         self.lines += number
 
     def _part(self, file: Path, part: Part, bad: BadLines) -> Iterator[Record]:
@@ -93,7 +104,11 @@ class Reader:
                 yield from bad.passed(lines, line, number)
 
     def _lines(self, file: Path) -> Iterator[bytes]:
-        """Complete lines. What a tear leaves unfinished goes to `damage`."""
+        for text in self._texts(file):
+            yield from text.removesuffix(b"\n").split(b"\n")
+
+    def _texts(self, file: Path) -> Iterator[bytes]:
+        """Complete lines, many at once; the last one of a file may lack its newline. What a tear leaves unfinished goes to `damage`."""
         if (document := _document(file)) is not None:
             yield from document
             return
@@ -105,10 +120,9 @@ class Reader:
                 self._tear(file, b"".join(begun))
                 begun, size = [], 0
                 continue
-            if b"\n" in piece:
-                lines = (b"".join([*begun, piece]) if begun else piece).split(b"\n")
-                begun = [lines.pop()]
-                yield from lines
+            if (end := piece.rfind(b"\n") + 1) > 0:
+                yield b"".join([*begun, piece[:end]])
+                begun = [piece[end:]]
                 size = len(begun[0])
             else:
                 begun.append(piece)
