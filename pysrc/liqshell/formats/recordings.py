@@ -126,8 +126,8 @@ class Recordings(Remembering):
         self._conclude()
 
     def _scan(self, text: bytes, at: int) -> tuple[int, int]:
-        """Lines of a run that hold frames, read in C from text[at] on, up to the first one that wants a closer look: as `_torn` and `_take` read them.
-        The offset behind them, and their number."""
+        """Lines of a run that hold frames, read in C from text[at] on, up to the first one that wants a closer look: as `_torn` and `_take` read
+        them. The offset behind them, and their number."""
         if self._run is None or self._file is not self._reader.file or self._reader.tears > self._damages or self._owed or self._hole is not None:
             return at, 0
         if self._scanned is not self._venues:       # the settings came, or came again

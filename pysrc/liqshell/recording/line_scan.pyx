@@ -15,10 +15,6 @@ from liqcore.codec.decode cimport Decoder
 from liqcore.event cimport LIQUIDATION, event_t
 from liqcore.event import EVENT_DTYPE
 
-cdef enum:
-    VENUES_MAX = 64
-    FRAME_EVENTS_MAX = 4096
-
 cdef int64_t TIME_MAX = <int64_t> 1 << 62
 cdef int64_t TENTH_MAX = ((<int64_t> 1 << 62) - 1) // 5 - 1       # ten times that and a digit is an int64
 cdef const char* HEAD = b'{"ts":'
@@ -28,12 +24,6 @@ cdef const char* STREAM = b'","source":"ws","stream":"'
 cdef const char* SYMBOL = b'","symbol":"'
 cdef const char* RESULT = b'","result":'
 
-cdef struct venue_t:
-    const char* name
-    Py_ssize_t name_n
-    void* decoder                 # a Decoder that the LineScan holds
-    int64_t gap_ns
-
 
 @cython.final
 cdef class LineScan:
@@ -42,17 +32,6 @@ cdef class LineScan:
     run() stops at a line that is not its own (`found` = -1), or behind one whose events want a closer look: those of a liquidation, or behind a
     silence. Then `found` says how many events it gave, `venue` whose they are, `ts` when it was received, and frame() is what it holds.
     """
-
-    cdef venue_t[VENUES_MAX] table
-    cdef int count
-    cdef list held
-    cdef readonly object last     # int64 of each venue: ts_recv of its last frame with events
-    cdef int64_t[::1] last_view
-    cdef readonly Py_ssize_t at   # in the text: behind the last line
-    cdef readonly Py_ssize_t lines, rows
-    cdef readonly int64_t ts      # ts_recv of the last line
-    cdef readonly int venue, found
-    cdef Py_ssize_t begin, end
 
     def __init__(self, venues):
         if len(venues) > VENUES_MAX:

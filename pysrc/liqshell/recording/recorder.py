@@ -8,10 +8,10 @@ The frame's own bytes stand as the value of "result", not a re-serialised copy, 
 and `read()` gives back exactly what came over the wire. A frame that is not JSON on one line is kept as a string with "raw":"text"
 or "raw":"base64" before "result". Lines of our own have the streams liqcore.meta, .feed, .report, .image, .end and .gap.
 
-What survives: every flush (0.5 s) appends one complete zstandard frame with its checksum (packing.py), so a killed process loses at most one flush
-interval and a torn tail at most one frame. Lines are built and packed in a thread of their own, without the interpreter's lock (frames.pyx). What waits
-is bounded in bytes: beyond that the NEWEST frames are dropped and counted, and a liqcore.gap line says so at that place. A full disk is an alarm and a
-count, never an exception on the hot path; the member that could not be written is tried again.
+What survives: every flush (0.5 s) appends one complete zstandard frame with its checksum (packing.py), so a killed process loses at most one
+flush interval and a torn tail at most one frame. Lines are built and packed in a thread of their own, without the interpreter's lock
+(frames.pyx). What waits is bounded in bytes: beyond that the NEWEST frames are dropped and counted, and a liqcore.gap line says so at that
+place. A full disk is an alarm and a count, never an exception on the hot path; the member that could not be written is tried again.
 """
 
 import atexit
