@@ -45,7 +45,8 @@ def settings_of() -> dict:
     def names(venue: str) -> str:
         return ",".join(f'"{name}"' for name in symbols(venue))
     others = "".join(f"[feeds.{venue}]\nsymbols=[{names(venue)}]\n" for venue in VENUES[1:])
-    config = loads(f'[feed]\nvenue="{VENUES[0]}"\nsymbols=[{names(VENUES[0])}]\n{others}[detector]\nwarmup=30\nrefresh_s=0\n')
+    config = loads(f'[feed]\nvenue="{VENUES[0]}"\nsymbols=[{names(VENUES[0])}]\n{others}[detector]\nwarmup=30\nrefresh_s=0\n'
+                   "[limits]\ndata_age_max_s=12\nevent_age_max_s=12\n")
     return pipeline.settings(config, [lc.Instrument(name, venue=venue, tick_size="0.01", lot_size="0.001", completeness=adapter_of(venue).completeness)
                                       for venue in VENUES for name in symbols(venue)])
 
@@ -129,7 +130,7 @@ def venue_process(address, seconds: float) -> None:
 
     async def send(transport, own: list[bytes]) -> None:
         began, sent, old = time.monotonic(), 0, str(BASE_MS // 1000).encode()
-        while (passed := time.monotonic() - began) < seconds and not transport.is_disconnecting:
+        while (passed := time.monotonic() - began) < seconds and not transport.is_disconnected:
             now = str(int(time.time())).encode()
             due = min(int(passed * RATE / len(VENUES)), sent + 2000)
             for n in range(sent, due):
@@ -182,8 +183,8 @@ async def flood(seconds: float, folder: Path) -> None:
     with Recorder(folder, flush_s=0.5) as recorder:
         recorder.mark(clock.now_ns(), META, values)
         writer = next(one.native_id for one in threading.enumerate() if one.name == "liqcore-record")
-        listeners = [FeedListener(pipe.sources[venue].decoder.scan, pipe.sources[venue].sink, lambda raw, ts: None, tap=recorder.tap(venue), clock=clock)
-                     for venue in VENUES]
+        listeners = [FeedListener(one.decoder.scan, one.sink, one.other, tap=recorder.tap(one.venue), clock=clock)
+                     for one in (pipe.sources[venue] for venue in VENUES)]
         for n, listener in enumerate(listeners):
             await picows.ws_connect(lambda listener=listener: listener, f"ws://127.0.0.1:{port}/{n}")
         began, cpu, blocks, seen, step = time.monotonic(), thread_seconds(), 0, 0, 0
@@ -210,15 +211,14 @@ async def flood(seconds: float, folder: Path) -> None:
         tracemalloc.stop()
     assert measured is not None
     passed, spent, frames = measured
-    print(f"load {os.getloadavg()[0]:.1f}; {frames / passed:,.0f} frames/s, {sum(one.others for one in listeners)} not recognised, {recorder.dropped} dropped, "
-          f"{recorder.written} lines written, {max(len(recorder.error), 0) and recorder.error or 'no failed write'}")
+    print(f"load {os.getloadavg()[0]:.1f}; {frames / passed:,.0f} frames/s, {sum(one.others for one in listeners)} by the general parser, {recorder.dropped} dropped, "
+          f"{recorder.written} lines written, {recorder.alarms} failed writes")
     main = threading.main_thread().native_id
     print(f"processor: sockets, decoder, engine {spent[main] / passed:.1%} of a core, recorder's thread {spent.get(writer, 0.0) / passed:.1%}, "
           f"others {sum(value for name, value in spent.items() if name not in (main, writer)) / passed:.1%}")
-    sink = pipe.sink.as_dict() if hasattr(pipe.sink, "as_dict") else {}
-    for source in (pipe.sources[venue].sink for venue in VENUES):
-        sink = sink or {"frame": getattr(source, "latency", None)}
-    print(f"in the sink: {sink}")
+    for name, found in pipe.sink.latency().items():
+        print(f"in the engine, {name}: " + ", ".join(f"{key} {value / (1 if key == 'n' else 1000):,.1f}{'' if key == 'n' else ' us'}"
+                                                      for key, value in found.items()))
     quantiles = np.quantile(np.array(late), [0.5, 0.99, 0.999, 1.0]) * 1e6
     print("a timer of 1 ms is late by p50 {:.0f}, p99 {:.0f}, p99.9 {:.0f}, at most {:.0f} us".format(*quantiles))
     print(f"{gained} blocks more after {counted} events; most memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
