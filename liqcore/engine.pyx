@@ -26,6 +26,7 @@ from liqcore.market cimport (last_holds, mark_alive, market_broken, market_liqui
                              QUOTE_AGE_NS, quote_alive, STATE_AGE_NS, ticker_states)
 from liqcore.request cimport Request
 from liqcore.validate cimport validate_event
+from liqcore.view cimport view_row, view_t
 
 from liqcore import event as schema
 from liqcore.event import as_events
@@ -805,6 +806,24 @@ cdef class Engine:
         if name not in self.known_features:
             raise KeyError(f"feature {name!r}: expected one of {', '.join(self.known_features) or 'none: no features are declared'}")
         return self.features.known_c(self.known_features[name][0], self._known(instrument), self.clock.now)
+
+    def view(self, out=None):
+        """What is true of every instrument now: an array with a row for each, its fields named and explained in liqcore/view.pxd. out: an array of
+        VIEW_DTYPE to write into. Nothing changes by it, so a run that is watched decides as one that is not."""
+        if out is None:
+            import numpy as np
+            from liqcore.view import VIEW_DTYPE
+
+            out = np.zeros(self.count, VIEW_DTYPE)
+        cdef view_t[::1] rows = out
+        cdef CascadeDetector d = self.bank.cascade
+        cdef int n
+        if rows.shape[0] != self.count:
+            raise ValueError(f"out: expected {self.count} rows, one for each instrument; it has {rows.shape[0]}")
+        for n in range(self.count):
+            view_row(&rows[n], &self.inst[n], &self.market[n], &self.slot[n], &self.account.positions[n], self.account.unrealized(n),
+                     &d.c[n] if d is not None else NULL, &d.config.c if d is not None else NULL)
+        return out
 
     def questions(self) -> list:
         """What waits for an outside verdict, oldest first, as dicts: id, batch (the questions of one moment share it), ts (asked, ns), deadline (ns),

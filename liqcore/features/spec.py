@@ -52,7 +52,7 @@ LAGS = ("lag", "change")
 LEAD = "30s"
 #: the written research system's own spellings
 STUDY_WINDOWS = {"liq_imbalance": "15m", "liq_correlation": "5m", "liq_btc_lead": "1s"}
-_STUDY = re.compile(r"(liq_[a-z_]+?)(?:_(mean|std|max))?(?:_(\d+(?:ms|s|m|h|d)))?(?:_(zscore))?")
+_STUDY = re.compile(r"(liq_[a-z_]+?)(?:_(mean|std|max))?(?:_([0-9]+(?:ms|s|m|h|d)))?(?:_(zscore))?")
 _NAME = re.compile(r"(?:(?P<asset>[A-Za-z0-9]+)/)?(?P<group>\w+)\.(?P<name>\w+)(?:@(?P<window>[^:@]*))?"
                    r"(?::(?P<transform>\w+)(?:\((?P<time>[^()]*)\))?)?")
 
@@ -138,7 +138,7 @@ def extent(feature: Feature) -> str:
 
 def nanoseconds(text: str) -> int:
     """'15m' -> ns. ValueError for anything else than a number with a unit."""
-    found = re.fullmatch(r"(\d{1,9})(ms|s|m|h|d)", text)
+    found = re.fullmatch(r"([0-9]{1,9})(ms|s|m|h|d)", text)
     if found is None:
         raise ValueError(f"expected a number with a unit such as 500ms, 30s, 5m, 1h or 1d, got {text!r}")
     return int(found[1]) * UNITS[found[2]]
@@ -190,7 +190,7 @@ def _window(entry: Entry, text: str | None) -> int:
         raise ValueError(f"{entry.key} is the latest value and takes no window; its history is asked for with a transform, such as "
                          f"{entry.key}:change(1h)")
     if entry.group == "map":
-        found = re.fullmatch(r"(\d{1,2}(?:\.\d{1,2})?)pct", text)
+        found = re.fullmatch(r"([0-9]{1,2}(?:\.[0-9]{1,2})?)pct", text)
         share = round(float(found[1]) * PERCENT) if found else 0
         if not PERCENT_MIN <= share <= PERCENT_MAX:
             raise ValueError(f"expected a distance from the price such as 3pct, 0.1pct to 20pct, got {text!r}")
@@ -222,7 +222,7 @@ def _time_and_least(transform: str, text: str | None) -> tuple[str, int]:
     time, comma, more = text.partition(",") if not text.startswith("min=") else ("", ",", text)
     if not comma:
         return time, 0
-    found = re.fullmatch(r"min=(\d{1,4})", more)
+    found = re.fullmatch(r"min=([0-9]{1,4})", more)
     if found is None or not 2 <= int(found[1]) <= SAMPLES_MAX or transform not in ("zscore", "rank"):
         raise ValueError(f"expected a time, and of a zscore or rank the least number of independent samples from 2 on, such as zscore(7d,min=10), "
                          f"got {text!r}")

@@ -88,6 +88,10 @@ class Client:
                 return out
             since = found["next_since"]
 
+    def view(self, **more: str) -> dict[str, Any]:
+        """What a run that goes on says of itself now. more: asset, contract, venue, run. ApiError 503 where it has ended."""
+        return self._json("GET", f"/v1/view?{urlencode(more)}")
+
     def stream(
         self, features: Sequence[str] | str, asset: str | None = None, every: str = "1m", last: int = 0, **more: str
     ) -> Iterator[dict[str, Any]]:

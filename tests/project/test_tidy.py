@@ -23,6 +23,7 @@ CORE = (
     "features detectors",
     "policy",
     "execution",
+    "view",
     "engine",
     "guard simulation",
     "batch",

@@ -76,7 +76,7 @@ def new(*, scope: Names, note: str = "", state: Path = STATE) -> int:
     Parameters
     ----------
     scope
-        features:read, history:read, signals:read; several with commas.
+        features:read, history:read, signals:read, runs:read; several with commas.
     note
         Whose it is.
     state

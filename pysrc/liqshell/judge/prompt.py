@@ -34,8 +34,8 @@ nor price.
 Work in three steps and write one short note for each.
 1. liq_note: the liquidations. A strong anomaly has a high z-score and nearly all of its notional on one side. If `complete` is false the
 feed showed only a part of them.
-2. trend_note: the candles. They agree if the price has moved in the wanted direction by more than noise. Positions of the liquidated side
-are not fully cleared then.
+2. trend_note: the candles of one minute (`candles_1m`: open, high, low, close, the oldest first). They agree if the price has moved in the
+wanted direction by more than noise. Positions of the liquidated side are not fully cleared then.
 3. news_note: the news. "supports": at least two items of independent hosts report an event that moves this asset in the wanted direction.
 "contradicts": an event that moves it the other way. "none": nothing of both, old news, price commentary, or doubt.
 

@@ -41,6 +41,7 @@ from liqshell.transport import is_loopback, tls_context
 from liqshell.venues.adapter import InstrumentPage
 from liqshell.recording.packing import frame_files
 from liqshell.recording.recorder import END, FEED, META, REPORT, Recorder
+from liqshell.run.view_page import ViewWriter
 from liqshell.run.feed_listener import WireClock
 
 TICK_S = 0.002                  # of timers: deadlines are served at their own moment, whenever we look
@@ -49,6 +50,7 @@ PATIENT_S = 60.0                # of --start-patience, from which on a first try
 LOST_S = 1.5                    # for its first try where nothing of ours is open; a later one may take as long as the request itself
 HANG_UP_S = 1.5                 # for the feeds at the end; below the watchdog's patience, because nothing beats while we wait
 INVERTED = 0.5                  # share of liquidations on the right side, below which the side check halts (liqcore/execution/side_check.pyx)
+SEEN = ("mode", "name", "venue", "environment", "started_ns", "config_hash", "synthetic")       # of run.json, on the view page
 HOUSEKEEPING_S = 0.1            # audit -> disk
 _log = logging.getLogger("liqshell.live")
 
@@ -252,7 +254,16 @@ class Session:
         self._silence = Silence(self.pipeline.sources, self.pipeline.instruments, self._mark_silence, self._alarm)
         if self.account:
             self.account.bind(self.pipeline, self.config_hash)
+        self._view = ViewWriter(self.folder, self.pipeline.engine, {key: self._journal.manifest[key] for key in SEEN}, self.status)
         return self._journal
+
+    def status(self) -> dict[str, Any]:
+        """For those who watch: the feeds, the account and what was counted so far."""
+        assert self.pipeline is not None
+        account = self.pipeline.engine.account
+        return {"feeds": self.health(), "frames": self.pipeline.sink.frames, "events": self.pipeline.engine.events, "signals": self.signals,
+                "halted_by": self.halted_by, "equity": account.equity, "latency": self.latency()} | (
+                    {"account": self.account.as_dict()} if self.account else {})
 
     def _place(self) -> str:
         """Where the orders go: an environment of the venue, this machine, or an address of one's own."""
@@ -378,6 +389,7 @@ class Session:
             self._on_alarms(rows)
             if self.keeper is not None and self.pipeline is not None:
                 self.keeper.turn(self.pipeline, self._recorder, self.wire_clock.now_ns())
+            self._view.publish(self.wire_clock.now_ns())
             if progress is not None:
                 progress(self)
             with contextlib.suppress(TimeoutError):
@@ -419,6 +431,7 @@ class Session:
             more["warm"] = self.keeper.as_dict()
         if self._judging is not None:
             more["judge"] = self._judging.as_dict() | {"kind": self.config.judge.kind}
+        self._view.close()
         self._journal.close(ended_ns=now, wall_ended_ns=time.time_ns(), counters=self.counters() | {"record": recorded}, latency=self.latency(),
                             data_hash=self._data_hash, **more)
 

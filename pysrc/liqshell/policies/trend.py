@@ -8,6 +8,7 @@ news column is "no" unless a judge is asked (judge_s): then the bracket says wha
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isnan
 from typing import Any, Literal
@@ -16,6 +17,8 @@ import liqcore as lc
 from liqshell.policies.ruled import Ruled, feature, known
 from liqshell.fields import choice, number
 
+CANDLE = ("open", "high", "low", "close")
+CANDLES = 5                     # complete ones of one minute: what a judge is shown
 CONFIDENCE = {"low": 1, "medium": 2, "high": 3}
 HOLDS = 3                       # Ruled.explains of runs in which the judge is also asked about what it may only hold
 Action = Literal["enter", "hold", "don't enter"]
@@ -34,6 +37,11 @@ class Parameters:
     leverage: float = number(None, 0.0, 100.0, "notional / margin", above=True)
 
 
+def candle_feature(part: str, ago: int) -> str:
+    """Name of the feature that holds a part of the candle of so many minutes ago."""
+    return f"price.{part}@1m" + (f":lag({ago}m)" if ago else "")
+
+
 def decide(strong: bool, aligned: bool, news: bool) -> tuple[Action, str]:
     """The document's matrix: intensity, candles, news -> action and confidence."""
     if strong and aligned:
@@ -48,6 +56,13 @@ class Trend(Ruled):
 
     numbers_type = Parameters
     detectors = ("anomaly",)
+
+    def __init__(self, default: Mapping[str, Any], brackets: Mapping[str, Mapping[str, Any]] | None = None,
+                 parameters: Mapping[str, Mapping[str, Any]] | None = None):
+        super().__init__(default, brackets, parameters)
+        if any(terms.get("judge_s", 0.0) > 0.0 for terms in (self._default, *self._brackets.values())):
+            shown = (candle_feature(part, ago) for ago in range(CANDLES) for part in CANDLE)
+            self.features = tuple(dict.fromkeys((*self.features, *shown)))
 
     def on_signal(self, signal: lc.Signal, market: lc.Market) -> lc.Bracket | lc.Declined | None:
         if signal.phase != lc.Phase.ACTIVE:
@@ -78,7 +93,8 @@ class Trend(Ruled):
         change = market.feature(n.feature_close) / market.feature(n.feature_open) - 1.0
         return super().question(signal, market) | {
             "anomaly": "strong" if strong else "medium", "candles_aligned": aligned, "change_5m": known(change),
-            "volatility_5m": known(market.feature(n.feature_volatility))}
+            "volatility_5m": known(market.feature(n.feature_volatility)),
+            "candles_1m": [[known(market.feature(candle_feature(part, ago))) for part in CANDLE] for ago in reversed(range(CANDLES))]}
 
     def why_not(self, n: Parameters, signal: lc.Signal, market: lc.Market) -> lc.Declined | None:
         """The condition that is not met: candles first; where they agree, what is missing for a strong anomaly."""

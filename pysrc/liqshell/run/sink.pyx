@@ -46,7 +46,7 @@ cdef dict summary(const int64_t* histogram):
     for k in range(LATENCY_BUCKETS):
         total += histogram[k]
     out = {"n": total}
-    wanted = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (1.0, "max")]
+    wanted = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9"), (1.0, "max")]
     for k in range(LATENCY_BUCKETS):
         seen += histogram[k]
         while wanted and total and seen >= wanted[0][0] * total and seen > 0:

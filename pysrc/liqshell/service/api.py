@@ -15,7 +15,8 @@ from liqcore.features.spec import TRANSFORMS
 from liqcore.features.table import BBO, DELEVERAGE, ENTRIES, LIQUIDATION, TICKER, TRADE, VENUE_STATE
 from liqshell.errors import DataError
 from liqshell.research.feature_rows import iso
-from liqshell.service import answers, openapi, signals
+from liqshell.run import view_page
+from liqshell.service import answers, openapi, signals, watching
 from liqshell.service.jobs import Jobs
 from liqshell.service.problems import Problem
 from liqshell.service.questions import canonical, history_of, instrument_of, names_of, step_of, time_of
@@ -52,6 +53,7 @@ class Api:
             ("POST", "/v1/jobs"): Route(self.job, "history:read", "history"),
             ("GET", "/v1/jobs/*"): Route(self.job_state, "history:read", "live"),
             ("GET", "/v1/signals"): Route(self.signals, "signals:read", "live"),
+            ("GET", "/v1/view"): Route(self.view, "runs:read", "live"),
             ("GET", "/v1/health"): Route(self.health),
             ("GET", "/v1/openapi.json"): Route(self.openapi),
             ("GET", "/docs"): Route(self.docs),
@@ -112,13 +114,16 @@ class Api:
         """The newest values of one contract."""
         query = request.query
         only(query, *LIVE_KEYS)
+        strict = query.get("strict", "0")
+        if strict not in ("0", "1"):
+            raise Problem("bad-value", f"strict: found {strict[:20]!r}, expected 0 or 1", name="strict")
         asked = names_of(query.get("features", ""))
         dataset = self.library.opened(query.get("run", "")) or await self.dataset(query.get("run", ""))
         instrument = instrument_of(dataset, query.get("asset"), query.get("contract"), query.get("venue"))
         held = answers.held(dataset, asked, instrument)
         if held is None:
             held = await asyncio.to_thread(answers.live, dataset, self.library.saved, asked, instrument)
-        if query.get("strict") == "1" and held.nulls:
+        if strict == "1" and held.nulls:
             raise Problem("not-ready", "not known now: " + ", ".join(held.nulls), unknown=held.nulls)
         age = max(time.time_ns() - held.as_of, 0) / 1e6
         return Response(b'{"age_ms":%.1f,%b' % (age, held.body[1:]), headers=NO_STORE)
@@ -201,6 +206,17 @@ class Api:
         one = instrument_of(dataset, query.get("asset"), query.get("contract"), query.get("venue")) if query.keys() & {"asset", "contract"} else -1
         return Response(await asyncio.to_thread(signals.answer, dataset, since, one, int(limit)), headers=NO_STORE)
 
+    async def view(self, request: Request) -> Response:
+        """What a run that goes on says of itself now."""
+        query = request.query
+        only(query, "asset", "contract", "venue", "run")
+        dataset = self.library.opened(query.get("run", "")) or await self.dataset(query.get("run", ""))
+        one = instrument_of(dataset, query.get("asset"), query.get("contract"), query.get("venue")) if query.keys() & {"asset", "contract"} else -1
+        found = view_page.read(dataset.folder) if dataset.name else None
+        if found is None:
+            raise Problem("not-ready", "no view page: the run has ended, or this is a store")
+        return Response(watching.answer(dataset.name, found, one), headers=NO_STORE)
+
     async def health(self, request: Request) -> Response:
         """200 while what is served can be read."""
         only(request.query)
@@ -210,6 +226,9 @@ class Api:
             return Response(orjson.dumps({"status": "not ready", "why": why.detail}), 503, headers=NO_STORE)
         about = {"status": "trouble" if self.trouble else "ok", **answers.head(dataset), "data_start": iso(dataset.data.start),
                  "complete_through": iso(dataset.complete), "age_ms": max(time.time_ns() - dataset.complete, 0) / 1e6}
+        with contextlib.suppress(DataError):
+            seen = view_page.read(dataset.folder) if dataset.name else None
+            about |= {"process": watching.process(seen)} if seen else {}
         return Response(orjson.dumps(about | ({"why": self.trouble} if self.trouble else {})), 503 if self.trouble else 200, headers=NO_STORE)
 
     async def openapi(self, request: Request) -> Response:

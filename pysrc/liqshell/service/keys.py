@@ -16,7 +16,8 @@ from liqshell.errors import ConfigError, DataError
 
 FILE = "keys.json"
 PREFIX = "lq_live_"
-SCOPES = {"features:read": "live values and streams of them", "history:read": "values of the past, and jobs", "signals:read": "signals of runs"}
+SCOPES = {"features:read": "live values and streams of them", "history:read": "values of the past, and jobs", "signals:read": "signals of runs",
+          "runs:read": "what a run says of itself now: prices, positions, equity"}
 
 
 @dataclass(frozen=True)

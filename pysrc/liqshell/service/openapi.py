@@ -208,6 +208,8 @@ def _beside() -> dict[str, Schema]:
     limit = ("limit", {"type": "integer", "minimum": 1, "maximum": 10_000}, "1000")
     return {
         "/v1/signals": {"get": _operation("Signals of a run", "signals:read", {JSON: signals}, (since, *WHO, limit), (404, 422, 503))},
+        "/v1/view": {"get": _operation("What a run that goes on says of itself now, ten times a second", "runs:read", {JSON: OBJECT}, WHO,
+                                       (404, 422, 503))},
         "/v1/health": {"get": _operation("Whether what is served can be read", "", {JSON: OBJECT}, errors=(422, 503))},
         "/v1/openapi.json": {"get": _operation("This", "", {JSON: OBJECT}, errors=(422,))},
     }

@@ -30,6 +30,7 @@ BODY_BYTES_MAX = 16 << 20
 JSON, PROBLEM = "application/json", "application/problem+json"
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 BUCKETS_MAX = 10_000
+DROPPED_BYTES_MAX = 256 << 20    # of a body that is too long: then the connection ends
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ALWAYS: Headers = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"), (b"cross-origin-resource-policy", b"same-origin")]
 _log = logging.getLogger("liqshell.service")
@@ -46,14 +47,17 @@ class Request(NamedTuple):
     who: str = ""
 
     async def body(self) -> bytes:
-        """All of it. Problem where it is too long."""
-        out = bytearray()
+        """All of it. Problem where it is too long: the rest is heard and dropped, because a client that still sends does not hear the answer."""
+        out, size = bytearray(), 0
         while True:
             message = await self.receive()
             if message["type"] == "http.disconnect":
                 raise ConnectionError("the client has gone")
-            out += message.get("body", b"")
-            if len(out) > BODY_BYTES_MAX:
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size <= BODY_BYTES_MAX:
+                out += piece
+            if size > BODY_BYTES_MAX and (size > DROPPED_BYTES_MAX or not message.get("more_body")):
                 raise Problem("too-large", f"a body of more than {BODY_BYTES_MAX} bytes", hint="POST /v1/jobs, or several requests")
             if not message.get("more_body"):
                 return bytes(out)

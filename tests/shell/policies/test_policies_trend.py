@@ -177,6 +177,37 @@ def test_every_row_of_the_decision_matrix(side, intensity, aligned, news, action
 
 
 @BOTH
+def test_a_judge_is_shown_five_candles(side):
+    """The last five complete minutes of UTC time, the oldest first, each made here from the trades."""
+    s = learnt("judge_s = 30\n")
+    trades, push = [(s.now, s.price)], s.push
+
+    def heard(kind, **fields):
+        if kind == Kind.TRADE:
+            trades.append((s.now, fields["price"]))
+        push(kind, **fields)
+    s.push = heard
+    segment(s, side, 10.0, drift=-0.005 * side)
+    s.wait(1)
+    asked, = s.engine.questions()
+    minute = 60 * SECOND
+    newest = asked["ts"] // minute
+    wanted = []
+    for k in range(newest - 5, newest):
+        prices = [price for ts, price in trades if ts // minute == k]
+        wanted.append([prices[0], max(prices), min(prices), prices[-1]])
+    told = json.loads(question_of(asked, s.engine.instruments[0]).content)
+    assert told["candles_1m"] == wanted and len({tuple(row) for row in wanted}) == 5
+    moved = [row[3] - row[0] for row in wanted]
+    assert all(x * side < 0 for x in moved), "the price has drifted against the liquidated side"
+
+
+def test_nobody_is_shown_candles_where_nobody_is_asked():
+    """A trend without a judge computes nothing for one."""
+    assert len(learnt().engine.features.names) < len(learnt("judge_s = 30\n").engine.features.names)
+
+
+@BOTH
 @pytest.mark.parametrize("drift", [-0.005, 0.0])
 def test_medium_without_candles_asks_nobody(side, drift):
     """No news makes an entry of it: nothing is paid for an answer."""

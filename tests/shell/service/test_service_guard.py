@@ -1,5 +1,6 @@
 """Who may ask `liqcore serve`: keys and scopes, hosts, quotas, addresses; and what is refused says why (RFC 9457), without any secret."""
 
+import http.client
 import json
 import re
 import stat
@@ -7,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from api_rig import NAMES, asked, fill, market
+from api_rig import NAMES, asked, fill, market, served
 
 from liqshell import cli, log
 from liqshell.errors import ConfigError, DataError
@@ -220,3 +221,25 @@ def test_a_canary_secret_is_nowhere(store, tmp_path, caplog, capfd):
         out, err = capfd.readouterr()
         assert canary not in out + err + caplog.text and api.token not in out + err + caplog.text
         assert json.loads((api.state / keys.FILE).read_text())
+
+
+def test_a_long_body_is_answered_on_a_socket(tmp_path):
+    """A client that sends 30 MB in one piece reads why it was refused, and its connection serves the next request."""
+    store = fill(tmp_path / "store", market(tmp_path / "0", 0))
+    with served(store, tmp_path / "state") as (address, token):
+        line = http.client.HTTPConnection(address.removeprefix("http://"), timeout=30)
+        head = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        line.request("POST", PAST, b"[" + b" " * (30 << 20), head)
+        answer = line.getresponse()
+        assert answer.status == 413 and b"too-large" in answer.read()
+        line.request("GET", "/v1/health")
+        answer = line.getresponse()
+        assert answer.status == 200 and answer.read()
+        line.close()
+
+
+@pytest.mark.parametrize("query", ["features=price.last&asset=BTC&strict=2", "features=price.last&asset=BTC&strict=yes",
+                                   "features=flow.ofi@%D9%A5m&asset=BTC", "features=flow.ofi@5m:zscore(2h,min=%D9%A5)&asset=BTC"])
+def test_values_that_are_none(api, query):
+    answer = api.ask("GET", "/v1/features/live", query)
+    assert answer.status == 422, answer.body

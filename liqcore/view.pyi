@@ -1,0 +1,3 @@
+import numpy as np
+
+VIEW_DTYPE: np.dtype
