@@ -194,7 +194,6 @@ async def client_ours(port, count):
 
 async def client_ours_live(port, count):
     """A live run: the whole engine, the guard's limits, the state image before every send, the recording after it."""
-    import asyncio
     import tempfile
     from pathlib import Path
 
@@ -206,7 +205,7 @@ async def client_ours_live(port, count):
     from liqshell.run.dispatch import Dispatch, PicowsWire
     from liqshell.recording.recorder import Recorder
     from liqshell.state.image import Image
-    from liqshell.run.feed_listener import FeedListener, FrameBuffer
+    from liqshell.run.feed_listener import FeedListener
 
     with tempfile.TemporaryDirectory() as folder:
         found = Engine(instruments(), CascadeConfig())
@@ -214,20 +213,15 @@ async def client_ours_live(port, count):
             found.on_trade(1, 1, n, Side.LONG, price, 1.0)
         guard = Guard(found.instruments, order_notional_max=1e9, total_notional_max=1e12, collar=0.99, orders_per_minute_max=200, rate_max=200,
                       rate_window_s=0.001)
-        wire, tap = PicowsWire(), FrameBuffer()
+        wire = PicowsWire()
         image = Image(Path(folder) / "image.bin", found.instruments, "lqbench", 1)
         sink = probe().LiveReactionSink(found, Dispatch(found, guard, encoder(), image, wire))
-        listener = FeedListener(decoder(), sink, lambda raw, ts_recv: None, tap=tap)
         with Recorder(Path(folder) / "frames") as recorder:
+            listener = FeedListener(decoder(), sink, lambda raw, ts_recv: None, tap=recorder.tap("bybit"))
             transport, _ = await picows.ws_connect(lambda: listener, f"ws://127.0.0.1:{port}/")
             wire.transport = transport
             _spin(transport)
-            ended = asyncio.ensure_future(transport.wait_disconnected())
-            while not ended.done():
-                await asyncio.wait([ended], timeout=0.1)
-                for ts_recv, raw in tap.drain():
-                    recorder.append(ts_recv, raw)
-            await ended
+            await transport.wait_disconnected()
         image.close()
 
 

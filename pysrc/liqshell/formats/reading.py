@@ -23,7 +23,7 @@ from liqshell.formats import inverse
 from liqshell.formats.carried_state import Carried
 from liqshell.formats.column_map import ColumnMap
 from liqshell.formats.markets import MARKETS
-from liqshell.formats.validate import Block, Findings, Limits, Validator
+from liqshell.formats.validate import Block, Findings, Limits, Validator, groups
 from liqshell.recording.lines import BINANCE_CM
 from liqshell.formats.event_tables import FEED_LATENCY_MS
 from liqshell.venues.adapters import BY_NAME
@@ -146,12 +146,8 @@ class Reading:
     def __iter__(self) -> Iterator[tuple[str, str, np.ndarray]]:
         for block in self.ordered():
             instruments = block["instrument"]
-            found = np.unique(instruments)
-            if len(found) == 1:
-                yield *self._name(int(found[0])), block
-                continue
-            for n in found:
-                yield *self._name(int(n)), block[instruments == n]
+            for n, own in groups(instruments):
+                yield *self._name(n), block[own]
 
     def __enter__(self) -> Reading:
         return self

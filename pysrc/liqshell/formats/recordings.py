@@ -26,6 +26,7 @@ from liqshell.formats.reading import CENSORED, FULL, UNKNOWN, Options
 from liqshell.formats.continued_reading import Remembering, venues_of
 from liqshell.formats.validate import Block
 from liqshell.formats.venue_frames import VenueFrames, frame_counts
+from liqshell.recording.line_scan import LineScan
 from liqshell.recording.marks import Concern, concerns_of
 from liqshell.recording.recorder import END, FEED, GAP, IMAGE, META, REPORT, REST
 from liqshell.recording.reader import Record
@@ -54,6 +55,8 @@ class Recordings(Remembering):
         self._out = np.zeros(BLOCK_EVENTS, lc.EVENT_DTYPE)
         self._instruments, self._kinds = self._out["instrument"], self._out["kind"]
         self._lines = np.zeros(BLOCK_EVENTS, np.int64)
+        self._count = self._number = 0              # events in the buffer; of the last record
+        self._scanned: dict[str, VenueFrames] | None = None     # the venues of the scan
         self.remember_nothing()
         self._meta = self._first()
         if self._meta is not None:
@@ -104,22 +107,49 @@ class Recordings(Remembering):
 
     def blocks(self) -> Iterator[Block]:
         self._warm()
-        out, lines, count = self._out, self._lines, 0
-        room = BLOCK_EVENTS - FRAME_EVENTS_MAX
-        for number, record in enumerate(self._reader, 1):
-            before = count
-            count += self._torn(self._reader, record, count)
-            taken = self._take(record, count)
-            self._meet(count, taken)
-            count += taken
-            if count > before:
-                lines[before:count] = number
-            if count > room:
-                yield Block(out[:count].copy(), lines[:count].copy())
-                count = 0
-        if count and self.contracts:                # of a file without contracts it says why, not where its gaps lie
-            yield Block(out[:count].copy(), lines[:count].copy())
+        out, lines = self._out, self._lines
+        self._count = self._number = 0
+        self._reader.scan = self._scan
+        for record in self._reader:
+            self._number += 1
+            before = self._count
+            self._count += self._torn(self._reader, record, self._count)
+            taken = self._take(record, self._count)
+            self._meet(self._count, taken)
+            self._count += taken
+            lines[before:self._count] = self._number
+            if self._count > BLOCK_EVENTS - 2 * FRAME_EVENTS_MAX:       # room for the longest record and a scan that may end with such a one
+                yield Block(out[:self._count].copy(), lines[:self._count].copy())
+                self._count = 0
+        if self._count and self.contracts:          # of a file without contracts it says why, not where its gaps lie
+            yield Block(out[:self._count].copy(), lines[:self._count].copy())
         self._conclude()
+
+    def _scan(self, text: bytes, at: int) -> tuple[int, int]:
+        """Lines of a run that hold frames, read in C from text[at] on, up to the first one that wants a closer look: as `_torn` and `_take` read
+        them. The offset behind them, and their number."""
+        if self._run is None or self._file is not self._reader.file or self._reader.tears > self._damages or self._owed or self._hole is not None:
+            return at, 0
+        if self._scanned is not self._venues:       # the settings came, or came again
+            self._scanned = self._venues
+            self._line_scan = LineScan([(name, one.decoder.scan, one.gap_ns) for name, one in self._venues.items()])
+        scan, venues, first = self._line_scan, list(self._venues.values()), self._number
+        scan.last[:len(venues)] = [one.frame_last for one in venues]
+        while True:
+            scan.run(text, at, self._out, self._lines, self._count, self._number + 1)
+            at, self._count, self._number = scan.at, scan.rows, self._number + scan.lines
+            if scan.lines:
+                self._last = scan.ts
+            if scan.found < 0:
+                break
+            venue, before = venues[scan.venue], self._count
+            venue.frame_last = int(scan.last[scan.venue])
+            self._count += self._placed(venue, scan.frame(text), False, scan.ts, before, scan.found)
+            self._lines[before:self._count] = self._number
+            scan.last[scan.venue] = venue.frame_last
+        for one, last in zip(venues, scan.last.tolist(), strict=False):
+            one.frame_last = last
+        return at, self._number - first
 
     def _meet(self, at: int, count: int) -> None:
         if count and self._run is None:
@@ -193,11 +223,13 @@ class Recordings(Remembering):
         found, frame_info = venue.decode(record.frame, ts, self._out[at:])
         if frame_info is not None:
             self.counts.update(frame_counts(frame_info))
-        if not found:
-            return 0
+        return self._placed(venue, record.frame, record.source == REST, ts, at, found) if found else 0
+
+    def _placed(self, venue: VenueFrames, frame: bytes, polled: bool, ts: int, at: int, found: int) -> int:
+        """Of a frame whose events stand in the buffer from `at` on: how many they are, with the gap before them where there is one."""
         if self._kinds[at] == LIQUIDATION:          # a frame is of one kind
-            self._note_sent(record.frame, int(self._out["ts_event"][at]))
-        if record.source == REST:                   # the answer to a poll says nothing about the stream
+            self._note_sent(frame, int(self._out["ts_event"][at]))
+        if polled:                                  # the answer to a poll says nothing about the stream
             return found
         before, venue.frame_last = venue.frame_last, ts
         if venue.gap_ns and before and ts - before > venue.gap_ns:

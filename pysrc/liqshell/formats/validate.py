@@ -92,6 +92,16 @@ class Findings:
             self.shown.append(f"{self.file}:{line}: {reason}" + (f": {text[:120]}" if text else ""))
 
 
+def groups(keys: np.ndarray) -> Iterator[tuple[int, np.ndarray | slice]]:
+    """(key, where its rows are) of each key, from the smallest; rows in order. One sort, however many keys there are."""
+    if len(keys) and (keys == keys[0]).all():
+        yield int(keys[0]), slice(None)
+    elif len(keys):
+        order = np.argsort(keys, kind="stable")
+        for rows in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
+            yield int(keys[rows[0]]), rows
+
+
 class Sizes:
     """What sizes a contract has: its largest trades and liquidations so far. A print that is `band` times the fifth largest is a mistake, unless
     there are five of that size; the first prints of a contract are not judged. Files are judged by it; who feeds an Engine may do so, too."""
@@ -111,9 +121,7 @@ class Sizes:
         if not len(rows):
             return bad
         qty, instruments = events["qty"][rows], events["instrument"][rows]
-        one = instruments.min() == instruments.max()
-        for n in instruments[:1].tolist() if one else np.unique(instruments).tolist():
-            mine = slice(None) if one else instruments == n
+        for n, mine in groups(instruments):
             sizes, before = qty[mine], self._largest.get(n, qty[:0])
             seen = self._seen.get(n, 0) + len(sizes)
             largest = np.sort(np.concatenate([before, np.partition(sizes, max(len(sizes) - SIZES_KEPT, 0))[-SIZES_KEPT:]]))[-SIZES_KEPT:]
@@ -243,9 +251,8 @@ class Validator:
             return
         instruments = e["instrument"][rows]
         bad = np.zeros(len(e), bool)
-        one = instruments.min() == instruments.max()
-        for n in instruments[:1].tolist() if one else np.unique(instruments).tolist():
-            mine = rows if one else rows[instruments == n]
+        for n, own in groups(instruments):
+            mine = rows[own]
             price = e["price"][mine]
             before = self._price.get(n)
             chain = np.concatenate(([before], price)) if before is not None else price
@@ -366,10 +373,9 @@ class Validator:
         found.passed += len(events)
         kinds, instruments = events["kind"], events["instrument"]
         pairs = kinds.astype(np.int64) << 32 | instruments.astype(np.int64) & 0xFFFFFFFF
-        distinct = pairs[:1] if len(pairs) and (pairs == pairs[0]).all() else np.unique(pairs)
-        for pair in distinct.tolist():
-            kind, n = pair >> 32, pair & 0xFFFFFFFF
-            ts = events["ts_recv"] if len(distinct) == 1 else events["ts_recv"][pairs == pair]
+        times = events["ts_recv"]
+        for pair, own in groups(pairs):
+            kind, n, ts = pair >> 32, pair & 0xFFFFFFFF, times[own]
             found.kinds[kind] += len(ts)
             limit = self.limits.gap_s.get(kind)
             if limit is None:

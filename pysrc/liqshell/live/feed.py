@@ -25,12 +25,13 @@ from liqshell.live.spin import Spin
 from liqshell.live.stream import Stream as Socket
 from liqshell.live.stream import Surroundings, Tee
 from liqshell.recording.marks import Concern
+from liqshell.recording.recorder import REST, Recorder
 from liqshell.config.sections import FeedConfig
 from liqshell.run.sink import ConnectionSink
 from liqshell.run.venue_source import Source
 from liqshell.recording.streams import BITS
 from liqshell.venues.adapter import ALL_STREAMS, Poll
-from liqshell.run.feed_listener import FrameBuffer, TaggedTap, WireClock
+from liqshell.run.feed_listener import WireClock
 
 POLL_TIMEOUT_S = 5.0
 POLL_EVERY_MIN_S = 0.05         # wall: a rehearsal at high speed must not flood its venue
@@ -41,21 +42,21 @@ _log = logging.getLogger("liqshell.live")
 
 class VenueFeed:
     """mark(state, ts_event, ts_recv, concerns, connection): called when a connection has come up or gone down, or was silent while others spoke; whom
-    it concerns, and its name. ts_recv: of the frame that ended a silence, None = now. buffer: gets every data message and every answer to a poll,
-    tagged 2 * number, and 2 * number + 1 for polls; None = nothing is kept. stop: the run's end. spin: reads the sockets without being woken, or
+    it concerns, and its name. ts_recv: of the frame that ended a silence, None = now. recorder: gets every data message and every answer to a poll;
+    None = nothing is kept. stop: the run's end. spin: reads the sockets without being woken, or
     None. only: bits of the Streams to ask for. tee: what to put before the sink of each connection. VenueError where the venue allows fewer
     connections than the symbols need."""
 
-    def __init__(self, config: FeedConfig, source: Source, clock: WireClock, speed: float, tls: ssl.SSLContext | None, buffer: FrameBuffer | None,
-                 number: int, mark: Mark, stop: asyncio.Event, spin: Spin | None = None, only: int = ALL_STREAMS,
+    def __init__(self, config: FeedConfig, source: Source, clock: WireClock, speed: float, tls: ssl.SSLContext | None, recorder: Recorder | None,
+                 mark: Mark, stop: asyncio.Event, spin: Spin | None = None, only: int = ALL_STREAMS,
                  tee: Callable[[ConnectionSink], Tee] | None = None):
         self.config, self.source, self.clock, self.speed = config, source, clock, speed
         self.tls, self.stop = tls, stop
         self.drops: deque[str] = deque(maxlen=20)
         self.polled = self.poll_failures = 0
         self._mark = mark
-        self._polls_tap: TaggedTap | None = buffer.tagged(2 * number + 1) if buffer is not None else None
-        tap = buffer.tagged(2 * number) if buffer is not None else None
+        self._polls_tap = recorder.tap(source.venue, REST) if recorder is not None else None
+        tap = recorder.tap(source.venue) if recorder is not None else None
         try:
             plan = source.adapter.plan(config.symbols, config.ws_url, only, config.every)
         except ValueError as why:

@@ -39,9 +39,10 @@ from liqshell.run.pipeline import LiveStart, Pipeline, hash_of, settings
 from liqshell.config.sections import FeedConfig
 from liqshell.transport import is_loopback, tls_context
 from liqshell.venues.adapter import InstrumentPage
-from liqshell.recording.recorder import END, FEED, META, REPORT, REST, WS, Recorder
+from liqshell.recording.packing import frame_files
+from liqshell.recording.recorder import END, FEED, META, REPORT, Recorder
 from liqshell.run.view_page import ViewWriter
-from liqshell.run.feed_listener import FrameBuffer, WireClock
+from liqshell.run.feed_listener import WireClock
 
 TICK_S = 0.002                  # of timers: deadlines are served at their own moment, whenever we look
 LIST_S = 1.5                    # for the list of contracts while trades of ours are open
@@ -50,14 +51,14 @@ LOST_S = 1.5                    # for its first try where nothing of ours is ope
 HANG_UP_S = 1.5                 # for the feeds at the end; below the watchdog's patience, because nothing beats while we wait
 INVERTED = 0.5                  # share of liquidations on the right side, below which the side check halts (liqcore/execution/side_check.pyx)
 SEEN = ("mode", "name", "venue", "environment", "started_ns", "config_hash", "synthetic")       # of run.json, on the view page
-HOUSEKEEPING_S = 0.1            # tap -> recorder, audit -> disk
+HOUSEKEEPING_S = 0.1            # audit -> disk
 _log = logging.getLogger("liqshell.live")
 
 
 def _hash_of(folder: Path) -> str:
     """One fingerprint of a recording: of its files in order of name."""
     digest = hashlib.sha256()
-    for file in sorted(folder.glob("*.jsonl.gz")):
+    for file in frame_files(folder):
         with open(file, "rb") as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)
@@ -239,14 +240,13 @@ class Session:
             "started_ns": self.started_ns, "wall_started_ns": self._wall_ns}
             | ({"warm": self.keeper.begun.as_dict()} if self.keeper is not None else {}) | self.labels)
         self._coverage = QuoteCoverage(len(self.pipeline.engine.instruments))
-        self._tap = FrameBuffer(on_full=self.drain)
         if self.config.record.enabled:
             self._recorder = Recorder(self.folder / FRAMES, exchange=self.config.feed.venue, flush_s=self.config.record.flush_s,
                                       fsync=self.config.record.fsync, on_alarm=lambda why: _log.error("recording: %s", why))
             self._recorder.mark(self.started_ns, META, values)
-        for number, feed in enumerate(self.config.all_feeds()):
+        for feed in self.config.all_feeds():
             self._feeds.append(VenueFeed(feed, self.pipeline.sources[feed.venue], self.wire_clock, self.speed,
-                                         tls_context(feed.ca, feed.rest_url, feed.ws_url), self._tap if self._recorder else None, number,
+                                         tls_context(feed.ca, feed.rest_url, feed.ws_url), self._recorder,
                                          partial(self._mark_feed, feed.venue), self._over, self._spin))
             watched = [self.pipeline.instruments[n] for n in self.pipeline.sources[feed.venue].instruments]
             self._lists[feed.venue] = ListWatch(feed, tls_context(feed.ca, feed.rest_url), self.speed, self._over, feed.symbols,
@@ -291,7 +291,6 @@ class Session:
         assert self.pipeline is not None
         source = self.pipeline.sources[venue]
         whole = concerns == tuple((n, 0) for n in source.instruments)
-        self.drain()
         if self._recorder:
             self._recorder.mark(now, FEED, {"state": int(state), "ts_event": ts_event, "venue": venue, "connection": connection,
                                             **({} if whole else {"parts": parts_of(concerns, source.symbols, source.first)})})
@@ -307,7 +306,6 @@ class Session:
     def report(self, event: tuple[Any, ...]) -> None:
         """One event of the venue's or the operator's: the same. Not from within a frame, whose bytes the recorder does not have yet."""
         assert self.pipeline is not None
-        self.drain()
         row = self.pipeline.report(event)
         if self._recorder:
             self._recorder.mark(int(np.frombuffer(row, lc.EVENT_DTYPE)["ts_recv"][0]), REPORT, {"row": row.hex()})
@@ -386,7 +384,6 @@ class Session:
 
     async def _housekeeping(self, progress: Callable[[Session], None] | None) -> None:
         while not self._over.is_set():
-            self.drain()
             rows = self.pipeline.drain_audit()      # type: ignore[union-attr]
             self._journal.audit(rows)
             self._on_alarms(rows)
@@ -413,19 +410,12 @@ class Session:
             else:
                 _log.error("ALARM: %s: %s", symbol, text)
 
-    def drain(self) -> None:
-        """From the tap to the recorder's queue."""
-        if self._recorder is not None:
-            for ts_recv, tag, raw in self._tap.drain_tagged():
-                self._recorder.append(ts_recv, raw, self._feeds[tag >> 1].source.venue, REST if tag & 1 else WS)
-
     def _finish(self, good: bool) -> None:
         """The last moment: what is due is served, the end is marked, everything is written. good: nothing failed."""
         assert self.pipeline is not None
         if self._spin is not None:
             self._spin.stop()
         now = self.wire_clock.now_ns()
-        self.drain()
         if not self.account:
             self.pipeline.advance(now)                   # (an account has been left as it is: nothing may be asked for that nobody sends)
         recorded: dict[str, Any] = {"enabled": False}
@@ -433,7 +423,7 @@ class Session:
             self._recorder.mark(self.pipeline.engine.now if self.account else now, END, {})
             whole = self._recorder.close()          # (it never raises: what it could not write it counts)
             self._data_hash = _hash_of(self.folder / FRAMES)
-            recorded = {"enabled": True, "whole": whole, "lines": self._recorder.written, "dropped": self._recorder.dropped + self._tap.dropped}
+            recorded = {"enabled": True, "whole": whole, "lines": self._recorder.written, "dropped": self._recorder.dropped}
         self._journal.audit(self.pipeline.drain_audit())
         more: dict[str, Any] = {"account": self.account.as_dict(), "ended": self._ended} if self.account else {}
         if self.keeper is not None:

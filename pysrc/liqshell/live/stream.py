@@ -21,7 +21,8 @@ from liqshell.venues.adapter import Connection, Subscription
 from liqshell.venues.frames import Frame, FrameKind
 from liqshell.live.spin import Spin
 from liqshell.run.venue_source import Source
-from liqshell.run.feed_listener import EventSink, FeedListener, FrameTap, WireClock
+from liqshell.recording.frames import FrameTap
+from liqshell.run.feed_listener import EventSink, FeedListener, WireClock
 
 ACK_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 10.0

@@ -91,7 +91,7 @@ class _Group:
         self.sink = LiveSink(self.engine, spec["gap_ns"], self._signals if events.signals else None)
         self.source = Source(spec, [one.symbol for one in found], self.sink, True)
         self.completeness = self.source.adapter.completeness.name.removeprefix("COMPLETENESS_")
-        self.venue_feed = VenueFeed(feed, self.source, clock, speed, tls_context(feed.ca, feed.rest_url, feed.ws_url), None, 0, self._mark,
+        self.venue_feed = VenueFeed(feed, self.source, clock, speed, tls_context(feed.ca, feed.rest_url, feed.ws_url), None, self._mark,
                                     events.ended, only=int(Stream.STREAM_LIQUIDATION), tee=partial(Tee, see=self._see))
 
     def _mark(self, state: lc.FeedState, ts_event: int, ts_recv: int | None, concerns: Any, connection: str) -> None:

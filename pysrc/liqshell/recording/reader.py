@@ -9,30 +9,24 @@ from __future__ import annotations
 
 import heapq
 import re
-import zipfile
-import zlib
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import orjson
 
-from liqshell.errors import ConfigError, DataError
-from liqshell.input_file import LINE_BYTES_MAX, Meter, regular
+from liqshell.errors import DataError
+from liqshell.input_file import LINE_BYTES_MAX, regular
+from liqshell.recording import packing
 from liqshell.recording.lines import RAW, SKIP, Lines, Part, Record, parts_of
 
 __all__ = ["RAW", "SKIP", "Damage", "Reader", "Record", "earlier", "follows", "hour_of", "merge", "read"]
 
-BLOCK = 1 << 18
-HELD_BYTES = 16 << 20           # of a member whose end, and with it its sum, is still to come: more than one of ours holds
+Scan = Callable[[bytes, int], tuple[int, int]]
 FRAMES = "frames"               # where a run keeps its recording: the folder of a run is as good as that of its frames
 DAMAGE_SHOWN = 20               # bad lines of a file that are named one by one
 BAD_LINES_MIN = 20              # from so many on, a file of which most lines cannot be read is no recording
-GZIP_MAGIC = b"\x1f\x8b\x08"
-ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 SUFFIXES = (".jsonl.gz", ".jsonl", ".json.gz", ".ndjson", ".ndjson.gz", ".jsonl.zst")
 _HOURLY = re.compile(r"(.*?)(\d{4}-\d\d-\d\d)[_T-](\d\d)(?!\d)")      # BTCUSDT_2024-08-05_00.jsonl.gz: of what, and which hour
 
@@ -63,6 +57,7 @@ class Reader:
         self.tears = 0                  # places at which something was lost; damage names those of bad lines together from DAMAGE_SHOWN on
         self.lines = 0
         self.file: Path | None = None   # the one that the last record is from
+        self.scan: Scan | None = None   # reads what it can of a text of whole lines itself, from an offset on: (offset behind it, lines)
         if self.path.is_dir():
             self.files = _recordings(self.path / FRAMES) or _recordings(self.path)        # beside the frames of a run its judge.jsonl may lie
             if not self.files:
@@ -85,10 +80,19 @@ class Reader:
 
     def _records(self, file: Path, bad: BadLines) -> Iterator[Record]:
         lines, number = Lines(file), 0
-        for line in self._lines(file):
-            number += 1
-            if line and not line.isspace():
-                yield from bad.passed(lines, line, number)
+        for text in self._texts(file):
+            at = 0
+            while at < len(text):
+                if self.scan is not None:
+                    at, taken = self.scan(text, at)
+                    number, bad.good = number + taken, bad.good + taken
+                    if at == len(text):
+                        break
+                end = text.find(b"\n", at)
+                line = text[at:end] if end >= 0 else text[at:]
+                at, number = at + len(line) + 1, number + 1
+                if line and not line.isspace():
+                    yield from bad.passed(lines, line, number)
         self.lines += number
 
     def _part(self, file: Path, part: Part, bad: BadLines) -> Iterator[Record]:
@@ -100,22 +104,25 @@ class Reader:
                 yield from bad.passed(lines, line, number)
 
     def _lines(self, file: Path) -> Iterator[bytes]:
-        """Complete lines. What a tear leaves unfinished goes to `damage`."""
+        for text in self._texts(file):
+            yield from text.removesuffix(b"\n").split(b"\n")
+
+    def _texts(self, file: Path) -> Iterator[bytes]:
+        """Complete lines, many at once; the last one of a file may lack its newline. What a tear leaves unfinished goes to `damage`."""
         if (document := _document(file)) is not None:
             yield from document
             return
         begun: list[bytes] = []                     # of the line that has not ended
         size = 0
-        for piece in _pieces(file):
-            if isinstance(piece, Damage):           # a tear: the line across it is gone
-                self.lose(piece)
+        for piece in packing.pieces(file):
+            if isinstance(piece, packing.Tear):     # the line across it is gone
+                self.lose(Damage(str(file), piece.bytes_dropped, 0, piece.reason))
                 self._tear(file, b"".join(begun))
                 begun, size = [], 0
                 continue
-            if b"\n" in piece:
-                lines = (b"".join([*begun, piece]) if begun else piece).split(b"\n")
-                begun = [lines.pop()]
-                yield from lines
+            if (end := piece.rfind(b"\n") + 1) > 0:
+                yield b"".join([*begun, piece[:end]])
+                begun = [piece[end:]]
                 size = len(begun[0])
             else:
                 begun.append(piece)
@@ -248,71 +255,21 @@ def merge(paths: Sequence[str | Path], damage: list[Damage]) -> Iterator[Record]
             heapq.heappush(running, (max(ts, following.ts_recv), order, following, records))
 
 
-def _pieces(file: Path) -> Iterator[bytes | Damage]:
-    """A file unpacked, piece by piece, whatever it is packed with."""
-    regular(file, "a recording")
-    try:
-        with file.open("rb") as stream:
-            magic = stream.read(4)
-    except OSError as why:
-        raise DataError(str(file), f"cannot be read: {why.strerror}") from None
-    if magic[:3] == GZIP_MAGIC:
-        return _gunzip(file, Meter(file))
-    if magic == ZSTD_MAGIC:
-        return _counted(_unzstd(file), Meter(file))
-    return _counted(_unzipped(file), Meter(file)) if magic == b"PK\x03\x04" else _blocks(file)
-
-
-def _counted(pieces: Iterator[bytes | Damage], meter: Meter) -> Iterator[bytes | Damage]:
-    for piece in pieces:
-        if isinstance(piece, bytes):
-            meter.add(len(piece))
-        yield piece
-
-
-def _unzstd(file: Path) -> Iterator[bytes | Damage]:
-    """A file of zstandard, as cryptofeed 3 writes it; what stands before a tear is read."""
-    try:
-        import pyarrow
-    except ImportError:
-        raise ConfigError(str(file), "needs pyarrow, which is not installed", "", "pip install pyarrow") from None
-    try:
-        with pyarrow.input_stream(str(file), compression="zstd") as stream:
-            while block := stream.read(BLOCK):
-                yield block
-    except (OSError, pyarrow.ArrowException) as why:
-        yield Damage(str(file), file.stat().st_size, 0, f"the packing is damaged or cut ({str(why)[:80]})")
-
-
-def _unzipped(file: Path) -> Iterator[bytes | Damage]:
-    """The only file of a zip."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            names = [name for name in archive.namelist() if not name.endswith("/")]
-            if len(names) != 1:
-                raise DataError(str(file), f"a zip with {len(names)} files", "a zip with one file", "Unpack it, then import the files")
-            with archive.open(names[0]) as stream:
-                while block := stream.read(BLOCK):
-                    yield block
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as why:
-        yield Damage(str(file), file.stat().st_size, 0, f"the zip is damaged ({why})")
-
-
 def _document(file: Path) -> list[bytes] | None:
     """The rows of a file that is one JSON document over many lines, or an array; None where it is lines."""
     head = b""
-    for piece in _pieces(file):
-        if isinstance(piece, Damage):
+    for piece in packing.pieces(file):
+        if isinstance(piece, packing.Tear):
             return None
         head += piece
-        if b"\n" in head.lstrip() or len(head) > BLOCK:
+        if b"\n" in head.lstrip() or len(head) > packing.BLOCK:
             break
     first = head.lstrip().split(b"\n", 1)[0].strip()
     if first not in (b"{", b"[") and not first.startswith(b"[{"):
         return None
     data = b""
-    for piece in _pieces(file):
-        if isinstance(piece, Damage) or len(data) > LINE_BYTES_MAX:
+    for piece in packing.pieces(file):
+        if isinstance(piece, packing.Tear) or len(data) > LINE_BYTES_MAX:
             return None
         data += piece
     try:
@@ -320,87 +277,3 @@ def _document(file: Path) -> list[bytes] | None:
     except orjson.JSONDecodeError:
         return None
     return [orjson.dumps(found)]
-
-
-def _blocks(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as stream:
-        while block := stream.read(BLOCK):
-            yield block
-
-
-def _gunzip(file: Path, meter: Meter) -> Iterator[bytes | Damage]:
-    """Decompressed pieces, member after member. Of a damaged member nothing is handed on, because any of it may be wrong; of one that is cut, what
-    stands before the cut. Then the damage, and on from the next member that can be read."""
-    with file.open("rb") as stream:
-        offset, size = 0, file.stat().st_size       # start of the member
-        while offset < size:
-            held, bytes_held, given, reason = deque[bytes](), 0, 0, ""
-            member = zlib.decompressobj(31)
-            stream.seek(offset)
-            try:
-                for piece in _inflated(stream, member, size - offset):
-                    meter.add(len(piece))
-                    held.append(piece)
-                    bytes_held += len(piece)
-                    while bytes_held > HELD_BYTES:          # members of others may be as large as their file
-                        bytes_held, given = bytes_held - len(held[0]), given + len(held[0])
-                        yield held.popleft()
-            except zlib.error as why:
-                reason = f"the gzip member is damaged ({why})"
-            if member.eof:
-                yield from held
-                offset = stream.tell() - len(member.unused_data)
-                continue
-            start, offset = offset, _next_member(stream, offset + 1, size)
-            if not reason and offset == size:       # else what follows the cut may have been read as if it were the member's own
-                yield from held
-            elif (before := _cut(stream, start, offset, meter)) is not None:
-                reason = "the gzip member is cut"
-                yield before[given:]
-            yield Damage(str(file), offset - start, 0, reason or "the gzip member is cut")
-
-
-def _inflated(stream: BinaryIO, member: Any, room: int) -> Iterator[bytes]:
-    """What the next `room` bytes hold, up to the end of the member."""
-    while not member.eof:
-        block = member.unconsumed_tail
-        if not block:
-            block = stream.read(min(BLOCK, room))
-            room -= len(block)
-        if not block:
-            return
-        yield member.decompress(block, BLOCK)
-
-
-def _cut(stream: BinaryIO, start: int, end: int, meter: Meter) -> bytes | None:
-    """What a member holds that another one follows before its end; None where it is not that, but damaged."""
-    stream.seek(start)
-    out = bytearray()
-    try:
-        for piece in _inflated(stream, zlib.decompressobj(31), end - start):
-            meter.add(len(piece))
-            out += piece
-        return bytes(out)
-    except zlib.error:
-        return None
-
-
-def _next_member(stream: Any, offset: int, size: int) -> int:
-    """Offset of the next place that starts like a gzip member and decompresses without an error; `size` where there is none."""
-    while offset < size:
-        stream.seek(offset)
-        block = stream.read(BLOCK)
-        at = block.find(GZIP_MAGIC)
-        if at < 0:
-            offset += max(len(block) - 2, 1)
-            continue
-        stream.seek(offset + at)
-        try:
-            if zlib.decompressobj(31).decompress(stream.read(BLOCK), BLOCK):
-                return offset + at
-        except zlib.error:
-            pass
-        offset += at + 1
-    return size
-
-

@@ -1,6 +1,6 @@
 """Raw frames to disk, and back, byte for byte.
 
-One JSON object a line, hourly files `YYYY-MM-DD_HH.jsonl.gz` (hour of ts_recv, UTC) in the folder of the run:
+One JSON object a line, hourly files `YYYY-MM-DD_HH.jsonl.zst` (hour of ts_recv, UTC) in the folder of the run:
 
     {"ts":<receipt, ms>,"ts_recv":<receipt, ns>,"exchange":"bybit","source":"ws","stream":"<topic>","symbol":"<symbol>","result":<frame>}
 
@@ -8,23 +8,21 @@ The frame's own bytes stand as the value of "result", not a re-serialised copy, 
 and `read()` gives back exactly what came over the wire. A frame that is not JSON on one line is kept as a string with "raw":"text"
 or "raw":"base64" before "result". Lines of our own have the streams liqcore.meta, .feed, .report, .image, .end and .gap.
 
-What survives: every flush (0.5 s) appends one complete gzip member, so a killed process loses at most one flush interval and a torn
-tail at most one member. What waits is bounded in bytes: beyond that the NEWEST frames are dropped and counted, and a liqcore.gap
-line says so at that place. A full disk is an alarm and a count, never an exception on the hot path; the member that could not be
-written is tried again.
+What survives: every flush (0.5 s) appends one complete zstandard frame with its checksum (packing.py), so a killed process loses at most one
+flush interval and a torn tail at most one frame. Lines are built and packed in a thread of their own, without the interpreter's lock
+(frames.pyx). What waits is bounded in bytes: beyond that the NEWEST frames are dropped and counted, and a liqcore.gap line says so at that
+place. A full disk is an alarm and a count, never an exception on the hot path; the member that could not be written is tried again.
 """
 
 import atexit
 import base64
 import contextlib
-import gzip
 import json
 import logging
 import os
 import re
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,8 @@ import orjson
 
 from liqshell import private
 from liqshell.errors import DataError
+from liqshell.recording.frames import FrameBuffer, LineWriter, TaggedTap
+from liqshell.recording.packing import SUFFIX, Packer
 from liqshell.venues.adapters import ADAPTERS
 
 FORMAT = "liqcore-recording"
@@ -42,17 +42,15 @@ WS, REST = "ws", "rest"                # source of a frame: a websocket, or the 
 IMAGE = "liqcore.image"                # here what had been learnt was kept (liqshell.state.learnt), {"n": which}: it tells nothing to a reader
 REPORT = "liqcore.report"              # of a live run: one event of the venue or the operator, {"row": its bytes in hexadecimal}
 PENDING_BYTES_MAX = 256 << 20
-FRAME_OVERHEAD = 160                 # what one waiting frame costs besides its bytes: tuple, int, bytes header, slot in the deque
-MEMBER_BYTES_MAX = 8 << 20           # of lines in one gzip member: bounds what a torn tail can cost, and the memory of a flush
-YIELD_EVERY = 32                     # frames encoded before the flusher lets go of the interpreter: bounds how it delays the event loop
-GZIP_LEVEL = 3
+MEMBER_BYTES_MAX = 8 << 20           # of lines in one member: bounds what a torn tail can cost, and the memory of a flush
 HOUR_NS = 3_600_000_000_000
+OWN_HEAD = b',"exchange":"liqcore","source":"liqcore","stream":"%b","symbol":"","result":'
 TOPIC = re.compile(rb'"topic"\s*:\s*"([A-Za-z0-9_.:@!-]{1,120})"')
 _log = logging.getLogger("liqshell.recording.recorder")
 
 
 class Recorder:
-    """Writes a run's frames. `append` is for the hot path: it takes no lock, touches no file and never raises.
+    """Writes a run's frames. `tap` and `append` are for the hot path: they copy the frame, touch no file and never raise.
 
     folder       of the run; created. Files that are there already are appended to
     exchange     goes into every line
@@ -68,17 +66,16 @@ class Recorder:
         if not 0.0 < flush_s <= 3600.0:
             raise ValueError(f"flush_s: expected seconds above 0 and at most 3600, got {flush_s!r}")
         self.folder = Path(folder)
-        self.dropped = 0                # frames that found no room
         self.unusable = 0               # frames that are not bytes: a fault of the caller
         self.written = 0                # lines that the operating system has
         self.alarms = 0                 # failed writes
         self.error = ""                 # the present failure, "" when all is well
         self._exchange = exchange
-        self._pending: deque[tuple[int, bytes, str | None, str | None, str]] = deque()
-        self._bytes_in = 0              # written by the appending thread only
-        self._bytes_out = 0             # written by the flusher only: no lock is needed, the difference is what waits
-        self._bytes_max = pending_bytes_max
-        self._dropped_recorded = 0
+        self._buffer = FrameBuffer(pending_bytes_max)
+        self._lines = LineWriter(self._buffer)
+        self._packer = Packer()
+        self._taps: dict[tuple[str, str], TaggedTap] = {}
+        self._dropped_recorded = self._unusable_told = 0
         self._hour = -1
         self._unwritten: tuple[str, bytes, int] | None = None
         self._files: dict[str, dict[str, int]] = {}
@@ -94,23 +91,36 @@ class Recorder:
         self._thread.start()
         atexit.register(self.close)
 
+    @property
+    def dropped(self) -> int:
+        """Frames that found no room."""
+        return self._buffer.dropped
+
+    def tap(self, exchange: str, source: str = WS) -> TaggedTap:
+        """What a feed listener gives its frames to. exchange: whose they are; source: WS, or REST for answers to polls."""
+        found = self._taps.get((exchange, source))
+        if found is None:
+            head = b',"exchange":"%b","source":"%b","stream":"' % (exchange.encode(), source.encode())
+            adapter = ADAPTERS.get(exchange)
+            found = self._lines.source(head, *((adapter.kind_key, adapter.symbol_keys) if adapter is not None else ()))
+            self._taps[exchange, source] = found
+        return found
+
     def append(self, ts_recv: int, frame: bytes, exchange: str | None = None, source: str = WS) -> None:
-        """Keep one frame. `frame` must be bytes of its own, not a view into a receive buffer. exchange: whose it is, where a run has several venues;
-        source: WS, or REST for the answer to a poll."""
-        size = len(frame) + FRAME_OVERHEAD
-        if self._bytes_in + size - self._bytes_out > self._bytes_max:
-            self.dropped += 1
+        """Keep one frame. exchange: whose it is, where a run has several venues; source: WS, or REST for the answer to a poll."""
+        if type(frame) is not bytes:        # a fault of the caller must not cost the frames around it
+            self.unusable += 1
             return
-        self._bytes_in += size
-        self._pending.append((ts_recv, frame, None, exchange, source))
+        self.tap(exchange or self._exchange, source).keep(frame, ts_recv)
 
     def mark(self, ts_recv: int, stream: str, value: dict[str, Any]) -> None:
         """Keep one line of our own, in order with the frames. Call it from the thread that appends."""
         if not stream.startswith("liqcore."):
             raise ValueError(f"stream: expected a name that starts with 'liqcore.', got {stream!r}")
-        line = json.dumps(value, separators=(",", ":")).encode()
-        self._bytes_in += len(line) + FRAME_OVERHEAD      # marks are few and needed for replay: they ignore the bound
-        self._pending.append((ts_recv, line, stream, None, WS))
+        tap = self._taps.get((stream, ""))
+        if tap is None:
+            tap = self._taps[stream, ""] = self._lines.own(OWN_HEAD % stream.encode())
+        tap.put(json.dumps(value, separators=(",", ":")).encode(), ts_recv)      # marks are few and needed for replay: they ignore the bound
 
     def flush(self) -> bool:
         """Write everything that waits; True when the operating system has all of it."""
@@ -128,7 +138,7 @@ class Recorder:
     def close(self) -> bool:
         """Flush, finish the manifest, stop the thread; True when nothing was lost. A second call does nothing."""
         if self._closed:
-            return not (self.dropped or self.unusable or self._pending or self._unwritten)
+            return not (self.dropped or self.unusable or self._buffer.used or self._unwritten)
         self._closed = True
         self._wake.set()
         self._thread.join()
@@ -149,45 +159,27 @@ class Recorder:
             self.flush()
 
     def _take(self) -> bool:
-        """Turn waiting frames of one hour into one gzip member; False when nothing waits."""
-        pending, lines, size, taken, last = self._pending, [], 0, 0, 0
-        if not pending:
-            return False
+        """Turn waiting frames of one hour into one member; False when nothing waits."""
+        lines, dropped = self._lines, self.dropped
         # ts_recv that goes back stays in the current file: files in name order are the frames in order of receipt
-        hour = max(self._hour, pending[0][0] // HOUR_NS)
-        while pending and size < MEMBER_BYTES_MAX and max(hour, pending[0][0] // HOUR_NS) == hour:
-            last, frame, stream, exchange, source = pending.popleft()
-            taken += len(frame) + FRAME_OVERHEAD
-            try:
-                line = self._line(last, frame, stream, exchange or self._exchange, source)
-            except Exception as why:          # one frame that is not bytes must not cost those around it
-                self.unusable += 1
-                self._failed(f"a frame could not be kept: {type(why).__name__}: {why}")
-                continue
-            lines.append(line)
-            size += len(line)
-            if len(lines) % YIELD_EVERY == 0:
-                time.sleep(0)
-        dropped = self.dropped
+        hour = lines.begin(self._hour)
+        if self.unusable != self._unusable_told:
+            self._unusable_told = self.unusable
+            self._failed("a frame could not be kept: TypeError: it is not bytes")
+        if hour < 0:
+            return False
+        while (frame := lines.run(hour, MEMBER_BYTES_MAX)) is not None:
+            lines.end(_result(frame))
         if dropped != self._dropped_recorded:
-            lines.append(self._line(last, b'{"dropped":%d}' % (dropped - self._dropped_recorded), GAP))
+            lines.add(b'{"ts":%d,"ts_recv":%d%b{"dropped":%d}}\n' % (lines.last // 1_000_000, lines.last, OWN_HEAD % GAP.encode(),
+                                                                     dropped - self._dropped_recorded))
             self._dropped_recorded = dropped
-        name = time.strftime("%Y-%m-%d_%H", time.gmtime(hour * 3600)) + ".jsonl.gz"
-        member = gzip.compress(b"".join(lines), GZIP_LEVEL, mtime=0)
+        name = time.strftime("%Y-%m-%d_%H", time.gmtime(hour * 3600)) + SUFFIX
         turned, self._hour = hour != self._hour, hour
-        self._unwritten = (name, member, len(lines))
-        self._bytes_out += taken
+        self._unwritten = (name, self._packer.member(lines), lines.lines)
         if turned and self._files:
             self._write_manifest()
         return True
-
-    def _line(self, ts_recv: int, frame: bytes, stream: str | None, exchange: str = "", source: str = WS) -> bytes:
-        if stream is not None:
-            return b'{"ts":%d,"ts_recv":%d,"exchange":"liqcore","source":"liqcore","stream":"%b","symbol":"","result":%b}\n' % (
-                ts_recv // 1_000_000, ts_recv, stream.encode(), frame)
-        topic, symbol = label(exchange, frame)
-        return b'{"ts":%d,"ts_recv":%d,"exchange":"%b","source":"%b","stream":"%b","symbol":"%b",%b}\n' % (
-            ts_recv // 1_000_000, ts_recv, exchange.encode(), source.encode(), topic, symbol, _result(frame))
 
     def _write(self) -> bool:
         """Append the waiting member whole, or leave the file as it was."""

@@ -14,6 +14,7 @@ from liqcore.audit import VIEWS
 from liqshell.errors import DataError
 from liqshell.input_file import regular
 from liqshell.recording.journal import current
+from liqshell.recording.packing import frame_files
 
 COMPLETENESS = {Completeness.COMPLETENESS_FULL: "FULL", Completeness.COMPLETENESS_CENSORED: "CENSORED",
                 Completeness.COMPLETENESS_UNKNOWN: "UNKNOWN"}
@@ -58,7 +59,7 @@ class Run:
     @property
     def frames(self) -> list[Path]:
         """The recorded frames, oldest first; empty where the run did not record."""
-        return sorted((self.folder / "frames").glob("*.jsonl.gz"))
+        return frame_files(self.folder / "frames")
 
     @property
     def contracts(self) -> list[dict[str, str]]:

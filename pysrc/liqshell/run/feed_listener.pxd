@@ -5,6 +5,7 @@ from picows.picows cimport WSFrame, WSListener, WSTransport
 
 from liqcore.event cimport event_t
 from liqcore.codec.decode cimport Decoder
+from liqshell.recording.frames cimport FrameTap
 
 cdef enum:
     EVENTS_MAX = 4096             # rows of one frame; a frame with more goes to on_other, which has no limit
@@ -24,22 +25,6 @@ cdef class WireClock:
 cdef class EventSink:
     # events and raw are valid only during the call; returns 0, or -1 with an exception set
     cdef int on_events_c(self, const event_t* events, int n, const char* raw, Py_ssize_t raw_n, int64_t ts_recv) except -1
-
-cdef class FrameTap:
-    cdef int on_frame_c(self, const char* raw, Py_ssize_t raw_n, int64_t ts_recv) except -1
-
-cdef class FrameBuffer(FrameTap):
-    cdef char* _data
-    cdef object _on_full
-    cdef readonly Py_ssize_t capacity
-    cdef readonly Py_ssize_t used
-    cdef readonly int64_t frames
-    cdef readonly int64_t dropped
-    cdef int keep_c(self, const char* raw, Py_ssize_t raw_n, int64_t ts_recv, int64_t tag) except -1
-
-cdef class TaggedTap(FrameTap):
-    cdef readonly FrameBuffer buffer
-    cdef readonly int tag
 
 cdef class FeedListener(WSListener):
     cdef readonly Decoder decoder

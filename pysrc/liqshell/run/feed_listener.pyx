@@ -22,6 +22,7 @@ from liqcore.event import EVENT_DTYPE
 
 from liqcore.event cimport event_t
 from liqcore.codec.decode cimport Decoder
+from liqshell.recording.frames cimport FrameTap
 
 
 cdef inline int64_t _read_clock(int clock) noexcept nogil:
@@ -106,113 +107,6 @@ cdef class EventSink:
     def on_events(self, events, raw, ts_recv):
         """One frame's events (EVENT_DTYPE, a copy that may be kept), its raw bytes, and its time of receipt in ns."""
         raise NotImplementedError("EventSink: override on_events in Python or on_events_c in Cython")
-
-
-cdef class FrameTap:
-    """Sees the raw bytes of every data message after the sink has. Cython: override on_frame_c. Python: override on_frame."""
-
-    cdef int on_frame_c(self, const char* raw, Py_ssize_t raw_n, int64_t ts_recv) except -1:
-        self.on_frame(PyBytes_FromStringAndSize(raw, raw_n), ts_recv)
-        return 0
-
-    def on_frame(self, raw, ts_recv):
-        """Raw bytes and time of receipt in ns of one message."""
-        raise NotImplementedError("FrameTap: override on_frame in Python or on_frame_c in Cython")
-
-
-cdef int TAG_SHIFT = 48           # of record_t.size: its upper bits are the tag
-
-
-cdef struct record_t:
-    int64_t ts_recv
-    int64_t size                  # of the frame, and its tag
-
-
-@cython.final
-cdef class FrameBuffer(FrameTap):
-    """A tap that only copies: frames wait in memory until `drain()` takes them, at a moment that suits whoever writes them to disk.
-
-    capacity: bytes, allocated once (the system commits pages as they are touched); each frame takes its size plus 16 bytes. When it is
-    full, `on_full()` is called and should drain; a frame that does not fit even then is not kept and counted in `dropped`: a recording with
-    dropped > 0 has a hole and must say so.
-    """
-
-    def __cinit__(self, *args, **kwargs):
-        self._data = NULL
-
-    def __init__(self, capacity=1 << 26, on_full=None):
-        if not 4096 <= capacity <= 1 << 34:
-            raise ValueError(f"FrameBuffer: capacity must lie in 4096 .. 2**34 bytes, got {capacity!r}")
-        if self._data != NULL:
-            raise RuntimeError("FrameBuffer: __init__ called twice")
-        self._data = <char*> PyMem_RawMalloc(capacity)
-        if self._data == NULL:
-            raise MemoryError(f"FrameBuffer: no memory for {capacity} bytes")
-        self.capacity = capacity
-        self.used = self.frames = self.dropped = 0
-        self._on_full = on_full
-
-    def __dealloc__(self):
-        PyMem_RawFree(self._data)
-
-    cdef int on_frame_c(self, const char* raw, Py_ssize_t raw_n, int64_t ts_recv) except -1:
-        return self.keep_c(raw, raw_n, ts_recv, 0)
-
-    cdef int keep_c(self, const char* raw, Py_ssize_t raw_n, int64_t ts_recv, int64_t tag) except -1:
-        cdef Py_ssize_t need = sizeof(record_t) + raw_n
-        cdef record_t head
-        if self.used + need > self.capacity and self.used and self._on_full is not None:
-            self._on_full()
-        if self.used + need > self.capacity:
-            self.dropped += 1
-            return 0
-        head.ts_recv = ts_recv
-        head.size = raw_n | tag << TAG_SHIFT
-        memcpy(self._data + self.used, &head, sizeof(head))
-        memcpy(self._data + self.used + sizeof(head), raw, raw_n)
-        self.used += need
-        self.frames += 1
-        return 0
-
-    def tagged(self, tag):
-        """A tap that writes into this buffer and marks each frame with `tag` (0 to 32767): where several feeds keep their common order."""
-        return TaggedTap(self, tag)
-
-    def drain(self):
-        """Take everything: a list of (ts_recv, raw bytes) in order of receipt."""
-        return [(ts_recv, raw) for ts_recv, _, raw in self.drain_tagged()]
-
-    def drain_tagged(self):
-        """Take everything: a list of (ts_recv, tag, raw bytes) in order of receipt; the tag is 0 where the frame came by no tagged tap."""
-        cdef Py_ssize_t at = 0, size
-        cdef record_t head
-        out = []
-        while at < self.used:
-            memcpy(&head, self._data + at, sizeof(head))
-            size = head.size & ((<int64_t> 1 << TAG_SHIFT) - 1)
-            at += sizeof(head)
-            out.append((head.ts_recv, head.size >> TAG_SHIFT, PyBytes_FromStringAndSize(self._data + at, size)))
-            at += size
-        self.used = 0
-        return out
-
-
-@cython.final
-cdef class TaggedTap(FrameTap):
-    """Made by FrameBuffer.tagged."""
-
-    def __init__(self, FrameBuffer buffer not None, tag):
-        if not 0 <= tag < 32768:
-            raise ValueError(f"tag: expected 0 to 32767, got {tag!r}")
-        self.buffer = buffer
-        self.tag = tag
-
-    cdef int on_frame_c(self, const char* raw, Py_ssize_t raw_n, int64_t ts_recv) except -1:
-        return self.buffer.keep_c(raw, raw_n, ts_recv, self.tag)
-
-    def keep(self, bytes raw not None, int64_t ts_recv):
-        """A message that came by no listener, such as the answer to a REST request."""
-        self.buffer.keep_c(<const char*> raw, len(raw), ts_recv, self.tag)
 
 
 @cython.final

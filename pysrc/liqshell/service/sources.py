@@ -7,7 +7,6 @@ import os
 import shutil
 import tempfile
 import threading
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -19,7 +18,7 @@ import numpy as np
 import liqcore as lc
 from liqshell import private
 from liqshell.errors import ConfigError, DataError
-from liqshell.recording import journal
+from liqshell.recording import journal, packing
 from liqshell.recording import reader as recording
 from liqshell.recording.lines import Lines
 from liqshell.research.feature_rows import of_store
@@ -107,7 +106,7 @@ class StoreSource:
 
 
 class Tail:
-    """The lines of a run's recording as they are written: whole gzip members only."""
+    """The lines of a run's recording as they are written: whole members only."""
 
     def __init__(self, frames: Path):
         self._frames = frames
@@ -117,7 +116,7 @@ class Tail:
 
     def records(self) -> Iterator[recording.Record]:
         """Those that have been added since the last call."""
-        files = sorted(self._frames.glob("*.jsonl.gz"))
+        files = packing.frame_files(self._frames)
         for file in files[files.index(self._file) if self._file in files else 0 :]:
             if file != self._file:
                 self._file, self._offset, self._number, self._lines = file, 0, 0, Lines(file)
@@ -131,15 +130,14 @@ class Tail:
             while True:
                 stream.seek(self._offset)
                 block = stream.read(MEMBER_READ)
-                member = zlib.decompressobj(31)
                 try:
-                    lines = member.decompress(block) if block else b""
-                except zlib.error as why:
+                    found = packing.first_member(block) if block else None
+                except ValueError as why:
                     raise DataError(str(file), f"damaged at byte {self._offset} ({why})", "a recording of liqcore") from None
-                if not member.eof:  # its end is not written yet
+                if found is None:  # its end is not written yet
                     return
-                self._offset += len(block) - len(member.unused_data)
-                yield lines
+                self._offset += found[1]
+                yield found[0]
 
 
 class RunSource:

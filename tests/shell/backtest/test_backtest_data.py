@@ -120,7 +120,7 @@ def test_a_new_store_of_the_same_data_resets_no_count(market, store, tmp_path, m
 def test_frames_without_a_run_are_imported_first_and_once(market, tmp_path):
     (tmp_path / "raw").mkdir()
     for file in (market / "frames").iterdir():
-        if file.name.endswith(".jsonl.gz"):
+        if file.name.endswith(".jsonl.zst"):
             (tmp_path / "raw" / file.name).write_bytes(file.read_bytes())
     config = write(tmp_path, 'files = ["raw"]\nsymbols = ["DOGEUSDT"]')
     history = load_history(config)

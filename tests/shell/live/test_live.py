@@ -16,6 +16,7 @@ from emulator_client import away, watch_pauses
 import liqcore as lc
 from liqshell.recording import journal
 from liqshell.recording import reader as recording
+from liqshell.recording.packing import frame_files
 from liqshell.run import replay
 from liqshell.config.load import loads
 from liqshell.emulator.server import Config, serve
@@ -163,7 +164,7 @@ def test_reconnects_when_a_connection_goes_silent_for_good(tmp_path):
 
 
 def test_kill_9_leaves_a_recording_that_replays(tmp_path):
-    """A killed process leaves whole gzip members and whole audit records: the replay reproduces the audit that was saved, as a prefix."""
+    """A killed process leaves whole members and whole audit records: the replay reproduces the audit that was saved, as a prefix."""
     folder = tmp_path / "run"
     emulate = subprocess.Popen([sys.executable, "-P", "-m", "liqshell", "emulate", "--seed", "6", "--speed", "120"], stdout=subprocess.PIPE,
                                text=True, env=_environment())
@@ -176,7 +177,7 @@ def test_kill_9_leaves_a_recording_that_replays(tmp_path):
                 "asyncio.run(Session(config, Path(sys.argv[2]), Clock.from_dict(ready['clock'])).run())\n")
         child = subprocess.Popen([sys.executable, "-P", "-c", code, json.dumps(ready), str(folder)], env=_environment())
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not list(folder.glob("frames/*.jsonl.gz")):
+        while time.monotonic() < deadline and not frame_files(folder / "frames"):
             time.sleep(0.1)
         audit = folder / journal.AUDIT
         while time.monotonic() < deadline and not (audit.exists() and audit.stat().st_size >= 20 * lc.AUDIT_DTYPE.itemsize):

@@ -11,8 +11,10 @@ from pathlib import Path
 import campaigns
 import pytest
 from live_process import COMMAND, Live, Venue, environment, write_config
+from recorder_lines import unpacked
 
 from liqshell.recording import journal
+from liqshell.recording.packing import SUFFIX, frame_files
 from liqshell.run import replay
 from liqshell.state.control import Control, Kill
 from liqshell.state.store import Store
@@ -98,7 +100,7 @@ def check(folder, count, wrong, times, truth):
     assert manifest["account"]["alarms"] == [], manifest["account"]["alarms"]
     assert manifest["account"]["gateway"]["unknown"] == []
     for n in range(count + 1):
-        if n < count and not any((folder / f"run{n}" / journal.FRAMES).glob("*.jsonl.gz")):
+        if n < count and not frame_files(folder / f"run{n}" / journal.FRAMES):
             continue                        # killed before a first line of the recording reached the disk
         verdict = replay.prove(folder / f"run{n}")
         assert verdict.identical, (n, verdict)
@@ -200,19 +202,10 @@ def test_no_secret_is_found_anywhere_in_what_a_run_leaves(tmp_path):
         for path in tmp_path.rglob("*"):
             if path.is_file():
                 data = path.read_bytes()
-                data += _unpacked(path) if path.suffix == ".gz" else b""
+                data += unpacked(path) if path.name.endswith(SUFFIX) else b""
                 read += len(data)
                 assert not any(secret in data for secret in secrets), path
     assert read > 100_000, "nothing was searched"
-
-
-def _unpacked(path):
-    import gzip
-    with gzip.open(path) as stream:
-        try:
-            return stream.read()
-        except EOFError:
-            return b""
 
 
 def test_a_blocked_loop_stops_entries_and_is_rescued_from_outside(tmp_path):

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 from live_process import COMMAND, Live, Venue, environment, write_config
+from recorder_lines import unpacked
+
+from liqshell.recording import packing
 
 WRONG = "cAnArYwRoNg0123456789abcdefABCDEF77"
 
@@ -21,6 +24,8 @@ def hits(root: Path, needles: dict[str, str]) -> list[str]:
         raw = file.read_bytes()
         if raw[:2] == b"\x1f\x8b":
             raw += gzip.decompress(raw)
+        elif file.name.endswith(packing.SUFFIX):
+            raw += unpacked(file)
         out += [f"{file.relative_to(root)}: {name}" for name, texts in forms.items() if any(text in raw for text in texts)]
     return out
 

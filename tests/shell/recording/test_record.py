@@ -16,9 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from liqshell.recording import packing
 from liqshell.recording import recorder as record_module
 from liqshell.errors import DataError
 from liqshell.recording.recorder import END, GAP, META, Recorder
+from liqshell.recording.frames import RECORD_BYTES
 from liqshell.recording.reader import Damage, merge, read
 
 HOUR = 3_600_000_000_000
@@ -67,7 +69,7 @@ def test_any_bytes_any_times_any_member_size(tmp_path_factory, frames, member_by
 def test_lines_are_json_in_the_shared_schema(tmp_path):
     with Recorder(tmp_path) as recorder:
         recorder.append(T0 + 1_234_567, LIQUIDATION)
-    line = gzip.decompress((tmp_path / "2026-02-09_00.jsonl.gz").read_bytes())
+    line = b"".join(packing.pieces(tmp_path / "2026-02-09_00.jsonl.zst"))
     assert line.endswith(b'"result":' + LIQUIDATION + b"}\n")
     assert json.loads(line) == {"ts": T0 // 10**6 + 1, "ts_recv": T0 + 1_234_567, "exchange": "bybit", "source": "ws",
                                 "stream": "allLiquidation.ROSEUSDT", "symbol": "ROSEUSDT", "result": json.loads(LIQUIDATION)}
@@ -78,7 +80,7 @@ def test_files_by_hour_and_manifest(tmp_path):
         assert json.loads((tmp_path / "manifest.json").read_text())["closed"] is False
         for n in range(5):
             recorder.append(T0 + n * HOUR // 2, b"{}")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["2026-02-09_00.jsonl.gz", "2026-02-09_01.jsonl.gz", "2026-02-09_02.jsonl.gz", "manifest.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["2026-02-09_00.jsonl.zst", "2026-02-09_01.jsonl.zst", "2026-02-09_02.jsonl.zst", "manifest.json"]
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["closed"] and manifest["lines"] == 5 and manifest["meta"] == {"run": "x"} and manifest["dropped"] == 0
     assert [file["lines"] for file in manifest["files"].values()] == [2, 2, 1]
@@ -138,9 +140,9 @@ def test_a_killed_process_loses_nothing_that_was_flushed(tmp_path, flush_s):
 
 
 def three_members(folder: Path) -> tuple[Path, list[bytes], list[int]]:
-    """A file of three gzip members, its frames, and the offsets at which members end."""
+    """A file of three members, its frames, and the offsets at which members end."""
     frames, ends = [], []
-    path = folder / "2026-02-09_00.jsonl.gz"
+    path = folder / "2026-02-09_00.jsonl.zst"
     with Recorder(folder, flush_s=3600) as recorder:
         for m in range(3):
             for n in range(4):
@@ -265,7 +267,7 @@ def test_raw_frames_take_the_venues_time(tmp_path):
 
 
 def test_what_finds_no_room_is_counted_and_marked_in_place(tmp_path):
-    with Recorder(tmp_path, flush_s=3600, pending_bytes_max=10 * (2 + record_module.FRAME_OVERHEAD)) as recorder:
+    with Recorder(tmp_path, flush_s=3600, pending_bytes_max=10 * (2 + RECORD_BYTES)) as recorder:
         for n in range(25):
             recorder.append(T0 + n, b"%02d" % (n + 10))
         assert recorder.dropped == 15
@@ -288,13 +290,13 @@ FULL = textwrap.dedent("""
     for n in range(100):
         recorder.append({t0} + n, os.urandom(100))
     assert recorder.flush()
-    size = Path(sys.argv[1], "2026-02-09_00.jsonl.gz").stat().st_size
+    size = Path(sys.argv[1], "2026-02-09_00.jsonl.zst").stat().st_size
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 5000, hard))
     for n in range(200):
         recorder.append({t0} + n, os.urandom(100))
     results = [recorder.flush(), recorder.flush()]
-    left = Path(sys.argv[1], "2026-02-09_00.jsonl.gz").stat().st_size
+    left = Path(sys.argv[1], "2026-02-09_00.jsonl.zst").stat().st_size
     seen = len(list(read(sys.argv[1])))
     state = (recorder.alarms, recorder.error, len(alarms), str(alarms[0]))
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -11,9 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from recorded_run import SETTINGS, audit_of, of_kind, record_run
+from recorder_lines import as_before, member, unpacked
 
 import liqcore as lc
+from liqshell import formats
 from liqshell.recording import journal
+from liqshell.recording.packing import frame_files
 from liqshell.config.load import loads
 from liqshell.errors import ConfigError, DataError
 from liqshell.run.backtest_parity import first_difference, prove_as_backtest
@@ -34,9 +37,18 @@ def copy(run, tmp_path):
 
 def edit(folder: Path, change, first: int = 0) -> None:
     """Rewrite the lines of a recording, from the file of this number on."""
-    for file in sorted((folder / "frames").glob("*.jsonl.gz"))[first:]:
-        lines = gzip.decompress(file.read_bytes()).decode().splitlines()
-        file.write_bytes(gzip.compress("".join(line + "\n" for line in change(lines)).encode()))
+    for file in frame_files(folder / "frames")[first:]:
+        lines = unpacked(file).decode().splitlines()
+        file.write_bytes(member("".join(line + "\n" for line in change(lines)).encode()))
+
+
+def test_a_run_that_was_packed_with_gzip_is_identical(run, copy):
+    """As runs were recorded before: the replay, the backtest and the events are those of the same run as it is packed now."""
+    before, _ = read_events(copy / "frames").events, as_before(copy / "frames")
+    assert {file.suffix for file in frame_files(copy / "frames")} == {".gz"} and {file.suffix for file in frame_files(run / "frames")} == {".zst"}
+    assert read_events(copy / "frames").events.tobytes() == before.tobytes() and len(before)
+    assert prove(copy).identical and prove_as_backtest(copy).identical
+    assert b"".join(part.tobytes() for part in formats.read(copy).ordered()) == b"".join(part.tobytes() for part in formats.read(run).ordered())
 
 
 def test_a_run_with_a_gap_is_identical_as_a_backtest(run):

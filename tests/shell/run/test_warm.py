@@ -18,6 +18,7 @@ import liqcore as lc
 from liqshell.recording import journal
 from liqshell.run import backtest_parity as parity
 from liqshell.recording import reader as recording
+from liqshell.recording.packing import ZSTD_MAGIC, frame_files
 from liqshell.run import replay
 from liqshell.config.load import load
 from liqshell.errors import DataError
@@ -131,9 +132,9 @@ def test_damage_inside_a_recording_is_a_gap_and_a_note(hour, run, tmp_path):
     learnt_file(tmp_path / "runs", "warm").unlink()
     whole = Warmer(settings(load(config), hour[0]))
     whole.run(folder)
-    file = sorted((folder / journal.FRAMES).glob("*.jsonl.gz"))[0]
+    file = frame_files(folder / journal.FRAMES)[0]
     raw = bytearray(file.read_bytes())
-    second = raw.index(b"\x1f\x8b\x08", 1)             # up to the second image; a third one follows
+    second = raw.index(ZSTD_MAGIC, 1)             # up to the second image; a third one follows
     raw[second + 40:second + 60] = bytes(20)
     file.write_bytes(raw)
     warmer = Warmer(settings(load(config), hour[0]))

@@ -2,7 +2,6 @@
 
 import asyncio
 import csv
-import gzip
 import io
 import json
 import random
@@ -14,10 +13,12 @@ import numpy as np
 import pytest
 from api_rig import asked, bits, served
 from recorded_run import record_run
+from recorder_lines import member, unpacked
 
 import liqcore as lc
 from liqshell import cli
 from liqshell.recording import journal
+from liqshell.recording.packing import frame_files
 from liqshell.research.feature_rows import iso
 from liqshell.run import recorded_events
 
@@ -29,9 +30,9 @@ NAMES = ("liquidations.liq_imbalance@1m:zscore(20m,min=4)", "flow.ofi@1m", "fund
 def run(tmp_path_factory):
     """On paper over the change of an hour, with an interruption of 20 s, in members as small as those of a live run."""
     folder = record_run(tmp_path_factory.mktemp("recorded") / "run", hours=1.2, cut_s=20.0)
-    for file in (folder / journal.FRAMES).glob("*.jsonl.gz"):
-        lines = gzip.decompress(file.read_bytes()).splitlines(keepends=True)
-        file.write_bytes(b"".join(gzip.compress(b"".join(lines[n:n + 200]), 3) for n in range(0, len(lines), 200)))
+    for file in frame_files(folder / journal.FRAMES):
+        lines = unpacked(file).splitlines(keepends=True)
+        file.write_bytes(b"".join(member(b"".join(lines[n:n + 200])) for n in range(0, len(lines), 200)))
     return folder
 
 
@@ -40,7 +41,7 @@ def grown(run, folder, rng):
     (folder / journal.FRAMES).mkdir(parents=True)
     shutil.copy(run / journal.MANIFEST, folder)
     shutil.copy(run / journal.AUDIT, folder)
-    files = sorted((run / journal.FRAMES).glob("*.jsonl.gz"))
+    files = frame_files(run / journal.FRAMES)
     assert len(files) == 2
     for file in files:
         data = file.read_bytes()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import said_once
 from captures import DATA, needs_data
+from recorder_lines import member, unpacked
 from said_once import HOUR, NAMES, SYMBOLS, T0
 
 import liqcore as lc
@@ -122,9 +123,9 @@ def test_behind_a_lost_hour_or_a_damaged_place_values_are_unknown_until_they_are
         torn = tmp_path / name / journal.FRAMES
         shutil.copytree(run / journal.FRAMES, torn)
         file = next(torn.glob("*_02*"))
-        lines = gzip.decompress(file.read_bytes()).splitlines(keepends=True)
+        lines = unpacked(file).splitlines(keepends=True)
         third = len(lines) // 3
-        members = [gzip.compress(b"".join(lines[n * third:(n + 1) * third])) for n in range(3)]
+        members = [member(b"".join(lines[n * third:(n + 1) * third])) for n in range(3)]
         cut = members[where][:len(members[where]) // 2]
         file.write_bytes(b"".join([*members[:where], cut, *members[where + 1:]]))
         whole_folder = np.concatenate(list(formats.read(torn).ordered()))
