@@ -18,6 +18,7 @@ from liqcore.request import Request
 from liqcore.timetable import Timetable
 
 SNAPSHOT_NAME: bytes
+VIEW_DTYPE: np.dtype
 
 @disjoint_base
 class Engine:

@@ -2,6 +2,8 @@
 
 import operator
 
+import numpy as np
+
 from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
 from libc.math cimport rint
 from libc.stdlib cimport calloc, free
@@ -73,6 +75,10 @@ cdef bint not_nanoseconds(int64_t ts_event, int64_t ts_recv, int64_t now, uint8_
     if now > -NEVER:
         return False
     return SINCE_2015 <= ts_recv < SECONDS_UNTIL or SINCE_2015 <= ts_recv // 1000 < UNTIL_2040 or SINCE_2015 <= ts_recv // 1000000 < UNTIL_2040
+
+
+cdef view_t _row
+VIEW_DTYPE = np.asarray(<view_t[:1]> &_row).dtype       # of the rows of Engine.view(), made from the C struct
 
 
 cdef class Engine:
@@ -808,21 +814,15 @@ cdef class Engine:
         return self.features.known_c(self.known_features[name][0], self._known(instrument), self.clock.now)
 
     def view(self, out=None):
-        """What is true of every instrument now: an array with a row for each, its fields named and explained in liqcore/view.pxd. out: an array of
-        VIEW_DTYPE to write into. Nothing changes by it, so a run that is watched decides as one that is not."""
-        if out is None:
-            import numpy as np
-            from liqcore.view import VIEW_DTYPE
-
-            out = np.zeros(self.count, VIEW_DTYPE)
+        """What is true now: an array with a row for each instrument, whose fields liqcore/view.pxd explains. out: an array of VIEW_DTYPE to write
+        into. Nothing changes by it, so a run that is watched decides as one that is not."""
+        out = np.zeros(self.count, VIEW_DTYPE) if out is None else out
         cdef view_t[::1] rows = out
-        cdef CascadeDetector d = self.bank.cascade
         cdef int n
         if rows.shape[0] != self.count:
             raise ValueError(f"out: expected {self.count} rows, one for each instrument; it has {rows.shape[0]}")
         for n in range(self.count):
-            view_row(&rows[n], &self.inst[n], &self.market[n], &self.slot[n], &self.account.positions[n], self.account.unrealized(n),
-                     &d.c[n] if d is not None else NULL, &d.config.c if d is not None else NULL)
+            view_row(&rows[n], &self.inst[n], &self.market[n], &self.slot[n], self.account, self.bank.cascade, n)
         return out
 
     def questions(self) -> list:

@@ -3,9 +3,9 @@
 from libc.math cimport NAN
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 
-from liqcore.detectors.cascade cimport cascade_t, cascade_config_t, cascade_threshold
+from liqcore.detectors.cascade cimport CascadeDetector, cascade_t, cascade_threshold
 from liqcore.event cimport market_t
-from liqcore.execution.account cimport position_t
+from liqcore.execution.account cimport Account, position_t
 from liqcore.execution.order_state cimport BRACKET_FLAT, NEVER, O_LIVE, bracket_position, bracket_state_t
 from liqcore.instrument cimport instrument_t, price_of, qty_of
 from liqcore.kernels.zscore cimport segz_value
@@ -42,17 +42,20 @@ ctypedef struct view_t:
 cdef inline double _price(int64_t ticks, const instrument_t* i) noexcept nogil:
     return price_of(i, ticks) if ticks > 0 else 0.0
 
-cdef inline void view_row(view_t* v, const instrument_t* i, const market_t* m, const bracket_state_t* s, const position_t* p, double unrealized,
-                          cascade_t* c, const cascade_config_t* g) noexcept nogil:
-    """c: of the first cascade detector, or NULL."""
+cdef inline void view_row(view_t* v, const instrument_t* i, const market_t* m, const bracket_state_t* s, Account account,
+                          CascadeDetector d, int n) noexcept:
+    """Of instrument n. d: the first cascade detector, or None."""
+    cdef const position_t* p = &account.positions[n]
+    cdef cascade_t* c
     cdef int64_t held = bracket_position(s)
     v.ts_trade, v.ts_quote, v.ts_mark, v.quote_until = m.ts_trade, m.ts_quote, m.ts_mark, m.quote_until
     v.last, v.bid, v.ask, v.mark = m.last, m.bid, m.ask, m.mark
     v.gates, v.interrupted = m.gates, m.broken
     v.threshold = v.long_notional = v.short_notional = v.z = 0.0
     v.count, v.phase = 0, 0
-    if c != NULL:
-        v.threshold = cascade_threshold(c, g)
+    if d is not None:
+        c = &d.c[n]
+        v.threshold = cascade_threshold(c, &d.config.c)
         v.long_notional, v.short_notional = c.p.long_notional, c.p.short_notional
         v.z = segz_value(&c.z)
         v.count, v.phase = c.p.count, c.p.phase
@@ -60,7 +63,7 @@ cdef inline void view_row(view_t* v, const instrument_t* i, const market_t* m, c
         v.threshold = NAN
     v.position = qty_of(i, p.lots)
     v.entry_price = p.value / <double> p.lots * i.tick if p.lots != 0 else 0.0
-    v.unrealized, v.realized = unrealized, p.realized
+    v.unrealized, v.realized = account.unrealized(n), p.realized
     v.state = s.state
     v.deadline, v.best, v.stop, v.target, v.stop_confirmed, v.side = 0, 0.0, 0.0, 0.0, 0, 0
     if s.state != BRACKET_FLAT:

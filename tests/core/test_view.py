@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from liqcore.event import Kind, Role
-from liqcore.view import VIEW_DTYPE
+from liqcore.engine import VIEW_DTYPE
 from markets import market, paper, state
 from scene import SIDES, Scene
 

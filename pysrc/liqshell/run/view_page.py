@@ -27,7 +27,7 @@ import numpy as np
 import orjson
 
 import liqcore as lc
-from liqcore.view import VIEW_DTYPE
+from liqcore.engine import VIEW_DTYPE
 from liqshell import private
 from liqshell.errors import DataError
 from liqshell.state.control import boot_id, process_start

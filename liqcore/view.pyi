@@ -1,3 +1,0 @@
-import numpy as np
-
-VIEW_DTYPE: np.dtype
