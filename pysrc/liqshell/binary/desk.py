@@ -236,10 +236,10 @@ class Desk:
         book = self.book_of(market.up, ts) if market is not None else None
         return book.mid if book is not None else None
 
-    def fair_up(self, hour: int, ts: int) -> float | None:
-        """Ours, None where something is not known now."""
-        offer, _, _ = self._offer(ts, "up", self.markets.get(hour), nan)
-        return None if offer is None else _known(offer.probability)
+    def fair_up(self, hour: int, ts: int, side: int = 1) -> float | None:
+        """Ours, None where something is not known now. side: 1 after a flush of longs, -1 after one of shorts; a measured shift goes that way."""
+        offer, _, _ = self._offer(ts, "up" if side > 0 else "down", self.markets.get(hour), nan)
+        return None if offer is None else _known(offer.probability if side > 0 else 1.0 - offer.probability)
 
     def known_of(self, hour: int) -> tuple[float, float, float]:
         """(spot price, open of the hour, volatility), nan where not known."""

@@ -34,6 +34,7 @@ from liqshell.research.feature_walk import Data
 NS = 1_000_000_000
 MINUTE = 60 * NS
 SAMPLE_NS = 100_000_000
+LATE_NS = 5 * NS                    # a book that is first known so long after the end of a flush says nothing of its repricing
 CANDLES, CANDLES_MIN = 24, 12
 Candles = Mapping[int, tuple[float, float]]
 CLEARS, BELOW, OPEN, UNKNOWN = "clears", "below", "not shown", "unknown"
@@ -79,6 +80,9 @@ class Watch:
         if now >= hour_of(self.ts) + HOUR:
             self.over = True
             return
+        if isnan(self.gap) and now - self.ts > LATE_NS:
+            self.over = True
+            return
         if fair is None or mid is None:
             return
         gap = (fair - mid) * self.side
@@ -121,16 +125,20 @@ def exhaustions_of(data: Data, asset: str = "BTC") -> list[tuple[int, int]]:
 
 
 def traded_hours(data: Data, asset: str = "BTC") -> dict[int, tuple[float, float]]:
-    """Open and close of each whole hour by the contract's own trades: a stand-in for the spot candle, to be named as such."""
+    """Open and close of each whole hour by the contract's own trades: a stand-in for the spot candle, to be named as such. An hour without trades in
+    its first or its last minute has none: the price after a gap is not the open."""
     places = [n for n, one in enumerate(data.instruments) if one.asset == asset]
     out: dict[int, tuple[float, float]] = {}
+    seen: dict[int, tuple[int, int]] = {}
     for part in data.parts:
         mine = part[(part["kind"] == int(Kind.TRADE)) & np.isin(part["instrument"], places[:1])]
         hours = mine["ts_recv"] // HOUR * HOUR
         for hour in np.unique(hours).tolist():
-            prices = mine["price"][hours == hour]
+            prices, times = mine["price"][hours == hour], mine["ts_recv"][hours == hour]
             out[hour] = (out.get(hour, (float(prices[0]), 0.0))[0], float(prices[-1]))
-    return {hour: row for hour, row in out.items() if data.start <= hour and hour + HOUR <= data.end}
+            seen[hour] = (seen.get(hour, (int(times[0]), 0))[0], int(times[-1]))
+    return {hour: row for hour, row in out.items() if data.start <= hour and hour + HOUR <= data.end
+            and seen[hour][0] < hour + MINUTE and seen[hour][1] >= hour + HOUR - MINUTE}
 
 
 def prices_at(data: Data, times: Sequence[int], asset: str = "BTC") -> list[float]:
@@ -164,12 +172,14 @@ def read_candles(path: Path) -> dict[int, tuple[float, float]]:
 
 @dataclass
 class Books:
-    """What binary recordings say: the fires in them (or those that were given) with their asks, candles, watches, bets."""
+    """What binary recordings say: the fires in them (or those that were given) with their asks, candles, watches, bets. paid: hour -> whether the
+    venue paid UP, where it has said so."""
 
     fires: list[Fire] = field(default_factory=list)
     candles: dict[int, tuple[float, float]] = field(default_factory=dict)
     watches: list[Watch] = field(default_factory=list)
     settled: list[dict[str, Any]] = field(default_factory=list)
+    paid: dict[int, bool] = field(default_factory=dict)
     alarms: int = 0
 
 
@@ -184,14 +194,23 @@ def read_books(folder: Path, given: Sequence[tuple[int, int]] | None = None, end
         hour = hour_of(ts)
         market = desk.markets.get(hour)
         book = desk.book_of(market.token("up" if side > 0 else "down"), ts) if market is not None else None
-        fair = desk.fair_up(hour, ts)
+        fair = desk.fair_up(hour, ts, side)
         out.fires.append(Fire(ts, side, nan if fair is None else fair if side > 0 else 1.0 - fair,
                               float(book.ask) if book is not None and book.ask is not None else nan,
                               book.mid if book is not None and book.mid is not None else nan,
                               float(market.fee_rate) if market is not None else 0.07, *desk.known_of(hour)))
         watches.append(Watch(ts, side, "fire"))
 
+    def keep_candles(desk: Desk) -> None:
+        out.candles |= {start: (one.open, one.close) for start, one in desk.candles.items() if one.final}
+
+    hour_seen = -1
+
     def see(ts: int, desk: Desk) -> None:
+        nonlocal hour_seen
+        if hour_of(ts) != hour_seen:                # the desk forgets candles after some days
+            hour_seen = hour_of(ts)
+            keep_candles(desk)
         if "desk" not in state:                     # what was before the recording is not its to answer
             waiting[:] = [one for one in waiting if one[0] >= ts]
             ends[:] = [one for one in ends if one[0] >= ts]
@@ -204,7 +223,7 @@ def read_books(folder: Path, given: Sequence[tuple[int, int]] | None = None, end
                 one._last = ts
                 hour = hour_of(one.ts)
                 market = desk.markets.get(hour)
-                one.look(ts, desk.fair_up(hour, ts), desk.mid_up(hour, ts), float(market.tick) if market else 0.01)
+                one.look(ts, desk.fair_up(hour, ts, one.side), desk.mid_up(hour, ts), float(market.tick) if market else 0.01)
         state["desk"] = desk
 
     def facts(ts: int, found: dict[str, Any]) -> None:
@@ -215,11 +234,12 @@ def read_books(folder: Path, given: Sequence[tuple[int, int]] | None = None, end
             watches.append(Watch(ts, int(found["exhausted"]), "exhausted"))
     state: dict[str, Desk] = {}
     desk, lines = replay(folder, see, facts)
-    out.candles = {start: (one.open, one.close) for start, one in desk.candles.items() if one.final}
+    keep_candles(desk)
     # the end of the flush is what the idea speaks of; a fire stands for it only where no end is known
     of = "exhausted" if any(one.of == "exhausted" for one in watches) else "fire"
     out.watches = [one for one in watches if one.of == of]
     last = {line["number"]: line for line in lines if line["kind"] == "bet" and line["state"] == "settled"}
+    out.paid = {line["hour"]: line["winner"] == "up" for line in lines if line["kind"] == "settled" and line["venue"]}
     out.settled, out.alarms = list(last.values()), sum(line["kind"] == "alarm" for line in lines)
     return out
 
@@ -240,28 +260,31 @@ def with_probability(fires: Iterable[tuple[int, int, float]], candles: Candles) 
 # ---- what follows from it ----
 
 def evaluate(fires: Iterable[Fire], candles: Candles, watches: Sequence[Watch] = (), settled_on: str = "spot candles",
-             bets: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
-    """Everything as plain values. candles: hour -> (open, close) of the market that settles, or of what stands in for it: settled_on says which."""
+             bets: Sequence[Mapping[str, Any]] = (), paid: Mapping[int, bool] | None = None) -> dict[str, Any]:
+    """Everything as plain values. candles: hour -> (open, close) of the market that settles, or of what stands in for it: settled_on says which.
+    paid: hour -> whether the venue paid UP, which counts where it differs."""
     every = sorted(fires, key=lambda one: one.ts)
     first: dict[int, Fire] = {}
     for one in every:
         first.setdefault(hour_of(one.ts), one)
-    known = {hour: settled_up(*row) for hour, row in candles.items()}
+    own = {hour: settled_up(*row) for hour, row in candles.items()}
+    known = own | dict(paid or {})
     judged = [(one, known[hour] == (one.side > 0)) for hour, one in first.items() if hour in known]
     hits = sum(won for _, won in judged)
     low, high = wilson(hits, len(judged))
     ups, all_hours = sum(known.values()), len(known)
     # what all hours would have given the same sides
     same = [(ups if one.side > 0 else all_hours - ups) / all_hours for one, _ in judged] if all_hours else []
-    paid = [(one, won) for one, won in judged if not isnan(one.ask)]
+    offered = [(one, won) for one, won in judged if not isnan(one.ask)]
     out: dict[str, Any] = {
         "fires": len(every), "hours_with_fire": len(first), "unsettled": len(first) - len(judged), "settled_on": settled_on,
         "hit_rate": {"n": len(judged), "hits": hits, "share": hits / len(judged) if judged else None, "low": low, "high": high},
         "all_hours": {"n": all_hours, "share": sum(same) / len(same) if same else ups / all_hours if all_hours else None},
-        "against_ask": _against_ask(paid), "brier": _brier(judged), "repricing": _repricing(watches), "bets": _bets(bets)}
-    out["shift"] = _shift([one for one, _ in judged], candles)
+        "against_ask": _against_ask(offered), "brier": _brier(judged), "repricing": _repricing(watches), "bets": _bets(bets)}
+    out["venue_differs"] = sum(own[hour] != up for hour, up in (paid or {}).items() if hour in own)
+    out["shift"] = _shift(judged)
     out["verdict"], out["sentence"] = _verdict(out)
-    out["not_known"] = _not_known(out, len(judged) - len(paid))
+    out["not_known"] = _not_known(out, len(judged) - len(offered))
     return out
 
 
@@ -293,10 +316,10 @@ def _repricing(watches: Sequence[Watch]) -> dict[str, Any]:
             "gap": sum(one.gap for one in seen) / len(seen) if seen else None}
 
 
-def _shift(fires: Sequence[Fire], candles: Candles) -> dict[str, Any]:
+def _shift(judged: Sequence[tuple[Fire, bool]]) -> dict[str, Any]:
     """The correction of the probability that these hours would give, for `liqcore bet --deviations --hours` on LATER hours: it has seen these."""
-    rows = [{"price": one.price, "open": one.open, "close": candles[hour_of(one.ts)][1], "volatility": one.volatility,
-             "left_s": (hour_of(one.ts) + HOUR - one.ts) / NS} for one in fires if one.price > 0.0 and one.open > 0.0]
+    rows = [{"price": one.price, "open": one.open, "side": one.side, "won": won, "volatility": one.volatility,
+             "left_s": (hour_of(one.ts) + HOUR - one.ts) / NS} for one, won in judged if one.price > 0.0 and one.open > 0.0]
     found = measured_shift(rows)
     return {"deviations": found.deviations, "hours": found.hours, "calibrated": found.calibrated}
 
@@ -377,6 +400,8 @@ def _lines(found: Mapping[str, Any]) -> list[tuple[str, str]]:
             ("shift", f"{found['shift']['deviations']:+.3f} standard deviations over {found['shift']['hours']} hours, for later hours"
              + ("" if found["shift"]["calibrated"] else "; fewer than 100: it counts for nothing")),
             ("bets", f"{p['settled']} settled, {p['won']} won, {p['profit']:+.2f} pUSD after {p['fees']:.2f} of fees" if p["settled"] else "none")]
+    if found["venue_differs"]:
+        rows.append(("settlement", f"the venue paid another side than the candle in {found['venue_differs']} hours; what it paid counts"))
     return rows
 
 
@@ -389,7 +414,8 @@ def report(paths: Sequence[Path], books: Sequence[Path], candles: Path | None, a
     spot = {hour: row for one in found for hour, row in one.candles.items()} | (read_candles(candles) if candles is not None else {})
     settled_on = "spot candles"
     seen = {hour_of(one.ts): one for book in found for one in book.fires}
-    fires = [one for book in found for one in book.fires]
+    # recordings of the same time have seen the same: each counts once, where it was seen best
+    fires = list({(one.ts, one.side): one for one in sorted((one for book in found for one in book.fires), key=lambda one: not isnan(one.ask))}.values())
     if data is not None and given is not None:
         own = traded_hours(data, asset)
         if not spot:
@@ -398,9 +424,11 @@ def report(paths: Sequence[Path], books: Sequence[Path], candles: Path | None, a
         prices = prices_at(data, [ts for ts, _ in rest], asset)
         fires += with_probability([(ts, side, price) for (ts, side), price in zip(rest, prices, strict=True)], own)
     notes = data.notes if data is not None else []
-    watches = [one for book in found for one in book.watches]
+    watches = list({(one.ts, one.side): one for one in sorted((one for book in found for one in book.watches),
+                                                              key=lambda one: not isnan(one.gap))}.values())
+    paid = {hour: up for book in found for hour, up in book.paid.items()}
     bets = {(one["made_ns"], one["number"]): one for book in found for one in book.settled}
-    return evaluate(fires, spot, watches, settled_on, list(bets.values())) | {"notes": notes, "alarms": sum(book.alarms for book in found),
+    return evaluate(fires, spot, watches, settled_on, list(bets.values()), paid) | {"notes": notes, "alarms": sum(book.alarms for book in found),
                                                                              "fired": [_row(one) for one in fires]}
 
 
