@@ -415,7 +415,8 @@ def report(paths: Sequence[Path], books: Sequence[Path], candles: Path | None, a
     settled_on = "spot candles"
     seen = {hour_of(one.ts): one for book in found for one in book.fires}
     # recordings of the same time have seen the same: each counts once, where it was seen best
-    fires = list({(one.ts, one.side): one for one in sorted((one for book in found for one in book.fires), key=lambda one: not isnan(one.ask))}.values())
+    seen_fires = sorted((one for book in found for one in book.fires), key=lambda one: not isnan(one.ask))
+    fires = list({(one.ts, one.side): one for one in seen_fires}.values())
     if data is not None and given is not None:
         own = traded_hours(data, asset)
         if not spot:
