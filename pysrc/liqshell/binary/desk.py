@@ -252,7 +252,8 @@ class Desk:
         return {"paper": self.settings.paper, "cash": str(self.cash), "hour": self.policy.hour,
                 "next": max((self._next - 1, *(bet.number for bet in self.bets))) + 1,
                 "bets": [{key: str(value) if isinstance(value, Decimal) else value for key, value in asdict(bet).items()} for bet in kept],
-                "settled": {str(hour): who for hour, who in sorted(self.settled.items())[-48:]}}
+                "settled": {str(hour): who for hour, who in sorted(self.settled.items())[-48:]},
+                "said": {str(hour): who for hour, who in sorted(self.said.items())[-48:]}}
 
     # ---- inside ----
 
@@ -261,7 +262,8 @@ class Desk:
             self.cash, self.policy.hour, self._next = Decimal(state["cash"]), int(state["hour"]), int(state["next"])
             self.bets = [_bet_of(row) for row in state["bets"]]
             self.settled = {int(hour): str(who) for hour, who in state["settled"].items()}
-        except (KeyError, TypeError, ValueError, ArithmeticError) as why:
+            self.said = {int(hour): str(who) for hour, who in state.get("said", {}).items()}
+        except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as why:
             raise DataError("the state of the hourly bets", f"{type(why).__name__}: {why}", "what a run has left",
                             "Move the file away only if no bet is open") from None
         if state.get("paper") is not self.settings.paper:

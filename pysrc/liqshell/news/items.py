@@ -109,7 +109,8 @@ PATTERNS: Mapping[str, re.Pattern[str]] = {
     "role": re.compile(r"(^|[\s\"'`>\[(|<])\[?/?(system|assistant|developer|user|inst|sys)\]?\s*(:|\||>|\]|prompt\b|message\b|override\b)", re.I),
     "tokens": re.compile(r"<\||\|>|\[/?INST\]|<</?SYS>>|</?(system|instructions?|assistant|prompt)\b"
                          r"|#{2,}\s*(system|instruction|new task|response)|```", re.I),
-    "answer": re.compile(rf"[\"'“”]\s*(symbol|news)\s*[\"'“”]\s*[:=]|[\"'“”{{]\s*({_FIELDS})\s*[\"'“”]?\s*[:=]|\b({_FIELDS})\s*[:=]\s*[\"'“]?\w", re.I),
+    "answer": re.compile(rf"[\"'“”]\s*(symbol|news)\s*[\"'“”]\s*[:=]|[\"'“”{{]\s*({_FIELDS})\s*[\"'“”]?\s*[:=]"
+                         rf"|\b({_FIELDS})\s*[:=]\s*[\"'“]?\w", re.I),
     "addressed": re.compile(r"\b(as an ai|you are (now|an? (ai|language|trading|helpful|assistant|judge))|language model|llm\b|chatbot|"
                             r"dear (ai|model|assistant|judge)|"
                             r"(attention|note|message|instructions?|reminder|notice) (to|for) (the )?"

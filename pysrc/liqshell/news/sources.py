@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import orjson
 
@@ -152,8 +152,8 @@ class Feeds(_Asked):
 
     def __init__(self, address: str, names: Mapping[str, str], now: Now, *, cache_s: float = 120.0, timeout_s: float = 1.5, ca: str = "",
                  record: Record | None = None):
-        super().__init__(host_of(address) or "rss", Web(address, {"User-Agent": AGENT, "Accept": "application/rss+xml, application/xml"}, ca), now,
-                         1.0, cache_s, record)
+        web = Web(address, {"User-Agent": AGENT, "Accept": "application/rss+xml, application/xml"}, ca)
+        super().__init__(host_of(address) or urlsplit(address).hostname or "rss", web, now, 1.0, cache_s, record)
         self._names, self._timeout_s = names, timeout_s
 
     async def about(self, asset: str, as_of_ns: int) -> list[Item]:
