@@ -155,6 +155,9 @@ class Desk:
             for message in wire.decode_klines(raw, self.settings.symbol) if source == "rest" else wire.decode_spot(raw):
                 self._message(message, ts)
         elif source != "rest":
+            for book in self.books.values():        # what was missed in a silence is not known
+                if book.known and ts - max(book.ts, self._heard) > self.settings.book_age_s * NS:
+                    book.drop()
             self._heard = ts
             for message in wire.decode(raw):
                 self._message(message, ts)

@@ -181,6 +181,7 @@ class Books:
     settled: list[dict[str, Any]] = field(default_factory=list)
     paid: dict[int, bool] = field(default_factory=dict)
     alarms: int = 0
+    damage: list[str] = field(default_factory=list)
 
 
 def read_books(folder: Path, given: Sequence[tuple[int, int]] | None = None, ended: Sequence[tuple[int, int]] = ()) -> Books:
@@ -233,7 +234,7 @@ def read_books(folder: Path, given: Sequence[tuple[int, int]] | None = None, end
         elif found.get("exhausted"):
             watches.append(Watch(ts, int(found["exhausted"]), "exhausted"))
     state: dict[str, Desk] = {}
-    desk, lines = replay(folder, see, facts)
+    desk, lines = replay(folder, see, facts, out.damage)
     keep_candles(desk)
     # the end of the flush is what the idea speaks of; a fire stands for it only where no end is known
     of = "exhausted" if any(one.of == "exhausted" for one in watches) else "fire"
@@ -424,7 +425,7 @@ def report(paths: Sequence[Path], books: Sequence[Path], candles: Path | None, a
         rest = [(ts, side) for ts, side in given if hour_of(ts) not in seen]
         prices = prices_at(data, [ts for ts, _ in rest], asset)
         fires += with_probability([(ts, side, price) for (ts, side), price in zip(rest, prices, strict=True)], own)
-    notes = data.notes if data is not None else []
+    notes = [*(data.notes if data is not None else ()), *(f"damaged: {one}" for book in found for one in book.damage)]
     watches = list({(one.ts, one.side): one for one in sorted((one for book in found for one in book.watches),
                                                               key=lambda one: not isnan(one.gap))}.values())
     paid = {hour: up for book in found for hour, up in book.paid.items()}

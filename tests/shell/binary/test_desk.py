@@ -139,6 +139,18 @@ def test_a_restart_does_not_forget_the_venues_word(side, close, paid):
     assert (again.cash, again.bets[0].won) == (money, won) and not kinds(again, "bet")
 
 
+def test_a_book_from_before_a_silence_is_in_doubt_until_a_whole_one_comes():
+    """A sign of life after it does not say what was missed."""
+    desk = ready()
+    desk.frame(T + 40 * NS, VENUE, "ws", b"PONG")
+    assert desk.book_of(UP, T + 40 * NS) is None
+    desk.frame(T + 41 * NS, VENUE, "ws", change(UP, "0.41", 10, "SELL", T))
+    assert desk.book_of(UP, T + 41 * NS) is None
+    desk.frame(T + 42 * NS, VENUE, "rest", book(UP, [("0.38", 10)], [("0.40", 10)], T))
+    desk.frame(T + 43 * NS, VENUE, "ws", b"PONG")
+    assert desk.book_of(UP, T + 43 * NS) is not None and desk.book_of(DOWN, T + 43 * NS) is None
+
+
 def test_a_day_of_losses_ends_betting_until_the_next_day():
     desk = ready(cap=0.5, kelly=1.0, day_loss_max=0.02)
     desk.fire(T, {"side": 1})

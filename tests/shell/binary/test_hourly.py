@@ -2,6 +2,7 @@
 not known."""
 
 import csv
+import gzip
 import json
 import math
 from pathlib import Path
@@ -203,6 +204,26 @@ def test_a_recording_says_the_ask_at_the_fire_and_the_seconds_to_the_repricing(t
     # the same fire given from outside: what the desk knew then, not a moment later
     given = read_books(tmp_path / "a", [(NOON + 1819 * NS, 1), (NOON - HOUR, 1)], [(NOON + 1810 * NS, 1)])
     assert [(one.ts, one.ask) for one in given.fires] == [(NOON + 1819 * NS, 0.41)]
+
+
+def test_behind_a_damaged_place_nothing_is_known_until_it_is_said_again(tmp_path):
+    """A frame is lost between the last book and the fire: the ask is not known, and the output says what is damaged."""
+    t, folder = NOON + 1800 * NS, tmp_path / "a"
+    with Recorder(folder / "frames", exchange="polymarket") as out:
+        out.mark(t - 10 * NS, META, {"binary": 1, "settings": {}, "state": None})
+        out.append(t - 9 * NS, events(market()), VENUE, REST)
+        out.append(t - 2 * NS, book(UP, [("0.39", 100)], [("0.41", 100)], t), VENUE, WS)
+        out.append(t - NS, b"PONG", VENUE, WS)
+        out.mark(t, BINARY, {"fire": {"side": 1}})
+        out.mark(t + NS, END, {})
+    (file,) = (folder / "frames").glob("*.gz")
+    whole = gzip.decompress(file.read_bytes()).splitlines(keepends=True)
+    assert read_books(folder).fires[0].ask == 0.41 and read_books(folder).damage == []
+    file.write_bytes(gzip.compress(b"".join([*whole[:3], b'{"ts": 1, half a line\n', *whole[4:]])))
+    found = read_books(folder)
+    assert math.isnan(found.fires[0].ask) and len(found.damage) == 1
+    file.rename(folder / "frames" / "2026-10-17_09.jsonl.gz")
+    assert any("is missing" in one for one in read_books(folder).damage) and "damaged" in report([], [folder], None, "BTC", [])["notes"][0]
 
 
 def test_the_command_on_a_recording(tmp_path, capsys):
