@@ -1,8 +1,9 @@
 """Whether the hourly bet clears its hurdle: fires of the reversal's rule, the hours they fell into, the asks that were there, the book's own opinion.
 
 The first fire of an hour counts. A bet costs its ask and fee; over n bets the hurdle is the mean of that, and the idea clears it where the whole 95 %
-interval (Wilson) of the hit rate lies above it and n is at least 30. With asks that differ the interval is wider than need be, never narrower: the
-variance of a sum of unequal shares is below that of equal ones. Nothing is said of asks that nobody has recorded.
+interval (Wilson) of the hit rate lies above it, n is at least 30, and the value of a share, with errors by day, lies above 0. With asks that differ
+Wilson's interval is wider than need be, never narrower: the variance of a sum of unequal shares is below that of equal ones. Bets of one day may win
+and lose together, which it does not see. Nothing is said of asks that nobody has recorded.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from liqshell.input_file import regular
 from liqshell.pages import document, paragraphs, section, table
 from liqshell.policies.hourly import HOUR, fee_per_share, hour_of, measured_shift, probability_up, settled_up
 from liqshell.policies.reversal import Parameters, fires as rule_fires
-from liqshell.report.statistics import FEW, mean_test, wilson
+from liqshell.report.statistics import DAY_NS, FEW, clustered_mean, mean_test, wilson
 from liqshell.research import feature_rows
 from liqshell.research.feature_walk import Data
 
@@ -293,7 +294,10 @@ def _against_ask(paid: Sequence[tuple[Fire, bool]]) -> dict[str, Any]:
     costs = [one.cost for one, _ in paid]
     hits = sum(won for _, won in paid)
     low, high = wilson(hits, len(paid))
-    return {"n": len(paid), "hits": hits, "share": hits / len(paid) if paid else None, "low": low, "high": high,
+    # what is won of one day may hang together, which Wilson's interval does not see
+    days = clustered_mean([won - cost for (_, won), cost in zip(paid, costs, strict=True)], [one.ts // DAY_NS for one, _ in paid])
+    return {"n": len(paid), "hits": hits, "share": hits / len(paid) if paid else None, "low": low, "high": high, "days": days["clusters"],
+            "value_low": days["low"], "value_high": days["high"],
             "hurdle": sum(costs) / len(costs) if costs else None, "ask": sum(one.ask for one, _ in paid) / len(paid) if paid else None,
             "value": sum(won - cost for (_, won), cost in zip(paid, costs, strict=True)) / len(paid) if paid else None}
 
@@ -343,10 +347,14 @@ def _verdict(out: Mapping[str, Any]) -> tuple[str, str]:
             "Whether this idea clears its hurdle is not known: the hurdle is the ask with its fee, and no asks were recorded at its fires."
             + (" Against all hours nothing is shown either." if base is not None and h["low"] <= base else ""))
     text = f"{a['hits']} of {a['n']} bets were right (95 %: {a['low']:.1%} to {a['high']:.1%}); ask and fee cost {a['hurdle']:.1%}"
-    if a["low"] > a["hurdle"] and a["n"] >= FEW:
+    if a["low"] > a["hurdle"] and a["n"] >= FEW and a["value_low"] is not None and a["value_low"] > 0.0:
         return CLEARS, f"This idea clears its hurdle: {text}."
     if a["high"] < a["hurdle"]:
         return BELOW, f"This idea does not clear its hurdle: {text}."
+    if a["low"] > a["hurdle"] and a["n"] >= FEW:
+        by_day = "that is too few" if a["value_low"] is None else f"the value of a share is {a['value_low']:+.3f} to {a['value_high']:+.3f}"
+        return OPEN, (f"This idea does not clear its hurdle: it is not shown. {text}; but these are bets of {a['days']} days, and with errors by day "
+                      f"{by_day}.")
     edge = (a["share"] or 0.0) - a["hurdle"]
     need = ceil(1.96 ** 2 * a["share"] * (1 - a["share"]) / edge ** 2) if edge > 0.0 and 0 < a["share"] < 1 else 0
     more = f" If the rate stayed as it is, about {max(need, FEW):,} bets would show it." if edge > 0.0 else ""

@@ -78,6 +78,29 @@ def test_power_a_planted_edge_is_found_and_a_planted_loss_too(side):
     assert all("does not clear its hurdle" in season(300, -0.15, seed, side)["sentence"] for seed in range(20))
 
 
+@pytest.mark.parametrize("side", [1, -1])
+def test_size_where_the_bets_of_one_day_win_and_lose_together(side):
+    """A fair game after fees whose hours share a third of their luck with their day: 8 bets a day, 25 days."""
+    rng, cleared = np.random.default_rng(8), 0
+    for _ in range(300):
+        fires, candles = [], {}
+        for day in range(25):
+            luck = rng.normal()
+            for k in range(8):
+                hour, ask = NOON + (24 * day + k) * HOUR, round(float(rng.uniform(0.3, 0.7)), 2)
+                drawn = 0.5 * math.erfc(-(math.sqrt(0.3) * luck + math.sqrt(0.7) * rng.normal()) / math.sqrt(2))
+                candles[hour] = (100.0, 101.0 if (drawn < ask + fee_per_share(ask, 0.07)) == (side > 0) else 99.0)
+                fires.append(Fire(hour + 600 * NS, side, 0.6, ask, ask))
+        cleared += evaluate(fires, candles)["verdict"] == CLEARS
+    assert cleared <= 15, f"{cleared} of 300: expected about 8; Wilson's interval alone says it of 27"
+
+
+def test_bets_of_too_few_days_do_not_clear():
+    fires = [Fire(NOON + k * HOUR, 1, 0.9, 0.1, 0.1) for k in range(40)]
+    found = evaluate(fires, {NOON + k * HOUR: (1.0, 2.0) for k in range(40)})
+    assert found["verdict"] == OPEN and "bets of 3 days" in found["sentence"] and "too few" in found["sentence"]
+
+
 def test_few_bets_never_clear():
     fires = [Fire(NOON + k * HOUR, 1, 0.9, 0.1, 0.1) for k in range(29)]
     found = evaluate(fires, {NOON + k * HOUR: (1.0, 2.0) for k in range(29)})
