@@ -155,6 +155,9 @@ class Desk:
             for message in wire.decode_klines(raw, self.settings.symbol) if source == "rest" else wire.decode_spot(raw):
                 self._message(message, ts)
         elif source != "rest":
+            for book in self.books.values():        # what was missed in a silence is not known
+                if book.known and ts - max(book.ts, self._heard) > self.settings.book_age_s * NS:
+                    book.drop()
             self._heard = ts
             for message in wire.decode(raw):
                 self._message(message, ts)
@@ -236,10 +239,10 @@ class Desk:
         book = self.book_of(market.up, ts) if market is not None else None
         return book.mid if book is not None else None
 
-    def fair_up(self, hour: int, ts: int) -> float | None:
-        """Ours, None where something is not known now."""
-        offer, _, _ = self._offer(ts, "up", self.markets.get(hour), nan)
-        return None if offer is None else _known(offer.probability)
+    def fair_up(self, hour: int, ts: int, side: int = 1) -> float | None:
+        """Ours, None where something is not known now. side: 1 after a flush of longs, -1 after one of shorts; a measured shift goes that way."""
+        offer, _, _ = self._offer(ts, "up" if side > 0 else "down", self.markets.get(hour), nan)
+        return None if offer is None else _known(offer.probability if side > 0 else 1.0 - offer.probability)
 
     def known_of(self, hour: int) -> tuple[float, float, float]:
         """(spot price, open of the hour, volatility), nan where not known."""
@@ -252,7 +255,8 @@ class Desk:
         return {"paper": self.settings.paper, "cash": str(self.cash), "hour": self.policy.hour,
                 "next": max((self._next - 1, *(bet.number for bet in self.bets))) + 1,
                 "bets": [{key: str(value) if isinstance(value, Decimal) else value for key, value in asdict(bet).items()} for bet in kept],
-                "settled": {str(hour): who for hour, who in sorted(self.settled.items())[-48:]}}
+                "settled": {str(hour): who for hour, who in sorted(self.settled.items())[-48:]},
+                "said": {str(hour): who for hour, who in sorted(self.said.items())[-48:]}}
 
     # ---- inside ----
 
@@ -261,7 +265,8 @@ class Desk:
             self.cash, self.policy.hour, self._next = Decimal(state["cash"]), int(state["hour"]), int(state["next"])
             self.bets = [_bet_of(row) for row in state["bets"]]
             self.settled = {int(hour): str(who) for hour, who in state["settled"].items()}
-        except (KeyError, TypeError, ValueError, ArithmeticError) as why:
+            self.said = {int(hour): str(who) for hour, who in state.get("said", {}).items()}
+        except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as why:
             raise DataError("the state of the hourly bets", f"{type(why).__name__}: {why}", "what a run has left",
                             "Move the file away only if no bet is open") from None
         if state.get("paper") is not self.settings.paper:

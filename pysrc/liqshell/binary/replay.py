@@ -7,22 +7,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from liqshell.binary.desk import Desk, Settings
+from liqshell.binary.desk import SPOT, VENUE, Desk, Settings
 from liqshell.binary.run import BINARY, LINES
 from liqshell.errors import DataError
-from liqshell.recording.reader import read
+from liqshell.recording.reader import Reader, read
 from liqshell.recording.recorder import END, GAP, META
 
 See = Callable[[int, Desk], None]
 Facts = Callable[[int, dict[str, Any]], None]
 
 
-def replay(folder: str | Path, see: See | None = None, facts: Facts | None = None) -> tuple[Desk, list[dict[str, Any]]]:
+def replay(folder: str | Path, see: See | None = None, facts: Facts | None = None, damage: list[str] | None = None,
+           ) -> tuple[Desk, list[dict[str, Any]]]:
     """(the desk at the end, its lines). see: called with (receipt, desk) before a line is told to the desk: what it knew until then; facts: with
-    (receipt, fire or end of a flush). DataError where the folder holds no binary recording."""
+    (receipt, fire or end of a flush). damage: takes what could not be read; behind such a place nothing is known until it is said again.
+    DataError where the folder holds no binary recording."""
     desk: Desk | None = None
     lines: list[dict[str, Any]] = []
-    for record in read(folder):
+    reader, tears = read(folder), 0
+    for record in reader:
         if record.stream == META:
             about = json.loads(record.frame)
             if "binary" not in about:
@@ -31,6 +34,10 @@ def replay(folder: str | Path, see: See | None = None, facts: Facts | None = Non
             continue
         if desk is None:
             break
+        if reader.tears != tears:
+            tears = reader.tears
+            for what in (VENUE, SPOT):
+                desk.down(record.ts_recv, what)
         if see is not None:
             see(record.ts_recv, desk)
         if record.stream == BINARY:
@@ -53,7 +60,18 @@ def replay(folder: str | Path, see: See | None = None, facts: Facts | None = Non
         desk.lines, desk.requests = [], []
     if desk is None:
         raise DataError(str(folder), "no binary recording", "a folder that `liqcore record --binary` or `liqcore bet` has written")
+    if damage is not None:
+        damage += [*reader.damage_text().splitlines(), *_missing(reader)]
     return desk, lines
+
+
+def _missing(reader: Reader) -> list[str]:
+    """Files that the recording says to have and has not."""
+    path = reader.files[0].parent / "manifest.json"
+    if not path.exists():
+        return []
+    files = json.loads(path.read_text()).get("files", {})
+    return [f"{path.parent / name}: is missing" for name in sorted(set(files) - {one.name for one in reader.files})]
 
 
 def difference(folder: str | Path, lines: list[dict[str, Any]]) -> str:

@@ -100,6 +100,7 @@ class BinaryRun:
         self._subscribed: set[str] = set()
         self._book_due: dict[str, int] = {}
         self._renewed: Counter[str] = Counter()
+        self._asked: Counter[int] = Counter()       # hour -> how often who is paid was asked
         self._last = 0
         self._tasks: set[asyncio.Future[None]] = set()
         self._failed: BaseException | None = None
@@ -274,12 +275,16 @@ class BinaryRun:
         return await self._ask(self._spot, "/api/v3/klines?" + urlencode({"symbol": self.settings.symbol, "interval": "1h", "limit": 48}), SPOT)
 
     async def _closed(self) -> bool:
-        """Markets whose hour is over and of which the venue has not said who is paid, newest first."""
+        """Markets whose hour is over and of which the venue has not said who is paid: those with bets first, the others in turns, so that hours which
+        stay without an answer do not keep others from being asked about."""
         now = self._now()
         over: dict[int, str] = {one.start_ns: one.condition for one in self.desk.markets.values() if now - 24 * HOUR < one.end_ns <= now}
         over |= {bet.hour: bet.condition for bet in self.desk.bets if bet.state in (*OUT, *HELD) and bet.hour + HOUR <= now}
-        left = [over[hour] for hour in sorted(over, reverse=True) if hour not in self.desk.said]
-        return all([await self._ask(self._gamma, "/markets?" + urlencode({"condition_ids": one, "closed": "true"}), VENUE) for one in left[:3]])
+        bets = {bet.hour for bet in self.desk.bets}
+        left = sorted((hour for hour in over if hour not in self.desk.said), key=lambda hour: (self._asked[hour], hour not in bets, -hour))[:3]
+        for hour in left:
+            self._asked[hour] += 1
+        return all([await self._ask(self._gamma, "/markets?" + urlencode({"condition_ids": over[hour], "closed": "true"}), VENUE) for hour in left])
 
     async def _stay(self, name: str, url: str, work: Callable[[aiohttp.ClientWebSocketResponse], Awaitable[None]]) -> None:
         """Connect again after every loss."""

@@ -92,6 +92,9 @@ def judge_problems(judge: JudgeConfig, news: NewsConfig, file: str) -> list[Conf
     if (judge.usd_day or judge.usd_minute) and judge.kind in MODELS and judge.model not in judge.prices:
         wrong("judge.prices", f"no price of {judge.model!r}, though there is a cap in US dollars",
               f'[judge.prices."{judge.model}"] with input and output')
+    for key in ("brave", "announcements"):
+        if getattr(news, f"{key}_url") and not getattr(news, key):
+            wrong(f"news.{key}_url", f"an address, though news.{key} is not true: nobody would ask there", f"{key} = true beside it")
     if any(not isinstance(name, str) for name in (news.names or {}).values()):
         wrong("news.names", "a name that is no text", "names such as BTC = 'Bitcoin'")
     return out

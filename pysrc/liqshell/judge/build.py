@@ -66,6 +66,8 @@ def way_of(judge: JudgeConfig) -> Way:
     assert judge.kind in MODELS
     provider = provider_of(judge.kind, judge.model, judge.max_tokens, judge.effort)
     base = judge.base_url or provider.base
+    if provider.target.startswith("/v1/"):          # both ways of writing a server's address are common
+        base = base.rstrip("/").removesuffix("/v1")
     token = find_token("judge_key")
     if not token and not is_loopback(base):
         raise ConfigError("judge", f"no key for {base}",

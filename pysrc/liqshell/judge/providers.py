@@ -15,7 +15,7 @@ COUNT_MAX = 10**9
 
 
 class Said(NamedTuple):
-    """text of an answer; usage: tokens "input" (cached ones among them), "cached", "output"."""
+    """text of an answer; usage: tokens "input" (cached ones among them), "cached", "output"; empty where the answer does not say them."""
 
     text: str
     usage: Mapping[str, int]
@@ -42,10 +42,15 @@ class Provider(Protocol):
     def read(self, answer: Any) -> Said: ...
 
 
-def _count(found: Any, *path: str) -> int:
+def _count(found: Any, *path: str) -> int | None:
     for name in path:
         found = found.get(name) if isinstance(found, dict) else None
-    return found if type(found) is int and 0 <= found <= COUNT_MAX else 0
+    return found if type(found) is int and 0 <= found <= COUNT_MAX else None
+
+
+def _usage(read: int | None, cached: int | None, written: int | None) -> dict[str, int]:
+    """What is not said is unknown, not zero: then what was reserved stays counted."""
+    return {"input": read, "cached": cached or 0, "output": written} if read and written is not None else {}
 
 
 class OpenAI:
@@ -67,8 +72,8 @@ class OpenAI:
         return out | ({"reasoning_effort": self._effort} if self._effort else {})
 
     def read(self, answer: Any) -> Said:
-        usage = {"input": _count(answer, "usage", "prompt_tokens"), "cached": _count(answer, "usage", "prompt_tokens_details", "cached_tokens"),
-                 "output": _count(answer, "usage", "completion_tokens")}
+        usage = _usage(_count(answer, "usage", "prompt_tokens"), _count(answer, "usage", "prompt_tokens_details", "cached_tokens"),
+                       _count(answer, "usage", "completion_tokens"))
         try:
             choice = answer["choices"][0]
             message, reason = choice["message"], choice.get("finish_reason")
@@ -103,8 +108,8 @@ class Anthropic:
                 **({"output_config": output} if output else {})}
 
     def read(self, answer: Any) -> Said:
-        cached = _count(answer, "usage", "cache_read_input_tokens")
-        usage = {"input": _count(answer, "usage", "input_tokens") + cached, "cached": cached, "output": _count(answer, "usage", "output_tokens")}
+        cached, fresh = _count(answer, "usage", "cache_read_input_tokens") or 0, _count(answer, "usage", "input_tokens")
+        usage = _usage(None if fresh is None else fresh + cached, cached, _count(answer, "usage", "output_tokens"))
         try:
             reason = answer["stop_reason"]
             texts = [part["text"] for part in answer["content"] if part["type"] == "text"]

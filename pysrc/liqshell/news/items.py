@@ -16,7 +16,9 @@ TITLE_MAX, DESCRIPTION_MAX, ITEMS_MAX = 200, 400, 8
 RAW_MAX = 500                   # of a text with its markup: how much is looked at for injections
 LOOKED_AT_MAX = 20              # items of one question: looking costs time, and hostile ones may be many
 NS = 1_000_000_000
+SEARCH = "brave"                # the source whose items are pages of others
 _TAG = re.compile(r"<[^<>]{0,2000}>")
+_NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z](?:[a-z0-9-]*[a-z0-9])?")
 _SECOND_LEVEL = {"co", "com", "org", "net", "gov", "ac", "edu", "or", "ne"}
 
 
@@ -82,12 +84,14 @@ def clean(text: str, most: int) -> str:
 
 
 def host_of(address: str) -> str:
-    """The host of an address, in small letters, without www; '' where it has none."""
+    """The public name of the host of a web address, in small letters, without www; '' where it has none. Readers differ on what a backslash is."""
     try:
-        found = (urlsplit(address).hostname or "").lower().removeprefix("www.")
+        parts = urlsplit(address)
+        found = (parts.hostname or "").lower().removesuffix(".").removeprefix("www.")
     except ValueError:
         return ""
-    return found if re.fullmatch(r"[a-z0-9.-]{1,253}", found) else ""
+    plain = parts.scheme in ("http", "https") and "\\" not in address
+    return found if plain and len(found) <= 253 and _NAME.fullmatch(found) else ""
 
 
 def owner_of(host: str) -> str:
@@ -105,7 +109,8 @@ PATTERNS: Mapping[str, re.Pattern[str]] = {
     "role": re.compile(r"(^|[\s\"'`>\[(|<])\[?/?(system|assistant|developer|user|inst|sys)\]?\s*(:|\||>|\]|prompt\b|message\b|override\b)", re.I),
     "tokens": re.compile(r"<\||\|>|\[/?INST\]|<</?SYS>>|</?(system|instructions?|assistant|prompt)\b"
                          r"|#{2,}\s*(system|instruction|new task|response)|```", re.I),
-    "answer": re.compile(rf"[\"'“”{{]\s*({_FIELDS})\s*[\"'“”]?\s*[:=]|\b({_FIELDS})\s*[:=]\s*[\"'“]?\w", re.I),
+    "answer": re.compile(rf"[\"'“”]\s*(symbol|news)\s*[\"'“”]\s*[:=]|[\"'“”{{]\s*({_FIELDS})\s*[\"'“”]?\s*[:=]"
+                         rf"|\b({_FIELDS})\s*[:=]\s*[\"'“]?\w", re.I),
     "addressed": re.compile(r"\b(as an ai|you are (now|an? (ai|language|trading|helpful|assistant|judge))|language model|llm\b|chatbot|"
                             r"dear (ai|model|assistant|judge)|"
                             r"(attention|note|message|instructions?|reminder|notice) (to|for) (the )?"
@@ -201,5 +206,10 @@ async def select_in_turns(found: Iterable[Item], as_of_ns: int, *, age_max_s: fl
 
 
 def independent(items: Iterable[Item]) -> int:
-    """How many owners of hosts the items come from."""
-    return len({owner_of(item.host) for item in items})
+    """How many independent owners the items come from. Whoever writes a feed also writes the addresses in it, so items of one feed are of one
+    owner; a search shows pages of others."""
+    groups: list[set[str]] = []
+    for item in items:
+        mine = {owner_of(item.host)} | (set() if item.source == SEARCH else {owner_of(item.source)})
+        groups = [one for one in groups if not one & mine] + [mine.union(*(one for one in groups if one & mine))]
+    return len(groups)

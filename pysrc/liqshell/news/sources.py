@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import orjson
 
 from liqshell.news.feed_xml import entries
-from liqshell.news.items import Body, Item, NewsError, NewsSource, Record, host_of
+from liqshell.news.items import SEARCH, Body, Item, NewsError, NewsSource, Record, host_of
 from liqshell.news.pace import Pace
 from liqshell.venues.adapters import adapter_of
 from liqshell.web import Reply, Web
@@ -105,7 +105,7 @@ class Brave(_Asked):
                  ca: str = "", interval_s: float = 1.0, record: Record | None = None):
         web = Web(base or BRAVE, {"X-Subscription-Token": token, "Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": AGENT}, ca,
                   secret=True)
-        super().__init__("brave", web, now, interval_s, cache_s, record)
+        super().__init__(SEARCH, web, now, interval_s, cache_s, record)
         self._names, self._timeout_s = names, timeout_s
 
     async def about(self, asset: str, as_of_ns: int) -> list[Item]:
@@ -117,7 +117,7 @@ class Brave(_Asked):
 
     @staticmethod
     def _read(reply: Reply, received_ns: int) -> list[Item]:
-        return [Item(received_ns, "brave", host_of(str(row.get("url", ""))), str(row.get("title", "")), str(row.get("description", "")),
+        return [Item(received_ns, SEARCH, host_of(str(row.get("url", ""))), str(row.get("title", "")), str(row.get("description", "")),
                      moment(row.get("page_age")))
                 for row in orjson.loads(reply.body)["results"][:50] if isinstance(row, dict)]
 
@@ -152,8 +152,8 @@ class Feeds(_Asked):
 
     def __init__(self, address: str, names: Mapping[str, str], now: Now, *, cache_s: float = 120.0, timeout_s: float = 1.5, ca: str = "",
                  record: Record | None = None):
-        super().__init__(host_of(address) or "rss", Web(address, {"User-Agent": AGENT, "Accept": "application/rss+xml, application/xml"}, ca), now,
-                         1.0, cache_s, record)
+        web = Web(address, {"User-Agent": AGENT, "Accept": "application/rss+xml, application/xml"}, ca)
+        super().__init__(host_of(address) or urlsplit(address).hostname or "rss", web, now, 1.0, cache_s, record)
         self._names, self._timeout_s = names, timeout_s
 
     async def about(self, asset: str, as_of_ns: int) -> list[Item]:

@@ -8,7 +8,7 @@ hour wins nothing by itself: price must stand at or above the open when the hour
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import copysign, erf, inf, isfinite, isnan, log, nan, sqrt
 
 import liqcore as lc
@@ -42,7 +42,8 @@ def distance(price: float, open_price: float, volatility: float, left_s: float) 
 
 @dataclass(frozen=True)
 class Shift:
-    """A measured correction of the baseline, in standard deviations, with the number of hours behind it. 0 of 0: uncalibrated."""
+    """A measured correction of the baseline towards the side that is bought, in standard deviations, with the number of hours behind it. 0 of 0:
+    uncalibrated."""
 
     deviations: float = 0.0
     hours: int = 0
@@ -59,16 +60,16 @@ def probability_up(price: float, open_price: float, volatility: float, left_s: f
 
 
 def measured_shift(fires: Iterable[Mapping[str, float]], hours_min: int = 100) -> Shift:
-    """The shift that makes the mean probability of past fires equal to their share of UP; each has price, open, close, volatility, left_s.
+    """The shift that makes the mean probability of past fires equal to their share of hits. Each has price, open, volatility, left_s, side (1: UP was
+    to be bought, -1: DOWN) and won (whether that side was paid).
 
     Fit it on hours before those that it judges: a shift learnt from the hours it is tried on has seen the answer. Fires whose volatility was not
     known are left out.
     """
-    rows = [(distance(f["price"], f["open"], f["volatility"], f["left_s"]), settled_up(f["open"], f["close"])) for f in fires
-            if not isnan(f["volatility"])]
+    rows = [(f["side"] * distance(f["price"], f["open"], f["volatility"], f["left_s"]), bool(f["won"])) for f in fires if not isnan(f["volatility"])]
     if not rows:
         return Shift(hours_min=hours_min)
-    share, low, high = sum(up for _, up in rows) / len(rows), -5.0, 5.0
+    share, low, high = sum(won for _, won in rows) / len(rows), -5.0, 5.0
     for _ in range(60):                     # bisection: the mean probability rises with the shift
         middle = (low + high) / 2.0
         mean = sum((1.0 + erf((d + middle) / sqrt(2.0))) / 2.0 for d, _ in rows) / len(rows)
@@ -113,7 +114,8 @@ class HourlyUp:
         """fired: whether the reversal's rule fired at this bar. price, open_price: SPOT, of the hour that now lies in. ask: of the token that is
         bought, DOWN's where not up. volatility or ask nan = not known: no buy. ValueError where a price is none. Changes nothing."""
         hour = hour_of(now)
-        probability = probability_up(price, open_price, volatility, (hour + HOUR - now) / lc.SECOND, self.shift)
+        shift = self.shift if up else replace(self.shift, deviations=-self.shift.deviations)
+        probability = probability_up(price, open_price, volatility, (hour + HOUR - now) / lc.SECOND, shift)
         chance = probability if up else 1.0 - probability
         fee = fee_per_share(ask, self.fee_rate)
         value = chance - ask - fee

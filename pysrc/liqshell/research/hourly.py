@@ -1,8 +1,9 @@
 """Whether the hourly bet clears its hurdle: fires of the reversal's rule, the hours they fell into, the asks that were there, the book's own opinion.
 
 The first fire of an hour counts. A bet costs its ask and fee; over n bets the hurdle is the mean of that, and the idea clears it where the whole 95 %
-interval (Wilson) of the hit rate lies above it and n is at least 30. With asks that differ the interval is wider than need be, never narrower: the
-variance of a sum of unequal shares is below that of equal ones. Nothing is said of asks that nobody has recorded.
+interval (Wilson) of the hit rate lies above it, n is at least 30, and the value of a share, with errors by day, lies above 0. With asks that differ
+Wilson's interval is wider than need be, never narrower: the variance of a sum of unequal shares is below that of equal ones. Bets of one day may win
+and lose together, which it does not see. Nothing is said of asks that nobody has recorded.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ from liqshell.input_file import regular
 from liqshell.pages import document, paragraphs, section, table
 from liqshell.policies.hourly import HOUR, fee_per_share, hour_of, measured_shift, probability_up, settled_up
 from liqshell.policies.reversal import Parameters, fires as rule_fires
-from liqshell.report.statistics import FEW, mean_test, wilson
+from liqshell.report.statistics import DAY_NS, FEW, clustered_mean, mean_test, wilson
 from liqshell.research import feature_rows
 from liqshell.research.feature_walk import Data
 
 NS = 1_000_000_000
 MINUTE = 60 * NS
 SAMPLE_NS = 100_000_000
+LATE_NS = 5 * NS                    # a book that is first known so long after the end of a flush says nothing of its repricing
 CANDLES, CANDLES_MIN = 24, 12
 Candles = Mapping[int, tuple[float, float]]
 CLEARS, BELOW, OPEN, UNKNOWN = "clears", "below", "not shown", "unknown"
@@ -79,6 +81,9 @@ class Watch:
         if now >= hour_of(self.ts) + HOUR:
             self.over = True
             return
+        if isnan(self.gap) and now - self.ts > LATE_NS:
+            self.over = True
+            return
         if fair is None or mid is None:
             return
         gap = (fair - mid) * self.side
@@ -121,16 +126,20 @@ def exhaustions_of(data: Data, asset: str = "BTC") -> list[tuple[int, int]]:
 
 
 def traded_hours(data: Data, asset: str = "BTC") -> dict[int, tuple[float, float]]:
-    """Open and close of each whole hour by the contract's own trades: a stand-in for the spot candle, to be named as such."""
+    """Open and close of each whole hour by the contract's own trades: a stand-in for the spot candle, to be named as such. An hour without trades in
+    its first or its last minute has none: the price after a gap is not the open."""
     places = [n for n, one in enumerate(data.instruments) if one.asset == asset]
     out: dict[int, tuple[float, float]] = {}
+    seen: dict[int, tuple[int, int]] = {}
     for part in data.parts:
         mine = part[(part["kind"] == int(Kind.TRADE)) & np.isin(part["instrument"], places[:1])]
         hours = mine["ts_recv"] // HOUR * HOUR
         for hour in np.unique(hours).tolist():
-            prices = mine["price"][hours == hour]
+            prices, times = mine["price"][hours == hour], mine["ts_recv"][hours == hour]
             out[hour] = (out.get(hour, (float(prices[0]), 0.0))[0], float(prices[-1]))
-    return {hour: row for hour, row in out.items() if data.start <= hour and hour + HOUR <= data.end}
+            seen[hour] = (seen.get(hour, (int(times[0]), 0))[0], int(times[-1]))
+    return {hour: row for hour, row in out.items() if data.start <= hour and hour + HOUR <= data.end
+            and seen[hour][0] < hour + MINUTE and seen[hour][1] >= hour + HOUR - MINUTE}
 
 
 def prices_at(data: Data, times: Sequence[int], asset: str = "BTC") -> list[float]:
@@ -164,13 +173,16 @@ def read_candles(path: Path) -> dict[int, tuple[float, float]]:
 
 @dataclass
 class Books:
-    """What binary recordings say: the fires in them (or those that were given) with their asks, candles, watches, bets."""
+    """What binary recordings say: the fires in them (or those that were given) with their asks, candles, watches, bets. paid: hour -> whether the
+    venue paid UP, where it has said so."""
 
     fires: list[Fire] = field(default_factory=list)
     candles: dict[int, tuple[float, float]] = field(default_factory=dict)
     watches: list[Watch] = field(default_factory=list)
     settled: list[dict[str, Any]] = field(default_factory=list)
+    paid: dict[int, bool] = field(default_factory=dict)
     alarms: int = 0
+    damage: list[str] = field(default_factory=list)
 
 
 def read_books(folder: Path, given: Sequence[tuple[int, int]] | None = None, ended: Sequence[tuple[int, int]] = ()) -> Books:
@@ -184,14 +196,23 @@ def read_books(folder: Path, given: Sequence[tuple[int, int]] | None = None, end
         hour = hour_of(ts)
         market = desk.markets.get(hour)
         book = desk.book_of(market.token("up" if side > 0 else "down"), ts) if market is not None else None
-        fair = desk.fair_up(hour, ts)
+        fair = desk.fair_up(hour, ts, side)
         out.fires.append(Fire(ts, side, nan if fair is None else fair if side > 0 else 1.0 - fair,
                               float(book.ask) if book is not None and book.ask is not None else nan,
                               book.mid if book is not None and book.mid is not None else nan,
                               float(market.fee_rate) if market is not None else 0.07, *desk.known_of(hour)))
         watches.append(Watch(ts, side, "fire"))
 
+    def keep_candles(desk: Desk) -> None:
+        out.candles |= {start: (one.open, one.close) for start, one in desk.candles.items() if one.final}
+
+    hour_seen = -1
+
     def see(ts: int, desk: Desk) -> None:
+        nonlocal hour_seen
+        if hour_of(ts) != hour_seen:                # the desk forgets candles after some days
+            hour_seen = hour_of(ts)
+            keep_candles(desk)
         if "desk" not in state:                     # what was before the recording is not its to answer
             waiting[:] = [one for one in waiting if one[0] >= ts]
             ends[:] = [one for one in ends if one[0] >= ts]
@@ -204,7 +225,7 @@ def read_books(folder: Path, given: Sequence[tuple[int, int]] | None = None, end
                 one._last = ts
                 hour = hour_of(one.ts)
                 market = desk.markets.get(hour)
-                one.look(ts, desk.fair_up(hour, ts), desk.mid_up(hour, ts), float(market.tick) if market else 0.01)
+                one.look(ts, desk.fair_up(hour, ts, one.side), desk.mid_up(hour, ts), float(market.tick) if market else 0.01)
         state["desk"] = desk
 
     def facts(ts: int, found: dict[str, Any]) -> None:
@@ -214,12 +235,13 @@ def read_books(folder: Path, given: Sequence[tuple[int, int]] | None = None, end
         elif found.get("exhausted"):
             watches.append(Watch(ts, int(found["exhausted"]), "exhausted"))
     state: dict[str, Desk] = {}
-    desk, lines = replay(folder, see, facts)
-    out.candles = {start: (one.open, one.close) for start, one in desk.candles.items() if one.final}
+    desk, lines = replay(folder, see, facts, out.damage)
+    keep_candles(desk)
     # the end of the flush is what the idea speaks of; a fire stands for it only where no end is known
     of = "exhausted" if any(one.of == "exhausted" for one in watches) else "fire"
     out.watches = [one for one in watches if one.of == of]
     last = {line["number"]: line for line in lines if line["kind"] == "bet" and line["state"] == "settled"}
+    out.paid = {line["hour"]: line["winner"] == "up" for line in lines if line["kind"] == "settled" and line["venue"]}
     out.settled, out.alarms = list(last.values()), sum(line["kind"] == "alarm" for line in lines)
     return out
 
@@ -240,28 +262,31 @@ def with_probability(fires: Iterable[tuple[int, int, float]], candles: Candles) 
 # ---- what follows from it ----
 
 def evaluate(fires: Iterable[Fire], candles: Candles, watches: Sequence[Watch] = (), settled_on: str = "spot candles",
-             bets: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
-    """Everything as plain values. candles: hour -> (open, close) of the market that settles, or of what stands in for it: settled_on says which."""
+             bets: Sequence[Mapping[str, Any]] = (), paid: Mapping[int, bool] | None = None) -> dict[str, Any]:
+    """Everything as plain values. candles: hour -> (open, close) of the market that settles, or of what stands in for it: settled_on says which.
+    paid: hour -> whether the venue paid UP, which counts where it differs."""
     every = sorted(fires, key=lambda one: one.ts)
     first: dict[int, Fire] = {}
     for one in every:
         first.setdefault(hour_of(one.ts), one)
-    known = {hour: settled_up(*row) for hour, row in candles.items()}
+    own = {hour: settled_up(*row) for hour, row in candles.items()}
+    known = own | dict(paid or {})
     judged = [(one, known[hour] == (one.side > 0)) for hour, one in first.items() if hour in known]
     hits = sum(won for _, won in judged)
     low, high = wilson(hits, len(judged))
     ups, all_hours = sum(known.values()), len(known)
     # what all hours would have given the same sides
     same = [(ups if one.side > 0 else all_hours - ups) / all_hours for one, _ in judged] if all_hours else []
-    paid = [(one, won) for one, won in judged if not isnan(one.ask)]
+    offered = [(one, won) for one, won in judged if not isnan(one.ask)]
     out: dict[str, Any] = {
         "fires": len(every), "hours_with_fire": len(first), "unsettled": len(first) - len(judged), "settled_on": settled_on,
         "hit_rate": {"n": len(judged), "hits": hits, "share": hits / len(judged) if judged else None, "low": low, "high": high},
         "all_hours": {"n": all_hours, "share": sum(same) / len(same) if same else ups / all_hours if all_hours else None},
-        "against_ask": _against_ask(paid), "brier": _brier(judged), "repricing": _repricing(watches), "bets": _bets(bets)}
-    out["shift"] = _shift([one for one, _ in judged], candles)
+        "against_ask": _against_ask(offered), "brier": _brier(judged), "repricing": _repricing(watches), "bets": _bets(bets)}
+    out["venue_differs"] = sum(own[hour] != up for hour, up in (paid or {}).items() if hour in own)
+    out["shift"] = _shift(judged)
     out["verdict"], out["sentence"] = _verdict(out)
-    out["not_known"] = _not_known(out, len(judged) - len(paid))
+    out["not_known"] = _not_known(out, len(judged) - len(offered))
     return out
 
 
@@ -269,7 +294,10 @@ def _against_ask(paid: Sequence[tuple[Fire, bool]]) -> dict[str, Any]:
     costs = [one.cost for one, _ in paid]
     hits = sum(won for _, won in paid)
     low, high = wilson(hits, len(paid))
-    return {"n": len(paid), "hits": hits, "share": hits / len(paid) if paid else None, "low": low, "high": high,
+    # what is won of one day may hang together, which Wilson's interval does not see
+    days = clustered_mean([won - cost for (_, won), cost in zip(paid, costs, strict=True)], [one.ts // DAY_NS for one, _ in paid])
+    return {"n": len(paid), "hits": hits, "share": hits / len(paid) if paid else None, "low": low, "high": high, "days": days["clusters"],
+            "value_low": days["low"], "value_high": days["high"],
             "hurdle": sum(costs) / len(costs) if costs else None, "ask": sum(one.ask for one, _ in paid) / len(paid) if paid else None,
             "value": sum(won - cost for (_, won), cost in zip(paid, costs, strict=True)) / len(paid) if paid else None}
 
@@ -293,10 +321,10 @@ def _repricing(watches: Sequence[Watch]) -> dict[str, Any]:
             "gap": sum(one.gap for one in seen) / len(seen) if seen else None}
 
 
-def _shift(fires: Sequence[Fire], candles: Candles) -> dict[str, Any]:
+def _shift(judged: Sequence[tuple[Fire, bool]]) -> dict[str, Any]:
     """The correction of the probability that these hours would give, for `liqcore bet --deviations --hours` on LATER hours: it has seen these."""
-    rows = [{"price": one.price, "open": one.open, "close": candles[hour_of(one.ts)][1], "volatility": one.volatility,
-             "left_s": (hour_of(one.ts) + HOUR - one.ts) / NS} for one in fires if one.price > 0.0 and one.open > 0.0]
+    rows = [{"price": one.price, "open": one.open, "side": one.side, "won": won, "volatility": one.volatility,
+             "left_s": (hour_of(one.ts) + HOUR - one.ts) / NS} for one, won in judged if one.price > 0.0 and one.open > 0.0]
     found = measured_shift(rows)
     return {"deviations": found.deviations, "hours": found.hours, "calibrated": found.calibrated}
 
@@ -319,10 +347,14 @@ def _verdict(out: Mapping[str, Any]) -> tuple[str, str]:
             "Whether this idea clears its hurdle is not known: the hurdle is the ask with its fee, and no asks were recorded at its fires."
             + (" Against all hours nothing is shown either." if base is not None and h["low"] <= base else ""))
     text = f"{a['hits']} of {a['n']} bets were right (95 %: {a['low']:.1%} to {a['high']:.1%}); ask and fee cost {a['hurdle']:.1%}"
-    if a["low"] > a["hurdle"] and a["n"] >= FEW:
+    if a["low"] > a["hurdle"] and a["n"] >= FEW and a["value_low"] is not None and a["value_low"] > 0.0:
         return CLEARS, f"This idea clears its hurdle: {text}."
     if a["high"] < a["hurdle"]:
         return BELOW, f"This idea does not clear its hurdle: {text}."
+    if a["low"] > a["hurdle"] and a["n"] >= FEW:
+        by_day = "that is too few" if a["value_low"] is None else f"the value of a share is {a['value_low']:+.3f} to {a['value_high']:+.3f}"
+        return OPEN, (f"This idea does not clear its hurdle: it is not shown. {text}; but these are bets of {a['days']} days, and with errors by day "
+                      f"{by_day}.")
     edge = (a["share"] or 0.0) - a["hurdle"]
     need = ceil(1.96 ** 2 * a["share"] * (1 - a["share"]) / edge ** 2) if edge > 0.0 and 0 < a["share"] < 1 else 0
     more = f" If the rate stayed as it is, about {max(need, FEW):,} bets would show it." if edge > 0.0 else ""
@@ -377,6 +409,8 @@ def _lines(found: Mapping[str, Any]) -> list[tuple[str, str]]:
             ("shift", f"{found['shift']['deviations']:+.3f} standard deviations over {found['shift']['hours']} hours, for later hours"
              + ("" if found["shift"]["calibrated"] else "; fewer than 100: it counts for nothing")),
             ("bets", f"{p['settled']} settled, {p['won']} won, {p['profit']:+.2f} pUSD after {p['fees']:.2f} of fees" if p["settled"] else "none")]
+    if found["venue_differs"]:
+        rows.append(("settlement", f"the venue paid another side than the candle in {found['venue_differs']} hours; what it paid counts"))
     return rows
 
 
@@ -389,7 +423,9 @@ def report(paths: Sequence[Path], books: Sequence[Path], candles: Path | None, a
     spot = {hour: row for one in found for hour, row in one.candles.items()} | (read_candles(candles) if candles is not None else {})
     settled_on = "spot candles"
     seen = {hour_of(one.ts): one for book in found for one in book.fires}
-    fires = [one for book in found for one in book.fires]
+    # recordings of the same time have seen the same: each counts once, where it was seen best
+    seen_fires = sorted((one for book in found for one in book.fires), key=lambda one: not isnan(one.ask))
+    fires = list({(one.ts, one.side): one for one in seen_fires}.values())
     if data is not None and given is not None:
         own = traded_hours(data, asset)
         if not spot:
@@ -397,10 +433,12 @@ def report(paths: Sequence[Path], books: Sequence[Path], candles: Path | None, a
         rest = [(ts, side) for ts, side in given if hour_of(ts) not in seen]
         prices = prices_at(data, [ts for ts, _ in rest], asset)
         fires += with_probability([(ts, side, price) for (ts, side), price in zip(rest, prices, strict=True)], own)
-    notes = data.notes if data is not None else []
-    watches = [one for book in found for one in book.watches]
+    notes = [*(data.notes if data is not None else ()), *(f"damaged: {one}" for book in found for one in book.damage)]
+    watches = list({(one.ts, one.side): one for one in sorted((one for book in found for one in book.watches),
+                                                              key=lambda one: not isnan(one.gap))}.values())
+    paid = {hour: up for book in found for hour, up in book.paid.items()}
     bets = {(one["made_ns"], one["number"]): one for book in found for one in book.settled}
-    return evaluate(fires, spot, watches, settled_on, list(bets.values())) | {"notes": notes, "alarms": sum(book.alarms for book in found),
+    return evaluate(fires, spot, watches, settled_on, list(bets.values()), paid) | {"notes": notes, "alarms": sum(book.alarms for book in found),
                                                                              "fired": [_row(one) for one in fires]}
 
 

@@ -5,14 +5,17 @@ import json
 from pathlib import Path
 
 import pytest
+from binary_frames import NOON, events, market
 
 import liqcore as lc
-from liqshell.binary.desk import Settings
+from liqshell.binary.desk import VENUE, Settings
 from liqshell.binary.fires import Event
 from liqshell.binary.replay import difference, replay
 from liqshell.binary.run import BinaryRun, Places
+from liqshell.clock import Clock
 from liqshell.emulator.server.binary_server import BinaryVenue
 from liqshell.errors import ConfigError, DataError, VenueError
+from liqshell.recording.recorder import REST
 
 NS, HOUR = 10**9, 3600 * 10**9
 START = 1_792_238_400 * NS + 1200 * NS
@@ -172,3 +175,21 @@ def test_what_cannot_begin_says_why(tmp_path):
         BinaryRun(Settings(symbol="DOGEUSDT"), Places.at("http://127.0.0.1:9"), tmp_path / "b")
     with pytest.raises(VenueError, match="no answer"):
         asyncio.run(BinaryRun(Settings(), Places.at("http://127.0.0.1:9"), tmp_path / "c").run())
+
+
+def test_hours_that_stay_unresolved_do_not_keep_others_from_being_asked_about(tmp_path):
+    asked = []
+
+    class Asking(BinaryRun):
+        async def _ask(self, web, target, exchange):
+            asked.append(int(target.split("condition_ids=0x")[1][:64], 16))
+            return True
+
+    async def run():
+        one = Asking(Settings(), Places.at("http://127.0.0.1:1"), tmp_path / "run", clock=Clock(market_ns=NOON + 9 * HOUR + 5 * NS))
+        one._gamma = None                           # nothing is asked
+        one.desk.frame(NOON, VENUE, REST, events(*(market(NOON + n * HOUR, n) for n in range(9))))
+        for _ in range(3):
+            await one._closed()
+    asyncio.run(run())
+    assert sorted(asked) == list(range(9)) and asked[:3] == [8, 7, 6]

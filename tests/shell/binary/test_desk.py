@@ -124,6 +124,33 @@ def test_the_venues_word_pays_and_a_difference_is_an_alarm():
     assert len(kinds(desk, "alarm")) == 1 and "another side" in kinds(desk, "alarm")[0]["what"]
 
 
+@pytest.mark.parametrize(("side", "close", "paid"), [(1, 64_100.0, '["0", "1"]'), (-1, 64_000.0, '["0", "1"]'), (1, 63_000.0, '["1", "0"]')])
+def test_a_restart_does_not_forget_the_venues_word(side, close, paid):
+    """The list still has the market as running: the candle alone would pay the other side again."""
+    desk = ready()
+    desk.fire(T, {"side": side})
+    desk.advance(T + NS)
+    end(desk, close)
+    desk.frame(NOON + HOUR + 60 * NS, VENUE, "rest", events(market(closed=True, outcomePrices=paid)))
+    money, won = desk.cash, desk.bets[0].won
+    again = Desk(Settings(), json.loads(json.dumps(desk.snapshot())))
+    again.frame(NOON + HOUR + 70 * NS, VENUE, "rest", events(market()))
+    end(again, close)
+    assert (again.cash, again.bets[0].won) == (money, won) and not kinds(again, "bet")
+
+
+def test_a_book_from_before_a_silence_is_in_doubt_until_a_whole_one_comes():
+    """A sign of life after it does not say what was missed."""
+    desk = ready()
+    desk.frame(T + 40 * NS, VENUE, "ws", b"PONG")
+    assert desk.book_of(UP, T + 40 * NS) is None
+    desk.frame(T + 41 * NS, VENUE, "ws", change(UP, "0.41", 10, "SELL", T))
+    assert desk.book_of(UP, T + 41 * NS) is None
+    desk.frame(T + 42 * NS, VENUE, "rest", book(UP, [("0.38", 10)], [("0.40", 10)], T))
+    desk.frame(T + 43 * NS, VENUE, "ws", b"PONG")
+    assert desk.book_of(UP, T + 43 * NS) is not None and desk.book_of(DOWN, T + 43 * NS) is None
+
+
 def test_a_day_of_losses_ends_betting_until_the_next_day():
     desk = ready(cap=0.5, kelly=1.0, day_loss_max=0.02)
     desk.fire(T, {"side": 1})
@@ -151,7 +178,7 @@ def test_a_restart_keeps_an_open_bet_its_hour_and_its_money():
     late = Desk(Settings(), kept)
     late.frame(NOON + 3 * HOUR, SPOT, "rest", klines(NOON, [(64_000, 64_001), (1, 1), (1, 1), (1, 1)]))
     assert late.bets[0].won is True, "its market need not be listed any more: the candle says it"
-    for bad in ({}, {"cash": "x", "hour": 0, "next": 1, "bets": [], "settled": {}}, kept | {"bets": [{}]}, kept | {"paper": False}):
+    for bad in ({}, {"cash": "x", "hour": 0, "next": 1, "bets": [], "settled": {}}, kept | {"bets": [{}]}, kept | {"paper": False}, kept | {"said": []}, kept | {"settled": []}):
         with pytest.raises(DataError, match="state of the hourly bets"):
             Desk(Settings(), bad or {"x": 1})
 

@@ -2,6 +2,7 @@
 not known."""
 
 import csv
+import gzip
 import json
 import math
 from pathlib import Path
@@ -10,13 +11,29 @@ import numpy as np
 import pytest
 from binary_frames import HOUR, NOON, NS, UP, book, events, kline, klines, market
 
+import liqcore as lc
 from liqshell import cli
 from liqshell.binary.desk import SPOT, VENUE
 from liqshell.binary.run import BINARY
 from liqshell.errors import DataError
 from liqshell.policies.hourly import fee_per_share
 from liqshell.recording.recorder import END, META, REST, WS, Recorder
-from liqshell.research.hourly import BELOW, CLEARS, OPEN, UNKNOWN, Fire, Watch, evaluate, read_books, read_candles, with_probability
+from liqshell.research.feature_walk import Data
+from liqshell.research.hourly import (
+    BELOW,
+    CLEARS,
+    OPEN,
+    UNKNOWN,
+    Fire,
+    Watch,
+    evaluate,
+    read_books,
+    read_candles,
+    report,
+    text_of,
+    traded_hours,
+    with_probability,
+)
 
 MS = 1_000_000
 
@@ -59,6 +76,29 @@ def test_power_a_planted_edge_is_found_and_a_planted_loss_too(side):
     assert sum(season(300, 0.10, seed, side)["verdict"] == CLEARS for seed in range(100)) >= 85
     assert sum(season(300, -0.10, seed, side)["verdict"] == BELOW for seed in range(100)) >= 85
     assert all("does not clear its hurdle" in season(300, -0.15, seed, side)["sentence"] for seed in range(20))
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_size_where_the_bets_of_one_day_win_and_lose_together(side):
+    """A fair game after fees whose hours share a third of their luck with their day: 8 bets a day, 25 days."""
+    rng, cleared = np.random.default_rng(8), 0
+    for _ in range(300):
+        fires, candles = [], {}
+        for day in range(25):
+            luck = rng.normal()
+            for k in range(8):
+                hour, ask = NOON + (24 * day + k) * HOUR, round(float(rng.uniform(0.3, 0.7)), 2)
+                drawn = 0.5 * math.erfc(-(math.sqrt(0.3) * luck + math.sqrt(0.7) * rng.normal()) / math.sqrt(2))
+                candles[hour] = (100.0, 101.0 if (drawn < ask + fee_per_share(ask, 0.07)) == (side > 0) else 99.0)
+                fires.append(Fire(hour + 600 * NS, side, 0.6, ask, ask))
+        cleared += evaluate(fires, candles)["verdict"] == CLEARS
+    assert cleared <= 15, f"{cleared} of 300: expected about 8; Wilson's interval alone says it of 27"
+
+
+def test_bets_of_too_few_days_do_not_clear():
+    fires = [Fire(NOON + k * HOUR, 1, 0.9, 0.1, 0.1) for k in range(40)]
+    found = evaluate(fires, {NOON + k * HOUR: (1.0, 2.0) for k in range(40)})
+    assert found["verdict"] == OPEN and "bets of 3 days" in found["sentence"] and "too few" in found["sentence"]
 
 
 def test_few_bets_never_clear():
@@ -104,6 +144,61 @@ def test_watches_measure_the_time_until_half_the_gap_is_closed():
     assert (r["n"], r["at_once"], r["later"], r["never"], r["median_s"]) == (3, 1, 1, 1, 12.0)
 
 
+def test_a_book_that_is_known_long_after_the_end_of_a_flush_was_not_priced_at_once():
+    late = Watch(NOON, 1, "exhausted")
+    late.look(NOON + NS, 0.5, None, 0.01)
+    late.look(NOON + 600 * NS, 0.5, 0.5, 0.01)
+    r = evaluate([], {}, [late])["repricing"]
+    assert (r["n"], r["at_once"], r["never"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_what_the_venue_paid_counts_where_the_candle_says_otherwise(side):
+    fires = [Fire(NOON + k * HOUR, side, 0.5, 0.5, 0.5) for k in range(4)]
+    candles = {NOON + k * HOUR: (100.0, 101.0 if side > 0 else 99.0) for k in range(3)}
+    paid = {NOON: side < 0, NOON + HOUR: side > 0, NOON + 3 * HOUR: side > 0}
+    found = evaluate(fires, candles, paid=paid)
+    assert (found["hit_rate"]["n"], found["hit_rate"]["hits"], found["unsettled"], found["venue_differs"]) == (4, 3, 0, 1)
+    assert "in 1 hours; what it paid counts" in text_of(found) and "settlement" not in text_of(evaluate(fires, candles))
+
+
+def test_the_shift_is_of_the_market_that_settles():
+    """Prices of the perpetual stand 0.1 % above spot: the open behind the distance is theirs, who won is the spot candle's."""
+    fires = [Fire(NOON + k * HOUR + 1800 * NS, 1, 0.5, price=100.1, open=100.1, volatility=0.005) for k in range(100)]
+    candles = {NOON + k * HOUR: (100.0, 100.05 if k % 2 else 99.95) for k in range(100)}
+    shift = evaluate(fires, candles)["shift"]
+    assert shift["hours"] == 100 and shift["deviations"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_long_recording_settles_all_of_its_hours(tmp_path):
+    """The desk keeps the candles of some days; the evaluation keeps all of them."""
+    with Recorder(tmp_path / "frames", exchange="polymarket") as out:
+        out.mark(NOON, META, {"binary": 1, "settings": {}, "state": None})
+        for k in range(0, 200, 4):
+            out.append(NOON + k * HOUR + NS, klines(NOON + (k - 8) * HOUR, [(100.0, 100.0 + k + n) for n in range(-8, 1)]), SPOT, REST)
+        out.mark(NOON + 200 * HOUR, END, {})
+    found = read_books(tmp_path).candles
+    assert sorted(found) == [NOON + k * HOUR for k in range(-8, 196)]
+
+
+def test_two_recordings_of_the_same_time_count_once(tmp_path):
+    both = [recording(tmp_path / "a"), recording(tmp_path / "b")]
+    one, two = (report([], books, None, "BTC", []) for books in (both[:1], both))
+    assert one["fires"] == two["fires"] == 1 and one["repricing"] == two["repricing"] and two["repricing"]["n"] == 1
+
+
+def test_an_hour_whose_boundary_lies_in_a_gap_has_no_open_and_no_close():
+    """Trades each 20 s but for gaps: over the turn to the third hour, and in the middle of the first, which does no harm."""
+    whole = lc.Instrument("BTCUSDT", venue="bybit")
+    skip = [(NOON + 1000 * NS, NOON + 2000 * NS), (NOON + 2 * HOUR - 300 * NS, NOON + 2 * HOUR + 90 * NS)]
+    times = [t for t in range(NOON, NOON + 4 * HOUR, 20 * NS) if not any(a <= t < b for a, b in skip)]
+    rows = np.zeros(len(times), lc.EVENT_DTYPE)
+    rows["kind"], rows["ts_recv"], rows["ts_event"], rows["price"], rows["qty"] = int(lc.Kind.TRADE), times, times, 100.0 + np.arange(len(times)), 1.0
+    data = Data((whole,), [rows[:100], rows[100:]], NOON, NOON + 4 * HOUR)
+    found = traded_hours(data)
+    assert sorted(found) == [NOON, NOON + 3 * HOUR] and found[NOON][0] == 100.0
+
+
 def recording(folder: Path) -> Path:
     """Half an hour of a book: a flush ends at +10 s, the book reprices at +20 s, the rule fires at +12 s; the hour ends up."""
     t = NOON + 1800 * NS
@@ -132,6 +227,26 @@ def test_a_recording_says_the_ask_at_the_fire_and_the_seconds_to_the_repricing(t
     # the same fire given from outside: what the desk knew then, not a moment later
     given = read_books(tmp_path / "a", [(NOON + 1819 * NS, 1), (NOON - HOUR, 1)], [(NOON + 1810 * NS, 1)])
     assert [(one.ts, one.ask) for one in given.fires] == [(NOON + 1819 * NS, 0.41)]
+
+
+def test_behind_a_damaged_place_nothing_is_known_until_it_is_said_again(tmp_path):
+    """A frame is lost between the last book and the fire: the ask is not known, and the output says what is damaged."""
+    t, folder = NOON + 1800 * NS, tmp_path / "a"
+    with Recorder(folder / "frames", exchange="polymarket") as out:
+        out.mark(t - 10 * NS, META, {"binary": 1, "settings": {}, "state": None})
+        out.append(t - 9 * NS, events(market()), VENUE, REST)
+        out.append(t - 2 * NS, book(UP, [("0.39", 100)], [("0.41", 100)], t), VENUE, WS)
+        out.append(t - NS, b"PONG", VENUE, WS)
+        out.mark(t, BINARY, {"fire": {"side": 1}})
+        out.mark(t + NS, END, {})
+    (file,) = (folder / "frames").glob("*.gz")
+    whole = gzip.decompress(file.read_bytes()).splitlines(keepends=True)
+    assert read_books(folder).fires[0].ask == 0.41 and read_books(folder).damage == []
+    file.write_bytes(gzip.compress(b"".join([*whole[:3], b'{"ts": 1, half a line\n', *whole[4:]])))
+    found = read_books(folder)
+    assert math.isnan(found.fires[0].ask) and len(found.damage) == 1
+    file.rename(folder / "frames" / "2026-10-17_09.jsonl.gz")
+    assert any("is missing" in one for one in read_books(folder).damage) and "damaged" in report([], [folder], None, "BTC", [])["notes"][0]
 
 
 def test_the_command_on_a_recording(tmp_path, capsys):

@@ -49,6 +49,18 @@ def test_what_is_not_understood_is_refused_with_its_own_words(changed, word):
     assert not markets and len(refused) == 1 and word in refused[0] and refused[0].startswith("bitcoin-up-or-down")
 
 
+TEXT = ('This market will resolve to "Up" if the close price is greater than or equal to the open price for the BTC/USDT 1 hour candle that begins '
+        'on the time and date specified in the title. Otherwise, this market will resolve to "Down".')
+
+
+@pytest.mark.parametrize(("old", "new"), [("greater than or equal to", "strictly greater than"), ("1 hour candle", "1 minute candle"),
+                                          ("BTC/USDT", "ETH/USDT"), (TEXT, "The price of Bitcoin at noon decides.")])
+def test_the_description_is_read_too(old, new):
+    assert only(description=TEXT)[0] and only(description=TEXT.replace("1 hour", "1-hour").upper())[0]
+    found, (why,) = only(description=TEXT.replace(old, new))
+    assert not found and "a description of another rule" in why
+
+
 def test_the_fee_rate_is_the_markets_own():
     (found,), _ = only(feeSchedule={"exponent": 1, "rate": 0.072, "takerOnly": True})
     assert found.fee_rate == D("0.072")

@@ -9,7 +9,7 @@ import pytest
 from liqshell.clock import Clock
 from liqshell.config.judge_sections import PriceConfig
 from liqshell.emulator.server.outside import MODEL_FAULTS, Outside
-from liqshell.judge.asking import Asking, Model
+from liqshell.judge.asking import Asking, Model, Told as Answered
 from liqshell.judge.command import Program
 from liqshell.judge.limits import Breaker, Caps
 from liqshell.judge.providers import provider_of
@@ -260,3 +260,44 @@ def test_many_questions_at_once_keep_their_deadlines():
 
     found = [one.status for one in asyncio.run(run())]
     assert 2 <= found.count("ok") <= 4 and set(found) <= {"ok", "timeout", "breaker"}, found
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+@pytest.mark.parametrize("said", [None, {}, [], {"prompt_tokens": "9", "input_tokens": "9"},
+                                  {name: -9 for name in ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")},
+                                  {"prompt_tokens": 0, "completion_tokens": 0, "input_tokens": 0, "output_tokens": 0}])
+def test_tokens_that_an_answer_does_not_say_count_in_full(kind, said):
+    """A server without usage would otherwise be asked without end, below every cap."""
+    provider = provider_of(kind, "stub", 500, None)
+    bodies = {"openai": {"choices": [{"finish_reason": "stop", "message": {"content": "{}"}}], "usage": said},
+              "anthropic": {"stop_reason": "end_turn", "content": [{"type": "text", "text": "{}"}], "usage": said}}
+    assert provider.read(bodies[kind]).usage == {}
+
+    async def run():
+        clock, caps = Clock(), Caps(None, tokens_day=5_000)
+        judge = asking("http://127.0.0.1:1", kind, clock, caps)
+        judge.way = Says(provider.read(bodies[kind]).usage)
+        return [(await judge.answer(question(clock, number=n))).status for n in range(1, 6)], caps.today
+    statuses, used = asyncio.run(run())
+    assert statuses == ["invalid", "invalid", "budget", "budget", "budget"] and used == (2, 4_000, 0.0)
+
+
+class Says:
+    """A way whose answers are no verdicts and take 2000 tokens at most."""
+
+    identity = {"kind": "says"}
+
+    def __init__(self, usage):
+        self.usage = usage
+
+    def request(self, question, items):
+        return {}
+
+    def most(self, request):
+        return {"input": 1_500, "output": 500}
+
+    async def ask(self, request, until_s):
+        return Answered("ok", "{}", None, self.usage)
+
+    async def close(self):
+        pass

@@ -10,11 +10,15 @@ import threading
 import pytest
 
 from liqshell.cli import main
+from liqshell.config.judge_sections import JudgeConfig
 from liqshell.config.load import loads
 from liqshell.doctor.checks import _judge
 from liqshell.doctor.facts import Facts
 from liqshell.emulator.server.outside import Outside
+from liqshell.errors import ConfigError
+from liqshell.judge.build import way_of
 from liqshell.judge.trial import try_judge
+from liqshell.judge.types import Question
 
 TEXT = '[feed]\nsymbols = ["BTCUSDT"]\n[judge]\nkind = "openai"\nbase_url = "{url}/v1"\nmodel = "stub"\nprices = {{stub = {{input = 1.0, output = 2.0}}}}\n'
 
@@ -86,6 +90,24 @@ def test_the_openai_sdk_works_against_it(served):
     assert json.loads(answer.choices[0].message.content)["symbol"] == "BTCUSDT" and answer.usage.total_tokens > 0
     assert [one.id for one in client.models.list()] == ["stub"]
     client.close()
+
+
+@pytest.mark.parametrize(("kind", "base", "url"), [
+    ("anthropic", "http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1/messages"), ("anthropic", "http://127.0.0.1:9", "http://127.0.0.1:9/v1/messages"),
+    ("anthropic", "http://127.0.0.1:9/v1/", "http://127.0.0.1:9/v1/messages"),
+    ("openai", "http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1/chat/completions")])
+def test_the_address_that_the_emulator_prints_serves_both_kinds(kind, base, url):
+    way = way_of(JudgeConfig(kind=kind, base_url=base, model="m"))
+    asked = Question(1, 1, "bybit:BTCUSDT", "BTC", "LONG", 1, 2, b"{}", {})
+    assert way.request(asked, ())["url"] == url
+
+
+@pytest.mark.parametrize("key", ["brave", "announcements"])
+def test_an_address_of_news_that_nobody_asks_is_an_error(key):
+    text = f'[feed]\nsymbols = ["BTCUSDT"]\n[news]\n{key}_url = "http://127.0.0.1:9"\n'
+    with pytest.raises(ConfigError, match=f"news.{key}_url.*nobody would ask there"):
+        loads(text, "a.toml")
+    loads(text + f"{key} = true\n", "a.toml")
 
 
 @pytest.mark.slow

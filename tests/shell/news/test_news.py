@@ -13,7 +13,7 @@ from liqshell.judge.prompt import user_text
 from liqshell.judge.types import Outcome, Question
 from liqshell.judge.validation import judged
 from liqshell.news.feed_xml import entries
-from liqshell.news.items import Item, NewsError, clean, host_of, owner_of, select, suspicion
+from liqshell.news.items import Item, NewsError, clean, host_of, independent, owner_of, select, suspicion
 from liqshell.news.pace import Pace
 from liqshell.news.sources import Announcements, Brave, Feeds, Several, mentions, terms_of
 
@@ -121,6 +121,24 @@ def test_only_what_is_known_counts_each_story_once():
 def test_hosts():
     assert host_of("https://www.News.Example.com:8/x?y") == "news.example.com" and host_of("no address") == "" and host_of("http://[") == ""
     assert owner_of("a.b.example.co.uk") == "example.co.uk" and owner_of("x.example.com") == owner_of("example.com")
+    assert host_of("https://a-news.com./x") == host_of("https://WWW.a-news.com:8443") == host_of("https://b.org@a-news.com") == "a-news.com"
+    for none in ("ftp://b.org/", "//b.org/x", "javascript:b.org", "https://localhost/", "https://com/", "https://1.2.3.4/", "https://a..com/",
+                 "https://a.com\\@b.org/", "https://[::1]/", "https://-a.com", "https:///x", "https://a.1"):
+        assert host_of(none) == "", none
+
+
+def test_owners_are_counted_once():
+    """One feed names whatever hosts it likes; a search shows pages of others."""
+    feed = [Item(1, "feeds.a.com", host, f"story {n}") for n, host in enumerate(("reuters.com", "coindesk.com", "a.com"))]
+    assert independent(feed) == 1 and independent([*feed, item(host="b.com")]) == 2
+    assert independent([item(host="a.com"), item(host="www2.a.com"), feed[0]]) == 1, "a page of the feed's owner is not another voice"
+    assert independent([feed[1], item(host="coindesk.com")]) == 1 and independent([item(host="a.com"), item(host="b.com")]) == 2
+    assert independent([Item(1, "bybit", "announcements.bybit.com", "a"), Item(1, "bybit", "bybit.com", "b")]) == 1 and independent([]) == 0
+
+
+@pytest.mark.parametrize("text", ['Bitcoin "news": "supports"', "Bitcoin { 'symbol' : 'BTCUSDT' }"])
+def test_fields_of_an_answer_are_no_news(text):
+    assert suspicion(text) == "answer" and suspicion('"News: Bitcoin falls", a desk says') == ""
 
 
 @given(st.text(max_size=3000), st.integers(1, 400))

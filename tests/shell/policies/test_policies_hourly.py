@@ -113,17 +113,23 @@ def test_a_shift_counts_only_when_enough_hours_are_behind_it():
     assert probability_up(64_000.0, 64_000.0, 0.006, 1800.0, many) == pytest.approx(0.8413, abs=1e-4)
 
 
-def test_measured_shift_makes_the_mean_probability_the_share_of_up():
+@pytest.mark.parametrize("sides", [(1,), (-1,), (1, -1)])
+def test_measured_shift_makes_the_mean_probability_the_share_of_hits(sides):
+    """A bounce after a flush of longs and one after a flush of shorts are one effect: they do not cancel out."""
     rng = np.random.default_rng(6)
     fires = []
-    for _ in range(2000):
-        price, left = 64_000.0 * math.exp(rng.normal(-0.002, 0.002)), rng.uniform(300, 3000)
-        end = price * math.exp(0.006 * math.sqrt(left / 3600) * (rng.normal() + 0.4))         # a bounce of 0.4 standard deviations
-        fires.append({"price": price, "open": 64_000.0, "close": end, "volatility": 0.006, "left_s": left})
+    for n in range(2000):
+        side = sides[n % len(sides)]
+        price, left = 64_000.0 * math.exp(rng.normal(-0.002 * side, 0.002)), rng.uniform(300, 3000)
+        end = price * math.exp(0.006 * math.sqrt(left / 3600) * (rng.normal() + 0.4 * side))  # a bounce of 0.4 standard deviations
+        fires.append({"price": price, "open": 64_000.0, "side": side, "won": settled_up(64_000.0, end) == (side > 0), "volatility": 0.006,
+                      "left_s": left})
     shift = measured_shift(fires)
     assert shift.calibrated and shift.hours == 2000 and shift.deviations == pytest.approx(0.4, abs=0.1)
-    mean = np.mean([probability_up(f["price"], f["open"], f["volatility"], f["left_s"], shift) for f in fires])
-    assert mean == pytest.approx(np.mean([f["close"] >= f["open"] for f in fires]), abs=1e-9)
+    bet = HourlyUp(shift=shift)
+    mean = np.mean([bet.judge(NOON + round((3600 - f["left_s"]) * SECOND), True, f["price"], f["open"], f["volatility"], 0.5, f["side"] > 0).probability
+                    for f in fires])
+    assert mean == pytest.approx(np.mean([f["won"] for f in fires]), abs=1e-6)
     assert measured_shift([]) == Shift() and not measured_shift(fires[:99]).calibrated
 
 
@@ -135,7 +141,7 @@ def test_what_is_not_known_is_no_certainty():
         offer = judge.judge(NOON + 60 * SECOND, True, **at, volatility=volatility, ask=ask)
         assert not offer.buy and offer.why == "volatility or ask not known" and math.isnan(offer.value)
         assert judge.judge(NOON + 120 * SECOND, True, **at, volatility=0.005, ask=0.4).buy, "the hour is not used up"
-    known = {"price": 64_000.0, "open": 64_000.0, "close": 64_000.0, "volatility": 0.006, "left_s": 600.0}
+    known = {"price": 64_000.0, "open": 64_000.0, "side": 1, "won": True, "volatility": 0.006, "left_s": 600.0}
     assert measured_shift([known, known | {"volatility": math.nan}]).hours == 1
     for bad in (0.0, -1.0, math.nan, math.inf):
         for wrong in ({"price": bad}, {"open_price": bad}):

@@ -35,6 +35,8 @@ NOT_FULL = "order couldn't be fully filled. FOK orders are fully filled or kille
 NO_MATCH = "no orders found to match with FAK order. FAK orders are partially filled or killed if no match is found."
 NO_MONEY = "not enough balance / allowance"
 BINANCE, CHAINLINK = "https://www.binance.com/en/trade/BTC_USDT", "https://data.chain.link/streams/btc-usd-twap-60s-streams"
+DESCRIPTION = ('This market will resolve to "Up" if the close price is greater than or equal to the open price for the BTC/USDT 1 hour candle that '
+               'begins on the time and date specified in the title. Otherwise, this market will resolve to "Down".')
 News = dict[str, Any]
 
 
@@ -165,6 +167,7 @@ class BinaryExchange:
         return {"id": str(hour.start // HOUR), "conditionId": hour.condition, "slug": hour.slug, "question": f"Bitcoin Up or Down - {hour.slug}",
                 "outcomes": quote("Up", "Down"), "clobTokenIds": quote(*hour.tokens), "outcomePrices": quote(*prices),
                 "startDate": _iso(hour.start - 24 * HOUR), "eventStartTime": _iso(hour.start), "endDate": _iso(hour.end), "active": True,
+                "description": DESCRIPTION,
                 "closed": bool(hour.winner), "acceptingOrders": not over, "enableOrderBook": True, "resolutionSource": rule,
                 "orderPriceMinTickSize": float(hour.tick), "orderMinSize": 5, "makerBaseFee": 1000, "takerBaseFee": 1000, "negRisk": False,
                 "feeSchedule": {"exponent": 1, "rate": float(self.rate), "takerOnly": True, "rebateRate": 0.2}}

@@ -26,6 +26,7 @@ _CONDITION = re.compile(r"0x[0-9a-fA-F]{64}")
 _TOKEN = re.compile(r"[1-9][0-9]{0,77}")
 _SOURCES = (re.compile(r"https?://(?:www\.)?binance\.com/[a-z-]+/trade/([A-Z]{2,10})_USDT/?(?:\?.*)?"),
             re.compile(r"https?://data\.chain\.link/streams/[a-z0-9-]+/?"))
+_WORDS = ("greater than or equal to the open", "1 hour candle")         # of the description, where the answer has one
 
 
 class Rule(StrEnum):
@@ -129,6 +130,8 @@ def market_of(row: Any, event: Any = None) -> Market:
     need(tick is not None and str(tick.normalize()) in TICKS, "orderPriceMinTickSize is none", row.get("orderPriceMinTickSize"))
     need(size is not None and 0 < size <= 1_000_000, "orderMinSize is none", row.get("orderMinSize"))
     assert rate is not None and tick is not None and size is not None and found is not None
+    words = " ".join(str(row.get("description") or around.get("description") or "").lower().replace("-", " ").split())
+    need(not words or all(one in words for one in (*_WORDS, f"{found[1].lower()}/usdt")), "a description of another rule", words)
     closed = row.get("closed") is True
     return Market(name, condition, tokens[0], tokens[1], start, end, tick.normalize(), size, rate, Rule.BINANCE_SPOT_1H, found[1] + "USDT",
                   row.get("active") is True and not closed and row.get("acceptingOrders") is True, _winner(prices) if closed else "",
