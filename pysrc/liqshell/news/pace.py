@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+LONGEST_S = 86_400.0            # of a pause that an answer asks for
+
 
 def numbers(text: str) -> list[float]:
     """"1, 15000" -> [1, 15000]; what is no number is left out."""
@@ -50,7 +52,7 @@ class Pace:
         remaining, reset = numbers(headers.get("x-ratelimit-remaining", "")), numbers(headers.get("x-ratelimit-reset", ""))
         for left, after in zip(remaining, reset, strict=False):
             if left < 1.0:
-                self._next_s = max(self._next_s, now + after)
+                self._next_s = max(self._next_s, now + min(after, LONGEST_S))
         if status == 429:
             said = numbers(headers.get("retry-after", "")) or [max(self.interval_s, 1.0)]
-            self._next_s = max(self._next_s, now + min(said[0], 86_400.0))
+            self._next_s = max(self._next_s, now + min(said[0], LONGEST_S))
