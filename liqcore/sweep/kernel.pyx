@@ -20,7 +20,7 @@ from liqcore.sweep.tables cimport (closes_at, entry_t, first_exit, make_close, m
 from liqcore.sweep.terms cimport entry_price, forbidden, gross_of, lots_for, traded_of
 
 cdef enum:
-    STRETCH = 16                 # calls that a group of settings answers before the next group does: what both keep stays in the cache
+    STRETCH = 8                  # calls that a group of settings answers before the next group does: what both keep stays in the cache
     GROUP = 1024                 # settings of a group at most
 
 for _dtype, _size in ((GRID_DTYPE, sizeof(setting_t)), (TERMS, sizeof(terms_t)), (CALL, sizeof(call_t)), (PHASES, sizeof(phase_t)),
@@ -34,8 +34,9 @@ cdef void* address(object array) except? NULL:
 
 
 cdef object room(Py_ssize_t n, size_t size):
-    """Zeroed memory for n records."""
-    return np.zeros(max(n, 1) * size, np.uint8)
+    """Zeroed memory for n records, from the beginning of a line of the cache on."""
+    out = np.zeros(max(n, 1) * size + 64, np.uint8)
+    return out[-out.ctypes.data % 64:]
 
 
 # ---- what comes of a bracket ----
@@ -108,6 +109,8 @@ cdef inline void left_open(const terms_t* g, const bracket_t* s, result_t* r) no
 
 cdef inline int64_t call_at(const block_t* b, int64_t k, int64_t ts) noexcept nogil:
     """The first call from number k on that comes at `ts` or later."""
+    if k >= b.calls_n or b.call_ts[k] >= ts:
+        return k
     return rows_before(b.call_ts, max(k, b.slot[min((ts - b.call_ts[0]) >> b.slot_bits, b.slots)]), b.calls_n, ts)
 
 

@@ -51,9 +51,8 @@ ctypedef struct entry_t:
     double value
     double fee
 
-ctypedef struct exit_t:          # a target, a stop or a close, and what comes of it
+ctypedef struct exit_t:          # a target, a stop or a close, and what comes of it: 64 bytes, a line of the cache
     int32_t call
-    int8_t taker
     int8_t plain                 # heard of before the hold is over, it ends the bracket at that moment
     int8_t odd                   # left to life.pxd
     int8_t again                 # a target that was rejected as post-only, and goes out again as one that may take
@@ -66,13 +65,15 @@ ctypedef struct exit_t:          # a target, a stop or a close, and what comes o
     double net
     double notional              # of both sides
 
-ctypedef struct level_t:         # the first time that the market reaches a price
+ctypedef struct level_t:         # the first time that the market reaches a price: 64 bytes
     int32_t call
     int8_t by_quote
     int64_t price
-    place_t start                # searched from here
+    int64_t start                # searched from this many rows of both kinds on
     place_t after                # right after it; behind the horizon = it does not
-    exit_t x                     # what comes of a stop at this price; of a target, when
+    int64_t ts                   # of a target: when; of a stop: when, in which order and where it executes
+    int64_t order
+    int64_t at
 
 ctypedef struct outcome_t:
     int64_t end                  # END_*; 0 = life.pxd has to say
@@ -80,11 +81,11 @@ ctypedef struct outcome_t:
     const exit_t* x              # of a bracket that is entered
 
 
-cdef inline void worth(const terms_t* g, int64_t side, const entry_t* e, exit_t* x) noexcept nogil:
-    """side: of the bracket."""
+cdef inline void worth(const terms_t* g, int64_t side, const entry_t* e, double rate, exit_t* x) noexcept nogil:
+    """side: of the bracket; rate: fee of the exit."""
     cdef double value = <double> x.price * <double> e.lots
     x.gross = gross_of(g, side, e.value, value)
-    x.fees = e.fee + fee_of(g, x.price, e.lots, g.taker_fee if x.taker else g.maker_fee)
+    x.fees = e.fee + fee_of(g, x.price, e.lots, rate)
     x.net = x.gross - x.fees
     x.notional = traded_of(g, e.value, value)
 
@@ -203,7 +204,6 @@ cdef inline void take_from(const columns_t* m, const terms_t* g, int64_t side, p
     cdef int64_t ts, longer
     cdef bint quote
     x.ts = x.order = NEVER
-    x.taker = True
     while True:
         quote = at.quote < m.quotes and m.before[at.quote] <= at.trade
         ts = m.quote_ts[at.quote] if quote else m.ts[at.trade] if at.trade < m.trades else <int64_t> NEVER
@@ -229,11 +229,10 @@ cdef inline void take_from(const columns_t* m, const terms_t* g, int64_t side, p
             return
 
 
-cdef inline level_t* level_of(level_t* levels, int64_t mask, int64_t number, int64_t price, place_t start) noexcept nogil:
+cdef inline level_t* level_of(level_t* levels, int64_t mask, int64_t number, int64_t price, int64_t start) noexcept nogil:
     """The place of a price, emptied unless what it holds is this call's, searched from `start` or before, and not yet over there."""
-    cdef level_t* l = &levels[<int64_t> (<uint64_t> price * <uint64_t> 2654435761 >> 7) & mask]
-    if (l.call != number or l.price != price or start.trade < l.start.trade or start.quote < l.start.quote
-            or start.trade + start.quote >= l.after.trade + l.after.quote):
+    cdef level_t* l = &levels[price & mask]
+    if l.call != number or l.price != price or start < l.start or start >= l.after.trade + l.after.quote:
         l.call, l.price, l.start = <int32_t> number, price, start
         l.after.trade = l.after.quote = -1
     return l
@@ -242,37 +241,34 @@ cdef inline level_t* level_of(level_t* levels, int64_t mask, int64_t number, int
 cdef inline void fire(const columns_t* m, const terms_t* g, int64_t side, int64_t until, level_t* l) noexcept nogil:
     """A stop that lives from a trade on: the row at which it fires, before row `until`, and what comes of it."""
     cdef place_t at
-    if side > 0:
-        at.trade = first_below(&m.over_trades, l.start.trade, until, l.price)
-    else:
-        at.trade = first_above(&m.over_trades, l.start.trade, until, l.price)
+    cdef exit_t x
+    at.trade = first_below(&m.over_trades, l.start, until, l.price) if side > 0 else first_above(&m.over_trades, l.start, until, l.price)
     l.after.trade, l.after.quote = at.trade + 1, 0
-    if at.trade == until:
-        l.x.ts = l.x.order = NEVER
-        return
-    at.quote = quotes_before(m, at.trade)
-    at.trade += 1
-    take_from(m, g, -side, at, m.ts[at.trade - 1] + g.print_wait, &l.x)
+    x.ts = x.order = NEVER
+    x.price = 0
+    if at.trade < until:
+        at.quote = quotes_before(m, at.trade)
+        at.trade += 1
+        take_from(m, g, -side, at, m.ts[at.trade - 1] + g.print_wait, &x)
+    l.ts, l.order, l.at = x.ts, x.order, x.price
 
 
 cdef inline void make_stop(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, const opening_t* opening, const entry_t* e,
                            level_t* levels, int64_t mask, exit_t* x) noexcept nogil:
     """It lives from the fill on, and fires at once where the last trade has reached it already. Stops of one level fire at one row, whatever entry
-    they are of, if they live by then."""
-    cdef place_t start
-    cdef level_t* l
-    start.trade, start.quote = max(e.filled.trade - 1, <int64_t> 0), 0
-    l = level_of(levels, mask, opening.call, stop_price(call.side, e.price, p.stop_loss), start)
+    they are of, if they live by then: only trades are counted."""
+    cdef int64_t level = stop_price(call.side, e.price, p.stop_loss)
+    cdef level_t* l = level_of(levels, mask, opening.call, level, max(e.filled.trade - 1, <int64_t> 0))
     if l.after.trade < 0:
         fire(m, g, call.side, opening.horizon.trade, l)
-    x[0] = l.x
     x.call = <int32_t> opening.call
+    x.ts, x.order, x.price = l.ts, l.order, l.at
     if l.after.trade > opening.horizon.trade:
         return
     if l.after.trade <= e.filled.trade and e.by_quote:   # reached before the quote that filled the entry
         take_from(m, g, -call.side, e.filled, e.ts + g.print_wait, x)
     x.plain = x.order & 1 and x.ts - e.ts >= 2 * (g.ack_latency + g.order_latency)
-    worth(g, call.side, e, x)
+    worth(g, call.side, e, g.taker_fee, x)
 
 
 cdef inline void make_target(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, const opening_t* opening, const entry_t* e,
@@ -284,7 +280,7 @@ cdef inline void make_target(const columns_t* m, const terms_t* g, const setting
     cdef bint by_quote
     x.call = <int32_t> opening.call
     x.ts = x.order = NEVER
-    x.taker = x.odd = x.again = False
+    x.odd = x.again = False
     x.plain = True
     if p.take_profit == 0:
         return
@@ -299,23 +295,22 @@ cdef inline void make_target(const columns_t* m, const terms_t* g, const setting
         at = place_at(m, at, now)
         touch = touch_at(m, g, side, at.trade, at.quote, now)
         if touch > 0 and (touch - x.price) * side <= 0:
-            x.taker = True
             x.ts, x.order, x.price = now, 2 * (at.trade + at.quote), touch
-            worth(g, call.side, e, x)
+            worth(g, call.side, e, g.taker_fee, x)
             return
-    l = level_of(levels, mask, opening.call, x.price, at)
+    l = level_of(levels, mask, opening.call, x.price, at.trade + at.quote)
     if l.after.trade < 0:
         l.after = opening.horizon
         l.after.trade += 1
-        l.x.ts = first_fill(m, g, side, x.price, at, opening.horizon, &l.after, &by_quote)
+        l.ts = first_fill(m, g, side, x.price, at, opening.horizon, &l.after, &by_quote)
         l.by_quote = by_quote
-    x.ts = l.x.ts
+    x.ts = l.ts
     if x.ts == NEVER:
         return
     x.order = 2 * (l.after.trade + l.after.quote - 1) + 1
     x.odd = is_partial(m, g, x.price, e.lots, l.by_quote, l.after)
     x.plain = not x.odd
-    worth(g, call.side, e, x)
+    worth(g, call.side, e, g.maker_fee, x)
 
 
 cdef inline void make_close(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, const opening_t* opening, const entry_t* e,
@@ -327,11 +322,10 @@ cdef inline void make_close(const columns_t* m, const terms_t* g, const setting_
     x.call = <int32_t> opening.call
     x.price = touch_at(m, g, -call.side, at.trade, at.quote, now)
     x.waits = x.price == 0
-    x.taker = True
     x.ts, x.order = now, 2 * (at.trade + at.quote)
     if x.waits:
         take_from(m, g, -call.side, at, now + g.print_wait, x)
-    worth(g, call.side, e, x)
+    worth(g, call.side, e, g.taker_fee, x)
 
 
 # ---- one bracket ----
