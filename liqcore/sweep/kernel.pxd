@@ -4,24 +4,26 @@ from libc.stdint cimport int32_t, int64_t
 
 from liqcore.sweep.records cimport bracket_t, call_t, phase_t, report_t, request_t, result_t, setting_t, terms_t
 from liqcore.sweep.rows cimport columns_t
-from liqcore.sweep.tables cimport entry_t, exit_t, fired_t, opening_t
+from liqcore.sweep.tables cimport exit_t, level_t, opening_t
 
 ctypedef struct trial_t:         # one setting on its way through the calls
-    int32_t entry                # its rows in the tables
-    int32_t target
-    int32_t stop
-    int32_t close
+    int32_t entry                # number of its entry
     bint general                 # its brackets are left to life.pxd
-    setting_t p                  # a copy: what is read together lies together
-    double day                   # day of the last result, its net so far, peak of the cumulative net
-    double today
-    double peak
+    exit_t* target               # its rows in the tables
+    exit_t* stop
+    exit_t* close
+    int64_t midnight             # end of the day of the last result
+    double today                 # net of that day so far
+    double peak                  # of the cumulative net
 
 ctypedef struct block_t:         # what one thread works with
     const columns_t* m
     const terms_t* g
     const call_t* calls
     const int64_t* call_ts
+    const int64_t* slot          # first call of each span of 2**slot_bits ns since the first one
+    int64_t slot_bits
+    int64_t slots
     const int64_t* flawed        # calls with a reason of their own, before each call
     int64_t calls_n
     const phase_t* phases
@@ -31,16 +33,13 @@ ctypedef struct block_t:         # what one thread works with
     trial_t* trials
     int64_t n
     int32_t* waits               # the call that each setting can answer next
+    int32_t* free                # those that can answer a call
     double* daily
     int64_t days
     int64_t first_day
-    entry_t* entries
-    exit_t* targets
-    exit_t* stops
-    exit_t* closes
-    fired_t* fired               # stops by level: an open hash, where a later level takes the place of an earlier one
-    int64_t fired_mask
-    opening_t opening
+    level_t* levels              # of each call of a stretch first of stops, then of targets: by price, a later one in the place of an earlier
+    int64_t levels_mask
+    opening_t* openings          # of each call of a stretch
     int64_t life_max             # longest time to live and longest hold
     bracket_t bracket
 
@@ -49,4 +48,3 @@ cdef class Market:
     cdef readonly object columns
     cdef tuple _alive            # what the pointers point into
     cdef object _fill(self, block_t* b, terms, settings, calls, phases)
-    cdef object _ring(self, block_t* b)

@@ -15,8 +15,13 @@ from liqcore.sweep.life cimport begin, exit_row, live
 from liqcore.sweep.records cimport (ARRIVALS, DAY_NS, END_MAX_HOLD, END_PHASE, END_POST_ONLY, END_STOP, END_TARGET, END_TTL, LIMIT_ENTRY,
                                     REASON_QUOTE_ENDED, REASON_STALE_DATA, REPORTS, REQUESTS_RUNAWAY, trade_t)
 from liqcore.sweep.rows cimport quote_ended, rank_quotes
-from liqcore.sweep.tables cimport (closes, make_close, make_entry, make_stop, make_target, not_entered, open_call, outcome, outcome_t)
-from liqcore.sweep.terms cimport entry_price, forbidden, gross_of, lots_for
+from liqcore.sweep.tables cimport (closes_at, entry_t, first_exit, make_close, make_entry, make_stop, make_target, not_entered, open_call, outcome,
+                                   outcome_t)
+from liqcore.sweep.terms cimport entry_price, forbidden, gross_of, lots_for, traded_of
+
+cdef enum:
+    STRETCH = 8                  # calls that a group of settings answers before the next group does: what both keep stays in the cache
+    GROUP = 1024                 # settings of a group at most
 
 for _dtype, _size in ((GRID_DTYPE, sizeof(setting_t)), (TERMS, sizeof(terms_t)), (CALL, sizeof(call_t)), (PHASES, sizeof(phase_t)),
                       (RESULT_DTYPE, sizeof(result_t)), (TRADE_DTYPE, sizeof(trade_t))):
@@ -29,46 +34,36 @@ cdef void* address(object array) except? NULL:
 
 
 cdef object room(Py_ssize_t n, size_t size):
-    """Zeroed memory for n records."""
-    return np.zeros(max(n, 1) * size, np.uint8)
+    """Zeroed memory for n records, from the beginning of a line of the cache on."""
+    out = np.zeros(max(n, 1) * size + 64, np.uint8)
+    return out[-out.ctypes.data % 64:]
 
 
 # ---- what comes of a bracket ----
 
-cdef inline void count(const terms_t* g, int64_t side, int64_t end, int64_t finished, int64_t hold, bint maker, double entry_value, double exit_value,
-                       double fees, result_t* r, trial_t* t, double* daily, int64_t days, int64_t first_day) noexcept nogil:
-    """A bracket that was entered is flat."""
-    cdef double gross = gross_of(g, side, entry_value, exit_value), net = gross - fees, today
+cdef inline void count(int64_t end, int64_t finished, int64_t hold, bint maker, double gross, double fees, double net, double notional,
+                       result_t* r, trial_t* t, double* daily, int64_t days, int64_t first_day) noexcept nogil:
+    """A bracket that was entered is flat. notional: of both sides."""
     r.trades += 1
     r.filled += 1
     r.wins += net > 0.0
     r.entry_makers += maker
-    if end == END_TARGET:
-        r.targets += 1
-    elif end == END_STOP:
-        r.stops += 1
-    elif end == END_MAX_HOLD:
-        r.max_holds += 1
-    elif end == END_PHASE:
-        r.phases += 1
-    else:
-        r.others += 1
+    (&r.targets)[min(<uint64_t> (end - END_TARGET), <uint64_t> 4)] += 1   # targets, stops, max_holds, phases, others
     r.gross += gross
     r.fees += fees
     r.net += net
     r.net_squares += net * net
     r.hold_ns += hold
     r.hold_ns_max = max(r.hold_ns_max, hold)
-    r.notional += (entry_value + exit_value) * g.tick * g.lot * g.multiplier
+    r.notional += notional
     t.peak = max(t.peak, r.net)
     r.drawdown_max = max(r.drawdown_max, t.peak - r.net)
-    today = <double> (finished // <int64_t> DAY_NS)
-    if today != t.day:
+    if finished >= t.midnight:
         r.daily_squares += t.today * t.today
-        t.day, t.today = today, 0.0
+        t.midnight, t.today = (finished // <int64_t> DAY_NS + 1) * <int64_t> DAY_NS, 0.0
     t.today += net
     if days:
-        daily[min(<int64_t> today - first_day, days - 1)] += net         # what ends after the last day belongs to it
+        daily[min(finished // <int64_t> DAY_NS - first_day, days - 1)] += net     # what ends after the last day belongs to it
 
 
 cdef inline void count_unfilled(int64_t end, result_t* r) noexcept nogil:
@@ -112,10 +107,17 @@ cdef inline void left_open(const terms_t* g, const bracket_t* s, result_t* r) no
     r.open_price = s.entry_value / <double> s.entered * g.tick if s.entered > 0 else 0.0
 
 
+cdef inline int64_t call_at(const block_t* b, int64_t k, int64_t ts) noexcept nogil:
+    """The first call from number k on that comes at `ts` or later."""
+    if k >= b.calls_n or b.call_ts[k] >= ts:
+        return k
+    return rows_before(b.call_ts, max(k, b.slot[min((ts - b.call_ts[0]) >> b.slot_bits, b.slots)]), b.calls_n, ts)
+
+
 cdef inline int64_t after(const block_t* b, int64_t k, int64_t finished, const bracket_t* s) noexcept nogil:
     """The first call behind number k that comes after a bracket has ended. s: the bracket, asked where a call comes at that very moment."""
     cdef const call_t* call
-    k = rows_before(b.call_ts, k + 1, b.calls_n, finished)
+    k = call_at(b, k + 1, finished)
     while k < b.calls_n and b.call_ts[k] == finished:
         call = &b.calls[k]
         if not call.timed and call.trade >= s.trade and call.quote >= s.quote:
@@ -127,9 +129,10 @@ cdef inline int64_t after(const block_t* b, int64_t k, int64_t finished, const b
 cdef inline int64_t cool(const block_t* b, int64_t k, int64_t until, result_t* r) noexcept nogil:
     """The first call from number k on that comes at `until` or later; those before it are refused."""
     cdef int64_t first = k
-    k = rows_before(b.call_ts, k, b.calls_n, until)
-    r.refused_data += b.flawed[k] - b.flawed[first]
-    r.refused_cooldown += k - first - (b.flawed[k] - b.flawed[first])
+    k = call_at(b, k, until)
+    if k > first:
+        r.refused_data += b.flawed[k] - b.flawed[first]
+        r.refused_cooldown += k - first - (b.flawed[k] - b.flawed[first])
     return k
 
 
@@ -139,6 +142,7 @@ cdef int64_t answer_alone(block_t* b, int64_t k, int64_t i, int64_t lots) noexce
     cdef result_t* r = &b.results[i]
     cdef bracket_t* s = &b.bracket
     cdef int64_t next
+    cdef double gross
     run_alone(b, k, p, lots)
     r.lost += s.lost
     if s.active:
@@ -152,40 +156,44 @@ cdef int64_t answer_alone(block_t* b, int64_t k, int64_t i, int64_t lots) noexce
     if s.entered == 0:
         count_unfilled(s.end, r)
         return next
-    count(b.g, s.side, s.end, s.finished, s.ts_exit - s.ts_open, s.entry_maker != 0, s.entry_value, s.exit_value, s.fees, r, &b.trials[i],
-          &b.daily[i * b.days], b.days, b.first_day)
+    gross = gross_of(b.g, s.side, s.entry_value, s.exit_value)
+    count(s.end, s.finished, s.ts_exit - s.ts_open, s.entry_maker != 0, gross, s.fees, gross - s.fees, traded_of(b.g, s.entry_value, s.exit_value),
+          r, &b.trials[i], &b.daily[i * b.days], b.days, b.first_day)
     return cool(b, next, s.finished + p.cooldown_ns, r)
 
 
 # ---- one call for all settings ----
 
-cdef inline int64_t answer(block_t* b, int64_t k, int64_t i) noexcept nogil:
-    """One setting answers one call by the tables. Returns the call that it can answer next."""
-    cdef trial_t* t = &b.trials[i]
-    cdef const setting_t* p = &t.p
-    cdef const call_t* call = &b.calls[k]
-    cdef result_t* r = &b.results[i]
-    cdef entry_t* e
-    cdef exit_t* target
-    cdef exit_t* stop
-    cdef exit_t* close
-    cdef outcome_t out
-    cdef int64_t why, lots, next
-    if t.general:
-        lots = lots_of(b.g, p, call, &why)
-        if why:
-            refuse(why, r)
-            return k + 1
-        r.entries += 1
-        return answer_alone(b, k, i, lots)
-    e = &b.entries[t.entry]
-    if e.call != k:
-        if b.opening.call != k:
-            open_call(b.m, b.g, call, k, b.life_max, &b.opening)
-        make_entry(b.m, b.g, p, call, &b.opening, e)
-    if e.why:
-        refuse(e.why, r)
+cdef inline int64_t moment(block_t* b, int64_t k, int64_t i, int64_t lots, int64_t finished) noexcept nogil:
+    """As `after`; where a call comes at the very moment at which the bracket has ended, what had been of the market by then decides: that knows only
+    who follows the bracket event by event."""
+    cdef int64_t next = call_at(b, k + 1, finished)
+    if next < b.calls_n and b.call_ts[next] == finished:
+        run_alone(b, k, &b.settings[i], lots)
+        return after(b, k, finished, &b.bracket)
+    return next
+
+
+cdef int64_t answer_general(block_t* b, int64_t k, int64_t i) noexcept nogil:
+    cdef int64_t why, lots = lots_of(b.g, &b.settings[i], &b.calls[k], &why)
+    if why:
+        refuse(why, &b.results[i])
         return k + 1
+    b.results[i].entries += 1
+    return answer_alone(b, k, i, lots)
+
+
+cdef inline int64_t answer(block_t* b, int64_t k, int64_t i, const call_t* call, const opening_t* opening, level_t* levels,
+                           const entry_t* e) noexcept nogil:
+    """One setting enters by the tables. Returns the call that it can answer next."""
+    cdef trial_t* t = &b.trials[i]
+    cdef const setting_t* p = &b.settings[i]
+    cdef result_t* r = &b.results[i]
+    cdef exit_t* target = t.target
+    cdef exit_t* stop = t.stop
+    cdef const exit_t* x
+    cdef outcome_t out
+    cdef int64_t next
     r.entries += 1
     if not_entered(b.g, p, call, e, &out):
         if out.finished > b.g.end:
@@ -196,51 +204,79 @@ cdef inline int64_t answer(block_t* b, int64_t k, int64_t i) noexcept nogil:
         return next
     if e.odd:
         return answer_alone(b, k, i, e.lots)
-    target, stop, close = &b.targets[t.target], &b.stops[t.stop], &b.closes[t.close]
-    if target.call != k:
-        make_target(b.m, b.g, p, call, &b.opening, e, target)
-    if stop.call != k:
-        make_stop(b.m, b.g, p, call, &b.opening, e, b.fired, b.fired_mask, stop)
-    if close.call != k and closes(b.g, p, e, target, stop):
-        make_close(b.m, b.g, p, call, &b.opening, e, close)
-    outcome(b.g, p, call, e, target, stop, close, &out)
+    if target.call != opening.call:
+        make_target(b.m, b.g, p, call, opening, e, levels + b.levels_mask + 1, b.levels_mask, target)
+    if stop.call != opening.call:
+        make_stop(b.m, b.g, p, call, opening, e, levels, b.levels_mask, stop)
+    x = first_exit(target, stop)
+    if x.ts >= closes_at(b.g, p, e) and t.close.call != opening.call:
+        make_close(b.m, b.g, p, call, opening, e, t.close)
+    outcome(b.g, p, e, target, stop, t.close, x, &out)
     if out.end == 0 or out.finished > b.g.end:
         return answer_alone(b, k, i, e.lots)
     next = moment(b, k, i, e.lots, out.finished)
     r.refused_open += next - k - 1
-    count(b.g, call.side, out.end, out.finished, out.ts_exit - out.ts_open, True, out.entry_value, out.exit_value, out.fees, r, t,
-          &b.daily[i * b.days], b.days, b.first_day)
+    count(out.end, out.finished, out.x.ts - e.ts, True, out.x.gross, out.x.fees, out.x.net, out.x.notional, r, t, &b.daily[i * b.days], b.days,
+          b.first_day)
     return cool(b, next, out.finished + p.cooldown_ns, r)
 
 
-cdef inline int64_t moment(block_t* b, int64_t k, int64_t i, int64_t lots, int64_t finished) noexcept nogil:
-    """As `after`; where a call comes at the very moment at which the bracket has ended, what had been of the market by then decides: that knows only
-    who follows the bracket event by event."""
-    cdef int64_t next = rows_before(b.call_ts, k + 1, b.calls_n, finished)
-    if next < b.calls_n and b.call_ts[next] == finished:
-        run_alone(b, k, &b.settings[i], lots)
-        return after(b, k, finished, &b.bracket)
-    return next
+cdef void refuse_all(block_t* b, int64_t k, int64_t free, int64_t why) noexcept nogil:
+    cdef int64_t n
+    for n in range(free):
+        refuse(why, &b.results[b.free[n]])
+        b.waits[b.free[n]] = <int32_t> k + 1
+
+
+cdef inline void answer_call(block_t* b, int64_t k, int64_t first, int64_t last) noexcept nogil:
+    """The settings [first, last), which have their entry in common, answer one call: those that can."""
+    cdef const call_t* call = &b.calls[k]
+    cdef const trial_t* t = &b.trials[first]
+    cdef opening_t* opening = &b.openings[k & (STRETCH - 1)]
+    cdef level_t* levels = &b.levels[2 * (b.levels_mask + 1) * (k & (STRETCH - 1))]
+    cdef entry_t e
+    cdef int64_t i, n, free = 0, why = call_flaw(call)
+    for i in range(first, last):
+        b.free[free] = <int32_t> i
+        free += b.waits[i] <= k
+    if free == 0:
+        return
+    if call.reason or why:
+        refuse_all(b, k, free, REASON_STALE_DATA if call.reason else why)
+    elif t.general:
+        for n in range(free):
+            b.waits[b.free[n]] = <int32_t> answer_general(b, k, b.free[n])
+    else:
+        if opening.call != k + 1:
+            open_call(b.m, b.g, call, k + 1, b.life_max, opening)
+        make_entry(b.m, b.g, &b.settings[first], call, opening, &e)
+        if e.why:
+            refuse_all(b, k, free, e.why)
+            return
+        for n in range(free):
+            b.waits[b.free[n]] = <int32_t> answer(b, k, b.free[n], call, opening, levels, &e)
+
+
+cdef inline int64_t group_end(const block_t* b, int64_t first) noexcept nogil:
+    """The next settings with one entry, as many as fit in the cache."""
+    cdef int64_t last = first + 1
+    cdef const trial_t* t = &b.trials[first]
+    while last < b.n and last < first + GROUP and b.trials[last].entry == t.entry and b.trials[last].general == t.general:
+        last += 1
+    return last
 
 
 cdef void answer_all(block_t* b) noexcept nogil:
-    cdef int64_t k, i, why
-    cdef int32_t next
+    cdef int64_t k, i, start = 0, stop, first, last
     cdef result_t* r
-    for k in range(b.calls_n):
-        why = call_flaw(&b.calls[k])
-        next = <int32_t> k + 1
-        for i in range(b.n):
-            if b.waits[i] > k:
-                continue
-            if b.calls[k].reason:
-                b.results[i].refused_data += 1
-                b.waits[i] = next
-            elif why:
-                refuse(why, &b.results[i])
-                b.waits[i] = next
-            else:
-                b.waits[i] = <int32_t> answer(b, k, i)
+    while start < b.calls_n:
+        stop, first = min(start + <int64_t> STRETCH, b.calls_n), 0
+        while first < b.n:
+            last = group_end(b, first)
+            for k in range(start, stop):
+                answer_call(b, k, first, last)
+            first = last
+        start = stop
     for i in range(b.n):
         r = &b.results[i]
         r.daily_squares += b.trials[i].today * b.trials[i].today
@@ -281,23 +317,21 @@ cdef class Numbers:
         return number(a, b, self.pairs, self.numbers, self.mask, &self.known)
 
 
-cdef tuple numbered(const terms_t* g, const setting_t* settings, trial_t* trials, int64_t n, bint shared):
-    """Give each setting its rows in the tables; returns their sizes."""
-    cdef Numbers amounts = Numbers(n), entries = Numbers(n), targets = Numbers(n), stops = Numbers(n), closing = Numbers(n)
+cdef int64_t number_rows(block_t* b, exit_t* exits, bint shared) except -1:
+    """Give each setting its entry, and its rows of the tables. exits: three for each setting. Returns how many stops or targets there are."""
+    cdef int64_t i, notional, n = b.n
+    cdef Numbers amounts = Numbers(n), entries = Numbers(n), targets = Numbers(n), stops = Numbers(n), closes = Numbers(n)
     cdef const setting_t* p
     cdef trial_t* t
-    cdef int64_t i, notional
     for i in range(n):
-        p, t = &settings[i], &trials[i]
-        t.p = settings[i]
+        p, t = &b.settings[i], &b.trials[i]
         memcpy(&notional, &p.notional, sizeof(notional))
-        t.general = not shared or g.slow != 0 or p.entry_type != LIMIT_ENTRY or p.trail != 0 or p.exit_phase != 0
+        t.general = not shared or b.g.slow != 0 or p.entry_type != LIMIT_ENTRY or p.trail != 0 or p.exit_phase != 0
         t.entry = entries.of(amounts.of(p.entry_offset, notional), p.requotes)
-        t.target = targets.of(t.entry, p.take_profit)
-        t.stop = stops.of(t.entry, p.stop_loss)
-        t.close = closing.of(t.entry, p.max_hold_ns)
-        t.day = -1.0
-    return entries.known, targets.known, stops.known, closing.known
+        t.target = exits + targets.of(t.entry, p.take_profit)
+        t.stop = exits + n + stops.of(t.entry, p.stop_loss)
+        t.close = exits + 2 * n + closes.of(t.entry, p.max_hold_ns)
+    return max(targets.known, stops.known)
 
 
 # ---- what Python sees ----
@@ -349,32 +383,18 @@ cdef class Market:
         """Rows of GRID_DTYPE -> rows of RESULT_DTYPE, which must be zero but for `days`. daily: (settings, days from first_day on), to which each
         day's net is added; (settings, 0) = not asked for. shared: False runs every bracket by itself, which gives the same."""
         cdef block_t b
-        cdef int64_t i, n_entries, n_exits
-        ts, bad = np.ascontiguousarray(calls["ts"]), np.concatenate([[0], np.cumsum(calls["reason"] != 0)]).astype(np.int64)
+        bad = np.concatenate([[0], np.cumsum(calls["reason"] != 0)]).astype(np.int64)
+        exits, openings, free = room(3 * len(settings), sizeof(exit_t)), room(STRETCH, sizeof(opening_t)), np.empty(len(settings), np.int32)
         trials, waits = room(len(settings), sizeof(trial_t)), np.zeros(len(settings), np.int32)
-        self._fill(&b, terms, settings, calls, phases)
-        workspace = self._ring(&b)
-        b.call_ts, b.flawed = <const int64_t*> address(ts), <const int64_t*> address(bad)
+        workspace = self._fill(&b, terms, settings, calls, phases)
+        b.flawed = <const int64_t*> address(bad)
         b.results, b.trials, b.waits = <result_t*> address(results), <trial_t*> address(trials), <int32_t*> address(waits)
         b.daily, b.days, b.first_day = <double*> address(daily), daily.shape[1], first_day
-        sizes = numbered(b.g, b.settings, b.trials, b.n, shared)
-        entries, exits = room(sizes[0], sizeof(entry_t)), room(sum(sizes[1:]), sizeof(exit_t))
-        b.entries, b.targets = <entry_t*> address(entries), <exit_t*> address(exits)
-        b.stops = b.targets + <int64_t> sizes[1]
-        b.closes = b.stops + <int64_t> sizes[2]
-        b.fired_mask = (1 << (2 * sizes[2]).bit_length()) - 1
-        fired = room(b.fired_mask + 1, sizeof(fired_t))
-        b.fired = <fired_t*> address(fired)
+        b.levels_mask = (1 << min(10, (2 * number_rows(&b, <exit_t*> address(exits), shared)).bit_length())) - 1
+        levels = room(STRETCH * 2 * (b.levels_mask + 1), sizeof(level_t))
+        b.levels, b.openings, b.free = <level_t*> address(levels), <opening_t*> address(openings), <int32_t*> address(free)
         b.life_max = sum(int(settings[name].max(initial=0)) for name in ("entry_ttl_ns", "max_hold_ns"))
-        n_entries, n_exits = sizes[0], sum(sizes[1:])
         with nogil:
-            b.opening.call = -1
-            for i in range(n_entries):
-                b.entries[i].call = -1
-            for i in range(n_exits):
-                b.targets[i].call = -1
-            for i in range(b.fired_mask + 1):
-                b.fired[i].call = -1
             answer_all(&b)
         del workspace
 
@@ -385,10 +405,7 @@ cdef class Market:
         cdef bracket_t* s = &b.bracket
         cdef const call_t* call
         cdef int64_t k = 0, n = 0, lots, why, cooldown_until = 0
-        ts = np.ascontiguousarray(calls["ts"])
-        self._fill(&b, terms, setting, calls, phases)
-        workspace = self._ring(&b)
-        b.call_ts = <const int64_t*> address(ts)
+        workspace = self._fill(&b, terms, setting, calls, phases)
         with nogil:
             while k < b.calls_n:
                 call = &b.calls[k]
@@ -408,6 +425,7 @@ cdef class Market:
         return n
 
     cdef object _fill(self, block_t* b, terms, settings, calls, phases):
+        """Returns what is to be kept as long as the block."""
         for array, dtype in ((terms, TERMS), (settings, GRID_DTYPE), (calls, CALL), (phases, PHASES)):
             if array.dtype != dtype or not array.flags.c_contiguous:
                 raise TypeError(f"expected a contiguous array of {dtype.names}, got {array.dtype}")
@@ -415,12 +433,15 @@ cdef class Market:
         b.settings, b.n = <const setting_t*> address(settings), len(settings)
         b.calls, b.calls_n = <const call_t*> address(calls), len(calls)
         b.phases, b.phases_n = <const phase_t*> address(phases), len(phases)
-
-    cdef object _ring(self, block_t* b):
-        """Room for requests and reports on their way, to be kept as long as the block."""
+        ts = np.ascontiguousarray(calls["ts"])
+        first, last = (int(ts[0]), int(ts[len(ts) - 1])) if len(ts) else (0, 0)
+        b.slot_bits = ((last - first) // max(1, 2 * len(ts))).bit_length()
+        b.slots = (last - first >> b.slot_bits) + 1
+        slots = np.searchsorted(ts, first + (np.arange(b.slots + 1) << b.slot_bits))
         asked, reports = room(ARRIVALS, sizeof(request_t)), room(REPORTS, sizeof(report_t))
+        b.call_ts, b.slot = <const int64_t*> address(ts), <const int64_t*> address(slots)
         b.bracket.asked, b.bracket.reports = <request_t*> address(asked), <report_t*> address(reports)
-        return asked, reports
+        return ts, slots, asked, reports
 
 
 cdef void note(const terms_t* g, const bracket_t* s, const call_t* call, trade_t* t) noexcept nogil:

@@ -13,13 +13,13 @@ Places in the market are counted in rows of both kinds together: `order` is twic
 row itself: what an order does when it has waited long enough comes before that row.
 """
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint64_t
 
 from liqcore.kernels.first_passage cimport first_above, first_below, rows_before
 from liqcore.sweep.life cimport may_requote
 from liqcore.sweep.records cimport (END_MAX_HOLD, END_POST_ONLY, END_STOP, END_TARGET, END_TTL, NEVER, call_t, setting_t, terms_t)
 from liqcore.sweep.rows cimport columns_t, moved_last, quotes_before, row_at, taken_at, touch_at, wait_longer
-from liqcore.sweep.terms cimport entry_price, fee_of, forbidden, lots_for, stop_price, target_price
+from liqcore.sweep.terms cimport entry_price, fee_of, forbidden, gross_of, lots_for, stop_price, target_price, traded_of
 
 cdef enum:
     REQUOTES = 4                 # post-only rejections of one entry, at most
@@ -29,13 +29,12 @@ ctypedef struct place_t:         # rows of the market that have been
     int64_t quote
 
 ctypedef struct opening_t:       # of one call, for all entries: when the first order arrives
-    int64_t call                 # which call it was made for
+    int64_t call                 # which call it was made for, counted from 1
     place_t at
     int64_t near                 # what a passive order must not reach
     place_t horizon              # rows before the last close can arrive
 
 ctypedef struct entry_t:
-    int64_t call
     int64_t why                  # why it is refused, or 0
     int64_t lots
     int64_t reference
@@ -52,38 +51,43 @@ ctypedef struct entry_t:
     double value
     double fee
 
-ctypedef struct exit_t:          # a target, a stop or a close
-    int64_t call
+ctypedef struct exit_t:          # a target, a stop or a close, and what comes of it: 64 bytes, a line of the cache
+    int32_t call
+    int8_t plain                 # heard of before the hold is over, it ends the bracket at that moment
+    int8_t odd                   # left to life.pxd
+    int8_t again                 # a target that was rejected as post-only, and goes out again as one that may take
+    int8_t waits                 # a close that found no price
     int64_t ts                   # execution; NEVER = none before the horizon
     int64_t order
     int64_t price
-    bint taker
-    bint odd                     # left to life.pxd
-    bint again                   # a target that was rejected as post-only, and goes out again as one that may take
-    bint waits                   # a close that found no price
-    double value
-    double fee
+    double gross
+    double fees
+    double net
+    double notional              # of both sides
 
-ctypedef struct fired_t:         # stops of one level
-    int64_t call
-    int64_t level
-    int64_t start                # searched from here
-    int64_t row                  # where they fire; the horizon = nowhere
-    exit_t x                     # when and at what price
+ctypedef struct level_t:         # the first time that the market reaches a price: 64 bytes
+    int32_t call
+    int8_t by_quote
+    int64_t price
+    int64_t start                # searched from this many rows of both kinds on
+    place_t after                # right after it; behind the horizon = it does not
+    int64_t ts                   # of a target: when; of a stop: when, in which order and where it executes
+    int64_t order
+    int64_t at
 
 ctypedef struct outcome_t:
     int64_t end                  # END_*; 0 = life.pxd has to say
     int64_t finished
-    int64_t ts_open
-    int64_t ts_exit
-    double entry_value
-    double exit_value
-    double fees
+    const exit_t* x              # of a bracket that is entered
 
 
-cdef inline void worth(const terms_t* g, exit_t* x, int64_t lots) noexcept nogil:
-    x.value = <double> x.price * <double> lots
-    x.fee = fee_of(g, x.price, lots, g.taker_fee if x.taker else g.maker_fee)
+cdef inline void worth(const terms_t* g, int64_t side, const entry_t* e, double rate, exit_t* x) noexcept nogil:
+    """side: of the bracket; rate: fee of the exit."""
+    cdef double value = <double> x.price * <double> e.lots
+    x.gross = gross_of(g, side, e.value, value)
+    x.fees = e.fee + fee_of(g, x.price, e.lots, rate)
+    x.net = x.gross - x.fees
+    x.notional = traded_of(g, e.value, value)
 
 
 cdef inline int64_t near_of(const columns_t* m, const terms_t* g, int64_t side, place_t at, int64_t now) noexcept nogil:
@@ -169,7 +173,6 @@ cdef inline void make_entry(const columns_t* m, const terms_t* g, const setting_
     cdef place_t at = opening.at
     cdef bint by_quote
     cdef int64_t heard
-    e.call = opening.call
     e.reference = call.reference
     e.price = entry_price(p, call.side, call.reference)
     e.lots = lots_for(g, p.notional, e.price)
@@ -201,7 +204,6 @@ cdef inline void take_from(const columns_t* m, const terms_t* g, int64_t side, p
     cdef int64_t ts, longer
     cdef bint quote
     x.ts = x.order = NEVER
-    x.taker = True
     while True:
         quote = at.quote < m.quotes and m.before[at.quote] <= at.trade
         ts = m.quote_ts[at.quote] if quote else m.ts[at.trade] if at.trade < m.trades else <int64_t> NEVER
@@ -227,53 +229,64 @@ cdef inline void take_from(const columns_t* m, const terms_t* g, int64_t side, p
             return
 
 
-cdef inline void fire(const columns_t* m, const terms_t* g, int64_t side, int64_t level, int64_t start, int64_t until, int64_t number,
-                      fired_t* f) noexcept nogil:
-    """A stop of some level that lives from trade row `start` on: the row at which it fires, before row `until`, and what comes of it."""
+cdef inline level_t* level_of(level_t* levels, int64_t mask, int64_t number, int64_t price, int64_t start) noexcept nogil:
+    """The place of a price, emptied unless what it holds is this call's, searched from `start` or before, and not yet over there."""
+    cdef level_t* l = &levels[price & mask]
+    if l.call != number or l.price != price or start < l.start or start >= l.after.trade + l.after.quote:
+        l.call, l.price, l.start = <int32_t> number, price, start
+        l.after.trade = l.after.quote = -1
+    return l
+
+
+cdef inline void fire(const columns_t* m, const terms_t* g, int64_t side, int64_t until, level_t* l) noexcept nogil:
+    """A stop that lives from a trade on: the row at which it fires, before row `until`, and what comes of it."""
     cdef place_t at
-    f.call, f.level, f.start = number, level, start
-    f.row = first_below(&m.over_trades, start, until, level) if side > 0 else first_above(&m.over_trades, start, until, level)
-    if f.row == until:
-        return
-    at.trade, at.quote = f.row + 1, quotes_before(m, f.row)
-    take_from(m, g, -side, at, m.ts[f.row] + g.print_wait, &f.x)
-
-
-cdef inline fired_t* place_of(fired_t* known, int64_t mask, int64_t level) noexcept nogil:
-    return &known[<int64_t> (<uint64_t> level * <uint64_t> 2654435761 >> 7) & mask]
+    cdef exit_t x
+    at.trade = first_below(&m.over_trades, l.start, until, l.price) if side > 0 else first_above(&m.over_trades, l.start, until, l.price)
+    l.after.trade, l.after.quote = at.trade + 1, 0
+    x.ts = x.order = NEVER
+    x.price = 0
+    if at.trade < until:
+        at.quote = quotes_before(m, at.trade)
+        at.trade += 1
+        take_from(m, g, -side, at, m.ts[at.trade - 1] + g.print_wait, &x)
+    l.ts, l.order, l.at = x.ts, x.order, x.price
 
 
 cdef inline void make_stop(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, const opening_t* opening, const entry_t* e,
-                           fired_t* known, int64_t mask, exit_t* x) noexcept nogil:
+                           level_t* levels, int64_t mask, exit_t* x) noexcept nogil:
     """It lives from the fill on, and fires at once where the last trade has reached it already. Stops of one level fire at one row, whatever entry
-    they are of, if they live by then and not longer than since the row from which it was searched: `known` remembers that of each level."""
-    cdef int64_t level = stop_price(call.side, e.price, p.stop_loss), start = max(e.filled.trade - 1, <int64_t> 0)
-    cdef fired_t* f = place_of(known, mask, level)
-    if f.call != opening.call or f.level != level or start < f.start or start > f.row:
-        fire(m, g, call.side, level, start, opening.horizon.trade, opening.call, f)
-    x[0] = f.x
-    x.call = opening.call
-    if f.row == opening.horizon.trade:
-        x.ts = x.order = NEVER
+    they are of, if they live by then: only trades are counted."""
+    cdef int64_t level = stop_price(call.side, e.price, p.stop_loss)
+    cdef level_t* l = level_of(levels, mask, opening.call, level, max(e.filled.trade - 1, <int64_t> 0))
+    if l.after.trade < 0:
+        fire(m, g, call.side, opening.horizon.trade, l)
+    x.call = <int32_t> opening.call
+    x.ts, x.order, x.price = l.ts, l.order, l.at
+    if l.after.trade > opening.horizon.trade:
         return
-    if f.row < e.filled.trade and e.by_quote:            # reached before the quote that filled the entry
+    if l.after.trade <= e.filled.trade and e.by_quote:   # reached before the quote that filled the entry
         take_from(m, g, -call.side, e.filled, e.ts + g.print_wait, x)
-    worth(g, x, e.lots)
+    x.plain = x.order & 1 and x.ts - e.ts >= 2 * (g.ack_latency + g.order_latency)
+    worth(g, call.side, e, g.taker_fee, x)
 
 
 cdef inline void make_target(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, const opening_t* opening, const entry_t* e,
-                             exit_t* x) noexcept nogil:
+                             level_t* levels, int64_t mask, exit_t* x) noexcept nogil:
+    """Targets of one price are filled at one row, whatever entry they are of, if they live by then."""
     cdef int64_t side = -call.side, now = e.ts + g.ack_latency + g.order_latency, touch
-    cdef place_t at = e.target, after
+    cdef place_t at = e.target
+    cdef level_t* l
     cdef bint by_quote
-    x.call = opening.call
+    x.call = <int32_t> opening.call
     x.ts = x.order = NEVER
-    x.taker = x.odd = x.again = False
+    x.odd = x.again = False
+    x.plain = True
     if p.take_profit == 0:
         return
     x.price = target_price(call.side, e.price, p.take_profit, e.reference)
     if x.price <= 0:
-        x.odd = True
+        x.odd, x.plain = True, False
         x.ts = x.order = 0
         return
     if e.near > 0 and (e.near - x.price) * side <= 0:
@@ -282,16 +295,22 @@ cdef inline void make_target(const columns_t* m, const terms_t* g, const setting
         at = place_at(m, at, now)
         touch = touch_at(m, g, side, at.trade, at.quote, now)
         if touch > 0 and (touch - x.price) * side <= 0:
-            x.taker = True
             x.ts, x.order, x.price = now, 2 * (at.trade + at.quote), touch
-            worth(g, x, e.lots)
+            worth(g, call.side, e, g.taker_fee, x)
             return
-    x.ts = first_fill(m, g, side, x.price, at, opening.horizon, &after, &by_quote)
+    l = level_of(levels, mask, opening.call, x.price, at.trade + at.quote)
+    if l.after.trade < 0:
+        l.after = opening.horizon
+        l.after.trade += 1
+        l.ts = first_fill(m, g, side, x.price, at, opening.horizon, &l.after, &by_quote)
+        l.by_quote = by_quote
+    x.ts = l.ts
     if x.ts == NEVER:
         return
-    x.order = 2 * (after.trade + after.quote - 1) + 1
-    x.odd = is_partial(m, g, x.price, e.lots, by_quote, after)
-    worth(g, x, e.lots)
+    x.order = 2 * (l.after.trade + l.after.quote - 1) + 1
+    x.odd = is_partial(m, g, x.price, e.lots, l.by_quote, l.after)
+    x.plain = not x.odd
+    worth(g, call.side, e, g.maker_fee, x)
 
 
 cdef inline void make_close(const columns_t* m, const terms_t* g, const setting_t* p, const call_t* call, const opening_t* opening, const entry_t* e,
@@ -300,14 +319,13 @@ cdef inline void make_close(const columns_t* m, const terms_t* g, const setting_
     cdef place_t at
     at.trade = row_at(m.ts, e.target.trade, opening.horizon.trade, now)
     at.quote = row_at(m.quote_ts, e.target.quote, opening.horizon.quote, now)
-    x.call = opening.call
+    x.call = <int32_t> opening.call
     x.price = touch_at(m, g, -call.side, at.trade, at.quote, now)
     x.waits = x.price == 0
-    x.taker = True
     x.ts, x.order = now, 2 * (at.trade + at.quote)
     if x.waits:
         take_from(m, g, -call.side, at, now + g.print_wait, x)
-    worth(g, x, e.lots)
+    worth(g, call.side, e, g.taker_fee, x)
 
 
 # ---- one bracket ----
@@ -332,28 +350,33 @@ cdef inline const exit_t* first_exit(const exit_t* target, const exit_t* stop) n
     return target if target.order < stop.order else stop
 
 
-cdef inline void outcome(const terms_t* g, const setting_t* p, const call_t* call, const entry_t* e, const exit_t* target, const exit_t* stop,
-                         const exit_t* close, outcome_t* out) noexcept nogil:
-    """Of a bracket that is entered. close: looked at only where `closes` says so. A stop that has waited long enough at the very moment at which the
-    target arrives is left to life.pxd."""
-    cdef const exit_t* x = first_exit(target, stop)
-    cdef int64_t heard = e.ts + g.ack_latency, arrives = heard + g.order_latency
-    cdef int64_t deadline = heard + p.max_hold_ns, close_at = deadline + g.order_latency
+cdef inline int64_t closes_at(const terms_t* g, const setting_t* p, const entry_t* e) noexcept nogil:
+    """When the close that follows the hold arrives."""
+    return e.ts + g.ack_latency + p.max_hold_ns + g.order_latency
+
+
+cdef inline void outcome(const terms_t* g, const setting_t* p, const entry_t* e, const exit_t* target, const exit_t* stop, const exit_t* close,
+                         const exit_t* x, outcome_t* out) noexcept nogil:
+    """Of a bracket that is entered. x: first_exit. close: looked at only where x does not come before closes_at. A stop that has waited long enough
+    at the very moment at which the target arrives is left to life.pxd."""
+    cdef int64_t heard = e.ts + g.ack_latency, arrives = heard + g.order_latency, deadline = heard + p.max_hold_ns
     out.end = 0
-    out.ts_open = heard
-    if x.ts < close_at:
+    if x.ts < e.ts + p.max_hold_ns and x.plain:
+        out.finished = x.ts + g.ack_latency
+        out.end = END_TARGET if x == target else END_STOP
+    elif x.ts < closes_at(g, p, e):
         if x == target and target.odd or x == stop and not x.order & 1 and (x.ts == arrives or x.ts == target.ts):
             return
-        out.finished = out.ts_exit = x.ts + g.ack_latency
+        out.finished = x.ts + g.ack_latency
         out.end = END_TARGET if x == target else END_STOP
         if x == stop and p.take_profit:      # the target's answer may still be on its way
             if x.ts < arrives:
                 out.finished = max(out.finished, arrives + g.ack_latency)
             elif target.again and arrives + g.ack_latency < deadline and x.ts < arrives + g.ack_latency + g.order_latency:
                 out.finished = max(out.finished, arrives + 2 * g.ack_latency + g.order_latency)
-        if out.ts_exit >= deadline:          # the close went out, and is refused
+        if x.ts + g.ack_latency >= deadline: # the close went out, and is refused
             out.end = END_MAX_HOLD
-            out.finished = max(out.finished, close_at + g.ack_latency)
+            out.finished = max(out.finished, closes_at(g, p, e) + g.ack_latency)
     else:
         x = close
         if close.waits and (stop.order < close.order or (stop.order == close.order and stop.ts < close.ts)):
@@ -361,11 +384,5 @@ cdef inline void outcome(const terms_t* g, const setting_t* p, const call_t* cal
         if x.ts == NEVER:
             return
         out.end = END_MAX_HOLD
-        out.finished = out.ts_exit = x.ts + g.ack_latency
-    out.entry_value, out.exit_value = e.value, x.value
-    out.fees = e.fee + x.fee
-
-
-cdef inline bint closes(const terms_t* g, const setting_t* p, const entry_t* e, const exit_t* target, const exit_t* stop) noexcept nogil:
-    """Whether the bracket is still open when the close that follows the hold arrives."""
-    return first_exit(target, stop).ts >= e.ts + g.ack_latency + p.max_hold_ns + g.order_latency
+        out.finished = x.ts + g.ack_latency
+    out.x = x

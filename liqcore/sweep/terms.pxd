@@ -75,3 +75,7 @@ cdef inline int forbidden(const terms_t* g, int64_t lots, int64_t entry, int64_t
 cdef inline double gross_of(const terms_t* g, int64_t side, double entry_value, double exit_value) noexcept nogil:
     """Gross result of a bracket that is flat, operation for operation as the engine's."""
     return (exit_value - entry_value) * <double> side * g.tick * g.lot * g.multiplier
+
+
+cdef inline double traded_of(const terms_t* g, double entry_value, double exit_value) noexcept nogil:
+    return (entry_value + exit_value) * g.tick * g.lot * g.multiplier

@@ -135,6 +135,20 @@ def test_recorded_ticks(recorded, venue):  # noqa: F811
     assert found["trades"].sum() > 500
 
 
+def test_more_settings_and_calls_than_go_through_at_a_time(recorded):  # noqa: F811
+    """Groups of 1,024 settings with one entry, stretches of 8 calls: levels and places of one are not those of another."""
+    config = lc.CascadeConfig(window_events=200, warmup=50, quantile=0.5, window_s=5.0, decay_s=2.0)
+    signals, places = signals_of(recorded, 0, config)
+    near = {"notional": 1000.0, "entry_ttl_s": 20.0, "max_hold_s": 30.0, "cooldown_s": 1.0}
+    steps = [n / 10_000 for n in range(1, 34)]
+    grids = [Grid.product(entry_offset=2e-4, take_profit=steps, stop_loss=steps, **near),
+             Grid.product(entry_offset=steps, take_profit=[2e-4, 1e-3], stop_loss=[5e-4, 2e-3], **near)]
+    for grid in grids:
+        arguments = (recorded, 0, signals, fade(signals), Grid(np.concatenate([grid.rows, grid.rows[:7]])))
+        found = same(arguments, {"places": places, "data_age_max_s": 60.0, "fills": "touch", "order_latency_s": 0.005}, len(grid))
+        assert found["signals"][0] > 32 and found["trades"].sum() > len(grid)
+
+
 def test_recorded_liquidations():
     """Every capture, each liquidation with the trade that it was: no quotes, long silences."""
     if not streams():
