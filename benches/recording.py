@@ -177,6 +177,20 @@ def own_mb() -> float:
     return next(int(line.split()[1]) / 1024 for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
 
 
+def tell(pipe, recorder, writer: int, listeners: list, measured: tuple[float, dict[int, float], int]) -> None:
+    """Of the first part of a flood. writer: the recorder's thread; measured: seconds, processor seconds of each thread, frames."""
+    passed, spent, frames = measured
+    others = sum(one.others for one in listeners)
+    print(f"load {os.getloadavg()[0]:.1f}; {frames / passed:,.0f} frames/s, {others} by the general parser, {recorder.dropped} dropped, "
+          f"{recorder.written} lines written, {recorder.alarms} failed writes")
+    main = threading.main_thread().native_id
+    print(f"processor: sockets, decoder, engine {spent[main] / passed:.1%} of a core, recorder's thread {spent.get(writer, 0.0) / passed:.1%}, "
+          f"others {sum(value for name, value in spent.items() if name not in (main, writer)) / passed:.1%}")
+    for name, found in pipe.sink.latency().items():
+        print(f"in the engine, {name}: " + ", ".join(f"{key} {value / (1 if key == 'n' else 1000):,.1f}{'' if key == 'n' else ' us'}"
+                                                      for key, value in found.items()))
+
+
 async def flood(seconds: float, folder: Path) -> None:
     import picows
 
@@ -222,16 +236,7 @@ async def flood(seconds: float, folder: Path) -> None:
         counted = sum(one.events for one in listeners) - seen
         tracemalloc.stop()
     assert measured is not None
-    passed, spent, frames = measured
-    others = sum(one.others for one in listeners)
-    print(f"load {os.getloadavg()[0]:.1f}; {frames / passed:,.0f} frames/s, {others} by the general parser, {recorder.dropped} dropped, "
-          f"{recorder.written} lines written, {recorder.alarms} failed writes")
-    main = threading.main_thread().native_id
-    print(f"processor: sockets, decoder, engine {spent[main] / passed:.1%} of a core, recorder's thread {spent.get(writer, 0.0) / passed:.1%}, "
-          f"others {sum(value for name, value in spent.items() if name not in (main, writer)) / passed:.1%}")
-    for name, found in pipe.sink.latency().items():
-        print(f"in the engine, {name}: " + ", ".join(f"{key} {value / (1 if key == 'n' else 1000):,.1f}{'' if key == 'n' else ' us'}"
-                                                      for key, value in found.items()))
+    tell(pipe, recorder, writer, listeners, measured)
     quantiles = np.quantile(late[:looks], [0.5, 0.99, 0.999, 1.0]) * 1e6
     print("a timer of 1 ms is late by p50 {:.0f}, p99 {:.0f}, p99.9 {:.0f}, at most {:.0f} us".format(*quantiles))
     print(f"{gained} blocks more after {counted} events; most memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
