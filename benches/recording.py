@@ -27,6 +27,7 @@ from benches.streams import BASE_MS
 
 VENUES = ("bybit", "binance_um", "okx")
 CONTRACTS, RATE, DISTINCT = 500, 50_000, 200_000
+MEMBER_FRAMES = 5_000                   # of a flush: a run of 10,000 frames a second
 T0 = BASE_MS * 1_000_000
 TICK_S = 0.002                          # of a venue: it sends what has become due
 
@@ -46,42 +47,48 @@ def settings_of() -> dict:
         return ",".join(f'"{name}"' for name in symbols(venue))
     others = "".join(f"[feeds.{venue}]\nsymbols=[{names(venue)}]\n" for venue in VENUES[1:])
     config = loads(f'[feed]\nvenue="{VENUES[0]}"\nsymbols=[{names(VENUES[0])}]\n{others}[detector]\nwarmup=30\nrefresh_s=0\n'
-                   "[limits]\ndata_age_max_s=12\nevent_age_max_s=12\n")
-    return pipeline.settings(config, [lc.Instrument(name, venue=venue, tick_size="0.01", lot_size="0.001", completeness=adapter_of(venue).completeness)
-                                      for venue in VENUES for name in symbols(venue)])
+                   "[limits]\ndata_age_max_s=12\nevent_age_max_s=12\npositions_max=1500\norders_per_minute_max=1024\nexposure_max=1e11\n"
+                   'daily_loss_max=1.0\nweekly_loss_max=1.0\nleverage_max=1000.0\n[paper]\nequity=1e9\n')
+    return pipeline.settings(config, [
+        lc.Instrument(name, venue=venue, tick_size="0.01", lot_size="0.001", completeness=adapter_of(venue).completeness)
+        for venue in VENUES for name in symbols(venue)])
 
 
 def spread(values: list[float], scale: float = 1.0) -> str:
     return f"{np.median(values) * scale:.3f} ({min(values) * scale:.3f} to {max(values) * scale:.3f})"
 
 
-def write(frames: list[tuple[int, bytes]], folder: Path, values: dict) -> tuple[float, float]:
-    """Seconds a frame of keeping it and of writing it, with a recording of all of them left behind."""
+def write(frames: list[tuple[int, bytes]], folder: Path, values: dict, rounds: int) -> list[tuple[float, float]]:
+    """Seconds a frame of keeping it and of writing it, round by round, with one recording of all of them left behind."""
     from liqshell.recording.recorder import END, META, Recorder
 
-    kept = written = 0.0
+    out, ts, step = [], T0, 10**9 // RATE
     with Recorder(folder, flush_s=3600.0) as recorder:
         recorder.mark(T0, META, values)
         taps = [recorder.tap(venue) for venue in VENUES]
-        for n in range(0, len(frames), RATE // 2):
-            part = [(T0 + k * 10**9 // RATE, taps[v], raw) for k, (v, raw) in enumerate(frames[n:n + RATE // 2], n)]
-            began = time.thread_time()
-            for ts, tap, raw in part:
-                tap.keep(raw, ts)
-            kept += time.thread_time() - began
-            began = time.thread_time()
-            recorder.flush()
-            written += time.thread_time() - began
-        recorder.mark(T0 + len(frames) * 10**9 // RATE, END, {})
-    return kept / len(frames), written / len(frames)
+        for _ in range(rounds):
+            kept = written = 0.0
+            for n in range(0, len(frames), MEMBER_FRAMES):
+                part = [(ts + k * step, taps[v], raw) for k, (v, raw) in enumerate(frames[n:n + MEMBER_FRAMES])]
+                ts += len(part) * step
+                began = time.thread_time()
+                for at, tap, raw in part:
+                    tap.keep(raw, at)
+                kept += time.thread_time() - began
+                began = time.thread_time()
+                recorder.flush()
+                written += time.thread_time() - began
+            out.append((kept / len(frames), written / len(frames)))
+        recorder.mark(ts, END, {})
+    return out
 
 
-def read(path: Path) -> float:
-    """Events a second."""
+def read(path: Path, how: str) -> float:
+    """Events a second. how: "stated" as they are read, "ordered" also validated."""
     from liqshell import formats
     began, count = time.thread_time(), 0
-    for block in formats.read(path).ordered():
-        count += len(block)
+    for block in getattr(formats.read(path), how)():
+        count += len(block) if how == "ordered" else len(block.events)
     return count / (time.thread_time() - began)
 
 
@@ -95,27 +102,31 @@ def unpack(path: Path) -> float:
     return time.thread_time() - began
 
 
-def costs(rounds: int) -> None:
+def costs(rounds: int, contracts: int) -> None:
     from liqshell.recording import packing
 
-    frames = venue_streams.mixed(list(VENUES), CONTRACTS, DISTINCT, RATE)
-    values, found = settings_of(), []
+    frames = venue_streams.mixed(list(VENUES), contracts, DISTINCT, RATE)
     with tempfile.TemporaryDirectory() as folder:
-        for n in range(rounds):
-            found.append(write(frames, Path(folder) / f"run{n}", values))
-        run, before = Path(folder) / f"run{rounds - 1}", Path(folder) / "gzip"
+        run, before = Path(folder) / "run", Path(folder) / "gzip"
+        found = write(frames, run, settings_of(), rounds)
         before.mkdir()
         for file in packing.frame_files(run):
-            lines = b"".join(piece for piece in packing.pieces(file) if isinstance(piece, bytes))
-            with gzip.open(before / file.name.replace(packing.SUFFIX, ".jsonl.gz"), "wb", 3) as out:
-                out.write(lines)
-        print(f"load {os.getloadavg()[0]:.1f}; {DISTINCT} frames of {sum(len(raw) for _, raw in frames) / len(frames):.0f} B; median (least to most) of {rounds}")
+            data = file.read_bytes()
+            with (before / file.name.replace(packing.SUFFIX, ".jsonl.gz")).open("wb") as out:
+                while data:
+                    lines, size = packing.first_member(data) or (b"", len(data))
+                    out.write(gzip.compress(lines, 3))
+                    data = data[size:]
+        mean = sum(len(raw) for _, raw in frames) / len(frames)
+        print(f"load {os.getloadavg()[0]:.1f}; {rounds} x {DISTINCT} frames of {mean:.0f} B, {contracts} contracts a venue; median (least to most) of {rounds}")
         print(f"keep a frame   {spread([one[0] for one in found], 1e6)} us, under the interpreter's lock")
         print(f"write a frame  {spread([one[1] for one in found], 1e6)} us, nearly all of it without")
         for name, path in (("zstandard", run), ("gzip", before)):
             size = sum(file.stat().st_size for file in packing.frame_files(path))
-            events, alone = [read(path) for _ in range(rounds)], [unpack(path) for _ in range(rounds)]
-            print(f"{name:<10} {size / 1e6:.1f} MB, {spread(events, 1e-6)} M events/s, unpacking alone {spread([DISTINCT / one for one in alone], 1e-6)} M/s")
+            decoded, events = [read(path, "stated") for _ in range(rounds)], [read(path, "ordered") for _ in range(rounds)]
+            alone = [rounds * DISTINCT / unpack(path) for _ in range(rounds)]
+            print(f"{name:<10} {size / 1e6:.1f} MB; M events/s: read {spread(decoded, 1e-6)}, and validated {spread(events, 1e-6)}, "
+                  f"unpacked alone {spread(alone, 1e-6)}")
 
 
 # ---- the flood
@@ -166,6 +177,20 @@ def own_mb() -> float:
     return next(int(line.split()[1]) / 1024 for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
 
 
+def tell(pipe, recorder, writer: int, listeners: list, measured: tuple[float, dict[int, float], int]) -> None:
+    """Of the first part of a flood. writer: the recorder's thread; measured: seconds, processor seconds of each thread, frames."""
+    passed, spent, frames = measured
+    others = sum(one.others for one in listeners)
+    print(f"load {os.getloadavg()[0]:.1f}; {frames / passed:,.0f} frames/s, {others} by the general parser, {recorder.dropped} dropped, "
+          f"{recorder.written} lines written, {recorder.alarms} failed writes")
+    main = threading.main_thread().native_id
+    print(f"processor: sockets, decoder, engine {spent[main] / passed:.1%} of a core, recorder's thread {spent.get(writer, 0.0) / passed:.1%}, "
+          f"others {sum(value for name, value in spent.items() if name not in (main, writer)) / passed:.1%}")
+    for name, found in pipe.sink.latency().items():
+        print(f"in the engine, {name}: " + ", ".join(f"{key} {value / (1 if key == 'n' else 1000):,.1f}{'' if key == 'n' else ' us'}"
+                                                      for key, value in found.items()))
+
+
 async def flood(seconds: float, folder: Path) -> None:
     import picows
 
@@ -179,7 +204,7 @@ async def flood(seconds: float, folder: Path) -> None:
     port = await asyncio.get_running_loop().run_in_executor(None, ours.recv)
     values, clock = settings_of(), WireClock()
     pipe = Pipeline(values, trust=True)
-    late: list[float] = []
+    late, looks = np.zeros(round(seconds * 1000) + 1), 0
     with Recorder(folder, flush_s=0.5) as recorder:
         recorder.mark(clock.now_ns(), META, values)
         writer = next(one.native_id for one in threading.enumerate() if one.name == "liqcore-record")
@@ -194,7 +219,8 @@ async def flood(seconds: float, folder: Path) -> None:
             asked = time.perf_counter()
             await asyncio.sleep(0.001)
             if not tracemalloc.is_tracing():
-                late.append(time.perf_counter() - asked - 0.001)
+                late[looks] = time.perf_counter() - asked - 0.001
+                looks += 1
             if passed >= step * seconds / 10:
                 step += 1
                 pipe.advance(clock.now_ns())
@@ -210,16 +236,8 @@ async def flood(seconds: float, folder: Path) -> None:
         counted = sum(one.events for one in listeners) - seen
         tracemalloc.stop()
     assert measured is not None
-    passed, spent, frames = measured
-    print(f"load {os.getloadavg()[0]:.1f}; {frames / passed:,.0f} frames/s, {sum(one.others for one in listeners)} by the general parser, {recorder.dropped} dropped, "
-          f"{recorder.written} lines written, {recorder.alarms} failed writes")
-    main = threading.main_thread().native_id
-    print(f"processor: sockets, decoder, engine {spent[main] / passed:.1%} of a core, recorder's thread {spent.get(writer, 0.0) / passed:.1%}, "
-          f"others {sum(value for name, value in spent.items() if name not in (main, writer)) / passed:.1%}")
-    for name, found in pipe.sink.latency().items():
-        print(f"in the engine, {name}: " + ", ".join(f"{key} {value / (1 if key == 'n' else 1000):,.1f}{'' if key == 'n' else ' us'}"
-                                                      for key, value in found.items()))
-    quantiles = np.quantile(np.array(late), [0.5, 0.99, 0.999, 1.0]) * 1e6
+    tell(pipe, recorder, writer, listeners, measured)
+    quantiles = np.quantile(late[:looks], [0.5, 0.99, 0.999, 1.0]) * 1e6
     print("a timer of 1 ms is late by p50 {:.0f}, p99 {:.0f}, p99.9 {:.0f}, at most {:.0f} us".format(*quantiles))
     print(f"{gained} blocks more after {counted} events; most memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
@@ -230,7 +248,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     if not options.flood:
-        costs(options.rounds)
+        for contracts in (2, CONTRACTS):
+            costs(options.rounds, contracts)
         return 0
     import uvloop
     with tempfile.TemporaryDirectory() as folder:
