@@ -62,7 +62,7 @@ def test_rows_become_columns_and_rows_again(layout):
     if layout.label:
         events[layout.label_field] = rng.choice([value for value, _ in layout.labels], 300)
     said = canonical(layout, events)
-    assert from_arrow(layout, to_arrow(layout, said)).tobytes() == said.tobytes() == canonical(layout, said).tobytes()
+    assert from_arrow(layout, to_arrow(layout, said)).rows().tobytes() == said.tobytes() == canonical(layout, said).tobytes()
     for number in layout.numbers:
         mine = events["code"] == number.only if number.only else np.ones(300, bool)
         stated = events["flags"] & number.bit == 0 if number.bit else np.ones(300, bool)
