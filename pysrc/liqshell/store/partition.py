@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,9 +111,11 @@ class Writer:
         layout = key.layout
         labels = [layout.label] if layout.label else []
         self._writer = pq.ParquetWriter(
-            path, layout.schema, compression="zstd", compression_level=3, use_dictionary=labels, write_statistics=True, version="2.6",
-            column_encoding={"ts_event": "DELTA_BINARY_PACKED", "ts_recv": "DELTA_BINARY_PACKED", "id": "DELTA_BINARY_PACKED"}
-            | {number.column: "BYTE_STREAM_SPLIT" for number in layout.numbers})
+            path, layout.schema, compression="zstd", compression_level=1, write_statistics=True, version="2.6",
+            use_dictionary=[*labels, *(number.column for number in layout.numbers)],        # a day has few different prices and sizes
+            column_encoding=dict.fromkeys(("ts_event", "ts_recv", "id"), "DELTA_BINARY_PACKED"))
+        self._beside = ThreadPoolExecutor(1)        # encodes a group while the next one is gathered: pyarrow needs no interpreter for it
+        self._encoding: Future[None] | None = None
 
     def push(self, events: Events) -> None:
         if not len(events):
@@ -140,21 +143,31 @@ class Writer:
             setattr(content, name, Grid.sum(grids).as_dict())
         about = {"format": self.key.layout.format, **asdict(self.key), "rows": content.rows, "fingerprint": content.fingerprint,
                  "sources": self._sources}
+        self._settle()
         self._writer.add_key_value_metadata({_META: json.dumps(about).encode()})
         self._writer.close()
         content.bytes, content.format = self._path.stat().st_size, self.key.layout.format
         return content
 
     def abandon(self) -> None:
+        self._beside.shutdown()
         self._writer.close()
         self._path.unlink(missing_ok=True)
 
     def _group(self, events: Events) -> None:
         layout = self.key.layout
+        batch = to_arrow(layout, events)
+        if self._encoding is not None:
+            self._encoding.result()
+        self._encoding = self._beside.submit(self._writer.write_batch, batch, row_group_size=GROUP_ROWS)
         for name in layout.fields:
             self._hash.update(np.ascontiguousarray(events[name]).data)
-        self._writer.write_batch(to_arrow(layout, events), row_group_size=GROUP_ROWS)
         self._measure(events)
+
+    def _settle(self) -> None:
+        if self._encoding is not None:
+            self._encoding.result()
+        self._beside.shutdown()
 
     def _measure(self, events: Events) -> None:
         content, ts = self.content, np.ascontiguousarray(events["ts_recv"])
