@@ -16,7 +16,7 @@ from liqshell.store.cache import Contract
 from liqshell.store.catalogue import CACHE
 from liqshell.store.partition import read
 from liqshell.store.rows import DAY_NS, HOUR_NS, day_number
-from liqshell.store.strip import room
+from liqshell.store.strip import plain, room
 
 ALL_INSTRUMENTS = -1            # event_t.instrument of what concerns all of them
 MEMORY_ROWS = 1 << 24           # of all contracts; the columns of more are put together in files without a name, not in memory
@@ -59,31 +59,29 @@ def _merged(runs: list[Run], aside: Path | None) -> tuple[np.ndarray, np.ndarray
         return runs[0][0], runs[0][1]
     total, at = sum(len(events) for events, _, _ in runs), 0
     rare, places = room(EVENT_DTYPE, total, aside), room(PLACE_DTYPE, total, aside)
-    for events, place in _slices(runs):
-        rare[at:at + len(events)], places[at:at + len(events)] = events, place
-        at += len(events)
+    for pieces in _slices(runs):
+        ts = np.concatenate([events["ts_recv"] for events, _, _ in pieces])
+        rank = np.empty(len(ts), np.int64)
+        rank[np.argsort(ts, kind="stable")] = np.arange(at, at + len(ts))       # runs stand in the order of their instruments
+        at += len(ts)
+        for events, place, instrument in pieces:
+            mine, rank = rank[:len(events)], rank[len(events):]
+            plain(rare)[mine], plain(places)[mine] = plain(events), plain(place)
+            rare["instrument"][mine] = instrument
     return rare, places
 
 
-def _slices(runs: list[Run]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The merged events, an hour at a time."""
+def _slices(runs: list[Run]) -> Iterator[list[Run]]:
+    """What each run has of an hour, an hour at a time."""
     at = [0] * len(runs)
     while True:
         waiting = [int(events["ts_recv"][n]) for (events, _, _), n in zip(runs, at, strict=True) if n < len(events)]
         if not waiting:
             return
         end = (min(waiting) // HOUR_NS + 1) * HOUR_NS
-        pieces, places = [], []
-        for k, (events, place, instrument) in enumerate(runs):
-            stop = at[k] + int(np.searchsorted(events["ts_recv"][at[k]:], end))
-            piece = np.array(events[at[k]:stop])
-            piece["instrument"] = instrument
-            pieces.append(piece)
-            places.append(place[at[k]:stop])
-            at[k] = stop
-        rows = np.concatenate(pieces)
-        order = np.argsort(rows["ts_recv"], kind="stable")         # runs stand in the order of their instruments
-        yield rows[order], np.concatenate(places)[order]
+        stops = [n + int(np.searchsorted(events["ts_recv"][n:], end)) for (events, _, _), n in zip(runs, at, strict=True)]
+        yield [(events[a:b], place[a:b], instrument) for (events, place, instrument), a, b in zip(runs, at, stops, strict=True)]
+        at = stops
 
 
 def _no_columns(contract: Contract) -> tuple[dict[str, Any], dict[str, Any]]:
