@@ -40,17 +40,16 @@ class Columns:
         self.rows = table.num_rows
 
     def integers(self, name: str) -> np.ndarray:
-        return self._column(name).fill_null(0).to_numpy(zero_copy_only=False)
+        return _filled(self._column(name), 0)
 
     def numbers(self, name: str, missing: float = np.nan) -> np.ndarray:
-        return self._column(name).fill_null(missing).to_numpy(zero_copy_only=False)
+        return _filled(self._column(name), missing)
 
     def labels(self, name: str) -> tuple[np.ndarray, list[str]]:
         """(index of the word of each row, words); an empty cell is the word ''."""
         column = self._column(name)
         labels = [word or "" for word in column.dictionary.to_pylist()]
-        indices = column.indices.fill_null(len(labels)).to_numpy(zero_copy_only=False)
-        return indices, [*labels, ""]
+        return _filled(column.indices, len(labels)), [*labels, ""]
 
     def mapped(self, name: str, meaning: Mapping[str, int], other: int = 0) -> np.ndarray:
         """The meaning of each word, whatever its case; `other` for words that have none."""
@@ -72,6 +71,11 @@ class Columns:
 
     def _column(self, name: str) -> Any:
         return self.table.column(name).chunk(0)
+
+
+def _filled(column: Any, value: float) -> np.ndarray:
+    """Without a null it is the column itself: fill_null copies, and its first call imports pyarrow.compute, which takes 0.3 s."""
+    return (column.fill_null(value) if column.null_count else column).to_numpy(zero_copy_only=False)
 
 
 def _hashes(column: Any, pa: Any) -> np.ndarray:

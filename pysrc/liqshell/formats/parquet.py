@@ -152,11 +152,11 @@ def _times(column: Any) -> np.ndarray:
     import pyarrow as pa
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("ns", tz=column.type.tz))
-    return column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    return _numbers(column.cast(pa.int64()))
 
 
 def _numbers(column: Any) -> np.ndarray:
-    return column.fill_null(0).to_numpy(zero_copy_only=False)
+    return (column.fill_null(0) if column.null_count else column).to_numpy(zero_copy_only=False)
 
 
 def _coded(column: Any) -> tuple[np.ndarray, list[str]]:

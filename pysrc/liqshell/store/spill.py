@@ -46,7 +46,7 @@ class Part:
 class Spill:
     """add() chunks in the order of the file. `parts`: what is where. `spans`: first and last ts_recv of each contract and kind."""
 
-    def __init__(self, folder: Path, buffer: int = BUFFER_BYTES):
+    def __init__(self, folder: Path, buffer: int = 0):
         private.folder(folder.parent)
         folder.mkdir(private.FOLDER)            # never one that is there: its file would be appended to
         folder.chmod(private.FOLDER)
@@ -56,7 +56,7 @@ class Spill:
         self.unusable: Counter[str] = Counter()         # rows that no partition can hold, by kind
         self.rows = 0
         self.held = 0                                   # bytes in memory
-        self._buffer = buffer
+        self._buffer = buffer or BUFFER_BYTES
         self._end = 0                                   # of the file
 
     @property
