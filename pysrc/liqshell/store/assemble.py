@@ -61,7 +61,7 @@ def _merged(runs: list[Run], aside: Path | None) -> tuple[np.ndarray, np.ndarray
     rare, places = room(EVENT_DTYPE, total, aside), room(PLACE_DTYPE, total, aside)
     for pieces in _slices(runs):
         ts = np.concatenate([events["ts_recv"] for events, _, _ in pieces])
-        rank = np.empty(len(ts), np.int64)
+        rank: np.ndarray = np.empty(len(ts), np.int64)
         rank[np.argsort(ts, kind="stable")] = np.arange(at, at + len(ts))       # runs stand in the order of their instruments
         at += len(ts)
         for events, place, instrument in pieces:
