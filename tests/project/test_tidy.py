@@ -31,7 +31,7 @@ CORE = (
     "__init__",
 )
 SHELL = (
-    "backstops clock errors fitted iso log pages",
+    "backstops clock errors event_columns fitted iso log pages",
     "ending fields input_file plugins transport vault",
     "private policies venues web",
     "config recording rest",

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 import liqcore as lc
 from liqshell import formats
+from liqshell.event_columns import rows_of
 from liqshell.errors import DataError
 from liqshell.formats import column_map, proposal
 from liqshell.formats.proposal import Proposal
@@ -82,7 +83,7 @@ def _without(file: Path) -> None:
 def _rows(file: Path, options: formats.Options) -> None:
     with formats.read(file, options) as reading:
         block = next(iter(reading.stated()), None)
-        rows = block.events[:SHOWN] if block is not None else np.zeros(0, lc.EVENT_DTYPE)
+        rows = rows_of(block.events[:SHOWN]) if block is not None else np.zeros(0, lc.EVENT_DTYPE)
         for n, event in enumerate(rows):
             kind = int(event["kind"])
             side = _SIDES.get(kind, {}).get(int(event["side"]), "NO SIDE" if kind in _SIDES else "")

@@ -15,6 +15,7 @@ import numpy as np
 
 from liqcore.event import Kind, Side
 from liqshell.errors import DataError
+from liqshell.event_columns import EventColumns
 from liqshell.formats import delimited, compression
 from liqshell.formats.delimited import INTEGER, NUMBER, LABEL, Columns, Layout
 from liqshell.formats.reading import CENSORED, Options, Reading, blank
@@ -126,7 +127,7 @@ class Binance(Reading):
         for columns in delimited.read(self.path, self.layout):
             yield make(columns)
 
-    def _times(self, columns: Columns, kind: int) -> np.ndarray:
+    def _times(self, columns: Columns, kind: int) -> EventColumns:
         events = blank(columns.rows, kind)
         ts = columns.integers("time")
         ts = np.where((ts >= 0) & (ts < 1 << 53), ts, 0)         # what is refused must not overflow first

@@ -10,6 +10,7 @@ import numpy as np
 
 from liqcore.event import Side
 from liqshell.errors import DataError
+from liqshell.event_columns import EventColumns, joined
 from liqshell.formats import known_columns
 from liqshell.formats.column_map import KINDS, NUMBERS, TIMES, UNITS, Column, ColumnMap
 from liqshell.formats.delimited import INTEGER, NUMBER, TEXT, LABEL, Columns
@@ -95,24 +96,25 @@ class Mapped(Reading):
             if sum(len(part.events) for part in parts) > SORTED_ROWS_MAX:
                 raise DataError(str(self.path), f"more than {SORTED_ROWS_MAX} rows in no order", "rows in order of time", "Sort it by time")
         if parts:
-            events = np.concatenate([part.events for part in parts])
+            events = joined([part.events for part in parts])
             lines = np.concatenate([np.arange(len(part.events)) + part.lines for part in parts])
             ids = np.concatenate([part.ids for part in parts]) if parts[0].ids is not None else None
             kept = self._once(events)
             order = kept[np.argsort(events["ts_recv"][kept], kind="stable")]
             yield Block(events[order], lines[order], ids[order] if ids is not None else None)
 
-    def _once(self, events: np.ndarray) -> np.ndarray:
+    def _once(self, events: EventColumns) -> np.ndarray:
         """Where the time goes back, a recorder began again beside itself: what a part says that one before it said as often is left out."""
         part = np.concatenate([[0], np.cumsum(np.diff(events["ts_recv"]) < -BACK_NS)]) if len(events) else np.zeros(0, np.int64)
         if not len(part) or not part[-1] or part[-1] > PARTS_MAX:
             return np.arange(len(events))
+        rows = events.rows()
         said: dict[bytes, int] = {}
         kept: list[int] = []
         for number in range(int(part[-1]) + 1):
             mine: dict[bytes, int] = {}
             for row in np.flatnonzero(part == number).tolist():
-                key = events[row].tobytes()
+                key = rows[row].tobytes()
                 mine[key] = mine.get(key, 0) + 1
                 if mine[key] > said.get(key, 0):
                     kept.append(row)
@@ -145,7 +147,7 @@ class Mapped(Reading):
         self.counts[f"rows left out by the map: {wanted.column} is not {wanted.value}"] += len(events) - len(kept)
         return Block(events[kept], columns.line + kept, ids[kept] if ids is not None else None)
 
-    def _numbers(self, columns: Columns, events: np.ndarray) -> None:
+    def _numbers(self, columns: Columns, events: EventColumns) -> None:
         said = {name: columns.numbers(entry.column) for name, entry in self.map.read.items() if name in NUMBERS[self.map.kind]}
         for name, values in said.items():
             if field := NUMBERS[self.map.kind][name]:
@@ -156,7 +158,7 @@ class Mapped(Reading):
                 unsaid = np.isnan(said[name]) if name in said else np.ones(len(events), bool)
                 if name != "funding":
                     unsaid |= events[field] == 0.0
-                events["flags"][unsaid] |= BITS[stream]
+                events["flags"] = events["flags"] | np.where(unsaid, BITS[stream], 0).astype(np.uint8)
         elif "size" not in said and "notional" in said:
             self.note("no column of sizes: size = notional / price")
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -167,7 +169,7 @@ class Mapped(Reading):
             if np.isfinite(ratio) and not 0.67 < ratio < 1.5:
                 self.note(f"notional is {ratio:.3g} times price x size: is the size in contracts? Then say contract_size")
 
-    def _sizes(self, events: np.ndarray) -> np.ndarray:
+    def _sizes(self, events: EventColumns) -> np.ndarray:
         """What one unit of size is, by row."""
         sizes: np.ndarray = np.array([float(self.rules[name].get("multiplier", 1.0)) for name in self.contracts])[events["instrument"]]
         return sizes

@@ -106,7 +106,7 @@ def line_blocks(stream: IO[bytes], path: Path, size: int, longest: int = LINE_BY
     while block := stream.read(size):
         end = block.rfind(b"\n") + 1
         if end:
-            yield b"".join([*begun, block[:end]])
+            yield b"".join([*begun, memoryview(block)[:end]])
             begun, held = [block[end:]], len(block) - end
             continue
         begun.append(block)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -14,6 +16,8 @@ from liqshell.errors import DataError
 from liqshell.formats.compression import arrow, as_text, head, line_blocks, opened
 
 BLOCK_BYTES = 16 << 20
+AHEAD = 2                       # blocks that are parsed while the one before them is used: pyarrow needs no interpreter for it
+NEWLINE = 10
 INTEGER, NUMBER, LABEL, TEXT = "integer", "number", "word", "text"      # WORD: few different ones
 
 
@@ -36,17 +40,16 @@ class Columns:
         self.rows = table.num_rows
 
     def integers(self, name: str) -> np.ndarray:
-        return self._column(name).fill_null(0).to_numpy(zero_copy_only=False)
+        return _filled(self._column(name), 0)
 
     def numbers(self, name: str, missing: float = np.nan) -> np.ndarray:
-        return self._column(name).fill_null(missing).to_numpy(zero_copy_only=False)
+        return _filled(self._column(name), missing)
 
     def labels(self, name: str) -> tuple[np.ndarray, list[str]]:
         """(index of the word of each row, words); an empty cell is the word ''."""
         column = self._column(name)
         labels = [word or "" for word in column.dictionary.to_pylist()]
-        indices = column.indices.fill_null(len(labels)).to_numpy(zero_copy_only=False)
-        return indices, [*labels, ""]
+        return _filled(column.indices, len(labels)), [*labels, ""]
 
     def mapped(self, name: str, meaning: Mapping[str, int], other: int = 0) -> np.ndarray:
         """The meaning of each word, whatever its case; `other` for words that have none."""
@@ -68,6 +71,11 @@ class Columns:
 
     def _column(self, name: str) -> Any:
         return self.table.column(name).chunk(0)
+
+
+def _filled(column: Any, value: float) -> np.ndarray:
+    """Without a null it is the column itself: fill_null copies, and its first call imports pyarrow.compute, which takes 0.3 s."""
+    return (column.fill_null(value) if column.null_count else column).to_numpy(zero_copy_only=False)
 
 
 def _hashes(column: Any, pa: Any) -> np.ndarray:
@@ -122,17 +130,28 @@ def _read(path: Path, stream: IO[bytes], layout: Layout, size: int) -> Iterator[
         stream.readline(1 << 16)
         line = 2
     parse = _parser(pa, layout)
-    for data in line_blocks(stream, path, size):
-        if not data.strip():
-            line += data.count(b"\n")
-            continue
-        try:
-            table = parse(data)
-        except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as why:
-            raise _fault(path, data, line, layout, str(why)) from None
-        if table.num_rows:
-            yield Columns(table.combine_chunks(), line)
-        line += data.count(b"\n")
+    ahead: deque[tuple[bytes, Future[Any]]] = deque()
+    pool = ThreadPoolExecutor(AHEAD)
+    blocks = line_blocks(stream, path, size)
+    try:
+        while True:
+            data = next(blocks, None)
+            if data is not None:
+                ahead.append((data, pool.submit(parse, data)))
+            if not ahead:
+                return
+            if data is not None and len(ahead) <= AHEAD:
+                continue
+            data, parsed = ahead.popleft()
+            try:
+                table, lines = parsed.result()
+            except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as why:
+                raise _fault(path, data, line, layout, str(why)) from None
+            if table is not None and table.num_rows:
+                yield Columns(table, line)
+            line += lines
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _parser(pa: Any, layout: Layout) -> Any:
@@ -142,9 +161,12 @@ def _parser(pa: Any, layout: Layout) -> Any:
                                     null_values=[""], strings_can_be_null=True, true_values=[], false_values=[])
     parse = reader.ParseOptions(delimiter=layout.delimiter)
 
-    def parse_block(data: bytes) -> Any:
+    def parse_block(data: bytes) -> tuple[Any, int]:
+        lines = int(np.count_nonzero(np.frombuffer(data, np.uint8) == NEWLINE))
+        if data[:1].isspace() and data.isspace():
+            return None, lines
         options = reader.ReadOptions(column_names=list(layout.columns), use_threads=False, block_size=len(data) + 1)
-        return reader.read_csv(pa.BufferReader(data), options, parse, convert)
+        return reader.read_csv(pa.BufferReader(data), options, parse, convert).combine_chunks(), lines
     return parse_block
 
 

@@ -35,5 +35,7 @@ def state_notional(events: np.ndarray, contracts: Sequence[tuple[str, str]]) -> 
     if not values.any():
         return False
     worth = values[events["instrument"][open_]]
-    events["aux_price"][open_] = events["qty"][open_] * worth
+    stated = events["aux_price"].copy()
+    stated[open_] = events["qty"][open_] * worth
+    events["aux_price"] = stated
     return bool(worth.any())

@@ -15,6 +15,7 @@ import numpy as np
 
 from liqcore.event import Kind
 from liqshell.errors import DataError
+from liqshell.event_columns import EventColumns
 from liqshell.formats import delimited, compression
 from liqshell.formats.delimited import INTEGER, NUMBER, TEXT, Layout
 from liqshell.formats.reading import Options, Reading, blank
@@ -91,14 +92,16 @@ class Lean(Reading):
             events = blank(columns.rows, int(Kind.TICKER))
             events["aux_qty"] = columns.numbers("rate")
             events["flags"] = BITS["mark"] | BITS["index"] | BITS["open_interest"]
+            times = np.zeros(columns.rows, np.int64)
             for row, text in enumerate(columns.texts("time")):
                 try:
-                    events["ts_event"][row] = written_ns(text)
+                    times[row] = written_ns(text)
                 except (ValueError, OverflowError):
                     raise DataError(f"{self.path}:{columns.line + row}", f"{text[:40]!r}", "a time such as 20221213 08:00:00") from None
+            events["ts_event"] = times
             yield self._done(events, columns.line)
 
-    def _done(self, events: np.ndarray, line: int) -> Block:
+    def _done(self, events: EventColumns, line: int) -> Block:
         events["ts_recv"] = np.where(events["ts_event"] > 0, events["ts_event"] + self.options.feed_latency_ns, 0)
         events["instrument"] = self._mine
         return Block(events, line)

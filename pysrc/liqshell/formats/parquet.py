@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from liqcore.event import EVENT_DTYPE, FeedState, Kind, Side
+from liqcore.event import FeedState, Kind, Side
 from liqshell.errors import DataError
+from liqshell.event_columns import EventColumns, kinds_in
 from liqshell.formats.reading import Options, Reading
 from liqshell.formats.compression import PARQUET, arrow
 from liqshell.formats.validate import Block
@@ -86,7 +87,7 @@ class Parquet(Reading):
             self._file.close()
 
     def _events(self, batch: Any, start: int) -> Block:
-        events = np.zeros(batch.num_rows, EVENT_DTYPE)
+        events = EventColumns(batch.num_rows)
         names = set(batch.schema.names)
         for name in ("ts_event", "ts_recv"):
             if name in names:
@@ -99,9 +100,10 @@ class Parquet(Reading):
             if name in names:
                 events[field] = _numbers(batch.column(name))
         if "funding_rate" in names:
-            events["flags"][batch.column("funding_rate").is_null().to_numpy(zero_copy_only=False)] |= BITS["funding"]
+            unstated = batch.column("funding_rate").is_null().to_numpy(zero_copy_only=False)
+            events["flags"] = events["flags"] | np.where(unstated, BITS["funding"], 0).astype(np.uint8)
         elif self._kind == int(Kind.TICKER):
-            events["flags"] |= BITS["funding"]
+            events["flags"] = events["flags"] | np.uint8(BITS["funding"])
         if self._kind is not None:
             events["kind"] = self._kind
         else:
@@ -111,11 +113,12 @@ class Parquet(Reading):
         if "state" in names:
             events["code"] = _label_codes(batch.column("state"), _STATES)
         events["instrument"] = self._instruments(batch, names)
-        lines = np.arange(start, start + len(events))
+        if set(kinds_in(events)) <= set(MARKET):
+            return Block(events, start)
         market = np.isin(events["kind"], MARKET)
-        if not market.all():
-            self.findings.rows += int(np.count_nonzero(~market))
-            self.findings.refuse("kind that is no market data", int(lines[np.argmax(~market)]), rows=int(np.count_nonzero(~market)))
+        lines = np.arange(start, start + len(events))
+        self.findings.rows += int(np.count_nonzero(~market))
+        self.findings.refuse("kind that is no market data", int(lines[np.argmax(~market)]), rows=int(np.count_nonzero(~market)))
         return Block(events[market], lines[market])
 
     def _instruments(self, batch: Any, names: set[str]) -> np.ndarray | int:
@@ -149,11 +152,11 @@ def _times(column: Any) -> np.ndarray:
     import pyarrow as pa
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("ns", tz=column.type.tz))
-    return column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    return _numbers(column.cast(pa.int64()))
 
 
 def _numbers(column: Any) -> np.ndarray:
-    return column.fill_null(0).to_numpy(zero_copy_only=False)
+    return (column.fill_null(0) if column.null_count else column).to_numpy(zero_copy_only=False)
 
 
 def _coded(column: Any) -> tuple[np.ndarray, list[str]]:

@@ -17,8 +17,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from liqcore.event import EVENT_DTYPE, Completeness
+from liqcore.event import Completeness
 from liqshell.errors import DataError
+from liqshell.event_columns import EventColumns, Events, rows_of
 from liqshell.formats import inverse
 from liqshell.formats.carried_state import Carried
 from liqshell.formats.column_map import ColumnMap
@@ -87,6 +88,7 @@ class Reading:
     format: ClassVar[str] = ""
     received: str = "recorded"
     in_base: ClassVar[bool] = False     # quantities of inverse contracts are coins, not contracts
+    columnar: bool = False              # hand out EventColumns where they are made, in place of EVENT_DTYPE rows: for the store
     faithful: ClassVar[bool] = False    # nothing may be changed: what is wrong with a row is counted, and the row kept, as live kept it
 
     def __init__(self, path: str | Path, options: Options | None = None):
@@ -139,14 +141,16 @@ class Reading:
 
     def ordered(self) -> Iterator[np.ndarray]:
         """Validated events; those of a contract are non-decreasing in ts_recv (of a faithful reading: as they were received)."""
+        return map(rows_of, self._validated())
+
+    def _validated(self) -> Iterator[Events]:
         for block in self.stated():
             yield from self.validator.push(block)
         yield from self.validator.finish()
 
-    def __iter__(self) -> Iterator[tuple[str, str, np.ndarray]]:
-        for block in self.ordered():
-            instruments = block["instrument"]
-            for n, own in groups(instruments):
+    def __iter__(self) -> Iterator[tuple[str, str, Events]]:
+        for block in self._validated() if self.columnar else self.ordered():
+            for n, own in groups(block["instrument"]):
                 yield *self._name(n), block[own]
 
     def __enter__(self) -> Reading:
@@ -206,8 +210,6 @@ class Reading:
         return (self.contracts[0][0] if self.contracts else self.options.venue), ALL
 
 
-def blank(rows: int, kind: int) -> np.ndarray:
+def blank(rows: int, kind: int) -> EventColumns:
     """Rows of one kind, all else 0."""
-    events = np.zeros(rows, EVENT_DTYPE)
-    events["kind"] = kind
-    return events
+    return EventColumns(rows, kind=kind)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from liqcore.event import Kind, Side
+from liqcore.event import EVENT_DTYPE, Kind, Side
 from liqshell.errors import DataError
+from liqshell.event_columns import EventColumns
 from liqshell.formats import delimited
 from liqshell.formats.book import ASK, BID, REPEAT_NS, Top
 from liqshell.formats.delimited import INTEGER, NUMBER, TEXT, LABEL, Columns, Layout
@@ -106,7 +107,7 @@ class Tardis(Reading):
                 self.note(f"{name}: quantities are contracts; notional needs the contract's value: give its multiplier")
         return table[pair]
 
-    def _common(self, columns: Columns, instruments: np.ndarray, kind: int) -> np.ndarray:
+    def _common(self, columns: Columns, instruments: np.ndarray, kind: int) -> EventColumns:
         events = blank(columns.rows, kind)
         for field, name in (("ts_recv", "local_timestamp"), ("ts_event", "timestamp")):
             us = columns.integers(name)
@@ -123,7 +124,7 @@ class Tardis(Reading):
         events["id"] = np.where(ids < 1 << 62, ids, 0).astype(np.int64) if _numeric(columns) else 0
         return Block(events, columns.line, ids)
 
-    def _book(self, columns: Columns, instruments: np.ndarray, names: tuple[str, str, str, str]) -> np.ndarray:
+    def _book(self, columns: Columns, instruments: np.ndarray, names: tuple[str, str, str, str]) -> EventColumns:
         events = self._common(columns, instruments, int(Kind.BBO))
         for field, name in zip(("price", "qty", "aux_price", "aux_qty"), names, strict=True):
             events[field] = columns.numbers(name)
@@ -163,7 +164,7 @@ class Tardis(Reading):
         for field, name in (("price", "mark_price"), ("aux_price", "index_price"), ("qty", "open_interest"), ("aux_qty", "funding_rate")):
             events[field] = columns.numbers(name, missing=0.0)
         unstated = np.isnan(columns.numbers("funding_rate"))
-        events["flags"][unstated] = BITS["funding"]
+        events["flags"] = np.where(unstated, BITS["funding"], 0)
         return Block(events, columns.line)
 
     def _changes(self, columns: Columns, instruments: np.ndarray) -> Block:
@@ -199,10 +200,7 @@ class Tardis(Reading):
                     out.append((_nanoseconds(stamps[row]), _nanoseconds(received[row]), *best, 0, n, int(Kind.BBO), 0, 0, 0))
                     lines.append(columns.line + row)
         self.findings.rows += refused
-        events = blank(len(out), int(Kind.BBO))
-        if out:
-            events[:] = out
-        return Block(events, np.array(lines, np.int64))
+        return Block(np.array(out, EVENT_DTYPE), np.array(lines, np.int64))
 
 
 def _nanoseconds(us: int) -> int:

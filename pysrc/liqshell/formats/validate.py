@@ -18,6 +18,7 @@ import numpy as np
 from liqcore.event import FeedState, Kind, Stream
 from liqshell.backstops import BACKSTOP
 from liqshell.errors import DataError
+from liqshell.event_columns import Events, joined, rows_of
 
 SHOWN_MAX = 5                       # refused rows that are named; all are counted
 GAPS_MAX = 1000                     # gaps that are kept; all are counted
@@ -30,6 +31,7 @@ SIZES_KEPT = 5                      # prints of a size that make it one that the
 SIZES_MIN = 20                      # prints of a contract before any can be too large
 REFUSED_SHARE_MAX = 0.5             # a file of which more is refused is not what it was taken for
 REFUSED_ROWS_MIN = 20
+_PRINTS = np.isin(np.arange(256), (int(Kind.TRADE), int(Kind.LIQUIDATION), int(Kind.DELEVERAGE), BACKSTOP))
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -49,7 +51,7 @@ class Block(NamedTuple):
     """Rows on their way in. lines: where each is from (line or row of the file), or the first's where they follow one another. ids: what tells a row
     from its double, 0 = nothing."""
 
-    events: np.ndarray
+    events: Events
     lines: np.ndarray | int = 0
     ids: np.ndarray | None = None
 
@@ -111,7 +113,7 @@ class Sizes:
         self._largest: dict[int, np.ndarray] = {}
         self._seen: dict[int, int] = {}
 
-    def absurd(self, events: np.ndarray, good: np.ndarray | None = None) -> np.ndarray:
+    def absurd(self, events: Events, good: np.ndarray | None = None) -> np.ndarray:
         """Which trades and liquidations of EVENT_DTYPE rows are larger than can be, as a mask; the others are remembered. good: a mask of the rows
         that nothing else is wrong with, None = all."""
         bad = np.zeros(len(events), bool)
@@ -143,14 +145,14 @@ class Validator:
         self.faithful = faithful
         self.unique = False                 # the reader has told doubles apart, by the ids of the venue
         self.censored: set[int] = set()     # instruments whose feed has one liquidation a second: the same row again is a double
-        self._waiting: dict[int, np.ndarray] = {}       # by contract: the rows of the last window, before which one may still come
+        self._waiting: dict[int, Events] = {}       # by contract: the rows of the last window, before which one may still come
         self._top: dict[int, int] = {}      # latest ts_recv
         self._price: dict[int, float] = {}
         self._sizes = Sizes(limits.size_band)
         self._ids: dict[tuple[int, int], np.ndarray] = {}
         self._last: dict[tuple[int, int], int] = {}
 
-    def push(self, block: Block) -> Iterator[np.ndarray]:
+    def push(self, block: Block) -> Iterator[Events]:
         found = self.findings
         found.rows += len(block.events)
         if not len(block.events):
@@ -171,7 +173,7 @@ class Validator:
             block = Block(block.events[good], lines[good])
         yield from self._order(block)
 
-    def finish(self) -> Iterator[np.ndarray]:
+    def finish(self) -> Iterator[Events]:
         """What is still held back. DataError where most of the file had to be refused."""
         found = self.findings
         for n in sorted(self._waiting):
@@ -190,7 +192,7 @@ class Validator:
         if not count:
             return
         first = int(np.argmax(bad))
-        e = block.events[first]
+        e = rows_of(block.events[first:first + 1])[0]
         text = f"price {e['price']:g}, qty {e['qty']:g}, side {e['side']}, ts_event {e['ts_event']}"
         if self.faithful:
             self.findings.counts[f"kept: {reason}"] += count
@@ -209,7 +211,7 @@ class Validator:
         times = [e["ts_event"], e["ts_recv"]]
         self._mark(block, good, np.minimum(*times) < TIME_MIN, "time before 2009: another unit?")
         self._mark(block, good, np.maximum(*times) >= TIME_MAX, "time after 2116: another unit?")
-        print_ = np.isin(kind, (int(Kind.TRADE), int(Kind.LIQUIDATION), int(Kind.DELEVERAGE), BACKSTOP))
+        print_ = _PRINTS[kind]
         book, ticker = kind == int(Kind.BBO), kind == int(Kind.TICKER)
         with np.errstate(invalid="ignore"):
             self._mark(block, good, print_ & (e["side"] == 0), "no side")
@@ -236,10 +238,9 @@ class Validator:
             return block
         good[:] = kept
         events = e.copy()
-        for name in ("price", "qty", "aux_price", "aux_qty", "id", "side"):
-            events[name][marks] = 0
-        events["kind"][marks], events["code"][marks] = int(Kind.FEED), int(FeedState.FEED_GAP)
-        events["flags"][marks] = int(Stream.STREAM_QUOTE)
+        said = {"kind": int(Kind.FEED), "code": int(FeedState.FEED_GAP), "flags": int(Stream.STREAM_QUOTE)}
+        for name in ("price", "qty", "aux_price", "aux_qty", "id", "side", *said):
+            events[name] = np.where(marks, np.array(said.get(name, 0), events[name].dtype), events[name])
         return block._replace(events=events)
 
     def _band(self, block: Block, good: np.ndarray) -> None:
@@ -324,7 +325,7 @@ class Validator:
 
     # ---- order
 
-    def _order(self, block: Block) -> Iterator[np.ndarray]:
+    def _order(self, block: Block) -> Iterator[Events]:
         """Each contract by itself: files of several contracts may hold one after the other."""
         if not len(block.events):
             return
@@ -337,7 +338,7 @@ class Validator:
             lines = rows + block.lines if isinstance(block.lines, int) else block.lines[rows]
             yield from self._order_one(n, Block(block.events[rows], lines))
 
-    def _order_one(self, instrument: int, block: Block) -> Iterator[np.ndarray]:
+    def _order_one(self, instrument: int, block: Block) -> Iterator[Events]:
         events, found = block.events, self.findings
         ts = events["ts_recv"]
         tops = np.maximum(np.maximum.accumulate(ts), self._top.get(instrument, 0))
@@ -357,8 +358,11 @@ class Validator:
                 row = int(np.argmax(by > window))
                 raise DataError(f"{found.file}:{block.line(row)}", f"the time goes back by {by[row] / 1e9:.3f} s",
                                 f"rows of a contract in order of receipt, or late by at most {self.limits.window_s:g} s", "Sort the file by time")
-        if (waiting := self._waiting.pop(instrument, None)) is not None:
-            events = np.concatenate([waiting, events])
+        waiting = self._waiting.pop(instrument, None)
+        if waiting is not None and not count and ts[0] <= top - window:
+            yield self._handed(waiting)         # all of it comes first: nothing to be joined and copied
+        elif waiting is not None:
+            events = joined([waiting, events])
         if count:
             events = events[np.argsort(events["ts_recv"], kind="stable")]
         cut = int(np.searchsorted(events["ts_recv"], top - window, side="left"))
@@ -367,14 +371,12 @@ class Validator:
         if cut:
             yield self._handed(events[:cut])
 
-    def _handed(self, events: np.ndarray) -> np.ndarray:
+    def _handed(self, events: Events) -> Events:
         """Book what goes out, and the silences in it."""
         found = self.findings
         found.passed += len(events)
-        kinds, instruments = events["kind"], events["instrument"]
-        pairs = kinds.astype(np.int64) << 32 | instruments.astype(np.int64) & 0xFFFFFFFF
-        times = events["ts_recv"]
-        for pair, own in groups(pairs):
+        kinds, instruments, times = events["kind"], events["instrument"], events["ts_recv"]
+        for pair, own in groups(kinds.astype(np.int64) << 32 | instruments.astype(np.int64) & 0xFFFFFFFF):
             kind, n, ts = pair >> 32, pair & 0xFFFFFFFF, times[own]
             found.kinds[kind] += len(ts)
             limit = self.limits.gap_s.get(kind)

@@ -86,26 +86,29 @@ class Held:
 
 def of_tape(tape: lc.Tape, start_ns: int, end_ns: int, *, quote_age_ns: int = AGE_NS["quotes"]) -> list[dict[str, Held]]:
     """Every stream of every contract of a tape, in the order of its instruments; a stream of which there is no row holds at no time."""
-    rare, out = tape.rare, []
+    out = []
+    rows_of_all, instruments = tape.rare.view(np.dtype((np.void, tape.rare.dtype.itemsize))), tape.rare["instrument"].copy()
     for n in range(len(tape.instruments)):
-        own = (rare["instrument"] == n) | (rare["instrument"] < 0)
-        mine, place = rare[own], tape.place[own]
-        marks = mine["kind"] == int(lc.Kind.FEED)
-        ticker = mine["kind"] == int(lc.Kind.TICKER)
-        stated_rows = {name: ticker & stated(mine, name) for name in FIELDS} | {"liquidations": mine["kind"] == int(lc.Kind.LIQUIDATION)}
-        common = mine["instrument"] < 0
+        own = np.flatnonzero((instruments == n) | (instruments < 0))
+        mine = rows_of_all[own].view(tape.rare.dtype)       # as plain bytes: NumPy copies rows of fields field by field
+        kinds = mine["kind"].copy()
+        marks = np.flatnonzero(kinds == int(lc.Kind.FEED))
+        ticker = kinds == int(lc.Kind.TICKER)
+        all_marks, place = mine[marks], tape.place[own[marks]]
+        stated_rows = {name: ticker & stated(mine, name) for name in FIELDS} | {"liquidations": kinds == int(lc.Kind.LIQUIDATION)}
+        common, received = all_marks["instrument"] < 0, mine["ts_recv"].copy()
         found: dict[str, Held] = {}
         for name in STREAMS:
             rows = stated_rows[name] if name in stated_rows else None
             columns = tape.trades(n) if name == "trades" else tape.quotes(n)
-            ts = columns["ts"] if rows is None else mine["ts_recv"][rows]
+            ts = columns["ts"] if rows is None else received[rows]
             # how many rows of the stream stand before each mark: what concerns all contracts comes first at its moment
-            stands = np.where(common, np.searchsorted(ts, mine["ts_recv"]), place[f"{name}_before"]) if rows is None else np.cumsum(rows)
-            feed = marks & ((mine["flags"] == 0) | (mine["flags"] & BITS[name] != 0))
+            stands = np.where(common, np.searchsorted(ts, all_marks["ts_recv"]), place[f"{name}_before"]) if rows is None else np.cumsum(rows)[marks]
+            feed = (all_marks["flags"] == 0) | (all_marks["flags"] & BITS[name] != 0)
             until = ts + (quote_age_ns if name == "quotes" else AGE_NS.get(name, 0))
             if name == "quotes":
                 until = np.minimum(until, contradicted(tape.trades(n), columns))
-            found[name] = _held(name, ts, _ended(until, mine[feed], stands[feed]), _lost(mine[feed], start_ns, end_ns), start_ns, end_ns)
+            found[name] = _held(name, ts, _ended(until, all_marks[feed], stands[feed]), _lost(all_marks[feed], start_ns, end_ns), start_ns, end_ns)
         out.append(found)
     return out
 
@@ -127,13 +130,13 @@ def contradicted(trades: Mapping[str, NDArray[Any]], quotes: Mapping[str, NDArra
     n = np.arange(1, len(out) + 1)
     count = np.minimum(n, SPREADS)
     usual = total[n] - total[n - count]
-    of = np.searchsorted(quotes["trades_before"], np.arange(len(trades["ts"])), "right") - 1
-    known = np.flatnonzero(of >= 0)
-    of, price = of[known], trades["price"][known].astype(np.int64)
+    before = quotes["trades_before"].astype(np.int64)
+    of = np.repeat(np.arange(len(out)), np.diff(before, append=len(trades["ts"])))        # of each trade from the first quote on
+    price = trades["price"][before[0]:].astype(np.int64)
     beyond = np.maximum(price - ask[of], bid[of] - price)
     bad = np.flatnonzero(beyond * count[of] > usual[of])
     which, first = np.unique(of[bad], return_index=True)
-    out[which] = trades["ts"][known[bad[first]]]
+    out[which] = trades["ts"][before[0] + bad[first]]
     return out
 
 
@@ -156,6 +159,8 @@ def _lost(feed: NDArray[np.void], start: int, end: int) -> list[Span]:
 def _ended(until: Spans, feed: NDArray[np.void], before: NDArray[np.int64]) -> Spans:
     """The same, where a mark of the feed ends what was said before it."""
     breaks = feed["code"] != int(lc.FeedState.FEED_UP)
+    if not breaks.any():
+        return until
     ends = np.append(feed["ts_recv"][breaks], 1 << 62)
     return np.minimum(until, ends[np.searchsorted(before[breaks], np.arange(1, len(until) + 1), "left")])
 
@@ -165,18 +170,24 @@ def _held(name: str, ts: Spans, until: Spans, lost: Sequence[Span], start: int, 
     if name not in AGE_NS:
         return Held(name, start, end, len(ts), first, last, np.zeros((0, 2), np.int64), False)
     until = np.minimum(until, np.append(ts[1:], 1 << 62)) if len(ts) else until       # from then on the next row speaks
-    spans = union(np.clip(np.stack([ts, until], axis=1), start, end))
+    spans = _union(np.clip(ts, start, end), np.clip(until, start, end))
     return Held(name, start, end, len(ts), first, last, without(spans, lost))
 
 
 def union(spans: NDArray[np.int64]) -> Spans:
     """Spans in order of their beginnings, merged where they touch; empty ones are none."""
-    spans = spans[spans[:, 1] > spans[:, 0]]
-    if not len(spans):
+    return _union(spans[:, 0], spans[:, 1])
+
+
+def _union(begins: NDArray[np.int64], ends: NDArray[np.int64]) -> Spans:
+    some = ends > begins
+    if not some.all():
+        begins, ends = begins[some], ends[some]
+    if not len(begins):
         return np.zeros((0, 2), np.int64)
-    until = np.maximum.accumulate(spans[:, 1])
-    begins = np.r_[True, spans[1:, 0] > until[:-1]]
-    return np.stack([spans[begins, 0], until[np.r_[begins[1:], True]]], axis=1)
+    until = np.maximum.accumulate(ends)
+    apart = np.flatnonzero(begins[1:] > until[:-1]) + 1
+    return np.stack([begins[np.r_[0, apart]], until[np.r_[apart - 1, len(until) - 1]]], axis=1)
 
 
 def without(spans: Spans, lost: Iterable[Span]) -> Spans:

@@ -2,7 +2,7 @@
 
     from liqshell import store
     store.fill("data", files)                       # or `liqcore import FILES… --store data`
-    tape = store.open("data").tape(["BTCUSDT", "ETHUSDT"], "2026-02-09", "2026-02-17")      # liqcore.Tape, columns mapped from disk
+    tape = store.open("data").tape(["BTCUSDT", "ETHUSDT"], "2026-02-09", "2026-02-17")      # liqcore.Tape
 
 Nothing on the trading path imports this package, nor pyarrow.
 """

@@ -1,12 +1,8 @@
-"""Strips of several contracts -> one tape. Columns are taken as they are mapped; the rare events of all contracts are merged by time.
-
-Tickers come ten times a second and contract, so "rare" can be many: where they are, the merged events are a file of their own, made once in slices.
-"""
+"""Strips of several contracts -> one tape. The rare events of all contracts are merged by time, in slices: tickers come ten times a second and
+contract, so "rare" can be many."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,27 +16,26 @@ from liqshell.store.cache import Contract
 from liqshell.store.catalogue import CACHE
 from liqshell.store.partition import read
 from liqshell.store.rows import DAY_NS, HOUR_NS, day_number
-from liqshell.store.strip import Stale, StripWriter, open_strip
+from liqshell.store.strip import plain, room
 
 ALL_INSTRUMENTS = -1            # event_t.instrument of what concerns all of them
-IN_MEMORY = 1 << 16             # rare events that are merged anew each time rather than kept in a file
-MERGED_MAX = 8                  # such files kept; the oldest go first
+MEMORY_ROWS = 1 << 24           # of all contracts; the columns of more are put together in files without a name, not in memory
 _EMPTY = np.zeros(0, EVENT_DTYPE)
 Run = tuple[np.ndarray, np.ndarray, int]        # rare events in order of time, their places, the index of their instrument
 
 
 def tape_of(root: Path, contracts: Sequence[Contract], marks: dict[str, Contract], start: int, end: int) -> lc.Tape:
     """The tape of start <= ts_recv < end. marks: venue -> the feed marks that concern every contract of it."""
+    rows = sum(content.rows for c in contracts for key, content in c.contents.items() if key.start < end and key.start + DAY_NS > start)
+    aside = root / CACHE if rows > MEMORY_ROWS else None
     strips: list[dict[str, Any]] = []
     runs: list[Run] = []
-    names: list[Any] = []
     shared = len({contract.venue for contract in contracts}) == 1       # then a mark of the venue is one event that concerns all instruments
     if shared:
         events = _marks(marks.get(contracts[0].venue), start, end)
         runs.append((events, np.zeros(len(events), PLACE_DTYPE), ALL_INSTRUMENTS))
-        names.append(events.tobytes().hex())
     for n, contract in enumerate(contracts):
-        strip = contract.range_strip(start, end)
+        strip = contract.range_strip(start, end, aside)
         if strip is None:
             trades, quotes = _no_columns(contract)
         else:
@@ -52,66 +47,41 @@ def tape_of(root: Path, contracts: Sequence[Contract], marks: dict[str, Contract
             runs.append((events, _places(events, trades["ts"], quotes["ts"]), n))
         if strip is not None:
             runs.append((strip.rare, strip.place, n))
-            names.append([contract.venue, contract.symbol, strip.about["key"]])
-        names.append([event.tobytes().hex() for event in found])
         strips.append({"trades": trades, "quotes": quotes})
-    rare, place = _merged(root, runs, names)
+    rare, place = _merged(runs, aside)
     return lc.Tape([c.rules.instrument for c in contracts], {"strips": strips, "rare": rare, "place": place}, trusted=True)
 
 
-def _merged(root: Path, runs: list[Run], names: list[Any]) -> tuple[np.ndarray, np.ndarray]:
+def _merged(runs: list[Run], aside: Path | None) -> tuple[np.ndarray, np.ndarray]:
     """All runs as one, in order of (time, instrument); runs of one instrument at one time in the order of the list."""
     runs = [run for run in runs if len(run[0])]
     if len(runs) == 1 and runs[0][2] == 0:
         return runs[0][0], runs[0][1]
-    total = sum(len(events) for events, _, _ in runs)
-    if total <= IN_MEMORY:
-        pieces = list(_slices(runs)) or [(_EMPTY, np.zeros(0, PLACE_DTYPE))]
-        return np.concatenate([events for events, _ in pieces]), np.concatenate([place for _, place in pieces])
-    key = hashlib.sha256(json.dumps(["merged", names]).encode()).hexdigest()[:32]
-    path = root / CACHE / "_merged" / f"{key[:16]}.strip"
-    try:
-        strip = open_strip(path, key)
-        path.touch()
-    except Stale:
-        _write(path, key, runs, total)
-        strip = open_strip(path, key)
-    return strip.rare, strip.place
+    total, at = sum(len(events) for events, _, _ in runs), 0
+    rare, places = room(EVENT_DTYPE, total, aside), room(PLACE_DTYPE, total, aside)
+    for pieces in _slices(runs):
+        ts = np.concatenate([events["ts_recv"] for events, _, _ in pieces])
+        rank: np.ndarray = np.empty(len(ts), np.int64)
+        rank[np.argsort(ts, kind="stable")] = np.arange(at, at + len(ts))       # runs stand in the order of their instruments
+        at += len(ts)
+        for events, place, instrument in pieces:
+            mine, rank = rank[:len(events)], rank[len(events):]
+            plain(rare)[mine], plain(places)[mine] = plain(events), plain(place)
+            rare["instrument"][mine] = instrument
+    return rare, places
 
 
-def _write(path: Path, key: str, runs: list[Run], total: int) -> None:
-    writer = StripWriter(path, 0, 0, total)
-    nothing = lc.TapeBuilder(["-"]).take()["strips"][0]
-    try:
-        for events, place in _slices(runs):
-            writer.append(nothing["trades"], nothing["quotes"], events, place)
-        writer.finish({"key": key, "refused": {}, "off_grid": {}})
-    except BaseException:
-        writer.abandon()
-        raise
-    for file in sorted(path.parent.glob("*.strip"), key=lambda file: file.stat().st_mtime_ns)[:-MERGED_MAX]:
-        file.unlink(missing_ok=True)
-
-
-def _slices(runs: list[Run]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The merged events, an hour at a time."""
+def _slices(runs: list[Run]) -> Iterator[list[Run]]:
+    """What each run has of an hour, an hour at a time."""
     at = [0] * len(runs)
     while True:
         waiting = [int(events["ts_recv"][n]) for (events, _, _), n in zip(runs, at, strict=True) if n < len(events)]
         if not waiting:
             return
         end = (min(waiting) // HOUR_NS + 1) * HOUR_NS
-        pieces, places = [], []
-        for k, (events, place, instrument) in enumerate(runs):
-            stop = at[k] + int(np.searchsorted(events["ts_recv"][at[k]:], end))
-            piece = np.array(events[at[k]:stop])
-            piece["instrument"] = instrument
-            pieces.append(piece)
-            places.append(place[at[k]:stop])
-            at[k] = stop
-        rows = np.concatenate(pieces)
-        order = np.argsort(rows["ts_recv"], kind="stable")         # runs stand in the order of their instruments
-        yield rows[order], np.concatenate(places)[order]
+        stops = [n + int(np.searchsorted(events["ts_recv"][n:], end)) for (events, _, _), n in zip(runs, at, strict=True)]
+        yield [(events[a:b], place[a:b], instrument) for (events, place, instrument), a, b in zip(runs, at, stops, strict=True)]
+        at = stops
 
 
 def _no_columns(contract: Contract) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,15 +1,15 @@
-"""Strips of days and of ranges: made from partitions by the engine's own door, and made again when something they came from has changed.
+"""Strips of days: made from partitions by the engine's own door, and made again when something they came from has changed.
 
 The door remembers the last good price of a contract. So that a result does not depend on where a range begins, the strip of a day is always made
-the same way: the builder first reads the last hour of the day before, where the store has it. A range is days behind each other, nothing else.
+the same way: the builder first reads the last hour of the day before, where the store has it. A range is days behind each other, nothing else, and
+is stored nowhere: a process that asks for it puts it together.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,11 @@ from liqshell.store.partition import Content, Key, folder_name, read
 from liqshell.store.rows import DAY_NS, HOUR_NS, LAYOUTS, day_number, day_text
 from liqshell.store.rules import Rules
 from liqshell.store.spill import Cursor
-from liqshell.store.strip import Stale, Strip, StripWriter, open_strip
+from liqshell.store.strip import Stale, Strip, StripWriter, open_strip, together
 
 BAND = 10.0                     # of the door, as in lc.Engine
 WARMUP_NS = HOUR_NS
 SLICE_NS = 600_000_000_000      # of a day that are events at once
-RANGES_MAX = 8                  # joined strips kept of one contract; the oldest go first
 VERSION = 2
 
 
@@ -84,24 +83,23 @@ class Contract:
             return False
         return True
 
-    def range_strip(self, start: int, end: int) -> Strip | None:
-        """The mapped strip of start <= ts_recv < end; None where the store has no event of that time."""
+    def range_strip(self, start: int, end: int, aside: Path | None = None) -> Strip | None:
+        """The columns of start <= ts_recv < end; None where the store has no event of that time. A whole day is its mapped strip; else the parts of
+        days are put behind each other for this process, in memory or aside (see strip.together)."""
         days = [day for day in self.days() if day_number(day) * DAY_NS < end and (day_number(day) + 1) * DAY_NS > start]
         if not days:
             return None
-        first, last = day_number(days[0]) * DAY_NS, (day_number(days[-1]) + 1) * DAY_NS
-        low, high = max(start, first), min(end, last)
-        if len(days) == 1 and (low, high) == (first, last):
+        if len(days) == 1 and start <= day_number(days[0]) * DAY_NS and (day_number(days[0]) + 1) * DAY_NS <= end:
             return self.day_strip(days[0])
-        key = self._digest("range", low, high, [self.day_key(day) for day in days])
-        path = self._folder() / "ranges" / f"{day_text(low // DAY_NS)}_{day_text((high - 1) // DAY_NS)}_{key[:12]}.strip"
-        try:
-            strip = open_strip(path, key)
-            path.touch()
-            return strip
-        except Stale:
-            self._join(days, low, high, path, key)
-            return open_strip(path, key)
+        parts = [_cut(self.day_strip(day), start, end) for day in days]
+        trades_before = quotes_before = 0
+        for trades, quotes, _, place in parts:
+            quotes["trades_before"] = quotes["trades_before"] + trades_before
+            place["trades_before"] += trades_before
+            place["quotes_before"] += quotes_before
+            trades_before, quotes_before = trades_before + len(trades["ts"]), quotes_before + len(quotes["ts"])
+        trades, quotes = ({name: together([part[n][name] for part in parts], aside) for name in parts[0][n]} for n in (0, 1))
+        return Strip(self._folder(), {}, trades, quotes, together([part[2] for part in parts], aside), together([part[3] for part in parts], aside))
 
     def _folder(self) -> Path:
         return self.root / CACHE / folder_name(self.venue) / folder_name(self.symbol)
@@ -143,29 +141,8 @@ class Contract:
             pieces = [piece for cursor in cursors if len(piece := cursor.take(stop))]
             yield in_order(np.concatenate(pieces)) if len(pieces) > 1 else pieces[0]
 
-    def _join(self, days: Sequence[str], start: int, end: int, path: Path, key: str) -> None:
-        """Strips of days behind each other, block by block."""
-        rows = [0, 0, 0]
-        for day in days:
-            strip = self.day_strip(day)
-            rows = [a + len(b) for a, b in zip(rows, (strip.trades["ts"], strip.quotes["ts"], strip.rare), strict=True)]
-        writer = StripWriter(path, *rows)
-        try:
-            refused: Counter[str] = Counter()
-            for day in days:                    # mapped one at a time: what is resident does not grow with the range
-                strip = self.day_strip(day)
-                writer.append(*_cut(strip, start, end))
-                refused.update(strip.about["refused"])
-            writer.finish({"key": key, "symbol": self.symbol, "venue": self.venue, "days": [days[0], days[-1]], "refused": refused, "off_grid": {}})
-        except BaseException:
-            writer.abandon()
-            raise
-        ranges = sorted(path.parent.glob("*.strip"), key=lambda file: file.stat().st_mtime_ns)
-        for file in ranges[:-RANGES_MAX]:
-            file.unlink(missing_ok=True)
 
-
-def _cut(strip: Strip, start: int, end: int) -> tuple[dict[str, Any], dict[str, Any], np.ndarray, np.ndarray]:
+def _cut(strip: Strip, start: int, end: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """The rows of start <= ts_recv < end; places count from its start."""
     trades, quotes = strip.trades["ts"], strip.quotes["ts"]
     t0, t1 = (rows_before_ts(trades, 0, len(trades), ts) for ts in (start, end))
@@ -177,7 +154,7 @@ def _cut(strip: Strip, start: int, end: int) -> tuple[dict[str, Any], dict[str, 
     cut = {name: column[q0:q1] for name, column in strip.quotes.items() if name != "index"}
     if t0:
         cut["trades_before"] = cut["trades_before"] - t0
-    return {name: column[t0:t1] for name, column in strip.trades.items() if name != "index"}, cut, np.array(strip.rare[r0:r1]), place
+    return {name: column[t0:t1] for name, column in strip.trades.items() if name != "index"}, cut, strip.rare[r0:r1], place
 
 
 def _more(now: Mapping[Any, int], before: Mapping[Any, int]) -> dict[str, int]:

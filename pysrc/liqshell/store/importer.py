@@ -19,17 +19,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-import numpy as np
-
 from liqshell import formats, private
 from liqshell.recording import reader as recording
 from liqshell.errors import DataError, listed
+from liqshell.event_columns import Events
 from liqshell.formats.carried_state import Carried
 from liqshell.input_file import regular
 from liqshell.store.catalogue import STAGING, Catalogue, Lock, Source, sync
 from liqshell.store.merge import Overlap, merge
-from liqshell.store.partition import Content, Key, Writer, read
-from liqshell.store.spill import Cursor, Spill
+from liqshell.store.partition import Content, Key, Writer, columns
+from liqshell.store.spill import BUFFER_BYTES, Cursor, Spill
 
 BATCH_BYTES = 1 << 30           # of spilled events before a commit
 CHAIN = 8                       # hourly files that follow each other which one process reads: the first of them has to look back
@@ -37,9 +36,9 @@ SLICE_NS = 300_000_000_000      # how much time of one partition is merged at on
 
 
 class Reading(Protocol):
-    """What a reader of one file hands in: chunks of (venue, symbol, EVENT_DTYPE rows), then what it has to say of the file.
+    """What a reader of one file hands in: chunks of (venue, symbol, EVENT_DTYPE rows or EventColumns), then what it has to say of the file.
 
-    A chunk belongs to the importer until the next one is asked for. Any exception means that the file is broken.
+    A chunk of columns belongs to the importer from then on, one of rows until the next one is asked for. Any exception means that the file is broken.
     """
 
     @property
@@ -60,7 +59,7 @@ class Reading(Protocol):
     def rules(self) -> Mapping[tuple[str, str], dict[str, Any]]:
         """What the file says of contracts: tick_size, lot_size, multiplier, completeness."""
 
-    def __iter__(self) -> Iterator[tuple[str, str, np.ndarray]]: ...
+    def __iter__(self) -> Iterator[tuple[str, str, Events]]: ...
 
     def __enter__(self) -> Reading: ...
 
@@ -77,11 +76,16 @@ class FormatOpener:
     options: formats.Options = field(default_factory=formats.Options)
 
     def __call__(self, path: Path) -> Reading:
-        return formats.read(path, self.options)
+        return _by_columns(formats.read(path, self.options))
 
     def following(self, path: Path, before: Carried) -> Reading:
         """The same of a file whose predecessor has just been read."""
-        return formats.read(path, self.options, before=before)
+        return _by_columns(formats.read(path, self.options, before=before))
+
+
+def _by_columns(reading: formats.Reading) -> Reading:
+    reading.columnar = True
+    return reading
 
 
 Notify = Callable[[str, int, int], None]      # (file, bytes done, bytes in all)
@@ -166,6 +170,9 @@ class _Import:
                 self._broken(str(path), sizes.get(path, 0), taken)
             elif taken is not None:
                 self._batch.append(taken)
+                if sum(t.spill.held for t in self._batch) >= BUFFER_BYTES:
+                    for waiting in self._batch:
+                        waiting.spill.flush()
                 if sum(t.spill.bytes for t in self._batch) >= BATCH_BYTES:
                     self._commit()
             self._notify(path.name, done, total)
@@ -287,8 +294,8 @@ class _Import:
         return written
 
     def _merge_one(self, key: Key, parts: list[_Taken], there: bool, writer: Writer) -> None:
-        old = Cursor(read(key.file(self._root), key) if there else ())
-        new = [Cursor([t.spill.rows_of(key)], t.spill.parts[key].ordered) for t in parts]
+        old = Cursor(columns(key.file(self._root), key) if there else ())
+        new = [t.spill.cursor(key) for t in parts]
         spans = [t.spill.spans[key.venue, key.symbol, key.kind] for t in parts]
         while True:
             following = [ts for cursor in (old, *new) if (ts := cursor.next) is not None]
@@ -343,8 +350,13 @@ class _Chain:
 
 
 def _spill_chain(chain: _Chain, opener: Opener) -> list[Spilled | str]:
-    """In a process of its own."""
-    return list(chain.spill(opener))
+    """In a process of its own: what it read goes to files."""
+    out = []
+    for found in chain.spill(opener):
+        if not isinstance(found, str):
+            found[1].flush()
+        out.append(found)
+    return out
 
 
 def _taken(found: Spilled | str) -> _Taken | str:
@@ -363,7 +375,6 @@ def spill_file(path: Path, fingerprint: str, folder: Path, opener: Opener, befor
         return str(why), None
     except Exception as why:        # whatever a reader trips over, the other files must not suffer from it
         return f"cannot be read as what it seems to be ({type(why).__name__}: {why})", None
-    spill.close()
     rules = dict(reading.rules)
     spans = list(spill.spans.values())
     if not spill.rows and carried is not None and carried.run:

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 import multiprocessing
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -22,7 +23,7 @@ from liqshell.formats.reading import SEED, SYNTHETIC
 from liqshell.iso import written_ns
 from liqshell.store.assemble import tape_of
 from liqshell.store.cache import Contract
-from liqshell.store.catalogue import Catalogue, Lock, Source
+from liqshell.store.catalogue import CACHE, Catalogue, Lock, Source
 from liqshell.store.partition import Content, Key
 from liqshell.store.rows import DAY_NS, VENUE_WIDE, day_number, day_text
 from liqshell.store.rules import effective
@@ -157,7 +158,8 @@ class Store:
 
     def tape(self, symbols: Sequence[str] = (), start: TimeLike = None, end: TimeLike = None, *,
              missing: Literal["error", "gap"] = "error") -> lc.Tape:
-        """The tape of a selection (see `select`). Its columns are mapped files: nothing is copied, however long the range."""
+        """The tape of a selection (see `select`). A day is a mapped file; several are put behind each other, in memory or, where they are many, in a
+        file without a name."""
         return self.tape_of(self.select(symbols, start, end, missing=missing))
 
     def tape_of(self, selection: Selection) -> lc.Tape:
@@ -169,6 +171,8 @@ class Store:
         """Make the strips of days that are missing or stale, in `jobs` processes; returns how many. notify: called with (what, share done).
 
         A tape makes what it needs by itself; an import does it ahead."""
+        for left in (*(self.root / CACHE).glob("_merged"), *(self.root / CACHE).glob("*/*/ranges")):
+            shutil.rmtree(left, ignore_errors=True)         # of an earlier version, which kept ranges beside the days
         todo = [(self.root, c.venue, c.symbol, day) for c in self.contracts for day in c.days() if not c.has_day(day)]
         notify = notify or (lambda what, done: None)
         if jobs < 2 or len(todo) < 2:

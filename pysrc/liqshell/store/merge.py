@@ -19,6 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from liqcore.event import EVENT_DTYPE
+from liqshell.event_columns import Events, joined
 from liqshell.store.rows import Layout
 
 
@@ -37,21 +39,21 @@ class Overlap:
         return self.same * 2 < min(self.stored, self.offered)
 
 
-def identity(layout: Layout, events: np.ndarray) -> np.ndarray:
+def identity(layout: Layout, events: Events) -> np.ndarray:
     """Rows as one void each: equal where every field that is stored is equal."""
-    packed = np.empty(len(events), np.dtype([(field, events.dtype[field]) for field in layout.fields]))
+    packed = np.empty(len(events), np.dtype([(field, EVENT_DTYPE[field]) for field in layout.fields]))
     for field in layout.fields:
         packed[field] = events[field]
     return packed.view(np.dtype((np.void, packed.dtype.itemsize)))
 
 
-def in_order(events: np.ndarray) -> np.ndarray:
+def in_order(events: Events) -> Events:
     """By ts_recv; rows of one moment as they came."""
     ts = events["ts_recv"]
     return events if len(ts) < 2 or bool((ts[1:] >= ts[:-1]).all()) else events[np.argsort(ts, kind="stable")]
 
 
-def merge(layout: Layout, old: np.ndarray, new: np.ndarray, span: tuple[int, int], overlap: Overlap) -> np.ndarray:
+def merge(layout: Layout, old: Events, new: Events, span: tuple[int, int], overlap: Overlap) -> Events:
     """The rows of a slice of time that never cuts a moment in two. span: first and last ts_recv of the whole source that `new` is a part of."""
     new = in_order(new)
     if not len(old) or not len(new):
@@ -59,19 +61,19 @@ def merge(layout: Layout, old: np.ndarray, new: np.ndarray, span: tuple[int, int
         return new if len(new) else old
     overlap.stored += _inside(old, span)
     if old["ts_recv"][-1] < new["ts_recv"][0]:
-        return np.concatenate([old, new])
+        return joined([old, new])
     if new["ts_recv"][-1] < old["ts_recv"][0]:
-        return np.concatenate([new, old])
+        return joined([new, old])
     return _mixed(layout, old, new, span, overlap)
 
 
-def _inside(events: np.ndarray, span: tuple[int, int]) -> int:
+def _inside(events: Events, span: tuple[int, int]) -> int:
     ts = events["ts_recv"]
     return max(0, int(np.searchsorted(ts, span[1], "left")) - int(np.searchsorted(ts, span[0], "right")))
 
 
-def _mixed(layout: Layout, old: np.ndarray, new: np.ndarray, span: tuple[int, int], overlap: Overlap) -> np.ndarray:
-    rows = np.concatenate([old, new])
+def _mixed(layout: Layout, old: Events, new: Events, span: tuple[int, int], overlap: Overlap) -> Events:
+    rows = joined([old, new])
     ts = rows["ts_recv"]
     is_new = np.arange(len(rows)) >= len(old)
     _, who = np.unique(identity(layout, rows), return_inverse=True)
@@ -133,7 +135,7 @@ def _copies(who: np.ndarray, is_new: np.ndarray) -> np.ndarray:
     return out
 
 
-def _by_content(layout: Layout, rows: np.ndarray) -> np.ndarray:
+def _by_content(layout: Layout, rows: Events) -> np.ndarray:
     """Rank of each row by venue time, number, then every other field: the same whatever order they come in."""
     keys = [rows[field] for field in layout.fields if field not in ("ts_event", "ts_recv", "id")]
     order = np.lexsort((*keys[::-1], rows["id"], rows["ts_event"]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import pyarrow.parquet as pq
 from liqshell import private
 from liqshell.recording import streams
 from liqshell.errors import DataError
+from liqshell.event_columns import EventColumns, Events, joined
 from liqshell.store.grid import Grid
 from liqshell.store.rows import (
     BEFORE,
@@ -98,7 +100,7 @@ class Writer:
         self._path = path
         self._sources = sorted(sources)
         self._hash = hashlib.sha256(json.dumps([key.layout.format, key.venue, key.symbol, key.kind, key.day]).encode())
-        self._waiting: list[np.ndarray] = []
+        self._waiting: list[Events] = []
         self._rows = 0
         self._grids: dict[str, list[Grid]] = {"price": [], "qty": []}
         self._second = (-1, 0)
@@ -109,17 +111,19 @@ class Writer:
         layout = key.layout
         labels = [layout.label] if layout.label else []
         self._writer = pq.ParquetWriter(
-            path, layout.schema, compression="zstd", compression_level=3, use_dictionary=labels, write_statistics=True, version="2.6",
-            column_encoding={"ts_event": "DELTA_BINARY_PACKED", "ts_recv": "DELTA_BINARY_PACKED", "id": "DELTA_BINARY_PACKED"}
-            | {number.column: "BYTE_STREAM_SPLIT" for number in layout.numbers})
+            path, layout.schema, compression="zstd", compression_level=1, write_statistics=True, version="2.6",
+            use_dictionary=[*labels, *(number.column for number in layout.numbers)],        # a day has few different prices and sizes
+            column_encoding=dict.fromkeys(("ts_event", "ts_recv", "id"), "DELTA_BINARY_PACKED"))
+        self._beside = ThreadPoolExecutor(1)        # encodes a group while the next one is gathered: pyarrow needs no interpreter for it
+        self._encoding: Future[None] | None = None
 
-    def push(self, events: np.ndarray) -> None:
+    def push(self, events: Events) -> None:
         if not len(events):
             return
         self._waiting.append(events)
         self._rows += len(events)
         if self._rows >= GROUP_ROWS:
-            rows = np.concatenate(self._waiting) if len(self._waiting) > 1 else self._waiting[0]
+            rows = joined(self._waiting)
             while len(rows) >= GROUP_ROWS:
                 self._group(rows[:GROUP_ROWS])
                 rows = rows[GROUP_ROWS:]
@@ -127,7 +131,7 @@ class Writer:
 
     def close(self) -> Content:
         if self._rows:
-            self._group(np.concatenate(self._waiting))
+            self._group(joined(self._waiting))
             self._waiting, self._rows = [], 0
         content = self.content
         content.fingerprint = self._hash.hexdigest()[:32]
@@ -139,23 +143,33 @@ class Writer:
             setattr(content, name, Grid.sum(grids).as_dict())
         about = {"format": self.key.layout.format, **asdict(self.key), "rows": content.rows, "fingerprint": content.fingerprint,
                  "sources": self._sources}
+        self._settle()
         self._writer.add_key_value_metadata({_META: json.dumps(about).encode()})
         self._writer.close()
         content.bytes, content.format = self._path.stat().st_size, self.key.layout.format
         return content
 
     def abandon(self) -> None:
+        self._beside.shutdown()
         self._writer.close()
         self._path.unlink(missing_ok=True)
 
-    def _group(self, events: np.ndarray) -> None:
+    def _group(self, events: Events) -> None:
         layout = self.key.layout
+        batch = to_arrow(layout, events)
+        if self._encoding is not None:
+            self._encoding.result()
+        self._encoding = self._beside.submit(self._writer.write_batch, batch, row_group_size=GROUP_ROWS)
         for name in layout.fields:
             self._hash.update(np.ascontiguousarray(events[name]).data)
-        self._writer.write_batch(to_arrow(layout, events), row_group_size=GROUP_ROWS)
         self._measure(events)
 
-    def _measure(self, events: np.ndarray) -> None:
+    def _settle(self) -> None:
+        if self._encoding is not None:
+            self._encoding.result()
+        self._beside.shutdown()
+
+    def _measure(self, events: Events) -> None:
         content, ts = self.content, np.ascontiguousarray(events["ts_recv"])
         before = content.last if content.rows else int(ts[0])
         for hour, count in enumerate(np.bincount((ts - self.key.start) // HOUR_NS, minlength=24)):
@@ -175,7 +189,7 @@ class Writer:
         for name, fields in (("price", self.key.layout.prices), ("qty", self.key.layout.quantities)):
             self._grids[name] += [Grid.of(events[field]) for field in fields]
 
-    def _busiest(self, events: np.ndarray) -> None:
+    def _busiest(self, events: Events) -> None:
         seconds, counts = np.unique(events["ts_event"] // 1_000_000_000, return_counts=True)
         last, count = self._second
         counts[seconds == last] += count            # a second across two row groups
@@ -196,6 +210,11 @@ def about(path: Path) -> dict[str, Any]:
 
 def read(path: Path, key: Key, start: int = 0) -> Iterator[np.ndarray]:
     """The rows from ts_recv `start` on as EVENT_DTYPE, one row group after the other."""
+    return (events.rows() for events in columns(path, key, start))
+
+
+def columns(path: Path, key: Key, start: int = 0) -> Iterator[EventColumns]:
+    """The same as columns."""
     try:
         with pq.ParquetFile(path) as file:
             layout = _layout(path, key, file)
@@ -232,7 +251,7 @@ def fingerprint(path: Path, key: Key) -> str:
     """Of what is in the file now, read anew."""
     layout = BEFORE[key.kind] if is_before(path, key) else key.layout
     digest = hashlib.sha256(json.dumps([layout.format, key.venue, key.symbol, key.kind, key.day]).encode())
-    for events in read(path, key):
+    for events in columns(path, key):
         for name in layout.fields:
             digest.update(np.ascontiguousarray(events[name]).data)
     return digest.hexdigest()[:32]

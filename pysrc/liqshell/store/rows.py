@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from liqcore.event import EVENT_DTYPE, FeedState, Kind, PoolFlag, Side, Statement
+from liqcore.event import FeedState, Kind, PoolFlag, Side, Statement
 from liqshell import backstops
+from liqshell.event_columns import EventColumns, Events
 from liqshell.recording.streams import BITS
 
 FORMAT = 2                      # of the partitions; a reader refuses what is newer
@@ -86,7 +87,7 @@ class Layout:
         return tuple(dict.fromkeys(("ts_event", "ts_recv", *((self.label_field,) if self.label else ()), *(number.field for number in self.numbers),
                                     *flags, "id")))
 
-    def having(self, number: Number, events: np.ndarray) -> np.ndarray:
+    def having(self, number: Number, events: Events) -> np.ndarray:
         """The rows that a column is of."""
         return np.asarray(events[self.label_field] == number.only) if number.only else np.ones(len(events), bool)
 
@@ -133,7 +134,7 @@ OF_KIND = {layout.kind: layout for layout in LAYOUT.values()}
 KINDS = tuple(LAYOUT)
 
 
-def storable(layout: Layout, events: np.ndarray) -> np.ndarray:
+def storable(layout: Layout, events: Events) -> np.ndarray:
     """Which rows a partition can hold: times of this and the next century, a known side or state. Prices are the engine's door's business."""
     good = (events["ts_recv"] >= 0) & (events["ts_recv"] < 1 << 62) & (events["ts_event"] >= 0) & (events["ts_event"] < 1 << 62)
     if layout.label:
@@ -143,15 +144,15 @@ def storable(layout: Layout, events: np.ndarray) -> np.ndarray:
     return good
 
 
-def canonical(layout: Layout, events: np.ndarray) -> np.ndarray:
+def canonical(layout: Layout, events: Events) -> Events:
     """The same rows, each in the one way of saying what it says: a value that is not stated is 0 and has its bit, one that rows of its word do not
     have is 0. A copy where that changes them."""
     for field in dict.fromkeys(number.field for number in layout.numbers if number.only):
         foreign = ~np.any([layout.having(number, events) for number in layout.numbers if number.field == field], axis=0) & (events[field] != 0.0)
         if foreign.any():
             events = events.copy()
-            events[field][foreign] = 0.0
-    wanted = np.zeros(len(events), np.uint8) if not layout.bits else events["flags"]
+            events[field] = np.where(foreign, 0.0, events[field])
+    wanted = np.zeros(len(events), np.uint8) if not layout.bits else events["flags"].copy()
     for number in layout.numbers:
         if number.bit:
             unstated = events["flags"] & number.bit != 0
@@ -161,14 +162,14 @@ def canonical(layout: Layout, events: np.ndarray) -> np.ndarray:
             wanted |= np.where(unstated, number.bit, 0).astype(np.uint8)
             if (unstated & (events[number.field] != 0.0)).any():
                 events = events.copy()
-                events[number.field][unstated] = 0.0
+                events[number.field] = np.where(unstated, 0.0, events[number.field])
     if (events["flags"] != wanted).any():
         events = events.copy()
         events["flags"] = wanted
     return events
 
 
-def to_arrow(layout: Layout, events: np.ndarray) -> pa.RecordBatch:
+def to_arrow(layout: Layout, events: Events) -> pa.RecordBatch:
     """EVENT_DTYPE rows of one kind -> columns. Every row must be `storable`, and `canonical`."""
     columns: list[Any] = [pa.array(np.ascontiguousarray(events[name]), pa.int64()).cast(_TIME) for name in ("ts_event", "ts_recv")]
     flags = np.ascontiguousarray(events["flags"])
@@ -189,34 +190,33 @@ def to_arrow(layout: Layout, events: np.ndarray) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=layout.schema)
 
 
-def from_arrow(layout: Layout, table: pa.RecordBatch | pa.Table) -> np.ndarray:
-    """Columns -> EVENT_DTYPE rows; instrument is 0."""
-    events = np.zeros(table.num_rows, EVENT_DTYPE)
-    events["kind"] = layout.kind
+def from_arrow(layout: Layout, table: pa.RecordBatch | pa.Table) -> EventColumns:
+    """Columns -> events; instrument is 0."""
+    events = EventColumns(table.num_rows, kind=layout.kind)
     for name in ("ts_event", "ts_recv", "id"):
         events[name] = _numpy(table.column(name).cast(pa.int64()))
     if layout.label:
         values = {word: value for value, word in layout.labels}
         column = table.column(layout.label)
-        start = 0
+        said: list[np.ndarray] = [np.zeros(0, np.int8)]
         for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
             # the dictionary of a file need not be in our order, nor hold every word
             if not pa.types.is_dictionary(chunk.type):
                 chunk = chunk.dictionary_encode()
             meaning = np.array([values[word] for word in chunk.dictionary.to_pylist()] or [0], np.int8)
-            events[layout.label_field][start:start + len(chunk)] = meaning[_numpy(chunk.indices)]
-            start += len(chunk)
+            said.append(meaning[_numpy(chunk.indices)])
+        events[layout.label_field] = np.concatenate(said)
     for number in layout.numbers:
         column = table.column(number.column)
         found, mine = _numpy(column.fill_null(0.0) if number.may_be_null else column), layout.having(number, events)
         events[number.field] = np.where(mine, found, events[number.field]) if number.only else found
         if number.bit:
-            events["flags"] |= np.where(_numpy(column.is_null()) & mine, number.bit, 0).astype(np.uint8)
+            events["flags"] = events["flags"] | np.where(_numpy(column.is_null()) & mine, number.bit, 0).astype(np.uint8)
     if layout.bits:
         events["flags"] = _numpy(table.column(layout.bits).fill_null(0))
     if layout is BEFORE["tickers"]:
         for number in LAYOUT["tickers"].numbers:
-            events["flags"] |= np.where(events[number.field] == 0.0, number.bit, 0).astype(np.uint8)
+            events["flags"] = events["flags"] | np.where(events[number.field] == 0.0, number.bit, 0).astype(np.uint8)
     return events
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,6 +123,31 @@ class StripWriter:
     def _column(self, name: str) -> np.ndarray:
         dtype, offset, rows, _ = self._columns[name]
         return np.memmap(self._aside, dtype, "r", offset, (rows,)) if rows else np.zeros(0, dtype)
+
+
+def together(columns: Sequence[np.ndarray], aside: Path | None) -> np.ndarray:
+    """Pieces of one column behind each other, for this process alone: in memory, or mapped from a file without a name in the folder `aside`."""
+    if len(columns) == 1:
+        return columns[0]
+    out = room(columns[0].dtype, sum(map(len, columns)), aside)
+    np.concatenate([plain(column) for column in columns], out=plain(out))
+    return out
+
+
+def plain(column: np.ndarray) -> np.ndarray:
+    """The same memory, rows of fields as one value each: NumPy copies those at once, the others field by field."""
+    return column.view(np.dtype((np.void, column.dtype.itemsize))) if column.dtype.names else column
+
+
+def room(dtype: np.dtype[Any], rows: int, aside: Path | None) -> np.ndarray:
+    """Space for a column: see `together`. The file has no name from the start, so that no crash leaves it."""
+    if aside is None or not rows:
+        return np.empty(rows, dtype)
+    private.folder(aside)
+    path = aside / f".columns.{os.getpid()}.{threading.get_ident()}"
+    with os.fdopen(private.descriptor(path, os.O_RDWR | os.O_CREAT | os.O_EXCL), "r+b") as file:
+        path.unlink()
+        return np.memmap(file, dtype, "r+", shape=(rows,)).view(np.ndarray)
 
 
 def _aligned(at: int) -> int:

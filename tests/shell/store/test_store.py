@@ -62,7 +62,7 @@ def test_rows_become_columns_and_rows_again(layout):
     if layout.label:
         events[layout.label_field] = rng.choice([value for value, _ in layout.labels], 300)
     said = canonical(layout, events)
-    assert from_arrow(layout, to_arrow(layout, said)).tobytes() == said.tobytes() == canonical(layout, said).tobytes()
+    assert from_arrow(layout, to_arrow(layout, said)).rows().tobytes() == said.tobytes() == canonical(layout, said).tobytes()
     for number in layout.numbers:
         mine = events["code"] == number.only if number.only else np.ones(300, bool)
         stated = events["flags"] & number.bit == 0 if number.bit else np.ones(300, bool)
@@ -181,16 +181,24 @@ def test_several_contracts_share_a_tape(tmp_path):
     assert at.select(["DOGEUSDT"]).fingerprint != at.select(["ETHUSDT"]).fingerprint
 
 
-def test_many_rare_events_are_merged_in_a_file_to_the_same_tape(tmp_path, monkeypatch):
+def test_a_range_is_stored_nowhere_and_is_the_same_in_memory_and_aside(tmp_path, monkeypatch):
     contracts = {f"bybit~C{n}USDT": market(2000, n, span=2 * DAY, step_ns=SECOND * 10) for n in range(3)}
     fill(tmp_path / "s", save(tmp_path / "a.npz", contracts))
+    cache = tmp_path / "s" / ".cache"
+    for left in (cache / "_merged", cache / "bybit" / "C0USDT" / "ranges"):        # of an earlier version
+        left.mkdir(parents=True)
+        (left / "old.strip").write_bytes(b"old")
+    store.open(tmp_path / "s").make_columns()
+    days = sorted(cache.rglob("*.strip"))
     chosen = ["C2USDT", "C0USDT", "C1USDT"]
     plain = store.open(tmp_path / "s").tape(chosen)
-    monkeypatch.setattr(assemble, "IN_MEMORY", 0)
-    for _ in range(2):                                                 # made, then mapped
-        kept = store.open(tmp_path / "s").tape(chosen)
-        assert kept.rare.tobytes() == plain.rare.tobytes() and kept.place.tobytes() == plain.place.tobytes()
-    assert len(list((tmp_path / "s" / ".cache" / "_merged").iterdir())) == 1
+    monkeypatch.setattr(assemble, "MEMORY_ROWS", 0)
+    kept = store.open(tmp_path / "s").tape(chosen)
+    assert kept.events().tobytes() == plain.events().tobytes() and kept.place.tobytes() == plain.place.tobytes()
+    for n in range(3):
+        for one, other in zip((kept.trades(n), kept.quotes(n)), (plain.trades(n), plain.quotes(n)), strict=True):
+            assert {name: column.tobytes() for name, column in one.items()} == {name: column.tobytes() for name, column in other.items()}
+    assert len(days) == 6 and sorted(path for path in cache.rglob("*") if path.is_file()) == days
     cut = store.open(tmp_path / "s").tape(chosen, T0 + 5 * HOUR, T0 + 30 * HOUR).rare
     assert cut.tobytes() == plain.rare[(plain.rare["ts_recv"] >= T0 + 5 * HOUR) & (plain.rare["ts_recv"] < T0 + 30 * HOUR)].tobytes()
 
