@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-LONGEST_S = 86_400.0            # of a pause that an answer asks for
+LONGEST_S = 86_400.0            # of a pause that Retry-After asks for
+WINDOW_S = 31 * 86_400.0        # the longest window that is counted: a month
 
 
 def numbers(text: str) -> list[float]:
@@ -52,7 +53,7 @@ class Pace:
         remaining, reset = numbers(headers.get("x-ratelimit-remaining", "")), numbers(headers.get("x-ratelimit-reset", ""))
         for left, after in zip(remaining, reset, strict=False):
             if left < 1.0:
-                self._next_s = max(self._next_s, now + min(after, LONGEST_S))
+                self._next_s = max(self._next_s, now + min(after, WINDOW_S))
         if status == 429:
             said = numbers(headers.get("retry-after", "")) or [max(self.interval_s, 1.0)]
             self._next_s = max(self._next_s, now + min(said[0], LONGEST_S))

@@ -58,12 +58,14 @@ class ViewWriter:
         self._at = _HEAD.size + len(head)
         size = self._at + _PAGE.size + self._rows.nbytes + 8 * len(self._rows) * len(engine.features.names) + TEXT_MAX
         self._map: mmap.mmap | None = None
+        new = self.path.with_suffix(".new")
         try:
-            with private.opened(self.path, "w+b") as file:
+            with private.opened(new, "w+b") as file:
                 os.posix_fallocate(file.fileno(), 0, size)       # a page that the disk has no room for would end the process when it is written
                 file.write(_HEAD.pack(MAGIC, len(head)) + head)
                 file.flush()
                 self._map = mmap.mmap(file.fileno(), size)
+            os.replace(new, self.path)                           # whoever finds the page finds it whole
         except OSError as why:
             _log.error("%s cannot be written: %s; the run goes on without it", self.path, why.strerror or why)
 

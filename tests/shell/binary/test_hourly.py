@@ -17,6 +17,7 @@ from liqshell.binary.desk import SPOT, VENUE
 from liqshell.binary.run import BINARY
 from liqshell.errors import DataError
 from liqshell.policies.hourly import fee_per_share
+from liqshell.recording.packing import SUFFIX, frame_files, pieces
 from liqshell.recording.recorder import END, META, REST, WS, Recorder
 from liqshell.research.feature_walk import Data
 from liqshell.research.hourly import (
@@ -239,13 +240,13 @@ def test_behind_a_damaged_place_nothing_is_known_until_it_is_said_again(tmp_path
         out.append(t - NS, b"PONG", VENUE, WS)
         out.mark(t, BINARY, {"fire": {"side": 1}})
         out.mark(t + NS, END, {})
-    (file,) = (folder / "frames").glob("*.gz")
-    whole = gzip.decompress(file.read_bytes()).splitlines(keepends=True)
+    file, = frame_files(folder / "frames")
+    whole = b"".join(pieces(file)).splitlines(keepends=True)
     assert read_books(folder).fires[0].ask == 0.41 and read_books(folder).damage == []
     file.write_bytes(gzip.compress(b"".join([*whole[:3], b'{"ts": 1, half a line\n', *whole[4:]])))
     found = read_books(folder)
     assert math.isnan(found.fires[0].ask) and len(found.damage) == 1
-    file.rename(folder / "frames" / "2026-10-17_09.jsonl.gz")
+    file.rename(folder / "frames" / f"2026-10-17_09{SUFFIX}")
     assert any("is missing" in one for one in read_books(folder).damage) and "damaged" in report([], [folder], None, "BTC", [])["notes"][0]
 
 

@@ -139,7 +139,7 @@ MATRIX = [
     ("strong", False, "contradicts", "don't enter", "low"),
     ("medium", True, "contradicts", "don't enter", "low"),
 ]
-ITEMS = tuple(Item(1, "rss", host, "a story") for host in ("one.example.com", "other.org"))
+ITEMS = tuple(Item(1, "brave", host, "a story") for host in ("one.example.com", "other.org"))
 RANK = {"low": 1, "medium": 2, "high": 3}
 
 

@@ -19,6 +19,7 @@ from report_page import Page, terminal
 
 import liqcore as lc
 from liqshell.errors import DataError
+from liqshell.recording.packing import frame_files
 from liqshell.report import coverage, figures, ledger, load_run, make_report, statistics, stories, verdicts, labels
 from liqshell.report.prices import Series
 
@@ -328,7 +329,7 @@ def test_run_json_may_hold_little_and_frames_may_lack(folder, tmp_path, report):
 
 def test_recording_with_a_torn_tail_is_drawn_and_told(folder, tmp_path, report):
     torn = copy(folder, tmp_path / "torn")
-    file = sorted((torn / "frames").glob("*.gz"))[-1]
+    file = frame_files(torn / "frames")[-1]
     file.write_bytes(file.read_bytes()[:-300])
     out = make_report(torn)
     assert "damaged" in out.summary["drawing"]["problem"] and 0 < out.summary["drawing"]["trades"] < report.summary["drawing"]["trades"]

@@ -17,6 +17,7 @@ from liqshell import store
 from liqshell.backtest import run_backtest
 from liqshell.config.load import loads, presets
 from liqshell.recording.journal import code_hash
+from liqshell.recording.packing import frame_files
 from liqshell.report import make_report
 from liqshell.research.compare import page as compare
 from liqshell.research.compare import run_compare
@@ -103,8 +104,8 @@ def test_a_store_keeps_the_seeds_of_what_it_was_made_from(market, tmp_path):
     later = record_run(tmp_path / "later", hours=0.2, seed=4, market={"start_ns": 1_772_720_000 * lc.SECOND})
     found = json.loads((later / "run.json").read_text())
     (later / "run.json").write_text(json.dumps(found | {"market_seeds": [4]}))
-    assert not store.fill(tmp_path / "both", [*sorted(market.glob("frames/*.gz")), *sorted(later.glob("frames/*.gz"))]).broken
-    assert not store.fill(tmp_path / "one", sorted(market.glob("frames/*.gz"))).broken
+    assert not store.fill(tmp_path / "both", [*frame_files(market / "frames"), *frame_files(later / "frames")]).broken
+    assert not store.fill(tmp_path / "one", frame_files(market / "frames")).broken
     opened = store.open(tmp_path / "both")
     assert opened.select(missing="gap").market_seeds == (3, 4)
     assert opened.select(start="2026-03-05", missing="gap").market_seeds == (4,)
