@@ -380,13 +380,15 @@ class Desk:
         return offer, offer.why, book
 
     def _bet(self, ts: int, market: Market, side: str, offer: Offer, book: TokenBook) -> None:
-        """The size: a share of the equity, no more than is offered at a price that is worth it; nothing below the venue's minima."""
+        """The size and the limit: no more than the policy's share of the equity even if all of it is filled at the limit; nothing below the venue's
+        minima."""
         tick = book.tick or market.tick
-        limit = Decimal(str(self.policy.highest(offer.probability, float(tick)))).quantize(tick)
+        money = self._spend(market, offer.probability, book)
+        # the book moves until the order meets it: as far as the same money is still worth staking
+        needed = float(money * (1 + market.fee_rate) / self.equity) * (1.0 - 1e-9) if money else 1.0         # 1e-9: of floats
+        limit = Decimal(str(self.policy.highest(offer.probability, float(tick), needed))).quantize(tick)
+        shares = (money / limit).quantize(CENT, ROUND_DOWN) if limit else ZERO
         assert book.ask is not None
-        each = limit * (1 + market.fee_rate)
-        budget = min(Decimal(str(offer.share)) * self.equity, self.cash - sum((bet.most for bet in self.bets if bet.state in OUT), ZERO))
-        shares = min(budget / each, book.depth(limit)).quantize(CENT, ROUND_DOWN) if each > 0 else ZERO
         if shares < market.size_min or shares * book.ask < MONEY_MIN:
             self.lines.append({"kind": "declined", "ts": ts, "hour": market.start_ns, "shares": float(shares),
                                "why": f"below the venue's minimum of {market.size_min} shares and {MONEY_MIN} pUSD"})
@@ -399,6 +401,22 @@ class Desk:
         self._line(bet, ts)
         if not self.settings.paper:
             self.requests.append(Request(number, market, bet.token, shares, limit, tick))
+
+    def _spend(self, market: Market, chance: float, book: TokenBook) -> Decimal:
+        """The money, without fee, that gains most on average in the book as it stands. A deeper level gives more shares, and a smaller stake is worth
+        paying that price."""
+        free = self.cash - sum((bet.most for bet in self.bets if bet.state in OUT), ZERO)
+        best, most = ZERO, ZERO
+        for limit in sorted(book.asks):
+            share = Decimal(str(self.policy.share(chance, float(limit))))
+            if not share:
+                break
+            money = min(min(share * self.equity, free) / (1 + market.fee_rate), book.depth(limit) * limit)
+            taken = book.take(money, limit, market.fee_rate)
+            gain = Decimal(str(chance)) * taken.shares - taken.cost - taken.fee
+            if gain > most:
+                best, most = money, gain
+        return best
 
     def _match(self, bet: Bet) -> None:
         """A paper order meets the book."""

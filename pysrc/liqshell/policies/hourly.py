@@ -122,18 +122,21 @@ class HourlyUp:
         why = ("the rule did not fire" if not fired else "this hour has had its trade" if hour == self.hour
                else "volatility or ask not known" if isnan(value) else "" if value > self.value_min
                else f"not worth the ask: {chance:.3f} - {ask:.3f} - {fee:.3f} = {value:.3f}")
-        # Kelly's stake of a bet that costs c and pays 1: (p - c) / (1 - c)
-        share = 0.0 if why or value <= 0.0 else min(self.cap, self.kelly * value / (1.0 - ask - fee))
-        return Offer(chance, fee, value, share, self.shift.calibrated, why)
+        return Offer(chance, fee, value, 0.0 if why else self.share(chance, ask), self.shift.calibrated, why)
 
-    def highest(self, chance: float, tick: float) -> float:
-        """The highest price on the tick's grid that is still worth more than value_min; 0.0 = none is."""
-        steps = round(1.0 / tick)
-        low, high = 0, steps                # value falls with the price: the fee grows by less than the price for any rate up to 1
+    def share(self, chance: float, price: float) -> float:
+        """Of the equity that may be spent, fee and all, where all of it is filled at `price`; 0.0 where that is not worth it. It falls with the price."""
+        cost = price + fee_per_share(price, self.fee_rate)
+        value = chance - cost
+        # Kelly's stake of a bet that costs c and pays 1: (p - c) / (1 - c)
+        return min(self.cap, self.kelly * value / (1.0 - cost)) if value > max(self.value_min, 0.0) else 0.0
+
+    def highest(self, chance: float, tick: float, share: float) -> float:
+        """The highest price on the tick's grid at which `share` (> 0) of the equity may still be spent; 0.0 = there is none."""
+        low, high = 0, round(1.0 / tick)
         while high - low > 1:
             middle = (low + high) // 2
-            price = middle * tick
-            low, high = (middle, high) if chance - price - fee_per_share(price, self.fee_rate) > self.value_min else (low, middle)
+            low, high = (middle, high) if self.share(chance, middle * tick) >= share else (low, middle)
         return low * tick
 
     def made(self, now: int) -> None:

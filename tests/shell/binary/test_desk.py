@@ -45,7 +45,7 @@ def test_a_bet_from_fire_to_money(side, token, close, won):
     desk = ready(value_min=0.02)
     desk.fire(T, {"side": side})
     (bet,) = desk.bets
-    assert bet.token == token and bet.state == "sent" and desk.cash == 1000 and bet.limit == D("0.46"), "0.47 + its fee is no longer worth 2 cents"
+    assert bet.token == token and bet.state == "sent" and desk.cash == 1000 and bet.limit == D("0.43"), "at 0.44 a fiftieth would be more than a quarter of Kelly"
     desk.advance(T + 250 * MS)
     (bet,) = desk.bets
     fee = taker_fee(bet.filled, D("0.40"), D("0.07"))
@@ -55,6 +55,37 @@ def test_a_bet_from_fire_to_money(side, token, close, won):
     (bet,) = desk.bets
     assert (bet.state, bet.won) == ("settled", won) and desk.cash == 1000 + bet.profit and bet.profit == (bet.filled if won else 0) - bet.cost - fee
     assert kinds(desk, "settled")[0]["winner"] == ("up" if close >= 64_000 else "down")
+
+
+@given(st.lists(st.tuples(st.integers(20, 60), st.integers(1, 400)), min_size=1, max_size=6, unique_by=lambda level: level[0]), st.sampled_from([0.02, 0.2, 1.0]),
+       st.sampled_from([1, -1]))
+def test_a_stake_is_no_more_than_the_share_of_kelly_wherever_it_is_filled(levels, cap, side):
+    """Money in whole shares by hand: what the order may cost at its limit is within Kelly's share there, and no other level of the book would gain more."""
+    desk = ready(asks=[(str(D(cents) / 100), size) for cents, size in sorted(levels)], bids=[("0.05", 1000)], cap=cap)
+    desk.fire(T, {"side": side})
+    rate, equity = 0.07, 1000.0
+
+    def kelly(price: float) -> float:
+        cost = price + rate * price * (1 - price)
+        return max(0.0, min(cap, 0.25 * (0.5 - cost) / (1 - cost)))
+
+    def gain(money: float, limit: int) -> float:
+        found = 0.0
+        for cents, size in sorted(levels):
+            some = min(money / (cents / 100), size) if cents <= limit else 0
+            money -= some * cents / 100
+            found += some * (0.5 - cents / 100 - rate * cents / 100 * (1 - cents / 100))
+        return found
+    best = max(gain(kelly(cents / 100) * equity / (1 + rate), cents) for cents, _ in levels)
+    if not desk.bets:
+        assert best < 5 * 0.3, "worth less than the venue's smallest order"
+        return
+    (bet,) = desk.bets
+    at = float(bet.limit)
+    assert float(bet.most) <= kelly(at) * equity + 1e-6 and bet.limit >= D(min(levels)[0]) / 100
+    assert gain(float(bet.stake), round(100 * at)) >= best - 0.02, "but for the cent of shares that is cut off"
+    desk.advance(T + 250 * MS)
+    assert desk.bets[0].cost > 0
 
 
 def test_the_hour_is_used_by_an_order_and_not_by_a_decision():
@@ -110,7 +141,7 @@ def test_a_tick_change_puts_the_book_in_doubt_until_a_whole_one_comes():
     assert not desk.bets
     desk.frame(T + NS, VENUE, "ws", book(UP, [("0.389", 10)], [("0.395", 1000)]))
     desk.fire(T + 2 * NS, {"side": 1})
-    assert desk.bets[0].limit % D("0.001") == 0 and desk.bets[0].limit > D("0.46")
+    assert desk.bets[0].limit % D("0.001") == 0 and desk.bets[0].limit > D("0.43")
 
 
 def test_the_venues_word_pays_and_a_difference_is_an_alarm():

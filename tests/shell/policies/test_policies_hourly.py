@@ -57,15 +57,16 @@ def test_down_is_the_other_side_of_the_same_hour():
     assert up.probability + down.probability == pytest.approx(1.0) and up.buy is False and down.buy is True
 
 
-@given(st.floats(0.02, 0.98), st.floats(0.0, 0.2), st.floats(0.0, 0.99), st.sampled_from([0.01, 0.001]))
-def test_the_highest_price_is_worth_it_and_the_next_is_not(chance, least, rate, tick):
+@given(st.floats(0.02, 0.98), st.floats(0.0, 0.2), st.floats(0.0, 0.99), st.sampled_from([0.01, 0.001]), st.floats(1e-6, 0.02))
+def test_the_highest_price_is_worth_the_stake_and_the_next_is_not(chance, least, rate, tick, stake):
     judge = HourlyUp(rate, least)
-    price = judge.highest(chance, tick)
+    price = judge.highest(chance, tick, stake)
 
-    def value(p):
-        return chance - p - fee_per_share(p, rate)
-    assert price == 0.0 or value(price) > least
-    assert price + tick > 1.0 - tick / 2 or value(price + tick) <= least + 1e-12
+    def kelly(p):
+        cost = p + fee_per_share(p, rate)
+        return min(0.02, 0.25 * (chance - cost) / (1.0 - cost)) if chance - cost > least else 0.0
+    assert price == 0.0 or kelly(price) >= stake
+    assert price + tick > 1.0 - tick / 2 or kelly(price + tick) < stake + 1e-12
 
 
 @given(st.floats(50_000, 80_000), st.floats(0.02, 0.98), st.floats(0.0, 1.0), st.floats(0.0, 0.5))
