@@ -51,6 +51,14 @@ def moment(text: Any) -> int:
     return 0
 
 
+_ESCAPE = re.compile(rb"\\(?:(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|u[dD][89a-fA-F][0-9a-fA-F]{2}|(.))", re.S)
+
+
+def _json(body: bytes) -> Any:
+    """Half of a surrogate pair in the title of one story is no reason to lose the others: it is read as U+FFFD."""
+    return orjson.loads(_ESCAPE.sub(lambda found: found[0] if found[1] or found[2] else rb"\ufffd", body))
+
+
 class _Asked:
     """What sources share: a cache, one request at a time, the recording."""
 
@@ -119,7 +127,7 @@ class Brave(_Asked):
     def _read(reply: Reply, received_ns: int) -> list[Item]:
         return [Item(received_ns, SEARCH, host_of(str(row.get("url", ""))), str(row.get("title", "")), str(row.get("description", "")),
                      moment(row.get("page_age")))
-                for row in orjson.loads(reply.body)["results"][:50] if isinstance(row, dict)]
+                for row in _json(reply.body)["results"][:50] if isinstance(row, dict)]
 
 
 class Announcements(_Asked):
@@ -138,7 +146,7 @@ class Announcements(_Asked):
 
     @staticmethod
     def _read(reply: Reply, received_ns: int) -> list[Item]:
-        answer = orjson.loads(reply.body)
+        answer = _json(reply.body)
         if answer["retCode"] != 0:
             raise ValueError
         return [Item(received_ns, "bybit", host_of(str(row.get("url", ""))) or "bybit.com", str(row.get("title", "")),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import unicodedata
 
 import pytest
@@ -16,6 +17,7 @@ from liqshell.news.feed_xml import entries
 from liqshell.news.items import Item, NewsError, clean, host_of, independent, owner_of, select, suspicion
 from liqshell.news.pace import Pace
 from liqshell.news.sources import Announcements, Brave, Feeds, Several, mentions, terms_of
+from liqshell.web import Reply
 
 NS = 1_000_000_000
 NAMES = {"BTC": "Bitcoin", "XMR": "Monero", "PEPE": "Pepe"}
@@ -58,6 +60,15 @@ def test_a_source_that_fails_says_so(fault):
             await brave.close()
 
     asyncio.run(run())
+
+
+@given(st.lists(st.sampled_from(["\\ud83d", "\\ude00", "\\uD83D\\uDE00", "\\\\", "\\u00e9", "\\n", "ud800", "a"]), max_size=12).map("".join))
+def test_half_a_surrogate_pair_loses_one_letter_and_no_story(text):
+    """json of the standard library is the oracle: it reads lone halves as they are."""
+    body = f'{{"results": [{{"url": "https://a.com/1", "title": "{text}"}}, {{"url": "https://b.com/2", "title": "second"}}]}}'.encode()
+    first, second = Brave._read(Reply(200, body, {}), 1)
+    assert second.title == "second"
+    assert first.title == re.sub("[\ud800-\udfff]", "\ufffd", json.loads(f'"{text}"'))
 
 
 def test_one_source_that_fails_does_not_hide_the_other():
