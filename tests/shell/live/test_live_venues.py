@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import liqcore as lc
+from liqcore.audit import rows as audit_rows
 from liqshell.recording import journal
 from liqshell.run import backtest_parity as parity
 from liqshell.run import pipeline
@@ -122,8 +123,10 @@ def test_a_venue_that_is_watched_never_trades(tmp_path):
     asked = audit[audit["kind"] == int(lc.AuditKind.AUDIT_REQUEST)]
     signals = audit[audit["kind"] == int(lc.AuditKind.AUDIT_SIGNAL)]
     assert set(asked["instrument"].tolist()) <= {0, 1} and set(signals["instrument"].tolist()) & {2, 3, 4, 5}
-    closed = audit[(audit["kind"] == CONTROL) & (audit["phase"] == int(lc.Control.CONTROL_PAUSE))]
-    assert sorted(closed["instrument"].tolist()) == [2, 3, 4, 5]
+    gates = audit_rows(audit[audit["kind"] == CONTROL])
+    for n in (2, 3, 4, 5):
+        mine = [(record.phase, record.gate) for record in gates if record.instrument == n]
+        assert mine[0][0] == lc.Control.CONTROL_PAUSE and (lc.Control.CONTROL_READY, mine[0][1]) not in mine, "it closes at once and never opens"
     assert parity.prove_as_backtest(tmp_path / "run").identical
 
 
