@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benches import build, report, rivals, streams
 
-GROUPS = ("kernels", "decode", "venues", "encode", "reaction", "start", "counts", "wire", "backtest", "sweeps")
+GROUPS = ("kernels", "decode", "venues", "encode", "reaction", "start", "counts", "wire", "backtest", "sweeps", "growth")
 
 
 def machine() -> dict:

@@ -4,6 +4,7 @@ typed."""
 import json
 from pathlib import Path
 
+from benches import growth
 from benches.figures import FIGURES, Missing, quantity
 from benches.stale import label, section
 
@@ -80,7 +81,7 @@ def page(result: dict) -> str:
             "| # | figure | measured | medians | floor | prototype | ours / rival | verdict |", "|---|---|---|---|---|---|---|---|"]
     text += [f"| {r['row']} | {label(r['text'])} | {r['measured']} | {r['typical']} | {r['floor']} | {r['prototype']} | {r['sides']} | "
              f"{'**MISSED**' if r['verdict'] == 'MISSED' else r['verdict']} |" for r in rows]
-    text += ["", *section(result), "## Where a rival wins", "", *rival_wins(result), "", "## All measurements", ""]
+    text += ["", *section(result), *growth.section(result["cases"]), "## Where a rival wins", "", *rival_wins(result), "", "## All measurements", ""]
     for case in result["cases"]:
         text += _table(case)
     return "\n".join(text).rstrip() + "\n"

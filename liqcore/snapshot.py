@@ -4,16 +4,21 @@ from collections.abc import Sequence
 from zlib import crc32
 
 WORD = 8        # bytes of a length, and of the checksum at the end
+SMALL = 1 << 16 # bytes that are copied a second time rather than summed piece by piece
 
 
 def pack(name: bytes, parts: list[bytes]) -> bytes:
     """The parts of one snapshot as bytes; unpack() gives them back."""
-    pieces, check = [name], 0
+    pieces = [name]
     for part in parts:
         pieces += len(part).to_bytes(WORD, "little"), part
+    if sum(map(len, parts)) < SMALL:
+        whole = b"".join(pieces)
+        return whole + crc32(whole).to_bytes(WORD, "little")
+    check = 0
     for piece in pieces:
         check = crc32(piece, check)
-    return b"".join((*pieces, check.to_bytes(WORD, "little")))       # written once: parts may be large
+    return b"".join((*pieces, check.to_bytes(WORD, "little")))       # written once
 
 
 def unpack(name: bytes, data: bytes, what: str) -> list[bytes]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benches import build, check, figures, market, report, rivals, streams, timing
+from benches import build, check, figures, growth, market, report, rivals, streams, timing
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None and shutil.which("gcc") is None, reason="benches need a C compiler")
 
@@ -218,3 +218,20 @@ def test_growth_is_the_last_size_against_the_first():
     assert figures.span("scale")({"scale": case})[:2] == (1.5, 1.5)
     with pytest.raises(figures.Missing, match="one size"):
         figures.span("scale")({"scale": a_case("scale", "us/setting", small=(10.0, 12.0, 20.0))})
+
+
+def test_the_growth_table_divides_the_last_step_by_the_first():
+    case = a_case("growth.days", "ns/bracket", **{"1": (200.0, 210.0, 220.0), "10": (180.0, 190.0, 200.0), "100": (400.0, 420.0, 430.0)})
+    for one in case["contestants"].values():
+        one["note"] = "64 MB at most"
+    text = growth.section([case, CASES["push"]])
+    assert text[-2] == "| growth.days | 1, 10, 100 | a bracket: 210 ns, 64 MB; 190 ns, 64 MB; 420 ns, 64 MB | 2.00x |"
+    assert growth.section([CASES["push"]]) == []
+
+
+@pytest.mark.parametrize("axis", ["contracts", "days", "rows"])
+def test_a_step_of_growth_is_measured_in_a_process_of_its_own(axis):
+    done = subprocess.run([sys.executable, "-m", "benches.growth", axis, "--step", str(growth.AXES[axis].quick[0])], capture_output=True, text=True,
+                          check=True, cwd=build.ROOT, env=build.environment(), timeout=300)
+    found = json.loads(done.stdout)
+    assert len(found["ns"]) == growth.ROUNDS and min(found["ns"]) > 0 and found["mb"] > 20

@@ -125,7 +125,8 @@ class HourlyUp:
         return Offer(chance, fee, value, 0.0 if why else self.share(chance, ask), self.shift.calibrated, why)
 
     def share(self, chance: float, price: float) -> float:
-        """Of the equity that may be spent, fee and all, where all of it is filled at `price`; 0.0 where that is not worth it. It falls with the price."""
+        """Of the equity that may be spent, fee and all, where all of it is filled at `price`; 0.0 where that is not worth it. It falls with the
+        price."""
         cost = price + fee_per_share(price, self.fee_rate)
         value = chance - cost
         # Kelly's stake of a bet that costs c and pays 1: (p - c) / (1 - c)
