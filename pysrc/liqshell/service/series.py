@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +16,12 @@ from liqcore.features.spec import parse
 from liqshell.research.feature_walk import Walk, place
 from liqshell.service.checkpoints import Checkpoints, key_of
 from liqshell.service.ledger import STEP_NS
-from liqshell.service.sources import Dataset
+from liqshell.service.sources import THREADS_MAX, Dataset
 
 STATE_BYTES = 4 << 20            # a larger state is kept less often: as many bytes a quarter of an hour in all
 HELD_BYTES = 32 << 20            # of states that stay in memory
+PIECE_MIN = 64                   # moments of one question that are worth a thread
+TOLD_EVERY = 256
 SERIES_MAX = 16                  # lists of names of one data set that stay in memory
 
 
@@ -26,32 +31,63 @@ class Series:
     def __init__(self, dataset: Dataset, names: Sequence[str], saved: Checkpoints):
         self.dataset, self._saved = dataset, saved
         self._asked = tuple(names)
-        self._walk, self._head = Walk(names, dataset.data), Walk(names, dataset.data)
-        self.names: tuple[str, ...] = self._walk.features.names
+        self._walks, self._head = [Walk(names, dataset.data)], Walk(names, dataset.data)
+        self.names: tuple[str, ...] = self._head.features.names
         self.column = {name: n for n, name in enumerate(self.names)}
-        self.about = self._walk.features.describe()
+        self.about = self._head.features.describe()
         self._key = key_of(dataset.name, self.names, dataset.data.instruments)
         self._times = saved.times(self._key, dataset.prefix_at, " ".join(self.names))
         self._step = STEP_NS
         self._states: dict[int, bytes] = {}              # the ones that were used last
         self._lock, self._head_lock = threading.Lock(), threading.Lock()
+        self._keeping = threading.Lock()                 # of the kept states
 
     def rows(self, wanted: Iterable[tuple[int, int]], names: Sequence[str] = (), notify: Callable[[int], None] | None = None) -> NDArray[np.float64]:
         """One row for each (ts, instrument), which come in order of ts, one column for each of these names (() = all); nan where it was not known
-        then, and outside the data. notify: called with how many are done."""
-        out, data, names = [], self.dataset.data, tuple(names) or self.names
+        then, and outside the data. notify: called with how many are done, from any thread."""
+        names = tuple(names) or self.names
+        done = [0]
+
+        def tell(more: int) -> None:
+            done[0] += more
+            if notify is not None:
+                notify(done[0])
         with self._lock:
-            for n, (ts, instrument) in enumerate(wanted):
-                if not data.start <= ts <= self.dataset.complete:
-                    out.append([np.nan] * len(names))
-                    continue
-                if ts != self._walk.at:
-                    self._seek(ts)
-                read = self._walk.features.read
-                out.append([read(name, instrument, ts) for name in names])
-                if notify is not None and n % 256 == 0:
-                    notify(n)
+            pieces = self._pieces(list(wanted))
+            while len(self._walks) < len(pieces):
+                self._walks.append(Walk(self._asked, self.dataset.data))
+            if len(pieces) == 1:
+                out = self._read(0, pieces[0], names, tell)
+            else:
+                with ThreadPoolExecutor(len(pieces)) as pool:           # events are pushed without the interpreter's lock
+                    out = [row for rows in pool.map(lambda n: self._read(n, pieces[n], names, tell), range(len(pieces))) for row in rows]
         return np.array(out, np.float64).reshape(-1, len(names))
+
+    def _pieces(self, wanted: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+        """Stretches for threads of their own, each but the first with a kept state before it: none walks what another does."""
+        count = min(os.cpu_count() or 1, THREADS_MAX, len(wanted) // PIECE_MIN)
+        cuts = [0]
+        for n in range(1, count):
+            at = n * len(wanted) // count
+            state = self._latest(wanted[at][0])
+            if state > wanted[cuts[-1]][0]:
+                cuts.append(bisect_left(wanted, state, key=itemgetter(0)))
+        return [wanted[low:high] for low, high in zip(cuts, [*cuts[1:], len(wanted)], strict=True)]
+
+    def _read(self, walk: int, wanted: list[tuple[int, int]], names: tuple[str, ...], tell: Callable[[int], None]) -> list[list[float]]:
+        out: list[list[float]] = []
+        data = self.dataset.data
+        for ts, instrument in wanted:
+            if out and len(out) % TOLD_EVERY == 0:
+                tell(TOLD_EVERY)
+            if not data.start <= ts <= self.dataset.complete:
+                out.append([np.nan] * len(names))
+                continue
+            if ts != self._walks[walk].at:
+                self._walks[walk] = self._seek(self._walks[walk], ts)
+            read = self._walks[walk].features.read
+            out.append([read(name, instrument, ts) for name in names])
+        return out
 
     def now(self, instrument: int) -> tuple[int, list[float]]:
         """(as of, values) of all that has been received: what rows() gives for that time, for ever."""
@@ -62,19 +98,26 @@ class Series:
             read = self._head.features.read
             return self._head.at, [read(name, instrument, self._head.at) for name in self.names]
 
-    def _seek(self, ts: int) -> None:
-        best = bisect_right(self._times, ts) - 1
-        if best >= 0 and (ts < self._walk.at or self._times[best] > self._walk.at):
-            self._restore(self._walk, self._times[best])
-        if ts < self._walk.at:
-            self._walk = Walk(self._asked, self.dataset.data)
-        self._advance(self._walk, ts)
+    def _latest(self, ts: int) -> int:
+        """The time of the last kept state up to ts; -1 = there is none."""
+        with self._keeping:
+            best = bisect_right(self._times, ts) - 1
+            return self._times[best] if best >= 0 else -1
+
+    def _seek(self, walk: Walk, ts: int) -> Walk:
+        """At ts: this walk, or another one where no kept state leads back."""
+        state = self._latest(ts)
+        if state >= 0 and (ts < walk.at or state > walk.at):
+            self._restore(walk, state)
+        if ts < walk.at:
+            walk = Walk(self._asked, self.dataset.data)
+        self._advance(walk, ts)
+        return walk
 
     def _advance(self, walk: Walk, ts: int) -> None:
         """Up to ts, and keep the states that are passed on the way."""
-        best = bisect_right(self._times, ts) - 1
-        if walk.at < 0 <= best:
-            self._restore(walk, self._times[best])
+        if walk.at < 0 <= (state := self._latest(ts)):
+            self._restore(walk, state)
         data = self.dataset.data
         at = (max(walk.at, data.start) // self._step + 1) * self._step
         while at <= ts:
@@ -87,23 +130,25 @@ class Series:
 
     def _restore(self, walk: Walk, at: int) -> None:
         """To a kept state, where it is still there."""
-        state = self._states.pop(at, None) or self._saved.read(self._key, at)
-        if state is not None:
+        with self._keeping:
+            state = self._states.pop(at, None) or self._saved.read(self._key, at)
+            if state is None:
+                if at in self._times:
+                    self._times.remove(at)               # damaged: it is made again on the way
+                return
             self._states[at] = state
             while len(self._states) * len(state) > HELD_BYTES:
                 del self._states[next(iter(self._states))]
-            walk.restore(state, at)
-        else:
-            self._times.remove(at)                       # damaged: it is made again on the way
+        walk.restore(state, at)
 
     def _keep(self, walk: Walk, at: int) -> None:
-        place_of = bisect_right(self._times, at) - 1
-        if at > self.dataset.complete or place_of >= 0 and self._times[place_of] == at:
+        if at > self.dataset.complete or self._latest(at) == at:
             return
         state = walk.features.snapshot()
-        self._step = STEP_NS * max(1, -(-len(state) // STATE_BYTES))
-        self._saved.write(self._key, at, self.dataset.prefix_at(at), state)
-        insort(self._times, at)
+        with self._keeping:
+            self._step = STEP_NS * max(1, -(-len(state) // STATE_BYTES))
+            self._saved.write(self._key, at, self.dataset.prefix_at(at), state)
+            insort(self._times, at)
 
 
 def _next_event(walk: Walk, until: int) -> int:
