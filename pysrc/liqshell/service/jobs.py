@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import shutil
 import tempfile
@@ -20,6 +21,7 @@ from liqshell.service.sources import Dataset, Library
 
 JOBS_MAX = 100                   # that wait or whose results are kept; the oldest results go first
 WAITING_MAX = 8
+_log = logging.getLogger("liqshell.service")
 
 
 @dataclass
@@ -69,6 +71,9 @@ class Jobs:
             job.done, job.state = job.rows, "done"
         except (LiqshellError, Problem, OSError) as why:
             job.why, job.state = str(why), "failed"
+        except Exception:                # who asks for the job must not wait for ever
+            _log.exception("job for %s", job.owner)
+            job.why, job.state = "an error of the server; its log has it", "failed"
 
     def _of(self, ident: str, owner: str) -> Job:
         job = self._jobs.get(ident)

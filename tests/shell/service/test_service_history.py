@@ -5,6 +5,7 @@ import csv
 import io
 import random
 import sqlite3
+import time
 
 import numpy as np
 import pytest
@@ -310,6 +311,14 @@ def test_why_a_value_is_not_known(tmp_path):
         assert api.ask("GET", "/v1/features/live", f"features={names[1]}&strict=1").status == 503
 
 
+def over(api, location):
+    """The state of a job that is no longer worked on."""
+    until = time.monotonic() + 60
+    while (state := api.ask("GET", location).json)["state"] not in ("done", "failed") and time.monotonic() < until:
+        time.sleep(0.02)
+    return state
+
+
 def test_a_large_question_is_a_job(api):
     body = {"features": ["price.last"], "asset": "BTC", "every": "500ms"}
     assert api.history(**body).status == 413
@@ -317,12 +326,19 @@ def test_a_large_question_is_a_job(api):
     body["end"] = T0 + 30_000 * SECOND
     begun = api.ask("POST", "/v1/jobs", body=body, headers={"accept": "text/csv"})
     assert begun.status == 202
-    import time
-
-    until = time.monotonic() + 60
-    while (state := api.ask("GET", begun.headers["location"]).json)["state"] not in ("done", "failed") and time.monotonic() < until:
-        time.sleep(0.02)
+    state = over(api, begun.headers["location"])
     assert state["state"] == "done", state
     result = api.ask("GET", begun.headers["location"], "result=1")
     assert result.headers["content-type"] == "text/csv" and result.body == api.history(**body, headers={"accept": "text/csv"}).body
     assert api.ask("GET", "/v1/jobs/" + "0" * 16).status == 404
+
+
+def test_a_job_that_breaks_says_so(api, monkeypatch):
+    from liqshell.service import jobs
+
+    def broken(*given):
+        raise RuntimeError("a secret of the program")
+    monkeypatch.setattr(jobs.answers, "encode", broken)
+    begun = api.ask("POST", "/v1/jobs", body={"features": ["price.last"], "asset": "BTC", "at": [T0 + HOUR]})
+    state = over(api, begun.headers["location"])
+    assert state["state"] == "failed" and "secret" not in str(state), state
