@@ -91,7 +91,8 @@ def code(name: str) -> str:
     return re.sub(f"{text}|{comment}", lambda m: "\n" * m[0].count("\n"), source(name), flags=re.S)
 
 
-def imports(name: str) -> set[str]:
+@cache
+def imports(name: str) -> frozenset[str]:
     """Dotted names that a .py, .pyi, .pyx or .pxd imports or cimports, wherever in the file."""
     found: set[str] = set()
     text = re.sub(r"\(([^()]*)\)", lambda m: m[0].replace("\n", " "), code(name)) if name.endswith((".pyx", ".pxd")) else ""
@@ -102,7 +103,7 @@ def imports(name: str) -> set[str]:
                 found |= {f"{module}.{item.split()[0]}" for item in re.sub(r"[()]", "", what).split(",") if item.strip()}
         for what in re.findall(r"^[ \t]*c?import[ \t]+([^\n]*)", text, re.M):
             found |= {item.split()[0] for item in what.split(",") if item.strip()}
-        return found
+        return frozenset(found)
     for node in ast.walk(ast.parse(source(name))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
@@ -114,7 +115,7 @@ def imports(name: str) -> set[str]:
             found.add(node.module or "")
             if node.module in ("liqcore", "liqshell"):
                 found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+    return frozenset(found)
 
 
 def part(module: str) -> str:
@@ -393,12 +394,12 @@ def test_the_import_order_catches_a_violation(tmp_path, monkeypatch):
                        ("liqcore/execution/risk.py", "from liqcore.execution.account import Account\n")):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    source.cache_clear()
-    code.cache_clear()
+    for kept in (source, code, imports):
+        kept.cache_clear()
     try:
         assert len(order_faults("liqcore/kernels/window.pxd", "liqcore", CORE)) == 1
         assert "has no place" in order_faults("liqcore/unplaced.py", "liqcore", CORE)[0]
         assert order_faults("liqcore/execution/risk.py", "liqcore", CORE) == []
     finally:
-        source.cache_clear()
-        code.cache_clear()
+        for kept in (source, code, imports):
+            kept.cache_clear()

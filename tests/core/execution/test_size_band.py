@@ -89,7 +89,7 @@ def test_an_import_refuses_and_counts_it(kind):
 
 
 CAPTURES = ("liq-okx-hyperliquid", "liq-binance-btcusdt-2024-12", "liq-3venue-ethusdt-2026-04", "liq-binance-allmarket-2024-08", "liq-hyperliquid-2023",
-            "liq-hyperliquid-oct10-2025", "liq-aster-2025-10", "liq-binance-bursts-2023-01", "market-hftbacktest-binance-2024-08",
+            "liq-hyperliquid-oct10-2025", "liq-aster-2025-10", "liq-binance-bursts-2023-01", pytest.param("market-hftbacktest-binance-2024-08", marks=pytest.mark.slow),
             "market-bybit-v5-rawws-2026-08", "market-cryptofeed-rawws-2021")
 
 

@@ -160,7 +160,7 @@ TABLE = {
     "frames-nautilus/binance/futures__market_data*": no(UNREAD),
     "frames-nautilus/*": no(f"{UNREAD}|an object with the keys|found "),                     # answers about accounts, orders and instruments
 }
-SLOW = ("trades_BTC_20260618", "trades_BTC_20260621")
+SLOW = ("trades_BTC_20260618", "trades_BTC_20260621", "hftbacktest-binance-2024-08/usdm", "hftbacktest-binance-2024-08/cm")
 
 
 def captures() -> list[str]:

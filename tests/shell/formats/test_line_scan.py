@@ -152,7 +152,8 @@ def test_damaged_lines_are_lost_counted_and_marked_alike(run, tmp_path, monkeypa
 
 
 @needs_data
-@pytest.mark.parametrize("name", ["market-bybit-v5-rawws-2026-08", "market-cryptofeed-rawws-2021", "market-hftbacktest-binance-2024-08"])
+@pytest.mark.parametrize("name", ["market-bybit-v5-rawws-2026-08", "market-cryptofeed-rawws-2021",
+                                  pytest.param("market-hftbacktest-binance-2024-08", marks=pytest.mark.slow)])
 def test_captures_of_others_are_read_as_before(name, monkeypatch):
     """Nothing of them is ours: the scan takes no line, and the texts of many lines are cut where the lines are."""
     for file in sorted((DATA / name).glob("*.gz"))[:6]:
