@@ -8,15 +8,15 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from liqcore.argument cimport describe, truth
-from liqcore.simulation.columns cimport (FLAW_BEFORE, FLAW_LOTS, FLAW_PRICE, FLAW_SIDE, FLAW_TIME, in_band, merge, merge_rare, odd_rows, pyramid_max,
-                              pyramid_min, quotes_flaw, rare_flaw, trades_flaw)
+from liqcore.simulation.columns cimport (FLAW_BEFORE, FLAW_LOTS, FLAW_PRICE, FLAW_SIDE, FLAW_TIME, in_band, merge, odd_rows, pyramid_max, pyramid_min,
+                              quotes_flaw, rare_flaw, trades_flaw)
 from liqcore.validate cimport validate_event
 from liqcore.event cimport ALL_INSTRUMENTS, LIQUIDATION, OK, TICKER
 from liqcore.instrument cimport Instrument, instruments_of, price_of
 from liqcore.simulation.tape_signals cimport TapeDetector
 from liqcore.kernels.first_passage cimport Passage, rows_before
 
-from liqcore.simulation.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS
+from liqcore.simulation.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS, merge_rare
 from liqcore.event import EVENT_DTYPE, as_events
 from liqcore.simulation.tape_builder import TapeBuilder
 
@@ -366,10 +366,9 @@ cdef class Tape:
             stays = self.rare["kind"] != LIQUIDATION
             self._unmoved = self.rare[stays], self.place[stays]
         order = np.lexsort((events["instrument"], events["ts_recv"]))
-        moved, moved_place, (others, others_place) = events[order], place[order], self._unmoved
-        rare, at = np.empty(len(moved) + len(others), EVENT_DTYPE), np.empty(len(moved) + len(others), PLACE_DTYPE)
-        merge_rare(<const event_t*> _address(moved), <const rare_t*> _address(moved_place), len(moved), <const event_t*> _address(others),
-                   <const rare_t*> _address(others_place), len(others), <event_t*> _address(rare), <rare_t*> _address(at))
+        total = len(events) + len(self._unmoved[0])
+        rare, at = np.empty(total, EVENT_DTYPE), np.empty(total, PLACE_DTYPE)
+        merge_rare([(events[order], place[order], None, 0, 0), (*self._unmoved, None, 0, 0)], rare, at)
         built = Tape(self.instruments, {"strips": self.parts()["strips"], "rare": rare, "place": at}, trusted=True)
         built._check_rare()
         return built

@@ -21,7 +21,6 @@ from liqshell.config.load import Config
 from liqshell.config.study_sections import DataConfig
 from liqshell.errors import DataError
 from liqshell.recording.marks import outages
-from liqshell.run.recorded_events import read_events
 from liqshell.report.coverage import DAY_NS, union
 from liqshell.report.run import COMPLETENESS
 from liqshell.report.text import plural
@@ -252,6 +251,8 @@ def _imported(config: Config, symbols: Sequence[str]) -> History:
 
 def _recorded(files: Sequence[str], symbols: Sequence[str], notify: Callable[[int], None] | None) -> History:
     """Recordings of runs of ours, joined in time."""
+    from liqshell.run.recorded_events import read_events
+
     instruments: dict[str, lc.Instrument] = {}
     parts, digest, made_by, ends, problems = [], hashlib.sha256(), [], [], []
     for file in files:
