@@ -135,5 +135,10 @@ cdef int64_t rare_flaw(const event_t* e, const rare_t* at, int64_t n, const stri
 cdef int64_t merge(const strip_t* s, const instrument_t* i, int32_t n, const event_t* rare, const rare_t* place, const int64_t* which, int64_t rares,
                    event_t* out) noexcept nogil
 cdef bint in_band(const strip_t* s, const instrument_t* i, const market_t* m, double band) noexcept nogil
-cdef tuple odd_rows(const strip_t* s, const instrument_t* i, int n, const event_t* rare, const rare_t* place, object instruments, const market_t* m,
-                    double band)
+cdef tuple search_odd(const strip_t* s, const instrument_t* i, const event_t* rare, const rare_t* place, object which, const market_t* before,
+                      double band)
+
+
+cdef inline bint rare_before(const event_t* a, const event_t* b) noexcept nogil:
+    """The order of a tape; False where time and instrument are the same."""
+    return a.ts_recv < b.ts_recv if a.ts_recv != b.ts_recv else a.instrument < b.instrument

@@ -224,18 +224,11 @@ cdef bint in_band(const strip_t* s, const instrument_t* i, const market_t* m, do
     return m.suspects == 0 and most <= least * band * (1.0 - 1e-9) and qty_of(i, 0x7FFFFFFF) <= 1e15
 
 
-cdef tuple odd_rows(const strip_t* s, const instrument_t* i, int n, const event_t* rare, const rare_t* place, object instruments, const market_t* m,
-                    double band):
-    """Trades and quotes of one instrument that the door of an engine with this band, and this market before the tape, would not simply let in:
-    (rows of trades, rows of quotes). Whoever skips rows must not skip these. Nearly always there are none, and that costs nothing."""
-    if in_band(s, i, m, band):
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    return search_odd(s, i, rare, place, np.flatnonzero(instruments == n), m, band)
-
-
 cdef tuple search_odd(const strip_t* s, const instrument_t* i, const event_t* rare, const rare_t* place, object which, const market_t* before,
                       double band):
-    """By asking the door itself."""
+    """Trades and quotes of one instrument that the door of an engine with this band, and this market before the tape, would not simply let in:
+    (rows of trades, rows of quotes), by asking the door itself. Whoever skips rows must not skip these. There are none where all is in_band.
+    which: its rare events."""
     cdef market_t m = before[0]
     cdef int64_t t = 0, q = 0, r = 0, rares = len(which)
     cdef size_t address = which.ctypes.data
