@@ -10,6 +10,7 @@ from liqcore.simulation.book cimport book_t
 from liqcore.execution.bracket cimport bracket_deadline
 from liqcore.simulation.columns cimport fold_market, quote_event, quote_is_next, rare_before, trade_event
 from liqcore.detectors.detector cimport Detector
+from liqcore.execution.account cimport position_t
 from liqcore.event cimport ALL_INSTRUMENTS, BBO, CONTROL, FEED, LIQUIDATION, OK, STREAM_MARK, TICKER, TRADE, VERDICT, market_t, signal_t
 from liqcore.instrument cimport Instrument, price_of
 from liqcore.market cimport mark_alive, market_ticker, ticker_states
@@ -242,26 +243,38 @@ cdef class Walk:
         """Take the tickers before `end` that only the market of their instrument hears of: it has neither bracket, order nor position, and the door
         lets in everything of it. Its trades and quotes wait, because tickers say nothing of them; so do the other instruments."""
         cdef const event_t* e = NULL
+        cdef const event_t* moved = &self.moved_at[self.moved_next] if self.moved and self.moved_next < self.moved_n else NULL
+        cdef const event_t* passed = NULL
+        cdef market_t* markets = self.engine.market
+        cdef position_t* positions = self.account.positions
         cdef const cursor_t* c
+        cdef int64_t row = self.rare_next, count = 0
         cdef int k
         end = min(end, min(self.engine.due_next, self.engine.turn))
         for k in range(self.watch_n):
             end = min(end, self.cursors[self.watch[k]].next_ts)
-        while self.coming != NULL:
-            e = self.coming
-            if e.kind != TICKER or e.ts_recv >= end:
-                return
-            c = &self.cursors[e.instrument]
-            if c.active or not c.calm:
-                return
-            market_ticker(&self.engine.market[e.instrument], e)
-            if ticker_states(e) & STREAM_MARK:
-                self.account.mark(e.instrument, e.price)
-            self.at_ts, self.at_instrument = e.ts_recv, e.instrument
-            self.at_trades, self.at_quotes = self.coming_place.trades_before, self.coming_place.quotes_before
-            self.engine.clock.now = e.ts_recv
-            self.engine.clock.events += 1
-            self.pass_coming()
+        for row in range(row, self.rare_n):
+            e = &self.rare[row]
+            if e.kind == TICKER:
+                c = &self.cursors[e.instrument]
+                if e.ts_recv >= end or c.active or not c.calm or moved != NULL and not rare_before(e, moved):
+                    break
+                market_ticker(&markets[e.instrument], e)
+                if ticker_states(e) & STREAM_MARK:
+                    positions[e.instrument].mark = e.price
+                passed = e
+                count += 1
+            elif not (self.moved and e.kind == LIQUIDATION):
+                break
+        if passed == NULL:
+            return
+        row = passed - self.rare
+        self.at_ts, self.at_instrument = passed.ts_recv, passed.instrument
+        self.at_trades, self.at_quotes = self.place[row].trades_before, self.place[row].quotes_before
+        self.engine.clock.now = passed.ts_recv
+        self.engine.clock.events += count
+        self.rare_next = row + 1
+        self.find_coming()
 
     cdef int32_t select(self, int64_t* ts, bint* rare) noexcept nogil:
         """The next event to visit: its instrument and time, and whether it is a rare one. ts = NEVER: none is left."""

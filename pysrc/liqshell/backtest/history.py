@@ -6,6 +6,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,14 @@ class History:
         """The liquidations, tickers or feed marks."""
         return self.tape.rare[self.tape.rare["kind"] == int(kind)]
 
-    @property
+    @cached_property
     def liquidations(self) -> np.ndarray:
         return self.rare(lc.Kind.LIQUIDATION)
+
+    @cached_property
+    def prices_at_liquidations(self) -> np.ndarray:
+        """last_trade of the liquidations."""
+        return self.last_trade(self.liquidations)
 
     def count(self, dense: str) -> int:
         """Rows of 'trades' or 'quotes'."""
@@ -112,7 +118,7 @@ class History:
         rows = self.liquidations.copy()
         if not len(rows):
             return self
-        before = self.last_trade(rows)
+        before = self.prices_at_liquidations
         notional = rows["price"] * rows["qty"] * self.multipliers[rows["instrument"]]
         rows["aux_price"] = np.where(rows["aux_price"] > 0, rows["aux_price"], notional)
         span = self.end_ns - self.start_ns
