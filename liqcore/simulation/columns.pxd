@@ -132,10 +132,13 @@ cdef int64_t pyramid_max(const pyramid_t* p) noexcept nogil
 cdef int trades_flaw(const trades_t* t) noexcept nogil
 cdef int quotes_flaw(const quotes_t* q, const trades_t* t) noexcept nogil
 cdef int64_t rare_flaw(const event_t* e, const rare_t* at, int64_t n, const strip_t* strips, rare_t* last, int count) noexcept nogil
-cdef int64_t merge_rare(const event_t* a, const rare_t* a_place, int64_t a_n, const event_t* b, const rare_t* b_place, int64_t b_n, event_t* out,
-                        rare_t* place) noexcept nogil
 cdef int64_t merge(const strip_t* s, const instrument_t* i, int32_t n, const event_t* rare, const rare_t* place, const int64_t* which, int64_t rares,
                    event_t* out) noexcept nogil
 cdef bint in_band(const strip_t* s, const instrument_t* i, const market_t* m, double band) noexcept nogil
-cdef tuple odd_rows(const strip_t* s, const instrument_t* i, int n, const event_t* rare, const rare_t* place, object instruments, const market_t* m,
-                    double band)
+cdef tuple search_odd(const strip_t* s, const instrument_t* i, const event_t* rare, const rare_t* place, object which, const market_t* before,
+                      double band)
+
+
+cdef inline bint rare_before(const event_t* a, const event_t* b) noexcept nogil:
+    """The order of a tape; False where time and instrument are the same."""
+    return a.ts_recv < b.ts_recv if a.ts_recv != b.ts_recv else a.instrument < b.instrument

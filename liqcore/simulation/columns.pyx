@@ -8,6 +8,8 @@ from liqcore.validate cimport validate_event
 from liqcore.event cimport ALL_INSTRUMENTS, CONTROL, DELEVERAGE, FEED, LIQUIDATION, OK, TICKER, TIME_MAX, VENUE_STATE, VERDICT
 from liqcore.market cimport QUOTE_AGE_NS, market_quote, market_trade
 
+from liqcore.event import EVENT_DTYPE, as_events
+
 PLACE_DTYPE = np.dtype([("trades_before", "<i8"), ("quotes_before", "<i8")])
 TRADE_COLUMNS = {"ts": np.dtype("<i8"), "price": np.dtype("<i4"), "lots": np.dtype("<i4"), "side": np.dtype("i1")}
 QUOTE_COLUMNS = {"ts": np.dtype("<i8"), "bid": np.dtype("<i4"), "ask": np.dtype("<i4"), "bid_lots": np.dtype("<i4"),
@@ -89,19 +91,95 @@ cdef int64_t rare_flaw(const event_t* e, const rare_t* at, int64_t n, const stri
     return -1
 
 
-cdef int64_t merge_rare(const event_t* a, const rare_t* a_place, int64_t a_n, const event_t* b, const rare_t* b_place, int64_t b_n, event_t* out,
-                        rare_t* place) noexcept nogil:
-    """Two tables of rare events, each in the order of a tape, as one: where time and instrument are the same, those of `a` first."""
-    cdef int64_t i = 0, j = 0, k = 0
-    while i < a_n or j < b_n:
-        if j == b_n or i < a_n and (a[i].ts_recv < b[j].ts_recv or a[i].ts_recv == b[j].ts_recv and a[i].instrument <= b[j].instrument):
-            out[k], place[k] = a[i], a_place[i]
-            i += 1
-        else:
-            out[k], place[k] = b[j], b_place[j]
-            j += 1
+# ---- rare events of several origins as one table: a heap of runs, the one with the next event on top ----
+
+cdef struct run_t:
+    const event_t* events        # in the order of a tape
+    const rare_t* place
+    int64_t n
+    int64_t next
+    int64_t trades_before        # what is added to its places
+    int64_t quotes_before
+    int64_t rank                 # at one time and instrument the lower one is first
+    int32_t instrument           # of all of its events
+    bint own                     # each has its own instead
+
+
+cdef inline int32_t instrument_of_run(const run_t* run) noexcept nogil:
+    return run.events[run.next].instrument if run.own else run.instrument
+
+
+cdef inline bint is_before(const run_t* a, const run_t* b) noexcept nogil:
+    cdef int64_t x = a.events[a.next].ts_recv, y = b.events[b.next].ts_recv
+    if x != y:
+        return x < y
+    x, y = instrument_of_run(a), instrument_of_run(b)
+    return x < y if x != y else a.rank < b.rank
+
+
+cdef void sink(run_t** heap, int64_t count, int64_t at) noexcept nogil:
+    """Move the run at `at` down to where it belongs."""
+    cdef run_t* moved = heap[at]
+    cdef int64_t child = 2 * at + 1
+    while child < count:
+        if child + 1 < count and is_before(heap[child + 1], heap[child]):
+            child += 1
+        if not is_before(heap[child], moved):
+            break
+        heap[at] = heap[child]
+        at, child = child, 2 * child + 1
+    heap[at] = moved
+
+
+cdef void merge_runs(run_t** heap, int64_t count, event_t* out, rare_t* place) noexcept nogil:
+    cdef int64_t k
+    cdef run_t* run
+    for k in range(count // 2 - 1, -1, -1):
+        sink(heap, count, k)
+    k = 0
+    while count:
+        run = heap[0]
+        out[k] = run.events[run.next]
+        out[k].instrument = instrument_of_run(run)
+        place[k].trades_before = run.place[run.next].trades_before + run.trades_before
+        place[k].quotes_before = run.place[run.next].quotes_before + run.quotes_before
         k += 1
-    return k
+        run.next += 1
+        if run.next == run.n:
+            count -= 1
+            heap[0] = heap[count]
+        sink(heap, count, 0)
+
+
+def merge_rare(runs, rare, place):
+    """Several tables of rare events, each in the order of a tape, as one: by time, at one time by instrument, else in the order of the list.
+
+    runs: (events, places, instrument of all of them or None = each its own, trades_before, quotes_before: what is added to the places). rare, place:
+    room for the result.
+    """
+    cdef int64_t k, count, total = 0
+    cdef size_t out, at
+    held = [(as_events(events), np.ascontiguousarray(places), *more) for events, places, *more in runs if len(events)]
+    for events, places, *_ in held:
+        total += len(events)
+        if places.dtype != PLACE_DTYPE or len(places) != len(events):
+            raise ValueError(f"rare events: expected {len(events)} places of {PLACE_DTYPE}, got {len(places)} of {places.dtype}")
+    if not len(rare) == len(place) == total or rare.dtype != EVENT_DTYPE or place.dtype != PLACE_DTYPE:
+        raise ValueError(f"rare events: expected room for {total} events and places, got {len(rare)} and {len(place)}")
+    count = len(held)
+    kept, order = np.zeros(count * sizeof(run_t), np.uint8), np.zeros(count, np.uintp)
+    cdef run_t* table = <run_t*> <size_t> kept.ctypes.data
+    cdef run_t** heap = <run_t**> <size_t> order.ctypes.data
+    for k, (events, places, instrument, trades_before, quotes_before) in enumerate(held):
+        heap[k] = &table[k]
+        table[k].events = <const event_t*> <size_t> events.ctypes.data
+        table[k].place = <const rare_t*> <size_t> places.ctypes.data
+        table[k].n, table[k].rank, table[k].own = len(events), k, instrument is None
+        table[k].instrument = 0 if instrument is None else instrument
+        table[k].trades_before, table[k].quotes_before = trades_before, quotes_before
+    out, at = rare.ctypes.data, place.ctypes.data
+    with nogil:
+        merge_runs(heap, count, <event_t*> out, <rare_t*> at)
 
 
 cdef int64_t merge(const strip_t* s, const instrument_t* i, int32_t n, const event_t* rare, const rare_t* place, const int64_t* which, int64_t rares,
@@ -146,18 +224,11 @@ cdef bint in_band(const strip_t* s, const instrument_t* i, const market_t* m, do
     return m.suspects == 0 and most <= least * band * (1.0 - 1e-9) and qty_of(i, 0x7FFFFFFF) <= 1e15
 
 
-cdef tuple odd_rows(const strip_t* s, const instrument_t* i, int n, const event_t* rare, const rare_t* place, object instruments, const market_t* m,
-                    double band):
-    """Trades and quotes of one instrument that the door of an engine with this band, and this market before the tape, would not simply let in:
-    (rows of trades, rows of quotes). Whoever skips rows must not skip these. Nearly always there are none, and that costs nothing."""
-    if in_band(s, i, m, band):
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    return search_odd(s, i, rare, place, np.flatnonzero(instruments == n), m, band)
-
-
 cdef tuple search_odd(const strip_t* s, const instrument_t* i, const event_t* rare, const rare_t* place, object which, const market_t* before,
                       double band):
-    """By asking the door itself."""
+    """Trades and quotes of one instrument that the door of an engine with this band, and this market before the tape, would not simply let in:
+    (rows of trades, rows of quotes), by asking the door itself. Whoever skips rows must not skip these. There are none where all is in_band.
+    which: its rare events."""
     cdef market_t m = before[0]
     cdef int64_t t = 0, q = 0, r = 0, rares = len(which)
     cdef size_t address = which.ctypes.data

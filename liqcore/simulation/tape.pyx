@@ -8,15 +8,15 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from liqcore.argument cimport describe, truth
-from liqcore.simulation.columns cimport (FLAW_BEFORE, FLAW_LOTS, FLAW_PRICE, FLAW_SIDE, FLAW_TIME, in_band, merge, merge_rare, odd_rows, pyramid_max,
-                              pyramid_min, quotes_flaw, rare_flaw, trades_flaw)
+from liqcore.simulation.columns cimport (FLAW_BEFORE, FLAW_LOTS, FLAW_PRICE, FLAW_SIDE, FLAW_TIME, in_band, merge, pyramid_max, pyramid_min,
+                              quotes_flaw, rare_before, rare_flaw, search_odd, trades_flaw)
 from liqcore.validate cimport validate_event
 from liqcore.event cimport ALL_INSTRUMENTS, LIQUIDATION, OK, TICKER
 from liqcore.instrument cimport Instrument, instruments_of, price_of
 from liqcore.simulation.tape_signals cimport TapeDetector
 from liqcore.kernels.first_passage cimport Passage, rows_before
 
-from liqcore.simulation.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS
+from liqcore.simulation.columns import PLACE_DTYPE, QUOTE_COLUMNS, TRADE_COLUMNS, merge_rare
 from liqcore.event import EVENT_DTYPE, as_events
 from liqcore.simulation.tape_builder import TapeBuilder
 
@@ -97,7 +97,8 @@ cdef class Tape:
             raise ValueError("tape: expected at least one instrument")
         self.strips = <strip_t*> calloc(self.count, sizeof(strip_t))
         self.inst = <instrument_t*> calloc(self.count, sizeof(instrument_t))
-        if self.strips == NULL or self.inst == NULL:
+        self.still = <still_t*> calloc(self.count, sizeof(still_t))
+        if self.strips == NULL or self.inst == NULL or self.still == NULL:
             raise MemoryError(f"no memory for {self.count} instruments")
         for n in range(self.count):
             self.inst[n] = (<Instrument> self.instruments[n]).c
@@ -113,23 +114,26 @@ cdef class Tape:
         parts = _join([part.parts() if isinstance(part, Tape) else part for part in parts], self.count)
         if len(parts["strips"]) != self.count:
             raise ValueError(f"tape: expected one strip for each of {self.count} instruments, got {len(parts['strips'])}")
-        self._columns, self._indexes = [], []
+        self._columns, self._indexes, self._keep = [], [], []
         for n in range(self.count):
             self._point(n, parts["strips"][n], sound)
-        self.rare = as_events(parts["rare"])
-        self.place = np.ascontiguousarray(parts["place"])
-        if self.place.dtype != PLACE_DTYPE or self.place.shape != self.rare.shape:
-            raise ValueError(f"tape: place: expected {len(self.rare)} rows of {PLACE_DTYPE}, one for each rare event")
-        self.rare_n = len(self.rare)
-        self.rare_at = <const event_t*> _address(self.rare)
-        self.place_at = <const rare_t*> _address(self.place)
+        self._hold(as_events(parts["rare"]), np.ascontiguousarray(parts["place"]))
+        if self._place.dtype != PLACE_DTYPE or self._place.shape != self._rare.shape:
+            raise ValueError(f"tape: place: expected {len(self._rare)} rows of {PLACE_DTYPE}, one for each rare event")
         if not sound:
-            self._check_rare()
+            self._check_rare(self._rare, self._place)
         self._measure()
+
+    def _hold(self, rare, place):
+        self._rare, self._place = rare, place
+        self.rare_n = len(rare)
+        self.rare_at = <const event_t*> _address(rare)
+        self.place_at = <const rare_t*> _address(place)
 
     def __dealloc__(self):
         free(self.strips)
         free(self.inst)
+        free(self.still)
 
     def _point(self, int n, strip, bint trusted):
         """Point one strip at its arrays, check them, and see to their pyramids."""
@@ -191,52 +195,80 @@ cdef class Tape:
         row = int(np.flatnonzero(bad)[0])
         raise ValueError(f"{where}, row {row}: {what}, got " + ", ".join(f"{name} {column[row]}" for name, column in c.items()))
 
-    def _check_rare(self):
-        cdef int64_t row
+    def _check_rare(self, rare, place):
+        cdef int64_t row, n = len(rare)
         last = np.zeros(self.count, PLACE_DTYPE)
         cdef rare_t* at = <rare_t*> _address(last)
+        cdef const event_t* events = <const event_t*> _address(rare)
+        cdef const rare_t* places = <const rare_t*> _address(place)
         with nogil:
-            row = rare_flaw(self.rare_at, self.place_at, self.rare_n, self.strips, at, self.count)
+            row = rare_flaw(events, places, n, self.strips, at, self.count)
         if row >= 0:
             raise ValueError(f"tape: rare events, row {row}: expected LIQUIDATION, TICKER, FEED, CONTROL, VERDICT, DELEVERAGE or "
                              "VENUE_STATE in order of ts_recv (at equal "
-                             f"times by instrument) at its place between trades and quotes, got {self.rare[row]} at {self.place[row]}")
+                             f"times by instrument) at its place between trades and quotes, got {rare[row]} at {place[row]}")
+
+    cdef void say(self, int32_t n, const event_t* e, bint moves) noexcept nogil:
+        """What a liquidation or ticker says of its strip. moves: it is one that with_liquidations replaces."""
+        cdef market_t fresh
+        cdef event_t own = e[0]
+        cdef strip_t* s = &self.strips[n]
+        memset(&fresh, 0, sizeof(fresh))
+        own.instrument = 0
+        if validate_event(&own, 0, &fresh, &self.inst[n], 1, 10.0) != OK:
+            s.unsound += 1
+            self.still[n].unsound += not moves
+        elif own.price > 0.0:
+            s.price_min = min(s.price_min, own.price)
+            s.price_max = max(s.price_max, own.price)
+            if not moves:
+                self.still[n].price_min = min(self.still[n].price_min, own.price)
+                self.still[n].price_max = max(self.still[n].price_max, own.price)
 
     def _measure(self):
         """First and last time, and the range of prices that the door will compare with."""
         cdef int n
         cdef int64_t r
         cdef strip_t* s
-        cdef event_t e
-        cdef market_t fresh
-        memset(&fresh, 0, sizeof(fresh))
-        self.start, self.end = TIME_END, 0
-        if self.rare_n:
-            self.start, self.end = self.rare_at[0].ts_recv, self.rare_at[self.rare_n - 1].ts_recv
+        cdef const event_t* e
         for n in range(self.count):
             s = &self.strips[n]
-            trades, quotes = self._columns[n]
+            quotes = self._columns[n][1]
             s.price_min, s.price_max, s.ask_max = INFINITY, 0.0, 0.0
             if s.trades.n:
-                self.start, self.end = min(self.start, s.trades.ts[0]), max(self.end, s.trades.ts[s.trades.n - 1])
                 s.price_min = price_of(&self.inst[n], pyramid_min(&s.trades.index))
                 s.price_max = price_of(&self.inst[n], pyramid_max(&s.trades.index))
             if s.quotes.n:
-                self.start, self.end = min(self.start, s.quotes.ts[0]), max(self.end, s.quotes.ts[s.quotes.n - 1])
                 s.price_min = min(s.price_min, price_of(&self.inst[n], int(quotes["bid"].min())))
                 s.price_max = max(s.price_max, price_of(&self.inst[n], pyramid_max(&s.quotes.index)))
                 s.ask_max = price_of(&self.inst[n], int(quotes["ask"].max()))
-        for r in range(self.rare_n):
-            e = self.rare_at[r]
-            if (e.kind == LIQUIDATION or e.kind == TICKER) and e.instrument >= 0:
-                n = e.instrument
-                s, e.instrument = &self.strips[n], 0
-                fresh.good, fresh.suspects = 0.0, 0
-                if validate_event(&e, 0, &fresh, &self.inst[n], 1, 10.0) != OK:
-                    s.unsound += 1
-                elif e.price > 0.0:
-                    s.price_min = min(s.price_min, e.price)
-                    s.price_max = max(s.price_max, e.price)
+            self.still[n].price_min, self.still[n].price_max, self.still[n].unsound = s.price_min, s.price_max, 0
+        self.still_n, self.still_first, self.still_last = 0, -1, -1
+        with nogil:
+            for r in range(self.rare_n):
+                e = &self.rare_at[r]
+                if e.kind != LIQUIDATION:
+                    self.still_n += 1
+                    self.still_last = r
+                    if self.still_first < 0:
+                        self.still_first = r
+                if (e.kind == LIQUIDATION or e.kind == TICKER) and e.instrument >= 0:
+                    self.say(e.instrument, e, e.kind == LIQUIDATION)
+        self._span(self.rare_at, self.rare_at + self.rare_n - 1 if self.rare_n else NULL)
+
+    cdef _span(self, const event_t* first, const event_t* last):
+        """start and end, from the first and the last rare event; NULL: there is none."""
+        cdef const strip_t* s
+        cdef int n
+        self.start, self.end, self.last_ts, self.last_instrument = TIME_END, 0, -1, 0
+        if last != NULL:
+            self.start, self.end, self.last_ts, self.last_instrument = first.ts_recv, last.ts_recv, last.ts_recv, last.instrument
+        for n in range(self.count):
+            s = &self.strips[n]
+            if s.trades.n:
+                self.start, self.end = min(self.start, s.trades.ts[0]), max(self.end, s.trades.ts[s.trades.n - 1])
+            if s.quotes.n:
+                self.start, self.end = min(self.start, s.quotes.ts[0]), max(self.end, s.quotes.ts[s.quotes.n - 1])
         if self.start == TIME_END:
             self.start = 0
 
@@ -245,14 +277,43 @@ cdef class Tape:
         return self.strips[n].unsound == 0 and in_band(&self.strips[n], &self.inst[n], m, band)
 
     cdef tuple odd_rows(self, int n, const market_t* m, double band):
-        return odd_rows(&self.strips[n], &self.inst[n], n, self.rare_at, self.place_at, self.rare["instrument"], m, band)
+        if in_band(&self.strips[n], &self.inst[n], m, band):
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        which = np.flatnonzero(self.rare["instrument"] == n)
+        return search_odd(&self.strips[n], &self.inst[n], self.rare_at, self.place_at, which, m, band)
 
     # ---- reading ----
+
+    @property
+    def rare(self):
+        """What is neither trade nor quote, EVENT_DTYPE, in the order of the tape."""
+        self._join_moved()
+        return self._rare
+
+    @property
+    def place(self):
+        """Where each rare event stands among trades and quotes."""
+        self._join_moved()
+        return self._place
+
+    cdef int _join_moved(self) except -1:
+        """One table of rare events, for those who read it; a walk reads both."""
+        if self.moved:
+            stays = self._rare["kind"] != LIQUIDATION
+            total = self.still_n + self.moved_n
+            rare, place = np.empty(total, EVENT_DTYPE), np.empty(total, PLACE_DTYPE)
+            merge_rare([(self._moved, self._moved_place, None, 0, 0), (self._rare[stays], self._place[stays], None, 0, 0)], rare, place)
+            self._keep.append((self._rare, self._place))
+            self._hold(rare, place)
+            self.moved = False
+            rows = np.flatnonzero(rare["kind"] != LIQUIDATION)
+            self.still_first, self.still_last = (rows[0], rows[len(rows) - 1]) if len(rows) else (-1, -1)
+        return 0
 
     def __len__(self):
         """Number of events."""
         cdef int n
-        cdef int64_t total = self.rare_n
+        cdef int64_t total = self.still_n + self.moved_n if self.moved else self.rare_n
         for n in range(self.count):
             total += self.strips[n].trades.n + self.strips[n].quotes.n
         return total
@@ -362,17 +423,39 @@ cdef class Tape:
             mine = events["instrument"] == n
             place["trades_before"][mine] = np.searchsorted(self._columns[n][0]["ts"], events["ts_recv"][mine])
             place["quotes_before"][mine] = np.searchsorted(self._columns[n][1]["ts"], events["ts_recv"][mine])
-        if self._unmoved is None:                  # what stays is the same for all draws
-            stays = self.rare["kind"] != LIQUIDATION
-            self._unmoved = self.rare[stays], self.place[stays]
         order = np.lexsort((events["instrument"], events["ts_recv"]))
-        moved, moved_place, (others, others_place) = events[order], place[order], self._unmoved
-        rare, at = np.empty(len(moved) + len(others), EVENT_DTYPE), np.empty(len(moved) + len(others), PLACE_DTYPE)
-        merge_rare(<const event_t*> _address(moved), <const rare_t*> _address(moved_place), len(moved), <const event_t*> _address(others),
-                   <const rare_t*> _address(others_place), len(others), <event_t*> _address(rare), <rare_t*> _address(at))
-        built = Tape(self.instruments, {"strips": self.parts()["strips"], "rare": rare, "place": at}, trusted=True)
-        built._check_rare()
-        return built
+        return self._with_moved(events[order], place[order])
+
+    cdef Tape _with_moved(self, events, place):
+        """The same columns and rare events; liquidations, in order, stand beside the others and not among them."""
+        cdef Tape out = Tape.__new__(Tape, self.instruments)
+        cdef int n
+        cdef int64_t r
+        self._join_moved()
+        self._check_rare(events, place)
+        out._columns, out._indexes, out._keep = self._columns, self._indexes, []
+        out._hold(self._rare, self._place)
+        out._moved, out._moved_place, out.moved, out.moved_n = events, place, True, len(events)
+        out.moved_at, out.moved_place_at = <const event_t*> _address(events), <const rare_t*> _address(place)
+        out.still_n, out.still_first, out.still_last = self.still_n, self.still_first, self.still_last
+        for n in range(self.count):
+            out.strips[n], out.still[n] = self.strips[n], self.still[n]
+            out.strips[n].price_min, out.strips[n].price_max = self.still[n].price_min, self.still[n].price_max
+            out.strips[n].unsound = self.still[n].unsound
+        for r in range(out.moved_n):
+            out.say(out.moved_at[r].instrument, &out.moved_at[r], True)
+        out._span_moved()
+        return out
+
+    cdef _span_moved(self):
+        cdef const event_t* first = &self.rare_at[self.still_first] if self.still_n else NULL
+        cdef const event_t* last = &self.rare_at[self.still_last] if self.still_n else NULL
+        if self.moved_n:
+            if first == NULL or self.moved_at[0].ts_recv < first.ts_recv:
+                first = self.moved_at
+            if last == NULL or not rare_before(&self.moved_at[self.moved_n - 1], last):
+                last = &self.moved_at[self.moved_n - 1]
+        self._span(first, last)
 
     def signals(self, config=None, double band=10.0, *, double event_age_max_s=2.0, end=None, bint places=False):
         """What Engine(instruments, config, None, Risk(event_age_max_s=event_age_max_s), band=band).run(tape.events()) says, as an array of
@@ -385,6 +468,7 @@ cdef class Tape:
         cdef market_t fresh
         memset(&fresh, 0, sizeof(fresh))
         cdef TapeDetector listener = TapeDetector(self.instruments, config, band, event_age_max_s)
+        self._join_moved()
         listener.point(self.strips, self.rare_at, self.place_at, self.rare_n, self.end if end is None else end)
         for n in range(self.count):
             listener.odd(n, self.odd_rows(n, &fresh, band), self.calm(n, &fresh, band))
@@ -399,6 +483,5 @@ def _read_only(column):
 
 
 describe(Tape, {"instruments": "The instruments, in the order of their indexes.",
-                "rare": "What is neither trade nor quote, EVENT_DTYPE, in the order of the tape.",
-                "place": "Where each rare event stands among trades and quotes.", "start": "Time of the first event, ns UTC.",
+                "start": "Time of the first event, ns UTC.",
                 "end": "Time of the last event, ns UTC."})

@@ -56,6 +56,13 @@ cdef class Walk:
     cdef const rare_t* place
     cdef int64_t rare_n
     cdef int64_t rare_next
+    cdef bint moved              # liquidations stand in a table of their own
+    cdef const event_t* moved_at
+    cdef const rare_t* moved_place
+    cdef int64_t moved_n
+    cdef int64_t moved_next
+    cdef const event_t* coming   # the next rare event, NULL = none is left
+    cdef const rare_t* coming_place
     cdef cursor_t* cursors
     cdef int32_t* watch          # instruments that are active or have a row to stop at
     cdef int watch_n
@@ -77,6 +84,8 @@ cdef class Walk:
     cdef int step(self, int32_t n, bint rare) except -1
     cdef int put_questions(self) except -1
     cdef int hear(self) except -1
+    cdef void find_coming(self) noexcept nogil
+    cdef void pass_coming(self) noexcept nogil
     cdef void pass_tickers(self, int64_t end) noexcept nogil
     cdef int32_t select(self, int64_t* ts, bint* rare) noexcept nogil
     cdef bint approach(self, int32_t n, const event_t* e, const rare_t* place) noexcept nogil

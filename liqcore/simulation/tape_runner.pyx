@@ -8,8 +8,9 @@ from libc.string cimport memcmp, memset
 from liqcore.argument cimport describe
 from liqcore.simulation.book cimport book_t
 from liqcore.execution.bracket cimport bracket_deadline
-from liqcore.simulation.columns cimport fold_market, quote_event, quote_is_next, trade_event
+from liqcore.simulation.columns cimport fold_market, quote_event, quote_is_next, rare_before, trade_event
 from liqcore.detectors.detector cimport Detector
+from liqcore.execution.account cimport position_t
 from liqcore.event cimport ALL_INSTRUMENTS, BBO, CONTROL, FEED, LIQUIDATION, OK, STREAM_MARK, TICKER, TRADE, VERDICT, market_t, signal_t
 from liqcore.instrument cimport Instrument, price_of
 from liqcore.market cimport mark_alive, market_ticker, ticker_states
@@ -59,7 +60,9 @@ cdef class Walk:
         self.engine, self.venue, self.account = paper.engine, paper.venue, paper.engine.account
         self.tape = tape
         self.strips, self.inst = tape.strips, tape.inst
-        self.rare, self.place, self.rare_n = tape.rare_at, tape.place_at, tape.rare_n
+        self.rare, self.place, self.rare_n, self.moved = tape.rare_at, tape.place_at, tape.rare_n, tape.moved
+        self.moved_at, self.moved_place, self.moved_n = tape.moved_at, tape.moved_place_at, tape.moved_n
+        self.find_coming()
         self.at_ts = -1
         self.at_instrument = -1
         self.judge, self.verdicts, self.verdict_ts = judge, [], NEVER
@@ -88,7 +91,7 @@ cdef class Walk:
         if last < 0:
             return -1, 0, 0
         s = &self.strips[last]
-        if self.rare_n and (self.rare[self.rare_n - 1].ts_recv, self.rare[self.rare_n - 1].instrument) > (ts, last):
+        if self.tape.last_ts >= 0 and (self.tape.last_ts, self.tape.last_instrument) > (ts, last):
             return -1, 0, 0
         if s.quotes.n and (s.trades.n == 0 or s.quotes.trades_before[s.quotes.n - 1] == s.trades.n):
             return last, s.quotes.n - 1, 1
@@ -118,7 +121,7 @@ cdef class Walk:
     def _begin(self, int64_t limit):
         """Before each call: does the tape still follow the engine's time? Before the first event: it starts the first day."""
         cdef const strip_t* s
-        cdef int64_t first = self.rare[self.rare_next].ts_recv if self.rare_next < self.rare_n else NEVER
+        cdef int64_t first = self.coming.ts_recv if self.coming != NULL else NEVER
         cdef int n
         for n in range(self.count):
             s = &self.strips[n]
@@ -163,7 +166,7 @@ cdef class Walk:
         cdef bint rare, heard
         while self.engine.audit.next_seq - self.engine.audit.read_seq <= half:
             due = self.paper.next_c(&what)
-            if self.rare_next < self.rare_n and self.rare[self.rare_next].kind == TICKER and not self.engine.wants >> TICKER & 1:
+            if self.coming != NULL and self.coming.kind == TICKER and not self.engine.wants >> TICKER & 1:
                 self.pass_tickers(min(min(due, self.verdict_ts), until + 1 if until < NEVER else until))
             n = self.select(&ts, &rare)
             heard = self.verdict_ts <= ts and self.verdict_ts != NEVER
@@ -220,50 +223,76 @@ cdef class Walk:
             self.refresh_asked(since)
         return 0
 
+    cdef void find_coming(self) noexcept nogil:
+        """The next rare event: of the tape's own, or of those that are in the place of its liquidations; of one moment and instrument these first."""
+        while self.moved and self.rare_next < self.rare_n and self.rare[self.rare_next].kind == LIQUIDATION:
+            self.rare_next += 1
+        self.coming = &self.rare[self.rare_next] if self.rare_next < self.rare_n else NULL
+        self.coming_place = &self.place[self.rare_next]
+        if self.moved and self.moved_next < self.moved_n and (self.coming == NULL or not rare_before(self.coming, &self.moved_at[self.moved_next])):
+            self.coming, self.coming_place = &self.moved_at[self.moved_next], &self.moved_place[self.moved_next]
+
+    cdef void pass_coming(self) noexcept nogil:
+        if self.moved and self.coming.kind == LIQUIDATION:
+            self.moved_next += 1
+        else:
+            self.rare_next += 1
+        self.find_coming()
+
     cdef void pass_tickers(self, int64_t end) noexcept nogil:
         """Take the tickers before `end` that only the market of their instrument hears of: it has neither bracket, order nor position, and the door
         lets in everything of it. Its trades and quotes wait, because tickers say nothing of them; so do the other instruments."""
         cdef const event_t* e = NULL
-        cdef const rare_t* place
+        cdef const event_t* moved = &self.moved_at[self.moved_next] if self.moved and self.moved_next < self.moved_n else NULL
+        cdef const event_t* passed = NULL
+        cdef market_t* markets = self.engine.market
+        cdef position_t* positions = self.account.positions
         cdef const cursor_t* c
+        cdef int64_t row = self.rare_next, count = 0
         cdef int k
         end = min(end, min(self.engine.due_next, self.engine.turn))
         for k in range(self.watch_n):
             end = min(end, self.cursors[self.watch[k]].next_ts)
-        while self.rare_next < self.rare_n:
-            e = &self.rare[self.rare_next]
-            if e.kind != TICKER or e.ts_recv >= end:
-                return
-            c = &self.cursors[e.instrument]
-            if c.active or not c.calm:
-                return
-            market_ticker(&self.engine.market[e.instrument], e)
-            if ticker_states(e) & STREAM_MARK:
-                self.account.mark(e.instrument, e.price)
-            place = &self.place[self.rare_next]
-            self.at_ts, self.at_instrument, self.at_trades, self.at_quotes = e.ts_recv, e.instrument, place.trades_before, place.quotes_before
-            self.engine.clock.now = e.ts_recv
-            self.engine.clock.events += 1
-            self.rare_next += 1
+        for row in range(row, self.rare_n):
+            e = &self.rare[row]
+            if e.kind == TICKER:
+                c = &self.cursors[e.instrument]
+                if e.ts_recv >= end or c.active or not c.calm or moved != NULL and not rare_before(e, moved):
+                    break
+                market_ticker(&markets[e.instrument], e)
+                if ticker_states(e) & STREAM_MARK:
+                    positions[e.instrument].mark = e.price
+                passed = e
+                count += 1
+            elif not (self.moved and e.kind == LIQUIDATION):
+                break
+        if passed == NULL:
+            return
+        row = passed - self.rare
+        self.at_ts, self.at_instrument = passed.ts_recv, passed.instrument
+        self.at_trades, self.at_quotes = self.place[row].trades_before, self.place[row].quotes_before
+        self.engine.clock.now = passed.ts_recv
+        self.engine.clock.events += count
+        self.rare_next = row + 1
+        self.find_coming()
 
     cdef int32_t select(self, int64_t* ts, bint* rare) noexcept nogil:
         """The next event to visit: its instrument and time, and whether it is a rare one. ts = NEVER: none is left."""
         cdef int32_t n, best = -2
         cdef const cursor_t* c
-        cdef const rare_t* place
+        cdef const rare_t* place = self.coming_place
         cdef int k
         ts[0] = NEVER
-        rare[0] = self.rare_next < self.rare_n
+        rare[0] = self.coming != NULL
         if rare[0]:
-            ts[0] = self.rare[self.rare_next].ts_recv
-            best = self.rare[self.rare_next].instrument
+            ts[0] = self.coming.ts_recv
+            best = self.coming.instrument
         for k in range(self.watch_n):
             n = self.watch[k]
             c = &self.cursors[n]
             if c.next_ts > ts[0] or c.next_ts == NEVER or (c.next_ts == ts[0] and n > best):
                 continue
             if rare[0] and n == best and c.next_ts == ts[0]:     # of one moment and instrument: the place decides
-                place = &self.place[self.rare_next]
                 if place.quotes_before <= c.next_quote if c.quote_first else place.trades_before <= c.next_trade:
                     continue
             ts[0] = c.next_ts
@@ -281,9 +310,9 @@ cdef class Walk:
         cdef bint bare = False, waits = False, broken = False
         self.stops += 1
         if rare:
-            visited = &self.rare[self.rare_next]
+            visited = self.coming
             if n >= 0:
-                bare = self.approach(n, visited, &self.place[self.rare_next])
+                bare = self.approach(n, visited, self.coming_place)
             waits = visited.kind == VERDICT or visited.kind == CONTROL
             broken = visited.kind == FEED
         elif c.quote_first:
@@ -304,7 +333,7 @@ cdef class Walk:
         if waits:
             self.catch_up_waiting(NEVER - 1)
         if rare:                        # the position is behind the event before it is handed in: a policy may raise
-            self.rare_next += 1
+            self.pass_coming()
         else:
             c.quotes += c.quote_first
             c.trades += not c.quote_first
@@ -370,9 +399,11 @@ cdef class Walk:
 
     cdef void look_ahead(self) noexcept nogil:
         """The last price before a liquidation lies anywhere in memory: ask for it some events ahead."""
-        cdef int64_t r = self.rare_next + 8
-        if r < self.rare_n and self.rare[r].instrument >= 0:
-            passage_prefetch(&self.strips[self.rare[r].instrument].trades.price[self.place[r].trades_before] - 1)
+        cdef int64_t r = self.moved_next + 1 if self.moved else self.rare_next + 8, n = self.moved_n if self.moved else self.rare_n
+        cdef const event_t* e = self.moved_at if self.moved else self.rare
+        cdef const rare_t* place = self.moved_place if self.moved else self.place
+        if r < n and e[r].instrument >= 0:
+            passage_prefetch(&self.strips[e[r].instrument].trades.price[place[r].trades_before] - 1)
 
     cdef bint leaves_by_phase(self, int32_t n) noexcept nogil:
         return self.engine.slot[n].state != BRACKET_FLAT and self.engine.slot[n].spec.exit_phase != 0

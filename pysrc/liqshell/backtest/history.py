@@ -6,6 +6,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from liqshell.config.load import Config
 from liqshell.config.study_sections import DataConfig
 from liqshell.errors import DataError
 from liqshell.recording.marks import outages
-from liqshell.run.recorded_events import read_events
 from liqshell.report.coverage import DAY_NS, union
 from liqshell.report.run import COMPLETENESS
 from liqshell.report.text import plural
@@ -65,9 +65,14 @@ class History:
         """The liquidations, tickers or feed marks."""
         return self.tape.rare[self.tape.rare["kind"] == int(kind)]
 
-    @property
+    @cached_property
     def liquidations(self) -> np.ndarray:
         return self.rare(lc.Kind.LIQUIDATION)
+
+    @cached_property
+    def prices_at_liquidations(self) -> np.ndarray:
+        """last_trade of the liquidations."""
+        return self.last_trade(self.liquidations)
 
     def count(self, dense: str) -> int:
         """Rows of 'trades' or 'quotes'."""
@@ -113,7 +118,7 @@ class History:
         rows = self.liquidations.copy()
         if not len(rows):
             return self
-        before = self.last_trade(rows)
+        before = self.prices_at_liquidations
         notional = rows["price"] * rows["qty"] * self.multipliers[rows["instrument"]]
         rows["aux_price"] = np.where(rows["aux_price"] > 0, rows["aux_price"], notional)
         span = self.end_ns - self.start_ns
@@ -252,6 +257,8 @@ def _imported(config: Config, symbols: Sequence[str]) -> History:
 
 def _recorded(files: Sequence[str], symbols: Sequence[str], notify: Callable[[int], None] | None) -> History:
     """Recordings of runs of ours, joined in time."""
+    from liqshell.run.recorded_events import read_events
+
     instruments: dict[str, lc.Instrument] = {}
     parts, digest, made_by, ends, problems = [], hashlib.sha256(), [], [], []
     for file in files:

@@ -22,7 +22,6 @@ from liqshell.config.judge_sections import JudgeConfig, NewsConfig
 from liqshell.config.load import Config
 from liqshell.errors import ConfigError
 from liqshell.judge.asked import FILE, line_of, question_of, rows_of, verdict_of
-from liqshell.judge.build import make_judge, make_past_judge, names_of, news_in
 from liqshell.judge.types import Answer, PastJudge, Question
 
 PAST = ("rules", "recorded")             # kinds that answer about the past without having seen what came of it
@@ -137,6 +136,8 @@ class ModelPast:
         return asyncio.run(self._ask(question))
 
     async def _ask(self, question: Question) -> Answer:
+        from liqshell.judge.build import make_judge     # what a live judge needs: not for those who ask nobody
+
         made = make_judge(self._judge, NewsConfig(hosts=tuple(self._values["hosts"])), self, None)
         try:
             return await made.answer(question)
@@ -154,6 +155,8 @@ def asker(values: Mapping[str, Any], instruments: Sequence[lc.Instrument], model
         if model is None:
             raise ConfigError("judge.kind", f"{found['kind']!r} beside a run", "the recorded answers of the run")
         return AskPast(ModelPast(model, found), instruments, contaminated=True)
+    from liqshell.judge.build import make_past_judge, names_of, news_in
+
     names = names_of(NewsConfig(names=found["names"]))
     news = news_in(rows, names, found["age_max_s"]) if rows and found["kind"] == "rules" else None
     judge = make_past_judge(found["kind"], rows, news, hosts=tuple(found["hosts"]), age_max_s=found["age_max_s"], latency_s=found["latency_s"])

@@ -18,7 +18,6 @@ from liqcore.audit import AuditKind, view
 from liqshell.backtest.history import History
 from liqshell.backtest.past_judge import Told
 from liqshell.judge.asked import question_of
-from liqshell.judge.build import make_past_judge
 from liqshell.judge.types import Question
 from liqshell.judge.validation import stated
 from liqshell.news.items import Item
@@ -111,6 +110,8 @@ def controls_of(told: Sequence[Told], seed: int) -> dict[str, list[bool]]:
 def _by_rules(one: Told, items: Sequence[Item]) -> bool:
     at = one.question.asked_ns
     moved = [("", replace(item, received_ns=at, published_ns=0, title=f"{one.question.asset} {item.title}")) for item in items]
+    from liqshell.judge.build import make_past_judge     # what a live judge needs: not for those who ask nobody
+
     judge = make_past_judge("rules", news=RecordedNews(moved, {}))
     return judge.answer_past(one.question).action == "enter"
 

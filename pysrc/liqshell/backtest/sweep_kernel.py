@@ -59,28 +59,32 @@ def _outer(cell: Setting) -> Setting:
 
 def grids_of(config: Config, symbols: Sequence[str], brackets: Sequence[Mapping[str, Any]]) -> list[Grid]:
     """One per symbol, a row a bracket setting; the same where no symbol has terms of its own."""
+    alone = all(own.keys() <= ALONE for own in brackets)
+    # where each axis decides its own argument only, each of its values is read once
+    wanted = [{}, *(dict([item]) for item in dict.fromkeys(item for own in brackets for item in own.items()))] if alone else brackets
+    known: list[tuple[list[dict[str, Any]], Grid]] = []
     out: list[Grid] = []
-    before: list[dict[str, Any]] = []
     for symbol in symbols:
-        rows = _arguments(config, symbol, brackets)
-        out.append(out[-1] if rows == before else Grid.of([{name: value for name, value in row.items() if name != "equity_share"} for row in rows]))
-        before = rows
+        read = [config.with_setting(Setting(dict(own))).policy_for(symbol).bracket_arguments() for own in wanted]
+        made = next((grid for before, grid in known if before == read), None)
+        if made is None:
+            made = Grid.of([{name: value for name, value in row.items() if name != "equity_share"} for row in read])
+            made = _spread(made.rows, [next(iter(own.items())) for own in wanted[1:]], brackets) if alone else made
+            known.append((read, made))
+        out.append(made)
     return out
 
 
-def _arguments(config: Config, symbol: str, brackets: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Arguments of Bracket, by setting. Where each axis decides its own argument only, each of its values is read once."""
-    def read(own: Mapping[str, Any]) -> dict[str, Any]:
-        return config.with_setting(Setting(dict(own))).policy_for(symbol).bracket_arguments()
-
-    if not all(own.keys() <= ALONE for own in brackets):
-        return [read(own) for own in brackets]
-    usual, known = read({}), {}
-    for own in brackets:
-        for item in own.items():
-            if item not in known:
-                known[item] = read(dict([item]))[item[0]]
-    return [usual | {name: known[name, value] for name, value in own.items()} for own in brackets]
+def _spread(rows: np.ndarray, items: Sequence[tuple[str, Any]], brackets: Sequence[Mapping[str, Any]]) -> Grid:
+    """A row for each bracket. rows: of the usual one, then of each (name, value) beside what is usual."""
+    out = np.repeat(rows[:1], len(brackets))
+    place = {item: n for n, item in enumerate(items, 1)}
+    for name in dict.fromkeys(name for name, _ in items):
+        at = np.array([place.get((name, own.get(name)), 0) for own in brackets])
+        for field in out.dtype.names or ():
+            if (rows[field][at] != rows[field][0]).any():
+                out[field] = rows[field][at]
+    return Grid(out)
 
 
 def venue_of(values: dict[str, Any], end_ns: int) -> dict[str, Any]:

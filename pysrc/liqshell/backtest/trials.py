@@ -50,12 +50,12 @@ def identities(config: Config, history: History, cells: Sequence[Setting]) -> np
     """A number (uint64) for each setting of a grid: the sum of the hashes of all that it decides, so that one that is written out and one that is the
     default, or comes from another grid, have the same. Each value of each axis is looked at once, whatever the size of the grid."""
     base = _sum(config, history)
-    known: dict[str, int] = {}
+    known: dict[tuple[str, type, Any], int] = {}
     out = np.empty(len(cells), np.uint64)
     for n, cell in enumerate(cells):
         total = base
         for name, value in cell.named.items():
-            key = f"{name}={value!r}"
+            key = name, type(value), value
             if key not in known:
                 known[key] = _sum(config.with_setting(Setting.of({name: value})), history) - base
             total += known[key]

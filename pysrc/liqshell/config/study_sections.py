@@ -17,6 +17,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -188,7 +189,7 @@ class Setting:
                 parts[part][name] = value
         return cls(**parts)
 
-    @property
+    @cached_property
     def named(self) -> dict[str, Any]:
         """detector.quantile -> value, detectors.dollar.amount -> value, parameters.score_min -> value, hours.utc -> value,
         policy.take_profit -> value: what decides first, what is done about it last."""

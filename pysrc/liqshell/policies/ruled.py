@@ -53,6 +53,7 @@ class Ruled(lc.Policy):
                  parameters: Mapping[str, Mapping[str, Any]] | None = None):
         self._default = dict(default)
         self._brackets = {symbol: dict(terms) for symbol, terms in (brackets or {}).items()}
+        self._usual: dict[tuple[str, int], lc.Bracket] = {}         # made once
         self._numbers = {symbol: self.numbers_type(**found) for symbol, found in (parameters or {}).items()}
         self.features: tuple[str, ...] = tuple(dict.fromkeys(getattr(numbers, f.name) for numbers in self._numbers.values() for f in fields(numbers)
                                                              if f.name.startswith("feature_") and getattr(numbers, f.name)))
@@ -89,7 +90,12 @@ class Ruled(lc.Policy):
 
     def bracket(self, market: lc.Market, side: int, **changed: Any) -> lc.Bracket:
         """The bracket of [policy] for this market's symbol, with what the rule says otherwise this time."""
-        return lc.Bracket(side, **(self.terms(market) | changed))
+        if changed:
+            return lc.Bracket(side, **(self.terms(market) | changed))
+        key = market.instrument.symbol, side
+        if key not in self._usual:
+            self._usual[key] = lc.Bracket(side, **self.terms(market))
+        return self._usual[key]
 
     def sized(self, market: lc.Market, notional: float) -> dict[str, float]:
         """A size of the rule's own, quote currency. [policy] notional is its ceiling, so that what a person agreed to is never exceeded; where

@@ -12,7 +12,7 @@ trade contradicts it. It is the rule of liqcore's market.pxd: the share of quote
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ STREAMS = ("trades", "quotes", "mark", "index", "funding", "open_interest", "liq
 #: because venues that do not repeat them state them at least so often
 AGE_NS = {"trades": MINUTE_NS, "quotes": 10 * lc.SECOND, "mark": MINUTE_NS, "index": MINUTE_NS, "funding": 15 * MINUTE_NS,
           "open_interest": 15 * MINUTE_NS}
+TWINS = {"index": "mark", "open_interest": "funding"}       # streams of one age that most tickers state together
 FIELDS = {"mark": "price", "index": "aux_price", "open_interest": "qty", "funding": "aux_qty"}      # of a ticker
 SPREADS = 16                    # quotes whose mean spread is the usual one
 SHORT = 0.01                    # of the time of trades: where quotes cover less by more than this, it is said first
@@ -87,24 +88,29 @@ class Held:
 def of_tape(tape: lc.Tape, start_ns: int, end_ns: int, *, quote_age_ns: int = AGE_NS["quotes"]) -> list[dict[str, Held]]:
     """Every stream of every contract of a tape, in the order of its instruments; a stream of which there is no row holds at no time."""
     out = []
-    rows_of_all, instruments = tape.rare.view(np.dtype((np.void, tape.rare.dtype.itemsize))), tape.rare["instrument"].copy()
+    rare, instruments = tape.rare, tape.rare["instrument"].copy()
     for n in range(len(tape.instruments)):
         own = np.flatnonzero((instruments == n) | (instruments < 0))
-        mine = rows_of_all[own].view(tape.rare.dtype)       # as plain bytes: NumPy copies rows of fields field by field
-        kinds = mine["kind"].copy()
-        marks = np.flatnonzero(kinds == int(lc.Kind.FEED))
-        ticker = kinds == int(lc.Kind.TICKER)
-        all_marks, place = mine[marks], tape.place[own[marks]]
-        stated_rows = {name: ticker & stated(mine, name) for name in FIELDS} | {"liquidations": kinds == int(lc.Kind.LIQUIDATION)}
-        common, received = all_marks["instrument"] < 0, mine["ts_recv"].copy()
+        mine = {name: rare[name][own] for name in ("kind", "flags", "ts_recv", *FIELDS.values())}
+        marks = np.flatnonzero(mine["kind"] == int(lc.Kind.FEED))
+        ticker = mine["kind"] == int(lc.Kind.TICKER)
+        all_marks, place = rare[own[marks]], tape.place[own[marks]]
+        stated_rows = {name: ticker & stated(mine, name) for name in FIELDS} | {"liquidations": mine["kind"] == int(lc.Kind.LIQUIDATION)}
+        common, received = all_marks["instrument"] < 0, mine["ts_recv"]
         found: dict[str, Held] = {}
+        feeds: dict[str, NDArray[np.bool_]] = {}
         for name in STREAMS:
-            rows = stated_rows[name] if name in stated_rows else None
+            rows = np.flatnonzero(stated_rows[name]) if name in stated_rows else None
             columns = tape.trades(n) if name == "trades" else tape.quotes(n)
             ts = columns["ts"] if rows is None else received[rows]
             # how many rows of the stream stand before each mark: what concerns all contracts comes first at its moment
-            stands = np.where(common, np.searchsorted(ts, all_marks["ts_recv"]), place[f"{name}_before"]) if rows is None else np.cumsum(rows)[marks]
+            stands = (np.searchsorted(rows, marks) if rows is not None
+                      else np.where(common, np.searchsorted(ts, all_marks["ts_recv"]), place[f"{name}_before"]))
             feed = (all_marks["flags"] == 0) | (all_marks["flags"] & BITS[name] != 0)
+            feeds[name] = feed
+            if (twin := TWINS.get(name)) and np.array_equal(stated_rows[name], stated_rows[twin]) and np.array_equal(feed, feeds[twin]):
+                found[name] = replace(found[twin], stream=name)
+                continue
             until = ts + (quote_age_ns if name == "quotes" else AGE_NS.get(name, 0))
             if name == "quotes":
                 until = np.minimum(until, contradicted(tape.trades(n), columns))
@@ -113,7 +119,7 @@ def of_tape(tape: lc.Tape, start_ns: int, end_ns: int, *, quote_age_ns: int = AG
     return out
 
 
-def stated(tickers: NDArray[np.void], name: str) -> NDArray[np.bool_]:
+def stated(tickers: NDArray[np.void] | Mapping[str, NDArray[Any]], name: str) -> NDArray[np.bool_]:
     """Which tickers state this: a rate of 0 is a rate, any other 0 is none."""
     stated_rows = tickers["flags"] & BITS[name] == 0
     return stated_rows if name == "funding" else stated_rows & (tickers[FIELDS[name]] > 0.0)
@@ -125,18 +131,17 @@ def contradicted(trades: Mapping[str, NDArray[Any]], quotes: Mapping[str, NDArra
     out = np.full(len(quotes["ts"]), 1 << 62, np.int64)
     if not len(out) or not len(trades["ts"]):
         return out
-    bid, ask = quotes["bid"].astype(np.int64), quotes["ask"].astype(np.int64)
-    total = np.concatenate([[0], np.cumsum(ask - bid)])
-    n = np.arange(1, len(out) + 1)
-    count = np.minimum(n, SPREADS)
-    usual = total[n] - total[n - count]
-    before = quotes["trades_before"].astype(np.int64)
+    bid, ask, before = quotes["bid"], quotes["ask"], quotes["trades_before"]
+    total = np.zeros(len(out) + 1, np.int64)
+    np.cumsum(ask - bid, out=total[1:])
     of = np.repeat(np.arange(len(out)), np.diff(before, append=len(trades["ts"])))        # of each trade from the first quote on
-    price = trades["price"][before[0]:].astype(np.int64)
-    beyond = np.maximum(price - ask[of], bid[of] - price)
-    bad = np.flatnonzero(beyond * count[of] > usual[of])
+    price = trades["price"][before[0]:]
+    outside = np.flatnonzero((price > ask[of]) | (price < bid[of]))
+    of, price = of[outside], price[outside].astype(np.int64)
+    count = np.minimum(of + 1, SPREADS)
+    bad = np.maximum(price - ask[of], bid[of] - price) * count > total[of + 1] - total[of + 1 - count]
     which, first = np.unique(of[bad], return_index=True)
-    out[which] = trades["ts"][before[0] + bad[first]]
+    out[which] = trades["ts"][before[0] + outside[bad][first]]
     return out
 
 
@@ -169,8 +174,8 @@ def _held(name: str, ts: Spans, until: Spans, lost: Sequence[Span], start: int, 
     first, last = (int(ts[0]), int(ts[-1])) if len(ts) else (0, 0)
     if name not in AGE_NS:
         return Held(name, start, end, len(ts), first, last, np.zeros((0, 2), np.int64), False)
-    until = np.minimum(until, np.append(ts[1:], 1 << 62)) if len(ts) else until       # from then on the next row speaks
-    spans = _union(np.clip(ts, start, end), np.clip(until, start, end))
+    until[:-1] = np.minimum(until[:-1], ts[1:])          # from then on the next row speaks
+    spans = _union(np.clip(ts, start, end), np.clip(until, start, end, out=until))
     return Held(name, start, end, len(ts), first, last, without(spans, lost))
 
 

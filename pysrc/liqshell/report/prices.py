@@ -14,7 +14,6 @@ from liqshell.errors import DataError
 from liqshell.recording.reader import read
 from liqshell.report.stories import Cascade, Ledger
 from liqshell.report.run import Run
-from liqshell.run.venue_source import source_named, sources_of
 
 OVERVIEW_BUCKETS = 2000
 WINDOW_BUCKETS = 480
@@ -231,6 +230,8 @@ def read_paths(run: Run, ledger: Ledger) -> Paths:
     events, used = np.zeros(CHUNK + FRAME_EVENTS, EVENT_DTYPE), 0
     reader = read(folder)
     try:
+        from liqshell.run.venue_source import source_named, sources_of     # sockets: not for those who draw a tape
+
         sources = sources_of({"instruments": [i.as_dict() for i in run.instruments], "gap_ns": 1, "feeds": run.table("settings").get("feeds")}, None)
         for record in reader:
             if record.stream.startswith(DRAWN):

@@ -13,6 +13,7 @@ import orjson
 from liqcore import Role
 
 from liqshell import private
+from liqshell.arrow_column import arrow_column
 from liqshell.report.labels import ROLES, liquidated, position, reason
 from liqshell.report.results import is_maker
 from liqshell.report.run import Run
@@ -63,7 +64,7 @@ class Trades(Sequence[dict[str, Any]]):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        arrays = {name: pa.array(values.tolist() if values.dtype == object else values) for name, values in self.columns.items() if name not in TIMES}
+        arrays = {name: arrow_column(values) for name, values in self.columns.items() if name not in TIMES}
         arrays |= {name: array.dictionary_encode() for name, array in arrays.items() if pa.types.is_string(array.type)}
         with private.opened(path, "wb") as out:
             pq.write_table(pa.table(arrays), out, compression="zstd")

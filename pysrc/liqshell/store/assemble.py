@@ -1,27 +1,27 @@
-"""Strips of several contracts -> one tape. The rare events of all contracts are merged by time, in slices: tickers come ten times a second and
-contract, so "rare" can be many."""
+"""Strips of several contracts -> one tape. The rare events of all contracts are merged by time: tickers come ten times a second and contract, so
+"rare" can be many."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import liqcore as lc
-from liqcore.simulation.columns import PLACE_DTYPE
+from liqcore.simulation.columns import PLACE_DTYPE, merge_rare
 from liqcore.event import EVENT_DTYPE, FeedState, Kind
 from liqshell.store.cache import Contract
 from liqshell.store.catalogue import CACHE
 from liqshell.store.partition import read
-from liqshell.store.rows import DAY_NS, HOUR_NS, day_number
-from liqshell.store.strip import plain, room
+from liqshell.store.rows import DAY_NS, day_number
+from liqshell.store.strip import room
 
 ALL_INSTRUMENTS = -1            # event_t.instrument of what concerns all of them
 MEMORY_ROWS = 1 << 24           # of all contracts; the columns of more are put together in files without a name, not in memory
 _EMPTY = np.zeros(0, EVENT_DTYPE)
-Run = tuple[np.ndarray, np.ndarray, int]        # rare events in order of time, their places, the index of their instrument
+Run = tuple[np.ndarray, np.ndarray, int, int, int]      # rare events in order of time, their places, the index of their instrument: see merge_rare
 
 
 def tape_of(root: Path, contracts: Sequence[Contract], marks: dict[str, Contract], start: int, end: int) -> lc.Tape:
@@ -33,55 +33,26 @@ def tape_of(root: Path, contracts: Sequence[Contract], marks: dict[str, Contract
     shared = len({contract.venue for contract in contracts}) == 1       # then a mark of the venue is one event that concerns all instruments
     if shared:
         events = _marks(marks.get(contracts[0].venue), start, end)
-        runs.append((events, np.zeros(len(events), PLACE_DTYPE), ALL_INSTRUMENTS))
+        runs.append((events, np.zeros(len(events), PLACE_DTYPE), ALL_INSTRUMENTS, 0, 0))
     for n, contract in enumerate(contracts):
-        strip = contract.range_strip(start, end, aside)
-        if strip is None:
-            trades, quotes = _no_columns(contract)
-        else:
-            trades, quotes = strip.trades, strip.quotes
+        trades, quotes, rare = contract.range_columns(start, end, aside) or (*_no_columns(contract), [])
         own = _EMPTY if shared else _marks(marks.get(contract.venue), start, end)
         found = [m for m in (own, holes(contract, start, end)) if len(m)]
         if found:               # before all else of their moment
             events = np.concatenate(found)
-            runs.append((events, _places(events, trades["ts"], quotes["ts"]), n))
-        if strip is not None:
-            runs.append((strip.rare, strip.place, n))
+            runs.append((events, _places(events, trades["ts"], quotes["ts"]), n, 0, 0))
+        runs += [(events, place, n, trades_before, quotes_before) for events, place, trades_before, quotes_before in rare]
         strips.append({"trades": trades, "quotes": quotes})
-    rare, place = _merged(runs, aside)
-    return lc.Tape([c.rules.instrument for c in contracts], {"strips": strips, "rare": rare, "place": place}, trusted=True)
+    events, place = _merged(runs, aside)
+    return lc.Tape([c.rules.instrument for c in contracts], {"strips": strips, "rare": events, "place": place}, trusted=True)
 
 
 def _merged(runs: list[Run], aside: Path | None) -> tuple[np.ndarray, np.ndarray]:
     """All runs as one, in order of (time, instrument); runs of one instrument at one time in the order of the list."""
-    runs = [run for run in runs if len(run[0])]
-    if len(runs) == 1 and runs[0][2] == 0:
-        return runs[0][0], runs[0][1]
-    total, at = sum(len(events) for events, _, _ in runs), 0
-    rare, places = room(EVENT_DTYPE, total, aside), room(PLACE_DTYPE, total, aside)
-    for pieces in _slices(runs):
-        ts = np.concatenate([events["ts_recv"] for events, _, _ in pieces])
-        rank: np.ndarray = np.empty(len(ts), np.int64)
-        rank[np.argsort(ts, kind="stable")] = np.arange(at, at + len(ts))       # runs stand in the order of their instruments
-        at += len(ts)
-        for events, place, instrument in pieces:
-            mine, rank = rank[:len(events)], rank[len(events):]
-            plain(rare)[mine], plain(places)[mine] = plain(events), plain(place)
-            rare["instrument"][mine] = instrument
-    return rare, places
-
-
-def _slices(runs: list[Run]) -> Iterator[list[Run]]:
-    """What each run has of an hour, an hour at a time."""
-    at = [0] * len(runs)
-    while True:
-        waiting = [int(events["ts_recv"][n]) for (events, _, _), n in zip(runs, at, strict=True) if n < len(events)]
-        if not waiting:
-            return
-        end = (min(waiting) // HOUR_NS + 1) * HOUR_NS
-        stops = [n + int(np.searchsorted(events["ts_recv"][n:], end)) for (events, _, _), n in zip(runs, at, strict=True)]
-        yield [(events[a:b], place[a:b], instrument) for (events, place, instrument), a, b in zip(runs, at, stops, strict=True)]
-        at = stops
+    total = sum(len(run[0]) for run in runs)
+    rare, place = room(EVENT_DTYPE, total, aside), room(PLACE_DTYPE, total, aside)
+    merge_rare(runs, rare, place)
+    return rare, place
 
 
 def _no_columns(contract: Contract) -> tuple[dict[str, Any], dict[str, Any]]:

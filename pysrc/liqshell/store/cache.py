@@ -30,6 +30,7 @@ BAND = 10.0                     # of the door, as in lc.Engine
 WARMUP_NS = HOUR_NS
 SLICE_NS = 600_000_000_000      # of a day that are events at once
 VERSION = 2
+Rare = tuple[np.ndarray, np.ndarray, int, int]         # rare events, their places, and what is to be added to these: trades and quotes before
 
 
 @dataclass(frozen=True)
@@ -83,23 +84,24 @@ class Contract:
             return False
         return True
 
-    def range_strip(self, start: int, end: int, aside: Path | None = None) -> Strip | None:
-        """The columns of start <= ts_recv < end; None where the store has no event of that time. A whole day is its mapped strip; else the parts of
-        days are put behind each other for this process, in memory or aside (see strip.together)."""
+    def range_columns(self, start: int, end: int, aside: Path | None = None) -> tuple[dict[str, Any], dict[str, Any], list[Rare]] | None:
+        """Trades, quotes and rare events, day by day, of start <= ts_recv < end; None where the store has no event of that time. The columns of a
+        whole day are those of its mapped strip; else the parts of days are put behind each other for this process, in memory or aside (see
+        strip.together)."""
         days = [day for day in self.days() if day_number(day) * DAY_NS < end and (day_number(day) + 1) * DAY_NS > start]
         if not days:
             return None
         if len(days) == 1 and start <= day_number(days[0]) * DAY_NS and (day_number(days[0]) + 1) * DAY_NS <= end:
-            return self.day_strip(days[0])
+            strip = self.day_strip(days[0])
+            return strip.trades, strip.quotes, [(strip.rare, strip.place, 0, 0)]
         parts = [_cut(self.day_strip(day), start, end) for day in days]
         trades_before = quotes_before = 0
-        for trades, quotes, _, place in parts:
-            quotes["trades_before"] = quotes["trades_before"] + trades_before
-            place["trades_before"] += trades_before
-            place["quotes_before"] += quotes_before
+        rare: list[Rare] = []
+        for trades, quotes, events, place, first_trade, first_quote in parts:
+            quotes["trades_before"] = quotes["trades_before"] + (trades_before - first_trade)
+            rare.append((events, place, trades_before - first_trade, quotes_before - first_quote))
             trades_before, quotes_before = trades_before + len(trades["ts"]), quotes_before + len(quotes["ts"])
-        trades, quotes = ({name: together([part[n][name] for part in parts], aside) for name in parts[0][n]} for n in (0, 1))
-        return Strip(self._folder(), {}, trades, quotes, together([part[2] for part in parts], aside), together([part[3] for part in parts], aside))
+        return _together([part[0] for part in parts], aside), _together([part[1] for part in parts], aside), rare
 
     def _folder(self) -> Path:
         return self.root / CACHE / folder_name(self.venue) / folder_name(self.symbol)
@@ -142,19 +144,18 @@ class Contract:
             yield in_order(np.concatenate(pieces)) if len(pieces) > 1 else pieces[0]
 
 
-def _cut(strip: Strip, start: int, end: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """The rows of start <= ts_recv < end; places count from its start."""
+def _together(parts: list[dict[str, np.ndarray]], aside: Path | None) -> dict[str, np.ndarray]:
+    return {name: together([part[name] for part in parts], aside) for name in parts[0]}
+
+
+def _cut(strip: Strip, start: int, end: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray, np.ndarray, int, int]:
+    """The rows of start <= ts_recv < end, and the places of the first trade and quote in the strip: all places count from the start of the strip."""
     trades, quotes = strip.trades["ts"], strip.quotes["ts"]
     t0, t1 = (rows_before_ts(trades, 0, len(trades), ts) for ts in (start, end))
     q0, q1 = (rows_before_ts(quotes, 0, len(quotes), ts) for ts in (start, end))
     r0, r1 = np.searchsorted(strip.rare["ts_recv"], [start, end])
-    place = np.array(strip.place[r0:r1])
-    place["trades_before"] -= t0
-    place["quotes_before"] -= q0
-    cut = {name: column[q0:q1] for name, column in strip.quotes.items() if name != "index"}
-    if t0:
-        cut["trades_before"] = cut["trades_before"] - t0
-    return {name: column[t0:t1] for name, column in strip.trades.items() if name != "index"}, cut, strip.rare[r0:r1], place
+    return ({name: column[t0:t1] for name, column in strip.trades.items() if name != "index"},
+            {name: column[q0:q1] for name, column in strip.quotes.items() if name != "index"}, strip.rare[r0:r1], strip.place[r0:r1], t0, q0)
 
 
 def _more(now: Mapping[Any, int], before: Mapping[Any, int]) -> dict[str, int]:

@@ -130,13 +130,8 @@ def together(columns: Sequence[np.ndarray], aside: Path | None) -> np.ndarray:
     if len(columns) == 1:
         return columns[0]
     out = room(columns[0].dtype, sum(map(len, columns)), aside)
-    np.concatenate([plain(column) for column in columns], out=plain(out))
+    np.concatenate(columns, out=out)
     return out
-
-
-def plain(column: np.ndarray) -> np.ndarray:
-    """The same memory, rows of fields as one value each: NumPy copies those at once, the others field by field."""
-    return column.view(np.dtype((np.void, column.dtype.itemsize))) if column.dtype.names else column
 
 
 def room(dtype: np.dtype[Any], rows: int, aside: Path | None) -> np.ndarray:

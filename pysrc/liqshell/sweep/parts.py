@@ -46,7 +46,7 @@ class Parts:
             private.folder(self.folder / PARTS)
             for torn in (self.folder / PARTS).glob("*.new"):       # a write that a kill cut short
                 torn.unlink()
-            _replace(self.folder / PLAN, json.dumps({"fingerprint": self.fingerprint, "units": units, "plan": plan}, indent=1, default=str).encode())
+            _replace(self.folder / PLAN, json.dumps({"fingerprint": self.fingerprint, "units": units, "plan": plan}, default=str).encode())
         except OSError as why:
             raise ConfigError(str(self.folder), f"cannot be written: {why.strerror or why}", "a folder for the sweep") from None
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from liqshell import private
+from liqshell.arrow_column import arrow_column
 from liqshell.report.statistics import CLUSTERS_MIN, FEW, t_quantile
 from liqshell.config.study_sections import Setting
 from liqshell.fields import SCALE
@@ -40,10 +41,10 @@ def columns(results: Sequence[tuple[str, np.ndarray]], settings: Sequence[Settin
         together = {name: np.sum([b[name] for _, b in blocks], axis=0) for name in SUMMED}
         blocks.append((ALL, {name: together[name] if name in together else np.full(len(settings), np.nan) for name in blocks[0][1]}))
         daily.append(np.sum(daily, axis=0))
-    names = list(settings[0].named) if settings else []
+    named = [s.named for s in settings]
     out: dict[str, np.ndarray] = {"symbol": np.repeat(np.array([symbol for symbol, _ in blocks]), len(settings))}
-    for name in names:
-        out[name] = np.tile(np.array([shown(name, s.named[name]) for s in settings]), len(blocks))
+    for name in named[0] if named else ():
+        out[name] = np.tile(np.array([shown(name, own[name]) for own in named]), len(blocks))
     for name in blocks[0][1]:
         out[name] = np.concatenate([b[name] for _, b in blocks])
     return out | _derived(out, np.concatenate(daily), whole)
@@ -102,7 +103,7 @@ def write_parquet(table: Mapping[str, np.ndarray], path: Path, about: Mapping[st
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    made = pa.table({name: pa.array(column.tolist()) if column.dtype.kind == "U" else pa.array(column) for name, column in table.items()})
+    made = pa.table({name: arrow_column(column) for name, column in table.items()})
     made = made.replace_schema_metadata({f"liqcore.{key}": value for key, value in sorted(about.items())})
     temporary = path.with_suffix(".new")
     with private.opened(temporary, "wb") as out:

@@ -113,6 +113,26 @@ def test_skipping_equals_stepping(case, bracket, venue, age):
     same_run(tape, lambda: paper(Fade(**bracket), size=case[2], quote_age_s=age, **venue))
 
 
+@settings(deadline=None, max_examples=200)
+@given(MARKETS, BRACKETS, VENUES, AGES, st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1.0, 40.0]))
+def test_liquidations_beside_a_tape_are_walked_as_if_they_stood_on_it(case, bracket, venue, age, seed, jump):
+    """Tape.with_liquidations copies nothing: the walk reads two tables of rare events. jump: prices that the door doubts."""
+    tape, r = tape_of(case), np.random.default_rng(seed)
+    moved = tape.rare[tape.rare["kind"] == Kind.LIQUIDATION]
+    moved["ts_recv"] = moved["ts_event"] = START + r.integers(0, 2000, len(moved)) * (SECOND // 4)
+    moved["side"] = r.choice([1, -1], len(moved))
+    if jump and len(moved):
+        moved["price"][r.integers(len(moved))] *= jump
+        moved["qty"][r.integers(len(moved))] *= -1.0
+    joined, beside = tape.with_liquidations(moved), tape.with_liquidations(moved)
+    slow, fast = (paper(Fade(**bracket), size=case[2], quote_age_s=age, **venue) for _ in range(2))
+    expected = stepped(slow, joined.events())
+    again = Tape(tape.instruments, joined.parts())               # measured anew, from one table
+    assert walked(Walk(fast, beside)) == expected and fast.snapshot() == slow.snapshot()
+    assert (len(beside), beside.start, beside.end) == (len(again), again.start, again.end)
+    assert walked(Walk(paper(Fade(**bracket), size=case[2], quote_age_s=age, **venue), again)) == expected
+
+
 def test_skipping_equals_stepping_in_every_state_of_a_quote():
     """Quotes that end by age, by prints and by their connection: entries refused, takers by quote, by print and moved, with others around them."""
     seen: Counter = Counter()
