@@ -46,6 +46,12 @@ def runs() -> list[tuple[Market, np.ndarray]]:
     return [(market, market.take(HOURS)) for market in markets]
 
 
+@pytest.fixture(scope="module")
+def first() -> tuple[Market, np.ndarray]:
+    market = Market(Parameters(seed=SEEDS[0]))
+    return market, market.take(HOURS)
+
+
 def real(symbol: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if not REAL.exists():
         pytest.skip(f"no real tape at {REAL}; set LIQCORE_DATA")
@@ -79,6 +85,7 @@ def test_statistics_like_the_real_tape(runs: list[tuple[Market, np.ndarray]], sy
     compare(middle, PUBLISHED[PAIRS[symbol]], FACTOR, symbol)
 
 
+@pytest.mark.slow               # statistics of hours of the generated market
 def test_thinning_keeps_what_a_throttled_venue_keeps(runs: list[tuple[Market, np.ndarray]]) -> None:
     """Largest per symbol and second: 24-40 % of the events, 77-84 % of the value, over all symbols and seeds together."""
     tapes = [measure(*liquidations(records, market, symbol)) for market, records in runs for symbol in market.parameters.symbols]
@@ -96,7 +103,8 @@ def test_same_seed_same_bytes() -> None:
     assert digest(7, (0.5,))[:16] == "d839e1f612fe1d8d"
 
 
-@pytest.mark.parametrize("seed", [19, pytest.param(0, marks=pytest.mark.slow), pytest.param(11, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [19, 0, 11])
 def test_enough_cascades_for_any_seed(seed: int) -> None:
     """At least 30 in twelve hours of five symbols, quiet seeds too. The real tape has 4 to 7 per symbol in four hours in which anything happens."""
     market = Market(Parameters(seed=seed))
@@ -104,8 +112,8 @@ def test_enough_cascades_for_any_seed(seed: int) -> None:
     assert sum(cascades(t, n) for t, _, n in (liquidations(records, market, symbol) for symbol in market.parameters.symbols)) >= 30
 
 
-def test_records_are_consistent(runs: list[tuple[Market, np.ndarray]]) -> None:
-    market, records = runs[0]
+def test_records_are_consistent(first: tuple[Market, np.ndarray]) -> None:
+    market, records = first
     assert np.all(np.diff(records["t"]) >= 0)
     assert records["t"][0] >= market.parameters.start_ns and records["t"][-1] < market.parameters.start_ns + HOURS * 3600e9
     for index in range(len(market.contracts)):
@@ -125,9 +133,9 @@ def test_records_are_consistent(runs: list[tuple[Market, np.ndarray]]) -> None:
         assert len(mine[mine["kind"] == KIND_TICKER]) == HOURS * 3600
 
 
-def test_every_forced_order_is_in_the_tape(runs: list[tuple[Market, np.ndarray]]) -> None:
+def test_every_forced_order_is_in_the_tape(first: tuple[Market, np.ndarray]) -> None:
     """A liquidated long sells: the prints of that instant and side add up to its size. Bankruptcy prices lie beyond the mark."""
-    market, records = runs[0]
+    market, records = first
     for index in range(len(market.contracts)):
         mine = records[records["symbol"] == index]
         forced, trades = mine[mine["kind"] == KIND_LIQUIDATION], mine[mine["kind"] == KIND_TRADE]
@@ -145,8 +153,8 @@ def test_every_forced_order_is_in_the_tape(runs: list[tuple[Market, np.ndarray]]
         assert 30.0 < np.median(beyond) < 100.0
 
 
-def test_ground_truth(runs: list[tuple[Market, np.ndarray]]) -> None:
-    market, records = runs[0]
+def test_ground_truth(first: tuple[Market, np.ndarray]) -> None:
+    market, records = first
     forced = records[records["kind"] == KIND_LIQUIDATION]
     counts = np.bincount(forced["cascade"])
     assert 0.005 < counts[0] / len(forced) < 0.15                     # isolated ones exist and are few
@@ -182,6 +190,7 @@ def after_a_cascade(market: Market, records: np.ndarray, seconds: float) -> np.n
 
 
 @pytest.mark.slow               # statistics of hours of the generated market
+@pytest.mark.slow               # statistics of hours of the generated market
 def test_impact_reverts_unless_all_of_it_is_permanent(runs: list[tuple[Market, np.ndarray]]) -> None:
     partial = np.concatenate([after_a_cascade(market, records, 300.0) for market, records in runs])
     controls = [Market(Parameters(seed=seed, permanent_share=1.0)) for seed in SEEDS]
@@ -192,9 +201,9 @@ def test_impact_reverts_unless_all_of_it_is_permanent(runs: list[tuple[Market, n
     assert permanent.mean() - partial.mean() > 2.0 * error
 
 
-def test_stress_shows_in_the_tape(runs: list[tuple[Market, np.ndarray]]) -> None:
+def test_stress_shows_in_the_tape(first: tuple[Market, np.ndarray]) -> None:
     """Around cascades trades are more frequent and spreads wider."""
-    market, records = runs[0]
+    market, records = first
     mine = records[records["symbol"] == market.parameters.symbols.index("SOLUSDT")]
     forced, trades, book = (mine[mine["kind"] == kind] for kind in (KIND_LIQUIDATION, KIND_TRADE, KIND_BBO))
     spans = [(c.start_ns, c.end_ns) for c in market.truth if c.symbol == "SOLUSDT" and c.count >= 10]
