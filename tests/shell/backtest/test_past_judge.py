@@ -200,7 +200,7 @@ def test_the_report_judges_the_judge(run, tmp_path):
     e = found["evaluation"]
     groups = {row["what"]: row for row in e["groups"]}
     assert groups["confirmed"]["questions"] == sum(row["action"] == "enter" for row in told)
-    assert sum(row["questions"] for row in groups.values()) == len(told) and sum(row["n"] for row in groups.values()) > len(told) // 2
+    assert sum(row["questions"] for row in groups.values()) == len(told) and 0 < sum(row["n"] for row in groups.values()) <= len(told)
     assert {row["who"] for row in e["controls"]} == {"the judge", "always yes", "always no", "rules", "rules, shuffled news", "random, as many"}
     assert e["adds"] is None and "cannot be said" in e["verdict"], "so few questions"
     page = report.html.read_text()

@@ -290,10 +290,19 @@ def test_a_run_of_whole_markets_closes_the_gate_of_what_is_delisted(tmp_path, ca
             assert config.feed.whole and config.feed.named == ()
             clock, labels = await venue_clock(config.feed.rest_url)
             session, binance = Session(config, tmp_path / "run", clock, labels), emulator.neighbours[0]
-            every, loop = binance.contracts, asyncio.get_running_loop()
-            loop.call_later(5.0, setattr, binance, "contracts", every[:1])
-            loop.call_later(8.0, setattr, binance, "contracts", every)
-            return await session.run(emulator.clock.now_ns() + int(12 * 60e9))
+
+            async def delist():
+                every = binance.contracts
+                await asyncio.sleep(3.0)
+                binance.contracts = every[:1]
+                while "it trades no more" not in caplog.text:
+                    await asyncio.sleep(0.1)
+                binance.contracts = every
+            delisting = asyncio.create_task(delist())
+            try:
+                return await session.run(emulator.clock.now_ns() + int(12 * 60e9))
+            finally:
+                delisting.cancel()
     manifest = asyncio.run(asyncio.wait_for(main(), 90))
     assert [i["symbol"] for i in manifest["settings"]["instruments"]] == ["BTCUSDT", "BTCUSDT", "SOLUSDT", "BTC-USDT-SWAP", "SOL-USDT-SWAP"]
     health = manifest["counters"]["venues"]
