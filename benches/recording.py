@@ -60,7 +60,8 @@ def spread(values: list[float], scale: float = 1.0) -> str:
 
 def write(frames: list[tuple[int, bytes]], folder: Path, values: dict, rounds: int) -> list[tuple[float, float]]:
     """Seconds a frame of keeping it and of writing it, round by round, with one recording of all of them left behind."""
-    from liqshell.recording.recorder import END, META, Recorder
+    from liqcore.event import FeedState
+    from liqshell.recording.recorder import END, FEED, META, Recorder
 
     out, ts, step = [], T0, 10**9 // RATE
     with Recorder(folder, flush_s=3600.0) as recorder:
@@ -68,6 +69,8 @@ def write(frames: list[tuple[int, bytes]], folder: Path, values: dict, rounds: i
         taps = [recorder.tap(venue) for venue in VENUES]
         for _ in range(rounds):
             kept = written = 0.0
+            for state in (FeedState.FEED_DOWN, FeedState.FEED_UP):      # a new connection: the numbers of tickers begin again
+                recorder.mark(ts, FEED, {"state": int(state), "ts_event": ts})
             for n in range(0, len(frames), MEMBER_FRAMES):
                 part = [(ts + k * step, taps[v], raw) for k, (v, raw) in enumerate(frames[n:n + MEMBER_FRAMES])]
                 ts += len(part) * step

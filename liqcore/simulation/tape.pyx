@@ -424,7 +424,7 @@ cdef class Tape:
             place["trades_before"][mine] = np.searchsorted(self._columns[n][0]["ts"], events["ts_recv"][mine])
             place["quotes_before"][mine] = np.searchsorted(self._columns[n][1]["ts"], events["ts_recv"][mine])
         order = np.lexsort((events["instrument"], events["ts_recv"]))
-        return self._with_moved(events[order], place[order])
+        return self._with_moved(events.view(f"V{events.itemsize}")[order].view(EVENT_DTYPE), place[order])
 
     cdef Tape _with_moved(self, events, place):
         """The same columns and rare events; liquidations, in order, stand beside the others and not among them."""

@@ -31,6 +31,7 @@ HALF_HOUR_NS = HOUR_NS // 2
 EMPTY: dict[str, Any] = {"trades": {name: np.zeros(0, dtype) for name, dtype in TRADE_COLUMNS.items()},
                          "quotes": {name: np.zeros(0, dtype) for name, dtype in QUOTE_COLUMNS.items()}}
 SILENCE_NS = HALF_HOUR_NS
+KINDS = 256                      # values that a kind may have
 SILENCES = 100                   # longest silences of a stream that are told one by one
 EVERY_LEAD = 2                   # liquidations before the first that can open a trade: the detector's shortest warm-up
 
@@ -63,7 +64,9 @@ class History:
 
     def rare(self, kind: lc.Kind) -> np.ndarray:
         """The liquidations, tickers or feed marks."""
-        return self.tape.rare[self.tape.rare["kind"] == int(kind)]
+        rare = self.tape.rare
+        rows = np.flatnonzero(rare["kind"] == int(kind))
+        return rare.view(f"V{rare.itemsize}")[rows].view(rare.dtype)        # as plain bytes: NumPy copies rows of fields field by field
 
     @cached_property
     def liquidations(self) -> np.ndarray:
@@ -333,8 +336,10 @@ def described(history: History, quote_age_s: float = 10.0) -> History:
     parts = []
     held = streams.of_tape(history.tape, history.start_ns, history.end_ns, quote_age_ns=round(quote_age_s * lc.SECOND))
     feeds, silences = history.rare(lc.Kind.FEED), _silences(history)
+    each = (history.tape.rare["instrument"].astype(np.int64) + 1) * KINDS + history.tape.rare["kind"]
+    counts = np.bincount(each, minlength=(len(history.instruments) + 1) * KINDS).reshape(-1, KINDS)
     for n, instrument in enumerate(history.instruments):
-        kinds = np.bincount(history.tape.rare["kind"][history.tape.rare["instrument"] == n], minlength=16)
+        kinds = counts[n + 1]
         gaps = union(_gaps(feeds[(feeds["instrument"] == -1) | (feeds["instrument"] == n)], history) + silences[n])
         covered = history.end_ns - history.start_ns - sum(b - a for a, b in gaps)
         part = {"symbol": instrument.symbol, "source": history.source, "completeness": COMPLETENESS[instrument.completeness],

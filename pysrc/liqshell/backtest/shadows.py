@@ -21,7 +21,6 @@ from liqshell.judge.asked import question_of
 from liqshell.judge.types import Question
 from liqshell.judge.validation import stated
 from liqshell.news.items import Item
-from liqshell.news.sources import RecordedNews
 from liqshell.report.study import Judged, funding_of
 from liqshell.run.pipeline import make_paper
 from liqshell.run.tape_driver import drive
@@ -111,6 +110,7 @@ def _by_rules(one: Told, items: Sequence[Item]) -> bool:
     at = one.question.asked_ns
     moved = [("", replace(item, received_ns=at, published_ns=0, title=f"{one.question.asset} {item.title}")) for item in items]
     from liqshell.judge.build import make_past_judge     # what a live judge needs: not for those who ask nobody
+    from liqshell.news.sources import RecordedNews
 
     judge = make_past_judge("rules", news=RecordedNews(moved, {}))
     return judge.answer_past(one.question).action == "enter"

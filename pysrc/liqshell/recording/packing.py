@@ -154,8 +154,26 @@ class _Slice(io.RawIOBase):
         return len(data)
 
 
-def _unpacked(stream: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
+def _size_said(head: bytes) -> int:
+    """How much the zstandard frame that begins with `head` says it holds; 0: it says nothing, or is none."""
+    if head[:4] != ZSTD_MAGIC or len(head) < _HEAD_MAX:
+        return 0
+    said = head[4]
+    single, width = said >> 5 & 1, (said >> 5 & 1, 2, 4, 8)[said >> 6]
+    at = 5 + (1 - single) + (0, 1, 2, 4)[said & 3]
+    return int.from_bytes(head[at:at + width], "little") + (256 if width == 2 else 0)
+
+
+def _unpacked(stream: BinaryIO, start: int, stop: int, whole: bool = False) -> Iterator[bytes]:
+    """Piece by piece; a frame that is `whole` and says that it is small, at once."""
     import pyarrow
+    if whole:
+        stream.seek(start)
+        size = _size_said(stream.read(_HEAD_MAX))
+        if 0 < size <= HELD_BYTES:
+            stream.seek(start)
+            yield pyarrow.Codec("zstd").decompress(stream.read(stop - start), size, asbytes=True)
+            return
     with pyarrow.CompressedInputStream(pyarrow.PythonFile(_Slice(stream, start, stop), mode="r"), "zstd") as unpacking:
         while block := unpacking.read(BLOCK >> 2):
             yield block
@@ -185,7 +203,7 @@ def _held_back(stream: BinaryIO, start: int, stop: int, meter: Meter, whole: boo
     import pyarrow
     held, bytes_held, given, reason = deque[bytes](), 0, 0, ""
     try:
-        for piece in _unpacked(stream, start, stop):
+        for piece in _unpacked(stream, start, stop, whole):
             meter.add(len(piece))
             held.append(piece)
             bytes_held += len(piece)

@@ -122,8 +122,8 @@ class Reader:
                 continue
             if (end := piece.rfind(b"\n") + 1) > 0:
                 yield b"".join([*begun, piece[:end]])
-                begun = [piece[end:]]
-                size = len(begun[0])
+                begun = [piece[end:]] if end < len(piece) else []
+                size = len(piece) - end
             else:
                 begun.append(piece)
                 size += len(piece)
