@@ -5,6 +5,7 @@ Written on ASGI itself: a framework between the server and five handlers costs m
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -31,6 +32,7 @@ JSON, PROBLEM = "application/json", "application/problem+json"
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 BUCKETS_MAX = 10_000
 DROPPED_BYTES_MAX = 256 << 20    # of a body that is too long: then the connection ends
+SEND_S = 30.0                    # that a client of a stream may take no piece: then the stream ends
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ALWAYS: Headers = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"), (b"cross-origin-resource-policy", b"same-origin")]
 _log = logging.getLogger("liqshell.service")
@@ -266,9 +268,9 @@ async def _send(response: Response, more: Headers, bodiless: bool, send: Send) -
     try:
         if not bodiless:
             async for piece in pieces:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await asyncio.wait_for(send({"type": "http.response.body", "body": piece, "more_body": True}), SEND_S)
         await send({"type": "http.response.body", "body": b""})
     except OSError:
-        pass  # the client has gone
+        pass  # the client has gone, or does not read
     finally:
         await pieces.aclose()  # type: ignore[attr-defined]

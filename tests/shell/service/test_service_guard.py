@@ -1,5 +1,6 @@
 """Who may ask `liqcore serve`: keys and scopes, hosts, quotas, addresses; and what is refused says why (RFC 9457), without any secret."""
 
+import asyncio
 import http.client
 import json
 import re
@@ -12,7 +13,7 @@ from api_rig import NAMES, asked, fill, market, served
 
 from liqshell import cli, log
 from liqshell.errors import ConfigError, DataError
-from liqshell.service import keys, openapi
+from liqshell.service import keys, openapi, web
 from liqshell.service.problems import KINDS, QUOTA
 from liqshell.service.quota import Bucket
 from liqshell.service.server import Options, serve
@@ -243,3 +244,25 @@ def test_a_long_body_is_answered_on_a_socket(tmp_path):
 def test_values_that_are_none(api, query):
     answer = api.ask("GET", "/v1/features/live", query)
     assert answer.status == 422, answer.body
+
+
+def test_a_stream_that_nobody_reads_ends(monkeypatch):
+    monkeypatch.setattr(web, "SEND_S", 0.05)
+    told = []
+
+    async def pieces():
+        try:
+            for n in range(3):
+                told.append(n)
+                yield b"x"
+        finally:
+            told.append("closed")
+
+    async def send(message):
+        if message["type"] == "http.response.body" and len(told) == 2:
+            await asyncio.Event().wait()
+
+    async def begin():
+        await asyncio.wait_for(web._send(web.Response(pieces()), [], False, send), 5)
+    asyncio.run(begin())
+    assert told == [0, 1, "closed"]
