@@ -268,7 +268,8 @@ async def _send(response: Response, more: Headers, bodiless: bool, send: Send) -
     try:
         if not bodiless:
             async for piece in pieces:
-                await asyncio.wait_for(send({"type": "http.response.body", "body": piece, "more_body": True}), SEND_S)
+                async with asyncio.timeout(SEND_S):
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     except OSError:
         pass  # the client has gone, or does not read
