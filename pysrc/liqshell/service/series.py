@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from operator import itemgetter
@@ -106,18 +106,14 @@ class Series:
 
     def _seek(self, walk: Walk, ts: int) -> Walk:
         """At ts: this walk, or another one where no kept state leads back."""
-        state = self._latest(ts)
-        if state >= 0 and (ts < walk.at or state > walk.at):
-            self._restore(walk, state)
-        if ts < walk.at:
+        if ts < walk.at and not self._restore(walk, ts, -1):
             walk = Walk(self._asked, self.dataset.data)
         self._advance(walk, ts)
         return walk
 
     def _advance(self, walk: Walk, ts: int) -> None:
         """Up to ts, and keep the states that are passed on the way."""
-        if walk.at < 0 <= (state := self._latest(ts)):
-            self._restore(walk, state)
+        self._restore(walk, ts, walk.at)
         data = self.dataset.data
         at = (max(walk.at, data.start) // self._step + 1) * self._step
         while at <= ts:
@@ -128,18 +124,20 @@ class Series:
                 at = max(_next_event(walk, ts) // self._step + 1, at // self._step + 1) * self._step
         walk.to(ts)
 
-    def _restore(self, walk: Walk, at: int) -> None:
-        """To a kept state, where it is still there."""
-        with self._keeping:
-            state = self._states.pop(at, None) or self._saved.read(self._key, at)
-            if state is None:
-                if at in self._times:
-                    self._times.remove(at)               # damaged: it is made again on the way
-                return
-            self._states[at] = state
-            while len(self._states) * len(state) > HELD_BYTES:
-                del self._states[next(iter(self._states))]
-        walk.restore(state, at)
+    def _restore(self, walk: Walk, ts: int, after: int) -> bool:
+        """To the last kept state of after < at <= ts that is still whole, if there is one."""
+        while (at := self._latest(ts)) > after:
+            with self._keeping:
+                state = self._states.pop(at, None) or self._saved.read(self._key, at)
+                if state is None:
+                    self._times = [one for one in self._times if one != at]        # damaged: it is made again on the way
+                    continue
+                self._states[at] = state
+                while len(self._states) * len(state) > HELD_BYTES:
+                    del self._states[next(iter(self._states))]
+            walk.restore(state, at)
+            return True
+        return False
 
     def _keep(self, walk: Walk, at: int) -> None:
         if at > self.dataset.complete or self._latest(at) == at:
@@ -148,7 +146,9 @@ class Series:
         with self._keeping:
             self._step = STEP_NS * max(1, -(-len(state) // STATE_BYTES))
             self._saved.write(self._key, at, self.dataset.prefix_at(at), state)
-            insort(self._times, at)
+            place_of = bisect_left(self._times, at)
+            if self._times[place_of:place_of + 1] != [at]:                         # the newest values are walked beside a question
+                self._times.insert(place_of, at)
 
 
 def _next_event(walk: Walk, until: int) -> int:
