@@ -22,10 +22,11 @@ from liqshell.config.judge_sections import JudgeConfig, NewsConfig
 from liqshell.config.load import Config
 from liqshell.errors import ConfigError
 from liqshell.judge.asked import FILE, line_of, question_of, rows_of, verdict_of
-from liqshell.judge.types import Answer, PastJudge, Question
+from liqshell.judge.types import Answer, Judge, PastJudge, Question
 
 PAST = ("rules", "recorded")             # kinds that answer about the past without having seen what came of it
 LIVE = ("openai", "anthropic", "command")
+MINUTE_S = 61.0                          # after which the cap of a minute has room again
 
 
 def asking(config: Config, symbols: Sequence[str]) -> list[str]:
@@ -110,6 +111,10 @@ class AskPast:
         self.told.append(Told(question, answer, heard))
         return None if heard is None else (heard, *verdict_of(answer))
 
+    def close(self) -> None:
+        if isinstance(self.judge, ModelPast):
+            self.judge.close()
+
     @property
     def counts(self) -> dict[str, int]:
         return dict(sorted(Counter(one.answer.status for one in self.told).items()))
@@ -121,32 +126,49 @@ class AskPast:
 
 
 class ModelPast:
-    """A live judge asked about the past: CONTAMINATED. The verdict comes after as much time as the answer took on the wall."""
+    """A live judge asked about the past: CONTAMINATED. The verdict comes after as much time as the answer took on the wall. Breaker and caps are
+    those of a live run, and count with it: out is [run] out. Where the minute's cap is used up the backtest waits for the next; the day's cap leaves
+    the rest without an answer."""
 
-    def __init__(self, judge: JudgeConfig, values: Mapping[str, Any]):
-        self._judge, self._values = judge, values
+    def __init__(self, judge: JudgeConfig, values: Mapping[str, Any], out: str | Path):
+        self._judge, self._values, self._out = judge, values, out
         self.now, self.speed = 0, 1.0
         self._begun = 0.0
+        self._runner = asyncio.Runner()
+        self._made: Judge | None = None
+        self._used_up = False
 
     def now_ns(self) -> int:
         return self.now + round((time.monotonic() - self._begun) * NS)
 
     def answer_past(self, question: Question) -> Answer:
-        self.now, self._begun = question.asked_ns, time.monotonic()
-        return asyncio.run(self._ask(question))
+        return self._runner.run(self._ask(question))
 
     async def _ask(self, question: Question) -> Answer:
         from liqshell.judge.build import make_judge     # what a live judge needs: not for those who ask nobody
 
-        made = make_judge(self._judge, NewsConfig(hosts=tuple(self._values["hosts"])), self, None)
-        try:
-            return await made.answer(question)
-        finally:
-            await made.close()
+        if self._made is None:
+            self._made = make_judge(self._judge, NewsConfig(hosts=tuple(self._values["hosts"])), self, self._out)
+        until = time.monotonic() + MINUTE_S
+        while True:
+            self.now, self._begun = question.asked_ns, time.monotonic()
+            answer = await self._made.answer(question)
+            if answer.status != "budget" or self._used_up or time.monotonic() > until:
+                break
+            await asyncio.sleep(0.5)
+        self._used_up = answer.status == "budget"
+        return answer
+
+    def close(self) -> None:
+        if self._made is not None:
+            self._runner.run(self._made.close())
+        self._runner.close()
 
 
-def asker(values: Mapping[str, Any], instruments: Sequence[lc.Instrument], model: JudgeConfig | None = None) -> AskPast | None:
-    """The judge of a run's settings; None where the run asks nobody. model: [judge] of a live one. DataError where a recording cannot be read."""
+def asker(values: Mapping[str, Any], instruments: Sequence[lc.Instrument], model: JudgeConfig | None = None,
+          out: str | Path = "") -> AskPast | None:
+    """The judge of a run's settings; None where the run asks nobody. model: [judge] of a live one, out: where what it uses is kept. DataError where a
+    recording cannot be read."""
     found = values.get("judge")
     if not found:
         return None
@@ -154,7 +176,7 @@ def asker(values: Mapping[str, Any], instruments: Sequence[lc.Instrument], model
     if found["kind"] in LIVE:
         if model is None:
             raise ConfigError("judge.kind", f"{found['kind']!r} beside a run", "the recorded answers of the run")
-        return AskPast(ModelPast(model, found), instruments, contaminated=True)
+        return AskPast(ModelPast(model, found, out), instruments, contaminated=True)
     from liqshell.judge.build import make_past_judge, names_of, news_in
 
     names = names_of(NewsConfig(names=found["names"]))

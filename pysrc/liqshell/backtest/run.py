@@ -66,7 +66,7 @@ def run_backtest(config: Config, folder: str | Path | None = None, notify: Notif
     values = settings_of(config, history)
     key = _hash({"settings": values, "data": history.fingerprint} | ({"forward": _plan(config)} if forward else {}))
     paper = make_paper(values, trust=True)         # before the folder: a policy that cannot be made leaves none
-    judge = asker(values, history.instruments, config.judge)
+    judge = asker(values, history.instruments, config.judge, config.run.out)
     made = Path(folder) if folder is not None else Path(config.run.out) / f"{config.run.name or name}-{key[:8]}"
     claim(made, replace_finished=folder is None)
     book = Journal(made, manifest(config, history, values) | {"name": config.run.name or name, "finished": False})
@@ -96,6 +96,9 @@ def run_backtest(config: Config, folder: str | Path | None = None, notify: Notif
     except BaseException as why:                   # the folder says that it is not finished, and why
         book.close(problem=f"{type(why).__name__}: {why}")
         raise
+    finally:
+        if judge is not None:
+            judge.close()
     book.close(ended_ns=history.end_ns, wall_ended_ns=time.time_ns(), counters=counters, latency={}, data_hash=history.fingerprint, finished=True,
                **({"judge": judged} if judged else {}))
     return made

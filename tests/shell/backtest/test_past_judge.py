@@ -5,6 +5,8 @@ import io
 import json
 import socket
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from liqshell.emulator.server import Config as Market
 from liqshell.emulator.server import serve
 from liqshell.errors import ConfigError
 from liqshell.judge.asked import rows_of
-from liqshell.judge.types import Answer
+from liqshell.judge.types import Answer, Outcome, Question
 from liqshell.judge.validation import key_of
 from liqshell.live import Session
 from liqshell.live import session as session_module
@@ -296,6 +298,48 @@ def test_who_is_asked():
         refuse_model(loads(f"[judge]\n{model}\n"), "sweep")
     with pytest.raises(ConfigError, match="beside a run"):
         asker({"judge": found(model)}, ())
+
+
+class Refuses(BaseHTTPRequestHandler):
+    """A model's server that is broken, and counts."""
+
+    def do_POST(self):
+        self.server.asked += 1
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(500)
+        self.end_headers()
+
+    def log_message(self, *given):
+        pass
+
+
+@pytest.mark.parametrize(("caps", "asked", "rest"), [("questions_minute = 1000", 5, "breaker"), ("questions_minute = 1000\ntokens_day = 4000", 1, "budget"),
+                                                     ("questions_minute = 2", 5, "breaker")])
+def test_a_model_on_the_past_is_asked_within_caps_and_breaker(tmp_path, monkeypatch, caps, asked, rest):
+    """One budget for the whole backtest, kept beside the runs: a day's cap ends it, a minute's is waited for, five failures end it."""
+    from liqshell.backtest import past_judge
+    from liqshell.judge import limits
+
+    monkeypatch.setattr(limits, "MINUTE_NS", lc.SECOND)                 # the cap of a minute, of a second here
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refuses)
+    server.asked = 0
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        config = loads(f"[judge]\nkind = 'openai'\nmodel = 'm'\nbase_url = 'http://127.0.0.1:{server.server_port}/v1'\npast_model = true\n{caps}\n")
+        judge = past_judge.ModelPast(config.judge, {"hosts": []}, tmp_path)
+        monkeypatch.setattr(past_judge, "MINUTE_S", 2.0)
+        outcomes = {"supports": Outcome("enter", 3), "none": Outcome("enter", 2), "contradicts": Outcome("don't enter", 0)}
+        said = []
+        for k in range(8):
+            at = 1_792_241_400 * lc.SECOND + k * lc.SECOND
+            said.append(judge.answer_past(Question(k + 1, 1, "bybit:BTCUSDT", "BTC", "LONG", at, at + 5 * lc.SECOND,
+                                                   b'{"contract":"bybit:BTCUSDT","direction":"LONG"}', outcomes)).status)
+        judge.close()
+        assert said == ["http_500"] * asked + [rest] * (8 - asked) and server.asked == asked
+        assert json.loads((tmp_path / "judge-usage.json").read_text())["questions"] == asked
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_the_old_key_says_what_takes_its_place():
