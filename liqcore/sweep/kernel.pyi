@@ -1,9 +1,11 @@
 from typing import Any
 
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
 from liqcore.sweep.columns import Columns
 
+@disjoint_base
 class Market:
     columns: Columns
     def __init__(self, columns: Columns) -> None: ...
