@@ -138,8 +138,8 @@ def _stored(folder: Path, symbols: Sequence[str]) -> Data:
     return of_store(store.open(folder), symbols)
 
 
-def of_store(opened: Store, symbols: Sequence[str] = (), keep_bytes: int = 0, least: int = 1) -> Data:
-    """A store, day by day. keep_bytes, least: of days that stay in memory, see Parts."""
+def of_store(opened: Store, symbols: Sequence[str] = (), keep_bytes: int = 0) -> Data:
+    """A store, day by day. keep_bytes: of days that stay in memory; the newest does."""
     from liqshell.store.assemble import holes
 
     whole = opened.select(symbols, missing="gap")
@@ -157,7 +157,7 @@ def of_store(opened: Store, symbols: Sequence[str] = (), keep_bytes: int = 0, le
     ends = tape(days[0]), tape(days[-1])
     notes = ["the times of receipt are modelled, not recorded"] if "modelled" in whole.received else []
     notes += ["SYNTHETIC data"] if whole.synthetic else []
-    return Data(whole.instruments, Parts(days, day, keep_bytes, least), ends[0].start, ends[1].end, notes)
+    return Data(whole.instruments, Parts(days, day, keep_bytes), ends[0].start, ends[1].end, notes)
 
 
 def _files(paths: Sequence[Path], symbols: Sequence[str], venue: str, given: dict[tuple[str, str], dict[str, Any]]) -> Data:

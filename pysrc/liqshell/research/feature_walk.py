@@ -22,12 +22,11 @@ PUSH_MAX = 16_384                # events that are pushed in one piece: signals 
 
 
 class Parts(Sequence[NDArray[np.void]]):
-    """Arrays of events that are made when they are asked for; so many bytes of the last ones stay in memory, at least `least` of them: one for each
-    Walk that goes through them at a time. None = they are kept by others. bounds: the first time that each of them may hold."""
+    """Arrays of events that are made when they are asked for; so many bytes of the last ones stay in memory, at least one of them; None = they are
+    kept by others. bounds: the first time that each of them may hold."""
 
-    def __init__(self, bounds: Sequence[int], load: Callable[[int], NDArray[np.void]], keep_bytes: int | None = 0,
-                 least: int = 1):
-        self.bounds, self._load, self._keep_bytes, self._least = bounds, load, keep_bytes, least
+    def __init__(self, bounds: Sequence[int], load: Callable[[int], NDArray[np.void]], keep_bytes: int | None = 0):
+        self.bounds, self._load, self._keep_bytes = bounds, load, keep_bytes
         self._lock = threading.Lock()
         self._held: dict[int, NDArray[np.void]] = {}
 
@@ -49,7 +48,7 @@ class Parts(Sequence[NDArray[np.void]]):
         with self._lock:
             found = self._held.pop(k, None)
             self._held[k] = found = self._load(k) if found is None else found
-            while len(self._held) > self._least and sum(part.nbytes for part in self._held.values()) > self._keep_bytes:
+            while len(self._held) > 1 and sum(part.nbytes for part in self._held.values()) > self._keep_bytes:
                 del self._held[next(iter(self._held))]
             return found
 

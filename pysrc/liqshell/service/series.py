@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +13,10 @@ from liqcore.features.spec import parse
 from liqshell.research.feature_walk import Walk, place
 from liqshell.service.checkpoints import Checkpoints, key_of
 from liqshell.service.ledger import STEP_NS
-from liqshell.service.sources import THREADS_MAX, Dataset
+from liqshell.service.sources import Dataset
 
 STATE_BYTES = 4 << 20            # a larger state is kept less often: as many bytes a quarter of an hour in all
 HELD_BYTES = 32 << 20            # of states that stay in memory
-PIECE_MIN = 64                   # moments of one question that are worth a thread
-TOLD_EVERY = 256
 SERIES_MAX = 16                  # lists of names of one data set that stay in memory
 
 
@@ -31,7 +26,7 @@ class Series:
     def __init__(self, dataset: Dataset, names: Sequence[str], saved: Checkpoints):
         self.dataset, self._saved = dataset, saved
         self._asked = tuple(names)
-        self._walks, self._head = [Walk(names, dataset.data)], Walk(names, dataset.data)
+        self._walk, self._head = Walk(names, dataset.data), Walk(names, dataset.data)
         self.names: tuple[str, ...] = self._head.features.names
         self.column = {name: n for n, name in enumerate(self.names)}
         self.about = self._head.features.describe()
@@ -44,50 +39,20 @@ class Series:
 
     def rows(self, wanted: Iterable[tuple[int, int]], names: Sequence[str] = (), notify: Callable[[int], None] | None = None) -> NDArray[np.float64]:
         """One row for each (ts, instrument), which come in order of ts, one column for each of these names (() = all); nan where it was not known
-        then, and outside the data. notify: called with how many are done, from any thread."""
-        names = tuple(names) or self.names
-        done = [0]
-
-        def tell(more: int) -> None:
-            done[0] += more
-            if notify is not None:
-                notify(done[0])
+        then, and outside the data. notify: called with how many are done."""
+        out, data, names = [], self.dataset.data, tuple(names) or self.names
         with self._lock:
-            pieces = self._pieces(list(wanted))
-            while len(self._walks) < len(pieces):
-                self._walks.append(Walk(self._asked, self.dataset.data))
-            if len(pieces) == 1:
-                out = self._read(0, pieces[0], names, tell)
-            else:
-                with ThreadPoolExecutor(len(pieces)) as pool:           # events are pushed without the interpreter's lock
-                    out = [row for rows in pool.map(lambda n: self._read(n, pieces[n], names, tell), range(len(pieces))) for row in rows]
+            for n, (ts, instrument) in enumerate(wanted):
+                if not data.start <= ts <= self.dataset.complete:
+                    out.append([np.nan] * len(names))
+                    continue
+                if ts != self._walk.at:
+                    self._walk = self._seek(self._walk, ts)
+                read = self._walk.features.read
+                out.append([read(name, instrument, ts) for name in names])
+                if notify is not None and n % 256 == 0:
+                    notify(n)
         return np.array(out, np.float64).reshape(-1, len(names))
-
-    def _pieces(self, wanted: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
-        """Stretches for threads of their own, each but the first with a kept state before it: none walks what another does."""
-        count = min(os.cpu_count() or 1, THREADS_MAX, len(wanted) // PIECE_MIN)
-        cuts = [0]
-        for n in range(1, count):
-            at = n * len(wanted) // count
-            state = self._latest(wanted[at][0])
-            if state > wanted[cuts[-1]][0]:
-                cuts.append(bisect_left(wanted, state, key=itemgetter(0)))
-        return [wanted[low:high] for low, high in zip(cuts, [*cuts[1:], len(wanted)], strict=True)]
-
-    def _read(self, walk: int, wanted: list[tuple[int, int]], names: tuple[str, ...], tell: Callable[[int], None]) -> list[list[float]]:
-        out: list[list[float]] = []
-        data = self.dataset.data
-        for ts, instrument in wanted:
-            if out and len(out) % TOLD_EVERY == 0:
-                tell(TOLD_EVERY)
-            if not data.start <= ts <= self.dataset.complete:
-                out.append([np.nan] * len(names))
-                continue
-            if ts != self._walks[walk].at:
-                self._walks[walk] = self._seek(self._walks[walk], ts)
-            read = self._walks[walk].features.read
-            out.append([read(name, instrument, ts) for name in names])
-        return out
 
     def now(self, instrument: int) -> tuple[int, list[float]]:
         """(as of, values) of all that has been received: what rows() gives for that time, for ever."""

@@ -29,7 +29,6 @@ from liqshell.service.ledger import Ledger
 from liqshell.store.load import Store
 
 KEEP_BYTES = 1 << 30  # of days of a store in memory
-THREADS_MAX = 4  # of one question
 MEMBER_READ = 16 << 20  # bytes of a recording that are unpacked at a time: more than one member of our recorder holds
 HOUR_NS = 3_600 * lc.SECOND
 USEFUL = np.array(
@@ -84,7 +83,7 @@ class StoreSource:
     def _open(self) -> Dataset:
         self._stamp = self._look()
         opened = Store(self.folder)
-        data, whole = of_store(opened, keep_bytes=KEEP_BYTES, least=THREADS_MAX), opened.select(missing="gap")
+        data, whole = of_store(opened, keep_bytes=KEEP_BYTES), opened.select(missing="gap")
         held: dict[int, list[tuple[str, ...]]] = {}
         began: dict[str, str] = {}
         for key, content in opened.catalogue.partitions().items():

@@ -6,6 +6,7 @@ import io
 import random
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from liqshell import cli
 from liqshell.research import feature_rows
+from liqshell.research.feature_walk import Walk
 from liqshell.service import ledger
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -137,30 +139,28 @@ def test_states_are_kept_and_change_nothing(store, tmp_path):
         kept = np.array(one._times)
         assert len(kept) > 150 and (kept % ledger.STEP_NS == 0).all()
         before = T0 + DAY + 7 * HOUR
-        assert all(walk.features.refused == {} for walk in one._walks) and max(t for t in kept if t <= before) == before
+        assert one._walk.features.refused == {} and max(t for t in kept if t <= before) == before
         assert second.history(features=list(NAMES), rows=rows).body == expected
     with asked(store, tmp_path / "other") as third:
         assert third.history(features=list(NAMES), rows=rows).body == expected
 
 
-@pytest.mark.parametrize("threads", [1, 2, 4])
-def test_moments_that_threads_share_are_those_of_one(store, oracle, tmp_path, monkeypatch, threads):
-    """Many moments before there is any state, with all of them, and with some that are damaged: each is that of Features which saw nothing later."""
-    from liqshell.service import series as module
-
-    monkeypatch.setattr(module.os, "cpu_count", lambda: threads)
-    drawn = random.Random(threads)
-    with asked(store, tmp_path / "state") as api:
+def test_moments_beside_the_newest_values_and_behind_damaged_states_are_the_same(store, oracle, tmp_path):
+    """Many moments before there is any state, with all of them, and with most of them damaged, while others ask for the newest values."""
+    drawn = random.Random(1)
+    with asked(store, tmp_path / "state") as api, ThreadPoolExecutor(1) as other:
         for turn in range(4):
             at = sorted(drawn.sample(range(T0 + HOUR, T0 + 2 * DAY - HOUR), 300))
+            beside = [other.submit(one.now, 0) for one in api.library.get().series.values()]
             found = api.history(features=list(NAMES), contract="BTCUSDT", at=at).json["columns"]
             known = oracle.at(at)
             assert all(bits(found[name][n]) == bits(known[ts][0, k]) for k, name in enumerate(NAMES) for n, ts in enumerate(at))
+            assert all(len(newest.result()[1]) >= len(NAMES) for newest in beside)
             one = next(iter(api.library.get().series.values()))
-            assert len(one._walks) == (1 if turn == 0 else threads) and one._times == sorted(set(one._times))
-            if turn == 1:
-                api.library.saved._all("update states set state = x'00' where ts % 7 = 0")
-                one._states.clear()
+            assert one._times == sorted(set(one._times))
+            api.library.saved._all("update states set state = x'00' where ts % 3 != 0")
+            one._states.clear()
+            one._head = Walk(one._asked, one.dataset.data)              # the newest values come from kept states, too
 
 
 def test_the_states_of_names_that_were_used_least_recently_go_first(store, tmp_path, monkeypatch):
