@@ -190,7 +190,6 @@ def after_a_cascade(market: Market, records: np.ndarray, seconds: float) -> np.n
 
 
 @pytest.mark.slow               # statistics of hours of the generated market
-@pytest.mark.slow               # statistics of hours of the generated market
 def test_impact_reverts_unless_all_of_it_is_permanent(runs: list[tuple[Market, np.ndarray]]) -> None:
     partial = np.concatenate([after_a_cascade(market, records, 300.0) for market, records in runs])
     controls = [Market(Parameters(seed=seed, permanent_share=1.0)) for seed in SEEDS]

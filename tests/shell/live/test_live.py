@@ -176,12 +176,13 @@ def test_kill_9_leaves_a_recording_that_replays(tmp_path):
                 "[detector]\\nwarmup=20\\nrefresh_s=0\\n' % (ready['rest'], ready['ws']))\n"
                 "asyncio.run(Session(config, Path(sys.argv[2]), Clock.from_dict(ready['clock'])).run())\n")
         child = subprocess.Popen([sys.executable, "-P", "-c", code, json.dumps(ready), str(folder)], env=_environment())
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while time.monotonic() < deadline and not frame_files(folder / "frames"):
             time.sleep(0.1)
         audit = folder / journal.AUDIT
         while time.monotonic() < deadline and not (audit.exists() and audit.stat().st_size >= 20 * lc.AUDIT_DTYPE.itemsize):
             time.sleep(0.1)
+        assert time.monotonic() < deadline, "the run recorded nothing in three minutes"
         time.sleep(2.0)
         child.send_signal(signal.SIGKILL)
         child.wait()
