@@ -18,7 +18,7 @@ from liqshell.research.feature_rows import iso
 from liqshell.run import view_page
 from liqshell.service import answers, openapi, signals, watching
 from liqshell.service.jobs import Jobs
-from liqshell.service.problems import Problem
+from liqshell.service.problems import Problem, without_paths
 from liqshell.service.questions import canonical, history_of, instrument_of, names_of, step_of, time_of
 from liqshell.service.sources import Dataset, Library
 from liqshell.service.stream import stream
@@ -81,7 +81,7 @@ class Api:
                 await asyncio.to_thread(self.library.refresh)
                 self.trouble = ""
             except (DataError, OSError) as why:
-                self.trouble = str(why)
+                self.trouble = without_paths(why)
             await asyncio.sleep(REFRESH_S)
 
     async def dataset(self, name: str) -> Dataset:
@@ -94,7 +94,7 @@ class Api:
             except KeyError:
                 raise Problem("unknown-run", f"no run {name!r} here", there=list(self.library.runs())[-50:]) from None
             except DataError as why:
-                raise Problem("not-ready", str(why)) from None
+                raise Problem("not-ready", without_paths(why)) from None
 
     async def listing(self, request: Request) -> Response:
         """Every feature there is."""
@@ -142,7 +142,7 @@ class Api:
     def _historical(self, request: Request, dataset: Dataset, body: Any, kind: str) -> Response:
         question = history_of(dataset, body)
         if (cost := len(question.rows) * len(question.names) // CELLS):
-            self.site.charge(request.who, "history", cost)
+            self.site.charge(request, "history", cost)
         answers.check(dataset, question, self.library.saved)
         tag = answers.etag_of(dataset, question, kind)
         headers = [(b"etag", f'"{tag}"'.encode()), (b"cache-control", b"private, no-cache"), (b"vary", b"accept")]

@@ -15,7 +15,7 @@ from typing import Any
 from liqshell import private
 from liqshell.errors import LiqshellError
 from liqshell.service import answers
-from liqshell.service.problems import Problem
+from liqshell.service.problems import Problem, without_paths
 from liqshell.service.questions import JOB_ROWS_MAX, Question, history_of
 from liqshell.service.sources import Dataset, Library
 
@@ -70,7 +70,7 @@ class Jobs:
                 out.write(answers.encode(table, job.kind))
             job.done, job.state = job.rows, "done"
         except (LiqshellError, Problem, OSError) as why:
-            job.why, job.state = str(why), "failed"
+            job.why, job.state = without_paths(why), "failed"
         except Exception:                # who asks for the job must not wait for ever
             _log.exception("job for %s", job.owner)
             job.why, job.state = "an error of the server; its log has it", "failed"

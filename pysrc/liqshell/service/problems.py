@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
+
+from liqshell.errors import LiqshellError
 
 BASE = "https://liqcore.dev/problems/"
 QUOTA = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+_FOLDERS = re.compile(r"""(?<![\w.])/(?:[^/'"\n]*/)+""")
 #: kind -> (status, title)
 KINDS = {
     "bad-request": (400, "Bad request"),
@@ -53,3 +58,11 @@ class Problem(Exception):
             **self.more,
             "request_id": request_id,
         }
+
+
+def without_paths(why: Exception) -> str:
+    """What is wrong with a file of the server, by the file's name: who asks is not told where it lies."""
+    text = str(why)
+    if isinstance(why, LiqshellError) and why.where:
+        text = text.replace(why.where, Path(why.where).name, 1)
+    return _FOLDERS.sub("", text)

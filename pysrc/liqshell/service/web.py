@@ -18,9 +18,9 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from liqshell.errors import LiqshellError
+from liqshell.errors import ConfigError, LiqshellError
 from liqshell.service.keys import Keyring
-from liqshell.service.problems import Problem
+from liqshell.service.problems import Problem, without_paths
 from liqshell.service.quota import Bucket
 
 Scope = MutableMapping[str, Any]
@@ -39,14 +39,16 @@ _log = logging.getLogger("liqshell.service")
 
 
 class Request(NamedTuple):
-    """One of HTTP. query, headers: the latter by lower-case name. who: id of the key, "" = none was needed."""
+    """One of HTTP. query, headers: the latter by lower-case name. who: id of the key, "" = none was needed. sent: headers that its
+    answer will have, whatever it is."""
 
     method: str
     path: str
     query: dict[str, str]
     headers: dict[str, str]
     receive: Receive
-    who: str = ""
+    who: str
+    sent: Headers
 
     async def body(self) -> bytes:
         """All of it. Problem where it is too long: the rest is heard and dropped, because a client that still sends does not hear the answer."""
@@ -134,8 +136,11 @@ class Site:
             return
         except Problem as why:
             response = _problem(why, path, ident)
-        except LiqshellError as why:
+        except ConfigError as why:
             response = _problem(Problem("bad-value", str(why).replace(str(why.where) + ": ", "", 1)), path, ident)
+        except (LiqshellError, OSError) as why:          # of the files that are served, or of the keys: who asks has done nothing wrong
+            _log.warning("request %s %s %s: %s", ident, scope["method"], path, why)
+            response = _problem(Problem("not-ready", without_paths(why)), path, ident)
         except Exception:
             _log.exception("request %s %s %s", ident, scope["method"], path)
             response = _problem(Problem("fault", "The server failed on this request; its log has the request id"), path, ident)
@@ -146,9 +151,9 @@ class Site:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         route, path = self._route(method, scope["path"])
         who = self._check_key(headers, route.scope)
-        request = Request(method, path, _query(scope["query_string"]), headers, receive, who)
+        request = Request(method, path, _query(scope["query_string"]), headers, receive, who, sent)
         if route.limit:
-            self.charge(who, route.limit, 1, sent)
+            self.charge(request, route.limit, 1)
         return await route.handler(request)
 
     def _check_origin(self, headers: dict[str, str]) -> None:
@@ -166,8 +171,9 @@ class Site:
         head, _, _ = path.rpartition("/")
         if (found := self.routes.get((method, f"{head}/*"))) is not None:
             return found, path
-        there = [verb for verb, at in self.routes if at in (path, f"{head}/*")]
+        there = {verb for verb, at in self.routes if at in (path, f"{head}/*")}
         if there:
+            there |= {"HEAD"} if "GET" in there else set()
             raise Problem("no-method", f"{method} is not possible here", ((b"allow", ", ".join(sorted(there)).encode()),))
         raise Problem("not-found", "no such address; GET /v1/openapi.json lists what there is")
 
@@ -188,17 +194,17 @@ class Site:
         """Whether a key that was let in is still valid."""
         return self.keyring is None or self.keyring.has(who)
 
-    def charge(self, who: str, limit: str, cost: int, sent: Headers | None = None) -> None:
-        """Take from a key's bucket. Problem where there is too little."""
-        key = (who, limit)
+    def charge(self, request: Request, limit: str, cost: int) -> None:
+        """Take from a key's bucket; the answer says what is left. Problem where there is too little."""
+        key = (request.who, limit)
         if key not in self._buckets and len(self._buckets) >= BUCKETS_MAX:
             self._buckets.clear()
         bucket = self._buckets.setdefault(key, Bucket(limit, self.limits.get(limit, 0)))
         good, headers = bucket.take(cost, self.clock())
+        told = {name for name, _ in headers}
+        request.sent[:] = [*(one for one in request.sent if one[0] not in told), *headers]
         if not good:
-            raise Problem("quota-exceeded", f"more than {bucket.amount} a minute", tuple(headers), **{"violated-policies": [limit]})
-        if sent is not None:
-            sent += headers
+            raise Problem("quota-exceeded", f"more than {bucket.amount} a minute", (), **{"violated-policies": [limit]})
 
 
 def _host(text: str) -> str:
@@ -256,10 +262,10 @@ def _problem(why: Problem, path: str, ident: str) -> Response:
 
 async def _send(response: Response, more: Headers, bodiless: bool, send: Send) -> None:
     headers = [(b"content-type", response.kind.encode()), *response.headers, *more]
-    if response.status == 304:
-        headers = headers[1:]
     if isinstance(response.body, bytes):
         headers.append((b"content-length", str(len(response.body)).encode()))
+        if response.status == 304:                       # a length would be that of the answer that is not sent
+            headers = headers[1:-1]
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if bodiless else response.body})
         return
@@ -273,5 +279,7 @@ async def _send(response: Response, more: Headers, bodiless: bool, send: Send) -
         await send({"type": "http.response.body", "body": b""})
     except OSError:
         pass  # the client has gone, or does not read
+    except LiqshellError as why:
+        _log.warning("a stream ends: %s", why)
     finally:
         await pieces.aclose()  # type: ignore[attr-defined]

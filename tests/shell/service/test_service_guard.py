@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from api_rig import NAMES, asked, fill, market, served
 from liqshell import cli, log
 from liqshell.errors import ConfigError, DataError
 from liqshell.service import keys, openapi, web
-from liqshell.service.problems import KINDS, QUOTA
+from liqshell.service.problems import KINDS, QUOTA, without_paths
 from liqshell.service.quota import Bucket
 from liqshell.service.server import Options, serve
 
@@ -266,3 +267,55 @@ def test_a_stream_that_nobody_reads_ends(monkeypatch):
         await asyncio.wait_for(web._send(web.Response(pieces()), [], False, send), 5)
     asyncio.run(begin())
     assert told == [0, 1, "closed"]
+
+
+def test_files_of_the_server_that_cannot_be_read_are_its_fault_and_no_path_is_told(store, tmp_path):
+    copy = tmp_path / "a folder" / "store"
+    shutil.copytree(store, copy)
+    with asked(copy, tmp_path / "state") as api:
+        assert api.ask("GET", LIVE, ASK).status == 200
+        kept = (api.state / keys.FILE).read_text()
+        (api.state / keys.FILE).write_text(kept[:40])
+        answer = api.ask("GET", LIVE, ASK)
+        assert answer.status == 503 and answer.json["detail"].startswith(f"{keys.FILE}: cannot be read") and str(tmp_path) not in answer.body.decode()
+        (api.state / keys.FILE).write_text(kept)
+        assert api.ask("GET", LIVE, ASK).status == 200
+        shutil.rmtree(copy)
+        api.loop.run_until_complete(asyncio.sleep(0.6))
+        health = api.ask("GET", "/v1/health", key=None)
+        assert health.status == 503 and "catalogue.sqlite" in health.json["why"]
+        answer = api.history(asset="BTC", features=["price.last"], at=["2026-02-09T01:00:00Z"])
+        assert answer.status == 503 and answer.json["type"].endswith("/not-ready")
+        assert "a folder" not in (health.body + answer.body).decode()
+
+
+def test_what_is_said_of_a_file_has_no_folder():
+    assert without_paths(DataError("/data/me/store/a.parquet:7", "bad (in '/data/me/b.csv')", "a/b or c")) == "a.parquet:7: bad (in 'b.csv'); expected a/b or c"
+    assert without_paths(DataError("", "no frames")) == "no frames"
+    assert without_paths(FileNotFoundError(2, "No such file", "/x y/z")) == "[Errno 2] No such file: 'z'"
+
+
+def test_what_is_left_is_said_after_the_cells_are_charged(store, tmp_path):
+    with asked(store, tmp_path / "state", history_limit=5) as api:
+        api.site.clock = lambda: 100.0
+        large = {"features": list(NAMES), "asset": "BTC", "every": "20s"}        # 4,300 rows of 7: four requests' worth in all
+        answer = api.history(**large)
+        assert answer.status == 200 and answer.headers["ratelimit"] == '"history";r=1;t=48'
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        async def receive():
+            return {"type": "http.request", "body": json.dumps(large).encode()}
+        headers = [(b"host", b"localhost"), (b"authorization", b"Bearer " + api.token.encode()), (b"content-type", b"application/json")]
+        api.loop.run_until_complete(api.site({"type": "http", "method": "POST", "path": PAST, "query_string": b"", "headers": headers}, receive, send))
+        names = [name for name, _ in sent[0]["headers"]]
+        assert sent[0]["status"] == 429 and names.count(b"ratelimit") == names.count(b"ratelimit-policy") == names.count(b"retry-after") == 1
+
+
+def test_a_304_has_no_length_and_head_is_among_what_is_possible(api):
+    question = {"asset": "BTC", "features": ["price.last"], "at": []}
+    again = api.history(**question, headers={"if-none-match": api.history(**question).headers["etag"]})
+    assert again.status == 304 and not again.headers.keys() & {"content-length", "content-type"}
+    assert api.ask("OPTIONS", LIVE).headers["allow"] == "GET, HEAD" and api.ask("PUT", PAST).headers["allow"] == "POST"
