@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -105,14 +106,20 @@ class Client:
                         last = ident
                         if kind == "features":
                             yield data
-            except (ApiError, OSError) as why:
+            except (ApiError, OSError, HTTPException) as why:
                 if isinstance(why, ApiError) and why.status:
                     raise
             time.sleep(1.0)
 
     def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         with self._open(method, path, body) as answer:
-            return json.load(answer)
+            try:
+                found = json.load(answer)
+            except (OSError, HTTPException, ValueError) as why:
+                raise ApiError(self._url, f"an answer that is not whole: {why}", answer.status) from None
+        if not isinstance(found, dict):
+            raise ApiError(self._url, "an answer that is none of `liqcore serve`", answer.status)
+        return found
 
     def _open(self, method: str, path: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None) -> Any:
         given = {"Accept": "application/json", **({"Authorization": f"Bearer {self._key}"} if self._key else {}), **(headers or {})}
@@ -129,7 +136,7 @@ class Client:
                     time.sleep(int(wait))
                     continue
                 raise _error(path.partition("?")[0], why) from None
-            except OSError as why:
+            except (OSError, HTTPException) as why:
                 raise ApiError(self._url, f"no answer: {getattr(why, 'reason', why)}") from None
 
 
@@ -138,7 +145,7 @@ def _error(where: str, why: urllib.error.HTTPError) -> ApiError:
         try:
             problem = json.load(why)
             text = f"{problem['title']}: {problem['detail']}"
-        except (ValueError, KeyError, TypeError):
+        except (OSError, HTTPException, ValueError, KeyError, TypeError):
             problem, text = {}, f"status {why.code}"
     return ApiError(where, text, why.code, problem)
 

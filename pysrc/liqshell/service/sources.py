@@ -9,7 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +152,7 @@ class RunSource:
         self._room = np.zeros(1 << 12, lc.EVENT_DTYPE)
         self._count = self._last = 0
         self._manifest = manifest
+        self.started = int(manifest.get("started_ns") or 0)
         self._lock = threading.Lock()
         self.dataset: Dataset | None = None
         self.refresh()
@@ -278,10 +279,21 @@ class Library:
 
     def refresh(self) -> None:
         """Follow what is open."""
+        runs = self.runs()
         if not self.is_store:
-            self._newest = next(reversed(self.runs()), "")
-        for source in list(self._sources.values()):
-            source.refresh()
+            self._newest = next(reversed(runs), "")
+        first: DataError | OSError | None = None
+        for name, source in list(self._sources.items()):
+            if isinstance(source, RunSource) and source.started != (_started(runs[name]) if name in runs else -1):
+                del self._sources[name]                  # deleted, or another run of its name: opened anew when it is asked for
+                source.close()
+                continue
+            try:
+                source.refresh()
+            except (DataError, OSError) as why:          # the others are followed
+                first = first or why
+        if first is not None:
+            raise first
 
     def close(self) -> None:
         for source in self._sources.values():
@@ -289,9 +301,16 @@ class Library:
         self.saved.close()
 
 
-@cache
 def _started(folder: Path) -> int:
     """When a run began, ns; -1 where its run.json cannot be read."""
+    try:
+        return _read_started(folder, (folder / journal.MANIFEST).stat().st_mtime_ns)
+    except OSError:
+        return -1
+
+
+@lru_cache(4096)
+def _read_started(folder: Path, _stamp: int) -> int:
     try:
         return int(journal.load_manifest(folder).get("started_ns") or 0)
     except (DataError, TypeError, ValueError):

@@ -1,5 +1,7 @@
 """liqshell.client against a server on loopback: frames of pandas and polars keep their order, index and columns; errors say what the server said."""
 
+import socket
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -127,3 +129,25 @@ def test_a_server_that_is_not_there():
     with pytest.raises(ApiError, match="no answer") as why:
         Client("http://127.0.0.1:9").live("price.last", asset="BTC")
     assert why.value.status == 0
+
+
+HEAD = b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n"
+
+
+@pytest.mark.parametrize(("said", "status"), [(b"", 0), (b"no HTTP\r\n\r\n", 0), (HEAD % (200, 99) + b'{"as_of":', 200), (HEAD % (200, 3) + b"abc", 200),
+                                              (HEAD % (200, 2) + b"[]", 200), (HEAD % (503, 99) + b"<html>", 503), (HEAD % (503, 2) + b"[]", 503)])
+def test_a_server_that_dies_in_an_answer(said, status):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        def answer():
+            for _ in range(2):
+                with server.accept()[0] as one:
+                    one.recv(1 << 16)
+                    one.sendall(said)
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        api = Client(f"http://127.0.0.1:{server.getsockname()[1]}", timeout_s=5.0)
+        for ask in (lambda: api.live(["price.last"], "BTC"), lambda: api.historical([{"asset": "BTC", "at": T0}], ["price.last"])):
+            with pytest.raises(ApiError) as why:
+                ask()
+            assert why.value.status == status
+        thread.join(5.0)

@@ -221,3 +221,30 @@ def test_a_folder_of_runs_serves_the_newest_and_passes_over_what_is_none(run, tm
     monkeypatch.chdir(runs / "b")
     with asked(Path("."), tmp_path / "other") as api:
         assert api.ask("GET", "/v1/health", key=None).json["run"] == "b"
+
+
+def test_a_run_that_is_deleted_or_replaced_does_not_stop_the_others(run, tmp_path):
+    runs, ask = tmp_path / "runs", ("GET", "/v1/features/live", "asset=SOL&features=price.last")
+    shutil.copytree(run, runs / "old")
+    steps = grown(run, runs / "new", random.Random(9))
+    for _ in range(4):
+        next(steps)
+    manifest = json.loads((run / journal.MANIFEST).read_text())
+    (runs / "new" / journal.MANIFEST).write_text(json.dumps(manifest | {"started_ns": manifest["started_ns"] + 2}))
+    with asked(runs, tmp_path / "state") as api:
+        old, new = api.ask(*ask[:2], ask[2] + "&run=old"), api.ask(*ask)
+        assert (old.json["run"], new.json["run"]) == ("old", "new")
+        shutil.rmtree(runs / "old")
+        for _ in steps:
+            pass
+        api.loop.run_until_complete(asyncio.sleep(1.0))
+        assert api.ask("GET", "/v1/health").status == 200
+        assert api.ask(*ask[:2], ask[2] + "&run=old").status == 404 and api.ask(*ask).json["as_of_ns"] > new.json["as_of_ns"]
+        shutil.rmtree(runs / "new")
+        shutil.copytree(run, runs / "new")                  # another run of the same name
+        api.loop.run_until_complete(asyncio.sleep(1.0))
+        again = api.ask(*ask)
+        assert again.status == 200 and again.json["data_hash"] != new.json["data_hash"]
+        assert api.library.opened("new").data.end >= int(manifest["ended_ns"])
+        frames = frame_files(runs / "new" / journal.FRAMES)
+        assert len(frames) == 2
