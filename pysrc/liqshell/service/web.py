@@ -244,9 +244,10 @@ def accepted(header: str, kinds: tuple[str, ...]) -> str:
             wishes.append((-float(weight), n, kind))
         except ValueError:
             continue
+    refused = {kind for weight_below, _, kind in wishes if weight_below == 0}
     for weight_below, _, kind in sorted(wishes):
         for one in kinds:
-            if weight_below < 0 and (kind in ("*/*", one) or kind.endswith("/*") and one.startswith(kind[:-1])):
+            if weight_below < 0 and one not in refused and (kind in ("*/*", one) or kind.endswith("/*") and one.startswith(kind[:-1])):
                 return one
     raise Problem("not-acceptable", f"none of {header[:100]!r}", there=list(kinds))
 

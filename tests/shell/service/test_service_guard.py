@@ -319,3 +319,8 @@ def test_a_304_has_no_length_and_head_is_among_what_is_possible(api):
     again = api.history(**question, headers={"if-none-match": api.history(**question).headers["etag"]})
     assert again.status == 304 and not again.headers.keys() & {"content-length", "content-type"}
     assert api.ask("OPTIONS", LIVE).headers["allow"] == "GET, HEAD" and api.ask("PUT", PAST).headers["allow"] == "POST"
+
+
+def test_a_kind_that_is_refused_by_name_is_not_sent():
+    kinds = ("application/json", "text/csv")
+    assert web.accepted("application/json;q=0, */*", kinds) == "text/csv" and web.accepted("*/*;q=0.1, text/csv;q=0", kinds) == "application/json"
