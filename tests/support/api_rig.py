@@ -102,10 +102,10 @@ class Asked:
         data = json.dumps(body).encode() if isinstance(body, dict) else body or b""
         scope = {"type": "http", "method": method, "path": path, "query_string": query.encode("ascii", "replace"),
                  "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in given.items() if value is not None]}
-        sent, parts = [], iter([{"type": "http.request", "body": data}])
+        sent, parts = [], [{"type": "http.request", "body": data}]
 
         async def receive():
-            return next(parts, {"type": "http.disconnect"})
+            return parts.pop() if parts else await asyncio.Event().wait()  # a client that stays
 
         async def send(message):
             sent.append(message)

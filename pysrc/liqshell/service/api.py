@@ -29,6 +29,7 @@ KINDS = {LIQUIDATION: "LIQUIDATION", TRADE: "TRADE", BBO: "BBO", TICKER: "TICKER
 HISTORY_KINDS = (answers.JSON, answers.NDJSON, answers.CSV, answers.ARROW, answers.PARQUET)
 NO_STORE = [(b"cache-control", b"no-store")]
 LIVE_KEYS = ("asset", "features", "venue", "contract", "run", "strict")
+STEP_NS_MIN = 1_000_000_000       # of market time between two events of a stream
 CELLS = 10_000                   # of an answer of the past that cost as much as one request
 
 
@@ -157,6 +158,8 @@ class Api:
         only(query, *LIVE_KEYS[:-1], "every")
         asked = names_of(query.get("features", ""))
         step = step_of(query.get("every", "1m"), "every")
+        if step < STEP_NS_MIN:
+            raise Problem("bad-value", "every: expected 1s or longer", name="every")
         since = request.headers.get("last-event-id", "")
         if since and (not since.isascii() or not since.isdigit() or len(since) > 19):
             raise Problem("bad-value", "Last-Event-ID: expected the id of an event, ns since 1970", name="last-event-id")

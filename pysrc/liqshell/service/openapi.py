@@ -185,7 +185,7 @@ def _now() -> dict[str, Schema]:
                                                 (FEATURES, *WHO, ("strict", {"enum": ["0", "1"]}, "1: an error where one is not known")),
                                                 (404, 422, 503), required=("features",))},
         "/v1/features/stream": {"get": _operation("The same as server-sent events: features, dropped", read, {EVENTS: {"type": "string"}},
-                                                  (FEATURES, *WHO, ("every", DURATION, "Market time between two events; 1m"), LAST),
+                                                  (FEATURES, *WHO, ("every", DURATION, "Market time between two events, from 1s on; 1m"), LAST),
                                                   (404, 422, 503), required=("features",))},
     }
 

@@ -101,13 +101,16 @@ def serve(path: Path, state: Path, options: Options) -> None:
 
 def server_of(library: Library, state: Path, options: Options) -> Any:
     """A uvicorn.Server."""
+    package = uvicorn()
+    from liqshell.service.connection import Connection
+
     tls: dict[str, Any] = {"ssl_certfile": options.cert, "ssl_keyfile": options.key} if options.cert else {}
-    config = uvicorn().Config(
+    config = package.Config(
         application(library, state, options),
         options.bind,
         options.port,
         loop="uvloop",
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -118,7 +121,7 @@ def server_of(library: Library, state: Path, options: Options) -> Any:
         limit_concurrency=1000,
         **tls,
     )
-    return uvicorn().Server(config)
+    return package.Server(config)
 
 
 def announce(server: Any, options: Options) -> None:

@@ -32,7 +32,6 @@ JSON, PROBLEM = "application/json", "application/problem+json"
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 BUCKETS_MAX = 10_000
 DROPPED_BYTES_MAX = 256 << 20    # of a body that is too long: then the connection ends
-SEND_S = 30.0                    # that a client of a stream may take no piece: then the stream ends
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ALWAYS: Headers = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"), (b"cross-origin-resource-policy", b"same-origin")]
 _log = logging.getLogger("liqshell.service")
@@ -144,7 +143,7 @@ class Site:
         except Exception:
             _log.exception("request %s %s %s", ident, scope["method"], path)
             response = _problem(Problem("fault", "The server failed on this request; its log has the request id"), path, ident)
-        await _send(response, sent, scope["method"] == "HEAD", send)
+        await _send(response, sent, scope["method"] == "HEAD", receive, send)
 
     async def _answer(self, scope: Scope, headers: dict[str, str], receive: Receive, sent: Headers) -> Response:
         self._check_origin(headers)
@@ -261,7 +260,7 @@ def _problem(why: Problem, path: str, ident: str) -> Response:
     return Response(orjson.dumps(why.body(path, ident)), why.status, PROBLEM, [(b"cache-control", b"no-store"), *why.headers])
 
 
-async def _send(response: Response, more: Headers, bodiless: bool, send: Send) -> None:
+async def _send(response: Response, more: Headers, bodiless: bool, receive: Receive, send: Send) -> None:
     headers = [(b"content-type", response.kind.encode()), *response.headers, *more]
     if isinstance(response.body, bytes):
         headers.append((b"content-length", str(len(response.body)).encode()))
@@ -271,16 +270,24 @@ async def _send(response: Response, more: Headers, bodiless: bool, send: Send) -
         await send({"type": "http.response.body", "body": b"" if bodiless else response.body})
         return
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    pieces = response.body
+    pieces, gone = response.body, asyncio.ensure_future(_gone(receive))
     try:
         if not bodiless:
             async for piece in pieces:
-                async with asyncio.timeout(SEND_S):
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                if gone.done():                          # what is sent to nobody is dropped without an error: the stream would never end
+                    return
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     except OSError:
-        pass  # the client has gone, or does not read
+        pass  # the client has gone
     except LiqshellError as why:
         _log.warning("a stream ends: %s", why)
     finally:
+        gone.cancel()
         await pieces.aclose()  # type: ignore[attr-defined]
+
+
+async def _gone(receive: Receive) -> None:
+    """Until the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

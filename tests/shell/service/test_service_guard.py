@@ -5,16 +5,20 @@ import http.client
 import json
 import re
 import shutil
+import socket
 import stat
 import subprocess
 import sys
+import time
 
 import pytest
 from api_rig import NAMES, asked, fill, market, served
 
 from liqshell import cli, log
 from liqshell.errors import ConfigError, DataError
+from liqshell.service import api as api_module
 from liqshell.service import keys, openapi, web
+from liqshell.service import stream as stream_module
 from liqshell.service.problems import KINDS, QUOTA, without_paths
 from liqshell.service.quota import Bucket
 from liqshell.service.server import Options, serve
@@ -27,6 +31,11 @@ ASK = f"asset=BTC&features={NAMES[3]}"
 def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("guard")
     return fill(folder / "store", market(folder / "0", 0, 400))
+
+
+@pytest.fixture
+def small(tmp_path):
+    return fill(tmp_path / "small", market(tmp_path / "0", 0))
 
 
 @pytest.fixture(scope="module")
@@ -247,26 +256,83 @@ def test_values_that_are_none(api, query):
     assert answer.status == 422, answer.body
 
 
-def test_a_stream_that_nobody_reads_ends(monkeypatch):
-    monkeypatch.setattr(web, "SEND_S", 0.05)
-    told = []
+def on_a_socket(address: str, sent: bytes, buffer: int = 0) -> socket.socket:
+    host, _, port = address.removeprefix("http://").partition(":")
+    line = socket.socket()
+    if buffer:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    line.settimeout(30)
+    line.connect((host, int(port)))
+    line.sendall(sent)
+    return line
 
-    async def pieces():
+
+def ended(line: socket.socket) -> bool:
+    """What is there is read, until the server ends the connection."""
+    try:
+        while line.recv(1 << 16):
+            pass
+    except ConnectionError:
+        pass
+    line.close()
+    return True
+
+
+def waits_for(what) -> bool:
+    until = time.monotonic() + 30
+    while not what() and time.monotonic() < until:
+        time.sleep(0.02)
+    return what()
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /v1/health HTTP/1.1\r\nhost: 127.0.0.1\r\nx-a: ",
+                                  b"POST /v1/features/historical HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"])
+def test_a_request_that_never_ends_does_not_hold_its_connection(small, monkeypatch, sent):
+    connection = pytest.importorskip("liqshell.service.connection")
+    monkeypatch.setattr(connection, "REQUEST_S", 0.3)
+    with served(small, small.parent / "state", auth=False) as (address, _):
+        assert ended(on_a_socket(address, sent))
+        slow = on_a_socket(address, b"GET /v1/health HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n")
+        assert slow.recv(12) == b"HTTP/1.1 200"
+        slow.close()
+
+
+def test_a_stream_ends_with_its_client(small, monkeypatch):
+    """One that left, and one that takes nothing: neither leaves anything that goes on to make events."""
+    connection = pytest.importorskip("liqshell.service.connection")
+    monkeypatch.setattr(connection, "TAKE_S", 0.3)
+    working, real, endless = [], api_module.stream, []
+
+    async def watched(*args):
+        working.append(1)
         try:
-            for n in range(3):
-                told.append(n)
-                yield b"x"
+            async for piece in real(*args):
+                yield piece
+                while endless:
+                    yield b":" + b"x" * 65536 + b"\n\n"
         finally:
-            told.append("closed")
+            working.pop()
+    monkeypatch.setattr(api_module, "stream", watched)
+    monkeypatch.setattr(stream_module, "PING_S", 0.1)
+    ask = f"GET /v1/features/stream?asset=BTC&features={NAMES[3]} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".encode()
+    with served(small, small.parent / "state", auth=False) as (address, _):
+        lines = [on_a_socket(address, ask) for _ in range(5)]
+        for line in lines:
+            assert b"200" in line.recv(100)
+        assert waits_for(lambda: len(working) == 5)
+        for line in lines:
+            line.close()
+        assert waits_for(lambda: not working)
+        endless.append(1)
+        stays = on_a_socket(address, ask, buffer=4096)
+        assert waits_for(lambda: len(working) == 1) and waits_for(lambda: not working)
+        assert ended(stays)
 
-    async def send(message):
-        if message["type"] == "http.response.body" and len(told) == 2:
-            await asyncio.Event().wait()
 
-    async def begin():
-        await asyncio.wait_for(web._send(web.Response(pieces()), [], False, send), 5)
-    asyncio.run(begin())
-    assert told == [0, 1, "closed"]
+@pytest.mark.parametrize("every", ["1ns", "999ms"])
+def test_a_stream_has_no_steps_below_a_second(api, every):
+    answer = api.ask("GET", "/v1/features/stream", ASK + f"&every={every}")
+    assert answer.status == 422 and answer.json["name"] == "every"
 
 
 def test_files_of_the_server_that_cannot_be_read_are_its_fault_and_no_path_is_told(store, tmp_path):
