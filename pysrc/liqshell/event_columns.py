@@ -41,13 +41,13 @@ class EventColumns:
         if isinstance(what, str):
             column = self._columns.get(what)
             return column if column is not None else np.broadcast_to(np.zeros((), EVENT_DTYPE[what]), self._rows)
+        if not isinstance(what, slice) and what.dtype == bool:
+            what = np.flatnonzero(what)                 # read once instead of once a column
         found = {}
         for name, column in self._columns.items():
             constant = single(column)
             found[name] = column[what] if constant is None or isinstance(what, slice) else constant
-        rows = len(range(*what.indices(self._rows))) if isinstance(what, slice) else \
-            int(np.count_nonzero(what)) if what.dtype == bool else len(what)
-        return EventColumns(rows, **found)
+        return EventColumns(len(range(*what.indices(self._rows))) if isinstance(what, slice) else len(what), **found)
 
     def __setitem__(self, name: str, values: Any) -> None:
         column = np.asarray(values)

@@ -298,8 +298,11 @@ class Validator:
             again = np.zeros(len(ids), bool)        # the usual case: ids that grow
         else:
             together = np.concatenate([old, ids])
-            seen_before = np.ones(len(together), bool)
-            seen_before[np.unique(together, return_index=True)[1]] = False
+            rising = np.sort(together)                  # many times as fast as the order of the ids, which is needed of the repeated ones only
+            repeated = np.flatnonzero(np.isin(together, rising[1:][rising[1:] == rising[:-1]]))
+            seen_before = np.zeros(len(together), bool)
+            seen_before[repeated] = True
+            seen_before[repeated[np.unique(together[repeated], return_index=True)[1]]] = False
             again = seen_before[-len(ids):]
         self._ids[key] = np.concatenate([old, ids])[-IDS_KEPT:] if len(ids) < IDS_KEPT else ids[-IDS_KEPT:].copy()
         return again

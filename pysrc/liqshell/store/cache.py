@@ -23,12 +23,11 @@ from liqshell.store.merge import in_order
 from liqshell.store.partition import Content, Key, folder_name, read
 from liqshell.store.rows import DAY_NS, HOUR_NS, LAYOUTS, day_number, day_text
 from liqshell.store.rules import Rules
-from liqshell.store.spill import Cursor
+from liqshell.store.spill import Cursor, reach
 from liqshell.store.strip import Stale, Strip, StripWriter, open_strip, together
 
 BAND = 10.0                     # of the door, as in lc.Engine
 WARMUP_NS = HOUR_NS
-SLICE_NS = 600_000_000_000      # of a day that are events at once
 VERSION = 2
 Rare = tuple[np.ndarray, np.ndarray, int, int]         # rare events, their places, and what is to be added to these: trades and quotes before
 
@@ -135,12 +134,10 @@ class Contract:
     def _events(self, day: str, start: int, end: int) -> Iterator[np.ndarray]:
         """All kinds of a day in the order of the engine, slice by slice."""
         cursors = [self._cursor(key, start) for key in self.of_day(day)]
-        while True:
-            following = [ts for cursor in cursors if (ts := cursor.next) is not None and ts < end]
-            if not following:
+        while (stop := reach(cursors)) is not None:
+            pieces = [piece for cursor in cursors if len(piece := cursor.take(min(stop, end)))]
+            if not pieces:
                 return
-            stop = min((min(following) // SLICE_NS + 1) * SLICE_NS, end)
-            pieces = [piece for cursor in cursors if len(piece := cursor.take(stop))]
             yield in_order(np.concatenate(pieces)) if len(pieces) > 1 else pieces[0]
 
 

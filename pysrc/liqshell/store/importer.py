@@ -28,11 +28,10 @@ from liqshell.input_file import regular
 from liqshell.store.catalogue import STAGING, Catalogue, Lock, Source, sync
 from liqshell.store.merge import Overlap, merge
 from liqshell.store.partition import Content, Key, Writer, columns
-from liqshell.store.spill import BUFFER_BYTES, Cursor, Spill
+from liqshell.store.spill import BUFFER_BYTES, Cursor, Spill, reach
 
 BATCH_BYTES = 1 << 30           # of spilled events before a commit
 CHAIN = 8                       # hourly files that follow each other which one process reads: the first of them has to look back
-SLICE_NS = 300_000_000_000      # how much time of one partition is merged at once
 
 
 class Reading(Protocol):
@@ -297,11 +296,7 @@ class _Import:
         old = Cursor(columns(key.file(self._root), key) if there else ())
         new = [t.spill.cursor(key) for t in parts]
         spans = [t.spill.spans[key.venue, key.symbol, key.kind] for t in parts]
-        while True:
-            following = [ts for cursor in (old, *new) if (ts := cursor.next) is not None]
-            if not following:
-                return
-            end = (min(following) // SLICE_NS + 1) * SLICE_NS
+        while (end := reach((old, *new))) is not None:
             rows = old.take(end)
             for cursor, span, taken in zip(new, spans, parts, strict=True):
                 rows = merge(key.layout, rows, cursor.take(end), span, taken.overlaps[key])

@@ -19,6 +19,7 @@ from liqshell.store.partition import Key
 from liqshell.store.rows import DAY_NS, OF_KIND, canonical, day_text, storable
 
 BUFFER_BYTES = 448 << 20
+SLICE_ROWS = 1 << 17             # of each cursor that are merged at once, and all others of their last moment
 FILE = "columns"
 _ALIGN = 8
 
@@ -165,6 +166,13 @@ class Cursor:
             self._held, self._at = piece, 0
         return int(self._held["ts_recv"][self._at])
 
+    @property
+    def reach(self) -> int | None:
+        """The moment behind the next rows, as many as are merged at once; None at the end. A slice that ends there cuts no moment in two."""
+        if self.next is None:
+            return None
+        return int(self._held["ts_recv"][min(self._at + SLICE_ROWS, len(self._held)) - 1]) + 1
+
     def take(self, end: int) -> Events:
         """All further rows before `end`."""
         out: list[Events] = []
@@ -187,5 +195,14 @@ class Cursors(Cursor):
     def next(self) -> int | None:
         return min((ts for cursor in self._of if (ts := cursor.next) is not None), default=None)
 
+    @property
+    def reach(self) -> int | None:
+        return reach(self._of)
+
     def take(self, end: int) -> Events:
         return in_order(joined([cursor.take(end) for cursor in self._of]))
+
+
+def reach(cursors: Iterable[Cursor]) -> int | None:
+    """Where the next slice of all of them ends, None where none has more."""
+    return min((ts for cursor in cursors if (ts := cursor.reach) is not None), default=None)
