@@ -46,6 +46,7 @@ def recovery(seed: int, share: float, faults: tuple[str, ...] = FAULTS) -> tuple
     return (new.now - began) / S, len(new.calls)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("share", "mean_s"), [(0.0, 1.0), (0.1, 2.0), (0.25, 3.0), (0.4, 5.0)])
 def test_a_restart_is_back_within_ten_seconds_though_questions_fail(share, mean_s):
     """A quarter of all questions: a mean of 16 s and 58 s at the 95th percentile when one failed page threw a whole reading away. Four in ten: 5.8 s

@@ -229,7 +229,7 @@ def test_the_growth_table_divides_the_last_step_by_the_first():
     assert growth.section([CASES["push"]]) == []
 
 
-@pytest.mark.parametrize("axis", ["contracts", "days", "rows"])
+@pytest.mark.parametrize("axis", [pytest.param("contracts", marks=pytest.mark.slow), "days", "rows"])
 def test_a_step_of_growth_is_measured_in_a_process_of_its_own(axis):
     done = subprocess.run([sys.executable, "-m", "benches.growth", axis, "--step", str(growth.AXES[axis].quick[0])], capture_output=True, text=True,
                           check=True, cwd=build.ROOT, env=build.environment(), timeout=300)

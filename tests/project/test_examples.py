@@ -66,6 +66,7 @@ def test_asyncio_bot_trades_what_the_engine_says():
     assert (entry.price - entry.stop) * entry.side > 0
 
 
+@pytest.mark.slow
 def test_cython_bot_is_built_out_of_tree_and_answers_in_c(tmp_path):
     pytest.importorskip("Cython")
     for name in ("fast_bot.pyx", "setup.py"):

@@ -387,8 +387,10 @@ class Desk:
         # the book moves until the order meets it: as far as the same money is still worth staking
         needed = float(money * (1 + market.fee_rate) / self.equity) * (1.0 - 1e-9) if money else 1.0         # 1e-9: of floats
         limit = Decimal(str(self.policy.highest(offer.probability, float(tick), needed))).quantize(tick)
-        shares = (money / limit).quantize(CENT, ROUND_DOWN) if limit else ZERO
         assert book.ask is not None
+        # a higher limit leaves fewer shares of the money: not fewer than the venue takes
+        limit = min(limit, max((money / market.size_min).quantize(tick, ROUND_DOWN), book.ask))
+        shares = (money / limit).quantize(CENT, ROUND_DOWN) if limit else ZERO
         if shares < market.size_min or shares * book.ask < MONEY_MIN:
             self.lines.append({"kind": "declined", "ts": ts, "hour": market.start_ns, "shares": float(shares),
                                "why": f"below the venue's minimum of {market.size_min} shares and {MONEY_MIN} pUSD"})

@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import orjson
+
 from liqshell import private
 from liqshell.errors import DataError
 from liqshell.store.partition import Content, Key
@@ -158,7 +160,7 @@ class Catalogue:
                 self._rows("select fingerprint, about from sources order by name, fingerprint")}
 
     def partitions(self) -> dict[Key, Content]:
-        return {Key(*row[:4]): Content(**json.loads(row[4])) for row in
+        return {Key(*row[:4]): Content(**orjson.loads(row[4])) for row in
                 self._rows("select venue, symbol, kind, day, about from partitions order by venue, symbol, kind, day")}
 
     def origins(self, key: Key) -> dict[str, tuple[int, int]]:

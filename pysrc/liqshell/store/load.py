@@ -173,14 +173,14 @@ class Store:
         A tape makes what it needs by itself; an import does it ahead."""
         for left in (*(self.root / CACHE).glob("_merged"), *(self.root / CACHE).glob("*/*/ranges")):
             shutil.rmtree(left, ignore_errors=True)         # of an earlier version, which kept ranges beside the days
-        todo = [(self.root, c.venue, c.symbol, day) for c in self.contracts for day in c.days() if not c.has_day(day)]
+        todo = [(c.venue, c.symbol, day) for c in self.contracts for day in c.days() if not c.has_day(day)]
         notify = notify or (lambda what, done: None)
         if jobs < 2 or len(todo) < 2:
-            for n, (_, venue, symbol, day) in enumerate(todo):
+            for n, (venue, symbol, day) in enumerate(todo):
                 notify(f"columns of {symbol} {day}", n / len(todo))
                 self._contracts[venue, symbol].day_strip(day)
         else:
-            with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+            with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _open_here, (self.root,)) as pool:
                 for n, (symbol, day) in enumerate(pool.map(_make_day, todo)):
                     notify(f"columns of {symbol} {day}", n / len(todo))
         return len(todo)
@@ -189,12 +189,17 @@ class Store:
         self.catalogue.close()
 
 
-def _make_day(what: tuple[Path, str, str, str]) -> tuple[str, str]:
-    """In a process of its own."""
-    root, venue, symbol, day = what
-    at = Store(root)
-    at._contracts[venue, symbol].day_strip(day)
-    at.close()
+_here: list[Store] = []         # of a process that makes days: reading the catalogue of 90 days takes half a second, a day about as long
+
+
+def _open_here(root: Path) -> None:
+    _here[:] = [Store(root)]
+
+
+def _make_day(what: tuple[str, str, str]) -> tuple[str, str]:
+    """In a process of its own, behind _open_here."""
+    venue, symbol, day = what
+    _here[0]._contracts[venue, symbol].day_strip(day)
     return symbol, day
 
 

@@ -348,6 +348,7 @@ def test_a_policy_that_raises_ends_the_run_and_the_folder_says_why(written, hist
     assert found["finished"] is False and found["problem"] == "KeyError: 'never mind'"
 
 
+@pytest.mark.slow
 def test_a_killed_backtest_says_so_and_is_made_again(written, folder, tmp_path):
     out = tmp_path / "run"
     command = [*COMMAND, "backtest", str(written), "--out", str(out), "--set", "backtest.random_draws=500"]
@@ -381,6 +382,7 @@ def test_the_command(written, tmp_path):
     assert done.returncode == 2 and "policy.take_profitt: unknown key. Did you mean 'take_profit'?" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_example_is_a_configuration_of_what_a_demo_leaves(recorded, tmp_path):
     file = Path(__file__).parents[3] / "examples" / "backtest.toml"
     text = file.read_text().replace("../runs/demo", str(recorded))

@@ -46,6 +46,7 @@ def decided(audit):
     return asked[asked["reason"] == 0][["ts", "instrument", "side"]].tolist()
 
 
+@pytest.mark.slow
 def test_a_store_gives_the_backtest_of_the_recording(market, store):
     direct = load_history(write(market.parent, 'files = ["market"]'))
     stored = load_history(write(market.parent, 'store = "store"\nsymbols = ["SOLUSDT", "DOGEUSDT"]\nstart = 2026-03-04T13:00:00Z\n'

@@ -190,6 +190,7 @@ def test_what_cannot_be_walked(text, says, history):
 LOOSE = GRID.replace("[limits]", "[paper]\nfunding_interval_s = 0\n[limits]\nexposure_max = 1e9\norders_per_minute_max = 1000\nleverage_max = 1000")
 
 
+@pytest.mark.slow
 def test_the_sweep_judges_as_the_engine_does():
     """Two symbols, limits of the account out of reach, no funding: every setting has the same outcome either way, so the same is chosen."""
     both = generated(7, ("SOLUSDT", "DOGEUSDT"), seed=3)

@@ -72,6 +72,7 @@ def test_without_quotes_a_trade_is_worth_what_it_is_with_them(policy, half):
     assert abs(mean["none"] - mean["whole"]) < 1.0, mean
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "edge"), [(Case(1, Cell("free", 1, "whole"), PLANTED_BPS), True), (Case(1, Cell("free", 1, "none")), False)])
 def test_the_judge_is_the_report(case, edge, tmp_path):
     """The shortcut of the campaign against the whole way: backtest, study, report."""

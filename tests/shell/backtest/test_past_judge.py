@@ -96,6 +96,7 @@ def run(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_with_a_model_and_news_replays_without_a_socket(tmp_path, monkeypatch):
     """Model, announcements and feed of the loopback outside; then no socket can be made: the recording alone replays, and with the recorded answers a
     backtest of the data makes the same decisions."""

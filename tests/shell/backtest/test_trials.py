@@ -172,6 +172,7 @@ def test_logs_of_before_are_read(tmp_path):
     assert same.tried(market()).n == 101 and same.problems() == []
 
 
+@pytest.mark.slow
 def test_many_processes_write_one_chain(tmp_path):
     code = ("import sys, numpy as np\nfrom liqshell.backtest.trial_log import *\nlog = TrialLog(sys.argv[1])\n"
             "for n in range(20): log.add(Trials('sweep', Market('x', 's', (), 0, 1), np.array([int(sys.argv[2]) * 100 + n], np.uint64), 1))")

@@ -65,6 +65,7 @@ def test_wrong_usage_is_named(arguments, word, capsys):
     assert word in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_real_orders_at_an_emulated_venue_need_evidence_key_and_money(venue, tmp_path, capsys, monkeypatch):
     pytest.importorskip("eth_account", reason="orders need the extra liqcore[binary]")
     from test_binary_account import KEY, paper

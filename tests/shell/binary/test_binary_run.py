@@ -69,6 +69,7 @@ def test_record_decide_bet_settle_and_the_replay_is_the_same(tmp_path):
     assert difference(tmp_path / "a", again) == "" and desk.malformed == 0
 
 
+@pytest.mark.slow
 def test_a_restart_with_an_open_bet_keeps_it_and_settles_it(tmp_path):
     async def main() -> list:
         async with BinaryVenue(5, speed=SPEED, start=START, lag_s=120.0) as venue:
@@ -90,6 +91,7 @@ def test_a_restart_with_an_open_bet_keeps_it_and_settles_it(tmp_path):
         assert difference(tmp_path / name, replay(tmp_path / name)[1]) == ""
 
 
+@pytest.mark.slow
 def test_a_stream_that_is_torn_silent_or_without_books_is_survived(tmp_path):
     faults = [{"kind": "no_book", "after_s": 0, "seconds": 120}, {"kind": "drop", "after_s": 400, "seconds": 5},
               {"kind": "silent", "after_s": 800, "seconds": 500}, {"kind": "unknown_rule", "after_s": 2000, "seconds": 300}]

@@ -5,7 +5,7 @@ from decimal import Decimal as D
 
 import pytest
 from binary_frames import DOWN, HOUR, NOON, NS, UP, book, change, events, kline, klines, market
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from liqshell.binary.book import TokenBook
@@ -59,6 +59,7 @@ def test_a_bet_from_fire_to_money(side, token, close, won):
 
 @given(st.lists(st.tuples(st.integers(20, 60), st.integers(1, 400)), min_size=1, max_size=6, unique_by=lambda level: level[0]), st.sampled_from([0.02, 0.2, 1.0]),
        st.sampled_from([1, -1]))
+@example([(20, 6)], 0.02, 1)
 def test_a_stake_is_no_more_than_the_share_of_kelly_wherever_it_is_filled(levels, cap, side):
     """Money in whole shares by hand: what the order may cost at its limit is within Kelly's share there, and no other level of the book would gain more."""
     desk = ready(asks=[(str(D(cents) / 100), size) for cents, size in sorted(levels)], bids=[("0.05", 1000)], cap=cap)

@@ -44,6 +44,7 @@ def test_what_a_preset_waits_for_is_told_and_every_entry_is_a_preset():
         command(**{"options": __import__("liqshell.commands.demo", fromlist=["Options"]).Options(policy="momentun")})
 
 
+@pytest.mark.slow
 def test_a_machine_that_is_too_slow_for_the_speed_is_told_so(tmp_path, monkeypatch):
     """The market is over a moment after it began, before anybody could have asked for the account."""
     monkeypatch.setattr(demo, "LEAD_S", 0.02)

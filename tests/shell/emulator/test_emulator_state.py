@@ -115,6 +115,7 @@ def test_an_exchange_that_was_written_goes_on_as_the_other(seed: int, tmp_path: 
     assert len(ids) == len(again.account.executions)
 
 
+@pytest.mark.slow
 def test_a_market_order_in_flight_is_filled_after_the_restart(tmp_path: Path) -> None:
     floor = Floor()
     floor.now += 20 * lc.SECOND                      # the quote has ended: a market order waits for the next price
@@ -182,6 +183,7 @@ def test_accounts_and_orders_survive_a_restart(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_accounts_survive_a_kill(tmp_path: Path) -> None:
     """SIGKILL leaves no moment to write: what happened is in the file a second later, and the file is whole."""
     path = tmp_path / "accounts.json"

@@ -48,6 +48,7 @@ def told():
     return market_of()
 
 
+@pytest.mark.slow
 def test_binance_shows_the_largest_order_of_a_symbol_and_second(told):
     """At most one a second, the largest by value, after the second is over; a long that is closed is a SELL; the limit lies beyond the fill."""
     rows, frames, _ = told

@@ -232,6 +232,7 @@ def test_fewer_symbols_do_not_change_the_others_tape() -> None:
         assert np.array_equal(alone[name], together[name]), name
 
 
+@pytest.mark.slow
 def test_a_scaled_market_is_the_same_path_with_more_money_in_it():
     """`--scale`: presets that ask for millions in a minute find them, at prices that move as ever."""
     small, large = Market(Parameters(seed=1)), Market(Parameters(seed=1, scale=25.0))

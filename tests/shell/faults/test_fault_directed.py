@@ -32,6 +32,7 @@ def test_a_seed_that_is_to_lose_has_one_low_limit():
     assert sorted((bot.daily_loss, bot.weekly_loss))[0] == LOW_LOSS < sorted((bot.daily_loss, bot.weekly_loss))[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("profile", "preset"), REACHED, ids=str)
 def test_every_state_of_a_profile_is_reached_in_a_bounded_number_of_seeds(profile, preset):
     missing = {state.replace("*", preset) for state in script.PROFILES[profile].states}

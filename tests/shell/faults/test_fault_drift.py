@@ -53,6 +53,7 @@ def test_the_fields_are_those_that_the_venue_sends():
     assert ("data", "orderLinkId") in fields["reply"] and ("data", "*", "coin", "*", "equity") in fields["wallet"] and len(drift.drifts(fields)) > 900
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", VITAL)
 @pytest.mark.parametrize("how", ["dropped", "retyped"])
 def test_a_vital_field_may_go_and_the_position_is_protected_and_closed(kind, how):

@@ -47,6 +47,7 @@ def test_there_are_sixty_states_and_a_campaign_that_was_not_there_says_so():
     assert selfcheck.of_runs(summary) == ["state 'hedge mode': reached 99 times, needed 100"]
 
 
+@pytest.mark.slow
 def test_states_are_counted_and_nothing_breaks_in_a_few_seeds():
     summary = campaign(range(FIRST, FIRST + 4), 1.0)
     assert not summary.violations and not summary.disagreements, explain(summary)
@@ -78,6 +79,7 @@ def test_every_planted_request_that_no_healthy_engine_makes_latches_and_is_found
     assert run(calm).violation is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BY_SCRIPTS)
 def test_a_bug_of_the_generator_shows_in_its_scripts(name):
     assert generator.found_by(generator.BUGS[name]), generator.BUGS[name].what

@@ -74,7 +74,7 @@ def test_the_command_sums_a_campaign_up_for_programs():
     assert {"commit", "cpu_s", "counts", "faults", "worst_naked_s"} <= set(summary) and "0 violations" in done.stderr
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name == "no_dedupe" else ()) for name in QUICK])
 def test_a_planted_bug_is_found_quickly(name):
     found, runs = hunt(MUTANTS[name], seeds_max=10)
     assert found is not None, f"{MUTANTS[name].what}: not found in {runs} runs"

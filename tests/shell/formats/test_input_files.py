@@ -169,6 +169,7 @@ FRAME = bybit("ETHUSDT", 1).encode()
 BOMBS = {"zeros": b"\0" * (1 << 20), "one line": b"1" * (1 << 20)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("what", "command"), [("zeros", "detect"), ("one line", "import")])
 @pytest.mark.parametrize("how", ["zip", "gz", "zst", "lz4"])
 def test_what_unpacks_to_gigabytes_is_refused(tmp_path, how, what, command):

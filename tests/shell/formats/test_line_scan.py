@@ -93,6 +93,7 @@ def run(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_of_several_venues(run, monkeypatch):
     events, taken = same(run, monkeypatch)
     lines = sum(unpacked(file).count(b"\n") for file in packing.frame_files(run))

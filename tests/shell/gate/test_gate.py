@@ -262,6 +262,7 @@ def test_the_page_and_the_json(tmp_path):
     assert "A rehearsal" in page(dataclasses.replace(gate, rehearsal=True)) and "A rehearsal" not in text
 
 
+@pytest.mark.slow
 def test_the_command(folder, tmp_path):
     environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'pysrc'}", "PATH": ""}
 

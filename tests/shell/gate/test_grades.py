@@ -37,6 +37,7 @@ def report(market):
     return make_report(run_backtest(config, history=history), tape=history.tape)
 
 
+@pytest.mark.slow
 def test_each_contract_has_its_own_preset_and_grade(report):
     rows = {row["symbol"]: (row["preset"], row["grade"]) for row in report.summary["instruments"]}
     assert rows == {"SOLUSDT": ("fade", "contradicted"), "DOGEUSDT": ("trend", "claimed")}

@@ -46,6 +46,7 @@ def market(path: Path) -> None:
     path.write_bytes(b"\n".join(lines) + b"\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("line", "status", "says"), [
     ("liqcore nosuch", 2, 'Unknown command "nosuch"'),
     ("liqcore emulate --port x", 2, 'unable to convert "x" into int'),

@@ -84,6 +84,7 @@ def test_no_entry_passes_the_last_hop_after_the_switch(tmp_path):
         hop.stdout.close()
 
 
+@pytest.mark.slow
 def test_a_stopped_process_is_killed_within_a_second_and_sends_nothing_when_it_goes_on(venue, tmp_path):
     config = write_config(tmp_path, venue, venue.ready["symbols"], policy=RESTING)
     with Live(config, venue.keys(), out=tmp_path / "run") as live:
@@ -135,6 +136,7 @@ def test_the_watchdog_of_a_live_process_acts_when_it_is_gone_or_stuck(venue, tmp
         assert venue.ready["api_secret"] not in text and KEY not in text and SECRET not in text
 
 
+@pytest.mark.slow
 def test_limits_go_down_with_the_file_and_the_run_replays(venue, tmp_path):
     config = write_config(tmp_path, venue)
     with Live(config, venue.keys(), out=tmp_path / "run") as live:

@@ -82,6 +82,7 @@ def test_a_run_is_recorded_and_replays_to_the_same_bytes(tmp_path):
     assert int(lc.Phase.ACTIVE) in phases, "no cascade in this market: choose another seed"
 
 
+@pytest.mark.slow
 def test_a_run_that_polls_decides_the_same_way(tmp_path):
     manifest, audit, verdict, _ = live(tmp_path / "run", 6, spin=True)
     assert verdict.identical and len(audit) > 0 and manifest["counters"]["frames"] > 300 and manifest["counters"]["reconnects"] == 0

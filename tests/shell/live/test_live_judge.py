@@ -116,6 +116,7 @@ def configured_run(folder, minutes, kind, monkeypatch=None, script=None):
     return journal.load_audit(folder)
 
 
+@pytest.mark.slow
 def test_the_configured_judge_is_asked_and_its_answers_are_recorded(tmp_path, monkeypatch):
     """Confirmed, vetoed, without an answer and by a judge that fails; nothing enters without its word, and the recording alone decides the same."""
     folder, script = tmp_path / "run", Script()

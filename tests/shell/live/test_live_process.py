@@ -106,6 +106,7 @@ def check(folder, count, wrong, times, truth):
         assert verdict.identical, (n, verdict)
 
 
+@pytest.mark.slow
 def test_a_killed_process_takes_up_where_the_venue_stands(tmp_path):
     wrong, times, truth, busy = kills(tmp_path, 3, seed=2, wait_s=(0.5, 2.5), open_wait_s=10.0 * SLACK)
     check(tmp_path, 3, wrong, times, truth)
@@ -136,6 +137,7 @@ def test_five_hundred_kills(tmp_path):
     assert max(took) < recovery_s(took), f"a restart took {max(took):.1f} s"
 
 
+@pytest.mark.slow
 def test_an_end_in_good_order_and_a_kill_from_outside(tmp_path):
     """SIGTERM: exit status 0, entries withdrawn. Then SIGUSR1 kills, and the next start is refused until a person lifts it."""
     with Venue("--seed", 2, "--speed", SPEED, "--lead-s", 0.5) as venue:
@@ -162,6 +164,7 @@ def test_an_end_in_good_order_and_a_kill_from_outside(tmp_path):
     assert again.returncode == 2 and "the kill switch is on (SIGUSR1" in again.stderr, again.stderr
 
 
+@pytest.mark.slow
 def test_real_orders_need_the_mode_the_flag_and_keys(tmp_path):
     with Venue("--seed", 2, "--speed", SPEED) as venue:
         config = write_config(tmp_path, venue)
@@ -208,6 +211,7 @@ def test_no_secret_is_found_anywhere_in_what_a_run_leaves(tmp_path):
     assert read > 100_000, "nothing was searched"
 
 
+@pytest.mark.slow
 def test_a_blocked_loop_stops_entries_and_is_rescued_from_outside(tmp_path):
     """SIGSTOP: the loop stands still for good. The watchdog takes the entries off, then acts at the venue with a connection of its own."""
     with Venue("--seed", 2, "--speed", 5, "--lead-s", 0.5) as venue:

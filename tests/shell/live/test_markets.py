@@ -109,6 +109,7 @@ def test_a_slow_reader_loses_the_oldest_and_is_told():
     assert len(left) == 5 and received == dropped + 5 >= 20 and [one.ts for one in left] == sorted(one.ts for one in left)
 
 
+@pytest.mark.slow
 def test_a_lost_connection_comes_back_and_signals_come_when_asked():
     """Binance is torn off after a minute of its market; detection runs on what comes."""
     faults = [{"kind": "drop", "venue": "binance", "at_s": 120}]
@@ -174,6 +175,7 @@ def test_a_venue_that_does_not_answer_is_an_error_at_the_start():
         asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_the_command_prints_them(tmp_path):
     line = tmp_path / "line"
     with open(line, "w") as out:

@@ -319,6 +319,7 @@ def test_the_command_works_from_a_configuration_that_never_ran(venue, tmp_path):
     assert venue.position()[0] == 0.0 and Control(tmp_path / "runs" / "state" / "fade").kill == Kill.FLATTEN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["down", "keys", "page", "config"])
 def test_whatever_fails_the_switch_is_set_and_no_secret_is_shown(venue, folder, trouble):
     environment = {}

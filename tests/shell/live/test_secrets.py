@@ -58,6 +58,7 @@ def test_the_search_finds_what_it_looks_for(tmp_path):
     assert hits(tmp_path, {"wrong": WRONG}) == ["a.gz: wrong", "b.bin: wrong", "c.txt: wrong"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="process arguments are read from /proc")
 def test_the_keys_are_nowhere(tmp_path):
     with Venue("--speed", 60, "--seed", 5, "--hours", 2) as venue:

@@ -133,6 +133,7 @@ async def own_trade(emulator, folder, side, hold_s, rest=None):
     return name
 
 
+@pytest.mark.slow
 @short_is_slow
 def test_a_trade_of_ours_is_supervised_from_the_first_moment_beside_it(tmp_path, side):
     """Its time limit passed while the start waited, and then the start ended."""
@@ -158,6 +159,7 @@ def test_a_trade_of_ours_is_supervised_from_the_first_moment_beside_it(tmp_path,
 
 # ---- taken over
 
+@pytest.mark.slow
 @long_is_slow
 def test_a_position_that_is_adopted_gets_its_stop_first_and_ends_by_its_time_limit(tmp_path, side):
     async def main():
@@ -247,6 +249,7 @@ CASES = {"nothing": (None, None, Effect.GO), "foreign": ("person", None, Effect.
          "10006": (None, code(10006), Effect.WAIT), "10005": (None, code(10005), Effect.END)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_doctor_says_what_the_start_then_does(tmp_path, case):
     """One function decides both. Said: begins, begins read-only, waits and then ends, ends. Done: the same."""
@@ -284,6 +287,7 @@ def test_doctor_says_what_the_start_then_does(tmp_path, case):
     assert word in text
 
 
+@pytest.mark.slow
 def test_a_lost_image_with_a_trade_open_halts_and_doctor_and_the_first_line_say_so(tmp_path, caplog):
     """Doctor and the first line said that everything else trades; a second later the run halted."""
     async def main():
@@ -325,6 +329,7 @@ def test_a_lost_image_with_a_trade_open_halts_and_doctor_and_the_first_line_say_
     assert any("is lost" in one for one in manifest["account"]["alarms"])
 
 
+@pytest.mark.slow
 def test_sides_read_the_wrong_way_round_are_told_everywhere(tmp_path, caplog):
     """The side check halted, and nobody was told: no log, no alarm, no cause at the next start."""
     lines = []

@@ -65,6 +65,7 @@ def watched(tmp_path_factory):
     return folder, manifest, readers
 
 
+@pytest.mark.slow
 def test_readers_change_nothing(watched):
     """The replay of the recording, which nobody watches, gives the same audit."""
     folder, manifest, readers = watched

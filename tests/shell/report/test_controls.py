@@ -80,5 +80,6 @@ def test_where_impact_decays_the_fade_beats_every_control(decaying):
     assert summary["controls"]["edge"] is True
 
 
+@pytest.mark.slow
 def test_the_same_events_are_worth_more_where_they_revert(lasting, decaying):
     assert np.mean(decaying[0]) - np.mean(lasting[0]) > 10.0

@@ -48,6 +48,7 @@ def market(needs):
     return generated(min(needs.hours, 8.0), ("BTCUSDT",), seed=3, scale=needs.scale, funding_rate=needs.funding, long_share=needs.long_share)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", sorted(presets()))
 def test_every_preset_on_the_market_of_its_demo(preset):
     """No answer without a condition; and so no table and no sentence of its report says that none was given."""

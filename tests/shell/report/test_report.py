@@ -50,6 +50,7 @@ def copy(folder: Path, to: Path, **changes) -> Path:
 
 # ---- numbers ----
 
+@pytest.mark.slow
 def test_sums_equal_those_of_the_audit_records(folder, report):
     audit = np.fromfile(folder / "audit.bin", lc.AUDIT_DTYPE)
     trades = audit[audit["kind"] == lc.AuditKind.AUDIT_TRADE]

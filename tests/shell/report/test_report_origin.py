@@ -69,6 +69,7 @@ def test_the_account_of_an_account_run_is_its_own_and_not_that_of_paper(tmp_path
     assert account_run(tmp_path / "run").summary["money"]["equity_start"] in (2500.0, 100_000.0), "as risk saw it, never [paper] equity of 10,000"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(presets()))
 def test_silence_is_explained_by_the_detectors_that_ran(name, market, tmp_path):
     config = loads(SETTINGS.replace("[detector]\nrefresh_s = 0\nwarmup = 30", "") + f'[policy]\npreset = "{name}"\n[data]\nfiles = ["{market}"]\n[backtest]\nstudy = false\n')

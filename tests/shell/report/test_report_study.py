@@ -326,6 +326,7 @@ def test_json_is_strict_and_its_keys_are_documented(report):
         assert f"`{key}`" in documented, f"docs/report.md does not tell of column {key}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("without", ["delays", "controls", "forward", "trials", "data", "expected", "models", "timing_s", "problems"])
 def test_every_part_may_be_missing(folder, tmp_path, without):
     s = make_report(copy(folder, tmp_path / without, **{without: ...}))

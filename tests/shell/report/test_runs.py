@@ -27,6 +27,7 @@ def root(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_everything_is_listed_with_its_verdict(root, capsys):
     found = {e.name: e for e in runs.index(root)}
     assert set(found) == {"paper", "tests/near", "tests/far", "grid"} and found["grid"].kind == "sweep" and found["paper"].what == "paper"

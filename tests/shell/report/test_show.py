@@ -103,6 +103,7 @@ def test_the_condition_that_was_not_met_is_told(side, tmp_path):
     assert any("answered: policy gave no reason" in line for line in told)
 
 
+@pytest.mark.slow
 def test_every_record_of_a_recorded_run_has_a_sentence(tmp_path, capsys):
     record_run(tmp_path / "run", hours=2, seed=12, cut_s=60.0)
     found = load_run(tmp_path / "run")
@@ -147,6 +148,7 @@ period_s = 900
 """
 
 
+@pytest.mark.slow
 def test_what_a_detector_carries_stands_in_its_own_unit(tmp_path, capsys):
     """Thresholds are dollars where a detector compares dollars: a rate is liquidations a minute, a share a percentage, an excitement times the usual
     one, an anomaly standard deviations; a bar has none."""

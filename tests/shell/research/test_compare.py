@@ -54,6 +54,7 @@ def found(compared):
     return page.write(compared)
 
 
+@pytest.mark.slow
 def test_every_number_is_that_of_the_presets_own_report(compared, found):
     assert [r["preset"] for r in found["presets"]] == list(TWO) and not found["failed"] and found["label"] == "SYNTHETIC"
     for row in found["presets"]:
@@ -287,6 +288,7 @@ def test_the_page_is_self_contained_and_says_synthetic(compared, found):
         assert len(list(csv.DictReader(stream))) == 5 * len(found["fade_and_follow"]) > 0
 
 
+@pytest.mark.slow
 def test_a_second_run_keeps_what_is_right_and_the_command_says_the_same(market, compared, found):
     before = {name: (compared.folder / "presets" / name / "run.json").stat().st_mtime_ns for name in TWO}
     ended = subprocess.run([sys.executable, "-P", "-m", "liqshell", "compare", str(market / "data.toml"), "--policies", ",".join(TWO), "--json",

@@ -80,6 +80,7 @@ def told(chances, prints, seed):
         yield (T0 + k) * BIN_NS, rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_the_chance_of_a_bin_is_learnt(seed):
     """One event in 200 calm bins and one in 4 busy ones: a silence of busy bins is worth -log(3/4) a bin, one of calm bins next to nothing."""
@@ -93,6 +94,7 @@ def test_the_chance_of_a_bin_is_learnt(seed):
         assert one.total[0] == pytest.approx(30 * each, rel=0.35, abs=0.5) and one.evidence[0] < one.total[0]
 
 
+@pytest.mark.slow
 def test_a_venue_that_stops_is_found_within_fifteen_minutes_of_active_market():
     """By either meaning of active. The gap begins at the last one that arrived."""
     part = bins()[LEARN_H * HOUR:]

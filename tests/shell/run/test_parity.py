@@ -42,6 +42,7 @@ def edit(folder: Path, change, first: int = 0) -> None:
         file.write_bytes(member("".join(line + "\n" for line in change(lines)).encode()))
 
 
+@pytest.mark.slow
 def test_a_run_that_was_packed_with_gzip_is_identical(run, copy):
     """As runs were recorded before: the replay, the backtest and the events are those of the same run as it is packed now."""
     before, _ = read_events(copy / "frames").events, as_before(copy / "frames")

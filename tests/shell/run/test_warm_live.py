@@ -37,6 +37,7 @@ def first_values(folder: Path) -> dict:
     return json.loads(next(iter(recording.read(folder))).frame)
 
 
+@pytest.mark.slow
 def test_paper_sessions_go_on_where_the_one_before_ended(tmp_path):
     said, folders = [], [tmp_path / f"run{k}" for k in range(3)]
 
@@ -113,6 +114,7 @@ def test_a_killed_live_process_has_learnt_what_it_recorded(tmp_path):
     assert found["verdict"] == "ok" and "/20" in found["text"], found
 
 
+@pytest.mark.slow
 def test_the_command_learns_from_what_it_is_told(tmp_path):
     """--warm-from another run, --cold, and what is refused on the command line."""
     with Venue("--seed", 3, "--speed", 120, "--lead-s", 0.3) as venue:

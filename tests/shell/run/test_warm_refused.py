@@ -35,6 +35,7 @@ def test_a_damaged_image_is_never_used(run):
             learnt.decode(junk, "some/where.bin")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", ["flip", "cut", "empty", "a folder"])
 def test_a_run_with_a_damaged_image_learns_from_the_recordings(hour, run, harm, tmp_path, caplog):
     config, folder, half = run
@@ -55,6 +56,7 @@ def test_a_run_with_a_damaged_image_learns_from_the_recordings(hour, run, harm, 
     assert differing(image_of(config).engine, whole.engine.snapshot()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change, named", [
     ("warmup = 61", "detector.cascade.warmup was 60, is 61"), ('[detectors.rate]\nkind = "rate"\nsigma = 4.0', "detector.rate.sigma was 3.0, is 4.0"),
     ("[engine]\nquote_age_s = 9", "quote_age_ns was 10000000000, is 9000000000"), ("# another comment", "rule_sha256 was"),

@@ -368,6 +368,7 @@ def test_another_version_of_the_store_is_refused_and_left(tmp_path):
     assert (tmp_path / "store.sqlite").exists()
 
 
+@pytest.mark.slow
 def test_processes_that_make_a_store_at_once_do_not_refuse_each_other(tmp_path):
     """The start, its watchdog and a doctor: SQLite refuses one of two that switch a new file to its log at the same time, without waiting."""
     program = ("import sys, time\n"

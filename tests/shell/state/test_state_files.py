@@ -71,6 +71,7 @@ def used(tmp_path, url, side):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [*((name, "a FIFO") for name in FILES), *((IMAGE, kind) for kind in KINDS[1:]), ("store.sqlite", "a device"),
                                              ("contracts.json", "a device"), ("control.twin", "a folder"), ("lock", "a socket")])
 def test_a_start_and_doctor_wait_for_nothing_and_say_the_same(tmp_path, monkeypatch, name, kind):
@@ -86,6 +87,7 @@ def test_a_start_and_doctor_wait_for_nothing_and_say_the_same(tmp_path, monkeypa
         assert name in did and kind in did, did
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind", "side"), [
     *((name, "a FIFO", SHORT if n % 2 else LONG) for n, name in enumerate(FILES) if ".new" not in name and name != "lock"), (IMAGE, "a FIFO", SHORT),
     (IMAGE, "a device", LONG), (IMAGE, "a folder", SHORT), ("store.sqlite", "a device", LONG), ("control", "a folder", SHORT), ("rescue.json", "a socket", LONG)])

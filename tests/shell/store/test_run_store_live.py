@@ -74,6 +74,7 @@ def test_the_files_may_come_in_any_order_by_any_number_of_processes_and_in_sever
         assert alone.tobytes() == np.concatenate(list(reading.ordered())).tobytes()
 
 
+@pytest.mark.slow
 def test_a_new_connection_and_a_silence_are_alike_in_all_three(frames, tmp_path):
     """Funding is said again after the third hour's reconnection, index and open interest are not: unknown from there on, in all three."""
     cut, back = T0 + 3 * HOUR + HOUR // 2, T0 + 3 * HOUR + HOUR // 2 + 40_000_000_000
@@ -199,6 +200,7 @@ def test_so_it_is_with_captures(tmp_path):
     assert (rare["aux_qty"] > 0).mean() > 0.9 and len(rare) > 1000
 
 
+@pytest.mark.slow
 def test_any_damage_gives_what_is_left_or_an_error_and_file_by_file_the_same_as_in_one(run, tmp_path):
     """Bytes turned, files cut and hours gone, by seed."""
     for seed in range(6):

@@ -152,6 +152,7 @@ def test_merge_is_the_larger_multiset_and_does_not_depend_on_who_came_first(a, b
     assert sorted(other.tolist()) == sorted(both.tolist())
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000), st.lists(st.integers(0, 3 * DAY // SECOND), min_size=2, max_size=2, unique=True))
 def test_a_range_is_a_piece_of_the_whole_wherever_it_is_cut(tmp_path_factory, seed, cut):

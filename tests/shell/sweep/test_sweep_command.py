@@ -156,6 +156,7 @@ def test_restart_replaces_what_was_there(tmp_path):
     assert Parts(tmp_path / "x", {"a": 2}, 2, restart=True).missing() == [0, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "message"), [
     ("paper.fills=queue", r"\[paper\] fills"), ("paper.taker=walk", r"\[paper\] taker"), ("paper.leverage=5", r"\[paper\] leverage"),
     ("policy.equity_share=0.1", "equity_share")])
@@ -189,6 +190,7 @@ def test_the_kernel_and_the_walks_give_the_same_table(configured, swept, tmp_pat
     assert list(walked.table) == list(kernel.table)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["kernel", "backtest"])
 def test_days_before_the_first_row_are_counted_and_kept_in_the_trial_log(configured, tmp_path, monkeypatch, by):
     """The span begins two days before the first row of the tape."""
@@ -206,6 +208,7 @@ def test_days_before_the_first_row_are_counted_and_kept_in_the_trial_log(configu
     assert kept.daily.shape == found.daily.shape and np.allclose(kept.daily[:, np.argsort(kept.each)].sum(), found.daily.sum(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_days_that_were_asked_for_and_are_not_in_the_data_are_said(configured, tmp_path):
     found = load_history(load(configured))
     first = np.datetime64(found.start_ns // sweeps.DAY_NS, "D")
@@ -325,6 +328,7 @@ def test_a_setting_of_few_trades_is_not_praised(configured, swept):
     assert ">95 %</th>" in page
 
 
+@pytest.mark.slow
 def test_a_row_leads_to_its_backtest_and_back(configured, tmp_path):
     few = ["sweep.policy.take_profit=[0.001]", "sweep.policy.entry_offset=[0.0005]", "sweep.detector.min_events=[2]"]
     found = sweeps.run_sweep(load(configured, few), tmp_path / "sweep")

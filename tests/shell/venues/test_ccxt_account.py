@@ -185,6 +185,7 @@ def flat(truth, believed):
     return not believed and not held(truth)
 
 
+@pytest.mark.slow
 def test_a_run_its_replay_and_a_restart_with_an_open_position(tmp_path):
     """An entry, protected by a stop order of its own; the run ends in good order and leaves both; the next life takes the position up and closes it."""
     async def main():
