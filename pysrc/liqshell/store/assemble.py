@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +15,42 @@ import numpy as np
 import liqcore as lc
 from liqcore.simulation.columns import PLACE_DTYPE, merge_rare
 from liqcore.event import EVENT_DTYPE, FeedState, Kind
-from liqshell.store.cache import Contract
+from liqshell.store.cache import Contract, rows_before
 from liqshell.store.catalogue import CACHE
 from liqshell.store.partition import read
 from liqshell.store.rows import DAY_NS, day_number
-from liqshell.store.strip import room
+from liqshell.store.strip import free_memory, read_ahead, room
 
 ALL_INSTRUMENTS = -1            # event_t.instrument of what concerns all of them
-MEMORY_ROWS = 1 << 24           # of all contracts; the columns of more are put together in files without a name, not in memory
+MEMORY_BYTES = 1 << 30          # of the columns of all contracts; more are put together in memory only where MEMORY_TIMES as much is free
+MEMORY_TIMES = 3
+ROW_BYTES = {"trades": 17, "quotes": 32}               # of the columns of a row; else a rare event and its place
+THREADS = min(4, os.cpu_count() or 1)                  # copies and merges need no interpreter
 _EMPTY = np.zeros(0, EVENT_DTYPE)
 Run = tuple[np.ndarray, np.ndarray, int, int, int]      # rare events in order of time, their places, the index of their instrument: see merge_rare
 
 
 def tape_of(root: Path, contracts: Sequence[Contract], marks: dict[str, Contract], start: int, end: int) -> lc.Tape:
     """The tape of start <= ts_recv < end. marks: venue -> the feed marks that concern every contract of it."""
-    rows = sum(content.rows for c in contracts for key, content in c.contents.items() if key.start < end and key.start + DAY_NS > start)
-    aside = root / CACHE if rows > MEMORY_ROWS else None
+    size = sum(content.rows * ROW_BYTES.get(key.kind, EVENT_DTYPE.itemsize + PLACE_DTYPE.itemsize)
+               for c in contracts for key, content in c.contents.items() if key.start < end and key.start + DAY_NS > start)
+    aside = root / CACHE if size > MEMORY_BYTES and size * MEMORY_TIMES > free_memory() else None
+    with ThreadPoolExecutor(THREADS + 1) as pool:
+        if aside is None:
+            pool.submit(read_ahead, [file for c in contracts for file in c.range_files(start, end)])
+        return _tape(contracts, marks, start, end, aside, pool)
+
+
+def _tape(contracts: Sequence[Contract], marks: dict[str, Contract], start: int, end: int, aside: Path | None, pool: ThreadPoolExecutor) -> lc.Tape:
     strips: list[dict[str, Any]] = []
     runs: list[Run] = []
     shared = len({contract.venue for contract in contracts}) == 1       # then a mark of the venue is one event that concerns all instruments
     if shared:
         events = _marks(marks.get(contracts[0].venue), start, end)
         runs.append((events, np.zeros(len(events), PLACE_DTYPE), ALL_INSTRUMENTS, 0, 0))
-    for n, contract in enumerate(contracts):
-        trades, quotes, rare = contract.range_columns(start, end, aside) or (*_no_columns(contract), [])
+    ranges = pool.map(lambda contract: contract.range_columns(start, end, aside), contracts)
+    for n, (contract, found_columns) in enumerate(zip(contracts, ranges, strict=True)):
+        trades, quotes, rare = found_columns or (*_no_columns(contract), [])
         own = _EMPTY if shared else _marks(marks.get(contract.venue), start, end)
         found = [m for m in (own, holes(contract, start, end)) if len(m)]
         if found:               # before all else of their moment
@@ -43,16 +58,24 @@ def tape_of(root: Path, contracts: Sequence[Contract], marks: dict[str, Contract
             runs.append((events, _places(events, trades["ts"], quotes["ts"]), n, 0, 0))
         runs += [(events, place, n, trades_before, quotes_before) for events, place, trades_before, quotes_before in rare]
         strips.append({"trades": trades, "quotes": quotes})
-    events, place = _merged(runs, aside)
+    events, place = _merged(runs, aside, pool)
     return lc.Tape([c.rules.instrument for c in contracts], {"strips": strips, "rare": events, "place": place}, trusted=True)
 
 
-def _merged(runs: list[Run], aside: Path | None) -> tuple[np.ndarray, np.ndarray]:
-    """All runs as one, in order of (time, instrument); runs of one instrument at one time in the order of the list."""
-    total = sum(len(run[0]) for run in runs)
-    rare, place = room(EVENT_DTYPE, total, aside), room(PLACE_DTYPE, total, aside)
-    merge_rare(runs, rare, place)
-    return rare, place
+def _merged(runs: list[Run], aside: Path | None, pool: ThreadPoolExecutor) -> tuple[np.ndarray, np.ndarray]:
+    """All runs as one, in order of (time, instrument); runs of one instrument at one time in the order of the list. Days are merged side by side."""
+    days: defaultdict[int, list[Run]] = defaultdict(list)
+    for events, place, n, trades_before, quotes_before in runs:
+        if len(events):
+            first, last = (int(events["ts_recv"][k]) // DAY_NS for k in (0, -1))
+            cuts = [0, *(rows_before(events, day * DAY_NS) for day in range(first + 1, last + 1)), len(events)]
+            for day, a, b in zip(range(first, last + 1), cuts, cuts[1:], strict=False):
+                days[day].append((events[a:b], place[a:b], n, trades_before, quotes_before))
+    ends = np.cumsum([0, *(sum(len(run[0]) for run in days[day]) for day in sorted(days))]).tolist()
+    rare, places = room(EVENT_DTYPE, ends[-1], aside), room(PLACE_DTYPE, ends[-1], aside)
+    spans = [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+    list(pool.map(merge_rare, [days[day] for day in sorted(days)], [rare[span] for span in spans], [places[span] for span in spans]))
+    return rare, places
 
 
 def _no_columns(contract: Contract) -> tuple[dict[str, Any], dict[str, Any]]:

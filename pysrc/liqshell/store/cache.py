@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,7 @@ class Contract:
         """Trades, quotes and rare events, day by day, of start <= ts_recv < end; None where the store has no event of that time. The columns of a
         whole day are those of its mapped strip; else the parts of days are put behind each other for this process, in memory or aside (see
         strip.together)."""
-        days = [day for day in self.days() if day_number(day) * DAY_NS < end and (day_number(day) + 1) * DAY_NS > start]
+        days = self._days_in(start, end)
         if not days:
             return None
         if len(days) == 1 and start <= day_number(days[0]) * DAY_NS and (day_number(days[0]) + 1) * DAY_NS <= end:
@@ -101,6 +102,13 @@ class Contract:
             rare.append((events, place, trades_before - first_trade, quotes_before - first_quote))
             trades_before, quotes_before = trades_before + len(trades["ts"]), quotes_before + len(quotes["ts"])
         return _together([part[0] for part in parts], aside), _together([part[1] for part in parts], aside), rare
+
+    def range_files(self, start: int, end: int) -> list[Path]:
+        """The strips of start <= ts_recv < end, where they are."""
+        return [self.day_file(day) for day in self._days_in(start, end)]
+
+    def _days_in(self, start: int, end: int) -> list[str]:
+        return [day for day in self.days() if day_number(day) * DAY_NS < end and (day_number(day) + 1) * DAY_NS > start]
 
     def _folder(self) -> Path:
         return self.root / CACHE / folder_name(self.venue) / folder_name(self.symbol)
@@ -150,9 +158,14 @@ def _cut(strip: Strip, start: int, end: int) -> tuple[dict[str, np.ndarray], dic
     trades, quotes = strip.trades["ts"], strip.quotes["ts"]
     t0, t1 = (rows_before_ts(trades, 0, len(trades), ts) for ts in (start, end))
     q0, q1 = (rows_before_ts(quotes, 0, len(quotes), ts) for ts in (start, end))
-    r0, r1 = np.searchsorted(strip.rare["ts_recv"], [start, end])
+    r0, r1 = rows_before(strip.rare, start), rows_before(strip.rare, end)
     return ({name: column[t0:t1] for name, column in strip.trades.items() if name != "index"},
             {name: column[q0:q1] for name, column in strip.quotes.items() if name != "index"}, strip.rare[r0:r1], strip.place[r0:r1], t0, q0)
+
+
+def rows_before(events: np.ndarray, ts: int) -> int:
+    """How many events in order of time are before ts. np.searchsorted would copy the column out of the rows, every page of a mapped file."""
+    return bisect_left(range(len(events)), ts, key=events["ts_recv"].__getitem__)
 
 
 def _more(now: Mapping[Any, int], before: Mapping[Any, int]) -> dict[str, int]:

@@ -8,11 +8,12 @@ Written once, front to back by blocks, under another name, and moved into place 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from liqshell import private
 MAGIC = b"liqcore strip\0\0\1"
 HEADER_BYTES = 8192
 ALIGN = 64
+CGROUP = Path("/sys/fs/cgroup")
 BLOCK_ROWS = 1 << 20            # of one column that are copied at once
 _TABLES: dict[str, dict[str, np.dtype[Any]]] = {"trades": TRADE_COLUMNS, "quotes": QUOTE_COLUMNS,
                                                 "rare": {"event": EVENT_DTYPE, "place": PLACE_DTYPE}}
@@ -143,6 +145,25 @@ def room(dtype: np.dtype[Any], rows: int, aside: Path | None) -> np.ndarray:
     with os.fdopen(private.descriptor(path, os.O_RDWR | os.O_CREAT | os.O_EXCL), "r+b") as file:
         path.unlink()
         return np.memmap(file, dtype, "r+", shape=(rows,)).view(np.ndarray)
+
+
+def free_memory() -> int:
+    """Bytes that the machine has left, or the container where that has less; 0 where nothing says."""
+    found = []
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        line = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:"))
+        found.append(int(line.split()[1]) << 10)
+    for folder, limit, used in (("", "memory.max", "memory.current"), ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes")):
+        with contextlib.suppress(OSError, ValueError):          # "max": without a limit
+            found.append(max(0, int((CGROUP / folder / limit).read_text()) - int((CGROUP / folder / used).read_text())))
+    return min(found, default=0)
+
+
+def read_ahead(paths: Iterable[Path]) -> None:
+    """Ask the system to read files that are mapped soon: a page that is missing when it is touched costs more than all else."""
+    for path in paths if hasattr(os, "posix_fadvise") else ():
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
 
 
 def _aligned(at: int) -> int:

@@ -106,7 +106,8 @@ def test_the_store_that_files_of_a_configuration_make_beside_the_runs(tmp_path, 
     assert list((tmp_path / "runs").glob(".imported-*/catalogue.sqlite")) and others(tmp_path / "runs") == {}
 
 
-@pytest.mark.parametrize("mask", [pytest.param(0, marks=pytest.mark.slow), 0o022])
+@pytest.mark.slow
+@pytest.mark.parametrize("mask", [0, 0o022])
 def test_a_live_process_and_the_kill_command(tmp_path, mask):
     with umask(mask), Venue("--seed", 2, "--speed", 60, "--lead-s", 0.5) as venue:
         config = write_config(tmp_path, venue, watchdog=True)

@@ -233,7 +233,8 @@ def commands(tmp_path, place):
             "backtest": ["backtest", place], "maps": ["maps", data, "--interest", f"ETHUSDT={place}"]}
 
 
-@pytest.mark.parametrize("what", ["a FIFO", *(pytest.param(one, marks=pytest.mark.slow) for one in ("a device", "a socket", "a folder"))])
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["a FIFO", "a device", "a socket", "a folder"])
 def test_what_is_no_file_is_refused_at_once(tmp_path, odd_places, what):
     place = odd_places[what]
     taken = {"detect", "import", "features"} if what == "a folder" else set()        # a folder of recordings, here an empty one

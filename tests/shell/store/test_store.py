@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from liqshell import store
 from liqshell.errors import ConfigError, DataError
-from liqshell.store import assemble, importer, merge
+from liqshell.store import assemble, importer, merge, strip
 from liqshell.store.grid import Grid
 from liqshell.store.merge import Overlap
 from liqshell.store.rows import LAYOUT, LAYOUTS, canonical, from_arrow, to_arrow
@@ -193,7 +193,14 @@ def test_a_range_is_stored_nowhere_and_is_the_same_in_memory_and_aside(tmp_path,
     days = sorted(cache.rglob("*.strip"))
     chosen = ["C2USDT", "C0USDT", "C1USDT"]
     plain = store.open(tmp_path / "s").tape(chosen)
-    monkeypatch.setattr(assemble, "MEMORY_ROWS", 0)
+    moments = plain.rare["ts_recv"].astype(object) * 8 + plain.rare["instrument"]          # as one number: by time, then by instrument
+    assert (moments[1:] >= moments[:-1]).all()
+    for n, name in enumerate(chosen):
+        alone, mine = store.open(tmp_path / "s").tape([name]), plain.rare["instrument"] == n
+        assert np.array_equal(alone.place, plain.place[mine]) and len(alone.rare) > 100
+        assert all(np.array_equal(alone.rare[field], plain.rare[field][mine]) for field in EVENT_DTYPE.names if field != "instrument")
+    monkeypatch.setattr(assemble, "MEMORY_BYTES", 0)
+    monkeypatch.setattr(assemble, "free_memory", lambda: 0)
     kept = store.open(tmp_path / "s").tape(chosen)
     assert kept.events().tobytes() == plain.events().tobytes() and kept.place.tobytes() == plain.place.tobytes()
     for n in range(3):
@@ -202,6 +209,17 @@ def test_a_range_is_stored_nowhere_and_is_the_same_in_memory_and_aside(tmp_path,
     assert len(days) == 6 and sorted(path for path in cache.rglob("*") if path.is_file()) == days
     cut = store.open(tmp_path / "s").tape(chosen, T0 + 5 * HOUR, T0 + 30 * HOUR).rare
     assert cut.tobytes() == plain.rare[(plain.rare["ts_recv"] >= T0 + 5 * HOUR) & (plain.rare["ts_recv"] < T0 + 30 * HOUR)].tobytes()
+
+
+@pytest.mark.parametrize(("files", "limit"), [({"memory.max": "9000\n", "memory.current": "2000\n"}, 7000), ({"memory.max": "max\n", "memory.current": "1\n"}, None),
+                                              ({"memory/memory.limit_in_bytes": "500\n", "memory/memory.usage_in_bytes": "900\n"}, 0), ({}, None)])
+def test_free_memory_is_that_of_the_machine_or_of_its_container(tmp_path, monkeypatch, files, limit):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(strip, "CGROUP", tmp_path)
+    found = strip.free_memory()
+    assert found == limit if limit is not None else found == 0 or found > 1 << 25
 
 
 def test_marks_of_the_whole_venue_reach_every_contract(tmp_path):

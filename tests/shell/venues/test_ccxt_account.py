@@ -206,7 +206,8 @@ def test_a_run_its_replay_and_a_restart_with_an_open_position(tmp_path):
     assert len(requests)
 
 
-@pytest.mark.parametrize(("paid_in", "share"), [pytest.param(5000.0, 0.0, marks=pytest.mark.slow), (-3000.0, 0.5), pytest.param(700.0, 1.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("paid_in", "share"), [(5000.0, 0.0), (-3000.0, 0.5), (700.0, 1.0)])
 def test_equity_after_a_restart_with_an_open_trade_is_the_venues(tmp_path, paid_in, share):
     """Money comes or goes, and a part of the position is closed, while nobody listens. The old value was kept; what happened counts once."""
     async def main():
