@@ -167,8 +167,6 @@ class Account:
         self.wallets: list[tuple[int, dict[str, Any]]] = []
         self.liquidating = False
         self._rows: dict[tuple[float, ...], dict[str, Any]] = {}          # wallets written lately: orders come and go, and leave the same behind
-        self.rights: dict[str, list[str]] = {}       # of the API key, where they differ from those of a trading key
-        self.ips: tuple[str, ...] = ("*",)
 
     def __repr__(self) -> str:
         return f"Account({self.name!r}, uid={self.uid})"
