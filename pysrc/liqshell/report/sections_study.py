@@ -111,8 +111,8 @@ def trials(s: dict[str, Any]) -> Markup:
 def _amount(value: float | None, unit: str) -> str:
     if value is None:
         return NONE
-    show: dict[str, Callable[[float], str]] = {SHARE: lambda v: percent(v, 2 if 5e-5 < abs(v) < 0.02 else 0), PER_DAY: lambda v: number(v, 1), BPS: bps, SECONDS: seconds,
-            RATIO: number}
+    show: dict[str, Callable[[float], str]] = {SHARE: lambda v: percent(v, 2 if 5e-5 < abs(v) < 0.02 else 0), PER_DAY: lambda v: number(v, 1),
+                                               BPS: bps, SECONDS: seconds, RATIO: number}
     return show.get(unit, lambda v: f"{v:g}")(value)
 
 

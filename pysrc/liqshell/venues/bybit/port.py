@@ -129,22 +129,22 @@ class BybitPort:
     # ---- requests ----
 
     def ask_time(self) -> Ask:
-        return Ask(*bybit_rest.server_time())
+        return bybit_rest.server_time()
 
     def ask_positions(self, symbol: str = "", cursor: str = "") -> Ask:
-        return Ask(*bybit_rest.positions(symbol, cursor=cursor))
+        return bybit_rest.positions(symbol, cursor=cursor)
 
     def ask_open_orders(self, cursor: str = "") -> Ask:
-        return Ask(*bybit_rest.open_orders(cursor=cursor))
+        return bybit_rest.open_orders(cursor=cursor)
 
     def ask_order(self, symbol: str, link_id: str, *, past: bool = False) -> Ask:
-        return Ask(*(bybit_rest.order_past if past else bybit_rest.order_now)(symbol, link_id))
+        return (bybit_rest.order_past if past else bybit_rest.order_now)(symbol, link_id)
 
     def ask_executions(self, since_ms: int = 0, until_ms: int = 0, cursor: str = "", *, symbol: str = "", link_id: str = "") -> Ask:
-        return Ask(*bybit_rest.executions(since_ms or None, until_ms or None, symbol=symbol, link_id=link_id, cursor=cursor))
+        return bybit_rest.executions(since_ms or None, until_ms or None, symbol=symbol, link_id=link_id, cursor=cursor)
 
     def ask_instruments(self, cursor: str = "") -> Ask:
-        return Ask(*bybit_rest.instruments(cursor=cursor))
+        return bybit_rest.instruments(cursor=cursor)
 
     def order(self, sent: Any) -> Ask | None:
         """An order request that Dispatch could not send, as REST; None where the venue has no such request."""
@@ -157,23 +157,23 @@ class BybitPort:
         if sent.action == Action.ACTION_CANCEL:
             return self.cancel(instrument.symbol, link)
         if sent.action == Action.ACTION_AMEND:
-            return Ask(*bybit_rest.amend(instrument.symbol, link, qty=qty, price="" if conditional else price, trigger=price if conditional else "",
-                                         stop_loss=stop))
+            return bybit_rest.amend(instrument.symbol, link, qty=qty, price="" if conditional else price, trigger=price if conditional else "",
+                                    stop_loss=stop)
         market = sent.type == OrderType.ORDER_MARKET
         if not qty or (not market and not price):
             return None
-        return Ask(*bybit_rest.create(instrument.symbol, link, sent.side, qty, "" if market or conditional else price,
-                                      post_only=bool(sent.flags & RequestFlag.POST_ONLY), reduce_only=bool(sent.flags & RequestFlag.REDUCE_ONLY),
-                                      trigger=price if conditional else "", stop_loss=stop))
+        return bybit_rest.create(instrument.symbol, link, sent.side, qty, "" if market or conditional else price,
+                                 post_only=bool(sent.flags & RequestFlag.POST_ONLY), reduce_only=bool(sent.flags & RequestFlag.REDUCE_ONLY),
+                                 trigger=price if conditional else "", stop_loss=stop)
 
     def cancel(self, symbol: str, link_id: str = "", order_id: str = "") -> Ask:
-        return Ask(*bybit_rest.cancel(symbol, link_id, order_id))
+        return bybit_rest.cancel(symbol, link_id, order_id)
 
     def set_stop(self, symbol: str, price: str) -> Ask:
-        return Ask(*bybit_rest.trading_stop(symbol, stop_loss=price))
+        return bybit_rest.trading_stop(symbol, stop_loss=price)
 
     def set_leverage(self, symbol: str, leverage: str) -> Ask:
-        return Ask(*bybit_rest.set_leverage(symbol, leverage))
+        return bybit_rest.set_leverage(symbol, leverage)
 
     # ---- answers ----
 

@@ -106,15 +106,6 @@ class KeyInfo:
         return tuple(right for right in self.permissions.get("Wallet", ()) if "withdraw" not in right.lower())
 
 
-@dataclass(frozen=True, slots=True)
-class PriceLimit:
-    """Highest price of a buy, lowest of a sell."""
-
-    symbol: str
-    buy_max: float
-    sell_min: float
-
-
 def envelope(body: bytes) -> Parsed[dict[str, Any]]:
     """What every answer has around it. ok: retCode 0 and a result."""
     if len(body) > BODY_BYTES_MAX:
@@ -225,7 +216,7 @@ def _fee_rate(row: dict[str, Any]) -> FeeRate:
     for key in ("makerFeeRate", "takerFeeRate"):
         if row.get(key) in (None, ""):           # no rate is not a rate of zero
             raise Refused("bad number", f"{key}: empty or absent")
-    return FeeRate(rows.symbol(row), rows.number(row, "makerFeeRate", signed=True), rows.number(row, "takerFeeRate", signed=True))
+    return FeeRate(rows.named(row), rows.number(row, "makerFeeRate", signed=True), rows.number(row, "takerFeeRate", signed=True))
 
 
 def parse_fee_rates(body: bytes) -> Parsed[tuple[FeeRate, ...]]:
@@ -250,11 +241,6 @@ def parse_server_time(body: bytes) -> Parsed[int]:
         return found
 
     return _read(body, ns)
-
-
-def parse_price_limit(body: bytes) -> Parsed[PriceLimit]:
-    """market/price-limit."""
-    return _read(body, lambda result: PriceLimit(rows.symbol(result), rows.number(result, "buyLmt"), rows.number(result, "sellLmt")))
 
 
 def parse_last_price(body: bytes) -> Parsed[float]:
