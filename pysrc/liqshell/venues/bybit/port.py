@@ -32,6 +32,9 @@ class BybitPort:
     False for demo trading."""
 
     attaches_stops = True
+    subscribe = staticmethod(bybit_private.subscribe_frame)
+    parse_link_id, parse_request_id = staticmethod(bybit_orders.parse_order_link_id), staticmethod(bybit_orders.parse_request_id)
+    ask_time, cancel, set_leverage = staticmethod(bybit_rest.server_time), staticmethod(bybit_rest.cancel), staticmethod(bybit_rest.set_leverage)
 
     def __init__(self, keys: Keys, run: str, instruments: Sequence[Instrument], endpoints: Mapping[Channel, Endpoint], *,
                  wall_ms: Callable[[], int] | None = None, order_socket: bool = True) -> None:
@@ -50,9 +53,6 @@ class BybitPort:
         at = self._wall_ms() if self._wall_ms is not None else now_ms
         frame = private_auth_frame if channel == Channel.PRIVATE else trade_auth_frame
         return frame(self._keys, self._endpoints[channel], at)
-
-    def subscribe(self) -> bytes:
-        return bybit_private.subscribe_frame()
 
     def ping(self, channel: Channel) -> bytes:
         self._pings += 1
@@ -114,12 +114,6 @@ class BybitPort:
     def link_id(self, order: int) -> str:
         return bybit_orders.order_link_id(self._run, order)
 
-    def parse_link_id(self, link_id: str) -> tuple[str, int] | None:
-        return bybit_orders.parse_order_link_id(link_id)
-
-    def parse_request_id(self, request_id: str) -> tuple[int, int, int] | None:
-        return bybit_orders.parse_request_id(request_id)
-
     def reason(self, state: OrderState) -> int:
         """Why an order ended, in the engine's vocabulary."""
         if state.reason == bybit_private.POST_ONLY_WOULD_TAKE:
@@ -127,9 +121,6 @@ class BybitPort:
         return _BY_CANCEL.get(state.cancel, Reason.END_VENUE)
 
     # ---- requests ----
-
-    def ask_time(self) -> Ask:
-        return bybit_rest.server_time()
 
     def ask_positions(self, symbol: str = "", cursor: str = "") -> Ask:
         return bybit_rest.positions(symbol, cursor=cursor)
@@ -166,14 +157,8 @@ class BybitPort:
                                  post_only=bool(sent.flags & RequestFlag.POST_ONLY), reduce_only=bool(sent.flags & RequestFlag.REDUCE_ONLY),
                                  trigger=price if conditional else "", stop_loss=stop)
 
-    def cancel(self, symbol: str, link_id: str = "", order_id: str = "") -> Ask:
-        return bybit_rest.cancel(symbol, link_id, order_id)
-
     def set_stop(self, symbol: str, price: str) -> Ask:
         return bybit_rest.trading_stop(symbol, stop_loss=price)
-
-    def set_leverage(self, symbol: str, leverage: str) -> Ask:
-        return bybit_rest.set_leverage(symbol, leverage)
 
     # ---- answers ----
 

@@ -176,10 +176,6 @@ def parse_wallet(body: bytes, coin: str = SETTLE) -> Parsed[Wallet]:
     return _read(body, one)
 
 
-def _whole(result: dict[str, Any], key: str, low: int = 0) -> int:
-    return rows.integer(result, key, low=low)
-
-
 def _texts(value: Any, where: str) -> tuple[str, ...]:
     if value is None:
         return ()
@@ -198,8 +194,9 @@ def _key_info(result: dict[str, Any]) -> KeyInfo:
     return KeyInfo(
         read_only=result["readOnly"] == 1, permissions={name: _texts(rights, f"permissions.{name}") for name, rights in given.items()},
         ips=tuple(ip for ip in _texts(result.get("ips"), "ips") if ip not in ("*", "")), expires="" if expires.startswith("1970-") else expires,
-        days_left=_whole(result, "deadlineDay", -100_000), note=rows.text(result, "note"), vip=rows.text(result, "vipLevel"),
-        unified=_whole(result, "uta") != 0 or _whole(result, "unified") != 0, master=rows.flag(result, "isMaster") if "isMaster" in result else True)
+        days_left=rows.integer(result, "deadlineDay", low=-100_000), note=rows.text(result, "note"), vip=rows.text(result, "vipLevel"),
+        unified=rows.integer(result, "uta") != 0 or rows.integer(result, "unified") != 0,
+        master=rows.flag(result, "isMaster") if "isMaster" in result else True)
 
 
 def parse_key_info(body: bytes) -> Parsed[KeyInfo]:
@@ -209,7 +206,7 @@ def parse_key_info(body: bytes) -> Parsed[KeyInfo]:
 
 def parse_account_info(body: bytes) -> Parsed[AccountInfo]:
     """account/info."""
-    return _read(body, lambda result: AccountInfo(rows.text(result, "marginMode"), _whole(result, "unifiedMarginStatus")))
+    return _read(body, lambda result: AccountInfo(rows.text(result, "marginMode"), rows.integer(result, "unifiedMarginStatus")))
 
 
 def _fee_rate(row: dict[str, Any]) -> FeeRate:
@@ -235,7 +232,7 @@ def parse_dcp_info(body: bytes) -> Parsed[Mapping[str, float]]:
 def parse_server_time(body: bytes) -> Parsed[int]:
     """market/time, ns UTC."""
     def ns(result: dict[str, Any]) -> int:
-        found = _whole(result, "timeNano") or _whole(result, "timeSecond") * 1_000_000_000
+        found = rows.integer(result, "timeNano") or rows.integer(result, "timeSecond") * 1_000_000_000
         if found <= 0:
             raise Refused("bad integer", "timeNano and timeSecond: empty or absent")
         return found
